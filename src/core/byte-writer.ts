@@ -1,0 +1,58 @@
+// A growing byte buffer that renderers append to. Hot file: plain loops on purpose (bench/micro).
+
+const INITIAL_BYTES = 64 * 1024;
+
+/**
+ * Bytes [0, `length`) of `buffer` are what was written. Call `reserve(n)` before writing n bytes by hand;
+ * `buffer` may be another object afterwards.
+ */
+export class ByteWriter {
+  buffer: Buffer;
+  length = 0;
+
+  constructor(initialBytes: number = INITIAL_BYTES) {
+    this.buffer = Buffer.allocUnsafeSlow(initialBytes);
+  }
+
+  /** Makes room for `byteCount` more bytes. */
+  reserve(byteCount: number): void {
+    const needed = this.length + byteCount;
+    if (needed <= this.buffer.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2));
+    this.buffer.copy(grown, 0, 0, this.length);
+    this.buffer = grown;
+  }
+
+  byte(value: number): void {
+    this.reserve(1);
+    this.buffer[this.length++] = value;
+  }
+
+  /** Appends `source[start, end)`. */
+  bytes(source: Uint8Array, start = 0, end: number = source.length): void {
+    const count = end - start;
+    this.reserve(count);
+    const target = this.buffer;
+    let at = this.length;
+    if (count <= SHORT_COPY) {
+      for (let i = start; i < end; i++) target[at++] = source[i]!;
+    } else {
+      target.set(source.subarray(start, end), at);
+      at += count;
+    }
+    this.length = at;
+  }
+
+  /** Appends `text` as UTF-8. */
+  text(text: string): void {
+    this.reserve(text.length * 3);
+    this.length += this.buffer.write(text, this.length);
+  }
+
+  reset(): void {
+    this.length = 0;
+  }
+}
+
+/** Below this many bytes a loop is faster than a native copy. */
+const SHORT_COPY = 48;

@@ -1,0 +1,104 @@
+// A change as it stands in the log: relations with their types, and row events as byte ranges of a buffer.
+// Hot file: a RowEvent and its tuples are scratch objects, filled again for every row (bench/micro).
+import type { Lsn } from './lsn.ts';
+
+export type Action = 'insert' | 'update' | 'delete' | 'truncate' | 'read';
+export type RowAction = 'insert' | 'update' | 'delete';
+
+/** What the renderer must know of a type that is not built in (found in the catalog, logged with the relation). */
+export type TypeInfo =
+  | { readonly kind: 'base'; readonly name: string }
+  | { readonly kind: 'enum'; readonly name: string }
+  | { readonly kind: 'domain'; readonly name: string; readonly base: number }
+  | { readonly kind: 'array'; readonly name: string; readonly element: number; readonly delimiter: string }
+  | {
+      readonly kind: 'composite';
+      readonly name: string;
+      readonly attributes: readonly { readonly name: string; readonly type: number }[];
+    }
+  | { readonly kind: 'range'; readonly name: string }
+  | { readonly kind: 'multirange'; readonly name: string };
+
+/** Types by OID. Built-in OIDs need no entry. */
+export type TypeCatalog = ReadonlyMap<number, TypeInfo>;
+
+/** https://www.postgresql.org/docs/current/catalog-pg-class.html (relreplident) */
+export type ReplicaIdentity = 'default' | 'nothing' | 'full' | 'index';
+
+export type Column = {
+  readonly name: string;
+  readonly type: number;
+  readonly typeModifier: number;
+  /** Flagged in the Relation message as part of the replica identity (every column under FULL). */
+  readonly identity: boolean;
+};
+
+/** A table's shape at one place of the stream. */
+export type Relation = {
+  readonly id: number;
+  readonly schema: string;
+  readonly table: string;
+  readonly replicaIdentity: ReplicaIdentity;
+  readonly columns: readonly Column[];
+  /**
+   * Names of the key columns, in key order: the primary key where there is one, else the replica identity's
+   * columns; empty when the table has neither.
+   */
+  readonly key: readonly string[];
+  readonly types: TypeCatalog;
+};
+
+/** What all changes of one transaction share. One object per transaction, never one per row. */
+export type TransactionContext = {
+  readonly epoch: number;
+  readonly commitLsn: Lsn;
+  /** End LSN of the transaction logged before this one: everything up to it precedes this transaction. */
+  readonly previousEndLsn: Lsn;
+  /** Microseconds since 1970-01-01T00:00:00Z, as the server's clock said at commit. */
+  readonly commitTimeUs: bigint;
+  readonly xid: number;
+  /** The timeline that owns `commitLsn` (architecture: idempotency keys). */
+  readonly timeline: number;
+};
+
+/** Column lengths with a meaning of their own, in `Tuple.lengths`. */
+export const NULL_VALUE = -1;
+export const UNCHANGED_TOAST = -2;
+/** Not sent at all (a non-key column of an old key tuple). */
+export const NOT_SENT = -3;
+
+/** One row version: `starts[i]`, `lengths[i]` is the byte range of column i in `RowEvent.bytes`. */
+export type Tuple = { columnCount: number; starts: Int32Array; lengths: Int32Array };
+
+/** A row event, as byte ranges. Scratch: valid until the next one is decoded. */
+export type RowEvent = {
+  action: RowAction;
+  relationId: number;
+  bytes: Buffer;
+  /** The new row (insert, update). */
+  hasNew: boolean;
+  readonly newTuple: Tuple;
+  /** The old row: 'key' has only the identity's columns, 'full' all of them. */
+  oldKind: 'none' | 'key' | 'full';
+  readonly oldTuple: Tuple;
+};
+
+/** Postgres allows 1600 columns a table. https://www.postgresql.org/docs/current/limits.html */
+export const MAX_COLUMNS = 1600;
+
+export function createRowEvent(): RowEvent {
+  const tuple = (): Tuple => ({
+    columnCount: 0,
+    starts: new Int32Array(MAX_COLUMNS),
+    lengths: new Int32Array(MAX_COLUMNS),
+  });
+  return {
+    action: 'insert',
+    relationId: 0,
+    bytes: Buffer.alloc(0),
+    hasNew: false,
+    newTuple: tuple(),
+    oldKind: 'none',
+    oldTuple: tuple(),
+  };
+}

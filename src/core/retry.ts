@@ -1,0 +1,25 @@
+// When to try again: exponential backoff with jitter. Pure: time and chance are arguments.
+
+export type RetryPolicy = {
+  readonly initialBackoffMs: number;
+  readonly multiplier: number;
+  readonly maxBackoffMs: number;
+  /** 0–1: the share of the wait that chance moves, up or down. */
+  readonly jitter: number;
+};
+
+/** https://sequinstream.com backs off up to about 3 minutes; so do we. */
+export const DEFAULT_RETRY: RetryPolicy = {
+  initialBackoffMs: 200,
+  multiplier: 2,
+  maxBackoffMs: 180_000,
+  jitter: 0.2,
+};
+
+/** Milliseconds to wait after the `failures`th failure in a row (1 = the first). `chance` is in [0, 1). */
+export function backoffMs(policy: RetryPolicy, failures: number, chance: number): number {
+  const exponent = Math.min(Math.max(failures, 1) - 1, 64);
+  const base = Math.min(policy.initialBackoffMs * policy.multiplier ** exponent, policy.maxBackoffMs);
+  const spread = base * policy.jitter;
+  return Math.max(0, Math.round(base - spread + 2 * spread * chance));
+}

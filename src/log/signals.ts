@@ -1,0 +1,158 @@
+// Positions that threads share: where the log ends, what is durable, what each sink has settled.
+// One writer per number: the source worker for the log's, each sink's runner for its own. Rows never pass here.
+import { toLsn, type Lsn } from '../core/lsn.ts';
+
+/** Sinks that can follow one database's log. */
+export const MAX_SINKS_PER_DATABASE = 256;
+
+const LOG_FIELDS = 8;
+const SINK_FIELDS = 3;
+const VERSION_BYTES = 16;
+
+// Log fields.
+const WRITTEN_END = 0;
+const DURABLE_END = 1;
+const LAST_COMMIT_LSN = 2;
+const LAST_END_LSN = 3;
+const FIRST_OFFSET = 4;
+
+// Sink fields.
+const SETTLED_OFFSET = 0;
+const SETTLED_LSN = 1;
+/** Bit 0: the slot is in use and its sink holds the log back. */
+const FLAGS = 2;
+
+/**
+ * Shared between the source worker (writer of the log's fields) and the sink workers (each sink's fields).
+ * Offsets are logical byte offsets in the log (they never start again), LSNs are WAL addresses.
+ */
+export class LogSignals {
+  readonly buffer: SharedArrayBuffer;
+  readonly #version: Int32Array<SharedArrayBuffer>;
+  readonly #values: BigInt64Array<SharedArrayBuffer>;
+
+  constructor(
+    buffer: SharedArrayBuffer = new SharedArrayBuffer(
+      VERSION_BYTES + 8 * (LOG_FIELDS + SINK_FIELDS * MAX_SINKS_PER_DATABASE),
+    ),
+  ) {
+    this.buffer = buffer;
+    this.#version = new Int32Array(buffer, 0, 2);
+    this.#values = new BigInt64Array(buffer, VERSION_BYTES);
+  }
+
+  /** End of what readers may read: written, perhaps not yet durable. */
+  writtenEnd(): number {
+    return Number(Atomics.load(this.#values, WRITTEN_END));
+  }
+  durableEnd(): number {
+    return Number(Atomics.load(this.#values, DURABLE_END));
+  }
+  /** First offset still retained. */
+  firstOffset(): number {
+    return Number(Atomics.load(this.#values, FIRST_OFFSET));
+  }
+  lastCommitLsn(): Lsn {
+    return toLsn(Atomics.load(this.#values, LAST_COMMIT_LSN));
+  }
+  /** End LSN of the last whole transaction in the log. */
+  lastEndLsn(): Lsn {
+    return toLsn(Atomics.load(this.#values, LAST_END_LSN));
+  }
+
+  /** Called by the log's writer only: publishes what was appended and wakes the readers. */
+  publishAppend(end: { writtenEnd: number; lastCommitLsn: Lsn; lastEndLsn: Lsn }): void {
+    Atomics.store(this.#values, LAST_COMMIT_LSN, end.lastCommitLsn);
+    Atomics.store(this.#values, LAST_END_LSN, end.lastEndLsn);
+    Atomics.store(this.#values, WRITTEN_END, BigInt(end.writtenEnd));
+    this.wake();
+  }
+  publishDurable(durableEnd: number): void {
+    Atomics.store(this.#values, DURABLE_END, BigInt(durableEnd));
+  }
+  publishFirstOffset(offset: number): void {
+    Atomics.store(this.#values, FIRST_OFFSET, BigInt(offset));
+  }
+
+  /** Wakes everyone who waits in `waitForAppend`. */
+  wake(): void {
+    Atomics.add(this.#version, 0, 1);
+    Atomics.notify(this.#version, 0);
+  }
+
+  /** Resolves once the log ends beyond `seenEnd`, or when `signal` aborts. */
+  async waitForAppend(seenEnd: number, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const version = Atomics.load(this.#version, 0);
+      if (this.writtenEnd() > seenEnd) return;
+      await waitOn(this.#version, 0, version, signal, () => this.wake());
+    }
+  }
+
+  /** Called by the runner of sink `slot` only: everything below this is settled, and remembered as such on disk. */
+  publishSettled(slot: number, settled: { offset: number; lsn: Lsn }): void {
+    const base = LOG_FIELDS + slot * SINK_FIELDS;
+    Atomics.store(this.#values, base + SETTLED_LSN, settled.lsn);
+    Atomics.store(this.#values, base + SETTLED_OFFSET, BigInt(settled.offset));
+    Atomics.add(this.#version, 1, 1);
+    Atomics.notify(this.#version, 1);
+  }
+  settled(slot: number): { offset: number; lsn: Lsn } {
+    const base = LOG_FIELDS + slot * SINK_FIELDS;
+    return {
+      offset: Number(Atomics.load(this.#values, base + SETTLED_OFFSET)),
+      lsn: toLsn(Atomics.load(this.#values, base + SETTLED_LSN)),
+    };
+  }
+
+  /** Does the sink in `slot` hold the log back (in use, not disabled)? Set by main. */
+  setHolding(slot: number, holding: boolean): void {
+    Atomics.store(this.#values, LOG_FIELDS + slot * SINK_FIELDS + FLAGS, holding ? 1n : 0n);
+    Atomics.add(this.#version, 1, 1);
+    Atomics.notify(this.#version, 1);
+  }
+  isHolding(slot: number): boolean {
+    return Atomics.load(this.#values, LOG_FIELDS + slot * SINK_FIELDS + FLAGS) === 1n;
+  }
+
+  /** The lowest position settled by every sink that holds the log back; undefined when there is none. */
+  lowestSettled(): { offset: number; lsn: Lsn } | undefined {
+    let lowest: { offset: number; lsn: Lsn } | undefined;
+    for (let slot = 0; slot < MAX_SINKS_PER_DATABASE; slot++) {
+      if (!this.isHolding(slot)) continue;
+      const settled = this.settled(slot);
+      if (lowest === undefined || settled.offset < lowest.offset) lowest = settled;
+    }
+    return lowest;
+  }
+
+  /** Resolves at the next `publishSettled` of any sink, or when `signal` aborts. `seen` is `settledVersion()`. */
+  async waitForSettled(seen: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    await waitOn(this.#version, 1, seen, signal, () => {
+      Atomics.add(this.#version, 1, 1);
+      Atomics.notify(this.#version, 1);
+    });
+  }
+  settledVersion(): number {
+    return Atomics.load(this.#version, 1);
+  }
+}
+
+/** Waits until `array[index]` is no longer `value`; an abort wakes it through `wake`. */
+async function waitOn(
+  array: Int32Array<SharedArrayBuffer>,
+  index: number,
+  value: number,
+  signal: AbortSignal,
+  wake: () => void,
+): Promise<void> {
+  const waiting = Atomics.waitAsync(array, index, value);
+  if (!waiting.async) return;
+  signal.addEventListener('abort', wake, { once: true });
+  try {
+    await waiting.value;
+  } finally {
+    signal.removeEventListener('abort', wake);
+  }
+}

@@ -1,0 +1,126 @@
+// What the pipeline is told to do: the configuration after parsing, plain values that cross threads.
+import type { Action } from '../core/change.ts';
+import type { RetryPolicy } from '../core/retry.ts';
+
+export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
+
+/** Certificates are PEM texts, already read. */
+export type TlsSettings = {
+  readonly mode: TlsMode;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+};
+
+export type AckPolicy = 'auto' | 'delivered' | 'durable';
+
+export type DatabaseSettings = {
+  readonly name: string;
+  readonly hosts: readonly { readonly host: string; readonly port: number }[];
+  readonly database: string;
+  readonly username: string;
+  readonly password: string;
+  readonly tls: TlsSettings;
+  readonly slot: {
+    readonly name: string;
+    readonly createIfNotExists: boolean;
+    readonly ack: AckPolicy;
+    readonly maxRetainedBytes: number;
+    /** Create the slot as a failover slot where the server can (17+). */
+    readonly failover: boolean;
+  };
+  readonly publication: {
+    readonly name: string;
+    readonly createIfNotExists: boolean;
+    readonly initSql?: string;
+  };
+  /** How often a status reply goes to Postgres when nothing else asks for one. */
+  readonly statusIntervalMs: number;
+  /** A socket silent for this long (with wal_sender_timeout on) is taken for dead. */
+  readonly receiveTimeoutMs: number;
+  readonly reconnect: RetryPolicy;
+  /** 0: for ever. */
+  readonly maxConnectionRetries: number;
+};
+
+export type LogSettings = {
+  readonly segmentBytes: number;
+  readonly retentionMs: number;
+  /** 0: min(10 GB, half the free disk). */
+  readonly maxBytes: number;
+  readonly minFreeBytes: number;
+  readonly maxMessageBytes: number;
+};
+
+export type FormatName = 'sequin' | 'pg2sqs';
+
+export type ValueOptions = {
+  /** numeric → `string` (exact text), `number` (exact digits as a JSON number), `float` (a double; NaN, ±Infinity → null). */
+  readonly numeric: 'string' | 'number' | 'float';
+  readonly json: 'embed' | 'string';
+  readonly bytea: 'hex' | 'base64';
+};
+
+export type TableSettings = {
+  /** Exact schema and table. */
+  readonly schema: string;
+  readonly table: string;
+  /** Only these columns (and the key); undefined: all. */
+  readonly columns?: readonly string[];
+  /** Columns of the message group; undefined: the key. */
+  readonly groupColumns?: readonly string[];
+};
+
+export type SinkStart =
+  | { readonly from: 'default' } // the very first sink at the slot, later ones at the log's end
+  | { readonly from: 'earliest' }
+  | { readonly from: 'lsn'; readonly lsn: bigint }
+  | { readonly from: 'time'; readonly timeUs: bigint };
+
+export type SinkSettings = {
+  readonly name: string;
+  /** The database's name in the configuration. */
+  readonly database: string;
+  readonly status: 'active' | 'paused' | 'disabled';
+  readonly start: SinkStart;
+  /** Empty: every table of the publication. */
+  readonly tables: readonly TableSettings[];
+  readonly actions: readonly Exclude<Action, 'read'>[];
+  readonly format: FormatName;
+  readonly values: ValueOptions;
+  /** pg2sqs format: the commit time goes into this field. */
+  readonly commitTimeColumn?: string;
+  readonly messageGrouping: boolean;
+  readonly sameGroup: 'strict' | 'ordered';
+  readonly keyChanges: 'update' | 'split';
+  /** Failures of the message itself before it becomes a dead letter; undefined: no limit. */
+  readonly maxRetryCount?: number;
+  readonly retry: RetryPolicy;
+  /** A cap on the messages of one request, only when written. */
+  readonly batchSize?: number;
+  /** pg2sqs' flushWorkers: requests in flight per route. */
+  readonly lanesPerRoute?: number;
+  /** Messages waiting in memory before the sink stops reading. */
+  readonly maxBuffered: number;
+  readonly maxParked: number;
+  readonly annotations: Readonly<Record<string, unknown>>;
+  /** `type` names a definition in sinks/registry.ts; `config` has passed that definition's schema. */
+  readonly destination: { readonly type: string; readonly config: unknown };
+};
+
+export type ListenSettings = { readonly host: string; readonly port: number; readonly explicit: boolean } | 'off';
+
+export type ServiceSettings = {
+  /** Absolute. */
+  readonly dataDir: string;
+  readonly databases: readonly DatabaseSettings[];
+  readonly sinks: readonly SinkSettings[];
+  readonly log: LogSettings;
+  readonly state: { readonly file: string };
+  readonly api: { readonly listen: ListenSettings; readonly tokens: readonly string[] };
+  readonly metrics: { readonly listen: ListenSettings };
+  readonly shutdownTimeoutMs: number;
+  /** 0: no statistics line. */
+  readonly statsIntervalMs: number;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+};

@@ -1,0 +1,74 @@
+// Databases, slots and publications for tests, in the run's one server.
+import { Client } from 'pg';
+import { inject } from 'vitest';
+
+export type TestDatabase = {
+  readonly name: string;
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  readonly client: Client;
+  /** Ends the connection and drops the database with its slots. */
+  drop(): Promise<void>;
+};
+
+let counter = 0;
+
+/** Connects to the run's server (or to another one's URL). */
+export async function connect(url: string): Promise<Client> {
+  const client = new Client({ connectionString: url });
+  // A server that a test stops ends this connection: the test's own queries will say so.
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** A new database in the run's server, or in the server at `serverUrl`. */
+export async function createTestDatabase(serverUrl: string = inject('postgresUrl')): Promise<TestDatabase> {
+  const name = `test_${process.pid}_${++counter}`;
+  const admin = await connect(serverUrl);
+  await admin.query(`create database ${name}`);
+  await admin.end();
+  const url = new URL(serverUrl);
+  url.pathname = `/${name}`;
+  const client = await connect(url.href);
+  const drop = async (): Promise<void> => {
+    await client.end().catch(() => undefined);
+    const admin = await connect(serverUrl);
+    const slots = await admin.query<{ slot_name: string; active_pid: number | null }>(
+      'select slot_name, active_pid from pg_replication_slots where database = $1',
+      [name],
+    );
+    for (const slot of slots.rows) {
+      if (slot.active_pid !== null) {
+        await admin.query('select pg_terminate_backend($1)', [slot.active_pid]);
+        await waitFor(async () => {
+          const active = await admin.query(
+            'select 1 from pg_replication_slots where slot_name = $1 and active',
+            [slot.slot_name],
+          );
+          return active.rowCount === 0;
+        }, 'the slot to become free');
+      }
+      await admin.query('select pg_drop_replication_slot($1)', [slot.slot_name]);
+    }
+    await admin.query(`drop database ${name} with (force)`);
+    await admin.end();
+  };
+  return { name, url: url.href, host: url.hostname, port: Number(url.port), client, drop };
+}
+
+/** Polls until `condition` holds; fails with `what` after `timeoutMs`. */
+export async function waitFor<T>(
+  condition: () => Promise<T | false | undefined> | T | false | undefined,
+  what: string,
+  timeoutMs = 60_000,
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const value = await condition();
+    if (value !== false && value !== undefined) return value;
+    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
+    await new Promise((done) => setTimeout(done, 20));
+  }
+}
