@@ -1,65 +1,10 @@
 // What the pipeline is told to do: the configuration after parsing, plain values that cross threads.
 import type { Action } from '../core/change.ts';
+import type { ValueOptions } from '../core/render.ts';
 import type { RetryPolicy } from '../core/retry.ts';
-
-export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
-
-/** Certificates are PEM texts, already read. */
-export type TlsSettings = {
-  readonly mode: TlsMode;
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-};
-
-export type AckPolicy = 'auto' | 'delivered' | 'durable';
-
-export type DatabaseSettings = {
-  readonly name: string;
-  readonly hosts: readonly { readonly host: string; readonly port: number }[];
-  readonly database: string;
-  readonly username: string;
-  readonly password: string;
-  readonly tls: TlsSettings;
-  readonly slot: {
-    readonly name: string;
-    readonly createIfNotExists: boolean;
-    readonly ack: AckPolicy;
-    readonly maxRetainedBytes: number;
-    /** Create the slot as a failover slot where the server can (17+). */
-    readonly failover: boolean;
-  };
-  readonly publication: {
-    readonly name: string;
-    readonly createIfNotExists: boolean;
-    readonly initSql?: string;
-  };
-  /** How often a status reply goes to Postgres when nothing else asks for one. */
-  readonly statusIntervalMs: number;
-  /** A socket silent for this long (with wal_sender_timeout on) is taken for dead. */
-  readonly receiveTimeoutMs: number;
-  readonly reconnect: RetryPolicy;
-  /** 0: for ever. */
-  readonly maxConnectionRetries: number;
-};
-
-export type LogSettings = {
-  readonly segmentBytes: number;
-  readonly retentionMs: number;
-  /** 0: min(10 GB, half the free disk). */
-  readonly maxBytes: number;
-  readonly minFreeBytes: number;
-  readonly maxMessageBytes: number;
-};
-
-export type FormatName = 'sequin' | 'pg2sqs';
-
-export type ValueOptions = {
-  /** numeric → `string` (exact text), `number` (exact digits as a JSON number), `float` (a double; NaN, ±Infinity → null). */
-  readonly numeric: 'string' | 'number' | 'float';
-  readonly json: 'embed' | 'string';
-  readonly bytea: 'hex' | 'base64';
-};
+import type { FormatName } from '../formats/format.ts';
+import type { LogSettings } from '../log/settings.ts';
+import type { DatabaseSettings } from '../postgres/settings.ts';
 
 export type TableSettings = {
   /** Exact schema and table. */
@@ -92,7 +37,6 @@ export type SinkSettings = {
   readonly commitTimeColumn?: string;
   readonly messageGrouping: boolean;
   readonly sameGroup: 'strict' | 'ordered';
-  readonly keyChanges: 'update' | 'split';
   /** Failures of the message itself before it becomes a dead letter; undefined: no limit. */
   readonly maxRetryCount?: number;
   readonly retry: RetryPolicy;
@@ -108,7 +52,8 @@ export type SinkSettings = {
   readonly destination: { readonly type: string; readonly config: unknown };
 };
 
-export type ListenSettings = { readonly host: string; readonly port: number; readonly explicit: boolean } | 'off';
+export type ListenSettings =
+  { readonly host: string; readonly port: number; readonly explicit: boolean } | 'off';
 
 export type ServiceSettings = {
   /** Absolute. */

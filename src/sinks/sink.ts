@@ -38,8 +38,8 @@ export interface Sink {
   sizeOf(message: Message): number;
   /** One outcome per message, same order. A throw = retryable, scope 'sink'. All messages are of one route. */
   deliver(batch: readonly Message[], signal: AbortSignal): Promise<readonly Outcome[]>;
-  /** Preflight: reachable and allowed? Creates what it was told to create. Throws TailraceError with the cure. */
-  check(signal: AbortSignal): Promise<void>;
+  /** Preflight: reachable and allowed? Creates what the configuration asks for if `create`. Throws TailraceError with the cure. */
+  check(signal: AbortSignal, options: { readonly create: boolean }): Promise<void>;
   close(): Promise<void>;
 }
 

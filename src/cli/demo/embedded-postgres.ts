@@ -1,6 +1,17 @@
 // A real Postgres server from npm's binaries, in a directory of its own: for the demo, the tests and the bench.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { access, chown, constants, cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  access,
+  chown,
+  constants,
+  cp,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -67,7 +78,9 @@ async function run(command: string, args: readonly string[], as: ProcessOwner): 
   let printed = '';
   child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (printed += chunk.toString()));
-  const code = await new Promise<number | null>((done, fail) => child.once('error', fail).once('close', done));
+  const code = await new Promise<number | null>((done, fail) =>
+    child.once('error', fail).once('close', done),
+  );
   if (code !== 0) throw new Error(`${command} ended with code ${code}: ${printed.trim()}`);
 }
 
@@ -83,7 +96,9 @@ async function reachableByOthers(path: string): Promise<boolean> {
 }
 
 /** Creates a cluster in a new temporary directory and starts it. Postgres' superuser is postgres/postgres. */
-export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {}): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres(
+  options: EmbeddedPostgresOptions = {},
+): Promise<EmbeddedPostgres> {
   const root = await mkdtemp(join(tmpdir(), 'tailrace-postgres-'));
   const directory = join(root, 'data');
   const asRoot = process.getuid?.() === 0;
@@ -197,4 +212,3 @@ async function ready(directory: string): Promise<void> {
     await new Promise((done) => setTimeout(done, 25));
   }
 }
-

@@ -1,0 +1,57 @@
+// The contract of a message format: compiled once per relation and sink, then run for every row.
+import type { ByteWriter } from '../core/byte-writer.ts';
+import type { Relation, RowEvent, TransactionContext } from '../core/change.ts';
+import type { ValueRenderer } from '../core/render.ts';
+
+export type FormatName = 'sequin' | 'pg2sqs';
+
+/** What every message of one sink says of where it comes from. */
+export type Envelope = {
+  readonly sinkName: string;
+  readonly sinkId: string;
+  readonly sinkAnnotations: Readonly<Record<string, unknown>>;
+  /** The database's name in the configuration. */
+  readonly databaseName: string;
+  readonly databaseId: string;
+  readonly databaseAnnotations: Readonly<Record<string, unknown>>;
+  /** The database's name in Postgres. */
+  readonly postgresDatabase: string;
+  readonly hostname: string;
+  /** pg2sqs: the commit time goes into this field. */
+  readonly commitTimeColumn: string | undefined;
+};
+
+export type CompileInput = {
+  readonly relation: Relation;
+  /** The columns that the message has, in order; `index` is the place in `relation.columns`. */
+  readonly columns: readonly {
+    readonly index: number;
+    readonly name: string;
+    readonly render: ValueRenderer;
+  }[];
+  readonly envelope: Envelope;
+};
+
+/** What differs from message to message besides the row itself. */
+export type RenderContext = {
+  transaction: TransactionContext;
+  index: number;
+  idempotencyKey: string;
+  /** pg2sqs: the queue takes more than one action. */
+  severalActions: boolean;
+};
+
+export interface RenderPlan {
+  /** Appends the message of a row event. */
+  render(event: RowEvent, context: RenderContext, writer: ByteWriter): void;
+  /** Appends the message of a TRUNCATE of this relation. */
+  renderTruncate(context: RenderContext, writer: ByteWriter): void;
+}
+
+export interface MessageFormat {
+  readonly name: FormatName;
+  /** Do timestamps without time zone get a `Z`? */
+  readonly zonelessTimestampZ: boolean;
+  /** Throws TailraceError (fatal) when the table cannot be rendered, e.g. a column clashes with a field of the format. */
+  compile(input: CompileInput): RenderPlan;
+}

@@ -1,0 +1,43 @@
+// How to reach one Postgres database and follow it.
+import type { RetryPolicy } from '../core/retry.ts';
+
+export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
+
+/** Certificates are PEM texts, already read. */
+export type TlsSettings = {
+  readonly mode: TlsMode;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+};
+
+export type AckPolicy = 'auto' | 'delivered' | 'durable';
+
+export type DatabaseSettings = {
+  readonly name: string;
+  readonly hosts: readonly { readonly host: string; readonly port: number }[];
+  readonly database: string;
+  readonly username: string;
+  readonly password: string;
+  readonly tls: TlsSettings;
+  readonly slot: {
+    readonly name: string;
+    readonly createIfNotExists: boolean;
+    readonly ack: AckPolicy;
+    readonly maxRetainedBytes: number;
+    /** Create the slot as a failover slot where the server can (17+). */
+    readonly failover: boolean;
+  };
+  readonly publication: {
+    readonly name: string;
+    readonly createIfNotExists: boolean;
+    readonly initSql?: string;
+  };
+  /** How often a status reply goes to Postgres when nothing else asks for one. */
+  readonly statusIntervalMs: number;
+  /** A socket silent for this long (with wal_sender_timeout on) is taken for dead. */
+  readonly receiveTimeoutMs: number;
+  readonly reconnect: RetryPolicy;
+  /** 0: for ever. */
+  readonly maxConnectionRetries: number;
+};
