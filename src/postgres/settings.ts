@@ -1,4 +1,5 @@
 // How to reach one Postgres database and follow it.
+import type { AckPolicy } from '../core/ack.ts';
 import type { RetryPolicy } from '../core/retry.ts';
 
 export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
@@ -11,7 +12,7 @@ export type TlsSettings = {
   readonly key?: string;
 };
 
-export type AckPolicy = 'auto' | 'delivered' | 'durable';
+export type { AckPolicy };
 
 export type DatabaseSettings = {
   readonly name: string;
@@ -40,4 +41,6 @@ export type DatabaseSettings = {
   readonly reconnect: RetryPolicy;
   /** 0: for ever. */
   readonly maxConnectionRetries: number;
+  /** Handed on in every message's metadata. */
+  readonly annotations?: Readonly<Record<string, unknown>>;
 };

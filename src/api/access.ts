@@ -1,0 +1,54 @@
+// Who may see what over HTTP: tokens, and the rules that keep web pages elsewhere from driving a loopback API.
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { isIPv4, isIPv6 } from 'node:net';
+
+export type AccessRules = {
+  /** The listener is bound to a loopback address. */
+  readonly loopback: boolean;
+  readonly tokens: readonly string[];
+};
+
+export type RequestFacts = {
+  readonly host: string | undefined;
+  readonly origin: string | undefined;
+  readonly authorization: string | undefined;
+};
+
+/** `full`: may see everything. `public`: status words and numbers. The others are refusals. */
+export type Access = 'full' | 'public' | 'unauthorized' | 'forbidden';
+
+/**
+ * With a valid token: everything. A token that is wrong is said to be wrong. On loopback without one: everything, if the
+ * request was made for a loopback name and not by a page of another origin (DNS rebinding, cross-site requests).
+ */
+export function decideAccess(rules: AccessRules, request: RequestFacts): Access {
+  const token = bearerToken(request.authorization);
+  if (token !== undefined && rules.tokens.length > 0) {
+    return rules.tokens.some((known) => sameSecret(known, token)) ? 'full' : 'unauthorized';
+  }
+  if (!rules.loopback) return 'public';
+  const { host, origin } = request;
+  if (host === undefined || !isLoopbackHost(hostnameOf(host))) return 'forbidden';
+  return origin === undefined || origin === `http://${host}` ? 'full' : 'forbidden';
+}
+
+/** `127.0.0.1`, `localhost`, `::1` or `[::1]`, and their like. */
+export function isLoopbackHost(name: string): boolean {
+  const host = name.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  if (isIPv4(host)) return host.startsWith('127.');
+  if (isIPv6(host)) return host === '::1' || host.startsWith('::ffff:127.');
+  return host === 'localhost' || host.endsWith('.localhost');
+}
+
+/** The Host header without its port. */
+const hostnameOf = (host: string): string => host.replace(/:\d+$/, '');
+
+function bearerToken(authorization: string | undefined): string | undefined {
+  return /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
+}
+
+/** Compares in a time that does not depend on where the texts differ; the digests make their lengths equal. */
+function sameSecret(a: string, b: string): boolean {
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}

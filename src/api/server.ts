@@ -1,0 +1,127 @@
+// The HTTP side: /health, /ready and /metrics, on the API's port and on a port of their own for monitoring.
+import { fastify, type FastifyInstance } from 'fastify';
+import type { AddressInfo } from 'node:net';
+import type { Logger } from 'pino';
+import { TailraceError } from '../core/errors.ts';
+import { healthDocument, isHealthy, isReady, publicHealthDocument } from '../pipeline/health.ts';
+import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';
+import type { ServiceStatus } from '../pipeline/status.ts';
+import { decideAccess, isLoopbackHost, type Access } from './access.ts';
+
+export type HttpOptions = {
+  readonly settings: Pick<ServiceSettings, 'api' | 'metrics'>;
+  readonly status: () => ServiceStatus;
+  /** The text of /metrics. */
+  readonly metricsText: () => Promise<string>;
+  readonly logger: Logger;
+};
+
+export type HttpServers = {
+  /** `http://127.0.0.1:7376`; undefined when that listener is off or its port was taken. */
+  readonly apiUrl: string | undefined;
+  readonly metricsUrl: string | undefined;
+  /** Cuts connections that are open, so that a scraper's keep-alive delays nothing. */
+  close(): Promise<void>;
+};
+
+type Listening = { readonly url: string; readonly app: FastifyInstance };
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    access: Access;
+  }
+}
+
+/** https://prometheus.io/docs/instrumenting/exposition_formats/ */
+const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+/** Opens the listeners. Throws TailraceError when a port that the configuration names cannot be had. */
+export async function startHttp(options: HttpOptions): Promise<HttpServers> {
+  const { api, metrics } = options.settings;
+  const apiServer = await listen('api', api.listen, options);
+  let metricsServer: Listening | undefined;
+  try {
+    // Everything is served on the API's port anyway: one address written twice is one listener.
+    metricsServer = sameAddress(api.listen, metrics.listen)
+      ? apiServer
+      : await listen('metrics', metrics.listen, options);
+  } catch (error) {
+    await apiServer?.app.close();
+    throw error;
+  }
+  return {
+    apiUrl: apiServer?.url,
+    metricsUrl: metricsServer?.url,
+    close: async () => {
+      await Promise.all([apiServer?.app.close(), metricsServer?.app.close()]);
+    },
+  };
+}
+
+const sameAddress = (a: ListenSettings, b: ListenSettings): boolean =>
+  a !== 'off' && b !== 'off' && a.port !== 0 && a.port === b.port && a.host === b.host;
+
+async function listen(
+  room: 'api' | 'metrics',
+  address: ListenSettings,
+  options: HttpOptions,
+): Promise<Listening | undefined> {
+  if (address === 'off') return undefined;
+  const app = createApp(address.host, options);
+  try {
+    await app.listen({ host: address.host, port: address.port });
+  } catch (cause) {
+    await app.close();
+    const where = `${address.host}:${address.port}`;
+    const code = (cause as NodeJS.ErrnoException).code ?? 'LISTEN_FAILED';
+    const problem = `${room}.listen: cannot listen on ${where} (${code})`;
+    const hint = `free that address, or set ${room}.listen to another one, to port 0 (any free port) or to "off"`;
+    if (address.explicit) throw new TailraceError(problem, { code, kind: 'fatal', hint, cause });
+    options.logger.warn({ hint }, `${problem}; going on without it`);
+    return undefined;
+  }
+  const { port } = app.server.address() as AddressInfo;
+  const url = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`;
+  options.logger.info({ url }, `${room} listens`);
+  return { url, app };
+}
+
+function createApp(host: string, options: HttpOptions): FastifyInstance {
+  const { status, metricsText } = options;
+  const rules = { loopback: isLoopbackHost(host), tokens: options.settings.api.tokens };
+  const app = fastify({ forceCloseConnections: true });
+  app.decorateRequest('access', 'public');
+
+  app.addHook('onRequest', async (request, reply) => {
+    const { host, origin, authorization } = request.headers;
+    request.access = decideAccess(rules, { host, origin, authorization });
+    if (request.access === 'forbidden') {
+      return reply.code(403).send(problem('this listener answers requests for its loopback address only'));
+    }
+    // Monitoring needs no token, so a wrong one does not keep it out; what shows more says that it is wrong.
+    if (request.access === 'unauthorized' && request.routeOptions.url === '/health') {
+      return reply.code(401).send(problem('unknown token'));
+    }
+    return undefined;
+  });
+
+  app.get('/health', async (request, reply) => {
+    const now = status();
+    const document = request.access === 'full' ? healthDocument(now) : publicHealthDocument(now);
+    return reply.code(isHealthy(now) ? 200 : 503).send(document);
+  });
+  app.get('/ready', async (_request, reply) => {
+    const ready = isReady(status());
+    return reply.code(ready ? 200 : 503).send({ ready });
+  });
+  app.get('/metrics', async (_request, reply) => reply.type(METRICS_CONTENT_TYPE).send(await metricsText()));
+
+  app.setNotFoundHandler((_request, reply) => reply.code(404).send(problem('nothing here')));
+  app.setErrorHandler((error, _request, reply) => {
+    options.logger.error({ err: error }, 'a request failed');
+    return reply.code(500).send(problem('internal error; the log has it'));
+  });
+  return app;
+}
+
+const problem = (message: string): { error: string } => ({ error: message });

@@ -1,0 +1,74 @@
+// `tailrace check`: is the configuration valid? All faults at once, without connecting to anything.
+import { ConfigError, formatFault } from '../config/faults.ts';
+import { loadSettings, type LoadedSettings } from '../config/load.ts';
+import { EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
+
+export type CheckOptions = { readonly config?: string; readonly json?: boolean };
+
+export async function check(options: CheckOptions, ports: CliPorts): Promise<number> {
+  let loaded: LoadedSettings;
+  try {
+    loaded = await loadSettings({
+      env: ports.env,
+      cwd: ports.cwd,
+      ...(options.config !== undefined && { configFile: options.config }),
+    });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    if (options.json === true) {
+      writeLine(ports.stdout, JSON.stringify({ ok: false, faults: error.faults }, undefined, 2));
+    } else {
+      for (const fault of error.faults) writeLine(ports.stderr, formatFault(fault));
+    }
+    return EXIT.usage;
+  }
+  if (options.json === true) writeLine(ports.stdout, JSON.stringify(summaryOf(loaded), undefined, 2));
+  else printSummary(loaded, ports);
+  return EXIT.ok;
+}
+
+/** What was understood; nothing here can be a secret. */
+function summaryOf({ settings, notes, source }: LoadedSettings) {
+  return {
+    ok: true,
+    source,
+    dataDir: settings.dataDir,
+    databases: settings.databases.map((database) => ({
+      name: database.name,
+      hosts: database.hosts.map(({ host, port }) => `${host}:${port}`),
+      database: database.database,
+      slot: database.slot.name,
+      publication: database.publication.name,
+      ack: database.slot.ack,
+    })),
+    sinks: settings.sinks.map((sink) => ({
+      name: sink.name,
+      database: sink.database,
+      type: sink.destination.type,
+      format: sink.format,
+      tables: sink.tables.map(({ schema, table }) => `${schema}.${table}`),
+      actions: sink.actions,
+    })),
+    notes,
+  };
+}
+
+function printSummary(loaded: LoadedSettings, ports: CliPorts): void {
+  const paint = painterFor(ports.stdout, ports.env);
+  const { source, databases, sinks, notes } = summaryOf(loaded);
+  writeLine(ports.stdout, `${paint('green', 'ok')}  ${source}`);
+  for (const { name, hosts, database, slot, publication, ack } of databases) {
+    writeLine(
+      ports.stdout,
+      `  database ${name}: ${database} at ${hosts.join(', ')}, slot ${slot}, publication ${publication}, ack ${ack}`,
+    );
+  }
+  for (const { name, database, type, format, tables, actions } of sinks) {
+    const which = tables.length === 0 ? 'every published table' : tables.join(', ');
+    writeLine(
+      ports.stdout,
+      `  sink ${name}: ${database} → ${type}, ${which}, ${actions.join('/')}, format ${format}`,
+    );
+  }
+  for (const note of notes) writeLine(ports.stdout, `  ${paint('yellow', 'note')}  ${note}`);
+}

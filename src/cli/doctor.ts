@@ -1,0 +1,102 @@
+// `tailrace doctor`: connects to everything and lists what is missing, each with the SQL or policy that cures it.
+import { loadSettings } from '../config/load.ts';
+import { describeError, TailraceError } from '../core/errors.ts';
+import type { ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
+import { inspectDatabase } from '../postgres/preflight.ts';
+import type { DatabaseSettings } from '../postgres/settings.ts';
+import { sinkDefinition } from '../sinks/registry.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { redactUrlPasswords } from '../telemetry/redaction.ts';
+import { EXIT, painterFor, writeLine, type CliPorts, type Output } from './ports.ts';
+
+export type DoctorOptions = { readonly config?: string; readonly json?: boolean };
+
+type Finding = {
+  readonly ok: boolean;
+  readonly title: string;
+  readonly detail: string;
+  readonly cure?: string | undefined;
+};
+type Report = { readonly subject: string; readonly findings: readonly Finding[] };
+
+const CHECK_TIMEOUT_MS = 30_000;
+
+export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<number> {
+  const input = { env: ports.env, cwd: ports.cwd };
+  const { config } = options;
+  const { settings, notes } = await loadSettings(
+    config === undefined ? input : { ...input, configFile: config },
+  );
+  const reports: Report[] = [];
+  for (const database of settings.databases) {
+    reports.push({
+      subject: `database ${database.name}`,
+      findings: await examineDatabase(database, tablesOf(settings, database)),
+    });
+  }
+  for (const sink of settings.sinks) {
+    reports.push({ subject: `sink ${sink.name}`, findings: [await examineSink(sink, ports.stderr)] });
+  }
+  const ok = reports.every(({ findings }) => findings.every((finding) => finding.ok));
+  if (options.json === true) {
+    writeLine(ports.stdout, JSON.stringify({ ok, reports, notes }, undefined, 2));
+  } else {
+    print(reports, notes, ports);
+  }
+  return ok ? EXIT.ok : EXIT.no;
+}
+
+const tablesOf = (settings: ServiceSettings, database: DatabaseSettings) =>
+  settings.sinks.filter((sink) => sink.database === database.name).flatMap((sink) => sink.tables);
+
+async function examineDatabase(
+  database: DatabaseSettings,
+  tables: ReturnType<typeof tablesOf>,
+): Promise<readonly Finding[]> {
+  try {
+    return await inspectDatabase(database, tables);
+  } catch (error) {
+    return [failed('connection', error)];
+  }
+}
+
+async function examineSink(settings: SinkSettings, stderr: Output): Promise<Finding> {
+  const { type, config } = settings.destination;
+  try {
+    const definition = sinkDefinition(type);
+    if (definition === undefined) throw new Error(`there is no sink of type ${type}`);
+    const logger = createLogger({ level: 'error', destination: stderr });
+    const sink = await definition.create(config, { name: settings.name, rewinds: 0, logger });
+    try {
+      await sink.check(AbortSignal.timeout(CHECK_TIMEOUT_MS), { create: false });
+    } finally {
+      await sink.close();
+    }
+    return { ok: true, title: type, detail: 'reachable and allowed' };
+  } catch (error) {
+    return failed(type, error);
+  }
+}
+
+function failed(title: string, error: unknown): Finding {
+  const known = error instanceof TailraceError;
+  return {
+    ok: false,
+    title,
+    detail: redactUrlPasswords(known ? error.message : describeError(error)),
+    ...(known && error.hint !== undefined && { cure: error.hint }),
+  };
+}
+
+function print(reports: readonly Report[], notes: readonly string[], ports: CliPorts): void {
+  const paint = painterFor(ports.stdout, ports.env);
+  for (const { subject, findings } of reports) {
+    writeLine(ports.stdout, paint('bold', subject));
+    for (const { ok, title, detail, cure } of findings) {
+      const text = detail === '' ? title : `${title}: ${detail}`;
+      writeLine(ports.stdout, `  ${ok ? paint('green', '✓') : paint('red', '✗')} ${text}`);
+      if (cure !== undefined && !ok) writeLine(ports.stdout, `    cure: ${cure.replaceAll('\n', '\n      ')}`);
+    }
+  }
+  for (const note of notes) writeLine(ports.stdout, `${paint('yellow', '!')} ${note}`);
+}

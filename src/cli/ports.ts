@@ -1,0 +1,63 @@
+// What a command needs from the process around it, so that a test can be that process.
+import { styleText } from 'node:util';
+import type { StartService } from '../pipeline/service.ts';
+
+export type Output = { write(text: string): unknown; readonly isTTY?: boolean };
+
+export type CliPorts = {
+  readonly startService: StartService;
+  readonly version: string;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  /** Calls `listener` whenever somebody asks the process to end; the answer stops that. */
+  readonly onInterrupt: (listener: () => void) => () => void;
+  /** Ends the process at once. */
+  readonly exit: (code: number) => void;
+};
+
+/** Exit codes: fine; it ran and the answer is no; bad usage or configuration. */
+export const EXIT = { ok: 0, no: 1, usage: 2 } as const;
+
+export const writeLine = (output: Output, text: string): unknown => output.write(`${text}\n`);
+
+type Style = Parameters<typeof styleText>[0];
+export type Painter = (style: Style, text: string) => string;
+
+/** Colours text for a terminal that wants it (https://no-color.org), and leaves it alone elsewhere. */
+export const painterFor = (output: Output, env: NodeJS.ProcessEnv): Painter =>
+  output.isTTY === true && (env['NO_COLOR'] ?? '') === ''
+    ? (style, text) => styleText(style, text, { validateStream: false })
+    : (_style, text) => text;
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+export function onProcessInterrupt(listener: () => void): () => void {
+  for (const signal of SIGNALS) process.on(signal, listener);
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, listener);
+  };
+}
+
+/**
+ * A signal that aborts at the first interrupt; the second ends the process at once, for whoever cannot wait.
+ * `dispose` when the command is done.
+ */
+export function abortOnInterrupt(
+  ports: Pick<CliPorts, 'onInterrupt' | 'exit'>,
+): { readonly signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
+  const stopListening = ports.onInterrupt(() => {
+    if (controller.signal.aborted) ports.exit(EXIT.no);
+    else controller.abort();
+  });
+  return { signal: controller.signal, [Symbol.dispose]: stopListening };
+}
+
+/** Resolves when `signal` aborts. */
+export const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((done) => {
+    if (signal.aborted) done();
+    else signal.addEventListener('abort', () => done(), { once: true });
+  });

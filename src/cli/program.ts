@@ -1,0 +1,165 @@
+// The command line: which commands and options there are, and which exit code an ending gets.
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { readFileSync } from 'node:fs';
+import { ConfigError, formatFault } from '../config/faults.ts';
+import { describeError, TailraceError } from '../core/errors.ts';
+import { redactUrlPasswords } from '../telemetry/redaction.ts';
+import { EXIT, onProcessInterrupt, painterFor, writeLine, type CliPorts } from './ports.ts';
+
+/** A handler of a command; resolves with the exit code. Each is imported when it runs: `--help` loads no SDK. */
+type Ending = Promise<number>;
+
+/** Runs one command line and resolves with the exit code; `ports` default to the process. */
+export async function runCli(
+  argv: readonly string[],
+  ports: Pick<CliPorts, 'startService'> & Partial<CliPorts>,
+): Promise<number> {
+  const all: CliPorts = {
+    version: packageVersion(),
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    cwd: process.cwd(),
+    onInterrupt: onProcessInterrupt,
+    exit: (code) => process.exit(code),
+    ...ports,
+  };
+  let exitCode: number = EXIT.ok;
+  const program = createProgram(all, async (ending) => {
+    exitCode = await ending;
+  });
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    return report(error, all);
+  }
+}
+
+function report(error: unknown, ports: CliPorts): number {
+  const { stderr, env } = ports;
+  // commander has written its own message already; --help and --version end with code 0.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof ConfigError) {
+    for (const fault of error.faults) writeLine(stderr, formatFault(fault));
+    return EXIT.usage;
+  }
+  const label = painterFor(stderr, env)('red', 'error:');
+  writeLine(stderr, `${label} ${redactUrlPasswords(describeError(error))}`);
+  // What nobody foresaw needs its stack to be found.
+  if (!(error instanceof TailraceError) && error instanceof Error && error.stack !== undefined) {
+    writeLine(stderr, redactUrlPasswords(error.stack));
+  }
+  return EXIT.no;
+}
+
+function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<void>): Command {
+  const program = new Command('tailrace')
+    .description('Postgres row changes, delivered exactly, in order and fast.')
+    .version(ports.version)
+    .configureOutput({
+      writeOut: (text) => void ports.stdout.write(text),
+      writeErr: (text) => void ports.stderr.write(text),
+    })
+    .exitOverride()
+    .showHelpAfterError('(try "tailrace --help")')
+    .action(() => program.help({ error: true }));
+  addServiceCommands(program, ports, end);
+  addReadingCommands(program, ports, end);
+  return program;
+}
+
+const CONFIG_OPTION: readonly [string, string] = [
+  '-c, --config <file>',
+  'configuration file (default: CONFIG_FILE_PATH, CONFIG_FILE_YAML, ./tailrace.yaml, or pg2sqs settings)',
+];
+
+type AddCommands = (program: Command, ports: CliPorts, end: (ending: Ending) => Promise<void>) => void;
+
+const addServiceCommands: AddCommands = (program, ports, end) => {
+  program
+    .command('run')
+    .description('run the service')
+    .option(...CONFIG_OPTION)
+    .option('--data-dir <dir>', 'where the change log and the state live (default: ./tailrace-data)')
+    .action(async (options: { config?: string; dataDir?: string }) => {
+      const { run } = await import('./run.ts');
+      await end(run(options, ports));
+    });
+  program
+    .command('check')
+    .description('validate the configuration, offline')
+    .option(...CONFIG_OPTION)
+    .option('--json', 'machine-readable')
+    .action(async (options: { config?: string; json?: boolean }) => {
+      const { check } = await import('./check.ts');
+      await end(check(options, ports));
+    });
+  program
+    .command('doctor')
+    .description('connect and list what is missing in Postgres and at each sink, with the cure')
+    .option(...CONFIG_OPTION)
+    .option('--json', 'machine-readable')
+    .action(async (options: { config?: string; json?: boolean }) => {
+      const { doctor } = await import('./doctor.ts');
+      await end(doctor(options, ports));
+    });
+};
+
+const addReadingCommands: AddCommands = (program, ports, end) => {
+  program
+    .command('status')
+    .description('show sinks, positions and lag of a running service')
+    .option(...CONFIG_OPTION)
+    .option('--url <url>', "the service's address (default: from the configuration)", parseHttpUrl)
+    .option('--json', 'machine-readable')
+    .action(async (options: { config?: string; url?: URL; json?: boolean }) => {
+      const { status } = await import('./status.ts');
+      await end(status(options, ports));
+    });
+  program
+    .command('tail')
+    .description('print changes as JSON lines, from a temporary slot, until interrupted')
+    .argument('<url>', 'postgresql://user:password@host:port/database')
+    .option('--table <schema.table...>', 'only these tables')
+    .option('--publication <name>', 'an existing publication; without it a temporary one is made')
+    .addOption(
+      new Option('--format <format>', 'of the messages').choices(['sequin', 'pg2sqs']).default('sequin'),
+    )
+    .action(
+      async (
+        url: string,
+        options: { table?: string[]; publication?: string; format: 'sequin' | 'pg2sqs' },
+      ) => {
+        const { tail } = await import('./tail.ts');
+        await end(tail(url, options, ports));
+      },
+    );
+  program
+    .command('demo')
+    .description('watch changes travel: a Postgres, an SQS emulator, the service, a workload and a consumer')
+    .option('--rows <n>', 'end after so many row changes, and say whether each came exactly once', parseCount)
+    .action(async (options: { rows?: number }) => {
+      const { demo } = await import('./demo/demo.ts');
+      await end(demo(options, ports));
+    });
+};
+
+function parseHttpUrl(text: string): URL {
+  const url = URL.parse(text);
+  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
+    throw new InvalidArgumentError('Expected http://host:port.');
+  }
+  return url;
+}
+
+function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected a whole number above 0.');
+  return Number(text);
+}
+
+/** package.json lies beside src/ and dist/ alike. */
+function packageVersion(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}

@@ -1,0 +1,42 @@
+// `tailrace run`: the service, until it is asked to stop or cannot go on.
+import { loadSettings } from '../config/load.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { aborted, abortOnInterrupt, EXIT, type CliPorts } from './ports.ts';
+
+export type RunOptions = { readonly config?: string; readonly dataDir?: string };
+
+/** What closing may take on top of the time that deliveries in flight are given. */
+const CLOSING_GRACE_MS = 5_000;
+
+export async function run(options: RunOptions, ports: CliPorts): Promise<number> {
+  const { settings, notes, source } = await loadSettings({
+    env: ports.env,
+    cwd: ports.cwd,
+    ...(options.config !== undefined && { configFile: options.config }),
+    ...(options.dataDir !== undefined && { dataDir: options.dataDir }),
+  });
+  const logger = createLogger({ level: settings.logLevel, destination: ports.stdout });
+  logger.info({ version: ports.version, source, dataDir: settings.dataDir }, 'tailrace starts');
+  for (const note of notes) logger.warn(note);
+
+  // A second interrupt ends the process at once: what was not recorded is sent again at the next start.
+  using interruption = abortOnInterrupt(ports);
+  const { signal } = interruption;
+  let guard: NodeJS.Timeout | undefined;
+  signal.addEventListener('abort', () => {
+    logger.info('stopping: deliveries in flight are settled first; a second signal ends at once');
+    guard = setTimeout(() => {
+      logger.error('not stopped in time; ending without confirming what is in flight');
+      ports.exit(EXIT.no);
+    }, settings.shutdownTimeoutMs + CLOSING_GRACE_MS);
+  });
+  try {
+    const service = await ports.startService(settings, { version: ports.version, logger });
+    const stopped = aborted(signal).then(() => service.stop());
+    const { exitCode } = await Promise.race([service.ended, stopped.then(() => service.ended)]);
+    logger.info({ exitCode }, 'tailrace ended');
+    return exitCode;
+  } finally {
+    clearTimeout(guard);
+  }
+}

@@ -1,0 +1,141 @@
+// Holds a file against its schema: parsed values, or every fault at its place in the operator's words.
+import { z } from 'zod';
+import { nearestName, type Fault } from './faults.ts';
+import { KEYS_NOT_YET, VALUES_NOT_YET } from './schema.ts';
+import { childSchema, objectSchemas, type JsonSchema } from './json-schema.ts';
+import type { Path, YamlFile } from './yaml-file.ts';
+
+/** Parses `file` by `schema`; its faults go to `faults`, undefined when there are any. */
+export function checkFile<S extends z.ZodType>(
+  schema: S,
+  jsonSchema: JsonSchema,
+  file: YamlFile,
+  faults: Fault[],
+): z.output<S> | undefined {
+  let value = file.value;
+  let result = schema.safeParse(value);
+  if (!result.success) {
+    const reread = applyOtherReadings(value, result.error.issues, file);
+    if (reread !== undefined) {
+      value = reread;
+      result = schema.safeParse(value);
+    }
+  }
+  if (result.success) return result.data;
+  for (const issue of result.error.issues) faults.push(...faultsOf(issue, { value, jsonSchema, file }));
+  return undefined;
+}
+
+/** Where the schema wants a text and YAML read a number, or the reverse, takes the scalar's other reading. */
+function applyOtherReadings(value: unknown, issues: readonly z.core.$ZodIssue[], file: YamlFile): unknown {
+  let changed = false;
+  const copy = structuredClone(value);
+  for (const issue of issues) {
+    if (issue.code !== 'invalid_type' && issue.code !== 'invalid_value') continue;
+    const path = issue.path as Path;
+    const other = file.otherReading(path);
+    const wanted = issue.code === 'invalid_type' ? issue.expected : 'string';
+    if (other === undefined || typeof other !== (wanted === 'int' ? 'number' : wanted)) continue;
+    const parent = valueAt(copy, path.slice(0, -1)) as Record<string | number, unknown>;
+    parent[path.at(-1)!] = other;
+    changed = true;
+  }
+  return changed ? copy : undefined;
+}
+
+type Subject = { readonly value: unknown; readonly jsonSchema: JsonSchema; readonly file: YamlFile };
+
+function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
+  const { value, file } = subject;
+  const path = issue.path as Path;
+  const found = valueAt(value, path);
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...path, key], subject));
+  if (issue.code === 'invalid_union' && issue.discriminator !== undefined) {
+    const allowed = ((issue as { options?: readonly unknown[] }).options ?? []).map(String);
+    return [wrongValue(path, found, allowed, subject)];
+  }
+  if (found === undefined && (issue.code === 'invalid_type' || issue.code === 'invalid_union')) {
+    return [file.fault(path, 'this is missing')];
+  }
+  if (issue.code === 'invalid_value') {
+    if (issue.message.startsWith('Invalid'))
+      return [wrongValue(path, found, issue.values.map(String), subject)];
+    return [file.fault(path, issue.message)];
+  }
+  if (issue.code === 'invalid_type') {
+    return [
+      file.fault(path, `${nameOfType(issue.expected)} is expected here, not ${nameOfType(typeOf(found))}`),
+    ];
+  }
+  if (issue.code === 'too_small' && issue.message.startsWith('Too small')) {
+    return [
+      file.fault(
+        path,
+        issue.origin === 'array' ? 'this list is empty' : `at least ${issue.minimum} is expected`,
+      ),
+    ];
+  }
+  if (issue.code === 'too_big') return [file.fault(path, `at most ${issue.maximum} is expected`)];
+  return [file.fault(path, issue.message)];
+}
+
+function unknownKey(path: Path, { jsonSchema, file }: Subject): Fault {
+  const key = String(path.at(-1));
+  if (KEYS_NOT_YET[patternOf(path.slice(0, -1))]?.includes(key) === true) {
+    return file.fault(path, 'this version does not have this yet', 'key');
+  }
+  let places = [jsonSchema];
+  for (const [depth, step] of path.slice(0, -1).entries()) {
+    const at = valueAt(file.value, path.slice(0, depth));
+    places = places.flatMap((place) => childSchema(place, step, at) ?? []);
+  }
+  const holder = valueAt(file.value, path.slice(0, -1));
+  const known = places
+    .flatMap((place) => objectSchemas(place, holder))
+    .flatMap((place) => Object.keys(place.properties ?? {}));
+  const nearest = nearestName(key, known);
+  const fault = file.fault(path, 'unknown key', 'key');
+  return nearest === undefined ? { ...fault, allowed: known } : { ...fault, nearest };
+}
+
+function wrongValue(path: Path, found: unknown, allowed: readonly string[], { file }: Subject): Fault {
+  if (found === undefined) return { ...file.fault(path, 'this is missing'), allowed };
+  if (VALUES_NOT_YET[patternOf(path)]?.includes(String(found)) === true) {
+    return { ...file.fault(path, `this version does not have "${String(found)}" yet`), allowed };
+  }
+  const nearest = typeof found === 'string' ? nearestName(found, allowed) : undefined;
+  const fault = file.fault(
+    path,
+    typeof found === 'string' ? `"${found}" is not known here` : 'a known word is expected',
+  );
+  return { ...fault, allowed, ...(nearest === undefined ? {} : { nearest }) };
+}
+
+/** `sinks[].destination.type`: the path with every index taken out. */
+const patternOf = (path: Path): string =>
+  path
+    .map((step) => (typeof step === 'number' ? '[]' : `.${step}`))
+    .join('')
+    .replace(/^\./, '');
+
+export function valueAt(value: unknown, path: Path): unknown {
+  let at = value;
+  for (const step of path) {
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, step)) return undefined;
+    at = (at as Record<string | number, unknown>)[step];
+  }
+  return at;
+}
+
+const typeOf = (value: unknown): string => (Array.isArray(value) ? 'array' : typeof value);
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  object: 'a mapping',
+  record: 'a mapping',
+  array: 'a list',
+};
+const nameOfType = (type: string): string => TYPE_NAMES[type] ?? type;

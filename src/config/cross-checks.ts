@@ -1,0 +1,98 @@
+// What no single entry of tailrace.yaml can say: names, references, templates, and keys without effect.
+// These checks read the raw values, so that they speak even where the schema has found faults.
+import { parseTemplate, templateColumns } from '../core/template.ts';
+import { MAX_SINKS_PER_DATABASE } from '../log/signals.ts';
+import { valueAt } from './check.ts';
+import type { LoadContext } from './context.ts';
+import type { Fault } from './faults.ts';
+import { jsonSchemaOfFile, walkSchema } from './json-schema.ts';
+import type { FileConfig } from './schema.ts';
+import { includedTables } from './schema-sink.ts';
+import { formatPath, type Path, type YamlFile } from './yaml-file.ts';
+
+export type Reader = {
+  readonly file: YamlFile;
+  readonly context: LoadContext;
+  readonly faults: Fault[];
+  readonly notes: string[];
+};
+
+export const listOf = (file: YamlFile, key: string): readonly unknown[] => {
+  const value = valueAt(file.value, [key]);
+  return Array.isArray(value) ? value : [];
+};
+
+export function checkNames({ file, faults, notes }: Reader): void {
+  const databases = listOf(file, 'databases').map((_, index) => file.text(['databases', index, 'name']));
+  const follow = new Map<string, number>();
+  for (const key of ['databases', 'sinks']) {
+    const seen = new Set<string>();
+    for (const index of listOf(file, key).keys()) {
+      const name = file.text([key, index, 'name']);
+      if (name === undefined) continue;
+      if (seen.has(name))
+        faults.push(file.fault([key, index, 'name'], `another of the ${key} is called "${name}" already`));
+      seen.add(name);
+    }
+  }
+  for (const index of listOf(file, 'sinks').keys()) {
+    const path = ['sinks', index, 'database'];
+    const database = file.text(path);
+    if (database === undefined) continue;
+    const count = (follow.get(database) ?? 0) + 1;
+    follow.set(database, count);
+    if (!databases.includes(database)) {
+      const allowed = databases.filter((name) => name !== undefined);
+      faults.push({ ...file.fault(path, `there is no database called "${database}"`), allowed });
+    } else if (count === MAX_SINKS_PER_DATABASE + 1) {
+      faults.push(file.fault(path, `one database can have ${MAX_SINKS_PER_DATABASE} sinks at most`));
+    }
+  }
+  for (const name of databases) {
+    if (name !== undefined && !follow.has(name)) notes.push(`database ${name}: no sink follows it`);
+  }
+}
+
+/** Every `group_id` of a destination, at whatever depth, is a template. */
+export function checkTemplates({ file, faults, notes }: Reader): void {
+  for (const index of listOf(file, 'sinks').keys()) {
+    const base = ['sinks', index, 'destination'];
+    for (const { path, text } of groupIdsIn(valueAt(file.value, base), base)) {
+      try {
+        if (templateColumns(parseTemplate(text)).length === 0)
+          notes.push(constantGroupNote(formatPath(path, file.value), text));
+      } catch (error) {
+        faults.push(file.fault(path, error instanceof Error ? error.message : String(error)));
+      }
+    }
+  }
+}
+
+export const constantGroupNote = (place: string, template: string): string =>
+  `${place}: "${template}" names no column, so all these rows are one group, delivered one request after the other`;
+
+function* groupIdsIn(value: unknown, path: Path): Generator<{ path: Path; text: string }> {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, child] of Object.entries(value)) {
+    if (key === 'group_id' && typeof child === 'string') yield { path: [...path, key], text: child };
+    else yield* groupIdsIn(child, [...path, key]);
+  }
+}
+
+/** Architecture §4: a publication of ours lists tables by name, so the sinks must name them. */
+export function checkPublications(config: FileConfig, { file, faults }: Reader): void {
+  for (const [index, { name, publication }] of config.databases.entries()) {
+    if (publication?.create_if_not_exists !== true || publication.init_sql !== undefined) continue;
+    const open = config.sinks.find((sink) => sink.database === name && includedTables(sink).length === 0);
+    if (open === undefined) continue;
+    const message = `a publication that Tailrace creates lists its tables by name, but the sink "${open.name}" reads every table: give it source.include_tables, or write publication.init_sql`;
+    faults.push(file.fault(['databases', index, 'publication', 'create_if_not_exists'], message));
+  }
+}
+
+export function noteIgnoredKeys({ file, notes }: Reader): void {
+  walkSchema(jsonSchemaOfFile(), file.value, (path, schema) => {
+    if (schema.ignored !== undefined)
+      notes.push(`${formatPath(path, file.value)} is accepted without effect: ${schema.ignored}`);
+  });
+}

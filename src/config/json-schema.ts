@@ -1,0 +1,99 @@
+// The JSON Schema of tailrace.yaml: published for editors, walked for the documentation and for what is secret or ignored.
+import { z } from 'zod';
+import { fileSchema } from './schema.ts';
+
+/** The part of JSON Schema that Zod writes and this project reads. */
+export type JsonSchema = {
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly required?: readonly string[];
+  readonly additionalProperties?: JsonSchema | boolean;
+  readonly items?: JsonSchema;
+  readonly oneOf?: readonly JsonSchema[];
+  readonly anyOf?: readonly JsonSchema[];
+  /** Ours: never shown. */
+  readonly secret?: boolean;
+  /** Ours: accepted without effect, and why. */
+  readonly ignored?: string;
+};
+
+export const jsonSchemaOf = (schema: z.ZodType): JsonSchema =>
+  z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
+
+let fileJsonSchema: JsonSchema | undefined;
+
+/** Of tailrace.yaml as it is written. Made once. */
+export const jsonSchemaOfFile = (): JsonSchema => (fileJsonSchema ??= jsonSchemaOf(fileSchema));
+
+/** What editors are given: the same, open for `x-` keys, and for `${VAR}` where a number or a boolean stands. */
+export function publishedJsonSchema(): unknown {
+  const schema = z.toJSONSchema(fileSchema, {
+    io: 'input',
+    unrepresentable: 'any',
+    override: ({ jsonSchema }) => {
+      delete jsonSchema['secret'];
+      delete jsonSchema['ignored'];
+      const { type, minimum, maximum, ...rest } = jsonSchema;
+      if (type !== 'integer' && type !== 'number' && type !== 'boolean') return;
+      for (const key of ['type', 'minimum', 'maximum']) delete jsonSchema[key];
+      const bounds = {
+        ...(minimum === undefined ? {} : { minimum }),
+        ...(maximum === undefined ? {} : { maximum }),
+      };
+      Object.assign(jsonSchema, rest, {
+        anyOf: [
+          { type, ...bounds },
+          { type: 'string', pattern: '\\$\\{' },
+        ],
+      });
+    },
+  });
+  return { title: 'tailrace.yaml', ...schema, patternProperties: { '^x-': {} } };
+}
+
+/** The alternatives of a schema that fit `value`: by the literal of `type` where there is one. */
+export function objectSchemas(schema: JsonSchema, value: unknown): readonly JsonSchema[] {
+  const options = schema.oneOf ?? schema.anyOf;
+  if (options === undefined) return [schema];
+  const type = typeof value === 'object' && value !== null ? (value as { type?: unknown }).type : undefined;
+  const fitting = options.filter((option) => option.properties?.['type']?.const === type);
+  return fitting.length > 0 ? fitting : options;
+}
+
+/** The schema of what stands at `key` in `value`. */
+export function childSchema(
+  schema: JsonSchema,
+  key: string | number,
+  value: unknown,
+): JsonSchema | undefined {
+  for (const option of objectSchemas(schema, value)) {
+    if (typeof key === 'number') {
+      if (option.items !== undefined) return option.items;
+      continue;
+    }
+    const child = option.properties?.[key];
+    if (child !== undefined) return child;
+    if (typeof option.additionalProperties === 'object') return option.additionalProperties;
+  }
+  return undefined;
+}
+
+/** Calls `visit` for everything in `value` that the schema describes. */
+export function walkSchema(
+  schema: JsonSchema,
+  value: unknown,
+  visit: (path: readonly (string | number)[], schema: JsonSchema, value: unknown) => void,
+  path: readonly (string | number)[] = [],
+): void {
+  visit(path, schema, value);
+  if (typeof value !== 'object' || value === null) return;
+  const entries = Array.isArray(value) ? [...value.entries()] : Object.entries(value);
+  for (const [key, child] of entries) {
+    const described = childSchema(schema, key, value);
+    if (described !== undefined && child !== undefined) walkSchema(described, child, visit, [...path, key]);
+  }
+}

@@ -1,0 +1,173 @@
+// The kinds of values that configuration keys take: durations, sizes, names, addresses, lists.
+import { z } from 'zod';
+import { parseDurationMs } from '../core/duration.ts';
+import { parseLsn } from '../core/lsn.ts';
+import type { ListenSettings, SinkStart } from '../pipeline/settings.ts';
+import { parseConnectionUrl, type ConnectionUrl } from './connection-url.ts';
+import {
+  formatTableName,
+  MAX_TIMER_MS,
+  parseBytes,
+  parseHostPort,
+  parseTableName,
+  type TableName,
+} from './units.ts';
+
+type Refinement = { addIssue(issue: { code: 'custom'; message: string }): void };
+
+/** A text (or a bare number) that `parse` understands, else the fault `expected`. */
+function parsed<T>(expected: string, parse: (text: string) => T | undefined) {
+  return z
+    .union([z.string(), z.number()], { error: expected })
+    .transform((written, context: Refinement): T => {
+      const value = parse(String(written));
+      if (value !== undefined) return value;
+      context.addIssue({ code: 'custom', message: expected });
+      return z.NEVER;
+    });
+}
+
+/** Milliseconds. */
+export const duration = () =>
+  parsed('a duration with its unit is expected, such as 500ms, 35s, 2m, 24h or 7d', parseDuration);
+
+const parseDuration = (text: string): number | undefined => (text === '0' ? 0 : parseDurationMs(text));
+
+/** Milliseconds that a timer can wait. */
+export const timerDuration = () =>
+  parsed('a duration below 24 days is expected, with its unit: 500ms, 35s, 2m, 24h', (text) => {
+    const ms = parseDuration(text);
+    return ms !== undefined && ms <= MAX_TIMER_MS ? ms : undefined;
+  });
+
+/** Bytes. */
+export const byteSize = () => parsed('a size is expected, such as 64KB, 128MB or 10GB', parseBytes);
+
+/** Names become directory and file names, metric labels and parts of URLs. */
+export const resourceName = () =>
+  z
+    .string()
+    .regex(
+      /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/,
+      'a name has letters, digits, "_", "-" and "." only, at most 128 of them',
+    );
+
+/** https://www.postgresql.org/docs/current/warm-standby.html#STREAMING-REPLICATION-SLOTS-MANIPULATION */
+export const slotName = () =>
+  z
+    .string()
+    .regex(
+      /^[a-z0-9_]{1,63}$/,
+      'a slot name has lower-case letters, digits and "_" only, at most 63 of them',
+    );
+
+export const nonEmpty = () => z.string().min(1, 'this is empty');
+
+export const tableName = () =>
+  z.string().transform((text, context: Refinement): TableName => {
+    const name = parseTableName(text);
+    if (name !== undefined) return name;
+    const message = /[*?]/.test(text)
+      ? 'patterns of table names are not in this version yet: name each table'
+      : 'a table is named schema.table, or table alone for the schema public; odd names in double quotes';
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  });
+
+export const tableNames = () =>
+  z.array(tableName()).superRefine((names, context) => {
+    const seen = new Set<string>();
+    for (const [index, name] of names.entries()) {
+      const text = formatTableName(name);
+      if (seen.has(text))
+        context.addIssue({ code: 'custom', message: `${text} is named twice`, path: [index] });
+      seen.add(text);
+    }
+  });
+
+/** `db-1,db-2:5433` or a list of them. */
+export const hostList = () =>
+  z
+    .union([z.string(), z.array(z.string())], { error: 'a host name is expected, or a list of them' })
+    .transform((written, context: Refinement): readonly string[] => {
+      const hosts = (typeof written === 'string' ? written.split(',') : written).map((host) => host.trim());
+      if (hosts.length > 0 && hosts.every((host) => parseHostPort(host, 1) !== undefined)) return hosts;
+      context.addIssue({
+        code: 'custom',
+        message: 'host names are expected, as in db-1,db-2:5433,[::1]:5432',
+      });
+      return z.NEVER;
+    });
+
+/** A message never repeats the URL: it holds the password. */
+export const connectionUrl = () =>
+  z.string().transform((text, context: Refinement): ConnectionUrl => {
+    const url = parseConnectionUrl(text);
+    const fault = (message: string): never => {
+      context.addIssue({ code: 'custom', message });
+      return z.NEVER;
+    };
+    if (url === undefined || url.hosts.some((host) => parseHostPort(host, 1) === undefined)) {
+      return fault(
+        'a URL is expected: postgres://user:password@host:5432/database (special characters as %XX)',
+      );
+    }
+    if (url.database === undefined) return fault('this URL names no database: postgres://…/database');
+    if (url.unknown.length > 0) {
+      return fault(
+        `the parameter ${url.unknown[0]} is not known; sslmode, sslrootcert, sslcert and sslkey are`,
+      );
+    }
+    if (url.sslmode !== undefined && !SSL_MODES.includes(url.sslmode)) {
+      return fault(`sslmode is one of ${SSL_MODES.join(', ')}`);
+    }
+    return url;
+  });
+
+const SSL_MODES: readonly string[] = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];
+
+/** An address to listen on, without the `explicit` that only the place where it is written tells. */
+export const listenAddress = () =>
+  parsed('an address is expected, such as 127.0.0.1:7376, 0.0.0.0:0 for a free port, or off', (text) => {
+    if (text === 'off') return 'off';
+    const address = parseHostPort(text, -1);
+    return address === undefined || address.port === -1 ? undefined : { ...address, explicit: true };
+  }).transform((address): ListenSettings => address);
+
+/** Where a new sink begins. */
+export const sinkStart = () =>
+  parsed(
+    'earliest, an LSN such as 16/B374D848, or a time with its zone such as 2026-01-02T03:04:05Z is expected',
+    parseSinkStart,
+  );
+
+export function parseSinkStart(text: string): SinkStart | undefined {
+  if (text === 'earliest') return { from: 'earliest' };
+  const lsn = parseLsn(text);
+  if (lsn !== undefined) return { from: 'lsn', lsn };
+  const match = /^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,6}))?\s?(Z|[+-]\d\d:\d\d)$/.exec(text);
+  if (match === null) return undefined;
+  const ms = Date.parse(`${match[1]!.replace(' ', 'T')}${match[3]}`);
+  if (Number.isNaN(ms)) return undefined;
+  return { from: 'time', timeUs: BigInt(ms) * 1000n + BigInt((match[2] ?? '').padEnd(6, '0')) };
+}
+
+/** A key that other products read and that needs nothing here: accepted, one note. */
+export const ignored = (why: string) =>
+  z
+    .unknown()
+    .optional()
+    .meta({ ignored: why, description: `Accepted without effect: ${why}.` });
+
+/** A function's name in Sequin; `none` switches it off, which it is. */
+export const noFunction = (what: string) =>
+  z
+    .literal('none', { error: `${what} are not in this version yet; "none" is accepted` })
+    .optional()
+    .meta({
+      ignored: `${what} are not in this version yet`,
+      description: 'Only `none`, as in `sequin.yaml`.',
+    });
+
+/** Never shown. */
+export const secret = <S extends z.ZodType>(schema: S): S => schema.meta({ ...schema.meta(), secret: true });

@@ -1,0 +1,175 @@
+// The schema of one entry of `sinks` in tailrace.yaml; destinations come from the registry of sinks.
+import { z } from 'zod';
+import { sinkDefinitions } from '../sinks/registry.ts';
+import {
+  ignored,
+  noFunction,
+  nonEmpty,
+  resourceName,
+  sinkStart,
+  tableName,
+  tableNames,
+} from './schema-parts.ts';
+import { formatTableName } from './units.ts';
+
+const sinkTable = z.strictObject({
+  name: tableName().describe('The table, `schema.table`; one of `source.include_tables`.'),
+  group_column_names: z
+    .array(nonEmpty())
+    .min(1)
+    .optional()
+    .describe(
+      'Columns whose values make the message group: order holds inside it. Default: the primary key.',
+    ),
+  columns: z
+    .array(nonEmpty())
+    .min(1)
+    .optional()
+    .describe('Only these columns go into the message. Default: all.'),
+});
+
+const destination = z.discriminatedUnion(
+  'type',
+  sinkDefinitions.map((definition) => definition.config) as unknown as [z.core.$ZodTypeDiscriminable],
+);
+
+export const sinkSchema = z
+  .strictObject({
+    name: resourceName().describe(
+      'Name of the sink. With its database it is the sink’s identity: renaming makes a new sink.',
+    ),
+    database: z.string().describe('Name of the database that it follows.'),
+    status: z
+      .enum(['active', 'paused', 'disabled'])
+      .default('active')
+      .describe('`paused` holds the sink’s place in the log; `disabled` holds nothing.'),
+    start: sinkStart()
+      .optional()
+      .describe(
+        'Where a new sink begins: `earliest` retained, an LSN, or a time. Default: the end of the log, or the slot for the very first sink.',
+      ),
+    source: z
+      .strictObject({ include_tables: tableNames().optional().describe('The tables, `schema.table`.') })
+      .optional()
+      .describe('What it reads. Default: every table of the publication.'),
+    table: tableName()
+      .optional()
+      .describe('Sequin’s older spelling of `source.include_tables` with one table.'),
+    group_column_names: z
+      .array(nonEmpty())
+      .min(1)
+      .optional()
+      .describe('Sequin’s older spelling, beside `table`.'),
+    tables: z.array(sinkTable).default([]).describe('Options of single tables.'),
+    actions: z
+      .array(z.enum(['insert', 'update', 'delete', 'truncate']))
+      .min(1)
+      .default(['insert', 'update', 'delete'])
+      .describe('The actions that it wants.'),
+    format: z.enum(['sequin', 'pg2sqs']).default('sequin').describe('The shape of its messages.'),
+    values: z
+      .strictObject({
+        numeric: z
+          .enum(['string', 'number', 'float'])
+          .optional()
+          .describe(
+            '`numeric` as exact text, exact digits, or a double. Default: `string`; `float` in format `pg2sqs`.',
+          ),
+        json: z
+          .enum(['embed', 'string'])
+          .default('embed')
+          .describe('`json` and `jsonb` as the document itself, or as a string of it.'),
+        bytea: z
+          .enum(['hex', 'base64'])
+          .default('hex')
+          .describe('`bytea` as Postgres’ hex text, or as base64.'),
+      })
+      .prefault({})
+      .describe('How values are written.'),
+    commit_time_column: nonEmpty()
+      .optional()
+      .describe('Format `pg2sqs`: the field that takes the commit time.'),
+    message_grouping: z
+      .boolean()
+      .default(true)
+      .describe('`false`: messages have no group, and no order among them is kept.'),
+    same_group: z
+      .enum(['strict', 'ordered'])
+      .default('strict')
+      .describe(
+        '`ordered`: one request may carry several messages of a group where the destination keeps their order.',
+      ),
+    max_retry_count: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'Failures of a message itself (never of the route) before it becomes a dead letter. Default: no limit.',
+      ),
+    batch_size: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('A cap on the messages of one request. Default: the destination’s own.'),
+    max_parked: z
+      .int()
+      .min(1)
+      .default(100_000)
+      .describe('Changes of blocked groups that are passed over before the sink stops reading.'),
+    annotations: z
+      .record(z.string(), z.unknown())
+      .default({})
+      .describe('Handed on in every message’s metadata.'),
+    transform: noFunction('transforms'),
+    filter: noFunction('filters'),
+    enrichment: noFunction('enrichments'),
+    routing: noFunction('routing functions'),
+    timestamp_format: z
+      .literal('iso8601', { error: 'only iso8601 is in this version' })
+      .optional()
+      .describe('Only `iso8601`.'),
+    destination: destination.describe('Where the messages go; its keys depend on `type`.'),
+  })
+  .superRefine((value, context) => {
+    const fault = (path: (string | number)[], message: string) =>
+      context.addIssue({ code: 'custom', path, message });
+    if (value.table !== undefined && value.source?.include_tables !== undefined) {
+      fault(['table'], 'source.include_tables says this already: give one of the two');
+    }
+    if (value.group_column_names !== undefined && value.table === undefined) {
+      fault(['group_column_names'], 'this goes with `table`; otherwise write it in `tables`, for each table');
+    }
+    if (value.commit_time_column !== undefined && value.format !== 'pg2sqs') {
+      fault(
+        ['commit_time_column'],
+        'this needs `format: pg2sqs`; the sequin format has metadata.commit_timestamp',
+      );
+    }
+    const included = new Set(includedTables(value).map(formatTableName));
+    const seen = new Set<string>();
+    for (const [index, table] of value.tables.entries()) {
+      const name = formatTableName(table.name);
+      if (seen.has(name)) fault(['tables', index, 'name'], `${name} is named twice`);
+      seen.add(name);
+      if (!included.has(name)) {
+        fault(
+          ['tables', index, 'name'],
+          `${name} is not in source.include_tables: list every table of the sink there`,
+        );
+      }
+      if (!value.message_grouping && table.group_column_names !== undefined) {
+        fault(['tables', index, 'group_column_names'], 'this contradicts `message_grouping: false`');
+      }
+    }
+  });
+
+/** The tables of a sink; none: every table of the publication. */
+export function includedTables(sink: {
+  source?: { include_tables?: { schema: string; table: string }[] | undefined } | undefined;
+  table?: { schema: string; table: string } | undefined;
+}): readonly { schema: string; table: string }[] {
+  return sink.source?.include_tables ?? (sink.table === undefined ? [] : [sink.table]);
+}
+
+/** A sink, checked and read. */
+export type SinkConfig = z.output<typeof sinkSchema>;

@@ -1,0 +1,130 @@
+// The schema of tailrace.yaml: validation, the published JSON Schema and docs/configuration.md all derive from it.
+import { z } from 'zod';
+import { databaseSchema } from './schema-database.ts';
+import {
+  byteSize,
+  duration,
+  ignored,
+  listenAddress,
+  nonEmpty,
+  secret,
+  timerDuration,
+} from './schema-parts.ts';
+import { sinkSchema } from './schema-sink.ts';
+
+export const fileSchema = z.strictObject({
+  databases: z
+    .array(database)
+    .min(1, 'at least one database is needed')
+    .describe('The Postgres databases to follow.'),
+  sinks: z.array(sinkSchema).default([]).describe('Where changes go.'),
+  log: z
+    .strictObject({
+      retention: duration()
+        .prefault('24h')
+        .describe('How long delivered changes stay in the change log (for rewinds).'),
+      max_bytes: byteSize()
+        .optional()
+        .describe(
+          'Size of a database’s change log above which delivered changes go earlier. Default: 10 GB, or half the free disk if that is less.',
+        ),
+      min_free: byteSize().prefault('1GB').describe('Free disk below which reading from Postgres stops.'),
+      max_message_bytes: byteSize().prefault('64MB').describe('A larger row becomes a dead letter.'),
+      segment_bytes: byteSize().prefault('64MB').describe('Size of one file of the change log.'),
+    })
+    .prefault({})
+    .describe('The change log, in the data directory.'),
+  state: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(/^sqlite:./, 'only sqlite:FILE is in this version (relative to the data directory)')
+        .default('sqlite:tailrace.db')
+        .describe('Where the small state is kept, relative to the data directory.'),
+    })
+    .prefault({})
+    .describe('The state store.'),
+  api: z
+    .strictObject({
+      listen: listenAddress()
+        .prefault('127.0.0.1:7376')
+        .describe(
+          'Address of the API; port 0 picks a free one, `off` closes it. `SERVER_PORT` changes the port.',
+        ),
+      tokens: z
+        .array(secret(nonEmpty()))
+        .default([])
+        .describe('Bearer tokens that the API accepts. Needed to listen beyond loopback.'),
+    })
+    .prefault({})
+    .describe('The HTTP API.'),
+  metrics: z
+    .strictObject({
+      listen: listenAddress()
+        .prefault('127.0.0.1:8376')
+        .describe('Address of `/metrics`, `/health` and `/ready`, or `off`.'),
+    })
+    .prefault({})
+    .describe('Metrics and health, without a token.'),
+  shutdown_timeout: timerDuration().prefault('20s').describe('How long a stop waits for messages in flight.'),
+  stats_interval: timerDuration()
+    .prefault('1m')
+    .describe('How often the statistics line is logged; `0` for never.'),
+  log_level: z
+    .enum(['debug', 'info', 'warn', 'error'])
+    .default('info')
+    .describe('The least level that is logged.'),
+  api_tokens: z
+    .array(z.strictObject({ name: z.string(), token: secret(nonEmpty()) }))
+    .default([])
+    .describe('Sequin’s spelling of `api.tokens`.'),
+  account: ignored('Tailrace has no accounts'),
+  users: ignored('Tailrace has no users'),
+});
+
+/** The file, checked and read: durations in milliseconds, sizes in bytes. */
+export type FileConfig = z.output<typeof fileSchema>;
+
+/** Keys of the design that a later version brings: not unknown, but not here. `[]` stands for any index. */
+export const KEYS_NOT_YET: Readonly<Record<string, readonly string[]>> = {
+  '': ['functions', 'transforms', 'http_endpoints', 'change_retentions', 'backfills'],
+  'databases[]': ['primary', 'markers', 'use_local_tunnel'],
+  'sinks[]': [
+    'where',
+    'filters',
+    'schema',
+    'key_changes',
+    'ignore_markers',
+    'budget',
+    'oversize',
+    'initial_backfill',
+    'active_backfills',
+    'backfills',
+    'load_shedding_policy',
+  ],
+  'sinks[].source': ['include_schemas', 'exclude_schemas', 'exclude_tables'],
+};
+
+/** Values likewise. A sink type that the registry knows is never asked for here. */
+export const VALUES_NOT_YET: Readonly<Record<string, readonly string[]>> = {
+  'sinks[].format': ['debezium', 'wal2json'],
+  'sinks[].destination.type': [
+    'sns',
+    'webhook',
+    'sequin_stream',
+    'http_pull',
+    'kafka',
+    'redis_stream',
+    'redis_string',
+    'rabbitmq',
+    'gcp_pubsub',
+    'nats',
+    'kinesis',
+    's2',
+    'typesense',
+    'meilisearch',
+    'elasticsearch',
+    'azure_event_hub',
+    'mysql',
+  ],
+};

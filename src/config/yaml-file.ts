@@ -1,0 +1,266 @@
+// Reads a YAML file into plain values that remember where they stand: anchors, merge keys and ${VAR} resolved.
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+  type Node,
+  type Pair,
+  type Scalar,
+  type YAMLMap,
+} from 'yaml';
+import type { Fault } from './faults.ts';
+import { substituteVariables, type Variables } from './variables.ts';
+
+export type Path = readonly (string | number)[];
+
+/** Invariant 8: aliases may multiply a file; this many values and levels are more than any configuration has. */
+const MAX_VALUES = 100_000;
+const MAX_DEPTH = 64;
+
+/**
+ * Values of these keys are templates with `${column}`, so `${…}` in them is no variable
+ * (a group id of pg2sqs reads `${%table%}-${id}`).
+ */
+const TEMPLATE_KEYS: ReadonlySet<string> = new Set(['group_id']);
+
+export type YamlFile = {
+  readonly file: string;
+  /** Mappings, lists, strings, numbers, booleans; `undefined` where YAML says null. */
+  readonly value: unknown;
+  readonly faults: readonly Fault[];
+  /** A fault at the value of this path (or at its key), or at the nearest thing around it that exists. */
+  fault(path: Path, message: string, at?: 'key' | 'value'): Fault;
+  /** The text of a scalar: `007` where the value is 7. */
+  text(path: Path): string | undefined;
+  /**
+   * The other reading of a scalar. YAML says that `12345` is a number and `"5432"` a text; only the schema knows what is
+   * wanted (a password, a port), and what a variable holds has no YAML type at all.
+   */
+  otherReading(path: Path): string | number | boolean | undefined;
+};
+
+type Entry = { key?: number; value: number; text?: string; other?: string | number | boolean | undefined };
+
+export type ReadOptions = {
+  readonly file: string;
+  /** Without variables, `${…}` is ordinary text. */
+  readonly variables?: Variables;
+  /** Top-level keys with a meaning; others may only carry anchors. */
+  readonly knownTopLevel: ReadonlySet<string>;
+};
+
+export function readYaml(text: string, options: ReadOptions): YamlFile {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, merge: true, prettyErrors: false });
+  const reader = new Reader(document, lineCounter, options);
+  for (const error of [...document.errors, ...document.warnings]) {
+    reader.faults.push(reader.faultAt(error.pos[0], [], firstLine(error.message)));
+  }
+  const value = document.errors.length === 0 ? reader.readRoot() : undefined;
+  return {
+    file: options.file,
+    value,
+    faults: reader.faults,
+    fault: (path, message, at = 'value') => reader.fault(path, message, at, value),
+    text: (path) => reader.entries.get(keyOf(path))?.text,
+    otherReading: (path) => reader.entries.get(keyOf(path))?.other,
+  };
+}
+
+class Reader {
+  readonly faults: Fault[] = [];
+  readonly entries = new Map<string, Entry>();
+  readonly #document: Document.Parsed;
+  readonly #lineCounter: LineCounter;
+  readonly #options: ReadOptions;
+  #values = 0;
+
+  constructor(document: Document.Parsed, lineCounter: LineCounter, options: ReadOptions) {
+    this.#document = document;
+    this.#lineCounter = lineCounter;
+    this.#options = options;
+  }
+
+  readRoot(): unknown {
+    const root = this.#document.contents;
+    if (root === null) return undefined;
+    if (!isMap(root)) {
+      this.faults.push(this.faultAt(root.range[0], [], 'a mapping of keys is expected here'));
+      return undefined;
+    }
+    this.entries.set(keyOf([]), { value: root.range[0] });
+    const aliased = aliasedAnchors(this.#document);
+    const kept = (key: string, pair: Pair): boolean => {
+      if (this.#options.knownTopLevel.has(key)) return true;
+      return !key.startsWith('x-') && !carriesAnchor(pair.value, aliased);
+    };
+    return this.#readMap(root, [], kept);
+  }
+
+  #read(node: unknown, path: Path, isTemplate: boolean): unknown {
+    const resolved = isAlias(node) ? node.resolve(this.#document) : node;
+    if (resolved === undefined || resolved === null) return undefined;
+    const start = startOf(resolved);
+    if (path.length > MAX_DEPTH || ++this.#values > MAX_VALUES) {
+      if (this.#values <= MAX_VALUES + 1) {
+        this.faults.push(
+          this.faultAt(start, path, 'aliases multiply this beyond measure, or refer to themselves'),
+        );
+      }
+      this.#values = MAX_VALUES + 1;
+      return undefined;
+    }
+    this.#entry(path).value = start;
+    if (isMap(resolved)) return this.#readMap(resolved, path);
+    if (isSeq(resolved))
+      return resolved.items.map((item, index) => this.#read(item, [...path, index], isTemplate));
+    return isScalar(resolved) ? this.#readScalar(resolved, path, isTemplate) : undefined;
+  }
+
+  #readMap(map: YAMLMap, path: Path, kept: (key: string, pair: Pair) => boolean = () => true): unknown {
+    const result: Record<string, unknown> = {};
+    for (const [key, pair] of this.#pairsOf(map, path, 0)) {
+      if (!kept(key, pair)) continue;
+      const keyPath = [...path, key];
+      this.#entry(keyPath).key = startOf(pair.key);
+      define(result, key, this.#read(pair.value, keyPath, TEMPLATE_KEYS.has(key)));
+    }
+    return result;
+  }
+
+  /** https://yaml.org/type/merge.html: what stands in the mapping itself wins, then the earlier of several merged ones. */
+  #pairsOf(map: YAMLMap, path: Path, depth: number): ReadonlyMap<string, Pair> {
+    const pairs = new Map<string, Pair>();
+    const merged: unknown[] = [];
+    for (const pair of map.items) {
+      const key = textOfKey(pair);
+      if (key === '<<') merged.push(pair.value);
+      else pairs.set(key, pair);
+    }
+    if (depth > MAX_DEPTH) {
+      this.faults.push(this.faultAt(startOf(map), path, 'this mapping is merged into itself'));
+      return pairs;
+    }
+    for (const source of merged.flatMap((value) => this.#mergeSources(value, path))) {
+      for (const [key, pair] of this.#pairsOf(source, path, depth + 1)) {
+        if (!pairs.has(key)) pairs.set(key, pair);
+      }
+    }
+    return pairs;
+  }
+
+  #mergeSources(value: unknown, path: Path): YAMLMap[] {
+    const resolved = isAlias(value) ? value.resolve(this.#document) : value;
+    if (isMap(resolved)) return [resolved];
+    if (isSeq(resolved)) return resolved.items.flatMap((item) => this.#mergeSources(item, path));
+    const message = '"<<" merges a mapping: give it an alias of one, or a list of aliases';
+    this.faults.push(this.faultAt(startOf(value), path, message));
+    return [];
+  }
+
+  #readScalar(node: Scalar, path: Path, isTemplate: boolean): unknown {
+    const isPlain = node.type === 'PLAIN';
+    const written = isPlain ? (node.source ?? '') : String(node.value);
+    const entry = this.#entry(path);
+    const { variables } = this.#options;
+    if (variables !== undefined && !isTemplate) {
+      const { text, missing, changed } = substituteVariables(written, variables);
+      for (const name of missing) {
+        const message = `the variable ${name} is not set; set it, or give a default: \${${name}:-value}`;
+        this.faults.push(this.faultAt(entry.value, path, message));
+      }
+      if (changed) {
+        entry.text = text;
+        entry.other = plainValue(text);
+        return text;
+      }
+    }
+    entry.text = written;
+    if (isPlain && typeof node.value !== 'string') {
+      entry.other = written;
+      return node.value ?? undefined;
+    }
+    entry.other = plainValue(written);
+    return written;
+  }
+
+  #entry(path: Path): Entry {
+    const key = keyOf(path);
+    let entry = this.entries.get(key);
+    if (entry === undefined) this.entries.set(key, (entry = { value: 0 }));
+    return entry;
+  }
+
+  fault(path: Path, message: string, at: 'key' | 'value', root: unknown): Fault {
+    let known = path;
+    while (known.length > 0 && !this.entries.has(keyOf(known))) known = known.slice(0, -1);
+    const entry = this.entries.get(keyOf(known));
+    // What is missing in a mapping is best shown at the key that the mapping belongs to.
+    const useKey = at === 'key' || known.length < path.length;
+    const offset = (useKey ? entry?.key : undefined) ?? entry?.value ?? 0;
+    return this.faultAt(offset, path, message, root);
+  }
+
+  faultAt(offset: number, path: Path, message: string, root?: unknown): Fault {
+    const { line, col } = this.#lineCounter.linePos(offset);
+    const place = { line: Math.max(line, 1), column: Math.max(col, 1) };
+    return { file: this.#options.file, ...place, path: formatPath(path, root), message };
+  }
+}
+
+/** `sinks[users].tables[public.users]`: list items by their name where they have one. */
+export function formatPath(path: Path, root?: unknown): string {
+  let text = '';
+  let value = root;
+  for (const step of path) {
+    value =
+      typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[step] : undefined;
+    if (typeof step === 'number') {
+      const name =
+        typeof value === 'object' && value !== null ? (value as { name?: unknown }).name : undefined;
+      text += `[${typeof name === 'string' ? name : step}]`;
+    } else {
+      text += text === '' ? step : `.${step}`;
+    }
+  }
+  return text;
+}
+
+/** YAML's number or boolean that this text spells, if any. */
+function plainValue(text: string): number | boolean | undefined {
+  if (/^(true|false)$/i.test(text)) return text.toLowerCase() === 'true';
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : undefined;
+}
+
+const startOf = (node: unknown): number => (node as Node | null | undefined)?.range?.[0] ?? 0;
+const keyOf = (path: Path): string => JSON.stringify(path);
+const firstLine = (text: string): string => text.split('\n')[0]!;
+const textOfKey = (pair: Pair): string =>
+  isScalar(pair.key) ? (pair.key.source ?? String(pair.key.value)) : String(pair.key);
+
+/** Sets an own key, `__proto__` too. */
+function define(target: Record<string, unknown>, key: string, value: unknown): void {
+  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
+}
+
+function aliasedAnchors(document: Document.Parsed): ReadonlySet<string> {
+  const names = new Set<string>();
+  visit(document, { Alias: (_key, node) => void names.add(node.source) });
+  return names;
+}
+
+function carriesAnchor(value: unknown, aliased: ReadonlySet<string>): boolean {
+  let found = false;
+  visit(value as Node | null, {
+    Value: (_key, node) => {
+      if (node.anchor !== undefined && aliased.has(node.anchor)) found = true;
+      return found ? visit.BREAK : undefined;
+    },
+  });
+  return found;
+}

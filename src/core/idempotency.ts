@@ -1,0 +1,45 @@
+// Names that stay the same for ever: idempotency keys of changes, ids of databases and sinks.
+import { createHash } from 'node:crypto';
+import type { TransactionContext } from './change.ts';
+
+const HASH_CHARACTERS = 10;
+
+/** A short hash of texts; different lists of texts do not run together. */
+export function shortHash(...texts: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const text of texts) hash.update(`${Buffer.byteLength(text)}:`).update(text);
+  return hash.digest('base64url').slice(0, HASH_CHARACTERS);
+}
+
+/**
+ * What is common to the idempotency keys of one stream: the database's configured name, the cluster, and the options
+ * that number the changes of a transaction. Two clusters restored from one backup differ in the name that the user gives them.
+ */
+export function streamKey(stream: {
+  databaseName: string;
+  systemIdentifier: string;
+  streamOptions: Readonly<Record<string, string>>;
+}): string {
+  const options = Object.entries(stream.streamOptions)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name}=${value}`);
+  return shortHash(stream.databaseName, stream.systemIdentifier, ...options);
+}
+
+/** The part of the key that all changes of a transaction share: stream, timeline that owns the commit, commit LSN. */
+export const transactionKey = (stream: string, transaction: TransactionContext): string =>
+  `${stream}-${transaction.timeline}-${transaction.commitLsn.toString(16)}`;
+
+/** At most 48 characters of `[A-Za-z0-9_-]`. */
+export const idempotencyKey = (transaction: string, index: number): string => `${transaction}-${index}`;
+
+/** A UUID made from texts (version 8: the hash is ours). https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-8 */
+export function stableUuid(...texts: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const text of texts) hash.update(`${Buffer.byteLength(text)}:`).update(text);
+  const bytes = hash.digest().subarray(0, 16);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x80;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = bytes.toString('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}

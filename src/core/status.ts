@@ -1,0 +1,83 @@
+// What the service says of itself: one document for /health, `status`, metrics and the statistics line.
+
+export type Health = 'healthy' | 'degraded' | 'halted';
+
+export type Condition = {
+  readonly health: Health;
+  /** Undefined when healthy. */
+  readonly reason?: string;
+  readonly cure?: string;
+  /** ISO 8601, when this condition began. */
+  readonly since: string;
+};
+
+export type DatabaseStatus = Condition & {
+  readonly name: string;
+  /** `connecting`, `streaming`, `waiting` (backoff), `stopped`. */
+  readonly state: string;
+  readonly host?: string;
+  readonly slot: string;
+  readonly publication: string;
+  readonly ack: string;
+  /** What `auto` does now. */
+  readonly acknowledging: 'delivered' | 'durable';
+  /** LSN texts. */
+  readonly walEnd: string;
+  readonly loggedEnd: string;
+  readonly durableEnd: string;
+  readonly flushed: string;
+  /** WAL end of the last keepalive minus the flushed LSN. */
+  readonly retainedBytes: number;
+  readonly logBytes: number;
+  readonly transactions: number;
+  readonly changes: number;
+  readonly receivedBytes: number;
+  readonly reconnects: number;
+  readonly gaps: readonly { readonly from: string; readonly to: string; readonly reason: string }[];
+  readonly warnings: readonly string[];
+};
+
+export type SinkStatus = Condition & {
+  readonly name: string;
+  readonly database: string;
+  readonly type: string;
+  /** `starting`, `running`, `paused`, `disabled`, `halted`, `stopped`. */
+  readonly state: string;
+  /** LSN up to which everything is settled. */
+  readonly settled: string;
+  /** Log bytes not yet settled. */
+  readonly lagBytes: number;
+  /** Seconds since the commit of the oldest unsettled change; 0 when there is none. */
+  readonly lagSeconds: number;
+  readonly delivered: number;
+  readonly deadLettered: number;
+  readonly retried: number;
+  readonly requests: number;
+  readonly failedRequests: number;
+  readonly bytes: number;
+  readonly inFlight: number;
+  readonly buffered: number;
+  readonly parked: number;
+  readonly inversions: number;
+  /** Groups held back by a failing message: at most ten names. */
+  readonly blockedGroups: readonly string[];
+  readonly routes: readonly {
+    readonly id: string;
+    readonly health: Health;
+    readonly reason?: string;
+    readonly cure?: string;
+    readonly retryAt?: string;
+  }[];
+  /** Commit to accepted, milliseconds, over the last minute at most. */
+  readonly latency?: { readonly p50: number; readonly p99: number; readonly max: number };
+};
+
+export type ServiceStatus = {
+  readonly status: Health;
+  readonly version: string;
+  readonly startedAt: string;
+  readonly pid: number;
+  readonly dataDir: string;
+  readonly databases: readonly DatabaseStatus[];
+  readonly sinks: readonly SinkStatus[];
+};

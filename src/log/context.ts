@@ -1,0 +1,128 @@
+// Following the stream's context over frames: transactions, row numbers, last LSNs. Hot file: plain loops (bench/micro/log.ts).
+import { TailraceError } from '../core/errors.ts';
+import { toLsn, ZERO_LSN } from '../core/lsn.ts';
+import { comparePositions, type Position } from '../core/position.ts';
+import type { BlockContext } from './format.ts';
+import { FRAME, FRAME_HEADER_BYTES } from './frames.ts';
+
+/** pgoutput counts microseconds from 2000-01-01. */
+const POSTGRES_EPOCH_US = 946_684_800_000_000n;
+
+export type Advance = {
+  /** Where the stream stands after the frames. */
+  readonly context: BlockContext;
+  /** Where the Begin of a transaction that does not end here stands; undefined when there is none. */
+  readonly unfinishedBegin: number | undefined;
+};
+
+/**
+ * Walks the frames in `buffer[start, end)`, which begin in `context`. LSNs are read once a call, not once a
+ * transaction: a BigInt per row is what this avoids.
+ */
+export function advance(context: BlockContext, buffer: Buffer, start: number, end: number): Advance {
+  let inTransaction = context.inTransaction;
+  let index = context.index;
+  let begin = -1;
+  let lastCommit = -1;
+  // Commit and number of the last row event in a transaction that ended here.
+  let eventCommit = -1;
+  let eventIndex = -1;
+  let at = start;
+  while (at + FRAME_HEADER_BYTES < end) {
+    const body = at + FRAME_HEADER_BYTES;
+    switch (buffer[body]) {
+      case FRAME.insert:
+      case FRAME.update:
+      case FRAME.delete:
+      case FRAME.oversize:
+        index++;
+        break;
+      case FRAME.truncate:
+        index += buffer.readInt32BE(body + 1);
+        break;
+      case FRAME.begin:
+        inTransaction = true;
+        begin = at;
+        index = 0;
+        break;
+      case FRAME.commit:
+        if (index > 0) {
+          eventCommit = body;
+          eventIndex = index - 1;
+        }
+        inTransaction = false;
+        begin = -1;
+        lastCommit = body;
+        index = 0;
+        break;
+      default:
+    }
+    at = body + buffer.readUInt32BE(at);
+  }
+  if (at !== end) {
+    throw new TailraceError('the log was given bytes that are not whole frames', {
+      code: 'LOG_MALFORMED_FRAMES',
+      kind: 'fatal',
+    });
+  }
+  const transaction = transactionAt(buffer, begin, inTransaction ? context : undefined);
+  return {
+    context: {
+      inTransaction,
+      epoch: context.epoch,
+      timeline: context.timeline,
+      ...transaction,
+      index,
+      lastCommitLsn: lastCommit < 0 ? context.lastCommitLsn : commitLsnAt(buffer, lastCommit),
+      lastEndLsn: lastCommit < 0 ? context.lastEndLsn : toLsn(buffer.readBigUInt64BE(lastCommit + 10)),
+      before:
+        inTransaction && index > 0
+          ? { epoch: context.epoch, commitLsn: transaction.commitLsn, index: index - 1 }
+          : eventCommit >= 0
+            ? { epoch: context.epoch, commitLsn: commitLsnAt(buffer, eventCommit), index: eventIndex }
+            : context.before,
+    },
+    unfinishedBegin: begin < 0 ? undefined : begin,
+  };
+}
+
+type TransactionStart = Pick<BlockContext, 'commitLsn' | 'commitTimeUs' | 'xid'>;
+
+/** The transaction whose Begin frame is at `begin`; `-1`: the one that `context` has in progress, if any. */
+function transactionAt(buffer: Buffer, begin: number, context: BlockContext | undefined): TransactionStart {
+  if (begin >= 0) return readBegin(buffer, begin);
+  if (context === undefined) return { commitLsn: ZERO_LSN, commitTimeUs: 0n, xid: 0 };
+  return { commitLsn: context.commitLsn, commitTimeUs: context.commitTimeUs, xid: context.xid };
+}
+
+/** Reads the Begin frame at `at`. */
+export function readBegin(buffer: Buffer, at: number): TransactionStart {
+  const body = at + FRAME_HEADER_BYTES;
+  return {
+    commitLsn: toLsn(buffer.readBigUInt64BE(body + 1)),
+    commitTimeUs: buffer.readBigInt64BE(body + 9) + POSTGRES_EPOCH_US,
+    xid: buffer.readUInt32BE(body + 17),
+  };
+}
+
+const commitLsnAt = (buffer: Buffer, body: number) => toLsn(buffer.readBigUInt64BE(body + 2));
+
+/** The context outside of the transaction in progress, in the history given: how a parting abandons one. */
+export function abandonTransaction(
+  context: BlockContext,
+  history: { readonly epoch: number; readonly timeline: number },
+): BlockContext {
+  return {
+    ...context,
+    ...history,
+    inTransaction: false,
+    commitLsn: ZERO_LSN,
+    commitTimeUs: 0n,
+    xid: 0,
+    index: 0,
+  };
+}
+
+/** Is everything after `position` at or after the place that `context` describes? */
+export const startsWithin = (context: BlockContext, position: Position): boolean =>
+  comparePositions(position, context.before) >= 0;

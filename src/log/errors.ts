@@ -1,0 +1,73 @@
+// The log's errors, each with its cure.
+import { TailraceError } from '../core/errors.ts';
+import { formatPosition, type Position } from '../core/position.ts';
+
+/** The reader asked for what retention has deleted. */
+export class PositionNotRetainedError extends TailraceError {
+  /** Everything after this position can still be read. */
+  readonly firstRetained: Position;
+
+  constructor(wanted: string, firstRetained: Position) {
+    super(
+      `the change log no longer holds ${wanted}; it begins after position ${formatPosition(firstRetained)}`,
+      {
+        code: 'LOG_POSITION_NOT_RETAINED',
+        kind: 'fatal',
+        hint: 'start from a later position, and raise log.retention or log.max_bytes to keep more',
+      },
+    );
+    this.firstRetained = firstRetained;
+  }
+}
+
+export function corruptError(path: string, offset: number, what: string): TailraceError {
+  return new TailraceError(`${path} is damaged at log offset ${offset}: ${what}`, {
+    code: 'LOG_CORRUPT',
+    kind: 'fatal',
+    hint: 'check the disk; then rewind the sink past the damage (the changes in it are lost to this log), or restore the file',
+  });
+}
+
+const codeOf = (error: unknown): string | undefined =>
+  error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+
+export const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT';
+
+/** An error of the file system as the operator should read it. */
+export function fileError(error: unknown, path: string, doing: string): TailraceError {
+  const code = codeOf(error);
+  const base = { kind: 'fatal', cause: error } as const;
+  switch (code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new TailraceError(`the disk is full: cannot ${doing} ${path}`, {
+        ...base,
+        code: 'LOG_DISK_FULL',
+        hint: 'free disk space or enlarge the volume of the data directory, then restart; lower log.max_bytes or raise log.min_free to stop earlier',
+      });
+    case 'EROFS':
+    case 'EACCES':
+    case 'EPERM':
+      return new TailraceError(`cannot ${doing} ${path}: it is not writable (${code})`, {
+        ...base,
+        code: 'LOG_READ_ONLY',
+        hint: 'mount the data directory writable, and let the user that runs Tailrace own it',
+      });
+    default:
+      return new TailraceError(`cannot ${doing} ${path}: ${error instanceof Error ? error.message : ''}`, {
+        ...base,
+        code: 'LOG_IO_FAILED',
+        hint: 'check the disk and the path of the data directory, then restart',
+      });
+  }
+}
+
+/** What a failed fdatasync covered is unknown, so the writer ends: https://wiki.postgresql.org/wiki/Fsync_Errors */
+export function syncError(error: unknown, path: string): TailraceError {
+  return new TailraceError(`${path} could not be made durable (${codeOf(error) ?? 'fdatasync failed'})`, {
+    code: 'LOG_SYNC_FAILED',
+    kind: 'fatal',
+    cause: error,
+    hint: 'check the disk, then restart: what is not durable comes again from Postgres',
+  });
+}

@@ -1,0 +1,49 @@
+// Frames: how messages stand in the log, a length (u32, big endian) and that many bytes, the first of them the type.
+import type { ByteWriter } from '../core/byte-writer.ts';
+
+/** The length in front of every frame. */
+export const FRAME_HEADER_BYTES = 4;
+
+/**
+ * First byte of a frame. Capitals are pgoutput's messages, kept as they came; small letters are ours.
+ * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
+ */
+export const FRAME = {
+  begin: 0x42, // B
+  commit: 0x43, // C
+  origin: 0x4f, // O
+  relation: 0x52, // R
+  type: 0x59, // Y
+  insert: 0x49, // I
+  update: 0x55, // U
+  delete: 0x44, // D
+  truncate: 0x54, // T
+  message: 0x4d, // M
+  /** `e` + JSON: what the catalog said of the relation in the frame before. */
+  enrichment: 0x65,
+  /** `o` + type of the row message (u8) + relation id (u32) + its length (u64): a row too large to be kept whole. */
+  oversize: 0x6f,
+  /** `p` + bytes: a piece of the oversize row before. */
+  piece: 0x70,
+} as const;
+
+/** Appends `source[start, end)`, a message with its type byte, as one frame. */
+export function appendFrame(writer: ByteWriter, source: Uint8Array, start: number, end: number): void {
+  const byteCount = end - start;
+  writer.reserve(FRAME_HEADER_BYTES + byteCount);
+  const { buffer, length } = writer;
+  buffer[length] = byteCount >>> 24;
+  buffer[length + 1] = byteCount >>> 16;
+  buffer[length + 2] = byteCount >>> 8;
+  buffer[length + 3] = byteCount;
+  writer.length = length + FRAME_HEADER_BYTES;
+  writer.bytes(source, start, end);
+}
+
+/** Is this a frame that says how later rows read (relations, types)? */
+export const describesRelations = (type: number): boolean =>
+  type === FRAME.relation || type === FRAME.enrichment || type === FRAME.type;
+
+/** Length of the frame at `at`, its own header included. */
+export const frameBytes = (buffer: Buffer, at: number): number =>
+  FRAME_HEADER_BYTES + buffer.readUInt32BE(at);

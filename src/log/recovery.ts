@@ -1,0 +1,202 @@
+// Opening a log that was left behind: finds where whole transactions end, cuts off what follows, makes the rest durable.
+//
+// Offsets are never used twice: after a cut the log goes on in a new segment, above everything that was written
+// before. A reader that outlives the writer (another thread) is never moved to other bytes under the same offset.
+import { closeSync, fdatasyncSync, ftruncateSync, openSync, readSync, unlinkSync } from 'node:fs';
+import { TailraceError } from '../core/errors.ts';
+import { BlockCursor } from './block-cursor.ts';
+import { abandonTransaction, advance } from './context.ts';
+import { INITIAL_CONTEXT, type BlockContext, type LogIdentity } from './format.ts';
+import {
+  endOf,
+  listSegments,
+  readFileHeader,
+  syncDirectory,
+  writeFully,
+  type SegmentFile,
+} from './segments.ts';
+
+export type RecoveredSegments = {
+  /** What is kept, oldest first. Empty: the log begins anew at `nextOffset`. */
+  readonly segments: readonly SegmentFile[];
+  /** Where the stream stands at the end of what is kept: never in a transaction. */
+  readonly context: BlockContext;
+  /** Where the next block goes. */
+  readonly nextOffset: number;
+  /** The last segment cannot go on: the next block opens a new one. */
+  readonly needsSegment: boolean;
+  readonly cutBytes: number;
+  /** Less is sound than was known to be durable. */
+  readonly damaged: boolean;
+};
+
+export type RecoveryOptions = {
+  readonly directory: string;
+  readonly identity: LogIdentity;
+  /** Below this everything was made durable once. */
+  readonly durableEnd: number;
+  /** New blocks go at or above this (a reader may stand here). */
+  readonly minimumEnd: number;
+};
+
+/** A place between two blocks, outside of a transaction. */
+type Boundary = { readonly segment: number; readonly offset: number; readonly context: BlockContext };
+
+type Scan = {
+  /** The last boundary in the segments scanned. */
+  readonly boundary: Boundary | undefined;
+  /** End of the last sound block. */
+  readonly soundEnd: number;
+  /** The context before the first sound block. */
+  readonly first: BlockContext | undefined;
+};
+
+/** Throws LOG_IDENTITY, LOG_VERSION, and errors of the file system as they are. */
+export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
+  const segments = listSegments(options.directory);
+  for (const segment of segments) checkIdentity(segment, options);
+  // What lies below the durable end was verified when it was made durable; the last segment is always read.
+  const scanFrom = Math.max(
+    0,
+    segments.findLastIndex((segment, index) => index === 0 || segment.startOffset <= options.durableEnd),
+  );
+  const { boundary, soundEnd, first } = scanBack(segments, scanFrom);
+  const writtenEnd = segments.length === 0 ? 0 : endOf(segments.at(-1)!);
+  const end = boundary?.offset ?? segments[0]?.startOffset ?? 0;
+  const kept = cut(segments, boundary);
+  const nextOffset = Math.max(writtenEnd, options.durableEnd, options.minimumEnd);
+  for (const segment of kept.slice(scanFrom)) makeDurable(segment, options.durableEnd);
+  syncDirectory(options.directory);
+  return {
+    segments: kept,
+    context: boundary?.context ?? cutAll(first),
+    nextOffset,
+    needsSegment: kept.length === 0 || nextOffset > end,
+    cutBytes: bytesOf(segments) - bytesOf(kept),
+    damaged: soundEnd < options.durableEnd,
+  };
+}
+
+const bytesOf = (segments: readonly SegmentFile[]): number =>
+  segments.reduce((sum, segment) => sum + segment.bytes, 0);
+
+const cutAll = (first: BlockContext | undefined): BlockContext =>
+  first === undefined ? INITIAL_CONTEXT : abandonTransaction(first, first);
+
+function checkIdentity(segment: SegmentFile, { directory, identity }: RecoveryOptions): void {
+  const fd = openSync(segment.path, 'r');
+  try {
+    // A bad header says nothing of the identity: it is found as damage where the segment is read.
+    const found = readFileHeader(fd, segment.path)?.header.identity;
+    if (found === undefined) return;
+    const differences = (['systemIdentifier', 'databaseOid', 'slot'] as const)
+      .filter((part) => found[part] !== identity[part])
+      .map((part) => `${part} ${found[part]}, now ${identity[part]}`);
+    if (differences.length === 0) return;
+    throw new TailraceError(
+      `the change log in ${directory} is of another stream: ${differences.join('; ')}`,
+      {
+        code: 'LOG_IDENTITY',
+        kind: 'fatal',
+        hint: `connect to the database and slot it belongs to, use another data directory, or move ${directory} away to begin anew`,
+      },
+    );
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Scans `segments` from `from` on; goes further back while no boundary is found (one transaction fills segments). */
+function scanBack(segments: readonly SegmentFile[], from: number): Scan {
+  const scan = scanForward(segments, from);
+  if (scan.boundary !== undefined || from === 0) return scan;
+  const earlier = scanBack(segments.slice(0, from), from - 1);
+  const joined = earlier.soundEnd === endOf(segments[from - 1]!) && scan.first !== undefined;
+  return {
+    boundary: earlier.boundary,
+    soundEnd: joined ? scan.soundEnd : earlier.soundEnd,
+    first: earlier.first ?? scan.first,
+  };
+}
+
+/** Follows the blocks from the segment `from` to the first that is not sound. */
+function scanForward(segments: readonly SegmentFile[], from: number): Scan {
+  let boundary: Boundary | undefined;
+  let first: BlockContext | undefined;
+  let soundEnd = segments[from]?.startOffset ?? 0;
+  for (let index = from; index < segments.length; index++) {
+    const segment = segments[index]!;
+    const previous = index > from ? segments[index - 1]! : undefined;
+    const cursor = openSound(segment);
+    if (cursor === undefined) break;
+    try {
+      if (previous !== undefined && cursor.header.previousEnd !== endOf(previous)) break;
+      for (;;) {
+        const block = cursor.next(Infinity);
+        if (block === 'end') break;
+        if (block === 'bad') return { boundary, soundEnd, first };
+        first ??= block.context;
+        soundEnd = block.blockEnd;
+        const { context } = advance(block.context, block.buffer, block.start, block.end);
+        if (!context.inTransaction) boundary = { segment: index, offset: block.blockEnd, context };
+      }
+    } finally {
+      cursor.close();
+    }
+  }
+  return { boundary, soundEnd, first };
+}
+
+/** Undefined when the file header is bad (the crash came while the segment was made, or the disk lost it). */
+function openSound(segment: SegmentFile): BlockCursor | undefined {
+  try {
+    return new BlockCursor(segment);
+  } catch (error) {
+    if (error instanceof TailraceError && error.code === 'LOG_CORRUPT') return undefined;
+    throw error;
+  }
+}
+
+/** Removes all that stands after `boundary`, latest first. Returns the segments kept. */
+function cut(segments: readonly SegmentFile[], boundary: Boundary | undefined): SegmentFile[] {
+  const last = boundary?.segment ?? -1;
+  for (const segment of segments.slice(last + 1).reverse()) unlinkSync(segment.path);
+  const kept = segments.slice(0, last + 1);
+  const ending = kept.at(-1);
+  if (boundary === undefined || ending === undefined || endOf(ending) === boundary.offset) return kept;
+  const bytes = boundary.offset - ending.startOffset;
+  const fd = openSync(ending.path, 'r+');
+  try {
+    ftruncateSync(fd, bytes);
+    fdatasyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  kept[kept.length - 1] = { ...ending, bytes };
+  return kept;
+}
+
+const COPY_BYTES = 1 << 20;
+
+/**
+ * Writes what stands above the durable end again, and waits for the disk: after a failed fdatasync the page cache
+ * may show what the disk does not have, and would not write it again by itself.
+ * https://wiki.postgresql.org/wiki/Fsync_Errors
+ */
+function makeDurable(segment: SegmentFile, durableEnd: number): void {
+  if (endOf(segment) <= durableEnd) return;
+  const fd = openSync(segment.path, 'r+');
+  try {
+    const buffer = Buffer.allocUnsafeSlow(COPY_BYTES);
+    let position = Math.max(0, durableEnd - segment.startOffset);
+    while (position < segment.bytes) {
+      const count = readSync(fd, buffer, 0, Math.min(COPY_BYTES, segment.bytes - position), position);
+      if (count === 0) break;
+      writeFully(fd, buffer.subarray(0, count), position);
+      position += count;
+    }
+    fdatasyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

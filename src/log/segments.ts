@@ -1,0 +1,111 @@
+// Segment files: which there are, how one begins, how one is made.
+import { closeSync, fsyncSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { corruptError } from './errors.ts';
+import {
+  BLOCK_HEADER_BYTES,
+  decodeBlockHeader,
+  decodeFileHeader,
+  encodeBlockHeader,
+  encodeFileHeader,
+  FILE_HEADER_FIXED_BYTES,
+  MAX_FILE_HEADER_BYTES,
+  parseSegmentFileName,
+  segmentFileName,
+  type BlockContext,
+  type DecodedFileHeader,
+  type SegmentHeader,
+} from './format.ts';
+
+export type SegmentFile = {
+  readonly path: string;
+  /** Logical offset of its first byte. */
+  readonly startOffset: number;
+  /** Size of the file. */
+  readonly bytes: number;
+};
+
+export const endOf = (segment: SegmentFile): number => segment.startOffset + segment.bytes;
+
+/** The segments in `directory`, oldest first. */
+export function listSegments(directory: string): SegmentFile[] {
+  const segments: SegmentFile[] = [];
+  for (const name of readdirSync(directory)) {
+    const startOffset = parseSegmentFileName(name);
+    if (startOffset === undefined) continue;
+    const path = join(directory, name);
+    // Retention may delete a segment meanwhile.
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats !== undefined) segments.push({ path, startOffset, bytes: stats.size });
+  }
+  return segments.sort((a, b) => a.startOffset - b.startOffset);
+}
+
+/** The file header; undefined: damaged. Throws LOG_VERSION. */
+export function readFileHeader(fd: number, path: string): DecodedFileHeader | undefined {
+  const bytes = Buffer.alloc(FILE_HEADER_FIXED_BYTES + MAX_FILE_HEADER_BYTES);
+  return decodeFileHeader(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0)), path);
+}
+
+/** The context in which a segment begins. Throws LOG_CORRUPT, LOG_VERSION, or ENOENT as it is. */
+export function readSegmentContext(segment: Pick<SegmentFile, 'path' | 'startOffset'>): BlockContext {
+  const fd = openSync(segment.path, 'r');
+  try {
+    const decoded = readFileHeader(fd, segment.path);
+    const bytes = Buffer.alloc(BLOCK_HEADER_BYTES);
+    const prologueOffset = segment.startOffset + (decoded?.byteLength ?? 0);
+    const block =
+      decoded !== undefined &&
+      readSync(fd, bytes, 0, BLOCK_HEADER_BYTES, decoded.byteLength) === BLOCK_HEADER_BYTES
+        ? decodeBlockHeader(bytes, 0, prologueOffset)
+        : undefined;
+    if (block === undefined) throw corruptError(segment.path, prologueOffset, 'the segment has no opening');
+    return block.context;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Makes a segment that begins in `context` with the frames `prologue`; the file stays open for appending. */
+export function createSegment(
+  directory: string,
+  header: SegmentHeader,
+  opening: { context: BlockContext; prologue: Buffer },
+): { segment: SegmentFile; fd: number } {
+  const path = join(directory, segmentFileName(header.startOffset));
+  const fd = openSync(path, 'wx', 0o600); // invariant 9
+  const fileHeader = encodeFileHeader(header);
+  const blockHeader = Buffer.alloc(BLOCK_HEADER_BYTES);
+  encodeBlockHeader(blockHeader, {
+    offset: header.startOffset + fileHeader.length,
+    payload: opening.prologue,
+    prologue: true,
+    context: opening.context,
+  });
+  const bytes = Buffer.concat([fileHeader, blockHeader, opening.prologue]);
+  try {
+    writeFully(fd, bytes, 0);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  return { segment: { path, startOffset: header.startOffset, bytes: bytes.length }, fd };
+}
+
+/** Writes all of `bytes` at `position`: one call may write less. */
+export function writeFully(fd: number, bytes: Buffer, position: number): void {
+  let written = 0;
+  while (written < bytes.length) {
+    written += writeSync(fd, bytes, written, bytes.length - written, position + written);
+  }
+}
+
+/** Makes the names of new and deleted files durable. */
+export function syncDirectory(directory: string): void {
+  const fd = openSync(directory, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,144 @@
+// The log's small memory: the durable end, the flush position, the stream's options, in two alternating slots.
+//
+// A slot is CRC-32 u32, JSON length u32, JSON. The newest valid slot counts. Only a save that was synced makes its
+// slot the one to keep, so that a torn write never costs what was remembered (invariant 1).
+import { createHash } from 'node:crypto';
+import { closeSync, constants, fdatasync, openSync, readSync, writeSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
+import { TailraceError } from '../core/errors.ts';
+import { toLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { fileError, syncError } from './errors.ts';
+import { FORMAT_VERSION } from './format.ts';
+
+export type LogState = {
+  /** At least this much of the log is durable. */
+  readonly durableEnd: number;
+  readonly flushed: Lsn;
+  readonly epoch: number;
+  readonly timeline: number;
+  /** Digest of the stream's options. */
+  readonly streamOptions: string;
+};
+
+export const EMPTY_STATE: LogState = {
+  durableEnd: 0,
+  flushed: ZERO_LSN,
+  epoch: 0,
+  timeline: 0,
+  streamOptions: '',
+};
+
+const SLOT_BYTES = 4096;
+const SLOT_HEADER_BYTES = 8;
+type SlotIndex = 0 | 1;
+type Slot = LogState & { readonly sequence: number; readonly format: number; readonly writtenBy: string };
+
+const syncData = promisify(fdatasync);
+
+export class StateFile {
+  readonly #path: string;
+  readonly #version: string;
+  readonly #fd: number;
+  /** What the file held when it was opened. */
+  readonly found: LogState | undefined;
+  #sequence: number;
+  #keep: SlotIndex;
+  #saving: Promise<void> = Promise.resolve();
+
+  /** Opens or makes the file. `version` is Tailrace's, for whoever cannot read it. Throws TailraceError. */
+  constructor(path: string, version: string) {
+    this.#path = path;
+    this.#version = version;
+    try {
+      this.#fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600); // invariant 9
+    } catch (error) {
+      throw fileError(error, path, 'open');
+    }
+    const slots = ([0, 1] as const).flatMap((index) => {
+      const slot = readSlot(this.#fd, index, path);
+      return slot === undefined ? [] : [{ index, slot }];
+    });
+    const newest = slots.reduce<(typeof slots)[number] | undefined>(
+      (best, next) => (best !== undefined && best.slot.sequence > next.slot.sequence ? best : next),
+      undefined,
+    );
+    this.found = newest?.slot;
+    this.#sequence = newest?.slot.sequence ?? 0;
+    this.#keep = newest?.index ?? 1;
+  }
+
+  /** Writes the state without waiting for the disk. */
+  note(state: LogState): void {
+    const json = Buffer.from(
+      JSON.stringify(
+        {
+          ...state,
+          sequence: ++this.#sequence,
+          format: FORMAT_VERSION,
+          writtenBy: this.#version,
+        } satisfies Slot,
+        (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value),
+      ),
+    );
+    const bytes = Buffer.alloc(SLOT_BYTES);
+    json.copy(bytes, SLOT_HEADER_BYTES);
+    bytes.writeUInt32BE(json.length, 4);
+    bytes.writeUInt32BE(crc32(bytes.subarray(4, SLOT_HEADER_BYTES + json.length)), 0);
+    try {
+      writeSync(this.#fd, bytes, 0, SLOT_BYTES, otherSlot(this.#keep) * SLOT_BYTES);
+    } catch (error) {
+      throw fileError(error, this.#path, 'write');
+    }
+  }
+
+  /** Writes the state and makes it durable. */
+  save(state: LogState): Promise<void> {
+    this.#saving = this.#saving.then(async () => {
+      this.note(state);
+      const written = otherSlot(this.#keep);
+      try {
+        await syncData(this.#fd);
+      } catch (error) {
+        throw syncError(error, this.#path);
+      }
+      this.#keep = written;
+    });
+    return this.#saving;
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+const otherSlot = (index: SlotIndex): SlotIndex => (index === 0 ? 1 : 0);
+
+function readSlot(fd: number, index: SlotIndex, path: string): Slot | undefined {
+  const bytes = Buffer.alloc(SLOT_BYTES);
+  readSync(fd, bytes, 0, SLOT_BYTES, index * SLOT_BYTES);
+  const length = bytes.readUInt32BE(4);
+  if (length === 0 || length > SLOT_BYTES - SLOT_HEADER_BYTES) return undefined;
+  if (crc32(bytes.subarray(4, SLOT_HEADER_BYTES + length)) !== bytes.readUInt32BE(0)) return undefined;
+  const raw = JSON.parse(bytes.toString('utf8', SLOT_HEADER_BYTES, SLOT_HEADER_BYTES + length)) as Omit<
+    Slot,
+    'flushed'
+  > & { flushed: string };
+  if (raw.format > FORMAT_VERSION) {
+    throw new TailraceError(
+      `${path} was written by Tailrace ${raw.writtenBy}, which is newer than this version`,
+      {
+        code: 'LOG_VERSION',
+        kind: 'fatal',
+        hint: `run Tailrace ${raw.writtenBy} or later`,
+      },
+    );
+  }
+  return { ...raw, flushed: toLsn(BigInt(raw.flushed)) };
+}
+
+/** The same for the same options, whatever their order. */
+export function digestStreamOptions(options: Readonly<Record<string, string>>): string {
+  const entries = Object.entries(options).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(entries)).digest('hex');
+}

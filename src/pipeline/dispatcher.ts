@@ -1,0 +1,437 @@
+// Delivery of one sink: decides what may go, sends it in batches, and what an outcome means. The sink only classifies.
+import type { DeliveryError, Outcome } from '../core/errors.ts';
+import { backoffMs, type RetryPolicy } from '../core/retry.ts';
+import type { Route, Sink } from '../sinks/sink.ts';
+import { Groups } from './groups.ts';
+import { LatencyWindow } from './latency.ts';
+import type { Pending } from './pending.ts';
+import { RouteQueue, takeBatch } from './route-queue.ts';
+import { settleRow, type TableBarriers } from './table-order.ts';
+
+export type DispatcherSettings = {
+  readonly ordered: boolean;
+  readonly retry: RetryPolicy;
+  readonly maxRetryCount: number | undefined;
+  readonly batchSize: number | undefined;
+  readonly lanesPerRoute: number | undefined;
+  readonly maxBuffered: number;
+  readonly maxParked: number;
+};
+
+export type DispatcherPorts = {
+  readonly sink: Pick<Sink, 'deliver' | 'sizeOf'>;
+  /** Renders a parked message again, from the log. */
+  render(message: Pending): void;
+  /** Keeps a message that will not be sent; durable when it returns. */
+  keepDeadLetter(message: Pending, error: DeliveryError): void;
+  /** Remembers settled messages. */
+  remember(messages: readonly Pending[]): void;
+  /** Something settled, or the room changed. */
+  changed(): void;
+  /** The sink cannot go on. */
+  halt(error: DeliveryError): void;
+  warn(event: string, fields: Record<string, unknown>): void;
+  nowMs(): number;
+  chance(): number;
+};
+
+/** Rendered messages of one sink in memory; more wait in the log. */
+const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
+/** A group longer than this keeps only log offsets of its tail, so that it cannot take the room of the others. */
+const MAX_GROUP_IN_MEMORY = 256;
+/** Of a route that is down: the rest is parked, so that it cannot take the room of other routes. */
+const MAX_DOWN_ROUTE_IN_MEMORY = 1000;
+/** Reading goes on when this share of the room is free again. */
+const RESUME_SHARE = 0.75;
+const MAX_NAMED_GROUPS = 10;
+
+export class Dispatcher {
+  readonly counters = {
+    delivered: 0,
+    deadLettered: 0,
+    retried: 0,
+    requests: 0,
+    failedRequests: 0,
+    bytes: 0,
+    inversions: 0,
+  };
+  readonly latency = new LatencyWindow();
+  readonly #settings: DispatcherSettings;
+  readonly #ports: DispatcherPorts;
+  readonly #groups = new Groups();
+  readonly #routes = new Map<string, RouteQueue>();
+  readonly #backingOff = new Map<Pending, NodeJS.Timeout>();
+  readonly #abort = new AbortController();
+  #routeTimer: NodeJS.Timeout | undefined;
+  #stopping = false;
+  #first: Pending | undefined;
+  #last: Pending | undefined;
+  #buffered = 0;
+  #bufferedBytes = 0;
+  #parked = 0;
+  #inFlight = 0;
+  #requestsInFlight = 0;
+
+  constructor(settings: DispatcherSettings, ports: DispatcherPorts) {
+    this.#settings = settings;
+    this.#ports = ports;
+  }
+
+  /** The queue of a route; the same id gives the same queue. */
+  routeQueue(route: Route): RouteQueue {
+    let queue = this.#routes.get(route.id);
+    if (queue === undefined) {
+      queue = new RouteQueue(route, this.#settings.lanesPerRoute ?? route.limits.lanesPerRoute);
+      this.#routes.set(route.id, queue);
+    }
+    return queue;
+  }
+
+  /** The oldest unsettled message: everything before it is settled (invariant 2). */
+  get oldest(): Pending | undefined {
+    return this.#first;
+  }
+
+  /** All unsettled messages, in log order. */
+  *unsettled(): Generator<Pending> {
+    for (let message = this.#first; message !== undefined; message = message.after) yield message;
+  }
+
+  /** Should a message of this table, group and route keep only its log offset for now? */
+  shouldPark(barriers: TableBarriers, group: string | undefined, route: RouteQueue): boolean {
+    if (barriers.isClosed || (route.isDown && route.ready.length >= MAX_DOWN_ROUTE_IN_MEMORY)) return true;
+    const queue = group === undefined ? undefined : this.#groups.get(group);
+    if (queue === undefined) return false;
+    return (
+      queue.length >= MAX_GROUP_IN_MEMORY ||
+      queue.first?.message.state === 'backing-off' ||
+      queue.last?.message.isParked === true
+    );
+  }
+
+  /** Is there no room for more? `changed` is called when that may have ended. */
+  isFull(): boolean {
+    return (
+      this.#buffered >= this.#settings.maxBuffered ||
+      this.#bufferedBytes >= MAX_BUFFERED_BYTES ||
+      this.#parked >= this.#settings.maxParked
+    );
+  }
+  hasRoomAgain(): boolean {
+    return (
+      this.#buffered <= this.#settings.maxBuffered * RESUME_SHARE &&
+      this.#bufferedBytes <= MAX_BUFFERED_BYTES * RESUME_SHARE &&
+      this.#parked < this.#settings.maxParked
+    );
+  }
+
+  /** Lets a message in, in log order. It has been rendered, or is parked. */
+  add(message: Pending, groups: { group: string | undefined; previousGroup: string | undefined }): void {
+    message.before = this.#last;
+    if (this.#last === undefined) this.#first = message;
+    else this.#last.after = message;
+    this.#last = message;
+    if (message.isParked) this.#parked++;
+    else this.#countIn(message);
+    if (message.action === 'truncate') {
+      message.plan.barriers.enterTruncate(message);
+    } else {
+      message.plan.barriers.enterRow(message);
+      if (groups.group !== undefined) message.links = this.#groups.append(message, groups.group);
+      if (groups.previousGroup !== undefined) {
+        message.secondLink = this.#groups.append(message, groups.previousGroup);
+      }
+    }
+    if (message.waitsOn === 0) this.#makeReady(message);
+  }
+
+  /** Sends what may go. Call it after a block was read: batches fill naturally. */
+  dispatch(): void {
+    if (this.#stopping) return;
+    const now = this.#ports.nowMs();
+    let probeAt = Infinity;
+    for (const queue of this.#routes.values()) {
+      while (queue.mayStart(now)) {
+        const { batch, tooLarge } = takeBatch(queue, {
+          ordered: this.#settings.ordered,
+          maxCount: this.#settings.batchSize ?? Infinity,
+          sizeOf: (message) => this.#renderedSize(message),
+        });
+        if (tooLarge.length > 0) this.#rejectTooLarge(queue, tooLarge);
+        if (batch.length > 0) void this.#send(queue, batch);
+      }
+      if (queue.isDown && queue.lanesInUse === 0) probeAt = Math.min(probeAt, queue.retryAtMs);
+    }
+    clearTimeout(this.#routeTimer);
+    if (probeAt !== Infinity) {
+      this.#routeTimer = setTimeout(() => this.dispatch(), Math.max(1, probeAt - now));
+    }
+  }
+
+  /** Starts nothing new, waits for what is in flight until `deadlineMs`, then aborts it: it will be sent again. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#routeTimer);
+    for (const timer of this.#backingOff.values()) clearTimeout(timer);
+    this.#backingOff.clear();
+    const timer = setTimeout(() => this.#abort.abort(), Math.max(0, deadlineMs - this.#ports.nowMs()));
+    while (this.#requestsInFlight > 0) await new Promise<void>((done) => (this.#idle = done));
+    clearTimeout(timer);
+  }
+  #idle: (() => void) | undefined;
+
+  gauges(): { inFlight: number; buffered: number; parked: number; unsettled: boolean } {
+    return {
+      inFlight: this.#inFlight,
+      buffered: this.#buffered,
+      parked: this.#parked,
+      unsettled: this.#first !== undefined,
+    };
+  }
+  routes(): Iterable<RouteQueue> {
+    return this.#routes.values();
+  }
+  /** Groups held back by a message that failed. */
+  blockedGroups(): string[] {
+    const names = new Set<string>();
+    for (const message of this.#backingOff.keys()) {
+      names.add(message.group);
+      if (names.size === MAX_NAMED_GROUPS) break;
+    }
+    return [...names];
+  }
+
+  #rejectTooLarge(queue: RouteQueue, messages: readonly Pending[]): void {
+    const limit = queue.route.limits.messageBytes;
+    const dead = messages.map((message) => ({ message, error: tooLargeError(message, limit) }));
+    for (const { error } of dead)
+      this.#ports.warn('message too large', { route: queue.id, hint: error.hint });
+    this.#settle([], dead);
+  }
+
+  #countIn(message: Pending): void {
+    this.#buffered++;
+    this.#bufferedBytes += message.byteLength;
+  }
+  #countOut(message: Pending): void {
+    if (message.isParked) {
+      this.#parked--;
+    } else {
+      this.#buffered--;
+      this.#bufferedBytes -= message.byteLength;
+    }
+  }
+
+  #park(message: Pending): void {
+    this.#countOut(message);
+    message.park();
+    this.#parked++;
+  }
+
+  #makeReady(message: Pending): void {
+    message.state = 'ready';
+    message.routeQueue.ready.push(message);
+  }
+
+  /** The wire size of a message whose turn has come; a parked one is rendered first. */
+  #renderedSize(message: Pending): number {
+    if (message.rawBytes > 0) return Infinity;
+    if (message.isParked) {
+      this.#ports.render(message);
+      this.#parked--;
+      this.#countIn(message);
+    }
+    return this.#ports.sink.sizeOf(message);
+  }
+
+  async #send(queue: RouteQueue, batch: readonly Pending[]): Promise<void> {
+    queue.lanesInUse++;
+    this.#inFlight += batch.length;
+    this.#requestsInFlight++;
+    this.counters.requests++;
+    let outcomes: readonly Outcome[];
+    try {
+      outcomes = await this.#ports.sink.deliver(batch, this.#abort.signal);
+    } catch (error) {
+      const failure = thrown(error);
+      outcomes = batch.map(() => failure);
+    }
+    queue.lanesInUse--;
+    this.#inFlight -= batch.length;
+    this.#requestsInFlight--;
+    this.#conclude(queue, batch, outcomes);
+    if (this.#requestsInFlight === 0) this.#idle?.();
+    this.dispatch();
+  }
+
+  #conclude(queue: RouteQueue, batch: readonly Pending[], outcomes: readonly Outcome[]): void {
+    const delivered: Pending[] = [];
+    const failed: { message: Pending; error: DeliveryError }[] = [];
+    let routeError: DeliveryError | undefined;
+    for (let i = 0; i < batch.length; i++) {
+      const message = batch[i]!;
+      const outcome = outcomes[i] ?? MISSING_OUTCOME;
+      if (outcome === 'delivered') {
+        delivered.push(message);
+        continue;
+      }
+      if (outcome.kind === 'fatal') this.#ports.halt(outcome);
+      failed.push({ message, error: outcome });
+      if (outcome.scope !== 'message') routeError = outcome;
+    }
+    if (routeError === undefined) queue.recover();
+    else this.#failRoute(queue, routeError);
+    this.#settleBatch(queue, delivered, failed);
+  }
+
+  #failRoute(queue: RouteQueue, error: DeliveryError): void {
+    const now = this.#ports.nowMs();
+    this.counters.failedRequests++;
+    const wasDown = queue.isDown;
+    queue.fail(error, this.#settings.retry, now, this.#ports.chance());
+    if (wasDown) return;
+    this.#ports.warn('route is down', { route: queue.id, code: error.code, hint: error.hint });
+    let kept = 0;
+    for (const message of this.unsettled()) {
+      if (message.routeQueue !== queue || message.isParked || message.state === 'sending') continue;
+      if (kept++ >= MAX_DOWN_ROUTE_IN_MEMORY) this.#park(message);
+    }
+  }
+
+  #settleBatch(
+    queue: RouteQueue,
+    delivered: readonly Pending[],
+    failed: readonly { message: Pending; error: DeliveryError }[],
+  ): void {
+    const dead: { message: Pending; error: DeliveryError }[] = [];
+    const again: Pending[] = [];
+    for (const { message, error } of failed) {
+      message.state = 'waiting';
+      if (error.kind === 'fatal' || error.scope !== 'message') {
+        again.push(message);
+        continue;
+      }
+      message.attempts++;
+      const { maxRetryCount } = this.#settings;
+      const exhausted = maxRetryCount !== undefined && message.attempts > maxRetryCount;
+      if (error.kind === 'rejected' || exhausted) dead.push({ message, error });
+      else this.#backOff(message, error);
+    }
+    this.#countInversions(delivered);
+    this.#settle(delivered, dead);
+    // What failed with its route keeps its place at the front of the queue.
+    const heads = again.filter((message) => message.waitsOn === 0 && message.state === 'waiting');
+    for (const message of heads) message.state = 'ready';
+    if (heads.length > 0) queue.ready.pushFront(heads);
+  }
+
+  /** A failing message holds back its own group only, and of that group only log offsets are kept. */
+  #backOff(message: Pending, error: DeliveryError): void {
+    this.counters.retried++;
+    message.state = 'backing-off';
+    const wait =
+      error.retryAfterMs ?? backoffMs(this.#settings.retry, message.attempts, this.#ports.chance());
+    if (message.attempts === 1) {
+      this.#ports.warn('message failed', {
+        position: message.idempotencyKey,
+        code: error.code,
+        hint: error.hint,
+      });
+    }
+    for (const link of [message.links, message.secondLink]) {
+      for (let next = link?.next; next !== undefined; next = next.next) {
+        const follower = next.message;
+        if (follower.state === 'waiting' && !follower.isParked) this.#park(follower);
+      }
+    }
+    const timer = setTimeout(() => {
+      this.#backingOff.delete(message);
+      message.state = 'waiting';
+      if (message.waitsOn === 0) {
+        message.state = 'ready';
+        message.routeQueue.ready.pushFront([message]);
+      }
+      this.dispatch();
+    }, wait);
+    this.#backingOff.set(message, timer);
+  }
+
+  #countInversions(delivered: readonly Pending[]): void {
+    for (const message of delivered) {
+      if (message.links?.previous === undefined) continue;
+      const older = message.links.previous.message;
+      if (delivered.includes(older)) continue;
+      this.counters.inversions++;
+      this.#ports.warn('a later message of a group was accepted before an earlier one', {
+        earlier: older.idempotencyKey,
+        later: message.idempotencyKey,
+      });
+    }
+  }
+
+  /** Invariant 3: delivered, or kept as a dead letter and then settled. */
+  #settle(delivered: readonly Pending[], dead: readonly { message: Pending; error: DeliveryError }[]): void {
+    for (const { message, error } of dead) {
+      this.#ports.keepDeadLetter(message, error);
+      this.counters.deadLettered++;
+    }
+    const now = this.#ports.nowMs();
+    for (const message of delivered) {
+      this.counters.delivered++;
+      this.counters.bytes += message.byteLength;
+      this.latency.add(now, now - Number(message.transaction.commitTimeUs) / 1000);
+    }
+    const settled = dead.length === 0 ? delivered : [...delivered, ...dead.map(({ message }) => message)];
+    if (settled.length === 0) return;
+    this.#ports.remember(settled);
+    for (const message of settled) message.state = 'settled';
+    for (const message of settled) this.#unlink(message);
+    this.#ports.changed();
+  }
+
+  #unlink(message: Pending): void {
+    if (message.before === undefined) this.#first = message.after;
+    else message.before.after = message.after;
+    if (message.after === undefined) this.#last = message.before;
+    else message.after.before = message.before;
+    this.#countOut(message);
+    if (message.links !== undefined) this.#release(this.#groups.remove(message.links));
+    if (message.secondLink !== undefined) this.#release(this.#groups.remove(message.secondLink));
+    if (message.action === 'truncate') {
+      for (const waiting of message.plan.barriers.settleTruncate(message)) this.#release(waiting);
+    } else if (message.tableOrder !== undefined) {
+      this.#release(settleRow(message.tableOrder));
+    }
+  }
+
+  #release(message: Pending | undefined): void {
+    if (message === undefined) return;
+    message.waitsOn--;
+    if (message.waitsOn === 0 && message.state === 'waiting') this.#makeReady(message);
+  }
+}
+
+const MISSING_OUTCOME: DeliveryError = {
+  kind: 'retryable',
+  scope: 'sink',
+  code: 'OUTCOME_MISSING',
+  hint: 'the sink gave no outcome for a message; it is sent again',
+};
+
+const tooLargeError = (message: Pending, limit: number): DeliveryError => ({
+  kind: 'rejected',
+  scope: 'message',
+  code: 'MESSAGE_TOO_LARGE',
+  hint: `a ${message.action} of ${message.schema}.${message.table} is larger than the ${limit} bytes that its route takes; list fewer columns`,
+});
+
+/** A throw is the sink's failure: nothing is known of any message (architecture §10). */
+function thrown(error: unknown): DeliveryError {
+  const code = (error as { code?: unknown } | null)?.code;
+  return {
+    kind: 'retryable',
+    scope: 'sink',
+    code: typeof code === 'string' ? code : 'SINK_ERROR',
+    hint: error instanceof Error ? error.message : String(error),
+  };
+}

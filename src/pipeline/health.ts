@@ -1,0 +1,38 @@
+// What /health and /ready answer, made from the service's status: pure.
+import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from './status.ts';
+
+/** The whole document: in every part the word `status` says how it is. */
+export type HealthDocument = Omit<ServiceStatus, 'databases' | 'sinks'> & {
+  readonly databases: readonly ({ readonly status: Health } & Omit<DatabaseStatus, 'health'>)[];
+  readonly sinks: readonly ({ readonly status: Health } & Omit<SinkStatus, 'health'>)[];
+};
+
+/** What anybody may see: status words, and no names of hosts, tables or queues. */
+export type PublicHealthDocument = {
+  readonly status: Health;
+  readonly databases: readonly { readonly status: Health }[];
+  readonly sinks: readonly { readonly status: Health }[];
+};
+
+export function healthDocument(status: ServiceStatus): HealthDocument {
+  return {
+    ...status,
+    databases: status.databases.map(({ health, ...rest }) => ({ ...rest, status: health })),
+    sinks: status.sinks.map(({ health, ...rest }) => ({ ...rest, status: health })),
+  };
+}
+
+export function publicHealthDocument(status: ServiceStatus): PublicHealthDocument {
+  return {
+    status: status.status,
+    databases: status.databases.map(({ health }) => ({ status: health })),
+    sinks: status.sinks.map(({ health }) => ({ status: health })),
+  };
+}
+
+/** A degraded service still works and mends itself: only a halted one needs somebody. */
+export const isHealthy = (status: ServiceStatus): boolean => status.status !== 'halted';
+
+/** Does every source stream? */
+export const isReady = (status: ServiceStatus): boolean =>
+  status.databases.every((database) => database.state === 'streaming');

@@ -1,0 +1,377 @@
+// One sink following one log: reads blocks, lets messages in, remembers what settled, says how it stands.
+import { setTimeout as sleep, setImmediate as nextTurn } from 'node:timers/promises';
+import type { TransactionContext } from '../core/change.ts';
+import { describeError, TailraceError, type DeliveryError } from '../core/errors.ts';
+import { backoffMs } from '../core/retry.ts';
+import type { Condition, SinkStatus } from '../core/status.ts';
+import { formatLsn, type Lsn } from '../core/lsn.ts';
+import type { Position } from '../core/position.ts';
+import type { Envelope } from '../formats/format.ts';
+import { formats } from '../formats/registry.ts';
+import { openLogReader, type LogReader, type ReadFrom } from '../log/reader.ts';
+import type { LogSignals } from '../log/signals.ts';
+import { compileValue } from '../postgres/values.ts';
+import { sinkDefinition } from '../sinks/registry.ts';
+import type { Sink } from '../sinks/sink.ts';
+import { openLedger, type Cursor, type Ledger } from '../store/ledger.ts';
+import type { Store } from '../store/sqlite.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { LogWalker } from './log-walker.ts';
+import type { Pending } from './pending.ts';
+import { RowIntake } from './row-intake.ts';
+import type { SinkSettings } from './settings.ts';
+import { sinkStatus } from './sink-status.ts';
+import { TableBarriers } from './table-order.ts';
+import { compileTablePlan } from './table-plan.ts';
+import type { Logger } from 'pino';
+
+/** A ledger is synced, and the flush may move, at most this often (architecture §5). */
+const SYNC_INTERVAL_MS = 1000;
+/** Reading lets the sockets have a turn after this long. */
+const TURN_MS = 5;
+
+export type SinkRunnerOptions = {
+  readonly settings: SinkSettings;
+  readonly envelope: Envelope;
+  /** What idempotency keys of this stream begin with. */
+  readonly streamKey: string;
+  readonly logDirectory: string;
+  readonly signals: LogSignals;
+  /** The sink's place in `signals`. */
+  readonly slot: number;
+  readonly ledgerFile: string;
+  /** Where a sink that is new begins, when its settings do not say. */
+  readonly newSinkStart: 'earliest' | 'end';
+  readonly store: Store;
+  readonly logger: Logger;
+};
+
+export class SinkRunner {
+  readonly #options: SinkRunnerOptions;
+  readonly #stopping = new AbortController();
+  readonly #dispatcher: Dispatcher;
+  readonly #walker: LogWalker;
+  readonly #sink: Sink;
+  readonly #ledger: Ledger;
+  readonly #reader: LogReader;
+  readonly #barriers = new Map<string, TableBarriers>();
+  #condition: Condition = { health: 'healthy', since: new Date().toISOString() };
+  #restoring = true;
+  #roomMade: (() => void) | undefined;
+  #syncTimer: NodeJS.Timeout | undefined;
+  #syncing: Promise<void> | undefined;
+  #lastSyncMs = 0;
+  #published: { offset: number; lsn: Lsn } | undefined;
+  #writeScheduled = false;
+  #fail!: (error: unknown) => void;
+  readonly #failed: Promise<never>;
+
+  private constructor(options: SinkRunnerOptions, sink: Sink) {
+    this.#options = options;
+    this.#sink = sink;
+    const { settings, store } = options;
+    this.#failed = new Promise((_, reject) => (this.#fail = reject));
+    this.#failed.catch(() => undefined);
+    this.#ledger = openLedger(options.ledgerFile, { database: settings.database, sink: settings.name });
+    this.#reader = openLogReader(options.logDirectory, options.signals);
+    this.#dispatcher = new Dispatcher(
+      {
+        ordered: settings.sameGroup === 'ordered',
+        retry: settings.retry,
+        maxRetryCount: settings.maxRetryCount,
+        batchSize: settings.batchSize,
+        lanesPerRoute: settings.lanesPerRoute,
+        maxBuffered: settings.maxBuffered,
+        maxParked: settings.maxParked,
+      },
+      {
+        sink,
+        render: (message) => intake.renderParked(message),
+        keepDeadLetter: (message, error) => this.#keepDeadLetter(store, message, error),
+        remember: (messages) => this.#remember(messages),
+        changed: () => this.#changed(),
+        halt: (error) => this.#fail(haltError(settings.name, error)),
+        warn: (event, fields) => options.logger.warn({ sink: settings.name, ...fields }, event),
+        nowMs: () => Date.now(),
+        chance: () => Math.random(),
+      },
+    );
+    const intake = new RowIntake({
+      dispatcher: this.#dispatcher,
+      compile: (relation) => compileTablePlan(relation, settings, this.#planPorts()),
+      wasSettled: (transaction, index) => this.#wasSettled(transaction, index),
+      readFrames: (offset, length) => this.#reader.readFrames(offset, length),
+    });
+    this.#walker = new LogWalker(options.streamKey, intake);
+  }
+
+  /** Makes the sink and opens its ledger; `run` does the rest. */
+  static async create(options: SinkRunnerOptions): Promise<SinkRunner> {
+    const { settings, store, logger } = options;
+    const rewinds = store.registerSink(settings.database, settings.name, new Date());
+    const definition = sinkDefinition(settings.destination.type);
+    const config = definition.config.parse(settings.destination.config);
+    const sink = await definition.create(config, { name: settings.name, rewinds, logger });
+    try {
+      return new SinkRunner(options, sink);
+    } catch (error) {
+      await sink.close();
+      throw error;
+    }
+  }
+
+  /** Follows the log until `stop`. Rejects when the sink cannot go on; what is not settled stays so. */
+  async run(): Promise<void> {
+    if (this.#options.settings.status !== 'active') {
+      await new Promise<void>((done) => this.#stopping.signal.addEventListener('abort', () => done()));
+      return;
+    }
+    void this.#checkUntilFine();
+    await Promise.race([this.#follow(), this.#failed]);
+  }
+
+  /** Settles what is in flight until the deadline, saves the ledger, closes. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#stopping.abort();
+    this.#roomMade?.();
+    await this.#dispatcher.stop(deadlineMs);
+    clearTimeout(this.#syncTimer);
+    await this.#syncing;
+    if (this.#published !== undefined || this.#walker.head.offset > 0) await this.#sync();
+    this.#ledger.close();
+    this.#reader.close();
+    await this.#sink.close();
+  }
+
+  status(): SinkStatus {
+    const { settings, store, signals } = this.#options;
+    return sinkStatus({
+      settings,
+      condition: this.#condition,
+      dispatcher: this.#dispatcher,
+      settled: this.#settled(),
+      writtenEnd: signals.writtenEnd(),
+      deadLetters: store.countDeadLetters(settings.database, settings.name),
+      nowMs: Date.now(),
+    });
+  }
+
+  async #follow(): Promise<void> {
+    const { signal } = this.#stopping;
+    let turnBeganMs = performance.now();
+    for await (const block of this.#reader.read(await this.#startAt(), signal)) {
+      this.#walker.block(block);
+      this.#dispatcher.dispatch();
+      this.#syncSoon();
+      if (this.#restoring) this.#restoring = !this.#ledger.isPastRestored(this.#walker.head.position);
+      if (this.#dispatcher.isFull()) await this.#room();
+      if (performance.now() - turnBeganMs > TURN_MS) {
+        await nextTurn();
+        turnBeganMs = performance.now();
+      }
+      if (signal.aborted) break;
+    }
+  }
+
+  async #startAt(): Promise<ReadFrom> {
+    const { settings, newSinkStart, logger } = this.#options;
+    const { restored } = this.#ledger;
+    if (restored !== undefined) return this.#retainedFrom(restored);
+    logger.info({ sink: settings.name, start: newSinkStart }, 'sink is new');
+    switch (settings.start.from) {
+      case 'default':
+        return newSinkStart;
+      case 'earliest':
+        return 'earliest';
+      case 'lsn':
+        return {
+          position: {
+            epoch: this.#reader.firstPosition().epoch,
+            commitLsn: settings.start.lsn as Lsn,
+            index: -1,
+          },
+        };
+      case 'time': {
+        const position = await this.#reader.findTime(settings.start.timeUs);
+        return position === undefined ? 'end' : { position };
+      }
+      default:
+        return settings.start satisfies never;
+    }
+  }
+
+  /** The cursor, or the log's beginning where the log was made anew (its directory was lost, say). */
+  #retainedFrom(cursor: Cursor): ReadFrom {
+    const { epoch, commitLsn, index } = cursor.position;
+    const from: Position = { epoch, commitLsn, index: index - 1 };
+    const first = this.#reader.firstPosition();
+    const isBefore = epoch < first.epoch || (epoch === first.epoch && commitLsn < first.commitLsn);
+    if (!isBefore) return { position: from };
+    this.#options.logger.warn(
+      {
+        sink: this.#options.settings.name,
+        settled: formatLsn(cursor.endLsn),
+        firstRetained: formatLsn(first.commitLsn),
+      },
+      'the log begins after what this sink had settled: it goes on at the first change that is retained',
+    );
+    return 'earliest';
+  }
+
+  #wasSettled(transaction: TransactionContext, index: number): boolean {
+    return this.#restoring && this.#ledger.wasSettled(transaction.epoch, transaction.commitLsn, index);
+  }
+
+  async #room(): Promise<void> {
+    while (!this.#dispatcher.hasRoomAgain() && !this.#stopping.signal.aborted) {
+      await new Promise<void>((done) => (this.#roomMade = done));
+    }
+    this.#roomMade = undefined;
+  }
+
+  #changed(): void {
+    if (this.#roomMade !== undefined && this.#dispatcher.hasRoomAgain()) this.#roomMade();
+    this.#syncSoon();
+  }
+
+  /** Invariant 2: remembered as settled before anything relies on it. Written once per turn of the event loop. */
+  #remember(messages: readonly Pending[]): void {
+    this.#ledger.settle(messages);
+    if (this.#writeScheduled) return;
+    this.#writeScheduled = true;
+    setImmediate(() => {
+      this.#writeScheduled = false;
+      try {
+        this.#ledger.write();
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  /** Everything below this is settled. */
+  #settled(): { cursor: Cursor; offset: number } {
+    const { oldest } = this.#dispatcher;
+    if (oldest !== undefined) {
+      const { position, transaction, offset } = oldest;
+      return { cursor: { position, endLsn: transaction.previousEndLsn }, offset };
+    }
+    const { position, endLsn, offset } = this.#walker.head;
+    return { cursor: { position, endLsn }, offset };
+  }
+
+  #syncSoon(): void {
+    if (this.#syncTimer !== undefined || this.#syncing !== undefined || this.#stopping.signal.aborted) return;
+    const wait = Math.max(0, this.#lastSyncMs + SYNC_INTERVAL_MS - Date.now());
+    this.#syncTimer = setTimeout(() => {
+      this.#syncTimer = undefined;
+      this.#lastSyncMs = Date.now();
+      this.#syncing = this.#sync().then(
+        () => (this.#syncing = undefined),
+        (error: unknown) => this.#fail(error),
+      ) as Promise<void>;
+    }, wait);
+  }
+
+  /** Invariant 1: a settled position is published (and may be flushed) only after the disk has it. */
+  async #sync(): Promise<void> {
+    const { signals, slot } = this.#options;
+    const { cursor, offset } = this.#settled();
+    if (this.#published?.offset === offset && this.#published.lsn === cursor.endLsn) return;
+    this.#ledger.advance(cursor);
+    await this.#ledger.sync();
+    this.#published = { offset, lsn: cursor.endLsn };
+    signals.publishSettled(slot, this.#published);
+    if (!this.#restoring && this.#ledger.wantsCompaction()) {
+      const now = this.#settled();
+      const unsettled = [...this.#dispatcher.unsettled()].map((message) => message.position);
+      this.#ledger.compact({ cursor: now.cursor, head: this.#walker.head.position, unsettled });
+    }
+    const latest = this.#settled();
+    if (latest.offset !== offset) setImmediate(() => this.#syncSoon());
+  }
+
+  /** Preflight, again and again until it succeeds; deliveries do not wait for it. */
+  async #checkUntilFine(): Promise<void> {
+    const { settings, logger } = this.#options;
+    const { signal } = this.#stopping;
+    for (let failures = 1; !signal.aborted; failures++) {
+      try {
+        await this.#sink.check(signal, { create: true });
+        this.#condition = { health: 'healthy', since: new Date().toISOString() };
+        this.#dispatcher.dispatch();
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        const hint = error instanceof TailraceError ? error.hint : undefined;
+        this.#condition = {
+          health: 'degraded',
+          reason: error instanceof Error ? error.message : String(error),
+          ...(hint === undefined ? {} : { cure: hint }),
+          since: this.#condition.health === 'healthy' ? new Date().toISOString() : this.#condition.since,
+        };
+        if (failures === 1)
+          logger.warn({ sink: settings.name }, `sink check failed: ${describeError(error)}`);
+        await sleep(backoffMs(settings.retry, failures, Math.random()), undefined, { signal }).catch(
+          () => undefined,
+        );
+      }
+    }
+  }
+
+  #keepDeadLetter(store: Store, message: Pending, error: DeliveryError): void {
+    const { settings } = this.#options;
+    const payload =
+      message.byteLength === 0 ? undefined : message.buffer.subarray(message.start, message.end);
+    store.addDeadLetter(
+      {
+        database: settings.database,
+        sink: settings.name,
+        position: message.position,
+        idempotencyKey: message.idempotencyKey,
+        schema: message.schema,
+        table: message.table,
+        action: message.action,
+        group: message.group,
+        route: message.route,
+        payload,
+        payloadBytes: message.rawBytes || message.byteLength,
+        code: error.code,
+        reason: error.hint,
+        attempts: message.attempts,
+      },
+      new Date(),
+    );
+    this.#options.logger.error(
+      { sink: settings.name, change: message.idempotencyKey, code: error.code, hint: error.hint },
+      'dead letter',
+    );
+  }
+
+  #planPorts(): Parameters<typeof compileTablePlan>[2] {
+    const { settings, envelope } = this.#options;
+    const format = formats[settings.format];
+    const { zonelessTimestampZ } = format;
+    return {
+      sink: this.#sink,
+      format,
+      envelope,
+      compileValue: (type, relation) =>
+        compileValue(type, relation.types, { ...settings.values, zonelessTimestampZ }),
+      routeQueue: (route) => this.#dispatcher.routeQueue(route),
+      barriers: (schema, table) => {
+        const name = JSON.stringify([schema, table]);
+        const known = this.#barriers.get(name) ?? new TableBarriers();
+        this.#barriers.set(name, known);
+        return known;
+      },
+    };
+  }
+}
+
+const haltError = (sink: string, error: DeliveryError): TailraceError =>
+  new TailraceError(`sink "${sink}" halts: ${error.code}`, {
+    code: error.code,
+    kind: 'fatal',
+    hint: error.hint,
+  });

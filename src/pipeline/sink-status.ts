@@ -1,0 +1,85 @@
+// How one sink stands, as one value.
+import { formatLsn } from '../core/lsn.ts';
+import type { Condition, Health, SinkStatus } from '../core/status.ts';
+import type { Cursor } from '../store/ledger.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { SinkSettings } from './settings.ts';
+
+export function sinkStatus(sink: {
+  settings: SinkSettings;
+  /** What the preflight says. */
+  condition: Condition;
+  dispatcher: Dispatcher;
+  settled: { cursor: Cursor; offset: number };
+  writtenEnd: number;
+  deadLetters: number;
+  nowMs: number;
+}): SinkStatus {
+  const { settings, dispatcher, settled, nowMs } = sink;
+  const { counters } = dispatcher;
+  const { inFlight, buffered, parked } = dispatcher.gauges();
+  const latency = dispatcher.latency.quantiles(nowMs);
+  const oldest = dispatcher.oldest;
+  return {
+    ...conditionOf(sink),
+    name: settings.name,
+    database: settings.database,
+    type: settings.destination.type,
+    state: settings.status === 'active' ? 'running' : settings.status,
+    settled: formatLsn(settled.cursor.endLsn),
+    lagBytes: Math.max(0, sink.writtenEnd - settled.offset),
+    lagSeconds:
+      oldest === undefined ? 0 : Math.max(0, nowMs / 1000 - Number(oldest.transaction.commitTimeUs) / 1e6),
+    delivered: counters.delivered,
+    deadLettered: sink.deadLetters,
+    retried: counters.retried,
+    requests: counters.requests,
+    failedRequests: counters.failedRequests,
+    bytes: counters.bytes,
+    inFlight,
+    buffered,
+    parked,
+    inversions: counters.inversions,
+    blockedGroups: dispatcher.blockedGroups(),
+    routes: [...dispatcher.routes()].map((route) => ({
+      id: route.id,
+      health: (route.isDown ? 'degraded' : 'healthy') satisfies Health,
+      ...(route.error === undefined
+        ? {}
+        : {
+            reason: route.error.code,
+            cure: route.error.hint,
+            retryAt: new Date(route.retryAtMs).toISOString(),
+          }),
+    })),
+    ...(latency === undefined ? {} : { latency }),
+  };
+}
+
+function conditionOf(sink: {
+  settings: SinkSettings;
+  condition: Condition;
+  dispatcher: Dispatcher;
+}): Condition {
+  const { settings, condition, dispatcher } = sink;
+  if (condition.health !== 'healthy') return condition;
+  for (const route of dispatcher.routes()) {
+    if (route.error === undefined) continue;
+    return {
+      health: 'degraded',
+      reason: `${route.id}: ${route.error.code}`,
+      cure: route.error.hint,
+      since: new Date(route.downSinceMs).toISOString(),
+    };
+  }
+  const { parked } = dispatcher.gauges();
+  if (parked >= settings.maxParked) {
+    return {
+      health: 'degraded',
+      reason: `${parked} messages wait behind failing ones, reading has stopped: ${dispatcher.blockedGroups().join(', ')}`,
+      cure: 'mend what refuses these messages, or set max_retry_count so that they become dead letters',
+      since: condition.since,
+    };
+  }
+  return condition;
+}

@@ -1,0 +1,95 @@
+// How one sink treats the rows of one relation: compiled once, used for every row.
+import type { Action, Relation } from '../core/change.ts';
+import type { ValueRenderer } from '../core/render.ts';
+import { parseTemplate } from '../core/template.ts';
+import type { Envelope, MessageFormat, RenderPlan } from '../formats/format.ts';
+import type { Sink } from '../sinks/sink.ts';
+import { groupByColumns, groupByTemplate, type GroupKey } from './group-key.ts';
+import type { RouteQueue } from './route-queue.ts';
+import type { SinkSettings, TableSettings } from './settings.ts';
+import type { TableBarriers } from './table-order.ts';
+
+/** Where the changes of one action go. */
+export type ActionPlan = {
+  readonly routeQueue: RouteQueue;
+  /** Undefined: the sink has no message groups. */
+  readonly group: GroupKey | undefined;
+};
+
+export type TablePlan = {
+  readonly relation: Relation;
+  readonly render: RenderPlan;
+  readonly grouped: boolean;
+  readonly barriers: TableBarriers;
+  readonly insert: ActionPlan | undefined;
+  readonly update: ActionPlan | undefined;
+  readonly delete: ActionPlan | undefined;
+  readonly truncate: ActionPlan | undefined;
+};
+
+export type PlanPorts = {
+  readonly sink: Pick<Sink, 'routeOf'>;
+  readonly format: MessageFormat;
+  readonly envelope: Envelope;
+  compileValue(type: number, relation: Relation): ValueRenderer;
+  routeQueue(route: NonNullable<ReturnType<Sink['routeOf']>>): RouteQueue;
+  barriers(schema: string, table: string): TableBarriers;
+};
+
+/**
+ * Compiles the plan of a relation; undefined when the sink does not want it. Throws TailraceError (fatal) when it
+ * cannot be rendered or grouped as configured.
+ */
+export function compileTablePlan(
+  relation: Relation,
+  settings: SinkSettings,
+  ports: PlanPorts,
+): TablePlan | undefined {
+  const table = settings.tables.find(
+    (candidate) => candidate.schema === relation.schema && candidate.table === relation.table,
+  );
+  if (settings.tables.length > 0 && table === undefined) return undefined;
+  const actions: Partial<Record<Action, ActionPlan>> = {};
+  for (const action of settings.actions) {
+    const route = ports.sink.routeOf({ schema: relation.schema, table: relation.table, action });
+    if (route === undefined) continue;
+    actions[action] = {
+      routeQueue: ports.routeQueue(route),
+      group: settings.messageGrouping ? groupOf(relation, table, route.groupTemplate) : undefined,
+    };
+  }
+  if (Object.keys(actions).length === 0) return undefined;
+  return {
+    relation,
+    render: ports.format.compile({
+      relation,
+      columns: columnsOf(relation, table, ports),
+      envelope: ports.envelope,
+    }),
+    grouped: settings.messageGrouping,
+    barriers: ports.barriers(relation.schema, relation.table),
+    insert: actions.insert,
+    update: actions.update,
+    delete: actions.delete,
+    truncate: actions.truncate,
+  };
+}
+
+function groupOf(
+  relation: Relation,
+  table: TableSettings | undefined,
+  template: string | undefined,
+): GroupKey {
+  if (template !== undefined) return groupByTemplate(relation, parseTemplate(template));
+  return groupByColumns(relation, table?.groupColumns ?? relation.key);
+}
+
+/** The columns that the message has: those listed, and the key in any case. */
+function columnsOf(relation: Relation, table: TableSettings | undefined, ports: PlanPorts) {
+  const wanted = table?.columns === undefined ? undefined : new Set([...table.columns, ...relation.key]);
+  return relation.columns.flatMap((column, index) =>
+    wanted === undefined || wanted.has(column.name)
+      ? [{ index, name: column.name, render: ports.compileValue(column.type, relation) }]
+      : [],
+  );
+}

@@ -1,0 +1,144 @@
+// What the catalog adds to a Relation message: its key's columns in order, and the types that are not built in.
+import type { Client } from 'pg';
+import type { TypeInfo } from '../core/change.ts';
+import type { Enrichment } from './enrichment.ts';
+import type { RawRelation } from './pgoutput.ts';
+
+/**
+ * From here on OIDs are handed out by a running server, so their meaning differs from cluster to cluster.
+ * https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT (FirstGenbkiObjectId)
+ */
+const FIRST_OWN_OID = 10_000;
+/** Types nest (arrays of composites of domains …); a deeper nest than this renders as text. */
+const MAX_TYPE_DEPTH = 32;
+
+/**
+ * The stream wins over the catalog: a backlog may be older than it. So the catalog's key counts only while the
+ * columns are the same in both, and a type that is gone is left out and renders as text.
+ */
+export async function enrichRelation(client: Client, relation: RawRelation): Promise<Enrichment> {
+  return {
+    relationId: relation.id,
+    key: await readKey(client, relation),
+    types: await readTypes(
+      client,
+      relation.columns.map((column) => column.type),
+    ),
+  };
+}
+
+type CatalogColumn = { readonly name: string; readonly type: number; readonly keyPlace: number | null };
+
+async function readKey(client: Client, relation: RawRelation): Promise<readonly string[] | undefined> {
+  const { rows } = await client.query<CatalogColumn>(
+    `select a.attname as name, a.atttypid::int8::float8 as type,
+       array_position(i.indkey::int2[], a.attnum) as "keyPlace"
+     from pg_attribute a
+     left join pg_index i on i.indrelid = a.attrelid and i.indisprimary and i.indisvalid
+     where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped`,
+    [relation.id],
+  );
+  const catalog = new Map(rows.map((row) => [row.name, row]));
+  // A column list or a generated column may hide some of the catalog's columns, never the other way round.
+  const same = relation.columns.every((column) => catalog.get(column.name)?.type === column.type);
+  if (!same) return undefined;
+  const key = rows
+    .filter((row) => row.keyPlace !== null)
+    .sort((a, b) => a.keyPlace! - b.keyPlace!)
+    .map((row) => row.name);
+  return isBelieved(relation, key) ? key : undefined;
+}
+
+/** Every key column is in the stream and, where the flags mean the primary key, flagged there; and no other is. */
+function isBelieved(relation: RawRelation, key: readonly string[]): boolean {
+  if (key.length === 0) return false;
+  const streamed = relation.columns.filter((column) => key.includes(column.name));
+  if (streamed.length !== key.length) return false;
+  if (relation.replicaIdentity !== 'default') return true;
+  const flagged = relation.columns.filter((column) => column.identity);
+  return flagged.length === key.length && streamed.every((column) => column.identity);
+}
+
+type TypeRow = {
+  readonly oid: number;
+  readonly name: string;
+  readonly typtype: string;
+  readonly base: number;
+  readonly element: number;
+  readonly delimiter: string;
+  readonly attributes: readonly { readonly name: string; readonly type: number }[] | null;
+};
+
+/** The types of `columnTypes` that are not built in, with everything they are made of. */
+async function readTypes(
+  client: Client,
+  columnTypes: readonly number[],
+): Promise<ReadonlyMap<number, TypeInfo>> {
+  const types = new Map<number, TypeInfo>();
+  let wanted = new Set(columnTypes.filter((oid) => oid >= FIRST_OWN_OID));
+  for (let depth = 0; wanted.size > 0 && depth < MAX_TYPE_DEPTH; depth++) {
+    const found: TypeInfo[] = [];
+    for (const row of await readTypeRows(client, [...wanted])) {
+      const info = typeInfo(row);
+      types.set(row.oid, info);
+      found.push(info);
+    }
+    wanted = new Set(found.flatMap(partsOf).filter((oid) => oid >= FIRST_OWN_OID && !types.has(oid)));
+  }
+  return types;
+}
+
+// An array is a type whose subscripts are an array's and whose length varies (oidvector and the like are fixed).
+// https://www.postgresql.org/docs/current/catalog-pg-type.html (typelem, typcategory)
+async function readTypeRows(client: Client, oids: readonly number[]): Promise<readonly TypeRow[]> {
+  const { rows } = await client.query<TypeRow>(
+    `select t.oid::int8::float8 as oid, t.typname as name, t.typtype,
+       t.typbasetype::int8::float8 as base,
+       case when t.typcategory = 'A' and t.typlen = -1 then t.typelem::int8::float8 else 0 end as element,
+       coalesce((select e.typdelim from pg_type e where e.oid = t.typelem), t.typdelim) as delimiter,
+       (select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8) order by a.attnum)
+        from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+        and t.typtype = 'c') as attributes
+     from pg_type t where t.oid = any($1::oid[])`,
+    [oids],
+  );
+  return rows;
+}
+
+function typeInfo(row: TypeRow): TypeInfo {
+  const { name } = row;
+  switch (row.typtype) {
+    case 'e':
+      return { kind: 'enum', name };
+    case 'd':
+      return { kind: 'domain', name, base: row.base };
+    case 'c':
+      return { kind: 'composite', name, attributes: row.attributes ?? [] };
+    case 'r':
+      return { kind: 'range', name };
+    case 'm':
+      return { kind: 'multirange', name };
+    default:
+      return row.element === 0
+        ? { kind: 'base', name }
+        : { kind: 'array', name, element: row.element, delimiter: row.delimiter };
+  }
+}
+
+function partsOf(info: TypeInfo): readonly number[] {
+  switch (info.kind) {
+    case 'domain':
+      return [info.base];
+    case 'array':
+      return [info.element];
+    case 'composite':
+      return info.attributes.map((attribute) => attribute.type);
+    case 'base':
+    case 'enum':
+    case 'range':
+    case 'multirange':
+      return [];
+    default:
+      return info satisfies never;
+  }
+}

@@ -1,0 +1,173 @@
+// What a failed connection or command means, and what cures it: errors of Postgres, TLS and the network as TailraceErrors.
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+import { escapeIdentifier } from 'pg';
+import { TailraceError, type ErrorKind } from '../core/errors.ts';
+import type { DatabaseSettings } from './settings.ts';
+
+export type Target = { readonly host: string; readonly port: number };
+
+export const formatTarget = ({ host, port }: Target): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
+type Fault = {
+  readonly code: string;
+  readonly kind: ErrorKind;
+  readonly message: string;
+  readonly hint: string;
+};
+
+/** The SQLSTATE or system code that an error carries. */
+export function codeOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : '';
+}
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Wraps whatever connecting to `target` threw. */
+export function connectionFault(error: unknown, settings: DatabaseSettings, target: Target): TailraceError {
+  if (error instanceof TailraceError) return error;
+  const fault =
+    postgresFault(codeOf(error), textOf(error), settings, target) ??
+    tlsFault(codeOf(error), textOf(error), settings, target) ??
+    networkFault(codeOf(error), textOf(error), settings, target);
+  return new TailraceError(`database "${settings.name}": ${fault.message}`, { ...fault, cause: error });
+}
+
+function postgresFault(
+  code: string,
+  text: string,
+  settings: DatabaseSettings,
+  target: Target,
+): Fault | undefined {
+  const at = formatTarget(target);
+  const role = escapeIdentifier(settings.username);
+  const database = escapeIdentifier(settings.database);
+  if (/unsupported startup parameter|no such database: .*replication|not allowed.*replication/i.test(text)) {
+    return {
+      code: 'POOLER',
+      kind: 'fatal',
+      message: `a connection pooler answers at ${at}, not Postgres (${text})`,
+      hint: 'set hostname and port to the Postgres server itself: logical replication does not pass through a pooler',
+    };
+  }
+  switch (code) {
+    case '28P01':
+      return {
+        code: 'PASSWORD_REFUSED',
+        kind: 'fatal',
+        message: `${at} refused the password of role ${role}`,
+        hint: `correct the password in the configuration, or set it: ALTER ROLE ${role} WITH LOGIN PASSWORD '…';`,
+      };
+    case '28000':
+      return /no pg_hba\.conf entry/i.test(text)
+        ? {
+            code: 'HBA_REFUSED',
+            kind: 'fatal',
+            message: `pg_hba.conf of ${at} refuses this connection (${text})`,
+            hint: /no encryption|SSL off/i.test(text)
+              ? 'set tls.mode to verify-full (or require), or add a line for this host to pg_hba.conf and run SELECT pg_reload_conf();'
+              : `add "hostssl ${settings.database} ${settings.username} <this host>/32 scram-sha-256" to pg_hba.conf and run SELECT pg_reload_conf();`,
+          }
+        : {
+            code: 'ROLE_REFUSED',
+            kind: 'fatal',
+            message: `${at} refused role ${role} (${text})`,
+            hint: `ALTER ROLE ${role} WITH LOGIN REPLICATION;`,
+          };
+    case '3D000':
+      return {
+        code: 'DATABASE_MISSING',
+        kind: 'fatal',
+        message: `there is no database ${database} at ${at}`,
+        hint: `correct databases[].database, or CREATE DATABASE ${database};`,
+      };
+    case '42501':
+      return {
+        code: 'REPLICATION_NOT_ALLOWED',
+        kind: 'fatal',
+        message: `role ${role} may not replicate from ${at} (${text})`,
+        hint: `ALTER ROLE ${role} WITH REPLICATION; (on Amazon RDS: GRANT rds_replication TO ${role};)`,
+      };
+    case '53300':
+      return {
+        code: 'NO_CONNECTION_FREE',
+        kind: 'retryable',
+        message: `${at} has no connection or WAL sender free (${text})`,
+        hint: "end unused connections, or ALTER SYSTEM SET max_connections = …; ALTER SYSTEM SET max_wal_senders = …; and restart Postgres",
+      };
+    case '57P03':
+    case '57P01':
+    case '57P02':
+      return {
+        code: 'SERVER_NOT_READY',
+        kind: 'retryable',
+        message: `${at} starts or stops (${text})`,
+        hint: 'Tailrace goes on as soon as the server takes connections',
+      };
+    default:
+      return /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code)
+        ? {
+            code: `POSTGRES_${code}`,
+            kind: 'retryable',
+            message: `${at} answered: ${text} (SQLSTATE ${code})`,
+            hint: "look this SQLSTATE up in the server's log",
+          }
+        : undefined;
+  }
+}
+
+const TLS_CODE = /CERT|TLS|SSL|VERIFY|ISSUER|SIGNATURE/;
+
+function tlsFault(
+  code: string,
+  text: string,
+  settings: DatabaseSettings,
+  target: Target,
+): Fault | undefined {
+  const at = formatTarget(target);
+  if (isTlsMissing(text)) {
+    return {
+      code: 'TLS_MISSING',
+      kind: 'fatal',
+      message: `${at} does not speak TLS, and tls.mode is ${settings.tls.mode}`,
+      hint: "switch TLS on in Postgres (ALTER SYSTEM SET ssl = 'on';), or set tls.mode to prefer or disable",
+    };
+  }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return {
+      code: 'TLS_WRONG_NAME',
+      kind: 'fatal',
+      message: `the certificate of ${at} is for another host name (${text})`,
+      hint: 'use the host name that the certificate names, or set tls.mode to verify-ca',
+    };
+  }
+  if (!TLS_CODE.test(code)) return undefined;
+  return {
+    code: 'TLS_REFUSED',
+    kind: 'fatal',
+    message: `TLS with ${at} failed: ${text} (${code})`,
+    hint: "set tls.ca to the certificate authority of the server's certificate (and tls.cert, tls.key where the server wants one)",
+  };
+}
+
+/** pg's words for the answer `N` to an SSLRequest. */
+export const isTlsMissing = (text: string): boolean => text.includes('does not support SSL connections');
+
+function networkFault(code: string, text: string, settings: DatabaseSettings, target: Target): Fault {
+  const at = formatTarget(target);
+  if (/SASL|password must be a string/i.test(text)) {
+    return {
+      code: 'PASSWORD_REFUSED',
+      kind: 'fatal',
+      message: `${at} wants a password for role ${escapeIdentifier(settings.username)} and none fits (${text})`,
+      hint: 'set databases[].password',
+    };
+  }
+  return {
+    code: code === '' ? 'CONNECTION_FAILED' : code,
+    kind: 'retryable',
+    message: `cannot reach ${at} (${code === '' ? text : code})`,
+    hint: 'check hostname and port, that Postgres runs there, and that no firewall is in between',
+  };
+}

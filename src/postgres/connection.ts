@@ -1,0 +1,211 @@
+// Connections to Postgres, ordinary and for replication, with pinned session settings so that one codec reads both.
+import { Socket } from 'node:net';
+import { Client, type ClientConfig } from 'pg';
+import { TailraceError } from '../core/errors.ts';
+import { connectionFault, formatTarget, isTlsMissing, type Target } from './connection-fault.ts';
+import type { DatabaseSettings, TlsSettings } from './settings.ts';
+
+export { formatTarget, type Target };
+
+const CONNECT_TIMEOUT_MS = 15_000;
+const KEEP_ALIVE_DELAY_MS = 30_000;
+/** One read from the socket takes at most this much. */
+const READ_BUFFER_BYTES = 256 * 1024;
+
+/**
+ * In the start-up packet, so that what a database or role sets never leaks into values or cuts us off (invariant 6).
+ * https://www.postgresql.org/docs/current/runtime-config-client.html
+ */
+export const PINNED_SETTINGS: Readonly<Record<string, string>> = {
+  DateStyle: 'ISO',
+  IntervalStyle: 'iso_8601',
+  extra_float_digits: '3',
+  TimeZone: 'UTC',
+  bytea_output: 'hex',
+  client_encoding: 'UTF8',
+  lc_monetary: 'C',
+  xmlbinary: 'base64',
+  standard_conforming_strings: 'on',
+  search_path: 'pg_catalog',
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  default_transaction_read_only: 'off',
+};
+
+/** The name under which Postgres shows our connections (`pg_stat_replication`, `synchronous_standby_names`). */
+export const applicationName = (settings: DatabaseSettings): string => `tailrace:${settings.name}`;
+
+/** A connection in replication mode, on which walsender commands and simple queries run. */
+export type ReplicationConnection = {
+  readonly client: Client;
+  readonly settings: DatabaseSettings;
+  readonly target: Target;
+  /** Takes the socket away from `pg`: from now on every byte goes to `receive`. Only while no query runs. */
+  takeOver(receive: (bytes: Uint8Array) => void): Socket;
+};
+
+/** An ordinary connection. Rejects with TailraceError. */
+export async function connectOrdinary(settings: DatabaseSettings, target: Target): Promise<Client> {
+  const { client } = await connect(settings, target, {});
+  try {
+    // Not known to every version, so not in the start-up packet.
+    await client.query(
+      `select set_config(name, '0', false) from pg_settings where name in ('idle_session_timeout', 'transaction_timeout')`,
+    );
+    return client;
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw connectionFault(error, settings, target);
+  }
+}
+
+/** A connection in replication mode, bound to the database. Rejects with TailraceError. */
+export async function connectReplication(
+  settings: DatabaseSettings,
+  target: Target,
+): Promise<ReplicationConnection> {
+  const { client, tap } = await connect(settings, target, {
+    replication: 'database',
+    // Walsender commands describe their columns loosely: take every value as the text it is.
+    types: { getTypeParser: () => String },
+  });
+  return { client, settings, target, takeOver: (receive) => takeOver(client, tap, receive) };
+}
+
+/** pg's own fields that its types do not show. */
+type PgInternals = { readonly connection: { readonly stream: Socket } };
+
+function takeOver(client: Client, tap: Tap, receive: (bytes: Uint8Array) => void): Socket {
+  const socket = (client as unknown as PgInternals).connection.stream;
+  socket.removeAllListeners('data');
+  tap.receive = receive;
+  // Under TLS the bytes come as 'data' events of the TLS socket, else through the tap.
+  if (!tap.used) socket.on('data', receive);
+  socket.resume();
+  return socket;
+}
+
+type Attempt = ClientConfig & { readonly replication?: 'database' };
+
+async function connect(
+  settings: DatabaseSettings,
+  target: Target,
+  options: Attempt,
+): Promise<{ client: Client; tap: Tap }> {
+  const { mode } = settings.tls;
+  try {
+    return await connectOnce(settings, target, options, mode !== 'disable');
+  } catch (error) {
+    const tlsMissing = error instanceof Error && isTlsMissing(error.message);
+    if (mode !== 'prefer' || !tlsMissing) throw connectionFault(error, settings, target);
+  }
+  try {
+    return await connectOnce(settings, target, options, false);
+  } catch (error) {
+    throw connectionFault(error, settings, target);
+  }
+}
+
+async function connectOnce(
+  settings: DatabaseSettings,
+  target: Target,
+  options: Attempt,
+  tls: boolean,
+): Promise<{ client: Client; tap: Tap }> {
+  const tap: Tap = { used: false, receive: () => undefined };
+  const config: Attempt = {
+    ...options,
+    host: target.host,
+    port: target.port,
+    user: settings.username,
+    // A function, so that pg never looks into PGPASSWORD or a password file instead.
+    password: () => settings.password,
+    database: settings.database,
+    ssl: tls ? tlsOptions(settings.tls) : false,
+    application_name: applicationName(settings),
+    options: Object.entries(PINNED_SETTINGS)
+      .map(([name, value]) => `-c ${name}=${value}`)
+      .join(' '),
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
+    ...(tls || options.replication === undefined ? {} : { stream: () => tappedSocket(tap) }),
+  };
+  const client = new Client(config);
+  // A connection that dies while idle: whoever uses it next sees the error.
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return { client, tap };
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
+function tlsOptions(tls: TlsSettings): NonNullable<ClientConfig['ssl']> {
+  const verifies = tls.mode === 'verify-ca' || tls.mode === 'verify-full';
+  return {
+    rejectUnauthorized: verifies,
+    ...(tls.mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
+    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls.key === undefined ? {} : { key: tls.key }),
+  };
+}
+
+type Tap = { used: boolean; receive: (bytes: Uint8Array) => void };
+
+/**
+ * A socket that reads into one buffer of ours and hands each read to the tap; `pause` then stops the reading itself,
+ * which 'data' events do only once their queue is full. Until the tap is taken over, `pg` gets its 'data' events.
+ * https://nodejs.org/api/net.html#new-netsocketoptions (onread)
+ */
+function tappedSocket(tap: Tap): Socket {
+  const socket = new Socket({
+    onread: {
+      buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+      callback: (byteCount, buffer) => {
+        tap.receive(buffer.subarray(0, byteCount));
+        return true;
+      },
+    },
+  });
+  tap.used = true;
+  tap.receive = (bytes) => void socket.emit('data', Buffer.from(bytes));
+  return socket;
+}
+
+export type Primary = { readonly client: Client; readonly target: Target };
+
+/** The first host of the list that answers and is a primary, with an ordinary connection to it. */
+export async function findPrimary(settings: DatabaseSettings): Promise<Primary> {
+  const faults: TailraceError[] = [];
+  for (const target of settings.hosts) {
+    try {
+      const client = await connectOrdinary(settings, target);
+      const { rows } = await client.query<{ standby: boolean }>('select pg_is_in_recovery() as standby');
+      if (rows[0]?.standby === false) return { client, target };
+      await client.end();
+      faults.push(
+        new TailraceError(`database "${settings.name}": ${formatTarget(target)} is a standby, not the primary`, {
+          code: 'NOT_PRIMARY',
+          kind: 'retryable',
+          hint: 'list the primary in databases[].hostname, or promote this server: SELECT pg_promote();',
+        }),
+      );
+    } catch (error) {
+      faults.push(connectionFault(error, settings, target));
+    }
+  }
+  if (faults.length === 1) throw faults[0]!;
+  const first = faults.find((fault) => fault.kind === 'retryable') ?? faults[0];
+  throw new TailraceError(faults.map((fault) => fault.message).join('; '), {
+    code: 'NO_PRIMARY',
+    kind: first?.kind ?? 'fatal',
+    hint: first?.hint ?? 'name at least one host in databases[].hostname',
+    cause: new AggregateError(faults),
+  });
+}

@@ -1,0 +1,40 @@
+// A finding: one thing that was looked at in the database, whether it is as it must be, and the cure if not.
+import { TailraceError } from '../core/errors.ts';
+
+export type Finding = {
+  readonly ok: boolean;
+  /** Of a finding that is not ok: an error keeps us from streaming, a warning does not. */
+  readonly severity: 'error' | 'warning';
+  readonly code: string;
+  /** What was looked at: `slot "tailrace"`. */
+  readonly title: string;
+  readonly detail: string;
+  /** The exact SQL or setting that cures it. */
+  readonly cure?: string;
+};
+
+export const passed = (title: string, detail: string): Finding => ({
+  ok: true,
+  severity: 'error',
+  code: 'OK',
+  title,
+  detail,
+});
+
+type Fault = Omit<Finding, 'ok' | 'severity'>;
+export const failed = (fault: Fault): Finding => ({ ok: false, severity: 'error', ...fault });
+export const warned = (fault: Fault): Finding => ({ ok: false, severity: 'warning', ...fault });
+
+/** The errors among `findings` as one TailraceError; undefined when there are none. */
+export function faultOf(databaseName: string, findings: readonly Finding[]): TailraceError | undefined {
+  const faults = findings.filter((finding) => !finding.ok && finding.severity === 'error');
+  const [first] = faults;
+  if (first === undefined) return undefined;
+  return new TailraceError(`database "${databaseName}": ${faults.map(describeFinding).join('; ')}`, {
+    code: first.code,
+    kind: 'fatal',
+    hint: faults.flatMap((fault) => fault.cure ?? []).join(' | '),
+  });
+}
+
+export const describeFinding = (finding: Finding): string => `${finding.title}: ${finding.detail}`;

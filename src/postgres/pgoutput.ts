@@ -1,0 +1,312 @@
+// Reads pgoutput's messages (protocol 1) from bytes: everything but the row itself is cold, `decodeRow` is hot.
+// https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
+import {
+  MAX_COLUMNS,
+  NULL_VALUE,
+  UNCHANGED_TOAST,
+  type Column,
+  type ReplicaIdentity,
+  type RowAction,
+  type RowEvent,
+  type Tuple,
+} from '../core/change.ts';
+import { TailraceError } from '../core/errors.ts';
+import { toLsn, type Lsn } from '../core/lsn.ts';
+
+/** The first byte of each message. */
+export const MESSAGE = {
+  begin: 0x42, // B
+  commit: 0x43, // C
+  origin: 0x4f, // O
+  relation: 0x52, // R
+  type: 0x59, // Y
+  insert: 0x49, // I
+  update: 0x55, // U
+  delete: 0x44, // D
+  truncate: 0x54, // T
+  logicalMessage: 0x4d, // M
+} as const;
+
+export type Begin = { readonly commitLsn: Lsn; readonly commitTimeUs: bigint; readonly xid: number };
+export type Commit = { readonly commitLsn: Lsn; readonly endLsn: Lsn; readonly commitTimeUs: bigint };
+export type Origin = { readonly commitLsn: Lsn; readonly name: string };
+export type Type = { readonly id: number; readonly schema: string; readonly name: string };
+export type Truncate = {
+  readonly relationIds: readonly number[];
+  readonly cascade: boolean;
+  readonly restartIdentity: boolean;
+};
+/** `content` is a view of the message's bytes. */
+export type LogicalMessage = {
+  readonly transactional: boolean;
+  readonly lsn: Lsn;
+  readonly prefix: string;
+  readonly content: Buffer;
+};
+/** A Relation message as it came; `buildRelation` makes a `Relation` of it. */
+export type RawRelation = {
+  readonly id: number;
+  readonly schema: string;
+  readonly table: string;
+  readonly replicaIdentity: ReplicaIdentity;
+  readonly columns: readonly Column[];
+};
+
+/** Postgres counts microseconds from 2000-01-01, we from 1970-01-01. */
+const POSTGRES_EPOCH_US = 946_684_800_000_000n;
+
+const IDENTITIES: ReadonlyMap<number, ReplicaIdentity> = new Map([
+  [0x64, 'default'], // d
+  [0x6e, 'nothing'], // n
+  [0x66, 'full'], // f
+  [0x69, 'index'], // i
+]);
+
+const FLAG_IDENTITY = 1;
+const FLAG_TRANSACTIONAL = 1;
+const FLAG_CASCADE = 1;
+const FLAG_RESTART_IDENTITY = 2;
+
+// Every decoder takes the message as `bytes[start, end)`, `start` being the place of its first byte (its type),
+// and throws PGOUTPUT_MALFORMED (fatal) where the message is shorter or longer than its own lengths say.
+
+export function decodeBegin(bytes: Buffer, start: number, end: number = bytes.length): Begin {
+  const reader = new MessageReader(bytes, start, end);
+  const begin = { commitLsn: reader.lsn(), commitTimeUs: reader.timeUs(), xid: reader.uint32() };
+  reader.finish();
+  return begin;
+}
+
+export function decodeCommit(bytes: Buffer, start: number, end: number = bytes.length): Commit {
+  const reader = new MessageReader(bytes, start, end);
+  reader.uint8(); // flags, unused so far
+  const commit = { commitLsn: reader.lsn(), endLsn: reader.lsn(), commitTimeUs: reader.timeUs() };
+  reader.finish();
+  return commit;
+}
+
+export function decodeOrigin(bytes: Buffer, start: number, end: number = bytes.length): Origin {
+  const reader = new MessageReader(bytes, start, end);
+  const origin = { commitLsn: reader.lsn(), name: reader.text() };
+  reader.finish();
+  return origin;
+}
+
+export function decodeType(bytes: Buffer, start: number, end: number = bytes.length): Type {
+  const reader = new MessageReader(bytes, start, end);
+  const type = { id: reader.uint32(), schema: reader.schema(), name: reader.text() };
+  reader.finish();
+  return type;
+}
+
+export function decodeRelation(bytes: Buffer, start: number, end: number = bytes.length): RawRelation {
+  const reader = new MessageReader(bytes, start, end);
+  const id = reader.uint32();
+  const schema = reader.schema();
+  const table = reader.text();
+  const replicaIdentity = IDENTITIES.get(reader.uint8());
+  if (replicaIdentity === undefined) throw malformed(bytes, start, 'has an unknown replica identity');
+  const columns: Column[] = [];
+  const columnCount = reader.uint16();
+  for (let i = 0; i < columnCount; i++) {
+    const flags = reader.uint8();
+    columns.push({
+      name: reader.text(),
+      type: reader.uint32(),
+      typeModifier: reader.int32(),
+      identity: (flags & FLAG_IDENTITY) !== 0,
+    });
+  }
+  reader.finish();
+  return { id, schema, table, replicaIdentity, columns };
+}
+
+export function decodeTruncate(bytes: Buffer, start: number, end: number = bytes.length): Truncate {
+  const reader = new MessageReader(bytes, start, end);
+  const relationCount = reader.uint32();
+  const flags = reader.uint8();
+  const relationIds: number[] = [];
+  for (let i = 0; i < relationCount; i++) relationIds.push(reader.uint32());
+  reader.finish();
+  return {
+    relationIds,
+    cascade: (flags & FLAG_CASCADE) !== 0,
+    restartIdentity: (flags & FLAG_RESTART_IDENTITY) !== 0,
+  };
+}
+
+export function decodeLogicalMessage(bytes: Buffer, start: number, end: number = bytes.length): LogicalMessage {
+  const reader = new MessageReader(bytes, start, end);
+  const flags = reader.uint8();
+  const lsn = reader.lsn();
+  const prefix = reader.text();
+  const content = reader.slice(reader.uint32());
+  reader.finish();
+  return { transactional: (flags & FLAG_TRANSACTIONAL) !== 0, lsn, prefix, content };
+}
+
+/** The relation of the Insert, Update or Delete message at `start`, without decoding it. */
+export const relationIdOfRow = (bytes: Buffer, start: number): number => uint32At(bytes, start + 1);
+
+const TUPLE_NEW = 0x4e; // N
+const TUPLE_KEY = 0x4b; // K
+const TUPLE_OLD = 0x4f; // O
+
+/**
+ * Decodes the Insert, Update or Delete message `bytes[start, end)` into `event`. Hot: no allocation, no closure.
+ * In an old tuple of kind `key` the columns outside of the identity are NULL_VALUE: not known, whatever they hold.
+ */
+export function decodeRow(bytes: Buffer, start: number, end: number, event: RowEvent): void {
+  const action = rowAction(bytes, start, end);
+  if (end - start < 6) throw malformed(bytes, start, 'is cut short');
+  event.action = action;
+  event.relationId = uint32At(bytes, start + 1);
+  event.bytes = bytes;
+  event.hasNew = false;
+  event.newTuple.columnCount = 0;
+  event.oldKind = 'none';
+  event.oldTuple.columnCount = 0;
+
+  let at = start + 5;
+  let marker = bytes[at]!;
+  if (action !== 'insert' && (marker === TUPLE_KEY || marker === TUPLE_OLD)) {
+    event.oldKind = marker === TUPLE_KEY ? 'key' : 'full';
+    at = decodeTuple(bytes, start, at + 1, end, event.oldTuple);
+    marker = at < end ? bytes[at]! : 0;
+  }
+  if (action === 'delete') {
+    if (event.oldKind === 'none') throw malformed(bytes, start, 'has no old row');
+  } else {
+    if (marker !== TUPLE_NEW) throw malformed(bytes, start, 'has no new row');
+    event.hasNew = true;
+    at = decodeTuple(bytes, start, at + 1, end, event.newTuple);
+  }
+  if (at !== end) throw malformed(bytes, start, 'is longer than its columns');
+}
+
+function rowAction(bytes: Buffer, start: number, end: number): RowAction {
+  const type = start < end ? bytes[start] : undefined;
+  if (type === MESSAGE.insert) return 'insert';
+  if (type === MESSAGE.update) return 'update';
+  if (type === MESSAGE.delete) return 'delete';
+  throw unknownMessage(type);
+}
+
+const COLUMN_NULL = 0x6e; // n
+const COLUMN_UNCHANGED = 0x75; // u
+const COLUMN_TEXT = 0x74; // t
+
+/** Reads one TupleData at `at` and answers where it ends. Binary columns ('b') are an error: we never ask for them. */
+function decodeTuple(bytes: Buffer, message: number, at: number, end: number, tuple: Tuple): number {
+  if (end - at < 2) throw malformed(bytes, message, 'is cut short');
+  const columnCount = (bytes[at]! << 8) | bytes[at + 1]!;
+  if (columnCount > MAX_COLUMNS) throw malformed(bytes, message, 'has more columns than Postgres allows');
+  tuple.columnCount = columnCount;
+  const { starts, lengths } = tuple;
+  let position = at + 2;
+  for (let i = 0; i < columnCount; i++) {
+    if (position >= end) throw malformed(bytes, message, 'is cut short');
+    const kind = bytes[position++]!;
+    if (kind === COLUMN_TEXT) {
+      if (end - position < 4) throw malformed(bytes, message, 'is cut short');
+      const length = uint32At(bytes, position);
+      position += 4;
+      if (length > end - position) throw malformed(bytes, message, 'is cut short');
+      starts[i] = position;
+      lengths[i] = length;
+      position += length;
+    } else if (kind === COLUMN_NULL) {
+      lengths[i] = NULL_VALUE;
+    } else if (kind === COLUMN_UNCHANGED) {
+      lengths[i] = UNCHANGED_TOAST;
+    } else {
+      throw malformed(bytes, message, `has a column of the unknown kind ${describeByte(kind)}`);
+    }
+  }
+  return position;
+}
+
+const uint32At = (bytes: Buffer, at: number): number =>
+  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+
+/** Reads a cold message field by field and never beyond its end. Invariant: `start <= #at <= #end`. */
+class MessageReader {
+  readonly #bytes: Buffer;
+  readonly #start: number;
+  readonly #end: number;
+  #at: number;
+
+  /** Starts behind the type byte. */
+  constructor(bytes: Buffer, start: number, end: number) {
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#end = end;
+    this.#at = start;
+    this.#take(1);
+  }
+
+  uint8(): number {
+    return this.#bytes[this.#take(1)]!;
+  }
+  uint16(): number {
+    return this.#bytes.readUInt16BE(this.#take(2));
+  }
+  uint32(): number {
+    return this.#bytes.readUInt32BE(this.#take(4));
+  }
+  int32(): number {
+    return this.#bytes.readInt32BE(this.#take(4));
+  }
+  lsn(): Lsn {
+    return toLsn(this.#bytes.readBigUInt64BE(this.#take(8)));
+  }
+  /** Microseconds since 1970-01-01. */
+  timeUs(): bigint {
+    return this.#bytes.readBigInt64BE(this.#take(8)) + POSTGRES_EPOCH_US;
+  }
+  /** Names end with a zero byte and are UTF-8. */
+  text(): string {
+    let nul = this.#at;
+    while (nul < this.#end && this.#bytes[nul] !== 0) nul++;
+    const start = this.#take(nul - this.#at + 1);
+    return this.#bytes.toString('utf8', start, nul);
+  }
+  /** An empty namespace stands for pg_catalog. */
+  schema(): string {
+    return this.text() || 'pg_catalog';
+  }
+  slice(length: number): Buffer {
+    const start = this.#take(length);
+    return this.#bytes.subarray(start, start + length);
+  }
+  finish(): void {
+    if (this.#at !== this.#end) throw malformed(this.#bytes, this.#start, 'is longer than its fields');
+  }
+
+  #take(byteCount: number): number {
+    const at = this.#at;
+    if (byteCount > this.#end - at) throw malformed(this.#bytes, this.#start, 'is cut short');
+    this.#at = at + byteCount;
+    return at;
+  }
+}
+
+const HINT = 'the bytes are not pgoutput protocol 1: check that nothing but Postgres answers on this address';
+
+const describeByte = (byte: number | undefined): string =>
+  byte === undefined ? 'nothing' : `0x${byte.toString(16).padStart(2, '0')}`;
+
+const malformed = (bytes: Buffer, start: number, what: string): TailraceError =>
+  new TailraceError(`a pgoutput message of type ${describeByte(bytes[start])} ${what}`, {
+    code: 'PGOUTPUT_MALFORMED',
+    kind: 'fatal',
+    hint: HINT,
+  });
+
+/** For a reader that meets a message type which it does not know. */
+export const unknownMessage = (type: number | undefined): TailraceError =>
+  new TailraceError(`pgoutput sent a message of the unknown type ${describeByte(type)}`, {
+    code: 'PGOUTPUT_UNKNOWN_MESSAGE',
+    kind: 'fatal',
+    hint: HINT,
+  });

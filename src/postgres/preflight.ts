@@ -1,0 +1,223 @@
+// Looks at everything streaming needs, before it starts: every fault with the exact SQL that cures it.
+import { escapeIdentifier, type Client } from 'pg';
+import { TailraceError } from '../core/errors.ts';
+import {
+  applicationName,
+  connectReplication,
+  findPrimary,
+  formatTarget,
+  type ReplicationConnection,
+  type Target,
+} from './connection.ts';
+import { connectionFault } from './connection-fault.ts';
+import { failed, passed, warned, type Finding } from './finding.ts';
+import {
+  inspectPublication,
+  inspectTables,
+  readPublication,
+  readTables,
+  type Publication,
+  type TableName,
+  type TableState,
+} from './publication.ts';
+import type { DatabaseSettings } from './settings.ts';
+import { inspectMissingSlot, inspectSlot, readSlot, type Slot } from './slot.ts';
+import { inspectSynchronous } from './synchronous.ts';
+
+export type { Finding };
+
+/** https://www.postgresql.org/support/versioning/ */
+const OLDEST_VERSION = 130_000;
+
+/** What preflight learned on the way: the source goes on from it. */
+export type Preflight = {
+  readonly findings: readonly Finding[];
+  readonly serverVersion: number;
+  readonly databaseOid: number;
+  /** `wal_sender_timeout`; 0 is off. */
+  readonly senderTimeoutMs: number;
+  readonly slot: Slot | undefined;
+  readonly publication: Publication | undefined;
+  readonly tables: readonly TableState[];
+};
+
+/** For `tailrace doctor`: connects, looks, and answers what it found; never throws for a fault of the database. */
+export async function inspectDatabase(
+  settings: DatabaseSettings,
+  tables: readonly TableName[],
+): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  let primary;
+  try {
+    primary = await findPrimary(settings);
+  } catch (error) {
+    return [faultFinding('connection', error)];
+  }
+  const { client, target } = primary;
+  try {
+    findings.push(passed('connection', `${formatTarget(target)} is the primary`), inspectTls(settings, target));
+    findings.push(...(await preflight(client, settings, tables)).findings);
+    findings.push(await inspectReplication(settings, target));
+  } catch (error) {
+    findings.push(faultFinding('connection', connectionFault(error, settings, target)));
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+  return findings;
+}
+
+/** Looks at the server, the slot, the publication and the tables over an ordinary connection. */
+export async function preflight(
+  client: Client,
+  settings: DatabaseSettings,
+  tables: readonly TableName[],
+): Promise<Preflight> {
+  const server = await readServer(client);
+  const common = { ...server, slot: undefined, publication: undefined, tables: [] };
+  if (server.serverVersion < OLDEST_VERSION) {
+    return { ...common, findings: [inspectVersion(server)] };
+  }
+  const slot = await readSlot(client, settings.slot.name);
+  const publication = await readPublication(client, settings.publication.name);
+  const states = await readTables(client, tables);
+  const findings = [
+    inspectVersion(server),
+    inspectWalLevel(server.walLevel),
+    inspectRole(server, settings),
+    slot === undefined ? inspectMissingSlot(settings) : inspectSlot(slot, settings),
+    inspectPublication(publication, settings, tables),
+    ...inspectTables(tables, states, publication, settings),
+    await inspectSynchronous(client, applicationName(settings)),
+  ];
+  return { ...server, slot, publication, tables: states, findings };
+}
+
+type Server = {
+  readonly serverVersion: number;
+  readonly versionText: string;
+  readonly databaseOid: number;
+  readonly walLevel: string;
+  readonly senderTimeoutMs: number;
+  readonly mayReplicate: boolean;
+};
+
+async function readServer(client: Client): Promise<Server> {
+  // Managed services grant replication through a role of theirs, which may not exist here.
+  const { rows } = await client.query<Server>(
+    `select current_setting('server_version_num')::int as "serverVersion",
+       current_setting('server_version') as "versionText",
+       (select oid::int8::float8 from pg_database where datname = current_database()) as "databaseOid",
+       current_setting('wal_level') as "walLevel",
+       (select setting::int from pg_settings where name = 'wal_sender_timeout') as "senderTimeoutMs",
+       (select r.rolreplication or r.rolsuper or exists (
+          select from pg_roles g where g.rolname in ('rds_replication', 'cloudsqlreplica', 'azure_pg_admin')
+          and pg_has_role(r.oid, g.oid, 'MEMBER')) from pg_roles r where r.rolname = current_user) as "mayReplicate"`,
+  );
+  return rows[0]!;
+}
+
+const inspectVersion = ({ serverVersion, versionText }: Server): Finding =>
+  serverVersion >= OLDEST_VERSION
+    ? passed('version', `Postgres ${versionText}`)
+    : failed({
+        code: 'POSTGRES_TOO_OLD',
+        title: 'version',
+        detail: `Postgres ${versionText} is older than 13, the oldest that Tailrace reads from`,
+        cure: 'upgrade the server: https://www.postgresql.org/docs/current/upgrading.html',
+      });
+
+const inspectWalLevel = (walLevel: string): Finding =>
+  walLevel === 'logical'
+    ? passed('wal_level', 'logical')
+    : failed({
+        code: 'WAL_LEVEL',
+        title: 'wal_level',
+        detail: `it is ${walLevel}, and changes can be decoded only from logical`,
+        cure: "ALTER SYSTEM SET wal_level = 'logical'; and restart Postgres (on Amazon RDS: rds.logical_replication = 1)",
+      });
+
+const inspectRole = (server: Server, settings: DatabaseSettings): Finding => {
+  const role = escapeIdentifier(settings.username);
+  return server.mayReplicate
+    ? passed(`role ${role}`, 'may replicate')
+    : failed({
+        code: 'REPLICATION_NOT_ALLOWED',
+        title: `role ${role}`,
+        detail: 'it has no REPLICATION attribute',
+        cure: `ALTER ROLE ${role} WITH REPLICATION; (on Amazon RDS: GRANT rds_replication TO ${role};)`,
+      });
+};
+
+const LOOPBACK = /^(localhost|127\..*|::1|\/.*)$/;
+
+/** A warning for every mode that does not verify who answers, except on this machine. */
+export function inspectTls(settings: DatabaseSettings, target: Target): Finding {
+  const { mode } = settings.tls;
+  if (mode === 'verify-ca' || mode === 'verify-full') return passed('TLS', mode);
+  if (LOOPBACK.test(target.host)) return passed('TLS', `${mode}, on this machine`);
+  return warned({
+    code: 'TLS_UNVERIFIED',
+    title: 'TLS',
+    detail: `mode ${mode} does not verify that ${target.host} is the database`,
+    cure: 'tls: { mode: verify-full, ca: <the certificate authority> }',
+  });
+}
+
+/** Does a replication connection come through? A pooler swallows or refuses it. */
+async function inspectReplication(settings: DatabaseSettings, target: Target): Promise<Finding> {
+  const title = 'replication connection';
+  let connection: ReplicationConnection | undefined;
+  try {
+    connection = await connectReplication(settings, target);
+    await identifySystem(connection);
+    return passed(title, 'opens');
+  } catch (error) {
+    return faultFinding(title, connectionFault(error, settings, target));
+  } finally {
+    await connection?.client.end().catch(() => undefined);
+  }
+}
+
+export type SystemIdentity = {
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  /** LSN text of the WAL's flushed end. */
+  readonly walEnd: string;
+};
+
+/** https://www.postgresql.org/docs/current/protocol-replication.html (IDENTIFY_SYSTEM) */
+export async function identifySystem(connection: ReplicationConnection): Promise<SystemIdentity> {
+  const { client, settings, target } = connection;
+  try {
+    const { rows } = await client.query<{ systemid: string; timeline: string; xlogpos: string }>(
+      'IDENTIFY_SYSTEM',
+    );
+    const row = rows[0];
+    if (row !== undefined) {
+      return { systemIdentifier: row.systemid, timeline: Number(row.timeline), walEnd: row.xlogpos };
+    }
+  } catch (error) {
+    // A syntax error: the start-up packet's `replication=database` did not reach Postgres.
+    if (!(error instanceof Error && 'code' in error && error.code === '42601')) {
+      throw connectionFault(error, settings, target);
+    }
+  }
+  throw new TailraceError(
+    `database "${settings.name}": what answers at ${formatTarget(target)} does not know replication commands: a connection pooler, most likely`,
+    {
+      code: 'POOLER',
+      kind: 'fatal',
+      hint: 'set hostname and port to the Postgres server itself: logical replication does not pass through a pooler',
+    },
+  );
+}
+
+function faultFinding(title: string, error: unknown): Finding {
+  if (!(error instanceof TailraceError)) throw error;
+  return failed({
+    code: error.code,
+    title,
+    detail: error.message,
+    ...(error.hint === undefined ? {} : { cure: error.hint }),
+  });
+}

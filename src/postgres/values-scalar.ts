@@ -1,0 +1,120 @@
+// Postgres text of one scalar in, JSON bytes out. Hot file: plain loops on purpose (bench/micro/render.ts).
+// Texts are as our pinned session settings make them: DateStyle ISO, TimeZone UTC, extra_float_digits 3, bytea hex.
+import type { ByteWriter } from '../core/byte-writer.ts';
+import { writeJsonString } from '../core/json.ts';
+import type { ValueRenderer } from '../core/render.ts';
+
+const QUOTE = 0x22;
+const ZERO = 0x30;
+const NINE = 0x39;
+const POINT = 0x2e;
+const DASH = 0x2d;
+const SPACE = 0x20;
+
+export const NULL = Buffer.from('null');
+const TRUE = Buffer.from('true');
+const FALSE = Buffer.from('false');
+
+const isDigit = (byte: number): boolean => byte >= ZERO && byte <= NINE;
+
+/** Text that is a JSON number already: integers, oid. */
+export const writeVerbatim: ValueRenderer = (bytes, start, length, writer) => {
+  writer.bytes(bytes, start, start + length);
+};
+
+/** float4, float8, numeric as exact digits. NaN and ±Infinity, which JSON lacks, end in a letter and become strings. */
+export const writeNumber: ValueRenderer = (bytes, start, length, writer) => {
+  if (isDigit(bytes[start + length - 1]!)) writer.bytes(bytes, start, start + length);
+  else writeJsonString(bytes, start, length, writer);
+};
+
+/** Up to this many significant digits a decimal is its double's own shortest text. https://en.cppreference.com/w/cpp/types/numeric_limits/digits10 */
+const EXACT_DOUBLE_DIGITS = 15;
+
+/** numeric as a double, in its shortest text; what no double can hold (NaN, ±Infinity, overflow) is null. */
+export const writeNumericAsFloat: ValueRenderer = (bytes, start, length, writer) => {
+  const end = start + length;
+  if (!isDigit(bytes[end - 1]!)) {
+    writer.bytes(NULL);
+  } else if (length <= EXACT_DOUBLE_DIGITS) {
+    writer.bytes(bytes, start, endWithoutTrailingZeros(bytes, start, end));
+  } else {
+    const value = Number(bytes.latin1Slice(start, end));
+    writer.text(Number.isFinite(value) ? String(value) : 'null');
+  }
+};
+
+/** `1.50` ends after `1.5`, `2.00` after `2`, `100` where it is. */
+function endWithoutTrailingZeros(bytes: Buffer, start: number, end: number): number {
+  let last = end - 1;
+  while (last > start && bytes[last] === ZERO) last--;
+  if (bytes[last] === POINT) return last;
+  for (let i = start; i < last; i++) if (bytes[i] === POINT) return last + 1;
+  return end;
+}
+
+export const writeBoolean: ValueRenderer = (bytes, start, _length, writer) => {
+  writer.bytes(bytes[start] === 0x74 ? TRUE : FALSE);
+};
+
+/** `2026-01-02 03:04:05.1` → `"2026-01-02T03:04:05.1"`. ±infinity, BC and years beyond 9999 keep Postgres' text. */
+export const writeTimestamp: ValueRenderer = (bytes, start, length, writer) => {
+  if (isIsoTimestamp(bytes, start, length)) writeIsoTimestamp(bytes, start, start + length, false, writer);
+  else writeJsonString(bytes, start, length, writer);
+};
+
+/** As `writeTimestamp`, with a `Z`. */
+export const writeTimestampWithZ: ValueRenderer = (bytes, start, length, writer) => {
+  if (isIsoTimestamp(bytes, start, length)) writeIsoTimestamp(bytes, start, start + length, true, writer);
+  else writeJsonString(bytes, start, length, writer);
+};
+
+/** `2026-01-02 03:04:05.1+00` → `"2026-01-02T03:04:05.1Z"`; exceptions as for `writeTimestamp`. */
+export const writeTimestamptz: ValueRenderer = (bytes, start, length, writer) => {
+  const end = start + length;
+  const isUtc = bytes[end - 3] === 0x2b && bytes[end - 2] === ZERO && bytes[end - 1] === ZERO;
+  if (isUtc && isIsoTimestamp(bytes, start, length - 3)) {
+    writeIsoTimestamp(bytes, start, end - 3, true, writer);
+  } else {
+    writeJsonString(bytes, start, length, writer);
+  }
+};
+
+/** A four-digit year and no ` BC` at the end. */
+const isIsoTimestamp = (bytes: Buffer, start: number, length: number): boolean =>
+  length >= 19 &&
+  bytes[start + 4] === DASH &&
+  bytes[start + 10] === SPACE &&
+  isDigit(bytes[start + length - 1]!);
+
+function writeIsoTimestamp(bytes: Buffer, start: number, end: number, z: boolean, writer: ByteWriter): void {
+  writer.reserve(end - start + 3);
+  const target = writer.buffer;
+  let at = writer.length;
+  target[at++] = QUOTE;
+  for (let i = start; i < end; i++) target[at++] = bytes[i]!;
+  target[at - (end - start) + 10] = 0x54; // T
+  if (z) target[at++] = 0x5a;
+  target[at++] = QUOTE;
+  writer.length = at;
+}
+
+/** `\x…` as it is, behind an escaped backslash. */
+export const writeByteaAsHex: ValueRenderer = writeJsonString;
+
+export const writeByteaAsBase64: ValueRenderer = (bytes, start, length, writer) => {
+  const content = Buffer.from(bytes.latin1Slice(start + 2, start + length), 'hex');
+  writer.byte(QUOTE);
+  writer.text(content.toString('base64'));
+  writer.byte(QUOTE);
+};
+
+/**
+ * "char" holds any byte, and before Postgres 15 a high one comes raw, which is not UTF-8. It is written as newer
+ * servers write it: `\` and three octal digits. https://www.postgresql.org/docs/release/15.0/
+ */
+export const writeInternalChar: ValueRenderer = (bytes, start, length, writer) => {
+  const byte = bytes[start]!;
+  if (length === 1 && byte >= 0x80) writer.text(String.raw`"\\${byte.toString(8)}"`);
+  else writeJsonString(bytes, start, length, writer);
+};

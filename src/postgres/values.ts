@@ -1,0 +1,121 @@
+// Chooses the renderer of a column by its type: the table "Values" of docs, compiled once per relation and sink.
+import type { TypeCatalog } from '../core/change.ts';
+import { jsonText, writeJsonDocument, writeJsonString } from '../core/json.ts';
+import type { ValueOptions, ValueRenderer } from '../core/render.ts';
+import { builtInArray, TYPE } from './values-builtin.ts';
+import { arrayRenderer, compositeRenderer, writeHstore, writeVector } from './values-nested.ts';
+import {
+  writeBoolean,
+  writeByteaAsBase64,
+  writeByteaAsHex,
+  writeInternalChar,
+  writeNumber,
+  writeNumericAsFloat,
+  writeTimestamp,
+  writeTimestamptz,
+  writeTimestampWithZ,
+  writeVerbatim,
+} from './values-scalar.ts';
+
+export type RenderOptions = ValueOptions & {
+  /** Do timestamps without time zone get a `Z`? (`MessageFormat.zonelessTimestampZ`) */
+  readonly zonelessTimestampZ: boolean;
+};
+
+/** Types nest this deep at most; deeper ones (only a damaged catalog has a cycle) render as text. */
+const MAX_TYPE_DEPTH = 64;
+
+/** The renderer of values of `type`. Whatever is not known renders as Postgres' text (invariant 6). */
+export function compileValue(type: number, types: TypeCatalog, options: RenderOptions): ValueRenderer {
+  return compile(type, 0);
+
+  function compile(type: number, depth: number): ValueRenderer {
+    if (depth > MAX_TYPE_DEPTH) return writeJsonString;
+    const info = types.get(type);
+    switch (info?.kind) {
+      case undefined:
+        return compileBuiltIn(type, depth);
+      case 'domain':
+        return compile(info.base, depth + 1);
+      case 'array':
+        return arrayRenderer(compile(info.element, depth + 1), info.delimiter);
+      case 'composite':
+        return compositeRenderer(
+          info.attributes.map((attribute) => ({
+            prefix: Buffer.from(`${jsonText(attribute.name)}:`),
+            render: compile(attribute.type, depth + 1),
+          })),
+        );
+      case 'base':
+        return extensionType(info.name);
+      case 'enum':
+      case 'range':
+      case 'multirange':
+        return writeJsonString;
+      default:
+        return info satisfies never;
+    }
+  }
+
+  function compileBuiltIn(type: number, depth: number): ValueRenderer {
+    const array = builtInArray(type);
+    if (array === undefined) return builtInScalar(type, options);
+    return arrayRenderer(compile(array.element, depth + 1), array.delimiter);
+  }
+}
+
+/** Extensions' types have another OID in every database: they are known by name. */
+function extensionType(name: string): ValueRenderer {
+  switch (name) {
+    case 'hstore':
+      return writeHstore;
+    case 'vector':
+    case 'halfvec':
+      return writeVector;
+    default:
+      return writeJsonString;
+  }
+}
+
+function builtInScalar(type: number, options: RenderOptions): ValueRenderer {
+  switch (type) {
+    case TYPE.int2:
+    case TYPE.int4:
+    case TYPE.int8:
+    case TYPE.oid:
+      return writeVerbatim;
+    case TYPE.float4:
+    case TYPE.float8:
+      return writeNumber;
+    case TYPE.numeric:
+      return numericRenderer(options.numeric);
+    case TYPE.bool:
+      return writeBoolean;
+    case TYPE.json:
+    case TYPE.jsonb:
+      return options.json === 'embed' ? writeJsonDocument : writeJsonString;
+    case TYPE.timestamp:
+      return options.zonelessTimestampZ ? writeTimestampWithZ : writeTimestamp;
+    case TYPE.timestamptz:
+      return writeTimestamptz;
+    case TYPE.bytea:
+      return options.bytea === 'base64' ? writeByteaAsBase64 : writeByteaAsHex;
+    case TYPE.char:
+      return writeInternalChar;
+    default:
+      return writeJsonString;
+  }
+}
+
+function numericRenderer(mode: ValueOptions['numeric']): ValueRenderer {
+  switch (mode) {
+    case 'string':
+      return writeJsonString;
+    case 'number':
+      return writeNumber;
+    case 'float':
+      return writeNumericAsFloat;
+    default:
+      return mode satisfies never;
+  }
+}

@@ -1,0 +1,56 @@
+// One log record as one line for a person: time, level, message, then the other fields.
+import { styleText } from 'node:util';
+
+type Style = 'dim' | 'cyan' | 'yellow' | 'red';
+
+const LEVEL_STYLES: Readonly<Record<string, Style>> = {
+  debug: 'dim',
+  info: 'cyan',
+  warn: 'yellow',
+  error: 'red',
+  fatal: 'red',
+};
+
+/** Takes pino's JSON line; a line that is not one passes as it is. */
+export function formatLine(line: string): string {
+  const record = parseRecord(line);
+  if (record === undefined) return line;
+  const { level, time, msg, ...fields } = record;
+  const label = String(level);
+  // A terminal shows this to somebody here and now: local time without the date.
+  const clock = new Date(String(time)).toTimeString().slice(0, 8);
+  const rest = Object.entries(fields).map(([name, value]) => `${paint('dim', `${name}=`)}${show(value)}`);
+  return `${[
+    paint('dim', clock),
+    paint(LEVEL_STYLES[label] ?? 'cyan', label.toUpperCase().padEnd(5)),
+    show(msg ?? ''),
+    ...rest,
+  ].join(' ')}\n`;
+}
+
+/** The caller has found out that this goes to a terminal. */
+const paint = (style: Style, text: string): string => styleText(style, text, { validateStream: false });
+
+function show(value: unknown): string {
+  if (isErrorRecord(value)) {
+    return singleLine(typeof value.hint === 'string' ? `${value.message} — ${value.hint}` : value.message);
+  }
+  return singleLine(typeof value === 'string' ? value : JSON.stringify(value));
+}
+
+const singleLine = (text: string): string => text.replaceAll(/\s*\n\s*/g, ' ');
+
+const isErrorRecord = (value: unknown): value is { message: string; hint?: unknown } =>
+  typeof value === 'object' &&
+  value !== null &&
+  typeof (value as { message?: unknown }).message === 'string' &&
+  'stack' in value;
+
+function parseRecord(line: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,216 @@
+// An HTTP proxy in front of an SQS emulator that breaks things on the wire, and knows what the emulator accepted.
+import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+
+export type BatchEntry = {
+  readonly Id: string;
+  readonly MessageBody: string;
+  readonly MessageGroupId?: string;
+  readonly MessageDeduplicationId?: string;
+};
+
+export type ProxiedRequest = {
+  /** `SendMessageBatch`, `GetQueueUrl`, … */
+  readonly action: string;
+  /** The name of the queue; empty when the request names none. */
+  readonly queue: string;
+  /** Of SendMessageBatch; empty for other actions. */
+  readonly entries: readonly BatchEntry[];
+};
+
+export type Fault =
+  /** Entries are refused here; the others go on to the emulator. */
+  | {
+      readonly kind: 'entries';
+      readonly refuse: (entry: BatchEntry, index: number) => boolean;
+      readonly senderFault: boolean;
+      readonly code?: string;
+    }
+  /** The whole request is refused: throttling (400 ThrottlingException), 500 InternalError, 403 AccessDenied, … */
+  | { readonly kind: 'error'; readonly status: number; readonly code: string; readonly message?: string }
+  /** The connection is reset, before the emulator sees the request or after it has stored it. */
+  | { readonly kind: 'reset'; readonly when: 'before' | 'after' }
+  /** No answer, ever. */
+  | { readonly kind: 'hang' }
+  /** 200 with a body that is no answer; the emulator sees nothing. */
+  | { readonly kind: 'malformed'; readonly body: string }
+  /** The emulator's answer, changed. */
+  | { readonly kind: 'rewrite'; readonly rewrite: (reply: BatchReply) => BatchReply };
+
+export type BatchReply = {
+  Successful?: { Id: string }[];
+  Failed?: { Id: string; SenderFault: boolean; Code: string; Message?: string }[];
+};
+
+export type AcceptedMessage = {
+  readonly queue: string;
+  readonly body: string;
+  readonly group: string | undefined;
+  readonly dedup: string | undefined;
+};
+
+export type FaultProxy = {
+  readonly url: string;
+  /** Every request asks it: what shall go wrong? Undefined: nothing. */
+  decide: ((request: ProxiedRequest) => Fault | undefined) | undefined;
+  /** The next `times` SendMessageBatch requests fail like this (before `decide` is asked). */
+  failNext(fault: Fault, times?: number): void;
+  /** No more faults; requests that hang are answered no more, new ones are. */
+  heal(): void;
+  /** Milliseconds that every request waits before it goes on. */
+  latencyMs: number;
+  /** Ends every connection and refuses new ones, until `up`. */
+  down(): Promise<void>;
+  up(): Promise<void>;
+  /** SendMessageBatch requests and entries seen; entries that the emulator said to have accepted. */
+  readonly counts: { requests: number; entries: number; accepted: number; hanging: number };
+  /** What the emulator accepted, in that order. A FIFO queue deduplicates: a repeat counts here, not in the queue. */
+  readonly accepted: readonly AcceptedMessage[];
+  stop(): Promise<void>;
+};
+
+type BatchBody = { QueueUrl?: string; QueueName?: string; Entries?: BatchEntry[] };
+
+export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
+  const target = new URL(upstream);
+  const planned: Fault[] = [];
+  const accepted: AcceptedMessage[] = [];
+  const counts = { requests: 0, entries: 0, accepted: 0, hanging: 0 };
+
+  const forward = (request: IncomingMessage, payload: Buffer): Promise<{ status: number; body: Buffer }> =>
+    new Promise((done, fail) => {
+      const headers = { ...request.headers, 'content-length': String(payload.length) };
+      const onward = httpRequest(
+        { host: target.hostname, port: target.port, path: request.url, method: request.method, headers },
+        (answer) =>
+          void buffer(answer).then((body) => done({ status: answer.statusCode ?? 500, body }), fail),
+      );
+      onward.on('error', fail);
+      onward.end(payload);
+    });
+
+  const sendBatch = async (request: IncomingMessage, body: BatchBody, entries: readonly BatchEntry[]) => {
+    const queue = nameOf(body);
+    if (entries.length === 0) return { status: 200, reply: { Successful: [], Failed: [] } as BatchReply };
+    const { status, body: bytes } = await forward(
+      request,
+      Buffer.from(JSON.stringify({ ...body, Entries: entries })),
+    );
+    const reply = JSON.parse(bytes.toString()) as BatchReply;
+    for (const { Id } of reply.Successful ?? []) {
+      const entry = entries.find((entry) => entry.Id === Id)!;
+      counts.accepted++;
+      accepted.push({
+        queue,
+        body: entry.MessageBody,
+        group: entry.MessageGroupId,
+        dedup: entry.MessageDeduplicationId,
+      });
+    }
+    return { status, reply };
+  };
+
+  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const payload = await buffer(request);
+    const action = String(request.headers['x-amz-target'] ?? '').replace('AmazonSQS.', '');
+    const isBatch = action === 'SendMessageBatch';
+    const body = (payload.length === 0 ? {} : JSON.parse(payload.toString())) as BatchBody;
+    const entries = body.Entries ?? [];
+    if (isBatch) {
+      counts.requests++;
+      counts.entries += entries.length;
+    }
+    if (proxy.latencyMs > 0) await new Promise((done) => setTimeout(done, proxy.latencyMs));
+    const seen: ProxiedRequest = { action, queue: nameOf(body), entries };
+    const fault = (isBatch ? planned.shift() : undefined) ?? proxy.decide?.(seen);
+    switch (fault?.kind) {
+      case 'error':
+        response.setHeader(
+          'x-amzn-query-error',
+          `${fault.code};${fault.status < 500 ? 'Sender' : 'Receiver'}`,
+        );
+        return answer(response, fault.status, {
+          __type: `com.amazonaws.sqs#${fault.code}`,
+          message: fault.message ?? fault.code,
+        });
+      case 'malformed':
+        return void response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0' }).end(fault.body);
+      case 'hang':
+        counts.hanging++;
+        request.socket.once('close', () => counts.hanging--);
+        return;
+      case 'reset':
+        if (fault.when === 'after') await sendBatch(request, body, entries);
+        return void request.socket.resetAndDestroy();
+      case 'entries': {
+        const refused = entries.filter(fault.refuse);
+        const { status, reply } = await sendBatch(
+          request,
+          body,
+          entries.filter((entry) => !refused.includes(entry)),
+        );
+        const failures = refused.map(({ Id }) => ({
+          Id,
+          SenderFault: fault.senderFault,
+          Code: fault.code ?? (fault.senderFault ? 'InvalidMessageContents' : 'InternalError'),
+          Message: 'refused by the proxy',
+        }));
+        return answer(response, status, { ...reply, Failed: [...(reply.Failed ?? []), ...failures] });
+      }
+      case 'rewrite': {
+        const { status, reply } = await sendBatch(request, body, entries);
+        return answer(response, status, fault.rewrite(reply));
+      }
+      case undefined: {
+        if (isBatch) {
+          const { status, reply } = await sendBatch(request, body, entries);
+          return answer(response, status, reply);
+        }
+        const { status, body: bytes } = await forward(request, payload);
+        return void response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(bytes);
+      }
+    }
+  };
+
+  const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
+    serve(request, response).catch(() => request.socket.destroy());
+  });
+  const listen = (port: number): Promise<void> =>
+    new Promise((done, fail) => server.once('error', fail).listen(port, '127.0.0.1', done));
+  const close = async (): Promise<void> => {
+    const closed = new Promise((done) => server.close(done));
+    server.closeAllConnections();
+    await closed;
+  };
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+
+  const proxy: FaultProxy = {
+    url: `http://127.0.0.1:${port}`,
+    decide: undefined,
+    failNext(fault, times = 1) {
+      for (let i = 0; i < times; i++) planned.push(fault);
+    },
+    heal() {
+      planned.length = 0;
+      proxy.decide = undefined;
+    },
+    latencyMs: 0,
+    down: close,
+    up: () => listen(port),
+    counts,
+    accepted,
+    stop: () => (server.listening ? close() : Promise.resolve()),
+  };
+  return proxy;
+}
+
+function nameOf(body: BatchBody): string {
+  const url = body.QueueUrl ?? body.QueueName ?? '';
+  return url.slice(url.lastIndexOf('/') + 1);
+}
+
+function answer(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify(body));
+}

@@ -1,0 +1,60 @@
+import { stripVTControlCharacters } from 'node:util';
+import { expect, test } from 'vitest';
+import { TailraceError } from '../../src/core/errors.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
+
+function record(isTTY = false): { lines: string[]; logger: ReturnType<typeof createLogger> } {
+  const lines: string[] = [];
+  const destination = { isTTY, write: (text: string) => lines.push(text) };
+  return { lines, logger: createLogger({ level: 'info', destination }) };
+}
+
+test('a record is one JSON line with the level as a word and an ISO time', () => {
+  const { lines, logger } = record();
+  logger.info({ sink: 'users' }, 'started');
+  logger.debug('not shown at this level');
+  expect(lines).toHaveLength(1);
+  expect(lines[0]!.endsWith('\n')).toBe(true);
+  const { time, ...rest } = JSON.parse(lines[0]!) as Record<string, unknown>;
+  expect(rest).toEqual({ level: 'info', sink: 'users', msg: 'started' });
+  expect(new Date(String(time)).toISOString()).toBe(time);
+});
+
+test('secrets do not reach the log, however deep they stand', () => {
+  const { lines, logger } = record();
+  logger.info(
+    {
+      password: 's3cret',
+      database: { password: 's3cret', tls: { key: 's3cret' } },
+      settings: { api: { tokens: ['s3cret'] }, aws: { credentials: { secretAccessKey: 's3cret' } } },
+    },
+    'configuration',
+  );
+  logger.error({ err: new Error('connect postgresql://app:s3cret@db/shop failed') }, 'no connection');
+  expect(lines.join('')).not.toContain('s3cret');
+  expect(lines[1]).toContain('postgresql://app:…@db/shop');
+});
+
+test("an error's detail, where Postgres quotes row values, does not reach the log; code, hint and cause do", () => {
+  const { lines, logger } = record();
+  const cause = Object.assign(new Error('duplicate key'), {
+    code: '23505',
+    detail: 'Key (email)=(alice@example.com) already exists.',
+    where: "COPY users, line 1: 'alice@example.com'",
+  });
+  const err = new TailraceError('cannot write', { code: 'WRITE', kind: 'fatal', hint: 'look', cause });
+  logger.error({ err }, 'failed');
+  expect(lines[0]).not.toContain('alice');
+  expect(JSON.parse(lines[0]!)).toMatchObject({
+    err: { code: 'WRITE', hint: 'look', message: 'cannot write', cause: { code: '23505' } },
+  });
+});
+
+test('on a terminal a record is one short line: level, message, fields, and of an error message and cure', () => {
+  const { lines, logger } = record(true);
+  const err = new TailraceError('slot "a" is gone', { code: 'SLOT', kind: 'fatal', hint: 'make\n it' });
+  logger.warn({ database: 'shop', bytes: 3, err }, 'stopped');
+  expect(stripVTControlCharacters(lines[0]!)).toMatch(
+    /^\d\d:\d\d:\d\d WARN {2}stopped database=shop bytes=3 err=slot "a" is gone — make it\n$/,
+  );
+});
