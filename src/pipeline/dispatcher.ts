@@ -60,6 +60,8 @@ export class Dispatcher {
   readonly #ports: DispatcherPorts;
   readonly #groups = new Groups();
   readonly #routes = new Map<string, RouteQueue>();
+  /** Unsettled messages that were refused themselves: each holds back its group. */
+  readonly #failing = new Set<Pending>();
   readonly #backingOff = new Map<Pending, NodeJS.Timeout>();
   readonly #abort = new AbortController();
   #routeTimer: NodeJS.Timeout | undefined;
@@ -104,7 +106,7 @@ export class Dispatcher {
     if (queue === undefined) return false;
     return (
       queue.length >= MAX_GROUP_IN_MEMORY ||
-      queue.first?.message.state === 'backing-off' ||
+      (queue.first !== undefined && queue.first.message.attempts > 0) ||
       queue.last?.message.isParked === true
     );
   }
@@ -194,7 +196,7 @@ export class Dispatcher {
   /** Groups held back by a message that failed. */
   blockedGroups(): string[] {
     const names = new Set<string>();
-    for (const message of this.#backingOff.keys()) {
+    for (const message of this.#failing) {
       names.add(message.group);
       if (names.size === MAX_NAMED_GROUPS) break;
     }
@@ -329,6 +331,7 @@ export class Dispatcher {
   #backOff(message: Pending, error: DeliveryError): void {
     this.counters.retried++;
     message.state = 'backing-off';
+    this.#failing.add(message);
     const wait =
       error.retryAfterMs ?? backoffMs(this.#settings.retry, message.attempts, this.#ports.chance());
     if (message.attempts === 1) {
@@ -395,6 +398,7 @@ export class Dispatcher {
     if (message.after === undefined) this.#last = message.before;
     else message.after.before = message.before;
     this.#countOut(message);
+    if (message.attempts > 0) this.#failing.delete(message);
     if (message.links !== undefined) this.#release(this.#groups.remove(message.links));
     if (message.secondLink !== undefined) this.#release(this.#groups.remove(message.secondLink));
     if (message.action === 'truncate') {

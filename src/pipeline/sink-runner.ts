@@ -4,8 +4,8 @@ import type { TransactionContext } from '../core/change.ts';
 import { describeError, TailraceError, type DeliveryError } from '../core/errors.ts';
 import { backoffMs } from '../core/retry.ts';
 import type { Condition, SinkStatus } from '../core/status.ts';
-import { formatLsn, type Lsn } from '../core/lsn.ts';
-import type { Position } from '../core/position.ts';
+import { formatLsn, toLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { ORIGIN } from '../core/position.ts';
 import type { Envelope } from '../formats/format.ts';
 import { formats } from '../formats/registry.ts';
 import { openLogReader, type LogReader, type ReadFrom } from '../log/reader.ts';
@@ -54,6 +54,7 @@ export class SinkRunner {
   readonly #sink: Sink;
   readonly #ledger: Ledger;
   readonly #reader: LogReader;
+  readonly #start: Cursor;
   readonly #barriers = new Map<string, TableBarriers>();
   #condition: Condition = { health: 'healthy', since: new Date().toISOString() };
   #restoring = true;
@@ -66,14 +67,18 @@ export class SinkRunner {
   #fail!: (error: unknown) => void;
   readonly #failed: Promise<never>;
 
-  private constructor(options: SinkRunnerOptions, sink: Sink) {
+  private constructor(
+    options: SinkRunnerOptions,
+    opened: { sink: Sink; ledger: Ledger; reader: LogReader; start: Cursor },
+  ) {
     this.#options = options;
-    this.#sink = sink;
+    this.#sink = opened.sink;
+    this.#ledger = opened.ledger;
+    this.#reader = opened.reader;
+    this.#start = opened.start;
     const { settings, store } = options;
     this.#failed = new Promise((_, reject) => (this.#fail = reject));
     this.#failed.catch(() => undefined);
-    this.#ledger = openLedger(options.ledgerFile, { database: settings.database, sink: settings.name });
-    this.#reader = openLogReader(options.logDirectory, options.signals);
     this.#dispatcher = new Dispatcher(
       {
         ordered: settings.sameGroup === 'ordered',
@@ -85,7 +90,7 @@ export class SinkRunner {
         maxParked: settings.maxParked,
       },
       {
-        sink,
+        sink: opened.sink,
         render: (message) => intake.renderParked(message),
         keepDeadLetter: (message, error) => this.#keepDeadLetter(store, message, error),
         remember: (messages) => this.#remember(messages),
@@ -105,17 +110,26 @@ export class SinkRunner {
     this.#walker = new LogWalker(options.streamKey, intake);
   }
 
-  /** Makes the sink and opens its ledger; `run` does the rest. */
+  /** Opens the sink's ledger and makes the sink; `run` does the rest. */
   static async create(options: SinkRunnerOptions): Promise<SinkRunner> {
     const { settings, store, logger } = options;
-    const rewinds = store.registerSink(settings.database, settings.name, new Date());
-    const definition = sinkDefinition(settings.destination.type);
-    const config = definition.config.parse(settings.destination.config);
-    const sink = await definition.create(config, { name: settings.name, rewinds, logger });
+    const ledger = openLedger(options.ledgerFile, { database: settings.database, sink: settings.name });
+    const reader = openLogReader(options.logDirectory, options.signals);
     try {
-      return new SinkRunner(options, sink);
+      const start = ledger.restored ?? (await startOfNewSink(options, reader));
+      if (ledger.restored === undefined) {
+        // Before the sink counts as known: a crash in between must not make it begin anywhere else.
+        ledger.advance(start);
+        await ledger.sync();
+      }
+      const rewinds = store.registerSink(settings.database, settings.name, new Date());
+      const definition = sinkDefinition(settings.destination.type);
+      if (definition === undefined) throw new Error(`there is no sink type ${settings.destination.type}`);
+      const sink = await definition.create(settings.destination.config, { name: settings.name, rewinds, logger });
+      return new SinkRunner(options, { sink, ledger, reader, start });
     } catch (error) {
-      await sink.close();
+      ledger.close();
+      reader.close();
       throw error;
     }
   }
@@ -159,7 +173,7 @@ export class SinkRunner {
   async #follow(): Promise<void> {
     const { signal } = this.#stopping;
     let turnBeganMs = performance.now();
-    for await (const block of this.#reader.read(await this.#startAt(), signal)) {
+    for await (const block of this.#reader.read(this.#startAt(), signal)) {
       this.#walker.block(block);
       this.#dispatcher.dispatch();
       this.#syncSoon();
@@ -173,44 +187,17 @@ export class SinkRunner {
     }
   }
 
-  async #startAt(): Promise<ReadFrom> {
-    const { settings, newSinkStart, logger } = this.#options;
-    const { restored } = this.#ledger;
-    if (restored !== undefined) return this.#retainedFrom(restored);
-    logger.info({ sink: settings.name, start: newSinkStart }, 'sink is new');
-    switch (settings.start.from) {
-      case 'default':
-        return newSinkStart;
-      case 'earliest':
-        return 'earliest';
-      case 'lsn':
-        return {
-          position: {
-            epoch: this.#reader.firstPosition().epoch,
-            commitLsn: settings.start.lsn as Lsn,
-            index: -1,
-          },
-        };
-      case 'time': {
-        const position = await this.#reader.findTime(settings.start.timeUs);
-        return position === undefined ? 'end' : { position };
-      }
-      default:
-        return settings.start satisfies never;
-    }
-  }
-
   /** The cursor, or the log's beginning where the log was made anew (its directory was lost, say). */
-  #retainedFrom(cursor: Cursor): ReadFrom {
-    const { epoch, commitLsn, index } = cursor.position;
-    const from: Position = { epoch, commitLsn, index: index - 1 };
+  #startAt(): ReadFrom {
+    const { epoch, commitLsn, index } = this.#start.position;
+    if (commitLsn === ZERO_LSN) return 'earliest';
     const first = this.#reader.firstPosition();
-    const isBefore = epoch < first.epoch || (epoch === first.epoch && commitLsn < first.commitLsn);
-    if (!isBefore) return { position: from };
+    const isRetained = epoch > first.epoch || (epoch === first.epoch && commitLsn >= first.commitLsn);
+    if (isRetained) return { position: { epoch, commitLsn, index: index - 1 } };
     this.#options.logger.warn(
       {
         sink: this.#options.settings.name,
-        settled: formatLsn(cursor.endLsn),
+        settled: formatLsn(this.#start.endLsn),
         firstRetained: formatLsn(first.commitLsn),
       },
       'the log begins after what this sink had settled: it goes on at the first change that is retained',
@@ -368,6 +355,37 @@ export class SinkRunner {
     };
   }
 }
+
+/** Where a sink without a ledger begins. Everything before that counts as settled. */
+async function startOfNewSink(options: SinkRunnerOptions, reader: LogReader): Promise<Cursor> {
+  const { settings, signals, newSinkStart, logger } = options;
+  const { start } = settings;
+  const { epoch } = reader.firstPosition();
+  const endLsn = signals.lastEndLsn();
+  const end: Cursor = { position: { epoch, commitLsn: signals.lastCommitLsn(), index: AFTER_LAST }, endLsn };
+  const earliest: Cursor = { position: { ...ORIGIN, index: 0 }, endLsn: ZERO_LSN };
+  logger.info(
+    { sink: settings.name, start: start.from === 'default' ? newSinkStart : start.from },
+    'sink is new',
+  );
+  switch (start.from) {
+    case 'default':
+      return newSinkStart === 'earliest' ? earliest : end;
+    case 'earliest':
+      return earliest;
+    case 'lsn':
+      return { position: { epoch, commitLsn: toLsn(start.lsn), index: 0 }, endLsn: ZERO_LSN };
+    case 'time': {
+      const position = await reader.findTime(start.timeUs);
+      return position === undefined ? end : { position, endLsn: ZERO_LSN };
+    }
+    default:
+      return start satisfies never;
+  }
+}
+
+/** An index behind every row event of a transaction. */
+const AFTER_LAST = 0xffff_ffff;
 
 const haltError = (sink: string, error: DeliveryError): TailraceError =>
   new TailraceError(`sink "${sink}" halts: ${error.code}`, {

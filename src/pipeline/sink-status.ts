@@ -1,5 +1,5 @@
 // How one sink stands, as one value.
-import { formatLsn } from '../core/lsn.ts';
+import { formatLsn, ZERO_LSN } from '../core/lsn.ts';
 import type { Condition, Health, SinkStatus } from '../core/status.ts';
 import type { Cursor } from '../store/ledger.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -83,3 +83,27 @@ function conditionOf(sink: {
   }
   return condition;
 }
+
+/** A sink of which nothing is known yet but its settings. */
+export const newSinkStatus = (settings: SinkSettings, condition: Condition): SinkStatus => ({
+  ...condition,
+  name: settings.name,
+  database: settings.database,
+  type: settings.destination.type,
+  state: settings.status === 'active' ? 'starting' : settings.status,
+  settled: formatLsn(ZERO_LSN),
+  lagBytes: 0,
+  lagSeconds: 0,
+  delivered: 0,
+  deadLettered: 0,
+  retried: 0,
+  requests: 0,
+  failedRequests: 0,
+  bytes: 0,
+  inFlight: 0,
+  buffered: 0,
+  parked: 0,
+  inversions: 0,
+  blockedGroups: [],
+  routes: [],
+});

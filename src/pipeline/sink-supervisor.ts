@@ -3,11 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../core/retry.ts';
 import type { Condition, SinkStatus } from '../core/status.ts';
+import { newSinkStatus } from './sink-status.ts';
 import { SinkRunner, type SinkRunnerOptions } from './sink-runner.ts';
 
 const RESTART: RetryPolicy = { initialBackoffMs: 1000, multiplier: 2, maxBackoffMs: 60_000, jitter: 0.2 };
 /** A runner that ran this long starts its pauses from the shortest again. */
 const STABLE_MS = 60_000;
+
+const HEALTHY: Condition = { health: 'healthy', since: new Date().toISOString() };
 
 export type SupervisedSink = {
   status(): SinkStatus;
@@ -63,7 +66,7 @@ export function superviseSink(options: SinkRunnerOptions): SupervisedSink {
 
   return {
     status: () => {
-      const status = runner?.status() ?? lastStatus ?? emptyStatus(options);
+      const status = runner?.status() ?? lastStatus ?? newSinkStatus(options.settings, HEALTHY);
       return failure === undefined ? status : { ...status, ...failure, state: 'halted' };
     },
     stop: async (deadline) => {
@@ -82,27 +85,3 @@ function conditionOf(error: unknown, before: Condition | undefined): Condition {
     since: before?.since ?? new Date().toISOString(),
   };
 }
-
-const emptyStatus = ({ settings }: SinkRunnerOptions): SinkStatus => ({
-  health: 'healthy',
-  since: new Date().toISOString(),
-  name: settings.name,
-  database: settings.database,
-  type: settings.destination.type,
-  state: 'starting',
-  settled: '0/0',
-  lagBytes: 0,
-  lagSeconds: 0,
-  delivered: 0,
-  deadLettered: 0,
-  retried: 0,
-  requests: 0,
-  failedRequests: 0,
-  bytes: 0,
-  inFlight: 0,
-  buffered: 0,
-  parked: 0,
-  inversions: 0,
-  blockedGroups: [],
-  routes: [],
-});

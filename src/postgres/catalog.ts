@@ -32,7 +32,8 @@ type CatalogColumn = { readonly name: string; readonly type: number; readonly ke
 async function readKey(client: Client, relation: RawRelation): Promise<readonly string[] | undefined> {
   const { rows } = await client.query<CatalogColumn>(
     `select a.attname as name, a.atttypid::int8::float8 as type,
-       array_position(i.indkey::int2[], a.attnum) as "keyPlace"
+       (select k.place::int from unnest(i.indkey::int2[]) with ordinality k (attnum, place)
+        where k.attnum = a.attnum and k.place <= i.indnkeyatts) as "keyPlace"
      from pg_attribute a
      left join pg_index i on i.indrelid = a.attrelid and i.indisprimary and i.indisvalid
      where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped`,

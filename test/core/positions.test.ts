@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { idempotencyKey, shortHash, stableUuid, streamKey, transactionKey } from '../../src/core/idempotency.ts';
+import {
+  idempotencyKey,
+  shortHash,
+  stableUuid,
+  streamKey,
+  transactionKey,
+} from '../../src/core/idempotency.ts';
 import { formatLsn, parseLsn, toLsn } from '../../src/core/lsn.ts';
 import { comparePositions } from '../../src/core/position.ts';
 import { backoffMs, DEFAULT_RETRY } from '../../src/core/retry.ts';
@@ -36,7 +42,8 @@ test('idempotency keys are short, safe, and differ by cluster, database name, op
     xid: 1,
     timeline: 2 ** 32 - 1,
   };
-  const key = (s: typeof stream, index: number): string => idempotencyKey(transactionKey(streamKey(s), transaction), index);
+  const key = (s: typeof stream, index: number): string =>
+    idempotencyKey(transactionKey(streamKey(s), transaction), index);
   expect(key(stream, 2 ** 32 - 1)).toMatch(/^[A-Za-z0-9_-]{1,60}$/);
   const keys = [
     key(stream, 0),
@@ -56,10 +63,14 @@ test('backoff grows by its multiplier, stays within its jitter, and never passes
   expect(backoffMs(policy, 3, 0.5)).toBe(400);
   expect(backoffMs(policy, 400, 0.5)).toBe(1000);
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 1000 }), fc.double({ min: 0, max: 0.999, noNaN: true }), (failures, chance) => {
-      const wait = backoffMs(policy, failures, chance);
-      expect(wait).toBeGreaterThanOrEqual(50);
-      expect(wait).toBeLessThanOrEqual(1500);
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 1000 }),
+      fc.double({ min: 0, max: 0.999, noNaN: true }),
+      (failures, chance) => {
+        const wait = backoffMs(policy, failures, chance);
+        expect(wait).toBeGreaterThanOrEqual(50);
+        expect(wait).toBeLessThanOrEqual(1500);
+      },
+    ),
   );
 });

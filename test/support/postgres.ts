@@ -1,6 +1,9 @@
 // Databases, slots and publications for tests, in the run's one server.
 import { Client } from 'pg';
 import { inject } from 'vitest';
+import { waitFor } from './wait.ts';
+
+export { waitFor };
 
 export type TestDatabase = {
   readonly name: string;
@@ -56,19 +59,4 @@ export async function createTestDatabase(serverUrl: string = inject('postgresUrl
     await admin.end();
   };
   return { name, url: url.href, host: url.hostname, port: Number(url.port), client, drop };
-}
-
-/** Polls until `condition` holds; fails with `what` after `timeoutMs`. */
-export async function waitFor<T>(
-  condition: () => Promise<T | false | undefined> | T | false | undefined,
-  what: string,
-  timeoutMs = 60_000,
-): Promise<T> {
-  const deadline = Date.now() + timeoutMs;
-  for (;;) {
-    const value = await condition();
-    if (value !== false && value !== undefined) return value;
-    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
-    await new Promise((done) => setTimeout(done, 20));
-  }
 }

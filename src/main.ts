@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+// The process: arguments in, exit code out, signals.
+import { readFileSync } from 'node:fs';
+import { startService } from './app.ts';
+import { onProcessInterrupt } from './cli/ports.ts';
+import { runCli } from './cli/program.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  startService,
+  version,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  cwd: process.cwd(),
+  onInterrupt: onProcessInterrupt,
+  exit: (code) => process.exit(code),
+});

@@ -1,0 +1,378 @@
+// Logical replication over a socket taken over from `pg`: START_REPLICATION, batches of messages, status replies.
+// https://www.postgresql.org/docs/current/protocol-replication.html
+import { setTimeout as sleep } from 'node:timers/promises';
+import { escapeIdentifier, escapeLiteral } from 'pg';
+import type { Socket } from 'node:net';
+import { TailraceError, type ErrorKind } from '../core/errors.ts';
+import { formatLsn, type Lsn } from '../core/lsn.ts';
+import { formatTarget, type ReplicationConnection } from './connection.ts';
+import { connectionFault } from './connection-fault.ts';
+import { isSilent, judgeSilence, ReadPacing, REST_MS } from './read-pacing.ts';
+import { ReplicationInput, type ControlMessage, type StreamBatch } from './replication-input.ts';
+
+export type { StreamBatch };
+export { RANGE } from './replication-input.ts';
+
+export type StreamOptions = {
+  readonly slot: string;
+  readonly publication: string;
+  /** An end LSN; zero: where the slot stands. */
+  readonly startLsn: Lsn;
+  /** Already confirmed: the first replies say it. */
+  readonly confirmed: Lsn;
+  /** Ask for logical messages (14+). */
+  readonly messages: boolean;
+  readonly statusIntervalMs: number;
+  readonly receiveTimeoutMs: number;
+  /** The server's wal_sender_timeout; 0 is off, and the watchdog with it. */
+  readonly senderTimeoutMs: number;
+  readonly maxMessageBytes: number;
+};
+
+/** Beyond this, what has been read and not yet taken stops the reading. */
+const READ_AHEAD_BYTES = 1024 * 1024;
+/** The server drops a client that it has not heard of for its timeout: speak this many times within it. */
+const REPLIES_PER_TIMEOUT = 3;
+const MIN_TICK_MS = 50;
+const CLOSE_TIMEOUT_MS = 2_000;
+
+const QUERY = 0x51; // Q
+const COPY_BOTH = 0x57; // W
+const COPY_DONE = 0x63; // c
+const ERROR_RESPONSE = 0x45; // E
+const COPY_DONE_MESSAGE = Buffer.from([COPY_DONE, 0, 0, 0, 4]);
+const TERMINATE_MESSAGE = Buffer.from([0x58, 0, 0, 0, 4]);
+
+/** Starts streaming. Rejects with TailraceError (a missing slot, one in use, …); the connection is then closed. */
+export async function startReplication(
+  connection: ReplicationConnection,
+  options: StreamOptions,
+): Promise<ReplicationStream> {
+  const stream = new ReplicationStream(connection, options);
+  try {
+    await stream.started;
+    return stream;
+  } catch (error) {
+    stream.destroy();
+    throw error;
+  }
+}
+
+export function startCommand(options: StreamOptions): string {
+  // A list of identifiers inside a string: quoted as both.
+  const publications = escapeLiteral(escapeIdentifier(options.publication));
+  const messages = options.messages ? `, messages 'true'` : '';
+  return (
+    `START_REPLICATION SLOT ${escapeIdentifier(options.slot)} LOGICAL ${formatLsn(options.startLsn)} ` +
+    `(proto_version '1', publication_names ${publications}${messages})`
+  );
+}
+
+/**
+ * Invariant: what `confirm` was told last goes out with every reply, and replies go out as long as the socket lives,
+ * whether anybody reads or not.
+ */
+export class ReplicationStream {
+  /** Settles once the server has answered START_REPLICATION. */
+  readonly started: Promise<void>;
+  readonly #connection: ReplicationConnection;
+  readonly #options: StreamOptions;
+  readonly #input: ReplicationInput;
+  readonly #socket: Socket;
+  readonly #pacing = new ReadPacing();
+  readonly #timer: NodeJS.Timeout;
+  #confirmed: Lsn;
+  #failure: TailraceError | undefined;
+  #ended = false;
+  #reading = true;
+  #lastHeardMs: number;
+  #askedMs: number | undefined;
+  #lastReplyMs = 0;
+  #onStarted: { resolve(): void; reject(error: TailraceError): void } | undefined;
+  #onInput: (() => void) | undefined;
+  /** Bytes read from the socket. */
+  receivedBytes = 0;
+
+  constructor(connection: ReplicationConnection, options: StreamOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#confirmed = options.confirmed;
+    this.#lastHeardMs = performance.now();
+    this.#input = new ReplicationInput(options.maxMessageBytes);
+    this.started = new Promise((resolve, reject) => (this.#onStarted = { resolve, reject }));
+    this.#socket = connection.takeOver((bytes) => this.#receive(bytes));
+    this.#socket.on('error', (error) => this.#fail(connectionFault(error, connection.settings, connection.target)));
+    this.#socket.on('close', () => this.#fail(this.#fault('CONNECTION_CLOSED', 'the server closed the connection')));
+    this.#socket.write(queryMessage(startCommand(options)));
+    this.#timer = setInterval(() => this.#tick(), tickMs(options));
+  }
+
+  /**
+   * WAL end of the last keepalive that was read: what precedes it in the stream has been handed out by `read`. */
+  get walEnd(): Lsn {
+    return this.#input.walEnd;
+  }
+
+  /** The next messages; undefined once the server has ended the stream. The batch is valid until the next call. */
+  async read(): Promise<StreamBatch | undefined> {
+    for (;;) {
+      if (this.#input.ready) {
+        const batch = this.#input.take();
+        if (!this.#reading && !this.#ended) this.#setReading(true);
+        this.#afterTake();
+        if (batch.count > 0) return batch;
+        // Only keepalives: their WAL end is news, too.
+        if (this.#failure === undefined && !this.#ended) return batch;
+        continue;
+      }
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#ended) return undefined;
+      await new Promise<void>((resolve) => (this.#onInput = resolve));
+    }
+  }
+
+  /** Everything up to `flush`, an end LSN, is safe: Postgres may forget it. Never moves back. */
+  confirm(flush: Lsn): void {
+    if (flush <= this.#confirmed) return;
+    this.#confirmed = flush;
+    this.#reply(false);
+  }
+
+  get confirmed(): Lsn {
+    return this.#confirmed;
+  }
+
+  /** Ends the stream in good order: a last reply, CopyDone from both sides, Terminate. */
+  async stop(): Promise<void> {
+    if (this.#failure === undefined && !this.#ended) {
+      this.#reply(false);
+      this.#socket.write(COPY_DONE_MESSAGE);
+      await Promise.race([this.#discard(), sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
+    }
+    if (this.#socket.writable) {
+      const closed = new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
+      this.#socket.end(TERMINATE_MESSAGE);
+      await Promise.race([closed, sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
+    }
+    this.destroy();
+  }
+
+  /** Lets go at once. */
+  destroy(): void {
+    clearInterval(this.#timer);
+    this.#socket.destroy();
+    this.#fail(this.#fault('CONNECTION_CLOSED', 'the connection was closed by us'));
+  }
+
+  async #discard(): Promise<void> {
+    try {
+      while ((await this.read()) !== undefined);
+    } catch {
+      // The connection is gone, which is what we want.
+    }
+  }
+
+  #receive(bytes: Uint8Array): void {
+    this.receivedBytes += bytes.length;
+    const now = performance.now();
+    this.#lastHeardMs = now;
+    this.#askedMs = undefined;
+    this.#input.push(bytes);
+    if (this.#onStarted !== undefined) this.#awaitStart();
+    // A message longer than the bound must come whole, or in pieces.
+    if (this.#input.buffered >= READ_AHEAD_BYTES && this.#input.ready) this.#setReading(false);
+    else if (this.#pacing.shouldRest(bytes.length, now)) this.#rest();
+    if (this.#input.ready) this.#wake();
+  }
+
+  #wake(): void {
+    const wake = this.#onInput;
+    this.#onInput = undefined;
+    wake?.();
+  }
+
+  #rest(): void {
+    this.#socket.pause();
+    setTimeout(() => {
+      if (this.#reading) this.#socket.resume();
+    }, REST_MS);
+  }
+
+  #setReading(reading: boolean): void {
+    this.#reading = reading;
+    if (reading) {
+      // Silence while we did not listen says nothing.
+      this.#lastHeardMs = performance.now();
+      this.#askedMs = undefined;
+      this.#socket.resume();
+    } else this.#socket.pause();
+  }
+
+  /** Before CopyBoth nothing but control messages comes. */
+  #awaitStart(): void {
+    if (!this.#input.ready) return;
+    this.#input.take();
+    this.#afterTake();
+  }
+
+  #afterTake(): void {
+    for (const message of this.#input.control) this.#handle(message);
+    this.#input.control.length = 0;
+    if (this.#input.replyRequested) {
+      this.#input.replyRequested = false;
+      this.#reply(false);
+    }
+  }
+
+  #handle({ type, content }: ControlMessage): void {
+    if (type === COPY_BOTH) {
+      this.#onStarted?.resolve();
+      this.#onStarted = undefined;
+    } else if (type === ERROR_RESPONSE) {
+      this.#fail(streamFault(parseError(content), this.#connection, this.#options));
+    } else if (type === COPY_DONE) {
+      this.#ended = true;
+      this.#wake();
+    }
+    // Notices, parameter changes, CommandComplete and ReadyForQuery say nothing that we need.
+  }
+
+  #fail(error: TailraceError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    clearInterval(this.#timer);
+    this.#socket.destroy();
+    this.#onStarted?.reject(error);
+    this.#onStarted = undefined;
+    this.#wake();
+  }
+
+  #fault(code: string, what: string): TailraceError {
+    const { settings, target } = this.#connection;
+    return new TailraceError(`database "${settings.name}": ${what} (${formatTarget(target)})`, {
+      code,
+      kind: 'retryable',
+      hint: "Tailrace connects again by itself; if this repeats, the server's log says why",
+    });
+  }
+
+  #tick(): void {
+    if (this.#onStarted !== undefined) return;
+    const now = performance.now();
+    if (this.#reading && this.#options.senderTimeoutMs > 0 && !this.#input.ready) {
+      const verdict = judgeSilence({
+        silentForMs: now - this.#lastHeardMs,
+        askedForMs: this.#askedMs === undefined ? undefined : now - this.#askedMs,
+        limitMs: this.#options.receiveTimeoutMs,
+      });
+      if (verdict === 'dead') {
+        return this.#fail(
+          this.#fault('CONNECTION_SILENT', `nothing came for ${this.#options.receiveTimeoutMs} ms, not even an answer`),
+        );
+      }
+      if (verdict === 'ask') {
+        this.#askedMs = now;
+        return this.#reply(true);
+      }
+    }
+    if (isSilent(now - this.#lastReplyMs, replyIntervalMs(this.#options) - tickMs(this.#options))) {
+      this.#reply(false);
+    }
+  }
+
+  /**
+   * Written, flushed and applied are the same for us: end LSNs, never plus one, which would skip an adjacent commit.
+   * https://www.postgresql.org/docs/current/protocol-replication.html (Standby status update)
+   */
+  #reply(request: boolean): void {
+    if (!this.#socket.writable || this.#failure !== undefined) return;
+    this.#lastReplyMs = performance.now();
+    this.#socket.write(statusUpdate(this.#confirmed, Date.now(), request));
+  }
+}
+
+function replyIntervalMs(options: StreamOptions): number {
+  const { statusIntervalMs, senderTimeoutMs } = options;
+  return senderTimeoutMs === 0 ? statusIntervalMs : Math.min(statusIntervalMs, senderTimeoutMs / REPLIES_PER_TIMEOUT);
+}
+
+/** The timer asks often enough for replies and for the watchdog. */
+const tickMs = (options: StreamOptions): number =>
+  Math.max(MIN_TICK_MS, Math.min(replyIntervalMs(options), options.receiveTimeoutMs / 4) / 2);
+
+/** Microseconds from 1970-01-01 to 2000-01-01. */
+const POSTGRES_EPOCH_US = 946_684_800_000_000n;
+
+export function statusUpdate(flush: Lsn, nowMs: number, requestReply: boolean): Buffer {
+  const message = Buffer.allocUnsafe(39);
+  message[0] = 0x64; // d
+  message.writeUInt32BE(38, 1);
+  message[5] = 0x72; // r
+  message.writeBigUInt64BE(flush, 6);
+  message.writeBigUInt64BE(flush, 14);
+  message.writeBigUInt64BE(flush, 22);
+  message.writeBigInt64BE(BigInt(nowMs) * 1000n - POSTGRES_EPOCH_US, 30);
+  message[38] = requestReply ? 1 : 0;
+  return message;
+}
+
+function queryMessage(sql: string): Buffer {
+  const text = Buffer.from(`${sql}\0`);
+  const head = Buffer.alloc(5);
+  head[0] = QUERY;
+  head.writeUInt32BE(4 + text.length, 1);
+  return Buffer.concat([head, text]);
+}
+
+type ServerError = { readonly sqlState: string; readonly message: string };
+
+/** Fields: a type byte and a text with a zero byte. https://www.postgresql.org/docs/current/protocol-error-fields.html */
+function parseError(content: Buffer): ServerError {
+  const fields = content.toString('utf8').split('\0');
+  const field = (type: string): string => fields.find((text) => text.startsWith(type))?.slice(1) ?? '';
+  return { sqlState: field('C'), message: field('M') };
+}
+
+/** What START_REPLICATION or decoding refused, by SQLSTATE: the texts differ from version to version. */
+function streamFault(
+  { sqlState, message }: ServerError,
+  connection: ReplicationConnection,
+  options: StreamOptions,
+): TailraceError {
+  const { settings, target } = connection;
+  const make = (code: string, kind: ErrorKind, hint: string): TailraceError =>
+    new TailraceError(`database "${settings.name}": ${message}`, { code, kind, hint });
+  switch (sqlState) {
+    case '55006': {
+      const pid = /PID (\d+)/.exec(message)?.[1];
+      return make(
+        'SLOT_IN_USE',
+        'retryable',
+        `another process streams from slot "${options.slot}": stop it, or SELECT pg_terminate_backend(${pid ?? 'pid'}); Tailrace takes over when the slot is free`,
+      );
+    }
+    case '42704':
+      return /publication/.test(message)
+        ? make(
+            'PUBLICATION_MISSING',
+            'fatal',
+            `publication ${escapeIdentifier(options.publication)} did not exist when these changes were written: they cannot be decoded. Drop the slot after making the publication: SELECT pg_drop_replication_slot(${escapeLiteral(options.slot)}); the changes in between are then missing`,
+          )
+        : make(
+            'SLOT_MISSING',
+            'fatal',
+            `SELECT pg_create_logical_replication_slot(${escapeLiteral(options.slot)}, 'pgoutput');`,
+          );
+    case '55000':
+      return make(
+        'SLOT_UNUSABLE',
+        'fatal',
+        `run "tailrace doctor": slot "${options.slot}" is invalidated, physical or of another database`,
+      );
+    case '22023':
+      return make('SLOT_WRONG_PLUGIN', 'fatal', `slot "${options.slot}" must use the plugin pgoutput`);
+    default:
+      return connectionFault(Object.assign(new Error(message), { code: sqlState }), settings, target);
+  }
+}
+

@@ -1,0 +1,376 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { Action } from '../../src/core/change.ts';
+import type { DeliveryError, Outcome } from '../../src/core/errors.ts';
+import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
+import type { Message } from '../../src/core/message.ts';
+import { Dispatcher, type DispatcherSettings } from '../../src/pipeline/dispatcher.ts';
+import { Pending } from '../../src/pipeline/pending.ts';
+import { TableBarriers } from '../../src/pipeline/table-order.ts';
+import type { TablePlan } from '../../src/pipeline/table-plan.ts';
+import type { Route } from '../../src/sinks/sink.ts';
+import { waitFor } from '../support/wait.ts';
+
+const REFUSED: DeliveryError = { kind: 'retryable', scope: 'message', code: 'REFUSED', hint: 'refused' };
+const REJECTED: DeliveryError = { kind: 'rejected', scope: 'message', code: 'BAD', hint: 'bad' };
+const DOWN: DeliveryError = { kind: 'retryable', scope: 'route', code: 'DOWN', hint: 'down' };
+
+const routeTo = (id: string, lanes = 4): Route => ({
+  id,
+  keepsOrder: true,
+  limits: { batchCount: 10, batchBytes: 1000, messageBytes: 500, lanesPerRoute: lanes },
+  groupTemplate: undefined,
+  severalActions: true,
+});
+
+/** A dispatcher in front of an endpoint that a test programs; everything that it accepted, in order. */
+function harness(options: {
+  answer?: (message: Message, attempt: number, batch: readonly Message[]) => Outcome;
+  settings?: Partial<DispatcherSettings>;
+  hold?: boolean;
+}) {
+  const accepted: Pending[] = [];
+  const batches: (readonly Pending[])[] = [];
+  const dead: Pending[] = [];
+  const settled: Pending[] = [];
+  const attempts = new Map<string, number>();
+  const held: (() => void)[] = [];
+  const inFlightGroups: string[][] = [];
+  let overlaps = 0;
+  const deliver = async (batch: readonly Message[]): Promise<readonly Outcome[]> => {
+    const messages = batch as readonly Pending[];
+    batches.push(messages);
+    const groups = messages.map((message) => message.group);
+    if (inFlightGroups.flat().some((group) => groups.includes(group))) overlaps++;
+    inFlightGroups.push(groups);
+    if (options.hold === true) await new Promise<void>((done) => held.push(done));
+    else await new Promise((done) => setImmediate(done));
+    inFlightGroups.splice(inFlightGroups.indexOf(groups), 1);
+    return messages.map((message) => {
+      const attempt = (attempts.get(message.idempotencyKey) ?? 0) + 1;
+      attempts.set(message.idempotencyKey, attempt);
+      const outcome = options.answer?.(message, attempt, batch) ?? 'delivered';
+      if (outcome === 'delivered') accepted.push(message);
+      return outcome;
+    });
+  };
+  const render = (message: Pending): void => {
+    message.buffer = Buffer.from(message.idempotencyKey);
+    message.start = 0;
+    message.end = message.buffer.length;
+  };
+  const dispatcher: Dispatcher = new Dispatcher(
+    {
+      ordered: false,
+      retry: { initialBackoffMs: 1, multiplier: 1, maxBackoffMs: 1, jitter: 0 },
+      maxRetryCount: undefined,
+      batchSize: undefined,
+      lanesPerRoute: undefined,
+      maxBuffered: 100_000,
+      maxParked: 1000,
+      ...options.settings,
+    },
+    {
+      sink: { deliver, sizeOf: (message) => message.end - message.start },
+      render,
+      keepDeadLetter: (message) => dead.push(message),
+      remember: (messages) => settled.push(...messages),
+      changed: () => undefined,
+      halt: () => undefined,
+      warn: () => undefined,
+      nowMs: () => Date.now(),
+      chance: () => 0.5,
+    },
+  );
+  const transaction = {
+    epoch: 0,
+    commitLsn: toLsn(1n),
+    previousEndLsn: ZERO_LSN,
+    commitTimeUs: 0n,
+    xid: 1,
+    timeline: 1,
+    key: 't',
+  };
+  const barriers = new TableBarriers();
+  const plan = {
+    relation: { schema: 'public', table: 't' },
+    grouped: true,
+    barriers,
+  } as unknown as TablePlan;
+  let index = 0;
+  const add = (what: {
+    group?: string;
+    previousGroup?: string;
+    action?: Action;
+    route?: Route;
+    bytes?: number;
+  }): Pending => {
+    const message = new Pending({
+      transaction,
+      index: index++,
+      plan,
+      action: what.action ?? 'insert',
+      routeQueue: dispatcher.routeQueue(what.route ?? routeTo('q')),
+      group: what.group ?? 'g',
+      offset: index,
+      frameLength: 1,
+      rawBytes: 0,
+    });
+    if (!dispatcher.shouldPark(barriers, what.group, message.routeQueue)) {
+      render(message);
+      if (what.bytes !== undefined) {
+        message.buffer = Buffer.alloc(what.bytes);
+        message.end = what.bytes;
+      }
+    }
+    dispatcher.add(message, { group: what.group, previousGroup: what.previousGroup });
+    return message;
+  };
+  const drained = async (): Promise<void> => {
+    dispatcher.dispatch();
+    await waitFor(() => dispatcher.oldest === undefined, 'everything to settle');
+  };
+  return {
+    dispatcher,
+    add,
+    drained,
+    accepted,
+    batches,
+    dead,
+    settled,
+    held,
+    attempts,
+    overlaps: () => overlaps,
+    indexes: () => accepted.map((message) => message.index),
+  };
+}
+
+test('messages of different groups share a batch, messages of one group do not', async () => {
+  const h = harness({});
+  for (let i = 0; i < 6; i++) h.add({ group: `g${i % 3}` });
+  await h.drained();
+  expect(h.batches.map((batch) => batch.map((message) => message.index))).toEqual([
+    [0, 1, 2],
+    [3, 4, 5],
+  ]);
+});
+
+test('a queue that keeps the order of a request carries a whole group in one batch when asked to', async () => {
+  const h = harness({ settings: { ordered: true } });
+  for (let i = 0; i < 25; i++) h.add({ group: 'only' });
+  await h.drained();
+  expect(h.batches.map((batch) => batch.length)).toEqual([10, 10, 5]);
+  expect(h.indexes()).toEqual([...Array(25).keys()]);
+});
+
+test('only the failed message of a batch is sent again, and its group waits for it', async () => {
+  const h = harness({ answer: (m, attempt) => (m.index === 1 && attempt < 3 ? REFUSED : 'delivered') });
+  h.add({ group: 'a' });
+  h.add({ group: 'b' });
+  h.add({ group: 'c' });
+  h.add({ group: 'b' });
+  await h.drained();
+  expect(h.attempts.get('t-0')).toBe(1);
+  expect(h.attempts.get('t-2')).toBe(1);
+  expect(h.attempts.get('t-1')).toBe(3);
+  expect(h.indexes().indexOf(3)).toBeGreaterThan(h.indexes().indexOf(1));
+});
+
+test('a rejected message becomes a dead letter, and its batch mates are delivered once', async () => {
+  const h = harness({ answer: (m) => (m.index === 4 ? REJECTED : 'delivered') });
+  for (let i = 0; i < 10; i++) h.add({ group: `g${i}` });
+  h.add({ group: 'g4' });
+  await h.drained();
+  expect(h.dead.map((message) => message.index)).toEqual([4]);
+  expect(h.indexes().sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 5, 6, 7, 8, 9, 10]);
+});
+
+test('a message that keeps failing becomes a dead letter after max_retry_count retries', async () => {
+  const h = harness({ answer: () => REFUSED, settings: { maxRetryCount: 2 } });
+  h.add({ group: 'a' });
+  await h.drained();
+  expect(h.dead.length).toBe(1);
+  expect(h.attempts.get('t-0')).toBe(3);
+});
+
+test('an outage of the route counts no attempt and makes no dead letter, however long', async () => {
+  let failures = 200;
+  const h = harness({ answer: () => (failures-- > 0 ? DOWN : 'delivered'), settings: { maxRetryCount: 1 } });
+  for (let i = 0; i < 30; i++) h.add({ group: `g${i % 7}` });
+  await h.drained();
+  expect(h.dead).toEqual([]);
+  expect(h.accepted.length).toBe(30);
+  expect(h.accepted.every((message) => message.attempts === 0)).toBe(true);
+});
+
+test('a route that is down is probed by one request at a time', async () => {
+  const h = harness({ hold: true, answer: () => DOWN });
+  for (let i = 0; i < 40; i++) h.add({ group: `g${i}` });
+  h.dispatcher.dispatch();
+  expect(h.held.length).toBe(4);
+  for (const answer of h.held.splice(0)) answer();
+  await waitFor(() => h.held.length > 0, 'a probe');
+  expect(h.held.length).toBe(1);
+});
+
+test('one route down does not hold another', async () => {
+  const h = harness({ answer: (m) => (m.route === 'bad' ? DOWN : 'delivered') });
+  for (let i = 0; i < 3000; i++) h.add({ group: `g${i}`, route: routeTo(i % 2 === 0 ? 'bad' : 'good') });
+  h.dispatcher.dispatch();
+  await waitFor(() => h.accepted.length === 1500, 'the good route to drain');
+  expect(h.dispatcher.gauges().parked).toBeGreaterThan(0);
+  for (let i = 0; i < 3000; i++) h.add({ group: `h${i}`, route: routeTo(i % 2 === 0 ? 'bad' : 'good') });
+  h.dispatcher.dispatch();
+  await waitFor(() => h.accepted.length === 3000, 'the good route to drain again');
+  await h.dispatcher.stop(Date.now() + 1000);
+});
+
+test('a changed key waits for everything of the old group and holds everything later of both groups', async () => {
+  const h = harness({ answer: (m, attempt) => (m.index === 0 && attempt < 3 ? REFUSED : 'delivered') });
+  h.add({ group: 'old' }); // 0, fails twice
+  h.add({ group: 'new' }); // 1
+  h.add({ group: 'new', previousGroup: 'old', action: 'update' }); // 2
+  h.add({ group: 'new' }); // 3
+  h.add({ group: 'old' }); // 4
+  await h.drained();
+  const order = h.indexes();
+  expect(order[0]).toBe(1);
+  expect(order[1]).toBe(0);
+  expect(order[2]).toBe(2);
+});
+
+test('keys swapped in one transaction do not wait for each other for ever', async () => {
+  const h = harness({});
+  h.add({ group: 'x', previousGroup: 'a' });
+  h.add({ group: 'a', previousGroup: 'b' });
+  h.add({ group: 'b', previousGroup: 'x' });
+  await h.drained();
+  expect(h.indexes()).toEqual([0, 1, 2]);
+});
+
+test('a TRUNCATE waits for all earlier rows of its table and holds all later ones', async () => {
+  const h = harness({ answer: (m, attempt) => (m.index === 1 && attempt < 3 ? REFUSED : 'delivered') });
+  h.add({ group: 'a' });
+  h.add({ group: 'b' });
+  h.add({ action: 'truncate', group: 'public.t' });
+  h.add({ group: 'a' });
+  h.add({ action: 'truncate', group: 'public.t' });
+  h.add({ group: 'c' });
+  await h.drained();
+  expect(h.indexes()).toEqual([0, 1, 2, 3, 4, 5]);
+});
+
+test('a message larger than its route takes becomes a dead letter and its group goes on', async () => {
+  const h = harness({});
+  h.add({ group: 'a', bytes: 501 });
+  h.add({ group: 'a' });
+  await h.drained();
+  expect(h.dead.map((message) => message.index)).toEqual([0]);
+  expect(h.indexes()).toEqual([1]);
+});
+
+test('a batch never passes the bytes that a request takes', async () => {
+  const h = harness({});
+  for (let i = 0; i < 9; i++) h.add({ group: `g${i}`, bytes: 400 });
+  await h.drained();
+  expect(h.batches.map((batch) => batch.length)).toEqual([2, 2, 2, 2, 1]);
+});
+
+test('a blocked group keeps log offsets only, and its messages arrive in order afterwards', async () => {
+  let blocked = true;
+  const h = harness({ answer: (m) => (blocked && m.index === 0 ? REFUSED : 'delivered') });
+  h.add({ group: 'blocked' });
+  h.dispatcher.dispatch();
+  await waitFor(() => h.attempts.has('t-0'), 'the first failure');
+  for (let i = 1; i < 900; i++) h.add({ group: i % 3 === 0 ? 'blocked' : `g${i % 50}` });
+  h.dispatcher.dispatch();
+  await waitFor(() => h.accepted.length === 600, 'the other groups');
+  expect(h.dispatcher.gauges()).toMatchObject({ parked: 299, buffered: 1 });
+  expect(h.dispatcher.blockedGroups()).toEqual(['blocked']);
+  blocked = false;
+  await h.drained();
+  const own = h.accepted.filter((message) => message.group === 'blocked').map((message) => message.index);
+  expect(own).toEqual([...own].sort((a, b) => a - b));
+  expect(own.length).toBe(300);
+  expect(h.dispatcher.gauges()).toEqual({ inFlight: 0, buffered: 0, parked: 0, unsettled: false });
+});
+
+test('an entry that fails before a later success of its group is counted as an inversion and still goes first', async () => {
+  const h = harness({
+    settings: { ordered: true },
+    answer: (m, attempt) => (m.index === 1 && attempt === 1 ? REFUSED : 'delivered'),
+  });
+  for (let i = 0; i < 12; i++) h.add({ group: 'only' });
+  await h.drained();
+  expect(h.dispatcher.counters.inversions).toBe(1);
+  expect(h.indexes().slice(-3)).toEqual([1, 10, 11]);
+});
+
+test('stopping waits for what is in flight and starts nothing new', async () => {
+  const h = harness({ hold: true });
+  for (let i = 0; i < 100; i++) h.add({ group: `g${i}` });
+  h.dispatcher.dispatch();
+  expect(h.batches.length).toBe(4);
+  const stopped = h.dispatcher.stop(Date.now() + 60_000);
+  for (const answer of h.held) answer();
+  await stopped;
+  expect(h.accepted.length).toBe(40);
+  expect(h.batches.length).toBe(4);
+  expect(h.dispatcher.oldest?.index).toBe(40);
+});
+
+test('order inside every group holds whatever fails, with changed keys and TRUNCATEs between (property)', async () => {
+  const step = fc.record({
+    group: fc.nat(4),
+    previous: fc.option(fc.nat(4), { nil: undefined, freq: 5 }),
+    truncate: fc.boolean().map((b) => b),
+    route: fc.nat(1),
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 1, maxLength: 60 }),
+      fc.array(fc.nat(9), { minLength: 1, maxLength: 40 }),
+      async (steps, chances) => {
+        let asked = 0;
+        const h = harness({
+          answer: () => {
+            const chance = chances[asked++ % chances.length]!;
+            if (asked > 2000) return 'delivered';
+            return chance === 0 ? DOWN : chance === 1 ? REFUSED : 'delivered';
+          },
+          settings: { maxBuffered: 20 },
+        });
+        const before: [number, number][] = [];
+        const last = new Map<string, number>();
+        steps.forEach(({ group, previous, truncate, route }, i) => {
+          const isTruncate = truncate && i % 11 === 10;
+          const groups = isTruncate ? [] : [`g${group}`];
+          if (!isTruncate && previous !== undefined && previous !== group) groups.push(`g${previous}`);
+          h.add({
+            group: groups[0] ?? 'table',
+            ...(groups[1] === undefined ? {} : { previousGroup: groups[1] }),
+            action: isTruncate ? 'truncate' : 'update',
+            route: routeTo(`q${route}`),
+          });
+          for (const name of groups) {
+            const earlier = last.get(name);
+            if (earlier !== undefined) before.push([earlier, i]);
+            last.set(name, i);
+          }
+          if (isTruncate) for (let earlier = 0; earlier < i; earlier++) before.push([earlier, i]);
+          const barrier = last.get('truncate');
+          if (barrier !== undefined) before.push([barrier, i]);
+          if (isTruncate) last.set('truncate', i);
+        });
+        await h.drained();
+        const place = new Map(h.indexes().map((index, at) => [index, at]));
+        expect(place.size).toBe(steps.length);
+        expect(h.accepted.length).toBe(steps.length);
+        for (const [earlier, later] of before) expect(place.get(earlier)!).toBeLessThan(place.get(later)!);
+        expect(h.settled.length).toBe(steps.length);
+        expect(h.overlaps()).toBe(0);
+      },
+    ),
+    { numRuns: 40 },
+  );
+});
