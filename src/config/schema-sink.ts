@@ -2,7 +2,6 @@
 import { z } from 'zod';
 import { sinkDefinitions } from '../sinks/registry.ts';
 import {
-  ignored,
   noFunction,
   nonEmpty,
   resourceName,

@@ -14,7 +14,7 @@ import { sinkSchema } from './schema-sink.ts';
 
 export const fileSchema = z.strictObject({
   databases: z
-    .array(database)
+    .array(databaseSchema)
     .min(1, 'at least one database is needed')
     .describe('The Postgres databases to follow.'),
   sinks: z.array(sinkSchema).default([]).describe('Where changes go.'),

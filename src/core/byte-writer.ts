@@ -49,6 +49,19 @@ export class ByteWriter {
     this.length += this.buffer.write(text, this.length);
   }
 
+  /** Appends the decimal digits of a whole number from 0 to 2^53. */
+  integer(value: number): void {
+    this.reserve(MAX_INTEGER_DIGITS);
+    let digits = 1;
+    for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) digits++;
+    this.length += digits;
+    let rest = value;
+    for (let at = this.length - 1; digits > 0; digits--, at--) {
+      this.buffer[at] = 0x30 + (rest % 10);
+      rest = Math.floor(rest / 10);
+    }
+  }
+
   reset(): void {
     this.length = 0;
   }
@@ -56,3 +69,4 @@ export class ByteWriter {
 
 /** Below this many bytes a loop is faster than a native copy. */
 const SHORT_COPY = 48;
+const MAX_INTEGER_DIGITS = 16;

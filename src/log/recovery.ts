@@ -6,15 +6,9 @@ import { closeSync, fdatasyncSync, ftruncateSync, openSync, readSync, unlinkSync
 import { TailraceError } from '../core/errors.ts';
 import { BlockCursor } from './block-cursor.ts';
 import { abandonTransaction, advance } from './context.ts';
+import { FILE_DEVICE, writeFully } from './device.ts';
 import { INITIAL_CONTEXT, type BlockContext, type LogIdentity } from './format.ts';
-import {
-  endOf,
-  listSegments,
-  readFileHeader,
-  syncDirectory,
-  writeFully,
-  type SegmentFile,
-} from './segments.ts';
+import { endOf, listSegments, readFileHeader, syncDirectory, type SegmentFile } from './segments.ts';
 
 export type RecoveredSegments = {
   /** What is kept, oldest first. Empty: the log begins anew at `nextOffset`. */
@@ -192,7 +186,7 @@ function makeDurable(segment: SegmentFile, durableEnd: number): void {
     while (position < segment.bytes) {
       const count = readSync(fd, buffer, 0, Math.min(COPY_BYTES, segment.bytes - position), position);
       if (count === 0) break;
-      writeFully(fd, buffer.subarray(0, count), position);
+      writeFully(FILE_DEVICE, fd, [buffer.subarray(0, count)], position);
       position += count;
     }
     fdatasyncSync(fd);

@@ -1,6 +1,7 @@
 // Segment files: which there are, how one begins, how one is made.
-import { closeSync, fsyncSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeFully, type LogDevice } from './device.ts';
 import { corruptError } from './errors.ts';
 import {
   BLOCK_HEADER_BYTES,
@@ -67,36 +68,30 @@ export function readSegmentContext(segment: Pick<SegmentFile, 'path' | 'startOff
 }
 
 /** Makes a segment that begins in `context` with the frames `prologue`; the file stays open for appending. */
-export function createSegment(
-  directory: string,
-  header: SegmentHeader,
-  opening: { context: BlockContext; prologue: Buffer },
-): { segment: SegmentFile; fd: number } {
-  const path = join(directory, segmentFileName(header.startOffset));
+export function createSegment(options: {
+  directory: string;
+  device: LogDevice;
+  header: SegmentHeader;
+  context: BlockContext;
+  prologue: Buffer;
+}): { path: string; bytes: number; fd: number } {
+  const { device, header, context, prologue } = options;
+  const path = join(options.directory, segmentFileName(header.startOffset));
   const fd = openSync(path, 'wx', 0o600); // invariant 9
   const fileHeader = encodeFileHeader(header);
   const blockHeader = Buffer.alloc(BLOCK_HEADER_BYTES);
   encodeBlockHeader(blockHeader, {
     offset: header.startOffset + fileHeader.length,
-    payload: opening.prologue,
+    payload: prologue,
     prologue: true,
-    context: opening.context,
+    context,
   });
-  const bytes = Buffer.concat([fileHeader, blockHeader, opening.prologue]);
   try {
-    writeFully(fd, bytes, 0);
+    const bytes = writeFully(device, fd, [fileHeader, blockHeader, prologue], 0);
+    return { path, bytes, fd };
   } catch (error) {
     closeSync(fd);
     throw error;
-  }
-  return { segment: { path, startOffset: header.startOffset, bytes: bytes.length }, fd };
-}
-
-/** Writes all of `bytes` at `position`: one call may write less. */
-export function writeFully(fd: number, bytes: Buffer, position: number): void {
-  let written = 0;
-  while (written < bytes.length) {
-    written += writeSync(fd, bytes, written, bytes.length - written, position + written);
   }
 }
 

@@ -1,8 +1,18 @@
 // The log's one writer: appends blocks, makes them durable in groups, rolls and retires segments.
-import type { Lsn } from '../core/lsn.ts';
-import type { BlockContext, LogIdentity } from './format.ts';
+import { closeSync, mkdirSync, openSync, statfsSync, statSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { TailraceError } from '../core/errors.ts';
+import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { FILE_DEVICE, writeFully, type LogDevice } from './device.ts';
+import { abandonTransaction, advance } from './context.ts';
+import { fileError, syncError } from './errors.ts';
+import { BLOCK_HEADER_BYTES, encodeBlockHeader, type BlockContext, type LogIdentity } from './format.ts';
+import { recoverSegments, type RecoveredSegments } from './recovery.ts';
+import { expiredSegments } from './retention.ts';
+import { createSegment, endOf, syncDirectory, type SegmentFile } from './segments.ts';
 import type { LogSettings } from './settings.ts';
 import type { LogSignals } from './signals.ts';
+import { digestStreamOptions, EMPTY_STATE, StateFile, type LogState } from './state-file.ts';
 
 /** The history a block's transactions belong to (architecture: epochs). */
 export type History = { readonly epoch: number; readonly timeline: number };
@@ -18,11 +28,13 @@ export type LogOptions = {
   readonly version: string;
   /** Frames (R, e, Y) of every relation in force now: the opening of the next segment. */
   readonly prologue: () => Buffer;
+  /** The disk; tests make it fail. */
+  readonly device?: LogDevice;
 };
 
 /** What `openLog` found. */
 export type Recovered = {
-  /** A new log: nothing was there. */
+  /** A new log: nothing was ever logged or flushed here. */
   readonly created: boolean;
   readonly lastCommitLsn: Lsn;
   readonly lastEndLsn: Lsn;
@@ -61,7 +73,314 @@ export interface LogWriter {
   close(): Promise<void>;
 }
 
-/** Recovers the log in `directory`, or makes one. */
-export function openLog(_options: LogOptions): Promise<LogWriter> {
-  throw new Error('being written');
+const STATE_FILE = 'state';
+/** The state file may lag behind the durable end by this much: it is a lower bound. */
+const STATE_INTERVAL_MS = 1000;
+const DEFAULT_MAX_BYTES = 10 * 1024 ** 3;
+
+/** Recovers the log in `directory`, or makes one. Throws TailraceError. One writer a directory: see lock.ts. */
+export async function openLog(options: LogOptions): Promise<LogWriter> {
+  const { directory, identity, signals, version } = options;
+  let state: StateFile | undefined;
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 }); // invariant 9
+    state = new StateFile(join(directory, STATE_FILE), version);
+    const found = recoverSegments({
+      directory,
+      identity,
+      durableEnd: state.found?.durableEnd ?? 0,
+      minimumEnd: signals.writtenEnd(),
+    });
+    const writer = new Writer(options, state, found);
+    await writer.start();
+    return writer;
+  } catch (error) {
+    state?.close();
+    throw error instanceof TailraceError ? error : fileError(error, directory, 'open the change log in');
+  }
+}
+
+/** The segment that blocks are appended to. */
+type CurrentSegment = {
+  readonly path: string;
+  readonly startOffset: number;
+  readonly fd: number;
+  /** Where its size begins to count: a large prologue does not make a segment full. */
+  readonly firstBlock: number;
+};
+
+class Writer implements LogWriter {
+  readonly recovered: Recovered;
+  readonly maxBytes: number;
+  readonly #options: LogOptions;
+  readonly #device: LogDevice;
+  readonly #state: StateFile;
+  readonly #streamOptions: string;
+  readonly #blockHeader = Buffer.alloc(BLOCK_HEADER_BYTES);
+  /** Segments before the current one, oldest first. */
+  #earlier: SegmentFile[];
+  #current: CurrentSegment;
+  #end: number;
+  #context: BlockContext;
+  #durableEnd = 0;
+  /** Files of earlier segments that are not synced yet. */
+  #unsynced: number[] = [];
+  #directoryChanged = false;
+  #remembered: LogState;
+  #notedAtMs = 0;
+  /** The sync begun last, and the one that waits behind it for everyone who asks meanwhile. */
+  #lastSync: Promise<unknown> = Promise.resolve();
+  #nextSync: Promise<number> | undefined;
+  #failure: TailraceError | undefined;
+
+  constructor(options: LogOptions, state: StateFile, found: RecoveredSegments) {
+    this.#options = options;
+    this.#device = options.device ?? FILE_DEVICE;
+    this.#state = state;
+    this.#streamOptions = digestStreamOptions(options.streamOptions);
+    this.#end = found.nextOffset;
+    this.#remembered = state.found ?? EMPTY_STATE;
+    this.#context = { ...found.context, ...laterHistory(found.context, this.#remembered) };
+    this.recovered = this.#describe(found);
+    this.#earlier = [...found.segments];
+    const last = found.needsSegment ? undefined : this.#earlier.pop();
+    this.#current =
+      last === undefined
+        ? this.#createSegment(Buffer.alloc(0), found.segments.at(-1))
+        : { ...last, fd: openSync(last.path, 'r+'), firstBlock: last.startOffset };
+    this.maxBytes = resolveMaxBytes(options, this.bytes());
+  }
+
+  #describe(found: RecoveredSegments): Recovered {
+    const { lastCommitLsn, lastEndLsn, epoch, timeline } = this.#context;
+    const { flushed, streamOptions } = this.#remembered;
+    const created = lastEndLsn === ZERO_LSN && flushed === ZERO_LSN && !found.damaged;
+    return {
+      created,
+      lastCommitLsn,
+      lastEndLsn,
+      epoch,
+      timeline,
+      cutBytes: found.cutBytes,
+      damaged: found.damaged,
+      streamOptionsChanged: !created && streamOptions !== this.#streamOptions,
+      flushed,
+    };
+  }
+
+  /** Makes durable what recovery did, then shows the log to the readers. */
+  async start(): Promise<void> {
+    await this.sync();
+    if (this.recovered.created) await this.remember({ flushed: ZERO_LSN });
+    this.#options.signals.publishFirstOffset(this.#firstOffset());
+    this.#publish();
+  }
+
+  get context(): BlockContext {
+    return this.#context;
+  }
+
+  get writtenEnd(): number {
+    return this.#end;
+  }
+
+  append(frames: Buffer, length: number, history: History): void {
+    this.#assertAlive();
+    if (length === 0) return;
+    const before =
+      history.epoch === this.#context.epoch
+        ? { ...this.#context, timeline: history.timeline }
+        : abandonTransaction(this.#context, history);
+    const payload = frames.subarray(0, length);
+    const { context: after, unfinishedBegin } = advance(before, payload, 0, length);
+    try {
+      if (unfinishedBegin === undefined || unfinishedBegin === 0) {
+        this.#writeBlock(payload, before);
+      } else {
+        // An unfinished transaction begins at the start of a block (format.ts), so it can be cut off.
+        this.#writeBlock(payload.subarray(0, unfinishedBegin), before);
+        this.#writeBlock(
+          payload.subarray(unfinishedBegin),
+          advance(before, payload, 0, unfinishedBegin).context,
+        );
+      }
+    } catch (error) {
+      throw this.#fail(fileError(error, this.#current.path, 'write'));
+    }
+    this.#context = after;
+    this.#publish();
+  }
+
+  #writeBlock(payload: Buffer, context: BlockContext): void {
+    const blockBytes = BLOCK_HEADER_BYTES + payload.length;
+    const filled = this.#end - this.#current.firstBlock;
+    if (filled > 0 && filled + blockBytes > this.#options.settings.segmentBytes) this.#roll(context);
+    const { fd, startOffset } = this.#current;
+    encodeBlockHeader(this.#blockHeader, { offset: this.#end, payload, prologue: false, context });
+    writeFully(this.#device, fd, [this.#blockHeader, payload], this.#end - startOffset);
+    this.#end += blockBytes;
+  }
+
+  #roll(context: BlockContext): void {
+    const { path, startOffset, fd } = this.#current;
+    const full: SegmentFile = { path, startOffset, bytes: this.#end - startOffset };
+    this.#context = context;
+    this.#current = this.#createSegment(this.#options.prologue(), full);
+    this.#earlier.push(full);
+    this.#unsynced.push(fd);
+  }
+
+  /** Makes a segment at the log's end, in the current context. */
+  #createSegment(prologue: Buffer, previous: SegmentFile | undefined): CurrentSegment {
+    const { directory, identity, version } = this.#options;
+    const startOffset = this.#end;
+    const { fd, path, bytes } = createSegment({
+      directory,
+      device: this.#device,
+      header: {
+        identity,
+        startOffset,
+        previousEnd: previous === undefined ? startOffset : endOf(previous),
+        createdBy: version,
+      },
+      context: this.#context,
+      prologue,
+    });
+    this.#end += bytes;
+    this.#directoryChanged = true;
+    return { path, startOffset, fd, firstBlock: this.#end };
+  }
+
+  #publish(): void {
+    const { lastCommitLsn, lastEndLsn } = this.#context;
+    this.#options.signals.publishAppend({ writtenEnd: this.#end, lastCommitLsn, lastEndLsn });
+  }
+
+  sync(): Promise<number> {
+    if (this.#nextSync === undefined) {
+      const sync = this.#lastSync.then(() => {
+        this.#nextSync = undefined;
+        return this.#syncNow();
+      });
+      this.#nextSync = sync;
+      this.#lastSync = sync;
+    }
+    return this.#nextSync;
+  }
+
+  async #syncNow(): Promise<number> {
+    this.#assertAlive();
+    const end = this.#end;
+    if (end === this.#durableEnd) return end;
+    const earlier = this.#unsynced.splice(0);
+    const { fd, path } = this.#current;
+    try {
+      for (const full of earlier) await this.#device.sync(full);
+      await this.#device.sync(fd);
+      if (this.#directoryChanged) {
+        this.#directoryChanged = false;
+        syncDirectory(this.#options.directory);
+      }
+    } catch (error) {
+      throw this.#fail(syncError(error, path));
+    } finally {
+      for (const full of earlier) closeSync(full);
+    }
+    this.#durableEnd = end;
+    this.#options.signals.publishDurable(end);
+    this.#noteDurableEnd();
+    return end;
+  }
+
+  #noteDurableEnd(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#notedAtMs < STATE_INTERVAL_MS) return;
+    this.#notedAtMs = nowMs;
+    this.#remembered = { ...this.#remembered, durableEnd: this.#durableEnd };
+    try {
+      this.#state.note(this.#remembered);
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  async remember(state: { flushed: Lsn; history?: History }): Promise<void> {
+    this.#assertAlive();
+    const { epoch, timeline } = state.history ?? this.#context;
+    this.#remembered = {
+      durableEnd: this.#durableEnd,
+      flushed: state.flushed,
+      epoch,
+      timeline,
+      streamOptions: this.#streamOptions,
+    };
+    try {
+      await this.#state.save(this.#remembered);
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  async retain(settledOffset: number, nowMs: number): Promise<number> {
+    this.#assertAlive();
+    const { settings, signals } = this.#options;
+    const expired = expiredSegments(this.#earlier, {
+      settledOffset,
+      writtenBeforeMs: nowMs - settings.retentionMs,
+      excessBytes: this.bytes() - this.maxBytes,
+      lastWriteMs: (segment) => statSync(segment.path).mtimeMs,
+    });
+    for (const segment of expired) {
+      unlinkSync(segment.path);
+      this.#earlier.shift();
+      signals.publishFirstOffset(this.#firstOffset());
+    }
+    return this.bytes();
+  }
+
+  #firstOffset(): number {
+    return (this.#earlier[0] ?? this.#current).startOffset;
+  }
+
+  bytes(): number {
+    const earlier = this.#earlier.reduce((sum, segment) => sum + segment.bytes, 0);
+    return earlier + this.#end - this.#current.startOffset;
+  }
+
+  async close(): Promise<void> {
+    try {
+      if (this.#failure === undefined) {
+        await this.sync();
+        await this.#state.save({ ...this.#remembered, durableEnd: this.#durableEnd });
+      }
+    } finally {
+      this.#failure ??= new TailraceError('the change log is closed', { code: 'LOG_CLOSED', kind: 'fatal' });
+      for (const fd of [...this.#unsynced.splice(0), this.#current.fd]) closeSync(fd);
+      this.#state.close();
+    }
+  }
+
+  #assertAlive(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Ends the writer: what is on the disk is unknown now, only recovery can tell. */
+  #fail(error: unknown): unknown {
+    if (error instanceof TailraceError) this.#failure ??= error;
+    return error;
+  }
+}
+
+/** The higher epoch counts; within one, the higher timeline. */
+function laterHistory(a: History, b: History): History {
+  const later = a.epoch === b.epoch ? a.timeline >= b.timeline : a.epoch > b.epoch;
+  const { epoch, timeline } = later ? a : b;
+  return { epoch, timeline };
+}
+
+/** `log.max_bytes`; 0 stands for 10 GB, or half of the disk that is free or ours if that is less. */
+function resolveMaxBytes({ directory, settings }: LogOptions, ownBytes: number): number {
+  if (settings.maxBytes > 0) return settings.maxBytes;
+  const disk = statfsSync(directory);
+  return Math.min(DEFAULT_MAX_BYTES, Math.floor((disk.bavail * disk.bsize + ownBytes) / 2));
 }

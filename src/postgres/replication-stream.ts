@@ -84,6 +84,8 @@ export class ReplicationStream {
   #confirmed: Lsn;
   #failure: TailraceError | undefined;
   #ended = false;
+  #interrupted = false;
+  #stopping = false;
   #reading = true;
   #lastHeardMs: number;
   #askedMs: number | undefined;
@@ -107,26 +109,35 @@ export class ReplicationStream {
     this.#timer = setInterval(() => this.#tick(), tickMs(options));
   }
 
-  /**
-   * WAL end of the last keepalive that was read: what precedes it in the stream has been handed out by `read`. */
+  /** WAL end of the last keepalive that `read` passed: everything before it has been handed out. */
   get walEnd(): Lsn {
     return this.#input.walEnd;
   }
 
-  /** The next messages; undefined once the server has ended the stream. The batch is valid until the next call. */
+  /**
+   * The next messages (none: only a keepalive came); undefined once the server has ended the stream, or after
+   * `interrupt`. The batch is valid until the next call.
+   */
   async read(): Promise<StreamBatch | undefined> {
+    return this.#interrupted ? undefined : this.#next();
+  }
+
+  /** Makes `read` answer undefined, also one that waits now. */
+  interrupt(): void {
+    this.#interrupted = true;
+    this.#wake();
+  }
+
+  async #next(): Promise<StreamBatch | undefined> {
     for (;;) {
       if (this.#input.ready) {
         const batch = this.#input.take();
         if (!this.#reading && !this.#ended) this.#setReading(true);
         this.#afterTake();
-        if (batch.count > 0) return batch;
-        // Only keepalives: their WAL end is news, too.
-        if (this.#failure === undefined && !this.#ended) return batch;
-        continue;
+        return batch;
       }
       if (this.#failure !== undefined) throw this.#failure;
-      if (this.#ended) return undefined;
+      if (this.#ended || (this.#interrupted && !this.#stopping)) return undefined;
       await new Promise<void>((resolve) => (this.#onInput = resolve));
     }
   }
@@ -144,6 +155,8 @@ export class ReplicationStream {
 
   /** Ends the stream in good order: a last reply, CopyDone from both sides, Terminate. */
   async stop(): Promise<void> {
+    this.#interrupted = true;
+    this.#stopping = true;
     if (this.#failure === undefined && !this.#ended) {
       this.#reply(false);
       this.#socket.write(COPY_DONE_MESSAGE);
@@ -166,7 +179,7 @@ export class ReplicationStream {
 
   async #discard(): Promise<void> {
     try {
-      while ((await this.read()) !== undefined);
+      while ((await this.#next()) !== undefined);
     } catch {
       // The connection is gone, which is what we want.
     }

@@ -161,10 +161,10 @@ export const writeHstore: ValueRenderer = orElseText((bytes, start, end, writer)
 });
 
 /** pgvector's dense vectors print as JSON arrays of numbers; another type of that name may print as it likes. */
-const VECTOR = /^\[(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?:,(?!\])|(?=\])))*\]$/;
+const VECTOR = /^\[(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:,(?!\])|(?=\])))*\]$/;
 
 export const writeVector: ValueRenderer = orElseText((bytes, start, end, writer) => {
-  if (!VECTOR.test(bytes.latin1Slice(start, end))) return false;
+  if (!VECTOR.test(bytes.toString('latin1', start, end))) return false;
   writer.bytes(bytes, start, end);
   return true;
 });

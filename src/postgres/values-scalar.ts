@@ -39,7 +39,7 @@ export const writeNumericAsFloat: ValueRenderer = (bytes, start, length, writer)
   } else if (length <= EXACT_DOUBLE_DIGITS) {
     writer.bytes(bytes, start, endWithoutTrailingZeros(bytes, start, end));
   } else {
-    const value = Number(bytes.latin1Slice(start, end));
+    const value = Number(bytes.toString('latin1', start, end));
     writer.text(Number.isFinite(value) ? String(value) : 'null');
   }
 };
@@ -103,7 +103,7 @@ function writeIsoTimestamp(bytes: Buffer, start: number, end: number, z: boolean
 export const writeByteaAsHex: ValueRenderer = writeJsonString;
 
 export const writeByteaAsBase64: ValueRenderer = (bytes, start, length, writer) => {
-  const content = Buffer.from(bytes.latin1Slice(start + 2, start + length), 'hex');
+  const content = Buffer.from(bytes.toString('latin1', start + 2, start + length), 'hex');
   writer.byte(QUOTE);
   writer.text(content.toString('base64'));
   writer.byte(QUOTE);

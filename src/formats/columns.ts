@@ -1,0 +1,145 @@
+// The columns of a row as JSON members, for every format. Hot file: plain loops on purpose (bench/micro/render.ts).
+import type { ByteWriter } from '../core/byte-writer.ts';
+import { NULL_VALUE, UNCHANGED_TOAST, type RowEvent, type Tuple } from '../core/change.ts';
+import { TailraceError } from '../core/errors.ts';
+import { jsonText } from '../core/json.ts';
+import type { ValueRenderer } from '../core/render.ts';
+import type { CompileInput } from './format.ts';
+
+const COMMA = 0x2c;
+const NULL = Buffer.from('null');
+
+/** One column of the message. */
+type PlannedColumn = {
+  /** Its place in the relation. */
+  readonly index: number;
+  /** The name as a JSON string. */
+  readonly name: Buffer;
+  /** `,"name":` */
+  readonly prefix: Buffer;
+  readonly render: ValueRenderer;
+  /** Part of the replica identity: an old key tuple knows it. */
+  readonly identity: boolean;
+};
+
+export class ColumnPlan {
+  readonly #table: string;
+  readonly #columns: readonly PlannedColumn[];
+  /** Columns of the relation, of which the message may have fewer. */
+  readonly #relationColumnCount: number;
+
+  constructor(input: CompileInput) {
+    const { relation } = input;
+    this.#table = `${relation.schema}.${relation.table}`;
+    this.#relationColumnCount = relation.columns.length;
+    this.#columns = input.columns.map(({ index, name, render }) => ({
+      index,
+      name: Buffer.from(jsonText(name)),
+      prefix: Buffer.from(`,${jsonText(name)}:`),
+      render,
+      identity: relation.columns[index]!.identity,
+    }));
+  }
+
+  /**
+   * Appends the members of the new row. An unchanged TOAST value comes from the old row where that has it, else the
+   * column is left out (invariant 7). Answers how many were left out.
+   */
+  writeNew(event: RowEvent, writer: ByteWriter): number {
+    this.#expectColumns(event.newTuple);
+    let left = 0;
+    let first = 1;
+    for (const column of this.#columns) {
+      let tuple = event.newTuple;
+      if (tuple.lengths[column.index] === UNCHANGED_TOAST) {
+        if (!hasOldValue(column, event)) {
+          left++;
+          continue;
+        }
+        tuple = event.oldTuple;
+      }
+      writeMember(column, event.bytes, tuple, first, writer);
+      first = 0;
+    }
+    return left;
+  }
+
+  /** Appends the members of the old row as far as Postgres sent it: what was not sent is absent, never null. */
+  writeOld(event: RowEvent, writer: ByteWriter): void {
+    this.#expectColumns(event.oldTuple);
+    let first = 1;
+    for (const column of this.#columns) {
+      if (event.oldKind === 'key' && !column.identity) continue;
+      if (event.oldTuple.lengths[column.index] === UNCHANGED_TOAST) continue;
+      writeMember(column, event.bytes, event.oldTuple, first, writer);
+      first = 0;
+    }
+  }
+
+  /** Appends the old values of the columns that an update changed, as far as the old row tells. Answers how many. */
+  writeChanged(event: RowEvent, writer: ByteWriter): number {
+    this.#expectColumns(event.oldTuple);
+    let changed = 0;
+    for (const column of this.#columns) {
+      if (event.oldKind === 'key' && !column.identity) continue;
+      if (!isChanged(column.index, event)) continue;
+      writeMember(column, event.bytes, event.oldTuple, changed === 0 ? 1 : 0, writer);
+      changed++;
+    }
+    return changed;
+  }
+
+  /** Appends the names that `writeNew` left out, as the members of a JSON array. */
+  writeLeftOutNames(event: RowEvent, writer: ByteWriter): void {
+    let first = true;
+    for (const column of this.#columns) {
+      if (event.newTuple.lengths[column.index] !== UNCHANGED_TOAST || hasOldValue(column, event)) continue;
+      if (!first) writer.byte(COMMA);
+      writer.bytes(column.name);
+      first = false;
+    }
+  }
+
+  #expectColumns(tuple: Tuple): void {
+    if (tuple.columnCount === this.#relationColumnCount) return;
+    throw new TailraceError(
+      `a row of ${this.#table} has ${tuple.columnCount} columns, its relation ${this.#relationColumnCount}`,
+      { code: 'PGOUTPUT_MALFORMED', kind: 'fatal', hint: 'the change log lacks a relation: please report this' },
+    );
+  }
+}
+
+/** `skip` 1 leaves out the comma. */
+function writeMember(
+  column: PlannedColumn,
+  bytes: Buffer,
+  tuple: Tuple,
+  skip: number,
+  writer: ByteWriter,
+): void {
+  writer.bytes(column.prefix, skip);
+  const length = tuple.lengths[column.index]!;
+  if (length === NULL_VALUE) writer.bytes(NULL);
+  else column.render(bytes, tuple.starts[column.index]!, length, writer);
+}
+
+/**
+ * Does the old row know a value that the new one leaves out as unchanged? A value out of line is never NULL: a NULL in
+ * its place says that the old row came from a partition whose identity is less than its root's.
+ */
+const hasOldValue = (column: PlannedColumn, event: RowEvent): boolean =>
+  (event.oldKind === 'full' || (event.oldKind === 'key' && column.identity)) &&
+  event.oldTuple.lengths[column.index]! >= 0;
+
+/** Compares texts: equal bytes are an equal value (the reverse need not hold: `1.0` and `1.00`). */
+function isChanged(index: number, event: RowEvent): boolean {
+  const length = event.newTuple.lengths[index]!;
+  const oldLength = event.oldTuple.lengths[index]!;
+  if (length === UNCHANGED_TOAST || oldLength === UNCHANGED_TOAST) return false;
+  if (length !== oldLength) return true;
+  const { bytes } = event;
+  const start = event.newTuple.starts[index]!;
+  const oldStart = event.oldTuple.starts[index]!;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== bytes[oldStart + i]) return true;
+  return false;
+}

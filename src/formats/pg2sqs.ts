@@ -1,0 +1,88 @@
+// pg2sqs' format: the row's columns flat, the commit time and the kind beside them.
+// https://github.com/pgwalk/pg2sqs/blob/main/docs/messages.md Hot file: plain loops on purpose (bench/micro/render.ts).
+import type { ByteWriter } from '../core/byte-writer.ts';
+import type { Action, RowEvent, TransactionContext } from '../core/change.ts';
+import { TailraceError } from '../core/errors.ts';
+import { jsonText } from '../core/json.ts';
+import { ColumnPlan } from './columns.ts';
+import { formatCommitTimeNano } from './commit-time.ts';
+import type { CompileInput, MessageFormat, RenderContext, RenderPlan } from './format.ts';
+
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const COMMA = 0x2c;
+const KIND = 'kind';
+
+const kindJson = (action: Action): Buffer => Buffer.from(`"${KIND}":"${action}"`);
+const KINDS = {
+  insert: kindJson('insert'),
+  update: kindJson('update'),
+  delete: kindJson('delete'),
+  truncate: kindJson('truncate'),
+} as const;
+
+export const pg2sqsFormat: MessageFormat = {
+  name: 'pg2sqs',
+  zonelessTimestampZ: true,
+  compile: (input) => new Pg2sqsPlan(input),
+};
+
+class Pg2sqsPlan implements RenderPlan {
+  readonly #columns: ColumnPlan;
+  readonly #table: string;
+  readonly #hasKindField: boolean;
+  readonly #commitTimeColumn: string | undefined;
+  #transaction: TransactionContext | undefined;
+  /** `"column":"2026-…"`: what rows of one transaction share. */
+  #commitTime: Buffer = Buffer.alloc(0);
+
+  constructor(input: CompileInput) {
+    const { relation, columns, envelope } = input;
+    this.#table = `${relation.schema}.${relation.table}`;
+    this.#columns = new ColumnPlan(input);
+    this.#commitTimeColumn = envelope.commitTimeColumn;
+    const names = columns.map((column) => column.name);
+    if (envelope.commitTimeColumn !== undefined && names.includes(envelope.commitTimeColumn)) {
+      throw clash(this.#table, envelope.commitTimeColumn, 'name another commit time column');
+    }
+    this.#hasKindField = names.includes(KIND) || envelope.commitTimeColumn === KIND;
+  }
+
+  render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {
+    writer.byte(OPEN_BRACE);
+    const membersStart = writer.length;
+    if (event.action === 'delete') this.#columns.writeOld(event, writer);
+    else this.#columns.writeNew(event, writer);
+    this.#finish(membersStart, KINDS[event.action], context, writer);
+  }
+
+  renderTruncate(context: RenderContext, writer: ByteWriter): void {
+    writer.byte(OPEN_BRACE);
+    this.#finish(writer.length, KINDS.truncate, context, writer);
+  }
+
+  #finish(membersStart: number, kind: Buffer, context: RenderContext, writer: ByteWriter): void {
+    if (this.#commitTimeColumn !== undefined) {
+      if (this.#transaction !== context.transaction) {
+        this.#transaction = context.transaction;
+        const time = formatCommitTimeNano(context.transaction.commitTimeUs);
+        this.#commitTime = Buffer.from(`${jsonText(this.#commitTimeColumn)}:"${time}"`);
+      }
+      if (writer.length > membersStart) writer.byte(COMMA);
+      writer.bytes(this.#commitTime);
+    }
+    if (context.severalActions) {
+      if (this.#hasKindField) throw clash(this.#table, KIND, 'give each action a queue of its own');
+      if (writer.length > membersStart) writer.byte(COMMA);
+      writer.bytes(kind);
+    }
+    writer.byte(CLOSE_BRACE);
+  }
+}
+
+const clash = (table: string, column: string, otherCure: string): TailraceError =>
+  new TailraceError(`column "${column}" of ${table} clashes with a field that the format pg2sqs adds`, {
+    code: 'COLUMN_CLASH',
+    kind: 'fatal',
+    hint: `list the table's columns without "${column}", rename it, or ${otherCure}`,
+  });

@@ -1,0 +1,123 @@
+// The default format: record, changes, action and metadata, as Sequin's consumers know it.
+// https://sequinstream.com/docs/reference/messages Hot file: plain loops on purpose (bench/micro/render.ts).
+import type { ByteWriter } from '../core/byte-writer.ts';
+import type { RowEvent, TransactionContext } from '../core/change.ts';
+import { jsonText } from '../core/json.ts';
+import { ColumnPlan } from './columns.ts';
+import { formatCommitTime } from './commit-time.ts';
+import type { CompileInput, Envelope, MessageFormat, RenderContext, RenderPlan } from './format.ts';
+
+const RECORD = Buffer.from('{"record":{');
+const CHANGES = Buffer.from('},"changes":');
+const NULL = Buffer.from('null');
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const UNCHANGED_COLUMNS = Buffer.from(',"unchanged_columns":[');
+const CLOSE_BRACKET = 0x5d;
+const END = Buffer.from('}}');
+
+export const sequinFormat: MessageFormat = {
+  name: 'sequin',
+  zonelessTimestampZ: false,
+  compile: (input) => new SequinPlan(input),
+};
+
+class SequinPlan implements RenderPlan {
+  readonly #columns: ColumnPlan;
+  /** From `},"changes":null` (of an update: from `,"action"`) to the value of `idempotency_key`. */
+  readonly #afterInserted: Buffer;
+  readonly #afterUpdated: Buffer;
+  readonly #afterDeleted: Buffer;
+  readonly #afterTruncated: Buffer;
+  /** What follows `commit_idx`: who sends it and from where. */
+  readonly #origin: Buffer;
+  #transaction: TransactionContext | undefined;
+  /** What rows of one transaction share, between `idempotency_key` and the value of `commit_idx`. */
+  #commit: Buffer = Buffer.alloc(0);
+
+  constructor(input: CompileInput) {
+    const { schema, table } = input.relation;
+    const metadata = `"metadata":{"table_schema":${jsonText(schema)},"table_name":${jsonText(table)},"idempotency_key":"`;
+    this.#columns = new ColumnPlan(input);
+    this.#afterInserted = Buffer.from(`},"changes":null,"action":"insert",${metadata}`);
+    this.#afterUpdated = Buffer.from(`,"action":"update",${metadata}`);
+    this.#afterDeleted = Buffer.from(`},"changes":null,"action":"delete",${metadata}`);
+    this.#afterTruncated = Buffer.from(`},"changes":null,"action":"truncate",${metadata}`);
+    this.#origin = Buffer.from(originJson(input.envelope));
+  }
+
+  render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {
+    writer.bytes(RECORD);
+    if (event.action === 'delete') {
+      this.#columns.writeOld(event, writer);
+      this.#finish(this.#afterDeleted, context, writer);
+      writer.bytes(END);
+      return;
+    }
+    const leftOut = this.#columns.writeNew(event, writer);
+    if (event.action === 'insert') {
+      this.#finish(this.#afterInserted, context, writer);
+    } else {
+      this.#writeChanges(event, writer);
+      this.#finish(this.#afterUpdated, context, writer);
+    }
+    if (leftOut > 0) {
+      writer.bytes(UNCHANGED_COLUMNS);
+      this.#columns.writeLeftOutNames(event, writer);
+      writer.byte(CLOSE_BRACKET);
+    }
+    writer.bytes(END);
+  }
+
+  renderTruncate(context: RenderContext, writer: ByteWriter): void {
+    writer.bytes(RECORD);
+    this.#finish(this.#afterTruncated, context, writer);
+    writer.bytes(END);
+  }
+
+  /** `{}` says that nothing changed, which only a full old row can tell; without it what changed is unknown: null. */
+  #writeChanges(event: RowEvent, writer: ByteWriter): void {
+    writer.bytes(CHANGES);
+    const mark = writer.length;
+    if (event.oldKind !== 'none') {
+      writer.byte(OPEN_BRACE);
+      const changed = this.#columns.writeChanged(event, writer);
+      writer.byte(CLOSE_BRACE);
+      if (changed > 0 || event.oldKind === 'full') return;
+      writer.length = mark;
+    }
+    writer.bytes(NULL);
+  }
+
+  #finish(afterRecord: Buffer, context: RenderContext, writer: ByteWriter): void {
+    if (this.#transaction !== context.transaction) {
+      this.#transaction = context.transaction;
+      this.#commit = Buffer.from(commitJson(context.transaction));
+    }
+    writer.bytes(afterRecord);
+    writer.text(context.idempotencyKey);
+    writer.bytes(this.#commit);
+    writer.integer(context.index);
+    writer.bytes(this.#origin);
+  }
+}
+
+const commitJson = ({ commitTimeUs, commitLsn }: TransactionContext): string =>
+  `","commit_timestamp":"${formatCommitTime(commitTimeUs)}","commit_lsn":${commitLsn},"commit_idx":`;
+
+/** The members behind `commit_idx`; `metadata` and the message stay open. */
+function originJson(envelope: Envelope): string {
+  const members = jsonText({
+    database_name: envelope.databaseName,
+    transaction_annotations: null,
+    consumer: { id: envelope.sinkId, name: envelope.sinkName, annotations: envelope.sinkAnnotations },
+    database: {
+      id: envelope.databaseId,
+      name: envelope.databaseName,
+      annotations: envelope.databaseAnnotations,
+      database: envelope.postgresDatabase,
+      hostname: envelope.hostname,
+    },
+  });
+  return `,${members.slice(1, -1)}`;
+}

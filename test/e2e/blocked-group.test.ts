@@ -1,0 +1,87 @@
+// One group blocked while many changes of others, and of its own, pass: memory flat, its own arrive in order afterwards.
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { configText } from '../support/config.ts';
+import { createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
+import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts';
+import { createWorkDirectory, startService, type ServiceProcess } from '../support/service.ts';
+import { startSqsRecorder, type SqsRecorder } from '../support/sqs-recorder.ts';
+
+let database: TestDatabase;
+let recorder: SqsRecorder;
+let proxy: FaultProxy;
+let directory: ReturnType<typeof createWorkDirectory>;
+let service: ServiceProcess;
+
+beforeEach(async () => {
+  database = await createTestDatabase();
+  recorder = await startSqsRecorder();
+  proxy = await startFaultProxy(recorder.url);
+  directory = createWorkDirectory();
+});
+
+afterEach(async () => {
+  if (service.child.exitCode === null) await service.kill();
+  await proxy.stop();
+  await recorder.stop();
+  await database.drop();
+  directory.remove();
+});
+
+const OTHERS = 200_000;
+const OWN = 50_000;
+/** What rendering and parking 250,000 changes may add to the process at most. */
+const FLAT_MIB = 160;
+
+test('a blocked group holds back only itself, in flat memory, and arrives in order afterwards', async () => {
+  await database.client.query('create table t (id int primary key, account int, n int, note text)');
+  await database.client.query('alter table t replica identity full');
+  let blocked = true;
+  proxy.decide = ({ action }) =>
+    action === 'SendMessageBatch' && blocked
+      ? { kind: 'entries', senderFault: false, refuse: ({ MessageGroupId }) => MessageGroupId === 'acct-0' }
+      : undefined;
+  let others = 0;
+  const own: number[] = [];
+  recorder.onMessage = ({ body, group }) => {
+    if (group === 'acct-0') own.push((JSON.parse(body) as { record: { n: number } }).record.n);
+    else others++;
+  };
+  service = startService({
+    config: configText({
+      database,
+      endpoint: proxy.url,
+      sinks: [
+        { tables: ['t'], destination: 'group_id: "acct-${account}"', extra: 'retry: { max_backoff: 500ms }' },
+      ],
+    }),
+    directory: directory.path,
+  });
+  await service.ready();
+  await database.client.query("insert into t values (0, 0, 0, 'first')");
+  await waitFor(
+    async () => (await service.health()).sinks[0]?.blockedGroups.length === 1,
+    'the group to block',
+  );
+  const before = service.peakRssMiB();
+  // One change of five belongs to the blocked group.
+  for (let block = 0; block < 50; block++) {
+    await database.client.query(
+      `insert into t select i, case when i % 5 = 0 then 0 else 1 + i % 1000 end, i, repeat('x', 200)
+       from generate_series($1::int, $2::int) i`,
+      [1 + block * 5000, (block + 1) * 5000],
+    );
+  }
+  await waitFor(() => others >= OTHERS, `${OTHERS} changes of other groups, at ${others}`, 110_000);
+  await waitFor(async () => (await service.health()).sinks[0]!.parked >= OWN, 'its own to be parked');
+  expect(own).toEqual([]);
+  expect(service.peakRssMiB() - before).toBeLessThan(FLAT_MIB);
+  blocked = false;
+  await waitFor(
+    () => own.length >= OWN + 1,
+    `${OWN} changes of the blocked group, at ${own.length}`,
+    110_000,
+  );
+  expect(own).toEqual(Array.from({ length: OWN + 1 }, (_, i) => i * 5));
+  expect(others).toBe(OTHERS);
+  expect((await service.health()).sinks[0]).toMatchObject({ parked: 0, deadLettered: 0, blockedGroups: [] });
+}, 300_000);

@@ -1,0 +1,122 @@
+// The real service as a user starts it: a process of its own, ended by its process id, its log read line by line.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { HealthDocument } from '../../src/pipeline/health.ts';
+import { waitFor } from './wait.ts';
+
+const MAIN = resolve(import.meta.dirname, '../../src/main.ts');
+export const FAKE_AWS = {
+  AWS_ACCESS_KEY_ID: 'test',
+  AWS_SECRET_ACCESS_KEY: 'test',
+  AWS_REGION: 'us-east-1',
+  // The machine that runs the tests is not in AWS: nobody answers there.
+  AWS_EC2_METADATA_DISABLED: 'true',
+} as const;
+
+export type LogEntry = { level: string; msg?: string } & Record<string, unknown>;
+
+export type ServiceProcess = {
+  readonly child: ChildProcess;
+  readonly log: LogEntry[];
+  /** What it printed that is no log line, and on standard error. */
+  readonly printed: string[];
+  /** Resolves to the exit code (null after a signal). */
+  readonly ended: Promise<number | null>;
+  /** The health document; throws while nobody answers. */
+  health(): Promise<HealthDocument>;
+  /** Waits until every source streams. */
+  ready(): Promise<void>;
+  /** SIGTERM, then the exit code. */
+  stop(): Promise<number | null>;
+  /** kill -9. */
+  kill(): Promise<void>;
+  /** Resident memory in MiB, as the kernel says: the most so far. */
+  peakRssMiB(): number;
+};
+
+/** A directory of its own for configuration and data, and its removal. */
+export function createWorkDirectory(): { readonly path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), 'tailrace-test-'));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export function startService(options: {
+  /** Text of tailrace.yaml; undefined: the environment says everything. */
+  readonly config?: string;
+  readonly directory: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly args?: readonly string[];
+}): ServiceProcess {
+  const args = ['run', ...(options.args ?? [])];
+  if (options.config !== undefined) {
+    const file = join(options.directory, 'tailrace.yaml');
+    writeFileSync(file, options.config);
+    args.push('-c', file);
+  }
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: options.directory,
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      HOME: options.directory,
+      TAILRACE_DATA_DIR: join(options.directory, 'data'),
+      ...FAKE_AWS,
+      ...options.env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const log: LogEntry[] = [];
+  const printed: string[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    try {
+      log.push(JSON.parse(line) as LogEntry);
+    } catch {
+      printed.push(line);
+    }
+  });
+  createInterface({ input: child.stderr }).on('line', (line) => printed.push(line));
+  const ended = once(child, 'close').then(([code]) => code as number | null);
+  const describe = (): string => JSON.stringify([...log.slice(-5), ...printed.slice(-10)], undefined, 1);
+
+  const apiUrl = async (): Promise<string> => {
+    const entry = await waitFor(() => {
+      if (child.exitCode !== null) throw new Error(`the service ended with ${child.exitCode}: ${describe()}`);
+      return log.find((line) => typeof line['api'] === 'string');
+    }, `the API's address in the log, last: ${describe()}`);
+    return String(entry['api']);
+  };
+  const service: ServiceProcess = {
+    child,
+    log,
+    printed,
+    ended,
+    health: async () => {
+      const response = await fetch(`${await apiUrl()}/health`);
+      return (await response.json()) as HealthDocument;
+    },
+    ready: async () => {
+      const url = await apiUrl();
+      await waitFor(async () => {
+        if (child.exitCode !== null)
+          throw new Error(`the service ended with ${child.exitCode}: ${describe()}`);
+        return (await fetch(`${url}/ready`).catch(() => undefined))?.status === 200;
+      }, 'the service to stream');
+    },
+    stop: async () => {
+      child.kill('SIGTERM');
+      return ended;
+    },
+    kill: async () => {
+      child.kill('SIGKILL');
+      await ended;
+    },
+    peakRssMiB: () => {
+      const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+      return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024;
+    },
+  };
+  return service;
+}
