@@ -110,7 +110,7 @@ export class LogFeed {
         this.#takePiece(bytes, start, end, kinds[i]!, batch.oversizeBytes);
         continue;
       }
-      switch (bytes[start]) {
+      switch (bytes[start]!) {
         case MESSAGE.insert:
         case MESSAGE.update:
         case MESSAGE.delete:

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
 import { createWorkDirectory, startService, type ServiceProcess } from '../support/service.ts';
-import { startSqsEmulator, type SqsEmulator } from '../support/fauxqs.ts';
+import { startSqsEmulator, type ReceivedMessage, type SqsEmulator } from '../support/fauxqs.ts';
 
 let database: TestDatabase;
 let emulator: SqsEmulator;
@@ -29,6 +29,12 @@ afterEach(async () => {
   await database.drop();
   directory.remove();
 });
+
+const arrived = (queue: string, count: number): Promise<ReceivedMessage[]> =>
+  waitFor(() => {
+    const messages = emulator.messagesOf(queue);
+    return messages.length >= count ? messages : undefined;
+  }, `${count} messages in ${queue}`);
 
 /** The example of pg2sqs' documentation, with this database and this endpoint. */
 const environment = (): Record<string, string> => ({
@@ -69,10 +75,7 @@ test('the documented environment delivers the documented message, and makes the 
   service = startService({ directory: directory.path, env: environment() });
   await service.ready();
   await database.client.query("insert into users (email) values ('alice@example.com')");
-  const [message] = await waitFor(async () => {
-    const received = await emulator.receiveAll('users.fifo').catch(() => []);
-    return received.length > 0 ? received : undefined;
-  }, 'the message');
+  const [message] = await arrived('users.fifo', 1);
   expect(message!.body).toMatch(
     /^\{"id":1,"email":"alice@example\.com","created_at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z","kind":"insert"\}$/,
   );
@@ -99,19 +102,13 @@ test('queues per action, the commit time field and the missing kind are as docum
   await database.client.query("insert into users (email) values ('a@example.com')");
   await database.client.query("update users set email = 'b@example.com'");
   await database.client.query('delete from users');
-  const kept = await waitFor(async () => {
-    const received = await emulator.receiveAll('users.fifo');
-    return received.length >= 2 ? received : undefined;
-  }, 'insert and update');
+  const kept = await arrived('users.fifo', 2);
   const time = String.raw`"lastupdated":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z"`;
   expect(kept.map(({ body }) => body)).toEqual([
     expect.stringMatching(new RegExp(`^\\{"id":1,"email":"a@example\\.com",${time},"kind":"insert"\\}$`)),
     expect.stringMatching(new RegExp(`^\\{"id":1,"email":"b@example\\.com",${time},"kind":"update"\\}$`)),
   ]);
-  const deleted = await waitFor(async () => {
-    const received = await emulator.receiveAll('user-deleted.fifo');
-    return received.length >= 1 ? received : undefined;
-  }, 'the delete');
+  const deleted = await arrived('user-deleted.fifo', 1);
   expect(deleted[0]!.body).toMatch(new RegExp(`^\\{"id":1,${time}\\}$`));
   expect(deleted[0]!.group).toBe('deletes');
 });
@@ -143,9 +140,6 @@ retryPolicy: { maxRetries: 10, maxConnectionRetries: 0, initialBackoff: "10s", m
   });
   await service.ready();
   await database.client.query("insert into users (email) values ('c@example.com')");
-  const [message] = await waitFor(async () => {
-    const received = await emulator.receiveAll('users').catch(() => []);
-    return received.length > 0 ? received : undefined;
-  }, 'the message');
+  const [message] = await arrived('users', 1);
   expect(JSON.parse(message!.body)).toMatchObject({ id: 1, email: 'c@example.com', kind: 'insert' });
 });

@@ -1,0 +1,36 @@
+// DatabaseSettings for a test database: a slot and a publication named after it, made on demand, quick to reconnect.
+import type { DatabaseSettings } from '../../src/postgres/settings.ts';
+import type { TestDatabase } from './postgres.ts';
+
+type Changes = Omit<Partial<DatabaseSettings>, 'slot' | 'publication'> & {
+  readonly slot?: Partial<DatabaseSettings['slot']>;
+  readonly publication?: Partial<DatabaseSettings['publication']>;
+};
+
+export function databaseSettings(
+  database: Pick<TestDatabase, 'name' | 'host' | 'port'>,
+  { slot, publication, ...changes }: Changes = {},
+): DatabaseSettings {
+  return {
+    name: 'shop',
+    hosts: [{ host: database.host, port: database.port }],
+    database: database.name,
+    username: 'postgres',
+    password: 'postgres',
+    tls: { mode: 'disable' },
+    slot: {
+      name: `slot_${database.name}`,
+      createIfNotExists: true,
+      ack: 'auto',
+      maxRetainedBytes: 128 * 1024 * 1024,
+      failover: false,
+      ...slot,
+    },
+    publication: { name: `pub_${database.name}`, createIfNotExists: true, ...publication },
+    statusIntervalMs: 1_000,
+    receiveTimeoutMs: 30_000,
+    reconnect: { initialBackoffMs: 50, multiplier: 2, maxBackoffMs: 500, jitter: 0.2 },
+    maxConnectionRetries: 0,
+    ...changes,
+  };
+}
