@@ -90,6 +90,8 @@ export async function startService(
     const newSinkStarts = registeredBefore(store, settings);
     http = await startHttp({ settings, status, metricsText: createMetrics(status), logger });
     for (const database of settings.databases) {
+      await makeDirectory(logDirectory(settings, database.name));
+      await makeDirectory(ledgerDirectory(settings, database.name));
       databases.push(startDatabase(database, settings, options, newSinkStarts, failed));
     }
   } catch (error) {
@@ -147,7 +149,7 @@ function startDatabase(
   }
   const signals = new LogSignals();
   sinks.forEach((sink, slot) => signals.setHolding(slot, sink.status !== 'disabled'));
-  const directory = join(settings.dataDir, 'log', fileName(database.name));
+  const directory = logDirectory(settings, database.name);
   const sinkThreads: SinkThread[] = [];
   const source = startSourceThread({
     settings: database,
@@ -198,7 +200,7 @@ function sinkWork(what: {
     sinkAnnotations: sink.annotations,
     databaseName: database.name,
     databaseId: stableUuid('database', database.name),
-    databaseAnnotations: {},
+    databaseAnnotations: database.annotations ?? {},
     postgresDatabase: database.database,
     hostname: ready.host,
     commitTimeColumn: sink.commitTimeColumn,
@@ -214,7 +216,7 @@ function sinkWork(what: {
     logDirectory: what.directory,
     signals: what.signals.buffer,
     slot: what.slot,
-    ledgerFile: join(settings.dataDir, 'ledger', fileName(database.name), `${fileName(sink.name)}.ledger`),
+    ledgerFile: join(ledgerDirectory(settings, database.name), `${fileName(sink.name)}.ledger`),
     newSinkStart: what.newSinkStarts.get(database.name) ?? 'earliest',
   };
 }
@@ -227,8 +229,13 @@ function shares(work: readonly SinkWork[], databases: number): SinkWork[][] {
   );
 }
 
+const logDirectory = ({ dataDir }: ServiceSettings, database: string): string =>
+  join(dataDir, 'log', fileName(database));
+const ledgerDirectory = ({ dataDir }: ServiceSettings, database: string): string =>
+  join(dataDir, 'ledger', fileName(database));
+
 /** A name from the configuration as a file name: other characters than these are written as bytes. */
-export const fileName = (name: string): string =>
+const fileName = (name: string): string =>
   name.replaceAll(/[^A-Za-z0-9_-]/gu, (character) =>
     [...Buffer.from(character)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''),
   );

@@ -95,7 +95,8 @@ function print(reports: readonly Report[], notes: readonly string[], ports: CliP
     for (const { ok, title, detail, cure } of findings) {
       const text = detail === '' ? title : `${title}: ${detail}`;
       writeLine(ports.stdout, `  ${ok ? paint('green', '✓') : paint('red', '✗')} ${text}`);
-      if (cure !== undefined && !ok) writeLine(ports.stdout, `    cure: ${cure.replaceAll('\n', '\n      ')}`);
+      if (cure !== undefined && !ok)
+        writeLine(ports.stdout, `    cure: ${cure.replaceAll('\n', '\n      ')}`);
     }
   }
   for (const note of notes) writeLine(ports.stdout, `${paint('yellow', '!')} ${note}`);

@@ -2,7 +2,12 @@
 import { styleText } from 'node:util';
 import type { StartService } from '../pipeline/service.ts';
 
-export type Output = { write(text: string): unknown; readonly isTTY?: boolean };
+export type Output = {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  /** `EPIPE`: whoever read has gone (`tailrace tail … | head`). */
+  on?(event: 'error', listener: (error: Error) => void): unknown;
+};
 
 export type CliPorts = {
   readonly startService: StartService;
@@ -40,6 +45,9 @@ export function onProcessInterrupt(listener: () => void): () => void {
   };
 }
 
+/** npm passes Ctrl-C on to a process that the terminal has told already: within this time it is one interrupt. */
+const SAME_INTERRUPT_MS = 500;
+
 /**
  * A signal that aborts at the first interrupt; the second ends the process at once, for whoever cannot wait.
  * `dispose` when the command is done.
@@ -48,9 +56,15 @@ export function abortOnInterrupt(
   ports: Pick<CliPorts, 'onInterrupt' | 'exit'>,
 ): { readonly signal: AbortSignal } & Disposable {
   const controller = new AbortController();
+  let firstMs = 0;
   const stopListening = ports.onInterrupt(() => {
-    if (controller.signal.aborted) ports.exit(EXIT.no);
-    else controller.abort();
+    const nowMs = performance.now();
+    if (!controller.signal.aborted) {
+      firstMs = nowMs;
+      controller.abort();
+    } else if (nowMs - firstMs > SAME_INTERRUPT_MS) {
+      ports.exit(EXIT.no);
+    }
   });
   return { signal: controller.signal, [Symbol.dispose]: stopListening };
 }

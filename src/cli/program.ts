@@ -24,6 +24,8 @@ export async function runCli(
     exit: (code) => process.exit(code),
     ...ports,
   };
+  // A reader that has gone (`| head`) is no fault; commands that go on for long listen for themselves.
+  all.stdout.on?.('error', () => undefined);
   let exitCode: number = EXIT.ok;
   const program = createProgram(all, async (ending) => {
     exitCode = await ending;

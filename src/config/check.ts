@@ -100,14 +100,12 @@ function unknownKey(path: Path, { jsonSchema, file }: Subject): Fault {
 
 function wrongValue(path: Path, found: unknown, allowed: readonly string[], { file }: Subject): Fault {
   if (found === undefined) return { ...file.fault(path, 'this is missing'), allowed };
-  if (VALUES_NOT_YET[patternOf(path)]?.includes(String(found)) === true) {
-    return { ...file.fault(path, `this version does not have "${String(found)}" yet`), allowed };
+  if (typeof found !== 'string') return { ...file.fault(path, 'a known word is expected'), allowed };
+  if (VALUES_NOT_YET[patternOf(path)]?.includes(found) === true) {
+    return { ...file.fault(path, `this version does not have "${found}" yet`), allowed };
   }
-  const nearest = typeof found === 'string' ? nearestName(found, allowed) : undefined;
-  const fault = file.fault(
-    path,
-    typeof found === 'string' ? `"${found}" is not known here` : 'a known word is expected',
-  );
+  const nearest = nearestName(found, allowed);
+  const fault = file.fault(path, `"${found}" is not known here`);
   return { ...fault, allowed, ...(nearest === undefined ? {} : { nearest }) };
 }
 

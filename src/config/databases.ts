@@ -96,7 +96,7 @@ export function noteUnverified(
   const remote = hosts.filter(({ host }) => !isLoopback(host)).map(({ host }) => host);
   if (remote.length === 0) return;
   notes.push(
-    `database ${name}: TLS mode "${tls.mode}" does not verify that ${remote.join(', ')} is who it says; set tls.mode: verify-full`,
+    `database ${name}: TLS mode "${tls.mode}" does not prove that ${remote.join(', ')} is the server that was meant; verify-full does`,
   );
 }
 

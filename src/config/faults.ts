@@ -43,9 +43,8 @@ export class ConfigError extends TailraceError {
 
 /** Drops repeats (an anchor used twice) and sorts by place. */
 export function sortFaults(faults: readonly Fault[]): Fault[] {
-  const byText = new Map(
-    faults.map((fault) => [`${fault.file}:${fault.line}:${fault.column}:${fault.message}`, fault]),
-  );
+  const placeOf = ({ file, line, column, path }: Fault): string => `${file}:${line ?? path}:${column}`;
+  const byText = new Map(faults.map((fault) => [`${placeOf(fault)} ${fault.message}`, fault]));
   return [...byText.values()].sort(
     (a, b) =>
       a.file.localeCompare(b.file) ||

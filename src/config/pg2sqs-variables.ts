@@ -1,53 +1,60 @@
 // pg2sqs' configuration as one flat list: its YAML is brought into the names of its variables, then both are merged.
-import { formatFault, nearestName, type Fault } from './faults.ts';
-import { ConfigError, sortFaults } from './faults.ts';
+import { nearestName, type Fault } from './faults.ts';
 import type { Variables } from './variables.ts';
 import type { Path, YamlFile } from './yaml-file.ts';
 
 const PREFIX = 'PG2SQS_';
 
-/** Settings outside of tables, by their variable's name without the prefix. */
-const SETTINGS: ReadonlySet<string> = new Set([
-  'DEBUG',
-  'FLUSHINTERVAL',
-  'FLUSHQUEUEDEPTH',
-  'FLUSHWORKERS',
-  'MAXWRITEQUEUESIZE',
-  'WRITETIMEOUT',
-  'SHUTDOWNTIMEOUT',
-  'STATSINTERVAL',
-  'RETRYPOLICY_MAXRETRIES',
-  'RETRYPOLICY_MAXCONNECTIONRETRIES',
-  'RETRYPOLICY_INITIALBACKOFF',
-  'RETRYPOLICY_MULTIPLIER',
-  'RETRYPOLICY_JITTER',
-  'RETRYPOLICY_MAXBACKOFF',
-  'POSTGRES_CONN_HOST',
-  'POSTGRES_CONN_PORT',
-  'POSTGRES_CONN_DATABASE',
-  'POSTGRES_CONN_USER',
-  'POSTGRES_CONN_PASSWORD',
-  'POSTGRES_CONN_TLS_CERT',
-  'POSTGRES_CONN_TLS_KEY',
-  'POSTGRES_CONN_TLS_ROOTCERT',
-  'POSTGRES_REPL_PUB',
-  'POSTGRES_REPL_SLOT',
-  'POSTGRES_REPL_OWNER',
-  'POSTGRES_NUMERICMODE',
-  'POSTGRES_STANDBYTIMEOUT',
-  'POSTGRES_RECEIVETIMEOUT',
-  'SQS_COMMITTIMECOLUMN',
-  'CPUPROF_ENABLED',
-  'WATCHXID',
-  'CONFIG_PATH',
-]);
+/** Settings outside of tables, as the YAML spells them. */
+const SETTING_PATHS = [
+  'debug',
+  'flushInterval',
+  'flushQueueDepth',
+  'flushWorkers',
+  'maxWriteQueueSize',
+  'writeTimeout',
+  'shutdownTimeout',
+  'statsInterval',
+  'retryPolicy.maxRetries',
+  'retryPolicy.maxConnectionRetries',
+  'retryPolicy.initialBackoff',
+  'retryPolicy.multiplier',
+  'retryPolicy.jitter',
+  'retryPolicy.maxBackoff',
+  'postgres.conn.host',
+  'postgres.conn.port',
+  'postgres.conn.database',
+  'postgres.conn.user',
+  'postgres.conn.password',
+  'postgres.conn.tls.cert',
+  'postgres.conn.tls.key',
+  'postgres.conn.tls.rootCert',
+  'postgres.repl.pub',
+  'postgres.repl.slot',
+  'postgres.repl.owner',
+  'postgres.numericMode',
+  'postgres.standByTimeout',
+  'postgres.receiveTimeout',
+  'sqs.commitTimeColumn',
+  'cpuprof.enabled',
+  'watchXid',
+] as const;
 
-const QUEUE_SETTINGS = ['', 'INSERT_', 'UPDATE_', 'DELETE_'].flatMap((action) =>
-  ['NAME', 'URL', 'GROUPID'].map((key) => `Q_${action}${key}`),
+const QUEUE_PATHS = ['', '.insert', '.update', '.delete'].flatMap((action) =>
+  ['name', 'url', 'groupID'].map((key) => `queue${action}.${key}`),
 );
 
-/** Settings of one table, by what follows `T_<n>_`. */
-const TABLE_SETTINGS: ReadonlySet<string> = new Set(['NAME', 'COLUMNS', ...QUEUE_SETTINGS]);
+const variableOf = (path: string): string => path.toUpperCase().replaceAll('.', '_');
+
+/** YAML spelling by variable, without `PG2SQS_`. */
+const SETTINGS: ReadonlyMap<string, string> = new Map(SETTING_PATHS.map((path) => [variableOf(path), path]));
+
+/** The same for one table, by what follows `T_<n>_`. */
+const TABLE_SETTINGS: ReadonlyMap<string, string> = new Map([
+  ['NAME', 'name'],
+  ['COLUMNS', 'columns'],
+  ...QUEUE_PATHS.map((path) => [variableOf(path).replace('QUEUE', 'Q'), path] as const),
+]);
 
 /** The documents show `tls` under `postgres` as well as under `postgres.conn`. */
 const OTHER_SPELLINGS = /^POSTGRES_TLS_/;
@@ -59,22 +66,12 @@ export type Pg2sqsSettings = ReadonlyMap<string, Setting>;
 
 /** Top-level keys of the YAML. */
 export const PG2SQS_TOP_LEVEL: ReadonlySet<string> = new Set([
-  'postgres',
-  'sqs',
   'tables',
-  'flushInterval',
-  'flushQueueDepth',
-  'flushWorkers',
-  'maxWriteQueueSize',
-  'writeTimeout',
-  'shutdownTimeout',
-  'statsInterval',
-  'retryPolicy',
-  'debug',
-  'cpuprof',
-  'watchxid',
-  'watchXid',
+  ...SETTING_PATHS.map((path) => path.split('.')[0]!),
 ]);
+
+/** Names the file; read before anything else. */
+export const PG2SQS_CONFIG_PATH = `${PREFIX}CONFIG_PATH`;
 
 /** Does a file with these top-level keys belong to pg2sqs? */
 export const looksLikePg2sqs = (keys: readonly string[]): boolean =>
@@ -82,17 +79,24 @@ export const looksLikePg2sqs = (keys: readonly string[]): boolean =>
 
 /** Is there any pg2sqs variable but the one that names the file? */
 export const hasPg2sqsVariables = (env: Variables): boolean =>
-  Object.keys(env).some((name) => name.startsWith(PREFIX) && name !== `${PREFIX}CONFIG_PATH`);
+  Object.keys(env).some((name) => name.startsWith(PREFIX) && name !== PG2SQS_CONFIG_PATH);
 
 /** Settings of the environment. An empty variable is one that is not set. */
 export function settingsOfEnvironment(env: Variables, faults: Fault[]): Pg2sqsSettings {
   const settings = new Map<string, Setting>();
   for (const [variable, text] of Object.entries(env)) {
-    if (!variable.startsWith(PREFIX) || text === undefined) continue;
+    if (!variable.startsWith(PREFIX) || variable === PG2SQS_CONFIG_PATH || text === undefined) continue;
     const faultHere = (message: string): Fault => ({ file: 'environment', path: variable, message });
     const name = variable.slice(PREFIX.length).replace(OTHER_SPELLINGS, 'POSTGRES_CONN_TLS_');
-    if (!isKnown(name)) faults.push(withNearest(faultHere('unknown variable'), name, (known) => PREFIX + known));
-    else if (text !== '') settings.set(name, { text, faultHere });
+    if (isKnown(name)) {
+      if (text !== '') settings.set(name, { text, faultHere });
+      continue;
+    }
+    const nearest = nearestSetting(name)?.variable;
+    faults.push({
+      ...faultHere('unknown variable'),
+      ...(nearest !== undefined && { nearest: PREFIX + nearest }),
+    });
   }
   return settings;
 }
@@ -100,28 +104,40 @@ export function settingsOfEnvironment(env: Variables, faults: Fault[]): Pg2sqsSe
 /** Settings of a file, under the same names. */
 export function settingsOfYaml(file: YamlFile, faults: Fault[]): Pg2sqsSettings {
   const settings = new Map<string, Setting>();
-  const add = (name: string, path: Path, value: unknown): void => {
-    if (typeof value === 'object' && !isScalarList(value)) {
-      for (const [key, child] of Object.entries(value ?? {})) add(`${name}_${key.toUpperCase()}`, [...path, key], child);
+  const put = (name: string, path: Path, text: string): void => {
+    const known = name.replace(OTHER_SPELLINGS, 'POSTGRES_CONN_TLS_');
+    if (isKnown(known)) {
+      settings.set(known, { text, faultHere: (message) => file.fault(path, message) });
       return;
     }
-    const faultHere = (message: string): Fault => file.fault(path, message);
-    const known = name.replace(OTHER_SPELLINGS, 'POSTGRES_CONN_TLS_');
-    if (!isKnown(known)) {
-      faults.push(withNearest(file.fault(path, 'unknown key', 'key'), known, (other) => other.toLowerCase()));
-    } else if (value !== undefined) {
-      settings.set(known, { text: textOf(file, path, value), faultHere });
+    const nearest = nearestSetting(known)?.path;
+    faults.push({ ...file.fault(path, 'unknown key', 'key'), ...(nearest !== undefined && { nearest }) });
+  };
+  const flatten = (name: string, path: Path, value: unknown): void => {
+    if (isMapping(value)) {
+      for (const [key, child] of Object.entries(value)) {
+        flatten(`${name}_${key.toUpperCase()}`, [...path, key], child);
+      }
+    } else if (Array.isArray(value)) {
+      // Variables write a list with commas.
+      put(name, path, value.map((item, index) => file.text([...path, index]) ?? String(item)).join(','));
+    } else if (value !== undefined || !isKnown(name)) {
+      put(name, path, file.text(path) ?? '');
     }
   };
   for (const [key, value] of Object.entries(file.value as Record<string, unknown>)) {
-    if (key === 'tables') addTables(file, value, { add, faults });
-    else add(key.toUpperCase(), [key], value);
+    if (key === 'tables') addTables(value, { file, faults, put, flatten });
+    else flatten(key.toUpperCase(), [key], value);
   }
   return settings;
 }
 
 /** Environment over file. A table keeps its number, so both must mean the same one by it. */
-export function mergeSettings(file: Pg2sqsSettings, environment: Pg2sqsSettings, faults: Fault[]): Pg2sqsSettings {
+export function mergeSettings(
+  file: Pg2sqsSettings,
+  environment: Pg2sqsSettings,
+  faults: Fault[],
+): Pg2sqsSettings {
   for (const [name, { text, faultHere }] of environment) {
     const inFile = file.get(name);
     if (!/^T_\d+_NAME$/.test(name) || inFile === undefined || inFile.text === text) continue;
@@ -131,7 +147,12 @@ export function mergeSettings(file: Pg2sqsSettings, environment: Pg2sqsSettings,
   return new Map([...file, ...environment]);
 }
 
-type TableSink = { add(name: string, path: Path, value: unknown): void; readonly faults: Fault[] };
+type TableReader = {
+  readonly file: YamlFile;
+  readonly faults: Fault[];
+  put(name: string, path: Path, text: string): void;
+  flatten(name: string, path: Path, value: unknown): void;
+};
 
 const BESIDE_NAME: ReadonlySet<string> = new Set(['columns', 'queue', 'insert', 'update', 'delete']);
 
@@ -139,58 +160,66 @@ const BESIDE_NAME: ReadonlySet<string> = new Set(['columns', 'queue', 'insert', 
  * A table is a mapping of its name to its settings, or of its name to nothing with the settings beside it; actions
  * stand inside `queue` or beside it. The documents show all of these.
  */
-function addTables(file: YamlFile, tables: unknown, { add, faults }: TableSink): void {
+function addTables(tables: unknown, reader: TableReader): void {
   if (!Array.isArray(tables)) {
-    faults.push(file.fault(['tables'], 'a list of tables is expected: "- schema.table:"'));
+    reader.faults.push(reader.file.fault(['tables'], 'a list of tables is expected: "- schema.table:"'));
     return;
   }
   for (const [number, item] of tables.entries()) {
     const path: Path = ['tables', number];
-    const keys = typeof item === 'object' && item !== null && !Array.isArray(item) ? Object.keys(item) : [];
-    const entry = item as Record<string, unknown>;
-    const names = keys.filter((key) => !BESIDE_NAME.has(key) || (keys.length === 1 && entry[key] !== undefined));
-    const [name] = names;
-    if (name === undefined || names.length > 1) {
-      faults.push(file.fault(path, 'a table is expected: "- schema.table:", then columns and queue'));
+    const entry = isMapping(item) ? item : {};
+    const keys = Object.keys(entry);
+    const isName = (key: string): boolean =>
+      (entry[key] === undefined || isMapping(entry[key])) && (!BESIDE_NAME.has(key) || keys.length === 1);
+    const name = keys.find(isName);
+    if (name === undefined) {
+      const message = 'a table is expected: "- schema.table:", then columns and queue';
+      reader.faults.push(reader.file.fault(path, message));
       continue;
     }
-    const prefix = `T_${number}`;
-    add(`${prefix}_NAME`, [...path, name], name);
-    const inside = entry[name];
-    if (typeof inside === 'object' && inside !== null) addTable(prefix, [...path, name], inside, add);
-    const beside = Object.fromEntries(Object.entries(entry).filter(([key]) => key !== name));
-    addTable(prefix, path, beside, add);
+    reader.put(`T_${number}_NAME`, [...path, name], name);
+    const { [name]: inside, ...beside } = entry;
+    if (isMapping(inside)) addTable(number, { path: [...path, name], settings: inside }, reader);
+    addTable(number, { path, settings: beside }, reader);
   }
 }
 
-function addTable(prefix: string, path: Path, table: object, add: TableSink['add']): void {
-  for (const [key, value] of Object.entries(table)) {
+function addTable(
+  number: number,
+  table: { readonly path: Path; readonly settings: Readonly<Record<string, unknown>> },
+  reader: TableReader,
+): void {
+  for (const [key, value] of Object.entries(table.settings)) {
     const isAction = key === 'insert' || key === 'update' || key === 'delete';
     const name = key === 'queue' ? 'Q' : isAction ? `Q_${key.toUpperCase()}` : key.toUpperCase();
-    add(`${prefix}_${name}`, [...path, key], value);
+    reader.flatten(`T_${number}_${name}`, [...table.path, key], value);
   }
 }
 
-const isScalarList = (value: unknown): boolean =>
-  Array.isArray(value) && value.every((item) => typeof item !== 'object');
+const isMapping = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** A table's name stands in the file as a key; lists are written with commas in variables. */
-function textOf(file: YamlFile, path: Path, value: unknown): string {
-  if (Array.isArray(value)) return value.map((item, index) => file.text([...path, index]) ?? String(item)).join(',');
-  return (value === path.at(-1) ? undefined : file.text(path)) ?? String(value);
-}
+const TABLE_VARIABLE = /^(T_\d+_)(.+)$/;
 
 function isKnown(name: string): boolean {
-  const table = /^T_\d+_(.+)$/.exec(name);
-  return table === null ? SETTINGS.has(name) : TABLE_SETTINGS.has(table[1]!);
+  const table = TABLE_VARIABLE.exec(name);
+  return table === null ? SETTINGS.has(name) : TABLE_SETTINGS.has(table[2]!);
 }
 
-function withNearest(fault: Fault, name: string, spell: (known: string) => string): Fault {
-  const table = /^(T_\d+_)(.+)$/.exec(name);
-  const nearest =
-    table === null ? nearestName(name, SETTINGS) : prefixed(table[1]!, nearestName(table[2]!, TABLE_SETTINGS));
-  return nearest === undefined ? fault : { ...fault, nearest: spell(nearest) };
+/** The known setting that looks most like this one, in both spellings. */
+function nearestSetting(name: string): { variable: string; path: string } | undefined {
+  const table = TABLE_VARIABLE.exec(name);
+  const known = table === null ? SETTINGS : TABLE_SETTINGS;
+  const nearest = nearestName(table?.[2] ?? name, known.keys());
+  return nearest === undefined
+    ? undefined
+    : { variable: (table?.[1] ?? '') + nearest, path: known.get(nearest)! };
 }
 
-const prefixed = (prefix: string, name: string | undefined): string | undefined =>
-  name === undefined ? undefined : prefix + name;
+/** A required setting that stands nowhere. */
+export function missingSetting(name: string, file: string | undefined): Fault {
+  const variable = PREFIX + name;
+  const message = 'this is missing';
+  if (file === undefined) return { file: 'environment', path: variable, message };
+  return { file, path: `${SETTINGS.get(name) ?? 'tables'} (${variable})`, message };
+}

@@ -11,6 +11,11 @@ import {
   slotName,
 } from './schema-parts.ts';
 
+/** Zod would keep these checks back until every key is right: faults are told all at once. */
+const ALWAYS = {
+  when: ({ value }: { value: unknown }): boolean => typeof value === 'object' && value !== null,
+};
+
 export const DATABASE_DEFAULTS = { port: 5432, username: 'postgres', password: 'postgres' } as const;
 
 const tls = z
@@ -24,7 +29,7 @@ const tls = z
     ca: nonEmpty()
       .optional()
       .describe(
-        'Certificate authorities: a PEM file, relative to this file, or the PEM text. Default: the system’s.',
+        "Certificate authorities: a PEM file, relative to this file, or the PEM text. Default: the system's.",
       ),
     cert: nonEmpty().optional().describe('Client certificate: a PEM file or text.'),
     key: secret(nonEmpty()).optional().describe('Key of the client certificate: a PEM file or text.'),
@@ -64,7 +69,7 @@ const publication = z.strictObject({
   create_if_not_exists: z
     .boolean()
     .default(false)
-    .describe('Create the publication at start when it is missing, listing the sinks’ tables by name.'),
+    .describe("Create the publication at start when it is missing, listing the sinks' tables by name."),
   init_sql: nonEmpty().optional().describe('SQL that creates the publication instead; runs as given.'),
 });
 
@@ -105,15 +110,15 @@ export const databaseSchema = z
     ssl: z
       .boolean()
       .optional()
-      .describe('Sequin’s spelling: `false` is `tls.mode: disable`, `true` is `require`.'),
+      .describe("Sequin's spelling: `false` is `tls.mode: disable`, `true` is `require`."),
     slot: slot.optional().describe('The replication slot (or `slot_name`).'),
-    slot_name: slotName().optional().describe('Sequin’s older spelling of `slot.name`.'),
+    slot_name: slotName().optional().describe("Sequin's older spelling of `slot.name`."),
     publication: publication.optional().describe('The publication (or `publication_name`).'),
-    publication_name: nonEmpty().optional().describe('Sequin’s older spelling of `publication.name`.'),
+    publication_name: nonEmpty().optional().describe("Sequin's older spelling of `publication.name`."),
     annotations: z
       .record(z.string(), z.unknown())
       .default({})
-      .describe('Handed on in every message’s metadata.'),
+      .describe("Handed on in every message's metadata."),
     pool_size: ignored('Tailrace needs few connections and no pool'),
     await_database: ignored('Tailrace keeps trying until the database answers'),
     ipv6: ignored('both address families are tried'),
@@ -140,7 +145,7 @@ export const databaseSchema = z
     if ((value.tls ?? value.ssl) !== undefined && value.url?.sslmode !== undefined) {
       fault(['url'], 'its sslmode and the tls block contradict each other: give one of the two');
     }
-  });
+  }, ALWAYS);
 
 /** A database, checked and read. */
 export type DatabaseConfig = z.output<typeof databaseSchema>;

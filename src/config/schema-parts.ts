@@ -164,10 +164,7 @@ export const noFunction = (what: string) =>
   z
     .literal('none', { error: `${what} are not in this version yet; "none" is accepted` })
     .optional()
-    .meta({
-      ignored: `${what} are not in this version yet`,
-      description: 'Only `none`, as in `sequin.yaml`.',
-    });
+    .describe('Only `none`, as in `sequin.yaml`.');
 
 /** Never shown. */
 export const secret = <S extends z.ZodType>(schema: S): S => schema.meta({ ...schema.meta(), secret: true });

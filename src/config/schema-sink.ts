@@ -1,14 +1,7 @@
 // The schema of one entry of `sinks` in tailrace.yaml; destinations come from the registry of sinks.
 import { z } from 'zod';
 import { sinkDefinitions } from '../sinks/registry.ts';
-import {
-  noFunction,
-  nonEmpty,
-  resourceName,
-  sinkStart,
-  tableName,
-  tableNames,
-} from './schema-parts.ts';
+import { noFunction, nonEmpty, resourceName, sinkStart, tableName, tableNames } from './schema-parts.ts';
 import { formatTableName } from './units.ts';
 
 const sinkTable = z.strictObject({
@@ -35,13 +28,13 @@ const destination = z.discriminatedUnion(
 export const sinkSchema = z
   .strictObject({
     name: resourceName().describe(
-      'Name of the sink. With its database it is the sink’s identity: renaming makes a new sink.',
+      "Name of the sink. With its database it is the sink's identity: renaming makes a new sink.",
     ),
     database: z.string().describe('Name of the database that it follows.'),
     status: z
       .enum(['active', 'paused', 'disabled'])
       .default('active')
-      .describe('`paused` holds the sink’s place in the log; `disabled` holds nothing.'),
+      .describe("`paused` holds the sink's place in the log; `disabled` holds nothing."),
     start: sinkStart()
       .optional()
       .describe(
@@ -53,12 +46,12 @@ export const sinkSchema = z
       .describe('What it reads. Default: every table of the publication.'),
     table: tableName()
       .optional()
-      .describe('Sequin’s older spelling of `source.include_tables` with one table.'),
+      .describe("Sequin's older spelling of `source.include_tables` with one table."),
     group_column_names: z
       .array(nonEmpty())
       .min(1)
       .optional()
-      .describe('Sequin’s older spelling, beside `table`.'),
+      .describe("Sequin's older spelling, beside `table`."),
     tables: z.array(sinkTable).default([]).describe('Options of single tables.'),
     actions: z
       .array(z.enum(['insert', 'update', 'delete', 'truncate']))
@@ -81,7 +74,7 @@ export const sinkSchema = z
         bytea: z
           .enum(['hex', 'base64'])
           .default('hex')
-          .describe('`bytea` as Postgres’ hex text, or as base64.'),
+          .describe("`bytea` as Postgres' hex text, or as base64."),
       })
       .prefault({})
       .describe('How values are written.'),
@@ -109,7 +102,7 @@ export const sinkSchema = z
       .int()
       .min(1)
       .optional()
-      .describe('A cap on the messages of one request. Default: the destination’s own.'),
+      .describe("A cap on the messages of one request. Default: the destination's own."),
     max_parked: z
       .int()
       .min(1)
@@ -118,7 +111,7 @@ export const sinkSchema = z
     annotations: z
       .record(z.string(), z.unknown())
       .default({})
-      .describe('Handed on in every message’s metadata.'),
+      .describe("Handed on in every message's metadata."),
     transform: noFunction('transforms'),
     filter: noFunction('filters'),
     enrichment: noFunction('enrichments'),

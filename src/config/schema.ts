@@ -26,7 +26,7 @@ export const fileSchema = z.strictObject({
       max_bytes: byteSize()
         .optional()
         .describe(
-          'Size of a database’s change log above which delivered changes go earlier. Default: 10 GB, or half the free disk if that is less.',
+          "Size of a database's change log above which delivered changes go earlier. Default: 10 GB, or half the free disk if that is less.",
         ),
       min_free: byteSize().prefault('1GB').describe('Free disk below which reading from Postgres stops.'),
       max_message_bytes: byteSize().prefault('64MB').describe('A larger row becomes a dead letter.'),
@@ -77,7 +77,7 @@ export const fileSchema = z.strictObject({
   api_tokens: z
     .array(z.strictObject({ name: z.string(), token: secret(nonEmpty()) }))
     .default([])
-    .describe('Sequin’s spelling of `api.tokens`.'),
+    .describe("Sequin's spelling of `api.tokens`."),
   account: ignored('Tailrace has no accounts'),
   users: ignored('Tailrace has no users'),
 });

@@ -1,12 +1,14 @@
 // Turns a tailrace.yaml into the service's settings, or says everything that is wrong with it.
 import { DEFAULT_RETRY } from '../core/retry.ts';
-import type { ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
+import type { LogSettings } from '../log/settings.ts';
+import type { ListenSettings, ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
 import { checkFile, valueAt } from './check.ts';
 import { apiListen, dataDirectory, metricsListen, stateFile, type LoadContext } from './context.ts';
 import {
   checkNames,
   checkPublications,
   checkTemplates,
+  listOf,
   noteIgnoredKeys,
   type Reader,
 } from './cross-checks.ts';
@@ -17,7 +19,7 @@ import { jsonSchemaOfFile } from './json-schema.ts';
 import { fileSchema, type FileConfig } from './schema.ts';
 import { includedTables, type SinkConfig } from './schema-sink.ts';
 import { formatTableName } from './units.ts';
-import type { Path, YamlFile } from './yaml-file.ts';
+import type { YamlFile } from './yaml-file.ts';
 
 /** Top-level keys that mean something. */
 export const TOP_LEVEL_KEYS: ReadonlySet<string> = new Set(Object.keys(fileSchema.shape));
@@ -38,44 +40,59 @@ export async function readTailraceYaml(file: YamlFile, context: LoadContext): Pr
   if (config !== undefined) checkPublications(config, reader);
   const databases =
     config === undefined ? [] : await Promise.all(config.databases.map(toDatabase(pems, reader)));
-  const service = config === undefined ? undefined : serviceOf(config, reader);
-  if (config === undefined || service === undefined || faults.length > 0)
-    throw new ConfigError(sortFaults(faults));
+  const listening = listeningOf(config, reader);
+  if (config === undefined || faults.length > 0) throw new ConfigError(sortFaults(faults));
   noteIgnoredKeys(reader);
+  const service = serviceOf(config, listening, dataDirectory(context));
   return { settings: { ...service, databases, sinks: config.sinks.map(toSink) }, notes };
+}
+
+type Listening = { readonly api: ListenSettings; readonly metrics: ListenSettings };
+
+/** In a file with faults these sections are read by themselves: an API open to the world is said beside the other faults. */
+function listeningOf(config: FileConfig | undefined, { file, context, faults }: Reader): Listening {
+  const api = config?.api ?? fileSchema.shape.api.safeParse(valueAt(file.value, ['api'])).data;
+  const metrics =
+    config?.metrics ?? fileSchema.shape.metrics.safeParse(valueAt(file.value, ['metrics'])).data;
+  const listen = (section: 'api' | 'metrics', value: ListenSettings = 'off') => {
+    const isWritten = valueAt(file.value, [section, 'listen']) !== undefined;
+    return { written: isWritten ? value : undefined, fallback: value };
+  };
+  const hasToken = (api?.tokens.length ?? 0) + listOf(file, 'api_tokens').length > 0;
+  const faultHere = (message: string): Fault => file.fault(['api', 'listen'], message);
+  return {
+    api: apiListen(listen('api', api?.listen), { context, hasToken, faults, faultHere }),
+    metrics: metricsListen(listen('metrics', metrics?.listen), context, faults),
+  };
 }
 
 function serviceOf(
   config: FileConfig,
-  { file, context, faults }: Reader,
+  listening: Listening,
+  dataDir: string,
 ): Omit<ServiceSettings, 'databases' | 'sinks'> {
-  const dataDir = dataDirectory(context);
-  const tokens = [...config.api.tokens, ...config.api_tokens.map((entry) => entry.token)];
-  const written = <T>(value: T, path: Path): T | undefined =>
-    valueAt(file.value, path) === undefined ? undefined : value;
-  const api = { written: written(config.api.listen, ['api', 'listen']), fallback: config.api.listen };
-  const metrics = {
-    written: written(config.metrics.listen, ['metrics', 'listen']),
-    fallback: config.metrics.listen,
-  };
-  const faultHere = (message: string): Fault => file.fault(['api', 'listen'], message);
   return {
     dataDir,
-    log: {
-      segmentBytes: config.log.segment_bytes,
-      retentionMs: config.log.retention,
-      maxBytes: config.log.max_bytes ?? 0,
-      minFreeBytes: config.log.min_free,
-      maxMessageBytes: config.log.max_message_bytes,
-    },
+    log: logSettings(config.log),
     state: { file: stateFile(config.state.url, dataDir) },
-    api: { listen: apiListen(api, { context, hasToken: tokens.length > 0, faults, faultHere }), tokens },
-    metrics: { listen: metricsListen(metrics, context, faults) },
+    api: {
+      listen: listening.api,
+      tokens: [...config.api.tokens, ...config.api_tokens.map((entry) => entry.token)],
+    },
+    metrics: { listen: listening.metrics },
     shutdownTimeoutMs: config.shutdown_timeout,
     statsIntervalMs: config.stats_interval,
     logLevel: config.log_level,
   };
 }
+
+export const logSettings = (log: FileConfig['log']): LogSettings => ({
+  segmentBytes: log.segment_bytes,
+  retentionMs: log.retention,
+  maxBytes: log.max_bytes ?? 0,
+  minFreeBytes: log.min_free,
+  maxMessageBytes: log.max_message_bytes,
+});
 
 function toSink(config: SinkConfig): SinkSettings {
   const optionsOf = new Map(config.tables.map((table) => [formatTableName(table.name), table]));

@@ -1,4 +1,5 @@
 // Sizes, addresses and names as people write them in a configuration.
+import { isIPv6 } from 'node:net';
 
 /** A timer of Node's holds 31 bits of milliseconds and fires at once above that. https://nodejs.org/api/timers.html */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -20,9 +21,7 @@ export type HostPort = { readonly host: string; readonly port: number };
 /** `host`, `host:port`, `[::1]:port`, or an IPv6 address alone; undefined when it is none of them. */
 export function parseHostPort(text: string, defaultPort: number): HostPort | undefined {
   const match = /^(?:\[([^\]]+)\]|([^:\s]+))(?::(\d{1,5}))?$/.exec(text);
-  if (match === null) {
-    return /^[0-9a-fA-F:]*:[0-9a-fA-F:]*(%\w+)?$/.test(text) ? { host: text, port: defaultPort } : undefined;
-  }
+  if (match === null) return isIPv6(text) ? { host: text, port: defaultPort } : undefined;
   const port = match[3] === undefined ? defaultPort : Number(match[3]);
   return port > 65_535 ? undefined : { host: match[1] ?? match[2]!, port };
 }

@@ -65,15 +65,27 @@ export function readYaml(text: string, options: ReadOptions): YamlFile {
   return {
     file: options.file,
     value,
-    faults: reader.faults,
-    fault: (path, message, at = 'value') => reader.fault(path, message, at, value),
+    faults: reader.faults.map(({ path, ...fault }) => ({ ...fault, path: formatPath(path, value) })),
+    fault: (path, message, at = 'value') => {
+      const fault = reader.fault(path, message, at);
+      return { ...fault, path: formatPath(path, value) };
+    },
     text: (path) => reader.entries.get(keyOf(path))?.text,
     otherReading: (path) => reader.entries.get(keyOf(path))?.other,
   };
 }
 
+/** Keys of the top-level mapping, without reading the rest; none where there is no mapping. */
+export function topLevelKeys(text: string): string[] {
+  const { contents } = parseDocument(text, { logLevel: 'silent' });
+  return isMap(contents) ? contents.items.map(textOfKey) : [];
+}
+
+/** The names of list items are known only when everything is read. */
+type PlacedFault = Omit<Fault, 'path'> & { readonly path: Path };
+
 class Reader {
-  readonly faults: Fault[] = [];
+  readonly faults: PlacedFault[] = [];
   readonly entries = new Map<string, Entry>();
   readonly #document: Document.Parsed;
   readonly #lineCounter: LineCounter;
@@ -196,20 +208,19 @@ class Reader {
     return entry;
   }
 
-  fault(path: Path, message: string, at: 'key' | 'value', root: unknown): Fault {
+  fault(path: Path, message: string, at: 'key' | 'value'): PlacedFault {
     let known = path;
     while (known.length > 0 && !this.entries.has(keyOf(known))) known = known.slice(0, -1);
     const entry = this.entries.get(keyOf(known));
     // What is missing in a mapping is best shown at the key that the mapping belongs to.
     const useKey = at === 'key' || known.length < path.length;
     const offset = (useKey ? entry?.key : undefined) ?? entry?.value ?? 0;
-    return this.faultAt(offset, path, message, root);
+    return this.faultAt(offset, path, message);
   }
 
-  faultAt(offset: number, path: Path, message: string, root?: unknown): Fault {
+  faultAt(offset: number, path: Path, message: string): PlacedFault {
     const { line, col } = this.#lineCounter.linePos(offset);
-    const place = { line: Math.max(line, 1), column: Math.max(col, 1) };
-    return { file: this.#options.file, ...place, path: formatPath(path, root), message };
+    return { file: this.#options.file, line: Math.max(line, 1), column: Math.max(col, 1), path, message };
   }
 }
 

@@ -30,7 +30,7 @@ export function advance(context: BlockContext, buffer: Buffer, start: number, en
   let at = start;
   while (at + FRAME_HEADER_BYTES < end) {
     const body = at + FRAME_HEADER_BYTES;
-    switch (buffer[body]) {
+    switch (buffer[body]!) {
       case FRAME.insert:
       case FRAME.update:
       case FRAME.delete:

@@ -37,7 +37,7 @@ export const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT'
 export function fileError(error: unknown, path: string, doing: string): TailraceError {
   const code = codeOf(error);
   const base = { kind: 'fatal', cause: error } as const;
-  switch (code) {
+  switch (code ?? '') {
     case 'ENOSPC':
     case 'EDQUOT':
       return new TailraceError(`the disk is full: cannot ${doing} ${path}`, {

@@ -1,12 +1,12 @@
 // Reading the log: from a position on, waiting at the tail, in any thread or process.
 import { closeSync, openSync, readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { formatPosition, type Position } from '../core/position.ts';
-import { BlockCursor, type RawBlock } from './block-cursor.ts';
-import { readBegin, startsWithin } from './context.ts';
+import { formatPosition, ORIGIN, type Position } from '../core/position.ts';
+import type { BlockCursor, RawBlock } from './block-cursor.ts';
+import { startsWithin } from './context.ts';
 import { corruptError, isMissing, PositionNotRetainedError } from './errors.ts';
 import type { BlockContext } from './format.ts';
-import { describesRelations, FRAME, frameBytes, FRAME_HEADER_BYTES } from './frames.ts';
+import { findPlace, findTransaction, nextBlock, openUnlessMissing, segmentsSince } from './search.ts';
 import { listSegments, readSegmentContext, type SegmentFile } from './segments.ts';
 import type { LogSignals } from './signals.ts';
 
@@ -64,7 +64,10 @@ export function openLogReader(directory: string, signals: LogSignals): LogReader
 class Reader implements LogReader {
   readonly #directory: string;
   readonly #signals: LogSignals;
-  /** By start offset, least recently used first. */
+  /** For `readFrames`: the segments as of when the log ended at `#listedEnd`, and open files by start offset. */
+  #segments: readonly SegmentFile[] = [];
+  #listedEnd = 0;
+  /** Least recently used first. */
   readonly #files = new Map<number, number>();
 
   constructor(directory: string, signals: LogSignals) {
@@ -93,14 +96,7 @@ class Reader implements LogReader {
 
   /** The segment to begin in, standing at its prologue. */
   #openAt(from: ReadFrom): BlockCursor {
-    for (;;) {
-      try {
-        return new BlockCursor(this.#segmentFor(from));
-      } catch (error) {
-        // Retention was faster: look again.
-        if (!isMissing(error)) throw error;
-      }
-    }
+    return untilPresent(() => openUnlessMissing(this.#segmentFor(from)));
   }
 
   #segmentFor(from: ReadFrom): SegmentFile {
@@ -112,7 +108,10 @@ class Reader implements LogReader {
           ? segments.at(-1)
           : 'offset' in from
             ? segments.findLast((segment) => segment.startOffset <= from.offset)
-            : segments.findLast((segment) => startsWithin(readSegmentContext(segment), from.position));
+            : segments.findLast((segment) => {
+                const context = readSegmentContext(segment);
+                return context !== undefined && startsWithin(context, from.position);
+              });
     if (found === undefined) throw new PositionNotRetainedError(describeFrom(from), this.firstPosition());
     return found;
   }
@@ -121,9 +120,8 @@ class Reader implements LogReader {
   *#approach(cursor: BlockCursor, from: ReadFrom): Generator<LogBlock> {
     if (from === 'earliest') return;
     const end = this.#signals.writtenEnd();
-    const prologue = cursor.next(end);
-    if (typeof prologue === 'string') throw corruptError(cursor.path, cursor.offset, 'the prologue is bad');
-    const { context } = prologue;
+    const prologue = nextBlock(cursor, end);
+    if (prologue === undefined) return;
     yield toLogBlock(prologue);
     const { target, relations } = findPlace(cursor, from === 'end' ? { offset: end } : from, end);
     if (relations.length > 0) {
@@ -133,7 +131,7 @@ class Reader implements LogReader {
         end: relations.length,
         offset: prologue.blockEnd,
         blockEnd: target,
-        context,
+        context: prologue.context,
         prologue: false,
         relationsOnly: true,
       };
@@ -149,9 +147,8 @@ class Reader implements LogReader {
         await this.#signals.waitForAppend(cursor.offset, signal);
         continue;
       }
-      const block = cursor.next(end);
-      if (block === 'end') return;
-      if (block === 'bad') throw corruptError(cursor.path, cursor.offset, 'a checksum does not fit');
+      const block = nextBlock(cursor, end);
+      if (block === undefined) return;
       yield toLogBlock(block);
       // A long backlog must not starve timers and sockets: blocks in memory cost no turn of the event loop, reads do.
       if (cursor.isDrained && cursor.offset < this.#signals.writtenEnd()) await setImmediate();
@@ -172,9 +169,7 @@ class Reader implements LogReader {
       if (next === undefined) continue;
       if (next.header.previousEnd <= cursor.offset) return next;
       next.close();
-      if (cursor.offset < this.#signals.firstOffset()) {
-        throw new PositionNotRetainedError(`offset ${cursor.offset}`, this.firstPosition());
-      }
+      if (cursor.offset < this.#signals.firstOffset()) throw this.#notRetained(cursor.offset);
       throw corruptError(cursor.path, cursor.offset, 'the segment that follows is missing');
     }
     return undefined;
@@ -183,20 +178,38 @@ class Reader implements LogReader {
   readFrames(offset: number, length: number): Buffer {
     const bytes = Buffer.allocUnsafe(length);
     const { startOffset, fd } = this.#fileFor(offset);
-    const count = readSync(fd, bytes, 0, length, offset - startOffset);
-    if (count < length) throw new PositionNotRetainedError(`offset ${offset}`, this.firstPosition());
+    if (readSync(fd, bytes, 0, length, offset - startOffset) < length) throw this.#notRetained(offset);
     return bytes;
   }
 
   #fileFor(offset: number): { startOffset: number; fd: number } {
-    const segment = listSegments(this.#directory).findLast(({ startOffset }) => startOffset <= offset);
-    if (segment === undefined) throw new PositionNotRetainedError(`offset ${offset}`, this.firstPosition());
-    const { startOffset, path } = segment;
-    const fd = this.#files.get(startOffset) ?? openSync(path, 'r');
+    if (offset >= this.#listedEnd) this.#list();
+    const segment = this.#segments.findLast(({ startOffset }) => startOffset <= offset);
+    if (segment === undefined) throw this.#notRetained(offset);
+    const { startOffset } = segment;
+    const fd = this.#files.get(startOffset) ?? this.#openFile(segment, offset);
     this.#files.delete(startOffset);
     this.#files.set(startOffset, fd);
     if (this.#files.size > MAX_OPEN_SEGMENTS) this.#closeFile(this.#files.keys().next().value!);
     return { startOffset, fd };
+  }
+
+  /** Looks which segments there are, and lets go of those that retention has deleted. */
+  #list(): void {
+    this.#listedEnd = this.#signals.writtenEnd();
+    this.#segments = listSegments(this.#directory);
+    const present = new Set(this.#segments.map((segment) => segment.startOffset));
+    for (const startOffset of this.#files.keys()) {
+      if (!present.has(startOffset)) this.#closeFile(startOffset);
+    }
+  }
+
+  #openFile(segment: SegmentFile, offset: number): number {
+    try {
+      return openSync(segment.path, 'r');
+    } catch (error) {
+      throw isMissing(error) ? this.#notRetained(offset) : error;
+    }
   }
 
   #closeFile(startOffset: number): void {
@@ -204,34 +217,55 @@ class Reader implements LogReader {
     this.#files.delete(startOffset);
   }
 
+  #notRetained(offset: number): PositionNotRetainedError {
+    return new PositionNotRetainedError(`offset ${offset}`, this.firstPosition());
+  }
+
   firstPosition(): Position {
-    for (;;) {
+    return untilPresent(() => {
       const first = listSegments(this.#directory)[0];
-      if (first === undefined) return ORIGIN;
-      try {
-        return readSegmentContext(first).before;
-      } catch (error) {
-        if (!isMissing(error)) throw error;
-      }
-    }
+      return first === undefined ? ORIGIN : readSegmentContext(first)?.before;
+    });
   }
 
   async findTime(timeUs: bigint): Promise<Position | undefined> {
-    for (const segment of segmentsFrom(listSegments(this.#directory), timeUs)) {
-      const cursor = openUnlessMissing(segment);
-      if (cursor === undefined) continue;
-      try {
-        const found = findTimeInSegment(cursor, timeUs, this.#signals.writtenEnd());
-        if (found !== undefined) return found;
-      } finally {
-        cursor.close();
-      }
+    const limit = this.#signals.writtenEnd();
+    for (const segment of segmentsSince(listSegments(this.#directory), timeUs, limit)) {
+      const found = findTransaction(segment, limit, (commitTimeUs) => commitTimeUs >= timeUs);
+      if (found !== undefined) return found.before;
       await setImmediate();
     }
     return undefined;
   }
 
   close(): void {
-    for (const startOffset of [...this.#files.keys()]) this.#closeFile(startOffset);
+    for (const startOffset of this.#files.keys()) this.#closeFile(startOffset);
   }
+}
+
+/** Retention may delete a segment between seeing and opening it: look again then. */
+function untilPresent<T>(look: () => T | undefined): T {
+  for (;;) {
+    const found = look();
+    if (found !== undefined) return found;
+  }
+}
+
+function toLogBlock(block: RawBlock): LogBlock {
+  const { buffer, start, end, blockEnd, context, prologue } = block;
+  return {
+    buffer,
+    start,
+    end,
+    offset: blockEnd - (end - start),
+    blockEnd,
+    context,
+    prologue,
+    relationsOnly: false,
+  };
+}
+
+function describeFrom(from: ReadFrom): string {
+  if (typeof from === 'string') return `the ${from} of it`;
+  return 'offset' in from ? `offset ${from.offset}` : `position ${formatPosition(from.position)}`;
 }

@@ -2,7 +2,7 @@
 import { closeSync, fsyncSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFully, type LogDevice } from './device.ts';
-import { corruptError } from './errors.ts';
+import { corruptError, isMissing } from './errors.ts';
 import {
   BLOCK_HEADER_BYTES,
   decodeBlockHeader,
@@ -31,7 +31,7 @@ export const endOf = (segment: SegmentFile): number => segment.startOffset + seg
 /** The segments in `directory`, oldest first. */
 export function listSegments(directory: string): SegmentFile[] {
   const segments: SegmentFile[] = [];
-  for (const name of readdirSync(directory)) {
+  for (const name of namesIn(directory)) {
     const startOffset = parseSegmentFileName(name);
     if (startOffset === undefined) continue;
     const path = join(directory, name);
@@ -42,15 +42,33 @@ export function listSegments(directory: string): SegmentFile[] {
   return segments.sort((a, b) => a.startOffset - b.startOffset);
 }
 
+/** Empty when the writer has not made the directory yet. */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
 /** The file header; undefined: damaged. Throws LOG_VERSION. */
 export function readFileHeader(fd: number, path: string): DecodedFileHeader | undefined {
   const bytes = Buffer.alloc(FILE_HEADER_FIXED_BYTES + MAX_FILE_HEADER_BYTES);
   return decodeFileHeader(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0)), path);
 }
 
-/** The context in which a segment begins. Throws LOG_CORRUPT, LOG_VERSION, or ENOENT as it is. */
-export function readSegmentContext(segment: Pick<SegmentFile, 'path' | 'startOffset'>): BlockContext {
-  const fd = openSync(segment.path, 'r');
+/** The context in which a segment begins; undefined when retention has deleted it. Throws LOG_CORRUPT, LOG_VERSION. */
+export function readSegmentContext(
+  segment: Pick<SegmentFile, 'path' | 'startOffset'>,
+): BlockContext | undefined {
+  let fd: number;
+  try {
+    fd = openSync(segment.path, 'r');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
   try {
     const decoded = readFileHeader(fd, segment.path);
     const bytes = Buffer.alloc(BLOCK_HEADER_BYTES);

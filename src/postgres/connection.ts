@@ -47,17 +47,7 @@ export type ReplicationConnection = {
 
 /** An ordinary connection. Rejects with TailraceError. */
 export async function connectOrdinary(settings: DatabaseSettings, target: Target): Promise<Client> {
-  const { client } = await connect(settings, target, {});
-  try {
-    // Not known to every version, so not in the start-up packet.
-    await client.query(
-      `select set_config(name, '0', false) from pg_settings where name in ('idle_session_timeout', 'transaction_timeout')`,
-    );
-    return client;
-  } catch (error) {
-    await client.end().catch(() => undefined);
-    throw connectionFault(error, settings, target);
-  }
+  return (await connect(settings, target, {})).client;
 }
 
 /** A connection in replication mode, bound to the database. Rejects with TailraceError. */
@@ -107,6 +97,10 @@ async function connect(
   }
 }
 
+/** Timeouts that not every version knows, so that they cannot stand in the start-up packet. */
+const LATER_SETTINGS = `select set_config(name, '0', false) from pg_settings
+  where name in ('idle_session_timeout', 'transaction_timeout')`;
+
 async function connectOnce(
   settings: DatabaseSettings,
   target: Target,
@@ -137,6 +131,7 @@ async function connectOnce(
   client.on('error', () => undefined);
   try {
     await client.connect();
+    await client.query(LATER_SETTINGS);
     return { client, tap };
   } catch (error) {
     await client.end().catch(() => undefined);

@@ -1,11 +1,6 @@
 // The built-in types by OID: fixed for ever, so that they need no look-up in a catalog.
 // https://github.com/postgres/postgres/blob/master/src/include/catalog/pg_type.dat
 
-/** Lower OIDs mean the same in every database; others (even information_schema's) must come from the catalog. */
-const FIRST_OID_OF_A_DATABASE = 10_000;
-
-export const isBuiltInType = (oid: number): boolean => oid < FIRST_OID_OF_A_DATABASE;
-
 /** The types that are not rendered as Postgres' text. */
 export const TYPE = {
   bool: 16,

@@ -48,6 +48,8 @@ export type SinkContext = {
   readonly name: string;
   /** Number of rewinds of this sink: part of deduplication ids. */
   readonly rewinds: number;
+  /** The row actions that the sink wants; default: all. */
+  readonly actions?: readonly Action[];
   readonly logger: Logger;
 };
 

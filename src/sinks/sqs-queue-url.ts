@@ -18,7 +18,3 @@ export function regionOfQueueUrl(url: string): string | undefined {
   if (legacy !== null) return legacy[1] ?? 'us-east-1';
   return MODERN_HOST.exec(hostname)?.[1];
 }
-
-/** Does this host belong to AWS? */
-export const isAwsHost = (hostname: string): boolean =>
-  /(?:^|\.)(?:amazonaws\.com(?:\.cn)?|api\.aws)$/.test(hostname);

@@ -32,7 +32,8 @@ test('one transaction of a million rows goes through in bounded memory, each row
   let distinct = 0;
   recorder.onMessage = ({ body }) => {
     const id = Number(/"id":(\d+)/.exec(body)?.[1]);
-    if (seen[id]++ === 0) distinct++;
+    if (seen[id] === 0) distinct++;
+    seen[id] = 1;
   };
   service = startService({
     config: configText({ database, endpoint: recorder.url, sinks: [{ tables: ['t'], queue: 'rows' }] }),

@@ -164,7 +164,7 @@ test('a queue that keeps the order of a request carries a whole group in one bat
 });
 
 test('only the failed message of a batch is sent again, and its group waits for it', async () => {
-  const h = harness({ answer: (m, attempt) => (m.index === 1 && attempt < 3 ? REFUSED : 'delivered') });
+  const h = harness({ answer: (m, attempt) => (m.position.index === 1 && attempt < 3 ? REFUSED : 'delivered') });
   h.add({ group: 'a' });
   h.add({ group: 'b' });
   h.add({ group: 'c' });
@@ -177,7 +177,7 @@ test('only the failed message of a batch is sent again, and its group waits for 
 });
 
 test('a rejected message becomes a dead letter, and its batch mates are delivered once', async () => {
-  const h = harness({ answer: (m) => (m.index === 4 ? REJECTED : 'delivered') });
+  const h = harness({ answer: (m) => (m.position.index === 4 ? REJECTED : 'delivered') });
   for (let i = 0; i < 10; i++) h.add({ group: `g${i}` });
   h.add({ group: 'g4' });
   await h.drained();
@@ -226,7 +226,7 @@ test('one route down does not hold another', async () => {
 });
 
 test('a changed key waits for everything of the old group and holds everything later of both groups', async () => {
-  const h = harness({ answer: (m, attempt) => (m.index === 0 && attempt < 3 ? REFUSED : 'delivered') });
+  const h = harness({ answer: (m, attempt) => (m.position.index === 0 && attempt < 3 ? REFUSED : 'delivered') });
   h.add({ group: 'old' }); // 0, fails twice
   h.add({ group: 'new' }); // 1
   h.add({ group: 'new', previousGroup: 'old', action: 'update' }); // 2
@@ -249,7 +249,7 @@ test('keys swapped in one transaction do not wait for each other for ever', asyn
 });
 
 test('a TRUNCATE waits for all earlier rows of its table and holds all later ones', async () => {
-  const h = harness({ answer: (m, attempt) => (m.index === 1 && attempt < 3 ? REFUSED : 'delivered') });
+  const h = harness({ answer: (m, attempt) => (m.position.index === 1 && attempt < 3 ? REFUSED : 'delivered') });
   h.add({ group: 'a' });
   h.add({ group: 'b' });
   h.add({ action: 'truncate', group: 'public.t' });
@@ -278,7 +278,7 @@ test('a batch never passes the bytes that a request takes', async () => {
 
 test('a blocked group keeps log offsets only, and its messages arrive in order afterwards', async () => {
   let blocked = true;
-  const h = harness({ answer: (m) => (blocked && m.index === 0 ? REFUSED : 'delivered') });
+  const h = harness({ answer: (m) => (blocked && m.position.index === 0 ? REFUSED : 'delivered') });
   h.add({ group: 'blocked' });
   h.dispatcher.dispatch();
   await waitFor(() => h.attempts.has('t-0'), 'the first failure');
@@ -298,7 +298,7 @@ test('a blocked group keeps log offsets only, and its messages arrive in order a
 test('an entry that fails before a later success of its group is counted as an inversion and still goes first', async () => {
   const h = harness({
     settings: { ordered: true },
-    answer: (m, attempt) => (m.index === 1 && attempt === 1 ? REFUSED : 'delivered'),
+    answer: (m, attempt) => (m.position.index === 1 && attempt === 1 ? REFUSED : 'delivered'),
   });
   for (let i = 0; i < 12; i++) h.add({ group: 'only' });
   await h.drained();

@@ -84,9 +84,9 @@ export function startService(options: {
   const apiUrl = async (): Promise<string> => {
     const entry = await waitFor(() => {
       if (child.exitCode !== null) throw new Error(`the service ended with ${child.exitCode}: ${describe()}`);
-      return log.find((line) => typeof line['api'] === 'string');
+      return log.find(({ msg }) => msg === 'api listens');
     }, `the API's address in the log, last: ${describe()}`);
-    return String(entry['api']);
+    return String(entry['url']);
   };
   const service: ServiceProcess = {
     child,

@@ -39,6 +39,8 @@ export type EmbeddedPostgresOptions = {
   /** Folder of a package that depends on the binaries' package (another version than ours, say). */
   readonly packageRoot?: string;
   readonly onLog?: (line: string) => void;
+  /** A process group of its own: Ctrl-C in the terminal does not reach it, so its owner ends it in good order. */
+  readonly detached?: boolean;
 };
 
 const SUPERUSER = 'postgres';
@@ -84,7 +86,7 @@ async function run(command: string, args: readonly string[], as: ProcessOwner): 
   if (code !== 0) throw new Error(`${command} ended with code ${code}: ${printed.trim()}`);
 }
 
-type ProcessOwner = { uid?: number; gid?: number };
+type ProcessOwner = { uid?: number; gid?: number; detached?: boolean };
 
 /** Can `nobody` reach the binaries? Not when the checkout lies in a private home directory. */
 async function reachableByOthers(path: string): Promise<boolean> {
@@ -100,9 +102,21 @@ export async function startEmbeddedPostgres(
   options: EmbeddedPostgresOptions = {},
 ): Promise<EmbeddedPostgres> {
   const root = await mkdtemp(join(tmpdir(), 'tailrace-postgres-'));
+  try {
+    return await startIn(root, options);
+  } catch (error) {
+    await rm(root, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function startIn(root: string, options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const directory = join(root, 'data');
   const asRoot = process.getuid?.() === 0;
-  const owner: ProcessOwner = asRoot ? { uid: NOBODY, gid: NOBODY } : {};
+  const owner: ProcessOwner = {
+    ...(asRoot && { uid: NOBODY, gid: NOBODY }),
+    detached: options.detached ?? false,
+  };
   let native = await nativeDirectory(options.packageRoot);
   await access(native, constants.R_OK);
   await mkdir(directory, { mode: 0o700 });
@@ -186,7 +200,7 @@ export async function startEmbeddedPostgres(
   try {
     await start();
   } catch (error) {
-    await remove();
+    await stop('immediate');
     throw error;
   }
   return {

@@ -1,0 +1,153 @@
+// Writes what derives from the configuration's schema: schema/tailrace.schema.json and docs/configuration.md.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { format, resolveConfig } from 'prettier';
+import { jsonSchemaOfFile, publishedJsonSchema, type JsonSchema } from '../src/config/json-schema.ts';
+
+const root = resolve(import.meta.dirname, '..');
+
+/** Text of each generated file by its path in the repository. */
+export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
+  const markdown = `${introduction}\n${sections(jsonSchemaOfFile())}`;
+  const style = (await resolveConfig(resolve(root, 'docs/configuration.md'))) ?? {};
+  return new Map([
+    ['schema/tailrace.schema.json', `${JSON.stringify(publishedJsonSchema(), undefined, 2)}\n`],
+    ['docs/configuration.md', await format(markdown, { ...style, parser: 'markdown' })],
+  ]);
+}
+
+const introduction = `# Configuration
+
+<!-- Written by \`npm run docs\` from src/config/schema*.ts and scripts/generate-docs.ts. Do not edit. -->
+
+Tailrace reads \`tailrace.yaml\`, a superset of \`sequin.yaml\`. Editors check it with
+[tailrace.schema.json](../schema/tailrace.schema.json); \`tailrace check\` lists every fault at once, each with its line.
+[pg2sqs' own configuration](compatibility.md) is read as it stands. A short file to start from:
+[examples/tailrace.yaml](../examples/tailrace.yaml).
+
+## Where it is found
+
+The first of these that is there:
+
+1. \`-c FILE\`
+2. the file that \`CONFIG_FILE_PATH\` names
+3. \`CONFIG_FILE_YAML\`: the text itself, in base64
+4. \`./tailrace.yaml\`
+5. for pg2sqs: the file that \`PG2SQS_CONFIG_PATH\` names, \`/etc/opt/pg2sqs/config.yaml\`, \`./config.yaml\`
+6. \`PG2SQS_*\` variables alone
+
+A file in pg2sqs' language is recognised in any of these places by its top-level keys.
+
+The data directory (change log, state) is \`--data-dir\`, else \`TAILRACE_DATA_DIR\`, else \`./tailrace-data\`.
+
+| variable                  | does                                                                        |
+| ------------------------- | --------------------------------------------------------------------------- |
+| \`TAILRACE_API_LISTEN\`     | address of the API, when the file does not write \`api.listen\`               |
+| \`SERVER_PORT\`             | its port only, when neither of these is there                               |
+| \`TAILRACE_METRICS_LISTEN\` | address of metrics and health, when the file does not write \`metrics.listen\` |
+| \`AWS_*\`                   | as the AWS SDK reads them                                                   |
+
+## How values are written
+
+- **Durations** have a unit: \`500ms\`, \`35s\`, \`2m\`, \`24h\`, \`7d\`.
+- **Sizes** have one too: \`64KB\`, \`128MB\`, \`10GB\`, with or without an \`i\` (\`64KiB\`). They are powers of 1024, as in
+  Postgres. A bare number counts bytes.
+- **Tables** are \`schema.table\`; \`table\` alone is in the schema \`public\`. Odd names stand in double quotes inside the text:
+  \`'"Odd.Schema"."Table"'\`.
+- **Variables**: \`\${NAME}\` and \`\${NAME:-default}\` in any value. The default stands in for a variable that is unset or
+  empty; a variable without a default must be set. \`$\${NAME}\` is the text \`\${NAME}\`. In \`group_id\`, \`\${column}\` is part of
+  the template, so variables are not replaced there.
+- **Anchors**, aliases and merge keys (\`<<\`) work. Top-level keys that start with \`x-\`, or only carry anchors that are used
+  elsewhere, are ignored.
+- Any other unknown key is an error.
+- **Files** (\`ca\`, \`cert\`, \`key\`) are relative to the configuration file; the PEM text itself may stand there too.
+
+## TLS
+
+| written                    | means                                               |
+| -------------------------- | --------------------------------------------------- |
+| \`tls\` without \`mode\`       | \`verify-full\`                                       |
+| \`ssl: true\`, \`ssl: false\`  | \`require\`, \`disable\`                                |
+| \`sslmode\` in \`url\`         | as in libpq                                         |
+| nothing                    | \`prefer\`: encrypted where the server can, unverified |
+
+\`verify-full\` is what you want: it alone proves that the server is the one that was meant. Any mode that does not verify,
+to a host that is not this machine, is one warning at start.
+`;
+
+/** A table of keys for each mapping, top level first, then what it holds. */
+function sections(schema: JsonSchema): string {
+  // Keys that are the same in several places (a queue, of a table, of an action) are shown once.
+  const headingsByTable = new Map<string, string[]>();
+  const queue: { heading: string; path: string; schema: JsonSchema }[] = [
+    { heading: 'Keys', path: '', schema },
+  ];
+  for (let section = queue.shift(); section !== undefined; section = queue.shift()) {
+    const required = new Set(section.schema.required);
+    const rows = Object.entries(section.schema.properties ?? {}).map(([key, property]) => {
+      const value =
+        property.default === undefined ? (required.has(key) ? 'required' : '') : defaultOf(property);
+      return `| \`${key}\` | ${typeOf(property)} | ${value} | ${escapeCell(property.description ?? '')} |`;
+    });
+    const table = ['| key | type | default | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
+    headingsByTable.set(table, [...(headingsByTable.get(table) ?? []), section.heading]);
+    const inner: typeof queue = [];
+    for (const [key, property] of Object.entries(section.schema.properties ?? {})) {
+      const path = section.path === '' ? key : `${section.path}.${key}`;
+      inner.push(...mappingsIn(path, property));
+    }
+    queue.unshift(...inner);
+  }
+  return [...headingsByTable]
+    .map(([table, headings]) => `## ${headings.join(', ')}\n\n${table}\n`)
+    .join('\n');
+}
+
+function mappingsIn(
+  path: string,
+  schema: JsonSchema,
+): { heading: string; path: string; schema: JsonSchema }[] {
+  if (schema.oneOf !== undefined) {
+    return schema.oneOf.map((option) => {
+      const type = option.properties?.['type']?.const;
+      return { heading: `\`${path}\` of type ${code(type)}`, path, schema: option };
+    });
+  }
+  if (schema.items !== undefined) return mappingsIn(`${path}[]`, schema.items);
+  if (schema.properties !== undefined) return [{ heading: `\`${path}\``, path, schema }];
+  const { additionalProperties } = schema;
+  return typeof additionalProperties === 'object' ? mappingsIn(`${path}.<name>`, additionalProperties) : [];
+}
+
+function typeOf(schema: JsonSchema): string {
+  if (schema.const !== undefined) return code(schema.const);
+  if (schema.enum !== undefined) return schema.enum.map(code).join(', ');
+  if (schema.items !== undefined) return `list of ${typeOf(schema.items)}`;
+  const types = [schema.type ?? schema.anyOf?.map((option) => option.type) ?? []].flat(2);
+  return types.map((type) => TYPE_WORDS[String(type)] ?? String(type)).join(' or ');
+}
+
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  string: 'text',
+  integer: 'whole number',
+  boolean: 'true or false',
+  object: 'mapping',
+  array: 'list',
+};
+
+const code = (value: unknown): string => `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
+
+/** A mapping's defaults stand at its own keys. */
+function defaultOf(schema: JsonSchema): string {
+  if (Array.isArray(schema.default)) return code(`[${schema.default.join(', ')}]`);
+  return typeof schema.default === 'object' ? '' : code(schema.default);
+}
+
+const escapeCell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+
+if (import.meta.main) {
+  for (const [path, text] of await generatedFiles()) {
+    await mkdir(dirname(resolve(root, path)), { recursive: true });
+    await writeFile(resolve(root, path), text);
+  }
+}

@@ -1,0 +1,191 @@
+// `tailrace tail`: prints changes as JSON lines from a temporary slot, and leaves nothing behind.
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { escapeIdentifier, type Client } from 'pg';
+import { parseTableName } from '../config/units.ts';
+import { TailraceError } from '../core/errors.ts';
+import { streamKey } from '../core/idempotency.ts';
+import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import type { FormatName } from '../formats/format.ts';
+import { enrichRelation } from '../postgres/catalog.ts';
+import {
+  connectReplication,
+  findPrimary,
+  type Primary,
+  type ReplicationConnection,
+} from '../postgres/connection.ts';
+import { identifySystem } from '../postgres/preflight.ts';
+import type { TableName } from '../postgres/publication.ts';
+import { RANGE, startReplication, type ReplicationStream } from '../postgres/replication-stream.ts';
+import type { DatabaseSettings } from '../postgres/settings.ts';
+import { aborted, abortOnInterrupt, EXIT, writeLine, type CliPorts } from './ports.ts';
+import { createPrinter, type Printer } from './tail/printer.ts';
+import { createTailPublication } from './tail/publication.ts';
+import { parseTarget } from './tail/target.ts';
+
+export type TailOptions = {
+  readonly table?: readonly string[];
+  readonly publication?: string;
+  readonly format: FormatName;
+};
+
+/** A larger row is named on standard error and not printed. */
+const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+
+export async function tail(url: string, options: TailOptions, ports: CliPorts): Promise<number> {
+  const settings = await parseTarget(url, {
+    env: ports.env,
+    cwd: ports.cwd,
+    readFile: (path) => readFile(path, 'utf8'),
+  });
+  const tables = (options.table ?? []).map(parseTable);
+  using interruption = abortOnInterrupt(ports);
+  const closed = new AbortController();
+  ports.stdout.on?.('error', () => closed.abort());
+  const signal = AbortSignal.any([interruption.signal, closed.signal]);
+  const primary = await findPrimary(settings);
+  try {
+    if (options.publication !== undefined) {
+      await stream({ settings, primary, tables, publication: options.publication, options, ports, signal });
+      return EXIT.ok;
+    }
+    const publication = await createTailPublication(primary.client, tables);
+    try {
+      for (const { reason } of publication.left) writeLine(ports.stderr, `left out: ${reason}`);
+      const { name } = publication;
+      await stream({ settings, primary, tables, publication: name, options, ports, signal });
+    } finally {
+      // Without a server there is nothing to drop it on: the next tail removes it.
+      await publication.drop().catch((error: unknown) => {
+        writeLine(ports.stderr, `publication ${publication.name} is still there: ${String(error)}`);
+      });
+    }
+    return EXIT.ok;
+  } finally {
+    await primary.client.end().catch(() => undefined);
+  }
+}
+
+function parseTable(text: string): TableName {
+  const name = parseTableName(text);
+  if (name !== undefined) return name;
+  throw new TailraceError(`--table ${text}: not the name of a table`, {
+    code: 'TABLE_NAME',
+    kind: 'fatal',
+    hint: 'write schema.table; quote odd names as SQL does: \'"Odd Schema"."Table"\'',
+  });
+}
+
+type Streaming = {
+  readonly settings: DatabaseSettings;
+  readonly primary: Primary;
+  readonly tables: readonly TableName[];
+  readonly publication: string;
+  readonly options: TailOptions;
+  readonly ports: CliPorts;
+  readonly signal: AbortSignal;
+};
+
+/** Until `signal` aborts; rejects when the server ends the stream. */
+async function stream(streaming: Streaming): Promise<void> {
+  const { settings, primary, publication, ports, signal } = streaming;
+  const connection = await connectReplication(settings, primary.target);
+  const slot = `tailrace_tail_${randomBytes(6).toString('hex')}`;
+  try {
+    const printer = await createTailPrinter(streaming, connection);
+    // Waits for every transaction that runs now, so somebody may want to leave before it is there.
+    const made = createTemporarySlot(connection, slot);
+    await Promise.race([made, aborted(signal)]);
+    if (signal.aborted) {
+      made.catch(() => undefined);
+      return;
+    }
+    const replication = await startReplication(connection, {
+      slot,
+      publication,
+      startLsn: ZERO_LSN,
+      confirmed: ZERO_LSN,
+      messages: false,
+      statusIntervalMs: settings.statusIntervalMs,
+      receiveTimeoutMs: settings.receiveTimeoutMs,
+      senderTimeoutMs: await senderTimeoutMs(primary.client),
+      maxMessageBytes: MAX_MESSAGE_BYTES,
+    });
+    const interrupt = (): void => replication.interrupt();
+    signal.addEventListener('abort', interrupt);
+    if (signal.aborted) interrupt();
+    try {
+      writeLine(ports.stderr, `streaming ${publication} of ${settings.database}; Ctrl-C ends`);
+      await copy(replication, printer, ports);
+      if (!signal.aborted) {
+        throw new TailraceError('the server ended the stream', { code: 'STREAM_ENDED', kind: 'fatal' });
+      }
+    } finally {
+      signal.removeEventListener('abort', interrupt);
+      await replication.stop();
+    }
+  } finally {
+    // The temporary slot goes with its connection.
+    void connection.client.end().catch(() => undefined);
+  }
+}
+
+async function copy(replication: ReplicationStream, printer: Printer, ports: CliPorts): Promise<void> {
+  for (let batch = await replication.read(); batch !== undefined; batch = await replication.read()) {
+    let printed: Lsn | undefined;
+    for (let i = 0; i < batch.count; i++) {
+      const kind = batch.kinds[i];
+      if (kind === RANGE.whole) {
+        const endLsn = await printer.take(batch.bytes, batch.starts[i]!, batch.ends[i]!);
+        printed = endLsn ?? printed;
+      } else if (kind === RANGE.first) {
+        writeLine(ports.stderr, `a row of ${batch.oversizeBytes} bytes is not printed`);
+        printer.skipRow();
+      }
+    }
+    if (printed !== undefined) replication.confirm(printed);
+    // Invariant 5: a keepalive's WAL end says nothing while a transaction is half read.
+    else if (batch.count === 0 && !printer.inTransaction) replication.confirm(replication.walEnd);
+  }
+}
+
+async function createTailPrinter(
+  { settings, primary, tables, options, ports }: Streaming,
+  connection: ReplicationConnection,
+): Promise<Printer> {
+  const { systemIdentifier, timeline } = await identifySystem(connection);
+  return createPrinter({
+    format: options.format,
+    database: settings.database,
+    hostname: primary.target.host,
+    timeline,
+    streamKey: streamKey({ databaseName: settings.name, systemIdentifier, streamOptions: {} }),
+    wants: ({ schema, table }) =>
+      tables.length === 0 || tables.some((name) => name.schema === schema && name.table === table),
+    enrich: (relation) => enrichRelation(primary.client, relation),
+    print: (line) => writeLine(ports.stdout, line),
+  });
+}
+
+async function createTemporarySlot({ client }: ReplicationConnection, slot: string): Promise<void> {
+  try {
+    await client.query(`CREATE_REPLICATION_SLOT ${escapeIdentifier(slot)} TEMPORARY LOGICAL pgoutput`);
+  } catch (cause) {
+    throw new TailraceError(
+      `cannot make a temporary slot: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        code: 'SLOT_NOT_CREATED',
+        kind: 'fatal',
+        hint: 'the server needs wal_level = logical, a free slot (max_replication_slots) and a role with REPLICATION',
+        cause,
+      },
+    );
+  }
+}
+
+async function senderTimeoutMs(client: Client): Promise<number> {
+  const { rows } = await client.query<{ ms: number }>(
+    `select setting::int as ms from pg_settings where name = 'wal_sender_timeout'`,
+  );
+  return rows[0]?.ms ?? 0;
+}

@@ -1,0 +1,148 @@
+// Turns replication messages into one JSON line a change, in a message format.
+import { ByteWriter } from '../../core/byte-writer.ts';
+import { createRowEvent, type Relation, type TransactionContext } from '../../core/change.ts';
+import { TailraceError } from '../../core/errors.ts';
+import { idempotencyKey, stableUuid, transactionKey } from '../../core/idempotency.ts';
+import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import type { FormatName, RenderContext, RenderPlan } from '../../formats/format.ts';
+import { formats } from '../../formats/registry.ts';
+import { buildRelation, type Enrichment } from '../../postgres/enrichment.ts';
+import {
+  decodeBegin,
+  decodeCommit,
+  decodeRelation,
+  decodeRow,
+  decodeTruncate,
+  MESSAGE,
+  type RawRelation,
+} from '../../postgres/pgoutput.ts';
+import { compileValue } from '../../postgres/values.ts';
+
+export type PrinterOptions = {
+  readonly format: FormatName;
+  /** Name of the database, and the host that it was reached at. */
+  readonly database: string;
+  readonly hostname: string;
+  readonly timeline: number;
+  /** `streamKey` of this stream. */
+  readonly streamKey: string;
+  /** Only these tables; undefined: every one that comes. */
+  readonly wants: (relation: RawRelation) => boolean;
+  readonly enrich: (relation: RawRelation) => Promise<Enrichment>;
+  readonly print: (line: string) => void;
+};
+
+export type Printer = {
+  /** Takes the message `bytes[start, end)`. Answers the end LSN of a transaction that is complete with it. */
+  take(bytes: Buffer, start: number, end: number): Promise<Lsn | undefined>;
+  /** A row that is too large to be read: it counts and is not printed. */
+  skipRow(): void;
+  readonly inTransaction: boolean;
+};
+
+export function createPrinter(options: PrinterOptions): Printer {
+  const plans = new Map<number, RenderPlan | undefined>();
+  const event = createRowEvent();
+  const writer = new ByteWriter();
+  let previousEndLsn = ZERO_LSN;
+  let context: RenderContext | undefined;
+  let key = '';
+
+  const open = (): RenderContext => {
+    if (context !== undefined) return context;
+    throw new TailraceError('a change came outside of a transaction', {
+      code: 'PGOUTPUT_MALFORMED',
+      kind: 'fatal',
+    });
+  };
+  const print = (render: (plan: RenderPlan, context: RenderContext) => void, relationId: number): void => {
+    const current = open();
+    const plan = plans.get(relationId);
+    if (plan !== undefined) {
+      current.idempotencyKey = idempotencyKey(key, current.index);
+      writer.reset();
+      render(plan, current);
+      options.print(writer.buffer.toString('utf8', 0, writer.length));
+    }
+    current.index++;
+  };
+
+  return {
+    get inTransaction() {
+      return context !== undefined;
+    },
+    skipRow: () => void open().index++,
+    async take(bytes, start, end) {
+      const type = bytes[start] ?? 0;
+      switch (type) {
+        case MESSAGE.begin: {
+          const transaction: TransactionContext = {
+            ...decodeBegin(bytes, start, end),
+            epoch: 1,
+            previousEndLsn,
+            timeline: options.timeline,
+          };
+          key = transactionKey(options.streamKey, transaction);
+          context = { transaction, index: 0, idempotencyKey: key, severalActions: true };
+          return undefined;
+        }
+        case MESSAGE.commit:
+          context = undefined;
+          previousEndLsn = decodeCommit(bytes, start, end).endLsn;
+          return previousEndLsn;
+        case MESSAGE.relation: {
+          const raw = decodeRelation(bytes, start, end);
+          // Compiled anew each time: the table may have changed.
+          plans.set(
+            raw.id,
+            options.wants(raw) ? compile(buildRelation(raw, await options.enrich(raw)), options) : undefined,
+          );
+          return undefined;
+        }
+        case MESSAGE.insert:
+        case MESSAGE.update:
+        case MESSAGE.delete:
+          decodeRow(bytes, start, end, event);
+          print((plan, current) => plan.render(event, current, writer), event.relationId);
+          return undefined;
+        case MESSAGE.truncate:
+          for (const id of decodeTruncate(bytes, start, end).relationIds) {
+            print((plan, current) => plan.renderTruncate(current, writer), id);
+          }
+          return undefined;
+        default:
+          // Types and origins: what they say is in the catalog, or not for a reader of rows.
+          return undefined;
+      }
+    },
+  };
+}
+
+function compile(relation: Relation, options: PrinterOptions): RenderPlan {
+  const format = formats[options.format];
+  const { database, hostname } = options;
+  return format.compile({
+    relation,
+    columns: relation.columns.map((column, index) => ({
+      index,
+      name: column.name,
+      render: compileValue(column.type, relation.types, {
+        numeric: options.format === 'pg2sqs' ? 'float' : 'string',
+        json: 'embed',
+        bytea: 'hex',
+        zonelessTimestampZ: format.zonelessTimestampZ,
+      }),
+    })),
+    envelope: {
+      sinkName: 'tail',
+      sinkId: stableUuid('sink', database, 'tail'),
+      sinkAnnotations: {},
+      databaseName: database,
+      databaseId: stableUuid('database', database),
+      databaseAnnotations: {},
+      postgresDatabase: database,
+      hostname,
+      commitTimeColumn: undefined,
+    },
+  });
+}

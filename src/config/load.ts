@@ -1,0 +1,111 @@
+// Finds the configuration, reads it in whichever of its languages it is written, and gives the service's settings.
+import { readFile as readFileFromDisk } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { ServiceSettings } from '../pipeline/settings.ts';
+import type { LoadContext } from './context.ts';
+import { ConfigError } from './faults.ts';
+import { readTextFile, type ReadFile } from './file-access.ts';
+import { readPg2sqs } from './pg2sqs.ts';
+import {
+  hasPg2sqsVariables,
+  looksLikePg2sqs,
+  PG2SQS_CONFIG_PATH,
+  PG2SQS_TOP_LEVEL,
+} from './pg2sqs-variables.ts';
+import { readTailraceYaml, TOP_LEVEL_KEYS, type Reading } from './tailrace-yaml.ts';
+import type { Variables } from './variables.ts';
+import { readYaml, topLevelKeys } from './yaml-file.ts';
+
+export type LoadInput = {
+  /** `-c FILE`. */
+  readonly configFile?: string;
+  /** `--data-dir DIR`. */
+  readonly dataDir?: string;
+  readonly env: Variables;
+  readonly cwd: string;
+  /** node:fs unless given. */
+  readonly readFile?: ReadFile;
+};
+
+export type LoadedSettings = {
+  readonly settings: ServiceSettings;
+  /** One log line each: keys without effect, TLS that does not verify, group ids without a column. */
+  readonly notes: readonly string[];
+  /** Where the configuration was found. */
+  readonly source: string;
+};
+
+type Found = {
+  readonly source: string;
+  /** Undefined: variables of pg2sqs only. */
+  readonly text: string | undefined;
+};
+
+/** Throws ConfigError with all faults at once. */
+export async function loadSettings(input: LoadInput): Promise<LoadedSettings> {
+  const context: LoadContext = {
+    env: input.env,
+    cwd: input.cwd,
+    dataDir: input.dataDir,
+    readFile: input.readFile ?? ((path) => readFileFromDisk(path, 'utf8')),
+  };
+  const { source, text } = await findConfiguration(input.configFile, context);
+  return { ...(await readConfiguration(source, text, context)), source };
+}
+
+async function readConfiguration(
+  source: string,
+  text: string | undefined,
+  context: LoadContext,
+): Promise<Reading> {
+  if (text === undefined) return readPg2sqs(undefined, context);
+  if (looksLikePg2sqs(topLevelKeys(text))) {
+    // pg2sqs has no variables in its YAML: `${…}` is its macro.
+    return readPg2sqs(readYaml(text, { file: source, knownTopLevel: PG2SQS_TOP_LEVEL }), context);
+  }
+  const file = readYaml(text, { file: source, variables: context.env, knownTopLevel: TOP_LEVEL_KEYS });
+  const reading = await readTailraceYaml(file, context);
+  if (!hasPg2sqsVariables(context.env)) return reading;
+  return { ...reading, notes: [...reading.notes, `PG2SQS_* variables have no effect beside ${source}`] };
+}
+
+/** The first that is there; one that is named must be there. */
+async function findConfiguration(configFile: string | undefined, context: LoadContext): Promise<Found> {
+  const { env } = context;
+  if (configFile !== undefined) return named(configFile, '-c', context);
+  if (env['CONFIG_FILE_PATH']) return named(env['CONFIG_FILE_PATH'], 'CONFIG_FILE_PATH', context);
+  if (env['CONFIG_FILE_YAML'])
+    return { source: 'CONFIG_FILE_YAML', text: fromBase64(env['CONFIG_FILE_YAML']) };
+  const own = await present('tailrace.yaml', context);
+  if (own !== undefined) return own;
+  if (env[PG2SQS_CONFIG_PATH]) return named(env[PG2SQS_CONFIG_PATH], PG2SQS_CONFIG_PATH, context);
+  for (const place of PG2SQS_PLACES) {
+    const found = await present(place, context);
+    if (found !== undefined && looksLikePg2sqs(topLevelKeys(found.text ?? ''))) return found;
+  }
+  if (hasPg2sqsVariables(env)) return { source: 'PG2SQS_* variables', text: undefined };
+  const message =
+    "there is no configuration: give -c FILE, CONFIG_FILE_PATH, CONFIG_FILE_YAML, ./tailrace.yaml, or pg2sqs' file or variables";
+  throw new ConfigError([{ file: 'tailrace', path: '', message }]);
+}
+
+/** Where pg2sqs looks when nothing names its file. */
+const PG2SQS_PLACES = ['/etc/opt/pg2sqs/config.yaml', 'config.yaml'];
+
+async function named(path: string, by: string, context: LoadContext): Promise<Found> {
+  const result = await readTextFile(context.readFile, resolve(context.cwd, path));
+  if ('text' in result) return { source: path, text: result.text };
+  throw new ConfigError([{ file: path, path: '', message: `${result.problem}; ${by} names it` }]);
+}
+
+async function present(path: string, context: LoadContext): Promise<Found | undefined> {
+  const result = await readTextFile(context.readFile, resolve(context.cwd, path));
+  if ('text' in result) return { source: path, text: result.text };
+  if (result.missing) return undefined;
+  throw new ConfigError([{ file: path, path: '', message: result.problem }]);
+}
+
+function fromBase64(encoded: string): string {
+  if (/^[A-Za-z0-9+/_\s-]+={0,2}\s*$/.test(encoded)) return Buffer.from(encoded, 'base64').toString('utf8');
+  throw new ConfigError([{ file: 'environment', path: 'CONFIG_FILE_YAML', message: 'this is not base64' }]);
+}

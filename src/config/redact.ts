@@ -1,0 +1,37 @@
+// Settings that may be shown: every secret replaced. Invariant 9.
+import type { ServiceSettings } from '../pipeline/settings.ts';
+import { sinkDefinition } from '../sinks/registry.ts';
+import { jsonSchemaOf, walkSchema } from './json-schema.ts';
+
+export const REDACTED = '***';
+
+/** A copy without passwords, tokens, private keys, and what a sink's schema marks as secret. */
+export function redact(settings: ServiceSettings): ServiceSettings {
+  return {
+    ...settings,
+    api: { ...settings.api, tokens: settings.api.tokens.map(() => REDACTED) },
+    databases: settings.databases.map((database) => ({
+      ...database,
+      password: REDACTED,
+      tls: { ...database.tls, ...(database.tls.key === undefined ? {} : { key: REDACTED }) },
+    })),
+    sinks: settings.sinks.map((sink) => ({
+      ...sink,
+      destination: { ...sink.destination, config: redactDestination(sink.destination) },
+    })),
+  };
+}
+
+function redactDestination({ type, config }: { type: string; config: unknown }): unknown {
+  const definition = sinkDefinition(type);
+  if (definition === undefined) return REDACTED;
+  const copy = structuredClone(config);
+  walkSchema(jsonSchemaOf(definition.config), copy, (path, schema) => {
+    if (schema.secret !== true) return;
+    const holder = path
+      .slice(0, -1)
+      .reduce<unknown>((at, step) => (at as Record<string | number, unknown>)[step], copy);
+    (holder as Record<string | number, unknown>)[path.at(-1)!] = REDACTED;
+  });
+  return copy;
+}

@@ -1,0 +1,114 @@
+// Finding a place in the log: where reading begins, and what was committed at a time.
+import { ByteWriter } from '../core/byte-writer.ts';
+import type { Position } from '../core/position.ts';
+import { BlockCursor, type RawBlock } from './block-cursor.ts';
+import { readBegin, startsWithin } from './context.ts';
+import { corruptError, isMissing } from './errors.ts';
+import { describesRelations, FRAME, frameBytes, FRAME_HEADER_BYTES } from './frames.ts';
+import type { SegmentFile } from './segments.ts';
+
+/** Opens a segment; undefined when retention has deleted it meanwhile. */
+export function openUnlessMissing(segment: SegmentFile): BlockCursor | undefined {
+  try {
+    return new BlockCursor(segment);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The next block below `limit`; undefined when there is none. Throws LOG_CORRUPT. */
+export function nextBlock(cursor: BlockCursor, limit: number): RawBlock | undefined {
+  const block = cursor.next(limit);
+  if (block === 'bad') throw corruptError(cursor.path, cursor.offset, 'a checksum does not fit');
+  return block === 'end' ? undefined : block;
+}
+
+/**
+ * From the cursor's place on, the last block at which reading may begin without missing anything, and the frames
+ * that describe relations in the blocks before it. Moves the cursor.
+ */
+export function findPlace(
+  cursor: BlockCursor,
+  from: { readonly position: Position } | { readonly offset: number },
+  limit: number,
+): { target: number; relations: Buffer } {
+  const relations = new ByteWriter();
+  let target = cursor.offset;
+  let relationBytes = 0;
+  for (;;) {
+    const at = cursor.offset;
+    const block = nextBlock(cursor, limit);
+    const mayBeginHere =
+      'offset' in from
+        ? from.offset >= at
+        : block !== undefined && startsWithin(block.context, from.position);
+    if (mayBeginHere) {
+      target = at;
+      relationBytes = relations.length;
+    }
+    if (!mayBeginHere || block === undefined) break;
+    for (const { start, end } of framesOf(block)) {
+      if (describesRelations(block.buffer[start + FRAME_HEADER_BYTES]!)) {
+        relations.bytes(block.buffer, start, end);
+      }
+    }
+  }
+  return { target, relations: relations.buffer.subarray(0, relationBytes) };
+}
+
+function* framesOf(block: RawBlock): Generator<{ start: number; end: number }> {
+  for (let start = block.start; start < block.end;) {
+    const end = start + frameBytes(block.buffer, start);
+    yield { start, end };
+    start = end;
+  }
+}
+
+/** Those of `segments` that may hold the first transaction committed at `timeUs` or later. */
+export function segmentsSince(
+  segments: readonly SegmentFile[],
+  timeUs: bigint,
+  limit: number,
+): SegmentFile[] {
+  const earlier = segments.findLastIndex((segment) => {
+    const first = findTransaction(segment, limit, () => true);
+    return first !== undefined && first.commitTimeUs < timeUs;
+  });
+  return segments.slice(Math.max(0, earlier));
+}
+
+export type FoundTransaction = {
+  readonly commitTimeUs: bigint;
+  /** Reading from after this position gives the transaction, as far as it is in the segment. */
+  readonly before: Position;
+};
+
+/** The first transaction of a segment that `matches` its commit time. */
+export function findTransaction(
+  segment: SegmentFile,
+  limit: number,
+  matches: (commitTimeUs: bigint) => boolean,
+): FoundTransaction | undefined {
+  const cursor = openUnlessMissing(segment);
+  if (cursor === undefined) return undefined;
+  try {
+    for (;;) {
+      const block = nextBlock(cursor, limit);
+      if (block === undefined) return undefined;
+      const { context } = block;
+      // The transaction in progress began in a segment before this one.
+      if (block.prologue && context.inTransaction && matches(context.commitTimeUs)) {
+        return { commitTimeUs: context.commitTimeUs, before: context.before };
+      }
+      for (const { start } of framesOf(block)) {
+        if (block.buffer[start + FRAME_HEADER_BYTES] !== FRAME.begin) continue;
+        const { commitLsn, commitTimeUs } = readBegin(block.buffer, start);
+        if (!matches(commitTimeUs)) continue;
+        return { commitTimeUs, before: { epoch: context.epoch, commitLsn, index: -1 } };
+      }
+    }
+  } finally {
+    cursor.close();
+  }
+}

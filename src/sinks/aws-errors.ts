@@ -1,0 +1,145 @@
+// How requests to AWS fail, and which failures are alike: error codes by family.
+
+/** A request that failed as a whole: refused by AWS, or never answered. */
+export class RequestError extends Error {
+  readonly code: string;
+  /** HTTP status; undefined when there was no answer. */
+  readonly status: number | undefined;
+
+  constructor(details: { code: string; status?: number | undefined; message: string; cause?: unknown }) {
+    super(details.message, { cause: details.cause });
+    this.name = 'RequestError';
+    this.code = details.code;
+    this.status = details.status;
+  }
+}
+
+/** Our own codes, next to those of AWS and of the network. */
+export const MALFORMED_REPLY = 'MALFORMED_REPLY';
+export const REGION_MISSING = 'REGION_MISSING';
+export const CREDENTIALS_MISSING = 'CREDENTIALS_MISSING';
+export const QUEUE_NOT_FIFO = 'QUEUE_NOT_FIFO';
+
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
+const CODES = {
+  throttled: [
+    'ThrottlingException',
+    'Throttling',
+    'ThrottledException',
+    'RequestThrottled',
+    'RequestThrottledException',
+    'RequestLimitExceeded',
+    'TooManyRequestsException',
+    'SlowDown',
+  ],
+  denied: [
+    'AccessDenied',
+    'AccessDeniedException',
+    'NotAuthorized',
+    'UnauthorizedOperation',
+    'OptInRequired',
+    'InvalidSecurity',
+  ],
+  /** Every other code of KMS. */
+  keyDenied: [],
+  credentials: [
+    'InvalidClientTokenId',
+    'UnrecognizedClientException',
+    'InvalidAccessKeyId',
+    'MissingAuthenticationToken',
+    'MissingAuthenticationTokenException',
+    'IncompleteSignature',
+    'IncompleteSignatureException',
+    CREDENTIALS_MISSING,
+  ],
+  expired: ['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired'],
+  signature: ['SignatureDoesNotMatch', 'InvalidSignatureException'],
+  clock: ['RequestExpired', 'RequestTimeTooSkewed', 'RequestInTheFuture'],
+  queueMissing: [
+    'QueueDoesNotExist',
+    'NonExistentQueue',
+    'QueueDeletedRecently',
+    'InvalidAddress',
+    QUEUE_NOT_FIFO,
+  ],
+  content: ['InvalidMessageContents'],
+  tooLong: ['BatchRequestTooLong'],
+  parameter: [
+    'InvalidParameterValue',
+    'InvalidParameterCombination',
+    'MissingParameter',
+    'ValidationError',
+    'SerializationException',
+  ],
+  service: [
+    'InternalError',
+    'InternalFailure',
+    'InternalServerError',
+    'ServiceUnavailable',
+    'ServiceUnavailableException',
+  ],
+  timeout: ['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'],
+  network: [
+    'ECONNREFUSED',
+    'ECONNRESET',
+    'EPIPE',
+    'ENOTFOUND',
+    'EAI_AGAIN',
+    'EHOSTUNREACH',
+    'ENETUNREACH',
+    'UND_ERR_SOCKET',
+  ],
+  tls: [
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'SELF_SIGNED_CERT_IN_CHAIN',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+    'ERR_TLS_CERT_ALTNAME_INVALID',
+    'CERT_HAS_EXPIRED',
+  ],
+  malformed: [MALFORMED_REPLY],
+  region: [REGION_MISSING],
+} as const satisfies Readonly<Record<string, readonly string[]>>;
+
+export type ErrorFamily = keyof typeof CODES;
+
+const FAMILY_OF: ReadonlyMap<string, ErrorFamily> = new Map(
+  (Object.entries(CODES) as [ErrorFamily, readonly string[]][]).flatMap(([family, codes]) =>
+    codes.map((code) => [code, family] as const),
+  ),
+);
+
+/** By code; else by HTTP status; undefined: nothing that we know. */
+export function errorFamily(code: string, status?: number): ErrorFamily | undefined {
+  const known = FAMILY_OF.get(code);
+  if (known !== undefined) return known;
+  // KmsThrottled, KMS.ThrottlingException; KmsDisabled, KMS.NotFoundException, …
+  if (/^kms/i.test(code)) return /throttl/i.test(code) ? 'throttled' : 'keyDenied';
+  if (code.startsWith('HPE_')) return 'malformed'; // the HTTP parser's codes
+  if (status === undefined) return undefined;
+  if (status === 429 || status === 503) return 'throttled';
+  if (status >= 500) return 'service';
+  return status === 401 || status === 403 ? 'denied' : undefined;
+}
+
+/** `com.amazonaws.sqs#QueueDoesNotExist`, `AWS.SimpleQueueService.NonExistentQueue` → the bare code. */
+export const bareCode = (code: string): string =>
+  code.slice(code.lastIndexOf('#') + 1).replace(/^AWS\.SimpleQueueService\./, '');
+
+/** Does this refusal say that other credentials might pass? */
+export const mayBeCuredByNewCredentials = (code: string): boolean => {
+  const family = errorFamily(code);
+  return family === 'credentials' || family === 'expired' || family === 'signature';
+};
+
+/** Does this refusal say that the clocks may differ? */
+export const mayBeCuredByClock = (code: string): boolean => {
+  const family = errorFamily(code);
+  return family === 'clock' || family === 'signature';
+};
+
+export const isMissingQueue = (error: unknown): error is RequestError =>
+  error instanceof RequestError && (error.code === 'QueueDoesNotExist' || error.code === 'NonExistentQueue');
+
+export const isDenied = (error: unknown): boolean =>
+  error instanceof RequestError && errorFamily(error.code, error.status) === 'denied';

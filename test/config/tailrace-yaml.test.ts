@@ -1,0 +1,405 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigError } from '../../src/config/faults.ts';
+import { redact } from '../../src/config/redact.ts';
+import { faultLines, faultsOf, loadFiles, loadText } from './load-config.ts';
+
+const minimal = `
+databases:
+  - name: shop
+    hostname: localhost
+    database: shop
+    slot: { name: tailrace }
+    publication: { name: tailrace }
+sinks:
+  - name: users
+    database: shop
+    source: { include_tables: [public.users] }
+    destination: { type: sqs, queue_name: users.fifo }
+`;
+
+const withDatabase = (lines: string): string =>
+  minimal.replace('    database: shop\n    slot', () => `    database: shop\n${lines}\n    slot`);
+const withSink = (lines: string): string => minimal.replace('    destination', `${lines}\n    destination`);
+
+const PEM = '-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n';
+
+describe('a short file', () => {
+  test('gets every default that the documentation promises', async () => {
+    const { settings, notes, source } = await loadText(minimal);
+    expect(source).toBe('tailrace.yaml');
+    expect(notes).toEqual([]);
+    expect(settings).toMatchObject({
+      dataDir: '/srv/tailrace-data',
+      state: { file: '/srv/tailrace-data/tailrace.db' },
+      api: { listen: { host: '127.0.0.1', port: 7376, explicit: false }, tokens: [] },
+      metrics: { listen: { host: '127.0.0.1', port: 8376, explicit: false } },
+      log: { retentionMs: 86_400_000, maxBytes: 0, minFreeBytes: 1024 ** 3, maxMessageBytes: 64 * 1024 ** 2 },
+      logLevel: 'info',
+      databases: [
+        {
+          hosts: [{ host: 'localhost', port: 5432 }],
+          username: 'postgres',
+          tls: { mode: 'prefer' },
+          slot: { createIfNotExists: false, ack: 'auto', maxRetainedBytes: 128 * 1024 ** 2 },
+          publication: { createIfNotExists: false },
+          maxConnectionRetries: 0,
+        },
+      ],
+      sinks: [
+        {
+          tables: [{ schema: 'public', table: 'users' }],
+          actions: ['insert', 'update', 'delete'],
+          format: 'sequin',
+          values: { numeric: 'string', json: 'embed', bytea: 'hex' },
+          sameGroup: 'strict',
+          messageGrouping: true,
+          destination: { type: 'sqs', config: { type: 'sqs', queue_name: 'users.fifo' } },
+        },
+      ],
+    });
+    expect(settings.sinks[0]).not.toHaveProperty('maxRetryCount');
+  });
+});
+
+describe('faults', () => {
+  test('are told all at once, each where it stands', async () => {
+    const text = `databases:
+  - name: shop
+    hostname: localhost
+    databse: shop
+    slot: { name: tailrace, max_retained: 12 parsecs }
+    publication: { name: tailrace }
+    tls: { ca: nowhere.pem }
+sinks:
+  - name: users
+    database: shpo
+    format: debezium
+    destination: { type: sqs, queue_nam: q, group_id: "\${%tble%}" }
+  - name: users
+    database: shop
+    where: x > 1
+    destination: { type: kafka }
+api: { listen: "0.0.0.0:7376" }
+colour: blue
+`;
+    expect(await faultLines(loadText(text))).toEqual([
+      '2:5 databases[shop].database this is missing (database, or url)',
+      '4:5 databases[shop].databse unknown key',
+      '5:43 databases[shop].slot.max_retained a size is expected, such as 64KB, 128MB or 10GB',
+      '7:16 databases[shop].tls.ca there is no file /srv/nowhere.pem',
+      '10:15 sinks[users].database there is no database called "shpo"',
+      '11:13 sinks[users].format this version does not have "debezium" yet',
+      expect.stringMatching(/^12:5 sinks\[users\]\.destination\.queue_name no queue/),
+      '12:31 sinks[users].destination.queue_nam unknown key',
+      '12:55 sinks[users].destination.group_id group id template "${%tble%}": there is no macro %tble%',
+      '13:11 sinks[users].name another of the sinks is called "users" already',
+      '15:5 sinks[users].where this version does not have this yet',
+      '16:26 sinks[users].destination.type this version does not have "kafka" yet',
+      expect.stringMatching(
+        /^17:16 api\.listen the API may not listen on 0\.0\.0\.0, beyond loopback, without a token/,
+      ),
+      '18:1 colour unknown key',
+    ]);
+  });
+
+  test('name the nearest key, or the ones that are allowed', async () => {
+    const faults = await faultsOf(loadText(`${minimal}snks: []\ncolour: blue\n`));
+    expect(faults[0]).toMatchObject({ path: 'snks', nearest: 'sinks' });
+    expect(faults[1]?.allowed).toContain('databases');
+  });
+
+  test('are one line each in the error: place, path, message', async () => {
+    const error = await loadText(`${minimal}lg: {}\n`).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as ConfigError).message).toBe('tailrace.yaml:13:1  lg  unknown key; did you mean "log"?');
+  });
+
+  test('of YAML itself have a place too', async () => {
+    expect(await faultLines(loadText('databases:\n  - name: a\n   b: [\n'))).toContainEqual(
+      expect.stringMatching(/^3:/),
+    );
+    expect(await faultLines(loadText('log: {}\nlog: {}\n'))).toEqual(['2:1  Map keys must be unique']);
+    expect(await faultLines(loadText('# nothing\n'))).toEqual(['1:1  this file is empty']);
+    expect(await faultLines(loadText('- a\n'))).toEqual(['1:1  a mapping of keys is expected here']);
+  });
+
+  test('never repeat a secret', async () => {
+    const text = withDatabase(
+      '    url: postgres://me:hunter2@host/shop?sslmode=never\n    password: [hunter2]',
+    );
+    const error = (await loadText(text).catch((reason: unknown) => reason)) as ConfigError;
+    expect(error.faults.length).toBeGreaterThan(1);
+    expect(JSON.stringify(error.faults)).not.toContain('hunter2');
+  });
+
+  test.each([
+    [
+      'a pattern of tables',
+      withSink('').replace('public.users', '"tenant_*.orders"'),
+      'patterns of table names are not in this version yet',
+    ],
+    [
+      'a table option for a table that the sink does not read',
+      withSink('    tables: [{ name: orders }]'),
+      'public.orders is not in source.include_tables',
+    ],
+    [
+      'group columns where grouping is off',
+      withSink('    message_grouping: false\n    tables: [{ name: users, group_column_names: [a] }]'),
+      'contradicts `message_grouping: false`',
+    ],
+    [
+      'a commit time column in the sequin format',
+      withSink('    commit_time_column: at'),
+      'this needs `format: pg2sqs`',
+    ],
+    ['both spellings of the slot', withDatabase('    slot_name: other'), 'this stands in slot.name already'],
+    ['tls beside ssl', withDatabase('    ssl: true\n    tls: { mode: require }'), 'tls says this already'],
+    [
+      'a client certificate without its key',
+      withDatabase(`    tls: { cert: "${PEM.replaceAll('\n', '\\n')}" }`),
+      'tls.key is needed beside tls.cert',
+    ],
+    ['an upper-case slot name', minimal.replace('name: tailrace', 'name: Tailrace'), 'lower-case letters'],
+    ['an empty token', `${minimal}api: { tokens: [""] }\n`, 'this is empty'],
+    ['a stop that a timer cannot wait for', `${minimal}shutdown_timeout: 30d\n`, 'below 24 days'],
+    ['a duration without a unit', `${minimal}log: { retention: 24 }\n`, 'a duration with its unit'],
+    ['a state store of another kind', `${minimal}state: { url: "postgres://x" }\n`, 'only sqlite:FILE'],
+    ['a function', withSink('    transform: mine'), 'transforms are not in this version yet'],
+    ['no queue', minimal.replace(', queue_name: users.fifo', ''), 'no queue'],
+  ])('say what is wrong with %s', async (_what, text, message) => {
+    expect(await faultLines(loadText(text))).toEqual([expect.stringContaining(message)]);
+  });
+
+  test('a publication of ours needs tables by name from every sink, or SQL of the user', async () => {
+    const created = minimal.replace(
+      'publication: { name: tailrace }',
+      'publication: { name: tailrace, create_if_not_exists: true }',
+    );
+    const open = created.replace('    source: { include_tables: [public.users] }\n', '');
+    await expect(loadText(created)).resolves.toBeDefined();
+    expect(await faultLines(loadText(open))).toEqual([expect.stringContaining('lists its tables by name')]);
+    const sql = open.replace(
+      'create_if_not_exists: true',
+      'create_if_not_exists: true, init_sql: create publication x',
+    );
+    await expect(loadText(sql)).resolves.toBeDefined();
+  });
+});
+
+describe('variables', () => {
+  test('stand in any value, with defaults as in a shell, whatever type the value has', async () => {
+    const text = withDatabase(
+      '    port: ${DB_PORT:-5433}\n    password: "${DB_PASSWORD}"\n    username: ${DB_USER:-app}',
+    ).replace('hostname: localhost', 'hostname: "${DB_HOST}-1,${DB_HOST}-2"');
+    const { settings } = await loadText(text, { DB_HOST: 'db', DB_PASSWORD: '0123: [x', DB_USER: '' });
+    expect(settings.databases[0]).toMatchObject({
+      hosts: [
+        { host: 'db-1', port: 5433 },
+        { host: 'db-2', port: 5433 },
+      ],
+      password: '0123: [x',
+      username: 'app',
+    });
+  });
+
+  test('that are not set and have no default are faults where they are used', async () => {
+    const text = withDatabase('    password: "${DB_PASSWORD}"');
+    expect(await faultLines(loadText(text))).toEqual([
+      '6:15 databases[shop].password the variable DB_PASSWORD is not set; set it, or give a default: ${DB_PASSWORD:-value}',
+    ]);
+  });
+
+  test('are not replaced in a group id, nor where the dollar is doubled', async () => {
+    const text = withDatabase('    password: "$${PATH}"').replace(
+      'users.fifo',
+      'users.fifo, group_id: "${%table%}-${PATH}"',
+    );
+    const { settings } = await loadText(text, { PATH: '/bin' });
+    expect(settings.databases[0]?.password).toBe('${PATH}');
+    expect(settings.sinks[0]?.destination.config).toMatchObject({ group_id: '${%table%}-${PATH}' });
+  });
+
+  test('a number is a text where a text is wanted, digit for digit', async () => {
+    const { settings } = await loadText(withDatabase('    password: 007'));
+    expect(settings.databases[0]?.password).toBe('007');
+  });
+});
+
+describe('anchors', () => {
+  test('may stand in top-level keys of any name, and merge into sinks', async () => {
+    const text = minimal
+      .replace(
+        'sinks:',
+        'base: &base { database: shop, actions: [insert], status: paused }\nx-more: { anything: 1 }\nsinks:',
+      )
+      .replace('    database: shop\n    source', '    <<: *base\n    status: active\n    source');
+    const { settings } = await loadText(text);
+    expect(settings.sinks[0]).toMatchObject({ database: 'shop', actions: ['insert'], status: 'active' });
+  });
+
+  test('that nothing uses do not excuse an unknown key', async () => {
+    expect(await faultLines(loadText(`${minimal}bse: &base { a: 1 }\n`))).toEqual(['13:1 bse unknown key']);
+  });
+
+  test('that multiply a file beyond measure, or refer to themselves, are faults', async () => {
+    const bomb = [
+      'a: &a [x, x, x, x, x, x, x, x, x, x]',
+      ...'bcdefg'.split('').map((name, i) => `${name}: &${name} [${`*${'abcdef'[i]}, `.repeat(10)}]`),
+    ];
+    const text = `${minimal}x-bomb:\n  ${bomb.join('\n  ')}\nlog: *g\n`;
+    expect(await faultLines(loadText(text))).toContainEqual(
+      expect.stringContaining('aliases multiply this beyond measure'),
+    );
+    expect(await faultLines(loadText(`${minimal}log: &l { retention: *l }\n`))).toContainEqual(
+      expect.stringContaining('refer to themselves'),
+    );
+    expect(await faultLines(loadText(`${minimal}log: &l { <<: *l }\n`))).toContainEqual(
+      expect.stringContaining('merged into itself'),
+    );
+  });
+});
+
+describe('TLS', () => {
+  const tlsOf = async (lines: string) =>
+    (await loadFiles({ '/srv/tailrace.yaml': withDatabase(lines), '/srv/ca.pem': PEM })).settings.databases[0]
+      ?.tls;
+
+  test.each([
+    ['    tls: {}', { mode: 'verify-full' }],
+    ['    tls: { ca: ca.pem }', { mode: 'verify-full', ca: PEM }],
+    ['    tls: { mode: require }', { mode: 'require' }],
+    ['    ssl: true', { mode: 'require' }],
+    ['    ssl: false', { mode: 'disable' }],
+    ['', { mode: 'prefer' }],
+  ])('"%s" means what the documentation says', async (lines, tls) => {
+    expect(await tlsOf(lines)).toEqual(tls);
+  });
+
+  test('of a URL is what libpq makes of it', async () => {
+    const text = minimal.replace(
+      '    hostname: localhost\n    database: shop\n',
+      '    url: postgres://me:pw@db:5433/shop?sslmode=require&sslrootcert=ca.pem\n',
+    );
+    const { settings } = await loadFiles({ '/srv/tailrace.yaml': text, '/srv/ca.pem': PEM });
+    expect(settings.databases[0]).toMatchObject({
+      hosts: [{ host: 'db', port: 5433 }],
+      database: 'shop',
+      username: 'me',
+      password: 'pw',
+      tls: { mode: 'verify-ca', ca: PEM },
+    });
+  });
+
+  test('that does not verify a host elsewhere is one note; this machine needs none', async () => {
+    const remote = minimal.replace('localhost', 'db-1,db-2');
+    expect((await loadText(remote)).notes).toEqual([expect.stringMatching(/TLS mode "prefer".*db-1, db-2/)]);
+    expect((await loadText(withDatabase('    tls: {}').replace('localhost', 'db'))).notes).toEqual([]);
+  });
+});
+
+describe('a file of Sequin', () => {
+  const sequin = `
+account: { name: acme }
+users: [{ email: a@example.com, password: secret }]
+api_tokens: [{ name: t, token: 12345 }]
+databases:
+  - name: my-database
+    hostname: "\${DB_HOST:-localhost}"
+    port: "5432"
+    database: shop
+    pool_size: 10
+    slot_name: sequin_slot
+    publication_name: sequin_pub
+    await_database: { timeout_ms: 30000 }
+sinks:
+  - name: my-sink
+    database: my-database
+    table: users
+    group_column_names: [account_id]
+    batch_size: 5
+    transform: none
+    timestamp_format: iso8601
+    destination:
+      type: sqs
+      queue_url: https://sqs.us-west-2.amazonaws.com/123456789012/users.fifo
+      access_key_id: AKIA
+      secret_access_key: secret
+`;
+
+  test('is read in its older spellings, and what means nothing is noted once each', async () => {
+    const { settings, notes } = await loadText(sequin);
+    expect(settings.databases[0]).toMatchObject({
+      slot: { name: 'sequin_slot' },
+      publication: { name: 'sequin_pub' },
+    });
+    expect(settings.sinks[0]).toMatchObject({
+      tables: [{ schema: 'public', table: 'users', groupColumns: ['account_id'] }],
+      batchSize: 5,
+    });
+    expect(settings.api.tokens).toEqual(['12345']);
+    expect(notes.map((note) => note.split(' ')[0])).toEqual([
+      'account',
+      'users',
+      'databases[my-database].pool_size',
+      'databases[my-database].await_database',
+    ]);
+  });
+});
+
+describe('settings from around the file', () => {
+  test('the data directory is the argument, else the variable, else beside us', async () => {
+    const files = { '/srv/tailrace.yaml': minimal };
+    const env = { TAILRACE_DATA_DIR: '/var/lib/tailrace' };
+    expect((await loadFiles(files, { env, dataDir: 'here' })).settings.dataDir).toBe('/srv/here');
+    expect((await loadFiles(files, { env })).settings.state.file).toBe('/var/lib/tailrace/tailrace.db');
+  });
+
+  test('SERVER_PORT changes the port of an API address that is not written', async () => {
+    expect((await loadText(minimal, { SERVER_PORT: '9000' })).settings.api.listen).toEqual({
+      host: '127.0.0.1',
+      port: 9000,
+      explicit: true,
+    });
+    const written = `${minimal}api: { listen: "127.0.0.1:1" }\n`;
+    expect((await loadText(written, { SERVER_PORT: '9000' })).settings.api.listen).toMatchObject({ port: 1 });
+    expect(await faultsOf(loadText(minimal, { SERVER_PORT: 'http' }))).toMatchObject([
+      { file: 'environment', path: 'SERVER_PORT' },
+    ]);
+  });
+
+  test('an API beyond loopback needs a token, wherever the address comes from', async () => {
+    const env = { TAILRACE_API_LISTEN: '0.0.0.0:7376' };
+    expect(await faultsOf(loadText(minimal, env))).toMatchObject([{ path: 'TAILRACE_API_LISTEN' }]);
+    const { settings } = await loadText(`${minimal}api: { tokens: [t] }\n`, env);
+    expect(settings.api.listen).toEqual({ host: '0.0.0.0', port: 7376, explicit: true });
+  });
+
+  test('metrics may listen anywhere, or not at all', async () => {
+    expect(
+      (await loadText(minimal, { TAILRACE_METRICS_LISTEN: '0.0.0.0:0' })).settings.metrics.listen,
+    ).toMatchObject({ host: '0.0.0.0', port: 0 });
+    expect((await loadText(`${minimal}metrics: { listen: off }\n`)).settings.metrics.listen).toBe('off');
+  });
+});
+
+test('a group id that names no column is noted', async () => {
+  const { notes } = await loadText(minimal.replace('users.fifo', 'users.fifo, group_id: all'));
+  expect(notes).toEqual([
+    expect.stringContaining('sinks[users].destination.group_id: "all" names no column'),
+  ]);
+});
+
+test('settings that are shown have no secret left in them', async () => {
+  const text = withDatabase('    password: hunter2')
+    .replace(
+      'users.fifo',
+      'users.fifo, access_key_id: AKIA, secret_access_key: hunter2, session_token: hunter2',
+    )
+    .concat('api: { tokens: [hunter2] }\n');
+  const { settings } = await loadText(text);
+  expect(JSON.stringify(settings)).toContain('hunter2');
+  const shown = JSON.stringify(redact(settings));
+  expect(shown).not.toContain('hunter2');
+  expect(shown).toContain('users.fifo');
+});

@@ -1,0 +1,170 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { LogSignals } from '../../src/log/signals.ts';
+import { openLog, type LogWriter } from '../../src/log/writer.ts';
+import { LogFeed, RelationsInForce } from '../../src/pipeline/source-feed.ts';
+import { RANGE, type StreamBatch } from '../../src/postgres/replication-stream.ts';
+import { readLog } from '../support/source.ts';
+
+const RELATION_ID = 16_400;
+const history = { current: 1, switches: [] };
+
+let directory: string;
+let signals: LogSignals;
+let relations: RelationsInForce;
+let log: LogWriter;
+let feed: LogFeed;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'tailrace-feed-'));
+  await reopen();
+});
+afterEach(async () => {
+  await log.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function reopen(segmentBytes = 1 << 20): Promise<void> {
+  signals = new LogSignals();
+  relations = new RelationsInForce();
+  log = await openLog({
+    directory,
+    identity: { systemIdentifier: '1', databaseOid: 1, slot: 's' },
+    settings: { segmentBytes, retentionMs: 0, maxBytes: 1 << 30, minFreeBytes: 0, maxMessageBytes: 1 << 20 },
+    signals,
+    streamOptions: {},
+    version: '0.0.0-test',
+    prologue: () => relations.prologue(),
+  });
+  feed = new LogFeed(log, relations, { epoch: 0, history });
+}
+
+function message(type: string, ...parts: readonly (bigint | number | string)[]): Buffer {
+  const bytes = parts.map((part) => {
+    if (typeof part === 'string') return Buffer.from(part, 'latin1');
+    const number = Buffer.alloc(typeof part === 'bigint' ? 8 : 4);
+    if (typeof part === 'bigint') number.writeBigUInt64BE(part);
+    else number.writeUInt32BE(part);
+    return number;
+  });
+  return Buffer.concat([Buffer.from(type), ...bytes]);
+}
+
+const begin = (commitLsn: bigint, xid = 7) => message('B', commitLsn, 0n, xid);
+const commit = (commitLsn: bigint, endLsn: bigint) => message('C', '\0', commitLsn, endLsn, 0n);
+/** One text column named `id`, or two. */
+const relation = (columns = 1) =>
+  message('R', RELATION_ID, `public\0t\0d\0${String.fromCharCode(columns)}`, ...Array.from({ length: columns }, () => [`\u0001id\0`, 25, 0xffff_ffff]).flat());
+const row = (value: string, columns = 1) =>
+  message('I', RELATION_ID, `N\0${String.fromCharCode(columns)}`, ...Array.from({ length: columns }, () => ['t', value.length, value]).flat());
+const truncate = () => message('T', 1, '\0', RELATION_ID);
+
+/** Feeds messages as one batch; ranges of a long one as `[kind, bytes]`. */
+function batch(messages: readonly (Buffer | readonly [number, Buffer])[], oversizeBytes = 0): void {
+  const ranges = messages.map((entry) => (Buffer.isBuffer(entry) ? ([RANGE.whole, entry] as const) : entry));
+  const bytes = Buffer.concat(ranges.map(([, range]) => range));
+  const starts = new Int32Array(ranges.length);
+  const ends = new Int32Array(ranges.length);
+  let at = 0;
+  ranges.forEach(([, range], i) => {
+    starts[i] = at;
+    ends[i] = at += range.length;
+  });
+  const stream: StreamBatch = {
+    bytes,
+    count: ranges.length,
+    starts,
+    ends,
+    kinds: Uint8Array.from(ranges.map(([kind]) => kind)),
+    oversizeBytes,
+  };
+  for (let i = feed.take(stream, 0); i < stream.count; i = feed.take(stream, i + 1)) {
+    feed.relation(bytes, starts[i]!, ends[i]!, { relationId: RELATION_ID, key: undefined, types: new Map() });
+  }
+  feed.flush();
+}
+
+const values = async () => (await readLog(directory, signals)).rows.map((entry) => entry.values[0]);
+const reconnect = () => feed.join({ epoch: 0, history });
+
+describe('the feed', () => {
+  test('skips what is logged by commit LSN, and takes a commit record that begins exactly at the last end', async () => {
+    batch([begin(100n), relation(), row('a'), commit(100n, 200n)]);
+    reconnect();
+    batch([begin(100n), relation(), row('a'), commit(100n, 200n), begin(200n), row('b'), commit(200n, 300n)]);
+    expect(await values()).toEqual(['a', 'b']);
+  });
+
+  test('logs a Relation that comes inside a skipped transaction: it comes once a connection', async () => {
+    batch([begin(100n), relation(), row('a'), commit(100n, 200n)]);
+    await log.close();
+    await reopen();
+    batch([begin(100n), relation(2), row('x', 2), commit(100n, 200n), begin(250n), row('b', 2), commit(250n, 300n)]);
+    expect((await readLog(directory, signals)).rows.at(-1)?.values).toEqual(['b', 'b']);
+  });
+
+  test('goes on inside a transaction that came again, at the row where the log ends', async () => {
+    batch([begin(100n), relation(), row('a'), truncate(), row('c')]);
+    reconnect();
+    batch([begin(100n), relation(), row('a'), truncate()]);
+    batch([row('c'), row('d'), commit(100n, 200n)]);
+    const { rows, types } = await readLog(directory, signals);
+    expect(rows.map((entry) => [entry.action, entry.index])).toEqual([
+      ['insert', 0],
+      ['truncate', 1],
+      ['insert', 2],
+      ['insert', 3],
+    ]);
+    expect(types.match(/[BC]/g)?.join('')).toBe('BC');
+  });
+
+  test('refuses another transaction where the log holds the beginning of one', () => {
+    batch([begin(100n), relation(), row('a')]);
+    reconnect();
+    expect(() => batch([begin(101n), row('b')])).toThrow(/committed at 0\/65/);
+  });
+
+  test('abandons an unfinished transaction in a new epoch', async () => {
+    batch([begin(100n), relation(), row('a')]);
+    feed.join({ epoch: 1, history });
+    batch([begin(150n, 8), relation(), row('b'), commit(150n, 200n)]);
+    const { rows } = await readLog(directory, signals);
+    expect(rows.at(-1)).toMatchObject({ values: ['b'], commitLsn: 150n, index: 0 });
+  });
+
+  test('goes on inside a row in pieces where its pieces end', async () => {
+    const long = row('x'.repeat(5000));
+    const cut = (from: number, to?: number) => long.subarray(from, to);
+    batch([begin(100n), relation(), [RANGE.first, cut(0, 1000)]], long.length);
+    batch([[RANGE.next, cut(1000, 2000)]]);
+    reconnect();
+    batch([begin(100n), relation(), [RANGE.first, cut(0, 500)]], long.length);
+    batch([[RANGE.next, cut(500, 2500)]]);
+    batch([[RANGE.last, cut(2500)], row('b'), commit(100n, 200n)]);
+    const { rows, pieceBytes } = await readLog(directory, signals);
+    expect(rows.map((entry) => [entry.action, entry.index])).toEqual([
+      ['oversize', 0],
+      ['insert', 1],
+    ]);
+    expect(pieceBytes).toBe(long.length);
+  });
+
+  test('opens every segment with the shape of its own first row', async () => {
+    await log.close();
+    await reopen(400);
+    batch([begin(1n), relation(1), row('a'.repeat(200)), commit(1n, 10n)]);
+    // The new shape comes in the block that opens the next segment, after a row of the old one.
+    batch([begin(10n), row('b'.repeat(100)), relation(2), row('c', 2), commit(10n, 20n), begin(20n), row('d', 2)]);
+    batch([row('e'.repeat(300), 2), commit(20n, 30n)]);
+    const { rows } = await readLog(directory, signals);
+    expect(rows.map((entry) => entry.values.map((value) => value?.[0]).join(''))).toEqual(['a', 'b', 'cc', 'dd', 'ee']);
+  });
+
+  test('a block belongs to the timeline that owns its commits', async () => {
+    feed.join({ epoch: 0, history: { current: 2, switches: [{ timeline: 1, switchLsn: 200n as never }] } });
+    batch([begin(100n), relation(), row('a'), commit(100n, 200n), begin(200n), row('b'), commit(200n, 300n)]);
+    expect((await readLog(directory, signals)).timelines).toEqual(new Set([1, 2]));
+  });
+});

@@ -1,0 +1,188 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
+import { connectionFault } from '../../src/postgres/connection-fault.ts';
+import {
+  connectOrdinary,
+  connectReplication,
+  findPrimary,
+  PINNED_SETTINGS,
+} from '../../src/postgres/connection.ts';
+import { identifySystem, inspectDatabase } from '../../src/postgres/preflight.ts';
+import type { DatabaseSettings, TlsSettings } from '../../src/postgres/settings.ts';
+import { databaseSettings } from '../support/database-settings.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { backendMessage, errorResponse, startFakeServer } from '../support/postgres-wire.ts';
+
+let database: TestDatabase;
+let settings: DatabaseSettings;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  settings = databaseSettings(database);
+});
+afterAll(() => database.drop());
+
+const DONE = backendMessage('C', Buffer.from('SELECT 0\0'));
+const target = () => settings.hosts[0]!;
+
+describe('a session', () => {
+  test('has its settings pinned on both connections, whatever the database says', async () => {
+    await database.client.query(`
+      alter database ${database.name} set datestyle = 'Postgres, DMY';
+      alter database ${database.name} set intervalstyle = 'sql_standard';
+      alter database ${database.name} set timezone = 'Asia/Kolkata';
+      alter database ${database.name} set bytea_output = 'escape';
+      alter database ${database.name} set extra_float_digits = -1;
+      alter database ${database.name} set client_encoding = 'LATIN1';
+      alter database ${database.name} set statement_timeout = '1ms';
+      alter database ${database.name} set idle_session_timeout = '1min';
+      alter database ${database.name} set default_transaction_read_only = on;
+      alter database ${database.name} set search_path = nowhere;
+    `);
+    const ordinary = await connectOrdinary(settings, target());
+    const replication = await connectReplication(settings, target());
+    const literal = `select '2022-01-12 05:31+00'::timestamptz::text || '1 day 2 hours'::interval::text
+      || '\\x00ff'::bytea::text || 0.1::float8::text || 'é'::text || '5'::money::text as text`;
+    for (const client of [ordinary, replication.client]) {
+      for (const [name, value] of Object.entries({ ...PINNED_SETTINGS, idle_session_timeout: '0' })) {
+        const { rows } = await client.query<Record<string, string>>(`show ${name}`);
+        expect(Object.values(rows[0]!)[0]).toMatch(new RegExp(`^${value}(, |$)`, 'i'));
+      }
+      const { rows } = await client.query<{ text: string }>(literal);
+      expect(rows[0]?.text).toBe('2022-01-12 05:31:00+00P1DT2H\\x00ff0.1é$5.00');
+      const shown = await client.query<{ application_name: string }>('show application_name');
+      expect(shown.rows[0]?.application_name).toBe('tailrace:shop');
+    }
+    await Promise.all([ordinary.end(), replication.client.end()]);
+  });
+});
+
+describe('the primary', () => {
+  test('is the first host of the list that answers', async () => {
+    const hosts = [{ host: '127.0.0.1', port: 1 }, target()];
+    const primary = await findPrimary({ ...settings, hosts });
+    await primary.client.end();
+    expect(primary.target).toEqual(target());
+  });
+
+  test('that cannot be found is an error naming every host', async () => {
+    const hosts = [
+      { host: '127.0.0.1', port: 1 },
+      { host: '127.0.0.1', port: 2 },
+    ];
+    await expect(findPrimary({ ...settings, hosts })).rejects.toMatchObject({
+      code: 'NO_PRIMARY',
+      kind: 'retryable',
+      message: expect.stringMatching(/127\.0\.0\.1:1 .*127\.0\.0\.1:2 /),
+    });
+  });
+});
+
+describe('a pooler', () => {
+  test('that refuses the start-up parameters is recognised', async () => {
+    const pooler = await startFakeServer({
+      onStartup: () => errorResponse('08P01', 'unsupported startup parameter: options'),
+    });
+    const hosts = [{ host: '127.0.0.1', port: pooler.port }];
+    await expect(findPrimary({ ...settings, hosts })).rejects.toMatchObject({ code: 'POOLER', kind: 'fatal' });
+    await pooler.close();
+  });
+
+  test('that lets replication commands fall on an ordinary connection is recognised', async () => {
+    const pooler = await startFakeServer({
+      answer: (query) =>
+        query === 'IDENTIFY_SYSTEM' ? errorResponse('42601', 'syntax error at or near "IDENTIFY_SYSTEM"') : DONE,
+    });
+    const connection = await connectReplication(settings, { host: '127.0.0.1', port: pooler.port });
+    await expect(identifySystem(connection)).rejects.toMatchObject({ code: 'POOLER' });
+    await pooler.close();
+  });
+});
+
+describe('a refusal', () => {
+  const at = { host: 'db', port: 5432 };
+  test.each([
+    ['28000', 'no pg_hba.conf entry for replication connection from host "10.0.0.1", no encryption', 'HBA_REFUSED', 'fatal'],
+    ['28000', 'role "x" is not permitted to log in', 'ROLE_REFUSED', 'fatal'],
+    ['42501', 'permission denied to start WAL sender', 'REPLICATION_NOT_ALLOWED', 'fatal'],
+    ['42501', 'must be superuser or replication role to start walsender', 'REPLICATION_NOT_ALLOWED', 'fatal'],
+    ['53300', 'number of requested standby connections exceeds max_wal_senders', 'NO_CONNECTION_FREE', 'retryable'],
+    ['57P03', 'the database system is starting up', 'SERVER_NOT_READY', 'retryable'],
+    ['XX000', 'something else', 'POSTGRES_XX000', 'retryable'],
+    ['ENOTFOUND', 'getaddrinfo ENOTFOUND db', 'ENOTFOUND', 'retryable'],
+    ['CERT_HAS_EXPIRED', 'certificate has expired', 'TLS_REFUSED', 'fatal'],
+  ])('%s %s is %s, with a cure', (code, text, expected, kind) => {
+    const fault = connectionFault(Object.assign(new Error(text), { code }), settings, at);
+    expect(fault).toMatchObject({ code: expected, kind });
+    expect(fault.hint).toBeTruthy();
+  });
+});
+
+describe('TLS', () => {
+  let server: EmbeddedPostgres;
+  let directory: string;
+  let ca: string;
+  const CERTIFICATE = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=db.test'];
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'tailrace-tls-'));
+    const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
+    const names = ['-addext', 'subjectAltName=DNS:localhost'];
+    execFileSync('openssl', [...CERTIFICATE, ...names, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+    ca = readFileSync(cert, 'utf8');
+    // Postgres runs as nobody where we are root, and wants its key for itself.
+    if (process.getuid?.() === 0) for (const path of [directory, key, cert]) chownSync(path, 65534, 65534);
+    chmodSync(key, 0o600);
+    server = await startEmbeddedPostgres({
+      settings: { ssl: 'on', ssl_key_file: key, ssl_cert_file: cert },
+    });
+  });
+  afterAll(async () => {
+    await server?.remove();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  const over = async (tls: TlsSettings, host: string): Promise<boolean> => {
+    const at = { host, port: server.port };
+    const secured = { ...settings, tls, database: 'postgres' };
+    const ordinary = await connectOrdinary(secured, at);
+    const replication = await connectReplication(secured, at);
+    await identifySystem(replication);
+    const { rows } = await ordinary.query<{ ssl: boolean }>(
+      'select bool_and(ssl) as ssl from pg_stat_ssl s join pg_stat_activity a using (pid) where application_name = $1',
+      ['tailrace:shop'],
+    );
+    await Promise.all([ordinary.end(), replication.client.end()]);
+    return rows[0]!.ssl;
+  };
+
+  test.each([
+    ['disable', false],
+    ['prefer', true],
+    ['require', true],
+  ] as const)('%s encrypts: %s', async (mode, encrypted) => {
+    expect(await over({ mode }, '127.0.0.1')).toBe(encrypted);
+  });
+
+  test('verify-full wants the authority and the name, verify-ca the authority only', async () => {
+    expect(await over({ mode: 'verify-full', ca }, 'localhost')).toBe(true);
+    expect(await over({ mode: 'verify-ca', ca }, '127.0.0.1')).toBe(true);
+    await expect(over({ mode: 'verify-full', ca }, '127.0.0.1')).rejects.toMatchObject({ code: 'TLS_WRONG_NAME' });
+    await expect(over({ mode: 'verify-ca' }, 'localhost')).rejects.toMatchObject({ code: 'TLS_REFUSED' });
+  });
+
+  test('prefer goes on without it where the server has none', async () => {
+    const connection = await connectReplication({ ...settings, tls: { mode: 'prefer' } }, target());
+    await expect(identifySystem(connection)).resolves.toMatchObject({ timeline: 1 });
+    await connection.client.end();
+  });
+
+  test('a mode that does not verify is a warning, except on this machine', async () => {
+    const findings = await inspectDatabase({ ...settings, tls: { mode: 'prefer' } }, []);
+    expect(findings.find((finding) => finding.title === 'TLS')?.ok).toBe(true);
+  });
+});

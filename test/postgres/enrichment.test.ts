@@ -1,0 +1,65 @@
+import { expect, test } from 'vitest';
+import type { TypeCatalog } from '../../src/core/change.ts';
+import { buildRelation, decodeEnrichment, encodeEnrichment } from '../../src/postgres/enrichment.ts';
+import type { RawRelation } from '../../src/postgres/pgoutput.ts';
+
+const types: TypeCatalog = new Map([
+  [16_400, { kind: 'enum', name: 'mood' }],
+  [16_401, { kind: 'array', name: '_mood', element: 16_400, delimiter: ',' }],
+  [16_402, { kind: 'composite', name: 'pair', attributes: [{ name: '__proto__', type: 23 }] }],
+]);
+
+function relationWith(
+  replicaIdentity: RawRelation['replicaIdentity'],
+  identityColumns: readonly string[],
+): RawRelation {
+  const columns = ['id', 'name', 'surname'].map((name) => ({
+    name,
+    type: 25,
+    typeModifier: -1,
+    identity: identityColumns.includes(name),
+  }));
+  return { id: 1, schema: 'public', table: 't', replicaIdentity, columns };
+}
+
+const keyOf = (raw: RawRelation, key: readonly string[] | undefined): readonly string[] =>
+  buildRelation(raw, { relationId: 1, key, types: new Map() }).key;
+
+test('an enrichment is read back as it was written, from the middle of a buffer', () => {
+  for (const key of [undefined, [], ['surname', 'näme']]) {
+    const frame = encodeEnrichment({ relationId: 4_000_000_000, key, types });
+    expect(frame[0]).toBe('e'.charCodeAt(0));
+    const buffer = Buffer.concat([Buffer.from('xx'), frame, Buffer.from('yy')]);
+    expect(decodeEnrichment(buffer, 2, 2 + frame.length)).toEqual({ relationId: 4_000_000_000, key, types });
+  }
+});
+
+test('the catalog gives a composite key its own order (C063)', () => {
+  expect(keyOf(relationWith('default', ['id', 'surname']), ['surname', 'id'])).toEqual(['surname', 'id']);
+});
+
+test('the stream wins over a catalog that has another key by now (C111)', () => {
+  expect(keyOf(relationWith('default', ['id']), ['surname'])).toEqual(['id']);
+  expect(keyOf(relationWith('default', ['id']), ['id', 'surname'])).toEqual(['id']);
+});
+
+test('without a catalog the flags are the key', () => {
+  expect(keyOf(relationWith('default', ['id', 'surname']), undefined)).toEqual(['id', 'surname']);
+  expect(buildRelation(relationWith('default', ['id']), undefined).key).toEqual(['id']);
+});
+
+test('under FULL the key comes from the catalog alone (C057)', () => {
+  const full = relationWith('full', ['id', 'name', 'surname']);
+  expect(keyOf(full, ['id'])).toEqual(['id']);
+  expect(keyOf(full, undefined)).toEqual([]);
+  expect(keyOf(full, ['dropped_since'])).toEqual([]);
+});
+
+test('under an index identity the key is what every event carries (C058)', () => {
+  expect(keyOf(relationWith('index', ['name']), ['id'])).toEqual(['name']);
+});
+
+test('a table whose identity index was dropped is keyed by its primary key, if it has one (C060)', () => {
+  expect(keyOf(relationWith('index', []), ['id'])).toEqual(['id']);
+  expect(keyOf(relationWith('nothing', []), undefined)).toEqual([]);
+});

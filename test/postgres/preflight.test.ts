@@ -1,0 +1,242 @@
+import type { Client } from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startEmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
+import { connectOrdinary } from '../../src/postgres/connection.ts';
+import { faultOf, type Finding } from '../../src/postgres/finding.ts';
+import { inspectDatabase } from '../../src/postgres/preflight.ts';
+import { createPublication, readPublication, readTables } from '../../src/postgres/publication.ts';
+import { createSlot } from '../../src/postgres/slot.ts';
+import { namesUs } from '../../src/postgres/synchronous.ts';
+import { databaseSettings } from '../support/database-settings.ts';
+import { connect, createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+
+let database: TestDatabase;
+let client: Client;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  client = database.client;
+  await client.query(`
+    create table users (id int primary key, email text);
+    create table "Mixed Case" (id int primary key);
+    create table keyless (note text);
+    create table nothing (id int primary key);
+    alter table nothing replica identity nothing;
+    create table whole (note text);
+    alter table whole replica identity full;
+    create table by_index (code text not null unique);
+    alter table by_index replica identity using index by_index_code_key;
+    create table deferred (id int primary key deferrable);
+    create table parts (id int primary key, at date) partition by range (id);
+    create table parts_low partition of parts for values from (0) to (100);
+  `);
+});
+afterAll(() => database.drop());
+
+const users = [{ schema: 'public', table: 'users' }];
+const table = (name: string) => [{ schema: 'public', table: name }];
+const none = { createIfNotExists: false };
+
+const faults = (findings: readonly Finding[]) => findings.filter((finding) => !finding.ok);
+const codes = (findings: readonly Finding[]) => faults(findings).map((finding) => finding.code);
+const only = (findings: readonly Finding[]): Finding => {
+  expect(codes(findings)).toHaveLength(1);
+  return faults(findings)[0]!;
+};
+
+describe('preflight', () => {
+  test('finds nothing wrong where everything can be made', async () => {
+    expect(codes(await inspectDatabase(databaseSettings(database), users))).toEqual([]);
+  });
+
+  test('lists every fault at once, each with its SQL', async () => {
+    const settings = databaseSettings(database, { slot: none, publication: { ...none, name: 'Pub "x"' } });
+    const findings = await inspectDatabase(settings, [...users, ...table('userz')]);
+    expect(codes(findings)).toEqual(['SLOT_MISSING', 'PUBLICATION_MISSING', 'TABLE_MISSING']);
+    const [slot, publication] = faults(findings);
+    expect(slot?.cure).toContain(`SELECT pg_create_logical_replication_slot('${settings.slot.name}', 'pgoutput');`);
+    expect(publication?.cure).toContain('CREATE PUBLICATION "Pub ""x""" FOR TABLE "public"."users", "public"."userz"');
+    expect(faultOf('shop', findings)).toMatchObject({ code: 'SLOT_MISSING', kind: 'fatal' });
+  });
+
+  test('the cures for slot and publication cure', async () => {
+    const settings = databaseSettings(database, {
+      slot: { ...none, name: `cured_${database.name}` },
+      publication: { ...none, name: 'Pub "y"' },
+    });
+    for (const finding of faults(await inspectDatabase(settings, users))) {
+      await client.query(finding.cure!.split(';')[0]!);
+    }
+    expect(codes(await inspectDatabase(settings, users))).toEqual([]);
+  });
+
+  test.each([
+    ['physical', 'SLOT_PHYSICAL', `select pg_create_physical_replication_slot($1)`],
+    ['of another plugin', 'SLOT_WRONG_PLUGIN', `select pg_create_logical_replication_slot($1, 'test_decoding')`],
+    ['two-phase', 'SLOT_TWO_PHASE', `select pg_create_logical_replication_slot($1, 'pgoutput', false, true)`],
+  ])('a slot that is %s is refused by name', async (what, code, sql) => {
+    const name = `bad_${what.replaceAll(/\W/g, '_')}_${process.pid}`;
+    await client.query(sql, [name]);
+    try {
+      const finding = only(await inspectDatabase(databaseSettings(database, { slot: { name } }), users));
+      expect(finding).toMatchObject({ code, title: `slot "${name}"` });
+      expect(finding.cure).toContain(`pg_drop_replication_slot('${name}')`);
+    } finally {
+      await client.query('select pg_drop_replication_slot($1)', [name]);
+    }
+  });
+
+  test('a slot of another database is refused by both names', async () => {
+    const other = await createTestDatabase();
+    const name = `other_${process.pid}`;
+    await other.client.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [name]);
+    const finding = only(await inspectDatabase(databaseSettings(database, { slot: { name } }), users));
+    await other.drop();
+    expect(finding.code).toBe('SLOT_OTHER_DATABASE');
+    expect(finding.detail).toContain(other.name);
+  });
+
+  test('a slot name that Postgres does not allow is refused', async () => {
+    const settings = databaseSettings(database, { slot: { name: 'Not-A-Slot' } });
+    expect(only(await inspectDatabase(settings, users)).code).toBe('SLOT_NAME');
+  });
+
+  test.each([
+    ['without a primary key', 'keyless', 'ALTER TABLE "public"."keyless" ADD PRIMARY KEY'],
+    ['with identity NOTHING', 'nothing', 'ALTER TABLE "public"."nothing" REPLICA IDENTITY DEFAULT'],
+    ['whose primary key is deferrable', 'deferred', 'ALTER TABLE "public"."deferred" ADD PRIMARY KEY'],
+  ])('a table %s is reported with both cures', async (_, name, cure) => {
+    const finding = only(await inspectDatabase(databaseSettings(database), table(name)));
+    expect(finding).toMatchObject({ code: 'TABLE_WITHOUT_IDENTITY', severity: 'warning' });
+    expect(finding.cure).toContain(cure);
+    expect(finding.cure).toContain(`ALTER TABLE "public"."${name}" REPLICA IDENTITY FULL;`);
+  });
+
+  test.each(['whole', 'by_index', 'Mixed Case', 'parts', 'parts_low'])('a table like %s is fit', async (name) => {
+    expect(codes(await inspectDatabase(databaseSettings(database), table(name)))).toEqual([]);
+  });
+
+  test('a table that the publication lacks is reported with the SQL that adds it', async () => {
+    await client.query('create publication narrow for table users');
+    const settings = databaseSettings(database, { publication: { name: 'narrow' } });
+    const finding = only(await inspectDatabase(settings, table('whole')));
+    expect(finding.code).toBe('TABLE_NOT_PUBLISHED');
+    await client.query(finding.cure!);
+    expect(codes(await inspectDatabase(settings, table('whole')))).toEqual([]);
+  });
+
+  test('a publication that keeps updates to itself is reported', async () => {
+    await client.query(`create publication inserts for table users with (publish = 'insert')`);
+    const settings = databaseSettings(database, { publication: { name: 'inserts' } });
+    const finding = only(await inspectDatabase(settings, users));
+    expect(finding).toMatchObject({ code: 'PUBLICATION_PARTIAL', severity: 'warning' });
+    await client.query(finding.cure!);
+    expect(codes(await inspectDatabase(settings, users))).toEqual([]);
+  });
+
+  test('a role without REPLICATION, and one that owns nothing, get their cures', async () => {
+    await client.query(`create role weak_${database.name} login password 'weak'`);
+    const settings = databaseSettings(database, { username: `weak_${database.name}`, password: 'weak' });
+    const findings = await inspectDatabase(settings, users);
+    expect(codes(findings)).toEqual(['REPLICATION_NOT_ALLOWED', 'TABLE_NOT_OWNED', 'REPLICATION_NOT_ALLOWED']);
+    expect(faults(findings)[0]?.cure).toContain(`ALTER ROLE "weak_${database.name}" WITH REPLICATION;`);
+    await client.query(`drop role weak_${database.name}`);
+  });
+
+  test.each([
+    ['a wrong password', { password: 'wrong' }, 'PASSWORD_REFUSED'],
+    ['no password', { password: '' }, 'PASSWORD_REFUSED'],
+    ['a database that is not there', { database: 'nowhere' }, 'DATABASE_MISSING'],
+    ['TLS where the server has none', { tls: { mode: 'require' } as const }, 'TLS_MISSING'],
+    ['a closed port', { hosts: [{ host: '127.0.0.1', port: 1 }] }, 'ECONNREFUSED'],
+  ])('%s is one finding that says so', async (_, changes, code) => {
+    const finding = only(await inspectDatabase(databaseSettings(database, changes), users));
+    expect(finding.code).toBe(code);
+    expect(finding.cure).toBeTruthy();
+    expect(JSON.stringify(finding)).not.toContain('wrong');
+  });
+});
+
+describe('a server that is set up wrongly', () => {
+  test('wal_level, a role taken for a synchronous standby and an invalidated slot are named with their cures', async () => {
+    const server = await startEmbeddedPostgres({
+      settings: { synchronous_standby_names: '*', wal_level: 'logical', max_slot_wal_keep_size: '1MB' },
+    });
+    const admin = await connect(server.url());
+    try {
+      const settings = databaseSettings(
+        { name: 'postgres', host: '127.0.0.1', port: server.port },
+        { slot: { name: 'lost' } },
+      );
+      await admin.query(`set synchronous_commit = local; create table users (id int primary key)`);
+      await admin.query(`select pg_create_logical_replication_slot('lost', 'pgoutput')`);
+      expect(codes(await inspectDatabase(settings, users))).toEqual(['SYNCHRONOUS_STANDBY']);
+      for (let i = 0; i < 3; i++) {
+        await admin.query('insert into users values ($1)', [i]);
+        await admin.query('select pg_switch_wal()');
+      }
+      await admin.query('checkpoint');
+      expect(codes(await inspectDatabase(settings, users))).toEqual(['SLOT_INVALIDATED', 'SYNCHRONOUS_STANDBY']);
+      await admin.query(`select pg_drop_replication_slot('lost')`);
+      await admin.end();
+      await server.stop();
+      await server.start({ wal_level: 'replica', synchronous_standby_names: '' });
+      expect(codes(await inspectDatabase(settings, users))).toEqual(['WAL_LEVEL']);
+    } finally {
+      await admin.end().catch(() => undefined);
+      await server.remove();
+    }
+  });
+});
+
+describe('synchronous_standby_names', () => {
+  test.each([
+    ['', false],
+    ['*', true],
+    ['FIRST 1 (*)', true],
+    ['ANY 2 (a, b)', false],
+    ['ANY 2 (a, "tailrace:shop")', true],
+    ['"Tailrace:Shop"', true],
+    ['first, any', false],
+    ['"tailrace:shop2"', false],
+  ])('%j takes us in: %s', (setting, expected) => {
+    expect(namesUs(setting, 'tailrace:shop')).toBe(expected);
+  });
+});
+
+describe('what is made', () => {
+  test('a publication lists the fit tables by name and leaves the others out, so that UPDATE goes on there', async () => {
+    const settings = databaseSettings(database, { publication: { name: 'made' } });
+    const owner = await connectOrdinary(settings, settings.hosts[0]!);
+    await createPublication(owner, settings, await readTables(owner, [...users, ...table('keyless'), ...table('parts')]));
+    const made = await readPublication(owner, 'made');
+    await owner.end();
+    expect(made?.viaRoot).toBe(true);
+    expect(made?.tables.map((entry) => entry.table).sort()).toEqual(['parts', 'users']);
+    await client.query(`insert into keyless values ('a'); update keyless set note = 'b'`);
+  });
+
+  test('with no table named it lists every fit table of the user', async () => {
+    const states = await readTables(client, []);
+    expect(states.filter((state) => state.hasIdentity).map((state) => state.table)).toEqual(
+      ['Mixed Case', 'by_index', 'parts', 'users', 'whole'].sort(),
+    );
+  });
+
+  test('init_sql runs as given', async () => {
+    const settings = databaseSettings(database, {
+      publication: { name: 'by_hand', initSql: 'create publication by_hand for table public.users where (id > 5)' },
+    });
+    await createPublication(client, settings, []);
+    expect((await readPublication(client, 'by_hand'))?.tables).toEqual(users);
+  });
+
+  test('a slot is made although the role has a statement timeout', async () => {
+    await client.query(`alter database ${database.name} set statement_timeout = '1ms'`);
+    const settings = databaseSettings(database);
+    const maker = await connectOrdinary(settings, settings.hosts[0]!);
+    expect(await createSlot(maker, { name: `made_${process.pid}`, failover: true }, 180_000)).toBeGreaterThan(0n);
+    await maker.end();
+    await client.query(`alter database ${database.name} reset statement_timeout`);
+  });
+});

@@ -1,0 +1,167 @@
+import type { Client } from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { toLsn, ZERO_LSN, type Lsn } from '../../src/core/lsn.ts';
+import { connectReplication } from '../../src/postgres/connection.ts';
+import {
+  startCommand,
+  startReplication,
+  type ReplicationStream,
+  type StreamOptions,
+} from '../../src/postgres/replication-stream.ts';
+import { readSlot } from '../../src/postgres/slot.ts';
+import { databaseSettings } from '../support/database-settings.ts';
+import { createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
+import { startWireProxy } from '../support/postgres-wire.ts';
+
+let database: TestDatabase;
+let client: Client;
+let slot: string;
+let slots = 0;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  client = database.client;
+  await client.query(`create table users (id int primary key, email text); create publication "P'""ub" for table users`);
+});
+afterAll(() => database.drop());
+beforeEach(async () => {
+  slot = `stream_${process.pid}_${++slots}`;
+  await client.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
+});
+
+const options = (changes: Partial<StreamOptions> = {}): StreamOptions => ({
+  slot,
+  publication: `P'"ub`,
+  startLsn: ZERO_LSN,
+  confirmed: ZERO_LSN,
+  messages: true,
+  statusIntervalMs: 10_000,
+  receiveTimeoutMs: 60_000,
+  senderTimeoutMs: 60_000,
+  maxMessageBytes: 1 << 20,
+  ...changes,
+});
+
+async function start(changes: Partial<StreamOptions> = {}, port = database.port): Promise<ReplicationStream> {
+  const settings = databaseSettings(database);
+  return startReplication(await connectReplication(settings, { host: '127.0.0.1', port }), options(changes));
+}
+
+/** The types of the messages up to the next Commit, and that Commit's end LSN. */
+async function transaction(stream: ReplicationStream): Promise<{ types: string; endLsn: Lsn }> {
+  let types = '';
+  for (;;) {
+    const batch = await stream.read();
+    if (batch === undefined) throw new Error('the stream ended');
+    for (let i = 0; i < batch.count; i++) {
+      const start = batch.starts[i]!;
+      types += String.fromCharCode(batch.bytes[start]!);
+      if (types.endsWith('C')) return { types, endLsn: toLsn(batch.bytes.readBigUInt64BE(start + 10)) };
+    }
+  }
+}
+
+const confirmedFlush = async () => (await readSlot(client, slot))?.confirmedFlush;
+
+describe('a replication stream', () => {
+  test('hands out the messages of a transaction in order', async () => {
+    const stream = await start();
+    await client.query(`begin; insert into users values (1, 'a');
+      select pg_logical_emit_message(true, 'p', 'x'); update users set email = 'b'; commit`);
+    expect((await transaction(stream)).types).toBe('BRIMUC');
+    await stream.stop();
+  });
+
+  test('confirms an end LSN, which the slot then shows, and ends in good order', async () => {
+    const stream = await start();
+    await client.query(`insert into users values (2, 'a')`);
+    const { endLsn } = await transaction(stream);
+    stream.confirm(endLsn);
+    stream.confirm(toLsn(endLsn - 8n));
+    await stream.stop();
+    await waitFor(async () => (await readSlot(client, slot))?.activePid === undefined, 'the slot to be free');
+    expect(await confirmedFlush()).toBe(endLsn);
+  });
+
+  test('survives one byte per segment and hands out the same', async () => {
+    const proxy = await startWireProxy({ host: '127.0.0.1', port: database.port });
+    proxy.chop(1);
+    const stream = await start({}, proxy.port);
+    await client.query(`insert into users values (3, repeat('x', 100))`);
+    expect((await transaction(stream)).types).toBe('BRIC');
+    await stream.stop();
+    await proxy.close();
+  });
+
+  test('keeps the connection by its replies while nobody reads', async () => {
+    await client.query(`alter database ${database.name} set wal_sender_timeout = '300ms'`);
+    const stream = await start({ senderTimeoutMs: 300 });
+    const { rows } = await client.query<{ pid: number }>('select active_pid as pid from pg_replication_slots where slot_name = $1', [slot]);
+    await client.query(`insert into users select i, repeat('y', 1000) from generate_series(1000, 20000) i`);
+    const replied = async () =>
+      (
+        await client.query<{ at: Date }>('select reply_time as at from pg_stat_replication where pid = $1', [rows[0]!.pid])
+      ).rows[0]?.at;
+    const first = await waitFor(replied, 'a reply');
+    // Five timeouts later the walsender is the same.
+    await waitFor(async () => Number(await replied()) - Number(first) > 1500 && 'later', 'replies to go on');
+    expect((await transaction(stream)).types).toMatch(/^BRI{19001}C$/);
+    await stream.stop();
+    await client.query(`alter database ${database.name} reset wal_sender_timeout`);
+  });
+
+  test('fails on a socket that has fallen silent', async () => {
+    const proxy = await startWireProxy({ host: '127.0.0.1', port: database.port });
+    const watched = await start({ receiveTimeoutMs: 400 }, proxy.port);
+    proxy.silence();
+    await expect(transaction(watched)).rejects.toMatchObject({ code: 'CONNECTION_SILENT', kind: 'retryable' });
+    await proxy.close();
+  });
+
+  test('an idle stream is not silent: the server answers when asked', async () => {
+    const stream = await start({ receiveTimeoutMs: 200, statusIntervalMs: 10_000 });
+    let keepalives = 0;
+    while (keepalives < 5) if ((await stream.read())?.count === 0) keepalives++;
+    await stream.stop();
+  });
+
+  test('a stream that is interrupted stops at a message boundary', async () => {
+    const stream = await start();
+    const reading = (async () => {
+      while ((await stream.read()) !== undefined);
+      return 'ended';
+    })();
+    stream.interrupt();
+    expect(await reading).toBe('ended');
+    await stream.stop();
+  });
+
+  test('a terminated walsender is an error that passes by itself', async () => {
+    const stream = await start();
+    await client.query('select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1', [slot]);
+    await expect(transaction(stream)).rejects.toMatchObject({ kind: 'retryable' });
+  });
+});
+
+describe('what START_REPLICATION refuses', () => {
+  test.each([
+    ['a slot in use', 'SLOT_IN_USE', 'retryable', {}],
+    ['a missing slot', 'SLOT_MISSING', 'fatal', { slot: 'nowhere' }],
+  ] as const)('%s', async (what, code, kind, changes) => {
+    const holder = what === 'a slot in use' ? await start() : undefined;
+    await expect(start(changes)).rejects.toMatchObject({ code, kind });
+    await holder?.stop();
+  });
+
+  test('a slot in use names the process that holds it', async () => {
+    const holder = await start();
+    await expect(start()).rejects.toMatchObject({ hint: expect.stringMatching(/pg_terminate_backend\(\d+\)/) });
+    await holder.stop();
+  });
+
+  test('the command quotes what it names', () => {
+    expect(startCommand(options({ slot: 's"x', startLsn: toLsn(0x1_0000_0002n), messages: false }))).toBe(
+      `START_REPLICATION SLOT "s""x" LOGICAL 1/2 (proto_version '1', publication_names '"P''""ub"')`,
+    );
+  });
+});

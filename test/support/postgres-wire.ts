@@ -1,0 +1,110 @@
+// Stand-ins at Postgres' wire: a server that answers what a test tells it to, and a proxy that can fall silent.
+import { connect as dial, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+export type WireServer = {
+  readonly port: number;
+  close(): Promise<void>;
+};
+
+async function listen(server: Server, sockets: Set<Socket>): Promise<WireServer> {
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((done) => server.close(() => done()));
+    },
+  };
+}
+
+/** A backend message: type, length, content. */
+export function backendMessage(type: string, content: Uint8Array): Buffer {
+  const message = Buffer.alloc(5 + content.length);
+  message.write(type, 'latin1');
+  message.writeUInt32BE(4 + content.length, 1);
+  message.set(content, 5);
+  return message;
+}
+
+export const errorResponse = (sqlState: string, text: string): Buffer =>
+  backendMessage('E', Buffer.from(`SFATAL\0VFATAL\0C${sqlState}\0M${text}\0\0`));
+
+const READY = backendMessage('Z', Buffer.from('I'));
+const AUTHENTICATED = Buffer.concat([backendMessage('R', Buffer.alloc(4)), READY]);
+
+/**
+ * Answers each simple query with what `answer` says, and ReadyForQuery after it. `onStartup` may refuse the start-up
+ * packet.
+ */
+export async function startFakeServer(behaviour: {
+  readonly onStartup?: (parameters: string) => Buffer | undefined;
+  readonly answer?: (query: string, socket: Socket) => Buffer;
+}): Promise<WireServer> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.once('data', (startup: Buffer) => {
+      const refusal = behaviour.onStartup?.(startup.toString('latin1', 8));
+      if (refusal !== undefined) return void socket.end(refusal);
+      socket.write(AUTHENTICATED);
+      socket.on('data', (bytes: Buffer) => {
+        if (bytes[0] !== 0x51) return;
+        const query = bytes.toString('utf8', 5, bytes.length - 1);
+        socket.write(Buffer.concat([behaviour.answer?.(query, socket) ?? Buffer.alloc(0), READY]));
+      });
+    });
+  });
+  return listen(server, sockets);
+}
+
+export type WireProxy = WireServer & {
+  /** Connections made so far. */
+  readonly connections: number;
+  /** From now on nothing passes, and nobody is told. */
+  silence(): void;
+  /** New connections pass again. */
+  restore(): void;
+  /** Hands the server's bytes on in pieces of this many. */
+  chop(byteCount: number): void;
+};
+
+/** A TCP proxy in front of a real server. */
+export async function startWireProxy(target: { host: string; port: number }): Promise<WireProxy> {
+  const sockets = new Set<Socket>();
+  let silent = false;
+  let pieceBytes = Infinity;
+  let connections = 0;
+  const server = createServer((client) => {
+    connections++;
+    const upstream = dial(target.port, target.host);
+    // A connection that was cut stays so, as behind a firewall that has forgotten it.
+    let cut = false;
+    const pipe = (from: Socket, to: Socket, chopped: boolean): void => {
+      sockets.add(from);
+      from.setNoDelay(true);
+      from.on('error', () => to.destroy());
+      from.on('close', () => {
+        if (!cut) to.destroy();
+      });
+      from.on('data', (bytes: Buffer) => {
+        cut ||= silent;
+        if (cut) return;
+        if (!chopped || bytes.length <= pieceBytes) return void to.write(bytes);
+        for (let at = 0; at < bytes.length; at += pieceBytes) to.write(bytes.subarray(at, at + pieceBytes));
+      });
+    };
+    pipe(client, upstream, false);
+    pipe(upstream, client, true);
+  });
+  const listening = await listen(server, sockets);
+  return {
+    ...listening,
+    get connections() {
+      return connections;
+    },
+    silence: () => (silent = true),
+    restore: () => (silent = false),
+    chop: (byteCount) => (pieceBytes = byteCount),
+  };
+}

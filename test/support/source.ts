@@ -1,0 +1,172 @@
+// A source in this process, on a directory of its own, and its log read back as rows.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { createRowEvent, NULL_VALUE, type Relation, type Tuple } from '../../src/core/change.ts';
+import { FRAME, FRAME_HEADER_BYTES } from '../../src/log/frames.ts';
+import { openLogReader } from '../../src/log/reader.ts';
+import { LogSignals } from '../../src/log/signals.ts';
+import { startSource, type Source, type SourceOptions } from '../../src/pipeline/source-runner.ts';
+import { buildRelation, decodeEnrichment } from '../../src/postgres/enrichment.ts';
+import {
+  decodeBegin,
+  decodeCommit,
+  decodeRelation,
+  decodeRow,
+  decodeTruncate,
+  type RawRelation,
+} from '../../src/postgres/pgoutput.ts';
+import type { DatabaseSettings } from '../../src/postgres/settings.ts';
+
+const MIB = 1024 * 1024;
+
+export type LoggedRow = {
+  readonly action: string;
+  readonly table: string;
+  readonly values: readonly (string | null)[];
+  readonly commitLsn: bigint;
+  readonly index: number;
+};
+
+export type Logged = {
+  readonly rows: LoggedRow[];
+  /** Type letters of all frames, in order. */
+  types: string;
+  readonly relations: Relation[];
+  readonly commits: { readonly commitLsn: bigint; readonly endLsn: bigint }[];
+  readonly epochs: Set<number>;
+  readonly timelines: Set<number>;
+  /** Bytes of `p` frames. */
+  pieceBytes: number;
+};
+
+export type TestSource = Source & {
+  readonly signals: LogSignals;
+  readonly lines: { readonly level: number; readonly msg: string }[];
+  /** Everything that is in the log now. */
+  read(): Promise<Logged>;
+};
+
+export type SourceDirectory = { readonly path: string; remove(): void };
+
+export function createSourceDirectory(): SourceDirectory {
+  const path = mkdtempSync(join(tmpdir(), 'tailrace-source-'));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export function startTestSource(
+  settings: DatabaseSettings,
+  directory: SourceDirectory,
+  changes: Partial<Omit<SourceOptions, 'log'>> & { log?: Partial<SourceOptions['log']> } = {},
+): TestSource {
+  const lines: TestSource['lines'] = [];
+  const signals = changes.signals ?? new LogSignals();
+  const log = join(directory.path, 'log');
+  const { log: logChanges, ...others } = changes;
+  const source = startSource({
+    settings,
+    tables: [],
+    directory: log,
+    signals,
+    version: '0.0.0-test',
+    durableDirectory: true,
+    logger: pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line) as never) }),
+    ...others,
+    log: {
+      segmentBytes: 64 * MIB,
+      retentionMs: 3_600_000,
+      maxBytes: 1024 * MIB,
+      minFreeBytes: 0,
+      maxMessageBytes: 64 * MIB,
+      ...logChanges,
+    },
+  });
+  return { ...source, signals, lines, read: () => readLog(log, signals) };
+}
+
+/** Reads the log from its first retained byte to its present end. */
+export async function readLog(directory: string, signals: LogSignals): Promise<Logged> {
+  const logged: Logged = {
+    rows: [],
+    types: '',
+    relations: [],
+    commits: [],
+    epochs: new Set(),
+    timelines: new Set(),
+    pieceBytes: 0,
+  };
+  const relations = new Map<number, Relation>();
+  const event = createRowEvent();
+  const end = signals.writtenEnd();
+  const done = new AbortController();
+  const reader = openLogReader(directory, signals);
+  let raw: RawRelation | undefined;
+  try {
+    for await (const block of reader.read('earliest', done.signal)) {
+      let { commitLsn, index } = block.context;
+      if (!block.relationsOnly && !block.prologue) {
+        logged.epochs.add(block.context.epoch);
+        logged.timelines.add(block.context.timeline);
+      }
+      for (let at = block.start; at < block.end;) {
+        const start = at + FRAME_HEADER_BYTES;
+        const next = start + block.buffer.readUInt32BE(at);
+        at = next;
+        const type = block.buffer[start];
+        if (!block.relationsOnly) logged.types += String.fromCharCode(type!);
+        switch (type) {
+          case FRAME.begin:
+            commitLsn = decodeBegin(block.buffer, start, next).commitLsn;
+            index = 0;
+            break;
+          case FRAME.commit:
+            logged.commits.push(decodeCommit(block.buffer, start, next));
+            break;
+          case FRAME.relation:
+            raw = decodeRelation(block.buffer, start, next);
+            break;
+          case FRAME.enrichment: {
+            const relation = buildRelation(raw!, decodeEnrichment(block.buffer, start, next));
+            relations.set(relation.id, relation);
+            logged.relations.push(relation);
+            break;
+          }
+          case FRAME.truncate:
+            for (const id of decodeTruncate(block.buffer, start, next).relationIds) {
+              logged.rows.push({ action: 'truncate', table: relations.get(id)!.table, values: [], commitLsn, index: index++ });
+            }
+            break;
+          case FRAME.oversize:
+            logged.rows.push({ action: 'oversize', table: relations.get(block.buffer.readUInt32BE(start + 2))!.table, values: [String(block.buffer.readBigUInt64BE(start + 6))], commitLsn, index: index++ });
+            break;
+          case FRAME.piece:
+            logged.pieceBytes += next - start - 1;
+            break;
+          case FRAME.insert:
+          case FRAME.update:
+          case FRAME.delete: {
+            decodeRow(block.buffer, start, next, event);
+            const tuple = event.hasNew ? event.newTuple : event.oldTuple;
+            const { table } = relations.get(event.relationId)!;
+            logged.rows.push({ action: event.action, table, values: texts(event.bytes, tuple), commitLsn, index: index++ });
+            break;
+          }
+          default:
+        }
+      }
+      if (block.blockEnd >= end) break;
+    }
+  } finally {
+    done.abort();
+    await reader.close();
+  }
+  return logged;
+}
+
+const texts = (bytes: Buffer, tuple: Tuple): (string | null)[] =>
+  Array.from({ length: tuple.columnCount }, (_, i) =>
+    tuple.lengths[i] === NULL_VALUE
+      ? null
+      : bytes.toString('utf8', tuple.starts[i], tuple.starts[i]! + tuple.lengths[i]!),
+  );
