@@ -10,6 +10,8 @@ import { startSqsRecorder } from '../../test/support/sqs-recorder.ts';
 
 const LANES = 32;
 const QUEUE = 'bench.fifo';
+const TEXTS = Array.from({ length: 10 }, (_, index) => bodyOf(1, index));
+const BODIES = TEXTS.map((text) => Buffer.from(text));
 
 if (isMainThread) await main(Number(process.argv[2] ?? 20_000));
 else await serve();
@@ -18,6 +20,7 @@ else await serve();
 async function serve(): Promise<void> {
   const recorder = await startSqsRecorder({ createMissing: true });
   recorder.onMessage = () => undefined;
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   parentPort!.postMessage(recorder.url);
 }
 
@@ -125,6 +128,3 @@ function sdkClient(url: string): Send {
     if (reply.Successful?.length !== 10) throw new Error(JSON.stringify(reply.Failed));
   };
 }
-
-const TEXTS = Array.from({ length: 10 }, (_, index) => bodyOf(1, index));
-const BODIES = TEXTS.map((text) => Buffer.from(text));

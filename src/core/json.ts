@@ -67,4 +67,6 @@ const isNoncharacter = (bytes: Buffer, at: number, end: number): boolean =>
 
 /** The JSON text of a value that is not row data (names, annotations), safe for every sink. */
 export const jsonText = (value: unknown): string =>
-  JSON.stringify(value).replaceAll('\ufffe', String.raw`\ufffe`).replaceAll('\uffff', String.raw`\uffff`);
+  JSON.stringify(value)
+    .replaceAll('\ufffe', String.raw`\ufffe`)
+    .replaceAll('\uffff', String.raw`\uffff`);

@@ -104,7 +104,11 @@ export class ColumnPlan {
     if (tuple.columnCount === this.#relationColumnCount) return;
     throw new TailraceError(
       `a row of ${this.#table} has ${tuple.columnCount} columns, its relation ${this.#relationColumnCount}`,
-      { code: 'PGOUTPUT_MALFORMED', kind: 'fatal', hint: 'the change log lacks a relation: please report this' },
+      {
+        code: 'PGOUTPUT_MALFORMED',
+        kind: 'fatal',
+        hint: 'the change log lacks a relation: please report this',
+      },
     );
   }
 }

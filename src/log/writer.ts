@@ -1,15 +1,15 @@
-// The log's one writer: appends blocks, makes them durable in groups, rolls and retires segments.
-import { closeSync, mkdirSync, openSync, statfsSync, statSync, unlinkSync } from 'node:fs';
+// The log's one writer: appends blocks, makes them durable in groups, remembers the flush position, retires segments.
+import { mkdirSync, statfsSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { TailraceError } from '../core/errors.ts';
 import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
-import { FILE_DEVICE, writeFully, type LogDevice } from './device.ts';
+import { FILE_DEVICE, type LogDevice } from './device.ts';
 import { abandonTransaction, advance } from './context.ts';
 import { fileError, syncError } from './errors.ts';
-import { BLOCK_HEADER_BYTES, encodeBlockHeader, type BlockContext, type LogIdentity } from './format.ts';
+import type { BlockContext, LogIdentity } from './format.ts';
 import { recoverSegments, type RecoveredSegments } from './recovery.ts';
 import { expiredSegments } from './retention.ts';
-import { createSegment, endOf, syncDirectory, type SegmentFile } from './segments.ts';
+import { SegmentChain } from './segment-chain.ts';
 import type { LogSettings } from './settings.ts';
 import type { LogSignals } from './signals.ts';
 import { digestStreamOptions, EMPTY_STATE, StateFile, type LogState } from './state-file.ts';
@@ -100,54 +100,35 @@ export async function openLog(options: LogOptions): Promise<LogWriter> {
   }
 }
 
-/** The segment that blocks are appended to. */
-type CurrentSegment = {
-  readonly path: string;
-  readonly startOffset: number;
-  readonly fd: number;
-  /** Where its size begins to count: a large prologue does not make a segment full. */
-  readonly firstBlock: number;
-};
-
 class Writer implements LogWriter {
   readonly recovered: Recovered;
   readonly maxBytes: number;
   readonly #options: LogOptions;
-  readonly #device: LogDevice;
   readonly #state: StateFile;
   readonly #streamOptions: string;
-  readonly #blockHeader = Buffer.alloc(BLOCK_HEADER_BYTES);
-  /** Segments before the current one, oldest first. */
-  #earlier: SegmentFile[];
-  #current: CurrentSegment;
-  #end: number;
+  readonly #chain: SegmentChain;
   #context: BlockContext;
   #durableEnd = 0;
-  /** Files of earlier segments that are not synced yet. */
-  #unsynced: number[] = [];
-  #directoryChanged = false;
   #remembered: LogState;
-  #notedAtMs = 0;
+  #notedAtMs = -Infinity;
   /** The sync begun last, and the one that waits behind it for everyone who asks meanwhile. */
   #lastSync: Promise<unknown> = Promise.resolve();
   #nextSync: Promise<number> | undefined;
   #failure: TailraceError | undefined;
 
   constructor(options: LogOptions, state: StateFile, found: RecoveredSegments) {
+    const { directory, identity, version, settings, prologue, device = FILE_DEVICE } = options;
     this.#options = options;
-    this.#device = options.device ?? FILE_DEVICE;
     this.#state = state;
     this.#streamOptions = digestStreamOptions(options.streamOptions);
-    this.#end = found.nextOffset;
     this.#remembered = state.found ?? EMPTY_STATE;
-    this.#context = { ...found.context, ...laterHistory(found.context, this.#remembered) };
+    const context = { ...found.context, ...laterHistory(found.context, this.#remembered) };
+    this.#context = context;
     this.recovered = this.#describe(found);
-    this.#earlier = [...found.segments];
-    const last = found.needsSegment ? undefined : this.#earlier.pop();
-    this.#current =
-      last === undefined
-        ? this.#createSegment(Buffer.alloc(0), found.segments.at(-1))
-        : { ...last, fd: openSync(last.path, 'r+'), firstBlock: last.startOffset };
+    this.#chain = new SegmentChain(
+      { directory, identity, version, segmentBytes: settings.segmentBytes, device, prologue },
+      { ...found, context },
+    );
     this.maxBytes = resolveMaxBytes(options, this.bytes());
   }
 
@@ -172,7 +153,7 @@ class Writer implements LogWriter {
   async start(): Promise<void> {
     await this.sync();
     if (this.recovered.created) await this.remember({ flushed: ZERO_LSN });
-    this.#options.signals.publishFirstOffset(this.#firstOffset());
+    this.#options.signals.publishFirstOffset(this.#chain.firstOffset);
     this.#publish();
   }
 
@@ -181,7 +162,7 @@ class Writer implements LogWriter {
   }
 
   get writtenEnd(): number {
-    return this.#end;
+    return this.#chain.end;
   }
 
   append(frames: Buffer, length: number, history: History): void {
@@ -191,69 +172,26 @@ class Writer implements LogWriter {
       history.epoch === this.#context.epoch
         ? { ...this.#context, timeline: history.timeline }
         : abandonTransaction(this.#context, history);
-    const payload = frames.subarray(0, length);
-    const { context: after, unfinishedBegin } = advance(before, payload, 0, length);
+    const { context: after, unfinishedBegin = 0 } = advance(before, frames, 0, length);
     try {
-      if (unfinishedBegin === undefined || unfinishedBegin === 0) {
-        this.#writeBlock(payload, before);
+      if (unfinishedBegin > 0) {
+        // An unfinished transaction begins at the start of a block (format.ts), so that it can be cut off.
+        const between = advance(before, frames, 0, unfinishedBegin).context;
+        this.#chain.append(frames.subarray(0, unfinishedBegin), before);
+        this.#chain.append(frames.subarray(unfinishedBegin, length), between);
       } else {
-        // An unfinished transaction begins at the start of a block (format.ts), so it can be cut off.
-        this.#writeBlock(payload.subarray(0, unfinishedBegin), before);
-        this.#writeBlock(
-          payload.subarray(unfinishedBegin),
-          advance(before, payload, 0, unfinishedBegin).context,
-        );
+        this.#chain.append(frames.subarray(0, length), before);
       }
     } catch (error) {
-      throw this.#fail(fileError(error, this.#current.path, 'write'));
+      throw this.#fail(fileError(error, this.#chain.path, 'write'));
     }
     this.#context = after;
     this.#publish();
   }
 
-  #writeBlock(payload: Buffer, context: BlockContext): void {
-    const blockBytes = BLOCK_HEADER_BYTES + payload.length;
-    const filled = this.#end - this.#current.firstBlock;
-    if (filled > 0 && filled + blockBytes > this.#options.settings.segmentBytes) this.#roll(context);
-    const { fd, startOffset } = this.#current;
-    encodeBlockHeader(this.#blockHeader, { offset: this.#end, payload, prologue: false, context });
-    writeFully(this.#device, fd, [this.#blockHeader, payload], this.#end - startOffset);
-    this.#end += blockBytes;
-  }
-
-  #roll(context: BlockContext): void {
-    const { path, startOffset, fd } = this.#current;
-    const full: SegmentFile = { path, startOffset, bytes: this.#end - startOffset };
-    this.#context = context;
-    this.#current = this.#createSegment(this.#options.prologue(), full);
-    this.#earlier.push(full);
-    this.#unsynced.push(fd);
-  }
-
-  /** Makes a segment at the log's end, in the current context. */
-  #createSegment(prologue: Buffer, previous: SegmentFile | undefined): CurrentSegment {
-    const { directory, identity, version } = this.#options;
-    const startOffset = this.#end;
-    const { fd, path, bytes } = createSegment({
-      directory,
-      device: this.#device,
-      header: {
-        identity,
-        startOffset,
-        previousEnd: previous === undefined ? startOffset : endOf(previous),
-        createdBy: version,
-      },
-      context: this.#context,
-      prologue,
-    });
-    this.#end += bytes;
-    this.#directoryChanged = true;
-    return { path, startOffset, fd, firstBlock: this.#end };
-  }
-
   #publish(): void {
     const { lastCommitLsn, lastEndLsn } = this.#context;
-    this.#options.signals.publishAppend({ writtenEnd: this.#end, lastCommitLsn, lastEndLsn });
+    this.#options.signals.publishAppend({ writtenEnd: this.#chain.end, lastCommitLsn, lastEndLsn });
   }
 
   sync(): Promise<number> {
@@ -270,21 +208,12 @@ class Writer implements LogWriter {
 
   async #syncNow(): Promise<number> {
     this.#assertAlive();
-    const end = this.#end;
+    const { end, path } = this.#chain;
     if (end === this.#durableEnd) return end;
-    const earlier = this.#unsynced.splice(0);
-    const { fd, path } = this.#current;
     try {
-      for (const full of earlier) await this.#device.sync(full);
-      await this.#device.sync(fd);
-      if (this.#directoryChanged) {
-        this.#directoryChanged = false;
-        syncDirectory(this.#options.directory);
-      }
+      await this.#chain.sync();
     } catch (error) {
       throw this.#fail(syncError(error, path));
-    } finally {
-      for (const full of earlier) closeSync(full);
     }
     this.#durableEnd = end;
     this.#options.signals.publishDurable(end);
@@ -324,7 +253,7 @@ class Writer implements LogWriter {
   async retain(settledOffset: number, nowMs: number): Promise<number> {
     this.#assertAlive();
     const { settings, signals } = this.#options;
-    const expired = expiredSegments(this.#earlier, {
+    const expired = expiredSegments(this.#chain.earlier, {
       settledOffset,
       writtenBeforeMs: nowMs - settings.retentionMs,
       excessBytes: this.bytes() - this.maxBytes,
@@ -332,19 +261,14 @@ class Writer implements LogWriter {
     });
     for (const segment of expired) {
       unlinkSync(segment.path);
-      this.#earlier.shift();
-      signals.publishFirstOffset(this.#firstOffset());
+      this.#chain.dropFirst();
+      signals.publishFirstOffset(this.#chain.firstOffset);
     }
     return this.bytes();
   }
 
-  #firstOffset(): number {
-    return (this.#earlier[0] ?? this.#current).startOffset;
-  }
-
   bytes(): number {
-    const earlier = this.#earlier.reduce((sum, segment) => sum + segment.bytes, 0);
-    return earlier + this.#end - this.#current.startOffset;
+    return this.#chain.bytes;
   }
 
   async close(): Promise<void> {
@@ -355,7 +279,7 @@ class Writer implements LogWriter {
       }
     } finally {
       this.#failure ??= new TailraceError('the change log is closed', { code: 'LOG_CLOSED', kind: 'fatal' });
-      for (const fd of [...this.#unsynced.splice(0), this.#current.fd]) closeSync(fd);
+      this.#chain.close();
       this.#state.close();
     }
   }

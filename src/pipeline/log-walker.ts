@@ -58,16 +58,22 @@ export class LogWalker {
   #raw: RawRelation | undefined;
   #transaction: PendingTransaction | undefined;
   #index = 0;
-  #epoch = 0;
+  #epoch: number;
   #timeline = 0;
-  #lastCommitLsn!: Lsn;
-  #lastEndLsn!: Lsn;
-  #lastCount = 0;
+  #lastCommitLsn: Lsn;
+  #lastEndLsn: Lsn;
+  /** Row events of the last whole transaction. */
+  #lastCount: number;
   #offset = 0;
 
-  constructor(streamKey: string, ports: WalkPorts) {
+  /** `start`: everything before it is done already. */
+  constructor(streamKey: string, start: Omit<WalkHead, 'offset'>, ports: WalkPorts) {
     this.#streamKey = streamKey;
     this.#ports = ports;
+    this.#epoch = start.position.epoch;
+    this.#lastCommitLsn = start.position.commitLsn;
+    this.#lastCount = start.position.index;
+    this.#lastEndLsn = start.endLsn;
   }
 
   /** After whole blocks: what comes next is at this position. */

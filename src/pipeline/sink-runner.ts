@@ -107,7 +107,7 @@ export class SinkRunner {
       wasSettled: (transaction, index) => this.#wasSettled(transaction, index),
       readFrames: (offset, length) => this.#reader.readFrames(offset, length),
     });
-    this.#walker = new LogWalker(options.streamKey, intake);
+    this.#walker = new LogWalker(options.streamKey, opened.start, intake);
   }
 
   /** Opens the sink's ledger and makes the sink; `run` does the rest. */
@@ -125,7 +125,8 @@ export class SinkRunner {
       const rewinds = store.registerSink(settings.database, settings.name, new Date());
       const definition = sinkDefinition(settings.destination.type);
       if (definition === undefined) throw new Error(`there is no sink type ${settings.destination.type}`);
-      const sink = await definition.create(settings.destination.config, { name: settings.name, rewinds, logger });
+      const { name, actions } = settings;
+      const sink = await definition.create(settings.destination.config, { name, actions, rewinds, logger });
       return new SinkRunner(options, { sink, ledger, reader, start });
     } catch (error) {
       ledger.close();

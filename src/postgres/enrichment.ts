@@ -2,8 +2,6 @@
 import type { Relation, TypeCatalog, TypeInfo } from '../core/change.ts';
 import type { RawRelation } from './pgoutput.ts';
 
-export const ENRICHMENT_BYTE = 0x65; // e
-
 export type Enrichment = {
   readonly relationId: number;
   /** The primary key's columns, in key order; undefined: the catalog did not know (any more). */

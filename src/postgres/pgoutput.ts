@@ -135,7 +135,11 @@ export function decodeTruncate(bytes: Buffer, start: number, end: number = bytes
   };
 }
 
-export function decodeLogicalMessage(bytes: Buffer, start: number, end: number = bytes.length): LogicalMessage {
+export function decodeLogicalMessage(
+  bytes: Buffer,
+  start: number,
+  end: number = bytes.length,
+): LogicalMessage {
   const reader = new MessageReader(bytes, start, end);
   const flags = reader.uint8();
   const lsn = reader.lsn();

@@ -92,6 +92,8 @@ export class ReplicationStream {
   #lastReplyMs = 0;
   #onStarted: { resolve(): void; reject(error: TailraceError): void } | undefined;
   #onInput: (() => void) | undefined;
+  /** Changes that came with the answer to START_REPLICATION. */
+  #first: StreamBatch | undefined;
   /** Bytes read from the socket. */
   receivedBytes = 0;
 
@@ -130,6 +132,11 @@ export class ReplicationStream {
 
   async #next(): Promise<StreamBatch | undefined> {
     for (;;) {
+      const first = this.#first;
+      if (first !== undefined) {
+        this.#first = undefined;
+        return first;
+      }
       if (this.#input.ready) {
         const batch = this.#input.take();
         if (!this.#reading && !this.#ended) this.#setReading(true);
@@ -221,10 +228,11 @@ export class ReplicationStream {
     } else this.#socket.pause();
   }
 
-  /** Before CopyBoth nothing but control messages comes. */
+  /** The answer to START_REPLICATION; the first changes may come in the same packet. */
   #awaitStart(): void {
     if (!this.#input.ready) return;
-    this.#input.take();
+    const batch = this.#input.take();
+    if (batch.count > 0) this.#first = batch;
     this.#afterTake();
   }
 

@@ -25,10 +25,12 @@ export type SignableRequest = {
 export class RequestSigner {
   readonly #service: string;
   readonly #region: string;
-  // The key depends on these two and nothing else that changes.
+  // The key depends on these two and nothing else that changes; the time is text once a second.
   #keySecret = '';
   #keyDate = '';
   #key: Buffer = Buffer.alloc(0);
+  #second = -1;
+  #time = '';
 
   constructor(service: string, region: string) {
     this.#service = service;
@@ -39,7 +41,7 @@ export class RequestSigner {
   headers(request: SignableRequest): string[] {
     const { host, contentType, target, credentials } = request;
     const token = credentials.sessionToken;
-    const time = basicTime(request.nowMs);
+    const time = this.#basicTime(request.nowMs);
     const date = time.slice(0, 8);
     const signedNames =
       token === undefined
@@ -83,7 +85,14 @@ export class RequestSigner {
     }
     return this.#key;
   }
-}
 
-/** `20260102T030405Z`. */
-const basicTime = (ms: number): string => new Date(ms).toISOString().replace(/[:-]|\.\d{3}/g, '');
+  /** `20260102T030405Z`. */
+  #basicTime(ms: number): string {
+    const second = Math.floor(ms / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#time = new Date(ms).toISOString().replace(/[:-]|\.\d{3}/g, '');
+    }
+    return this.#time;
+  }
+}

@@ -35,7 +35,7 @@ const place = {
     .min(1)
     .optional()
     .describe(
-      'Template of the message group id: `${column}`, `${%table%}`, `${%schema%}`. ' +
+      'Template of the message group id: `${column}`, `${%table%}`, `${%schema%}`, `${%xid%}`. ' +
         'FIFO queues use the message group when there is none; standard queues send a group id (fair queues) only when there is one.',
     ),
 };
@@ -159,6 +159,9 @@ function* faultsOf(config: SqsConfig): Generator<Fault> {
     };
   }
   for (const { path, place } of places) {
+    if (URL.canParse(place.queue_url ?? '') && queueNameOfUrl(place.queue_url ?? '') === '') {
+      yield { path: [...path, 'queue_url'], message: 'this URL names no queue' };
+    }
     const name =
       place.queue_name ?? (place.queue_url === undefined ? undefined : queueNameOfUrl(place.queue_url));
     if (config.is_fifo !== undefined && name !== undefined && config.is_fifo !== name.endsWith('.fifo')) {

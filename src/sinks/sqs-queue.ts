@@ -1,6 +1,6 @@
 // One queue: found or created when first needed, forgotten when SQS says that it is gone.
 import type { Logger } from 'pino';
-import { isDenied, isMissingQueue, MALFORMED_REPLY, RequestError } from './aws-errors.ts';
+import { isDenied, isMissingQueue, MALFORMED_REPLY, QUEUE_NOT_FIFO, RequestError } from './aws-errors.ts';
 import type { AwsJsonClient } from './aws-json-client.ts';
 import type { SinkLimits } from './sink.ts';
 import { queueNameOfUrl } from './sqs-queue-url.ts';
@@ -37,7 +37,8 @@ export type FoundQueue = {
 
 type CheckOptions = {
   readonly create: boolean;
-  /** Attributes that may not be read are an error. */ readonly strict: boolean;
+  /** Attributes that may not be read are an error. */
+  readonly strict: boolean;
 };
 
 export class SqsQueue {
@@ -91,10 +92,10 @@ export class SqsQueue {
     this.#batchBytes = Math.max(FORMER_MAX_BATCH_BYTES, this.#messageBytes);
   }
 
-  /** Looks again, now, and demands that its attributes can be read. */
+  /** Looks again, now. Attributes that may not be read are worth a report, but no reason to call a running sink ill. */
   async check(signal: AbortSignal, options: { readonly create: boolean }): Promise<void> {
     const create = options.create && this.#options.createIfNotExists;
-    this.#found = Promise.resolve(await this.#look(signal, { create, strict: true }));
+    this.#found = Promise.resolve(await this.#look(signal, { create, strict: !options.create }));
   }
 
   async #look(signal: AbortSignal, options: CheckOptions): Promise<FoundQueue> {
@@ -136,7 +137,7 @@ export class SqsQueue {
     const attributes = (reply['Attributes'] ?? {}) as Readonly<Record<string, unknown>>;
     if (this.isFifo && attributes['FifoQueue'] !== 'true') {
       throw new RequestError({
-        code: 'InvalidParameterValue',
+        code: QUEUE_NOT_FIFO,
         message: `the queue ${this.name} is no FIFO queue`,
       });
     }

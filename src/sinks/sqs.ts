@@ -105,10 +105,10 @@ async function checkAll(
   options: { readonly create: boolean },
 ): Promise<void> {
   const results = await Promise.allSettled(queues.map((queue) => queue.check(signal, options)));
+  signal.throwIfAborted();
   const errors = results.flatMap((result, index) =>
     result.status === 'rejected' ? [checkError(queues[index]!, result.reason)] : [],
   );
-  signal.throwIfAborted();
   const [first] = errors;
   if (first === undefined) return;
   if (errors.length === 1) throw first;

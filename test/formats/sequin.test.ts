@@ -64,9 +64,17 @@ test('names and annotations of any characters are escaped (C048, C225)', () => {
 });
 
 test('columns named like special properties or like fields of the message are all there (C049, C050)', () => {
+  const fields = ['kind', 'action', 'record', 'metadata', 'op', 'table'];
   const names = [
-    ...['__proto__', 'constructor', 'toString', 'hasOwnProperty', '1', '0', 'length', 'then'],
-    ...['kind', 'action', 'record', 'metadata', 'op', 'table'],
+    '__proto__',
+    'constructor',
+    'toString',
+    'hasOwnProperty',
+    '1',
+    '0',
+    'length',
+    'then',
+    ...fields,
   ];
   const relation = relationOf(
     'd',

@@ -1,5 +1,5 @@
 // Appending, durability, rolling, retention and failing disks.
-import { readdirSync, statSync, utimesSync } from 'node:fs';
+import { cpSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
@@ -63,6 +63,15 @@ test('TRUNCATE counts one row event a table; relations, types, markers and piece
   expect(log.context.index).toBe(4);
 });
 
+test('a transaction without rows leaves the position of the last row event', async () => {
+  const { log } = await openTestLog(scratchDirectory());
+  append(log, [...messagesOf({ commitLsn: 10n, rows: 2 }), ...messagesOf({ commitLsn: 20n, rows: 0 })]);
+  expect(log.context).toMatchObject({
+    lastCommitLsn: 20n,
+    before: { epoch: 0, commitLsn: 10n, index: 1 },
+  });
+});
+
 test('bytes that are not whole frames are refused', async () => {
   const { log } = await openTestLog(scratchDirectory());
   expect(() => log.append(Buffer.from([0, 0, 0, 9, 0x42]), 5, { epoch: 0, timeline: 1 })).toThrow(
@@ -88,6 +97,24 @@ test('calls of sync share one fdatasync, and the durable end is what was appende
   expect(signals.durableEnd()).toBe(end);
   await log.sync();
   expect(syncs).toBe(1);
+});
+
+test('sync covers the segments that were filled since the last one', async () => {
+  const synced = new Set<number>();
+  const device = {
+    ...FILE_DEVICE,
+    sync: (fd: number) => {
+      synced.add(fd);
+      return FILE_DEVICE.sync(fd);
+    },
+  };
+  const directory = scratchDirectory();
+  const { log } = await openTestLog(directory, { device, settings: { ...SETTINGS, segmentBytes: 300 } });
+  for (const transaction of transactions(10)) append(log, messagesOf(transaction));
+  await log.sync();
+  const segments = readdirSync(directory).filter((name) => name.endsWith('.log'));
+  expect(segments.length).toBeGreaterThan(2);
+  expect(synced.size).toBe(segments.length);
 });
 
 test('a full segment is followed by one that opens with the relations in force', async () => {
@@ -190,6 +217,20 @@ test('the flush position, the history and the stream options are remembered', as
   await second.log.close();
 });
 
+test('a new log remembers its stream options although it crashes before anything is flushed', async () => {
+  const directory = scratchDirectory();
+  const { log } = await openTestLog(directory);
+  append(log, messagesOf({ commitLsn: 1n, rows: 1 }));
+  const copy = join(scratchDirectory(), 'copy');
+  cpSync(directory, copy, { recursive: true });
+  const again = await openTestLog(copy);
+  expect(again.log.recovered).toMatchObject({
+    created: false,
+    lastCommitLsn: 1n,
+    streamOptionsChanged: false,
+  });
+});
+
 test('changed stream options are reported until the flush position is remembered under them', async () => {
   const directory = scratchDirectory();
   const streamOptions = { publication_names: 'other' };
@@ -246,6 +287,7 @@ test('above log.max_bytes settled segments go whatever their age, unsettled ones
   expect(signals.firstOffset()).toBe(starts[3]);
   const kept = await log.retain(log.writtenEnd, 0);
   expect(kept).toBeLessThanOrEqual(1500);
+  expect(kept).toBeGreaterThan(500);
 });
 
 test('an abandoned transaction of an older history is followed by the new one', async () => {
@@ -277,4 +319,17 @@ test('a writer that starts again in the same process goes on above everything an
   ]);
   const reader = openLogReader(directory, signals);
   expect((await readAll(reader, signals)).rows).toEqual(['0:0/1:0', '0:0/28:0', '0:0/28:1']);
+});
+
+test('a log whose files are gone begins anew above everything announced before', async () => {
+  const directory = scratchDirectory();
+  const signals = new LogSignals();
+  const first = await openTestLog(directory, { signals });
+  for (const transaction of transactions(5)) append(first.log, messagesOf(transaction));
+  await first.log.close();
+  const announced = signals.writtenEnd();
+  for (const name of readdirSync(directory)) rmSync(join(directory, name));
+  const second = await openTestLog(directory, { signals });
+  expect(second.log.recovered.created).toBe(true);
+  expect(second.log.writtenEnd).toBeGreaterThan(announced);
 });

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createRowEvent, NULL_VALUE, UNCHANGED_TOAST, type Tuple } from '../../src/core/change.ts';
 import { TailraceError } from '../../src/core/errors.ts';
@@ -185,10 +185,16 @@ describe('rows', () => {
   });
 
   test('1600 columns are read, one more is refused (C051)', () => {
-    const widest = insertMessage(7, Array.from({ length: 1600 }, (_, i) => String(i)));
+    const widest = insertMessage(
+      7,
+      Array.from({ length: 1600 }, (_, i) => String(i)),
+    );
     decodeRow(widest, 0, widest.length, event);
     expect(cellsOf(event.newTuple).at(-1)).toBe('1599');
-    const wider = insertMessage(7, Array.from({ length: 1601 }, () => null));
+    const wider = insertMessage(
+      7,
+      Array.from({ length: 1601 }, () => null),
+    );
     expect(() => decodeRow(wider, 0, wider.length, event)).toThrow('more columns than Postgres allows');
   });
 
@@ -219,6 +225,15 @@ describe('rows', () => {
     );
   });
 });
+
+function failureOf(run: () => unknown): unknown {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
 
 describe('malformed bytes', () => {
   const decodeRowAt = (bytes: Buffer, start: number, end: number): void =>
@@ -259,11 +274,8 @@ describe('malformed bytes', () => {
       fc.property(fc.nat(message.length - 1), fc.integer({ min: 0, max: 255 }), (at, byte) => {
         const damaged = Buffer.from(message);
         damaged[at] = byte;
-        try {
-          decode(damaged, 0, damaged.length);
-        } catch (error) {
-          expect(error).toBeInstanceOf(TailraceError);
-        }
+        const failure = failureOf(() => decode(damaged, 0, damaged.length));
+        expect(failure === undefined || failure instanceof TailraceError).toBe(true);
       }),
     );
   });

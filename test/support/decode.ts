@@ -210,7 +210,7 @@ function renderMessages(
     changes.push({ relation, text: writer.buffer.toString('utf8', 0, writer.length) });
   };
   for (const message of messages) {
-    switch (message[0]) {
+    switch (message[0]!) {
       case MESSAGE.begin:
         context = { ...context, transaction: { ...TRANSACTION, ...decodeBegin(message, 0) }, index: 0 };
         break;

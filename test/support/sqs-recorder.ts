@@ -203,7 +203,7 @@ export async function startSqsRecorder(options: { createMissing?: boolean } = {}
         for (const [name, value] of Object.entries(canned.headers ?? {})) response.setHeader(name, value);
         throw new SqsFault(canned.code, canned.message ?? canned.code, canned.status);
       }
-      if (!/^AWS4-HMAC-SHA256 Credential=/.test(request.headers.authorization ?? '')) {
+      if (request.headers.authorization?.startsWith('AWS4-HMAC-SHA256 Credential=') !== true) {
         throw new SqsFault('MissingAuthenticationToken', 'Request is missing Authentication Token', 403);
       }
       const run = actions[action];

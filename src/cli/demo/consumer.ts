@@ -17,7 +17,7 @@ export type Received = {
 };
 
 export type Consumer = {
-  /** Resolves when every queue has answered, twice in a row, that it has nothing more. */
+  /** Resolves when every queue has answered, twice in a row, that it has nothing more; or at `close`. */
   untilEmpty(): Promise<void>;
   /** Rejects when receiving fails for another reason than `close`. */
   readonly failed: Promise<never>;
@@ -65,7 +65,9 @@ export function startConsumer(options: ConsumerOptions): Consumer {
     failed,
     untilEmpty: async () => {
       for (const queue of options.queues) emptyAnswers.set(queue, 0);
-      while ([...emptyAnswers.values()].some((count) => count < 2)) await sleep(QUEUE_POLL_MS);
+      while (!signal.aborted && [...emptyAnswers.values()].some((count) => count < 2)) {
+        await sleep(QUEUE_POLL_MS);
+      }
     },
     close: async () => {
       controller.abort();

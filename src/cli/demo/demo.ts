@@ -83,6 +83,9 @@ async function watch(options: DemoOptions, ports: CliPorts, { signal, cleanup }:
   const ticker = setInterval(() => writeLine(ports.stdout, summary(false)), SUMMARY_INTERVAL_MS);
   cleanup.defer(() => clearInterval(ticker));
 
+  const over = new AbortController();
+  cleanup.defer(() => over.abort());
+  const stop = AbortSignal.any([signal, over.signal]);
   const broken = Promise.race([
     consumer.failed,
     service.ended.then(({ exitCode }) => {
@@ -91,12 +94,11 @@ async function watch(options: DemoOptions, ports: CliPorts, { signal, cleanup }:
   ]);
   broken.catch(() => undefined);
   const { rows } = options;
-  await Promise.race([runWorkload({ client, accounting, rows, signal, random: Math.random }), broken]);
+  await Promise.race([runWorkload({ client, accounting, rows, signal: stop, random: Math.random }), broken]);
   const arrived = async (): Promise<void> => {
     lastArrivalMs = performance.now();
-    while (accounting.verdict().outstanding > 0 && performance.now() - lastArrivalMs < ARRIVAL_TIMEOUT_MS) {
-      await sleep(ARRIVAL_POLL_MS);
-    }
+    const waiting = (): boolean => performance.now() - lastArrivalMs < ARRIVAL_TIMEOUT_MS;
+    while (accounting.verdict().outstanding > 0 && waiting() && !stop.aborted) await sleep(ARRIVAL_POLL_MS);
     // A repeat would come after the original.
     await consumer.untilEmpty();
   };
@@ -128,17 +130,13 @@ async function startDemoService(
   const logger = createLogger({ level: 'warn', destination: ports.stderr });
   const service = await ports.startService(settings, { version: ports.version, logger });
   cleanup.defer(() => service.stop());
-  const streams = async (): Promise<void> => {
-    while (service.status().databases.some((database) => database.state !== 'streaming')) {
-      signal.throwIfAborted();
-      await sleep(ARRIVAL_POLL_MS);
-    }
-  };
-  const ended = service.ended.then(() => {
-    throw new Error('the service ended before it streamed');
-  });
-  await Promise.race([streams(), ended]);
-  ended.catch(() => undefined);
+  let ended = false;
+  void service.ended.then(() => (ended = true));
+  while (service.status().databases.some((database) => database.state !== 'streaming')) {
+    signal.throwIfAborted();
+    if (ended) throw new Error('the service ended before it streamed');
+    await sleep(ARRIVAL_POLL_MS);
+  }
   return service;
 }
 
