@@ -2,6 +2,7 @@
 import { loadSettings } from '../config/load.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
+import { failed, passed, type Finding } from '../postgres/finding.ts';
 import { inspectDatabase } from '../postgres/preflight.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
@@ -11,12 +12,6 @@ import { EXIT, painterFor, writeLine, type CliPorts, type Output } from './ports
 
 export type DoctorOptions = { readonly config?: string; readonly json?: boolean };
 
-type Finding = {
-  readonly ok: boolean;
-  readonly title: string;
-  readonly detail: string;
-  readonly cure?: string | undefined;
-};
 type Report = { readonly subject: string; readonly findings: readonly Finding[] };
 
 const CHECK_TIMEOUT_MS = 30_000;
@@ -37,7 +32,7 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
   for (const sink of settings.sinks) {
     reports.push({ subject: `sink ${sink.name}`, findings: [await examineSink(sink, ports.stderr)] });
   }
-  const ok = reports.every(({ findings }) => findings.every((finding) => finding.ok));
+  const ok = !reports.some(({ findings }) => findings.some(isFault));
   if (options.json === true) {
     writeLine(ports.stdout, JSON.stringify({ ok, reports, notes }, undefined, 2));
   } else {
@@ -45,6 +40,9 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
   }
   return ok ? EXIT.ok : EXIT.no;
 }
+
+/** Warnings too: a table that is left out sends nothing. How much TLS verifies is the user's choice, though. */
+const isFault = ({ ok, code }: Finding): boolean => !ok && code !== 'TLS_UNVERIFIED';
 
 const tablesOf = (settings: ServiceSettings, database: DatabaseSettings) =>
   settings.sinks.filter((sink) => sink.database === database.name).flatMap((sink) => sink.tables);
@@ -56,7 +54,7 @@ async function examineDatabase(
   try {
     return await inspectDatabase(database, tables);
   } catch (error) {
-    return [failed('connection', error)];
+    return [findingOf('connection', error)];
   }
 }
 
@@ -72,29 +70,31 @@ async function examineSink(settings: SinkSettings, stderr: Output): Promise<Find
     } finally {
       await sink.close();
     }
-    return { ok: true, title: type, detail: 'reachable and allowed' };
+    return passed(type, 'reachable and allowed');
   } catch (error) {
-    return failed(type, error);
+    return findingOf(type, error);
   }
 }
 
-function failed(title: string, error: unknown): Finding {
+function findingOf(title: string, error: unknown): Finding {
   const known = error instanceof TailraceError;
-  return {
-    ok: false,
+  return failed({
+    code: known ? error.code : 'UNEXPECTED',
     title,
     detail: redactUrlPasswords(known ? error.message : describeError(error)),
     ...(known && error.hint !== undefined && { cure: error.hint }),
-  };
+  });
 }
 
 function print(reports: readonly Report[], notes: readonly string[], ports: CliPorts): void {
   const paint = painterFor(ports.stdout, ports.env);
   for (const { subject, findings } of reports) {
     writeLine(ports.stdout, paint('bold', subject));
-    for (const { ok, title, detail, cure } of findings) {
+    for (const finding of findings) {
+      const { ok, title, detail, cure } = finding;
+      const mark = ok ? paint('green', '✓') : isFault(finding) ? paint('red', '✗') : paint('yellow', '!');
       const text = detail === '' ? title : `${title}: ${detail}`;
-      writeLine(ports.stdout, `  ${ok ? paint('green', '✓') : paint('red', '✗')} ${text}`);
+      writeLine(ports.stdout, `  ${mark} ${text}`);
       if (cure !== undefined && !ok)
         writeLine(ports.stdout, `    cure: ${cure.replaceAll('\n', '\n      ')}`);
     }

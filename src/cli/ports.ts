@@ -1,5 +1,6 @@
 // What a command needs from the process around it, so that a test can be that process.
 import { styleText } from 'node:util';
+import { TailraceError } from '../core/errors.ts';
 import type { StartService } from '../pipeline/service.ts';
 
 export type Output = {
@@ -24,6 +25,11 @@ export type CliPorts = {
 
 /** Exit codes: fine; it ran and the answer is no; bad usage or configuration. */
 export const EXIT = { ok: 0, no: 1, usage: 2 } as const;
+
+/** Code of an error in what was written on the command line. */
+export const USAGE = 'USAGE';
+export const usageError = (message: string, hint: string): TailraceError =>
+  new TailraceError(message, { code: USAGE, kind: 'fatal', hint });
 
 export const writeLine = (output: Output, text: string): unknown => output.write(`${text}\n`);
 

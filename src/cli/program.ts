@@ -1,40 +1,26 @@
 // The command line: which commands and options there are, and which exit code an ending gets.
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { readFileSync } from 'node:fs';
 import { ConfigError, formatFault } from '../config/faults.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
-import { EXIT, onProcessInterrupt, painterFor, writeLine, type CliPorts } from './ports.ts';
+import { EXIT, painterFor, USAGE, writeLine, type CliPorts } from './ports.ts';
 
 /** A handler of a command; resolves with the exit code. Each is imported when it runs: `--help` loads no SDK. */
 type Ending = Promise<number>;
 
-/** Runs one command line and resolves with the exit code; `ports` default to the process. */
-export async function runCli(
-  argv: readonly string[],
-  ports: Pick<CliPorts, 'startService'> & Partial<CliPorts>,
-): Promise<number> {
-  const all: CliPorts = {
-    version: packageVersion(),
-    stdout: process.stdout,
-    stderr: process.stderr,
-    env: process.env,
-    cwd: process.cwd(),
-    onInterrupt: onProcessInterrupt,
-    exit: (code) => process.exit(code),
-    ...ports,
-  };
+/** Runs one command line and resolves with the exit code. */
+export async function runCli(argv: readonly string[], ports: CliPorts): Promise<number> {
   // A reader that has gone (`| head`) is no fault; commands that go on for long listen for themselves.
-  all.stdout.on?.('error', () => undefined);
+  ports.stdout.on?.('error', () => undefined);
   let exitCode: number = EXIT.ok;
-  const program = createProgram(all, async (ending) => {
+  const program = createProgram(ports, async (ending) => {
     exitCode = await ending;
   });
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return exitCode;
   } catch (error) {
-    return report(error, all);
+    return report(error, ports);
   }
 }
 
@@ -52,7 +38,7 @@ function report(error: unknown, ports: CliPorts): number {
   if (!(error instanceof TailraceError) && error instanceof Error && error.stack !== undefined) {
     writeLine(stderr, redactUrlPasswords(error.stack));
   }
-  return EXIT.no;
+  return error instanceof TailraceError && error.code === USAGE ? EXIT.usage : EXIT.no;
 }
 
 function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<void>): Command {
@@ -64,8 +50,7 @@ function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<void>):
       writeErr: (text) => void ports.stderr.write(text),
     })
     .exitOverride()
-    .showHelpAfterError('(try "tailrace --help")')
-    .action(() => program.help({ error: true }));
+    .showHelpAfterError('(try "tailrace --help")');
   addServiceCommands(program, ports, end);
   addReadingCommands(program, ports, end);
   return program;
@@ -158,10 +143,4 @@ function parseHttpUrl(text: string): URL {
 function parseCount(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected a whole number above 0.');
   return Number(text);
-}
-
-/** package.json lies beside src/ and dist/ alike. */
-function packageVersion(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

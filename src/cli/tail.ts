@@ -18,7 +18,7 @@ import { identifySystem } from '../postgres/preflight.ts';
 import type { TableName } from '../postgres/publication.ts';
 import { RANGE, startReplication, type ReplicationStream } from '../postgres/replication-stream.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
-import { aborted, abortOnInterrupt, EXIT, writeLine, type CliPorts } from './ports.ts';
+import { aborted, abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from './ports.ts';
 import { createPrinter, type Printer } from './tail/printer.ts';
 import { createTailPublication } from './tail/publication.ts';
 import { parseTarget } from './tail/target.ts';
@@ -69,11 +69,10 @@ export async function tail(url: string, options: TailOptions, ports: CliPorts): 
 function parseTable(text: string): TableName {
   const name = parseTableName(text);
   if (name !== undefined) return name;
-  throw new TailraceError(`--table ${text}: not the name of a table`, {
-    code: 'TABLE_NAME',
-    kind: 'fatal',
-    hint: 'write schema.table; quote odd names as SQL does: \'"Odd Schema"."Table"\'',
-  });
+  throw usageError(
+    `--table ${text}: not the name of a table`,
+    'write schema.table; quote odd names as SQL does: \'"Odd Schema"."Table"\'',
+  );
 }
 
 type Streaming = {

@@ -1,7 +1,15 @@
 // The schema of one entry of `sinks` in tailrace.yaml; destinations come from the registry of sinks.
 import { z } from 'zod';
 import { sinkDefinitions } from '../sinks/registry.ts';
-import { noFunction, nonEmpty, resourceName, sinkStart, tableName, tableNames } from './schema-parts.ts';
+import {
+  noFunction,
+  nonEmpty,
+  resourceName,
+  sinkStart,
+  tableName,
+  tableNames,
+  timerDuration,
+} from './schema-parts.ts';
 import { formatTableName } from './units.ts';
 
 const sinkTable = z.strictObject({
@@ -98,6 +106,20 @@ export const sinkSchema = z
       .describe(
         'Failures of a message itself (never of the route) before it becomes a dead letter. Default: no limit.',
       ),
+    retry: z
+      .strictObject({
+        initial_backoff: timerDuration().prefault('200ms').describe('The first wait.'),
+        multiplier: z.number().min(1).default(2).describe('How each wait grows.'),
+        max_backoff: timerDuration().prefault('3m').describe('The longest wait.'),
+        jitter: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(0.2)
+          .describe('The share of a wait that chance moves, up or down.'),
+      })
+      .prefault({})
+      .describe('Waits between tries, of a message that is refused and of a route that is down.'),
     batch_size: z
       .int()
       .min(1)

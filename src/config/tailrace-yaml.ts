@@ -1,5 +1,4 @@
 // Turns a tailrace.yaml into the service's settings, or says everything that is wrong with it.
-import { DEFAULT_RETRY } from '../core/retry.ts';
 import type { LogSettings } from '../log/settings.ts';
 import type { ListenSettings, ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
 import { checkFile, valueAt } from './check.ts';
@@ -122,7 +121,12 @@ function toSink(config: SinkConfig): SinkSettings {
     messageGrouping: config.message_grouping,
     sameGroup: config.same_group,
     ...(config.max_retry_count === undefined ? {} : { maxRetryCount: config.max_retry_count }),
-    retry: DEFAULT_RETRY,
+    retry: {
+      initialBackoffMs: config.retry.initial_backoff,
+      multiplier: config.retry.multiplier,
+      maxBackoffMs: Math.max(config.retry.max_backoff, config.retry.initial_backoff),
+      jitter: config.retry.jitter,
+    },
     ...(config.batch_size === undefined ? {} : { batchSize: config.batch_size }),
     maxBuffered: MAX_BUFFERED,
     maxParked: config.max_parked,

@@ -13,7 +13,7 @@ import type { DatabaseSettings } from '../postgres/settings.ts';
 import type { FlushKeeper } from './source-flush.ts';
 import type { SourceState } from './source-status.ts';
 
-const SERVER_INTERVAL_MS = 10_000;
+const SERVER_INTERVAL_MS = 2_000;
 const DISK_INTERVAL_MS = 1_000;
 
 export type WatchPorts = {

@@ -168,14 +168,15 @@ test('the same address for both is one listener', async () => {
 });
 
 test('closing cuts a connection that a scraper keeps alive', async () => {
-  const { apiUrl, close } = await start({ api: at('127.0.0.1') });
+  const servers = await start({ api: at('127.0.0.1') });
+  const { apiUrl } = servers;
   const socket = connect(Number(new URL(apiUrl!).port), '127.0.0.1');
   const closed = new Promise<void>((done) => socket.once('close', () => done()));
   socket.on('error', () => undefined);
   const answered = new Promise<void>((done) => socket.once('data', () => done()));
   socket.write('GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n\r\n');
   await answered;
-  await close();
+  await servers.close();
   await closed;
   await expect(get(`${apiUrl}/ready`)).rejects.toThrow('ECONNREFUSED');
 });

@@ -134,6 +134,13 @@ test('a full segment is followed by one that opens with the relations in force',
   expect([...fromSecond.relations]).toEqual([1]);
 });
 
+test('a block larger than a segment has one of its own, and leaves no empty one', async () => {
+  const directory = scratchDirectory();
+  const { log } = await openTestLog(directory, { settings: { ...SETTINGS, segmentBytes: 300 } });
+  for (const transaction of transactions(3, 40)) append(log, messagesOf(transaction));
+  expect(readdirSync(directory).filter((name) => name.endsWith('.log')).length).toBe(3);
+});
+
 test('the directory is private, and so are its files', async () => {
   const directory = join(scratchDirectory(), 'log', 'shop');
   await openTestLog(directory);

@@ -11,7 +11,7 @@ import {
 import { readSlot } from '../../src/postgres/slot.ts';
 import { databaseSettings } from '../support/database-settings.ts';
 import { createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
-import { startWireProxy } from '../support/postgres-wire.ts';
+import { backendMessage, startFakeServer, startWireProxy } from '../support/postgres-wire.ts';
 
 let database: TestDatabase;
 let client: Client;
@@ -81,6 +81,23 @@ describe('a replication stream', () => {
     await stream.stop();
     await waitFor(async () => (await readSlot(client, slot))?.activePid === undefined, 'the slot to be free');
     expect(await confirmedFlush()).toBe(endLsn);
+  });
+
+  test('keeps what comes in one read with the answer to START_REPLICATION', async () => {
+    const copyBoth = backendMessage('W', Buffer.alloc(3));
+    const data = backendMessage('d', Buffer.concat([Buffer.from('w'), Buffer.alloc(24), Buffer.from('first')]));
+    const server = await startFakeServer({
+      answer: (query) =>
+        query.startsWith('START_REPLICATION')
+          ? Buffer.concat([copyBoth, data])
+          : backendMessage('C', Buffer.from('SELECT 0\0')),
+    });
+    const stream = await start({}, server.port);
+    const batch = await stream.read();
+    expect(batch?.count).toBe(1);
+    expect(batch?.bytes.toString('latin1', batch.starts[0], batch.ends[0])).toBe('first');
+    stream.destroy();
+    await server.close();
   });
 
   test('survives one byte per segment and hands out the same', async () => {

@@ -134,7 +134,10 @@ async function startDemoService(
   void service.ended.then(() => (ended = true));
   while (service.status().databases.some((database) => database.state !== 'streaming')) {
     signal.throwIfAborted();
-    if (ended) throw new Error('the service ended before it streamed');
+    const halted = service.status().databases.find((database) => database.health === 'halted');
+    if (ended || halted !== undefined) {
+      throw new Error(halted?.reason ?? 'the service ended before it streamed');
+    }
     await sleep(ARRIVAL_POLL_MS);
   }
   return service;

@@ -3,8 +3,9 @@ import { parseConnectionUrl } from '../../config/connection-url.ts';
 import { RECEIVE_TIMEOUT_MS, RECONNECT, STATUS_INTERVAL_MS } from '../../config/defaults.ts';
 import { readPem, type ReadFile } from '../../config/file-access.ts';
 import { parseHostPort } from '../../config/units.ts';
-import { TailraceError } from '../../core/errors.ts';
+import type { TailraceError } from '../../core/errors.ts';
 import type { DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
+import { usageError } from '../ports.ts';
 
 const DEFAULT_PORT = 5432;
 const MODES: readonly TlsSettings['mode'][] = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'];
@@ -16,7 +17,7 @@ export type TargetContext = {
   readonly readFile: ReadFile;
 };
 
-/** Throws TailraceError TAIL_URL when the text is no connection URL. */
+/** Throws TailraceError USAGE when the text is no connection URL. */
 export async function parseTarget(text: string, context: TargetContext): Promise<DatabaseSettings> {
   const url = parseConnectionUrl(text);
   const hosts = url?.hosts.map((host) => parseHostPort(host, DEFAULT_PORT));
@@ -69,8 +70,4 @@ async function pemOf(written: string | undefined, context: TargetContext): Promi
 }
 
 const badUrl = (problem: string): TailraceError =>
-  new TailraceError(problem, {
-    code: 'TAIL_URL',
-    kind: 'fatal',
-    hint: 'write it as postgresql://user:password@host:5432/database?sslmode=verify-full',
-  });
+  usageError(problem, 'write it as postgresql://user:password@host:5432/database?sslmode=verify-full');

@@ -1,0 +1,159 @@
+import type { Client } from 'pg';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { startCli, type CliRun } from '../support/cli.ts';
+import { connect, createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
+
+let database: TestDatabase;
+beforeEach(async () => {
+  database = await createTestDatabase();
+  await database.client.query(`
+    create type mood as enum ('fine', 'sad');
+    create table users (id int primary key, name text, mood mood, tags text[]);
+    create table orders (id int primary key, total numeric);
+    create table notes (body text)`);
+});
+afterEach(() => database.drop());
+
+const publications = async (client: Client): Promise<string[]> => {
+  const { rows } = await client.query<{ pubname: string }>('select pubname from pg_publication order by 1');
+  return rows.map((row) => row.pubname);
+};
+
+type Line = { action: string; record: Record<string, unknown>; metadata: { table_name: string } };
+const lines = (cli: CliRun): Line[] =>
+  cli
+    .stdout()
+    .trimEnd()
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Line);
+
+async function startTail(...options: string[]): Promise<CliRun> {
+  const cli = startCli(['tail', database.url, ...options]);
+  let code: number | undefined;
+  void cli.code.then((ended) => (code = ended));
+  await waitFor(() => {
+    if (code !== undefined) throw new Error(`tail ended with ${code}: ${cli.stderr()}`);
+    return cli.stderr().includes('streaming');
+  }, 'tail to stream');
+  return cli;
+}
+
+test('tail prints each committed change as a JSON line, and leaves neither publication nor slot behind', async () => {
+  const cli = await startTail();
+  const { client } = database;
+  await client.query(`insert into users values (1, 'Ada', 'fine', '{a,"b c"}')`);
+  await client.query(`begin; insert into users values (2, 'Bob', 'sad', null); rollback`);
+  await client.query(`update users set name = 'Ada L.' where id = 1; delete from users where id = 1`);
+  await client.query('truncate users');
+  await waitFor(() => lines(cli).length === 4, 'four lines');
+  expect(lines(cli).map(({ action }) => action)).toEqual(['insert', 'update', 'delete', 'truncate']);
+  expect(lines(cli)[0]!.record).toEqual({ id: 1, name: 'Ada', mood: 'fine', tags: ['a', 'b c'] });
+  expect(await publications(client)).toEqual(['tailrace_tail_1']);
+
+  cli.interrupt();
+  expect(await cli.code).toBe(0);
+  expect(await publications(client)).toEqual([]);
+  await waitFor(async () => {
+    const slots = await client.query('select 1 from pg_replication_slots where database = $1', [
+      database.name,
+    ]);
+    return slots.rowCount === 0;
+  }, 'the temporary slot to go');
+});
+
+test('a table without identity is left out with the cure, so that UPDATE goes on working in the application', async () => {
+  const cli = await startTail();
+  await database.client.query(`insert into notes values ('a'); update notes set body = 'b'`);
+  await database.client.query('insert into orders values (1, 2.50)');
+  await waitFor(() => lines(cli).length > 0, 'the order');
+  expect(lines(cli)).toHaveLength(1);
+  expect(cli.stderr()).toContain('left out: "public"."notes" has no primary key: ALTER TABLE');
+  cli.interrupt();
+  await cli.code;
+});
+
+test('--table prints that table only, and --format says how', async () => {
+  const cli = await startTail('--table', 'public.orders', '--format', 'pg2sqs');
+  await database.client.query(`insert into users values (1); insert into orders values (1, 2.50)`);
+  await waitFor(() => cli.stdout() !== '', 'a line');
+  expect(JSON.parse(cli.stdout())).toEqual({ id: 1, total: 2.5, kind: 'insert' });
+  cli.interrupt();
+  await cli.code;
+});
+
+test('--publication uses that one and leaves it alone', async () => {
+  await database.client.query('create publication mine for table users');
+  const cli = await startTail('--publication', 'mine');
+  expect(await publications(database.client)).toEqual(['mine']);
+  cli.interrupt();
+  expect(await cli.code).toBe(0);
+  expect(await publications(database.client)).toEqual(['mine']);
+});
+
+test('leftovers of dead tails are removed at the start, those of living tails are not', async () => {
+  const { client } = database;
+  await client.query(
+    'create publication tailrace_tail_1 for table users; create publication tailrace_tail_7 for table users',
+  );
+  const first = await startTail('--table', 'users');
+  expect(await publications(client)).toEqual(['tailrace_tail_1']);
+  const second = await startTail('--table', 'orders');
+  expect(await publications(client)).toEqual(['tailrace_tail_1', 'tailrace_tail_2']);
+  for (const cli of [first, second]) {
+    cli.interrupt();
+    expect(await cli.code).toBe(0);
+  }
+  expect(await publications(client)).toEqual([]);
+});
+
+test('an interrupt while the slot waits for a running transaction ends tail', async () => {
+  const other = await connect(database.url);
+  await other.query('begin; insert into users values (1)');
+  const cli = startCli(['tail', database.url, '--table', 'orders']);
+  await waitFor(async () => {
+    const waiting = await database.client.query(
+      `select 1 from pg_stat_activity where query like 'CREATE_REPLICATION_SLOT%' and wait_event_type = 'Lock' and datname = $1`,
+      [database.name],
+    );
+    return waiting.rowCount === 1;
+  }, 'the slot to wait');
+  cli.interrupt();
+  expect(await cli.code).toBe(0);
+  expect(await publications(database.client)).toEqual([]);
+  await other.query('rollback');
+  await other.end();
+});
+
+test('a reader that goes away ends tail', async () => {
+  const cli = await startTail('--table', 'users');
+  cli.closeStdout();
+  expect(await cli.code).toBe(0);
+  expect(await publications(database.client)).toEqual([]);
+});
+
+test('a stream that the server ends is an error, and nothing is left behind', async () => {
+  const cli = await startTail('--table', 'users');
+  await database.client.query(
+    `select pg_terminate_backend(active_pid) from pg_replication_slots where database = $1`,
+    [database.name],
+  );
+  expect(await cli.code).toBe(1);
+  expect(cli.stderr()).toContain('error:');
+  expect(await publications(database.client)).toEqual([]);
+});
+
+test('what cannot be followed is named: a missing table, a missing database, a wrong URL', async () => {
+  const missing = startCli(['tail', database.url, '--table', 'nothing']);
+  expect(await missing.code).toBe(1);
+  expect(missing.stderr()).toContain('there is no table public.nothing');
+  const url = new URL(database.url);
+  url.pathname = '/nowhere';
+  const nowhere = startCli(['tail', url.href]);
+  expect(await nowhere.code).toBe(1);
+  expect(nowhere.stderr()).not.toContain('postgres:postgres@');
+  for (const argv of [['mysql://db/x'], [database.url, '--table', 'a.b.c'], [`${database.url}?x=1`]]) {
+    const wrong = startCli(['tail', ...argv]);
+    expect([argv, await wrong.code]).toEqual([argv, 2]);
+  }
+});
