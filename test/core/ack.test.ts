@@ -87,8 +87,7 @@ describe('the acknowledgement policy', () => {
           const { flush, acknowledging } = nextFlush(given);
           expect(flush >= given.previousFlush).toBe(true);
           const settled = given.settledLsn ?? given.durableLsn;
-          const safe =
-            acknowledging === 'durable' && given.durableLsn > settled ? given.durableLsn : settled;
+          const safe = acknowledging === 'durable' && given.durableLsn > settled ? given.durableLsn : settled;
           if (given.openTransaction || safe < given.loggedLsn) {
             expect(flush <= (safe > given.previousFlush ? safe : given.previousFlush)).toBe(true);
           }

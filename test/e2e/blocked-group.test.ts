@@ -19,8 +19,8 @@ beforeEach(async () => {
   directory = createWorkDirectory();
 });
 
-afterEach(async () => {
-  if (service.child.exitCode === null) await service.kill();
+afterEach(async ({ task }) => {
+  await service.end(task);
   await proxy.stop();
   await recorder.stop();
   await database.drop();

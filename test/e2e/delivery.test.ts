@@ -24,8 +24,8 @@ beforeEach(async () => {
   directory = createWorkDirectory();
 });
 
-afterEach(async () => {
-  if (service?.child.exitCode === null) await service.kill();
+afterEach(async ({ task }) => {
+  await service?.end(task);
   service = undefined;
   await recorder.stop();
   await database.drop();

@@ -27,8 +27,8 @@ beforeEach(async () => {
   directory = createWorkDirectory();
 });
 
-afterEach(async () => {
-  if (service.child.exitCode === null) await service.kill();
+afterEach(async ({ task }) => {
+  await service.end(task);
   await proxy.stop();
   await recorder.stop();
   await database.drop();
@@ -65,7 +65,7 @@ async function writeEvents(seed: number, transactions: number): Promise<number> 
 }
 
 async function expectEverything(events: number): Promise<void> {
-  await waitFor(() => recorder.messages.length >= events, `${events} messages`, 15_000).catch(async (error: unknown) => { console.log(recorder.messages.length, JSON.stringify(await service.health(), undefined, 1), JSON.stringify(service.log.slice(-20))); throw error; });
+  await waitFor(() => recorder.messages.length >= events, `${events} messages`, 100_000);
   const replica = new Replica();
   for (const { body } of recorder.messages) replica.apply(JSON.parse(body) as ChangeMessage);
   expect(replica.changes).toBe(events);

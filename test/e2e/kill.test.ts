@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { configText } from '../support/config.ts';
 import { createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
-import { createWorkDirectory, startService } from '../support/service.ts';
+import { createWorkDirectory, startService, type ServiceProcess } from '../support/service.ts';
 import { startSqsRecorder, type SqsRecorder } from '../support/sqs-recorder.ts';
 import {
   createTables,
@@ -16,6 +16,7 @@ import {
 let database: TestDatabase;
 let recorder: SqsRecorder;
 let directory: ReturnType<typeof createWorkDirectory>;
+let service: ServiceProcess;
 
 beforeEach(async () => {
   database = await createTestDatabase();
@@ -23,7 +24,8 @@ beforeEach(async () => {
   directory = createWorkDirectory();
 });
 
-afterEach(async () => {
+afterEach(async ({ task }) => {
+  await service.end(task);
   await recorder.stop();
   await database.drop();
   directory.remove();
@@ -41,6 +43,10 @@ test('kill -9 under load loses nothing, keeps the order, and repeats at most wha
     endpoint: recorder.url,
     sinks: [{ tables: TABLES, destination: `lanes: ${LANES}` }],
   });
+  // The slot must be there before the first change.
+  service = startService({ config, directory: directory.path });
+  await service.ready();
+  expect(await service.stop()).toBe(0);
   const random = seededRandom(3);
   let version = 0;
   let events = 0;
@@ -48,7 +54,10 @@ test('kill -9 under load loses nothing, keeps the order, and repeats at most wha
   const writer = (async () => {
     while (writing) {
       // A load that is always ahead, but not by more than can be waited for.
-      await waitFor(() => !writing || events - recorder.counts.accepted < MAX_AHEAD, 'the service to catch up');
+      await waitFor(
+        () => !writing || events - recorder.counts.accepted < MAX_AHEAD,
+        'the service to catch up',
+      );
       events += await writeTransaction(database.client, {
         random,
         count: 1 + Math.floor(random() * 400),
@@ -58,7 +67,7 @@ test('kill -9 under load loses nothing, keeps the order, and repeats at most wha
     }
   })();
   for (let kill = 0; kill < KILLS; kill++) {
-    const service = startService({ config, directory: directory.path });
+    service = startService({ config, directory: directory.path });
     const from = recorder.counts.accepted;
     const more = 50 + Math.floor(random() * 3000);
     await waitFor(() => recorder.counts.accepted > from + more, `${more} more messages`);
@@ -66,8 +75,8 @@ test('kill -9 under load loses nothing, keeps the order, and repeats at most wha
   }
   writing = false;
   await writer;
-  const service = startService({ config, directory: directory.path });
-  await waitFor(() => recorder.counts.accepted >= events, `${events} messages`, 30_000).catch(async (error: unknown) => { console.log(recorder.counts, JSON.stringify(await service.health(), undefined, 1), JSON.stringify(service.log.slice(-20))); throw error; });
+  service = startService({ config, directory: directory.path });
+  await waitFor(() => recorder.counts.accepted >= events, `${events} messages`, 100_000);
   const replica = new Replica();
   for (const { body } of recorder.messages) replica.apply(JSON.parse(body) as ChangeMessage);
   expect(replica.changes).toBe(events);

@@ -16,8 +16,8 @@ beforeEach(async () => {
   directory = createWorkDirectory();
 });
 
-afterEach(async () => {
-  if (service.child.exitCode === null) await service.kill();
+afterEach(async ({ task }) => {
+  await service.end(task);
   await recorder.stop();
   await database.drop();
   directory.remove();

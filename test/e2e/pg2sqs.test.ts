@@ -22,8 +22,8 @@ beforeEach(async () => {
   await database.client.query("select pg_create_logical_replication_slot($1, 'pgoutput')", [database.name]);
 });
 
-afterEach(async () => {
-  if (service?.child.exitCode === null) await service.kill();
+afterEach(async ({ task }) => {
+  await service?.end(task);
   service = undefined;
   await emulator.stop();
   await database.drop();

@@ -164,7 +164,9 @@ test('a queue that keeps the order of a request carries a whole group in one bat
 });
 
 test('only the failed message of a batch is sent again, and its group waits for it', async () => {
-  const h = harness({ answer: (m, attempt) => (m.position.index === 1 && attempt < 3 ? REFUSED : 'delivered') });
+  const h = harness({
+    answer: (m, attempt) => (m.position.index === 1 && attempt < 3 ? REFUSED : 'delivered'),
+  });
   h.add({ group: 'a' });
   h.add({ group: 'b' });
   h.add({ group: 'c' });
@@ -226,7 +228,9 @@ test('one route down does not hold another', async () => {
 });
 
 test('a changed key waits for everything of the old group and holds everything later of both groups', async () => {
-  const h = harness({ answer: (m, attempt) => (m.position.index === 0 && attempt < 3 ? REFUSED : 'delivered') });
+  const h = harness({
+    answer: (m, attempt) => (m.position.index === 0 && attempt < 3 ? REFUSED : 'delivered'),
+  });
   h.add({ group: 'old' }); // 0, fails twice
   h.add({ group: 'new' }); // 1
   h.add({ group: 'new', previousGroup: 'old', action: 'update' }); // 2
@@ -249,7 +253,9 @@ test('keys swapped in one transaction do not wait for each other for ever', asyn
 });
 
 test('a TRUNCATE waits for all earlier rows of its table and holds all later ones', async () => {
-  const h = harness({ answer: (m, attempt) => (m.position.index === 1 && attempt < 3 ? REFUSED : 'delivered') });
+  const h = harness({
+    answer: (m, attempt) => (m.position.index === 1 && attempt < 3 ? REFUSED : 'delivered'),
+  });
   h.add({ group: 'a' });
   h.add({ group: 'b' });
   h.add({ action: 'truncate', group: 'public.t' });

@@ -56,9 +56,19 @@ const begin = (commitLsn: bigint, xid = 7) => message('B', commitLsn, 0n, xid);
 const commit = (commitLsn: bigint, endLsn: bigint) => message('C', '\0', commitLsn, endLsn, 0n);
 /** One text column named `id`, or two. */
 const relation = (columns = 1) =>
-  message('R', RELATION_ID, `public\0t\0d\0${String.fromCharCode(columns)}`, ...Array.from({ length: columns }, () => [`\u0001id\0`, 25, 0xffff_ffff]).flat());
+  message(
+    'R',
+    RELATION_ID,
+    `public\0t\0d\0${String.fromCharCode(columns)}`,
+    ...Array.from({ length: columns }, () => [`\u0001id\0`, 25, 0xffff_ffff]).flat(),
+  );
 const row = (value: string, columns = 1) =>
-  message('I', RELATION_ID, `N\0${String.fromCharCode(columns)}`, ...Array.from({ length: columns }, () => ['t', value.length, value]).flat());
+  message(
+    'I',
+    RELATION_ID,
+    `N\0${String.fromCharCode(columns)}`,
+    ...Array.from({ length: columns }, () => ['t', value.length, value]).flat(),
+  );
 const truncate = () => message('T', 1, '\0', RELATION_ID);
 
 /** Feeds messages as one batch; ranges of a long one as `[kind, bytes]`. */
@@ -101,7 +111,15 @@ describe('the feed', () => {
     batch([begin(100n), relation(), row('a'), commit(100n, 200n)]);
     await log.close();
     await reopen();
-    batch([begin(100n), relation(2), row('x', 2), commit(100n, 200n), begin(250n), row('b', 2), commit(250n, 300n)]);
+    batch([
+      begin(100n),
+      relation(2),
+      row('x', 2),
+      commit(100n, 200n),
+      begin(250n),
+      row('b', 2),
+      commit(250n, 300n),
+    ]);
     expect((await readLog(directory, signals)).rows.at(-1)?.values).toEqual(['b', 'b']);
   });
 
@@ -156,10 +174,24 @@ describe('the feed', () => {
     await reopen(400);
     batch([begin(1n), relation(1), row('a'.repeat(200)), commit(1n, 10n)]);
     // The new shape comes in the block that opens the next segment, after a row of the old one.
-    batch([begin(10n), row('b'.repeat(100)), relation(2), row('c', 2), commit(10n, 20n), begin(20n), row('d', 2)]);
+    batch([
+      begin(10n),
+      row('b'.repeat(100)),
+      relation(2),
+      row('c', 2),
+      commit(10n, 20n),
+      begin(20n),
+      row('d', 2),
+    ]);
     batch([row('e'.repeat(300), 2), commit(20n, 30n)]);
     const { rows } = await readLog(directory, signals);
-    expect(rows.map((entry) => entry.values.map((value) => value?.[0]).join(''))).toEqual(['a', 'b', 'cc', 'dd', 'ee']);
+    expect(rows.map((entry) => entry.values.map((value) => value?.[0]).join(''))).toEqual([
+      'a',
+      'b',
+      'cc',
+      'dd',
+      'ee',
+    ]);
   });
 
   test('a block belongs to the timeline that owns its commits', async () => {

@@ -119,7 +119,10 @@ describe('a server', () => {
     const commit = other.query('insert into items values (1)');
     await waitFor(() => source.status().acknowledging === 'durable', 'the source to flush what is durable');
     await commit;
-    expect(source.status()).toMatchObject({ health: 'degraded', cure: expect.stringContaining('ALTER SYSTEM') });
+    expect(source.status()).toMatchObject({
+      health: 'degraded',
+      cure: expect.stringContaining('ALTER SYSTEM'),
+    });
     await other.query(`alter system reset synchronous_standby_names`);
     await other.query(`select pg_reload_conf()`);
     await other.end();
@@ -131,7 +134,12 @@ describe('a server', () => {
     const signals = holding();
     start({
       signals,
-      log: { segmentBytes: 64 * 1024, maxBytes: 512 * 1024, minFreeBytes: Number.MAX_SAFE_INTEGER, retentionMs: 0 },
+      log: {
+        segmentBytes: 64 * 1024,
+        maxBytes: 512 * 1024,
+        minFreeBytes: Number.MAX_SAFE_INTEGER,
+        retentionMs: 0,
+      },
     });
     await source.ready;
     const total = 30_000;
@@ -145,8 +153,12 @@ describe('a server', () => {
     expect(seen).toBeLessThan(total);
     const replies = async () =>
       Number(
-        (await client.query<{ at: Date }>('select reply_time as at from pg_stat_replication where pid = $1', [activePid]))
-          .rows[0]?.at ?? 0,
+        (
+          await client.query<{ at: Date }>(
+            'select reply_time as at from pg_stat_replication where pid = $1',
+            [activePid],
+          )
+        ).rows[0]?.at ?? 0,
       );
     const first = await replies();
     await waitFor(async () => (await replies()) > first + 1500, 'replies to go on for three timeouts');

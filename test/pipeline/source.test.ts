@@ -68,7 +68,8 @@ async function logged(source: TestSource) {
   }, 'the log to have everything');
 }
 
-const ids = (rows: readonly { values: readonly (string | null)[] }[]) => rows.map((row) => Number(row.values[0]));
+const ids = (rows: readonly { values: readonly (string | null)[] }[]) =>
+  rows.map((row) => Number(row.values[0]));
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 const slotOf = async (source: TestSource) => (await readSlot(client, source.status().slot))!;
 
@@ -82,7 +83,12 @@ describe('a source', () => {
     const { rows } = await logged(source);
     expect(ids(rows)).toEqual([6, 7, 8, 9, 10, 6, 7]);
     expect(rows.map((row) => row.action).slice(-2)).toEqual(['update', 'delete']);
-    expect(source.status()).toMatchObject({ health: 'healthy', state: 'streaming', transactions: 4, gaps: [] });
+    expect(source.status()).toMatchObject({
+      health: 'healthy',
+      state: 'streaming',
+      transactions: 4,
+      gaps: [],
+    });
   });
 
   test('logs enriched relations: key order, enums, composites, arrays of domains', async () => {
@@ -93,7 +99,9 @@ describe('a source', () => {
       create table shaped (b int, a int, m mood, ps pair[], r int4range, primary key (a, b));
       alter table shaped replica identity full`);
     const source = await startReady();
-    await client.query(`insert into shaped values (1, 2, 'happy', array[row('{1.5}', 'sad')::pair], '[1,2)')`);
+    await client.query(
+      `insert into shaped values (1, 2, 'happy', array[row('{1.5}', 'sad')::pair], '[1,2)')`,
+    );
     const { relations } = await logged(source);
     const shaped = relations.find((relation) => relation.table === 'shaped')!;
     expect(shaped.key).toEqual(['a', 'b']);
@@ -114,7 +122,9 @@ describe('a source', () => {
     }
     const { rows } = await logged(source);
     expect(ids(rows)).toEqual(range(0, 59));
-    rows.forEach((row, i) => expect(row.values.at(-1)).toBe(i === 0 ? 'before' : String(Math.floor((i - 1) / 2))));
+    rows.forEach((row, i) =>
+      expect(row.values.at(-1)).toBe(i === 0 ? 'before' : String(Math.floor((i - 1) / 2))),
+    );
   });
 
   test('logs TRUNCATE of several tables as one event a table, messages and types without numbering them', async () => {
@@ -135,7 +145,9 @@ describe('a source', () => {
 
   test('keeps a row beyond max_message_bytes in pieces, with its size, as one event', async () => {
     const source = await startReady({}, { log: { maxMessageBytes: 1 } });
-    await client.query(`begin; insert into items values (1, 'a'), (2, repeat('x', 3000000)), (3, 'c'); commit`);
+    await client.query(
+      `begin; insert into items values (1, 'a'), (2, repeat('x', 3000000)), (3, 'c'); commit`,
+    );
     const { rows, pieceBytes } = await logged(source);
     expect(rows.map((row) => [row.action, row.index])).toEqual([
       ['insert', 0],
@@ -186,7 +198,9 @@ describe('a restart', () => {
     await load;
     await Promise.all(writers.map((writer) => writer.end()));
     const log = await logged(source);
-    const { rows: counted } = await client.query<{ count: number }>('select count(*)::int as count from items');
+    const { rows: counted } = await client.query<{ count: number }>(
+      'select count(*)::int as count from items',
+    );
     const seen = ids(log.rows);
     expect(seen).toHaveLength(counted[0]!.count);
     expect(new Set(seen).size).toBe(seen.length);
@@ -194,7 +208,9 @@ describe('a restart', () => {
       const own = seen.filter((id) => Math.floor(id / 10_000) === w);
       expect(own).toEqual([...own].sort((a, b) => a - b));
     }
-    expect(log.commits.every((commit, i) => i === 0 || commit.commitLsn >= log.commits[i - 1]!.endLsn)).toBe(true);
+    expect(log.commits.every((commit, i) => i === 0 || commit.commitLsn >= log.commits[i - 1]!.endLsn)).toBe(
+      true,
+    );
     expect(source.status().gaps).toEqual([]);
   });
 
@@ -224,7 +240,10 @@ describe('a connection that is cut', () => {
       const { activePid } = await slotOf(source);
       await client.query('select pg_terminate_backend($1)', [activePid]);
       const before = source.status().reconnects;
-      await waitFor(() => source.status().reconnects > before || source.status().changes >= rows, 'a new connection');
+      await waitFor(
+        () => source.status().reconnects > before || source.status().changes >= rows,
+        'a new connection',
+      );
       cuts++;
     }
     await load;
@@ -261,7 +280,10 @@ describe('a connection that is cut', () => {
     const second = startTestSource(databaseSettings(database), elsewhere);
     running.push(second);
     await waitFor(() => second.status().state === 'waiting', 'the second to wait');
-    expect(second.status()).toMatchObject({ health: 'degraded', reason: expect.stringContaining('is active for PID') });
+    expect(second.status()).toMatchObject({
+      health: 'degraded',
+      reason: expect.stringContaining('is active for PID'),
+    });
     await holder.stop();
     await second.ready;
     await insert(1, 3);
@@ -332,11 +354,17 @@ describe('what Postgres may forget', () => {
   test('stays with the deliveries where the directory dies with the process, and says so', async () => {
     const signals = new LogSignals();
     signals.setHolding(0, true);
-    const source = await startReady({ slot: { maxRetainedBytes: 10_000 } }, { signals, durableDirectory: false });
+    const source = await startReady(
+      { slot: { maxRetainedBytes: 10_000 } },
+      { signals, durableDirectory: false },
+    );
     const before = await confirmed(source);
     await insert(1, 1000, `repeat('x', 100)`);
     await waitFor(() => source.status().health === 'degraded', 'the alarm');
-    expect(source.status()).toMatchObject({ acknowledging: 'delivered', cure: expect.stringContaining('volume') });
+    expect(source.status()).toMatchObject({
+      acknowledging: 'delivered',
+      cure: expect.stringContaining('volume'),
+    });
     expect(await confirmed(source)).toBe(before);
   });
 });

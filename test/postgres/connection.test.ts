@@ -88,14 +88,19 @@ describe('a pooler', () => {
       onStartup: () => errorResponse('08P01', 'unsupported startup parameter: options'),
     });
     const hosts = [{ host: '127.0.0.1', port: pooler.port }];
-    await expect(findPrimary({ ...settings, hosts })).rejects.toMatchObject({ code: 'POOLER', kind: 'fatal' });
+    await expect(findPrimary({ ...settings, hosts })).rejects.toMatchObject({
+      code: 'POOLER',
+      kind: 'fatal',
+    });
     await pooler.close();
   });
 
   test('that lets replication commands fall on an ordinary connection is recognised', async () => {
     const pooler = await startFakeServer({
       answer: (query) =>
-        query === 'IDENTIFY_SYSTEM' ? errorResponse('42601', 'syntax error at or near "IDENTIFY_SYSTEM"') : DONE,
+        query === 'IDENTIFY_SYSTEM'
+          ? errorResponse('42601', 'syntax error at or near "IDENTIFY_SYSTEM"')
+          : DONE,
     });
     const connection = await connectReplication(settings, { host: '127.0.0.1', port: pooler.port });
     await expect(identifySystem(connection)).rejects.toMatchObject({ code: 'POOLER' });
@@ -106,11 +111,21 @@ describe('a pooler', () => {
 describe('a refusal', () => {
   const at = { host: 'db', port: 5432 };
   test.each([
-    ['28000', 'no pg_hba.conf entry for replication connection from host "10.0.0.1", no encryption', 'HBA_REFUSED', 'fatal'],
+    [
+      '28000',
+      'no pg_hba.conf entry for replication connection from host "10.0.0.1", no encryption',
+      'HBA_REFUSED',
+      'fatal',
+    ],
     ['28000', 'role "x" is not permitted to log in', 'ROLE_REFUSED', 'fatal'],
     ['42501', 'permission denied to start WAL sender', 'REPLICATION_NOT_ALLOWED', 'fatal'],
     ['42501', 'must be superuser or replication role to start walsender', 'REPLICATION_NOT_ALLOWED', 'fatal'],
-    ['53300', 'number of requested standby connections exceeds max_wal_senders', 'NO_CONNECTION_FREE', 'retryable'],
+    [
+      '53300',
+      'number of requested standby connections exceeds max_wal_senders',
+      'NO_CONNECTION_FREE',
+      'retryable',
+    ],
     ['57P03', 'the database system is starting up', 'SERVER_NOT_READY', 'retryable'],
     ['XX000', 'something else', 'POSTGRES_XX000', 'retryable'],
     ['ENOTFOUND', 'getaddrinfo ENOTFOUND db', 'ENOTFOUND', 'retryable'],
@@ -171,7 +186,9 @@ describe('TLS', () => {
   test('verify-full wants the authority and the name, verify-ca the authority only', async () => {
     expect(await over({ mode: 'verify-full', ca }, 'localhost')).toBe(true);
     expect(await over({ mode: 'verify-ca', ca }, '127.0.0.1')).toBe(true);
-    await expect(over({ mode: 'verify-full', ca }, '127.0.0.1')).rejects.toMatchObject({ code: 'TLS_WRONG_NAME' });
+    await expect(over({ mode: 'verify-full', ca }, '127.0.0.1')).rejects.toMatchObject({
+      code: 'TLS_WRONG_NAME',
+    });
     await expect(over({ mode: 'verify-ca' }, 'localhost')).rejects.toMatchObject({ code: 'TLS_REFUSED' });
   });
 

@@ -54,8 +54,12 @@ describe('preflight', () => {
     const findings = await inspectDatabase(settings, [...users, ...table('userz')]);
     expect(codes(findings)).toEqual(['SLOT_MISSING', 'PUBLICATION_MISSING', 'TABLE_MISSING']);
     const [slot, publication] = faults(findings);
-    expect(slot?.cure).toContain(`SELECT pg_create_logical_replication_slot('${settings.slot.name}', 'pgoutput');`);
-    expect(publication?.cure).toContain('CREATE PUBLICATION "Pub ""x""" FOR TABLE "public"."users", "public"."userz"');
+    expect(slot?.cure).toContain(
+      `SELECT pg_create_logical_replication_slot('${settings.slot.name}', 'pgoutput');`,
+    );
+    expect(publication?.cure).toContain(
+      'CREATE PUBLICATION "Pub ""x""" FOR TABLE "public"."users", "public"."userz"',
+    );
     expect(faultOf('shop', findings)).toMatchObject({ code: 'SLOT_MISSING', kind: 'fatal' });
   });
 
@@ -72,7 +76,11 @@ describe('preflight', () => {
 
   test.each([
     ['physical', 'SLOT_PHYSICAL', `select pg_create_physical_replication_slot($1)`],
-    ['of another plugin', 'SLOT_WRONG_PLUGIN', `select pg_create_logical_replication_slot($1, 'test_decoding')`],
+    [
+      'of another plugin',
+      'SLOT_WRONG_PLUGIN',
+      `select pg_create_logical_replication_slot($1, 'test_decoding')`,
+    ],
     ['two-phase', 'SLOT_TWO_PHASE', `select pg_create_logical_replication_slot($1, 'pgoutput', false, true)`],
   ])('a slot that is %s is refused by name', async (what, code, sql) => {
     const name = `bad_${what.replaceAll(/\W/g, '_')}_${process.pid}`;
@@ -112,9 +120,12 @@ describe('preflight', () => {
     expect(finding.cure).toContain(`ALTER TABLE "public"."${name}" REPLICA IDENTITY FULL;`);
   });
 
-  test.each(['whole', 'by_index', 'Mixed Case', 'parts', 'parts_low'])('a table like %s is fit', async (name) => {
-    expect(codes(await inspectDatabase(databaseSettings(database), table(name)))).toEqual([]);
-  });
+  test.each(['whole', 'by_index', 'Mixed Case', 'parts', 'parts_low'])(
+    'a table like %s is fit',
+    async (name) => {
+      expect(codes(await inspectDatabase(databaseSettings(database), table(name)))).toEqual([]);
+    },
+  );
 
   test('a table that the publication lacks is reported with the SQL that adds it', async () => {
     await client.query('create publication narrow for table users');
@@ -138,7 +149,11 @@ describe('preflight', () => {
     await client.query(`create role weak_${database.name} login password 'weak'`);
     const settings = databaseSettings(database, { username: `weak_${database.name}`, password: 'weak' });
     const findings = await inspectDatabase(settings, users);
-    expect(codes(findings)).toEqual(['REPLICATION_NOT_ALLOWED', 'TABLE_NOT_OWNED', 'REPLICATION_NOT_ALLOWED']);
+    expect(codes(findings)).toEqual([
+      'REPLICATION_NOT_ALLOWED',
+      'TABLE_NOT_OWNED',
+      'REPLICATION_NOT_ALLOWED',
+    ]);
     expect(faults(findings)[0]?.cure).toContain(`ALTER ROLE "weak_${database.name}" WITH REPLICATION;`);
     await client.query(`drop role weak_${database.name}`);
   });
@@ -176,7 +191,10 @@ describe('a server that is set up wrongly', () => {
         await admin.query('select pg_switch_wal()');
       }
       await admin.query('checkpoint');
-      expect(codes(await inspectDatabase(settings, users))).toEqual(['SLOT_INVALIDATED', 'SYNCHRONOUS_STANDBY']);
+      expect(codes(await inspectDatabase(settings, users))).toEqual([
+        'SLOT_INVALIDATED',
+        'SYNCHRONOUS_STANDBY',
+      ]);
       await admin.query(`select pg_drop_replication_slot('lost')`);
       await admin.end();
       await server.stop();
@@ -208,7 +226,11 @@ describe('what is made', () => {
   test('a publication lists the fit tables by name and leaves the others out, so that UPDATE goes on there', async () => {
     const settings = databaseSettings(database, { publication: { name: 'made' } });
     const owner = await connectOrdinary(settings, settings.hosts[0]!);
-    await createPublication(owner, settings, await readTables(owner, [...users, ...table('keyless'), ...table('parts')]));
+    await createPublication(
+      owner,
+      settings,
+      await readTables(owner, [...users, ...table('keyless'), ...table('parts')]),
+    );
     const made = await readPublication(owner, 'made');
     await owner.end();
     expect(made?.viaRoot).toBe(true);
@@ -225,7 +247,10 @@ describe('what is made', () => {
 
   test('init_sql runs as given', async () => {
     const settings = databaseSettings(database, {
-      publication: { name: 'by_hand', initSql: 'create publication by_hand for table public.users where (id > 5)' },
+      publication: {
+        name: 'by_hand',
+        initSql: 'create publication by_hand for table public.users where (id > 5)',
+      },
     });
     await createPublication(client, settings, []);
     expect((await readPublication(client, 'by_hand'))?.tables).toEqual(users);
@@ -235,7 +260,9 @@ describe('what is made', () => {
     await client.query(`alter database ${database.name} set statement_timeout = '1ms'`);
     const settings = databaseSettings(database);
     const maker = await connectOrdinary(settings, settings.hosts[0]!);
-    expect(await createSlot(maker, { name: `made_${process.pid}`, failover: true }, 180_000)).toBeGreaterThan(0n);
+    expect(await createSlot(maker, { name: `made_${process.pid}`, failover: true }, 180_000)).toBeGreaterThan(
+      0n,
+    );
     await maker.end();
     await client.query(`alter database ${database.name} reset statement_timeout`);
   });

@@ -21,7 +21,9 @@ let slots = 0;
 beforeAll(async () => {
   database = await createTestDatabase();
   client = database.client;
-  await client.query(`create table users (id int primary key, email text); create publication "P'""ub" for table users`);
+  await client.query(
+    `create table users (id int primary key, email text); create publication "P'""ub" for table users`,
+  );
 });
 afterAll(() => database.drop());
 beforeEach(async () => {
@@ -85,7 +87,10 @@ describe('a replication stream', () => {
 
   test('keeps what comes in one read with the answer to START_REPLICATION', async () => {
     const copyBoth = backendMessage('W', Buffer.alloc(3));
-    const data = backendMessage('d', Buffer.concat([Buffer.from('w'), Buffer.alloc(24), Buffer.from('first')]));
+    const data = backendMessage(
+      'd',
+      Buffer.concat([Buffer.from('w'), Buffer.alloc(24), Buffer.from('first')]),
+    );
     const server = await startFakeServer({
       answer: (query) =>
         query.startsWith('START_REPLICATION')
@@ -113,11 +118,16 @@ describe('a replication stream', () => {
   test('keeps the connection by its replies while nobody reads', async () => {
     await client.query(`alter database ${database.name} set wal_sender_timeout = '300ms'`);
     const stream = await start({ senderTimeoutMs: 300 });
-    const { rows } = await client.query<{ pid: number }>('select active_pid as pid from pg_replication_slots where slot_name = $1', [slot]);
+    const { rows } = await client.query<{ pid: number }>(
+      'select active_pid as pid from pg_replication_slots where slot_name = $1',
+      [slot],
+    );
     await client.query(`insert into users select i, repeat('y', 1000) from generate_series(1000, 20000) i`);
     const replied = async () =>
       (
-        await client.query<{ at: Date }>('select reply_time as at from pg_stat_replication where pid = $1', [rows[0]!.pid])
+        await client.query<{ at: Date }>('select reply_time as at from pg_stat_replication where pid = $1', [
+          rows[0]!.pid,
+        ])
       ).rows[0]?.at;
     const first = await waitFor(replied, 'a reply');
     // Five timeouts later the walsender is the same.
@@ -131,7 +141,10 @@ describe('a replication stream', () => {
     const proxy = await startWireProxy({ host: '127.0.0.1', port: database.port });
     const watched = await start({ receiveTimeoutMs: 400 }, proxy.port);
     proxy.silence();
-    await expect(transaction(watched)).rejects.toMatchObject({ code: 'CONNECTION_SILENT', kind: 'retryable' });
+    await expect(transaction(watched)).rejects.toMatchObject({
+      code: 'CONNECTION_SILENT',
+      kind: 'retryable',
+    });
     await proxy.close();
   });
 
@@ -155,7 +168,10 @@ describe('a replication stream', () => {
 
   test('a terminated walsender is an error that passes by itself', async () => {
     const stream = await start();
-    await client.query('select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1', [slot]);
+    await client.query(
+      'select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1',
+      [slot],
+    );
     await expect(transaction(stream)).rejects.toMatchObject({ kind: 'retryable' });
   });
 });
@@ -172,7 +188,9 @@ describe('what START_REPLICATION refuses', () => {
 
   test('a slot in use names the process that holds it', async () => {
     const holder = await start();
-    await expect(start()).rejects.toMatchObject({ hint: expect.stringMatching(/pg_terminate_backend\(\d+\)/) });
+    await expect(start()).rejects.toMatchObject({
+      hint: expect.stringMatching(/pg_terminate_backend\(\d+\)/),
+    });
     await holder.stop();
   });
 

@@ -34,6 +34,8 @@ export type ServiceProcess = {
   stop(): Promise<number | null>;
   /** kill -9. */
   kill(): Promise<void>;
+  /** Ends the process if it still runs; says how it stood when the test failed. */
+  end(task: { readonly result?: { readonly state?: string } }): Promise<void>;
   /** Resident memory in MiB, as the kernel says: the most so far. */
   peakRssMiB(): number;
 };
@@ -112,6 +114,14 @@ export function startService(options: {
     kill: async () => {
       child.kill('SIGKILL');
       await ended;
+    },
+    end: async (task) => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      if (task.result?.state === 'fail') {
+        const health = await service.health().catch(String);
+        console.error(JSON.stringify({ health, log: log.slice(-20), printed }, undefined, 1));
+      }
+      await service.kill();
     },
     peakRssMiB: () => {
       const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');

@@ -134,11 +134,23 @@ export async function readLog(directory: string, signals: LogSignals): Promise<L
           }
           case FRAME.truncate:
             for (const id of decodeTruncate(block.buffer, start, next).relationIds) {
-              logged.rows.push({ action: 'truncate', table: relations.get(id)!.table, values: [], commitLsn, index: index++ });
+              logged.rows.push({
+                action: 'truncate',
+                table: relations.get(id)!.table,
+                values: [],
+                commitLsn,
+                index: index++,
+              });
             }
             break;
           case FRAME.oversize:
-            logged.rows.push({ action: 'oversize', table: relations.get(block.buffer.readUInt32BE(start + 2))!.table, values: [String(block.buffer.readBigUInt64BE(start + 6))], commitLsn, index: index++ });
+            logged.rows.push({
+              action: 'oversize',
+              table: relations.get(block.buffer.readUInt32BE(start + 2))!.table,
+              values: [String(block.buffer.readBigUInt64BE(start + 6))],
+              commitLsn,
+              index: index++,
+            });
             break;
           case FRAME.piece:
             logged.pieceBytes += next - start - 1;
@@ -149,7 +161,13 @@ export async function readLog(directory: string, signals: LogSignals): Promise<L
             decodeRow(block.buffer, start, next, event);
             const tuple = event.hasNew ? event.newTuple : event.oldTuple;
             const { table } = relations.get(event.relationId)!;
-            logged.rows.push({ action: event.action, table, values: texts(event.bytes, tuple), commitLsn, index: index++ });
+            logged.rows.push({
+              action: event.action,
+              table,
+              values: texts(event.bytes, tuple),
+              commitLsn,
+              index: index++,
+            });
             break;
           }
           default:
