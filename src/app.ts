@@ -88,12 +88,13 @@ export async function startService(
   try {
     store = openStore(settings.state.file);
     const newSinkStarts = registeredBefore(store, settings);
-    http = await startHttp({ settings, status, metricsText: createMetrics(status), logger });
     for (const database of settings.databases) {
       await makeDirectory(logDirectory(settings, database.name));
       await makeDirectory(ledgerDirectory(settings, database.name));
       databases.push(startDatabase(database, settings, options, newSinkStarts, failed));
     }
+    // After the databases: a service that has none yet would call itself ready.
+    http = await startHttp({ settings, status, metricsText: createMetrics(status), logger });
   } catch (error) {
     await stop(1);
     throw error;

@@ -48,7 +48,5 @@ export function judgeHistory(
   }
   const left = server.switches.find((entry) => entry.timeline === log.timeline);
   if (left === undefined) return { verdict: 'parted', lsn: undefined };
-  return left.switchLsn < log.endLsn
-    ? { verdict: 'parted', lsn: left.switchLsn }
-    : { verdict: 'promoted' };
+  return left.switchLsn < log.endLsn ? { verdict: 'parted', lsn: left.switchLsn } : { verdict: 'promoted' };
 }

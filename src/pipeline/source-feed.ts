@@ -168,7 +168,11 @@ export class LogFeed {
     const from = writer.length;
     appendFrame(writer, bytes, start, end);
     appendFrame(writer, encoded, 0, encoded.length);
-    this.#relations.add(enrichment.relationId, Buffer.from(writer.buffer.subarray(from, writer.length)), from);
+    this.#relations.add(
+      enrichment.relationId,
+      Buffer.from(writer.buffer.subarray(from, writer.length)),
+      from,
+    );
   }
 
   /** Appends what was taken. Call it at the end of every batch, whatever happened. */

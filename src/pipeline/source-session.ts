@@ -5,6 +5,7 @@ import { formatLsn } from '../core/lsn.ts';
 import { enrichRelation } from '../postgres/catalog.ts';
 import {
   applicationName,
+  closeConnection,
   connectReplication,
   findPrimary,
   formatTarget,
@@ -12,7 +13,11 @@ import {
   type ReplicationConnection,
 } from '../postgres/connection.ts';
 import { decodeRelation } from '../postgres/pgoutput.ts';
-import { startReplication, type ReplicationStream, type StreamBatch } from '../postgres/replication-stream.ts';
+import {
+  startReplication,
+  type ReplicationStream,
+  type StreamBatch,
+} from '../postgres/replication-stream.ts';
 import { synchronousFault } from '../postgres/synchronous.ts';
 import { openSourceLog, planConnection, type SourceLog } from './source-log.ts';
 import type { SourceOptions, SourceReady } from './source-runner.ts';
@@ -86,7 +91,8 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       await stream.stop();
     }
   } finally {
-    await Promise.allSettled([primary.client.end(), replication?.client.end()]);
+    await closeConnection(primary.client);
+    if (replication !== undefined) await closeConnection(replication.client);
   }
 }
 

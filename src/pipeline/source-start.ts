@@ -3,7 +3,12 @@ import type { Client } from 'pg';
 import { TailraceError } from '../core/errors.ts';
 import { formatLsn, maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { judgeHistory, parseTimelineHistory, type TimelineHistory } from '../core/timeline.ts';
-import { connectOrdinary, type ReplicationConnection, type Target } from '../postgres/connection.ts';
+import {
+  closeConnection,
+  connectOrdinary,
+  type ReplicationConnection,
+  type Target,
+} from '../postgres/connection.ts';
 import { describeFinding, faultOf } from '../postgres/finding.ts';
 import { identifySystem, inspectTls, preflight, type Preflight } from '../postgres/preflight.ts';
 import { createPublication, readPublication, type TableName } from '../postgres/publication.ts';
@@ -82,7 +87,7 @@ async function makeSlot(
     await createSlot(maker, settings.slot, serverVersion);
   } finally {
     clearInterval(notice);
-    await maker.end().catch(() => undefined);
+    await closeConnection(maker);
   }
 }
 
@@ -169,9 +174,12 @@ function historyParted(
   const held = `the log ends at ${formatLsn(log.lastEndLsn)} on timeline ${log.timeline}`;
   const there = `the server is on timeline ${server.current} and its WAL ends at ${formatLsn(server.walEnd)}`;
   const parted = lsn === undefined ? '' : `; they part at ${formatLsn(lsn)}`;
-  return new TailraceError(`the server's history is not the one in the change log: ${held}, ${there}${parted}`, {
-    code: 'HISTORY_PARTED',
-    kind: 'fatal',
-    hint: 'connect to the server that the log belongs to; after a failover that lost changes, or a restore from a backup, move the log directory away to begin anew, and compare the consumers with the tables',
-  });
+  return new TailraceError(
+    `the server's history is not the one in the change log: ${held}, ${there}${parted}`,
+    {
+      code: 'HISTORY_PARTED',
+      kind: 'fatal',
+      hint: 'connect to the server that the log belongs to; after a failover that lost changes, or a restore from a backup, move the log directory away to begin anew, and compare the consumers with the tables',
+    },
+  );
 }

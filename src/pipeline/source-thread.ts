@@ -51,7 +51,8 @@ export function startSourceThread({ signals, logger, ...data }: SourceThreadOpti
     if (report.type === 'log') return relayLogLine(logger, report);
     if (report.type === 'ready') return ready.resolve(report.ready);
     status = report.status;
-    if (report.type === 'fatal') fail(new TailraceError(report.error.message, { ...report.error, kind: 'fatal' }));
+    if (report.type === 'fatal')
+      fail(new TailraceError(report.error.message, { ...report.error, kind: 'fatal' }));
   });
   worker.once('error', fail);
   worker.once('exit', (code) => fail(new Error(`a source worker ended by itself with code ${code}`)));

@@ -23,7 +23,11 @@ export type SourceWorkerData = {
 
 export type SourceWorkerCommand = { readonly type: 'stop' };
 
-export type SourceFault = { readonly code: string; readonly message: string; readonly hint: string | undefined };
+export type SourceFault = {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string | undefined;
+};
 
 export type SourceWorkerReport =
   | LogLine

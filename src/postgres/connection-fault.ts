@@ -94,7 +94,7 @@ function postgresFault(
         code: 'NO_CONNECTION_FREE',
         kind: 'retryable',
         message: `${at} has no connection or WAL sender free (${text})`,
-        hint: "end unused connections, or ALTER SYSTEM SET max_connections = …; ALTER SYSTEM SET max_wal_senders = …; and restart Postgres",
+        hint: 'end unused connections, or ALTER SYSTEM SET max_connections = …; ALTER SYSTEM SET max_wal_senders = …; and restart Postgres',
       };
     case '57P03':
     case '57P01':
@@ -119,12 +119,7 @@ function postgresFault(
 
 const TLS_CODE = /CERT|TLS|SSL|VERIFY|ISSUER|SIGNATURE/;
 
-function tlsFault(
-  code: string,
-  text: string,
-  settings: DatabaseSettings,
-  target: Target,
-): Fault | undefined {
+function tlsFault(code: string, text: string, settings: DatabaseSettings, target: Target): Fault | undefined {
   const at = formatTarget(target);
   if (isTlsMissing(text)) {
     return {

@@ -1,5 +1,6 @@
 // Connections to Postgres, ordinary and for replication, with pinned session settings so that one codec reads both.
 import { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
 import { TailraceError } from '../core/errors.ts';
 import { connectionFault, formatTarget, isTlsMissing, type Target } from './connection-fault.ts';
@@ -9,6 +10,10 @@ export { formatTarget, type Target };
 
 const CONNECT_TIMEOUT_MS = 15_000;
 const KEEP_ALIVE_DELAY_MS = 30_000;
+/** A catalog query that takes longer is on a dead connection. */
+const QUERY_TIMEOUT_MS = 60_000;
+/** A connection that is not closed by then is cut: its other end may be gone. */
+const CLOSE_TIMEOUT_MS = 2_000;
 /** One read from the socket takes at most this much. */
 const READ_BUFFER_BYTES = 256 * 1024;
 
@@ -45,9 +50,21 @@ export type ReplicationConnection = {
   takeOver(receive: (bytes: Uint8Array) => void): Socket;
 };
 
-/** An ordinary connection. Rejects with TailraceError. */
+/** An ordinary connection; a query on it may take as long as it takes. Rejects with TailraceError. */
 export async function connectOrdinary(settings: DatabaseSettings, target: Target): Promise<Client> {
   return (await connect(settings, target, {})).client;
+}
+
+/** Ends a connection, whatever state it is in. Never rejects. */
+export async function closeConnection(client: Client): Promise<void> {
+  const ended = client.end().catch(() => undefined);
+  const waiting = new AbortController();
+  await Promise.race([
+    ended,
+    sleep(CLOSE_TIMEOUT_MS, undefined, { signal: waiting.signal, ref: false }).catch(() => undefined),
+  ]);
+  waiting.abort();
+  (client as unknown as PgInternals).connection.stream.destroy();
 }
 
 /** A connection in replication mode, bound to the database. Rejects with TailraceError. */
@@ -134,7 +151,7 @@ async function connectOnce(
     await client.query(LATER_SETTINGS);
     return { client, tap };
   } catch (error) {
-    await client.end().catch(() => undefined);
+    await closeConnection(client);
     throw error;
   }
 }
@@ -180,16 +197,19 @@ export async function findPrimary(settings: DatabaseSettings): Promise<Primary> 
   const faults: TailraceError[] = [];
   for (const target of settings.hosts) {
     try {
-      const client = await connectOrdinary(settings, target);
+      const { client } = await connect(settings, target, { query_timeout: QUERY_TIMEOUT_MS });
       const { rows } = await client.query<{ standby: boolean }>('select pg_is_in_recovery() as standby');
       if (rows[0]?.standby === false) return { client, target };
-      await client.end();
+      await closeConnection(client);
       faults.push(
-        new TailraceError(`database "${settings.name}": ${formatTarget(target)} is a standby, not the primary`, {
-          code: 'NOT_PRIMARY',
-          kind: 'retryable',
-          hint: 'list the primary in databases[].hostname, or promote this server: SELECT pg_promote();',
-        }),
+        new TailraceError(
+          `database "${settings.name}": ${formatTarget(target)} is a standby, not the primary`,
+          {
+            code: 'NOT_PRIMARY',
+            kind: 'retryable',
+            hint: 'list the primary in databases[].hostname, or promote this server: SELECT pg_promote();',
+          },
+        ),
       );
     } catch (error) {
       faults.push(connectionFault(error, settings, target));

@@ -3,6 +3,7 @@ import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../core/errors.ts';
 import {
   applicationName,
+  closeConnection,
   connectReplication,
   findPrimary,
   formatTarget,
@@ -55,13 +56,16 @@ export async function inspectDatabase(
   }
   const { client, target } = primary;
   try {
-    findings.push(passed('connection', `${formatTarget(target)} is the primary`), inspectTls(settings, target));
+    findings.push(
+      passed('connection', `${formatTarget(target)} is the primary`),
+      inspectTls(settings, target),
+    );
     findings.push(...(await preflight(client, settings, tables)).findings);
     findings.push(await inspectReplication(settings, target));
   } catch (error) {
     findings.push(faultFinding('connection', connectionFault(error, settings, target)));
   } finally {
-    await client.end().catch(() => undefined);
+    await closeConnection(client);
   }
   return findings;
 }
@@ -174,7 +178,7 @@ async function inspectReplication(settings: DatabaseSettings, target: Target): P
   } catch (error) {
     return faultFinding(title, connectionFault(error, settings, target));
   } finally {
-    await connection?.client.end().catch(() => undefined);
+    if (connection !== undefined) await closeConnection(connection.client);
   }
 }
 

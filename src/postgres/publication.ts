@@ -156,7 +156,9 @@ const withoutIdentity = (state: TableState, published: boolean): Finding =>
     code: 'TABLE_WITHOUT_IDENTITY',
     title: `table "${formatTable(state)}"`,
     detail:
-      (state.identityNothing ? 'its replica identity is NOTHING' : 'it has no primary key and no replica identity') +
+      (state.identityNothing
+        ? 'its replica identity is NOTHING'
+        : 'it has no primary key and no replica identity') +
       (published
         ? ', so Postgres refuses UPDATE and DELETE on it while it is published'
         : ', so it is left out of the publication'),

@@ -105,8 +105,12 @@ export class ReplicationStream {
     this.#input = new ReplicationInput(options.maxMessageBytes);
     this.started = new Promise((resolve, reject) => (this.#onStarted = { resolve, reject }));
     this.#socket = connection.takeOver((bytes) => this.#receive(bytes));
-    this.#socket.on('error', (error) => this.#fail(connectionFault(error, connection.settings, connection.target)));
-    this.#socket.on('close', () => this.#fail(this.#fault('CONNECTION_CLOSED', 'the server closed the connection')));
+    this.#socket.on('error', (error) =>
+      this.#fail(connectionFault(error, connection.settings, connection.target)),
+    );
+    this.#socket.on('close', () =>
+      this.#fail(this.#fault('CONNECTION_CLOSED', 'the server closed the connection')),
+    );
     this.#socket.write(queryMessage(startCommand(options)));
     this.#timer = setInterval(() => this.#tick(), tickMs(options));
   }
@@ -288,7 +292,10 @@ export class ReplicationStream {
       });
       if (verdict === 'dead') {
         return this.#fail(
-          this.#fault('CONNECTION_SILENT', `nothing came for ${this.#options.receiveTimeoutMs} ms, not even an answer`),
+          this.#fault(
+            'CONNECTION_SILENT',
+            `nothing came for ${this.#options.receiveTimeoutMs} ms, not even an answer`,
+          ),
         );
       }
       if (verdict === 'ask') {
@@ -314,7 +321,9 @@ export class ReplicationStream {
 
 function replyIntervalMs(options: StreamOptions): number {
   const { statusIntervalMs, senderTimeoutMs } = options;
-  return senderTimeoutMs === 0 ? statusIntervalMs : Math.min(statusIntervalMs, senderTimeoutMs / REPLIES_PER_TIMEOUT);
+  return senderTimeoutMs === 0
+    ? statusIntervalMs
+    : Math.min(statusIntervalMs, senderTimeoutMs / REPLIES_PER_TIMEOUT);
 }
 
 /** The timer asks often enough for replies and for the watchdog. */
@@ -396,4 +405,3 @@ function streamFault(
       return connectionFault(Object.assign(new Error(message), { code: sqlState }), settings, target);
   }
 }
-

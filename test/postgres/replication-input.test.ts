@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
 import { judgeSilence, ReadPacing } from '../../src/postgres/read-pacing.ts';
@@ -61,32 +61,31 @@ describe('the input', () => {
     const input = new ReplicationInput(1000);
     const message = xlogData(Buffer.alloc(50_000_000, 7));
     let bytes = 0;
+    let announced = 0;
     const kinds = new Set<number>();
     for (let at = 0; at < message.length; at += 65_536) {
       input.push(message.subarray(at, at + 65_536));
       const batch = input.take();
-      if (at === 0) expect(batch.oversizeBytes).toBe(50_000_000);
+      announced ||= batch.oversizeBytes;
       for (let i = 0; i < batch.count; i++) {
         kinds.add(batch.kinds[i]!);
         bytes += batch.ends[i]! - batch.starts[i]!;
       }
       expect(batch.bytes.length).toBeLessThan(1_000_000);
     }
-    expect(bytes).toBe(50_000_000);
+    expect([announced, bytes]).toEqual([50_000_000, 50_000_000]);
     expect(kinds).toEqual(new Set([RANGE.first, RANGE.next, RANGE.last]));
   });
 
   test('one byte at a time, a message is taken once and when it is complete', () => {
     const input = new ReplicationInput(1000);
     const message = xlogData(Buffer.from('hello'));
-    for (const [i, byte] of message.entries()) {
+    const taken = [...message].map((byte) => {
       input.push(Buffer.from([byte]));
-      if (i < message.length - 1) {
-        // A header is enough to look, not to take.
-        if (input.ready) expect(input.take().count).toBe(0);
-      }
-    }
-    expect(input.take().count).toBe(1);
+      return input.ready ? input.take().count : 0;
+    });
+    expect(taken.lastIndexOf(0)).toBe(message.length - 2);
+    expect(taken.at(-1)).toBe(1);
     expect(input.ready).toBe(false);
   });
 

@@ -46,7 +46,10 @@ export async function startFakeServer(behaviour: {
     socket.on('error', () => undefined);
     socket.once('data', (startup: Buffer) => {
       const refusal = behaviour.onStartup?.(startup.toString('latin1', 8));
-      if (refusal !== undefined) return void socket.end(refusal);
+      if (refusal !== undefined) {
+        socket.end(refusal);
+        return;
+      }
       socket.write(AUTHENTICATED);
       socket.on('data', (bytes: Buffer) => {
         if (bytes[0] !== 0x51) return;
@@ -75,23 +78,27 @@ export async function startWireProxy(target: { host: string; port: number }): Pr
   let silent = false;
   let pieceBytes = Infinity;
   let connections = 0;
-  const server = createServer((client) => {
+  const server = createServer({ allowHalfOpen: true }, (client) => {
     connections++;
-    const upstream = dial(target.port, target.host);
+    const upstream = dial({ ...target, allowHalfOpen: true });
     // A connection that was cut stays so, as behind a firewall that has forgotten it.
     let cut = false;
     const pipe = (from: Socket, to: Socket, chopped: boolean): void => {
       sockets.add(from);
       from.setNoDelay(true);
-      from.on('error', () => to.destroy());
+      from.on('error', () => undefined);
       from.on('close', () => {
         if (!cut) to.destroy();
+      });
+      from.on('end', () => {
+        cut ||= silent;
+        if (!cut) to.end();
       });
       from.on('data', (bytes: Buffer) => {
         cut ||= silent;
         if (cut) return;
-        if (!chopped || bytes.length <= pieceBytes) return void to.write(bytes);
-        for (let at = 0; at < bytes.length; at += pieceBytes) to.write(bytes.subarray(at, at + pieceBytes));
+        const size = chopped ? pieceBytes : bytes.length;
+        for (let at = 0; at < bytes.length; at += size) to.write(bytes.subarray(at, at + size));
       });
     };
     pipe(client, upstream, false);

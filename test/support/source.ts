@@ -115,7 +115,7 @@ export async function readLog(directory: string, signals: LogSignals): Promise<L
         at = next;
         const type = block.buffer[start];
         if (!block.relationsOnly) logged.types += String.fromCharCode(type!);
-        switch (type) {
+        switch (type!) {
           case FRAME.begin:
             commitLsn = decodeBegin(block.buffer, start, next).commitLsn;
             index = 0;
@@ -177,7 +177,7 @@ export async function readLog(directory: string, signals: LogSignals): Promise<L
     }
   } finally {
     done.abort();
-    await reader.close();
+    reader.close();
   }
   return logged;
 }

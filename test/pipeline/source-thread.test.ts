@@ -1,0 +1,74 @@
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { LogSignals } from '../../src/log/signals.ts';
+import { startSourceThread, type SourceThread } from '../../src/pipeline/source-thread.ts';
+import { databaseSettings } from '../support/database-settings.ts';
+import { createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
+import { createSourceDirectory, readLog, type SourceDirectory } from '../support/source.ts';
+
+let database: TestDatabase;
+let directory: SourceDirectory;
+let thread: SourceThread;
+const lines: string[] = [];
+
+beforeEach(async () => {
+  database = await createTestDatabase();
+  await database.client.query('create table items (id int primary key)');
+  directory = createSourceDirectory();
+});
+afterEach(async () => {
+  await thread.stop();
+  directory.remove();
+  await database.drop();
+});
+
+function start(signals: LogSignals, changes: Parameters<typeof databaseSettings>[1] = {}): SourceThread {
+  thread = startSourceThread({
+    settings: databaseSettings(database, changes),
+    tables: [{ schema: 'public', table: 'items' }],
+    log: {
+      segmentBytes: 1 << 20,
+      retentionMs: 0,
+      maxBytes: 1 << 30,
+      minFreeBytes: 0,
+      maxMessageBytes: 1 << 26,
+    },
+    directory: directory.path,
+    signals,
+    version: '0.0.0-test',
+    logLevel: 'debug',
+    logger: pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
+  });
+  return thread;
+}
+
+describe('a source thread', () => {
+  test('says when it is ready and how it stands, wakes readers of the log, and stops', async () => {
+    const signals = new LogSignals();
+    start(signals);
+    expect(thread.status()).toMatchObject({ health: 'degraded', state: 'connecting' });
+    const { rows } = await database.client.query<{ id: string }>(
+      'select system_identifier::text as id from pg_control_system()',
+    );
+    expect(await thread.ready).toMatchObject({ host: '127.0.0.1', systemIdentifier: rows[0]!.id });
+    const end = signals.writtenEnd();
+    const appended = signals.waitForAppend(end, new AbortController().signal);
+    await database.client.query('insert into items values (1)');
+    await appended;
+    await waitFor(() => thread.status().changes === 1, 'the status to count the change');
+    expect((await readLog(directory.path, signals)).rows).toHaveLength(1);
+    await thread.stop();
+    expect(thread.status()).toMatchObject({ state: 'stopped' });
+    expect(lines.some((line) => line.includes('streams'))).toBe(true);
+  });
+
+  test('fails with the fault and its cure', async () => {
+    start(new LogSignals(), { password: 'wrong' });
+    await expect(thread.failed).rejects.toMatchObject({
+      code: 'PASSWORD_REFUSED',
+      kind: 'fatal',
+      hint: expect.stringContaining('ALTER ROLE'),
+    });
+    await expect(thread.ready).rejects.toMatchObject({ code: 'PASSWORD_REFUSED' });
+  });
+});
