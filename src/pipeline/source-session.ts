@@ -14,6 +14,7 @@ import {
 } from '../postgres/connection.ts';
 import { decodeRelation } from '../postgres/pgoutput.ts';
 import {
+  asksForMessages,
   startReplication,
   type ReplicationStream,
   type StreamBatch,
@@ -21,7 +22,7 @@ import {
 import { synchronousFault } from '../postgres/synchronous.ts';
 import { openSourceLog, planConnection, type SourceLog } from './source-log.ts';
 import type { SourceOptions, SourceReady } from './source-runner.ts';
-import { asksForMessages, prepareDatabase, readHistory, type StartPlan } from './source-start.ts';
+import { prepareDatabase, readHistory, type StartPlan } from './source-start.ts';
 import type { SourceState } from './source-status.ts';
 import { watchServer } from './source-watch.ts';
 

@@ -12,6 +12,7 @@ import {
 import { describeFinding, faultOf } from '../postgres/finding.ts';
 import { identifySystem, inspectTls, preflight, type Preflight } from '../postgres/preflight.ts';
 import { createPublication, readPublication, type TableName } from '../postgres/publication.ts';
+import { asksForMessages } from '../postgres/replication-stream.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import { blockingTransactions, createSlot, readSlot, type Slot } from '../postgres/slot.ts';
 
@@ -67,9 +68,6 @@ export async function prepareDatabase(
     },
   };
 }
-
-/** pgoutput sends logical messages from 14 on. */
-export const asksForMessages = (serverVersion: number): boolean => serverVersion >= 140_000;
 
 /** On a connection of its own: it waits for every transaction that runs now, perhaps long. */
 async function makeSlot(

@@ -58,6 +58,9 @@ export async function startReplication(
   }
 }
 
+/** pgoutput sends logical messages from 14 on. */
+export const asksForMessages = (serverVersion: number): boolean => serverVersion >= 140_000;
+
 export function startCommand(options: StreamOptions): string {
   // A list of identifiers inside a string: quoted as both.
   const publications = escapeLiteral(escapeIdentifier(options.publication));

@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseLsn, toLsn } from '../../src/core/lsn.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import { readSlot } from '../../src/postgres/slot.ts';
-import { databaseSettings } from '../support/database-settings.ts';
+import { asksForMessages } from '../../src/postgres/replication-stream.ts';
+import { databaseSettings, serverVersion } from '../support/database-settings.ts';
 import { connect, createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
 import { startWireProxy } from '../support/postgres-wire.ts';
 import {
@@ -140,7 +141,9 @@ describe('a source', () => {
       ['truncate', 2],
       ['insert', 3],
     ]);
-    expect(types.match(/M/g)).toHaveLength(2);
+    // 13 sends no messages.
+    const messages = asksForMessages(await serverVersion(client)) ? 2 : 0;
+    expect(types.match(/M/g) ?? []).toHaveLength(messages);
   });
 
   test('keeps a row beyond max_message_bytes in pieces, with its size, as one event', async () => {
@@ -319,10 +322,12 @@ describe('what Postgres may forget', () => {
     signals.publishSettled(1, { offset: 2, lsn: toLsn(second.endLsn) });
     await waitFor(async () => (await confirmed(source)) === second.endLsn, 'the next to be flushed');
     await client.query('create table noise (id int); insert into noise select generate_series(1, 1000)');
-    const end = source.signals.lastEndLsn();
     const target = await currentLsn();
-    for (const slot of [0, 1]) signals.publishSettled(slot, { offset: 9, lsn: end });
-    await waitFor(async () => (await confirmed(source)) >= target, 'the keepalive, now that all is settled');
+    await waitFor(async () => {
+      const settled = { offset: signals.writtenEnd(), lsn: signals.lastEndLsn() };
+      for (const slot of [0, 1]) signals.publishSettled(slot, settled);
+      return (await confirmed(source)) >= target;
+    }, 'the keepalive, now that all is settled');
     expect(source.status().acknowledging).toBe('delivered');
   });
 

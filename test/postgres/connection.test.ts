@@ -13,7 +13,7 @@ import {
 } from '../../src/postgres/connection.ts';
 import { identifySystem, inspectDatabase } from '../../src/postgres/preflight.ts';
 import type { DatabaseSettings, TlsSettings } from '../../src/postgres/settings.ts';
-import { databaseSettings } from '../support/database-settings.ts';
+import { databaseSettings, serverVersion } from '../support/database-settings.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { backendMessage, errorResponse, startFakeServer } from '../support/postgres-wire.ts';
 
@@ -39,16 +39,19 @@ describe('a session', () => {
       alter database ${database.name} set extra_float_digits = -1;
       alter database ${database.name} set client_encoding = 'LATIN1';
       alter database ${database.name} set statement_timeout = '1ms';
-      alter database ${database.name} set idle_session_timeout = '1min';
-      alter database ${database.name} set default_transaction_read_only = on;
+            alter database ${database.name} set default_transaction_read_only = on;
       alter database ${database.name} set search_path = nowhere;
     `);
+    const later = (await serverVersion(database.client)) >= 140_000;
+    if (later)
+      await database.client.query(`alter database ${database.name} set idle_session_timeout = '1min'`);
+    const pinned = { ...PINNED_SETTINGS, ...(later ? { idle_session_timeout: '0' } : {}) };
     const ordinary = await connectOrdinary(settings, target());
     const replication = await connectReplication(settings, target());
     const literal = `select '2022-01-12 05:31+00'::timestamptz::text || '1 day 2 hours'::interval::text
       || '\\x00ff'::bytea::text || 0.1::float8::text || 'é'::text || '5'::money::text as text`;
     for (const client of [ordinary, replication.client]) {
-      for (const [name, value] of Object.entries({ ...PINNED_SETTINGS, idle_session_timeout: '0' })) {
+      for (const [name, value] of Object.entries(pinned)) {
         const { rows } = await client.query<Record<string, string>>(`show ${name}`);
         expect(Object.values(rows[0]!)[0]).toMatch(new RegExp(`^${value}(, |$)`, 'i'));
       }

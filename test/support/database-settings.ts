@@ -1,6 +1,15 @@
 // DatabaseSettings for a test database: a slot and a publication named after it, made on demand, quick to reconnect.
+import type { Client } from 'pg';
 import type { DatabaseSettings } from '../../src/postgres/settings.ts';
 import type { TestDatabase } from './postgres.ts';
+
+/** `server_version_num`: the matrix runs the tests on older servers, too. */
+export async function serverVersion(client: Client): Promise<number> {
+  const { rows } = await client.query<{ version: number }>(
+    `select current_setting('server_version_num')::int as version`,
+  );
+  return rows[0]!.version;
+}
 
 type Changes = Omit<Partial<DatabaseSettings>, 'slot' | 'publication'> & {
   readonly slot?: Partial<DatabaseSettings['slot']>;
