@@ -52,7 +52,7 @@ async function start(changes: Partial<StreamOptions> = {}, port = database.port)
   return startReplication(await connectReplication(settings, { host: '127.0.0.1', port }), options(changes));
 }
 
-/** The types of the messages up to the next Commit, and that Commit's end LSN. */
+/** The types of the next transaction's messages, and its end LSN. Servers before 15 send empty ones: skipped. */
 async function transaction(stream: ReplicationStream): Promise<{ types: string; endLsn: Lsn }> {
   let types = '';
   for (;;) {
@@ -61,6 +61,7 @@ async function transaction(stream: ReplicationStream): Promise<{ types: string; 
     for (let i = 0; i < batch.count; i++) {
       const start = batch.starts[i]!;
       types += String.fromCharCode(batch.bytes[start]!);
+      if (types === 'BC') types = '';
       if (types.endsWith('C')) return { types, endLsn: toLsn(batch.bytes.readBigUInt64BE(start + 10)) };
     }
   }

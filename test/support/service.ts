@@ -116,12 +116,12 @@ export function startService(options: {
       await ended;
     },
     end: async (task) => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
+      const hasEnded = child.exitCode !== null || child.signalCode !== null;
       if (task.result?.state === 'fail') {
-        const health = await service.health().catch(String);
+        const health = hasEnded ? `ended: ${child.exitCode}` : await service.health().catch(String);
         console.error(JSON.stringify({ health, log: log.slice(-20), printed }, undefined, 1));
       }
-      await service.kill();
+      if (!hasEnded) await service.kill();
     },
     peakRssMiB: () => {
       const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
