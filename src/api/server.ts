@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { TailraceError } from '../core/errors.ts';
 import { healthDocument, isHealthy, isReady, publicHealthDocument } from '../pipeline/health.ts';
 import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';
-import type { ServiceStatus } from '../pipeline/status.ts';
+import type { ServiceStatus } from '../core/status.ts';
 import { decideAccess, isLoopbackHost, type Access } from './access.ts';
 
 export type HttpOptions = {

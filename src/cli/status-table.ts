@@ -1,7 +1,7 @@
 // The status of a service as tables for a person.
 import { stripVTControlCharacters } from 'node:util';
 import type { HealthDocument } from '../pipeline/health.ts';
-import type { Health } from '../pipeline/status.ts';
+import type { Health } from '../core/status.ts';
 import { painterFor, type CliPorts, type Painter } from './ports.ts';
 
 const HEALTH_STYLES = { healthy: 'green', degraded: 'yellow', halted: 'red' } as const;

@@ -15,6 +15,7 @@ const DURABLE_END = 1;
 const LAST_COMMIT_LSN = 2;
 const LAST_END_LSN = 3;
 const FIRST_OFFSET = 4;
+const EPOCH = 5;
 
 // Sink fields.
 const SETTLED_OFFSET = 0;
@@ -60,8 +61,14 @@ export class LogSignals {
     return toLsn(Atomics.load(this.#values, LAST_END_LSN));
   }
 
+  /** The history that the log's end belongs to. */
+  epoch(): number {
+    return Number(Atomics.load(this.#values, EPOCH));
+  }
+
   /** Called by the log's writer only: publishes what was appended and wakes the readers. */
-  publishAppend(end: { writtenEnd: number; lastCommitLsn: Lsn; lastEndLsn: Lsn }): void {
+  publishAppend(end: { writtenEnd: number; epoch: number; lastCommitLsn: Lsn; lastEndLsn: Lsn }): void {
+    Atomics.store(this.#values, EPOCH, BigInt(end.epoch));
     Atomics.store(this.#values, LAST_COMMIT_LSN, end.lastCommitLsn);
     Atomics.store(this.#values, LAST_END_LSN, end.lastEndLsn);
     Atomics.store(this.#values, WRITTEN_END, BigInt(end.writtenEnd));

@@ -190,8 +190,8 @@ class Writer implements LogWriter {
   }
 
   #publish(): void {
-    const { lastCommitLsn, lastEndLsn } = this.#context;
-    this.#options.signals.publishAppend({ writtenEnd: this.#chain.end, lastCommitLsn, lastEndLsn });
+    const { epoch, lastCommitLsn, lastEndLsn } = this.#context;
+    this.#options.signals.publishAppend({ writtenEnd: this.#chain.end, epoch, lastCommitLsn, lastEndLsn });
   }
 
   sync(): Promise<number> {

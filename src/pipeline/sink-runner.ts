@@ -361,7 +361,7 @@ export class SinkRunner {
 async function startOfNewSink(options: SinkRunnerOptions, reader: LogReader): Promise<Cursor> {
   const { settings, signals, newSinkStart, logger } = options;
   const { start } = settings;
-  const { epoch } = reader.firstPosition();
+  const epoch = signals.epoch();
   const endLsn = signals.lastEndLsn();
   const end: Cursor = { position: { epoch, commitLsn: signals.lastCommitLsn(), index: AFTER_LAST }, endLsn };
   const earliest: Cursor = { position: { ...ORIGIN, index: 0 }, endLsn: ZERO_LSN };
@@ -378,7 +378,10 @@ async function startOfNewSink(options: SinkRunnerOptions, reader: LogReader): Pr
       return { position: { epoch, commitLsn: toLsn(start.lsn), index: 0 }, endLsn: ZERO_LSN };
     case 'time': {
       const position = await reader.findTime(start.timeUs);
-      return position === undefined ? end : { position, endLsn: ZERO_LSN };
+      // Everything after it was committed at that time or later.
+      return position === undefined
+        ? end
+        : { position: { ...position, index: position.index + 1 }, endLsn: ZERO_LSN };
     }
     default:
       return start satisfies never;

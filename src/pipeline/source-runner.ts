@@ -12,7 +12,7 @@ import type { DatabaseSettings } from '../postgres/settings.ts';
 import type { SourceLog } from './source-log.ts';
 import { runSession } from './source-session.ts';
 import { SourceState } from './source-status.ts';
-import type { DatabaseStatus } from './status.ts';
+import type { DatabaseStatus } from '../core/status.ts';
 
 export type SourceOptions = {
   readonly settings: DatabaseSettings;

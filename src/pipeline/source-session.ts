@@ -13,8 +13,8 @@ import {
   type ReplicationConnection,
 } from '../postgres/connection.ts';
 import { decodeRelation } from '../postgres/pgoutput.ts';
+import { asksForMessages } from '../postgres/replication-protocol.ts';
 import {
-  asksForMessages,
   startReplication,
   type ReplicationStream,
   type StreamBatch,
@@ -62,6 +62,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     opened.damaged = false;
     opened.feed.join({ epoch: plan.epoch, history: server });
     await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current });
+    for (const notice of prepared.notices) if (!state.notices.includes(notice)) logger.warn(notice);
     state.notices = prepared.notices;
     if (signal.aborted) return;
     const pid = await backendPid(replication);

@@ -12,7 +12,7 @@ import {
 import { describeFinding, faultOf } from '../postgres/finding.ts';
 import { identifySystem, inspectTls, preflight, type Preflight } from '../postgres/preflight.ts';
 import { createPublication, readPublication, type TableName } from '../postgres/publication.ts';
-import { asksForMessages } from '../postgres/replication-stream.ts';
+import { asksForMessages } from '../postgres/replication-protocol.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import { blockingTransactions, createSlot, readSlot, type Slot } from '../postgres/slot.ts';
 

@@ -3,7 +3,7 @@ import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import type { Acknowledging } from '../core/ack.ts';
 import type { TailraceError } from '../core/errors.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
-import type { Condition, DatabaseStatus } from './status.ts';
+import type { Condition, DatabaseStatus } from '../core/status.ts';
 
 export type Gap = DatabaseStatus['gaps'][number];
 

@@ -7,7 +7,7 @@ import type { SourceReady } from './source-runner.ts';
 import { SourceState } from './source-status.ts';
 import type { SourceWorkerCommand, SourceWorkerData, SourceWorkerReport } from './source-worker.ts';
 import { relayLogLine } from './thread-logger.ts';
-import type { DatabaseStatus } from './status.ts';
+import type { DatabaseStatus } from '../core/status.ts';
 
 export type { SourceReady };
 

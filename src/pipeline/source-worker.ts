@@ -7,7 +7,7 @@ import { LogSignals } from '../log/signals.ts';
 import type { TableName } from '../postgres/publication.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import { startSource, type SourceReady } from './source-runner.ts';
-import type { DatabaseStatus } from './status.ts';
+import type { DatabaseStatus } from '../core/status.ts';
 import { createThreadLogger, type LogLine } from './thread-logger.ts';
 
 /** What crosses into the thread: plain values and shared memory. */

@@ -111,7 +111,9 @@ export function inspectTables(
 ): readonly Finding[] {
   const found = new Map(states.map((state) => [keyOf(state), state]));
   const published = publication && new Set(publication.tables.map(keyOf));
-  const names = wanted.length === 0 ? (publication?.tables ?? states) : wanted;
+  // Several sinks may want one table.
+  const distinct = [...new Map(wanted.map((name) => [keyOf(name), name])).values()];
+  const names = wanted.length === 0 ? (publication?.tables ?? states) : distinct;
   return names.map((name): Finding => {
     const title = `table "${formatTable(name)}"`;
     const state = found.get(keyOf(name));

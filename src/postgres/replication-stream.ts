@@ -1,33 +1,27 @@
 // Logical replication over a socket taken over from `pg`: START_REPLICATION, batches of messages, status replies.
 // https://www.postgresql.org/docs/current/protocol-replication.html
 import { setTimeout as sleep } from 'node:timers/promises';
-import { escapeIdentifier, escapeLiteral } from 'pg';
 import type { Socket } from 'node:net';
-import { TailraceError, type ErrorKind } from '../core/errors.ts';
-import { formatLsn, type Lsn } from '../core/lsn.ts';
+import { TailraceError } from '../core/errors.ts';
+import type { Lsn } from '../core/lsn.ts';
 import { formatTarget, type ReplicationConnection } from './connection.ts';
 import { connectionFault } from './connection-fault.ts';
 import { isSilent, judgeSilence, ReadPacing, REST_MS } from './read-pacing.ts';
 import { ReplicationInput, type ControlMessage, type StreamBatch } from './replication-input.ts';
+import {
+  BACKEND,
+  COPY_DONE_MESSAGE,
+  parseError,
+  queryMessage,
+  startCommand,
+  statusUpdate,
+  streamFault,
+  TERMINATE_MESSAGE,
+  type StreamOptions,
+} from './replication-protocol.ts';
 
-export type { StreamBatch };
+export type { StreamBatch, StreamOptions };
 export { RANGE } from './replication-input.ts';
-
-export type StreamOptions = {
-  readonly slot: string;
-  readonly publication: string;
-  /** An end LSN; zero: where the slot stands. */
-  readonly startLsn: Lsn;
-  /** Already confirmed: the first replies say it. */
-  readonly confirmed: Lsn;
-  /** Ask for logical messages (14+). */
-  readonly messages: boolean;
-  readonly statusIntervalMs: number;
-  readonly receiveTimeoutMs: number;
-  /** The server's wal_sender_timeout; 0 is off, and the watchdog with it. */
-  readonly senderTimeoutMs: number;
-  readonly maxMessageBytes: number;
-};
 
 /** Beyond this, what has been read and not yet taken stops the reading. */
 const READ_AHEAD_BYTES = 1024 * 1024;
@@ -35,13 +29,6 @@ const READ_AHEAD_BYTES = 1024 * 1024;
 const REPLIES_PER_TIMEOUT = 3;
 const MIN_TICK_MS = 50;
 const CLOSE_TIMEOUT_MS = 2_000;
-
-const QUERY = 0x51; // Q
-const COPY_BOTH = 0x57; // W
-const COPY_DONE = 0x63; // c
-const ERROR_RESPONSE = 0x45; // E
-const COPY_DONE_MESSAGE = Buffer.from([COPY_DONE, 0, 0, 0, 4]);
-const TERMINATE_MESSAGE = Buffer.from([0x58, 0, 0, 0, 4]);
 
 /** Starts streaming. Rejects with TailraceError (a missing slot, one in use, …); the connection is then closed. */
 export async function startReplication(
@@ -56,19 +43,6 @@ export async function startReplication(
     stream.destroy();
     throw error;
   }
-}
-
-/** pgoutput sends logical messages from 14 on. */
-export const asksForMessages = (serverVersion: number): boolean => serverVersion >= 140_000;
-
-export function startCommand(options: StreamOptions): string {
-  // A list of identifiers inside a string: quoted as both.
-  const publications = escapeLiteral(escapeIdentifier(options.publication));
-  const messages = options.messages ? `, messages 'true'` : '';
-  return (
-    `START_REPLICATION SLOT ${escapeIdentifier(options.slot)} LOGICAL ${formatLsn(options.startLsn)} ` +
-    `(proto_version '1', publication_names ${publications}${messages})`
-  );
 }
 
 /**
@@ -253,12 +227,12 @@ export class ReplicationStream {
   }
 
   #handle({ type, content }: ControlMessage): void {
-    if (type === COPY_BOTH) {
+    if (type === BACKEND.copyBoth) {
       this.#onStarted?.resolve();
       this.#onStarted = undefined;
-    } else if (type === ERROR_RESPONSE) {
+    } else if (type === BACKEND.errorResponse) {
       this.#fail(streamFault(parseError(content), this.#connection, this.#options));
-    } else if (type === COPY_DONE) {
+    } else if (type === BACKEND.copyDone) {
       this.#ended = true;
       this.#wake();
     }
@@ -332,79 +306,3 @@ function replyIntervalMs(options: StreamOptions): number {
 /** The timer asks often enough for replies and for the watchdog. */
 const tickMs = (options: StreamOptions): number =>
   Math.max(MIN_TICK_MS, Math.min(replyIntervalMs(options), options.receiveTimeoutMs / 4) / 2);
-
-/** Microseconds from 1970-01-01 to 2000-01-01. */
-const POSTGRES_EPOCH_US = 946_684_800_000_000n;
-
-export function statusUpdate(flush: Lsn, nowMs: number, requestReply: boolean): Buffer {
-  const message = Buffer.allocUnsafe(39);
-  message[0] = 0x64; // d
-  message.writeUInt32BE(38, 1);
-  message[5] = 0x72; // r
-  message.writeBigUInt64BE(flush, 6);
-  message.writeBigUInt64BE(flush, 14);
-  message.writeBigUInt64BE(flush, 22);
-  message.writeBigInt64BE(BigInt(nowMs) * 1000n - POSTGRES_EPOCH_US, 30);
-  message[38] = requestReply ? 1 : 0;
-  return message;
-}
-
-function queryMessage(sql: string): Buffer {
-  const text = Buffer.from(`${sql}\0`);
-  const head = Buffer.alloc(5);
-  head[0] = QUERY;
-  head.writeUInt32BE(4 + text.length, 1);
-  return Buffer.concat([head, text]);
-}
-
-type ServerError = { readonly sqlState: string; readonly message: string };
-
-/** Fields: a type byte and a text with a zero byte. https://www.postgresql.org/docs/current/protocol-error-fields.html */
-function parseError(content: Buffer): ServerError {
-  const fields = content.toString('utf8').split('\0');
-  const field = (type: string): string => fields.find((text) => text.startsWith(type))?.slice(1) ?? '';
-  return { sqlState: field('C'), message: field('M') };
-}
-
-/** What START_REPLICATION or decoding refused, by SQLSTATE: the texts differ from version to version. */
-function streamFault(
-  { sqlState, message }: ServerError,
-  connection: ReplicationConnection,
-  options: StreamOptions,
-): TailraceError {
-  const { settings, target } = connection;
-  const make = (code: string, kind: ErrorKind, hint: string): TailraceError =>
-    new TailraceError(`database "${settings.name}": ${message}`, { code, kind, hint });
-  switch (sqlState) {
-    case '55006': {
-      const pid = /PID (\d+)/.exec(message)?.[1];
-      return make(
-        'SLOT_IN_USE',
-        'retryable',
-        `another process streams from slot "${options.slot}": stop it, or SELECT pg_terminate_backend(${pid ?? 'pid'}); Tailrace takes over when the slot is free`,
-      );
-    }
-    case '42704':
-      return /publication/.test(message)
-        ? make(
-            'PUBLICATION_MISSING',
-            'fatal',
-            `publication ${escapeIdentifier(options.publication)} did not exist when these changes were written: they cannot be decoded. Drop the slot after making the publication: SELECT pg_drop_replication_slot(${escapeLiteral(options.slot)}); the changes in between are then missing`,
-          )
-        : make(
-            'SLOT_MISSING',
-            'fatal',
-            `SELECT pg_create_logical_replication_slot(${escapeLiteral(options.slot)}, 'pgoutput');`,
-          );
-    case '55000':
-      return make(
-        'SLOT_UNUSABLE',
-        'fatal',
-        `run "tailrace doctor": slot "${options.slot}" is invalidated, physical or of another database`,
-      );
-    case '22023':
-      return make('SLOT_WRONG_PLUGIN', 'fatal', `slot "${options.slot}" must use the plugin pgoutput`);
-    default:
-      return connectionFault(Object.assign(new Error(message), { code: sqlState }), settings, target);
-  }
-}

@@ -66,7 +66,7 @@ test('an endpoint down for three minutes makes no dead letter, and losing the di
   service = startService({ directory: directory.path, env });
   await service.ready();
   await client.query("insert into users select i, 'u' || i from generate_series(1, 100) i");
-  await waitFor(() => recorder.messages.length === 100, 'the first messages');
+  await waitFor(async () => (await service.health()).sinks[0]!.delivered === 100, 'the first messages');
   await proxy.down();
   const downAt = performance.now();
   let written = 100;

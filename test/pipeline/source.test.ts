@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseLsn, toLsn } from '../../src/core/lsn.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import { readSlot } from '../../src/postgres/slot.ts';
-import { asksForMessages } from '../../src/postgres/replication-stream.ts';
+import { asksForMessages } from '../../src/postgres/replication-protocol.ts';
 import { databaseSettings, serverVersion } from '../support/database-settings.ts';
 import { connect, createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
 import { startWireProxy } from '../support/postgres-wire.ts';

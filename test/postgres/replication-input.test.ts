@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
 import { judgeSilence, ReadPacing } from '../../src/postgres/read-pacing.ts';
 import { RANGE, ReplicationInput } from '../../src/postgres/replication-input.ts';
-import { statusUpdate } from '../../src/postgres/replication-stream.ts';
+import { statusUpdate } from '../../src/postgres/replication-protocol.ts';
 import { backendMessage } from '../support/postgres-wire.ts';
 
 const xlogData = (content: Uint8Array): Buffer =>

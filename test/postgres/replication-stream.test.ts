@@ -2,9 +2,8 @@ import type { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { toLsn, ZERO_LSN, type Lsn } from '../../src/core/lsn.ts';
 import { connectReplication } from '../../src/postgres/connection.ts';
+import { asksForMessages, startCommand } from '../../src/postgres/replication-protocol.ts';
 import {
-  asksForMessages,
-  startCommand,
   startReplication,
   type ReplicationStream,
   type StreamOptions,

@@ -1,5 +1,5 @@
 // A service status for tests of what shows it: healthy, with values that can be told apart.
-import type { DatabaseStatus, ServiceStatus, SinkStatus } from '../../src/pipeline/status.ts';
+import type { DatabaseStatus, ServiceStatus, SinkStatus } from '../../src/core/status.ts';
 
 export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): DatabaseStatus => ({
   health: 'healthy',

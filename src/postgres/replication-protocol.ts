@@ -1,0 +1,118 @@
+// The messages around a logical replication stream: the command, status replies, refusals as TailraceErrors.
+// https://www.postgresql.org/docs/current/protocol-replication.html
+import { escapeIdentifier, escapeLiteral } from 'pg';
+import { TailraceError, type ErrorKind } from '../core/errors.ts';
+import { formatLsn, type Lsn } from '../core/lsn.ts';
+import { connectionFault } from './connection-fault.ts';
+import type { ReplicationConnection } from './connection.ts';
+
+export type StreamOptions = {
+  readonly slot: string;
+  readonly publication: string;
+  /** An end LSN; zero: where the slot stands. */
+  readonly startLsn: Lsn;
+  /** Already confirmed: the first replies say it. */
+  readonly confirmed: Lsn;
+  /** Ask for logical messages (14+). */
+  readonly messages: boolean;
+  readonly statusIntervalMs: number;
+  readonly receiveTimeoutMs: number;
+  /** The server's wal_sender_timeout; 0 is off, and the watchdog with it. */
+  readonly senderTimeoutMs: number;
+  readonly maxMessageBytes: number;
+};
+
+/** The first byte of a message. */
+export const BACKEND = { copyBoth: 0x57, copyDone: 0x63, errorResponse: 0x45 } as const; // W c E
+
+export const COPY_DONE_MESSAGE = Buffer.from([0x63, 0, 0, 0, 4]);
+export const TERMINATE_MESSAGE = Buffer.from([0x58, 0, 0, 0, 4]);
+
+/** pgoutput sends logical messages from 14 on. */
+export const asksForMessages = (serverVersion: number): boolean => serverVersion >= 140_000;
+
+export function startCommand(options: StreamOptions): string {
+  // A list of identifiers inside a string: quoted as both.
+  const publications = escapeLiteral(escapeIdentifier(options.publication));
+  const messages = options.messages ? `, messages 'true'` : '';
+  return (
+    `START_REPLICATION SLOT ${escapeIdentifier(options.slot)} LOGICAL ${formatLsn(options.startLsn)} ` +
+    `(proto_version '1', publication_names ${publications}${messages})`
+  );
+}
+
+/** Microseconds from 1970-01-01 to 2000-01-01. */
+const POSTGRES_EPOCH_US = 946_684_800_000_000n;
+
+export function statusUpdate(flush: Lsn, nowMs: number, requestReply: boolean): Buffer {
+  const message = Buffer.allocUnsafe(39);
+  message[0] = 0x64; // d
+  message.writeUInt32BE(38, 1);
+  message[5] = 0x72; // r
+  message.writeBigUInt64BE(flush, 6);
+  message.writeBigUInt64BE(flush, 14);
+  message.writeBigUInt64BE(flush, 22);
+  message.writeBigInt64BE(BigInt(nowMs) * 1000n - POSTGRES_EPOCH_US, 30);
+  message[38] = requestReply ? 1 : 0;
+  return message;
+}
+
+export function queryMessage(sql: string): Buffer {
+  const text = Buffer.from(`${sql}\0`);
+  const head = Buffer.alloc(5);
+  head[0] = 0x51; // Q
+  head.writeUInt32BE(4 + text.length, 1);
+  return Buffer.concat([head, text]);
+}
+
+export type ServerError = { readonly sqlState: string; readonly message: string };
+
+/** Fields: a type byte and a text with a zero byte. https://www.postgresql.org/docs/current/protocol-error-fields.html */
+export function parseError(content: Buffer): ServerError {
+  const fields = content.toString('utf8').split('\0');
+  const field = (type: string): string => fields.find((text) => text.startsWith(type))?.slice(1) ?? '';
+  return { sqlState: field('C'), message: field('M') };
+}
+
+/** What START_REPLICATION or decoding refused, by SQLSTATE: the texts differ from version to version. */
+export function streamFault(
+  { sqlState, message }: ServerError,
+  connection: ReplicationConnection,
+  options: StreamOptions,
+): TailraceError {
+  const { settings, target } = connection;
+  const make = (code: string, kind: ErrorKind, hint: string): TailraceError =>
+    new TailraceError(`database "${settings.name}": ${message}`, { code, kind, hint });
+  switch (sqlState) {
+    case '55006': {
+      const pid = /PID (\d+)/.exec(message)?.[1];
+      return make(
+        'SLOT_IN_USE',
+        'retryable',
+        `another process streams from slot "${options.slot}": stop it, or SELECT pg_terminate_backend(${pid ?? 'pid'}); Tailrace takes over when the slot is free`,
+      );
+    }
+    case '42704':
+      return /publication/.test(message)
+        ? make(
+            'PUBLICATION_MISSING',
+            'fatal',
+            `publication ${escapeIdentifier(options.publication)} did not exist when these changes were written: they cannot be decoded. Drop the slot after making the publication: SELECT pg_drop_replication_slot(${escapeLiteral(options.slot)}); the changes in between are then missing`,
+          )
+        : make(
+            'SLOT_MISSING',
+            'fatal',
+            `SELECT pg_create_logical_replication_slot(${escapeLiteral(options.slot)}, 'pgoutput');`,
+          );
+    case '55000':
+      return make(
+        'SLOT_UNUSABLE',
+        'fatal',
+        `run "tailrace doctor": slot "${options.slot}" is invalidated, physical or of another database`,
+      );
+    case '22023':
+      return make('SLOT_WRONG_PLUGIN', 'fatal', `slot "${options.slot}" must use the plugin pgoutput`);
+    default:
+      return connectionFault(Object.assign(new Error(message), { code: sqlState }), settings, target);
+  }
+}
