@@ -154,7 +154,8 @@ function startDatabase(
   const sinkThreads: SinkThread[] = [];
   const source = startSourceThread({
     settings: database,
-    tables: sinks.flatMap((sink) => sink.tables),
+    // A sink without a list wants every table.
+    tables: sinks.some((sink) => sink.tables.length === 0) ? [] : sinks.flatMap((sink) => sink.tables),
     log: settings.log,
     directory,
     signals,

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Action } from '../../src/core/change.ts';
 import type { DeliveryError, Outcome } from '../../src/core/errors.ts';

@@ -1,7 +1,7 @@
 import { appendFileSync, mkdtempSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
 import { comparePositions, type Position } from '../../src/core/position.ts';
@@ -159,11 +159,11 @@ test('whatever settles in whatever order, with compactions and crashes between, 
       for (const position of all) expect(wasSettled(ledger, position)).toBe(settled.has(position));
       const beyond = all.filter((position) => ledger.isPastRestored(position));
       expect(beyond.some((position) => settled.has(position))).toBe(false);
-      if (ledger.restored !== undefined) {
-        const { position } = ledger.restored;
-        const before = all.filter((other) => comparePositions(other, position) < 0);
-        expect(before.every((other) => settled.has(other))).toBe(true);
-      }
+      const { restored } = ledger;
+      const before = all.filter(
+        (other) => restored !== undefined && comparePositions(other, restored.position) < 0,
+      );
+      expect(before.every((other) => settled.has(other))).toBe(true);
       ledger.close();
     }),
     { numRuns: 60 },

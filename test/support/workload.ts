@@ -1,5 +1,5 @@
 // Random changes on several tables, and the proof that what arrived makes the same tables: exactly once, in order.
-import { expect } from 'vitest';
+import { isDeepStrictEqual } from 'node:util';
 import type { Client } from 'pg';
 
 export const TABLES = ['users', 'orders', 'events'] as const;
@@ -130,19 +130,22 @@ export class Replica {
     }
   }
 
-  /** Fails unless the tables in Postgres are what the messages made. */
+  /** Throws unless the tables in Postgres are what the messages made, in order. */
   async compareWith(client: Client): Promise<void> {
-    expect(this.faults.slice(0, 5)).toEqual([]);
+    if (this.faults.length > 0) throw new Error(this.faults.slice(0, 5).join('\n'));
     for (const table of TABLES) {
       const { rows } = await client.query<Row>(
         `select id, version::int8::text as version, note, amount::text as amount from ${table} order by id`,
       );
       const expected = rows.map((row) => ({ ...row, version: Number(row['version']) }));
-      const actual = [...(this.#tables.get(table)?.values() ?? [])].sort(
-        (a, b) => Number(a['id']) - Number(b['id']),
-      );
-      expect(actual.length, `rows of ${table}`).toBe(expected.length);
-      expect(actual).toEqual(expected);
+      const made = [...(this.#tables.get(table)?.values() ?? [])].sort((a, b) => Number(a['id']) - Number(b['id']));
+      if (made.length !== expected.length) {
+        throw new Error(`${table} has ${expected.length} rows, the messages made ${made.length}`);
+      }
+      const other = expected.findIndex((row, i) => !isDeepStrictEqual({ ...made[i] }, row));
+      if (other !== -1) {
+        throw new Error(`${table}: ${JSON.stringify(expected[other])} arrived as ${JSON.stringify(made[other])}`);
+      }
     }
   }
 
