@@ -1,49 +1,28 @@
 // The endpoint down for minutes: no dead letter, nothing flushed that was not delivered, then every change.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
-import { createWorkDirectory, startService, type ServiceProcess } from '../support/service.ts';
-import { startSqsRecorder, type SqsRecorder } from '../support/sqs-recorder.ts';
-import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts';
+import { expect, test } from 'vitest';
+import { endToEnd } from '../support/end-to-end.ts';
+import { waitFor } from '../support/wait.ts';
 
-let database: TestDatabase;
-let recorder: SqsRecorder;
-let proxy: FaultProxy;
-let directory: ReturnType<typeof createWorkDirectory>;
-let service: ServiceProcess;
-
-beforeEach(async () => {
-  database = await createTestDatabase();
-  recorder = await startSqsRecorder({ createMissing: true });
-  proxy = await startFaultProxy(recorder.url);
-  directory = createWorkDirectory();
-});
-
-afterEach(async ({ task }) => {
-  await service.end(task);
-  await proxy.stop();
-  await recorder.stop();
-  await database.drop();
-  directory.remove();
-});
+const world = endToEnd({ createMissing: true });
 
 /** The length of the outage is the promise itself: retries would have run out long before. */
 const OUTAGE_MS = Number(process.env['TAILRACE_TEST_OUTAGE_MS'] ?? 180_000);
 
 test('an endpoint down for three minutes makes no dead letter, and losing the directory then loses no change', async () => {
-  const { client } = database;
+  const { client } = world.database;
   await client.query('create table users (id int primary key, email text)');
   await client.query('create publication users_pub for table users');
-  await client.query("select pg_create_logical_replication_slot($1, 'pgoutput')", [database.name]);
+  await client.query("select pg_create_logical_replication_slot($1, 'pgoutput')", [world.database.name]);
   const env = {
-    PG2SQS_POSTGRES_CONN_HOST: database.host,
-    PG2SQS_POSTGRES_CONN_PORT: String(database.port),
-    PG2SQS_POSTGRES_CONN_DATABASE: database.name,
+    PG2SQS_POSTGRES_CONN_HOST: world.database.host,
+    PG2SQS_POSTGRES_CONN_PORT: String(world.database.port),
+    PG2SQS_POSTGRES_CONN_DATABASE: world.database.name,
     PG2SQS_POSTGRES_CONN_USER: 'postgres',
     PG2SQS_POSTGRES_CONN_PASSWORD: 'postgres',
     PG2SQS_POSTGRES_REPL_PUB: 'users_pub',
-    PG2SQS_POSTGRES_REPL_SLOT: database.name,
+    PG2SQS_POSTGRES_REPL_SLOT: world.database.name,
     PG2SQS_RETRYPOLICY_MAXRETRIES: '5',
     PG2SQS_RETRYPOLICY_INITIALBACKOFF: '1s',
     PG2SQS_RETRYPOLICY_MULTIPLIER: '1',
@@ -52,22 +31,22 @@ test('an endpoint down for three minutes makes no dead letter, and losing the di
     PG2SQS_T_0_COLUMNS: 'all',
     PG2SQS_T_0_Q_NAME: 'users.fifo',
     PG2SQS_T_0_Q_GROUPID: '${%table%}${id}',
-    AWS_ENDPOINT_URL_SQS: proxy.url,
+    AWS_ENDPOINT_URL_SQS: world.proxy.url,
     SERVER_PORT: '0',
   };
-  const ids = (): number[] => recorder.messages.map(({ body }) => (JSON.parse(body) as { id: number }).id);
+  const ids = (): number[] =>
+    world.recorder.messages.map(({ body }) => (JSON.parse(body) as { id: number }).id);
   const confirmed = async (): Promise<string> => {
     const { rows } = await client.query<{ lsn: string }>(
       'select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = $1',
-      [database.name],
+      [world.database.name],
     );
     return rows[0]!.lsn;
   };
-  service = startService({ directory: directory.path, env });
-  await service.ready();
+  await world.start({ env });
   await client.query("insert into users select i, 'u' || i from generate_series(1, 100) i");
-  await waitFor(async () => (await service.health()).sinks[0]!.delivered === 100, 'the first messages');
-  await proxy.down();
+  await waitFor(async () => (await world.service.health()).sinks[0]!.delivered === 100, 'the first messages');
+  await world.proxy.down();
   const downAt = performance.now();
   let written = 100;
   while (performance.now() - downAt < OUTAGE_MS) {
@@ -80,7 +59,7 @@ test('an endpoint down for three minutes makes no dead letter, and losing the di
   }
   // More failures than maxRetries, and still no dead letter.
   const sink = await waitFor(async () => {
-    const { sinks } = await service.health();
+    const { sinks } = await world.service.health();
     return sinks[0]!.failedRequests > 5 ? sinks[0]! : undefined;
   }, 'more failed requests than maxRetries');
   expect(sink).toMatchObject({ deadLettered: 0, delivered: 100, status: 'degraded' });
@@ -91,25 +70,25 @@ test('an endpoint down for three minutes makes no dead letter, and losing the di
     [await copyOfSlot(await killed())],
   );
   expect(rows[0]!.n).toBeGreaterThanOrEqual(written - 100);
-  rmSync(join(directory.path, 'data'), { recursive: true });
-  await proxy.up();
-  service = startService({ directory: directory.path, env });
+  rmSync(join(world.directory, 'data'), { recursive: true });
+  await world.proxy.up();
+  world.launch({ env });
   await waitFor(() => new Set(ids()).size >= written, `${written} changes`, 100_000);
   expect([...new Set(ids())].sort((a, b) => a - b)).toEqual(Array.from({ length: written }, (_, i) => i + 1));
-  expect((await service.health()).sinks[0]).toMatchObject({ deadLettered: 0 });
+  expect((await world.service.health()).sinks[0]).toMatchObject({ deadLettered: 0 });
   expect(await confirmed()).toMatch(/\//);
 
   /** kill -9, so that nothing is tidied up; then the slot is free. */
   async function killed(): Promise<string> {
-    await service.kill();
+    await world.service.kill();
     await waitFor(async () => {
       const { rows } = await client.query(
         'select 1 from pg_replication_slots where slot_name = $1 and not active',
-        [database.name],
+        [world.database.name],
       );
       return rows.length === 1;
     }, 'the slot to be free');
-    return database.name;
+    return world.database.name;
   }
   async function copyOfSlot(name: string): Promise<string> {
     await client.query("select pg_copy_logical_replication_slot($1::text, $1::text || '_copy')", [name]);

@@ -15,11 +15,18 @@ export type EndToEnd = {
   /** The service started last. */
   readonly service: ServiceProcess;
   /** tailrace.yaml for these sinks, straight to the recorder or through the proxy. */
-  config(options: { readonly sinks: readonly SinkText[]; readonly faulty?: boolean; readonly slot?: string }): string;
+  config(options: {
+    readonly sinks: readonly SinkText[];
+    readonly faulty?: boolean;
+    readonly slot?: string;
+  }): string;
   /** Starts the service and returns at once. */
   launch(how: { readonly config?: string; readonly env?: Readonly<Record<string, string>> }): ServiceProcess;
   /** Starts the service and waits until it streams. */
-  start(how: { readonly config?: string; readonly env?: Readonly<Record<string, string>> }): Promise<ServiceProcess>;
+  start(how: {
+    readonly config?: string;
+    readonly env?: Readonly<Record<string, string>>;
+  }): Promise<ServiceProcess>;
 };
 
 /** Call it once at the top of a file: everything is made anew for each test, and gone after it. */

@@ -138,13 +138,17 @@ export class Replica {
         `select id, version::int8::text as version, note, amount::text as amount from ${table} order by id`,
       );
       const expected = rows.map((row) => ({ ...row, version: Number(row['version']) }));
-      const made = [...(this.#tables.get(table)?.values() ?? [])].sort((a, b) => Number(a['id']) - Number(b['id']));
+      const made = [...(this.#tables.get(table)?.values() ?? [])].sort(
+        (a, b) => Number(a['id']) - Number(b['id']),
+      );
       if (made.length !== expected.length) {
         throw new Error(`${table} has ${expected.length} rows, the messages made ${made.length}`);
       }
       const other = expected.findIndex((row, i) => !isDeepStrictEqual({ ...made[i] }, row));
       if (other !== -1) {
-        throw new Error(`${table}: ${JSON.stringify(expected[other])} arrived as ${JSON.stringify(made[other])}`);
+        throw new Error(
+          `${table}: ${JSON.stringify(expected[other])} arrived as ${JSON.stringify(made[other])}`,
+        );
       }
     }
   }
