@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 const VERSIONS = ['13', '14', '15', '16', '17', '18'];
 const FACING_POSTGRES = ['test/postgres', 'test/pipeline/source', 'test/e2e/delivery.test.ts'];
 
+const kind = `${process.platform}-${process.arch}`;
 const root = resolve(import.meta.dirname, '..');
 const matrix = join(root, 'test/matrix');
 
@@ -27,7 +28,8 @@ let failed = false;
 for (const version of asked.length > 0 ? asked : VERSIONS) {
   console.log(`\nPostgres ${version}`);
   const env = { ...process.env };
-  if (version !== '18') env['TAILRACE_TEST_POSTGRES'] = join(matrix, 'node_modules', `postgres-${version}`);
+  if (version !== '18')
+    env['TAILRACE_TEST_POSTGRES'] = join(matrix, 'node_modules', `postgres-${version}-${kind}`, 'native');
   if (run('npx', ['vitest', 'run', ...FACING_POSTGRES], { cwd: root, env }) !== 0) failed = true;
 }
 process.exit(failed ? 1 : 0);

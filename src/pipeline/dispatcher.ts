@@ -426,7 +426,10 @@ const tooLargeError = (message: Pending, limit: number): DeliveryError => ({
   kind: 'rejected',
   scope: 'message',
   code: 'MESSAGE_TOO_LARGE',
-  hint: `a ${message.action} of ${message.schema}.${message.table} is larger than the ${limit} bytes that its route takes; list fewer columns`,
+  hint:
+    message.rawBytes > 0
+      ? `${message.action} of ${message.schema}.${message.table}: the row has ${message.rawBytes} bytes, more than the log takes; raise log.max_message_bytes`
+      : `${message.action} of ${message.schema}.${message.table}: the message is larger than the ${limit} bytes that its route takes; list fewer columns`,
 });
 
 /** A throw is the sink's failure: nothing is known of any message (architecture §10). */

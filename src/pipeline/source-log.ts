@@ -43,7 +43,9 @@ export async function openSourceLog(
   if (recovered.cutBytes > 0 || recovered.damaged) {
     options.logger.warn(
       { cutBytes: recovered.cutBytes, damaged: recovered.damaged },
-      'the change log was not closed in good order: its unfinished end is cut off and read again',
+      recovered.damaged
+        ? `the change log in ${directory} is damaged: from the damage on it is cut off, and read again as far as the slot goes back; check the disk`
+        : 'the change log was not closed in good order: its unfinished end is cut off and read again',
     );
   }
   return {

@@ -1,14 +1,25 @@
-import { appendFileSync, mkdtempSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
 import { comparePositions, type Position } from '../../src/core/position.ts';
 import { openLedger } from '../../src/store/ledger.ts';
 
 const IDENTITY = { database: 'shop', sink: 'users' };
-const newFile = (): string => join(mkdtempSync(join(tmpdir(), 'tailrace-ledger-')), 'users.ledger');
+const directory = mkdtempSync(join(tmpdir(), 'tailrace-ledger-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+let files = 0;
+const newFile = (): string => join(directory, `${++files}.ledger`);
 const at = (commit: number, index: number, epoch = 0): Position => ({
   epoch,
   commitLsn: toLsn(BigInt(commit)),

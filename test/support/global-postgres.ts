@@ -9,9 +9,9 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  // The matrix points this at a folder that holds another version's binaries.
-  const packageRoot = process.env['TAILRACE_TEST_POSTGRES'];
-  const server = await startEmbeddedPostgres(packageRoot === undefined ? {} : { packageRoot });
+  // The matrix points this at another version's installation.
+  const installation = process.env['TAILRACE_TEST_POSTGRES'];
+  const server = await startEmbeddedPostgres(installation === undefined ? {} : { installation });
   project.provide('postgresUrl', server.url());
   return () => server.remove();
 }

