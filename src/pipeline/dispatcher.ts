@@ -5,6 +5,7 @@ import type { Route, Sink } from '../sinks/sink.ts';
 import { Groups } from './groups.ts';
 import { LatencyWindow } from './latency.ts';
 import type { Pending } from './pending.ts';
+import { Room } from './room.ts';
 import { RouteQueue, takeBatch } from './route-queue.ts';
 import { settleRow, type TableBarriers } from './table-order.ts';
 
@@ -35,14 +36,10 @@ export type DispatcherPorts = {
   chance(): number;
 };
 
-/** Rendered messages of one sink in memory; more wait in the log. */
-const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** A group longer than this keeps only log offsets of its tail, so that it cannot take the room of the others. */
 const MAX_GROUP_IN_MEMORY = 256;
 /** Of a route that is down: the rest is parked, so that it cannot take the room of other routes. */
 const MAX_DOWN_ROUTE_IN_MEMORY = 1000;
-/** Reading goes on when this share of the room is free again. */
-const RESUME_SHARE = 0.75;
 const MAX_NAMED_GROUPS = 10;
 
 export class Dispatcher {
@@ -58,6 +55,7 @@ export class Dispatcher {
   readonly latency = new LatencyWindow();
   readonly #settings: DispatcherSettings;
   readonly #ports: DispatcherPorts;
+  readonly #room: Room;
   readonly #groups = new Groups();
   readonly #routes = new Map<string, RouteQueue>();
   /** Unsettled messages that were refused themselves: each holds back its group. */
@@ -68,15 +66,13 @@ export class Dispatcher {
   #stopping = false;
   #first: Pending | undefined;
   #last: Pending | undefined;
-  #buffered = 0;
-  #bufferedBytes = 0;
-  #parked = 0;
   #inFlight = 0;
   #requestsInFlight = 0;
 
   constructor(settings: DispatcherSettings, ports: DispatcherPorts) {
     this.#settings = settings;
     this.#ports = ports;
+    this.#room = new Room(settings);
   }
 
   /** The queue of a route; the same id gives the same queue. */
@@ -113,18 +109,10 @@ export class Dispatcher {
 
   /** Is there no room for more? `changed` is called when that may have ended. */
   isFull(): boolean {
-    return (
-      this.#buffered >= this.#settings.maxBuffered ||
-      this.#bufferedBytes >= MAX_BUFFERED_BYTES ||
-      this.#parked >= this.#settings.maxParked
-    );
+    return this.#room.isFull();
   }
   hasRoomAgain(): boolean {
-    return (
-      this.#buffered <= this.#settings.maxBuffered * RESUME_SHARE &&
-      this.#bufferedBytes <= MAX_BUFFERED_BYTES * RESUME_SHARE &&
-      this.#parked < this.#settings.maxParked
-    );
+    return this.#room.hasRoomAgain();
   }
 
   /** Lets a message in, in log order. It has been rendered, or is parked. */
@@ -133,8 +121,7 @@ export class Dispatcher {
     if (this.#last === undefined) this.#first = message;
     else this.#last.after = message;
     this.#last = message;
-    if (message.isParked) this.#parked++;
-    else this.#countIn(message);
+    this.#room.enter(message);
     if (message.action === 'truncate') {
       message.plan.barriers.enterTruncate(message);
     } else {
@@ -185,8 +172,8 @@ export class Dispatcher {
   gauges(): { inFlight: number; buffered: number; parked: number; unsettled: boolean } {
     return {
       inFlight: this.#inFlight,
-      buffered: this.#buffered,
-      parked: this.#parked,
+      buffered: this.#room.buffered,
+      parked: this.#room.parked,
       unsettled: this.#first !== undefined,
     };
   }
@@ -211,25 +198,6 @@ export class Dispatcher {
     this.#settle([], dead);
   }
 
-  #countIn(message: Pending): void {
-    this.#buffered++;
-    this.#bufferedBytes += message.byteLength;
-  }
-  #countOut(message: Pending): void {
-    if (message.isParked) {
-      this.#parked--;
-    } else {
-      this.#buffered--;
-      this.#bufferedBytes -= message.byteLength;
-    }
-  }
-
-  #park(message: Pending): void {
-    this.#countOut(message);
-    message.park();
-    this.#parked++;
-  }
-
   #makeReady(message: Pending): void {
     message.state = 'ready';
     message.routeQueue.ready.push(message);
@@ -239,9 +207,9 @@ export class Dispatcher {
   #renderedSize(message: Pending): number {
     if (message.rawBytes > 0) return Infinity;
     if (message.isParked) {
+      this.#room.leave(message);
       this.#ports.render(message);
-      this.#parked--;
-      this.#countIn(message);
+      this.#room.enter(message);
     }
     return this.#ports.sink.sizeOf(message);
   }
@@ -296,7 +264,7 @@ export class Dispatcher {
     let kept = 0;
     for (const message of this.unsettled()) {
       if (message.routeQueue !== queue || message.isParked || message.state === 'sending') continue;
-      if (kept++ >= MAX_DOWN_ROUTE_IN_MEMORY) this.#park(message);
+      if (kept++ >= MAX_DOWN_ROUTE_IN_MEMORY) this.#room.park(message);
     }
   }
 
@@ -344,7 +312,7 @@ export class Dispatcher {
     for (const link of [message.links, message.secondLink]) {
       for (let next = link?.next; next !== undefined; next = next.next) {
         const follower = next.message;
-        if (follower.state === 'waiting' && !follower.isParked) this.#park(follower);
+        if (follower.state === 'waiting' && !follower.isParked) this.#room.park(follower);
       }
     }
     const timer = setTimeout(() => {
@@ -397,7 +365,7 @@ export class Dispatcher {
     else message.before.after = message.after;
     if (message.after === undefined) this.#last = message.before;
     else message.after.before = message.before;
-    this.#countOut(message);
+    this.#room.leave(message);
     if (message.attempts > 0) this.#failing.delete(message);
     if (message.links !== undefined) this.#release(this.#groups.remove(message.links));
     if (message.secondLink !== undefined) this.#release(this.#groups.remove(message.secondLink));

@@ -4,11 +4,10 @@ import type { TransactionContext } from '../core/change.ts';
 import { describeError, TailraceError, type DeliveryError } from '../core/errors.ts';
 import { backoffMs } from '../core/retry.ts';
 import type { Condition, SinkStatus } from '../core/status.ts';
-import { formatLsn, toLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
-import { ORIGIN } from '../core/position.ts';
+import type { Lsn } from '../core/lsn.ts';
 import type { Envelope } from '../formats/format.ts';
 import { formats } from '../formats/registry.ts';
-import { openLogReader, type LogReader, type ReadFrom } from '../log/reader.ts';
+import { openLogReader, type LogReader } from '../log/reader.ts';
 import type { LogSignals } from '../log/signals.ts';
 import { compileValue } from '../postgres/values.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
@@ -20,6 +19,7 @@ import { LogWalker } from './log-walker.ts';
 import type { Pending } from './pending.ts';
 import { RowIntake } from './row-intake.ts';
 import type { SinkSettings } from './settings.ts';
+import { readFrom, startOfNewSink } from './sink-start.ts';
 import { sinkStatus } from './sink-status.ts';
 import { TableBarriers } from './table-order.ts';
 import { compileTablePlan } from './table-plan.ts';
@@ -152,10 +152,13 @@ export class SinkRunner {
     await this.#dispatcher.stop(deadlineMs);
     clearTimeout(this.#syncTimer);
     await this.#syncing;
-    if (this.#published !== undefined || this.#walker.head.offset > 0) await this.#sync();
-    this.#ledger.close();
-    this.#reader.close();
-    await this.#sink.close();
+    try {
+      if (this.#walker.head.offset > 0) await this.#sync();
+    } finally {
+      this.#ledger.close();
+      this.#reader.close();
+      await this.#sink.close();
+    }
   }
 
   status(): SinkStatus {
@@ -174,7 +177,7 @@ export class SinkRunner {
   async #follow(): Promise<void> {
     const { signal } = this.#stopping;
     let turnBeganMs = performance.now();
-    for await (const block of this.#reader.read(this.#startAt(), signal)) {
+    for await (const block of this.#reader.read(readFrom(this.#start, this.#reader, this.#options), signal)) {
       this.#walker.block(block);
       this.#dispatcher.dispatch();
       this.#syncSoon();
@@ -186,24 +189,6 @@ export class SinkRunner {
       }
       if (signal.aborted) break;
     }
-  }
-
-  /** The cursor, or the log's beginning where the log was made anew (its directory was lost, say). */
-  #startAt(): ReadFrom {
-    const { epoch, commitLsn, index } = this.#start.position;
-    if (commitLsn === ZERO_LSN) return 'earliest';
-    const first = this.#reader.firstPosition();
-    const isRetained = epoch > first.epoch || (epoch === first.epoch && commitLsn >= first.commitLsn);
-    if (isRetained) return { position: { epoch, commitLsn, index: index - 1 } };
-    this.#options.logger.warn(
-      {
-        sink: this.#options.settings.name,
-        settled: formatLsn(this.#start.endLsn),
-        firstRetained: formatLsn(first.commitLsn),
-      },
-      'the log begins after what this sink had settled: it goes on at the first change that is retained',
-    );
-    return 'earliest';
   }
 
   #wasSettled(transaction: TransactionContext, index: number): boolean {
@@ -356,40 +341,6 @@ export class SinkRunner {
     };
   }
 }
-
-/** Where a sink without a ledger begins. Everything before that counts as settled. */
-async function startOfNewSink(options: SinkRunnerOptions, reader: LogReader): Promise<Cursor> {
-  const { settings, signals, newSinkStart, logger } = options;
-  const { start } = settings;
-  const epoch = signals.epoch();
-  const endLsn = signals.lastEndLsn();
-  const end: Cursor = { position: { epoch, commitLsn: signals.lastCommitLsn(), index: AFTER_LAST }, endLsn };
-  const earliest: Cursor = { position: { ...ORIGIN, index: 0 }, endLsn: ZERO_LSN };
-  logger.info(
-    { sink: settings.name, start: start.from === 'default' ? newSinkStart : start.from },
-    'sink is new',
-  );
-  switch (start.from) {
-    case 'default':
-      return newSinkStart === 'earliest' ? earliest : end;
-    case 'earliest':
-      return earliest;
-    case 'lsn':
-      return { position: { epoch, commitLsn: toLsn(start.lsn), index: 0 }, endLsn: ZERO_LSN };
-    case 'time': {
-      const position = await reader.findTime(start.timeUs);
-      // Everything after it was committed at that time or later.
-      return position === undefined
-        ? end
-        : { position: { ...position, index: position.index + 1 }, endLsn: ZERO_LSN };
-    }
-    default:
-      return start satisfies never;
-  }
-}
-
-/** An index behind every row event of a transaction. */
-const AFTER_LAST = 0xffff_ffff;
 
 const haltError = (sink: string, error: DeliveryError): TailraceError =>
   new TailraceError(`sink "${sink}" halts: ${error.code}`, {

@@ -1,0 +1,63 @@
+// What one sink may hold in memory (invariant 8): rendered messages by count and bytes, parked ones by count.
+import type { Pending } from './pending.ts';
+
+/** Rendered messages of one sink in memory; more wait in the log. */
+const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
+/** Reading goes on when no more than this share of the room is taken. */
+const RESUME_SHARE = 0.75;
+
+export class Room {
+  readonly #maxBuffered: number;
+  readonly #maxParked: number;
+  #bytes = 0;
+  /** Rendered messages. */
+  buffered = 0;
+  /** Messages of which only the log offset is kept. */
+  parked = 0;
+
+  constructor(limits: { readonly maxBuffered: number; readonly maxParked: number }) {
+    this.#maxBuffered = limits.maxBuffered;
+    this.#maxParked = limits.maxParked;
+  }
+
+  enter(message: Pending): void {
+    if (message.isParked) {
+      this.parked++;
+    } else {
+      this.buffered++;
+      this.#bytes += message.byteLength;
+    }
+  }
+
+  leave(message: Pending): void {
+    if (message.isParked) {
+      this.parked--;
+    } else {
+      this.buffered--;
+      this.#bytes -= message.byteLength;
+    }
+  }
+
+  /** Drops the payload of a message that stays. */
+  park(message: Pending): void {
+    this.leave(message);
+    message.park();
+    this.enter(message);
+  }
+
+  isFull(): boolean {
+    return (
+      this.buffered >= this.#maxBuffered ||
+      this.#bytes >= MAX_BUFFERED_BYTES ||
+      this.parked >= this.#maxParked
+    );
+  }
+
+  hasRoomAgain(): boolean {
+    return (
+      this.buffered <= this.#maxBuffered * RESUME_SHARE &&
+      this.#bytes <= MAX_BUFFERED_BYTES * RESUME_SHARE &&
+      this.parked < this.#maxParked
+    );
+  }
+}
