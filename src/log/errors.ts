@@ -24,7 +24,7 @@ export function corruptError(path: string, offset: number, what: string): Tailra
   return new TailraceError(`${path} is damaged at log offset ${offset}: ${what}`, {
     code: 'LOG_CORRUPT',
     kind: 'fatal',
-    hint: 'check the disk; then rewind the sink past the damage (the changes in it are lost to this log), or restore the file',
+    hint: 'check the disk; then restore the file, or stop the service, move the directory of this log away and start again: what the slot still keeps (with slot.ack: delivered, all that is not delivered) is read again',
   });
 }
 

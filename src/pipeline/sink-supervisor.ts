@@ -10,6 +10,9 @@ const RESTART: RetryPolicy = { initialBackoffMs: 1000, multiplier: 2, maxBackoff
 /** A runner that ran this long starts its pauses from the shortest again. */
 const STABLE_MS = 60_000;
 
+/** A runner that was made anew counts as well once it has run this long. */
+const MENDED_MS = 3000;
+
 const HEALTHY: Condition = { health: 'healthy', since: new Date().toISOString() };
 
 export type SupervisedSink = {
@@ -27,15 +30,17 @@ export function superviseSink(options: SinkRunnerOptions): SupervisedSink {
 
   const runOnce = async (): Promise<void> => {
     runner = await SinkRunner.create(options);
+    let mended: NodeJS.Timeout | undefined;
     try {
       const running = runner.run();
-      failure = undefined;
+      mended = setTimeout(() => (failure = undefined), MENDED_MS);
       const stop = new Promise<void>((done) => {
         if (stopping.signal.aborted) done();
         stopping.signal.addEventListener('abort', () => done(), { once: true });
       });
       await Promise.race([running, stop]);
     } finally {
+      clearTimeout(mended);
       const ended = runner;
       await ended.stop(stopping.signal.aborted ? deadlineMs : Date.now());
       lastStatus = ended.status();

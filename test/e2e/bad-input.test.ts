@@ -1,5 +1,5 @@
 // What is wrong in the configuration, the database, the data or the machine: it is named with its cure, and the cure cures.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -33,8 +33,7 @@ async function refused(how: { config: string; env?: Record<string, string> }, co
 
 const query = (sql: string): Promise<unknown> => world.database.client.query(sql);
 
-const createTable = (name = 't'): Promise<unknown> =>
-  query(`create table ${name} (id int primary key, note text)`);
+const createTable = (): Promise<unknown> => query('create table t (id int primary key, note text)');
 
 const insertIds = (from: number, to: number): Promise<unknown> =>
   query(`insert into t select i, 'note ' || i from generate_series(${from}, ${to}) i`);
@@ -220,6 +219,8 @@ describe('a database', () => {
     const seen = ids();
     expect(seen.length).toBe(ROWS + 1);
     expect(new Set(seen).size).toBe(ROWS + 1);
+    // Nothing failed at the endpoint, so nothing was sent there twice.
+    expect(recorder.counts.duplicates).toBe(0);
     const health = await service.health();
     expect(health.databases[0]).toMatchObject({ status: 'healthy', gaps: [] });
     expect(health.databases[0]?.reconnects).toBeGreaterThan(0);
@@ -349,19 +350,7 @@ describe('a data directory', () => {
     { where: 'at its beginning', share: 0, gaps: 1 },
     { where: 'in its middle', share: 0.5, gaps: 0 },
   ])('whose log was damaged $where says so, and every change arrives', async ({ share, gaps }) => {
-    await createTable();
-    const config = world.config({ sinks: [{ tables: ['t'] }], faulty: true, slot: 'ack: delivered' });
-    await world.proxy.down();
-    const before = await world.start({ config });
-    for (const written of [100, 200, 300, 400]) {
-      await insertIds(written - 99, written);
-      await waitFor(
-        async () => (await before.health()).databases[0]?.changes === written,
-        `${written} changes in the log`,
-      );
-    }
-    expect(await before.stop()).toBe(0);
-    const log = join(world.directory, 'data/log/shop');
+    const { log, config } = await leaveUndelivered();
     flipByte(log, share);
 
     await world.proxy.up();
@@ -373,16 +362,55 @@ describe('a data directory', () => {
     expect(databases[0]?.status).toBe('healthy');
     expect(databases[0]?.gaps.length).toBe(gaps);
   });
+
+  test('whose log was damaged before its last segment halts the sink; the log made anew, every change arrives', async () => {
+    const { log, config } = await leaveUndelivered('log: { segment_bytes: 4KB }');
+    const damaged = flipByte(log, 0.5);
+
+    await world.proxy.up();
+    const service = await world.start({ config });
+    const sink = await waitFor(async () => {
+      const { sinks } = await service.health();
+      return sinks[0]?.status === 'halted' ? sinks[0] : undefined;
+    }, 'the sink to halt');
+    expect(sink.reason).toContain(`${damaged} is damaged at log offset`);
+    expect(sink.cure).toContain('move the directory of this log away');
+    expect(await service.stop()).toBe(0);
+
+    renameSync(log, join(world.directory, 'damaged-log'));
+    await world.start({ config });
+    await expectIds(range(1, 400));
+  });
+
+  /** Four transactions of 100 rows in the log of a service that has stopped; the endpoint is down, the slot keeps them. */
+  async function leaveUndelivered(extra = ''): Promise<{ log: string; config: string }> {
+    await createTable();
+    const sinks = [{ tables: ['t'] }];
+    const config = world.config({ sinks, faulty: true, slot: 'ack: delivered' }) + extra;
+    await world.proxy.down();
+    const service = await world.start({ config });
+    for (const written of [100, 200, 300, 400]) {
+      await insertIds(written - 99, written);
+      await waitFor(
+        async () => (await service.health()).databases[0]?.changes === written,
+        `${written} changes in the log`,
+      );
+    }
+    expect(await service.stop()).toBe(0);
+    return { log: join(world.directory, 'data/log/shop'), config };
+  }
 });
 
-/** Turns one byte over in the only segment, behind this share of it. */
-function flipByte(directory: string, share: number): void {
-  const [name, ...others] = readdirSync(directory).filter((file) => !file.startsWith('state'));
-  expect(others).toEqual([]);
-  const path = join(directory, name!);
+/** Turns one byte over in the oldest segment, behind this share of it. Answers the file. */
+function flipByte(directory: string, share: number): string {
+  const [oldest] = readdirSync(directory)
+    .filter((name) => name.endsWith('.log'))
+    .toSorted();
+  const path = join(directory, oldest!);
   const bytes = readFileSync(path);
   bytes[Math.floor(bytes.length * share)]! ^= 0xff;
   writeFileSync(path, bytes);
+  return path;
 }
 
 /** Streams from the slot, as another consumer would, until the server or the test ends it. */
