@@ -87,6 +87,7 @@ export async function preflight(
   const findings = [
     inspectVersion(server),
     inspectWalLevel(server.walLevel),
+    inspectEncoding(server.encoding),
     inspectRole(server, settings),
     slot === undefined ? inspectMissingSlot(settings) : inspectSlot(slot, settings),
     inspectPublication(publication, settings, tables),
@@ -101,6 +102,7 @@ type Server = {
   readonly versionText: string;
   readonly databaseOid: number;
   readonly walLevel: string;
+  readonly encoding: string;
   readonly senderTimeoutMs: number;
   readonly mayReplicate: boolean;
 };
@@ -112,6 +114,7 @@ async function readServer(client: Client): Promise<Server> {
        current_setting('server_version') as "versionText",
        (select oid::int8::float8 from pg_database where datname = current_database()) as "databaseOid",
        current_setting('wal_level') as "walLevel",
+       current_setting('server_encoding') as "encoding",
        (select setting::int from pg_settings where name = 'wal_sender_timeout') as "senderTimeoutMs",
        (select r.rolreplication or r.rolsuper or exists (
           select from pg_roles g where g.rolname in ('rds_replication', 'cloudsqlreplica', 'azure_pg_admin')
@@ -139,6 +142,18 @@ const inspectWalLevel = (walLevel: string): Finding =>
         detail: `it is ${walLevel}, and changes can be decoded only from logical`,
         cure: "ALTER SYSTEM SET wal_level = 'logical'; and restart Postgres (on Amazon RDS: rds.logical_replication = 1)",
       });
+
+/** https://www.postgresql.org/docs/current/multibyte.html: SQL_ASCII means that nothing is checked or converted. */
+const inspectEncoding = (encoding: string): Finding =>
+  encoding === 'SQL_ASCII'
+    ? warned({
+        code: 'ENCODING_UNCHECKED',
+        title: 'encoding',
+        detail:
+          'the database is SQL_ASCII: it may hold bytes that are no text, and a queue may refuse such a message',
+        cure: 'dump it and restore it into a database made with ENCODING UTF8',
+      })
+    : passed('encoding', encoding);
 
 const inspectRole = (server: Server, settings: DatabaseSettings): Finding => {
   const role = escapeIdentifier(settings.username);

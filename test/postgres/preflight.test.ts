@@ -49,6 +49,15 @@ describe('preflight', () => {
     expect(codes(await inspectDatabase(databaseSettings(database), users))).toEqual([]);
   });
 
+  test('warns of a database whose bytes nobody checks', async () => {
+    await client.query("create database unchecked encoding 'SQL_ASCII' template template0");
+    const settings = { ...databaseSettings(database), database: 'unchecked' };
+    const findings = await inspectDatabase(settings, []);
+    expect(codes(findings)).toContain('ENCODING_UNCHECKED');
+    expect(faults(findings).find(({ title }) => title === 'encoding')?.cure).toContain('ENCODING UTF8');
+    await client.query('drop database unchecked with (force)');
+  });
+
   test('lists every fault at once, each with its SQL', async () => {
     const settings = databaseSettings(database, { slot: none, publication: { ...none, name: 'Pub "x"' } });
     const findings = await inspectDatabase(settings, [...users, ...table('userz')]);
