@@ -15,6 +15,8 @@ export type LogState = {
   /** At least this much of the log is durable. */
   readonly durableEnd: number;
   readonly flushed: Lsn;
+  /** Up to here every sink had settled what was flushed: it is ours to forget, whatever becomes of the log. */
+  readonly settled: Lsn;
   readonly epoch: number;
   readonly timeline: number;
   /** Digest of the stream's options. */
@@ -24,6 +26,7 @@ export type LogState = {
 export const EMPTY_STATE: LogState = {
   durableEnd: 0,
   flushed: ZERO_LSN,
+  settled: ZERO_LSN,
   epoch: 0,
   timeline: 0,
   streamOptions: '',
@@ -122,8 +125,8 @@ function readSlot(fd: number, index: SlotIndex, path: string): Slot | undefined 
   if (crc32(bytes.subarray(4, SLOT_HEADER_BYTES + length)) !== bytes.readUInt32BE(0)) return undefined;
   const raw = JSON.parse(bytes.toString('utf8', SLOT_HEADER_BYTES, SLOT_HEADER_BYTES + length)) as Omit<
     Slot,
-    'flushed'
-  > & { flushed: string };
+    'flushed' | 'settled'
+  > & { flushed: string; settled: string };
   if (raw.format > FORMAT_VERSION) {
     throw new TailraceError(
       `${path} was written by Tailrace ${raw.writtenBy}, which is newer than this version`,
@@ -134,7 +137,7 @@ function readSlot(fd: number, index: SlotIndex, path: string): Slot | undefined 
       },
     );
   }
-  return { ...raw, flushed: toLsn(BigInt(raw.flushed)) };
+  return { ...raw, flushed: toLsn(BigInt(raw.flushed)), settled: toLsn(BigInt(raw.settled)) };
 }
 
 /** The same for the same options, whatever their order. */

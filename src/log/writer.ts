@@ -48,6 +48,8 @@ export type Recovered = {
   readonly streamOptionsChanged: boolean;
   /** The flush position last remembered; zero when there is none. */
   readonly flushed: Lsn;
+  /** The last one that rested on deliveries alone: nothing up to it is needed any more. */
+  readonly settled: Lsn;
 };
 
 export interface LogWriter {
@@ -65,7 +67,7 @@ export interface LogWriter {
   /** Makes durable all that is appended; calls share one fdatasync. Resolves to the durable end. */
   sync(): Promise<number>;
   /** Stores the flush position durably (invariant 1), with the history, which is the last append's by default. */
-  remember(state: { flushed: Lsn; history?: History }): Promise<void>;
+  remember(state: { flushed: Lsn; settled?: Lsn; history?: History }): Promise<void>;
   /** Deletes segments that nobody needs (everything below `settledOffset` is settled). Resolves to the bytes kept. */
   retain(settledOffset: number, nowMs: number): Promise<number>;
   /** Bytes on disk. */
@@ -134,7 +136,7 @@ class Writer implements LogWriter {
 
   #describe(found: RecoveredSegments): Recovered {
     const { lastCommitLsn, lastEndLsn, epoch, timeline } = this.#context;
-    const { flushed, streamOptions } = this.#remembered;
+    const { flushed, settled, streamOptions } = this.#remembered;
     const created = lastEndLsn === ZERO_LSN && flushed === ZERO_LSN && !found.damaged;
     return {
       created,
@@ -146,6 +148,7 @@ class Writer implements LogWriter {
       damaged: found.damaged,
       streamOptionsChanged: !created && streamOptions !== this.#streamOptions,
       flushed,
+      settled,
     };
   }
 
@@ -233,12 +236,13 @@ class Writer implements LogWriter {
     }
   }
 
-  async remember(state: { flushed: Lsn; history?: History }): Promise<void> {
+  async remember(state: { flushed: Lsn; settled?: Lsn; history?: History }): Promise<void> {
     this.#assertAlive();
     const { epoch, timeline } = state.history ?? this.#context;
     this.#remembered = {
       durableEnd: this.#durableEnd,
       flushed: state.flushed,
+      settled: state.settled ?? this.#remembered.settled,
       epoch,
       timeline,
       streamOptions: this.#streamOptions,

@@ -53,7 +53,13 @@ export class FlushKeeper {
     this.flushed = confirmed;
     this.walEnd = confirmed;
     this.history = history;
-    await this.#ports.log.remember({ flushed: confirmed, history });
+    const { log } = this.#ports;
+    // A new log holds nothing from before: what Postgres was told by then is nobody's any more.
+    await log.remember({
+      flushed: confirmed,
+      ...(log.recovered.created ? { settled: confirmed } : {}),
+      history,
+    });
     this.#report();
   }
 
@@ -126,7 +132,8 @@ export class FlushKeeper {
     state.acknowledging = decision.acknowledging;
     state.alarm('RETAINED', decision.alarm === 'retained' ? retainedAlarm(settings) : undefined);
     if (decision.flush > this.flushed) {
-      await log.remember({ flushed: decision.flush, history: this.history });
+      const settled = decision.acknowledging === 'delivered' ? { settled: decision.flush } : {};
+      await log.remember({ flushed: decision.flush, ...settled, history: this.history });
       this.flushed = decision.flush;
       stream.confirm(decision.flush);
     }

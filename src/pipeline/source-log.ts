@@ -86,7 +86,8 @@ export function planConnection(
   const end = connectedBefore
     ? { created: false, flushed: keeper.flushed, timeline: keeper.history.timeline }
     : { created: recovered.created, flushed: recovered.flushed, timeline: recovered.timeline };
-  return planStart({ ...end, damaged, lastEndLsn, epoch }, server, {
+  const { settled } = recovered;
+  return planStart({ ...end, settled, damaged, lastEndLsn, epoch }, server, {
     confirmedFlush: prepared.slot.confirmedFlush,
     created: prepared.slotCreated,
   });

@@ -111,6 +111,8 @@ export type LogEnd = {
   readonly damaged: boolean;
   readonly lastEndLsn: Lsn;
   readonly flushed: Lsn;
+  /** Of that, what every sink had settled. */
+  readonly settled: Lsn;
   readonly epoch: number;
   readonly timeline: number;
 };
@@ -144,7 +146,8 @@ export function planStart(
   const promoted = verdict.verdict === 'promoted';
   // What was flushed may lie above the log's end: keepalives of an idle database, or a lost tail that every sink had
   // settled. It counts in the history it belongs to, and not where durable bytes are gone.
-  const known = promoted || log.damaged ? log.lastEndLsn : maxLsn(log.lastEndLsn, log.flushed);
+  const flushed = log.damaged ? log.settled : log.flushed;
+  const known = promoted ? log.lastEndLsn : maxLsn(log.lastEndLsn, flushed);
   const gap =
     slot.created || slot.confirmedFlush > known
       ? { from: known, to: slot.confirmedFlush, reason: gapReason(slot.created, log.damaged) }

@@ -142,7 +142,7 @@ describe('a server', () => {
       },
     });
     await source.ready;
-    const total = 30_000;
+    const total = 12_000;
     const insert = (from: number, to: number) =>
       client.query(`insert into items select i, repeat('x', 500) from generate_series(${from}, ${to}) i`);
     await insert(1, 2000);

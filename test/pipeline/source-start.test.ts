@@ -9,6 +9,7 @@ const log = (changes: Partial<LogEnd> = {}): LogEnd => ({
   damaged: false,
   lastEndLsn: lsn(1000),
   flushed: lsn(900),
+  settled: lsn(900),
   epoch: 3,
   timeline: 1,
   ...changes,
@@ -62,6 +63,12 @@ describe('a connection starts', () => {
     const damaged = log({ damaged: true, flushed: lsn(2000) });
     expect(planStart(damaged, server, slot(1000)).gap).toBeUndefined();
     expect(planStart(damaged, server, slot(1001)).gap).toMatchObject({ from: lsn(1000), to: lsn(1001) });
+  });
+
+  test('without a gap when durable bytes are gone that every sink had settled', () => {
+    const damaged = log({ damaged: true, flushed: lsn(2000), settled: lsn(1500) });
+    expect(planStart(damaged, server, slot(1500))).toMatchObject({ startLsn: lsn(1500), gap: undefined });
+    expect(planStart(damaged, server, slot(1501)).gap).toMatchObject({ from: lsn(1500), to: lsn(1501) });
   });
 
   test('in a new epoch after a promotion, at the log and not at what only the old timeline had', () => {
