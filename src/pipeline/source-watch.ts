@@ -49,18 +49,20 @@ export async function watchServer(ports: WatchPorts, signal: AbortSignal): Promi
   }
 }
 
+type BudgetedLog = Pick<LogWriter, 'retain' | 'maxBytes' | 'writtenEnd'>;
+
 /**
  * Retires segments, and answers whether the log may take more: above `log.max_bytes` it grows on (nothing is dropped)
  * until `log.min_free` of the disk is left.
  */
 export class DiskBudget {
-  readonly #log: LogWriter;
+  readonly #log: BudgetedLog;
   readonly #signals: LogSignals;
   readonly #settings: LogSettings;
   readonly #directory: string;
   spent = false;
 
-  constructor(log: LogWriter, signals: LogSignals, settings: LogSettings, directory: string) {
+  constructor(log: BudgetedLog, signals: LogSignals, settings: LogSettings, directory: string) {
     this.#log = log;
     this.#signals = signals;
     this.#settings = settings;
@@ -71,7 +73,8 @@ export class DiskBudget {
     // Without a sink nobody waits for anything: what is durable is settled.
     const settled = this.#signals.lowestSettled()?.offset ?? this.#signals.durableEnd();
     const bytes = await this.#log.retain(settled, nowMs);
-    if (bytes < this.#log.maxBytes) {
+    // The last segment is never retired: with all of it settled, nobody is behind, whatever its size.
+    if (bytes < this.#log.maxBytes || settled >= this.#log.writtenEnd) {
       this.spent = false;
       return;
     }
