@@ -74,10 +74,3 @@ export function abortOnInterrupt(
   });
   return { signal: controller.signal, [Symbol.dispose]: stopListening };
 }
-
-/** Resolves when `signal` aborts. */
-export const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((done) => {
-    if (signal.aborted) done();
-    else signal.addEventListener('abort', () => done(), { once: true });
-  });

@@ -1,7 +1,8 @@
 // `tailrace run`: the service, until it is asked to stop or cannot go on.
 import { loadSettings } from '../config/load.ts';
+import { aborted } from '../core/abort.ts';
 import { createLogger } from '../telemetry/logger.ts';
-import { aborted, abortOnInterrupt, EXIT, type CliPorts } from './ports.ts';
+import { abortOnInterrupt, EXIT, type CliPorts } from './ports.ts';
 
 export type RunOptions = { readonly config?: string; readonly dataDir?: string };
 

@@ -4,11 +4,16 @@ import type { TransactionContext } from './change.ts';
 
 const HASH_CHARACTERS = 10;
 
-/** A short hash of texts; different lists of texts do not run together. */
-export function shortHash(...texts: readonly string[]): string {
+/** Each text goes in with its length, so that different lists do not run together. */
+function digest(texts: readonly string[]): Buffer {
   const hash = createHash('sha256');
   for (const text of texts) hash.update(`${Buffer.byteLength(text)}:`).update(text);
-  return hash.digest('base64url').slice(0, HASH_CHARACTERS);
+  return hash.digest();
+}
+
+/** A short hash of texts; different lists of texts do not run together. */
+export function shortHash(...texts: readonly string[]): string {
+  return digest(texts).toString('base64url').slice(0, HASH_CHARACTERS);
 }
 
 /**
@@ -35,9 +40,7 @@ export const idempotencyKey = (transaction: string, index: number): string => `$
 
 /** A UUID made from texts (version 8: the hash is ours). https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-8 */
 export function stableUuid(...texts: readonly string[]): string {
-  const hash = createHash('sha256');
-  for (const text of texts) hash.update(`${Buffer.byteLength(text)}:`).update(text);
-  const bytes = hash.digest().subarray(0, 16);
+  const bytes = digest(texts).subarray(0, 16);
   bytes[6] = (bytes[6]! & 0x0f) | 0x80;
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;
   const hex = bytes.toString('hex');

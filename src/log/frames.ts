@@ -1,24 +1,15 @@
 // Frames: how messages stand in the log, a length (u32, big endian) and that many bytes, the first of them the type.
 import type { ByteWriter } from '../core/byte-writer.ts';
+import { PGOUTPUT } from '../core/pgoutput-bytes.ts';
 
 /** The length in front of every frame. */
 export const FRAME_HEADER_BYTES = 4;
 
 /**
  * First byte of a frame. Capitals are pgoutput's messages, kept as they came; small letters are ours.
- * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 export const FRAME = {
-  begin: 0x42, // B
-  commit: 0x43, // C
-  origin: 0x4f, // O
-  relation: 0x52, // R
-  type: 0x59, // Y
-  insert: 0x49, // I
-  update: 0x55, // U
-  delete: 0x44, // D
-  truncate: 0x54, // T
-  message: 0x4d, // M
+  ...PGOUTPUT,
   /** `e` + JSON: what the catalog said of the relation in the frame before. */
   enrichment: 0x65,
   /** `o` + type of the row message (u8) + relation id (u32) + its length (u64): a row too large to be kept whole. */

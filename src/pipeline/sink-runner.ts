@@ -1,5 +1,6 @@
 // One sink following one log: reads blocks, lets messages in, remembers what settled, says how it stands.
 import { setTimeout as sleep, setImmediate as nextTurn } from 'node:timers/promises';
+import { aborted } from '../core/abort.ts';
 import type { TransactionContext } from '../core/change.ts';
 import { describeError, TailraceError, type DeliveryError } from '../core/errors.ts';
 import { backoffMs } from '../core/retry.ts';
@@ -138,7 +139,7 @@ export class SinkRunner {
   /** Follows the log until `stop`. Rejects when the sink cannot go on; what is not settled stays so. */
   async run(): Promise<void> {
     if (this.#options.settings.status !== 'active') {
-      await new Promise<void>((done) => this.#stopping.signal.addEventListener('abort', () => done()));
+      await aborted(this.#stopping.signal);
       return;
     }
     void this.#checkUntilFine();

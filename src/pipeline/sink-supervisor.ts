@@ -1,5 +1,6 @@
 // Keeps one sink running: a runner that fails is made anew after a pause, and its status says why.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { aborted } from '../core/abort.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../core/retry.ts';
 import type { Condition, SinkStatus } from '../core/status.ts';
@@ -34,11 +35,7 @@ export function superviseSink(options: SinkRunnerOptions): SupervisedSink {
     try {
       const running = runner.run();
       mended = setTimeout(() => (failure = undefined), MENDED_MS);
-      const stop = new Promise<void>((done) => {
-        if (stopping.signal.aborted) done();
-        stopping.signal.addEventListener('abort', () => done(), { once: true });
-      });
-      await Promise.race([running, stop]);
+      await Promise.race([running, aborted(stopping.signal)]);
     } finally {
       clearTimeout(mended);
       const ended = runner;

@@ -12,20 +12,10 @@ import {
 } from '../core/change.ts';
 import { TailraceError } from '../core/errors.ts';
 import { toLsn, type Lsn } from '../core/lsn.ts';
+import { PGOUTPUT } from '../core/pgoutput-bytes.ts';
 
 /** The first byte of each message. */
-export const MESSAGE = {
-  begin: 0x42, // B
-  commit: 0x43, // C
-  origin: 0x4f, // O
-  relation: 0x52, // R
-  type: 0x59, // Y
-  insert: 0x49, // I
-  update: 0x55, // U
-  delete: 0x44, // D
-  truncate: 0x54, // T
-  logicalMessage: 0x4d, // M
-} as const;
+export const MESSAGE = PGOUTPUT;
 
 export type Begin = { readonly commitLsn: Lsn; readonly commitTimeUs: bigint; readonly xid: number };
 export type Commit = { readonly commitLsn: Lsn; readonly endLsn: Lsn; readonly commitTimeUs: bigint };

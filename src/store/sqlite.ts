@@ -117,9 +117,12 @@ function migrate(db: DatabaseSync, file: string): void {
 class SqliteStore implements Store {
   readonly #db: DatabaseSync;
   readonly #insert: StatementSync;
+  /** Asked with every status: prepared once. */
+  readonly #count: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
+    this.#count = db.prepare('select count(*) as n from dead_letters where database = ? and sink = ?');
     this.#insert = db.prepare(`
       insert into dead_letters (database, sink, epoch, commit_lsn, change_index, idempotency_key, schema_name, table_name,
         action, message_group, route, payload, payload_bytes, code, reason, attempts, created_at)
@@ -193,10 +196,7 @@ class SqliteStore implements Store {
   }
 
   countDeadLetters(database: string, sink: string): number {
-    const row = this.#db
-      .prepare('select count(*) as n from dead_letters where database = ? and sink = ?')
-      .get(database, sink);
-    return Number(row?.['n'] ?? 0);
+    return Number(this.#count.get(database, sink)?.['n'] ?? 0);
   }
 
   close(): void {

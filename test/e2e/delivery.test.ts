@@ -32,8 +32,7 @@ test('thousands of random changes on several tables arrive exactly once and make
     });
   }
   await waitFor(() => world.recorder.messages.length >= events, `${events} messages`);
-  const replica = new Replica();
-  for (const message of bodies()) replica.apply(message);
+  const replica = Replica.of(world.recorder.messages);
   expect(replica.changes).toBe(events);
   expect(replica.repeats).toBe(0);
   expect(world.recorder.counts.duplicates).toBe(0);
@@ -87,8 +86,7 @@ test('a clean stop and start repeats nothing and loses nothing', async () => {
   }
   await world.start({ config });
   await waitFor(() => world.recorder.messages.length >= events, `${events} messages`);
-  const replica = new Replica();
-  for (const message of bodies()) replica.apply(message);
+  const replica = Replica.of(world.recorder.messages);
   expect(replica.changes).toBe(events);
   expect(world.recorder.counts.duplicates).toBe(0);
   await replica.compareWith(world.database.client);

@@ -3,14 +3,7 @@ import { expect, test } from 'vitest';
 import { endToEnd } from '../support/end-to-end.ts';
 import { waitFor } from '../support/wait.ts';
 import type { Fault } from '../support/fault-proxy.ts';
-import {
-  createTables,
-  Replica,
-  seededRandom,
-  TABLES,
-  writeTransaction,
-  type ChangeMessage,
-} from '../support/workload.ts';
+import { createTables, Replica, seededRandom, TABLES, writeTransaction } from '../support/workload.ts';
 
 const world = endToEnd();
 
@@ -44,8 +37,7 @@ async function writeEvents(seed: number, transactions: number): Promise<number> 
 
 async function expectEverything(events: number): Promise<void> {
   await waitFor(() => world.recorder.messages.length >= events, `${events} messages`, 100_000);
-  const replica = new Replica();
-  for (const { body } of world.recorder.messages) replica.apply(JSON.parse(body) as ChangeMessage);
+  const replica = Replica.of(world.recorder.messages);
   expect(replica.changes).toBe(events);
   expect(replica.repeats).toBe(0);
   await replica.compareWith(world.database.client);
@@ -119,8 +111,7 @@ test('a queue deleted while running is named in the status, and everything arriv
     async () => (await world.service.health()).sinks[0]?.lagBytes === 0,
     'everything to be delivered',
   );
-  const replica = new Replica();
-  for (const { body } of world.recorder.messages) replica.apply(JSON.parse(body) as ChangeMessage);
+  const replica = Replica.of(world.recorder.messages);
   await replica.compareWith(world.database.client);
   expect(events).toBeGreaterThan(0);
 });

@@ -2,14 +2,7 @@
 import { expect, test } from 'vitest';
 import { endToEnd } from '../support/end-to-end.ts';
 import { waitFor } from '../support/wait.ts';
-import {
-  createTables,
-  Replica,
-  seededRandom,
-  TABLES,
-  writeTransaction,
-  type ChangeMessage,
-} from '../support/workload.ts';
+import { createTables, Replica, seededRandom, TABLES, writeTransaction } from '../support/workload.ts';
 
 const world = endToEnd();
 
@@ -54,8 +47,7 @@ test('kill -9 under load loses nothing, keeps the order, and repeats at most wha
   await writer;
   world.launch({ config });
   await waitFor(() => world.recorder.counts.accepted >= events, `${events} messages`, 100_000);
-  const replica = new Replica();
-  for (const { body } of world.recorder.messages) replica.apply(JSON.parse(body) as ChangeMessage);
+  const replica = Replica.of(world.recorder.messages);
   expect(replica.changes).toBe(events);
   // A FIFO queue shows none of the repeats: it deduplicates them by id.
   expect(replica.repeats).toBe(0);

@@ -99,6 +99,13 @@ export class Replica {
   repeats = 0;
   readonly faults: string[] = [];
 
+  /** What messages with these bodies make, in this order. */
+  static of(messages: readonly { readonly body: string }[]): Replica {
+    const replica = new Replica();
+    for (const { body } of messages) replica.apply(JSON.parse(body) as ChangeMessage);
+    return replica;
+  }
+
   get changes(): number {
     return this.#seen.size;
   }
