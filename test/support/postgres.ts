@@ -53,7 +53,11 @@ export async function createTestDatabase(serverUrl: string = inject('postgresUrl
           return active.rowCount === 0;
         }, 'the slot to become free');
       }
-      await admin.query('select pg_drop_replication_slot($1)', [slot.slot_name]);
+      // A temporary slot has gone with its backend.
+      await admin.query(
+        'select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1 and not temporary',
+        [slot.slot_name],
+      );
     }
     await admin.query(`drop database ${name} with (force)`);
     await admin.end();
