@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { bareCode, RequestError } from '../../src/sinks/aws-errors.ts';
-import { entryFailure, requestFailure } from '../../src/sinks/sqs-errors.ts';
+import { snsFailures } from '../../src/sinks/sns-failures.ts';
+import { sqsFailures } from '../../src/sinks/sqs-failures.ts';
 
 const refused = (code: string, status?: number, message = 'as AWS says') =>
-  requestFailure(new RequestError({ code, status, message }));
+  sqsFailures.ofRequest(new RequestError({ code, status, message }));
 
 describe('a request that fails as a whole', () => {
   test.each([
@@ -33,7 +34,7 @@ describe('a request that fails as a whole', () => {
     ['NonExistentQueue', 400, /create_if_not_exists/],
     ['InternalError', 500, /recovers/],
     ['HTTP_502', 502, /recovers/],
-    ['UND_ERR_HEADERS_TIMEOUT', undefined, /timeout/],
+    ['ETIMEDOUT', undefined, /timeout/],
     ['ECONNREFUSED', undefined, /network path/],
     ['DEPTH_ZERO_SELF_SIGNED_CERT', undefined, /NODE_EXTRA_CA_CERTS/],
     ['HPE_INVALID_CONSTANT', undefined, /not one of SQS/],
@@ -71,14 +72,14 @@ describe('an entry that fails', () => {
   test.each(['InvalidMessageContents', 'InvalidParameterValue', 'MissingParameter', 'SomethingNew'])(
     '%s is rejected when it is the sender’s fault, else sent again',
     (code) => {
-      expect(entryFailure(code, true)).toMatchObject({ kind: 'rejected', scope: 'message', code });
-      expect(entryFailure(code, false)).toMatchObject({ kind: 'retryable', scope: 'message', code });
+      expect(sqsFailures.ofEntry(code, true)).toMatchObject({ kind: 'rejected', scope: 'message', code });
+      expect(sqsFailures.ofEntry(code, false)).toMatchObject({ kind: 'retryable', scope: 'message', code });
     },
   );
 
   test.each(['InternalError', 'ServiceUnavailable'])('%s is sent again whoever is to blame', (code) => {
     for (const senderFault of [true, false]) {
-      expect(entryFailure(code, senderFault)).toMatchObject({ kind: 'retryable', scope: 'message' });
+      expect(sqsFailures.ofEntry(code, senderFault)).toMatchObject({ kind: 'retryable', scope: 'message' });
     }
   });
 
@@ -89,7 +90,7 @@ describe('an entry that fails', () => {
     'AccessDenied',
     'QueueDoesNotExist',
   ])('%s is the route’s trouble although SQS calls it a sender fault', (code) => {
-    expect(entryFailure(code, true)).toMatchObject({ kind: 'retryable', scope: 'route', code });
+    expect(sqsFailures.ofEntry(code, true)).toMatchObject({ kind: 'retryable', scope: 'route', code });
   });
 });
 
