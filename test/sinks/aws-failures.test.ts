@@ -37,6 +37,7 @@ describe('a request that fails as a whole', () => {
     ['ETIMEDOUT', undefined, /timeout/],
     ['ECONNREFUSED', undefined, /network path/],
     ['DEPTH_ZERO_SELF_SIGNED_CERT', undefined, /NODE_EXTRA_CA_CERTS/],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', undefined, /NODE_EXTRA_CA_CERTS/],
     ['HPE_INVALID_CONSTANT', undefined, /not one of SQS/],
     ['MALFORMED_REPLY', 200, /not one of SQS/],
     ['REGION_MISSING', undefined, /AWS_REGION/],
@@ -52,8 +53,12 @@ describe('a request that fails as a whole', () => {
   });
 
   test('content and length are one message’s fault, and final', () => {
-    for (const code of ['InvalidMessageContents', 'BatchRequestTooLong']) {
-      expect(refused(code, 400)).toMatchObject({ kind: 'rejected', scope: 'message', code });
+    for (const [code, status] of [
+      ['InvalidMessageContents', 400],
+      ['BatchRequestTooLong', 400],
+      ['HTTP_413', 413],
+    ] as const) {
+      expect(refused(code, status)).toMatchObject({ kind: 'rejected', scope: 'message', code });
     }
   });
 
@@ -91,6 +96,31 @@ describe('an entry that fails', () => {
     'QueueDoesNotExist',
   ])('%s is the route’s trouble although SQS calls it a sender fault', (code) => {
     expect(sqsFailures.ofEntry(code, true)).toMatchObject({ kind: 'retryable', scope: 'route', code });
+  });
+});
+
+describe('SNS', () => {
+  test.each([
+    ['AuthorizationError', 403, /as SNS says — allow sns:Publish/],
+    ['NotFound', 404, /as SNS says — create the topic/],
+    ['KMSDisabled', 400, /KMS key of the topic/],
+    ['Throttled', 429, /more slowly/],
+    ['InternalError', 500, /recovers/],
+  ])('%s is the route’s trouble and names its cure', (code, status, hint) => {
+    const error = new RequestError({ code, status, message: 'as SNS says' });
+    expect(snsFailures.ofRequest(error)).toMatchObject({
+      kind: 'retryable',
+      scope: 'route',
+      code,
+      hint: expect.stringMatching(hint),
+    });
+  });
+
+  test('a parameter refused while the topic is looked for is the route’s trouble', () => {
+    const error = new RequestError({ code: 'InvalidParameter', status: 400, message: 'TopicArn' });
+    expect(snsFailures.ofLookup(error)).toMatchObject({ kind: 'retryable', scope: 'route' });
+    expect(snsFailures.ofRequest(error)).toMatchObject({ kind: 'retryable', scope: 'message' });
+    expect(snsFailures.ofEntry('InvalidParameter', true)).toMatchObject({ kind: 'rejected' });
   });
 });
 
