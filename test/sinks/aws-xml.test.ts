@@ -22,13 +22,11 @@ const sdkAnswered = (status: number, xml: string): SNSClient =>
     },
   });
 
-const text = fc.string({ unit: 'binary' }).map((value) =>
-  // XML 1.0 has no other control characters, and line ends are one.
-  value
-    .toWellFormed()
-    .replace(/[\u0000-\u0008\u000b-\u001f\ufffe\uffff]/g, '')
-    .trim(),
-);
+/** XML 1.0 has no other control characters, and line ends are one. */
+const NOT_IN_XML = /[^\t\n\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu;
+const text = fc
+  .string({ unit: 'binary' })
+  .map((value) => value.toWellFormed().replace(NOT_IN_XML, '').trim());
 const result = (id: string) =>
   fc.oneof(
     fc.record({ ok: fc.constant(true as const), Id: fc.constant(id) }),
@@ -120,15 +118,21 @@ test.each([
   expect(() => parseXml(xml)).toThrow(SyntaxError);
 });
 
+function readOrRefuse(xml: string): XmlElement | 'refused' {
+  try {
+    return parseXml(xml);
+  } catch (error) {
+    if (error instanceof SyntaxError) return 'refused';
+    throw error;
+  }
+}
+
 test('whatever comes is read or refused, and never hangs', () => {
   const piece = fc.constantFrom('<', '>', '/', 'a', ' ', '=', '"', '&', ';', '#', '<!--', '-->', '<?', '?>');
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 200 }), (pieces) => {
-      try {
-        expect(typeof parseXml(pieces.join('')).name).toBe('string');
-      } catch (error) {
-        expect(error).toBeInstanceOf(SyntaxError);
-      }
+      const outcome = readOrRefuse(pieces.join(''));
+      expect(outcome === 'refused' || typeof outcome.name === 'string').toBe(true);
     }),
   );
   expect(() => parseXml(`<a${' b'.repeat(50_000)}`)).toThrow(SyntaxError);
