@@ -44,7 +44,6 @@ export function parseXml(source: string): XmlElement {
 }
 
 function fail(): never {
-  // A failed sticky match has set lastIndex to 0 already; the caller's next parse sets it anyway.
   throw new SyntaxError('this is no XML of AWS');
 }
 
