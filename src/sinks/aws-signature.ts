@@ -15,8 +15,8 @@ export type SignableRequest = {
   /** Percent-encoded, beginning with `/`. */
   readonly path: string;
   readonly contentType: string;
-  /** The operation (`AmazonSQS.SendMessageBatch`). */
-  readonly target: string;
+  /** The operation (`AmazonSQS.SendMessageBatch`); undefined where the body names it. */
+  readonly target: string | undefined;
   readonly body: Uint8Array;
   readonly credentials: AwsCredentials;
   readonly nowMs: number;
@@ -43,14 +43,14 @@ export class RequestSigner {
     const token = credentials.sessionToken;
     const time = this.#basicTime(request.nowMs);
     const date = time.slice(0, 8);
-    const signedNames =
-      token === undefined
-        ? 'content-type;host;x-amz-date;x-amz-target'
-        : 'content-type;host;x-amz-date;x-amz-security-token;x-amz-target';
-    const tokenLine = token === undefined ? '' : `x-amz-security-token:${token}\n`;
+    const [tokenName, tokenLine] =
+      token === undefined ? ['', ''] : [';x-amz-security-token', `x-amz-security-token:${token}\n`];
+    const [targetName, targetLine] =
+      target === undefined ? ['', ''] : [';x-amz-target', `x-amz-target:${target}\n`];
+    const signedNames = `content-type;host;x-amz-date${tokenName}${targetName}`;
     const canonicalRequest =
       `POST\n${request.path}\n\n` +
-      `content-type:${contentType}\nhost:${host}\nx-amz-date:${time}\n${tokenLine}x-amz-target:${target}\n\n` +
+      `content-type:${contentType}\nhost:${host}\nx-amz-date:${time}\n${tokenLine}${targetLine}\n` +
       `${signedNames}\n${hash('sha256', request.body)}`;
     const scope = `${date}/${this.#region}/${this.#service}/aws4_request`;
     const textToSign = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash('sha256', canonicalRequest)}`;
@@ -59,9 +59,10 @@ export class RequestSigner {
       .digest('hex');
     const authorization = `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${signedNames}, Signature=${signature}`;
     const tokenHeader = token === undefined ? '' : `x-amz-security-token: ${token}\r\n`;
+    const targetHeader = target === undefined ? '' : `x-amz-target: ${target}\r\n`;
     return (
       `POST ${request.path} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: ${contentType}\r\ncontent-length: ${request.body.length}\r\n` +
-      `x-amz-date: ${time}\r\nx-amz-target: ${target}\r\n${tokenHeader}authorization: ${authorization}\r\n\r\n`
+      `x-amz-date: ${time}\r\n${targetHeader}${tokenHeader}authorization: ${authorization}\r\n\r\n`
     );
   }
 

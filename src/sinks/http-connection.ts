@@ -1,12 +1,15 @@
 // One HTTP/1.1 connection: a request is one buffer and one write, a reply is read in place. Hot file (bench/micro/sqs.ts).
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { CONNECT_TIMEOUT, networkError, REPLY_TIMEOUT } from './http-errors.ts';
+import { networkError } from './http-errors.ts';
 import type { HttpPoolOptions } from './http-pool.ts';
 import { ReplyReader, type HttpReply } from './http-reply.ts';
 
 /** The body is `buffer[bodyStart, end)`; what is before it is room for the head. */
 export type RequestBytes = { readonly buffer: Buffer; readonly bodyStart: number; readonly end: number };
+
+/** A body without room for the head. */
+export const wholeBody = (body: Buffer): RequestBytes => ({ buffer: body, bodyStart: 0, end: body.length });
 
 type Exchange = {
   readonly signal: AbortSignal;
@@ -77,8 +80,8 @@ export class HttpConnection {
     const { timeoutMs } = this.#options;
     this.destroy(
       this.#isConnected
-        ? networkError({ code: REPLY_TIMEOUT, message: `no whole reply within ${timeoutMs} ms` })
-        : networkError({ code: CONNECT_TIMEOUT, message: `no connection within ${timeoutMs} ms` }),
+        ? networkError({ code: 'ETIMEDOUT', message: `no complete answer within ${timeoutMs} ms` })
+        : networkError({ code: 'ETIMEDOUT', message: `no connection within ${timeoutMs} ms` }),
     );
   }
 

@@ -1,86 +1,58 @@
 // The bytes of a SendMessageBatch request, written straight from the messages' bytes.
 // Hot file: one buffer, no string of the whole, plain loops (bench/micro/sqs.ts).
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-import { ByteWriter, type Literal } from '../core/byte-writer.ts';
+import type { Literal } from '../core/byte-writer.ts';
 import { literal } from '../core/encoding.ts';
 import type { Message } from '../core/message.ts';
-import { JSON_AFTER_KEY, MessageAttributes } from './sqs-attributes.ts';
-import { fifoId } from './sqs-ids.ts';
-
-export const MAX_BATCH_COUNT = 10;
-
-// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
-export const MAX_BATCH_BYTES = 1_048_576;
-
-const CLOSE_BRACE = 0x7d;
-
-/** A larger buffer is not kept for the next request: 32 of them would be held for nothing. */
-const MAX_KEPT_BYTES = 256 * 1024;
-
-/** Before the body: the request's head goes there, and both go out in one write. More than that is two. */
-export const REQUEST_HEAD_ROOM = 2048;
+import { DATA_TYPE, KEY_NAME, type AttributeList } from './aws-attributes.ts';
+import { BatchParts, MAX_BATCH_COUNT, type BatchOptions, type WrittenBody } from './aws-batch.ts';
 
 const ENTRY_STARTS: readonly Literal[] = Array.from({ length: MAX_BATCH_COUNT }, (_, index) =>
   literal(`${index === 0 ? '' : ','}{"Id":"${index}","MessageBody":"`, 'json'),
 );
+const ATTRIBUTES_END = '"}}';
 const REQUEST_END = literal(']}', 'json');
-
-export type RequestOptions = {
-  /** Follows the idempotency key in deduplication ids. */
-  readonly deduplicationSuffix: string;
-  readonly messageAttributes: boolean;
-};
+const CLOSE_BRACE = 0x7d;
 
 export class RequestWriter {
-  readonly #options: RequestOptions;
-  readonly #attributes: MessageAttributes | undefined;
-  readonly #free: ByteWriter[] = [];
+  readonly #parts: BatchParts<string>;
 
-  constructor(options: RequestOptions) {
-    this.#options = options;
-    this.#attributes = options.messageAttributes ? new MessageAttributes() : undefined;
+  constructor(options: BatchOptions) {
+    this.#parts = new BatchParts(options, attributesBeforeKey);
   }
 
-  /** Bytes of a message as SQS counts them: body and attributes in UTF-8, before any escaping. */
+  /** Bytes of a message as SQS counts them. */
   sizeOf(message: Message): number {
-    const { jsonBytes } = message;
-    if (this.#attributes === undefined) return jsonBytes;
-    // Idempotency keys are ASCII: characters are bytes.
-    return jsonBytes + this.#attributes.of(message).bytesBesidesKey + message.idempotencyKey.length;
+    return this.#parts.sizeOf(message);
   }
 
-  /** The request's body, behind room for its head; give the writer back with `release` once nobody can read it any more. */
-  write(queue: { requestStart: Literal; isFifo: boolean }, batch: readonly Message[]): ByteWriter {
-    const writer = this.#free.pop() ?? new ByteWriter();
-    writer.length = REQUEST_HEAD_ROOM;
+  /** The request's body; `release` it once nobody can read it any more. */
+  write(queue: { requestStart: Literal; isFifo: boolean }, batch: readonly Message[]): WrittenBody {
+    const writer = this.#parts.takeWriter();
     writer.literal(queue.requestStart);
     for (let index = 0; index < batch.length; index++) {
       const message = batch[index]!;
       writer.literal(ENTRY_STARTS[index]!);
+      // Escaped already: the sink asks for it (`Sink.encoding`).
       writer.bytes(message.buffer, message.start, message.end);
       writer.latin1(this.#ids(message, queue.isFifo));
-      if (this.#attributes !== undefined) {
-        writer.text(this.#attributes.of(message).jsonBeforeKey);
-        writer.latin1(message.idempotencyKey + JSON_AFTER_KEY);
+      const attributes = this.#parts.attributesFor(message);
+      if (attributes !== undefined) {
+        writer.text(attributes);
+        writer.latin1(message.idempotencyKey + ATTRIBUTES_END);
       }
       writer.byte(CLOSE_BRACE);
     }
     writer.literal(REQUEST_END);
-    return writer;
+    return this.#parts.written(writer);
   }
 
-  /** Only after a complete answer: after an error a socket may still be reading the buffer. */
-  release(writer: ByteWriter): void {
-    if (writer.buffer.length <= MAX_KEPT_BYTES) this.#free.push(writer);
-  }
-
-  /** The end of the body, and the ids. A standard queue gets a group id only where the user has a template for it (fair queues). */
+  /** The end of the body, and the ids. */
   #ids(message: Message, isFifo: boolean): string {
-    const group = isFifo ? (message.groupId ?? message.group) : message.groupId;
-    const groupId = group === undefined ? '' : `,"MessageGroupId":"${escapeId(fifoId(group))}"`;
+    const group = this.#parts.groupId(message, isFifo);
+    const groupId = group === undefined ? '' : `,"MessageGroupId":"${escapeId(group)}"`;
     if (!isFifo) return `"${groupId}`;
-    const id = fifoId(message.idempotencyKey + this.#options.deduplicationSuffix);
-    return `"${groupId},"MessageDeduplicationId":"${id}"`;
+    return `"${groupId},"MessageDeduplicationId":"${this.#parts.deduplicationId(message)}"`;
   }
 }
 
@@ -90,3 +62,12 @@ const escapeId = (id: string): string => (/["\\]/.test(id) ? JSON.stringify(id).
 /** `{"QueueUrl":"…","Entries":[`. */
 export const requestStart = (queueUrl: string): Literal =>
   literal(`{"QueueUrl":${JSON.stringify(queueUrl)},"Entries":[`, 'json');
+
+/** `,"MessageAttributes":{…,"idempotency_key":{…"StringValue":"`: the key and `"}}` follow. */
+function attributesBeforeKey(attributes: AttributeList): string {
+  const members = attributes.map(
+    ([name, value]) => `"${name}":{"DataType":"${DATA_TYPE}","StringValue":${JSON.stringify(value)}}`,
+  );
+  const key = `"${KEY_NAME}":{"DataType":"${DATA_TYPE}","StringValue":"`;
+  return `,"MessageAttributes":{${[...members, key].join(',')}`;
+}

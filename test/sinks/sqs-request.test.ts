@@ -2,9 +2,9 @@ import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Message } from '../../src/core/message.ts';
-import { fifoId } from '../../src/sinks/sqs-ids.ts';
-import { REQUEST_HEAD_ROOM, requestStart, RequestWriter } from '../../src/sinks/sqs-request.ts';
-import { bodyOf, message } from './sqs-fixture.ts';
+import { fifoId } from '../../src/sinks/aws-ids.ts';
+import { requestStart, RequestWriter } from '../../src/sinks/sqs-request.ts';
+import { bodyOf, encoded, message } from '../support/messages.ts';
 
 const QUEUE_URL = 'https://sqs.eu-west-1.amazonaws.com/123456789012/users.fifo';
 const SUFFIX = '-suffix';
@@ -52,14 +52,16 @@ const anyMessage = fc
   })
   .map(message);
 
+const asSent = (message: Message): Message => encoded(message, 'json-string');
+
 test('a request says what the SDK’s would say, and one buffer serves request after request', async () => {
   const writer = new RequestWriter({ deduplicationSuffix: SUFFIX, messageAttributes: true });
   const queue = { requestStart: requestStart(QUEUE_URL), isFifo: true };
   await fc.assert(
     fc.asyncProperty(fc.array(anyMessage, { minLength: 1, maxLength: 10 }), async (batch) => {
-      const bytes = writer.write(queue, batch);
-      const text = bytes.buffer.toString('utf8', REQUEST_HEAD_ROOM, bytes.length);
-      writer.release(bytes);
+      const { buffer, bodyStart, end, release } = writer.write(queue, batch.map(asSent));
+      const text = buffer.toString('utf8', bodyStart, end);
+      release();
       expect(JSON.parse(text)).toEqual(await sdkRequest(batch));
     }),
     { numRuns: 60 },
@@ -69,8 +71,9 @@ test('a request says what the SDK’s would say, and one buffer serves request a
 test('control characters of embedded documents are escaped, however many there are', () => {
   const writer = new RequestWriter({ deduplicationSuffix: SUFFIX, messageAttributes: false });
   const body = `{"a":\n${'\t'.repeat(200_000)}"\u0001"}`;
-  const bytes = writer.write({ requestStart: requestStart(QUEUE_URL), isFifo: false }, [message({ body })]);
-  const request = JSON.parse(bytes.buffer.toString('utf8', REQUEST_HEAD_ROOM, bytes.length)) as {
+  const queue = { requestStart: requestStart(QUEUE_URL), isFifo: false };
+  const { buffer, bodyStart, end } = writer.write(queue, [asSent(message({ body }))]);
+  const request = JSON.parse(buffer.toString('utf8', bodyStart, end)) as {
     Entries: { MessageBody: string }[];
   };
   expect(request.Entries[0]?.MessageBody).toBe(body);

@@ -1,9 +1,11 @@
-// tailrace.yaml texts for end-to-end tests: one database, sinks to a local SQS endpoint.
+// tailrace.yaml texts for end-to-end tests: one database, sinks to a local SQS or SNS endpoint.
 import type { TestDatabase } from './postgres.ts';
 
 export type SinkText = {
   readonly name?: string;
   readonly queue?: string;
+  /** An SNS topic's name instead of a queue. */
+  readonly topic?: string;
   readonly tables: readonly string[];
   /** More lines of the sink, as YAML. */
   readonly extra?: string;
@@ -30,8 +32,8 @@ export function configText(options: {
     source: { include_tables: ${JSON.stringify(sink.tables.map((table) => `public.${table}`))} }
 ${indent(sink.extra ?? '', 4)}
     destination:
-      type: sqs
-      queue_name: ${sink.queue ?? 'changes.fifo'}
+      type: ${sink.topic === undefined ? 'sqs' : 'sns'}
+      ${sink.topic === undefined ? `queue_name: ${sink.queue ?? 'changes.fifo'}` : `topic_name: ${sink.topic}`}
       create_if_not_exists: true
       region: us-east-1
       emulator_base_url: ${options.endpoint}

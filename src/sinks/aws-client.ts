@@ -1,6 +1,5 @@
-// Calls of an AWS service that speaks JSON: signed POST requests over kept-alive connections.
+// Calls of an AWS service, whatever its protocol: signed, with credentials and clock kept right. It never retries.
 // Hot file: the SDK's client takes ten times the CPU for the one call that counts (bench/micro/sqs.ts).
-// https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html
 import type { CredentialCache } from './aws-credentials.ts';
 import {
   bareCode,
@@ -10,79 +9,71 @@ import {
   mayBeCuredByNewCredentials,
   RequestError,
 } from './aws-errors.ts';
+import { awsHttp } from './aws-http.ts';
 import { RequestSigner, type AwsCredentials } from './aws-signature.ts';
 import type { RequestBytes } from './http-connection.ts';
-import { HttpPool } from './http-pool.ts';
+import type { HttpPool } from './http-pool.ts';
 import type { HttpReply } from './http-reply.ts';
-
-const CONTENT_TYPE = 'application/x-amz-json-1.0';
-
-/** Connections to one endpoint, whatever the number of queues and lanes. */
-const MAX_CONNECTIONS = 256;
-
-/** Idle connections are closed by us before the server does, or its reset would meet the next request. */
-const KEEP_ALIVE_MS = 15_000;
-
-/** Answers are at most ten entries long. */
-const MAX_REPLY_BYTES = 1024 * 1024;
 
 /** A clock that differs by less than this is not what AWS complains of. */
 const MIN_CLOCK_DIFFERENCE_MS = 4 * 60_000;
 
-export type AwsJsonClientOptions = {
+/** What tells AWS' protocols apart: `aws-json.ts`, `aws-query.ts`. */
+export type AwsProtocol = {
+  readonly contentType: string;
+  /** The header `x-amz-target` for an action; undefined: the body names it. */
+  target(action: string): string | undefined;
+  /** The answer in an answer's body; throws when it is none to this action. */
+  read(text: string, action: string): unknown;
+  /** What the body of a refusal says; undefined, or a throw: nothing (a proxy in between may answer anything). */
+  readRefusal(text: string): { readonly code: string; readonly message: string | undefined } | undefined;
+};
+
+export type AwsClientOptions = {
   /** As the signature's scope names it. */
   readonly service: string;
-  /** `AmazonSQS` in `AmazonSQS.SendMessageBatch`. */
-  readonly targetPrefix: string;
+  readonly protocol: AwsProtocol;
   readonly endpoint: URL;
   readonly region: string;
   readonly credentials: CredentialCache;
   readonly timeoutMs: number;
 };
 
-export class AwsJsonClient {
-  readonly #options: AwsJsonClientOptions;
-  readonly #pool: HttpPool;
+export class AwsClient {
+  readonly #options: AwsClientOptions;
+  readonly #http: HttpPool;
   readonly #signer: RequestSigner;
-  readonly #path: string;
   /** AWS's clock minus ours, once AWS has complained. */
   #clockOffsetMs = 0;
 
-  constructor(options: AwsJsonClientOptions) {
-    const { endpoint, timeoutMs } = options;
+  constructor(options: AwsClientOptions) {
     this.#options = options;
     this.#signer = new RequestSigner(options.service, options.region);
-    this.#path = endpoint.pathname;
-    this.#pool = new HttpPool({
-      origin: endpoint,
-      maxConnections: MAX_CONNECTIONS,
-      timeoutMs,
-      keepAliveMs: KEEP_ALIVE_MS,
-      maxReplyBytes: MAX_REPLY_BYTES,
-    });
+    this.#http = awsHttp(options.endpoint, options.timeoutMs);
   }
 
   /**
-   * Calls `action` with a body that is JSON in UTF-8; resolves with the parsed answer. Throws RequestError when AWS
+   * Calls `action` with `body`, in the protocol's bytes; resolves with the parsed answer. Throws RequestError when AWS
    * refuses or nobody answers, and the signal's reason when it aborts. The bytes must not change before this settles,
    * nor after an error (a dead socket may still hold them).
    */
   async call(action: string, body: RequestBytes, signal: AbortSignal): Promise<unknown> {
     signal.throwIfAborted();
-    const found = this.#options.credentials.get();
+    const { protocol, endpoint, credentials: cache } = this.#options;
+    const found = cache.get();
     const credentials = found instanceof Promise ? await awaitCredentials(found) : found;
     const head = this.#signer.head({
-      host: this.#options.endpoint.host,
-      path: this.#path,
-      contentType: CONTENT_TYPE,
-      target: `${this.#options.targetPrefix}.${action}`,
+      host: endpoint.host,
+      path: endpoint.pathname,
+      contentType: protocol.contentType,
+      target: protocol.target(action),
       body: body.buffer.subarray(body.bodyStart, body.end),
       credentials,
       nowMs: Date.now() + this.#clockOffsetMs,
     });
-    const reply = await this.#pool.request(head, body, signal);
-    if (reply.status === 200) return parseReply(reply);
-    const error = refusalOf(reply);
+    const reply = await this.#http.request(head, body, signal);
+    if (reply.status === 200) return read(protocol, reply, action);
+    const error = refusalOf(protocol, reply);
     this.#learnFrom(error, reply, credentials);
     throw error;
   }
@@ -93,7 +84,7 @@ export class AwsJsonClient {
 
   /** Ends every connection, also those with a request in flight. */
   close(): void {
-    this.#pool.close();
+    this.#http.close();
   }
 
   #learnFrom(error: RequestError, reply: HttpReply, credentials: AwsCredentials): void {
@@ -114,28 +105,30 @@ async function awaitCredentials(found: Promise<AwsCredentials>): Promise<AwsCred
   }
 }
 
-function parseReply(reply: HttpReply): unknown {
+function read(protocol: AwsProtocol, reply: HttpReply, action: string): unknown {
   try {
-    return JSON.parse(reply.body.toString());
+    return protocol.read(reply.body.toString(), action);
   } catch (cause) {
-    throw new RequestError({ code: MALFORMED_REPLY, status: reply.status, message: 'not JSON', cause });
+    throw new RequestError({
+      code: MALFORMED_REPLY,
+      status: reply.status,
+      message: `no answer to ${action}`,
+      cause,
+    });
   }
 }
 
-/** `{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"…"}`; a proxy in between may answer anything. */
-function refusalOf(reply: HttpReply): RequestError {
+function refusalOf(protocol: AwsProtocol, reply: HttpReply): RequestError {
   const { status } = reply;
   try {
-    const body = JSON.parse(reply.body.toString()) as Readonly<Record<string, unknown>> | null;
-    const type = body?.['__type'];
-    if (typeof type === 'string') {
-      const code = bareCode(type);
-      const message = body?.['message'] ?? body?.['Message'];
-      return new RequestError({ code, status, message: typeof message === 'string' ? message : code });
+    const refusal = protocol.readRefusal(reply.body.toString());
+    if (refusal !== undefined) {
+      const code = bareCode(refusal.code);
+      return new RequestError({ code, status, message: refusal.message ?? code });
     }
   } catch {
-    // Not JSON: the status says what can be said.
+    // No refusal of AWS: the status says what can be said.
   }
-  const code = status >= 500 || status === 429 ? `HTTP_${status}` : MALFORMED_REPLY;
+  const code = status >= 500 || status === 429 || status === 413 ? `HTTP_${status}` : MALFORMED_REPLY;
   return new RequestError({ code, status, message: `HTTP ${status} without an error code` });
 }

@@ -1,0 +1,62 @@
+// Messages as the core hands them to a sink, for the tests of sinks.
+import { pino } from 'pino';
+import { literal, type MessageEncoding } from '../../src/core/encoding.ts';
+import { toLsn } from '../../src/core/lsn.ts';
+import type { Message } from '../../src/core/message.ts';
+import type { Sink } from '../../src/sinks/sink.ts';
+
+/** Never aborts. */
+export const patient: AbortSignal = new AbortController().signal;
+
+export const silent = pino({ enabled: false });
+
+export type MessageFields = Partial<Omit<Message, 'buffer' | 'start' | 'end' | 'jsonBytes'>> & {
+  body?: string;
+  index?: number;
+};
+
+/** The message of the `index`th insert of a transaction. */
+export function message(fields: MessageFields = {}): Message {
+  const { body, index = 0, ...rest } = fields;
+  const buffer = Buffer.from(body ?? `{"record":{"id":${index}}}`);
+  return {
+    position: { epoch: 1, commitLsn: toLsn(100n), index },
+    buffer,
+    start: 0,
+    end: buffer.length,
+    jsonBytes: buffer.length,
+    group: `public.users:${index}`,
+    route: 'users.fifo',
+    action: 'insert',
+    schema: 'public',
+    table: 'users',
+    idempotencyKey: `key-1-64-${index}`,
+    groupId: undefined,
+    ...rest,
+  };
+}
+
+/** The message as a sink with this encoding gets it. */
+export function encoded(message: Message, encoding: MessageEncoding | undefined): Message {
+  const { bytes: buffer } = literal(bodyOf(message), encoding ?? 'json');
+  return { ...message, buffer, start: 0, end: buffer.length };
+}
+
+/** The sink, given messages as plain JSON, whatever encoding it asks for. */
+export const takingJson = (sink: Sink): Sink => ({
+  ...sink,
+  deliver: (batch, signal) =>
+    sink.deliver(
+      batch.map((message) => encoded(message, sink.encoding)),
+      signal,
+    ),
+});
+
+/** `count` messages with these fields. */
+export const messages = (count: number, fields: MessageFields = {}): Message[] =>
+  Array.from({ length: count }, (_, index) => message({ index, ...fields }));
+
+export const bodiesOf = (list: readonly { readonly body: string }[]): string[] =>
+  list.map(({ body }) => body);
+
+export const bodyOf = ({ buffer, start, end }: Message): string => buffer.toString('utf8', start, end);
