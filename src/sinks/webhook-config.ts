@@ -1,7 +1,7 @@
 // The configuration of a webhook destination: one schema, from which validation, JSON Schema and the docs table derive.
 import { z } from 'zod';
 import { DURATION_PATTERN, parseDurationMs } from '../core/duration.ts';
-import { headerList } from './webhook-headers.ts';
+import { endpointFields, endpointUrl, TLS_NEEDS_HTTPS, tlsNeedsHttps } from './http-endpoint.ts';
 import { MAX_SECRET_BYTES, MIN_SECRET_BYTES, secretBytes } from './webhook-signature.ts';
 
 const DEFAULT_LANES = 32;
@@ -16,72 +16,6 @@ const DEFAULT_BATCH_BYTES = 1024 * 1024;
 
 /** Answers that speak of the endpoint, not of what was sent to it, unless `message_statuses` says otherwise. */
 export const ENDPOINT_STATUSES = [401, 403, 404, 405, 407, 410, 421, 426] as const;
-
-/** A message never repeats the URL: a query may hold a token. */
-export const endpointUrl = () =>
-  z.string().superRefine((text, context) => {
-    const message = faultOfUrl(text);
-    if (message !== undefined) context.addIssue({ code: 'custom', message });
-  });
-
-function faultOfUrl(text: string): string | undefined {
-  const expected = 'a URL with its scheme is expected: https://example.com/hook';
-  // The URL parser drops line breaks in silence.
-  if (/\s/.test(text) || !URL.canParse(text)) return expected;
-  const url = new URL(text);
-  if (!/^https?:$/.test(url.protocol)) return expected;
-  if (url.username !== '' || url.password !== '') {
-    return 'credentials do not belong into a URL: write an Authorization header into encrypted_headers';
-  }
-  return undefined;
-}
-
-export const tlsConfig = () =>
-  z
-    .strictObject({
-      mode: z
-        .enum(['require', 'verify-ca', 'verify-full'])
-        .default('verify-full')
-        .describe(
-          'How much is verified. Only `verify-full` proves that the server is the one that was meant.',
-        ),
-      ca: z
-        .string()
-        .min(1)
-        .optional()
-        .describe(
-          "Certificate authorities: a PEM file, relative to this file, or the PEM text. Default: Node's.",
-        ),
-      cert: z.string().min(1).optional().describe('Client certificate: a PEM file or text.'),
-      key: z
-        .string()
-        .min(1)
-        .optional()
-        .meta({ description: 'Key of the client certificate: a PEM file or text.', secret: true }),
-    })
-    .refine((tls) => (tls.cert === undefined) === (tls.key === undefined), {
-      path: ['cert'],
-      error: 'cert and key go together',
-    });
-
-/** What an entry of `http_endpoints` says, and a destination that names none may say itself. */
-export const endpointFields = {
-  headers: headerList().meta({
-    description:
-      'Headers of each request, as a list of `key` and `value` or as a mapping. `content-encoding: gzip` compresses the body. Never shown.',
-    secret: true,
-  }),
-  encrypted_headers: headerList().meta({
-    description: 'The same, for secrets; they win over `headers`. Kept in memory only, and never shown.',
-    secret: true,
-  }),
-  tls: tlsConfig().optional().describe('TLS of an `https` URL.'),
-};
-
-/** A client may be told to verify, but not over http. */
-export const tlsNeedsHttps = ({ url, tls }: { url?: unknown; tls?: unknown }): boolean =>
-  tls === undefined || typeof url !== 'string' || !url.toLowerCase().startsWith('http:');
-export const TLS_NEEDS_HTTPS = { path: ['tls'], error: 'this needs an https URL' };
 
 const duration = z
   .union([
@@ -185,4 +119,3 @@ export const webhookConfigSchema = z
 
 /** A destination's configuration after parsing; `timeout` is in milliseconds. */
 export type WebhookConfig = z.output<typeof webhookConfigSchema>;
-export type WebhookTls = z.output<ReturnType<typeof tlsConfig>>;

@@ -2,8 +2,8 @@
 // Invariant 9: nothing that an endpoint writes into an answer is repeated, for it may repeat a row.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { DeliveryError } from '../core/errors.ts';
-import { PRIVATE_ADDRESS } from './private-addresses.ts';
-import { EXCHANGE_TIMEOUT, REPLY_TOO_LONG, type ExchangeError, type HttpReply } from './webhook-client.ts';
+import { PRIVATE_ADDRESS } from './http-private-addresses.ts';
+import { EXCHANGE_TIMEOUT, REPLY_TOO_LONG, type ExchangeError, type HttpReply } from './http-exchange.ts';
 import { ENDPOINT_STATUSES, type WebhookConfig } from './webhook-config.ts';
 import { shownUrl } from './webhook-url.ts';
 

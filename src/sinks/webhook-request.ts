@@ -5,7 +5,7 @@ import { gzip } from 'node:zlib';
 import type { Message } from '../core/message.ts';
 import { shortHash } from '../core/idempotency.ts';
 import type { WebhookConfig } from './webhook-config.ts';
-import { CONTENT_ENCODING, mergeHeaders } from './webhook-headers.ts';
+import { CONTENT_ENCODING, mergeHeaders } from './http-headers.ts';
 import { WebhookSigner } from './webhook-signature.ts';
 
 const compress = promisify(gzip);

@@ -2,7 +2,8 @@
 import { TailraceError, type DeliveryError, type Outcome } from '../core/errors.ts';
 import type { Message } from '../core/message.ts';
 import type { Route, Sink, SinkContext, SinkDefinition } from './sink.ts';
-import { ExchangeError, WebhookClient } from './webhook-client.ts';
+import { ExchangeError } from './http-exchange.ts';
+import { WebhookClient } from './webhook-client.ts';
 import { webhookConfigSchema, type WebhookConfig } from './webhook-config.ts';
 import { statusFailure, transportFailure } from './webhook-errors.ts';
 import { acknowledgedOutcomes } from './webhook-reply.ts';
