@@ -6,6 +6,7 @@ import { listOf, type Reader } from './cross-checks.ts';
 import { nearestName } from './faults.ts';
 import type { EndpointConfig } from './schema-endpoint.ts';
 import type { SinkConfig } from './schema-sink.ts';
+import { isLoopback } from './units.ts';
 import type { Path } from './yaml-file.ts';
 
 /** Names of endpoints: each once, and known where a destination refers to it. */
@@ -38,14 +39,15 @@ export type DestinationReader = (sink: SinkConfig, index: number) => SinkSetting
 type Shared = {
   readonly type: string;
   readonly http_endpoint?: string | undefined;
-  readonly tls?: object | undefined;
+  readonly url?: string | undefined;
+  readonly tls?: { readonly mode?: string } | undefined;
   readonly headers?: readonly Header[];
   readonly encrypted_headers?: readonly Header[];
 };
 
 export function destinationReader(
   endpoints: readonly EndpointConfig[],
-  pems: Certificates,
+  { pems, notes }: { readonly pems: Certificates; readonly notes: string[] },
 ): DestinationReader {
   const withCertificates = <T extends { readonly tls?: object | undefined }>(value: T, holder: Path): T =>
     value.tls === undefined ? value : { ...value, tls: { ...value.tls, ...certificatesAt(holder, pems) } };
@@ -59,7 +61,9 @@ export function destinationReader(
     const written = withCertificates(sink.destination as Shared, ['sinks', index, 'destination']);
     const { type, http_endpoint: name } = written;
     const endpoint = name === undefined ? undefined : known.get(name);
-    return { type, config: endpoint === undefined ? written : withEndpoint(written, endpoint) };
+    const config = endpoint === undefined ? written : withEndpoint(written, endpoint);
+    noteUnverified(sink.name, config, notes);
+    return { type, config };
   };
 }
 
@@ -78,4 +82,13 @@ function withEndpoint(destination: Shared, endpoint: EndpointConfig): Shared & {
       destination.encrypted_headers ?? [],
     ),
   };
+}
+
+function noteUnverified(sink: string, { url, tls }: Shared, notes: string[]): void {
+  if (url === undefined || tls?.mode !== 'require') return;
+  const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
+  if (isLoopback(host)) return;
+  notes.push(
+    `sink ${sink}: TLS mode "require" does not prove that ${host} is the server that was meant; verify-full does`,
+  );
 }

@@ -51,7 +51,7 @@ export async function readTailraceYaml(file: YamlFile, context: LoadContext): Pr
     settings: {
       ...service,
       databases,
-      sinks: config.sinks.map(toSink(destinationReader(config.http_endpoints, pems))),
+      sinks: config.sinks.map(toSink(destinationReader(config.http_endpoints, { pems, notes }))),
     },
     notes,
   };

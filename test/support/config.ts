@@ -9,9 +9,19 @@ export type SinkText = {
   readonly extra?: string;
   /** More lines of the destination, as YAML. */
   readonly destination?: string;
+  /** The whole destination, as YAML, where it is no SQS queue. */
+  readonly to?: string;
 };
 
 const indent = (text: string, spaces: number): string => text.trim().replaceAll(/^/gm, ' '.repeat(spaces));
+
+const queueOf = (sink: SinkText, endpoint: string): string => `
+type: sqs
+queue_name: ${sink.queue ?? 'changes.fifo'}
+create_if_not_exists: true
+region: us-east-1
+emulator_base_url: ${endpoint}
+${sink.destination ?? ''}`;
 
 export function configText(options: {
   readonly database: TestDatabase;
@@ -30,12 +40,7 @@ export function configText(options: {
     source: { include_tables: ${JSON.stringify(sink.tables.map((table) => `public.${table}`))} }
 ${indent(sink.extra ?? '', 4)}
     destination:
-      type: sqs
-      queue_name: ${sink.queue ?? 'changes.fifo'}
-      create_if_not_exists: true
-      region: us-east-1
-      emulator_base_url: ${options.endpoint}
-${indent(sink.destination ?? '', 6)}`,
+${indent(sink.to ?? queueOf(sink, options.endpoint), 6)}`,
   );
   return `
 databases:
