@@ -77,7 +77,7 @@ async function tailraceClient(url: string): Promise<Send> {
     buffer,
     start: 0,
     end: buffer.length,
-      jsonBytes: buffer.length,
+    jsonBytes: buffer.length,
     group: `public.users:${index}`,
     route: TOPIC_ARN,
     action: 'insert' as const,

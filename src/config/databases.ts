@@ -1,8 +1,7 @@
 // Turns an entry of `databases` into settings: hosts, TLS with its certificates, slot and publication.
-import { dirname, resolve } from 'node:path';
 import type { DatabaseSettings, TlsSettings } from '../postgres/settings.ts';
-import { valueAt } from './check.ts';
-import { listOf, type Reader } from './cross-checks.ts';
+import { certificatesAt, directoryOf, type Certificates } from './certificates.ts';
+import type { Reader } from './cross-checks.ts';
 import {
   MAX_CONNECTION_RETRIES,
   MAX_RETAINED_BYTES,
@@ -15,7 +14,7 @@ import { DATABASE_DEFAULTS, type DatabaseConfig } from './schema-database.ts';
 import { isLoopback, parseHostPort } from './units.ts';
 
 export const toDatabase =
-  (pems: ReadonlyMap<string, string>, reader: Reader) =>
+  (pems: Certificates, reader: Reader) =>
   async (config: DatabaseConfig, index: number): Promise<DatabaseSettings> => {
     const port = config.port ?? DATABASE_DEFAULTS.port;
     // The schema has seen to it that hosts parse, and that database, slot and publication are there in one spelling.
@@ -53,15 +52,11 @@ export const toDatabase =
 /** Defaults: docs, "TLS". A mode must be asked for to be strict only where there is no `tls` block at all. */
 async function tlsOf(
   config: DatabaseConfig,
-  options: { index: number; pems: ReadonlyMap<string, string>; reader: Reader },
+  options: { index: number; pems: Certificates; reader: Reader },
 ): Promise<TlsSettings> {
   const { index, pems, reader } = options;
   if (config.tls !== undefined) {
-    const parts = CERTIFICATE_KEYS.flatMap((key) => {
-      const pem = pems.get(`${index}.${key}`);
-      return pem === undefined ? [] : [[key, pem] as const];
-    });
-    return { mode: config.tls.mode, ...Object.fromEntries(parts) };
+    return { mode: config.tls.mode, ...certificatesAt(['databases', index], pems) };
   }
   if (config.ssl !== undefined) return { mode: config.ssl ? 'require' : 'disable' };
   const { url } = config;
@@ -99,25 +94,3 @@ export function noteUnverified(
     `database ${name}: TLS mode "${tls.mode}" does not prove that ${remote.join(', ')} is the server that was meant; verify-full does`,
   );
 }
-
-const CERTIFICATE_KEYS = ['ca', 'cert', 'key'] as const;
-
-/** PEM texts by `<database index>.<key>`. */
-export async function readCertificates(reader: Reader): Promise<ReadonlyMap<string, string>> {
-  const { file, context, faults } = reader;
-  const pems = new Map<string, string>();
-  for (const index of listOf(file, 'databases').keys()) {
-    for (const key of CERTIFICATE_KEYS) {
-      const path = ['databases', index, 'tls', key];
-      const written = valueAt(file.value, path);
-      if (typeof written !== 'string' || written === '') continue;
-      const result = await readPem(written, { directory: directoryOf(reader), readFile: context.readFile });
-      if ('pem' in result) pems.set(`${index}.${key}`, result.pem);
-      else faults.push(file.fault(path, result.problem));
-    }
-  }
-  return pems;
-}
-
-/** Of the file; for CONFIG_FILE_YAML, which has none, the working directory. */
-const directoryOf = ({ file, context }: Reader): string => dirname(resolve(context.cwd, file.file));

@@ -1,6 +1,7 @@
 // The schema of tailrace.yaml: validation, the published JSON Schema and docs/configuration.md all derive from it.
 import { z } from 'zod';
 import { databaseSchema } from './schema-database.ts';
+import { endpointSchema } from './schema-endpoint.ts';
 import {
   byteSize,
   duration,
@@ -18,6 +19,7 @@ export const fileSchema = z.strictObject({
     .min(1, 'at least one database is needed')
     .describe('The Postgres databases to follow.'),
   sinks: z.array(sinkSchema).default([]).describe('Where changes go.'),
+  http_endpoints: z.array(endpointSchema).default([]).describe('HTTP endpoints that webhook sinks send to.'),
   log: z
     .strictObject({
       retention: duration()
@@ -87,7 +89,7 @@ export type FileConfig = z.output<typeof fileSchema>;
 
 /** Keys of the design that a later version brings: not unknown, but not here. `[]` stands for any index. */
 export const KEYS_NOT_YET: Readonly<Record<string, readonly string[]>> = {
-  '': ['functions', 'transforms', 'http_endpoints', 'change_retentions', 'backfills'],
+  '': ['functions', 'transforms', 'change_retentions', 'backfills'],
   'databases[]': ['primary', 'markers', 'use_local_tunnel'],
   'sinks[]': [
     'where',
@@ -110,7 +112,6 @@ export const VALUES_NOT_YET: Readonly<Record<string, readonly string[]>> = {
   'sinks[].format': ['debezium', 'wal2json'],
   'sinks[].destination.type': [
     'sns',
-    'webhook',
     'sequin_stream',
     'http_pull',
     'kafka',

@@ -1,6 +1,7 @@
 // Turns a tailrace.yaml into the service's settings, or says everything that is wrong with it.
 import type { LogSettings } from '../log/settings.ts';
 import type { ListenSettings, ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
+import { sinkDefinition } from '../sinks/registry.ts';
 import { checkFile, valueAt } from './check.ts';
 import { apiListen, dataDirectory, metricsListen, stateFile, type LoadContext } from './context.ts';
 import {
@@ -11,8 +12,10 @@ import {
   noteIgnoredKeys,
   type Reader,
 } from './cross-checks.ts';
-import { readCertificates, toDatabase } from './databases.ts';
+import { readCertificates } from './certificates.ts';
+import { toDatabase } from './databases.ts';
 import { MAX_BUFFERED } from './defaults.ts';
+import { checkEndpoints, destinationReader, type DestinationReader } from './destinations.ts';
 import { ConfigError, sortFaults, type Fault } from './faults.ts';
 import { jsonSchemaOfFile } from './json-schema.ts';
 import { fileSchema, type FileConfig } from './schema.ts';
@@ -35,6 +38,7 @@ export async function readTailraceYaml(file: YamlFile, context: LoadContext): Pr
   const config = checkFile(fileSchema, jsonSchemaOfFile(), file, faults);
   checkNames(reader);
   checkTemplates(reader);
+  checkEndpoints(reader);
   const pems = await readCertificates(reader);
   if (config !== undefined) checkPublications(config, reader);
   const databases =
@@ -43,7 +47,14 @@ export async function readTailraceYaml(file: YamlFile, context: LoadContext): Pr
   if (config === undefined || faults.length > 0) throw new ConfigError(sortFaults(faults));
   noteIgnoredKeys(reader);
   const service = serviceOf(config, listening, dataDirectory(context));
-  return { settings: { ...service, databases, sinks: config.sinks.map(toSink) }, notes };
+  return {
+    settings: {
+      ...service,
+      databases,
+      sinks: config.sinks.map(toSink(destinationReader(config.http_endpoints, { pems, notes }))),
+    },
+    notes,
+  };
 }
 
 type Listening = { readonly api: ListenSettings; readonly metrics: ListenSettings };
@@ -93,44 +104,48 @@ export const logSettings = (log: FileConfig['log']): LogSettings => ({
   maxMessageBytes: log.max_message_bytes,
 });
 
-function toSink(config: SinkConfig): SinkSettings {
-  const optionsOf = new Map(config.tables.map((table) => [formatTableName(table.name), table]));
-  const tables = includedTables(config).map((name) => {
-    const options = optionsOf.get(formatTableName(name));
-    const groupColumns = options?.group_column_names ?? config.group_column_names;
+const toSink =
+  (destinationOf: DestinationReader) =>
+  (config: SinkConfig, index: number): SinkSettings => {
+    const optionsOf = new Map(config.tables.map((table) => [formatTableName(table.name), table]));
+    const tables = includedTables(config).map((name) => {
+      const options = optionsOf.get(formatTableName(name));
+      const groupColumns = options?.group_column_names ?? config.group_column_names;
+      return {
+        ...name,
+        ...(options?.columns === undefined ? {} : { columns: options.columns }),
+        ...(groupColumns === undefined ? {} : { groupColumns }),
+      };
+    });
+    const destination = destinationOf(config, index);
+    const batchSize = config.batch_size ?? sinkDefinition(destination.type)?.defaultBatchSize;
     return {
-      ...name,
-      ...(options?.columns === undefined ? {} : { columns: options.columns }),
-      ...(groupColumns === undefined ? {} : { groupColumns }),
+      name: config.name,
+      database: config.database,
+      status: config.status,
+      start: config.start ?? { from: 'default' },
+      tables,
+      actions: config.actions,
+      format: config.format,
+      values: {
+        numeric: config.values.numeric ?? (config.format === 'pg2sqs' ? 'float' : 'string'),
+        json: config.values.json,
+        bytea: config.values.bytea,
+      },
+      ...(config.commit_time_column === undefined ? {} : { commitTimeColumn: config.commit_time_column }),
+      messageGrouping: config.message_grouping,
+      sameGroup: config.same_group,
+      ...(config.max_retry_count === undefined ? {} : { maxRetryCount: config.max_retry_count }),
+      retry: {
+        initialBackoffMs: config.retry.initial_backoff,
+        multiplier: config.retry.multiplier,
+        maxBackoffMs: Math.max(config.retry.max_backoff, config.retry.initial_backoff),
+        jitter: config.retry.jitter,
+      },
+      ...(batchSize === undefined ? {} : { batchSize }),
+      maxBuffered: MAX_BUFFERED,
+      maxParked: config.max_parked,
+      annotations: config.annotations,
+      destination,
     };
-  });
-  return {
-    name: config.name,
-    database: config.database,
-    status: config.status,
-    start: config.start ?? { from: 'default' },
-    tables,
-    actions: config.actions,
-    format: config.format,
-    values: {
-      numeric: config.values.numeric ?? (config.format === 'pg2sqs' ? 'float' : 'string'),
-      json: config.values.json,
-      bytea: config.values.bytea,
-    },
-    ...(config.commit_time_column === undefined ? {} : { commitTimeColumn: config.commit_time_column }),
-    messageGrouping: config.message_grouping,
-    sameGroup: config.same_group,
-    ...(config.max_retry_count === undefined ? {} : { maxRetryCount: config.max_retry_count }),
-    retry: {
-      initialBackoffMs: config.retry.initial_backoff,
-      multiplier: config.retry.multiplier,
-      maxBackoffMs: Math.max(config.retry.max_backoff, config.retry.initial_backoff),
-      jitter: config.retry.jitter,
-    },
-    ...(config.batch_size === undefined ? {} : { batchSize: config.batch_size }),
-    maxBuffered: MAX_BUFFERED,
-    maxParked: config.max_parked,
-    annotations: config.annotations,
-    destination: { type: (config.destination as { type: string }).type, config: config.destination },
   };
-}

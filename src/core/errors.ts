@@ -3,8 +3,11 @@
 /** try again | dead letter | halt the sink */
 export type ErrorKind = 'retryable' | 'rejected' | 'fatal';
 
-/** Whose failure it is: attempts are counted only for `message`. */
-export type ErrorScope = 'message' | 'route' | 'sink';
+/**
+ * Whose failure it is: attempts are counted only for `message`. `group`: an earlier message of its group failed in the
+ * same request, so this one was not tried; it waits for that one, as if the two had never shared the request.
+ */
+export type ErrorScope = 'message' | 'group' | 'route' | 'sink';
 
 export type DeliveryError = {
   readonly kind: ErrorKind;

@@ -253,7 +253,7 @@ export class Dispatcher {
       }
       if (outcome.kind === 'fatal') this.#ports.halt(outcome);
       failed.push({ message, error: outcome });
-      if (outcome.scope !== 'message') routeError = outcome;
+      if (outcome.scope === 'route' || outcome.scope === 'sink') routeError = outcome;
     }
     if (routeError === undefined) queue.recover();
     else this.#failRoute(queue, routeError);
@@ -295,7 +295,7 @@ export class Dispatcher {
     }
     this.#countInversions(delivered);
     this.#settle(delivered, dead);
-    // What failed with its route keeps its place at the front of the queue.
+    // What failed with its route, or was not tried, keeps its place at the front of the queue.
     const heads = again.filter((message) => message.waitsOn === 0 && message.state === 'waiting');
     for (const message of heads) message.state = 'ready';
     if (heads.length > 0) queue.ready.pushFront(heads);

@@ -116,7 +116,8 @@ export function takeBatch(
       tooLarge.push(next);
       continue;
     }
-    if (bytes + size > limits.batchBytes) break;
+    // A message may be larger than what is put together into a request: it goes alone.
+    if (batch.length > 0 && bytes + size > limits.batchBytes) break;
     queue.ready.shift();
     take(next, size);
     if (!options.ordered || !queue.route.keepsOrder) continue;

@@ -2,9 +2,10 @@
 import type { SinkDefinition } from './sink.ts';
 import { sns } from './sns.ts';
 import { sqs } from './sqs.ts';
+import { webhook } from './webhook.ts';
 
 /** A definition gets only configuration that its own schema has parsed, hence `unknown` here. */
-export const sinkDefinitions: readonly SinkDefinition<unknown>[] = [sqs, sns];
+export const sinkDefinitions: readonly SinkDefinition<unknown>[] = [sqs, sns, webhook];
 
 /** The definition that `destination.type` names; undefined when there is none. */
 export const sinkDefinition = (type: string): SinkDefinition<unknown> | undefined =>

@@ -9,7 +9,7 @@ import type { Message } from '../core/message.ts';
 /** Limits of one sink instance, per request. */
 export type SinkLimits = {
   readonly batchCount: number;
-  /** Sum of the messages' wire sizes (`sizeOf`) in one request. */
+  /** Sum of the messages' wire sizes (`sizeOf`) in a request of several. */
   readonly batchBytes: number;
   /** Wire size of one message. */
   readonly messageBytes: number;
@@ -61,5 +61,7 @@ export interface SinkDefinition<Config> {
   readonly type: string;
   readonly title: string;
   readonly config: z.ZodType<Config>;
+  /** Messages of one request where the sink's configuration writes no `batch_size`; default: as many as fit. */
+  readonly defaultBatchSize?: number;
   create(config: Config, context: SinkContext): Promise<Sink>;
 }

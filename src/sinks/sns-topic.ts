@@ -98,7 +98,11 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
     const client = await this.#options.connect();
     const call = (action: string, parameters: Readonly<Record<string, string>>): Promise<XmlElement> =>
       // `awsQuery` reads an answer as an element, or not at all.
-      client.call(action, wholeBody(queryBody(SNS_VERSION, action, parameters)), signal) as Promise<XmlElement>;
+      client.call(
+        action,
+        wholeBody(queryBody(SNS_VERSION, action, parameters)),
+        signal,
+      ) as Promise<XmlElement>;
     const isArn = this.id !== this.name;
     let arn = isArn ? this.id : await this.#findArn(call);
     if (arn === undefined) {

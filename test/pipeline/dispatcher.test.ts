@@ -13,6 +13,7 @@ import { waitFor } from '../support/wait.ts';
 
 const REFUSED: DeliveryError = { kind: 'retryable', scope: 'message', code: 'REFUSED', hint: 'refused' };
 const REJECTED: DeliveryError = { kind: 'rejected', scope: 'message', code: 'BAD', hint: 'bad' };
+const HELD: DeliveryError = { kind: 'retryable', scope: 'group', code: 'HELD', hint: 'held back' };
 const DOWN: DeliveryError = { kind: 'retryable', scope: 'route', code: 'DOWN', hint: 'down' };
 
 const routeTo = (id: string, lanes = 4): Route => ({
@@ -161,6 +162,34 @@ test('a queue that keeps the order of a request carries a whole group in one bat
   await h.drained();
   expect(h.batches.map((batch) => batch.length)).toEqual([10, 10, 5]);
   expect(h.indexes()).toEqual([...Array(25).keys()]);
+});
+
+test('a message held back behind a failed one of its group waits for it, and no attempt of it is counted', async () => {
+  let refused: readonly Message[] | undefined;
+  const h = harness({
+    settings: { ordered: true, maxRetryCount: 3 },
+    answer: (m, attempt, batch) => {
+      if (m.position.index === 1 && attempt <= 3) {
+        refused = batch;
+        return REFUSED;
+      }
+      return batch === refused && m.position.index > 1 && m.group === 'only' ? HELD : 'delivered';
+    },
+  });
+  for (let i = 0; i < 4; i++) h.add({ group: 'only' });
+  h.add({ group: 'other' });
+  await h.drained();
+  expect(h.indexes().filter((index) => index < 4)).toEqual([0, 1, 2, 3]);
+  expect(h.dead).toEqual([]);
+  expect(h.dispatcher.counters).toMatchObject({ retried: 3, failedRequests: 0, inversions: 0 });
+});
+
+test('a message larger than what a request of several may hold goes alone', async () => {
+  const route = { ...routeTo('q'), limits: { ...routeTo('q').limits, batchBytes: 100 } };
+  const h = harness({});
+  for (const [index, bytes] of [60, 300, 30, 60, 20].entries()) h.add({ group: `g${index}`, route, bytes });
+  await h.drained();
+  expect(h.batches.map((batch) => batch.map((message) => message.index))).toEqual([[0], [1], [2, 3], [4]]);
 });
 
 test('only the failed message of a batch is sent again, and its group waits for it', async () => {

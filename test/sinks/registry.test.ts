@@ -7,8 +7,8 @@ import { sinkDefinition, sinkDefinitions } from '../../src/sinks/registry.ts';
 const root = resolve(import.meta.dirname, '../..');
 const types = sinkDefinitions.map(({ type }) => type);
 
-/** Of no sink alone: the contract, the list, and what several sinks share (`aws-…`). */
-const SHARED = /^(?:sink|registry|aws-.*)$/;
+/** Of no sink alone: the contract, the list, and what several sinks share (`aws-…`, `http-…`). */
+const SHARED = /^(?:sink|registry|(?:aws|http)-.*)$/;
 
 const sourceFiles = (directory: string): string[] =>
   readdirSync(resolve(root, directory), { recursive: true, encoding: 'utf8' })

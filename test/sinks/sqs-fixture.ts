@@ -12,7 +12,9 @@ import { startSqsRecorder, type SqsRecorder } from '../support/sqs-recorder.ts';
 /** A sink with this destination; it closes with the test. */
 export async function createSink(destination: object, context: Partial<SinkContext> = {}): Promise<Sink> {
   const config = parseConfig(destination);
-  const sink = takingJson(await sqs.create(config, { name: 'users', rewinds: 0, logger: silent, ...context }));
+  const sink = takingJson(
+    await sqs.create(config, { name: 'users', rewinds: 0, logger: silent, ...context }),
+  );
   onTestFinished(() => sink.close());
   return sink;
 }

@@ -11,9 +11,20 @@ export type SinkText = {
   readonly extra?: string;
   /** More lines of the destination, as YAML. */
   readonly destination?: string;
+  /** The whole destination, as YAML, where it is none of AWS. */
+  readonly to?: string;
 };
 
 const indent = (text: string, spaces: number): string => text.trim().replaceAll(/^/gm, ' '.repeat(spaces));
+
+/** A queue, or a topic. */
+const awsPlaceOf = (sink: SinkText, endpoint: string): string => `
+${sink.topic === undefined ? 'type: sqs' : 'type: sns'}
+${sink.topic === undefined ? `queue_name: ${sink.queue ?? 'changes.fifo'}` : `topic_name: ${sink.topic}`}
+create_if_not_exists: true
+region: us-east-1
+emulator_base_url: ${endpoint}
+${sink.destination ?? ''}`;
 
 export function configText(options: {
   readonly database: TestDatabase;
@@ -32,12 +43,7 @@ export function configText(options: {
     source: { include_tables: ${JSON.stringify(sink.tables.map((table) => `public.${table}`))} }
 ${indent(sink.extra ?? '', 4)}
     destination:
-      type: ${sink.topic === undefined ? 'sqs' : 'sns'}
-      ${sink.topic === undefined ? `queue_name: ${sink.queue ?? 'changes.fifo'}` : `topic_name: ${sink.topic}`}
-      create_if_not_exists: true
-      region: us-east-1
-      emulator_base_url: ${options.endpoint}
-${indent(sink.destination ?? '', 6)}`,
+${indent(sink.to ?? awsPlaceOf(sink, options.endpoint), 6)}`,
   );
   return `
 databases:

@@ -1,0 +1,84 @@
+// The headers of a webhook: checked where they are written, merged without regard to case.
+import { z } from 'zod';
+
+export type Header = { readonly key: string; readonly value: string };
+
+// https://www.rfc-editor.org/rfc/rfc9110#name-field-names
+const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+// https://www.rfc-editor.org/rfc/rfc9110#name-field-values
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** Those that say how this request is framed, routed or identified. */
+const RESERVED: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'idempotency-key',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'webhook-id',
+  'webhook-signature',
+  'webhook-timestamp',
+]);
+
+export const CONTENT_ENCODING = 'content-encoding';
+
+type Written = readonly Header[] | Readonly<Record<string, string>>;
+
+/** As sequin.yaml writes them: a list of `key` and `value`, or a mapping. A fault never repeats a value. */
+export const headerList = () =>
+  z
+    .union(
+      [z.array(z.strictObject({ key: z.string(), value: z.string() })), z.record(z.string(), z.string())],
+      {
+        error: 'headers are a list of `key` and `value`, or a mapping of names to values; numbers in quotes',
+      },
+    )
+    .default([])
+    .transform((written: Written, context): readonly Header[] => {
+      const isList = Array.isArray(written);
+      const headers = isList
+        ? (written as readonly Header[])
+        : Object.entries(written as Readonly<Record<string, string>>).map(([key, value]) => ({ key, value }));
+      const seen = new Set<string>();
+      for (const [index, { key, value }] of headers.entries()) {
+        const fault = (part: 'key' | 'value', message: string): void =>
+          context.addIssue({ code: 'custom', path: isList ? [index, part] : [key], message });
+        const nameFault = faultOfName(key, seen);
+        if (nameFault !== undefined) fault('key', nameFault);
+        const valueFault = faultOfValue(key, value);
+        if (valueFault !== undefined) fault('value', valueFault);
+        seen.add(key.toLowerCase());
+      }
+      return headers;
+    });
+
+function faultOfName(name: string, seen: ReadonlySet<string>): string | undefined {
+  if (!NAME.test(name)) return 'this is not the name of a header: letters, digits and hyphens are expected';
+  const lower = name.toLowerCase();
+  if (RESERVED.has(lower)) return `the header ${lower} is Tailrace's own: leave it out`;
+  return seen.has(lower) ? `the header ${lower} is written twice` : undefined;
+}
+
+function faultOfValue(name: string, value: string): string | undefined {
+  if (/[\r\n]/.test(value)) {
+    return 'a header has no line breaks; a block that begins with "|" ends with one: write "|-"';
+  }
+  if (!VALUE.test(value)) return 'a header has printable characters of Latin-1 only';
+  if (name.toLowerCase() === CONTENT_ENCODING && !/^gzip$/i.test(value)) {
+    return 'gzip is the only content-encoding that is known here';
+  }
+  return undefined;
+}
+
+/** The later list wins. */
+export function mergeHeaders(...lists: readonly (readonly Header[])[]): Header[] {
+  const merged = new Map<string, Header>();
+  for (const header of lists.flat()) merged.set(header.key.toLowerCase(), header);
+  return [...merged.values()];
+}
