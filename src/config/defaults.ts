@@ -19,9 +19,6 @@ export const RECONNECT: RetryPolicy = {
 /** 0: for ever. */
 export const MAX_CONNECTION_RETRIES = 0;
 
-/** Messages of a sink that wait in memory before it stops reading (invariant 8). */
-export const MAX_BUFFERED = 2_000;
-
 export const MAX_PARKED = 100_000;
 
 export const MAX_RETAINED_BYTES = 128 * 1024 * 1024;

@@ -15,7 +15,6 @@ import {
 import type { LoadContext } from './context.ts';
 import { logSettings, type Reading } from './tailrace-yaml.ts';
 import {
-  MAX_BUFFERED,
   MAX_CONNECTION_RETRIES,
   MAX_PARKED,
   MAX_RETAINED_BYTES,
@@ -196,7 +195,7 @@ function toSinks(
     ...(maxRetryCount === undefined ? {} : { maxRetryCount }),
     retry,
     ...(lanesPerRoute === undefined ? {} : { lanesPerRoute }),
-    maxBuffered: maxBuffered === 0 ? MAX_BUFFERED : maxBuffered,
+    ...(maxBuffered > 0 && { maxBuffered }),
     maxParked: MAX_PARKED,
     annotations: {},
     destination: destinationOf(group, { timeout, faults: reader.faults }),

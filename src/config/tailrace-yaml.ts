@@ -14,7 +14,6 @@ import {
 } from './cross-checks.ts';
 import { readCertificates } from './certificates.ts';
 import { toDatabase } from './databases.ts';
-import { MAX_BUFFERED } from './defaults.ts';
 import { checkEndpoints, destinationReader, type DestinationReader } from './destinations.ts';
 import { ConfigError, sortFaults, type Fault } from './faults.ts';
 import { jsonSchemaOfFile } from './json-schema.ts';
@@ -143,7 +142,6 @@ const toSink =
         jitter: config.retry.jitter,
       },
       ...(batchSize === undefined ? {} : { batchSize }),
-      maxBuffered: MAX_BUFFERED,
       maxParked: config.max_parked,
       annotations: config.annotations,
       destination,

@@ -16,7 +16,7 @@ export type DispatcherSettings = {
   readonly maxRetryCount: number | undefined;
   readonly batchSize: number | undefined;
   readonly lanesPerRoute: number | undefined;
-  readonly maxBuffered: number;
+  readonly maxBuffered: number | undefined;
   readonly maxParked: number;
 };
 
@@ -40,7 +40,7 @@ export type DispatcherPorts = {
 /** A group longer than this keeps only log offsets of its tail, so that it cannot take the room of the others. */
 const MAX_GROUP_IN_MEMORY = 256;
 /** Of a route that is down: the rest is parked, so that it cannot take the room of other routes. */
-const MAX_DOWN_ROUTE_IN_MEMORY = 1000;
+const MAX_DOWN_ROUTE_IN_MEMORY = 250;
 const MAX_NAMED_GROUPS = 10;
 
 export class Dispatcher {
@@ -85,8 +85,11 @@ export class Dispatcher {
   routeQueue(route: Route): RouteQueue {
     let queue = this.#routes.get(route.id);
     if (queue === undefined) {
-      queue = new RouteQueue(route, this.#settings.lanesPerRoute ?? route.limits.lanesPerRoute);
+      const { lanesPerRoute, batchSize } = this.#settings;
+      const { limits } = route;
+      queue = new RouteQueue(route, lanesPerRoute ?? limits.lanesPerRoute);
       this.#routes.set(route.id, queue);
+      this.#room.serve(queue.lanes * Math.min(limits.batchCount, batchSize ?? Infinity));
     }
     return queue;
   }

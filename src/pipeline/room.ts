@@ -2,13 +2,15 @@
 import { Arenas } from './arena.ts';
 import type { Pending } from './pending.ts';
 
-/** Rendered messages of one sink in memory; more wait in the log. */
+/** Rendered messages of one sink in memory; more wait in the log. Few stay in a processor's cache until they are sent. */
+const DEFAULT_MAX_BUFFERED = 2000;
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** Reading goes on when no more than this share of the room is taken. */
 const RESUME_SHARE = 0.75;
 
 export class Room {
-  readonly #maxBuffered: number;
+  #maxBuffered: number;
+  readonly #isFixed: boolean;
   readonly #maxParked: number;
   /** Where the rendered ones lie. */
   readonly arenas = new Arenas();
@@ -18,9 +20,15 @@ export class Room {
   /** Messages of which only the log offset is kept. */
   parked = 0;
 
-  constructor(limits: { readonly maxBuffered: number; readonly maxParked: number }) {
-    this.#maxBuffered = limits.maxBuffered;
+  constructor(limits: { readonly maxBuffered: number | undefined; readonly maxParked: number }) {
+    this.#isFixed = limits.maxBuffered !== undefined;
+    this.#maxBuffered = limits.maxBuffered ?? DEFAULT_MAX_BUFFERED;
     this.#maxParked = limits.maxParked;
+  }
+
+  /** A route may have this many messages in flight: there is room for those and as many more, unless somebody set a limit. */
+  serve(inFlight: number): void {
+    if (!this.#isFixed) this.#maxBuffered = Math.max(this.#maxBuffered, 2 * inFlight);
   }
 
   enter(message: Pending): void {

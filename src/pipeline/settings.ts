@@ -44,8 +44,8 @@ export type SinkSettings = {
   readonly batchSize?: number;
   /** pg2sqs' flushWorkers: requests in flight per route. */
   readonly lanesPerRoute?: number;
-  /** Messages waiting in memory before the sink stops reading. */
-  readonly maxBuffered: number;
+  /** Messages waiting in memory before the sink stops reading; undefined: what its routes need. */
+  readonly maxBuffered?: number;
   readonly maxParked: number;
   readonly annotations: Readonly<Record<string, unknown>>;
   /** `type` names a definition in sinks/registry.ts; `config` has passed that definition's schema. */
