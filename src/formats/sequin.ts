@@ -29,11 +29,14 @@ class SequinPlan implements RenderPlan {
   readonly #afterUpdated: Buffer;
   readonly #afterDeleted: Buffer;
   readonly #afterTruncated: Buffer;
-  /** What follows `commit_idx`: who sends it and from where. */
-  readonly #origin: Buffer;
+  /** What follows `commit_idx`: who sends it and from where; `transaction_annotations` stand between the two. */
+  readonly #database: Buffer;
+  readonly #sender: Buffer;
   #transaction: TransactionContext | undefined;
   /** What rows of one transaction share, between `idempotency_key` and the value of `commit_idx`. */
   #commit: Buffer = Buffer.alloc(0);
+  /** What they share behind `commit_idx`: `#database`, the annotations, `#sender`. */
+  #origin: Buffer = Buffer.alloc(0);
 
   constructor(input: CompileInput) {
     const { schema, table } = input.relation;
@@ -43,7 +46,8 @@ class SequinPlan implements RenderPlan {
     this.#afterUpdated = Buffer.from(`,"action":"update",${metadata}`);
     this.#afterDeleted = Buffer.from(`},"changes":null,"action":"delete",${metadata}`);
     this.#afterTruncated = Buffer.from(`},"changes":null,"action":"truncate",${metadata}`);
-    this.#origin = Buffer.from(originJson(input.envelope));
+    this.#database = Buffer.from(databaseJson(input.envelope));
+    this.#sender = Buffer.from(senderJson(input.envelope));
   }
 
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {
@@ -93,6 +97,8 @@ class SequinPlan implements RenderPlan {
     if (this.#transaction !== context.transaction) {
       this.#transaction = context.transaction;
       this.#commit = Buffer.from(commitJson(context.transaction));
+      const { annotations = NULL } = context.transaction;
+      this.#origin = Buffer.concat([this.#database, annotations, this.#sender]);
     }
     writer.bytes(afterRecord);
     writer.text(context.idempotencyKey);
@@ -105,11 +111,13 @@ class SequinPlan implements RenderPlan {
 const commitJson = ({ commitTimeUs, commitLsn }: TransactionContext): string =>
   `","commit_timestamp":"${formatCommitTime(commitTimeUs)}","commit_lsn":${commitLsn},"commit_idx":`;
 
-/** The members behind `commit_idx`; `metadata` and the message stay open. */
-function originJson(envelope: Envelope): string {
+/** The members behind `commit_idx`, up to the value of `transaction_annotations`. */
+const databaseJson = (envelope: Envelope): string =>
+  `,"database_name":${jsonText(envelope.databaseName)},"transaction_annotations":`;
+
+/** The members behind that; `metadata` and the message stay open. */
+function senderJson(envelope: Envelope): string {
   const members = jsonText({
-    database_name: envelope.databaseName,
-    transaction_annotations: null,
     consumer: { id: envelope.sinkId, name: envelope.sinkName, annotations: envelope.sinkAnnotations },
     database: {
       id: envelope.databaseId,

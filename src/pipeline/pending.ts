@@ -12,6 +12,10 @@ import type { TablePlan } from './table-plan.ts';
 export type PendingTransaction = TransactionContext & {
   /** The part of the idempotency key that they share. */
   readonly key: string;
+  /** The sink skips the changes from here on; how many there were so far. */
+  readonly skip?: { changes: number } | undefined;
+  /** Log offset of the block with the transaction's first marker: what is read again from there on is marked as now. */
+  readonly markedFrom?: number | undefined;
 };
 
 /**

@@ -3,9 +3,10 @@ import { createRowEvent, type Action, type Relation, type RowEvent } from '../co
 import { ByteWriter } from '../core/byte-writer.ts';
 import type { RenderContext } from '../formats/format.ts';
 import { FRAME } from '../log/frames.ts';
-import { decodeRow } from '../postgres/pgoutput.ts';
+import { decodeRow, type LogicalMessage } from '../postgres/pgoutput.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { Pending, type PendingTransaction } from './pending.ts';
+import type { SinkMarkers } from './sink-markers.ts';
 import type { ActionPlan, TablePlan } from './table-plan.ts';
 import type { WalkPorts } from './log-walker.ts';
 
@@ -15,6 +16,7 @@ const ARENA_BYTES = 256 * 1024;
 export type IntakePorts = {
   readonly dispatcher: Dispatcher;
   compile(relation: Relation): TablePlan | undefined;
+  readonly markers: SinkMarkers;
   /** Was it settled before the restart? */
   wasSettled(transaction: PendingTransaction, index: number): boolean;
   /** The bytes of a raw message in the log. */
@@ -51,6 +53,16 @@ export class RowIntake implements WalkPorts {
     this.#ports = ports;
   }
 
+  marker(transaction: PendingTransaction, message: LogicalMessage): PendingTransaction {
+    return this.#ports.markers.mark(transaction, message);
+  }
+  markersLost(transaction: PendingTransaction): void {
+    this.#ports.markers.lost(transaction);
+  }
+  committed(transaction: PendingTransaction): void {
+    this.#ports.markers.committed(transaction);
+  }
+
   relation(relation: Relation): void {
     this.#relations.set(relation.id, relation);
     this.#plans.delete(relation.id);
@@ -69,7 +81,8 @@ export class RowIntake implements WalkPorts {
     if (plan === null) return;
     const action = ACTIONS[bytes[start]!]!;
     const actionPlan = plan[action];
-    if (actionPlan === undefined || this.#ports.wasSettled(transaction, index)) return;
+    if (actionPlan === undefined || isSkipped(transaction)) return;
+    if (this.#ports.wasSettled(transaction, index)) return;
     const event = this.#event;
     decodeRow(bytes, start, end, event);
     const group = actionPlan.group?.current(event, transaction);
@@ -92,7 +105,8 @@ export class RowIntake implements WalkPorts {
   ): void {
     const plan = this.#planOf(relationId);
     const actionPlan = plan?.truncate;
-    if (plan === null || actionPlan === undefined || this.#ports.wasSettled(transaction, index)) return;
+    if (plan === null || actionPlan === undefined || isSkipped(transaction)) return;
+    if (this.#ports.wasSettled(transaction, index)) return;
     const message = this.#message(
       { plan, actionPlan, action: 'truncate', transaction, index, offset, frameLength, rawBytes: 0 },
       tableGroup(plan),
@@ -113,7 +127,8 @@ export class RowIntake implements WalkPorts {
     const action = ACTIONS[kind];
     if (plan === null || action === undefined) return;
     const actionPlan = plan[action];
-    if (actionPlan === undefined || this.#ports.wasSettled(transaction, index)) return;
+    if (actionPlan === undefined || isSkipped(transaction)) return;
+    if (this.#ports.wasSettled(transaction, index)) return;
     // Its key is not known without the row: it stands alone, and goes straight to the dead letters.
     const message = this.#message(
       { plan, actionPlan, action, transaction, index, offset, frameLength: 0, rawBytes },
@@ -183,6 +198,13 @@ export class RowIntake implements WalkPorts {
     message.start = start;
     message.end = this.#arena.length;
   }
+}
+
+/** Asked before anything is known of the change's fate: a transaction read again counts the same. */
+function isSkipped({ skip }: PendingTransaction): boolean {
+  if (skip === undefined) return false;
+  skip.changes++;
+  return true;
 }
 
 const ACTIONS: Readonly<Record<number, 'insert' | 'update' | 'delete'>> = {
