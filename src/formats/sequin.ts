@@ -14,6 +14,8 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const UNCHANGED_COLUMNS = Buffer.from(',"unchanged_columns":[');
 const CLOSE_BRACKET = 0x5d;
+const KEY_CHANGE_OLD = Buffer.from(',"key_change":{"old":{');
+const KEY_CHANGE_NEW = Buffer.from('},"new":{');
 const END = Buffer.from('}}');
 
 export const sequinFormat: MessageFormat = {
@@ -24,6 +26,7 @@ export const sequinFormat: MessageFormat = {
 
 class SequinPlan implements RenderPlan {
   readonly #columns: ColumnPlan;
+  readonly #key: ColumnPlan;
   /** From `},"changes":null` (of an update: from `,"action"`) to the value of `idempotency_key`. */
   readonly #afterInserted: Buffer;
   readonly #afterUpdated: Buffer;
@@ -42,6 +45,8 @@ class SequinPlan implements RenderPlan {
     const { schema, table } = input.relation;
     const metadata = `"metadata":{"table_schema":${jsonText(schema)},"table_name":${jsonText(table)},"idempotency_key":"`;
     this.#columns = new ColumnPlan(input);
+    const isKey = ({ name }: { name: string }): boolean => input.relation.key.includes(name);
+    this.#key = new ColumnPlan({ ...input, columns: input.columns.filter(isKey) });
     this.#afterInserted = Buffer.from(`},"changes":null,"action":"insert",${metadata}`);
     this.#afterUpdated = Buffer.from(`,"action":"update",${metadata}`);
     this.#afterDeleted = Buffer.from(`},"changes":null,"action":"delete",${metadata}`);
@@ -55,12 +60,14 @@ class SequinPlan implements RenderPlan {
     if (event.action === 'delete') {
       this.#columns.writeOld(event, writer);
       this.#finish(this.#afterDeleted, context, writer);
+      if (context.keyChange) this.#writeKeyChange(event, writer);
       writer.bytes(END);
       return;
     }
     const leftOut = this.#columns.writeNew(event, writer);
     if (event.action === 'insert') {
       this.#finish(this.#afterInserted, context, writer);
+      if (context.keyChange) this.#writeKeyChange(event, writer);
     } else {
       this.#writeChanges(event, writer);
       this.#finish(this.#afterUpdated, context, writer);
@@ -76,6 +83,15 @@ class SequinPlan implements RenderPlan {
   renderTruncate(context: RenderContext, writer: ByteWriter): void {
     writer.bytes(RECORD);
     this.#finish(this.#afterTruncated, context, writer);
+    writer.bytes(END);
+  }
+
+  /** Which row became which: in both halves. */
+  #writeKeyChange(event: RowEvent, writer: ByteWriter): void {
+    writer.bytes(KEY_CHANGE_OLD);
+    this.#key.writeOld(event, writer);
+    writer.bytes(KEY_CHANGE_NEW);
+    this.#key.writeNew(event, writer);
     writer.bytes(END);
   }
 

@@ -1,6 +1,6 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
 import type { Action, TransactionContext } from '../core/change.ts';
-import { idempotencyKey } from '../core/idempotency.ts';
+import { halfKey, idempotencyKey } from '../core/idempotency.ts';
 import type { Message } from '../core/message.ts';
 import type { Position } from '../core/position.ts';
 import type { GroupQueue } from './groups.ts';
@@ -32,6 +32,9 @@ export type GroupLink = {
   next: GroupLink | undefined;
 };
 
+/** A change that is sent as two messages (`key_changes: split`) is settled with the second of them. */
+export type SplitChange = { unsettled: number };
+
 const NO_BYTES = Buffer.alloc(0);
 
 export class Pending implements Message {
@@ -46,6 +49,8 @@ export class Pending implements Message {
   readonly frameLength: number;
   /** Of a row too large for the log to keep whole: its size. Else 0. Such a row cannot be rendered. */
   readonly rawBytes: number;
+  /** Shared by the two halves of an update that changed its key; `action` says which one this is. */
+  readonly split: SplitChange | undefined;
 
   /** The rendered message; empty while parked (only the log offset is kept). */
   buffer: Buffer = NO_BYTES;
@@ -73,6 +78,7 @@ export class Pending implements Message {
     offset: number;
     frameLength: number;
     rawBytes: number;
+    split?: SplitChange;
   }) {
     this.transaction = what.transaction;
     this.index = what.index;
@@ -83,6 +89,7 @@ export class Pending implements Message {
     this.offset = what.offset;
     this.frameLength = what.frameLength;
     this.rawBytes = what.rawBytes;
+    this.split = what.split;
   }
 
   get position(): Position {
@@ -99,7 +106,8 @@ export class Pending implements Message {
     return this.plan.relation.table;
   }
   get idempotencyKey(): string {
-    return idempotencyKey(this.transaction.key, this.index);
+    const key = idempotencyKey(this.transaction.key, this.index);
+    return this.split === undefined ? key : halfKey(key, this.action);
   }
 
   get groupId(): string | undefined {
@@ -112,6 +120,11 @@ export class Pending implements Message {
   }
   get byteLength(): number {
     return this.end - this.start;
+  }
+
+  /** A message of this change is settled: is the change? Ask once for each of its messages. */
+  settlesChange(): boolean {
+    return this.split === undefined || --this.split.unsettled === 0;
   }
 
   /** Drops the payload: it is rendered again from the log when its turn comes. */

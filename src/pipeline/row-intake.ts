@@ -1,11 +1,11 @@
 // From a row event in the log to a message in the dispatcher: match, group, render. Hot file (bench/micro).
-import { createRowEvent, type Action, type Relation, type RowEvent } from '../core/change.ts';
+import { createRowEvent, type Action, type Relation, type RowAction, type RowEvent } from '../core/change.ts';
 import { ByteWriter } from '../core/byte-writer.ts';
 import type { RenderContext } from '../formats/format.ts';
 import { FRAME } from '../log/frames.ts';
-import { decodeRow, type LogicalMessage } from '../postgres/pgoutput.ts';
+import { decodeRow, hasOldRow, type LogicalMessage } from '../postgres/pgoutput.ts';
 import type { Dispatcher } from './dispatcher.ts';
-import { Pending, type PendingTransaction } from './pending.ts';
+import { Pending, type PendingTransaction, type SplitChange } from './pending.ts';
 import type { SinkMarkers } from './sink-markers.ts';
 import type { ActionPlan, TablePlan } from './table-plan.ts';
 import type { WalkPorts } from './log-walker.ts';
@@ -47,6 +47,7 @@ export class RowIntake implements WalkPorts {
     index: 0,
     idempotencyKey: '',
     severalActions: false,
+    keyChange: false,
   };
 
   constructor(ports: IntakePorts) {
@@ -80,6 +81,13 @@ export class RowIntake implements WalkPorts {
     const plan = this.#planOf(relationId);
     if (plan === null) return;
     const action = ACTIONS[bytes[start]!]!;
+    if (plan.changesKey !== undefined && action === 'update' && hasOldRow(bytes, start)) {
+      decodeRow(bytes, start, end, this.#event);
+      if (plan.changesKey(this.#event)) {
+        this.#split({ plan, transaction, index, offset, frameLength: end - start, rawBytes: 0 });
+        return;
+      }
+    }
     const actionPlan = plan[action];
     if (actionPlan === undefined || isSkipped(transaction)) return;
     if (this.#ports.wasSettled(transaction, index)) return;
@@ -126,7 +134,8 @@ export class RowIntake implements WalkPorts {
     const plan = this.#planOf(relationId);
     const action = ACTIONS[kind];
     if (plan === null || action === undefined) return;
-    const actionPlan = plan[action];
+    // Whether its key changed is not known either: where that would be an insert, it is one.
+    const actionPlan = plan[action] ?? (plan.changesKey === undefined ? undefined : plan.insert);
     if (actionPlan === undefined || isSkipped(transaction)) return;
     if (this.#ports.wasSettled(transaction, index)) return;
     // Its key is not known without the row: it stands alone, and goes straight to the dead letters.
@@ -142,7 +151,30 @@ export class RowIntake implements WalkPorts {
     const bytes = this.#ports.readFrames(message.offset, message.frameLength);
     if (message.action === 'truncate') return this.#renderTruncate(message);
     decodeRow(bytes, 0, bytes.length, this.#event);
+    if (message.split !== undefined) this.#event.action = message.action as RowAction;
     this.#renderRow(message);
+  }
+
+  /** The update in `#event`, which changed the key, as a delete in the old group and an insert in the new one. */
+  #split(row: Omit<RowContext, 'actionPlan' | 'action'>): void {
+    const { plan, transaction, index } = row;
+    const wanted = (['delete', 'insert'] as const).filter((action) => plan[action] !== undefined);
+    if (wanted.length === 0 || isSkipped(transaction) || this.#ports.wasSettled(transaction, index)) return;
+    const { dispatcher } = this.#ports;
+    const event = this.#event;
+    const split = { unsettled: wanted.length };
+    for (const action of wanted) {
+      const actionPlan = plan[action]!;
+      // Both groups are read from the update: a delete alone would not know what it did not change.
+      event.action = 'update';
+      const current = actionPlan.group?.current(event, transaction);
+      const previous = action === 'delete' ? actionPlan.group?.previous(event, transaction) : undefined;
+      const group = previous ?? current;
+      const message = this.#message({ ...row, actionPlan, action }, group, split);
+      event.action = action;
+      if (!dispatcher.shouldPark(plan.barriers, group, actionPlan.routeQueue)) this.#renderRow(message);
+      dispatcher.add(message, { group, previousGroup: undefined });
+    }
   }
 
   #planOf(relationId: number): TablePlan | null {
@@ -157,7 +189,7 @@ export class RowIntake implements WalkPorts {
     return plan;
   }
 
-  #message(row: RowContext, group: string | undefined): Pending {
+  #message(row: RowContext, group: string | undefined, split?: SplitChange): Pending {
     return new Pending({
       transaction: row.transaction,
       index: row.index,
@@ -168,6 +200,7 @@ export class RowIntake implements WalkPorts {
       offset: row.offset,
       frameLength: row.frameLength,
       rawBytes: row.rawBytes,
+      ...(split && { split }),
     });
   }
 
@@ -189,6 +222,7 @@ export class RowIntake implements WalkPorts {
     context.transaction = message.transaction;
     context.index = message.index;
     context.idempotencyKey = message.idempotencyKey;
+    context.keyChange = message.split !== undefined;
     context.severalActions = message.routeQueue.route.severalActions;
     return this.#arena.length;
   }

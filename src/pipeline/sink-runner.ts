@@ -222,7 +222,8 @@ export class SinkRunner {
 
   /** Invariant 2: remembered as settled before anything relies on it. Written once per turn of the event loop. */
   #remember(messages: readonly Pending[]): void {
-    this.#ledger.settle(messages);
+    const isSplit = messages.some(({ split }) => split !== undefined);
+    this.#ledger.settle(isSplit ? messages.filter((message) => message.settlesChange()) : messages);
     if (this.#writeScheduled) return;
     this.#writeScheduled = true;
     setImmediate(() => {

@@ -1,11 +1,11 @@
 // How one sink treats the rows of one relation: compiled once, used for every row.
-import type { Action, Relation } from '../core/change.ts';
+import type { Action, Relation, RowEvent } from '../core/change.ts';
 import type { ValueRenderer } from '../core/render.ts';
 import { exactTable, matchesTable, selects } from '../core/selection.ts';
 import { parseTemplate } from '../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../formats/format.ts';
 import type { Sink } from '../sinks/sink.ts';
-import { groupByColumns, groupByTemplate, type GroupKey } from './group-key.ts';
+import { groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
 import type { RouteQueue } from './route-queue.ts';
 import type { SinkSettings, TableOptions } from './settings.ts';
 import type { TableBarriers } from './table-order.ts';
@@ -22,6 +22,8 @@ export type TablePlan = {
   readonly render: RenderPlan;
   readonly grouped: boolean;
   readonly barriers: TableBarriers;
+  /** Set where an update that changes the key is sent as a delete and an insert: is this one? */
+  readonly changesKey: ((event: RowEvent) => boolean) | undefined;
   readonly insert: ActionPlan | undefined;
   readonly update: ActionPlan | undefined;
   readonly delete: ActionPlan | undefined;
@@ -67,6 +69,7 @@ export function compileTablePlan(
     }),
     grouped: settings.messageGrouping,
     barriers: ports.barriers(relation.schema, relation.table),
+    changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
     insert: actions.insert,
     update: actions.update,
     delete: actions.delete,

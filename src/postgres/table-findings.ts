@@ -62,6 +62,7 @@ export function inspectTables(
     const state = states.get(tableKey(name));
     return state === undefined ? missingTable(name, subject) : inspectTable(state, true, subject);
   });
+  if (publication?.tables.length === 0) findings.push(emptyPublication(publication, settings));
   // Patterns select among the tables of a publication that somebody else keeps: what it lacks is nobody's fault.
   const isCandidate = (key: string): boolean => publication?.kept !== false || subject.published.has(key);
   const matched = wanted.states
@@ -79,6 +80,16 @@ export function inspectTables(
     ...faults.slice(0, MAX_PATTERN_FAULTS),
   ];
 }
+
+const emptyPublication = (publication: Publication, settings: DatabaseSettings): Finding =>
+  warned({
+    code: 'PUBLICATION_EMPTY',
+    title: `publication "${publication.name}"`,
+    detail: 'it carries no table, so no change will come',
+    cure: isOurs(publication, settings)
+      ? 'create the tables that the sinks want, each with a primary key: they join it by themselves'
+      : `ALTER PUBLICATION ${escapeIdentifier(publication.name)} ADD TABLE …;`,
+  });
 
 function inspectTable(state: TableState, named: boolean, subject: Subject): Finding {
   const { settings, publication, published } = subject;
@@ -177,14 +188,6 @@ export function inspectPublication(
       title,
       detail: `it does not publish ${missing.join(', ')}`,
       cure: `ALTER PUBLICATION ${escapeIdentifier(name)} SET (publish = 'insert, update, delete, truncate');`,
-    });
-  }
-  if (publication.tables.length === 0) {
-    return warned({
-      code: 'PUBLICATION_EMPTY',
-      title,
-      detail: 'it carries no table, so no change will come',
-      cure: `ALTER PUBLICATION ${escapeIdentifier(name)} ADD TABLE …;`,
     });
   }
   return passed(title, `${publication.tables.length} tables`);
