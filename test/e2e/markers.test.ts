@@ -53,7 +53,7 @@ test('annotations hold for the changes that follow, until they are replaced, cle
     null,
     { by: 'alice' },
     { by: 'alice' },
-    { by: 'bob', n: 12345678901234567890 },
+    { by: 'bob', n: Number('12345678901234567890') },
     null,
     null,
     [1],

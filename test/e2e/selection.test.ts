@@ -83,6 +83,7 @@ test('a pattern that no table matches yet makes an empty publication, and the fi
   await published('later.Odd Name');
   await sql('insert into later."Odd Name" values (1)');
   await receive('later.Odd Name insert 1');
+  expect(world.service.log.some(({ msg }) => msg?.startsWith('tables joined the publication'))).toBe(true);
 });
 
 test('a table without an identity is left out with both cures, so that UPDATE goes on there, and joins once it has one', async () => {
@@ -178,6 +179,7 @@ test('a role that does not own a new table says which SQL its owner runs, and st
   await sql(`alter publication ${name} add table app.theirs`);
   await sql('insert into app.theirs values (2)');
   await receive('app.theirs insert 2');
+  expect((await status()).joinedTables).toMatchObject([{ schema: 'app', table: 'mine' }]);
   await owner.end();
   await world.service.stop();
   await sql(`drop owned by ${weak} cascade; drop role ${weak}`);
