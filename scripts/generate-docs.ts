@@ -53,7 +53,8 @@ The data directory (change log, state) is \`--data-dir\`, else \`TAILRACE_DATA_D
 - **Sizes** have one too: \`64KB\`, \`128MB\`, \`10GB\`, with or without an \`i\` (\`64KiB\`). They are powers of 1024, as in
   Postgres. A bare number counts bytes.
 - **Tables** are \`schema.table\`; \`table\` alone is in the schema \`public\`. Odd names stand in double quotes inside the text:
-  \`'"Odd.Schema"."Table"'\`.
+  \`'"Odd.Schema"."Table"'\`. Where several tables can be meant, \`*\` stands for any characters: \`tenant_*.orders\`
+  ([what a sink reads](sources.md)).
 - **Variables**: \`\${NAME}\` and \`\${NAME:-default}\` in any value. The default stands in for a variable that is unset or
   empty; a variable without a default must be set. \`$\${NAME}\` is the text \`\${NAME}\`. In \`group_id\`, \`\${column}\` is part of
   the template, so variables are not replaced there.

@@ -91,7 +91,7 @@ export async function startService(
     for (const database of settings.databases) {
       await makeDirectory(logDirectory(settings, database.name));
       await makeDirectory(ledgerDirectory(settings, database.name));
-      databases.push(startDatabase(database, settings, options, newSinkStarts, failed));
+      databases.push(startDatabase({ database, settings, options, store, newSinkStarts, failed }));
     }
     // After the databases: a service that has none yet would call itself ready.
     http = await startHttp({ settings, status, metricsText: createMetrics(status), logger });
@@ -130,13 +130,15 @@ function registeredBefore(store: Store, settings: ServiceSettings): Map<string, 
   );
 }
 
-function startDatabase(
-  database: DatabaseSettings,
-  settings: ServiceSettings,
-  options: StartOptions,
-  newSinkStarts: ReadonlyMap<string, 'earliest' | 'end'>,
-  failed: (error: unknown) => void,
-): Database {
+function startDatabase(what: {
+  database: DatabaseSettings;
+  settings: ServiceSettings;
+  options: StartOptions;
+  store: Store;
+  newSinkStarts: ReadonlyMap<string, 'earliest' | 'end'>;
+  failed: (error: unknown) => void;
+}): Database {
+  const { database, settings, options, store, newSinkStarts, failed } = what;
   const sinks = settings.sinks.filter((sink) => sink.database === database.name);
   if (sinks.length > MAX_SINKS_PER_DATABASE) {
     throw new TailraceError(
@@ -154,8 +156,8 @@ function startDatabase(
   const sinkThreads: SinkThread[] = [];
   const source = startSourceThread({
     settings: database,
-    // A sink without a list wants every table.
-    tables: sinks.some((sink) => sink.tables.length === 0) ? [] : sinks.flatMap((sink) => sink.tables),
+    selections: sinks.map((sink) => sink.selection),
+    streamed: (tables) => store.addStreamedTables(database.name, tables),
     log: settings.log,
     directory,
     signals,
@@ -219,6 +221,7 @@ function sinkWork(what: {
     signals: what.signals.buffer,
     slot: what.slot,
     ledgerFile: join(ledgerDirectory(settings, database.name), `${fileName(sink.name)}.ledger`),
+    heedsSkips: database.markers.skip && !sink.ignoreMarkers,
     newSinkStart: what.newSinkStarts.get(database.name) ?? 'earliest',
   };
 }

@@ -72,6 +72,7 @@ const transaction: TransactionContext = {
 const context: RenderContext = {
   transaction,
   index: 123,
+  keyChange: false,
   idempotencyKey: 'k3q9z1x8c7v6-1-16B374D848-123',
   severalActions: true,
 };

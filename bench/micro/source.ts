@@ -32,7 +32,8 @@ const settings: DatabaseSettings = {
     maxRetainedBytes: 1024 * MIB,
     failover: false,
   },
-  publication: { name: 'bench', createIfNotExists: true },
+  publication: { name: 'bench', createIfNotExists: true, refreshIntervalMs: 0 },
+  markers: { skip: false },
   statusIntervalMs: 1000,
   receiveTimeoutMs: 60_000,
   reconnect: { initialBackoffMs: 100, multiplier: 2, maxBackoffMs: 1000, jitter: 0 },
@@ -79,7 +80,8 @@ async function toLog(): Promise<void> {
   signals.setHolding(0, true);
   const source = startSource({
     settings,
-    tables: [],
+    selections: [{}],
+    streamed: () => undefined,
     log: {
       segmentBytes: 64 * MIB,
       retentionMs: 0,

@@ -1,6 +1,7 @@
 // `tailrace check`: is the configuration valid? All faults at once, without connecting to anything.
 import { ConfigError, formatFault } from '../config/faults.ts';
 import { loadSettings, type LoadedSettings } from '../config/load.ts';
+import { describeSelection } from '../core/selection.ts';
 import { EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
 
 export type CheckOptions = { readonly config?: string; readonly json?: boolean };
@@ -46,7 +47,7 @@ function summaryOf({ settings, notes, source }: LoadedSettings) {
       database: sink.database,
       type: sink.destination.type,
       format: sink.format,
-      tables: sink.tables.map(({ schema, table }) => `${schema}.${table}`),
+      tables: describeSelection(sink.selection),
       actions: sink.actions,
     })),
     notes,
@@ -64,10 +65,9 @@ function printSummary(loaded: LoadedSettings, ports: CliPorts): void {
     );
   }
   for (const { name, database, type, format, tables, actions } of sinks) {
-    const which = tables.length === 0 ? 'every published table' : tables.join(', ');
     writeLine(
       ports.stdout,
-      `  sink ${name}: ${database} → ${type}, ${which}, ${actions.join('/')}, format ${format}`,
+      `  sink ${name}: ${database} → ${type}, ${tables}, ${actions.join('/')}, format ${format}`,
     );
   }
   for (const note of notes) writeLine(ports.stdout, `  ${paint('yellow', 'note')}  ${note}`);

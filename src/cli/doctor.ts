@@ -1,6 +1,7 @@
 // `tailrace doctor`: connects to everything and lists what is missing, each with the SQL or policy that cures it.
 import { loadSettings } from '../config/load.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
+import type { Selection } from '../core/selection.ts';
 import type { ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
 import { failed, passed, type Finding } from '../postgres/finding.ts';
 import { inspectDatabase } from '../postgres/preflight.ts';
@@ -26,7 +27,7 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
   for (const database of settings.databases) {
     reports.push({
       subject: `database ${database.name}`,
-      findings: await examineDatabase(database, tablesOf(settings, database)),
+      findings: await examineDatabase(database, selectionsOf(settings, database)),
     });
   }
   for (const sink of settings.sinks) {
@@ -44,15 +45,15 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
 /** Warnings too: a table that is left out sends nothing. How much TLS verifies is the user's choice, though. */
 const isFault = ({ ok, code }: Finding): boolean => !ok && code !== 'TLS_UNVERIFIED';
 
-const tablesOf = (settings: ServiceSettings, database: DatabaseSettings) =>
-  settings.sinks.filter((sink) => sink.database === database.name).flatMap((sink) => sink.tables);
+const selectionsOf = (settings: ServiceSettings, database: DatabaseSettings): readonly Selection[] =>
+  settings.sinks.filter((sink) => sink.database === database.name).map((sink) => sink.selection);
 
 async function examineDatabase(
   database: DatabaseSettings,
-  tables: ReturnType<typeof tablesOf>,
+  selections: readonly Selection[],
 ): Promise<readonly Finding[]> {
   try {
-    return await inspectDatabase(database, tables);
+    return await inspectDatabase(database, selections);
   } catch (error) {
     return [findingOf('connection', error)];
   }

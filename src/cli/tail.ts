@@ -2,10 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { escapeIdentifier, type Client } from 'pg';
-import { parseTableName } from '../config/units.ts';
 import { TailraceError } from '../core/errors.ts';
 import { streamKey } from '../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { parseTableName, type TableName } from '../core/selection.ts';
 import type { FormatName } from '../formats/format.ts';
 import { enrichRelation } from '../postgres/catalog.ts';
 import {
@@ -15,7 +15,6 @@ import {
   type ReplicationConnection,
 } from '../postgres/connection.ts';
 import { identifySystem } from '../postgres/preflight.ts';
-import type { TableName } from '../postgres/publication.ts';
 import { RANGE, startReplication, type ReplicationStream } from '../postgres/replication-stream.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import { abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from './ports.ts';

@@ -76,7 +76,9 @@ function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
     ];
   }
   if (issue.code === 'too_big') return [file.fault(path, `at most ${issue.maximum} is expected`)];
-  return [file.fault(path, issue.message)];
+  const fault = file.fault(path, issue.message);
+  const nearest = issue.code === 'custom' ? (issue.params?.['nearest'] as string | undefined) : undefined;
+  return [nearest === undefined ? fault : { ...fault, nearest }];
 }
 
 function unknownKey(path: Path, { jsonSchema, file }: Subject): Fault {

@@ -6,8 +6,6 @@ import { valueAt } from './check.ts';
 import type { LoadContext } from './context.ts';
 import type { Fault } from './faults.ts';
 import { jsonSchemaOfFile, walkSchema } from './json-schema.ts';
-import type { FileConfig } from './schema.ts';
-import { includedTables } from './schema-sink.ts';
 import { formatPath, type Path, type YamlFile } from './yaml-file.ts';
 
 export type Reader = {
@@ -76,17 +74,6 @@ function* groupIdsIn(value: unknown, path: Path): Generator<{ path: Path; text: 
   for (const [key, child] of Object.entries(value)) {
     if (key === 'group_id' && typeof child === 'string') yield { path: [...path, key], text: child };
     else yield* groupIdsIn(child, [...path, key]);
-  }
-}
-
-/** Architecture §4: a publication of ours lists tables by name, so the sinks must name them. */
-export function checkPublications(config: FileConfig, { file, faults }: Reader): void {
-  for (const [index, { name, publication }] of config.databases.entries()) {
-    if (publication?.create_if_not_exists !== true || publication.init_sql !== undefined) continue;
-    const open = config.sinks.find((sink) => sink.database === name && includedTables(sink).length === 0);
-    if (open === undefined) continue;
-    const message = `a publication that Tailrace creates lists its tables by name, but the sink "${open.name}" reads every table: give it source.include_tables, or write publication.init_sql`;
-    faults.push(file.fault(['databases', index, 'publication', 'create_if_not_exists'], message));
   }
 }
 

@@ -7,6 +7,7 @@ import {
   MAX_RETAINED_BYTES,
   RECEIVE_TIMEOUT_MS,
   RECONNECT,
+  REFRESH_INTERVAL_MS,
   STATUS_INTERVAL_MS,
 } from './defaults.ts';
 import { readPem } from './file-access.ts';
@@ -40,7 +41,9 @@ export const toDatabase =
         name: (publication?.name ?? config.publication_name)!,
         createIfNotExists: publication?.create_if_not_exists ?? false,
         ...(publication?.init_sql === undefined ? {} : { initSql: publication.init_sql }),
+        refreshIntervalMs: publication?.refresh_interval ?? REFRESH_INTERVAL_MS,
       },
+      markers: { skip: config.markers.skip },
       statusIntervalMs: STATUS_INTERVAL_MS,
       receiveTimeoutMs: RECEIVE_TIMEOUT_MS,
       reconnect: RECONNECT,

@@ -16,6 +16,9 @@ export const RECONNECT: RetryPolicy = {
   jitter: 0.2,
 };
 
+/** How often the catalog is asked for tables that were made since. */
+export const REFRESH_INTERVAL_MS = 10_000;
+
 /** 0: for ever. */
 export const MAX_CONNECTION_RETRIES = 0;
 

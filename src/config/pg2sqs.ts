@@ -1,6 +1,7 @@
 // Reads pg2sqs' configuration (YAML and PG2SQS_* variables) into ordinary settings. docs/compatibility.md says how.
 import { z } from 'zod';
 import { DEFAULT_RETRY, type RetryPolicy } from '../core/retry.ts';
+import { formatTableName, tablePattern } from '../core/selection.ts';
 import type { ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
 import type { DatabaseSettings, TlsSettings } from '../postgres/settings.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
@@ -20,6 +21,7 @@ import {
   MAX_RETAINED_BYTES,
   RECEIVE_TIMEOUT_MS,
   RECONNECT,
+  REFRESH_INTERVAL_MS,
   STATUS_INTERVAL_MS,
 } from './defaults.ts';
 import { noteUnverified } from './databases.ts';
@@ -34,7 +36,7 @@ import {
   settingsOfYaml,
   type Pg2sqsSettings,
 } from './pg2sqs-variables.ts';
-import { formatTableName, parseHostPort } from './units.ts';
+import { parseHostPort } from './units.ts';
 import type { YamlFile } from './yaml-file.ts';
 
 /** Settings that have nothing to do here, and why. */
@@ -95,7 +97,12 @@ async function toDatabase(
       maxRetainedBytes: MAX_RETAINED_BYTES,
       failover: false,
     },
-    publication: { name: reader.required('POSTGRES_REPL_PUB'), createIfNotExists: false },
+    publication: {
+      name: reader.required('POSTGRES_REPL_PUB'),
+      createIfNotExists: false,
+      refreshIntervalMs: REFRESH_INTERVAL_MS,
+    },
+    markers: { skip: false },
     statusIntervalMs: reader.duration('POSTGRES_STANDBYTIMEOUT', {
       bareUnit: 's',
       fallback: STATUS_INTERVAL_MS,
@@ -179,11 +186,10 @@ function toSinks(
     database,
     status: 'active',
     start: { from: 'default' },
-    tables: group.map(({ schema, table, columns }) => ({
-      schema,
-      table,
-      ...(columns === undefined ? {} : { columns }),
-    })),
+    selection: { includeTables: group.map(tablePattern) },
+    tables: group.flatMap((table) =>
+      table.columns === undefined ? [] : [{ pattern: tablePattern(table), columns: table.columns }],
+    ),
     actions: (['insert', 'update', 'delete'] as const).filter((action) =>
       group.some((table) => table.actions.includes(action)),
     ),
@@ -191,6 +197,8 @@ function toSinks(
     values: { numeric, json: 'embed', bytea: 'hex' },
     ...(commitTimeColumn === undefined ? {} : { commitTimeColumn }),
     messageGrouping: true,
+    keyChanges: 'update',
+    ignoreMarkers: false,
     sameGroup: 'ordered',
     ...(maxRetryCount === undefined ? {} : { maxRetryCount }),
     retry,

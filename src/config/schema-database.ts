@@ -9,6 +9,7 @@ import {
   resourceName,
   secret,
   slotName,
+  timerDuration,
 } from './schema-parts.ts';
 
 /** Zod would keep these checks back until every key is right: faults are told all at once. */
@@ -69,8 +70,24 @@ const publication = z.strictObject({
   create_if_not_exists: z
     .boolean()
     .default(false)
-    .describe("Create the publication at start when it is missing, listing the sinks' tables by name."),
+    .describe(
+      "Create the publication at start when it is missing, listing the sinks' tables by name; tables made later are added.",
+    ),
   init_sql: nonEmpty().optional().describe('SQL that creates the publication instead; runs as given.'),
+  refresh_interval: timerDuration()
+    .prefault('10s')
+    .describe(
+      'How often to look for tables made since then that a sink wants: a publication of our own takes them in. `0`: at every connect only.',
+    ),
+});
+
+const markers = z.strictObject({
+  skip: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Lets SQL keep the rest of its transaction from the sinks: `select pg_logical_emit_message(true, 'tailrace:skip', '')`. Any role may write such a message.",
+    ),
 });
 
 export const databaseSchema = z
@@ -115,6 +132,9 @@ export const databaseSchema = z
     slot_name: slotName().optional().describe("Sequin's older spelling of `slot.name`."),
     publication: publication.optional().describe('The publication (or `publication_name`).'),
     publication_name: nonEmpty().optional().describe("Sequin's older spelling of `publication.name`."),
+    markers: markers
+      .prefault({})
+      .describe('What messages in the write-ahead log may do (Postgres 14 and newer).'),
     annotations: z
       .record(z.string(), z.unknown())
       .default({})

@@ -2,16 +2,16 @@
 import { z } from 'zod';
 import { parseDurationMs } from '../core/duration.ts';
 import { parseLsn } from '../core/lsn.ts';
+import {
+  formatNamePattern,
+  formatTablePattern,
+  parseNamePattern,
+  parseTableName,
+  parseTablePattern,
+} from '../core/selection.ts';
 import type { ListenSettings, SinkStart } from '../pipeline/settings.ts';
 import { parseConnectionUrl, type ConnectionUrl } from './connection-url.ts';
-import {
-  formatTableName,
-  MAX_TIMER_MS,
-  parseBytes,
-  parseHostPort,
-  parseTableName,
-  type TableName,
-} from './units.ts';
+import { MAX_TIMER_MS, parseBytes, parseHostPort } from './units.ts';
 
 type Refinement = { addIssue(issue: { code: 'custom'; message: string }): void };
 
@@ -63,27 +63,46 @@ export const slotName = () =>
 
 export const nonEmpty = () => z.string().min(1, 'this is empty');
 
-export const tableName = () =>
-  z.string().transform((text, context: Refinement): TableName => {
-    const name = parseTableName(text);
-    if (name !== undefined) return name;
-    const message = /[*?]/.test(text)
-      ? 'patterns of table names are not in this version yet: name each table'
-      : 'a table is named schema.table, or table alone for the schema public; odd names in double quotes';
-    context.addIssue({ code: 'custom', message });
+const TABLE_EXPECTED =
+  'a table is named schema.table, or table alone for the schema public; odd names in double quotes';
+
+/** A text that `parse` understands, else the fault `expected`. */
+const named = <T>(expected: string, parse: (text: string) => T | undefined) =>
+  z.string().transform((text, context: Refinement): T => {
+    const value = parse(text);
+    if (value !== undefined) return value;
+    context.addIssue({ code: 'custom', message: expected });
     return z.NEVER;
   });
 
-export const tableNames = () =>
-  z.array(tableName()).superRefine((names, context) => {
-    const seen = new Set<string>();
-    for (const [index, name] of names.entries()) {
-      const text = formatTableName(name);
-      if (seen.has(text))
-        context.addIssue({ code: 'custom', message: `${text} is named twice`, path: [index] });
-      seen.add(text);
-    }
-  });
+export const tableName = () => named(TABLE_EXPECTED, parseTableName);
+
+export const tablePattern = () =>
+  named(
+    `${TABLE_EXPECTED}; * stands for any characters, as in tenant_*.orders or public.*`,
+    parseTablePattern,
+  );
+
+const namePattern = () =>
+  named('the name of a schema is expected; * stands for any characters, as in tenant_*', parseNamePattern);
+
+/** A list in which nothing stands twice. */
+const distinct = <S extends z.ZodType>(entry: S, format: (value: z.output<S>) => string) =>
+  z
+    .array(entry)
+    .min(1)
+    .superRefine((values, context) => {
+      const seen = new Set<string>();
+      for (const [index, value] of values.entries()) {
+        const text = format(value);
+        if (seen.has(text))
+          context.addIssue({ code: 'custom', message: `${text} is named twice`, path: [index] });
+        seen.add(text);
+      }
+    });
+
+export const tablePatterns = () => distinct(tablePattern(), formatTablePattern);
+export const schemaPatterns = () => distinct(namePattern(), formatNamePattern);
 
 /** `db-1,db-2:5433` or a list of them. */
 export const hostList = () =>

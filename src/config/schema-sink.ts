@@ -6,14 +6,20 @@ import {
   nonEmpty,
   resourceName,
   sinkStart,
+  schemaPatterns,
   tableName,
-  tableNames,
+  tablePattern,
+  tablePatterns,
   timerDuration,
 } from './schema-parts.ts';
-import { formatTableName } from './units.ts';
+import { tableFaults } from './source-checks.ts';
+
+const action = () => z.enum(['insert', 'update', 'delete', 'truncate']);
 
 const sinkTable = z.strictObject({
-  name: tableName().describe('The table, `schema.table`; one of `source.include_tables`.'),
+  name: tablePattern().describe(
+    'The table, `schema.table`, or a pattern of tables. A table takes the entry that names it, else the first whose pattern fits.',
+  ),
   group_column_names: z
     .array(nonEmpty())
     .min(1)
@@ -25,7 +31,19 @@ const sinkTable = z.strictObject({
     .array(nonEmpty())
     .min(1)
     .optional()
-    .describe('Only these columns go into the message. Default: all.'),
+    .describe('Only these columns go into the message (and the key). Default: all.'),
+  actions: z
+    .array(action())
+    .min(1)
+    .optional()
+    .describe("Of the sink's `actions` only these. Default: all of them."),
+});
+
+const source = z.strictObject({
+  include_schemas: schemaPatterns().optional().describe('Only tables in these schemas.'),
+  exclude_schemas: schemaPatterns().optional().describe('No table in these schemas.'),
+  include_tables: tablePatterns().optional().describe('Only these tables, `schema.table`.'),
+  exclude_tables: tablePatterns().optional().describe('Not these tables.'),
 });
 
 const destination = z.discriminatedUnion(
@@ -48,10 +66,11 @@ export const sinkSchema = z
       .describe(
         'Where a new sink begins: `earliest` retained, an LSN, or a time. Default: the end of the log, or the slot for the very first sink.',
       ),
-    source: z
-      .strictObject({ include_tables: tableNames().optional().describe('The tables, `schema.table`.') })
+    source: source
       .optional()
-      .describe('What it reads. Default: every table of the publication.'),
+      .describe(
+        'The tables that it reads: exact names, or patterns in which `*` stands for any characters (`tenant_*.orders`). What is excluded wins. Default: every table of the publication.',
+      ),
     table: tableName()
       .optional()
       .describe("Sequin's older spelling of `source.include_tables` with one table."),
@@ -60,9 +79,12 @@ export const sinkSchema = z
       .min(1)
       .optional()
       .describe("Sequin's older spelling, beside `table`."),
-    tables: z.array(sinkTable).default([]).describe('Options of single tables.'),
+    tables: z
+      .array(sinkTable)
+      .default([])
+      .describe('Options of single tables, or of all that a pattern matches.'),
     actions: z
-      .array(z.enum(['insert', 'update', 'delete', 'truncate']))
+      .array(action())
       .min(1)
       .default(['insert', 'update', 'delete'])
       .describe('The actions that it wants.'),
@@ -98,6 +120,18 @@ export const sinkSchema = z
       .default('strict')
       .describe(
         '`ordered`: one request may carry several messages of a group where the destination keeps their order.',
+      ),
+    key_changes: z
+      .enum(['update', 'split'])
+      .default('update')
+      .describe(
+        'An update that changes the primary key: one `update`, or (`split`) a `delete` in the old message group and an `insert` in the new one.',
+      ),
+    ignore_markers: z
+      .boolean()
+      .default(false)
+      .describe(
+        '`true`: deliver also what `databases[].markers.skip` lets a transaction keep from the sinks.',
       ),
     max_retry_count: z
       .int()
@@ -147,8 +181,8 @@ export const sinkSchema = z
   .superRefine((value, context) => {
     const fault = (path: (string | number)[], message: string) =>
       context.addIssue({ code: 'custom', path, message });
-    if (value.table !== undefined && value.source?.include_tables !== undefined) {
-      fault(['table'], 'source.include_tables says this already: give one of the two');
+    if (value.table !== undefined && value.source !== undefined) {
+      fault(['table'], 'source says this already: give one of the two');
     }
     if (value.group_column_names !== undefined && value.table === undefined) {
       fault(['group_column_names'], 'this goes with `table`; otherwise write it in `tables`, for each table');
@@ -159,31 +193,10 @@ export const sinkSchema = z
         'this needs `format: pg2sqs`; the sequin format has metadata.commit_timestamp',
       );
     }
-    const included = new Set(includedTables(value).map(formatTableName));
-    const seen = new Set<string>();
-    for (const [index, table] of value.tables.entries()) {
-      const name = formatTableName(table.name);
-      if (seen.has(name)) fault(['tables', index, 'name'], `${name} is named twice`);
-      seen.add(name);
-      if (!included.has(name)) {
-        fault(
-          ['tables', index, 'name'],
-          `${name} is not in source.include_tables: list every table of the sink there`,
-        );
-      }
-      if (!value.message_grouping && table.group_column_names !== undefined) {
-        fault(['tables', index, 'group_column_names'], 'this contradicts `message_grouping: false`');
-      }
+    for (const { path, message, nearest } of tableFaults(value)) {
+      context.addIssue({ code: 'custom', path, message, ...(nearest && { params: { nearest } }) });
     }
   });
-
-/** The tables of a sink; none: every table of the publication. */
-export function includedTables(sink: {
-  source?: { include_tables?: { schema: string; table: string }[] | undefined } | undefined;
-  table?: { schema: string; table: string } | undefined;
-}): readonly { schema: string; table: string }[] {
-  return sink.source?.include_tables ?? (sink.table === undefined ? [] : [sink.table]);
-}
 
 /** A sink, checked and read. */
 export type SinkConfig = z.output<typeof sinkSchema>;

@@ -90,13 +90,11 @@ export type FileConfig = z.output<typeof fileSchema>;
 /** Keys of the design that a later version brings: not unknown, but not here. `[]` stands for any index. */
 export const KEYS_NOT_YET: Readonly<Record<string, readonly string[]>> = {
   '': ['functions', 'transforms', 'change_retentions', 'backfills'],
-  'databases[]': ['primary', 'markers', 'use_local_tunnel'],
+  'databases[]': ['primary', 'use_local_tunnel'],
   'sinks[]': [
     'where',
     'filters',
     'schema',
-    'key_changes',
-    'ignore_markers',
     'budget',
     'oversize',
     'initial_backfill',
@@ -104,7 +102,6 @@ export const KEYS_NOT_YET: Readonly<Record<string, readonly string[]>> = {
     'backfills',
     'load_shedding_policy',
   ],
-  'sinks[].source': ['include_schemas', 'exclude_schemas', 'exclude_tables'],
 };
 
 /** Values likewise. A sink type that the registry knows is never asked for here. */

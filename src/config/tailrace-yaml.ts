@@ -1,25 +1,19 @@
 // Turns a tailrace.yaml into the service's settings, or says everything that is wrong with it.
 import type { LogSettings } from '../log/settings.ts';
-import type { ListenSettings, ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
+import { matchesTable, tablePattern } from '../core/selection.ts';
+import type { ListenSettings, ServiceSettings, SinkSettings, TableOptions } from '../pipeline/settings.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
+import { readCertificates } from './certificates.ts';
 import { checkFile, valueAt } from './check.ts';
 import { apiListen, dataDirectory, metricsListen, stateFile, type LoadContext } from './context.ts';
-import {
-  checkNames,
-  checkPublications,
-  checkTemplates,
-  listOf,
-  noteIgnoredKeys,
-  type Reader,
-} from './cross-checks.ts';
-import { readCertificates } from './certificates.ts';
+import { checkNames, checkTemplates, listOf, noteIgnoredKeys, type Reader } from './cross-checks.ts';
 import { toDatabase } from './databases.ts';
 import { checkEndpoints, destinationReader, type DestinationReader } from './destinations.ts';
 import { ConfigError, sortFaults, type Fault } from './faults.ts';
 import { jsonSchemaOfFile } from './json-schema.ts';
 import { fileSchema, type FileConfig } from './schema.ts';
-import { includedTables, type SinkConfig } from './schema-sink.ts';
-import { formatTableName } from './units.ts';
+import type { SinkConfig } from './schema-sink.ts';
+import { selectionOf } from './source-checks.ts';
 import type { YamlFile } from './yaml-file.ts';
 
 /** Top-level keys that mean something. */
@@ -39,7 +33,6 @@ export async function readTailraceYaml(file: YamlFile, context: LoadContext): Pr
   checkTemplates(reader);
   checkEndpoints(reader);
   const pems = await readCertificates(reader);
-  if (config !== undefined) checkPublications(config, reader);
   const databases =
     config === undefined ? [] : await Promise.all(config.databases.map(toDatabase(pems, reader)));
   const listening = listeningOf(config, reader);
@@ -103,19 +96,23 @@ export const logSettings = (log: FileConfig['log']): LogSettings => ({
   maxMessageBytes: log.max_message_bytes,
 });
 
+/** Sequin's older spelling names the columns of the group beside `table`. */
+function tableOptions(config: SinkConfig): TableOptions[] {
+  const options = config.tables.map(({ name, columns, group_column_names: groupColumns, actions }) => ({
+    pattern: name,
+    ...(columns && { columns }),
+    ...(groupColumns && { groupColumns }),
+    ...(actions && { actions }),
+  }));
+  const { table, group_column_names: groupColumns } = config;
+  if (table === undefined || groupColumns === undefined) return options;
+  const own = options.find(({ pattern }) => matchesTable(pattern, table));
+  return [{ groupColumns, ...own, pattern: tablePattern(table) }, ...options];
+}
+
 const toSink =
   (destinationOf: DestinationReader) =>
   (config: SinkConfig, index: number): SinkSettings => {
-    const optionsOf = new Map(config.tables.map((table) => [formatTableName(table.name), table]));
-    const tables = includedTables(config).map((name) => {
-      const options = optionsOf.get(formatTableName(name));
-      const groupColumns = options?.group_column_names ?? config.group_column_names;
-      return {
-        ...name,
-        ...(options?.columns === undefined ? {} : { columns: options.columns }),
-        ...(groupColumns === undefined ? {} : { groupColumns }),
-      };
-    });
     const destination = destinationOf(config, index);
     const batchSize = config.batch_size ?? sinkDefinition(destination.type)?.defaultBatchSize;
     return {
@@ -123,7 +120,8 @@ const toSink =
       database: config.database,
       status: config.status,
       start: config.start ?? { from: 'default' },
-      tables,
+      selection: selectionOf(config),
+      tables: tableOptions(config),
       actions: config.actions,
       format: config.format,
       values: {
@@ -133,6 +131,8 @@ const toSink =
       },
       ...(config.commit_time_column === undefined ? {} : { commitTimeColumn: config.commit_time_column }),
       messageGrouping: config.message_grouping,
+      keyChanges: config.key_changes,
+      ignoreMarkers: config.ignore_markers,
       sameGroup: config.same_group,
       ...(config.max_retry_count === undefined ? {} : { maxRetryCount: config.max_retry_count }),
       retry: {

@@ -1,4 +1,4 @@
-// Sizes, addresses and names as people write them in a configuration.
+// Sizes and addresses as people write them in a configuration.
 import { isIPv6 } from 'node:net';
 
 /** A timer of Node's holds 31 bits of milliseconds and fires at once above that. https://nodejs.org/api/timers.html */
@@ -29,20 +29,3 @@ export function parseHostPort(text: string, defaultPort: number): HostPort | und
 /** Does traffic to this host stay on this machine? A path is a Unix socket. */
 export const isLoopback = (host: string): boolean =>
   host.startsWith('/') || /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host);
-
-export type TableName = { readonly schema: string; readonly table: string };
-
-const NAME_PART = '(?:"((?:[^"]|"")+)"|([^".*?\\s]+))';
-const TABLE_NAME = new RegExp(`^(?:${NAME_PART}\\.)?${NAME_PART}$`);
-
-/** `users` (schema `public`), `shop.users`, `"Odd.Schema"."Table"`; undefined when it is no exact name. */
-export function parseTableName(text: string): TableName | undefined {
-  const match = TABLE_NAME.exec(text.trim());
-  if (match === null) return undefined;
-  const part = (quoted: string | undefined, plain: string | undefined): string | undefined =>
-    quoted?.replaceAll('""', '"') ?? plain;
-  return { schema: part(match[1], match[2]) ?? 'public', table: part(match[3], match[4])! };
-}
-
-/** How a table is named everywhere in settings and messages for people. */
-export const formatTableName = (name: TableName): string => `${name.schema}.${name.table}`;

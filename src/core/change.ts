@@ -48,7 +48,10 @@ export type Relation = {
   readonly types: TypeCatalog;
 };
 
-/** What all changes of one transaction share. One object per transaction, never one per row. */
+/**
+ * What all changes of one transaction share. One object per transaction (another one from each marker in it on), never
+ * one per row.
+ */
 export type TransactionContext = {
   readonly epoch: number;
   readonly commitLsn: Lsn;
@@ -59,6 +62,8 @@ export type TransactionContext = {
   readonly xid: number;
   /** The timeline that owns `commitLsn` (architecture: idempotency keys). */
   readonly timeline: number;
+  /** What the application said about the changes from here on: a JSON document. */
+  readonly annotations?: Buffer | undefined;
 };
 
 /** Column lengths with a meaning of their own, in `Tuple.lengths`. */

@@ -11,6 +11,40 @@ export type Condition = {
   readonly since: string;
 };
 
+/** A table that joined the publication while the slot was there already. */
+export type StreamedTable = {
+  readonly schema: string;
+  readonly table: string;
+  /** LSN text: changes of transactions that began after it are streamed. */
+  readonly from: string;
+  /** ISO 8601. */
+  readonly at: string;
+};
+
+/** A transaction of which a marker kept changes from a sink (invariant 3: skipped with a record). */
+export type SkippedTransaction = {
+  readonly xid: number;
+  readonly epoch: number;
+  /** LSN text. */
+  readonly commitLsn: string;
+  /** The changes that the sink would have delivered. */
+  readonly changes: number;
+  /** ISO 8601. */
+  readonly committedAt: string;
+};
+
+/** What messages in the write-ahead log did to one sink since its start. */
+export type MarkerStatus = {
+  readonly skippedTransactions: number;
+  readonly skippedChanges: number;
+  /** The last of them; the store has all. */
+  readonly lastSkipped: readonly SkippedTransaction[];
+  /** Markers that may not skip here, or that nobody understands. */
+  readonly ignored: number;
+  /** Annotations that are no JSON: null stands in their place. */
+  readonly invalidAnnotations: number;
+};
+
 export type DatabaseStatus = Condition & {
   readonly name: string;
   /** `connecting`, `streaming`, `waiting` (backoff), `stopped`. */
@@ -35,6 +69,10 @@ export type DatabaseStatus = Condition & {
   readonly reconnects: number;
   readonly gaps: readonly { readonly from: string; readonly to: string; readonly reason: string }[];
   readonly warnings: readonly string[];
+  /** Of the publication's tables, how many a sink reads. */
+  readonly tables: number;
+  /** The tables that joined the publication last. */
+  readonly joinedTables: readonly StreamedTable[];
 };
 
 export type SinkStatus = Condition & {
@@ -59,6 +97,7 @@ export type SinkStatus = Condition & {
   readonly buffered: number;
   readonly parked: number;
   readonly inversions: number;
+  readonly markers: MarkerStatus;
   /** Groups held back by a failing message: at most ten names. */
   readonly blockedGroups: readonly string[];
   readonly routes: readonly {

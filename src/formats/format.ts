@@ -42,6 +42,8 @@ export type RenderContext = {
   idempotencyKey: string;
   /** pg2sqs: the queue takes more than one action. */
   severalActions: boolean;
+  /** The event is half of an update that changed the key: the delete of the old one, or the insert of the new one. */
+  keyChange: boolean;
 };
 
 export interface RenderPlan {

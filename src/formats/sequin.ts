@@ -22,20 +22,26 @@ export const sequinFormat: MessageFormat = {
 
 class SequinPlan implements RenderPlan {
   readonly #columns: ColumnPlan;
+  readonly #key: ColumnPlan;
   readonly #encoding: MessageEncoding;
   readonly #record: Literal;
   readonly #changes: Literal;
   readonly #unchangedColumns: Literal;
+  readonly #keyChangeOld: Literal;
+  readonly #keyChangeNew: Literal;
   /** From `},"changes":null` (of an update: from `,"action"`) to the value of `idempotency_key`. */
   readonly #afterInserted: Literal;
   readonly #afterUpdated: Literal;
   readonly #afterDeleted: Literal;
   readonly #afterTruncated: Literal;
-  /** What follows `commit_idx`: who sends it and from where. */
-  readonly #origin: Literal;
+  /** What follows `commit_idx`: who sends it and from where; `transaction_annotations` stand between the two. */
+  readonly #database: string;
+  readonly #sender: string;
   #transaction: TransactionContext | undefined;
   /** What rows of one transaction share, between `idempotency_key` and the value of `commit_idx`. */
   #commit: Literal = NULL;
+  /** What they share behind `commit_idx`: `#database`, the annotations, `#sender`. */
+  #origin: Literal = NULL;
 
   constructor(input: CompileInput) {
     const { schema, table } = input.relation;
@@ -45,14 +51,19 @@ class SequinPlan implements RenderPlan {
       literal(`},"changes":null,"action":"${action}",${metadata}`, encoding);
     this.#encoding = encoding;
     this.#columns = new ColumnPlan(input);
+    const isKey = ({ name }: { name: string }): boolean => input.relation.key.includes(name);
+    this.#key = new ColumnPlan({ ...input, columns: input.columns.filter(isKey) });
     this.#record = literal('{"record":{', encoding);
     this.#changes = literal('},"changes":', encoding);
     this.#unchangedColumns = literal(',"unchanged_columns":[', encoding);
+    this.#keyChangeOld = literal(',"key_change":{"old":{', encoding);
+    this.#keyChangeNew = literal('},"new":{', encoding);
     this.#afterInserted = afterRecord('insert');
     this.#afterUpdated = literal(`,"action":"update",${metadata}`, encoding);
     this.#afterDeleted = afterRecord('delete');
     this.#afterTruncated = afterRecord('truncate');
-    this.#origin = literal(originJson(input.envelope), encoding);
+    this.#database = databaseJson(input.envelope);
+    this.#sender = senderJson(input.envelope);
   }
 
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {
@@ -60,12 +71,14 @@ class SequinPlan implements RenderPlan {
     if (event.action === 'delete') {
       this.#columns.writeOld(event, writer);
       this.#finish(this.#afterDeleted, context, writer);
+      if (context.keyChange) this.#writeKeyChange(event, writer);
       writer.literal(END);
       return;
     }
     const leftOut = this.#columns.writeNew(event, writer);
     if (event.action === 'insert') {
       this.#finish(this.#afterInserted, context, writer);
+      if (context.keyChange) this.#writeKeyChange(event, writer);
     } else {
       this.#writeChanges(event, writer);
       this.#finish(this.#afterUpdated, context, writer);
@@ -81,6 +94,15 @@ class SequinPlan implements RenderPlan {
   renderTruncate(context: RenderContext, writer: ByteWriter): void {
     writer.literal(this.#record);
     this.#finish(this.#afterTruncated, context, writer);
+    writer.literal(END);
+  }
+
+  /** Which row became which: in both halves. */
+  #writeKeyChange(event: RowEvent, writer: ByteWriter): void {
+    writer.literal(this.#keyChangeOld);
+    this.#key.writeOld(event, writer);
+    writer.literal(this.#keyChangeNew);
+    this.#key.writeNew(event, writer);
     writer.literal(END);
   }
 
@@ -102,6 +124,8 @@ class SequinPlan implements RenderPlan {
     if (this.#transaction !== context.transaction) {
       this.#transaction = context.transaction;
       this.#commit = literal(commitJson(context.transaction), this.#encoding);
+      const annotations = context.transaction.annotations?.toString() ?? 'null';
+      this.#origin = literal(this.#database + annotations + this.#sender, this.#encoding);
     }
     writer.literal(afterRecord);
     writer.latin1(context.idempotencyKey);
@@ -114,11 +138,13 @@ class SequinPlan implements RenderPlan {
 const commitJson = ({ commitTimeUs, commitLsn }: TransactionContext): string =>
   `","commit_timestamp":"${formatCommitTime(commitTimeUs)}","commit_lsn":${commitLsn},"commit_idx":`;
 
-/** The members behind `commit_idx`; `metadata` and the message stay open. */
-function originJson(envelope: Envelope): string {
+/** The members behind `commit_idx`, up to the value of `transaction_annotations`. */
+const databaseJson = (envelope: Envelope): string =>
+  `,"database_name":${jsonText(envelope.databaseName)},"transaction_annotations":`;
+
+/** The members behind that; `metadata` and the message stay open. */
+function senderJson(envelope: Envelope): string {
   const members = jsonText({
-    database_name: envelope.databaseName,
-    transaction_annotations: null,
     consumer: { id: envelope.sinkId, name: envelope.sinkName, annotations: envelope.sinkAnnotations },
     database: {
       id: envelope.databaseId,

@@ -22,6 +22,7 @@ export type Advance = {
 export function advance(context: BlockContext, buffer: Buffer, start: number, end: number): Advance {
   let inTransaction = context.inTransaction;
   let index = context.index;
+  let marked = context.marked;
   let begin = -1;
   let lastCommit = -1;
   // Commit and number of the last row event in a transaction that ended here.
@@ -44,6 +45,7 @@ export function advance(context: BlockContext, buffer: Buffer, start: number, en
         inTransaction = true;
         begin = at;
         index = 0;
+        marked = false;
         break;
       case FRAME.commit:
         if (index > 0) {
@@ -54,6 +56,10 @@ export function advance(context: BlockContext, buffer: Buffer, start: number, en
         begin = -1;
         lastCommit = body;
         index = 0;
+        marked = false;
+        break;
+      case FRAME.logicalMessage:
+        marked = inTransaction;
         break;
       default:
     }
@@ -72,6 +78,7 @@ export function advance(context: BlockContext, buffer: Buffer, start: number, en
       epoch: context.epoch,
       timeline: context.timeline,
       ...transaction,
+      marked,
       index,
       lastCommitLsn: lastCommit < 0 ? context.lastCommitLsn : commitLsnAt(buffer, lastCommit),
       lastEndLsn: lastCommit < 0 ? context.lastEndLsn : toLsn(buffer.readBigUInt64BE(lastCommit + 10)),
@@ -119,6 +126,7 @@ export function abandonTransaction(
     commitLsn: ZERO_LSN,
     commitTimeUs: 0n,
     xid: 0,
+    marked: false,
     index: 0,
   };
 }

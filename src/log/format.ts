@@ -43,6 +43,8 @@ export type BlockContext = {
   /** Microseconds since 1970-01-01T00:00:00Z. */
   readonly commitTimeUs: bigint;
   readonly xid: number;
+  /** The transaction in progress has had a logical message: what that says holds for the rows after it. */
+  readonly marked: boolean;
   /** Number of the transaction's next row event. */
   readonly index: number;
   /** Commit LSN of the last whole transaction logged before. */
@@ -61,6 +63,7 @@ export const INITIAL_CONTEXT: BlockContext = {
   commitLsn: ZERO_LSN,
   commitTimeUs: 0n,
   xid: 0,
+  marked: false,
   index: 0,
   lastCommitLsn: ZERO_LSN,
   lastEndLsn: ZERO_LSN,
@@ -133,6 +136,7 @@ const BLOCK_MAGIC = 0x5452424b; // TRBK
 export const BLOCK_HEADER_BYTES = 92;
 const IN_TRANSACTION = 1;
 const PROLOGUE = 2;
+const MARKED = 4;
 
 export type BlockHeader = {
   readonly payloadBytes: number;
@@ -150,7 +154,11 @@ export function encodeBlockHeader(
   target.writeUInt32BE(BLOCK_MAGIC, 0);
   target.writeUInt32BE(payload.length, 8);
   target.writeUInt32BE(crc32(payload), 12);
-  target.writeUInt32BE((context.inTransaction ? IN_TRANSACTION : 0) | (block.prologue ? PROLOGUE : 0), 16);
+  const flags =
+    (context.inTransaction ? IN_TRANSACTION : 0) |
+    (block.prologue ? PROLOGUE : 0) |
+    (context.marked ? MARKED : 0);
+  target.writeUInt32BE(flags, 16);
   target.writeUInt32BE(context.epoch, 20);
   target.writeUInt32BE(context.timeline, 24);
   target.writeBigUInt64BE(BigInt(block.offset), 28);
@@ -183,6 +191,7 @@ export function decodeBlockHeader(bytes: Buffer, at: number, offset: number): Bl
       commitLsn: lsnAt(bytes, at + 36),
       commitTimeUs: bytes.readBigInt64BE(at + 44),
       xid: bytes.readUInt32BE(at + 52),
+      marked: (flags & MARKED) !== 0,
       index: bytes.readUInt32BE(at + 56),
       lastCommitLsn: lsnAt(bytes, at + 60),
       lastEndLsn: lsnAt(bytes, at + 68),

@@ -108,12 +108,21 @@ class Reader implements LogReader {
           ? segments.at(-1)
           : 'offset' in from
             ? segments.findLast((segment) => segment.startOffset <= from.offset)
-            : segments.findLast((segment) => {
-                const context = readSegmentContext(segment);
-                return context !== undefined && startsWithin(context, from.position);
-              });
+            : this.#segmentWith(segments, from.position);
     if (found === undefined) throw new PositionNotRetainedError(describeFrom(from), this.firstPosition());
     return found;
+  }
+
+  /** Not one that begins inside a transaction and after its markers, while those are retained. */
+  #segmentWith(segments: readonly SegmentFile[], position: Position): SegmentFile | undefined {
+    let latest: SegmentFile | undefined;
+    for (const segment of segments.toReversed()) {
+      const context = readSegmentContext(segment);
+      if (context === undefined || !startsWithin(context, position)) continue;
+      if (!context.marked) return segment;
+      latest ??= segment;
+    }
+    return latest;
   }
 
   /** Yields the prologue and the relations up to the place to begin at, and leaves the cursor there. */

@@ -43,7 +43,8 @@ export function findPlace(
       'offset' in from
         ? from.offset >= at
         : block !== undefined && startsWithin(block.context, from.position);
-    if (mayBeginHere) {
+    // Whoever reads on inside a transaction must have read its markers.
+    if (mayBeginHere && block?.context.marked !== true) {
       target = at;
       relationBytes = relations.length;
     }

@@ -157,6 +157,13 @@ class ComputedGroup implements GroupKey {
   }
 }
 
+/** Did an update change the primary key, as far as the old row tells? Undefined: the table has no key. */
+export function keyChange(relation: Relation): ((event: RowEvent) => boolean) | undefined {
+  const indexes = relation.key.map((name) => relation.columns.findIndex((column) => column.name === name));
+  if (indexes.length === 0) return undefined;
+  return (event) => event.oldKind !== 'none' && indexes.some((index) => valuesDiffer(event, index));
+}
+
 /** Are the old and the new text of a column different? An unchanged TOAST value is not. */
 function valuesDiffer(event: RowEvent, index: number): boolean {
   const length = event.newTuple.lengths[index]!;

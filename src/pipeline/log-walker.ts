@@ -9,14 +9,21 @@ import { buildRelation, decodeEnrichment } from '../postgres/enrichment.ts';
 import {
   decodeBegin,
   decodeCommit,
+  decodeLogicalMessage,
   decodeRelation,
   decodeTruncate,
   relationIdOfRow,
+  type LogicalMessage,
   type RawRelation,
 } from '../postgres/pgoutput.ts';
 import type { PendingTransaction } from './pending.ts';
 
 export type WalkPorts = {
+  /** A message that is part of the transaction: answers the transaction as it is for the changes after it. */
+  marker(transaction: PendingTransaction, message: LogicalMessage): PendingTransaction;
+  /** Reading began inside a transaction, after its first marker. */
+  markersLost(transaction: PendingTransaction): void;
+  committed(transaction: PendingTransaction): void;
   /** A relation is new or has another shape. */
   relation(relation: Relation): void;
   /** An insert, update or delete: the message is `bytes[start, end)`, at log offset `offset`. */
@@ -48,7 +55,7 @@ export type WalkPorts = {
   ): void;
 };
 
-/** Where the walk stands: everything before has been called out. */
+/** Where the walk stands: everything before has been called out. `offset`: from there on the log is still needed. */
 export type WalkHead = { readonly position: Position; readonly offset: number; readonly endLsn: Lsn };
 
 export class LogWalker {
@@ -65,6 +72,8 @@ export class LogWalker {
   /** Row events of the last whole transaction. */
   #lastCount: number;
   #offset = 0;
+  /** Log offset of the block in hand. */
+  #blockStart = 0;
 
   /** `start`: everything before it is done already. */
   constructor(streamKey: string, start: Omit<WalkHead, 'offset'>, ports: WalkPorts) {
@@ -83,12 +92,13 @@ export class LogWalker {
       transaction === undefined
         ? { epoch: this.#epoch, commitLsn: this.#lastCommitLsn, index: this.#lastCount }
         : { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index: this.#index };
-    return { position, offset: this.#offset, endLsn: this.#lastEndLsn };
+    return { position, offset: transaction?.markedFrom ?? this.#offset, endLsn: this.#lastEndLsn };
   }
 
   block(block: LogBlock): void {
     if (!block.relationsOnly) this.#enter(block);
     const { buffer, end } = block;
+    this.#blockStart = block.offset;
     let at = block.start;
     while (at < end) {
       const start = at + FRAME_HEADER_BYTES;
@@ -116,6 +126,7 @@ export class LogWalker {
       this.#transaction.epoch !== context.epoch
     ) {
       this.#transaction = this.#begin(context);
+      if (context.marked) this.#ports.markersLost(this.#transaction);
     }
     this.#index = context.index;
   }
@@ -143,6 +154,7 @@ export class LogWalker {
       this.#index = 0;
     } else if (type === FRAME.commit) {
       const commit = decodeCommit(buffer, start, end);
+      this.#ports.committed(this.#transaction!);
       this.#lastCommitLsn = commit.commitLsn;
       this.#lastEndLsn = commit.endLsn;
       this.#lastCount = this.#index;
@@ -163,8 +175,13 @@ export class LogWalker {
       const kind = buffer[start + 1]!;
       this.#ports.oversize(relationId, kind, rawBytes, offset, this.#transaction!, this.#index);
       this.#index++;
+    } else if (type === FRAME.logicalMessage && this.#transaction !== undefined) {
+      // One outside of a transaction is nobody's: it says nothing of any change.
+      const message = decodeLogicalMessage(buffer, start, end);
+      const { markedFrom = this.#blockStart } = this.#transaction;
+      this.#transaction = this.#ports.marker({ ...this.#transaction, markedFrom }, message);
     }
-    // Types, origins, logical messages and pieces of oversize rows make no message.
+    // Types, origins and pieces of oversize rows make no message.
   }
 }
 

@@ -1,6 +1,6 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
 import type { Action, TransactionContext } from '../core/change.ts';
-import { idempotencyKey } from '../core/idempotency.ts';
+import { halfKey, idempotencyKey } from '../core/idempotency.ts';
 import type { Message } from '../core/message.ts';
 import type { Position } from '../core/position.ts';
 import type { Arena, Arenas } from './arena.ts';
@@ -13,6 +13,10 @@ import type { TablePlan } from './table-plan.ts';
 export type PendingTransaction = TransactionContext & {
   /** The part of the idempotency key that they share. */
   readonly key: string;
+  /** The sink skips the changes from here on; how many there were so far. */
+  readonly skip?: { changes: number } | undefined;
+  /** Log offset of the block with the transaction's first marker: what is read again from there on is marked as now. */
+  readonly markedFrom?: number | undefined;
 };
 
 /**
@@ -29,6 +33,9 @@ export type GroupLink = {
   next: GroupLink | undefined;
 };
 
+/** A change that is sent as two messages (`key_changes: split`) is settled with the second of them. */
+export type SplitChange = { unsettled: number };
+
 const NO_BYTES = Buffer.alloc(0);
 
 export class Pending implements Message {
@@ -43,6 +50,8 @@ export class Pending implements Message {
   readonly frameLength: number;
   /** Of a row too large for the log to keep whole: its size. Else 0. Such a row cannot be rendered. */
   readonly rawBytes: number;
+  /** Shared by the two halves of an update that changed its key; `action` says which one this is. */
+  readonly split: SplitChange | undefined;
 
   /** The rendered message; empty while parked (only the log offset is kept). */
   buffer: Buffer = NO_BYTES;
@@ -72,6 +81,7 @@ export class Pending implements Message {
     offset: number;
     frameLength: number;
     rawBytes: number;
+    split?: SplitChange;
   }) {
     this.transaction = what.transaction;
     this.index = what.index;
@@ -82,6 +92,7 @@ export class Pending implements Message {
     this.offset = what.offset;
     this.frameLength = what.frameLength;
     this.rawBytes = what.rawBytes;
+    this.split = what.split;
   }
 
   get position(): Position {
@@ -98,7 +109,8 @@ export class Pending implements Message {
     return this.plan.relation.table;
   }
   get idempotencyKey(): string {
-    return idempotencyKey(this.transaction.key, this.index);
+    const key = idempotencyKey(this.transaction.key, this.index);
+    return this.split === undefined ? key : halfKey(key, this.action);
   }
 
   get groupId(): string | undefined {
@@ -115,6 +127,11 @@ export class Pending implements Message {
   }
   get jsonBytes(): number {
     return this.end - this.start - this.#escapes;
+  }
+
+  /** A message of this change is settled: is the change? Ask once for each of its messages. */
+  settlesChange(): boolean {
+    return this.split === undefined || --this.split.unsettled === 0;
   }
 
   /** What was written to the arena from `start` on is this message; `escapes`: as the writer counted them before it. */

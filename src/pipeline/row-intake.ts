@@ -1,17 +1,19 @@
 // From a row event in the log to a message in the dispatcher: match, group, render. Hot file (bench/micro).
-import { createRowEvent, type Action, type Relation, type RowEvent } from '../core/change.ts';
+import { createRowEvent, type Action, type Relation, type RowAction, type RowEvent } from '../core/change.ts';
 import type { RenderContext } from '../formats/format.ts';
 import { FRAME } from '../log/frames.ts';
-import { decodeRow } from '../postgres/pgoutput.ts';
+import { decodeRow, hasOldRow, type LogicalMessage } from '../postgres/pgoutput.ts';
 import type { Arena } from './arena.ts';
 import type { Dispatcher } from './dispatcher.ts';
-import { Pending, type PendingTransaction } from './pending.ts';
+import { Pending, type PendingTransaction, type SplitChange } from './pending.ts';
+import type { SinkMarkers } from './sink-markers.ts';
 import type { ActionPlan, TablePlan } from './table-plan.ts';
 import type { WalkPorts } from './log-walker.ts';
 
 export type IntakePorts = {
   readonly dispatcher: Dispatcher;
   compile(relation: Relation): TablePlan | undefined;
+  readonly markers: SinkMarkers;
   /** Was it settled before the restart? */
   wasSettled(transaction: PendingTransaction, index: number): boolean;
   /** The bytes of a raw message in the log. */
@@ -41,10 +43,21 @@ export class RowIntake implements WalkPorts {
     index: 0,
     idempotencyKey: '',
     severalActions: false,
+    keyChange: false,
   };
 
   constructor(ports: IntakePorts) {
     this.#ports = ports;
+  }
+
+  marker(transaction: PendingTransaction, message: LogicalMessage): PendingTransaction {
+    return this.#ports.markers.mark(transaction, message);
+  }
+  markersLost(transaction: PendingTransaction): void {
+    this.#ports.markers.lost(transaction);
+  }
+  committed(transaction: PendingTransaction): void {
+    this.#ports.markers.committed(transaction);
   }
 
   relation(relation: Relation): void {
@@ -64,8 +77,16 @@ export class RowIntake implements WalkPorts {
     const plan = this.#planOf(relationId);
     if (plan === null) return;
     const action = ACTIONS[bytes[start]!]!;
+    if (plan.changesKey !== undefined && action === 'update' && hasOldRow(bytes, start)) {
+      decodeRow(bytes, start, end, this.#event);
+      if (plan.changesKey(this.#event)) {
+        this.#split({ plan, transaction, index, offset, frameLength: end - start, rawBytes: 0 });
+        return;
+      }
+    }
     const actionPlan = plan[action];
-    if (actionPlan === undefined || this.#ports.wasSettled(transaction, index)) return;
+    if (actionPlan === undefined || isSkipped(transaction)) return;
+    if (this.#ports.wasSettled(transaction, index)) return;
     const event = this.#event;
     decodeRow(bytes, start, end, event);
     const group = actionPlan.group?.current(event, transaction);
@@ -88,7 +109,8 @@ export class RowIntake implements WalkPorts {
   ): void {
     const plan = this.#planOf(relationId);
     const actionPlan = plan?.truncate;
-    if (plan === null || actionPlan === undefined || this.#ports.wasSettled(transaction, index)) return;
+    if (plan === null || actionPlan === undefined || isSkipped(transaction)) return;
+    if (this.#ports.wasSettled(transaction, index)) return;
     const message = this.#message(
       { plan, actionPlan, action: 'truncate', transaction, index, offset, frameLength, rawBytes: 0 },
       tableGroup(plan),
@@ -108,8 +130,10 @@ export class RowIntake implements WalkPorts {
     const plan = this.#planOf(relationId);
     const action = ACTIONS[kind];
     if (plan === null || action === undefined) return;
-    const actionPlan = plan[action];
-    if (actionPlan === undefined || this.#ports.wasSettled(transaction, index)) return;
+    // Whether its key changed is not known either: where that would be an insert, it is one.
+    const actionPlan = plan[action] ?? (plan.changesKey === undefined ? undefined : plan.insert);
+    if (actionPlan === undefined || isSkipped(transaction)) return;
+    if (this.#ports.wasSettled(transaction, index)) return;
     // Its key is not known without the row: it stands alone, and goes straight to the dead letters.
     const message = this.#message(
       { plan, actionPlan, action, transaction, index, offset, frameLength: 0, rawBytes },
@@ -123,7 +147,30 @@ export class RowIntake implements WalkPorts {
     const bytes = this.#ports.readFrames(message.offset, message.frameLength);
     if (message.action === 'truncate') return this.#renderTruncate(message);
     decodeRow(bytes, 0, bytes.length, this.#event);
+    if (message.split !== undefined) this.#event.action = message.action as RowAction;
     this.#renderRow(message);
+  }
+
+  /** The update in `#event`, which changed the key, as a delete in the old group and an insert in the new one. */
+  #split(row: Omit<RowContext, 'actionPlan' | 'action'>): void {
+    const { plan, transaction, index } = row;
+    const wanted = (['delete', 'insert'] as const).filter((action) => plan[action] !== undefined);
+    if (wanted.length === 0 || isSkipped(transaction) || this.#ports.wasSettled(transaction, index)) return;
+    const { dispatcher } = this.#ports;
+    const event = this.#event;
+    const split = { unsettled: wanted.length };
+    for (const action of wanted) {
+      const actionPlan = plan[action]!;
+      // Both groups are read from the update: a delete alone would not know what it did not change.
+      event.action = 'update';
+      const current = actionPlan.group?.current(event, transaction);
+      const previous = action === 'delete' ? actionPlan.group?.previous(event, transaction) : undefined;
+      const group = previous ?? current;
+      const message = this.#message({ ...row, actionPlan, action }, group, split);
+      event.action = action;
+      if (!dispatcher.shouldPark(plan.barriers, group, actionPlan.routeQueue)) this.#renderRow(message);
+      dispatcher.add(message, { group, previousGroup: undefined });
+    }
   }
 
   #planOf(relationId: number): TablePlan | null {
@@ -138,7 +185,7 @@ export class RowIntake implements WalkPorts {
     return plan;
   }
 
-  #message(row: RowContext, group: string | undefined): Pending {
+  #message(row: RowContext, group: string | undefined, split?: SplitChange): Pending {
     return new Pending({
       transaction: row.transaction,
       index: row.index,
@@ -149,6 +196,7 @@ export class RowIntake implements WalkPorts {
       offset: row.offset,
       frameLength: row.frameLength,
       rawBytes: row.rawBytes,
+      ...(split && { split }),
     });
   }
 
@@ -173,9 +221,17 @@ export class RowIntake implements WalkPorts {
     context.transaction = message.transaction;
     context.index = message.index;
     context.idempotencyKey = message.idempotencyKey;
+    context.keyChange = message.split !== undefined;
     context.severalActions = message.routeQueue.route.severalActions;
     return this.#ports.dispatcher.arenas.enter();
   }
+}
+
+/** Asked before anything is known of the change's fate: a transaction read again counts the same. */
+function isSkipped({ skip }: PendingTransaction): boolean {
+  if (skip === undefined) return false;
+  skip.changes++;
+  return true;
 }
 
 const ACTIONS: Readonly<Record<number, 'insert' | 'update' | 'delete'>> = {

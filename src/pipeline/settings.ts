@@ -2,18 +2,20 @@
 import type { Action } from '../core/change.ts';
 import type { ValueOptions } from '../core/render.ts';
 import type { RetryPolicy } from '../core/retry.ts';
+import type { Selection, TablePattern } from '../core/selection.ts';
 import type { FormatName } from '../formats/format.ts';
 import type { LogSettings } from '../log/settings.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 
-export type TableSettings = {
-  /** Exact schema and table. */
-  readonly schema: string;
-  readonly table: string;
+/** Options of the tables that a pattern matches: an exact name wins over patterns, then the first in the list. */
+export type TableOptions = {
+  readonly pattern: TablePattern;
   /** Only these columns (and the key); undefined: all. */
   readonly columns?: readonly string[];
   /** Columns of the message group; undefined: the key. */
   readonly groupColumns?: readonly string[];
+  /** Of the sink's actions only these. */
+  readonly actions?: SinkSettings['actions'];
 };
 
 export type SinkStart =
@@ -28,14 +30,19 @@ export type SinkSettings = {
   readonly database: string;
   readonly status: 'active' | 'paused' | 'disabled';
   readonly start: SinkStart;
-  /** Empty: every table of the publication. */
-  readonly tables: readonly TableSettings[];
+  /** Of the tables in the publication, those that it reads. */
+  readonly selection: Selection;
+  readonly tables: readonly TableOptions[];
   readonly actions: readonly Exclude<Action, 'read'>[];
   readonly format: FormatName;
   readonly values: ValueOptions;
   /** pg2sqs format: the commit time goes into this field. */
   readonly commitTimeColumn?: string;
   readonly messageGrouping: boolean;
+  /** `split`: an update that changes the primary key is a delete in the old group and an insert in the new one. */
+  readonly keyChanges: 'update' | 'split';
+  /** Delivers transactions that a marker would have it skip. */
+  readonly ignoreMarkers: boolean;
   readonly sameGroup: 'strict' | 'ordered';
   /** Failures of the message itself before it becomes a dead letter; undefined: no limit. */
   readonly maxRetryCount?: number;

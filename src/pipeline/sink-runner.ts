@@ -22,6 +22,7 @@ import type { Pending } from './pending.ts';
 import { RowIntake } from './row-intake.ts';
 import type { SinkSettings } from './settings.ts';
 import { readFrom, startOfNewSink } from './sink-start.ts';
+import { SinkMarkers } from './sink-markers.ts';
 import { sinkStatus } from './sink-status.ts';
 import { TableBarriers } from './table-order.ts';
 import { compileTablePlan } from './table-plan.ts';
@@ -44,6 +45,8 @@ export type SinkRunnerOptions = {
   readonly ledgerFile: string;
   /** Where a sink that is new begins, when its settings do not say. */
   readonly newSinkStart: 'earliest' | 'end';
+  /** May markers in the log make this sink skip changes? */
+  readonly heedsSkips: boolean;
   readonly store: Store;
   readonly logger: Logger;
 };
@@ -53,6 +56,7 @@ export class SinkRunner {
   readonly #stopping = new AbortController();
   readonly #dispatcher: Dispatcher;
   readonly #walker: LogWalker;
+  readonly #markers: SinkMarkers;
   readonly #sink: Sink;
   readonly #ledger: Ledger;
   readonly #reader: LogReader;
@@ -103,7 +107,14 @@ export class SinkRunner {
         chance: () => Math.random(),
       },
     );
+    this.#markers = new SinkMarkers({
+      sink: settings.name,
+      heedsSkips: options.heedsSkips,
+      keep: (skipped) => store.addSkipped(settings.database, settings.name, skipped),
+      logger: options.logger,
+    });
     const intake = new RowIntake({
+      markers: this.#markers,
       dispatcher: this.#dispatcher,
       compile: (relation) => compileTablePlan(relation, settings, this.#planPorts()),
       wasSettled: (transaction, index) => this.#wasSettled(transaction, index),
@@ -170,6 +181,7 @@ export class SinkRunner {
       condition: this.#condition,
       dispatcher: this.#dispatcher,
       settled: this.#settled(),
+      markers: this.#markers.status(),
       writtenEnd: signals.writtenEnd(),
       deadLetters: store.countDeadLetters(settings.database, settings.name),
       nowMs: Date.now(),
@@ -211,7 +223,8 @@ export class SinkRunner {
 
   /** Invariant 2: remembered as settled before anything relies on it. Written once per turn of the event loop. */
   #remember(messages: readonly Pending[]): void {
-    this.#ledger.settle(messages);
+    const isSplit = messages.some(({ split }) => split !== undefined);
+    this.#ledger.settle(isSplit ? messages.filter((message) => message.settlesChange()) : messages);
     if (this.#writeScheduled) return;
     this.#writeScheduled = true;
     setImmediate(() => {
@@ -229,7 +242,8 @@ export class SinkRunner {
     const { oldest } = this.#dispatcher;
     if (oldest !== undefined) {
       const { position, transaction, offset } = oldest;
-      return { cursor: { position, endLsn: transaction.previousEndLsn }, offset };
+      const needed = transaction.markedFrom ?? offset;
+      return { cursor: { position, endLsn: transaction.previousEndLsn }, offset: needed };
     }
     const { position, endLsn, offset } = this.#walker.head;
     return { cursor: { position, endLsn }, offset };
@@ -253,6 +267,7 @@ export class SinkRunner {
     const { signals, slot } = this.#options;
     const { cursor, offset } = this.#settled();
     if (this.#published?.offset === offset && this.#published.lsn === cursor.endLsn) return;
+    this.#markers.write();
     this.#ledger.advance(cursor);
     await this.#ledger.sync();
     this.#published = { offset, lsn: cursor.endLsn };

@@ -1,9 +1,10 @@
 // How one sink stands, as one value.
 import { formatLsn, ZERO_LSN } from '../core/lsn.ts';
-import type { Condition, Health, SinkStatus } from '../core/status.ts';
+import type { Condition, Health, MarkerStatus, SinkStatus } from '../core/status.ts';
 import type { Cursor } from '../store/ledger.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { SinkSettings } from './settings.ts';
+import { NO_MARKERS } from './sink-markers.ts';
 
 export function sinkStatus(sink: {
   settings: SinkSettings;
@@ -11,6 +12,7 @@ export function sinkStatus(sink: {
   condition: Condition;
   dispatcher: Dispatcher;
   settled: { cursor: Cursor; offset: number };
+  markers: MarkerStatus;
   writtenEnd: number;
   deadLetters: number;
   nowMs: number;
@@ -40,6 +42,7 @@ export function sinkStatus(sink: {
     buffered,
     parked,
     inversions: counters.inversions,
+    markers: sink.markers,
     blockedGroups: dispatcher.blockedGroups(),
     routes: [...dispatcher.routes()].map((route) => ({
       id: route.id,
@@ -104,6 +107,7 @@ export const newSinkStatus = (settings: SinkSettings, condition: Condition): Sin
   buffered: 0,
   parked: 0,
   inversions: 0,
+  markers: NO_MARKERS,
   blockedGroups: [],
   routes: [],
 });

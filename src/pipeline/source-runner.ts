@@ -6,18 +6,20 @@ import { backoffMs } from '../core/retry.ts';
 import type { LogSettings } from '../log/settings.ts';
 import type { LogSignals } from '../log/signals.ts';
 import { codeOf, connectionFault } from '../postgres/connection-fault.ts';
-import type { TableName } from '../postgres/publication.ts';
 import type { ReplicationStream } from '../postgres/replication-stream.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import type { SourceLog } from './source-log.ts';
 import { runSession } from './source-session.ts';
 import { SourceState } from './source-status.ts';
-import type { DatabaseStatus } from '../core/status.ts';
+import type { Selection } from '../core/selection.ts';
+import type { DatabaseStatus, StreamedTable } from '../core/status.ts';
 
 export type SourceOptions = {
   readonly settings: DatabaseSettings;
-  /** What the sinks want; empty: every table. */
-  readonly tables: readonly TableName[];
+  /** The tables that the sinks want. */
+  readonly selections: readonly Selection[];
+  /** Remembers from where on tables are streamed. */
+  readonly streamed: (tables: readonly StreamedTable[]) => void;
   readonly log: LogSettings;
   readonly directory: string;
   readonly signals: LogSignals;

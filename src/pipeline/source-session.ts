@@ -1,5 +1,6 @@
 // One connection's life: from finding the primary to the last byte, with the loops beside the reading one.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { aborted } from '../core/abort.ts';
 import { TailraceError } from '../core/errors.ts';
 import { formatLsn } from '../core/lsn.ts';
 import { enrichRelation } from '../postgres/catalog.ts';
@@ -24,6 +25,7 @@ import { openSourceLog, planConnection, type SourceLog } from './source-log.ts';
 import type { SourceOptions, SourceReady } from './source-runner.ts';
 import { prepareDatabase, readHistory, type StartPlan } from './source-start.ts';
 import type { SourceState } from './source-status.ts';
+import { recordStreamed, refreshTables, watchTables, type TablePorts } from './source-tables.ts';
 import { watchServer } from './source-watch.ts';
 
 /** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
@@ -49,8 +51,16 @@ export async function runSession(ports: SessionPorts): Promise<void> {
   let replication: ReplicationConnection | undefined;
   try {
     state.host = formatTarget(primary.target);
-    const prepared = await prepareDatabase(primary.client, primary.target, settings, options.tables, (pids) =>
-      logger.info({ pids }, `slot "${settings.slot.name}" is being made and waits for running transactions`),
+    const prepared = await prepareDatabase(
+      primary.client,
+      primary.target,
+      settings,
+      options.selections,
+      (pids) =>
+        logger.info(
+          { pids },
+          `slot "${settings.slot.name}" is being made and waits for running transactions`,
+        ),
     );
     replication = await connectReplication(settings, primary.target);
     const server = await readHistory(replication);
@@ -64,6 +74,11 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current });
     for (const notice of prepared.notices) if (!state.notices.includes(notice)) logger.warn(notice);
     state.notices = prepared.notices;
+    const tables = tablePorts(primary, ports);
+    if (prepared.published !== undefined) {
+      recordStreamed(prepared.published.tables, prepared.published.from, tables);
+    }
+    await refreshTables(tables);
     if (signal.aborted) return;
     const pid = await backendPid(replication);
     const { senderTimeoutMs, serverVersion, databaseOid } = prepared.preflight;
@@ -96,6 +111,11 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     await closeConnection(primary.client);
     if (replication !== undefined) await closeConnection(replication.client);
   }
+}
+
+function tablePorts({ client, target }: Primary, { options, state }: SessionPorts): TablePorts {
+  const { settings, selections, logger, streamed } = options;
+  return { client, target, settings, selections, state, logger, streamed };
 }
 
 /** A gap is never passed over in silence (invariant 10). */
@@ -144,7 +164,11 @@ async function follow(
     keeper.syncLoop(done.signal),
     keeper.flushLoop(stream, done.signal),
     budget.loop(state, warn, done.signal),
-    watchServer({ client, pid, settings, keeper, state, warn }, done.signal),
+    // A server that fell silent leaves their questions unanswered: the end does not wait for them.
+    ...[
+      watchServer({ client, pid, settings, keeper, state, warn }, done.signal),
+      watchTables(tablePorts(primary, ports), done.signal),
+    ].map((asking) => Promise.race([asking, aborted(done.signal)])),
   ].map((loop) => loop.catch(end));
   try {
     await readAll(stream, opened, primary, done.signal);

@@ -9,11 +9,13 @@ import {
   type ReplicationConnection,
   type Target,
 } from '../postgres/connection.ts';
-import { describeFinding, faultOf } from '../postgres/finding.ts';
+import { faultOf } from '../postgres/finding.ts';
 import { identifySystem, inspectTls, preflight, type Preflight } from '../postgres/preflight.ts';
-import { createPublication, readPublication, type TableName } from '../postgres/publication.ts';
+import { createPublication, readPublication, walPosition } from '../postgres/publication.ts';
 import { asksForMessages } from '../postgres/replication-protocol.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
+import { noticesOf } from './source-tables.ts';
+import type { Selection, TableName } from '../core/selection.ts';
 import { blockingTransactions, createSlot, readSlot, type Slot } from '../postgres/slot.ts';
 
 /** How often to say what a slot being made waits for. */
@@ -23,7 +25,9 @@ export type Prepared = {
   readonly preflight: Preflight;
   readonly slot: Slot;
   readonly slotCreated: boolean;
-  /** Tables left out, publication partial, TLS unverified: for `status`. */
+  /** The tables that the publication was made with, and where the WAL stood then. */
+  readonly published: { readonly tables: readonly TableName[]; readonly from: string } | undefined;
+  /** Publication partial, TLS unverified: for `status`. */
   readonly notices: readonly string[];
   /** What numbers the row events of a transaction depends on. */
   readonly streamOptions: Readonly<Record<string, string>>;
@@ -34,16 +38,19 @@ export async function prepareDatabase(
   client: Client,
   target: Target,
   settings: DatabaseSettings,
-  tables: readonly TableName[],
+  selections: readonly Selection[],
   onSlotWait: (pids: readonly number[]) => void,
 ): Promise<Prepared> {
-  const found = await preflight(client, settings, tables);
-  const fault = faultOf(settings.name, found.findings);
+  const found = await preflight(client, settings, selections);
+  const fault = faultOf(settings.name, [...found.findings, ...found.tableFindings]);
   if (fault !== undefined) throw fault;
   // The publication first: what is written between the two would not be decodable.
   let { publication } = found;
+  let published: Prepared['published'];
   if (publication === undefined) {
-    await createPublication(client, settings, found.tables);
+    const { states, open: mayBeEmpty } = found.tables;
+    const tables = await createPublication(client, settings, { states, mayBeEmpty });
+    published = { tables, from: await walPosition(client) };
     publication = await readPublication(client, settings.publication.name);
   }
   const slotCreated = found.slot === undefined;
@@ -55,12 +62,12 @@ export async function prepareDatabase(
       { code: 'NOT_MADE', kind: 'retryable' },
     );
   }
-  const warnings = [...found.findings, inspectTls(settings, target)].filter((finding) => !finding.ok);
   return {
     preflight: found,
     slot,
     slotCreated,
-    notices: warnings.map((finding) => `${describeFinding(finding)} — ${finding.cure ?? ''}`),
+    published,
+    notices: noticesOf([...found.findings, inspectTls(settings, target)]),
     streamOptions: {
       publication: settings.publication.name,
       via_root: String(publication.viaRoot),

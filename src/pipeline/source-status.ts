@@ -3,7 +3,10 @@ import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import type { Acknowledging } from '../core/ack.ts';
 import type { TailraceError } from '../core/errors.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
-import type { Condition, DatabaseStatus } from '../core/status.ts';
+import type { Condition, DatabaseStatus, StreamedTable } from '../core/status.ts';
+
+/** `status` names the last of them; the store has all. */
+const MAX_JOINED_TABLES = 20;
 
 export type Gap = DatabaseStatus['gaps'][number];
 
@@ -27,6 +30,10 @@ export class SourceState {
   readonly gaps: Gap[] = [];
   /** From preflight: they last until the next connection. */
   notices: readonly string[] = [];
+  /** Of the tables: they are looked at again while the source streams. */
+  tableNotices: readonly string[] = [];
+  tables = 0;
+  #joined: readonly StreamedTable[] = [];
   /** What is wrong now, by code; an alarm degrades the source. */
   readonly #alarms = new Map<string, TailraceError>();
 
@@ -65,6 +72,10 @@ export class SourceState {
     else this.#alarms.set(code, error);
     if (news && this.state === 'streaming') this.#settle();
     return news;
+  }
+
+  addStreamed(tables: readonly StreamedTable[]): void {
+    this.#joined = [...this.#joined, ...tables].slice(-MAX_JOINED_TABLES);
   }
 
   #settle(): void {
@@ -110,7 +121,13 @@ export class SourceState {
       receivedBytes: this.receivedBytes,
       reconnects: this.reconnects,
       gaps: [...this.gaps],
-      warnings: [...this.notices, ...[...this.#alarms.values()].map((alarm) => alarm.message)],
+      warnings: [
+        ...this.notices,
+        ...this.tableNotices,
+        ...[...this.#alarms.values()].map((alarm) => alarm.message),
+      ],
+      tables: this.tables,
+      joinedTables: this.#joined,
     };
   }
 }

@@ -7,7 +7,7 @@ import type { SourceReady } from './source-runner.ts';
 import { SourceState } from './source-status.ts';
 import type { SourceWorkerCommand, SourceWorkerData, SourceWorkerReport } from './source-worker.ts';
 import { relayLogLine } from './thread-logger.ts';
-import type { DatabaseStatus } from '../core/status.ts';
+import type { DatabaseStatus, StreamedTable } from '../core/status.ts';
 
 export type { SourceReady };
 
@@ -25,18 +25,16 @@ export type SourceThread = {
 export type SourceThreadOptions = Omit<SourceWorkerData, 'signals'> & {
   readonly signals: LogSignals;
   readonly logger: Logger;
+  /** Remembers from where on tables are streamed. */
+  readonly streamed: (tables: readonly StreamedTable[]) => void;
 };
 
 /** A thread that has not closed by then (its server no longer answers) is ended: recovery mends the log. */
 const STOP_TIMEOUT_MS = 10_000;
 
-export function startSourceThread({ signals, logger, ...data }: SourceThreadOptions): SourceThread {
+export function startSourceThread({ signals, logger, streamed, ...data }: SourceThreadOptions): SourceThread {
   const entry = import.meta.url.endsWith('.ts') ? './source-worker.ts' : './source-worker.js';
-  const workerData: SourceWorkerData = {
-    ...data,
-    tables: data.tables.map(({ schema, table }) => ({ schema, table })),
-    signals: signals.buffer,
-  };
+  const workerData: SourceWorkerData = { ...data, signals: signals.buffer };
   const worker = new Worker(new URL(entry, import.meta.url), { workerData });
   let status = new SourceState(data.settings, Date.now).status();
   let stopped = false;
@@ -49,6 +47,7 @@ export function startSourceThread({ signals, logger, ...data }: SourceThreadOpti
   };
   worker.on('message', (report: SourceWorkerReport) => {
     if (report.type === 'log') return relayLogLine(logger, report);
+    if (report.type === 'streamed') return streamed(report.tables);
     if (report.type === 'ready') return ready.resolve(report.ready);
     status = report.status;
     if (report.type === 'fatal')

@@ -4,16 +4,16 @@ import { describeError, TailraceError } from '../core/errors.ts';
 import { directoryOutlivesProcess } from '../log/durability.ts';
 import type { LogSettings } from '../log/settings.ts';
 import { LogSignals } from '../log/signals.ts';
-import type { TableName } from '../postgres/publication.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import { startSource, type SourceReady } from './source-runner.ts';
-import type { DatabaseStatus } from '../core/status.ts';
+import type { Selection } from '../core/selection.ts';
+import type { DatabaseStatus, StreamedTable } from '../core/status.ts';
 import { createThreadLogger, type LogLine } from './thread-logger.ts';
 
 /** What crosses into the thread: plain values and shared memory. */
 export type SourceWorkerData = {
   readonly settings: DatabaseSettings;
-  readonly tables: readonly TableName[];
+  readonly selections: readonly Selection[];
   readonly log: LogSettings;
   readonly directory: string;
   readonly signals: SharedArrayBuffer;
@@ -32,6 +32,7 @@ export type SourceFault = {
 export type SourceWorkerReport =
   | LogLine
   | { readonly type: 'status'; readonly status: DatabaseStatus }
+  | { readonly type: 'streamed'; readonly tables: readonly StreamedTable[] }
   | { readonly type: 'ready'; readonly ready: SourceReady }
   | { readonly type: 'fatal'; readonly error: SourceFault; readonly status: DatabaseStatus }
   | { readonly type: 'stopped'; readonly status: DatabaseStatus };
@@ -46,6 +47,7 @@ function main(): void {
     ...data,
     signals: new LogSignals(signals),
     durableDirectory: directoryOutlivesProcess(data.directory),
+    streamed: (tables) => post({ type: 'streamed', tables }),
     logger: createThreadLogger(logLevel, post),
   });
   const status = (): void => post({ type: 'status', status: source.status() });

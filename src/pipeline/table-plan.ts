@@ -1,12 +1,13 @@
 // How one sink treats the rows of one relation: compiled once, used for every row.
-import type { Action, Relation } from '../core/change.ts';
+import type { Action, Relation, RowEvent } from '../core/change.ts';
 import type { ValueRenderer } from '../core/render.ts';
+import { exactTable, matchesTable, selects } from '../core/selection.ts';
 import { parseTemplate } from '../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../formats/format.ts';
 import type { Sink } from '../sinks/sink.ts';
-import { groupByColumns, groupByTemplate, type GroupKey } from './group-key.ts';
+import { groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
 import type { RouteQueue } from './route-queue.ts';
-import type { SinkSettings, TableSettings } from './settings.ts';
+import type { SinkSettings, TableOptions } from './settings.ts';
 import type { TableBarriers } from './table-order.ts';
 
 /** Where the changes of one action go. */
@@ -21,6 +22,8 @@ export type TablePlan = {
   readonly render: RenderPlan;
   readonly grouped: boolean;
   readonly barriers: TableBarriers;
+  /** Set where an update that changes the key is sent as a delete and an insert: is this one? */
+  readonly changesKey: ((event: RowEvent) => boolean) | undefined;
   readonly insert: ActionPlan | undefined;
   readonly update: ActionPlan | undefined;
   readonly delete: ActionPlan | undefined;
@@ -45,12 +48,10 @@ export function compileTablePlan(
   settings: SinkSettings,
   ports: PlanPorts,
 ): TablePlan | undefined {
-  const table = settings.tables.find(
-    (candidate) => candidate.schema === relation.schema && candidate.table === relation.table,
-  );
-  if (settings.tables.length > 0 && table === undefined) return undefined;
+  if (!selects(settings.selection, relation)) return undefined;
+  const table = optionsFor(relation, settings.tables);
   const actions: Partial<Record<Action, ActionPlan>> = {};
-  for (const action of settings.actions) {
+  for (const action of table?.actions ?? settings.actions) {
     const route = ports.sink.routeOf({ schema: relation.schema, table: relation.table, action });
     if (route === undefined) continue;
     actions[action] = {
@@ -69,6 +70,7 @@ export function compileTablePlan(
     }),
     grouped: settings.messageGrouping,
     barriers: ports.barriers(relation.schema, relation.table),
+    changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
     insert: actions.insert,
     update: actions.update,
     delete: actions.delete,
@@ -76,9 +78,15 @@ export function compileTablePlan(
   };
 }
 
+/** An exact name wins over patterns, then the first in the list. */
+function optionsFor(relation: Relation, tables: readonly TableOptions[]): TableOptions | undefined {
+  const fitting = tables.filter(({ pattern }) => matchesTable(pattern, relation));
+  return fitting.find(({ pattern }) => exactTable(pattern) !== undefined) ?? fitting[0];
+}
+
 function groupOf(
   relation: Relation,
-  table: TableSettings | undefined,
+  table: TableOptions | undefined,
   template: string | undefined,
 ): GroupKey {
   if (template !== undefined) return groupByTemplate(relation, parseTemplate(template));
@@ -86,7 +94,7 @@ function groupOf(
 }
 
 /** The columns that the message has: those listed, and the key in any case. */
-function columnsOf(relation: Relation, table: TableSettings | undefined, ports: PlanPorts) {
+function columnsOf(relation: Relation, table: TableOptions | undefined, ports: PlanPorts) {
   const wanted = table?.columns === undefined ? undefined : new Set([...table.columns, ...relation.key]);
   return relation.columns.flatMap((column, index) =>
     wanted === undefined || wanted.has(column.name)

@@ -142,6 +142,9 @@ export function decodeLogicalMessage(
 /** The relation of the Insert, Update or Delete message at `start`, without decoding it. */
 export const relationIdOfRow = (bytes: Buffer, start: number): number => uint32At(bytes, start + 1);
 
+/** Does the Update message at `start` have an old row? Without one no column of the identity changed. */
+export const hasOldRow = (bytes: Buffer, start: number): boolean => bytes[start + 5] !== TUPLE_NEW;
+
 const TUPLE_NEW = 0x4e; // N
 const TUPLE_KEY = 0x4b; // K
 const TUPLE_OLD = 0x4f; // O

@@ -1,6 +1,7 @@
 // Looks at everything streaming needs, before it starts: every fault with the exact SQL that cures it.
 import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../core/errors.ts';
+import { isOpen, type Selection } from '../core/selection.ts';
 import {
   applicationName,
   closeConnection,
@@ -12,18 +13,13 @@ import {
 } from './connection.ts';
 import { connectionFault } from './connection-fault.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
-import {
-  inspectPublication,
-  inspectTables,
-  readPublication,
-  readTables,
-  type Publication,
-  type TableName,
-  type TableState,
-} from './publication.ts';
+import { readPublication, type Publication } from './publication.ts';
+import { asksForMessages } from './replication-protocol.ts';
 import type { DatabaseSettings } from './settings.ts';
 import { inspectMissingSlot, inspectSlot, readSlot, type Slot } from './slot.ts';
 import { inspectSynchronous } from './synchronous.ts';
+import { inspectPublication, inspectTables, wantedNames, type WantedTables } from './table-findings.ts';
+import { listTables, readTables } from './tables.ts';
 
 export type { Finding };
 
@@ -33,19 +29,21 @@ const OLDEST_VERSION = 130_000;
 /** What preflight learned on the way: the source goes on from it. */
 export type Preflight = {
   readonly findings: readonly Finding[];
+  /** Of the tables: they change while the source streams. */
+  readonly tableFindings: readonly Finding[];
   readonly serverVersion: number;
   readonly databaseOid: number;
   /** `wal_sender_timeout`; 0 is off. */
   readonly senderTimeoutMs: number;
   readonly slot: Slot | undefined;
   readonly publication: Publication | undefined;
-  readonly tables: readonly TableState[];
+  readonly tables: WantedTables;
 };
 
 /** For `tailrace doctor`: connects, looks, and answers what it found; never throws for a fault of the database. */
 export async function inspectDatabase(
   settings: DatabaseSettings,
-  tables: readonly TableName[],
+  selections: readonly Selection[],
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   let primary;
@@ -60,7 +58,8 @@ export async function inspectDatabase(
       passed('connection', `${formatTarget(target)} is the primary`),
       inspectTls(settings, target),
     );
-    findings.push(...(await preflight(client, settings, tables)).findings);
+    const found = await preflight(client, settings, selections);
+    findings.push(...found.findings, ...found.tableFindings);
     findings.push(await inspectReplication(settings, target));
   } catch (error) {
     findings.push(faultFinding('connection', connectionFault(error, settings, target)));
@@ -74,27 +73,36 @@ export async function inspectDatabase(
 export async function preflight(
   client: Client,
   settings: DatabaseSettings,
-  tables: readonly TableName[],
+  selections: readonly Selection[],
 ): Promise<Preflight> {
   const server = await readServer(client);
-  const common = { ...server, slot: undefined, publication: undefined, tables: [] };
   if (server.serverVersion < OLDEST_VERSION) {
-    return { ...common, findings: [inspectVersion(server)] };
+    const tables = { named: [], states: [], open: false };
+    const nothing = { slot: undefined, publication: undefined, tables, tableFindings: [] };
+    return { ...server, ...nothing, findings: [inspectVersion(server)] };
   }
   const slot = await readSlot(client, settings.slot.name);
   const publication = await readPublication(client, settings.publication.name);
-  const states = await readTables(client, tables);
+  const tables = await readWanted(client, selections);
   const findings = [
     inspectVersion(server),
     inspectWalLevel(server.walLevel),
     inspectEncoding(server.encoding),
     inspectRole(server, settings),
     slot === undefined ? inspectMissingSlot(settings) : inspectSlot(slot, settings),
-    inspectPublication(publication, settings, tables),
-    ...inspectTables(tables, states, publication, settings),
+    inspectPublication(publication, settings, tables.named),
+    ...inspectMarkers(server, settings),
     await inspectSynchronous(client, applicationName(settings)),
   ];
-  return { ...server, slot, publication, tables: states, findings };
+  const tableFindings = inspectTables(tables, publication, settings);
+  return { ...server, slot, publication, tables, findings, tableFindings };
+}
+
+/** The tables that the sinks want, as they are now. */
+export async function readWanted(client: Client, selections: readonly Selection[]): Promise<WantedTables> {
+  const existing = selections.some(isOpen) ? await listTables(client) : [];
+  const { named, all, open } = wantedNames(selections, existing);
+  return { named, states: await readTables(client, all), open };
 }
 
 type Server = {
@@ -132,6 +140,19 @@ const inspectVersion = ({ serverVersion, versionText }: Server): Finding =>
         detail: `Postgres ${versionText} is older than 13, the oldest that Tailrace reads from`,
         cure: 'upgrade the server: https://www.postgresql.org/docs/current/upgrading.html',
       });
+
+/** https://www.postgresql.org/docs/release/14.0/: pgoutput sends logical messages from then on. */
+const inspectMarkers = ({ serverVersion }: Server, { markers }: DatabaseSettings): Finding[] =>
+  !markers.skip || asksForMessages(serverVersion)
+    ? []
+    : [
+        warned({
+          code: 'MARKERS_UNSUPPORTED',
+          title: 'markers.skip',
+          detail: 'this Postgres does not stream logical messages, so nothing is skipped',
+          cure: 'upgrade the server to Postgres 14 or newer, or take markers.skip out of the configuration',
+        }),
+      ];
 
 const inspectWalLevel = (walLevel: string): Finding =>
   walLevel === 'logical'

@@ -33,6 +33,12 @@ export type DatabaseSettings = {
     readonly name: string;
     readonly createIfNotExists: boolean;
     readonly initSql?: string;
+    /** How often to look for tables that were made since; 0: at every connect only. */
+    readonly refreshIntervalMs: number;
+  };
+  readonly markers: {
+    /** May a transaction be kept from sinks by a message in it? Any role may write such a message. */
+    readonly skip: boolean;
   };
   /** How often a status reply goes to Postgres when nothing else asks for one. */
   readonly statusIntervalMs: number;

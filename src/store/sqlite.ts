@@ -1,43 +1,15 @@
-// The rare things, in one SQLite file: which sinks exist, and dead letters.
+// The rare things, in one SQLite file: which sinks exist, dead letters, what was skipped, from where tables are streamed.
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
 import { formatLsn, parseLsn, ZERO_LSN } from '../core/lsn.ts';
 import type { Position } from '../core/position.ts';
+import type { SkippedTransaction, StreamedTable } from '../core/status.ts';
+import { migrate } from './migrations.ts';
 
-/** `PRAGMA user_version` of the file. https://www.sqlite.org/pragma.html#pragma_user_version */
-const SCHEMA_VERSION = 1;
+/** Of a sink's skipped transactions the store keeps this many, the last ones (invariant 8). */
+const MAX_SKIPPED_KEPT = 100_000;
+
 const BUSY_TIMEOUT_MS = 10_000;
-
-const SCHEMA = `
-  create table sinks (
-    database text not null,
-    name text not null,
-    rewinds integer not null default 0,
-    created_at text not null,
-    primary key (database, name)
-  ) strict;
-  create table dead_letters (
-    id integer primary key autoincrement,
-    database text not null,
-    sink text not null,
-    epoch integer not null,
-    commit_lsn text not null,
-    change_index integer not null,
-    idempotency_key text not null,
-    schema_name text not null,
-    table_name text not null,
-    action text not null,
-    message_group text not null,
-    route text not null,
-    payload blob,
-    payload_bytes integer not null,
-    code text not null,
-    reason text not null,
-    attempts integer not null,
-    created_at text not null,
-    unique (database, sink, epoch, commit_lsn, change_index)
-  ) strict;
-`;
 
 export type DeadLetter = {
   readonly database: string;
@@ -64,10 +36,17 @@ export interface Store {
   sinkNames(database: string): string[];
   /** Remembers a sink; returns how often it was rewound. */
   registerSink(database: string, name: string, now: Date): number;
-  /** Durable when it returns. The same change of the same sink is stored once. */
+  /** Durable when it returns. The same message of the same sink is stored once. */
   addDeadLetter(letter: DeadLetter, now: Date): void;
   deadLetters(database: string, sink: string): StoredDeadLetter[];
   countDeadLetters(database: string, sink: string): number;
+  /** Transactions that a marker kept from a sink, in log order. Durable when it returns; the same one is stored once. */
+  addSkipped(database: string, sink: string, skipped: readonly SkippedTransaction[]): void;
+  /** Oldest first. */
+  skipped(database: string, sink: string): SkippedTransaction[];
+  /** Tables that joined the publication, with the place in the WAL from which they are streamed. */
+  addStreamedTables(database: string, tables: readonly StreamedTable[]): void;
+  streamedTables(database: string): StreamedTable[];
   close(): void;
 }
 
@@ -89,29 +68,6 @@ export function openStore(file: string): Store {
     });
   }
   return new SqliteStore(db);
-}
-
-function migrate(db: DatabaseSync, file: string): void {
-  db.exec('begin immediate');
-  try {
-    const { user_version: version } = db.prepare('pragma user_version').get() as { user_version: number };
-    if (version > SCHEMA_VERSION) {
-      throw new TailraceError(
-        `the store ${file} has version ${version}, newer than ${SCHEMA_VERSION}, the newest known here`,
-        {
-          code: 'STORE_VERSION',
-          kind: 'fatal',
-          hint: 'run the version of Tailrace that wrote it, or a newer one',
-        },
-      );
-    }
-    if (version === 0) db.exec(SCHEMA);
-    db.exec(`pragma user_version = ${SCHEMA_VERSION}`);
-    db.exec('commit');
-  } catch (error) {
-    db.exec('rollback');
-    throw error;
-  }
 }
 
 class SqliteStore implements Store {
@@ -197,6 +153,69 @@ class SqliteStore implements Store {
 
   countDeadLetters(database: string, sink: string): number {
     return Number(this.#count.get(database, sink)?.['n'] ?? 0);
+  }
+
+  addSkipped(database: string, sink: string, skipped: readonly SkippedTransaction[]): void {
+    const insert = this.#db.prepare(`
+      insert into skipped_transactions (database, sink, epoch, commit_lsn, xid, changes, committed_at)
+      values (?, ?, ?, ?, ?, ?, ?)
+      on conflict do update set changes = max(changes, excluded.changes)`);
+    this.#atomically(() => {
+      for (const { epoch, commitLsn, xid, changes, committedAt } of skipped) {
+        insert.run(database, sink, epoch, commitLsn, xid, changes, committedAt);
+      }
+      this.#db
+        .prepare(
+          `delete from skipped_transactions where id <= (select id from skipped_transactions
+           where database = ? and sink = ? order by id desc limit 1 offset ?) and database = ? and sink = ?`,
+        )
+        .run(database, sink, MAX_SKIPPED_KEPT, database, sink);
+    });
+  }
+
+  skipped(database: string, sink: string): SkippedTransaction[] {
+    const rows = this.#db
+      .prepare('select * from skipped_transactions where database = ? and sink = ? order by id')
+      .all(database, sink);
+    return rows.map((row) => ({
+      epoch: Number(row['epoch']),
+      commitLsn: String(row['commit_lsn']),
+      xid: Number(row['xid']),
+      changes: Number(row['changes']),
+      committedAt: String(row['committed_at']),
+    }));
+  }
+
+  addStreamedTables(database: string, tables: readonly StreamedTable[]): void {
+    const insert = this.#db.prepare(`
+      insert into streamed_tables (database, schema_name, table_name, from_lsn, joined_at)
+      values (?, ?, ?, ?, ?) on conflict do nothing`);
+    this.#atomically(() => {
+      for (const { schema, table, from, at } of tables) insert.run(database, schema, table, from, at);
+    });
+  }
+
+  streamedTables(database: string): StreamedTable[] {
+    const rows = this.#db
+      .prepare('select * from streamed_tables where database = ? order by id')
+      .all(database);
+    return rows.map((row) => ({
+      schema: String(row['schema_name']),
+      table: String(row['table_name']),
+      from: String(row['from_lsn']),
+      at: String(row['joined_at']),
+    }));
+  }
+
+  #atomically(work: () => void): void {
+    this.#db.exec('begin immediate');
+    try {
+      work();
+      this.#db.exec('commit');
+    } catch (error) {
+      this.#db.exec('rollback');
+      throw error;
+    }
   }
 
   close(): void {

@@ -231,6 +231,12 @@ const SINK_METRICS: readonly MetricDefinition<SinkStatus>[] = [
     value: (sink) => sink.inversions,
   },
   {
+    kind: 'counter',
+    name: 'tailrace_sink_skipped_changes_total',
+    help: 'Changes skipped since the start because a marker in their transaction said so.',
+    value: (sink) => sink.markers.skippedChanges,
+  },
+  {
     // Counted, not named: a route is a queue URL, and /metrics needs no token.
     kind: 'gauge',
     name: 'tailrace_sink_routes',

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { generatedFiles } from '../../scripts/generate-docs.ts';
+import { describeSelection } from '../../src/core/selection.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { faultsOf, loadFiles } from './load-config.ts';
 
@@ -62,9 +63,9 @@ test('the example is a valid configuration', async () => {
   const env = { SHOP_DB_PASSWORD: 'x', SHOP_DB_CA: '-----BEGIN CERTIFICATE-----' };
   const { settings, notes } = await loadSettings({ configFile: 'examples/tailrace.yaml', cwd: root, env });
   expect(notes).toEqual([]);
+  expect(describeSelection(settings.sinks[0]!.selection)).toBe('public.orders, public.order_lines');
   expect(settings.sinks[0]?.tables).toEqual([
-    { schema: 'public', table: 'orders' },
-    { schema: 'public', table: 'order_lines', groupColumns: ['order_id'] },
+    { pattern: { schema: ['public'], table: ['order_lines'] }, groupColumns: ['order_id'] },
   ]);
 });
 

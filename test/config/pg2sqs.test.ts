@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { loadSettings } from '../../src/config/load.ts';
+import { namedTables } from '../../src/core/selection.ts';
 import type { SqsConfig } from '../../src/sinks/sqs-config.ts';
 import { queueRoute } from '../../src/sinks/sqs-routes.ts';
 import { faultsOf, loadFiles } from './load-config.ts';
@@ -68,7 +69,7 @@ test('a compose file of which only the image changed works', async () => {
         database: 'postgres',
         format: 'pg2sqs',
         sameGroup: 'ordered',
-        tables: [{ schema: 'public', table: 'accounts' }],
+        selection: { includeTables: [{ schema: ['public'], table: ['accounts'] }] },
         values: { numeric: 'float' },
         maxRetryCount: 5,
         retry: { initialBackoffMs: 15_000, multiplier: 1, jitter: 0.4, maxBackoffMs: 120_000 },
@@ -118,11 +119,14 @@ test('a file is read in both shapes that the documents show', async () => {
     },
   ]);
   expect(settings.sinks[0]).toMatchObject({
-    tables: [{ schema: 'public', table: 'orders', columns: ['id', 'state', 'total'] }],
+    selection: { includeTables: [{ schema: ['public'], table: ['orders'] }] },
+    tables: [{ pattern: { schema: ['public'], table: ['orders'] }, columns: ['id', 'state', 'total'] }],
     commitTimeColumn: 'committed_at',
     values: { numeric: 'string' },
   });
-  expect(settings.sinks[1]?.tables).toEqual([{ schema: 'sales', table: 'invoices' }]);
+  expect(settings.sinks[1]?.selection).toEqual({
+    includeTables: [{ schema: ['sales'], table: ['invoices'] }],
+  });
   expect(settings.databases[0]?.hosts.map(({ host }) => host)).toEqual(['db-1', 'db-2']);
 });
 
@@ -149,7 +153,9 @@ describe('tables and queues', () => {
       PG2SQS_T_3_Q_INSERT_URL: 'https://sqs.eu-west-1.amazonaws.com/123456789012/users.fifo',
       PG2SQS_T_3_Q_DELETE_NAME: 'orders.fifo',
     });
-    expect(settings.sinks.map((sink) => [sink.name, sink.tables.map(({ table }) => table)])).toEqual([
+    expect(
+      settings.sinks.map((sink) => [sink.name, namedTables(sink.selection).map(({ table }) => table)]),
+    ).toEqual([
       ['public.users', ['users', 'orders', 'bridge']],
       ['public.lonely', ['lonely']],
     ]);
@@ -179,7 +185,7 @@ describe('tables and queues', () => {
       'id',
       'email',
     ]);
-    expect((await load({ PG2SQS_T_0_COLUMNS: 'all' })).settings.sinks[0]?.tables[0]).not.toHaveProperty(
+    expect((await load({ PG2SQS_T_0_COLUMNS: 'all' })).settings.sinks[0]?.tables[0] ?? {}).not.toHaveProperty(
       'columns',
     );
   });

@@ -41,13 +41,17 @@ describe('a short file', () => {
           username: 'postgres',
           tls: { mode: 'prefer' },
           slot: { createIfNotExists: false, ack: 'auto', maxRetainedBytes: 128 * 1024 ** 2 },
-          publication: { createIfNotExists: false },
+          publication: { createIfNotExists: false, refreshIntervalMs: 10_000 },
+          markers: { skip: false },
           maxConnectionRetries: 0,
         },
       ],
       sinks: [
         {
-          tables: [{ schema: 'public', table: 'users' }],
+          selection: { includeTables: [{ schema: ['public'], table: ['users'] }] },
+          tables: [],
+          keyChanges: 'update',
+          ignoreMarkers: false,
           actions: ['insert', 'update', 'delete'],
           format: 'sequin',
           values: { numeric: 'string', json: 'embed', bytea: 'hex' },
@@ -134,14 +138,50 @@ colour: blue
 
   test.each([
     [
-      'a pattern of tables',
-      withSink('').replace('public.users', '"tenant_*.orders"'),
-      'patterns of table names are not in this version yet',
+      'a star alone, which could be all of one schema or of all',
+      withSink('').replace('public.users', '"*"'),
+      'a table is named schema.table',
+    ],
+    ['a list of no tables', withSink('').replace('public.users', ''), 'this list is empty'],
+    [
+      'a table that is named twice',
+      withSink('').replace('public.users', 'users, public.users'),
+      'public.users is named twice',
+    ],
+    [
+      'a table that is kept out again',
+      withSink('').replace('[public.users]', '[public.users], exclude_tables: ["*.users"]'),
+      'public.users is in exclude_tables too',
+    ],
+    [
+      'a table of an excluded schema',
+      withSink('').replace('[public.users]', '[public.users], exclude_schemas: ["p*"]'),
+      'public.users is in a schema of exclude_schemas',
+    ],
+    [
+      'a table beside the included schemas',
+      withSink('').replace('[public.users]', '[public.users], include_schemas: [shop]'),
+      'public.users is in no schema of include_schemas',
+    ],
+    [
+      'options of a pattern that no table of the sink fits',
+      withSink('    tables: [{ name: "shop.*" }]'),
+      'shop.* is not among the tables that this sink reads',
+    ],
+    [
+      'an action of a table that the sink does not want',
+      withSink('    tables: [{ name: users, actions: [truncate] }]'),
+      "truncate is not among the sink's actions",
+    ],
+    [
+      'split key changes where nobody wants deletes',
+      withSink('    key_changes: split\n    actions: [insert, update]'),
+      "split sends deletes, which are not among the sink's actions",
     ],
     [
       'a table option for a table that the sink does not read',
       withSink('    tables: [{ name: orders }]'),
-      'public.orders is not in source.include_tables',
+      'public.orders is not among the tables that this sink reads',
     ],
     [
       'group columns where grouping is off',
@@ -171,19 +211,9 @@ colour: blue
     expect(await faultLines(loadText(text))).toEqual([expect.stringContaining(message)]);
   });
 
-  test('a publication of ours needs tables by name from every sink, or SQL of the user', async () => {
-    const created = minimal.replace(
-      'publication: { name: tailrace }',
-      'publication: { name: tailrace, create_if_not_exists: true }',
-    );
-    const open = created.replace('    source: { include_tables: [public.users] }\n', '');
-    await expect(loadText(created)).resolves.toBeDefined();
-    expect(await faultLines(loadText(open))).toEqual([expect.stringContaining('lists its tables by name')]);
-    const sql = open.replace(
-      'create_if_not_exists: true',
-      'create_if_not_exists: true, init_sql: create publication x',
-    );
-    await expect(loadText(sql)).resolves.toBeDefined();
+  test('an option of a table that is misspelt names the nearest table of the sink', async () => {
+    const [fault] = await faultsOf(loadText(withSink('    tables: [{ name: usres }]')));
+    expect(fault).toMatchObject({ path: 'sinks[users].tables[usres].name', nearest: 'public.users' });
   });
 });
 
@@ -334,7 +364,8 @@ sinks:
       publication: { name: 'sequin_pub' },
     });
     expect(settings.sinks[0]).toMatchObject({
-      tables: [{ schema: 'public', table: 'users', groupColumns: ['account_id'] }],
+      selection: { includeTables: [{ schema: ['public'], table: ['users'] }] },
+      tables: [{ pattern: { schema: ['public'], table: ['users'] }, groupColumns: ['account_id'] }],
       batchSize: 5,
     });
     expect(settings.api.tokens).toEqual(['12345']);

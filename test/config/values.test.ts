@@ -4,7 +4,8 @@ import { parseConnectionUrl } from '../../src/config/connection-url.ts';
 import { editDistance, nearestName } from '../../src/config/faults.ts';
 import { parseGoDuration } from '../../src/config/go-duration.ts';
 import { parseSinkStart } from '../../src/config/schema-parts.ts';
-import { isLoopback, parseBytes, parseHostPort, parseTableName } from '../../src/config/units.ts';
+import { parseTableName } from '../../src/core/selection.ts';
+import { isLoopback, parseBytes, parseHostPort } from '../../src/config/units.ts';
 
 describe('sizes', () => {
   test.each([

@@ -218,3 +218,56 @@ describe('unchanged TOAST values', () => {
     expect(message.metadata['unchanged_columns']).toEqual(['big']);
   });
 });
+
+test('transaction annotations stand in the metadata as they were written', () => {
+  const annotations = Buffer.from('{"by": "alice", "n": 12345678901234567890}');
+  const text = renderRow(
+    keyed,
+    insertMessage(1, ['1', 'a', 'b']),
+    {},
+    { transaction: { ...TRANSACTION, annotations } },
+  );
+  expect(text).toContain(
+    ',"transaction_annotations":{"by": "alice", "n": 12345678901234567890},"consumer":{',
+  );
+});
+
+test('rows of one transaction before and after a marker are told apart', () => {
+  const plan = compileRelation(keyed);
+  const event = createRowEvent();
+  const message = insertMessage(1, ['1', 'a', 'b']);
+  decodeRow(message, 0, message.length, event);
+  const annotated = { ...TRANSACTION, annotations: Buffer.from('[1]') };
+  const texts = [TRANSACTION, annotated, TRANSACTION].map((transaction) => {
+    const writer = new ByteWriter();
+    plan.render(event, renderContext({ transaction }), writer);
+    const text = writer.buffer.toString('utf8', 0, writer.length);
+    return (JSON.parse(text) as SequinMessage).metadata['transaction_annotations'];
+  });
+  expect(texts).toEqual([null, [1], null]);
+});
+
+test('both halves of a changed key say which row became which', () => {
+  const message = updateMessage(1, ['2', 'new', UNCHANGED], { kind: 'key', row: ['1', null, null] });
+  const halfOf = (action: 'delete' | 'insert'): SequinMessage => {
+    const event = createRowEvent();
+    decodeRow(message, 0, message.length, event);
+    event.action = action;
+    const writer = new ByteWriter();
+    compileRelation(keyed).render(event, renderContext({ keyChange: true }), writer);
+    return JSON.parse(writer.buffer.toString('utf8', 0, writer.length)) as SequinMessage;
+  };
+  const keyChange = { old: { id: 1 }, new: { id: 2 } };
+  expect(halfOf('delete')).toMatchObject({
+    action: 'delete',
+    record: { id: 1 },
+    metadata: { key_change: keyChange },
+  });
+  expect(halfOf('delete').record).toEqual({ id: 1 });
+  expect(halfOf('insert')).toMatchObject({
+    action: 'insert',
+    record: { id: 2, email: 'new' },
+    changes: null,
+    metadata: { key_change: keyChange, unchanged_columns: ['big'] },
+  });
+});

@@ -16,6 +16,7 @@ import {
   commit,
   Consumer,
   frames,
+  marker,
   messagesOf,
   openTestLog,
   readAll,
@@ -380,4 +381,38 @@ test('a time is found as the first transaction committed then or later', async (
       { commitLsn: 129n, rows: 3 },
     ]),
   );
+});
+
+test('reading on in the middle of a transaction begins before its first marker', async () => {
+  const directory = scratchDirectory();
+  const { log, signals } = await openTestLog(directory, { settings: { ...SETTINGS, segmentBytes: 300 } });
+  const before: Transaction = { commitLsn: 100n, rows: 1 };
+  const transaction: Transaction = { commitLsn: 200n, rows: 8 };
+  append(log, messagesOf(before));
+  append(log, [begin(transaction), row(0), row(1)]);
+  append(log, [row(2), marker(), row(3)]);
+  append(log, [row(4), row(5)]);
+  append(log, [marker(), row(6), row(7), commit(transaction)]);
+  const reader = openLogReader(directory, signals);
+  onTestFinished(() => reader.close());
+  expect(segmentStarts(directory).length).toBeGreaterThan(2);
+  const firstIndexAfter = async (index: number): Promise<number> => {
+    const position = { epoch: 0, commitLsn: toLsn(200n), index };
+    const { rows } = await readAll(reader, signals, { position });
+    return positionOf(rows[0]!).index;
+  };
+  expect(await firstIndexAfter(1)).toBe(2);
+  for (const index of [2, 3, 4, 5, 6]) expect(await firstIndexAfter(index)).toBe(2);
+});
+
+test('a marker counts for its transaction only, and is cut off with it', async () => {
+  const directory = scratchDirectory();
+  const { log } = await openTestLog(directory);
+  const transaction: Transaction = { commitLsn: 200n, rows: 2 };
+  append(log, [marker()]);
+  expect(log.context.marked).toBe(false);
+  append(log, [begin(transaction), marker(), row(0)]);
+  expect(log.context).toMatchObject({ inTransaction: true, marked: true });
+  append(log, [row(1), commit(transaction), begin({ commitLsn: 300n, rows: 1 })]);
+  expect(log.context).toMatchObject({ inTransaction: true, marked: false });
 });

@@ -77,6 +77,9 @@ export function row(id: number, byteCount = 12): Buffer {
   return bytes;
 }
 
+/** A logical message, as far as the log looks at it. */
+export const marker = (): Buffer => Buffer.from([FRAME.logicalMessage, 1, 2, 3]);
+
 export function relation(id: number): Buffer {
   const bytes = Buffer.alloc(9);
   bytes[0] = FRAME.relation;

@@ -25,7 +25,8 @@ afterEach(async () => {
 function start(signals: LogSignals, changes: Parameters<typeof databaseSettings>[1] = {}): SourceThread {
   thread = startSourceThread({
     settings: databaseSettings(database, changes),
-    tables: [{ schema: 'public', table: 'items' }],
+    selections: [{ includeTables: [{ schema: ['public'], table: ['items'] }] }],
+    streamed: () => undefined,
     log: {
       segmentBytes: 1 << 20,
       retentionMs: 0,

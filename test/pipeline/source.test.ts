@@ -1,6 +1,7 @@
 import type { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseLsn, toLsn } from '../../src/core/lsn.ts';
+import { tablePattern } from '../../src/core/selection.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import { readSlot } from '../../src/postgres/slot.ts';
 import { asksForMessages } from '../../src/postgres/replication-protocol.ts';
@@ -299,7 +300,8 @@ describe('what Postgres may forget', () => {
 
   test('on an idle database follows the keepalives: other tables may write what they like', async () => {
     await client.query('create table noise (id int primary key)');
-    const source = start({}, { tables: [{ schema: 'public', table: 'items' }] });
+    const items = { includeTables: [tablePattern({ schema: 'public', table: 'items' })] };
+    const source = start({}, { selections: [items] });
     await source.ready;
     await client.query('insert into noise select generate_series(1, 1000)');
     const target = await currentLsn();

@@ -1,11 +1,13 @@
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startEmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
+import { tablePattern } from '../../src/core/selection.ts';
 import { connectOrdinary } from '../../src/postgres/connection.ts';
 import { faultOf, type Finding } from '../../src/postgres/finding.ts';
 import { inspectDatabase } from '../../src/postgres/preflight.ts';
-import { createPublication, readPublication, readTables } from '../../src/postgres/publication.ts';
+import { createPublication, readPublication } from '../../src/postgres/publication.ts';
 import { createSlot } from '../../src/postgres/slot.ts';
+import { listTables, readTables } from '../../src/postgres/tables.ts';
 import { namesUs } from '../../src/postgres/synchronous.ts';
 import { databaseSettings, serverVersion } from '../support/database-settings.ts';
 import { connect, createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -33,8 +35,9 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-const users = [{ schema: 'public', table: 'users' }];
-const table = (name: string) => [{ schema: 'public', table: name }];
+const names = (...tables: readonly string[]) => tables.map((table) => ({ schema: 'public', table }));
+const table = (...tables: readonly string[]) => [{ includeTables: names(...tables).map(tablePattern) }];
+const users = table('users');
 const none = { createIfNotExists: false };
 
 const faults = (findings: readonly Finding[]) => findings.filter((finding) => !finding.ok);
@@ -60,7 +63,7 @@ describe('preflight', () => {
 
   test('lists every fault at once, each with its SQL', async () => {
     const settings = databaseSettings(database, { slot: none, publication: { ...none, name: 'Pub "x"' } });
-    const findings = await inspectDatabase(settings, [...users, ...table('userz')]);
+    const findings = await inspectDatabase(settings, table('users', 'userz'));
     expect(codes(findings)).toEqual(['SLOT_MISSING', 'PUBLICATION_MISSING', 'TABLE_MISSING']);
     const [slot, publication] = faults(findings);
     expect(slot?.cure).toContain(
@@ -236,20 +239,17 @@ describe('what is made', () => {
   test('a publication lists the fit tables by name and leaves the others out, so that UPDATE goes on there', async () => {
     const settings = databaseSettings(database, { publication: { name: 'made' } });
     const owner = await connectOrdinary(settings, settings.hosts[0]!);
-    await createPublication(
-      owner,
-      settings,
-      await readTables(owner, [...users, ...table('keyless'), ...table('parts')]),
-    );
+    const states = await readTables(owner, names('users', 'keyless', 'parts'));
+    await createPublication(owner, settings, { states, mayBeEmpty: false });
     const made = await readPublication(owner, 'made');
     await owner.end();
-    expect(made?.viaRoot).toBe(true);
+    expect(made).toMatchObject({ viaRoot: true, kept: true, changeable: true });
     expect(made?.tables.map((entry) => entry.table).sort()).toEqual(['parts', 'users']);
     await client.query(`insert into keyless values ('a'); update keyless set note = 'b'`);
   });
 
-  test('with no table named it lists every fit table of the user', async () => {
-    const states = await readTables(client, []);
+  test('the tables of the user are told, and which of them are fit', async () => {
+    const states = await readTables(client, await listTables(client));
     expect(states.filter((state) => state.hasIdentity).map((state) => state.table)).toEqual(
       ['Mixed Case', 'by_index', 'parts', 'users', 'whole'].sort(),
     );
@@ -262,8 +262,8 @@ describe('what is made', () => {
         initSql: 'create publication by_hand for table public.users with (publish = $$insert$$)',
       },
     });
-    await createPublication(client, settings, []);
-    expect((await readPublication(client, 'by_hand'))?.tables).toEqual(users);
+    await createPublication(client, settings, { states: [], mayBeEmpty: false });
+    expect((await readPublication(client, 'by_hand'))?.tables).toEqual(names('users'));
   });
 
   test('a slot is made although the role has a statement timeout', async () => {

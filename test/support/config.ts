@@ -7,6 +7,8 @@ export type SinkText = {
   /** An SNS topic's name instead of a queue. */
   readonly topic?: string;
   readonly tables: readonly string[];
+  /** `source`, as YAML in one line, instead of these tables. */
+  readonly source?: string;
   /** More lines of the sink, as YAML. */
   readonly extra?: string;
   /** More lines of the destination, as YAML. */
@@ -32,6 +34,10 @@ export function configText(options: {
   readonly sinks: readonly SinkText[];
   /** More lines of `slot`, as YAML. */
   readonly slot?: string;
+  /** More lines of `publication`, as YAML. */
+  readonly publication?: string;
+  /** More lines of the database, as YAML. */
+  readonly databaseExtra?: string;
   /** More top-level lines. */
   readonly extra?: string;
 }): string {
@@ -40,7 +46,7 @@ export function configText(options: {
     (sink, i) => `
   - name: ${sink.name ?? `sink-${i}`}
     database: shop
-    source: { include_tables: ${JSON.stringify(sink.tables.map((table) => `public.${table}`))} }
+    source: ${sink.source ?? `{ include_tables: ${JSON.stringify(sink.tables.map((table) => `public.${table}`))} }`}
 ${indent(sink.extra ?? '', 4)}
     destination:
 ${indent(sink.to ?? awsPlaceOf(sink, options.endpoint), 6)}`,
@@ -57,7 +63,11 @@ databases:
       name: ${database.name}
       create_if_not_exists: true
 ${indent(options.slot ?? '', 6)}
-    publication: { name: ${database.name}, create_if_not_exists: true }
+    publication:
+      name: ${database.name}
+      create_if_not_exists: true
+${indent(options.publication ?? '', 6)}
+${indent(options.databaseExtra ?? '', 4)}
 sinks:${sinks.join('')}
 api: { listen: "127.0.0.1:0" }
 metrics: { listen: off }

@@ -62,6 +62,7 @@ export const renderContext = (context: Partial<RenderContext> = {}): RenderConte
   index: 0,
   idempotencyKey: 'key-0',
   severalActions: false,
+  keyChange: false,
   ...context,
 });
 

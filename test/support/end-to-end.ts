@@ -19,6 +19,8 @@ export type EndToEnd = {
     readonly sinks: readonly SinkText[];
     readonly faulty?: boolean;
     readonly slot?: string;
+    readonly publication?: string;
+    readonly databaseExtra?: string;
   }): string;
   /** Starts the service and returns at once. */
   launch(how: { readonly config?: string; readonly env?: Readonly<Record<string, string>> }): ServiceProcess;
@@ -69,12 +71,11 @@ export function endToEnd(options: { readonly createMissing?: boolean } = {}): En
       if (service === undefined) throw new Error('the service was not started');
       return service;
     },
-    config: ({ sinks, faulty = false, slot }) =>
+    config: ({ faulty = false, ...options }) =>
       configText({
         database,
         endpoint: faulty ? proxy.url : recorder.url,
-        sinks,
-        ...(slot === undefined ? {} : { slot }),
+        ...options,
       }),
     launch: (how) => (service = startService({ directory: directory.path, ...how })),
     start: async (how) => {

@@ -78,5 +78,16 @@ export const updateMessage = (relationId: number, row: readonly Cell[], old?: Ol
     tuple('N', row),
   ]);
 
+/** A transactional one. */
+export const logicalMessage = (prefix: string, content: string): Buffer =>
+  Buffer.concat([
+    uint8(MESSAGE.logicalMessage),
+    uint8(1),
+    int64(0n),
+    text(prefix),
+    int32(Buffer.byteLength(content)),
+    Buffer.from(content),
+  ]);
+
 export const deleteMessage = (relationId: number, old: OldRow): Buffer =>
   Buffer.concat([uint8(MESSAGE.delete), int32(relationId), oldTuple(old)]);

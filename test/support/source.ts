@@ -66,7 +66,8 @@ export function startTestSource(
   const { log: logChanges, ...others } = changes;
   const source = startSource({
     settings,
-    tables: [],
+    selections: [{}],
+    streamed: () => undefined,
     directory: log,
     signals,
     version: '0.0.0-test',

@@ -23,6 +23,8 @@ export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): Databas
   reconnects: 2,
   gaps: [],
   warnings: [],
+  tables: 3,
+  joinedTables: [],
   ...overrides,
 });
 
@@ -46,6 +48,13 @@ export const sinkStatus = (overrides: Partial<SinkStatus> = {}): SinkStatus => (
   buffered: 8,
   parked: 9,
   inversions: 0,
+  markers: {
+    skippedTransactions: 0,
+    skippedChanges: 0,
+    lastSkipped: [],
+    ignored: 0,
+    invalidAnnotations: 0,
+  },
   blockedGroups: [],
   routes: [{ id: 'https://sqs.eu-west-1.amazonaws.com/123456789012/users.fifo', health: 'healthy' }],
   latency: { p50: 2.5, p99: 18, max: 40 },

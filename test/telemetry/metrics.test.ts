@@ -45,6 +45,7 @@ test('every number of the status is a sample, positions as numbers and milliseco
     'tailrace_sink_buffered{database="shop",sink="users"}': 8,
     'tailrace_sink_parked{database="shop",sink="users"}': 9,
     'tailrace_sink_inversions_total{database="shop",sink="users"}': 0,
+    'tailrace_sink_skipped_changes_total{database="shop",sink="users"}': 0,
     'tailrace_sink_routes{database="shop",sink="users",status="healthy"}': 1,
     'tailrace_sink_latency_seconds{database="shop",sink="users",quantile="0.5"}': 0.0025,
     'tailrace_sink_latency_seconds{database="shop",sink="users",quantile="0.99"}': 0.018,

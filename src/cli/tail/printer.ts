@@ -83,7 +83,7 @@ export function createPrinter(options: PrinterOptions): Printer {
             timeline: options.timeline,
           };
           key = transactionKey(options.streamKey, transaction);
-          context = { transaction, index: 0, idempotencyKey: key, severalActions: true };
+          context = { transaction, index: 0, idempotencyKey: key, severalActions: true, keyChange: false };
           return undefined;
         }
         case MESSAGE.commit:

@@ -1,7 +1,8 @@
 // The publications that tails make: one each, guarded by an advisory lock that dies with its tail.
 import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
-import { quoteTable, readTables, type TableName, type TableState } from '../../postgres/publication.ts';
+import type { TableName } from '../../core/selection.ts';
+import { listTables, quoteTable, readTables, type TableState } from '../../postgres/tables.ts';
 
 export type TailPublication = {
   readonly name: string;
@@ -25,7 +26,7 @@ export async function createTailPublication(
   wanted: readonly TableName[],
 ): Promise<TailPublication> {
   await dropLeftovers(client);
-  const states = await readTables(client, wanted);
+  const states = await readTables(client, wanted.length === 0 ? await listTables(client) : wanted);
   for (const name of wanted) {
     if (!states.some((state) => state.schema === name.schema && state.table === name.table)) {
       throw new TailraceError(`there is no table ${name.schema}.${name.table}`, {

@@ -1,0 +1,115 @@
+// What a sink reads, as the pipeline takes it, and the faults that its lists of tables have among themselves.
+import type { Action } from '../core/change.ts';
+import {
+  exactTable,
+  formatTableName,
+  formatTablePattern,
+  matchesName,
+  matchesTable,
+  selects,
+  tablePattern,
+  type NamePattern,
+  type Selection,
+  type TableName,
+  type TablePattern,
+} from '../core/selection.ts';
+import { nearestName } from './faults.ts';
+
+/** The part of a sink that says which tables it reads. */
+type Source = {
+  readonly source?:
+    | {
+        readonly include_schemas?: readonly NamePattern[] | undefined;
+        readonly exclude_schemas?: readonly NamePattern[] | undefined;
+        readonly include_tables?: readonly TablePattern[] | undefined;
+        readonly exclude_tables?: readonly TablePattern[] | undefined;
+      }
+    | undefined;
+  readonly table?: TableName | undefined;
+};
+
+type Options = {
+  readonly tables: readonly {
+    readonly name: TablePattern;
+    readonly group_column_names?: readonly string[] | undefined;
+    readonly actions?: readonly Action[] | undefined;
+  }[];
+  readonly actions: readonly Action[];
+  readonly message_grouping: boolean;
+  readonly key_changes: 'update' | 'split';
+};
+
+export function selectionOf({ source, table }: Source): Selection {
+  const includeTables = source?.include_tables ?? (table && [tablePattern(table)]);
+  return {
+    ...(source?.include_schemas && { includeSchemas: source.include_schemas }),
+    ...(source?.exclude_schemas && { excludeSchemas: source.exclude_schemas }),
+    ...(includeTables && { includeTables }),
+    ...(source?.exclude_tables && { excludeTables: source.exclude_tables }),
+  };
+}
+
+type TableFault = {
+  readonly path: (string | number)[];
+  readonly message: string;
+  readonly nearest?: string | undefined;
+};
+
+/** What contradicts itself among the tables of a sink: names that nothing can match, options without a table. */
+export function* tableFaults(sink: Source & Options): Generator<TableFault> {
+  yield* sourceFaults(sink);
+  const selection = selectionOf(sink);
+  const seen = new Set<string>();
+  for (const [index, options] of sink.tables.entries()) {
+    const path = (key: string): TableFault['path'] => ['tables', index, key];
+    const name = formatTablePattern(options.name);
+    if (seen.has(name)) yield { path: path('name'), message: `${name} is named twice` };
+    seen.add(name);
+    if (!mayApply(options.name, selection)) {
+      const nearest = nearestName(name, (selection.includeTables ?? []).map(formatTablePattern));
+      yield { path: path('name'), message: `${name} is not among the tables that this sink reads`, nearest };
+    }
+    if (!sink.message_grouping && options.group_column_names !== undefined) {
+      yield { path: path('group_column_names'), message: 'this contradicts `message_grouping: false`' };
+    }
+    const foreign = options.actions?.find((action) => !sink.actions.includes(action));
+    if (foreign !== undefined) {
+      yield { path: path('actions'), message: `${foreign} is not among the sink's actions` };
+    }
+  }
+  const missing = (['insert', 'delete'] as const).find((action) => !sink.actions.includes(action));
+  if (sink.key_changes === 'split' && missing !== undefined) {
+    yield {
+      path: ['key_changes'],
+      message: `split sends ${missing}s, which are not among the sink's actions`,
+    };
+  }
+}
+
+/** A table that is named to be read, and kept out by another list. */
+function* sourceFaults({ source }: Source): Generator<TableFault> {
+  for (const [index, pattern] of (source?.include_tables ?? []).entries()) {
+    const name = exactTable(pattern);
+    if (name === undefined) continue;
+    const path = ['source', 'include_tables', index];
+    const text = formatTableName(name);
+    if (source?.exclude_tables?.some((excluded) => matchesTable(excluded, name))) {
+      yield { path, message: `${text} is in exclude_tables too` };
+    }
+    const inSchema = (schema: NamePattern): boolean => matchesName(schema, name.schema);
+    if (source?.exclude_schemas?.some(inSchema)) {
+      yield { path, message: `${text} is in a schema of exclude_schemas` };
+    }
+    if (source?.include_schemas !== undefined && !source.include_schemas.some(inSchema)) {
+      yield { path, message: `${text} is in no schema of include_schemas: a table must be in both lists` };
+    }
+  }
+}
+
+/** Can the options concern any table of the sink? Of two patterns nobody knows: yes. */
+function mayApply(pattern: TablePattern, selection: Selection): boolean {
+  const name = exactTable(pattern);
+  if (name !== undefined) return selects(selection, name);
+  const included = selection.includeTables?.map(exactTable) ?? [undefined];
+  return included.some((table) => table === undefined || matchesTable(pattern, table));
+}

@@ -1,0 +1,71 @@
+// What applications say about their transactions with pg_logical_emit_message: annotations, and what sinks shall skip. Pure.
+// https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION (pg_logical_emit_message)
+import { ByteWriter } from './byte-writer.ts';
+import { writeJsonDocument } from './json.ts';
+
+export type Marker =
+  /** For the changes that follow in the transaction: a JSON document in one line; undefined: cleared. */
+  | { readonly kind: 'annotate'; readonly annotations: Buffer | undefined }
+  /** Sinks by name skip what follows in the transaction; undefined: every sink does. */
+  | { readonly kind: 'skip'; readonly sinks: readonly string[] | undefined }
+  /** An annotation that is no JSON: it takes the place of the one before, and nothing is known of it. */
+  | { readonly kind: 'unreadable annotation' }
+  | { readonly kind: 'unreadable skip' };
+
+const SKIP = 'tailrace:skip';
+/** Sequin's own prefix, so that its users' applications go on as they are, and ours. */
+const ANNOTATIONS = /^(?:sequin|tailrace):transaction_annotations\.(set|clear)$/;
+
+/** What a transactional message says to us; undefined: it is somebody else's. */
+export function parseMarker(prefix: string, content: Buffer): Marker | undefined {
+  if (prefix === SKIP) return parseSkip(content);
+  const operation = ANNOTATIONS.exec(prefix)?.[1];
+  if (operation === undefined) return undefined;
+  if (operation === 'clear') return { kind: 'annotate', annotations: undefined };
+  const text = decodeText(content);
+  if (text === undefined || parseJson(text) === undefined) return { kind: 'unreadable annotation' };
+  return { kind: 'annotate', annotations: inOneLine(content) };
+}
+
+/** Nothing, a JSON list of names, or names with commas between them. */
+function parseSkip(content: Buffer): Marker {
+  const text = decodeText(content)?.trim();
+  if (text === undefined) return { kind: 'unreadable skip' };
+  if (text === '') return { kind: 'skip', sinks: undefined };
+  if (!/^[[{"]/.test(text)) return { kind: 'skip', sinks: text.split(',').map((name) => name.trim()) };
+  const sinks = parseJson(text)?.value;
+  const isList = Array.isArray(sinks) && sinks.every((name): name is string => typeof name === 'string');
+  return isList ? { kind: 'skip', sinks } : { kind: 'unreadable skip' };
+}
+
+/** The document's own tokens (digits, order of keys), safe for every sink; raw line breaks stand between tokens only. */
+function inOneLine(content: Buffer): Buffer {
+  const writer = new ByteWriter(content.length);
+  writeJsonDocument(content, 0, content.length, writer);
+  const document = Buffer.from(writer.buffer.subarray(0, writer.length));
+  for (let i = 0; i < document.length; i++) {
+    if (document[i] === LINE_FEED || document[i] === CARRIAGE_RETURN) document[i] = SPACE;
+  }
+  return document;
+}
+
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const SPACE = 0x20;
+
+/** A message may hold any bytes, in the encoding of the database. */
+function decodeText(content: Buffer): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
+  } catch {
+    return undefined;
+  }
+}
+
+function parseJson(text: string): { readonly value: unknown } | undefined {
+  try {
+    return { value: JSON.parse(text) as unknown };
+  } catch {
+    return undefined;
+  }
+}

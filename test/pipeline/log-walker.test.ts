@@ -1,0 +1,86 @@
+import { expect, test } from 'vitest';
+import type { Position } from '../../src/core/position.ts';
+import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
+import { advance } from '../../src/log/context.ts';
+import { INITIAL_CONTEXT, type BlockContext } from '../../src/log/format.ts';
+import type { LogBlock } from '../../src/log/reader.ts';
+import { LogWalker } from '../../src/pipeline/log-walker.ts';
+import type { PendingTransaction } from '../../src/pipeline/pending.ts';
+import { begin, commit, frames, row } from '../log/stream.ts';
+import { logicalMessage } from '../support/pgoutput-messages.ts';
+
+const TRANSACTION = { commitLsn: 200n, rows: 5 };
+const START = { position: { epoch: 0, commitLsn: toLsn(0n), index: 0 } as Position, endLsn: ZERO_LSN };
+
+/** Blocks of 1000 bytes of log each, with the contexts that a writer gives them. */
+function blocksOf(...contents: readonly (readonly Buffer[])[]): LogBlock[] {
+  let context: BlockContext = INITIAL_CONTEXT;
+  return contents.map((messages, number) => {
+    const buffer = frames(...messages);
+    const block = {
+      buffer,
+      start: 0,
+      end: buffer.length,
+      offset: number * 1000,
+      blockEnd: (number + 1) * 1000,
+      context,
+      prologue: false,
+      relationsOnly: false,
+    };
+    ({ context } = advance(context, buffer, 0, buffer.length));
+    return block;
+  });
+}
+
+/** A walker that keeps every marker's prefix as the annotation of the rows after it. */
+function walk(blocks: readonly LogBlock[]) {
+  const rows: string[] = [];
+  const offsets: number[] = [];
+  const events: string[] = [];
+  const walker = new LogWalker('key', START, {
+    relation: () => undefined,
+    truncate: () => undefined,
+    oversize: () => undefined,
+    row: (_id, _bytes, _start, _end, _offset, transaction, index) =>
+      rows.push(`${index}:${transaction.annotations?.toString() ?? '-'}`),
+    marker: (transaction, { prefix }): PendingTransaction => ({
+      ...transaction,
+      annotations: Buffer.from(prefix),
+    }),
+    markersLost: () => events.push('lost'),
+    committed: ({ commitLsn }) => events.push(`committed ${commitLsn}`),
+  });
+  for (const block of blocks) {
+    walker.block(block);
+    offsets.push(walker.head.offset);
+  }
+  return { rows, offsets, events };
+}
+
+const blocks = blocksOf(
+  [begin(TRANSACTION), row(0)],
+  [row(1), logicalMessage('a', ''), row(2)],
+  [row(3)],
+  [logicalMessage('b', ''), row(4), commit(TRANSACTION)],
+);
+
+test('a marker holds for the rows after it, over blocks, and counts for no row number', () => {
+  expect(walk(blocks)).toMatchObject({
+    rows: ['0:-', '1:-', '2:a', '3:a', '4:b'],
+    events: ['committed 200'],
+  });
+});
+
+test('while a marked transaction is open the log is needed from the block of its first marker on', () => {
+  expect(walk(blocks).offsets).toEqual([1000, 1000, 1000, 4000]);
+});
+
+test('a walk that begins after the markers of a transaction says that they are lost', () => {
+  expect(walk(blocks.slice(1)).events).toEqual(['committed 200']);
+  expect(walk(blocks.slice(2)).events).toEqual(['lost', 'committed 200']);
+});
+
+test('a message outside of a transaction says nothing of any row', () => {
+  const [outside] = blocksOf([logicalMessage('a', ''), begin(TRANSACTION), row(0)]);
+  expect(walk([outside!]).rows).toEqual(['0:-']);
+});
