@@ -20,7 +20,7 @@ export const RECONNECT: RetryPolicy = {
 export const MAX_CONNECTION_RETRIES = 0;
 
 /** Messages of a sink that wait in memory before it stops reading (invariant 8). */
-export const MAX_BUFFERED = 10_000;
+export const MAX_BUFFERED = 2_000;
 
 export const MAX_PARKED = 100_000;
 

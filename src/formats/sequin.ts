@@ -1,20 +1,18 @@
 // The default format: record, changes, action and metadata, as Sequin's consumers know it.
 // https://sequinstream.com/docs/reference/messages Hot file: plain loops on purpose (bench/micro/render.ts).
-import type { ByteWriter } from '../core/byte-writer.ts';
+import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import type { RowEvent, TransactionContext } from '../core/change.ts';
+import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
 import { ColumnPlan } from './columns.ts';
 import { formatCommitTime } from './commit-time.ts';
 import type { CompileInput, Envelope, MessageFormat, RenderContext, RenderPlan } from './format.ts';
 
-const RECORD = Buffer.from('{"record":{');
-const CHANGES = Buffer.from('},"changes":');
-const NULL = Buffer.from('null');
+const NULL = literal('null', 'json');
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
-const UNCHANGED_COLUMNS = Buffer.from(',"unchanged_columns":[');
 const CLOSE_BRACKET = 0x5d;
-const END = Buffer.from('}}');
+const END = literal('}}', 'json');
 
 export const sequinFormat: MessageFormat = {
   name: 'sequin',
@@ -24,34 +22,45 @@ export const sequinFormat: MessageFormat = {
 
 class SequinPlan implements RenderPlan {
   readonly #columns: ColumnPlan;
+  readonly #encoding: MessageEncoding;
+  readonly #record: Literal;
+  readonly #changes: Literal;
+  readonly #unchangedColumns: Literal;
   /** From `},"changes":null` (of an update: from `,"action"`) to the value of `idempotency_key`. */
-  readonly #afterInserted: Buffer;
-  readonly #afterUpdated: Buffer;
-  readonly #afterDeleted: Buffer;
-  readonly #afterTruncated: Buffer;
+  readonly #afterInserted: Literal;
+  readonly #afterUpdated: Literal;
+  readonly #afterDeleted: Literal;
+  readonly #afterTruncated: Literal;
   /** What follows `commit_idx`: who sends it and from where. */
-  readonly #origin: Buffer;
+  readonly #origin: Literal;
   #transaction: TransactionContext | undefined;
   /** What rows of one transaction share, between `idempotency_key` and the value of `commit_idx`. */
-  #commit: Buffer = Buffer.alloc(0);
+  #commit: Literal = NULL;
 
   constructor(input: CompileInput) {
     const { schema, table } = input.relation;
+    const { encoding } = input;
     const metadata = `"metadata":{"table_schema":${jsonText(schema)},"table_name":${jsonText(table)},"idempotency_key":"`;
+    const afterRecord = (action: string): Literal =>
+      literal(`},"changes":null,"action":"${action}",${metadata}`, encoding);
+    this.#encoding = encoding;
     this.#columns = new ColumnPlan(input);
-    this.#afterInserted = Buffer.from(`},"changes":null,"action":"insert",${metadata}`);
-    this.#afterUpdated = Buffer.from(`,"action":"update",${metadata}`);
-    this.#afterDeleted = Buffer.from(`},"changes":null,"action":"delete",${metadata}`);
-    this.#afterTruncated = Buffer.from(`},"changes":null,"action":"truncate",${metadata}`);
-    this.#origin = Buffer.from(originJson(input.envelope));
+    this.#record = literal('{"record":{', encoding);
+    this.#changes = literal('},"changes":', encoding);
+    this.#unchangedColumns = literal(',"unchanged_columns":[', encoding);
+    this.#afterInserted = afterRecord('insert');
+    this.#afterUpdated = literal(`,"action":"update",${metadata}`, encoding);
+    this.#afterDeleted = afterRecord('delete');
+    this.#afterTruncated = afterRecord('truncate');
+    this.#origin = literal(originJson(input.envelope), encoding);
   }
 
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {
-    writer.bytes(RECORD);
+    writer.literal(this.#record);
     if (event.action === 'delete') {
       this.#columns.writeOld(event, writer);
       this.#finish(this.#afterDeleted, context, writer);
-      writer.bytes(END);
+      writer.literal(END);
       return;
     }
     const leftOut = this.#columns.writeNew(event, writer);
@@ -62,43 +71,43 @@ class SequinPlan implements RenderPlan {
       this.#finish(this.#afterUpdated, context, writer);
     }
     if (leftOut > 0) {
-      writer.bytes(UNCHANGED_COLUMNS);
+      writer.literal(this.#unchangedColumns);
       this.#columns.writeLeftOutNames(event, writer);
       writer.byte(CLOSE_BRACKET);
     }
-    writer.bytes(END);
+    writer.literal(END);
   }
 
   renderTruncate(context: RenderContext, writer: ByteWriter): void {
-    writer.bytes(RECORD);
+    writer.literal(this.#record);
     this.#finish(this.#afterTruncated, context, writer);
-    writer.bytes(END);
+    writer.literal(END);
   }
 
   /** `{}` says that nothing changed, which only a full old row can tell; without it what changed is unknown: null. */
   #writeChanges(event: RowEvent, writer: ByteWriter): void {
-    writer.bytes(CHANGES);
-    const mark = writer.length;
+    writer.literal(this.#changes);
+    const { length, escapes } = writer;
     if (event.oldKind !== 'none') {
       writer.byte(OPEN_BRACE);
       const changed = this.#columns.writeChanged(event, writer);
       writer.byte(CLOSE_BRACE);
       if (changed > 0 || event.oldKind === 'full') return;
-      writer.length = mark;
+      writer.truncate(length, escapes);
     }
-    writer.bytes(NULL);
+    writer.literal(NULL);
   }
 
-  #finish(afterRecord: Buffer, context: RenderContext, writer: ByteWriter): void {
+  #finish(afterRecord: Literal, context: RenderContext, writer: ByteWriter): void {
     if (this.#transaction !== context.transaction) {
       this.#transaction = context.transaction;
-      this.#commit = Buffer.from(commitJson(context.transaction));
+      this.#commit = literal(commitJson(context.transaction), this.#encoding);
     }
-    writer.bytes(afterRecord);
-    writer.text(context.idempotencyKey);
-    writer.bytes(this.#commit);
+    writer.literal(afterRecord);
+    writer.latin1(context.idempotencyKey);
+    writer.literal(this.#commit);
     writer.integer(context.index);
-    writer.bytes(this.#origin);
+    writer.literal(this.#origin);
   }
 }
 

@@ -1,15 +1,17 @@
-// Keeps a message that its destination refuses for good, and says so in the log.
+// Keeps a message that its destination refuses for good, as the JSON that it is.
+import { plainJson, type MessageEncoding } from '../core/encoding.ts';
 import type { DeliveryError } from '../core/errors.ts';
 import type { Pending } from './pending.ts';
 import { idOf, type PlaceOptions } from './sink-place.ts';
 
 /** Invariant 3: durable when it returns; only then may the message count as settled. */
 export function keepDeadLetter(
-  options: Pick<PlaceOptions, 'settings' | 'store' | 'logger'>,
   message: Pending,
   error: DeliveryError,
+  options: Pick<PlaceOptions, 'settings' | 'store'> & { readonly encoding: MessageEncoding | undefined },
 ): void {
-  const payload = message.byteLength === 0 ? undefined : message.buffer.subarray(message.start, message.end);
+  const bytes = message.buffer.subarray(message.start, message.end);
+  const payload = message.isParked ? undefined : plainJson(bytes, options.encoding ?? 'json');
   options.store.deadLetters.add(
     {
       ...idOf(options),
@@ -21,7 +23,7 @@ export function keepDeadLetter(
       group: message.group,
       route: message.route,
       payload,
-      payloadBytes: message.rawBytes || message.byteLength,
+      payloadBytes: message.rawBytes || message.jsonBytes,
       code: error.code,
       reason: error.hint,
       attempts: message.attempts,

@@ -1,5 +1,6 @@
 // Sends dead letters again: in the order of their group, one of a group at a time, behind what is under way there.
 import type { Action } from '../core/change.ts';
+import { escapeFrom } from '../core/encoding.ts';
 import type { DeliveryError } from '../core/errors.ts';
 import { ZERO_LSN } from '../core/lsn.ts';
 import { comparePositions } from '../core/position.ts';
@@ -20,8 +21,8 @@ const SECOND_MS = 1000;
 export type ReplayPorts = {
   readonly id: SinkId;
   readonly letters: Pick<DeadLetters, 'replays' | 'find' | 'delivered' | 'returned'>;
-  readonly sink: Pick<Sink, 'routeOf'>;
-  readonly dispatcher: Pick<Dispatcher, 'add' | 'dispatch' | 'routeQueue'>;
+  readonly sink: Pick<Sink, 'routeOf' | 'encoding'>;
+  readonly dispatcher: Pick<Dispatcher, 'add' | 'dispatch' | 'routeQueue' | 'arenas'>;
   readonly grouped: boolean;
   readonly maxParked: number;
   readonly barriers: (schema: string, table: string) => TableBarriers;
@@ -143,9 +144,13 @@ export class Replays {
   render(message: Pending): void {
     const payload = this.#ports.letters.find(this.#ports.id, message.letterId)?.payload;
     if (payload === undefined) return;
-    message.buffer = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-    message.start = 0;
-    message.end = message.buffer.length;
+    const arena = this.#ports.dispatcher.arenas.enter();
+    const { writer } = arena;
+    const { length, escapes } = writer;
+    const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+    writer.bytes(bytes, 0, bytes.length);
+    if (this.#ports.sink.encoding === 'json-string') escapeFrom(length, writer);
+    message.rendered(arena, length, escapes);
   }
 
   /** Refused again: it goes back to the dead letters. */

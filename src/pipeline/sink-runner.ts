@@ -288,7 +288,7 @@ export class SinkRunner {
   #keepDeadLetter(message: Pending, error: DeliveryError): void {
     const isReplayed = message.letterId !== 0;
     if (isReplayed) this.#replays.refused(message, error);
-    else keepDeadLetter(this.#options, message, error);
+    else keepDeadLetter(message, error, { ...this.#options, encoding: this.#sink.encoding });
     this.#options.logger.error(
       {
         sink: this.#options.settings.name,

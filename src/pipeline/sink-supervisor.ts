@@ -91,6 +91,10 @@ class Supervisor {
   answer(request: SinkRequest): Promise<SinkAnswer<SinkRequest>> {
     switch (request.type) {
       case 'set_status':
+        // A sink that has halted is tried again at once; else there is nothing to do.
+        if (request.status === this.#wanted && this.#failure === undefined) {
+          return Promise.resolve({ reply: { status: request.status } });
+        }
         return this.#betweenRunners(async () => {
           this.#wanted = request.status;
           this.#failure = undefined;
