@@ -14,7 +14,7 @@ import {
   timerDefault,
 } from './context.ts';
 import type { LoadContext } from './context.ts';
-import { logSettings, type Reading } from './tailrace-yaml.ts';
+import { deadLetterLimits, logSettings, type Reading } from './tailrace-yaml.ts';
 import {
   MAX_CONNECTION_RETRIES,
   MAX_PARKED,
@@ -241,6 +241,7 @@ function serviceOf(reader: Pg2sqsReader, context: LoadContext): Omit<ServiceSett
     dataDir,
     log: logSettings(sectionDefaults('log')),
     state: { file: stateFile(sectionDefaults('state').url, dataDir) },
+    deadLetters: deadLetterLimits(sectionDefaults('dead_letters')),
     api: {
       listen: apiListen(
         { written: undefined, fallback: api.listen },

@@ -60,7 +60,9 @@ export const sinkSchema = z
     status: z
       .enum(['active', 'paused', 'disabled'])
       .default('active')
-      .describe("`paused` holds the sink's place in the log; `disabled` holds nothing."),
+      .describe(
+        "`paused` holds the sink's place in the log; `disabled` holds nothing. What was chosen while running (`tailrace pause`) holds until this value changes.",
+      ),
     start: sinkStart()
       .optional()
       .describe(

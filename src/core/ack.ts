@@ -41,7 +41,9 @@ export type FlushDecision = {
 /** Invariants 1 and 5; the flush never moves back. */
 export function nextFlush(input: FlushInput): FlushDecision {
   const settled = input.settledLsn ?? input.durableLsn;
-  const retained = Number(maxLsn(input.walEnd, input.loggedLsn) - reached(input, settled));
+  // What Postgres was told to forget it does not keep, also where a rewind has moved a sink back below that.
+  const told = maxLsn(input.previousFlush, reached(input, settled));
+  const retained = Number(maxLsn(input.walEnd, input.loggedLsn) - told);
   const tooMuch = retained > input.maxRetainedBytes;
   const acknowledging = nextAcknowledging(input, settled, tooMuch);
   const safe = acknowledging === 'durable' ? maxLsn(settled, input.durableLsn) : settled;

@@ -49,6 +49,17 @@ describe('the acknowledgement policy', () => {
     expect(nextFlush(input({ ...durable, settledLsn: lsn(250) })).acknowledging).toBe('delivered');
   });
 
+  test('a sink rewound below what was flushed moves nothing back, and Postgres keeps no more for it', () => {
+    const rewound = input({
+      settledLsn: lsn(10),
+      previousFlush: lsn(300),
+      walEnd: lsn(1200),
+      durableDirectory: false,
+    });
+    expect(nextFlush(rewound)).toEqual({ flush: lsn(300), acknowledging: 'delivered', alarm: undefined });
+    expect(nextFlush({ ...rewound, walEnd: lsn(1301) }).alarm).toBe('retained');
+  });
+
   test('a keepalive is flushed when nothing is outstanding, and only then', () => {
     const idle = input({ settledLsn: lsn(300), walEnd: lsn(900) });
     expect(nextFlush(idle).flush).toBe(lsn(900));

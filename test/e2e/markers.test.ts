@@ -94,9 +94,9 @@ test('from its marker on a transaction is skipped by the sinks that it names, wi
   await expect.poll(() => markersOf(1), POLL).toMatchObject({ skippedTransactions: 0, ignored: 1 });
   expect(await world.service.stop()).toBe(0);
   const store = openStore(join(world.directory, 'data', 'tailrace.db'));
-  const kept = store.skipped('shop', 'all');
+  const kept = store.skipped.list({ database: 'shop', sink: 'all' });
   expect(kept).toMatchObject([{ changes: 4 }, { changes: 1 }]);
-  expect(store.skipped('shop', 'heedless')).toEqual([]);
+  expect(store.skipped.list({ database: 'shop', sink: 'heedless' })).toEqual([]);
   store.close();
   const { rows } = await world.database.client.query<{ xid: string }>(
     'select xmin::text as xid from t where id = 7',

@@ -72,7 +72,7 @@ test('tables that match a pattern and are made later are streamed without a rest
   expect(warnings).toEqual([]);
   expect(await world.service.stop()).toBe(0);
   const store = openStore(join(world.directory, 'data', 'tailrace.db'));
-  expect(store.streamedTables('shop')).toEqual(joinedTables);
+  expect(store.streamedTables.list('shop')).toEqual(joinedTables);
   store.close();
 });
 

@@ -10,7 +10,11 @@ import { begin, commit, frames, row } from '../log/stream.ts';
 import { logicalMessage } from '../support/pgoutput-messages.ts';
 
 const TRANSACTION = { commitLsn: 200n, rows: 5 };
-const START = { position: { epoch: 0, commitLsn: toLsn(0n), index: 0 } as Position, endLsn: ZERO_LSN };
+const START = {
+  position: { epoch: 0, commitLsn: toLsn(0n), index: 0 } as Position,
+  endLsn: ZERO_LSN,
+  offset: 0,
+};
 
 /** Blocks of 1000 bytes of log each, with the contexts that a writer gives them. */
 function blocksOf(...contents: readonly (readonly Buffer[])[]): LogBlock[] {

@@ -1,0 +1,104 @@
+import { afterEach, expect, test } from 'vitest';
+import { startHttp } from '../../src/api/server.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
+import { startCli } from '../support/cli.ts';
+import { testControl, type TestControl } from '../support/control.ts';
+import { letterAt, SINK } from '../support/letters.ts';
+import { serviceStatus, sinkStatus } from '../support/status.ts';
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup();
+});
+
+/** A service whose sink does what it is asked to, with three dead letters. */
+async function serve(sinks = [sinkStatus()], tokens: readonly string[] = []) {
+  const control: TestControl = testControl({
+    sinks,
+    answer: () => ({ rewinds: 2, from: '0/10', withdrawnDeadLetters: 1 }),
+  });
+  control.store.sinks.started(SINK, [], { configured: 'active', now: new Date() });
+  for (let i = 1; i <= 3; i++) control.store.deadLetters.add(letterAt(i), new Date(Date.UTC(2026, 0, i)));
+  const server = await startHttp({
+    settings: {
+      api: { listen: { host: '127.0.0.1', port: 0, explicit: true }, tokens },
+      metrics: { listen: 'off' },
+    },
+    status: () => serviceStatus({ sinks }),
+    control,
+    metricsText: async () => '',
+    logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
+  });
+  cleanups.push(() => server.close());
+  const run = async (...args: string[]) => {
+    const cli = startCli([...args, '--url', server.apiUrl!]);
+    const code = await cli.code;
+    return { code, stdout: cli.stdout(), stderr: cli.stderr() };
+  };
+  return { control, run };
+}
+
+test('pause, resume and disable say what the sink does now, and end with 0', async () => {
+  const { control, run } = await serve();
+  expect(await run('pause', 'users')).toMatchObject({
+    code: 0,
+    stdout: 'shop/users is paused: it holds its place in the log\n',
+  });
+  expect((await run('disable', 'shop/users')).stdout).toBe('shop/users is disabled: it holds nothing\n');
+  expect((await run('resume', 'users')).stdout).toBe('shop/users runs\n');
+  expect(control.asked.map(([, request]) => request)).toEqual(
+    ['paused', 'disabled', 'active'].map((status) => ({ type: 'set_status', status })),
+  );
+});
+
+test('what the service refuses is shown with its cure: 1 for a no, 2 for a slip', async () => {
+  const { run } = await serve([sinkStatus(), sinkStatus({ database: 'crm' })]);
+  const ambiguous = await run('pause', 'users');
+  expect(ambiguous.code).toBe(1);
+  expect(ambiguous.stderr).toContain('write one of shop/users, crm/users');
+  expect((await run('rewind', 'shop/users', '--to', 'tomorrow')).code).toBe(2);
+  expect((await run('rewind', 'shop/users')).code).toBe(2);
+  expect((await run('dead-letters', 'replay', 'shop/users')).stderr).toContain('--all');
+  expect((await run('dead-letters', 'discard', 'shop/users', '1', '--all')).code).toBe(2);
+  expect((await run('dead-letters', 'show', 'shop/users', 'x')).code).toBe(2);
+});
+
+test('rewind says from where the sink delivers again', async () => {
+  const { run } = await serve();
+  const { code, stdout } = await run('rewind', 'users', '--to', 'earliest');
+  expect(code).toBe(0);
+  expect(stdout).toBe(
+    'shop/users is rewound: it delivers again from LSN 0/10 on\nrewind 2 of this sink; 1 dead letters from there on are withdrawn\n',
+  );
+});
+
+test('dead letters are listed over all sinks as a table, shown, replayed and discarded', async () => {
+  const { control, run } = await serve([sinkStatus(), sinkStatus({ name: 'orders' })]);
+  const list = await run('dead-letters', 'list');
+  expect(list.stdout).toMatch(/^ID +SINK +TABLE +ACTION +CODE/);
+  expect(list.stdout).toMatch(/2 +shop\/users +public\.t +insert +BAD +1 +10 B +dead/);
+  expect((await run('dead-letters', 'list', 'orders')).stdout).toBe('no dead letters\n');
+  const page = await run('dead-letters', 'list', 'users', '--limit', '2', '--json');
+  expect(JSON.parse(page.stdout)).toMatchObject({ dead_letters: [{ id: 1 }, { id: 2 }], next: 2 });
+  expect(page.stderr).toBe('');
+
+  const shown = await run('dead-letters', 'show', 'users', '2');
+  expect(shown.stdout).toMatch(/reason: +refused/);
+  expect(shown.stdout.trimEnd().split('\n').at(-1)).toBe('{"commit":2}');
+
+  const replayed = await run('dead-letters', 'replay', 'users', '1', '2', '--rate', '0.5');
+  expect(replayed).toMatchObject({ code: 0, stderr: '' });
+  expect(replayed.stdout).toContain('2 dead letters are sent again');
+  expect(control.store.sinks.find(SINK)?.replayRate).toBe(0.5);
+  expect((await run('dead-letters', 'discard', 'users', '--code', 'BAD')).stdout).toBe(
+    '3 dead letters are discarded\n',
+  );
+  expect((await run('dead-letters', 'discard', 'users', '--all')).code).toBe(1);
+});
+
+test('a replay of a sink that does not run says when it goes', async () => {
+  const { run } = await serve([sinkStatus({ state: 'paused' })]);
+  const { code, stderr } = await run('dead-letters', 'replay', 'users', '--all');
+  expect(code).toBe(0);
+  expect(stderr).toBe('the sink is paused: they go when it runs\n');
+});

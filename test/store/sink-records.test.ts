@@ -1,0 +1,87 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { toLsn } from '../../src/core/lsn.ts';
+import { openStore, type Store } from '../../src/store/sqlite.ts';
+import { letterAt, SINK } from '../support/letters.ts';
+
+const now = new Date('2026-01-02T03:04:05Z');
+const later = new Date('2026-01-09T03:04:05Z');
+let store: Store;
+beforeEach(() => {
+  store = openStore(':memory:');
+});
+const start = (): number => store.sinks.started(SINK, [], { configured: 'active', now });
+
+describe('the status that holds', () => {
+  test('a status chosen while running holds over restarts, until the configuration says something else', () => {
+    start();
+    store.sinks.choose(SINK, 'paused', { configured: 'active', now });
+    expect(store.sinks.reconcile(SINK, { configured: 'active', now })).toBe('paused');
+    expect(store.sinks.reconcile(SINK, { configured: 'active', now })).toBe('paused');
+    expect(store.sinks.reconcile(SINK, { configured: 'disabled', now })).toBe('disabled');
+    // The choice is forgotten, not merely overruled.
+    expect(store.sinks.reconcile(SINK, { configured: 'active', now })).toBe('active');
+  });
+
+  test('a choice is remembered for a sink that has not begun yet, which stays new', () => {
+    store.sinks.choose(SINK, 'paused', { configured: 'active', now });
+    expect(store.sinks.names('shop')).toEqual([]);
+    expect(store.sinks.reconcile(SINK, { configured: 'active', now })).toBe('paused');
+    start();
+    expect(store.sinks.names('shop')).toEqual(['users']);
+    expect(store.sinks.reconcile(SINK, { configured: 'active', now })).toBe('paused');
+  });
+});
+
+describe('a sink that nothing is held for', () => {
+  test('knows since when, from the first moment on, until it has its place again', () => {
+    start();
+    store.sinks.choose(SINK, 'disabled', { configured: 'active', now });
+    store.sinks.reconcile(SINK, { configured: 'active', now: later });
+    expect(store.sinks.find(SINK)?.letGoAt).toEqual(now);
+    start();
+    expect(store.sinks.find(SINK)?.letGoAt).toBeUndefined();
+  });
+
+  test('is one that has left the configuration', () => {
+    start();
+    expect(store.sinks.letGoOfOthers([SINK], now)).toEqual([]);
+    expect(store.sinks.letGoOfOthers([{ database: 'other', sink: 'users' }], now)).toEqual([
+      { ...SINK, letGoAt: now },
+    ]);
+    expect(store.sinks.letGoOfOthers([], later)).toEqual([{ ...SINK, letGoAt: now }]);
+  });
+
+  test('has its gap recorded once it starts anew', () => {
+    start();
+    const cursor = { position: { epoch: 0, commitLsn: toLsn(8n), index: 0 }, endLsn: toLsn(9n) };
+    store.sinks.giveUp(SINK, cursor);
+    expect(store.sinks.find(SINK)?.leftLsn).toBe(9n);
+    const gap = { from: '0/9', to: '0/20', reason: 'away' };
+    store.sinks.started(SINK, [gap], { configured: 'active', now });
+    store.sinks.started(SINK, [gap], { configured: 'active', now });
+    expect(store.sinks.find(SINK)?.leftLsn).toBeUndefined();
+    expect(store.sinks.gaps(SINK)).toEqual([gap]);
+    expect(store.sinks.gaps({ ...SINK, database: 'other' })).toEqual([]);
+  });
+});
+
+test('a rewind counts, is remembered until the ledger has it, and withdraws the letters from there on', () => {
+  start();
+  // As texts `10/0` comes before `9/0`.
+  for (const commit of [9 * 2 ** 32, 10 * 2 ** 32, 11 * 2 ** 32])
+    store.deadLetters.add(letterAt(commit), now);
+  store.deadLetters.add(letterAt(11 * 2 ** 32, { sink: 'orders' }), now);
+  const cursor = {
+    position: { epoch: 0, commitLsn: toLsn(10n * 2n ** 32n), index: 0 },
+    endLsn: toLsn(10n * 2n ** 32n - 8n),
+  };
+  expect(store.sinks.rewind(SINK, cursor)).toEqual({ rewinds: 1, withdrawn: 2 });
+  expect(store.sinks.find(SINK)).toMatchObject({ rewinds: 1, rewindTo: cursor });
+  expect(store.deadLetters.list(SINK, {}, { limit: 9 }).map(({ position }) => position.commitLsn)).toEqual([
+    9n * 2n ** 32n,
+  ]);
+  expect(store.deadLetters.counts({ ...SINK, sink: 'orders' }).kept).toBe(1);
+  store.sinks.rewound(SINK);
+  expect(store.sinks.find(SINK)).toMatchObject({ rewinds: 1, rewindTo: undefined });
+  expect(start()).toBe(1);
+});
