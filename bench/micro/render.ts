@@ -87,6 +87,7 @@ function planOf(name: FormatName) {
     zonelessTimestampZ: format.zonelessTimestampZ,
   } as const;
   return format.compile({
+    encoding: 'json',
     relation,
     columns: relation.columns.map(({ name, type }, index) => ({
       index,

@@ -3,6 +3,7 @@
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { pino } from 'pino';
 import { Worker, isMainThread, parentPort } from 'node:worker_threads';
+import { literal } from '../../src/core/encoding.ts';
 import { toLsn } from '../../src/core/lsn.ts';
 import type { Message } from '../../src/core/message.ts';
 import { sqs } from '../../src/sinks/sqs.ts';
@@ -11,7 +12,7 @@ import { startSqsRecorder } from '../../test/support/sqs-recorder.ts';
 const LANES = 32;
 const QUEUE = 'bench.fifo';
 const TEXTS = Array.from({ length: 10 }, (_, index) => bodyOf(1, index));
-const BODIES = TEXTS.map((text) => Buffer.from(text));
+const BODIES = TEXTS.map((text) => literal(text, 'json-string').bytes);
 
 if (isMainThread) await main(Number(process.argv[2] ?? 20_000));
 else await serve();
@@ -91,6 +92,7 @@ async function tailraceClient(url: string): Promise<Send> {
       buffer,
       start: 0,
       end: buffer.length,
+      jsonBytes: TEXTS[index]!.length,
       group: `public.users:${request * 10 + index}`,
       route: QUEUE,
       action: 'insert',

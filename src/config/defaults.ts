@@ -23,7 +23,7 @@ export const REFRESH_INTERVAL_MS = 10_000;
 export const MAX_CONNECTION_RETRIES = 0;
 
 /** Messages of a sink that wait in memory before it stops reading (invariant 8). */
-export const MAX_BUFFERED = 10_000;
+export const MAX_BUFFERED = 2_000;
 
 export const MAX_PARKED = 100_000;
 

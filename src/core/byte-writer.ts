@@ -2,6 +2,9 @@
 
 const INITIAL_BYTES = 64 * 1024;
 
+/** Bytes that are appended again and again. `escapes`: how many of them the encoding has put in (core/encoding.ts). */
+export type Literal = { readonly bytes: Buffer; readonly escapes: number };
+
 /**
  * Bytes [0, `length`) of `buffer` are what was written. Call `reserve(n)` before writing n bytes by hand;
  * `buffer` may be another object afterwards.
@@ -9,6 +12,8 @@ const INITIAL_BYTES = 64 * 1024;
 export class ByteWriter {
   buffer: Buffer;
   length = 0;
+  /** Bytes among them that are there because of the encoding: without them it would be the plain JSON. */
+  escapes = 0;
 
   constructor(initialBytes: number = INITIAL_BYTES) {
     this.buffer = Buffer.allocUnsafeSlow(initialBytes);
@@ -43,6 +48,15 @@ export class ByteWriter {
     this.length = at;
   }
 
+  /** Appends a constant: whole arrays are copied several times faster than parts of them. */
+  literal({ bytes, escapes }: Literal): void {
+    const end = this.length + bytes.length;
+    if (end > this.buffer.length) this.reserve(bytes.length);
+    this.buffer.set(bytes, this.length);
+    this.length = end;
+    this.escapes += escapes;
+  }
+
   /** Appends `text` as UTF-8. */
   text(text: string): void {
     this.reserve(text.length * 3);
@@ -62,8 +76,20 @@ export class ByteWriter {
     }
   }
 
+  /** Appends text whose characters are all below U+0100, one byte each. */
+  latin1(text: string): void {
+    this.reserve(text.length);
+    this.length += this.buffer.write(text, this.length, 'latin1');
+  }
+
+  /** Forgets everything behind a place that was `length` and `escapes` before. */
+  truncate(length: number, escapes: number): void {
+    this.length = length;
+    this.escapes = escapes;
+  }
+
   reset(): void {
-    this.length = 0;
+    this.truncate(0, 0);
   }
 }
 

@@ -4,10 +4,12 @@ import type { Position } from './position.ts';
 
 export interface Message {
   readonly position: Position;
-  /** The rendered JSON is `buffer[start, end)`, UTF-8. */
+  /** The rendered JSON is `buffer[start, end)`, UTF-8, in the sink's encoding. Valid until `deliver` settles. */
   readonly buffer: Buffer;
   readonly start: number;
   readonly end: number;
+  /** Length of the JSON in bytes, without what the encoding has added. */
+  readonly jsonBytes: number;
   /** The message group: order holds inside it. Any text, any length. */
   readonly group: string;
   /** Where it goes: queue URL, topic, … Set from `Sink.routeOf`. */

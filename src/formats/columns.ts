@@ -1,22 +1,25 @@
 // The columns of a row as JSON members, for every format. Hot file: plain loops on purpose (bench/micro/render.ts).
-import type { ByteWriter } from '../core/byte-writer.ts';
+import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import { NULL_VALUE, UNCHANGED_TOAST, type RowEvent, type Tuple } from '../core/change.ts';
+import { escapeFrom, literal } from '../core/encoding.ts';
 import { TailraceError } from '../core/errors.ts';
 import { jsonText } from '../core/json.ts';
 import type { ValueRenderer } from '../core/render.ts';
 import type { CompileInput } from './format.ts';
 
 const COMMA = 0x2c;
-const NULL = Buffer.from('null');
+const NULL: Literal = literal('null', 'json');
 
 /** One column of the message. */
 type PlannedColumn = {
   /** Its place in the relation. */
   readonly index: number;
   /** The name as a JSON string. */
-  readonly name: Buffer;
+  readonly name: Literal;
+  /** `"name":` */
+  readonly first: Literal;
   /** `,"name":` */
-  readonly prefix: Buffer;
+  readonly next: Literal;
   readonly render: ValueRenderer;
   /** Part of the replica identity: an old key tuple knows it. */
   readonly identity: boolean;
@@ -25,6 +28,7 @@ type PlannedColumn = {
 export class ColumnPlan {
   readonly #table: string;
   readonly #columns: readonly PlannedColumn[];
+  readonly #escaped: boolean;
   /** Columns of the relation, of which the message may have fewer. */
   readonly #relationColumnCount: number;
 
@@ -32,10 +36,13 @@ export class ColumnPlan {
     const { relation } = input;
     this.#table = `${relation.schema}.${relation.table}`;
     this.#relationColumnCount = relation.columns.length;
+    const { encoding } = input;
+    this.#escaped = encoding === 'json-string';
     this.#columns = input.columns.map(({ index, name, render }) => ({
       index,
-      name: Buffer.from(jsonText(name)),
-      prefix: Buffer.from(`,${jsonText(name)}:`),
+      name: literal(jsonText(name), encoding),
+      first: literal(`${jsonText(name)}:`, encoding),
+      next: literal(`,${jsonText(name)}:`, encoding),
       render,
       identity: relation.columns[index]!.identity,
     }));
@@ -48,7 +55,7 @@ export class ColumnPlan {
   writeNew(event: RowEvent, writer: ByteWriter): number {
     this.#expectColumns(event.newTuple);
     let left = 0;
-    let first = 1;
+    let isFirst = true;
     for (const column of this.#columns) {
       let tuple = event.newTuple;
       if (tuple.lengths[column.index] === UNCHANGED_TOAST) {
@@ -58,8 +65,8 @@ export class ColumnPlan {
         }
         tuple = event.oldTuple;
       }
-      writeMember(column, event.bytes, tuple, first, writer);
-      first = 0;
+      this.#writeMember(column, event.bytes, tuple, isFirst, writer);
+      isFirst = false;
     }
     return left;
   }
@@ -67,12 +74,12 @@ export class ColumnPlan {
   /** Appends the members of the old row as far as Postgres sent it: what was not sent is absent, never null. */
   writeOld(event: RowEvent, writer: ByteWriter): void {
     this.#expectColumns(event.oldTuple);
-    let first = 1;
+    let isFirst = true;
     for (const column of this.#columns) {
       if (event.oldKind === 'key' && !column.identity) continue;
       if (event.oldTuple.lengths[column.index] === UNCHANGED_TOAST) continue;
-      writeMember(column, event.bytes, event.oldTuple, first, writer);
-      first = 0;
+      this.#writeMember(column, event.bytes, event.oldTuple, isFirst, writer);
+      isFirst = false;
     }
   }
 
@@ -83,7 +90,7 @@ export class ColumnPlan {
     for (const column of this.#columns) {
       if (event.oldKind === 'key' && !column.identity) continue;
       if (!isChanged(column.index, event)) continue;
-      writeMember(column, event.bytes, event.oldTuple, changed === 0 ? 1 : 0, writer);
+      this.#writeMember(column, event.bytes, event.oldTuple, changed === 0, writer);
       changed++;
     }
     return changed;
@@ -95,9 +102,24 @@ export class ColumnPlan {
     for (const column of this.#columns) {
       if (event.newTuple.lengths[column.index] !== UNCHANGED_TOAST || hasOldValue(column, event)) continue;
       if (!first) writer.byte(COMMA);
-      writer.bytes(column.name);
+      writer.literal(column.name);
       first = false;
     }
+  }
+
+  #writeMember(
+    column: PlannedColumn,
+    bytes: Buffer,
+    tuple: Tuple,
+    isFirst: boolean,
+    writer: ByteWriter,
+  ): void {
+    writer.literal(isFirst ? column.first : column.next);
+    const length = tuple.lengths[column.index]!;
+    if (length === NULL_VALUE) return writer.literal(NULL);
+    const start = writer.length;
+    column.render(bytes, tuple.starts[column.index]!, length, writer);
+    if (this.#escaped) escapeFrom(start, writer);
   }
 
   #expectColumns(tuple: Tuple): void {
@@ -111,20 +133,6 @@ export class ColumnPlan {
       },
     );
   }
-}
-
-/** `skip` 1 leaves out the comma. */
-function writeMember(
-  column: PlannedColumn,
-  bytes: Buffer,
-  tuple: Tuple,
-  skip: number,
-  writer: ByteWriter,
-): void {
-  writer.bytes(column.prefix, skip);
-  const length = tuple.lengths[column.index]!;
-  if (length === NULL_VALUE) writer.bytes(NULL);
-  else column.render(bytes, tuple.starts[column.index]!, length, writer);
 }
 
 /**

@@ -1,5 +1,6 @@
 // The contract of a message format: compiled once per relation and sink, then run for every row.
 import type { ByteWriter } from '../core/byte-writer.ts';
+import type { MessageEncoding } from '../core/encoding.ts';
 import type { Relation, RowEvent, TransactionContext } from '../core/change.ts';
 import type { ValueRenderer } from '../core/render.ts';
 
@@ -30,6 +31,8 @@ export type CompileInput = {
     readonly render: ValueRenderer;
   }[];
   readonly envelope: Envelope;
+  /** How the messages are to lie in memory. */
+  readonly encoding: MessageEncoding;
 };
 
 /** What differs from message to message besides the row itself. */

@@ -1,7 +1,8 @@
 // pg2sqs' format: the row's columns flat, the commit time and the kind beside them.
 // https://github.com/pgwalk/pg2sqs/blob/main/docs/messages.md Hot file: plain loops on purpose (bench/micro/render.ts).
-import type { ByteWriter } from '../core/byte-writer.ts';
+import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import type { Action, RowEvent, TransactionContext } from '../core/change.ts';
+import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { TailraceError } from '../core/errors.ts';
 import { jsonText } from '../core/json.ts';
 import { ColumnPlan } from './columns.ts';
@@ -13,13 +14,7 @@ const CLOSE_BRACE = 0x7d;
 const COMMA = 0x2c;
 const KIND = 'kind';
 
-const kindJson = (action: Action): Buffer => Buffer.from(`"${KIND}":"${action}"`);
-const KINDS = {
-  insert: kindJson('insert'),
-  update: kindJson('update'),
-  delete: kindJson('delete'),
-  truncate: kindJson('truncate'),
-} as const;
+const NO_BYTES = literal('', 'json');
 
 export const pg2sqsFormat: MessageFormat = {
   name: 'pg2sqs',
@@ -29,15 +24,26 @@ export const pg2sqsFormat: MessageFormat = {
 
 class Pg2sqsPlan implements RenderPlan {
   readonly #columns: ColumnPlan;
+  readonly #encoding: MessageEncoding;
+  readonly #kinds: Readonly<Record<Action, Literal>>;
   readonly #table: string;
   readonly #hasKindField: boolean;
   readonly #commitTimeColumn: string | undefined;
   #transaction: TransactionContext | undefined;
   /** `"column":"2026-…"`: what rows of one transaction share. */
-  #commitTime: Buffer = Buffer.alloc(0);
+  #commitTime = NO_BYTES;
 
   constructor(input: CompileInput) {
-    const { relation, columns, envelope } = input;
+    const { relation, columns, envelope, encoding } = input;
+    const kind = (action: Action): Literal => literal(`"${KIND}":"${action}"`, encoding);
+    this.#encoding = encoding;
+    this.#kinds = {
+      insert: kind('insert'),
+      update: kind('update'),
+      delete: kind('delete'),
+      truncate: kind('truncate'),
+      read: kind('read'),
+    };
     this.#table = `${relation.schema}.${relation.table}`;
     this.#columns = new ColumnPlan(input);
     this.#commitTimeColumn = envelope.commitTimeColumn;
@@ -53,28 +59,28 @@ class Pg2sqsPlan implements RenderPlan {
     const membersStart = writer.length;
     if (event.action === 'delete') this.#columns.writeOld(event, writer);
     else this.#columns.writeNew(event, writer);
-    this.#finish(membersStart, KINDS[event.action], context, writer);
+    this.#finish(membersStart, this.#kinds[event.action], context, writer);
   }
 
   renderTruncate(context: RenderContext, writer: ByteWriter): void {
     writer.byte(OPEN_BRACE);
-    this.#finish(writer.length, KINDS.truncate, context, writer);
+    this.#finish(writer.length, this.#kinds.truncate, context, writer);
   }
 
-  #finish(membersStart: number, kind: Buffer, context: RenderContext, writer: ByteWriter): void {
+  #finish(membersStart: number, kind: Literal, context: RenderContext, writer: ByteWriter): void {
     if (this.#commitTimeColumn !== undefined) {
       if (this.#transaction !== context.transaction) {
         this.#transaction = context.transaction;
         const time = formatCommitTimeNano(context.transaction.commitTimeUs);
-        this.#commitTime = Buffer.from(`${jsonText(this.#commitTimeColumn)}:"${time}"`);
+        this.#commitTime = literal(`${jsonText(this.#commitTimeColumn)}:"${time}"`, this.#encoding);
       }
       if (writer.length > membersStart) writer.byte(COMMA);
-      writer.bytes(this.#commitTime);
+      writer.literal(this.#commitTime);
     }
     if (context.severalActions) {
       if (this.#hasKindField) throw clash(this.#table, KIND, 'give each action a queue of its own');
       if (writer.length > membersStart) writer.byte(COMMA);
-      writer.bytes(kind);
+      writer.literal(kind);
     }
     writer.byte(CLOSE_BRACE);
   }

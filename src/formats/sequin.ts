@@ -1,22 +1,18 @@
 // The default format: record, changes, action and metadata, as Sequin's consumers know it.
 // https://sequinstream.com/docs/reference/messages Hot file: plain loops on purpose (bench/micro/render.ts).
-import type { ByteWriter } from '../core/byte-writer.ts';
+import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import type { RowEvent, TransactionContext } from '../core/change.ts';
+import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
 import { ColumnPlan } from './columns.ts';
 import { formatCommitTime } from './commit-time.ts';
 import type { CompileInput, Envelope, MessageFormat, RenderContext, RenderPlan } from './format.ts';
 
-const RECORD = Buffer.from('{"record":{');
-const CHANGES = Buffer.from('},"changes":');
-const NULL = Buffer.from('null');
+const NULL = literal('null', 'json');
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
-const UNCHANGED_COLUMNS = Buffer.from(',"unchanged_columns":[');
 const CLOSE_BRACKET = 0x5d;
-const KEY_CHANGE_OLD = Buffer.from(',"key_change":{"old":{');
-const KEY_CHANGE_NEW = Buffer.from('},"new":{');
-const END = Buffer.from('}}');
+const END = literal('}}', 'json');
 
 export const sequinFormat: MessageFormat = {
   name: 'sequin',
@@ -27,41 +23,56 @@ export const sequinFormat: MessageFormat = {
 class SequinPlan implements RenderPlan {
   readonly #columns: ColumnPlan;
   readonly #key: ColumnPlan;
+  readonly #envelope: Envelope;
+  readonly #encoding: MessageEncoding;
+  readonly #record: Literal;
+  readonly #changes: Literal;
+  readonly #unchangedColumns: Literal;
+  readonly #keyChangeOld: Literal;
+  readonly #keyChangeNew: Literal;
   /** From `},"changes":null` (of an update: from `,"action"`) to the value of `idempotency_key`. */
-  readonly #afterInserted: Buffer;
-  readonly #afterUpdated: Buffer;
-  readonly #afterDeleted: Buffer;
-  readonly #afterTruncated: Buffer;
-  /** What follows `commit_idx`: who sends it and from where; `transaction_annotations` stand between the two. */
-  readonly #database: Buffer;
-  readonly #sender: Buffer;
+  readonly #afterInserted: Literal;
+  readonly #afterUpdated: Literal;
+  readonly #afterDeleted: Literal;
+  readonly #afterTruncated: Literal;
+  /** What follows `commit_idx` where the transaction is not annotated: who sends it and from where. */
+  readonly #plainOrigin: Literal;
   #transaction: TransactionContext | undefined;
   /** What rows of one transaction share, between `idempotency_key` and the value of `commit_idx`. */
-  #commit: Buffer = Buffer.alloc(0);
-  /** What they share behind `commit_idx`: `#database`, the annotations, `#sender`. */
-  #origin: Buffer = Buffer.alloc(0);
+  #commit: Literal = NULL;
+  /** What they share behind `commit_idx`. */
+  #origin: Literal = NULL;
 
   constructor(input: CompileInput) {
     const { schema, table } = input.relation;
+    const { encoding } = input;
     const metadata = `"metadata":{"table_schema":${jsonText(schema)},"table_name":${jsonText(table)},"idempotency_key":"`;
+    const afterRecord = (action: string): Literal =>
+      literal(`},"changes":null,"action":"${action}",${metadata}`, encoding);
+    this.#encoding = encoding;
     this.#columns = new ColumnPlan(input);
     const isKey = ({ name }: { name: string }): boolean => input.relation.key.includes(name);
     this.#key = new ColumnPlan({ ...input, columns: input.columns.filter(isKey) });
-    this.#afterInserted = Buffer.from(`},"changes":null,"action":"insert",${metadata}`);
-    this.#afterUpdated = Buffer.from(`,"action":"update",${metadata}`);
-    this.#afterDeleted = Buffer.from(`},"changes":null,"action":"delete",${metadata}`);
-    this.#afterTruncated = Buffer.from(`},"changes":null,"action":"truncate",${metadata}`);
-    this.#database = Buffer.from(databaseJson(input.envelope));
-    this.#sender = Buffer.from(senderJson(input.envelope));
+    this.#envelope = input.envelope;
+    this.#record = literal('{"record":{', encoding);
+    this.#changes = literal('},"changes":', encoding);
+    this.#unchangedColumns = literal(',"unchanged_columns":[', encoding);
+    this.#keyChangeOld = literal(',"key_change":{"old":{', encoding);
+    this.#keyChangeNew = literal('},"new":{', encoding);
+    this.#afterInserted = afterRecord('insert');
+    this.#afterUpdated = literal(`,"action":"update",${metadata}`, encoding);
+    this.#afterDeleted = afterRecord('delete');
+    this.#afterTruncated = afterRecord('truncate');
+    this.#plainOrigin = literal(originJson(input.envelope), encoding);
   }
 
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {
-    writer.bytes(RECORD);
+    writer.literal(this.#record);
     if (event.action === 'delete') {
       this.#columns.writeOld(event, writer);
       this.#finish(this.#afterDeleted, context, writer);
       if (context.keyChange) this.#writeKeyChange(event, writer);
-      writer.bytes(END);
+      writer.literal(END);
       return;
     }
     const leftOut = this.#columns.writeNew(event, writer);
@@ -73,67 +84,66 @@ class SequinPlan implements RenderPlan {
       this.#finish(this.#afterUpdated, context, writer);
     }
     if (leftOut > 0) {
-      writer.bytes(UNCHANGED_COLUMNS);
+      writer.literal(this.#unchangedColumns);
       this.#columns.writeLeftOutNames(event, writer);
       writer.byte(CLOSE_BRACKET);
     }
-    writer.bytes(END);
+    writer.literal(END);
   }
 
   renderTruncate(context: RenderContext, writer: ByteWriter): void {
-    writer.bytes(RECORD);
+    writer.literal(this.#record);
     this.#finish(this.#afterTruncated, context, writer);
-    writer.bytes(END);
+    writer.literal(END);
   }
 
   /** Which row became which: in both halves. */
   #writeKeyChange(event: RowEvent, writer: ByteWriter): void {
-    writer.bytes(KEY_CHANGE_OLD);
+    writer.literal(this.#keyChangeOld);
     this.#key.writeOld(event, writer);
-    writer.bytes(KEY_CHANGE_NEW);
+    writer.literal(this.#keyChangeNew);
     this.#key.writeNew(event, writer);
-    writer.bytes(END);
+    writer.literal(END);
   }
 
   /** `{}` says that nothing changed, which only a full old row can tell; without it what changed is unknown: null. */
   #writeChanges(event: RowEvent, writer: ByteWriter): void {
-    writer.bytes(CHANGES);
-    const mark = writer.length;
+    writer.literal(this.#changes);
+    const { length, escapes } = writer;
     if (event.oldKind !== 'none') {
       writer.byte(OPEN_BRACE);
       const changed = this.#columns.writeChanged(event, writer);
       writer.byte(CLOSE_BRACE);
       if (changed > 0 || event.oldKind === 'full') return;
-      writer.length = mark;
+      writer.truncate(length, escapes);
     }
-    writer.bytes(NULL);
+    writer.literal(NULL);
   }
 
-  #finish(afterRecord: Buffer, context: RenderContext, writer: ByteWriter): void {
+  #finish(afterRecord: Literal, context: RenderContext, writer: ByteWriter): void {
     if (this.#transaction !== context.transaction) {
       this.#transaction = context.transaction;
-      this.#commit = Buffer.from(commitJson(context.transaction));
-      const { annotations = NULL } = context.transaction;
-      this.#origin = Buffer.concat([this.#database, annotations, this.#sender]);
+      this.#commit = literal(commitJson(context.transaction), this.#encoding);
+      const { annotations } = context.transaction;
+      this.#origin =
+        annotations === undefined
+          ? this.#plainOrigin
+          : literal(originJson(this.#envelope, annotations), this.#encoding);
     }
-    writer.bytes(afterRecord);
-    writer.text(context.idempotencyKey);
-    writer.bytes(this.#commit);
+    writer.literal(afterRecord);
+    writer.latin1(context.idempotencyKey);
+    writer.literal(this.#commit);
     writer.integer(context.index);
-    writer.bytes(this.#origin);
+    writer.literal(this.#origin);
   }
 }
 
 const commitJson = ({ commitTimeUs, commitLsn }: TransactionContext): string =>
   `","commit_timestamp":"${formatCommitTime(commitTimeUs)}","commit_lsn":${commitLsn},"commit_idx":`;
 
-/** The members behind `commit_idx`, up to the value of `transaction_annotations`. */
-const databaseJson = (envelope: Envelope): string =>
-  `,"database_name":${jsonText(envelope.databaseName)},"transaction_annotations":`;
-
-/** The members behind that; `metadata` and the message stay open. */
-function senderJson(envelope: Envelope): string {
-  const members = jsonText({
+/** The members behind `commit_idx`; `metadata` and the message stay open. `annotations`: a JSON document. */
+function originJson(envelope: Envelope, annotations = 'null'): string {
+  const sender = jsonText({
     consumer: { id: envelope.sinkId, name: envelope.sinkName, annotations: envelope.sinkAnnotations },
     database: {
       id: envelope.databaseId,
@@ -143,5 +153,6 @@ function senderJson(envelope: Envelope): string {
       hostname: envelope.hostname,
     },
   });
-  return `,${members.slice(1, -1)}`;
+  const database = jsonText(envelope.databaseName);
+  return `,"database_name":${database},"transaction_annotations":${annotations},${sender.slice(1, -1)}`;
 }

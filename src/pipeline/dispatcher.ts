@@ -2,6 +2,7 @@
 import type { DeliveryError, Outcome } from '../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../core/retry.ts';
 import type { Route, Sink } from '../sinks/sink.ts';
+import type { Arenas } from './arena.ts';
 import { Groups } from './groups.ts';
 import { LatencyWindow } from './latency.ts';
 import type { Pending } from './pending.ts';
@@ -73,6 +74,11 @@ export class Dispatcher {
     this.#settings = settings;
     this.#ports = ports;
     this.#room = new Room(settings);
+  }
+
+  /** Where messages are rendered to. */
+  get arenas(): Arenas {
+    return this.#room.arenas;
   }
 
   /** The queue of a route; the same id gives the same queue. */
@@ -349,7 +355,7 @@ export class Dispatcher {
     const now = this.#ports.nowMs();
     for (const message of delivered) {
       this.counters.delivered++;
-      this.counters.bytes += message.byteLength;
+      this.counters.bytes += message.jsonBytes;
       this.latency.add(now, now - Number(message.transaction.commitTimeUs) / 1000);
     }
     const settled = dead.length === 0 ? delivered : [...delivered, ...dead.map(({ message }) => message)];
@@ -365,7 +371,7 @@ export class Dispatcher {
     else message.before.after = message.after;
     if (message.after === undefined) this.#last = message.before;
     else message.after.before = message.before;
-    this.#room.leave(message);
+    this.#room.free(message);
     if (message.attempts > 0) this.#failing.delete(message);
     if (message.links !== undefined) this.#release(this.#groups.remove(message.links));
     if (message.secondLink !== undefined) this.#release(this.#groups.remove(message.secondLink));

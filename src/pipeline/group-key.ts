@@ -10,6 +10,7 @@ import {
 } from '../core/change.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { Template } from '../core/template.ts';
+import { GroupText } from './group-text.ts';
 
 export interface GroupKey {
   /** The group of the row as it is after the event (of a delete: as it was). */
@@ -19,12 +20,12 @@ export interface GroupKey {
 }
 
 type Part =
-  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'text'; readonly text: string; readonly bytes: Buffer }
   | { readonly kind: 'column'; readonly index: number; readonly identity: boolean }
   | { readonly kind: 'xid' };
 
 /** How a NULL stands in a group made of columns: no text value escapes to this. */
-const NULL_PART = '\\N';
+const NULL_PART = Buffer.from('\\N');
 
 /**
  * Groups by a table's columns: `schema.table:value[:value…]`. Different keys never give the same group: separators
@@ -35,7 +36,7 @@ export function groupByColumns(relation: Relation, columns: readonly string[]): 
   if (columns.length === 0) return constantGroup(table);
   const parts: Part[] = [];
   columns.forEach((name, i) => {
-    parts.push({ kind: 'text', text: i === 0 ? `${table}:` : ':' }, columnPart(relation, name));
+    parts.push(textPart(i === 0 ? `${table}:` : ':'), columnPart(relation, name));
   });
   return new ComputedGroup(relation, parts, { escaped: true });
 }
@@ -45,11 +46,11 @@ export function groupByTemplate(relation: Relation, template: Template): GroupKe
   const parts = template.map((part): Part => {
     switch (part.kind) {
       case 'text':
-        return part;
+        return textPart(part.text);
       case 'table':
-        return { kind: 'text', text: relation.table };
+        return textPart(relation.table);
       case 'schema':
-        return { kind: 'text', text: relation.schema };
+        return textPart(relation.schema);
       case 'xid':
         return { kind: 'xid' };
       case 'column':
@@ -63,6 +64,8 @@ export function groupByTemplate(relation: Relation, template: Template): GroupKe
   }
   return new ComputedGroup(relation, parts, { escaped: false });
 }
+
+const textPart = (text: string): Part => ({ kind: 'text', text, bytes: Buffer.from(text) });
 
 function columnPart(relation: Relation, name: string): Part {
   const index = relation.columns.findIndex((column) => column.name === name);
@@ -83,6 +86,9 @@ const constantGroup = (group: string): GroupKey => ({ current: () => group, prev
 
 const escapeName = (name: string): string => name.replaceAll(/[\\.:]/g, (character) => `\\${character}`);
 
+/** One is enough: a group is put together without a pause. */
+const TEXT = new GroupText();
+
 class ComputedGroup implements GroupKey {
   readonly #parts: readonly Part[];
   readonly #escaped: boolean;
@@ -95,37 +101,41 @@ class ComputedGroup implements GroupKey {
   }
 
   current(event: RowEvent, transaction: TransactionContext): string {
-    let group = '';
+    const text = TEXT.begin();
     for (const part of this.#parts) {
-      if (part.kind === 'text') group += part.text;
-      else if (part.kind === 'xid') group += transaction.xid;
-      else if (!event.hasNew) group += this.#old(event, part);
+      if (part.kind === 'text') text.bytes(part.bytes, 0, part.bytes.length, false);
+      else if (part.kind === 'xid') text.text(String(transaction.xid));
+      else if (!event.hasNew) this.#writeOld(event, part, text);
       // An unchanged value that was not sent again stands in the old row, where that was sent.
-      else if (event.newTuple.lengths[part.index] === UNCHANGED_TOAST) group += this.#old(event, part);
-      else group += this.#text(event, event.newTuple, part.index);
+      else if (event.newTuple.lengths[part.index] === UNCHANGED_TOAST) this.#writeOld(event, part, text);
+      else this.#write(event, event.newTuple, part.index, text);
     }
-    return group;
+    return text.end();
   }
 
   previous(event: RowEvent, transaction: TransactionContext): string | undefined {
     if (!event.hasNew || event.oldKind === 'none' || !this.#columnsDiffer(event)) return undefined;
-    let group = '';
+    const text = TEXT.begin();
     for (const part of this.#parts) {
-      if (part.kind === 'text') group += part.text;
-      else if (part.kind === 'xid') group += transaction.xid;
-      else if (this.#isInOld(event, part)) group += this.#text(event, event.oldTuple, part.index);
-      else group += this.#text(event, event.newTuple, part.index);
+      if (part.kind === 'text') text.bytes(part.bytes, 0, part.bytes.length, false);
+      else if (part.kind === 'xid') text.text(String(transaction.xid));
+      else if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part.index, text);
+      else this.#write(event, event.newTuple, part.index, text);
     }
-    return group;
+    return text.end();
   }
 
   #isInOld(event: RowEvent, part: { readonly identity: boolean }): boolean {
     return event.oldKind === 'full' || (event.oldKind === 'key' && (this.#full || part.identity));
   }
 
-  #old(event: RowEvent, part: { readonly index: number; readonly identity: boolean }): string {
-    if (!this.#isInOld(event, part)) return this.#escaped ? NULL_PART : '';
-    return this.#text(event, event.oldTuple, part.index);
+  #writeOld(
+    event: RowEvent,
+    part: { readonly index: number; readonly identity: boolean },
+    text: GroupText,
+  ): void {
+    if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part.index, text);
+    else if (this.#escaped) text.bytes(NULL_PART, 0, NULL_PART.length, false);
   }
 
   #columnsDiffer(event: RowEvent): boolean {
@@ -136,17 +146,14 @@ class ComputedGroup implements GroupKey {
     return false;
   }
 
-  #text(event: RowEvent, tuple: Tuple, index: number): string {
+  #write(event: RowEvent, tuple: Tuple, index: number, text: GroupText): void {
     const length = tuple.lengths[index]!;
     if (length === NULL_VALUE || length === NOT_SENT || length === UNCHANGED_TOAST) {
-      return this.#escaped ? NULL_PART : '';
+      if (this.#escaped) text.bytes(NULL_PART, 0, NULL_PART.length, false);
+      return;
     }
     const start = tuple.starts[index]!;
-    const text = event.bytes.toString('utf8', start, start + length);
-    if (!this.#escaped) return text;
-    return text.includes(':') || text.includes('\\')
-      ? text.replaceAll(/[\\:]/g, (character) => `\\${character}`)
-      : text;
+    text.bytes(event.bytes, start, start + length, this.#escaped);
   }
 }
 

@@ -3,6 +3,7 @@ import type { Action, TransactionContext } from '../core/change.ts';
 import { halfKey, idempotencyKey } from '../core/idempotency.ts';
 import type { Message } from '../core/message.ts';
 import type { Position } from '../core/position.ts';
+import type { Arena, Arenas } from './arena.ts';
 import type { GroupQueue } from './groups.ts';
 import type { RouteQueue } from './route-queue.ts';
 import type { TableOrder } from './table-order.ts';
@@ -56,6 +57,8 @@ export class Pending implements Message {
   buffer: Buffer = NO_BYTES;
   start = 0;
   end = 0;
+  #escapes = 0;
+  #arena: Arena | undefined;
 
   state: PendingState = 'waiting';
   attempts = 0;
@@ -118,8 +121,12 @@ export class Pending implements Message {
   get isParked(): boolean {
     return this.end === 0;
   }
+  /** Bytes of memory. */
   get byteLength(): number {
     return this.end - this.start;
+  }
+  get jsonBytes(): number {
+    return this.end - this.start - this.#escapes;
   }
 
   /** A message of this change is settled: is the change? Ask once for each of its messages. */
@@ -127,8 +134,21 @@ export class Pending implements Message {
     return this.split === undefined || --this.split.unsettled === 0;
   }
 
-  /** Drops the payload: it is rendered again from the log when its turn comes. */
-  park(): void {
+  /** What was written to the arena from `start` on is this message; `escapes`: as the writer counted them before it. */
+  rendered(arena: Arena, start: number, escapes: number): void {
+    const { writer } = arena;
+    this.#arena = arena;
+    this.#escapes = writer.escapes - escapes;
+    this.buffer = writer.buffer;
+    this.start = start;
+    this.end = writer.length;
+  }
+
+  /** Drops the payload; while the message is not settled it can be rendered again from the log. */
+  drop(arenas: Arenas): void {
+    if (this.#arena !== undefined) arenas.leave(this.#arena);
+    this.#arena = undefined;
+    this.#escapes = 0;
     this.buffer = NO_BYTES;
     this.start = 0;
     this.end = 0;

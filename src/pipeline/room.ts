@@ -1,4 +1,5 @@
 // What one sink may hold in memory (invariant 8): rendered messages by count and bytes, parked ones by count.
+import { Arenas } from './arena.ts';
 import type { Pending } from './pending.ts';
 
 /** Rendered messages of one sink in memory; more wait in the log. */
@@ -9,6 +10,8 @@ const RESUME_SHARE = 0.75;
 export class Room {
   readonly #maxBuffered: number;
   readonly #maxParked: number;
+  /** Where the rendered ones lie. */
+  readonly arenas = new Arenas();
   #bytes = 0;
   /** Rendered messages. */
   buffered = 0;
@@ -38,11 +41,17 @@ export class Room {
     }
   }
 
-  /** Drops the payload of a message that stays. */
+  /** Drops the payload of a message that stays: it is rendered again when its turn comes. */
   park(message: Pending): void {
     this.leave(message);
-    message.park();
+    message.drop(this.arenas);
     this.enter(message);
+  }
+
+  /** Lets go of a message that is settled. */
+  free(message: Pending): void {
+    this.leave(message);
+    message.drop(this.arenas);
   }
 
   isFull(): boolean {

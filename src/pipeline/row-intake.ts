@@ -1,17 +1,14 @@
 // From a row event in the log to a message in the dispatcher: match, group, render. Hot file (bench/micro).
 import { createRowEvent, type Action, type Relation, type RowAction, type RowEvent } from '../core/change.ts';
-import { ByteWriter } from '../core/byte-writer.ts';
 import type { RenderContext } from '../formats/format.ts';
 import { FRAME } from '../log/frames.ts';
 import { decodeRow, hasOldRow, type LogicalMessage } from '../postgres/pgoutput.ts';
+import type { Arena } from './arena.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { Pending, type PendingTransaction, type SplitChange } from './pending.ts';
 import type { SinkMarkers } from './sink-markers.ts';
 import type { ActionPlan, TablePlan } from './table-plan.ts';
 import type { WalkPorts } from './log-walker.ts';
-
-/** Messages are rendered one behind the other into arenas of about this size. */
-const ARENA_BYTES = 256 * 1024;
 
 export type IntakePorts = {
   readonly dispatcher: Dispatcher;
@@ -41,7 +38,6 @@ export class RowIntake implements WalkPorts {
   /** Undefined: not compiled yet; null: the sink does not want this relation. */
   readonly #plans = new Map<number, TablePlan | null>();
   readonly #event: RowEvent = createRowEvent();
-  #arena = new ByteWriter(ARENA_BYTES);
   readonly #context: RenderContext = {
     transaction: undefined as never,
     index: 0,
@@ -205,32 +201,29 @@ export class RowIntake implements WalkPorts {
   }
 
   #renderRow(message: Pending): void {
-    const start = this.#beginRender(message);
-    message.plan.render.render(this.#event, this.#context, this.#arena);
-    this.#endRender(message, start);
+    const arena = this.#beginRender(message);
+    const { writer } = arena;
+    const { length, escapes } = writer;
+    message.plan.render.render(this.#event, this.#context, writer);
+    message.rendered(arena, length, escapes);
   }
 
   #renderTruncate(message: Pending): void {
-    const start = this.#beginRender(message);
-    message.plan.render.renderTruncate(this.#context, this.#arena);
-    this.#endRender(message, start);
+    const arena = this.#beginRender(message);
+    const { writer } = arena;
+    const { length, escapes } = writer;
+    message.plan.render.renderTruncate(this.#context, writer);
+    message.rendered(arena, length, escapes);
   }
 
-  #beginRender(message: Pending): number {
-    if (this.#arena.length >= ARENA_BYTES) this.#arena = new ByteWriter(ARENA_BYTES + ARENA_BYTES / 8);
+  #beginRender(message: Pending): Arena {
     const context = this.#context;
     context.transaction = message.transaction;
     context.index = message.index;
     context.idempotencyKey = message.idempotencyKey;
     context.keyChange = message.split !== undefined;
     context.severalActions = message.routeQueue.route.severalActions;
-    return this.#arena.length;
-  }
-
-  #endRender(message: Pending, start: number): void {
-    message.buffer = this.#arena.buffer;
-    message.start = start;
-    message.end = this.#arena.length;
+    return this.#ports.dispatcher.arenas.enter();
   }
 }
 

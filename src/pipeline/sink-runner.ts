@@ -2,6 +2,7 @@
 import { setTimeout as sleep, setImmediate as nextTurn } from 'node:timers/promises';
 import { aborted } from '../core/abort.ts';
 import type { TransactionContext } from '../core/change.ts';
+import { plainJson } from '../core/encoding.ts';
 import { describeError, TailraceError, type DeliveryError } from '../core/errors.ts';
 import { backoffMs } from '../core/retry.ts';
 import type { Condition, SinkStatus } from '../core/status.ts';
@@ -310,8 +311,8 @@ export class SinkRunner {
 
   #keepDeadLetter(store: Store, message: Pending, error: DeliveryError): void {
     const { settings } = this.#options;
-    const payload =
-      message.byteLength === 0 ? undefined : message.buffer.subarray(message.start, message.end);
+    const bytes = message.buffer.subarray(message.start, message.end);
+    const payload = message.isParked ? undefined : plainJson(bytes, this.#sink.encoding ?? 'json');
     store.addDeadLetter(
       {
         database: settings.database,
@@ -324,7 +325,7 @@ export class SinkRunner {
         group: message.group,
         route: message.route,
         payload,
-        payloadBytes: message.rawBytes || message.byteLength,
+        payloadBytes: message.rawBytes || message.jsonBytes,
         code: error.code,
         reason: error.hint,
         attempts: message.attempts,

@@ -31,7 +31,7 @@ export type TablePlan = {
 };
 
 export type PlanPorts = {
-  readonly sink: Pick<Sink, 'routeOf'>;
+  readonly sink: Pick<Sink, 'routeOf' | 'encoding'>;
   readonly format: MessageFormat;
   readonly envelope: Envelope;
   compileValue(type: number, relation: Relation): ValueRenderer;
@@ -66,6 +66,7 @@ export function compileTablePlan(
       relation,
       columns: columnsOf(relation, table, ports),
       envelope: ports.envelope,
+      encoding: ports.sink.encoding ?? 'json',
     }),
     grouped: settings.messageGrouping,
     barriers: ports.barriers(relation.schema, relation.table),

@@ -78,17 +78,8 @@ const CODES = {
     'ServiceUnavailable',
     'ServiceUnavailableException',
   ],
-  timeout: ['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'],
-  network: [
-    'ECONNREFUSED',
-    'ECONNRESET',
-    'EPIPE',
-    'ENOTFOUND',
-    'EAI_AGAIN',
-    'EHOSTUNREACH',
-    'ENETUNREACH',
-    'UND_ERR_SOCKET',
-  ],
+  timeout: ['CONNECT_TIMEOUT', 'REPLY_TIMEOUT', 'ETIMEDOUT'],
+  network: ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'],
   tls: [
     'DEPTH_ZERO_SELF_SIGNED_CERT',
     'SELF_SIGNED_CERT_IN_CHAIN',
@@ -115,7 +106,6 @@ export function errorFamily(code: string, status?: number): ErrorFamily | undefi
   if (known !== undefined) return known;
   // KmsThrottled, KMS.ThrottlingException; KmsDisabled, KMS.NotFoundException, …
   if (/^kms/i.test(code)) return /throttl/i.test(code) ? 'throttled' : 'keyDenied';
-  if (code.startsWith('HPE_')) return 'malformed'; // the HTTP parser's codes
   if (status === undefined) return undefined;
   if (status === 429 || status === 503) return 'throttled';
   if (status >= 500) return 'service';

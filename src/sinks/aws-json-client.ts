@@ -1,8 +1,6 @@
 // Calls of an AWS service that speaks JSON: signed POST requests over kept-alive connections.
 // Hot file: the SDK's client takes ten times the CPU for the one call that counts (bench/micro/sqs.ts).
 // https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html
-import type { IncomingHttpHeaders } from 'node:http';
-import { Pool, type Dispatcher } from 'undici';
 import type { CredentialCache } from './aws-credentials.ts';
 import {
   bareCode,
@@ -13,6 +11,9 @@ import {
   RequestError,
 } from './aws-errors.ts';
 import { RequestSigner, type AwsCredentials } from './aws-signature.ts';
+import type { RequestBytes } from './http-connection.ts';
+import { HttpPool } from './http-pool.ts';
+import type { HttpReply } from './http-reply.ts';
 
 const CONTENT_TYPE = 'application/x-amz-json-1.0';
 
@@ -39,11 +40,9 @@ export type AwsJsonClientOptions = {
   readonly timeoutMs: number;
 };
 
-type HttpReply = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly text: string };
-
 export class AwsJsonClient {
   readonly #options: AwsJsonClientOptions;
-  readonly #pool: Pool;
+  readonly #pool: HttpPool;
   readonly #signer: RequestSigner;
   readonly #path: string;
   /** AWS's clock minus ours, once AWS has complained. */
@@ -54,34 +53,34 @@ export class AwsJsonClient {
     this.#options = options;
     this.#signer = new RequestSigner(options.service, options.region);
     this.#path = endpoint.pathname;
-    this.#pool = new Pool(endpoint.origin, {
-      connections: MAX_CONNECTIONS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
-      connect: { timeout: timeoutMs },
+    this.#pool = new HttpPool({
+      origin: endpoint,
+      maxConnections: MAX_CONNECTIONS,
+      timeoutMs,
+      keepAliveMs: KEEP_ALIVE_MS,
+      maxReplyBytes: MAX_REPLY_BYTES,
     });
   }
 
   /**
-   * Calls `action` with `body`, JSON in UTF-8; resolves with the parsed answer. Throws RequestError when AWS refuses
-   * or nobody answers, and the signal's reason when it aborts. `body` must not change before this settles, nor after
-   * an error (a dead socket may still hold it).
+   * Calls `action` with a body that is JSON in UTF-8; resolves with the parsed answer. Throws RequestError when AWS
+   * refuses or nobody answers, and the signal's reason when it aborts. The bytes must not change before this settles,
+   * nor after an error (a dead socket may still hold them).
    */
-  async call(action: string, body: Uint8Array, signal: AbortSignal): Promise<unknown> {
+  async call(action: string, body: RequestBytes, signal: AbortSignal): Promise<unknown> {
     signal.throwIfAborted();
     const found = this.#options.credentials.get();
     const credentials = found instanceof Promise ? await awaitCredentials(found) : found;
-    const headers = this.#signer.headers({
+    const head = this.#signer.head({
       host: this.#options.endpoint.host,
       path: this.#path,
       contentType: CONTENT_TYPE,
       target: `${this.#options.targetPrefix}.${action}`,
-      body,
+      body: body.buffer.subarray(body.bodyStart, body.end),
       credentials,
       nowMs: Date.now() + this.#clockOffsetMs,
     });
-    const reply = await send(this.#pool, { path: this.#path, method: 'POST', headers, body }, signal);
+    const reply = await this.#pool.request(head, body, signal);
     if (reply.status === 200) return parseReply(reply);
     const error = refusalOf(reply);
     this.#learnFrom(error, reply, credentials);
@@ -93,14 +92,14 @@ export class AwsJsonClient {
   }
 
   /** Ends every connection, also those with a request in flight. */
-  async close(): Promise<void> {
-    await this.#pool.destroy();
+  close(): void {
+    this.#pool.close();
   }
 
   #learnFrom(error: RequestError, reply: HttpReply, credentials: AwsCredentials): void {
     if (mayBeCuredByNewCredentials(error.code)) this.#options.credentials.refused(credentials);
     if (mayBeCuredByClock(error.code)) {
-      const difference = Date.parse(reply.headers.date ?? '') - Date.now();
+      const difference = Date.parse(reply.header('date') ?? '') - Date.now();
       if (Math.abs(difference) > MIN_CLOCK_DIFFERENCE_MS) this.#clockOffsetMs = difference;
     }
   }
@@ -115,57 +114,9 @@ async function awaitCredentials(found: Promise<AwsCredentials>): Promise<AwsCred
   }
 }
 
-function send(pool: Pool, options: Dispatcher.DispatchOptions, signal: AbortSignal): Promise<HttpReply> {
-  return new Promise((resolve, reject) => {
-    let controller: Dispatcher.DispatchController | undefined;
-    let status = 0;
-    let headers: IncomingHttpHeaders = {};
-    let received = 0;
-    const chunks: Buffer[] = [];
-    const abort = (): void => {
-      // Before the request has a connection there is no controller yet: it is aborted when it gets one.
-      controller?.abort(signal.reason as Error);
-      reject(signal.reason as Error);
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    const settled = (): void => signal.removeEventListener('abort', abort);
-    pool.dispatch(options, {
-      onRequestStart(started) {
-        controller = started;
-        if (signal.aborted) started.abort(signal.reason as Error);
-      },
-      onResponseStart(_, statusCode, responseHeaders) {
-        status = statusCode;
-        headers = responseHeaders;
-      },
-      onResponseData(controller, chunk) {
-        received += chunk.length;
-        if (received > MAX_REPLY_BYTES) controller.abort(new Error('the answer is too long'));
-        else chunks.push(chunk);
-      },
-      onResponseEnd() {
-        settled();
-        const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
-        resolve({ status, headers, text: bytes.toString() });
-      },
-      onResponseError(_, error) {
-        settled();
-        reject(signal.aborted ? (signal.reason as Error) : networkError(error));
-      },
-    });
-  });
-}
-
-function networkError(error: Error & { code?: string }): RequestError {
-  // Node tries every address of a name (happy eyeballs): the first one's code stands for all.
-  const first = error instanceof AggregateError ? (error.errors[0] as Error & { code?: string }) : error;
-  const code = error.code ?? first.code ?? MALFORMED_REPLY;
-  return new RequestError({ code, message: first.message, cause: error });
-}
-
 function parseReply(reply: HttpReply): unknown {
   try {
-    return JSON.parse(reply.text);
+    return JSON.parse(reply.body.toString());
   } catch (cause) {
     throw new RequestError({ code: MALFORMED_REPLY, status: reply.status, message: 'not JSON', cause });
   }
@@ -175,7 +126,7 @@ function parseReply(reply: HttpReply): unknown {
 function refusalOf(reply: HttpReply): RequestError {
   const { status } = reply;
   try {
-    const body = JSON.parse(reply.text) as Readonly<Record<string, unknown>> | null;
+    const body = JSON.parse(reply.body.toString()) as Readonly<Record<string, unknown>> | null;
     const type = body?.['__type'];
     if (typeof type === 'string') {
       const code = bareCode(type);

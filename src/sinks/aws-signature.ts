@@ -37,8 +37,8 @@ export class RequestSigner {
     this.#region = region;
   }
 
-  /** The headers of the signed request, as undici takes them: name, value, name, value, … */
-  headers(request: SignableRequest): string[] {
+  /** The head of the signed request: request line, headers, empty line. */
+  head(request: SignableRequest): string {
     const { host, contentType, target, credentials } = request;
     const token = credentials.sessionToken;
     const time = this.#basicTime(request.nowMs);
@@ -58,20 +58,11 @@ export class RequestSigner {
       .update(textToSign)
       .digest('hex');
     const authorization = `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${signedNames}, Signature=${signature}`;
-    const headers = [
-      'host',
-      host,
-      'content-type',
-      contentType,
-      'x-amz-date',
-      time,
-      'x-amz-target',
-      target,
-      'authorization',
-      authorization,
-    ];
-    if (token !== undefined) headers.push('x-amz-security-token', token);
-    return headers;
+    const tokenHeader = token === undefined ? '' : `x-amz-security-token: ${token}\r\n`;
+    return (
+      `POST ${request.path} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: ${contentType}\r\ncontent-length: ${request.body.length}\r\n` +
+      `x-amz-date: ${time}\r\nx-amz-target: ${target}\r\n${tokenHeader}authorization: ${authorization}\r\n\r\n`
+    );
   }
 
   #signingKey(secret: string, date: string): Buffer {

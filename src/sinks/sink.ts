@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import type { Action } from '../core/change.ts';
+import type { MessageEncoding } from '../core/encoding.ts';
 import type { Outcome } from '../core/errors.ts';
 import type { Message } from '../core/message.ts';
 
@@ -32,6 +33,8 @@ export type Route = {
 };
 
 export interface Sink {
+  /** How it wants the messages' bytes; undefined: as JSON. */
+  readonly encoding?: MessageEncoding;
   /** The route of every change of this table and action; undefined: this sink does not want them. */
   routeOf(input: RouteInput): Route | undefined;
   /** Wire size of a message in bytes, as the sink's limits count it. */

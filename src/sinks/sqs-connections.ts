@@ -47,8 +47,8 @@ export class SqsConnections {
     return client;
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#clients.values()].map((client) => client.close()));
+  close(): void {
+    for (const client of this.#clients.values()) client.close();
   }
 
   async #awsPlace(queueUrl: string | undefined): Promise<{ region: string; endpoint: URL }> {

@@ -1,5 +1,6 @@
 // One queue: found or created when first needed, forgotten when SQS says that it is gone.
 import type { Logger } from 'pino';
+import type { Literal } from '../core/byte-writer.ts';
 import { isDenied, isMissingQueue, MALFORMED_REPLY, QUEUE_NOT_FIFO, RequestError } from './aws-errors.ts';
 import type { AwsJsonClient } from './aws-json-client.ts';
 import type { SinkLimits } from './sink.ts';
@@ -32,7 +33,7 @@ export type FoundQueue = {
   readonly client: AwsJsonClient;
   readonly isFifo: boolean;
   /** The beginning of every request to it. */
-  readonly requestStart: Buffer;
+  readonly requestStart: Literal;
 };
 
 type CheckOptions = {
@@ -159,7 +160,8 @@ async function callFor(
   input: Fields,
   signal: AbortSignal,
 ): Promise<Fields> {
-  const reply = await client.call(action, Buffer.from(JSON.stringify(input)), signal);
+  const buffer = Buffer.from(JSON.stringify(input));
+  const reply = await client.call(action, { buffer, bodyStart: 0, end: buffer.length }, signal);
   if (typeof reply === 'object' && reply !== null) return reply as Fields;
   throw new RequestError({ code: MALFORMED_REPLY, status: 200, message: `no answer to ${action}` });
 }

@@ -1,7 +1,8 @@
 // The bytes of a SendMessageBatch request, written straight from the messages' bytes.
 // Hot file: one buffer, no string of the whole, plain loops (bench/micro/sqs.ts).
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-import { ByteWriter } from '../core/byte-writer.ts';
+import { ByteWriter, type Literal } from '../core/byte-writer.ts';
+import { literal } from '../core/encoding.ts';
 import type { Message } from '../core/message.ts';
 import { JSON_AFTER_KEY, MessageAttributes } from './sqs-attributes.ts';
 import { fifoId } from './sqs-ids.ts';
@@ -11,21 +12,18 @@ export const MAX_BATCH_COUNT = 10;
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 export const MAX_BATCH_BYTES = 1_048_576;
 
+const CLOSE_BRACE = 0x7d;
+
 /** A larger buffer is not kept for the next request: 32 of them would be held for nothing. */
 const MAX_KEPT_BYTES = 256 * 1024;
 
-const ENTRY_STARTS: readonly Buffer[] = Array.from({ length: MAX_BATCH_COUNT }, (_, index) =>
-  Buffer.from(`${index === 0 ? '' : ','}{"Id":"${index}","MessageBody":"`),
-);
-const BODY_END = Buffer.from('"');
-const ENTRY_END = Buffer.from('}');
-const REQUEST_END = Buffer.from(']}');
+/** Before the body: the request's head goes there, and both go out in one write. More than that is two. */
+export const REQUEST_HEAD_ROOM = 2048;
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const FIRST_PRINTABLE = 0x20;
-/** Of `\\u000a`. */
-const CONTROL_BYTES = 6;
+const ENTRY_STARTS: readonly Literal[] = Array.from({ length: MAX_BATCH_COUNT }, (_, index) =>
+  literal(`${index === 0 ? '' : ','}{"Id":"${index}","MessageBody":"`, 'json'),
+);
+const REQUEST_END = literal(']}', 'json');
 
 export type RequestOptions = {
   /** Follows the idempotency key in deduplication ids. */
@@ -45,31 +43,29 @@ export class RequestWriter {
 
   /** Bytes of a message as SQS counts them: body and attributes in UTF-8, before any escaping. */
   sizeOf(message: Message): number {
-    const bodyBytes = message.end - message.start;
-    if (this.#attributes === undefined) return bodyBytes;
+    const { jsonBytes } = message;
+    if (this.#attributes === undefined) return jsonBytes;
     // Idempotency keys are ASCII: characters are bytes.
-    return bodyBytes + this.#attributes.of(message).bytesBesidesKey + message.idempotencyKey.length;
+    return jsonBytes + this.#attributes.of(message).bytesBesidesKey + message.idempotencyKey.length;
   }
 
-  /** The request; give the writer back with `release` once nobody can read it any more. */
-  write(queue: { requestStart: Buffer; isFifo: boolean }, batch: readonly Message[]): ByteWriter {
+  /** The request's body, behind room for its head; give the writer back with `release` once nobody can read it any more. */
+  write(queue: { requestStart: Literal; isFifo: boolean }, batch: readonly Message[]): ByteWriter {
     const writer = this.#free.pop() ?? new ByteWriter();
-    writer.reset();
-    writer.bytes(queue.requestStart);
+    writer.length = REQUEST_HEAD_ROOM;
+    writer.literal(queue.requestStart);
     for (let index = 0; index < batch.length; index++) {
       const message = batch[index]!;
-      writer.bytes(ENTRY_STARTS[index]!);
-      writeEscapedBody(message, writer);
-      writer.bytes(BODY_END);
-      this.#writeIds(message, queue.isFifo, writer);
+      writer.literal(ENTRY_STARTS[index]!);
+      writer.bytes(message.buffer, message.start, message.end);
+      writer.latin1(this.#ids(message, queue.isFifo));
       if (this.#attributes !== undefined) {
         writer.text(this.#attributes.of(message).jsonBeforeKey);
-        writer.text(message.idempotencyKey);
-        writer.text(JSON_AFTER_KEY);
+        writer.latin1(message.idempotencyKey + JSON_AFTER_KEY);
       }
-      writer.bytes(ENTRY_END);
+      writer.byte(CLOSE_BRACE);
     }
-    writer.bytes(REQUEST_END);
+    writer.literal(REQUEST_END);
     return writer;
   }
 
@@ -78,45 +74,19 @@ export class RequestWriter {
     if (writer.buffer.length <= MAX_KEPT_BYTES) this.#free.push(writer);
   }
 
-  /** A standard queue gets a group id only where the user has a template for it (fair queues). */
-  #writeIds(message: Message, isFifo: boolean, writer: ByteWriter): void {
+  /** The end of the body, and the ids. A standard queue gets a group id only where the user has a template for it (fair queues). */
+  #ids(message: Message, isFifo: boolean): string {
     const group = isFifo ? (message.groupId ?? message.group) : message.groupId;
-    if (group !== undefined) writer.text(`,"MessageGroupId":${JSON.stringify(fifoId(group))}`);
-    if (!isFifo) return;
+    const groupId = group === undefined ? '' : `,"MessageGroupId":"${escapeId(fifoId(group))}"`;
+    if (!isFifo) return `"${groupId}`;
     const id = fifoId(message.idempotencyKey + this.#options.deduplicationSuffix);
-    writer.text(`,"MessageDeduplicationId":"${id}"`);
+    return `"${groupId},"MessageDeduplicationId":"${id}"`;
   }
 }
+
+/** Ids are printable ASCII: two characters may need an escape, and keys have neither. */
+const escapeId = (id: string): string => (/["\\]/.test(id) ? JSON.stringify(id).slice(1, -1) : id);
 
 /** `{"QueueUrl":"…","Entries":[`. */
-export const requestStart = (queueUrl: string): Buffer =>
-  Buffer.from(`{"QueueUrl":${JSON.stringify(queueUrl)},"Entries":[`);
-
-/** The message, which is JSON, as the content of a JSON string. */
-function writeEscapedBody(message: Message, writer: ByteWriter): void {
-  const { buffer: source, start, end } = message;
-  writer.reserve((end - start) * 2);
-  let target = writer.buffer;
-  let at = writer.length;
-  let hasRoomForControls = false;
-  for (let i = start; i < end; i++) {
-    const byte = source[i]!;
-    if (byte === QUOTE || byte === BACKSLASH) {
-      target[at++] = BACKSLASH;
-      target[at++] = byte;
-    } else if (byte >= FIRST_PRINTABLE) {
-      target[at++] = byte;
-    } else {
-      // Rare: line breaks and tabs of json columns, which are embedded as they are. Six bytes instead of two at most.
-      if (!hasRoomForControls) {
-        writer.length = at;
-        writer.reserve((end - i) * CONTROL_BYTES);
-        target = writer.buffer;
-        hasRoomForControls = true;
-      }
-      target.write(`\\u00${byte.toString(16).padStart(2, '0')}`, at, 'latin1');
-      at += CONTROL_BYTES;
-    }
-  }
-  writer.length = at;
-}
+export const requestStart = (queueUrl: string): Literal =>
+  literal(`{"QueueUrl":${JSON.stringify(queueUrl)},"Entries":[`, 'json');

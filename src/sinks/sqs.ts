@@ -10,7 +10,7 @@ import { requestFailure } from './sqs-errors.ts';
 import { deduplicationSuffix } from './sqs-ids.ts';
 import { SqsQueue, type FoundQueue } from './sqs-queue.ts';
 import { outcomesOf } from './sqs-reply.ts';
-import { RequestWriter } from './sqs-request.ts';
+import { REQUEST_HEAD_ROOM, RequestWriter } from './sqs-request.ts';
 import { queueRoute } from './sqs-routes.ts';
 
 export const sqs: SinkDefinition<SqsConfig> = {
@@ -35,6 +35,7 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink {
     queues.set(id, new SqsQueue({ id, connect, createIfNotExists, lanes, logger: context.logger }));
   }
   return {
+    encoding: 'json-string',
     routeOf(input: RouteInput): Route | undefined {
       const route = queueRoute(config, input, context.actions);
       if (route === undefined) return undefined;
@@ -50,7 +51,10 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink {
     sizeOf: (message) => requests.sizeOf(message),
     deliver: (batch, signal) => deliver({ queue: queues.get(batch[0]!.route)!, requests, signal }, batch),
     check: (signal, options) => checkAll([...queues.values()], signal, options),
-    close: () => connections.close(),
+    close: () => {
+      connections.close();
+      return Promise.resolve();
+    },
   };
 }
 
@@ -92,7 +96,8 @@ async function request(
   batch: readonly Message[],
 ): Promise<unknown> {
   const writer = requests.write(found, batch);
-  const reply = await found.client.call('SendMessageBatch', writer.buffer.subarray(0, writer.length), signal);
+  const body = { buffer: writer.buffer, bodyStart: REQUEST_HEAD_ROOM, end: writer.length };
+  const reply = await found.client.call('SendMessageBatch', body, signal);
   // Not after an error: a dead socket may still be reading the buffer.
   requests.release(writer);
   return reply;

@@ -1,4 +1,5 @@
 // Sinks and messages for the tests of the SQS sink.
+import { literal, plainJson } from '../../src/core/encoding.ts';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
@@ -43,17 +44,21 @@ export async function recorder(options?: { createMissing?: boolean }): Promise<S
   return started;
 }
 
-type MessageFields = Partial<Omit<Message, 'buffer' | 'start' | 'end'>> & { body?: string; index?: number };
+type MessageFields = Partial<Omit<Message, 'buffer' | 'start' | 'end' | 'jsonBytes'>> & {
+  body?: string;
+  index?: number;
+};
 
 /** The message of the `index`th insert of a transaction. */
 export function message(fields: MessageFields = {}): Message {
   const { body, index = 0, ...rest } = fields;
-  const buffer = Buffer.from(body ?? `{"record":{"id":${index}}}`);
+  const { bytes: buffer, escapes } = literal(body ?? `{"record":{"id":${index}}}`, 'json-string');
   return {
     position: { epoch: 1, commitLsn: toLsn(100n), index },
     buffer,
     start: 0,
     end: buffer.length,
+    jsonBytes: buffer.length - escapes,
     group: `public.users:${index}`,
     route: 'users.fifo',
     action: 'insert',
@@ -71,4 +76,5 @@ export const messages = (count: number, fields: MessageFields = {}): Message[] =
 
 export const bodiesOf = (list: readonly { readonly body: string }[]): string[] =>
   list.map(({ body }) => body);
-export const bodyOf = ({ buffer, start, end }: Message): string => buffer.toString('utf8', start, end);
+export const bodyOf = ({ buffer, start, end }: Message): string =>
+  plainJson(buffer.subarray(start, end), 'json-string').toString();

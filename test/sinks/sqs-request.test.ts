@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Message } from '../../src/core/message.ts';
 import { fifoId } from '../../src/sinks/sqs-ids.ts';
-import { requestStart, RequestWriter } from '../../src/sinks/sqs-request.ts';
+import { REQUEST_HEAD_ROOM, requestStart, RequestWriter } from '../../src/sinks/sqs-request.ts';
 import { bodyOf, message } from './sqs-fixture.ts';
 
 const QUEUE_URL = 'https://sqs.eu-west-1.amazonaws.com/123456789012/users.fifo';
@@ -58,7 +58,7 @@ test('a request says what the SDK’s would say, and one buffer serves request a
   await fc.assert(
     fc.asyncProperty(fc.array(anyMessage, { minLength: 1, maxLength: 10 }), async (batch) => {
       const bytes = writer.write(queue, batch);
-      const text = bytes.buffer.toString('utf8', 0, bytes.length);
+      const text = bytes.buffer.toString('utf8', REQUEST_HEAD_ROOM, bytes.length);
       writer.release(bytes);
       expect(JSON.parse(text)).toEqual(await sdkRequest(batch));
     }),
@@ -70,7 +70,7 @@ test('control characters of embedded documents are escaped, however many there a
   const writer = new RequestWriter({ deduplicationSuffix: SUFFIX, messageAttributes: false });
   const body = `{"a":\n${'\t'.repeat(200_000)}"\u0001"}`;
   const bytes = writer.write({ requestStart: requestStart(QUEUE_URL), isFifo: false }, [message({ body })]);
-  const request = JSON.parse(bytes.buffer.toString('utf8', 0, bytes.length)) as {
+  const request = JSON.parse(bytes.buffer.toString('utf8', REQUEST_HEAD_ROOM, bytes.length)) as {
     Entries: { MessageBody: string }[];
   };
   expect(request.Entries[0]?.MessageBody).toBe(body);

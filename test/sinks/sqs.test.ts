@@ -306,7 +306,7 @@ describe('a route in trouble', () => {
     });
     proxy.failNext({ kind: 'hang' });
     const [outcome] = await sink.deliver([message()], patient);
-    expect(outcome).toMatchObject({ kind: 'retryable', scope: 'route', code: 'UND_ERR_HEADERS_TIMEOUT' });
+    expect(outcome).toMatchObject({ kind: 'retryable', scope: 'route', code: 'REPLY_TIMEOUT' });
     expect(await sink.deliver([message()], patient)).toEqual(delivered(1));
   });
 

@@ -1,4 +1,5 @@
 // Renders pgoutput messages with our decoder: hand-made ones, and those of a real slot read through SQL.
+import type { MessageEncoding } from '../../src/core/encoding.ts';
 import type { Client } from 'pg';
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import {
@@ -30,6 +31,7 @@ export type RenderSettings = {
   readonly values?: Partial<ValueOptions>;
   readonly envelope?: Partial<Envelope>;
   readonly severalActions?: boolean;
+  readonly encoding?: MessageEncoding;
   /** Only these columns; undefined: all. */
   readonly columns?: readonly string[];
 };
@@ -99,6 +101,7 @@ export function compileRelation(relation: Relation, settings: RenderSettings = {
     ...settings.values,
   } as const;
   return format.compile({
+    encoding: settings.encoding ?? 'json',
     relation,
     columns: relation.columns
       .map(({ name, type }, index) => ({ index, name, render: compileValue(type, relation.types, options) }))

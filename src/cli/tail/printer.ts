@@ -122,6 +122,7 @@ function compile(relation: Relation, options: PrinterOptions): RenderPlan {
   const format = formats[options.format];
   const { database, hostname } = options;
   return format.compile({
+    encoding: 'json',
     relation,
     columns: relation.columns.map((column, index) => ({
       index,
