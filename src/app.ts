@@ -195,7 +195,14 @@ function startDatabase(what: {
   const source = startSourceThread({
     settings: database,
     selections: sinks.map((sink) => sink.selection),
-    streamed: (tables) => store.streamedTables.add(database.name, tables),
+    streamed: (tables) => {
+      try {
+        store.streamedTables.add(database.name, tables);
+      } catch (error) {
+        // They are streamed all the same, and the log line of the source says from where.
+        options.logger.error({ err: error }, `database "${database.name}": joined tables cannot be recorded`);
+      }
+    },
     log: settings.log,
     directory,
     signals,

@@ -63,7 +63,7 @@ export type TransactionContext = {
   /** The timeline that owns `commitLsn` (architecture: idempotency keys). */
   readonly timeline: number;
   /** What the application said about the changes from here on: a JSON document. */
-  readonly annotations?: Buffer | undefined;
+  readonly annotations?: string | undefined;
 };
 
 /** Column lengths with a meaning of their own, in `Tuple.lengths`. */

@@ -65,8 +65,9 @@ function writeEscaped(
 const isNoncharacter = (bytes: Buffer, at: number, end: number): boolean =>
   at + 2 < end && bytes[at + 1] === 0xbf && (bytes[at + 2]! | 1) === 0xbf;
 
+/** A JSON text with escapes in the place of U+FFFE and U+FFFF. */
+export const withoutNoncharacters = (json: string): string =>
+  json.replaceAll('\ufffe', String.raw`\ufffe`).replaceAll('\uffff', String.raw`\uffff`);
+
 /** The JSON text of a value that is not row data (names, annotations), safe for every sink. */
-export const jsonText = (value: unknown): string =>
-  JSON.stringify(value)
-    .replaceAll('\ufffe', String.raw`\ufffe`)
-    .replaceAll('\uffff', String.raw`\uffff`);
+export const jsonText = (value: unknown): string => withoutNoncharacters(JSON.stringify(value));

@@ -1,11 +1,10 @@
 // What applications say about their transactions with pg_logical_emit_message: annotations, and what sinks shall skip. Pure.
 // https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION (pg_logical_emit_message)
-import { ByteWriter } from './byte-writer.ts';
-import { writeJsonDocument } from './json.ts';
+import { withoutNoncharacters } from './json.ts';
 
 export type Marker =
   /** For the changes that follow in the transaction: a JSON document in one line; undefined: cleared. */
-  | { readonly kind: 'annotate'; readonly annotations: Buffer | undefined }
+  | { readonly kind: 'annotate'; readonly annotations: string | undefined }
   /** Sinks by name skip what follows in the transaction; undefined: every sink does. */
   | { readonly kind: 'skip'; readonly sinks: readonly string[] | undefined }
   /** An annotation that is no JSON: it takes the place of the one before, and nothing is known of it. */
@@ -24,7 +23,7 @@ export function parseMarker(prefix: string, content: Buffer): Marker | undefined
   if (operation === 'clear') return { kind: 'annotate', annotations: undefined };
   const text = decodeText(content);
   if (text === undefined || parseJson(text) === undefined) return { kind: 'unreadable annotation' };
-  return { kind: 'annotate', annotations: inOneLine(content) };
+  return { kind: 'annotate', annotations: inOneLine(text) };
 }
 
 /** Nothing, a JSON list of names, or names with commas between them. */
@@ -39,19 +38,7 @@ function parseSkip(content: Buffer): Marker {
 }
 
 /** The document's own tokens (digits, order of keys), safe for every sink; raw line breaks stand between tokens only. */
-function inOneLine(content: Buffer): Buffer {
-  const writer = new ByteWriter(content.length);
-  writeJsonDocument(content, 0, content.length, writer);
-  const document = Buffer.from(writer.buffer.subarray(0, writer.length));
-  for (let i = 0; i < document.length; i++) {
-    if (document[i] === LINE_FEED || document[i] === CARRIAGE_RETURN) document[i] = SPACE;
-  }
-  return document;
-}
-
-const LINE_FEED = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
-const SPACE = 0x20;
+const inOneLine = (json: string): string => withoutNoncharacters(json).replaceAll(/[\r\n]/g, ' ');
 
 /** A message may hold any bytes, in the encoding of the database. */
 function decodeText(content: Buffer): string | undefined {

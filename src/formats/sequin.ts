@@ -23,6 +23,7 @@ export const sequinFormat: MessageFormat = {
 class SequinPlan implements RenderPlan {
   readonly #columns: ColumnPlan;
   readonly #key: ColumnPlan;
+  readonly #envelope: Envelope;
   readonly #encoding: MessageEncoding;
   readonly #record: Literal;
   readonly #changes: Literal;
@@ -34,13 +35,12 @@ class SequinPlan implements RenderPlan {
   readonly #afterUpdated: Literal;
   readonly #afterDeleted: Literal;
   readonly #afterTruncated: Literal;
-  /** What follows `commit_idx`: who sends it and from where; `transaction_annotations` stand between the two. */
-  readonly #database: string;
-  readonly #sender: string;
+  /** What follows `commit_idx` where the transaction is not annotated: who sends it and from where. */
+  readonly #plainOrigin: Literal;
   #transaction: TransactionContext | undefined;
   /** What rows of one transaction share, between `idempotency_key` and the value of `commit_idx`. */
   #commit: Literal = NULL;
-  /** What they share behind `commit_idx`: `#database`, the annotations, `#sender`. */
+  /** What they share behind `commit_idx`. */
   #origin: Literal = NULL;
 
   constructor(input: CompileInput) {
@@ -53,6 +53,7 @@ class SequinPlan implements RenderPlan {
     this.#columns = new ColumnPlan(input);
     const isKey = ({ name }: { name: string }): boolean => input.relation.key.includes(name);
     this.#key = new ColumnPlan({ ...input, columns: input.columns.filter(isKey) });
+    this.#envelope = input.envelope;
     this.#record = literal('{"record":{', encoding);
     this.#changes = literal('},"changes":', encoding);
     this.#unchangedColumns = literal(',"unchanged_columns":[', encoding);
@@ -62,8 +63,7 @@ class SequinPlan implements RenderPlan {
     this.#afterUpdated = literal(`,"action":"update",${metadata}`, encoding);
     this.#afterDeleted = afterRecord('delete');
     this.#afterTruncated = afterRecord('truncate');
-    this.#database = databaseJson(input.envelope);
-    this.#sender = senderJson(input.envelope);
+    this.#plainOrigin = literal(originJson(input.envelope), encoding);
   }
 
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {
@@ -124,8 +124,11 @@ class SequinPlan implements RenderPlan {
     if (this.#transaction !== context.transaction) {
       this.#transaction = context.transaction;
       this.#commit = literal(commitJson(context.transaction), this.#encoding);
-      const annotations = context.transaction.annotations?.toString() ?? 'null';
-      this.#origin = literal(this.#database + annotations + this.#sender, this.#encoding);
+      const { annotations } = context.transaction;
+      this.#origin =
+        annotations === undefined
+          ? this.#plainOrigin
+          : literal(originJson(this.#envelope, annotations), this.#encoding);
     }
     writer.literal(afterRecord);
     writer.latin1(context.idempotencyKey);
@@ -138,13 +141,9 @@ class SequinPlan implements RenderPlan {
 const commitJson = ({ commitTimeUs, commitLsn }: TransactionContext): string =>
   `","commit_timestamp":"${formatCommitTime(commitTimeUs)}","commit_lsn":${commitLsn},"commit_idx":`;
 
-/** The members behind `commit_idx`, up to the value of `transaction_annotations`. */
-const databaseJson = (envelope: Envelope): string =>
-  `,"database_name":${jsonText(envelope.databaseName)},"transaction_annotations":`;
-
-/** The members behind that; `metadata` and the message stay open. */
-function senderJson(envelope: Envelope): string {
-  const members = jsonText({
+/** The members behind `commit_idx`; `metadata` and the message stay open. `annotations`: a JSON document. */
+function originJson(envelope: Envelope, annotations = 'null'): string {
+  const sender = jsonText({
     consumer: { id: envelope.sinkId, name: envelope.sinkName, annotations: envelope.sinkAnnotations },
     database: {
       id: envelope.databaseId,
@@ -154,5 +153,6 @@ function senderJson(envelope: Envelope): string {
       hostname: envelope.hostname,
     },
   });
-  return `,${members.slice(1, -1)}`;
+  const database = jsonText(envelope.databaseName);
+  return `,"database_name":${database},"transaction_annotations":${annotations},${sender.slice(1, -1)}`;
 }

@@ -21,7 +21,7 @@ const HEAD_ROOM_BYTES = 2048;
 
 export type WrittenBody = RequestBytes & {
   /** Lets another request use the buffer. Only after a complete answer: after an error a socket may still be reading it. */
-  release(): void;
+  readonly release: () => void;
 };
 
 export type BatchOptions = {

@@ -5,7 +5,7 @@ const parse = (prefix: string, content: string | Buffer) =>
   parseMarker(prefix, Buffer.from(content as string));
 const annotationsOf = (content: string | Buffer): string | undefined => {
   const marker = parse('sequin:transaction_annotations.set', content);
-  return marker?.kind === 'annotate' ? marker.annotations?.toString() : marker?.kind;
+  return marker?.kind === 'annotate' ? marker.annotations : marker?.kind;
 };
 
 test.each([
@@ -28,7 +28,7 @@ test.each([
 test('annotations are set and cleared under both prefixes', () => {
   for (const product of ['sequin', 'tailrace']) {
     const set = parse(`${product}:transaction_annotations.set`, '{}');
-    expect(set).toEqual({ kind: 'annotate', annotations: Buffer.from('{}') });
+    expect(set).toEqual({ kind: 'annotate', annotations: '{}' });
     const clear = parse(`${product}:transaction_annotations.clear`, 'anything');
     expect(clear).toEqual({ kind: 'annotate', annotations: undefined });
   }

@@ -140,9 +140,10 @@ describe('a database', () => {
     const service = world.launch({ config: oneSink() });
     const database = await waitFor(async () => {
       const { databases } = await service.health();
-      return databases[0]?.reason?.includes(name) === true ? databases[0] : undefined;
+      const [found] = databases;
+      return found?.state === 'waiting' && found.reason?.includes(name) === true ? found : undefined;
     }, 'the source to say what it waits for');
-    expect(database).toMatchObject({ status: 'degraded', state: 'waiting' });
+    expect(database.status).toBe('degraded');
     expect(database.reason).toContain(`PID ${consumer.pid}`);
     expect(database.cure).toContain(`SELECT pg_terminate_backend(${consumer.pid});`);
     expect(ids()).toEqual([]);
@@ -151,7 +152,7 @@ describe('a database', () => {
     await expectIds([1, 2, 3]);
   });
 
-  test('with a table without a key names it with the cure, spares it, and the other tables flow', async () => {
+  test('with a table without a key names it with the cure, spares it, and takes it in once it has an identity', async () => {
     await createTable();
     await query('create table bare (id int, note text)');
     const config = world.config({ sinks: [{ tables: ['t', 'bare'] }] });
@@ -168,7 +169,6 @@ describe('a database', () => {
 
     await query(sqlIn(warning, 'ALTER TABLE "public"."bare" REPLICA IDENTITY FULL'));
     await world.start({ config });
-    await query(sqlIn(await warningAbout('public.bare'), 'ALTER PUBLICATION'));
     await query("insert into bare values (4, 'a')");
     await query("update bare set note = 'b'");
     await query('delete from bare');

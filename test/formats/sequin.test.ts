@@ -220,7 +220,7 @@ describe('unchanged TOAST values', () => {
 });
 
 test('transaction annotations stand in the metadata as they were written', () => {
-  const annotations = Buffer.from('{"by": "alice", "n": 12345678901234567890}');
+  const annotations = '{"by": "alice", "n": 12345678901234567890}';
   const text = renderRow(
     keyed,
     insertMessage(1, ['1', 'a', 'b']),
@@ -237,7 +237,7 @@ test('rows of one transaction before and after a marker are told apart', () => {
   const event = createRowEvent();
   const message = insertMessage(1, ['1', 'a', 'b']);
   decodeRow(message, 0, message.length, event);
-  const annotated = { ...TRANSACTION, annotations: Buffer.from('[1]') };
+  const annotated = { ...TRANSACTION, annotations: '[1]' };
   const texts = [TRANSACTION, annotated, TRANSACTION].map((transaction) => {
     const writer = new ByteWriter();
     plan.render(event, renderContext({ transaction }), writer);
@@ -270,4 +270,14 @@ test('both halves of a changed key say which row became which', () => {
     changes: null,
     metadata: { key_change: keyChange, unchanged_columns: ['big'] },
   });
+});
+
+test('annotations and changed keys are the same messages inside a JSON string', () => {
+  const message = updateMessage(1, ['2', 'new', 'b'], { kind: 'key', row: ['1', null, null] });
+  const transaction = { ...TRANSACTION, annotations: '{"by": "a\\nb"}' };
+  const context = { transaction, keyChange: true };
+  const plain = renderRow(keyed, message, {}, context);
+  const inString = renderRow(keyed, message, { encoding: 'json-string' }, context);
+  expect(JSON.parse(`"${inString}"`)).toBe(plain);
+  expect(JSON.parse(plain)).toMatchObject({ metadata: { transaction_annotations: { by: 'a\nb' } } });
 });

@@ -46,10 +46,10 @@ function walk(blocks: readonly LogBlock[]) {
     truncate: () => undefined,
     oversize: () => undefined,
     row: (_id, _bytes, _start, _end, _offset, transaction, index) =>
-      rows.push(`${index}:${transaction.annotations?.toString() ?? '-'}`),
+      rows.push(`${index}:${transaction.annotations ?? '-'}`),
     marker: (transaction, { prefix }): PendingTransaction => ({
       ...transaction,
-      annotations: Buffer.from(prefix),
+      annotations: prefix,
     }),
     markersLost: () => events.push('lost'),
     committed: ({ commitLsn }) => events.push(`committed ${commitLsn}`),

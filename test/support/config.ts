@@ -34,7 +34,7 @@ export function configText(options: {
   readonly sinks: readonly SinkText[];
   /** More lines of `slot`, as YAML. */
   readonly slot?: string;
-  /** More lines of `publication`, as YAML. */
+  /** More of `publication`, as YAML in one line. */
   readonly publication?: string;
   /** More lines of the database, as YAML. */
   readonly databaseExtra?: string;
@@ -63,10 +63,7 @@ databases:
       name: ${database.name}
       create_if_not_exists: true
 ${indent(options.slot ?? '', 6)}
-    publication:
-      name: ${database.name}
-      create_if_not_exists: true
-${indent(options.publication ?? '', 6)}
+    publication: { name: ${database.name}, create_if_not_exists: true${options.publication === undefined ? '' : `, ${options.publication}`} }
 ${indent(options.databaseExtra ?? '', 4)}
 sinks:${sinks.join('')}
 api: { listen: "127.0.0.1:0" }
