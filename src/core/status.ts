@@ -37,6 +37,20 @@ export type DatabaseStatus = Condition & {
   readonly warnings: readonly string[];
 };
 
+/** Of a sink whose consumers come to fetch. */
+export type PullStatus = {
+  /** Messages that the next request may take. */
+  readonly available: number;
+  /** Received and not acknowledged. */
+  readonly outstanding: number;
+  /** Requests that wait for messages. */
+  readonly waiting: number;
+  /** Leases that ended without an acknowledgement since the start. */
+  readonly timedOut: number;
+  /** Acknowledgements for ids that nobody knows (settled before, or made up) since the start. */
+  readonly unknownAcks: number;
+};
+
 export type SinkStatus = Condition & {
   readonly name: string;
   readonly database: string;
@@ -70,6 +84,7 @@ export type SinkStatus = Condition & {
   }[];
   /** Commit to accepted, milliseconds, over the last minute at most. */
   readonly latency?: { readonly p50: number; readonly p99: number; readonly max: number };
+  readonly pull?: PullStatus;
 };
 
 export type ServiceStatus = {

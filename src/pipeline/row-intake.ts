@@ -19,6 +19,8 @@ export type IntakePorts = {
   wasSettled(transaction: PendingTransaction, index: number): boolean;
   /** The bytes of a raw message in the log. */
   readFrames(offset: number, length: number): Buffer;
+  /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
+  readonly staysLong: boolean;
 };
 
 type RowContext = {
@@ -179,6 +181,12 @@ export class RowIntake implements WalkPorts {
   }
 
   #endRender(message: Pending, start: number): void {
+    if (this.#ports.staysLong) {
+      message.buffer = Buffer.from(this.#arena.buffer.subarray(start, this.#arena.length));
+      message.end = message.buffer.length;
+      this.#arena.length = start;
+      return;
+    }
     message.buffer = this.#arena.buffer;
     message.start = start;
     message.end = this.#arena.length;

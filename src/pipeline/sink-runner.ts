@@ -12,7 +12,8 @@ import { openLogReader, type LogReader } from '../log/reader.ts';
 import type { LogSignals } from '../log/signals.ts';
 import { compileValue } from '../postgres/values.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
-import type { Sink } from '../sinks/sink.ts';
+import type { PullPort, Sink } from '../sinks/sink.ts';
+import { openLeaseStore } from '../store/leases.ts';
 import { openLedger, type Cursor, type Ledger } from '../store/ledger.ts';
 import type { Store } from '../store/sqlite.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -64,7 +65,8 @@ export class SinkRunner {
   #syncing: Promise<void> | undefined;
   #lastSyncMs = 0;
   #published: { offset: number; lsn: Lsn } | undefined;
-  #writeScheduled = false;
+  /** The ledger's next write, after this turn. */
+  #writing: Promise<void> | undefined;
   #fail!: (error: unknown) => void;
   readonly #failed: Promise<never>;
 
@@ -107,6 +109,7 @@ export class SinkRunner {
       compile: (relation) => compileTablePlan(relation, settings, this.#planPorts()),
       wasSettled: (transaction, index) => this.#wasSettled(transaction, index),
       readFrames: (offset, length) => this.#reader.readFrames(offset, length),
+      staysLong: opened.sink.pull !== undefined,
     });
     this.#walker = new LogWalker(options.streamKey, opened.start, intake);
   }
@@ -127,8 +130,19 @@ export class SinkRunner {
       const definition = sinkDefinition(settings.destination.type);
       if (definition === undefined) throw new Error(`there is no sink type ${settings.destination.type}`);
       const { name, actions } = settings;
-      const sink = await definition.create(settings.destination.config, { name, actions, rewinds, logger });
-      return new SinkRunner(options, { sink, ledger, reader, start });
+      const pull = {
+        openLeases: () => openLeaseStore(options.ledgerFile.replace(/(\.ledger)?$/, '.leases')),
+        remembered: () => runner.#remembered(),
+      };
+      const sink = await definition.create(settings.destination.config, {
+        name,
+        actions,
+        rewinds,
+        logger,
+        pull,
+      });
+      const runner = new SinkRunner(options, { sink, ledger, reader, start });
+      return runner;
     } catch (error) {
       ledger.close();
       reader.close();
@@ -150,7 +164,8 @@ export class SinkRunner {
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping.abort();
     this.#roomMade?.();
-    await this.#dispatcher.stop(deadlineMs);
+    // What waits for consumers may wait for hours; it is theirs again after the restart.
+    await this.#dispatcher.stop(this.#sink.pull === undefined ? deadlineMs : 0);
     clearTimeout(this.#syncTimer);
     await this.#syncing;
     try {
@@ -162,10 +177,16 @@ export class SinkRunner {
     }
   }
 
+  /** Of a sink whose consumers come to fetch. */
+  get pull(): PullPort | undefined {
+    return this.#sink.pull;
+  }
+
   status(): SinkStatus {
     const { settings, store, signals } = this.#options;
     return sinkStatus({
       settings,
+      pull: this.#sink.pull?.status(),
       condition: this.#condition,
       dispatcher: this.#dispatcher,
       settled: this.#settled(),
@@ -211,16 +232,19 @@ export class SinkRunner {
   /** Invariant 2: remembered as settled before anything relies on it. Written once per turn of the event loop. */
   #remember(messages: readonly Pending[]): void {
     this.#ledger.settle(messages);
-    if (this.#writeScheduled) return;
-    this.#writeScheduled = true;
-    setImmediate(() => {
-      this.#writeScheduled = false;
-      try {
-        this.#ledger.write();
-      } catch (error) {
-        this.#fail(error);
-      }
+    if (this.#writing !== undefined) return;
+    this.#writing = nextTurn().then(() => {
+      this.#writing = undefined;
+      this.#ledger.write();
     });
+    this.#writing.catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Resolves once every outcome given so far is in the ledger. */
+  async #remembered(): Promise<void> {
+    // The dispatcher takes note of an outcome before the next turn.
+    await nextTurn();
+    await this.#writing;
   }
 
   /** Everything below this is settled. */

@@ -1,6 +1,6 @@
 // How one sink stands, as one value.
 import { formatLsn, ZERO_LSN } from '../core/lsn.ts';
-import type { Condition, Health, SinkStatus } from '../core/status.ts';
+import type { Condition, Health, PullStatus, SinkStatus } from '../core/status.ts';
 import type { Cursor } from '../store/ledger.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { SinkSettings } from './settings.ts';
@@ -10,6 +10,7 @@ export function sinkStatus(sink: {
   /** What the preflight says. */
   condition: Condition;
   dispatcher: Dispatcher;
+  pull: PullStatus | undefined;
   settled: { cursor: Cursor; offset: number };
   writtenEnd: number;
   deadLetters: number;
@@ -53,6 +54,7 @@ export function sinkStatus(sink: {
           }),
     })),
     ...(latency === undefined ? {} : { latency }),
+    ...(sink.pull === undefined ? {} : { pull: sink.pull }),
   };
 }
 

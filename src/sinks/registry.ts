@@ -1,10 +1,13 @@
 // Every sink there is, one line each. Schemas, documentation and validation derive from these definitions.
 import type { SinkDefinition } from './sink.ts';
 import { sqs } from './sqs.ts';
+import { stream } from './stream.ts';
 
 /** A definition gets only configuration that its own schema has parsed, hence `unknown` here. */
-export const sinkDefinitions: readonly SinkDefinition<unknown>[] = [sqs];
+export const sinkDefinitions: readonly SinkDefinition<unknown>[] = [sqs, stream];
 
 /** The definition that `destination.type` names; undefined when there is none. */
 export const sinkDefinition = (type: string): SinkDefinition<unknown> | undefined =>
-  sinkDefinitions.find((definition) => definition.type === type);
+  sinkDefinitions.find(
+    (definition) => definition.type === type || definition.aliases?.includes(type) === true,
+  );
