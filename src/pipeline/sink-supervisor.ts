@@ -1,9 +1,10 @@
-// Keeps one sink running: a runner that fails is made anew after a pause, and its status says why.
+// Keeps one sink running: a runner that fails is made anew after a pause, and its status says why. Commands run between two runners.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../core/abort.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../core/retry.ts';
 import type { Condition, SinkStatus } from '../core/status.ts';
+import type { SinkAnswer, SinkRequest } from './sink-requests.ts';
 import { newSinkStatus } from './sink-status.ts';
 import { SinkRunner, type SinkRunnerOptions } from './sink-runner.ts';
 
@@ -14,69 +15,138 @@ const STABLE_MS = 60_000;
 /** A runner that was made anew counts as well once it has run this long. */
 const MENDED_MS = 3000;
 
+/** How long a command waits for requests in flight; then they are aborted, and sent again by the next runner. */
+const COMMAND_SETTLE_MS = 5000;
+
 const HEALTHY: Condition = { health: 'healthy', since: new Date().toISOString() };
 
 export type SupervisedSink = {
   status(): SinkStatus;
+  /** Rejects with TailraceError when the sink cannot do it. */
+  request<Request extends SinkRequest>(request: Request, signal: AbortSignal): Promise<SinkAnswer<Request>>;
   /** Resolves when the sink has settled what was in flight and saved its ledger. */
   stop(deadlineMs: number): Promise<void>;
 };
 
 export function superviseSink(options: SinkRunnerOptions): SupervisedSink {
-  const stopping = new AbortController();
-  let runner: SinkRunner | undefined;
-  let deadlineMs = Infinity;
-  let failure: Condition | undefined;
-  let lastStatus: SinkStatus | undefined;
-
-  const runOnce = async (): Promise<void> => {
-    runner = await SinkRunner.create(options);
-    let mended: NodeJS.Timeout | undefined;
-    try {
-      const running = runner.run();
-      mended = setTimeout(() => (failure = undefined), MENDED_MS);
-      await Promise.race([running, aborted(stopping.signal)]);
-    } finally {
-      clearTimeout(mended);
-      const ended = runner;
-      await ended.stop(stopping.signal.aborted ? deadlineMs : Date.now());
-      lastStatus = ended.status();
-      runner = undefined;
-    }
+  const supervisor = new Supervisor(options);
+  return {
+    status: () => supervisor.status(),
+    // Each case of `answer` gives the reply of its type.
+    request: <Request extends SinkRequest>(request: Request) =>
+      supervisor.answer(request) as Promise<SinkAnswer<Request>>,
+    stop: (deadlineMs) => supervisor.stop(deadlineMs),
   };
+}
 
-  const loop = async (): Promise<void> => {
-    for (let failures = 1; !stopping.signal.aborted; failures++) {
+type Command = { run(): Promise<void>; reject(error: unknown): void };
+
+/** At any moment one runner at most has the sink's ledger, and a command runs while there is none. */
+class Supervisor {
+  readonly #options: SinkRunnerOptions;
+  readonly #running: Promise<void>;
+  readonly #commands: Command[] = [];
+  #wanted: SinkRunnerOptions['settings']['status'];
+  #stopping = false;
+  #deadlineMs = Infinity;
+  /** Aborts what the loop does now: run, rest, or wait before a new try. */
+  #turn = new AbortController();
+  #runner: SinkRunner | undefined;
+  #failure: Condition | undefined;
+  #lastStatus: SinkStatus | undefined;
+
+  constructor(options: SinkRunnerOptions) {
+    this.#options = options;
+    this.#wanted = options.settings.status;
+    this.#running = this.#loop();
+  }
+
+  status(): SinkStatus {
+    const { settings } = this.#options;
+    const status = this.#runner?.status() ?? this.#lastStatus ?? newSinkStatus(settings, HEALTHY);
+    if (this.#wanted !== 'active') return { ...status, ...HEALTHY, state: this.#wanted };
+    return this.#failure === undefined ? status : { ...status, ...this.#failure, state: 'halted' };
+  }
+
+  answer(request: SinkRequest): Promise<SinkAnswer<SinkRequest>> {
+    switch (request.type) {
+      case 'set_status':
+        return this.#betweenRunners(async () => {
+          this.#wanted = request.status;
+          this.#failure = undefined;
+          return { reply: { status: request.status } };
+        });
+      default:
+        return request.type satisfies never;
+    }
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    this.#stopping = true;
+    this.#deadlineMs = deadlineMs;
+    this.#turn.abort();
+    await this.#running;
+    for (const command of this.#commands.splice(0)) command.reject(stoppingError());
+  }
+
+  /** Runs when no runner has the ledger; what was in flight is settled before. */
+  #betweenRunners<Reply>(command: () => Promise<Reply>): Promise<Reply> {
+    return new Promise<Reply>((resolve, reject) => {
+      if (this.#stopping) return reject(stoppingError());
+      this.#commands.push({ run: () => command().then(resolve, reject), reject });
+      this.#deadlineMs = Date.now() + COMMAND_SETTLE_MS;
+      this.#turn.abort();
+    });
+  }
+
+  async #loop(): Promise<void> {
+    for (let failures = 1; !this.#stopping; failures++) {
+      this.#turn = new AbortController();
+      for (const command of this.#commands.splice(0)) {
+        await command.run();
+        failures = 1;
+      }
+      const { signal } = this.#turn;
+      if (signal.aborted) continue;
+      if (this.#wanted !== 'active') {
+        await aborted(signal);
+        continue;
+      }
       const startedMs = Date.now();
       try {
-        await runOnce();
+        await this.#runOnce(signal);
       } catch (error) {
-        failure = conditionOf(error, failure);
-        options.logger.error(
-          { sink: options.settings.name, err: error },
+        this.#failure = conditionOf(error, this.#failure);
+        this.#options.logger.error(
+          { sink: this.#options.settings.name, err: error },
           `sink failed: ${describeError(error)}`,
         );
       }
       if (Date.now() - startedMs > STABLE_MS) failures = 1;
-      if (stopping.signal.aborted) return;
-      await sleep(backoffMs(RESTART, failures, Math.random()), undefined, { signal: stopping.signal }).catch(
-        () => undefined,
-      );
+      const wait = backoffMs(RESTART, failures, Math.random());
+      await sleep(wait, undefined, { signal }).catch(() => undefined);
     }
-  };
-  const running = loop();
+  }
 
-  return {
-    status: () => {
-      const status = runner?.status() ?? lastStatus ?? newSinkStatus(options.settings, HEALTHY);
-      return failure === undefined ? status : { ...status, ...failure, state: 'halted' };
-    },
-    stop: async (deadline) => {
-      deadlineMs = deadline;
-      stopping.abort();
-      await running;
-    },
-  };
+  /** Until the runner fails, or the turn is over. */
+  async #runOnce(turn: AbortSignal): Promise<void> {
+    const runner = await SinkRunner.create({
+      ...this.#options,
+      settings: { ...this.#options.settings, status: this.#wanted },
+    });
+    this.#runner = runner;
+    let mended: NodeJS.Timeout | undefined;
+    try {
+      const running = runner.run();
+      mended = setTimeout(() => (this.#failure = undefined), MENDED_MS);
+      await Promise.race([running, aborted(turn)]);
+    } finally {
+      clearTimeout(mended);
+      await runner.stop(turn.aborted ? this.#deadlineMs : Date.now());
+      this.#lastStatus = runner.status();
+      this.#runner = undefined;
+    }
+  }
 }
 
 function conditionOf(error: unknown, before: Condition | undefined): Condition {
@@ -87,3 +157,10 @@ function conditionOf(error: unknown, before: Condition | undefined): Condition {
     since: before?.since ?? new Date().toISOString(),
   };
 }
+
+const stoppingError = (): TailraceError =>
+  new TailraceError('the service is stopping', {
+    code: 'STOPPING',
+    kind: 'retryable',
+    hint: 'ask again when it runs',
+  });

@@ -1,13 +1,25 @@
 // The main thread's handle of a sink worker thread.
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
+import { TailraceError } from '../core/errors.ts';
 import type { SinkStatus } from '../core/status.ts';
+import type { SinkReply, SinkRequest } from './sink-requests.ts';
 import type { SinkWorkerCommand, SinkWorkerData, SinkWorkerReport } from './sink-worker.ts';
 import { relayLogLine } from './thread-logger.ts';
+import { ThreadRequests } from './thread-requests.ts';
 
 export type SinkThread = {
   /** As last reported. */
   statuses(): readonly SinkStatus[];
+  /**
+   * Asks one of the thread's sinks, by name. Rejects with TailraceError (what the sink answered, or that the thread has
+   * ended), or with the signal's reason: the sink then stops working on it.
+   */
+  request<Request extends SinkRequest>(
+    sink: string,
+    request: Request,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<SinkReply<Request>>;
   stop(deadlineMs: number): Promise<void>;
   /** Rejects when the thread dies by itself. */
   readonly died: Promise<never>;
@@ -21,9 +33,14 @@ export function startSinkThread(data: SinkWorkerData, logger: Logger): SinkThrea
   const worker = new Worker(new URL(entry, import.meta.url), { workerData: data });
   let statuses: readonly SinkStatus[] = [];
   let stopped = false;
+  const requests = new ThreadRequests<SinkRequest>((message) =>
+    worker.postMessage(message satisfies SinkWorkerCommand),
+  );
   const ended = new Promise<void>((done) => worker.once('exit', () => done()));
+  void ended.then(() => requests.end(threadEnded()));
   worker.on('message', (report: SinkWorkerReport) => {
     if (report.type === 'log') relayLogLine(logger, report);
+    else if (report.type === 'reply' || report.type === 'refusal') requests.settle(report);
     else statuses = report.sinks;
   });
   const died = new Promise<never>((_, reject) => {
@@ -36,6 +53,12 @@ export function startSinkThread(data: SinkWorkerData, logger: Logger): SinkThrea
   return {
     statuses: () => statuses,
     died,
+    // The worker's answer has the type that its question asks for.
+    request: <Request extends SinkRequest>(
+      sink: string,
+      request: Request,
+      options: { readonly signal?: AbortSignal } = {},
+    ) => requests.ask(sink, request, options.signal) as Promise<SinkReply<Request>>,
     stop: async (deadlineMs) => {
       stopped = true;
       worker.postMessage({ type: 'stop', deadlineMs } satisfies SinkWorkerCommand);
@@ -45,3 +68,10 @@ export function startSinkThread(data: SinkWorkerData, logger: Logger): SinkThrea
     },
   };
 }
+
+const threadEnded = (): TailraceError =>
+  new TailraceError('the sink worker has ended', {
+    code: 'SINK_WORKER_ENDED',
+    kind: 'retryable',
+    hint: 'ask again when the service runs',
+  });
