@@ -9,6 +9,8 @@ import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from './core/s
 import type { Envelope } from './formats/format.ts';
 import { lockDirectory } from './log/lock.ts';
 import { LogSignals, MAX_SINKS_PER_DATABASE } from './log/signals.ts';
+import { notRunning } from './pipeline/pull-requests.ts';
+import { pullStreams, sinkId } from './pipeline/pull-streams.ts';
 import type { RunningService, StartOptions } from './pipeline/service.ts';
 import type { ServiceSettings, SinkSettings } from './pipeline/settings.ts';
 import { newSinkStatus } from './pipeline/sink-status.ts';
@@ -29,6 +31,8 @@ type Database = {
   readonly signals: LogSignals;
   readonly source: SourceThread;
   readonly sinkThreads: SinkThread[];
+  /** By the sink's name. */
+  readonly threadOf: Map<string, SinkThread>;
 };
 
 /** Starts sources, sinks and HTTP. Rejects with TailraceError when it cannot; faults of a database or a sink are status. */
@@ -94,7 +98,15 @@ export async function startService(
       databases.push(startDatabase(database, settings, options, newSinkStarts, failed));
     }
     // After the databases: a service that has none yet would call itself ready.
-    http = await startHttp({ settings, status, metricsText: createMetrics(status), logger });
+    http = await startHttp({
+      settings,
+      status,
+      metricsText: createMetrics(status),
+      streams: pullStreams(settings.sinks, (sink, request, signal) =>
+        threadOf(databases, sink).request(sink.name, request, signal === undefined ? {} : { signal }),
+      ),
+      logger,
+    });
   } catch (error) {
     await stop(1);
     throw error;
@@ -107,6 +119,14 @@ export async function startService(
     }, settings.statsIntervalMs);
   }
   return { status, apiUrl: http.apiUrl, stop: () => stop(0), ended };
+}
+
+/** The thread that runs a sink. Throws TailraceError while there is none. */
+function threadOf(databases: readonly Database[], sink: SinkSettings): SinkThread {
+  const database = databases.find(({ settings }) => settings.name === sink.database);
+  const thread = database?.threadOf.get(sink.name);
+  if (thread === undefined) throw notRunning(sink.name, `it waits for database "${sink.database}"`);
+  return thread;
 }
 
 /** 0700: rows lie here (invariant 9). */
@@ -152,6 +172,7 @@ function startDatabase(
   sinks.forEach((sink, slot) => signals.setHolding(slot, sink.status !== 'disabled'));
   const directory = logDirectory(settings, database.name);
   const sinkThreads: SinkThread[] = [];
+  const threadOf = new Map<string, SinkThread>();
   const source = startSourceThread({
     settings: database,
     // A sink without a list wants every table.
@@ -176,11 +197,12 @@ function startDatabase(
         );
         thread.died.catch(failed);
         sinkThreads.push(thread);
+        for (const { settings: sink } of share) threadOf.set(sink.name, thread);
       }
     },
     () => undefined, // `failed` says why
   );
-  return { settings: database, sinks, signals, source, sinkThreads };
+  return { settings: database, sinks, signals, source, sinkThreads, threadOf };
 }
 
 type SinkWork = SinkWorkerData['sinks'][number];
@@ -198,7 +220,7 @@ function sinkWork(what: {
   const { database, sink, ready, settings } = what;
   const envelope: Envelope = {
     sinkName: sink.name,
-    sinkId: stableUuid('sink', database.name, sink.name),
+    sinkId: sinkId(database.name, sink.name),
     sinkAnnotations: sink.annotations,
     databaseName: database.name,
     databaseId: stableUuid('database', database.name),

@@ -6,6 +6,8 @@ import { TailraceError } from '../core/errors.ts';
 import { healthDocument, isHealthy, isReady, publicHealthDocument } from '../pipeline/health.ts';
 import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';
 import type { ServiceStatus } from '../core/status.ts';
+import type { PullStreams } from '../pipeline/pull-streams.ts';
+import { addPullRoutes } from './pull-routes.ts';
 import { decideAccess, isLoopbackHost, type Access } from './access.ts';
 
 export type HttpOptions = {
@@ -13,6 +15,7 @@ export type HttpOptions = {
   readonly status: () => ServiceStatus;
   /** The text of /metrics. */
   readonly metricsText: () => Promise<string>;
+  readonly streams: PullStreams;
   readonly logger: Logger;
 };
 
@@ -68,6 +71,7 @@ async function listen(
 ): Promise<Listening | undefined> {
   if (address === 'off') return undefined;
   const app = createApp(address.host, options);
+  if (room === 'api') addPullRoutes(app, options);
   try {
     await app.listen({ host: address.host, port: address.port });
   } catch (cause) {

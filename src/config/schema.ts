@@ -111,7 +111,6 @@ export const VALUES_NOT_YET: Readonly<Record<string, readonly string[]>> = {
   'sinks[].destination.type': [
     'sns',
     'webhook',
-    'sequin_stream',
     'http_pull',
     'kafka',
     'redis_stream',

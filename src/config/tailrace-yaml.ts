@@ -1,6 +1,7 @@
 // Turns a tailrace.yaml into the service's settings, or says everything that is wrong with it.
 import type { LogSettings } from '../log/settings.ts';
 import type { ListenSettings, ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
+import { sinkDefinition } from '../sinks/registry.ts';
 import { checkFile, valueAt } from './check.ts';
 import { apiListen, dataDirectory, metricsListen, stateFile, type LoadContext } from './context.ts';
 import {
@@ -93,6 +94,9 @@ export const logSettings = (log: FileConfig['log']): LogSettings => ({
   maxMessageBytes: log.max_message_bytes,
 });
 
+/** A destination's type may have several spellings. */
+const canonicalType = (written: string): string => sinkDefinition(written)?.type ?? written;
+
 function toSink(config: SinkConfig): SinkSettings {
   const optionsOf = new Map(config.tables.map((table) => [formatTableName(table.name), table]));
   const tables = includedTables(config).map((name) => {
@@ -131,6 +135,9 @@ function toSink(config: SinkConfig): SinkSettings {
     maxBuffered: MAX_BUFFERED,
     maxParked: config.max_parked,
     annotations: config.annotations,
-    destination: { type: (config.destination as { type: string }).type, config: config.destination },
+    destination: {
+      type: canonicalType((config.destination as { type: string }).type),
+      config: config.destination,
+    },
   };
 }

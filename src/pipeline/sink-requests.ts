@@ -1,4 +1,5 @@
 // What the main thread may ask of a running sink, and what it is answered. A new question is one entry here.
+import type { ReceiveRequest } from '../sinks/sink.ts';
 import type { SinkSettings } from './settings.ts';
 
 /** By type: what the question carries, and its answer. Plain values only: both cross between threads. */
@@ -8,6 +9,13 @@ export type SinkExchanges = {
     readonly ask: { readonly status: SinkSettings['status'] };
     readonly reply: { readonly status: SinkSettings['status'] };
   };
+  /** Of a pull sink: the answer of its consumer, or undefined when there are no messages in time. */
+  readonly receive: {
+    readonly ask: ReceiveRequest;
+    readonly reply: { readonly messages: Uint8Array<ArrayBuffer> | undefined };
+  };
+  readonly ack: { readonly ask: { readonly ids: readonly string[] }; readonly reply: object };
+  readonly nack: { readonly ask: { readonly ids: readonly string[] }; readonly reply: object };
 };
 
 export type SinkRequest = {

@@ -13,7 +13,7 @@ import type { LogSignals } from '../log/signals.ts';
 import { compileValue } from '../postgres/values.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
 import type { PullPort, Sink } from '../sinks/sink.ts';
-import { openLeaseStore } from '../store/leases.ts';
+import { leaseFileOf, openLeaseStore } from '../store/leases.ts';
 import { openLedger, type Cursor, type Ledger } from '../store/ledger.ts';
 import type { Store } from '../store/sqlite.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -131,7 +131,7 @@ export class SinkRunner {
       if (definition === undefined) throw new Error(`there is no sink type ${settings.destination.type}`);
       const { name, actions } = settings;
       const pull = {
-        openLeases: () => openLeaseStore(options.ledgerFile.replace(/(\.ledger)?$/, '.leases')),
+        openLeases: () => openLeaseStore(leaseFileOf(options.ledgerFile)),
         remembered: () => runner.#remembered(),
       };
       const sink = await definition.create(settings.destination.config, {

@@ -4,6 +4,7 @@ import { aborted } from '../core/abort.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../core/retry.ts';
 import type { Condition, SinkStatus } from '../core/status.ts';
+import { answerPull, answerPullPaused, notPulled, notRunning, type PullRequest } from './pull-requests.ts';
 import type { SinkAnswer, SinkRequest } from './sink-requests.ts';
 import { newSinkStatus } from './sink-status.ts';
 import { SinkRunner, type SinkRunnerOptions } from './sink-runner.ts';
@@ -33,8 +34,8 @@ export function superviseSink(options: SinkRunnerOptions): SupervisedSink {
   return {
     status: () => supervisor.status(),
     // Each case of `answer` gives the reply of its type.
-    request: <Request extends SinkRequest>(request: Request) =>
-      supervisor.answer(request) as Promise<SinkAnswer<Request>>,
+    request: <Request extends SinkRequest>(request: Request, signal: AbortSignal) =>
+      supervisor.answer(request, signal) as Promise<SinkAnswer<Request>>,
     stop: (deadlineMs) => supervisor.stop(deadlineMs),
   };
 }
@@ -68,7 +69,7 @@ class Supervisor {
     return this.#failure === undefined ? status : { ...status, ...this.#failure, state: 'halted' };
   }
 
-  answer(request: SinkRequest): Promise<SinkAnswer<SinkRequest>> {
+  async answer(request: SinkRequest, asking: AbortSignal): Promise<SinkAnswer<SinkRequest>> {
     switch (request.type) {
       case 'set_status':
         return this.#betweenRunners(async () => {
@@ -76,9 +77,25 @@ class Supervisor {
           this.#failure = undefined;
           return { reply: { status: request.status } };
         });
+      case 'receive':
+      case 'ack':
+      case 'nack':
+        return this.#answerPull(request, asking);
       default:
-        return request.type satisfies never;
+        return request satisfies never;
     }
+  }
+
+  #answerPull(request: PullRequest, asking: AbortSignal): Promise<SinkAnswer<PullRequest>> {
+    const { settings, ledgerFile } = this.#options;
+    if (this.#runner !== undefined) {
+      if (this.#runner.pull === undefined) throw notPulled(settings.name);
+      return answerPull(this.#runner.pull, request, asking);
+    }
+    if (this.#stopping) throw stoppingError();
+    if (this.#wanted === 'active') throw notRunning(settings.name, this.#failure?.reason);
+    // No runner is being made either while the sink is paused.
+    return answerPullPaused(ledgerFile, request, AbortSignal.any([asking, this.#turn.signal]));
   }
 
   async stop(deadlineMs: number): Promise<void> {

@@ -56,10 +56,10 @@ export type ReceiveRequest = {
 /** What consumers ask of a pull sink. Throws TailraceError; every request may be repeated. */
 export interface PullPort {
   /**
-   * The whole answer, JSON in bytes of its own (they go to another thread). Empty of messages when there were none in
+   * The whole answer, JSON in bytes of its own (they go to another thread). Undefined when there were no messages in
    * time, when `signal` aborts, and when the sink stops.
    */
-  receive(request: ReceiveRequest, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  receive(request: ReceiveRequest, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined>;
   /** Resolves when it is remembered. Ids that nobody knows are counted. */
   ack(ids: readonly string[]): Promise<void>;
   /** These messages may be given out again at once. */

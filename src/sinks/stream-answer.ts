@@ -11,12 +11,10 @@ const CLOSE_BRACE = 0x7d;
 
 export type AnswerMessage = { readonly id: string; readonly message: Message };
 
-export const EMPTY_ANSWER = (): Uint8Array<ArrayBuffer> => answerOf([]);
-
-/** Bytes of their own, so that they can be handed to another thread. Ids are plain ASCII. */
+/** At least one message. Bytes of their own, so that they can be handed to another thread. Ids are plain ASCII. */
 export function answerOf(messages: readonly AnswerMessage[]): Uint8Array<ArrayBuffer> {
   const around = BEFORE_ID.length + BEFORE_DATA.length + 1;
-  let size = OPEN.length + CLOSE.length + Math.max(0, messages.length - 1);
+  let size = OPEN.length + CLOSE.length + messages.length - 1;
   for (const { id, message } of messages) size += around + id.length + message.end - message.start;
   const answer = Buffer.from(new ArrayBuffer(size));
   let at = OPEN.copy(answer);

@@ -14,7 +14,7 @@ import type {
   SinkContext,
   SinkDefinition,
 } from './sink.ts';
-import { answerOf, EMPTY_ANSWER } from './stream-answer.ts';
+import { answerOf } from './stream-answer.ts';
 import { streamConfigSchema, type StreamConfig } from './stream-config.ts';
 import { LeaseBook, type Known } from './stream-leases.ts';
 import { WaitingRequests } from './stream-waiting.ts';
@@ -99,10 +99,10 @@ class Stream implements Sink, PullPort {
     );
   }
 
-  async receive(request: ReceiveRequest, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  async receive(request: ReceiveRequest, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
     if (this.#stopped) throw stopped();
     if (this.#book.available === 0 && request.waitMs > 0) await this.#waiting.wait(request.waitMs, signal);
-    return signal.aborted || this.#stopped ? EMPTY_ANSWER() : this.#take(request.maxCount);
+    return signal.aborted || this.#stopped ? undefined : this.#take(request.maxCount);
   }
 
   async ack(ids: readonly string[]): Promise<void> {
@@ -214,13 +214,13 @@ class Stream implements Sink, PullPort {
     }
   }
 
-  #take(maxCount: number): Uint8Array<ArrayBuffer> {
+  #take(maxCount: number): Uint8Array<ArrayBuffer> | undefined {
     let bytes = 0;
     const next = this.#book.next(maxCount, ({ message }) => {
       bytes += message.end - message.start;
       return bytes <= MAX_ANSWER_BYTES;
     });
-    if (next.length === 0) return EMPTY_ANSWER();
+    if (next.length === 0) return undefined;
     const timeoutMs = this.#config.visibility_timeout_ms;
     const ids = next.map(({ id }) => id);
     this.#store.save(ids, { visibleAtMs: Date.now() + timeoutMs, acked: false });

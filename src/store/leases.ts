@@ -13,6 +13,9 @@ const SCHEMA = `
   ) strict, without rowid;
 `;
 
+/** Beside the ledger of its sink. */
+export const leaseFileOf = (ledgerFile: string): string => ledgerFile.replace(/(\.ledger)?$/, '.leases');
+
 /** Opens the file, making it when it is not there. Throws TailraceError when it cannot be used. */
 export function openLeaseStore(file: string): LeaseStore {
   let db: DatabaseSync | undefined;
