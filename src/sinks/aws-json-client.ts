@@ -57,8 +57,9 @@ export class AwsJsonClient {
     this.#pool = new Pool(endpoint.origin, {
       connections: MAX_CONNECTIONS,
       keepAliveTimeout: KEEP_ALIVE_MS,
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
+      // `send` has a deadline for the whole: a reply byte by byte would never be late here.
+      headersTimeout: 0,
+      bodyTimeout: 0,
       connect: { timeout: timeoutMs },
     });
   }
@@ -81,7 +82,10 @@ export class AwsJsonClient {
       credentials,
       nowMs: Date.now() + this.#clockOffsetMs,
     });
-    const reply = await send(this.#pool, { path: this.#path, method: 'POST', headers, body }, signal);
+    const reply = await send(
+      { pool: this.#pool, timeoutMs: this.#options.timeoutMs, signal },
+      { path: this.#path, method: 'POST', headers, body },
+    );
     if (reply.status === 200) return parseReply(reply);
     const error = refusalOf(reply);
     this.#learnFrom(error, reply, credentials);
@@ -115,24 +119,37 @@ async function awaitCredentials(found: Promise<AwsCredentials>): Promise<AwsCred
   }
 }
 
-function send(pool: Pool, options: Dispatcher.DispatchOptions, signal: AbortSignal): Promise<HttpReply> {
+type Exchange = { readonly pool: Pool; readonly timeoutMs: number; readonly signal: AbortSignal };
+
+function send(
+  { pool, timeoutMs, signal }: Exchange,
+  options: Dispatcher.DispatchOptions,
+): Promise<HttpReply> {
   return new Promise((resolve, reject) => {
     let controller: Dispatcher.DispatchController | undefined;
+    let given: Error | undefined;
     let status = 0;
     let headers: IncomingHttpHeaders = {};
     let received = 0;
     const chunks: Buffer[] = [];
-    const abort = (): void => {
-      // Before the request has a connection there is no controller yet: it is aborted when it gets one.
-      controller?.abort(signal.reason as Error);
-      reject(signal.reason as Error);
+    const settled = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
     };
+    const giveUp = (error: Error): void => {
+      settled();
+      given = error;
+      // Before the request has a connection there is no controller yet: it is aborted when it gets one.
+      controller?.abort(error);
+      reject(error);
+    };
+    const abort = (): void => giveUp(signal.reason as Error);
+    const timer = setTimeout(() => giveUp(noReplyWithin(timeoutMs)), timeoutMs);
     signal.addEventListener('abort', abort, { once: true });
-    const settled = (): void => signal.removeEventListener('abort', abort);
     pool.dispatch(options, {
       onRequestStart(started) {
         controller = started;
-        if (signal.aborted) started.abort(signal.reason as Error);
+        if (given !== undefined) started.abort(given);
       },
       onResponseStart(_, statusCode, responseHeaders) {
         status = statusCode;
@@ -150,11 +167,14 @@ function send(pool: Pool, options: Dispatcher.DispatchOptions, signal: AbortSign
       },
       onResponseError(_, error) {
         settled();
-        reject(signal.aborted ? (signal.reason as Error) : networkError(error));
+        reject(given ?? networkError(error));
       },
     });
   });
 }
+
+const noReplyWithin = (timeoutMs: number): RequestError =>
+  new RequestError({ code: 'ETIMEDOUT', message: `no complete answer within ${timeoutMs} ms` });
 
 function networkError(error: Error & { code?: string }): RequestError {
   // Node tries every address of a name (happy eyeballs): the first one's code stands for all.

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { sinkDefinition, sinkDefinitions } from '../../src/sinks/registry.ts';
@@ -7,9 +7,53 @@ import { sinkDefinition, sinkDefinitions } from '../../src/sinks/registry.ts';
 const root = resolve(import.meta.dirname, '../..');
 const types = sinkDefinitions.map(({ type }) => type);
 
-test.each(types)('the sink %s has a file, a test and a page of its name', (type) => {
-  const files = [`src/sinks/${type}.ts`, `test/sinks/${type}.test.ts`, `docs/sinks/${type}.md`];
-  expect(files.filter((file) => !existsSync(resolve(root, file)))).toEqual([]);
+/** Of no sink alone: the contract, the list, and what several sinks share (`aws-…`). */
+const SHARED = /^(?:sink|registry|aws-.*)$/;
+
+const sourceFiles = (directory: string): string[] =>
+  readdirSync(resolve(root, directory), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => `${directory}/${file}`);
+
+/** The sink whose file this is: `src/sinks/sqs.ts`, `src/sinks/sqs-queue.ts`; undefined: nobody's. */
+const ownerOf = (file: string): string | undefined =>
+  types.find((type) => new RegExp(`^src/sinks/${type}(?:-[a-z0-9-]+)?\\.ts$`).test(file));
+
+const importsOf = (file: string): string[] =>
+  [...readFileSync(resolve(root, file), 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)].map((match) =>
+    relative(root, resolve(root, dirname(file), match[1]!)),
+  );
+
+test.each(types)(
+  'the sink %s is a file (and its own parts), a test of the shared suite, and a page',
+  (type) => {
+    const files = [`src/sinks/${type}.ts`, `test/sinks/${type}.test.ts`, `docs/sinks/${type}.md`];
+    expect(files.filter((file) => !existsSync(resolve(root, file)))).toEqual([]);
+    expect(readFileSync(resolve(root, `test/sinks/${type}.test.ts`), 'utf8')).toContain('sinkSuite(');
+  },
+);
+
+test('every file of src/sinks belongs to one sink, or to none', () => {
+  const strangers = sourceFiles('src/sinks').filter(
+    (file) => ownerOf(file) === undefined && !SHARED.test(basename(file, '.ts')),
+  );
+  expect(strangers).toEqual([]);
+});
+
+test('nobody imports a sink’s files but itself and the registry, with one line', () => {
+  const faults: string[] = [];
+  for (const file of sourceFiles('src')) {
+    for (const imported of importsOf(file)) {
+      const owner = ownerOf(imported);
+      if (owner === undefined || owner === ownerOf(file)) continue;
+      if (file !== 'src/sinks/registry.ts' || imported !== `src/sinks/${owner}.ts`) {
+        faults.push(`${file} imports ${imported}`);
+      }
+    }
+  }
+  expect(faults).toEqual([]);
+  const registered = importsOf('src/sinks/registry.ts').filter((file) => ownerOf(file) !== undefined);
+  expect(registered).toHaveLength(types.length);
 });
 
 test.each(types)('every field of the sink %s is described, and its secrets are marked', (type) => {

@@ -1,18 +1,13 @@
-// Sinks and messages for the tests of the SQS sink.
-import { pino } from 'pino';
+// Sinks and endpoints for the tests of the SQS sink.
 import { onTestFinished } from 'vitest';
-import { toLsn } from '../../src/core/lsn.ts';
-import type { Message } from '../../src/core/message.ts';
 import type { Sink, SinkContext } from '../../src/sinks/sink.ts';
 import type { SqsConfig } from '../../src/sinks/sqs-config.ts';
 import { sqs } from '../../src/sinks/sqs.ts';
+import type { ServerFault, SinkHarness, SinkServer } from '../sink-suite.ts';
+import { startFaultProxy, type Fault } from '../support/fault-proxy.ts';
 import { startSqsEmulator, type SqsEmulator } from '../support/fauxqs.ts';
+import { bodiesOf, silent } from '../support/messages.ts';
 import { startSqsRecorder, type SqsRecorder } from '../support/sqs-recorder.ts';
-
-/** Never aborts. */
-export const patient: AbortSignal = new AbortController().signal;
-
-export const silent = pino({ enabled: false });
 
 /** A sink with this destination; it closes with the test. */
 export async function createSink(destination: object, context: Partial<SinkContext> = {}): Promise<Sink> {
@@ -43,32 +38,61 @@ export async function recorder(options?: { createMissing?: boolean }): Promise<S
   return started;
 }
 
-type MessageFields = Partial<Omit<Message, 'buffer' | 'start' | 'end'>> & { body?: string; index?: number };
+/** For the suite of every sink: a recorder, with a fault proxy before it. */
+export const sqsHarness: SinkHarness = {
+  type: 'sqs',
+  impatient: { timeout: '300ms' },
+  absorbsRepeats: true,
+  start: startServer,
+};
 
-/** The message of the `index`th insert of a transaction. */
-export function message(fields: MessageFields = {}): Message {
-  const { body, index = 0, ...rest } = fields;
-  const buffer = Buffer.from(body ?? `{"record":{"id":${index}}}`);
+const QUEUE = 'users.fifo';
+
+async function startServer(): Promise<SinkServer> {
+  const queues = await recorder();
+  queues.createQueue(QUEUE);
+  const proxy = await startFaultProxy(queues.url);
+  onTestFinished(() => proxy.stop());
   return {
-    position: { epoch: 1, commitLsn: toLsn(100n), index },
-    buffer,
-    start: 0,
-    end: buffer.length,
-    group: `public.users:${index}`,
-    route: 'users.fifo',
-    action: 'insert',
-    schema: 'public',
-    table: 'users',
-    idempotencyKey: `key-1-64-${index}`,
-    groupId: undefined,
-    ...rest,
+    url: proxy.url,
+    destination: { ...STATIC, queue_name: QUEUE, emulator_base_url: proxy.url },
+    received: () => bodiesOf(queues.messages),
+    failNext: (fault) => proxy.failNext(asFault(fault)),
+    poison(text) {
+      proxy.decide = ({ entries }) =>
+        entries.some(({ MessageBody }) => MessageBody.includes(text))
+          ? { kind: 'error', status: 400, code: 'InvalidMessageContents', message: `not ${text}` }
+          : undefined;
+    },
+    limitMessages: (bytes) => void queues.createQueue(QUEUE, { MaximumMessageSize: String(bytes) }),
+    get hanging() {
+      return proxy.counts.hanging;
+    },
+    down: () => proxy.down(),
+    up: () => proxy.up(),
   };
 }
 
-/** `count` messages with these fields. */
-export const messages = (count: number, fields: MessageFields = {}): Message[] =>
-  Array.from({ length: count }, (_, index) => message({ index, ...fields }));
-
-export const bodiesOf = (list: readonly { readonly body: string }[]): string[] =>
-  list.map(({ body }) => body);
-export const bodyOf = ({ buffer, start, end }: Message): string => buffer.toString('utf8', start, end);
+/** A fault of the suite, as SQS and SNS have it. */
+export function asFault(fault: ServerFault): Fault {
+  switch (fault.kind) {
+    case 'refuse':
+      return {
+        kind: 'entries',
+        refuse: (_, index) => index === fault.index,
+        senderFault: fault.lasting,
+      };
+    case 'unavailable':
+      return { kind: 'error', status: 503, code: 'ServiceUnavailable' };
+    case 'denied':
+      return { kind: 'error', status: 403, code: 'AccessDenied', message: 'not authorized' };
+    case 'garbage':
+      return { kind: 'malformed', body: '<html>It works!</html>' };
+    case 'hang':
+    case 'trickle':
+    case 'reset':
+      return fault;
+    default:
+      return fault satisfies never;
+  }
+}

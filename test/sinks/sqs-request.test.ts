@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import type { Message } from '../../src/core/message.ts';
 import { fifoId } from '../../src/sinks/sqs-ids.ts';
 import { requestStart, RequestWriter } from '../../src/sinks/sqs-request.ts';
-import { bodyOf, message } from './sqs-fixture.ts';
+import { bodyOf, message } from '../support/messages.ts';
 
 const QUEUE_URL = 'https://sqs.eu-west-1.amazonaws.com/123456789012/users.fifo';
 const SUFFIX = '-suffix';

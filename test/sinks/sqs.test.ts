@@ -1,17 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { Outcome } from '../../src/core/errors.ts';
-import { waitFor } from '../support/wait.ts';
-import {
-  bodiesOf,
-  bodyOf,
-  createSink,
-  emulator,
-  message,
-  messages,
-  NO_STATIC,
-  patient,
-  recorder,
-} from './sqs-fixture.ts';
+import { sinkSuite } from '../sink-suite.ts';
+import { bodiesOf, bodyOf, message, messages, patient } from '../support/messages.ts';
+import { createSink, emulator, NO_STATIC, recorder, sqsHarness } from './sqs-fixture.ts';
+
+sinkSuite('SQS', sqsHarness);
 
 const delivered = (count: number): Outcome[] => Array.from({ length: count }, () => 'delivered');
 
@@ -90,20 +83,6 @@ describe('delivering', () => {
     ]);
   });
 
-  test('any character of a body arrives as it is', async () => {
-    const queues = await recorder();
-    queues.createQueue('users.fifo');
-    const route = queues.queueUrl('users.fifo');
-    const sink = await createSink({ queue_url: route });
-    const bodies = ['{"a":"é 漢 😀 \\ufffe \\u0001 \\\\ \\""}', '{"json": {\n\t"b":\r\n1}}'];
-    const outcomes = await sink.deliver(
-      bodies.map((body, index) => message({ body, index, route })),
-      patient,
-    );
-    expect(outcomes).toEqual(delivered(2));
-    expect(bodiesOf(queues.messages)).toEqual(bodies);
-  });
-
   test('message attributes are sent when asked for, in characters that SQS takes', async () => {
     const queues = await recorder();
     queues.createQueue('users.fifo');
@@ -119,59 +98,9 @@ describe('delivering', () => {
       { schema: 'public', table: 'odd"\\u0001\\uffff', action: 'insert', idempotency_key: 'key-1-64-1' },
     ]);
   });
-
-  test('32 requests at once share connections and buffers without mixing messages', async () => {
-    const queues = await recorder();
-    queues.createQueue('users.fifo');
-    const route = queues.queueUrl('users.fifo');
-    const sink = await createSink({ queue_url: route });
-    const batches = Array.from({ length: 64 }, (_, batch) =>
-      Array.from({ length: 10 }, (_, index) => {
-        const number = batch * 10 + index;
-        return message({
-          route,
-          index: number,
-          body: JSON.stringify({ number, filler: 'x'.repeat(number % 300) }),
-        });
-      }),
-    );
-    const lanes = Array.from({ length: 32 }, async (_, lane) => {
-      await sink.deliver(batches[lane]!, patient);
-      await sink.deliver(batches[lane + 32]!, patient);
-    });
-    await Promise.all(lanes);
-    expect(bodiesOf(queues.messages).sort()).toEqual(batches.flat().map(bodyOf).sort());
-  });
 });
 
 describe('partial failure', () => {
-  test('the entry that SQS refuses is rejected; its nine batch mates are delivered once', async () => {
-    const queues = await emulator();
-    queues.createQueue('users.fifo');
-    const proxy = await queues.proxy();
-    const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: proxy.url });
-    proxy.failNext({ kind: 'entries', refuse: (_, index) => index === 3, senderFault: true });
-    const batch = messages(10);
-    const outcomes = await sink.deliver(batch, patient);
-    expect(outcomes[3]).toMatchObject({ kind: 'rejected', scope: 'message', code: 'InvalidMessageContents' });
-    expect(outcomes.toSpliced(3, 1)).toEqual(delivered(9));
-    expect(await sink.deliver([batch[3]!], patient)).toEqual(delivered(1));
-    expect(bodiesOf(proxy.accepted)).toEqual([...batch.toSpliced(3, 1), batch[3]!].map(bodyOf));
-  });
-
-  test('an entry that failed on the side of SQS may be sent again', async () => {
-    const queues = await emulator();
-    queues.createQueue('users.fifo');
-    const proxy = await queues.proxy();
-    const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: proxy.url });
-    proxy.failNext({ kind: 'entries', refuse: (_, index) => index === 0, senderFault: false });
-    const outcomes = await sink.deliver(messages(2), patient);
-    expect(outcomes).toEqual([
-      expect.objectContaining({ kind: 'retryable', scope: 'message', code: 'InternalError' }),
-      'delivered',
-    ]);
-  });
-
   test('an entry that is throttled blames the route, although SQS calls it a sender fault', async () => {
     const queues = await emulator();
     queues.createQueue('users.fifo');
@@ -198,22 +127,6 @@ describe('partial failure', () => {
     expect(outcomes.slice(1)).toEqual(delivered(2));
     await sink.deliver([batch[0]!], patient);
     expect(queues.messagesOf('users.fifo')).toHaveLength(3);
-  });
-
-  test('a request refused whole for one bad message is split: its mates arrive, in order', async () => {
-    const queues = await emulator();
-    queues.createQueue('users.fifo');
-    const proxy = await queues.proxy();
-    const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: proxy.url });
-    proxy.decide = ({ entries }) =>
-      entries.some(({ MessageBody }) => MessageBody.includes('poison'))
-        ? { kind: 'error', status: 400, code: 'InvalidMessageContents' }
-        : undefined;
-    const batch = messages(10).with(6, message({ index: 6, body: '"poison"' }));
-    const outcomes = await sink.deliver(batch, patient);
-    expect(outcomes[6]).toMatchObject({ kind: 'rejected', scope: 'message' });
-    expect(outcomes.toSpliced(6, 1)).toEqual(delivered(9));
-    expect(bodiesOf(proxy.accepted)).toEqual(batch.toSpliced(6, 1).map(bodyOf));
   });
 
   test('a request that is too long is split, and the next ones are made shorter', async () => {
@@ -267,21 +180,6 @@ describe('a route in trouble', () => {
     expect(bodiesOf(queues.messagesOf('users.fifo'))).toEqual(batch.map(bodyOf));
   });
 
-  test.each(['before', 'after'] as const)(
-    'a connection reset %s SQS has the request loses and repeats nothing',
-    async (when) => {
-      const queues = await emulator();
-      queues.createQueue('users.fifo');
-      const proxy = await queues.proxy();
-      const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: proxy.url });
-      proxy.failNext({ kind: 'reset', when });
-      const batch = messages(3);
-      expect((await sink.deliver(batch, patient))[0]).toMatchObject({ kind: 'retryable', scope: 'route' });
-      expect(await sink.deliver(batch, patient)).toEqual(delivered(3));
-      expect(bodiesOf(queues.messagesOf('users.fifo'))).toEqual(batch.map(bodyOf));
-    },
-  );
-
   test.each(['', 'null', '[]', '<html>', '{"Successful":"all"}', '{"Successful":[7]}'])(
     'the answer %j delivers nothing',
     async (body) => {
@@ -294,49 +192,6 @@ describe('a route in trouble', () => {
       expect(outcome).toMatchObject({ kind: 'retryable', scope: 'route', code: 'MALFORMED_REPLY' });
     },
   );
-
-  test('no answer within the timeout is a failure of the route', async () => {
-    const queues = await emulator();
-    queues.createQueue('users.fifo');
-    const proxy = await queues.proxy();
-    const sink = await createSink({
-      queue_name: 'users.fifo',
-      emulator_base_url: proxy.url,
-      timeout: '300ms',
-    });
-    proxy.failNext({ kind: 'hang' });
-    const [outcome] = await sink.deliver([message()], patient);
-    expect(outcome).toMatchObject({ kind: 'retryable', scope: 'route', code: 'UND_ERR_HEADERS_TIMEOUT' });
-    expect(await sink.deliver([message()], patient)).toEqual(delivered(1));
-  });
-
-  test('an abort ends a request that hangs, and its connection', async () => {
-    const queues = await emulator();
-    queues.createQueue('users.fifo');
-    const proxy = await queues.proxy();
-    const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: proxy.url });
-    proxy.failNext({ kind: 'hang' });
-    const controller = new AbortController();
-    const delivery = sink.deliver([message()], controller.signal);
-    await waitFor(() => proxy.counts.hanging > 0, 'the request to hang');
-    controller.abort(new Error('stopping'));
-    await expect(delivery).rejects.toThrow('stopping');
-    await waitFor(() => proxy.counts.hanging === 0, 'the connection to end');
-    expect(await sink.deliver([message()], patient)).toEqual(delivered(1));
-  });
-
-  test('an endpoint that went away is found again', async () => {
-    const queues = await emulator();
-    queues.createQueue('users.fifo');
-    const proxy = await queues.proxy();
-    const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: proxy.url });
-    expect(await sink.deliver(messages(1), patient)).toEqual(delivered(1));
-    await proxy.down();
-    const [outcome] = await sink.deliver(messages(1), patient);
-    expect(outcome).toMatchObject({ kind: 'retryable', scope: 'route' });
-    await proxy.up();
-    expect(await sink.deliver(messages(1), patient)).toEqual(delivered(1));
-  });
 });
 
 describe('queues', () => {
@@ -423,17 +278,6 @@ describe('queues', () => {
     expect(queues.queueAttributes('gone')).toBeUndefined();
     await sink.check(patient, { create: true });
     await sink.check(patient, { create: false });
-  });
-
-  test('check says that nobody listens', async () => {
-    const queues = await emulator();
-    const proxy = await queues.proxy();
-    await proxy.down();
-    const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: proxy.url });
-    await expect(sink.check(patient, { create: false })).rejects.toMatchObject({
-      code: 'ECONNREFUSED',
-      hint: expect.stringContaining('emulator_base_url'),
-    });
   });
 
   test('check refuses a queue with a FIFO name that is none', async () => {

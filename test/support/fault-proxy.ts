@@ -1,7 +1,8 @@
-// An HTTP proxy in front of an SQS emulator that breaks things on the wire, and knows what the emulator accepted.
+// An HTTP proxy in front of an SQS or SNS emulator that breaks things on the wire, and knows what the emulator accepted.
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
+import { sqsWire } from './sqs-wire.ts';
 
 export type BatchEntry = {
   readonly Id: string;
@@ -13,10 +14,17 @@ export type BatchEntry = {
 export type ProxiedRequest = {
   /** `SendMessageBatch`, `GetQueueUrl`, … */
   readonly action: string;
-  /** The name of the queue; empty when the request names none. */
+  /** The name of the queue or topic; empty when the request names none. */
   readonly queue: string;
-  /** Of SendMessageBatch; empty for other actions. */
+  /** Of a batch; empty for other actions. */
   readonly entries: readonly BatchEntry[];
+};
+
+export type ErrorFault = {
+  readonly kind: 'error';
+  readonly status: number;
+  readonly code: string;
+  readonly message?: string;
 };
 
 export type Fault =
@@ -28,11 +36,13 @@ export type Fault =
       readonly code?: string;
     }
   /** The whole request is refused: throttling (400 ThrottlingException), 500 InternalError, 403 AccessDenied, … */
-  | { readonly kind: 'error'; readonly status: number; readonly code: string; readonly message?: string }
+  | ErrorFault
   /** The connection is reset, before the emulator sees the request or after it has stored it. */
   | { readonly kind: 'reset'; readonly when: 'before' | 'after' }
   /** No answer, ever. */
   | { readonly kind: 'hang' }
+  /** An answer that comes byte by byte and has no end. */
+  | { readonly kind: 'trickle' }
   /** 200 with a body that is no answer; the emulator sees nothing. */
   | { readonly kind: 'malformed'; readonly body: string }
   /** The emulator's answer, changed. */
@@ -41,6 +51,18 @@ export type Fault =
 export type BatchReply = {
   Successful?: { Id: string }[];
   Failed?: { Id: string; SenderFault: boolean; Code: string; Message?: string }[];
+};
+
+/** A service's batches, as SQS' own entries and outcomes say them. */
+export type Wire = {
+  readonly contentType: string;
+  readonly batchAction: string;
+  read(headers: IncomingMessage['headers'], payload: Buffer): ProxiedRequest;
+  /** The same request with these of its entries only. */
+  withEntries(payload: Buffer, entries: readonly BatchEntry[]): Buffer;
+  readReply(payload: Buffer): BatchReply;
+  writeReply(reply: BatchReply): string;
+  writeError(fault: ErrorFault): string;
 };
 
 export type AcceptedMessage = {
@@ -54,7 +76,7 @@ export type FaultProxy = {
   readonly url: string;
   /** Every request asks it: what shall go wrong? Undefined: nothing. */
   decide: ((request: ProxiedRequest) => Fault | undefined) | undefined;
-  /** The next `times` SendMessageBatch requests fail like this (before `decide` is asked). */
+  /** The next `times` batch requests fail like this (before `decide` is asked). */
   failNext(fault: Fault, times?: number): void;
   /** No more faults; requests that hang are answered no more, new ones are. */
   heal(): void;
@@ -63,16 +85,17 @@ export type FaultProxy = {
   /** Ends every connection and refuses new ones, until `up`. */
   down(): Promise<void>;
   up(): Promise<void>;
-  /** SendMessageBatch requests and entries seen; entries that the emulator said to have accepted. */
+  /** Batch requests and entries seen; entries that the emulator said to have accepted. */
   readonly counts: { requests: number; entries: number; accepted: number; hanging: number };
   /** What the emulator accepted, in that order. A FIFO queue deduplicates: a repeat counts here, not in the queue. */
   readonly accepted: readonly AcceptedMessage[];
   stop(): Promise<void>;
 };
 
-type BatchBody = { QueueUrl?: string; QueueName?: string; Entries?: BatchEntry[] };
+/** Between two bytes of an answer that trickles. */
+const TRICKLE_MS = 50;
 
-export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
+export async function startFaultProxy(upstream: string, wire: Wire = sqsWire): Promise<FaultProxy> {
   const target = new URL(upstream);
   const planned: Fault[] = [];
   const accepted: AcceptedMessage[] = [];
@@ -90,14 +113,18 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
       onward.end(payload);
     });
 
-  const sendBatch = async (request: IncomingMessage, body: BatchBody, entries: readonly BatchEntry[]) => {
-    const queue = nameOf(body);
-    if (entries.length === 0) return { status: 200, reply: { Successful: [], Failed: [] } as BatchReply };
-    const { status, body: bytes } = await forward(
-      request,
-      Buffer.from(JSON.stringify({ ...body, Entries: entries })),
-    );
-    const reply = JSON.parse(bytes.toString()) as BatchReply;
+  const sendBatch = async (
+    request: IncomingMessage,
+    payload: Buffer,
+    { queue, entries }: ProxiedRequest,
+  ): Promise<{ status: number; body: string; reply: BatchReply }> => {
+    if (entries.length === 0) {
+      const reply: BatchReply = { Successful: [], Failed: [] };
+      return { status: 200, reply, body: wire.writeReply(reply) };
+    }
+    const { status, body } = await forward(request, payload);
+    if (status !== 200) return { status, reply: {}, body: body.toString() };
+    const reply = wire.readReply(body);
     for (const { Id } of reply.Successful ?? []) {
       const entry = entries.find((entry) => entry.Id === Id)!;
       counts.accepted++;
@@ -108,21 +135,22 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
         dedup: entry.MessageDeduplicationId,
       });
     }
-    return { status, reply };
+    return { status, reply, body: body.toString() };
   };
+
+  const answer = (response: ServerResponse, status: number, body: string): void =>
+    void response.writeHead(status, { 'content-type': wire.contentType }).end(body);
 
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const payload = await buffer(request);
-    const action = String(request.headers['x-amz-target'] ?? '').replace('AmazonSQS.', '');
-    const isBatch = action === 'SendMessageBatch';
-    const body = (payload.length === 0 ? {} : JSON.parse(payload.toString())) as BatchBody;
-    const entries = body.Entries ?? [];
+    const seen = wire.read(request.headers, payload);
+    const { entries } = seen;
+    const isBatch = seen.action === wire.batchAction;
     if (isBatch) {
       counts.requests++;
       counts.entries += entries.length;
     }
     if (proxy.latencyMs > 0) await new Promise((done) => setTimeout(done, proxy.latencyMs));
-    const seen: ProxiedRequest = { action, queue: nameOf(body), entries };
     const fault = (isBatch ? planned.shift() : undefined) ?? proxy.decide?.(seen);
     switch (fault?.kind) {
       case 'error':
@@ -130,47 +158,57 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
           'x-amzn-query-error',
           `${fault.code};${fault.status < 500 ? 'Sender' : 'Receiver'}`,
         );
-        return answer(response, fault.status, {
-          __type: `com.amazonaws.sqs#${fault.code}`,
-          message: fault.message ?? fault.code,
-        });
+        return answer(response, fault.status, wire.writeError(fault));
       case 'malformed':
-        return void response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0' }).end(fault.body);
+        return answer(response, 200, fault.body);
       case 'hang':
-        counts.hanging++;
-        request.socket.once('close', () => counts.hanging--);
-        return;
+        return hang(request);
+      case 'trickle': {
+        hang(request);
+        response.writeHead(200, { 'content-type': wire.contentType });
+        const timer = setInterval(() => response.write(' '), TRICKLE_MS);
+        return void request.socket.once('close', () => clearInterval(timer));
+      }
       case 'reset':
-        if (fault.when === 'after') await sendBatch(request, body, entries);
+        if (fault.when === 'after') await sendBatch(request, payload, seen);
         return void request.socket.resetAndDestroy();
       case 'entries': {
         const refused = entries.filter(fault.refuse);
-        const { status, reply } = await sendBatch(
-          request,
-          body,
-          entries.filter((entry) => !refused.includes(entry)),
-        );
+        const rest = entries.filter((entry) => !refused.includes(entry));
+        const { status, reply } = await sendBatch(request, wire.withEntries(payload, rest), {
+          ...seen,
+          entries: rest,
+        });
         const failures = refused.map(({ Id }) => ({
           Id,
           SenderFault: fault.senderFault,
           Code: fault.code ?? (fault.senderFault ? 'InvalidMessageContents' : 'InternalError'),
           Message: 'refused by the proxy',
         }));
-        return answer(response, status, { ...reply, Failed: [...(reply.Failed ?? []), ...failures] });
+        return answer(
+          response,
+          status,
+          wire.writeReply({ ...reply, Failed: [...(reply.Failed ?? []), ...failures] }),
+        );
       }
       case 'rewrite': {
-        const { status, reply } = await sendBatch(request, body, entries);
-        return answer(response, status, fault.rewrite(reply));
+        const { status, reply } = await sendBatch(request, payload, seen);
+        return answer(response, status, wire.writeReply(fault.rewrite(reply)));
       }
       case undefined: {
         if (isBatch) {
-          const { status, reply } = await sendBatch(request, body, entries);
-          return answer(response, status, reply);
+          const { status, body } = await sendBatch(request, payload, seen);
+          return answer(response, status, body);
         }
-        const { status, body: bytes } = await forward(request, payload);
-        return void response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(bytes);
+        const { status, body } = await forward(request, payload);
+        return answer(response, status, body.toString());
       }
     }
+  };
+
+  const hang = (request: IncomingMessage): void => {
+    counts.hanging++;
+    request.socket.once('close', () => counts.hanging--);
   };
 
   const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
@@ -204,13 +242,4 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
     stop: () => (server.listening ? close() : Promise.resolve()),
   };
   return proxy;
-}
-
-function nameOf(body: BatchBody): string {
-  const url = body.QueueUrl ?? body.QueueName ?? '';
-  return url.slice(url.lastIndexOf('/') + 1);
-}
-
-function answer(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify(body));
 }
