@@ -92,6 +92,7 @@ class Stream implements Sink, PullPort {
   /** Resolves when the messages are acknowledged, given back or have timed out; rejects when the sink stops. */
   deliver(batch: readonly Message[], signal: AbortSignal): Promise<readonly Outcome[]> {
     this.#listen(signal);
+    if (this.#stopped) return Promise.reject(signal.aborted ? (signal.reason as Error) : stopped());
     return Promise.all(
       batch.map(
         (message) => new Promise<Outcome>((conclude, fail) => this.#offer({ message, conclude, fail })),
