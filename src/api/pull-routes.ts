@@ -37,7 +37,7 @@ export function addPullRoutes(app: FastifyInstance, { streams, logger }: PullRou
       );
     });
     // An empty body is no fault: what it could say has defaults.
-    scope.removeContentTypeParser('application/json');
+    scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
       try {
         done(null, body === '' ? {} : JSON.parse(String(body)));

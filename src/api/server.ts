@@ -98,7 +98,8 @@ function createApp(host: string, options: HttpOptions): FastifyInstance {
 
   app.addHook('onRequest', async (request, reply) => {
     const { host, origin, authorization } = request.headers;
-    request.access = decideAccess(rules, { host, origin, authorization });
+    const fetchSite = request.headers['sec-fetch-site'];
+    request.access = decideAccess(rules, { host, origin, authorization, fetchSite: fetchSite?.toString() });
     if (request.access === 'forbidden') {
       return reply.code(403).send(problem('this listener answers requests for its loopback address only'));
     }

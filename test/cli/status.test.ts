@@ -24,6 +24,7 @@ async function serve(
     settings: { api: { listen: { host, port: 0, explicit: true }, tokens }, metrics: { listen: 'off' } },
     status: () => status,
     metricsText: async () => '',
+    streams: { find: () => undefined },
     logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
   });
   cleanups.push(() => servers.close());
