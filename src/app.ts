@@ -102,8 +102,8 @@ export async function startService(
       settings,
       status,
       metricsText: createMetrics(status),
-      streams: pullStreams(settings.sinks, (sink, request, signal) =>
-        threadOf(databases, sink).request(sink.name, request, signal === undefined ? {} : { signal }),
+      streams: pullStreams(settings.sinks, (sink, request, options) =>
+        threadOf(databases, sink).request(sink.name, request, options),
       ),
       logger,
     });
@@ -125,7 +125,7 @@ export async function startService(
 function threadOf(databases: readonly Database[], sink: SinkSettings): SinkThread {
   const database = databases.find(({ settings }) => settings.name === sink.database);
   const thread = database?.threadOf.get(sink.name);
-  if (thread === undefined) throw notRunning(sink.name, `it waits for database "${sink.database}"`);
+  if (thread === undefined) throw notRunning(sink.name);
   return thread;
 }
 

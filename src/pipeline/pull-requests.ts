@@ -59,10 +59,19 @@ const DONE: SinkAnswer<PullRequest> = { reply: {} };
 export const notPulled = (sink: string): TailraceError =>
   new TailraceError(`the sink "${sink}" is not one to pull from`, { code: 'NOT_PULLED', kind: 'rejected' });
 
-/** `reason`: why there is no runner, where it is known. */
-export const notRunning = (sink: string, reason: string | undefined): TailraceError =>
-  new TailraceError(`the sink "${sink}" does not run yet${reason === undefined ? '' : `: ${reason}`}`, {
-    code: 'SINK_NOT_RUNNING',
+export const NOT_RUNNING = 'SINK_NOT_RUNNING';
+
+/** It will run in a moment, or once its database is there. */
+export const notRunning = (sink: string): TailraceError =>
+  new TailraceError(`the sink "${sink}" does not run yet`, {
+    code: NOT_RUNNING,
     kind: 'retryable',
     hint: 'ask again; `tailrace status` says what it waits for',
+  });
+
+export const halted = (sink: string, reason: string | undefined): TailraceError =>
+  new TailraceError(`the sink "${sink}" is halted: ${reason ?? 'for a reason not known'}`, {
+    code: 'SINK_HALTED',
+    kind: 'retryable',
+    hint: '`tailrace status` names the cure; ask again then',
   });

@@ -4,7 +4,14 @@ import { aborted } from '../core/abort.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../core/retry.ts';
 import type { Condition, SinkStatus } from '../core/status.ts';
-import { answerPull, answerPullPaused, notPulled, notRunning, type PullRequest } from './pull-requests.ts';
+import {
+  answerPull,
+  answerPullPaused,
+  halted,
+  notPulled,
+  notRunning,
+  type PullRequest,
+} from './pull-requests.ts';
 import type { SinkAnswer, SinkRequest } from './sink-requests.ts';
 import { newSinkStatus } from './sink-status.ts';
 import { SinkRunner, type SinkRunnerOptions } from './sink-runner.ts';
@@ -93,7 +100,8 @@ class Supervisor {
       return answerPull(this.#runner.pull, request, asking);
     }
     if (this.#stopping) throw stoppingError();
-    if (this.#wanted === 'active') throw notRunning(settings.name, this.#failure?.reason);
+    if (this.#failure !== undefined) throw halted(settings.name, this.#failure.reason);
+    if (this.#wanted === 'active') throw notRunning(settings.name);
     // No runner is being made either while the sink is paused.
     return answerPullPaused(ledgerFile, request, AbortSignal.any([asking, this.#turn.signal]));
   }

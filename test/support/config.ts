@@ -5,6 +5,8 @@ export type SinkText = {
   readonly name?: string;
   readonly queue?: string;
   readonly tables: readonly string[];
+  /** Default: `sqs`, to `queue` at the endpoint. */
+  readonly type?: string;
   /** More lines of the sink, as YAML. */
   readonly extra?: string;
   /** More lines of the destination, as YAML. */
@@ -12,6 +14,12 @@ export type SinkText = {
 };
 
 const indent = (text: string, spaces: number): string => text.trim().replaceAll(/^/gm, ' '.repeat(spaces));
+
+const queueText = (sink: SinkText, endpoint: string): string => `
+queue_name: ${sink.queue ?? 'changes.fifo'}
+create_if_not_exists: true
+region: us-east-1
+emulator_base_url: ${endpoint}`;
 
 export function configText(options: {
   readonly database: TestDatabase;
@@ -30,11 +38,8 @@ export function configText(options: {
     source: { include_tables: ${JSON.stringify(sink.tables.map((table) => `public.${table}`))} }
 ${indent(sink.extra ?? '', 4)}
     destination:
-      type: sqs
-      queue_name: ${sink.queue ?? 'changes.fifo'}
-      create_if_not_exists: true
-      region: us-east-1
-      emulator_base_url: ${options.endpoint}
+      type: ${sink.type ?? 'sqs'}
+${indent(sink.type === undefined ? queueText(sink, options.endpoint) : '', 6)}
 ${indent(sink.destination ?? '', 6)}`,
   );
   return `

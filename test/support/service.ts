@@ -26,6 +26,8 @@ export type ServiceProcess = {
   readonly printed: string[];
   /** Resolves to the exit code (null after a signal). */
   readonly ended: Promise<number | null>;
+  /** Of the API, once it listens. */
+  apiUrl(): Promise<string>;
   /** The health document; throws while nobody answers. */
   health(): Promise<HealthDocument>;
   /** Waits until every source streams. */
@@ -95,6 +97,7 @@ export function startService(options: {
     log,
     printed,
     ended,
+    apiUrl,
     health: async () => {
       const response = await fetch(`${await apiUrl()}/health`);
       return (await response.json()) as HealthDocument;
