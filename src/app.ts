@@ -1,23 +1,28 @@
 // The only file that wires the parts together: configuration in, a running service out.
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { startHttp, type HttpServers } from './api/server.ts';
 import { describeError, TailraceError } from './core/errors.ts';
 import { stableUuid, streamKey } from './core/idempotency.ts';
-import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from './core/status.ts';
+import type { DatabaseStatus, Health, ServiceStatus, SinkStatus, WantedStatus } from './core/status.ts';
 import type { Envelope } from './formats/format.ts';
 import { lockDirectory } from './log/lock.ts';
 import { LogSignals, MAX_SINKS_PER_DATABASE } from './log/signals.ts';
+import { createControl } from './pipeline/control.ts';
+import { ledgerDirectory, ledgerFile, logDirectory } from './pipeline/data-directory.ts';
+import { keepDeadLetterLimits } from './pipeline/dead-letter-limits.ts';
 import { notRunning } from './pipeline/pull-requests.ts';
 import { pullStreams, sinkId } from './pipeline/pull-streams.ts';
 import type { RunningService, StartOptions } from './pipeline/service.ts';
 import type { ServiceSettings, SinkSettings } from './pipeline/settings.ts';
+import { recallSinks } from './pipeline/sink-life.ts';
 import { newSinkStatus } from './pipeline/sink-status.ts';
 import { startSinkThread, type SinkThread } from './pipeline/sink-thread.ts';
 import type { SinkWorkerData } from './pipeline/sink-worker.ts';
 import { startSourceThread, type SourceReady, type SourceThread } from './pipeline/source-thread.ts';
 import type { DatabaseSettings } from './postgres/settings.ts';
+import type { SinkId } from './store/sink-records.ts';
 import { openStore, type Store } from './store/sqlite.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { statisticsLine } from './telemetry/statistics.ts';
@@ -27,12 +32,12 @@ const DELIVERY_SHARE = 0.7;
 
 type Database = {
   readonly settings: DatabaseSettings;
-  readonly sinks: readonly SinkSettings[];
+  /** With the status that holds. */
+  readonly sinks: SinkSettings[];
   readonly signals: LogSignals;
   readonly source: SourceThread;
-  readonly sinkThreads: SinkThread[];
-  /** By the sink's name. */
-  readonly threadOf: Map<string, SinkThread>;
+  /** Each with the names of its sinks. */
+  readonly sinkThreads: { readonly names: ReadonlySet<string>; readonly thread: SinkThread }[];
 };
 
 /** Starts sources, sinks and HTTP. Rejects with TailraceError when it cannot; faults of a database or a sink are status. */
@@ -68,10 +73,11 @@ export async function startService(
   const stop = (exitCode: number): Promise<void> => {
     stopping ??= (async () => {
       clearInterval(statistics);
+      stopLimits?.();
       const deadlineMs = Date.now() + settings.shutdownTimeoutMs * DELIVERY_SHARE;
       // Sinks first: what they settle last is what the sources confirm last.
       await Promise.all(
-        databases.flatMap(({ sinkThreads }) => sinkThreads.map((thread) => thread.stop(deadlineMs))),
+        databases.flatMap(({ sinkThreads }) => sinkThreads.map(({ thread }) => thread.stop(deadlineMs))),
       );
       await Promise.all(databases.map(({ source }) => source.stop()));
       await http?.close();
@@ -89,22 +95,35 @@ export async function startService(
 
   let previous: ServiceStatus | undefined;
   let statistics: NodeJS.Timeout | undefined;
+  let stopLimits: (() => void) | undefined;
   try {
     store = openStore(settings.state.file);
+    stopLimits = keepDeadLetterLimits(store, settings.deadLetters, logger);
     const newSinkStarts = registeredBefore(store, settings);
+    const sinks = recallSinks(settings, store, logger);
     for (const database of settings.databases) {
       await makeDirectory(logDirectory(settings, database.name));
       await makeDirectory(ledgerDirectory(settings, database.name));
-      databases.push(startDatabase(database, settings, options, newSinkStarts, failed));
+      databases.push(startDatabase({ database, sinks, settings, options, newSinkStarts, failed }));
     }
     // After the databases: a service that has none yet would call itself ready.
+    const control = createControl({
+      store,
+      sinks: () => status().sinks,
+      configuredStatus: (id) => settings.sinks.find(isSink(id))!.status,
+      threadOf: (id) => threadOf(databases, id),
+      startAs: (id, wanted) => startAs(databases, id, wanted),
+    });
     http = await startHttp({
       settings,
       status,
+      control,
       metricsText: createMetrics(status),
-      streams: pullStreams(settings.sinks, (sink, request, options) =>
-        threadOf(databases, sink).request(sink.name, request, options),
-      ),
+      streams: pullStreams(settings.sinks, (sink, request, options) => {
+        const thread = threadOf(databases, { database: sink.database, sink: sink.name });
+        if (thread === undefined) throw notRunning(sink.name);
+        return thread.request(sink.name, request, options);
+      }),
       logger,
     });
   } catch (error) {
@@ -119,14 +138,6 @@ export async function startService(
     }, settings.statsIntervalMs);
   }
   return { status, apiUrl: http.apiUrl, stop: () => stop(0), ended };
-}
-
-/** The thread that runs a sink. Throws TailraceError while there is none. */
-function threadOf(databases: readonly Database[], sink: SinkSettings): SinkThread {
-  const database = databases.find(({ settings }) => settings.name === sink.database);
-  const thread = database?.threadOf.get(sink.name);
-  if (thread === undefined) throw notRunning(sink.name);
-  return thread;
 }
 
 /** 0700: rows lie here (invariant 9). */
@@ -146,18 +157,39 @@ async function makeDirectory(directory: string): Promise<void> {
 /** Where a sink that is new begins: the very first of a database at the slot, later ones at the log's end. */
 function registeredBefore(store: Store, settings: ServiceSettings): Map<string, 'earliest' | 'end'> {
   return new Map(
-    settings.databases.map(({ name }) => [name, store.sinkNames(name).length === 0 ? 'earliest' : 'end']),
+    settings.databases.map(({ name }) => [name, store.sinks.names(name).length === 0 ? 'earliest' : 'end']),
   );
 }
 
-function startDatabase(
-  database: DatabaseSettings,
-  settings: ServiceSettings,
-  options: StartOptions,
-  newSinkStarts: ReadonlyMap<string, 'earliest' | 'end'>,
-  failed: (error: unknown) => void,
-): Database {
-  const sinks = settings.sinks.filter((sink) => sink.database === database.name);
+/** The thread that runs a sink; undefined while its database has no log yet. */
+function threadOf(databases: readonly Database[], id: SinkId): SinkThread | undefined {
+  const database = databases.find(({ settings }) => settings.name === id.database);
+  return database?.sinkThreads.find(({ names }) => names.has(id.sink))?.thread;
+}
+
+/** Another status for a sink that does not run yet. */
+function startAs(databases: readonly Database[], id: SinkId, status: WantedStatus): void {
+  const { sinks, signals } = databases.find(({ settings }) => settings.name === id.database)!;
+  const slot = sinks.findIndex(isSink(id));
+  sinks[slot] = { ...sinks[slot]!, status };
+  signals.setHolding(slot, status !== 'disabled');
+}
+
+const isSink =
+  ({ database, sink }: SinkId) =>
+  (settings: SinkSettings): boolean =>
+    settings.database === database && settings.name === sink;
+
+function startDatabase(what: {
+  database: DatabaseSettings;
+  sinks: readonly SinkSettings[];
+  settings: ServiceSettings;
+  options: StartOptions;
+  newSinkStarts: ReadonlyMap<string, 'earliest' | 'end'>;
+  failed: (error: unknown) => void;
+}): Database {
+  const { database, settings, options, newSinkStarts, failed } = what;
+  const sinks = what.sinks.filter((sink) => sink.database === database.name);
   if (sinks.length > MAX_SINKS_PER_DATABASE) {
     throw new TailraceError(
       `database "${database.name}" has ${sinks.length} sinks, ${MAX_SINKS_PER_DATABASE} are possible`,
@@ -171,8 +203,7 @@ function startDatabase(
   const signals = new LogSignals();
   sinks.forEach((sink, slot) => signals.setHolding(slot, sink.status !== 'disabled'));
   const directory = logDirectory(settings, database.name);
-  const sinkThreads: SinkThread[] = [];
-  const threadOf = new Map<string, SinkThread>();
+  const sinkThreads: Database['sinkThreads'] = [];
   const source = startSourceThread({
     settings: database,
     // A sink without a list wants every table.
@@ -196,13 +227,12 @@ function startDatabase(
           options.logger,
         );
         thread.died.catch(failed);
-        sinkThreads.push(thread);
-        for (const { settings: sink } of share) threadOf.set(sink.name, thread);
+        sinkThreads.push({ names: new Set(share.map((work) => work.settings.name)), thread });
       }
     },
     () => undefined, // `failed` says why
   );
-  return { settings: database, sinks, signals, source, sinkThreads, threadOf };
+  return { settings: database, sinks, signals, source, sinkThreads };
 }
 
 type SinkWork = SinkWorkerData['sinks'][number];
@@ -240,7 +270,7 @@ function sinkWork(what: {
     logDirectory: what.directory,
     signals: what.signals.buffer,
     slot: what.slot,
-    ledgerFile: join(ledgerDirectory(settings, database.name), `${fileName(sink.name)}.ledger`),
+    ledgerFile: ledgerFile(settings, { database: database.name, sink: sink.name }),
     newSinkStart: what.newSinkStarts.get(database.name) ?? 'earliest',
   };
 }
@@ -253,19 +283,8 @@ function shares(work: readonly SinkWork[], databases: number): SinkWork[][] {
   );
 }
 
-const logDirectory = ({ dataDir }: ServiceSettings, database: string): string =>
-  join(dataDir, 'log', fileName(database));
-const ledgerDirectory = ({ dataDir }: ServiceSettings, database: string): string =>
-  join(dataDir, 'ledger', fileName(database));
-
-/** A name from the configuration as a file name: other characters than these are written as bytes. */
-const fileName = (name: string): string =>
-  name.replaceAll(/[^A-Za-z0-9_-]/gu, (character) =>
-    [...Buffer.from(character)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''),
-  );
-
 function sinkStatuses(database: Database): SinkStatus[] {
-  const reported = database.sinkThreads.flatMap((thread) => thread.statuses());
+  const reported = database.sinkThreads.flatMap(({ thread }) => thread.statuses());
   return database.sinks.map(
     (sink) => reported.find(({ name }) => name === sink.name) ?? waitingSink(sink, database.source.status()),
   );

@@ -1,18 +1,22 @@
-// The HTTP side: /health, /ready and /metrics, on the API's port and on a port of their own for monitoring.
+// The HTTP side: /health, /ready and /metrics, on the API's port and on a port of their own for monitoring; the API.
 import { fastify, type FastifyInstance } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import { TailraceError } from '../core/errors.ts';
+import type { ServiceControl } from '../pipeline/control.ts';
 import { healthDocument, isHealthy, isReady, publicHealthDocument } from '../pipeline/health.ts';
 import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';
 import type { ServiceStatus } from '../core/status.ts';
 import type { PullStreams } from '../pipeline/pull-streams.ts';
 import { addPullRoutes } from './pull-routes.ts';
 import { decideAccess, isLoopbackHost, type Access } from './access.ts';
+import { answerError, problem } from './errors.ts';
+import { addSinkRoutes } from './sink-routes.ts';
 
 export type HttpOptions = {
   readonly settings: Pick<ServiceSettings, 'api' | 'metrics'>;
   readonly status: () => ServiceStatus;
+  readonly control: ServiceControl;
   /** The text of /metrics. */
   readonly metricsText: () => Promise<string>;
   readonly streams: PullStreams;
@@ -71,7 +75,11 @@ async function listen(
 ): Promise<Listening | undefined> {
   if (address === 'off') return undefined;
   const app = createApp(address.host, options);
-  if (room === 'api') addPullRoutes(app, options);
+  // What changes or shows data is for the API's own listener, which the configuration guards.
+  if (room === 'api') {
+    addSinkRoutes(app, options.control);
+    addPullRoutes(app, options);
+  }
   try {
     await app.listen({ host: address.host, port: address.port });
   } catch (cause) {
@@ -123,10 +131,10 @@ function createApp(host: string, options: HttpOptions): FastifyInstance {
 
   app.setNotFoundHandler((_request, reply) => reply.code(404).send(problem('nothing here')));
   app.setErrorHandler((error, _request, reply) => {
+    const answered = answerError(error, reply);
+    if (answered !== undefined) return answered;
     options.logger.error({ err: error }, 'a request failed');
     return reply.code(500).send(problem('internal error; the log has it'));
   });
   return app;
 }
-
-const problem = (message: string): { error: string } => ({ error: message });

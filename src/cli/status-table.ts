@@ -37,7 +37,7 @@ export function renderStatus(document: HealthDocument, ports: Pick<CliPorts, 'st
       formatBytes(sink.lagBytes),
       `${sink.lagSeconds.toFixed(1)} s`,
       String(sink.retried),
-      String(sink.deadLettered),
+      String(sink.deadLetters),
       String(sink.parked),
       sink.latency === undefined ? '-' : `${sink.latency.p50.toFixed(1)} ms`,
       sink.latency === undefined ? '-' : `${sink.latency.p99.toFixed(1)} ms`,
@@ -68,12 +68,13 @@ function troubles(document: HealthDocument, paint: Painter): string[] {
     if (sink.blockedGroups.length > 0) {
       add(who, 'degraded', `groups held back: ${sink.blockedGroups.join(', ')}`);
     }
+    for (const { from, to, reason } of sink.gaps) add(who, 'degraded', `gap ${from}–${to}: ${reason}`);
   }
   return lines.length === 0 ? [] : ['', ...lines];
 }
 
 /** Columns as wide as their widest cell; the first row is the heading. */
-function table(paint: Painter, rows: readonly (readonly string[])[]): string[] {
+export function table(paint: Painter, rows: readonly (readonly string[])[]): string[] {
   const width = (text: string): number => stripVTControlCharacters(text).length;
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => width(row[column]!))));
   return rows.map((row, index) => {

@@ -27,7 +27,9 @@ export const stateFile = (url: string, dataDir: string): string => {
 };
 
 /** A section of the file with nothing written in it. */
-export const sectionDefaults = <K extends 'log' | 'state' | 'api' | 'metrics'>(section: K): FileConfig[K] =>
+export const sectionDefaults = <K extends 'log' | 'state' | 'dead_letters' | 'api' | 'metrics'>(
+  section: K,
+): FileConfig[K] =>
   (fileSchema.shape[section] as unknown as { parse(value: undefined): FileConfig[K] }).parse(undefined);
 
 export const timerDefault = (key: 'shutdown_timeout' | 'stats_interval'): number =>

@@ -13,7 +13,7 @@ import {
   timerDefault,
 } from './context.ts';
 import type { LoadContext } from './context.ts';
-import { logSettings, type Reading } from './tailrace-yaml.ts';
+import { deadLetterLimits, logSettings, type Reading } from './tailrace-yaml.ts';
 import {
   MAX_BUFFERED,
   MAX_CONNECTION_RETRIES,
@@ -234,6 +234,7 @@ function serviceOf(reader: Pg2sqsReader, context: LoadContext): Omit<ServiceSett
     dataDir,
     log: logSettings(sectionDefaults('log')),
     state: { file: stateFile(sectionDefaults('state').url, dataDir) },
+    deadLetters: deadLetterLimits(sectionDefaults('dead_letters')),
     api: {
       listen: apiListen(
         { written: undefined, fallback: api.listen },

@@ -44,6 +44,22 @@ export const fileSchema = z.strictObject({
     })
     .prefault({})
     .describe('The state store.'),
+  dead_letters: z
+    .strictObject({
+      retention: duration()
+        .prefault('30d')
+        .describe('How long a dead letter is kept after its last failure; `0` for ever.'),
+      max_count: z
+        .int()
+        .min(0)
+        .default(100_000)
+        .describe('How many each sink keeps; above that the oldest are dropped. `0`: no limit.'),
+      max_bytes: byteSize()
+        .prefault('1GB')
+        .describe('Bytes of payload that each sink keeps; above that the oldest are dropped. `0`: no limit.'),
+    })
+    .prefault({})
+    .describe('Limits of the dead letters. What they drop is counted and logged.'),
   api: z
     .strictObject({
       listen: listenAddress()

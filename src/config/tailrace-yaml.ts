@@ -75,6 +75,7 @@ function serviceOf(
     dataDir,
     log: logSettings(config.log),
     state: { file: stateFile(config.state.url, dataDir) },
+    deadLetters: deadLetterLimits(config.dead_letters),
     api: {
       listen: listening.api,
       tokens: [...config.api.tokens, ...config.api_tokens.map((entry) => entry.token)],
@@ -92,6 +93,12 @@ export const logSettings = (log: FileConfig['log']): LogSettings => ({
   maxBytes: log.max_bytes ?? 0,
   minFreeBytes: log.min_free,
   maxMessageBytes: log.max_message_bytes,
+});
+
+export const deadLetterLimits = (limits: FileConfig['dead_letters']): ServiceSettings['deadLetters'] => ({
+  retentionMs: limits.retention,
+  maxCount: limits.max_count,
+  maxBytes: limits.max_bytes,
 });
 
 /** A destination's type may have several spellings. */

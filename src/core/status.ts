@@ -37,6 +37,12 @@ export type DatabaseStatus = Condition & {
   readonly warnings: readonly string[];
 };
 
+/** What a sink is told to do: `paused` holds its place in the log, `disabled` holds nothing. */
+export type WantedStatus = 'active' | 'paused' | 'disabled';
+
+/** Changes that a sink never had, between two LSNs. */
+export type SinkGap = { readonly from: string; readonly to: string; readonly reason: string };
+
 /** Of a sink whose consumers come to fetch. */
 export type PullStatus = {
   /** Messages that the next request may take. */
@@ -64,7 +70,12 @@ export type SinkStatus = Condition & {
   /** Seconds since the commit of the oldest unsettled change; 0 when there is none. */
   readonly lagSeconds: number;
   readonly delivered: number;
+  /** Dead letters made since the start. */
   readonly deadLettered: number;
+  /** Dead letters kept now; of these, how many are being sent again; and how many a limit has dropped, ever. */
+  readonly deadLetters: number;
+  readonly replaying: number;
+  readonly deadLettersDropped: number;
   readonly retried: number;
   readonly requests: number;
   readonly failedRequests: number;
@@ -82,6 +93,9 @@ export type SinkStatus = Condition & {
     readonly cure?: string;
     readonly retryAt?: string;
   }[];
+  readonly rewinds: number;
+  /** The latest ones. */
+  readonly gaps: readonly SinkGap[];
   /** Commit to accepted, milliseconds, over the last minute at most. */
   readonly latency?: { readonly p50: number; readonly p99: number; readonly max: number };
   readonly pull?: PullStatus;

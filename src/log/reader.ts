@@ -1,6 +1,7 @@
 // Reading the log: from a position on, waiting at the tail, in any thread or process.
 import { closeSync, openSync, readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
+import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { formatPosition, ORIGIN, type Position } from '../core/position.ts';
 import type { BlockCursor, RawBlock } from './block-cursor.ts';
 import { startsWithin } from './context.ts';
@@ -48,6 +49,13 @@ export interface LogReader {
   readFrames(offset: number, length: number): Buffer;
   /** Everything after this position is retained. */
   firstPosition(): Position;
+  /**
+   * A log offset at or before the first change after `position` (0 while the log is empty), and the end LSN of the last
+   * transaction wholly before that offset. Throws LOG_POSITION_NOT_RETAINED.
+   */
+  locate(position: Position): { readonly offset: number; readonly endLsn: Lsn };
+  /** Commit time (µs since 1970) of the first transaction that is retained; undefined: there is none. */
+  firstCommitTimeUs(): bigint | undefined;
   /** Where to read from for the transactions committed at `timeUs` (µs since 1970) or later; undefined: none yet. */
   findTime(timeUs: bigint): Promise<Position | undefined>;
   close(): void;
@@ -226,6 +234,28 @@ class Reader implements LogReader {
       const first = listSegments(this.#directory)[0];
       return first === undefined ? ORIGIN : readSegmentContext(first)?.before;
     });
+  }
+
+  locate(position: Position): { offset: number; endLsn: Lsn } {
+    // Read first: it must not speak of anything above `end`.
+    const lastEndLsn = this.#signals.lastEndLsn();
+    const end = this.#signals.writtenEnd();
+    if (end === 0) return { offset: 0, endLsn: ZERO_LSN };
+    const cursor = this.#openAt({ position });
+    try {
+      // The prologue says where the segment begins: nothing of it is of a place after it.
+      nextBlock(cursor, end);
+      const { target } = findPlace(cursor, { position }, end);
+      cursor.seek(target);
+      return { offset: target, endLsn: nextBlock(cursor, end)?.context.lastEndLsn ?? lastEndLsn };
+    } finally {
+      cursor.close();
+    }
+  }
+
+  firstCommitTimeUs(): bigint | undefined {
+    const first = listSegments(this.#directory)[0];
+    return first && findTransaction(first, this.#signals.writtenEnd(), () => true)?.commitTimeUs;
   }
 
   async findTime(timeUs: bigint): Promise<Position | undefined> {

@@ -112,7 +112,7 @@ export class LogSignals {
     };
   }
 
-  /** Does the sink in `slot` hold the log back (in use, not disabled)? Set by main. */
+  /** Does the sink in `slot` hold the log back (in use, not disabled)? Set by main before it runs, then where it runs. */
   setHolding(slot: number, holding: boolean): void {
     Atomics.store(this.#values, LOG_FIELDS + slot * SINK_FIELDS + FLAGS, holding ? 1n : 0n);
     Atomics.add(this.#version, 1, 1);

@@ -117,10 +117,13 @@ export class Dispatcher {
 
   /** Lets a message in, in log order. It has been rendered, or is parked. */
   add(message: Pending, groups: { group: string | undefined; previousGroup: string | undefined }): void {
-    message.before = this.#last;
-    if (this.#last === undefined) this.#first = message;
-    else this.#last.after = message;
-    this.#last = message;
+    // A replayed dead letter is not of the log: no cursor waits for it.
+    if (message.letterId === 0) {
+      message.before = this.#last;
+      if (this.#last === undefined) this.#first = message;
+      else this.#last.after = message;
+      this.#last = message;
+    }
     this.#room.enter(message);
     if (message.action === 'truncate') {
       message.plan.barriers.enterTruncate(message);
@@ -211,7 +214,8 @@ export class Dispatcher {
       this.#ports.render(message);
       this.#room.enter(message);
     }
-    return this.#ports.sink.sizeOf(message);
+    // A dead letter that was discarded while it waited for its turn has nothing to send.
+    return message.isParked ? Infinity : this.#ports.sink.sizeOf(message);
   }
 
   async #send(queue: RouteQueue, batch: readonly Pending[]): Promise<void> {
@@ -345,12 +349,13 @@ export class Dispatcher {
   #settle(delivered: readonly Pending[], dead: readonly { message: Pending; error: DeliveryError }[]): void {
     for (const { message, error } of dead) {
       this.#ports.keepDeadLetter(message, error);
-      this.counters.deadLettered++;
+      if (message.letterId === 0) this.counters.deadLettered++;
     }
     const now = this.#ports.nowMs();
     for (const message of delivered) {
       this.counters.delivered++;
       this.counters.bytes += message.byteLength;
+      if (message.letterId !== 0) continue;
       this.latency.add(now, now - Number(message.transaction.commitTimeUs) / 1000);
     }
     const settled = dead.length === 0 ? delivered : [...delivered, ...dead.map(({ message }) => message)];
@@ -362,10 +367,12 @@ export class Dispatcher {
   }
 
   #unlink(message: Pending): void {
-    if (message.before === undefined) this.#first = message.after;
-    else message.before.after = message.after;
-    if (message.after === undefined) this.#last = message.before;
-    else message.after.before = message.before;
+    if (message.letterId === 0) {
+      if (message.before === undefined) this.#first = message.after;
+      else message.before.after = message.after;
+      if (message.after === undefined) this.#last = message.before;
+      else message.after.before = message.before;
+    }
     this.#room.leave(message);
     if (message.attempts > 0) this.#failing.delete(message);
     if (message.links !== undefined) this.#release(this.#groups.remove(message.links));

@@ -18,9 +18,14 @@ export function healthDocument(status: ServiceStatus): HealthDocument {
   return {
     ...status,
     databases: status.databases.map(({ health, ...rest }) => ({ ...rest, status: health })),
-    sinks: status.sinks.map(({ health, ...rest }) => ({ ...rest, status: health })),
+    sinks: status.sinks.map(sinkDocument),
   };
 }
+
+export const sinkDocument = ({ health, ...rest }: SinkStatus): HealthDocument['sinks'][number] => ({
+  ...rest,
+  status: health,
+});
 
 export function publicHealthDocument(status: ServiceStatus): PublicHealthDocument {
   return {

@@ -64,16 +64,17 @@ export class LogWalker {
   #lastEndLsn: Lsn;
   /** Row events of the last whole transaction. */
   #lastCount: number;
-  #offset = 0;
+  #offset: number;
 
   /** `start`: everything before it is done already. */
-  constructor(streamKey: string, start: Omit<WalkHead, 'offset'>, ports: WalkPorts) {
+  constructor(streamKey: string, start: WalkHead, ports: WalkPorts) {
     this.#streamKey = streamKey;
     this.#ports = ports;
     this.#epoch = start.position.epoch;
     this.#lastCommitLsn = start.position.commitLsn;
     this.#lastCount = start.position.index;
     this.#lastEndLsn = start.endLsn;
+    this.#offset = start.offset;
   }
 
   /** After whole blocks: what comes next is at this position. */

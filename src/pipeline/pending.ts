@@ -50,6 +50,8 @@ export class Pending implements Message {
 
   state: PendingState = 'waiting';
   attempts = 0;
+  /** Of a dead letter that is sent again: its id in the store. Else 0. */
+  letterId = 0;
   /** How many unsettled messages must settle before this one may go. */
   waitsOn = 0;
   links: GroupLink | undefined;

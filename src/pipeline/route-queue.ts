@@ -135,5 +135,7 @@ export function takeBatch(
 function followerOf(message: Pending, queue: RouteQueue): Pending | undefined {
   const next = message.links?.next?.message;
   if (next === undefined || next.state !== 'waiting' || next.waitsOn !== 1) return undefined;
+  // A replayed dead letter goes alone: what was refused once may be refused again.
+  if (next.letterId !== 0 || message.letterId !== 0) return undefined;
   return next.routeQueue === queue && next.secondLink === undefined ? next : undefined;
 }

@@ -2,9 +2,11 @@
 import type { Action } from '../core/change.ts';
 import type { ValueOptions } from '../core/render.ts';
 import type { RetryPolicy } from '../core/retry.ts';
+import type { WantedStatus } from '../core/status.ts';
 import type { FormatName } from '../formats/format.ts';
 import type { LogSettings } from '../log/settings.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
+import type { DeadLetterLimits } from '../store/dead-letters.ts';
 
 export type TableSettings = {
   /** Exact schema and table. */
@@ -26,7 +28,7 @@ export type SinkSettings = {
   readonly name: string;
   /** The database's name in the configuration. */
   readonly database: string;
-  readonly status: 'active' | 'paused' | 'disabled';
+  readonly status: WantedStatus;
   readonly start: SinkStart;
   /** Empty: every table of the publication. */
   readonly tables: readonly TableSettings[];
@@ -62,6 +64,7 @@ export type ServiceSettings = {
   readonly sinks: readonly SinkSettings[];
   readonly log: LogSettings;
   readonly state: { readonly file: string };
+  readonly deadLetters: DeadLetterLimits;
   readonly api: { readonly listen: ListenSettings; readonly tokens: readonly string[] };
   readonly metrics: { readonly listen: ListenSettings };
   readonly shutdownTimeoutMs: number;

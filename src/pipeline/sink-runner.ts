@@ -1,6 +1,5 @@
 // One sink following one log: reads blocks, lets messages in, remembers what settled, says how it stands.
 import { setTimeout as sleep, setImmediate as nextTurn } from 'node:timers/promises';
-import { aborted } from '../core/abort.ts';
 import type { TransactionContext } from '../core/change.ts';
 import { describeError, TailraceError, type DeliveryError } from '../core/errors.ts';
 import { backoffMs } from '../core/retry.ts';
@@ -8,44 +7,31 @@ import type { Condition, SinkStatus } from '../core/status.ts';
 import type { Lsn } from '../core/lsn.ts';
 import type { Envelope } from '../formats/format.ts';
 import { formats } from '../formats/registry.ts';
-import { openLogReader, type LogReader } from '../log/reader.ts';
-import type { LogSignals } from '../log/signals.ts';
 import { compileValue } from '../postgres/values.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
 import type { PullPort, Sink } from '../sinks/sink.ts';
 import { leaseFileOf, openLeaseStore } from '../store/leases.ts';
-import { openLedger, type Cursor, type Ledger } from '../store/ledger.ts';
-import type { Store } from '../store/sqlite.ts';
+import type { Cursor } from '../store/ledger.ts';
+import { keepDeadLetter } from './dead-letter-store.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { LogWalker } from './log-walker.ts';
 import type { Pending } from './pending.ts';
 import { RowIntake } from './row-intake.ts';
-import type { SinkSettings } from './settings.ts';
-import { readFrom, startOfNewSink } from './sink-start.ts';
+import { Replays } from './replays.ts';
+import { idOf, openPlace, type PlaceOptions, type SinkPlace } from './sink-place.ts';
 import { sinkStatus } from './sink-status.ts';
 import { TableBarriers } from './table-order.ts';
 import { compileTablePlan } from './table-plan.ts';
-import type { Logger } from 'pino';
 
 /** A ledger is synced, and the flush may move, at most this often (architecture §5). */
 const SYNC_INTERVAL_MS = 1000;
 /** Reading lets the sockets have a turn after this long. */
 const TURN_MS = 5;
 
-export type SinkRunnerOptions = {
-  readonly settings: SinkSettings;
+export type SinkRunnerOptions = PlaceOptions & {
   readonly envelope: Envelope;
   /** What idempotency keys of this stream begin with. */
   readonly streamKey: string;
-  readonly logDirectory: string;
-  readonly signals: LogSignals;
-  /** The sink's place in `signals`. */
-  readonly slot: number;
-  readonly ledgerFile: string;
-  /** Where a sink that is new begins, when its settings do not say. */
-  readonly newSinkStart: 'earliest' | 'end';
-  readonly store: Store;
-  readonly logger: Logger;
 };
 
 export class SinkRunner {
@@ -54,9 +40,8 @@ export class SinkRunner {
   readonly #dispatcher: Dispatcher;
   readonly #walker: LogWalker;
   readonly #sink: Sink;
-  readonly #ledger: Ledger;
-  readonly #reader: LogReader;
-  readonly #start: Cursor;
+  readonly #place: SinkPlace;
+  readonly #replays: Replays;
   readonly #barriers = new Map<string, TableBarriers>();
   #condition: Condition = { health: 'healthy', since: new Date().toISOString() };
   #restoring = true;
@@ -70,15 +55,10 @@ export class SinkRunner {
   #fail!: (error: unknown) => void;
   readonly #failed: Promise<never>;
 
-  private constructor(
-    options: SinkRunnerOptions,
-    opened: { sink: Sink; ledger: Ledger; reader: LogReader; start: Cursor },
-  ) {
+  private constructor(options: SinkRunnerOptions, sink: Sink, place: SinkPlace) {
     this.#options = options;
-    this.#sink = opened.sink;
-    this.#ledger = opened.ledger;
-    this.#reader = opened.reader;
-    this.#start = opened.start;
+    this.#sink = sink;
+    this.#place = place;
     const { settings, store } = options;
     this.#failed = new Promise((_, reject) => (this.#fail = reject));
     this.#failed.catch(() => undefined);
@@ -93,9 +73,10 @@ export class SinkRunner {
         maxParked: settings.maxParked,
       },
       {
-        sink: opened.sink,
-        render: (message) => intake.renderParked(message),
-        keepDeadLetter: (message, error) => this.#keepDeadLetter(store, message, error),
+        sink,
+        render: (message) =>
+          message.letterId === 0 ? intake.renderParked(message) : this.#replays.render(message),
+        keepDeadLetter: (message, error) => this.#keepDeadLetter(message, error),
         remember: (messages) => this.#remember(messages),
         changed: () => this.#changed(),
         halt: (error) => this.#fail(haltError(settings.name, error)),
@@ -108,25 +89,29 @@ export class SinkRunner {
       dispatcher: this.#dispatcher,
       compile: (relation) => compileTablePlan(relation, settings, this.#planPorts()),
       wasSettled: (transaction, index) => this.#wasSettled(transaction, index),
-      readFrames: (offset, length) => this.#reader.readFrames(offset, length),
-      staysLong: opened.sink.pull !== undefined,
+      readFrames: (offset, length) => place.reader.readFrames(offset, length),
+      staysLong: sink.pull !== undefined,
     });
-    this.#walker = new LogWalker(options.streamKey, opened.start, intake);
+    this.#walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake);
+    this.#replays = new Replays({
+      id: idOf(options),
+      letters: store.deadLetters,
+      sink,
+      dispatcher: this.#dispatcher,
+      grouped: settings.messageGrouping,
+      maxParked: settings.maxParked,
+      barriers: (schema, table) => this.#barriersOf(schema, table),
+      rate: () => store.sinks.find(idOf(options))?.replayRate,
+      fail: (error) => this.#fail(error),
+      nowMs: () => Date.now(),
+    });
   }
 
-  /** Opens the sink's ledger and makes the sink; `run` does the rest. */
+  /** Takes the sink's place and makes the sink; `run` does the rest. */
   static async create(options: SinkRunnerOptions): Promise<SinkRunner> {
-    const { settings, store, logger } = options;
-    const ledger = openLedger(options.ledgerFile, { database: settings.database, sink: settings.name });
-    const reader = openLogReader(options.logDirectory, options.signals);
+    const { settings, logger } = options;
+    const place = await openPlace(options);
     try {
-      const start = ledger.restored ?? (await startOfNewSink(options, reader));
-      if (ledger.restored === undefined) {
-        // Before the sink counts as known: a crash in between must not make it begin anywhere else.
-        ledger.advance(start);
-        await ledger.sync();
-      }
-      const rewinds = store.registerSink(settings.database, settings.name, new Date());
       const definition = sinkDefinition(settings.destination.type);
       if (definition === undefined) throw new Error(`there is no sink type ${settings.destination.type}`);
       const { name, actions } = settings;
@@ -137,42 +122,45 @@ export class SinkRunner {
       const sink = await definition.create(settings.destination.config, {
         name,
         actions,
-        rewinds,
+        rewinds: place.rewinds,
         logger,
         pull,
       });
-      const runner = new SinkRunner(options, { sink, ledger, reader, start });
+      const runner = new SinkRunner(options, sink, place);
       return runner;
     } catch (error) {
-      ledger.close();
-      reader.close();
+      place.ledger.close();
+      place.reader.close();
       throw error;
     }
   }
 
   /** Follows the log until `stop`. Rejects when the sink cannot go on; what is not settled stays so. */
   async run(): Promise<void> {
-    if (this.#options.settings.status !== 'active') {
-      await aborted(this.#stopping.signal);
-      return;
-    }
     void this.#checkUntilFine();
+    this.#replays.restart();
     await Promise.race([this.#follow(), this.#failed]);
+  }
+
+  /** There are dead letters to be sent again. */
+  replay(): void {
+    this.#replays.restart();
   }
 
   /** Settles what is in flight until the deadline, saves the ledger, closes. */
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping.abort();
+    this.#replays.stop();
     this.#roomMade?.();
     // What waits for consumers may wait for hours; it is theirs again after the restart.
     await this.#dispatcher.stop(this.#sink.pull === undefined ? deadlineMs : 0);
     clearTimeout(this.#syncTimer);
     await this.#syncing;
     try {
-      if (this.#walker.head.offset > 0) await this.#sync();
+      if (this.#walker.head.offset !== this.#place.offset) await this.#sync();
     } finally {
-      this.#ledger.close();
-      this.#reader.close();
+      this.#place.ledger.close();
+      this.#place.reader.close();
       await this.#sink.close();
     }
   }
@@ -191,7 +179,8 @@ export class SinkRunner {
       dispatcher: this.#dispatcher,
       settled: this.#settled(),
       writtenEnd: signals.writtenEnd(),
-      deadLetters: store.countDeadLetters(settings.database, settings.name),
+      deadLetters: store.deadLetters.counts(idOf(this.#options)),
+      place: this.#place,
       nowMs: Date.now(),
     });
   }
@@ -199,11 +188,11 @@ export class SinkRunner {
   async #follow(): Promise<void> {
     const { signal } = this.#stopping;
     let turnBeganMs = performance.now();
-    for await (const block of this.#reader.read(readFrom(this.#start, this.#reader, this.#options), signal)) {
+    for await (const block of this.#place.reader.read(this.#place.readFrom, signal)) {
       this.#walker.block(block);
       this.#dispatcher.dispatch();
       this.#syncSoon();
-      if (this.#restoring) this.#restoring = !this.#ledger.isPastRestored(this.#walker.head.position);
+      if (this.#restoring) this.#restoring = !this.#place.ledger.isPastRestored(this.#walker.head.position);
       if (this.#dispatcher.isFull()) await this.#room();
       if (performance.now() - turnBeganMs > TURN_MS) {
         await nextTurn();
@@ -214,7 +203,7 @@ export class SinkRunner {
   }
 
   #wasSettled(transaction: TransactionContext, index: number): boolean {
-    return this.#restoring && this.#ledger.wasSettled(transaction.epoch, transaction.commitLsn, index);
+    return this.#restoring && this.#place.ledger.wasSettled(transaction.epoch, transaction.commitLsn, index);
   }
 
   async #room(): Promise<void> {
@@ -231,11 +220,13 @@ export class SinkRunner {
 
   /** Invariant 2: remembered as settled before anything relies on it. Written once per turn of the event loop. */
   #remember(messages: readonly Pending[]): void {
-    this.#ledger.settle(messages);
+    const ofTheLog = this.#replays.settled(messages);
+    if (ofTheLog.length === 0) return;
+    this.#place.ledger.settle(ofTheLog);
     if (this.#writing !== undefined) return;
     this.#writing = nextTurn().then(() => {
       this.#writing = undefined;
-      this.#ledger.write();
+      this.#place.ledger.write();
     });
     this.#writing.catch((error: unknown) => this.#fail(error));
   }
@@ -276,14 +267,14 @@ export class SinkRunner {
     const { signals, slot } = this.#options;
     const { cursor, offset } = this.#settled();
     if (this.#published?.offset === offset && this.#published.lsn === cursor.endLsn) return;
-    this.#ledger.advance(cursor);
-    await this.#ledger.sync();
+    this.#place.ledger.advance(cursor);
+    await this.#place.ledger.sync();
     this.#published = { offset, lsn: cursor.endLsn };
     signals.publishSettled(slot, this.#published);
-    if (!this.#restoring && this.#ledger.wantsCompaction()) {
+    if (!this.#restoring && this.#place.ledger.wantsCompaction()) {
       const now = this.#settled();
       const unsettled = [...this.#dispatcher.unsettled()].map((message) => message.position);
-      this.#ledger.compact({ cursor: now.cursor, head: this.#walker.head.position, unsettled });
+      this.#place.ledger.compact({ cursor: now.cursor, head: this.#walker.head.position, unsettled });
     }
     const latest = this.#settled();
     if (latest.offset !== offset) setImmediate(() => this.#syncSoon());
@@ -317,33 +308,26 @@ export class SinkRunner {
     }
   }
 
-  #keepDeadLetter(store: Store, message: Pending, error: DeliveryError): void {
-    const { settings } = this.#options;
-    const payload =
-      message.byteLength === 0 ? undefined : message.buffer.subarray(message.start, message.end);
-    store.addDeadLetter(
-      {
-        database: settings.database,
-        sink: settings.name,
-        position: message.position,
-        idempotencyKey: message.idempotencyKey,
-        schema: message.schema,
-        table: message.table,
-        action: message.action,
-        group: message.group,
-        route: message.route,
-        payload,
-        payloadBytes: message.rawBytes || message.byteLength,
-        code: error.code,
-        reason: error.hint,
-        attempts: message.attempts,
-      },
-      new Date(),
-    );
+  #keepDeadLetter(message: Pending, error: DeliveryError): void {
+    const isReplayed = message.letterId !== 0;
+    if (isReplayed) this.#replays.refused(message, error);
+    else keepDeadLetter(this.#options, message, error);
     this.#options.logger.error(
-      { sink: settings.name, change: message.idempotencyKey, code: error.code, hint: error.hint },
-      'dead letter',
+      {
+        sink: this.#options.settings.name,
+        change: message.idempotencyKey,
+        code: error.code,
+        hint: error.hint,
+      },
+      isReplayed ? 'a replayed dead letter was refused again' : 'dead letter',
     );
+  }
+
+  #barriersOf(schema: string, table: string): TableBarriers {
+    const name = JSON.stringify([schema, table]);
+    const known = this.#barriers.get(name) ?? new TableBarriers();
+    this.#barriers.set(name, known);
+    return known;
   }
 
   #planPorts(): Parameters<typeof compileTablePlan>[2] {
@@ -357,12 +341,7 @@ export class SinkRunner {
       compileValue: (type, relation) =>
         compileValue(type, relation.types, { ...settings.values, zonelessTimestampZ }),
       routeQueue: (route) => this.#dispatcher.routeQueue(route),
-      barriers: (schema, table) => {
-        const name = JSON.stringify([schema, table]);
-        const known = this.#barriers.get(name) ?? new TableBarriers();
-        this.#barriers.set(name, known);
-        return known;
-      },
+      barriers: (schema, table) => this.#barriersOf(schema, table),
     };
   }
 }

@@ -1,7 +1,7 @@
-// Where a sink begins to read the log: a new one by its settings, another at its cursor.
-import { formatLsn, toLsn, ZERO_LSN } from '../core/lsn.ts';
+// Where a sink that is new begins to read the log, by its settings.
+import { toLsn, ZERO_LSN } from '../core/lsn.ts';
 import { ORIGIN } from '../core/position.ts';
-import type { LogReader, ReadFrom } from '../log/reader.ts';
+import type { LogReader } from '../log/reader.ts';
 import type { LogSignals } from '../log/signals.ts';
 import type { Cursor } from '../store/ledger.ts';
 import type { SinkSettings } from './settings.ts';
@@ -47,21 +47,3 @@ export async function startOfNewSink(options: StartOptions, reader: LogReader): 
 
 /** An index behind every row event of a transaction. */
 const AFTER_LAST = 0xffff_ffff;
-
-/** The cursor, or the log's beginning where the log was made anew (its directory was lost, say). */
-export function readFrom(start: Cursor, reader: LogReader, options: StartOptions): ReadFrom {
-  const { epoch, commitLsn, index } = start.position;
-  if (commitLsn === ZERO_LSN) return 'earliest';
-  const first = reader.firstPosition();
-  const isRetained = epoch > first.epoch || (epoch === first.epoch && commitLsn >= first.commitLsn);
-  if (isRetained) return { position: { epoch, commitLsn, index: index - 1 } };
-  options.logger.warn(
-    {
-      sink: options.settings.name,
-      settled: formatLsn(start.endLsn),
-      firstRetained: formatLsn(first.commitLsn),
-    },
-    'the log begins after what this sink had settled: it goes on at the first change that is retained',
-  );
-  return 'earliest';
-}

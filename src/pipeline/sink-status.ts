@@ -1,9 +1,13 @@
 // How one sink stands, as one value.
 import { formatLsn, ZERO_LSN } from '../core/lsn.ts';
 import type { Condition, Health, PullStatus, SinkStatus } from '../core/status.ts';
+import type { DeadLetters } from '../store/dead-letters.ts';
 import type { Cursor } from '../store/ledger.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { SinkSettings } from './settings.ts';
+import type { SinkPlace } from './sink-place.ts';
+
+type LetterCounts = ReturnType<DeadLetters['counts']>;
 
 export function sinkStatus(sink: {
   settings: SinkSettings;
@@ -13,7 +17,8 @@ export function sinkStatus(sink: {
   pull: PullStatus | undefined;
   settled: { cursor: Cursor; offset: number };
   writtenEnd: number;
-  deadLetters: number;
+  deadLetters: LetterCounts;
+  place: Pick<SinkPlace, 'rewinds' | 'gaps'>;
   nowMs: number;
 }): SinkStatus {
   const { settings, dispatcher, settled, nowMs } = sink;
@@ -26,13 +31,14 @@ export function sinkStatus(sink: {
     name: settings.name,
     database: settings.database,
     type: settings.destination.type,
-    state: settings.status === 'active' ? 'running' : settings.status,
+    state: 'running',
     settled: formatLsn(settled.cursor.endLsn),
     lagBytes: Math.max(0, sink.writtenEnd - settled.offset),
     lagSeconds:
       oldest === undefined ? 0 : Math.max(0, nowMs / 1000 - Number(oldest.transaction.commitTimeUs) / 1e6),
     delivered: counters.delivered,
-    deadLettered: sink.deadLetters,
+    deadLettered: counters.deadLettered,
+    ...letterFields(sink.deadLetters),
     retried: counters.retried,
     requests: counters.requests,
     failedRequests: counters.failedRequests,
@@ -42,6 +48,8 @@ export function sinkStatus(sink: {
     parked,
     inversions: counters.inversions,
     blockedGroups: dispatcher.blockedGroups(),
+    rewinds: sink.place.rewinds,
+    gaps: sink.place.gaps,
     routes: [...dispatcher.routes()].map((route) => ({
       id: route.id,
       health: (route.isDown ? 'degraded' : 'healthy') satisfies Health,
@@ -86,6 +94,64 @@ function conditionOf(sink: {
   return condition;
 }
 
+const letterFields = ({
+  kept,
+  replaying,
+  dropped,
+}: LetterCounts): Pick<SinkStatus, 'deadLetters' | 'replaying' | 'deadLettersDropped'> => ({
+  deadLetters: kept,
+  replaying,
+  deadLettersDropped: dropped,
+});
+
+/** A sink that rests: paused or disabled. What ran last says how it went. */
+export function restingStatus(sink: {
+  last: SinkStatus;
+  state: string;
+  condition: Condition;
+  /** Undefined: it holds nothing. */
+  place: Pick<SinkPlace, 'start' | 'offset' | 'rewinds' | 'gaps'> | undefined;
+  writtenEnd: number;
+  deadLetters: LetterCounts;
+  nowMs: number;
+}): SinkStatus {
+  const { last, place, condition } = sink;
+  const { reason: _reason, cure: _cure, latency: _latency, ...known } = last;
+  const lagBytes = place === undefined ? 0 : Math.max(0, sink.writtenEnd - place.offset);
+  return {
+    ...known,
+    ...condition,
+    state: sink.state,
+    ...(place === undefined
+      ? {}
+      : { settled: formatLsn(place.start.endLsn), rewinds: place.rewinds, gaps: place.gaps }),
+    lagBytes,
+    // Nothing is read while it rests: what waits is no older than this.
+    lagSeconds: lagBytes === 0 ? 0 : last.lagSeconds + (sink.nowMs - Date.parse(condition.since)) / 1000,
+    ...letterFields(sink.deadLetters),
+    inFlight: 0,
+    buffered: 0,
+    parked: 0,
+    blockedGroups: [],
+    routes: [],
+  };
+}
+
+/** Counts go on over the runners of a sink. */
+export const addCounts = (status: SinkStatus, before: SinkStatus | undefined): SinkStatus =>
+  before === undefined
+    ? status
+    : {
+        ...status,
+        delivered: status.delivered + before.delivered,
+        deadLettered: status.deadLettered + before.deadLettered,
+        retried: status.retried + before.retried,
+        requests: status.requests + before.requests,
+        failedRequests: status.failedRequests + before.failedRequests,
+        bytes: status.bytes + before.bytes,
+        inversions: status.inversions + before.inversions,
+      };
+
 /** A sink of which nothing is known yet but its settings. */
 export const newSinkStatus = (settings: SinkSettings, condition: Condition): SinkStatus => ({
   ...condition,
@@ -98,6 +164,11 @@ export const newSinkStatus = (settings: SinkSettings, condition: Condition): Sin
   lagSeconds: 0,
   delivered: 0,
   deadLettered: 0,
+  deadLetters: 0,
+  replaying: 0,
+  deadLettersDropped: 0,
+  rewinds: 0,
+  gaps: [],
   retried: 0,
   requests: 0,
   failedRequests: 0,

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../core/abort.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../core/retry.ts';
-import type { Condition, SinkStatus } from '../core/status.ts';
+import type { Condition, SinkStatus, WantedStatus } from '../core/status.ts';
 import {
   answerPull,
   answerPullPaused,
@@ -13,7 +13,9 @@ import {
   type PullRequest,
 } from './pull-requests.ts';
 import type { SinkAnswer, SinkRequest } from './sink-requests.ts';
-import { newSinkStatus } from './sink-status.ts';
+import { idOf, openPlace, type SinkPlace } from './sink-place.ts';
+import { rewindSink } from './sink-rewind.ts';
+import { addCounts, newSinkStatus, restingStatus } from './sink-status.ts';
 import { SinkRunner, type SinkRunnerOptions } from './sink-runner.ts';
 
 const RESTART: RetryPolicy = { initialBackoffMs: 1000, multiplier: 2, maxBackoffMs: 60_000, jitter: 0.2 };
@@ -26,7 +28,7 @@ const MENDED_MS = 3000;
 /** How long a command waits for requests in flight; then they are aborted, and sent again by the next runner. */
 const COMMAND_SETTLE_MS = 5000;
 
-const HEALTHY: Condition = { health: 'healthy', since: new Date().toISOString() };
+const healthyNow = (): Condition => ({ health: 'healthy', since: new Date().toISOString() });
 
 export type SupervisedSink = {
   status(): SinkStatus;
@@ -54,14 +56,18 @@ class Supervisor {
   readonly #options: SinkRunnerOptions;
   readonly #running: Promise<void>;
   readonly #commands: Command[] = [];
-  #wanted: SinkRunnerOptions['settings']['status'];
+  #wanted: WantedStatus;
   #stopping = false;
   #deadlineMs = Infinity;
   /** Aborts what the loop does now: run, rest, or wait before a new try. */
   #turn = new AbortController();
   #runner: SinkRunner | undefined;
   #failure: Condition | undefined;
-  #lastStatus: SinkStatus | undefined;
+  /** Of the runners before this one. */
+  #last: SinkStatus | undefined;
+  /** Where it stands while it is paused. */
+  #place: SinkPlace | undefined;
+  #resting: Condition = healthyNow();
 
   constructor(options: SinkRunnerOptions) {
     this.#options = options;
@@ -70,10 +76,24 @@ class Supervisor {
   }
 
   status(): SinkStatus {
-    const { settings } = this.#options;
-    const status = this.#runner?.status() ?? this.#lastStatus ?? newSinkStatus(settings, HEALTHY);
-    if (this.#wanted !== 'active') return { ...status, ...HEALTHY, state: this.#wanted };
-    return this.#failure === undefined ? status : { ...status, ...this.#failure, state: 'halted' };
+    if (this.#runner !== undefined) {
+      const status = addCounts(this.#runner.status(), this.#last);
+      return this.#failure === undefined ? status : { ...status, ...this.#failure, state: 'halted' };
+    }
+    const { settings, signals, store } = this.#options;
+    const last = this.#last ?? newSinkStatus(settings, this.#resting);
+    if (this.#wanted === 'active') {
+      return this.#failure === undefined ? last : { ...last, ...this.#failure, state: 'halted' };
+    }
+    return restingStatus({
+      last,
+      state: this.#wanted,
+      condition: this.#failure ?? this.#resting,
+      place: this.#place,
+      writtenEnd: signals.writtenEnd(),
+      deadLetters: store.deadLetters.counts(idOf(this.#options)),
+      nowMs: Date.now(),
+    });
   }
 
   async answer(request: SinkRequest, asking: AbortSignal): Promise<SinkAnswer<SinkRequest>> {
@@ -84,6 +104,13 @@ class Supervisor {
           this.#failure = undefined;
           return { reply: { status: request.status } };
         });
+      case 'rewind':
+        return this.#betweenRunners(async () => ({
+          reply: await rewindSink(this.#currentOptions(), request.to),
+        }));
+      case 'replay':
+        this.#runner?.replay();
+        return { reply: {} };
       case 'receive':
       case 'ack':
       case 'nack':
@@ -133,12 +160,12 @@ class Supervisor {
       }
       const { signal } = this.#turn;
       if (signal.aborted) continue;
-      if (this.#wanted !== 'active') {
-        await aborted(signal);
-        continue;
-      }
       const startedMs = Date.now();
       try {
+        if (this.#wanted !== 'active') {
+          await this.#rest(signal);
+          continue;
+        }
         await this.#runOnce(signal);
       } catch (error) {
         this.#failure = conditionOf(error, this.#failure);
@@ -153,12 +180,26 @@ class Supervisor {
     }
   }
 
+  #currentOptions(): SinkRunnerOptions {
+    return { ...this.#options, settings: { ...this.#options.settings, status: this.#wanted } };
+  }
+
+  /** Paused: holds its place in the log. Disabled: holds nothing. */
+  async #rest(turn: AbortSignal): Promise<void> {
+    const { signals, slot } = this.#options;
+    this.#resting = healthyNow();
+    signals.setHolding(slot, this.#wanted === 'paused');
+    this.#place = this.#wanted === 'paused' ? await openPlace(this.#currentOptions()) : undefined;
+    this.#place?.ledger.close();
+    this.#place?.reader.close();
+    this.#failure = undefined;
+    await aborted(turn);
+  }
+
   /** Until the runner fails, or the turn is over. */
   async #runOnce(turn: AbortSignal): Promise<void> {
-    const runner = await SinkRunner.create({
-      ...this.#options,
-      settings: { ...this.#options.settings, status: this.#wanted },
-    });
+    this.#options.signals.setHolding(this.#options.slot, true);
+    const runner = await SinkRunner.create(this.#currentOptions());
     this.#runner = runner;
     let mended: NodeJS.Timeout | undefined;
     try {
@@ -168,7 +209,7 @@ class Supervisor {
     } finally {
       clearTimeout(mended);
       await runner.stop(turn.aborted ? this.#deadlineMs : Date.now());
-      this.#lastStatus = runner.status();
+      this.#last = addCounts(runner.status(), this.#last);
       this.#runner = undefined;
     }
   }

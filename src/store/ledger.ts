@@ -146,17 +146,11 @@ export class Ledger {
   /** Makes the file anew from the whole state. Atomic: a crash leaves the old file or the new one. */
   compact(snapshot: LedgerSnapshot): void {
     this.write();
-    const bytes = encodeFile(this.#identity, snapshot);
-    const temporary = `${this.#file}.new`;
-    const fd = openSync(temporary, 'w', 0o600);
-    writeAll(fd, bytes);
-    fsyncSync(fd);
-    renameSync(temporary, this.#file);
-    syncDirectory(dirname(this.#file));
+    const { fd, size } = replaceFile(this.#file, encodeFile(this.#identity, snapshot));
     closeSync(this.#fd);
     this.#fd = fd;
-    this.#size = bytes.length;
-    this.#baseSize = bytes.length;
+    this.#size = size;
+    this.#baseSize = size;
   }
 
   close(): void {
@@ -228,6 +222,23 @@ export function openLedger(file: string, identity: LedgerIdentity): Ledger {
   if (end < bytes.length) truncateSync(file, end);
   const fd = openSync(file, 'a');
   return new Ledger(file, identity, { fd, size: end, restored, cursor });
+}
+
+/** Makes a sink's ledger anew at a cursor, with nothing settled above it (a rewind). Atomic. Nobody may have it open. */
+export function resetLedger(file: string, identity: LedgerIdentity, cursor: Cursor): void {
+  const snapshot = { cursor, head: cursor.position, unsettled: [] };
+  closeSync(replaceFile(file, encodeFile(identity, snapshot)).fd);
+}
+
+/** A crash leaves the old file or the new one. */
+function replaceFile(file: string, bytes: Buffer): { fd: number; size: number } {
+  const temporary = `${file}.new`;
+  const fd = openSync(temporary, 'w', 0o600);
+  writeAll(fd, bytes);
+  fsyncSync(fd);
+  renameSync(temporary, file);
+  syncDirectory(dirname(file));
+  return { fd, size: bytes.length };
 }
 
 function replay(

@@ -185,8 +185,36 @@ const SINK_METRICS: readonly MetricDefinition<SinkStatus>[] = [
   {
     kind: 'counter',
     name: 'tailrace_sink_dead_letters_total',
-    help: 'Messages put aside as dead letters.',
+    help: 'Messages put aside as dead letters since the start.',
     value: (sink) => sink.deadLettered,
+  },
+  {
+    kind: 'gauge',
+    name: 'tailrace_sink_dead_letters',
+    help: 'Dead letters kept now, by state (dead, replaying).',
+    labels: ['state'],
+    value: (sink) => [
+      { labels: { state: 'dead' }, value: sink.deadLetters - sink.replaying },
+      { labels: { state: 'replaying' }, value: sink.replaying },
+    ],
+  },
+  {
+    kind: 'counter',
+    name: 'tailrace_sink_dead_letters_dropped_total',
+    help: 'Dead letters that a limit of dead_letters has dropped.',
+    value: (sink) => sink.deadLettersDropped,
+  },
+  {
+    kind: 'gauge',
+    name: 'tailrace_sink_gaps',
+    help: 'Gaps on record: ranges of WAL that this sink never had.',
+    value: (sink) => sink.gaps.length,
+  },
+  {
+    kind: 'counter',
+    name: 'tailrace_sink_rewinds_total',
+    help: 'How often the sink was rewound.',
+    value: (sink) => sink.rewinds,
   },
   {
     kind: 'counter',

@@ -36,10 +36,14 @@ export function statisticsLine(
   const transactions = grown(status.databases, previous?.databases, (database) => database.transactions);
   const changes = grown(status.databases, previous?.databases, (database) => database.changes);
   const sinks = status.sinks.map((sink): [string, SinkStatistics] => {
-    const before = previous?.sinks.filter(({ name }) => name === sink.name);
+    const before = previous?.sinks.filter(
+      (other) => other.name === sink.name && other.database === sink.database,
+    );
     const delivered = grown([sink], before, ({ delivered }) => delivered);
     return [
-      sink.name,
+      status.sinks.filter(({ name }) => name === sink.name).length > 1
+        ? `${sink.database}/${sink.name}`
+        : sink.name,
       {
         delivered,
         deliveredPerSecond: perSecond(delivered),

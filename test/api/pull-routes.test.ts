@@ -5,6 +5,7 @@ import type { PullStream } from '../../src/pipeline/pull-streams.ts';
 import type { Sink } from '../../src/sinks/sink.ts';
 import { stream } from '../../src/sinks/stream.ts';
 import { message, messages, patient, silent } from '../support/messages.ts';
+import { testControl } from '../support/control.ts';
 import { serviceStatus } from '../support/status.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -28,6 +29,7 @@ async function world(options: { readonly tokens?: readonly string[]; readonly ma
     },
     status: serviceStatus,
     metricsText: async () => '',
+    control: testControl(),
     streams: { find: (name) => (name === 'orders' ? sink.pull : name === 'broken' ? broken : undefined) },
     logger: silent,
   });

@@ -5,6 +5,7 @@ import { startHttp, type HttpServers } from '../../src/api/server.ts';
 import type { ServiceStatus } from '../../src/core/status.ts';
 import type { ListenSettings } from '../../src/pipeline/settings.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
+import { testControl } from '../support/control.ts';
 import { databaseStatus, serviceStatus, sinkStatus } from '../support/status.ts';
 
 const at = (host: string, port = 0, explicit = false): ListenSettings => ({ host, port, explicit });
@@ -29,6 +30,7 @@ async function start(options: Options): Promise<HttpServers & { lines: string[] 
       metrics: { listen: options.metrics ?? 'off' },
     },
     status: options.status ?? serviceStatus,
+    control: testControl(),
     metricsText: async () => 'tailrace_info 1\n',
     streams: { find: () => undefined },
     logger: createLogger({ level: 'info', destination: { write: (line) => lines.push(line) } }),

@@ -9,6 +9,7 @@ import { formatBytes } from '../../src/cli/status-table.ts';
 import type { ServiceStatus } from '../../src/core/status.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { startCli } from '../support/cli.ts';
+import { testControl } from '../support/control.ts';
 import { databaseStatus, serviceStatus, sinkStatus } from '../support/status.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -23,6 +24,7 @@ async function serve(
   const servers = await startHttp({
     settings: { api: { listen: { host, port: 0, explicit: true }, tokens }, metrics: { listen: 'off' } },
     status: () => status,
+    control: testControl(),
     metricsText: async () => '',
     streams: { find: () => undefined },
     logger: createLogger({ level: 'error', destination: { write: () => undefined } }),

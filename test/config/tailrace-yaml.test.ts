@@ -31,6 +31,7 @@ describe('a short file', () => {
     expect(settings).toMatchObject({
       dataDir: '/srv/tailrace-data',
       state: { file: '/srv/tailrace-data/tailrace.db' },
+      deadLetters: { retentionMs: 30 * 86_400_000, maxCount: 100_000, maxBytes: 1024 ** 3 },
       api: { listen: { host: '127.0.0.1', port: 7376, explicit: false }, tokens: [] },
       metrics: { listen: { host: '127.0.0.1', port: 8376, explicit: false } },
       log: { retentionMs: 86_400_000, maxBytes: 0, minFreeBytes: 1024 ** 3, maxMessageBytes: 64 * 1024 ** 2 },

@@ -1,0 +1,40 @@
+// Errors as HTTP answers: `{ error, code, hint }` and the status that fits.
+import type { FastifyError, FastifyReply } from 'fastify';
+import { TailraceError } from '../core/errors.ts';
+
+export type Problem = { readonly error: string; readonly code?: string; readonly hint?: string };
+
+export const problem = (message: string): Problem => ({ error: message });
+
+/** The request itself is wrong. */
+export const invalidRequest = (message: string, hint: string): TailraceError =>
+  new TailraceError(message, { code: 'REQUEST_INVALID', kind: 'rejected', hint });
+
+const STATUS_OF: Readonly<Record<string, number>> = {
+  REQUEST_INVALID: 400,
+  SINK_UNKNOWN: 404,
+  DEAD_LETTER_UNKNOWN: 404,
+  SINK_AMBIGUOUS: 409,
+  SINK_DISABLED: 409,
+  REWIND_NOT_RETAINED: 409,
+  REWIND_FORWARD: 409,
+  DEAD_LETTER_WITHOUT_PAYLOAD: 409,
+  TOO_MANY_REQUESTS: 503,
+  SINK_NOT_READY: 503,
+  SINK_WORKER_ENDED: 503,
+  STOPPING: 503,
+};
+
+/** Undefined: nobody foresaw it. */
+export function answerError(error: unknown, reply: FastifyReply): FastifyReply | undefined {
+  if (error instanceof TailraceError) {
+    const status = STATUS_OF[error.code];
+    if (status === undefined) return undefined;
+    const { message, code, hint } = error;
+    return reply.code(status).send({ error: message, code, ...(hint === undefined ? {} : { hint }) });
+  }
+  // Fastify's own refusals: a body that is no JSON, or too large, or of another type.
+  const { statusCode, message } = error as Partial<FastifyError>;
+  if (statusCode === undefined || statusCode >= 500) return undefined;
+  return reply.code(statusCode).send(problem(message ?? 'the request is wrong'));
+}

@@ -1,0 +1,177 @@
+// The management API of sinks: how they stand, their status, rewinds, dead letters. Needs full access.
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { parseSinkStart } from '../config/schema-parts.ts';
+import { parseTableName } from '../config/units.ts';
+import { formatPosition } from '../core/position.ts';
+import type { ServiceControl } from '../pipeline/control.ts';
+import { sinkDocument } from '../pipeline/health.ts';
+import type { RewindTarget } from '../pipeline/sink-requests.ts';
+import type { DeadLetterFilter, DeadLetterSummary } from '../store/dead-letters.ts';
+import type { SinkId } from '../store/sink-records.ts';
+import { invalidRequest, problem } from './errors.ts';
+
+const DEFAULT_PAGE = 100;
+const MAX_PAGE = 1000;
+const MAX_IDS = 10_000;
+const MAX_PER_SECOND = 100_000;
+
+const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
+const table = z.string().transform((text, context) => {
+  const name = parseTableName(text);
+  if (name !== undefined) return name;
+  context.addIssue({ code: 'custom', message: 'a table is named schema.table' });
+  return z.NEVER;
+});
+const conditions = { table: table.optional(), code: z.string().min(1).optional(), since: time.optional() };
+
+const statusBody = z.strictObject({ status: z.enum(['active', 'paused', 'disabled']) });
+const rewindBody = z.strictObject({
+  to: z.string().transform((text, context): RewindTarget => {
+    const target = parseSinkStart(text);
+    if (target !== undefined && target.from !== 'default') return target;
+    context.addIssue({
+      code: 'custom',
+      message:
+        'earliest, an LSN such as 16/B374D848, or a time with its zone such as 2026-01-02T03:04:05Z is expected',
+    });
+    return z.NEVER;
+  }),
+});
+const listQuery = z.strictObject({
+  ...conditions,
+  database: z.string().optional(),
+  after: z.coerce.number().int().min(0).optional(),
+  limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
+});
+/** Which letters: an empty choice is a slip, so all of them are asked for by that word. */
+const choice = {
+  ...conditions,
+  ids: z.array(z.int().min(1)).min(1).max(MAX_IDS).optional(),
+  all: z.literal(true).optional(),
+};
+const isChoice = (body: object): boolean =>
+  ['ids', 'table', 'code', 'since', 'all'].some(
+    (key) => (body as Record<string, unknown>)[key] !== undefined,
+  );
+const CHOOSE = 'say which: ids, table, code, since, or all: true';
+const discardBody = z.strictObject(choice).refine(isChoice, CHOOSE);
+const replayBody = z
+  .strictObject({ ...choice, per_second: z.number().positive().max(MAX_PER_SECOND).optional() })
+  .refine(isChoice, CHOOSE);
+
+/** Every request here needs full access, and a body that is said to be JSON (a form of another page cannot say so). */
+export function addSinkRoutes(app: FastifyInstance, control: ServiceControl): void {
+  void app.register(async (routes) => {
+    routes.addHook('onRequest', async (request, reply) => {
+      if (request.access !== 'full') return reply.code(401).send(problem('this needs a token'));
+      const isJson = /^application\/json\b/i.test(request.headers['content-type'] ?? '');
+      if (request.method === 'GET' || isJson) return undefined;
+      return reply.code(415).send(problem('the body must be application/json'));
+    });
+    addStatusRoutes(routes, control);
+    addDeadLetterRoutes(routes, control);
+  });
+}
+
+function addStatusRoutes(routes: FastifyInstance, control: ServiceControl): void {
+  routes.get('/api/sinks', async () => ({ sinks: control.sinks().map(sinkDocument) }));
+  routes.get('/api/sinks/:name', async (request) => sinkDocument(control.sink(sinkOf(request, control))));
+  routes.patch('/api/sinks/:name', async (request) => {
+    const { status } = parse(statusBody, request.body);
+    const id = sinkOf(request, control);
+    await control.setStatus(id, status);
+    return { ...naming(id), status };
+  });
+  routes.post('/api/sinks/:name/rewind', async (request) => {
+    const { to } = parse(rewindBody, request.body);
+    const id = sinkOf(request, control);
+    const { from, rewinds, withdrawnDeadLetters } = await control.rewind(id, to);
+    return { ...naming(id), from, rewinds, withdrawn_dead_letters: withdrawnDeadLetters };
+  });
+}
+
+function addDeadLetterRoutes(routes: FastifyInstance, control: ServiceControl): void {
+  const path = '/api/sinks/:name/dead_letters';
+  routes.get(path, async (request) => {
+    const { after, limit, ...filter } = parse(listQuery, request.query);
+    const page = { limit, ...(after === undefined ? {} : { after }) };
+    const letters = control.deadLetters(sinkOf(request, control), filterOf(filter), page);
+    return {
+      dead_letters: letters.map(letterDocument),
+      next: letters.length < limit ? null : (letters.at(-1)?.id ?? null),
+    };
+  });
+  routes.get(`${path}/:id`, async (request) => {
+    const letter = Number((request.params as { id: string }).id);
+    if (!Number.isSafeInteger(letter)) throw invalidRequest('the id is a number', 'list shows the ids');
+    const { payload, ...found } = control.deadLetter(sinkOf(request, control), letter);
+    return {
+      ...letterDocument({ ...found, hasPayload: payload !== undefined }),
+      payload: payload === undefined ? null : Buffer.from(payload).toString('utf8'),
+    };
+  });
+  routes.post(`${path}/discard`, async (request) => {
+    const filter = filterOf(parse(discardBody, request.body));
+    return control.discard(sinkOf(request, control), filter);
+  });
+  routes.post(`${path}/replay`, async (request) => {
+    const { per_second, ...chosen } = parse(replayBody, request.body);
+    const id = sinkOf(request, control);
+    const { replaying, withoutPayload } = await control.replay(id, filterOf(chosen), per_second);
+    return { replaying, without_payload: withoutPayload, sink_state: control.sink(id).state };
+  });
+}
+
+/** `/api/sinks/users`, `/api/sinks/shop%2Fusers` or `/api/sinks/users?database=shop`. */
+function sinkOf(request: FastifyRequest, control: ServiceControl): SinkId {
+  const { name } = request.params as { name: string };
+  const { database } = request.query as { database?: unknown };
+  return control.find(name, typeof database === 'string' ? database : undefined);
+}
+
+const naming = ({ database, sink }: SinkId): { database: string; name: string } => ({ database, name: sink });
+
+function filterOf(chosen: {
+  readonly ids?: readonly number[] | undefined;
+  readonly table?: { readonly schema: string; readonly table: string } | undefined;
+  readonly code?: string | undefined;
+  readonly since?: Date | undefined;
+}): DeadLetterFilter {
+  const { ids, table, code, since } = chosen;
+  return {
+    ...(ids === undefined ? {} : { ids }),
+    ...table,
+    ...(code === undefined ? {} : { code }),
+    ...(since === undefined ? {} : { since }),
+  };
+}
+
+const letterDocument = (letter: DeadLetterSummary): Record<string, unknown> => ({
+  id: letter.id,
+  database: letter.database,
+  sink: letter.sink,
+  table: `${letter.schema}.${letter.table}`,
+  action: letter.action,
+  group: letter.group,
+  route: letter.route,
+  position: formatPosition(letter.position),
+  idempotency_key: letter.idempotencyKey,
+  state: letter.state,
+  code: letter.code,
+  reason: letter.reason,
+  attempts: letter.attempts,
+  payload_bytes: letter.payloadBytes,
+  has_payload: letter.hasPayload,
+  created_at: letter.createdAt,
+  last_failed_at: letter.lastFailedAt,
+});
+
+function parse<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
+  const parsed = schema.safeParse(value ?? {});
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join('.')}: ${message}`,
+  );
+  throw invalidRequest(faults.join('; '), 'docs/operations.md describes the requests');
+}

@@ -1,0 +1,132 @@
+// Operations on a running service's sinks, as API and command line offer them: names in, typed answers or errors out.
+import { TailraceError } from '../core/errors.ts';
+import type { SinkStatus, WantedStatus } from '../core/status.ts';
+import type { DeadLetterFilter, DeadLetterSummary, StoredDeadLetter } from '../store/dead-letters.ts';
+import type { SinkId } from '../store/sink-records.ts';
+import type { Store } from '../store/sqlite.ts';
+import type { RewindTarget, SinkReply, SinkRequest } from './sink-requests.ts';
+import type { SinkThread } from './sink-thread.ts';
+
+type RewindReply = SinkReply<Extract<SinkRequest, { type: 'rewind' }>>;
+
+export type Page = { readonly after?: number; readonly limit: number };
+
+/** Errors: SINK_UNKNOWN, SINK_AMBIGUOUS, SINK_NOT_READY, DEAD_LETTER_UNKNOWN, and what the sink refuses with. */
+export interface ServiceControl {
+  sinks(): readonly SinkStatus[];
+  /** `name` or `database/name`. */
+  find(name: string, database?: string): SinkId;
+  sink(id: SinkId): SinkStatus;
+  /** Resolves once the sink does so; remembered over restarts. */
+  setStatus(id: SinkId, status: WantedStatus): Promise<void>;
+  rewind(id: SinkId, to: RewindTarget): Promise<RewindReply>;
+  deadLetters(id: SinkId, filter: DeadLetterFilter, page: Page): readonly DeadLetterSummary[];
+  deadLetter(id: SinkId, letter: number): StoredDeadLetter;
+  discard(id: SinkId, filter: DeadLetterFilter): { readonly discarded: number };
+  /** Letters are sent when the sink runs; `perSecond` undefined: as fast as they go. */
+  replay(
+    id: SinkId,
+    filter: DeadLetterFilter,
+    perSecond: number | undefined,
+  ): Promise<{ readonly replaying: number; readonly withoutPayload: number }>;
+}
+
+export type ControlPorts = {
+  readonly store: Store;
+  readonly sinks: () => readonly SinkStatus[];
+  /** The thread that runs the sink; undefined while its database has no log yet. */
+  readonly threadOf: (id: SinkId) => Pick<SinkThread, 'request'> | undefined;
+  /** What the configuration says. */
+  readonly configuredStatus: (id: SinkId) => WantedStatus;
+  /** For a sink that has no thread yet. */
+  readonly startAs: (id: SinkId, status: WantedStatus) => void;
+};
+
+export function createControl(ports: ControlPorts): ServiceControl {
+  const { store, sinks, threadOf } = ports;
+  const statusOf = ({ database, sink }: SinkId): SinkStatus | undefined =>
+    sinks().find((status) => status.database === database && status.name === sink);
+  return {
+    sinks,
+    find: (name, database) => findSink(sinks(), name, database),
+    sink: (id) => statusOf(id) ?? fail(unknownSink(id.sink)),
+    setStatus: async (id, status) => {
+      store.sinks.choose(id, status, { configured: ports.configuredStatus(id), now: new Date() });
+      const thread = threadOf(id);
+      if (thread === undefined) ports.startAs(id, status);
+      else await thread.request(id.sink, { type: 'set_status', status });
+    },
+    rewind: (id, to) => (threadOf(id) ?? fail(notReady(id))).request(id.sink, { type: 'rewind', to }),
+    deadLetters: (id, filter, page) => store.deadLetters.list(id, filter, page),
+    deadLetter: (id, letter) => store.deadLetters.find(id, letter) ?? fail(unknownLetter(id, letter)),
+    discard: (id, filter) => {
+      const discarded = store.deadLetters.discard(id, filter);
+      return discarded === 0 ? fail(nothingMatches(id)) : { discarded };
+    },
+    replay: async (id, filter, perSecond) => {
+      const marked = store.deadLetters.replay(id, filter);
+      if (marked.replaying + marked.withoutPayload === 0) throw nothingMatches(id);
+      if (marked.replaying === 0) throw withoutPayload(id);
+      store.sinks.setReplayRate(id, perSecond);
+      await threadOf(id)?.request(id.sink, { type: 'replay' });
+      return marked;
+    },
+  };
+}
+
+function findSink(sinks: readonly SinkStatus[], text: string, database: string | undefined): SinkId {
+  const slash = text.indexOf('/');
+  const name = text.slice(slash + 1);
+  const wanted = slash === -1 ? database : text.slice(0, slash);
+  const found = sinks.filter(
+    (sink) => sink.name === name && (wanted === undefined || sink.database === wanted),
+  );
+  if (found.length > 1) throw ambiguous(name, found);
+  if (found[0] === undefined) throw unknownSink(text);
+  return { database: found[0].database, sink: found[0].name };
+}
+
+function fail(error: TailraceError): never {
+  throw error;
+}
+
+const refusal = (message: string, code: string, hint: string): TailraceError =>
+  new TailraceError(message, { code, kind: 'fatal', hint });
+
+const unknownSink = (name: string): TailraceError =>
+  refusal(`there is no sink "${name}"`, 'SINK_UNKNOWN', 'tailrace status lists the sinks');
+
+const ambiguous = (name: string, found: readonly SinkStatus[]): TailraceError =>
+  refusal(
+    `several databases have a sink "${name}"`,
+    'SINK_AMBIGUOUS',
+    `write one of ${found.map((sink) => `${sink.database}/${sink.name}`).join(', ')}`,
+  );
+
+const notReady = ({ database, sink }: SinkId): TailraceError =>
+  refusal(
+    `sink "${sink}" does not run yet: database "${database}" has not been reached`,
+    'SINK_NOT_READY',
+    'tailrace status says what it waits for; ask again then',
+  );
+
+const unknownLetter = ({ sink }: SinkId, letter: number): TailraceError =>
+  refusal(
+    `sink "${sink}" has no dead letter ${letter}`,
+    'DEAD_LETTER_UNKNOWN',
+    'it may have been delivered or discarded; tailrace dead-letters list shows those that are there',
+  );
+
+const nothingMatches = ({ sink }: SinkId): TailraceError =>
+  refusal(
+    `sink "${sink}" has no such dead letter`,
+    'DEAD_LETTER_UNKNOWN',
+    'tailrace dead-letters list shows those that are there',
+  );
+
+const withoutPayload = ({ sink }: SinkId): TailraceError =>
+  refusal(
+    `these dead letters of sink "${sink}" have no payload: their rows were larger than log.max_message_bytes, so the log did not keep them`,
+    'DEAD_LETTER_WITHOUT_PAYLOAD',
+    'change the row again with log.max_message_bytes raised, then discard them',
+  );

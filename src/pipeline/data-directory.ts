@@ -1,0 +1,18 @@
+// Where things lie in the data directory: one log a database, one ledger a sink.
+import { join } from 'node:path';
+import type { ServiceSettings } from './settings.ts';
+
+type DataDir = Pick<ServiceSettings, 'dataDir'>;
+
+export const logDirectory = ({ dataDir }: DataDir, database: string): string =>
+  join(dataDir, 'log', fileName(database));
+export const ledgerDirectory = ({ dataDir }: DataDir, database: string): string =>
+  join(dataDir, 'ledger', fileName(database));
+export const ledgerFile = (dir: DataDir, { database, sink }: { database: string; sink: string }): string =>
+  join(ledgerDirectory(dir, database), `${fileName(sink)}.ledger`);
+
+/** A name from the configuration as a file name: other characters than these are written as bytes. */
+const fileName = (name: string): string =>
+  name.replaceAll(/[^A-Za-z0-9_-]/gu, (character) =>
+    [...Buffer.from(character)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''),
+  );

@@ -1,0 +1,27 @@
+// Drops dead letters above their limits now and then, and says so: nothing goes silently.
+import type { Logger } from 'pino';
+import type { DeadLetterLimits } from '../store/dead-letters.ts';
+import type { Store } from '../store/sqlite.ts';
+
+/** Between two looks; in between there may be more than the limits say. */
+const INTERVAL_MS = 10_000;
+
+/** Looks at once, then regularly until the answer is called. */
+export function keepDeadLetterLimits(store: Store, limits: DeadLetterLimits, logger: Logger): () => void {
+  const look = (): void => {
+    try {
+      for (const dropped of store.deadLetters.enforce(limits, new Date())) {
+        logger.warn(
+          dropped,
+          `dead letters above dead_letters.${dropped.limit} are dropped: they cannot be replayed any more`,
+        );
+      }
+    } catch (error) {
+      // Another writer has the store: there is a next time.
+      logger.warn({ err: error }, 'the limits of the dead letters could not be enforced');
+    }
+  };
+  look();
+  const timer = setInterval(look, INTERVAL_MS);
+  return () => clearInterval(timer);
+}

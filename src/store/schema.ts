@@ -1,0 +1,112 @@
+// The tables of the store, as steps from version to version; a file is brought up to date in one transaction, after a copy.
+import { chmodSync, existsSync, rmSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
+import { TailraceError } from '../core/errors.ts';
+
+const VERSION_1 = `
+  create table sinks (
+    database text not null,
+    name text not null,
+    rewinds integer not null default 0,
+    created_at text not null,
+    primary key (database, name)
+  ) strict;
+  create table dead_letters (
+    id integer primary key autoincrement,
+    database text not null,
+    sink text not null,
+    epoch integer not null,
+    commit_lsn text not null,
+    change_index integer not null,
+    idempotency_key text not null,
+    schema_name text not null,
+    table_name text not null,
+    action text not null,
+    message_group text not null,
+    route text not null,
+    payload blob,
+    payload_bytes integer not null,
+    code text not null,
+    reason text not null,
+    attempts integer not null,
+    created_at text not null,
+    unique (database, sink, epoch, commit_lsn, change_index)
+  ) strict;
+`;
+
+/** started_at: null for a sink of which only a wish is known · let_go_at: since when nothing is held for it. */
+const VERSION_2 = `
+  alter table sinks rename to sinks_of_version_1;
+  create table sinks (
+    database text not null,
+    name text not null,
+    rewinds integer not null default 0,
+    started_at text,
+    configured_status text,
+    chosen_status text,
+    let_go_at text,
+    left_lsn text,
+    rewind_to text,
+    replay_rate real,
+    dead_letters_dropped integer not null default 0,
+    primary key (database, name)
+  ) strict;
+  insert into sinks (database, name, rewinds, started_at)
+    select database, name, rewinds, created_at from sinks_of_version_1;
+  drop table sinks_of_version_1;
+  create table sink_gaps (
+    database text not null,
+    sink text not null,
+    from_lsn text not null,
+    to_lsn text not null,
+    reason text not null,
+    recorded_at text not null,
+    unique (database, sink, from_lsn, to_lsn)
+  ) strict;
+  alter table dead_letters add column state text not null default 'dead' check (state in ('dead', 'replaying'));
+  alter table dead_letters add column last_failed_at text;
+  create index dead_letters_by_state on dead_letters (database, sink, state, id);
+`;
+
+/** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */
+const STEPS: readonly string[] = [VERSION_1, VERSION_2];
+const NEWEST = STEPS.length;
+
+/** `PRAGMA user_version` of the file. https://www.sqlite.org/pragma.html#pragma_user_version */
+const versionOf = (db: DatabaseSync): number =>
+  Number((db.prepare('pragma user_version').get() as { user_version: number }).user_version);
+
+/** Makes the tables, or brings those of an older version up to date. Throws STORE_VERSION. */
+export function migrate(db: DatabaseSync, file: string): void {
+  const before = versionOf(db);
+  if (before > 0 && before < NEWEST) copyBefore(db, `${file}.version-${before}`);
+  db.exec('begin immediate');
+  try {
+    // Asked again: another thread may have been faster.
+    const version = versionOf(db);
+    if (version > NEWEST) {
+      throw new TailraceError(
+        `the store ${file} has version ${version}, newer than ${NEWEST}, the newest known here`,
+        {
+          code: 'STORE_VERSION',
+          kind: 'fatal',
+          hint: 'run the version of Tailrace that wrote it, or a newer one',
+        },
+      );
+    }
+    for (const step of STEPS.slice(version)) db.exec(step);
+    db.exec(`pragma user_version = ${NEWEST}`);
+    db.exec('commit');
+  } catch (error) {
+    db.exec('rollback');
+    throw error;
+  }
+}
+
+/** With what stands in the write-ahead log of SQLite too. https://www.sqlite.org/lang_vacuum.html#vacuuminto */
+function copyBefore(db: DatabaseSync, copy: string): void {
+  // Of a migration that did not come to its end: the file is still as it was.
+  if (existsSync(copy)) rmSync(copy);
+  db.prepare('vacuum into ?').run(copy);
+  chmodSync(copy, 0o600);
+}
