@@ -1,4 +1,5 @@
 // The leases of one pull stream, in a SQLite file of their own: they change with every request, so they share no lock.
+import { rmSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
 import type { LeaseStore, StoredLease } from '../core/leases.ts';
@@ -15,6 +16,12 @@ const SCHEMA = `
 
 /** Beside the ledger of its sink. */
 export const leaseFileOf = (ledgerFile: string): string => ledgerFile.replace(/(\.ledger)?$/, '.leases');
+
+/** Of a sink whose place is forgotten: with it who held what. */
+export function removeLeases(ledgerFile: string): void {
+  // https://www.sqlite.org/tempfiles.html
+  for (const suffix of ['', '-wal', '-shm']) rmSync(`${leaseFileOf(ledgerFile)}${suffix}`, { force: true });
+}
 
 /** Opens the file, making it when it is not there. Throws TailraceError when it cannot be used. */
 export function openLeaseStore(file: string): LeaseStore {

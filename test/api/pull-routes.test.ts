@@ -100,7 +100,7 @@ test('a message that was given back is received again, under the same id', async
     body: { success: true },
   });
   expect(await delivery).toMatchObject([{ code: 'NACKED' }]);
-  w.deliver(1);
+  void w.deliver(1);
   expect((await w.call('sequin_streams/orders/receive')).body).toEqual(first.body);
 });
 
@@ -125,7 +125,7 @@ test.each([
   ['the body before the query', '?batch_size=1', { batch_size: 4 }, 4],
 ])('how many messages come: %s', async (_, query, body, count) => {
   const w = await world();
-  w.deliver(5);
+  void w.deliver(5);
   const path = `http_pull_consumers/orders/receive${query}`;
   const { body: received } = body === undefined ? await w.call(path) : await w.post(path, body);
   expect(idsIn(received)).toHaveLength(count);
@@ -133,7 +133,7 @@ test.each([
 
 test('a POST without a body receives', async () => {
   const w = await world();
-  w.deliver(1);
+  void w.deliver(1);
   const path = 'http_pull_consumers/orders/receive';
   expect(idsIn((await w.call(path, { method: 'POST' })).body)).toHaveLength(1);
   expect(await w.post(path, '')).toMatchObject({ status: 200, body: { data: [] } });
@@ -214,7 +214,7 @@ test('a stream that is not there is not found', async () => {
 
 test('without a token, or with a wrong one, nothing is shown', async () => {
   const w = await world({ tokens: [TOKEN] });
-  w.deliver(1);
+  void w.deliver(1);
   const path = 'sequin_streams/orders/receive';
   const wrong = await w.call(path, { headers: { authorization: 'Bearer other' } });
   expect(wrong).toMatchObject({ status: 401, body: { summary: expect.stringMatching(/token/) } });
@@ -235,7 +235,7 @@ test('a page of another site cannot take messages, not even with an image', asyn
 
 test('a HEAD request takes no messages', async () => {
   const w = await world();
-  w.deliver(1);
+  void w.deliver(1);
   const response = await fetch(`${w.servers.apiUrl}/api/sequin_streams/orders/receive`, { method: 'HEAD' });
   expect(response.status).toBe(404);
   expect(w.sink.pull!.status().available).toBe(1);
@@ -245,7 +245,7 @@ test('a request that waits is answered when a message comes', async () => {
   const w = await world();
   const waiting = w.call('sequin_streams/orders/receive?wait_for=60s&batch_size=10');
   await waitFor(() => w.sink.pull!.status().waiting === 1, 'the request to wait');
-  w.deliver(2);
+  void w.deliver(2);
   expect(idsIn((await waiting).body)).toHaveLength(2);
 });
 
@@ -256,7 +256,7 @@ test('one request more than may wait is told to come later', async () => {
   const refused = await w.call('sequin_streams/orders/receive?wait_for=60s');
   expect(refused).toMatchObject({ status: 429, body: { summary: expect.stringMatching(/max_waiting/) } });
   expect(refused.headers.get('retry-after')).toBe('1');
-  w.deliver(1);
+  void w.deliver(1);
   await waiting;
 });
 
@@ -266,9 +266,9 @@ test('a client that goes while it waits is given nothing', async () => {
   const waiting = w.call('sequin_streams/orders/receive?wait_for=60s', { signal: client.signal });
   await waitFor(() => w.sink.pull!.status().waiting === 1, 'the request to wait');
   client.abort();
-  await expect(waiting).rejects.toThrow();
+  await expect(waiting).rejects.toThrow('aborted');
   await waitFor(() => w.sink.pull!.status().waiting === 0, 'the request to end');
-  w.deliver(1);
+  void w.deliver(1);
   expect(w.sink.pull!.status()).toMatchObject({ available: 1, outstanding: 0 });
 });
 

@@ -1,7 +1,7 @@
 // The pull stream, end to end: real Postgres, the real process, workers over HTTP.
 import { expect, test } from 'vitest';
 import { endToEnd } from '../support/end-to-end.ts';
-import { PullClient, runWorkers } from '../support/pull-workers.ts';
+import { PullClient, runWorkers, type PulledMessage } from '../support/pull-workers.ts';
 import { waitFor } from '../support/wait.ts';
 import { createTables, Replica, seededRandom, TABLES, writeTransaction } from '../support/workload.ts';
 
@@ -16,6 +16,22 @@ const streamConfig = (destination = '', extra = ''): string =>
   });
 
 const clientOf = async (): Promise<PullClient> => new PullClient(await world.service.apiUrl(), 'changes');
+
+/** Waits for messages. */
+const messagesOf = (client: PullClient, { batchSize = 1 } = {}): Promise<PulledMessage[]> =>
+  waitFor(async () => {
+    const messages = await client.receive({ batchSize, waitFor: '10s' });
+    return messages.length > 0 && messages;
+  }, 'messages');
+
+async function manage(method: string, path: string, body: unknown): Promise<void> {
+  const response = await fetch(`${await world.service.apiUrl()}/api/sinks/changes${path}`, {
+    method,
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+}
 
 const pullStatus = async () => {
   const [sink] = (await world.service.health()).sinks;
@@ -105,10 +121,7 @@ test('a message stays with its worker over kill -9, who acknowledges it afterwar
   await world.start({ config });
   await world.database.client.query(`insert into users select g, 1 from generate_series(1, 10) g`);
   const before = await clientOf();
-  const held = await waitFor(async () => {
-    const messages = await before.receive({ batchSize: 4, waitFor: '10s' });
-    return messages.length > 0 && messages;
-  }, 'messages');
+  const held = await messagesOf(before, { batchSize: 4 });
   await world.service.kill();
   await world.start({ config });
   const after = await clientOf();
@@ -134,33 +147,33 @@ test('while the stream is paused nothing comes, and what workers have can be ack
   await createTables(world.database.client);
   await world.start({ config: streamConfig() });
   await world.database.client.query(`insert into users values (1, 1), (2, 1)`);
-  const first = await clientOf();
-  const held = await waitFor(async () => {
-    const messages = await first.receive({ waitFor: '10s' });
-    return messages.length > 0 && messages;
-  }, 'a message');
-  expect(await world.service.stop()).toBe(0);
-  await world.start({ config: streamConfig('', 'status: paused') });
-  const paused = await clientOf();
-  await waitFor(
-    () =>
-      paused.ack(...held).then(
-        () => true,
-        () => false,
-      ),
-    'the paused sink to answer',
-  );
-  expect(await paused.receive({ batchSize: 10 })).toEqual([]);
-  expect(await world.service.stop()).toBe(0);
+  const client = await clientOf();
+  const held = await messagesOf(client, { batchSize: 1 });
+  await manage('PATCH', '', { status: 'paused' });
+  expect(await client.receive({ batchSize: 10 })).toEqual([]);
+  const waiting = client.receive({ batchSize: 10, waitFor: '5m' });
+  await client.ack(...held);
+  await manage('PATCH', '', { status: 'active' });
+  // Who waited is sent away without messages, and finds the rest.
+  expect(await waiting).toEqual([]);
+  const rest = await messagesOf(client, { batchSize: 10 });
+  const idsOf = (messages: typeof rest): unknown[] => messages.map(({ data }) => data.record['id']);
+  expect(new Set([...idsOf(held), ...idsOf(rest)])).toEqual(new Set([1, 2]));
+});
+
+test('after a rewind everything comes again from there, under other ids', async () => {
+  await createTables(world.database.client);
   await world.start({ config: streamConfig() });
-  const last = await clientOf();
-  const rest = await waitFor(async () => {
-    const messages = await last.receive({ batchSize: 10, waitFor: '10s' }).catch(() => []);
-    return messages.length > 0 && messages;
-  }, 'the other message');
-  expect(rest.map(({ data }) => data.record['id'])).toEqual(
-    [1, 2].filter((id) => id !== held[0]!.data.record['id']),
-  );
+  await world.database.client.query(`insert into users values (1, 1)`);
+  const client = await clientOf();
+  const first = await messagesOf(client);
+  await client.ack(...first);
+  await manage('POST', '/rewind', { to: 'earliest' });
+  const again = await messagesOf(client);
+  expect(again.map(({ data }) => data)).toEqual(first.map(({ data }) => data));
+  expect(again[0]!.ack_id).not.toBe(first[0]!.ack_id);
+  await client.ack(...again);
+  await waitFor(async () => (await pullStatus())?.outstanding === 0, 'the stream to be empty');
 });
 
 test('requests that wait end without messages when the service stops, and it stops at once', async () => {
@@ -176,7 +189,7 @@ test('requests that wait end without messages when the service stops, and it sto
   expect(await stopped).toBe(0);
 });
 
-test('a message that every worker gives back becomes a dead letter, and the others pass', async () => {
+test('a message that every worker gives back becomes a dead letter, the others pass, and it can be replayed', async () => {
   await createTables(world.database.client);
   await world.start({ config: streamConfig('', 'max_retry_count: 3') });
   await world.database.client.query(`insert into users select g, 1 from generate_series(1, 50) g`);
@@ -195,4 +208,9 @@ test('a message that every worker gives back becomes a dead letter, and the othe
   }, 'one dead letter and an empty stream');
   expect(passed.size).toBe(49);
   expect(refused).toBe(4);
+  await manage('POST', '/dead_letters/replay', { all: true });
+  const [replayed] = await messagesOf(client);
+  expect(replayed!.data.record['id']).toBe(13);
+  await client.ack(replayed!);
+  await waitFor(async () => (await world.service.health()).sinks[0]?.deadLetters === 0, 'no dead letter');
 });

@@ -183,8 +183,9 @@ test('with any acks, nacks and restarts, one message of a group is out at a time
       }
       // A long poll whose time is over without a message would be a lost one.
       while (settled.size < what.count) {
-        for (const one of [...held]) await ack(one);
-        if (settled.size < what.count) expect(await take(10, LONG_MS)).toBeGreaterThan(0);
+        for (const one of held) await ack(one);
+        const taken = settled.size === what.count ? 1 : await take(10, LONG_MS);
+        expect(taken).toBeGreaterThan(0);
       }
       await running.stop();
     }),

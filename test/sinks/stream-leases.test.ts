@@ -106,6 +106,7 @@ test('whatever workers do, a message is held by one of them at most and is settl
       const settled = new Set<string>();
       const held = new Map<string, number>();
       const early = new Set<string>();
+      const faults: string[] = [];
       let nowMs = 0;
       const settle = (id: string): void => {
         expect(settled.has(id)).toBe(false);
@@ -127,13 +128,13 @@ test('whatever workers do, a message is held by one of them at most and is settl
       for (const step of commands) {
         if (step.kind === 'take') {
           for (const id of take(book, step.count, nowMs + 30)) {
-            expect(held.has(id) || settled.has(id)).toBe(false);
+            if (held.has(id) || settled.has(id)) faults.push(`${id} is given out twice`);
             held.set(id, nowMs + 30);
           }
         } else if (step.kind === 'pass') {
           nowMs += step.ms;
           returnThem(book.expire(nowMs).returned);
-          for (const end of held.values()) expect(end).toBeGreaterThan(nowMs);
+          if ([...held.values()].some((end) => end <= nowMs)) faults.push('a lease did not end');
         } else if (step.kind === 'restart') {
           const leases = [...held].map(([id, visibleAtMs]) => ({ id, visibleAtMs }));
           book.detach();
@@ -148,6 +149,7 @@ test('whatever workers do, a message is held by one of them at most and is settl
           returnThem(book.nack([`m${step.id}`]).returned);
         }
       }
+      expect(faults).toEqual([]);
       // Nothing lost: everything that is not settled comes out in the end.
       nowMs += 30;
       returnThem(book.expire(nowMs).returned);

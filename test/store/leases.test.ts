@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, expect, test } from 'vitest';
-import { leaseFileOf, openLeaseStore } from '../../src/store/leases.ts';
+import { leaseFileOf, openLeaseStore, removeLeases } from '../../src/store/leases.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'tailrace-leases-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -53,4 +53,14 @@ test('a damaged file is refused with the cure', () => {
 
 test('the file lies beside the ledger', () => {
   expect(leaseFileOf('/data/ledger/shop/users.ledger')).toBe('/data/ledger/shop/users.leases');
+});
+
+test('with a sink that is forgotten its leases go, whether there are some or not', () => {
+  const ledger = join(mkdtempSync(join(directory, 'gone-')), 'users.ledger');
+  removeLeases(ledger);
+  const store = openLeaseStore(leaseFileOf(ledger));
+  store.save(['a'], { visibleAtMs: 1000, acked: false });
+  removeLeases(ledger);
+  expect(readdirSync(join(ledger, '..'))).toEqual([]);
+  store.close();
 });
