@@ -1,12 +1,12 @@
 // The command line: which commands and options there are, and which exit code an ending gets.
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { ConfigError, formatFault } from '../config/faults.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
+import { CONFIG_OPTION, parseCount, withServiceOptions, type AddCommands, type Ending } from './command.ts';
+import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
 import { EXIT, painterFor, USAGE, writeLine, type CliPorts } from './ports.ts';
-
-/** A handler of a command; resolves with the exit code. Each is imported when it runs: `--help` loads no SDK. */
-type Ending = Promise<number>;
+import type { ServiceOptions } from './service-client.ts';
 
 /** Runs one command line and resolves with the exit code. */
 export async function runCli(argv: readonly string[], ports: CliPorts): Promise<number> {
@@ -53,15 +53,10 @@ function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<void>):
     .showHelpAfterError('(try "tailrace --help")');
   addServiceCommands(program, ports, end);
   addReadingCommands(program, ports, end);
+  addSinkCommands(program, ports, end);
+  addDeadLetterCommands(program, ports, end);
   return program;
 }
-
-const CONFIG_OPTION: readonly [string, string] = [
-  '-c, --config <file>',
-  'configuration file (default: CONFIG_FILE_PATH, CONFIG_FILE_YAML, ./tailrace.yaml, or pg2sqs settings)',
-];
-
-type AddCommands = (program: Command, ports: CliPorts, end: (ending: Ending) => Promise<void>) => void;
 
 const addServiceCommands: AddCommands = (program, ports, end) => {
   program
@@ -94,16 +89,12 @@ const addServiceCommands: AddCommands = (program, ports, end) => {
 };
 
 const addReadingCommands: AddCommands = (program, ports, end) => {
-  program
-    .command('status')
-    .description('show sinks, positions and lag of a running service')
-    .option(...CONFIG_OPTION)
-    .option('--url <url>', "the service's address (default: from the configuration)", parseHttpUrl)
-    .option('--json', 'machine-readable')
-    .action(async (options: { config?: string; url?: URL; json?: boolean }) => {
-      const { status } = await import('./status.ts');
-      await end(status(options, ports));
-    });
+  withServiceOptions(
+    program.command('status').description('show sinks, positions and lag of a running service'),
+  ).action(async (options: ServiceOptions) => {
+    const { status } = await import('./status.ts');
+    await end(status(options, ports));
+  });
   program
     .command('tail')
     .description('print changes as JSON lines, from a temporary slot, until interrupted')
@@ -131,16 +122,3 @@ const addReadingCommands: AddCommands = (program, ports, end) => {
       await end(demo(options, ports));
     });
 };
-
-function parseHttpUrl(text: string): URL {
-  const url = URL.parse(text);
-  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
-    throw new InvalidArgumentError('Expected http://host:port.');
-  }
-  return url;
-}
-
-function parseCount(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected a whole number above 0.');
-  return Number(text);
-}

@@ -4,7 +4,16 @@ import { formatLsn, toLsn } from '../core/lsn.ts';
 import { comparePositions, type Position } from '../core/position.ts';
 import type { LogReader } from '../log/reader.ts';
 import type { Cursor } from '../store/ledger.ts';
-import { after, before, cursorAt, idOf, openPlace, publish, type PlaceOptions } from './sink-place.ts';
+import {
+  after,
+  before,
+  cursorAt,
+  idOf,
+  openPlace,
+  publish,
+  type PlaceOptions,
+  type SinkPlace,
+} from './sink-place.ts';
 import type { RewindTarget, SinkAnswer, SinkRequest } from './sink-requests.ts';
 
 type RewindRequest = Extract<SinkRequest, { type: 'rewind' }>;
@@ -23,7 +32,7 @@ export async function rewindSink(
   const { ledger, reader, start, offset } = place;
   ledger.close();
   try {
-    const position = await positionOf(to, options, reader);
+    const position = await positionOf(to, options, place);
     if (comparePositions(position, start.position) > 0) throw forward(options, start);
     const cursor = cursorAt(position, reader);
     // Held first, then looked at again: retention, in another thread, must not take what was just found.
@@ -42,13 +51,18 @@ export async function rewindSink(
 }
 
 /** The position of the first change to deliver again. */
-async function positionOf(to: RewindTarget, options: PlaceOptions, reader: LogReader): Promise<Position> {
+async function positionOf(
+  to: RewindTarget,
+  options: PlaceOptions,
+  { reader, start }: SinkPlace,
+): Promise<Position> {
   const { signals } = options;
   switch (to.from) {
     case 'earliest': {
       const first = await reader.findTime(0n);
       if (first === undefined) throw nothingThere(options);
-      return after(first);
+      // It may not have settled even that: then it stands at the earliest already.
+      return comparePositions(after(first), start.position) > 0 ? start.position : after(first);
     }
     case 'lsn': {
       const position = { epoch: signals.epoch(), commitLsn: toLsn(to.lsn), index: 0 };

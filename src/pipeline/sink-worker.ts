@@ -54,7 +54,10 @@ function main(): void {
     async (name, request, signal) => {
       const sink = byName.get(name);
       if (sink === undefined) throw unknownSink(name);
-      return sink.request(request, signal);
+      const answer = await sink.request(request, signal);
+      // Whoever asked for a change sees it at once.
+      if (request.type === 'set_status') post({ type: 'status', sinks: statuses() });
+      return answer;
     },
   );
   const timer = setInterval(() => post({ type: 'status', sinks: statuses() }), STATUS_INTERVAL_MS);

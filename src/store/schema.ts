@@ -74,7 +74,7 @@ const NEWEST = STEPS.length;
 
 /** `PRAGMA user_version` of the file. https://www.sqlite.org/pragma.html#pragma_user_version */
 const versionOf = (db: DatabaseSync): number =>
-  Number((db.prepare('pragma user_version').get() as { user_version: number }).user_version);
+  (db.prepare('pragma user_version').get() as { user_version: number }).user_version;
 
 /** Makes the tables, or brings those of an older version up to date. Throws STORE_VERSION. */
 export function migrate(db: DatabaseSync, file: string): void {

@@ -26,7 +26,7 @@ export type ServiceProcess = {
   readonly printed: string[];
   /** Resolves to the exit code (null after a signal). */
   readonly ended: Promise<number | null>;
-  /** Of the API, once it listens. */
+  /** Where its API listens. */
   apiUrl(): Promise<string>;
   /** The health document; throws while nobody answers. */
   health(): Promise<HealthDocument>;

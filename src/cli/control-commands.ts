@@ -1,0 +1,100 @@
+// The commands that change what a running service does: status of sinks, rewinds, dead letters.
+import { InvalidArgumentError, type Command } from 'commander';
+import { parseCount, withServiceOptions, type AddCommands } from './command.ts';
+import type { ActOptions, ListOptions } from './dead-letters.ts';
+import type { ServiceOptions } from './service-client.ts';
+
+const SINK: readonly [string, string] = ['<sink>', 'name, or database/name'];
+const ID_LIST: readonly [string, string] = ['[ids...]', 'as `list` shows them'];
+
+export const addSinkCommands: AddCommands = (program, ports, end) => {
+  const verbs = [
+    ['pause', 'paused', 'stop a sink; it holds its place in the log'],
+    ['resume', 'active', 'let a sink run again'],
+    ['disable', 'disabled', 'stop a sink; it holds nothing, and may miss changes'],
+  ] as const;
+  for (const [verb, status, description] of verbs) {
+    withServiceOptions(
+      program
+        .command(verb)
+        .description(description)
+        .argument(...SINK),
+    ).action(async (sink: string, options: ServiceOptions) => {
+      const { setStatus } = await import('./sink-commands.ts');
+      await end(setStatus(sink, status, options, ports));
+    });
+  }
+  withServiceOptions(
+    program
+      .command('rewind')
+      .description('deliver the changes again that are still in the log')
+      .argument(...SINK)
+      .requiredOption('--to <place>', 'an LSN, a time such as 2026-01-02T03:04:05Z, or earliest'),
+  ).action(async (sink: string, options: ServiceOptions & { to: string }) => {
+    const { rewind } = await import('./sink-commands.ts');
+    await end(rewind(sink, options, ports));
+  });
+};
+
+export const addDeadLetterCommands: AddCommands = (program, ports, end) => {
+  const letters = program.command('dead-letters').description('messages that a destination refused for good');
+  withChoice(letters.command('list').description('what there is').argument('[sink]', SINK[1]))
+    .option('--limit <n>', 'at most so many a sink (default: 100)', parseCount)
+    .option('--after <id>', 'only those after this one', parseCount)
+    .action(async (sink: string | undefined, options: ListOptions) => {
+      const { list } = await import('./dead-letters.ts');
+      await end(list(sink, options, ports));
+    });
+  withServiceOptions(
+    letters
+      .command('show')
+      .description('one of them, with its payload')
+      .argument(...SINK)
+      .argument('<id>', ID_LIST[1], parseCount),
+  ).action(async (sink: string, id: number, options: ServiceOptions) => {
+    const { show } = await import('./dead-letters.ts');
+    await end(show(sink, id, options, ports));
+  });
+  withChoice(
+    letters
+      .command('replay')
+      .description('send them again, in the order of their groups')
+      .argument(...SINK)
+      .argument(...ID_LIST, parseIds),
+  )
+    .option('--all', 'all of the sink')
+    .option('--rate <n>', 'messages a second (default: as fast as they go)', parseRate)
+    .action(async (sink: string, ids: number[] | undefined, options: ActOptions & { rate?: number }) => {
+      const { replay } = await import('./dead-letters.ts');
+      await end(replay(sink, ids ?? [], options, ports));
+    });
+  withChoice(
+    letters
+      .command('discard')
+      .description('forget them')
+      .argument(...SINK)
+      .argument(...ID_LIST, parseIds),
+  )
+    .option('--all', 'all of the sink')
+    .action(async (sink: string, ids: number[] | undefined, options: ActOptions) => {
+      const { discard } = await import('./dead-letters.ts');
+      await end(discard(sink, ids ?? [], options, ports));
+    });
+};
+
+const withChoice = (command: Command): Command =>
+  withServiceOptions(command)
+    .option('--table <schema.table>', 'only changes of this table')
+    .option('--code <code>', 'only those refused with this code')
+    .option('--since <time>', 'only those made since, such as 2026-01-02T03:04:05Z');
+
+const parseIds = (text: string, before: number[] | undefined): number[] => [
+  ...(before ?? []),
+  parseCount(text),
+];
+
+function parseRate(text: string): number {
+  const rate = Number(text);
+  if (!(rate > 0 && rate <= 100_000)) throw new InvalidArgumentError('Expected a number above 0.');
+  return rate;
+}
