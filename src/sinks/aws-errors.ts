@@ -21,10 +21,12 @@ export const CREDENTIALS_MISSING = 'CREDENTIALS_MISSING';
 export const QUEUE_NOT_FIFO = 'QUEUE_NOT_FIFO';
 
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
+// https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html
 const CODES = {
   throttled: [
     'ThrottlingException',
     'Throttling',
+    'Throttled',
     'ThrottledException',
     'RequestThrottled',
     'RequestThrottledException',
@@ -35,6 +37,8 @@ const CODES = {
   denied: [
     'AccessDenied',
     'AccessDeniedException',
+    'AuthorizationError',
+    'AuthorizationErrorException',
     'NotAuthorized',
     'UnauthorizedOperation',
     'OptInRequired',
@@ -55,30 +59,39 @@ const CODES = {
   expired: ['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired'],
   signature: ['SignatureDoesNotMatch', 'InvalidSignatureException'],
   clock: ['RequestExpired', 'RequestTimeTooSkewed', 'RequestInTheFuture'],
-  queueMissing: [
+  /** The queue, or the topic. */
+  missing: [
     'QueueDoesNotExist',
     'NonExistentQueue',
     'QueueDeletedRecently',
     'InvalidAddress',
     QUEUE_NOT_FIFO,
+    'NotFound',
+    'NotFoundException',
   ],
   content: ['InvalidMessageContents'],
   tooLong: ['BatchRequestTooLong'],
   parameter: [
+    'InvalidParameter',
+    'InvalidParameterException',
     'InvalidParameterValue',
+    'InvalidParameterValueException',
+    'ParameterValueInvalid',
     'InvalidParameterCombination',
     'MissingParameter',
     'ValidationError',
+    'ValidationException',
     'SerializationException',
   ],
   service: [
     'InternalError',
+    'InternalErrorException',
     'InternalFailure',
     'InternalServerError',
     'ServiceUnavailable',
     'ServiceUnavailableException',
   ],
-  timeout: ['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'],
+  timeout: ['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'],
   network: [
     'ECONNREFUSED',
     'ECONNRESET',
@@ -116,7 +129,9 @@ export function errorFamily(code: string, status?: number): ErrorFamily | undefi
   // KmsThrottled, KMS.ThrottlingException; KmsDisabled, KMS.NotFoundException, …
   if (/^kms/i.test(code)) return /throttl/i.test(code) ? 'throttled' : 'keyDenied';
   if (code.startsWith('HPE_')) return 'malformed'; // the HTTP parser's codes
+  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return 'tls';
   if (status === undefined) return undefined;
+  if (status === 413) return 'tooLong';
   if (status === 429 || status === 503) return 'throttled';
   if (status >= 500) return 'service';
   return status === 401 || status === 403 ? 'denied' : undefined;
@@ -138,8 +153,16 @@ export const mayBeCuredByClock = (code: string): boolean => {
   return family === 'clock' || family === 'signature';
 };
 
-export const isMissingQueue = (error: unknown): error is RequestError =>
-  error instanceof RequestError && (error.code === 'QueueDoesNotExist' || error.code === 'NonExistentQueue');
+/** No such queue, or topic. */
+export const isMissing = (error: unknown): error is RequestError =>
+  error instanceof RequestError && MISSING.has(error.code);
+
+const MISSING: ReadonlySet<string> = new Set([
+  'QueueDoesNotExist',
+  'NonExistentQueue',
+  'NotFound',
+  'NotFoundException',
+]);
 
 export const isDenied = (error: unknown): boolean =>
   error instanceof RequestError && errorFamily(error.code, error.status) === 'denied';

@@ -15,8 +15,8 @@ export type SignableRequest = {
   /** Percent-encoded, beginning with `/`. */
   readonly path: string;
   readonly contentType: string;
-  /** The operation (`AmazonSQS.SendMessageBatch`). */
-  readonly target: string;
+  /** The operation (`AmazonSQS.SendMessageBatch`); undefined where the body names it. */
+  readonly target: string | undefined;
   readonly body: Uint8Array;
   readonly credentials: AwsCredentials;
   readonly nowMs: number;
@@ -43,14 +43,14 @@ export class RequestSigner {
     const token = credentials.sessionToken;
     const time = this.#basicTime(request.nowMs);
     const date = time.slice(0, 8);
-    const signedNames =
-      token === undefined
-        ? 'content-type;host;x-amz-date;x-amz-target'
-        : 'content-type;host;x-amz-date;x-amz-security-token;x-amz-target';
-    const tokenLine = token === undefined ? '' : `x-amz-security-token:${token}\n`;
+    const [tokenName, tokenLine] =
+      token === undefined ? ['', ''] : [';x-amz-security-token', `x-amz-security-token:${token}\n`];
+    const [targetName, targetLine] =
+      target === undefined ? ['', ''] : [';x-amz-target', `x-amz-target:${target}\n`];
+    const signedNames = `content-type;host;x-amz-date${tokenName}${targetName}`;
     const canonicalRequest =
       `POST\n${request.path}\n\n` +
-      `content-type:${contentType}\nhost:${host}\nx-amz-date:${time}\n${tokenLine}x-amz-target:${target}\n\n` +
+      `content-type:${contentType}\nhost:${host}\nx-amz-date:${time}\n${tokenLine}${targetLine}\n` +
       `${signedNames}\n${hash('sha256', request.body)}`;
     const scope = `${date}/${this.#region}/${this.#service}/aws4_request`;
     const textToSign = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash('sha256', canonicalRequest)}`;
@@ -65,11 +65,10 @@ export class RequestSigner {
       contentType,
       'x-amz-date',
       time,
-      'x-amz-target',
-      target,
       'authorization',
       authorization,
     ];
+    if (target !== undefined) headers.push('x-amz-target', target);
     if (token !== undefined) headers.push('x-amz-security-token', token);
     return headers;
   }

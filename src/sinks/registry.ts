@@ -1,10 +1,11 @@
 // Every sink there is, one line each. Schemas, documentation and validation derive from these definitions.
 import type { SinkDefinition } from './sink.ts';
+import { sns } from './sns.ts';
 import { sqs } from './sqs.ts';
 import { stream } from './stream.ts';
 
 /** A definition gets only configuration that its own schema has parsed, hence `unknown` here. */
-export const sinkDefinitions: readonly SinkDefinition<unknown>[] = [sqs, stream];
+export const sinkDefinitions: readonly SinkDefinition<unknown>[] = [sqs, sns, stream];
 
 /** The definition that `destination.type` names; undefined when there is none. */
 export const sinkDefinition = (type: string): SinkDefinition<unknown> | undefined =>

@@ -1,13 +1,10 @@
 // The configuration of an SQS destination: one schema, from which validation, JSON Schema and the docs table derive.
 import { z } from 'zod';
 import type { RowAction } from '../core/change.ts';
-import { DURATION_PATTERN, parseDurationMs } from '../core/duration.ts';
+import { awsFaultsOf, awsKeys, type Fault } from './aws-config.ts';
 import { queueNameOfUrl, regionOfQueueUrl } from './sqs-queue-url.ts';
 
-export const DEFAULT_LANES = 32;
-const MAX_LANES = 1024;
 const ROW_ACTIONS: readonly RowAction[] = ['insert', 'update', 'delete'];
-const DEFAULT_TIMEOUT_MS = 10_000;
 
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
 const QUEUE_NAME = /^(?=.{1,80}$)[A-Za-z0-9_-]+(\.fifo)?$/;
@@ -59,15 +56,6 @@ const perAction = {
 
 const tablePlace = z.strictObject({ ...place, ...perAction }).refine(onePlace, ONE_PLACE);
 
-const duration = z
-  .union([
-    z.number().int().positive(),
-    z.string().regex(DURATION_PATTERN, 'a duration looks like 500ms, 10s or 2m'),
-  ])
-  .transform((value) => (typeof value === 'number' ? value : parseDurationMs(value)!));
-
-const secret = (description: string) => z.string().min(1).optional().meta({ description, secret: true });
-
 export const sqsConfigSchema = z
   .strictObject({
     type: z.literal('sqs').describe('Amazon SQS.'),
@@ -87,47 +75,7 @@ export const sqsConfigSchema = z
       .boolean()
       .default(false)
       .describe('Send the attributes `table`, `schema`, `action` and `idempotency_key` with each message.'),
-    region: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('AWS region. Default: of the queue URL, else `AWS_REGION`, else of the profile.'),
-    access_key_id: z.string().min(1).optional().describe('Static credentials: the access key id.'),
-    secret_access_key: secret('Static credentials: the secret access key.'),
-    session_token: secret('Static credentials: the session token of temporary ones.'),
-    use_task_role: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Use the role of the ECS task, EKS service account or EC2 instance, whatever the environment says.',
-      ),
-    profile: z.string().min(1).optional().describe('Profile of the shared AWS configuration files.'),
-    role_arn: z.string().min(1).optional().describe('Role to assume with the credentials found above.'),
-    external_id: z.string().min(1).optional().describe('External id that the role asks for.'),
-    emulator_base_url: z
-      .url({ protocol: /^https?$/ })
-      .optional()
-      .describe(
-        'Endpoint to use instead of AWS (fauxqs, LocalStack, a VPC endpoint). Default: `AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL`.',
-      ),
-    use_emulator: z
-      .boolean()
-      .optional()
-      .describe('As in sequin.yaml: `false` leaves `emulator_base_url` unused.'),
-    is_fifo: z
-      .boolean()
-      .optional()
-      .describe('As in sequin.yaml: must agree with the name of the queue, which decides.'),
-    lanes: z
-      .number()
-      .int()
-      .min(1)
-      .max(MAX_LANES)
-      .default(DEFAULT_LANES)
-      .describe('Requests in flight for each queue.'),
-    timeout: duration
-      .default(DEFAULT_TIMEOUT_MS)
-      .describe('How long a request may take before it counts as lost (`10s`). A number is in milliseconds.'),
+    ...awsKeys({ service: 'SQS', route: 'queue', identifier: 'queue URL' }),
   })
   .superRefine((config, context) => {
     for (const { path, message } of faultsOf(config)) {
@@ -145,8 +93,6 @@ export type QueuePlace = {
   group_id?: string | undefined;
 };
 export type TablePlace = QueuePlace & { [action in RowAction]?: QueuePlace | undefined };
-
-type Fault = { readonly path: readonly string[]; readonly message: string };
 
 /** What one field cannot say alone. */
 function* faultsOf(config: SqsConfig): Generator<Fault> {
@@ -176,33 +122,7 @@ function* faultsOf(config: SqsConfig): Generator<Fault> {
       };
     }
   }
-  yield* credentialFaultsOf(config);
-}
-
-function* credentialFaultsOf(config: SqsConfig): Generator<Fault> {
-  const isStatic = config.access_key_id !== undefined;
-  if (isStatic !== (config.secret_access_key !== undefined)) {
-    const missing = isStatic ? 'secret_access_key' : 'access_key_id';
-    yield { path: [missing], message: 'access_key_id and secret_access_key belong together' };
-  }
-  if (config.session_token !== undefined && !isStatic) {
-    yield { path: ['session_token'], message: 'session_token needs access_key_id and secret_access_key' };
-  }
-  const sources = [
-    isStatic && 'access_key_id',
-    config.use_task_role && 'use_task_role',
-    config.profile && 'profile',
-  ];
-  const given = sources.filter((source): source is string => typeof source === 'string');
-  if (given.length > 1) {
-    yield { path: [given[1]!], message: `${given.join(' and ')} are different credentials: keep one` };
-  }
-  if (config.external_id !== undefined && config.role_arn === undefined) {
-    yield { path: ['external_id'], message: 'external_id is for role_arn, which is missing' };
-  }
-  if (config.use_emulator === true && config.emulator_base_url === undefined) {
-    yield { path: ['emulator_base_url'], message: 'use_emulator needs emulator_base_url' };
-  }
+  yield* awsFaultsOf(config);
 }
 
 /** Every place of the configuration where a queue may stand, with its path. */

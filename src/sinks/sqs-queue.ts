@@ -1,13 +1,13 @@
 // One queue: found or created when first needed, forgotten when SQS says that it is gone.
 import type { Logger } from 'pino';
-import { isDenied, isMissingQueue, MALFORMED_REPLY, QUEUE_NOT_FIFO, RequestError } from './aws-errors.ts';
-import type { AwsJsonClient } from './aws-json-client.ts';
+import { isDenied, isMissing, MALFORMED_REPLY, QUEUE_NOT_FIFO, RequestError } from './aws-errors.ts';
+import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT } from './aws-batch.ts';
+import type { AwsClient } from './aws-client.ts';
+import type { AwsPlace } from './aws-connections.ts';
+import type { AwsRoute } from './aws-delivery.ts';
 import type { SinkLimits } from './sink.ts';
 import { queueNameOfUrl } from './sqs-queue-url.ts';
-import { MAX_BATCH_BYTES, MAX_BATCH_COUNT, requestStart } from './sqs-request.ts';
-
-/** What some emulators, and SQS before August 2025, take in one request. */
-const FORMER_MAX_BATCH_BYTES = 262_144;
+import { requestStart } from './sqs-request.ts';
 
 /** https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/high-throughput-fifo.html */
 const FIFO_ATTRIBUTES = {
@@ -21,7 +21,7 @@ export type QueueOptions = {
   /** As configured: a name or a URL. */
   readonly id: string;
   /** Finds region and endpoint of the queue. */
-  readonly connect: () => Promise<AwsJsonClient>;
+  readonly connect: () => Promise<AwsClient>;
   readonly createIfNotExists: boolean;
   readonly lanes: number;
   readonly logger: Logger;
@@ -29,7 +29,7 @@ export type QueueOptions = {
 
 /** A queue that was found. */
 export type FoundQueue = {
-  readonly client: AwsJsonClient;
+  readonly client: AwsClient;
   readonly isFifo: boolean;
   /** The beginning of every request to it. */
   readonly requestStart: Buffer;
@@ -41,7 +41,7 @@ type CheckOptions = {
   readonly strict: boolean;
 };
 
-export class SqsQueue {
+export class SqsQueue implements AwsRoute<FoundQueue> {
   readonly id: string;
   readonly name: string;
   readonly isFifo: boolean;
@@ -88,7 +88,7 @@ export class SqsQueue {
   }
 
   /** A request was too long although it was within the limit that we know. */
-  lowerBatchLimit(): void {
+  learnTooLong(): void {
     this.#batchBytes = Math.max(FORMER_MAX_BATCH_BYTES, this.#messageBytes);
   }
 
@@ -104,23 +104,23 @@ export class SqsQueue {
     try {
       await this.#readAttributes(client, url, signal);
     } catch (error) {
-      if (isMissingQueue(error) && options.create) await this.#create(client, signal, url);
+      if (isMissing(error) && options.create) await this.#create(client, signal, url);
       else if (!isDenied(error) || options.strict) throw error;
     }
     return { client, isFifo: this.isFifo, requestStart: requestStart(url) };
   }
 
-  async #findUrl(client: AwsJsonClient, signal: AbortSignal, options: CheckOptions): Promise<string> {
+  async #findUrl(client: AwsClient, signal: AbortSignal, options: CheckOptions): Promise<string> {
     try {
       return await callForUrl(client, 'GetQueueUrl', { QueueName: this.name }, signal);
     } catch (error) {
-      if (!isMissingQueue(error)) throw error;
+      if (!isMissing(error)) throw error;
       if (!options.create) throw missingQueue(`there is no queue ${this.name} in ${client.region}`, error);
       return this.#create(client, signal);
     }
   }
 
-  async #create(client: AwsJsonClient, signal: AbortSignal, expectedUrl?: string): Promise<string> {
+  async #create(client: AwsClient, signal: AbortSignal, expectedUrl?: string): Promise<string> {
     const Attributes = this.isFifo ? FIFO_ATTRIBUTES : {};
     const url = await callForUrl(client, 'CreateQueue', { QueueName: this.name, Attributes }, signal);
     this.#options.logger.info({ queue: this.name, region: client.region }, 'created the queue');
@@ -131,7 +131,7 @@ export class SqsQueue {
     return url;
   }
 
-  async #readAttributes(client: AwsJsonClient, url: string, signal: AbortSignal): Promise<void> {
+  async #readAttributes(client: AwsClient, url: string, signal: AbortSignal): Promise<void> {
     const AttributeNames = this.isFifo ? ['MaximumMessageSize', 'FifoQueue'] : ['MaximumMessageSize'];
     const reply = await callFor(client, 'GetQueueAttributes', { QueueUrl: url, AttributeNames }, signal);
     const attributes = (reply['Attributes'] ?? {}) as Readonly<Record<string, unknown>>;
@@ -146,6 +146,10 @@ export class SqsQueue {
   }
 }
 
+/** A queue is served where its URL says, as the SDK does it. */
+export const queuePlace = (queueUrl: string | undefined): AwsPlace =>
+  queueUrl === undefined ? {} : { endpoint: new URL('/', queueUrl) };
+
 const isUrl = (id: string): boolean => id.includes('://');
 
 const missingQueue = (message: string, cause?: unknown): RequestError =>
@@ -154,7 +158,7 @@ const missingQueue = (message: string, cause?: unknown): RequestError =>
 type Fields = Readonly<Record<string, unknown>>;
 
 async function callFor(
-  client: AwsJsonClient,
+  client: AwsClient,
   action: string,
   input: Fields,
   signal: AbortSignal,
@@ -165,7 +169,7 @@ async function callFor(
 }
 
 async function callForUrl(
-  client: AwsJsonClient,
+  client: AwsClient,
   action: string,
   input: Fields,
   signal: AbortSignal,

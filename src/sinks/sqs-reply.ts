@@ -1,30 +1,19 @@
-// What the answer to a SendMessageBatch says of each message.
+// The answer to a SendMessageBatch, read from its JSON.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-import type { Outcome } from '../core/errors.ts';
-import { bareCode, MALFORMED_REPLY, RequestError } from './aws-errors.ts';
-import { entryFailure, missingResult } from './sqs-errors.ts';
+import { MALFORMED_REPLY, RequestError } from './aws-errors.ts';
+import type { BatchReply } from './aws-reply.ts';
 
-/**
- * One outcome per message, by entry id, which is the message's index. A message that the answer does not name, or
- * names as both, is not delivered. Throws RequestError when it is no answer at all.
- */
-export function outcomesOf(reply: unknown, count: number): Outcome[] {
+/** Throws RequestError when it is no answer at all. */
+export function readSendReply(reply: unknown): BatchReply {
   if (!isObject(reply)) throw malformed();
-  const outcomes = Array.from<Outcome>({ length: count }).fill(missingResult);
-  for (const entry of entriesOf(reply['Successful'])) {
-    const index = indexOf(entry, count);
-    if (index !== undefined) outcomes[index] = 'delivered';
-  }
-  for (const entry of entriesOf(reply['Failed'])) {
-    const index = indexOf(entry, count);
-    if (index === undefined) continue;
-    const { Code: code, SenderFault: senderFault } = entry;
-    outcomes[index] = entryFailure(
-      typeof code === 'string' ? bareCode(code) : 'UNNAMED',
-      senderFault === true,
-    );
-  }
-  return outcomes;
+  return {
+    successful: entriesOf(reply['Successful']).map((entry) => entry['Id']),
+    failed: entriesOf(reply['Failed']).map((entry) => ({
+      id: entry['Id'],
+      code: entry['Code'],
+      senderFault: entry['SenderFault'] === true,
+    })),
+  };
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -40,11 +29,4 @@ function entriesOf(list: unknown): readonly Fields[] {
   if (list === undefined || list === null) return [];
   if (!Array.isArray(list) || !list.every(isObject)) throw malformed();
   return list;
-}
-
-function indexOf(entry: Fields, count: number): number | undefined {
-  const id = entry['Id'];
-  if (typeof id !== 'string') return undefined;
-  const index = Number(id);
-  return String(index) === id && index >= 0 && index < count && Number.isInteger(index) ? index : undefined;
 }

@@ -1,23 +1,16 @@
 // The bytes of a SendMessageBatch request, written straight from the messages' bytes.
 // Hot file: one buffer, no string of the whole, plain loops (bench/micro/sqs.ts).
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-import { ByteWriter } from '../core/byte-writer.ts';
+import type { ByteWriter } from '../core/byte-writer.ts';
 import type { Message } from '../core/message.ts';
-import { JSON_AFTER_KEY, MessageAttributes } from './sqs-attributes.ts';
-import { fifoId } from './sqs-ids.ts';
-
-export const MAX_BATCH_COUNT = 10;
-
-// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
-export const MAX_BATCH_BYTES = 1_048_576;
-
-/** A larger buffer is not kept for the next request: 32 of them would be held for nothing. */
-const MAX_KEPT_BYTES = 256 * 1024;
+import { DATA_TYPE, KEY_NAME, type AttributeList } from './aws-attributes.ts';
+import { BatchParts, MAX_BATCH_COUNT, type BatchOptions } from './aws-batch.ts';
 
 const ENTRY_STARTS: readonly Buffer[] = Array.from({ length: MAX_BATCH_COUNT }, (_, index) =>
   Buffer.from(`${index === 0 ? '' : ','}{"Id":"${index}","MessageBody":"`),
 );
 const BODY_END = Buffer.from('"');
+const ATTRIBUTES_END = '"}}';
 const ENTRY_END = Buffer.from('}');
 const REQUEST_END = Buffer.from(']}');
 
@@ -27,34 +20,21 @@ const FIRST_PRINTABLE = 0x20;
 /** Of `\\u000a`. */
 const CONTROL_BYTES = 6;
 
-export type RequestOptions = {
-  /** Follows the idempotency key in deduplication ids. */
-  readonly deduplicationSuffix: string;
-  readonly messageAttributes: boolean;
-};
-
 export class RequestWriter {
-  readonly #options: RequestOptions;
-  readonly #attributes: MessageAttributes | undefined;
-  readonly #free: ByteWriter[] = [];
+  readonly #parts: BatchParts<string>;
 
-  constructor(options: RequestOptions) {
-    this.#options = options;
-    this.#attributes = options.messageAttributes ? new MessageAttributes() : undefined;
+  constructor(options: BatchOptions) {
+    this.#parts = new BatchParts(options, attributesBeforeKey);
   }
 
-  /** Bytes of a message as SQS counts them: body and attributes in UTF-8, before any escaping. */
+  /** Bytes of a message as SQS counts them. */
   sizeOf(message: Message): number {
-    const bodyBytes = message.end - message.start;
-    if (this.#attributes === undefined) return bodyBytes;
-    // Idempotency keys are ASCII: characters are bytes.
-    return bodyBytes + this.#attributes.of(message).bytesBesidesKey + message.idempotencyKey.length;
+    return this.#parts.sizeOf(message);
   }
 
   /** The request; give the writer back with `release` once nobody can read it any more. */
   write(queue: { requestStart: Buffer; isFifo: boolean }, batch: readonly Message[]): ByteWriter {
-    const writer = this.#free.pop() ?? new ByteWriter();
-    writer.reset();
+    const writer = this.#parts.takeWriter();
     writer.bytes(queue.requestStart);
     for (let index = 0; index < batch.length; index++) {
       const message = batch[index]!;
@@ -62,10 +42,11 @@ export class RequestWriter {
       writeEscapedBody(message, writer);
       writer.bytes(BODY_END);
       this.#writeIds(message, queue.isFifo, writer);
-      if (this.#attributes !== undefined) {
-        writer.text(this.#attributes.of(message).jsonBeforeKey);
+      const attributes = this.#parts.attributesFor(message);
+      if (attributes !== undefined) {
+        writer.text(attributes);
         writer.text(message.idempotencyKey);
-        writer.text(JSON_AFTER_KEY);
+        writer.text(ATTRIBUTES_END);
       }
       writer.bytes(ENTRY_END);
     }
@@ -75,22 +56,28 @@ export class RequestWriter {
 
   /** Only after a complete answer: after an error a socket may still be reading the buffer. */
   release(writer: ByteWriter): void {
-    if (writer.buffer.length <= MAX_KEPT_BYTES) this.#free.push(writer);
+    this.#parts.release(writer);
   }
 
-  /** A standard queue gets a group id only where the user has a template for it (fair queues). */
   #writeIds(message: Message, isFifo: boolean, writer: ByteWriter): void {
-    const group = isFifo ? (message.groupId ?? message.group) : message.groupId;
-    if (group !== undefined) writer.text(`,"MessageGroupId":${JSON.stringify(fifoId(group))}`);
-    if (!isFifo) return;
-    const id = fifoId(message.idempotencyKey + this.#options.deduplicationSuffix);
-    writer.text(`,"MessageDeduplicationId":"${id}"`);
+    const group = this.#parts.groupId(message, isFifo);
+    if (group !== undefined) writer.text(`,"MessageGroupId":${JSON.stringify(group)}`);
+    if (isFifo) writer.text(`,"MessageDeduplicationId":"${this.#parts.deduplicationId(message)}"`);
   }
 }
 
 /** `{"QueueUrl":"…","Entries":[`. */
 export const requestStart = (queueUrl: string): Buffer =>
   Buffer.from(`{"QueueUrl":${JSON.stringify(queueUrl)},"Entries":[`);
+
+/** `,"MessageAttributes":{…,"idempotency_key":{…"StringValue":"`: the key and `"}}` follow. */
+function attributesBeforeKey(attributes: AttributeList): string {
+  const members = attributes.map(
+    ([name, value]) => `"${name}":{"DataType":"${DATA_TYPE}","StringValue":${JSON.stringify(value)}}`,
+  );
+  const key = `"${KEY_NAME}":{"DataType":"${DATA_TYPE}","StringValue":"`;
+  return `,"MessageAttributes":{${[...members, key].join(',')}`;
+}
 
 /** The message, which is JSON, as the content of a JSON string. */
 function writeEscapedBody(message: Message, writer: ByteWriter): void {

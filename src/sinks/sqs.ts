@@ -1,15 +1,17 @@
 // The SQS sink: each change is a message, ten at most in a request, each with an outcome of its own.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-import { TailraceError, type DeliveryError, type Outcome } from '../core/errors.ts';
+import type { Outcome } from '../core/errors.ts';
 import type { Message } from '../core/message.ts';
-import { isMissingQueue, RequestError } from './aws-errors.ts';
+import { AwsConnections } from './aws-connections.ts';
+import { checkRoutes, deliver } from './aws-delivery.ts';
+import { deduplicationSuffix } from './aws-ids.ts';
+import { awsJson } from './aws-json.ts';
+import { outcomesOf } from './aws-reply.ts';
 import type { Route, RouteInput, Sink, SinkContext, SinkDefinition } from './sink.ts';
 import { placesOf, sqsConfigSchema, type SqsConfig } from './sqs-config.ts';
-import { SqsConnections } from './sqs-connections.ts';
-import { requestFailure } from './sqs-errors.ts';
-import { deduplicationSuffix } from './sqs-ids.ts';
-import { SqsQueue, type FoundQueue } from './sqs-queue.ts';
-import { outcomesOf } from './sqs-reply.ts';
+import { sqsFailures as failures } from './sqs-failures.ts';
+import { queuePlace, SqsQueue, type FoundQueue } from './sqs-queue.ts';
+import { readSendReply } from './sqs-reply.ts';
 import { RequestWriter } from './sqs-request.ts';
 import { queueRoute } from './sqs-routes.ts';
 
@@ -21,7 +23,11 @@ export const sqs: SinkDefinition<SqsConfig> = {
 };
 
 function createSqsSink(config: SqsConfig, context: SinkContext): Sink {
-  const connections = new SqsConnections(config, process.env);
+  const connections = new AwsConnections(
+    { service: 'sqs', protocol: awsJson('AmazonSQS') },
+    config,
+    process.env,
+  );
   const requests = new RequestWriter({
     deduplicationSuffix: deduplicationSuffix(context.name, context.rewinds),
     messageAttributes: config.message_attributes,
@@ -30,10 +36,22 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink {
   for (const { place } of placesOf(config)) {
     const id = place.queue_name ?? place.queue_url;
     if (id === undefined) continue;
-    const connect = () => connections.clientFor(place.queue_url);
+    const connect = () => connections.clientFor(queuePlace(place.queue_url));
     const { create_if_not_exists: createIfNotExists, lanes } = config;
     queues.set(id, new SqsQueue({ id, connect, createIfNotExists, lanes, logger: context.logger }));
   }
+  const send = async (
+    found: FoundQueue,
+    batch: readonly Message[],
+    signal: AbortSignal,
+  ): Promise<Outcome[]> => {
+    const writer = requests.write(found, batch);
+    const body = writer.buffer.subarray(0, writer.length);
+    const reply = await found.client.call('SendMessageBatch', body, signal);
+    // Not after an error: a dead socket may still be reading the buffer.
+    requests.release(writer);
+    return outcomesOf(readSendReply(reply), batch.length, failures);
+  };
   return {
     routeOf(input: RouteInput): Route | undefined {
       const route = queueRoute(config, input, context.actions);
@@ -48,80 +66,10 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink {
       };
     },
     sizeOf: (message) => requests.sizeOf(message),
-    deliver: (batch, signal) => deliver({ queue: queues.get(batch[0]!.route)!, requests, signal }, batch),
-    check: (signal, options) => checkAll([...queues.values()], signal, options),
+    deliver: (batch, signal) =>
+      deliver({ route: queues.get(batch[0]!.route)!, failures, signal, send }, batch),
+    check: (signal, options) =>
+      checkRoutes([...queues.values()], { noun: 'queue', failures }, signal, options),
     close: () => connections.close(),
   };
-}
-
-type Delivery = { readonly queue: SqsQueue; readonly requests: RequestWriter; readonly signal: AbortSignal };
-
-/** One request, or more where SQS refuses it whole for what may be one message's fault. */
-async function deliver(delivery: Delivery, batch: readonly Message[]): Promise<readonly Outcome[]> {
-  const { queue, signal } = delivery;
-  try {
-    const found = await queue.find(signal);
-    return outcomesOf(await request(delivery, found, batch), batch.length);
-  } catch (error) {
-    if (!(error instanceof RequestError)) throw error;
-    if (isMissingQueue(error)) queue.forget();
-    const failure = requestFailure(error);
-    if (failure.scope === 'message' && batch.length > 1) {
-      if (error.code === 'BatchRequestTooLong') queue.lowerBatchLimit();
-      return deliverHalves(delivery, batch);
-    }
-    return batch.map(() => failure);
-  }
-}
-
-/** Halves until the culprit is alone: one bad message must not fail its batch mates, nor be sent with them for ever. */
-async function deliverHalves(delivery: Delivery, batch: readonly Message[]): Promise<readonly Outcome[]> {
-  const middle = batch.length >> 1;
-  const first = await deliver(delivery, batch.slice(0, middle));
-  const rest = batch.slice(middle);
-  // The second half waits for the first (order), and is not sent where the route has failed by now.
-  const broken = first.find(
-    (outcome): outcome is DeliveryError => outcome !== 'delivered' && outcome.scope !== 'message',
-  );
-  return [...first, ...(broken === undefined ? await deliver(delivery, rest) : rest.map(() => broken))];
-}
-
-async function request(
-  { requests, signal }: Delivery,
-  found: FoundQueue,
-  batch: readonly Message[],
-): Promise<unknown> {
-  const writer = requests.write(found, batch);
-  const reply = await found.client.call('SendMessageBatch', writer.buffer.subarray(0, writer.length), signal);
-  // Not after an error: a dead socket may still be reading the buffer.
-  requests.release(writer);
-  return reply;
-}
-
-/** Every queue is asked; what is wrong with any of them is in one error. */
-async function checkAll(
-  queues: readonly SqsQueue[],
-  signal: AbortSignal,
-  options: { readonly create: boolean },
-): Promise<void> {
-  const results = await Promise.allSettled(queues.map((queue) => queue.check(signal, options)));
-  signal.throwIfAborted();
-  const errors = results.flatMap((result, index) =>
-    result.status === 'rejected' ? [checkError(queues[index]!, result.reason)] : [],
-  );
-  const [first] = errors;
-  if (first === undefined) return;
-  if (errors.length === 1) throw first;
-  throw new TailraceError(errors.map(({ message }) => message).join('; '), {
-    code: first.code,
-    kind: 'retryable',
-    hint: [...new Set(errors.map(({ hint }) => hint))].join('; '),
-    cause: new AggregateError(errors),
-  });
-}
-
-function checkError(queue: SqsQueue, error: unknown): TailraceError {
-  if (!(error instanceof RequestError)) throw error;
-  const { code, hint } = requestFailure(error);
-  return new TailraceError(`queue ${queue.id}: ${code}`, { code, kind: 'retryable', hint, cause: error });
 }

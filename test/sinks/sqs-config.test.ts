@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { sqsConfigSchema } from '../../src/sinks/sqs-config.ts';
 import { queueNameOfUrl, regionOfQueueUrl } from '../../src/sinks/sqs-queue-url.ts';
-import { findSqsEndpoint } from '../../src/sinks/aws-region.ts';
+import { findEndpoint } from '../../src/sinks/aws-region.ts';
 
 /** `path: message` of every fault. */
 function faultsOf(destination: object): string[] {
@@ -90,8 +90,10 @@ test('a queue URL tells its name and region', () => {
 });
 
 test('a region’s endpoint is the SDK’s', async () => {
-  expect((await findSqsEndpoint({ region: 'eu-west-1' })).href).toBe('https://sqs.eu-west-1.amazonaws.com/');
-  expect((await findSqsEndpoint({ region: 'cn-north-1' })).href).toBe(
+  expect((await findEndpoint('sqs', { region: 'eu-west-1' })).href).toBe(
+    'https://sqs.eu-west-1.amazonaws.com/',
+  );
+  expect((await findEndpoint('sqs', { region: 'cn-north-1' })).href).toBe(
     'https://sqs.cn-north-1.amazonaws.com.cn/',
   );
 });

@@ -3,8 +3,8 @@ import { onTestFinished } from 'vitest';
 import type { Sink, SinkContext } from '../../src/sinks/sink.ts';
 import type { SqsConfig } from '../../src/sinks/sqs-config.ts';
 import { sqs } from '../../src/sinks/sqs.ts';
-import type { ServerFault, SinkHarness, SinkServer } from '../sink-suite.ts';
-import { startFaultProxy, type Fault } from '../support/fault-proxy.ts';
+import type { SinkHarness, SinkServer } from '../sink-suite.ts';
+import { asFault, startFaultProxy } from '../support/fault-proxy.ts';
 import { startSqsEmulator, type SqsEmulator } from '../support/fauxqs.ts';
 import { bodiesOf, silent } from '../support/messages.ts';
 import { startSqsRecorder, type SqsRecorder } from '../support/sqs-recorder.ts';
@@ -71,28 +71,4 @@ async function startServer(): Promise<SinkServer> {
     down: () => proxy.down(),
     up: () => proxy.up(),
   };
-}
-
-/** A fault of the suite, as SQS and SNS have it. */
-export function asFault(fault: ServerFault): Fault {
-  switch (fault.kind) {
-    case 'refuse':
-      return {
-        kind: 'entries',
-        refuse: (_, index) => index === fault.index,
-        senderFault: fault.lasting,
-      };
-    case 'unavailable':
-      return { kind: 'error', status: 503, code: 'ServiceUnavailable' };
-    case 'denied':
-      return { kind: 'error', status: 403, code: 'AccessDenied', message: 'not authorized' };
-    case 'garbage':
-      return { kind: 'malformed', body: '<html>It works!</html>' };
-    case 'hang':
-    case 'trickle':
-    case 'reset':
-      return fault;
-    default:
-      return fault satisfies never;
-  }
 }

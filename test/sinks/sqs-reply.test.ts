@@ -1,6 +1,10 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { outcomesOf } from '../../src/sinks/sqs-reply.ts';
+import { outcomesOf as outcomes } from '../../src/sinks/aws-reply.ts';
+import { sqsFailures } from '../../src/sinks/sqs-failures.ts';
+import { readSendReply } from '../../src/sinks/sqs-reply.ts';
+
+const outcomesOf = (reply: unknown, count: number) => outcomes(readSendReply(reply), count, sqsFailures);
 
 test('each message gets the outcome of its own entry, whatever the order of the answer', () => {
   const reply = {

@@ -2,7 +2,7 @@ import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Message } from '../../src/core/message.ts';
-import { fifoId } from '../../src/sinks/sqs-ids.ts';
+import { fifoId } from '../../src/sinks/aws-ids.ts';
 import { requestStart, RequestWriter } from '../../src/sinks/sqs-request.ts';
 import { bodyOf, message } from '../support/messages.ts';
 

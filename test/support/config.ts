@@ -1,11 +1,13 @@
-// tailrace.yaml texts for end-to-end tests: one database, sinks to a local SQS endpoint.
+// tailrace.yaml texts for end-to-end tests: one database, sinks to a local SQS or SNS endpoint.
 import type { TestDatabase } from './postgres.ts';
 
 export type SinkText = {
   readonly name?: string;
   readonly queue?: string;
+  /** An SNS topic's name instead of a queue. */
+  readonly topic?: string;
   readonly tables: readonly string[];
-  /** Default: `sqs`, to `queue` at the endpoint. */
+  /** Another destination; `destination` says the rest of it. */
   readonly type?: string;
   /** More lines of the sink, as YAML. */
   readonly extra?: string;
@@ -15,8 +17,8 @@ export type SinkText = {
 
 const indent = (text: string, spaces: number): string => text.trim().replaceAll(/^/gm, ' '.repeat(spaces));
 
-const queueText = (sink: SinkText, endpoint: string): string => `
-queue_name: ${sink.queue ?? 'changes.fifo'}
+const placeText = (sink: SinkText, endpoint: string): string => `
+${sink.topic === undefined ? `queue_name: ${sink.queue ?? 'changes.fifo'}` : `topic_name: ${sink.topic}`}
 create_if_not_exists: true
 region: us-east-1
 emulator_base_url: ${endpoint}`;
@@ -38,8 +40,8 @@ export function configText(options: {
     source: { include_tables: ${JSON.stringify(sink.tables.map((table) => `public.${table}`))} }
 ${indent(sink.extra ?? '', 4)}
     destination:
-      type: ${sink.type ?? 'sqs'}
-${indent(sink.type === undefined ? queueText(sink, options.endpoint) : '', 6)}
+      type: ${sink.type ?? (sink.topic === undefined ? 'sqs' : 'sns')}
+${indent(sink.type === undefined ? placeText(sink, options.endpoint) : '', 6)}
 ${indent(sink.destination ?? '', 6)}`,
   );
   return `

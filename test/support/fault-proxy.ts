@@ -2,6 +2,7 @@
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
+import type { ServerFault } from '../sink-suite.ts';
 import { sqsWire } from './sqs-wire.ts';
 
 export type BatchEntry = {
@@ -242,4 +243,28 @@ export async function startFaultProxy(upstream: string, wire: Wire = sqsWire): P
     stop: () => (server.listening ? close() : Promise.resolve()),
   };
   return proxy;
+}
+
+/** A fault of the suite, as SQS and SNS have it. */
+export function asFault(fault: ServerFault): Fault {
+  switch (fault.kind) {
+    case 'refuse':
+      return {
+        kind: 'entries',
+        refuse: (_, index) => index === fault.index,
+        senderFault: fault.lasting,
+      };
+    case 'unavailable':
+      return { kind: 'error', status: 503, code: 'ServiceUnavailable' };
+    case 'denied':
+      return { kind: 'error', status: 403, code: 'AccessDenied', message: 'not authorized' };
+    case 'garbage':
+      return { kind: 'malformed', body: '<html>It works!</html>' };
+    case 'hang':
+    case 'trickle':
+    case 'reset':
+      return fault;
+    default:
+      return fault satisfies never;
+  }
 }

@@ -1,4 +1,4 @@
-// An SQS emulator inside the test's own process, with what tests ask of it.
+// An SQS and SNS emulator inside the test's own process, with what tests ask of it.
 import { startFauxqs } from 'fauxqs';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 
@@ -16,6 +16,13 @@ export type SqsEmulator = {
   createQueue(name: string, attributes?: Readonly<Record<string, string>>): string;
   deleteQueue(name: string): void;
   queueAttributes(name: string): Readonly<Record<string, string>> | undefined;
+  /** From now on messages of an SNS topic that exists go to this queue too. */
+  subscribe(options: {
+    readonly topic: string;
+    readonly queue: string;
+    /** `RawMessageDelivery`, `FilterPolicy`, … */
+    readonly attributes?: Readonly<Record<string, string>>;
+  }): void;
   /** Everything in the queue, in its order; nothing is taken out. */
   messagesOf(name: string): ReceivedMessage[];
   /** Puts a proxy with programmable faults in front. It stops with the emulator. */
@@ -39,6 +46,7 @@ export async function startSqsEmulator(): Promise<SqsEmulator> {
     },
     deleteQueue: (name) => server.deleteQueue(name),
     queueAttributes: (name) => server.inspectQueue(name)?.attributes,
+    subscribe: ({ topic, queue, attributes = {} }) => server.subscribe({ topic, queue, attributes }),
     messagesOf(name) {
       const { messages } = server.inspectQueue(name) ?? { messages: { ready: [] } };
       // The emulator keeps a FIFO queue's messages by group: sequence numbers give back the order of arrival.

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { deduplicationSuffix, fifoId } from '../../src/sinks/sqs-ids.ts';
+import { deduplicationSuffix, fifoId } from '../../src/sinks/aws-ids.ts';
 
 const VALID = /^[\x21-\x7e]{1,128}$/;
 

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { bareCode, RequestError } from '../../src/sinks/aws-errors.ts';
-import { entryFailure, requestFailure } from '../../src/sinks/sqs-errors.ts';
+import { snsFailures } from '../../src/sinks/sns-failures.ts';
+import { sqsFailures } from '../../src/sinks/sqs-failures.ts';
 
 const refused = (code: string, status?: number, message = 'as AWS says') =>
-  requestFailure(new RequestError({ code, status, message }));
+  sqsFailures.ofRequest(new RequestError({ code, status, message }));
 
 describe('a request that fails as a whole', () => {
   test.each([
@@ -33,9 +34,10 @@ describe('a request that fails as a whole', () => {
     ['NonExistentQueue', 400, /create_if_not_exists/],
     ['InternalError', 500, /recovers/],
     ['HTTP_502', 502, /recovers/],
-    ['UND_ERR_HEADERS_TIMEOUT', undefined, /timeout/],
+    ['ETIMEDOUT', undefined, /timeout/],
     ['ECONNREFUSED', undefined, /network path/],
     ['DEPTH_ZERO_SELF_SIGNED_CERT', undefined, /NODE_EXTRA_CA_CERTS/],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', undefined, /NODE_EXTRA_CA_CERTS/],
     ['HPE_INVALID_CONSTANT', undefined, /not one of SQS/],
     ['MALFORMED_REPLY', 200, /not one of SQS/],
     ['REGION_MISSING', undefined, /AWS_REGION/],
@@ -51,8 +53,12 @@ describe('a request that fails as a whole', () => {
   });
 
   test('content and length are one message’s fault, and final', () => {
-    for (const code of ['InvalidMessageContents', 'BatchRequestTooLong']) {
-      expect(refused(code, 400)).toMatchObject({ kind: 'rejected', scope: 'message', code });
+    for (const [code, status] of [
+      ['InvalidMessageContents', 400],
+      ['BatchRequestTooLong', 400],
+      ['HTTP_413', 413],
+    ] as const) {
+      expect(refused(code, status)).toMatchObject({ kind: 'rejected', scope: 'message', code });
     }
   });
 
@@ -71,14 +77,14 @@ describe('an entry that fails', () => {
   test.each(['InvalidMessageContents', 'InvalidParameterValue', 'MissingParameter', 'SomethingNew'])(
     '%s is rejected when it is the sender’s fault, else sent again',
     (code) => {
-      expect(entryFailure(code, true)).toMatchObject({ kind: 'rejected', scope: 'message', code });
-      expect(entryFailure(code, false)).toMatchObject({ kind: 'retryable', scope: 'message', code });
+      expect(sqsFailures.ofEntry(code, true)).toMatchObject({ kind: 'rejected', scope: 'message', code });
+      expect(sqsFailures.ofEntry(code, false)).toMatchObject({ kind: 'retryable', scope: 'message', code });
     },
   );
 
   test.each(['InternalError', 'ServiceUnavailable'])('%s is sent again whoever is to blame', (code) => {
     for (const senderFault of [true, false]) {
-      expect(entryFailure(code, senderFault)).toMatchObject({ kind: 'retryable', scope: 'message' });
+      expect(sqsFailures.ofEntry(code, senderFault)).toMatchObject({ kind: 'retryable', scope: 'message' });
     }
   });
 
@@ -89,7 +95,32 @@ describe('an entry that fails', () => {
     'AccessDenied',
     'QueueDoesNotExist',
   ])('%s is the route’s trouble although SQS calls it a sender fault', (code) => {
-    expect(entryFailure(code, true)).toMatchObject({ kind: 'retryable', scope: 'route', code });
+    expect(sqsFailures.ofEntry(code, true)).toMatchObject({ kind: 'retryable', scope: 'route', code });
+  });
+});
+
+describe('SNS', () => {
+  test.each([
+    ['AuthorizationError', 403, /as SNS says — allow sns:Publish/],
+    ['NotFound', 404, /as SNS says — create the topic/],
+    ['KMSDisabled', 400, /KMS key of the topic/],
+    ['Throttled', 429, /more slowly/],
+    ['InternalError', 500, /recovers/],
+  ])('%s is the route’s trouble and names its cure', (code, status, hint) => {
+    const error = new RequestError({ code, status, message: 'as SNS says' });
+    expect(snsFailures.ofRequest(error)).toMatchObject({
+      kind: 'retryable',
+      scope: 'route',
+      code,
+      hint: expect.stringMatching(hint),
+    });
+  });
+
+  test('a parameter refused while the topic is looked for is the route’s trouble', () => {
+    const error = new RequestError({ code: 'InvalidParameter', status: 400, message: 'TopicArn' });
+    expect(snsFailures.ofLookup(error)).toMatchObject({ kind: 'retryable', scope: 'route' });
+    expect(snsFailures.ofRequest(error)).toMatchObject({ kind: 'retryable', scope: 'message' });
+    expect(snsFailures.ofEntry('InvalidParameter', true)).toMatchObject({ kind: 'rejected' });
   });
 });
 

@@ -1,0 +1,66 @@
+// What SQS' and SNS' batch calls have in common: limits of a batch, sizes and ids of messages, buffers of requests.
+import { ByteWriter } from '../core/byte-writer.ts';
+import type { Message } from '../core/message.ts';
+import { MessageAttributes, type AttributeList } from './aws-attributes.ts';
+import { fifoId } from './aws-ids.ts';
+
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+// https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html
+export const MAX_BATCH_COUNT = 10;
+export const MAX_BATCH_BYTES = 1_048_576;
+
+/** What AWS took in one request before August 2025, and what some emulators still do. */
+export const FORMER_MAX_BATCH_BYTES = 262_144;
+
+/** A larger buffer is not kept for the next request: 32 of them would be held for nothing. */
+const MAX_KEPT_BYTES = 256 * 1024;
+
+export type BatchOptions = {
+  /** Follows the idempotency key in deduplication ids. */
+  readonly deduplicationSuffix: string;
+  readonly messageAttributes: boolean;
+};
+
+/** The parts of a request that do not depend on the service's protocol. */
+export class BatchParts<Encoded> {
+  readonly #options: BatchOptions;
+  readonly #attributes: MessageAttributes<Encoded> | undefined;
+  readonly #free: ByteWriter[] = [];
+
+  constructor(options: BatchOptions, encodeAttributes: (attributes: AttributeList) => Encoded) {
+    this.#options = options;
+    this.#attributes = options.messageAttributes ? new MessageAttributes(encodeAttributes) : undefined;
+  }
+
+  /** Bytes of a message as AWS counts them: body and attributes in UTF-8, before any escaping. */
+  sizeOf(message: Message): number {
+    return message.end - message.start + (this.#attributes?.sizeFor(message) ?? 0);
+  }
+
+  attributesFor(message: Message): Encoded | undefined {
+    return this.#attributes?.encodedFor(message);
+  }
+
+  /** Where it is not FIFO there is a group id only where the user has a template for it (fair queues). */
+  groupId(message: Message, isFifo: boolean): string | undefined {
+    const group = isFifo ? (message.groupId ?? message.group) : message.groupId;
+    return group === undefined ? undefined : fifoId(group);
+  }
+
+  /** For FIFO only: standard queues and topics take none. */
+  deduplicationId(message: Message): string {
+    return fifoId(message.idempotencyKey + this.#options.deduplicationSuffix);
+  }
+
+  /** An empty buffer; give it back with `release` once nobody can read it any more. */
+  takeWriter(): ByteWriter {
+    const writer = this.#free.pop() ?? new ByteWriter();
+    writer.reset();
+    return writer;
+  }
+
+  /** Only after a complete answer: after an error a socket may still be reading the buffer. */
+  release(writer: ByteWriter): void {
+    if (writer.buffer.length <= MAX_KEPT_BYTES) this.#free.push(writer);
+  }
+}
