@@ -110,8 +110,9 @@ function mappingsIn(
 ): { heading: string; path: string; schema: JsonSchema }[] {
   if (schema.oneOf !== undefined) {
     return schema.oneOf.map((option) => {
-      const type = option.properties?.['type']?.const;
-      return { heading: `\`${path}\` of type ${code(type)}`, path, schema: option };
+      const type = option.properties?.['type'];
+      const types = type?.enum ?? [type?.const];
+      return { heading: `\`${path}\` of type ${types.map(code).join(' or ')}`, path, schema: option };
     });
   }
   if (schema.items !== undefined) return mappingsIn(`${path}[]`, schema.items);

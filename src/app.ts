@@ -12,6 +12,8 @@ import { LogSignals, MAX_SINKS_PER_DATABASE } from './log/signals.ts';
 import { createControl } from './pipeline/control.ts';
 import { ledgerDirectory, ledgerFile, logDirectory } from './pipeline/data-directory.ts';
 import { keepDeadLetterLimits } from './pipeline/dead-letter-limits.ts';
+import { notRunning } from './pipeline/pull-requests.ts';
+import { pullStreams, sinkId } from './pipeline/pull-streams.ts';
 import type { RunningService, StartOptions } from './pipeline/service.ts';
 import type { ServiceSettings, SinkSettings } from './pipeline/settings.ts';
 import { recallSinks } from './pipeline/sink-life.ts';
@@ -112,7 +114,18 @@ export async function startService(
       threadOf: (id) => threadOf(databases, id),
       startAs: (id, wanted) => startAs(databases, id, wanted),
     });
-    http = await startHttp({ settings, status, control, metricsText: createMetrics(status), logger });
+    http = await startHttp({
+      settings,
+      status,
+      control,
+      metricsText: createMetrics(status),
+      streams: pullStreams(settings.sinks, (sink, request, options) => {
+        const thread = threadOf(databases, { database: sink.database, sink: sink.name });
+        if (thread === undefined) throw notRunning(sink.name);
+        return thread.request(sink.name, request, options);
+      }),
+      logger,
+    });
   } catch (error) {
     await stop(1);
     throw error;
@@ -245,7 +258,7 @@ function sinkWork(what: {
   const { database, sink, ready, settings } = what;
   const envelope: Envelope = {
     sinkName: sink.name,
-    sinkId: stableUuid('sink', database.name, sink.name),
+    sinkId: sinkId(database.name, sink.name),
     sinkAnnotations: sink.annotations,
     databaseName: database.name,
     databaseId: stableUuid('database', database.name),

@@ -12,6 +12,8 @@ export type RequestFacts = {
   readonly host: string | undefined;
   readonly origin: string | undefined;
   readonly authorization: string | undefined;
+  /** What the browser says of who asks. https://www.w3.org/TR/fetch-metadata/ */
+  readonly fetchSite?: string | undefined;
 };
 
 /** `full`: may see everything. `public`: status words and numbers. The others are refusals. */
@@ -27,7 +29,9 @@ export function decideAccess(rules: AccessRules, request: RequestFacts): Access 
     return rules.tokens.some((known) => sameSecret(known, token)) ? 'full' : 'unauthorized';
   }
   if (!rules.loopback) return 'public';
-  const { host, origin } = request;
+  const { host, origin, fetchSite = 'none' } = request;
+  // An image or a link elsewhere sends no Origin with its GET, which may take messages of a pull stream.
+  if (fetchSite !== 'none' && fetchSite !== 'same-origin') return 'forbidden';
   if (host === undefined || !isLoopbackHost(hostnameOf(host))) return 'forbidden';
   return origin === undefined || origin === `http://${host}` ? 'full' : 'forbidden';
 }

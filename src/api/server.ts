@@ -7,6 +7,8 @@ import type { ServiceControl } from '../pipeline/control.ts';
 import { healthDocument, isHealthy, isReady, publicHealthDocument } from '../pipeline/health.ts';
 import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';
 import type { ServiceStatus } from '../core/status.ts';
+import type { PullStreams } from '../pipeline/pull-streams.ts';
+import { addPullRoutes } from './pull-routes.ts';
 import { decideAccess, isLoopbackHost, type Access } from './access.ts';
 import { answerError, problem } from './errors.ts';
 import { addSinkRoutes } from './sink-routes.ts';
@@ -17,6 +19,7 @@ export type HttpOptions = {
   readonly control: ServiceControl;
   /** The text of /metrics. */
   readonly metricsText: () => Promise<string>;
+  readonly streams: PullStreams;
   readonly logger: Logger;
 };
 
@@ -73,7 +76,10 @@ async function listen(
   if (address === 'off') return undefined;
   const app = createApp(address.host, options);
   // What changes or shows data is for the API's own listener, which the configuration guards.
-  if (room === 'api') addSinkRoutes(app, options.control);
+  if (room === 'api') {
+    addSinkRoutes(app, options.control);
+    addPullRoutes(app, options);
+  }
   try {
     await app.listen({ host: address.host, port: address.port });
   } catch (cause) {
@@ -100,7 +106,8 @@ function createApp(host: string, options: HttpOptions): FastifyInstance {
 
   app.addHook('onRequest', async (request, reply) => {
     const { host, origin, authorization } = request.headers;
-    request.access = decideAccess(rules, { host, origin, authorization });
+    const fetchSite = request.headers['sec-fetch-site'];
+    request.access = decideAccess(rules, { host, origin, authorization, fetchSite: fetchSite?.toString() });
     if (request.access === 'forbidden') {
       return reply.code(403).send(problem('this listener answers requests for its loopback address only'));
     }

@@ -1,6 +1,7 @@
 // Destinations as sinks get them: with the HTTP endpoint that they name, and with the texts of certificates.
 import type { SinkSettings } from '../pipeline/settings.ts';
 import { mergeHeaders, type Header } from '../sinks/http-headers.ts';
+import { sinkDefinition } from '../sinks/registry.ts';
 import { certificatesAt, type Certificates } from './certificates.ts';
 import { listOf, type Reader } from './cross-checks.ts';
 import { nearestName } from './faults.ts';
@@ -63,7 +64,8 @@ export function destinationReader(
     const endpoint = name === undefined ? undefined : known.get(name);
     const config = endpoint === undefined ? written : withEndpoint(written, endpoint);
     noteUnverified(sink.name, config, notes);
-    return { type, config };
+    // A destination's type may have several spellings.
+    return { type: sinkDefinition(type)?.type ?? type, config };
   };
 }
 

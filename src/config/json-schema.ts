@@ -60,7 +60,10 @@ export function objectSchemas(schema: JsonSchema, value: unknown): readonly Json
   const options = schema.oneOf ?? schema.anyOf;
   if (options === undefined) return [schema];
   const type = typeof value === 'object' && value !== null ? (value as { type?: unknown }).type : undefined;
-  const fitting = options.filter((option) => option.properties?.['type']?.const === type);
+  const fitting = options.filter(({ properties }) => {
+    const known = properties?.['type'];
+    return known?.const === type || known?.enum?.includes(type) === true;
+  });
   return fitting.length > 0 ? fitting : options;
 }
 

@@ -124,8 +124,6 @@ export const KEYS_NOT_YET: Readonly<Record<string, readonly string[]>> = {
 export const VALUES_NOT_YET: Readonly<Record<string, readonly string[]>> = {
   'sinks[].format': ['debezium', 'wal2json'],
   'sinks[].destination.type': [
-    'sns',
-    'sequin_stream',
     'http_pull',
     'kafka',
     'redis_stream',

@@ -81,6 +81,20 @@ export type WantedStatus = 'active' | 'paused' | 'disabled';
 /** Changes that a sink never had, between two LSNs. */
 export type SinkGap = { readonly from: string; readonly to: string; readonly reason: string };
 
+/** Of a sink whose consumers come to fetch. */
+export type PullStatus = {
+  /** Messages that the next request may take. */
+  readonly available: number;
+  /** Received and not acknowledged. */
+  readonly outstanding: number;
+  /** Requests that wait for messages. */
+  readonly waiting: number;
+  /** Leases that ended without an acknowledgement since the start. */
+  readonly timedOut: number;
+  /** Acknowledgements for ids that nobody knows (settled before, or made up) since the start. */
+  readonly unknownAcks: number;
+};
+
 export type SinkStatus = Condition & {
   readonly name: string;
   readonly database: string;
@@ -123,6 +137,7 @@ export type SinkStatus = Condition & {
   readonly gaps: readonly SinkGap[];
   /** Commit to accepted, milliseconds, over the last minute at most. */
   readonly latency?: { readonly p50: number; readonly p99: number; readonly max: number };
+  readonly pull?: PullStatus;
 };
 
 export type ServiceStatus = {

@@ -232,17 +232,18 @@ export class Dispatcher {
     this.#inFlight += batch.length;
     this.#requestsInFlight++;
     this.counters.requests++;
-    let outcomes: readonly Outcome[];
+    let outcomes: readonly Outcome[] | undefined;
     try {
       outcomes = await this.#ports.sink.deliver(batch, this.#abort.signal);
     } catch (error) {
-      const failure = thrown(error);
-      outcomes = batch.map(() => failure);
+      // Aborted by a stop: nothing is known of these messages, and nothing is wrong with their route.
+      const failure = this.#abort.signal.aborted ? undefined : thrown(error);
+      outcomes = failure === undefined ? undefined : batch.map(() => failure);
     }
     queue.lanesInUse--;
     this.#inFlight -= batch.length;
     this.#requestsInFlight--;
-    this.#conclude(queue, batch, outcomes);
+    if (outcomes !== undefined) this.#conclude(queue, batch, outcomes);
     if (this.#requestsInFlight === 0) this.#idle?.();
     this.dispatch();
   }

@@ -146,6 +146,16 @@ export class Pending implements Message {
     this.end = writer.length;
   }
 
+  /** Gives a message that stays for long bytes of its own: it would hold a whole arena. */
+  own(arenas: Arenas): void {
+    const { buffer, start, end } = this;
+    this.buffer = Buffer.from(buffer.subarray(start, end));
+    this.start = 0;
+    this.end = end - start;
+    arenas.leave(this.#arena!);
+    this.#arena = undefined;
+  }
+
   /** Drops the payload; while the message is not settled it can be rendered again from the log. */
   drop(arenas: Arenas): void {
     if (this.#arena !== undefined) arenas.leave(this.#arena);

@@ -18,6 +18,8 @@ export type IntakePorts = {
   wasSettled(transaction: PendingTransaction, index: number): boolean;
   /** The bytes of a raw message in the log. */
   readFrames(offset: number, length: number): Buffer;
+  /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
+  readonly staysLong: boolean;
 };
 
 type RowContext = {
@@ -205,7 +207,7 @@ export class RowIntake implements WalkPorts {
     const { writer } = arena;
     const { length, escapes } = writer;
     message.plan.render.render(this.#event, this.#context, writer);
-    message.rendered(arena, length, escapes);
+    this.#rendered(message, arena, { length, escapes });
   }
 
   #renderTruncate(message: Pending): void {
@@ -213,7 +215,12 @@ export class RowIntake implements WalkPorts {
     const { writer } = arena;
     const { length, escapes } = writer;
     message.plan.render.renderTruncate(this.#context, writer);
-    message.rendered(arena, length, escapes);
+    this.#rendered(message, arena, { length, escapes });
+  }
+
+  #rendered(message: Pending, arena: Arena, before: { length: number; escapes: number }): void {
+    message.rendered(arena, before.length, before.escapes);
+    if (this.#ports.staysLong) message.own(this.#ports.dispatcher.arenas);
   }
 
   #beginRender(message: Pending): Arena {

@@ -5,6 +5,7 @@ import { comparePositions, type Position } from '../core/position.ts';
 import type { SinkGap } from '../core/status.ts';
 import { openLogReader, type LogReader, type ReadFrom } from '../log/reader.ts';
 import type { LogSignals } from '../log/signals.ts';
+import { removeLeases } from '../store/leases.ts';
 import { openLedger, resetLedger, type Cursor, type Ledger } from '../store/ledger.ts';
 import type { SinkId } from '../store/sink-records.ts';
 import type { Store } from '../store/sqlite.ts';
@@ -109,6 +110,7 @@ export function giveUpCursor(store: Store, id: SinkId, ledgerFile: string): void
   // First the store: a crash in between leaves a cursor that is kept a little longer.
   if (ledger.restored !== undefined) store.sinks.giveUp(id, ledger.restored);
   rmSync(ledgerFile);
+  removeLeases(ledgerFile);
 }
 
 /** A cursor that a user named has no end LSN yet. */

@@ -1,5 +1,6 @@
 // What the main thread may ask of a running sink, and what it is answered. A new question is one entry here.
 import type { WantedStatus } from '../core/status.ts';
+import type { ReceiveRequest } from '../sinks/sink.ts';
 import type { SinkStart } from './settings.ts';
 
 /** Where to rewind to: everything committed from there on is delivered again. */
@@ -26,6 +27,13 @@ export type SinkExchanges = {
   };
   /** There are dead letters to be sent again: the store says which. */
   readonly replay: { readonly ask: object; readonly reply: object };
+  /** Of a pull sink: the answer of its consumer, or undefined when there are no messages in time. */
+  readonly receive: {
+    readonly ask: ReceiveRequest;
+    readonly reply: { readonly messages: Uint8Array<ArrayBuffer> | undefined };
+  };
+  readonly ack: { readonly ask: { readonly ids: readonly string[] }; readonly reply: object };
+  readonly nack: { readonly ask: { readonly ids: readonly string[] }; readonly reply: object };
 };
 
 export type SinkRequest = {

@@ -9,7 +9,8 @@ import type { Envelope } from '../formats/format.ts';
 import { formats } from '../formats/registry.ts';
 import { compileValue } from '../postgres/values.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
-import type { Sink } from '../sinks/sink.ts';
+import type { PullPort, Sink } from '../sinks/sink.ts';
+import { leaseFileOf, openLeaseStore } from '../store/leases.ts';
 import type { Cursor } from '../store/ledger.ts';
 import { keepDeadLetter } from './dead-letter-store.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -53,7 +54,8 @@ export class SinkRunner {
   #syncing: Promise<void> | undefined;
   #lastSyncMs = 0;
   #published: { offset: number; lsn: Lsn } | undefined;
-  #writeScheduled = false;
+  /** The ledger's next write, after this turn. */
+  #writing: Promise<void> | undefined;
   #fail!: (error: unknown) => void;
   readonly #failed: Promise<never>;
 
@@ -99,6 +101,7 @@ export class SinkRunner {
       compile: (relation) => compileTablePlan(relation, settings, this.#planPorts()),
       wasSettled: (transaction, index) => this.#wasSettled(transaction, index),
       readFrames: (offset, length) => place.reader.readFrames(offset, length),
+      staysLong: sink.pull !== undefined,
     });
     this.#walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake);
     this.#replays = new Replays({
@@ -123,9 +126,19 @@ export class SinkRunner {
       const definition = sinkDefinition(settings.destination.type);
       if (definition === undefined) throw new Error(`there is no sink type ${settings.destination.type}`);
       const { name, actions } = settings;
-      const { rewinds } = place;
-      const sink = await definition.create(settings.destination.config, { name, actions, rewinds, logger });
-      return new SinkRunner(options, sink, place);
+      const pull = {
+        openLeases: () => openLeaseStore(leaseFileOf(options.ledgerFile)),
+        remembered: () => runner.#remembered(),
+      };
+      const sink = await definition.create(settings.destination.config, {
+        name,
+        actions,
+        rewinds: place.rewinds,
+        logger,
+        pull,
+      });
+      const runner = new SinkRunner(options, sink, place);
+      return runner;
     } catch (error) {
       place.ledger.close();
       place.reader.close();
@@ -150,7 +163,8 @@ export class SinkRunner {
     this.#stopping.abort();
     this.#replays.stop();
     this.#roomMade?.();
-    await this.#dispatcher.stop(deadlineMs);
+    // What waits for consumers may wait for hours; it is theirs again after the restart.
+    await this.#dispatcher.stop(this.#sink.pull === undefined ? deadlineMs : 0);
     clearTimeout(this.#syncTimer);
     await this.#syncing;
     try {
@@ -162,10 +176,16 @@ export class SinkRunner {
     }
   }
 
+  /** Of a sink whose consumers come to fetch. */
+  get pull(): PullPort | undefined {
+    return this.#sink.pull;
+  }
+
   status(): SinkStatus {
     const { settings, store, signals } = this.#options;
     return sinkStatus({
       settings,
+      pull: this.#sink.pull?.status(),
       condition: this.#condition,
       dispatcher: this.#dispatcher,
       settled: this.#settled(),
@@ -217,16 +237,19 @@ export class SinkRunner {
     const changes = isSplit ? ofTheLog.filter((message) => message.settlesChange()) : ofTheLog;
     if (changes.length === 0) return;
     this.#place.ledger.settle(changes);
-    if (this.#writeScheduled) return;
-    this.#writeScheduled = true;
-    setImmediate(() => {
-      this.#writeScheduled = false;
-      try {
-        this.#place.ledger.write();
-      } catch (error) {
-        this.#fail(error);
-      }
+    if (this.#writing !== undefined) return;
+    this.#writing = nextTurn().then(() => {
+      this.#writing = undefined;
+      this.#place.ledger.write();
     });
+    this.#writing.catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Resolves once every outcome given so far is in the ledger. */
+  async #remembered(): Promise<void> {
+    // The dispatcher takes note of an outcome before the next turn.
+    await nextTurn();
+    await this.#writing;
   }
 
   /** Everything below this is settled. */

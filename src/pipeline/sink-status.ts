@@ -1,6 +1,6 @@
 // How one sink stands, as one value.
 import { formatLsn, ZERO_LSN } from '../core/lsn.ts';
-import type { Condition, Health, MarkerStatus, SinkStatus } from '../core/status.ts';
+import type { Condition, Health, MarkerStatus, PullStatus, SinkStatus } from '../core/status.ts';
 import type { DeadLetters } from '../store/dead-letters.ts';
 import type { Cursor } from '../store/ledger.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -15,6 +15,7 @@ export function sinkStatus(sink: {
   /** What the preflight says. */
   condition: Condition;
   dispatcher: Dispatcher;
+  pull: PullStatus | undefined;
   settled: { cursor: Cursor; offset: number };
   markers: MarkerStatus;
   writtenEnd: number;
@@ -64,6 +65,7 @@ export function sinkStatus(sink: {
           }),
     })),
     ...(latency === undefined ? {} : { latency }),
+    ...(sink.pull === undefined ? {} : { pull: sink.pull }),
   };
 }
 

@@ -4,6 +4,14 @@ import { aborted } from '../core/abort.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../core/retry.ts';
 import type { Condition, SinkStatus, WantedStatus } from '../core/status.ts';
+import {
+  answerPull,
+  answerPullPaused,
+  halted,
+  notPulled,
+  notRunning,
+  type PullRequest,
+} from './pull-requests.ts';
 import type { SinkAnswer, SinkRequest } from './sink-requests.ts';
 import { idOf, openPlace, type SinkPlace } from './sink-place.ts';
 import { rewindSink } from './sink-rewind.ts';
@@ -35,8 +43,8 @@ export function superviseSink(options: SinkRunnerOptions): SupervisedSink {
   return {
     status: () => supervisor.status(),
     // Each case of `answer` gives the reply of its type.
-    request: <Request extends SinkRequest>(request: Request) =>
-      supervisor.answer(request) as Promise<SinkAnswer<Request>>,
+    request: <Request extends SinkRequest>(request: Request, signal: AbortSignal) =>
+      supervisor.answer(request, signal) as Promise<SinkAnswer<Request>>,
     stop: (deadlineMs) => supervisor.stop(deadlineMs),
   };
 }
@@ -88,7 +96,7 @@ class Supervisor {
     });
   }
 
-  answer(request: SinkRequest): Promise<SinkAnswer<SinkRequest>> {
+  async answer(request: SinkRequest, asking: AbortSignal): Promise<SinkAnswer<SinkRequest>> {
     switch (request.type) {
       case 'set_status':
         // A sink that has halted is tried again at once; else there is nothing to do.
@@ -106,10 +114,27 @@ class Supervisor {
         }));
       case 'replay':
         this.#runner?.replay();
-        return Promise.resolve({ reply: {} });
+        return { reply: {} };
+      case 'receive':
+      case 'ack':
+      case 'nack':
+        return this.#answerPull(request, asking);
       default:
         return request satisfies never;
     }
+  }
+
+  #answerPull(request: PullRequest, asking: AbortSignal): Promise<SinkAnswer<PullRequest>> {
+    const { settings, ledgerFile } = this.#options;
+    if (this.#runner !== undefined) {
+      if (this.#runner.pull === undefined) throw notPulled(settings.name);
+      return answerPull(this.#runner.pull, request, asking);
+    }
+    if (this.#stopping) throw stoppingError();
+    if (this.#failure !== undefined) throw halted(settings.name, this.#failure.reason);
+    if (this.#wanted === 'active') throw notRunning(settings.name);
+    // No runner is being made either while the sink is paused.
+    return answerPullPaused(ledgerFile, request, AbortSignal.any([asking, this.#turn.signal]));
   }
 
   async stop(deadlineMs: number): Promise<void> {

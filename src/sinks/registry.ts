@@ -2,11 +2,14 @@
 import type { SinkDefinition } from './sink.ts';
 import { sns } from './sns.ts';
 import { sqs } from './sqs.ts';
+import { stream } from './stream.ts';
 import { webhook } from './webhook.ts';
 
 /** A definition gets only configuration that its own schema has parsed, hence `unknown` here. */
-export const sinkDefinitions: readonly SinkDefinition<unknown>[] = [sqs, sns, webhook];
+export const sinkDefinitions: readonly SinkDefinition<unknown>[] = [sqs, sns, webhook, stream];
 
 /** The definition that `destination.type` names; undefined when there is none. */
 export const sinkDefinition = (type: string): SinkDefinition<unknown> | undefined =>
-  sinkDefinitions.find((definition) => definition.type === type);
+  sinkDefinitions.find(
+    (definition) => definition.type === type || definition.aliases?.includes(type) === true,
+  );

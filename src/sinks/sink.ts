@@ -4,7 +4,9 @@ import type { z } from 'zod';
 import type { Action } from '../core/change.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Outcome } from '../core/errors.ts';
+import type { LeaseStore } from '../core/leases.ts';
 import type { Message } from '../core/message.ts';
+import type { PullStatus } from '../core/status.ts';
 
 /** Limits of one sink instance, per request. */
 export type SinkLimits = {
@@ -44,7 +46,37 @@ export interface Sink {
   /** Preflight: reachable and allowed? Creates what the configuration asks for if `create`. Throws TailraceError with the cure. */
   check(signal: AbortSignal, options: { readonly create: boolean }): Promise<void>;
   close(): Promise<void>;
+  /** Of a sink whose consumers come to fetch: `deliver` then answers when they have acknowledged. */
+  readonly pull?: PullPort;
 }
+
+export type ReceiveRequest = {
+  readonly maxCount: number;
+  /** How long to wait for the first message; 0: not at all. */
+  readonly waitMs: number;
+};
+
+/** What consumers ask of a pull sink. Throws TailraceError; every request may be repeated. */
+export interface PullPort {
+  /**
+   * The whole answer, JSON in bytes of its own (they go to another thread). Undefined when there were no messages in
+   * time, when `signal` aborts, and when the sink stops.
+   */
+  receive(request: ReceiveRequest, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /** Resolves when it is remembered. Ids that nobody knows are counted. */
+  ack(ids: readonly string[]): Promise<void>;
+  /** These messages may be given out again at once. */
+  nack(ids: readonly string[]): Promise<void>;
+  status(): PullStatus;
+}
+
+/** What a pull sink needs of the pipeline. */
+export type PullContext = {
+  /** Opens what is kept across restarts. */
+  openLeases(): LeaseStore;
+  /** Resolves once every outcome given so far is in the ledger. */
+  remembered(): Promise<void>;
+};
 
 export type SinkContext = {
   /** The sink's name in the configuration. */
@@ -54,12 +86,18 @@ export type SinkContext = {
   /** The row actions that the sink wants; default: all. */
   readonly actions?: readonly Action[];
   readonly logger: Logger;
+  /** For a sink that is pulled from; the pipeline always gives it. */
+  readonly pull?: PullContext;
 };
 
 /** A sink's whole definition: everything else (schemas, docs, validation) derives from it. */
 export interface SinkDefinition<Config> {
   readonly type: string;
+  /** Other spellings of `type` in a configuration. */
+  readonly aliases?: readonly string[];
   readonly title: string;
+  /** Consumers come to fetch: the sink has a `pull` port. */
+  readonly isPulled?: boolean;
   readonly config: z.ZodType<Config>;
   /** Messages of one request where the sink's configuration writes no `batch_size`; default: as many as fit. */
   readonly defaultBatchSize?: number;

@@ -288,6 +288,36 @@ const SINK_METRICS: readonly MetricDefinition<SinkStatus>[] = [
         { labels: { quantile: '1' }, value: latency.max / 1000 },
       ],
   },
+  {
+    kind: 'gauge',
+    name: 'tailrace_sink_pull_available',
+    help: 'Pull streams: messages that the next request may take.',
+    value: ({ pull }) => pull?.available,
+  },
+  {
+    kind: 'gauge',
+    name: 'tailrace_sink_pull_outstanding',
+    help: 'Pull streams: messages received and not acknowledged.',
+    value: ({ pull }) => pull?.outstanding,
+  },
+  {
+    kind: 'gauge',
+    name: 'tailrace_sink_pull_waiting',
+    help: 'Pull streams: requests that wait for messages.',
+    value: ({ pull }) => pull?.waiting,
+  },
+  {
+    kind: 'counter',
+    name: 'tailrace_sink_pull_timeouts_total',
+    help: 'Pull streams: messages whose visibility timeout ended without an acknowledgement.',
+    value: ({ pull }) => pull?.timedOut,
+  },
+  {
+    kind: 'counter',
+    name: 'tailrace_sink_pull_unknown_acks_total',
+    help: 'Pull streams: acknowledgements of messages that nobody knows.',
+    value: ({ pull }) => pull?.unknownAcks,
+  },
 ];
 
 /** A function that makes the text of /metrics (Prometheus' text format 0.0.4) from the status of this moment. */

@@ -32,6 +32,7 @@ async function start(options: Options): Promise<HttpServers & { lines: string[] 
     status: options.status ?? serviceStatus,
     control: testControl(),
     metricsText: async () => 'tailrace_info 1\n',
+    streams: { find: () => undefined },
     logger: createLogger({ level: 'info', destination: { write: (line) => lines.push(line) } }),
   });
   closing.push(() => servers.close());

@@ -29,6 +29,7 @@ async function serve(
     },
     status: serviceStatus,
     control,
+    streams: { find: () => undefined },
     metricsText: async () => '',
     logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
   });

@@ -26,6 +26,7 @@ async function serve(sinks = [sinkStatus()], tokens: readonly string[] = []) {
     },
     status: () => serviceStatus({ sinks }),
     control,
+    streams: { find: () => undefined },
     metricsText: async () => '',
     logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
   });

@@ -26,6 +26,7 @@ async function serve(
     status: () => status,
     control: testControl(),
     metricsText: async () => '',
+    streams: { find: () => undefined },
     logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
   });
   cleanups.push(() => servers.close());

@@ -435,3 +435,26 @@ test('settings that are shown have no secret left in them', async () => {
   expect(shown).not.toContain('hunter2');
   expect(shown).toContain('users.fifo');
 });
+
+describe('a pull stream', () => {
+  const streamOf = (destination: string): string =>
+    minimal.replace(/destination: .*/, `destination: ${destination}`);
+
+  test.each(['sequin_stream', 'stream'])('is one sink, also written %s', async (type) => {
+    const { settings } = await loadText(streamOf(`{ type: ${type}, max_waiting: 5 }`));
+    expect(settings.sinks[0]?.destination).toMatchObject({
+      type: 'stream',
+      config: { visibility_timeout_ms: 30_000, max_ack_pending: 10_000, max_waiting: 5 },
+    });
+  });
+
+  test('has its faults where they stand, whatever it is called', async () => {
+    for (const type of ['sequin_stream', 'stream']) {
+      const loading = loadText(streamOf(`{ type: ${type}, max_waitin: 5, visibility_timeout_ms: 10 }`));
+      expect(await faultLines(loading)).toEqual([
+        expect.stringContaining('sinks[users].destination.max_waitin unknown key'),
+        expect.stringContaining('sinks[users].destination.visibility_timeout_ms'),
+      ]);
+    }
+  });
+});

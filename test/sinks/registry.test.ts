@@ -29,7 +29,8 @@ test.each(types)(
   (type) => {
     const files = [`src/sinks/${type}.ts`, `test/sinks/${type}.test.ts`, `docs/sinks/${type}.md`];
     expect(files.filter((file) => !existsSync(resolve(root, file)))).toEqual([]);
-    expect(readFileSync(resolve(root, `test/sinks/${type}.test.ts`), 'utf8')).toContain('sinkSuite(');
+    const suite = sinkDefinition(type)!.isPulled === true ? 'pullSinkSuite(' : 'sinkSuite(';
+    expect(readFileSync(resolve(root, `test/sinks/${type}.test.ts`), 'utf8')).toContain(suite);
   },
 );
 
@@ -75,6 +76,7 @@ test.each(types)('the page of the sink %s names every field', (type) => {
 });
 
 test('no two sinks have one type, and an unknown type has no definition', () => {
-  expect(new Set(types).size).toBe(types.length);
+  const spellings = sinkDefinitions.flatMap(({ type, aliases = [] }) => [type, ...aliases]);
+  expect(new Set(spellings).size).toBe(spellings.length);
   expect(sinkDefinition('carrier-pigeon')).toBeUndefined();
 });

@@ -7,6 +7,8 @@ export type SinkText = {
   /** An SNS topic's name instead of a queue. */
   readonly topic?: string;
   readonly tables: readonly string[];
+  /** Another destination; `destination` says the rest of it. */
+  readonly type?: string;
   /** `source`, as YAML in one line, instead of these tables. */
   readonly source?: string;
   /** More lines of the sink, as YAML. */
@@ -20,13 +22,16 @@ export type SinkText = {
 const indent = (text: string, spaces: number): string => text.trim().replaceAll(/^/gm, ' '.repeat(spaces));
 
 /** A queue, or a topic. */
-const awsPlaceOf = (sink: SinkText, endpoint: string): string => `
+const awsPlace = (sink: SinkText, endpoint: string): string => `
 ${sink.topic === undefined ? 'type: sqs' : 'type: sns'}
 ${sink.topic === undefined ? `queue_name: ${sink.queue ?? 'changes.fifo'}` : `topic_name: ${sink.topic}`}
 create_if_not_exists: true
 region: us-east-1
 emulator_base_url: ${endpoint}
 ${sink.destination ?? ''}`;
+
+const placeOf = (sink: SinkText, endpoint: string): string =>
+  sink.type === undefined ? awsPlace(sink, endpoint) : `type: ${sink.type}\n${sink.destination ?? ''}`;
 
 export function configText(options: {
   readonly database: TestDatabase;
@@ -49,7 +54,7 @@ export function configText(options: {
     source: ${sink.source ?? `{ include_tables: ${JSON.stringify(sink.tables.map((table) => `public.${table}`))} }`}
 ${indent(sink.extra ?? '', 4)}
     destination:
-${indent(sink.to ?? awsPlaceOf(sink, options.endpoint), 6)}`,
+${indent(sink.to ?? placeOf(sink, options.endpoint), 6)}`,
   );
   return `
 databases:

@@ -1,0 +1,153 @@
+// Who holds which message of a pull stream, and until when. Pure: times are arguments, in milliseconds of any clock.
+
+/** `item`: undefined while a lease from before a restart waits for its message to be read again. */
+type Lease<Item> = { readonly id: string; item: Item | undefined; readonly visibleAtMs: number };
+
+export type Known<Item> = { readonly id: string; readonly item: Item };
+
+/** Returned messages of which an acknowledgement that comes late is still understood. */
+const MAX_RETURNED = 100_000;
+
+/** An id is available, leased, returned (to be offered again), acknowledged before its message came (early), or unknown. */
+export class LeaseBook<Item> {
+  /** First in, first out. */
+  readonly #available = new Map<string, Item>();
+  /** In the order of their ends: every lease is as long as the others, restored ones are put in first. */
+  readonly #leased = new Map<string, Lease<Item>>();
+  readonly #returned = new Set<string>();
+  readonly #early = new Set<string>();
+
+  /** Leases and early acknowledgements from before a restart, before anything else. */
+  restore(
+    leases: readonly { readonly id: string; readonly visibleAtMs: number }[],
+    early: Iterable<string>,
+  ): void {
+    const inOrder = leases.toSorted((a, b) => a.visibleAtMs - b.visibleAtMs);
+    for (const { id, visibleAtMs } of inOrder) this.#leased.set(id, { id, item: undefined, visibleAtMs });
+    for (const id of early) this.#early.add(id);
+  }
+
+  get available(): number {
+    return this.#available.size;
+  }
+  get leased(): number {
+    return this.#leased.size;
+  }
+
+  /** A message may be given out. `acked`: it was acknowledged before; the book has forgotten it. */
+  offer(id: string, item: Item): 'available' | 'leased' | 'acked' {
+    this.#returned.delete(id);
+    if (this.#early.delete(id)) return 'acked';
+    const lease = this.#leased.get(id);
+    if (lease !== undefined) {
+      lease.item = item;
+      return 'leased';
+    }
+    this.#available.set(id, item);
+    return 'available';
+  }
+
+  /** What comes next, at most `count`, while `fits`. The first always does. */
+  next(count: number, fits: (item: Item) => boolean): Known<Item>[] {
+    const next: Known<Item>[] = [];
+    for (const [id, item] of this.#available) {
+      if (next.length === count || (!fits(item) && next.length > 0)) break;
+      next.push({ id, item });
+    }
+    return next;
+  }
+
+  /** Gives out what `next` has named. `visibleAtMs` never lies before that of an earlier call. */
+  lease(ids: readonly string[], visibleAtMs: number): void {
+    for (const id of ids) {
+      const item = this.#available.get(id);
+      if (item === undefined || !this.#available.delete(id)) continue;
+      this.#leased.set(id, { id, item, visibleAtMs });
+    }
+  }
+
+  /**
+   * `settled` are forgotten; `early` are remembered until their message comes; of the others nothing is known.
+   * A lease that has ended counts as long as nobody has settled the message.
+   */
+  ack(ids: Iterable<string>): { settled: Known<Item>[]; early: string[]; unknown: number } {
+    const settled: Known<Item>[] = [];
+    const early: string[] = [];
+    let unknown = 0;
+    for (const id of ids) {
+      const item = this.#available.get(id) ?? this.#leased.get(id)?.item;
+      if (item !== undefined) {
+        this.#forget(id);
+        settled.push({ id, item });
+      } else if (this.#leased.delete(id) || this.#returned.delete(id) || this.#early.has(id)) {
+        this.#early.add(id);
+        early.push(id);
+      } else {
+        unknown++;
+      }
+    }
+    return { settled, early, unknown };
+  }
+
+  /** Ends leases: `returned` will be offered again, unless they become dead letters; `dropped` had no message yet. */
+  nack(ids: Iterable<string>): { returned: Known<Item>[]; dropped: string[]; unknown: number } {
+    const returned: Known<Item>[] = [];
+    const dropped: string[] = [];
+    let unknown = 0;
+    for (const id of ids) {
+      const lease = this.#leased.get(id);
+      if (lease !== undefined) {
+        this.#leased.delete(id);
+        if (lease.item === undefined) {
+          dropped.push(id);
+        } else {
+          returned.push({ id, item: lease.item });
+          this.#remember(id);
+        }
+      } else if (!this.#available.has(id) && !this.#returned.has(id)) {
+        unknown++;
+      }
+    }
+    return { returned, dropped, unknown };
+  }
+
+  /** Ends the leases whose time is over. */
+  expire(nowMs: number): { returned: Known<Item>[]; dropped: string[] } {
+    const over: string[] = [];
+    for (const { id, visibleAtMs } of this.#leased.values()) {
+      if (visibleAtMs > nowMs) break;
+      over.push(id);
+    }
+    return this.nack(over);
+  }
+
+  /** When the next lease ends. */
+  nextEndMs(): number | undefined {
+    for (const { visibleAtMs } of this.#leased.values()) return visibleAtMs;
+    return undefined;
+  }
+
+  /** Gives every message back, as before a stop; leases stay, without their messages. */
+  detach(): Item[] {
+    const items = [...this.#available.values()];
+    this.#available.clear();
+    for (const lease of this.#leased.values()) {
+      if (lease.item !== undefined) items.push(lease.item);
+      lease.item = undefined;
+    }
+    return items;
+  }
+
+  #remember(id: string): void {
+    this.#returned.add(id);
+    if (this.#returned.size <= MAX_RETURNED) return;
+    for (const oldest of this.#returned) {
+      this.#returned.delete(oldest);
+      return;
+    }
+  }
+
+  #forget(id: string): void {
+    if (!this.#available.delete(id)) this.#leased.delete(id);
+  }
+}

@@ -1,0 +1,194 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { LeaseStore, StoredLease } from '../../src/core/leases.ts';
+import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
+import { Dispatcher } from '../../src/pipeline/dispatcher.ts';
+import { Pending } from '../../src/pipeline/pending.ts';
+import { TableBarriers } from '../../src/pipeline/table-order.ts';
+import type { TablePlan } from '../../src/pipeline/table-plan.ts';
+import type { Sink } from '../../src/sinks/sink.ts';
+import { stream } from '../../src/sinks/stream.ts';
+import { patient, silent } from '../support/messages.ts';
+
+type Held = { readonly id: string; readonly index: number; readonly group: string };
+
+const transaction = {
+  epoch: 0,
+  commitLsn: toLsn(1n),
+  previousEndLsn: ZERO_LSN,
+  commitTimeUs: 0n,
+  xid: 1,
+  timeline: 1,
+  key: 't',
+};
+const LONG_MS = 5000;
+const config = { type: 'stream' as const, visibility_timeout_ms: 60_000, max_waiting: 20 };
+
+/** What the file of leases does, without a disk: quick enough for many runs. */
+function leasesInMemory(): LeaseStore {
+  const rows = new Map<string, StoredLease>();
+  return {
+    load: () => [...rows.values()],
+    save: (ids, lease) => ids.forEach((id) => rows.set(id, { id, ...lease })),
+    remove: (ids) => ids.forEach((id) => rows.delete(id)),
+    close: () => undefined,
+  };
+}
+
+/** A pull stream behind a real dispatcher, over a log of `count` messages in `groups` groups; `settled` outlives it. */
+async function run(
+  leases: LeaseStore,
+  log: { count: number; groups: number; maxAckPending: number },
+  settled: Set<number>,
+) {
+  const barriers = new TableBarriers();
+  const plan = {
+    relation: { schema: 'public', table: 't' },
+    grouped: true,
+    barriers,
+  } as unknown as TablePlan;
+  const dead: number[] = [];
+  const sink: Sink = await stream.create(
+    { ...config, max_ack_pending: log.maxAckPending },
+    {
+      name: 'users',
+      rewinds: 0,
+      logger: silent,
+      pull: { openLeases: () => leases, remembered: () => nextTurn() },
+    },
+  );
+  const dispatcher = new Dispatcher(
+    {
+      ordered: false,
+      retry: { initialBackoffMs: 60_000, multiplier: 1, maxBackoffMs: 60_000, jitter: 0 },
+      maxRetryCount: undefined,
+      batchSize: undefined,
+      lanesPerRoute: undefined,
+      maxBuffered: 1000,
+      maxParked: 1000,
+    },
+    {
+      sink,
+      render,
+      keepDeadLetter: (message) => dead.push(message.index),
+      remember: (messages) => {
+        for (const { index } of messages) {
+          expect(settled.has(index)).toBe(false);
+          settled.add(index);
+        }
+      },
+      changed: () => undefined,
+      halt: () => undefined,
+      warn: () => undefined,
+      nowMs: () => Date.now(),
+      chance: () => 0.5,
+    },
+  );
+  const route = sink.routeOf({ schema: 'public', table: 't', action: 'insert' })!;
+  for (let index = 0; index < log.count; index++) {
+    if (settled.has(index)) continue;
+    const group = `g${index % log.groups}`;
+    const message = new Pending({
+      transaction,
+      index,
+      plan,
+      action: 'insert',
+      routeQueue: dispatcher.routeQueue(route),
+      group,
+      offset: index,
+      frameLength: 1,
+      rawBytes: 0,
+    });
+    render(message);
+    dispatcher.add(message, { group, previousGroup: undefined });
+  }
+  dispatcher.dispatch();
+  return {
+    pull: sink.pull!,
+    stop: async () => {
+      await dispatcher.stop(0);
+      await sink.close();
+    },
+  };
+
+  function render(message: Pending): void {
+    message.buffer = Buffer.from(JSON.stringify({ index: message.index, group: message.group }));
+    message.start = 0;
+    message.end = message.buffer.length;
+  }
+}
+
+const read = (answer: Uint8Array | undefined): Held[] =>
+  answer === undefined
+    ? []
+    : (
+        JSON.parse(Buffer.from(answer).toString()) as {
+          data: { ack_id: string; data: { index: number; group: string } }[];
+        }
+      ).data.map(({ ack_id: id, data }) => ({ id, ...data }));
+
+test('with any acks, nacks and restarts, one message of a group is out at a time, in order, and none is lost', async () => {
+  const command = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({ kind: fc.constant('take' as const), count: fc.integer({ min: 1, max: 6 }) }),
+    },
+    { weight: 4, arbitrary: fc.record({ kind: fc.constant('ack' as const), which: fc.nat() }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('nack' as const), which: fc.nat() }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
+  );
+  const log = fc.record({
+    count: fc.integer({ min: 1, max: 40 }),
+    groups: fc.integer({ min: 1, max: 8 }),
+    maxAckPending: fc.integer({ min: 1, max: 20 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(log, fc.array(command, { maxLength: 60 }), async (what, commands) => {
+      const leases = leasesInMemory();
+      const settled = new Set<number>();
+      let running = await run(leases, what, settled);
+      let held: Held[] = [];
+      const acked: number[] = [];
+      const take = async (count: number, waitMs = 0): Promise<number> => {
+        const taken = read(await running.pull.receive({ maxCount: count, waitMs }, patient));
+        for (const one of taken) {
+          expect(held.map(({ group }) => group)).not.toContain(one.group);
+          expect(acked).not.toContain(one.index);
+          const earlier = acked.filter((index) => index % what.groups === one.index % what.groups);
+          expect(earlier).toHaveLength(Math.floor(one.index / what.groups));
+          held.push(one);
+        }
+        expect(held.length).toBeLessThanOrEqual(what.maxAckPending);
+        return taken.length;
+      };
+      const ack = async (one: Held): Promise<void> => {
+        held = held.filter((other) => other !== one);
+        acked.push(one.index);
+        await running.pull.ack([one.id]);
+      };
+      for (const step of commands) {
+        const one = 'which' in step ? held[step.which % Math.max(1, held.length)] : undefined;
+        if (step.kind === 'take') {
+          await take(step.count);
+        } else if (step.kind === 'restart') {
+          await running.stop();
+          running = await run(leases, what, settled);
+        } else if (one !== undefined && step.kind === 'ack') {
+          await ack(one);
+        } else if (one !== undefined) {
+          held = held.filter((other) => other !== one);
+          await running.pull.nack([one.id]);
+        }
+      }
+      // A long poll whose time is over without a message would be a lost one.
+      while (settled.size < what.count) {
+        for (const one of held) await ack(one);
+        const taken = settled.size === what.count ? 1 : await take(10, LONG_MS);
+        expect(taken).toBeGreaterThan(0);
+      }
+      await running.stop();
+    }),
+    { numRuns: 60 },
+  );
+});
