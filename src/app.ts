@@ -202,12 +202,16 @@ function startDatabase(what: {
     );
   }
   const signals = new LogSignals();
-  sinks.forEach((sink, slot) => signals.setHolding(slot, sink.status !== 'disabled'));
+  sinks.forEach((sink, slot) => {
+    signals.setHolding(slot, sink.status !== 'disabled');
+    signals.setSheds(slot, sink.loadShedding === 'discard');
+  });
   const directory = logDirectory(settings, database.name);
   const sinkThreads: Database['sinkThreads'] = [];
   const source = startSourceThread({
     settings: database,
     selections: sinks.map((sink) => sink.selection),
+    sinkNames: sinks.map((sink) => sink.name),
     streamed: (tables) => {
       try {
         store.streamedTables.add(database.name, tables);

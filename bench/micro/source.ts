@@ -81,6 +81,7 @@ async function toLog(): Promise<void> {
   const source = startSource({
     settings,
     selections: [{}],
+    sinkNames: [],
     streamed: () => undefined,
     log: {
       segmentBytes: 64 * MIB,

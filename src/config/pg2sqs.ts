@@ -200,6 +200,7 @@ function toSinks(
     keyChanges: 'update',
     ignoreMarkers: false,
     sameGroup: 'ordered',
+    loadShedding: 'pause',
     ...(maxRetryCount === undefined ? {} : { maxRetryCount }),
     retry,
     ...(lanesPerRoute === undefined ? {} : { lanesPerRoute }),

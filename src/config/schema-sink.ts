@@ -123,6 +123,12 @@ export const sinkSchema = z
       .describe(
         '`ordered`: one request may carry several messages of a group where the destination keeps their order.',
       ),
+    load_shedding_policy: z
+      .enum(['pause_on_full', 'discard_on_full'])
+      .default('pause_on_full')
+      .describe(
+        'What happens when the log would exceed `log.max_bytes` because of this sink. `pause_on_full`: nothing is dropped, the log grows until `log.min_free` is left; then the source stops, and with it every sink of the database. `discard_on_full`: the sink gives up its oldest changes, with a record; the others never notice.',
+      ),
     key_changes: z
       .enum(['update', 'split'])
       .default('update')

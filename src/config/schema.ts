@@ -116,7 +116,6 @@ export const KEYS_NOT_YET: Readonly<Record<string, readonly string[]>> = {
     'initial_backfill',
     'active_backfills',
     'backfills',
-    'load_shedding_policy',
   ],
 };
 

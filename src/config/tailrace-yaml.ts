@@ -141,6 +141,7 @@ const toSink =
       keyChanges: config.key_changes,
       ignoreMarkers: config.ignore_markers,
       sameGroup: config.same_group,
+      loadShedding: config.load_shedding_policy === 'discard_on_full' ? 'discard' : 'pause',
       ...(config.max_retry_count === undefined ? {} : { maxRetryCount: config.max_retry_count }),
       retry: {
         initialBackoffMs: config.retry.initial_backoff,

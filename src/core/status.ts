@@ -79,7 +79,13 @@ export type DatabaseStatus = Condition & {
 export type WantedStatus = 'active' | 'paused' | 'disabled';
 
 /** Changes that a sink never had, between two LSNs. */
-export type SinkGap = { readonly from: string; readonly to: string; readonly reason: string };
+export type SinkGap = {
+  readonly from: string;
+  readonly to: string;
+  readonly reason: string;
+  /** How many, where that is known. */
+  readonly changes?: number;
+};
 
 /** Of a sink whose consumers come to fetch. */
 export type PullStatus = {
@@ -121,6 +127,8 @@ export type SinkStatus = Condition & {
   readonly inFlight: number;
   readonly buffered: number;
   readonly parked: number;
+  /** Given up since the start, to keep the log within its budget. */
+  readonly discarded: number;
   readonly inversions: number;
   readonly markers: MarkerStatus;
   /** Groups held back by a failing message: at most ten names. */

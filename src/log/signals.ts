@@ -6,7 +6,7 @@ import { toLsn, type Lsn } from '../core/lsn.ts';
 export const MAX_SINKS_PER_DATABASE = 256;
 
 const LOG_FIELDS = 8;
-const SINK_FIELDS = 3;
+const SINK_FIELDS = 4;
 const VERSION_BYTES = 16;
 
 // Log fields.
@@ -20,8 +20,15 @@ const EPOCH = 5;
 // Sink fields.
 const SETTLED_OFFSET = 0;
 const SETTLED_LSN = 1;
-/** Bit 0: the slot is in use and its sink holds the log back. */
+/** `HOLDS`, `SHEDS`. */
 const FLAGS = 2;
+/** Offset below which the sink is to give up what it has not settled. */
+const SHED_BELOW = 3;
+
+/** The slot is in use and its sink holds the log back. */
+const HOLDS = 1n;
+/** Rather than hold the log above its budget, the sink gives up what it has not settled. */
+const SHEDS = 2n;
 
 /**
  * Shared between the source worker (writer of the log's fields) and the sink workers (each sink's fields).
@@ -114,23 +121,52 @@ export class LogSignals {
 
   /** Does the sink in `slot` hold the log back (in use, not disabled)? Set by main before it runs, then where it runs. */
   setHolding(slot: number, holding: boolean): void {
-    Atomics.store(this.#values, LOG_FIELDS + slot * SINK_FIELDS + FLAGS, holding ? 1n : 0n);
+    this.#flag(slot, HOLDS, holding);
     Atomics.add(this.#version, 1, 1);
     Atomics.notify(this.#version, 1);
   }
   isHolding(slot: number): boolean {
-    return Atomics.load(this.#values, LOG_FIELDS + slot * SINK_FIELDS + FLAGS) === 1n;
+    return (this.#flags(slot) & HOLDS) !== 0n;
+  }
+
+  /** May the sink in `slot` be told to give up changes? Set by main. */
+  setSheds(slot: number, sheds: boolean): void {
+    this.#flag(slot, SHEDS, sheds);
+  }
+  sheds(slot: number): boolean {
+    return (this.#flags(slot) & SHEDS) !== 0n;
+  }
+
+  /** Called by the source only: the sink in `slot` is to give up what it has not settled below this offset. */
+  shed(slot: number, below: number): void {
+    Atomics.store(this.#values, LOG_FIELDS + slot * SINK_FIELDS + SHED_BELOW, BigInt(below));
+  }
+  shedBelow(slot: number): number {
+    return Number(Atomics.load(this.#values, LOG_FIELDS + slot * SINK_FIELDS + SHED_BELOW));
+  }
+
+  #flags(slot: number): bigint {
+    return Atomics.load(this.#values, LOG_FIELDS + slot * SINK_FIELDS + FLAGS);
+  }
+  #flag(slot: number, flag: bigint, on: boolean): void {
+    const at = LOG_FIELDS + slot * SINK_FIELDS + FLAGS;
+    if (on) Atomics.or(this.#values, at, flag);
+    else Atomics.and(this.#values, at, ~flag);
   }
 
   /** The lowest position settled by every sink that holds the log back; undefined when there is none. */
   lowestSettled(): { offset: number; lsn: Lsn } | undefined {
     let lowest: { offset: number; lsn: Lsn } | undefined;
-    for (let slot = 0; slot < MAX_SINKS_PER_DATABASE; slot++) {
-      if (!this.isHolding(slot)) continue;
+    for (const slot of this.holders()) {
       const settled = this.settled(slot);
       if (lowest === undefined || settled.offset < lowest.offset) lowest = settled;
     }
     return lowest;
+  }
+
+  /** Slots of the sinks that hold the log back. */
+  *holders(): Generator<number> {
+    for (let slot = 0; slot < MAX_SINKS_PER_DATABASE; slot++) if (this.isHolding(slot)) yield slot;
   }
 
   /** Resolves at the next `publishSettled` of any sink, or when `signal` aborts. `seen` is `settledVersion()`. */

@@ -28,6 +28,10 @@ export type DispatcherPorts = {
   keepDeadLetter(message: Pending, error: DeliveryError): void;
   /** Remembers settled messages. */
   remember(messages: readonly Pending[]): void;
+  /** Hands what is remembered to the operating system: it survives `kill -9`. */
+  record(): void;
+  /** Messages in failed requests were given up (`discardBelow`). */
+  discarded(changes: number): void;
   /** Something settled, or the room changed. */
   changed(): void;
   /** The sink cannot go on. */
@@ -52,6 +56,7 @@ export class Dispatcher {
     failedRequests: 0,
     bytes: 0,
     inversions: 0,
+    discarded: 0,
   };
   readonly latency = new LatencyWindow();
   readonly #settings: DispatcherSettings;
@@ -64,7 +69,9 @@ export class Dispatcher {
   readonly #backingOff = new Map<Pending, NodeJS.Timeout>();
   readonly #abort = new AbortController();
   #routeTimer: NodeJS.Timeout | undefined;
+  #dispatchSoon: NodeJS.Immediate | undefined;
   #stopping = false;
+  #discardBelow = 0;
   #first: Pending | undefined;
   #last: Pending | undefined;
   #inFlight = 0;
@@ -146,9 +153,13 @@ export class Dispatcher {
     if (message.waitsOn === 0) this.#makeReady(message);
   }
 
-  /** Sends what may go. Call it after a block was read: batches fill naturally. */
+  /**
+   * Sends what may go. Call it after a block was read: batches fill naturally. What is settled is recorded first, so that
+   * a kill can repeat only requests in flight: not also those whose lanes are in use again.
+   */
   dispatch(): void {
     if (this.#stopping) return;
+    this.#ports.record();
     const now = this.#ports.nowMs();
     let probeAt = Infinity;
     for (const queue of this.#routes.values()) {
@@ -245,7 +256,11 @@ export class Dispatcher {
     this.#requestsInFlight--;
     if (outcomes !== undefined) this.#conclude(queue, batch, outcomes);
     if (this.#requestsInFlight === 0) this.#idle?.();
-    this.dispatch();
+    // Once for all answers of this turn of the event loop.
+    this.#dispatchSoon ??= setImmediate(() => {
+      this.#dispatchSoon = undefined;
+      this.dispatch();
+    });
   }
 
   #conclude(queue: RouteQueue, batch: readonly Pending[], outcomes: readonly Outcome[]): void {
@@ -289,7 +304,12 @@ export class Dispatcher {
   ): void {
     const dead: { message: Pending; error: DeliveryError }[] = [];
     const again: Pending[] = [];
+    let discarded = 0;
     for (const { message, error } of failed) {
+      if (message.letterId === 0 && message.offset < this.#discardBelow) {
+        discarded += this.#discard(message);
+        continue;
+      }
       message.state = 'waiting';
       if (error.kind === 'fatal' || error.scope !== 'message') {
         again.push(message);
@@ -301,6 +321,7 @@ export class Dispatcher {
       if (error.kind === 'rejected' || exhausted) dead.push({ message, error });
       else this.#backOff(message, error);
     }
+    if (discarded > 0) this.#ports.discarded(discarded);
     this.#countInversions(delivered);
     this.#settle(delivered, dead);
     // What failed with its route, or was not tried, keeps its place at the front of the queue.
@@ -352,6 +373,32 @@ export class Dispatcher {
         later: message.idempotencyKey,
       });
     }
+  }
+
+  /**
+   * Gives up every message of the log before this offset, but those in requests: these are given up if their request
+   * fails. Who calls has a record of it made before the cursor moves. Answers how many were given up at once.
+   */
+  discardBelow(offset: number): number {
+    this.#discardBelow = offset;
+    let count = 0;
+    for (const message of this.unsettled()) {
+      if (message.offset >= offset) break;
+      if (message.state !== 'sending') count += this.#discard(message);
+    }
+    if (count > 0) this.#ports.changed();
+    return count;
+  }
+
+  #discard(message: Pending): number {
+    clearTimeout(this.#backingOff.get(message));
+    this.#backingOff.delete(message);
+    message.state = 'settled';
+    this.#unlink(message);
+    // Of a change in two halves the second one counts.
+    const changes = message.settlesChange() ? 1 : 0;
+    this.counters.discarded += changes;
+    return changes;
   }
 
   /** Invariant 3: delivered, or kept as a dead letter and then settled. */

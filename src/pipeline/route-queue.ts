@@ -110,6 +110,11 @@ export function takeBatch(
   while (batch.length < maxCount) {
     const next = queue.ready.peek();
     if (next === undefined) break;
+    if (next.state === 'settled') {
+      // It was given up while it waited here.
+      queue.ready.shift();
+      continue;
+    }
     const size = options.sizeOf(next);
     if (size > limits.messageBytes) {
       queue.ready.shift();

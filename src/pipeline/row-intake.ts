@@ -14,8 +14,8 @@ export type IntakePorts = {
   readonly dispatcher: Dispatcher;
   compile(relation: Relation): TablePlan | undefined;
   readonly markers: SinkMarkers;
-  /** Was it settled before the restart? */
-  wasSettled(transaction: PendingTransaction, index: number): boolean;
+  /** Was it settled before the restart, or is it given up? */
+  isDone(transaction: PendingTransaction, index: number, offset: number): boolean;
   /** The bytes of a raw message in the log. */
   readFrames(offset: number, length: number): Buffer;
   /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
@@ -88,7 +88,7 @@ export class RowIntake implements WalkPorts {
     }
     const actionPlan = plan[action];
     if (actionPlan === undefined || isSkipped(transaction)) return;
-    if (this.#ports.wasSettled(transaction, index)) return;
+    if (this.#ports.isDone(transaction, index, offset)) return;
     const event = this.#event;
     decodeRow(bytes, start, end, event);
     const group = actionPlan.group?.current(event, transaction);
@@ -112,7 +112,7 @@ export class RowIntake implements WalkPorts {
     const plan = this.#planOf(relationId);
     const actionPlan = plan?.truncate;
     if (plan === null || actionPlan === undefined || isSkipped(transaction)) return;
-    if (this.#ports.wasSettled(transaction, index)) return;
+    if (this.#ports.isDone(transaction, index, offset)) return;
     const message = this.#message(
       { plan, actionPlan, action: 'truncate', transaction, index, offset, frameLength, rawBytes: 0 },
       tableGroup(plan),
@@ -135,7 +135,7 @@ export class RowIntake implements WalkPorts {
     // Whether its key changed is not known either: where that would be an insert, it is one.
     const actionPlan = plan[action] ?? (plan.changesKey === undefined ? undefined : plan.insert);
     if (actionPlan === undefined || isSkipped(transaction)) return;
-    if (this.#ports.wasSettled(transaction, index)) return;
+    if (this.#ports.isDone(transaction, index, offset)) return;
     // Its key is not known without the row: it stands alone, and goes straight to the dead letters.
     const message = this.#message(
       { plan, actionPlan, action, transaction, index, offset, frameLength: 0, rawBytes },
@@ -155,9 +155,10 @@ export class RowIntake implements WalkPorts {
 
   /** The update in `#event`, which changed the key, as a delete in the old group and an insert in the new one. */
   #split(row: Omit<RowContext, 'actionPlan' | 'action'>): void {
-    const { plan, transaction, index } = row;
+    const { plan, transaction, index, offset } = row;
     const wanted = (['delete', 'insert'] as const).filter((action) => plan[action] !== undefined);
-    if (wanted.length === 0 || isSkipped(transaction) || this.#ports.wasSettled(transaction, index)) return;
+    if (wanted.length === 0 || isSkipped(transaction) || this.#ports.isDone(transaction, index, offset))
+      return;
     const { dispatcher } = this.#ports;
     const event = this.#event;
     const split = { unsettled: wanted.length };

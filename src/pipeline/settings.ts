@@ -46,6 +46,8 @@ export type SinkSettings = {
   /** Delivers transactions that a marker would have it skip. */
   readonly ignoreMarkers: boolean;
   readonly sameGroup: 'strict' | 'ordered';
+  /** Behind when the log's budget is spent: does it stop the source, or give up what it is behind with? */
+  readonly loadShedding: 'pause' | 'discard';
   /** Failures of the message itself before it becomes a dead letter; undefined: no limit. */
   readonly maxRetryCount?: number;
   readonly retry: RetryPolicy;

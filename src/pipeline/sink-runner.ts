@@ -3,7 +3,7 @@ import { setTimeout as sleep, setImmediate as nextTurn } from 'node:timers/promi
 import type { TransactionContext } from '../core/change.ts';
 import { describeError, TailraceError, type DeliveryError } from '../core/errors.ts';
 import { backoffMs } from '../core/retry.ts';
-import type { Condition, SinkStatus } from '../core/status.ts';
+import type { Condition, SinkGap, SinkStatus } from '../core/status.ts';
 import type { Lsn } from '../core/lsn.ts';
 import type { Envelope } from '../formats/format.ts';
 import { formats } from '../formats/registry.ts';
@@ -14,6 +14,7 @@ import { leaseFileOf, openLeaseStore } from '../store/leases.ts';
 import type { Cursor } from '../store/ledger.ts';
 import { keepDeadLetter } from './dead-letter-store.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { LoadShedding, SHED_INTERVAL_MS } from './load-shedding.ts';
 import { LogWalker } from './log-walker.ts';
 import type { Pending } from './pending.ts';
 import { RowIntake } from './row-intake.ts';
@@ -43,6 +44,8 @@ export class SinkRunner {
   readonly #dispatcher: Dispatcher;
   readonly #walker: LogWalker;
   readonly #markers: SinkMarkers;
+  readonly #shedding: LoadShedding;
+  #gaps: readonly SinkGap[];
   readonly #sink: Sink;
   readonly #place: SinkPlace;
   readonly #replays: Replays;
@@ -51,6 +54,7 @@ export class SinkRunner {
   #restoring = true;
   #roomMade: (() => void) | undefined;
   #syncTimer: NodeJS.Timeout | undefined;
+  #shedTimer: NodeJS.Timeout | undefined;
   #syncing: Promise<void> | undefined;
   #lastSyncMs = 0;
   #published: { offset: number; lsn: Lsn } | undefined;
@@ -82,6 +86,8 @@ export class SinkRunner {
           message.letterId === 0 ? intake.renderParked(message) : this.#replays.render(message),
         keepDeadLetter: (message, error) => this.#keepDeadLetter(message, error),
         remember: (messages) => this.#remember(messages),
+        record: () => this.#record(),
+        discarded: (changes) => this.#shedding.count(changes),
         changed: () => this.#changed(),
         halt: (error) => this.#fail(haltError(settings.name, error)),
         warn: (event, fields) => options.logger.warn({ sink: settings.name, ...fields }, event),
@@ -95,11 +101,19 @@ export class SinkRunner {
       keep: (skipped) => store.skipped.add(idOf(options), skipped),
       logger: options.logger,
     });
+    this.#shedding = new LoadShedding({
+      sink: settings.name,
+      keep: (gap) => {
+        this.#gaps = store.sinks.addGap(idOf(options), gap, new Date());
+      },
+      logger: options.logger,
+    });
+    this.#gaps = place.gaps;
     const intake = new RowIntake({
       markers: this.#markers,
       dispatcher: this.#dispatcher,
       compile: (relation) => compileTablePlan(relation, settings, this.#planPorts()),
-      wasSettled: (transaction, index) => this.#wasSettled(transaction, index),
+      isDone: (transaction, index, offset) => this.#isDone(transaction, index, offset),
       readFrames: (offset, length) => place.reader.readFrames(offset, length),
       staysLong: sink.pull !== undefined,
     });
@@ -150,6 +164,9 @@ export class SinkRunner {
   async run(): Promise<void> {
     void this.#checkUntilFine();
     this.#replays.restart();
+    if (this.#options.settings.loadShedding === 'discard') {
+      this.#shedTimer = setInterval(() => this.#shed(), SHED_INTERVAL_MS);
+    }
     await Promise.race([this.#follow(), this.#failed]);
   }
 
@@ -162,6 +179,7 @@ export class SinkRunner {
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping.abort();
     this.#replays.stop();
+    clearInterval(this.#shedTimer);
     this.#roomMade?.();
     // What waits for consumers may wait for hours; it is theirs again after the restart.
     await this.#dispatcher.stop(this.#sink.pull === undefined ? deadlineMs : 0);
@@ -192,7 +210,8 @@ export class SinkRunner {
       markers: this.#markers.status(),
       writtenEnd: signals.writtenEnd(),
       deadLetters: store.deadLetters.counts(idOf(this.#options)),
-      place: this.#place,
+      place: { rewinds: this.#place.rewinds, gaps: this.#gaps },
+      shedding: this.#shedding.condition(),
       nowMs: Date.now(),
     });
   }
@@ -214,8 +233,24 @@ export class SinkRunner {
     }
   }
 
-  #wasSettled(transaction: TransactionContext, index: number): boolean {
-    return this.#restoring && this.#place.ledger.wasSettled(transaction.epoch, transaction.commitLsn, index);
+  #isDone(transaction: TransactionContext, index: number, offset: number): boolean {
+    if (this.#restoring && this.#place.ledger.wasSettled(transaction.epoch, transaction.commitLsn, index)) {
+      return true;
+    }
+    if (offset >= this.#shedding.below) return false;
+    this.#shedding.count(1);
+    this.#dispatcher.counters.discarded++;
+    return true;
+  }
+
+  /** Gives up what the source demands, for the log's budget. */
+  #shed(): void {
+    const { signals, slot } = this.#options;
+    const { cursor, offset } = this.#settled();
+    const below = signals.shedBelow(slot);
+    if (below <= offset || !this.#shedding.demand(below, cursor.endLsn)) return;
+    this.#shedding.count(this.#dispatcher.discardBelow(below));
+    this.#syncSoon();
   }
 
   async #room(): Promise<void> {
@@ -240,9 +275,16 @@ export class SinkRunner {
     if (this.#writing !== undefined) return;
     this.#writing = nextTurn().then(() => {
       this.#writing = undefined;
-      this.#place.ledger.write();
+      this.#record();
     });
-    this.#writing.catch((error: unknown) => this.#fail(error));
+  }
+
+  #record(): void {
+    try {
+      this.#place.ledger.write();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   /** Resolves once every outcome given so far is in the ledger. */
@@ -283,6 +325,7 @@ export class SinkRunner {
     const { cursor, offset } = this.#settled();
     if (this.#published?.offset === offset && this.#published.lsn === cursor.endLsn) return;
     this.#markers.write();
+    this.#shedding.record({ endLsn: cursor.endLsn, offset });
     this.#place.ledger.advance(cursor);
     await this.#place.ledger.sync();
     this.#published = { offset, lsn: cursor.endLsn };

@@ -15,6 +15,8 @@ export function sinkStatus(sink: {
   /** What the preflight says. */
   condition: Condition;
   dispatcher: Dispatcher;
+  /** While changes are given up. */
+  shedding: Condition | undefined;
   pull: PullStatus | undefined;
   settled: { cursor: Cursor; offset: number };
   markers: MarkerStatus;
@@ -48,6 +50,7 @@ export function sinkStatus(sink: {
     inFlight,
     buffered,
     parked,
+    discarded: counters.discarded,
     inversions: counters.inversions,
     markers: sink.markers,
     blockedGroups: dispatcher.blockedGroups(),
@@ -72,9 +75,11 @@ export function sinkStatus(sink: {
 function conditionOf(sink: {
   settings: SinkSettings;
   condition: Condition;
+  shedding: Condition | undefined;
   dispatcher: Dispatcher;
 }): Condition {
   const { settings, condition, dispatcher } = sink;
+  if (sink.shedding !== undefined) return sink.shedding;
   if (condition.health !== 'healthy') return condition;
   for (const route of dispatcher.routes()) {
     if (route.error === undefined) continue;
@@ -152,6 +157,7 @@ export const addCounts = (status: SinkStatus, before: SinkStatus | undefined): S
         requests: status.requests + before.requests,
         failedRequests: status.failedRequests + before.failedRequests,
         bytes: status.bytes + before.bytes,
+        discarded: status.discarded + before.discarded,
         inversions: status.inversions + before.inversions,
       };
 
@@ -179,6 +185,7 @@ export const newSinkStatus = (settings: SinkSettings, condition: Condition): Sin
   inFlight: 0,
   buffered: 0,
   parked: 0,
+  discarded: 0,
   inversions: 0,
   markers: NO_MARKERS,
   blockedGroups: [],

@@ -16,6 +16,7 @@ import type { SinkAnswer, SinkRequest } from './sink-requests.ts';
 import { idOf, openPlace, type SinkPlace } from './sink-place.ts';
 import { rewindSink } from './sink-rewind.ts';
 import { addCounts, newSinkStatus, restingStatus } from './sink-status.ts';
+import { SHED_INTERVAL_MS } from './load-shedding.ts';
 import { SinkRunner, type SinkRunnerOptions } from './sink-runner.ts';
 
 const RESTART: RetryPolicy = { initialBackoffMs: 1000, multiplier: 2, maxBackoffMs: 60_000, jitter: 0.2 };
@@ -197,7 +198,13 @@ class Supervisor {
     this.#place?.ledger.close();
     this.#place?.reader.close();
     this.#failure = undefined;
+    // Paused: it holds the log until it is told to shed; whatever is gone when it comes back is a gap then.
+    const timer = setInterval(() => {
+      const { offset } = this.#place ?? { offset: Infinity };
+      if (signals.shedBelow(slot) > offset) signals.setHolding(slot, false);
+    }, SHED_INTERVAL_MS);
     await aborted(turn);
+    clearInterval(timer);
   }
 
   /** Until the runner fails, or the turn is over. */

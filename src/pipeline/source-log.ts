@@ -1,12 +1,12 @@
 // The log of one source with what belongs to it for as long as it is open, over all connections.
 import { TailraceError } from '../core/errors.ts';
 import { openLog, type LogWriter } from '../log/writer.ts';
+import { DiskBudget } from './disk-budget.ts';
 import { LogFeed, RelationsInForce } from './source-feed.ts';
 import { FlushKeeper } from './source-flush.ts';
 import type { SourceOptions } from './source-runner.ts';
 import { planStart, type Prepared, type ServerHistory, type StartPlan } from './source-start.ts';
 import type { SourceState } from './source-status.ts';
-import { DiskBudget } from './source-watch.ts';
 
 export type SourceLog = {
   readonly log: LogWriter;
@@ -53,7 +53,7 @@ export async function openSourceLog(
     systemIdentifier,
     databaseOid,
     keeper: new FlushKeeper({ log, signals, settings, durableDirectory, state }),
-    budget: new DiskBudget(log, signals, options.log, directory),
+    budget: new DiskBudget({ log, signals, settings: options.log, directory, sinkNames: options.sinkNames }),
     feed: new LogFeed(log, relations, { epoch: recovered.epoch, history: server }),
     epoch: recovered.epoch,
     damaged: recovered.damaged,

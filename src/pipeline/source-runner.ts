@@ -23,6 +23,8 @@ export type SourceOptions = {
   readonly log: LogSettings;
   readonly directory: string;
   readonly signals: LogSignals;
+  /** By their slots in `signals`. */
+  readonly sinkNames: readonly string[];
   readonly version: string;
   /** Does `directory` outlive the process? */
   readonly durableDirectory: boolean;

@@ -17,6 +17,8 @@ export type SourceWorkerData = {
   readonly log: LogSettings;
   readonly directory: string;
   readonly signals: SharedArrayBuffer;
+  /** By their slots in `signals`. */
+  readonly sinkNames: readonly string[];
   readonly version: string;
   readonly logLevel: string;
 };

@@ -63,6 +63,7 @@ const VERSION_2 = `
     from_lsn text not null,
     to_lsn text not null,
     reason text not null,
+    changes integer,
     recorded_at text not null,
     unique (database, sink, from_lsn, to_lsn)
   ) strict;

@@ -127,17 +127,36 @@ export class SinkRecords {
     });
   }
 
+  /** A gap that grows: one that begins where another does takes its place. Durable when it returns. Returns the latest ones. */
+  addGap(id: SinkId, gap: SinkGap, now: Date): SinkGap[] {
+    const { database, sink } = id;
+    transaction(this.#db, () => {
+      this.#db
+        .prepare(
+          'delete from sink_gaps where database = ? and sink = ? and from_lsn = ? and changes is not null',
+        )
+        .run(database, sink, gap.from);
+      this.#db
+        .prepare(
+          'insert into sink_gaps (database, sink, from_lsn, to_lsn, reason, changes, recorded_at) values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing',
+        )
+        .run(database, sink, gap.from, gap.to, gap.reason, gap.changes ?? null, now.toISOString());
+    });
+    return this.gaps(id);
+  }
+
   /** The latest gaps of a sink, oldest first. */
   gaps({ database, sink }: SinkId): SinkGap[] {
     const rows = this.#db
       .prepare(
-        'select from_lsn, to_lsn, reason from sink_gaps where database = ? and sink = ? order by rowid desc limit ?',
+        'select from_lsn, to_lsn, reason, changes from sink_gaps where database = ? and sink = ? order by rowid desc limit ?',
       )
       .all(database, sink, MAX_GAPS_SHOWN);
     return rows.toReversed().map((row) => ({
       from: String(row['from_lsn']),
       to: String(row['to_lsn']),
       reason: String(row['reason']),
+      ...(row['changes'] !== null && { changes: Number(row['changes']) }),
     }));
   }
 

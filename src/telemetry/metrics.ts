@@ -254,6 +254,12 @@ const SINK_METRICS: readonly MetricDefinition<SinkStatus>[] = [
   },
   {
     kind: 'counter',
+    name: 'tailrace_sink_discarded_total',
+    help: 'Changes given up because the log had spent its budget (load_shedding_policy: discard_on_full).',
+    value: (sink) => sink.discarded,
+  },
+  {
+    kind: 'counter',
     name: 'tailrace_sink_inversions_total',
     help: 'Messages delivered after a later one of their group (same_group: ordered).',
     value: (sink) => sink.inversions,

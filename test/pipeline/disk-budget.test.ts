@@ -2,22 +2,43 @@ import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
 import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { LogSignals } from '../../src/log/signals.ts';
-import { DiskBudget } from '../../src/pipeline/source-watch.ts';
+import { DiskBudget } from '../../src/pipeline/disk-budget.ts';
+import { SourceState } from '../../src/pipeline/source-status.ts';
+import { waitFor } from '../support/wait.ts';
+import { databaseSettings } from '../support/database-settings.ts';
 
 const MAX_BYTES = 1000;
+const SEGMENT_BYTES = 100;
 
-/** A log of `bytes` on a disk that is full, whose one sink has settled up to `settled`. */
-async function isSpent(
-  bytes: number,
-  settled: number,
-  minFreeBytes = Number.MAX_SAFE_INTEGER,
-): Promise<boolean> {
+type TestSink = { readonly settled: number; readonly sheds?: boolean };
+
+/** A log of `bytes`, on a disk that is full by default, with these sinks. */
+function budgetOf(bytes: number, sinks: readonly TestSink[], minFreeBytes = Number.MAX_SAFE_INTEGER) {
   const signals = new LogSignals();
-  signals.setHolding(0, true);
-  signals.publishSettled(0, { offset: settled, lsn: ZERO_LSN });
-  const log = { maxBytes: MAX_BYTES, writtenEnd: bytes, retain: () => Promise.resolve(bytes) };
-  const settings = { segmentBytes: 1, retentionMs: 0, maxBytes: MAX_BYTES, minFreeBytes, maxMessageBytes: 1 };
-  const budget = new DiskBudget(log, signals, settings, tmpdir());
+  sinks.forEach(({ settled, sheds = false }, slot) => {
+    signals.setHolding(slot, true);
+    signals.setSheds(slot, sheds);
+    signals.publishSettled(slot, { offset: settled, lsn: ZERO_LSN });
+  });
+  const log = {
+    maxBytes: MAX_BYTES,
+    writtenEnd: bytes,
+    bytes: () => bytes,
+    retain: () => Promise.resolve(bytes),
+  };
+  const settings = {
+    segmentBytes: SEGMENT_BYTES,
+    retentionMs: 0,
+    maxBytes: MAX_BYTES,
+    minFreeBytes,
+    maxMessageBytes: 1,
+  };
+  const sinkNames = sinks.map((_, slot) => `sink-${slot}`);
+  return { signals, budget: new DiskBudget({ log, signals, settings, directory: tmpdir(), sinkNames }) };
+}
+
+async function isSpent(bytes: number, settled: number, minFreeBytes?: number): Promise<boolean> {
+  const { budget } = budgetOf(bytes, [{ settled }], minFreeBytes);
   await budget.check(0);
   return budget.spent;
 }
@@ -33,4 +54,33 @@ test('a log above its budget grows on while the disk has room', async () => {
 
 test('a segment larger than the budget does not stop a log that is settled', async () => {
   expect(await isSpent(5000, 5000)).toBe(false);
+});
+
+test('only a sink that sheds is told to give up changes, and only as many as a segment needs', async () => {
+  const { budget, signals } = budgetOf(1500, [{ settled: 0, sheds: true }, { settled: 1500 }]);
+  await budget.check(0);
+  expect(signals.shedBelow(0)).toBe(600);
+  expect(signals.shedBelow(1)).toBe(0);
+});
+
+test('nothing is given up below what another sink holds anyway, nor within the budget', async () => {
+  const held = budgetOf(1500, [{ settled: 100, sheds: true }, { settled: 50 }]);
+  await held.budget.check(0);
+  expect(held.signals.shedBelow(0)).toBe(0);
+  const small = budgetOf(999, [{ settled: 0, sheds: true }]);
+  await small.budget.check(0);
+  expect(small.signals.shedBelow(0)).toBe(0);
+});
+
+test('the sink that fills the log has a name long before the budget is spent', async () => {
+  const { budget } = budgetOf(600, [{ settled: 0 }, { settled: 590 }], 0);
+  const state = new SourceState(databaseSettings({ name: 'shop', host: 'localhost', port: 1 }), Date.now);
+  const stopping = new AbortController();
+  const warned: string[] = [];
+  const running = budget.loop(state, (error) => warned.push(error.message), stopping.signal);
+  await waitFor(() => warned.length > 0, 'the alarm');
+  stopping.abort();
+  await running;
+  expect(warned).toEqual([expect.stringContaining('it waits for sink "sink-0"')]);
+  expect(state.status().warnings).toEqual(warned);
 });

@@ -76,6 +76,8 @@ function harness(options: {
       render,
       keepDeadLetter: (message) => dead.push(message),
       remember: (messages) => settled.push(...messages),
+      record: () => undefined,
+      discarded: () => undefined,
       changed: () => undefined,
       halt: () => undefined,
       warn: () => undefined,

@@ -78,6 +78,8 @@ async function run(
           settled.add(index);
         }
       },
+      record: () => undefined,
+      discarded: () => undefined,
       changed: () => undefined,
       halt: () => undefined,
       warn: () => undefined,

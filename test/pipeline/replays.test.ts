@@ -77,6 +77,8 @@ function harness(
       render: (message) => (message.letterId === 0 ? renderLive(message) : replays.render(message)),
       keepDeadLetter: (message, error) => replays.refused(message, error),
       remember: (messages) => ledger.push(...replays.settled(messages).map(({ index }) => index)),
+      record: () => undefined,
+      discarded: () => undefined,
       changed: () => undefined,
       halt: () => undefined,
       warn: () => undefined,

@@ -67,6 +67,7 @@ export function startTestSource(
   const source = startSource({
     settings,
     selections: [{}],
+    sinkNames: [],
     streamed: () => undefined,
     directory: log,
     signals,

@@ -52,6 +52,7 @@ export const sinkStatus = (overrides: Partial<SinkStatus> = {}): SinkStatus => (
   inFlight: 7,
   buffered: 8,
   parked: 9,
+  discarded: 0,
   inversions: 0,
   markers: {
     skippedTransactions: 0,
