@@ -52,6 +52,8 @@ export function startService(options: {
   readonly directory: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
+  /** Arguments of Node itself. */
+  readonly nodeArgs?: readonly string[];
 }): ServiceProcess {
   const args = ['run', ...(options.args ?? [])];
   if (options.config !== undefined) {
@@ -59,7 +61,7 @@ export function startService(options: {
     writeFileSync(file, options.config);
     args.push('-c', file);
   }
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), MAIN, ...args], {
     cwd: options.directory,
     env: {
       PATH: process.env['PATH'] ?? '',

@@ -1,0 +1,112 @@
+// `npm run bench`: measures Tailrace against its references, prints a table, writes JSON. Provisions what it needs, ends
+// by itself, leaves nothing behind. Exit codes: 0 measured, 1 the accounting of some run failed, 2 bad usage.
+import { parseArgs } from 'node:util';
+import { machine, versions } from './machine.ts';
+import { SCENARIOS, type Line, type ScenarioName } from './measurement.ts';
+import { writeResult } from './results.ts';
+import { replay } from './scenarios/replay.ts';
+import { tableOf, textOf } from './table.ts';
+import { withWorkbench, type Sizes, type Workbench } from './workbench.ts';
+
+const DEFAULT_SCENARIOS: readonly ScenarioName[] = ['drain', 'log', 'latency'];
+
+const FULL: Sizes = {
+  runs: 3,
+  changes: 1_000_000,
+  seconds: 30,
+  hugeRows: 5_000_000,
+  backlogMessages: 1_000_000,
+  stallSeconds: 60,
+  growthChanges: 200_000,
+};
+const QUICK: Sizes = {
+  runs: 1,
+  changes: 50_000,
+  seconds: 5,
+  hugeRows: 100_000,
+  backlogMessages: 20_000,
+  stallSeconds: 8,
+  growthChanges: 20_000,
+};
+
+const HELP = `usage: npm run bench -- [scenario …] [options]
+
+scenarios  ${SCENARIOS.join(', ')} (default: ${DEFAULT_SCENARIOS.join(', ')})
+
+  --all            every scenario
+  --changes N      changes in the slot of drain and log (default ${FULL.changes.toLocaleString('en')})
+  --runs N         runs of each line, of which the median counts (default ${FULL.runs})
+  --quick          everything small, one run: does it work?
+  --profile DIR    CPU profiles of the service into DIR
+  --help           this text
+`;
+
+type Usage = {
+  scenarios: ReadonlySet<ScenarioName>;
+  all: boolean;
+  sizes: Sizes;
+  profile: string | undefined;
+};
+
+function parseUsage(args: readonly string[]): Usage | undefined {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      all: { type: 'boolean', default: false },
+      changes: { type: 'string' },
+      runs: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      profile: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const unknown = positionals.filter((name) => !SCENARIOS.includes(name as ScenarioName));
+  if (unknown.length > 0) throw new Error(`there is no scenario ${unknown.join(', ')}`);
+  const named = positionals as ScenarioName[];
+  const scenarios = values.all ? SCENARIOS : named.length > 0 ? named : DEFAULT_SCENARIOS;
+  const sizes = {
+    ...(values.quick ? QUICK : FULL),
+    ...(values.changes !== undefined && { changes: wholeNumber('changes', values.changes) }),
+    ...(values.runs !== undefined && { runs: wholeNumber('runs', values.runs) }),
+  };
+  return { scenarios: new Set(scenarios), all: values.all, sizes, profile: values.profile };
+}
+
+function wholeNumber(name: string, text: string): number {
+  const value = Number(text.replaceAll('_', ''));
+  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} takes a whole number, not ${text}`);
+  return value;
+}
+
+async function measure(bench: Workbench, { scenarios }: Usage): Promise<Line[]> {
+  const lines: Line[] = [];
+  if (scenarios.has('drain') || scenarios.has('log')) lines.push(...(await replay(bench, scenarios)));
+  return lines;
+}
+
+async function main(usage: Usage): Promise<number> {
+  const measuredAt = new Date().toISOString();
+  const { lines, faults, postgres } = await withWorkbench(usage, async (bench) => {
+    const client = await bench.connect(bench.postgres.url());
+    const { rows } = await client.query<{ server_version: string }>('show server_version');
+    await client.end();
+    return { lines: await measure(bench, usage), faults: bench.faults, postgres: rows[0]!.server_version };
+  });
+  const result = { measuredAt, machine: machine(), versions: versions(postgres), faults, lines };
+  console.log(textOf(tableOf(lines)));
+  console.log(`\nwritten to ${writeResult(result)}`);
+  for (const fault of faults) console.error(`FAULT: ${fault}`);
+  return faults.length === 0 ? 0 : 1;
+}
+
+let usage: Usage | undefined;
+try {
+  usage = parseUsage(process.argv.slice(2));
+} catch (error) {
+  console.error(`${(error as Error).message}\n\n${HELP}`);
+  process.exit(2);
+}
+if (usage === undefined) console.log(HELP);
+else process.exitCode = await main(usage);

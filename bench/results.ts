@@ -1,0 +1,30 @@
+// The result of a bench as JSON: bench/results/<date>-<commit>.json, and the newest as latest.json.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { Machine, Versions } from './machine.ts';
+import type { Line } from './measurement.ts';
+
+export type Result = {
+  /** ISO 8601. */
+  readonly measuredAt: string;
+  readonly machine: Machine;
+  readonly versions: Versions;
+  /** Faults of the accounting; none in a good result. */
+  readonly faults: readonly string[];
+  readonly lines: readonly Line[];
+};
+
+export const RESULTS = resolve(import.meta.dirname, 'results');
+const LATEST = join(RESULTS, 'latest.json');
+
+/** Returns the file's path. */
+export function writeResult(result: Result): string {
+  mkdirSync(RESULTS, { recursive: true });
+  const file = join(RESULTS, `${result.measuredAt.slice(0, 10)}-${result.versions.commit}.json`);
+  const text = `${JSON.stringify(result, undefined, 2)}\n`;
+  writeFileSync(file, text);
+  writeFileSync(LATEST, text);
+  return file;
+}
+
+export const readLatest = (): Result => JSON.parse(readFileSync(LATEST, 'utf8')) as Result;

@@ -1,0 +1,66 @@
+// The figures as a table for a terminal, or as Markdown.
+import type { Figures, Line } from './measurement.ts';
+
+type Column = { readonly title: string; readonly value: (figures: Figures) => string | undefined };
+
+const number = (value: number | undefined, digits = 0): string | undefined =>
+  value === undefined || !Number.isFinite(value)
+    ? undefined
+    : value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+const figure =
+  (name: string, digits = 0) =>
+  (figures: Figures): string | undefined =>
+    number(figures[name], digits);
+
+export const COLUMNS: readonly Column[] = [
+  { title: 'changes/s', value: figure('changesPerSecond') },
+  { title: 'CPU µs/change', value: figure('cpuUsPerChange', 2) },
+  { title: 'with start', value: figure('cpuUsPerChangeWithStart', 2) },
+  { title: 'walsender µs', value: figure('senderCpuUsPerChange', 2) },
+  { title: 'endpoint µs', value: figure('endpointCpuUsPerChange', 2) },
+  { title: 'p50 ms', value: figure('p50Ms', 2) },
+  { title: 'p99 ms', value: figure('p99Ms', 2) },
+  { title: 'max ms', value: figure('maxMs', 1) },
+  { title: 'first s', value: figure('secondsToFirst', 2) },
+  { title: 'last s', value: figure('secondsToLast', 1) },
+  { title: 'RSS MiB', value: figure('peakRssMiB') },
+  { title: 'changes/request', value: figure('changesPerRequest', 1) },
+  { title: 'log B/change', value: figure('logBytesPerChange') },
+  { title: 'disk B/change', value: figure('diskBytesPerChange') },
+];
+
+export type Table = { readonly head: readonly string[]; readonly rows: readonly (readonly string[])[] };
+
+/** Only the columns that some line has a figure for. */
+export function tableOf(lines: readonly Line[]): Table {
+  const columns = COLUMNS.filter(({ value }) => lines.some(({ median }) => value(median) !== undefined));
+  return {
+    head: ['', ...columns.map(({ title }) => title), 'work'],
+    rows: lines.map(({ name, work, runs, median }) => [
+      name,
+      ...columns.map(({ value }) => value(median) ?? ''),
+      runs.length > 1 ? `${work}; median of ${runs.length}` : work,
+    ]),
+  };
+}
+
+/** For a terminal: columns of equal width, numbers to the right. */
+export function textOf({ head, rows }: Table): string {
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
+  const last = head.length - 1;
+  return [head, ...rows]
+    .map((row) =>
+      row
+        .map((cell, i) => (i === 0 || i === last ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+export function markdownOf({ head, rows }: Table): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const rule = head.map((_, i) => (i === 0 || i === head.length - 1 ? '---' : '---:'));
+  return [line(head), line(rule), ...rows.map(line)].join('\n');
+}
