@@ -4,6 +4,11 @@ import { parseArgs } from 'node:util';
 import { machine, versions } from './machine.ts';
 import { SCENARIOS, type Line, type ScenarioName } from './measurement.ts';
 import { writeResult } from './results.ts';
+import { backlog } from './scenarios/backlog.ts';
+import { growth } from './scenarios/growth.ts';
+import { huge } from './scenarios/huge.ts';
+import { isolation } from './scenarios/isolation.ts';
+import { ALL_RATES, DEFAULT_RATES, latency } from './scenarios/latency.ts';
 import { replay } from './scenarios/replay.ts';
 import { tableOf, textOf } from './table.ts';
 import { withWorkbench, type Sizes, type Workbench } from './workbench.ts';
@@ -36,16 +41,19 @@ scenarios  ${SCENARIOS.join(', ')} (default: ${DEFAULT_SCENARIOS.join(', ')})
   --all            every scenario
   --changes N      changes in the slot of drain and log (default ${FULL.changes.toLocaleString('en')})
   --runs N         runs of each line, of which the median counts (default ${FULL.runs})
+  --rates N,…      changes a second in latency (default ${DEFAULT_RATES.join(',')}; with --all ${ALL_RATES.join(',')})
   --quick          everything small, one run: does it work?
   --profile DIR    CPU profiles of the service into DIR
   --help           this text
 `;
 
 type Usage = {
-  scenarios: ReadonlySet<ScenarioName>;
-  all: boolean;
-  sizes: Sizes;
-  profile: string | undefined;
+  readonly scenarios: ReadonlySet<ScenarioName>;
+  /** Everything that is measured by default or with --all, in full size. */
+  readonly whole: boolean;
+  readonly rates: readonly number[];
+  readonly sizes: Sizes;
+  readonly profile: string | undefined;
 };
 
 function parseUsage(args: readonly string[]): Usage | undefined {
@@ -56,6 +64,7 @@ function parseUsage(args: readonly string[]): Usage | undefined {
       all: { type: 'boolean', default: false },
       changes: { type: 'string' },
       runs: { type: 'string' },
+      rates: { type: 'string' },
       quick: { type: 'boolean', default: false },
       profile: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -71,7 +80,14 @@ function parseUsage(args: readonly string[]): Usage | undefined {
     ...(values.changes !== undefined && { changes: wholeNumber('changes', values.changes) }),
     ...(values.runs !== undefined && { runs: wholeNumber('runs', values.runs) }),
   };
-  return { scenarios: new Set(scenarios), all: values.all, sizes, profile: values.profile };
+  const whole =
+    named.length === 0 &&
+    !values.quick &&
+    [values.changes, values.runs, values.rates].every((value) => value === undefined);
+  const rates =
+    values.rates?.split(',').map((rate) => wholeNumber('rates', rate)) ??
+    (values.all ? ALL_RATES : DEFAULT_RATES);
+  return { scenarios: new Set(scenarios), whole, rates, sizes, profile: values.profile };
 }
 
 function wholeNumber(name: string, text: string): number {
@@ -80,9 +96,14 @@ function wholeNumber(name: string, text: string): number {
   return value;
 }
 
-async function measure(bench: Workbench, { scenarios }: Usage): Promise<Line[]> {
+async function measure(bench: Workbench, { scenarios, rates }: Usage): Promise<Line[]> {
   const lines: Line[] = [];
   if (scenarios.has('drain') || scenarios.has('log')) lines.push(...(await replay(bench, scenarios)));
+  if (scenarios.has('latency')) lines.push(...(await latency(bench, rates)));
+  if (scenarios.has('huge')) lines.push(await huge(bench));
+  if (scenarios.has('isolation')) lines.push(...(await isolation(bench)));
+  if (scenarios.has('backlog')) lines.push(await backlog(bench));
+  if (scenarios.has('growth')) lines.push(...(await growth(bench)));
   return lines;
 }
 
@@ -96,7 +117,7 @@ async function main(usage: Usage): Promise<number> {
   });
   const result = { measuredAt, machine: machine(), versions: versions(postgres), faults, lines };
   console.log(textOf(tableOf(lines)));
-  console.log(`\nwritten to ${writeResult(result)}`);
+  console.log(`\nwritten to ${writeResult(result, usage.whole)}`);
   for (const fault of faults) console.error(`FAULT: ${fault}`);
   return faults.length === 0 ? 0 : 1;
 }

@@ -51,7 +51,9 @@ export function lineOf(what: Pick<Line, 'scenario' | 'name' | 'work'>, runs: rea
     distribution === undefined ? [] : [distribution],
   );
   return {
-    ...what,
+    scenario: what.scenario,
+    name: what.name,
+    work: what.work,
     runs: runs.map(roundedRun),
     median,
     ...(distributions.length > 0 && {

@@ -17,13 +17,17 @@ export type Result = {
 export const RESULTS = resolve(import.meta.dirname, 'results');
 const LATEST = join(RESULTS, 'latest.json');
 
-/** Returns the file's path. */
-export function writeResult(result: Result): string {
+/**
+ * Returns the file's path. Only a `whole` measurement becomes the latest, from which the documents are made: one of single
+ * scenarios, or of smaller sizes, is kept beside it.
+ */
+export function writeResult(result: Result, whole: boolean): string {
   mkdirSync(RESULTS, { recursive: true });
-  const file = join(RESULTS, `${result.measuredAt.slice(0, 10)}-${result.versions.commit}.json`);
+  const suffix = whole ? '' : '-partial';
+  const file = join(RESULTS, `${result.measuredAt.slice(0, 10)}-${result.versions.commit}${suffix}.json`);
   const text = `${JSON.stringify(result, undefined, 2)}\n`;
   writeFileSync(file, text);
-  writeFileSync(LATEST, text);
+  if (whole) writeFileSync(LATEST, text);
   return file;
 }
 

@@ -62,10 +62,16 @@ export async function runLimit(
   const child = spawn(
     what.receiver,
     [
-      ...['--start', '--no-loop', '--slot', slot, '--file', '/dev/null', '--endpos', endLsn],
-      ...['--host', '127.0.0.1', '--port', String(database.port), '--username', 'postgres'],
-      ...['--dbname', database.name],
-      ...options.flatMap((option) => ['--option', option]),
+      '--start',
+      '--no-loop',
+      `--slot=${slot}`,
+      '--file=/dev/null',
+      `--endpos=${endLsn}`,
+      '--host=127.0.0.1',
+      `--port=${database.port}`,
+      '--username=postgres',
+      `--dbname=${database.name}`,
+      ...options.map((option) => `--option=${option}`),
     ],
     { env: { ...process.env, PGPASSWORD: 'postgres' }, stdio: ['ignore', 'ignore', 'inherit'] },
   );

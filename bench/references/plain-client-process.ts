@@ -101,25 +101,16 @@ function lsnNumber(text: string): number {
 }
 
 service.on('data', async (_lsn: string, message: Pgoutput.Message) => {
-  switch (message.tag) {
-    case 'begin': {
-      const commitTime = new Date(Number(message.commitTime) / 1000).toISOString();
-      begin = { commitLsn: lsnNumber(message.commitLsn!), commitTime };
-      current = { endLsn: undefined, unsent: 0 };
-      index = 0;
-      transactions.push(current);
-      break;
-    }
-    case 'commit':
-      current.endLsn = message.commitEndLsn ?? undefined;
-      break;
-    case 'insert':
-    case 'update':
-    case 'delete':
-      await add(message);
-      break;
-    default:
-      break;
+  if (message.tag === 'begin') {
+    const commitTime = new Date(Number(message.commitTime) / 1000).toISOString();
+    begin = { commitLsn: lsnNumber(message.commitLsn!), commitTime };
+    current = { endLsn: undefined, unsent: 0 };
+    index = 0;
+    transactions.push(current);
+  } else if (message.tag === 'commit') {
+    current.endLsn = message.commitEndLsn ?? undefined;
+  } else if (message.tag === 'insert' || message.tag === 'update' || message.tag === 'delete') {
+    await add(message);
   }
 });
 service.on('start', () => {
