@@ -70,7 +70,7 @@ export class Workbench {
 
   /** Says on standard error how far things are. */
   progress(text: string): void {
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
   }
 
   fault(text: string): void {

@@ -12,7 +12,7 @@ function queueOf(name: string): BenchQueue {
   let queue = queues.get(name);
   if (queue === undefined) {
     queue = new BenchQueue(cpuAtReset);
-    queue.sampleFromMs = sampleFromMs;
+    queue.sample(sampleFromMs);
     queues.set(name, queue);
   }
   return queue;
@@ -31,7 +31,7 @@ async function obey({ id, command }: EndpointRequest): Promise<EndpointAnswer> {
       return { id };
     case 'sample':
       sampleFromMs = command.fromMs;
-      for (const queue of queues.values()) queue.sampleFromMs = command.fromMs;
+      for (const queue of queues.values()) queue.sample(command.fromMs);
       return { id };
     case 'mode':
       queueOf(command.queue).mode = command.mode;

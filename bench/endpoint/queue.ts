@@ -6,12 +6,12 @@ import type { QueueMode, QueueReport } from './protocol.ts';
 
 export class BenchQueue {
   mode: QueueMode = 'serving';
-  /** Commit time from which on latencies are kept. */
-  sampleFromMs = Infinity;
   requests = 0;
   readonly #cpuAtReset: NodeJS.CpuUsage;
   readonly #accounting = new QueueAccounting();
-  readonly #latency = new LatencyRecord();
+  /** Commit time from which on latencies are kept. */
+  #sampleFromMs = Infinity;
+  #latency = new LatencyRecord();
   readonly #waiting: { accepted: number; answer: () => void }[] = [];
   #first = { acceptedMs: Number.NaN, commitMs: Number.NaN };
   #last = { acceptedMs: Number.NaN, commitMs: Number.NaN };
@@ -22,6 +22,12 @@ export class BenchQueue {
     this.#cpuAtReset = cpuAtReset;
   }
 
+  /** Begins a new measurement of latencies, of changes committed at or after this time. */
+  sample(fromMs: number): void {
+    this.#sampleFromMs = fromMs;
+    this.#latency = new LatencyRecord();
+  }
+
   accept(group: string, dedup: string, body: string): void {
     const commitMs = this.#accounting.accept(group, dedup, body);
     if (commitMs === undefined) return;
@@ -29,7 +35,7 @@ export class BenchQueue {
     this.#last.acceptedMs = acceptedMs;
     this.#last.commitMs = commitMs;
     if (this.#accounting.accepted === 1) this.#first = { acceptedMs, commitMs };
-    if (commitMs >= this.sampleFromMs) this.#latency.add(acceptedMs - commitMs);
+    if (commitMs >= this.#sampleFromMs) this.#latency.add(acceptedMs - commitMs);
     if (this.#waiting.length > 0) this.#answerWaiting();
   }
 

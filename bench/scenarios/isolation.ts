@@ -53,6 +53,7 @@ export async function isolation(bench: Workbench): Promise<Line[]> {
   const retained = watchRetained(database);
   const during = await load(stallSeconds);
   const worst = await retained.end();
+  bench.progress('isolation: it answers again');
   await bench.endpoint.setMode(STALLED, 'serving');
   await tailrace.until(bench.endpoint.waitFor(STALLED, changesIn(committed)));
   const peakRssMiB = peakRssMiBOf(tailrace.pid);
