@@ -1,5 +1,5 @@
 // The bytes of a SendMessageBatch request, written straight from the messages' bytes.
-// Hot file: one buffer, no string of the whole, plain loops (bench/micro/request.ts).
+// Hot file: one buffer, no string of the whole, plain loops (bench/micro/sqs.ts).
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 import { ByteWriter } from '../core/byte-writer.ts';
 import type { Message } from '../core/message.ts';
