@@ -2,15 +2,19 @@
 // by itself, leaves nothing behind. Exit codes: 0 measured, 1 the accounting of some run failed, 2 bad usage.
 import { parseArgs } from 'node:util';
 import { machine, versions } from './machine.ts';
+import { MICRO_BENCHMARKS, runMicro } from './micro/run.ts';
+import type { Stage } from './micro/stage.ts';
+import { budgetOf } from './report/budget.ts';
+import { writeDocuments } from './report/documents.ts';
 import { SCENARIOS, type Line, type ScenarioName } from './measurement.ts';
-import { writeResult } from './results.ts';
+import { writeResult, type Result } from './results.ts';
 import { backlog } from './scenarios/backlog.ts';
 import { growth } from './scenarios/growth.ts';
 import { huge } from './scenarios/huge.ts';
 import { isolation } from './scenarios/isolation.ts';
 import { ALL_RATES, DEFAULT_RATES, latency } from './scenarios/latency.ts';
 import { replay } from './scenarios/replay.ts';
-import { tableOf, textOf } from './table.ts';
+import { budgetTable, stageTable, tablesOf, textOf } from './table.ts';
 import { withWorkbench, type Sizes, type Workbench } from './workbench.ts';
 
 const DEFAULT_SCENARIOS: readonly ScenarioName[] = ['drain', 'log', 'latency'];
@@ -35,6 +39,7 @@ const QUICK: Sizes = {
 };
 
 const HELP = `usage: npm run bench -- [scenario …] [options]
+       npm run bench -- report        writes docs/performance.md anew from bench/results/latest.json
 
 scenarios  ${SCENARIOS.join(', ')} (default: ${DEFAULT_SCENARIOS.join(', ')})
 
@@ -115,14 +120,35 @@ async function main(usage: Usage): Promise<number> {
     await client.end();
     return { lines: await measure(bench, usage), faults: bench.faults, postgres: rows[0]!.server_version };
   });
-  const result = { measuredAt, machine: machine(), versions: versions(postgres), faults, lines };
-  console.log(textOf(tableOf(lines)));
+  const stages: Stage[] = [];
+  if (usage.scenarios.has('micro')) {
+    for (const name of MICRO_BENCHMARKS) {
+      console.error(`micro: ${name}`);
+      stages.push(...(await runMicro(name)));
+    }
+  }
+  const result: Result = {
+    measuredAt,
+    machine: machine(),
+    versions: versions(postgres),
+    faults,
+    lines,
+    stages,
+  };
+  for (const { title, table } of tablesOf(lines)) console.log(`\n${title}\n\n${textOf(table)}`);
+  if (stages.length > 0) console.log(`\nStages\n\n${textOf(stageTable(stages))}`);
+  const budget = budgetOf(result);
+  if (budget.length > 0) console.log(`\nBudget\n\n${textOf(budgetTable(budget))}`);
   console.log(`\nwritten to ${writeResult(result, usage.whole)}`);
   for (const fault of faults) console.error(`FAULT: ${fault}`);
   return faults.length === 0 ? 0 : 1;
 }
 
 let usage: Usage | undefined;
+if (process.argv[2] === 'report') {
+  await writeDocuments();
+  process.exit(0);
+}
 try {
   usage = parseUsage(process.argv.slice(2));
 } catch (error) {

@@ -70,4 +70,5 @@ function roundedRun({ figures, distribution }: Run): Run {
 }
 
 /** Four digits say more than the machine knows. */
-const rounded = (value: number): number => (Number.isFinite(value) ? Number(value.toPrecision(4)) : value);
+export const rounded = (value: number): number =>
+  Number.isFinite(value) ? Number(value.toPrecision(4)) : value;

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Machine, Versions } from './machine.ts';
 import type { Line } from './measurement.ts';
+import type { Stage } from './micro/stage.ts';
 
 export type Result = {
   /** ISO 8601. */
@@ -12,6 +13,8 @@ export type Result = {
   /** Faults of the accounting; none in a good result. */
   readonly faults: readonly string[];
   readonly lines: readonly Line[];
+  /** Of the micro-benchmarks. */
+  readonly stages: readonly Stage[];
 };
 
 export const RESULTS = resolve(import.meta.dirname, 'results');
@@ -31,4 +34,4 @@ export function writeResult(result: Result, whole: boolean): string {
   return file;
 }
 
-export const readLatest = (): Result => JSON.parse(readFileSync(LATEST, 'utf8')) as Result;
+export const readResult = (file: string = LATEST): Result => JSON.parse(readFileSync(file, 'utf8')) as Result;

@@ -1,5 +1,7 @@
 // The figures as a table for a terminal, or as Markdown.
-import type { Figures, Line } from './measurement.ts';
+import type { Stage } from './micro/stage.ts';
+import type { BudgetLine } from './report/budget.ts';
+import type { Figures, Line, ScenarioName } from './measurement.ts';
 
 type Column = { readonly title: string; readonly value: (figures: Figures) => string | undefined };
 
@@ -13,7 +15,7 @@ const figure =
   (figures: Figures): string | undefined =>
     number(figures[name], digits);
 
-export const COLUMNS: readonly Column[] = [
+const COLUMNS: readonly Column[] = [
   { title: 'changes/s', value: figure('changesPerSecond') },
   { title: 'CPU µs/change', value: figure('cpuUsPerChange', 2) },
   { title: 'with start', value: figure('cpuUsPerChangeWithStart', 2) },
@@ -26,6 +28,7 @@ export const COLUMNS: readonly Column[] = [
   { title: 'first s', value: figure('secondsToFirst', 2) },
   { title: 'last s', value: figure('secondsToLast', 1) },
   { title: 'messages/s', value: figure('messagesPerSecond') },
+  { title: 'caught up s', value: figure('secondsToRecover', 1) },
   { title: 'unconfirmed MiB', value: figure('unconfirmedMiB', 1) },
   { title: 'restart lag MiB', value: figure('restartLagMiB', 1) },
   { title: 'RSS MiB', value: figure('peakRssMiB') },
@@ -36,8 +39,23 @@ export const COLUMNS: readonly Column[] = [
 
 export type Table = { readonly head: readonly string[]; readonly rows: readonly (readonly string[])[] };
 
+/** What stands in one table: lines with the same kinds of figures. */
+const GROUPS: readonly { readonly title: string; readonly scenarios: readonly ScenarioName[] }[] = [
+  { title: 'A backlog in the slot', scenarios: ['drain', 'log'] },
+  { title: 'Latency', scenarios: ['latency', 'isolation'] },
+  { title: 'A huge transaction, a huge backlog', scenarios: ['huge', 'backlog'] },
+  { title: 'Growth', scenarios: ['growth'] },
+];
+
+/** The tables that the lines fill, with their titles. */
+export const tablesOf = (lines: readonly Line[]): { title: string; table: Table }[] =>
+  GROUPS.flatMap(({ title, scenarios }) => {
+    const found = lines.filter(({ scenario }) => scenarios.includes(scenario));
+    return found.length === 0 ? [] : [{ title, table: tableOf(found) }];
+  });
+
 /** Only the columns that some line has a figure for. */
-export function tableOf(lines: readonly Line[]): Table {
+function tableOf(lines: readonly Line[]): Table {
   const columns = COLUMNS.filter(({ value }) => lines.some(({ median }) => value(median) !== undefined));
   return {
     head: ['', ...columns.map(({ title }) => title), 'work'],
@@ -48,6 +66,16 @@ export function tableOf(lines: readonly Line[]): Table {
     ]),
   };
 }
+
+export const stageTable = (stages: readonly Stage[]): Table => ({
+  head: ['stage', 'CPU µs/row', ''],
+  rows: stages.map(({ stage, usPerRow, note = '' }) => [stage, number(usPerRow, 2)!, note]),
+});
+
+export const budgetTable = (budget: readonly BudgetLine[]): Table => ({
+  head: ['', 'target', 'measured', ''],
+  rows: budget.map(({ what, target, measured, met }) => [what, target, measured, met ? 'met' : 'NOT MET']),
+});
 
 /** For a terminal: columns of equal width, numbers to the right. */
 export function textOf({ head, rows }: Table): string {

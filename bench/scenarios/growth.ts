@@ -56,6 +56,7 @@ async function drainToSinks(bench: Workbench, backlog: Backlog): Promise<Run> {
     figures: {
       changes,
       changesPerSecond: changes / seconds,
+      wantedShare: changesIn(wanted) / changes,
       messagesPerSecond: (changesIn(wanted) * sinks.length) / seconds,
       cpuUsPerChange: (cpuUs - startUp) / changes,
       cpuUsPerChangeWithStart: cpuUs / changes,

@@ -55,7 +55,9 @@ export async function isolation(bench: Workbench): Promise<Line[]> {
   const worst = await retained.end();
   bench.progress('isolation: it answers again');
   await bench.endpoint.setMode(STALLED, 'serving');
+  const answersMs = wallClockMs();
   await tailrace.until(bench.endpoint.waitFor(STALLED, changesIn(committed)));
+  const secondsToRecover = (wallClockMs() - answersMs) / 1000;
   const peakRssMiB = peakRssMiBOf(tailrace.pid);
   await end();
   for (const queue of [HEALTHY, STALLED]) {
@@ -75,7 +77,12 @@ export async function isolation(bench: Workbench): Promise<Line[]> {
         name: 'isolation, stalled',
         work: `the other queue answers nothing for ${stallSeconds} s; max_retained ${MAX_RETAINED}`,
       },
-      [{ figures: { ...figuresOf(during), peakRssMiB, ...worst }, distribution: during.distribution }],
+      [
+        {
+          figures: { ...figuresOf(during), peakRssMiB, secondsToRecover, ...worst },
+          distribution: during.distribution,
+        },
+      ],
     ),
   ];
 }
