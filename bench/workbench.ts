@@ -125,13 +125,17 @@ export async function withWorkbench<T>(
 ): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), 'tailrace-bench-'));
   const kill = new Set<() => Promise<unknown>>();
-  const clear = async (): Promise<void> => {
-    // Latest first: what reads ends before what it reads from.
-    for (const stop of [...kill].toReversed()) await stop().catch(() => undefined);
-    rmSync(directory, { recursive: true, force: true });
-  };
+  let clearing: Promise<void> | undefined;
+  const clear = (): Promise<void> =>
+    (clearing ??= (async () => {
+      // Latest first: what reads ends before what it reads from.
+      for (const stop of [...kill].toReversed()) await stop().catch(() => undefined);
+      rmSync(directory, { recursive: true, force: true });
+    })());
+  let interrupted = false;
   const interrupt = (signal: NodeJS.Signals): void => {
     process.stderr.write(`${signal}: clearing away\n`);
+    interrupted = true;
     void clear().finally(() => process.exit(130));
   };
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
@@ -143,6 +147,8 @@ export async function withWorkbench<T>(
     return await work(new Workbench({ ...options, parts: { postgres, endpoint, directory }, kill }));
   } finally {
     await clear();
+    // What the work says of parts that were taken from it is of no interest.
+    if (interrupted) await new Promise(() => undefined);
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
 }

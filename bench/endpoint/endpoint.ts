@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
+import { calibrateClock } from '../clock.ts';
 import type {
   EndpointAnswer,
   EndpointCommand,
@@ -17,11 +18,12 @@ const YOUNG_GENERATION = ['--max-semi-space-size=64'];
 export type Endpoint = {
   readonly url: string;
   readonly child: ChildProcess;
+  /** Forgets what was accepted; every process' clock is calibrated anew. */
   reset(): Promise<void>;
   /** Latencies of changes committed from now on are kept, others not. */
   sample(fromMs: number): Promise<void>;
   setMode(queue: string, mode: QueueMode): Promise<void>;
-  /** Resolves once the queue has accepted so many changes. */
+  /** Resolves once the queue has accepted so many changes, or nothing new for minutes: then the report tells. */
   waitFor(queue: string, accepted: number): Promise<void>;
   report(queue: string): Promise<QueueReport>;
   stop(): Promise<void>;
@@ -54,7 +56,10 @@ export async function startEndpoint(): Promise<Endpoint> {
   return {
     url,
     child,
-    reset: () => tell({ do: 'reset' }),
+    reset: () => {
+      calibrateClock();
+      return tell({ do: 'reset' });
+    },
     sample: (fromMs) => tell({ do: 'sample', fromMs }),
     setMode: (queue, mode) => tell({ do: 'mode', queue, mode }),
     waitFor: (queue, accepted) => tell({ do: 'wait', queue, accepted }),

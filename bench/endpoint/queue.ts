@@ -4,6 +4,9 @@ import { QueueAccounting } from './accounting.ts';
 import { LatencyRecord } from './latency-record.ts';
 import type { QueueMode, QueueReport } from './protocol.ts';
 
+/** A queue that accepts nothing new for so long will not: a bench that waits for a lost change would never end. */
+const STANDSTILL_MS = 300_000;
+
 export class BenchQueue {
   mode: QueueMode = 'serving';
   requests = 0;
@@ -39,12 +42,18 @@ export class BenchQueue {
     if (this.#waiting.length > 0) this.#answerWaiting();
   }
 
-  /** Resolves once so many changes were accepted. */
-  reached(accepted: number): Promise<void> {
-    return new Promise((answer) => {
+  /** Resolves once so many changes were accepted, or when nothing new comes any more. */
+  async reached(accepted: number): Promise<void> {
+    let seen = this.#accounting.accepted;
+    const watch = setInterval(() => {
+      if (this.#accounting.accepted === seen) this.#answerWaiting(Infinity);
+      seen = this.#accounting.accepted;
+    }, STANDSTILL_MS);
+    await new Promise<void>((answer) => {
       this.#waiting.push({ accepted, answer });
       this.#answerWaiting();
     });
+    clearInterval(watch);
   }
 
   report(): QueueReport {
@@ -65,10 +74,10 @@ export class BenchQueue {
     return user + system;
   }
 
-  #answerWaiting(): void {
+  #answerWaiting(reached = this.#accounting.accepted): void {
     for (let i = this.#waiting.length - 1; i >= 0; i--) {
       const { accepted, answer } = this.#waiting[i]!;
-      if (this.#accounting.accepted < accepted) continue;
+      if (reached < accepted) continue;
       this.#waiting.splice(i, 1);
       this.#cpuUs = this.#cpuSinceReset();
       answer();

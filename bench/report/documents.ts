@@ -11,6 +11,7 @@ import { plotsOf } from './plots.ts';
 const ROOT = resolve(import.meta.dirname, '../..');
 const DOCUMENT = 'docs/performance.md';
 const IMAGES = 'docs/images';
+const NOT_MEASURED = 'Not measured in this run.';
 const WORKERS = [1, 4, 16];
 
 /** Text of each generated file by its path in the repository. */
@@ -20,7 +21,7 @@ export async function documentsOf(result: Result): Promise<ReadonlyMap<string, s
     machine: machineText(result),
     results: resultsText(result),
     budget: markdownOf(budgetTable(budgetOf(result))),
-    stages: markdownOf(stageTable(result.stages)),
+    stages: result.stages.length === 0 ? NOT_MEASURED : markdownOf(stageTable(result.stages)),
     workers: workersText(result),
   };
   const text = (await readFile(resolve(ROOT, DOCUMENT), 'utf8')).replaceAll(
@@ -64,7 +65,7 @@ function workersText({ stages, lines }: Result): string {
   const parts = ['read', 'walk to settle', 'request', 'ledger (8 requests a write)'].map((name) =>
     stageOf(stages, name),
   );
-  if (drain === undefined || source === undefined || parts.includes(undefined)) return 'Not measured.';
+  if (drain === undefined || source === undefined || parts.includes(undefined)) return NOT_MEASURED;
   const sinkUs = parts.reduce<number>((sum, part) => sum + part!, 0);
   const senderUs = drain.median['senderCpuUsPerChange']!;
   const rate = (us: number): string => Math.round(1e6 / us).toLocaleString('en');
