@@ -1,5 +1,4 @@
-// Micro-benchmark of the change log: append (with grouped fdatasync) and read, MB/s and CPU per row.
-// node bench/micro/log.ts [directory]
+// The change log: append with grouped fdatasync, and read, for some shapes of transactions.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { appendFrame, FRAME } from '../../src/log/frames.ts';
 import { openLogReader } from '../../src/log/reader.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import { openLog, type LogWriter } from '../../src/log/writer.ts';
+import { cpuPerRow, type Stage } from './stage.ts';
 
 const ROWS = 2_000_000;
 const ROW_BYTES = 200;
@@ -31,16 +31,6 @@ function fillBlock(writer: ByteWriter, rowsEach: number, blockBytes: number): nu
   return rows;
 }
 
-type Sample = { seconds: number; cpuUs: number };
-
-async function measure(work: () => Promise<void>): Promise<Sample> {
-  const startMs = performance.now();
-  const startCpu = process.cpuUsage();
-  await work();
-  const { user, system } = process.cpuUsage(startCpu);
-  return { seconds: (performance.now() - startMs) / 1000, cpuUs: user + system };
-}
-
 /** Appends with one fdatasync under way at a time, as the source does. */
 async function appendBlocks(log: LogWriter, block: ByteWriter, count: number): Promise<void> {
   let syncing: Promise<unknown> | undefined;
@@ -52,8 +42,21 @@ async function appendBlocks(log: LogWriter, block: ByteWriter, count: number): P
   await log.sync();
 }
 
-async function run(name: string, rowsEach: number, blockBytes: number, wantedRows: number): Promise<void> {
-  const directory = mkdtempSync(join(process.argv[2] ?? tmpdir(), 'tailrace-bench-'));
+type Shape = {
+  readonly name: string;
+  readonly rowsEach: number;
+  readonly blockBytes: number;
+  readonly rows: number;
+};
+
+const SHAPES: readonly Shape[] = [
+  { name: '', rowsEach: 100, blockBytes: 64 << 10, rows: ROWS },
+  { name: ' (1 row a transaction)', rowsEach: 1, blockBytes: 64 << 10, rows: ROWS },
+  { name: ' (1 row a block)', rowsEach: 1, blockBytes: 1, rows: 100_000 },
+];
+
+async function measure({ name, rowsEach, blockBytes, rows: wanted }: Shape): Promise<Stage[]> {
+  const directory = mkdtempSync(join(tmpdir(), 'tailrace-bench-log-'));
   const signals = new LogSignals();
   const log = await openLog({
     directory,
@@ -73,35 +76,29 @@ async function run(name: string, rowsEach: number, blockBytes: number, wantedRow
   try {
     const block = new ByteWriter();
     const rowsPerBlock = fillBlock(block, rowsEach, blockBytes);
-    const blocks = Math.ceil(wantedRows / rowsPerBlock);
+    const blocks = Math.ceil(wanted / rowsPerBlock);
     const rows = blocks * rowsPerBlock;
-    const megabytes = (blocks * block.length) / 1e6;
-    const report = (what: string, sample: Sample): void => {
-      const speed = `${(megabytes / sample.seconds).toFixed(0)} MB/s`.padStart(10);
-      const rate = `${(rows / sample.seconds / 1e3).toFixed(0)} k rows/s`.padStart(14);
-      console.log(
-        `${name.padEnd(28)} ${what.padEnd(7)} ${speed} ${rate} ${(sample.cpuUs / rows).toFixed(3)} CPU µs/row`,
-      );
-    };
-    report('append', await measure(() => appendBlocks(log, block, blocks)));
-    const reader = openLogReader(directory, signals);
-    const stopping = new AbortController();
+    const append = await cpuPerRow(rows, () => appendBlocks(log, block, blocks));
     const end = signals.writtenEnd();
-    report(
-      'read',
-      await measure(async () => {
-        for await (const { blockEnd } of reader.read('earliest', stopping.signal)) {
-          if (blockEnd === end) stopping.abort();
-        }
-      }),
-    );
+    const read = await cpuPerRow(rows, async () => {
+      const stopping = new AbortController();
+      for await (const { blockEnd } of openLogReader(directory, signals).read('earliest', stopping.signal)) {
+        if (blockEnd === end) stopping.abort();
+      }
+    });
+    const note = `rows of ${ROW_BYTES} bytes, blocks of ${Math.ceil(block.length / 1024)} KiB`;
+    return [
+      { stage: `append${name}`, usPerRow: append, note: `${note}; CRC, write, fdatasync` },
+      { stage: `read${name}`, usPerRow: read, note: `${note}; CRC` },
+    ];
   } finally {
     await log.close();
     rmSync(directory, { recursive: true });
   }
 }
 
-await run('64 KB blocks, 100 rows/tx', 100, 64 << 10, ROWS);
-await run('1 MB blocks, 1,000 rows/tx', 1000, 1 << 20, ROWS);
-await run('64 KB blocks, 1 row/tx', 1, 64 << 10, ROWS);
-await run('1 row a block', 1, 1, 100_000);
+export async function stages(): Promise<Stage[]> {
+  const found: Stage[] = [];
+  for (const shape of SHAPES) found.push(...(await measure(shape)));
+  return found;
+}

@@ -1,4 +1,4 @@
-// How fast a slot's backlog comes into the log, and what a row costs: `npx node bench/micro/source.ts [rows]`.
+// A slot's backlog off the socket, and into the log.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,16 +11,19 @@ import { startSource } from '../../src/pipeline/source-runner.ts';
 import { connectReplication } from '../../src/postgres/connection.ts';
 import { startReplication } from '../../src/postgres/replication-stream.ts';
 import type { DatabaseSettings } from '../../src/postgres/settings.ts';
+import { insertRows, TABLE_COLUMNS } from '../load/mixed.ts';
+import { cpuPerRow, type Stage } from './stage.ts';
 
 const MIB = 1024 * 1024;
-const rows = Number(process.argv[2] ?? 300_000);
+const ROWS = 300_000;
+const ROUNDS = 3;
 const ROWS_PER_TRANSACTION = 300;
+/** First byte of an Insert message. */
+const INSERT = 0x49;
 
-const server = await startEmbeddedPostgres();
-const directory = mkdtempSync(join(tmpdir(), 'tailrace-bench-'));
-const settings: DatabaseSettings = {
+const settingsFor = (port: number): DatabaseSettings => ({
   name: 'bench',
-  hosts: [{ host: '127.0.0.1', port: server.port }],
+  hosts: [{ host: '127.0.0.1', port }],
   database: 'postgres',
   username: 'postgres',
   password: 'postgres',
@@ -38,18 +41,11 @@ const settings: DatabaseSettings = {
   receiveTimeoutMs: 60_000,
   reconnect: { initialBackoffMs: 100, multiplier: 2, maxBackoffMs: 1000, jitter: 0 },
   maxConnectionRetries: 0,
-};
+});
 
-function report(what: string, elapsedMs: number, cpu: NodeJS.CpuUsage): void {
-  const perRow = (cpu.user + cpu.system) / rows;
-  console.log(
-    `${what.padEnd(14)} ${Math.round((rows / elapsedMs) * 1000).toLocaleString('en')} rows/s, ${perRow.toFixed(2)} µs of CPU a row`,
-  );
-}
-
-async function readOnly(): Promise<void> {
-  const target = settings.hosts[0]!;
-  const stream = await startReplication(await connectReplication(settings, target), {
+/** CPU a row of reading the slot and throwing its messages away. */
+async function socketOnly(settings: DatabaseSettings): Promise<number> {
+  const stream = await startReplication(await connectReplication(settings, settings.hosts[0]!), {
     slot: 'bench',
     publication: 'bench',
     startLsn: ZERO_LSN,
@@ -60,22 +56,19 @@ async function readOnly(): Promise<void> {
     senderTimeoutMs: 60_000,
     maxMessageBytes: 64 * MIB,
   });
-  const start = performance.now();
-  const cpu = process.cpuUsage();
-  let seen = 0;
-  let reads = 0;
-  while (seen < rows) {
-    const batch = await stream.read();
-    if (batch === undefined) break;
-    reads++;
-    for (let i = 0; i < batch.count; i++) if (batch.bytes[batch.starts[i]!] === 0x49) seen++;
-  }
-  report('read only', performance.now() - start, process.cpuUsage(cpu));
-  console.log(`               ${reads} batches, ${Math.round(stream.receivedBytes / rows)} bytes a row`);
+  const cpu = await cpuPerRow(ROWS, async () => {
+    for (let seen = 0; seen < ROWS;) {
+      const batch = await stream.read();
+      if (batch === undefined) throw new Error('the stream ended');
+      for (let i = 0; i < batch.count; i++) if (batch.bytes[batch.starts[i]!] === INSERT) seen++;
+    }
+  });
   await stream.stop();
+  return cpu;
 }
 
-async function toLog(): Promise<void> {
+/** CPU a row from the socket to a durable log. */
+async function toLog(settings: DatabaseSettings, directory: string): Promise<number> {
   const signals = new LogSignals();
   signals.setHolding(0, true);
   const source = startSource({
@@ -97,36 +90,43 @@ async function toLog(): Promise<void> {
     logger: pino({ level: 'silent' }),
   });
   await source.ready;
-  const start = performance.now();
-  const cpu = process.cpuUsage();
-  while (source.status().changes < rows) await new Promise((done) => setTimeout(done, 5));
-  while (signals.durableEnd() < signals.writtenEnd()) await new Promise((done) => setTimeout(done, 1));
-  report('slot → log', performance.now() - start, process.cpuUsage(cpu));
+  const cpu = await cpuPerRow(ROWS, async () => {
+    while (source.status().changes < ROWS) await new Promise((done) => setTimeout(done, 5));
+    while (signals.durableEnd() < signals.writtenEnd()) await new Promise((done) => setTimeout(done, 1));
+  });
   await source.stop();
+  return cpu;
 }
 
-try {
-  const client = new Client({ connectionString: server.url() });
+async function load(url: string): Promise<void> {
+  const client = new Client({ connectionString: url });
   await client.connect();
-  await client.query(`
-    create table bench (id serial primary key, string_field text, numeric_field numeric, timestamp_field timestamptz,
-      json_field jsonb, inserted_at timestamp, updated_at timestamp);
-    create publication bench for table bench;
-  `);
+  await client.query(`create table bench (${TABLE_COLUMNS}); create publication bench for table bench;`);
   await client.query(`select pg_create_logical_replication_slot('bench', 'pgoutput')`);
-  for (let at = 0; at < rows; at += ROWS_PER_TRANSACTION) {
-    await client.query(
-      `insert into bench (string_field, numeric_field, timestamp_field, json_field, inserted_at, updated_at)
-       select md5(i::text), i * 1.01, now(), '{"a": 1, "b": "two"}', now(), now()
-       from generate_series(1, ${Math.min(ROWS_PER_TRANSACTION, rows - at)}) i`,
-    );
+  for (let made = 0; made < ROWS; made += ROWS_PER_TRANSACTION) {
+    await client.query(insertRows('bench'), [ROWS_PER_TRANSACTION]);
   }
   await client.end();
-  for (let round = 0; round < 3; round++) {
-    await readOnly();
-    await toLog();
+}
+
+export async function stages(): Promise<Stage[]> {
+  const server = await startEmbeddedPostgres();
+  const directory = mkdtempSync(join(tmpdir(), 'tailrace-bench-source-'));
+  try {
+    await load(server.url());
+    const settings = settingsFor(server.port);
+    let socket = Infinity;
+    let log = Infinity;
+    for (let round = 0; round < ROUNDS; round++) {
+      socket = Math.min(socket, await socketOnly(settings));
+      log = Math.min(log, await toLog(settings, directory));
+    }
+    return [
+      { stage: 'socket', usPerRow: socket, note: 'the stream split into messages' },
+      { stage: 'socket to log', usPerRow: log, note: 'frames, CRC, write, fdatasync; positions counted' },
+    ];
+  } finally {
+    await server.remove();
+    rmSync(directory, { recursive: true, force: true });
   }
-} finally {
-  await server.remove();
-  rmSync(directory, { recursive: true, force: true });
 }

@@ -69,7 +69,7 @@ export class Dispatcher {
   readonly #backingOff = new Map<Pending, NodeJS.Timeout>();
   readonly #abort = new AbortController();
   #routeTimer: NodeJS.Timeout | undefined;
-  #dispatchSoon: NodeJS.Immediate | undefined;
+  #dispatchIsDue = false;
   #stopping = false;
   #discardBelow = 0;
   #first: Pending | undefined;
@@ -256,9 +256,15 @@ export class Dispatcher {
     this.#requestsInFlight--;
     if (outcomes !== undefined) this.#conclude(queue, batch, outcomes);
     if (this.#requestsInFlight === 0) this.#idle?.();
-    // Once for all answers of this turn of the event loop.
-    this.#dispatchSoon ??= setImmediate(() => {
-      this.#dispatchSoon = undefined;
+    this.#dispatchSoon();
+  }
+
+  /** Once for all answers of this turn of the event loop. */
+  #dispatchSoon(): void {
+    if (this.#dispatchIsDue) return;
+    this.#dispatchIsDue = true;
+    setImmediate(() => {
+      this.#dispatchIsDue = false;
       this.dispatch();
     });
   }

@@ -54,6 +54,10 @@ export function startService(options: {
   readonly directory: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
+  /** Arguments of Node itself. */
+  readonly nodeArgs?: readonly string[];
+  /** Another entry than the sources': the built one. */
+  readonly main?: string;
 }): ServiceProcess {
   const args = ['run', ...(options.args ?? [])];
   if (options.config !== undefined) {
@@ -61,7 +65,7 @@ export function startService(options: {
     writeFileSync(file, options.config);
     args.push('-c', file);
   }
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), options.main ?? MAIN, ...args], {
     cwd: options.directory,
     env: {
       PATH: process.env['PATH'] ?? '',

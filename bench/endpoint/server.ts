@@ -1,0 +1,82 @@
+// The stand-in for SQS on the wire: the actions that a sender needs, in AWS' JSON protocol, and as little else as can
+// be. What it accepts it gives to the queues' accounting. Hot file.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+import { hash } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { startHttpServer, type BenchRequest, type Reply } from './http.ts';
+import type { BenchQueue } from './queue.ts';
+
+const ACCOUNT = '000000000000';
+const MAX_ENTRIES = 10;
+const MAX_BYTES = 1_048_576;
+
+const SEND_TARGET = /\r\nx-amz-target: *AmazonSQS\.SendMessageBatch\r\n/i;
+/** Only the SDK compares the hashes: for others they would be a fifth of the endpoint's work, on cores that all share. */
+const SDK_USER_AGENT = /\r\nuser-agent: *aws-sdk/i;
+const NO_HASH = '0'.repeat(32);
+const ATTRIBUTES = { FifoQueue: 'true', MaximumMessageSize: String(MAX_BYTES) };
+
+type Entry = {
+  readonly Id: string;
+  readonly MessageBody: string;
+  readonly MessageGroupId?: string;
+  readonly MessageDeduplicationId?: string;
+};
+type SqsRequest = {
+  readonly QueueUrl?: string;
+  readonly QueueName?: string;
+  readonly Entries?: readonly Entry[];
+};
+
+export type EndpointServer = {
+  readonly url: string;
+  /** Cuts the connections of requests that were left without an answer. */
+  dropStalled(): void;
+};
+
+/** Listens on a free port of the loopback; every queue exists, as a FIFO queue. */
+export async function startEndpointServer(queueOf: (name: string) => BenchQueue): Promise<EndpointServer> {
+  const stalled = new Set<Socket>();
+  const url = await startHttpServer(({ head, body }: BenchRequest, reply: Reply) => {
+    const request = JSON.parse(body) as SqsRequest;
+    if (!SEND_TARGET.test(head)) {
+      const name = request.QueueName ?? nameOf(request.QueueUrl ?? '');
+      // GetQueueUrl, CreateQueue and GetQueueAttributes each look for their own part.
+      const QueueUrl = `${url}/${ACCOUNT}/${name}`;
+      return reply.send(200, JSON.stringify({ QueueUrl, Attributes: ATTRIBUTES }));
+    }
+    const queue = queueOf(nameOf(request.QueueUrl!));
+    if (queue.mode === 'stalled') {
+      stalled.add(reply.socket);
+      return reply.socket.once('close', () => stalled.delete(reply.socket));
+    }
+    if (queue.mode === 'refusing') return reply.send(503, errorOf('ServiceUnavailable'));
+    if (request.Entries!.length > MAX_ENTRIES || body.length > 2 * MAX_BYTES) {
+      return reply.send(400, errorOf('BatchRequestTooLong'));
+    }
+    return reply.send(200, accept(queue, request.Entries!, SDK_USER_AGENT.test(head)));
+  });
+  return {
+    url,
+    dropStalled: () => {
+      for (const socket of stalled) socket.destroy();
+    },
+  };
+}
+
+/** Every entry is accepted; whether it should have come is the accounting's business. Returns the answer. */
+function accept(queue: BenchQueue, entries: readonly Entry[], withHashes: boolean): string {
+  queue.requests++;
+  let text = '{"Successful":[';
+  for (let i = 0; i < entries.length; i++) {
+    const { Id, MessageBody, MessageGroupId = '', MessageDeduplicationId = '' } = entries[i]!;
+    queue.accept(MessageGroupId, MessageDeduplicationId, MessageBody);
+    const md5 = withHashes ? hash('md5', MessageBody) : NO_HASH;
+    text += `${i === 0 ? '' : ','}{"Id":"${Id}","MessageId":"${queue.requests}-${i}","MD5OfMessageBody":"${md5}"}`;
+  }
+  return `${text}],"Failed":[]}`;
+}
+
+const errorOf = (code: string): string => `{"__type":"com.amazonaws.sqs#${code}","message":"${code}"}`;
+
+const nameOf = (url: string): string => url.slice(url.lastIndexOf('/') + 1);

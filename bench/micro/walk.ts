@@ -1,0 +1,182 @@
+// A sink's way through the log without its endpoint: rows that it does not want, and rows that it lets in, groups,
+// batches and settles. The endpoint takes every batch in the next turn of the event loop.
+import { pino } from 'pino';
+import { tablePattern } from '../../src/core/selection.ts';
+import { ByteWriter } from '../../src/core/byte-writer.ts';
+import { ORIGIN } from '../../src/core/position.ts';
+import { ZERO_LSN } from '../../src/core/lsn.ts';
+import { formats } from '../../src/formats/registry.ts';
+import { appendFrame, FRAME } from '../../src/log/frames.ts';
+import type { LogBlock } from '../../src/log/reader.ts';
+import { Dispatcher } from '../../src/pipeline/dispatcher.ts';
+import { LogWalker } from '../../src/pipeline/log-walker.ts';
+import { SinkMarkers } from '../../src/pipeline/sink-markers.ts';
+import { RowIntake } from '../../src/pipeline/row-intake.ts';
+import { TableBarriers } from '../../src/pipeline/table-order.ts';
+import { compileTablePlan, type TablePlan } from '../../src/pipeline/table-plan.ts';
+import { compileValue } from '../../src/postgres/values.ts';
+import type { Route } from '../../src/sinks/sink.ts';
+import { envelope, insertMessage, relation, transaction } from './rows.ts';
+import { cpuPerRow, timePerRow, type Stage } from './stage.ts';
+
+const ROWS = 400_000;
+const ROWS_PER_TRANSACTION = 100;
+const TRANSACTIONS_PER_BLOCK = 4;
+const FIRST_ID = 100_000;
+const ROUNDS = 5;
+
+const ROUTE: Route = {
+  id: 'bench.fifo',
+  keepsOrder: true,
+  limits: { batchCount: 10, batchBytes: 1 << 20, messageBytes: 1 << 20, lanesPerRoute: 32 },
+  groupTemplate: undefined,
+  severalActions: true,
+};
+
+/** A block of small transactions as the reader hands it over, about as large as a read of the socket. */
+function logBlock(): { block: LogBlock; rows: number } {
+  const begin = Buffer.alloc(21);
+  begin[0] = FRAME.begin;
+  const commit = Buffer.alloc(26);
+  commit[0] = FRAME.commit;
+  const writer = new ByteWriter();
+  let rows = 0;
+  for (let each = 0; each < TRANSACTIONS_PER_BLOCK; each++) {
+    appendFrame(writer, begin, 0, begin.length);
+    for (let i = 0; i < ROWS_PER_TRANSACTION; i++) {
+      const row = insertMessage(FIRST_ID + rows++);
+      appendFrame(writer, row, 0, row.length);
+    }
+    appendFrame(writer, commit, 0, commit.length);
+  }
+  const context = {
+    epoch: 0,
+    timeline: 1,
+    inTransaction: false,
+    commitLsn: ZERO_LSN,
+    commitTimeUs: transaction.commitTimeUs,
+    xid: 0,
+    index: 0,
+    lastCommitLsn: ZERO_LSN,
+    lastEndLsn: ZERO_LSN,
+  } as LogBlock['context'];
+  const end = writer.length;
+  const block: LogBlock = {
+    buffer: writer.buffer,
+    start: 0,
+    end,
+    offset: 0,
+    blockEnd: end,
+    context,
+    prologue: false,
+    relationsOnly: false,
+  };
+  return { block, rows };
+}
+
+const NO_MARKS = new SinkMarkers({
+  sink: 'bench',
+  heedsSkips: false,
+  keep: () => undefined,
+  logger: pino({ enabled: false }),
+});
+
+/** A sink's walker, and its dispatcher; `wanted`: does the sink want the table? */
+function follow(wanted: boolean): { walker: LogWalker; dispatcher: Dispatcher } {
+  const barriers = new TableBarriers();
+  const options = { numeric: 'string', json: 'embed', bytea: 'hex', zonelessTimestampZ: false } as const;
+  const settings = {
+    selection: wanted ? {} : { includeTables: [tablePattern({ schema: 'public', table: 'another' })] },
+    tables: [],
+    actions: ['insert', 'update', 'delete'],
+    messageGrouping: true,
+  } as unknown as Parameters<typeof compileTablePlan>[1];
+  const dispatcher: Dispatcher = new Dispatcher(
+    {
+      ordered: false,
+      retry: { initialBackoffMs: 1, multiplier: 1, maxBackoffMs: 1, jitter: 0 },
+      maxRetryCount: undefined,
+      batchSize: undefined,
+      lanesPerRoute: undefined,
+      maxBuffered: 10_000,
+      maxParked: 1_000,
+    },
+    {
+      sink: {
+        deliver: async (batch) => {
+          await new Promise(setImmediate);
+          return batch.map(() => 'delivered' as const);
+        },
+        sizeOf: (message) => message.jsonBytes,
+      },
+      render: () => undefined,
+      keepDeadLetter: () => undefined,
+      remember: () => undefined,
+      record: () => undefined,
+      discarded: () => undefined,
+      changed: () => undefined,
+      halt: () => undefined,
+      warn: () => undefined,
+      nowMs: () => Date.now(),
+      chance: () => 0.5,
+    },
+  );
+  const intake = new RowIntake({
+    dispatcher,
+    compile: (described): TablePlan | undefined =>
+      compileTablePlan(described, settings, {
+        sink: { routeOf: () => ROUTE, encoding: 'json-string' },
+        format: formats.sequin,
+        envelope,
+        compileValue: (type, { types }) => compileValue(type, types, options),
+        routeQueue: (route) => dispatcher.routeQueue(route),
+        barriers: () => barriers,
+      }),
+    isDone: () => false,
+    markers: NO_MARKS,
+    staysLong: false,
+    readFrames: () => Buffer.alloc(0),
+  });
+  intake.relation(relation);
+  return {
+    walker: new LogWalker('bench', { position: ORIGIN, endLsn: ZERO_LSN, offset: 0 }, intake),
+    dispatcher,
+  };
+}
+
+function unwanted(): number {
+  const { block, rows } = logBlock();
+  const { walker } = follow(false);
+  return timePerRow(ROWS, (count) => {
+    for (let walked = 0; walked < count; walked += rows) walker.block(block);
+  });
+}
+
+/** Walk, decode, render, group, batch, settle. */
+async function delivered(): Promise<number> {
+  const { block, rows } = logBlock();
+  const { walker, dispatcher } = follow(true);
+  let best = Infinity;
+  for (let round = 0; round < ROUNDS; round++) {
+    const cpu = await cpuPerRow(ROWS, async () => {
+      for (let walked = 0; walked < ROWS; walked += rows) {
+        walker.block(block);
+        dispatcher.dispatch();
+        while (dispatcher.gauges().unsettled) await new Promise(setImmediate);
+      }
+    });
+    best = Math.min(best, cpu);
+  }
+  return best;
+}
+
+export async function stages(): Promise<Stage[]> {
+  return [
+    { stage: 'walk', usPerRow: unwanted(), note: 'a row that the sink does not want' },
+    {
+      stage: 'walk to settle',
+      usPerRow: await delivered(),
+      note: 'walk, decode, render, group, batch, settle, without request and ledger',
+    },
+  ];
+}

@@ -1,0 +1,154 @@
+// What every scenario works with: a Postgres server, the endpoint, a directory; and that nothing of it stays behind.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../src/cli/demo/embedded-postgres.ts';
+import { startEndpoint, type Endpoint } from './endpoint/endpoint.ts';
+
+/**
+ * Many slots hold the same WAL. No vacuum or timed checkpoint falls into one run and not into another. (fsync is off,
+ * as always in the embedded server: the load is no part of what is measured.)
+ */
+const SERVER_SETTINGS = {
+  max_replication_slots: '64',
+  max_wal_senders: '64',
+  max_slot_wal_keep_size: '-1',
+  max_wal_size: '64GB',
+  checkpoint_timeout: '1d',
+  autovacuum: 'off',
+};
+
+export type Sizes = {
+  /** Runs of each line; the median counts. */
+  readonly runs: number;
+  /** Changes that a slot holds in `drain` and `log`. */
+  readonly changes: number;
+  /** Of each paced load. */
+  readonly seconds: number;
+  readonly hugeRows: number;
+  readonly backlogMessages: number;
+  /** How long a queue answers nothing in `isolation`. */
+  readonly stallSeconds: number;
+  readonly growthChanges: number;
+};
+
+export type Database = {
+  readonly name: string;
+  readonly port: number;
+  readonly url: string;
+  readonly client: Client;
+  /** Ends the connection; drops the slots and the database. */
+  drop(): Promise<void>;
+};
+
+export class Workbench {
+  readonly sizes: Sizes;
+  /** Folder for CPU profiles of the service; undefined: none. */
+  readonly profile: string | undefined;
+  readonly postgres: EmbeddedPostgres;
+  readonly endpoint: Endpoint;
+  readonly directory: string;
+  /** What went wrong with the accounting: the bench ends with 1. */
+  readonly faults: string[] = [];
+  readonly #kill: Set<() => Promise<unknown>>;
+  #databases = 0;
+
+  constructor(options: {
+    sizes: Sizes;
+    profile: string | undefined;
+    parts: { postgres: EmbeddedPostgres; endpoint: Endpoint; directory: string };
+    kill: Set<() => Promise<unknown>>;
+  }) {
+    this.sizes = options.sizes;
+    this.profile = options.profile;
+    this.postgres = options.parts.postgres;
+    this.endpoint = options.parts.endpoint;
+    this.directory = options.parts.directory;
+    this.#kill = options.kill;
+  }
+
+  /** Says on standard error how far things are. */
+  progress(text: string): void {
+    process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
+  }
+
+  fault(text: string): void {
+    this.faults.push(text);
+    this.progress(`FAULT: ${text}`);
+  }
+
+  /** Has `stop` called when the bench ends early; returns what takes it back. */
+  onEnd(stop: () => Promise<unknown>): () => void {
+    this.#kill.add(stop);
+    return () => void this.#kill.delete(stop);
+  }
+
+  /** A directory that the bench's end removes at the latest. */
+  newDirectory(): { path: string; remove(): void } {
+    const path = mkdtempSync(join(this.directory, 'run-'));
+    return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+  }
+
+  async connect(url: string): Promise<Client> {
+    const client = new Client({ connectionString: url });
+    // A server that the bench's end stops also ends this connection.
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
+  }
+
+  async newDatabase(): Promise<Database> {
+    const name = `bench_${++this.#databases}`;
+    const admin = await this.connect(this.postgres.url());
+    await admin.query(`create database ${name}`);
+    const url = this.postgres.url(name);
+    const client = await this.connect(url);
+    const drop = async (): Promise<void> => {
+      await client.query(
+        'select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = $1',
+        [name],
+      );
+      await client.end();
+      await admin.query(`drop database ${name} with (force)`);
+      await admin.query('checkpoint'); // gives back the WAL that the slots held
+      await admin.end();
+    };
+    return { name, port: this.postgres.port, url, client, drop };
+  }
+}
+
+/** Runs `work` on a new workbench and clears everything away, also after a failure or Ctrl-C (which then ends the process). */
+export async function withWorkbench<T>(
+  options: { sizes: Sizes; profile: string | undefined },
+  work: (bench: Workbench) => Promise<T>,
+): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), 'tailrace-bench-'));
+  const kill = new Set<() => Promise<unknown>>();
+  let clearing: Promise<void> | undefined;
+  const clear = (): Promise<void> =>
+    (clearing ??= (async () => {
+      // Latest first: what reads ends before what it reads from.
+      for (const stop of [...kill].toReversed()) await stop().catch(() => undefined);
+      rmSync(directory, { recursive: true, force: true });
+    })());
+  let interrupted = false;
+  const interrupt = (signal: NodeJS.Signals): void => {
+    process.stderr.write(`${signal}: clearing away\n`);
+    interrupted = true;
+    void clear().finally(() => process.exit(130));
+  };
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  try {
+    const postgres = await startEmbeddedPostgres({ detached: true, settings: SERVER_SETTINGS });
+    kill.add(() => postgres.remove());
+    const endpoint = await startEndpoint();
+    kill.add(() => endpoint.stop());
+    return await work(new Workbench({ ...options, parts: { postgres, endpoint, directory }, kill }));
+  } finally {
+    await clear();
+    // What the work says of parts that were taken from it is of no interest.
+    if (interrupted) await new Promise(() => undefined);
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  }
+}
