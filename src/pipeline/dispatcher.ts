@@ -239,6 +239,7 @@ export class Dispatcher {
   }
 
   async #send(queue: RouteQueue, batch: readonly Pending[]): Promise<void> {
+    const { failures: startedAt } = queue;
     queue.lanesInUse++;
     this.#inFlight += batch.length;
     this.#requestsInFlight++;
@@ -254,7 +255,7 @@ export class Dispatcher {
     queue.lanesInUse--;
     this.#inFlight -= batch.length;
     this.#requestsInFlight--;
-    if (outcomes !== undefined) this.#conclude(queue, batch, outcomes);
+    if (outcomes !== undefined) this.#conclude(queue, { batch, startedAt }, outcomes);
     if (this.#requestsInFlight === 0) this.#idle?.();
     this.#dispatchSoon();
   }
@@ -269,7 +270,12 @@ export class Dispatcher {
     });
   }
 
-  #conclude(queue: RouteQueue, batch: readonly Pending[], outcomes: readonly Outcome[]): void {
+  /** `startedAt`: the route's failures in a row when the request started. */
+  #conclude(
+    queue: RouteQueue,
+    { batch, startedAt }: { readonly batch: readonly Pending[]; readonly startedAt: number },
+    outcomes: readonly Outcome[],
+  ): void {
     const delivered: Pending[] = [];
     const failed: { message: Pending; error: DeliveryError }[] = [];
     let routeError: DeliveryError | undefined;
@@ -285,15 +291,15 @@ export class Dispatcher {
       if (outcome.scope === 'route' || outcome.scope === 'sink') routeError = outcome;
     }
     if (routeError === undefined) queue.recover();
-    else this.#failRoute(queue, routeError);
+    else this.#failRoute(queue, routeError, startedAt);
     this.#settleBatch(queue, delivered, failed);
   }
 
-  #failRoute(queue: RouteQueue, error: DeliveryError): void {
-    const now = this.#ports.nowMs();
+  #failRoute(queue: RouteQueue, error: DeliveryError, startedAt: number): void {
     this.counters.failedRequests++;
     const wasDown = queue.isDown;
-    queue.fail(error, this.#settings.retry, now, this.#ports.chance());
+    const { nowMs, chance } = this.#ports;
+    queue.fail(error, this.#settings.retry, { startedAt, nowMs: nowMs(), chance: chance() });
     if (wasDown) return;
     this.#ports.warn('route is down', { route: queue.id, code: error.code, hint: error.hint });
     let kept = 0;

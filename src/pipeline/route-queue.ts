@@ -66,8 +66,17 @@ export class RouteQueue {
     return this.lanesInUse === 0 && nowMs >= this.retryAtMs;
   }
 
-  /** A request failed as a whole: no attempt of a message is counted, the route backs off. */
-  fail(error: DeliveryError, policy: RetryPolicy, nowMs: number, chance: number): void {
+  /**
+   * A request failed as a whole: no attempt of a message is counted, the route backs off. `startedAt`: the failures that
+   * there were when it started. One fault fails all requests in flight, and counts once.
+   */
+  fail(
+    error: DeliveryError,
+    policy: RetryPolicy,
+    at: { readonly startedAt: number; readonly nowMs: number; readonly chance: number },
+  ): void {
+    const { nowMs, chance } = at;
+    if (at.startedAt < this.failures) return;
     if (!this.isDown) this.downSinceMs = nowMs;
     this.failures++;
     this.error = error;

@@ -236,6 +236,20 @@ test('an outage of the route counts no attempt and makes no dead letter, however
   expect(h.accepted.every((message) => message.attempts === 0)).toBe(true);
 });
 
+test('one fault fails every request in flight, and counts as one failure of the route', async () => {
+  const h = harness({ hold: true, answer: () => DOWN });
+  for (let i = 0; i < 40; i++) h.add({ group: `g${i}` });
+  h.dispatcher.dispatch();
+  const [route] = h.dispatcher.routes();
+  for (const answer of h.held.splice(0)) answer();
+  await waitFor(() => h.held.length > 0, 'a probe');
+  expect(h.dispatcher.counters.failedRequests).toBe(4);
+  expect(route!.failures).toBe(1);
+  for (const answer of h.held.splice(0)) answer();
+  await waitFor(() => h.held.length > 0, 'another probe');
+  expect(route!.failures).toBe(2);
+});
+
 test('a route that is down is probed by one request at a time', async () => {
   const h = harness({ hold: true, answer: () => DOWN });
   for (let i = 0; i < 40; i++) h.add({ group: `g${i}` });
