@@ -7,6 +7,7 @@ import type { SinkReply, SinkRequest } from './sink-requests.ts';
 import type { SinkWorkerCommand, SinkWorkerData, SinkWorkerReport } from './sink-worker.ts';
 import { relayLogLine } from './thread-logger.ts';
 import { ThreadRequests } from './thread-requests.ts';
+import { WORKER_MEMORY } from './worker-memory.ts';
 
 export type SinkThread = {
   /** As last reported. */
@@ -30,7 +31,10 @@ const CLOSE_GRACE_MS = 5000;
 
 export function startSinkThread(data: SinkWorkerData, logger: Logger): SinkThread {
   const entry = import.meta.url.endsWith('.ts') ? './sink-worker.ts' : './sink-worker.js';
-  const worker = new Worker(new URL(entry, import.meta.url), { workerData: data });
+  const worker = new Worker(new URL(entry, import.meta.url), {
+    workerData: data,
+    resourceLimits: WORKER_MEMORY,
+  });
   let statuses: readonly SinkStatus[] = [];
   let stopped = false;
   const requests = new ThreadRequests<SinkRequest>((message) =>

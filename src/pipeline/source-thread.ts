@@ -7,6 +7,7 @@ import type { SourceReady } from './source-runner.ts';
 import { SourceState } from './source-status.ts';
 import type { SourceWorkerCommand, SourceWorkerData, SourceWorkerReport } from './source-worker.ts';
 import { relayLogLine } from './thread-logger.ts';
+import { WORKER_MEMORY } from './worker-memory.ts';
 import type { DatabaseStatus, StreamedTable } from '../core/status.ts';
 
 export type { SourceReady };
@@ -35,7 +36,7 @@ const STOP_TIMEOUT_MS = 10_000;
 export function startSourceThread({ signals, logger, streamed, ...data }: SourceThreadOptions): SourceThread {
   const entry = import.meta.url.endsWith('.ts') ? './source-worker.ts' : './source-worker.js';
   const workerData: SourceWorkerData = { ...data, signals: signals.buffer };
-  const worker = new Worker(new URL(entry, import.meta.url), { workerData });
+  const worker = new Worker(new URL(entry, import.meta.url), { workerData, resourceLimits: WORKER_MEMORY });
   let status = new SourceState(data.settings, Date.now).status();
   let stopped = false;
   const ready = Promise.withResolvers<SourceReady>();
