@@ -6,6 +6,7 @@ import { valueAt } from './check.ts';
 import type { LoadContext } from './context.ts';
 import type { Fault } from './faults.ts';
 import { jsonSchemaOfFile, walkSchema } from './json-schema.ts';
+import type { FileConfig } from './schema.ts';
 import { formatPath, type Path, type YamlFile } from './yaml-file.ts';
 
 export type Reader = {
@@ -48,6 +49,19 @@ export function checkNames({ file, faults, notes }: Reader): void {
   }
   for (const name of databases) {
     if (name !== undefined && !follow.has(name)) notes.push(`database ${name}: no sink follows it`);
+  }
+}
+
+/** Only `discard_on_full` isolates without limit: of sinks that share a log, those that may stop the others are named. */
+export function noteSharedBudgets(config: FileConfig, notes: string[]): void {
+  for (const { name } of config.databases) {
+    const sinks = config.sinks.filter(({ database }) => database === name);
+    const pausing = sinks.filter(({ load_shedding_policy: policy }) => policy === 'pause_on_full');
+    if (sinks.length < 2 || pausing.length === 0) continue;
+    const names = pausing.map((sink) => `"${sink.name}"`).join(', ');
+    notes.push(
+      `database ${name}: if sink ${names} stays behind until the disk is full, the other sinks of this database stop too; load_shedding_policy: discard_on_full isolates them without limit`,
+    );
   }
 }
 

@@ -6,7 +6,7 @@ import { sinkDefinition } from '../sinks/registry.ts';
 import { readCertificates } from './certificates.ts';
 import { checkFile, valueAt } from './check.ts';
 import { apiListen, dataDirectory, metricsListen, stateFile, type LoadContext } from './context.ts';
-import { checkNames, checkTemplates, listOf, noteIgnoredKeys, type Reader } from './cross-checks.ts';
+import { checkNames, checkTemplates, listOf, noteIgnoredKeys, noteSharedBudgets, type Reader } from './cross-checks.ts';
 import { toDatabase } from './databases.ts';
 import { checkEndpoints, destinationReader, type DestinationReader } from './destinations.ts';
 import { ConfigError, sortFaults, type Fault } from './faults.ts';
@@ -38,6 +38,7 @@ export async function readTailraceYaml(file: YamlFile, context: LoadContext): Pr
   const listening = listeningOf(config, reader);
   if (config === undefined || faults.length > 0) throw new ConfigError(sortFaults(faults));
   noteIgnoredKeys(reader);
+  noteSharedBudgets(config, notes);
   const service = serviceOf(config, listening, dataDirectory(context));
   return {
     settings: {

@@ -3,12 +3,12 @@ import type { DeliveryError, Outcome } from '../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../core/retry.ts';
 import type { Route, Sink } from '../sinks/sink.ts';
 import type { Arenas } from './arena.ts';
-import { Groups } from './groups.ts';
+import { MISSING_OUTCOME, thrownError, tooLargeError } from './delivery-errors.ts';
 import { LatencyWindow } from './latency.ts';
 import type { Pending } from './pending.ts';
-import { Room } from './room.ts';
 import { RouteQueue, takeBatch } from './route-queue.ts';
-import { settleRow, type TableBarriers } from './table-order.ts';
+import type { TableBarriers } from './table-order.ts';
+import { Unsettled } from './unsettled.ts';
 
 export type DispatcherSettings = {
   readonly ordered: boolean;
@@ -41,8 +41,6 @@ export type DispatcherPorts = {
   chance(): number;
 };
 
-/** A group longer than this keeps only log offsets of its tail, so that it cannot take the room of the others. */
-const MAX_GROUP_IN_MEMORY = 256;
 /** Of a route that is down: the rest is parked, so that it cannot take the room of other routes. */
 const MAX_DOWN_ROUTE_IN_MEMORY = 250;
 const MAX_NAMED_GROUPS = 10;
@@ -61,8 +59,7 @@ export class Dispatcher {
   readonly latency = new LatencyWindow();
   readonly #settings: DispatcherSettings;
   readonly #ports: DispatcherPorts;
-  readonly #room: Room;
-  readonly #groups = new Groups();
+  readonly #unsettled: Unsettled;
   readonly #routes = new Map<string, RouteQueue>();
   /** Unsettled messages that were refused themselves: each holds back its group. */
   readonly #failing = new Set<Pending>();
@@ -72,20 +69,21 @@ export class Dispatcher {
   #dispatchIsDue = false;
   #stopping = false;
   #discardBelow = 0;
-  #first: Pending | undefined;
-  #last: Pending | undefined;
   #inFlight = 0;
   #requestsInFlight = 0;
 
   constructor(settings: DispatcherSettings, ports: DispatcherPorts) {
     this.#settings = settings;
     this.#ports = ports;
-    this.#room = new Room(settings);
+    this.#unsettled = new Unsettled(settings, (message) => {
+      message.state = 'ready';
+      message.routeQueue.ready.push(message);
+    });
   }
 
   /** Where messages are rendered to. */
   get arenas(): Arenas {
-    return this.#room.arenas;
+    return this.#unsettled.arenas;
   }
 
   /** The queue of a route; the same id gives the same queue. */
@@ -96,61 +94,38 @@ export class Dispatcher {
       const { limits } = route;
       queue = new RouteQueue(route, lanesPerRoute ?? limits.lanesPerRoute);
       this.#routes.set(route.id, queue);
-      this.#room.serve(queue.lanes * Math.min(limits.batchCount, batchSize ?? Infinity));
+      this.#unsettled.room.serve(queue.lanes * Math.min(limits.batchCount, batchSize ?? Infinity));
     }
     return queue;
   }
 
   /** The oldest unsettled message: everything before it is settled (invariant 2). */
   get oldest(): Pending | undefined {
-    return this.#first;
+    return this.#unsettled.oldest;
   }
 
   /** All unsettled messages, in log order. */
-  *unsettled(): Generator<Pending> {
-    for (let message = this.#first; message !== undefined; message = message.after) yield message;
+  unsettled(): Iterable<Pending> {
+    return this.#unsettled.all();
   }
 
   /** Should a message of this table, group and route keep only its log offset for now? */
   shouldPark(barriers: TableBarriers, group: string | undefined, route: RouteQueue): boolean {
     if (barriers.isClosed || (route.isDown && route.ready.length >= MAX_DOWN_ROUTE_IN_MEMORY)) return true;
-    const queue = group === undefined ? undefined : this.#groups.get(group);
-    if (queue === undefined) return false;
-    return (
-      queue.length >= MAX_GROUP_IN_MEMORY ||
-      (queue.first !== undefined && queue.first.message.attempts > 0) ||
-      queue.last?.message.isParked === true
-    );
+    return group !== undefined && this.#unsettled.isHeldBack(group);
   }
 
   /** Is there no room for more? `changed` is called when that may have ended. */
   isFull(): boolean {
-    return this.#room.isFull();
+    return this.#unsettled.room.isFull();
   }
   hasRoomAgain(): boolean {
-    return this.#room.hasRoomAgain();
+    return this.#unsettled.room.hasRoomAgain();
   }
 
   /** Lets a message in, in log order. It has been rendered, or is parked. */
   add(message: Pending, groups: { group: string | undefined; previousGroup: string | undefined }): void {
-    // A replayed dead letter is not of the log: no cursor waits for it.
-    if (message.letterId === 0) {
-      message.before = this.#last;
-      if (this.#last === undefined) this.#first = message;
-      else this.#last.after = message;
-      this.#last = message;
-    }
-    this.#room.enter(message);
-    if (message.action === 'truncate') {
-      message.plan.barriers.enterTruncate(message);
-    } else {
-      message.plan.barriers.enterRow(message);
-      if (groups.group !== undefined) message.links = this.#groups.append(message, groups.group);
-      if (groups.previousGroup !== undefined) {
-        message.secondLink = this.#groups.append(message, groups.previousGroup);
-      }
-    }
-    if (message.waitsOn === 0) this.#makeReady(message);
+    this.#unsettled.enter(message, groups);
   }
 
   /**
@@ -195,9 +170,9 @@ export class Dispatcher {
   gauges(): { inFlight: number; buffered: number; parked: number; unsettled: boolean } {
     return {
       inFlight: this.#inFlight,
-      buffered: this.#room.buffered,
-      parked: this.#room.parked,
-      unsettled: this.#first !== undefined,
+      buffered: this.#unsettled.room.buffered,
+      parked: this.#unsettled.room.parked,
+      unsettled: this.#unsettled.oldest !== undefined,
     };
   }
   routes(): Iterable<RouteQueue> {
@@ -221,18 +196,13 @@ export class Dispatcher {
     this.#settle([], dead);
   }
 
-  #makeReady(message: Pending): void {
-    message.state = 'ready';
-    message.routeQueue.ready.push(message);
-  }
-
   /** The wire size of a message whose turn has come; a parked one is rendered first. */
   #renderedSize(message: Pending): number {
     if (message.rawBytes > 0) return Infinity;
     if (message.isParked) {
-      this.#room.leave(message);
+      this.#unsettled.room.leave(message);
       this.#ports.render(message);
-      this.#room.enter(message);
+      this.#unsettled.room.enter(message);
     }
     // A dead letter that was discarded while it waited for its turn has nothing to send.
     return message.isParked ? Infinity : this.#ports.sink.sizeOf(message);
@@ -249,7 +219,7 @@ export class Dispatcher {
       outcomes = await this.#ports.sink.deliver(batch, this.#abort.signal);
     } catch (error) {
       // Aborted by a stop: nothing is known of these messages, and nothing is wrong with their route.
-      const failure = this.#abort.signal.aborted ? undefined : thrown(error);
+      const failure = this.#abort.signal.aborted ? undefined : thrownError(error);
       outcomes = failure === undefined ? undefined : batch.map(() => failure);
     }
     queue.lanesInUse--;
@@ -305,7 +275,7 @@ export class Dispatcher {
     let kept = 0;
     for (const message of this.unsettled()) {
       if (message.routeQueue !== queue || message.isParked || message.state === 'sending') continue;
-      if (kept++ >= MAX_DOWN_ROUTE_IN_MEMORY) this.#room.park(message);
+      if (kept++ >= MAX_DOWN_ROUTE_IN_MEMORY) this.#unsettled.room.park(message);
     }
   }
 
@@ -356,12 +326,7 @@ export class Dispatcher {
         hint: error.hint,
       });
     }
-    for (const link of [message.links, message.secondLink]) {
-      for (let next = link?.next; next !== undefined; next = next.next) {
-        const follower = next.message;
-        if (follower.state === 'waiting' && !follower.isParked) this.#room.park(follower);
-      }
-    }
+    this.#unsettled.parkFollowers(message);
     const timer = setTimeout(() => {
       this.#backingOff.delete(message);
       message.state = 'waiting';
@@ -405,8 +370,7 @@ export class Dispatcher {
   #discard(message: Pending): number {
     clearTimeout(this.#backingOff.get(message));
     this.#backingOff.delete(message);
-    message.state = 'settled';
-    this.#unlink(message);
+    this.#leave(message);
     // Of a change in two halves the second one counts.
     const changes = message.settlesChange() ? 1 : 0;
     this.counters.discarded += changes;
@@ -430,59 +394,12 @@ export class Dispatcher {
     if (settled.length === 0) return;
     this.#ports.remember(settled);
     for (const message of settled) message.state = 'settled';
-    for (const message of settled) this.#unlink(message);
+    for (const message of settled) this.#leave(message);
     this.#ports.changed();
   }
 
-  #unlink(message: Pending): void {
-    if (message.letterId === 0) {
-      if (message.before === undefined) this.#first = message.after;
-      else message.before.after = message.after;
-      if (message.after === undefined) this.#last = message.before;
-      else message.after.before = message.before;
-    }
-    this.#room.free(message);
+  #leave(message: Pending): void {
     if (message.attempts > 0) this.#failing.delete(message);
-    if (message.links !== undefined) this.#release(this.#groups.remove(message.links));
-    if (message.secondLink !== undefined) this.#release(this.#groups.remove(message.secondLink));
-    if (message.action === 'truncate') {
-      for (const waiting of message.plan.barriers.settleTruncate(message)) this.#release(waiting);
-    } else if (message.tableOrder !== undefined) {
-      this.#release(settleRow(message.tableOrder));
-    }
+    this.#unsettled.leave(message);
   }
-
-  #release(message: Pending | undefined): void {
-    if (message === undefined) return;
-    message.waitsOn--;
-    if (message.waitsOn === 0 && message.state === 'waiting') this.#makeReady(message);
-  }
-}
-
-const MISSING_OUTCOME: DeliveryError = {
-  kind: 'retryable',
-  scope: 'sink',
-  code: 'OUTCOME_MISSING',
-  hint: 'the sink gave no outcome for a message; it is sent again',
-};
-
-const tooLargeError = (message: Pending, limit: number): DeliveryError => ({
-  kind: 'rejected',
-  scope: 'message',
-  code: 'MESSAGE_TOO_LARGE',
-  hint:
-    message.rawBytes > 0
-      ? `${message.action} of ${message.schema}.${message.table}: the row has ${message.rawBytes} bytes, more than the log takes; raise log.max_message_bytes`
-      : `${message.action} of ${message.schema}.${message.table}: the message is larger than the ${limit} bytes that its route takes; list fewer columns`,
-});
-
-/** A throw is the sink's failure: nothing is known of any message (architecture §10). */
-function thrown(error: unknown): DeliveryError {
-  const code = (error as { code?: unknown } | null)?.code;
-  return {
-    kind: 'retryable',
-    scope: 'sink',
-    code: typeof code === 'string' ? code : 'SINK_ERROR',
-    hint: error instanceof Error ? error.message : String(error),
-  };
 }

@@ -1,17 +1,14 @@
 // One sink following one log: reads blocks, lets messages in, remembers what settled, says how it stands.
-import { setTimeout as sleep, setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { TransactionContext } from '../core/change.ts';
-import { describeError, TailraceError, type DeliveryError } from '../core/errors.ts';
-import { backoffMs } from '../core/retry.ts';
-import type { Condition, SinkGap, SinkStatus } from '../core/status.ts';
-import type { Lsn } from '../core/lsn.ts';
+import { TailraceError, type DeliveryError } from '../core/errors.ts';
+import type { SinkGap, SinkStatus } from '../core/status.ts';
 import type { Envelope } from '../formats/format.ts';
 import { formats } from '../formats/registry.ts';
 import { compileValue } from '../postgres/values.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
 import type { PullPort, Sink } from '../sinks/sink.ts';
 import { leaseFileOf, openLeaseStore } from '../store/leases.ts';
-import type { Cursor } from '../store/ledger.ts';
 import { keepDeadLetter } from './dead-letter-store.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { LoadShedding, SHED_INTERVAL_MS } from './load-shedding.ts';
@@ -19,14 +16,14 @@ import { LogWalker } from './log-walker.ts';
 import type { Pending } from './pending.ts';
 import { RowIntake } from './row-intake.ts';
 import { Replays } from './replays.ts';
+import { Settlement } from './settlement.ts';
+import { SinkCheck } from './sink-check.ts';
 import { SinkMarkers } from './sink-markers.ts';
 import { idOf, openPlace, type PlaceOptions, type SinkPlace } from './sink-place.ts';
 import { sinkStatus } from './sink-status.ts';
 import { TableBarriers } from './table-order.ts';
 import { compileTablePlan } from './table-plan.ts';
 
-/** A ledger is synced, and the flush may move, at most this often (architecture §5). */
-const SYNC_INTERVAL_MS = 1000;
 /** Reading lets the sockets have a turn after this long. */
 const TURN_MS = 5;
 
@@ -50,16 +47,11 @@ export class SinkRunner {
   readonly #place: SinkPlace;
   readonly #replays: Replays;
   readonly #barriers = new Map<string, TableBarriers>();
-  #condition: Condition = { health: 'healthy', since: new Date().toISOString() };
+  readonly #check = new SinkCheck();
+  readonly #settlement: Settlement;
   #restoring = true;
   #roomMade: (() => void) | undefined;
-  #syncTimer: NodeJS.Timeout | undefined;
   #shedTimer: NodeJS.Timeout | undefined;
-  #syncing: Promise<void> | undefined;
-  #lastSyncMs = 0;
-  #published: { offset: number; lsn: Lsn } | undefined;
-  /** The ledger's next write, after this turn. */
-  #writing: Promise<void> | undefined;
   #fail!: (error: unknown) => void;
   readonly #failed: Promise<never>;
 
@@ -86,7 +78,7 @@ export class SinkRunner {
           message.letterId === 0 ? intake.renderParked(message) : this.#replays.render(message),
         keepDeadLetter: (message, error) => this.#keepDeadLetter(message, error),
         remember: (messages) => this.#remember(messages),
-        record: () => this.#record(),
+        record: () => this.#settlement.record(),
         discarded: (changes) => this.#shedding.count(changes),
         changed: () => this.#changed(),
         halt: (error) => this.#fail(haltError(settings.name, error)),
@@ -118,6 +110,19 @@ export class SinkRunner {
       staysLong: sink.pull !== undefined,
     });
     this.#walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake);
+    this.#settlement = new Settlement({
+      ledger: place.ledger,
+      signals: options.signals,
+      slot: options.slot,
+      dispatcher: this.#dispatcher,
+      head: () => this.#walker.head,
+      isRestored: () => !this.#restoring,
+      beforeMove: ({ cursor, offset }) => {
+        this.#markers.write();
+        this.#shedding.record({ endLsn: cursor.endLsn, offset });
+      },
+      fail: (error) => this.#fail(error),
+    });
     this.#replays = new Replays({
       id: idOf(options),
       letters: store.deadLetters,
@@ -142,7 +147,7 @@ export class SinkRunner {
       const { name, actions } = settings;
       const pull = {
         openLeases: () => openLeaseStore(leaseFileOf(options.ledgerFile)),
-        remembered: () => runner.#remembered(),
+        remembered: () => runner.#settlement.recorded(),
       };
       const sink = await definition.create(settings.destination.config, {
         name,
@@ -162,9 +167,13 @@ export class SinkRunner {
 
   /** Follows the log until `stop`. Rejects when the sink cannot go on; what is not settled stays so. */
   async run(): Promise<void> {
-    void this.#checkUntilFine();
+    const { settings, logger } = this.#options;
+    const { signal } = this.#stopping;
+    void this.#check
+      .untilFine(this.#sink, { name: settings.name, retry: settings.retry, logger }, signal)
+      .then(() => this.#dispatcher.dispatch());
     this.#replays.restart();
-    if (this.#options.settings.loadShedding === 'discard') {
+    if (settings.loadShedding === 'discard') {
       this.#shedTimer = setInterval(() => this.#shed(), SHED_INTERVAL_MS);
     }
     await Promise.race([this.#follow(), this.#failed]);
@@ -178,15 +187,14 @@ export class SinkRunner {
   /** Settles what is in flight until the deadline, saves the ledger, closes. */
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping.abort();
+    this.#settlement.stop();
     this.#replays.stop();
     clearInterval(this.#shedTimer);
     this.#roomMade?.();
     // What waits for consumers may wait for hours; it is theirs again after the restart.
     await this.#dispatcher.stop(this.#sink.pull === undefined ? deadlineMs : 0);
-    clearTimeout(this.#syncTimer);
-    await this.#syncing;
     try {
-      if (this.#walker.head.offset !== this.#place.offset) await this.#sync();
+      await this.#settlement.finish({ sync: this.#walker.head.offset !== this.#place.offset });
     } finally {
       this.#place.ledger.close();
       this.#place.reader.close();
@@ -204,9 +212,9 @@ export class SinkRunner {
     return sinkStatus({
       settings,
       pull: this.#sink.pull?.status(),
-      condition: this.#condition,
+      condition: this.#check.condition,
       dispatcher: this.#dispatcher,
-      settled: this.#settled(),
+      settled: this.#settlement.current,
       markers: this.#markers.status(),
       writtenEnd: signals.writtenEnd(),
       deadLetters: store.deadLetters.counts(idOf(this.#options)),
@@ -222,7 +230,7 @@ export class SinkRunner {
     for await (const block of this.#place.reader.read(this.#place.readFrom, signal)) {
       this.#walker.block(block);
       this.#dispatcher.dispatch();
-      this.#syncSoon();
+      this.#settlement.soon();
       if (this.#restoring) this.#restoring = !this.#place.ledger.isPastRestored(this.#walker.head.position);
       if (this.#dispatcher.isFull()) await this.#room();
       if (performance.now() - turnBeganMs > TURN_MS) {
@@ -246,11 +254,11 @@ export class SinkRunner {
   /** Gives up what the source demands, for the log's budget. */
   #shed(): void {
     const { signals, slot } = this.#options;
-    const { cursor, offset } = this.#settled();
+    const { cursor, offset } = this.#settlement.current;
     const below = signals.shedBelow(slot);
     if (below <= offset || !this.#shedding.demand(below, cursor.endLsn)) return;
     this.#shedding.count(this.#dispatcher.discardBelow(below));
-    this.#syncSoon();
+    this.#settlement.soon();
   }
 
   async #room(): Promise<void> {
@@ -262,109 +270,14 @@ export class SinkRunner {
 
   #changed(): void {
     if (this.#roomMade !== undefined && this.#dispatcher.hasRoomAgain()) this.#roomMade();
-    this.#syncSoon();
+    this.#settlement.soon();
   }
 
-  /** Invariant 2: remembered as settled before anything relies on it. Written once per turn of the event loop. */
   #remember(messages: readonly Pending[]): void {
     const ofTheLog = this.#replays.settled(messages);
     const isSplit = ofTheLog.some(({ split }) => split !== undefined);
     const changes = isSplit ? ofTheLog.filter((message) => message.settlesChange()) : ofTheLog;
-    if (changes.length === 0) return;
-    this.#place.ledger.settle(changes);
-    if (this.#writing !== undefined) return;
-    this.#writing = nextTurn().then(() => {
-      this.#writing = undefined;
-      this.#record();
-    });
-  }
-
-  #record(): void {
-    try {
-      this.#place.ledger.write();
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  /** Resolves once every outcome given so far is in the ledger. */
-  async #remembered(): Promise<void> {
-    // The dispatcher takes note of an outcome before the next turn.
-    await nextTurn();
-    await this.#writing;
-  }
-
-  /** Everything below this is settled. */
-  #settled(): { cursor: Cursor; offset: number } {
-    const { oldest } = this.#dispatcher;
-    if (oldest !== undefined) {
-      const { position, transaction, offset } = oldest;
-      const needed = transaction.markedFrom ?? offset;
-      return { cursor: { position, endLsn: transaction.previousEndLsn }, offset: needed };
-    }
-    const { position, endLsn, offset } = this.#walker.head;
-    return { cursor: { position, endLsn }, offset };
-  }
-
-  #syncSoon(): void {
-    if (this.#syncTimer !== undefined || this.#syncing !== undefined || this.#stopping.signal.aborted) return;
-    const wait = Math.max(0, this.#lastSyncMs + SYNC_INTERVAL_MS - Date.now());
-    this.#syncTimer = setTimeout(() => {
-      this.#syncTimer = undefined;
-      this.#lastSyncMs = Date.now();
-      this.#syncing = this.#sync().then(
-        () => (this.#syncing = undefined),
-        (error: unknown) => this.#fail(error),
-      ) as Promise<void>;
-    }, wait);
-  }
-
-  /** Invariant 1: a settled position is published (and may be flushed) only after the disk has it. */
-  async #sync(): Promise<void> {
-    const { signals, slot } = this.#options;
-    const { cursor, offset } = this.#settled();
-    if (this.#published?.offset === offset && this.#published.lsn === cursor.endLsn) return;
-    this.#markers.write();
-    this.#shedding.record({ endLsn: cursor.endLsn, offset });
-    this.#place.ledger.advance(cursor);
-    await this.#place.ledger.sync();
-    this.#published = { offset, lsn: cursor.endLsn };
-    signals.publishSettled(slot, this.#published);
-    if (!this.#restoring && this.#place.ledger.wantsCompaction()) {
-      const now = this.#settled();
-      const unsettled = [...this.#dispatcher.unsettled()].map((message) => message.position);
-      this.#place.ledger.compact({ cursor: now.cursor, head: this.#walker.head.position, unsettled });
-    }
-    const latest = this.#settled();
-    if (latest.offset !== offset) setImmediate(() => this.#syncSoon());
-  }
-
-  /** Preflight, again and again until it succeeds; deliveries do not wait for it. */
-  async #checkUntilFine(): Promise<void> {
-    const { settings, logger } = this.#options;
-    const { signal } = this.#stopping;
-    for (let failures = 1; !signal.aborted; failures++) {
-      try {
-        await this.#sink.check(signal, { create: true });
-        this.#condition = { health: 'healthy', since: new Date().toISOString() };
-        this.#dispatcher.dispatch();
-        return;
-      } catch (error) {
-        if (signal.aborted) return;
-        const hint = error instanceof TailraceError ? error.hint : undefined;
-        this.#condition = {
-          health: 'degraded',
-          reason: error instanceof Error ? error.message : String(error),
-          ...(hint === undefined ? {} : { cure: hint }),
-          since: this.#condition.health === 'healthy' ? new Date().toISOString() : this.#condition.since,
-        };
-        if (failures === 1)
-          logger.warn({ sink: settings.name }, `sink check failed: ${describeError(error)}`);
-        await sleep(backoffMs(settings.retry, failures, Math.random()), undefined, { signal }).catch(
-          () => undefined,
-        );
-      }
-    }
+    if (changes.length > 0) this.#settlement.remember(changes);
   }
 
   #keepDeadLetter(message: Pending, error: DeliveryError): void {

@@ -1,0 +1,109 @@
+// The messages of one sink that are not settled yet: in log order, in their groups, between their tables' TRUNCATEs, in memory
+// or parked. Says what may go: a message is ready when nothing that it must follow is left. Hot file (bench/micro/walk.ts).
+import type { Arenas } from './arena.ts';
+import { Groups } from './groups.ts';
+import type { Pending } from './pending.ts';
+import { Room } from './room.ts';
+import { settleRow } from './table-order.ts';
+
+/** A group longer than this keeps only log offsets of its tail: a hot key cannot take the room of the others. */
+const MAX_GROUP_IN_MEMORY = 32;
+
+export class Unsettled {
+  readonly room: Room;
+  readonly #groups = new Groups();
+  readonly #ready: (message: Pending) => void;
+  #first: Pending | undefined;
+  #last: Pending | undefined;
+
+  /** `ready` is told of each message when it may go. */
+  constructor(
+    limits: { readonly maxBuffered: number | undefined; readonly maxParked: number },
+    ready: (message: Pending) => void,
+  ) {
+    this.room = new Room(limits);
+    this.#ready = ready;
+  }
+
+  get arenas(): Arenas {
+    return this.room.arenas;
+  }
+
+  /** Everything before it is settled (invariant 2). */
+  get oldest(): Pending | undefined {
+    return this.#first;
+  }
+
+  /** In log order. What has been passed may be taken out on the way. */
+  *all(): Generator<Pending> {
+    for (let message = this.#first; message !== undefined; message = message.after) yield message;
+  }
+
+  /** Is this group so long, or held back, that of what joins it only log offsets are to be kept? */
+  isHeldBack(group: string): boolean {
+    const queue = this.#groups.get(group);
+    if (queue === undefined) return false;
+    return (
+      queue.length >= MAX_GROUP_IN_MEMORY ||
+      (queue.first !== undefined && queue.first.message.attempts > 0) ||
+      queue.last?.message.isParked === true
+    );
+  }
+
+  /** Lets a message in, in log order. It has been rendered, or is parked. */
+  enter(message: Pending, groups: { group: string | undefined; previousGroup: string | undefined }): void {
+    // A replayed dead letter is not of the log: no cursor waits for it.
+    if (message.letterId === 0) {
+      message.before = this.#last;
+      if (this.#last === undefined) this.#first = message;
+      else this.#last.after = message;
+      this.#last = message;
+    }
+    this.room.enter(message);
+    if (message.action === 'truncate') {
+      message.plan.barriers.enterTruncate(message);
+    } else {
+      message.plan.barriers.enterRow(message);
+      if (groups.group !== undefined) message.links = this.#groups.append(message, groups.group);
+      if (groups.previousGroup !== undefined) {
+        message.secondLink = this.#groups.append(message, groups.previousGroup);
+      }
+    }
+    if (message.waitsOn === 0) this.#ready(message);
+  }
+
+  /** A message is settled: what waited for it alone may go. */
+  leave(message: Pending): void {
+    message.state = 'settled';
+    if (message.letterId === 0) {
+      if (message.before === undefined) this.#first = message.after;
+      else message.before.after = message.after;
+      if (message.after === undefined) this.#last = message.before;
+      else message.after.before = message.before;
+    }
+    this.room.free(message);
+    if (message.links !== undefined) this.#release(this.#groups.remove(message.links));
+    if (message.secondLink !== undefined) this.#release(this.#groups.remove(message.secondLink));
+    if (message.action === 'truncate') {
+      for (const waiting of message.plan.barriers.settleTruncate(message)) this.#release(waiting);
+    } else if (message.tableOrder !== undefined) {
+      this.#release(settleRow(message.tableOrder));
+    }
+  }
+
+  /** Drops the payloads of those that wait behind this message in its groups. */
+  parkFollowers(message: Pending): void {
+    for (const link of [message.links, message.secondLink]) {
+      for (let next = link?.next; next !== undefined; next = next.next) {
+        const follower = next.message;
+        if (follower.state === 'waiting' && !follower.isParked) this.room.park(follower);
+      }
+    }
+  }
+
+  #release(message: Pending | undefined): void {
+    if (message === undefined) return;
+    message.waitsOn--;
+    if (message.waitsOn === 0 && message.state === 'waiting') this.#ready(message);
+  }
+}
