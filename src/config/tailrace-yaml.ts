@@ -6,7 +6,14 @@ import { sinkDefinition } from '../sinks/registry.ts';
 import { readCertificates } from './certificates.ts';
 import { checkFile, valueAt } from './check.ts';
 import { apiListen, dataDirectory, metricsListen, stateFile, type LoadContext } from './context.ts';
-import { checkNames, checkTemplates, listOf, noteIgnoredKeys, noteSharedBudgets, type Reader } from './cross-checks.ts';
+import {
+  checkNames,
+  checkTemplates,
+  listOf,
+  noteIgnoredKeys,
+  noteSharedBudgets,
+  type Reader,
+} from './cross-checks.ts';
 import { toDatabase } from './databases.ts';
 import { checkEndpoints, destinationReader, type DestinationReader } from './destinations.ts';
 import { ConfigError, sortFaults, type Fault } from './faults.ts';

@@ -4,10 +4,10 @@ import type { Action } from '../../src/core/change.ts';
 import type { DeliveryError, Outcome } from '../../src/core/errors.ts';
 import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
 import type { Message } from '../../src/core/message.ts';
-import { Dispatcher, type DispatcherSettings } from '../../src/pipeline/dispatcher.ts';
-import { Pending } from '../../src/pipeline/pending.ts';
-import { TableBarriers } from '../../src/pipeline/table-order.ts';
-import type { TablePlan } from '../../src/pipeline/table-plan.ts';
+import { Dispatcher, type DispatcherSettings } from '../../src/pipeline/delivery/dispatcher.ts';
+import { Pending } from '../../src/pipeline/delivery/pending.ts';
+import { TableBarriers } from '../../src/pipeline/delivery/table-order.ts';
+import type { TablePlan } from '../../src/pipeline/sink/table-plan.ts';
 import type { Route } from '../../src/sinks/sink.ts';
 import { waitFor } from '../support/wait.ts';
 

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createRowEvent, type RowEvent } from '../../src/core/change.ts';
 import { parseTemplate } from '../../src/core/template.ts';
-import { groupByColumns, groupByTemplate } from '../../src/pipeline/group-key.ts';
+import { groupByColumns, groupByTemplate } from '../../src/pipeline/sink/group-key.ts';
 import { buildRelation } from '../../src/postgres/enrichment.ts';
 import { decodeRelation, decodeRow } from '../../src/postgres/pgoutput.ts';
 import { TRANSACTION } from '../support/decode.ts';

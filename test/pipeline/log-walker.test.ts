@@ -4,8 +4,8 @@ import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
 import { advance } from '../../src/log/context.ts';
 import { INITIAL_CONTEXT, type BlockContext } from '../../src/log/format.ts';
 import type { LogBlock } from '../../src/log/reader.ts';
-import { LogWalker } from '../../src/pipeline/log-walker.ts';
-import type { PendingTransaction } from '../../src/pipeline/pending.ts';
+import { LogWalker } from '../../src/pipeline/sink/log-walker.ts';
+import type { PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
 import { begin, commit, frames, row } from '../log/stream.ts';
 import { logicalMessage } from '../support/pgoutput-messages.ts';
 

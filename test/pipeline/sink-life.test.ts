@@ -6,7 +6,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
 import { ledgerFile } from '../../src/pipeline/data-directory.ts';
 import type { ServiceSettings, SinkSettings } from '../../src/pipeline/settings.ts';
-import { recallSinks } from '../../src/pipeline/sink-life.ts';
+import { recallSinks } from '../../src/pipeline/sink/sink-life.ts';
 import { openLedger } from '../../src/store/ledger.ts';
 import { openStore, type Store } from '../../src/store/sqlite.ts';
 import { SINK } from '../support/letters.ts';

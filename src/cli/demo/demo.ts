@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { loadSettings } from '../../config/load.ts';
-import { LatencyWindow } from '../../pipeline/latency.ts';
+import { LatencyWindow } from '../../pipeline/delivery/latency.ts';
 import type { RunningService } from '../../pipeline/service.ts';
 import { createLogger } from '../../telemetry/logger.ts';
 import { abortOnInterrupt, EXIT, painterFor, writeLine, type CliPorts } from '../ports.ts';

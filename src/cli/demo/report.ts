@@ -1,5 +1,5 @@
 // How the demo shows a message that came, and how far it has got.
-import type { LatencyQuantiles } from '../../pipeline/latency.ts';
+import type { LatencyQuantiles } from '../../pipeline/delivery/latency.ts';
 import type { Painter } from '../ports.ts';
 import { exactlyOnce, inOrder, type Verdict } from './accounting.ts';
 import type { Received } from './consumer.ts';

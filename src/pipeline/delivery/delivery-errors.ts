@@ -1,0 +1,31 @@
+// Errors of a delivery that no sink gives: there was no outcome, the sink threw, the message fits nowhere.
+import type { DeliveryError } from '../../core/errors.ts';
+import type { Pending } from './pending.ts';
+
+export const MISSING_OUTCOME: DeliveryError = {
+  kind: 'retryable',
+  scope: 'sink',
+  code: 'OUTCOME_MISSING',
+  hint: 'the sink gave no outcome for a message; it is sent again',
+};
+
+export const tooLargeError = (message: Pending, limit: number): DeliveryError => ({
+  kind: 'rejected',
+  scope: 'message',
+  code: 'MESSAGE_TOO_LARGE',
+  hint:
+    message.rawBytes > 0
+      ? `${message.action} of ${message.schema}.${message.table}: the row has ${message.rawBytes} bytes, more than the log takes; raise log.max_message_bytes`
+      : `${message.action} of ${message.schema}.${message.table}: the message is larger than the ${limit} bytes that its route takes; list fewer columns`,
+});
+
+/** A throw is the sink's failure: nothing is known of any message (architecture §10). */
+export function thrownError(error: unknown): DeliveryError {
+  const code = (error as { code?: unknown } | null)?.code;
+  return {
+    kind: 'retryable',
+    scope: 'sink',
+    code: typeof code === 'string' ? code : 'SINK_ERROR',
+    hint: error instanceof Error ? error.message : String(error),
+  };
+}

@@ -1,0 +1,168 @@
+// A message on its way through one sink: what the sink sees of it, and its place among the others.
+import type { Action, TransactionContext } from '../../core/change.ts';
+import { halfKey, idempotencyKey } from '../../core/idempotency.ts';
+import type { Message } from '../../core/message.ts';
+import type { Position } from '../../core/position.ts';
+import type { Arena, Arenas } from './arena.ts';
+import type { GroupQueue } from './groups.ts';
+import type { RouteQueue } from './route-queue.ts';
+import type { TableOrder } from './table-order.ts';
+import type { TablePlan } from '../sink/table-plan.ts';
+
+/** What all changes of one transaction share in one sink. */
+export type PendingTransaction = TransactionContext & {
+  /** The part of the idempotency key that they share. */
+  readonly key: string;
+  /** The sink skips the changes from here on; how many there were so far. */
+  readonly skip?: { changes: number } | undefined;
+  /** Log offset of the block with the transaction's first marker: what is read again from there on is marked as now. */
+  readonly markedFrom?: number | undefined;
+};
+
+/**
+ * waiting: something before it is not settled yet · ready: in its route's queue · sending: in a request ·
+ * backing-off: failed, its timer runs · settled
+ */
+export type PendingState = 'waiting' | 'ready' | 'sending' | 'backing-off' | 'settled';
+
+/** One of the groups that a message is in: a changed key puts it into two. */
+export type GroupLink = {
+  readonly message: Pending;
+  readonly queue: GroupQueue;
+  previous: GroupLink | undefined;
+  next: GroupLink | undefined;
+};
+
+/** A change that is sent as two messages (`key_changes: split`) is settled with the second of them. */
+export type SplitChange = { unsettled: number };
+
+const NO_BYTES = Buffer.alloc(0);
+
+export class Pending implements Message {
+  readonly transaction: PendingTransaction;
+  readonly index: number;
+  readonly plan: TablePlan;
+  readonly action: Action;
+  readonly routeQueue: RouteQueue;
+  readonly group: string;
+  /** Log offset and length of the raw message: enough to render it again. */
+  readonly offset: number;
+  readonly frameLength: number;
+  /** Of a row too large for the log to keep whole: its size. Else 0. Such a row cannot be rendered. */
+  readonly rawBytes: number;
+  /** Shared by the two halves of an update that changed its key; `action` says which one this is. */
+  readonly split: SplitChange | undefined;
+
+  /** The rendered message; empty while parked (only the log offset is kept). */
+  buffer: Buffer = NO_BYTES;
+  start = 0;
+  end = 0;
+  #escapes = 0;
+  #arena: Arena | undefined;
+
+  state: PendingState = 'waiting';
+  attempts = 0;
+  /** Of a dead letter that is sent again: its id in the store. Else 0. */
+  letterId = 0;
+  /** How many unsettled messages must settle before this one may go. */
+  waitsOn = 0;
+  links: GroupLink | undefined;
+  secondLink: GroupLink | undefined;
+  tableOrder: TableOrder | undefined;
+  /** Neighbours among all unsettled messages of the sink, in log order. */
+  before: Pending | undefined;
+  after: Pending | undefined;
+
+  constructor(what: {
+    transaction: PendingTransaction;
+    index: number;
+    plan: TablePlan;
+    action: Action;
+    routeQueue: RouteQueue;
+    group: string;
+    offset: number;
+    frameLength: number;
+    rawBytes: number;
+    split?: SplitChange;
+  }) {
+    this.transaction = what.transaction;
+    this.index = what.index;
+    this.plan = what.plan;
+    this.action = what.action;
+    this.routeQueue = what.routeQueue;
+    this.group = what.group;
+    this.offset = what.offset;
+    this.frameLength = what.frameLength;
+    this.rawBytes = what.rawBytes;
+    this.split = what.split;
+  }
+
+  get position(): Position {
+    const { epoch, commitLsn } = this.transaction;
+    return { epoch, commitLsn, index: this.index };
+  }
+  get route(): string {
+    return this.routeQueue.id;
+  }
+  get schema(): string {
+    return this.plan.relation.schema;
+  }
+  get table(): string {
+    return this.plan.relation.table;
+  }
+  get idempotencyKey(): string {
+    const key = idempotencyKey(this.transaction.key, this.index);
+    return this.split === undefined ? key : halfKey(key, this.action);
+  }
+
+  get groupId(): string | undefined {
+    if (!this.plan.grouped) return this.idempotencyKey;
+    return this.routeQueue.route.groupTemplate === undefined ? undefined : this.group;
+  }
+
+  get isParked(): boolean {
+    return this.end === 0;
+  }
+  /** Bytes of memory. */
+  get byteLength(): number {
+    return this.end - this.start;
+  }
+  get jsonBytes(): number {
+    return this.end - this.start - this.#escapes;
+  }
+
+  /** A message of this change is settled: is the change? Ask once for each of its messages. */
+  settlesChange(): boolean {
+    return this.split === undefined || --this.split.unsettled === 0;
+  }
+
+  /** What was written to the arena from `start` on is this message; `escapes`: as the writer counted them before it. */
+  rendered(arena: Arena, start: number, escapes: number): void {
+    const { writer } = arena;
+    this.#arena = arena;
+    this.#escapes = writer.escapes - escapes;
+    this.buffer = writer.buffer;
+    this.start = start;
+    this.end = writer.length;
+  }
+
+  /** Gives a message that stays for long bytes of its own: it would hold a whole arena. */
+  own(arenas: Arenas): void {
+    const { buffer, start, end } = this;
+    this.buffer = Buffer.from(buffer.subarray(start, end));
+    this.start = 0;
+    this.end = end - start;
+    arenas.leave(this.#arena!);
+    this.#arena = undefined;
+  }
+
+  /** Drops the payload; while the message is not settled it can be rendered again from the log. */
+  drop(arenas: Arenas): void {
+    if (this.#arena !== undefined) arenas.leave(this.#arena);
+    this.#arena = undefined;
+    this.#escapes = 0;
+    this.buffer = NO_BYTES;
+    this.start = 0;
+    this.end = 0;
+  }
+}

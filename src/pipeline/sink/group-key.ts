@@ -1,0 +1,179 @@
+// Which message group a row event belongs to. Hot file: runs for every wanted row (bench/micro).
+import {
+  NOT_SENT,
+  NULL_VALUE,
+  UNCHANGED_TOAST,
+  type Relation,
+  type RowEvent,
+  type TransactionContext,
+  type Tuple,
+} from '../../core/change.ts';
+import { TailraceError } from '../../core/errors.ts';
+import type { Template } from '../../core/template.ts';
+import { GroupText } from './group-text.ts';
+
+export interface GroupKey {
+  /** The group of the row as it is after the event (of a delete: as it was). */
+  current(event: RowEvent, transaction: TransactionContext): string;
+  /** The group of the row before an update, when that is known to be another one. */
+  previous(event: RowEvent, transaction: TransactionContext): string | undefined;
+}
+
+type Part =
+  | { readonly kind: 'text'; readonly text: string; readonly bytes: Buffer }
+  | { readonly kind: 'column'; readonly index: number; readonly identity: boolean }
+  | { readonly kind: 'xid' };
+
+/** How a NULL stands in a group made of columns: no text value escapes to this. */
+const NULL_PART = Buffer.from('\\N');
+
+/**
+ * Groups by a table's columns: `schema.table:value[:value…]`. Different keys never give the same group: separators
+ * inside a part are escaped. No columns: the table is one group.
+ */
+export function groupByColumns(relation: Relation, columns: readonly string[]): GroupKey {
+  const table = `${escapeName(relation.schema)}.${escapeName(relation.table)}`;
+  if (columns.length === 0) return constantGroup(table);
+  const parts: Part[] = [];
+  columns.forEach((name, i) => {
+    parts.push(textPart(i === 0 ? `${table}:` : ':'), columnPart(relation, name));
+  });
+  return new ComputedGroup(relation, parts, { escaped: true });
+}
+
+/** Groups by a template's text, as it comes out. A value that is NULL or was not sent is the empty text. */
+export function groupByTemplate(relation: Relation, template: Template): GroupKey {
+  const parts = template.map((part): Part => {
+    switch (part.kind) {
+      case 'text':
+        return textPart(part.text);
+      case 'table':
+        return textPart(relation.table);
+      case 'schema':
+        return textPart(relation.schema);
+      case 'xid':
+        return { kind: 'xid' };
+      case 'column':
+        return columnPart(relation, part.name);
+      default:
+        return part satisfies never;
+    }
+  });
+  if (parts.every((part) => part.kind === 'text')) {
+    return constantGroup(parts.map((part) => part.text).join(''));
+  }
+  return new ComputedGroup(relation, parts, { escaped: false });
+}
+
+const textPart = (text: string): Part => ({ kind: 'text', text, bytes: Buffer.from(text) });
+
+function columnPart(relation: Relation, name: string): Part {
+  const index = relation.columns.findIndex((column) => column.name === name);
+  if (index === -1) {
+    throw new TailraceError(
+      `the group of table ${relation.schema}.${relation.table} names the column "${name}", which the table does not have`,
+      {
+        code: 'GROUP_COLUMN_MISSING',
+        kind: 'fatal',
+        hint: `name one of ${relation.columns.map((column) => column.name).join(', ')}, or add the column to the publication`,
+      },
+    );
+  }
+  return { kind: 'column', index, identity: relation.columns[index]!.identity };
+}
+
+const constantGroup = (group: string): GroupKey => ({ current: () => group, previous: () => undefined });
+
+const escapeName = (name: string): string => name.replaceAll(/[\\.:]/g, (character) => `\\${character}`);
+
+/** One is enough: a group is put together without a pause. */
+const TEXT = new GroupText();
+
+class ComputedGroup implements GroupKey {
+  readonly #parts: readonly Part[];
+  readonly #escaped: boolean;
+  readonly #full: boolean;
+
+  constructor(relation: Relation, parts: readonly Part[], options: { escaped: boolean }) {
+    this.#parts = parts;
+    this.#escaped = options.escaped;
+    this.#full = relation.replicaIdentity === 'full';
+  }
+
+  current(event: RowEvent, transaction: TransactionContext): string {
+    const text = TEXT.begin();
+    for (const part of this.#parts) {
+      if (part.kind === 'text') text.bytes(part.bytes, 0, part.bytes.length, false);
+      else if (part.kind === 'xid') text.text(String(transaction.xid));
+      else if (!event.hasNew) this.#writeOld(event, part, text);
+      // An unchanged value that was not sent again stands in the old row, where that was sent.
+      else if (event.newTuple.lengths[part.index] === UNCHANGED_TOAST) this.#writeOld(event, part, text);
+      else this.#write(event, event.newTuple, part.index, text);
+    }
+    return text.end();
+  }
+
+  previous(event: RowEvent, transaction: TransactionContext): string | undefined {
+    if (!event.hasNew || event.oldKind === 'none' || !this.#columnsDiffer(event)) return undefined;
+    const text = TEXT.begin();
+    for (const part of this.#parts) {
+      if (part.kind === 'text') text.bytes(part.bytes, 0, part.bytes.length, false);
+      else if (part.kind === 'xid') text.text(String(transaction.xid));
+      else if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part.index, text);
+      else this.#write(event, event.newTuple, part.index, text);
+    }
+    return text.end();
+  }
+
+  #isInOld(event: RowEvent, part: { readonly identity: boolean }): boolean {
+    return event.oldKind === 'full' || (event.oldKind === 'key' && (this.#full || part.identity));
+  }
+
+  #writeOld(
+    event: RowEvent,
+    part: { readonly index: number; readonly identity: boolean },
+    text: GroupText,
+  ): void {
+    if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part.index, text);
+    else if (this.#escaped) text.bytes(NULL_PART, 0, NULL_PART.length, false);
+  }
+
+  #columnsDiffer(event: RowEvent): boolean {
+    for (const part of this.#parts) {
+      if (part.kind !== 'column' || !this.#isInOld(event, part)) continue;
+      if (valuesDiffer(event, part.index)) return true;
+    }
+    return false;
+  }
+
+  #write(event: RowEvent, tuple: Tuple, index: number, text: GroupText): void {
+    const length = tuple.lengths[index]!;
+    if (length === NULL_VALUE || length === NOT_SENT || length === UNCHANGED_TOAST) {
+      if (this.#escaped) text.bytes(NULL_PART, 0, NULL_PART.length, false);
+      return;
+    }
+    const start = tuple.starts[index]!;
+    text.bytes(event.bytes, start, start + length, this.#escaped);
+  }
+}
+
+/** Did an update change the primary key, as far as the old row tells? Undefined: the table has no key. */
+export function keyChange(relation: Relation): ((event: RowEvent) => boolean) | undefined {
+  const indexes = relation.key.map((name) => relation.columns.findIndex((column) => column.name === name));
+  if (indexes.length === 0) return undefined;
+  return (event) => event.oldKind !== 'none' && indexes.some((index) => valuesDiffer(event, index));
+}
+
+/** Are the old and the new text of a column different? An unchanged TOAST value is not. */
+function valuesDiffer(event: RowEvent, index: number): boolean {
+  const length = event.newTuple.lengths[index]!;
+  if (length === UNCHANGED_TOAST) return false;
+  if (event.oldTuple.lengths[index] !== length) return true;
+  if (length <= 0) return false;
+  const a = event.newTuple.starts[index]!;
+  const b = event.oldTuple.starts[index]!;
+  for (let i = 0; i < length; i++) {
+    if (event.bytes[a + i] !== event.bytes[b + i]) return true;
+  }
+  return false;
+}

@@ -1,0 +1,33 @@
+// What a start finds of sinks from before: which status holds, and who is not in the configuration any more.
+import type { Logger } from 'pino';
+import type { Store } from '../../store/sqlite.ts';
+import { ledgerFile } from '../data-directory.ts';
+import type { ServiceSettings, SinkSettings } from '../settings.ts';
+import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept } from './sink-place.ts';
+
+/** The sinks with the status that holds. Cursors of sinks that are gone for long are given up. */
+export function recallSinks(settings: ServiceSettings, store: Store, logger: Logger): SinkSettings[] {
+  const now = new Date();
+  const ids = settings.sinks.map(({ database, name: sink }) => ({ database, sink }));
+  for (const { letGoAt, ...id } of store.sinks.letGoOfOthers(ids, now)) {
+    if (isCursorKept(letGoAt, now)) {
+      logger.info(
+        { ...id, since: letGoAt.toISOString() },
+        `a sink is not in the configuration any more: its place is kept for ${CURSOR_KEPT_DAYS} days`,
+      );
+    } else {
+      giveUpCursor(store, id, ledgerFile(settings, id));
+    }
+  }
+  return settings.sinks.map((sink) => {
+    const id = { database: sink.database, sink: sink.name };
+    const status = store.sinks.reconcile(id, { configured: sink.status, now });
+    if (status !== sink.status) {
+      logger.warn(
+        { sink: sink.name, status, configured: sink.status },
+        'the status chosen while running holds',
+      );
+    }
+    return { ...sink, status };
+  });
+}

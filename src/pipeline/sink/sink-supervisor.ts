@@ -1,0 +1,243 @@
+// Keeps one sink running: a runner that fails is made anew after a pause, and its status says why. Commands run between two runners.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { aborted } from '../../core/abort.ts';
+import { describeError, TailraceError } from '../../core/errors.ts';
+import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
+import type { Condition, SinkStatus, WantedStatus } from '../../core/status.ts';
+import {
+  answerPull,
+  answerPullPaused,
+  halted,
+  notPulled,
+  notRunning,
+  type PullRequest,
+} from './pull-requests.ts';
+import type { SinkAnswer, SinkRequest } from './sink-requests.ts';
+import { idOf, openPlace, type SinkPlace } from './sink-place.ts';
+import { rewindSink } from './sink-rewind.ts';
+import { addCounts, newSinkStatus, restingStatus } from './sink-status.ts';
+import { SHED_INTERVAL_MS } from './load-shedding.ts';
+import { SinkRunner, type SinkRunnerOptions } from './sink-runner.ts';
+
+const RESTART: RetryPolicy = { initialBackoffMs: 1000, multiplier: 2, maxBackoffMs: 60_000, jitter: 0.2 };
+/** A runner that ran this long starts its pauses from the shortest again. */
+const STABLE_MS = 60_000;
+
+/** A runner that was made anew counts as well once it has run this long. */
+const MENDED_MS = 3000;
+
+/** How long a command waits for requests in flight; then they are aborted, and sent again by the next runner. */
+const COMMAND_SETTLE_MS = 5000;
+
+const healthyNow = (): Condition => ({ health: 'healthy', since: new Date().toISOString() });
+
+export type SupervisedSink = {
+  status(): SinkStatus;
+  /** Rejects with TailraceError when the sink cannot do it. */
+  request<Request extends SinkRequest>(request: Request, signal: AbortSignal): Promise<SinkAnswer<Request>>;
+  /** Resolves when the sink has settled what was in flight and saved its ledger. */
+  stop(deadlineMs: number): Promise<void>;
+};
+
+export function superviseSink(options: SinkRunnerOptions): SupervisedSink {
+  const supervisor = new Supervisor(options);
+  return {
+    status: () => supervisor.status(),
+    // Each case of `answer` gives the reply of its type.
+    request: <Request extends SinkRequest>(request: Request, signal: AbortSignal) =>
+      supervisor.answer(request, signal) as Promise<SinkAnswer<Request>>,
+    stop: (deadlineMs) => supervisor.stop(deadlineMs),
+  };
+}
+
+type Command = { run(): Promise<void>; reject(error: unknown): void };
+
+/** At any moment one runner at most has the sink's ledger, and a command runs while there is none. */
+class Supervisor {
+  readonly #options: SinkRunnerOptions;
+  readonly #running: Promise<void>;
+  readonly #commands: Command[] = [];
+  #wanted: WantedStatus;
+  #stopping = false;
+  #deadlineMs = Infinity;
+  /** Aborts what the loop does now: run, rest, or wait before a new try. */
+  #turn = new AbortController();
+  #runner: SinkRunner | undefined;
+  #failure: Condition | undefined;
+  /** Of the runners before this one. */
+  #last: SinkStatus | undefined;
+  /** Where it stands while it is paused. */
+  #place: SinkPlace | undefined;
+  #resting: Condition = healthyNow();
+
+  constructor(options: SinkRunnerOptions) {
+    this.#options = options;
+    this.#wanted = options.settings.status;
+    this.#running = this.#loop();
+  }
+
+  status(): SinkStatus {
+    if (this.#runner !== undefined) {
+      const status = addCounts(this.#runner.status(), this.#last);
+      return this.#failure === undefined ? status : { ...status, ...this.#failure, state: 'halted' };
+    }
+    const { settings, signals, store } = this.#options;
+    const last = this.#last ?? newSinkStatus(settings, this.#resting);
+    if (this.#wanted === 'active') {
+      return this.#failure === undefined ? last : { ...last, ...this.#failure, state: 'halted' };
+    }
+    return restingStatus({
+      last,
+      state: this.#wanted,
+      condition: this.#failure ?? this.#resting,
+      place: this.#place,
+      writtenEnd: signals.writtenEnd(),
+      deadLetters: store.deadLetters.counts(idOf(this.#options)),
+      nowMs: Date.now(),
+    });
+  }
+
+  async answer(request: SinkRequest, asking: AbortSignal): Promise<SinkAnswer<SinkRequest>> {
+    switch (request.type) {
+      case 'set_status':
+        // A sink that has halted is tried again at once; else there is nothing to do.
+        if (request.status === this.#wanted && this.#failure === undefined) {
+          return Promise.resolve({ reply: { status: request.status } });
+        }
+        return this.#betweenRunners(async () => {
+          this.#wanted = request.status;
+          this.#failure = undefined;
+          return { reply: { status: request.status } };
+        });
+      case 'rewind':
+        return this.#betweenRunners(async () => ({
+          reply: await rewindSink(this.#currentOptions(), request.to),
+        }));
+      case 'replay':
+        this.#runner?.replay();
+        return { reply: {} };
+      case 'receive':
+      case 'ack':
+      case 'nack':
+        return this.#answerPull(request, asking);
+      default:
+        return request satisfies never;
+    }
+  }
+
+  #answerPull(request: PullRequest, asking: AbortSignal): Promise<SinkAnswer<PullRequest>> {
+    const { settings, ledgerFile } = this.#options;
+    if (this.#runner !== undefined) {
+      if (this.#runner.pull === undefined) throw notPulled(settings.name);
+      return answerPull(this.#runner.pull, request, asking);
+    }
+    if (this.#stopping) throw stoppingError();
+    if (this.#failure !== undefined) throw halted(settings.name, this.#failure.reason);
+    if (this.#wanted === 'active') throw notRunning(settings.name);
+    // No runner is being made either while the sink is paused.
+    return answerPullPaused(ledgerFile, request, AbortSignal.any([asking, this.#turn.signal]));
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    this.#stopping = true;
+    this.#deadlineMs = deadlineMs;
+    this.#turn.abort();
+    await this.#running;
+    for (const command of this.#commands.splice(0)) command.reject(stoppingError());
+  }
+
+  /** Runs when no runner has the ledger; what was in flight is settled before. */
+  #betweenRunners<Reply>(command: () => Promise<Reply>): Promise<Reply> {
+    return new Promise<Reply>((resolve, reject) => {
+      if (this.#stopping) return reject(stoppingError());
+      this.#commands.push({ run: () => command().then(resolve, reject), reject });
+      this.#deadlineMs = Date.now() + COMMAND_SETTLE_MS;
+      this.#turn.abort();
+    });
+  }
+
+  async #loop(): Promise<void> {
+    for (let failures = 1; !this.#stopping; failures++) {
+      this.#turn = new AbortController();
+      for (const command of this.#commands.splice(0)) {
+        await command.run();
+        failures = 1;
+      }
+      const { signal } = this.#turn;
+      if (signal.aborted) continue;
+      const startedMs = Date.now();
+      try {
+        if (this.#wanted !== 'active') {
+          await this.#rest(signal);
+          continue;
+        }
+        await this.#runOnce(signal);
+      } catch (error) {
+        this.#failure = conditionOf(error, this.#failure);
+        this.#options.logger.error(
+          { sink: this.#options.settings.name, err: error },
+          `sink failed: ${describeError(error)}`,
+        );
+      }
+      if (Date.now() - startedMs > STABLE_MS) failures = 1;
+      const wait = backoffMs(RESTART, failures, Math.random());
+      await sleep(wait, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  #currentOptions(): SinkRunnerOptions {
+    return { ...this.#options, settings: { ...this.#options.settings, status: this.#wanted } };
+  }
+
+  /** Paused: holds its place in the log. Disabled: holds nothing. */
+  async #rest(turn: AbortSignal): Promise<void> {
+    const { signals, slot } = this.#options;
+    this.#resting = healthyNow();
+    signals.setHolding(slot, this.#wanted === 'paused');
+    this.#place = this.#wanted === 'paused' ? await openPlace(this.#currentOptions()) : undefined;
+    this.#place?.ledger.close();
+    this.#place?.reader.close();
+    this.#failure = undefined;
+    // Paused: it holds the log until it is told to shed; whatever is gone when it comes back is a gap then.
+    const timer = setInterval(() => {
+      const { offset } = this.#place ?? { offset: Infinity };
+      if (signals.shedBelow(slot) > offset) signals.setHolding(slot, false);
+    }, SHED_INTERVAL_MS);
+    await aborted(turn);
+    clearInterval(timer);
+  }
+
+  /** Until the runner fails, or the turn is over. */
+  async #runOnce(turn: AbortSignal): Promise<void> {
+    this.#options.signals.setHolding(this.#options.slot, true);
+    const runner = await SinkRunner.create(this.#currentOptions());
+    this.#runner = runner;
+    let mended: NodeJS.Timeout | undefined;
+    try {
+      const running = runner.run();
+      mended = setTimeout(() => (this.#failure = undefined), MENDED_MS);
+      await Promise.race([running, aborted(turn)]);
+    } finally {
+      clearTimeout(mended);
+      await runner.stop(turn.aborted ? this.#deadlineMs : Date.now());
+      this.#last = addCounts(runner.status(), this.#last);
+      this.#runner = undefined;
+    }
+  }
+}
+
+function conditionOf(error: unknown, before: Condition | undefined): Condition {
+  return {
+    health: 'halted',
+    reason: error instanceof Error ? error.message : String(error),
+    ...(error instanceof TailraceError && error.hint !== undefined ? { cure: error.hint } : {}),
+    since: before?.since ?? new Date().toISOString(),
+  };
+}
+
+const stoppingError = (): TailraceError =>
+  new TailraceError('the service is stopping', {
+    code: 'STOPPING',
+    kind: 'retryable',
+    hint: 'ask again when it runs',
+  });

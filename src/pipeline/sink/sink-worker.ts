@@ -1,0 +1,79 @@
+// Entry of a sink worker thread: runs its share of the sinks and reports how they stand.
+import { parentPort, workerData } from 'node:worker_threads';
+import type { SinkStatus } from '../../core/status.ts';
+import { TailraceError } from '../../core/errors.ts';
+import { LogSignals } from '../../log/signals.ts';
+import { openStore } from '../../store/sqlite.ts';
+import type { SinkRequest } from './sink-requests.ts';
+import type { SinkRunnerOptions } from './sink-runner.ts';
+import { superviseSink } from './sink-supervisor.ts';
+import { createThreadLogger, type LogLine } from '../thread-logger.ts';
+import {
+  answerRequests,
+  type CancelMessage,
+  type ReplyMessage,
+  type RequestMessage,
+} from '../thread-requests.ts';
+
+/** What crosses into the thread: plain values and shared memory. */
+export type SinkWorkerData = {
+  readonly sinks: readonly (Omit<SinkRunnerOptions, 'signals' | 'store' | 'logger'> & {
+    readonly signals: SharedArrayBuffer;
+  })[];
+  readonly storeFile: string;
+  readonly logLevel: string;
+};
+
+export type SinkWorkerCommand =
+  { readonly type: 'stop'; readonly deadlineMs: number } | RequestMessage<SinkRequest> | CancelMessage;
+
+export type SinkWorkerReport =
+  | LogLine
+  | ReplyMessage
+  | { readonly type: 'status'; readonly sinks: readonly SinkStatus[] }
+  | { readonly type: 'stopped'; readonly sinks: readonly SinkStatus[] };
+
+const STATUS_INTERVAL_MS = 500;
+
+function main(): void {
+  const port = parentPort!;
+  const post = (report: SinkWorkerReport): void => port.postMessage(report);
+  const data = workerData as SinkWorkerData;
+  const store = openStore(data.storeFile);
+  const logger = createThreadLogger(data.logLevel, post);
+  const byName = new Map(
+    data.sinks.map((sink) => [
+      sink.settings.name,
+      superviseSink({ ...sink, signals: new LogSignals(sink.signals), store, logger }),
+    ]),
+  );
+  const sinks = [...byName.values()];
+  const statuses = (): SinkStatus[] => sinks.map((sink) => sink.status());
+  const requests = answerRequests<SinkRequest>(
+    (message, transfer) => port.postMessage(message satisfies SinkWorkerReport, [...transfer]),
+    async (name, request, signal) => {
+      const sink = byName.get(name);
+      if (sink === undefined) throw unknownSink(name);
+      const answer = await sink.request(request, signal);
+      // Whoever asked for a change sees it at once.
+      if (request.type === 'set_status') post({ type: 'status', sinks: statuses() });
+      return answer;
+    },
+  );
+  const timer = setInterval(() => post({ type: 'status', sinks: statuses() }), STATUS_INTERVAL_MS);
+  port.on('message', (command: SinkWorkerCommand) => {
+    if (command.type !== 'stop') return requests.accept(command);
+    clearInterval(timer);
+    const stopped = sinks.map((sink) => sink.stop(command.deadlineMs));
+    void Promise.all([...stopped, requests.close()]).then(() => {
+      post({ type: 'stopped', sinks: statuses() });
+      store.close();
+      port.close();
+    });
+  });
+}
+
+const unknownSink = (name: string): TailraceError =>
+  new TailraceError(`no sink "${name}" runs here`, { code: 'SINK_UNKNOWN', kind: 'fatal' });
+
+main();

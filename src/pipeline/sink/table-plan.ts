@@ -1,0 +1,104 @@
+// How one sink treats the rows of one relation: compiled once, used for every row.
+import type { Action, Relation, RowEvent } from '../../core/change.ts';
+import type { ValueRenderer } from '../../core/render.ts';
+import { exactTable, matchesTable, selects } from '../../core/selection.ts';
+import { parseTemplate } from '../../core/template.ts';
+import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
+import type { Sink } from '../../sinks/sink.ts';
+import { groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
+import type { RouteQueue } from '../delivery/route-queue.ts';
+import type { SinkSettings, TableOptions } from '../settings.ts';
+import type { TableBarriers } from '../delivery/table-order.ts';
+
+/** Where the changes of one action go. */
+export type ActionPlan = {
+  readonly routeQueue: RouteQueue;
+  /** Undefined: the sink has no message groups. */
+  readonly group: GroupKey | undefined;
+};
+
+export type TablePlan = {
+  readonly relation: Relation;
+  readonly render: RenderPlan;
+  readonly grouped: boolean;
+  readonly barriers: TableBarriers;
+  /** Set where an update that changes the key is sent as a delete and an insert: is this one? */
+  readonly changesKey: ((event: RowEvent) => boolean) | undefined;
+  readonly insert: ActionPlan | undefined;
+  readonly update: ActionPlan | undefined;
+  readonly delete: ActionPlan | undefined;
+  readonly truncate: ActionPlan | undefined;
+};
+
+export type PlanPorts = {
+  readonly sink: Pick<Sink, 'routeOf' | 'encoding'>;
+  readonly format: MessageFormat;
+  readonly envelope: Envelope;
+  compileValue(type: number, relation: Relation): ValueRenderer;
+  routeQueue(route: NonNullable<ReturnType<Sink['routeOf']>>): RouteQueue;
+  barriers(schema: string, table: string): TableBarriers;
+};
+
+/**
+ * Compiles the plan of a relation; undefined when the sink does not want it. Throws TailraceError (fatal) when it
+ * cannot be rendered or grouped as configured.
+ */
+export function compileTablePlan(
+  relation: Relation,
+  settings: SinkSettings,
+  ports: PlanPorts,
+): TablePlan | undefined {
+  if (!selects(settings.selection, relation)) return undefined;
+  const table = optionsFor(relation, settings.tables);
+  const actions: Partial<Record<Action, ActionPlan>> = {};
+  for (const action of table?.actions ?? settings.actions) {
+    const route = ports.sink.routeOf({ schema: relation.schema, table: relation.table, action });
+    if (route === undefined) continue;
+    actions[action] = {
+      routeQueue: ports.routeQueue(route),
+      group: settings.messageGrouping ? groupOf(relation, table, route.groupTemplate) : undefined,
+    };
+  }
+  if (Object.keys(actions).length === 0) return undefined;
+  return {
+    relation,
+    render: ports.format.compile({
+      relation,
+      columns: columnsOf(relation, table, ports),
+      envelope: ports.envelope,
+      encoding: ports.sink.encoding ?? 'json',
+    }),
+    grouped: settings.messageGrouping,
+    barriers: ports.barriers(relation.schema, relation.table),
+    changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
+    insert: actions.insert,
+    update: actions.update,
+    delete: actions.delete,
+    truncate: actions.truncate,
+  };
+}
+
+/** An exact name wins over patterns, then the first in the list. */
+function optionsFor(relation: Relation, tables: readonly TableOptions[]): TableOptions | undefined {
+  const fitting = tables.filter(({ pattern }) => matchesTable(pattern, relation));
+  return fitting.find(({ pattern }) => exactTable(pattern) !== undefined) ?? fitting[0];
+}
+
+function groupOf(
+  relation: Relation,
+  table: TableOptions | undefined,
+  template: string | undefined,
+): GroupKey {
+  if (template !== undefined) return groupByTemplate(relation, parseTemplate(template));
+  return groupByColumns(relation, table?.groupColumns ?? relation.key);
+}
+
+/** The columns that the message has: those listed, and the key in any case. */
+function columnsOf(relation: Relation, table: TableOptions | undefined, ports: PlanPorts) {
+  const wanted = table?.columns === undefined ? undefined : new Set([...table.columns, ...relation.key]);
+  return relation.columns.flatMap((column, index) =>
+    wanted === undefined || wanted.has(column.name)
+      ? [{ index, name: column.name, render: ports.compileValue(column.type, relation) }]
+      : [],
+  );
+}

@@ -1,0 +1,121 @@
+// What the log may take of the disk: retires segments, tells sinks to shed, names who fills it, and says when it is spent.
+import { statfs } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { TailraceError } from '../../core/errors.ts';
+import type { LogSettings } from '../../log/settings.ts';
+import type { LogSignals } from '../../log/signals.ts';
+import type { LogWriter } from '../../log/writer.ts';
+import type { SourceState } from './source-status.ts';
+
+const INTERVAL_MS = 1_000;
+/** From this share of `log.max_bytes` on, an alarm names the sinks that fill the log. */
+const ALARM_SHARE = 0.5;
+
+type BudgetedLog = Pick<LogWriter, 'retain' | 'maxBytes' | 'writtenEnd' | 'bytes'>;
+
+export type DiskBudgetPorts = {
+  readonly log: BudgetedLog;
+  readonly signals: LogSignals;
+  readonly settings: LogSettings;
+  readonly directory: string;
+  /** By their slots in `signals`. */
+  readonly sinkNames: readonly string[];
+};
+
+/**
+ * Above `log.max_bytes` sinks that shed give up what is oldest; for the others the log grows on (nothing is dropped) until
+ * `log.min_free` of the disk is left. Then it is spent: the source stops reading.
+ */
+export class DiskBudget {
+  readonly #ports: DiskBudgetPorts;
+  spent = false;
+
+  constructor(ports: DiskBudgetPorts) {
+    this.#ports = ports;
+  }
+
+  async check(nowMs: number): Promise<void> {
+    const { log, signals, settings, directory } = this.#ports;
+    // Without a sink nobody waits for anything: what is durable is settled.
+    const settled = signals.lowestSettled()?.offset ?? signals.durableEnd();
+    const bytes = await log.retain(settled, nowMs);
+    // The last segment is never retired: with all of it settled, nobody is behind, whatever its size.
+    if (bytes < log.maxBytes || settled >= log.writtenEnd) {
+      this.spent = false;
+      return;
+    }
+    this.#shed();
+    const disk = await statfs(directory);
+    this.spent = disk.bavail * disk.bsize < settings.minFreeBytes;
+  }
+
+  /** Makes room for a segment, where that is only for sinks that shed to decide. */
+  #shed(): void {
+    const { log, signals, settings } = this.#ports;
+    let below = Math.min(log.writtenEnd, log.writtenEnd - log.maxBytes + settings.segmentBytes);
+    for (const slot of signals.holders()) {
+      if (!signals.sheds(slot)) below = Math.min(below, signals.settled(slot).offset);
+    }
+    for (const slot of signals.holders()) {
+      if (!signals.sheds(slot) || signals.settled(slot).offset >= below) continue;
+      if (signals.shedBelow(slot) < below) signals.shed(slot, below);
+    }
+  }
+
+  async loop(state: SourceState, warn: (error: TailraceError) => void, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.check(Date.now());
+      const alarms = {
+        LOG_BUDGET: this.spent ? spentAlarm(this.#ports.directory, this.#culprits()) : undefined,
+        LOG_FILLS: this.#fillingAlarm(),
+      };
+      for (const [code, alarm] of Object.entries(alarms)) {
+        if (state.alarm(code, alarm) && alarm !== undefined) warn(alarm);
+      }
+      await sleep(INTERVAL_MS, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  /** Long before one sink's pause could stop the others, it has a name. */
+  #fillingAlarm(): TailraceError | undefined {
+    const { log } = this.#ports;
+    if (this.spent || log.bytes() < log.maxBytes * ALARM_SHARE) return undefined;
+    const culprits = this.#culprits();
+    return culprits.length === 0 ? undefined : fillingAlarm(culprits);
+  }
+
+  /** Sinks that hold more than half of what the alarm is about, the farthest behind first. */
+  #culprits(): string[] {
+    const { log, signals, sinkNames } = this.#ports;
+    return [...signals.holders()]
+      .map((slot) => ({
+        name: sinkNames[slot] ?? `#${slot}`,
+        behind: log.writtenEnd - signals.settled(slot).offset,
+      }))
+      .filter(({ behind }) => behind > (log.maxBytes * ALARM_SHARE) / 2)
+      .toSorted((a, b) => b.behind - a.behind)
+      .map(({ name }) => name);
+  }
+}
+
+const listed = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(', ');
+
+const fillingAlarm = (culprits: readonly string[]): TailraceError =>
+  new TailraceError(
+    `the change log has used more than half of log.max_bytes: it waits for sink ${listed(culprits)}`,
+    {
+      code: 'LOG_FILLS',
+      kind: 'retryable',
+      hint: 'mend the sink (see status), raise log.max_bytes, or set load_shedding_policy: discard_on_full for it',
+    },
+  );
+
+const spentAlarm = (directory: string, culprits: readonly string[]): TailraceError =>
+  new TailraceError(
+    `the change log in ${directory} has spent its budget: the source has stopped reading${culprits.length === 0 ? '' : `; it waits for sink ${listed(culprits)}`}`,
+    {
+      code: 'LOG_BUDGET',
+      kind: 'retryable',
+      hint: 'mend or disable the sink that is behind (see status), enlarge the disk, or lower log.min_free',
+    },
+  );

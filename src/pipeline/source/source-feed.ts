@@ -1,0 +1,293 @@
+// Turns batches of the replication stream into log blocks: what is logged already is skipped, relations are kept in
+// force for the segments' prologues. Hot (bench/micro/source.ts).
+import { ByteWriter } from '../../core/byte-writer.ts';
+import { TailraceError } from '../../core/errors.ts';
+import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { timelineOf, type TimelineHistory } from '../../core/timeline.ts';
+import type { BlockContext } from '../../log/format.ts';
+import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../log/frames.ts';
+import type { LogWriter } from '../../log/writer.ts';
+import { encodeEnrichment, type Enrichment } from '../../postgres/enrichment.ts';
+import { decodeBegin, MESSAGE, relationIdOfRow, unknownMessage } from '../../postgres/pgoutput.ts';
+import { RANGE, type StreamBatch } from '../../postgres/replication-stream.ts';
+
+/** Of the socket's own size, so that a block seldom grows it. */
+const INITIAL_BLOCK_BYTES = 512 * 1024;
+const PIECE_BYTES = 1024 * 1024;
+const OVERSIZE_FRAME_BYTES = 14;
+const NOT_HERE = -1;
+
+/**
+ * Relation messages with their enrichments, as frames. What comes with a block counts only once that block is
+ * appended: a segment that opens with it must decode the rows before the new shape, too.
+ */
+export class RelationsInForce {
+  readonly #frames = new Map<number, Buffer>();
+  #pending: { readonly id: number; readonly frames: Buffer; readonly at: number }[] = [];
+
+  /** The frames stand at `at` in the block being made. */
+  add(id: number, frames: Buffer, at: number): void {
+    this.#pending.push({ id, frames, at });
+  }
+
+  /** The block is appended up to `end`. */
+  appended(end: number): void {
+    for (const { id, frames, at } of this.#pending) if (at < end) this.#frames.set(id, frames);
+    this.#pending = this.#pending.filter(({ at }) => at >= end);
+  }
+
+  prologue(): Buffer {
+    return Buffer.concat([...this.#frames.values()]);
+  }
+}
+
+/** How the stream of one connection joins the log. */
+export type Joint = { readonly epoch: number; readonly history: TimelineHistory };
+
+/** Invariant: what `#writer` holds is whole frames that follow the log's end. */
+export class LogFeed {
+  readonly #log: LogWriter;
+  readonly #relations: RelationsInForce;
+  readonly #writer = new ByteWriter(INITIAL_BLOCK_BYTES);
+  #joint: Joint;
+  #timeline: number;
+  /** Transactions up to this commit LSN are logged. Compared with commit LSNs only. */
+  #loggedCommitLsn: Lsn = ZERO_LSN;
+  /** The transaction that the log holds in part, and that the server sends again. */
+  #partial: Pick<BlockContext, 'commitLsn' | 'xid' | 'index'> | undefined;
+  #inTransaction = false;
+  /** Where the Begin of the transaction in progress stands in the block being made. */
+  #beginAt = NOT_HERE;
+  /** All of this transaction is logged. */
+  #skipping = false;
+  /** Row events of this transaction below this number are logged. */
+  #skipBelow = 0;
+  #index = 0;
+  /** Of the oversize row that is coming: bytes seen, and whether they go into the log. */
+  #oversize = { seen: 0, skipBytes: 0 };
+  /** Bytes of the last oversize row that are in the log; its row number. */
+  #oversizeLogged = { index: -1, bytes: 0 };
+  transactions = 0;
+  changes = 0;
+
+  constructor(log: LogWriter, relations: RelationsInForce, joint: Joint) {
+    this.#log = log;
+    this.#relations = relations;
+    this.#joint = joint;
+    this.#timeline = joint.history.current;
+    this.join(joint);
+  }
+
+  /** Has a transaction begun whose end has not come? */
+  get openTransaction(): boolean {
+    return this.#inTransaction;
+  }
+
+  /** A connection begins: what the log holds will come again, or go on. */
+  join(joint: Joint): void {
+    const { context } = this.#log;
+    this.#joint = joint;
+    this.#timeline = joint.history.current;
+    this.#loggedCommitLsn = context.lastCommitLsn;
+    // Another epoch abandons what an older history left unfinished.
+    this.#partial = context.inTransaction && context.epoch === joint.epoch ? context : undefined;
+    this.#inTransaction = false;
+    this.#skipping = false;
+    this.#skipBelow = 0;
+    this.#beginAt = NOT_HERE;
+  }
+
+  /**
+   * Takes messages from number `from` on; stops at a Relation message, which needs its enrichment first, and answers
+   * its number, or the batch's count. Go on with `relation`.
+   */
+  take(batch: StreamBatch, from: number): number {
+    const { bytes, starts, ends, kinds, count } = batch;
+    for (let i = from; i < count; i++) {
+      const start = starts[i]!;
+      const end = ends[i]!;
+      if (kinds[i] !== RANGE.whole) {
+        this.#takePiece(bytes, start, end, kinds[i]!, batch.oversizeBytes);
+        continue;
+      }
+      switch (bytes[start]!) {
+        case MESSAGE.insert:
+        case MESSAGE.update:
+        case MESSAGE.delete:
+          if (this.#index++ >= this.#skipBelow) {
+            this.changes++;
+            appendFrame(this.#writer, bytes, start, end);
+          }
+          break;
+        case MESSAGE.begin:
+          this.#begin(bytes, start, end);
+          break;
+        case MESSAGE.commit:
+          if (!this.#skipping) {
+            this.transactions++;
+            appendFrame(this.#writer, bytes, start, end);
+          }
+          this.#inTransaction = false;
+          this.#skipping = false;
+          this.#skipBelow = 0;
+          break;
+        case MESSAGE.truncate: {
+          const tables = bytes.readUInt32BE(start + 1);
+          if (this.#index >= this.#skipBelow) {
+            this.changes += tables;
+            appendFrame(this.#writer, bytes, start, end);
+          }
+          this.#index += tables;
+          break;
+        }
+        case MESSAGE.relation:
+          return i;
+        case MESSAGE.origin:
+        case MESSAGE.logicalMessage:
+          if (!this.#inTransaction || this.#index >= this.#skipBelow) {
+            appendFrame(this.#writer, bytes, start, end);
+          }
+          break;
+        case MESSAGE.type:
+          appendFrame(this.#writer, bytes, start, end);
+          break;
+        default:
+          throw unknownMessage(bytes[start]);
+      }
+    }
+    return count;
+  }
+
+  /**
+   * The Relation message `bytes[start, end)` with what the catalog says of it. Logged even inside a transaction that
+   * is skipped: the server sends it once a connection.
+   */
+  relation(bytes: Buffer, start: number, end: number, enrichment: Enrichment): void {
+    const writer = this.#writer;
+    const encoded = encodeEnrichment(enrichment);
+    const from = writer.length;
+    appendFrame(writer, bytes, start, end);
+    appendFrame(writer, encoded, 0, encoded.length);
+    this.#relations.add(
+      enrichment.relationId,
+      Buffer.from(writer.buffer.subarray(from, writer.length)),
+      from,
+    );
+  }
+
+  /** Appends what was taken. Call it at the end of every batch, whatever happened. */
+  flush(): void {
+    const { buffer, length } = this.#writer;
+    // A transaction that does not end here gets a block of its own, and the segment that may begin with it must
+    // open with the relations from before it.
+    if (this.#inTransaction && this.#beginAt > 0) this.#append(buffer, 0, this.#beginAt);
+    this.#append(buffer, Math.max(0, this.#inTransaction ? this.#beginAt : 0), length);
+    this.#writer.reset();
+    this.#beginAt = NOT_HERE;
+  }
+
+  #append(buffer: Buffer, start: number, end: number): void {
+    if (start === end) return;
+    const history = { epoch: this.#joint.epoch, timeline: this.#timeline };
+    this.#log.append(buffer.subarray(start), end - start, history);
+    this.#relations.appended(end);
+  }
+
+  #begin(bytes: Buffer, start: number, end: number): void {
+    const { commitLsn, xid } = decodeBegin(bytes, start, end);
+    const partial = this.#partial;
+    this.#partial = undefined;
+    this.#inTransaction = true;
+    this.#index = 0;
+    this.#skipBelow = 0;
+    // A commit LSN against a commit LSN: the commit record of the next transaction may begin exactly at the end LSN
+    // of the last one (architecture: the change log).
+    this.#skipping = commitLsn <= this.#loggedCommitLsn;
+    if (this.#skipping) {
+      this.#partial = partial;
+      this.#skipBelow = Number.POSITIVE_INFINITY;
+      return;
+    }
+    if (partial !== undefined) {
+      if (partial.commitLsn !== commitLsn || partial.xid !== xid) {
+        throw transactionParted(partial.commitLsn, commitLsn);
+      }
+      this.#skipBelow = partial.index;
+      return;
+    }
+    this.#enterTimeline(commitLsn);
+    this.#beginAt = this.#writer.length;
+    appendFrame(this.#writer, bytes, start, end);
+  }
+
+  /** A block belongs to one timeline: the one that owns its commits. */
+  #enterTimeline(commitLsn: Lsn): void {
+    if (this.#joint.history.switches.length === 0) return;
+    const timeline = timelineOf(this.#joint.history, commitLsn);
+    if (timeline === this.#timeline) return;
+    // What precedes is whole transactions.
+    this.#append(this.#writer.buffer, 0, this.#writer.length);
+    this.#writer.reset();
+    this.#timeline = timeline;
+  }
+
+  /**
+   * A message beyond the limit: a row becomes an `o` frame and its bytes `p` frames; anything else that large (a
+   * logical message) is of no use to a reader and is left out.
+   */
+  #takePiece(bytes: Buffer, start: number, end: number, kind: number, totalBytes: number): void {
+    if (kind === RANGE.first) this.#beginOversize(bytes, start, totalBytes);
+    const oversize = this.#oversize;
+    const from = start + Math.min(end - start, Math.max(0, oversize.skipBytes - oversize.seen));
+    oversize.seen += end - start;
+    for (let at = from; at < end; at += PIECE_BYTES) {
+      const to = Math.min(end, at + PIECE_BYTES);
+      this.#appendPiece(bytes, at, to);
+      this.#oversizeLogged.bytes += to - at;
+    }
+  }
+
+  #beginOversize(bytes: Buffer, start: number, totalBytes: number): void {
+    const type = bytes[start];
+    this.#oversize = { seen: 0, skipBytes: Number.POSITIVE_INFINITY };
+    if (type !== MESSAGE.insert && type !== MESSAGE.update && type !== MESSAGE.delete) return;
+    const index = this.#index++;
+    if (index >= this.#skipBelow) {
+      this.#appendOversize(type, relationIdOfRow(bytes, start), totalBytes);
+      this.#oversize.skipBytes = 0;
+      this.#oversizeLogged = { index, bytes: 0 };
+      this.changes++;
+    } else if (index === this.#skipBelow - 1 && this.#oversizeLogged.index === index) {
+      // The connection was lost in the middle of this row: its pieces go on where they ended.
+      this.#oversize.skipBytes = this.#oversizeLogged.bytes;
+    }
+  }
+
+  #appendOversize(type: number, relationId: number, totalBytes: number): void {
+    const frame = Buffer.alloc(OVERSIZE_FRAME_BYTES);
+    frame[0] = FRAME.oversize;
+    frame[1] = type;
+    frame.writeUInt32BE(relationId, 2);
+    frame.writeBigUInt64BE(BigInt(totalBytes), 6);
+    appendFrame(this.#writer, frame, 0, frame.length);
+  }
+
+  #appendPiece(bytes: Buffer, start: number, end: number): void {
+    const writer = this.#writer;
+    writer.reserve(FRAME_HEADER_BYTES + 1 + end - start);
+    writer.buffer.writeUInt32BE(1 + end - start, writer.length);
+    writer.length += FRAME_HEADER_BYTES;
+    writer.byte(FRAME.piece);
+    writer.bytes(bytes, start, end);
+  }
+}
+
+const transactionParted = (held: Lsn, got: Lsn): TailraceError =>
+  new TailraceError(
+    `the server went on with the transaction committed at ${formatLsn(got)} where the log holds the beginning of ${formatLsn(held)}`,
+    {
+      code: 'HISTORY_PARTED',
+      kind: 'fatal',
+      hint: 'start Tailrace again: what is unfinished in the log is then cut off, and read anew from the server',
+    },
+  );

@@ -1,0 +1,94 @@
+// The log of one source with what belongs to it for as long as it is open, over all connections.
+import { TailraceError } from '../../core/errors.ts';
+import { openLog, type LogWriter } from '../../log/writer.ts';
+import { DiskBudget } from './disk-budget.ts';
+import { LogFeed, RelationsInForce } from './source-feed.ts';
+import { FlushKeeper } from './source-flush.ts';
+import type { SourceOptions } from './source-runner.ts';
+import { planStart, type Prepared, type ServerHistory, type StartPlan } from './source-start.ts';
+import type { SourceState } from './source-status.ts';
+
+export type SourceLog = {
+  readonly log: LogWriter;
+  readonly systemIdentifier: string;
+  readonly databaseOid: number;
+  readonly keeper: FlushKeeper;
+  readonly budget: DiskBudget;
+  readonly feed: LogFeed;
+  epoch: number;
+  /** Bytes known to be durable were lost: a matter for the first connection. */
+  damaged: boolean;
+};
+
+export async function openSourceLog(
+  options: SourceOptions,
+  state: SourceState,
+  prepared: Prepared,
+  server: ServerHistory,
+): Promise<SourceLog> {
+  const { settings, signals, directory, durableDirectory } = options;
+  const { systemIdentifier } = server;
+  const { databaseOid } = prepared.preflight;
+  const relations = new RelationsInForce();
+  const log = await openLog({
+    directory,
+    identity: { systemIdentifier, databaseOid, slot: settings.slot.name },
+    settings: options.log,
+    signals,
+    streamOptions: prepared.streamOptions,
+    version: options.version,
+    prologue: () => relations.prologue(),
+  });
+  const { recovered } = log;
+  if (recovered.cutBytes > 0 || recovered.damaged) {
+    options.logger.warn(
+      { cutBytes: recovered.cutBytes, damaged: recovered.damaged },
+      recovered.damaged
+        ? `the change log in ${directory} is damaged: from the damage on it is cut off, and read again as far as the slot goes back; check the disk`
+        : 'the change log was not closed in good order: its unfinished end is cut off and read again',
+    );
+  }
+  return {
+    log,
+    systemIdentifier,
+    databaseOid,
+    keeper: new FlushKeeper({ log, signals, settings, durableDirectory, state }),
+    budget: new DiskBudget({ log, signals, settings: options.log, directory, sinkNames: options.sinkNames }),
+    feed: new LogFeed(log, relations, { epoch: recovered.epoch, history: server }),
+    epoch: recovered.epoch,
+    damaged: recovered.damaged,
+  };
+}
+
+/** Where this connection starts (invariant 10: a gap is declared by the caller). Throws HISTORY_PARTED. */
+export function planConnection(
+  opened: SourceLog,
+  prepared: Prepared,
+  server: ServerHistory,
+  connectedBefore: boolean,
+): StartPlan {
+  if (
+    server.systemIdentifier !== opened.systemIdentifier ||
+    prepared.preflight.databaseOid !== opened.databaseOid
+  ) {
+    throw new TailraceError(
+      `another database cluster (system identifier ${server.systemIdentifier}) answers where ${opened.systemIdentifier} was`,
+      {
+        code: 'HISTORY_PARTED',
+        kind: 'fatal',
+        hint: 'connect to the cluster that the log belongs to, or use another data directory for the new one',
+      },
+    );
+  }
+  const { log, keeper, damaged, epoch } = opened;
+  const { recovered } = log;
+  const { lastEndLsn } = log.context;
+  const end = connectedBefore
+    ? { created: false, flushed: keeper.flushed, timeline: keeper.history.timeline }
+    : { created: recovered.created, flushed: recovered.flushed, timeline: recovered.timeline };
+  const { settled } = recovered;
+  return planStart({ ...end, settled, damaged, lastEndLsn, epoch }, server, {
+    confirmedFlush: prepared.slot.confirmedFlush,
+    created: prepared.slotCreated,
+  });
+}

@@ -1,0 +1,168 @@
+// Follows one database: a connection after the other, until it is stopped or meets a fault that time does not mend.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { describeError, TailraceError } from '../../core/errors.ts';
+import { backoffMs } from '../../core/retry.ts';
+import type { LogSettings } from '../../log/settings.ts';
+import type { LogSignals } from '../../log/signals.ts';
+import { codeOf, connectionFault } from '../../postgres/connection-fault.ts';
+import type { ReplicationStream } from '../../postgres/replication-stream.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
+import type { SourceLog } from './source-log.ts';
+import { runSession } from './source-session.ts';
+import { SourceState } from './source-status.ts';
+import type { Selection } from '../../core/selection.ts';
+import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
+
+export type SourceOptions = {
+  readonly settings: DatabaseSettings;
+  /** The tables that the sinks want. */
+  readonly selections: readonly Selection[];
+  /** Remembers from where on tables are streamed. */
+  readonly streamed: (tables: readonly StreamedTable[]) => void;
+  readonly log: LogSettings;
+  readonly directory: string;
+  readonly signals: LogSignals;
+  /** By their slots in `signals`. */
+  readonly sinkNames: readonly string[];
+  readonly version: string;
+  /** Does `directory` outlive the process? */
+  readonly durableDirectory: boolean;
+  readonly logger: Logger;
+};
+
+/** What the rest of the service needs to know once the log is open and the stream runs. */
+export type SourceReady = {
+  readonly host: string;
+  readonly systemIdentifier: string;
+  readonly databaseOid: number;
+  readonly streamOptions: Readonly<Record<string, string>>;
+};
+
+export interface Source {
+  status(): DatabaseStatus;
+  /** Resolves when the stream runs for the first time; rejects when it never does. */
+  readonly ready: Promise<SourceReady>;
+  /** Resolves after `stop`; rejects with TailraceError when the source cannot go on by itself. */
+  readonly ended: Promise<void>;
+  /** Stops reading, makes the log durable, confirms, closes. Safe to call again. */
+  stop(): Promise<void>;
+}
+
+export function startSource(options: SourceOptions): Source {
+  const run = new SourceRun(options);
+  const ready = Promise.withResolvers<SourceReady>();
+  const ended = run.run(ready.resolve);
+  ended.then(() => ready.reject(stoppedEarly(options.settings.name)), ready.reject);
+  ready.promise.catch(() => undefined);
+  return {
+    status: () => run.status(),
+    ready: ready.promise,
+    ended,
+    stop: async () => {
+      run.stop();
+      await ended.catch(() => undefined);
+    },
+  };
+}
+
+class SourceRun {
+  readonly #options: SourceOptions;
+  readonly #state: SourceState;
+  readonly #stopping = new AbortController();
+  #opened: SourceLog | undefined;
+  #stream: ReplicationStream | undefined;
+  #streamedBefore = false;
+  /** In a row. */
+  #failures = 0;
+  /** On the connections before this one. */
+  #receivedBytes = 0;
+
+  constructor(options: SourceOptions) {
+    this.#options = options;
+    this.#state = new SourceState(options.settings, Date.now);
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  status(): DatabaseStatus {
+    const state = this.#state;
+    state.transactions = this.#opened?.feed.transactions ?? 0;
+    state.changes = this.#opened?.feed.changes ?? 0;
+    state.receivedBytes = this.#receivedBytes + (this.#stream?.receivedBytes ?? 0);
+    return state.status();
+  }
+
+  async run(onReady: (ready: SourceReady) => void): Promise<void> {
+    const { signal } = this.#stopping;
+    try {
+      while (!signal.aborted) {
+        try {
+          await this.#connect(onReady);
+        } catch (error) {
+          const fault = this.#asFault(error);
+          // While stopping, the connection is going anyway; the log is another matter.
+          if (signal.aborted && !needsRestart(fault)) break;
+          await this.#wait(fault);
+        }
+      }
+    } finally {
+      this.#state.stops();
+      await this.#opened?.log.close();
+    }
+  }
+
+  async #connect(onReady: (ready: SourceReady) => void): Promise<void> {
+    this.#receivedBytes += this.#stream?.receivedBytes ?? 0;
+    this.#stream = undefined;
+    this.#state.state = 'connecting';
+    await runSession({
+      options: this.#options,
+      state: this.#state,
+      opened: this.#opened,
+      onOpened: (opened) => (this.#opened = opened),
+      onStreaming: (stream, ready) => {
+        this.#stream = stream;
+        if (this.#streamedBefore) this.#state.reconnects++;
+        this.#streamedBefore = true;
+        this.#failures = 0;
+        const { host } = this.#state;
+        this.#options.logger.info({ host }, `database "${this.#options.settings.name}" streams`);
+        onReady(ready);
+      },
+      signal: this.#stopping.signal,
+    });
+  }
+
+  /** Waits before the next try; throws when there is none. */
+  async #wait(fault: TailraceError): Promise<void> {
+    const { settings, logger } = this.#options;
+    const failures = ++this.#failures;
+    const exhausted = settings.maxConnectionRetries > 0 && failures > settings.maxConnectionRetries;
+    // At the first start a wrong configuration is told to whoever starts us; later its cause may go away again.
+    const hopeless = fault.kind === 'fatal' && !this.#streamedBefore;
+    if (needsRestart(fault) || hopeless || exhausted) throw fault;
+    this.#state.waits(fault);
+    const retryInMs = backoffMs(settings.reconnect, failures, Math.random());
+    logger.warn({ code: fault.code, retryInMs }, describeError(fault));
+    await sleep(retryInMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+  }
+
+  /** What `pg` throws when a connection breaks under a query; a fault of our own goes on as it is. */
+  #asFault(error: unknown): TailraceError {
+    if (error instanceof TailraceError) return error;
+    const broken = error instanceof Error && /terminated|timeout|not queryable/i.test(error.message);
+    if (codeOf(error) === '' && !broken) throw error;
+    const { settings } = this.#options;
+    return connectionFault(error, settings, settings.hosts[0]!);
+  }
+}
+
+/** Faults of the log, and of the history it belongs to: only a new start (with recovery) or somebody can mend them. */
+const needsRestart = ({ code }: TailraceError): boolean =>
+  code.startsWith('LOG_') || code.startsWith('PGOUTPUT_') || code === 'HISTORY_PARTED';
+
+const stoppedEarly = (name: string): TailraceError =>
+  new TailraceError(`database "${name}" was stopped before it streamed`, { code: 'STOPPED', kind: 'fatal' });

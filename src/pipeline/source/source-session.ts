@@ -1,0 +1,236 @@
+// One connection's life: from finding the primary to the last byte, with the loops beside the reading one.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { aborted } from '../../core/abort.ts';
+import { TailraceError } from '../../core/errors.ts';
+import { formatLsn } from '../../core/lsn.ts';
+import { enrichRelation } from '../../postgres/catalog.ts';
+import {
+  applicationName,
+  closeConnection,
+  connectReplication,
+  findPrimary,
+  formatTarget,
+  type Primary,
+  type ReplicationConnection,
+} from '../../postgres/connection.ts';
+import { decodeRelation } from '../../postgres/pgoutput.ts';
+import { asksForMessages } from '../../postgres/replication-protocol.ts';
+import {
+  startReplication,
+  type ReplicationStream,
+  type StreamBatch,
+} from '../../postgres/replication-stream.ts';
+import { synchronousFault } from '../../postgres/synchronous.ts';
+import { openSourceLog, planConnection, type SourceLog } from './source-log.ts';
+import type { SourceOptions, SourceReady } from './source-runner.ts';
+import { prepareDatabase, readHistory, type StartPlan } from './source-start.ts';
+import type { SourceState } from './source-status.ts';
+import { recordStreamed, refreshTables, watchTables, type TablePorts } from './source-tables.ts';
+import { watchServer } from './source-watch.ts';
+
+/** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
+const MIN_MESSAGE_BYTES = 256 * 1024;
+/** While reading is stopped, how often to look whether it may go on. */
+const ROOM_INTERVAL_MS = 100;
+
+export type SessionPorts = {
+  readonly options: SourceOptions;
+  readonly state: SourceState;
+  /** The log that an earlier connection opened. */
+  readonly opened: SourceLog | undefined;
+  onOpened(opened: SourceLog): void;
+  onStreaming(stream: ReplicationStream, ready: SourceReady): void;
+  readonly signal: AbortSignal;
+};
+
+/** Resolves once stopped by `signal`; rejects when the connection or the log breaks. */
+export async function runSession(ports: SessionPorts): Promise<void> {
+  const { options, state, signal } = ports;
+  const { settings, logger } = options;
+  const primary = await findPrimary(settings);
+  let replication: ReplicationConnection | undefined;
+  try {
+    state.host = formatTarget(primary.target);
+    const prepared = await prepareDatabase(
+      primary.client,
+      primary.target,
+      settings,
+      options.selections,
+      (pids) =>
+        logger.info(
+          { pids },
+          `slot "${settings.slot.name}" is being made and waits for running transactions`,
+        ),
+    );
+    replication = await connectReplication(settings, primary.target);
+    const server = await readHistory(replication);
+    const opened = ports.opened ?? (await openSourceLog(options, state, prepared, server));
+    ports.onOpened(opened);
+    const plan = planConnection(opened, prepared, server, ports.opened !== undefined);
+    declareGap(plan, ports);
+    opened.epoch = plan.epoch;
+    opened.damaged = false;
+    opened.feed.join({ epoch: plan.epoch, history: server });
+    await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current });
+    for (const notice of prepared.notices) if (!state.notices.includes(notice)) logger.warn(notice);
+    state.notices = prepared.notices;
+    const tables = tablePorts(primary, ports);
+    if (prepared.published !== undefined) {
+      recordStreamed(prepared.published.tables, prepared.published.from, tables);
+    }
+    await refreshTables(tables);
+    if (signal.aborted) return;
+    const pid = await backendPid(replication);
+    const { senderTimeoutMs, serverVersion, databaseOid } = prepared.preflight;
+    const stream = await startReplication(replication, {
+      slot: settings.slot.name,
+      publication: settings.publication.name,
+      startLsn: plan.startLsn,
+      confirmed: plan.confirmed,
+      messages: asksForMessages(serverVersion),
+      statusIntervalMs: settings.statusIntervalMs,
+      receiveTimeoutMs: settings.receiveTimeoutMs,
+      senderTimeoutMs,
+      maxMessageBytes: Math.max(options.log.maxMessageBytes, MIN_MESSAGE_BYTES),
+    });
+    try {
+      const synchronous = await synchronousFault(primary.client, pid, applicationName(settings));
+      if (synchronous !== undefined) throw synchronous;
+      ports.onStreaming(stream, {
+        host: primary.target.host,
+        systemIdentifier: opened.systemIdentifier,
+        databaseOid,
+        streamOptions: prepared.streamOptions,
+      });
+      state.streams();
+      await follow(stream, opened, primary, pid, ports);
+    } finally {
+      await stream.stop();
+    }
+  } finally {
+    await closeConnection(primary.client);
+    if (replication !== undefined) await closeConnection(replication.client);
+  }
+}
+
+function tablePorts({ client, target }: Primary, { options, state }: SessionPorts): TablePorts {
+  const { settings, selections, logger, streamed } = options;
+  return { client, target, settings, selections, state, logger, streamed };
+}
+
+/** A gap is never passed over in silence (invariant 10). */
+function declareGap({ gap }: StartPlan, { options, state }: SessionPorts): void {
+  if (gap === undefined) return;
+  const declared = { from: formatLsn(gap.from), to: formatLsn(gap.to), reason: gap.reason };
+  state.gaps.push(declared);
+  options.logger.error(
+    { ...declared, database: options.settings.name },
+    `a gap: changes committed between ${declared.from} and ${declared.to} are missing, because ${gap.reason}; compare the consumers with the tables`,
+  );
+}
+
+async function backendPid(replication: ReplicationConnection): Promise<number> {
+  const { rows } = await replication.client.query<{ pid: string }>('select pg_backend_pid() as pid');
+  return Number(rows[0]?.pid);
+}
+
+/** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
+async function follow(
+  stream: ReplicationStream,
+  opened: SourceLog,
+  primary: Primary,
+  pid: number,
+  ports: SessionPorts,
+): Promise<void> {
+  const { state, options, signal: stopped } = ports;
+  const { keeper, budget } = opened;
+  const done = new AbortController();
+  const faults: unknown[] = [];
+  const end = (error?: unknown): void => {
+    if (error !== undefined) faults.push(error);
+    stream.interrupt();
+    done.abort();
+  };
+  const onStop = (): void => end();
+  stopped.addEventListener('abort', onStop);
+  if (stopped.aborted) end();
+  // A fast shutdown ends ordinary backends first and then waits for ours to have confirmed everything, which may
+  // take for ever: let go. https://www.postgresql.org/docs/current/server-shutdown.html
+  primary.client.once('end', () => end(serverLetGo(options.settings.name)));
+  const warn = (error: TailraceError): void => options.logger.warn({ code: error.code }, error.message);
+  const { client } = primary;
+  const { settings } = options;
+  const loops = [
+    keeper.syncLoop(done.signal),
+    keeper.flushLoop(stream, done.signal),
+    budget.loop(state, warn, done.signal),
+    // A server that fell silent leaves their questions unanswered: the end does not wait for them.
+    ...[
+      watchServer({ client, pid, settings, keeper, state, warn }, done.signal),
+      watchTables(tablePorts(primary, ports), done.signal),
+    ].map((asking) => Promise.race([asking, aborted(done.signal)])),
+  ].map((loop) => loop.catch(end));
+  try {
+    await readAll(stream, opened, primary, done.signal);
+    if (!done.signal.aborted) end(serverEnded(settings.name));
+  } catch (error) {
+    end(error);
+  } finally {
+    stopped.removeEventListener('abort', onStop);
+    await Promise.all(loops);
+  }
+  if (faults.length > 0) throw faults[0];
+  await keeper.sync();
+  await keeper.flush(stream);
+}
+
+/** The hot loop: one block a batch. */
+async function readAll(
+  stream: ReplicationStream,
+  { feed, keeper, budget }: SourceLog,
+  primary: Primary,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    const batch = await stream.read();
+    if (batch === undefined) return;
+    try {
+      let taken = feed.take(batch, 0);
+      while (taken < batch.count) {
+        await enrich(feed, batch, taken, primary);
+        taken = feed.take(batch, taken + 1);
+      }
+    } finally {
+      feed.flush();
+    }
+    keeper.appended(stream.walEnd, feed.openTransaction);
+    while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
+  }
+}
+
+/** Nothing that follows can be taken before the relation is known: the socket fills its buffer meanwhile, and stops. */
+async function enrich(
+  feed: SourceLog['feed'],
+  { bytes, starts, ends }: StreamBatch,
+  message: number,
+  { client }: Primary,
+): Promise<void> {
+  const start = starts[message]!;
+  const end = ends[message]!;
+  const relation = decodeRelation(bytes, start, end);
+  feed.relation(bytes, start, end, await enrichRelation(client, relation));
+}
+
+const serverEnded = (name: string): TailraceError =>
+  new TailraceError(`database "${name}": the server ended the stream`, {
+    code: 'SERVER_NOT_READY',
+    kind: 'retryable',
+    hint: 'Tailrace goes on as soon as the server takes connections',
+  });
+
+const serverLetGo = (name: string): TailraceError =>
+  new TailraceError(`database "${name}": the server ended our connection: it shuts down, most likely`, {
+    code: 'SERVER_NOT_READY',
+    kind: 'retryable',
+    hint: 'Tailrace goes on as soon as the server takes connections',
+  });

@@ -1,0 +1,193 @@
+// Everything between "connect" and the first byte of the stream: preflight, publication and slot, and whether the log may go on from there.
+import type { Client } from 'pg';
+import { TailraceError } from '../../core/errors.ts';
+import { formatLsn, maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { judgeHistory, parseTimelineHistory, type TimelineHistory } from '../../core/timeline.ts';
+import {
+  closeConnection,
+  connectOrdinary,
+  type ReplicationConnection,
+  type Target,
+} from '../../postgres/connection.ts';
+import { faultOf } from '../../postgres/finding.ts';
+import { identifySystem, inspectTls, preflight, type Preflight } from '../../postgres/preflight.ts';
+import { createPublication, readPublication, walPosition } from '../../postgres/publication.ts';
+import { asksForMessages } from '../../postgres/replication-protocol.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
+import { noticesOf } from './source-tables.ts';
+import type { Selection, TableName } from '../../core/selection.ts';
+import { blockingTransactions, createSlot, readSlot, type Slot } from '../../postgres/slot.ts';
+
+/** How often to say what a slot being made waits for. */
+const SLOT_WAIT_NOTICE_MS = 2_000;
+
+export type Prepared = {
+  readonly preflight: Preflight;
+  readonly slot: Slot;
+  readonly slotCreated: boolean;
+  /** The tables that the publication was made with, and where the WAL stood then. */
+  readonly published: { readonly tables: readonly TableName[]; readonly from: string } | undefined;
+  /** Publication partial, TLS unverified: for `status`. */
+  readonly notices: readonly string[];
+  /** What numbers the row events of a transaction depends on. */
+  readonly streamOptions: Readonly<Record<string, string>>;
+};
+
+/** Preflight; makes the publication and the slot where that is asked for. Rejects with every fault and its cure. */
+export async function prepareDatabase(
+  client: Client,
+  target: Target,
+  settings: DatabaseSettings,
+  selections: readonly Selection[],
+  onSlotWait: (pids: readonly number[]) => void,
+): Promise<Prepared> {
+  const found = await preflight(client, settings, selections);
+  const fault = faultOf(settings.name, [...found.findings, ...found.tableFindings]);
+  if (fault !== undefined) throw fault;
+  // The publication first: what is written between the two would not be decodable.
+  let { publication } = found;
+  let published: Prepared['published'];
+  if (publication === undefined) {
+    const { states, open: mayBeEmpty } = found.tables;
+    const tables = await createPublication(client, settings, { states, mayBeEmpty });
+    published = { tables, from: await walPosition(client) };
+    publication = await readPublication(client, settings.publication.name);
+  }
+  const slotCreated = found.slot === undefined;
+  if (slotCreated) await makeSlot(client, target, settings, found.serverVersion, onSlotWait);
+  const slot = found.slot ?? (await readSlot(client, settings.slot.name));
+  if (publication === undefined || slot === undefined) {
+    throw new TailraceError(
+      `database "${settings.name}": ${slot === undefined ? 'slot' : 'publication'} vanished right after it was made`,
+      { code: 'NOT_MADE', kind: 'retryable' },
+    );
+  }
+  return {
+    preflight: found,
+    slot,
+    slotCreated,
+    published,
+    notices: noticesOf([...found.findings, inspectTls(settings, target)]),
+    streamOptions: {
+      publication: settings.publication.name,
+      via_root: String(publication.viaRoot),
+      messages: String(asksForMessages(found.serverVersion)),
+    },
+  };
+}
+
+/** On a connection of its own: it waits for every transaction that runs now, perhaps long. */
+async function makeSlot(
+  client: Client,
+  target: Target,
+  settings: DatabaseSettings,
+  serverVersion: number,
+  onSlotWait: (pids: readonly number[]) => void,
+): Promise<void> {
+  const maker = await connectOrdinary(settings, target);
+  const notice = setInterval(() => {
+    blockingTransactions(client).then(onSlotWait, () => undefined);
+  }, SLOT_WAIT_NOTICE_MS);
+  try {
+    await createSlot(maker, settings.slot, serverVersion);
+  } finally {
+    clearInterval(notice);
+    await closeConnection(maker);
+  }
+}
+
+export type ServerHistory = TimelineHistory & {
+  readonly systemIdentifier: string;
+  readonly walEnd: Lsn;
+};
+
+/** https://www.postgresql.org/docs/current/protocol-replication.html (IDENTIFY_SYSTEM, TIMELINE_HISTORY) */
+export async function readHistory(connection: ReplicationConnection): Promise<ServerHistory> {
+  const { systemIdentifier, timeline, walEnd } = await identifySystem(connection);
+  let history: TimelineHistory = { current: timeline, switches: [] };
+  if (timeline > 1) {
+    const { rows } = await connection.client.query<{ content: string }>(`TIMELINE_HISTORY ${timeline}`);
+    history = parseTimelineHistory(timeline, rows[0]?.content ?? '');
+  }
+  return { ...history, systemIdentifier, walEnd: parseLsn(walEnd) ?? ZERO_LSN };
+}
+
+/** What the log remembers. */
+export type LogEnd = {
+  readonly created: boolean;
+  readonly damaged: boolean;
+  readonly lastEndLsn: Lsn;
+  readonly flushed: Lsn;
+  /** Of that, what every sink had settled. */
+  readonly settled: Lsn;
+  readonly epoch: number;
+  readonly timeline: number;
+};
+
+export type StartPlan = {
+  readonly startLsn: Lsn;
+  /** What Postgres was told already. */
+  readonly confirmed: Lsn;
+  readonly epoch: number;
+  /** Changes committed in between are lost to us (invariant 10). */
+  readonly gap: { readonly from: Lsn; readonly to: Lsn; readonly reason: string } | undefined;
+};
+
+/**
+ * Where to start, and whether the stream goes on where the log ends: proved, or a gap. Pure. Throws HISTORY_PARTED
+ * when the server's history is not the log's.
+ */
+export function planStart(
+  log: LogEnd,
+  server: TimelineHistory & { readonly walEnd: Lsn },
+  slot: { readonly confirmedFlush: Lsn; readonly created: boolean },
+): StartPlan {
+  if (log.created) {
+    return { startLsn: ZERO_LSN, confirmed: slot.confirmedFlush, epoch: log.epoch, gap: undefined };
+  }
+  const verdict =
+    log.timeline === 0
+      ? ({ verdict: 'same' } as const)
+      : judgeHistory({ timeline: log.timeline, endLsn: log.lastEndLsn }, server);
+  if (verdict.verdict === 'parted') throw historyParted(log, server, verdict.lsn);
+  const promoted = verdict.verdict === 'promoted';
+  // What was flushed may lie above the log's end: keepalives of an idle database, or a lost tail that every sink had
+  // settled. It counts in the history it belongs to, and not where durable bytes are gone.
+  const flushed = log.damaged ? log.settled : log.flushed;
+  const known = promoted ? log.lastEndLsn : maxLsn(log.lastEndLsn, flushed);
+  const gap =
+    slot.created || slot.confirmedFlush > known
+      ? { from: known, to: slot.confirmedFlush, reason: gapReason(slot.created, log.damaged) }
+      : undefined;
+  return {
+    startLsn: known,
+    confirmed: promoted || log.damaged ? slot.confirmedFlush : maxLsn(slot.confirmedFlush, log.flushed),
+    epoch: promoted || gap !== undefined ? log.epoch + 1 : log.epoch,
+    gap,
+  };
+}
+
+function gapReason(slotCreated: boolean, damaged: boolean): string {
+  if (slotCreated) return 'the replication slot was gone and had to be made anew';
+  return damaged
+    ? 'the change log lost bytes that the slot no longer covers'
+    : 'the replication slot was advanced or made anew by somebody else';
+}
+
+function historyParted(
+  log: LogEnd,
+  server: TimelineHistory & { readonly walEnd: Lsn },
+  lsn: Lsn | undefined,
+): TailraceError {
+  const held = `the log ends at ${formatLsn(log.lastEndLsn)} on timeline ${log.timeline}`;
+  const there = `the server is on timeline ${server.current} and its WAL ends at ${formatLsn(server.walEnd)}`;
+  const parted = lsn === undefined ? '' : `; they part at ${formatLsn(lsn)}`;
+  return new TailraceError(
+    `the server's history is not the one in the change log: ${held}, ${there}${parted}`,
+    {
+      code: 'HISTORY_PARTED',
+      kind: 'fatal',
+      hint: 'connect to the server that the log belongs to; after a failover that lost changes, or a restore from a backup, move the log directory away to begin anew, and compare the consumers with the tables',
+    },
+  );
+}

@@ -1,0 +1,133 @@
+// What a source says of itself: its condition and counters, kept by the runner, read by status and metrics.
+import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import type { Acknowledging } from '../../core/ack.ts';
+import type { TailraceError } from '../../core/errors.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
+import type { Condition, DatabaseStatus, StreamedTable } from '../../core/status.ts';
+
+/** `status` names the last of them; the store has all. */
+const MAX_JOINED_TABLES = 20;
+
+export type Gap = DatabaseStatus['gaps'][number];
+
+/** Mutable: the runner writes, `status` reads. */
+export class SourceState {
+  readonly #settings: DatabaseSettings;
+  readonly #now: () => number;
+  #condition: Condition;
+  state: 'connecting' | 'streaming' | 'waiting' | 'stopped' = 'connecting';
+  host: string | undefined;
+  acknowledging: Acknowledging;
+  walEnd: Lsn = ZERO_LSN;
+  logged: Lsn = ZERO_LSN;
+  durable: Lsn = ZERO_LSN;
+  flushed: Lsn = ZERO_LSN;
+  logBytes = 0;
+  transactions = 0;
+  changes = 0;
+  receivedBytes = 0;
+  reconnects = 0;
+  readonly gaps: Gap[] = [];
+  /** From preflight: they last until the next connection. */
+  notices: readonly string[] = [];
+  /** Of the tables: they are looked at again while the source streams. */
+  tableNotices: readonly string[] = [];
+  tables = 0;
+  #joined: readonly StreamedTable[] = [];
+  /** What is wrong now, by code; an alarm degrades the source. */
+  readonly #alarms = new Map<string, TailraceError>();
+
+  constructor(settings: DatabaseSettings, now: () => number) {
+    this.#settings = settings;
+    this.#now = now;
+    this.acknowledging = settings.slot.ack === 'durable' ? 'durable' : 'delivered';
+    this.#condition = { health: 'degraded', reason: 'connects to the database', since: this.#since() };
+  }
+
+  /** Streaming: healthy but for the alarms. */
+  streams(): void {
+    this.state = 'streaming';
+    this.#settle();
+  }
+
+  /** Not streaming, for this reason. A fault that needs somebody halts, others pass by themselves. */
+  waits(error: TailraceError): void {
+    this.state = 'waiting';
+    this.#become({
+      health: error.kind === 'fatal' ? 'halted' : 'degraded',
+      reason: error.message,
+      ...(error.hint === undefined ? {} : { cure: error.hint }),
+    });
+  }
+
+  stops(): void {
+    this.state = 'stopped';
+    this.#become({ health: 'halted', reason: 'stopped' });
+  }
+
+  /** Raises or clears an alarm; answers whether that is news. */
+  alarm(code: string, error: TailraceError | undefined): boolean {
+    const news = this.#alarms.has(code) !== (error !== undefined);
+    if (error === undefined) this.#alarms.delete(code);
+    else this.#alarms.set(code, error);
+    if (news && this.state === 'streaming') this.#settle();
+    return news;
+  }
+
+  addStreamed(tables: readonly StreamedTable[]): void {
+    this.#joined = [...this.#joined, ...tables].slice(-MAX_JOINED_TABLES);
+  }
+
+  #settle(): void {
+    const [alarm] = this.#alarms.values();
+    if (alarm === undefined) return this.#become({ health: 'healthy' });
+    this.#become({
+      health: 'degraded',
+      reason: alarm.message,
+      ...(alarm.hint === undefined ? {} : { cure: alarm.hint }),
+    });
+  }
+
+  #become(condition: Omit<Condition, 'since'>): void {
+    const { health, reason, since } = this.#condition;
+    const same = health === condition.health && reason === condition.reason;
+    this.#condition = { ...condition, since: same ? since : this.#since() };
+  }
+
+  #since(): string {
+    return new Date(this.#now()).toISOString();
+  }
+
+  status(): DatabaseStatus {
+    const settings = this.#settings;
+    const walEnd = maxLsn(this.walEnd, this.logged);
+    return {
+      ...this.#condition,
+      name: settings.name,
+      state: this.state,
+      ...(this.host === undefined ? {} : { host: this.host }),
+      slot: settings.slot.name,
+      publication: settings.publication.name,
+      ack: settings.slot.ack,
+      acknowledging: this.acknowledging,
+      walEnd: formatLsn(walEnd),
+      loggedEnd: formatLsn(this.logged),
+      durableEnd: formatLsn(this.durable),
+      flushed: formatLsn(this.flushed),
+      retainedBytes: walEnd > this.flushed ? Number(walEnd - this.flushed) : 0,
+      logBytes: this.logBytes,
+      transactions: this.transactions,
+      changes: this.changes,
+      receivedBytes: this.receivedBytes,
+      reconnects: this.reconnects,
+      gaps: [...this.gaps],
+      warnings: [
+        ...this.notices,
+        ...this.tableNotices,
+        ...[...this.#alarms.values()].map((alarm) => alarm.message),
+      ],
+      tables: this.tables,
+      joinedTables: this.#joined,
+    };
+  }
+}

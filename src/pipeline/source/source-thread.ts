@@ -1,0 +1,73 @@
+// The main thread's handle of a source worker thread.
+import { Worker } from 'node:worker_threads';
+import type { Logger } from 'pino';
+import { TailraceError } from '../../core/errors.ts';
+import type { LogSignals } from '../../log/signals.ts';
+import type { SourceReady } from './source-runner.ts';
+import { SourceState } from './source-status.ts';
+import type { SourceWorkerCommand, SourceWorkerData, SourceWorkerReport } from './source-worker.ts';
+import { relayLogLine } from '../thread-logger.ts';
+import { WORKER_MEMORY } from '../worker-memory.ts';
+import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
+
+export type { SourceReady };
+
+export type SourceThread = {
+  /** As last reported. */
+  status(): DatabaseStatus;
+  /** Resolves when the stream runs for the first time: the log is open. */
+  readonly ready: Promise<SourceReady>;
+  /** Rejects when the source cannot go on by itself. */
+  readonly failed: Promise<never>;
+  /** Stops reading, makes the log durable, confirms, closes. Safe to call again. */
+  stop(): Promise<void>;
+};
+
+export type SourceThreadOptions = Omit<SourceWorkerData, 'signals'> & {
+  readonly signals: LogSignals;
+  readonly logger: Logger;
+  /** Remembers from where on tables are streamed. */
+  readonly streamed: (tables: readonly StreamedTable[]) => void;
+};
+
+/** A thread that has not closed by then (its server no longer answers) is ended: recovery mends the log. */
+const STOP_TIMEOUT_MS = 10_000;
+
+export function startSourceThread({ signals, logger, streamed, ...data }: SourceThreadOptions): SourceThread {
+  const entry = import.meta.url.endsWith('.ts') ? './source-worker.ts' : './source-worker.js';
+  const workerData: SourceWorkerData = { ...data, signals: signals.buffer };
+  const worker = new Worker(new URL(entry, import.meta.url), { workerData, resourceLimits: WORKER_MEMORY });
+  let status = new SourceState(data.settings, Date.now).status();
+  let stopped = false;
+  const ready = Promise.withResolvers<SourceReady>();
+  const failed = Promise.withResolvers<never>();
+  const exited = new Promise<void>((done) => worker.once('exit', () => done()));
+  const fail = (error: Error): void => {
+    ready.reject(error);
+    if (!stopped) failed.reject(error);
+  };
+  worker.on('message', (report: SourceWorkerReport) => {
+    if (report.type === 'log') return relayLogLine(logger, report);
+    if (report.type === 'streamed') return streamed(report.tables);
+    if (report.type === 'ready') return ready.resolve(report.ready);
+    status = report.status;
+    if (report.type === 'fatal')
+      fail(new TailraceError(report.error.message, { ...report.error, kind: 'fatal' }));
+  });
+  worker.once('error', fail);
+  worker.once('exit', (code) => fail(new Error(`a source worker ended by itself with code ${code}`)));
+  ready.promise.catch(() => undefined);
+  failed.promise.catch(() => undefined);
+  return {
+    status: () => status,
+    ready: ready.promise,
+    failed: failed.promise,
+    stop: async () => {
+      stopped = true;
+      worker.postMessage({ type: 'stop' } satisfies SourceWorkerCommand);
+      const timer = setTimeout(() => void worker.terminate(), STOP_TIMEOUT_MS);
+      await exited;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,84 @@
+// Entry of a source worker thread: follows one database and reports how that goes.
+import { parentPort, workerData } from 'node:worker_threads';
+import { describeError, TailraceError } from '../../core/errors.ts';
+import { directoryOutlivesProcess } from '../../log/durability.ts';
+import type { LogSettings } from '../../log/settings.ts';
+import { LogSignals } from '../../log/signals.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
+import { startSource, type SourceReady } from './source-runner.ts';
+import type { Selection } from '../../core/selection.ts';
+import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
+import { createThreadLogger, type LogLine } from '../thread-logger.ts';
+
+/** What crosses into the thread: plain values and shared memory. */
+export type SourceWorkerData = {
+  readonly settings: DatabaseSettings;
+  readonly selections: readonly Selection[];
+  readonly log: LogSettings;
+  readonly directory: string;
+  readonly signals: SharedArrayBuffer;
+  /** By their slots in `signals`. */
+  readonly sinkNames: readonly string[];
+  readonly version: string;
+  readonly logLevel: string;
+};
+
+export type SourceWorkerCommand = { readonly type: 'stop' };
+
+export type SourceFault = {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string | undefined;
+};
+
+export type SourceWorkerReport =
+  | LogLine
+  | { readonly type: 'status'; readonly status: DatabaseStatus }
+  | { readonly type: 'streamed'; readonly tables: readonly StreamedTable[] }
+  | { readonly type: 'ready'; readonly ready: SourceReady }
+  | { readonly type: 'fatal'; readonly error: SourceFault; readonly status: DatabaseStatus }
+  | { readonly type: 'stopped'; readonly status: DatabaseStatus };
+
+const STATUS_INTERVAL_MS = 500;
+
+function main(): void {
+  const port = parentPort!;
+  const post = (report: SourceWorkerReport): void => port.postMessage(report);
+  const { signals, logLevel, ...data } = workerData as SourceWorkerData;
+  const source = startSource({
+    ...data,
+    signals: new LogSignals(signals),
+    durableDirectory: directoryOutlivesProcess(data.directory),
+    streamed: (tables) => post({ type: 'streamed', tables }),
+    logger: createThreadLogger(logLevel, post),
+  });
+  const status = (): void => post({ type: 'status', status: source.status() });
+  const timer = setInterval(status, STATUS_INTERVAL_MS);
+  port.on('message', (command: SourceWorkerCommand) => {
+    if (command.type === 'stop') void source.stop();
+  });
+  source.ready.then(
+    (ready) => {
+      status();
+      post({ type: 'ready', ready });
+    },
+    () => undefined, // `ended` says why
+  );
+  source.ended
+    .then(
+      () => post({ type: 'stopped', status: source.status() }),
+      (error: unknown) => post({ type: 'fatal', error: faultOf(error), status: source.status() }),
+    )
+    .finally(() => {
+      clearInterval(timer);
+      port.close();
+    })
+    .catch(() => undefined);
+}
+
+const faultOf = (error: unknown): SourceFault =>
+  error instanceof TailraceError
+    ? { code: error.code, message: error.message, hint: error.hint }
+    : { code: 'INTERNAL', message: describeError(error), hint: undefined };
+
+main();
