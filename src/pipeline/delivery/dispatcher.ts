@@ -268,8 +268,12 @@ export class Dispatcher {
   #failRoute(queue: RouteQueue, error: DeliveryError, startedAt: number): void {
     this.counters.failedRequests++;
     const wasDown = queue.isDown;
-    const { nowMs, chance } = this.#ports;
-    queue.fail(error, this.#settings.retry, { startedAt, nowMs: nowMs(), chance: chance() });
+    const ports = this.#ports;
+    queue.fail(error, this.#settings.retry, {
+      startedAt,
+      nowMs: ports.nowMs(),
+      chance: ports.chance(),
+    });
     if (wasDown) return;
     this.#ports.warn('route is down', { route: queue.id, code: error.code, hint: error.hint });
     let kept = 0;
