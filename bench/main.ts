@@ -27,6 +27,7 @@ const FULL: Sizes = {
   backlogMessages: 1_000_000,
   stallSeconds: 60,
   growthChanges: 200_000,
+  unwantedChanges: 1_000_000,
 };
 const QUICK: Sizes = {
   runs: 1,
@@ -36,6 +37,7 @@ const QUICK: Sizes = {
   backlogMessages: 20_000,
   stallSeconds: 8,
   growthChanges: 20_000,
+  unwantedChanges: 20_000,
 };
 
 const HELP = `usage: npm run bench -- [scenario …] [options]
@@ -47,6 +49,7 @@ scenarios  ${SCENARIOS.join(', ')} (default: ${DEFAULT_SCENARIOS.join(', ')})
   --changes N      changes in the slot of drain and log (default ${FULL.changes.toLocaleString('en')})
   --runs N         runs of each line, of which the median counts (default ${FULL.runs})
   --rates N,…      changes a second in latency (default ${DEFAULT_RATES.join(',')}; with --all ${ALL_RATES.join(',')})
+  --stall SECONDS  how long a queue answers nothing in isolation (default ${FULL.stallSeconds})
   --quick          everything small, one run: does it work?
   --profile DIR    CPU profiles of the service into DIR
   --help           this text
@@ -70,6 +73,7 @@ function parseUsage(args: readonly string[]): Usage | undefined {
       changes: { type: 'string' },
       runs: { type: 'string' },
       rates: { type: 'string' },
+      stall: { type: 'string' },
       quick: { type: 'boolean', default: false },
       profile: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -84,11 +88,12 @@ function parseUsage(args: readonly string[]): Usage | undefined {
     ...(values.quick ? QUICK : FULL),
     ...(values.changes !== undefined && { changes: wholeNumber('changes', values.changes) }),
     ...(values.runs !== undefined && { runs: wholeNumber('runs', values.runs) }),
+    ...(values.stall !== undefined && { stallSeconds: wholeNumber('stall', values.stall) }),
   };
   const whole =
     named.length === 0 &&
     !values.quick &&
-    [values.changes, values.runs, values.rates].every((value) => value === undefined);
+    [values.changes, values.runs, values.rates, values.stall].every((value) => value === undefined);
   const rates =
     values.rates?.split(',').map((rate) => wholeNumber('rates', rate)) ??
     (values.all ? ALL_RATES : DEFAULT_RATES);

@@ -31,6 +31,8 @@ export type Sizes = {
   /** How long a queue answers nothing in `isolation`. */
   readonly stallSeconds: number;
   readonly growthChanges: number;
+  /** Enough that the difference which they make shows beside that of two starts. */
+  readonly unwantedChanges: number;
 };
 
 export type Database = {

@@ -112,7 +112,7 @@ async function sinksOnOneTable(bench: Workbench): Promise<Line[]> {
 
 /** One sink that wants one table of fifty, against no sink at all on the same WAL: the difference is what it costs. */
 async function oneOfManyTables(bench: Workbench): Promise<Line[]> {
-  const { runs, growthChanges: changes } = bench.sizes;
+  const { runs, unwantedChanges: changes } = bench.sizes;
   const database = await bench.newDatabase();
   const tables = Array.from({ length: TABLES }, (_, i) => `t${i}`);
   for (const table of tables) await database.client.query(`create table ${table} (${TABLE_COLUMNS})`);

@@ -104,9 +104,9 @@ ${sinkTo('{ type: webhook, http_endpoint: e }')}  - name: other
       { ca: pem('CERTIFICATE'), cert: pem('CERTIFICATE'), key: pem('PRIVATE KEY'), mode: 'require' },
       { ca: pem('CERTIFICATE'), mode: 'verify-full' },
     ]);
-    expect(notes).toEqual([
+    expect(notes).toContain(
       'sink users: TLS mode "require" does not prove that host is the server that was meant; verify-full does',
-    ]);
+    );
     expect(JSON.stringify(redact(settings))).not.toContain('PRIVATE KEY');
   });
 });

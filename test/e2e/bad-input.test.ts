@@ -244,7 +244,10 @@ describe('a sink', () => {
     expect(wrong.reason).toContain('public.t names the column "colour", which the table does not have');
     expect(wrong.cure).toContain('name one of id, note');
     expect(JSON.stringify(service.log)).toContain('GROUP_COLUMN_MISSING');
-    expect((await sinkWith('right', 'healthy')).delivered).toBe(3);
+    await waitFor(
+      async () => (await sinkWith('right', 'healthy')).delivered === 3,
+      'the status to count them',
+    );
     expect(await service.stop()).toBe(0);
 
     await world.start({ config: config('id') });
