@@ -2,8 +2,17 @@
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { networkError } from './http-errors.ts';
-import type { HttpPoolOptions } from './http-pool.ts';
 import { ReplyReader, type HttpReply } from './http-reply.ts';
+
+export type HttpConnectionOptions = {
+  /** `http:` or `https:`; its path does not matter. */
+  readonly origin: URL;
+  /** For connecting; and again for the request with its whole reply. */
+  readonly timeoutMs: number;
+  /** An idle connection is closed after this long. */
+  readonly keepAliveMs: number;
+  readonly maxReplyBytes: number;
+};
 
 /** The body is `buffer[bodyStart, end)`; what is before it is room for the head. */
 export type RequestBytes = { readonly buffer: Buffer; readonly bodyStart: number; readonly end: number };
@@ -20,7 +29,7 @@ type Exchange = {
 type PoolPorts = { idle(): void; gone(): void };
 
 export class HttpConnection {
-  readonly #options: HttpPoolOptions;
+  readonly #options: HttpConnectionOptions;
   readonly #pool: PoolPorts;
   readonly #reader: ReplyReader;
   readonly #socket: Socket;
@@ -29,7 +38,7 @@ export class HttpConnection {
   #deadlineMs: number;
   #exchange: Exchange | undefined;
 
-  constructor(options: HttpPoolOptions, readBuffer: Buffer, pool: PoolPorts) {
+  constructor(options: HttpConnectionOptions, readBuffer: Buffer, pool: PoolPorts) {
     this.#options = options;
     this.#pool = pool;
     this.#reader = new ReplyReader(options.maxReplyBytes);

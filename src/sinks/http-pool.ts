@@ -1,19 +1,10 @@
 // Kept-alive HTTP/1.1 connections to one endpoint, one request at a time on each. Hot file (bench/micro/sqs.ts).
 import type { RequestError } from './aws-errors.ts';
-import { HttpConnection, type RequestBytes } from './http-connection.ts';
+import { HttpConnection, type HttpConnectionOptions, type RequestBytes } from './http-connection.ts';
 import { networkError } from './http-errors.ts';
 import type { HttpReply } from './http-reply.ts';
 
-export type HttpPoolOptions = {
-  /** `http:` or `https:`; its path does not matter. */
-  readonly origin: URL;
-  readonly maxConnections: number;
-  /** For connecting; and again for the request with its whole reply. */
-  readonly timeoutMs: number;
-  /** An idle connection is closed after this long. */
-  readonly keepAliveMs: number;
-  readonly maxReplyBytes: number;
-};
+export type HttpPoolOptions = HttpConnectionOptions & { readonly maxConnections: number };
 
 /** Replies are small; a longer one takes several reads. */
 const READ_BYTES = 64 * 1024;

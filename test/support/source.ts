@@ -7,7 +7,8 @@ import { createRowEvent, NULL_VALUE, type Relation, type Tuple } from '../../src
 import { FRAME, FRAME_HEADER_BYTES } from '../../src/log/frames.ts';
 import { openLogReader } from '../../src/log/reader.ts';
 import { LogSignals } from '../../src/log/signals.ts';
-import { startSource, type Source, type SourceOptions } from '../../src/pipeline/source/source-runner.ts';
+import type { SourceOptions } from '../../src/pipeline/source/source-options.ts';
+import { startSource, type Source } from '../../src/pipeline/source/source-runner.ts';
 import { buildRelation, decodeEnrichment } from '../../src/postgres/enrichment.ts';
 import {
   decodeBegin,

@@ -4,7 +4,7 @@ import { openLog, type LogWriter } from '../../log/writer.ts';
 import { DiskBudget } from './disk-budget.ts';
 import { LogFeed, RelationsInForce } from './source-feed.ts';
 import { FlushKeeper } from './source-flush.ts';
-import type { SourceOptions } from './source-runner.ts';
+import type { SourceOptions } from './source-options.ts';
 import { planStart, type Prepared, type ServerHistory, type StartPlan } from './source-start.ts';
 import type { SourceState } from './source-status.ts';
 

@@ -1,43 +1,14 @@
 // Follows one database: a connection after the other, until it is stopped or meets a fault that time does not mend.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from 'pino';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { backoffMs } from '../../core/retry.ts';
-import type { LogSettings } from '../../log/settings.ts';
-import type { LogSignals } from '../../log/signals.ts';
 import { codeOf, connectionFault } from '../../postgres/connection-fault.ts';
 import type { ReplicationStream } from '../../postgres/replication-stream.ts';
-import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { SourceLog } from './source-log.ts';
+import type { SourceOptions, SourceReady } from './source-options.ts';
 import { runSession } from './source-session.ts';
 import { SourceState } from './source-status.ts';
-import type { Selection } from '../../core/selection.ts';
-import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
-
-export type SourceOptions = {
-  readonly settings: DatabaseSettings;
-  /** The tables that the sinks want. */
-  readonly selections: readonly Selection[];
-  /** Remembers from where on tables are streamed. */
-  readonly streamed: (tables: readonly StreamedTable[]) => void;
-  readonly log: LogSettings;
-  readonly directory: string;
-  readonly signals: LogSignals;
-  /** By their slots in `signals`. */
-  readonly sinkNames: readonly string[];
-  readonly version: string;
-  /** Does `directory` outlive the process? */
-  readonly durableDirectory: boolean;
-  readonly logger: Logger;
-};
-
-/** What the rest of the service needs to know once the log is open and the stream runs. */
-export type SourceReady = {
-  readonly host: string;
-  readonly systemIdentifier: string;
-  readonly databaseOid: number;
-  readonly streamOptions: Readonly<Record<string, string>>;
-};
+import type { DatabaseStatus } from '../../core/status.ts';
 
 export interface Source {
   status(): DatabaseStatus;

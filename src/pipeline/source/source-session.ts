@@ -22,7 +22,7 @@ import {
 } from '../../postgres/replication-stream.ts';
 import { synchronousFault } from '../../postgres/synchronous.ts';
 import { openSourceLog, planConnection, type SourceLog } from './source-log.ts';
-import type { SourceOptions, SourceReady } from './source-runner.ts';
+import type { SourceOptions, SourceReady } from './source-options.ts';
 import { prepareDatabase, readHistory, type StartPlan } from './source-start.ts';
 import type { SourceState } from './source-status.ts';
 import { recordStreamed, refreshTables, watchTables, type TablePorts } from './source-tables.ts';

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { TailraceError } from '../../core/errors.ts';
 import type { LogSignals } from '../../log/signals.ts';
-import type { SourceReady } from './source-runner.ts';
+import type { SourceReady } from './source-options.ts';
 import { SourceState } from './source-status.ts';
 import type { SourceWorkerCommand, SourceWorkerData, SourceWorkerReport } from './source-worker.ts';
 import { relayLogLine } from '../thread-logger.ts';

@@ -1,0 +1,32 @@
+// What a source is told, and what it says once it streams.
+import type { Logger } from 'pino';
+import type { Selection } from '../../core/selection.ts';
+import type { StreamedTable } from '../../core/status.ts';
+import type { LogSettings } from '../../log/settings.ts';
+import type { LogSignals } from '../../log/signals.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
+
+export type SourceOptions = {
+  readonly settings: DatabaseSettings;
+  /** The tables that the sinks want. */
+  readonly selections: readonly Selection[];
+  /** Remembers from where on tables are streamed. */
+  readonly streamed: (tables: readonly StreamedTable[]) => void;
+  readonly log: LogSettings;
+  readonly directory: string;
+  readonly signals: LogSignals;
+  /** By their slots in `signals`. */
+  readonly sinkNames: readonly string[];
+  readonly version: string;
+  /** Does `directory` outlive the process? */
+  readonly durableDirectory: boolean;
+  readonly logger: Logger;
+};
+
+/** What the rest of the service needs to know once the log is open and the stream runs. */
+export type SourceReady = {
+  readonly host: string;
+  readonly systemIdentifier: string;
+  readonly databaseOid: number;
+  readonly streamOptions: Readonly<Record<string, string>>;
+};
