@@ -6,9 +6,14 @@ export type PulledMessage = { readonly ack_id: string; readonly data: ChangeMess
 /** Speaks to one stream; throws when nobody answers or the answer is no 200. */
 export class PullClient {
   readonly #url: string;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  constructor(apiUrl: string, stream: string) {
+  constructor(apiUrl: string, stream: string, { token }: { readonly token?: string } = {}) {
     this.#url = `${apiUrl}/api/http_pull_consumers/${stream}`;
+    this.#headers = {
+      'content-type': 'application/json',
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    };
   }
 
   async receive(
@@ -32,7 +37,7 @@ export class PullClient {
   async #post(verb: string, body: unknown, signal?: AbortSignal): Promise<unknown> {
     const response = await fetch(`${this.#url}/${verb}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: this.#headers,
       body: JSON.stringify(body),
       ...(signal === undefined ? {} : { signal }),
     });
@@ -47,8 +52,10 @@ export type WorkerPlan = {
   readonly random: () => number;
   /** Where the service is now; undefined while it is down. */
   client(): PullClient | undefined;
-  /** The work: called before the acknowledgement. */
-  process(message: ChangeMessage): void;
+  /** The work: called before the acknowledgement. `client` is the one that the message came from. */
+  process(message: ChangeMessage, client: PullClient): void;
+  /** The acknowledgement of so many messages was answered. */
+  acknowledged?(count: number, client: PullClient): void;
 };
 
 /** What happened, for a test to judge. */
@@ -93,13 +100,14 @@ export async function runWorkers(plan: WorkerPlan, signal: AbortSignal): Promise
       else if (chance < NACKED + FORGOTTEN) log.failed++;
       else done.push(message);
     }
-    for (const { data } of done) plan.process(data);
+    for (const { data } of done) plan.process(data, client);
     log.failed += back.length;
     if (back.length > 0) await client.nack(...back);
     if (done.length === 0) return;
     log.unanswered += done.length;
     await client.ack(...done);
     log.unanswered -= done.length;
+    plan.acknowledged?.(done.length, client);
     // A service that was killed and came back in between may have let the lease end: only its own answers count.
     if (plan.client() === client) for (const { data } of done) answered.add(data.metadata.idempotency_key);
   };
