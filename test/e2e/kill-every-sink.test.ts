@@ -1,14 +1,13 @@
 // kill -9 at random moments under load, with every kind of sink on the same tables: none loses a change or its order, and
 // none repeats more than was in flight.
-import { ListTopicsCommand, SNSClient } from '@aws-sdk/client-sns';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { Deliveries } from '../support/deliveries.ts';
 import { endToEnd } from '../support/end-to-end.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
 import { startSqsEmulator } from '../support/fauxqs.ts';
 import { startLoad } from '../support/load.ts';
-import { PullClient, runWorkers, type WorkerLog } from '../support/pull-workers.ts';
+import { workersOverLives } from '../support/pull-workers.ts';
 import { consumeQueue, type ConsumedMessage } from '../support/queue-consumer.ts';
 import { FAKE_AWS } from '../support/service.ts';
 import { snsWire } from '../support/sns-wire.ts';
@@ -23,7 +22,7 @@ const PROOF_KILLS = process.env['TAILRACE_TEST_KILLS'];
 const KILLS = Number(PROOF_KILLS ?? 6);
 const SEED = Number(process.env['TAILRACE_TEST_SEED'] ?? 9);
 /** Above what a kill takes on a busy machine: start, catch up, deliver. */
-const TIMEOUT_MS = 120_000 + KILLS * 15_000;
+vi.setConfig({ testTimeout: 120_000 + KILLS * 15_000 });
 
 const SINKS = ['queue', 'topic', 'hook', 'stream'] as const;
 type SinkName = (typeof SINKS)[number];
@@ -126,13 +125,7 @@ const configOf = ({ topics, hook }: Endpoints): string => {
 /** The slot and the topic must be there before the first change. */
 async function prepare(config: string, { emulator }: Endpoints): Promise<string> {
   await world.start({ config });
-  const client = new SNSClient({
-    endpoint: emulator.url,
-    region: FAKE_AWS.AWS_REGION,
-    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-  });
-  await waitFor(async () => (await client.send(new ListTopicsCommand())).Topics?.length === 1, 'the topic');
-  client.destroy();
+  await emulator.topicIsThere('changes.fifo');
   const queueUrl = emulator.createQueue('subscribed.fifo');
   emulator.subscribe({
     topic: 'changes.fifo',
@@ -143,47 +136,14 @@ async function prepare(config: string, { emulator }: Endpoints): Promise<string>
   return queueUrl;
 }
 
-/** Who takes from the stream, and what of their work had no acknowledged end when its service was killed. */
-function startWorkers(
-  watch: Watch,
-  options: { readonly random: () => number; readonly signal: AbortSignal },
-) {
-  let client: PullClient | undefined;
-  const lives = new Map<PullClient, number>();
-  const held: number[] = [];
-  const add = (life: number, count: number): void => void (held[life] = (held[life] ?? 0) + count);
-  const ended: Promise<WorkerLog> = runWorkers(
-    {
-      count: WORKERS,
-      random: options.random,
-      client: () => client,
-      process(message, from) {
-        const life = lives.get(from)!;
-        add(life, 1);
-        watch.take('stream', [message], life);
-      },
-      acknowledged: (count, from) => add(lives.get(from)!, -count),
-    },
-    options.signal,
+/** Who takes from the queue that is subscribed to the topic. */
+function startConsumers({ emulator }: Endpoints, queueUrl: string, signal: AbortSignal) {
+  const consumed: ConsumedMessage[] = [];
+  const process = (message: ConsumedMessage): void => void consumed.push(message);
+  const consumers = Array.from({ length: CONSUMERS }, () =>
+    consumeQueue({ endpoint: emulator.url, queueUrl, process }, signal),
   );
-  return {
-    held,
-    ended,
-    /** They find the service as soon as its API listens, if it comes to that. */
-    connect(): void {
-      client = undefined;
-      const { service } = world;
-      const { life } = watch;
-      service.apiUrl().then(
-        (url) => {
-          if (world.service !== service) return;
-          client = new PullClient(url, 'stream', { token: TOKEN });
-          lives.set(client, life);
-        },
-        () => undefined,
-      );
-    },
-  };
+  return { consumed, ended: Promise.all(consumers) };
 }
 
 /** Ends the life of the service at a random moment. */
@@ -195,75 +155,68 @@ async function killSometime(watch: Watch, random: () => number): Promise<void> {
   } else {
     watch.killAfter(1 + Math.floor(random() * MAX_MORE));
     await service.ended;
-    expect(service.child.signalCode).toBe('SIGKILL');
   }
+  expect(service.child.signalCode).toBe('SIGKILL');
   // What the kernel still had of it is read now.
   for (let turn = 0; turn < 3; turn++) await new Promise((done) => setImmediate(done));
   watch.life++;
 }
 
-test(
-  `kill -9 costs no sink a change or its order, and repeats at most what was in flight (seed ${SEED})`,
-  {
-    timeout: TIMEOUT_MS,
-  },
-  async () => {
-    await createTables(world.database.client);
-    const random = seededRandom(SEED);
-    const watch = startWatch();
-    const endpoints = await startEndpoints(watch);
-    const config = configOf(endpoints);
-    const queueUrl = await prepare(config, endpoints);
+test(`kill -9 costs no sink a change or its order, and repeats at most what was in flight (seed ${SEED})`, async () => {
+  await createTables(world.database.client);
+  const random = seededRandom(SEED);
+  const watch = startWatch();
+  const endpoints = await startEndpoints(watch);
+  const config = configOf(endpoints);
+  const queueUrl = await prepare(config, endpoints);
 
-    const stopped = new AbortController();
-    onTestFinished(() => stopped.abort());
-    const consumed: ConsumedMessage[] = [];
-    const consumers = Array.from({ length: CONSUMERS }, () =>
-      consumeQueue(
-        { endpoint: endpoints.emulator.url, queueUrl, process: (message) => void consumed.push(message) },
-        stopped.signal,
-      ),
-    );
-    const workers = startWorkers(watch, { random, signal: stopped.signal });
-    const replicas = SINKS.map((sink) => watch.deliveries[sink].replica);
-    const delivered = (): number => Math.min(consumed.length, ...replicas.map(({ changes }) => changes));
-    const load = startLoad({
-      client: world.database.client,
+  const stopped = new AbortController();
+  onTestFinished(() => stopped.abort());
+  const { consumed, ...consumers } = startConsumers(endpoints, queueUrl, stopped.signal);
+  const workers = workersOverLives(
+    {
+      count: WORKERS,
       random,
-      maxCount: 200,
-      ids: { from: 0, to: 2000 },
-      delivered,
-      maxAhead: MAX_AHEAD,
-    });
+      stream: 'stream',
+      token: TOKEN,
+      process: (message, life) => watch.take('stream', [message], life),
+    },
+    stopped.signal,
+  );
+  const replicas = SINKS.map((sink) => watch.deliveries[sink].replica);
+  const delivered = (): number => Math.min(consumed.length, ...replicas.map(({ changes }) => changes));
+  const { client } = world.database;
+  const ids = { from: 0, to: 2000 };
+  const load = startLoad({ client, random, ids, maxCount: 200, delivered, maxAhead: MAX_AHEAD });
 
-    for (let kill = 0; kill < KILLS; kill++) {
-      world.launch({ config });
-      workers.connect();
-      await killSometime(watch, random);
-    }
-    world.launch({ config });
-    workers.connect();
-    const changes = await load.stop();
-    await waitFor(() => delivered() >= changes, `${changes} changes in every sink`, 100_000);
-    await waitFor(async () => {
-      const { sinks } = await world.service.health();
-      return sinks.every(({ lagBytes, pull }) => lagBytes === 0 && (pull?.outstanding ?? 0) === 0);
-    }, 'everything to be settled');
+  for (let kill = 0; kill < KILLS; kill++) {
+    workers.follow(world.launch({ config }), watch.life);
+    await killSometime(watch, random);
+  }
+  workers.follow(world.launch({ config }), watch.life);
+  const changes = await load.stop();
+  await waitFor(() => delivered() >= changes, `${changes} changes in every sink`, 100_000);
+  const sinks = await settledSinks();
+  stopped.abort();
+  const [log] = await Promise.all([workers.ended, consumers.ended]);
+  expect(await world.service.stop()).toBe(0);
+
+  expect(sinks.map(({ name, deadLettered, inversions }) => [name, deadLettered, inversions])).toEqual(
+    SINKS.map((name) => [name, 0, 0]),
+  );
+  expect(log.returned).toEqual([]);
+  await expectExactSets(watch, changes);
+  await expectExactQueues({ inQueue: endpoints.inQueue, consumed, changes });
+  expectFewRepeats(watch, workers.unanswered);
+  if (PROOF_KILLS !== undefined) printFigures(watch, changes);
+});
+
+const settledSinks = () =>
+  waitFor(async () => {
     const { sinks } = await world.service.health();
-    stopped.abort();
-    const [log] = await Promise.all([workers.ended, ...consumers]);
-    expect(await world.service.stop()).toBe(0);
-
-    expect(sinks.map(({ name, deadLettered, inversions }) => [name, deadLettered, inversions])).toEqual(
-      SINKS.map((name) => [name, 0, 0]),
-    );
-    expect(log.returned).toEqual([]);
-    await expectExactSets(watch, changes);
-    await expectExactQueues({ inQueue: endpoints.inQueue, consumed, changes });
-    expectFewRepeats(watch, workers.held);
-    if (PROOF_KILLS !== undefined) console.log(figures(watch, { changes, held: workers.held }));
-  },
-);
+    const settled = sinks.every(({ lagBytes, pull }) => lagBytes === 0 && (pull?.outstanding ?? 0) === 0);
+    return settled && sinks;
+  }, 'everything to be settled');
 
 /** Every sink was given the changes that were committed, in the order of each row. */
 async function expectExactSets({ deliveries }: Watch, changes: number): Promise<void> {
@@ -298,30 +251,25 @@ async function expectExactQueues(seen: {
   }
 }
 
-/** By each kill: of the sinks that push, the messages of as many requests as there are lanes; of the stream, what workers held. */
-function expectFewRepeats({ deliveries }: Watch, held: readonly number[]): void {
+/** After each kill: of a sink that pushes, only requests that its lanes had in flight; of the stream, only work without an answer. */
+function expectFewRepeats({ deliveries }: Watch, unanswered: readonly number[]): void {
   for (let life = 0; life < KILLS; life++) {
-    for (const sink of SINKS) {
-      const { messages, requests } = deliveries[sink].repeatsOf(life);
-      const where = `${sink}, kill ${life + 1}`;
-      if (sink === 'stream') expect(messages, where).toBeLessThanOrEqual(held[life] ?? 0);
-      else expect(requests.size, where).toBeLessThanOrEqual(LANES);
+    const where = `repeats after kill ${life + 1} of ${KILLS}`;
+    for (const sink of ['queue', 'topic', 'hook'] as const) {
+      const { requests } = deliveries[sink].repeatsOf(life);
+      expect(requests.size, `${where}: ${sink}`).toBeLessThanOrEqual(LANES);
     }
+    const { messages } = deliveries.stream.repeatsOf(life);
+    expect(messages, `${where}: stream`).toBeLessThanOrEqual(unanswered[life] ?? 0);
   }
 }
 
-function figures({ deliveries }: Watch, run: { readonly changes: number; readonly held: readonly number[] }) {
-  const lives = Array.from({ length: KILLS }, (_, life) => life);
-  const lines = SINKS.map((sink) => {
-    const repeats = lives.map((life) => deliveries[sink].repeatsOf(life));
-    const messages = repeats.map((repeat) => repeat.messages);
-    const requests = Math.max(...repeats.map((repeat) => repeat.requests.size));
-    const most = `at most ${Math.max(...messages)} messages${sink === 'stream' ? '' : ` of ${requests} requests`} by one kill`;
-    return `${sink}: ${deliveries[sink].replica.repeats} repeats after ${messages.filter((count) => count > 0).length} kills, ${most}`;
-  });
-  const held = `workers held at most ${Math.max(...lives.map((life) => run.held[life] ?? 0))} at one kill`;
-  const visible = `visible in FIFO queues: 0; swallowed by the SQS queue: ${world.recorder.counts.duplicates}`;
-  return [`seed ${SEED}: ${KILLS} kills, ${run.changes} changes to each sink`, ...lines, held, visible].join(
-    '\n',
+function printFigures({ deliveries }: Watch, changes: number): void {
+  console.log(
+    [
+      `seed ${SEED}: ${KILLS} kills, ${changes} changes to each sink`,
+      ...SINKS.map((sink) => `${sink}: ${deliveries[sink].describe()}`),
+      `repeats that the SQS queue swallowed: ${world.recorder.counts.duplicates}; that its consumers saw: 0`,
+    ].join('\n'),
   );
 }

@@ -37,6 +37,14 @@ export class Deliveries {
     return this.#repeats.get(life) ?? { messages: 0, requests: new Set() };
   }
 
+  /** The figures, in one line. */
+  describe(): string {
+    const all = [...this.#repeats.values()];
+    const most = Math.max(0, ...all.map(({ messages }) => messages));
+    const requests = Math.max(0, ...all.map(({ requests }) => requests.size));
+    return `${this.replica.repeats} repeats after ${all.length} kills, at most ${most} messages of ${requests} requests by one kill`;
+  }
+
   /** A request of the service's `life`. */
   take(messages: readonly ChangeMessage[], life: number): void {
     const request = ++this.#requests;

@@ -1,4 +1,5 @@
 // Consumers of a pull stream as users write them: they fetch, work, acknowledge, and fail in all the ways that workers do.
+import type { ServiceProcess } from './service.ts';
 import type { ChangeMessage } from './workload.ts';
 
 export type PulledMessage = { readonly ack_id: string; readonly data: ChangeMessage };
@@ -116,4 +117,60 @@ export async function runWorkers(plan: WorkerPlan, signal: AbortSignal): Promise
   };
   await Promise.all(Array.from({ length: plan.count }, worker));
   return log;
+}
+
+/** Workers of a service that is killed and started again, and what each of its lives left them with. */
+export type WorkersOverLives = {
+  /** By life: messages that were worked on, and whose acknowledgement had no answer. */
+  readonly unanswered: readonly number[];
+  /** What happened, once `signal` has aborted. */
+  readonly ended: Promise<WorkerLog>;
+  /** The service was started: they find it as soon as its API listens, if it comes to that. */
+  follow(service: ServiceProcess, life: number): void;
+};
+
+export function workersOverLives(
+  plan: {
+    readonly count: number;
+    readonly random: () => number;
+    readonly stream: string;
+    readonly token: string;
+    process(message: ChangeMessage, life: number): void;
+  },
+  signal: AbortSignal,
+): WorkersOverLives {
+  let followed: ServiceProcess | undefined;
+  let client: PullClient | undefined;
+  const lives = new Map<PullClient, number>();
+  const unanswered: number[] = [];
+  const add = (life: number, count: number): void =>
+    void (unanswered[life] = (unanswered[life] ?? 0) + count);
+  const ended = runWorkers(
+    {
+      count: plan.count,
+      random: plan.random,
+      client: () => client,
+      process(message, from) {
+        const life = lives.get(from)!;
+        add(life, 1);
+        plan.process(message, life);
+      },
+      acknowledged: (count, from) => add(lives.get(from)!, -count),
+    },
+    signal,
+  );
+  const follow = async (service: ServiceProcess, life: number): Promise<void> => {
+    client = undefined;
+    followed = service;
+    const url = await service.apiUrl();
+    if (followed !== service) return;
+    client = new PullClient(url, plan.stream, { token: plan.token });
+    lives.set(client, life);
+  };
+  return {
+    unanswered,
+    ended,
+    // A service may be killed before its API listens.
+    follow: (service, life) => void follow(service, life).catch(() => undefined),
+  };
 }

@@ -1,6 +1,6 @@
 // A consumer of an SQS queue as users write one: it receives, works, deletes, and asks again.
 import { DeleteMessageBatchCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
-import { FAKE_AWS } from './service.ts';
+import { FAKE_AWS_CLIENT } from './service.ts';
 
 export type ConsumedMessage = {
   readonly body: string;
@@ -18,24 +18,17 @@ export async function consumeQueue(
   },
   signal: AbortSignal,
 ): Promise<void> {
-  const client = new SQSClient({
-    endpoint: options.endpoint,
-    region: FAKE_AWS.AWS_REGION,
-    credentials: {
-      accessKeyId: FAKE_AWS.AWS_ACCESS_KEY_ID,
-      secretAccessKey: FAKE_AWS.AWS_SECRET_ACCESS_KEY,
-    },
-  });
+  const client = new SQSClient({ endpoint: options.endpoint, ...FAKE_AWS_CLIENT });
   const QueueUrl = options.queueUrl;
   const receive = new ReceiveMessageCommand({
     QueueUrl,
     MaxNumberOfMessages: 10,
-    WaitTimeSeconds: 1,
+    WaitTimeSeconds: 20,
     MessageSystemAttributeNames: ['All'],
   });
-  while (!signal.aborted) {
-    const { Messages = [] } = await client.send(receive);
-    if (Messages.length === 0) continue;
+  const consumeSome = async (): Promise<void> => {
+    const { Messages = [] } = await client.send(receive, { abortSignal: signal });
+    if (Messages.length === 0) return;
     for (const { Body, Attributes } of Messages) {
       options.process({
         body: Body!,
@@ -43,12 +36,14 @@ export async function consumeQueue(
         sequence: Attributes!.SequenceNumber!,
       });
     }
-    await client.send(
-      new DeleteMessageBatchCommand({
-        QueueUrl,
-        Entries: Messages.map(({ ReceiptHandle }, index) => ({ Id: String(index), ReceiptHandle })),
-      }),
-    );
+    const Entries = Messages.map(({ ReceiptHandle }, index) => ({ Id: String(index), ReceiptHandle }));
+    await client.send(new DeleteMessageBatchCommand({ QueueUrl, Entries }), { abortSignal: signal });
+  };
+  try {
+    while (!signal.aborted) await consumeSome();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    client.destroy();
   }
-  client.destroy();
 }

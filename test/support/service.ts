@@ -16,6 +16,14 @@ export const FAKE_AWS = {
   // The machine that runs the tests is not in AWS: nobody answers there.
   AWS_EC2_METADATA_DISABLED: 'true',
 } as const;
+/** The same, for clients of the SDK. */
+export const FAKE_AWS_CLIENT = {
+  region: FAKE_AWS.AWS_REGION,
+  credentials: {
+    accessKeyId: FAKE_AWS.AWS_ACCESS_KEY_ID,
+    secretAccessKey: FAKE_AWS.AWS_SECRET_ACCESS_KEY,
+  },
+} as const;
 
 export type LogEntry = { level: string; msg?: string } & Record<string, unknown>;
 
