@@ -1,15 +1,15 @@
 // kill -9 at random moments under load: nothing lost, order held, repeats only among requests that were in flight.
 import { expect, test } from 'vitest';
 import { endToEnd } from '../support/end-to-end.ts';
+import { startLoad } from '../support/load.ts';
 import { waitFor } from '../support/wait.ts';
-import { createTables, Replica, seededRandom, TABLES, writeTransaction } from '../support/workload.ts';
+import { createTables, Replica, seededRandom, TABLES } from '../support/workload.ts';
 
 const world = endToEnd();
 
 const KILLS = 8;
 const LANES = 8;
 const BATCH = 10;
-const MAX_AHEAD = 10_000;
 
 test('kill -9 under load loses nothing, keeps the order, and repeats at most what was in flight', async () => {
   await createTables(world.database.client);
@@ -18,24 +18,14 @@ test('kill -9 under load loses nothing, keeps the order, and repeats at most wha
   await world.start({ config });
   expect(await world.service.stop()).toBe(0);
   const random = seededRandom(3);
-  let version = 0;
-  let events = 0;
-  let writing = true;
-  const writer = (async () => {
-    while (writing) {
-      // A load that is always ahead, but not by more than can be waited for.
-      await waitFor(
-        () => !writing || events - world.recorder.counts.accepted < MAX_AHEAD,
-        'the service to catch up',
-      );
-      events += await writeTransaction(world.database.client, {
-        random,
-        count: 1 + Math.floor(random() * 400),
-        ids: { from: 0, to: 3000 },
-        nextVersion: () => ++version,
-      });
-    }
-  })();
+  const load = startLoad({
+    client: world.database.client,
+    random,
+    maxCount: 400,
+    ids: { from: 0, to: 3000 },
+    delivered: () => world.recorder.counts.accepted,
+    maxAhead: 10_000,
+  });
   for (let kill = 0; kill < KILLS; kill++) {
     world.launch({ config });
     const from = world.recorder.counts.accepted;
@@ -43,8 +33,7 @@ test('kill -9 under load loses nothing, keeps the order, and repeats at most wha
     await waitFor(() => world.recorder.counts.accepted > from + more, `${more} more messages`);
     await world.service.kill();
   }
-  writing = false;
-  await writer;
+  const events = await load.stop();
   world.launch({ config });
   await waitFor(() => world.recorder.counts.accepted >= events, `${events} messages`, 100_000);
   const replica = Replica.of(world.recorder.messages);

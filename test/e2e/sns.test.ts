@@ -1,5 +1,4 @@
 // The promise through SNS: real Postgres, the real process, a topic with subscribed queues, and what Lambda makes of it.
-import { ListTopicsCommand, SNSClient } from '@aws-sdk/client-sns';
 import {
   ChangeMessageVisibilityCommand,
   DeleteMessageCommand,
@@ -15,7 +14,12 @@ import { configText } from '../support/config.ts';
 import { startFaultProxy, type Fault, type FaultProxy } from '../support/fault-proxy.ts';
 import { startSqsEmulator, type ReceivedMessage, type SqsEmulator } from '../support/fauxqs.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { createWorkDirectory, FAKE_AWS, startService, type ServiceProcess } from '../support/service.ts';
+import {
+  createWorkDirectory,
+  FAKE_AWS_CLIENT,
+  startService,
+  type ServiceProcess,
+} from '../support/service.ts';
 import { snsWire } from '../support/sns-wire.ts';
 import { waitFor } from '../support/wait.ts';
 import { createTables, Replica, seededRandom, TABLES, writeTransaction } from '../support/workload.ts';
@@ -58,19 +62,10 @@ async function startWith(topic: string, destination = ''): Promise<ServiceProces
   });
   service = startService({ directory: directory.path, config });
   await service.ready();
-  const client = new SNSClient({ endpoint: emulator.url, region: 'us-east-1', credentials });
-  await waitFor(async () => {
-    const { Topics = [] } = await client.send(new ListTopicsCommand());
-    return Topics.some(({ TopicArn }) => TopicArn?.endsWith(`:${topic}`));
-  }, 'the topic');
-  client.destroy();
+  await emulator.topicIsThere(topic);
   return service;
 }
 
-const credentials = {
-  accessKeyId: FAKE_AWS.AWS_ACCESS_KEY_ID,
-  secretAccessKey: FAKE_AWS.AWS_SECRET_ACCESS_KEY,
-};
 const RAW = { RawMessageDelivery: 'true' };
 
 async function write(transactions: number): Promise<number> {
@@ -222,7 +217,7 @@ function snsEvent(envelope: string): SNSEvent {
 
 /** What Lambda's poller does: receive, call, delete what did not fail; the rest comes again. */
 async function pollUntilEmpty(handler: ReturnType<typeof sqsHandler>): Promise<void> {
-  const client = new SQSClient({ endpoint: emulator.url, region: 'us-east-1', credentials });
+  const client = new SQSClient({ endpoint: emulator.url, ...FAKE_AWS_CLIENT });
   const QueueUrl = `${emulator.url}/000000000000/poll.fifo`;
   for (;;) {
     const { Messages = [] } = await client.send(

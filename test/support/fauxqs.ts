@@ -1,6 +1,9 @@
 // An SQS and SNS emulator inside the test's own process, with what tests ask of it.
+import { ListTopicsCommand, SNSClient } from '@aws-sdk/client-sns';
 import { startFauxqs } from 'fauxqs';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
+import { FAKE_AWS_CLIENT } from './service.ts';
+import { waitFor } from './wait.ts';
 
 export type ReceivedMessage = {
   readonly body: string;
@@ -16,6 +19,8 @@ export type SqsEmulator = {
   createQueue(name: string, attributes?: Readonly<Record<string, string>>): string;
   deleteQueue(name: string): void;
   queueAttributes(name: string): Readonly<Record<string, string>> | undefined;
+  /** Waits until somebody has made this SNS topic. */
+  topicIsThere(name: string): Promise<void>;
   /** From now on messages of an SNS topic that exists go to this queue too. */
   subscribe(options: {
     readonly topic: string;
@@ -46,6 +51,14 @@ export async function startSqsEmulator(): Promise<SqsEmulator> {
     },
     deleteQueue: (name) => server.deleteQueue(name),
     queueAttributes: (name) => server.inspectQueue(name)?.attributes,
+    async topicIsThere(name) {
+      const client = new SNSClient({ endpoint: url, ...FAKE_AWS_CLIENT });
+      await waitFor(async () => {
+        const { Topics = [] } = await client.send(new ListTopicsCommand());
+        return Topics.some(({ TopicArn }) => TopicArn?.endsWith(`:${name}`));
+      }, `the topic ${name}`);
+      client.destroy();
+    },
     subscribe: ({ topic, queue, attributes = {} }) => server.subscribe({ topic, queue, attributes }),
     messagesOf(name) {
       const { messages } = server.inspectQueue(name) ?? { messages: { ready: [] } };

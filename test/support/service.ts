@@ -16,6 +16,14 @@ export const FAKE_AWS = {
   // The machine that runs the tests is not in AWS: nobody answers there.
   AWS_EC2_METADATA_DISABLED: 'true',
 } as const;
+/** The same, for clients of the SDK. */
+export const FAKE_AWS_CLIENT = {
+  region: FAKE_AWS.AWS_REGION,
+  credentials: {
+    accessKeyId: FAKE_AWS.AWS_ACCESS_KEY_ID,
+    secretAccessKey: FAKE_AWS.AWS_SECRET_ACCESS_KEY,
+  },
+} as const;
 
 export type LogEntry = { level: string; msg?: string } & Record<string, unknown>;
 
@@ -87,11 +95,14 @@ export function startService(options: {
   });
   createInterface({ input: child.stderr }).on('line', (line) => printed.push(line));
   const ended = once(child, 'close').then(([code]) => code as number | null);
+  const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null;
   const describe = (): string => JSON.stringify([...log.slice(-5), ...printed.slice(-10)], undefined, 1);
+  const endedError = (): Error =>
+    new Error(`the service ended with ${child.exitCode ?? child.signalCode}: ${describe()}`);
 
   const apiUrl = async (): Promise<string> => {
     const entry = await waitFor(() => {
-      if (child.exitCode !== null) throw new Error(`the service ended with ${child.exitCode}: ${describe()}`);
+      if (hasEnded()) throw endedError();
       return log.find(({ msg }) => msg === 'api listens');
     }, `the API's address in the log, last: ${describe()}`);
     return String(entry['url']);
@@ -109,8 +120,7 @@ export function startService(options: {
     ready: async () => {
       const url = await apiUrl();
       await waitFor(async () => {
-        if (child.exitCode !== null)
-          throw new Error(`the service ended with ${child.exitCode}: ${describe()}`);
+        if (hasEnded()) throw endedError();
         return (await fetch(`${url}/ready`).catch(() => undefined))?.status === 200;
       }, 'the service to stream');
     },
@@ -123,12 +133,13 @@ export function startService(options: {
       await ended;
     },
     end: async (task) => {
-      const hasEnded = child.exitCode !== null || child.signalCode !== null;
       if (task.result?.state === 'fail') {
-        const health = hasEnded ? `ended: ${child.exitCode}` : await service.health().catch(String);
+        const health = hasEnded()
+          ? `ended: ${child.exitCode ?? child.signalCode}`
+          : await service.health().catch(String);
         console.error(JSON.stringify({ health, log: log.slice(-20), printed }, undefined, 1));
       }
-      if (!hasEnded) await service.kill();
+      if (!hasEnded()) await service.kill();
     },
     peakRssMiB: () => {
       const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
