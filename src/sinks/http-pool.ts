@@ -41,7 +41,11 @@ export class HttpPool {
       if (this.#connections.size < this.#options.maxConnections) connection = this.#open();
       else {
         await new Promise<void>((turn) => this.#waiting.push(turn));
-        signal.throwIfAborted();
+        if (signal.aborted) {
+          // Its turn is another's.
+          this.#waiting.shift()?.();
+          signal.throwIfAborted();
+        }
         connection = this.#idle.pop();
       }
     }
