@@ -42,7 +42,8 @@ export class Deliveries {
     const all = [...this.#repeats.values()];
     const most = Math.max(0, ...all.map(({ messages }) => messages));
     const requests = Math.max(0, ...all.map(({ requests }) => requests.size));
-    return `${this.replica.repeats} repeats after ${all.length} kills, at most ${most} messages of ${requests} requests by one kill`;
+    const inRequests = requests === most ? '' : ` of ${requests} requests`;
+    return `${this.replica.repeats} repeats after ${all.length} kills, at most ${most} messages${inRequests} by one kill`;
   }
 
   /** A request of the service's `life`. */
