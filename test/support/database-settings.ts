@@ -41,7 +41,7 @@ export function databaseSettings(
       refreshIntervalMs: 100,
       ...publication,
     },
-    markers: { skip: true },
+    markers: { skip: false },
     statusIntervalMs: 1_000,
     receiveTimeoutMs: 30_000,
     reconnect: { initialBackoffMs: 50, multiplier: 2, maxBackoffMs: 500, jitter: 0.2 },
