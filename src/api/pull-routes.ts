@@ -4,7 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { Logger } from 'pino';
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { PullStream, PullStreams } from '../pipeline/sink/pull-streams.ts';
-import { parseAckIds, parseReceive, RequestFault } from './pull-requests.ts';
+import { parseAckIds, parseReceive, RequestFault } from './pull-parameters.ts';
 
 /** Sequin's clients know both. */
 const PREFIXES = ['/api/http_pull_consumers', '/api/sequin_streams'];
