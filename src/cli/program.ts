@@ -109,7 +109,7 @@ const addReadingCommands: AddCommands = (program, ports, end) => {
         url: string,
         options: { table?: string[]; publication?: string; format: 'sequin' | 'pg2sqs' },
       ) => {
-        const { tail } = await import('./tail.ts');
+        const { tail } = await import('./tail/tail.ts');
         await end(tail(url, options, ports));
       },
     );

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { startCli, type CliRun } from '../support/cli.ts';
-import { connect, createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
+import { startCli, type CliRun } from '../../support/cli.ts';
+import { connect, createTestDatabase, waitFor, type TestDatabase } from '../../support/postgres.ts';
 
 let database: TestDatabase;
 beforeEach(async () => {

@@ -2,26 +2,26 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { escapeIdentifier, type Client } from 'pg';
-import { TailraceError } from '../core/errors.ts';
-import { streamKey } from '../core/idempotency.ts';
-import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
-import { parseTableName, type TableName } from '../core/selection.ts';
-import type { FormatName } from '../formats/format.ts';
-import { enrichRelation } from '../postgres/catalog.ts';
+import { TailraceError } from '../../core/errors.ts';
+import { streamKey } from '../../core/idempotency.ts';
+import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { parseTableName, type TableName } from '../../core/selection.ts';
+import type { FormatName } from '../../formats/format.ts';
+import { enrichRelation } from '../../postgres/catalog.ts';
 import {
   connectReplication,
   findPrimary,
   type Primary,
   type ReplicationConnection,
-} from '../postgres/connection.ts';
-import { identifySystem } from '../postgres/preflight.ts';
-import { RANGE, startReplication, type ReplicationStream } from '../postgres/replication-stream.ts';
-import type { DatabaseSettings } from '../postgres/settings.ts';
-import { abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from './ports.ts';
-import { aborted } from '../core/abort.ts';
-import { createPrinter, type Printer } from './tail/printer.ts';
-import { createTailPublication } from './tail/publication.ts';
-import { parseTarget } from './tail/target.ts';
+} from '../../postgres/connection.ts';
+import { identifySystem } from '../../postgres/preflight.ts';
+import { RANGE, startReplication, type ReplicationStream } from '../../postgres/replication-stream.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
+import { abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from '../ports.ts';
+import { aborted } from '../../core/abort.ts';
+import { createPrinter, type Printer } from './printer.ts';
+import { createTailPublication } from './publication.ts';
+import { parseTarget } from './target.ts';
 
 export type TailOptions = {
   readonly table?: readonly string[];
