@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { format, resolveConfig } from 'prettier';
-import { jsonSchemaOfFile, publishedJsonSchema, type JsonSchema } from '../src/config/json-schema.ts';
+import { jsonSchemaOfFile, publishedJsonSchema, type JsonSchema } from '../src/config/schema/json-schema.ts';
 
 const root = resolve(import.meta.dirname, '..');
 

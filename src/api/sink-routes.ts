@@ -1,7 +1,7 @@
 // The management API of sinks: how they stand, their status, rewinds, dead letters. Needs full access.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { parseSinkStart } from '../config/schema-parts.ts';
+import { parseSinkStart } from '../config/schema/parts.ts';
 import { formatPosition } from '../core/position.ts';
 import { parseTableName } from '../core/selection.ts';
 import type { ServiceControl } from '../pipeline/control.ts';

@@ -1,5 +1,5 @@
 // `tailrace check`: is the configuration valid? All faults at once, without connecting to anything.
-import { ConfigError, formatFault } from '../config/faults.ts';
+import { ConfigError, formatFault } from '../config/file/faults.ts';
 import { loadSettings, type LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
 import { EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';

@@ -1,6 +1,6 @@
 // The command line: which commands and options there are, and which exit code an ending gets.
 import { Command, CommanderError, Option } from 'commander';
-import { ConfigError, formatFault } from '../config/faults.ts';
+import { ConfigError, formatFault } from '../config/file/faults.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
 import { CONFIG_OPTION, parseCount, withServiceOptions, type AddCommands, type Ending } from './command.ts';

@@ -1,5 +1,5 @@
 // Finds the running service and asks it over HTTP, for the commands that talk to one.
-import { ConfigError } from '../config/faults.ts';
+import { ConfigError } from '../config/file/faults.ts';
 import { loadSettings } from '../config/load.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';

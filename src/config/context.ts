@@ -1,11 +1,11 @@
 // What a configuration reader is given besides the configuration: environment, directories, file access.
 import { isAbsolute, join, resolve } from 'node:path';
 import type { ListenSettings } from '../pipeline/settings.ts';
-import type { Fault } from './faults.ts';
-import type { ReadFile } from './file-access.ts';
-import { fileSchema, type FileConfig } from './schema.ts';
+import type { Fault } from './file/faults.ts';
+import type { ReadFile } from './file/file-access.ts';
+import { fileSchema, type FileConfig } from './schema/file.ts';
 import { isLoopback, parseHostPort } from './units.ts';
-import type { Variables } from './variables.ts';
+import type { Variables } from './file/variables.ts';
 
 export type LoadContext = {
   readonly env: Variables;

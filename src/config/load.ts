@@ -3,18 +3,18 @@ import { readFile as readFileFromDisk } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ServiceSettings } from '../pipeline/settings.ts';
 import type { LoadContext } from './context.ts';
-import { ConfigError } from './faults.ts';
-import { readTextFile, type ReadFile } from './file-access.ts';
-import { readPg2sqs } from './pg2sqs.ts';
+import { ConfigError } from './file/faults.ts';
+import { readTextFile, type ReadFile } from './file/file-access.ts';
+import { readPg2sqs } from './pg2sqs/pg2sqs.ts';
 import {
   hasPg2sqsVariables,
   looksLikePg2sqs,
   PG2SQS_CONFIG_PATH,
   PG2SQS_TOP_LEVEL,
-} from './pg2sqs-variables.ts';
-import { readTailraceYaml, TOP_LEVEL_KEYS, type Reading } from './tailrace-yaml.ts';
-import type { Variables } from './variables.ts';
-import { readYaml, topLevelKeys } from './yaml-file.ts';
+} from './pg2sqs/variables.ts';
+import { readTailraceYaml, TOP_LEVEL_KEYS, type Reading } from './tailrace/tailrace-yaml.ts';
+import type { Variables } from './file/variables.ts';
+import { readYaml, topLevelKeys } from './file/yaml-file.ts';
 
 export type LoadInput = {
   /** `-c FILE`. */

@@ -1,7 +1,7 @@
 // Settings that may be shown: every secret replaced. Invariant 9.
 import type { ServiceSettings } from '../pipeline/settings.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
-import { jsonSchemaOf, walkSchema } from './json-schema.ts';
+import { jsonSchemaOf, walkSchema } from './schema/json-schema.ts';
 
 export const REDACTED = '***';
 

@@ -1,5 +1,5 @@
 // Loads configurations from texts, without a disk.
-import { ConfigError, type Fault } from '../../src/config/faults.ts';
+import { ConfigError, type Fault } from '../../src/config/file/faults.ts';
 import { loadSettings, type LoadedSettings, type LoadInput } from '../../src/config/load.ts';
 
 export type Files = Readonly<Record<string, string>>;

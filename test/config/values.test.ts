@@ -1,9 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseConnectionUrl } from '../../src/config/connection-url.ts';
-import { editDistance, nearestName } from '../../src/config/faults.ts';
-import { parseGoDuration } from '../../src/config/go-duration.ts';
-import { parseSinkStart } from '../../src/config/schema-parts.ts';
+import { editDistance, nearestName } from '../../src/config/file/faults.ts';
+import { parseGoDuration } from '../../src/config/pg2sqs/go-duration.ts';
+import { parseSinkStart } from '../../src/config/schema/parts.ts';
 import { parseTableName } from '../../src/core/selection.ts';
 import { isLoopback, parseBytes, parseHostPort } from '../../src/config/units.ts';
 

@@ -1,7 +1,7 @@
 // The database that `tailrace tail URL` means.
 import { parseConnectionUrl } from '../../config/connection-url.ts';
 import { RECEIVE_TIMEOUT_MS, RECONNECT, STATUS_INTERVAL_MS } from '../../config/defaults.ts';
-import { readPem, type ReadFile } from '../../config/file-access.ts';
+import { readPem, type ReadFile } from '../../config/file/file-access.ts';
 import { parseHostPort } from '../../config/units.ts';
 import type { TailraceError } from '../../core/errors.ts';
 import type { DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';

@@ -1,7 +1,7 @@
 // pg2sqs' configuration as one flat list: its YAML is brought into the names of its variables, then both are merged.
-import { nearestName, type Fault } from './faults.ts';
-import type { Variables } from './variables.ts';
-import type { Path, YamlFile } from './yaml-file.ts';
+import { nearestName, type Fault } from '../file/faults.ts';
+import type { Variables } from '../file/variables.ts';
+import type { Path, YamlFile } from '../file/yaml-file.ts';
 
 const PREFIX = 'PG2SQS_';
 

@@ -1,17 +1,9 @@
 // The schema of tailrace.yaml: validation, the published JSON Schema and docs/configuration.md all derive from it.
 import { z } from 'zod';
-import { databaseSchema } from './schema-database.ts';
-import { endpointSchema } from './schema-endpoint.ts';
-import {
-  byteSize,
-  duration,
-  ignored,
-  listenAddress,
-  nonEmpty,
-  secret,
-  timerDuration,
-} from './schema-parts.ts';
-import { sinkSchema } from './schema-sink.ts';
+import { databaseSchema } from './database.ts';
+import { endpointSchema } from './endpoint.ts';
+import { byteSize, duration, ignored, listenAddress, nonEmpty, secret, timerDuration } from './parts.ts';
+import { sinkSchema } from './sink.ts';
 
 export const fileSchema = z.strictObject({
   databases: z

@@ -1,17 +1,17 @@
 // The kinds of values that configuration keys take: durations, sizes, names, addresses, lists.
 import { z } from 'zod';
-import { parseDurationMs } from '../core/duration.ts';
-import { parseLsn } from '../core/lsn.ts';
+import { parseDurationMs } from '../../core/duration.ts';
+import { parseLsn } from '../../core/lsn.ts';
 import {
   formatNamePattern,
   formatTablePattern,
   parseNamePattern,
   parseTableName,
   parseTablePattern,
-} from '../core/selection.ts';
-import type { ListenSettings, SinkStart } from '../pipeline/settings.ts';
-import { parseConnectionUrl, type ConnectionUrl } from './connection-url.ts';
-import { MAX_TIMER_MS, parseBytes, parseHostPort } from './units.ts';
+} from '../../core/selection.ts';
+import type { ListenSettings, SinkStart } from '../../pipeline/settings.ts';
+import { parseConnectionUrl, type ConnectionUrl } from '../connection-url.ts';
+import { MAX_TIMER_MS, parseBytes, parseHostPort } from '../units.ts';
 
 type Refinement = { addIssue(issue: { code: 'custom'; message: string }): void };
 

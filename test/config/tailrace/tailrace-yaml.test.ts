@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { ConfigError } from '../../src/config/faults.ts';
-import { redact } from '../../src/config/redact.ts';
-import { faultLines, faultsOf, loadFiles, loadText } from './load-config.ts';
+import { ConfigError } from '../../../src/config/file/faults.ts';
+import { redact } from '../../../src/config/redact.ts';
+import { faultLines, faultsOf, loadFiles, loadText } from '../load-config.ts';
 
 const minimal = `
 databases:

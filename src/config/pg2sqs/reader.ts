@@ -1,8 +1,8 @@
 // Reads pg2sqs' flat settings as durations, numbers and words.
-import type { Fault } from './faults.ts';
+import type { Fault } from '../file/faults.ts';
 import { parseGoDuration } from './go-duration.ts';
-import { missingSetting, type Pg2sqsSettings } from './pg2sqs-variables.ts';
-import { MAX_TIMER_MS } from './units.ts';
+import { missingSetting, type Pg2sqsSettings } from './variables.ts';
+import { MAX_TIMER_MS } from '../units.ts';
 
 /** Typed access; whatever is wrong becomes a fault, and the fallback stands. */
 export class Pg2sqsReader {

@@ -1,8 +1,8 @@
 // Holds a file against its schema: parsed values, or every fault at its place in the operator's words.
 import { z } from 'zod';
 import { nearestName, type Fault } from './faults.ts';
-import { KEYS_NOT_YET, VALUES_NOT_YET } from './schema.ts';
-import { childSchema, objectSchemas, type JsonSchema } from './json-schema.ts';
+import { KEYS_NOT_YET, VALUES_NOT_YET } from '../schema/file.ts';
+import { childSchema, objectSchemas, type JsonSchema } from '../schema/json-schema.ts';
 import type { Path, YamlFile } from './yaml-file.ts';
 
 /** Parses `file` by `schema`; its faults go to `faults`, undefined when there are any. */

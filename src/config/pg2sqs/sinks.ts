@@ -1,9 +1,9 @@
 // pg2sqs' tables as sinks: tables that share a queue share a sink, so that the order across them holds.
-import { formatTableName, parseTableName, type TableName } from '../core/selection.ts';
-import { parseTemplate, templateColumns } from '../core/template.ts';
-import { constantGroupNote } from './cross-checks.ts';
-import type { Fault } from './faults.ts';
-import type { Pg2sqsSettings, Setting } from './pg2sqs-variables.ts';
+import { formatTableName, parseTableName, type TableName } from '../../core/selection.ts';
+import { parseTemplate, templateColumns } from '../../core/template.ts';
+import { constantGroupNote } from '../tailrace/cross-checks.ts';
+import type { Fault } from '../file/faults.ts';
+import type { Pg2sqsSettings, Setting } from './variables.ts';
 
 const ACTIONS = ['insert', 'update', 'delete'] as const;
 type Action = (typeof ACTIONS)[number];

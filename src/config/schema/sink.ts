@@ -1,6 +1,6 @@
 // The schema of one entry of `sinks` in tailrace.yaml; destinations come from the registry of sinks.
 import { z } from 'zod';
-import { sinkDefinitions } from '../sinks/registry.ts';
+import { sinkDefinitions } from '../../sinks/registry.ts';
 import {
   noFunction,
   nonEmpty,
@@ -11,8 +11,8 @@ import {
   tablePattern,
   tablePatterns,
   timerDuration,
-} from './schema-parts.ts';
-import { tableFaults } from './source-checks.ts';
+} from './parts.ts';
+import { tableFaults } from '../tailrace/source-checks.ts';
 
 const action = () => z.enum(['insert', 'update', 'delete', 'truncate']);
 

@@ -10,7 +10,7 @@ import {
   secret,
   slotName,
   timerDuration,
-} from './schema-parts.ts';
+} from './parts.ts';
 
 /** Zod would keep these checks back until every key is right: faults are told all at once. */
 const ALWAYS = {

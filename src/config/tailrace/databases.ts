@@ -1,5 +1,5 @@
 // Turns an entry of `databases` into settings: hosts, TLS with its certificates, slot and publication.
-import type { DatabaseSettings, TlsSettings } from '../postgres/settings.ts';
+import type { DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
 import { certificatesAt, directoryOf, type Certificates } from './certificates.ts';
 import type { Reader } from './cross-checks.ts';
 import {
@@ -9,10 +9,10 @@ import {
   RECONNECT,
   REFRESH_INTERVAL_MS,
   STATUS_INTERVAL_MS,
-} from './defaults.ts';
-import { readPem } from './file-access.ts';
-import { DATABASE_DEFAULTS, type DatabaseConfig } from './schema-database.ts';
-import { isLoopback, parseHostPort } from './units.ts';
+} from '../defaults.ts';
+import { readPem } from '../file/file-access.ts';
+import { DATABASE_DEFAULTS, type DatabaseConfig } from '../schema/database.ts';
+import { isLoopback, parseHostPort } from '../units.ts';
 
 export const toDatabase =
   (pems: Certificates, reader: Reader) =>

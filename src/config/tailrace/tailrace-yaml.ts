@@ -1,11 +1,11 @@
 // Turns a tailrace.yaml into the service's settings, or says everything that is wrong with it.
-import type { LogSettings } from '../log/settings.ts';
-import { matchesTable, tablePattern } from '../core/selection.ts';
-import type { ListenSettings, ServiceSettings, SinkSettings, TableOptions } from '../pipeline/settings.ts';
-import { sinkDefinition } from '../sinks/registry.ts';
+import type { LogSettings } from '../../log/settings.ts';
+import { matchesTable, tablePattern } from '../../core/selection.ts';
+import type { ListenSettings, ServiceSettings, SinkSettings, TableOptions } from '../../pipeline/settings.ts';
+import { sinkDefinition } from '../../sinks/registry.ts';
 import { readCertificates } from './certificates.ts';
-import { checkFile, valueAt } from './check.ts';
-import { apiListen, dataDirectory, metricsListen, stateFile, type LoadContext } from './context.ts';
+import { checkFile, valueAt } from '../file/check.ts';
+import { apiListen, dataDirectory, metricsListen, stateFile, type LoadContext } from '../context.ts';
 import {
   checkNames,
   checkTemplates,
@@ -16,12 +16,12 @@ import {
 } from './cross-checks.ts';
 import { toDatabase } from './databases.ts';
 import { checkEndpoints, destinationReader, type DestinationReader } from './destinations.ts';
-import { ConfigError, sortFaults, type Fault } from './faults.ts';
-import { jsonSchemaOfFile } from './json-schema.ts';
-import { fileSchema, type FileConfig } from './schema.ts';
-import type { SinkConfig } from './schema-sink.ts';
+import { ConfigError, sortFaults, type Fault } from '../file/faults.ts';
+import { jsonSchemaOfFile } from '../schema/json-schema.ts';
+import { fileSchema, type FileConfig } from '../schema/file.ts';
+import type { SinkConfig } from '../schema/sink.ts';
 import { selectionOf } from './source-checks.ts';
-import type { YamlFile } from './yaml-file.ts';
+import type { YamlFile } from '../file/yaml-file.ts';
 
 /** Top-level keys that mean something. */
 export const TOP_LEVEL_KEYS: ReadonlySet<string> = new Set(Object.keys(fileSchema.shape));

@@ -1,9 +1,9 @@
 // Certificates and keys that the configuration names: read once, wherever a `tls` block stands.
 import { dirname, resolve } from 'node:path';
-import { valueAt } from './check.ts';
+import { valueAt } from '../file/check.ts';
 import { listOf, type Reader } from './cross-checks.ts';
-import { readPem } from './file-access.ts';
-import { formatPath, type Path } from './yaml-file.ts';
+import { readPem } from '../file/file-access.ts';
+import { formatPath, type Path } from '../file/yaml-file.ts';
 
 const CERTIFICATE_KEYS = ['ca', 'cert', 'key'] as const;
 

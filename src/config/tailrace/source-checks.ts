@@ -1,5 +1,5 @@
 // What a sink reads, as the pipeline takes it, and the faults that its lists of tables have among themselves.
-import type { Action } from '../core/change.ts';
+import type { Action } from '../../core/change.ts';
 import {
   exactTable,
   formatTableName,
@@ -12,8 +12,8 @@ import {
   type Selection,
   type TableName,
   type TablePattern,
-} from '../core/selection.ts';
-import { nearestName } from './faults.ts';
+} from '../../core/selection.ts';
+import { nearestName } from '../file/faults.ts';
 
 /** The part of a sink that says which tables it reads. */
 type Source = {

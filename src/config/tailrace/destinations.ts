@@ -1,14 +1,14 @@
 // Destinations as sinks get them: with the HTTP endpoint that they name, and with the texts of certificates.
-import type { SinkSettings } from '../pipeline/settings.ts';
-import { mergeHeaders, type Header } from '../sinks/http-headers.ts';
-import { sinkDefinition } from '../sinks/registry.ts';
+import type { SinkSettings } from '../../pipeline/settings.ts';
+import { mergeHeaders, type Header } from '../../sinks/http-headers.ts';
+import { sinkDefinition } from '../../sinks/registry.ts';
 import { certificatesAt, type Certificates } from './certificates.ts';
 import { listOf, type Reader } from './cross-checks.ts';
-import { nearestName } from './faults.ts';
-import type { EndpointConfig } from './schema-endpoint.ts';
-import type { SinkConfig } from './schema-sink.ts';
-import { isLoopback } from './units.ts';
-import type { Path } from './yaml-file.ts';
+import { nearestName } from '../file/faults.ts';
+import type { EndpointConfig } from '../schema/endpoint.ts';
+import type { SinkConfig } from '../schema/sink.ts';
+import { isLoopback } from '../units.ts';
+import type { Path } from '../file/yaml-file.ts';
 
 /** Names of endpoints: each once, and known where a destination refers to it. */
 export function checkEndpoints({ file, faults }: Reader): void {

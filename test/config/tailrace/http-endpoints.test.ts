@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { redact } from '../../src/config/redact.ts';
-import { faultLines, faultsOf, loadFiles, loadText } from './load-config.ts';
+import { redact } from '../../../src/config/redact.ts';
+import { faultLines, faultsOf, loadFiles, loadText } from '../load-config.ts';
 
 const head = `databases:
   - name: shop

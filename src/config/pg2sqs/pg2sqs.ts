@@ -1,10 +1,10 @@
 // Reads pg2sqs' configuration (YAML and PG2SQS_* variables) into ordinary settings. docs/compatibility.md says how.
 import { z } from 'zod';
-import { DEFAULT_RETRY, type RetryPolicy } from '../core/retry.ts';
-import { formatTableName, tablePattern } from '../core/selection.ts';
-import type { ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
-import type { DatabaseSettings, TlsSettings } from '../postgres/settings.ts';
-import { sinkDefinition } from '../sinks/registry.ts';
+import { DEFAULT_RETRY, type RetryPolicy } from '../../core/retry.ts';
+import { formatTableName, tablePattern } from '../../core/selection.ts';
+import type { ServiceSettings, SinkSettings } from '../../pipeline/settings.ts';
+import type { DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
+import { sinkDefinition } from '../../sinks/registry.ts';
 import {
   apiListen,
   dataDirectory,
@@ -12,9 +12,9 @@ import {
   sectionDefaults,
   stateFile,
   timerDefault,
-} from './context.ts';
-import type { LoadContext } from './context.ts';
-import { deadLetterLimits, logSettings, type Reading } from './tailrace-yaml.ts';
+} from '../context.ts';
+import type { LoadContext } from '../context.ts';
+import { deadLetterLimits, logSettings, type Reading } from '../tailrace/tailrace-yaml.ts';
 import {
   MAX_CONNECTION_RETRIES,
   MAX_PARKED,
@@ -23,21 +23,21 @@ import {
   RECONNECT,
   REFRESH_INTERVAL_MS,
   STATUS_INTERVAL_MS,
-} from './defaults.ts';
-import { noteUnverified } from './databases.ts';
-import { ConfigError, sortFaults, type Fault } from './faults.ts';
-import { readPem } from './file-access.ts';
-import { Pg2sqsReader } from './pg2sqs-reader.ts';
-import { groupByQueues, readTables, type Pg2sqsTable } from './pg2sqs-sinks.ts';
+} from '../defaults.ts';
+import { noteUnverified } from '../tailrace/databases.ts';
+import { ConfigError, sortFaults, type Fault } from '../file/faults.ts';
+import { readPem } from '../file/file-access.ts';
+import { Pg2sqsReader } from './reader.ts';
+import { groupByQueues, readTables, type Pg2sqsTable } from './sinks.ts';
 import {
   mergeSettings,
   missingSetting,
   settingsOfEnvironment,
   settingsOfYaml,
   type Pg2sqsSettings,
-} from './pg2sqs-variables.ts';
-import { parseHostPort } from './units.ts';
-import type { YamlFile } from './yaml-file.ts';
+} from './variables.ts';
+import { parseHostPort } from '../units.ts';
+import type { YamlFile } from '../file/yaml-file.ts';
 
 /** Settings that have nothing to do here, and why. */
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {

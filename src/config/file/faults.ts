@@ -1,5 +1,5 @@
 // What is wrong in a configuration: every fault at once, each where it stands, with what would be right.
-import { TailraceError } from '../core/errors.ts';
+import { TailraceError } from '../../core/errors.ts';
 
 export type Fault = {
   /** The file as it was named, or `environment`. */

@@ -1,13 +1,13 @@
 // What no single entry of tailrace.yaml can say: names, references, templates, and keys without effect.
 // These checks read the raw values, so that they speak even where the schema has found faults.
-import { parseTemplate, templateColumns } from '../core/template.ts';
-import { MAX_SINKS_PER_DATABASE } from '../log/signals.ts';
-import { valueAt } from './check.ts';
-import type { LoadContext } from './context.ts';
-import type { Fault } from './faults.ts';
-import { jsonSchemaOfFile, walkSchema } from './json-schema.ts';
-import type { FileConfig } from './schema.ts';
-import { formatPath, type Path, type YamlFile } from './yaml-file.ts';
+import { parseTemplate, templateColumns } from '../../core/template.ts';
+import { MAX_SINKS_PER_DATABASE } from '../../log/signals.ts';
+import { valueAt } from '../file/check.ts';
+import type { LoadContext } from '../context.ts';
+import type { Fault } from '../file/faults.ts';
+import { jsonSchemaOfFile, walkSchema } from '../schema/json-schema.ts';
+import type { FileConfig } from '../schema/file.ts';
+import { formatPath, type Path, type YamlFile } from '../file/yaml-file.ts';
 
 export type Reader = {
   readonly file: YamlFile;

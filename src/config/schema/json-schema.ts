@@ -1,6 +1,6 @@
 // The JSON Schema of tailrace.yaml: published for editors, walked for the documentation and for what is secret or ignored.
 import { z } from 'zod';
-import { fileSchema } from './schema.ts';
+import { fileSchema } from './file.ts';
 
 /** The part of JSON Schema that Zod writes and this project reads. */
 export type JsonSchema = {
