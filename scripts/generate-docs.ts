@@ -18,7 +18,7 @@ export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
 
 const introduction = `# Configuration
 
-<!-- Written by \`npm run docs\` from src/config/schema*.ts and scripts/generate-docs.ts. Do not edit. -->
+<!-- Written by \`npm run docs\` from src/config/schema/ and scripts/generate-docs.ts. Do not edit. -->
 
 Tailrace reads \`tailrace.yaml\`, a superset of \`sequin.yaml\`. Editors check it with
 [tailrace.schema.json](../schema/tailrace.schema.json); \`tailrace check\` lists every fault at once, each with its line.

@@ -8,7 +8,8 @@ const source = resolve(import.meta.dirname, '../src');
 /** Lower number = lower layer. Folders of one layer do not import each other. */
 const LAYERS: readonly (readonly string[])[] = [
   ['core'],
-  ['postgres', 'log', 'sinks', 'formats', 'store', 'functions', 'telemetry'],
+  ['pgoutput', 'data-directory', 'formats', 'sinks', 'functions', 'store', 'telemetry'],
+  ['postgres', 'log'],
   ['pipeline'],
   ['config'],
   ['api', 'cli'],

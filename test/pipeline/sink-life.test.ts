@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { pino } from 'pino';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
-import { ledgerFile } from '../../src/pipeline/data-directory.ts';
+import { ledgerFile } from '../../src/data-directory/places.ts';
 import type { ServiceSettings, SinkSettings } from '../../src/pipeline/settings.ts';
 import { recallSinks } from '../../src/pipeline/sink/sink-life.ts';
 import { openLedger } from '../../src/store/ledger.ts';

@@ -1,7 +1,7 @@
 // What a start finds of sinks from before: which status holds, and who is not in the configuration any more.
 import type { Logger } from 'pino';
 import type { Store } from '../../store/sqlite.ts';
-import { ledgerFile } from '../data-directory.ts';
+import { ledgerFile } from '../../data-directory/places.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
 import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept } from './sink-place.ts';
 

@@ -1,7 +1,7 @@
 // Entry of a source worker thread: follows one database and reports how that goes.
 import { parentPort, workerData } from 'node:worker_threads';
 import { describeError, TailraceError } from '../../core/errors.ts';
-import { directoryOutlivesProcess } from '../../log/durability.ts';
+import { directoryOutlivesProcess } from '../../data-directory/durability.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import { LogSignals } from '../../log/signals.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';

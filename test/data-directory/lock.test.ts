@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
-import { directoryOutlivesProcess } from '../../src/log/durability.ts';
-import { lockDirectory } from '../../src/log/lock.ts';
-import { scratchDirectory } from './stream.ts';
+import { directoryOutlivesProcess } from '../../src/data-directory/durability.ts';
+import { lockDirectory } from '../../src/data-directory/lock.ts';
+import { scratchDirectory } from '../log/stream.ts';
 
 const inUse: unknown = expect.objectContaining({ code: 'DATA_DIRECTORY_IN_USE' });
 
@@ -21,7 +21,7 @@ test('a second opener in the same process is refused by name until the first let
 
 test('a lock dies with its process, even when that is killed', async () => {
   const directory = scratchDirectory();
-  const module = resolve(import.meta.dirname, '../../src/log/lock.ts');
+  const module = resolve(import.meta.dirname, '../../src/data-directory/lock.ts');
   const program = `
     const { lockDirectory } = await import(${JSON.stringify(module)});
     globalThis.lock = lockDirectory(${JSON.stringify(directory)});

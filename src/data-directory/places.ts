@@ -1,8 +1,8 @@
 // Where things lie in the data directory: one log a database, one ledger a sink.
 import { join } from 'node:path';
-import type { ServiceSettings } from './settings.ts';
 
-type DataDir = Pick<ServiceSettings, 'dataDir'>;
+/** Of the settings: the absolute path of the data directory. */
+type DataDir = { readonly dataDir: string };
 
 export const logDirectory = ({ dataDir }: DataDir, database: string): string =>
   join(dataDir, 'log', fileName(database));
