@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ByteWriter } from '../../src/core/byte-writer.ts';
-import { appendFrame, FRAME } from '../../src/log/frames.ts';
+import { appendFrame, FRAME } from '../../src/pgoutput/frames.ts';
 import { openLogReader } from '../../src/log/reader.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import { openLog, type LogWriter } from '../../src/log/writer.ts';

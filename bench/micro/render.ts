@@ -1,7 +1,7 @@
 // pgoutput's bytes → a change → the message's JSON.
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import { createRowEvent } from '../../src/core/change.ts';
-import { decodeRow } from '../../src/postgres/pgoutput.ts';
+import { decodeRow } from '../../src/pgoutput/messages.ts';
 import { messageBlock, renderContext, renderPlan } from './rows.ts';
 import { timePerRow, type Stage } from './stage.ts';
 

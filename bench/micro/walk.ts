@@ -6,7 +6,7 @@ import { ByteWriter } from '../../src/core/byte-writer.ts';
 import { ORIGIN } from '../../src/core/position.ts';
 import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { formats } from '../../src/formats/registry.ts';
-import { appendFrame, FRAME } from '../../src/log/frames.ts';
+import { appendFrame, FRAME } from '../../src/pgoutput/frames.ts';
 import type { LogBlock } from '../../src/log/reader.ts';
 import { Dispatcher } from '../../src/pipeline/delivery/dispatcher.ts';
 import { LogWalker } from '../../src/pipeline/sink/log-walker.ts';

@@ -3,7 +3,7 @@ import { TailraceError } from '../core/errors.ts';
 import { toLsn, ZERO_LSN } from '../core/lsn.ts';
 import { comparePositions, type Position } from '../core/position.ts';
 import type { BlockContext } from './format.ts';
-import { FRAME, FRAME_HEADER_BYTES } from './frames.ts';
+import { FRAME, FRAME_HEADER_BYTES } from '../pgoutput/frames.ts';
 
 /** pgoutput counts microseconds from 2000-01-01. */
 const POSTGRES_EPOCH_US = 946_684_800_000_000n;

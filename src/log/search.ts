@@ -4,7 +4,7 @@ import type { Position } from '../core/position.ts';
 import { BlockCursor, type RawBlock } from './block-cursor.ts';
 import { readBegin, startsWithin } from './context.ts';
 import { corruptError, isMissing } from './errors.ts';
-import { describesRelations, FRAME, frameBytes, FRAME_HEADER_BYTES } from './frames.ts';
+import { describesRelations, FRAME, frameBytes, FRAME_HEADER_BYTES } from '../pgoutput/frames.ts';
 import type { SegmentFile } from './segments.ts';
 
 /** Opens a segment; undefined when retention has deleted it meanwhile. */

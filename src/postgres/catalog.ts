@@ -1,8 +1,8 @@
 // What the catalog adds to a Relation message: its key's columns in order, and the types that are not built in.
 import type { Client } from 'pg';
 import type { TypeInfo } from '../core/change.ts';
-import type { Enrichment } from './enrichment.ts';
-import type { RawRelation } from './pgoutput.ts';
+import type { Enrichment } from '../pgoutput/enrichment.ts';
+import type { RawRelation } from '../pgoutput/messages.ts';
 
 /**
  * From here on OIDs are handed out by a running server, so their meaning differs from cluster to cluster.

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import { createRowEvent } from '../../src/core/change.ts';
 import type { MessageEncoding } from '../../src/core/encoding.ts';
-import { buildRelation } from '../../src/postgres/enrichment.ts';
-import { decodeRelation, decodeRow } from '../../src/postgres/pgoutput.ts';
+import { buildRelation } from '../../src/pgoutput/enrichment.ts';
+import { decodeRelation, decodeRow } from '../../src/pgoutput/messages.ts';
 import { compileRelation, renderContext, type RenderSettings } from '../support/decode.ts';
 import {
   deleteMessage,

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import type { Relation } from '../../src/core/change.ts';
-import { buildRelation } from '../../src/postgres/enrichment.ts';
-import { decodeRelation } from '../../src/postgres/pgoutput.ts';
+import { buildRelation } from '../../src/pgoutput/enrichment.ts';
+import { decodeRelation } from '../../src/pgoutput/messages.ts';
 import {
   compileRelation,
   renderContext,

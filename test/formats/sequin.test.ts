@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import { createRowEvent, type Relation } from '../../src/core/change.ts';
 import { toLsn } from '../../src/core/lsn.ts';
-import { buildRelation } from '../../src/postgres/enrichment.ts';
-import { decodeRelation, decodeRow } from '../../src/postgres/pgoutput.ts';
+import { buildRelation } from '../../src/pgoutput/enrichment.ts';
+import { decodeRelation, decodeRow } from '../../src/pgoutput/messages.ts';
 import {
   compileRelation,
   renderContext,

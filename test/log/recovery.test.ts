@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { FILE_DEVICE } from '../../src/log/device.ts';
-import { FRAME, FRAME_HEADER_BYTES } from '../../src/log/frames.ts';
+import { FRAME, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
 import { openLogReader } from '../../src/log/reader.ts';
 import {
   append,

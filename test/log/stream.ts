@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import { formatPosition, type Position } from '../../src/core/position.ts';
-import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../src/log/frames.ts';
+import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
 import type { LogBlock, LogReader, ReadFrom } from '../../src/log/reader.ts';
 import type { LogSettings } from '../../src/log/settings.ts';
 import { LogSignals } from '../../src/log/signals.ts';

@@ -3,8 +3,8 @@ import { expect, test } from 'vitest';
 import { createRowEvent, type RowEvent } from '../../src/core/change.ts';
 import { parseTemplate } from '../../src/core/template.ts';
 import { groupByColumns, groupByTemplate } from '../../src/pipeline/sink/group-key.ts';
-import { buildRelation } from '../../src/postgres/enrichment.ts';
-import { decodeRelation, decodeRow } from '../../src/postgres/pgoutput.ts';
+import { buildRelation } from '../../src/pgoutput/enrichment.ts';
+import { decodeRelation, decodeRow } from '../../src/pgoutput/messages.ts';
 import { TRANSACTION } from '../support/decode.ts';
 import {
   deleteMessage,

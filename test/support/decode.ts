@@ -14,7 +14,7 @@ import type { ValueOptions } from '../../src/core/render.ts';
 import type { Envelope, FormatName, RenderContext, RenderPlan } from '../../src/formats/format.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { enrichRelation } from '../../src/postgres/catalog.ts';
-import { buildRelation, type Enrichment } from '../../src/postgres/enrichment.ts';
+import { buildRelation, type Enrichment } from '../../src/pgoutput/enrichment.ts';
 import {
   decodeBegin,
   decodeRelation,
@@ -22,7 +22,7 @@ import {
   decodeTruncate,
   MESSAGE,
   relationIdOfRow,
-} from '../../src/postgres/pgoutput.ts';
+} from '../../src/pgoutput/messages.ts';
 import { compileValue } from '../../src/postgres/values.ts';
 import type { TestDatabase } from './postgres.ts';
 

@@ -1,6 +1,6 @@
 // pgoutput messages made by hand, for tests that need no server.
 // https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
-import { MESSAGE } from '../../src/postgres/pgoutput.ts';
+import { MESSAGE } from '../../src/pgoutput/messages.ts';
 
 /** A column of a row: its text, NULL, or an unchanged TOAST value. */
 export type Cell = string | Buffer | null | typeof UNCHANGED;

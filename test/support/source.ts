@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { createRowEvent, NULL_VALUE, type Relation, type Tuple } from '../../src/core/change.ts';
-import { FRAME, FRAME_HEADER_BYTES } from '../../src/log/frames.ts';
+import { FRAME, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
 import { openLogReader } from '../../src/log/reader.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import type { SourceOptions } from '../../src/pipeline/source/source-options.ts';
 import { startSource, type Source } from '../../src/pipeline/source/source-runner.ts';
-import { buildRelation, decodeEnrichment } from '../../src/postgres/enrichment.ts';
+import { buildRelation, decodeEnrichment } from '../../src/pgoutput/enrichment.ts';
 import {
   decodeBegin,
   decodeCommit,
@@ -17,7 +17,7 @@ import {
   decodeRow,
   decodeTruncate,
   type RawRelation,
-} from '../../src/postgres/pgoutput.ts';
+} from '../../src/pgoutput/messages.ts';
 import type { DatabaseSettings } from '../../src/postgres/settings.ts';
 
 const MIB = 1024 * 1024;

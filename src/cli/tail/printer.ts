@@ -6,7 +6,7 @@ import { idempotencyKey, stableUuid, transactionKey } from '../../core/idempoten
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { FormatName, RenderContext, RenderPlan } from '../../formats/format.ts';
 import { formats } from '../../formats/registry.ts';
-import { buildRelation, type Enrichment } from '../../postgres/enrichment.ts';
+import { buildRelation, type Enrichment } from '../../pgoutput/enrichment.ts';
 import {
   decodeBegin,
   decodeCommit,
@@ -15,7 +15,7 @@ import {
   decodeTruncate,
   MESSAGE,
   type RawRelation,
-} from '../../postgres/pgoutput.ts';
+} from '../../pgoutput/messages.ts';
 import { compileValue } from '../../postgres/values.ts';
 
 export type PrinterOptions = {

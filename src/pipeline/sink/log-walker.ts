@@ -3,9 +3,9 @@ import type { Relation, TransactionContext } from '../../core/change.ts';
 import { transactionKey } from '../../core/idempotency.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
-import { FRAME, FRAME_HEADER_BYTES } from '../../log/frames.ts';
+import { FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
 import type { LogBlock } from '../../log/reader.ts';
-import { buildRelation, decodeEnrichment } from '../../postgres/enrichment.ts';
+import { buildRelation, decodeEnrichment } from '../../pgoutput/enrichment.ts';
 import {
   decodeBegin,
   decodeCommit,
@@ -15,7 +15,7 @@ import {
   relationIdOfRow,
   type LogicalMessage,
   type RawRelation,
-} from '../../postgres/pgoutput.ts';
+} from '../../pgoutput/messages.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
 
 export type WalkPorts = {

@@ -7,8 +7,8 @@ import {
   type RowEvent,
 } from '../../core/change.ts';
 import type { RenderContext } from '../../formats/format.ts';
-import { FRAME } from '../../log/frames.ts';
-import { decodeRow, hasOldRow, type LogicalMessage } from '../../postgres/pgoutput.ts';
+import { FRAME } from '../../pgoutput/frames.ts';
+import { decodeRow, hasOldRow, type LogicalMessage } from '../../pgoutput/messages.ts';
 import type { Arena } from '../delivery/arena.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import { Pending, type PendingTransaction, type SplitChange } from '../delivery/pending.ts';

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { formatLsn } from '../../core/lsn.ts';
 import { parseMarker } from '../../core/markers.ts';
 import type { MarkerStatus, SkippedTransaction } from '../../core/status.ts';
-import type { LogicalMessage } from '../../postgres/pgoutput.ts';
+import type { LogicalMessage } from '../../pgoutput/messages.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
 
 /** `status` names the last of them; the store has all. */

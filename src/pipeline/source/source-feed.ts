@@ -5,10 +5,10 @@ import { TailraceError } from '../../core/errors.ts';
 import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { timelineOf, type TimelineHistory } from '../../core/timeline.ts';
 import type { BlockContext } from '../../log/format.ts';
-import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../log/frames.ts';
+import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
 import type { LogWriter } from '../../log/writer.ts';
-import { encodeEnrichment, type Enrichment } from '../../postgres/enrichment.ts';
-import { decodeBegin, MESSAGE, relationIdOfRow, unknownMessage } from '../../postgres/pgoutput.ts';
+import { encodeEnrichment, type Enrichment } from '../../pgoutput/enrichment.ts';
+import { decodeBegin, MESSAGE, relationIdOfRow, unknownMessage } from '../../pgoutput/messages.ts';
 import { RANGE, type StreamBatch } from '../../postgres/replication-stream.ts';
 
 /** Of the socket's own size, so that a block seldom grows it. */

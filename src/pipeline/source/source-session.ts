@@ -13,7 +13,7 @@ import {
   type Primary,
   type ReplicationConnection,
 } from '../../postgres/connection.ts';
-import { decodeRelation } from '../../postgres/pgoutput.ts';
+import { decodeRelation } from '../../pgoutput/messages.ts';
 import { asksForMessages } from '../../postgres/replication-protocol.ts';
 import {
   startReplication,

@@ -13,7 +13,7 @@ import {
   decodeType,
   MESSAGE,
   relationIdOfRow,
-} from '../../src/postgres/pgoutput.ts';
+} from '../../src/pgoutput/messages.ts';
 import {
   deleteMessage,
   insertMessage,

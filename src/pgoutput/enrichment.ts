@@ -1,6 +1,6 @@
 // What the catalog adds to a Relation message: its key and its types, logged right after it as an `e` frame.
 import type { Relation, TypeCatalog, TypeInfo } from '../core/change.ts';
-import type { RawRelation } from './pgoutput.ts';
+import type { RawRelation } from './messages.ts';
 
 export type Enrichment = {
   readonly relationId: number;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { TypeCatalog } from '../../src/core/change.ts';
-import { buildRelation, decodeEnrichment, encodeEnrichment } from '../../src/postgres/enrichment.ts';
-import type { RawRelation } from '../../src/postgres/pgoutput.ts';
+import { buildRelation, decodeEnrichment, encodeEnrichment } from '../../src/pgoutput/enrichment.ts';
+import type { RawRelation } from '../../src/pgoutput/messages.ts';
 
 const types: TypeCatalog = new Map([
   [16_400, { kind: 'enum', name: 'mood' }],

@@ -12,7 +12,7 @@ import {
 } from '../core/change.ts';
 import { TailraceError } from '../core/errors.ts';
 import { toLsn, type Lsn } from '../core/lsn.ts';
-import { PGOUTPUT } from '../core/pgoutput-bytes.ts';
+import { PGOUTPUT } from './bytes.ts';
 
 /** The first byte of each message. */
 export const MESSAGE = PGOUTPUT;

@@ -1,6 +1,6 @@
 // Frames: how messages stand in the log, a length (u32, big endian) and that many bytes, the first of them the type.
 import type { ByteWriter } from '../core/byte-writer.ts';
-import { PGOUTPUT } from '../core/pgoutput-bytes.ts';
+import { PGOUTPUT } from './bytes.ts';
 
 /** The length in front of every frame. */
 export const FRAME_HEADER_BYTES = 4;
