@@ -6,7 +6,7 @@ import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
 import { Dispatcher } from '../../src/pipeline/delivery/dispatcher.ts';
 import { Pending } from '../../src/pipeline/delivery/pending.ts';
 import { TableBarriers } from '../../src/pipeline/delivery/table-order.ts';
-import type { TablePlan } from '../../src/pipeline/sink/table-plan.ts';
+import type { TablePlan } from '../../src/pipeline/intake/table-plan.ts';
 import type { Sink } from '../../src/sinks/sink.ts';
 import { stream } from '../../src/sinks/stream.ts';
 import { patient, silent } from '../support/messages.ts';

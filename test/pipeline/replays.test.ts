@@ -7,7 +7,7 @@ import { Dispatcher } from '../../src/pipeline/delivery/dispatcher.ts';
 import { Pending } from '../../src/pipeline/delivery/pending.ts';
 import { Replays } from '../../src/pipeline/sink/replays.ts';
 import { TableBarriers } from '../../src/pipeline/delivery/table-order.ts';
-import type { TablePlan } from '../../src/pipeline/sink/table-plan.ts';
+import type { TablePlan } from '../../src/pipeline/intake/table-plan.ts';
 import type { Route } from '../../src/sinks/sink.ts';
 import { openStore, type Store } from '../../src/store/sqlite.ts';
 import { letterAt, SINK } from '../support/letters.ts';

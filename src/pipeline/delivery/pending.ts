@@ -7,7 +7,7 @@ import type { Arena, Arenas } from './arena.ts';
 import type { GroupQueue } from './groups.ts';
 import type { RouteQueue } from './route-queue.ts';
 import type { TableOrder } from './table-order.ts';
-import type { TablePlan } from '../sink/table-plan.ts';
+import type { TablePlan } from '../intake/table-plan.ts';
 
 /** What all changes of one transaction share in one sink. */
 export type PendingTransaction = TransactionContext & {

@@ -10,7 +10,7 @@ import type { DeadLetters, DeadLetterSummary } from '../../store/dead-letters.ts
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import { Pending } from '../delivery/pending.ts';
-import type { TablePlan } from './table-plan.ts';
+import type { TablePlan } from '../intake/table-plan.ts';
 import type { TableBarriers } from '../delivery/table-order.ts';
 
 /** Letters that may be on their way at once, or half of what the sink may park; payloads stay in the store until their turn. */

@@ -4,7 +4,7 @@ import type { Lsn } from '../../core/lsn.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import type { Cursor, Ledger } from '../../store/ledger.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
-import type { WalkHead } from './log-walker.ts';
+import type { WalkHead } from '../intake/log-walker.ts';
 import type { Pending } from '../delivery/pending.ts';
 
 /** A ledger is synced, and the flush may move, at most this often (architecture §5). */

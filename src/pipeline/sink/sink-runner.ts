@@ -12,17 +12,17 @@ import { leaseFileOf, openLeaseStore } from '../../store/leases.ts';
 import { keepDeadLetter } from './dead-letter-store.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { LoadShedding, SHED_INTERVAL_MS } from './load-shedding.ts';
-import { LogWalker } from './log-walker.ts';
+import { LogWalker } from '../intake/log-walker.ts';
 import type { Pending } from '../delivery/pending.ts';
-import { RowIntake } from './row-intake.ts';
+import { RowIntake } from '../intake/row-intake.ts';
 import { Replays } from './replays.ts';
 import { Settlement } from './settlement.ts';
 import { SinkCheck } from './sink-check.ts';
-import { SinkMarkers } from './sink-markers.ts';
+import { SinkMarkers } from '../intake/markers.ts';
 import { idOf, openPlace, type PlaceOptions, type SinkPlace } from './sink-place.ts';
 import { sinkStatus } from './sink-status.ts';
 import { TableBarriers } from '../delivery/table-order.ts';
-import { compileTablePlan } from './table-plan.ts';
+import { compileTablePlan } from '../intake/table-plan.ts';
 
 /** Reading lets the sockets have a turn after this long. */
 const TURN_MS = 5;

@@ -5,7 +5,7 @@ import type { DeadLetters } from '../../store/dead-letters.ts';
 import type { Cursor } from '../../store/ledger.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import type { SinkSettings } from '../settings.ts';
-import { NO_MARKERS } from './sink-markers.ts';
+import { NO_MARKERS } from '../intake/markers.ts';
 import type { SinkPlace } from './sink-place.ts';
 
 type LetterCounts = ReturnType<DeadLetters['counts']>;

@@ -1,18 +1,18 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createRowEvent, type RowEvent } from '../../src/core/change.ts';
-import { parseTemplate } from '../../src/core/template.ts';
-import { groupByColumns, groupByTemplate } from '../../src/pipeline/sink/group-key.ts';
-import { buildRelation } from '../../src/pgoutput/enrichment.ts';
-import { decodeRelation, decodeRow } from '../../src/pgoutput/messages.ts';
-import { TRANSACTION } from '../support/decode.ts';
+import { createRowEvent, type RowEvent } from '../../../src/core/change.ts';
+import { parseTemplate } from '../../../src/core/template.ts';
+import { groupByColumns, groupByTemplate } from '../../../src/pipeline/intake/group-key.ts';
+import { buildRelation } from '../../../src/pgoutput/enrichment.ts';
+import { decodeRelation, decodeRow } from '../../../src/pgoutput/messages.ts';
+import { TRANSACTION } from '../../support/decode.ts';
 import {
   deleteMessage,
   insertMessage,
   relationMessage,
   UNCHANGED,
   updateMessage,
-} from '../support/pgoutput-messages.ts';
+} from '../../support/pgoutput-messages.ts';
 
 const COLUMNS = [
   { name: 'a', type: 25, identity: true },

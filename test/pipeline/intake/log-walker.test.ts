@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
-import type { Position } from '../../src/core/position.ts';
-import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
-import { advance } from '../../src/log/context.ts';
-import { INITIAL_CONTEXT, type BlockContext } from '../../src/log/format.ts';
-import type { LogBlock } from '../../src/log/reader.ts';
-import { LogWalker } from '../../src/pipeline/sink/log-walker.ts';
-import type { PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
-import { begin, commit, frames, row } from '../log/stream.ts';
-import { logicalMessage } from '../support/pgoutput-messages.ts';
+import type { Position } from '../../../src/core/position.ts';
+import { toLsn, ZERO_LSN } from '../../../src/core/lsn.ts';
+import { advance } from '../../../src/log/context.ts';
+import { INITIAL_CONTEXT, type BlockContext } from '../../../src/log/format.ts';
+import type { LogBlock } from '../../../src/log/reader.ts';
+import { LogWalker } from '../../../src/pipeline/intake/log-walker.ts';
+import type { PendingTransaction } from '../../../src/pipeline/delivery/pending.ts';
+import { begin, commit, frames, row } from '../../log/stream.ts';
+import { logicalMessage } from '../../support/pgoutput-messages.ts';
 
 const TRANSACTION = { commitLsn: 200n, rows: 5 };
 const START = {

@@ -12,7 +12,7 @@ import { decodeRow, hasOldRow, type LogicalMessage } from '../../pgoutput/messag
 import type { Arena } from '../delivery/arena.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import { Pending, type PendingTransaction, type SplitChange } from '../delivery/pending.ts';
-import type { SinkMarkers } from './sink-markers.ts';
+import type { SinkMarkers } from './markers.ts';
 import type { ActionPlan, TablePlan } from './table-plan.ts';
 import type { WalkPorts } from './log-walker.ts';
 

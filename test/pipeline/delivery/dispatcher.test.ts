@@ -1,15 +1,15 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Action } from '../../src/core/change.ts';
-import type { DeliveryError, Outcome } from '../../src/core/errors.ts';
-import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
-import type { Message } from '../../src/core/message.ts';
-import { Dispatcher, type DispatcherSettings } from '../../src/pipeline/delivery/dispatcher.ts';
-import { Pending } from '../../src/pipeline/delivery/pending.ts';
-import { TableBarriers } from '../../src/pipeline/delivery/table-order.ts';
-import type { TablePlan } from '../../src/pipeline/sink/table-plan.ts';
-import type { Route } from '../../src/sinks/sink.ts';
-import { waitFor } from '../support/wait.ts';
+import type { Action } from '../../../src/core/change.ts';
+import type { DeliveryError, Outcome } from '../../../src/core/errors.ts';
+import { toLsn, ZERO_LSN } from '../../../src/core/lsn.ts';
+import type { Message } from '../../../src/core/message.ts';
+import { Dispatcher, type DispatcherSettings } from '../../../src/pipeline/delivery/dispatcher.ts';
+import { Pending } from '../../../src/pipeline/delivery/pending.ts';
+import { TableBarriers } from '../../../src/pipeline/delivery/table-order.ts';
+import type { TablePlan } from '../../../src/pipeline/intake/table-plan.ts';
+import type { Route } from '../../../src/sinks/sink.ts';
+import { waitFor } from '../../support/wait.ts';
 
 const REFUSED: DeliveryError = { kind: 'retryable', scope: 'message', code: 'REFUSED', hint: 'refused' };
 const REJECTED: DeliveryError = { kind: 'rejected', scope: 'message', code: 'BAD', hint: 'bad' };
