@@ -9,12 +9,12 @@ import type { DatabaseStatus, Health, ServiceStatus, SinkStatus, WantedStatus } 
 import type { Envelope } from './formats/format.ts';
 import { lockDirectory } from './data-directory/lock.ts';
 import { LogSignals, MAX_SINKS_PER_DATABASE } from './log/signals.ts';
-import { createControl } from './pipeline/control.ts';
+import { createControl } from './pipeline/service/control.ts';
 import { ledgerDirectory, ledgerFile, logDirectory } from './data-directory/places.ts';
-import { keepDeadLetterLimits } from './pipeline/dead-letter-limits.ts';
+import { keepDeadLetterLimits } from './pipeline/service/dead-letter-limits.ts';
 import { notRunning } from './pipeline/sink/pull-requests.ts';
 import { pullStreams, sinkId } from './pipeline/sink/pull-streams.ts';
-import type { RunningService, StartOptions } from './pipeline/service.ts';
+import type { RunningService, StartOptions } from './pipeline/service/service.ts';
 import type { ServiceSettings, SinkSettings } from './pipeline/settings.ts';
 import { recallSinks } from './pipeline/sink/sink-life.ts';
 import { newSinkStatus } from './pipeline/sink/sink-status.ts';

@@ -1,7 +1,7 @@
 // What a command needs from the process around it, so that a test can be that process.
 import { styleText } from 'node:util';
 import { TailraceError } from '../core/errors.ts';
-import type { StartService } from '../pipeline/service.ts';
+import type { StartService } from '../pipeline/service/service.ts';
 
 export type Output = {
   write(text: string): unknown;

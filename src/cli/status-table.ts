@@ -1,6 +1,6 @@
 // The status of a service as tables for a person.
 import { stripVTControlCharacters } from 'node:util';
-import type { HealthDocument } from '../pipeline/health.ts';
+import type { HealthDocument } from '../pipeline/service/health.ts';
 import type { Health } from '../core/status.ts';
 import { painterFor, type CliPorts, type Painter } from './ports.ts';
 

@@ -1,5 +1,5 @@
 // `tailrace status`: what a running service says of itself, read over HTTP.
-import type { HealthDocument, PublicHealthDocument } from '../pipeline/health.ts';
+import type { HealthDocument, PublicHealthDocument } from '../pipeline/service/health.ts';
 import { EXIT, writeLine, type CliPorts } from './ports.ts';
 import { connectToService, isRecord, refusal, type ServiceOptions } from './service-client.ts';
 import { renderStatus } from './status-table.ts';

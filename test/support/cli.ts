@@ -1,7 +1,7 @@
 // The process that a command believes to run in: what it wrote, and a way to interrupt it.
 import { runCli } from '../../src/cli/program.ts';
 import type { CliPorts } from '../../src/cli/ports.ts';
-import type { RunningService } from '../../src/pipeline/service.ts';
+import type { RunningService } from '../../src/pipeline/service/service.ts';
 import { serviceStatus } from './status.ts';
 
 export type CliRun = {

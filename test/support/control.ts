@@ -1,5 +1,5 @@
 // The operations on sinks over a real store in memory, with a sink thread that a test programs.
-import { createControl, type ServiceControl } from '../../src/pipeline/control.ts';
+import { createControl, type ServiceControl } from '../../src/pipeline/service/control.ts';
 import type { SinkStatus, WantedStatus } from '../../src/core/status.ts';
 import type { SinkRequest } from '../../src/pipeline/sink/sink-requests.ts';
 import type { SinkThread } from '../../src/pipeline/sink/sink-thread.ts';

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { HealthDocument } from '../../src/pipeline/health.ts';
+import type { HealthDocument } from '../../src/pipeline/service/health.ts';
 import { waitFor } from './wait.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../src/main.ts');

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { loadSettings } from '../../config/load.ts';
 import { LatencyWindow } from '../../pipeline/delivery/latency.ts';
-import type { RunningService } from '../../pipeline/service.ts';
+import type { RunningService } from '../../pipeline/service/service.ts';
 import { createLogger } from '../../telemetry/logger.ts';
 import { abortOnInterrupt, EXIT, painterFor, writeLine, type CliPorts } from '../ports.ts';
 import { aborted } from '../../core/abort.ts';

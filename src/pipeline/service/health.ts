@@ -1,5 +1,5 @@
 // What /health and /ready answer, made from the service's status: pure.
-import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from '../core/status.ts';
+import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from '../../core/status.ts';
 
 /** The whole document: in every part the word `status` says how it is. */
 export type HealthDocument = Omit<ServiceStatus, 'databases' | 'sinks'> & {

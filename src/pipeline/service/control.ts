@@ -1,11 +1,11 @@
 // Operations on a running service's sinks, as API and command line offer them: names in, typed answers or errors out.
-import { TailraceError } from '../core/errors.ts';
-import type { SinkStatus, WantedStatus } from '../core/status.ts';
-import type { DeadLetterFilter, DeadLetterSummary, StoredDeadLetter } from '../store/dead-letters.ts';
-import type { SinkId } from '../store/sink-records.ts';
-import type { Store } from '../store/sqlite.ts';
-import type { RewindTarget, SinkReply, SinkRequest } from './sink/sink-requests.ts';
-import type { SinkThread } from './sink/sink-thread.ts';
+import { TailraceError } from '../../core/errors.ts';
+import type { SinkStatus, WantedStatus } from '../../core/status.ts';
+import type { DeadLetterFilter, DeadLetterSummary, StoredDeadLetter } from '../../store/dead-letters.ts';
+import type { SinkId } from '../../store/sink-records.ts';
+import type { Store } from '../../store/sqlite.ts';
+import type { RewindTarget, SinkReply, SinkRequest } from '../sink/sink-requests.ts';
+import type { SinkThread } from '../sink/sink-thread.ts';
 
 type RewindReply = SinkReply<Extract<SinkRequest, { type: 'rewind' }>>;
 

@@ -1,7 +1,7 @@
 // Drops dead letters above their limits now and then, and says so: nothing goes silently.
 import type { Logger } from 'pino';
-import type { DeadLetterLimits } from '../store/dead-letters.ts';
-import type { Store } from '../store/sqlite.ts';
+import type { DeadLetterLimits } from '../../store/dead-letters.ts';
+import type { Store } from '../../store/sqlite.ts';
 
 /** Between two looks; in between there may be more than the limits say. */
 const INTERVAL_MS = 10_000;

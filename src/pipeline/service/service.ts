@@ -1,7 +1,7 @@
 // The running service as the command line sees it: the seam between cli/ and app.ts, which wires the parts.
 import type { Logger } from 'pino';
-import type { ServiceSettings } from './settings.ts';
-import type { ServiceStatus } from '../core/status.ts';
+import type { ServiceSettings } from '../settings.ts';
+import type { ServiceStatus } from '../../core/status.ts';
 
 export type StartOptions = {
   /** The version that status and files name. */
