@@ -3,7 +3,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { describeError, TailraceError } from '../core/errors.ts';
-import type { PullStream, PullStreams } from '../pipeline/sink/pull-streams.ts';
+import type { PullStream, PullStreams } from '../pipeline/sink/pull/streams.ts';
 import { parseAckIds, parseReceive, RequestFault } from './pull-parameters.ts';
 
 /** Sequin's clients know both. */

@@ -7,7 +7,7 @@ import type { ServiceControl } from '../pipeline/service/control.ts';
 import { healthDocument, isHealthy, isReady, publicHealthDocument } from '../pipeline/service/health.ts';
 import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';
 import type { ServiceStatus } from '../core/status.ts';
-import type { PullStreams } from '../pipeline/sink/pull-streams.ts';
+import type { PullStreams } from '../pipeline/sink/pull/streams.ts';
 import { addPullRoutes } from './pull-routes.ts';
 import { decideAccess, isLoopbackHost, type Access } from './access.ts';
 import { answerError, problem } from './errors.ts';

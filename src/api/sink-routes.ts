@@ -6,7 +6,7 @@ import { formatPosition } from '../core/position.ts';
 import { parseTableName } from '../core/selection.ts';
 import type { ServiceControl } from '../pipeline/service/control.ts';
 import { sinkDocument } from '../pipeline/service/health.ts';
-import type { RewindTarget } from '../pipeline/sink/sink-requests.ts';
+import type { RewindTarget } from '../pipeline/sink/requests.ts';
 import type { DeadLetterFilter, DeadLetterSummary } from '../store/dead-letters.ts';
 import type { SinkId } from '../store/sink-records.ts';
 import { invalidRequest, problem } from './errors.ts';

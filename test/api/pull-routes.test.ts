@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { startHttp } from '../../src/api/server.ts';
 import { TailraceError } from '../../src/core/errors.ts';
-import type { PullStream } from '../../src/pipeline/sink/pull-streams.ts';
+import type { PullStream } from '../../src/pipeline/sink/pull/streams.ts';
 import type { Sink } from '../../src/sinks/sink.ts';
 import { stream } from '../../src/sinks/stream.ts';
 import { message, messages, patient, silent } from '../support/messages.ts';

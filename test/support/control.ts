@@ -1,8 +1,8 @@
 // The operations on sinks over a real store in memory, with a sink thread that a test programs.
 import { createControl, type ServiceControl } from '../../src/pipeline/service/control.ts';
 import type { SinkStatus, WantedStatus } from '../../src/core/status.ts';
-import type { SinkRequest } from '../../src/pipeline/sink/sink-requests.ts';
-import type { SinkThread } from '../../src/pipeline/sink/sink-thread.ts';
+import type { SinkRequest } from '../../src/pipeline/sink/requests.ts';
+import type { SinkThread } from '../../src/pipeline/sink/thread.ts';
 import { openStore, type Store } from '../../src/store/sqlite.ts';
 import { sinkStatus } from './status.ts';
 

@@ -4,8 +4,8 @@ import type { SinkStatus, WantedStatus } from '../../core/status.ts';
 import type { DeadLetterFilter, DeadLetterSummary, StoredDeadLetter } from '../../store/dead-letters.ts';
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
-import type { RewindTarget, SinkReply, SinkRequest } from '../sink/sink-requests.ts';
-import type { SinkThread } from '../sink/sink-thread.ts';
+import type { RewindTarget, SinkReply, SinkRequest } from '../sink/requests.ts';
+import type { SinkThread } from '../sink/thread.ts';
 
 type RewindReply = SinkReply<Extract<SinkRequest, { type: 'rewind' }>>;
 

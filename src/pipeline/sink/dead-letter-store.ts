@@ -2,7 +2,7 @@
 import { plainJson, type MessageEncoding } from '../../core/encoding.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import type { Pending } from '../delivery/pending.ts';
-import { idOf, type PlaceOptions } from './sink-place.ts';
+import { idOf, type PlaceOptions } from './place.ts';
 
 /** Invariant 3: durable when it returns; only then may the message count as settled. */
 export function keepDeadLetter(

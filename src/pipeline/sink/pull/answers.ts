@@ -1,9 +1,9 @@
 // What consumers ask of a pull sink, answered by its runner, or by what is on disk while the sink is paused.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TailraceError } from '../../core/errors.ts';
-import type { PullPort } from '../../sinks/sink.ts';
-import { leaseFileOf, openLeaseStore } from '../../store/leases.ts';
-import type { SinkAnswer, SinkRequest } from './sink-requests.ts';
+import { TailraceError } from '../../../core/errors.ts';
+import type { PullPort } from '../../../sinks/sink.ts';
+import { leaseFileOf, openLeaseStore } from '../../../store/leases.ts';
+import type { SinkAnswer, SinkRequest } from '../requests.ts';
 
 export type PullRequest = Extract<SinkRequest, { readonly type: 'receive' | 'ack' | 'nack' }>;
 

@@ -17,10 +17,10 @@ import type { Pending } from '../delivery/pending.ts';
 import { RowIntake } from '../intake/row-intake.ts';
 import { Replays } from './replays.ts';
 import { Settlement } from './settlement.ts';
-import { SinkCheck } from './sink-check.ts';
+import { SinkCheck } from './check.ts';
 import { SinkMarkers } from '../intake/markers.ts';
-import { idOf, openPlace, type PlaceOptions, type SinkPlace } from './sink-place.ts';
-import { sinkStatus } from './sink-status.ts';
+import { idOf, openPlace, type PlaceOptions, type SinkPlace } from './place.ts';
+import { sinkStatus } from './status.ts';
 import { TableBarriers } from '../delivery/table-order.ts';
 import { compileTablePlan } from '../intake/table-plan.ts';
 

@@ -13,8 +13,8 @@ import {
   publish,
   type PlaceOptions,
   type SinkPlace,
-} from './sink-place.ts';
-import type { RewindTarget, SinkAnswer, SinkRequest } from './sink-requests.ts';
+} from './place.ts';
+import type { RewindTarget, SinkAnswer, SinkRequest } from './requests.ts';
 
 type RewindRequest = Extract<SinkRequest, { type: 'rewind' }>;
 

@@ -1,12 +1,12 @@
 // The pull sinks of the service as the API sees them: found by name or id, asked across threads.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TailraceError } from '../../core/errors.ts';
-import { stableUuid } from '../../core/idempotency.ts';
-import { sinkDefinition } from '../../sinks/registry.ts';
-import type { ReceiveRequest } from '../../sinks/sink.ts';
-import { NOT_RUNNING, type PullRequest } from './pull-requests.ts';
-import type { SinkSettings } from '../settings.ts';
-import type { SinkReply } from './sink-requests.ts';
+import { TailraceError } from '../../../core/errors.ts';
+import { stableUuid } from '../../../core/idempotency.ts';
+import { sinkDefinition } from '../../../sinks/registry.ts';
+import type { ReceiveRequest } from '../../../sinks/sink.ts';
+import { NOT_RUNNING, type PullRequest } from './answers.ts';
+import type { SinkSettings } from '../../settings.ts';
+import type { SinkReply } from '../requests.ts';
 
 /** Rejects with TailraceError when the sink cannot answer now. */
 export type PullStream = {

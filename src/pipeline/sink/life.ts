@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Store } from '../../store/sqlite.ts';
 import { ledgerFile } from '../../data-directory/places.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
-import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept } from './sink-place.ts';
+import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept } from './place.ts';
 
 /** The sinks with the status that holds. Cursors of sinks that are gone for long are given up. */
 export function recallSinks(settings: ServiceSettings, store: Store, logger: Logger): SinkSettings[] {

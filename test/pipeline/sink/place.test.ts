@@ -3,17 +3,17 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { beforeEach, expect, test } from 'vitest';
-import { toLsn } from '../../src/core/lsn.ts';
-import { listSegments } from '../../src/log/segments.ts';
-import type { LogSignals } from '../../src/log/signals.ts';
-import type { LogWriter } from '../../src/log/writer.ts';
-import type { SinkSettings } from '../../src/pipeline/settings.ts';
-import { openPlace, type PlaceOptions, type SinkPlace } from '../../src/pipeline/sink/sink-place.ts';
-import { rewindSink } from '../../src/pipeline/sink/sink-rewind.ts';
-import { openLedger } from '../../src/store/ledger.ts';
-import { openStore } from '../../src/store/sqlite.ts';
-import { append, messagesOf, openTestLog, scratchDirectory, SETTINGS } from '../log/stream.ts';
-import { SINK } from '../support/letters.ts';
+import { toLsn } from '../../../src/core/lsn.ts';
+import { listSegments } from '../../../src/log/segments.ts';
+import type { LogSignals } from '../../../src/log/signals.ts';
+import type { LogWriter } from '../../../src/log/writer.ts';
+import type { SinkSettings } from '../../../src/pipeline/settings.ts';
+import { openPlace, type PlaceOptions, type SinkPlace } from '../../../src/pipeline/sink/place.ts';
+import { rewindSink } from '../../../src/pipeline/sink/rewind.ts';
+import { openLedger } from '../../../src/store/ledger.ts';
+import { openStore } from '../../../src/store/sqlite.ts';
+import { append, messagesOf, openTestLog, scratchDirectory, SETTINGS } from '../../log/stream.ts';
+import { SINK } from '../../support/letters.ts';
 
 const DAY_MS = 86_400_000;
 /** 2026-01-02T00:00:00Z and so many seconds. */

@@ -1,17 +1,17 @@
 // Replays of dead letters among live messages: the real dispatcher and store, an endpoint that the test programs.
 import { beforeEach, expect, test } from 'vitest';
-import type { DeliveryError, Outcome } from '../../src/core/errors.ts';
-import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
-import type { Message } from '../../src/core/message.ts';
-import { Dispatcher } from '../../src/pipeline/delivery/dispatcher.ts';
-import { Pending } from '../../src/pipeline/delivery/pending.ts';
-import { Replays } from '../../src/pipeline/sink/replays.ts';
-import { TableBarriers } from '../../src/pipeline/delivery/table-order.ts';
-import type { TablePlan } from '../../src/pipeline/intake/table-plan.ts';
-import type { Route } from '../../src/sinks/sink.ts';
-import { openStore, type Store } from '../../src/store/sqlite.ts';
-import { letterAt, SINK } from '../support/letters.ts';
-import { waitFor } from '../support/wait.ts';
+import type { DeliveryError, Outcome } from '../../../src/core/errors.ts';
+import { toLsn, ZERO_LSN } from '../../../src/core/lsn.ts';
+import type { Message } from '../../../src/core/message.ts';
+import { Dispatcher } from '../../../src/pipeline/delivery/dispatcher.ts';
+import { Pending } from '../../../src/pipeline/delivery/pending.ts';
+import { Replays } from '../../../src/pipeline/sink/replays.ts';
+import { TableBarriers } from '../../../src/pipeline/delivery/table-order.ts';
+import type { TablePlan } from '../../../src/pipeline/intake/table-plan.ts';
+import type { Route } from '../../../src/sinks/sink.ts';
+import { openStore, type Store } from '../../../src/store/sqlite.ts';
+import { letterAt, SINK } from '../../support/letters.ts';
+import { waitFor } from '../../support/wait.ts';
 
 const REJECTED: DeliveryError = { kind: 'rejected', scope: 'message', code: 'BAD', hint: 'bad' };
 const REFUSED: DeliveryError = { kind: 'retryable', scope: 'message', code: 'REFUSED', hint: 'refused' };

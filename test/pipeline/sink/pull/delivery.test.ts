@@ -1,15 +1,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { LeaseStore, StoredLease } from '../../src/core/leases.ts';
-import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
-import { Dispatcher } from '../../src/pipeline/delivery/dispatcher.ts';
-import { Pending } from '../../src/pipeline/delivery/pending.ts';
-import { TableBarriers } from '../../src/pipeline/delivery/table-order.ts';
-import type { TablePlan } from '../../src/pipeline/intake/table-plan.ts';
-import type { Sink } from '../../src/sinks/sink.ts';
-import { stream } from '../../src/sinks/stream.ts';
-import { patient, silent } from '../support/messages.ts';
+import type { LeaseStore, StoredLease } from '../../../../src/core/leases.ts';
+import { toLsn, ZERO_LSN } from '../../../../src/core/lsn.ts';
+import { Dispatcher } from '../../../../src/pipeline/delivery/dispatcher.ts';
+import { Pending } from '../../../../src/pipeline/delivery/pending.ts';
+import { TableBarriers } from '../../../../src/pipeline/delivery/table-order.ts';
+import type { TablePlan } from '../../../../src/pipeline/intake/table-plan.ts';
+import type { Sink } from '../../../../src/sinks/sink.ts';
+import { stream } from '../../../../src/sinks/stream.ts';
+import { patient, silent } from '../../../support/messages.ts';
 
 type Held = { readonly id: string; readonly index: number; readonly group: string };
 

@@ -11,13 +11,13 @@ import {
   notPulled,
   notRunning,
   type PullRequest,
-} from './pull-requests.ts';
-import type { SinkAnswer, SinkRequest } from './sink-requests.ts';
-import { idOf, openPlace, type SinkPlace } from './sink-place.ts';
-import { rewindSink } from './sink-rewind.ts';
-import { addCounts, newSinkStatus, restingStatus } from './sink-status.ts';
+} from './pull/answers.ts';
+import type { SinkAnswer, SinkRequest } from './requests.ts';
+import { idOf, openPlace, type SinkPlace } from './place.ts';
+import { rewindSink } from './rewind.ts';
+import { addCounts, newSinkStatus, restingStatus } from './status.ts';
 import { SHED_INTERVAL_MS } from './load-shedding.ts';
-import { SinkRunner, type SinkRunnerOptions } from './sink-runner.ts';
+import { SinkRunner, type SinkRunnerOptions } from './runner.ts';
 
 const RESTART: RetryPolicy = { initialBackoffMs: 1000, multiplier: 2, maxBackoffMs: 60_000, jitter: 0.2 };
 /** A runner that ran this long starts its pauses from the shortest again. */

@@ -3,8 +3,8 @@ import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { TailraceError } from '../../core/errors.ts';
 import type { SinkStatus } from '../../core/status.ts';
-import type { SinkReply, SinkRequest } from './sink-requests.ts';
-import type { SinkWorkerCommand, SinkWorkerData, SinkWorkerReport } from './sink-worker.ts';
+import type { SinkReply, SinkRequest } from './requests.ts';
+import type { SinkWorkerCommand, SinkWorkerData, SinkWorkerReport } from './worker.ts';
 import { relayLogLine } from '../thread-logger.ts';
 import { ThreadRequests } from '../thread-requests.ts';
 import { WORKER_MEMORY } from '../worker-memory.ts';
@@ -30,7 +30,7 @@ export type SinkThread = {
 const CLOSE_GRACE_MS = 5000;
 
 export function startSinkThread(data: SinkWorkerData, logger: Logger): SinkThread {
-  const entry = import.meta.url.endsWith('.ts') ? './sink-worker.ts' : './sink-worker.js';
+  const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
   const worker = new Worker(new URL(entry, import.meta.url), {
     workerData: data,
     resourceLimits: WORKER_MEMORY,

@@ -6,7 +6,7 @@ import type { Cursor } from '../../store/ledger.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import type { SinkSettings } from '../settings.ts';
 import { NO_MARKERS } from '../intake/markers.ts';
-import type { SinkPlace } from './sink-place.ts';
+import type { SinkPlace } from './place.ts';
 
 type LetterCounts = ReturnType<DeadLetters['counts']>;
 

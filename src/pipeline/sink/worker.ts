@@ -4,9 +4,9 @@ import type { SinkStatus } from '../../core/status.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { LogSignals } from '../../log/signals.ts';
 import { openStore } from '../../store/sqlite.ts';
-import type { SinkRequest } from './sink-requests.ts';
-import type { SinkRunnerOptions } from './sink-runner.ts';
-import { superviseSink } from './sink-supervisor.ts';
+import type { SinkRequest } from './requests.ts';
+import type { SinkRunnerOptions } from './runner.ts';
+import { superviseSink } from './supervisor.ts';
 import { createThreadLogger, type LogLine } from '../thread-logger.ts';
 import {
   answerRequests,

@@ -10,7 +10,7 @@ import { openLedger, resetLedger, type Cursor, type Ledger } from '../../store/l
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { SinkSettings } from '../settings.ts';
-import { startOfNewSink } from './sink-start.ts';
+import { startOfNewSink } from './start.ts';
 import type { Logger } from 'pino';
 
 /** How long the cursor of a sink that is disabled or not configured is kept: within that it goes on where it was. */
