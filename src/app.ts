@@ -20,7 +20,7 @@ import { recallSinks } from './pipeline/sink/life.ts';
 import { newSinkStatus } from './pipeline/sink/status.ts';
 import { startSinkThread, type SinkThread } from './pipeline/sink/thread.ts';
 import type { SinkWorkerData } from './pipeline/sink/worker.ts';
-import { startSourceThread, type SourceReady, type SourceThread } from './pipeline/source/source-thread.ts';
+import { startSourceThread, type SourceReady, type SourceThread } from './pipeline/source/thread.ts';
 import type { DatabaseSettings } from './postgres/settings.ts';
 import type { SinkId } from './store/sink-records.ts';
 import { openStore, type Store } from './store/sqlite.ts';

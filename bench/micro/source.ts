@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { startEmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
 import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { LogSignals } from '../../src/log/signals.ts';
-import { startSource } from '../../src/pipeline/source/source-runner.ts';
+import { startSource } from '../../src/pipeline/source/runner.ts';
 import { connectReplication } from '../../src/postgres/connection.ts';
 import { startReplication } from '../../src/postgres/replication-stream.ts';
 import type { DatabaseSettings } from '../../src/postgres/settings.ts';

@@ -7,8 +7,8 @@ import { createRowEvent, NULL_VALUE, type Relation, type Tuple } from '../../src
 import { FRAME, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
 import { openLogReader } from '../../src/log/reader.ts';
 import { LogSignals } from '../../src/log/signals.ts';
-import type { SourceOptions } from '../../src/pipeline/source/source-options.ts';
-import { startSource, type Source } from '../../src/pipeline/source/source-runner.ts';
+import type { SourceOptions } from '../../src/pipeline/source/options.ts';
+import { startSource, type Source } from '../../src/pipeline/source/runner.ts';
 import { buildRelation, decodeEnrichment } from '../../src/pgoutput/enrichment.ts';
 import {
   decodeBegin,

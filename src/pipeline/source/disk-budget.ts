@@ -5,7 +5,7 @@ import { TailraceError } from '../../core/errors.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import type { LogWriter } from '../../log/writer.ts';
-import type { SourceState } from './source-status.ts';
+import type { SourceState } from './status.ts';
 
 const INTERVAL_MS = 1_000;
 /** From this share of `log.max_bytes` on, an alarm names the sinks that fill the log. */

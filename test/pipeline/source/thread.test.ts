@@ -1,10 +1,10 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { LogSignals } from '../../src/log/signals.ts';
-import { startSourceThread, type SourceThread } from '../../src/pipeline/source/source-thread.ts';
-import { databaseSettings } from '../support/database-settings.ts';
-import { createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
-import { createSourceDirectory, readLog, type SourceDirectory } from '../support/source.ts';
+import { LogSignals } from '../../../src/log/signals.ts';
+import { startSourceThread, type SourceThread } from '../../../src/pipeline/source/thread.ts';
+import { databaseSettings } from '../../support/database-settings.ts';
+import { createTestDatabase, waitFor, type TestDatabase } from '../../support/postgres.ts';
+import { createSourceDirectory, readLog, type SourceDirectory } from '../../support/source.ts';
 
 let database: TestDatabase;
 let directory: SourceDirectory;

@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { LogSignals } from '../../src/log/signals.ts';
-import { openLog, type LogWriter } from '../../src/log/writer.ts';
-import { LogFeed, RelationsInForce } from '../../src/pipeline/source/source-feed.ts';
-import { RANGE, type StreamBatch } from '../../src/postgres/replication-stream.ts';
-import { readLog } from '../support/source.ts';
+import { LogSignals } from '../../../src/log/signals.ts';
+import { openLog, type LogWriter } from '../../../src/log/writer.ts';
+import { LogFeed, RelationsInForce } from '../../../src/pipeline/source/feed.ts';
+import { RANGE, type StreamBatch } from '../../../src/postgres/replication-stream.ts';
+import { readLog } from '../../support/source.ts';
 
 const RELATION_ID = 16_400;
 const history = { current: 1, switches: [] };

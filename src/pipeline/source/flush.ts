@@ -7,7 +7,7 @@ import type { LogSignals } from '../../log/signals.ts';
 import type { History, LogWriter } from '../../log/writer.ts';
 import type { ReplicationStream } from '../../postgres/replication-stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
-import type { SourceState } from './source-status.ts';
+import type { SourceState } from './status.ts';
 
 /** A flush is remembered on disk before it is sent: at most this often. */
 export const FLUSH_INTERVAL_MS = 1_000;

@@ -4,10 +4,10 @@ import { describeError, TailraceError } from '../../core/errors.ts';
 import { backoffMs } from '../../core/retry.ts';
 import { codeOf, connectionFault } from '../../postgres/connection-fault.ts';
 import type { ReplicationStream } from '../../postgres/replication-stream.ts';
-import type { SourceLog } from './source-log.ts';
-import type { SourceOptions, SourceReady } from './source-options.ts';
-import { runSession } from './source-session.ts';
-import { SourceState } from './source-status.ts';
+import type { SourceLog } from './log.ts';
+import type { SourceOptions, SourceReady } from './options.ts';
+import { runSession } from './session.ts';
+import { SourceState } from './status.ts';
 import type { DatabaseStatus } from '../../core/status.ts';
 
 export interface Source {

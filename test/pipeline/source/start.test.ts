@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { toLsn } from '../../src/core/lsn.ts';
-import { planStart, type LogEnd } from '../../src/pipeline/source/source-start.ts';
+import { toLsn } from '../../../src/core/lsn.ts';
+import { planStart, type LogEnd } from '../../../src/pipeline/source/start.ts';
 
 const lsn = (value: number) => toLsn(BigInt(value));
 

@@ -21,12 +21,12 @@ import {
   type StreamBatch,
 } from '../../postgres/replication-stream.ts';
 import { synchronousFault } from '../../postgres/synchronous.ts';
-import { openSourceLog, planConnection, type SourceLog } from './source-log.ts';
-import type { SourceOptions, SourceReady } from './source-options.ts';
-import { prepareDatabase, readHistory, type StartPlan } from './source-start.ts';
-import type { SourceState } from './source-status.ts';
-import { recordStreamed, refreshTables, watchTables, type TablePorts } from './source-tables.ts';
-import { watchServer } from './source-watch.ts';
+import { openSourceLog, planConnection, type SourceLog } from './log.ts';
+import type { SourceOptions, SourceReady } from './options.ts';
+import { prepareDatabase, readHistory, type StartPlan } from './start.ts';
+import type { SourceState } from './status.ts';
+import { recordStreamed, refreshTables, watchTables, type TablePorts } from './tables.ts';
+import { watchServer } from './watch.ts';
 
 /** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
 const MIN_MESSAGE_BYTES = 256 * 1024;

@@ -3,9 +3,9 @@ import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { TailraceError } from '../../core/errors.ts';
 import type { LogSignals } from '../../log/signals.ts';
-import type { SourceReady } from './source-options.ts';
-import { SourceState } from './source-status.ts';
-import type { SourceWorkerCommand, SourceWorkerData, SourceWorkerReport } from './source-worker.ts';
+import type { SourceReady } from './options.ts';
+import { SourceState } from './status.ts';
+import type { SourceWorkerCommand, SourceWorkerData, SourceWorkerReport } from './worker.ts';
 import { relayLogLine } from '../thread-logger.ts';
 import { WORKER_MEMORY } from '../worker-memory.ts';
 import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
@@ -34,7 +34,7 @@ export type SourceThreadOptions = Omit<SourceWorkerData, 'signals'> & {
 const STOP_TIMEOUT_MS = 10_000;
 
 export function startSourceThread({ signals, logger, streamed, ...data }: SourceThreadOptions): SourceThread {
-  const entry = import.meta.url.endsWith('.ts') ? './source-worker.ts' : './source-worker.js';
+  const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
   const workerData: SourceWorkerData = { ...data, signals: signals.buffer };
   const worker = new Worker(new URL(entry, import.meta.url), { workerData, resourceLimits: WORKER_MEMORY });
   let status = new SourceState(data.settings, Date.now).status();

@@ -6,8 +6,8 @@ import { applicationName } from '../../postgres/connection.ts';
 import { inspectSlot, readSlot } from '../../postgres/slot.ts';
 import { synchronousFault } from '../../postgres/synchronous.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
-import type { FlushKeeper } from './source-flush.ts';
-import type { SourceState } from './source-status.ts';
+import type { FlushKeeper } from './flush.ts';
+import type { SourceState } from './status.ts';
 
 const SERVER_INTERVAL_MS = 2_000;
 

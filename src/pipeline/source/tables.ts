@@ -17,7 +17,7 @@ import {
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { inspectTables, type WantedTables } from '../../postgres/table-findings.ts';
 import { tableKey } from '../../postgres/tables.ts';
-import type { SourceState } from './source-status.ts';
+import type { SourceState } from './status.ts';
 
 export type TablePorts = {
   readonly client: Client;

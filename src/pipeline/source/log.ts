@@ -2,11 +2,11 @@
 import { TailraceError } from '../../core/errors.ts';
 import { openLog, type LogWriter } from '../../log/writer.ts';
 import { DiskBudget } from './disk-budget.ts';
-import { LogFeed, RelationsInForce } from './source-feed.ts';
-import { FlushKeeper } from './source-flush.ts';
-import type { SourceOptions } from './source-options.ts';
-import { planStart, type Prepared, type ServerHistory, type StartPlan } from './source-start.ts';
-import type { SourceState } from './source-status.ts';
+import { LogFeed, RelationsInForce } from './feed.ts';
+import { FlushKeeper } from './flush.ts';
+import type { SourceOptions } from './options.ts';
+import { planStart, type Prepared, type ServerHistory, type StartPlan } from './start.ts';
+import type { SourceState } from './status.ts';
 
 export type SourceLog = {
   readonly log: LogWriter;

@@ -1,17 +1,17 @@
 // A source whose server stops, crashes and changes its settings: a server of this file's own.
 import type { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
-import { LogSignals } from '../../src/log/signals.ts';
-import { readSlot } from '../../src/postgres/slot.ts';
-import { databaseSettings } from '../support/database-settings.ts';
-import { connect, waitFor } from '../support/postgres.ts';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import { LogSignals } from '../../../src/log/signals.ts';
+import { readSlot } from '../../../src/postgres/slot.ts';
+import { databaseSettings } from '../../support/database-settings.ts';
+import { connect, waitFor } from '../../support/postgres.ts';
 import {
   createSourceDirectory,
   startTestSource,
   type SourceDirectory,
   type TestSource,
-} from '../support/source.ts';
+} from '../../support/source.ts';
 
 let server: EmbeddedPostgres;
 let client: Client;

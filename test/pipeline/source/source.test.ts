@@ -1,19 +1,19 @@
 import type { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { parseLsn, toLsn } from '../../src/core/lsn.ts';
-import { tablePattern } from '../../src/core/selection.ts';
-import { LogSignals } from '../../src/log/signals.ts';
-import { readSlot } from '../../src/postgres/slot.ts';
-import { asksForMessages } from '../../src/postgres/replication-protocol.ts';
-import { databaseSettings, serverVersion } from '../support/database-settings.ts';
-import { connect, createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
-import { startWireProxy } from '../support/postgres-wire.ts';
+import { parseLsn, toLsn } from '../../../src/core/lsn.ts';
+import { tablePattern } from '../../../src/core/selection.ts';
+import { LogSignals } from '../../../src/log/signals.ts';
+import { readSlot } from '../../../src/postgres/slot.ts';
+import { asksForMessages } from '../../../src/postgres/replication-protocol.ts';
+import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
+import { connect, createTestDatabase, waitFor, type TestDatabase } from '../../support/postgres.ts';
+import { startWireProxy } from '../../support/postgres-wire.ts';
 import {
   createSourceDirectory,
   startTestSource,
   type SourceDirectory,
   type TestSource,
-} from '../support/source.ts';
+} from '../../support/source.ts';
 
 let database: TestDatabase;
 let client: Client;

@@ -14,7 +14,7 @@ import { identifySystem, inspectTls, preflight, type Preflight } from '../../pos
 import { createPublication, readPublication, walPosition } from '../../postgres/publication.ts';
 import { asksForMessages } from '../../postgres/replication-protocol.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
-import { noticesOf } from './source-tables.ts';
+import { noticesOf } from './tables.ts';
 import type { Selection, TableName } from '../../core/selection.ts';
 import { blockingTransactions, createSlot, readSlot, type Slot } from '../../postgres/slot.ts';
 

@@ -1,11 +1,11 @@
 import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
-import { ZERO_LSN } from '../../src/core/lsn.ts';
-import { LogSignals } from '../../src/log/signals.ts';
-import { DiskBudget } from '../../src/pipeline/source/disk-budget.ts';
-import { SourceState } from '../../src/pipeline/source/source-status.ts';
-import { waitFor } from '../support/wait.ts';
-import { databaseSettings } from '../support/database-settings.ts';
+import { ZERO_LSN } from '../../../src/core/lsn.ts';
+import { LogSignals } from '../../../src/log/signals.ts';
+import { DiskBudget } from '../../../src/pipeline/source/disk-budget.ts';
+import { SourceState } from '../../../src/pipeline/source/status.ts';
+import { waitFor } from '../../support/wait.ts';
+import { databaseSettings } from '../../support/database-settings.ts';
 
 const MAX_BYTES = 1000;
 const SEGMENT_BYTES = 100;
