@@ -5,9 +5,9 @@ import { TailraceError } from '../../core/errors.ts';
 import type { SinkStatus } from '../../core/status.ts';
 import type { SinkReply, SinkRequest } from './requests.ts';
 import type { SinkWorkerCommand, SinkWorkerData, SinkWorkerReport } from './worker.ts';
-import { relayLogLine } from '../thread-logger.ts';
-import { ThreadRequests } from '../thread-requests.ts';
-import { WORKER_MEMORY } from '../worker-memory.ts';
+import { relayLogLine } from '../threads/logger.ts';
+import { ThreadRequests } from '../threads/requests.ts';
+import { WORKER_MEMORY } from '../threads/memory.ts';
 
 export type SinkThread = {
   /** As last reported. */

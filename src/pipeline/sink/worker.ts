@@ -7,13 +7,13 @@ import { openStore } from '../../store/sqlite.ts';
 import type { SinkRequest } from './requests.ts';
 import type { SinkRunnerOptions } from './runner.ts';
 import { superviseSink } from './supervisor.ts';
-import { createThreadLogger, type LogLine } from '../thread-logger.ts';
+import { createThreadLogger, type LogLine } from '../threads/logger.ts';
 import {
   answerRequests,
   type CancelMessage,
   type ReplyMessage,
   type RequestMessage,
-} from '../thread-requests.ts';
+} from '../threads/requests.ts';
 
 /** What crosses into the thread: plain values and shared memory. */
 export type SinkWorkerData = {

@@ -6,8 +6,8 @@ import type { LogSignals } from '../../log/signals.ts';
 import type { SourceReady } from './options.ts';
 import { SourceState } from './status.ts';
 import type { SourceWorkerCommand, SourceWorkerData, SourceWorkerReport } from './worker.ts';
-import { relayLogLine } from '../thread-logger.ts';
-import { WORKER_MEMORY } from '../worker-memory.ts';
+import { relayLogLine } from '../threads/logger.ts';
+import { WORKER_MEMORY } from '../threads/memory.ts';
 import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
 
 export type { SourceReady };

@@ -9,7 +9,7 @@ import type { SourceReady } from './options.ts';
 import { startSource } from './runner.ts';
 import type { Selection } from '../../core/selection.ts';
 import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
-import { createThreadLogger, type LogLine } from '../thread-logger.ts';
+import { createThreadLogger, type LogLine } from '../threads/logger.ts';
 
 /** What crosses into the thread: plain values and shared memory. */
 export type SourceWorkerData = {

@@ -1,16 +1,16 @@
 import { once } from 'node:events';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { afterEach, expect, test } from 'vitest';
-import { aborted } from '../../src/core/abort.ts';
-import { TailraceError } from '../../src/core/errors.ts';
+import { aborted } from '../../../src/core/abort.ts';
+import { TailraceError } from '../../../src/core/errors.ts';
 import {
   answerRequests,
   ThreadRequests,
   type Answer,
   type ReplyMessage,
   type RequestAnswerer,
-} from '../../src/pipeline/thread-requests.ts';
-import { waitFor } from '../support/wait.ts';
+} from '../../../src/pipeline/threads/requests.ts';
+import { waitFor } from '../../support/wait.ts';
 
 const ports: MessagePort[] = [];
 afterEach(() => {

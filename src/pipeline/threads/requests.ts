@@ -1,5 +1,5 @@
 // Questions from one thread to another and their answers: matched by number, cancelled by signal, errors with their cure.
-import { describeError, TailraceError, type ErrorKind } from '../core/errors.ts';
+import { describeError, TailraceError, type ErrorKind } from '../../core/errors.ts';
 
 /** `to` names who shall answer in the other thread. */
 export type RequestMessage<Request> = {
