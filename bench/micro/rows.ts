@@ -5,7 +5,7 @@ import type { Relation, TransactionContext } from '../../src/core/change.ts';
 import { ZERO_LSN, toLsn } from '../../src/core/lsn.ts';
 import type { Envelope, FormatName, RenderContext, RenderPlan } from '../../src/formats/format.ts';
 import { formats } from '../../src/formats/registry.ts';
-import { compileValue } from '../../src/postgres/values.ts';
+import { compileValue } from '../../src/postgres/values/values.ts';
 
 const COLUMNS: readonly (readonly [name: string, type: number, text: string])[] = [
   ['id', 23, '123456'],

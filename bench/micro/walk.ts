@@ -14,7 +14,7 @@ import { SinkMarkers } from '../../src/pipeline/intake/markers.ts';
 import { RowIntake } from '../../src/pipeline/intake/row-intake.ts';
 import { TableBarriers } from '../../src/pipeline/delivery/table-order.ts';
 import { compileTablePlan, type TablePlan } from '../../src/pipeline/intake/table-plan.ts';
-import { compileValue } from '../../src/postgres/values.ts';
+import { compileValue } from '../../src/postgres/values/values.ts';
 import type { Route } from '../../src/sinks/sink.ts';
 import { envelope, insertMessage, relation, transaction } from './rows.ts';
 import { cpuPerRow, timePerRow, type Stage } from './stage.ts';

@@ -23,7 +23,7 @@ import {
   MESSAGE,
   relationIdOfRow,
 } from '../../src/pgoutput/messages.ts';
-import { compileValue } from '../../src/postgres/values.ts';
+import { compileValue } from '../../src/postgres/values/values.ts';
 import type { TestDatabase } from './postgres.ts';
 
 export type RenderSettings = {

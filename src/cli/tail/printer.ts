@@ -16,7 +16,7 @@ import {
   MESSAGE,
   type RawRelation,
 } from '../../pgoutput/messages.ts';
-import { compileValue } from '../../postgres/values.ts';
+import { compileValue } from '../../postgres/values/values.ts';
 
 export type PrinterOptions = {
   readonly format: FormatName;

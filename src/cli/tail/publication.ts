@@ -2,7 +2,7 @@
 import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import type { TableName } from '../../core/selection.ts';
-import { listTables, quoteTable, readTables, type TableState } from '../../postgres/tables.ts';
+import { listTables, quoteTable, readTables, type TableState } from '../../postgres/preflight/tables.ts';
 
 export type TailPublication = {
   readonly name: string;

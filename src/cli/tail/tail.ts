@@ -13,9 +13,9 @@ import {
   findPrimary,
   type Primary,
   type ReplicationConnection,
-} from '../../postgres/connection.ts';
-import { identifySystem } from '../../postgres/preflight.ts';
-import { RANGE, startReplication, type ReplicationStream } from '../../postgres/replication-stream.ts';
+} from '../../postgres/connection/connection.ts';
+import { identifySystem } from '../../postgres/preflight/preflight.ts';
+import { RANGE, startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from '../ports.ts';
 import { aborted } from '../../core/abort.ts';

@@ -5,7 +5,7 @@ import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import type { SinkGap, SinkStatus } from '../../core/status.ts';
 import type { Envelope } from '../../formats/format.ts';
 import { formats } from '../../formats/registry.ts';
-import { compileValue } from '../../postgres/values.ts';
+import { compileValue } from '../../postgres/values/values.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import type { PullPort, Sink } from '../../sinks/sink.ts';
 import { leaseFileOf, openLeaseStore } from '../../store/leases.ts';

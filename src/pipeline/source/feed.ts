@@ -9,7 +9,7 @@ import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts
 import type { LogWriter } from '../../log/writer.ts';
 import { encodeEnrichment, type Enrichment } from '../../pgoutput/enrichment.ts';
 import { decodeBegin, MESSAGE, relationIdOfRow, unknownMessage } from '../../pgoutput/messages.ts';
-import { RANGE, type StreamBatch } from '../../postgres/replication-stream.ts';
+import { RANGE, type StreamBatch } from '../../postgres/replication/stream.ts';
 
 /** Of the socket's own size, so that a block seldom grows it. */
 const INITIAL_BLOCK_BYTES = 512 * 1024;

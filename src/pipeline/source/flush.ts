@@ -5,7 +5,7 @@ import { TailraceError } from '../../core/errors.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import type { History, LogWriter } from '../../log/writer.ts';
-import type { ReplicationStream } from '../../postgres/replication-stream.ts';
+import type { ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { SourceState } from './status.ts';
 

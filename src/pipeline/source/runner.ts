@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { backoffMs } from '../../core/retry.ts';
-import { codeOf, connectionFault } from '../../postgres/connection-fault.ts';
-import type { ReplicationStream } from '../../postgres/replication-stream.ts';
+import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
+import type { ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
 import { runSession } from './session.ts';

@@ -12,15 +12,15 @@ import {
   formatTarget,
   type Primary,
   type ReplicationConnection,
-} from '../../postgres/connection.ts';
+} from '../../postgres/connection/connection.ts';
 import { decodeRelation } from '../../pgoutput/messages.ts';
-import { asksForMessages } from '../../postgres/replication-protocol.ts';
+import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import {
   startReplication,
   type ReplicationStream,
   type StreamBatch,
-} from '../../postgres/replication-stream.ts';
-import { synchronousFault } from '../../postgres/synchronous.ts';
+} from '../../postgres/replication/stream.ts';
+import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { openSourceLog, planConnection, type SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
 import { prepareDatabase, readHistory, type StartPlan } from './start.ts';

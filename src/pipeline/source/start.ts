@@ -8,15 +8,15 @@ import {
   connectOrdinary,
   type ReplicationConnection,
   type Target,
-} from '../../postgres/connection.ts';
-import { faultOf } from '../../postgres/finding.ts';
-import { identifySystem, inspectTls, preflight, type Preflight } from '../../postgres/preflight.ts';
-import { createPublication, readPublication, walPosition } from '../../postgres/publication.ts';
-import { asksForMessages } from '../../postgres/replication-protocol.ts';
+} from '../../postgres/connection/connection.ts';
+import { faultOf } from '../../postgres/preflight/finding.ts';
+import { identifySystem, inspectTls, preflight, type Preflight } from '../../postgres/preflight/preflight.ts';
+import { createPublication, readPublication, walPosition } from '../../postgres/preflight/publication.ts';
+import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { noticesOf } from './tables.ts';
 import type { Selection, TableName } from '../../core/selection.ts';
-import { blockingTransactions, createSlot, readSlot, type Slot } from '../../postgres/slot.ts';
+import { blockingTransactions, createSlot, readSlot, type Slot } from '../../postgres/preflight/slot.ts';
 
 /** How often to say what a slot being made waits for. */
 const SLOT_WAIT_NOTICE_MS = 2_000;

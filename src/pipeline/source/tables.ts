@@ -4,19 +4,19 @@ import type { Client } from 'pg';
 import type { Logger } from 'pino';
 import { formatTableName, selects, type Selection, type TableName } from '../../core/selection.ts';
 import type { StreamedTable } from '../../core/status.ts';
-import { closeConnection, connectOrdinary, type Target } from '../../postgres/connection.ts';
-import { describeFinding, warned, type Finding } from '../../postgres/finding.ts';
-import { readWanted } from '../../postgres/preflight.ts';
+import { closeConnection, connectOrdinary, type Target } from '../../postgres/connection/connection.ts';
+import { describeFinding, warned, type Finding } from '../../postgres/preflight/finding.ts';
+import { readWanted } from '../../postgres/preflight/preflight.ts';
 import {
   addTables,
   addTableSql,
   isOurs,
   readPublication,
   type Publication,
-} from '../../postgres/publication.ts';
+} from '../../postgres/preflight/publication.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
-import { inspectTables, type WantedTables } from '../../postgres/table-findings.ts';
-import { tableKey } from '../../postgres/tables.ts';
+import { inspectTables, type WantedTables } from '../../postgres/preflight/table-findings.ts';
+import { tableKey } from '../../postgres/preflight/tables.ts';
 import type { SourceState } from './status.ts';
 
 export type TablePorts = {

@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
-import { applicationName } from '../../postgres/connection.ts';
-import { inspectSlot, readSlot } from '../../postgres/slot.ts';
-import { synchronousFault } from '../../postgres/synchronous.ts';
+import { applicationName } from '../../postgres/connection/connection.ts';
+import { inspectSlot, readSlot } from '../../postgres/preflight/slot.ts';
+import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { FlushKeeper } from './flush.ts';
 import type { SourceState } from './status.ts';

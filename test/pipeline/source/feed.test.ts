@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LogSignals } from '../../../src/log/signals.ts';
 import { openLog, type LogWriter } from '../../../src/log/writer.ts';
 import { LogFeed, RelationsInForce } from '../../../src/pipeline/source/feed.ts';
-import { RANGE, type StreamBatch } from '../../../src/postgres/replication-stream.ts';
+import { RANGE, type StreamBatch } from '../../../src/postgres/replication/stream.ts';
 import { readLog } from '../../support/source.ts';
 
 const RELATION_ID = 16_400;

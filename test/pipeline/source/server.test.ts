@@ -3,7 +3,7 @@ import type { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
-import { readSlot } from '../../../src/postgres/slot.ts';
+import { readSlot } from '../../../src/postgres/preflight/slot.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
 import { connect, waitFor } from '../../support/postgres.ts';
 import {

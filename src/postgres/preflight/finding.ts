@@ -1,5 +1,5 @@
 // A finding: one thing that was looked at in the database, whether it is as it must be, and the cure if not.
-import { TailraceError } from '../core/errors.ts';
+import { TailraceError } from '../../core/errors.ts';
 
 export type Finding = {
   readonly ok: boolean;

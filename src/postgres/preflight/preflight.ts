@@ -1,7 +1,7 @@
 // Looks at everything streaming needs, before it starts: every fault with the exact SQL that cures it.
 import { escapeIdentifier, type Client } from 'pg';
-import { TailraceError } from '../core/errors.ts';
-import { isOpen, type Selection } from '../core/selection.ts';
+import { TailraceError } from '../../core/errors.ts';
+import { isOpen, type Selection } from '../../core/selection.ts';
 import {
   applicationName,
   closeConnection,
@@ -10,12 +10,12 @@ import {
   formatTarget,
   type ReplicationConnection,
   type Target,
-} from './connection.ts';
-import { connectionFault } from './connection-fault.ts';
+} from '../connection/connection.ts';
+import { connectionFault } from '../connection/fault.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import { readPublication, type Publication } from './publication.ts';
-import { asksForMessages } from './replication-protocol.ts';
-import type { DatabaseSettings } from './settings.ts';
+import { asksForMessages } from '../replication/protocol.ts';
+import type { DatabaseSettings } from '../settings.ts';
 import { inspectMissingSlot, inspectSlot, readSlot, type Slot } from './slot.ts';
 import { inspectSynchronous } from './synchronous.ts';
 import { inspectPublication, inspectTables, wantedNames, type WantedTables } from './table-findings.ts';

@@ -1,6 +1,6 @@
 // The tables of a database as the catalog has them, and which of them can be published without harm.
 import { escapeIdentifier, type Client } from 'pg';
-import type { TableName } from '../core/selection.ts';
+import type { TableName } from '../../core/selection.ts';
 
 export const quoteTable = ({ schema, table }: TableName): string =>
   `${escapeIdentifier(schema)}.${escapeIdentifier(table)}`;

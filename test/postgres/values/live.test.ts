@@ -1,9 +1,9 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { builtInArray } from '../../src/postgres/values-builtin.ts';
-import { numeric, orNull, quoteElement, SCALARS, text } from '../support/arbitrary-values.ts';
-import { parse, renderValue } from '../support/decode.ts';
-import { openStoredValues, type StoredValues } from '../support/stored-values.ts';
+import { builtInArray } from '../../../src/postgres/values/builtin.ts';
+import { numeric, orNull, quoteElement, SCALARS, text } from '../../support/arbitrary-values.ts';
+import { parse, renderValue } from '../../support/decode.ts';
+import { openStoredValues, type StoredValues } from '../../support/stored-values.ts';
 
 // What Postgres stores, sent through a slot and our decoder, must be what Postgres itself says of the stored row.
 

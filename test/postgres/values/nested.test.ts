@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { TypeCatalog } from '../../src/core/change.ts';
-import { TYPE } from '../../src/postgres/values-builtin.ts';
-import { renderValue } from '../support/decode.ts';
+import type { TypeCatalog } from '../../../src/core/change.ts';
+import { TYPE } from '../../../src/postgres/values/builtin.ts';
+import { renderValue } from '../../support/decode.ts';
 
 const TEXT = 25;
 

@@ -1,17 +1,17 @@
 import type { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { toLsn, ZERO_LSN, type Lsn } from '../../src/core/lsn.ts';
-import { connectReplication } from '../../src/postgres/connection.ts';
-import { asksForMessages, startCommand } from '../../src/postgres/replication-protocol.ts';
+import { toLsn, ZERO_LSN, type Lsn } from '../../../src/core/lsn.ts';
+import { connectReplication } from '../../../src/postgres/connection/connection.ts';
+import { asksForMessages, startCommand } from '../../../src/postgres/replication/protocol.ts';
 import {
   startReplication,
   type ReplicationStream,
   type StreamOptions,
-} from '../../src/postgres/replication-stream.ts';
-import { readSlot } from '../../src/postgres/slot.ts';
-import { databaseSettings, serverVersion } from '../support/database-settings.ts';
-import { createTestDatabase, waitFor, type TestDatabase } from '../support/postgres.ts';
-import { backendMessage, startFakeServer, startWireProxy } from '../support/postgres-wire.ts';
+} from '../../../src/postgres/replication/stream.ts';
+import { readSlot } from '../../../src/postgres/preflight/slot.ts';
+import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
+import { createTestDatabase, waitFor, type TestDatabase } from '../../support/postgres.ts';
+import { backendMessage, startFakeServer, startWireProxy } from '../../support/postgres-wire.ts';
 
 let database: TestDatabase;
 let client: Client;

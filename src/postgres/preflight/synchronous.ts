@@ -1,7 +1,7 @@
 // Would our walsender be a synchronous standby? Then the application's commits would wait for our flush.
 // https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONOUS-STANDBY-NAMES
 import { escapeLiteral, type Client } from 'pg';
-import { TailraceError } from '../core/errors.ts';
+import { TailraceError } from '../../core/errors.ts';
 import { failed, passed, type Finding } from './finding.ts';
 
 const TOKEN = /"((?:[^"]|"")*)"|[^\s,()"]+/g;

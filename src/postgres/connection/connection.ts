@@ -2,9 +2,9 @@
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
-import { TailraceError } from '../core/errors.ts';
-import { connectionFault, formatTarget, isTlsMissing, type Target } from './connection-fault.ts';
-import type { DatabaseSettings, TlsSettings } from './settings.ts';
+import { TailraceError } from '../../core/errors.ts';
+import { connectionFault, formatTarget, isTlsMissing, type Target } from './fault.ts';
+import type { DatabaseSettings, TlsSettings } from '../settings.ts';
 
 export { formatTarget, type Target };
 

@@ -3,19 +3,19 @@ import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
-import { connectionFault } from '../../src/postgres/connection-fault.ts';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import { connectionFault } from '../../../src/postgres/connection/fault.ts';
 import {
   connectOrdinary,
   connectReplication,
   findPrimary,
   PINNED_SETTINGS,
-} from '../../src/postgres/connection.ts';
-import { identifySystem, inspectDatabase } from '../../src/postgres/preflight.ts';
-import type { DatabaseSettings, TlsSettings } from '../../src/postgres/settings.ts';
-import { databaseSettings, serverVersion } from '../support/database-settings.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { backendMessage, errorResponse, startFakeServer } from '../support/postgres-wire.ts';
+} from '../../../src/postgres/connection/connection.ts';
+import { identifySystem, inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
+import type { DatabaseSettings, TlsSettings } from '../../../src/postgres/settings.ts';
+import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
+import { backendMessage, errorResponse, startFakeServer } from '../../support/postgres-wire.ts';
 
 let database: TestDatabase;
 let settings: DatabaseSettings;

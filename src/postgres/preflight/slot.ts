@@ -1,10 +1,10 @@
 // The replication slot: what state it is in, whether we may stream from it, and making one.
 // https://www.postgresql.org/docs/current/view-pg-replication-slots.html
 import { escapeLiteral, type Client } from 'pg';
-import { TailraceError } from '../core/errors.ts';
-import { parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { TailraceError } from '../../core/errors.ts';
+import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
-import type { DatabaseSettings } from './settings.ts';
+import type { DatabaseSettings } from '../settings.ts';
 
 export type Slot = {
   readonly name: string;

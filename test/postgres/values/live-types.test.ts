@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { parse } from '../support/decode.ts';
-import { openStoredValues, type StoredValues } from '../support/stored-values.ts';
+import { parse } from '../../support/decode.ts';
+import { openStoredValues, type StoredValues } from '../../support/stored-values.ts';
 
 // Types that only this database has: the stream names them by OID, the catalog tells what they are made of.
 

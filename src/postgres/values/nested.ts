@@ -1,10 +1,10 @@
 // Values made of values, as Postgres prints them: arrays, composites, hstore, vectors. A text that does not follow
 // its grammar (none is known) is rendered as text, never refused: invariant 6.
 // https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO https://www.postgresql.org/docs/current/rowtypes.html#ROWTYPES-IO-SYNTAX
-import { ByteWriter } from '../core/byte-writer.ts';
-import { writeJsonString } from '../core/json.ts';
-import type { ValueRenderer } from '../core/render.ts';
-import { NULL } from './values-scalar.ts';
+import { ByteWriter } from '../../core/byte-writer.ts';
+import { writeJsonString } from '../../core/json.ts';
+import type { ValueRenderer } from '../../core/render.ts';
+import { NULL } from './scalar.ts';
 
 const QUOTE = 0x22;
 const OPEN_PARENTHESIS = 0x28;

@@ -1,8 +1,8 @@
 // What a failed connection or command means, and what cures it: errors of Postgres, TLS and the network as TailraceErrors.
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 import { escapeIdentifier } from 'pg';
-import { TailraceError, type ErrorKind } from '../core/errors.ts';
-import type { DatabaseSettings } from './settings.ts';
+import { TailraceError, type ErrorKind } from '../../core/errors.ts';
+import type { DatabaseSettings } from '../settings.ts';
 
 export type Target = { readonly host: string; readonly port: number };
 

@@ -1,16 +1,16 @@
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
-import { tablePattern } from '../../src/core/selection.ts';
-import { connectOrdinary } from '../../src/postgres/connection.ts';
-import { faultOf, type Finding } from '../../src/postgres/finding.ts';
-import { inspectDatabase } from '../../src/postgres/preflight.ts';
-import { createPublication, readPublication } from '../../src/postgres/publication.ts';
-import { createSlot } from '../../src/postgres/slot.ts';
-import { listTables, readTables } from '../../src/postgres/tables.ts';
-import { namesUs } from '../../src/postgres/synchronous.ts';
-import { databaseSettings, serverVersion } from '../support/database-settings.ts';
-import { connect, createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { startEmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import { tablePattern } from '../../../src/core/selection.ts';
+import { connectOrdinary } from '../../../src/postgres/connection/connection.ts';
+import { faultOf, type Finding } from '../../../src/postgres/preflight/finding.ts';
+import { inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
+import { createPublication, readPublication } from '../../../src/postgres/preflight/publication.ts';
+import { createSlot } from '../../../src/postgres/preflight/slot.ts';
+import { listTables, readTables } from '../../../src/postgres/preflight/tables.ts';
+import { namesUs } from '../../../src/postgres/preflight/synchronous.ts';
+import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
+import { connect, createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
 
 let database: TestDatabase;
 let client: Client;

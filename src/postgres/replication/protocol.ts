@@ -1,10 +1,10 @@
 // The messages around a logical replication stream: the command, status replies, refusals as TailraceErrors.
 // https://www.postgresql.org/docs/current/protocol-replication.html
 import { escapeIdentifier, escapeLiteral } from 'pg';
-import { TailraceError, type ErrorKind } from '../core/errors.ts';
-import { formatLsn, type Lsn } from '../core/lsn.ts';
-import { connectionFault } from './connection-fault.ts';
-import type { ReplicationConnection } from './connection.ts';
+import { TailraceError, type ErrorKind } from '../../core/errors.ts';
+import { formatLsn, type Lsn } from '../../core/lsn.ts';
+import { connectionFault } from '../connection/fault.ts';
+import type { ReplicationConnection } from '../connection/connection.ts';
 
 export type StreamOptions = {
   readonly slot: string;

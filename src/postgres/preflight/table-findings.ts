@@ -7,10 +7,10 @@ import {
   selects,
   type Selection,
   type TableName,
-} from '../core/selection.ts';
+} from '../../core/selection.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import { addTableSql, isOurs, type Publication } from './publication.ts';
-import type { DatabaseSettings } from './settings.ts';
+import type { DatabaseSettings } from '../settings.ts';
 import { quoteTable, tableKey, type TableState } from './tables.ts';
 
 /** Of tables that only a pattern takes, those with a fault are told one by one up to this number. */

@@ -4,7 +4,7 @@
 // CopyData 'd':     'w' | WAL start u64 | WAL end u64 | clock i64 | one pgoutput message
 //                   'k' | WAL end u64 | clock i64 | reply requested u8
 // https://www.postgresql.org/docs/current/protocol-replication.html
-import { toLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { toLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 
 const HEADER_BYTES = 5;
 /** 'w' and three 64-bit numbers in front of the pgoutput message. */

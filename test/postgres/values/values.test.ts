@@ -1,9 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ByteWriter } from '../../src/core/byte-writer.ts';
-import { jsonText, writeJsonDocument, writeJsonString } from '../../src/core/json.ts';
-import { TYPE } from '../../src/postgres/values-builtin.ts';
-import { renderValue } from '../support/decode.ts';
+import { ByteWriter } from '../../../src/core/byte-writer.ts';
+import { jsonText, writeJsonDocument, writeJsonString } from '../../../src/core/json.ts';
+import { TYPE } from '../../../src/postgres/values/builtin.ts';
+import { renderValue } from '../../support/decode.ts';
 
 const TEXT = 25;
 

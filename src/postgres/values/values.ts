@@ -1,9 +1,9 @@
 // Chooses the renderer of a column by its type: the table "Values" of docs, compiled once per relation and sink.
-import type { TypeCatalog } from '../core/change.ts';
-import { jsonText, writeJsonDocument, writeJsonString } from '../core/json.ts';
-import type { ValueOptions, ValueRenderer } from '../core/render.ts';
-import { builtInArray, TYPE } from './values-builtin.ts';
-import { arrayRenderer, compositeRenderer, writeHstore, writeVector } from './values-nested.ts';
+import type { TypeCatalog } from '../../core/change.ts';
+import { jsonText, writeJsonDocument, writeJsonString } from '../../core/json.ts';
+import type { ValueOptions, ValueRenderer } from '../../core/render.ts';
+import { builtInArray, TYPE } from './builtin.ts';
+import { arrayRenderer, compositeRenderer, writeHstore, writeVector } from './nested.ts';
 import {
   writeBoolean,
   writeByteaAsBase64,
@@ -15,7 +15,7 @@ import {
   writeTimestamptz,
   writeTimestampWithZ,
   writeVerbatim,
-} from './values-scalar.ts';
+} from './scalar.ts';
 
 export type RenderOptions = ValueOptions & {
   /** Do timestamps without time zone get a `Z`? (`MessageFormat.zonelessTimestampZ`) */

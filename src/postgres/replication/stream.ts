@@ -2,12 +2,12 @@
 // https://www.postgresql.org/docs/current/protocol-replication.html
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Socket } from 'node:net';
-import { TailraceError } from '../core/errors.ts';
-import type { Lsn } from '../core/lsn.ts';
-import { formatTarget, type ReplicationConnection } from './connection.ts';
-import { connectionFault } from './connection-fault.ts';
+import { TailraceError } from '../../core/errors.ts';
+import type { Lsn } from '../../core/lsn.ts';
+import { formatTarget, type ReplicationConnection } from '../connection/connection.ts';
+import { connectionFault } from '../connection/fault.ts';
 import { isSilent, judgeSilence, ReadPacing, REST_MS } from './read-pacing.ts';
-import { ReplicationInput, type ControlMessage, type StreamBatch } from './replication-input.ts';
+import { ReplicationInput, type ControlMessage, type StreamBatch } from './input.ts';
 import {
   BACKEND,
   COPY_DONE_MESSAGE,
@@ -18,10 +18,10 @@ import {
   streamFault,
   TERMINATE_MESSAGE,
   type StreamOptions,
-} from './replication-protocol.ts';
+} from './protocol.ts';
 
 export type { StreamBatch, StreamOptions };
-export { RANGE } from './replication-input.ts';
+export { RANGE } from './input.ts';
 
 /** Beyond this, what has been read and not yet taken stops the reading. */
 const READ_AHEAD_BYTES = 1024 * 1024;

@@ -1,9 +1,9 @@
 // The publication: which tables it carries, whether it is ours to change, making it and adding to it, tables by name.
 // https://www.postgresql.org/docs/current/logical-replication-publication.html
 import { escapeIdentifier, type Client } from 'pg';
-import { TailraceError } from '../core/errors.ts';
-import type { TableName } from '../core/selection.ts';
-import type { DatabaseSettings } from './settings.ts';
+import { TailraceError } from '../../core/errors.ts';
+import type { TableName } from '../../core/selection.ts';
+import type { DatabaseSettings } from '../settings.ts';
 import { quoteTable, type TableState } from './tables.ts';
 
 export type Publication = {

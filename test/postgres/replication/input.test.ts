@@ -1,10 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { toLsn } from '../../src/core/lsn.ts';
-import { judgeSilence, ReadPacing } from '../../src/postgres/read-pacing.ts';
-import { RANGE, ReplicationInput } from '../../src/postgres/replication-input.ts';
-import { statusUpdate } from '../../src/postgres/replication-protocol.ts';
-import { backendMessage } from '../support/postgres-wire.ts';
+import { toLsn } from '../../../src/core/lsn.ts';
+import { judgeSilence, ReadPacing } from '../../../src/postgres/replication/read-pacing.ts';
+import { RANGE, ReplicationInput } from '../../../src/postgres/replication/input.ts';
+import { statusUpdate } from '../../../src/postgres/replication/protocol.ts';
+import { backendMessage } from '../../support/postgres-wire.ts';
 
 const xlogData = (content: Uint8Array): Buffer =>
   backendMessage('d', Buffer.concat([Buffer.from('w'), Buffer.alloc(24), content]));

@@ -1,8 +1,8 @@
 // Postgres text of one scalar in, JSON bytes out. Hot file: plain loops on purpose (bench/micro/render.ts).
 // Texts are as our pinned session settings make them: DateStyle ISO, TimeZone UTC, extra_float_digits 3, bytea hex.
-import type { ByteWriter } from '../core/byte-writer.ts';
-import { writeJsonString } from '../core/json.ts';
-import type { ValueRenderer } from '../core/render.ts';
+import type { ByteWriter } from '../../core/byte-writer.ts';
+import { writeJsonString } from '../../core/json.ts';
+import type { ValueRenderer } from '../../core/render.ts';
 
 const QUOTE = 0x22;
 const ZERO = 0x30;
