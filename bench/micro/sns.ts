@@ -4,7 +4,7 @@ import { PublishBatchCommand, SNSClient } from '@aws-sdk/client-sns';
 import { pino } from 'pino';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import { toLsn } from '../../src/core/lsn.ts';
-import { sns } from '../../src/sinks/sns.ts';
+import { sns } from '../../src/sinks/sns/sns.ts';
 import { startSnsRecorder } from '../../test/support/sns-recorder.ts';
 
 const LANES = 32;

@@ -5,7 +5,7 @@ import { Worker, isMainThread, parentPort } from 'node:worker_threads';
 import { literal } from '../../src/core/encoding.ts';
 import { toLsn } from '../../src/core/lsn.ts';
 import type { Message } from '../../src/core/message.ts';
-import { sqs } from '../../src/sinks/sqs.ts';
+import { sqs } from '../../src/sinks/sqs/sqs.ts';
 import { BenchQueue } from '../endpoint/queue.ts';
 import { startEndpointServer } from '../endpoint/server.ts';
 import type { Stage } from './stage.ts';

@@ -3,7 +3,7 @@ import { startHttp } from '../../src/api/server.ts';
 import { TailraceError } from '../../src/core/errors.ts';
 import type { PullStream } from '../../src/pipeline/sink/pull/streams.ts';
 import type { Sink } from '../../src/sinks/sink.ts';
-import { stream } from '../../src/sinks/stream.ts';
+import { stream } from '../../src/sinks/stream/stream.ts';
 import { message, messages, patient, silent } from '../support/messages.ts';
 import { testControl } from '../support/control.ts';
 import { serviceStatus } from '../support/status.ts';

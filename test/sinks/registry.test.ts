@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, dirname, relative, resolve } from 'node:path';
+import { dirname, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { sinkDefinition, sinkDefinitions } from '../../src/sinks/registry.ts';
@@ -7,36 +7,37 @@ import { sinkDefinition, sinkDefinitions } from '../../src/sinks/registry.ts';
 const root = resolve(import.meta.dirname, '../..');
 const types = sinkDefinitions.map(({ type }) => type);
 
-/** Of no sink alone: the contract, the list, and what several sinks share (`aws-…`, `http-…`). */
-const SHARED = /^(?:sink|registry|(?:aws|http)-.*)$/;
+/** Of no sink alone: the contract, the list, and what several sinks share, by idea. */
+const SHARED = /^src\/sinks\/(?:sink\.ts|registry\.ts|(?:aws|http)\/.*)$/;
 
 const sourceFiles = (directory: string): string[] =>
   readdirSync(resolve(root, directory), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
     .map((file) => `${directory}/${file}`);
 
-/** The sink whose file this is: `src/sinks/sqs.ts`, `src/sinks/sqs-queue.ts`; undefined: nobody's. */
+/** The sink in whose folder this file is: `src/sinks/sqs/queue.ts`; undefined: nobody's. */
 const ownerOf = (file: string): string | undefined =>
-  types.find((type) => new RegExp(`^src/sinks/${type}(?:-[a-z0-9-]+)?\\.ts$`).test(file));
+  types.find((type) => file.startsWith(`src/sinks/${type}/`));
 
 const importsOf = (file: string): string[] =>
   [...readFileSync(resolve(root, file), 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)].map((match) =>
     relative(root, resolve(root, dirname(file), match[1]!)),
   );
 
-test.each(types)(
-  'the sink %s is a file (and its own parts), a test of the shared suite, and a page',
-  (type) => {
-    const files = [`src/sinks/${type}.ts`, `test/sinks/${type}.test.ts`, `docs/sinks/${type}.md`];
-    expect(files.filter((file) => !existsSync(resolve(root, file)))).toEqual([]);
-    const suite = sinkDefinition(type)!.isPulled === true ? 'pullSinkSuite(' : 'sinkSuite(';
-    expect(readFileSync(resolve(root, `test/sinks/${type}.test.ts`), 'utf8')).toContain(suite);
-  },
-);
+test.each(types)('the sink %s is a folder, a test of the shared suite, and a page', (type) => {
+  const files = [
+    `src/sinks/${type}/${type}.ts`,
+    `test/sinks/${type}/${type}.test.ts`,
+    `docs/sinks/${type}.md`,
+  ];
+  expect(files.filter((file) => !existsSync(resolve(root, file)))).toEqual([]);
+  const suite = sinkDefinition(type)!.isPulled === true ? 'pullSinkSuite(' : 'sinkSuite(';
+  expect(readFileSync(resolve(root, `test/sinks/${type}/${type}.test.ts`), 'utf8')).toContain(suite);
+});
 
 test('every file of src/sinks belongs to one sink, or to none', () => {
   const strangers = sourceFiles('src/sinks').filter(
-    (file) => ownerOf(file) === undefined && !SHARED.test(basename(file, '.ts')),
+    (file) => ownerOf(file) === undefined && !SHARED.test(file),
   );
   expect(strangers).toEqual([]);
 });
@@ -47,7 +48,7 @@ test('nobody imports a sink’s files but itself and the registry, with one line
     for (const imported of importsOf(file)) {
       const owner = ownerOf(imported);
       if (owner === undefined || owner === ownerOf(file)) continue;
-      if (file !== 'src/sinks/registry.ts' || imported !== `src/sinks/${owner}.ts`) {
+      if (file !== 'src/sinks/registry.ts' || imported !== `src/sinks/${owner}/${owner}.ts`) {
         faults.push(`${file} imports ${imported}`);
       }
     }

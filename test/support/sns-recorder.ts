@@ -3,7 +3,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { parseTopicArn } from '../../src/sinks/sns-arn.ts';
+import { parseTopicArn } from '../../src/sinks/sns/arn.ts';
 import type { BatchReply } from './fault-proxy.ts';
 import { batchResultXml, errorXml, escapeXml, membersOf, resultXml, topicNameOf } from './sns-wire.ts';
 import type { CannedError, RecordedMessage } from './sqs-recorder.ts';

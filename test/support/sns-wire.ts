@@ -1,5 +1,5 @@
 // How SNS' batch requests and answers look on the wire (a form, XML), for the fault proxy and the recorder.
-import { childOf, parseXml, textOf } from '../../src/sinks/aws-xml.ts';
+import { childOf, parseXml, textOf } from '../../src/sinks/aws/xml.ts';
 import type { BatchEntry, BatchReply, Wire } from './fault-proxy.ts';
 
 const NAMESPACE = 'http://sns.amazonaws.com/doc/2010-03-31/';

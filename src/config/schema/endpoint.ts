@@ -1,6 +1,6 @@
 // The schema of one entry of `http_endpoints`: what several webhook sinks may share, as in sequin.yaml.
 import { z } from 'zod';
-import { endpointFields, endpointUrl, TLS_NEEDS_HTTPS, tlsNeedsHttps } from '../../sinks/http-endpoint.ts';
+import { endpointFields, endpointUrl, TLS_NEEDS_HTTPS, tlsNeedsHttps } from '../../sinks/http/endpoint.ts';
 import { resourceName } from './parts.ts';
 
 /** Sequin's cloud is closed, and its tunnels with it. */

@@ -1,6 +1,6 @@
 // Destinations as sinks get them: with the HTTP endpoint that they name, and with the texts of certificates.
 import type { SinkSettings } from '../../pipeline/settings.ts';
-import { mergeHeaders, type Header } from '../../sinks/http-headers.ts';
+import { mergeHeaders, type Header } from '../../sinks/http/headers.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import { certificatesAt, type Certificates } from './certificates.ts';
 import { listOf, type Reader } from './cross-checks.ts';

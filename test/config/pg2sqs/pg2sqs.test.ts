@@ -4,8 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { loadSettings } from '../../../src/config/load.ts';
 import { namedTables } from '../../../src/core/selection.ts';
-import type { SqsConfig } from '../../../src/sinks/sqs-config.ts';
-import { queueRoute } from '../../../src/sinks/sqs-routes.ts';
+import type { SqsConfig } from '../../../src/sinks/sqs/config.ts';
+import { queueRoute } from '../../../src/sinks/sqs/routes.ts';
 import { faultsOf, loadFiles } from '../load-config.ts';
 
 const examples = resolve(import.meta.dirname, '../../../examples/pg2sqs');

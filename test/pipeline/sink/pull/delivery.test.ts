@@ -8,7 +8,7 @@ import { Pending } from '../../../../src/pipeline/delivery/pending.ts';
 import { TableBarriers } from '../../../../src/pipeline/delivery/table-order.ts';
 import type { TablePlan } from '../../../../src/pipeline/intake/table-plan.ts';
 import type { Sink } from '../../../../src/sinks/sink.ts';
-import { stream } from '../../../../src/sinks/stream.ts';
+import { stream } from '../../../../src/sinks/stream/stream.ts';
 import { patient, silent } from '../../../support/messages.ts';
 
 type Held = { readonly id: string; readonly index: number; readonly group: string };

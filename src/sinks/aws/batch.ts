@@ -1,0 +1,81 @@
+// What SQS' and SNS' batch calls have in common: limits of a batch, sizes and ids of messages, buffers of requests.
+import { ByteWriter } from '../../core/byte-writer.ts';
+import type { Message } from '../../core/message.ts';
+import { MessageAttributes, type AttributeList } from './attributes.ts';
+import { fifoId } from './ids.ts';
+import type { RequestBytes } from './http/connection.ts';
+
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+// https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html
+export const MAX_BATCH_COUNT = 10;
+export const MAX_BATCH_BYTES = 1_048_576;
+
+/** What AWS took in one request before August 2025, and what some emulators still do. */
+export const FORMER_MAX_BATCH_BYTES = 262_144;
+
+/** A larger buffer is not kept for the next request: 32 of them would be held for nothing. */
+const MAX_KEPT_BYTES = 256 * 1024;
+
+/** A head fits as a rule, and is then sent with its body in one write. */
+const HEAD_ROOM_BYTES = 2048;
+
+export type WrittenBody = RequestBytes & {
+  /** Lets another request use the buffer. Only after a complete answer: after an error a socket may still be reading it. */
+  readonly release: () => void;
+};
+
+export type BatchOptions = {
+  /** Follows the idempotency key in deduplication ids. */
+  readonly deduplicationSuffix: string;
+  readonly messageAttributes: boolean;
+};
+
+/** The parts of a request that do not depend on the service's protocol. */
+export class BatchParts<Encoded> {
+  readonly #options: BatchOptions;
+  readonly #attributes: MessageAttributes<Encoded> | undefined;
+  readonly #free: ByteWriter[] = [];
+
+  constructor(options: BatchOptions, encodeAttributes: (attributes: AttributeList) => Encoded) {
+    this.#options = options;
+    this.#attributes = options.messageAttributes ? new MessageAttributes(encodeAttributes) : undefined;
+  }
+
+  /** Bytes of a message as AWS counts them: body and attributes in UTF-8, before any escaping. */
+  sizeOf(message: Message): number {
+    return message.jsonBytes + (this.#attributes?.sizeFor(message) ?? 0);
+  }
+
+  attributesFor(message: Message): Encoded | undefined {
+    return this.#attributes?.encodedFor(message);
+  }
+
+  /** Where it is not FIFO there is a group id only where the user has a template for it (fair queues). */
+  groupId(message: Message, isFifo: boolean): string | undefined {
+    const group = isFifo ? (message.groupId ?? message.group) : message.groupId;
+    return group === undefined ? undefined : fifoId(group);
+  }
+
+  /** For FIFO only: standard queues and topics take none. */
+  deduplicationId(message: Message): string {
+    return fifoId(message.idempotencyKey + this.#options.deduplicationSuffix);
+  }
+
+  /** A buffer for a body, with room for the head before it. */
+  takeWriter(): ByteWriter {
+    const writer = this.#free.pop() ?? new ByteWriter();
+    writer.reset();
+    writer.length = HEAD_ROOM_BYTES;
+    return writer;
+  }
+
+  /** The body that a buffer holds now. */
+  written(writer: ByteWriter): WrittenBody {
+    const { buffer, length } = writer;
+    return { buffer, bodyStart: HEAD_ROOM_BYTES, end: length, release: () => this.#release(writer) };
+  }
+
+  #release(writer: ByteWriter): void {
+    if (writer.buffer.length <= MAX_KEPT_BYTES) this.#free.push(writer);
+  }
+}

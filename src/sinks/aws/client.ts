@@ -1,0 +1,144 @@
+// Calls of an AWS service, whatever its protocol: signed, with credentials and clock kept right. It never retries.
+// Hot file: the SDK's client takes ten times the CPU for the one call that counts (bench/micro/sqs.ts).
+import type { CredentialCache } from './credentials.ts';
+import {
+  bareCode,
+  CREDENTIALS_MISSING,
+  MALFORMED_REPLY,
+  mayBeCuredByClock,
+  mayBeCuredByNewCredentials,
+  RequestError,
+} from './errors.ts';
+import { awsHttp } from './http/aws.ts';
+import { RequestSigner, type AwsCredentials } from './signature.ts';
+import type { RequestBytes } from './http/connection.ts';
+import { NoReplyError } from './http/errors.ts';
+import type { HttpPool } from './http/pool.ts';
+import type { HttpReply } from './http/reply.ts';
+
+/** A clock that differs by less than this is not what AWS complains of. */
+const MIN_CLOCK_DIFFERENCE_MS = 4 * 60_000;
+
+/** What tells AWS' protocols apart: `aws-json.ts`, `aws-query.ts`. */
+export type AwsProtocol = {
+  readonly contentType: string;
+  /** The header `x-amz-target` for an action; undefined: the body names it. */
+  target(action: string): string | undefined;
+  /** The answer in an answer's body; throws when it is none to this action. */
+  read(text: string, action: string): unknown;
+  /** What the body of a refusal says; undefined, or a throw: nothing (a proxy in between may answer anything). */
+  readRefusal(text: string): { readonly code: string; readonly message: string | undefined } | undefined;
+};
+
+export type AwsClientOptions = {
+  /** As the signature's scope names it. */
+  readonly service: string;
+  readonly protocol: AwsProtocol;
+  readonly endpoint: URL;
+  readonly region: string;
+  readonly credentials: CredentialCache;
+  readonly timeoutMs: number;
+};
+
+export class AwsClient {
+  readonly #options: AwsClientOptions;
+  readonly #http: HttpPool;
+  readonly #signer: RequestSigner;
+  /** AWS's clock minus ours, once AWS has complained. */
+  #clockOffsetMs = 0;
+
+  constructor(options: AwsClientOptions) {
+    this.#options = options;
+    this.#signer = new RequestSigner(options.service, options.region);
+    this.#http = awsHttp(options.endpoint, options.timeoutMs);
+  }
+
+  /**
+   * Calls `action` with `body`, in the protocol's bytes; resolves with the parsed answer. Throws RequestError when AWS
+   * refuses or nobody answers, and the signal's reason when it aborts. The bytes must not change before this settles,
+   * nor after an error (a dead socket may still hold them).
+   */
+  async call(action: string, body: RequestBytes, signal: AbortSignal): Promise<unknown> {
+    signal.throwIfAborted();
+    const { protocol, endpoint, credentials: cache } = this.#options;
+    const found = cache.get();
+    const credentials = found instanceof Promise ? await awaitCredentials(found) : found;
+    const head = this.#signer.head({
+      host: endpoint.host,
+      path: endpoint.pathname,
+      contentType: protocol.contentType,
+      target: protocol.target(action),
+      body: body.buffer.subarray(body.bodyStart, body.end),
+      credentials,
+      nowMs: Date.now() + this.#clockOffsetMs,
+    });
+    const reply = await this.#exchange(head, body, signal);
+    if (reply.status === 200) return read(protocol, reply, action);
+    const error = refusalOf(protocol, reply);
+    this.#learnFrom(error, reply, credentials);
+    throw error;
+  }
+
+  get region(): string {
+    return this.#options.region;
+  }
+
+  /** Ends every connection, also those with a request in flight. */
+  close(): void {
+    this.#http.close();
+  }
+
+  async #exchange(head: string, body: RequestBytes, signal: AbortSignal): Promise<HttpReply> {
+    try {
+      return await this.#http.request(head, body, signal);
+    } catch (error) {
+      if (!(error instanceof NoReplyError)) throw error;
+      throw new RequestError({ code: error.code, message: error.message, cause: error });
+    }
+  }
+
+  #learnFrom(error: RequestError, reply: HttpReply, credentials: AwsCredentials): void {
+    if (mayBeCuredByNewCredentials(error.code)) this.#options.credentials.refused(credentials);
+    if (mayBeCuredByClock(error.code)) {
+      const difference = Date.parse(reply.header('date') ?? '') - Date.now();
+      if (Math.abs(difference) > MIN_CLOCK_DIFFERENCE_MS) this.#clockOffsetMs = difference;
+    }
+  }
+}
+
+async function awaitCredentials(found: Promise<AwsCredentials>): Promise<AwsCredentials> {
+  try {
+    return await found;
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new RequestError({ code: CREDENTIALS_MISSING, message: `no AWS credentials: ${message}`, cause });
+  }
+}
+
+function read(protocol: AwsProtocol, reply: HttpReply, action: string): unknown {
+  try {
+    return protocol.read(reply.body.toString(), action);
+  } catch (cause) {
+    throw new RequestError({
+      code: MALFORMED_REPLY,
+      status: reply.status,
+      message: `no answer to ${action}`,
+      cause,
+    });
+  }
+}
+
+function refusalOf(protocol: AwsProtocol, reply: HttpReply): RequestError {
+  const { status } = reply;
+  try {
+    const refusal = protocol.readRefusal(reply.body.toString());
+    if (refusal !== undefined) {
+      const code = bareCode(refusal.code);
+      return new RequestError({ code, status, message: refusal.message ?? code });
+    }
+  } catch {
+    // No refusal of AWS: the status says what can be said.
+  }
+  const code = status >= 500 || status === 429 || status === 413 ? `HTTP_${status}` : MALFORMED_REPLY;
+  return new RequestError({ code, status, message: `HTTP ${status} without an error code` });
+}

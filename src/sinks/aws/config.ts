@@ -1,0 +1,97 @@
+// What the configurations of AWS destinations share: region, credentials, emulator, lanes and timeout.
+import { z } from 'zod';
+import { DURATION_PATTERN, parseDurationMs } from '../../core/duration.ts';
+
+export const DEFAULT_LANES = 32;
+const MAX_LANES = 1024;
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+const duration = z
+  .union([
+    z.number().int().positive(),
+    z.string().regex(DURATION_PATTERN, 'a duration looks like 500ms, 10s or 2m'),
+  ])
+  .transform((value) => (typeof value === 'number' ? value : parseDurationMs(value)!));
+
+const secret = (description: string) => z.string().min(1).optional().meta({ description, secret: true });
+
+/** `route`: what the sink delivers to; `identifier`: what of it tells a region. */
+export const awsKeys = (words: {
+  readonly service: 'SQS' | 'SNS';
+  readonly route: string;
+  readonly identifier: string;
+}) => ({
+  region: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(`AWS region. Default: of the ${words.identifier}, else \`AWS_REGION\`, else of the profile.`),
+  access_key_id: z.string().min(1).optional().describe('Static credentials: the access key id.'),
+  secret_access_key: secret('Static credentials: the secret access key.'),
+  session_token: secret('Static credentials: the session token of temporary ones.'),
+  use_task_role: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Use the role of the ECS task, EKS service account or EC2 instance, whatever the environment says.',
+    ),
+  profile: z.string().min(1).optional().describe('Profile of the shared AWS configuration files.'),
+  role_arn: z.string().min(1).optional().describe('Role to assume with the credentials found above.'),
+  external_id: z.string().min(1).optional().describe('External id that the role asks for.'),
+  emulator_base_url: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe(
+      `Endpoint to use instead of AWS (fauxqs, LocalStack, a VPC endpoint). Default: \`AWS_ENDPOINT_URL_${words.service}\`, \`AWS_ENDPOINT_URL\`.`,
+    ),
+  use_emulator: z
+    .boolean()
+    .optional()
+    .describe('As in sequin.yaml: `false` leaves `emulator_base_url` unused.'),
+  is_fifo: z
+    .boolean()
+    .optional()
+    .describe(`As in sequin.yaml: must agree with the name of the ${words.route}, which decides.`),
+  lanes: z
+    .number()
+    .int()
+    .min(1)
+    .max(MAX_LANES)
+    .default(DEFAULT_LANES)
+    .describe(`Requests in flight for each ${words.route}.`),
+  timeout: duration
+    .default(DEFAULT_TIMEOUT_MS)
+    .describe('How long a request may take before it counts as lost (`10s`). A number is in milliseconds.'),
+});
+
+/** The shared part after parsing; `timeout` is in milliseconds. */
+export type AwsConfig = z.output<z.ZodObject<ReturnType<typeof awsKeys>>>;
+
+export type Fault = { readonly path: readonly string[]; readonly message: string };
+
+/** What one field of credentials or emulator cannot say alone. */
+export function* awsFaultsOf(config: AwsConfig): Generator<Fault> {
+  const isStatic = config.access_key_id !== undefined;
+  if (isStatic !== (config.secret_access_key !== undefined)) {
+    const missing = isStatic ? 'secret_access_key' : 'access_key_id';
+    yield { path: [missing], message: 'access_key_id and secret_access_key belong together' };
+  }
+  if (config.session_token !== undefined && !isStatic) {
+    yield { path: ['session_token'], message: 'session_token needs access_key_id and secret_access_key' };
+  }
+  const sources = [
+    isStatic && 'access_key_id',
+    config.use_task_role && 'use_task_role',
+    config.profile && 'profile',
+  ];
+  const given = sources.filter((source): source is string => typeof source === 'string');
+  if (given.length > 1) {
+    yield { path: [given[1]!], message: `${given.join(' and ')} are different credentials: keep one` };
+  }
+  if (config.external_id !== undefined && config.role_arn === undefined) {
+    yield { path: ['external_id'], message: 'external_id is for role_arn, which is missing' };
+  }
+  if (config.use_emulator === true && config.emulator_base_url === undefined) {
+    yield { path: ['emulator_base_url'], message: 'use_emulator needs emulator_base_url' };
+  }
+}

@@ -1,0 +1,119 @@
+// Where credentials come from: the SDK's own providers, kept until they expire or AWS refuses them.
+import { isAwsHost } from './region.ts';
+import type { AwsCredentials } from './signature.ts';
+
+/** How a destination says which credentials to use; the keys are the configuration's. */
+export type CredentialOptions = {
+  readonly access_key_id?: string | undefined;
+  readonly secret_access_key?: string | undefined;
+  readonly session_token?: string | undefined;
+  readonly use_task_role: boolean;
+  readonly profile?: string | undefined;
+  readonly role_arn?: string | undefined;
+  readonly external_id?: string | undefined;
+  readonly region?: string | undefined;
+  /** Undefined also where `use_emulator: false` says so. */
+  readonly emulator_base_url?: string | undefined;
+};
+
+export type ExpiringCredentials = AwsCredentials & { readonly expiration?: Date };
+
+/** Asks for credentials anew each time. */
+export type CredentialLoader = () => Promise<ExpiringCredentials>;
+
+/** New credentials are fetched this long before the old ones expire, as the SDK does. */
+const REFRESH_BEFORE_EXPIRY_MS = 5 * 60_000;
+
+/**
+ * Remembers credentials. Near their end they are fetched again, by one caller for all; while the old ones still
+ * hold, a failure to do so disturbs nobody.
+ */
+export class CredentialCache {
+  readonly #load: CredentialLoader;
+  readonly #nowMs: () => number;
+  #current: ExpiringCredentials | undefined;
+  #loading: Promise<ExpiringCredentials> | undefined;
+
+  constructor(load: CredentialLoader, nowMs: () => number = Date.now) {
+    this.#load = load;
+    this.#nowMs = nowMs;
+  }
+
+  /** Not a promise when nothing has to be fetched: the hot path. */
+  get(): AwsCredentials | Promise<AwsCredentials> {
+    const current = this.#current;
+    if (current === undefined) return this.#refresh();
+    const validMs = this.#validMs(current);
+    if (validMs > REFRESH_BEFORE_EXPIRY_MS) return current;
+    const refreshed = this.#refresh();
+    return validMs > 0 ? refreshed.catch(() => current) : refreshed;
+  }
+
+  /** AWS refused these: the next `get` asks the source again (keys rotate). */
+  refused(credentials: AwsCredentials): void {
+    if (credentials === this.#current) this.#current = undefined;
+  }
+
+  #validMs(credentials: ExpiringCredentials): number {
+    return credentials.expiration === undefined ? Infinity : credentials.expiration.getTime() - this.#nowMs();
+  }
+
+  #refresh(): Promise<ExpiringCredentials> {
+    this.#loading ??= this.#load()
+      .then((credentials) => (this.#current = credentials))
+      .finally(() => (this.#loading = undefined));
+    return this.#loading;
+  }
+}
+
+/** The loader that a destination's options describe. */
+export function credentialLoader(options: CredentialOptions): CredentialLoader {
+  const base = baseLoader(options);
+  const { role_arn: roleArn, external_id: externalId, region, profile } = options;
+  if (roleArn === undefined) return base;
+  return async () => {
+    const { fromTemporaryCredentials } = await import('@aws-sdk/credential-providers');
+    return fromTemporaryCredentials({
+      params: {
+        RoleArn: roleArn,
+        RoleSessionName: 'tailrace',
+        ...(externalId !== undefined && { ExternalId: externalId }),
+      },
+      masterCredentials: base,
+      clientConfig: { ...(region !== undefined && { region }), ...(profile !== undefined && { profile }) },
+    })();
+  };
+}
+
+function baseLoader(options: CredentialOptions): CredentialLoader {
+  const { access_key_id: accessKeyId, secret_access_key: secretAccessKey, profile } = options;
+  if (accessKeyId !== undefined && secretAccessKey !== undefined) {
+    const { session_token: sessionToken } = options;
+    const credentials = { accessKeyId, secretAccessKey, ...(sessionToken !== undefined && { sessionToken }) };
+    return () => Promise.resolve(credentials);
+  }
+  const providers = () => import('@aws-sdk/credential-providers');
+  if (options.use_task_role) return async () => taskRoleChain(await providers())();
+  if (profile !== undefined) {
+    return async () => (await providers()).fromIni({ profile, ignoreCache: true })();
+  }
+  const emulator = options.emulator_base_url;
+  if (emulator !== undefined && !isAwsHost(new URL(emulator).hostname)) {
+    // An emulator takes any keys; looking for real ones would ask metadata services that a laptop does not have.
+    return async () => {
+      const { fromEnv } = await providers();
+      return fromEnv()().catch(() => ({ accessKeyId: 'test', secretAccessKey: 'test' }));
+    };
+  }
+  return async () => (await providers()).fromNodeProviderChain({ ignoreCache: true })();
+}
+
+type Providers = typeof import('@aws-sdk/credential-providers');
+
+/** EKS (web identity), then ECS and EKS Pod Identity (container endpoint), then EC2. */
+const taskRoleChain = ({
+  createCredentialChain,
+  fromTokenFile,
+  fromHttp,
+  fromInstanceMetadata,
+}: Providers): CredentialLoader => createCredentialChain(fromTokenFile(), fromHttp(), fromInstanceMetadata());

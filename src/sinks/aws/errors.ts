@@ -1,0 +1,159 @@
+// How requests to AWS fail, and which failures are alike: error codes by family.
+import { MALFORMED_REPLY } from './http/errors.ts';
+
+/** A request that failed as a whole: refused by AWS, or never answered. */
+export class RequestError extends Error {
+  readonly code: string;
+  /** HTTP status; undefined when there was no answer. */
+  readonly status: number | undefined;
+
+  constructor(details: { code: string; status?: number | undefined; message: string; cause?: unknown }) {
+    super(details.message, { cause: details.cause });
+    this.name = 'RequestError';
+    this.code = details.code;
+    this.status = details.status;
+  }
+}
+
+/** Our own codes, next to those of AWS and of the network. */
+export { MALFORMED_REPLY };
+export const REGION_MISSING = 'REGION_MISSING';
+export const CREDENTIALS_MISSING = 'CREDENTIALS_MISSING';
+export const QUEUE_NOT_FIFO = 'QUEUE_NOT_FIFO';
+
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
+// https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html
+const CODES = {
+  throttled: [
+    'ThrottlingException',
+    'Throttling',
+    'Throttled',
+    'ThrottledException',
+    'RequestThrottled',
+    'RequestThrottledException',
+    'RequestLimitExceeded',
+    'TooManyRequestsException',
+    'SlowDown',
+  ],
+  denied: [
+    'AccessDenied',
+    'AccessDeniedException',
+    'AuthorizationError',
+    'AuthorizationErrorException',
+    'NotAuthorized',
+    'UnauthorizedOperation',
+    'OptInRequired',
+    'InvalidSecurity',
+  ],
+  /** Every other code of KMS. */
+  keyDenied: [],
+  credentials: [
+    'InvalidClientTokenId',
+    'UnrecognizedClientException',
+    'InvalidAccessKeyId',
+    'MissingAuthenticationToken',
+    'MissingAuthenticationTokenException',
+    'IncompleteSignature',
+    'IncompleteSignatureException',
+    CREDENTIALS_MISSING,
+  ],
+  expired: ['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired'],
+  signature: ['SignatureDoesNotMatch', 'InvalidSignatureException'],
+  clock: ['RequestExpired', 'RequestTimeTooSkewed', 'RequestInTheFuture'],
+  /** The queue, or the topic. */
+  missing: [
+    'QueueDoesNotExist',
+    'NonExistentQueue',
+    'QueueDeletedRecently',
+    'InvalidAddress',
+    QUEUE_NOT_FIFO,
+    'NotFound',
+    'NotFoundException',
+  ],
+  content: ['InvalidMessageContents'],
+  tooLong: ['BatchRequestTooLong'],
+  parameter: [
+    'InvalidParameter',
+    'InvalidParameterException',
+    'InvalidParameterValue',
+    'InvalidParameterValueException',
+    'ParameterValueInvalid',
+    'InvalidParameterCombination',
+    'MissingParameter',
+    'ValidationError',
+    'ValidationException',
+    'SerializationException',
+  ],
+  service: [
+    'InternalError',
+    'InternalErrorException',
+    'InternalFailure',
+    'InternalServerError',
+    'ServiceUnavailable',
+    'ServiceUnavailableException',
+  ],
+  timeout: ['ETIMEDOUT'],
+  network: ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'],
+  tls: [
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'SELF_SIGNED_CERT_IN_CHAIN',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+    'ERR_TLS_CERT_ALTNAME_INVALID',
+    'CERT_HAS_EXPIRED',
+  ],
+  malformed: [MALFORMED_REPLY],
+  region: [REGION_MISSING],
+} as const satisfies Readonly<Record<string, readonly string[]>>;
+
+export type ErrorFamily = keyof typeof CODES;
+
+const FAMILY_OF: ReadonlyMap<string, ErrorFamily> = new Map(
+  (Object.entries(CODES) as [ErrorFamily, readonly string[]][]).flatMap(([family, codes]) =>
+    codes.map((code) => [code, family] as const),
+  ),
+);
+
+/** By code; else by HTTP status; undefined: nothing that we know. */
+export function errorFamily(code: string, status?: number): ErrorFamily | undefined {
+  const known = FAMILY_OF.get(code);
+  if (known !== undefined) return known;
+  // KmsThrottled, KMS.ThrottlingException; KmsDisabled, KMS.NotFoundException, …
+  if (/^kms/i.test(code)) return /throttl/i.test(code) ? 'throttled' : 'keyDenied';
+  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return 'tls';
+  if (status === undefined) return undefined;
+  if (status === 413) return 'tooLong';
+  if (status === 429 || status === 503) return 'throttled';
+  if (status >= 500) return 'service';
+  return status === 401 || status === 403 ? 'denied' : undefined;
+}
+
+/** `com.amazonaws.sqs#QueueDoesNotExist`, `AWS.SimpleQueueService.NonExistentQueue` → the bare code. */
+export const bareCode = (code: string): string =>
+  code.slice(code.lastIndexOf('#') + 1).replace(/^AWS\.SimpleQueueService\./, '');
+
+/** Does this refusal say that other credentials might pass? */
+export const mayBeCuredByNewCredentials = (code: string): boolean => {
+  const family = errorFamily(code);
+  return family === 'credentials' || family === 'expired' || family === 'signature';
+};
+
+/** Does this refusal say that the clocks may differ? */
+export const mayBeCuredByClock = (code: string): boolean => {
+  const family = errorFamily(code);
+  return family === 'clock' || family === 'signature';
+};
+
+/** No such queue, or topic. */
+export const isMissing = (error: unknown): error is RequestError =>
+  error instanceof RequestError && MISSING.has(error.code);
+
+const MISSING: ReadonlySet<string> = new Set([
+  'QueueDoesNotExist',
+  'NonExistentQueue',
+  'NotFound',
+  'NotFoundException',
+]);
+
+export const isDenied = (error: unknown): boolean =>
+  error instanceof RequestError && errorFamily(error.code, error.status) === 'denied';

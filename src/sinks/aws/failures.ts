@@ -1,0 +1,108 @@
+// What AWS' refusals mean for messages: one table from family of errors to culprit, and each service's words for the cure.
+import type { DeliveryError } from '../../core/errors.ts';
+import { errorFamily, type ErrorFamily, type RequestError } from './errors.ts';
+
+type Meaning = {
+  /** Whose failure it is when the request as a whole is refused; `message`: one of them, if there are several. */
+  readonly culprit: 'message' | 'route';
+  /** May AWS's own words be shown? They name users, actions and resources, never row values (invariant 9). */
+  readonly quoted: boolean;
+};
+
+const MEANINGS: Readonly<Record<ErrorFamily, Meaning>> = {
+  throttled: { culprit: 'route', quoted: false },
+  denied: { culprit: 'route', quoted: true },
+  keyDenied: { culprit: 'route', quoted: true },
+  credentials: { culprit: 'route', quoted: true },
+  expired: { culprit: 'route', quoted: true },
+  signature: { culprit: 'route', quoted: false },
+  clock: { culprit: 'route', quoted: true },
+  missing: { culprit: 'route', quoted: true },
+  content: { culprit: 'message', quoted: false },
+  tooLong: { culprit: 'message', quoted: false },
+  parameter: { culprit: 'message', quoted: false },
+  service: { culprit: 'route', quoted: false },
+  timeout: { culprit: 'route', quoted: false },
+  network: { culprit: 'route', quoted: true },
+  tls: { culprit: 'route', quoted: true },
+  malformed: { culprit: 'route', quoted: false },
+  region: { culprit: 'route', quoted: true },
+};
+
+/** The families whose cure depends on the service. */
+type OwnFamily = 'throttled' | 'denied' | 'keyDenied' | 'missing' | 'tooLong' | 'parameter' | 'region';
+
+export type ServiceCures = Readonly<Record<OwnFamily, string>>;
+
+const commonCures = (service: string): Readonly<Record<Exclude<ErrorFamily, OwnFamily>, string>> => ({
+  credentials: 'set access_key_id and secret_access_key, profile, use_task_role, or the AWS_* variables',
+  expired: 'renew the session token, or use a source that renews by itself: use_task_role, profile, role_arn',
+  signature: 'AWS computes another signature: check secret_access_key, the region, and this machine’s clock',
+  clock: 'synchronise this machine’s clock',
+  content: `${service} takes no such content`,
+  service: `${service} failed; it is asked again until it recovers`,
+  timeout: `no answer in time: check the network path to ${service} (VPC endpoint, NAT, security group), or raise timeout`,
+  network: `check the network path to ${service} (VPC endpoint, NAT, DNS), and emulator_base_url or AWS_ENDPOINT_URL if set`,
+  tls: 'check emulator_base_url, or name the certificate’s authority in NODE_EXTRA_CA_CERTS',
+  malformed: `the answer is not one of ${service}: check emulator_base_url, AWS_ENDPOINT_URL and proxies in between`,
+});
+
+const MAX_QUOTED_CHARACTERS = 400;
+
+/** The failures of one service, as an operator reads them. */
+export class AwsFailures {
+  readonly #service: string;
+  readonly #cures: Readonly<Record<ErrorFamily, string>>;
+
+  constructor(service: string, cures: ServiceCures) {
+    this.#service = service;
+    this.#cures = { ...commonCures(service), ...cures };
+  }
+
+  /**
+   * What a request's failure means for its messages. Scope `message`: one of them is the culprit, so a request of
+   * several must be split to find it. Every other failure is the route's, and none of its messages is to blame.
+   */
+  ofRequest(error: RequestError): DeliveryError {
+    const { code, status } = error;
+    const family = errorFamily(code, status);
+    if (family === undefined) {
+      const hint = `${this.#service} answers ${code}${status === undefined ? '' : ` (HTTP ${status})`}: ${this.#cures.malformed}`;
+      return { kind: 'retryable', scope: 'route', code, hint };
+    }
+    const { culprit, quoted } = MEANINGS[family];
+    const cure = this.#cures[family];
+    const hint = quoted ? `${error.message.slice(0, MAX_QUOTED_CHARACTERS)} — ${cure}` : cure;
+    // A parameter may be the route's fault after all: attempts are counted, and no dead letter is made at once.
+    const kind = culprit === 'message' && family !== 'parameter' ? 'rejected' : 'retryable';
+    return { kind, scope: culprit, code, hint };
+  }
+
+  /** Looking for the route failed: no message was sent, so none can be at fault. */
+  ofLookup(error: RequestError): DeliveryError {
+    return { ...this.ofRequest(error), kind: 'retryable', scope: 'route' };
+  }
+
+  /** What the failure of one entry means, its request having gone through. */
+  ofEntry(code: string, senderFault: boolean): DeliveryError {
+    const family = errorFamily(code);
+    if (family === undefined || MEANINGS[family].culprit === 'message') {
+      const hint =
+        family === undefined ? `${this.#service} refuses this message: ${code}` : this.#cures[family];
+      return { kind: senderFault ? 'rejected' : 'retryable', scope: 'message', code, hint };
+    }
+    // Throttles and KMS refusals come with SenderFault: true, and are not the message's fault.
+    const scope = family === 'service' ? 'message' : 'route';
+    return { kind: 'retryable', scope, code, hint: this.#cures[family] };
+  }
+
+  /** The reply says nothing of a message: it counts as not delivered. FIFO absorbs the repeat. */
+  get ofMissingResult(): DeliveryError {
+    return {
+      kind: 'retryable',
+      scope: 'route',
+      code: 'MISSING_RESULT',
+      hint: `the answer of ${this.#service} says nothing of this message; it is sent again`,
+    };
+  }
+}

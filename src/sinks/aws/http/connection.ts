@@ -1,0 +1,144 @@
+// One HTTP/1.1 connection: a request is one buffer and one write, a reply is read in place. Hot file (bench/micro/sqs.ts).
+import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { networkError } from './errors.ts';
+import { ReplyReader, type HttpReply } from './reply.ts';
+
+export type HttpConnectionOptions = {
+  /** `http:` or `https:`; its path does not matter. */
+  readonly origin: URL;
+  /** For connecting; and again for the request with its whole reply. */
+  readonly timeoutMs: number;
+  /** An idle connection is closed after this long. */
+  readonly keepAliveMs: number;
+  readonly maxReplyBytes: number;
+};
+
+/** The body is `buffer[bodyStart, end)`; what is before it is room for the head. */
+export type RequestBytes = { readonly buffer: Buffer; readonly bodyStart: number; readonly end: number };
+
+/** A body without room for the head. */
+export const wholeBody = (body: Buffer): RequestBytes => ({ buffer: body, bodyStart: 0, end: body.length });
+
+type Exchange = {
+  readonly signal: AbortSignal;
+  readonly resolve: (reply: HttpReply) => void;
+  readonly reject: (error: unknown) => void;
+};
+
+type PoolPorts = { idle(): void; gone(): void };
+
+export class HttpConnection {
+  readonly #options: HttpConnectionOptions;
+  readonly #pool: PoolPorts;
+  readonly #reader: ReplyReader;
+  readonly #socket: Socket;
+  #isConnected = false;
+  #isGone = false;
+  #deadlineMs: number;
+  #exchange: Exchange | undefined;
+
+  constructor(options: HttpConnectionOptions, readBuffer: Buffer, pool: PoolPorts) {
+    this.#options = options;
+    this.#pool = pool;
+    this.#reader = new ReplyReader(options.maxReplyBytes);
+    this.#deadlineMs = performance.now() + options.timeoutMs;
+    const { origin } = options;
+    this.#socket = openSocket(origin, {
+      buffer: readBuffer,
+      callback: (count) => {
+        this.#receive(readBuffer.subarray(0, count));
+        return true;
+      },
+    });
+    this.#socket.setNoDelay(true);
+    this.#socket.once(origin.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
+      this.#isConnected = true;
+      this.#deadlineMs = performance.now() + options.timeoutMs;
+    });
+    this.#socket.once('end', () => this.#end());
+    this.#socket.once('error', (error) => this.destroy(networkError(error)));
+    this.#socket.once('close', () => this.destroy(networkError(HUNG_UP)));
+  }
+
+  /** One request at a time. */
+  send(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<HttpReply> {
+    return new Promise((resolve, reject) => {
+      this.#exchange = { signal, resolve, reject };
+      this.#deadlineMs = performance.now() + this.#options.timeoutMs;
+      const start = bytes.bodyStart - head.length;
+      if (start >= 0) {
+        bytes.buffer.write(head, start, 'latin1');
+        this.#socket.write(bytes.buffer.subarray(start, bytes.end));
+      } else {
+        this.#socket.cork();
+        this.#socket.write(head, 'latin1');
+        this.#socket.write(bytes.buffer.subarray(bytes.bodyStart, bytes.end));
+        this.#socket.uncork();
+      }
+    });
+  }
+
+  /** Ends the request that this signal belongs to, and the connection with it: a reply may still be on its way. */
+  abort(signal: AbortSignal): void {
+    if (this.#exchange?.signal === signal) this.destroy(signal.reason);
+  }
+
+  checkDeadline(nowMs: number): void {
+    if (nowMs < this.#deadlineMs) return;
+    const { timeoutMs } = this.#options;
+    this.destroy(
+      this.#isConnected
+        ? networkError({ code: 'ETIMEDOUT', message: `no complete answer within ${timeoutMs} ms` })
+        : networkError({ code: 'ETIMEDOUT', message: `no connection within ${timeoutMs} ms` }),
+    );
+  }
+
+  destroy(reason: unknown): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#socket.destroy();
+    this.#exchange?.reject(reason);
+    this.#exchange = undefined;
+    this.#pool.gone();
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#isGone) return;
+    // Nobody asked: a server that says why it hangs up, or one that has lost count.
+    if (this.#exchange === undefined) return this.destroy(undefined);
+    try {
+      const reply = this.#reader.push(chunk);
+      if (reply !== undefined) this.#answer(reply);
+    } catch (error) {
+      this.destroy(error);
+    }
+  }
+
+  #answer(reply: HttpReply): void {
+    this.#exchange!.resolve(reply);
+    this.#exchange = undefined;
+    if (!reply.keepAlive) return this.destroy(undefined);
+    this.#deadlineMs = performance.now() + this.#options.keepAliveMs;
+    this.#pool.idle();
+  }
+
+  #end(): void {
+    const reply = this.#exchange === undefined ? undefined : this.#reader.end();
+    if (reply !== undefined) this.#answer(reply);
+    this.destroy(networkError(HUNG_UP));
+  }
+}
+
+const HUNG_UP = { code: 'ECONNRESET', message: 'the endpoint closed the connection' };
+
+function openSocket(origin: URL, onread: OnReadOpts): Socket {
+  const host = origin.hostname.replace(/^\[|\]$/g, '');
+  const isTls = origin.protocol === 'https:';
+  const port = Number(origin.port || (isTls ? 443 : 80));
+  if (!isTls) return connectTcp({ host, port, onread });
+  // An address has no server name. https://www.rfc-editor.org/rfc/rfc6066#section-3
+  const servername = isIP(host) === 0 ? host : undefined;
+  const options = { host, port, onread, ALPNProtocols: ['http/1.1'], ...(servername && { servername }) };
+  return connectTls(options);
+}

@@ -1,0 +1,24 @@
+// How a request fails that gets no reply: the network's code, or that what came back is no HTTP.
+
+/** Nobody answered, or the answer cannot be read. `code`: of the network (ECONNREFUSED, …), or MALFORMED_REPLY. */
+export class NoReplyError extends Error {
+  readonly code: string;
+
+  constructor(details: { code: string; message: string; cause?: unknown }) {
+    super(details.message, { cause: details.cause });
+    this.name = 'NoReplyError';
+    this.code = details.code;
+  }
+}
+
+export const MALFORMED_REPLY = 'MALFORMED_REPLY';
+
+export function networkError(error: { readonly code?: string; readonly message: string }): NoReplyError {
+  // Node tries every address of a name (happy eyeballs): the first one's code stands for all.
+  const first = error instanceof AggregateError ? (error.errors[0] as Error & { code?: string }) : error;
+  const code = error.code ?? first.code ?? MALFORMED_REPLY;
+  return new NoReplyError({ code, message: first.message, cause: error });
+}
+
+export const malformedReply = (what: string): NoReplyError =>
+  new NoReplyError({ code: MALFORMED_REPLY, message: `the reply cannot be read: ${what}` });

@@ -1,0 +1,108 @@
+// Kept-alive HTTP/1.1 connections to one endpoint, one request at a time on each. Hot file (bench/micro/sqs.ts).
+import { HttpConnection, type HttpConnectionOptions, type RequestBytes } from './connection.ts';
+import { networkError, type NoReplyError } from './errors.ts';
+import type { HttpReply } from './reply.ts';
+
+export type HttpPoolOptions = HttpConnectionOptions & { readonly maxConnections: number };
+
+/** Replies are small; a longer one takes several reads. */
+const READ_BYTES = 64 * 1024;
+/** How often deadlines are looked at, at least four times within the shortest. */
+const MAX_SWEEP_MS = 500;
+
+export class HttpPool {
+  readonly #options: HttpPoolOptions;
+  /** What every connection reads into: a connection takes out what it needs before the next one reads. */
+  readonly #readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  readonly #connections = new Set<HttpConnection>();
+  /** The one used last is used first: what is not needed grows old and is closed. */
+  readonly #idle: HttpConnection[] = [];
+  readonly #waiting: (() => void)[] = [];
+  /** Signals that end what is in flight when they abort. */
+  readonly #watched = new WeakSet<AbortSignal>();
+  #sweep: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: HttpPoolOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Sends one request: `head` (request line and headers with the empty line, ASCII) and the body; resolves with the
+   * reply, whatever its status. Throws NoReplyError when there is none, and the signal's reason when it aborts. The
+   * bytes must not change before this settles, nor after an error (a dead socket may still hold them).
+   */
+  async request(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<HttpReply> {
+    signal.throwIfAborted();
+    let connection = this.#idle.pop();
+    while (connection === undefined) {
+      if (this.#closed) throw closedError();
+      if (this.#connections.size < this.#options.maxConnections) connection = this.#open();
+      else {
+        await new Promise<void>((turn) => this.#waiting.push(turn));
+        if (signal.aborted) {
+          // Its turn is another's.
+          this.#waiting.shift()?.();
+          signal.throwIfAborted();
+        }
+        connection = this.#idle.pop();
+      }
+    }
+    this.#watch(signal);
+    return connection.send(head, bytes, signal);
+  }
+
+  /** Ends every connection, also those with a request in flight. */
+  close(): void {
+    this.#closed = true;
+    for (const connection of this.#connections) connection.destroy(closedError());
+    for (const turn of this.#waiting.splice(0)) turn();
+  }
+
+  #open(): HttpConnection {
+    const connection = new HttpConnection(this.#options, this.#readBuffer, {
+      idle: () => {
+        this.#idle.push(connection);
+        this.#waiting.shift()?.();
+      },
+      gone: () => this.#forget(connection),
+    });
+    this.#connections.add(connection);
+    this.#sweep ??= this.#startSweep();
+    return connection;
+  }
+
+  #forget(connection: HttpConnection): void {
+    this.#connections.delete(connection);
+    const at = this.#idle.indexOf(connection);
+    if (at !== -1) this.#idle.splice(at, 1);
+    if (this.#connections.size === 0) {
+      clearInterval(this.#sweep);
+      this.#sweep = undefined;
+    }
+    this.#waiting.shift()?.();
+  }
+
+  /** One timer for all deadlines, none a request. */
+  #startSweep(): NodeJS.Timeout {
+    const { timeoutMs, keepAliveMs } = this.#options;
+    const everyMs = Math.max(1, Math.min(MAX_SWEEP_MS, timeoutMs / 4, keepAliveMs / 4));
+    return setInterval(() => {
+      const now = performance.now();
+      for (const connection of this.#connections) connection.checkDeadline(now);
+    }, everyMs);
+  }
+
+  /** One listener a signal, none a request. */
+  #watch(signal: AbortSignal): void {
+    if (this.#watched.has(signal)) return;
+    this.#watched.add(signal);
+    const abort = (): void => {
+      for (const connection of this.#connections) connection.abort(signal);
+    };
+    signal.addEventListener('abort', abort, { once: true });
+  }
+}
+
+const closedError = (): NoReplyError =>
+  networkError({ code: 'ECONNRESET', message: 'the client was closed' });

@@ -1,0 +1,176 @@
+// One topic: found or created when first needed, forgotten when SNS says that it is gone.
+import type { Logger } from 'pino';
+import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT } from '../aws/batch.ts';
+import type { AwsClient } from '../aws/client.ts';
+import type { AwsRoute, CheckOptions } from '../aws/delivery.ts';
+import { isDenied, isMissing, MALFORMED_REPLY, RequestError } from '../aws/errors.ts';
+import { queryBody } from '../aws/query.ts';
+import { childOf, textOf, type XmlElement } from '../aws/xml.ts';
+import { parseTopicArn } from './arn.ts';
+import { wholeBody } from '../aws/http/connection.ts';
+import { requestStart, SNS_VERSION } from './request.ts';
+
+/**
+ * Messages in order and without repeats for each group on its own, which is what makes it fast.
+ * https://docs.aws.amazon.com/sns/latest/dg/fifo-high-throughput.html
+ */
+const FIFO_ATTRIBUTES = {
+  FifoTopic: 'true',
+  FifoThroughputScope: 'MessageGroup',
+  ContentBasedDeduplication: 'false',
+};
+
+/** Of a hundred topics each, when a topic is looked for by name. https://docs.aws.amazon.com/sns/latest/api/API_ListTopics.html */
+const MAX_TOPIC_PAGES = 1000;
+
+export type TopicOptions = {
+  /** As configured: a name or an ARN. */
+  readonly id: string;
+  /** Finds region and endpoint of the topic. */
+  readonly connect: () => Promise<AwsClient>;
+  readonly createIfNotExists: boolean;
+  readonly lanes: number;
+  readonly logger: Logger;
+};
+
+/** A topic that was found. */
+export type FoundTopic = {
+  readonly client: AwsClient;
+  readonly isFifo: boolean;
+  /** The beginning of every request to it. */
+  readonly requestStart: Buffer;
+};
+
+type LookOptions = CheckOptions & {
+  /** Attributes that may not be read are an error. */
+  readonly strict: boolean;
+};
+
+export class SnsTopic implements AwsRoute<FoundTopic> {
+  readonly id: string;
+  readonly name: string;
+  readonly isFifo: boolean;
+  /** Live: what the topic says of itself counts from when it is known. Until then nothing is called too large. */
+  readonly limits: { batchBytes: number; messageBytes: number; batchCount: number; lanesPerRoute: number };
+  readonly #options: TopicOptions;
+  #found: Promise<FoundTopic> | undefined;
+
+  constructor(options: TopicOptions) {
+    this.#options = options;
+    this.id = options.id;
+    this.name = parseTopicArn(options.id)?.name ?? options.id;
+    this.isFifo = this.name.endsWith('.fifo');
+    this.limits = {
+      batchCount: MAX_BATCH_COUNT,
+      lanesPerRoute: options.lanes,
+      batchBytes: MAX_BATCH_BYTES,
+      messageBytes: MAX_BATCH_BYTES,
+    };
+  }
+
+  /** The topic, looked for once for all callers. Throws RequestError; the next call looks again. */
+  find(signal: AbortSignal): Promise<FoundTopic> {
+    this.#found ??= this.#look(signal, { create: this.#options.createIfNotExists, strict: false }).catch(
+      (error: unknown) => {
+        this.#found = undefined;
+        throw error;
+      },
+    );
+    return this.#found;
+  }
+
+  forget(): void {
+    this.#found = undefined;
+  }
+
+  /** Its limit has changed since it was read. */
+  learnTooLong(): void {
+    this.#found = undefined;
+  }
+
+  /** Looks again, now. Attributes that may not be read are worth a report, but no reason to call a running sink ill. */
+  async check(signal: AbortSignal, options: CheckOptions): Promise<void> {
+    const create = options.create && this.#options.createIfNotExists;
+    this.#found = Promise.resolve(await this.#look(signal, { create, strict: !options.create }));
+  }
+
+  async #look(signal: AbortSignal, options: LookOptions): Promise<FoundTopic> {
+    const client = await this.#options.connect();
+    const call = (action: string, parameters: Readonly<Record<string, string>>): Promise<XmlElement> =>
+      // `awsQuery` reads an answer as an element, or not at all.
+      client.call(
+        action,
+        wholeBody(queryBody(SNS_VERSION, action, parameters)),
+        signal,
+      ) as Promise<XmlElement>;
+    const isArn = this.id !== this.name;
+    let arn = isArn ? this.id : await this.#findArn(call);
+    if (arn === undefined) {
+      if (!options.create) throw missingTopic(`there is no topic ${this.name} in ${client.region}`);
+      arn = await this.#create(call, client.region);
+    }
+    try {
+      await this.#readAttributes(call, arn);
+    } catch (error) {
+      if (isMissing(error) && options.create) {
+        const created = await this.#create(call, client.region);
+        // Topics are created in the account of the credentials.
+        if (created !== arn)
+          throw missingTopic(`${arn} is in another account than the topic just created, ${created}`);
+      } else if (!isDenied(error) || options.strict) throw error;
+      else this.#limitTo(undefined);
+    }
+    return { client, isFifo: this.isFifo, requestStart: requestStart(arn) };
+  }
+
+  /** SNS has no call that tells the ARN of a name. */
+  async #findArn(call: Call): Promise<string | undefined> {
+    let token: string | undefined;
+    for (let page = 0; page < MAX_TOPIC_PAGES; page++) {
+      const result = await call('ListTopics', token === undefined ? {} : { NextToken: token });
+      const arns = childOf(result, 'Topics')?.children.map((member) => textOf(member, 'TopicArn')) ?? [];
+      const found = arns.find((arn) => arn !== undefined && parseTopicArn(arn)?.name === this.name);
+      token = textOf(result, 'NextToken');
+      if (found !== undefined || token === undefined || token === '') return found;
+    }
+    throw missingTopic(`there are too many topics to look for ${this.name} among them: write topic_arn`);
+  }
+
+  async #create(call: Call, region: string): Promise<string> {
+    const parameters: Record<string, string> = { Name: this.name };
+    Object.entries(this.isFifo ? FIFO_ATTRIBUTES : {}).forEach(([key, value], index) => {
+      parameters[`Attributes.entry.${index + 1}.key`] = key;
+      parameters[`Attributes.entry.${index + 1}.value`] = value;
+    });
+    const arn = textOf(await call('CreateTopic', parameters), 'TopicArn');
+    if (arn === undefined) {
+      throw new RequestError({
+        code: MALFORMED_REPLY,
+        status: 200,
+        message: 'no ARN in the answer to CreateTopic',
+      });
+    }
+    this.#options.logger.info({ topic: this.name, region }, 'created the topic');
+    return arn;
+  }
+
+  async #readAttributes(call: Call, arn: string): Promise<void> {
+    const result = await call('GetTopicAttributes', { TopicArn: arn });
+    const size = childOf(result, 'Attributes')?.children.find(
+      (entry) => textOf(entry, 'key') === 'MaximumMessageSize',
+    );
+    this.#limitTo(Number(textOf(size, 'value')));
+  }
+
+  /** A topic's own limit holds for a message and for a batch. https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html */
+  #limitTo(bytes: number | undefined): void {
+    const known =
+      bytes !== undefined && bytes > 0 ? Math.min(bytes, MAX_BATCH_BYTES) : FORMER_MAX_BATCH_BYTES;
+    this.limits.batchBytes = known;
+    this.limits.messageBytes = known;
+  }
+}
+
+type Call = (action: string, parameters: Readonly<Record<string, string>>) => Promise<XmlElement>;
+
+const missingTopic = (message: string): RequestError => new RequestError({ code: 'NotFound', message });

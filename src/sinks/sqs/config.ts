@@ -1,0 +1,140 @@
+// The configuration of an SQS destination: one schema, from which validation, JSON Schema and the docs table derive.
+import { z } from 'zod';
+import type { RowAction } from '../../core/change.ts';
+import { awsFaultsOf, awsKeys, type Fault } from '../aws/config.ts';
+import { queueNameOfUrl, regionOfQueueUrl } from './queue-url.ts';
+
+const ROW_ACTIONS: readonly RowAction[] = ['insert', 'update', 'delete'];
+
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
+const QUEUE_NAME = /^(?=.{1,80}$)[A-Za-z0-9_-]+(\.fifo)?$/;
+
+const place = {
+  queue_name: z
+    .string()
+    .regex(
+      QUEUE_NAME,
+      'a queue name has at most 80 letters, digits, hyphens and underscores, and may end with .fifo',
+    )
+    .optional()
+    .describe(
+      'Name of the queue, in the account and region of the credentials. `.fifo` at its end: a FIFO queue.',
+    ),
+  queue_url: z
+    .url({
+      protocol: /^https?$/,
+      error: 'a queue URL looks like https://sqs.eu-west-1.amazonaws.com/123456789012/users',
+    })
+    .optional()
+    .describe('URL of the queue, instead of its name. The region is read from it.'),
+  group_id: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Template of the message group id: `${column}`, `${%table%}`, `${%schema%}`, `${%xid%}`. ' +
+        'FIFO queues use the message group when there is none; standard queues send a group id (fair queues) only when there is one.',
+    ),
+};
+
+const onePlace = (value: { queue_name?: unknown; queue_url?: unknown }): boolean =>
+  value.queue_name === undefined || value.queue_url === undefined;
+const ONE_PLACE = { path: ['queue_url'], error: 'write queue_name or queue_url, not both' };
+
+const actionPlace = (action: string) =>
+  z
+    .strictObject(place)
+    .refine(onePlace, ONE_PLACE)
+    .optional()
+    .describe(`Where ${action} go, when elsewhere: a queue, a group id, or both.`);
+
+const perAction = {
+  insert: actionPlace('inserts (and backfilled rows)'),
+  update: actionPlace('updates'),
+  delete: actionPlace('deletes'),
+};
+
+const tablePlace = z.strictObject({ ...place, ...perAction }).refine(onePlace, ONE_PLACE);
+
+export const sqsConfigSchema = z
+  .strictObject({
+    type: z.literal('sqs').describe('Amazon SQS.'),
+    ...place,
+    ...perAction,
+    tables: z
+      .record(z.string(), tablePlace)
+      .default({})
+      .describe(
+        'Tables that go elsewhere, by `schema.table`: the same keys again for each, on top of the ones above.',
+      ),
+    create_if_not_exists: z
+      .boolean()
+      .default(false)
+      .describe('Create missing queues. A `.fifo` name becomes a FIFO queue in high-throughput mode.'),
+    message_attributes: z
+      .boolean()
+      .default(false)
+      .describe('Send the attributes `table`, `schema`, `action` and `idempotency_key` with each message.'),
+    ...awsKeys({ service: 'SQS', route: 'queue', identifier: 'queue URL' }),
+  })
+  .superRefine((config, context) => {
+    for (const { path, message } of faultsOf(config)) {
+      context.addIssue({ code: 'custom', path: [...path], message });
+    }
+  });
+
+/** A destination's configuration after parsing; `timeout` is in milliseconds. */
+export type SqsConfig = z.output<typeof sqsConfigSchema>;
+
+/** What may be written at the top, per table and per action. */
+export type QueuePlace = {
+  queue_name?: string | undefined;
+  queue_url?: string | undefined;
+  group_id?: string | undefined;
+};
+export type TablePlace = QueuePlace & { [action in RowAction]?: QueuePlace | undefined };
+
+/** What one field cannot say alone. */
+function* faultsOf(config: SqsConfig): Generator<Fault> {
+  const places = placesOf(config);
+  if (!onePlace(config)) yield { path: ['queue_url'], message: ONE_PLACE.error };
+  if (!places.some(({ place }) => place.queue_name !== undefined || place.queue_url !== undefined)) {
+    yield {
+      path: ['queue_name'],
+      message: 'no queue: write queue_name or queue_url, here, per action or per table',
+    };
+  }
+  for (const { path, place } of places) {
+    if (URL.canParse(place.queue_url ?? '') && queueNameOfUrl(place.queue_url ?? '') === '') {
+      yield { path: [...path, 'queue_url'], message: 'this URL names no queue' };
+    }
+    const name =
+      place.queue_name ?? (place.queue_url === undefined ? undefined : queueNameOfUrl(place.queue_url));
+    if (config.is_fifo !== undefined && name !== undefined && config.is_fifo !== name.endsWith('.fifo')) {
+      const message = `is_fifo is ${config.is_fifo}, but the queue is called ${name}: FIFO queues, and only they, end with .fifo`;
+      yield { path: path.length === 0 ? ['is_fifo'] : path, message };
+    }
+    const region = place.queue_url === undefined ? undefined : regionOfQueueUrl(place.queue_url);
+    if (region !== undefined && config.region !== undefined && region !== config.region) {
+      yield {
+        path: [...path, 'queue_url'],
+        message: `this queue is in ${region}, but region says ${config.region}`,
+      };
+    }
+  }
+  yield* awsFaultsOf(config);
+}
+
+/** Every place of the configuration where a queue may stand, with its path. */
+export function placesOf(config: SqsConfig): { path: readonly string[]; place: QueuePlace }[] {
+  const holders: { path: string[]; holder: TablePlace }[] = [{ path: [], holder: config }];
+  for (const [table, holder] of Object.entries(config.tables))
+    holders.push({ path: ['tables', table], holder });
+  return holders.flatMap(({ path, holder }) => [
+    { path, place: holder },
+    ...ROW_ACTIONS.flatMap((action) => {
+      const place = holder[action];
+      return place === undefined ? [] : [{ path: [...path, action], place }];
+    }),
+  ]);
+}

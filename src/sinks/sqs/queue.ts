@@ -1,0 +1,186 @@
+// One queue: found or created when first needed, forgotten when SQS says that it is gone.
+import type { Logger } from 'pino';
+import type { Literal } from '../../core/byte-writer.ts';
+import { wholeBody } from '../aws/http/connection.ts';
+import { isDenied, isMissing, MALFORMED_REPLY, QUEUE_NOT_FIFO, RequestError } from '../aws/errors.ts';
+import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT } from '../aws/batch.ts';
+import type { AwsClient } from '../aws/client.ts';
+import type { AwsPlace } from '../aws/connections.ts';
+import type { AwsRoute } from '../aws/delivery.ts';
+import type { SinkLimits } from '../sink.ts';
+import { queueNameOfUrl } from './queue-url.ts';
+import { requestStart } from './request.ts';
+
+/** https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/high-throughput-fifo.html */
+const FIFO_ATTRIBUTES = {
+  FifoQueue: 'true',
+  DeduplicationScope: 'messageGroup',
+  FifoThroughputLimit: 'perMessageGroupId',
+  ContentBasedDeduplication: 'false',
+};
+
+export type QueueOptions = {
+  /** As configured: a name or a URL. */
+  readonly id: string;
+  /** Finds region and endpoint of the queue. */
+  readonly connect: () => Promise<AwsClient>;
+  readonly createIfNotExists: boolean;
+  readonly lanes: number;
+  readonly logger: Logger;
+};
+
+/** A queue that was found. */
+export type FoundQueue = {
+  readonly client: AwsClient;
+  readonly isFifo: boolean;
+  /** The beginning of every request to it. */
+  readonly requestStart: Literal;
+};
+
+type CheckOptions = {
+  readonly create: boolean;
+  /** Attributes that may not be read are an error. */
+  readonly strict: boolean;
+};
+
+export class SqsQueue implements AwsRoute<FoundQueue> {
+  readonly id: string;
+  readonly name: string;
+  readonly isFifo: boolean;
+  /** Live: what the queue says of itself counts from when it is known. */
+  readonly limits: SinkLimits;
+  readonly #options: QueueOptions;
+  #messageBytes = MAX_BATCH_BYTES;
+  #batchBytes = MAX_BATCH_BYTES;
+  #found: Promise<FoundQueue> | undefined;
+
+  constructor(options: QueueOptions) {
+    this.#options = options;
+    this.id = options.id;
+    this.name = isUrl(options.id) ? queueNameOfUrl(options.id) : options.id;
+    this.isFifo = this.name.endsWith('.fifo');
+    const messageBytes = (): number => this.#messageBytes;
+    const batchBytes = (): number => this.#batchBytes;
+    this.limits = {
+      batchCount: MAX_BATCH_COUNT,
+      lanesPerRoute: options.lanes,
+      get batchBytes() {
+        return batchBytes();
+      },
+      get messageBytes() {
+        return messageBytes();
+      },
+    };
+  }
+
+  /** The queue, looked for once for all callers. Throws RequestError; the next call looks again. */
+  find(signal: AbortSignal): Promise<FoundQueue> {
+    this.#found ??= this.#look(signal, { create: this.#options.createIfNotExists, strict: false }).catch(
+      (error: unknown) => {
+        this.#found = undefined;
+        throw error;
+      },
+    );
+    return this.#found;
+  }
+
+  /** SQS says that it does not exist: whoever comes next looks for it. */
+  forget(): void {
+    this.#found = undefined;
+  }
+
+  /** A request was too long although it was within the limit that we know. */
+  learnTooLong(): void {
+    this.#batchBytes = Math.max(FORMER_MAX_BATCH_BYTES, this.#messageBytes);
+  }
+
+  /** Looks again, now. Attributes that may not be read are worth a report, but no reason to call a running sink ill. */
+  async check(signal: AbortSignal, options: { readonly create: boolean }): Promise<void> {
+    const create = options.create && this.#options.createIfNotExists;
+    this.#found = Promise.resolve(await this.#look(signal, { create, strict: !options.create }));
+  }
+
+  async #look(signal: AbortSignal, options: CheckOptions): Promise<FoundQueue> {
+    const client = await this.#options.connect();
+    const url = isUrl(this.id) ? this.id : await this.#findUrl(client, signal, options);
+    try {
+      await this.#readAttributes(client, url, signal);
+    } catch (error) {
+      if (isMissing(error) && options.create) await this.#create(client, signal, url);
+      else if (!isDenied(error) || options.strict) throw error;
+    }
+    return { client, isFifo: this.isFifo, requestStart: requestStart(url) };
+  }
+
+  async #findUrl(client: AwsClient, signal: AbortSignal, options: CheckOptions): Promise<string> {
+    try {
+      return await callForUrl(client, 'GetQueueUrl', { QueueName: this.name }, signal);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      if (!options.create) throw missingQueue(`there is no queue ${this.name} in ${client.region}`, error);
+      return this.#create(client, signal);
+    }
+  }
+
+  async #create(client: AwsClient, signal: AbortSignal, expectedUrl?: string): Promise<string> {
+    const Attributes = this.isFifo ? FIFO_ATTRIBUTES : {};
+    const url = await callForUrl(client, 'CreateQueue', { QueueName: this.name, Attributes }, signal);
+    this.#options.logger.info({ queue: this.name, region: client.region }, 'created the queue');
+    if (expectedUrl !== undefined && new URL(url).pathname !== new URL(expectedUrl).pathname) {
+      // Queues are created in the account of the credentials.
+      throw missingQueue(`${expectedUrl} is in another account than the queue just created, ${url}`);
+    }
+    return url;
+  }
+
+  async #readAttributes(client: AwsClient, url: string, signal: AbortSignal): Promise<void> {
+    const AttributeNames = this.isFifo ? ['MaximumMessageSize', 'FifoQueue'] : ['MaximumMessageSize'];
+    const reply = await callFor(client, 'GetQueueAttributes', { QueueUrl: url, AttributeNames }, signal);
+    const attributes = (reply['Attributes'] ?? {}) as Readonly<Record<string, unknown>>;
+    if (this.isFifo && attributes['FifoQueue'] !== 'true') {
+      throw new RequestError({
+        code: QUEUE_NOT_FIFO,
+        message: `the queue ${this.name} is no FIFO queue`,
+      });
+    }
+    const messageBytes = Number(attributes['MaximumMessageSize']);
+    if (messageBytes > 0) this.#messageBytes = Math.min(messageBytes, MAX_BATCH_BYTES);
+  }
+}
+
+/** A queue is served where its URL says, as the SDK does it. */
+export const queuePlace = (queueUrl: string | undefined): AwsPlace =>
+  queueUrl === undefined ? {} : { endpoint: new URL('/', queueUrl) };
+
+const isUrl = (id: string): boolean => id.includes('://');
+
+const missingQueue = (message: string, cause?: unknown): RequestError =>
+  new RequestError({ code: 'QueueDoesNotExist', message, cause });
+
+type Fields = Readonly<Record<string, unknown>>;
+
+async function callFor(
+  client: AwsClient,
+  action: string,
+  input: Fields,
+  signal: AbortSignal,
+): Promise<Fields> {
+  const reply = await client.call(action, wholeBody(Buffer.from(JSON.stringify(input))), signal);
+  if (typeof reply === 'object' && reply !== null) return reply as Fields;
+  throw new RequestError({ code: MALFORMED_REPLY, status: 200, message: `no answer to ${action}` });
+}
+
+async function callForUrl(
+  client: AwsClient,
+  action: string,
+  input: Fields,
+  signal: AbortSignal,
+): Promise<string> {
+  const { QueueUrl: url } = await callFor(client, action, input, signal);
+  if (typeof url === 'string') return url;
+  throw new RequestError({
+    code: MALFORMED_REPLY,
+    status: 200,
+    message: `no queue URL in the answer to ${action}`,
+  });
+}

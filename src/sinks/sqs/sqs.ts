@@ -1,0 +1,74 @@
+// The SQS sink: each change is a message, ten at most in a request, each with an outcome of its own.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+import type { Outcome } from '../../core/errors.ts';
+import type { Message } from '../../core/message.ts';
+import { AwsConnections } from '../aws/connections.ts';
+import { checkRoutes, deliver } from '../aws/delivery.ts';
+import { deduplicationSuffix } from '../aws/ids.ts';
+import { awsJson } from '../aws/json.ts';
+import { outcomesOf } from '../aws/reply.ts';
+import type { Route, RouteInput, Sink, SinkContext, SinkDefinition } from '../sink.ts';
+import { placesOf, sqsConfigSchema, type SqsConfig } from './config.ts';
+import { sqsFailures as failures } from './failures.ts';
+import { queuePlace, SqsQueue, type FoundQueue } from './queue.ts';
+import { readSendReply } from './reply.ts';
+import { RequestWriter } from './request.ts';
+import { queueRoute } from './routes.ts';
+
+export const sqs: SinkDefinition<SqsConfig> = {
+  type: 'sqs',
+  title: 'Amazon SQS',
+  config: sqsConfigSchema,
+  create: (config, context) => Promise.resolve(createSqsSink(config, context)),
+};
+
+function createSqsSink(config: SqsConfig, context: SinkContext): Sink {
+  const connections = new AwsConnections(
+    { service: 'sqs', protocol: awsJson('AmazonSQS') },
+    config,
+    process.env,
+  );
+  const requests = new RequestWriter({
+    deduplicationSuffix: deduplicationSuffix(context.name, context.rewinds),
+    messageAttributes: config.message_attributes,
+  });
+  const queues = new Map<string, SqsQueue>();
+  for (const { place } of placesOf(config)) {
+    const id = place.queue_name ?? place.queue_url;
+    if (id === undefined) continue;
+    const connect = () => connections.clientFor(queuePlace(place.queue_url));
+    const { create_if_not_exists: createIfNotExists, lanes } = config;
+    queues.set(id, new SqsQueue({ id, connect, createIfNotExists, lanes, logger: context.logger }));
+  }
+  const send = async (
+    found: FoundQueue,
+    batch: readonly Message[],
+    signal: AbortSignal,
+  ): Promise<Outcome[]> => {
+    const body = requests.write(found, batch);
+    const reply = await found.client.call('SendMessageBatch', body, signal);
+    body.release();
+    return outcomesOf(readSendReply(reply), batch.length, failures);
+  };
+  return {
+    encoding: 'json-string',
+    routeOf(input: RouteInput): Route | undefined {
+      const route = queueRoute(config, input, context.actions);
+      if (route === undefined) return undefined;
+      const queue = queues.get(route.queue)!;
+      return {
+        id: queue.id,
+        keepsOrder: queue.isFifo,
+        limits: queue.limits,
+        groupTemplate: route.groupTemplate,
+        severalActions: route.severalActions,
+      };
+    },
+    sizeOf: (message) => requests.sizeOf(message),
+    deliver: (batch, signal) =>
+      deliver({ route: queues.get(batch[0]!.route)!, failures, signal, send }, batch),
+    check: (signal, options) =>
+      checkRoutes([...queues.values()], { noun: 'queue', failures }, signal, options),
+    close: async () => connections.close(),
+  };
+}

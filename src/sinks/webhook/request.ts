@@ -1,0 +1,77 @@
+// The requests of a webhook: a body in Sequin's shape, an id that a repeat shares, headers, signature, compression.
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import type { Message } from '../../core/message.ts';
+import { shortHash } from '../../core/idempotency.ts';
+import type { WebhookConfig } from './config.ts';
+import { CONTENT_ENCODING, mergeHeaders } from '../http/headers.ts';
+import { WebhookSigner } from './signature.ts';
+
+const compress = promisify(gzip);
+
+const DEFAULT_HEADERS = [
+  { key: 'content-type', value: 'application/json' },
+  { key: 'user-agent', value: 'tailrace' },
+];
+
+const BATCH_START = Buffer.from('{"data":[');
+const BATCH_END = Buffer.from(']}');
+const COMMA = Buffer.from(',');
+
+export type WebhookRequest = { readonly headers: Readonly<Record<string, string>>; readonly body: Buffer };
+
+export class RequestBuilder {
+  readonly #batch: boolean;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #compresses: boolean;
+  readonly #signer: WebhookSigner;
+  readonly #idSuffix: string;
+
+  constructor(config: WebhookConfig, sink: { readonly name: string; readonly rewinds: number }) {
+    const headers = mergeHeaders(DEFAULT_HEADERS, config.headers, config.encrypted_headers);
+    this.#batch = config.batch;
+    this.#headers = Object.fromEntries(headers.map(({ key, value }) => [key, value]));
+    this.#compresses = headers.some(({ key }) => key.toLowerCase() === CONTENT_ENCODING);
+    this.#signer = new WebhookSigner(config.signing_secrets);
+    // Two sinks may share an endpoint; and what a rewind sends again is meant to be taken again.
+    this.#idSuffix = `-${shortHash(sink.name)}${sink.rewinds === 0 ? '' : `-r${sink.rewinds}`}`;
+  }
+
+  /** Bytes of a message in a body, with what parts it from the next one. */
+  sizeOf(message: Message): number {
+    return message.end - message.start + COMMA.length;
+  }
+
+  async build(batch: readonly Message[], nowMs: number): Promise<WebhookRequest> {
+    const id = this.#idOf(batch);
+    const body = this.#bodyOf(batch);
+    const headers = {
+      ...this.#headers,
+      // https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+      'idempotency-key': id,
+      // The signature is of what a receiver's framework hands to it: the body without its content coding.
+      ...this.#signer.headers({ id, body, nowMs }),
+    };
+    return { headers, body: this.#compresses ? await compress(body) : body };
+  }
+
+  /** The same messages in the same order have the same id, at every try and after a restart. */
+  #idOf(batch: readonly Message[]): string {
+    if (batch.length === 1) return batch[0]!.idempotencyKey + this.#idSuffix;
+    const hash = createHash('sha256');
+    for (const { idempotencyKey } of batch) hash.update(idempotencyKey).update('\n');
+    return `batch-${hash.digest('base64url')}${this.#idSuffix}`;
+  }
+
+  /** A copy: the buffers of messages are written on, and a dead socket may hold what it was given. */
+  #bodyOf(batch: readonly Message[]): Buffer {
+    const parts = batch.map(({ buffer, start, end }) => buffer.subarray(start, end));
+    if (!this.#batch) return Buffer.concat(parts);
+    return Buffer.concat([
+      BATCH_START,
+      ...parts.flatMap((part, index) => (index === 0 ? [part] : [COMMA, part])),
+      BATCH_END,
+    ]);
+  }
+}

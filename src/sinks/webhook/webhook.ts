@@ -1,0 +1,138 @@
+// The webhook sink: each change, or a batch of them, is POSTed to an HTTP endpoint; a 2xx answer takes it.
+import { TailraceError, type DeliveryError, type Outcome } from '../../core/errors.ts';
+import type { Message } from '../../core/message.ts';
+import type { Route, Sink, SinkContext, SinkDefinition } from '../sink.ts';
+import { ExchangeError } from '../http/exchange.ts';
+import { WebhookClient } from './client.ts';
+import { webhookConfigSchema, type WebhookConfig } from './config.ts';
+import { statusFailure, transportFailure } from './errors.ts';
+import { acknowledgedOutcomes } from './reply.ts';
+import { RequestBuilder } from './request.ts';
+import { shownUrl, webhookUrl } from './url.ts';
+
+/** Sequin's most. */
+const MAX_BATCH_COUNT = 1000;
+const ROW_ACTIONS = 3;
+
+export const webhook: SinkDefinition<WebhookConfig> = {
+  type: 'webhook',
+  title: 'Webhook',
+  config: webhookConfigSchema,
+  // Sequin's: an endpoint that reads `data[0]` only must not be sent more unless somebody says so.
+  defaultBatchSize: 1,
+  create: (config, context) => Promise.resolve(createWebhookSink(config, context)),
+};
+
+function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink {
+  const url = webhookUrl(urlOf(config, context.name), config.http_endpoint_path ?? '');
+  const requests = new RequestBuilder(config, context);
+  const client = new WebhookClient({
+    url,
+    timeoutMs: config.timeout,
+    connections: config.lanes,
+    tls: config.tls,
+    denyPrivateAddresses: config.deny_private_addresses,
+    readsReplies: config.partial_acknowledgement,
+  });
+  const route: Route = {
+    id: shownUrl(url),
+    // One answer covers a whole array, in its order; parts of it may fail only with partial acknowledgement.
+    keepsOrder: config.batch && !config.partial_acknowledgement,
+    limits: {
+      batchCount: config.batch ? MAX_BATCH_COUNT : 1,
+      batchBytes: config.max_batch_bytes,
+      // The endpoint knows its limit, and answers 413.
+      messageBytes: Number.MAX_SAFE_INTEGER,
+      lanesPerRoute: config.lanes,
+    },
+    groupTemplate: undefined,
+    severalActions: (context.actions?.length ?? ROW_ACTIONS) > 1,
+  };
+  return {
+    routeOf: () => route,
+    sizeOf: (message) => requests.sizeOf(message),
+    deliver: (batch, signal) => deliver({ config, requests, client, signal }, batch),
+    check: async (signal) => {
+      try {
+        await client.probe(signal);
+      } catch (error) {
+        if (!(error instanceof ExchangeError)) throw error;
+        const { code, hint } = transportFailure(error);
+        throw new TailraceError(`endpoint ${route.id}: ${code}`, {
+          code,
+          kind: 'retryable',
+          hint,
+          cause: error,
+        });
+      }
+    },
+    close: () => client.close(),
+  };
+}
+
+/** The configuration's reader has put the URL of `http_endpoint` here. */
+function urlOf(config: WebhookConfig, sink: string): string {
+  if (config.url !== undefined) return config.url;
+  throw new TailraceError(`sink "${sink}": http_endpoint "${config.http_endpoint}" was not resolved`, {
+    code: 'ENDPOINT_MISSING',
+    kind: 'fatal',
+  });
+}
+
+type Delivery = {
+  readonly config: WebhookConfig;
+  readonly requests: RequestBuilder;
+  readonly client: WebhookClient;
+  readonly signal: AbortSignal;
+};
+
+/** One request, or more where the endpoint refuses it whole for what may be one message's fault. */
+async function deliver(delivery: Delivery, batch: readonly Message[]): Promise<readonly Outcome[]> {
+  const { config, requests, client, signal } = delivery;
+  const { headers, body } = await requests.build(batch, Date.now());
+  let failure: DeliveryError | undefined;
+  try {
+    const reply = await client.post(headers, body, signal);
+    failure = statusFailure(reply, config, Date.now());
+    if (failure === undefined) {
+      return config.partial_acknowledgement
+        ? acknowledgedOutcomes(reply.body, batch)
+        : batch.map((): Outcome => 'delivered');
+    }
+  } catch (error) {
+    if (!(error instanceof ExchangeError)) throw error;
+    failure = transportFailure(error);
+  }
+  if (failure.scope === 'message' && batch.length > 1) return deliverHalves(delivery, batch);
+  return batch.map(() => failure);
+}
+
+/** Halves until the culprit is alone: one bad message must not fail its batch mates, nor be sent with them for ever. */
+async function deliverHalves(delivery: Delivery, batch: readonly Message[]): Promise<readonly Outcome[]> {
+  const middle = batch.length >> 1;
+  const first = await deliver(delivery, batch.slice(0, middle));
+  const rest = batch.slice(middle);
+  const broken = first.find(
+    (outcome): outcome is DeliveryError =>
+      outcome !== 'delivered' && (outcome.scope === 'route' || outcome.scope === 'sink'),
+  );
+  if (broken !== undefined) return [...first, ...rest.map(() => broken)];
+  // Invariant 4: what follows a message that was refused waits for it.
+  const failed = new Set(
+    batch.filter((_, index) => first[index] !== undefined && first[index] !== 'delivered').map(groupOf),
+  );
+  const free = rest.filter((message) => !failed.has(groupOf(message)));
+  const outcomes = free.length === 0 ? [] : await deliver(delivery, free);
+  const outcomeOf = new Map(free.map((message, index) => [message, outcomes[index]!]));
+  return [...first, ...rest.map((message) => outcomeOf.get(message) ?? HELD_BACK)];
+}
+
+/** Of messages without a group, each is a group of its own. */
+const groupOf = (message: Message): string | Message => (message.group === '' ? message : message.group);
+
+const HELD_BACK: DeliveryError = {
+  kind: 'retryable',
+  scope: 'group',
+  code: 'HELD_BACK',
+  hint: 'an earlier message of its group was refused; this one waits for it',
+};

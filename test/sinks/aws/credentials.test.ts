@@ -1,0 +1,161 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import {
+  CredentialCache,
+  credentialLoader,
+  type ExpiringCredentials,
+} from '../../../src/sinks/aws/credentials.ts';
+
+const MINUTE_MS = 60_000;
+
+/** Credentials named 1, 2, 3, …, each valid for `minutes`; `fail` makes the next loads fail. */
+function source(minutes: number) {
+  const state = { nowMs: 0, loads: 0, fail: false };
+  const load = (): Promise<ExpiringCredentials> => {
+    state.loads++;
+    if (state.fail) return Promise.reject(new Error('no answer'));
+    const expiration = new Date(state.nowMs + minutes * MINUTE_MS);
+    return Promise.resolve({ accessKeyId: String(state.loads), secretAccessKey: 's', expiration });
+  };
+  return { state, cache: new CredentialCache(load, () => state.nowMs) };
+}
+
+describe('the cache', () => {
+  test('asks once for all callers, and not again while the credentials hold', async () => {
+    const { state, cache } = source(60);
+    await Promise.all([cache.get(), cache.get(), cache.get()]);
+    expect(await cache.get()).toMatchObject({ accessKeyId: '1' });
+    expect(state.loads).toBe(1);
+  });
+
+  test('renews credentials before they expire', async () => {
+    const { state, cache } = source(60);
+    await cache.get();
+    state.nowMs = 56 * MINUTE_MS;
+    expect(await cache.get()).toMatchObject({ accessKeyId: '2' });
+  });
+
+  test('keeps credentials that still hold when they cannot be renewed, and fails when they are over', async () => {
+    const { state, cache } = source(60);
+    await cache.get();
+    state.fail = true;
+    state.nowMs = 58 * MINUTE_MS;
+    expect(await cache.get()).toMatchObject({ accessKeyId: '1' });
+    state.nowMs = 61 * MINUTE_MS;
+    await expect(cache.get()).rejects.toThrow('no answer');
+    state.fail = false;
+    expect((await cache.get()).accessKeyId).not.toBe('1');
+  });
+
+  test('asks again after a refusal, once for all requests that were refused', async () => {
+    const { state, cache } = source(60);
+    const first = await cache.get();
+    cache.refused(first);
+    const second = await cache.get();
+    cache.refused(first);
+    expect(await cache.get()).toBe(second);
+    expect(state.loads).toBe(2);
+  });
+});
+
+describe('sources', () => {
+  const none = { use_task_role: false };
+
+  test('static keys, with a session token', async () => {
+    const options = { ...none, access_key_id: 'a', secret_access_key: 'b', session_token: 'c' };
+    expect(await credentialLoader(options)()).toEqual({
+      accessKeyId: 'a',
+      secretAccessKey: 'b',
+      sessionToken: 'c',
+    });
+  });
+
+  test('a profile, read again at each load', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'tailrace-test-'));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const file = join(directory, 'credentials');
+    vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', file);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const load = credentialLoader({ ...none, profile: 'shop' });
+    for (const key of ['one', 'two']) {
+      writeFileSync(file, `[shop]\naws_access_key_id = ${key}\naws_secret_access_key = secret\n`);
+      expect(await load()).toMatchObject({ accessKeyId: key, secretAccessKey: 'secret' });
+    }
+  });
+
+  test('the task’s role, not the keys of the environment', async () => {
+    const url = await serve('application/json', () =>
+      JSON.stringify({
+        AccessKeyId: 'task',
+        SecretAccessKey: 'b',
+        Token: 'c',
+        Expiration: new Date(Date.now() + 60 * MINUTE_MS).toISOString(),
+      }),
+    );
+    vi.stubEnv('AWS_ACCESS_KEY_ID', 'environment');
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'x');
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', url);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const credentials = await credentialLoader({ use_task_role: true })();
+    expect(credentials).toMatchObject({
+      accessKeyId: 'task',
+      sessionToken: 'c',
+      expiration: expect.any(Date),
+    });
+  });
+
+  test('a role, assumed with the keys and the external id', async () => {
+    const bodies: string[] = [];
+    const url = await serve('text/xml', (body) => {
+      bodies.push(body);
+      const expiration = new Date(Date.now() + 60 * MINUTE_MS).toISOString();
+      return `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>
+        <Credentials><AccessKeyId>role</AccessKeyId><SecretAccessKey>b</SecretAccessKey>
+        <SessionToken>c</SessionToken><Expiration>${expiration}</Expiration></Credentials>
+        </AssumeRoleResult></AssumeRoleResponse>`;
+    });
+    vi.stubEnv('AWS_ENDPOINT_URL_STS', url);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const credentials = await credentialLoader({
+      ...none,
+      access_key_id: 'a',
+      secret_access_key: 'b',
+      role_arn: 'arn:aws:iam::123456789012:role/tailrace',
+      external_id: 'shop',
+      region: 'eu-west-1',
+    })();
+    expect(credentials).toMatchObject({ accessKeyId: 'role', sessionToken: 'c' });
+    expect(bodies).toEqual([
+      expect.stringMatching(/role%2Ftailrace.*ExternalId=shop|ExternalId=shop.*role%2Ftailrace/),
+    ]);
+  });
+
+  test('an emulator takes any keys, those of the environment first', async () => {
+    const load = credentialLoader({ ...none, emulator_base_url: 'http://localhost:4566' });
+    vi.stubEnv('AWS_ACCESS_KEY_ID', '');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    expect(await load()).toEqual({ accessKeyId: 'test', secretAccessKey: 'test' });
+    vi.stubEnv('AWS_ACCESS_KEY_ID', 'mine');
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'x');
+    expect(await load()).toMatchObject({ accessKeyId: 'mine' });
+  });
+});
+
+/** An HTTP server that answers with `answer(body)` until the test ends. */
+async function serve(type: string, answer: (body: string) => string): Promise<string> {
+  const server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => response.writeHead(200, { 'content-type': type }).end(answer(body)));
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}

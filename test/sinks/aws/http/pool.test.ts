@@ -1,0 +1,179 @@
+// Our HTTP connections against real servers, with and without TLS.
+import { createServer as createHttpServer, type RequestListener } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { buffer } from 'node:stream/consumers';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { HttpPool, type HttpPoolOptions } from '../../../../src/sinks/aws/http/pool.ts';
+import { patient } from '../../../support/messages.ts';
+import { selfSignedCertificate } from '../../../support/tls.ts';
+import { waitFor } from '../../../support/wait.ts';
+
+const certificate = selfSignedCertificate();
+beforeAll(() => setDefaultCACertificates([...getCACertificates('default'), certificate.cert]));
+
+async function listening(server: Server): Promise<number> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  onTestFinished(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((done) => server.close(done));
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+function poolTo(origin: string, options: Partial<HttpPoolOptions> = {}): HttpPool {
+  const pool = new HttpPool({
+    origin: new URL(origin),
+    maxConnections: 4,
+    timeoutMs: 30_000,
+    keepAliveMs: 30_000,
+    maxReplyBytes: 1_000_000,
+    ...options,
+  });
+  onTestFinished(() => pool.close());
+  return pool;
+}
+
+/** Sends a body with its head in the room before it, or without that room. */
+function post(pool: HttpPool, body: string, how: { room?: number; signal?: AbortSignal } = {}) {
+  const content = Buffer.from(body);
+  const head = `POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${content.length}\r\n\r\n`;
+  const bodyStart = how.room ?? 200;
+  const bytes = Buffer.concat([Buffer.alloc(bodyStart), content]);
+  return pool.request(head, { buffer: bytes, bodyStart, end: bytes.length }, how.signal ?? patient);
+}
+
+/** Answers with what it was sent; counts connections. */
+const echo: RequestListener = (request, response) => {
+  void buffer(request).then((body) => response.end(body));
+};
+
+describe.each(['http', 'https'])('over %s', (scheme) => {
+  const start = async (listener: RequestListener) => {
+    const server = scheme === 'http' ? createHttpServer(listener) : createHttpsServer(certificate, listener);
+    let connections = 0;
+    server.on('connection', () => connections++);
+    const port = await listening(server);
+    return { url: `${scheme}://localhost:${port}`, server, connections: () => connections };
+  };
+
+  test('bodies of any size arrive whole, and so do replies, over one connection', async () => {
+    const server = await start(echo);
+    const pool = poolTo(server.url);
+    for (const [length, room] of [
+      [0, 200],
+      [10, 0],
+      [200_000, 200],
+      [900_000, 0],
+    ] as const) {
+      const body = 'é'.repeat(length / 2);
+      const reply = await post(pool, body, { room });
+      expect(reply.status).toBe(200);
+      expect(reply.body.toString() === body).toBe(true);
+    }
+    expect(server.connections()).toBe(1);
+  });
+
+  test('more requests than connections wait for their turn, and none is mixed up', async () => {
+    const server = await start(echo);
+    const pool = poolTo(server.url);
+    const bodies = Array.from({ length: 100 }, (_, i) => `body ${i}`);
+    const replies = await Promise.all(bodies.map((body) => post(pool, body)));
+    expect(replies.map((reply) => reply.body.toString())).toEqual(bodies);
+    expect(server.connections()).toBeLessThanOrEqual(4);
+  });
+
+  test('an abort ends the requests in flight with its reason, and their connections', async () => {
+    let requests = 0;
+    const server = await start(() => requests++);
+    const pool = poolTo(server.url);
+    const controller = new AbortController();
+    const pending = [1, 2].map(() => post(pool, 'x', { signal: controller.signal }));
+    const failures = Promise.allSettled(pending);
+    await waitFor(() => requests === 2, 'both requests');
+    controller.abort(new Error('stopping'));
+    for (const result of await failures) expect(result).toMatchObject({ reason: new Error('stopping') });
+    await expect(post(pool, 'x', { signal: controller.signal })).rejects.toThrow('stopping');
+  });
+
+  test('no whole answer in time is ETIMEDOUT, and the next request has another connection', async () => {
+    let first = true;
+    const server = await start((request, response) => {
+      if (first) {
+        first = false;
+        response.writeHead(200, { 'content-length': 10 });
+        response.write('begun');
+      } else {
+        echo(request, response);
+      }
+    });
+    const pool = poolTo(server.url, { timeoutMs: 1000 });
+    await expect(post(pool, 'x')).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    expect((await post(pool, 'y')).body.toString()).toBe('y');
+    expect(server.connections()).toBe(2);
+  });
+
+  test('a connection that the server closes while it is idle is not used again', async () => {
+    const server = await start(echo);
+    const pool = poolTo(server.url);
+    await post(pool, 'x');
+    server.server.closeIdleConnections();
+    await waitFor(async () => {
+      const reply = await post(pool, 'y').catch(() => undefined);
+      return reply?.body.toString() === 'y';
+    }, 'another connection to serve');
+    expect(server.connections()).toBe(2);
+  });
+});
+
+test('an idle connection is closed by us when its time is over', async () => {
+  const server = createHttpServer(echo);
+  let closed = 0;
+  server.on('connection', (socket: Socket) => socket.once('close', () => closed++));
+  const pool = poolTo(`http://127.0.0.1:${await listening(server)}`, { keepAliveMs: 20 });
+  await post(pool, 'x');
+  await waitFor(() => closed === 1, 'the connection to be closed');
+  expect((await post(pool, 'y')).body.toString()).toBe('y');
+});
+
+test('a server that hangs up in the middle of an answer is ECONNRESET', async () => {
+  const port = await listening(
+    createTcpServer((socket) => {
+      socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf'));
+    }),
+  );
+  await expect(post(poolTo(`http://127.0.0.1:${port}`), 'x')).rejects.toMatchObject({ code: 'ECONNRESET' });
+});
+
+test('an answer that nobody asked for is never taken for one', async () => {
+  const port = await listening(
+    createTcpServer((socket) => {
+      let requests = 0;
+      socket.on('data', () => {
+        requests++;
+        const reply = (body: string): string => `HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n${body}`;
+        socket.write(requests === 1 ? reply('1') + reply('?') : reply('2'));
+      });
+    }),
+  );
+  const pool = poolTo(`http://127.0.0.1:${port}`, { maxConnections: 1 });
+  expect((await post(pool, 'x')).body.toString()).toBe('1');
+  expect((await post(pool, 'y')).body.toString()).not.toBe('?');
+});
+
+test('nobody there is ECONNREFUSED, and a closed pool takes nothing', async () => {
+  const server = createTcpServer();
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((done) => server.close(done));
+  const pool = poolTo(`http://127.0.0.1:${port}`);
+  await expect(post(pool, 'x')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  pool.close();
+  await expect(post(pool, 'x')).rejects.toMatchObject({ code: 'ECONNRESET' });
+});

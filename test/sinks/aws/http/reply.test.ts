@@ -1,0 +1,100 @@
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { ReplyReader, type HttpReply } from '../../../../src/sinks/aws/http/reply.ts';
+
+const MAX_BODY_BYTES = 1000;
+const reader = (): ReplyReader => new ReplyReader(MAX_BODY_BYTES);
+const read = (text: string): HttpReply | undefined => reader().push(Buffer.from(text, 'latin1'));
+const body = (reply: HttpReply | undefined): string | undefined => reply?.body.toString();
+
+const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
+
+const replies: readonly (readonly [what: string, text: string, body: string, keepAlive: boolean])[] = [
+  ['with a length', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello', 'hello', true],
+  ['without a body', 'HTTP/1.1 204 No Content\r\n\r\n', '', true],
+  ['without a reason', 'HTTP/1.1 500\r\ncontent-length:0\r\n\r\n', '', true],
+  ['after a 100', 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na', 'a', true],
+  [
+    'that ends the connection',
+    'HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 1\r\n\r\na',
+    'a',
+    false,
+  ],
+  ['of an old server', 'HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na', 'a', false],
+  [
+    'of an old server that keeps',
+    'HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\na',
+    'a',
+    true,
+  ],
+  ['in chunks', `${CHUNKED}5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n`, 'hello world', true],
+  ['in chunks with trailers', `${CHUNKED}A\r\n0123456789\r\n0\r\nx: y\r\nz: w\r\n\r\n`, '0123456789', true],
+];
+
+test.each(replies)('a reply %s is read, in one piece or byte by byte', (_, text, expected, keepAlive) => {
+  const bytes = Buffer.from(text);
+  expect(body(read(text))).toBe(expected);
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: bytes.length })), (cuts) => {
+      const places = [...new Set([0, ...cuts, bytes.length])].sort((a, b) => a - b);
+      const one = reader();
+      let reply: HttpReply | undefined;
+      for (let i = 1; i < places.length; i++) {
+        expect(reply).toBeUndefined();
+        // The reader may not keep what it is given: the buffer is used again.
+        const piece = Buffer.from(bytes.subarray(places[i - 1], places[i]));
+        reply = one.push(piece);
+        piece.fill(0);
+      }
+      expect(body(reply)).toBe(expected);
+      expect(reply?.keepAlive).toBe(keepAlive);
+    }),
+  );
+});
+
+test('a reply without a length ends with the connection', () => {
+  const one = reader();
+  expect(one.push(Buffer.from('HTTP/1.1 200 OK\r\n\r\nsome'))).toBeUndefined();
+  expect(one.push(Buffer.from(' more'))).toBeUndefined();
+  expect(one.end()).toMatchObject({ status: 200, keepAlive: false, body: Buffer.from('some more') });
+});
+
+test('a reply that is cut off is no reply', () => {
+  const one = reader();
+  one.push(Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel'));
+  expect(one.end()).toBeUndefined();
+});
+
+test('headers are found by their names in any case, and repeated ones are joined', () => {
+  const reply = read(
+    'HTTP/1.1 429 Slow\r\nRetry-After:  7 \r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n',
+  );
+  expect(reply?.header('retry-after')).toBe('7');
+  expect(reply?.header('x-a')).toBe('1, 2');
+  expect(reply?.header('date')).toBeUndefined();
+});
+
+test('one connection carries reply after reply, and bytes that nobody asked for end it', () => {
+  const one = reader();
+  const text = 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na';
+  expect(body(one.push(Buffer.from(text)))).toBe('a');
+  expect(one.push(Buffer.from(text))).toMatchObject({ keepAlive: true });
+  expect(one.push(Buffer.from(`${text}HTTP`))).toMatchObject({ keepAlive: false });
+});
+
+test.each([
+  ['no HTTP', 'SSH-2.0-OpenSSH\r\n\r\n'],
+  ['another version', 'HTTP/2 200 OK\r\n\r\n'],
+  ['a header without a name', 'HTTP/1.1 200 OK\r\n: x\r\n\r\n'],
+  ['a length that is no number', 'HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n'],
+  ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na'],
+  ['a length and chunks', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na'],
+  ['another encoding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\na'],
+  ['a chunk without a size', `${CHUNKED}x\r\n`],
+  ['a chunk longer than it says', `${CHUNKED}1\r\nab\r\n`],
+  ['too long a body', `HTTP/1.1 200 OK\r\nContent-Length: ${MAX_BODY_BYTES + 1}\r\n\r\n`],
+  ['too long a body in chunks', `${CHUNKED}${'1\r\na\r\n'.repeat(MAX_BODY_BYTES)}`],
+  ['too long a head', `HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(20_000)}`],
+])('%s is refused as no reply', (_, text) => {
+  expect(() => read(text)).toThrow(/the reply cannot be read/);
+});

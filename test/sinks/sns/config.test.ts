@@ -1,0 +1,105 @@
+import { SNSClient } from '@aws-sdk/client-sns';
+import { SQSClient } from '@aws-sdk/client-sqs';
+import { describe, expect, test } from 'vitest';
+import { endpointLike, findEndpoint, regionOfHost } from '../../../src/sinks/aws/region.ts';
+import { parseTopicArn } from '../../../src/sinks/sns/arn.ts';
+import { snsConfigSchema } from '../../../src/sinks/sns/config.ts';
+
+/** `path: message` of every fault. */
+function faultsOf(destination: object): string[] {
+  const result = snsConfigSchema.safeParse({ type: 'sns', ...destination });
+  return (result.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`);
+}
+
+const ARN = 'arn:aws:sns:eu-west-1:123456789012:users.fifo';
+
+test('a topic is enough; the rest has defaults', () => {
+  expect(snsConfigSchema.parse({ type: 'sns', topic_arn: ARN })).toEqual({
+    type: 'sns',
+    topic_arn: ARN,
+    create_if_not_exists: false,
+    message_attributes: false,
+    use_task_role: false,
+    lanes: 32,
+    timeout: 10_000,
+  });
+});
+
+describe('faults', () => {
+  test.each([
+    [{}, 'topic_arn: no topic'],
+    [{ topic_arn: ARN, topic_name: 'users.fifo' }, 'topic_name: write topic_arn or topic_name, not both'],
+    [{ topic_name: 'with blank' }, 'topic_name: a topic name has'],
+    [{ topic_name: `${'x'.repeat(252)}.fifo` }, 'topic_name: a topic name has'],
+    [{ topic_arn: 'arn:aws:sqs:eu-west-1:123456789012:users' }, 'topic_arn: a topic ARN looks like'],
+    [{ topic_arn: 'arn:aws:sns:eu-west-1:12:users' }, 'topic_arn: a topic ARN looks like'],
+    [{ topic_arn: ARN, region: 'us-east-1' }, 'topic_arn: this topic is in eu-west-1'],
+    [{ topic_arn: ARN, is_fifo: false }, 'is_fifo: is_fifo is false'],
+    [{ topic_name: 'a', access_key_id: 'x' }, 'secret_access_key: access_key_id and'],
+    [{ topic_name: 'a', use_emulator: true }, 'emulator_base_url: use_emulator needs'],
+    [{ topic_name: 'a', topic_url: 'x' }, ': Unrecognized key'],
+  ])('%j: %s', (destination, fault) => {
+    expect(faultsOf(destination)).toEqual([expect.stringContaining(fault)]);
+  });
+
+  test('as in sequin.yaml is no fault', () => {
+    expect(
+      faultsOf({
+        topic_arn: ARN,
+        region: 'eu-west-1',
+        access_key_id: 'test',
+        secret_access_key: 'test',
+        is_fifo: true,
+      }),
+    ).toEqual([]);
+  });
+});
+
+test('an ARN tells name and region', () => {
+  expect(parseTopicArn(ARN)).toEqual({ region: 'eu-west-1', name: 'users.fifo' });
+  expect(parseTopicArn('arn:aws-cn:sns:cn-north-1:123456789012:a')?.region).toBe('cn-north-1');
+  expect(parseTopicArn('users')).toBeUndefined();
+});
+
+const REGIONS = [
+  'eu-west-1',
+  'us-east-1',
+  'ca-central-1',
+  'cn-north-1',
+  'us-gov-west-1',
+  'us-gov-east-1',
+  'us-iso-east-1',
+  'us-isob-east-1',
+  'eu-isoe-west-1',
+  'eusc-de-east-1',
+];
+
+test.each(REGIONS)('the endpoints of SNS in %s are the SDK’s, FIPS and dual-stack too', (Region) => {
+  const options = { credentials: { accessKeyId: 'a', secretAccessKey: 'b' }, region: Region };
+  const [sns, sqs] = [new SNSClient(options), new SQSClient(options)];
+  for (const [UseFIPS, UseDualStack] of [
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ] as const) {
+    const endpoint = (ask: () => { url: URL }): URL | undefined => {
+      try {
+        return ask().url;
+      } catch {
+        return undefined; // no such endpoint in this partition
+      }
+    };
+    const wanted = endpoint(() => sns.config.endpointProvider({ Region, UseFIPS, UseDualStack }));
+    const found = endpoint(() => sqs.config.endpointProvider({ Region, UseFIPS, UseDualStack }));
+    expect(found && endpointLike(found, 'sns').href).toBe(wanted?.href);
+  }
+});
+
+test('a region’s endpoint is found, and an endpoint’s region', async () => {
+  expect((await findEndpoint('sns', { region: 'eu-west-1' })).href).toBe(
+    'https://sns.eu-west-1.amazonaws.com/',
+  );
+  expect(regionOfHost('sns', 'vpce-0a-1b.sns.us-east-2.vpce.amazonaws.com')).toBe('us-east-2');
+  expect(regionOfHost('sns', 'sqs.eu-west-1.amazonaws.com')).toBeUndefined();
+});

@@ -1,0 +1,99 @@
+import { describe, expect, test } from 'vitest';
+import { sqsConfigSchema } from '../../../src/sinks/sqs/config.ts';
+import { queueNameOfUrl, regionOfQueueUrl } from '../../../src/sinks/sqs/queue-url.ts';
+import { findEndpoint } from '../../../src/sinks/aws/region.ts';
+
+/** `path: message` of every fault. */
+function faultsOf(destination: object): string[] {
+  const result = sqsConfigSchema.safeParse({ type: 'sqs', ...destination });
+  return (result.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`);
+}
+
+const URL_IN_IRELAND = 'https://sqs.eu-west-1.amazonaws.com/123456789012/users.fifo';
+
+test('a queue is enough; the rest has defaults', () => {
+  expect(sqsConfigSchema.parse({ type: 'sqs', queue_name: 'users.fifo' })).toEqual({
+    type: 'sqs',
+    queue_name: 'users.fifo',
+    tables: {},
+    create_if_not_exists: false,
+    message_attributes: false,
+    use_task_role: false,
+    lanes: 32,
+    timeout: 10_000,
+  });
+});
+
+test('the timeout takes a unit, or milliseconds', () => {
+  const timeoutOf = (timeout: unknown) =>
+    sqsConfigSchema.parse({ type: 'sqs', queue_name: 'q', timeout }).timeout;
+  expect([timeoutOf('2s'), timeoutOf('1.5s'), timeoutOf('1m'), timeoutOf(250)]).toEqual([
+    2000, 1500, 60_000, 250,
+  ]);
+});
+
+describe('faults', () => {
+  test.each([
+    [{}, 'queue_name: no queue'],
+    [{ tables: { 'public.users': { group_id: 'x' } } }, 'queue_name: no queue'],
+    [{ queue_name: 'a', queue_url: URL_IN_IRELAND }, 'queue_url: write queue_name or queue_url, not both'],
+    [{ delete: { queue_name: 'a', queue_url: URL_IN_IRELAND } }, 'delete.queue_url: write queue_name or'],
+    [{ queue_name: 'with blank' }, 'queue_name: a queue name has'],
+    [{ queue_name: `${'x'.repeat(76)}.fifo` }, 'queue_name: a queue name has'],
+    [{ queue_url: 'users' }, 'queue_url: a queue URL looks like'],
+    [{ queue_url: 'https://sqs.eu-west-1.amazonaws.com/' }, 'queue_url: this URL names no queue'],
+    [{ queue_url: URL_IN_IRELAND, region: 'us-east-1' }, 'queue_url: this queue is in eu-west-1'],
+    [{ queue_name: 'users', is_fifo: true }, 'is_fifo: is_fifo is true'],
+    [{ queue_name: 'a', access_key_id: 'x' }, 'secret_access_key: access_key_id and'],
+    [{ queue_name: 'a', secret_access_key: 'x' }, 'access_key_id: access_key_id and'],
+    [{ queue_name: 'a', session_token: 'x' }, 'session_token: session_token needs'],
+    [{ queue_name: 'a', use_task_role: true, profile: 'x' }, 'profile: use_task_role and profile'],
+    [{ queue_name: 'a', external_id: 'x' }, 'external_id: external_id is for role_arn'],
+    [{ queue_name: 'a', use_emulator: true }, 'emulator_base_url: use_emulator needs'],
+    [{ queue_name: 'a', timeout: '10 parsecs' }, 'timeout: '],
+    [{ queue_name: 'a', quue_url: 'x' }, ': Unrecognized key'],
+  ])('%j: %s', (destination, fault) => {
+    expect(faultsOf(destination)).toEqual([expect.stringContaining(fault)]);
+  });
+
+  test('as in sequin.yaml is no fault', () => {
+    expect(
+      faultsOf({
+        queue_url: 'http://localhost:4566/000000000000/users.fifo',
+        region: 'us-east-1',
+        access_key_id: 'test',
+        secret_access_key: 'test',
+        is_fifo: true,
+        use_emulator: true,
+        emulator_base_url: 'http://localhost:4566',
+        use_task_role: false,
+      }),
+    ).toEqual([]);
+  });
+});
+
+test('a queue URL tells its name and region', () => {
+  expect(queueNameOfUrl(URL_IN_IRELAND)).toBe('users.fifo');
+  for (const [url, region] of [
+    [URL_IN_IRELAND, 'eu-west-1'],
+    ['https://sqs.cn-north-1.amazonaws.com.cn/1/q', 'cn-north-1'],
+    ['https://sqs-fips.us-gov-west-1.amazonaws.com/1/q', 'us-gov-west-1'],
+    ['https://sqs.eu-central-1.api.aws/1/q', 'eu-central-1'],
+    ['https://vpce-0a-1b.sqs.us-east-2.vpce.amazonaws.com/1/q', 'us-east-2'],
+    ['https://eu-west-3.queue.amazonaws.com/1/q', 'eu-west-3'],
+    ['https://queue.amazonaws.com/1/q', 'us-east-1'],
+    ['http://localhost:4566/1/q', undefined],
+    ['https://sqs.eu-west-1.amazonaws.com.example.com/1/q', undefined],
+  ] as const) {
+    expect(regionOfQueueUrl(url)).toBe(region);
+  }
+});
+
+test('a region’s endpoint is the SDK’s', async () => {
+  expect((await findEndpoint('sqs', { region: 'eu-west-1' })).href).toBe(
+    'https://sqs.eu-west-1.amazonaws.com/',
+  );
+  expect((await findEndpoint('sqs', { region: 'cn-north-1' })).href).toBe(
+    'https://sqs.cn-north-1.amazonaws.com.cn/',
+  );
+});

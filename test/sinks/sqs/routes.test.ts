@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest';
+import type { Action } from '../../../src/core/change.ts';
+import { queueRoute } from '../../../src/sinks/sqs/routes.ts';
+import { parseConfig } from './fixture.ts';
+
+const route = (destination: object, table: string, action: Action, wanted?: readonly Action[]) =>
+  queueRoute(parseConfig(destination), { schema: 'public', table, action }, wanted);
+
+test('an action’s own queue goes before the common one', () => {
+  const destination = { queue_name: 'users.fifo', delete: { queue_name: 'users-deleted.fifo' } };
+  expect(route(destination, 'users', 'insert')?.queue).toBe('users.fifo');
+  expect(route(destination, 'users', 'delete')?.queue).toBe('users-deleted.fifo');
+});
+
+test('a table’s queue goes before every other one, its action’s queue before that', () => {
+  const destination = {
+    queue_name: 'all',
+    delete: { queue_name: 'deleted' },
+    tables: { 'public.orders': { queue_name: 'orders', insert: { queue_name: 'orders-new' } } },
+  };
+  expect(route(destination, 'orders', 'insert')?.queue).toBe('orders-new');
+  expect(route(destination, 'orders', 'delete')?.queue).toBe('orders');
+  expect(route(destination, 'users', 'delete')?.queue).toBe('deleted');
+  expect(route(destination, 'users', 'update')?.queue).toBe('all');
+});
+
+test('a table or action may have only a group id of its own', () => {
+  const destination = {
+    queue_name: 'all.fifo',
+    group_id: 'g',
+    update: { group_id: 'u-${id}' },
+    tables: { 'public.orders': { group_id: 'o-${id}' } },
+  };
+  expect(route(destination, 'users', 'insert')).toMatchObject({ queue: 'all.fifo', groupTemplate: 'g' });
+  expect(route(destination, 'users', 'update')).toMatchObject({
+    queue: 'all.fifo',
+    groupTemplate: 'u-${id}',
+  });
+  expect(route(destination, 'orders', 'update')).toMatchObject({
+    queue: 'all.fifo',
+    groupTemplate: 'o-${id}',
+  });
+});
+
+test('changes that no queue takes are not wanted', () => {
+  const destination = { tables: { 'public.users': { insert: { queue_name: 'new-users' } } } };
+  expect(route(destination, 'users', 'insert')?.queue).toBe('new-users');
+  expect(route(destination, 'users', 'update')).toBeUndefined();
+  expect(route(destination, 'users', 'truncate')).toBeUndefined();
+  expect(route(destination, 'orders', 'insert')).toBeUndefined();
+});
+
+test('backfilled rows go where inserts go', () => {
+  const destination = { queue_name: 'all', insert: { queue_name: 'new' } };
+  expect(route(destination, 'users', 'read')?.queue).toBe('new');
+});
+
+test('a queue takes several actions only if the sink wants them', () => {
+  const destination = { queue_name: 'all', delete: { queue_name: 'deleted' } };
+  expect(route(destination, 'users', 'insert')?.severalActions).toBe(true);
+  expect(route(destination, 'users', 'delete')?.severalActions).toBe(false);
+  expect(route(destination, 'users', 'insert', ['insert', 'delete'])?.severalActions).toBe(false);
+});
