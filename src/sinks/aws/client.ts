@@ -19,7 +19,7 @@ import type { HttpReply } from './http/reply.ts';
 /** A clock that differs by less than this is not what AWS complains of. */
 const MIN_CLOCK_DIFFERENCE_MS = 4 * 60_000;
 
-/** What tells AWS' protocols apart: `aws-json.ts`, `aws-query.ts`. */
+/** What tells AWS' protocols apart: `json.ts`, `query.ts`. */
 export type AwsProtocol = {
   readonly contentType: string;
   /** The header `x-amz-target` for an action; undefined: the body names it. */

@@ -113,7 +113,7 @@ function writeEscaped(source: Buffer, start: number, end: number, writer: ByteWr
   writer.length = at;
 }
 
-/** Ids are ASCII (`aws-ids.ts`): characters are bytes. */
+/** Ids are ASCII (`aws/ids.ts`): characters are bytes. */
 function writeEscapedAscii(text: string, writer: ByteWriter): void {
   writer.reserve(text.length * ESCAPED_BYTES);
   const target = writer.buffer;
