@@ -1,9 +1,12 @@
-// How the tests run: one Postgres server for the whole run, two files at a time on two cores.
-import { defineConfig } from 'vitest/config';
+// How the tests run: `unit` by themselves, `pg` with one Postgres server for the whole run.
+import { configDefaults, defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
+/** What starts or needs a Postgres server says so in its name. */
+const NEEDS_POSTGRES = 'test/**/*.pg.test.ts';
+
 /** The one file that mostly waits starts first, so that the others run beside it. */
-const WAITS_LONGEST = 'outage.test.ts';
+const WAITS_LONGEST = 'outage.pg.test.ts';
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -16,12 +19,24 @@ class LongestFirst extends BaseSequencer {
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: ['test/support/global-postgres.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 3,
     pool: 'forks',
     sequence: { sequencer: LongestFirst },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, NEEDS_POSTGRES],
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'pg', include: [NEEDS_POSTGRES], globalSetup: ['test/support/global-postgres.ts'] },
+      },
+    ],
   },
 });

@@ -1,9 +1,9 @@
-// Runs the tests that face Postgres on other versions than 18: `npm run test:matrix [-- 13 14 …]`.
+// Runs the tests that face Postgres (of the project `pg`) on other versions than 18: `npm run test:matrix [-- 13 14 …]`.
 import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 
 const VERSIONS = ['13', '14', '15', '16', '17', '18'];
-const FACING_POSTGRES = ['test/postgres', 'test/pipeline/source', 'test/e2e/delivery.test.ts'];
+const FACING_POSTGRES = ['test/postgres', 'test/pipeline/source', 'test/e2e/delivery.pg.test.ts'];
 
 const kind = `${process.platform}-${process.arch}`;
 const root = resolve(import.meta.dirname, '..');
@@ -30,6 +30,7 @@ for (const version of asked.length > 0 ? asked : VERSIONS) {
   const env = { ...process.env };
   if (version !== '18')
     env['TAILRACE_TEST_POSTGRES'] = join(matrix, 'node_modules', `postgres-${version}-${kind}`, 'native');
-  if (run('npx', ['vitest', 'run', ...FACING_POSTGRES], { cwd: root, env }) !== 0) failed = true;
+  if (run('npx', ['vitest', 'run', '--project', 'pg', ...FACING_POSTGRES], { cwd: root, env }) !== 0)
+    failed = true;
 }
 process.exit(failed ? 1 : 0);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TailraceError } from '../../src/core/errors.ts';
 import type { ServiceSettings } from '../../src/pipeline/settings.ts';
 import { fakeService, startCli } from '../support/cli.ts';
-import { waitFor } from '../support/postgres.ts';
+import { waitFor } from '../support/wait.ts';
 
 const CONFIG = `
 databases:

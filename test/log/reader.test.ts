@@ -9,7 +9,7 @@ import { toLsn } from '../../src/core/lsn.ts';
 import { openLogReader, type ReadFrom } from '../../src/log/reader.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import type { LogWriter } from '../../src/log/writer.ts';
-import { waitFor } from '../support/postgres.ts';
+import { waitFor } from '../support/wait.ts';
 import {
   append,
   begin,
