@@ -8,6 +8,7 @@ import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { appendFrame, FRAME } from '../../src/pgoutput/frames.ts';
 import type { LogBlock } from '../../src/log/reader.ts';
+import type { Pending } from '../../src/pipeline/delivery/pending.ts';
 import type { Dispatcher } from '../../src/pipeline/delivery/dispatcher.ts';
 import { LogWalker } from '../../src/pipeline/intake/log-walker.ts';
 import { SinkMarkers } from '../../src/pipeline/intake/markers.ts';
@@ -77,7 +78,7 @@ const NO_MARKS = new SinkMarkers({
 
 /** A sink's walker, and its dispatcher; `wanted`: does the sink want the table? */
 function follow(wanted: boolean): { walker: LogWalker; dispatcher: Dispatcher } {
-  const barriers = new TableBarriers();
+  const barriers = new TableBarriers<Pending>();
   const options = { numeric: 'string', json: 'embed', bytea: 'hex', zonelessTimestampZ: false } as const;
   const settings = {
     selection: wanted ? {} : { includeTables: [tablePattern({ schema: 'public', table: 'another' })] },

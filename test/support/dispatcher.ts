@@ -8,9 +8,8 @@ import {
   type DispatcherPorts,
   type DispatcherSettings,
 } from '../../src/pipeline/delivery/dispatcher.ts';
-import { Pending, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
+import { Pending, type MessagePlan, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
 import { TableBarriers } from '../../src/pipeline/delivery/table-order.ts';
-import type { TablePlan } from '../../src/pipeline/intake/table-plan.ts';
 import type { Route } from '../../src/sinks/sink.ts';
 import { bodyOf } from './messages.ts';
 import { waitFor } from './wait.ts';
@@ -92,12 +91,13 @@ export type Added = {
 
 /** Messages of one table `public.t` and one transaction, let into a dispatcher as the intake does it. */
 export class Messages {
-  readonly barriers = new TableBarriers();
-  readonly #plan = {
-    relation: { schema: 'public', table: 't' },
+  readonly barriers = new TableBarriers<Pending>();
+  readonly #plan: MessagePlan = {
+    schema: 'public',
+    table: 't',
     grouped: true,
     barriers: this.barriers,
-  } as unknown as TablePlan;
+  };
   readonly #dispatcher: Dispatcher;
   readonly #transaction: PendingTransaction;
   readonly #bodies = new Map<Pending, string>();
