@@ -8,14 +8,15 @@ import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { appendFrame, FRAME } from '../../src/pgoutput/frames.ts';
 import type { LogBlock } from '../../src/log/reader.ts';
-import { Dispatcher } from '../../src/pipeline/delivery/dispatcher.ts';
+import type { Pending } from '../../src/pipeline/delivery/pending.ts';
+import type { Dispatcher } from '../../src/pipeline/delivery/dispatcher.ts';
 import { LogWalker } from '../../src/pipeline/intake/log-walker.ts';
 import { SinkMarkers } from '../../src/pipeline/intake/markers.ts';
 import { RowIntake } from '../../src/pipeline/intake/row-intake.ts';
 import { TableBarriers } from '../../src/pipeline/delivery/table-order.ts';
 import { compileTablePlan, type TablePlan } from '../../src/pipeline/intake/table-plan.ts';
 import { compileValue } from '../../src/postgres/values/values.ts';
-import type { Route } from '../../src/sinks/sink.ts';
+import { createDispatcher, routeTo } from '../../test/support/dispatcher.ts';
 import { envelope, insertMessage, relation, transaction } from './rows.ts';
 import { cpuPerRow, timePerRow, type Stage } from './stage.ts';
 
@@ -25,13 +26,7 @@ const TRANSACTIONS_PER_BLOCK = 4;
 const FIRST_ID = 100_000;
 const ROUNDS = 5;
 
-const ROUTE: Route = {
-  id: 'bench.fifo',
-  keepsOrder: true,
-  limits: { batchCount: 10, batchBytes: 1 << 20, messageBytes: 1 << 20, lanesPerRoute: 32 },
-  groupTemplate: undefined,
-  severalActions: true,
-};
+const ROUTE = routeTo('bench.fifo', { batchBytes: 1 << 20, messageBytes: 1 << 20, lanesPerRoute: 32 });
 
 /** A block of small transactions as the reader hands it over, about as large as a read of the socket. */
 function logBlock(): { block: LogBlock; rows: number } {
@@ -83,7 +78,7 @@ const NO_MARKS = new SinkMarkers({
 
 /** A sink's walker, and its dispatcher; `wanted`: does the sink want the table? */
 function follow(wanted: boolean): { walker: LogWalker; dispatcher: Dispatcher } {
-  const barriers = new TableBarriers();
+  const barriers = new TableBarriers<Pending>();
   const options = { numeric: 'string', json: 'embed', bytea: 'hex', zonelessTimestampZ: false } as const;
   const settings = {
     selection: wanted ? {} : { includeTables: [tablePattern({ schema: 'public', table: 'another' })] },
@@ -91,35 +86,15 @@ function follow(wanted: boolean): { walker: LogWalker; dispatcher: Dispatcher } 
     actions: ['insert', 'update', 'delete'],
     messageGrouping: true,
   } as unknown as Parameters<typeof compileTablePlan>[1];
-  const dispatcher: Dispatcher = new Dispatcher(
+  const dispatcher = createDispatcher(
     {
-      ordered: false,
-      retry: { initialBackoffMs: 1, multiplier: 1, maxBackoffMs: 1, jitter: 0 },
-      maxRetryCount: undefined,
-      batchSize: undefined,
-      lanesPerRoute: undefined,
-      maxBuffered: 10_000,
-      maxParked: 1_000,
-    },
-    {
-      sink: {
-        deliver: async (batch) => {
-          await new Promise(setImmediate);
-          return batch.map(() => 'delivered' as const);
-        },
-        sizeOf: (message) => message.jsonBytes,
+      deliver: async (batch) => {
+        await new Promise(setImmediate);
+        return batch.map(() => 'delivered' as const);
       },
-      render: () => undefined,
-      keepDeadLetter: () => undefined,
-      remember: () => undefined,
-      record: () => undefined,
-      discarded: () => undefined,
-      changed: () => undefined,
-      halt: () => undefined,
-      warn: () => undefined,
-      nowMs: () => Date.now(),
-      chance: () => 0.5,
+      sizeOf: (message) => message.jsonBytes,
     },
+    { maxBuffered: 10_000 },
   );
   const intake = new RowIntake({
     dispatcher,

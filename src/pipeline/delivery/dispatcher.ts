@@ -3,10 +3,11 @@ import type { DeliveryError, Outcome } from '../../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
 import type { Route, Sink } from '../../sinks/sink.ts';
 import type { Arenas } from './arena.ts';
+import { takeBatch } from './batch.ts';
 import { MISSING_OUTCOME, thrownError, tooLargeError } from './delivery-errors.ts';
 import { LatencyWindow } from './latency.ts';
 import type { Pending } from './pending.ts';
-import { RouteQueue, takeBatch } from './route-queue.ts';
+import { RouteQueue } from './route-queue.ts';
 import type { TableBarriers } from './table-order.ts';
 import { Unsettled } from './unsettled.ts';
 
@@ -60,7 +61,7 @@ export class Dispatcher {
   readonly #settings: DispatcherSettings;
   readonly #ports: DispatcherPorts;
   readonly #unsettled: Unsettled;
-  readonly #routes = new Map<string, RouteQueue>();
+  readonly #routes = new Map<string, RouteQueue<Pending>>();
   /** Unsettled messages that were refused themselves: each holds back its group. */
   readonly #failing = new Set<Pending>();
   readonly #backingOff = new Map<Pending, NodeJS.Timeout>();
@@ -87,7 +88,7 @@ export class Dispatcher {
   }
 
   /** The queue of a route; the same id gives the same queue. */
-  routeQueue(route: Route): RouteQueue {
+  routeQueue(route: Route): RouteQueue<Pending> {
     let queue = this.#routes.get(route.id);
     if (queue === undefined) {
       const { lanesPerRoute, batchSize } = this.#settings;
@@ -110,7 +111,11 @@ export class Dispatcher {
   }
 
   /** Should a message of this table, group and route keep only its log offset for now? */
-  shouldPark(barriers: TableBarriers, group: string | undefined, route: RouteQueue): boolean {
+  shouldPark(
+    barriers: TableBarriers<Pending>,
+    group: string | undefined,
+    route: RouteQueue<Pending>,
+  ): boolean {
     if (barriers.isClosed || (route.isDown && route.ready.length >= MAX_DOWN_ROUTE_IN_MEMORY)) return true;
     return group !== undefined && this.#unsettled.isHeldBack(group);
   }
@@ -175,7 +180,7 @@ export class Dispatcher {
       unsettled: this.#unsettled.oldest !== undefined,
     };
   }
-  routes(): Iterable<RouteQueue> {
+  routes(): Iterable<RouteQueue<Pending>> {
     return this.#routes.values();
   }
   /** Groups held back by a message that failed. */
@@ -188,7 +193,7 @@ export class Dispatcher {
     return [...names];
   }
 
-  #rejectTooLarge(queue: RouteQueue, messages: readonly Pending[]): void {
+  #rejectTooLarge(queue: RouteQueue<Pending>, messages: readonly Pending[]): void {
     const limit = queue.route.limits.messageBytes;
     const dead = messages.map((message) => ({ message, error: tooLargeError(message, limit) }));
     for (const { error } of dead)
@@ -208,7 +213,7 @@ export class Dispatcher {
     return message.isParked ? Infinity : this.#ports.sink.sizeOf(message);
   }
 
-  async #send(queue: RouteQueue, batch: readonly Pending[]): Promise<void> {
+  async #send(queue: RouteQueue<Pending>, batch: readonly Pending[]): Promise<void> {
     const { failures: startedAt } = queue;
     queue.lanesInUse++;
     this.#inFlight += batch.length;
@@ -242,7 +247,7 @@ export class Dispatcher {
 
   /** `startedAt`: the route's failures in a row when the request started. */
   #conclude(
-    queue: RouteQueue,
+    queue: RouteQueue<Pending>,
     { batch, startedAt }: { readonly batch: readonly Pending[]; readonly startedAt: number },
     outcomes: readonly Outcome[],
   ): void {
@@ -265,7 +270,7 @@ export class Dispatcher {
     this.#settleBatch(queue, delivered, failed);
   }
 
-  #failRoute(queue: RouteQueue, error: DeliveryError, startedAt: number): void {
+  #failRoute(queue: RouteQueue<Pending>, error: DeliveryError, startedAt: number): void {
     this.counters.failedRequests++;
     const wasDown = queue.isDown;
     const ports = this.#ports;
@@ -284,7 +289,7 @@ export class Dispatcher {
   }
 
   #settleBatch(
-    queue: RouteQueue,
+    queue: RouteQueue<Pending>,
     delivered: readonly Pending[],
     failed: readonly { message: Pending; error: DeliveryError }[],
   ): void {

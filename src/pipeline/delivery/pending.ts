@@ -4,10 +4,9 @@ import { halfKey, idempotencyKey } from '../../core/idempotency.ts';
 import type { Message } from '../../core/message.ts';
 import type { Position } from '../../core/position.ts';
 import type { Arena, Arenas } from './arena.ts';
-import type { GroupQueue } from './groups.ts';
+import type { GroupLink } from './groups.ts';
 import type { RouteQueue } from './route-queue.ts';
-import type { TableOrder } from './table-order.ts';
-import type { TablePlan } from '../intake/table-plan.ts';
+import type { TableBarriers, TableStretch } from './table-order.ts';
 
 /** What all changes of one transaction share in one sink. */
 export type PendingTransaction = TransactionContext & {
@@ -25,12 +24,13 @@ export type PendingTransaction = TransactionContext & {
  */
 export type PendingState = 'waiting' | 'ready' | 'sending' | 'backing-off' | 'settled';
 
-/** One of the groups that a message is in: a changed key puts it into two. */
-export type GroupLink = {
-  readonly message: Pending;
-  readonly queue: GroupQueue;
-  previous: GroupLink | undefined;
-  next: GroupLink | undefined;
+/** What the messages of one table share in one sink. Who makes them (the intake, the replays) may know more of them. */
+export type MessagePlan = {
+  readonly schema: string;
+  readonly table: string;
+  /** Does the sink keep the order of groups? */
+  readonly grouped: boolean;
+  readonly barriers: TableBarriers<Pending>;
 };
 
 /** A change that is sent as two messages (`key_changes: split`) is settled with the second of them. */
@@ -41,9 +41,9 @@ const NO_BYTES = Buffer.alloc(0);
 export class Pending implements Message {
   readonly transaction: PendingTransaction;
   readonly index: number;
-  readonly plan: TablePlan;
+  readonly plan: MessagePlan;
   readonly action: Action;
-  readonly routeQueue: RouteQueue;
+  readonly routeQueue: RouteQueue<Pending>;
   readonly group: string;
   /** Log offset and length of the raw message: enough to render it again. */
   readonly offset: number;
@@ -66,9 +66,9 @@ export class Pending implements Message {
   letterId = 0;
   /** How many unsettled messages must settle before this one may go. */
   waitsOn = 0;
-  links: GroupLink | undefined;
-  secondLink: GroupLink | undefined;
-  tableOrder: TableOrder | undefined;
+  links: GroupLink<Pending> | undefined;
+  secondLink: GroupLink<Pending> | undefined;
+  stretch: TableStretch<Pending> | undefined;
   /** Neighbours among all unsettled messages of the sink, in log order. */
   before: Pending | undefined;
   after: Pending | undefined;
@@ -76,9 +76,9 @@ export class Pending implements Message {
   constructor(what: {
     transaction: PendingTransaction;
     index: number;
-    plan: TablePlan;
+    plan: MessagePlan;
     action: Action;
-    routeQueue: RouteQueue;
+    routeQueue: RouteQueue<Pending>;
     group: string;
     offset: number;
     frameLength: number;
@@ -105,10 +105,10 @@ export class Pending implements Message {
     return this.routeQueue.id;
   }
   get schema(): string {
-    return this.plan.relation.schema;
+    return this.plan.schema;
   }
   get table(): string {
-    return this.plan.relation.table;
+    return this.plan.table;
   }
   get idempotencyKey(): string {
     const key = idempotencyKey(this.transaction.key, this.index);

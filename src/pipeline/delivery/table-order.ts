@@ -1,33 +1,32 @@
 // A TRUNCATE is a barrier of its table: it waits for everything earlier there, everything later waits for it.
-import type { Pending } from './pending.ts';
 
 /** The unsettled row messages between two TRUNCATEs of a table. */
-export type TableOrder = {
+export type TableStretch<Message> = {
   unsettled: number;
   /** The TRUNCATE that ends this stretch and waits for it. */
-  closedBy: Pending | undefined;
+  closedBy: Message | undefined;
 };
 
 /** The barriers of one table in one sink. */
-export class TableBarriers {
-  #stretch: TableOrder = { unsettled: 0, closedBy: undefined };
-  #truncate: Pending | undefined;
-  readonly #waiting = new Map<Pending, Pending[]>();
+export class TableBarriers<Message extends { waitsOn: number }> {
+  #stretch: TableStretch<Message> = { unsettled: 0, closedBy: undefined };
+  #truncate: Message | undefined;
+  readonly #waiting = new Map<Message, Message[]>();
 
   /** Is there an unsettled TRUNCATE that what comes now must wait for? */
   get isClosed(): boolean {
     return this.#truncate !== undefined;
   }
 
-  /** A row message enters: it waits for the last TRUNCATE. */
-  enterRow(message: Pending): void {
+  /** A row message enters: it waits for the last TRUNCATE. Answers its stretch, for `settleRow`. */
+  enterRow(message: Message): TableStretch<Message> {
     this.#stretch.unsettled++;
-    message.tableOrder = this.#stretch;
     if (this.#truncate !== undefined) this.#wait(message, this.#truncate);
+    return this.#stretch;
   }
 
   /** A TRUNCATE enters: it waits for the rows before it and for the TRUNCATE before those. */
-  enterTruncate(message: Pending): void {
+  enterTruncate(message: Message): void {
     if (this.#stretch.unsettled > 0) {
       this.#stretch.closedBy = message;
       message.waitsOn++;
@@ -38,14 +37,14 @@ export class TableBarriers {
   }
 
   /** A TRUNCATE is settled: returns who waited for it. */
-  settleTruncate(message: Pending): readonly Pending[] {
+  settleTruncate(message: Message): readonly Message[] {
     if (this.#truncate === message) this.#truncate = undefined;
     const waiting = this.#waiting.get(message) ?? [];
     this.#waiting.delete(message);
     return waiting;
   }
 
-  #wait(message: Pending, truncate: Pending): void {
+  #wait(message: Message, truncate: Message): void {
     message.waitsOn++;
     const waiting = this.#waiting.get(truncate);
     if (waiting === undefined) this.#waiting.set(truncate, [message]);
@@ -54,7 +53,7 @@ export class TableBarriers {
 }
 
 /** A row message is settled: returns the TRUNCATE that waited for it as the last one. */
-export function settleRow(order: TableOrder): Pending | undefined {
-  order.unsettled--;
-  return order.unsettled === 0 ? order.closedBy : undefined;
+export function settleRow<Message>(stretch: TableStretch<Message>): Message | undefined {
+  stretch.unsettled--;
+  return stretch.unsettled === 0 ? stretch.closedBy : undefined;
 }

@@ -11,7 +11,7 @@ const MAX_GROUP_IN_MEMORY = 32;
 
 export class Unsettled {
   readonly room: Room;
-  readonly #groups = new Groups();
+  readonly #groups = new Groups<Pending>();
   readonly #ready: (message: Pending) => void;
   #first: Pending | undefined;
   #last: Pending | undefined;
@@ -63,7 +63,7 @@ export class Unsettled {
     if (message.action === 'truncate') {
       message.plan.barriers.enterTruncate(message);
     } else {
-      message.plan.barriers.enterRow(message);
+      message.stretch = message.plan.barriers.enterRow(message);
       if (groups.group !== undefined) message.links = this.#groups.append(message, groups.group);
       if (groups.previousGroup !== undefined) {
         message.secondLink = this.#groups.append(message, groups.previousGroup);
@@ -86,8 +86,8 @@ export class Unsettled {
     if (message.secondLink !== undefined) this.#release(this.#groups.remove(message.secondLink));
     if (message.action === 'truncate') {
       for (const waiting of message.plan.barriers.settleTruncate(message)) this.#release(waiting);
-    } else if (message.tableOrder !== undefined) {
-      this.#release(settleRow(message.tableOrder));
+    } else if (message.stretch !== undefined) {
+      this.#release(settleRow(message.stretch));
     }
   }
 

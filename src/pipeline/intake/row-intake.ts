@@ -213,7 +213,7 @@ export class RowIntake implements WalkPorts {
     const arena = this.#beginRender(message);
     const { writer } = arena;
     const { length, escapes } = writer;
-    message.plan.render.render(this.#event, this.#context, writer);
+    tablePlan(message).render.render(this.#event, this.#context, writer);
     this.#rendered(message, arena, { length, escapes });
   }
 
@@ -221,7 +221,7 @@ export class RowIntake implements WalkPorts {
     const arena = this.#beginRender(message);
     const { writer } = arena;
     const { length, escapes } = writer;
-    message.plan.render.renderTruncate(this.#context, writer);
+    tablePlan(message).render.renderTruncate(this.#context, writer);
     this.#rendered(message, arena, { length, escapes });
   }
 
@@ -255,3 +255,6 @@ const ACTIONS: Readonly<Record<number, 'insert' | 'update' | 'delete'>> = {
 };
 
 const tableGroup = (plan: TablePlan): string => `${plan.relation.schema}.${plan.relation.table}`;
+
+/** What comes from the log has a plan that was compiled for it. */
+const tablePlan = ({ plan }: Pending): TablePlan => plan as TablePlan;

@@ -6,22 +6,21 @@ import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
 import type { Sink } from '../../sinks/sink.ts';
 import { groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
+import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
-import type { SinkSettings, TableOptions } from '../settings.ts';
 import type { TableBarriers } from '../delivery/table-order.ts';
+import type { SinkSettings, TableOptions } from '../settings.ts';
 
 /** Where the changes of one action go. */
 export type ActionPlan = {
-  readonly routeQueue: RouteQueue;
+  readonly routeQueue: RouteQueue<Pending>;
   /** Undefined: the sink has no message groups. */
   readonly group: GroupKey | undefined;
 };
 
-export type TablePlan = {
+export type TablePlan = MessagePlan & {
   readonly relation: Relation;
   readonly render: RenderPlan;
-  readonly grouped: boolean;
-  readonly barriers: TableBarriers;
   /** Set where an update that changes the key is sent as a delete and an insert: is this one? */
   readonly changesKey: ((event: RowEvent) => boolean) | undefined;
   readonly insert: ActionPlan | undefined;
@@ -35,8 +34,8 @@ export type PlanPorts = {
   readonly format: MessageFormat;
   readonly envelope: Envelope;
   compileValue(type: number, relation: Relation): ValueRenderer;
-  routeQueue(route: NonNullable<ReturnType<Sink['routeOf']>>): RouteQueue;
-  barriers(schema: string, table: string): TableBarriers;
+  routeQueue(route: NonNullable<ReturnType<Sink['routeOf']>>): RouteQueue<Pending>;
+  barriers(schema: string, table: string): TableBarriers<Pending>;
 };
 
 /**
@@ -61,6 +60,8 @@ export function compileTablePlan(
   }
   if (Object.keys(actions).length === 0) return undefined;
   return {
+    schema: relation.schema,
+    table: relation.table,
     relation,
     render: ports.format.compile({
       relation,

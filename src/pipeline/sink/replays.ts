@@ -10,7 +10,6 @@ import type { DeadLetters, DeadLetterSummary } from '../../store/dead-letters.ts
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import { Pending } from '../delivery/pending.ts';
-import type { TablePlan } from '../intake/table-plan.ts';
 import type { TableBarriers } from '../delivery/table-order.ts';
 
 /** Letters that may be on their way at once, or half of what the sink may park; payloads stay in the store until their turn. */
@@ -26,7 +25,7 @@ export type ReplayPorts = {
   readonly dispatcher: Pick<Dispatcher, 'add' | 'dispatch' | 'routeQueue' | 'arenas'>;
   readonly grouped: boolean;
   readonly maxParked: number;
-  readonly barriers: (schema: string, table: string) => TableBarriers;
+  readonly barriers: (schema: string, table: string) => TableBarriers<Pending>;
   /** Letters a second; undefined: as fast as they go. */
   readonly rate: () => number | undefined;
   /** The sink cannot go on. */
@@ -128,7 +127,7 @@ export class Replays {
         key: letter.idempotencyKey.slice(0, -suffix.length),
       },
       index,
-      plan: planOf(schema, table, { grouped, barriers: barriers(schema, table) }),
+      plan: { schema, table, grouped, barriers: barriers(schema, table) },
       action,
       routeQueue: dispatcher.routeQueue(route),
       group: letter.group,
@@ -191,24 +190,3 @@ const noRoute = ({ schema, table, action }: DeadLetterSummary): { code: string; 
   code: 'NO_ROUTE',
   reason: `the sink has no route for ${action} of ${schema}.${table} any more: configure one, or discard the letter`,
 });
-
-/** A letter is rendered already: of a plan it needs only where it belongs. */
-const planOf = (
-  schema: string,
-  table: string,
-  { grouped, barriers }: Pick<TablePlan, 'grouped' | 'barriers'>,
-): TablePlan => ({
-  relation: { id: 0, schema, table, replicaIdentity: 'default', columns: [], key: [], types: new Map() },
-  render: { render: neverRendered, renderTruncate: neverRendered },
-  grouped,
-  barriers,
-  changesKey: undefined,
-  insert: undefined,
-  update: undefined,
-  delete: undefined,
-  truncate: undefined,
-});
-
-const neverRendered = (): never => {
-  throw new Error('a dead letter is not rendered again');
-};

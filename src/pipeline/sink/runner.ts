@@ -46,7 +46,7 @@ export class SinkRunner {
   readonly #sink: Sink;
   readonly #place: SinkPlace;
   readonly #replays: Replays;
-  readonly #barriers = new Map<string, TableBarriers>();
+  readonly #barriers = new Map<string, TableBarriers<Pending>>();
   readonly #check = new SinkCheck();
   readonly #settlement: Settlement;
   #restoring = true;
@@ -295,9 +295,9 @@ export class SinkRunner {
     );
   }
 
-  #barriersOf(schema: string, table: string): TableBarriers {
+  #barriersOf(schema: string, table: string): TableBarriers<Pending> {
     const name = JSON.stringify([schema, table]);
-    const known = this.#barriers.get(name) ?? new TableBarriers();
+    const known = this.#barriers.get(name) ?? new TableBarriers<Pending>();
     this.#barriers.set(name, known);
     return known;
   }

@@ -1,158 +1,21 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Action } from '../../../src/core/change.ts';
-import type { DeliveryError, Outcome } from '../../../src/core/errors.ts';
-import { toLsn, ZERO_LSN } from '../../../src/core/lsn.ts';
 import type { Message } from '../../../src/core/message.ts';
-import { Dispatcher, type DispatcherSettings } from '../../../src/pipeline/delivery/dispatcher.ts';
-import { Pending } from '../../../src/pipeline/delivery/pending.ts';
-import { TableBarriers } from '../../../src/pipeline/delivery/table-order.ts';
-import type { TablePlan } from '../../../src/pipeline/intake/table-plan.ts';
-import type { Route } from '../../../src/sinks/sink.ts';
+import {
+  dispatcherHarness as harness,
+  DOWN,
+  HELD,
+  REFUSED,
+  REJECTED,
+  routeTo,
+} from '../../support/dispatcher.ts';
 import { waitFor } from '../../support/wait.ts';
 
-const REFUSED: DeliveryError = { kind: 'retryable', scope: 'message', code: 'REFUSED', hint: 'refused' };
-const REJECTED: DeliveryError = { kind: 'rejected', scope: 'message', code: 'BAD', hint: 'bad' };
-const HELD: DeliveryError = { kind: 'retryable', scope: 'group', code: 'HELD', hint: 'held back' };
-const DOWN: DeliveryError = { kind: 'retryable', scope: 'route', code: 'DOWN', hint: 'down' };
-
-const routeTo = (id: string, lanes = 4): Route => ({
-  id,
-  keepsOrder: true,
-  limits: { batchCount: 10, batchBytes: 1000, messageBytes: 500, lanesPerRoute: lanes },
-  groupTemplate: undefined,
-  severalActions: true,
-});
-
-/** A dispatcher in front of an endpoint that a test programs; everything that it accepted, in order. */
-function harness(options: {
-  answer?: (message: Message, attempt: number, batch: readonly Message[]) => Outcome;
-  settings?: Partial<DispatcherSettings>;
-  hold?: boolean;
-}) {
-  const accepted: Pending[] = [];
-  const batches: (readonly Pending[])[] = [];
-  const dead: Pending[] = [];
-  const settled: Pending[] = [];
-  const attempts = new Map<string, number>();
-  const held: (() => void)[] = [];
-  const inFlightGroups: string[][] = [];
-  let overlaps = 0;
-  const deliver = async (batch: readonly Message[]): Promise<readonly Outcome[]> => {
-    const messages = batch as readonly Pending[];
-    batches.push(messages);
-    const groups = messages.map((message) => message.group);
-    if (inFlightGroups.flat().some((group) => groups.includes(group))) overlaps++;
-    inFlightGroups.push(groups);
-    if (options.hold === true) await new Promise<void>((done) => held.push(done));
-    else await new Promise((done) => setImmediate(done));
-    inFlightGroups.splice(inFlightGroups.indexOf(groups), 1);
-    return messages.map((message) => {
-      const attempt = (attempts.get(message.idempotencyKey) ?? 0) + 1;
-      attempts.set(message.idempotencyKey, attempt);
-      const outcome = options.answer?.(message, attempt, batch) ?? 'delivered';
-      if (outcome === 'delivered') accepted.push(message);
-      return outcome;
-    });
-  };
-  const render = (message: Pending): void => {
-    message.buffer = Buffer.from(message.idempotencyKey);
-    message.start = 0;
-    message.end = message.buffer.length;
-  };
-  const dispatcher: Dispatcher = new Dispatcher(
-    {
-      ordered: false,
-      retry: { initialBackoffMs: 1, multiplier: 1, maxBackoffMs: 1, jitter: 0 },
-      maxRetryCount: undefined,
-      batchSize: undefined,
-      lanesPerRoute: undefined,
-      maxBuffered: 100_000,
-      maxParked: 1000,
-      ...options.settings,
-    },
-    {
-      sink: { deliver, sizeOf: (message) => message.end - message.start },
-      render,
-      keepDeadLetter: (message) => dead.push(message),
-      remember: (messages) => settled.push(...messages),
-      record: () => undefined,
-      discarded: () => undefined,
-      changed: () => undefined,
-      halt: () => undefined,
-      warn: () => undefined,
-      nowMs: () => Date.now(),
-      chance: () => 0.5,
-    },
-  );
-  const transaction = {
-    epoch: 0,
-    commitLsn: toLsn(1n),
-    previousEndLsn: ZERO_LSN,
-    commitTimeUs: 0n,
-    xid: 1,
-    timeline: 1,
-    key: 't',
-  };
-  const barriers = new TableBarriers();
-  const plan = {
-    relation: { schema: 'public', table: 't' },
-    grouped: true,
-    barriers,
-  } as unknown as TablePlan;
-  let index = 0;
-  const add = (what: {
-    group?: string;
-    previousGroup?: string;
-    action?: Action;
-    route?: Route;
-    bytes?: number;
-  }): Pending => {
-    const message = new Pending({
-      transaction,
-      index: index++,
-      plan,
-      action: what.action ?? 'insert',
-      routeQueue: dispatcher.routeQueue(what.route ?? routeTo('q')),
-      group: what.group ?? 'g',
-      offset: index,
-      frameLength: 1,
-      rawBytes: 0,
-    });
-    if (!dispatcher.shouldPark(barriers, what.group, message.routeQueue)) {
-      render(message);
-      if (what.bytes !== undefined) {
-        message.buffer = Buffer.alloc(what.bytes);
-        message.end = what.bytes;
-      }
-    }
-    dispatcher.add(message, { group: what.group, previousGroup: what.previousGroup });
-    return message;
-  };
-  const drained = async (): Promise<void> => {
-    dispatcher.dispatch();
-    await waitFor(() => dispatcher.oldest === undefined, 'everything to settle');
-  };
-  return {
-    dispatcher,
-    add,
-    drained,
-    accepted,
-    batches,
-    dead,
-    settled,
-    held,
-    attempts,
-    overlaps: () => overlaps,
-    indexes: () => accepted.map((message) => message.index),
-  };
-}
-
 test('messages of different groups share a batch, messages of one group do not', async () => {
-  const h = harness({});
+  const h = harness();
   for (let i = 0; i < 6; i++) h.add({ group: `g${i % 3}` });
   await h.drained();
-  expect(h.batches.map((batch) => batch.map((message) => message.index))).toEqual([
+  expect(h.batches()).toEqual([
     [0, 1, 2],
     [3, 4, 5],
   ]);
@@ -162,7 +25,7 @@ test('a queue that keeps the order of a request carries a whole group in one bat
   const h = harness({ settings: { ordered: true } });
   for (let i = 0; i < 25; i++) h.add({ group: 'only' });
   await h.drained();
-  expect(h.batches.map((batch) => batch.length)).toEqual([10, 10, 5]);
+  expect(h.batches().map((batch) => batch.length)).toEqual([10, 10, 5]);
   expect(h.indexes()).toEqual([...Array(25).keys()]);
 });
 
@@ -187,11 +50,12 @@ test('a message held back behind a failed one of its group waits for it, and no 
 });
 
 test('a message larger than what a request of several may hold goes alone', async () => {
-  const route = { ...routeTo('q'), limits: { ...routeTo('q').limits, batchBytes: 100 } };
-  const h = harness({});
-  for (const [index, bytes] of [60, 300, 30, 60, 20].entries()) h.add({ group: `g${index}`, route, bytes });
+  const route = routeTo('q', { batchBytes: 100 });
+  const h = harness();
+  for (const [index, bytes] of [60, 300, 30, 60, 20].entries())
+    h.add({ group: `g${index}`, route, body: 'x'.repeat(bytes) });
   await h.drained();
-  expect(h.batches.map((batch) => batch.map((message) => message.index))).toEqual([[0], [1], [2, 3], [4]]);
+  expect(h.batches()).toEqual([[0], [1], [2, 3], [4]]);
 });
 
 test('only the failed message of a batch is sent again, and its group waits for it', async () => {
@@ -233,7 +97,7 @@ test('an outage of the route counts no attempt and makes no dead letter, however
   await h.drained();
   expect(h.dead).toEqual([]);
   expect(h.accepted.length).toBe(30);
-  expect(h.accepted.every((message) => message.attempts === 0)).toBe(true);
+  expect(h.settled.every((message) => message.attempts === 0)).toBe(true);
 });
 
 test('one fault fails every request in flight, and counts as one failure of the route', async () => {
@@ -289,7 +153,7 @@ test('a changed key waits for everything of the old group and holds everything l
 });
 
 test('keys swapped in one transaction do not wait for each other for ever', async () => {
-  const h = harness({});
+  const h = harness();
   h.add({ group: 'x', previousGroup: 'a' });
   h.add({ group: 'a', previousGroup: 'b' });
   h.add({ group: 'b', previousGroup: 'x' });
@@ -312,8 +176,8 @@ test('a TRUNCATE waits for all earlier rows of its table and holds all later one
 });
 
 test('a message larger than its route takes becomes a dead letter and its group goes on', async () => {
-  const h = harness({});
-  h.add({ group: 'a', bytes: 501 });
+  const h = harness();
+  h.add({ group: 'a', body: 'x'.repeat(501) });
   h.add({ group: 'a' });
   await h.drained();
   expect(h.dead.map((message) => message.index)).toEqual([0]);
@@ -321,10 +185,10 @@ test('a message larger than its route takes becomes a dead letter and its group 
 });
 
 test('a batch never passes the bytes that a request takes', async () => {
-  const h = harness({});
-  for (let i = 0; i < 9; i++) h.add({ group: `g${i}`, bytes: 400 });
+  const h = harness();
+  for (let i = 0; i < 9; i++) h.add({ group: `g${i}`, body: 'x'.repeat(400) });
   await h.drained();
-  expect(h.batches.map((batch) => batch.length)).toEqual([2, 2, 2, 2, 1]);
+  expect(h.batches().map((batch) => batch.length)).toEqual([2, 2, 2, 2, 1]);
 });
 
 test('a blocked group keeps log offsets only, and its messages arrive in order afterwards', async () => {
@@ -361,12 +225,12 @@ test('stopping waits for what is in flight and starts nothing new', async () => 
   const h = harness({ hold: true });
   for (let i = 0; i < 100; i++) h.add({ group: `g${i}` });
   h.dispatcher.dispatch();
-  expect(h.batches.length).toBe(4);
+  expect(h.batches().length).toBe(4);
   const stopped = h.dispatcher.stop(Date.now() + 60_000);
   for (const answer of h.held) answer();
   await stopped;
   expect(h.accepted.length).toBe(40);
-  expect(h.batches.length).toBe(4);
+  expect(h.batches().length).toBe(4);
   expect(h.dispatcher.oldest?.index).toBe(40);
 });
 

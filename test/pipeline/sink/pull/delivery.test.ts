@@ -2,26 +2,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { LeaseStore, StoredLease } from '../../../../src/core/leases.ts';
-import { toLsn, ZERO_LSN } from '../../../../src/core/lsn.ts';
-import { Dispatcher } from '../../../../src/pipeline/delivery/dispatcher.ts';
-import { Pending } from '../../../../src/pipeline/delivery/pending.ts';
-import { TableBarriers } from '../../../../src/pipeline/delivery/table-order.ts';
-import type { TablePlan } from '../../../../src/pipeline/intake/table-plan.ts';
 import type { Sink } from '../../../../src/sinks/sink.ts';
 import { stream } from '../../../../src/sinks/stream/stream.ts';
+import { createDispatcher, Messages } from '../../../support/dispatcher.ts';
 import { patient, silent } from '../../../support/messages.ts';
 
 type Held = { readonly id: string; readonly index: number; readonly group: string };
 
-const transaction = {
-  epoch: 0,
-  commitLsn: toLsn(1n),
-  previousEndLsn: ZERO_LSN,
-  commitTimeUs: 0n,
-  xid: 1,
-  timeline: 1,
-  key: 't',
-};
 const LONG_MS = 5000;
 const config = { type: 'stream' as const, visibility_timeout_ms: 60_000, max_waiting: 20 };
 
@@ -42,13 +29,6 @@ async function run(
   log: { count: number; groups: number; maxAckPending: number },
   settled: Set<number>,
 ) {
-  const barriers = new TableBarriers();
-  const plan = {
-    relation: { schema: 'public', table: 't' },
-    grouped: true,
-    barriers,
-  } as unknown as TablePlan;
-  const dead: number[] = [];
   const sink: Sink = await stream.create(
     { ...config, max_ack_pending: log.maxAckPending },
     {
@@ -58,52 +38,25 @@ async function run(
       pull: { openLeases: () => leases, remembered: () => nextTurn() },
     },
   );
-  const dispatcher = new Dispatcher(
+  const dispatcher = createDispatcher(
+    sink,
+    { retry: { initialBackoffMs: 60_000, multiplier: 1, maxBackoffMs: 60_000, jitter: 0 } },
     {
-      ordered: false,
-      retry: { initialBackoffMs: 60_000, multiplier: 1, maxBackoffMs: 60_000, jitter: 0 },
-      maxRetryCount: undefined,
-      batchSize: undefined,
-      lanesPerRoute: undefined,
-      maxBuffered: 1000,
-      maxParked: 1000,
-    },
-    {
-      sink,
-      render,
-      keepDeadLetter: (message) => dead.push(message.index),
-      remember: (messages) => {
-        for (const { index } of messages) {
+      render: (message) => messages.render(message),
+      remember: (list) => {
+        for (const { index } of list) {
           expect(settled.has(index)).toBe(false);
           settled.add(index);
         }
       },
-      record: () => undefined,
-      discarded: () => undefined,
-      changed: () => undefined,
-      halt: () => undefined,
-      warn: () => undefined,
-      nowMs: () => Date.now(),
-      chance: () => 0.5,
     },
   );
+  const messages = new Messages(dispatcher);
   const route = sink.routeOf({ schema: 'public', table: 't', action: 'insert' })!;
   for (let index = 0; index < log.count; index++) {
     if (settled.has(index)) continue;
     const group = `g${index % log.groups}`;
-    const message = new Pending({
-      transaction,
-      index,
-      plan,
-      action: 'insert',
-      routeQueue: dispatcher.routeQueue(route),
-      group,
-      offset: index,
-      frameLength: 1,
-      rawBytes: 0,
-    });
-    render(message);
-    dispatcher.add(message, { group, previousGroup: undefined });
+    messages.add({ index, group, route, body: JSON.stringify({ index, group }) });
   }
   dispatcher.dispatch();
   return {
@@ -113,12 +66,6 @@ async function run(
       await sink.close();
     },
   };
-
-  function render(message: Pending): void {
-    message.buffer = Buffer.from(JSON.stringify({ index: message.index, group: message.group }));
-    message.start = 0;
-    message.end = message.buffer.length;
-  }
 }
 
 const read = (answer: Uint8Array | undefined): Held[] =>
