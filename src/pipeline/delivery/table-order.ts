@@ -53,6 +53,21 @@ export class TableBarriers {
   }
 }
 
+/** The barriers of a sink, by table: relations of one name share them. */
+export class Barriers {
+  readonly #byTable = new Map<string, TableBarriers>();
+
+  of(schema: string, table: string): TableBarriers {
+    const name = JSON.stringify([schema, table]);
+    let barriers = this.#byTable.get(name);
+    if (barriers === undefined) {
+      barriers = new TableBarriers();
+      this.#byTable.set(name, barriers);
+    }
+    return barriers;
+  }
+}
+
 /** A row message is settled: returns the TRUNCATE that waited for it as the last one. */
 export function settleRow(order: TableOrder): Pending | undefined {
   order.unsettled--;
