@@ -8,15 +8,14 @@ import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { appendFrame, FRAME } from '../../src/pgoutput/frames.ts';
 import type { LogBlock } from '../../src/log/reader.ts';
-import type { Pending } from '../../src/pipeline/delivery/pending.ts';
 import type { Dispatcher } from '../../src/pipeline/delivery/dispatcher.ts';
 import { LogWalker } from '../../src/pipeline/intake/log-walker.ts';
 import { SinkMarkers } from '../../src/pipeline/intake/markers.ts';
 import { RowIntake } from '../../src/pipeline/intake/row-intake.ts';
-import { TableBarriers } from '../../src/pipeline/delivery/table-order.ts';
+import type { Unsettled } from '../../src/pipeline/delivery/unsettled.ts';
 import { compileTablePlan, type TablePlan } from '../../src/pipeline/intake/table-plan.ts';
 import { compileValue } from '../../src/postgres/values/values.ts';
-import { createDispatcher, routeTo } from '../../test/support/dispatcher.ts';
+import { createDelivery, createDispatcher, routeTo } from '../../test/support/dispatcher.ts';
 import { envelope, insertMessage, relation, transaction } from './rows.ts';
 import { cpuPerRow, timePerRow, type Stage } from './stage.ts';
 
@@ -76,9 +75,10 @@ const NO_MARKS = new SinkMarkers({
   logger: pino({ enabled: false }),
 });
 
-/** A sink's walker, and its dispatcher; `wanted`: does the sink want the table? */
-function follow(wanted: boolean): { walker: LogWalker; dispatcher: Dispatcher } {
-  const barriers = new TableBarriers<Pending>();
+/** A sink's walker, what it lets in, and the dispatcher; `wanted`: does the sink want the table? */
+function follow(wanted: boolean): { walker: LogWalker; unsettled: Unsettled; dispatcher: Dispatcher } {
+  const delivery = createDelivery({ maxBuffered: 10_000 });
+  const { unsettled, routes, barriers } = delivery;
   const options = { numeric: 'string', json: 'embed', bytea: 'hex', zonelessTimestampZ: false } as const;
   const settings = {
     selection: wanted ? {} : { includeTables: [tablePattern({ schema: 'public', table: 'another' })] },
@@ -86,26 +86,23 @@ function follow(wanted: boolean): { walker: LogWalker; dispatcher: Dispatcher } 
     actions: ['insert', 'update', 'delete'],
     messageGrouping: true,
   } as unknown as Parameters<typeof compileTablePlan>[1];
-  const dispatcher = createDispatcher(
-    {
-      deliver: async (batch) => {
-        await new Promise(setImmediate);
-        return batch.map(() => 'delivered' as const);
-      },
-      sizeOf: (message) => message.jsonBytes,
+  const dispatcher = createDispatcher(delivery, {
+    deliver: async (batch) => {
+      await new Promise(setImmediate);
+      return batch.map(() => 'delivered' as const);
     },
-    { maxBuffered: 10_000 },
-  );
+    sizeOf: (message) => message.jsonBytes,
+  });
   const intake = new RowIntake({
-    dispatcher,
+    unsettled,
     compile: (described): TablePlan | undefined =>
       compileTablePlan(described, settings, {
         sink: { routeOf: () => ROUTE, encoding: 'json-string' },
         format: formats.sequin,
         envelope,
         compileValue: (type, { types }) => compileValue(type, types, options),
-        routeQueue: (route) => dispatcher.routeQueue(route),
-        barriers: () => barriers,
+        routes,
+        barriers,
       }),
     isDone: () => false,
     markers: NO_MARKS,
@@ -114,6 +111,7 @@ function follow(wanted: boolean): { walker: LogWalker; dispatcher: Dispatcher } 
   });
   intake.relation(relation);
   return {
+    unsettled,
     walker: new LogWalker('bench', { position: ORIGIN, endLsn: ZERO_LSN, offset: 0 }, intake),
     dispatcher,
   };
@@ -130,14 +128,14 @@ function unwanted(): number {
 /** Walk, decode, render, group, batch, settle. */
 async function delivered(): Promise<number> {
   const { block, rows } = logBlock();
-  const { walker, dispatcher } = follow(true);
+  const { walker, unsettled, dispatcher } = follow(true);
   let best = Infinity;
   for (let round = 0; round < ROUNDS; round++) {
     const cpu = await cpuPerRow(ROWS, async () => {
       for (let walked = 0; walked < ROWS; walked += rows) {
         walker.block(block);
         dispatcher.dispatch();
-        while (dispatcher.gauges().unsettled) await new Promise(setImmediate);
+        while (unsettled.oldest !== undefined) await new Promise(setImmediate);
       }
     });
     best = Math.min(best, cpu);

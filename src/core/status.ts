@@ -1,4 +1,5 @@
 // What the service says of itself: one document for /health, `status`, metrics and the statistics line.
+import type { SinkCounts } from './counts.ts';
 
 export type Health = 'healthy' | 'degraded' | 'halted';
 
@@ -101,52 +102,43 @@ export type PullStatus = {
   readonly unknownAcks: number;
 };
 
-export type SinkStatus = Condition & {
-  readonly name: string;
-  readonly database: string;
-  readonly type: string;
-  /** `starting`, `running`, `paused`, `disabled`, `halted`, `stopped`. */
-  readonly state: string;
-  /** LSN up to which everything is settled. */
-  readonly settled: string;
-  /** Log bytes not yet settled. */
-  readonly lagBytes: number;
-  /** Seconds since the commit of the oldest unsettled change; 0 when there is none. */
-  readonly lagSeconds: number;
-  readonly delivered: number;
-  /** Dead letters made since the start. */
-  readonly deadLettered: number;
-  /** Dead letters kept now; of these, how many are being sent again; and how many a limit has dropped, ever. */
-  readonly deadLetters: number;
-  readonly replaying: number;
-  readonly deadLettersDropped: number;
-  readonly retried: number;
-  readonly requests: number;
-  readonly failedRequests: number;
-  readonly bytes: number;
-  readonly inFlight: number;
-  readonly buffered: number;
-  readonly parked: number;
-  /** Given up since the start, to keep the log within its budget. */
-  readonly discarded: number;
-  readonly inversions: number;
-  readonly markers: MarkerStatus;
-  /** Groups held back by a failing message: at most ten names. */
-  readonly blockedGroups: readonly string[];
-  readonly routes: readonly {
-    readonly id: string;
-    readonly health: Health;
-    readonly reason?: string;
-    readonly cure?: string;
-    readonly retryAt?: string;
-  }[];
-  readonly rewinds: number;
-  /** The latest ones. */
-  readonly gaps: readonly SinkGap[];
-  /** Commit to accepted, milliseconds, over the last minute at most. */
-  readonly latency?: { readonly p50: number; readonly p99: number; readonly max: number };
-  readonly pull?: PullStatus;
-};
+export type SinkStatus = Condition &
+  Readonly<SinkCounts> & {
+    readonly name: string;
+    readonly database: string;
+    readonly type: string;
+    /** `starting`, `running`, `paused`, `disabled`, `halted`, `stopped`. */
+    readonly state: string;
+    /** LSN up to which everything is settled. */
+    readonly settled: string;
+    /** Log bytes not yet settled. */
+    readonly lagBytes: number;
+    /** Seconds since the commit of the oldest unsettled change; 0 when there is none. */
+    readonly lagSeconds: number;
+    /** Dead letters kept now; of these, how many are being sent again; and how many a limit has dropped, ever. */
+    readonly deadLetters: number;
+    readonly replaying: number;
+    readonly deadLettersDropped: number;
+    readonly inFlight: number;
+    readonly buffered: number;
+    readonly parked: number;
+    readonly markers: MarkerStatus;
+    /** Groups held back by a failing message: at most ten names. */
+    readonly blockedGroups: readonly string[];
+    readonly routes: readonly {
+      readonly id: string;
+      readonly health: Health;
+      readonly reason?: string;
+      readonly cure?: string;
+      readonly retryAt?: string;
+    }[];
+    readonly rewinds: number;
+    /** The latest ones. */
+    readonly gaps: readonly SinkGap[];
+    /** Commit to accepted, milliseconds, over the last minute at most. */
+    readonly latency?: { readonly p50: number; readonly p99: number; readonly max: number };
+    readonly pull?: PullStatus;
+  };
 
 export type ServiceStatus = {
   readonly status: Health;

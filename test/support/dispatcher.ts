@@ -1,5 +1,6 @@
 // A real dispatcher for tests and benches: any sink behind it, or an endpoint that the test programs; messages of any group.
 import type { Action } from '../../src/core/change.ts';
+import { zeroCounts, type SinkCounts } from '../../src/core/counts.ts';
 import type { DeliveryError, Outcome } from '../../src/core/errors.ts';
 import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
 import type { Message } from '../../src/core/message.ts';
@@ -8,8 +9,12 @@ import {
   type DispatcherPorts,
   type DispatcherSettings,
 } from '../../src/pipeline/delivery/dispatcher.ts';
-import { Pending, type MessagePlan, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
-import { TableBarriers } from '../../src/pipeline/delivery/table-order.ts';
+import { Pending, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
+import type { Outcomes } from '../../src/pipeline/delivery/outcomes.ts';
+import { Routes } from '../../src/pipeline/delivery/routes.ts';
+import { Barriers } from '../../src/pipeline/delivery/table-order.ts';
+import { Unsettled } from '../../src/pipeline/delivery/unsettled.ts';
+import type { TablePlan } from '../../src/pipeline/intake/table-plan.ts';
 import type { Route } from '../../src/sinks/sink.ts';
 import { bodyOf } from './messages.ts';
 import { waitFor } from './wait.ts';
@@ -45,38 +50,60 @@ const TRANSACTION: PendingTransaction = {
 
 const nothing = (): undefined => undefined;
 
-/** A dispatcher that tries again after a millisecond, and tells nobody anything but what `ports` says. */
+/** What a dispatcher stands on: where messages are let in. */
+export type Delivery = {
+  readonly settings: DispatcherSettings;
+  readonly unsettled: Unsettled;
+  readonly routes: Routes;
+  readonly barriers: Barriers<Pending>;
+  readonly counts: SinkCounts;
+};
+
+/** By default what fails is tried again after a millisecond. */
+export function createDelivery(settings: Partial<DispatcherSettings> = {}): Delivery {
+  const all: DispatcherSettings = {
+    ordered: false,
+    retry: { initialBackoffMs: 1, multiplier: 1, maxBackoffMs: 1, jitter: 0 },
+    maxRetryCount: undefined,
+    batchSize: undefined,
+    lanesPerRoute: undefined,
+    maxBuffered: 100_000,
+    maxParked: 1000,
+    ...settings,
+  };
+  const unsettled = new Unsettled(all);
+  const routes = new Routes(all, unsettled.room);
+  return { settings: all, unsettled, routes, barriers: new Barriers<Pending>(), counts: zeroCounts() };
+}
+
+/** A dispatcher that tells nobody anything but what `ports` and `outcomes` say. */
 export function createDispatcher(
+  { settings, unsettled, routes, counts }: Delivery,
   sink: DispatcherPorts['sink'],
-  settings: Partial<DispatcherSettings> = {},
-  ports: Partial<Omit<DispatcherPorts, 'sink'>> = {},
+  ports: Partial<Pick<DispatcherPorts, 'render' | 'warn' | 'nowMs' | 'chance'>> & {
+    readonly outcomes?: Partial<Outcomes>;
+  } = {},
 ): Dispatcher {
-  return new Dispatcher(
-    {
-      ordered: false,
-      retry: { initialBackoffMs: 1, multiplier: 1, maxBackoffMs: 1, jitter: 0 },
-      maxRetryCount: undefined,
-      batchSize: undefined,
-      lanesPerRoute: undefined,
-      maxBuffered: 100_000,
-      maxParked: 1000,
-      ...settings,
-    },
-    {
-      sink,
-      render: nothing,
-      keepDeadLetter: nothing,
-      remember: nothing,
-      record: nothing,
+  const { outcomes, ...others } = ports;
+  return new Dispatcher(settings, {
+    sink,
+    unsettled,
+    routes,
+    counts,
+    render: nothing,
+    outcomes: {
+      settled: nothing,
+      deadLetter: nothing,
       discarded: nothing,
-      changed: nothing,
-      halt: nothing,
-      warn: nothing,
-      nowMs: () => Date.now(),
-      chance: () => 0.5,
-      ...ports,
+      record: nothing,
+      halted: nothing,
+      ...outcomes,
     },
-  );
+    warn: nothing,
+    nowMs: () => Date.now(),
+    chance: () => 0.5,
+    ...others,
+  });
 }
 
 export type Added = {
@@ -89,26 +116,26 @@ export type Added = {
   readonly body?: string;
 };
 
-/** Messages of one table `public.t` and one transaction, let into a dispatcher as the intake does it. */
+/** Messages of one table `public.t` and one transaction, let in as the intake does it. */
 export class Messages {
-  readonly barriers = new TableBarriers<Pending>();
-  readonly #plan: MessagePlan = {
-    schema: 'public',
-    table: 't',
-    grouped: true,
-    barriers: this.barriers,
-  };
-  readonly #dispatcher: Dispatcher;
+  readonly #delivery: Delivery;
+  readonly #plan: TablePlan;
   readonly #transaction: PendingTransaction;
   readonly #bodies = new Map<Pending, string>();
   #index = 0;
 
-  constructor(dispatcher: Dispatcher, transaction: Partial<PendingTransaction> = {}) {
-    this.#dispatcher = dispatcher;
+  constructor(delivery: Delivery, transaction: Partial<PendingTransaction> = {}) {
+    this.#delivery = delivery;
+    this.#plan = {
+      relation: { schema: 'public', table: 't' },
+      grouped: true,
+      barriers: delivery.barriers.of('public', 't'),
+    } as unknown as TablePlan;
     this.#transaction = { ...TRANSACTION, ...transaction };
   }
 
   add(what: Added): Pending {
+    const { unsettled, routes } = this.#delivery;
     const index = what.index ?? this.#index;
     this.#index = index + 1;
     const message = new Pending({
@@ -116,7 +143,7 @@ export class Messages {
       index,
       plan: this.#plan,
       action: what.action ?? 'insert',
-      routeQueue: this.#dispatcher.routeQueue(what.route ?? routeTo('q')),
+      routeQueue: routes.queue(what.route ?? routeTo('q')),
       group: what.group ?? '',
       offset: index + 1,
       frameLength: 1,
@@ -125,14 +152,14 @@ export class Messages {
     this.#bodies.set(message, what.body ?? message.idempotencyKey);
     const isTruncate = message.action === 'truncate';
     const group = isTruncate ? undefined : what.group;
-    if (!this.#dispatcher.shouldPark(this.barriers, group, message.routeQueue)) this.render(message);
-    this.#dispatcher.add(message, { group, previousGroup: what.previousGroup });
+    if (!unsettled.shouldPark(this.#plan.barriers, group, message.routeQueue)) this.render(message);
+    unsettled.enter(message, { group, previousGroup: what.previousGroup });
     return message;
   }
 
   /** The dispatcher's port of the same name. */
   render(message: Pending): void {
-    const arena = this.#dispatcher.arenas.enter();
+    const arena = this.#delivery.unsettled.arenas.enter();
     const { writer } = arena;
     const { length, escapes } = writer;
     writer.text(this.#bodies.get(message)!);
@@ -195,14 +222,18 @@ export function dispatcherHarness(
   const endpoint = new Endpoint(options);
   const dead: Pending[] = [];
   const settled: Pending[] = [];
-  const dispatcher: Dispatcher = createDispatcher(endpoint, options.settings, {
+  const delivery = createDelivery(options.settings);
+  const messages = new Messages(delivery);
+  const dispatcher = createDispatcher(delivery, endpoint, {
     render: (message) => messages.render(message),
-    keepDeadLetter: (message) => dead.push(message),
-    remember: (list) => settled.push(...list),
+    outcomes: {
+      deadLetter: (message) => dead.push(message),
+      settled: (list) => settled.push(...list),
+    },
   });
-  const messages = new Messages(dispatcher);
   return {
     dispatcher,
+    delivery,
     dead,
     settled,
     accepted: endpoint.accepted,
@@ -215,7 +246,7 @@ export function dispatcherHarness(
     add: (what: Added) => messages.add(what),
     drained: async (): Promise<void> => {
       dispatcher.dispatch();
-      await waitFor(() => dispatcher.oldest === undefined, 'everything to settle');
+      await waitFor(() => delivery.unsettled.oldest === undefined, 'everything to settle');
     },
   };
 }

@@ -1,15 +1,16 @@
 // Delivery of one sink: decides what may go, sends it in batches, and what an outcome means. The sink only classifies.
+import type { SinkCounts } from '../../core/counts.ts';
 import type { DeliveryError, Outcome } from '../../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
-import type { Route, Sink } from '../../sinks/sink.ts';
-import type { Arenas } from './arena.ts';
+import type { Sink } from '../../sinks/sink.ts';
 import { takeBatch } from './batch.ts';
 import { MISSING_OUTCOME, thrownError, tooLargeError } from './delivery-errors.ts';
 import { LatencyWindow } from './latency.ts';
+import type { Outcomes } from './outcomes.ts';
 import type { Pending } from './pending.ts';
-import { RouteQueue } from './route-queue.ts';
-import type { TableBarriers } from './table-order.ts';
-import { Unsettled } from './unsettled.ts';
+import type { RouteQueue } from './route-queue.ts';
+import type { Routes } from './routes.ts';
+import { MAX_DOWN_ROUTE_IN_MEMORY, type Unsettled } from './unsettled.ts';
 
 export type DispatcherSettings = {
   readonly ordered: boolean;
@@ -23,45 +24,26 @@ export type DispatcherSettings = {
 
 export type DispatcherPorts = {
   readonly sink: Pick<Sink, 'deliver' | 'sizeOf'>;
-  /** Renders a parked message again, from the log. */
+  /** What is let in: messages enter there, and leave here. */
+  readonly unsettled: Unsettled;
+  readonly routes: Routes;
+  /** Renders a parked message again. */
   render(message: Pending): void;
-  /** Keeps a message that will not be sent; durable when it returns. */
-  keepDeadLetter(message: Pending, error: DeliveryError): void;
-  /** Remembers settled messages. */
-  remember(messages: readonly Pending[]): void;
-  /** Hands what is remembered to the operating system: it survives `kill -9`. */
-  record(): void;
-  /** Messages in failed requests were given up (`discardBelow`). */
-  discarded(changes: number): void;
-  /** Something settled, or the room changed. */
-  changed(): void;
-  /** The sink cannot go on. */
-  halt(error: DeliveryError): void;
+  readonly outcomes: Outcomes;
+  readonly counts: SinkCounts;
   warn(event: string, fields: Record<string, unknown>): void;
   nowMs(): number;
   chance(): number;
 };
 
-/** Of a route that is down: the rest is parked, so that it cannot take the room of other routes. */
-const MAX_DOWN_ROUTE_IN_MEMORY = 250;
 const MAX_NAMED_GROUPS = 10;
 
 export class Dispatcher {
-  readonly counters = {
-    delivered: 0,
-    deadLettered: 0,
-    retried: 0,
-    requests: 0,
-    failedRequests: 0,
-    bytes: 0,
-    inversions: 0,
-    discarded: 0,
-  };
   readonly latency = new LatencyWindow();
   readonly #settings: DispatcherSettings;
   readonly #ports: DispatcherPorts;
+  readonly #counts: SinkCounts;
   readonly #unsettled: Unsettled;
-  readonly #routes = new Map<string, RouteQueue<Pending>>();
   /** Unsettled messages that were refused themselves: each holds back its group. */
   readonly #failing = new Set<Pending>();
   readonly #backingOff = new Map<Pending, NodeJS.Timeout>();
@@ -76,61 +58,8 @@ export class Dispatcher {
   constructor(settings: DispatcherSettings, ports: DispatcherPorts) {
     this.#settings = settings;
     this.#ports = ports;
-    this.#unsettled = new Unsettled(settings, (message) => {
-      message.state = 'ready';
-      message.routeQueue.ready.push(message);
-    });
-  }
-
-  /** Where messages are rendered to. */
-  get arenas(): Arenas {
-    return this.#unsettled.arenas;
-  }
-
-  /** The queue of a route; the same id gives the same queue. */
-  routeQueue(route: Route): RouteQueue<Pending> {
-    let queue = this.#routes.get(route.id);
-    if (queue === undefined) {
-      const { lanesPerRoute, batchSize } = this.#settings;
-      const { limits } = route;
-      queue = new RouteQueue(route, lanesPerRoute ?? limits.lanesPerRoute);
-      this.#routes.set(route.id, queue);
-      this.#unsettled.room.serve(queue.lanes * Math.min(limits.batchCount, batchSize ?? Infinity));
-    }
-    return queue;
-  }
-
-  /** The oldest unsettled message: everything before it is settled (invariant 2). */
-  get oldest(): Pending | undefined {
-    return this.#unsettled.oldest;
-  }
-
-  /** All unsettled messages, in log order. */
-  unsettled(): Iterable<Pending> {
-    return this.#unsettled.all();
-  }
-
-  /** Should a message of this table, group and route keep only its log offset for now? */
-  shouldPark(
-    barriers: TableBarriers<Pending>,
-    group: string | undefined,
-    route: RouteQueue<Pending>,
-  ): boolean {
-    if (barriers.isClosed || (route.isDown && route.ready.length >= MAX_DOWN_ROUTE_IN_MEMORY)) return true;
-    return group !== undefined && this.#unsettled.isHeldBack(group);
-  }
-
-  /** Is there no room for more? `changed` is called when that may have ended. */
-  isFull(): boolean {
-    return this.#unsettled.room.isFull();
-  }
-  hasRoomAgain(): boolean {
-    return this.#unsettled.room.hasRoomAgain();
-  }
-
-  /** Lets a message in, in log order. It has been rendered, or is parked. */
-  add(message: Pending, groups: { group: string | undefined; previousGroup: string | undefined }): void {
-    this.#unsettled.enter(message, groups);
+    this.#counts = ports.counts;
+    this.#unsettled = ports.unsettled;
   }
 
   /**
@@ -139,10 +68,10 @@ export class Dispatcher {
    */
   dispatch(): void {
     if (this.#stopping) return;
-    this.#ports.record();
+    this.#ports.outcomes.record();
     const now = this.#ports.nowMs();
     let probeAt = Infinity;
-    for (const queue of this.#routes.values()) {
+    for (const queue of this.#ports.routes.all()) {
       while (queue.mayStart(now)) {
         const { batch, tooLarge } = takeBatch(queue, {
           ordered: this.#settings.ordered,
@@ -172,16 +101,10 @@ export class Dispatcher {
   }
   #idle: (() => void) | undefined;
 
-  gauges(): { inFlight: number; buffered: number; parked: number; unsettled: boolean } {
-    return {
-      inFlight: this.#inFlight,
-      buffered: this.#unsettled.room.buffered,
-      parked: this.#unsettled.room.parked,
-      unsettled: this.#unsettled.oldest !== undefined,
-    };
-  }
-  routes(): Iterable<RouteQueue<Pending>> {
-    return this.#routes.values();
+  /** Messages: in requests without an answer, in memory, and those of which only the log offset is kept. */
+  gauges(): { inFlight: number; buffered: number; parked: number } {
+    const { buffered, parked } = this.#unsettled.room;
+    return { inFlight: this.#inFlight, buffered, parked };
   }
   /** Groups held back by a message that failed. */
   blockedGroups(): string[] {
@@ -218,7 +141,7 @@ export class Dispatcher {
     queue.lanesInUse++;
     this.#inFlight += batch.length;
     this.#requestsInFlight++;
-    this.counters.requests++;
+    this.#counts.requests++;
     let outcomes: readonly Outcome[] | undefined;
     try {
       outcomes = await this.#ports.sink.deliver(batch, this.#abort.signal);
@@ -261,7 +184,7 @@ export class Dispatcher {
         delivered.push(message);
         continue;
       }
-      if (outcome.kind === 'fatal') this.#ports.halt(outcome);
+      if (outcome.kind === 'fatal') this.#ports.outcomes.halted(outcome);
       failed.push({ message, error: outcome });
       if (outcome.scope === 'route' || outcome.scope === 'sink') routeError = outcome;
     }
@@ -271,7 +194,7 @@ export class Dispatcher {
   }
 
   #failRoute(queue: RouteQueue<Pending>, error: DeliveryError, startedAt: number): void {
-    this.counters.failedRequests++;
+    this.#counts.failedRequests++;
     const wasDown = queue.isDown;
     const ports = this.#ports;
     queue.fail(error, this.#settings.retry, {
@@ -282,7 +205,7 @@ export class Dispatcher {
     if (wasDown) return;
     this.#ports.warn('route is down', { route: queue.id, code: error.code, hint: error.hint });
     let kept = 0;
-    for (const message of this.unsettled()) {
+    for (const message of this.#unsettled.all()) {
       if (message.routeQueue !== queue || message.isParked || message.state === 'sending') continue;
       if (kept++ >= MAX_DOWN_ROUTE_IN_MEMORY) this.#unsettled.room.park(message);
     }
@@ -312,7 +235,7 @@ export class Dispatcher {
       if (error.kind === 'rejected' || exhausted) dead.push({ message, error });
       else this.#backOff(message, error);
     }
-    if (discarded > 0) this.#ports.discarded(discarded);
+    if (discarded > 0) this.#ports.outcomes.discarded(discarded);
     this.#countInversions(delivered);
     this.#settle(delivered, dead);
     // What failed with its route, or was not tried, keeps its place at the front of the queue.
@@ -323,7 +246,7 @@ export class Dispatcher {
 
   /** A failing message holds back its own group only, and of that group only log offsets are kept. */
   #backOff(message: Pending, error: DeliveryError): void {
-    this.counters.retried++;
+    this.#counts.retried++;
     message.state = 'backing-off';
     this.#failing.add(message);
     const wait =
@@ -353,7 +276,7 @@ export class Dispatcher {
       if (message.links?.previous === undefined) continue;
       const older = message.links.previous.message;
       if (delivered.includes(older)) continue;
-      this.counters.inversions++;
+      this.#counts.inversions++;
       this.#ports.warn('a later message of a group was accepted before an earlier one', {
         earlier: older.idempotencyKey,
         later: message.idempotencyKey,
@@ -368,11 +291,10 @@ export class Dispatcher {
   discardBelow(offset: number): number {
     this.#discardBelow = offset;
     let count = 0;
-    for (const message of this.unsettled()) {
+    for (const message of this.#unsettled.all()) {
       if (message.offset >= offset) break;
       if (message.state !== 'sending') count += this.#discard(message);
     }
-    if (count > 0) this.#ports.changed();
     return count;
   }
 
@@ -381,30 +303,27 @@ export class Dispatcher {
     this.#backingOff.delete(message);
     this.#leave(message);
     // Of a change in two halves the second one counts.
-    const changes = message.settlesChange() ? 1 : 0;
-    this.counters.discarded += changes;
-    return changes;
+    return message.settlesChange() ? 1 : 0;
   }
 
   /** Invariant 3: delivered, or kept as a dead letter and then settled. */
   #settle(delivered: readonly Pending[], dead: readonly { message: Pending; error: DeliveryError }[]): void {
     for (const { message, error } of dead) {
-      this.#ports.keepDeadLetter(message, error);
-      if (message.letterId === 0) this.counters.deadLettered++;
+      this.#ports.outcomes.deadLetter(message, error);
+      if (message.letterId === 0) this.#counts.deadLettered++;
     }
     const now = this.#ports.nowMs();
     for (const message of delivered) {
-      this.counters.delivered++;
-      this.counters.bytes += message.jsonBytes;
+      this.#counts.delivered++;
+      this.#counts.bytes += message.jsonBytes;
       if (message.letterId !== 0) continue;
       this.latency.add(now, now - Number(message.transaction.commitTimeUs) / 1000);
     }
     const settled = dead.length === 0 ? delivered : [...delivered, ...dead.map(({ message }) => message)];
     if (settled.length === 0) return;
-    this.#ports.remember(settled);
+    this.#ports.outcomes.settled(settled);
     for (const message of settled) message.state = 'settled';
     for (const message of settled) this.#leave(message);
-    this.#ports.changed();
   }
 
   #leave(message: Pending): void {

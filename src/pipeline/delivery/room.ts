@@ -19,6 +19,8 @@ export class Room {
   buffered = 0;
   /** Messages of which only the log offset is kept. */
   parked = 0;
+  /** Somebody waits for room. */
+  #roomMade: (() => void) | undefined;
 
   constructor(limits: { readonly maxBuffered: number | undefined; readonly maxParked: number }) {
     this.#isFixed = limits.maxBuffered !== undefined;
@@ -54,12 +56,14 @@ export class Room {
     this.leave(message);
     message.drop(this.arenas);
     this.enter(message);
+    this.#tell();
   }
 
   /** Lets go of a message that is settled. */
   free(message: Pending): void {
     this.leave(message);
     message.drop(this.arenas);
+    this.#tell();
   }
 
   isFull(): boolean {
@@ -76,5 +80,22 @@ export class Room {
       this.#bytes <= MAX_BUFFERED_BYTES * RESUME_SHARE &&
       this.parked < this.#maxParked
     );
+  }
+
+  /** Resolves when there is room again, or when `signal` aborts. One at a time may wait. */
+  async untilRoom(signal: AbortSignal): Promise<void> {
+    while (!this.hasRoomAgain() && !signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const go = (): void => resolve();
+      this.#roomMade = go;
+      signal.addEventListener('abort', go, { once: true });
+      await promise;
+      signal.removeEventListener('abort', go);
+    }
+    this.#roomMade = undefined;
+  }
+
+  #tell(): void {
+    if (this.#roomMade !== undefined && this.hasRoomAgain()) this.#roomMade();
   }
 }

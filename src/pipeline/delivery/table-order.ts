@@ -52,6 +52,21 @@ export class TableBarriers<Message extends { waitsOn: number }> {
   }
 }
 
+/** The barriers of a sink, by table: relations of one name share them. */
+export class Barriers<Message extends { waitsOn: number }> {
+  readonly #byTable = new Map<string, TableBarriers<Message>>();
+
+  of(schema: string, table: string): TableBarriers<Message> {
+    const name = JSON.stringify([schema, table]);
+    let barriers = this.#byTable.get(name);
+    if (barriers === undefined) {
+      barriers = new TableBarriers();
+      this.#byTable.set(name, barriers);
+    }
+    return barriers;
+  }
+}
+
 /** A row message is settled: returns the TRUNCATE that waited for it as the last one. */
 export function settleRow<Message>(stretch: TableStretch<Message>): Message | undefined {
   stretch.unsettled--;

@@ -4,32 +4,30 @@ import type { Arenas } from './arena.ts';
 import { Groups } from './groups.ts';
 import type { Pending } from './pending.ts';
 import { Room } from './room.ts';
-import { settleRow } from './table-order.ts';
+import type { RouteQueue } from './route-queue.ts';
+import { settleRow, type TableBarriers } from './table-order.ts';
 
 /** A group longer than this keeps only log offsets of its tail: a hot key cannot take the room of the others. */
 const MAX_GROUP_IN_MEMORY = 32;
+/** Of a route that is down: the rest is parked, so that it cannot take the room of other routes. */
+export const MAX_DOWN_ROUTE_IN_MEMORY = 250;
 
 export class Unsettled {
   readonly room: Room;
   readonly #groups = new Groups<Pending>();
-  readonly #ready: (message: Pending) => void;
   #first: Pending | undefined;
   #last: Pending | undefined;
 
-  /** `ready` is told of each message when it may go. */
-  constructor(
-    limits: { readonly maxBuffered: number | undefined; readonly maxParked: number },
-    ready: (message: Pending) => void,
-  ) {
+  constructor(limits: { readonly maxBuffered: number | undefined; readonly maxParked: number }) {
     this.room = new Room(limits);
-    this.#ready = ready;
   }
 
+  /** Where messages are rendered to. */
   get arenas(): Arenas {
     return this.room.arenas;
   }
 
-  /** Everything before it is settled (invariant 2). */
+  /** The oldest unsettled message: everything before it is settled (invariant 2). */
   get oldest(): Pending | undefined {
     return this.#first;
   }
@@ -37,6 +35,16 @@ export class Unsettled {
   /** In log order. What has been passed may be taken out on the way. */
   *all(): Generator<Pending> {
     for (let message = this.#first; message !== undefined; message = message.after) yield message;
+  }
+
+  /** Should a message of this table, group and route keep only its log offset for now? */
+  shouldPark(
+    barriers: TableBarriers<Pending>,
+    group: string | undefined,
+    route: RouteQueue<Pending>,
+  ): boolean {
+    if (barriers.isClosed || (route.isDown && route.ready.length >= MAX_DOWN_ROUTE_IN_MEMORY)) return true;
+    return group !== undefined && this.isHeldBack(group);
   }
 
   /** Is this group so long, or held back, that of what joins it only log offsets are to be kept? */
@@ -69,7 +77,7 @@ export class Unsettled {
         message.secondLink = this.#groups.append(message, groups.previousGroup);
       }
     }
-    if (message.waitsOn === 0) this.#ready(message);
+    if (message.waitsOn === 0) ready(message);
   }
 
   /** A message is settled: what waited for it alone may go. */
@@ -104,6 +112,11 @@ export class Unsettled {
   #release(message: Pending | undefined): void {
     if (message === undefined) return;
     message.waitsOn--;
-    if (message.waitsOn === 0 && message.state === 'waiting') this.#ready(message);
+    if (message.waitsOn === 0 && message.state === 'waiting') ready(message);
   }
+}
+
+function ready(message: Pending): void {
+  message.state = 'ready';
+  message.routeQueue.ready.push(message);
 }

@@ -1,4 +1,4 @@
-// From a row event in the log to a message in the dispatcher: match, group, render. Hot file (bench/micro).
+// From a row event in the log to a message on its way: match, group, render. Hot file (bench/micro).
 import {
   createRowEvent,
   type Action,
@@ -10,14 +10,15 @@ import type { RenderContext } from '../../formats/format.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { decodeRow, hasOldRow, type LogicalMessage } from '../../pgoutput/messages.ts';
 import type { Arena } from '../delivery/arena.ts';
-import type { Dispatcher } from '../delivery/dispatcher.ts';
 import { Pending, type PendingTransaction, type SplitChange } from '../delivery/pending.ts';
+import type { Unsettled } from '../delivery/unsettled.ts';
 import type { SinkMarkers } from './markers.ts';
 import type { ActionPlan, TablePlan } from './table-plan.ts';
 import type { WalkPorts } from './log-walker.ts';
 
 export type IntakePorts = {
-  readonly dispatcher: Dispatcher;
+  /** Where messages enter. */
+  readonly unsettled: Unsettled;
   compile(relation: Relation): TablePlan | undefined;
   readonly markers: SinkMarkers;
   /** Was it settled before the restart, or is it given up? */
@@ -103,9 +104,9 @@ export class RowIntake implements WalkPorts {
       { plan, actionPlan, action, transaction, index, offset, frameLength: end - start, rawBytes: 0 },
       group,
     );
-    const { dispatcher } = this.#ports;
-    if (!dispatcher.shouldPark(plan.barriers, group, actionPlan.routeQueue)) this.#renderRow(message);
-    dispatcher.add(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
+    const { unsettled } = this.#ports;
+    if (!unsettled.shouldPark(plan.barriers, group, actionPlan.routeQueue)) this.#renderRow(message);
+    unsettled.enter(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
   }
 
   truncate(
@@ -124,7 +125,7 @@ export class RowIntake implements WalkPorts {
       tableGroup(plan),
     );
     this.#renderTruncate(message);
-    this.#ports.dispatcher.add(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
   }
 
   oversize(
@@ -147,7 +148,7 @@ export class RowIntake implements WalkPorts {
       { plan, actionPlan, action, transaction, index, offset, frameLength: 0, rawBytes },
       tableGroup(plan),
     );
-    this.#ports.dispatcher.add(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
   }
 
   /** Renders a parked message again. */
@@ -165,7 +166,7 @@ export class RowIntake implements WalkPorts {
     const wanted = (['delete', 'insert'] as const).filter((action) => plan[action] !== undefined);
     if (wanted.length === 0 || isSkipped(transaction) || this.#ports.isDone(transaction, index, offset))
       return;
-    const { dispatcher } = this.#ports;
+    const { unsettled } = this.#ports;
     const event = this.#event;
     const split = { unsettled: wanted.length };
     for (const action of wanted) {
@@ -177,8 +178,8 @@ export class RowIntake implements WalkPorts {
       const group = previous ?? current;
       const message = this.#message({ ...row, actionPlan, action }, group, split);
       event.action = action;
-      if (!dispatcher.shouldPark(plan.barriers, group, actionPlan.routeQueue)) this.#renderRow(message);
-      dispatcher.add(message, { group, previousGroup: undefined });
+      if (!unsettled.shouldPark(plan.barriers, group, actionPlan.routeQueue)) this.#renderRow(message);
+      unsettled.enter(message, { group, previousGroup: undefined });
     }
   }
 
@@ -227,7 +228,7 @@ export class RowIntake implements WalkPorts {
 
   #rendered(message: Pending, arena: Arena, before: { length: number; escapes: number }): void {
     message.rendered(arena, before.length, before.escapes);
-    if (this.#ports.staysLong) message.own(this.#ports.dispatcher.arenas);
+    if (this.#ports.staysLong) message.own(this.#ports.unsettled.arenas);
   }
 
   #beginRender(message: Pending): Arena {
@@ -237,7 +238,7 @@ export class RowIntake implements WalkPorts {
     context.idempotencyKey = message.idempotencyKey;
     context.keyChange = message.split !== undefined;
     context.severalActions = message.routeQueue.route.severalActions;
-    return this.#ports.dispatcher.arenas.enter();
+    return this.#ports.unsettled.arenas.enter();
   }
 }
 

@@ -8,8 +8,9 @@ import type { Sink } from '../../sinks/sink.ts';
 import { groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
-import type { TableBarriers } from '../delivery/table-order.ts';
 import type { SinkSettings, TableOptions } from '../settings.ts';
+import type { Routes } from '../delivery/routes.ts';
+import type { Barriers } from '../delivery/table-order.ts';
 
 /** Where the changes of one action go. */
 export type ActionPlan = {
@@ -34,8 +35,8 @@ export type PlanPorts = {
   readonly format: MessageFormat;
   readonly envelope: Envelope;
   compileValue(type: number, relation: Relation): ValueRenderer;
-  routeQueue(route: NonNullable<ReturnType<Sink['routeOf']>>): RouteQueue<Pending>;
-  barriers(schema: string, table: string): TableBarriers<Pending>;
+  readonly routes: Pick<Routes, 'queue'>;
+  readonly barriers: Pick<Barriers<Pending>, 'of'>;
 };
 
 /**
@@ -54,7 +55,7 @@ export function compileTablePlan(
     const route = ports.sink.routeOf({ schema: relation.schema, table: relation.table, action });
     if (route === undefined) continue;
     actions[action] = {
-      routeQueue: ports.routeQueue(route),
+      routeQueue: ports.routes.queue(route),
       group: settings.messageGrouping ? groupOf(relation, table, route.groupTemplate) : undefined,
     };
   }
@@ -70,7 +71,7 @@ export function compileTablePlan(
       encoding: ports.sink.encoding ?? 'json',
     }),
     grouped: settings.messageGrouping,
-    barriers: ports.barriers(relation.schema, relation.table),
+    barriers: ports.barriers.of(relation.schema, relation.table),
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
     insert: actions.insert,
     update: actions.update,

@@ -1,15 +1,22 @@
 // What a sink gives up so that the log stays within its budget (`discard_on_full`): counted, and on record before its cursor moves.
 import type { Logger } from 'pino';
+import type { SinkCounts } from '../../core/counts.ts';
 import { formatLsn, type Lsn } from '../../core/lsn.ts';
 import type { Condition, SinkGap } from '../../core/status.ts';
+import type { LogSignals } from '../../log/signals.ts';
+import type { Dispatcher } from '../delivery/dispatcher.ts';
+import type { Settlement } from './settlement.ts';
 
 /** How often a sink looks whether it is to give up changes. */
 export const SHED_INTERVAL_MS = 500;
 
 export type SheddingPorts = {
   readonly sink: string;
-  /** Durable when it returns. A gap that begins where another does takes its place. */
-  readonly keep: (gap: SinkGap) => void;
+  /** Durable when it returns, the latest gaps. A gap that begins where another does takes its place. */
+  readonly keep: (gap: SinkGap) => readonly SinkGap[];
+  /** The latest gaps on record. */
+  readonly gaps: readonly SinkGap[];
+  readonly counts: Pick<SinkCounts, 'discarded'>;
   readonly logger: Logger;
 };
 
@@ -27,9 +34,12 @@ const REASON = 'discard_on_full: the log had spent its budget while the sink was
 export class LoadShedding {
   readonly #ports: SheddingPorts;
   #episode: Episode | undefined;
+  /** The latest gaps of the sink, what is given up among them. */
+  gaps: readonly SinkGap[];
 
   constructor(ports: SheddingPorts) {
     this.#ports = ports;
+    this.gaps = ports.gaps;
   }
 
   /** Changes before this log offset are given up. */
@@ -52,7 +62,16 @@ export class LoadShedding {
     return true;
   }
 
+  /** A change that is read now: is it to be given up? Then it counts. */
+  givesUp(offset: number): boolean {
+    if (offset >= this.below) return false;
+    this.count(1);
+    return true;
+  }
+
+  /** So many changes were given up. */
   count(changes: number): void {
+    this.#ports.counts.discarded += changes;
     if (this.#episode !== undefined) this.#episode.changes += changes;
   }
 
@@ -63,7 +82,7 @@ export class LoadShedding {
     const { from, changes } = episode;
     const { sink, keep, logger } = this.#ports;
     if (changes > 0 && changes !== episode.written) {
-      keep({ from: formatLsn(from), to: formatLsn(settled.endLsn), reason: REASON, changes });
+      this.gaps = keep({ from: formatLsn(from), to: formatLsn(settled.endLsn), reason: REASON, changes });
       episode.written = changes;
     }
     if (settled.offset < episode.below) return;
@@ -87,4 +106,22 @@ export class LoadShedding {
       since,
     };
   }
+}
+
+export type DemandPorts = {
+  readonly signals: Pick<LogSignals, 'shedBelow'>;
+  /** The sink's place in `signals`. */
+  readonly slot: number;
+  readonly shedding: Pick<LoadShedding, 'demand' | 'count'>;
+  readonly settlement: Pick<Settlement, 'current' | 'soon'>;
+  readonly dispatcher: Pick<Dispatcher, 'discardBelow'>;
+};
+
+/** Gives up what the source demands of this sink, for the log's budget. */
+export function meetDemand({ signals, slot, shedding, settlement, dispatcher }: DemandPorts): void {
+  const { cursor, offset } = settlement.current;
+  const below = signals.shedBelow(slot);
+  if (below <= offset || !shedding.demand(below, cursor.endLsn)) return;
+  shedding.count(dispatcher.discardBelow(below));
+  settlement.soon();
 }

@@ -1,7 +1,5 @@
-// Sends dead letters again: in the order of their group, one of a group at a time, behind what is under way there.
+// Lets dead letters in again: in the order of their group, one of a group at a time, behind what is under way there.
 import type { Action } from '../../core/change.ts';
-import { escapeFrom } from '../../core/encoding.ts';
-import type { DeliveryError } from '../../core/errors.ts';
 import { halfKey, idempotencyKey } from '../../core/idempotency.ts';
 import { ZERO_LSN } from '../../core/lsn.ts';
 import { comparePositions } from '../../core/position.ts';
@@ -10,7 +8,10 @@ import type { DeadLetters, DeadLetterSummary } from '../../store/dead-letters.ts
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import { Pending } from '../delivery/pending.ts';
-import type { TableBarriers } from '../delivery/table-order.ts';
+import type { Routes } from '../delivery/routes.ts';
+import type { Barriers } from '../delivery/table-order.ts';
+import type { Unsettled } from '../delivery/unsettled.ts';
+import type { ReplayedLetters } from './replayed-letters.ts';
 
 /** Letters that may be on their way at once, or half of what the sink may park; payloads stay in the store until their turn. */
 const MAX_ON_THEIR_WAY = 1000;
@@ -20,12 +21,15 @@ const SECOND_MS = 1000;
 
 export type ReplayPorts = {
   readonly id: SinkId;
-  readonly letters: Pick<DeadLetters, 'replays' | 'find' | 'delivered' | 'returned'>;
-  readonly sink: Pick<Sink, 'routeOf' | 'encoding'>;
-  readonly dispatcher: Pick<Dispatcher, 'add' | 'dispatch' | 'routeQueue' | 'arenas'>;
+  readonly letters: Pick<DeadLetters, 'replays' | 'returned'>;
+  readonly replayed: ReplayedLetters;
+  readonly sink: Pick<Sink, 'routeOf'>;
+  readonly routes: Routes;
+  readonly unsettled: Pick<Unsettled, 'enter'>;
+  readonly dispatcher: Pick<Dispatcher, 'dispatch'>;
   readonly grouped: boolean;
   readonly maxParked: number;
-  readonly barriers: (schema: string, table: string) => TableBarriers<Pending>;
+  readonly barriers: Barriers<Pending>;
   /** Letters a second; undefined: as fast as they go. */
   readonly rate: () => number | undefined;
   /** The sink cannot go on. */
@@ -33,14 +37,10 @@ export type ReplayPorts = {
   readonly nowMs: () => number;
 };
 
-/**
- * A replayed letter is a message like others, but not one of the log: no cursor waits for it, and the ledger does not
- * know it. The store remembers that it is to be replayed, so a restart goes on.
- */
+/** Lets letters in, as far as rate and room allow. The store says which: a restart goes on where this one ends. */
 export class Replays {
   readonly #ports: ReplayPorts;
   readonly #maxOnTheirWay: number;
-  readonly #onTheirWay = new Map<number, Pending>();
   /** Read from the store, the first one last. */
   #waiting: DeadLetterSummary[] = [];
   #lastId = 0;
@@ -51,6 +51,9 @@ export class Replays {
   constructor(ports: ReplayPorts) {
     this.#ports = ports;
     this.#maxOnTheirWay = Math.min(MAX_ON_THEIR_WAY, Math.ceil(ports.maxParked / 2));
+    ports.replayed.onLeft(() => {
+      if (ports.replayed.count <= this.#maxOnTheirWay * REFILL_SHARE) setImmediate(() => this.#pump());
+    });
   }
 
   /** The store has letters to replay that it did not have before, or another rate. */
@@ -73,7 +76,7 @@ export class Replays {
 
   #letIn(): void {
     const perSecond = this.#ports.rate();
-    while (this.#onTheirWay.size < this.#maxOnTheirWay) {
+    while (this.#ports.replayed.count < this.#maxOnTheirWay) {
       const letter = this.#next();
       if (letter === undefined) break;
       if (perSecond !== undefined) {
@@ -92,19 +95,19 @@ export class Replays {
 
   /** In log order as far as a page goes: that is the order of every group. */
   #next(): DeadLetterSummary | undefined {
-    const { id, letters } = this.#ports;
+    const { id, letters, replayed } = this.#ports;
     if (this.#waiting.length === 0) {
       const page = letters.replays(id, { after: this.#lastId, limit: this.#maxOnTheirWay });
       this.#lastId = page.at(-1)?.id ?? this.#lastId;
       this.#waiting = page
-        .filter((letter) => !this.#onTheirWay.has(letter.id))
+        .filter((letter) => !replayed.has(letter.id))
         .toSorted((a, b) => comparePositions(b.position, a.position));
     }
     return this.#waiting.pop();
   }
 
   #let(letter: DeadLetterSummary): void {
-    const { letters, sink, dispatcher, grouped, barriers, nowMs } = this.#ports;
+    const { letters, replayed, sink, routes, unsettled, grouped, barriers, nowMs } = this.#ports;
     const { schema, table } = letter;
     const action = letter.action as Action;
     const route = sink.routeOf({ schema, table, action });
@@ -127,9 +130,9 @@ export class Replays {
         key: letter.idempotencyKey.slice(0, -suffix.length),
       },
       index,
-      plan: { schema, table, grouped, barriers: barriers(schema, table) },
+      plan: { schema, table, grouped, barriers: barriers.of(schema, table) },
       action,
-      routeQueue: dispatcher.routeQueue(route),
+      routeQueue: routes.queue(route),
       group: letter.group,
       offset: 0,
       frameLength: 0,
@@ -137,47 +140,11 @@ export class Replays {
       ...(isHalf && { split: { unsettled: 1 } }),
     });
     message.letterId = letter.id;
-    this.#onTheirWay.set(letter.id, message);
-    dispatcher.add(message, {
+    replayed.enter(letter.id);
+    unsettled.enter(message, {
       group: letter.group === '' ? undefined : letter.group,
       previousGroup: undefined,
     });
-  }
-
-  /** Fetches the payload of a letter whose turn has come. It stays empty where the letter was discarded meanwhile. */
-  render(message: Pending): void {
-    const payload = this.#ports.letters.find(this.#ports.id, message.letterId)?.payload;
-    if (payload === undefined) return;
-    const arena = this.#ports.dispatcher.arenas.enter();
-    const { writer } = arena;
-    const { length, escapes } = writer;
-    const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-    writer.bytes(bytes, 0, bytes.length);
-    if (this.#ports.sink.encoding === 'json-string') escapeFrom(length, writer);
-    message.rendered(arena, length, escapes);
-  }
-
-  /** Refused again: it goes back to the dead letters. */
-  refused(message: Pending, error: DeliveryError): void {
-    this.#onTheirWay.delete(message.letterId);
-    const { code, hint: reason } = error;
-    const { letters, nowMs } = this.#ports;
-    letters.returned(message.letterId, { code, reason, attempts: message.attempts }, new Date(nowMs()));
-  }
-
-  /** Takes the letters out of what is settled now: those that were not refused were delivered. Returns the others. */
-  settled(messages: readonly Pending[]): readonly Pending[] {
-    if (this.#onTheirWay.size === 0 && messages.every(({ letterId }) => letterId === 0)) return messages;
-    const replayed = messages.filter(({ letterId }) => letterId !== 0);
-    if (replayed.length === 0) return messages;
-    const delivered = replayed.filter(({ letterId }) => this.#onTheirWay.delete(letterId));
-    try {
-      if (delivered.length > 0) this.#ports.letters.delivered(delivered.map(({ letterId }) => letterId));
-    } catch (error) {
-      this.#ports.fail(error);
-    }
-    if (this.#onTheirWay.size <= this.#maxOnTheirWay * REFILL_SHARE) setImmediate(() => this.#pump());
-    return messages.filter(({ letterId }) => letterId === 0);
   }
 
   stop(): void {

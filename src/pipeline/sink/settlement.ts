@@ -1,11 +1,10 @@
-// What one sink has settled: in its ledger at once, and published (so that Postgres may forget it) when the disk has it.
-import { setImmediate as nextTurn } from 'node:timers/promises';
+// How far one sink has settled: published, so that Postgres may forget it, when the disk has it.
 import type { Lsn } from '../../core/lsn.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import type { Cursor, Ledger } from '../../store/ledger.ts';
-import type { Dispatcher } from '../delivery/dispatcher.ts';
-import type { WalkHead } from '../intake/log-walker.ts';
-import type { Pending } from '../delivery/pending.ts';
+import type { Unsettled } from '../delivery/unsettled.ts';
+import type { LogWalker } from '../intake/log-walker.ts';
+import type { Restored } from './restored.ts';
 
 /** A ledger is synced, and the flush may move, at most this often (architecture §5). */
 const SYNC_INTERVAL_MS = 1000;
@@ -14,15 +13,14 @@ const SYNC_INTERVAL_MS = 1000;
 export type Settled = { readonly cursor: Cursor; readonly offset: number };
 
 export type SettlementPorts = {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, 'advance' | 'sync' | 'wantsCompaction' | 'compact'>;
   readonly signals: LogSignals;
   /** The sink's place in `signals`. */
   readonly slot: number;
-  readonly dispatcher: Pick<Dispatcher, 'oldest' | 'unsettled'>;
-  /** Where the reading stands. */
-  readonly head: () => WalkHead;
-  /** Of what the last process had settled, is nothing left to be asked for? */
-  readonly isRestored: () => boolean;
+  readonly unsettled: Pick<Unsettled, 'oldest' | 'all'>;
+  /** Its head is where the reading stands. */
+  readonly walker: Pick<LogWalker, 'head'>;
+  readonly restored: Pick<Restored, 'isOver'>;
   /** Makes durable whatever must be on record before the cursor moves there. */
   readonly beforeMove: (to: Settled) => void;
   readonly fail: (error: unknown) => void;
@@ -34,48 +32,21 @@ export class Settlement {
   #syncing: Promise<void> | undefined;
   #lastSyncMs = 0;
   #published: { readonly offset: number; readonly lsn: Lsn } | undefined;
-  /** The ledger's next write, after this turn. */
-  #writing: Promise<void> | undefined;
   #stopped = false;
 
   constructor(ports: SettlementPorts) {
     this.#ports = ports;
   }
 
-  /** Invariant 2: remembered as settled before anything relies on it. Written once per turn of the event loop. */
-  remember(changes: readonly Pending[]): void {
-    this.#ports.ledger.settle(changes);
-    this.#writing ??= nextTurn().then(() => {
-      this.#writing = undefined;
-      this.record();
-    });
-  }
-
-  /** Hands what is remembered to the operating system: it survives `kill -9`. */
-  record(): void {
-    try {
-      this.#ports.ledger.write();
-    } catch (error) {
-      this.#ports.fail(error);
-    }
-  }
-
-  /** Resolves once every outcome given so far is recorded. */
-  async recorded(): Promise<void> {
-    // The dispatcher takes note of an outcome before the next turn.
-    await nextTurn();
-    await this.#writing;
-  }
-
   get current(): Settled {
-    const { dispatcher, head } = this.#ports;
-    const { oldest } = dispatcher;
+    const { unsettled, walker } = this.#ports;
+    const { oldest } = unsettled;
     if (oldest !== undefined) {
       const { position, transaction, offset } = oldest;
       const needed = transaction.markedFrom ?? offset;
       return { cursor: { position, endLsn: transaction.previousEndLsn }, offset: needed };
     }
-    const { position, endLsn, offset } = head();
+    const { position, endLsn, offset } = walker.head;
     return { cursor: { position, endLsn }, offset };
   }
 
@@ -107,7 +78,7 @@ export class Settlement {
 
   /** Invariant 1: a settled position is published (and may be flushed) only after the disk has it. */
   async #sync(): Promise<void> {
-    const { ledger, signals, slot, head, dispatcher, isRestored, beforeMove } = this.#ports;
+    const { ledger, signals, slot, walker, restored, beforeMove } = this.#ports;
     const settled = this.current;
     const { cursor, offset } = settled;
     if (this.#published?.offset === offset && this.#published.lsn === cursor.endLsn) return;
@@ -116,9 +87,9 @@ export class Settlement {
     await ledger.sync();
     this.#published = { offset, lsn: cursor.endLsn };
     signals.publishSettled(slot, this.#published);
-    if (isRestored() && ledger.wantsCompaction()) {
-      const unsettled = [...dispatcher.unsettled()].map((message) => message.position);
-      ledger.compact({ cursor: this.current.cursor, head: head().position, unsettled });
+    if (restored.isOver && ledger.wantsCompaction()) {
+      const unsettled = [...this.#ports.unsettled.all()].map((message) => message.position);
+      ledger.compact({ cursor: this.current.cursor, head: walker.head.position, unsettled });
     }
     if (this.current.offset !== offset) setImmediate(() => this.soon());
   }

@@ -1,87 +1,78 @@
 // How one sink stands, as one value.
+import { addCounts, zeroCounts } from '../../core/counts.ts';
 import { formatLsn, ZERO_LSN } from '../../core/lsn.ts';
-import type { Condition, Health, MarkerStatus, PullStatus, SinkStatus } from '../../core/status.ts';
+import type { Condition, SinkStatus } from '../../core/status.ts';
 import type { DeadLetters } from '../../store/dead-letters.ts';
-import type { Cursor } from '../../store/ledger.ts';
-import type { Dispatcher } from '../delivery/dispatcher.ts';
-import type { SinkSettings } from '../settings.ts';
+import type { Pending } from '../delivery/pending.ts';
+import type { RouteQueue } from '../delivery/route-queue.ts';
 import { NO_MARKERS } from '../intake/markers.ts';
+import type { SinkSettings } from '../settings.ts';
+import type { SinkParts } from './assembly.ts';
 import type { SinkPlace } from './place.ts';
 
 type LetterCounts = ReturnType<DeadLetters['counts']>;
 
-export function sinkStatus(sink: {
-  settings: SinkSettings;
+export type RunningSink = {
+  readonly settings: SinkSettings;
+  readonly parts: Pick<
+    SinkParts,
+    'sink' | 'counts' | 'unsettled' | 'routes' | 'dispatcher' | 'settlement' | 'markers' | 'shedding'
+  >;
   /** What the preflight says. */
-  condition: Condition;
-  dispatcher: Dispatcher;
-  /** While changes are given up. */
-  shedding: Condition | undefined;
-  pull: PullStatus | undefined;
-  settled: { cursor: Cursor; offset: number };
-  markers: MarkerStatus;
-  writtenEnd: number;
-  deadLetters: LetterCounts;
-  place: Pick<SinkPlace, 'rewinds' | 'gaps'>;
-  nowMs: number;
-}): SinkStatus {
-  const { settings, dispatcher, settled, nowMs } = sink;
-  const { counters } = dispatcher;
-  const { inFlight, buffered, parked } = dispatcher.gauges();
+  readonly condition: Condition;
+  readonly writtenEnd: number;
+  readonly deadLetters: LetterCounts;
+  readonly rewinds: number;
+  readonly nowMs: number;
+};
+
+export function sinkStatus(running: RunningSink): SinkStatus {
+  const { settings, parts, nowMs } = running;
+  const { sink, counts, unsettled, dispatcher, shedding } = parts;
+  const settled = parts.settlement.current;
   const latency = dispatcher.latency.quantiles(nowMs);
-  const oldest = dispatcher.oldest;
+  const { oldest } = unsettled;
   return {
-    ...conditionOf(sink),
+    ...conditionOf(running),
     name: settings.name,
     database: settings.database,
     type: settings.destination.type,
     state: 'running',
     settled: formatLsn(settled.cursor.endLsn),
-    lagBytes: Math.max(0, sink.writtenEnd - settled.offset),
+    lagBytes: Math.max(0, running.writtenEnd - settled.offset),
     lagSeconds:
       oldest === undefined ? 0 : Math.max(0, nowMs / 1000 - Number(oldest.transaction.commitTimeUs) / 1e6),
-    delivered: counters.delivered,
-    deadLettered: counters.deadLettered,
-    ...letterFields(sink.deadLetters),
-    retried: counters.retried,
-    requests: counters.requests,
-    failedRequests: counters.failedRequests,
-    bytes: counters.bytes,
-    inFlight,
-    buffered,
-    parked,
-    discarded: counters.discarded,
-    inversions: counters.inversions,
-    markers: sink.markers,
+    ...counts,
+    ...letterFields(running.deadLetters),
+    ...dispatcher.gauges(),
+    markers: parts.markers.status(),
     blockedGroups: dispatcher.blockedGroups(),
-    rewinds: sink.place.rewinds,
-    gaps: sink.place.gaps,
-    routes: [...dispatcher.routes()].map((route) => ({
-      id: route.id,
-      health: (route.isDown ? 'degraded' : 'healthy') satisfies Health,
-      ...(route.error === undefined
-        ? {}
-        : {
-            reason: route.error.code,
-            cure: route.error.hint,
-            retryAt: new Date(route.retryAtMs).toISOString(),
-          }),
-    })),
+    rewinds: running.rewinds,
+    gaps: shedding.gaps,
+    routes: [...parts.routes.all()].map(routeStatus),
     ...(latency === undefined ? {} : { latency }),
-    ...(sink.pull === undefined ? {} : { pull: sink.pull }),
+    ...(sink.pull === undefined ? {} : { pull: sink.pull.status() }),
   };
 }
 
-function conditionOf(sink: {
-  settings: SinkSettings;
-  condition: Condition;
-  shedding: Condition | undefined;
-  dispatcher: Dispatcher;
-}): Condition {
-  const { settings, condition, dispatcher } = sink;
-  if (sink.shedding !== undefined) return sink.shedding;
+const routeStatus = (route: RouteQueue<Pending>): SinkStatus['routes'][number] => ({
+  id: route.id,
+  health: route.isDown ? 'degraded' : 'healthy',
+  ...(route.error === undefined
+    ? {}
+    : {
+        reason: route.error.code,
+        cure: route.error.hint,
+        retryAt: new Date(route.retryAtMs).toISOString(),
+      }),
+});
+
+function conditionOf({ settings, parts, condition }: RunningSink): Condition {
+  const { shedding, routes, dispatcher } = parts;
+  const sheds = shedding.condition();
+  if (sheds !== undefined) return sheds;
   if (condition.health !== 'healthy') return condition;
-  for (const route of dispatcher.routes()) {
+  for (const route of routes.all()) {
     if (route.error === undefined) continue;
     return {
       health: 'degraded',
@@ -146,20 +137,8 @@ export function restingStatus(sink: {
 }
 
 /** Counts go on over the runners of a sink. */
-export const addCounts = (status: SinkStatus, before: SinkStatus | undefined): SinkStatus =>
-  before === undefined
-    ? status
-    : {
-        ...status,
-        delivered: status.delivered + before.delivered,
-        deadLettered: status.deadLettered + before.deadLettered,
-        retried: status.retried + before.retried,
-        requests: status.requests + before.requests,
-        failedRequests: status.failedRequests + before.failedRequests,
-        bytes: status.bytes + before.bytes,
-        discarded: status.discarded + before.discarded,
-        inversions: status.inversions + before.inversions,
-      };
+export const withEarlierCounts = (status: SinkStatus, before: SinkStatus | undefined): SinkStatus =>
+  before === undefined ? status : { ...status, ...addCounts(status, before) };
 
 /** A sink of which nothing is known yet but its settings. */
 export const newSinkStatus = (settings: SinkSettings, condition: Condition): SinkStatus => ({
@@ -171,22 +150,15 @@ export const newSinkStatus = (settings: SinkSettings, condition: Condition): Sin
   settled: formatLsn(ZERO_LSN),
   lagBytes: 0,
   lagSeconds: 0,
-  delivered: 0,
-  deadLettered: 0,
+  ...zeroCounts(),
   deadLetters: 0,
   replaying: 0,
   deadLettersDropped: 0,
   rewinds: 0,
   gaps: [],
-  retried: 0,
-  requests: 0,
-  failedRequests: 0,
-  bytes: 0,
   inFlight: 0,
   buffered: 0,
   parked: 0,
-  discarded: 0,
-  inversions: 0,
   markers: NO_MARKERS,
   blockedGroups: [],
   routes: [],

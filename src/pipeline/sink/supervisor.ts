@@ -15,9 +15,10 @@ import {
 import type { SinkAnswer, SinkRequest } from './requests.ts';
 import { idOf, openPlace, type SinkPlace } from './place.ts';
 import { rewindSink } from './rewind.ts';
-import { addCounts, newSinkStatus, restingStatus } from './status.ts';
+import { withEarlierCounts, newSinkStatus, restingStatus } from './status.ts';
 import { SHED_INTERVAL_MS } from './load-shedding.ts';
-import { SinkRunner, type SinkRunnerOptions } from './runner.ts';
+import type { SinkOptions } from './options.ts';
+import { SinkRunner } from './runner.ts';
 
 const RESTART: RetryPolicy = { initialBackoffMs: 1000, multiplier: 2, maxBackoffMs: 60_000, jitter: 0.2 };
 /** A runner that ran this long starts its pauses from the shortest again. */
@@ -39,7 +40,7 @@ export type SupervisedSink = {
   stop(deadlineMs: number): Promise<void>;
 };
 
-export function superviseSink(options: SinkRunnerOptions): SupervisedSink {
+export function superviseSink(options: SinkOptions): SupervisedSink {
   const supervisor = new Supervisor(options);
   return {
     status: () => supervisor.status(),
@@ -54,7 +55,7 @@ type Command = { run(): Promise<void>; reject(error: unknown): void };
 
 /** At any moment one runner at most has the sink's ledger, and a command runs while there is none. */
 class Supervisor {
-  readonly #options: SinkRunnerOptions;
+  readonly #options: SinkOptions;
   readonly #running: Promise<void>;
   readonly #commands: Command[] = [];
   #wanted: WantedStatus;
@@ -70,7 +71,7 @@ class Supervisor {
   #place: SinkPlace | undefined;
   #resting: Condition = healthyNow();
 
-  constructor(options: SinkRunnerOptions) {
+  constructor(options: SinkOptions) {
     this.#options = options;
     this.#wanted = options.settings.status;
     this.#running = this.#loop();
@@ -78,7 +79,7 @@ class Supervisor {
 
   status(): SinkStatus {
     if (this.#runner !== undefined) {
-      const status = addCounts(this.#runner.status(), this.#last);
+      const status = withEarlierCounts(this.#runner.status(), this.#last);
       return this.#failure === undefined ? status : { ...status, ...this.#failure, state: 'halted' };
     }
     const { settings, signals, store } = this.#options;
@@ -185,7 +186,7 @@ class Supervisor {
     }
   }
 
-  #currentOptions(): SinkRunnerOptions {
+  #currentOptions(): SinkOptions {
     return { ...this.#options, settings: { ...this.#options.settings, status: this.#wanted } };
   }
 
@@ -220,7 +221,7 @@ class Supervisor {
     } finally {
       clearTimeout(mended);
       await runner.stop(turn.aborted ? this.#deadlineMs : Date.now());
-      this.#last = addCounts(runner.status(), this.#last);
+      this.#last = withEarlierCounts(runner.status(), this.#last);
       this.#runner = undefined;
     }
   }

@@ -5,7 +5,7 @@ import { TailraceError } from '../../core/errors.ts';
 import { LogSignals } from '../../log/signals.ts';
 import { openStore } from '../../store/sqlite.ts';
 import type { SinkRequest } from './requests.ts';
-import type { SinkRunnerOptions } from './runner.ts';
+import type { SinkOptions } from './options.ts';
 import { superviseSink } from './supervisor.ts';
 import { createThreadLogger, type LogLine } from '../threads/logger.ts';
 import {
@@ -17,7 +17,7 @@ import {
 
 /** What crosses into the thread: plain values and shared memory. */
 export type SinkWorkerData = {
-  readonly sinks: readonly (Omit<SinkRunnerOptions, 'signals' | 'store' | 'logger'> & {
+  readonly sinks: readonly (Omit<SinkOptions, 'signals' | 'store' | 'logger'> & {
     readonly signals: SharedArrayBuffer;
   })[];
   readonly storeFile: string;

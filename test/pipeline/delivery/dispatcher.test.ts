@@ -46,7 +46,7 @@ test('a message held back behind a failed one of its group waits for it, and no 
   await h.drained();
   expect(h.indexes().filter((index) => index < 4)).toEqual([0, 1, 2, 3]);
   expect(h.dead).toEqual([]);
-  expect(h.dispatcher.counters).toMatchObject({ retried: 3, failedRequests: 0, inversions: 0 });
+  expect(h.delivery.counts).toMatchObject({ retried: 3, failedRequests: 0, inversions: 0 });
 });
 
 test('a message larger than what a request of several may hold goes alone', async () => {
@@ -104,10 +104,10 @@ test('one fault fails every request in flight, and counts as one failure of the 
   const h = harness({ hold: true, answer: () => DOWN });
   for (let i = 0; i < 40; i++) h.add({ group: `g${i}` });
   h.dispatcher.dispatch();
-  const [route] = h.dispatcher.routes();
+  const [route] = h.delivery.routes.all();
   for (const answer of h.held.splice(0)) answer();
   await waitFor(() => h.held.length > 0, 'a probe');
-  expect(h.dispatcher.counters.failedRequests).toBe(4);
+  expect(h.delivery.counts.failedRequests).toBe(4);
   expect(route!.failures).toBe(1);
   for (const answer of h.held.splice(0)) answer();
   await waitFor(() => h.held.length > 0, 'another probe');
@@ -207,7 +207,7 @@ test('a blocked group keeps log offsets only, and its messages arrive in order a
   const own = h.accepted.filter((message) => message.group === 'blocked').map((message) => message.index);
   expect(own).toEqual([...own].sort((a, b) => a - b));
   expect(own.length).toBe(300);
-  expect(h.dispatcher.gauges()).toEqual({ inFlight: 0, buffered: 0, parked: 0, unsettled: false });
+  expect(h.dispatcher.gauges()).toEqual({ inFlight: 0, buffered: 0, parked: 0 });
 });
 
 test('an entry that fails before a later success of its group is counted as an inversion and still goes first', async () => {
@@ -217,7 +217,7 @@ test('an entry that fails before a later success of its group is counted as an i
   });
   for (let i = 0; i < 12; i++) h.add({ group: 'only' });
   await h.drained();
-  expect(h.dispatcher.counters.inversions).toBe(1);
+  expect(h.delivery.counts.inversions).toBe(1);
   expect(h.indexes().slice(-3)).toEqual([1, 10, 11]);
 });
 
@@ -231,7 +231,7 @@ test('stopping waits for what is in flight and starts nothing new', async () => 
   await stopped;
   expect(h.accepted.length).toBe(40);
   expect(h.batches().length).toBe(4);
-  expect(h.dispatcher.oldest?.index).toBe(40);
+  expect(h.delivery.unsettled.oldest?.index).toBe(40);
 });
 
 test('order inside every group holds whatever fails, with changed keys and TRUNCATEs between (property)', async () => {

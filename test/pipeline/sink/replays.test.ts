@@ -4,9 +4,11 @@ import type { Outcome } from '../../../src/core/errors.ts';
 import { toLsn } from '../../../src/core/lsn.ts';
 import type { Message } from '../../../src/core/message.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
+import { ReplayedLetters } from '../../../src/pipeline/sink/replayed-letters.ts';
 import { Replays } from '../../../src/pipeline/sink/replays.ts';
 import { openStore, type Store } from '../../../src/store/sqlite.ts';
 import {
+  createDelivery,
   createDispatcher,
   Endpoint,
   Messages,
@@ -38,30 +40,38 @@ function harness(
   const faults: unknown[] = [];
   let nowMs = 1000;
   const endpoint = new Endpoint(options);
-  const dispatcher = createDispatcher(
-    endpoint,
-    { ordered: options.ordered ?? false, maxRetryCount: 2 },
-    {
-      render: (message) => (message.letterId === 0 ? messages.render(message) : replays.render(message)),
-      keepDeadLetter: (message, error) => replays.refused(message, error),
-      remember: (list) => ledger.push(...replays.settled(list).map(({ index }) => index)),
-    },
-  );
-  const messages = new Messages(dispatcher, { commitLsn: toLsn(9999n), key: 'live' });
-  const replays: Replays = new Replays({
+  const delivery = createDelivery({ ordered: options.ordered ?? false, maxRetryCount: 2 });
+  const { unsettled, routes, barriers } = delivery;
+  const messages = new Messages(delivery, { commitLsn: toLsn(9999n), key: 'live' });
+  const shared = {
     id: SINK,
     letters: store.deadLetters,
+    fail: (error: unknown): void => void faults.push(error),
+    nowMs: () => nowMs,
+  };
+  const replayed = new ReplayedLetters({ ...shared, encoding: undefined, arenas: unsettled.arenas });
+  const dispatcher = createDispatcher(delivery, endpoint, {
+    render: (message) => (message.letterId === 0 ? messages.render(message) : replayed.render(message)),
+    outcomes: {
+      deadLetter: (message, error) => replayed.refused(message, error),
+      settled: (list) => ledger.push(...replayed.settled(list).map(({ index }) => index)),
+    },
+  });
+  const replays = new Replays({
+    ...shared,
+    replayed,
     sink: { routeOf: () => (options.routes === false ? undefined : ROUTE) },
+    routes,
+    unsettled,
     dispatcher,
     grouped: true,
     maxParked: 1000,
-    barriers: () => messages.barriers,
+    barriers,
     rate: () => options.rate,
-    fail: (error) => faults.push(error),
-    nowMs: () => nowMs,
   });
   return {
     dispatcher,
+    unsettled,
     replays,
     live: (body: string, group = 'g'): Pending => messages.add({ body, group, route: ROUTE }),
     accepted: () => endpoint.accepted.map(({ body }) => body),
@@ -115,8 +125,8 @@ test('a letter keeps its key, and no cursor waits for it', async () => {
   });
   t.replays.restart();
   await waitFor(() => t.held.length === 1, 'the letter to be on its way');
-  expect(t.dispatcher.oldest).toBeUndefined();
-  expect([...t.dispatcher.unsettled()]).toEqual([]);
+  expect(t.unsettled.oldest).toBeUndefined();
+  expect([...t.unsettled.all()]).toEqual([]);
   t.held[0]!();
   await waitFor(() => t.kept().length === 0, 'the letter to be delivered');
   expect(keys).toEqual(['key-1-1-0']);

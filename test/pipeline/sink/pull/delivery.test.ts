@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import type { LeaseStore, StoredLease } from '../../../../src/core/leases.ts';
 import type { Sink } from '../../../../src/sinks/sink.ts';
 import { stream } from '../../../../src/sinks/stream/stream.ts';
-import { createDispatcher, Messages } from '../../../support/dispatcher.ts';
+import { createDelivery, createDispatcher, Messages } from '../../../support/dispatcher.ts';
 import { patient, silent } from '../../../support/messages.ts';
 
 type Held = { readonly id: string; readonly index: number; readonly group: string };
@@ -38,20 +38,21 @@ async function run(
       pull: { openLeases: () => leases, remembered: () => nextTurn() },
     },
   );
-  const dispatcher = createDispatcher(
-    sink,
-    { retry: { initialBackoffMs: 60_000, multiplier: 1, maxBackoffMs: 60_000, jitter: 0 } },
-    {
-      render: (message) => messages.render(message),
-      remember: (list) => {
+  const delivery = createDelivery({
+    retry: { initialBackoffMs: 60_000, multiplier: 1, maxBackoffMs: 60_000, jitter: 0 },
+  });
+  const messages = new Messages(delivery);
+  const dispatcher = createDispatcher(delivery, sink, {
+    render: (message) => messages.render(message),
+    outcomes: {
+      settled: (list) => {
         for (const { index } of list) {
           expect(settled.has(index)).toBe(false);
           settled.add(index);
         }
       },
     },
-  );
-  const messages = new Messages(dispatcher);
+  });
   const route = sink.routeOf({ schema: 'public', table: 't', action: 'insert' })!;
   for (let index = 0; index < log.count; index++) {
     if (settled.has(index)) continue;

@@ -1,0 +1,202 @@
+// Makes the parts of one sink, bottom-up: each is given what is there already. The order is the way of a change, read backwards.
+import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
+import { formats } from '../../formats/registry.ts';
+import { compileValue } from '../../postgres/values/values.ts';
+import { sinkDefinition } from '../../sinks/registry.ts';
+import type { Sink } from '../../sinks/sink.ts';
+import { leaseFileOf, openLeaseStore } from '../../store/leases.ts';
+import { Dispatcher, type DispatcherSettings } from '../delivery/dispatcher.ts';
+import type { Pending } from '../delivery/pending.ts';
+import { Routes } from '../delivery/routes.ts';
+import { Barriers } from '../delivery/table-order.ts';
+import { Unsettled } from '../delivery/unsettled.ts';
+import { LogWalker } from '../intake/log-walker.ts';
+import { SinkMarkers } from '../intake/markers.ts';
+import { RowIntake } from '../intake/row-intake.ts';
+import { compileTablePlan, type PlanPorts } from '../intake/table-plan.ts';
+import type { SinkSettings } from '../settings.ts';
+import { keepDeadLetter } from './dead-letter-store.ts';
+import { LedgerWrites } from './ledger-writes.ts';
+import { LoadShedding } from './load-shedding.ts';
+import type { SinkOptions } from './options.ts';
+import { sinkOutcomes } from './outcomes.ts';
+import { idOf, type SinkPlace } from './place.ts';
+import { ReplayedLetters } from './replayed-letters.ts';
+import { Replays } from './replays.ts';
+import { Restored } from './restored.ts';
+import { Settlement } from './settlement.ts';
+
+/** What is there before the sink's parts: where it stands, and who is told that it cannot go on. */
+export type Ground = {
+  readonly place: SinkPlace;
+  readonly ledgerWrites: LedgerWrites;
+  readonly fail: (error: unknown) => void;
+};
+
+export type SinkParts = {
+  readonly sink: Sink;
+  readonly counts: SinkCounts;
+  readonly restored: Restored;
+  readonly unsettled: Unsettled;
+  readonly routes: Routes;
+  readonly markers: SinkMarkers;
+  readonly shedding: LoadShedding;
+  readonly walker: LogWalker;
+  readonly settlement: Settlement;
+  readonly dispatcher: Dispatcher;
+  readonly replays: Replays;
+};
+
+export const layGround = (place: SinkPlace, fail: (error: unknown) => void): Ground => ({
+  place,
+  ledgerWrites: new LedgerWrites(place.ledger, fail),
+  fail,
+});
+
+/** The sink itself, of the type that its settings name. */
+export async function createSink(options: SinkOptions, { place, ledgerWrites }: Ground): Promise<Sink> {
+  const { settings, logger } = options;
+  const { name, actions, destination } = settings;
+  const definition = sinkDefinition(destination.type);
+  if (definition === undefined) throw new Error(`there is no sink type ${destination.type}`);
+  return definition.create(destination.config, {
+    name,
+    actions,
+    rewinds: place.rewinds,
+    logger,
+    pull: {
+      openLeases: () => openLeaseStore(leaseFileOf(options.ledgerFile)),
+      remembered: () => ledgerWrites.recorded(),
+    },
+  });
+}
+
+export function assemble(options: SinkOptions, sink: Sink, ground: Ground): SinkParts {
+  const { settings, store, signals, slot, logger } = options;
+  const { place, ledgerWrites, fail } = ground;
+  const id = idOf(options);
+  const clock = { nowMs: () => Date.now(), chance: () => Math.random() };
+  const counts = zeroCounts();
+  const delivery = deliverySettings(settings);
+
+  // What is let in and not settled.
+  const unsettled = new Unsettled(delivery);
+  const routes = new Routes(delivery, unsettled.room);
+  const barriers = new Barriers<Pending>();
+
+  // From the log to there.
+  const restored = new Restored(place.ledger);
+  const markers = new SinkMarkers({
+    sink: settings.name,
+    heedsSkips: options.heedsSkips,
+    keep: (skipped) => store.skipped.add(id, skipped),
+    logger,
+  });
+  const shedding = new LoadShedding({
+    sink: settings.name,
+    gaps: place.gaps,
+    keep: (gap) => store.sinks.addGap(id, gap, new Date()),
+    counts,
+    logger,
+  });
+  const planPorts = { ...formatting(options), sink, routes, barriers };
+  const intake = new RowIntake({
+    markers,
+    unsettled,
+    compile: (relation) => compileTablePlan(relation, settings, planPorts),
+    isDone: (transaction, index, offset) => restored.has(transaction, index) || shedding.givesUp(offset),
+    readFrames: (offset, length) => place.reader.readFrames(offset, length),
+    staysLong: sink.pull !== undefined,
+  });
+  const walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake);
+
+  // From there to the sink, and what becomes of it.
+  const settlement = new Settlement({
+    ledger: place.ledger,
+    signals,
+    slot,
+    unsettled,
+    walker,
+    restored,
+    beforeMove: ({ cursor, offset }) => {
+      markers.write();
+      shedding.record({ endLsn: cursor.endLsn, offset });
+    },
+    fail,
+  });
+  const { encoding } = sink;
+  const { arenas } = unsettled;
+  const letters = store.deadLetters;
+  const replayed = new ReplayedLetters({ id, letters, encoding, arenas, fail, nowMs: clock.nowMs });
+  const dispatcher = new Dispatcher(delivery, {
+    sink,
+    unsettled,
+    routes,
+    render: (message) => (message.letterId === 0 ? intake.renderParked(message) : replayed.render(message)),
+    outcomes: sinkOutcomes({
+      sink: settings.name,
+      replayed,
+      ledger: ledgerWrites,
+      settlement,
+      shedding,
+      keepDeadLetter: (message, error) => keepDeadLetter(message, error, { settings, store, encoding }),
+      fail,
+      logger,
+    }),
+    counts,
+    warn: (event, fields) => logger.warn({ sink: settings.name, ...fields }, event),
+    ...clock,
+  });
+  const replays = new Replays({
+    id,
+    letters,
+    replayed,
+    sink,
+    routes,
+    unsettled,
+    dispatcher,
+    grouped: settings.messageGrouping,
+    maxParked: settings.maxParked,
+    barriers,
+    rate: () => store.sinks.find(id)?.replayRate,
+    fail,
+    nowMs: clock.nowMs,
+  });
+  return {
+    sink,
+    counts,
+    restored,
+    unsettled,
+    routes,
+    markers,
+    shedding,
+    walker,
+    settlement,
+    dispatcher,
+    replays,
+  };
+}
+
+const deliverySettings = (settings: SinkSettings): DispatcherSettings => ({
+  ordered: settings.sameGroup === 'ordered',
+  retry: settings.retry,
+  maxRetryCount: settings.maxRetryCount,
+  batchSize: settings.batchSize,
+  lanesPerRoute: settings.lanesPerRoute,
+  maxBuffered: settings.maxBuffered,
+  maxParked: settings.maxParked,
+});
+
+/** How rows become messages here. */
+function formatting({
+  settings,
+  envelope,
+}: SinkOptions): Pick<PlanPorts, 'format' | 'envelope' | 'compileValue'> {
+  const format = formats[settings.format];
+  const values = { ...settings.values, zonelessTimestampZ: format.zonelessTimestampZ };
+  return {
+    format,
+    envelope,
+    compileValue: (type, relation) => compileValue(type, relation.types, values),
+  };
+}

@@ -1,0 +1,11 @@
+// What a running sink is told.
+import type { Envelope } from '../../formats/format.ts';
+import type { PlaceOptions } from './place.ts';
+
+export type SinkOptions = PlaceOptions & {
+  readonly envelope: Envelope;
+  /** What idempotency keys of this stream begin with. */
+  readonly streamKey: string;
+  /** May markers in the log make this sink skip changes? */
+  readonly heedsSkips: boolean;
+};

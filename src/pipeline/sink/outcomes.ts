@@ -1,0 +1,57 @@
+// What becomes of a sink's messages: settled in the ledger, kept as dead letters, or given back to the dead letters they came from.
+import type { Logger } from 'pino';
+import { TailraceError, type DeliveryError } from '../../core/errors.ts';
+import type { Outcomes } from '../delivery/outcomes.ts';
+import type { Pending } from '../delivery/pending.ts';
+import type { LedgerWrites } from './ledger-writes.ts';
+import type { LoadShedding } from './load-shedding.ts';
+import type { ReplayedLetters } from './replayed-letters.ts';
+import type { Settlement } from './settlement.ts';
+
+export type SinkOutcomePorts = {
+  readonly sink: string;
+  readonly replayed: Pick<ReplayedLetters, 'settled' | 'refused'>;
+  readonly ledger: Pick<LedgerWrites, 'remember' | 'record'>;
+  readonly settlement: Pick<Settlement, 'soon'>;
+  readonly shedding: Pick<LoadShedding, 'count'>;
+  /** Makes a dead letter of a message of the log; durable when it returns. */
+  keepDeadLetter(message: Pending, error: DeliveryError): void;
+  /** The sink cannot go on. */
+  fail(error: unknown): void;
+  readonly logger: Logger;
+};
+
+export function sinkOutcomes(ports: SinkOutcomePorts): Outcomes {
+  const { sink, replayed, ledger, settlement, shedding, logger } = ports;
+  return {
+    settled: (messages) => {
+      const ofTheLog = replayed.settled(messages);
+      const isSplit = ofTheLog.some(({ split }) => split !== undefined);
+      const changes = isSplit ? ofTheLog.filter((message) => message.settlesChange()) : ofTheLog;
+      if (changes.length > 0) ledger.remember(changes);
+      settlement.soon();
+    },
+    deadLetter: (message, error) => {
+      const isReplayed = message.letterId !== 0;
+      if (isReplayed) replayed.refused(message, error);
+      else ports.keepDeadLetter(message, error);
+      logger.error(
+        { sink, change: message.idempotencyKey, code: error.code, hint: error.hint },
+        isReplayed ? 'a replayed dead letter was refused again' : 'dead letter',
+      );
+    },
+    discarded: (changes) => {
+      shedding.count(changes);
+      settlement.soon();
+    },
+    record: () => ledger.record(),
+    halted: (error) => ports.fail(haltError(sink, error)),
+  };
+}
+
+const haltError = (sink: string, error: DeliveryError): TailraceError =>
+  new TailraceError(`sink "${sink}" halts: ${error.code}`, {
+    code: error.code,
+    kind: 'fatal',
+    hint: error.hint,
+  });

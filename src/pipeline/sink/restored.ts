@@ -1,0 +1,27 @@
+// What the last process had settled already, asked for every change until reading has come past it: those are not sent again.
+import type { TransactionContext } from '../../core/change.ts';
+import type { Position } from '../../core/position.ts';
+import type { Ledger } from '../../store/ledger.ts';
+
+export class Restored {
+  readonly #ledger: Pick<Ledger, 'wasSettled' | 'isPastRestored'>;
+  #isOver = false;
+
+  constructor(ledger: Pick<Ledger, 'wasSettled' | 'isPastRestored'>) {
+    this.#ledger = ledger;
+  }
+
+  /** Is nothing left to be asked for? */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  has({ epoch, commitLsn }: TransactionContext, index: number): boolean {
+    return !this.#isOver && this.#ledger.wasSettled(epoch, commitLsn, index);
+  }
+
+  /** Reading has come as far as this. */
+  readTo(position: Position): void {
+    if (!this.#isOver) this.#isOver = this.#ledger.isPastRestored(position);
+  }
+}
