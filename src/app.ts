@@ -24,7 +24,7 @@ import { startSourceThread, type SourceReady, type SourceThread } from './pipeli
 import type { DatabaseSettings } from './postgres/settings.ts';
 import type { SinkId } from './store/sink-records.ts';
 import { openStore, type Store } from './store/sqlite.ts';
-import { createMetrics } from './telemetry/metrics.ts';
+import { createMetrics } from './telemetry/metrics/metrics.ts';
 import { statisticsLine } from './telemetry/statistics.ts';
 
 /** Of the shutdown timeout, the share that deliveries in flight get; the rest is for closing and confirming. */
