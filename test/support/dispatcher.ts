@@ -9,13 +9,12 @@ import {
   type DispatcherPorts,
   type DispatcherSettings,
 } from '../../src/pipeline/delivery/dispatcher.ts';
-import { Pending, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
+import { Pending, type MessagePlan, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
 import type { Outcomes } from '../../src/pipeline/delivery/outcomes.ts';
 import type { RoomSettings } from '../../src/pipeline/delivery/room.ts';
 import { Routes, type RouteSettings } from '../../src/pipeline/delivery/routes.ts';
 import { Barriers } from '../../src/pipeline/delivery/table-order.ts';
 import { Unsettled } from '../../src/pipeline/delivery/unsettled.ts';
-import type { TablePlan } from '../../src/pipeline/intake/table-plan.ts';
 import type { Route } from '../../src/sinks/sink.ts';
 import { bodyOf } from './messages.ts';
 import { waitFor } from './wait.ts';
@@ -122,18 +121,15 @@ export type Added = {
 /** Messages of one table `public.t` and one transaction, let in as the intake does it. */
 export class Messages {
   readonly #delivery: Delivery;
-  readonly #plan: TablePlan;
+  readonly #plan: MessagePlan;
   readonly #transaction: PendingTransaction;
   readonly #bodies = new Map<Pending, string>();
   #index = 0;
 
   constructor(delivery: Delivery, transaction: Partial<PendingTransaction> = {}) {
     this.#delivery = delivery;
-    this.#plan = {
-      relation: { schema: 'public', table: 't' },
-      grouped: true,
-      barriers: delivery.barriers.of('public', 't'),
-    } as unknown as TablePlan;
+    const barriers = delivery.barriers.of('public', 't');
+    this.#plan = { schema: 'public', table: 't', grouped: true, barriers };
     this.#transaction = { ...TRANSACTION, ...transaction };
   }
 
