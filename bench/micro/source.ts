@@ -74,7 +74,7 @@ async function toLog(settings: DatabaseSettings, directory: string): Promise<num
   const source = startSource({
     settings,
     selections: [{}],
-    sinkNames: [],
+    sinkSlots: new Map(),
     streamed: () => undefined,
     log: {
       segmentBytes: 64 * MIB,

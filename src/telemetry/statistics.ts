@@ -1,12 +1,12 @@
 // The periodic statistics line: what moved since the last one, and what waits.
+import type { SinkCounter } from '../core/counts.ts';
 import type { ServiceStatus } from '../core/status.ts';
 
-export type SinkStatistics = {
-  readonly delivered: number;
+/** The counters of a sink that the line shows; the metrics have all. */
+const SHOWN = ['delivered', 'retried', 'deadLettered', 'failedRequests'] as const satisfies SinkCounter[];
+
+export type SinkStatistics = Readonly<Record<(typeof SHOWN)[number], number>> & {
   readonly deliveredPerSecond: number;
-  readonly retried: number;
-  readonly deadLettered: number;
-  readonly failedRequests: number;
   readonly lagBytes: number;
   readonly lagSeconds: number;
   readonly parked: number;
@@ -39,17 +39,16 @@ export function statisticsLine(
     const before = previous?.sinks.filter(
       (other) => other.name === sink.name && other.database === sink.database,
     );
-    const delivered = grown([sink], before, ({ delivered }) => delivered);
+    const counts = Object.fromEntries(
+      SHOWN.map((counter) => [counter, grown([sink], before, (of) => of[counter])]),
+    ) as Record<(typeof SHOWN)[number], number>;
     return [
       status.sinks.filter(({ name }) => name === sink.name).length > 1
         ? `${sink.database}/${sink.name}`
         : sink.name,
       {
-        delivered,
-        deliveredPerSecond: perSecond(delivered),
-        retried: grown([sink], before, ({ retried }) => retried),
-        deadLettered: grown([sink], before, ({ deadLettered }) => deadLettered),
-        failedRequests: grown([sink], before, ({ failedRequests }) => failedRequests),
+        ...counts,
+        deliveredPerSecond: perSecond(counts.delivered),
         lagBytes: sink.lagBytes,
         lagSeconds: sink.lagSeconds,
         parked: sink.parked,

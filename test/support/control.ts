@@ -28,10 +28,12 @@ export function testControl(
   };
   const control = createControl({
     store,
-    sinks: () => sinks,
-    threadOf: () => (answer === undefined ? undefined : { request: request as SinkThread['request'] }),
+    topology: {
+      sinks: () => sinks,
+      threadOf: () => (answer === undefined ? undefined : { request: request as SinkThread['request'] }),
+      startAs: ({ sink }, status) => void asked.push([sink, status]),
+    },
     configuredStatus: () => 'active',
-    startAs: ({ sink }, status) => void asked.push([sink, status]),
   });
   return { ...control, store, asked };
 }

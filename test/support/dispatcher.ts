@@ -9,12 +9,12 @@ import {
   type DispatcherPorts,
   type DispatcherSettings,
 } from '../../src/pipeline/delivery/dispatcher.ts';
-import { Pending, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
+import { Pending, type MessagePlan, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
 import type { Outcomes } from '../../src/pipeline/delivery/outcomes.ts';
-import { Routes } from '../../src/pipeline/delivery/routes.ts';
+import type { RoomSettings } from '../../src/pipeline/delivery/room.ts';
+import { Routes, type RouteSettings } from '../../src/pipeline/delivery/routes.ts';
 import { Barriers } from '../../src/pipeline/delivery/table-order.ts';
 import { Unsettled } from '../../src/pipeline/delivery/unsettled.ts';
-import type { TablePlan } from '../../src/pipeline/intake/table-plan.ts';
 import type { Route } from '../../src/sinks/sink.ts';
 import { bodyOf } from './messages.ts';
 import { waitFor } from './wait.ts';
@@ -50,9 +50,11 @@ const TRANSACTION: PendingTransaction = {
 
 const nothing = (): undefined => undefined;
 
+export type DeliverySettings = DispatcherSettings & RouteSettings & RoomSettings;
+
 /** What a dispatcher stands on: where messages are let in. */
 export type Delivery = {
-  readonly settings: DispatcherSettings;
+  readonly settings: DeliverySettings;
   readonly unsettled: Unsettled;
   readonly routes: Routes;
   readonly barriers: Barriers<Pending>;
@@ -60,8 +62,8 @@ export type Delivery = {
 };
 
 /** By default what fails is tried again after a millisecond. */
-export function createDelivery(settings: Partial<DispatcherSettings> = {}): Delivery {
-  const all: DispatcherSettings = {
+export function createDelivery(settings: Partial<DeliverySettings> = {}): Delivery {
+  const all: DeliverySettings = {
     ordered: false,
     retry: { initialBackoffMs: 1, multiplier: 1, maxBackoffMs: 1, jitter: 0 },
     maxRetryCount: undefined,
@@ -119,18 +121,15 @@ export type Added = {
 /** Messages of one table `public.t` and one transaction, let in as the intake does it. */
 export class Messages {
   readonly #delivery: Delivery;
-  readonly #plan: TablePlan;
+  readonly #plan: MessagePlan;
   readonly #transaction: PendingTransaction;
   readonly #bodies = new Map<Pending, string>();
   #index = 0;
 
   constructor(delivery: Delivery, transaction: Partial<PendingTransaction> = {}) {
     this.#delivery = delivery;
-    this.#plan = {
-      relation: { schema: 'public', table: 't' },
-      grouped: true,
-      barriers: delivery.barriers.of('public', 't'),
-    } as unknown as TablePlan;
+    const barriers = delivery.barriers.of('public', 't');
+    this.#plan = { schema: 'public', table: 't', grouped: true, barriers };
     this.#transaction = { ...TRANSACTION, ...transaction };
   }
 
@@ -217,7 +216,7 @@ export class Endpoint {
 
 /** A dispatcher in front of an endpoint that a test programs, and all that came of it. */
 export function dispatcherHarness(
-  options: EndpointOptions & { readonly settings?: Partial<DispatcherSettings> } = {},
+  options: EndpointOptions & { readonly settings?: Partial<DeliverySettings> } = {},
 ) {
   const endpoint = new Endpoint(options);
   const dead: Pending[] = [];

@@ -68,7 +68,7 @@ export function startTestSource(
   const source = startSource({
     settings,
     selections: [{}],
-    sinkNames: [],
+    sinkSlots: new Map(),
     streamed: () => undefined,
     directory: log,
     signals,

@@ -1,4 +1,5 @@
 // A service status for tests of what shows it: healthy, with values that can be told apart.
+import { zeroCounts } from '../../src/core/counts.ts';
 import type { DatabaseStatus, ServiceStatus, SinkStatus } from '../../src/core/status.ts';
 
 export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): DatabaseStatus => ({
@@ -38,6 +39,7 @@ export const sinkStatus = (overrides: Partial<SinkStatus> = {}): SinkStatus => (
   settled: '0/E0',
   lagBytes: 300,
   lagSeconds: 1.5,
+  ...zeroCounts(),
   delivered: 90,
   deadLettered: 1,
   deadLetters: 1,
@@ -52,8 +54,6 @@ export const sinkStatus = (overrides: Partial<SinkStatus> = {}): SinkStatus => (
   inFlight: 7,
   buffered: 8,
   parked: 9,
-  discarded: 0,
-  inversions: 0,
   markers: {
     skippedTransactions: 0,
     skippedChanges: 0,

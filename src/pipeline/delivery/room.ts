@@ -8,6 +8,12 @@ const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** Reading goes on when no more than this share of the room is taken. */
 const RESUME_SHARE = 0.75;
 
+export type RoomSettings = {
+  /** Undefined: as many as the routes can have in flight, twice, or `DEFAULT_MAX_BUFFERED`. */
+  readonly maxBuffered?: number | undefined;
+  readonly maxParked: number;
+};
+
 export class Room {
   #maxBuffered: number;
   readonly #isFixed: boolean;
@@ -22,7 +28,7 @@ export class Room {
   /** Somebody waits for room. */
   #roomMade: (() => void) | undefined;
 
-  constructor(limits: { readonly maxBuffered: number | undefined; readonly maxParked: number }) {
+  constructor(limits: RoomSettings) {
     this.#isFixed = limits.maxBuffered !== undefined;
     this.#maxBuffered = limits.maxBuffered ?? DEFAULT_MAX_BUFFERED;
     this.#maxParked = limits.maxParked;

@@ -4,15 +4,18 @@ import type { Room } from './room.ts';
 import type { Pending } from './pending.ts';
 import { RouteQueue } from './route-queue.ts';
 
+export type RouteSettings = {
+  /** Undefined: as many as the route takes. */
+  readonly lanesPerRoute?: number | undefined;
+  readonly batchSize?: number | undefined;
+};
+
 export class Routes {
-  readonly #settings: { readonly lanesPerRoute: number | undefined; readonly batchSize: number | undefined };
+  readonly #settings: RouteSettings;
   readonly #room: Room;
   readonly #queues = new Map<string, RouteQueue<Pending>>();
 
-  constructor(
-    settings: { readonly lanesPerRoute: number | undefined; readonly batchSize: number | undefined },
-    room: Room,
-  ) {
+  constructor(settings: RouteSettings, room: Room) {
     this.#settings = settings;
     this.#room = room;
   }

@@ -3,7 +3,7 @@
 import type { Arenas } from './arena.ts';
 import { Groups } from './groups.ts';
 import type { Pending } from './pending.ts';
-import { Room } from './room.ts';
+import { Room, type RoomSettings } from './room.ts';
 import type { RouteQueue } from './route-queue.ts';
 import { settleRow, type TableBarriers } from './table-order.ts';
 
@@ -18,7 +18,7 @@ export class Unsettled {
   #first: Pending | undefined;
   #last: Pending | undefined;
 
-  constructor(limits: { readonly maxBuffered: number | undefined; readonly maxParked: number }) {
+  constructor(limits: RoomSettings) {
     this.room = new Room(limits);
   }
 

@@ -6,6 +6,7 @@ import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { RewindTarget, SinkReply, SinkRequest } from '../sink/requests.ts';
 import type { SinkThread } from '../sink/thread.ts';
+import type { Topology } from './topology.ts';
 
 type RewindReply = SinkReply<Extract<SinkRequest, { type: 'rewind' }>>;
 
@@ -33,27 +34,26 @@ export interface ServiceControl {
 
 export type ControlPorts = {
   readonly store: Store;
-  readonly sinks: () => readonly SinkStatus[];
-  /** The thread that runs the sink; undefined while its database has no log yet. */
-  readonly threadOf: (id: SinkId) => Pick<SinkThread, 'request'> | undefined;
+  readonly topology: Pick<Topology, 'sinks' | 'startAs'> & {
+    threadOf(id: SinkId): Pick<SinkThread, 'request'> | undefined;
+  };
   /** What the configuration says. */
   readonly configuredStatus: (id: SinkId) => WantedStatus;
-  /** For a sink that has no thread yet. */
-  readonly startAs: (id: SinkId, status: WantedStatus) => void;
 };
 
-export function createControl(ports: ControlPorts): ServiceControl {
-  const { store, sinks, threadOf } = ports;
+export function createControl({ store, topology, configuredStatus }: ControlPorts): ServiceControl {
+  const sinks = (): readonly SinkStatus[] => topology.sinks();
   const statusOf = ({ database, sink }: SinkId): SinkStatus | undefined =>
     sinks().find((status) => status.database === database && status.name === sink);
+  const threadOf = (id: SinkId): Pick<SinkThread, 'request'> | undefined => topology.threadOf(id);
   return {
     sinks,
     find: (name, database) => findSink(sinks(), name, database),
     sink: (id) => statusOf(id) ?? fail(unknownSink(id.sink)),
     setStatus: async (id, status) => {
-      store.sinks.choose(id, status, { configured: ports.configuredStatus(id), now: new Date() });
+      store.sinks.choose(id, status, { configured: configuredStatus(id), now: new Date() });
       const thread = threadOf(id);
-      if (thread === undefined) ports.startAs(id, status);
+      if (thread === undefined) topology.startAs(id, status);
       else await thread.request(id.sink, { type: 'set_status', status });
     },
     rewind: (id, to) => (threadOf(id) ?? fail(notReady(id))).request(id.sink, { type: 'rewind', to }),

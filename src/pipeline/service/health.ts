@@ -1,4 +1,4 @@
-// What /health and /ready answer, made from the service's status: pure.
+// How the service is as a whole, and what /health and /ready answer: pure, made from its status.
 import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from '../../core/status.ts';
 
 /** The whole document: in every part the word `status` says how it is. */
@@ -41,3 +41,9 @@ export const isHealthy = (status: ServiceStatus): boolean => status.status !== '
 /** Does every source stream? */
 export const isReady = (status: ServiceStatus): boolean =>
   status.databases.every((database) => database.state === 'streaming');
+
+const SEVERITY: readonly Health[] = ['healthy', 'degraded', 'halted'];
+
+/** A service is as well as the worst of its parts. */
+export const worst = (parts: readonly { readonly health: Health }[]): Health =>
+  SEVERITY[Math.max(0, ...parts.map(({ health }) => SEVERITY.indexOf(health)))]!;

@@ -33,19 +33,31 @@ export type Ground = {
   readonly fail: (error: unknown) => void;
 };
 
-export type SinkParts = {
-  readonly sink: Sink;
-  readonly counts: SinkCounts;
-  readonly restored: Restored;
+/** What is let in and not settled: made first, because both sides of it hold on to it. */
+type Inflow = {
   readonly unsettled: Unsettled;
   readonly routes: Routes;
+  readonly barriers: Barriers<Pending>;
+  readonly counts: SinkCounts;
+};
+
+/** From the log to there. */
+type Reading = {
+  readonly restored: Restored;
   readonly markers: SinkMarkers;
   readonly shedding: LoadShedding;
+  readonly intake: RowIntake;
   readonly walker: LogWalker;
+};
+
+/** From there to the sink, and what becomes of it. */
+type Sending = {
   readonly settlement: Settlement;
   readonly dispatcher: Dispatcher;
   readonly replays: Replays;
 };
+
+export type SinkParts = { readonly sink: Sink } & Inflow & Reading & Sending;
 
 export const layGround = (place: SinkPlace, fail: (error: unknown) => void): Ground => ({
   place,
@@ -72,19 +84,22 @@ export async function createSink(options: SinkOptions, { place, ledgerWrites }: 
 }
 
 export function assemble(options: SinkOptions, sink: Sink, ground: Ground): SinkParts {
-  const { settings, store, signals, slot, logger } = options;
-  const { place, ledgerWrites, fail } = ground;
+  const inflow = makeInflow(options.settings);
+  const reading = makeReading(options, sink, ground, inflow);
+  const sending = makeSending(options, sink, ground, { ...inflow, ...reading });
+  return { sink, ...inflow, ...reading, ...sending };
+}
+
+function makeInflow(settings: SinkSettings): Inflow {
+  const unsettled = new Unsettled(settings);
+  const routes = new Routes(settings, unsettled.room);
+  return { unsettled, routes, barriers: new Barriers<Pending>(), counts: zeroCounts() };
+}
+
+function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow: Inflow): Reading {
+  const { settings, store, logger } = options;
+  const { unsettled, routes, barriers, counts } = inflow;
   const id = idOf(options);
-  const clock = { nowMs: () => Date.now(), chance: () => Math.random() };
-  const counts = zeroCounts();
-  const delivery = deliverySettings(settings);
-
-  // What is let in and not settled.
-  const unsettled = new Unsettled(delivery);
-  const routes = new Routes(delivery, unsettled.room);
-  const barriers = new Barriers<Pending>();
-
-  // From the log to there.
   const restored = new Restored(place.ledger);
   const markers = new SinkMarkers({
     sink: settings.name,
@@ -109,8 +124,16 @@ export function assemble(options: SinkOptions, sink: Sink, ground: Ground): Sink
     staysLong: sink.pull !== undefined,
   });
   const walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake);
+  return { restored, markers, shedding, intake, walker };
+}
 
-  // From there to the sink, and what becomes of it.
+function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: Inflow & Reading): Sending {
+  const { settings, store, signals, slot, logger } = options;
+  const { place, ledgerWrites, fail } = ground;
+  const { unsettled, routes, barriers, counts, restored, markers, shedding, intake, walker } = before;
+  const { name } = settings;
+  const { encoding } = sink;
+  const nowMs = (): number => Date.now();
   const settlement = new Settlement({
     ledger: place.ledger,
     signals,
@@ -124,17 +147,16 @@ export function assemble(options: SinkOptions, sink: Sink, ground: Ground): Sink
     },
     fail,
   });
-  const { encoding } = sink;
-  const { arenas } = unsettled;
-  const letters = store.deadLetters;
-  const replayed = new ReplayedLetters({ id, letters, encoding, arenas, fail, nowMs: clock.nowMs });
-  const dispatcher = new Dispatcher(delivery, {
+  const letters = { id: idOf(options), letters: store.deadLetters, fail, nowMs };
+  const replayed = new ReplayedLetters({ ...letters, encoding, arenas: unsettled.arenas });
+  const dispatcher = new Dispatcher(deliverySettings(settings), {
     sink,
     unsettled,
     routes,
+    counts,
     render: (message) => (message.letterId === 0 ? intake.renderParked(message) : replayed.render(message)),
     outcomes: sinkOutcomes({
-      sink: settings.name,
+      sink: name,
       replayed,
       ledger: ledgerWrites,
       settlement,
@@ -143,38 +165,23 @@ export function assemble(options: SinkOptions, sink: Sink, ground: Ground): Sink
       fail,
       logger,
     }),
-    counts,
-    warn: (event, fields) => logger.warn({ sink: settings.name, ...fields }, event),
-    ...clock,
+    warn: (event, fields) => logger.warn({ sink: name, ...fields }, event),
+    nowMs,
+    chance: () => Math.random(),
   });
   const replays = new Replays({
-    id,
-    letters,
+    ...letters,
     replayed,
     sink,
     routes,
     unsettled,
+    barriers,
     dispatcher,
     grouped: settings.messageGrouping,
     maxParked: settings.maxParked,
-    barriers,
-    rate: () => store.sinks.find(id)?.replayRate,
-    fail,
-    nowMs: clock.nowMs,
+    rate: () => store.sinks.find(letters.id)?.replayRate,
   });
-  return {
-    sink,
-    counts,
-    restored,
-    unsettled,
-    routes,
-    markers,
-    shedding,
-    walker,
-    settlement,
-    dispatcher,
-    replays,
-  };
+  return { settlement, dispatcher, replays };
 }
 
 const deliverySettings = (settings: SinkSettings): DispatcherSettings => ({
@@ -182,9 +189,6 @@ const deliverySettings = (settings: SinkSettings): DispatcherSettings => ({
   retry: settings.retry,
   maxRetryCount: settings.maxRetryCount,
   batchSize: settings.batchSize,
-  lanesPerRoute: settings.lanesPerRoute,
-  maxBuffered: settings.maxBuffered,
-  maxParked: settings.maxParked,
 });
 
 /** How rows become messages here. */

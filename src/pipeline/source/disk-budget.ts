@@ -18,8 +18,8 @@ export type DiskBudgetPorts = {
   readonly signals: LogSignals;
   readonly settings: LogSettings;
   readonly directory: string;
-  /** By their slots in `signals`. */
-  readonly sinkNames: readonly string[];
+  /** By the sinks' names, their slots in `signals`. */
+  readonly sinkSlots: ReadonlyMap<string, number>;
 };
 
 /**
@@ -86,10 +86,11 @@ export class DiskBudget {
 
   /** Sinks that hold more than half of what the alarm is about, the farthest behind first. */
   #culprits(): string[] {
-    const { log, signals, sinkNames } = this.#ports;
+    const { log, signals, sinkSlots } = this.#ports;
+    const names = new Map([...sinkSlots].map(([name, slot]) => [slot, name]));
     return [...signals.holders()]
       .map((slot) => ({
-        name: sinkNames[slot] ?? `#${slot}`,
+        name: names.get(slot) ?? `#${slot}`,
         behind: log.writtenEnd - signals.settled(slot).offset,
       }))
       .filter(({ behind }) => behind > (log.maxBytes * ALARM_SHARE) / 2)

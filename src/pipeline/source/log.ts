@@ -53,7 +53,7 @@ export async function openSourceLog(
     systemIdentifier,
     databaseOid,
     keeper: new FlushKeeper({ log, signals, settings, durableDirectory, state }),
-    budget: new DiskBudget({ log, signals, settings: options.log, directory, sinkNames: options.sinkNames }),
+    budget: new DiskBudget({ log, signals, settings: options.log, directory, sinkSlots: options.sinkSlots }),
     feed: new LogFeed(log, relations, { epoch: recovered.epoch, history: server }),
     epoch: recovered.epoch,
     damaged: recovered.damaged,

@@ -15,8 +15,8 @@ export type SourceOptions = {
   readonly log: LogSettings;
   readonly directory: string;
   readonly signals: LogSignals;
-  /** By their slots in `signals`. */
-  readonly sinkNames: readonly string[];
+  /** By the sinks' names, their slots in `signals`. */
+  readonly sinkSlots: ReadonlyMap<string, number>;
   readonly version: string;
   /** Does `directory` outlive the process? */
   readonly durableDirectory: boolean;

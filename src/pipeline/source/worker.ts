@@ -18,8 +18,8 @@ export type SourceWorkerData = {
   readonly log: LogSettings;
   readonly directory: string;
   readonly signals: SharedArrayBuffer;
-  /** By their slots in `signals`. */
-  readonly sinkNames: readonly string[];
+  /** By the sinks' names, their slots in `signals`. */
+  readonly sinkSlots: ReadonlyMap<string, number>;
   readonly version: string;
   readonly logLevel: string;
 };

@@ -33,8 +33,8 @@ function budgetOf(bytes: number, sinks: readonly TestSink[], minFreeBytes = Numb
     minFreeBytes,
     maxMessageBytes: 1,
   };
-  const sinkNames = sinks.map((_, slot) => `sink-${slot}`);
-  return { signals, budget: new DiskBudget({ log, signals, settings, directory: tmpdir(), sinkNames }) };
+  const sinkSlots = new Map(sinks.map((_, slot) => [`sink-${slot}`, slot]));
+  return { signals, budget: new DiskBudget({ log, signals, settings, directory: tmpdir(), sinkSlots }) };
 }
 
 async function isSpent(bytes: number, settled: number, minFreeBytes?: number): Promise<boolean> {

@@ -25,7 +25,7 @@ afterEach(async () => {
 function start(signals: LogSignals, changes: Parameters<typeof databaseSettings>[1] = {}): SourceThread {
   thread = startSourceThread({
     settings: databaseSettings(database, changes),
-    sinkNames: [],
+    sinkSlots: new Map(),
     selections: [{ includeTables: [{ schema: ['public'], table: ['items'] }] }],
     streamed: () => undefined,
     log: {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import type { ServiceStatus } from '../../src/core/status.ts';
-import { createMetrics } from '../../src/telemetry/metrics.ts';
-import { databaseStatus, serviceStatus, sinkStatus } from '../support/status.ts';
+import type { ServiceStatus } from '../../../src/core/status.ts';
+import { createMetrics } from '../../../src/telemetry/metrics/metrics.ts';
+import { databaseStatus, serviceStatus, sinkStatus } from '../../support/status.ts';
 
 /** Samples by name and labels, as they stand in the text format. */
 function samples(text: string): Map<string, number> {

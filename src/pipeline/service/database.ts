@@ -1,0 +1,175 @@
+// One database while the service runs: its source thread, its log's signals, and its sinks' threads once the log is open.
+import type { Logger } from 'pino';
+import { stableUuid, streamKey } from '../../core/idempotency.ts';
+import type { DatabaseStatus, SinkStatus, WantedStatus } from '../../core/status.ts';
+import { makeDirectory } from '../../data-directory/directory.ts';
+import { ledgerDirectory, ledgerFile, logDirectory } from '../../data-directory/places.ts';
+import type { Envelope } from '../../formats/format.ts';
+import { LogSignals } from '../../log/signals.ts';
+import { LogSlots } from '../../log/slots.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
+import type { Store } from '../../store/sqlite.ts';
+import type { ServiceSettings, SinkSettings } from '../settings.ts';
+import type { PlaceOptions } from '../sink/place.ts';
+import { sinkId } from '../sink/pull/streams.ts';
+import { newSinkStatus } from '../sink/status.ts';
+import type { SinkThread } from '../sink/thread.ts';
+import { startSourceThread, type SourceReady, type SourceThread } from '../source/thread.ts';
+import { startSinkPool, type SinkPool, type SinkWork } from './sink-pool.ts';
+
+export type DatabaseOptions = {
+  readonly database: DatabaseSettings;
+  /** This database's sinks, with the status that holds. */
+  readonly sinks: readonly SinkSettings[];
+  readonly settings: ServiceSettings;
+  readonly newSinkStart: PlaceOptions['newSinkStart'];
+  readonly store: Store;
+  readonly version: string;
+  readonly logger: Logger;
+  /** The service cannot go on. */
+  readonly failed: (error: unknown) => void;
+};
+
+export class Database {
+  readonly #options: DatabaseOptions;
+  /** By name, with the status that holds. */
+  readonly #sinks: Map<string, SinkSettings>;
+  readonly #signals: LogSignals;
+  readonly #slots: LogSlots;
+  readonly #source: SourceThread;
+  /** Undefined while there is no log to follow. */
+  #pool: SinkPool | undefined;
+
+  private constructor(options: DatabaseOptions) {
+    const { database, sinks, settings } = options;
+    this.#options = options;
+    this.#sinks = new Map(sinks.map((sink) => [sink.name, sink]));
+    this.#signals = new LogSignals();
+    this.#slots = new LogSlots(database.name);
+    for (const { name, status, loadShedding } of sinks) {
+      const slot = this.#slots.of(name);
+      this.#signals.setHolding(slot, status !== 'disabled');
+      this.#signals.setSheds(slot, loadShedding === 'discard');
+    }
+    this.#source = startSourceThread({
+      settings: database,
+      selections: sinks.map((sink) => sink.selection),
+      sinkSlots: this.#slots.byName(),
+      streamed: (tables) => this.#recordStreamed(tables),
+      log: settings.log,
+      directory: logDirectory(settings, database.name),
+      signals: this.#signals,
+      version: options.version,
+      logLevel: settings.logLevel,
+      logger: options.logger,
+    });
+    this.#source.failed.catch(options.failed);
+    this.#source.ready.then(
+      (ready) => (this.#pool = this.#startSinks(ready)),
+      () => undefined, // `failed` says why
+    );
+  }
+
+  /** Makes the directories, starts the source, and the sinks when it is ready. Throws TailraceError. */
+  static async start(options: DatabaseOptions): Promise<Database> {
+    const { settings, database } = options;
+    await makeDirectory(logDirectory(settings, database.name));
+    await makeDirectory(ledgerDirectory(settings, database.name));
+    return new Database(options);
+  }
+
+  get name(): string {
+    return this.#options.database.name;
+  }
+
+  status(): DatabaseStatus {
+    return this.#source.status();
+  }
+
+  sinks(): readonly SinkStatus[] {
+    const reported = new Map(this.#pool?.statuses().map((status) => [status.name, status]));
+    return [...this.#sinks.values()].map(
+      (sink) => reported.get(sink.name) ?? waitingSink(sink, this.#source.status()),
+    );
+  }
+
+  /** The thread that runs a sink; undefined while there is no log to follow. */
+  threadOf(sink: string): SinkThread | undefined {
+    return this.#pool?.threadOf(sink);
+  }
+
+  /** Another status for a sink that does not run yet. */
+  startAs(sink: string, status: WantedStatus): void {
+    this.#sinks.set(sink, { ...this.#sinks.get(sink)!, status });
+    this.#signals.setHolding(this.#slots.of(sink), status !== 'disabled');
+  }
+
+  async stopSinks(deadlineMs: number): Promise<void> {
+    await this.#pool?.stop(deadlineMs);
+  }
+
+  async stopSource(): Promise<void> {
+    await this.#source.stop();
+  }
+
+  #startSinks(ready: SourceReady): SinkPool {
+    const { settings, logger, failed } = this.#options;
+    const work = [...this.#sinks.values()].map((sink) => this.#workOf(sink, ready));
+    return startSinkPool(work, {
+      databases: settings.databases.length,
+      storeFile: settings.state.file,
+      logLevel: settings.logLevel,
+      logger,
+      failed,
+    });
+  }
+
+  #workOf(sink: SinkSettings, ready: SourceReady): SinkWork {
+    const { database, settings, newSinkStart } = this.#options;
+    return {
+      settings: sink,
+      envelope: envelopeOf(sink, database, ready),
+      streamKey: streamKey({
+        databaseName: database.name,
+        systemIdentifier: ready.systemIdentifier,
+        streamOptions: ready.streamOptions,
+      }),
+      logDirectory: logDirectory(settings, database.name),
+      signals: this.#signals.buffer,
+      slot: this.#slots.of(sink.name),
+      ledgerFile: ledgerFile(settings, { database: database.name, sink: sink.name }),
+      heedsSkips: database.markers.skip && !sink.ignoreMarkers,
+      newSinkStart,
+    };
+  }
+
+  #recordStreamed(tables: DatabaseStatus['joinedTables']): void {
+    const { store, logger } = this.#options;
+    try {
+      store.streamedTables.add(this.name, tables);
+    } catch (error) {
+      // They are streamed all the same, and the log line of the source says from where.
+      logger.error({ err: error }, `database "${this.name}": joined tables cannot be recorded`);
+    }
+  }
+}
+
+const envelopeOf = (sink: SinkSettings, database: DatabaseSettings, ready: SourceReady): Envelope => ({
+  sinkName: sink.name,
+  sinkId: sinkId(database.name, sink.name),
+  sinkAnnotations: sink.annotations,
+  databaseName: database.name,
+  databaseId: stableUuid('database', database.name),
+  databaseAnnotations: database.annotations ?? {},
+  postgresDatabase: database.database,
+  hostname: ready.host,
+  commitTimeColumn: sink.commitTimeColumn,
+});
+
+/** A sink whose thread has not reported yet: it waits for the log, which the source opens. */
+const waitingSink = (sink: SinkSettings, source: DatabaseStatus): SinkStatus =>
+  newSinkStatus(sink, {
+    health: source.health,
+    ...(source.health === 'healthy' ? {} : { reason: `waits for database "${source.name}"` }),
+    since: source.since,
+  });
