@@ -269,7 +269,6 @@ function sinkWork(what: {
     databaseAnnotations: database.annotations ?? {},
     postgresDatabase: database.database,
     hostname: ready.host,
-    commitTimeColumn: sink.commitTimeColumn,
   };
   return {
     settings: sink,
