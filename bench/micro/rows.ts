@@ -3,8 +3,8 @@ import { ByteWriter } from '../../src/core/byte-writer.ts';
 import type { MessageEncoding } from '../../src/core/encoding.ts';
 import type { Relation, TransactionContext } from '../../src/core/change.ts';
 import { ZERO_LSN, toLsn } from '../../src/core/lsn.ts';
-import type { Envelope, FormatName, RenderContext, RenderPlan } from '../../src/formats/format.ts';
-import { formats } from '../../src/formats/registry.ts';
+import type { Envelope, RenderContext, RenderPlan } from '../../src/formats/format.ts';
+import { formats, type FormatName } from '../../src/formats/registry.ts';
 import { compileValue } from '../../src/postgres/values/values.ts';
 
 const COLUMNS: readonly (readonly [name: string, type: number, text: string])[] = [
@@ -36,7 +36,6 @@ export const envelope: Envelope = {
   databaseAnnotations: {},
   postgresDatabase: 'app',
   hostname: 'db-1',
-  commitTimeColumn: undefined,
 };
 
 export const transaction: TransactionContext = {
@@ -88,12 +87,7 @@ export function messageBlock(): MessageBlock {
 
 export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json'): RenderPlan {
   const format = formats[name];
-  const options = {
-    numeric: name === 'pg2sqs' ? 'float' : 'string',
-    json: 'embed',
-    bytea: 'hex',
-    zonelessTimestampZ: format.zonelessTimestampZ,
-  } as const;
+  const options = { ...format.values, zonelessTimestampZ: format.zonelessTimestampZ };
   return format.compile({
     relation,
     columns: relation.columns.map(({ name, type }, index) => ({
@@ -102,6 +96,7 @@ export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json')
       render: compileValue(type, relation.types, options),
     })),
     envelope,
+    options: format.options?.parse({}),
     encoding,
   });
 }

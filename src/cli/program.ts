@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { ConfigError, formatFault } from '../config/file/faults.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
+import { DEFAULT_FORMAT, formatNames, type FormatName } from '../formats/registry.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
 import { CONFIG_OPTION, parseCount, withServiceOptions, type AddCommands, type Ending } from './command.ts';
 import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
@@ -102,17 +103,12 @@ const addReadingCommands: AddCommands = (program, ports, end) => {
     .option('--table <schema.table...>', 'only these tables')
     .option('--publication <name>', 'an existing publication; without it a temporary one is made')
     .addOption(
-      new Option('--format <format>', 'of the messages').choices(['sequin', 'pg2sqs']).default('sequin'),
+      new Option('--format <format>', 'of the messages').choices(formatNames).default(DEFAULT_FORMAT),
     )
-    .action(
-      async (
-        url: string,
-        options: { table?: string[]; publication?: string; format: 'sequin' | 'pg2sqs' },
-      ) => {
-        const { tail } = await import('./tail/tail.ts');
-        await end(tail(url, options, ports));
-      },
-    );
+    .action(async (url: string, options: { table?: string[]; publication?: string; format: FormatName }) => {
+      const { tail } = await import('./tail/tail.ts');
+      await end(tail(url, options, ports));
+    });
   program
     .command('demo')
     .description('watch changes travel: a Postgres, an SQS emulator, the service, a workload and a consumer')

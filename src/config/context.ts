@@ -3,7 +3,6 @@ import { isAbsolute, join, resolve } from 'node:path';
 import type { ListenSettings } from '../pipeline/settings.ts';
 import type { Fault } from './file/faults.ts';
 import type { ReadFile } from './file/file-access.ts';
-import { fileSchema, type FileConfig } from './schema/file.ts';
 import { isLoopback, parseHostPort } from './units.ts';
 import type { Variables } from './file/variables.ts';
 
@@ -25,15 +24,6 @@ export const stateFile = (url: string, dataDir: string): string => {
   const file = url.slice('sqlite:'.length);
   return isAbsolute(file) ? file : join(dataDir, file);
 };
-
-/** A section of the file with nothing written in it. */
-export const sectionDefaults = <K extends 'log' | 'state' | 'dead_letters' | 'api' | 'metrics'>(
-  section: K,
-): FileConfig[K] =>
-  (fileSchema.shape[section] as unknown as { parse(value: undefined): FileConfig[K] }).parse(undefined);
-
-export const timerDefault = (key: 'shutdown_timeout' | 'stats_interval'): number =>
-  fileSchema.shape[key].parse(undefined);
 
 type Listening = {
   /** What the file writes; undefined: nothing. */

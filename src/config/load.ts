@@ -1,6 +1,6 @@
 // Finds the configuration, reads it in whichever of its languages it is written, and gives the service's settings.
 import { readFile as readFileFromDisk } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { ServiceSettings } from '../pipeline/settings.ts';
 import type { LoadContext } from './context.ts';
 import { ConfigError } from './file/faults.ts';
@@ -12,7 +12,8 @@ import {
   PG2SQS_CONFIG_PATH,
   PG2SQS_TOP_LEVEL,
 } from './pg2sqs/variables.ts';
-import { readTailraceYaml, TOP_LEVEL_KEYS, type Reading } from './tailrace/tailrace-yaml.ts';
+import type { Reading } from './tailrace/settings.ts';
+import { readTailraceYaml, TOP_LEVEL_KEYS } from './tailrace/tailrace-yaml.ts';
 import type { Variables } from './file/variables.ts';
 import { readYaml, topLevelKeys } from './file/yaml-file.ts';
 
@@ -50,7 +51,8 @@ export async function loadSettings(input: LoadInput): Promise<LoadedSettings> {
     readFile: input.readFile ?? ((path) => readFileFromDisk(path, 'utf8')),
   };
   const { source, text } = await findConfiguration(input.configFile, context);
-  return { ...(await readConfiguration(source, text, context)), source };
+  const { settings, notes } = await readConfiguration(source, text, context);
+  return { settings, notes, source };
 }
 
 async function readConfiguration(
@@ -61,9 +63,16 @@ async function readConfiguration(
   if (text === undefined) return readPg2sqs(undefined, context);
   if (looksLikePg2sqs(topLevelKeys(text))) {
     // pg2sqs has no variables in its YAML: `${…}` is its macro.
-    return readPg2sqs(readYaml(text, { file: source, knownTopLevel: PG2SQS_TOP_LEVEL }), context);
+    const file = readYaml(text, { file: source, directory: context.cwd, knownTopLevel: PG2SQS_TOP_LEVEL });
+    return readPg2sqs(file, context);
   }
-  const file = readYaml(text, { file: source, variables: context.env, knownTopLevel: TOP_LEVEL_KEYS });
+  const file = readYaml(text, {
+    file: source,
+    // CONFIG_FILE_YAML has no directory: that is the working directory.
+    directory: dirname(resolve(context.cwd, source)),
+    variables: context.env,
+    knownTopLevel: TOP_LEVEL_KEYS,
+  });
   const reading = await readTailraceYaml(file, context);
   if (!hasPg2sqsVariables(context.env)) return reading;
   return { ...reading, notes: [...reading.notes, `PG2SQS_* variables have no effect beside ${source}`] };

@@ -8,14 +8,6 @@ export type RetryPolicy = {
   readonly jitter: number;
 };
 
-/** https://sequinstream.com backs off up to about 3 minutes; so do we. */
-export const DEFAULT_RETRY: RetryPolicy = {
-  initialBackoffMs: 200,
-  multiplier: 2,
-  maxBackoffMs: 180_000,
-  jitter: 0.2,
-};
-
 /** Milliseconds to wait after the `failures`th failure in a row (1 = the first). `chance` is in [0, 1). */
 export function backoffMs(policy: RetryPolicy, failures: number, chance: number): number {
   const exponent = Math.min(Math.max(failures, 1) - 1, 64);

@@ -1,10 +1,9 @@
 // The contract of a message format: compiled once per relation and sink, then run for every row.
+import type { z } from 'zod';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Relation, RowEvent, TransactionContext } from '../core/change.ts';
-import type { ValueRenderer } from '../core/render.ts';
-
-export type FormatName = 'sequin' | 'pg2sqs';
+import type { ValueOptions, ValueRenderer } from '../core/render.ts';
 
 /** What every message of one sink says of where it comes from. */
 export type Envelope = {
@@ -18,11 +17,9 @@ export type Envelope = {
   /** The database's name in Postgres. */
   readonly postgresDatabase: string;
   readonly hostname: string;
-  /** pg2sqs: the commit time goes into this field. */
-  readonly commitTimeColumn: string | undefined;
 };
 
-export type CompileInput = {
+export type CompileInput<Options = unknown> = {
   readonly relation: Relation;
   /** The columns that the message has, in order; `index` is the place in `relation.columns`. */
   readonly columns: readonly {
@@ -31,6 +28,8 @@ export type CompileInput = {
     readonly render: ValueRenderer;
   }[];
   readonly envelope: Envelope;
+  /** What the format's own schema made of the keys that the sink writes. */
+  readonly options: Options;
   /** How the messages are to lie in memory. */
   readonly encoding: MessageEncoding;
 };
@@ -53,10 +52,15 @@ export interface RenderPlan {
   renderTruncate(context: RenderContext, writer: ByteWriter): void;
 }
 
-export interface MessageFormat {
-  readonly name: FormatName;
+/** A format's whole definition: the configuration's schema, its documentation and the command line derive from it. */
+export interface MessageFormat<Options = unknown> {
+  readonly name: string;
+  /** Keys of its own, which a sink of this format may write beside `format`. Each is optional; their names are no other format's. */
+  readonly options?: z.ZodObject & z.ZodType<Options>;
+  /** How values are written where the sink's configuration does not say. */
+  readonly values: ValueOptions;
   /** Do timestamps without time zone get a `Z`? */
   readonly zonelessTimestampZ: boolean;
   /** Throws TailraceError (fatal) when the table cannot be rendered, e.g. a column clashes with a field of the format. */
-  compile(input: CompileInput): RenderPlan;
+  compile(input: CompileInput<Options>): RenderPlan;
 }

@@ -1,5 +1,6 @@
 // pg2sqs' format: the row's columns flat, the commit time and the kind beside them.
 // https://github.com/pgwalk/pg2sqs/blob/main/docs/messages.md Hot file: plain loops on purpose (bench/micro/render.ts).
+import { z } from 'zod';
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import type { Action, RowEvent, TransactionContext } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
@@ -16,8 +17,18 @@ const KIND = 'kind';
 
 const NO_BYTES = literal('', 'json');
 
-export const pg2sqsFormat: MessageFormat = {
+const options = z.strictObject({
+  commit_time_column: z.string().min(1, 'this is empty').optional().meta({
+    description: 'Format `pg2sqs`: the field that takes the commit time.',
+    elsewhere: 'the sequin format has metadata.commit_timestamp',
+  }),
+});
+type Options = z.output<typeof options>;
+
+export const pg2sqsFormat: MessageFormat<Options> = {
   name: 'pg2sqs',
+  options,
+  values: { numeric: 'float', json: 'embed', bytea: 'hex' },
   zonelessTimestampZ: true,
   compile: (input) => new Pg2sqsPlan(input),
 };
@@ -33,8 +44,9 @@ class Pg2sqsPlan implements RenderPlan {
   /** `"column":"2026-…"`: what rows of one transaction share. */
   #commitTime = NO_BYTES;
 
-  constructor(input: CompileInput) {
-    const { relation, columns, envelope, encoding } = input;
+  constructor(input: CompileInput<Options>) {
+    const { relation, columns, encoding } = input;
+    const { commit_time_column: commitTimeColumn } = input.options;
     const kind = (action: Action): Literal => literal(`"${KIND}":"${action}"`, encoding);
     this.#encoding = encoding;
     this.#kinds = {
@@ -46,12 +58,12 @@ class Pg2sqsPlan implements RenderPlan {
     };
     this.#table = `${relation.schema}.${relation.table}`;
     this.#columns = new ColumnPlan(input);
-    this.#commitTimeColumn = envelope.commitTimeColumn;
+    this.#commitTimeColumn = commitTimeColumn;
     const names = columns.map((column) => column.name);
-    if (envelope.commitTimeColumn !== undefined && names.includes(envelope.commitTimeColumn)) {
-      throw clash(this.#table, envelope.commitTimeColumn, 'name another commit time column');
+    if (commitTimeColumn !== undefined && names.includes(commitTimeColumn)) {
+      throw clash(this.#table, commitTimeColumn, 'name another commit time column');
     }
-    this.#hasKindField = names.includes(KIND) || envelope.commitTimeColumn === KIND;
+    this.#hasKindField = names.includes(KIND) || commitTimeColumn === KIND;
   }
 
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {

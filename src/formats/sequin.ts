@@ -16,6 +16,7 @@ const END = literal('}}', 'json');
 
 export const sequinFormat: MessageFormat = {
   name: 'sequin',
+  values: { numeric: 'string', json: 'embed', bytea: 'hex' },
   zonelessTimestampZ: false,
   compile: (input) => new SequinPlan(input),
 };

@@ -4,7 +4,7 @@ import type { ValueOptions } from '../core/render.ts';
 import type { RetryPolicy } from '../core/retry.ts';
 import type { Selection, TablePattern } from '../core/selection.ts';
 import type { WantedStatus } from '../core/status.ts';
-import type { FormatName } from '../formats/format.ts';
+import type { FormatName } from '../formats/registry.ts';
 import type { LogSettings } from '../log/settings.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import type { DeadLetterLimits } from '../store/dead-letters.ts';
@@ -37,9 +37,9 @@ export type SinkSettings = {
   readonly tables: readonly TableOptions[];
   readonly actions: readonly Exclude<Action, 'read'>[];
   readonly format: FormatName;
+  /** What the format's own schema made of its keys; undefined where it has none. */
+  readonly formatOptions: unknown;
   readonly values: ValueOptions;
-  /** pg2sqs format: the commit time goes into this field. */
-  readonly commitTimeColumn?: string;
   readonly messageGrouping: boolean;
   /** `split`: an update that changes the primary key is a delete in the old group and an insert in the new one. */
   readonly keyChanges: 'update' | 'split';
@@ -53,8 +53,6 @@ export type SinkSettings = {
   readonly retry: RetryPolicy;
   /** A cap on the messages of one request, only when written. */
   readonly batchSize?: number;
-  /** pg2sqs' flushWorkers: requests in flight per route. */
-  readonly lanesPerRoute?: number;
   /** Messages waiting in memory before the sink stops reading; undefined: what its routes need. */
   readonly maxBuffered?: number;
   readonly maxParked: number;

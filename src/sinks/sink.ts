@@ -98,8 +98,17 @@ export interface SinkDefinition<Config> {
   readonly title: string;
   /** Consumers come to fetch: the sink has a `pull` port. */
   readonly isPulled?: boolean;
+  /**
+   * Keys of the destination, `type` among them. A field's `meta` says what the configuration does with it: `secret` (never
+   * shown), `pem` (the text of the file that it names), `refersTo` (the name of an entry of that top-level list).
+   */
   readonly config: z.ZodType<Config>;
-  /** Messages of one request where the sink's configuration writes no `batch_size`; default: as many as fit. */
-  readonly defaultBatchSize?: number;
+  /** Of the keys that every sink has, what holds where a sink of this type does not write them. */
+  readonly defaults?: {
+    /** Messages of one request; undefined: as many as fit. */
+    readonly batchSize?: number;
+    /** May one request carry several messages of a group, where the route keeps their order? Undefined: `strict`. */
+    readonly sameGroup?: 'strict' | 'ordered';
+  };
   create(config: Config, context: SinkContext): Promise<Sink>;
 }

@@ -21,7 +21,7 @@ import {
 
 const FLAT: RenderSettings = { format: 'pg2sqs', values: { numeric: 'float' } };
 const WITH_KIND: RenderSettings = { ...FLAT, severalActions: true };
-const WITH_TIME: RenderSettings = { ...FLAT, envelope: { commitTimeColumn: 'created_at' } };
+const WITH_TIME: RenderSettings = { ...FLAT, options: { commit_time_column: 'created_at' } };
 
 function relationOf(columns: readonly ColumnSpec[]): Relation {
   const message = relationMessage({ id: 1, schema: 'public', table: 'users', identity: 'd', columns });
@@ -115,7 +115,7 @@ describe('clashes (C050)', () => {
   });
 
   test('a commit time column named kind is refused where the kind is needed', () => {
-    expect(() => renderRow(users, insert, { ...WITH_KIND, envelope: { commitTimeColumn: 'kind' } })).toThrow(
+    expect(() => renderRow(users, insert, { ...WITH_KIND, options: { commit_time_column: 'kind' } })).toThrow(
       clash,
     );
   });

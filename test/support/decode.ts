@@ -11,8 +11,8 @@ import {
 } from '../../src/core/change.ts';
 import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
 import type { ValueOptions } from '../../src/core/render.ts';
-import type { Envelope, FormatName, RenderContext, RenderPlan } from '../../src/formats/format.ts';
-import { formats } from '../../src/formats/registry.ts';
+import type { Envelope, RenderContext, RenderPlan } from '../../src/formats/format.ts';
+import { formats, type FormatName } from '../../src/formats/registry.ts';
 import { enrichRelation } from '../../src/postgres/catalog.ts';
 import { buildRelation, type Enrichment } from '../../src/pgoutput/enrichment.ts';
 import {
@@ -30,6 +30,8 @@ export type RenderSettings = {
   readonly format?: FormatName;
   readonly values?: Partial<ValueOptions>;
   readonly envelope?: Partial<Envelope>;
+  /** Keys of the format's own. */
+  readonly options?: Readonly<Record<string, unknown>>;
   readonly severalActions?: boolean;
   readonly encoding?: MessageEncoding;
   /** Only these columns; undefined: all. */
@@ -45,7 +47,6 @@ export const ENVELOPE: Envelope = {
   databaseAnnotations: {},
   postgresDatabase: 'app',
   hostname: 'db-1',
-  commitTimeColumn: undefined,
 };
 
 export const TRANSACTION: TransactionContext = {
@@ -107,6 +108,7 @@ export function compileRelation(relation: Relation, settings: RenderSettings = {
       .map(({ name, type }, index) => ({ index, name, render: compileValue(type, relation.types, options) }))
       .filter(({ name }) => settings.columns === undefined || settings.columns.includes(name)),
     envelope: { ...ENVELOPE, ...settings.envelope },
+    options: format.options?.parse(settings.options ?? {}),
   });
 }
 

@@ -4,8 +4,8 @@ import { createRowEvent, type Relation, type TransactionContext } from '../../co
 import { TailraceError } from '../../core/errors.ts';
 import { idempotencyKey, stableUuid, transactionKey } from '../../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
-import type { FormatName, RenderContext, RenderPlan } from '../../formats/format.ts';
-import { formats } from '../../formats/registry.ts';
+import type { RenderContext, RenderPlan } from '../../formats/format.ts';
+import { formats, type FormatName } from '../../formats/registry.ts';
 import { buildRelation, type Enrichment } from '../../pgoutput/enrichment.ts';
 import {
   decodeBegin,
@@ -128,9 +128,7 @@ function compile(relation: Relation, options: PrinterOptions): RenderPlan {
       index,
       name: column.name,
       render: compileValue(column.type, relation.types, {
-        numeric: options.format === 'pg2sqs' ? 'float' : 'string',
-        json: 'embed',
-        bytea: 'hex',
+        ...format.values,
         zonelessTimestampZ: format.zonelessTimestampZ,
       }),
     })),
@@ -143,7 +141,7 @@ function compile(relation: Relation, options: PrinterOptions): RenderPlan {
       databaseAnnotations: {},
       postgresDatabase: database,
       hostname,
-      commitTimeColumn: undefined,
     },
+    options: format.options?.parse({}),
   });
 }

@@ -6,7 +6,7 @@ import { TailraceError } from '../../core/errors.ts';
 import { streamKey } from '../../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { parseTableName, type TableName } from '../../core/selection.ts';
-import type { FormatName } from '../../formats/format.ts';
+import type { FormatName } from '../../formats/registry.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
 import {
   connectReplication,

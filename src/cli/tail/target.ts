@@ -1,13 +1,13 @@
 // The database that `tailrace tail URL` means.
 import { parseConnectionUrl } from '../../config/connection-url.ts';
-import { RECEIVE_TIMEOUT_MS, RECONNECT, STATUS_INTERVAL_MS } from '../../config/defaults.ts';
 import { readPem, type ReadFile } from '../../config/file/file-access.ts';
+import { connectionSchema, DATABASE_DEFAULTS } from '../../config/schema/database.ts';
+import { connectionSettings } from '../../config/tailrace/databases.ts';
 import { parseHostPort } from '../../config/units.ts';
 import type { TailraceError } from '../../core/errors.ts';
 import type { DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
 import { usageError } from '../ports.ts';
 
-const DEFAULT_PORT = 5432;
 const MODES: readonly TlsSettings['mode'][] = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'];
 
 export type TargetContext = {
@@ -20,12 +20,12 @@ export type TargetContext = {
 /** Throws TailraceError USAGE when the text is no connection URL. */
 export async function parseTarget(text: string, context: TargetContext): Promise<DatabaseSettings> {
   const url = parseConnectionUrl(text);
-  const hosts = url?.hosts.map((host) => parseHostPort(host, DEFAULT_PORT));
+  const hosts = url?.hosts.map((host) => parseHostPort(host, DATABASE_DEFAULTS.port));
   if (url === undefined || hosts === undefined || hosts.includes(undefined)) {
     throw badUrl('that is not a connection URL');
   }
   if (url.unknown.length > 0) throw badUrl(`unknown parameter "${url.unknown[0]}" in the URL`);
-  const username = url.username ?? 'postgres';
+  const username = url.username ?? DATABASE_DEFAULTS.username;
   const database = url.database ?? username;
   const absent = '';
   return {
@@ -38,10 +38,7 @@ export async function parseTarget(text: string, context: TargetContext): Promise
     slot: { name: absent, createIfNotExists: false, ack: 'durable', maxRetainedBytes: 0, failover: false },
     publication: { name: absent, createIfNotExists: false, refreshIntervalMs: 0 },
     markers: { skip: false },
-    statusIntervalMs: STATUS_INTERVAL_MS,
-    receiveTimeoutMs: RECEIVE_TIMEOUT_MS,
-    reconnect: RECONNECT,
-    maxConnectionRetries: 0,
+    ...connectionSettings(connectionSchema.parse({})),
   };
 }
 

@@ -1,15 +1,15 @@
 // Holds a file against its schema: parsed values, or every fault at its place in the operator's words.
 import { z } from 'zod';
 import { nearestName, type Fault } from './faults.ts';
+import { valueAt, type FileValue, type Path } from './file-value.ts';
 import { KEYS_NOT_YET, VALUES_NOT_YET } from '../schema/file.ts';
 import { childSchema, objectSchemas, type JsonSchema } from '../schema/json-schema.ts';
-import type { Path, YamlFile } from './yaml-file.ts';
 
 /** Parses `file` by `schema`; its faults go to `faults`, undefined when there are any. */
 export function checkFile<S extends z.ZodType>(
   schema: S,
   jsonSchema: JsonSchema,
-  file: YamlFile,
+  file: FileValue,
   faults: Fault[],
 ): z.output<S> | undefined {
   let value = file.value;
@@ -27,7 +27,7 @@ export function checkFile<S extends z.ZodType>(
 }
 
 /** Where the schema wants a text and YAML read a number, or the reverse, takes the scalar's other reading. */
-function applyOtherReadings(value: unknown, issues: readonly z.core.$ZodIssue[], file: YamlFile): unknown {
+function applyOtherReadings(value: unknown, issues: readonly z.core.$ZodIssue[], file: FileValue): unknown {
   let changed = false;
   const copy = structuredClone(value);
   for (const issue of issues) {
@@ -43,7 +43,7 @@ function applyOtherReadings(value: unknown, issues: readonly z.core.$ZodIssue[],
   return changed ? copy : undefined;
 }
 
-type Subject = { readonly value: unknown; readonly jsonSchema: JsonSchema; readonly file: YamlFile };
+type Subject = { readonly value: unknown; readonly jsonSchema: JsonSchema; readonly file: FileValue };
 
 function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
   const { value, file } = subject;
@@ -117,15 +117,6 @@ const patternOf = (path: Path): string =>
     .map((step) => (typeof step === 'number' ? '[]' : `.${step}`))
     .join('')
     .replace(/^\./, '');
-
-export function valueAt(value: unknown, path: Path): unknown {
-  let at = value;
-  for (const step of path) {
-    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, step)) return undefined;
-    at = (at as Record<string | number, unknown>)[step];
-  }
-  return at;
-}
 
 const typeOf = (value: unknown): string => (Array.isArray(value) ? 'array' : typeof value);
 

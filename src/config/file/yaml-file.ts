@@ -14,9 +14,8 @@ import {
   type YAMLMap,
 } from 'yaml';
 import type { Fault } from './faults.ts';
+import { formatPath, type FileValue, type Path } from './file-value.ts';
 import { substituteVariables, type Variables } from './variables.ts';
-
-export type Path = readonly (string | number)[];
 
 /** Invariant 8: aliases may multiply a file; this many values and levels are more than any configuration has. */
 const MAX_VALUES = 100_000;
@@ -28,33 +27,19 @@ const MAX_DEPTH = 64;
  */
 const TEMPLATE_KEYS: ReadonlySet<string> = new Set(['group_id']);
 
-export type YamlFile = {
-  readonly file: string;
-  /** Mappings, lists, strings, numbers, booleans; `undefined` where YAML says null. */
-  readonly value: unknown;
-  readonly faults: readonly Fault[];
-  /** A fault at the value of this path (or at its key), or at the nearest thing around it that exists. */
-  fault(path: Path, message: string, at?: 'key' | 'value'): Fault;
-  /** The text of a scalar: `007` where the value is 7. */
-  text(path: Path): string | undefined;
-  /**
-   * The other reading of a scalar. YAML says that `12345` is a number and `"5432"` a text; only the schema knows what is
-   * wanted (a password, a port), and what a variable holds has no YAML type at all.
-   */
-  otherReading(path: Path): string | number | boolean | undefined;
-};
-
 type Entry = { key?: number; value: number; text?: string; other?: string | number | boolean | undefined };
 
 export type ReadOptions = {
   readonly file: string;
+  /** Where relative paths in it begin. */
+  readonly directory: string;
   /** Without variables, `${…}` is ordinary text. */
   readonly variables?: Variables;
   /** Top-level keys with a meaning; others may only carry anchors. */
   readonly knownTopLevel: ReadonlySet<string>;
 };
 
-export function readYaml(text: string, options: ReadOptions): YamlFile {
+export function readYaml(text: string, options: ReadOptions): FileValue {
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, merge: true, prettyErrors: false });
   const reader = new Reader(document, lineCounter, options);
@@ -64,12 +49,14 @@ export function readYaml(text: string, options: ReadOptions): YamlFile {
   const value = document.errors.length === 0 ? reader.readRoot() : undefined;
   return {
     file: options.file,
+    directory: options.directory,
     value,
     faults: reader.faults.map(({ path, ...fault }) => ({ ...fault, path: formatPath(path, value) })),
     fault: (path, message, at = 'value') => {
       const fault = reader.fault(path, message, at);
       return { ...fault, path: formatPath(path, value) };
     },
+    nameOf: (path) => formatPath(path, value),
     text: (path) => reader.entries.get(keyOf(path))?.text,
     otherReading: (path) => reader.entries.get(keyOf(path))?.other,
   };
@@ -222,24 +209,6 @@ class Reader {
     const { line, col } = this.#lineCounter.linePos(offset);
     return { file: this.#options.file, line: Math.max(line, 1), column: Math.max(col, 1), path, message };
   }
-}
-
-/** `sinks[users].tables[public.users]`: list items by their name where they have one. */
-export function formatPath(path: Path, root?: unknown): string {
-  let text = '';
-  let value = root;
-  for (const step of path) {
-    value =
-      typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[step] : undefined;
-    if (typeof step === 'number') {
-      const name =
-        typeof value === 'object' && value !== null ? (value as { name?: unknown }).name : undefined;
-      text += `[${typeof name === 'string' ? name : step}]`;
-    } else {
-      text += text === '' ? step : `.${step}`;
-    }
-  }
-  return text;
 }
 
 /** YAML's number or boolean that this text spells, if any. */

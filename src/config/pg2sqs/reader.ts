@@ -1,10 +1,11 @@
 // Reads pg2sqs' flat settings as durations, numbers and words.
 import type { Fault } from '../file/faults.ts';
 import { parseGoDuration } from './go-duration.ts';
+import type { Place } from './translation.ts';
 import { missingSetting, type Pg2sqsSettings } from './variables.ts';
 import { MAX_TIMER_MS } from '../units.ts';
 
-/** Typed access; whatever is wrong becomes a fault, and the fallback stands. */
+/** Typed access; whatever is wrong becomes a fault, and nothing is read. What is not written has no value here: defaults are the schema's. */
 export class Pg2sqsReader {
   readonly settings: Pg2sqsSettings;
   readonly faults: Fault[];
@@ -27,56 +28,51 @@ export class Pg2sqsReader {
     return text ?? '';
   }
 
-  /** Milliseconds. */
-  duration<T>(name: string, options: { bareUnit: 'ms' | 's'; fallback: T; least?: number }): number | T {
-    const parse = (text: string): number | undefined => {
-      const ms = parseGoDuration(text, options.bareUnit);
-      return ms !== undefined && ms >= (options.least ?? 0) && ms <= MAX_TIMER_MS ? ms : undefined;
-    };
-    const more = (options.least ?? 0) > 0 ? ' above 0' : '';
-    return this.#parsed(name, {
-      parse,
-      expected: `a duration${more} is expected: 500ms, 35s, 2m`,
-      ...options,
-    });
+  /** Of a setting that stands nowhere: that it is missing, whatever is said of it. */
+  placeOf(name: string): Place {
+    return this.settings.get(name) ?? { faultHere: () => missingSetting(name, this.#file) };
   }
 
-  number<T>(
+  /** Milliseconds. */
+  duration(
     name: string,
-    options: { least: number; most?: number; whole: boolean; fallback: T },
-  ): number | T {
-    const { least, most = Number.MAX_SAFE_INTEGER, whole } = options;
+    { bareUnit, least = 0 }: { bareUnit: 'ms' | 's'; least?: number },
+  ): number | undefined {
+    const parse = (text: string): number | undefined => {
+      const ms = parseGoDuration(text, bareUnit);
+      return ms !== undefined && ms >= least && ms <= MAX_TIMER_MS ? ms : undefined;
+    };
+    const more = least > 0 ? ' above 0' : '';
+    return this.#parsed(name, parse, `a duration${more} is expected: 500ms, 35s, 2m`);
+  }
+
+  number(
+    name: string,
+    { least, most, whole }: { least: number; most?: number; whole: boolean },
+  ): number | undefined {
     const parse = (text: string): number | undefined => {
       const value = (whole ? /^\d+$/ : /^\d+(\.\d+)?$/).test(text) ? Number(text) : Number.NaN;
-      return value >= least && value <= most ? value : undefined;
+      return value >= least && value <= (most ?? Number.MAX_SAFE_INTEGER) ? value : undefined;
     };
-    const range = options.most === undefined ? `from ${least}` : `from ${least} to ${most}`;
-    return this.#parsed(name, {
-      parse,
-      expected: `a ${whole ? 'whole ' : ''}number ${range} is expected`,
-      ...options,
-    });
+    const range = most === undefined ? `from ${least}` : `from ${least} to ${most}`;
+    return this.#parsed(name, parse, `a ${whole ? 'whole ' : ''}number ${range} is expected`);
   }
 
-  boolean(name: string): boolean {
+  boolean(name: string): boolean | undefined {
     const words: Readonly<Record<string, boolean>> = { true: true, '1': true, false: false, '0': false };
-    const parse = (text: string): boolean | undefined => words[text.toLowerCase()];
-    return this.#parsed(name, { parse, expected: 'true or false is expected', fallback: false });
+    return this.#parsed(name, (text) => words[text.toLowerCase()], 'true or false is expected');
   }
 
-  word<W extends string>(name: string, words: readonly [W, ...W[]]): W {
+  word<W extends string>(name: string, words: readonly W[]): W | undefined {
     const parse = (text: string): W | undefined => words.find((word) => word === text.toLowerCase());
-    return this.#parsed(name, { parse, expected: `${words.join(' or ')} is expected`, fallback: words[0] });
+    return this.#parsed(name, parse, `${words.join(' or ')} is expected`);
   }
 
-  #parsed<V, T>(
-    name: string,
-    options: { parse: (text: string) => V | undefined; expected: string; fallback: T },
-  ): V | T {
+  #parsed<V>(name: string, parse: (text: string) => V | undefined, expected: string): V | undefined {
     const setting = this.settings.get(name);
-    if (setting === undefined) return options.fallback;
-    const value = options.parse(setting.text.trim());
-    if (value === undefined) this.faults.push(setting.faultHere(options.expected));
-    return value ?? options.fallback;
+    if (setting === undefined) return undefined;
+    const value = parse(setting.text.trim());
+    if (value === undefined) this.faults.push(setting.faultHere(expected));
+    return value;
   }
 }

@@ -1,135 +1,106 @@
 // pg2sqs' tables as sinks: tables that share a queue share a sink, so that the order across them holds.
-import { formatTableName, parseTableName, type TableName } from '../../core/selection.ts';
-import { parseTemplate, templateColumns } from '../../core/template.ts';
-import { constantGroupNote } from '../tailrace/cross-checks.ts';
-import type { Fault } from '../file/faults.ts';
-import type { Pg2sqsSettings, Setting } from './variables.ts';
+import { formatTableName } from '../../core/selection.ts';
+import type { Path } from '../file/file-value.ts';
+import type { Pg2sqsReader } from './reader.ts';
+import { ACTIONS, type Pg2sqsTable, type Queue } from './tables.ts';
+import { inMs, type Put, type Translation } from './translation.ts';
 
-const ACTIONS = ['insert', 'update', 'delete'] as const;
-type Action = (typeof ACTIONS)[number];
-
-/** A queue as the sqs destination spells it. */
-type QueuePlace = { queue_name?: string; queue_url?: string; group_id?: string };
-type TablePlace = QueuePlace & { [action in Action]?: QueuePlace };
-
-export type Pg2sqsTable = TableName & {
-  /** Undefined: all. */
-  readonly columns: readonly string[] | undefined;
-  readonly place: TablePlace;
-  /** The actions that have a queue. */
-  readonly actions: readonly Action[];
-  /** Names of all its queues. */
-  readonly queues: readonly string[];
-  readonly setting: Setting;
-};
-
-type Reader = { readonly settings: Pg2sqsSettings; readonly faults: Fault[]; readonly notes: string[] };
-
-export function readTables(reader: Reader): Pg2sqsTable[] {
-  const { settings, faults } = reader;
-  const numbers = new Set<number>();
-  for (const name of settings.keys()) {
-    const match = /^T_(\d+)_/.exec(name);
-    if (match !== null) numbers.add(Number(match[1]));
+export function translateSinks(
+  tables: readonly Pg2sqsTable[],
+  options: { reader: Pg2sqsReader; translation: Translation; database: string | undefined },
+): void {
+  const { reader, translation, database } = options;
+  const shared: Parameters<Put>[] = [];
+  translateSettings(reader, (...what) => shared.push(what));
+  const names = new Set<string>();
+  for (const [index, group] of groupByQueues(tables).entries()) {
+    const base = ['sinks', index];
+    const first = group[0]!;
+    const written = {
+      name: uniqueName(resourceNameOf(formatTableName(first)), names),
+      format: 'pg2sqs',
+      same_group: 'ordered',
+      actions: ACTIONS.filter((action) => group.some((table) => table.actions.includes(action))),
+      destination: { type: 'sqs', create_if_not_exists: true },
+    };
+    translation.put(base, written, first.setting);
+    const put = translation.putFrom(reader, base);
+    put(['database'], database, 'POSTGRES_CONN_DATABASE');
+    for (const what of shared) put(...what);
+    translateTables(group, { translation, base });
   }
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const tables: Pg2sqsTable[] = [];
-  const seen = new Set<string>();
-  for (const [place, number] of sorted.entries()) {
-    const table = readTable(number, reader);
-    if (table === undefined) continue;
-    if (number !== place) {
-      // Counting stops at a hole: what follows would be passed over in silence.
-      faults.push(
-        table.setting.faultHere(`tables are numbered from 0 without holes: there is no table ${place}`),
-      );
-      break;
+}
+
+/** What pg2sqs says once, of all sinks. */
+function translateSettings(reader: Pg2sqsReader, put: Put): void {
+  const timeout = reader.duration('WRITETIMEOUT', { bareUnit: 's', least: 1 });
+  const retries = reader.number('RETRYPOLICY_MAXRETRIES', { least: 1, whole: true });
+  const workers = reader.number('FLUSHWORKERS', { least: 1, most: 1024, whole: true });
+  const queueSize = reader.number('MAXWRITEQUEUESIZE', { least: 0, whole: true });
+  const numeric = reader.word('POSTGRES_NUMERICMODE', ['float', 'string']);
+  put(['commit_time_column'], reader.text('SQS_COMMITTIMECOLUMN'), 'SQS_COMMITTIMECOLUMN');
+  put(['values', 'numeric'], numeric, 'POSTGRES_NUMERICMODE');
+  put(['max_retry_count'], retries, 'RETRYPOLICY_MAXRETRIES');
+  put(['max_buffered'], queueSize === 0 ? undefined : queueSize, 'MAXWRITEQUEUESIZE');
+  put(['destination', 'timeout'], inMs(timeout), 'WRITETIMEOUT');
+  put(['destination', 'lanes'], workers, 'FLUSHWORKERS');
+  translateRetry(reader, put);
+}
+
+/** The one policy that pg2sqs has, as the `retry` of a sink or of a connection. */
+export function translateRetry(reader: Pg2sqsReader, put: Put): void {
+  const first = reader.duration('RETRYPOLICY_INITIALBACKOFF', { bareUnit: 's', least: 1 });
+  const longest = reader.duration('RETRYPOLICY_MAXBACKOFF', { bareUnit: 's', least: 1 });
+  const multiplier = reader.number('RETRYPOLICY_MULTIPLIER', { least: 1, whole: false });
+  const jitter = reader.number('RETRYPOLICY_JITTER', { least: 0, most: 1, whole: false });
+  // The longest wait cuts the first one too.
+  put(
+    ['retry', 'initial_backoff'],
+    inMs(first && Math.min(first, longest ?? first)),
+    'RETRYPOLICY_INITIALBACKOFF',
+  );
+  put(['retry', 'max_backoff'], inMs(longest), 'RETRYPOLICY_MAXBACKOFF');
+  put(['retry', 'multiplier'], multiplier, 'RETRYPOLICY_MULTIPLIER');
+  put(['retry', 'jitter'], jitter, 'RETRYPOLICY_JITTER');
+}
+
+function translateTables(
+  group: readonly Pg2sqsTable[],
+  { translation, base }: { translation: Translation; base: Path },
+): void {
+  const listed = group.filter((table) => table.columns !== undefined);
+  for (const [index, table] of group.entries()) {
+    const { setting } = table;
+    const inDestination = [...base, 'destination', 'tables', formatTableName(table)];
+    translation.put([...base, 'source', 'include_tables', index], setting.text, setting);
+    translation.put(inDestination, {}, setting);
+    for (const { path, queue } of placesOf(table)) {
+      const at = [...inDestination, ...path];
+      for (const [key, value] of Object.entries(queue.place)) translation.put([...at, key], value);
+      translation.put([...at, 'group_id'], queue.group?.text, queue.group);
     }
-    const name = formatTableName(table);
-    if (seen.has(name)) faults.push(table.setting.faultHere(`the table ${name} is named twice`));
-    seen.add(name);
-    tables.push(table);
   }
-  return tables;
-}
-
-function readTable(number: number, { settings, faults, notes }: Reader): Pg2sqsTable | undefined {
-  const at = (key: string): Setting | undefined => settings.get(`T_${number}_${key}`);
-  const setting = at('NAME');
-  if (setting === undefined) {
-    const path = `PG2SQS_T_${number}_NAME`;
-    faults.push({
-      file: 'environment',
-      path,
-      message: 'this is missing, but other settings of this table are there',
-    });
-    return undefined;
-  }
-  const name = parseTableName(setting.text);
-  if (name === undefined) {
-    faults.push(setting.faultHere('a table is named schema.table, or table alone for the schema public'));
-    return undefined;
-  }
-  const queueAt = (prefix: string, inherited?: Setting): QueuePlace | undefined => {
-    const url = at(`${prefix}URL`);
-    const queueName = at(`${prefix}NAME`)?.text;
-    if (url === undefined && queueName === undefined) return undefined;
-    const group = at(`${prefix}GROUPID`) ?? inherited;
-    const place = url === undefined ? { queue_name: queueName! } : { queue_url: url.text };
-    // Group ids are for FIFO queues only there; here a group id on a standard queue would change its fairness.
-    const isFifo = nameOfQueue(place).endsWith('.fifo');
-    if (group === undefined || !isFifo) return place;
-    checkTemplate(group, { faults, notes });
-    return { ...place, group_id: group.text };
-  };
-  const top = queueAt('Q_');
-  let place: TablePlace = { ...top };
-  for (const action of ACTIONS) {
-    const queue = queueAt(`Q_${action.toUpperCase()}_`, at('Q_GROUPID'));
-    if (queue !== undefined) place[action] = queue;
-  }
-  if (place.group_id !== undefined && ACTIONS.some((action) => isWithoutGroup(place[action]))) {
-    // The destination hands a table's group id down to its actions, so here each action says its own.
-    const { group_id: _, ...bare } = place;
-    place = { ...bare, ...Object.fromEntries(ACTIONS.map((action) => [action, place[action] ?? top])) };
-  }
-  const actions = ACTIONS.filter((action) => top !== undefined || place[action] !== undefined);
-  if (actions.length === 0) {
-    faults.push(setting.faultHere('this table has no queue: give queue.name (Q_NAME)'));
-    return undefined;
-  }
-  const places = [top, ...ACTIONS.map((action) => place[action])].filter((queue) => queue !== undefined);
-  return {
-    ...name,
-    columns: columnsOf(at('COLUMNS')),
-    place,
-    actions,
-    queues: places.map(nameOfQueue),
-    setting,
-  };
-}
-
-const isWithoutGroup = (place: QueuePlace | undefined): boolean =>
-  place !== undefined && place.group_id === undefined;
-
-function checkTemplate(setting: Setting, { faults, notes }: Pick<Reader, 'faults' | 'notes'>): void {
-  try {
-    if (templateColumns(parseTemplate(setting.text)).length > 0) return;
-    const note = constantGroupNote(setting.faultHere('').path, setting.text);
-    if (!notes.includes(note)) notes.push(note);
-  } catch (error) {
-    faults.push(setting.faultHere(error instanceof Error ? error.message : String(error)));
+  for (const [index, { setting, columns }] of listed.entries()) {
+    const path = [...base, 'tables', index];
+    translation.put(path, { name: setting.text, columns }, setting);
   }
 }
 
-function columnsOf(setting: Setting | undefined): readonly string[] | undefined {
-  const names = (setting?.text ?? 'all').split(',').map((name) => name.trim());
-  return names.includes('all') ? undefined : names.filter((name) => name !== '');
+/** The queues of a table at their places in the destination. */
+function placesOf({ queue, actionQueues }: Pg2sqsTable): { path: Path; queue: Queue }[] {
+  const own = ACTIONS.flatMap((action) => {
+    const of = actionQueues[action];
+    return of === undefined ? [] : [{ path: [action], queue: of }];
+  });
+  if (queue === undefined) return own;
+  // The destination hands a table's group id down to its actions: where one of them has none, each says its own.
+  const handsDown = queue.group !== undefined && own.some((place) => place.queue.group === undefined);
+  if (!handsDown) return [{ path: [], queue }, ...own];
+  return [
+    { path: [], queue: { ...queue, group: undefined } },
+    ...ACTIONS.map((action) => ({ path: [action], queue: actionQueues[action] ?? queue })),
+  ];
 }
-
-/** By URL or by name it is one queue. */
-const nameOfQueue = (place: QueuePlace): string =>
-  place.queue_name ?? place.queue_url?.split('/').at(-1) ?? '';
 
 /** Sets of tables that are joined by common queues, in the order of their first tables. */
 export function groupByQueues(tables: readonly Pg2sqsTable[]): Pg2sqsTable[][] {
@@ -145,4 +116,15 @@ export function groupByQueues(tables: readonly Pg2sqsTable[]): Pg2sqsTable[][] {
   return groups
     .map((group) => group.sort((a, b) => tables.indexOf(a) - tables.indexOf(b)))
     .sort((a, b) => firstOf(a) - firstOf(b));
+}
+
+/** Names become file names and metric labels: other characters give way. */
+export const resourceNameOf = (text: string): string =>
+  text.replaceAll(/[^A-Za-z0-9_.-]/g, '_').replace(/^[.-]/, '_');
+
+function uniqueName(name: string, taken: Set<string>): string {
+  let unique = name;
+  for (let count = 2; taken.has(unique); count++) unique = `${name}-${count}`;
+  taken.add(unique);
+  return unique;
 }

@@ -1,7 +1,7 @@
 // pg2sqs' configuration as one flat list: its YAML is brought into the names of its variables, then both are merged.
 import { nearestName, type Fault } from '../file/faults.ts';
+import type { FileValue, Path } from '../file/file-value.ts';
 import type { Variables } from '../file/variables.ts';
-import type { Path, YamlFile } from '../file/yaml-file.ts';
 
 const PREFIX = 'PG2SQS_';
 
@@ -102,7 +102,7 @@ export function settingsOfEnvironment(env: Variables, faults: Fault[]): Pg2sqsSe
 }
 
 /** Settings of a file, under the same names. */
-export function settingsOfYaml(file: YamlFile, faults: Fault[]): Pg2sqsSettings {
+export function settingsOfYaml(file: FileValue, faults: Fault[]): Pg2sqsSettings {
   const settings = new Map<string, Setting>();
   const put = (name: string, path: Path, text: string): void => {
     const known = name.replace(OTHER_SPELLINGS, 'POSTGRES_CONN_TLS_');
@@ -148,7 +148,7 @@ export function mergeSettings(
 }
 
 type TableReader = {
-  readonly file: YamlFile;
+  readonly file: FileValue;
   readonly faults: Fault[];
   put(name: string, path: Path, text: string): void;
   flatten(name: string, path: Path, value: unknown): void;

@@ -1,12 +1,17 @@
-// The schema of one entry of `databases` in tailrace.yaml.
+// The schema of one entry of `databases` in tailrace.yaml: every key of it, with its default.
 import { z } from 'zod';
+import type { ConnectionUrl } from '../connection-url.ts';
+import { parseHostPort, type HostPort } from '../units.ts';
 import {
   byteSize,
   connectionUrl,
   hostList,
   ignored,
   nonEmpty,
+  pem,
+  positiveDuration,
   resourceName,
+  retryPolicy,
   secret,
   slotName,
   timerDuration,
@@ -27,13 +32,13 @@ const tls = z
       .describe(
         'How much of TLS is demanded. Only `verify-full` proves that the server is the one that was meant.',
       ),
-    ca: nonEmpty()
+    ca: pem(nonEmpty())
       .optional()
       .describe(
         "Certificate authorities: a PEM file, relative to this file, or the PEM text. Default: the system's.",
       ),
-    cert: nonEmpty().optional().describe('Client certificate: a PEM file or text.'),
-    key: secret(nonEmpty()).optional().describe('Key of the client certificate: a PEM file or text.'),
+    cert: pem(nonEmpty()).optional().describe('Client certificate: a PEM file or text.'),
+    key: secret(pem(nonEmpty())).optional().describe('Key of the client certificate: a PEM file or text.'),
   })
   .superRefine((value, context) => {
     if ((value.cert === undefined) === (value.key === undefined)) return;
@@ -90,6 +95,26 @@ const markers = z.strictObject({
     ),
 });
 
+/** How the connection that follows the slot is kept alive, and found again. */
+export const connectionSchema = z.strictObject({
+  status_interval: positiveDuration().prefault('10s').describe(
+    // As Postgres' own receiver: https://www.postgresql.org/docs/current/runtime-config-replication.html
+    'How often Postgres is told what it may forget, when nothing else asks. As `wal_receiver_status_interval`.',
+  ),
+  receive_timeout: positiveDuration()
+    .prefault('60s')
+    .describe('A connection that is silent for so long is taken for dead. As `wal_receiver_timeout`.'),
+  // A database that restarts is found again soon; one that is gone is asked twice a minute.
+  retry: retryPolicy({ initial: '200ms', longest: '30s' }).describe('Waits between tries to connect.'),
+  max_retry_count: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('Failures to connect in a row after which the service ends. Default: no limit.'),
+});
+
+export type ConnectionConfig = z.output<typeof connectionSchema>;
+
 export const databaseSchema = z
   .strictObject({
     name: resourceName().describe('Name of this database here; sinks refer to it.'),
@@ -135,6 +160,7 @@ export const databaseSchema = z
     markers: markers
       .prefault({})
       .describe('What messages in the write-ahead log may do (Postgres 14 and newer).'),
+    connection: connectionSchema.prefault({}).describe('How the connection is kept alive, and found again.'),
     annotations: z
       .record(z.string(), z.unknown())
       .default({})
@@ -165,7 +191,66 @@ export const databaseSchema = z
     if ((value.tls ?? value.ssl) !== undefined && value.url?.sslmode !== undefined) {
       fault(['url'], 'its sslmode and the tls block contradict each other: give one of the two');
     }
-  }, ALWAYS);
+  }, ALWAYS)
+  .transform((written) => ({
+    name: written.name,
+    ...placeOf(written),
+    tls: tlsOf(written),
+    // The checks above have seen to it that each is there in one of its spellings.
+    slot: written.slot ?? slot.parse({ name: written.slot_name }),
+    publication: written.publication ?? publication.parse({ name: written.publication_name }),
+    markers: written.markers,
+    connection: written.connection,
+    annotations: written.annotations,
+  }));
 
-/** A database, checked and read. */
+type Place = {
+  readonly hosts: readonly HostPort[];
+  readonly database: string;
+  readonly username: string;
+  readonly password: string;
+};
+
+/** In one spelling, whether a URL was written or its parts. */
+function placeOf(written: {
+  readonly url?: ConnectionUrl | undefined;
+  readonly hostname?: readonly string[] | undefined;
+  readonly port?: number | undefined;
+  readonly database?: string | undefined;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+}): Place {
+  const { url, port = DATABASE_DEFAULTS.port } = written;
+  return {
+    hosts: (url?.hosts ?? written.hostname ?? []).map((host) => parseHostPort(host, port)!),
+    database: (url?.database ?? written.database)!,
+    username: url?.username ?? written.username ?? DATABASE_DEFAULTS.username,
+    password: url?.password ?? written.password ?? DATABASE_DEFAULTS.password,
+  };
+}
+
+/** Only a `tls` block is strict by itself. Certificates are as written: files, or PEM texts. */
+function tlsOf(written: {
+  readonly tls?: z.output<typeof tls> | undefined;
+  readonly ssl?: boolean | undefined;
+  readonly url?: ConnectionUrl | undefined;
+}): z.output<typeof tls> {
+  if (written.tls !== undefined) return written.tls;
+  if (written.ssl !== undefined) return { mode: written.ssl ? 'require' : 'disable' };
+  const { sslmode, sslrootcert: ca, sslcert: cert, sslkey: key } = written.url ?? {};
+  return {
+    mode: modeOf(sslmode, ca !== undefined),
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  };
+}
+
+/** libpq: `require` with a root certificate verifies it. https://www.postgresql.org/docs/current/libpq-ssl.html */
+function modeOf(sslmode: string | undefined, hasCa: boolean): z.output<typeof tls>['mode'] {
+  if (sslmode === undefined || sslmode === 'allow') return 'prefer';
+  return sslmode === 'require' && hasCa ? 'verify-ca' : (sslmode as z.output<typeof tls>['mode']);
+}
+
+/** A database, checked and read: each thing in one spelling. */
 export type DatabaseConfig = z.output<typeof databaseSchema>;

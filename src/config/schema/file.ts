@@ -1,8 +1,12 @@
-// The schema of tailrace.yaml: validation, the published JSON Schema and docs/configuration.md all derive from it.
+// The schema of tailrace.yaml. To add a configuration key, write it here, in database.ts, sink.ts or endpoint.ts, with its default and
+// its description: validation, the published JSON Schema and docs/configuration.md derive from it (`npm run docs`), and
+// tailrace/settings.ts hands it on.
 import { z } from 'zod';
 import { databaseSchema } from './database.ts';
 import { endpointSchema } from './endpoint.ts';
 import { byteSize, duration, ignored, listenAddress, nonEmpty, secret, timerDuration } from './parts.ts';
+import { FORMATS_NOT_YET } from '../../formats/registry.ts';
+import { SINKS_NOT_YET } from '../../sinks/registry.ts';
 import { sinkSchema } from './sink.ts';
 
 export const fileSchema = z.strictObject({
@@ -111,23 +115,8 @@ export const KEYS_NOT_YET: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** Values likewise. A sink type that the registry knows is never asked for here. */
+/** Values likewise. A name that its registry knows is never asked for here. */
 export const VALUES_NOT_YET: Readonly<Record<string, readonly string[]>> = {
-  'sinks[].format': ['debezium', 'wal2json'],
-  'sinks[].destination.type': [
-    'http_pull',
-    'kafka',
-    'redis_stream',
-    'redis_string',
-    'rabbitmq',
-    'gcp_pubsub',
-    'nats',
-    'kinesis',
-    's2',
-    'typesense',
-    'meilisearch',
-    'elasticsearch',
-    'azure_event_hub',
-    'mysql',
-  ],
+  'sinks[].format': FORMATS_NOT_YET,
+  'sinks[].destination.type': SINKS_NOT_YET,
 };

@@ -19,7 +19,16 @@ export type JsonSchema = {
   readonly secret?: boolean;
   /** Ours: accepted without effect, and why. */
   readonly ignored?: string;
+  /** Ours: a PEM text, or the file that holds it. */
+  readonly pem?: boolean;
+  /** Ours: the name of an entry of this top-level list. */
+  readonly refersTo?: string;
+  /** Ours: the key belongs to one format; what the others have instead. */
+  readonly elsewhere?: string;
 };
+
+/** What no editor knows. */
+const OURS = ['secret', 'ignored', 'pem', 'refersTo', 'elsewhere'] as const satisfies (keyof JsonSchema)[];
 
 export const jsonSchemaOf = (schema: z.ZodType): JsonSchema =>
   z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
@@ -35,8 +44,7 @@ export function publishedJsonSchema(): unknown {
     io: 'input',
     unrepresentable: 'any',
     override: ({ jsonSchema }) => {
-      delete jsonSchema['secret'];
-      delete jsonSchema['ignored'];
+      for (const key of OURS) delete jsonSchema[key];
       const { type, minimum, maximum, ...rest } = jsonSchema;
       if (type !== 'integer' && type !== 'number' && type !== 'boolean') return;
       for (const key of ['type', 'minimum', 'maximum']) delete jsonSchema[key];

@@ -40,6 +40,31 @@ export const timerDuration = () =>
     return ms !== undefined && ms <= MAX_TIMER_MS ? ms : undefined;
   });
 
+/** The same, never 0. */
+export const positiveDuration = () =>
+  parsed('a duration above 0 and below 24 days is expected, with its unit: 500ms, 35s, 2m', (text) => {
+    const ms = parseDuration(text);
+    return ms !== undefined && ms > 0 && ms <= MAX_TIMER_MS ? ms : undefined;
+  });
+
+/** How waits grow; the first and the longest as durations. */
+export const retryPolicy = (waits: { readonly initial: string; readonly longest: string }) =>
+  z
+    .strictObject({
+      initial_backoff: timerDuration().prefault(waits.initial).describe('The first wait.'),
+      multiplier: z.number().min(1).default(2).describe('How each wait grows.'),
+      max_backoff: timerDuration().prefault(waits.longest).describe('The longest wait.'),
+      jitter: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.2)
+        .describe('The share of a wait that chance moves, up or down.'),
+    })
+    .prefault({});
+
+export type RetryConfig = z.output<ReturnType<typeof retryPolicy>>;
+
 /** Bytes. */
 export const byteSize = () => parsed('a size is expected, such as 64KB, 128MB or 10GB', parseBytes);
 
@@ -184,6 +209,9 @@ export const noFunction = (what: string) =>
     .literal('none', { error: `${what} are not in this version yet; "none" is accepted` })
     .optional()
     .describe('Only `none`, as in `sequin.yaml`.');
+
+/** A PEM text, or the file that holds it: the reader puts the text in its place. */
+export const pem = <S extends z.ZodType>(schema: S): S => schema.meta({ ...schema.meta(), pem: true });
 
 /** Never shown. */
 export const secret = <S extends z.ZodType>(schema: S): S => schema.meta({ ...schema.meta(), secret: true });

@@ -1,16 +1,20 @@
-// The schema of one entry of `sinks` in tailrace.yaml; destinations come from the registry of sinks.
+// The schema of one entry of `sinks` in tailrace.yaml: every key of it, with its default. Destinations come from the
+// registry of sinks, formats and their own keys from the registry of formats.
 import { z } from 'zod';
-import { sinkDefinitions } from '../../sinks/registry.ts';
+import { DEFAULT_FORMAT, formatNames, formats } from '../../formats/registry.ts';
+import type { MessageFormat } from '../../formats/format.ts';
+import type { ValueOptions } from '../../core/render.ts';
+import { sinkDefinition, sinkDefinitions } from '../../sinks/registry.ts';
 import {
   noFunction,
   nonEmpty,
   resourceName,
+  retryPolicy,
   sinkStart,
   schemaPatterns,
   tableName,
   tablePattern,
   tablePatterns,
-  timerDuration,
 } from './parts.ts';
 import { tableFaults } from '../tailrace/source-checks.ts';
 
@@ -51,6 +55,34 @@ const destination = z.discriminatedUnion(
   sinkDefinitions.map((definition) => definition.config) as unknown as [z.core.$ZodTypeDiscriminable],
 );
 
+/** Keys that belong to one format each. A format of its own is written beside them. */
+const formatOptions = formatNames.flatMap((format) =>
+  Object.entries((formats[format] as MessageFormat).options?.shape ?? {}).map(([key, schema]) => {
+    const { elsewhere } = (z.globalRegistry.get(schema) as { elsewhere?: string }) ?? {};
+    return { format, key, schema, elsewhere };
+  }),
+);
+
+const optionFields: Readonly<Record<string, z.core.$ZodType>> = Object.fromEntries(
+  formatOptions.map(({ key, schema }) => [key, schema]),
+);
+
+/** One way to write values. Default: the format's. */
+function valueOption<const Words extends readonly [string, ...string[]]>(
+  key: keyof ValueOptions,
+  words: Words,
+  description: string,
+) {
+  const usual = formats[DEFAULT_FORMAT].values[key];
+  const others = formatNames.filter((format) => formats[format].values[key] !== usual);
+  const option = z.enum(words).optional();
+  if (others.length === 0) return option.meta({ description, default: usual });
+  const exceptions = others.map((format) => `; \`${formats[format].values[key]}\` in format \`${format}\``);
+  return option.describe(`${description} Default: \`${usual}\`${exceptions.join('')}.`);
+}
+
+const SAME_GROUP_DEFAULT = 'strict';
+
 export const sinkSchema = z
   .strictObject({
     name: resourceName().describe(
@@ -90,39 +122,33 @@ export const sinkSchema = z
       .min(1)
       .default(['insert', 'update', 'delete'])
       .describe('The actions that it wants.'),
-    format: z.enum(['sequin', 'pg2sqs']).default('sequin').describe('The shape of its messages.'),
+    format: z.enum(formatNames).default(DEFAULT_FORMAT).describe('The shape of its messages.'),
     values: z
       .strictObject({
-        numeric: z
-          .enum(['string', 'number', 'float'])
-          .optional()
-          .describe(
-            '`numeric` as exact text, exact digits, or a double. Default: `string`; `float` in format `pg2sqs`.',
-          ),
-        json: z
-          .enum(['embed', 'string'])
-          .default('embed')
-          .describe('`json` and `jsonb` as the document itself, or as a string of it.'),
-        bytea: z
-          .enum(['hex', 'base64'])
-          .default('hex')
-          .describe("`bytea` as Postgres' hex text, or as base64."),
+        numeric: valueOption(
+          'numeric',
+          ['string', 'number', 'float'],
+          '`numeric` as exact text, exact digits, or a double.',
+        ),
+        json: valueOption(
+          'json',
+          ['embed', 'string'],
+          '`json` and `jsonb` as the document itself, or as a string of it.',
+        ),
+        bytea: valueOption('bytea', ['hex', 'base64'], "`bytea` as Postgres' hex text, or as base64."),
       })
       .prefault({})
       .describe('How values are written.'),
-    commit_time_column: nonEmpty()
-      .optional()
-      .describe('Format `pg2sqs`: the field that takes the commit time.'),
+    ...optionFields,
     message_grouping: z
       .boolean()
       .default(true)
       .describe('`false`: messages have no group, and no order among them is kept.'),
-    same_group: z
-      .enum(['strict', 'ordered'])
-      .default('strict')
-      .describe(
+    same_group: z.enum(['strict', 'ordered']).optional().meta({
+      description:
         '`ordered`: one request may carry several messages of a group where the destination keeps their order.',
-      ),
+      default: SAME_GROUP_DEFAULT,
+    }),
     load_shedding_policy: z
       .enum(['pause_on_full', 'discard_on_full'])
       .default('pause_on_full')
@@ -148,20 +174,17 @@ export const sinkSchema = z
       .describe(
         'Failures of a message itself (never of the route) before it becomes a dead letter. Default: no limit.',
       ),
-    retry: z
-      .strictObject({
-        initial_backoff: timerDuration().prefault('200ms').describe('The first wait.'),
-        multiplier: z.number().min(1).default(2).describe('How each wait grows.'),
-        max_backoff: timerDuration().prefault('3m').describe('The longest wait.'),
-        jitter: z
-          .number()
-          .min(0)
-          .max(1)
-          .default(0.2)
-          .describe('The share of a wait that chance moves, up or down.'),
-      })
-      .prefault({})
-      .describe('Waits between tries, of a message that is refused and of a route that is down.'),
+    // The longest wait as Sequin's, up to about three minutes.
+    retry: retryPolicy({ initial: '200ms', longest: '3m' }).describe(
+      'Waits between tries, of a message that is refused and of a route that is down.',
+    ),
+    max_buffered: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'Messages in memory before the sink stops reading. Default: 10,000, or twice what its routes take at once if that is more.',
+      ),
     batch_size: z
       .int()
       .min(1)
@@ -195,16 +218,38 @@ export const sinkSchema = z
     if (value.group_column_names !== undefined && value.table === undefined) {
       fault(['group_column_names'], 'this goes with `table`; otherwise write it in `tables`, for each table');
     }
-    if (value.commit_time_column !== undefined && value.format !== 'pg2sqs') {
-      fault(
-        ['commit_time_column'],
-        'this needs `format: pg2sqs`; the sequin format has metadata.commit_timestamp',
-      );
+    for (const { format, key, elsewhere } of formatOptions) {
+      if (value.format === format || (value as Record<string, unknown>)[key] === undefined) continue;
+      fault([key], `this needs \`format: ${format}\`${elsewhere === undefined ? '' : `; ${elsewhere}`}`);
     }
     for (const { path, message, nearest } of tableFaults(value)) {
       context.addIssue({ code: 'custom', path, message, ...(nearest && { params: { nearest } }) });
     }
+  })
+  .transform((written) => {
+    const format: MessageFormat = formats[written.format];
+    const { defaults } = sinkDefinition((written.destination as { type: string }).type) ?? {};
+    return {
+      ...written,
+      start: written.start ?? { from: 'default' as const },
+      values: {
+        numeric: written.values.numeric ?? format.values.numeric,
+        json: written.values.json ?? format.values.json,
+        bytea: written.values.bytea ?? format.values.bytea,
+      },
+      format_options: optionsOf(format, written),
+      same_group: written.same_group ?? defaults?.sameGroup ?? SAME_GROUP_DEFAULT,
+      batch_size: written.batch_size ?? defaults?.batchSize,
+    };
   });
+
+/** What the format's schema makes of its own keys. */
+function optionsOf(format: MessageFormat, written: object): unknown {
+  const keys = Object.keys(format.options?.shape ?? {});
+  return format.options?.parse(
+    Object.fromEntries(Object.entries(written).filter(([key]) => keys.includes(key))),
+  );
+}
 
 /** A sink, checked and read. */
 export type SinkConfig = z.output<typeof sinkSchema>;

@@ -1,45 +1,43 @@
-// Certificates and keys that the configuration names: read once, wherever a `tls` block stands.
-import { dirname, resolve } from 'node:path';
-import { valueAt } from '../file/check.ts';
-import { listOf, type Reader } from './cross-checks.ts';
+// Certificates and keys that the configuration names: each file is read once, and its text stands where its name was.
 import { readPem } from '../file/file-access.ts';
-import { formatPath, type Path } from '../file/yaml-file.ts';
+import { listOf, setAt, type Path } from '../file/file-value.ts';
+import { parseConnectionUrl } from '../connection-url.ts';
+import type { FileConfig } from '../schema/file.ts';
+import { jsonSchemaOfFile, walkSchema } from '../schema/json-schema.ts';
+import type { Reader } from './cross-checks.ts';
 
-const CERTIFICATE_KEYS = ['ca', 'cert', 'key'] as const;
+/** A PEM text, and where it belongs in the parsed file. */
+type Certificate = { readonly path: Path; readonly pem: string };
 
-/** PEM texts by their path in the file. */
-export type Certificates = ReadonlyMap<string, string>;
+type Named = { readonly path: Path; readonly written: string; readonly faultAt: Path };
 
-/** Of the databases, the HTTP endpoints and the destinations of sinks. */
-export async function readCertificates(reader: Reader): Promise<Certificates> {
-  const { file, context, faults } = reader;
-  const pems = new Map<string, string>();
-  const holders: Path[] = [
-    ...[...listOf(file, 'databases').keys()].map((index) => ['databases', index]),
-    ...[...listOf(file, 'http_endpoints').keys()].map((index) => ['http_endpoints', index]),
-    ...[...listOf(file, 'sinks').keys()].map((index) => ['sinks', index, 'destination']),
-  ];
-  for (const path of holders.flatMap((holder) => CERTIFICATE_KEYS.map((key) => [...holder, 'tls', key]))) {
-    const written = valueAt(file.value, path);
-    if (typeof written !== 'string' || written === '') continue;
-    const result = await readPem(written, { directory: directoryOf(reader), readFile: context.readFile });
-    if ('pem' in result) pems.set(formatPath(path), result.pem);
-    else faults.push(file.fault(path, result.problem));
-  }
-  return pems;
-}
-
-/** The certificates of the `tls` block that stands in the mapping at this path. */
-export function certificatesAt(
-  holder: Path,
-  pems: Certificates,
-): { readonly [key in (typeof CERTIFICATE_KEYS)[number]]?: string } {
-  const found = CERTIFICATE_KEYS.flatMap((key) => {
-    const pem = pems.get(formatPath([...holder, 'tls', key]));
-    return pem === undefined ? [] : [[key, pem] as const];
+/** Of everything that the schema marks `pem`, and of the URLs of databases. Reads the raw value: it speaks beside other faults. */
+export async function readCertificates({ file, context, faults }: Reader): Promise<readonly Certificate[]> {
+  const named: Named[] = [];
+  walkSchema(jsonSchemaOfFile(), file.value, (path, schema, value) => {
+    if (schema.pem !== true || typeof value !== 'string' || value === '') return;
+    named.push({ path, written: value, faultAt: path });
   });
-  return Object.fromEntries(found);
+  for (const index of listOf(file, 'databases').keys()) {
+    const faultAt = ['databases', index, 'url'];
+    const url = parseConnectionUrl(file.text(faultAt) ?? '');
+    const texts = { ca: url?.sslrootcert, cert: url?.sslcert, key: url?.sslkey };
+    for (const [key, written] of Object.entries(texts)) {
+      if (written !== undefined) named.push({ path: ['databases', index, 'tls', key], written, faultAt });
+    }
+  }
+  const certificates: Certificate[] = [];
+  for (const { path, written, faultAt } of named) {
+    const result = await readPem(written, { directory: file.directory, readFile: context.readFile });
+    if ('pem' in result) certificates.push({ path, pem: result.pem });
+    else faults.push(file.fault(faultAt, result.problem));
+  }
+  return certificates;
 }
 
-/** Of the file; for CONFIG_FILE_YAML, which has none, the working directory. */
-export const directoryOf = ({ file, context }: Reader): string => dirname(resolve(context.cwd, file.file));
+/** A copy of the file with the texts in place. */
+export function withCertificates(config: FileConfig, certificates: readonly Certificate[]): FileConfig {
+  const copy = structuredClone(config);
+  for (const { path, pem } of certificates) setAt(copy, path, pem);
+  return copy;
+}

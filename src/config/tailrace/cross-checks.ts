@@ -2,23 +2,17 @@
 // These checks read the raw values, so that they speak even where the schema has found faults.
 import { parseTemplate, templateColumns } from '../../core/template.ts';
 import { MAX_SINKS_PER_DATABASE } from '../../log/signals.ts';
-import { valueAt } from '../file/check.ts';
 import type { LoadContext } from '../context.ts';
 import type { Fault } from '../file/faults.ts';
+import { listOf, valueAt, type FileValue, type Path } from '../file/file-value.ts';
 import { jsonSchemaOfFile, walkSchema } from '../schema/json-schema.ts';
 import type { FileConfig } from '../schema/file.ts';
-import { formatPath, type Path, type YamlFile } from '../file/yaml-file.ts';
 
 export type Reader = {
-  readonly file: YamlFile;
+  readonly file: FileValue;
   readonly context: LoadContext;
   readonly faults: Fault[];
   readonly notes: string[];
-};
-
-export const listOf = (file: YamlFile, key: string): readonly unknown[] => {
-  const value = valueAt(file.value, [key]);
-  return Array.isArray(value) ? value : [];
 };
 
 export function checkNames({ file, faults, notes }: Reader): void {
@@ -53,17 +47,14 @@ export function checkNames({ file, faults, notes }: Reader): void {
 }
 
 /** Only `discard_on_full` isolates without limit: of sinks that share a log, those that may stop the others are named. */
-export function noteSharedBudgets(config: FileConfig, notes: string[]): void {
-  for (const { name } of config.databases) {
+export const sharedBudgetNotes = (config: FileConfig): readonly string[] =>
+  config.databases.flatMap(({ name }) => {
     const sinks = config.sinks.filter(({ database }) => database === name);
     const pausing = sinks.filter(({ load_shedding_policy: policy }) => policy === 'pause_on_full');
-    if (sinks.length < 2 || pausing.length === 0) continue;
+    if (sinks.length < 2 || pausing.length === 0) return [];
     const names = pausing.map((sink) => `"${sink.name}"`).join(', ');
-    notes.push(
-      `database ${name}: if sink ${names} stays behind until the disk is full, the other sinks of this database stop too; load_shedding_policy: discard_on_full isolates them without limit`,
-    );
-  }
-}
+    return `database ${name}: if sink ${names} stays behind until the disk is full, the other sinks of this database stop too; load_shedding_policy: discard_on_full isolates them without limit`;
+  });
 
 /** Every `group_id` of a destination, at whatever depth, is a template. */
 export function checkTemplates({ file, faults, notes }: Reader): void {
@@ -71,8 +62,9 @@ export function checkTemplates({ file, faults, notes }: Reader): void {
     const base = ['sinks', index, 'destination'];
     for (const { path, text } of groupIdsIn(valueAt(file.value, base), base)) {
       try {
-        if (templateColumns(parseTemplate(text)).length === 0)
-          notes.push(constantGroupNote(formatPath(path, file.value), text));
+        if (templateColumns(parseTemplate(text)).length > 0) continue;
+        const note = constantGroupNote(file.nameOf(path), text);
+        if (!notes.includes(note)) notes.push(note);
       } catch (error) {
         faults.push(file.fault(path, error instanceof Error ? error.message : String(error)));
       }
@@ -80,7 +72,7 @@ export function checkTemplates({ file, faults, notes }: Reader): void {
   }
 }
 
-export const constantGroupNote = (place: string, template: string): string =>
+const constantGroupNote = (place: string, template: string): string =>
   `${place}: "${template}" names no column, so all these rows are one group, delivered one request after the other`;
 
 function* groupIdsIn(value: unknown, path: Path): Generator<{ path: Path; text: string }> {
@@ -91,9 +83,11 @@ function* groupIdsIn(value: unknown, path: Path): Generator<{ path: Path; text: 
   }
 }
 
-export function noteIgnoredKeys({ file, notes }: Reader): void {
+export function ignoredKeyNotes(file: FileValue): readonly string[] {
+  const notes: string[] = [];
   walkSchema(jsonSchemaOfFile(), file.value, (path, schema) => {
     if (schema.ignored !== undefined)
-      notes.push(`${formatPath(path, file.value)} is accepted without effect: ${schema.ignored}`);
+      notes.push(`${file.nameOf(path)} is accepted without effect: ${schema.ignored}`);
   });
+  return notes;
 }

@@ -1,92 +1,77 @@
-// Destinations as sinks get them: with the HTTP endpoint that they name, and with the texts of certificates.
+// Destinations as sinks get them: with what the entry of `http_endpoints` says that they name. No sink is known here by its
+// name: a sink's schema marks the key that refers to such an entry (`refersTo`).
 import type { SinkSettings } from '../../pipeline/settings.ts';
-import { mergeHeaders, type Header } from '../../sinks/http/headers.ts';
+import { withEndpoint } from '../../sinks/http/endpoint.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
-import { certificatesAt, type Certificates } from './certificates.ts';
-import { listOf, type Reader } from './cross-checks.ts';
+import type { SinkDefinition } from '../../sinks/sink.ts';
 import { nearestName } from '../file/faults.ts';
+import { listOf } from '../file/file-value.ts';
 import type { EndpointConfig } from '../schema/endpoint.ts';
+import { jsonSchemaOf, jsonSchemaOfFile, walkSchema } from '../schema/json-schema.ts';
 import type { SinkConfig } from '../schema/sink.ts';
 import { isLoopback } from '../units.ts';
-import type { Path } from '../file/yaml-file.ts';
+import type { Reader } from './cross-checks.ts';
 
-/** Names of endpoints: each once, and known where a destination refers to it. */
+const ENDPOINTS = 'http_endpoints';
+
+/** Names of endpoints: each once, and known where something refers to it. */
 export function checkEndpoints({ file, faults }: Reader): void {
   const names = new Set<string>();
-  for (const index of listOf(file, 'http_endpoints').keys()) {
-    const path = ['http_endpoints', index, 'name'];
+  for (const index of listOf(file, ENDPOINTS).keys()) {
+    const path = [ENDPOINTS, index, 'name'];
     const name = file.text(path);
     if (name === undefined) continue;
     if (names.has(name))
       faults.push(file.fault(path, `another of the http_endpoints is called "${name}" already`));
     names.add(name);
   }
-  for (const index of listOf(file, 'sinks').keys()) {
-    const path = ['sinks', index, 'destination', 'http_endpoint'];
+  walkSchema(jsonSchemaOfFile(), file.value, (path, schema) => {
+    if (schema.refersTo !== ENDPOINTS) return;
     const name = file.text(path);
-    if (name === undefined || names.has(name)) continue;
+    if (name === undefined || names.has(name)) return;
     const nearest = nearestName(name, names);
     faults.push({
       ...file.fault(path, `there is no entry of http_endpoints called "${name}"`),
       allowed: [...names],
       ...(nearest === undefined ? {} : { nearest }),
     });
-  }
+  });
 }
-
-export type DestinationReader = (sink: SinkConfig, index: number) => SinkSettings['destination'];
 
 /** What any destination may hold of these, whatever its type. */
-type Shared = {
-  readonly type: string;
-  readonly http_endpoint?: string | undefined;
-  readonly url?: string | undefined;
-  readonly tls?: { readonly mode?: string } | undefined;
-  readonly headers?: readonly Header[];
-  readonly encrypted_headers?: readonly Header[];
-};
+type Destination = Parameters<typeof withEndpoint>[0] & { readonly type: string };
 
-export function destinationReader(
+export function toDestination(
+  sink: SinkConfig,
   endpoints: readonly EndpointConfig[],
-  { pems, notes }: { readonly pems: Certificates; readonly notes: string[] },
-): DestinationReader {
-  const withCertificates = <T extends { readonly tls?: object | undefined }>(value: T, holder: Path): T =>
-    value.tls === undefined ? value : { ...value, tls: { ...value.tls, ...certificatesAt(holder, pems) } };
-  const known = new Map(
-    endpoints.map((endpoint, index) => [
-      endpoint.name,
-      withCertificates(endpoint, ['http_endpoints', index]),
-    ]),
-  );
-  return (sink, index) => {
-    const written = withCertificates(sink.destination as Shared, ['sinks', index, 'destination']);
-    const { type, http_endpoint: name } = written;
-    const endpoint = name === undefined ? undefined : known.get(name);
-    const config = endpoint === undefined ? written : withEndpoint(written, endpoint);
-    noteUnverified(sink.name, config, notes);
-    // A destination's type may have several spellings.
-    return { type: sinkDefinition(type)?.type ?? type, config };
-  };
-}
-
-/** The destination's own headers win; in each place, the encrypted ones over the others. */
-function withEndpoint(destination: Shared, endpoint: EndpointConfig): Shared & { readonly url: string } {
-  const { url, tls } = endpoint;
+): SinkSettings['destination'] {
+  const written = sink.destination as Destination;
+  const definition = sinkDefinition(written.type)!;
+  const endpoint = endpointOf(written, definition, endpoints);
+  // A destination's type may have several spellings.
   return {
-    ...destination,
-    url,
-    ...(tls === undefined ? {} : { tls }),
-    headers: [],
-    encrypted_headers: mergeHeaders(
-      endpoint.headers,
-      endpoint.encrypted_headers,
-      destination.headers ?? [],
-      destination.encrypted_headers ?? [],
-    ),
+    type: definition.type,
+    config: endpoint === undefined ? written : withEndpoint(written, endpoint),
   };
 }
 
-function noteUnverified(sink: string, { url, tls }: Shared, notes: string[]): void {
+function endpointOf(
+  written: object,
+  { config }: SinkDefinition<unknown>,
+  endpoints: readonly EndpointConfig[],
+): EndpointConfig | undefined {
+  const fields = Object.entries(jsonSchemaOf(config).properties ?? {});
+  const key = fields.find(([, field]) => field.refersTo === ENDPOINTS)?.[0];
+  const name = key === undefined ? undefined : (written as Record<string, unknown>)[key];
+  return endpoints.find((endpoint) => endpoint.name === name);
+}
+
+export function noteUnverifiedDestination(
+  sink: string,
+  destination: SinkSettings['destination'],
+  notes: string[],
+): void {
+  const { url, tls } = destination.config as Destination;
   if (url === undefined || tls?.mode !== 'require') return;
   const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
   if (isLoopback(host)) return;

@@ -5,8 +5,7 @@ import type { Pending } from './pending.ts';
 import { RouteQueue } from './route-queue.ts';
 
 export type RouteSettings = {
-  /** Undefined: as many as the route takes. */
-  readonly lanesPerRoute?: number | undefined;
+  /** A cap on the messages of one request; undefined: the route's. */
   readonly batchSize?: number | undefined;
 };
 
@@ -24,9 +23,9 @@ export class Routes {
   queue(route: Route): RouteQueue<Pending> {
     let queue = this.#queues.get(route.id);
     if (queue === undefined) {
-      const { lanesPerRoute, batchSize } = this.#settings;
+      const { batchSize } = this.#settings;
       const { limits } = route;
-      queue = new RouteQueue(route, lanesPerRoute ?? limits.lanesPerRoute);
+      queue = new RouteQueue(route, limits.lanesPerRoute);
       this.#queues.set(route.id, queue);
       this.#room.serve(queue.lanes * Math.min(limits.batchCount, batchSize ?? Infinity));
     }

@@ -68,6 +68,7 @@ export function compileTablePlan(
       relation,
       columns: columnsOf(relation, table, ports),
       envelope: ports.envelope,
+      options: settings.formatOptions,
       encoding: ports.sink.encoding ?? 'json',
     }),
     grouped: settings.messageGrouping,

@@ -163,7 +163,6 @@ const envelopeOf = (sink: SinkSettings, database: DatabaseSettings, ready: Sourc
   databaseAnnotations: database.annotations ?? {},
   postgresDatabase: database.database,
   hostname: ready.host,
-  commitTimeColumn: sink.commitTimeColumn,
 });
 
 /** A sink whose thread has not reported yet: it waits for the log, which the source opens. */

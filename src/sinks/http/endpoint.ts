@@ -1,6 +1,6 @@
 // What the configuration says of an HTTP endpoint, in `http_endpoints` and in a destination: URL, headers, TLS.
 import { z } from 'zod';
-import { headerList } from './headers.ts';
+import { headerList, mergeHeaders, type Header } from './headers.ts';
 
 /** A message never repeats the URL: a query may hold a token. */
 export const endpointUrl = () =>
@@ -30,19 +30,21 @@ const tlsConfig = () =>
         .describe(
           'How much is verified. Only `verify-full` proves that the server is the one that was meant.',
         ),
-      ca: z
-        .string()
-        .min(1)
-        .optional()
-        .describe(
+      ca: z.string().min(1).optional().meta({
+        description:
           "Certificate authorities: a PEM file, relative to this file, or the PEM text. Default: Node's.",
-        ),
-      cert: z.string().min(1).optional().describe('Client certificate: a PEM file or text.'),
-      key: z
+        pem: true,
+      }),
+      cert: z
         .string()
         .min(1)
         .optional()
-        .meta({ description: 'Key of the client certificate: a PEM file or text.', secret: true }),
+        .meta({ description: 'Client certificate: a PEM file or text.', pem: true }),
+      key: z.string().min(1).optional().meta({
+        description: 'Key of the client certificate: a PEM file or text.',
+        pem: true,
+        secret: true,
+      }),
     })
     .refine((tls) => (tls.cert === undefined) === (tls.key === undefined), {
       path: ['cert'],
@@ -69,3 +71,35 @@ export const tlsNeedsHttps = ({ url, tls }: { url?: unknown; tls?: unknown }): b
 export const TLS_NEEDS_HTTPS = { path: ['tls'], error: 'this needs an https URL' };
 
 export type EndpointTls = z.output<ReturnType<typeof tlsConfig>>;
+
+/** The key of a destination that names an entry of `http_endpoints`: the configuration gives it what that entry says. */
+export const endpointReference = () =>
+  z.string().min(1).optional().meta({
+    description: 'Name of an entry of `http_endpoints`. Or write `url` here.',
+    refersTo: 'http_endpoints',
+  });
+
+/** What an entry of `http_endpoints` and a destination have in common. */
+type Endpoint = {
+  readonly url?: string | undefined;
+  readonly tls?: EndpointTls | undefined;
+  readonly headers?: readonly Header[];
+  readonly encrypted_headers?: readonly Header[];
+};
+
+/** The destination with what its endpoint says. Its own headers win; in each place, the encrypted ones over the others. */
+export function withEndpoint<D extends Endpoint>(destination: D, endpoint: Endpoint): D {
+  const { url, tls } = endpoint;
+  return {
+    ...destination,
+    url,
+    ...(tls === undefined ? {} : { tls }),
+    headers: [],
+    encrypted_headers: mergeHeaders(
+      endpoint.headers ?? [],
+      endpoint.encrypted_headers ?? [],
+      destination.headers ?? [],
+      destination.encrypted_headers ?? [],
+    ),
+  };
+}

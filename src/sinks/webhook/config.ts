@@ -1,7 +1,13 @@
 // The configuration of a webhook destination: one schema, from which validation, JSON Schema and the docs table derive.
 import { z } from 'zod';
 import { DURATION_PATTERN, parseDurationMs } from '../../core/duration.ts';
-import { endpointFields, endpointUrl, TLS_NEEDS_HTTPS, tlsNeedsHttps } from '../http/endpoint.ts';
+import {
+  endpointFields,
+  endpointReference,
+  endpointUrl,
+  TLS_NEEDS_HTTPS,
+  tlsNeedsHttps,
+} from '../http/endpoint.ts';
 import { MAX_SECRET_BYTES, MIN_SECRET_BYTES, secretBytes } from './signature.ts';
 
 const DEFAULT_LANES = 32;
@@ -37,11 +43,7 @@ const signingSecret = z.string().superRefine((text, context) => {
 export const webhookConfigSchema = z
   .strictObject({
     type: z.literal('webhook').describe('An HTTP endpoint.'),
-    http_endpoint: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('Name of an entry of `http_endpoints`. Or write `url` here.'),
+    http_endpoint: endpointReference(),
     http_endpoint_path: z
       .string()
       .max(2000)

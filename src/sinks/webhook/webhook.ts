@@ -19,7 +19,7 @@ export const webhook: SinkDefinition<WebhookConfig> = {
   title: 'Webhook',
   config: webhookConfigSchema,
   // Sequin's: an endpoint that reads `data[0]` only must not be sent more unless somebody says so.
-  defaultBatchSize: 1,
+  defaults: { batchSize: 1 },
   create: (config, context) => Promise.resolve(createWebhookSink(config, context)),
 };
 

@@ -73,13 +73,13 @@ test('a compose file of which only the image changed works', async () => {
         values: { numeric: 'float' },
         maxRetryCount: 5,
         retry: { initialBackoffMs: 15_000, multiplier: 1, jitter: 0.4, maxBackoffMs: 120_000 },
-        lanesPerRoute: 5,
         maxBuffered: 10_000,
         destination: {
           type: 'sqs',
           config: {
             create_if_not_exists: true,
             timeout: 10_000,
+            lanes: 5,
             tables: { 'public.accounts': { queue_name: 'accounts.fifo', group_id: '${%table%}${id}' } },
           },
         },
@@ -121,7 +121,7 @@ test('a file is read in both shapes that the documents show', async () => {
   expect(settings.sinks[0]).toMatchObject({
     selection: { includeTables: [{ schema: ['public'], table: ['orders'] }] },
     tables: [{ pattern: { schema: ['public'], table: ['orders'] }, columns: ['id', 'state', 'total'] }],
-    commitTimeColumn: 'committed_at',
+    formatOptions: { commit_time_column: 'committed_at' },
     values: { numeric: 'string' },
   });
   expect(settings.sinks[1]?.selection).toEqual({
@@ -211,11 +211,11 @@ describe('values', () => {
     });
   });
 
-  test('without a limit of retries there is none, and an unset queue size is ours', async () => {
+  test('without a limit of retries there is none, and unset sizes are ours', async () => {
     const { settings } = await load({});
     expect(settings.sinks[0]).not.toHaveProperty('maxRetryCount');
     expect(settings.sinks[0]).not.toHaveProperty('maxBuffered');
-    expect(settings.sinks[0]).not.toHaveProperty('lanesPerRoute');
+    expect(settings.sinks[0]?.destination.config).toMatchObject({ lanes: 32 });
   });
 
   test('certificates make TLS verify everything', async () => {
@@ -256,8 +256,8 @@ describe('faults', () => {
     [{ PG2SQS_T_1_NAME: 'public.users', PG2SQS_T_1_Q_NAME: 'x' }, 'PG2SQS_T_1_NAME', 'named twice'],
     [{ PG2SQS_POSTGRES_CONN_HOST: '' }, 'PG2SQS_POSTGRES_CONN_HOST', 'this is missing'],
     [
-      { PG2SQS_POSTGRES_CONN_TLS_CERT: '/no/such.pem' },
-      'PG2SQS_POSTGRES_CONN_TLS_CERT',
+      { PG2SQS_POSTGRES_CONN_TLS_ROOTCERT: '/no/such.pem' },
+      'PG2SQS_POSTGRES_CONN_TLS_ROOTCERT',
       'there is no file /no/such.pem',
     ],
   ])('%o is told at its variable', async (env, path, message) => {

@@ -1,0 +1,131 @@
+// The one mapper: a file value, whichever language it was written in, becomes the service's settings, or everything that is
+// wrong with it. Defaults are the schema's (config/schema/); here is none.
+import { matchesTable, tablePattern } from '../../core/selection.ts';
+import type { LogSettings } from '../../log/settings.ts';
+import type { ListenSettings, ServiceSettings, SinkSettings, TableOptions } from '../../pipeline/settings.ts';
+import { apiListen, dataDirectory, metricsListen, stateFile, type LoadContext } from '../context.ts';
+import { checkFile } from '../file/check.ts';
+import { ConfigError, sortFaults, type Fault } from '../file/faults.ts';
+import { listOf, valueAt, type FileValue } from '../file/file-value.ts';
+import type { EndpointConfig } from '../schema/endpoint.ts';
+import { fileSchema, type FileConfig } from '../schema/file.ts';
+import { jsonSchemaOfFile } from '../schema/json-schema.ts';
+import type { SinkConfig } from '../schema/sink.ts';
+import { readCertificates, withCertificates } from './certificates.ts';
+import { checkNames, checkTemplates, type Reader } from './cross-checks.ts';
+import { noteUnverifiedDatabase, retrySettings, toDatabase } from './databases.ts';
+import { checkEndpoints, noteUnverifiedDestination, toDestination } from './destinations.ts';
+import { selectionOf } from './source-checks.ts';
+
+export type Reading = {
+  readonly settings: ServiceSettings;
+  /** What the settings were made from. */
+  readonly config: FileConfig;
+  readonly notes: readonly string[];
+};
+
+/** Throws ConfigError with every fault. */
+export async function settingsOf(file: FileValue, context: LoadContext): Promise<Reading> {
+  const faults = [...file.faults];
+  const notes: string[] = [];
+  const reader: Reader = { file, context, faults, notes };
+  const parsed = checkFile(fileSchema, jsonSchemaOfFile(), file, faults);
+  checkNames(reader);
+  checkTemplates(reader);
+  checkEndpoints(reader);
+  const certificates = await readCertificates(reader);
+  for (const database of parsed?.databases ?? []) noteUnverifiedDatabase(database, notes);
+  const listening = listeningOf(parsed, reader);
+  if (parsed === undefined || faults.length > 0) throw new ConfigError(sortFaults(faults));
+  const config = withCertificates(parsed, certificates);
+  const settings = toService(config, listening, dataDirectory(context));
+  for (const sink of settings.sinks) noteUnverifiedDestination(sink.name, sink.destination, notes);
+  return { settings, config, notes };
+}
+
+type Listening = { readonly api: ListenSettings; readonly metrics: ListenSettings };
+
+/** In a file with faults these sections are read by themselves: an API open to the world is said beside the other faults. */
+function listeningOf(config: FileConfig | undefined, { file, context, faults }: Reader): Listening {
+  const api = config?.api ?? fileSchema.shape.api.safeParse(valueAt(file.value, ['api'])).data;
+  const metrics =
+    config?.metrics ?? fileSchema.shape.metrics.safeParse(valueAt(file.value, ['metrics'])).data;
+  const listen = (section: 'api' | 'metrics', value: ListenSettings = 'off') => {
+    const isWritten = valueAt(file.value, [section, 'listen']) !== undefined;
+    return { written: isWritten ? value : undefined, fallback: value };
+  };
+  const hasToken = (api?.tokens.length ?? 0) + listOf(file, 'api_tokens').length > 0;
+  const faultHere = (message: string): Fault => file.fault(['api', 'listen'], message);
+  return {
+    api: apiListen(listen('api', api?.listen), { context, hasToken, faults, faultHere }),
+    metrics: metricsListen(listen('metrics', metrics?.listen), context, faults),
+  };
+}
+
+const toService = (config: FileConfig, listening: Listening, dataDir: string): ServiceSettings => ({
+  dataDir,
+  databases: config.databases.map(toDatabase),
+  sinks: config.sinks.map((sink) => toSink(sink, config.http_endpoints)),
+  log: logSettings(config.log),
+  state: { file: stateFile(config.state.url, dataDir) },
+  deadLetters: {
+    retentionMs: config.dead_letters.retention,
+    maxCount: config.dead_letters.max_count,
+    maxBytes: config.dead_letters.max_bytes,
+  },
+  api: {
+    listen: listening.api,
+    tokens: [...config.api.tokens, ...config.api_tokens.map((entry) => entry.token)],
+  },
+  metrics: { listen: listening.metrics },
+  shutdownTimeoutMs: config.shutdown_timeout,
+  statsIntervalMs: config.stats_interval,
+  logLevel: config.log_level,
+});
+
+const logSettings = (log: FileConfig['log']): LogSettings => ({
+  segmentBytes: log.segment_bytes,
+  retentionMs: log.retention,
+  maxBytes: log.max_bytes ?? 0,
+  minFreeBytes: log.min_free,
+  maxMessageBytes: log.max_message_bytes,
+});
+
+const toSink = (config: SinkConfig, endpoints: readonly EndpointConfig[]): SinkSettings => ({
+  name: config.name,
+  database: config.database,
+  status: config.status,
+  start: config.start,
+  selection: selectionOf(config),
+  tables: tableOptions(config),
+  actions: config.actions,
+  format: config.format,
+  formatOptions: config.format_options,
+  values: config.values,
+  messageGrouping: config.message_grouping,
+  keyChanges: config.key_changes,
+  ignoreMarkers: config.ignore_markers,
+  sameGroup: config.same_group,
+  loadShedding: config.load_shedding_policy === 'discard_on_full' ? 'discard' : 'pause',
+  ...(config.max_retry_count === undefined ? {} : { maxRetryCount: config.max_retry_count }),
+  retry: retrySettings(config.retry),
+  ...(config.batch_size === undefined ? {} : { batchSize: config.batch_size }),
+  ...(config.max_buffered === undefined ? {} : { maxBuffered: config.max_buffered }),
+  maxParked: config.max_parked,
+  annotations: config.annotations,
+  destination: toDestination(config, endpoints),
+});
+
+/** Sequin's older spelling names the columns of the group beside `table`. */
+function tableOptions(config: SinkConfig): TableOptions[] {
+  const options = config.tables.map(({ name, columns, group_column_names: groupColumns, actions }) => ({
+    pattern: name,
+    ...(columns && { columns }),
+    ...(groupColumns && { groupColumns }),
+    ...(actions && { actions }),
+  }));
+  const { table, group_column_names: groupColumns } = config;
+  if (table === undefined || groupColumns === undefined) return options;
+  const own = options.find(({ pattern }) => matchesTable(pattern, table));
+  return [{ groupColumns, ...own, pattern: tablePattern(table) }, ...options];
+}
