@@ -33,7 +33,6 @@ export class FlushKeeper {
   #durableEnd: number;
   #durableLsn: Lsn;
   #onAppend: (() => void) | undefined;
-  #onSync: (() => void) | undefined;
   #openTransaction = false;
   /** Our walsender is a synchronous standby: flush as durable, at once. */
   synchronous = false;
@@ -75,18 +74,11 @@ export class FlushKeeper {
     return this.#ports.log.writtenEnd - this.#durableEnd > MAX_UNSYNCED_BYTES;
   }
 
-  /** Resolves after the next fdatasync. */
-  synced(): Promise<void> {
-    return new Promise((resolve) => (this.#onSync = resolve));
-  }
-
   async sync(): Promise<void> {
     const { log } = this.#ports;
     const lsn = log.context.lastEndLsn;
     this.#durableEnd = await log.sync();
     this.#durableLsn = lsn;
-    this.#onSync?.();
-    this.#onSync = undefined;
   }
 
   /** Syncs whenever something new is in the log, one fdatasync at a time. Rejects when the log is over. */
