@@ -9,12 +9,11 @@ import {
   type DispatcherPorts,
   type DispatcherSettings,
 } from '../../src/pipeline/delivery/dispatcher.ts';
-import { Pending, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
+import { Pending, type MessagePlan, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
 import type { Outcomes } from '../../src/pipeline/delivery/outcomes.ts';
 import { Routes } from '../../src/pipeline/delivery/routes.ts';
 import { Barriers } from '../../src/pipeline/delivery/table-order.ts';
 import { Unsettled } from '../../src/pipeline/delivery/unsettled.ts';
-import type { TablePlan } from '../../src/pipeline/intake/table-plan.ts';
 import type { Route } from '../../src/sinks/sink.ts';
 import { bodyOf } from './messages.ts';
 import { waitFor } from './wait.ts';
@@ -27,6 +26,7 @@ export const REFUSED: DeliveryError = {
 };
 export const REJECTED: DeliveryError = { kind: 'rejected', scope: 'message', code: 'BAD', hint: 'bad' };
 export const HELD: DeliveryError = { kind: 'retryable', scope: 'group', code: 'HELD', hint: 'held back' };
+export const BLAMED: DeliveryError = { kind: 'retryable', scope: 'batch', code: 'BAD', hint: 'bad' };
 export const DOWN: DeliveryError = { kind: 'retryable', scope: 'route', code: 'DOWN', hint: 'down' };
 
 /** A route that keeps the order of a request, as a FIFO queue does. */
@@ -119,7 +119,7 @@ export type Added = {
 /** Messages of one table `public.t` and one transaction, let in as the intake does it. */
 export class Messages {
   readonly #delivery: Delivery;
-  readonly #plan: TablePlan;
+  readonly #plan: MessagePlan;
   readonly #transaction: PendingTransaction;
   readonly #bodies = new Map<Pending, string>();
   #index = 0;
@@ -127,10 +127,11 @@ export class Messages {
   constructor(delivery: Delivery, transaction: Partial<PendingTransaction> = {}) {
     this.#delivery = delivery;
     this.#plan = {
-      relation: { schema: 'public', table: 't' },
+      schema: 'public',
+      table: 't',
       grouped: true,
       barriers: delivery.barriers.of('public', 't'),
-    } as unknown as TablePlan;
+    };
     this.#transaction = { ...TRANSACTION, ...transaction };
   }
 
@@ -192,16 +193,23 @@ export class Endpoint {
     this.#options = options;
   }
 
-  readonly deliver = async (batch: readonly Message[]): Promise<readonly Outcome[]> => {
+  readonly deliver = async (batch: readonly Message[], signal: AbortSignal): Promise<readonly Outcome[]> => {
     this.batches.push(batch.map((message) => ({ index: message.position.index, body: bodyOf(message) })));
     const groups = batch.map(({ group }) => group).filter((group) => group !== '');
     if ([...this.#inFlight].flat().some((group) => groups.includes(group))) this.overlaps++;
     this.#inFlight.add(groups);
-    if (this.#options.hold === true) await new Promise<void>((done) => this.held.push(done));
+    if (this.#options.hold === true) await this.#hold(signal);
     else await new Promise((done) => setImmediate(done));
     this.#inFlight.delete(groups);
     return batch.map((message) => this.#answer(message, batch));
   };
+
+  #hold(signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    signal.addEventListener('abort', () => reject(signal.reason as Error));
+    this.held.push(resolve);
+    return promise;
+  }
 
   #answer(message: Message, batch: readonly Message[]): Outcome {
     const attempt = (this.attempts.get(message.idempotencyKey) ?? 0) + 1;
