@@ -9,7 +9,7 @@ import {
   type DispatcherPorts,
   type DispatcherSettings,
 } from '../../src/pipeline/delivery/dispatcher.ts';
-import { Pending, type MessagePlan, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
+import { Pending, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
 import type { Outcomes } from '../../src/pipeline/delivery/outcomes.ts';
 import { Routes } from '../../src/pipeline/delivery/routes.ts';
 import { Barriers } from '../../src/pipeline/delivery/table-order.ts';
@@ -116,44 +116,57 @@ export type Added = {
   readonly body?: string;
 };
 
+const definedOf = <T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+
+type PendingFields = ConstructorParameters<typeof Pending>[0];
+
+/** The first insert into `public.t` of a transaction, unless the fields say otherwise; not let in. */
+export const pendingMessage = (
+  { routes, barriers }: Delivery,
+  fields: { [Field in keyof PendingFields]?: PendingFields[Field] | undefined } = {},
+): Pending =>
+  new Pending({
+    transaction: TRANSACTION,
+    index: 0,
+    plan: { schema: 'public', table: 't', grouped: true, barriers: barriers.of('public', 't') },
+    action: 'insert',
+    routeQueue: routes.queue(routeTo('q')),
+    group: '',
+    offset: 1,
+    frameLength: 1,
+    rawBytes: 0,
+    ...definedOf(fields),
+  });
+
 /** Messages of one table `public.t` and one transaction, let in as the intake does it. */
 export class Messages {
   readonly #delivery: Delivery;
-  readonly #plan: MessagePlan;
   readonly #transaction: PendingTransaction;
   readonly #bodies = new Map<Pending, string>();
   #index = 0;
 
   constructor(delivery: Delivery, transaction: Partial<PendingTransaction> = {}) {
     this.#delivery = delivery;
-    this.#plan = {
-      schema: 'public',
-      table: 't',
-      grouped: true,
-      barriers: delivery.barriers.of('public', 't'),
-    };
     this.#transaction = { ...TRANSACTION, ...transaction };
   }
 
   add(what: Added): Pending {
-    const { unsettled, routes } = this.#delivery;
+    const { unsettled } = this.#delivery;
     const index = what.index ?? this.#index;
     this.#index = index + 1;
-    const message = new Pending({
+    const message = pendingMessage(this.#delivery, {
       transaction: this.#transaction,
       index,
-      plan: this.#plan,
-      action: what.action ?? 'insert',
-      routeQueue: routes.queue(what.route ?? routeTo('q')),
-      group: what.group ?? '',
+      action: what.action,
+      routeQueue: what.route && this.#delivery.routes.queue(what.route),
+      group: what.group,
       offset: index + 1,
-      frameLength: 1,
-      rawBytes: 0,
     });
     this.#bodies.set(message, what.body ?? message.idempotencyKey);
     const isTruncate = message.action === 'truncate';
     const group = isTruncate ? undefined : what.group;
-    if (!unsettled.shouldPark(this.#plan.barriers, group, message.routeQueue)) this.render(message);
+    if (!unsettled.shouldPark(message.plan.barriers, group, message.routeQueue)) this.render(message);
     unsettled.enter(message, { group, previousGroup: what.previousGroup });
     return message;
   }

@@ -236,8 +236,8 @@ export class Dispatcher {
         discarded += this.#discard(message);
         continue;
       }
-      message.state = 'waiting';
       if (error.kind === 'fatal' || error.scope !== 'message') {
+        message.become('waiting');
         again.push(message);
         continue;
       }
@@ -252,14 +252,14 @@ export class Dispatcher {
     this.#settle(delivered, dead);
     // What failed with its route, or was not tried, keeps its place at the front of the queue.
     const heads = again.filter((message) => message.waitsOn === 0 && message.state === 'waiting');
-    for (const message of heads) message.state = 'ready';
+    for (const message of heads) message.become('ready');
     if (heads.length > 0) queue.ready.pushFront(heads);
   }
 
   /** A failing message holds back its own group only, and of that group only log offsets are kept. */
   #backOff(message: Pending, error: DeliveryError): void {
     this.#counts.retried++;
-    message.state = 'backing-off';
+    message.become('backing-off');
     this.#failing.add(message);
     const wait =
       error.retryAfterMs ?? backoffMs(this.#settings.retry, message.attempts, this.#ports.chance());
@@ -273,9 +273,9 @@ export class Dispatcher {
     this.#unsettled.parkFollowers(message);
     const timer = setTimeout(() => {
       this.#backingOff.delete(message);
-      message.state = 'waiting';
+      message.become('waiting');
       if (message.waitsOn === 0) {
-        message.state = 'ready';
+        message.become('ready');
         message.routeQueue.ready.pushFront([message]);
       }
       this.dispatch();
@@ -313,9 +313,9 @@ export class Dispatcher {
   #discard(message: Pending): number {
     clearTimeout(this.#backingOff.get(message));
     this.#backingOff.delete(message);
+    message.become('settled');
     this.#leave(message);
-    // Of a change in two halves the second one counts.
-    return message.settlesChange() ? 1 : 0;
+    return message.settlesChange ? 1 : 0;
   }
 
   /** Invariant 3: delivered, or kept as a dead letter and then settled. */
@@ -333,8 +333,8 @@ export class Dispatcher {
     }
     const settled = dead.length === 0 ? delivered : [...delivered, ...dead.map(({ message }) => message)];
     if (settled.length === 0) return;
+    for (const message of settled) message.become('settled');
     this.#ports.outcomes.settled(settled);
-    for (const message of settled) message.state = 'settled';
     for (const message of settled) this.#leave(message);
   }
 
