@@ -4,7 +4,15 @@ import { TailraceError, type Outcome } from '../src/core/errors.ts';
 import type { Message } from '../src/core/message.ts';
 import { sinkDefinition } from '../src/sinks/registry.ts';
 import type { Sink, SinkLimits } from '../src/sinks/sink.ts';
-import { bodyOf, message, patient, silent, takingJson, type MessageFields } from './support/messages.ts';
+import {
+  bodyOf,
+  isolating,
+  message,
+  patient,
+  silent,
+  takingJson,
+  type MessageFields,
+} from './support/messages.ts';
 import { startUntrustedServer } from './support/tls.ts';
 import { waitFor } from './support/wait.ts';
 
@@ -99,7 +107,7 @@ type World = {
   /** The `index`th message for the sink's route. */
   message(index: number, fields?: MessageFields): Message;
   batch(count?: number, fields?: MessageFields): Message[];
-  /** Delivers; there must be one outcome for each message. */
+  /** Delivers as the core does, halves where a batch is blamed; there must be one outcome for each message. */
   deliver(batch: readonly Message[], signal?: AbortSignal): Promise<readonly Outcome[]>;
 };
 
@@ -124,7 +132,7 @@ async function world(harness: SinkHarness, destination: object = {}): Promise<Wo
     batch: (count = world.batchCount, fields) =>
       Array.from({ length: count }, (_, index) => world.message(index, fields)),
     async deliver(batch, signal = patient) {
-      const outcomes = await sink.deliver(batch, signal);
+      const outcomes = await isolating(sink).deliver(batch, signal);
       expect(outcomes).toHaveLength(batch.length);
       expectNoRowValues(batch, outcomes);
       return outcomes;
@@ -238,6 +246,16 @@ function outcomeTests(harness: SinkHarness): void {
     expect(await w.deliver(batch)).toEqual(delivered(batch.length).with(index, rejection as Outcome));
     expect(await w.deliver([poison])).toEqual([rejection]);
     expect(await receivedBy(w)).toEqual(batch.toSpliced(index, 1).map(bodyOf));
+  });
+
+  test('when a request of several is refused whole: no message is blamed, and nothing is sent twice', async () => {
+    const w = await world(harness);
+    w.server.poison('poison');
+    const batch = w.batch().with(0, w.message(0, { body: '"poison"' }));
+    const outcomes = await w.sink.deliver(batch, patient);
+    const blame = expect.objectContaining({ scope: 'batch', code: expect.stringMatching(/./) });
+    expect(outcomes).toEqual(batch.map(() => blame));
+    expect(await receivedBy(w)).toEqual([]);
   });
 
   test('when one is larger than the server takes: it is rejected, its mates arrive', async () => {

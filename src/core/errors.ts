@@ -5,9 +5,11 @@ export type ErrorKind = 'retryable' | 'rejected' | 'fatal';
 
 /**
  * Whose failure it is: attempts are counted only for `message`. `group`: an earlier message of its group failed in the
- * same request, so this one was not tried; it waits for that one, as if the two had never shared the request.
+ * same request, so this one was not tried; it waits for that one, as if the two had never shared the request. `batch`:
+ * the request was refused whole for what may be one message's fault; the core halves it until the culprit is alone, and
+ * the error is that message's.
  */
-export type ErrorScope = 'message' | 'group' | 'route' | 'sink';
+export type ErrorScope = 'message' | 'group' | 'batch' | 'route' | 'sink';
 
 export type DeliveryError = {
   readonly kind: ErrorKind;

@@ -41,7 +41,10 @@ export interface Sink {
   routeOf(input: RouteInput): Route | undefined;
   /** Wire size of a message in bytes, as the sink's limits count it. */
   sizeOf(message: Message): number;
-  /** One outcome per message, same order. A throw = retryable, scope 'sink'. All messages are of one route. */
+  /**
+   * One request; one outcome per message, same order. A throw = retryable, scope 'sink'. All messages are of one route.
+   * Where the whole is refused for what may be one message's fault, say scope 'batch' of all: the core finds it.
+   */
   deliver(batch: readonly Message[], signal: AbortSignal): Promise<readonly Outcome[]>;
   /** Preflight: reachable and allowed? Creates what the configuration asks for if `create`. Throws TailraceError with the cure. */
   check(signal: AbortSignal, options: { readonly create: boolean }): Promise<void>;

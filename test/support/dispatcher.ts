@@ -27,6 +27,7 @@ export const REFUSED: DeliveryError = {
 };
 export const REJECTED: DeliveryError = { kind: 'rejected', scope: 'message', code: 'BAD', hint: 'bad' };
 export const HELD: DeliveryError = { kind: 'retryable', scope: 'group', code: 'HELD', hint: 'held back' };
+export const BLAMED: DeliveryError = { kind: 'retryable', scope: 'batch', code: 'BAD', hint: 'bad' };
 export const DOWN: DeliveryError = { kind: 'retryable', scope: 'route', code: 'DOWN', hint: 'down' };
 
 /** A route that keeps the order of a request, as a FIFO queue does. */
@@ -117,40 +118,57 @@ export type Added = {
   readonly body?: string;
 };
 
+const definedOf = <T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+
+type PendingFields = ConstructorParameters<typeof Pending>[0];
+
+/** The first insert into `public.t` of a transaction, unless the fields say otherwise; not let in. */
+export const pendingMessage = (
+  { routes, barriers }: Delivery,
+  fields: { [Field in keyof PendingFields]?: PendingFields[Field] | undefined } = {},
+): Pending =>
+  new Pending({
+    transaction: TRANSACTION,
+    index: 0,
+    plan: { schema: 'public', table: 't', grouped: true, barriers: barriers.of('public', 't') },
+    action: 'insert',
+    routeQueue: routes.queue(routeTo('q')),
+    group: '',
+    offset: 1,
+    frameLength: 1,
+    rawBytes: 0,
+    ...definedOf(fields),
+  });
+
 /** Messages of one table `public.t` and one transaction, let in as the intake does it. */
 export class Messages {
   readonly #delivery: Delivery;
-  readonly #plan: MessagePlan;
   readonly #transaction: PendingTransaction;
   readonly #bodies = new Map<Pending, string>();
   #index = 0;
 
   constructor(delivery: Delivery, transaction: Partial<PendingTransaction> = {}) {
     this.#delivery = delivery;
-    const barriers = delivery.barriers.of('public', 't');
-    this.#plan = { schema: 'public', table: 't', grouped: true, barriers };
     this.#transaction = { ...TRANSACTION, ...transaction };
   }
 
   add(what: Added): Pending {
-    const { unsettled, routes } = this.#delivery;
+    const { unsettled } = this.#delivery;
     const index = what.index ?? this.#index;
     this.#index = index + 1;
-    const message = new Pending({
+    const message = pendingMessage(this.#delivery, {
       transaction: this.#transaction,
       index,
-      plan: this.#plan,
-      action: what.action ?? 'insert',
-      routeQueue: routes.queue(what.route ?? routeTo('q')),
-      group: what.group ?? '',
+      action: what.action,
+      routeQueue: what.route && this.#delivery.routes.queue(what.route),
+      group: what.group,
       offset: index + 1,
-      frameLength: 1,
-      rawBytes: 0,
     });
     this.#bodies.set(message, what.body ?? message.idempotencyKey);
     const isTruncate = message.action === 'truncate';
     const group = isTruncate ? undefined : what.group;
-    if (!unsettled.shouldPark(this.#plan.barriers, group, message.routeQueue)) this.render(message);
+    if (!unsettled.shouldPark(message.plan.barriers, group, message.routeQueue)) this.render(message);
     unsettled.enter(message, { group, previousGroup: what.previousGroup });
     return message;
   }
@@ -190,16 +208,23 @@ export class Endpoint {
     this.#options = options;
   }
 
-  readonly deliver = async (batch: readonly Message[]): Promise<readonly Outcome[]> => {
+  readonly deliver = async (batch: readonly Message[], signal: AbortSignal): Promise<readonly Outcome[]> => {
     this.batches.push(batch.map((message) => ({ index: message.position.index, body: bodyOf(message) })));
     const groups = batch.map(({ group }) => group).filter((group) => group !== '');
     if ([...this.#inFlight].flat().some((group) => groups.includes(group))) this.overlaps++;
     this.#inFlight.add(groups);
-    if (this.#options.hold === true) await new Promise<void>((done) => this.held.push(done));
+    if (this.#options.hold === true) await this.#hold(signal);
     else await new Promise((done) => setImmediate(done));
     this.#inFlight.delete(groups);
     return batch.map((message) => this.#answer(message, batch));
   };
+
+  #hold(signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    signal.addEventListener('abort', () => reject(signal.reason as Error));
+    this.held.push(resolve);
+    return promise;
+  }
 
   #answer(message: Message, batch: readonly Message[]): Outcome {
     const attempt = (this.attempts.get(message.idempotencyKey) ?? 0) + 1;

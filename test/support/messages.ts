@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { literal, type MessageEncoding } from '../../src/core/encoding.ts';
 import { toLsn } from '../../src/core/lsn.ts';
 import type { Message } from '../../src/core/message.ts';
+import { blamesBatch, isolate } from '../../src/pipeline/delivery/isolation.ts';
 import type { Sink } from '../../src/sinks/sink.ts';
 
 /** Never aborts. */
@@ -50,6 +51,17 @@ export const takingJson = (sink: Sink): Sink => ({
       batch.map((message) => encoded(message, sink.encoding)),
       signal,
     ),
+});
+
+/** The sink, with the core's search for the culprit where it blames a whole batch. */
+export const isolating = (sink: Sink): Sink => ({
+  ...sink,
+  async deliver(batch, signal) {
+    const outcomes = await sink.deliver(batch, signal);
+    if (!blamesBatch(outcomes)) return outcomes;
+    const answers = await isolate(batch, outcomes, (part) => sink.deliver(part, signal));
+    return answers.filter((answer) => answer !== 'unknown');
+  },
 });
 
 /** `count` messages with these fields. */

@@ -24,7 +24,7 @@ export function takeBatch(
   let bytes = 0;
   const take = (message: Pending, size: number): void => {
     bytes += size;
-    message.state = 'sending';
+    message.become('sending');
     batch.push(message);
   };
   while (batch.length < maxCount) {

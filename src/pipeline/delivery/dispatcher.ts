@@ -1,10 +1,12 @@
 // Delivery of one sink: decides what may go, sends it in batches, and what an outcome means. The sink only classifies.
 import type { SinkCounts } from '../../core/counts.ts';
-import type { DeliveryError, Outcome } from '../../core/errors.ts';
+import type { DeliveryError } from '../../core/errors.ts';
+import type { Message } from '../../core/message.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
 import type { Sink } from '../../sinks/sink.ts';
 import { takeBatch } from './batch.ts';
 import { MISSING_OUTCOME, thrownError, tooLargeError } from './delivery-errors.ts';
+import { blamesBatch, isolate, type Answer } from './isolation.ts';
 import { LatencyWindow } from './latency.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Pending } from './pending.ts';
@@ -139,20 +141,25 @@ export class Dispatcher {
     this.#inFlight += batch.length;
     this.#requestsInFlight++;
     this.#counts.requests++;
-    let outcomes: readonly Outcome[] | undefined;
-    try {
-      outcomes = await this.#ports.sink.deliver(batch, this.#abort.signal);
-    } catch (error) {
-      // Aborted by a stop: nothing is known of these messages, and nothing is wrong with their route.
-      const failure = this.#abort.signal.aborted ? undefined : thrownError(error);
-      outcomes = failure === undefined ? undefined : batch.map(() => failure);
-    }
+    let answers = await this.#request(batch);
+    if (blamesBatch(answers)) answers = await isolate(batch, answers, (part) => this.#request(part));
     queue.lanesInUse--;
     this.#inFlight -= batch.length;
     this.#requestsInFlight--;
-    if (outcomes !== undefined) this.#conclude(queue, { batch, startedAt }, outcomes);
+    this.#conclude(queue, { batch, startedAt }, answers);
     if (this.#requestsInFlight === 0) this.#idle?.();
     this.#dispatchSoon();
+  }
+
+  async #request(batch: readonly Message[]): Promise<readonly Answer[]> {
+    const { signal } = this.#abort;
+    try {
+      return await this.#ports.sink.deliver(batch, signal);
+    } catch (error) {
+      // Where a stop has ended it, nothing is wrong with the route.
+      const answer = signal.aborted ? 'unknown' : thrownError(error);
+      return batch.map(() => answer);
+    }
   }
 
   /** Once for all answers of this turn of the event loop. */
@@ -169,24 +176,29 @@ export class Dispatcher {
   #conclude(
     queue: RouteQueue<Pending>,
     { batch, startedAt }: { readonly batch: readonly Pending[]; readonly startedAt: number },
-    outcomes: readonly Outcome[],
+    answers: readonly Answer[],
   ): void {
     const delivered: Pending[] = [];
     const failed: { message: Pending; error: DeliveryError }[] = [];
     let routeError: DeliveryError | undefined;
+    let areAllKnown = true;
     for (let i = 0; i < batch.length; i++) {
       const message = batch[i]!;
-      const outcome = outcomes[i] ?? MISSING_OUTCOME;
-      if (outcome === 'delivered') {
+      const answer = answers[i] ?? MISSING_OUTCOME;
+      if (answer === 'unknown') {
+        areAllKnown = false;
+        continue;
+      }
+      if (answer === 'delivered') {
         delivered.push(message);
         continue;
       }
-      if (outcome.kind === 'fatal') this.#ports.outcomes.halted(outcome);
-      failed.push({ message, error: outcome });
-      if (outcome.scope === 'route' || outcome.scope === 'sink') routeError = outcome;
+      if (answer.kind === 'fatal') this.#ports.outcomes.halted(answer);
+      failed.push({ message, error: answer });
+      if (answer.scope === 'route' || answer.scope === 'sink') routeError = answer;
     }
-    if (routeError === undefined) queue.recover();
-    else this.#failRoute(queue, routeError, startedAt);
+    if (routeError !== undefined) this.#failRoute(queue, routeError, startedAt);
+    else if (areAllKnown) queue.recover();
     this.#settleBatch(queue, delivered, failed);
   }
 
@@ -221,8 +233,8 @@ export class Dispatcher {
         discarded += this.#discard(message);
         continue;
       }
-      message.state = 'waiting';
       if (error.kind === 'fatal' || error.scope !== 'message') {
+        message.become('waiting');
         again.push(message);
         continue;
       }
@@ -237,14 +249,14 @@ export class Dispatcher {
     this.#settle(delivered, dead);
     // What failed with its route, or was not tried, keeps its place at the front of the queue.
     const heads = again.filter((message) => message.waitsOn === 0 && message.state === 'waiting');
-    for (const message of heads) message.state = 'ready';
+    for (const message of heads) message.become('ready');
     if (heads.length > 0) queue.ready.pushFront(heads);
   }
 
   /** A failing message holds back its own group only, and of that group only log offsets are kept. */
   #backOff(message: Pending, error: DeliveryError): void {
     this.#counts.retried++;
-    message.state = 'backing-off';
+    message.become('backing-off');
     this.#failing.add(message);
     const wait =
       error.retryAfterMs ?? backoffMs(this.#settings.retry, message.attempts, this.#ports.chance());
@@ -258,9 +270,9 @@ export class Dispatcher {
     this.#unsettled.parkFollowers(message);
     const timer = setTimeout(() => {
       this.#backingOff.delete(message);
-      message.state = 'waiting';
+      message.become('waiting');
       if (message.waitsOn === 0) {
-        message.state = 'ready';
+        message.become('ready');
         message.routeQueue.ready.pushFront([message]);
       }
       this.dispatch();
@@ -298,9 +310,9 @@ export class Dispatcher {
   #discard(message: Pending): number {
     clearTimeout(this.#backingOff.get(message));
     this.#backingOff.delete(message);
+    message.become('settled');
     this.#leave(message);
-    // Of a change in two halves the second one counts.
-    return message.settlesChange() ? 1 : 0;
+    return message.settlesChange ? 1 : 0;
   }
 
   /** Invariant 3: delivered, or kept as a dead letter and then settled. */
@@ -318,8 +330,8 @@ export class Dispatcher {
     }
     const settled = dead.length === 0 ? delivered : [...delivered, ...dead.map(({ message }) => message)];
     if (settled.length === 0) return;
+    for (const message of settled) message.become('settled');
     this.#ports.outcomes.settled(settled);
-    for (const message of settled) message.state = 'settled';
     for (const message of settled) this.#leave(message);
   }
 

@@ -24,6 +24,15 @@ export type PendingTransaction = TransactionContext & {
  */
 export type PendingState = 'waiting' | 'ready' | 'sending' | 'backing-off' | 'settled';
 
+/** What a state may turn into. Anything else is a fault of ours: a message sent twice at once, or never. */
+const MAY_BECOME: Readonly<Record<PendingState, readonly PendingState[]>> = {
+  waiting: ['ready', 'sending', 'settled'],
+  ready: ['sending', 'settled'],
+  sending: ['settled', 'waiting', 'backing-off'],
+  'backing-off': ['waiting', 'settled'],
+  settled: [],
+};
+
 /** What the messages of one table share in one sink. Who makes them (the intake, the replays) may know more of them. */
 export type MessagePlan = {
   readonly schema: string;
@@ -34,7 +43,25 @@ export type MessagePlan = {
 };
 
 /** A change that is sent as two messages (`key_changes: split`) is settled with the second of them. */
-export type SplitChange = { unsettled: number };
+export class SplitChange {
+  #unsettled: number;
+  #last: Pending | undefined;
+
+  constructor(halves: number) {
+    this.#unsettled = halves;
+  }
+
+  /** A half is settled. */
+  settle(half: Pending): void {
+    this.#unsettled--;
+    if (this.#unsettled === 0) this.#last = half;
+  }
+
+  /** Is it the half that settled the change? */
+  isSettledBy(half: Pending): boolean {
+    return this.#last === half;
+  }
+}
 
 const NO_BYTES = Buffer.alloc(0);
 
@@ -53,14 +80,16 @@ export class Pending implements Message {
   /** Shared by the two halves of an update that changed its key; `action` says which one this is. */
   readonly split: SplitChange | undefined;
 
-  /** The rendered message; empty while parked (only the log offset is kept). */
+  /** Only the log offset is kept: there are no bytes, and no arena. */
+  #isParked = true;
+  /** The rendered message. */
   buffer: Buffer = NO_BYTES;
   start = 0;
   end = 0;
   #escapes = 0;
   #arena: Arena | undefined;
 
-  state: PendingState = 'waiting';
+  #state: PendingState = 'waiting';
   attempts = 0;
   /** Of a dead letter that is sent again: its id in the store. Else 0. */
   letterId = 0;
@@ -120,8 +149,11 @@ export class Pending implements Message {
     return this.routeQueue.route.groupTemplate === undefined ? undefined : this.group;
   }
 
+  get state(): PendingState {
+    return this.#state;
+  }
   get isParked(): boolean {
-    return this.end === 0;
+    return this.#isParked;
   }
   /** Bytes of memory. */
   get byteLength(): number {
@@ -131,14 +163,24 @@ export class Pending implements Message {
     return this.end - this.start - this.#escapes;
   }
 
-  /** A message of this change is settled: is the change? Ask once for each of its messages. */
-  settlesChange(): boolean {
-    return this.split === undefined || --this.split.unsettled === 0;
+  /** The only way from one state to another. */
+  become(next: PendingState): void {
+    if (!MAY_BECOME[this.#state].includes(next)) {
+      throw new Error(`a message that is ${this.#state} cannot become ${next}: ${this.idempotencyKey}`);
+    }
+    this.#state = next;
+    if (next === 'settled') this.split?.settle(this);
+  }
+
+  /** Is its change settled, and by this message? Of two halves the second one settles it. */
+  get settlesChange(): boolean {
+    return this.#state === 'settled' && (this.split === undefined || this.split.isSettledBy(this));
   }
 
   /** What was written to the arena from `start` on is this message; `escapes`: as the writer counted them before it. */
   rendered(arena: Arena, start: number, escapes: number): void {
     const { writer } = arena;
+    this.#isParked = false;
     this.#arena = arena;
     this.#escapes = writer.escapes - escapes;
     this.buffer = writer.buffer;
@@ -160,6 +202,7 @@ export class Pending implements Message {
   drop(arenas: Arenas): void {
     if (this.#arena !== undefined) arenas.leave(this.#arena);
     this.#arena = undefined;
+    this.#isParked = true;
     this.#escapes = 0;
     this.buffer = NO_BYTES;
     this.start = 0;

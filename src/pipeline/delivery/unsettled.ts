@@ -82,7 +82,6 @@ export class Unsettled {
 
   /** A message is settled: what waited for it alone may go. */
   leave(message: Pending): void {
-    message.state = 'settled';
     if (message.letterId === 0) {
       if (message.before === undefined) this.#first = message.after;
       else message.before.after = message.after;
@@ -117,6 +116,6 @@ export class Unsettled {
 }
 
 function ready(message: Pending): void {
-  message.state = 'ready';
+  message.become('ready');
   message.routeQueue.ready.push(message);
 }

@@ -10,7 +10,7 @@ import type { RenderContext } from '../../formats/format.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { decodeRow, hasOldRow, type LogicalMessage } from '../../pgoutput/messages.ts';
 import type { Arena } from '../delivery/arena.ts';
-import { Pending, type PendingTransaction, type SplitChange } from '../delivery/pending.ts';
+import { Pending, SplitChange, type PendingTransaction } from '../delivery/pending.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
 import type { SinkMarkers } from './markers.ts';
 import type { ActionPlan, TablePlan } from './table-plan.ts';
@@ -168,7 +168,7 @@ export class RowIntake implements WalkPorts {
       return;
     const { unsettled } = this.#ports;
     const event = this.#event;
-    const split = { unsettled: wanted.length };
+    const split = new SplitChange(wanted.length);
     for (const action of wanted) {
       const actionPlan = plan[action]!;
       // Both groups are read from the update: a delete alone would not know what it did not change.

@@ -27,7 +27,7 @@ export function sinkOutcomes(ports: SinkOutcomePorts): Outcomes {
     settled: (messages) => {
       const ofTheLog = replayed.settled(messages);
       const isSplit = ofTheLog.some(({ split }) => split !== undefined);
-      const changes = isSplit ? ofTheLog.filter((message) => message.settlesChange()) : ofTheLog;
+      const changes = isSplit ? ofTheLog.filter((message) => message.settlesChange) : ofTheLog;
       if (changes.length > 0) ledger.remember(changes);
       settlement.soon();
     },

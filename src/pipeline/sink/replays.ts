@@ -7,7 +7,7 @@ import type { Sink } from '../../sinks/sink.ts';
 import type { DeadLetters, DeadLetterSummary } from '../../store/dead-letters.ts';
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
-import { Pending } from '../delivery/pending.ts';
+import { Pending, SplitChange } from '../delivery/pending.ts';
 import type { Routes } from '../delivery/routes.ts';
 import type { Barriers } from '../delivery/table-order.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
@@ -137,7 +137,7 @@ export class Replays {
       offset: 0,
       frameLength: 0,
       rawBytes: 0,
-      ...(isHalf && { split: { unsettled: 1 } }),
+      ...(isHalf && { split: new SplitChange(1) }),
     });
     message.letterId = letter.id;
     replayed.enter(letter.id);

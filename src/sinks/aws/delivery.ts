@@ -1,5 +1,5 @@
 // Delivering a batch to an AWS route, and checking routes: the same for SQS' queues and SNS' topics.
-import { TailraceError, type DeliveryError, type Outcome } from '../../core/errors.ts';
+import { TailraceError, type Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
 import { isMissing, RequestError } from './errors.ts';
 import type { AwsFailures } from './failures.ts';
@@ -31,7 +31,7 @@ export type Delivery<Found> = {
   ) => Promise<readonly Outcome[]>;
 };
 
-/** One request, or more where AWS refuses it whole for what may be one message's fault. */
+/** One request. Where AWS refuses it whole for what may be one message's fault, that is said of all (scope `batch`). */
 export async function deliver<Found>(
   delivery: Delivery<Found>,
   batch: readonly Message[],
@@ -51,27 +51,9 @@ export async function deliver<Found>(
     if (!(error instanceof RequestError)) throw error;
     if (isMissing(error)) route.forget();
     const failure = failures.ofRequest(error);
-    if (failure.scope === 'message' && batch.length > 1) {
-      if (error.code === 'BatchRequestTooLong') route.learnTooLong();
-      return deliverHalves(delivery, batch);
-    }
+    if (error.code === 'BatchRequestTooLong' && batch.length > 1) route.learnTooLong();
     return batch.map(() => failure);
   }
-}
-
-/** Halves until the culprit is alone: one bad message must not fail its batch mates, nor be sent with them for ever. */
-async function deliverHalves<Found>(
-  delivery: Delivery<Found>,
-  batch: readonly Message[],
-): Promise<readonly Outcome[]> {
-  const middle = batch.length >> 1;
-  const first = await deliver(delivery, batch.slice(0, middle));
-  const rest = batch.slice(middle);
-  // The second half waits for the first (order), and is not sent where the route has failed by now.
-  const broken = first.find(
-    (outcome): outcome is DeliveryError => outcome !== 'delivered' && outcome.scope !== 'message',
-  );
-  return [...first, ...(broken === undefined ? await deliver(delivery, rest) : rest.map(() => broken))];
 }
 
 /** Every route is asked; what is wrong with any of them is in one TailraceError. `noun`: `queue`, `topic`. */

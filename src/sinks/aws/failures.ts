@@ -3,8 +3,8 @@ import type { DeliveryError } from '../../core/errors.ts';
 import { errorFamily, type ErrorFamily, type RequestError } from './errors.ts';
 
 type Meaning = {
-  /** Whose failure it is when the request as a whole is refused; `message`: one of them, if there are several. */
-  readonly culprit: 'message' | 'route';
+  /** Whose failure it is when the request as a whole is refused; `batch`: that of one of its messages. */
+  readonly culprit: 'batch' | 'route';
   /** May AWS's own words be shown? They name users, actions and resources, never row values (invariant 9). */
   readonly quoted: boolean;
 };
@@ -18,9 +18,9 @@ const MEANINGS: Readonly<Record<ErrorFamily, Meaning>> = {
   signature: { culprit: 'route', quoted: false },
   clock: { culprit: 'route', quoted: true },
   missing: { culprit: 'route', quoted: true },
-  content: { culprit: 'message', quoted: false },
-  tooLong: { culprit: 'message', quoted: false },
-  parameter: { culprit: 'message', quoted: false },
+  content: { culprit: 'batch', quoted: false },
+  tooLong: { culprit: 'batch', quoted: false },
+  parameter: { culprit: 'batch', quoted: false },
   service: { culprit: 'route', quoted: false },
   timeout: { culprit: 'route', quoted: false },
   network: { culprit: 'route', quoted: true },
@@ -60,8 +60,8 @@ export class AwsFailures {
   }
 
   /**
-   * What a request's failure means for its messages. Scope `message`: one of them is the culprit, so a request of
-   * several must be split to find it. Every other failure is the route's, and none of its messages is to blame.
+   * What a request's failure means for its messages. Scope `batch`: one of them is the culprit. Every other failure is
+   * the route's, and none of its messages is to blame.
    */
   ofRequest(error: RequestError): DeliveryError {
     const { code, status } = error;
@@ -74,7 +74,7 @@ export class AwsFailures {
     const cure = this.#cures[family];
     const hint = quoted ? `${error.message.slice(0, MAX_QUOTED_CHARACTERS)} — ${cure}` : cure;
     // A parameter may be the route's fault after all: attempts are counted, and no dead letter is made at once.
-    const kind = culprit === 'message' && family !== 'parameter' ? 'rejected' : 'retryable';
+    const kind = culprit === 'batch' && family !== 'parameter' ? 'rejected' : 'retryable';
     return { kind, scope: culprit, code, hint };
   }
 
@@ -86,7 +86,7 @@ export class AwsFailures {
   /** What the failure of one entry means, its request having gone through. */
   ofEntry(code: string, senderFault: boolean): DeliveryError {
     const family = errorFamily(code);
-    if (family === undefined || MEANINGS[family].culprit === 'message') {
+    if (family === undefined || MEANINGS[family].culprit === 'batch') {
       const hint =
         family === undefined ? `${this.#service} refuses this message: ${code}` : this.#cures[family];
       return { kind: senderFault ? 'rejected' : 'retryable', scope: 'message', code, hint };

@@ -56,7 +56,7 @@ const STATUS_CURES: Readonly<Record<number, string>> = {
   429: 'it limits the rate: lower lanes, or raise batch_size',
 };
 
-/** Undefined: the request was taken. Scope `message`: of several, one may be the culprit. */
+/** Undefined: the request was taken. Scope `batch`: one of the messages may be the culprit. */
 export function statusFailure(
   { status, headers }: HttpReply,
   config: Pick<WebhookConfig, 'on_client_error' | 'message_statuses'>,
@@ -79,7 +79,7 @@ export function statusFailure(
   if (!concernsMessage(status, config.message_statuses))
     return { kind: 'retryable', scope: 'route', ...failure };
   const rejects = status === 413 || config.on_client_error === 'reject';
-  return { kind: rejects ? 'rejected' : 'retryable', scope: 'message', ...failure };
+  return { kind: rejects ? 'rejected' : 'retryable', scope: 'batch', ...failure };
 }
 
 /** Architecture §6: an endpoint that is missing, denied, slow or broken is no message's fault. */

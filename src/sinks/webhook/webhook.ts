@@ -86,7 +86,7 @@ type Delivery = {
   readonly signal: AbortSignal;
 };
 
-/** One request, or more where the endpoint refuses it whole for what may be one message's fault. */
+/** One request: the answer is of the whole batch, unless the endpoint acknowledges partially. */
 async function deliver(delivery: Delivery, batch: readonly Message[]): Promise<readonly Outcome[]> {
   const { config, requests, client, signal } = delivery;
   const { headers, body } = await requests.build(batch, Date.now());
@@ -103,36 +103,5 @@ async function deliver(delivery: Delivery, batch: readonly Message[]): Promise<r
     if (!(error instanceof ExchangeError)) throw error;
     failure = transportFailure(error);
   }
-  if (failure.scope === 'message' && batch.length > 1) return deliverHalves(delivery, batch);
   return batch.map(() => failure);
 }
-
-/** Halves until the culprit is alone: one bad message must not fail its batch mates, nor be sent with them for ever. */
-async function deliverHalves(delivery: Delivery, batch: readonly Message[]): Promise<readonly Outcome[]> {
-  const middle = batch.length >> 1;
-  const first = await deliver(delivery, batch.slice(0, middle));
-  const rest = batch.slice(middle);
-  const broken = first.find(
-    (outcome): outcome is DeliveryError =>
-      outcome !== 'delivered' && (outcome.scope === 'route' || outcome.scope === 'sink'),
-  );
-  if (broken !== undefined) return [...first, ...rest.map(() => broken)];
-  // Invariant 4: what follows a message that was refused waits for it.
-  const failed = new Set(
-    batch.filter((_, index) => first[index] !== undefined && first[index] !== 'delivered').map(groupOf),
-  );
-  const free = rest.filter((message) => !failed.has(groupOf(message)));
-  const outcomes = free.length === 0 ? [] : await deliver(delivery, free);
-  const outcomeOf = new Map(free.map((message, index) => [message, outcomes[index]!]));
-  return [...first, ...rest.map((message) => outcomeOf.get(message) ?? HELD_BACK)];
-}
-
-/** Of messages without a group, each is a group of its own. */
-const groupOf = (message: Message): string | Message => (message.group === '' ? message : message.group);
-
-const HELD_BACK: DeliveryError = {
-  kind: 'retryable',
-  scope: 'group',
-  code: 'HELD_BACK',
-  hint: 'an earlier message of its group was refused; this one waits for it',
-};

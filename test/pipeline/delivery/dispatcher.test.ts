@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Message } from '../../../src/core/message.ts';
 import {
+  BLAMED,
   dispatcherHarness as harness,
   DOWN,
   HELD,
@@ -47,6 +48,44 @@ test('a message held back behind a failed one of its group waits for it, and no 
   expect(h.indexes().filter((index) => index < 4)).toEqual([0, 1, 2, 3]);
   expect(h.dead).toEqual([]);
   expect(h.delivery.counts).toMatchObject({ retried: 3, failedRequests: 0, inversions: 0 });
+});
+
+test('in a batch that is refused whole the culprit alone has attempts counted, and nothing of its group passes it', async () => {
+  let refusals = 0;
+  const h = harness({
+    settings: { ordered: true, maxRetryCount: 3 },
+    answer: (_, __, batch) => {
+      if (refusals >= 3 || !batch.some(({ position }) => position.index === 2)) return 'delivered';
+      if (batch.length === 1) refusals++;
+      return BLAMED;
+    },
+  });
+  for (let i = 0; i < 6; i++) h.add({ group: 'only' });
+  h.add({ group: 'other' });
+  await h.drained();
+  expect(h.indexes().filter((index) => index < 6)).toEqual([0, 1, 2, 3, 4, 5]);
+  expect(h.settled.map(({ index, attempts }) => [index, attempts]).toSorted()).toEqual(
+    [0, 1, 2, 3, 4, 5, 6].map((index) => [index, index === 2 ? 3 : 0]),
+  );
+  expect(h.dead).toEqual([]);
+  expect(h.delivery.counts).toMatchObject({ retried: 3, failedRequests: 0, inversions: 0 });
+});
+
+test('a stop in the middle of the search for a culprit keeps what was delivered so far', async () => {
+  const h = harness({
+    hold: true,
+    answer: (_, __, batch) => (batch.length > 2 ? BLAMED : 'delivered'),
+  });
+  for (let i = 0; i < 4; i++) h.add({ group: `g${i}` });
+  h.dispatcher.dispatch();
+  h.held.shift()!();
+  await waitFor(() => h.held.length === 1, 'the first half');
+  h.held.shift()!();
+  await waitFor(() => h.held.length === 1, 'the second half');
+  await h.dispatcher.stop(0);
+  expect(h.settled.map(({ index }) => index)).toEqual([0, 1]);
+  expect(h.delivery.unsettled.oldest?.index).toBe(2);
+  expect(h.delivery.counts.failedRequests).toBe(0);
 });
 
 test('a message larger than what a request of several may hold goes alone', async () => {

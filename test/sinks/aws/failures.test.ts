@@ -57,12 +57,12 @@ describe('a request that fails as a whole', () => {
       ['BatchRequestTooLong', 400],
       ['HTTP_413', 413],
     ] as const) {
-      expect(refused(code, status)).toMatchObject({ kind: 'rejected', scope: 'message', code });
+      expect(refused(code, status)).toMatchObject({ kind: 'rejected', scope: 'batch', code });
     }
   });
 
   test('a refused parameter may be the queue’s fault: it counts attempts', () => {
-    expect(refused('InvalidParameterValue', 400)).toMatchObject({ kind: 'retryable', scope: 'message' });
+    expect(refused('InvalidParameterValue', 400)).toMatchObject({ kind: 'retryable', scope: 'batch' });
   });
 
   test('what AWS says of a parameter is not repeated: it may hold a value of the row', () => {
@@ -118,7 +118,7 @@ describe('SNS', () => {
   test('a parameter refused while the topic is looked for is the route’s trouble', () => {
     const error = new RequestError({ code: 'InvalidParameter', status: 400, message: 'TopicArn' });
     expect(snsFailures.ofLookup(error)).toMatchObject({ kind: 'retryable', scope: 'route' });
-    expect(snsFailures.ofRequest(error)).toMatchObject({ kind: 'retryable', scope: 'message' });
+    expect(snsFailures.ofRequest(error)).toMatchObject({ kind: 'retryable', scope: 'batch' });
     expect(snsFailures.ofEntry('InvalidParameter', true)).toMatchObject({ kind: 'rejected' });
   });
 });

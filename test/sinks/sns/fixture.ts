@@ -5,7 +5,7 @@ import type { SnsConfig } from '../../../src/sinks/sns/config.ts';
 import { sns } from '../../../src/sinks/sns/sns.ts';
 import type { SinkHarness, SinkServer } from '../../sink-suite.ts';
 import { asFault, startFaultProxy, type FaultProxy } from '../../support/fault-proxy.ts';
-import { bodiesOf, silent } from '../../support/messages.ts';
+import { bodiesOf, isolating, silent } from '../../support/messages.ts';
 import { startSnsRecorder, type SnsRecorder } from '../../support/sns-recorder.ts';
 import { snsWire } from '../../support/sns-wire.ts';
 
@@ -20,7 +20,7 @@ export async function createSink(destination: object, context: Partial<SinkConte
     ...context,
   });
   onTestFinished(() => sink.close());
-  return sink;
+  return isolating(sink);
 }
 
 /** Static credentials unless the destination says otherwise. */

@@ -6,17 +6,15 @@ import { sqs } from '../../../src/sinks/sqs/sqs.ts';
 import type { SinkHarness, SinkServer } from '../../sink-suite.ts';
 import { asFault, startFaultProxy } from '../../support/fault-proxy.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../support/fauxqs.ts';
-import { bodiesOf, silent, takingJson } from '../../support/messages.ts';
+import { bodiesOf, isolating, silent, takingJson } from '../../support/messages.ts';
 import { startSqsRecorder, type SqsRecorder } from '../../support/sqs-recorder.ts';
 
 /** A sink with this destination; it closes with the test. */
 export async function createSink(destination: object, context: Partial<SinkContext> = {}): Promise<Sink> {
   const config = parseConfig(destination);
-  const sink = takingJson(
-    await sqs.create(config, { name: 'users', rewinds: 0, logger: silent, ...context }),
-  );
+  const sink = await sqs.create(config, { name: 'users', rewinds: 0, logger: silent, ...context });
   onTestFinished(() => sink.close());
-  return sink;
+  return isolating(takingJson(sink));
 }
 
 /** Static credentials unless the destination says otherwise. */

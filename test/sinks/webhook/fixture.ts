@@ -4,7 +4,7 @@ import { onTestFinished } from 'vitest';
 import type { Sink, SinkContext } from '../../../src/sinks/sink.ts';
 import { webhook } from '../../../src/sinks/webhook/webhook.ts';
 import type { ServerFault, SinkHarness, SinkServer } from '../../sink-suite.ts';
-import { silent } from '../../support/messages.ts';
+import { isolating, silent } from '../../support/messages.ts';
 import { startWebhookServer, type WebhookFault, type WebhookServer } from '../../support/webhook-server.ts';
 
 /** A sink with this destination; it closes with the test. */
@@ -12,7 +12,7 @@ export async function createSink(destination: object, context: Partial<SinkConte
   const config = webhook.config.parse({ type: 'webhook', ...destination });
   const sink = await webhook.create(config, { name: 'users', rewinds: 0, logger: silent, ...context });
   onTestFinished(() => sink.close());
-  return sink;
+  return isolating(sink);
 }
 
 export async function endpoint(tls?: ServerOptions): Promise<WebhookServer> {

@@ -1,0 +1,70 @@
+// A message's states: which may follow which, when its change is settled, and what being parked is.
+import { describe, expect, test } from 'vitest';
+import { Arenas } from '../../../src/pipeline/delivery/arena.ts';
+import { SplitChange, type Pending, type PendingState } from '../../../src/pipeline/delivery/pending.ts';
+import { createDelivery, pendingMessage } from '../../support/dispatcher.ts';
+
+const STATES: readonly PendingState[] = ['waiting', 'ready', 'sending', 'backing-off', 'settled'];
+
+/** The shortest way to a state. */
+const WAYS: Readonly<Record<PendingState, readonly PendingState[]>> = {
+  waiting: [],
+  ready: ['ready'],
+  sending: ['ready', 'sending'],
+  'backing-off': ['ready', 'sending', 'backing-off'],
+  settled: ['settled'],
+};
+
+function messageThatIs(state: PendingState, split?: SplitChange): Pending {
+  const message = pendingMessage(createDelivery(), { split });
+  for (const next of WAYS[state]) message.become(next);
+  return message;
+}
+
+describe('a message', () => {
+  test.each([
+    ['waiting', ['ready', 'sending', 'settled']],
+    ['ready', ['sending', 'settled']],
+    ['sending', ['waiting', 'backing-off', 'settled']],
+    ['backing-off', ['waiting', 'settled']],
+    ['settled', []],
+  ] as const)('that is %s may become %j, and nothing else', (from, allowed: readonly PendingState[]) => {
+    for (const next of STATES) {
+      const message = messageThatIs(from);
+      if (allowed.includes(next)) {
+        message.become(next);
+        expect(message.state).toBe(next);
+      } else {
+        expect(() => message.become(next)).toThrow(`a message that is ${from} cannot become ${next}: t-0`);
+        expect(message.state).toBe(from);
+      }
+    }
+  });
+
+  test('settles its change when it is settled, however often that is asked', () => {
+    const message = messageThatIs('sending');
+    expect(message.settlesChange).toBe(false);
+    message.become('settled');
+    expect([message.settlesChange, message.settlesChange]).toEqual([true, true]);
+  });
+
+  test('of a change in two halves settles it as the second one', () => {
+    const split = new SplitChange(2);
+    const [first, second] = [messageThatIs('sending', split), messageThatIs('sending', split)];
+    second.become('settled');
+    expect([first.settlesChange, second.settlesChange]).toEqual([false, false]);
+    first.become('settled');
+    expect([first.settlesChange, second.settlesChange]).toEqual([true, false]);
+  });
+
+  test('is parked until it is rendered and when its bytes are dropped, not because they are none', () => {
+    const arenas = new Arenas();
+    const message = messageThatIs('waiting');
+    expect(message.isParked).toBe(true);
+    const arena = arenas.enter();
+    message.rendered(arena, arena.writer.length, 0);
+    expect([message.isParked, message.byteLength]).toEqual([false, 0]);
+    message.drop(arenas);
+    expect(message.isParked).toBe(true);
+  });
+});
