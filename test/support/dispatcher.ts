@@ -9,7 +9,7 @@ import {
   type DispatcherPorts,
   type DispatcherSettings,
 } from '../../src/pipeline/delivery/dispatcher.ts';
-import { Pending, type MessagePlan, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
+import { Pending, type PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
 import type { Outcomes } from '../../src/pipeline/delivery/outcomes.ts';
 import type { RoomSettings } from '../../src/pipeline/delivery/room.ts';
 import { Routes, type RouteSettings } from '../../src/pipeline/delivery/routes.ts';

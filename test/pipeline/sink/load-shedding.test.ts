@@ -97,7 +97,7 @@ test('a demand of the source discards what waits, and what is in a request only 
   const messages = new Messages(delivery);
   const endpoint = new Endpoint({
     hold: true,
-    answer: () => (fails ? { kind: 'retryable', scope: 'route', code: 'DOWN', hint: 'down' } : 'delivered'),
+    answer: () => DOWN,
   });
   const dispatcher = createDispatcher(delivery, endpoint, {
     outcomes: { discarded: (changes) => shedding.count(changes) },
