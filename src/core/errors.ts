@@ -11,6 +11,12 @@ export type ErrorKind = 'retryable' | 'rejected' | 'fatal';
  */
 export type ErrorScope = 'message' | 'group' | 'batch' | 'route' | 'sink';
 
+/**
+ * What mends an error. `retry`: it passes by itself, or by trying again. `restart`: this process cannot go on, a new start
+ * (with recovery) can, or somebody before it. `operator`: somebody has to change something; who met it may look again meanwhile.
+ */
+export type Mend = 'retry' | 'restart' | 'operator';
+
 export type DeliveryError = {
   readonly kind: ErrorKind;
   readonly scope: ErrorScope;
@@ -28,16 +34,20 @@ export class TailraceError extends Error {
   readonly code: string;
   readonly kind: ErrorKind;
   readonly hint: string | undefined;
+  /** Policy asks this, never the code or the text. */
+  readonly mend: Mend;
 
+  /** `mend`, where the kind does not say it: what is retryable mends by `retry`, all else needs an `operator`. */
   constructor(
     message: string,
-    details: { code: string; kind: ErrorKind; hint?: string | undefined; cause?: unknown },
+    details: { code: string; kind: ErrorKind; mend?: Mend; hint?: string | undefined; cause?: unknown },
   ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'TailraceError';
     this.code = details.code;
     this.kind = details.kind;
     this.hint = details.hint;
+    this.mend = details.mend ?? (details.kind === 'retryable' ? 'retry' : 'operator');
   }
 }
 

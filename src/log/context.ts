@@ -69,6 +69,7 @@ export function advance(context: BlockContext, buffer: Buffer, start: number, en
     throw new TailraceError('the log was given bytes that are not whole frames', {
       code: 'LOG_MALFORMED_FRAMES',
       kind: 'fatal',
+      mend: 'restart',
     });
   }
   const transaction = transactionAt(buffer, begin, inTransaction ? context : undefined);

@@ -24,6 +24,7 @@ export function corruptError(path: string, offset: number, what: string): Tailra
   return new TailraceError(`${path} is damaged at log offset ${offset}: ${what}`, {
     code: 'LOG_CORRUPT',
     kind: 'fatal',
+    mend: 'restart',
     hint: 'check the disk; then restore the file, or stop the service, move the directory of this log away and start again: what the slot still keeps (with slot.ack: delivered, all that is not delivered) is read again',
   });
 }
@@ -36,7 +37,7 @@ export const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT'
 /** An error of the file system as the operator should read it. */
 export function fileError(error: unknown, path: string, doing: string): TailraceError {
   const code = codeOf(error);
-  const base = { kind: 'fatal', cause: error } as const;
+  const base = { kind: 'fatal', mend: 'restart', cause: error } as const;
   switch (code ?? '') {
     case 'ENOSPC':
     case 'EDQUOT':
@@ -67,6 +68,7 @@ export function syncError(error: unknown, path: string): TailraceError {
   return new TailraceError(`${path} could not be made durable (${codeOf(error) ?? 'fdatasync failed'})`, {
     code: 'LOG_SYNC_FAILED',
     kind: 'fatal',
+    mend: 'restart',
     cause: error,
     hint: 'check the disk, then restart: what is not durable comes again from Postgres',
   });

@@ -282,7 +282,11 @@ class Writer implements LogWriter {
         await this.#state.save({ ...this.#remembered, durableEnd: this.#durableEnd });
       }
     } finally {
-      this.#failure ??= new TailraceError('the change log is closed', { code: 'LOG_CLOSED', kind: 'fatal' });
+      this.#failure ??= new TailraceError('the change log is closed', {
+        code: 'LOG_CLOSED',
+        kind: 'fatal',
+        mend: 'restart',
+      });
       this.#chain.close();
       this.#state.close();
     }

@@ -146,6 +146,7 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
       shedding.record({ endLsn: cursor.endLsn, offset });
     },
     fail,
+    nowMs: () => performance.now(),
   });
   const letters = { id: idOf(options), letters: store.deadLetters, fail, nowMs };
   const replayed = new ReplayedLetters({ ...letters, encoding, arenas: unsettled.arenas });

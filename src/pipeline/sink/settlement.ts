@@ -24,13 +24,15 @@ export type SettlementPorts = {
   /** Makes durable whatever must be on record before the cursor moves there. */
   readonly beforeMove: (to: Settled) => void;
   readonly fail: (error: unknown) => void;
+  /** Never set back. */
+  readonly nowMs: () => number;
 };
 
 export class Settlement {
   readonly #ports: SettlementPorts;
   #timer: NodeJS.Timeout | undefined;
   #syncing: Promise<void> | undefined;
-  #lastSyncMs = 0;
+  #lastSyncMs = -Infinity;
   #published: { readonly offset: number; readonly lsn: Lsn } | undefined;
   #stopped = false;
 
@@ -53,10 +55,11 @@ export class Settlement {
   /** Syncs now, or when the interval allows it. */
   soon(): void {
     if (this.#timer !== undefined || this.#syncing !== undefined || this.#stopped) return;
-    const wait = Math.max(0, this.#lastSyncMs + SYNC_INTERVAL_MS - Date.now());
+    const { nowMs } = this.#ports;
+    const wait = Math.max(0, this.#lastSyncMs + SYNC_INTERVAL_MS - nowMs());
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#lastSyncMs = Date.now();
+      this.#lastSyncMs = nowMs();
       this.#syncing = this.#sync().then(
         () => (this.#syncing = undefined),
         (error: unknown) => this.#ports.fail(error),

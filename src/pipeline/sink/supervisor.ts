@@ -1,4 +1,5 @@
-// Keeps one sink running: a runner that fails is made anew after a pause, and its status says why. Commands run between two runners.
+// Keeps one sink running: a runner that fails is made anew after a pause (a second, doubled up to a minute), and the status says
+// why. Commands (pause, resume, rewind) run between two runners.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
@@ -20,6 +21,7 @@ import { SHED_INTERVAL_MS } from './load-shedding.ts';
 import type { SinkOptions } from './options.ts';
 import { SinkRunner } from './runner.ts';
 
+/** The pauses between a sink's runners; a failure in a row doubles them. */
 const RESTART: RetryPolicy = { initialBackoffMs: 1000, multiplier: 2, maxBackoffMs: 60_000, jitter: 0.2 };
 /** A runner that ran this long starts its pauses from the shortest again. */
 const STABLE_MS = 60_000;
@@ -40,8 +42,25 @@ export type SupervisedSink = {
   stop(deadlineMs: number): Promise<void>;
 };
 
-export function superviseSink(options: SinkOptions): SupervisedSink {
-  const supervisor = new Supervisor(options);
+/** What a supervisor keeps running. */
+export type Runner = Pick<SinkRunner, 'run' | 'replay' | 'stop' | 'status' | 'pull'>;
+
+export type SupervisorPorts = {
+  /** Takes the sink's place: nobody else has it until the runner has stopped. */
+  createRunner(options: SinkOptions): Promise<Runner>;
+  readonly restart: RetryPolicy;
+  /** How long a runner that was made anew has to run before it counts as well. */
+  readonly mendedMs: number;
+};
+
+const PORTS: SupervisorPorts = {
+  createRunner: (options) => SinkRunner.create(options),
+  restart: RESTART,
+  mendedMs: MENDED_MS,
+};
+
+export function superviseSink(options: SinkOptions, ports: Partial<SupervisorPorts> = {}): SupervisedSink {
+  const supervisor = new Supervisor(options, { ...PORTS, ...ports });
   return {
     status: () => supervisor.status(),
     // Each case of `answer` gives the reply of its type.
@@ -56,6 +75,7 @@ type Command = { run(): Promise<void>; reject(error: unknown): void };
 /** At any moment one runner at most has the sink's ledger, and a command runs while there is none. */
 class Supervisor {
   readonly #options: SinkOptions;
+  readonly #ports: SupervisorPorts;
   readonly #running: Promise<void>;
   readonly #commands: Command[] = [];
   #wanted: WantedStatus;
@@ -63,7 +83,7 @@ class Supervisor {
   #deadlineMs = Infinity;
   /** Aborts what the loop does now: run, rest, or wait before a new try. */
   #turn = new AbortController();
-  #runner: SinkRunner | undefined;
+  #runner: Runner | undefined;
   #failure: Condition | undefined;
   /** Of the runners before this one. */
   #last: SinkStatus | undefined;
@@ -71,8 +91,9 @@ class Supervisor {
   #place: SinkPlace | undefined;
   #resting: Condition = healthyNow();
 
-  constructor(options: SinkOptions) {
+  constructor(options: SinkOptions, ports: SupervisorPorts) {
     this.#options = options;
+    this.#ports = ports;
     this.#wanted = options.settings.status;
     this.#running = this.#loop();
   }
@@ -181,7 +202,7 @@ class Supervisor {
         );
       }
       if (Date.now() - startedMs > STABLE_MS) failures = 1;
-      const wait = backoffMs(RESTART, failures, Math.random());
+      const wait = backoffMs(this.#ports.restart, failures, Math.random());
       await sleep(wait, undefined, { signal }).catch(() => undefined);
     }
   }
@@ -211,12 +232,12 @@ class Supervisor {
   /** Until the runner fails, or the turn is over. */
   async #runOnce(turn: AbortSignal): Promise<void> {
     this.#options.signals.setHolding(this.#options.slot, true);
-    const runner = await SinkRunner.create(this.#currentOptions());
+    const runner = await this.#ports.createRunner(this.#currentOptions());
     this.#runner = runner;
     let mended: NodeJS.Timeout | undefined;
     try {
       const running = runner.run();
-      mended = setTimeout(() => (this.#failure = undefined), MENDED_MS);
+      mended = setTimeout(() => (this.#failure = undefined), this.#ports.mendedMs);
       await Promise.race([running, aborted(turn)]);
     } finally {
       clearTimeout(mended);

@@ -288,6 +288,7 @@ const transactionParted = (held: Lsn, got: Lsn): TailraceError =>
     {
       code: 'HISTORY_PARTED',
       kind: 'fatal',
+      mend: 'restart',
       hint: 'start Tailrace again: what is unfinished in the log is then cut off, and read anew from the server',
     },
   );

@@ -76,6 +76,7 @@ export function planConnection(
       {
         code: 'HISTORY_PARTED',
         kind: 'fatal',
+        mend: 'restart',
         hint: 'connect to the cluster that the log belongs to, or use another data directory for the new one',
       },
     );

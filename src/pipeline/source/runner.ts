@@ -75,7 +75,7 @@ class SourceRun {
         } catch (error) {
           const fault = this.#asFault(error);
           // While stopping, the connection is going anyway; the log is another matter.
-          if (signal.aborted && !needsRestart(fault)) break;
+          if (signal.aborted && fault.mend !== 'restart') break;
           await this.#wait(fault);
         }
       }
@@ -113,27 +113,22 @@ class SourceRun {
     const failures = ++this.#failures;
     const exhausted = settings.maxConnectionRetries > 0 && failures > settings.maxConnectionRetries;
     // At the first start a wrong configuration is told to whoever starts us; later its cause may go away again.
-    const hopeless = fault.kind === 'fatal' && !this.#streamedBefore;
-    if (needsRestart(fault) || hopeless || exhausted) throw fault;
+    const hopeless = fault.mend === 'operator' && !this.#streamedBefore;
+    if (fault.mend === 'restart' || hopeless || exhausted) throw fault;
     this.#state.waits(fault);
     const retryInMs = backoffMs(settings.reconnect, failures, Math.random());
     logger.warn({ code: fault.code, retryInMs }, describeError(fault));
     await sleep(retryInMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
   }
 
-  /** What `pg` throws when a connection breaks under a query; a fault of our own goes on as it is. */
+  /** What Postgres or the network answered to a query; a fault of our own goes on as it is. */
   #asFault(error: unknown): TailraceError {
     if (error instanceof TailraceError) return error;
-    const broken = error instanceof Error && /terminated|timeout|not queryable/i.test(error.message);
-    if (codeOf(error) === '' && !broken) throw error;
+    if (codeOf(error) === '') throw error;
     const { settings } = this.#options;
     return connectionFault(error, settings, settings.hosts[0]!);
   }
 }
-
-/** Faults of the log, and of the history it belongs to: only a new start (with recovery) or somebody can mend them. */
-const needsRestart = ({ code }: TailraceError): boolean =>
-  code.startsWith('LOG_') || code.startsWith('PGOUTPUT_') || code === 'HISTORY_PARTED';
 
 const stoppedEarly = (name: string): TailraceError =>
   new TailraceError(`database "${name}" was stopped before it streamed`, { code: 'STOPPED', kind: 'fatal' });

@@ -187,6 +187,7 @@ function historyParted(
     {
       code: 'HISTORY_PARTED',
       kind: 'fatal',
+      mend: 'restart',
       hint: 'connect to the server that the log belongs to; after a failover that lost changes, or a restore from a backup, move the log directory away to begin anew, and compare the consumers with the tables',
     },
   );

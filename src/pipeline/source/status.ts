@@ -50,11 +50,11 @@ export class SourceState {
     this.#settle();
   }
 
-  /** Not streaming, for this reason. A fault that needs somebody halts, others pass by themselves. */
+  /** Not streaming, for this reason. A fault that needs somebody halts, one that passes by itself degrades. */
   waits(error: TailraceError): void {
     this.state = 'waiting';
     this.#become({
-      health: error.kind === 'fatal' ? 'halted' : 'degraded',
+      health: error.mend === 'retry' ? 'degraded' : 'halted',
       reason: error.message,
       ...(error.hint === undefined ? {} : { cure: error.hint }),
     });

@@ -1,6 +1,6 @@
 // Entry of a source worker thread: follows one database and reports how that goes.
 import { parentPort, workerData } from 'node:worker_threads';
-import { describeError, TailraceError } from '../../core/errors.ts';
+import { describeError, TailraceError, type Mend } from '../../core/errors.ts';
 import { directoryOutlivesProcess } from '../../data-directory/durability.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import { LogSignals } from '../../log/signals.ts';
@@ -29,6 +29,7 @@ export type SourceWorkerCommand = { readonly type: 'stop' };
 export type SourceFault = {
   readonly code: string;
   readonly message: string;
+  readonly mend: Mend;
   readonly hint: string | undefined;
 };
 
@@ -79,7 +80,7 @@ function main(): void {
 
 const faultOf = (error: unknown): SourceFault =>
   error instanceof TailraceError
-    ? { code: error.code, message: error.message, hint: error.hint }
-    : { code: 'INTERNAL', message: describeError(error), hint: undefined };
+    ? { code: error.code, message: error.message, mend: error.mend, hint: error.hint }
+    : { code: 'INTERNAL', message: describeError(error), mend: 'restart', hint: undefined };
 
 main();

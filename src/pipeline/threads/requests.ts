@@ -1,5 +1,5 @@
 // Questions from one thread to another and their answers: matched by number, cancelled by signal, errors with their cure.
-import { describeError, TailraceError, type ErrorKind } from '../../core/errors.ts';
+import { describeError, TailraceError, type ErrorKind, type Mend } from '../../core/errors.ts';
 
 /** `to` names who shall answer in the other thread. */
 export type RequestMessage<Request> = {
@@ -18,6 +18,7 @@ export type ErrorOnWire = {
   readonly message: string;
   readonly code: string;
   readonly kind: ErrorKind;
+  readonly mend: Mend;
   readonly hint: string | undefined;
 };
 
@@ -130,8 +131,8 @@ export function answerRequests<Request>(
 
 const toWire = (error: unknown): ErrorOnWire =>
   error instanceof TailraceError
-    ? { message: error.message, code: error.code, kind: error.kind, hint: error.hint }
-    : { message: describeError(error), code: 'INTERNAL', kind: 'fatal', hint: undefined };
+    ? { message: error.message, code: error.code, kind: error.kind, mend: error.mend, hint: error.hint }
+    : { message: describeError(error), code: 'INTERNAL', kind: 'fatal', mend: 'operator', hint: undefined };
 
 const fromWire = ({ message, ...details }: ErrorOnWire): TailraceError => new TailraceError(message, details);
 

@@ -1,9 +1,9 @@
 // Connections to Postgres, ordinary and for replication, with pinned session settings so that one codec reads both.
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, type ClientConfig } from 'pg';
+import { Client, DatabaseError, type ClientConfig } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
-import { connectionFault, formatTarget, isTlsMissing, type Target } from './fault.ts';
+import { connectionFault, formatTarget, TLS_MISSING, type Target } from './fault.ts';
 import type { DatabaseSettings, TlsSettings } from '../settings.ts';
 
 export { formatTarget, type Target };
@@ -104,8 +104,8 @@ async function connect(
   try {
     return await connectOnce(settings, target, options, mode !== 'disable');
   } catch (error) {
-    const tlsMissing = error instanceof Error && isTlsMissing(error.message);
-    if (mode !== 'prefer' || !tlsMissing) throw connectionFault(error, settings, target);
+    const fault = connectionFault(error, settings, target);
+    if (mode !== 'prefer' || fault.code !== TLS_MISSING) throw fault;
   }
   try {
     return await connectOnce(settings, target, options, false);
@@ -149,11 +149,24 @@ async function connectOnce(
   try {
     await client.connect();
     await client.query(LATER_SETTINGS);
+    sayWhatBreaks(client, settings, target);
     return { client, tap };
   } catch (error) {
     await closeConnection(client);
     throw error;
   }
+}
+
+/**
+ * A query that the server did not answer breaks with an error of `pg` that has no code: from here on that is the
+ * connection's fault, as a TailraceError. What the server refused (`DatabaseError`) goes on as it is.
+ */
+function sayWhatBreaks(client: Client, settings: DatabaseSettings, target: Target): void {
+  const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>;
+  client.query = ((...args: unknown[]) =>
+    query(...args).catch((error: unknown) => {
+      throw error instanceof DatabaseError ? error : connectionFault(error, settings, target);
+    })) as typeof client.query;
 }
 
 /** https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
@@ -216,7 +229,7 @@ export async function findPrimary(settings: DatabaseSettings): Promise<Primary> 
     }
   }
   if (faults.length === 1) throw faults[0]!;
-  const first = faults.find((fault) => fault.kind === 'retryable') ?? faults[0];
+  const first = faults.find((fault) => fault.mend === 'retry') ?? faults[0];
   throw new TailraceError(faults.map((fault) => fault.message).join('; '), {
     code: 'NO_PRIMARY',
     kind: first?.kind ?? 'fatal',

@@ -1,4 +1,5 @@
-// What a failed connection or command means, and what cures it: errors of Postgres, TLS and the network as TailraceErrors.
+// What a failed connection or command means, and what cures it: errors of Postgres, TLS and the network as TailraceErrors. The
+// only file that reads others' texts, where neither the server nor `pg` has a code: everybody else asks the TailraceError.
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 import { escapeIdentifier } from 'pg';
 import { TailraceError, type ErrorKind } from '../../core/errors.ts';
@@ -117,13 +118,17 @@ function postgresFault(
   }
 }
 
+/** The server speaks no TLS: with `tls.mode: prefer` we go on without. */
+export const TLS_MISSING = 'TLS_MISSING';
+
 const TLS_CODE = /CERT|TLS|SSL|VERIFY|ISSUER|SIGNATURE/;
 
 function tlsFault(code: string, text: string, settings: DatabaseSettings, target: Target): Fault | undefined {
   const at = formatTarget(target);
-  if (isTlsMissing(text)) {
+  // pg's words for the answer `N` to an SSLRequest.
+  if (text.includes('does not support SSL connections')) {
     return {
-      code: 'TLS_MISSING',
+      code: TLS_MISSING,
       kind: 'fatal',
       message: `${at} does not speak TLS, and tls.mode is ${settings.tls.mode}`,
       hint: "switch TLS on in Postgres (ALTER SYSTEM SET ssl = 'on';), or set tls.mode to prefer or disable",
@@ -145,9 +150,6 @@ function tlsFault(code: string, text: string, settings: DatabaseSettings, target
     hint: "set tls.ca to the certificate authority of the server's certificate (and tls.cert, tls.key where the server wants one)",
   };
 }
-
-/** pg's words for the answer `N` to an SSLRequest. */
-export const isTlsMissing = (text: string): boolean => text.includes('does not support SSL connections');
 
 function networkFault(code: string, text: string, settings: DatabaseSettings, target: Target): Fault {
   const at = formatTarget(target);

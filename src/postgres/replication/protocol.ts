@@ -65,18 +65,26 @@ export function queryMessage(sql: string): Buffer {
   return Buffer.concat([head, text]);
 }
 
-export type ServerError = { readonly sqlState: string; readonly message: string };
+export type ServerError = {
+  readonly sqlState: string;
+  readonly message: string;
+  /** The function of the server that refused: texts are translated, this is not. */
+  readonly routine: string;
+};
 
 /** Fields: a type byte and a text with a zero byte. https://www.postgresql.org/docs/current/protocol-error-fields.html */
 export function parseError(content: Buffer): ServerError {
   const fields = content.toString('utf8').split('\0');
   const field = (type: string): string => fields.find((text) => text.startsWith(type))?.slice(1) ?? '';
-  return { sqlState: field('C'), message: field('M') };
+  return { sqlState: field('C'), message: field('M'), routine: field('R') };
 }
 
-/** What START_REPLICATION or decoding refused, by SQLSTATE: the texts differ from version to version. */
+/** Of Postgres 13 to 18: https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/utils/cache/lsyscache.c */
+const LOOKS_UP_PUBLICATION: ReadonlySet<string> = new Set(['get_publication_oid', 'GetPublicationByName']);
+
+/** What START_REPLICATION or decoding refused, by SQLSTATE and routine: the texts differ from version to version, and are translated. */
 export function streamFault(
-  { sqlState, message }: ServerError,
+  { sqlState, message, routine }: ServerError,
   connection: ReplicationConnection,
   options: StreamOptions,
 ): TailraceError {
@@ -93,7 +101,7 @@ export function streamFault(
       );
     }
     case '42704':
-      return /publication/.test(message)
+      return LOOKS_UP_PUBLICATION.has(routine)
         ? make(
             'PUBLICATION_MISSING',
             'fatal',

@@ -64,6 +64,33 @@ describe('a session', () => {
   });
 });
 
+describe('a query', () => {
+  test('whose connection breaks is a fault of the connection, and so is the next one', async () => {
+    const server = await startFakeServer({
+      answer: (query, socket) => {
+        if (query === 'select broken') socket.destroy();
+        return DONE;
+      },
+    });
+    const client = await connectOrdinary(settings, { host: '127.0.0.1', port: server.port });
+    for (const query of ['select broken', 'select 1']) {
+      await expect(client.query(query)).rejects.toMatchObject({
+        name: 'TailraceError',
+        mend: 'retry',
+        message: expect.stringContaining(`127.0.0.1:${server.port}`),
+      });
+    }
+    await server.close();
+  });
+
+  test('that the server refuses keeps its SQLSTATE', async () => {
+    const client = await connectOrdinary(settings, target());
+    await expect(client.query('select')).resolves.toBeDefined();
+    await expect(client.query('selec')).rejects.toMatchObject({ name: 'error', code: '42601' });
+    await client.end();
+  });
+});
+
 describe('the primary', () => {
   test('is the first host of the list that answers', async () => {
     const hosts = [{ host: '127.0.0.1', port: 1 }, target()];

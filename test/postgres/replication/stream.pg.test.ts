@@ -191,6 +191,13 @@ describe('what START_REPLICATION refuses', () => {
     await holder?.stop();
   });
 
+  test('a publication that is missing is known by the function that looks it up', async () => {
+    await expect(client.query(`select pg_get_publication_tables('nowhere')`)).rejects.toMatchObject({
+      code: '42704',
+      routine: 'get_publication_oid',
+    });
+  });
+
   test('a slot in use names the process that holds it', async () => {
     const holder = await start();
     await expect(start()).rejects.toMatchObject({

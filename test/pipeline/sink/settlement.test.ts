@@ -1,0 +1,218 @@
+// How far a sink has settled, and when that is published: a ledger and a log that only remember what they were told.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { toLsn } from '../../../src/core/lsn.ts';
+import { LogSignals } from '../../../src/log/signals.ts';
+import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
+import type { WalkHead } from '../../../src/pipeline/intake/log-walker.ts';
+import { Settlement } from '../../../src/pipeline/sink/settlement.ts';
+import { createDelivery, Messages, type Delivery } from '../../support/dispatcher.ts';
+import { waitFor } from '../../support/wait.ts';
+
+const SLOT = 3;
+
+const headAt = (lsn: bigint, offset: number): WalkHead => ({
+  position: { epoch: 0, commitLsn: toLsn(lsn), index: 0 },
+  endLsn: toLsn(lsn + 16n),
+  offset,
+});
+
+function harness(options: { wantsCompaction?: boolean } = {}) {
+  const delivery = createDelivery();
+  const messages = new Messages(delivery, { commitLsn: toLsn(100n), previousEndLsn: toLsn(90n) });
+  const signals = new LogSignals();
+  /** What happened, in order. */
+  const events: string[] = [];
+  const faults: unknown[] = [];
+  const compactions: unknown[] = [];
+  let nowMs = 0;
+  let disk: { resolve(): void; reject(error: unknown): void } | undefined;
+  const walker = { head: headAt(500n, 5000) };
+  const restored = { isOver: true };
+  const settlement = new Settlement({
+    ledger: {
+      advance: ({ endLsn }) => void events.push(`advance ${endLsn}`),
+      sync: () =>
+        new Promise((resolve, reject) => {
+          events.push('sync');
+          disk = { resolve, reject };
+        }),
+      wantsCompaction: () => options.wantsCompaction === true,
+      compact: ({ cursor, head, unsettled }) =>
+        void compactions.push({
+          cursor: cursor.endLsn,
+          head: head.commitLsn,
+          unsettled: [...unsettled].map(({ index }) => index),
+        }),
+    },
+    signals,
+    slot: SLOT,
+    unsettled: delivery.unsettled,
+    walker,
+    restored,
+    beforeMove: ({ cursor, offset }) => void events.push(`records for ${cursor.endLsn} ${offset}`),
+    fail: (error) => faults.push(error),
+    nowMs: () => nowMs,
+  });
+  const synced = async (): Promise<void> => {
+    await waitFor(() => disk !== undefined, 'the disk to be asked');
+    disk!.resolve();
+    disk = undefined;
+    await nextTurn();
+  };
+  return {
+    delivery,
+    settlement,
+    events,
+    faults,
+    compactions,
+    walker,
+    restored,
+    add: (): Pending => messages.add({ group: 'g' }),
+    settle: (message: Pending) => settled(delivery, message),
+    passTime: (ms: number) => void (nowMs += ms),
+    published: () => signals.settled(SLOT),
+    asked: () => waitFor(() => disk !== undefined, 'the disk to be asked'),
+    synced,
+    breakDisk: async (error: Error): Promise<void> => {
+      await waitFor(() => disk !== undefined, 'the disk to be asked');
+      disk!.reject(error);
+      disk = undefined;
+      await nextTurn();
+    },
+  };
+}
+
+const settled = ({ unsettled }: Delivery, message: Pending): void => unsettled.leave(message);
+
+test('everything before the oldest unsettled message is settled; with none, everything that was read', () => {
+  const h = harness();
+  expect(h.settlement.current).toEqual({
+    cursor: { position: h.walker.head.position, endLsn: 516n },
+    offset: 5000,
+  });
+  const [first, second] = [h.add(), h.add()];
+  expect(h.settlement.current).toMatchObject({
+    cursor: { position: { commitLsn: 100n, index: 0 }, endLsn: 90n },
+    offset: first.offset,
+  });
+  h.settle(second);
+  expect(h.settlement.current.offset).toBe(first.offset);
+  h.settle(first);
+  expect(h.settlement.current.offset).toBe(5000);
+});
+
+test('a transaction with markers is needed from its first marker on', () => {
+  const delivery = createDelivery();
+  new Messages(delivery, { markedFrom: 7 }).add({ group: 'g', index: 40 });
+  const h = harness();
+  const settlement = new Settlement({
+    ledger: { advance: noLedger, sync: noLedger, wantsCompaction: noLedger, compact: noLedger },
+    signals: new LogSignals(),
+    slot: SLOT,
+    unsettled: delivery.unsettled,
+    walker: h.walker,
+    restored: h.restored,
+    beforeMove: noLedger,
+    fail: noLedger,
+    nowMs: () => 0,
+  });
+  expect(settlement.current.offset).toBe(7);
+});
+
+const noLedger = (): never => {
+  throw new Error('nothing is to be written');
+};
+
+test('a position is published only when the disk has it, after the records that it rests on', async () => {
+  const h = harness();
+  h.settlement.soon();
+  await h.asked();
+  expect(h.events).toEqual(['records for 516 5000', 'advance 516', 'sync']);
+  expect(h.published()).toEqual({ offset: 0, lsn: 0n });
+  await h.synced();
+  expect(h.published()).toEqual({ offset: 5000, lsn: 516n });
+});
+
+test('what settles while the disk is asked is published with the next sync, not with this one', async () => {
+  const h = harness();
+  const message = h.add();
+  h.settlement.soon();
+  await h.asked();
+  h.settle(message);
+  h.passTime(1000);
+  await h.synced();
+  expect(h.published()).toEqual({ offset: message.offset, lsn: 90n });
+  await h.synced();
+  expect(h.published()).toEqual({ offset: 5000, lsn: 516n });
+});
+
+test('a disk that fails ends the sink, and nothing is published', async () => {
+  const h = harness();
+  h.settlement.soon();
+  const error = new Error('the disk is gone');
+  await h.breakDisk(error);
+  expect(h.faults).toEqual([error]);
+  expect(h.published()).toEqual({ offset: 0, lsn: 0n });
+  // Nothing is believed of that disk any more.
+  h.passTime(10_000);
+  h.settlement.soon();
+  await nextTurn();
+  expect(h.events.filter((event) => event === 'sync')).toHaveLength(1);
+});
+
+test('the disk is asked at most once a second, however often something settles', async () => {
+  const h = harness();
+  h.settlement.soon();
+  await h.synced();
+  h.walker.head = headAt(600n, 6000);
+  for (let i = 0; i < 100; i++) h.settlement.soon();
+  await nextTurn();
+  expect(h.events.filter((event) => event === 'sync')).toHaveLength(1);
+  h.passTime(1000);
+  await h.synced();
+  expect(h.published().offset).toBe(6000);
+});
+
+test('where nothing has moved, nothing is written', async () => {
+  const h = harness();
+  h.settlement.soon();
+  await h.synced();
+  const before = [...h.events];
+  h.passTime(5000);
+  h.settlement.soon();
+  h.settlement.stop();
+  await h.settlement.finish({ sync: true });
+  expect(h.events).toEqual(before);
+});
+
+test('a stop waits for the sync under way, then writes where the sink stands', async () => {
+  const h = harness();
+  h.settlement.soon();
+  await h.asked();
+  h.settlement.stop();
+  h.walker.head = headAt(700n, 7000);
+  h.settlement.soon();
+  const finished = h.settlement.finish({ sync: true });
+  await h.synced();
+  await h.synced();
+  await finished;
+  expect(h.published()).toEqual({ offset: 7000, lsn: 716n });
+  expect(h.events.filter((event) => event === 'sync')).toHaveLength(2);
+});
+
+test('a ledger made anew keeps what is unsettled below the head, and is not made while it is asked for', async () => {
+  const h = harness({ wantsCompaction: true });
+  const [first, second, third] = [h.add(), h.add(), h.add()];
+  h.settle(second);
+  h.restored.isOver = false;
+  h.settlement.soon();
+  await h.synced();
+  expect(h.compactions).toEqual([]);
+  h.restored.isOver = true;
+  h.settle(first);
+  h.passTime(1000);
+  h.settlement.soon();
+  await h.synced();
+  expect(h.compactions).toEqual([{ cursor: 90n, head: 500n, unsettled: [third.index] }]);
+});
