@@ -53,8 +53,6 @@ export type SinkSettings = {
   readonly retry: RetryPolicy;
   /** A cap on the messages of one request, only when written. */
   readonly batchSize?: number;
-  /** pg2sqs' flushWorkers: requests in flight per route. */
-  readonly lanesPerRoute?: number;
   /** Messages waiting in memory before the sink stops reading; undefined: what its routes need. */
   readonly maxBuffered?: number;
   readonly maxParked: number;

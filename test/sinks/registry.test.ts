@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
+import { jsonSchemaOf, jsonSchemaOfFile } from '../../src/config/schema/json-schema.ts';
 import { sinkDefinition, sinkDefinitions } from '../../src/sinks/registry.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -74,6 +75,16 @@ test.each(types)('the page of the sink %s names every field', (type) => {
   const schema = z.toJSONSchema(sinkDefinition(type)!.config, { io: 'input' });
   const fields = Object.keys(schema.properties ?? {});
   expect(fields.filter((field) => !page.includes(`\`${field}\``) && !page.includes(`${field}:`))).toEqual([]);
+});
+
+test('what a sink refers to is a list of the configuration', () => {
+  const lists = Object.keys(jsonSchemaOfFile().properties ?? {});
+  const fields = sinkDefinitions.flatMap(({ config }) =>
+    Object.values(jsonSchemaOf(config).properties ?? {}),
+  );
+  const referred = fields.flatMap(({ refersTo }) => refersTo ?? []);
+  expect(referred).toContain('http_endpoints');
+  expect(referred.filter((name) => !lists.includes(name))).toEqual([]);
 });
 
 test('no two sinks have one type, and an unknown type has no definition', () => {

@@ -66,7 +66,6 @@ export function createDelivery(settings: Partial<DispatcherSettings> = {}): Deli
     retry: { initialBackoffMs: 1, multiplier: 1, maxBackoffMs: 1, jitter: 0 },
     maxRetryCount: undefined,
     batchSize: undefined,
-    lanesPerRoute: undefined,
     maxBuffered: 100_000,
     maxParked: 1000,
     ...settings,

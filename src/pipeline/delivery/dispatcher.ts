@@ -17,7 +17,6 @@ export type DispatcherSettings = {
   readonly retry: RetryPolicy;
   readonly maxRetryCount: number | undefined;
   readonly batchSize: number | undefined;
-  readonly lanesPerRoute: number | undefined;
   readonly maxBuffered: number | undefined;
   readonly maxParked: number;
 };

@@ -5,14 +5,11 @@ import type { Pending } from './pending.ts';
 import { RouteQueue } from './route-queue.ts';
 
 export class Routes {
-  readonly #settings: { readonly lanesPerRoute: number | undefined; readonly batchSize: number | undefined };
+  readonly #settings: { readonly batchSize: number | undefined };
   readonly #room: Room;
   readonly #queues = new Map<string, RouteQueue<Pending>>();
 
-  constructor(
-    settings: { readonly lanesPerRoute: number | undefined; readonly batchSize: number | undefined },
-    room: Room,
-  ) {
+  constructor(settings: { readonly batchSize: number | undefined }, room: Room) {
     this.#settings = settings;
     this.#room = room;
   }
@@ -21,9 +18,9 @@ export class Routes {
   queue(route: Route): RouteQueue<Pending> {
     let queue = this.#queues.get(route.id);
     if (queue === undefined) {
-      const { lanesPerRoute, batchSize } = this.#settings;
+      const { batchSize } = this.#settings;
       const { limits } = route;
-      queue = new RouteQueue(route, lanesPerRoute ?? limits.lanesPerRoute);
+      queue = new RouteQueue(route, limits.lanesPerRoute);
       this.#queues.set(route.id, queue);
       this.#room.serve(queue.lanes * Math.min(limits.batchCount, batchSize ?? Infinity));
     }

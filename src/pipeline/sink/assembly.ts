@@ -182,7 +182,6 @@ const deliverySettings = (settings: SinkSettings): DispatcherSettings => ({
   retry: settings.retry,
   maxRetryCount: settings.maxRetryCount,
   batchSize: settings.batchSize,
-  lanesPerRoute: settings.lanesPerRoute,
   maxBuffered: settings.maxBuffered,
   maxParked: settings.maxParked,
 });
