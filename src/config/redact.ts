@@ -5,7 +5,7 @@ import { jsonSchemaOf, walkSchema } from './schema/json-schema.ts';
 
 export const REDACTED = '***';
 
-/** A copy without passwords, tokens, private keys, and what a sink's schema marks as secret. */
+/** A copy without passwords, tokens, private keys, and what a sink's schema marks as secret or does not know. */
 export function redact(settings: ServiceSettings): ServiceSettings {
   return {
     ...settings,
@@ -25,8 +25,10 @@ export function redact(settings: ServiceSettings): ServiceSettings {
 function redactDestination({ type, config }: { type: string; config: unknown }): unknown {
   const definition = sinkDefinition(type);
   if (definition === undefined) return REDACTED;
-  const copy = structuredClone(config);
-  walkSchema(jsonSchemaOf(definition.config), copy, (path, schema) => {
+  const schema = jsonSchemaOf(definition.config);
+  const copy = structuredClone(config) as Record<string, unknown>;
+  for (const key of Object.keys(copy)) if (schema.properties?.[key] === undefined) copy[key] = REDACTED;
+  walkSchema(schema, copy, (path, schema) => {
     if (schema.secret !== true) return;
     const holder = path
       .slice(0, -1)

@@ -3,6 +3,7 @@ import { dirname, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { jsonSchemaOf, jsonSchemaOfFile } from '../../src/config/schema/json-schema.ts';
+import { endpointFields } from '../../src/sinks/http/endpoint.ts';
 import { sinkDefinition, sinkDefinitions } from '../../src/sinks/registry.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -85,6 +86,16 @@ test('what a sink refers to is a list of the configuration', () => {
   const referred = fields.flatMap(({ refersTo }) => refersTo ?? []);
   expect(referred).toContain('http_endpoints');
   expect(referred.filter((name) => !lists.includes(name))).toEqual([]);
+});
+
+test('a sink that refers to an HTTP endpoint has the keys that it gets from there', () => {
+  const schemas = sinkDefinitions.map(({ config }) => jsonSchemaOf(config).properties ?? {});
+  const referring = schemas.filter((keys) =>
+    Object.values(keys).some(({ refersTo }) => refersTo === 'http_endpoints'),
+  );
+  for (const keys of referring) {
+    expect(Object.keys(keys)).toEqual(expect.arrayContaining(['url', ...Object.keys(endpointFields)]));
+  }
 });
 
 test('no two sinks have one type, and an unknown type has no definition', () => {

@@ -17,7 +17,8 @@ const secret = (description: string) => z.string().min(1).optional().meta({ desc
 
 /** `route`: what the sink delivers to; `identifier`: what of it tells a region. */
 export const awsKeys = (words: {
-  readonly service: 'SQS' | 'SNS';
+  /** As it is called: `SQS`. */
+  readonly service: string;
   readonly route: string;
   readonly identifier: string;
 }) => ({

@@ -5,8 +5,8 @@ export type RegionOptions = { readonly region?: string | undefined; readonly pro
 
 const DEFAULT_EMULATOR_REGION = 'us-east-1';
 
-/** A service as its host names say it. */
-export type AwsService = 'sqs' | 'sns';
+/** A service as its host names say it: `sqs`, `sns`. */
+export type AwsService = string;
 
 /** The endpoint that replaces AWS's, as the SDK's variables name it. */
 export function endpointOverride(service: AwsService, env: NodeJS.ProcessEnv): string | undefined {
@@ -47,7 +47,7 @@ export const endpointLike = (sqsEndpoint: URL, service: AwsService): URL =>
   new URL(sqsEndpoint.href.replace(/^https:\/\/sqs\b/, `https://${service}`));
 
 // Standard, FIPS, dual-stack and VPC endpoints. https://docs.aws.amazon.com/general/latest/gr/sqs-service.html
-const HOST = /(?:^|\.)(sqs|sns)(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)$/;
+const HOST = /(?:^|\.)([a-z0-9]+)(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)$/;
 // `<region>.queue.amazonaws.com`
 const LEGACY_SQS_HOST = /^(?:([a-z0-9-]+)\.)?queue\.amazonaws\.com(?:\.cn)?$/;
 

@@ -436,6 +436,17 @@ test('settings that are shown have no secret left in them', async () => {
   expect(shown).toContain('users.fifo');
 });
 
+test('what a sink’s schema does not know is not shown', async () => {
+  const { settings } = await loadText(minimal);
+  const [sink] = settings.sinks;
+  const config = { ...(sink!.destination.config as object), handed_over: 'hunter2' };
+  const stranger = { ...settings, sinks: [{ ...sink!, destination: { type: 'sqs', config } }] };
+  expect(redact(stranger).sinks[0]!.destination.config).toMatchObject({
+    queue_name: 'users.fifo',
+    handed_over: '***',
+  });
+});
+
 describe('a pull stream', () => {
   const streamOf = (destination: string): string =>
     minimal.replace(/destination: .*/, `destination: ${destination}`);
