@@ -1,0 +1,488 @@
+// One connection's life, against a pretended server at the wire: where it starts, what it tells Postgres, and what ends it.
+import { pino } from 'pino';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { LogSignals } from '../../../src/log/signals.ts';
+import type { SourceLog } from '../../../src/pipeline/source/log.ts';
+import type { SourceOptions, SourceReady } from '../../../src/pipeline/source/options.ts';
+import { runSession } from '../../../src/pipeline/source/session.ts';
+import { SourceState } from '../../../src/pipeline/source/status.ts';
+import type { DatabaseSettings } from '../../../src/postgres/settings.ts';
+import { begin, commit, scratchDirectory, SETTINGS, type Transaction } from '../../log/stream.ts';
+import { databaseSettings } from '../../support/database-settings.ts';
+import { fakeDatabase, INT4, startFakePostgres, type FakePostgres } from '../../support/fake-postgres.ts';
+import { insertMessage, relationMessage } from '../../support/pgoutput-messages.ts';
+import { readLog } from '../../support/source.ts';
+import { waitFor } from '../../support/wait.ts';
+
+const RELATION = 16_400;
+const relation = relationMessage({
+  id: RELATION,
+  schema: 'public',
+  table: 'items',
+  identity: 'd',
+  columns: [{ name: 'id', type: INT4, identity: true }],
+});
+const row = (id: number): Buffer => insertMessage(RELATION, [String(id)]);
+/** A transaction of one row at this commit LSN; it ends 16 bytes later. */
+const at = (commitLsn: bigint): Transaction => ({ commitLsn, rows: 1 });
+const whole = (commitLsn: bigint, id: number): Buffer[] => [
+  begin(at(commitLsn)),
+  relation,
+  row(id),
+  commit(at(commitLsn)),
+];
+
+type Session = {
+  readonly ended: Promise<void>;
+  readonly opened: () => SourceLog;
+  readonly ready: () => SourceReady | undefined;
+  stop(): Promise<void>;
+};
+
+let server: FakePostgres;
+let directory: string;
+let signals: LogSignals;
+let state: SourceState;
+let lines: { level: number; msg: string }[];
+
+beforeEach(async () => {
+  server = await startFakePostgres();
+  directory = scratchDirectory();
+  signals = new LogSignals();
+  lines = [];
+});
+
+type Changes = Partial<Omit<SourceOptions, 'settings'>> & {
+  readonly settings?: Parameters<typeof databaseSettings>[1];
+  /** What a session before this one has opened. */
+  readonly before?: SourceLog;
+};
+
+function optionsOf({ settings, ...changes }: Omit<Changes, 'before'>): SourceOptions {
+  return {
+    settings: settingsOf(settings),
+    selections: [{}],
+    streamed: () => undefined,
+    log: SETTINGS,
+    directory,
+    signals,
+    sinkNames: ['users'],
+    version: '0.0.0-test',
+    durableDirectory: true,
+    logger: pino(
+      { level: 'debug' },
+      { write: (line: string) => void lines.push(JSON.parse(line) as (typeof lines)[number]) },
+    ),
+    ...changes,
+  };
+}
+
+const settingsOf = (changes: Changes['settings'] = {}): DatabaseSettings =>
+  databaseSettings(fakeDatabase(server), {
+    publication: { refreshIntervalMs: 0 },
+    statusIntervalMs: 100,
+    ...changes,
+    slot: { ack: 'delivered', ...changes.slot },
+  });
+
+function start({ before, ...changes }: Changes = {}): Session {
+  const options = optionsOf(changes);
+  const stopping = new AbortController();
+  state = new SourceState(options.settings, () => 0);
+  let opened = before;
+  let ready: SourceReady | undefined;
+  const ended = runSession({
+    options,
+    state,
+    opened: before,
+    onOpened: (log) => (opened = log),
+    onStreaming: (_, source) => (ready = source),
+    signal: stopping.signal,
+  });
+  ended.catch(() => undefined);
+  const stop = (): Promise<void> => {
+    stopping.abort();
+    return ended;
+  };
+  onTestFinished(async () => {
+    await stop().catch(() => undefined);
+    await opened?.log.close().catch(() => undefined);
+  });
+  return { ended, opened: () => opened!, ready: () => ready, stop };
+}
+
+/** A sink has settled all that is in the log. */
+function settleAll(): void {
+  signals.setHolding(0, true);
+  signals.publishSettled(0, { offset: signals.writtenEnd(), lsn: signals.lastEndLsn() });
+}
+
+const loggedUpTo = (endLsn: bigint): Promise<true> =>
+  waitFor(() => signals.lastEndLsn() === endLsn || undefined, `the log to end at ${endLsn}`).then(() => true);
+const ids = async (): Promise<number[]> =>
+  (await readLog(directory, signals)).rows.map(({ values }) => Number(values[0]));
+const startLsnOf = (command: string): string => /LOGICAL (\S+)/.exec(command)![1]!;
+
+describe('a session', () => {
+  test('of a new log starts where the slot stands, logs what comes, and says that it streams', async () => {
+    const session = start();
+    const stream = await server.stream();
+    expect(stream.command).toContain('LOGICAL 0/0 ');
+    expect(stream.command).toContain(`publication_names '"pub_app"'`);
+    stream.send(...whole(200n, 1));
+    stream.send(...whole(300n, 2));
+    await loggedUpTo(316n);
+    expect(await ids()).toEqual([1, 2]);
+    expect(state.status()).toMatchObject({ state: 'streaming', health: 'healthy', gaps: [] });
+    expect(session.ready()).toMatchObject({
+      systemIdentifier: server.server.systemIdentifier,
+      databaseOid: server.server.databaseOid,
+    });
+  });
+
+  test('tells Postgres nothing of what no sink has settled, and the end of it once all have', async () => {
+    start();
+    signals.setHolding(0, true);
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    stream.keepalive(5000n);
+    await waitFor(() => stream.replies.length >= 5, 'some replies');
+    expect(new Set(stream.replies)).toEqual(new Set([100n]));
+    settleAll();
+    await waitFor(() => stream.replies.at(-1)! > 100n, 'the flush');
+    expect(stream.replies.at(-1)).toBe(5000n);
+  });
+
+  test('flushes no keepalive that came inside a transaction, though all that is whole is settled', async () => {
+    start();
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    stream.send(begin(at(300n)), row(2));
+    stream.keepalive(5000n);
+    await waitFor(() => state.status().walEnd === '0/1388', 'the keepalive to be taken');
+    settleAll();
+    await waitFor(() => stream.replies.at(-1) === 216n, 'the flush of what is whole');
+    stream.send(commit(at(300n)));
+    await loggedUpTo(316n);
+    settleAll();
+    await waitFor(() => stream.replies.at(-1)! > 216n, 'the next flush');
+    expect(new Set(stream.replies)).toEqual(new Set([100n, 216n, 5000n]));
+  });
+
+  test('remembers on disk what it told, with the history that the server has', async () => {
+    server.server.timeline = 2;
+    server.server.timelineHistory = '1\t0/10\tno recovery target specified\n';
+    const session = start();
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    settleAll();
+    await session.stop();
+    expect(stream.replies.at(-1)).toBe(216n);
+    await session.opened().log.close();
+    const again = start();
+    await server.stream(2);
+    expect(again.opened().log.recovered).toMatchObject({
+      created: false,
+      flushed: 216n,
+      settled: 216n,
+      timeline: 2,
+    });
+  });
+
+  test('whose log is there goes on at its end, and says again what Postgres was told', async () => {
+    const first = start();
+    (await server.stream()).send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    settleAll();
+    await first.stop();
+    const second = start({ before: first.opened() });
+    const stream = await server.stream(2);
+    expect(startLsnOf(stream.command)).toBe('0/D8');
+    await waitFor(() => stream.replies.length > 0, 'a reply');
+    expect(stream.replies[0]).toBe(216n);
+    stream.send(...whole(200n, 1));
+    stream.send(...whole(300n, 2));
+    await loggedUpTo(316n);
+    expect(await ids()).toEqual([1, 2]);
+    await second.stop();
+  });
+
+  test('that is stopped makes durable what it has, says so, and parts in good order', async () => {
+    const session = start({ settings: { slot: { ack: 'durable' } } });
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    await session.stop();
+    expect(signals.durableEnd()).toBe(signals.writtenEnd());
+    expect(stream.replies.at(-1)).toBe(216n);
+    await waitFor(() => stream.done && stream.ended, 'CopyDone and Terminate');
+  });
+
+  test('that is stopped before it streams does not begin to', async () => {
+    const stopping = new AbortController();
+    server.server.override = (sql) => {
+      if (sql === 'select pg_backend_pid() as pid') throw new Error('it went on');
+      if (sql.startsWith('IDENTIFY_SYSTEM')) stopping.abort();
+      return undefined;
+    };
+    const options = optionsOf({});
+    let opened: SourceLog | undefined;
+    await runSession({
+      options,
+      state: new SourceState(options.settings, () => 0),
+      opened: undefined,
+      onOpened: (log) => (opened = log),
+      onStreaming: () => expect.fail('it streams'),
+      signal: stopping.signal,
+    });
+    expect(server.streams).toEqual([]);
+    await opened?.log.close();
+  });
+});
+
+describe('a gap', () => {
+  /** A log that ends at 216, flushed and settled. */
+  async function logBefore(): Promise<SourceLog> {
+    const session = start();
+    (await server.stream()).send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    settleAll();
+    await session.stop();
+    return session.opened();
+  }
+
+  test('is declared when the slot stands beyond all that we know, and a new epoch begins', async () => {
+    const before = await logBefore();
+    server.server.slot = { confirmedFlush: 900n };
+    start({ before });
+    const stream = await server.stream(2);
+    expect(state.status().gaps).toEqual([
+      { from: '0/D8', to: '0/384', reason: expect.stringContaining('advanced') as string },
+    ]);
+    expect(lines.filter(({ level }) => level === 50).map(({ msg }) => msg)).toEqual([
+      expect.stringContaining('between 0/D8 and 0/384 are missing'),
+    ]);
+    stream.send(...whole(950n, 2));
+    await loggedUpTo(966n);
+    expect((await readLog(directory, signals)).epochs).toEqual(new Set([0, 1]));
+    expect(signals.epoch()).toBe(1);
+  });
+
+  test('is declared when the slot was gone, made anew from there on', async () => {
+    const before = await logBefore();
+    server.server.slot = undefined;
+    server.server.walEnd = 700n;
+    start({ before });
+    await server.stream(2);
+    expect(state.status().gaps).toEqual([
+      { from: '0/D8', to: '0/2BC', reason: expect.stringContaining('made anew') as string },
+    ]);
+  });
+
+  test('is none where the slot stands behind us: what it sends again is skipped', async () => {
+    const before = await logBefore();
+    server.server.slot = { confirmedFlush: 100n };
+    start({ before });
+    await server.stream(2);
+    expect(state.status().gaps).toEqual([]);
+  });
+});
+
+describe('a parting', () => {
+  test('is refused: a server whose WAL ends before our log does has another history', async () => {
+    const session = start();
+    (await server.stream()).send(...whole(2000n, 1));
+    await loggedUpTo(2016n);
+    await session.stop();
+    server.server.walEnd = 1999n;
+    await expect(start({ before: session.opened() }).ended).rejects.toMatchObject({ code: 'HISTORY_PARTED' });
+    expect(server.streams).toHaveLength(1);
+  });
+
+  test('is refused: another cluster answers', async () => {
+    const session = start();
+    await server.stream();
+    await session.stop();
+    server.server.systemIdentifier = '7000000000000000002';
+    await expect(start({ before: session.opened() }).ended).rejects.toMatchObject({
+      code: 'HISTORY_PARTED',
+      message: expect.stringContaining('7000000000000000002') as string,
+    });
+  });
+
+  test('is none at a promotion behind our end: a new epoch goes on from there', async () => {
+    const session = start();
+    (await server.stream()).send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    await session.stop();
+    server.server.timeline = 2;
+    server.server.timelineHistory = '1\t0/190\tno recovery target specified\n';
+    start({ before: session.opened() });
+    const stream = await server.stream(2);
+    expect(startLsnOf(stream.command)).toBe('0/D8');
+    expect(state.status().gaps).toEqual([]);
+    stream.send(...whole(500n, 2));
+    await loggedUpTo(516n);
+    const { epochs, timelines } = await readLog(directory, signals);
+    expect([epochs, timelines]).toEqual([new Set([0, 1]), new Set([1, 2])]);
+  });
+});
+
+describe('what breaks first ends the session, and its error is the one thrown:', () => {
+  test('the server ends the stream', async () => {
+    const session = start();
+    (await server.stream()).end();
+    await expect(session.ended).rejects.toMatchObject({ code: 'SERVER_NOT_READY' });
+  });
+
+  test('the server lets go of the ordinary connection, as a fast shutdown does first', async () => {
+    const session = start();
+    const stream = await server.stream();
+    await waitFor(() => state.state === 'streaming' || undefined, 'the session to stream');
+    server.terminateOrdinary();
+    await expect(session.ended).rejects.toMatchObject({ code: 'SERVER_NOT_READY' });
+    await waitFor(() => stream.done, 'the stream to be let go, too');
+  });
+
+  test('decoding fails', async () => {
+    const session = start();
+    (await server.stream()).fail('42704', 'publication "pub_app" does not exist');
+    await expect(session.ended).rejects.toMatchObject({ code: 'PUBLICATION_MISSING' });
+  });
+
+  test('a message is none that we know', async () => {
+    const session = start();
+    (await server.stream()).send(Buffer.from('?'));
+    await expect(session.ended).rejects.toMatchObject({
+      code: expect.stringMatching(/^PGOUTPUT_/) as string,
+    });
+  });
+
+  test('the log cannot be made durable', async () => {
+    const session = start();
+    const stream = await server.stream();
+    vi.spyOn(session.opened().log, 'sync').mockRejectedValue(new Error('the disk is gone'));
+    stream.send(...whole(200n, 1));
+    await expect(session.ended).rejects.toThrow('the disk is gone');
+    expect(stream.replies.every((flush) => flush === 100n)).toBe(true);
+  });
+
+  test('the flush cannot be remembered', async () => {
+    const session = start();
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    vi.spyOn(session.opened().log, 'remember').mockRejectedValue(new Error('the disk is gone'));
+    settleAll();
+    await expect(session.ended).rejects.toThrow('the disk is gone');
+    expect(stream.replies.every((flush) => flush === 100n)).toBe(true);
+  });
+
+  test('our walsender is a synchronous standby from the start', async () => {
+    server.server.synchronousState = 'sync';
+    const session = start();
+    await expect(session.ended).rejects.toMatchObject({ code: 'SYNCHRONOUS_STANDBY', kind: 'fatal' });
+    expect(session.ready()).toBeUndefined();
+  });
+
+  test('START_REPLICATION is refused', async () => {
+    server.server.override = (sql) =>
+      sql.startsWith('START_REPLICATION')
+        ? { sqlState: '55006', message: 'replication slot "slot" is active for PID 7' }
+        : undefined;
+    await expect(start().ended).rejects.toMatchObject({ code: 'SLOT_IN_USE' });
+  });
+});
+
+describe('reading', () => {
+  test('takes a batch in to its last whole message before what breaks in it is thrown', async () => {
+    const session = start();
+    (await server.stream()).send(...whole(200n, 1), Buffer.from('?'));
+    await expect(session.ended).rejects.toMatchObject({
+      code: expect.stringMatching(/^PGOUTPUT_/) as string,
+    });
+    expect(await ids()).toEqual([1]);
+  });
+
+  test('asks the catalog about each relation before the rows that follow it', async () => {
+    start();
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    const { relations } = await readLog(directory, signals);
+    expect(relations.map(({ table, key }) => [table, key])).toEqual([['items', ['id']]]);
+    expect(server.asked.filter((sql) => /from pg_attribute/.test(sql))).toHaveLength(1);
+  });
+
+  test('stops while the log’s budget is spent, the replies do not, and goes on once there is room', async () => {
+    const session = start();
+    const stream = await server.stream();
+    const { budget } = session.opened();
+    vi.spyOn(budget, 'check').mockResolvedValue(undefined);
+    budget.spent = true;
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    stream.send(...whole(300n, 2));
+    const seen = stream.replies.length;
+    await waitFor(() => stream.replies.length >= seen + 5, 'replies while nothing is read');
+    expect(await ids()).toEqual([1]);
+    budget.spent = false;
+    await loggedUpTo(316n);
+    expect(await ids()).toEqual([1, 2]);
+  });
+
+  test('that has stopped for want of room can still be stopped', async () => {
+    const session = start();
+    const stream = await server.stream();
+    const { budget } = session.opened();
+    vi.spyOn(budget, 'check').mockResolvedValue(undefined);
+    budget.spent = true;
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    await session.stop();
+    expect(await ids()).toEqual([1]);
+  });
+});
+
+test('warnings of preflight are logged once, however often the server is connected to', async () => {
+  server.server.slot = { confirmedFlush: 100n, walStatus: 'unreserved' };
+  const first = start();
+  await server.stream();
+  const notices = state.notices;
+  expect(notices).toEqual([expect.stringContaining('about to be invalidated')]);
+  await first.stop();
+  const known = lines.filter(({ msg }) => notices.includes(msg)).length;
+  expect(known).toBe(1);
+  // The state is the source's, over all connections.
+  const options = optionsOf({});
+  const stopping = new AbortController();
+  const second = runSession({
+    options,
+    state,
+    opened: first.opened(),
+    onOpened: () => undefined,
+    onStreaming: () => stopping.abort(),
+    signal: stopping.signal,
+  });
+  await second;
+  expect(lines.filter(({ msg }) => notices.includes(msg))).toHaveLength(known);
+});
+
+test('tables that the publication was made with are recorded with the position they are streamed from', async () => {
+  const postgres = server.server;
+  postgres.publication = undefined;
+  const streamed: unknown[] = [];
+  postgres.override = (sql) => {
+    if (!sql.startsWith('CREATE PUBLICATION')) return sql.startsWith('COMMENT') ? [] : undefined;
+    postgres.publication = ['items'];
+    return [];
+  };
+  start({
+    selections: [{ includeTables: [{ schema: ['public'], table: ['items'] }] }],
+    streamed: (tables) => void streamed.push(...tables),
+  });
+  await server.stream();
+  expect(streamed).toEqual([expect.objectContaining({ schema: 'public', table: 'items', from: '0/3E8' })]);
+});

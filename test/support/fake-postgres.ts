@@ -1,0 +1,199 @@
+// A pretended primary for tests of the source: it answers what the source asks of a server, and streams what a test says.
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { onTestFinished } from 'vitest';
+import { formatLsn, toLsn } from '../../src/core/lsn.ts';
+import { FakeBackend, Walsender, type WireAnswer, type WireRow } from './fake-backend.ts';
+import { waitFor } from './wait.ts';
+
+/** What the server says of itself; a test changes it as it goes. */
+export type FakeServer = {
+  serverVersion: number;
+  systemIdentifier: string;
+  databaseOid: number;
+  timeline: number;
+  /** Content of the timeline history file. */
+  timelineHistory: string;
+  walEnd: bigint;
+  /** Undefined: there is no slot (of whatever name is asked for). */
+  slot: { confirmedFlush: bigint; walStatus?: string } | undefined;
+  /** In schema `public`, each with a primary key `id` of type int. */
+  tables: readonly string[];
+  /** Undefined: there is no publication. */
+  publication: readonly string[] | undefined;
+  synchronousStandbyNames: string;
+  /** What `pg_stat_replication` says of our walsender. */
+  synchronousState: string;
+  /** SQL that gets another answer than usual: asked first. */
+  override: (sql: string) => WireAnswer | undefined;
+};
+
+export type FakePostgres = {
+  readonly port: number;
+  readonly server: FakeServer;
+  /** Every statement, in order. */
+  readonly asked: string[];
+  readonly streams: readonly Walsender[];
+  /** The stream of the connection number `count` (the first is 1), once it runs. */
+  stream(count?: number): Promise<Walsender>;
+  /** Ends the ordinary connections. */
+  terminateOrdinary(): void;
+};
+
+const DATABASE = 'app';
+const SLOT_DEFAULTS = {
+  slot_type: 'logical',
+  plugin: 'pgoutput',
+  database: DATABASE,
+  active_pid: null,
+  temporary: false,
+};
+
+/** Goes with the test. */
+export async function startFakePostgres(changes: Partial<FakeServer> = {}): Promise<FakePostgres> {
+  const server: FakeServer = {
+    serverVersion: 180_000,
+    systemIdentifier: '7000000000000000001',
+    databaseOid: 5,
+    timeline: 1,
+    timelineHistory: '',
+    walEnd: 1000n,
+    slot: { confirmedFlush: 100n },
+    tables: ['items'],
+    publication: ['items'],
+    synchronousStandbyNames: '',
+    synchronousState: 'async',
+    override: () => undefined,
+    ...changes,
+  };
+  const asked: string[] = [];
+  const streams: Walsender[] = [];
+  const sockets = new Set<Socket>();
+  const backends: FakeBackend[] = [];
+  const answer = (sql: string, _parameters: readonly (string | null)[], pid: number): WireAnswer => {
+    asked.push(sql);
+    return server.override(sql) ?? answerOf(sql, server, pid);
+  };
+  const listener = createServer((socket) => {
+    sockets.add(socket);
+    backends.push(
+      new FakeBackend(socket, 1000 + backends.length, {
+        answer,
+        onStream: (stream) => void streams.push(stream),
+      }),
+    );
+  });
+  await new Promise<void>((done) => listener.listen(0, '127.0.0.1', done));
+  onTestFinished(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise<void>((done) => listener.close(() => done()));
+  });
+  return {
+    port: (listener.address() as AddressInfo).port,
+    server,
+    asked,
+    streams,
+    stream: (count = 1) => waitFor(() => streams[count - 1], `stream number ${count}`),
+    terminateOrdinary: () => {
+      for (const backend of backends) if (!backend.isWalsender) backend.terminate();
+    },
+  };
+}
+
+/** The settings that reach it: see `databaseSettings`. */
+export const fakeDatabase = ({ port }: FakePostgres) => ({ name: DATABASE, host: '127.0.0.1', port });
+
+const lsnText = (lsn: bigint): string => formatLsn(toLsn(lsn));
+
+export const INT4 = 23;
+
+const identity = ({ systemIdentifier, timeline, walEnd }: FakeServer): readonly WireRow[] => [
+  { systemid: systemIdentifier, timeline: String(timeline), xlogpos: lsnText(walEnd), dbname: DATABASE },
+];
+
+const serverRow = ({ serverVersion, databaseOid }: FakeServer): readonly WireRow[] => [
+  {
+    serverVersion,
+    versionText: '18.0',
+    databaseOid,
+    walLevel: 'logical',
+    encoding: 'UTF8',
+    senderTimeoutMs: 60_000,
+    mayReplicate: true,
+  },
+];
+
+const slotRows = ({ slot }: FakeServer): readonly WireRow[] =>
+  slot === undefined
+    ? []
+    : [
+        {
+          slot: {
+            ...SLOT_DEFAULTS,
+            slot_name: 'slot',
+            wal_status: slot.walStatus ?? 'reserved',
+            confirmed_flush_lsn: lsnText(slot.confirmedFlush),
+          },
+        },
+      ];
+
+function makeSlot(server: FakeServer): readonly WireRow[] {
+  server.slot = { confirmedFlush: server.walEnd };
+  return [{ lsn: lsnText(server.walEnd) }];
+}
+
+const publicationRows = ({ publication }: FakeServer): readonly WireRow[] =>
+  publication === undefined
+    ? []
+    : [
+        {
+          pubinsert: true,
+          pubupdate: true,
+          pubdelete: true,
+          pubtruncate: true,
+          pubviaroot: true,
+          kept: false,
+          changeable: true,
+          tables: publication.map((table) => ({ schema: 'public', table })),
+        },
+      ];
+
+const tableRows = ({ tables }: FakeServer): readonly WireRow[] =>
+  tables.map((table) => ({
+    schema: 'public',
+    table,
+    partitioned: false,
+    hasIdentity: true,
+    identityNothing: false,
+    owner: 'postgres',
+    owned: true,
+  }));
+
+/** Each statement is known by what it reads from. */
+const ANSWERS: readonly (readonly [
+  sql: RegExp,
+  rows: (server: FakeServer, pid: number) => readonly WireRow[],
+])[] = [
+  [/set_config/, () => []],
+  [/pg_is_in_recovery/, () => [{ standby: false }]],
+  [/^IDENTIFY_SYSTEM/, identity],
+  [/^TIMELINE_HISTORY/, ({ timelineHistory }) => [{ filename: 'history', content: timelineHistory }]],
+  [/pg_backend_pid\(\) as pid/, (_, pid) => [{ pid: String(pid) }]],
+  [/server_version_num/, serverRow],
+  [/from pg_replication_slots/, slotRows],
+  [/pg_create_logical_replication_slot/, makeSlot],
+  [/from pg_publication p/, publicationRows],
+  [/join lateral/, tableRows],
+  [/relkind in \('r', 'p'\)/, ({ tables }) => tables.map((table) => ({ schema: 'public', table }))],
+  [/from pg_attribute a/, () => [{ name: 'id', type: INT4, keyPlace: 1 }]],
+  [/sync_state/, ({ synchronousState }) => [{ sync_state: synchronousState }]],
+  [/synchronous_standby_names/, ({ synchronousStandbyNames }) => [{ names: synchronousStandbyNames }]],
+  [/pg_current_wal_insert_lsn/, ({ walEnd }) => [{ lsn: lsnText(walEnd) }]],
+  [/^START_REPLICATION/, () => []],
+];
+
+function answerOf(sql: string, server: FakeServer, pid: number): WireAnswer {
+  const known = ANSWERS.find(([pattern]) => pattern.test(sql));
+  // A statement that nobody taught it: the test says so, instead of going on with an answer that no server gives.
+  if (known === undefined) return { sqlState: 'XX000', message: `the fake server does not know: ${sql}` };
+  return known[1](server, pid);
+}
