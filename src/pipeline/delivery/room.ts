@@ -7,6 +7,8 @@ const DEFAULT_MAX_BUFFERED = 2000;
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** Reading goes on when no more than this share of the room is taken. */
 const RESUME_SHARE = 0.75;
+/** As a count of bytes: it has none in memory. */
+const PARKED = -1;
 
 export type RoomSettings = {
   /** Undefined: as many as the routes can have in flight, twice, or `DEFAULT_MAX_BUFFERED`. */
@@ -42,18 +44,30 @@ export class Room {
   enter(message: Pending): void {
     if (message.isParked) {
       this.parked++;
+      message.countedBytes = PARKED;
     } else {
       this.buffered++;
       this.#bytes += message.byteLength;
+      message.countedBytes = message.byteLength;
     }
   }
 
   leave(message: Pending): void {
-    if (message.isParked) {
+    if (message.countedBytes === PARKED) {
       this.parked--;
     } else {
       this.buffered--;
-      this.#bytes -= message.byteLength;
+      this.#bytes -= message.countedBytes;
+    }
+  }
+
+  /** A parked message was rendered, perhaps some time ago: it may have settled since. */
+  recount(message: Pending): void {
+    if (message.state === 'settled') {
+      message.drop(this.arenas);
+    } else {
+      this.leave(message);
+      this.enter(message);
     }
   }
 
