@@ -37,6 +37,7 @@ export const routeTo = (id: string, limits: Partial<Route['limits']> = {}): Rout
   limits: { batchCount: 10, batchBytes: 1000, messageBytes: 500, lanesPerRoute: 4, ...limits },
   groupTemplate: undefined,
   severalActions: true,
+  target: undefined,
 });
 
 const TRANSACTION: PendingTransaction = {

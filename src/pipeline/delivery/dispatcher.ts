@@ -2,7 +2,7 @@
 import type { SinkCounts } from '../../core/counts.ts';
 import type { Message } from '../../core/message.ts';
 import type { RetryPolicy } from '../../core/retry.ts';
-import type { Sink } from '../../sinks/sink.ts';
+import type { Route, Sink } from '../../sinks/sink.ts';
 import { parkedAhead, takeBatch, type Cut } from './batch.ts';
 import { Conclusions } from './conclusions.ts';
 import { thrownError } from './delivery-errors.ts';
@@ -163,8 +163,9 @@ export class Dispatcher {
     this.#inFlight += batch.length;
     this.#atWork++;
     this.#counts.requests++;
-    let answers = await this.#request(batch);
-    if (blamesBatch(answers)) answers = await isolate(batch, answers, (part) => this.#request(part));
+    const { route } = queue;
+    let answers = await this.#request(batch, route);
+    if (blamesBatch(answers)) answers = await isolate(batch, answers, (part) => this.#request(part, route));
     queue.lanesInUse--;
     this.#inFlight -= batch.length;
     this.#atWork--;
@@ -172,10 +173,10 @@ export class Dispatcher {
     this.#ended();
   }
 
-  async #request(batch: readonly Message[]): Promise<readonly Answer[]> {
+  async #request(batch: readonly Message[], route: Route): Promise<readonly Answer[]> {
     const { signal } = this.#abort;
     try {
-      return await this.#ports.sink.deliver(batch, signal);
+      return await this.#ports.sink.deliver(batch, signal, route);
     } catch (error) {
       // Where a stop has ended it, nothing is wrong with the route.
       const answer = signal.aborted ? 'unknown' : thrownError(error);
