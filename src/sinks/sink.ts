@@ -41,7 +41,7 @@ export interface RowValues {
   text(column: string): string | null | undefined;
 }
 
-/** Where the row decides where it goes. At most 1,000 such routes of a sink are open; idle ones are closed for new ones. */
+/** Where the row decides where it goes. About 1,000 such routes of a sink are open at most: idle ones are closed for new ones. */
 export interface RouteByRow<Target = unknown> {
   /** The same for all these routes; see `Route`. */
   readonly groupTemplate: string | undefined;
@@ -49,6 +49,8 @@ export interface RouteByRow<Target = unknown> {
   idOf(row: RowValues | undefined): string;
   /** The route of an id that `idOf` gave, now or before a restart. May be asked again once the route was closed. */
   open(id: string): Route<Target>;
+  /** Nothing is on its way there any more, and the core has let go of it. */
+  closed?(route: Route<Target>): void;
 }
 
 export interface Sink<Target = unknown> {

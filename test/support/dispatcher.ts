@@ -135,7 +135,7 @@ export const pendingMessage = (
     index: 0,
     plan: { schema: 'public', table: 't', grouped: true, barriers: barriers.of('public', 't') },
     action: 'insert',
-    routeQueue: routes.queue(routeTo('q')),
+    routeQueue: fields.routeQueue ?? routes.queue(routeTo('q')),
     group: '',
     offset: 1,
     frameLength: 1,

@@ -45,6 +45,10 @@ export class RouteQueue<Message> {
   readonly ready = new ReadyQueue<Message>();
   readonly lanes: number;
   lanesInUse = 0;
+  /** Messages that are on their way there, parked ones too. */
+  unsettled = 0;
+  /** A row has opened it: it is closed when nothing is on its way there and others need the place. */
+  isByRow = false;
   /** What its next request carries is being rendered. */
   isPreparing = false;
   /** Failed requests in a row. */
