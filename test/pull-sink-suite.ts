@@ -269,7 +269,7 @@ async function worldAt(
     stop,
     deliver: (...messages) =>
       messages.map((one) => {
-        const delivery = sink.deliver([one], stop.signal).then((outcomes) => {
+        const delivery = sink.deliver([one], stop.signal, route).then((outcomes) => {
           expect(outcomes).toHaveLength(1);
           return outcomes[0]!;
         });

@@ -3,14 +3,14 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { TailraceError, type Outcome } from '../src/core/errors.ts';
 import type { Message } from '../src/core/message.ts';
 import { sinkDefinition } from '../src/sinks/registry.ts';
-import type { Sink, SinkLimits } from '../src/sinks/sink.ts';
+import type { SinkLimits } from '../src/sinks/sink.ts';
 import {
   bodyOf,
-  isolating,
+  direct,
   message,
   patient,
   silent,
-  takingJson,
+  type DirectSink,
   type MessageFields,
 } from './support/messages.ts';
 import { startUntrustedServer } from './support/tls.ts';
@@ -100,7 +100,7 @@ const rejection = expect.objectContaining({ kind: 'rejected', scope: 'message' }
 
 type World = {
   readonly server: SinkServer;
-  readonly sink: Sink;
+  readonly sink: DirectSink;
   readonly limits: SinkLimits;
   /** Messages that one request takes, at most ten. */
   readonly batchCount: number;
@@ -111,10 +111,10 @@ type World = {
   deliver(batch: readonly Message[], signal?: AbortSignal): Promise<readonly Outcome[]>;
 };
 
-async function createSink(harness: SinkHarness, destination: object): Promise<Sink> {
+async function createSink(harness: SinkHarness, destination: object): Promise<DirectSink> {
   const definition = sinkDefinition(harness.type)!;
   const config = definition.config.parse({ type: harness.type, ...destination });
-  const sink = takingJson(await definition.create(config, { name: 'users', rewinds: 0, logger: silent }));
+  const sink = direct(await definition.create(config, { name: 'users', rewinds: 0, logger: silent }));
   onTestFinished(() => sink.close());
   return sink;
 }
@@ -132,7 +132,7 @@ async function world(harness: SinkHarness, destination: object = {}): Promise<Wo
     batch: (count = world.batchCount, fields) =>
       Array.from({ length: count }, (_, index) => world.message(index, fields)),
     async deliver(batch, signal = patient) {
-      const outcomes = await isolating(sink).deliver(batch, signal);
+      const outcomes = await sink.deliver(batch, signal);
       expect(outcomes).toHaveLength(batch.length);
       expectNoRowValues(batch, outcomes);
       return outcomes;
@@ -252,7 +252,7 @@ function outcomeTests(harness: SinkHarness): void {
     const w = await world(harness);
     w.server.poison('poison');
     const batch = w.batch().with(0, w.message(0, { body: '"poison"' }));
-    const outcomes = await w.sink.deliver(batch, patient);
+    const outcomes = await w.sink.request(batch, patient);
     const blame = expect.objectContaining({ scope: 'batch', code: expect.stringMatching(/./) });
     expect(outcomes).toEqual(batch.map(() => blame));
     expect(await receivedBy(w)).toEqual([]);

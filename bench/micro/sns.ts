@@ -71,6 +71,7 @@ async function tailraceClient(url: string): Promise<Send> {
   const keys = { access_key_id: 'a', secret_access_key: 'b' };
   const config = sns.config.parse({ type: 'sns', topic_arn: TOPIC_ARN, emulator_base_url: url, ...keys });
   const sink = await sns.create(config, { name: 'bench', rewinds: 0, logger: pino({ enabled: false }) });
+  const route = sink.routeOf({ schema: 'public', table: 'users', action: 'insert' })!;
   const signal = new AbortController().signal;
   const batch = BODIES.map((buffer, index) => ({
     position: { epoch: 1, commitLsn: toLsn(1n), index },
@@ -87,7 +88,7 @@ async function tailraceClient(url: string): Promise<Send> {
     groupId: undefined,
   }));
   return async () => {
-    const outcomes = await sink.deliver(batch, signal);
+    const outcomes = await sink.deliver(batch, signal, route);
     if (!outcomes.every((outcome) => outcome === 'delivered')) throw new Error(JSON.stringify(outcomes));
   };
 }

@@ -81,6 +81,7 @@ async function tailraceClient(url: string): Promise<Send> {
     secret_access_key: 'b',
   });
   const sink = await sqs.create(config, { name: 'bench', rewinds: 0, logger: pino({ enabled: false }) });
+  const route = sink.routeOf({ schema: 'public', table: 'users', action: 'insert' })!;
   const signal = new AbortController().signal;
   const stamp = Date.now();
   const messageOf = (request: number, index: number): Message => {
@@ -102,7 +103,7 @@ async function tailraceClient(url: string): Promise<Send> {
   };
   return async (request) => {
     const batch = Array.from({ length: MESSAGES }, (_, index) => messageOf(request, index));
-    const outcomes = await sink.deliver(batch, signal);
+    const outcomes = await sink.deliver(batch, signal, route);
     if (!outcomes.every((outcome) => outcome === 'delivered')) throw new Error(JSON.stringify(outcomes));
   };
 }

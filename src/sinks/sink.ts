@@ -21,8 +21,8 @@ export type SinkLimits = {
 
 export type RouteInput = { readonly schema: string; readonly table: string; readonly action: Action };
 
-/** Where a table's changes of one action go, and what a message there must look like. Asked once per table and action. */
-export type Route = {
+/** Where messages go, and what a message there must look like. `Target` is the sink's own: what it needs to deliver there. */
+export type Route<Target = unknown> = {
   /** Queue URL, topic, … the same text is the same route. */
   readonly id: string;
   /** May one request carry several messages of one group in order? (FIFO queues keep the order of a request.) */
@@ -30,22 +30,43 @@ export type Route = {
   readonly limits: SinkLimits;
   /** Template of the sink's own group id; undefined: the message group. */
   readonly groupTemplate: string | undefined;
+  readonly target: Target;
   /** pg2sqs' format: does the queue take more than one action? */
   readonly severalActions: boolean;
 };
 
-export interface Sink {
+/** One row, as far as it is known, for what depends on it. Valid during the call only. */
+export interface RowValues {
+  /** A column's value as Postgres' text. null: NULL. Undefined: not sent, or no such column. */
+  text(column: string): string | null | undefined;
+}
+
+/** Where the row decides where it goes. About 1,000 such routes of a sink are open at most: idle ones are closed for new ones. */
+export interface RouteByRow<Target = unknown> {
+  /** The same for all these routes; see `Route`. */
+  readonly groupTemplate: string | undefined;
+  /** Asked for every row: the same text is the same route. Undefined: there is no row (a TRUNCATE), or it is too large to be known. */
+  idOf(row: RowValues | undefined): string;
+  /** The route of an id that `idOf` gave, now or before a restart. May be asked again once the route was closed. */
+  open(id: string): Route<Target>;
+  /** Nothing is on its way there any more, and the core has let go of it. */
+  closed?(route: Route<Target>): void;
+}
+
+export interface Sink<Target = unknown> {
   /** How it wants the messages' bytes; undefined: as JSON. */
   readonly encoding?: MessageEncoding;
-  /** The route of every change of this table and action; undefined: this sink does not want them. */
-  routeOf(input: RouteInput): Route | undefined;
+  /** The route of every change of this table and action, asked once; undefined: this sink does not want them. */
+  routeOf(input: RouteInput): Route<Target> | undefined;
+  /** Asked first: undefined where the route of this table and action does not depend on the row. */
+  routeByRow?(input: RouteInput): RouteByRow<Target> | undefined;
   /** Wire size of a message in bytes, as the sink's limits count it. */
   sizeOf(message: Message): number;
   /**
    * One request; one outcome per message, same order. A throw = retryable, scope 'sink'. All messages are of one route.
    * Where the whole is refused for what may be one message's fault, say scope 'batch' of all: the core finds it.
    */
-  deliver(batch: readonly Message[], signal: AbortSignal): Promise<readonly Outcome[]>;
+  deliver(batch: readonly Message[], signal: AbortSignal, route: Route<Target>): Promise<readonly Outcome[]>;
   /** Preflight: reachable and allowed? Creates what the configuration asks for if `create`. Throws TailraceError with the cure. */
   check(signal: AbortSignal, options: { readonly create: boolean }): Promise<void>;
   close(): Promise<void>;

@@ -53,7 +53,7 @@ async function world(options: { readonly tokens?: readonly string[]; readonly ma
     post,
     deliver: (count: number, body?: string) => {
       const sent = messages(count, body === undefined ? {} : { body });
-      return sent.map((one) => sink.deliver([one], patient).catch(() => undefined));
+      return sent.map((one) => sink.deliver([one], patient, sink.routeOf(one)!).catch(() => undefined));
     },
   };
 }
@@ -282,7 +282,7 @@ test('a stream that does not run says so, and when to ask again', async () => {
 test('a message arrives as it was rendered, byte by byte', async () => {
   const w = await world();
   const body = '{"record":{"n":12345678901234567890,"f":1.10,"t":"é 漢 😀 \\u0001"}}';
-  void w.sink.deliver([message({ body })], patient).catch(() => undefined);
+  void w.sink.deliver([message({ body })], patient, w.sink.routeOf(message())!).catch(() => undefined);
   const response = await fetch(`${w.servers.apiUrl}/api/sequin_streams/orders/receive`);
   expect(await response.text()).toContain(`"data":${body}}`);
 });

@@ -37,6 +37,7 @@ export const routeTo = (id: string, limits: Partial<Route['limits']> = {}): Rout
   limits: { batchCount: 10, batchBytes: 1000, messageBytes: 500, lanesPerRoute: 4, ...limits },
   groupTemplate: undefined,
   severalActions: true,
+  target: undefined,
 });
 
 const TRANSACTION: PendingTransaction = {
@@ -82,7 +83,7 @@ export function createDelivery(settings: Partial<DeliverySettings> = {}): Delive
 export function createDispatcher(
   { settings, unsettled, routes, counts }: Delivery,
   sink: DispatcherPorts['sink'],
-  ports: Partial<Pick<DispatcherPorts, 'render' | 'warn' | 'nowMs' | 'chance'>> & {
+  ports: Partial<Pick<DispatcherPorts, 'prepare' | 'warn' | 'nowMs' | 'chance'>> & {
     readonly outcomes?: Partial<Outcomes>;
   } = {},
 ): Dispatcher {
@@ -92,12 +93,13 @@ export function createDispatcher(
     unsettled,
     routes,
     counts,
-    render: nothing,
+    prepare: nothing,
     outcomes: {
       settled: nothing,
       deadLetter: nothing,
       discarded: nothing,
       record: nothing,
+      broken: nothing,
       halted: nothing,
       ...outcomes,
     },
@@ -133,7 +135,7 @@ export const pendingMessage = (
     index: 0,
     plan: { schema: 'public', table: 't', grouped: true, barriers: barriers.of('public', 't') },
     action: 'insert',
-    routeQueue: routes.queue(routeTo('q')),
+    routeQueue: fields.routeQueue ?? routes.queue(routeTo('q')),
     group: '',
     offset: 1,
     frameLength: 1,
@@ -164,17 +166,22 @@ export class Messages {
       routeQueue: what.route && this.#delivery.routes.queue(what.route),
       group: what.group,
       offset: index + 1,
+      frameLength: what.body?.length,
     });
     this.#bodies.set(message, what.body ?? message.idempotencyKey);
     const isTruncate = message.action === 'truncate';
     const group = isTruncate ? undefined : what.group;
-    if (!unsettled.shouldPark(message.plan.barriers, group, message.routeQueue)) this.render(message);
+    if (!unsettled.shouldPark(message.plan.barriers, group, message.routeQueue)) this.#render(message);
     unsettled.enter(message, { group, previousGroup: what.previousGroup });
     return message;
   }
 
   /** The dispatcher's port of the same name. */
-  render(message: Pending): void {
+  prepare(messages: readonly Pending[]): void {
+    for (const message of messages) this.#render(message);
+  }
+
+  #render(message: Pending): void {
     const arena = this.#delivery.unsettled.arenas.enter();
     const { writer } = arena;
     const { length, escapes } = writer;
@@ -240,17 +247,29 @@ export class Endpoint {
 
 /** A dispatcher in front of an endpoint that a test programs, and all that came of it. */
 export function dispatcherHarness(
-  options: EndpointOptions & { readonly settings?: Partial<DeliverySettings> } = {},
+  options: EndpointOptions & {
+    readonly settings?: Partial<DeliverySettings>;
+    /** How parked messages are rendered; default: at once. */
+    readonly prepare?: (render: () => void, messages: readonly Pending[]) => void | Promise<void>;
+  } = {},
 ) {
   const endpoint = new Endpoint(options);
   const dead: Pending[] = [];
+  const faults: unknown[] = [];
+  /** By the messages' numbers. */
+  const prepared: number[][] = [];
   const settled: Pending[] = [];
   const delivery = createDelivery(options.settings);
   const messages = new Messages(delivery);
   const dispatcher = createDispatcher(delivery, endpoint, {
-    render: (message) => messages.render(message),
+    prepare: (list) => {
+      prepared.push(list.map(({ index }) => index));
+      const render = (): void => messages.prepare(list);
+      return options.prepare === undefined ? render() : options.prepare(render, list);
+    },
     outcomes: {
       deadLetter: (message) => dead.push(message),
+      broken: (error) => faults.push(error),
       settled: (list) => settled.push(...list),
     },
   });
@@ -259,6 +278,8 @@ export function dispatcherHarness(
     delivery,
     dead,
     settled,
+    faults,
+    prepared,
     accepted: endpoint.accepted,
     attempts: endpoint.attempts,
     held: endpoint.held,

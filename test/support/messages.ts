@@ -2,6 +2,7 @@
 import { pino } from 'pino';
 import { literal, type MessageEncoding } from '../../src/core/encoding.ts';
 import { toLsn } from '../../src/core/lsn.ts';
+import type { Outcome } from '../../src/core/errors.ts';
 import type { Message } from '../../src/core/message.ts';
 import { blamesBatch, isolate } from '../../src/pipeline/delivery/isolation.ts';
 import type { Sink } from '../../src/sinks/sink.ts';
@@ -43,26 +44,36 @@ export function encoded(message: Message, encoding: MessageEncoding | undefined)
   return { ...message, buffer, start: 0, end: buffer.length };
 }
 
-/** The sink, given messages as plain JSON, whatever encoding it asks for. */
-export const takingJson = (sink: Sink): Sink => ({
-  ...sink,
-  deliver: (batch, signal) =>
+/** A sink as tests use it. */
+export type DirectSink = Pick<Sink, 'sizeOf' | 'routeOf' | 'check' | 'close'> & {
+  /** One request, as the sink answers it. */
+  request(batch: readonly Message[], signal: AbortSignal): Promise<readonly Outcome[]>;
+  /** As the core delivers a batch: where the sink blames the whole of it, the culprit is looked for. */
+  deliver(batch: readonly Message[], signal: AbortSignal): Promise<readonly Outcome[]>;
+};
+
+/** Takes messages as plain JSON, whatever encoding the sink asks for, and delivers them where the sink says. */
+export function direct(sink: Sink): DirectSink {
+  const request: DirectSink['request'] = (batch, signal) =>
     sink.deliver(
       batch.map((message) => encoded(message, sink.encoding)),
       signal,
-    ),
-});
-
-/** The sink, with the core's search for the culprit where it blames a whole batch. */
-export const isolating = (sink: Sink): Sink => ({
-  ...sink,
-  async deliver(batch, signal) {
-    const outcomes = await sink.deliver(batch, signal);
-    if (!blamesBatch(outcomes)) return outcomes;
-    const answers = await isolate(batch, outcomes, (part) => sink.deliver(part, signal));
-    return answers.filter((answer) => answer !== 'unknown');
-  },
-});
+      sink.routeOf(batch[0]!)!,
+    );
+  return {
+    sizeOf: (message) => sink.sizeOf(message),
+    routeOf: (input) => sink.routeOf(input),
+    check: (signal, options) => sink.check(signal, options),
+    close: () => sink.close(),
+    request,
+    async deliver(batch, signal) {
+      const outcomes = await request(batch, signal);
+      if (!blamesBatch(outcomes)) return outcomes;
+      const answers = await isolate(batch, outcomes, (part) => request(part, signal));
+      return answers.filter((answer) => answer !== 'unknown');
+    },
+  };
+}
 
 /** `count` messages with these fields. */
 export const messages = (count: number, fields: MessageFields = {}): Message[] =>

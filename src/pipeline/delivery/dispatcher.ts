@@ -1,18 +1,18 @@
-// Delivery of one sink: decides what may go, sends it in batches, and what an outcome means. The sink only classifies.
+// Delivery of one sink: sends what may go in batches, over the lanes of its routes. What an answer means: conclusions.ts.
 import type { SinkCounts } from '../../core/counts.ts';
-import type { DeliveryError } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
-import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
-import type { Sink } from '../../sinks/sink.ts';
-import { takeBatch } from './batch.ts';
-import { MISSING_OUTCOME, thrownError, tooLargeError } from './delivery-errors.ts';
+import type { RetryPolicy } from '../../core/retry.ts';
+import type { Route, Sink } from '../../sinks/sink.ts';
+import { parkedAhead, takeBatch, type Cut } from './batch.ts';
+import { Conclusions } from './conclusions.ts';
+import { thrownError } from './delivery-errors.ts';
 import { blamesBatch, isolate, type Answer } from './isolation.ts';
-import { LatencyWindow } from './latency.ts';
+import type { LatencyWindow } from './latency.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Pending } from './pending.ts';
 import type { RouteQueue } from './route-queue.ts';
 import type { Routes } from './routes.ts';
-import { MAX_DOWN_ROUTE_IN_MEMORY, type Unsettled } from './unsettled.ts';
+import type { Unsettled } from './unsettled.ts';
 
 export type DispatcherSettings = {
   readonly ordered: boolean;
@@ -26,8 +26,8 @@ export type DispatcherPorts = {
   /** What is let in: messages enter there, and leave here. */
   readonly unsettled: Unsettled;
   readonly routes: Routes;
-  /** Renders a parked message again. */
-  render(message: Pending): void;
+  /** Renders parked messages again, before a request is put together from them. Those that cannot be lack their payload from then on. */
+  prepare(messages: readonly Pending[]): void | Promise<void>;
   readonly outcomes: Outcomes;
   readonly counts: SinkCounts;
   warn(event: string, fields: Record<string, unknown>): void;
@@ -35,30 +35,42 @@ export type DispatcherPorts = {
   chance(): number;
 };
 
-const MAX_NAMED_GROUPS = 10;
-
 export class Dispatcher {
-  readonly latency = new LatencyWindow();
-  readonly #settings: DispatcherSettings;
   readonly #ports: DispatcherPorts;
   readonly #counts: SinkCounts;
   readonly #unsettled: Unsettled;
-  /** Unsettled messages that were refused themselves: each holds back its group. */
-  readonly #failing = new Set<Pending>();
-  readonly #backingOff = new Map<Pending, NodeJS.Timeout>();
+  readonly #conclusions: Conclusions;
+  readonly #cut: Cut;
   readonly #abort = new AbortController();
   #routeTimer: NodeJS.Timeout | undefined;
   #dispatchIsDue = false;
   #stopping = false;
-  #discardBelow = 0;
   #inFlight = 0;
-  #requestsInFlight = 0;
+  /** Requests in flight, and batches that are being rendered. */
+  #atWork = 0;
 
   constructor(settings: DispatcherSettings, ports: DispatcherPorts) {
-    this.#settings = settings;
+    const { sink, unsettled, outcomes, counts } = ports;
+    const { retry, maxRetryCount } = settings;
     this.#ports = ports;
-    this.#counts = ports.counts;
-    this.#unsettled = ports.unsettled;
+    this.#counts = counts;
+    this.#unsettled = unsettled;
+    this.#cut = {
+      ordered: settings.ordered,
+      maxCount: settings.batchSize ?? Infinity,
+      sizeOf: (message) => sink.sizeOf(message),
+    };
+    this.#conclusions = new Conclusions({
+      retry,
+      maxRetryCount,
+      unsettled,
+      outcomes,
+      counts,
+      dispatch: () => this.dispatch(),
+      warn: (event, fields) => ports.warn(event, fields),
+      nowMs: () => ports.nowMs(),
+      chance: () => ports.chance(),
+    });
   }
 
   /**
@@ -71,14 +83,11 @@ export class Dispatcher {
     const now = this.#ports.nowMs();
     let probeAt = Infinity;
     for (const queue of this.#ports.routes.all()) {
-      while (queue.mayStart(now)) {
-        const { batch, tooLarge } = takeBatch(queue, {
-          ordered: this.#settings.ordered,
-          maxCount: this.#settings.batchSize ?? Infinity,
-          sizeOf: (message) => this.#renderedSize(message),
-        });
-        if (tooLarge.length > 0) this.#rejectTooLarge(queue, tooLarge);
+      while (queue.mayStart(now) && this.#isPrepared(queue)) {
+        const { batch, tooLarge } = takeBatch(queue, this.#cut);
+        if (tooLarge.length > 0) this.#conclusions.rejectTooLarge(queue, tooLarge);
         if (batch.length > 0) void this.#send(queue, batch);
+        else if (tooLarge.length === 0) break;
       }
       if (queue.isDown && queue.lanesInUse === 0) probeAt = Math.min(probeAt, queue.retryAtMs);
     }
@@ -92,10 +101,9 @@ export class Dispatcher {
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#routeTimer);
-    for (const timer of this.#backingOff.values()) clearTimeout(timer);
-    this.#backingOff.clear();
+    this.#conclusions.stop();
     const timer = setTimeout(() => this.#abort.abort(), Math.max(0, deadlineMs - this.#ports.nowMs()));
-    while (this.#requestsInFlight > 0) await new Promise<void>((done) => (this.#idle = done));
+    while (this.#atWork > 0) await new Promise<void>((done) => (this.#idle = done));
     clearTimeout(timer);
   }
   #idle: (() => void) | undefined;
@@ -107,59 +115,78 @@ export class Dispatcher {
   }
   /** Groups held back by a message that failed. */
   blockedGroups(): string[] {
-    const names = new Set<string>();
-    for (const message of this.#failing) {
-      names.add(message.group);
-      if (names.size === MAX_NAMED_GROUPS) break;
-    }
-    return [...names];
+    return this.#conclusions.blockedGroups();
+  }
+  get latency(): LatencyWindow {
+    return this.#conclusions.latency;
+  }
+  /** Gives up what the log has before this offset: see `Conclusions.discardBelow`. */
+  discardBelow(offset: number): number {
+    return this.#conclusions.discardBelow(offset);
   }
 
-  #rejectTooLarge(queue: RouteQueue<Pending>, messages: readonly Pending[]): void {
-    const limit = queue.route.limits.messageBytes;
-    const dead = messages.map((message) => ({ message, error: tooLargeError(message, limit) }));
-    for (const { error } of dead)
-      this.#ports.warn('message too large', { route: queue.id, hint: error.hint });
-    this.#settle([], dead);
-  }
-
-  /** The wire size of a message whose turn has come; a parked one is rendered first. */
-  #renderedSize(message: Pending): number {
-    if (message.rawBytes > 0) return Infinity;
-    if (message.isParked) {
-      this.#unsettled.room.leave(message);
-      this.#ports.render(message);
-      this.#unsettled.room.enter(message);
+  /** Is what the next request may carry in memory? If not, it is rendered, and the route waits for that. */
+  #isPrepared(queue: RouteQueue<Pending>): boolean {
+    const { room } = this.#unsettled;
+    if (room.parked === 0) return true;
+    const parked = parkedAhead(queue, this.#cut);
+    if (parked.length === 0) return true;
+    let prepared: void | Promise<void>;
+    try {
+      prepared = this.#ports.prepare(parked);
+    } catch (error) {
+      prepared = Promise.reject(error);
     }
-    // A dead letter that was discarded while it waited for its turn has nothing to send.
-    return message.isParked ? Infinity : this.#ports.sink.sizeOf(message);
+    if (prepared === undefined) {
+      for (const message of parked) room.recount(message);
+      return true;
+    }
+    queue.isPreparing = true;
+    this.#atWork++;
+    void prepared
+      .then(
+        () => (queue.isPreparing = false),
+        // It goes on preparing for ever: the sink ends here.
+        (error: unknown) => this.#ports.outcomes.broken(error),
+      )
+      .finally(() => {
+        for (const message of parked) room.recount(message);
+        this.#atWork--;
+        this.#ended();
+      });
+    return false;
   }
 
   async #send(queue: RouteQueue<Pending>, batch: readonly Pending[]): Promise<void> {
     const { failures: startedAt } = queue;
     queue.lanesInUse++;
     this.#inFlight += batch.length;
-    this.#requestsInFlight++;
+    this.#atWork++;
     this.#counts.requests++;
-    let answers = await this.#request(batch);
-    if (blamesBatch(answers)) answers = await isolate(batch, answers, (part) => this.#request(part));
+    const { route } = queue;
+    let answers = await this.#request(batch, route);
+    if (blamesBatch(answers)) answers = await isolate(batch, answers, (part) => this.#request(part, route));
     queue.lanesInUse--;
     this.#inFlight -= batch.length;
-    this.#requestsInFlight--;
-    this.#conclude(queue, { batch, startedAt }, answers);
-    if (this.#requestsInFlight === 0) this.#idle?.();
-    this.#dispatchSoon();
+    this.#atWork--;
+    this.#conclusions.conclude({ queue, batch, startedAt }, answers);
+    this.#ended();
   }
 
-  async #request(batch: readonly Message[]): Promise<readonly Answer[]> {
+  async #request(batch: readonly Message[], route: Route): Promise<readonly Answer[]> {
     const { signal } = this.#abort;
     try {
-      return await this.#ports.sink.deliver(batch, signal);
+      return await this.#ports.sink.deliver(batch, signal, route);
     } catch (error) {
       // Where a stop has ended it, nothing is wrong with the route.
       const answer = signal.aborted ? 'unknown' : thrownError(error);
       return batch.map(() => answer);
     }
+  }
+
+  #ended(): void {
+    if (this.#atWork === 0) this.#idle?.();
+    this.#dispatchSoon();
   }
 
   /** Once for all answers of this turn of the event loop. */
@@ -170,173 +197,5 @@ export class Dispatcher {
       this.#dispatchIsDue = false;
       this.dispatch();
     });
-  }
-
-  /** `startedAt`: the route's failures in a row when the request started. */
-  #conclude(
-    queue: RouteQueue<Pending>,
-    { batch, startedAt }: { readonly batch: readonly Pending[]; readonly startedAt: number },
-    answers: readonly Answer[],
-  ): void {
-    const delivered: Pending[] = [];
-    const failed: { message: Pending; error: DeliveryError }[] = [];
-    let routeError: DeliveryError | undefined;
-    let areAllKnown = true;
-    for (let i = 0; i < batch.length; i++) {
-      const message = batch[i]!;
-      const answer = answers[i] ?? MISSING_OUTCOME;
-      if (answer === 'unknown') {
-        areAllKnown = false;
-        continue;
-      }
-      if (answer === 'delivered') {
-        delivered.push(message);
-        continue;
-      }
-      if (answer.kind === 'fatal') this.#ports.outcomes.halted(answer);
-      failed.push({ message, error: answer });
-      if (answer.scope === 'route' || answer.scope === 'sink') routeError = answer;
-    }
-    if (routeError !== undefined) this.#failRoute(queue, routeError, startedAt);
-    else if (areAllKnown) queue.recover();
-    this.#settleBatch(queue, delivered, failed);
-  }
-
-  #failRoute(queue: RouteQueue<Pending>, error: DeliveryError, startedAt: number): void {
-    this.#counts.failedRequests++;
-    const wasDown = queue.isDown;
-    const ports = this.#ports;
-    queue.fail(error, this.#settings.retry, {
-      startedAt,
-      nowMs: ports.nowMs(),
-      chance: ports.chance(),
-    });
-    if (wasDown) return;
-    this.#ports.warn('route is down', { route: queue.id, code: error.code, hint: error.hint });
-    let kept = 0;
-    for (const message of this.#unsettled.all()) {
-      if (message.routeQueue !== queue || message.isParked || message.state === 'sending') continue;
-      if (kept++ >= MAX_DOWN_ROUTE_IN_MEMORY) this.#unsettled.room.park(message);
-    }
-  }
-
-  #settleBatch(
-    queue: RouteQueue<Pending>,
-    delivered: readonly Pending[],
-    failed: readonly { message: Pending; error: DeliveryError }[],
-  ): void {
-    const dead: { message: Pending; error: DeliveryError }[] = [];
-    const again: Pending[] = [];
-    let discarded = 0;
-    for (const { message, error } of failed) {
-      if (message.letterId === 0 && message.offset < this.#discardBelow) {
-        discarded += this.#discard(message);
-        continue;
-      }
-      if (error.kind === 'fatal' || error.scope !== 'message') {
-        message.become('waiting');
-        again.push(message);
-        continue;
-      }
-      message.attempts++;
-      const { maxRetryCount } = this.#settings;
-      const exhausted = maxRetryCount !== undefined && message.attempts > maxRetryCount;
-      if (error.kind === 'rejected' || exhausted) dead.push({ message, error });
-      else this.#backOff(message, error);
-    }
-    if (discarded > 0) this.#ports.outcomes.discarded(discarded);
-    this.#countInversions(delivered);
-    this.#settle(delivered, dead);
-    // What failed with its route, or was not tried, keeps its place at the front of the queue.
-    const heads = again.filter((message) => message.waitsOn === 0 && message.state === 'waiting');
-    for (const message of heads) message.become('ready');
-    if (heads.length > 0) queue.ready.pushFront(heads);
-  }
-
-  /** A failing message holds back its own group only, and of that group only log offsets are kept. */
-  #backOff(message: Pending, error: DeliveryError): void {
-    this.#counts.retried++;
-    message.become('backing-off');
-    this.#failing.add(message);
-    const wait =
-      error.retryAfterMs ?? backoffMs(this.#settings.retry, message.attempts, this.#ports.chance());
-    if (message.attempts === 1) {
-      this.#ports.warn('message failed', {
-        position: message.idempotencyKey,
-        code: error.code,
-        hint: error.hint,
-      });
-    }
-    this.#unsettled.parkFollowers(message);
-    const timer = setTimeout(() => {
-      this.#backingOff.delete(message);
-      message.become('waiting');
-      if (message.waitsOn === 0) {
-        message.become('ready');
-        message.routeQueue.ready.pushFront([message]);
-      }
-      this.dispatch();
-    }, wait);
-    this.#backingOff.set(message, timer);
-  }
-
-  #countInversions(delivered: readonly Pending[]): void {
-    for (const message of delivered) {
-      if (message.links?.previous === undefined) continue;
-      const older = message.links.previous.message;
-      if (delivered.includes(older)) continue;
-      this.#counts.inversions++;
-      this.#ports.warn('a later message of a group was accepted before an earlier one', {
-        earlier: older.idempotencyKey,
-        later: message.idempotencyKey,
-      });
-    }
-  }
-
-  /**
-   * Gives up every message of the log before this offset, but those in requests: these are given up if their request
-   * fails. Who calls has a record of it made before the cursor moves. Answers how many were given up at once.
-   */
-  discardBelow(offset: number): number {
-    this.#discardBelow = offset;
-    let count = 0;
-    for (const message of this.#unsettled.all()) {
-      if (message.offset >= offset) break;
-      if (message.state !== 'sending') count += this.#discard(message);
-    }
-    return count;
-  }
-
-  #discard(message: Pending): number {
-    clearTimeout(this.#backingOff.get(message));
-    this.#backingOff.delete(message);
-    message.become('settled');
-    this.#leave(message);
-    return message.settlesChange ? 1 : 0;
-  }
-
-  /** Invariant 3: delivered, or kept as a dead letter and then settled. */
-  #settle(delivered: readonly Pending[], dead: readonly { message: Pending; error: DeliveryError }[]): void {
-    for (const { message, error } of dead) {
-      this.#ports.outcomes.deadLetter(message, error);
-      if (message.letterId === 0) this.#counts.deadLettered++;
-    }
-    const now = this.#ports.nowMs();
-    for (const message of delivered) {
-      this.#counts.delivered++;
-      this.#counts.bytes += message.jsonBytes;
-      if (message.letterId !== 0) continue;
-      this.latency.add(now, now - Number(message.transaction.commitTimeUs) / 1000);
-    }
-    const settled = dead.length === 0 ? delivered : [...delivered, ...dead.map(({ message }) => message)];
-    if (settled.length === 0) return;
-    for (const message of settled) message.become('settled');
-    this.#ports.outcomes.settled(settled);
-    for (const message of settled) this.#leave(message);
-  }
-
-  #leave(message: Pending): void {
-    if (message.attempts > 0) this.#failing.delete(message);
-    this.#unsettled.leave(message);
   }
 }

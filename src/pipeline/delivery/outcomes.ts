@@ -11,6 +11,8 @@ export interface Outcomes {
   discarded(changes: number): void;
   /** Hands what is remembered to the operating system: it survives `kill -9`. */
   record(): void;
+  /** A parked message cannot be rendered again: the sink cannot go on. */
+  broken(error: unknown): void;
   /** The sink cannot go on. */
   halted(error: DeliveryError): void;
 }

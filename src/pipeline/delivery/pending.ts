@@ -72,7 +72,7 @@ export class Pending implements Message {
   readonly action: Action;
   readonly routeQueue: RouteQueue<Pending>;
   readonly group: string;
-  /** Log offset and length of the raw message: enough to render it again. */
+  /** Log offset and length of the raw message: enough to render it again. Of a dead letter: 0, and its payload's length. */
   readonly offset: number;
   readonly frameLength: number;
   /** Of a row too large for the log to keep whole: its size. Else 0. Such a row cannot be rendered. */
@@ -88,6 +88,10 @@ export class Pending implements Message {
   end = 0;
   #escapes = 0;
   #arena: Arena | undefined;
+  /** There is nothing to render it from: the row was too large to be kept, or the dead letter was discarded meanwhile. */
+  lacksPayload: boolean;
+  /** As it was last counted there (room.ts). */
+  countedBytes = 0;
 
   #state: PendingState = 'waiting';
   attempts = 0;
@@ -123,6 +127,7 @@ export class Pending implements Message {
     this.offset = what.offset;
     this.frameLength = what.frameLength;
     this.rawBytes = what.rawBytes;
+    this.lacksPayload = what.rawBytes > 0;
     this.split = what.split;
   }
 

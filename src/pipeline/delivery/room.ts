@@ -1,12 +1,17 @@
 // What one sink may hold in memory (invariant 8): rendered messages by count and bytes, parked ones by count.
 import { Arenas } from './arena.ts';
 import type { Pending } from './pending.ts';
+import type { RouteQueue } from './route-queue.ts';
 
 /** Rendered messages of one sink in memory; more wait in the log. Few stay in a processor's cache until they are sent. */
 const DEFAULT_MAX_BUFFERED = 2000;
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** Reading goes on when no more than this share of the room is taken. */
 const RESUME_SHARE = 0.75;
+/** Routes that rows have opened (a sink's templates and functions) and that messages are on their way to. */
+export const MAX_ROUTES_BY_ROW = 1000;
+/** As a count of bytes: it has none in memory. */
+const PARKED = -1;
 
 export type RoomSettings = {
   /** Undefined: as many as the routes can have in flight, twice, or `DEFAULT_MAX_BUFFERED`. */
@@ -25,6 +30,8 @@ export class Room {
   buffered = 0;
   /** Messages of which only the log offset is kept. */
   parked = 0;
+  /** Routes that rows have opened and that are in use. */
+  #routesByRow = 0;
   /** Somebody waits for room. */
   #roomMade: (() => void) | undefined;
 
@@ -42,18 +49,45 @@ export class Room {
   enter(message: Pending): void {
     if (message.isParked) {
       this.parked++;
+      message.countedBytes = PARKED;
     } else {
       this.buffered++;
       this.#bytes += message.byteLength;
+      message.countedBytes = message.byteLength;
     }
   }
 
   leave(message: Pending): void {
-    if (message.isParked) {
+    if (message.countedBytes === PARKED) {
       this.parked--;
     } else {
       this.buffered--;
-      this.#bytes -= message.byteLength;
+      this.#bytes -= message.countedBytes;
+    }
+  }
+
+  /** A message begins its way to this route. */
+  enterRoute(route: RouteQueue<Pending>): void {
+    if (route.unsettled++ === 0 && route.isByRow) this.#routesByRow++;
+  }
+
+  leaveRoute(route: RouteQueue<Pending>): void {
+    if (--route.unsettled === 0 && route.isByRow) this.#routesByRow--;
+  }
+
+  /** A route that a row has opened is not closed any more, and does not count. */
+  keepRoute(route: RouteQueue<Pending>): void {
+    if (route.unsettled > 0 && route.isByRow) this.#routesByRow--;
+    route.isByRow = false;
+  }
+
+  /** A parked message was rendered, perhaps some time ago: it may have settled since. */
+  recount(message: Pending): void {
+    if (message.state === 'settled') {
+      message.drop(this.arenas);
+    } else {
+      this.leave(message);
+      this.enter(message);
     }
   }
 
@@ -76,7 +110,8 @@ export class Room {
     return (
       this.buffered >= this.#maxBuffered ||
       this.#bytes >= MAX_BUFFERED_BYTES ||
-      this.parked >= this.#maxParked
+      this.parked >= this.#maxParked ||
+      this.#routesByRow >= MAX_ROUTES_BY_ROW
     );
   }
 
@@ -84,7 +119,8 @@ export class Room {
     return (
       this.buffered <= this.#maxBuffered * RESUME_SHARE &&
       this.#bytes <= MAX_BUFFERED_BYTES * RESUME_SHARE &&
-      this.parked < this.#maxParked
+      this.parked < this.#maxParked &&
+      this.#routesByRow < MAX_ROUTES_BY_ROW
     );
   }
 

@@ -21,6 +21,10 @@ class ReadyQueue<Message> {
   peek(): Message | undefined {
     return this.#items[this.#head];
   }
+  /** The one that so many others are before. */
+  at(place: number): Message | undefined {
+    return this.#items[this.#head + place];
+  }
   shift(): Message | undefined {
     const message = this.#items[this.#head];
     if (message === undefined) return undefined;
@@ -41,6 +45,12 @@ export class RouteQueue<Message> {
   readonly ready = new ReadyQueue<Message>();
   readonly lanes: number;
   lanesInUse = 0;
+  /** Messages that are on their way there, parked ones too. */
+  unsettled = 0;
+  /** A row has opened it: it is closed when nothing is on its way there and others need the place. */
+  isByRow = false;
+  /** What its next request carries is being rendered. */
+  isPreparing = false;
   /** Failed requests in a row. */
   failures = 0;
   /** While down, the time (ms) of the next probe. */
@@ -60,7 +70,7 @@ export class RouteQueue<Message> {
 
   /** May another request start? A route that is down is probed by one request at a time. */
   mayStart(nowMs: number): boolean {
-    if (this.ready.length === 0 || this.lanesInUse >= this.lanes) return false;
+    if (this.ready.length === 0 || this.lanesInUse >= this.lanes || this.isPreparing) return false;
     if (!this.isDown) return true;
     return this.lanesInUse === 0 && nowMs >= this.retryAtMs;
   }

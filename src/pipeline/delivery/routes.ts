@@ -1,7 +1,8 @@
-// The routes of one sink: one queue for each queue URL, topic or endpoint.
-import type { Route } from '../../sinks/sink.ts';
-import type { Room } from './room.ts';
+// The routes of one sink: one queue for each queue URL, topic or endpoint. Those that rows decide are opened when a row wants
+// them, and closed when nothing is on its way there and others need the place: the one used least recently first.
+import type { Route, RouteByRow } from '../../sinks/sink.ts';
 import type { Pending } from './pending.ts';
+import { MAX_ROUTES_BY_ROW, type Room } from './room.ts';
 import { RouteQueue } from './route-queue.ts';
 
 export type RouteSettings = {
@@ -9,30 +10,69 @@ export type RouteSettings = {
   readonly batchSize?: number | undefined;
 };
 
+/** One that a row has opened. */
+type Opened = { readonly queue: RouteQueue<Pending>; readonly by: RouteByRow };
+
 export class Routes {
   readonly #settings: RouteSettings;
   readonly #room: Room;
   readonly #queues = new Map<string, RouteQueue<Pending>>();
+  /** Those of `#queues` that may be closed, the one used least recently first. */
+  readonly #opened = new Map<string, Opened>();
 
   constructor(settings: RouteSettings, room: Room) {
     this.#settings = settings;
     this.#room = room;
   }
 
-  /** The queue of a route; the same id gives the same queue. */
+  /** The queue of a route that stays; the same id gives the same queue. */
   queue(route: Route): RouteQueue<Pending> {
-    let queue = this.#queues.get(route.id);
-    if (queue === undefined) {
-      const { batchSize } = this.#settings;
-      const { limits } = route;
-      queue = new RouteQueue(route, limits.lanesPerRoute);
-      this.#queues.set(route.id, queue);
-      this.#room.serve(queue.lanes * Math.min(limits.batchCount, batchSize ?? Infinity));
+    const opened = this.#opened.get(route.id);
+    if (opened !== undefined) {
+      this.#opened.delete(route.id);
+      this.#room.keepRoute(opened.queue);
     }
+    return this.#queues.get(route.id) ?? this.#open(route);
+  }
+
+  /** The queue of the route with this id, which a row wants. It stays open as long as messages are on their way there. */
+  queueByRow(id: string, by: RouteByRow): RouteQueue<Pending> {
+    const opened = this.#opened.get(id);
+    if (opened !== undefined) {
+      this.#opened.delete(id);
+      this.#opened.set(id, opened);
+      return opened.queue;
+    }
+    const known = this.#queues.get(id);
+    if (known !== undefined) return known;
+    this.#closeIdle();
+    const queue = this.#open(by.open(id));
+    queue.isByRow = true;
+    this.#opened.set(id, { queue, by });
     return queue;
   }
 
   all(): Iterable<RouteQueue<Pending>> {
     return this.#queues.values();
+  }
+
+  #open(route: Route): RouteQueue<Pending> {
+    const { batchSize } = this.#settings;
+    const { limits } = route;
+    const queue = new RouteQueue<Pending>(route, limits.lanesPerRoute);
+    this.#queues.set(route.id, queue);
+    this.#room.serve(queue.lanes * Math.min(limits.batchCount, batchSize ?? Infinity));
+    return queue;
+  }
+
+  /** Makes place for one more. Where all have messages on their way there is none: then reading stops soon (`Room.isFull`). */
+  #closeIdle(): void {
+    for (const [id, { queue, by }] of this.#opened) {
+      if (this.#opened.size < MAX_ROUTES_BY_ROW) return;
+      if (queue.unsettled > 0) continue;
+      this.#opened.delete(id);
+      this.#queues.delete(id);
+      by.closed?.(queue.route);
+    }
   }
 }

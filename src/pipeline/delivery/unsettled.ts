@@ -68,6 +68,7 @@ export class Unsettled {
       this.#last = message;
     }
     this.room.enter(message);
+    this.room.enterRoute(message.routeQueue);
     if (message.action === 'truncate') {
       message.plan.barriers.enterTruncate(message);
     } else {
@@ -88,6 +89,7 @@ export class Unsettled {
       if (message.after === undefined) this.#last = message.before;
       else message.after.before = message.before;
     }
+    this.room.leaveRoute(message.routeQueue);
     this.room.free(message);
     if (message.links !== undefined) this.#release(this.#groups.remove(message.links));
     if (message.secondLink !== undefined) this.#release(this.#groups.remove(message.secondLink));

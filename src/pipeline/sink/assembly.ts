@@ -155,7 +155,12 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     unsettled,
     routes,
     counts,
-    render: (message) => (message.letterId === 0 ? intake.renderParked(message) : replayed.render(message)),
+    prepare: (messages) => {
+      for (const message of messages) {
+        if (message.letterId === 0) intake.renderParked(message);
+        else replayed.render(message);
+      }
+    },
     outcomes: sinkOutcomes({
       sink: name,
       replayed,

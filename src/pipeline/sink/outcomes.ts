@@ -45,6 +45,7 @@ export function sinkOutcomes(ports: SinkOutcomePorts): Outcomes {
       settlement.soon();
     },
     record: () => ledger.record(),
+    broken: (error) => ports.fail(error),
     halted: (error) => ports.fail(haltError(sink, error)),
   };
 }

@@ -50,11 +50,14 @@ export class ReplayedLetters {
     this.#left = listener;
   }
 
-  /** Fetches the payload of a letter whose turn has come. It stays empty where the letter was discarded meanwhile. */
+  /** Fetches the payload of a letter whose turn has come. There is none where the letter was discarded meanwhile. */
   render(message: Pending): void {
     const { id, letters, arenas, encoding } = this.#ports;
     const payload = letters.find(id, message.letterId)?.payload;
-    if (payload === undefined) return;
+    if (payload === undefined) {
+      message.lacksPayload = true;
+      return;
+    }
     const arena = arenas.enter();
     const { writer } = arena;
     const { length, escapes } = writer;

@@ -135,7 +135,7 @@ export class Replays {
       routeQueue: routes.queue(route),
       group: letter.group,
       offset: 0,
-      frameLength: 0,
+      frameLength: letter.payloadBytes,
       rawBytes: 0,
       ...(isHalf && { split: new SplitChange(1) }),
     });

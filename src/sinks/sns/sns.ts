@@ -23,7 +23,7 @@ export const sns: SinkDefinition<SnsConfig> = {
   create: (config, context) => Promise.resolve(createSnsSink(config, context)),
 };
 
-function createSnsSink(config: SnsConfig, context: SinkContext): Sink {
+function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> {
   const connections = new AwsConnections({ service: 'sns', protocol: awsQuery }, config, process.env);
   const requests = new PublishWriter({
     deduplicationSuffix: deduplicationSuffix(context.name, context.rewinds),
@@ -38,12 +38,13 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink {
     lanes,
     logger: context.logger,
   });
-  const route: Route = {
+  const route: Route<SnsTopic> = {
     id: topic.id,
     keepsOrder: topic.isFifo,
     limits: topic.limits,
     groupTemplate: config.group_id,
     severalActions: context.actions === undefined || context.actions.length > 1,
+    target: topic,
   };
   const send = async (
     found: FoundTopic,
@@ -59,7 +60,7 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink {
   return {
     routeOf: () => route,
     sizeOf: (message) => requests.sizeOf(message),
-    deliver: (batch, signal) => deliver({ route: topic, failures, signal, send }, batch),
+    deliver: (batch, signal, { target }) => deliver({ route: target, failures, signal, send }, batch),
     check: (signal, options) => checkRoutes([topic], { noun: 'topic', failures }, signal, options),
     close: async () => connections.close(),
   };

@@ -22,7 +22,7 @@ export const sqs: SinkDefinition<SqsConfig> = {
   create: (config, context) => Promise.resolve(createSqsSink(config, context)),
 };
 
-function createSqsSink(config: SqsConfig, context: SinkContext): Sink {
+function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> {
   const connections = new AwsConnections(
     { service: 'sqs', protocol: awsJson('AmazonSQS') },
     config,
@@ -52,7 +52,7 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink {
   };
   return {
     encoding: 'json-string',
-    routeOf(input: RouteInput): Route | undefined {
+    routeOf(input: RouteInput): Route<SqsQueue> | undefined {
       const route = queueRoute(config, input, context.actions);
       if (route === undefined) return undefined;
       const queue = queues.get(route.queue)!;
@@ -62,11 +62,11 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink {
         limits: queue.limits,
         groupTemplate: route.groupTemplate,
         severalActions: route.severalActions,
+        target: queue,
       };
     },
     sizeOf: (message) => requests.sizeOf(message),
-    deliver: (batch, signal) =>
-      deliver({ route: queues.get(batch[0]!.route)!, failures, signal, send }, batch),
+    deliver: (batch, signal, { target: queue }) => deliver({ route: queue, failures, signal, send }, batch),
     check: (signal, options) =>
       checkRoutes([...queues.values()], { noun: 'queue', failures }, signal, options),
     close: async () => connections.close(),

@@ -76,6 +76,7 @@ class Stream implements Sink, PullPort {
       },
       groupTemplate: undefined,
       severalActions: true,
+      target: undefined,
     };
     this.#store = pull.openLeases();
     this.#restore();

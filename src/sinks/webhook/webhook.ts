@@ -23,7 +23,7 @@ export const webhook: SinkDefinition<WebhookConfig> = {
   create: (config, context) => Promise.resolve(createWebhookSink(config, context)),
 };
 
-function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink {
+function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<WebhookClient> {
   const url = webhookUrl(urlOf(config, context.name), config.http_endpoint_path ?? '');
   const requests = new RequestBuilder(config, context);
   const client = new WebhookClient({
@@ -34,7 +34,7 @@ function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink {
     denyPrivateAddresses: config.deny_private_addresses,
     readsReplies: config.partial_acknowledgement,
   });
-  const route: Route = {
+  const route: Route<WebhookClient> = {
     id: shownUrl(url),
     // One answer covers a whole array, in its order; parts of it may fail only with partial acknowledgement.
     keepsOrder: config.batch && !config.partial_acknowledgement,
@@ -47,11 +47,12 @@ function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink {
     },
     groupTemplate: undefined,
     severalActions: (context.actions?.length ?? ROW_ACTIONS) > 1,
+    target: client,
   };
   return {
     routeOf: () => route,
     sizeOf: (message) => requests.sizeOf(message),
-    deliver: (batch, signal) => deliver({ config, requests, client, signal }, batch),
+    deliver: (batch, signal, { target }) => deliver({ config, requests, client: target, signal }, batch),
     check: async (signal) => {
       try {
         await client.probe(signal);

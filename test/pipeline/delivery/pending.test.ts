@@ -29,15 +29,15 @@ describe('a message', () => {
     ['backing-off', ['waiting', 'settled']],
     ['settled', []],
   ] as const)('that is %s may become %j, and nothing else', (from, allowed: readonly PendingState[]) => {
-    for (const next of STATES) {
+    for (const next of allowed) {
       const message = messageThatIs(from);
-      if (allowed.includes(next)) {
-        message.become(next);
-        expect(message.state).toBe(next);
-      } else {
-        expect(() => message.become(next)).toThrow(`a message that is ${from} cannot become ${next}: t-0`);
-        expect(message.state).toBe(from);
-      }
+      message.become(next);
+      expect(message.state).toBe(next);
+    }
+    for (const next of STATES.filter((state) => !allowed.includes(state))) {
+      const message = messageThatIs(from);
+      expect(() => message.become(next)).toThrow(`a message that is ${from} cannot become ${next}: t-0`);
+      expect(message.state).toBe(from);
     }
   });
 

@@ -51,7 +51,10 @@ function harness(
   };
   const replayed = new ReplayedLetters({ ...shared, encoding: undefined, arenas: unsettled.arenas });
   const dispatcher = createDispatcher(delivery, endpoint, {
-    render: (message) => (message.letterId === 0 ? messages.render(message) : replayed.render(message)),
+    prepare: (list) => {
+      messages.prepare(list.filter(({ letterId }) => letterId === 0));
+      for (const message of list.filter(({ letterId }) => letterId !== 0)) replayed.render(message);
+    },
     outcomes: {
       deadLetter: (message, error) => replayed.refused(message, error),
       settled: (list) => ledger.push(...replayed.settled(list).map(({ index }) => index)),

@@ -1,18 +1,21 @@
 // Sinks and endpoints for the tests of the SNS sink.
 import { onTestFinished } from 'vitest';
-import type { Sink, SinkContext } from '../../../src/sinks/sink.ts';
+import type { SinkContext } from '../../../src/sinks/sink.ts';
 import type { SnsConfig } from '../../../src/sinks/sns/config.ts';
 import { sns } from '../../../src/sinks/sns/sns.ts';
 import type { SinkHarness, SinkServer } from '../../sink-suite.ts';
 import { asFault, startFaultProxy, type FaultProxy } from '../../support/fault-proxy.ts';
-import { bodiesOf, isolating, silent } from '../../support/messages.ts';
+import { bodiesOf, direct, silent, type DirectSink } from '../../support/messages.ts';
 import { startSnsRecorder, type SnsRecorder } from '../../support/sns-recorder.ts';
 import { snsWire } from '../../support/sns-wire.ts';
 
 const STATIC = { access_key_id: 'test', secret_access_key: 'test' };
 
 /** A sink with this destination; it closes with the test. */
-export async function createSink(destination: object, context: Partial<SinkContext> = {}): Promise<Sink> {
+export async function createSink(
+  destination: object,
+  context: Partial<SinkContext> = {},
+): Promise<DirectSink> {
   const sink = await sns.create(parseConfig(destination), {
     name: 'users',
     rewinds: 0,
@@ -20,7 +23,7 @@ export async function createSink(destination: object, context: Partial<SinkConte
     ...context,
   });
   onTestFinished(() => sink.close());
-  return isolating(sink);
+  return direct(sink);
 }
 
 /** Static credentials unless the destination says otherwise. */

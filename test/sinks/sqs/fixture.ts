@@ -1,20 +1,23 @@
 // Sinks and endpoints for the tests of the SQS sink.
 import { onTestFinished } from 'vitest';
-import type { Sink, SinkContext } from '../../../src/sinks/sink.ts';
+import type { SinkContext } from '../../../src/sinks/sink.ts';
 import type { SqsConfig } from '../../../src/sinks/sqs/config.ts';
 import { sqs } from '../../../src/sinks/sqs/sqs.ts';
 import type { SinkHarness, SinkServer } from '../../sink-suite.ts';
 import { asFault, startFaultProxy } from '../../support/fault-proxy.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../support/fauxqs.ts';
-import { bodiesOf, isolating, silent, takingJson } from '../../support/messages.ts';
+import { bodiesOf, direct, silent, type DirectSink } from '../../support/messages.ts';
 import { startSqsRecorder, type SqsRecorder } from '../../support/sqs-recorder.ts';
 
 /** A sink with this destination; it closes with the test. */
-export async function createSink(destination: object, context: Partial<SinkContext> = {}): Promise<Sink> {
+export async function createSink(
+  destination: object,
+  context: Partial<SinkContext> = {},
+): Promise<DirectSink> {
   const config = parseConfig(destination);
   const sink = await sqs.create(config, { name: 'users', rewinds: 0, logger: silent, ...context });
   onTestFinished(() => sink.close());
-  return isolating(takingJson(sink));
+  return direct(sink);
 }
 
 /** Static credentials unless the destination says otherwise. */

@@ -66,7 +66,9 @@ test('a message is acknowledged, and forgotten here, only when the ledger has it
       remembered: () => new Promise((done) => (remember = done)),
     },
   });
-  const delivery = sink.deliver([message()], patient).then(() => steps.push('delivered'));
+  const delivery = sink
+    .deliver([message()], patient, sink.routeOf(message())!)
+    .then(() => steps.push('delivered'));
   const answer = await sink.pull!.receive({ maxCount: 1, waitMs: 0 }, patient);
   const ack = sink.pull!.ack([read(answer!)[0]!.id]).then(() => steps.push('acknowledged'));
   await delivery;

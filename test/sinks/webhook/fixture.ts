@@ -1,18 +1,21 @@
 // Sinks and endpoints for the tests of the webhook sink.
 import type { ServerOptions } from 'node:https';
 import { onTestFinished } from 'vitest';
-import type { Sink, SinkContext } from '../../../src/sinks/sink.ts';
+import type { SinkContext } from '../../../src/sinks/sink.ts';
 import { webhook } from '../../../src/sinks/webhook/webhook.ts';
 import type { ServerFault, SinkHarness, SinkServer } from '../../sink-suite.ts';
-import { isolating, silent } from '../../support/messages.ts';
+import { direct, silent, type DirectSink } from '../../support/messages.ts';
 import { startWebhookServer, type WebhookFault, type WebhookServer } from '../../support/webhook-server.ts';
 
 /** A sink with this destination; it closes with the test. */
-export async function createSink(destination: object, context: Partial<SinkContext> = {}): Promise<Sink> {
+export async function createSink(
+  destination: object,
+  context: Partial<SinkContext> = {},
+): Promise<DirectSink> {
   const config = webhook.config.parse({ type: 'webhook', ...destination });
   const sink = await webhook.create(config, { name: 'users', rewinds: 0, logger: silent, ...context });
   onTestFinished(() => sink.close());
-  return isolating(sink);
+  return direct(sink);
 }
 
 export async function endpoint(tls?: ServerOptions): Promise<WebhookServer> {

@@ -43,7 +43,7 @@ async function run(
   });
   const messages = new Messages(delivery);
   const dispatcher = createDispatcher(delivery, sink, {
-    render: (message) => messages.render(message),
+    prepare: (list) => messages.prepare(list),
     outcomes: {
       settled: (list) => {
         for (const { index } of list) {

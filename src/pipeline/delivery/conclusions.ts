@@ -1,0 +1,232 @@
+// What the answers to requests mean: where an attempt counts and where none does, who waits and tries again, what becomes a
+// dead letter, what is given up. The sink only classifies. The backoff and its cap: core/retry.ts.
+import type { SinkCounts } from '../../core/counts.ts';
+import type { DeliveryError } from '../../core/errors.ts';
+import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
+import { MISSING_OUTCOME, tooLargeError } from './delivery-errors.ts';
+import type { Answer } from './isolation.ts';
+import { LatencyWindow } from './latency.ts';
+import type { Outcomes } from './outcomes.ts';
+import type { Pending } from './pending.ts';
+import type { RouteQueue } from './route-queue.ts';
+import { MAX_DOWN_ROUTE_IN_MEMORY, type Unsettled } from './unsettled.ts';
+
+export type ConclusionPorts = {
+  readonly retry: RetryPolicy;
+  readonly maxRetryCount: number | undefined;
+  readonly unsettled: Unsettled;
+  readonly outcomes: Outcomes;
+  readonly counts: SinkCounts;
+  /** Something may go again. */
+  readonly dispatch: () => void;
+  readonly warn: (event: string, fields: Record<string, unknown>) => void;
+  readonly nowMs: () => number;
+  readonly chance: () => number;
+};
+
+/** A request that has its answers. */
+export type Concluded = {
+  readonly queue: RouteQueue<Pending>;
+  readonly batch: readonly Pending[];
+  /** The route's failures in a row when the request started. */
+  readonly startedAt: number;
+};
+
+type Failed = { readonly message: Pending; readonly error: DeliveryError };
+
+const MAX_NAMED_GROUPS = 10;
+
+export class Conclusions {
+  readonly latency = new LatencyWindow();
+  readonly #ports: ConclusionPorts;
+  readonly #unsettled: Unsettled;
+  readonly #counts: SinkCounts;
+  /** Unsettled messages that were refused themselves: each holds back its group. */
+  readonly #failing = new Set<Pending>();
+  readonly #backingOff = new Map<Pending, NodeJS.Timeout>();
+  #discardBelow = 0;
+
+  constructor(ports: ConclusionPorts) {
+    this.#ports = ports;
+    this.#unsettled = ports.unsettled;
+    this.#counts = ports.counts;
+  }
+
+  /** Groups held back by a message that failed. */
+  blockedGroups(): string[] {
+    const names = new Set<string>();
+    for (const message of this.#failing) {
+      names.add(message.group);
+      if (names.size === MAX_NAMED_GROUPS) break;
+    }
+    return [...names];
+  }
+
+  /** An answer for each message of the request, in their order. */
+  conclude({ queue, batch, startedAt }: Concluded, answers: readonly Answer[]): void {
+    const delivered: Pending[] = [];
+    const failed: Failed[] = [];
+    let routeError: DeliveryError | undefined;
+    let areAllKnown = true;
+    for (let i = 0; i < batch.length; i++) {
+      const message = batch[i]!;
+      const answer = answers[i] ?? MISSING_OUTCOME;
+      if (answer === 'unknown') {
+        areAllKnown = false;
+        continue;
+      }
+      if (answer === 'delivered') {
+        delivered.push(message);
+        continue;
+      }
+      if (answer.kind === 'fatal') this.#ports.outcomes.halted(answer);
+      failed.push({ message, error: answer });
+      if (answer.scope === 'route' || answer.scope === 'sink') routeError = answer;
+    }
+    if (routeError !== undefined) this.#failRoute(queue, routeError, startedAt);
+    else if (areAllKnown) queue.recover();
+    this.#settleBatch(queue, delivered, failed);
+  }
+
+  /** These can never be sent on their route. */
+  rejectTooLarge(queue: RouteQueue<Pending>, messages: readonly Pending[]): void {
+    const limit = queue.route.limits.messageBytes;
+    const dead = messages.map((message) => ({ message, error: tooLargeError(message, limit) }));
+    for (const { error } of dead)
+      this.#ports.warn('message too large', { route: queue.id, hint: error.hint });
+    this.#settle([], dead);
+  }
+
+  /**
+   * Gives up every message of the log before this offset, but those in requests: these are given up if their request
+   * fails. Who calls has a record of it made before the cursor moves. Answers how many were given up at once.
+   */
+  discardBelow(offset: number): number {
+    this.#discardBelow = offset;
+    let count = 0;
+    for (const message of this.#unsettled.all()) {
+      if (message.offset >= offset) break;
+      if (message.state !== 'sending') count += this.#discard(message);
+    }
+    return count;
+  }
+
+  /** Nothing is tried again from here on. */
+  stop(): void {
+    for (const timer of this.#backingOff.values()) clearTimeout(timer);
+    this.#backingOff.clear();
+  }
+
+  #failRoute(queue: RouteQueue<Pending>, error: DeliveryError, startedAt: number): void {
+    this.#counts.failedRequests++;
+    const wasDown = queue.isDown;
+    const { retry, nowMs, chance, warn } = this.#ports;
+    queue.fail(error, retry, { startedAt, nowMs: nowMs(), chance: chance() });
+    if (wasDown) return;
+    warn('route is down', { route: queue.id, code: error.code, hint: error.hint });
+    let kept = 0;
+    for (const message of this.#unsettled.all()) {
+      if (message.routeQueue !== queue || message.isParked || message.state === 'sending') continue;
+      if (kept++ >= MAX_DOWN_ROUTE_IN_MEMORY) this.#unsettled.room.park(message);
+    }
+  }
+
+  #settleBatch(queue: RouteQueue<Pending>, delivered: readonly Pending[], failed: readonly Failed[]): void {
+    const dead: Failed[] = [];
+    const again: Pending[] = [];
+    let discarded = 0;
+    for (const { message, error } of failed) {
+      if (message.letterId === 0 && message.offset < this.#discardBelow) {
+        discarded += this.#discard(message);
+        continue;
+      }
+      if (error.kind === 'fatal' || error.scope !== 'message') {
+        message.become('waiting');
+        again.push(message);
+        continue;
+      }
+      // The only place where an attempt counts: the message itself was refused, by a request that went through.
+      message.attempts++;
+      const { maxRetryCount } = this.#ports;
+      const exhausted = maxRetryCount !== undefined && message.attempts > maxRetryCount;
+      if (error.kind === 'rejected' || exhausted) dead.push({ message, error });
+      else this.#backOff(message, error);
+    }
+    if (discarded > 0) this.#ports.outcomes.discarded(discarded);
+    this.#countInversions(delivered);
+    this.#settle(delivered, dead);
+    // What failed with its route, or was not tried, keeps its place at the front of the queue.
+    const heads = again.filter((message) => message.waitsOn === 0 && message.state === 'waiting');
+    for (const message of heads) message.become('ready');
+    if (heads.length > 0) queue.ready.pushFront(heads);
+  }
+
+  /** A failing message holds back its own group only, and of that group only log offsets are kept. */
+  #backOff(message: Pending, error: DeliveryError): void {
+    this.#counts.retried++;
+    message.become('backing-off');
+    this.#failing.add(message);
+    const { retry, chance, dispatch, warn } = this.#ports;
+    const wait = error.retryAfterMs ?? backoffMs(retry, message.attempts, chance());
+    if (message.attempts === 1) {
+      warn('message failed', { position: message.idempotencyKey, code: error.code, hint: error.hint });
+    }
+    this.#unsettled.parkFollowers(message);
+    const timer = setTimeout(() => {
+      this.#backingOff.delete(message);
+      message.become('waiting');
+      if (message.waitsOn === 0) {
+        message.become('ready');
+        message.routeQueue.ready.pushFront([message]);
+      }
+      dispatch();
+    }, wait);
+    this.#backingOff.set(message, timer);
+  }
+
+  #countInversions(delivered: readonly Pending[]): void {
+    for (const message of delivered) {
+      if (message.links?.previous === undefined) continue;
+      const older = message.links.previous.message;
+      if (delivered.includes(older)) continue;
+      this.#counts.inversions++;
+      this.#ports.warn('a later message of a group was accepted before an earlier one', {
+        earlier: older.idempotencyKey,
+        later: message.idempotencyKey,
+      });
+    }
+  }
+
+  #discard(message: Pending): number {
+    clearTimeout(this.#backingOff.get(message));
+    this.#backingOff.delete(message);
+    message.become('settled');
+    this.#leave(message);
+    return message.settlesChange ? 1 : 0;
+  }
+
+  /** Invariant 3: delivered, or kept as a dead letter and then settled. */
+  #settle(delivered: readonly Pending[], dead: readonly Failed[]): void {
+    for (const { message, error } of dead) {
+      this.#ports.outcomes.deadLetter(message, error);
+      if (message.letterId === 0) this.#counts.deadLettered++;
+    }
+    const now = this.#ports.nowMs();
+    for (const message of delivered) {
+      this.#counts.delivered++;
+      this.#counts.bytes += message.jsonBytes;
+      if (message.letterId !== 0) continue;
+      this.latency.add(now, now - Number(message.transaction.commitTimeUs) / 1000);
+    }
+    const settled = dead.length === 0 ? delivered : [...delivered, ...dead.map(({ message }) => message)];
+    if (settled.length === 0) return;
+    for (const message of settled) message.become('settled');
+    this.#ports.outcomes.settled(settled);
+    for (const message of settled) this.#leave(message);
+  }
+
+  #leave(message: Pending): void {
+    if (message.attempts > 0) this.#failing.delete(message);
+    this.#unsettled.leave(message);
+  }
+}
