@@ -66,7 +66,7 @@ function optionsOf({ settings, ...changes }: Omit<Changes, 'before'>): SourceOpt
     log: SETTINGS,
     directory,
     signals,
-    sinkNames: ['users'],
+    sinkSlots: new Map([['users', 0]]),
     version: '0.0.0-test',
     durableDirectory: true,
     logger: pino(
