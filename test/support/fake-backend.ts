@@ -93,8 +93,8 @@ export class Walsender {
     this.#socket.write(COPY_DONE);
   }
 
-  fail(sqlState: string, message: string): void {
-    this.#socket.write(errorResponse(sqlState, message));
+  fail(sqlState: string, message: string, routine?: string): void {
+    this.#socket.write(errorResponse(sqlState, message, routine));
   }
 
   /** A message of the client, while the stream runs. */

@@ -26,8 +26,9 @@ export function backendMessage(type: string, content: Uint8Array): Buffer {
   return message;
 }
 
-export const errorResponse = (sqlState: string, text: string): Buffer =>
-  backendMessage('E', Buffer.from(`SFATAL\0VFATAL\0C${sqlState}\0M${text}\0\0`));
+/** `routine`: the function of the server that refused. */
+export const errorResponse = (sqlState: string, text: string, routine = ''): Buffer =>
+  backendMessage('E', Buffer.from(`SFATAL\0VFATAL\0C${sqlState}\0M${text}\0R${routine}\0\0`));
 
 const READY = backendMessage('Z', Buffer.from('I'));
 const AUTHENTICATED = Buffer.concat([backendMessage('R', Buffer.alloc(4)), READY]);

@@ -348,7 +348,7 @@ describe('what breaks first ends the session, and its error is the one thrown:',
 
   test('decoding fails', async () => {
     const session = start();
-    (await server.stream()).fail('42704', 'publication "pub_app" does not exist');
+    (await server.stream()).fail('42704', '', 'get_publication_oid');
     await expect(session.ended).rejects.toMatchObject({ code: 'PUBLICATION_MISSING' });
   });
 
