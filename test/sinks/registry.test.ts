@@ -3,6 +3,7 @@ import { dirname, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { jsonSchemaOf, jsonSchemaOfFile } from '../../src/config/schema/json-schema.ts';
+import { formatNames } from '../../src/formats/registry.ts';
 import { endpointFields } from '../../src/sinks/http/endpoint.ts';
 import { sinkDefinition, sinkDefinitions } from '../../src/sinks/registry.ts';
 
@@ -58,6 +59,25 @@ test('nobody imports a sink’s files but itself and the registry, with one line
   expect(faults).toEqual([]);
   const registered = importsOf('src/sinks/registry.ts').filter((file) => ownerOf(file) !== undefined);
   expect(registered).toHaveLength(types.length);
+});
+
+/** Who may: the language of a product that had one sink and one format, the demo of one sink, what AWS' sinks share. */
+const KNOWS_NAMES = /^src\/(?:config\/pg2sqs|cli\/demo|sinks\/aws)\//;
+
+test('no other code knows a sink or a format by its name', () => {
+  const spellings = sinkDefinitions.flatMap(({ type, aliases = [] }) => [type, ...aliases]);
+  const named = new RegExp(`'(?:${[...spellings, ...formatNames].join('|')})'`);
+  const files = sourceFiles('src').filter(
+    (file) =>
+      ownerOf(file) === undefined &&
+      !file.startsWith('src/formats/') &&
+      file !== 'src/sinks/registry.ts' &&
+      !KNOWS_NAMES.test(file),
+  );
+  const knowing = [...files, 'scripts/generate-docs.ts'].filter((file) =>
+    named.test(readFileSync(resolve(root, file), 'utf8')),
+  );
+  expect(knowing).toEqual([]);
 });
 
 test.each(types)('every field of the sink %s is described, and its secrets are marked', (type) => {
