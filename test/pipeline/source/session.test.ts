@@ -1,6 +1,7 @@
 // One connection's life, against a pretended server at the wire: where it starts, what it tells Postgres, and what ends it.
 import { pino } from 'pino';
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { toLsn } from '../../../src/core/lsn.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
 import type { SourceLog } from '../../../src/pipeline/source/log.ts';
 import type { SourceOptions, SourceReady } from '../../../src/pipeline/source/options.ts';
@@ -281,12 +282,32 @@ describe('a gap', () => {
     ]);
   });
 
-  test('is none where the slot stands behind us: what it sends again is skipped', async () => {
+  test('is none where the slot stands behind us: what it sends again is skipped, and our flush does not go back', async () => {
     const before = await logBefore();
     server.server.slot = { confirmedFlush: 100n };
-    start({ before });
+    signals.publishSettled(0, { offset: 0, lsn: toLsn(0n) });
+    const session = start({ before });
     await server.stream(2);
     expect(state.status().gaps).toEqual([]);
+    await session.stop();
+    await before.log.close();
+    const again = start();
+    await server.stream(3);
+    expect(again.opened().log.recovered.flushed).toBe(216n);
+  });
+
+  test('after a gap begins another epoch, though nothing was logged in between', async () => {
+    const before = await logBefore();
+    server.server.slot = { confirmedFlush: 700n };
+    const session = start({ before });
+    await server.stream(2);
+    await session.stop();
+    server.server.slot = { confirmedFlush: 900n };
+    start({ before });
+    const stream = await server.stream(3);
+    stream.send(...whole(950n, 2));
+    await loggedUpTo(966n);
+    expect(signals.epoch()).toBe(2);
   });
 });
 
