@@ -16,6 +16,7 @@ import {
   type LogicalMessage,
   type RawRelation,
 } from '../../pgoutput/messages.ts';
+import { rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
 
 export type WalkPorts = {
@@ -149,7 +150,7 @@ export class LogWalker {
     if (type === FRAME.insert || type === FRAME.update || type === FRAME.delete) {
       const relationId = relationIdOfRow(buffer, start);
       this.#ports.row(relationId, buffer, start, end, offset, this.#transaction!, this.#index);
-      this.#index++;
+      this.#index += rowEventsIn(buffer, start);
     } else if (type === FRAME.begin) {
       this.#transaction = this.#begin(decodeBegin(buffer, start, end));
       this.#index = 0;
@@ -166,16 +167,17 @@ export class LogWalker {
     } else if (type === FRAME.enrichment) {
       this.#ports.relation(buildRelation(this.#raw!, decodeEnrichment(buffer, start, end)));
     } else if (type === FRAME.truncate) {
+      let index = this.#index;
       for (const relationId of decodeTruncate(buffer, start, end).relationIds) {
-        this.#ports.truncate(relationId, offset, end - start, this.#transaction!, this.#index);
-        this.#index++;
+        this.#ports.truncate(relationId, offset, end - start, this.#transaction!, index++);
       }
+      this.#index += rowEventsIn(buffer, start);
     } else if (type === FRAME.oversize) {
       const relationId = buffer.readUInt32BE(start + 2);
       const rawBytes = Number(buffer.readBigUInt64BE(start + 6));
       const kind = buffer[start + 1]!;
       this.#ports.oversize(relationId, kind, rawBytes, offset, this.#transaction!, this.#index);
-      this.#index++;
+      this.#index += rowEventsIn(buffer, start);
     } else if (type === FRAME.logicalMessage && this.#transaction !== undefined) {
       // One outside of a transaction is nobody's: it says nothing of any change.
       const message = decodeLogicalMessage(buffer, start, end);
