@@ -33,7 +33,8 @@ const CODES: Readonly<Record<Rows, number>> = { none: NONE, one: ONE, 'one a tab
 
 /** `ROWS` by first byte, for the hot paths. A byte that begins no message counts nothing: who reads it will say so. */
 const CODE_OF_KIND = new Uint8Array(KINDS);
-for (const [name, rows] of Object.entries(ROWS)) CODE_OF_KIND[FRAME[name as keyof typeof FRAME]] = CODES[rows];
+for (const [name, rows] of Object.entries(ROWS))
+  CODE_OF_KIND[FRAME[name as keyof typeof FRAME]] = CODES[rows];
 
 /**
  * The row events in the message (of the stream) or frame (of the log) whose first byte is `bytes[start]`: the numbers

@@ -1,6 +1,6 @@
 // Turns replication messages into one JSON line a change, in a message format.
 import { ByteWriter } from '../../core/byte-writer.ts';
-import { createRowEvent, type Relation, type TransactionContext } from '../../core/change.ts';
+import { createRowEvent, ROW_ACTIONS, type Relation, type TransactionContext } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { idempotencyKey, stableUuid, transactionKey } from '../../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
@@ -84,7 +84,7 @@ export function createPrinter(options: PrinterOptions): Printer {
             timeline: options.timeline,
           };
           key = transactionKey(options.streamKey, transaction);
-          context = { transaction, index: 0, idempotencyKey: key, severalActions: true, keyChange: false };
+          context = { transaction, index: 0, idempotencyKey: key, keyChange: false };
           return undefined;
         }
         case MESSAGE.commit:
@@ -130,6 +130,7 @@ function compile(relation: Relation, options: PrinterOptions): RenderPlan {
   const { database, hostname } = options;
   return format.compile({
     encoding: 'json',
+    actionsAt: () => ROW_ACTIONS,
     relation,
     columns: relation.columns.map((column, index) => ({
       index,

@@ -51,7 +51,6 @@ export class RowIntake implements WalkPorts {
     transaction: undefined as never,
     index: 0,
     idempotencyKey: '',
-    severalActions: false,
     keyChange: false,
   };
 
@@ -237,7 +236,6 @@ export class RowIntake implements WalkPorts {
     context.index = message.index;
     context.idempotencyKey = message.idempotencyKey;
     context.keyChange = message.split !== undefined;
-    context.severalActions = message.routeQueue.route.severalActions;
     return this.#ports.unsettled.arenas.enter();
   }
 }

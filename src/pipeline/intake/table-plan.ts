@@ -31,7 +31,7 @@ export type TablePlan = MessagePlan & {
 };
 
 export type PlanPorts = {
-  readonly sink: Pick<Sink, 'routeOf' | 'encoding'>;
+  readonly sink: Pick<Sink, 'routeOf' | 'actionsAt' | 'encoding'>;
   readonly format: MessageFormat;
   readonly envelope: Envelope;
   compileValue(type: number, relation: Relation): ValueRenderer;
@@ -69,6 +69,9 @@ export function compileTablePlan(
       columns: columnsOf(relation, table, ports),
       envelope: ports.envelope,
       options: settings.formatOptions,
+      actionsAt: (action) =>
+        ports.sink.actionsAt?.({ schema: relation.schema, table: relation.table, action }) ??
+        settings.actions,
       encoding: ports.sink.encoding ?? 'json',
     }),
     grouped: settings.messageGrouping,
