@@ -45,8 +45,8 @@ export function rowEventsIn(bytes: Buffer, start: number): number {
   return code === ONE_A_TABLE ? tablesOfTruncate(bytes, start) : code;
 }
 
-/** Is a message of this kind one row? Nothing else is kept of what is too large to be read whole, and nothing else counts. */
-export const isRow = (kind: number): boolean => CODE_OF_KIND[kind] === ONE;
+/** Is a message of this kind one row? Of what is too large to be read whole nothing else is kept, and nothing else counts. */
+export const isRow = (kind: number): boolean => CODE_OF_KIND[kind] === ONE && kind !== FRAME.oversize;
 
 /** A Truncate message names so many tables. */
 const tablesOfTruncate = (bytes: Buffer, start: number): number => bytes.readUInt32BE(start + 1);

@@ -42,12 +42,15 @@ export class RelationsInForce {
   }
 }
 
+/** What the feed needs of the log. */
+export type FedLog = Pick<LogWriter, 'append' | 'context'>;
+
 /** How the stream of one connection joins the log. */
 export type Joint = { readonly epoch: number; readonly history: TimelineHistory };
 
 /** Invariant: what `#writer` holds is whole frames that follow the log's end. */
 export class LogFeed {
-  readonly #log: LogWriter;
+  readonly #log: FedLog;
   readonly #relations: RelationsInForce;
   readonly #writer = new ByteWriter(INITIAL_BLOCK_BYTES);
   #joint: Joint;
@@ -71,7 +74,7 @@ export class LogFeed {
   transactions = 0;
   changes = 0;
 
-  constructor(log: LogWriter, relations: RelationsInForce, joint: Joint) {
+  constructor(log: FedLog, relations: RelationsInForce, joint: Joint) {
     this.#log = log;
     this.#relations = relations;
     this.#joint = joint;
