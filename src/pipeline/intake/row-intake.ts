@@ -16,15 +16,7 @@ import type { Unsettled } from '../delivery/unsettled.ts';
 import type { SinkMarkers } from './markers.ts';
 import { oversizePlan, type ActionPlan, type TablePlan } from './table-plan.ts';
 import type { LoggedRow, WalkPorts } from './log-walker.ts';
-import {
-  doneUnlessAborted,
-  RowBatch,
-  runSteps,
-  stepsInOrder,
-  WantedRow,
-  type Step,
-  type Steps,
-} from './steps.ts';
+import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
 
 export type IntakePorts = {
   /** Where messages enter. */
@@ -53,7 +45,6 @@ export class RowIntake implements WalkPorts {
     idempotencyKey: '',
     keyChange: false,
   };
-
   readonly #steps: readonly Step[];
   /** The wanted rows of the block in hand; undefined: there are no steps, and rows go straight on. */
   #rows: WantedRow[] | undefined;
@@ -111,19 +102,13 @@ export class RowIntake implements WalkPorts {
     if (this.#rows === undefined || this.#rows.length === 0) return true;
     const rows = new RowBatch(this.#rows, signal);
     this.#rows = [];
-    const working = runSteps(this.#steps, rows);
-    if (working === undefined) {
-      this.#addAll(rows);
-      return true;
-    }
-    return doneUnlessAborted(working, signal).then((isDone) => {
-      // Meanwhile some of them may have been given up.
-      if (isDone) this.#addAll(rows, (row) => this.#isDone(row));
-      return isDone;
-    });
+    const haveRun = runSteps(this.#steps, rows);
+    if (typeof haveRun === 'boolean') return haveRun && this.#addAll(rows);
+    // Meanwhile some of them may have been given up.
+    return haveRun.then((isDone) => isDone && this.#addAll(rows, (row) => this.#isDone(row)));
   }
 
-  #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): void {
+  #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): true {
     this.dropped += rows.dropped;
     for (const row of rows.all) {
       const { plan } = row;
@@ -133,6 +118,7 @@ export class RowIntake implements WalkPorts {
       else if (this.#isSplit(plan, row)) this.#addHalves(plan, row);
       else this.#addRow(plan, ACTIONS[row.kind]!, row);
     }
+    return true;
   }
 
   /** Renders a parked message again. */

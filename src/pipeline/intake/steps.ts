@@ -108,17 +108,21 @@ export class RowBatch implements Iterable<WantedRow> {
 /** One is enough: nothing of a row that was read is used after a pause. */
 const EVENT = createRowEvent();
 
-/** Answers a promise only if a step does; nothing more begins once the sink stops. */
-export function runSteps(steps: readonly Step[], rows: RowBatch): void | Promise<void> {
+/** Have all steps run? Not if the sink stops meanwhile. Answers a promise only if a step does. */
+export function runSteps(steps: readonly Step[], rows: RowBatch): boolean | Promise<boolean> {
   for (const [i, step] of steps.entries()) {
-    if (rows.isEmpty || rows.signal.aborted) return;
+    if (rows.signal.aborted) return false;
+    if (rows.isEmpty) return true;
     const working = step(rows);
-    if (working !== undefined) return working.then(() => runSteps(steps.slice(i + 1), rows));
+    if (working === undefined) continue;
+    const rest = steps.slice(i + 1);
+    return untilAborted(working, rows.signal).then((isDone) => isDone && runSteps(rest, rows));
   }
+  return !rows.signal.aborted;
 }
 
-/** Is `work` done before `signal` aborts? What becomes of it afterwards is nobody's business. Rejects as it does. */
-export function doneUnlessAborted(work: Promise<void>, signal: AbortSignal): Promise<boolean> {
+/** Is `work` done before `signal` aborts? What becomes of it after that concerns nobody. Rejects as it does. */
+function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>();
   const abort = (): void => resolve(false);
   signal.addEventListener('abort', abort);

@@ -1,5 +1,5 @@
-// Turns batches of the replication stream into log blocks: what is logged already is skipped, relations are kept in
-// force for the segments' prologues. Hot (bench/micro/source.ts).
+// Turns batches of the replication stream into log blocks: what is logged already is skipped, a relation that changes midway
+// is in force for what follows it, in the segments' prologues too. Hot (bench/micro/source.ts).
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
