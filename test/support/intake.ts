@@ -55,6 +55,7 @@ export type IntakeOptions = EndpointOptions & {
   readonly sink?: Partial<PlanPorts['sink']>;
   readonly ports?: Partial<IntakePorts>;
   readonly start?: WalkHead;
+  readonly onSettled?: (messages: readonly Pending[]) => void;
   /** What the log holds; parked messages are read from it. */
   readonly blocks?: readonly LogBlock[];
 };
@@ -103,12 +104,16 @@ export function sinkIntake(options: IntakeOptions = {}) {
   const dispatcher = createDispatcher(delivery, endpoint, {
     prepare: (messages) => messages.forEach((message) => intake.renderParked(message)),
     outcomes: {
-      settled: (messages) => settled.push(...messages),
+      settled: (messages) => {
+        settled.push(...messages);
+        options.onSettled?.(messages);
+      },
       deadLetter: (message, { code }) => dead.push({ message, code }),
     },
   });
   const walker = new LogWalker('key', start, intake);
   return {
+    blocks,
     intake,
     walker,
     unsettled,
