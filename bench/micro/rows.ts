@@ -1,7 +1,7 @@
 // The bench's table and its rows as pgoutput sends them, for the micro-benchmarks and the guard in the tests.
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import type { MessageEncoding } from '../../src/core/encoding.ts';
-import type { Relation, TransactionContext } from '../../src/core/change.ts';
+import { ROW_ACTIONS, type Relation, type TransactionContext } from '../../src/core/change.ts';
 import { ZERO_LSN, toLsn } from '../../src/core/lsn.ts';
 import type { Envelope, RenderContext, RenderPlan } from '../../src/formats/format.ts';
 import { formats, type FormatName } from '../../src/formats/registry.ts';
@@ -52,7 +52,6 @@ export const renderContext: RenderContext = {
   index: 123,
   keyChange: false,
   idempotencyKey: 'k3q9z1x8c7v6-1-16B374D848-123',
-  severalActions: true,
 };
 
 /** An Insert message of the row with this id. https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html */
@@ -98,5 +97,6 @@ export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json')
     envelope,
     options: format.options?.parse({}),
     encoding,
+    actionsAt: () => ROW_ACTIONS,
   });
 }

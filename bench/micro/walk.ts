@@ -68,6 +68,8 @@ function logBlock(): { block: LogBlock; rows: number } {
   return { block, rows };
 }
 
+const NEVER = new AbortController().signal;
+
 const NO_MARKS = new SinkMarkers({
   sink: 'bench',
   heedsSkips: false,
@@ -108,6 +110,7 @@ function follow(wanted: boolean): { walker: LogWalker; unsettled: Unsettled; dis
     markers: NO_MARKS,
     staysLong: false,
     readFrames: () => Buffer.alloc(0),
+    steps: {},
   });
   intake.relation(relation);
   return {
@@ -121,7 +124,7 @@ function unwanted(): number {
   const { block, rows } = logBlock();
   const { walker } = follow(false);
   return timePerRow(ROWS, (count) => {
-    for (let walked = 0; walked < count; walked += rows) walker.block(block);
+    for (let walked = 0; walked < count; walked += rows) void walker.block(block, NEVER);
   });
 }
 
@@ -133,7 +136,7 @@ async function delivered(): Promise<number> {
   for (let round = 0; round < ROUNDS; round++) {
     const cpu = await cpuPerRow(ROWS, async () => {
       for (let walked = 0; walked < ROWS; walked += rows) {
-        walker.block(block);
+        await walker.block(block, NEVER);
         dispatcher.dispatch();
         while (unsettled.oldest !== undefined) await new Promise(setImmediate);
       }

@@ -1,4 +1,5 @@
-// The columns of a row as JSON members, for every format. Hot file: plain loops on purpose (bench/micro/render.ts).
+// The columns of a row as JSON members, for every format, and what becomes of an unchanged TOAST value: it comes from the old
+// row, or is left out and named. Hot file: plain loops on purpose (bench/micro/render.ts).
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import { NULL_VALUE, UNCHANGED_TOAST, type RowEvent, type Tuple } from '../core/change.ts';
 import { escapeFrom, literal } from '../core/encoding.ts';

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
-import type { Relation, RowEvent, TransactionContext } from '../core/change.ts';
+import type { Action, Relation, RowEvent, TransactionContext } from '../core/change.ts';
 import type { ValueOptions, ValueRenderer } from '../core/render.ts';
 
 /** What every message of one sink says of where it comes from. */
@@ -30,6 +30,8 @@ export type CompileInput<Options = unknown> = {
   readonly envelope: Envelope;
   /** What the format's own schema made of the keys that the sink writes. */
   readonly options: Options;
+  /** The actions whose changes of this table come out where those of `action` do. */
+  readonly actionsAt: (action: Action) => readonly Action[];
   /** How the messages are to lie in memory. */
   readonly encoding: MessageEncoding;
 };
@@ -39,8 +41,6 @@ export type RenderContext = {
   transaction: TransactionContext;
   index: number;
   idempotencyKey: string;
-  /** pg2sqs: the queue takes more than one action. */
-  severalActions: boolean;
   /** The event is half of an update that changed the key: the delete of the old one, or the insert of the new one. */
   keyChange: boolean;
 };

@@ -36,7 +36,8 @@ export const pg2sqsFormat: MessageFormat<Options> = {
 class Pg2sqsPlan implements RenderPlan {
   readonly #columns: ColumnPlan;
   readonly #encoding: MessageEncoding;
-  readonly #kinds: Readonly<Record<Action, Literal>>;
+  /** Set where a message must say its kind: its queue takes more than one action. */
+  readonly #kinds: Readonly<Record<Action, Literal | undefined>>;
   readonly #table: string;
   readonly #hasKindField: boolean;
   readonly #commitTimeColumn: string | undefined;
@@ -45,9 +46,10 @@ class Pg2sqsPlan implements RenderPlan {
   #commitTime = NO_BYTES;
 
   constructor(input: CompileInput<Options>) {
-    const { relation, columns, encoding } = input;
+    const { relation, columns, encoding, actionsAt } = input;
     const { commit_time_column: commitTimeColumn } = input.options;
-    const kind = (action: Action): Literal => literal(`"${KIND}":"${action}"`, encoding);
+    const kind = (action: Action): Literal | undefined =>
+      actionsAt(action).length > 1 ? literal(`"${KIND}":"${action}"`, encoding) : undefined;
     this.#encoding = encoding;
     this.#kinds = {
       insert: kind('insert'),
@@ -79,7 +81,7 @@ class Pg2sqsPlan implements RenderPlan {
     this.#finish(writer.length, this.#kinds.truncate, context, writer);
   }
 
-  #finish(membersStart: number, kind: Literal, context: RenderContext, writer: ByteWriter): void {
+  #finish(membersStart: number, kind: Literal | undefined, context: RenderContext, writer: ByteWriter): void {
     if (this.#commitTimeColumn !== undefined) {
       if (this.#transaction !== context.transaction) {
         this.#transaction = context.transaction;
@@ -89,7 +91,7 @@ class Pg2sqsPlan implements RenderPlan {
       if (writer.length > membersStart) writer.byte(COMMA);
       writer.literal(this.#commitTime);
     }
-    if (context.severalActions) {
+    if (kind !== undefined) {
       if (this.#hasKindField) throw clash(this.#table, KIND, 'give each action a queue of its own');
       if (writer.length > membersStart) writer.byte(COMMA);
       writer.literal(kind);

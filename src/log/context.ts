@@ -4,6 +4,7 @@ import { toLsn, ZERO_LSN } from '../core/lsn.ts';
 import { comparePositions, type Position } from '../core/position.ts';
 import type { BlockContext } from './format.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../pgoutput/frames.ts';
+import { rowEventsIn } from '../pgoutput/row-numbers.ts';
 
 /** pgoutput counts microseconds from 2000-01-01. */
 const POSTGRES_EPOCH_US = 946_684_800_000_000n;
@@ -31,16 +32,8 @@ export function advance(context: BlockContext, buffer: Buffer, start: number, en
   let at = start;
   while (at + FRAME_HEADER_BYTES < end) {
     const body = at + FRAME_HEADER_BYTES;
+    index += rowEventsIn(buffer, body);
     switch (buffer[body]!) {
-      case FRAME.insert:
-      case FRAME.update:
-      case FRAME.delete:
-      case FRAME.oversize:
-        index++;
-        break;
-      case FRAME.truncate:
-        index += buffer.readInt32BE(body + 1);
-        break;
       case FRAME.begin:
         inTransaction = true;
         begin = at;

@@ -30,9 +30,7 @@ export type Route<Target = unknown> = {
   readonly limits: SinkLimits;
   /** Template of the sink's own group id; undefined: the message group. */
   readonly groupTemplate: string | undefined;
-  readonly target: Target;
-  /** pg2sqs' format: does the queue take more than one action? */
-  readonly severalActions: boolean;
+ readonly target: Target;
 };
 
 /** One row, as far as it is known, for what depends on it. Valid during the call only. */
@@ -56,10 +54,12 @@ export interface RouteByRow<Target = unknown> {
 export interface Sink<Target = unknown> {
   /** How it wants the messages' bytes; undefined: as JSON. */
   readonly encoding?: MessageEncoding;
-  /** The route of every change of this table and action, asked once; undefined: this sink does not want them. */
+ /** The route of every change of this table and action, asked once; undefined: this sink does not want them. */
   routeOf(input: RouteInput): Route<Target> | undefined;
   /** Asked first: undefined where the route of this table and action does not depend on the row. */
   routeByRow?(input: RouteInput): RouteByRow<Target> | undefined;
+  /** The actions whose changes of this table come out where this one's do; undefined: all that the sink wants. */
+  actionsAt?(input: RouteInput): readonly Action[];
   /** Wire size of a message in bytes, as the sink's limits count it. */
   sizeOf(message: Message): number;
   /**

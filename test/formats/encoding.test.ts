@@ -47,8 +47,7 @@ test.each([
     const event = createRowEvent();
     decodeRow(bytes, 0, bytes.length, event);
     const writer = new ByteWriter(1);
-    const context = renderContext({ severalActions: 'severalActions' in settings });
-    compileRelation(relation, { ...settings, encoding }).render(event, context, writer);
+    compileRelation(relation, { ...settings, encoding }).render(event, renderContext(), writer);
     return { text: writer.buffer.toString('utf8', 0, writer.length), escapes: writer.escapes };
   };
   fc.assert(

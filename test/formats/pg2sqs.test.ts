@@ -35,10 +35,7 @@ const insert = insertMessage(1, ['1', 'alice@example.com']);
 
 function renderTruncate(settings: RenderSettings): string {
   const writer = new ByteWriter(1);
-  compileRelation(users, settings).renderTruncate(
-    renderContext({ severalActions: settings.severalActions ?? false }),
-    writer,
-  );
+  compileRelation(users, settings).renderTruncate(renderContext(), writer);
   return writer.buffer.toString('utf8', 0, writer.length);
 }
 

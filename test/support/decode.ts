@@ -4,6 +4,7 @@ import type { Client } from 'pg';
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import {
   createRowEvent,
+  ROW_ACTIONS,
   type Action,
   type Relation,
   type TransactionContext,
@@ -32,6 +33,7 @@ export type RenderSettings = {
   readonly envelope?: Partial<Envelope>;
   /** Keys of the format's own. */
   readonly options?: Readonly<Record<string, unknown>>;
+  /** Does a queue take all actions, or each its own? */
   readonly severalActions?: boolean;
   readonly encoding?: MessageEncoding;
   /** Only these columns; undefined: all. */
@@ -62,7 +64,6 @@ export const renderContext = (context: Partial<RenderContext> = {}): RenderConte
   transaction: TRANSACTION,
   index: 0,
   idempotencyKey: 'key-0',
-  severalActions: false,
   keyChange: false,
   ...context,
 });
@@ -103,6 +104,7 @@ export function compileRelation(relation: Relation, settings: RenderSettings = {
   } as const;
   return format.compile({
     encoding: settings.encoding ?? 'json',
+    actionsAt: (action) => (settings.severalActions === true ? ROW_ACTIONS : [action]),
     relation,
     columns: relation.columns
       .map(({ name, type }, index) => ({ index, name, render: compileValue(type, relation.types, options) }))
@@ -122,8 +124,7 @@ export function renderRow(
   const event = createRowEvent();
   decodeRow(message, 0, message.length, event);
   const writer = new ByteWriter(1);
-  const severalActions = settings.severalActions ?? false;
-  compileRelation(relation, settings).render(event, renderContext({ severalActions, ...context }), writer);
+  compileRelation(relation, settings).render(event, renderContext(context), writer);
   return writer.buffer.toString('utf8', 0, writer.length);
 }
 
@@ -204,7 +205,7 @@ function renderMessages(
   const changes: RenderedChange[] = [];
   const plans = new Map<number, RenderPlan>();
   const event = createRowEvent();
-  let context = renderContext({ severalActions: settings.severalActions ?? false });
+  let context = renderContext();
   const add = (relationId: number, render: (plan: RenderPlan, writer: ByteWriter) => void): void => {
     const relation = relations.get(relationId)!;
     let plan = plans.get(relationId);

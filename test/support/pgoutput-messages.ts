@@ -91,3 +91,11 @@ export const logicalMessage = (prefix: string, content: string): Buffer =>
 
 export const deleteMessage = (relationId: number, old: OldRow): Buffer =>
   Buffer.concat([uint8(MESSAGE.delete), int32(relationId), oldTuple(old)]);
+
+export const truncateMessage = (relationIds: readonly number[]): Buffer =>
+  Buffer.concat([
+    uint8(MESSAGE.truncate),
+    int32(relationIds.length),
+    uint8(0),
+    ...relationIds.map((relationId) => int32(relationId)),
+  ]);

@@ -1,6 +1,6 @@
 // Turns replication messages into one JSON line a change, in a message format.
 import { ByteWriter } from '../../core/byte-writer.ts';
-import { createRowEvent, type Relation, type TransactionContext } from '../../core/change.ts';
+import { createRowEvent, ROW_ACTIONS, type Relation, type TransactionContext } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { idempotencyKey, stableUuid, transactionKey } from '../../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
@@ -16,6 +16,7 @@ import {
   MESSAGE,
   type RawRelation,
 } from '../../pgoutput/messages.ts';
+import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import { compileValue } from '../../postgres/values/values.ts';
 
 export type PrinterOptions = {
@@ -35,8 +36,8 @@ export type PrinterOptions = {
 export type Printer = {
   /** Takes the message `bytes[start, end)`. Answers the end LSN of a transaction that is complete with it. */
   take(bytes: Buffer, start: number, end: number): Promise<Lsn | undefined>;
-  /** A row that is too large to be read: it counts and is not printed. */
-  skipRow(): void;
+  /** The message that begins at `bytes[start]` is too large to be read: a row counts and is not printed. */
+  skip(bytes: Buffer, start: number): void;
   readonly inTransaction: boolean;
 };
 
@@ -55,23 +56,23 @@ export function createPrinter(options: PrinterOptions): Printer {
       kind: 'fatal',
     });
   };
-  const print = (render: (plan: RenderPlan, context: RenderContext) => void, relationId: number): void => {
+  const print = (relationId: number, render: (plan: RenderPlan, context: RenderContext) => void): void => {
     const current = open();
     const plan = plans.get(relationId);
-    if (plan !== undefined) {
-      current.idempotencyKey = idempotencyKey(key, current.index);
-      writer.reset();
-      render(plan, current);
-      options.print(writer.buffer.toString('utf8', 0, writer.length));
-    }
-    current.index++;
+    if (plan === undefined) return;
+    current.idempotencyKey = idempotencyKey(key, current.index);
+    writer.reset();
+    render(plan, current);
+    options.print(writer.buffer.toString('utf8', 0, writer.length));
   };
 
   return {
     get inTransaction() {
       return context !== undefined;
     },
-    skipRow: () => void open().index++,
+    skip(bytes, start) {
+      if (isRow(bytes[start]!)) open().index += rowEventsIn(bytes, start);
+    },
     async take(bytes, start, end) {
       const type = bytes[start] ?? 0;
       switch (type) {
@@ -83,7 +84,7 @@ export function createPrinter(options: PrinterOptions): Printer {
             timeline: options.timeline,
           };
           key = transactionKey(options.streamKey, transaction);
-          context = { transaction, index: 0, idempotencyKey: key, severalActions: true, keyChange: false };
+          context = { transaction, index: 0, idempotencyKey: key, keyChange: false };
           return undefined;
         }
         case MESSAGE.commit:
@@ -103,13 +104,19 @@ export function createPrinter(options: PrinterOptions): Printer {
         case MESSAGE.update:
         case MESSAGE.delete:
           decodeRow(bytes, start, end, event);
-          print((plan, current) => plan.render(event, current, writer), event.relationId);
+          print(event.relationId, (plan, current) => plan.render(event, current, writer));
+          open().index += rowEventsIn(bytes, start);
           return undefined;
-        case MESSAGE.truncate:
+        case MESSAGE.truncate: {
+          const current = open();
+          const next = current.index + rowEventsIn(bytes, start);
           for (const id of decodeTruncate(bytes, start, end).relationIds) {
-            print((plan, current) => plan.renderTruncate(current, writer), id);
+            print(id, (plan) => plan.renderTruncate(current, writer));
+            current.index++;
           }
+          current.index = next;
           return undefined;
+        }
         default:
           // Types and origins: what they say is in the catalog, or not for a reader of rows.
           return undefined;
@@ -123,6 +130,7 @@ function compile(relation: Relation, options: PrinterOptions): RenderPlan {
   const { database, hostname } = options;
   return format.compile({
     encoding: 'json',
+    actionsAt: () => ROW_ACTIONS,
     relation,
     columns: relation.columns.map((column, index) => ({
       index,

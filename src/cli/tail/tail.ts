@@ -139,7 +139,7 @@ async function copy(replication: ReplicationStream, printer: Printer, ports: Cli
         printed = endLsn ?? printed;
       } else if (kind === RANGE.first) {
         writeLine(ports.stderr, `a row of ${batch.oversizeBytes} bytes is not printed`);
-        printer.skipRow();
+        printer.skip(batch.bytes, batch.starts[i]!);
       }
     }
     if (printed !== undefined) replication.confirm(printed);

@@ -1,4 +1,5 @@
-// Which message group a row event belongs to. Hot file: runs for every wanted row (bench/micro).
+// Which message group a row event belongs to, also where its key changed or lies in an unchanged TOAST value. Hot file: runs
+// for every wanted row (bench/micro).
 import {
   NOT_SENT,
   NULL_VALUE,

@@ -16,6 +16,7 @@ import {
   type LogicalMessage,
   type RawRelation,
 } from '../../pgoutput/messages.ts';
+import { rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
 
 export type WalkPorts = {
@@ -26,34 +27,37 @@ export type WalkPorts = {
   committed(transaction: PendingTransaction): void;
   /** A relation is new or has another shape. */
   relation(relation: Relation): void;
-  /** An insert, update or delete: the message is `bytes[start, end)`, at log offset `offset`. */
-  row(
-    relationId: number,
-    bytes: Buffer,
-    start: number,
-    end: number,
-    offset: number,
-    transaction: PendingTransaction,
-    index: number,
-  ): void;
+  /** An insert, update or delete. */
+  row(row: LoggedRow): void;
   /** One table of a TRUNCATE. */
-  truncate(
-    relationId: number,
-    offset: number,
-    frameLength: number,
-    transaction: PendingTransaction,
-    index: number,
-  ): void;
-  /** A row too large to be kept whole. `kind` is the first byte of its message. */
-  oversize(
-    relationId: number,
-    kind: number,
-    rawBytes: number,
-    offset: number,
-    transaction: PendingTransaction,
-    index: number,
-  ): void;
+  truncate(row: LoggedRow): void;
+  /** A row too large to be kept whole. */
+  oversize(row: LoggedRow): void;
+  /**
+   * The block is walked to its end. Has all that it called out been let in, or passed over? While that is not so, or
+   * where `signal` ends it, what was called out is not done: the head stays before the block.
+   */
+  letIn(signal: AbortSignal): boolean | Promise<boolean>;
 };
+
+/** A row event as it lies in the log. One value a walker, filled again for every row: valid until the next one. */
+export type LoggedRow = {
+  readonly relationId: number;
+  /** First byte of its message. Of an oversize row: of the message that it was. */
+  readonly kind: number;
+  /** What the log has of it is `bytes[start, end)`. */
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+  /** Where that lies in the log. */
+  readonly offset: number;
+  readonly transaction: PendingTransaction;
+  readonly index: number;
+  /** Of a row too large to be kept whole: its size. Else 0. */
+  readonly rawBytes: number;
+};
+
+type Scratch = { -readonly [Field in keyof LoggedRow]: LoggedRow[Field] };
 
 /** Where the walk stands: everything before has been called out. `offset`: from there on the log is still needed. */
 export type WalkHead = { readonly position: Position; readonly offset: number; readonly endLsn: Lsn };
@@ -65,6 +69,18 @@ export class LogWalker {
   #raw: RawRelation | undefined;
   #transaction: PendingTransaction | undefined;
   #index = 0;
+  /** Invariant: its `bytes` and `transaction` are those of the block and the transaction in hand. */
+  readonly #row: Scratch = {
+    relationId: 0,
+    kind: 0,
+    bytes: Buffer.alloc(0),
+    start: 0,
+    end: 0,
+    offset: 0,
+    transaction: undefined as never,
+    index: 0,
+    rawBytes: 0,
+  };
   #epoch: number;
   #timeline = 0;
   #lastCommitLsn: Lsn;
@@ -72,6 +88,7 @@ export class LogWalker {
   /** Row events of the last whole transaction. */
   #lastCount: number;
   #offset: number;
+  #head: WalkHead;
   /** Log offset of the block in hand. */
   #blockStart = 0;
 
@@ -84,22 +101,23 @@ export class LogWalker {
     this.#lastCount = start.position.index;
     this.#lastEndLsn = start.endLsn;
     this.#offset = start.offset;
+    this.#head = start;
   }
 
-  /** After whole blocks: what comes next is at this position. */
+  /** Between blocks, what comes next is at this position; while one is in hand, its first row is (invariant 2). */
   get head(): WalkHead {
-    const transaction = this.#transaction;
-    const position: Position =
-      transaction === undefined
-        ? { epoch: this.#epoch, commitLsn: this.#lastCommitLsn, index: this.#lastCount }
-        : { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index: this.#index };
-    return { position, offset: transaction?.markedFrom ?? this.#offset, endLsn: this.#lastEndLsn };
+    return this.#head;
   }
 
-  block(block: LogBlock): void {
+  /**
+   * Calls out what is in the block. Where a promise comes back the block's bytes are in use until it settles, and no
+   * other block may be given; when `signal` aborts it settles soon, and what is not let in then comes again.
+   */
+  block(block: LogBlock, signal: AbortSignal): void | Promise<void> {
     if (!block.relationsOnly) this.#enter(block);
     const { buffer, end } = block;
     this.#blockStart = block.offset;
+    this.#row.bytes = buffer;
     let at = block.start;
     while (at < end) {
       const start = at + FRAME_HEADER_BYTES;
@@ -107,7 +125,20 @@ export class LogWalker {
       this.#frame(buffer, start, next, block.offset + (start - block.start));
       at = next;
     }
+    const isLetIn = this.#ports.letIn(signal);
+    if (isLetIn === true) this.#pass(block);
+    else if (isLetIn !== false) return isLetIn.then((isDone) => (isDone ? this.#pass(block) : undefined));
+  }
+
+  #pass(block: LogBlock): void {
     if (!block.relationsOnly) this.#offset = block.blockEnd;
+    const transaction = this.#transaction;
+    const position: Position =
+      transaction === undefined
+        ? { epoch: this.#epoch, commitLsn: this.#lastCommitLsn, index: this.#lastCount }
+        : { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index: this.#index };
+    const offset = transaction?.markedFrom ?? this.#offset;
+    this.#head = { position, offset, endLsn: this.#lastEndLsn };
   }
 
   /** A block's header says where the stream stands; it is taken over at every block. */
@@ -126,8 +157,9 @@ export class LogWalker {
       this.#transaction?.commitLsn !== context.commitLsn ||
       this.#transaction.epoch !== context.epoch
     ) {
-      this.#transaction = this.#begin(context);
-      if (context.marked) this.#ports.markersLost(this.#transaction);
+      const transaction = this.#begin(context);
+      this.#goOn(transaction);
+      if (context.marked) this.#ports.markersLost(transaction);
     }
     this.#index = context.index;
   }
@@ -147,11 +179,13 @@ export class LogWalker {
   #frame(buffer: Buffer, start: number, end: number, offset: number): void {
     const type = buffer[start];
     if (type === FRAME.insert || type === FRAME.update || type === FRAME.delete) {
-      const relationId = relationIdOfRow(buffer, start);
-      this.#ports.row(relationId, buffer, start, end, offset, this.#transaction!, this.#index);
-      this.#index++;
+      const row = this.#rowAt(start, end, offset);
+      row.relationId = relationIdOfRow(buffer, start);
+      row.kind = type;
+      this.#ports.row(row);
+      this.#index += rowEventsIn(buffer, start);
     } else if (type === FRAME.begin) {
-      this.#transaction = this.#begin(decodeBegin(buffer, start, end));
+      this.#goOn(this.#begin(decodeBegin(buffer, start, end)));
       this.#index = 0;
     } else if (type === FRAME.commit) {
       const commit = decodeCommit(buffer, start, end);
@@ -166,23 +200,45 @@ export class LogWalker {
     } else if (type === FRAME.enrichment) {
       this.#ports.relation(buildRelation(this.#raw!, decodeEnrichment(buffer, start, end)));
     } else if (type === FRAME.truncate) {
+      const row = this.#rowAt(start, end, offset);
+      row.kind = type;
       for (const relationId of decodeTruncate(buffer, start, end).relationIds) {
-        this.#ports.truncate(relationId, offset, end - start, this.#transaction!, this.#index);
-        this.#index++;
+        row.relationId = relationId;
+        this.#ports.truncate(row);
+        row.index++;
       }
+      this.#index += rowEventsIn(buffer, start);
     } else if (type === FRAME.oversize) {
-      const relationId = buffer.readUInt32BE(start + 2);
-      const rawBytes = Number(buffer.readBigUInt64BE(start + 6));
-      const kind = buffer[start + 1]!;
-      this.#ports.oversize(relationId, kind, rawBytes, offset, this.#transaction!, this.#index);
-      this.#index++;
+      const row = this.#rowAt(start, end, offset);
+      row.relationId = buffer.readUInt32BE(start + 2);
+      row.kind = buffer[start + 1]!;
+      row.rawBytes = Number(buffer.readBigUInt64BE(start + 6));
+      this.#ports.oversize(row);
+      row.rawBytes = 0;
+      this.#index += rowEventsIn(buffer, start);
     } else if (type === FRAME.logicalMessage && this.#transaction !== undefined) {
       // One outside of a transaction is nobody's: it says nothing of any change.
       const message = decodeLogicalMessage(buffer, start, end);
       const { markedFrom = this.#blockStart } = this.#transaction;
-      this.#transaction = this.#ports.marker({ ...this.#transaction, markedFrom }, message);
+      this.#goOn(this.#ports.marker({ ...this.#transaction, markedFrom }, message));
     }
     // Types, origins and pieces of oversize rows make no message.
+  }
+
+  /** The rows that follow are of this transaction. */
+  #goOn(transaction: PendingTransaction): void {
+    this.#transaction = transaction;
+    this.#row.transaction = transaction;
+  }
+
+  /** The next row, at this place; who calls says what it is. */
+  #rowAt(start: number, end: number, offset: number): Scratch {
+    const row = this.#row;
+    row.start = start;
+    row.end = end;
+    row.offset = offset;
+    row.index = this.#index;
+    return row;
   }
 }
 

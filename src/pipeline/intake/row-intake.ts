@@ -1,4 +1,5 @@
-// From a row event in the log to a message on its way: match, group, render. Hot file (bench/micro).
+// From a row event in the log to a message on its way: select, the sink's steps, group, route, render. A relation that
+// changes midway is compiled anew for the rows after it. Hot file (bench/micro).
 import {
   createRowEvent,
   type Action,
@@ -13,8 +14,9 @@ import type { Arena } from '../delivery/arena.ts';
 import { Pending, SplitChange, type PendingTransaction } from '../delivery/pending.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
 import type { SinkMarkers } from './markers.ts';
-import type { ActionPlan, TablePlan } from './table-plan.ts';
-import type { WalkPorts } from './log-walker.ts';
+import { oversizePlan, type ActionPlan, type TablePlan } from './table-plan.ts';
+import type { LoggedRow, WalkPorts } from './log-walker.ts';
+import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
 
 export type IntakePorts = {
   /** Where messages enter. */
@@ -27,17 +29,7 @@ export type IntakePorts = {
   readFrames(offset: number, length: number): Buffer;
   /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
   readonly staysLong: boolean;
-};
-
-type RowContext = {
-  readonly plan: TablePlan;
-  readonly actionPlan: ActionPlan;
-  readonly action: Action;
-  readonly transaction: PendingTransaction;
-  readonly index: number;
-  readonly offset: number;
-  readonly frameLength: number;
-  readonly rawBytes: number;
+  readonly steps: Steps;
 };
 
 /** The walker's ports of one sink, and the rendering of what was parked. */
@@ -51,12 +43,18 @@ export class RowIntake implements WalkPorts {
     transaction: undefined as never,
     index: 0,
     idempotencyKey: '',
-    severalActions: false,
     keyChange: false,
   };
+  readonly #steps: readonly Step[];
+  /** The wanted rows of the block in hand; undefined: there are no steps, and rows go straight on. */
+  #rows: WantedRow[] | undefined;
+  /** Changes that a step has dropped. */
+  dropped = 0;
 
   constructor(ports: IntakePorts) {
     this.#ports = ports;
+    this.#steps = stepsInOrder(ports.steps);
+    if (this.#steps.length > 0) this.#rows = [];
   }
 
   marker(transaction: PendingTransaction, message: LogicalMessage): PendingTransaction {
@@ -74,81 +72,53 @@ export class RowIntake implements WalkPorts {
     this.#plans.delete(relation.id);
   }
 
-  row(
-    relationId: number,
-    bytes: Buffer,
-    start: number,
-    end: number,
-    offset: number,
-    transaction: PendingTransaction,
-    index: number,
-  ): void {
-    const plan = this.#planOf(relationId);
+  row(row: LoggedRow): void {
+    const plan = this.#planOf(row.relationId);
     if (plan === null) return;
-    const action = ACTIONS[bytes[start]!]!;
-    if (plan.changesKey !== undefined && action === 'update' && hasOldRow(bytes, start)) {
-      decodeRow(bytes, start, end, this.#event);
-      if (plan.changesKey(this.#event)) {
-        this.#split({ plan, transaction, index, offset, frameLength: end - start, rawBytes: 0 });
-        return;
-      }
+    const action = ACTIONS[row.kind]!;
+    const isSplit = this.#isSplit(plan, row);
+    const wanted = isSplit ? (plan.delete ?? plan.insert) : plan[action];
+    if (wanted === undefined || this.#isOver(row)) return;
+    if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
+    else if (isSplit) this.#addHalves(plan, row);
+    else this.#addRow(plan, action, row);
+  }
+
+  truncate(row: LoggedRow): void {
+    const plan = this.#planOf(row.relationId);
+    if (plan === null || plan.truncate === undefined || this.#isOver(row)) return;
+    if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
+    else this.#addTruncate(plan, row);
+  }
+
+  oversize(row: LoggedRow): void {
+    const plan = this.#planOf(row.relationId);
+    if (plan === null || oversizePlan(plan, ACTIONS[row.kind]!) === undefined || this.#isOver(row)) return;
+    if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
+    else this.#addOversize(plan, row);
+  }
+
+  letIn(signal: AbortSignal): boolean | Promise<boolean> {
+    if (this.#rows === undefined || this.#rows.length === 0) return true;
+    const rows = new RowBatch(this.#rows, signal);
+    this.#rows = [];
+    const haveRun = runSteps(this.#steps, rows);
+    if (typeof haveRun === 'boolean') return haveRun && this.#addAll(rows);
+    // Meanwhile some of them may have been given up.
+    return haveRun.then((isDone) => isDone && this.#addAll(rows, (row) => this.#isDone(row)));
+  }
+
+  #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): true {
+    this.dropped += rows.dropped;
+    for (const row of rows.all) {
+      const { plan } = row;
+      if (row.isDropped || isOver(row)) continue;
+      if (row.kind === FRAME.truncate) this.#addTruncate(plan, row);
+      else if (row.rawBytes > 0) this.#addOversize(plan, row);
+      else if (this.#isSplit(plan, row)) this.#addHalves(plan, row);
+      else this.#addRow(plan, ACTIONS[row.kind]!, row);
     }
-    const actionPlan = plan[action];
-    if (actionPlan === undefined || isSkipped(transaction)) return;
-    if (this.#ports.isDone(transaction, index, offset)) return;
-    const event = this.#event;
-    decodeRow(bytes, start, end, event);
-    const group = actionPlan.group?.current(event, transaction);
-    const previousGroup = actionPlan.group?.previous(event, transaction);
-    const message = this.#message(
-      { plan, actionPlan, action, transaction, index, offset, frameLength: end - start, rawBytes: 0 },
-      group,
-    );
-    const { unsettled } = this.#ports;
-    if (!unsettled.shouldPark(plan.barriers, group, actionPlan.routeQueue)) this.#renderRow(message);
-    unsettled.enter(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
-  }
-
-  truncate(
-    relationId: number,
-    offset: number,
-    frameLength: number,
-    transaction: PendingTransaction,
-    index: number,
-  ): void {
-    const plan = this.#planOf(relationId);
-    const actionPlan = plan?.truncate;
-    if (plan === null || actionPlan === undefined || isSkipped(transaction)) return;
-    if (this.#ports.isDone(transaction, index, offset)) return;
-    const message = this.#message(
-      { plan, actionPlan, action: 'truncate', transaction, index, offset, frameLength, rawBytes: 0 },
-      tableGroup(plan),
-    );
-    this.#renderTruncate(message);
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
-  }
-
-  oversize(
-    relationId: number,
-    kind: number,
-    rawBytes: number,
-    offset: number,
-    transaction: PendingTransaction,
-    index: number,
-  ): void {
-    const plan = this.#planOf(relationId);
-    const action = ACTIONS[kind];
-    if (plan === null || action === undefined) return;
-    // Whether its key changed is not known either: where that would be an insert, it is one.
-    const actionPlan = plan[action] ?? (plan.changesKey === undefined ? undefined : plan.insert);
-    if (actionPlan === undefined || isSkipped(transaction)) return;
-    if (this.#ports.isDone(transaction, index, offset)) return;
-    // Its key is not known without the row: it stands alone, and goes straight to the dead letters.
-    const message = this.#message(
-      { plan, actionPlan, action, transaction, index, offset, frameLength: 0, rawBytes },
-      tableGroup(plan),
-    );
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    return true;
   }
 
   /** Renders a parked message again. */
@@ -160,14 +130,56 @@ export class RowIntake implements WalkPorts {
     this.#renderRow(message);
   }
 
-  /** The update in `#event`, which changed the key, as a delete in the old group and an insert in the new one. */
-  #split(row: Omit<RowContext, 'actionPlan' | 'action'>): void {
-    const { plan, transaction, index, offset } = row;
-    const wanted = (['delete', 'insert'] as const).filter((action) => plan[action] !== undefined);
-    if (wanted.length === 0 || isSkipped(transaction) || this.#ports.isDone(transaction, index, offset))
-      return;
+  /** Is it an update that changes its key, where that is sent as two messages? */
+  #isSplit({ changesKey }: TablePlan, { kind, bytes, start, end }: LoggedRow): boolean {
+    if (changesKey === undefined || kind !== FRAME.update || !hasOldRow(bytes, start)) return false;
+    decodeRow(bytes, start, end, this.#event);
+    return changesKey(this.#event);
+  }
+
+  /** Is a wanted change nothing to send, because a marker says so, or because it is settled or given up? */
+  #isOver(row: LoggedRow): boolean {
+    return isSkipped(row.transaction) || this.#isDone(row);
+  }
+  #isDone({ transaction, index, offset }: LoggedRow): boolean {
+    return this.#ports.isDone(transaction, index, offset);
+  }
+
+  #addRow(plan: TablePlan, action: RowAction, row: LoggedRow): void {
     const { unsettled } = this.#ports;
+    const { transaction } = row;
     const event = this.#event;
+    const actionPlan = plan[action]!;
+    decodeRow(row.bytes, row.start, row.end, event);
+    const group = actionPlan.group?.current(event, transaction);
+    const previousGroup = actionPlan.group?.previous(event, transaction);
+    const message = this.#message(row, { plan, actionPlan, action, group });
+    if (!unsettled.shouldPark(plan.barriers, group, actionPlan.routeQueue)) this.#renderRow(message);
+    unsettled.enter(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
+  }
+
+  #addTruncate(plan: TablePlan, row: LoggedRow): void {
+    const group = tableGroup(plan);
+    const message = this.#message(row, { plan, actionPlan: plan.truncate!, action: 'truncate', group });
+    this.#renderTruncate(message);
+    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+  }
+
+  /** Its key is not known without the row: it stands alone, and goes straight to the dead letters. */
+  #addOversize(plan: TablePlan, row: LoggedRow): void {
+    const action = ACTIONS[row.kind]!;
+    const group = tableGroup(plan);
+    const message = this.#message(row, { plan, actionPlan: oversizePlan(plan, action)!, action, group });
+    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+  }
+
+  /** An update that changed the key, as a delete in the old group and an insert in the new one. */
+  #addHalves(plan: TablePlan, row: LoggedRow): void {
+    const { unsettled } = this.#ports;
+    const { transaction } = row;
+    const event = this.#event;
+    decodeRow(row.bytes, row.start, row.end, event);
+    const wanted = HALVES.filter((action) => plan[action] !== undefined);
     const split = new SplitChange(wanted.length);
     for (const action of wanted) {
       const actionPlan = plan[action]!;
@@ -176,7 +188,7 @@ export class RowIntake implements WalkPorts {
       const current = actionPlan.group?.current(event, transaction);
       const previous = action === 'delete' ? actionPlan.group?.previous(event, transaction) : undefined;
       const group = previous ?? current;
-      const message = this.#message({ ...row, actionPlan, action }, group, split);
+      const message = this.#message(row, { plan, actionPlan, action, group, split });
       event.action = action;
       if (!unsettled.shouldPark(plan.barriers, group, actionPlan.routeQueue)) this.#renderRow(message);
       unsettled.enter(message, { group, previousGroup: undefined });
@@ -195,16 +207,26 @@ export class RowIntake implements WalkPorts {
     return plan;
   }
 
-  #message(row: RowContext, group: string | undefined, split?: SplitChange): Pending {
+  #message(
+    row: LoggedRow,
+    what: {
+      readonly plan: TablePlan;
+      readonly actionPlan: ActionPlan;
+      readonly action: Action;
+      readonly group: string | undefined;
+      readonly split?: SplitChange;
+    },
+  ): Pending {
+    const { plan, actionPlan, action, group, split } = what;
     return new Pending({
       transaction: row.transaction,
       index: row.index,
-      plan: row.plan,
-      action: row.action,
-      routeQueue: row.actionPlan.routeQueue,
+      plan,
+      action,
+      routeQueue: actionPlan.routeQueue,
       group: group ?? '',
       offset: row.offset,
-      frameLength: row.frameLength,
+      frameLength: row.rawBytes === 0 ? row.end - row.start : 0,
       rawBytes: row.rawBytes,
       ...(split && { split }),
     });
@@ -237,7 +259,6 @@ export class RowIntake implements WalkPorts {
     context.index = message.index;
     context.idempotencyKey = message.idempotencyKey;
     context.keyChange = message.split !== undefined;
-    context.severalActions = message.routeQueue.route.severalActions;
     return this.#ports.unsettled.arenas.enter();
   }
 }
@@ -249,11 +270,13 @@ function isSkipped({ skip }: PendingTransaction): boolean {
   return true;
 }
 
-const ACTIONS: Readonly<Record<number, 'insert' | 'update' | 'delete'>> = {
+const ACTIONS: Readonly<Record<number, RowAction>> = {
   [FRAME.insert]: 'insert',
   [FRAME.update]: 'update',
   [FRAME.delete]: 'delete',
 };
+
+const HALVES = ['delete', 'insert'] as const;
 
 const tableGroup = (plan: TablePlan): string => `${plan.relation.schema}.${plan.relation.table}`;
 

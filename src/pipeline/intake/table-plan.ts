@@ -1,5 +1,5 @@
 // How one sink treats the rows of one relation: compiled once, used for every row.
-import type { Action, Relation, RowEvent } from '../../core/change.ts';
+import type { Action, Relation, RowAction, RowEvent } from '../../core/change.ts';
 import type { ValueRenderer } from '../../core/render.ts';
 import { exactTable, matchesTable, selects } from '../../core/selection.ts';
 import { parseTemplate } from '../../core/template.ts';
@@ -31,7 +31,7 @@ export type TablePlan = MessagePlan & {
 };
 
 export type PlanPorts = {
-  readonly sink: Pick<Sink, 'routeOf' | 'encoding'>;
+  readonly sink: Pick<Sink, 'routeOf' | 'actionsAt' | 'encoding'>;
   readonly format: MessageFormat;
   readonly envelope: Envelope;
   compileValue(type: number, relation: Relation): ValueRenderer;
@@ -69,6 +69,9 @@ export function compileTablePlan(
       columns: columnsOf(relation, table, ports),
       envelope: ports.envelope,
       options: settings.formatOptions,
+      actionsAt: (action) =>
+        ports.sink.actionsAt?.({ schema: relation.schema, table: relation.table, action }) ??
+        settings.actions,
       encoding: ports.sink.encoding ?? 'json',
     }),
     grouped: settings.messageGrouping,
@@ -80,6 +83,13 @@ export function compileTablePlan(
     truncate: actions.truncate,
   };
 }
+
+/**
+ * Where a row goes that is too large to be kept whole. Whether it changed its key is not known: where that would make it
+ * an insert, it is one.
+ */
+export const oversizePlan = (plan: TablePlan, action: RowAction): ActionPlan | undefined =>
+  plan[action] ?? (plan.changesKey === undefined ? undefined : plan.insert);
 
 /** An exact name wins over patterns, then the first in the list. */
 function optionsFor(relation: Relation, tables: readonly TableOptions[]): TableOptions | undefined {

@@ -122,6 +122,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
     isDone: (transaction, index, offset) => restored.has(transaction, index) || shedding.givesUp(offset),
     readFrames: (offset, length) => place.reader.readFrames(offset, length),
     staysLong: sink.pull !== undefined,
+    steps: {},
   });
   const walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake);
   return { restored, markers, shedding, intake, walker };

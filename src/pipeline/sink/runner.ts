@@ -107,7 +107,8 @@ export class SinkRunner {
     const { signal } = this.#stopping;
     let turnBeganMs = performance.now();
     for await (const block of this.#place.reader.read(this.#place.readFrom, signal)) {
-      walker.block(block);
+      const working = walker.block(block, signal);
+      if (working !== undefined) await working;
       dispatcher.dispatch();
       settlement.soon();
       restored.readTo(walker.head.position);

@@ -1,5 +1,5 @@
-// Turns batches of the replication stream into log blocks: what is logged already is skipped, relations are kept in
-// force for the segments' prologues. Hot (bench/micro/source.ts).
+// Turns batches of the replication stream into log blocks: what is logged already is skipped, a relation that changes midway
+// is in force for what follows it, in the segments' prologues too. Hot (bench/micro/source.ts).
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
@@ -9,6 +9,7 @@ import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts
 import type { LogWriter } from '../../log/writer.ts';
 import { encodeEnrichment, type Enrichment } from '../../pgoutput/enrichment.ts';
 import { decodeBegin, MESSAGE, relationIdOfRow, unknownMessage } from '../../pgoutput/messages.ts';
+import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import { RANGE, type StreamBatch } from '../../postgres/replication/stream.ts';
 
 /** Of the socket's own size, so that a block seldom grows it. */
@@ -41,12 +42,15 @@ export class RelationsInForce {
   }
 }
 
+/** What the feed needs of the log. */
+export type FedLog = Pick<LogWriter, 'append' | 'context'>;
+
 /** How the stream of one connection joins the log. */
 export type Joint = { readonly epoch: number; readonly history: TimelineHistory };
 
 /** Invariant: what `#writer` holds is whole frames that follow the log's end. */
 export class LogFeed {
-  readonly #log: LogWriter;
+  readonly #log: FedLog;
   readonly #relations: RelationsInForce;
   readonly #writer = new ByteWriter(INITIAL_BLOCK_BYTES);
   #joint: Joint;
@@ -70,7 +74,7 @@ export class LogFeed {
   transactions = 0;
   changes = 0;
 
-  constructor(log: LogWriter, relations: RelationsInForce, joint: Joint) {
+  constructor(log: FedLog, relations: RelationsInForce, joint: Joint) {
     this.#log = log;
     this.#relations = relations;
     this.#joint = joint;
@@ -114,11 +118,15 @@ export class LogFeed {
         case MESSAGE.insert:
         case MESSAGE.update:
         case MESSAGE.delete:
-          if (this.#index++ >= this.#skipBelow) {
-            this.changes++;
+        case MESSAGE.truncate: {
+          const rows = rowEventsIn(bytes, start);
+          if (this.#index >= this.#skipBelow) {
+            this.changes += rows;
             appendFrame(this.#writer, bytes, start, end);
           }
+          this.#index += rows;
           break;
+        }
         case MESSAGE.begin:
           this.#begin(bytes, start, end);
           break;
@@ -131,15 +139,6 @@ export class LogFeed {
           this.#skipping = false;
           this.#skipBelow = 0;
           break;
-        case MESSAGE.truncate: {
-          const tables = bytes.readUInt32BE(start + 1);
-          if (this.#index >= this.#skipBelow) {
-            this.changes += tables;
-            appendFrame(this.#writer, bytes, start, end);
-          }
-          this.#index += tables;
-          break;
-        }
         case MESSAGE.relation:
           return i;
         case MESSAGE.origin:
@@ -248,10 +247,11 @@ export class LogFeed {
   }
 
   #beginOversize(bytes: Buffer, start: number, totalBytes: number): void {
-    const type = bytes[start];
+    const type = bytes[start]!;
     this.#oversize = { seen: 0, skipBytes: Number.POSITIVE_INFINITY };
-    if (type !== MESSAGE.insert && type !== MESSAGE.update && type !== MESSAGE.delete) return;
-    const index = this.#index++;
+    if (!isRow(type)) return;
+    const index = this.#index;
+    this.#index += rowEventsIn(bytes, start);
     if (index >= this.#skipBelow) {
       this.#appendOversize(type, relationIdOfRow(bytes, start), totalBytes);
       this.#oversize.skipBytes = 0;

@@ -1,10 +1,8 @@
 // The configuration of an SQS destination: one schema, from which validation, JSON Schema and the docs table derive.
 import { z } from 'zod';
-import type { RowAction } from '../../core/change.ts';
+import { ROW_ACTIONS, type RowAction } from '../../core/change.ts';
 import { awsFaultsOf, awsKeys, type Fault } from '../aws/config.ts';
 import { queueNameOfUrl, regionOfQueueUrl } from './queue-url.ts';
-
-const ROW_ACTIONS: readonly RowAction[] = ['insert', 'update', 'delete'];
 
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
 const QUEUE_NAME = /^(?=.{1,80}$)[A-Za-z0-9_-]+(\.fifo)?$/;

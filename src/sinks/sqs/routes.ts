@@ -1,5 +1,5 @@
 // Which queue takes the changes of a table and action, and with which group id template. Pure.
-import type { Action, RowAction } from '../../core/change.ts';
+import { ROW_ACTIONS, type Action, type RowAction } from '../../core/change.ts';
 import type { RouteInput } from '../sink.ts';
 import type { QueuePlace, SqsConfig, TablePlace } from './config.ts';
 
@@ -7,10 +7,7 @@ export type QueueRoute = {
   /** The queue as configured: name or URL. */
   readonly queue: string;
   readonly groupTemplate: string | undefined;
-  readonly severalActions: boolean;
 };
-
-const ROW_ACTIONS: readonly RowAction[] = ['insert', 'update', 'delete'];
 
 /** Backfilled rows go where inserts go; a TRUNCATE has no place of its own. */
 const PLACE_OF: Readonly<Record<Action, RowAction | undefined>> = {
@@ -21,34 +18,35 @@ const PLACE_OF: Readonly<Record<Action, RowAction | undefined>> = {
   truncate: undefined,
 };
 
-/** `wanted`: the actions of the sink. Undefined: nothing takes these changes. */
-export function queueRoute(
+/** Undefined: nothing takes these changes. */
+export function queueRoute(config: SqsConfig, input: RouteInput): QueueRoute | undefined {
+  const places = placesInOrder(config, input);
+  const queue = firstDefined(places, (place) => place.queue_name ?? place.queue_url);
+  if (queue === undefined) return undefined;
+  return { queue, groupTemplate: firstDefined(places, (place) => place.group_id) };
+}
+
+/** The row actions of a table that go to the queue of this one. `wanted`: the actions of the sink. */
+export function actionsAtQueue(
   config: SqsConfig,
   input: RouteInput,
   wanted: readonly Action[] = ROW_ACTIONS,
-): QueueRoute | undefined {
-  const table = config.tables[`${input.schema}.${input.table}`] ?? {};
-  const places = (action: Action): QueuePlace[] => placesInOrder(config, table, PLACE_OF[action]);
-  const queueOf = (action: Action): string | undefined =>
-    firstDefined(places(action), (place) => place.queue_name ?? place.queue_url);
-
+): readonly RowAction[] {
+  const queueOf = (action: Action): string | undefined => queueRoute(config, { ...input, action })?.queue;
   const queue = queueOf(input.action);
-  if (queue === undefined) return undefined;
-  const sharing = ROW_ACTIONS.filter((action) => wanted.includes(action) && queueOf(action) === queue);
-  return {
-    queue,
-    groupTemplate: firstDefined(places(input.action), (place) => place.group_id),
-    severalActions: sharing.length > 1,
-  };
+  if (queue === undefined) return [];
+  return ROW_ACTIONS.filter((action) => wanted.includes(action) && queueOf(action) === queue);
 }
 
 /** The most particular place first. */
-function placesInOrder(top: TablePlace, table: TablePlace, action: RowAction | undefined): QueuePlace[] {
+function placesInOrder(config: SqsConfig, input: RouteInput): QueuePlace[] {
+  const table = config.tables[`${input.schema}.${input.table}`] ?? {};
+  const action = PLACE_OF[input.action];
   const particular = (holder: TablePlace): QueuePlace[] => {
     const place = action === undefined ? undefined : holder[action];
     return place === undefined ? [holder] : [place, holder];
   };
-  return [...particular(table), ...particular(top)];
+  return [...particular(table), ...particular(config)];
 }
 
 function firstDefined<T>(

@@ -13,7 +13,7 @@ import { sqsFailures as failures } from './failures.ts';
 import { queuePlace, SqsQueue, type FoundQueue } from './queue.ts';
 import { readSendReply } from './reply.ts';
 import { RequestWriter } from './request.ts';
-import { queueRoute } from './routes.ts';
+import { actionsAtQueue, queueRoute } from './routes.ts';
 
 export const sqs: SinkDefinition<SqsConfig> = {
   type: 'sqs',
@@ -52,8 +52,8 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
   };
   return {
     encoding: 'json-string',
-    routeOf(input: RouteInput): Route<SqsQueue> | undefined {
-      const route = queueRoute(config, input, context.actions);
+   routeOf(input: RouteInput): Route<SqsQueue> | undefined {
+      const route = queueRoute(config, input);
       if (route === undefined) return undefined;
       const queue = queues.get(route.queue)!;
       return {
@@ -61,10 +61,10 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
         keepsOrder: queue.isFifo,
         limits: queue.limits,
         groupTemplate: route.groupTemplate,
-        severalActions: route.severalActions,
-        target: queue,
+       target: queue,
       };
     },
+    actionsAt: (input) => actionsAtQueue(config, input, context.actions),
     sizeOf: (message) => requests.sizeOf(message),
     deliver: (batch, signal, { target: queue }) => deliver({ route: queue, failures, signal, send }, batch),
     check: (signal, options) =>

@@ -2,6 +2,7 @@
 // A delivery lasts until its message is acknowledged, so order, retries, bounds and restarts are the core's, as for any sink.
 import { TailraceError, type DeliveryError, type Outcome } from '../../core/errors.ts';
 import { stableUuid } from '../../core/idempotency.ts';
+import { ROW_ACTIONS, type Action } from '../../core/change.ts';
 import type { LeaseStore } from '../../core/leases.ts';
 import type { Message } from '../../core/message.ts';
 import type { PullStatus } from '../../core/status.ts';
@@ -75,8 +76,7 @@ class Stream implements Sink, PullPort {
         lanesPerRoute: config.max_ack_pending,
       },
       groupTemplate: undefined,
-      severalActions: true,
-      target: undefined,
+     target: undefined,
     };
     this.#store = pull.openLeases();
     this.#restore();
@@ -84,6 +84,11 @@ class Stream implements Sink, PullPort {
 
   routeOf(): Route {
     return this.#route;
+  }
+
+  /** Its consumers are always told which action it was, whatever the sink wants. */
+  actionsAt(): readonly Action[] {
+    return ROW_ACTIONS;
   }
 
   sizeOf(message: Message): number {

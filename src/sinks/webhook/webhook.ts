@@ -12,7 +12,6 @@ import { shownUrl, webhookUrl } from './url.ts';
 
 /** Sequin's most. */
 const MAX_BATCH_COUNT = 1000;
-const ROW_ACTIONS = 3;
 
 export const webhook: SinkDefinition<WebhookConfig> = {
   type: 'webhook',
@@ -46,8 +45,7 @@ function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<We
       lanesPerRoute: config.lanes,
     },
     groupTemplate: undefined,
-    severalActions: (context.actions?.length ?? ROW_ACTIONS) > 1,
-    target: client,
+   target: client,
   };
   return {
     routeOf: () => route,

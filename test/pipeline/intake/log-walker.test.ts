@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 import type { Position } from '../../../src/core/position.ts';
 import { toLsn, ZERO_LSN } from '../../../src/core/lsn.ts';
-import { advance } from '../../../src/log/context.ts';
-import { INITIAL_CONTEXT, type BlockContext } from '../../../src/log/format.ts';
 import type { LogBlock } from '../../../src/log/reader.ts';
 import { LogWalker } from '../../../src/pipeline/intake/log-walker.ts';
 import type { PendingTransaction } from '../../../src/pipeline/delivery/pending.ts';
-import { begin, commit, frames, row } from '../../log/stream.ts';
+import { begin, commit, row } from '../../log/stream.ts';
+import { BLOCK_BYTES, blocksOf } from '../../support/log-blocks.ts';
+import { patient } from '../../support/messages.ts';
 import { logicalMessage } from '../../support/pgoutput-messages.ts';
 
 const TRANSACTION = { commitLsn: 200n, rows: 5 };
@@ -16,26 +16,6 @@ const START = {
   offset: 0,
 };
 
-/** Blocks of 1000 bytes of log each, with the contexts that a writer gives them. */
-function blocksOf(...contents: readonly (readonly Buffer[])[]): LogBlock[] {
-  let context: BlockContext = INITIAL_CONTEXT;
-  return contents.map((messages, number) => {
-    const buffer = frames(...messages);
-    const block = {
-      buffer,
-      start: 0,
-      end: buffer.length,
-      offset: number * 1000,
-      blockEnd: (number + 1) * 1000,
-      context,
-      prologue: false,
-      relationsOnly: false,
-    };
-    ({ context } = advance(context, buffer, 0, buffer.length));
-    return block;
-  });
-}
-
 /** A walker that keeps every marker's prefix as the annotation of the rows after it. */
 function walk(blocks: readonly LogBlock[]) {
   const rows: string[] = [];
@@ -44,9 +24,9 @@ function walk(blocks: readonly LogBlock[]) {
   const walker = new LogWalker('key', START, {
     relation: () => undefined,
     truncate: () => undefined,
+    letIn: () => true,
     oversize: () => undefined,
-    row: (_id, _bytes, _start, _end, _offset, transaction, index) =>
-      rows.push(`${index}:${transaction.annotations ?? '-'}`),
+    row: ({ transaction, index }) => rows.push(`${index}:${transaction.annotations ?? '-'}`),
     marker: (transaction, { prefix }): PendingTransaction => ({
       ...transaction,
       annotations: prefix,
@@ -55,7 +35,7 @@ function walk(blocks: readonly LogBlock[]) {
     committed: ({ commitLsn }) => events.push(`committed ${commitLsn}`),
   });
   for (const block of blocks) {
-    walker.block(block);
+    void walker.block(block, patient);
     offsets.push(walker.head.offset);
   }
   return { rows, offsets, events };
@@ -76,7 +56,7 @@ test('a marker holds for the rows after it, over blocks, and counts for no row n
 });
 
 test('while a marked transaction is open the log is needed from the block of its first marker on', () => {
-  expect(walk(blocks).offsets).toEqual([1000, 1000, 1000, 4000]);
+  expect(walk(blocks).offsets.map((offset) => offset / BLOCK_BYTES)).toEqual([1, 1, 1, 4]);
 });
 
 test('a walk that begins after the markers of a transaction says that they are lost', () => {

@@ -57,13 +57,6 @@ describe('delivering', () => {
       { schema: 'public', table: 'odd"&=\\u0001', action: 'insert', idempotency_key: 'key-1-64-1' },
     ]);
   });
-
-  test('one sink has one topic: the format pg2sqs tells actions apart if there are several', async () => {
-    const destination = { topic_name: 'users', region: 'eu-west-1' };
-    expect((await createSink(destination)).routeOf(TABLE)?.severalActions).toBe(true);
-    const inserts = await createSink(destination, { actions: ['insert'] });
-    expect(inserts.routeOf(TABLE)?.severalActions).toBe(false);
-  });
 });
 
 describe('limits', () => {

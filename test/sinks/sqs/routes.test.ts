@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import type { Action } from '../../../src/core/change.ts';
-import { queueRoute } from '../../../src/sinks/sqs/routes.ts';
+import { actionsAtQueue, queueRoute } from '../../../src/sinks/sqs/routes.ts';
 import { parseConfig } from './fixture.ts';
 
-const route = (destination: object, table: string, action: Action, wanted?: readonly Action[]) =>
-  queueRoute(parseConfig(destination), { schema: 'public', table, action }, wanted);
+const route = (destination: object, table: string, action: Action) =>
+  queueRoute(parseConfig(destination), { schema: 'public', table, action });
 
 test('an action’s own queue goes before the common one', () => {
   const destination = { queue_name: 'users.fifo', delete: { queue_name: 'users-deleted.fifo' } };
@@ -55,9 +55,13 @@ test('backfilled rows go where inserts go', () => {
   expect(route(destination, 'users', 'read')?.queue).toBe('new');
 });
 
-test('a queue takes several actions only if the sink wants them', () => {
+test('a queue takes the row actions that go to it, and only those that the sink wants', () => {
   const destination = { queue_name: 'all', delete: { queue_name: 'deleted' } };
-  expect(route(destination, 'users', 'insert')?.severalActions).toBe(true);
-  expect(route(destination, 'users', 'delete')?.severalActions).toBe(false);
-  expect(route(destination, 'users', 'insert', ['insert', 'delete'])?.severalActions).toBe(false);
+  const at = (action: Action, wanted?: readonly Action[]): readonly Action[] =>
+    actionsAtQueue(parseConfig(destination), { schema: 'public', table: 'users', action }, wanted);
+  expect(at('insert')).toEqual(['insert', 'update']);
+  expect(at('read')).toEqual(['insert', 'update']);
+  expect(at('delete')).toEqual(['delete']);
+  expect(at('insert', ['insert', 'delete'])).toEqual(['insert']);
+  expect(at('truncate', ['insert', 'truncate'])).toEqual(['insert']);
 });

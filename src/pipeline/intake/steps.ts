@@ -1,0 +1,132 @@
+// What a sink does to the rows that it wants before they become messages: the steps, their order, the rows they work on.
+// A filter, an enrichment, a function of the user's: each is one step.
+import { createRowEvent, type Relation, type RowEvent } from '../../core/change.ts';
+import type { Position } from '../../core/position.ts';
+import { FRAME } from '../../pgoutput/frames.ts';
+import { decodeRow } from '../../pgoutput/messages.ts';
+import type { PendingTransaction } from '../delivery/pending.ts';
+import type { LoggedRow } from './log-walker.ts';
+import type { TablePlan } from './table-plan.ts';
+
+/**
+ * Works on the rows of one block, in log order. One that answers a promise makes the sink wait for it: nothing of the
+ * block is let in or settled before, and the log is read no further. A throw (fatal) halts the sink.
+ */
+export type Step = (rows: RowBatch) => void | Promise<void>;
+
+/**
+ * The order of the steps, whatever order they are given in. Before them a row is selected (table, action, marker, not
+ * settled yet); after them its group is found, and its message rendered. What a table alone decides (its columns, format
+ * and routes) is no step: it is compiled into the table's plan.
+ */
+const STEP_ORDER = ['where', 'enrich', 'filter', 'columns', 'transform', 'route'] as const;
+
+export type Steps = { readonly [Name in (typeof STEP_ORDER)[number]]?: Step };
+
+export const stepsInOrder = (steps: Steps): readonly Step[] =>
+  STEP_ORDER.flatMap((name) => steps[name] ?? []);
+
+/** A row event that the sink wants. */
+export class WantedRow implements LoggedRow {
+  readonly relationId: number;
+  readonly kind: number;
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+  readonly offset: number;
+  readonly transaction: PendingTransaction;
+  readonly index: number;
+  readonly rawBytes: number;
+  readonly plan: TablePlan;
+  /** A step has decided that it is not sent. */
+  isDropped = false;
+
+  constructor(row: LoggedRow, plan: TablePlan) {
+    this.relationId = row.relationId;
+    this.kind = row.kind;
+    this.bytes = row.bytes;
+    this.start = row.start;
+    this.end = row.end;
+    this.offset = row.offset;
+    this.transaction = row.transaction;
+    this.index = row.index;
+    this.rawBytes = row.rawBytes;
+    this.plan = plan;
+  }
+
+  /** Is it an insert, an update or a delete, and whole? */
+  get hasColumns(): boolean {
+    return this.kind !== FRAME.truncate && this.rawBytes === 0;
+  }
+  get relation(): Relation {
+    return this.plan.relation;
+  }
+  get position(): Position {
+    const { epoch, commitLsn } = this.transaction;
+    return { epoch, commitLsn, index: this.index };
+  }
+}
+
+/** The wanted rows of one block, in log order. */
+export class RowBatch implements Iterable<WantedRow> {
+  /** Aborts when the sink stops: what a step still does for these rows is for nothing then, they come again. */
+  readonly signal: AbortSignal;
+  /** Also what steps have dropped, and what they cannot look at. */
+  readonly all: readonly WantedRow[];
+  dropped = 0;
+
+  constructor(rows: readonly WantedRow[], signal: AbortSignal) {
+    this.all = rows;
+    this.signal = signal;
+  }
+
+  /**
+   * What steps work on: inserts, updates and deletes that none before has dropped. A TRUNCATE and a row too large to be
+   * kept whole have no columns to look at: they keep their places among the others, and pass.
+   */
+  *[Symbol.iterator](): Generator<WantedRow> {
+    for (const row of this.all) if (!row.isDropped && row.hasColumns) yield row;
+  }
+  /** Is there nothing left to work on? */
+  get isEmpty(): boolean {
+    return this[Symbol.iterator]().next().done === true;
+  }
+
+  /** The row's columns. One value for all rows: valid until the next one is read, and not across a wait. */
+  read(row: WantedRow): RowEvent {
+    decodeRow(row.bytes, row.start, row.end, EVENT);
+    return EVENT;
+  }
+
+  /** The sink does not want this row after all. It is settled without a message (invariant 3), and counted. */
+  drop(row: WantedRow): void {
+    if (!row.isDropped) this.dropped++;
+    row.isDropped = true;
+  }
+}
+
+/** One is enough: nothing of a row that was read is used after a pause. */
+const EVENT = createRowEvent();
+
+/** Have all steps run? Not if the sink stops meanwhile. Answers a promise only if a step does. */
+export function runSteps(steps: readonly Step[], rows: RowBatch): boolean | Promise<boolean> {
+  for (const [i, step] of steps.entries()) {
+    if (rows.signal.aborted) return false;
+    if (rows.isEmpty) return true;
+    const working = step(rows);
+    if (working === undefined) continue;
+    const rest = steps.slice(i + 1);
+    return untilAborted(working, rows.signal).then((isDone) => isDone && runSteps(rest, rows));
+  }
+  return !rows.signal.aborted;
+}
+
+/** Is `work` done before `signal` aborts? What becomes of it after that concerns nobody. Rejects as it does. */
+function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<boolean> {
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+  const abort = (): void => resolve(false);
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  work.then(() => resolve(true), reject).finally(() => signal.removeEventListener('abort', abort));
+  return promise;
+}

@@ -1,0 +1,137 @@
+// A sink's intake over blocks in memory: real walker, markers, plans and dispatcher, and an endpoint that the test programs.
+import type { Action } from '../../src/core/change.ts';
+import { formats } from '../../src/formats/registry.ts';
+import { ZERO_LSN } from '../../src/core/lsn.ts';
+import { ORIGIN } from '../../src/core/position.ts';
+import type { LogBlock } from '../../src/log/reader.ts';
+import { encodeEnrichment } from '../../src/pgoutput/enrichment.ts';
+import { FRAME } from '../../src/pgoutput/frames.ts';
+import type { Pending } from '../../src/pipeline/delivery/pending.ts';
+import { LogWalker, type WalkHead } from '../../src/pipeline/intake/log-walker.ts';
+import { SinkMarkers } from '../../src/pipeline/intake/markers.ts';
+import { RowIntake, type IntakePorts } from '../../src/pipeline/intake/row-intake.ts';
+import { compileTablePlan, type PlanPorts } from '../../src/pipeline/intake/table-plan.ts';
+import type { SinkSettings } from '../../src/pipeline/settings.ts';
+import { compileValue } from '../../src/postgres/values/values.ts';
+import { ENVELOPE } from './decode.ts';
+import { createDelivery, createDispatcher, Endpoint, routeTo, type EndpointOptions } from './dispatcher.ts';
+import { BLOCK_BYTES } from './log-blocks.ts';
+import { bodyOf, patient, silent } from './messages.ts';
+import { int32, int64, relationMessage, uint8, type ColumnSpec } from './pgoutput-messages.ts';
+import { waitFor } from './wait.ts';
+
+const TEXT = 25;
+
+/** A Relation message and its enrichment. By default the table has a key `id` and a column `note`. */
+export function describeTable(table: {
+  readonly id: number;
+  readonly name?: string;
+  readonly identity?: 'd' | 'f';
+  readonly columns?: readonly ColumnSpec[];
+}): Buffer[] {
+  const {
+    id,
+    name = `t${id}`,
+    identity = 'd',
+    columns = [
+      { name: 'id', type: TEXT, identity: true },
+      { name: 'note', type: TEXT },
+    ],
+  } = table;
+  return [
+    relationMessage({ id, schema: 'public', table: name, identity, columns }),
+    encodeEnrichment({ relationId: id, key: ['id'], types: new Map() }),
+  ];
+}
+
+/** What the log keeps of a row that was too large to be kept whole. */
+export const oversizeFrame = (action: 'insert' | 'update' | 'delete', relationId: number, bytes: number) =>
+  Buffer.concat([uint8(FRAME.oversize), uint8(FRAME[action]), int32(relationId), int64(BigInt(bytes))]);
+
+const START: WalkHead = { position: ORIGIN, endLsn: ZERO_LSN, offset: 0 };
+
+export type IntakeOptions = EndpointOptions & {
+  readonly settings?: Partial<SinkSettings>;
+  readonly sink?: Partial<PlanPorts['sink']>;
+  readonly ports?: Partial<IntakePorts>;
+  readonly start?: WalkHead;
+  readonly onSettled?: (messages: readonly Pending[]) => void;
+  /** What the log holds; parked messages are read from it. */
+  readonly blocks?: readonly LogBlock[];
+};
+
+/** The one route takes everything; groups are the keys of rows. */
+export function sinkIntake(options: IntakeOptions = {}) {
+  const { blocks = [], start = START } = options;
+  const settings = {
+    selection: {},
+    tables: [],
+    actions: ['insert', 'update', 'delete'] satisfies Action[],
+    format: 'sequin',
+    messageGrouping: true,
+    keyChanges: 'update',
+    ...options.settings,
+  } as SinkSettings;
+  const delivery = createDelivery();
+  const { unsettled, routes, barriers } = delivery;
+  const endpoint = new Endpoint(options);
+  const settled: Pending[] = [];
+  const dead: { readonly message: Pending; readonly code: string }[] = [];
+  const format = formats[settings.format];
+  const values = { numeric: 'string', json: 'embed', bytea: 'hex' } as const;
+  const planPorts: PlanPorts = {
+    sink: { routeOf: () => routeTo('q', { batchBytes: 1 << 20, messageBytes: 1 << 20 }), ...options.sink },
+    format,
+    envelope: ENVELOPE,
+    compileValue: (type, { types }) =>
+      compileValue(type, types, { ...values, zonelessTimestampZ: format.zonelessTimestampZ }),
+    routes,
+    barriers,
+  };
+  const intake = new RowIntake({
+    unsettled,
+    compile: (relation) => compileTablePlan(relation, settings, planPorts),
+    markers: new SinkMarkers({ sink: 'test', heedsSkips: true, keep: () => undefined, logger: silent }),
+    isDone: () => false,
+    readFrames(offset, length) {
+      const { buffer } = blocks[Math.floor(offset / BLOCK_BYTES)]!;
+      return Buffer.from(buffer.subarray(offset % BLOCK_BYTES, (offset % BLOCK_BYTES) + length));
+    },
+    staysLong: false,
+    steps: {},
+    ...options.ports,
+  });
+  const dispatcher = createDispatcher(delivery, endpoint, {
+    prepare: (messages) => messages.forEach((message) => intake.renderParked(message)),
+    outcomes: {
+      settled: (messages) => {
+        settled.push(...messages);
+        options.onSettled?.(messages);
+      },
+      deadLetter: (message, { code }) => dead.push({ message, code }),
+    },
+  });
+  const walker = new LogWalker('key', start, intake);
+  return {
+    blocks,
+    intake,
+    walker,
+    unsettled,
+    dispatcher,
+    endpoint,
+    settled,
+    dead,
+    /** Takes all blocks, waiting for each, and sends nothing yet. */
+    walk: async (): Promise<void> => {
+      for (const block of blocks) await walker.block(block, patient);
+    },
+    /** What is let in and not settled. */
+    letIn: (): Pending[] => [...unsettled.all()],
+    bodies: (): Record<string, unknown>[] =>
+      [...unsettled.all()].map((message) => JSON.parse(bodyOf(message)) as Record<string, unknown>),
+    drained: async (): Promise<void> => {
+      dispatcher.dispatch();
+      await waitFor(() => unsettled.oldest === undefined, 'everything to settle');
+    },
+  };
+}
