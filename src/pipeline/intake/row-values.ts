@@ -49,9 +49,9 @@ export class RowTexts implements RowValues {
 export class RowFactReader {
   readonly #texts: RowTexts;
   readonly #key: readonly string[];
-  readonly #columns: readonly string[];
+  readonly #columns: readonly { readonly name: string }[];
 
-  constructor(relation: Relation, columns: readonly string[]) {
+  constructor(relation: Relation, columns: readonly { readonly name: string }[]) {
     this.#texts = new RowTexts(relation);
     this.#key = relation.key;
     this.#columns = columns;
@@ -64,7 +64,7 @@ export class RowFactReader {
         const text = texts.text(name);
         return text === undefined ? [] : [{ name, text }];
       }),
-      unchangedColumns: this.#columns.filter((name) => texts.isUnchanged(name)),
+      unchangedColumns: this.#columns.filter(({ name }) => texts.isUnchanged(name)).map(({ name }) => name),
     };
   }
 }

@@ -34,6 +34,7 @@ const relationOf = (identity: 'd' | 'f' | 'n'): Relation =>
     undefined,
   );
 
+const columns = (...names: string[]): { name: string }[] => names.map((name) => ({ name }));
 const byKey = relationOf('d');
 const full = { ...relationOf('f'), key: ['tenant', 'id'] };
 
@@ -80,7 +81,7 @@ describe('the values of a row are', () => {
 
 describe('the facts of a row are', () => {
   test('its key, in the key’s order, and the unchanged columns that its message leaves out', () => {
-    const facts = new RowFactReader({ ...byKey, key: ['tenant', 'id'] }, ['id', 'tenant', 'body']);
+    const facts = new RowFactReader({ ...byKey, key: ['tenant', 'id'] }, columns('id', 'tenant', 'body'));
     expect(facts.read(decoded(updateMessage(1, ['1', 'a', UNCHANGED, UNCHANGED])))).toEqual({
       key: [
         { name: 'tenant', text: 'a' },
@@ -92,7 +93,7 @@ describe('the facts of a row are', () => {
   });
 
   test('without unchanged columns where the old row has their values, but for a NULL, which says that it does not', () => {
-    const facts = new RowFactReader(full, NAMES);
+    const facts = new RowFactReader(full, columns(...NAMES));
     const old = { kind: 'full' as const, row: ['1', 'a', null, 'long'] };
     expect(
       facts.read(decoded(updateMessage(1, ['1', 'a', UNCHANGED, UNCHANGED], old))).unchangedColumns,
@@ -100,7 +101,7 @@ describe('the facts of a row are', () => {
   });
 
   test('of a delete the key as it was, and nothing unchanged', () => {
-    const facts = new RowFactReader(full, NAMES);
+    const facts = new RowFactReader(full, columns(...NAMES));
     const deleted = decoded(deleteMessage(1, { kind: 'full', row: ['1', 'a', 'n', UNCHANGED] }));
     expect(facts.read(deleted)).toEqual({
       key: [
@@ -112,7 +113,7 @@ describe('the facts of a row are', () => {
   });
 
   test('of a table without a key no key', () => {
-    const facts = new RowFactReader({ ...relationOf('n'), key: [] }, NAMES);
+    const facts = new RowFactReader({ ...relationOf('n'), key: [] }, columns(...NAMES));
     expect(facts.read(decoded(insertMessage(1, ['1', 'a', 'n', 'b'])))).toEqual({
       key: [],
       unchangedColumns: [],
