@@ -164,6 +164,17 @@ test('a route that is down is probed by one request at a time', async () => {
   expect(h.held.length).toBe(1);
 });
 
+test('a route whose probe a stop has ended is still down', async () => {
+  const h = harness({ hold: true, answer: () => DOWN });
+  h.add({ group: 'a' });
+  h.dispatcher.dispatch();
+  h.held.shift()!();
+  await waitFor(() => h.held.length > 0, 'a probe');
+  await h.dispatcher.stop(0);
+  expect([...h.delivery.routes.all()].map(({ failures }) => failures)).toEqual([1]);
+  expect(h.settled).toEqual([]);
+});
+
 test('one route down does not hold another', async () => {
   const h = harness({ answer: (m) => (m.route === 'bad' ? DOWN : 'delivered') });
   for (let i = 0; i < 3000; i++) h.add({ group: `g${i}`, route: routeTo(i % 2 === 0 ? 'bad' : 'good') });
@@ -431,6 +442,6 @@ test('order inside every group holds whatever fails, with changed keys and TRUNC
         expect(h.overlaps()).toBe(0);
       },
     ),
-    { numRuns: 100 },
+    { numRuns: 60 },
   );
 });
