@@ -86,6 +86,8 @@ async function tailraceClient(url: string): Promise<Send> {
     table: 'users',
     idempotencyKey: `bench-1-1-${index}`,
     groupId: undefined,
+    commitTimeUs: 0n,
+    row: undefined,
   }));
   return async () => {
     const outcomes = await sink.deliver(batch, signal, route);

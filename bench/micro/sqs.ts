@@ -99,6 +99,8 @@ async function tailraceClient(url: string): Promise<Send> {
       table: 'users',
       idempotencyKey: `${stamp}-1-${request}-${index}`,
       groupId: undefined,
+      commitTimeUs: 0n,
+      row: undefined,
     };
   };
   return async (request) => {

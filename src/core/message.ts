@@ -2,6 +2,17 @@
 import type { Action } from './change.ts';
 import type { Position } from './position.ts';
 
+/** A column's value as Postgres' text; null: NULL. */
+export type ColumnText = { readonly name: string; readonly text: string | null };
+
+/** What the row itself says, besides the message's body. */
+export type RowFacts = {
+  /** The key's columns in key order, of a delete as the row was; what was not sent is left out. Empty: the table has no key. */
+  readonly key: readonly ColumnText[];
+  /** Columns that are absent from the body because they did not change and Postgres did not send them again (TOAST). */
+  readonly unchangedColumns: readonly string[];
+};
+
 export interface Message {
   readonly position: Position;
   /** The rendered JSON is `buffer[start, end)`, UTF-8, in the sink's encoding. Valid until `deliver` settles. */
@@ -19,6 +30,10 @@ export interface Message {
   readonly table: string;
   /** Identifies the change for ever; at most 128 characters of `[A-Za-z0-9_-]`. */
   readonly idempotencyKey: string;
+  /** Microseconds since 1970, by the server's clock. Undefined: a dead letter that is sent again, which does not know. */
+  readonly commitTimeUs: bigint | undefined;
+  /** Only where the sink asks for it (`Sink.wantsRow`). Undefined also of a TRUNCATE, and of a dead letter that is sent again. */
+  readonly row: RowFacts | undefined;
   /** The sink's own group id where it has a template (SQS `group_id`); undefined: use `group`. */
   readonly groupId: string | undefined;
 }

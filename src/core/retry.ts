@@ -1,4 +1,4 @@
-// When to try again: exponential backoff with jitter. Pure: time and chance are arguments.
+// When to try again: exponential backoff with jitter, up to a cap of 3 minutes. Pure: time and chance are arguments.
 
 export type RetryPolicy = {
   readonly initialBackoffMs: number;

@@ -54,7 +54,9 @@ export interface RouteByRow<Target = unknown> {
 export interface Sink<Target = unknown> {
   /** How it wants the messages' bytes; undefined: as JSON. */
   readonly encoding?: MessageEncoding;
- /** The route of every change of this table and action, asked once; undefined: this sink does not want them. */
+  /** Does it need the row's key and unchanged columns beside the body (`Message.row`)? Reading them takes time for every row. */
+  readonly wantsRow?: boolean;
+  /** The route of every change of this table and action, asked once; undefined: this sink does not want them. */
   routeOf(input: RouteInput): Route<Target> | undefined;
   /** Asked first: undefined where the route of this table and action does not depend on the row. */
   routeByRow?(input: RouteInput): RouteByRow<Target> | undefined;

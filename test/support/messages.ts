@@ -34,6 +34,8 @@ export function message(fields: MessageFields = {}): Message {
     table: 'users',
     idempotencyKey: `key-1-64-${index}`,
     groupId: undefined,
+    commitTimeUs: 1_700_000_000_000_000n,
+    row: undefined,
     ...rest,
   };
 }

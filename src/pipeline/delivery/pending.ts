@@ -1,7 +1,7 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
 import type { Action, TransactionContext } from '../../core/change.ts';
 import { halfKey, idempotencyKey } from '../../core/idempotency.ts';
-import type { Message } from '../../core/message.ts';
+import type { Message, RowFacts } from '../../core/message.ts';
 import type { Position } from '../../core/position.ts';
 import type { Arena, Arenas } from './arena.ts';
 import type { GroupLink } from './groups.ts';
@@ -86,6 +86,8 @@ export class Pending implements Message {
   buffer: Buffer = NO_BYTES;
   start = 0;
   end = 0;
+  /** Read with the message where the sink wants it. */
+  row: RowFacts | undefined;
   #escapes = 0;
   #arena: Arena | undefined;
   /** There is nothing to render it from: the row was too large to be kept, or the dead letter was discarded meanwhile. */
@@ -143,6 +145,9 @@ export class Pending implements Message {
   }
   get table(): string {
     return this.plan.table;
+  }
+  get commitTimeUs(): bigint | undefined {
+    return this.letterId === 0 ? this.transaction.commitTimeUs : undefined;
   }
   get idempotencyKey(): string {
     const key = idempotencyKey(this.transaction.key, this.index);
@@ -208,6 +213,7 @@ export class Pending implements Message {
     if (this.#arena !== undefined) arenas.leave(this.#arena);
     this.#arena = undefined;
     this.#isParked = true;
+    this.row = undefined;
     this.#escapes = 0;
     this.buffer = NO_BYTES;
     this.start = 0;

@@ -14,7 +14,7 @@ import type { Arena } from '../delivery/arena.ts';
 import { Pending, SplitChange, type PendingTransaction } from '../delivery/pending.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
 import type { SinkMarkers } from './markers.ts';
-import { oversizePlan, type ActionPlan, type TablePlan } from './table-plan.ts';
+import { oversizePlan, queueOf, type ActionPlan, type TablePlan } from './table-plan.ts';
 import type { LoggedRow, WalkPorts } from './log-walker.ts';
 import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
 
@@ -153,14 +153,15 @@ export class RowIntake implements WalkPorts {
     decodeRow(row.bytes, row.start, row.end, event);
     const group = actionPlan.group?.current(event, transaction);
     const previousGroup = actionPlan.group?.previous(event, transaction);
-    const message = this.#message(row, { plan, actionPlan, action, group });
-    if (!unsettled.shouldPark(plan.barriers, group, actionPlan.routeQueue)) this.#renderRow(message);
+    const message = this.#message(row, { plan, actionPlan, action, event, group });
+    if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
     unsettled.enter(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
   }
 
   #addTruncate(plan: TablePlan, row: LoggedRow): void {
     const group = tableGroup(plan);
-    const message = this.#message(row, { plan, actionPlan: plan.truncate!, action: 'truncate', group });
+    const what = { plan, actionPlan: plan.truncate!, action: 'truncate', event: undefined, group } as const;
+    const message = this.#message(row, what);
     this.#renderTruncate(message);
     this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
   }
@@ -169,7 +170,8 @@ export class RowIntake implements WalkPorts {
   #addOversize(plan: TablePlan, row: LoggedRow): void {
     const action = ACTIONS[row.kind]!;
     const group = tableGroup(plan);
-    const message = this.#message(row, { plan, actionPlan: oversizePlan(plan, action)!, action, group });
+    const actionPlan = oversizePlan(plan, action)!;
+    const message = this.#message(row, { plan, actionPlan, action, event: undefined, group });
     this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
   }
 
@@ -188,9 +190,9 @@ export class RowIntake implements WalkPorts {
       const current = actionPlan.group?.current(event, transaction);
       const previous = action === 'delete' ? actionPlan.group?.previous(event, transaction) : undefined;
       const group = previous ?? current;
-      const message = this.#message(row, { plan, actionPlan, action, group, split });
       event.action = action;
-      if (!unsettled.shouldPark(plan.barriers, group, actionPlan.routeQueue)) this.#renderRow(message);
+      const message = this.#message(row, { plan, actionPlan, action, event, group, split });
+      if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
       unsettled.enter(message, { group, previousGroup: undefined });
     }
   }
@@ -213,17 +215,18 @@ export class RowIntake implements WalkPorts {
       readonly plan: TablePlan;
       readonly actionPlan: ActionPlan;
       readonly action: Action;
+      readonly event: RowEvent | undefined;
       readonly group: string | undefined;
       readonly split?: SplitChange;
     },
   ): Pending {
-    const { plan, actionPlan, action, group, split } = what;
+    const { plan, actionPlan, action, event, group, split } = what;
     return new Pending({
       transaction: row.transaction,
       index: row.index,
       plan,
       action,
-      routeQueue: actionPlan.routeQueue,
+      routeQueue: queueOf(actionPlan, event),
       group: group ?? '',
       offset: row.offset,
       frameLength: row.rawBytes === 0 ? row.end - row.start : 0,
@@ -236,8 +239,10 @@ export class RowIntake implements WalkPorts {
     const arena = this.#beginRender(message);
     const { writer } = arena;
     const { length, escapes } = writer;
-    tablePlan(message).render.render(this.#event, this.#context, writer);
+    const { render, facts } = tablePlan(message);
+    render.render(this.#event, this.#context, writer);
     this.#rendered(message, arena, { length, escapes });
+    if (facts !== undefined) message.row = facts.read(this.#event);
   }
 
   #renderTruncate(message: Pending): void {

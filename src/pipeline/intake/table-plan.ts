@@ -8,13 +8,17 @@ import type { Sink } from '../../sinks/sink.ts';
 import { groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
+import { RowRoutes } from './row-routes.ts';
+import { RowFactReader } from './row-values.ts';
 import type { SinkSettings, TableOptions } from '../settings.ts';
 import type { Routes } from '../delivery/routes.ts';
 import type { Barriers } from '../delivery/table-order.ts';
 
 /** Where the changes of one action go. */
 export type ActionPlan = {
-  readonly routeQueue: RouteQueue<Pending>;
+  /** Undefined: each row decides (`routeByRow`). */
+  readonly routeQueue: RouteQueue<Pending> | undefined;
+  readonly routeByRow: RowRoutes | undefined;
   /** Undefined: the sink has no message groups. */
   readonly group: GroupKey | undefined;
 };
@@ -22,6 +26,8 @@ export type ActionPlan = {
 export type TablePlan = MessagePlan & {
   readonly relation: Relation;
   readonly render: RenderPlan;
+  /** Set where the sink wants the facts of each row. */
+  readonly facts: RowFactReader | undefined;
   /** Set where an update that changes the key is sent as a delete and an insert: is this one? */
   readonly changesKey: ((event: RowEvent) => boolean) | undefined;
   readonly insert: ActionPlan | undefined;
@@ -31,11 +37,11 @@ export type TablePlan = MessagePlan & {
 };
 
 export type PlanPorts = {
-  readonly sink: Pick<Sink, 'routeOf' | 'actionsAt' | 'encoding'>;
+  readonly sink: Pick<Sink, 'routeOf' | 'routeByRow' | 'actionsAt' | 'encoding' | 'wantsRow'>;
   readonly format: MessageFormat;
   readonly envelope: Envelope;
   compileValue(type: number, relation: Relation): ValueRenderer;
-  readonly routes: Pick<Routes, 'queue'>;
+  readonly routes: Pick<Routes, 'queue' | 'queueByRow'>;
   readonly barriers: Pick<Barriers<Pending>, 'of'>;
 };
 
@@ -52,21 +58,21 @@ export function compileTablePlan(
   const table = optionsFor(relation, settings.tables);
   const actions: Partial<Record<Action, ActionPlan>> = {};
   for (const action of table?.actions ?? settings.actions) {
-    const route = ports.sink.routeOf({ schema: relation.schema, table: relation.table, action });
-    if (route === undefined) continue;
-    actions[action] = {
-      routeQueue: ports.routes.queue(route),
-      group: settings.messageGrouping ? groupOf(relation, table, route.groupTemplate) : undefined,
-    };
+    const routing = routingOf(relation, action, ports);
+    if (routing === undefined) continue;
+    const { routeQueue, routeByRow, groupTemplate } = routing;
+    const group = settings.messageGrouping ? groupOf(relation, table, groupTemplate) : undefined;
+    actions[action] = { routeQueue, routeByRow, group };
   }
   if (Object.keys(actions).length === 0) return undefined;
+  const columns = columnsOf(relation, table, ports);
   return {
     schema: relation.schema,
     table: relation.table,
     relation,
     render: ports.format.compile({
       relation,
-      columns: columnsOf(relation, table, ports),
+      columns,
       envelope: ports.envelope,
       options: settings.formatOptions,
       actionsAt: (action) =>
@@ -76,6 +82,7 @@ export function compileTablePlan(
     }),
     grouped: settings.messageGrouping,
     barriers: ports.barriers.of(relation.schema, relation.table),
+    facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
     insert: actions.insert,
     update: actions.update,
@@ -90,6 +97,29 @@ export function compileTablePlan(
  */
 export const oversizePlan = (plan: TablePlan, action: RowAction): ActionPlan | undefined =>
   plan[action] ?? (plan.changesKey === undefined ? undefined : plan.insert);
+
+/** Undefined: the sink does not want these changes. */
+function routingOf(
+  relation: Relation,
+  action: Action,
+  { sink, routes }: PlanPorts,
+): (Omit<ActionPlan, 'group'> & { readonly groupTemplate: string | undefined }) | undefined {
+  const input = { schema: relation.schema, table: relation.table, action };
+  const byRow = sink.routeByRow?.(input);
+  if (byRow !== undefined) {
+    const routeByRow = new RowRoutes(relation, byRow, routes);
+    return { routeQueue: undefined, routeByRow, groupTemplate: byRow.groupTemplate };
+  }
+  const route = sink.routeOf(input);
+  if (route === undefined) return undefined;
+  return { routeQueue: routes.queue(route), routeByRow: undefined, groupTemplate: route.groupTemplate };
+}
+
+/** The queue of a row's route. `event` undefined: a TRUNCATE, or a row too large to be known. */
+export const queueOf = (
+  { routeQueue, routeByRow }: ActionPlan,
+  event: RowEvent | undefined,
+): RouteQueue<Pending> => routeQueue ?? routeByRow!.queueOf(event);
 
 /** An exact name wins over patterns, then the first in the list. */
 function optionsFor(relation: Relation, tables: readonly TableOptions[]): TableOptions | undefined {

@@ -8,6 +8,7 @@ import type { DeadLetters, DeadLetterSummary } from '../../store/dead-letters.ts
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import { Pending, SplitChange } from '../delivery/pending.ts';
+import type { RouteQueue } from '../delivery/route-queue.ts';
 import type { Routes } from '../delivery/routes.ts';
 import type { Barriers } from '../delivery/table-order.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
@@ -23,7 +24,7 @@ export type ReplayPorts = {
   readonly id: SinkId;
   readonly letters: Pick<DeadLetters, 'replays' | 'returned'>;
   readonly replayed: ReplayedLetters;
-  readonly sink: Pick<Sink, 'routeOf'>;
+  readonly sink: Pick<Sink, 'routeOf' | 'routeByRow'>;
   readonly routes: Routes;
   readonly unsettled: Pick<Unsettled, 'enter'>;
   readonly dispatcher: Pick<Dispatcher, 'dispatch'>;
@@ -107,11 +108,11 @@ export class Replays {
   }
 
   #let(letter: DeadLetterSummary): void {
-    const { letters, replayed, sink, routes, unsettled, grouped, barriers, nowMs } = this.#ports;
+    const { letters, replayed, unsettled, grouped, barriers, nowMs } = this.#ports;
     const { schema, table } = letter;
     const action = letter.action as Action;
-    const route = sink.routeOf({ schema, table, action });
-    if (route === undefined) {
+    const routeQueue = this.#queueOf(letter);
+    if (routeQueue === undefined) {
       letters.returned(letter.id, { ...noRoute(letter), attempts: 0 }, new Date(nowMs()));
       return;
     }
@@ -132,7 +133,7 @@ export class Replays {
       index,
       plan: { schema, table, grouped, barriers: barriers.of(schema, table) },
       action,
-      routeQueue: routes.queue(route),
+      routeQueue,
       group: letter.group,
       offset: 0,
       frameLength: letter.payloadBytes,
@@ -145,6 +146,16 @@ export class Replays {
       group: letter.group === '' ? undefined : letter.group,
       previousGroup: undefined,
     });
+  }
+
+  /** Undefined: the sink has no route for it any more. Where rows decide, the route that its row decided then. */
+  #queueOf({ schema, table, action, route: id }: DeadLetterSummary): RouteQueue<Pending> | undefined {
+    const { sink, routes } = this.#ports;
+    const input = { schema, table, action: action as Action };
+    const byRow = sink.routeByRow?.(input);
+    if (byRow !== undefined) return routes.queueByRow(id, byRow);
+    const route = sink.routeOf(input);
+    return route === undefined ? undefined : routes.queue(route);
   }
 
   stop(): void {

@@ -6,6 +6,7 @@ import type { Message } from '../../../src/core/message.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import { ReplayedLetters } from '../../../src/pipeline/sink/replayed-letters.ts';
 import { Replays } from '../../../src/pipeline/sink/replays.ts';
+import type { RouteByRow } from '../../../src/sinks/sink.ts';
 import { openStore, type Store } from '../../../src/store/sqlite.ts';
 import {
   createDelivery,
@@ -17,6 +18,7 @@ import {
   routeTo,
 } from '../../support/dispatcher.ts';
 import { letterAt, SINK } from '../../support/letters.ts';
+import { bodyOf } from '../../support/messages.ts';
 import { waitFor } from '../../support/wait.ts';
 
 const ROUTE = routeTo('q', { batchBytes: 10_000 });
@@ -34,6 +36,7 @@ function harness(
     rate?: number;
     routes?: boolean;
     ordered?: boolean;
+    byRow?: RouteByRow;
   } = {},
 ) {
   const ledger: number[] = [];
@@ -63,7 +66,10 @@ function harness(
   const replays = new Replays({
     ...shared,
     replayed,
-    sink: { routeOf: () => (options.routes === false ? undefined : ROUTE) },
+    sink: {
+      routeOf: () => (options.routes === false ? undefined : ROUTE),
+      routeByRow: () => options.byRow,
+    },
     routes,
     unsettled,
     dispatcher,
@@ -198,6 +204,29 @@ test('a letter for which the sink has no route any more goes back with the reaso
   const t = harness({ routes: false });
   t.replays.restart();
   expect(t.kept()).toMatchObject([{ state: 'dead', code: 'NO_ROUTE', attempts: 1 }]);
+});
+
+test('where rows decide the route a letter goes where its row went', async () => {
+  for (const commit of [1, 2]) {
+    store.deadLetters.add(letterAt(commit, { route: `topic-${commit}` }), new Date());
+  }
+  store.deadLetters.replay(SINK, {});
+  const went: string[][] = [];
+  const t = harness({
+    byRow: { groupTemplate: undefined, idOf: () => 'no row', open: (id) => routeTo(id) },
+    answer: (message) => {
+      went.push([message.route, bodyOf(message)]);
+      // A letter does not know these any more.
+      expect([message.commitTimeUs, message.row]).toEqual([undefined, undefined]);
+      return 'delivered';
+    },
+  });
+  t.replays.restart();
+  await waitFor(() => t.kept().length === 0, 'both');
+  expect(went).toEqual([
+    ['topic-1', t.letter(1)],
+    ['topic-2', t.letter(2)],
+  ]);
 });
 
 test('a replay asked for while another is under way sends each letter once', async () => {

@@ -1,0 +1,82 @@
+// What a row says apart from its message: a column's value as text for a route that rows decide, key and unchanged (TOAST)
+// columns for sinks that ask for them. Others pay nothing.
+import { UNCHANGED_TOAST, NULL_VALUE, type Relation, type RowEvent, type Tuple } from '../../core/change.ts';
+import type { RowFacts } from '../../core/message.ts';
+import type { RowValues } from '../../sinks/sink.ts';
+
+type KnownColumn = {
+  readonly index: number;
+  /** Part of the replica identity: an old key tuple knows it. */
+  readonly identity: boolean;
+};
+
+/** The values of the row event in hand; of a delete, as the row was. One for a relation, used for every row. */
+export class RowTexts implements RowValues {
+  readonly #columns: ReadonlyMap<string, KnownColumn>;
+  #event: RowEvent | undefined;
+
+  constructor(relation: Relation) {
+    this.#columns = new Map(relation.columns.map(({ name, identity }, index) => [name, { index, identity }]));
+  }
+
+  of(event: RowEvent): this {
+    this.#event = event;
+    return this;
+  }
+
+  text(column: string): string | null | undefined {
+    const known = this.#columns.get(column);
+    const event = this.#event!;
+    if (known === undefined) return undefined;
+    const tuple = tupleOf(event, known);
+    if (tuple === undefined) return undefined;
+    const length = tuple.lengths[known.index]!;
+    if (length === NULL_VALUE) return null;
+    const start = tuple.starts[known.index]!;
+    return event.bytes.toString('utf8', start, start + length);
+  }
+
+  /** Is it left out of the message, because it did not change and was not sent again (invariant 7)? */
+  isUnchanged(column: string): boolean {
+    const known = this.#columns.get(column)!;
+    const event = this.#event!;
+    if (event.action === 'delete' || event.newTuple.lengths[known.index] !== UNCHANGED_TOAST) return false;
+    return tupleOf(event, known) === undefined;
+  }
+}
+
+/** Reads the facts of rows of one relation; `columns`: those that its messages have. */
+export class RowFactReader {
+  readonly #texts: RowTexts;
+  readonly #key: readonly string[];
+  readonly #columns: readonly { readonly name: string }[];
+
+  constructor(relation: Relation, columns: readonly { readonly name: string }[]) {
+    this.#texts = new RowTexts(relation);
+    this.#key = relation.key;
+    this.#columns = columns;
+  }
+
+  read(event: RowEvent): RowFacts {
+    const texts = this.#texts.of(event);
+    return {
+      key: this.#key.flatMap((name) => {
+        const text = texts.text(name);
+        return text === undefined ? [] : [{ name, text }];
+      }),
+      unchangedColumns: this.#columns.filter(({ name }) => texts.isUnchanged(name)).map(({ name }) => name),
+    };
+  }
+}
+
+/**
+ * The tuple that has a column's value; undefined where none was sent. As in the messages (formats/columns.ts): a value that
+ * did not change comes from the old row, where a NULL says that the old row does not know it.
+ */
+function tupleOf(event: RowEvent, { index, identity }: KnownColumn): Tuple | undefined {
+  const { newTuple, oldTuple, oldKind } = event;
+  const isDelete = event.action === 'delete';
+  if (!isDelete && newTuple.lengths[index] !== UNCHANGED_TOAST) return newTuple;
+  if (oldKind === 'none' || (oldKind === 'key' && !identity)) return undefined;
+  return oldTuple.lengths[index]! >= (isDelete ? NULL_VALUE : 0) ? oldTuple : undefined;
+}

@@ -1,0 +1,122 @@
+// What a row says apart from its message: values for routes, key and unchanged columns for sinks that ask.
+import { describe, expect, test } from 'vitest';
+import { createRowEvent, type Relation, type RowAction, type RowEvent } from '../../../src/core/change.ts';
+import { RowFactReader, RowTexts } from '../../../src/pipeline/intake/row-values.ts';
+import { buildRelation } from '../../../src/pgoutput/enrichment.ts';
+import { decodeRelation, decodeRow } from '../../../src/pgoutput/messages.ts';
+import {
+  deleteMessage,
+  insertMessage,
+  relationMessage,
+  UNCHANGED,
+  updateMessage,
+  type Cell,
+} from '../../support/pgoutput-messages.ts';
+
+const NAMES = ['id', 'tenant', 'note', 'body'];
+
+const relationOf = (identity: 'd' | 'f' | 'n'): Relation =>
+  buildRelation(
+    decodeRelation(
+      relationMessage({
+        id: 1,
+        schema: 'public',
+        table: 'users',
+        identity,
+        columns: NAMES.map((name) => ({
+          name,
+          type: 25,
+          identity: identity === 'f' || (identity === 'd' && ['id', 'tenant'].includes(name)),
+        })),
+      }),
+      0,
+    ),
+    undefined,
+  );
+
+const columns = (...names: string[]): { name: string }[] => names.map((name) => ({ name }));
+const byKey = relationOf('d');
+const full = { ...relationOf('f'), key: ['tenant', 'id'] };
+
+/** `action`: of half an update. */
+function decoded(message: Buffer, action?: RowAction): RowEvent {
+  const event = createRowEvent();
+  decodeRow(message, 0, message.length, event);
+  if (action !== undefined) event.action = action;
+  return event;
+}
+
+const textsOf = (relation: Relation, event: RowEvent): (string | null | undefined)[] => {
+  const texts = new RowTexts(relation).of(event);
+  return NAMES.map((name) => texts.text(name));
+};
+
+describe('the values of a row are', () => {
+  test('of an insert those that it has', () => {
+    const event = decoded(insertMessage(1, ['1', 'é', null, '']));
+    expect(textsOf(byKey, event)).toEqual(['1', 'é', null, '']);
+    expect(new RowTexts(byKey).of(event).text('no such column')).toBeUndefined();
+  });
+
+  test('of an update those after it; what did not change and was not sent is not known without the old row', () => {
+    const row: Cell[] = ['2', 'a', 'n', UNCHANGED];
+    expect(textsOf(byKey, decoded(updateMessage(1, row)))).toEqual(['2', 'a', 'n', undefined]);
+    const old = { kind: 'full' as const, row: ['1', 'a', 'm', 'long'] };
+    expect(textsOf(full, decoded(updateMessage(1, row, old)))).toEqual(['2', 'a', 'n', 'long']);
+  });
+
+  test('of a delete those before it, as far as they were sent', () => {
+    const key = { kind: 'key' as const, row: ['1', 'a', null, null] };
+    expect(textsOf(byKey, decoded(deleteMessage(1, key)))).toEqual(['1', 'a', undefined, undefined]);
+    const whole = { kind: 'full' as const, row: ['1', 'a', null, 'b'] };
+    expect(textsOf(full, decoded(deleteMessage(1, whole)))).toEqual(['1', 'a', null, 'b']);
+  });
+
+  test('of half an update that changed the key those of its half', () => {
+    const message = updateMessage(1, ['2', 'b', 'n', 'y'], { kind: 'key', row: ['1', 'a', null, null] });
+    expect(textsOf(byKey, decoded(message, 'delete'))).toEqual(['1', 'a', undefined, undefined]);
+    expect(textsOf(byKey, decoded(message, 'insert'))).toEqual(['2', 'b', 'n', 'y']);
+  });
+});
+
+describe('the facts of a row are', () => {
+  test('its key, in the key’s order, and the unchanged columns that its message leaves out', () => {
+    const facts = new RowFactReader({ ...byKey, key: ['tenant', 'id'] }, columns('id', 'tenant', 'body'));
+    expect(facts.read(decoded(updateMessage(1, ['1', 'a', UNCHANGED, UNCHANGED])))).toEqual({
+      key: [
+        { name: 'tenant', text: 'a' },
+        { name: 'id', text: '1' },
+      ],
+      // `note` is none of the message's columns.
+      unchangedColumns: ['body'],
+    });
+  });
+
+  test('without unchanged columns where the old row has their values, but for a NULL, which says that it does not', () => {
+    const facts = new RowFactReader(full, columns(...NAMES));
+    const old = { kind: 'full' as const, row: ['1', 'a', null, 'long'] };
+    expect(
+      facts.read(decoded(updateMessage(1, ['1', 'a', UNCHANGED, UNCHANGED], old))).unchangedColumns,
+    ).toEqual(['note']);
+  });
+
+  test('of a delete the key as it was, and nothing unchanged', () => {
+    const facts = new RowFactReader(full, columns(...NAMES));
+    const deleted = decoded(deleteMessage(1, { kind: 'full', row: ['1', 'a', 'n', UNCHANGED] }));
+    expect(facts.read(deleted)).toEqual({
+      key: [
+        { name: 'tenant', text: 'a' },
+        { name: 'id', text: '1' },
+      ],
+      unchangedColumns: [],
+    });
+  });
+
+  test('of a table without a key no key', () => {
+    const facts = new RowFactReader({ ...relationOf('n'), key: [] }, columns(...NAMES));
+    expect(facts.read(decoded(insertMessage(1, ['1', 'a', 'n', 'b'])))).toEqual({
+      key: [],
+      unchangedColumns: [],
+    });
+  });
+});
