@@ -30,13 +30,13 @@ export class SinkRunner {
   }
 
   /** Takes the sink's place and makes the sink; `run` does the rest. */
-  static async create(options: SinkOptions): Promise<SinkRunner> {
+  static async create(options: SinkOptions, makeSink = createSink): Promise<SinkRunner> {
     const place = await openPlace(options);
     try {
       const failed = Promise.withResolvers<never>();
       failed.promise.catch(() => undefined);
       const ground = layGround(place, failed.reject);
-      const parts = assemble(options, await createSink(options, ground), ground);
+      const parts = assemble(options, await makeSink(options, ground), ground);
       return new SinkRunner(options, place, parts, failed.promise);
     } catch (error) {
       place.ledger.close();

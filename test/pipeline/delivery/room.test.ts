@@ -1,0 +1,39 @@
+// Room in memory: who waits for it is told, whether messages settle or only their payloads go.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { createDelivery, Messages } from '../../support/dispatcher.ts';
+
+async function full() {
+  const delivery = createDelivery({ maxBuffered: 4 });
+  const messages = new Messages(delivery);
+  const list = Array.from({ length: 4 }, (_, i) => messages.add({ group: `g${i}` }));
+  const stopping = new AbortController();
+  const { unsettled } = delivery;
+  let isOver = false;
+  const waiting = unsettled.room.untilRoom(stopping.signal).then(() => (isOver = true));
+  await nextTurn();
+  expect([unsettled.room.isFull(), isOver]).toEqual([true, false]);
+  return { unsettled, room: unsettled.room, list, waiting, stopping, isOver: () => isOver };
+}
+
+test('who waits for room goes on when enough has settled', async () => {
+  const { unsettled, list, waiting } = await full();
+  unsettled.leave(list[2]!);
+  await waiting;
+  expect(unsettled.room.hasRoomAgain()).toBe(true);
+});
+
+test('a payload that is dropped makes room too, though nothing settles', async () => {
+  const { room, list, waiting } = await full();
+  room.park(list[1]!);
+  await waiting;
+  expect(room).toMatchObject({ buffered: 3, parked: 1 });
+});
+
+test('who stops does not wait for room', async () => {
+  const { stopping, waiting, room } = await full();
+  stopping.abort();
+  await waiting;
+  expect(room.isFull()).toBe(true);
+  await room.untilRoom(stopping.signal);
+});

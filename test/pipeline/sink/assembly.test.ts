@@ -1,0 +1,143 @@
+// A sink's parts together, as the runner assembles and drives them: a real log, ledger and store, an endpoint that the test programs.
+import { expect, onTestFinished, test } from 'vitest';
+import type { DeliveryError } from '../../../src/core/errors.ts';
+import type { Message } from '../../../src/core/message.ts';
+import { SinkRunner } from '../../../src/pipeline/sink/runner.ts';
+import { REJECTED, type EndpointOptions } from '../../support/dispatcher.ts';
+import { SINK } from '../../support/letters.ts';
+import { openSinkRoom, rowIdOf, TestSink, type SinkRoom } from '../../support/sink-room.ts';
+import { waitFor } from '../../support/wait.ts';
+
+/** A runner that runs; `ended` rejects when it cannot go on. */
+async function start(room: SinkRoom, endpoint: EndpointOptions = {}, sink = new TestSink(endpoint)) {
+  const runner = await SinkRunner.create(room.options, () => Promise.resolve(sink));
+  const ended = runner.run();
+  ended.catch(() => undefined);
+  let stopped: Promise<void> | undefined;
+  const stop = (deadlineMs = 0): Promise<void> => (stopped ??= runner.stop(deadlineMs));
+  onTestFinished(() => stop());
+  return { sink, runner, ended, stop };
+}
+
+const byNumber = (a: number, b: number): number => a - b;
+
+const settledEverything = (room: SinkRoom) => () =>
+  room.signals.settled(room.options.slot).offset === room.signals.writtenEnd();
+
+test('what the log holds is delivered, settled in the ledger, and published for the flush', async () => {
+  const room = await openSinkRoom();
+  room.insert(100, [1, 2, 3]);
+  const { sink, runner } = await start(room);
+  room.insert(200, [4]);
+  await waitFor(settledEverything(room), 'everything to be settled');
+  expect(sink.accepted().toSorted(byNumber)).toEqual([1, 2, 3, 4]);
+  expect(room.signals.settled(room.options.slot).lsn).toBe(216n);
+  expect(runner.status()).toMatchObject({
+    state: 'running',
+    health: 'healthy',
+    delivered: 4,
+    lagBytes: 0,
+    inFlight: 0,
+    buffered: 0,
+    settled: '0/D8',
+  });
+});
+
+test('after a restart only what had not settled is sent again', async () => {
+  const room = await openSinkRoom();
+  room.insert(100, [1, 2, 3, 4, 5]);
+  const refuse = (id: number): DeliveryError | undefined =>
+    id === 3 ? { kind: 'retryable', scope: 'message', code: 'REFUSED', hint: 'refused' } : undefined;
+  const first = await start(room, { answer: (message) => refuse(rowIdOf(message)) ?? 'delivered' });
+  await waitFor(() => first.sink.accepted().length === 4, 'the others to be accepted');
+  await first.stop();
+  expect(first.sink.isClosed).toBe(true);
+  expect(first.sink.accepted().toSorted(byNumber)).toEqual([1, 2, 4, 5]);
+  room.insert(200, [6]);
+  const second = await start(room);
+  await waitFor(settledEverything(room), 'everything to be settled');
+  expect(second.sink.accepted().toSorted(byNumber)).toEqual([3, 6]);
+});
+
+test('a rejected message is in the store before the sink settles past it, and is sent when it is replayed', async () => {
+  const room = await openSinkRoom();
+  const { deadLetters } = room.options.store;
+  room.insert(100, [1, 2]);
+  let rejects = true;
+  const { sink, runner } = await start(room, {
+    answer: (message) => (rejects && rowIdOf(message) === 1 ? REJECTED : 'delivered'),
+  });
+  await waitFor(settledEverything(room), 'both to be settled');
+  const [letter] = deadLetters.list(SINK, {}, { limit: 10 });
+  expect(letter).toMatchObject({ table: 't', code: 'BAD', state: 'dead', hasPayload: true });
+  expect(runner.status()).toMatchObject({ delivered: 1, deadLettered: 1, deadLetters: 1 });
+  rejects = false;
+  deadLetters.replay(SINK, {});
+  runner.replay();
+  await waitFor(() => deadLetters.counts(SINK).kept === 0, 'the letter to be delivered');
+  expect(sink.accepted()).toEqual([2, 1]);
+  expect(runner.status()).toMatchObject({ delivered: 2, deadLettered: 1, deadLetters: 0, replaying: 0 });
+});
+
+test('an outcome that is fatal ends the run with its code and cure, and nothing of it is settled', async () => {
+  const room = await openSinkRoom();
+  room.insert(100, [1]);
+  const fatal: DeliveryError = { kind: 'fatal', scope: 'sink', code: 'NO_SUCH_QUEUE', hint: 'make it' };
+  const { ended, stop } = await start(room, { answer: () => fatal });
+  await expect(ended).rejects.toMatchObject({ code: 'NO_SUCH_QUEUE', hint: 'make it', kind: 'fatal' });
+  await stop();
+  expect(room.signals.settled(room.options.slot).lsn).toBe(0n);
+});
+
+test('a request that a stop aborts is nobody’s failure, and is sent again by the next runner', async () => {
+  const room = await openSinkRoom({ maxRetryCount: 0 });
+  room.insert(100, [1]);
+  const requests: number[] = [];
+  const silentSink = Object.assign(new TestSink(), {
+    deliver: (batch: readonly Message[], signal: AbortSignal): Promise<never> => {
+      requests.push(...batch.map(rowIdOf));
+      return new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+    },
+  });
+  const first = await start(room, {}, silentSink);
+  await waitFor(() => requests.length === 1, 'the request');
+  await first.stop();
+  expect(first.runner.status()).toMatchObject({ delivered: 0, deadLettered: 0, failedRequests: 0 });
+  expect(room.signals.settled(room.options.slot).lsn).toBe(0n);
+  const second = await start(room);
+  await waitFor(settledEverything(room), 'it to be settled');
+  expect(second.sink.accepted()).toEqual([1]);
+});
+
+test('reading stops where the room ends, and goes on when something has settled', async () => {
+  const room = await openSinkRoom({ maxBuffered: 4 });
+  for (let commit = 1; commit <= 10; commit++) room.insert(commit * 100, [2 * commit, 2 * commit + 1]);
+  const { sink, runner } = await start(room, { hold: true });
+  await waitFor(() => sink.endpoint.held.length > 0, 'a request');
+  await waitFor(() => runner.status().buffered >= 4, 'the room to be full');
+  const { buffered } = runner.status();
+  // A block may end behind the limit; the log holds far more.
+  expect(buffered).toBeLessThan(20);
+  await waitFor(() => {
+    for (const answer of sink.endpoint.held.splice(0)) answer();
+    return settledEverything(room)();
+  }, 'everything to be settled');
+  expect(sink.accepted().toSorted(byNumber)).toEqual(Array.from({ length: 20 }, (_, i) => i + 2));
+});
+
+test('what the source demands is given up with a gap on record, and the rest is delivered', async () => {
+  const room = await openSinkRoom({ loadShedding: 'discard' });
+  room.insert(100, [1, 2]);
+  const { sink, runner } = await start(room, {
+    answer: () => ({ kind: 'retryable', scope: 'route', code: 'DOWN', hint: 'down' }),
+  });
+  await waitFor(() => runner.status().failedRequests > 0, 'the route to be down');
+  room.signals.shed(room.options.slot, room.signals.writtenEnd());
+  await waitFor(settledEverything(room), 'it to be given up');
+  expect(sink.accepted()).toEqual([]);
+  expect(runner.status()).toMatchObject({
+    discarded: 2,
+    delivered: 0,
+    gaps: [{ from: '0/0', to: '0/74', changes: 2 }],
+  });
+});
