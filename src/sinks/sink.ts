@@ -30,7 +30,7 @@ export type Route<Target = unknown> = {
   readonly limits: SinkLimits;
   /** Template of the sink's own group id; undefined: the message group. */
   readonly groupTemplate: string | undefined;
- readonly target: Target;
+  readonly target: Target;
 };
 
 /** One row, as far as it is known, for what depends on it. Valid during the call only. */

@@ -36,7 +36,7 @@ export const routeTo = (id: string, limits: Partial<Route['limits']> = {}): Rout
   keepsOrder: true,
   limits: { batchCount: 10, batchBytes: 1000, messageBytes: 500, lanesPerRoute: 4, ...limits },
   groupTemplate: undefined,
- target: undefined,
+  target: undefined,
 });
 
 const TRANSACTION: PendingTransaction = {

@@ -43,7 +43,7 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
     keepsOrder: topic.isFifo,
     limits: topic.limits,
     groupTemplate: config.group_id,
-   target: topic,
+    target: topic,
   };
   const send = async (
     found: FoundTopic,

@@ -52,7 +52,7 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
   };
   return {
     encoding: 'json-string',
-   routeOf(input: RouteInput): Route<SqsQueue> | undefined {
+    routeOf(input: RouteInput): Route<SqsQueue> | undefined {
       const route = queueRoute(config, input);
       if (route === undefined) return undefined;
       const queue = queues.get(route.queue)!;
@@ -61,7 +61,7 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
         keepsOrder: queue.isFifo,
         limits: queue.limits,
         groupTemplate: route.groupTemplate,
-       target: queue,
+        target: queue,
       };
     },
     actionsAt: (input) => actionsAtQueue(config, input, context.actions),

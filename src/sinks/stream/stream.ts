@@ -76,7 +76,7 @@ class Stream implements Sink, PullPort {
         lanesPerRoute: config.max_ack_pending,
       },
       groupTemplate: undefined,
-     target: undefined,
+      target: undefined,
     };
     this.#store = pull.openLeases();
     this.#restore();

@@ -45,7 +45,7 @@ function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<We
       lanesPerRoute: config.lanes,
     },
     groupTemplate: undefined,
-   target: client,
+    target: client,
   };
   return {
     routeOf: () => route,
