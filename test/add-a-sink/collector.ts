@@ -36,7 +36,6 @@ function createCollector(config: z.output<typeof schema>): Sink {
     keepsOrder: true, // one answer for the whole request, in its order
     limits: { batchCount: 100, batchBytes: MAX_BYTES, messageBytes: MAX_BYTES, lanesPerRoute: LANES },
     groupTemplate: undefined,
-    severalActions: true,
     target: undefined,
   };
   /** Undefined: the collector has done what was asked. */
