@@ -115,18 +115,17 @@ export function runSteps(steps: readonly Step[], rows: RowBatch): boolean | Prom
     if (rows.isEmpty) return true;
     const working = step(rows);
     if (working === undefined) continue;
-    const rest = steps.slice(i + 1);
-    return untilAborted(working, rows.signal).then((isDone) => isDone && runSteps(rest, rows));
+    return untilAborted(working, rows.signal).then(() => runSteps(steps.slice(i + 1), rows));
   }
   return !rows.signal.aborted;
 }
 
-/** Is `work` done before `signal` aborts? What becomes of it after that concerns nobody. Rejects as it does. */
-function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<boolean> {
-  const { promise, resolve, reject } = Promise.withResolvers<boolean>();
-  const abort = (): void => resolve(false);
+/** Resolves with `work`, or as soon as `signal` aborts: what becomes of `work` then concerns nobody. Rejects as it does. */
+function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const abort = (): void => resolve();
   signal.addEventListener('abort', abort);
   if (signal.aborted) abort();
-  work.then(() => resolve(true), reject).finally(() => signal.removeEventListener('abort', abort));
+  work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   return promise;
 }
