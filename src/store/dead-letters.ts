@@ -1,4 +1,4 @@
-// Dead letters: messages that were refused for good, kept with payload and reason until they are replayed or discarded.
+// Where dead letters are kept: messages that were refused for good, with payload and reason, until they are replayed or discarded.
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { formatLsn } from '../core/lsn.ts';
 import type { Position } from '../core/position.ts';

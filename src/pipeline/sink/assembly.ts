@@ -1,4 +1,4 @@
-// Makes the parts of one sink, bottom-up: each is given what is there already. The order is the way of a change, read backwards.
+// Makes the parts of one sink, bottom-up: each is given what is there already.
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
 import { formats } from '../../formats/registry.ts';
 import { compileValue } from '../../postgres/values/values.ts';

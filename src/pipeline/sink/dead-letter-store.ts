@@ -1,4 +1,4 @@
-// Keeps a message that its destination refuses for good, as the JSON that it is.
+// Makes a dead letter of a message that its destination refuses for good, as the JSON that it is; store/dead-letters.ts keeps it.
 import { plainJson, type MessageEncoding } from '../../core/encoding.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import type { Pending } from '../delivery/pending.ts';

@@ -1,4 +1,4 @@
-// Where a sink that is new begins to read the log, by its settings.
+// What a sink's `start` means: where one that is new begins to read the log.
 import { toLsn, ZERO_LSN } from '../../core/lsn.ts';
 import { ORIGIN } from '../../core/position.ts';
 import type { LogReader } from '../../log/reader.ts';

@@ -43,6 +43,18 @@ test('what the log holds is delivered, settled in the ledger, and published for 
   });
 });
 
+test('what is accepted long after it was read is published as well, with nothing more to read', async () => {
+  const room = await openSinkRoom();
+  room.insert(100, [1]);
+  const { sink } = await start(room, { hold: true });
+  await waitFor(() => sink.endpoint.held.length === 1, 'the request');
+  // The first row's own place: nothing is settled, and no sync is due any more.
+  await waitFor(() => room.signals.settled(room.options.slot).offset > 0, 'the first sync');
+  expect(settledEverything(room)()).toBe(false);
+  sink.endpoint.held[0]!();
+  await waitFor(settledEverything(room), 'it to be settled');
+});
+
 test('after a restart only what had not settled is sent again', async () => {
   const room = await openSinkRoom();
   room.insert(100, [1, 2, 3, 4, 5]);
