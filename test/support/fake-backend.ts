@@ -121,6 +121,7 @@ export class FakeBackend {
   #statement = '';
   #parameters: (string | null)[] = [];
   #walsender: Walsender | undefined;
+  #held: Buffer[] | undefined;
   /** In replication mode, that is. */
   isWalsender = false;
 
@@ -137,6 +138,22 @@ export class FakeBackend {
   /** Cuts the connection, as `pg_terminate_backend` does. */
   terminate(): void {
     this.#socket.end(errorResponse('57P01', 'terminating connection due to administrator command'));
+  }
+
+  /** From now on its answers wait. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const bytes of held) this.#socket.write(bytes);
+  }
+
+  #write(bytes: Buffer): void {
+    if (this.#held === undefined) this.#socket.write(bytes);
+    else this.#held.push(bytes);
   }
 
   #receive(bytes: Buffer): void {
@@ -157,7 +174,7 @@ export class FakeBackend {
     this.#startedUp = true;
     this.isWalsender = parameters.includes('replication\0');
     const key = backendMessage('K', Buffer.concat([int32(this.pid), int32(0)]));
-    this.#socket.write(Buffer.concat([backendMessage('R', int32(0)), key, READY]));
+    this.#write(Buffer.concat([backendMessage('R', int32(0)), key, READY]));
   }
 
   #take(type: string, content: Buffer): void {
@@ -168,18 +185,18 @@ export class FakeBackend {
       case 'P': {
         const [, sql = ''] = content.toString('utf8').split('\0');
         this.#statement = sql;
-        this.#socket.write(PARSED);
+        this.#write(PARSED);
         return;
       }
       case 'B':
         this.#parameters = boundParameters(content);
-        this.#socket.write(BOUND);
+        this.#write(BOUND);
         return;
       case 'E':
-        this.#socket.write(this.#answer(this.#statement, this.#parameters));
+        this.#write(this.#answer(this.#statement, this.#parameters));
         return;
       case 'S':
-        this.#socket.write(READY);
+        this.#write(READY);
         return;
       case 'X':
         this.#socket.end();
@@ -193,15 +210,15 @@ export class FakeBackend {
     if (sql.startsWith('START_REPLICATION')) {
       const answer = this.#ports.answer(sql, [], this.pid);
       if (isError(answer)) {
-        this.#socket.write(errorResponse(answer.sqlState, answer.message));
+        this.#write(errorResponse(answer.sqlState, answer.message));
         return;
       }
       this.#walsender = new Walsender(sql, this.#socket);
-      this.#socket.write(COPY_BOTH);
+      this.#write(COPY_BOTH);
       this.#ports.onStream(this.#walsender);
       return;
     }
-    this.#socket.write(Buffer.concat([this.#answer(sql, []), READY]));
+    this.#write(Buffer.concat([this.#answer(sql, []), READY]));
   }
 
   #answer(sql: string, parameters: readonly (string | null)[]): Buffer {

@@ -37,6 +37,8 @@ export type FakePostgres = {
   stream(count?: number): Promise<Walsender>;
   /** Ends the ordinary connections. */
   terminateOrdinary(): void;
+  /** The ordinary connections get no answer until `release`. */
+  holdOrdinary(): { release(): void };
 };
 
 const DATABASE = 'app';
@@ -87,6 +89,7 @@ export async function startFakePostgres(changes: Partial<FakeServer> = {}): Prom
     for (const socket of sockets) socket.destroy();
     await new Promise<void>((done) => listener.close(() => done()));
   });
+  const ordinary = (): FakeBackend[] => backends.filter((backend) => !backend.isWalsender);
   return {
     port: (listener.address() as AddressInfo).port,
     server,
@@ -94,7 +97,12 @@ export async function startFakePostgres(changes: Partial<FakeServer> = {}): Prom
     streams,
     stream: (count = 1) => waitFor(() => streams[count - 1], `stream number ${count}`),
     terminateOrdinary: () => {
-      for (const backend of backends) if (!backend.isWalsender) backend.terminate();
+      for (const backend of ordinary()) backend.terminate();
+    },
+    holdOrdinary: () => {
+      const held = ordinary();
+      for (const backend of held) backend.hold();
+      return { release: () => held.forEach((backend) => backend.release()) };
     },
   };
 }

@@ -69,10 +69,13 @@ export function survivingNames(
   return names;
 }
 
-/** What a disk writes as a whole. */
+/** What a disk tries to write as a whole. */
 const SECTOR_BYTES = 512;
 
-/** Sector by sector what is durable or what was written last; zeros where a file grew and its bytes did not come along. */
+/**
+ * Sector by sector what is durable, or what was written last, or the one torn into the other; zeros where a file grew and
+ * its bytes did not come along.
+ */
 export function mixedContent(durable: Buffer, present: Buffer, chance: Chance): Buffer {
   if (durable.equals(present)) return durable;
   const mixed = Buffer.alloc(mixedSize(durable.length, present.length, chance));
@@ -80,7 +83,9 @@ export function mixedContent(durable: Buffer, present: Buffer, chance: Chance): 
   for (let at = 0; at < mixed.length; at += SECTOR_BYTES) {
     const sector = present.subarray(at, at + SECTOR_BYTES);
     if (sector.equals(durable.subarray(at, at + SECTOR_BYTES))) continue;
-    if (chance() < 0.5) sector.copy(mixed, at);
+    const draw = chance() * 3;
+    if (draw < 1) continue;
+    sector.copy(mixed, at, 0, draw < 2 ? sector.length : Math.floor((draw - 2) * sector.length));
   }
   return mixed;
 }

@@ -3,9 +3,6 @@ import fs from 'node:fs';
 import type { Piece } from './power-cut-disk.ts';
 import type { EntryId } from './power-cut-survivors.ts';
 
-/** Files up to this size are recorded whole, larger ones by the pieces that were written. */
-const WHOLE_BYTES = 1024 * 1024;
-
 type Range = { readonly start: number; readonly end: number };
 type Unsynced = { whole: boolean; readonly ranges: Range[] };
 
@@ -41,7 +38,7 @@ export class UnsyncedBytes {
     const { whole, ranges } = this.#of(id);
     this.#files.set(id, { whole: false, ranges: [] });
     const { size } = fstatSync(reader);
-    const wanted = whole || size <= WHOLE_BYTES ? [{ start: 0, end: size }] : ranges;
+    const wanted = whole ? [{ start: 0, end: size }] : ranges;
     return { size, pieces: wanted.map((range) => readPiece(reader, range, size)) };
   }
 }

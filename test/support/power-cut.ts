@@ -23,7 +23,7 @@ export const recordOf = (directory: string): string => `${directory}.power-cut`;
 
 const real = { ...fs, promises: { ...fs.promises } };
 
-type Disk = { readonly record: DiskRecord; readonly unsynced: UnsyncedBytes };
+type Disk = { readonly record: DiskRecord; readonly unsynced: UnsyncedBytes; failing: boolean };
 
 type OpenFile = {
   readonly disk: Disk;
@@ -39,6 +39,11 @@ const openFiles = new Map<number, OpenFile>();
 
 export type WatchedDisk = {
   readonly record: DiskRecord;
+  /**
+   * From now on syncs of files fail, or work again. What a failed one should have covered is lost to later ones, as on
+   * Linux. https://wiki.postgresql.org/wiki/Fsync_Errors
+   */
+  fail(failing: boolean): void;
   /** From now on nothing is recorded. */
   unwatch(): void;
 };
@@ -46,9 +51,17 @@ export type WatchedDisk = {
 /** Takes what `directory` holds for durable (or goes on with the record that is there), and records what comes. */
 export function watchDisk(directory: string): WatchedDisk {
   const path = fs.realpathSync(directory);
-  const disk: Disk = { record: new DiskRecord(path, recordOf(path)), unsynced: new UnsyncedBytes() };
+  const disk: Disk = {
+    record: new DiskRecord(path, recordOf(path)),
+    unsynced: new UnsyncedBytes(),
+    failing: false,
+  };
   disks.add(disk);
-  return { record: disk.record, unwatch: () => void disks.delete(disk) };
+  return {
+    record: disk.record,
+    fail: (failing) => void (disk.failing = failing),
+    unwatch: () => void disks.delete(disk),
+  };
 }
 
 const absolute = (path: PathLike): string =>
@@ -91,7 +104,7 @@ function changed(fd: number): void {
   file?.disk.unsynced.changed(file.id);
 }
 
-/** What is to be recorded once the disk has answered a sync that begins now. */
+/** What is to be recorded once the disk has answered a sync that begins now; throws where it fails. */
 function syncing(fd: number): () => void {
   const file = openFiles.get(fd);
   if (file === undefined) return () => undefined;
@@ -101,6 +114,7 @@ function syncing(fd: number): () => void {
     return () => disk.record.synced(token);
   }
   const { size, pieces } = disk.unsynced.take(id, reader);
+  if (disk.failing) throw Object.assign(new Error('the disk is failing'), { code: 'EIO' });
   return () => disk.record.keep(id, size, pieces);
 }
 
@@ -199,7 +213,13 @@ const syncSync =
 const syncLater =
   (sync: typeof fs.fsync) =>
   (fd: number, callback: fs.NoParamCallback): void => {
-    const done = syncing(fd);
+    let done: () => void;
+    try {
+      done = syncing(fd);
+    } catch (error) {
+      setImmediate(() => callback(error as NodeJS.ErrnoException));
+      return;
+    }
     sync(fd, (error) => {
       if (error === null) done();
       callback(error);

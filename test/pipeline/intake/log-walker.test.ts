@@ -59,6 +59,15 @@ test('while a marked transaction is open the log is needed from the block of its
   expect(walk(blocks).offsets.map((offset) => offset / BLOCK_BYTES)).toEqual([1, 1, 1, 4]);
 });
 
+test('a later marker of an open transaction does not let go of an earlier one', () => {
+  const open = blocksOf(
+    [begin(TRANSACTION), logicalMessage('a', '')],
+    [row(0)],
+    [logicalMessage('b', ''), row(1)],
+  );
+  expect(walk(open).offsets).toEqual([0, 0, 0]);
+});
+
 test('a walk that begins after the markers of a transaction says that they are lost', () => {
   expect(walk(blocks.slice(1)).events).toEqual(['committed 200']);
   expect(walk(blocks.slice(2)).events).toEqual(['lost', 'committed 200']);

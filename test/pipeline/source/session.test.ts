@@ -171,6 +171,40 @@ describe('a session', () => {
     expect(new Set(stream.replies)).toEqual(new Set([100n, 216n, 5000n]));
   });
 
+  test('flushes no keepalive that came with what is not in the log yet', async () => {
+    const session = start();
+    const stream = await server.stream();
+    settleAll();
+    const flush = vi.spyOn(session.opened().keeper, 'flush');
+    const catalog = server.holdOrdinary();
+    stream.send(...whole(200n, 1));
+    stream.keepalive(5000n);
+    await waitFor(() => server.asked.some((sql) => /from pg_attribute/.test(sql)), 'the catalog to be asked');
+    const flushes = flush.mock.calls.length;
+    await waitFor(() => flush.mock.calls.length > flushes, 'the next flush');
+    expect(new Set(stream.replies)).toEqual(new Set([100n]));
+    catalog.release();
+    await loggedUpTo(216n);
+  });
+
+  test('flushes no keepalive that came inside a transaction that the log holds already', async () => {
+    const first = start();
+    (await server.stream()).send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    await first.stop();
+    const second = start({ before: first.opened() });
+    const stream = await server.stream(2);
+    const flush = vi.spyOn(second.opened().keeper, 'flush');
+    stream.send(begin(at(200n)), relation, row(1));
+    stream.keepalive(5000n);
+    await waitFor(() => second.opened().keeper.walEnd === 5000n || undefined, 'the keepalive to be taken');
+    settleAll();
+    const flushes = flush.mock.calls.length;
+    await waitFor(() => flush.mock.calls.length > flushes, 'the next flush');
+    await waitFor(() => stream.replies.at(-1) === 216n, 'the flush of what is whole');
+    expect(stream.replies).not.toContain(5000n);
+  });
+
   test('remembers on disk what it told, with the history that the server has', async () => {
     server.server.timeline = 2;
     server.server.timelineHistory = '1\t0/10\tno recovery target specified\n';
@@ -219,6 +253,50 @@ describe('a session', () => {
     expect(signals.durableEnd()).toBe(signals.writtenEnd());
     expect(stream.replies.at(-1)).toBe(216n);
     await waitFor(() => stream.done && stream.ended, 'CopyDone and Terminate');
+  });
+
+  test('that is stopped makes durable what came after the last sync, before it says so', async () => {
+    const session = start({ settings: { slot: { ack: 'durable' } } });
+    const stream = await server.stream();
+    const { log } = session.opened();
+    const sync = log.sync.bind(log);
+    // While the disk answers, more comes and the session is stopped: the loop has nothing left to do.
+    vi.spyOn(log, 'sync').mockImplementationOnce(async () => {
+      const end = await sync();
+      stream.send(...whole(300n, 2));
+      await loggedUpTo(316n);
+      void session.stop();
+      return end;
+    });
+    stream.send(...whole(200n, 1));
+    await session.ended;
+    expect(signals.durableEnd()).toBe(signals.writtenEnd());
+    expect(stream.replies.at(-1)).toBe(316n);
+  });
+
+  test('that is stopped waits for the sync under way', async () => {
+    const session = start();
+    const stream = await server.stream();
+    const { log } = session.opened();
+    const events: string[] = [];
+    const sync = log.sync.bind(log);
+    const disk = Promise.withResolvers<void>();
+    vi.spyOn(log, 'sync').mockImplementationOnce(async () => {
+      events.push('sync');
+      await disk.promise;
+      events.push('synced');
+      return sync();
+    });
+    stream.send(...whole(200n, 1));
+    await waitFor(() => events.length > 0 || undefined, 'the sync to begin');
+    void session.stop().then(() => events.push('ended'));
+    await waitFor(
+      () => stream.done || stream.replies.length > 2 || undefined,
+      'the session to go on meanwhile',
+    );
+    disk.resolve();
+    await session.ended;
+    expect(events).toEqual(['sync', 'synced', 'ended']);
   });
 
   test('that is stopped before it streams does not begin to', async () => {
@@ -401,6 +479,21 @@ describe('what breaks first ends the session, and its error is the one thrown:',
     expect(stream.replies.every((flush) => flush === 100n)).toBe(true);
   });
 
+  test('two things break: the first is the one', async () => {
+    const session = start();
+    const stream = await server.stream();
+    const { log, budget } = session.opened();
+    const later = Promise.withResolvers<void>();
+    vi.spyOn(log, 'sync').mockImplementation(() => {
+      setImmediate(() => later.reject(new Error('the second')));
+      return Promise.reject(new Error('the first'));
+    });
+    const check = vi.spyOn(budget, 'check').mockReturnValue(later.promise);
+    await waitFor(() => check.mock.calls.length > 0 || undefined, 'the other loop to wait');
+    stream.send(...whole(200n, 1));
+    await expect(session.ended).rejects.toThrow('the first');
+  });
+
   test('our walsender is a synchronous standby from the start', async () => {
     server.server.synchronousState = 'sync';
     const session = start();
@@ -437,19 +530,33 @@ describe('reading', () => {
     expect(server.asked.filter((sql) => /from pg_attribute/.test(sql))).toHaveLength(1);
   });
 
-  test('stops while the log’s budget is spent, the replies do not, and goes on once there is room', async () => {
+  test.each([
+    [
+      'the log’s budget is spent',
+      ({ budget }: SourceLog) => {
+        vi.spyOn(budget, 'check').mockResolvedValue(undefined);
+        budget.spent = true;
+        return () => (budget.spent = false);
+      },
+    ],
+    [
+      'the disk is behind',
+      ({ keeper }: SourceLog) => {
+        const behind = vi.spyOn(keeper, 'behind', 'get').mockReturnValue(true);
+        return () => behind.mockReturnValue(false);
+      },
+    ],
+  ])('stops while %s, the replies do not, and goes on once there is room', async (_, stopReading) => {
     const session = start();
     const stream = await server.stream();
-    const { budget } = session.opened();
-    vi.spyOn(budget, 'check').mockResolvedValue(undefined);
-    budget.spent = true;
+    const goOn = stopReading(session.opened());
     stream.send(...whole(200n, 1));
     await loggedUpTo(216n);
     stream.send(...whole(300n, 2));
     const seen = stream.replies.length;
     await waitFor(() => stream.replies.length >= seen + 5, 'replies while nothing is read');
     expect(await ids()).toEqual([1]);
-    budget.spent = false;
+    goOn();
     await loggedUpTo(316n);
     expect(await ids()).toEqual([1, 2]);
   });
