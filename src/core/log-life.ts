@@ -34,3 +34,10 @@ export type FollowedLog = LogLife &
     /** Of the server that the log is read from. */
     readonly history: TimelineHistory & { readonly walEnd: Lsn };
   };
+
+export const lifeOf = ({ systemIdentifier, databaseOid, slot, life }: LogLife): LogLife => ({
+  systemIdentifier,
+  databaseOid,
+  slot,
+  life,
+});

@@ -19,7 +19,6 @@ import {
   highestEpochIn,
   readLedger,
   resetLedger,
-  resumeLedger,
   type Ledger,
 } from '../../src/store/ledger.ts';
 import { ledgerOfVersion1, LIFE, openLedger, recordedFiles } from '../support/ledger.ts';

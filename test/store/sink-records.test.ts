@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
 import { openStore, type Store } from '../../src/store/sqlite.ts';
+import { LIFE } from '../support/ledger.ts';
 import { letterAt, SINK } from '../support/letters.ts';
 
 const now = new Date('2026-01-02T03:04:05Z');
@@ -54,7 +55,7 @@ describe('a sink that nothing is held for', () => {
   test('has its gap recorded once it starts anew', () => {
     start();
     const cursor = { position: { epoch: 0, commitLsn: toLsn(8n), index: 0 }, endLsn: toLsn(9n) };
-    store.sinks.giveUp(SINK, cursor);
+    store.sinks.giveUp(SINK, { cursor, log: LIFE });
     expect(store.sinks.find(SINK)?.leftLsn).toBe(9n);
     const gap = { from: '0/9', to: '0/20', reason: 'away' };
     store.sinks.started(SINK, [gap], { configured: 'active', now });
@@ -75,8 +76,8 @@ test('a rewind counts, is remembered until the ledger has it, and withdraws the 
     position: { epoch: 0, commitLsn: toLsn(10n * 2n ** 32n), index: 0 },
     endLsn: toLsn(10n * 2n ** 32n - 8n),
   };
-  expect(store.sinks.rewind(SINK, cursor)).toEqual({ rewinds: 1, withdrawn: 2 });
-  expect(store.sinks.find(SINK)).toMatchObject({ rewinds: 1, rewindTo: cursor });
+  expect(store.sinks.rewind(SINK, { cursor, log: LIFE })).toEqual({ rewinds: 1, withdrawn: 2 });
+  expect(store.sinks.find(SINK)).toMatchObject({ rewinds: 1, rewindTo: { cursor, log: LIFE } });
   expect(store.deadLetters.list(SINK, {}, { limit: 9 }).map(({ position }) => position.commitLsn)).toEqual([
     9n * 2n ** 32n,
   ]);

@@ -1,8 +1,8 @@
 // Ledgers for tests: opened as a sink opens them, files of version 1, and a disk that fails when it is told to.
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { LogLife } from '../../src/core/log-life.ts';
-import { ZERO_LSN } from '../../src/core/lsn.ts';
+import type { FollowedLog, LogLife } from '../../src/core/log-life.ts';
+import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
 import type { Position } from '../../src/core/position.ts';
 import { createLedger, readLedger, resumeLedger, type Cursor, type Ledger } from '../../src/store/ledger.ts';
 import { LEDGER_FILES, type LedgerFiles } from '../../src/store/ledger/files.ts';
@@ -13,6 +13,14 @@ export const LIFE: LogLife = {
   systemIdentifier: '7000000000000000001',
   databaseOid: 5,
   slot: 'tailrace',
+};
+
+/** The same, as a sink is told of it: the server has one timeline, and the log holds all since LSN 50. */
+export const FOLLOWED: FollowedLog = {
+  ...LIFE,
+  beganAt: toLsn(50n),
+  adoptedEpoch: undefined,
+  history: { current: 1, switches: [], walEnd: toLsn(2n ** 62n) },
 };
 
 const START: Cursor = { position: { epoch: 0, commitLsn: ZERO_LSN, index: 0 }, endLsn: ZERO_LSN };

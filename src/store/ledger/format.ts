@@ -57,7 +57,7 @@ export type Cursor = {
   readonly position: Position;
   readonly endLsn: Lsn;
   /** That `endLsn` is on, where it is known. */
-  readonly timeline?: number;
+  readonly timeline?: number | undefined;
 };
 
 export function encodeHeader({ database, sink, log }: LedgerIdentity): Buffer {
