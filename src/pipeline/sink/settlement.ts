@@ -96,25 +96,26 @@ export class Settlement {
   async #sync(): Promise<void> {
     const { ledger, restored } = this.#ports;
     const { offset } = this.current;
-    await this.#move();
-    if (ledger.isUnsynced) await ledger.sync();
+    const moved = await this.#move();
+    if (!moved && ledger.isUnsynced) await ledger.sync();
     if (restored.isOver && ledger.wantsCompaction()) this.#compact();
     if (this.#ports.nowMs() - this.#lastNoteMs >= NOTE_INTERVAL_MS) this.#note();
     if (this.current.offset !== offset || ledger.isUnsynced) setImmediate(() => this.soon());
   }
 
-  /** Invariant 1: a settled position is published (and may be flushed) only after the disk has it. */
-  async #move(): Promise<void> {
+  /** Invariant 1: a settled position is published (and may be flushed) only after the disk has it. Answers whether there was one. */
+  async #move(): Promise<boolean> {
     const { ledger, signals, slot, beforeMove } = this.#ports;
     const settled = this.current;
     const { cursor, offset } = settled;
-    if (this.#published?.offset === offset && this.#published.lsn === cursor.endLsn) return;
+    if (this.#published?.offset === offset && this.#published.lsn === cursor.endLsn) return false;
     beforeMove(settled);
     ledger.advance(cursor);
     await ledger.sync();
     this.#published = { offset, lsn: cursor.endLsn };
     this.#unnoted = cursor;
     signals.publishSettled(slot, this.#published);
+    return true;
   }
 
   #compact(): void {
