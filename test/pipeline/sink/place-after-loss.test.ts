@@ -347,7 +347,7 @@ test('a sink that begins at the end, at a time or at an LSN delivers nothing fro
       store: openStore(':memory:'),
       settings: { ...options.settings, start },
     };
-    expect((await place()).delivers, JSON.stringify(delivered)).toEqual(delivered);
+    expect((await place()).delivers, `from ${start.from}`).toEqual(delivered);
   }
 });
 
