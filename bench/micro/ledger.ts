@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openLedger } from '../../src/store/ledger.ts';
+import { ZERO_LSN } from '../../src/core/lsn.ts';
+import { createLedger } from '../../src/store/ledger.ts';
 import { transaction } from './rows.ts';
 import { timePerRow, type Stage } from './stage.ts';
 
@@ -11,7 +12,11 @@ const BATCH = 10;
 
 export function stages(): Stage[] {
   const directory = mkdtempSync(join(tmpdir(), 'tailrace-bench-ledger-'));
-  const ledger = openLedger(join(directory, 'ledger'), { database: 'bench', sink: 'bench' });
+  const ledger = createLedger(
+    join(directory, 'ledger'),
+    { database: 'bench', sink: 'bench', log: undefined },
+    { position: { epoch: 0, commitLsn: ZERO_LSN, index: 0 }, endLsn: ZERO_LSN },
+  );
   try {
     const settle = (requestsAWrite: number): number =>
       timePerRow(ROWS, (rows) => {

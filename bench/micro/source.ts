@@ -84,6 +84,7 @@ async function toLog(settings: DatabaseSettings, directory: string): Promise<num
       maxMessageBytes: 64 * MIB,
     },
     directory: mkdtempSync(join(directory, 'log-')),
+    knownEpoch: -1,
     signals,
     version: 'bench',
     durableDirectory: true,

@@ -23,15 +23,9 @@
 // unfinished transaction off is cutting between blocks.
 import { crc32 } from 'node:zlib';
 import { TailraceError } from '../core/errors.ts';
-import { toLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import type { LogBirth, LogIdentity } from '../core/log-life.ts';
+import { formatLsn, parseLsn, toLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { ORIGIN, type Position } from '../core/position.ts';
-
-/** Which stream a log holds. */
-export type LogIdentity = {
-  readonly systemIdentifier: string;
-  readonly databaseOid: number;
-  readonly slot: string;
-};
 
 /** Where the stream stands between two frames: all that a reader needs to begin there. */
 export type BlockContext = {
@@ -70,9 +64,31 @@ export const INITIAL_CONTEXT: BlockContext = {
   before: ORIGIN,
 };
 
+export type { LogBirth, LogIdentity } from '../core/log-life.ts';
+
+/** A birth in JSON. */
+export type StoredBirth = {
+  readonly life: string;
+  readonly beganAt?: string;
+  readonly adoptedEpoch?: number;
+};
+
+export const storeBirth = ({ life, beganAt, adoptedEpoch }: LogBirth): StoredBirth => ({
+  life,
+  ...(beganAt !== undefined && { beganAt: formatLsn(beganAt) }),
+  ...(adoptedEpoch !== undefined && { adoptedEpoch }),
+});
+export const recallBirth = ({ life, beganAt, adoptedEpoch }: StoredBirth): LogBirth => ({
+  life,
+  beganAt: beganAt === undefined ? undefined : parseLsn(beganAt),
+  adoptedEpoch,
+});
+
 /** What a segment file says of itself. */
 export type SegmentHeader = {
   readonly identity: LogIdentity;
+  /** Undefined: format version 1 wrote it. */
+  readonly birth?: StoredBirth;
   /** Logical offset of the file's first byte. */
   readonly startOffset: number;
   /** Where the segment before ends: what is missing between the two was cut off by a recovery. */
@@ -81,7 +97,8 @@ export type SegmentHeader = {
   readonly createdBy: string;
 };
 
-export const FORMAT_VERSION = 1;
+/** 2: a log has a birth. */
+export const FORMAT_VERSION = 2;
 
 const FILE_MAGIC = Buffer.from('TRLOG\0', 'latin1');
 /** Before the JSON: magic, version, length, CRC. */

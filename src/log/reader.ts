@@ -7,7 +7,14 @@ import type { BlockCursor, RawBlock } from './block-cursor.ts';
 import { startsWithin } from './context.ts';
 import { corruptError, isMissing, PositionNotRetainedError } from './errors.ts';
 import type { BlockContext } from './format.ts';
-import { findPlace, findTransaction, nextBlock, openUnlessMissing, segmentsSince } from './search.ts';
+import {
+  findPlace,
+  findTransaction,
+  nextBlock,
+  openUnlessMissing,
+  segmentsSince,
+  segmentsWithLsn,
+} from './search.ts';
 import { listSegments, readSegmentContext, type SegmentFile } from './segments.ts';
 import type { LogSignals } from './signals.ts';
 
@@ -58,6 +65,11 @@ export interface LogReader {
   firstCommitTimeUs(): bigint | undefined;
   /** Where to read from for the transactions committed at `timeUs` (µs since 1970) or later; undefined: none yet. */
   findTime(timeUs: bigint): Promise<Position | undefined>;
+  /**
+   * Where to read from for the transactions committed at `lsn` or above, in whichever epoch that comes first; `afterEpoch`:
+   * in a later one than this. Undefined: none yet.
+   */
+  findLsn(lsn: Lsn, afterEpoch?: number): Promise<Position | undefined>;
   close(): void;
 }
 
@@ -270,7 +282,22 @@ class Reader implements LogReader {
   async findTime(timeUs: bigint): Promise<Position | undefined> {
     const limit = this.#signals.writtenEnd();
     for (const segment of segmentsSince(listSegments(this.#directory), timeUs, limit)) {
-      const found = findTransaction(segment, limit, (commitTimeUs) => commitTimeUs >= timeUs);
+      const found = findTransaction(segment, limit, (transaction) => transaction.commitTimeUs >= timeUs);
+      if (found !== undefined) return found.before;
+      await setImmediate();
+    }
+    return undefined;
+  }
+
+  async findLsn(lsn: Lsn, afterEpoch = -1): Promise<Position | undefined> {
+    const limit = this.#signals.writtenEnd();
+    const segments = segmentsWithLsn(listSegments(this.#directory), lsn, readSegmentContext);
+    for (const segment of segments) {
+      const found = findTransaction(
+        segment,
+        limit,
+        ({ epoch, commitLsn }) => epoch > afterEpoch && commitLsn >= lsn,
+      );
       if (found !== undefined) return found.before;
       await setImmediate();
     }

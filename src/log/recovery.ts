@@ -7,7 +7,14 @@ import { TailraceError } from '../core/errors.ts';
 import { BlockCursor } from './block-cursor.ts';
 import { abandonTransaction, advance } from './context.ts';
 import { FILE_DEVICE, writeFully } from './device.ts';
-import { INITIAL_CONTEXT, type BlockContext, type LogIdentity } from './format.ts';
+import {
+  INITIAL_CONTEXT,
+  recallBirth,
+  type BlockContext,
+  type LogBirth,
+  type LogIdentity,
+  type SegmentHeader,
+} from './format.ts';
 import { endOf, listSegments, readFileHeader, syncDirectory, type SegmentFile } from './segments.ts';
 
 export type RecoveredSegments = {
@@ -22,11 +29,15 @@ export type RecoveredSegments = {
   readonly cutBytes: number;
   /** Less is sound than was known to be durable. */
   readonly damaged: boolean;
+  /** What was remembered of the log's beginning; undefined: nothing was. */
+  readonly birth: LogBirth | undefined;
 };
 
 export type RecoveryOptions = {
   readonly directory: string;
   readonly identity: LogIdentity;
+  /** As the state file remembers it. */
+  readonly birth: LogBirth | undefined;
   /** Below this everything was made durable once. */
   readonly durableEnd: number;
   /** New blocks go at or above this (a reader may stand here). */
@@ -48,7 +59,7 @@ type Scan = {
 /** Throws LOG_IDENTITY, LOG_VERSION, and errors of the file system as they are. */
 export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
   const segments = listSegments(options.directory);
-  for (const segment of segments) checkIdentity(segment, options);
+  const birth = checkIdentities(segments, options);
   // What lies below the durable end was verified when it was made durable; the last segment is always read.
   const scanFrom = Math.max(
     0,
@@ -68,6 +79,7 @@ export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
     needsSegment: kept.length === 0 || nextOffset > end,
     cutBytes: bytesOf(segments) - bytesOf(kept),
     damaged: soundEnd < options.durableEnd,
+    birth,
   };
 }
 
@@ -77,28 +89,49 @@ const bytesOf = (segments: readonly SegmentFile[]): number =>
 const cutAll = (first: BlockContext | undefined): BlockContext =>
   first === undefined ? INITIAL_CONTEXT : abandonTransaction(first, first);
 
-function checkIdentity(segment: SegmentFile, { directory, identity }: RecoveryOptions): void {
+/** The log's birth, as the state file or else a segment remembers it. Throws LOG_IDENTITY. */
+function checkIdentities(
+  segments: readonly SegmentFile[],
+  { directory, identity, birth }: RecoveryOptions,
+): LogBirth | undefined {
+  let known = birth;
+  for (const segment of segments) {
+    const header = headerOf(segment);
+    // A bad header says nothing of the identity: it is found as damage where the segment is read.
+    if (header === undefined) continue;
+    const differences = (['systemIdentifier', 'databaseOid', 'slot'] as const)
+      .filter((part) => header.identity[part] !== identity[part])
+      .map((part) => `${part} ${header.identity[part]}, now ${identity[part]}`);
+    if (differences.length > 0) throw otherStream(directory, differences);
+    if (header.birth === undefined) continue;
+    known ??= recallBirth(header.birth);
+    if (known.life !== header.birth.life) throw twoLogs(directory, segment);
+  }
+  return known;
+}
+
+function headerOf(segment: SegmentFile): SegmentHeader | undefined {
   const fd = openSync(segment.path, 'r');
   try {
-    // A bad header says nothing of the identity: it is found as damage where the segment is read.
-    const found = readFileHeader(fd, segment.path)?.header.identity;
-    if (found === undefined) return;
-    const differences = (['systemIdentifier', 'databaseOid', 'slot'] as const)
-      .filter((part) => found[part] !== identity[part])
-      .map((part) => `${part} ${found[part]}, now ${identity[part]}`);
-    if (differences.length === 0) return;
-    throw new TailraceError(
-      `the change log in ${directory} is of another stream: ${differences.join('; ')}`,
-      {
-        code: 'LOG_IDENTITY',
-        kind: 'fatal',
-        hint: `connect to the database and slot it belongs to, use another data directory, or move ${directory} away to begin anew`,
-      },
-    );
+    return readFileHeader(fd, segment.path)?.header;
   } finally {
     closeSync(fd);
   }
 }
+
+const otherStream = (directory: string, differences: readonly string[]): TailraceError =>
+  new TailraceError(`the change log in ${directory} is of another stream: ${differences.join('; ')}`, {
+    code: 'LOG_IDENTITY',
+    kind: 'fatal',
+    hint: `connect to the database and slot it belongs to, use another data directory, or move ${directory} away to begin anew: what the sinks then cannot have any more is a gap in their status`,
+  });
+
+const twoLogs = (directory: string, { path }: SegmentFile): TailraceError =>
+  new TailraceError(`${directory} holds files of two logs: ${path} is not of the one in its state file`, {
+    code: 'LOG_IDENTITY',
+    kind: 'fatal',
+    hint: `put back the whole directory from one copy, or move ${directory} away to begin anew: what the sinks then cannot have any more is a gap in their status`,
+  });
 
 /** Scans `segments` from `from` on; goes further back while no boundary is found (one transaction fills segments). */
 function scanBack(segments: readonly SegmentFile[], from: number): Scan {

@@ -1,8 +1,10 @@
 // Finding a place in the log: where reading begins, and what was committed at a time.
 import { ByteWriter } from '../core/byte-writer.ts';
+import type { Lsn } from '../core/lsn.ts';
 import type { Position } from '../core/position.ts';
 import { BlockCursor, type RawBlock } from './block-cursor.ts';
 import { readBegin, startsWithin } from './context.ts';
+import type { BlockContext } from './format.ts';
 import { corruptError, isMissing } from './errors.ts';
 import { describesRelations, FRAME, frameBytes, FRAME_HEADER_BYTES } from '../pgoutput/frames.ts';
 import type { SegmentFile } from './segments.ts';
@@ -79,17 +81,39 @@ export function segmentsSince(
   return segments.slice(Math.max(0, earlier));
 }
 
-export type FoundTransaction = {
+/** Those of `segments` that may hold the first transaction, in the order of the log, committed at `lsn` or above. */
+export function segmentsWithLsn(
+  segments: readonly SegmentFile[],
+  lsn: Lsn,
+  contextOf: (segment: SegmentFile) => BlockContext | undefined,
+): SegmentFile[] {
+  const contexts = segments.map(contextOf);
+  return segments.filter((_, i) => {
+    const begin = contexts[i];
+    const end = contexts[i + 1];
+    if (begin === undefined || end === undefined) return true;
+    // LSNs order transactions within one epoch only: where it changes, each has to be looked at.
+    return begin.epoch !== end.epoch || end.inTransaction || end.lastCommitLsn >= lsn;
+  });
+}
+
+/** Which history a transaction is of, and where and when it was committed. */
+export type Committed = {
+  readonly epoch: number;
+  readonly commitLsn: Lsn;
   readonly commitTimeUs: bigint;
+};
+
+export type FoundTransaction = Committed & {
   /** Reading from after this position gives the transaction, as far as it is in the segment. */
   readonly before: Position;
 };
 
-/** The first transaction of a segment that `matches` its commit time. */
+/** The first transaction of a segment that `matches`. */
 export function findTransaction(
   segment: SegmentFile,
   limit: number,
-  matches: (commitTimeUs: bigint) => boolean,
+  matches: (transaction: Committed) => boolean,
 ): FoundTransaction | undefined {
   const cursor = openUnlessMissing(segment);
   if (cursor === undefined) return undefined;
@@ -98,15 +122,17 @@ export function findTransaction(
       const block = nextBlock(cursor, limit);
       if (block === undefined) return undefined;
       const { context } = block;
+      const { epoch } = context;
       // The transaction in progress began in a segment before this one.
-      if (block.prologue && context.inTransaction && matches(context.commitTimeUs)) {
-        return { commitTimeUs: context.commitTimeUs, before: context.before };
+      if (block.prologue && context.inTransaction && matches(context)) {
+        const { commitLsn, commitTimeUs, before } = context;
+        return { epoch, commitLsn, commitTimeUs, before };
       }
       for (const { start } of framesOf(block)) {
         if (block.buffer[start + FRAME_HEADER_BYTES] !== FRAME.begin) continue;
         const { commitLsn, commitTimeUs } = readBegin(block.buffer, start);
-        if (!matches(commitTimeUs)) continue;
-        return { commitTimeUs, before: { epoch: context.epoch, commitLsn, index: -1 } };
+        const found = { epoch, commitLsn, commitTimeUs };
+        if (matches(found)) return { ...found, before: { epoch, commitLsn, index: -1 } };
       }
     }
   } finally {

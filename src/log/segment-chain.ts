@@ -1,12 +1,20 @@
 // The segments of a log being written: where the next block goes, when a new segment begins, which files are unsynced.
 import { closeSync, openSync } from 'node:fs';
 import { writeFully, type LogDevice } from './device.ts';
-import { BLOCK_HEADER_BYTES, encodeBlockHeader, type BlockContext, type LogIdentity } from './format.ts';
+import {
+  BLOCK_HEADER_BYTES,
+  encodeBlockHeader,
+  storeBirth,
+  type BlockContext,
+  type LogBirth,
+  type LogIdentity,
+} from './format.ts';
 import { createSegment, endOf, syncDirectory, type SegmentFile } from './segments.ts';
 
 export type SegmentChainOptions = {
   readonly directory: string;
   readonly identity: LogIdentity;
+  readonly birth: LogBirth;
   readonly version: string;
   readonly segmentBytes: number;
   readonly device: LogDevice;
@@ -102,10 +110,10 @@ export class SegmentChain {
   }
 
   #begin(context: BlockContext, prologue: Buffer, previous: SegmentFile | undefined): CurrentSegment {
-    const { directory, identity, version, device } = this.#options;
+    const { directory, identity, birth, version, device } = this.#options;
     const startOffset = this.#end;
     const previousEnd = previous === undefined ? startOffset : endOf(previous);
-    const header = { identity, startOffset, previousEnd, createdBy: version };
+    const header = { identity, birth: storeBirth(birth), startOffset, previousEnd, createdBy: version };
     const { fd, path, bytes } = createSegment({ directory, device, header, context, prologue });
     this.#end += bytes;
     this.#directoryChanged = true;

@@ -5,7 +5,7 @@ import { toLsn, type Lsn } from '../core/lsn.ts';
 /** Sinks that can follow one database's log. */
 export const MAX_SINKS_PER_DATABASE = 256;
 
-const LOG_FIELDS = 8;
+const LOG_FIELDS = 10;
 const SINK_FIELDS = 4;
 const VERSION_BYTES = 16;
 
@@ -16,6 +16,11 @@ const LAST_COMMIT_LSN = 2;
 const LAST_END_LSN = 3;
 const FIRST_OFFSET = 4;
 const EPOCH = 5;
+/** Even: the fields of the log's end, and the quiet ones, belong together. */
+const SEQUENCE = 6;
+const QUIET_OFFSET = 7;
+const QUIET_LSN = 8;
+const QUIET_TIMELINE = 9;
 
 // Sink fields.
 const SETTLED_OFFSET = 0;
@@ -29,6 +34,16 @@ const SHED_BELOW = 3;
 const HOLDS = 1n;
 /** Rather than hold the log above its budget, the sink gives up what it has not settled. */
 const SHEDS = 2n;
+
+/** Where a log ends: offset, history, and the last whole transaction in it. */
+export type LogEnd = {
+  readonly writtenEnd: number;
+  readonly epoch: number;
+  readonly lastCommitLsn: Lsn;
+  readonly lastEndLsn: Lsn;
+};
+
+export type Quiet = { readonly offset: number; readonly lsn: Lsn; readonly timeline: number };
 
 /**
  * Shared between the source worker (writer of the log's fields) and the sink workers (each sink's fields).
@@ -73,12 +88,50 @@ export class LogSignals {
     return Number(Atomics.load(this.#values, EPOCH));
   }
 
+  /** Where the log ends: all of one moment. */
+  end(): LogEnd {
+    return this.#atOneMoment(() => ({
+      writtenEnd: this.writtenEnd(),
+      epoch: this.epoch(),
+      lastCommitLsn: this.lastCommitLsn(),
+      lastEndLsn: this.lastEndLsn(),
+    }));
+  }
+
+  /** What was committed before `lsn` is in the log below `offset`: how far an idle database is known to be read. */
+  quiet(): Quiet {
+    return this.#atOneMoment(() => ({
+      offset: Number(Atomics.load(this.#values, QUIET_OFFSET)),
+      lsn: toLsn(Atomics.load(this.#values, QUIET_LSN)),
+      timeline: Number(Atomics.load(this.#values, QUIET_TIMELINE)),
+    }));
+  }
+  /** Called by the source only. */
+  publishQuiet({ offset, lsn, timeline }: Quiet): void {
+    Atomics.add(this.#values, SEQUENCE, 1n);
+    Atomics.store(this.#values, QUIET_OFFSET, BigInt(offset));
+    Atomics.store(this.#values, QUIET_LSN, lsn);
+    Atomics.store(this.#values, QUIET_TIMELINE, BigInt(timeline));
+    Atomics.add(this.#values, SEQUENCE, 1n);
+  }
+
+  #atOneMoment<T>(read: () => T): T {
+    for (;;) {
+      const sequence = Atomics.load(this.#values, SEQUENCE);
+      const value = read();
+      // The writer stands between two stores for some nanoseconds.
+      if (sequence % 2n === 0n && Atomics.load(this.#values, SEQUENCE) === sequence) return value;
+    }
+  }
+
   /** Called by the log's writer only: publishes what was appended and wakes the readers. */
-  publishAppend(end: { writtenEnd: number; epoch: number; lastCommitLsn: Lsn; lastEndLsn: Lsn }): void {
+  publishAppend(end: LogEnd): void {
+    Atomics.add(this.#values, SEQUENCE, 1n);
     Atomics.store(this.#values, EPOCH, BigInt(end.epoch));
     Atomics.store(this.#values, LAST_COMMIT_LSN, end.lastCommitLsn);
     Atomics.store(this.#values, LAST_END_LSN, end.lastEndLsn);
     Atomics.store(this.#values, WRITTEN_END, BigInt(end.writtenEnd));
+    Atomics.add(this.#values, SEQUENCE, 1n);
     this.wake();
   }
   publishDurable(durableEnd: number): void {

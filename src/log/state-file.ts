@@ -9,7 +9,7 @@ import { crc32 } from 'node:zlib';
 import { TailraceError } from '../core/errors.ts';
 import { toLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { fileError, syncError } from './errors.ts';
-import { FORMAT_VERSION } from './format.ts';
+import { FORMAT_VERSION, recallBirth, storeBirth, type LogBirth, type StoredBirth } from './format.ts';
 
 export type LogState = {
   /** At least this much of the log is durable. */
@@ -21,6 +21,8 @@ export type LogState = {
   readonly timeline: number;
   /** Digest of the stream's options. */
   readonly streamOptions: string;
+  /** Undefined: format version 1 wrote it. */
+  readonly birth: LogBirth | undefined;
 };
 
 export const EMPTY_STATE: LogState = {
@@ -30,12 +32,19 @@ export const EMPTY_STATE: LogState = {
   epoch: 0,
   timeline: 0,
   streamOptions: '',
+  birth: undefined,
 };
 
 const SLOT_BYTES = 4096;
 const SLOT_HEADER_BYTES = 8;
 type SlotIndex = 0 | 1;
 type Slot = LogState & { readonly sequence: number; readonly format: number; readonly writtenBy: string };
+/** A slot in JSON: LSNs as decimal numbers. */
+type StoredSlot = Omit<Slot, 'flushed' | 'settled' | 'birth'> & {
+  readonly flushed: string;
+  readonly settled: string;
+  readonly birth?: StoredBirth | undefined;
+};
 
 const syncData = promisify(fdatasync);
 
@@ -73,17 +82,17 @@ export class StateFile {
 
   /** Writes the state without waiting for the disk. */
   note(state: LogState): void {
-    const json = Buffer.from(
-      JSON.stringify(
-        {
-          ...state,
-          sequence: ++this.#sequence,
-          format: FORMAT_VERSION,
-          writtenBy: this.#version,
-        } satisfies Slot,
-        (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value),
-      ),
-    );
+    const { birth } = state;
+    const slot: StoredSlot = {
+      ...state,
+      flushed: state.flushed.toString(),
+      settled: state.settled.toString(),
+      birth: birth && storeBirth(birth),
+      sequence: ++this.#sequence,
+      format: FORMAT_VERSION,
+      writtenBy: this.#version,
+    };
+    const json = Buffer.from(JSON.stringify(slot));
     const bytes = Buffer.alloc(SLOT_BYTES);
     json.copy(bytes, SLOT_HEADER_BYTES);
     bytes.writeUInt32BE(json.length, 4);
@@ -123,10 +132,7 @@ function readSlot(fd: number, index: SlotIndex, path: string): Slot | undefined 
   const length = bytes.readUInt32BE(4);
   if (length === 0 || length > SLOT_BYTES - SLOT_HEADER_BYTES) return undefined;
   if (crc32(bytes.subarray(4, SLOT_HEADER_BYTES + length)) !== bytes.readUInt32BE(0)) return undefined;
-  const raw = JSON.parse(bytes.toString('utf8', SLOT_HEADER_BYTES, SLOT_HEADER_BYTES + length)) as Omit<
-    Slot,
-    'flushed' | 'settled'
-  > & { flushed: string; settled: string };
+  const raw = JSON.parse(bytes.toString('utf8', SLOT_HEADER_BYTES, SLOT_HEADER_BYTES + length)) as StoredSlot;
   if (raw.format > FORMAT_VERSION) {
     throw new TailraceError(
       `${path} was written by Tailrace ${raw.writtenBy}, which is newer than this version`,
@@ -137,7 +143,12 @@ function readSlot(fd: number, index: SlotIndex, path: string): Slot | undefined 
       },
     );
   }
-  return { ...raw, flushed: toLsn(BigInt(raw.flushed)), settled: toLsn(BigInt(raw.settled)) };
+  return {
+    ...raw,
+    flushed: toLsn(BigInt(raw.flushed)),
+    settled: toLsn(BigInt(raw.settled)),
+    birth: raw.birth && recallBirth(raw.birth),
+  };
 }
 
 /** The same for the same options, whatever their order. */

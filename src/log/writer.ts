@@ -3,10 +3,11 @@ import { mkdirSync, statfsSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { TailraceError } from '../core/errors.ts';
 import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { beginLife, laterHistory, type History } from './birth.ts';
 import { FILE_DEVICE, type LogDevice } from './device.ts';
 import { abandonTransaction, advance } from './context.ts';
 import { fileError, syncError } from './errors.ts';
-import type { BlockContext, LogIdentity } from './format.ts';
+import type { BlockContext, LogBirth, LogIdentity } from './format.ts';
 import { recoverSegments, type RecoveredSegments } from './recovery.ts';
 import { expiredSegments } from './retention.ts';
 import { SegmentChain } from './segment-chain.ts';
@@ -14,8 +15,7 @@ import type { LogSettings } from './settings.ts';
 import type { LogSignals } from './signals.ts';
 import { digestStreamOptions, EMPTY_STATE, StateFile, type LogState } from './state-file.ts';
 
-/** The history a block's transactions belong to (architecture: epochs). */
-export type History = { readonly epoch: number; readonly timeline: number };
+export type { History } from './birth.ts';
 
 export type LogOptions = {
   readonly directory: string;
@@ -26,6 +26,10 @@ export type LogOptions = {
   readonly streamOptions: Readonly<Record<string, string>>;
   /** Of Tailrace, for the segment headers. */
   readonly version: string;
+  /** Of a log that is made now: every transaction committed at or above this will be in it. */
+  readonly beganAt?: Lsn | undefined;
+  /** The highest epoch that a ledger or the store knows of this database: the log goes on above it. None: -1. */
+  readonly knownEpoch?: number;
   /** Frames (R, e, Y) of every relation in force now: the opening of the next segment. */
   readonly prologue: () => Buffer;
   /** The disk; tests make it fail. */
@@ -54,6 +58,7 @@ export type Recovered = {
 
 export interface LogWriter {
   readonly recovered: Recovered;
+  readonly birth: LogBirth;
   /** The context at the log's end: last LSNs; in a transaction its commit LSN, xid and next row index. */
   readonly context: BlockContext;
   readonly writtenEnd: number;
@@ -90,6 +95,7 @@ export async function openLog(options: LogOptions): Promise<LogWriter> {
     const found = recoverSegments({
       directory,
       identity,
+      birth: state.found?.birth,
       durableEnd: state.found?.durableEnd ?? 0,
       minimumEnd: signals.writtenEnd(),
     });
@@ -104,6 +110,7 @@ export async function openLog(options: LogOptions): Promise<LogWriter> {
 
 class Writer implements LogWriter {
   readonly recovered: Recovered;
+  readonly birth: LogBirth;
   readonly maxBytes: number;
   readonly #options: LogOptions;
   readonly #state: StateFile;
@@ -123,12 +130,19 @@ class Writer implements LogWriter {
     this.#options = options;
     this.#state = state;
     this.#streamOptions = digestStreamOptions(options.streamOptions);
-    this.#remembered = state.found ?? EMPTY_STATE;
-    const context = { ...found.context, ...laterHistory(found.context, this.#remembered) };
+    const remembered = state.found ?? EMPTY_STATE;
+    const isNew = isUnused(found, remembered);
+    const { birth, history } = beginLife(
+      { birth: found.birth, isUnused: isNew, history: laterHistory(found.context, remembered) },
+      options,
+    );
+    this.birth = birth;
+    this.#remembered = { ...remembered, birth };
+    const context = { ...found.context, ...history };
     this.#context = context;
     this.recovered = this.#describe(found);
     this.#chain = new SegmentChain(
-      { directory, identity, version, segmentBytes: settings.segmentBytes, device, prologue },
+      { directory, identity, birth, version, segmentBytes: settings.segmentBytes, device, prologue },
       { ...found, context },
     );
     this.maxBytes = resolveMaxBytes(options, this.bytes());
@@ -137,7 +151,7 @@ class Writer implements LogWriter {
   #describe(found: RecoveredSegments): Recovered {
     const { lastCommitLsn, lastEndLsn, epoch, timeline } = this.#context;
     const { flushed, settled, streamOptions } = this.#remembered;
-    const created = lastEndLsn === ZERO_LSN && flushed === ZERO_LSN && !found.damaged;
+    const created = isUnused(found, this.#remembered);
     return {
       created,
       lastCommitLsn,
@@ -155,7 +169,9 @@ class Writer implements LogWriter {
   /** Makes durable what recovery did, then shows the log to the readers. */
   async start(): Promise<void> {
     await this.sync();
+    // The log has its life before anybody can read from it.
     if (this.recovered.created) await this.remember({ flushed: ZERO_LSN });
+    else if (this.#state.found?.birth === undefined) await this.#state.save(this.#remembered);
     this.#options.signals.publishFirstOffset(this.#chain.firstOffset);
     this.#publish();
   }
@@ -246,6 +262,7 @@ class Writer implements LogWriter {
       epoch,
       timeline,
       streamOptions: this.#streamOptions,
+      birth: this.birth,
     };
     try {
       await this.#state.save(this.#remembered);
@@ -303,12 +320,9 @@ class Writer implements LogWriter {
   }
 }
 
-/** The higher epoch counts; within one, the higher timeline. */
-function laterHistory(a: History, b: History): History {
-  const later = a.epoch === b.epoch ? a.timeline >= b.timeline : a.epoch > b.epoch;
-  const { epoch, timeline } = later ? a : b;
-  return { epoch, timeline };
-}
+/** Was nothing ever logged or flushed here? */
+const isUnused = (found: RecoveredSegments, state: LogState): boolean =>
+  found.context.lastEndLsn === ZERO_LSN && state.flushed === ZERO_LSN && !found.damaged;
 
 /** `log.max_bytes`; 0 stands for 10 GB, or half of the disk that is free or ours if that is less. */
 function resolveMaxBytes({ directory, settings }: LogOptions, ownBytes: number): number {

@@ -2,7 +2,8 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { formatLsn } from '../core/lsn.ts';
 import type { Position } from '../core/position.ts';
-import { positionOf, transaction, type SinkId } from './sink-records.ts';
+import { positionOf } from './places.ts';
+import { transaction, type SinkId } from './sink-records.ts';
 
 export type DeadLetter = SinkId & {
   readonly position: Position;

@@ -116,8 +116,21 @@ const VERSION_2 = `
   ) strict;
 `;
 
+/**
+ * databases: those that were started once, with the sinks that were there then (starts_first) · place: where a sink stood
+ * when that was last noted, with the log that it is a place of.
+ */
+const VERSION_3 = `
+  create table databases (
+    name text primary key,
+    first_started_at text not null
+  ) strict;
+  alter table sinks add column starts_first integer not null default 0;
+  alter table sinks add column place text;
+`;
+
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */
-const STEPS: readonly string[] = [VERSION_1, VERSION_2];
+const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];
 const NEWEST = STEPS.length;
 
 /** `PRAGMA user_version` of the file. https://www.sqlite.org/pragma.html#pragma_user_version */

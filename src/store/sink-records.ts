@@ -1,21 +1,25 @@
 // What is remembered of each sink beside its ledger: its life, its rewinds, its gaps.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { formatLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
-import { comparePositions, type Position } from '../core/position.ts';
+import { formatLsn, type Lsn } from '../core/lsn.ts';
+import { comparePositions } from '../core/position.ts';
 import type { SinkGap, WantedStatus } from '../core/status.ts';
-import type { Cursor } from './ledger.ts';
+import { positionOf, readLsn, readPlace, settledLsn, writePlace, type KnownPlace } from './places.ts';
 
 /** A sink's identity. */
 export type SinkId = { readonly database: string; readonly sink: string };
 
 export type SinkRecord = {
   readonly rewinds: number;
+  /** It has begun once. */
+  readonly hasBegun: boolean;
+  /** Where it stood when that was last noted: not far behind its ledger. */
+  readonly place: KnownPlace | undefined;
   /** Since when nothing is held for it: it was disabled, or is not in the configuration. */
   readonly letGoAt: Date | undefined;
   /** Its cursor was given up there: what follows, until it starts anew, is a gap to record. */
   readonly leftLsn: Lsn | undefined;
   /** A rewind that its ledger does not have yet. */
-  readonly rewindTo: Cursor | undefined;
+  readonly rewindTo: KnownPlace | undefined;
   /** Dead letters a second that a replay may send; undefined: as fast as they go. */
   readonly replayRate: number | undefined;
 };
@@ -32,6 +36,47 @@ export class SinkRecords {
     this.#find = db.prepare('select * from sinks where database = ? and name = ?');
   }
 
+  /**
+   * A database's log is open. If that is the first time ever, its sinks of now are the first ones: they begin where the log
+   * does, whatever crashes before they have. Answers which of the first ones have not begun yet. One transaction.
+   */
+  met(database: string, sinks: readonly string[], now: Date): ReadonlySet<string> {
+    return transaction(this.#db, () => {
+      const { changes } = this.#db
+        .prepare('insert into databases (name, first_started_at) values (?, ?) on conflict do nothing')
+        .run(database, now.toISOString());
+      // Where an older version was here before, the first ones have begun.
+      if (changes > 0 && this.names(database).length === 0) {
+        const mark = this.#db.prepare(
+          'insert into sinks (database, name, starts_first) values (?, ?, 1) on conflict do update set starts_first = 1',
+        );
+        for (const sink of sinks) mark.run(database, sink);
+      }
+      const rows = this.#db
+        .prepare('select name from sinks where database = ? and starts_first = 1 and started_at is null')
+        .all(database);
+      return new Set(rows.map((row) => String(row['name'])));
+    });
+  }
+
+  /** The highest epoch in anything that is known of a database's sinks; -1: none is. */
+  highestEpoch(database: string): number {
+    const places = this.#db
+      .prepare('select place, rewind_to from sinks where database = ?')
+      .all(database)
+      .flatMap((row) => [row['place'], row['rewind_to']])
+      .filter((place) => place !== null)
+      .map((place) => readPlace(String(place)).cursor.position.epoch);
+    const { epoch } = this.#db
+      .prepare(
+        `select max(epoch) as epoch from
+           (select epoch from dead_letters where database = ?1
+            union all select epoch from skipped_transactions where database = ?1)`,
+      )
+      .get(database) as { epoch: number | null };
+    return Math.max(epoch ?? -1, ...places);
+  }
+
   /** Sinks of this database that have begun. */
   names(database: string): string[] {
     const rows = this.#db
@@ -46,11 +91,14 @@ export class SinkRecords {
     const letGoAt = row['let_go_at'] as string | null;
     const leftLsn = row['left_lsn'] as string | null;
     const rewindTo = row['rewind_to'] as string | null;
+    const place = row['place'] as string | null;
     return {
       rewinds: Number(row['rewinds']),
+      hasBegun: row['started_at'] !== null,
+      place: place === null ? undefined : readPlace(place),
       letGoAt: letGoAt === null ? undefined : new Date(letGoAt),
       leftLsn: leftLsn === null ? undefined : readLsn(leftLsn),
-      rewindTo: rewindTo === null ? undefined : readCursor(rewindTo),
+      rewindTo: rewindTo === null ? undefined : readPlace(rewindTo),
       replayRate: (row['replay_rate'] as number | null) ?? undefined,
     };
   }
@@ -95,20 +143,33 @@ export class SinkRecords {
         letGoAt: new Date((row['let_go_at'] as string | null) ?? now),
       }))
       .filter((sink) => !kept.has(keyOf(sink)));
-    const update = this.#db.prepare('update sinks set let_go_at = ? where database = ? and name = ?');
+    const update = this.#db.prepare(
+      'update sinks set let_go_at = ?, starts_first = 0 where database = ? and name = ?',
+    );
     for (const { database, sink, letGoAt } of gone) update.run(letGoAt.toISOString(), database, sink);
     return gone;
   }
 
   /** Its cursor is not kept any longer. */
-  giveUp({ database, sink }: SinkId, cursor: Cursor): void {
+  giveUp({ database, sink }: SinkId, place: KnownPlace): void {
     this.#db
-      .prepare('update sinks set left_lsn = ?, let_go_at = null where database = ? and name = ?')
-      .run(formatLsn(cursor.endLsn), database, sink);
+      .prepare('update sinks set left_lsn = ?, place = ?, let_go_at = null where database = ? and name = ?')
+      .run(formatLsn(settledLsn(place.cursor)), writePlace(place), database, sink);
+  }
+
+  /** Notes where a sink stands, should its ledger be lost. */
+  stands({ database, sink }: SinkId, place: KnownPlace): void {
+    this.#db
+      .prepare('update sinks set place = ? where database = ? and name = ?')
+      .run(writePlace(place), database, sink);
   }
 
   /** The sink has its place: remembers it, with the gaps before that place. Returns how often it was rewound. */
-  started({ database, sink }: SinkId, gaps: readonly SinkGap[], { configured, now }: Wish): number {
+  started(
+    { database, sink }: SinkId,
+    gaps: readonly SinkGap[],
+    { configured, now, place }: Wish & { readonly place?: KnownPlace },
+  ): number {
     return transaction(this.#db, () => {
       const insertGap = this.#db.prepare(
         'insert into sink_gaps (database, sink, from_lsn, to_lsn, reason, recorded_at) values (?, ?, ?, ?, ?, ?) on conflict do nothing',
@@ -116,13 +177,13 @@ export class SinkRecords {
       for (const gap of gaps) insertGap.run(database, sink, gap.from, gap.to, gap.reason, now.toISOString());
       const row = this.#db
         .prepare(
-          `insert into sinks (database, name, started_at, configured_status) values (?, ?, ?, ?)
+          `insert into sinks (database, name, started_at, configured_status, place) values (?, ?, ?, ?, ?)
            on conflict do update set started_at = coalesce(started_at, excluded.started_at),
              configured_status = coalesce(configured_status, excluded.configured_status),
-             let_go_at = null, left_lsn = null
+             let_go_at = null, left_lsn = null, place = coalesce(excluded.place, place)
            returning rewinds`,
         )
-        .get(database, sink, now.toISOString(), configured);
+        .get(database, sink, now.toISOString(), configured, place === undefined ? null : writePlace(place));
       return Number(row?.['rewinds']);
     });
   }
@@ -166,20 +227,22 @@ export class SinkRecords {
    */
   rewind(
     { database, sink }: SinkId,
-    cursor: Cursor,
+    place: KnownPlace,
   ): { readonly rewinds: number; readonly withdrawn: number } {
     return transaction(this.#db, () => {
       const row = this.#db
         .prepare(
           'update sinks set rewinds = rewinds + 1, rewind_to = ? where database = ? and name = ? returning rewinds',
         )
-        .get(writeCursor(cursor), database, sink);
+        .get(writePlace(place), database, sink);
       const letters = this.#db
         .prepare(
           'select id, epoch, commit_lsn, change_index from dead_letters where database = ? and sink = ?',
         )
         .all(database, sink);
-      const again = letters.filter((letter) => comparePositions(positionOf(letter), cursor.position) >= 0);
+      const again = letters.filter(
+        (letter) => comparePositions(positionOf(letter), place.cursor.position) >= 0,
+      );
       const remove = this.#db.prepare('delete from dead_letters where id = ?');
       for (const letter of again) remove.run(letter['id']!);
       return { rewinds: Number(row?.['rewinds']), withdrawn: again.length };
@@ -202,35 +265,6 @@ export class SinkRecords {
 const MAX_GAPS_SHOWN = 20;
 
 const keyOf = ({ database, sink }: SinkId): string => JSON.stringify([database, sink]);
-const readLsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;
-
-/** The position in a row that has `epoch`, `commit_lsn` and `change_index`. */
-export const positionOf = (row: Readonly<Record<string, unknown>>): Position => ({
-  epoch: Number(row['epoch']),
-  commitLsn: readLsn(String(row['commit_lsn'])),
-  index: Number(row['change_index']),
-});
-
-type StoredCursor = {
-  readonly epoch: number;
-  readonly commit_lsn: string;
-  readonly change_index: number;
-  readonly end_lsn: string;
-};
-
-const writeCursor = ({ position, endLsn }: Cursor): string =>
-  JSON.stringify({
-    epoch: position.epoch,
-    commit_lsn: formatLsn(position.commitLsn),
-    change_index: position.index,
-    end_lsn: formatLsn(endLsn),
-  } satisfies StoredCursor);
-
-function readCursor(text: string): Cursor {
-  const stored = JSON.parse(text) as StoredCursor;
-  return { position: positionOf(stored), endLsn: readLsn(stored.end_lsn) };
-}
-
 /** All of it or nothing; durable when it returns. */
 export function transaction<T>(db: DatabaseSync, work: () => T): T {
   db.exec('begin immediate');

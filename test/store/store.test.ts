@@ -63,6 +63,8 @@ test('a store of version 1 is brought up to date with everything in it, after a 
   expect(store.sinks.names('shop')).toEqual(['users']);
   expect(store.sinks.find(SINK)).toEqual({
     rewinds: 3,
+    hasBegun: true,
+    place: undefined,
     letGoAt: undefined,
     leftLsn: undefined,
     rewindTo: undefined,

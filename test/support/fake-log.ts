@@ -39,6 +39,7 @@ export function fakeLog(heard: (call: string) => void, recovered: Partial<Recove
   const remembered: Remembered[] = [];
   return {
     recovered: found,
+    birth: { life: 'a life', beganAt: undefined, adoptedEpoch: undefined },
     maxBytes: Infinity,
     remembered,
     get context() {

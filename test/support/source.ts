@@ -71,6 +71,7 @@ export function startTestSource(
     sinkSlots: new Map(),
     streamed: () => undefined,
     directory: log,
+    knownEpoch: -1,
     signals,
     version: '0.0.0-test',
     durableDirectory: true,

@@ -60,7 +60,13 @@ export type LoggedRow = {
 type Scratch = { -readonly [Field in keyof LoggedRow]: LoggedRow[Field] };
 
 /** Where the walk stands: everything before has been called out. `offset`: from there on the log is still needed. */
-export type WalkHead = { readonly position: Position; readonly offset: number; readonly endLsn: Lsn };
+export type WalkHead = {
+  readonly position: Position;
+  readonly offset: number;
+  readonly endLsn: Lsn;
+  /** Undefined: nothing has been read yet. */
+  readonly timeline: number | undefined;
+};
 
 export class LogWalker {
   readonly #ports: WalkPorts;
@@ -91,9 +97,10 @@ export class LogWalker {
   #head: WalkHead;
   /** Log offset of the block in hand. */
   #blockStart = 0;
+  #isInHand = false;
 
   /** `start`: everything before it is done already. */
-  constructor(streamKey: string, start: WalkHead, ports: WalkPorts) {
+  constructor(streamKey: string, start: Omit<WalkHead, 'timeline'>, ports: WalkPorts) {
     this.#streamKey = streamKey;
     this.#ports = ports;
     this.#epoch = start.position.epoch;
@@ -101,7 +108,7 @@ export class LogWalker {
     this.#lastCount = start.position.index;
     this.#lastEndLsn = start.endLsn;
     this.#offset = start.offset;
-    this.#head = start;
+    this.#head = { timeline: undefined, ...start };
   }
 
   /** Between blocks, what comes next is at this position; while one is in hand, its first row is (invariant 2). */
@@ -109,11 +116,17 @@ export class LogWalker {
     return this.#head;
   }
 
+  /** Is a block in hand? Then what has been let in, or is settled already, may lie beyond the head. */
+  get isInHand(): boolean {
+    return this.#isInHand;
+  }
+
   /**
    * Calls out what is in the block. Where a promise comes back the block's bytes are in use until it settles, and no
    * other block may be given; when `signal` aborts it settles soon, and what is not let in then comes again.
    */
   block(block: LogBlock, signal: AbortSignal): void | Promise<void> {
+    this.#isInHand = true;
     if (!block.relationsOnly) this.#enter(block);
     const { buffer, end } = block;
     this.#blockStart = block.offset;
@@ -138,7 +151,9 @@ export class LogWalker {
         ? { epoch: this.#epoch, commitLsn: this.#lastCommitLsn, index: this.#lastCount }
         : { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index: this.#index };
     const offset = transaction?.markedFrom ?? this.#offset;
-    this.#head = { position, offset, endLsn: this.#lastEndLsn };
+    const timeline = this.#timeline === 0 ? undefined : this.#timeline;
+    this.#head = { position, offset, endLsn: this.#lastEndLsn, timeline };
+    this.#isInHand = false;
   }
 
   /** A block's header says where the stream stands; it is taken over at every block. */

@@ -8,9 +8,9 @@ import type { Envelope } from '../../formats/format.ts';
 import { LogSignals } from '../../log/signals.ts';
 import { LogSlots } from '../../log/slots.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
+import { highestEpochIn } from '../../store/ledger.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
-import type { PlaceOptions } from '../sink/place.ts';
 import { sinkId } from '../sink/pull/streams.ts';
 import { newSinkStatus } from '../sink/status.ts';
 import type { SinkThread } from '../sink/thread.ts';
@@ -22,7 +22,6 @@ export type DatabaseOptions = {
   /** This database's sinks, with the status that holds. */
   readonly sinks: readonly SinkSettings[];
   readonly settings: ServiceSettings;
-  readonly newSinkStart: PlaceOptions['newSinkStart'];
   readonly store: Store;
   readonly version: string;
   readonly logger: Logger;
@@ -58,6 +57,7 @@ export class Database {
       streamed: (tables) => this.#recordStreamed(tables),
       log: settings.log,
       directory: logDirectory(settings, database.name),
+      knownEpoch: highestEpochOf(options),
       signals: this.#signals,
       version: options.version,
       logLevel: settings.logLevel,
@@ -65,7 +65,13 @@ export class Database {
     });
     this.#source.failed.catch(options.failed);
     this.#source.ready.then(
-      (ready) => (this.#pool = this.#startSinks(ready)),
+      (ready) => {
+        try {
+          this.#pool = this.#startSinks(ready);
+        } catch (error) {
+          options.failed(error);
+        }
+      },
       () => undefined, // `failed` says why
     );
   }
@@ -113,8 +119,13 @@ export class Database {
   }
 
   #startSinks(ready: SourceReady): SinkPool {
-    const { settings, logger, failed } = this.#options;
-    const work = [...this.#sinks.values()].map((sink) => this.#workOf(sink, ready));
+    const { settings, store, logger, failed } = this.#options;
+    const firstSinks = store.sinks.met(this.name, [...this.#sinks.keys()], new Date());
+    const work = [...this.#sinks.values()].map((sink) => ({
+      ...this.#workOf(sink, ready),
+      // Where it begins if it is new: the very first ones of a database at the slot, later ones at the log's end.
+      newSinkStart: firstSinks.has(sink.name) ? ('earliest' as const) : ('end' as const),
+    }));
     return startSinkPool(work, {
       databases: settings.databases.length,
       storeFile: settings.state.file,
@@ -124,22 +135,22 @@ export class Database {
     });
   }
 
-  #workOf(sink: SinkSettings, ready: SourceReady): SinkWork {
-    const { database, settings, newSinkStart } = this.#options;
+  #workOf(sink: SinkSettings, ready: SourceReady): Omit<SinkWork, 'newSinkStart'> {
+    const { database, settings } = this.#options;
     return {
       settings: sink,
       envelope: envelopeOf(sink, database, ready),
       streamKey: streamKey({
         databaseName: database.name,
-        systemIdentifier: ready.systemIdentifier,
+        systemIdentifier: ready.log.systemIdentifier,
         streamOptions: ready.streamOptions,
       }),
       logDirectory: logDirectory(settings, database.name),
+      log: ready.log,
       signals: this.#signals.buffer,
       slot: this.#slots.of(sink.name),
       ledgerFile: ledgerFile(settings, { database: database.name, sink: sink.name }),
       heedsSkips: database.markers.skip && !sink.ignoreMarkers,
-      newSinkStart,
     };
   }
 
@@ -153,6 +164,10 @@ export class Database {
     }
   }
 }
+
+/** Epochs never go back as long as the store or one ledger remains. */
+const highestEpochOf = ({ store, settings, database: { name } }: DatabaseOptions): number =>
+  Math.max(store.sinks.highestEpoch(name), highestEpochIn(ledgerDirectory(settings, name)));
 
 const envelopeOf = (sink: SinkSettings, database: DatabaseSettings, ready: SourceReady): Envelope => ({
   sinkName: sink.name,

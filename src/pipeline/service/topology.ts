@@ -4,7 +4,7 @@ import type { DatabaseStatus, SinkStatus, WantedStatus } from '../../core/status
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { ServiceSettings } from '../settings.ts';
-import { newSinkStart, recallSinks } from '../sink/life.ts';
+import { recallSinks } from '../sink/life.ts';
 import type { SinkThread } from '../sink/thread.ts';
 import { Database } from './database.ts';
 
@@ -23,13 +23,10 @@ export class Topology {
   /** Starts one database after the other. Throws TailraceError; those that run already are to be stopped then. */
   async start(options: TopologyOptions): Promise<void> {
     const { settings, store, logger } = options;
-    const starts = settings.databases.map(({ name }) => newSinkStart(store, name));
     const sinks = recallSinks(settings, store, logger);
-    for (const [i, database] of settings.databases.entries()) {
+    for (const database of settings.databases) {
       const own = sinks.filter((sink) => sink.database === database.name);
-      this.#databases.push(
-        await Database.start({ ...options, database, sinks: own, newSinkStart: starts[i]! }),
-      );
+      this.#databases.push(await Database.start({ ...options, database, sinks: own }));
     }
   }
 

@@ -20,7 +20,7 @@ import { LedgerWrites } from './ledger-writes.ts';
 import { LoadShedding } from './load-shedding.ts';
 import type { SinkOptions } from './options.ts';
 import { sinkOutcomes } from './outcomes.ts';
-import { idOf, type SinkPlace } from './place.ts';
+import { idOf, notePlace, type SinkPlace } from './place.ts';
 import { ReplayedLetters } from './replayed-letters.ts';
 import { Replays } from './replays.ts';
 import { Restored } from './restored.ts';
@@ -146,6 +146,7 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
       markers.write();
       shedding.record({ endLsn: cursor.endLsn, offset });
     },
+    note: (cursor) => notePlace(options, cursor),
     fail,
     nowMs: () => performance.now(),
   });

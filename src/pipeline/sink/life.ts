@@ -3,14 +3,7 @@ import type { Logger } from 'pino';
 import type { Store } from '../../store/sqlite.ts';
 import { ledgerFile } from '../../data-directory/places.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
-import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept, type PlaceOptions } from './place.ts';
-
-/**
- * Where a sink that is new begins: the very first of a database at the slot, later ones at the log's end. Ask before
- * `recallSinks`, which makes all of them known.
- */
-export const newSinkStart = (store: Store, database: string): PlaceOptions['newSinkStart'] =>
-  store.sinks.names(database).length === 0 ? 'earliest' : 'end';
+import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept } from './place.ts';
 
 /** The sinks with the status that holds. Cursors of sinks that are gone for long are given up. */
 export function recallSinks(settings: ServiceSettings, store: Store, logger: Logger): SinkSettings[] {

@@ -1,17 +1,29 @@
 // Where a sink stands in the log when it begins to run or to rest: its ledger opened, rewinds done, gaps recorded.
 import { existsSync, rmSync } from 'node:fs';
-import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import type { Logger } from 'pino';
+import { TailraceError } from '../../core/errors.ts';
+import { lifeOf, type FollowedLog } from '../../core/log-life.ts';
+import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { comparePositions, type Position } from '../../core/position.ts';
 import type { SinkGap } from '../../core/status.ts';
 import { openLogReader, type LogReader, type ReadFrom } from '../../log/reader.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import { removeLeases } from '../../store/leases.ts';
-import { openLedger, resetLedger, type Cursor, type Ledger } from '../../store/ledger.ts';
-import type { SinkId } from '../../store/sink-records.ts';
+import {
+  createLedger,
+  readLedger,
+  resetLedger,
+  resumeLedger,
+  type Cursor,
+  type Ledger,
+  type StoredLedger,
+} from '../../store/ledger.ts';
+import { settledLsn, type KnownPlace } from '../../store/places.ts';
+import type { SinkId, SinkRecord } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { SinkSettings } from '../settings.ts';
+import { beginningOf, missingSince, type Beginning, type Missing, type PresentLog } from './belonging.ts';
 import { startOfNewSink } from './start.ts';
-import type { Logger } from 'pino';
 
 /** How long the cursor of a sink that is disabled or not configured is kept: within that it goes on where it was. */
 export const CURSOR_KEPT_DAYS = 7;
@@ -20,6 +32,7 @@ const DAY_MS = 86_400_000;
 export type PlaceOptions = {
   readonly settings: SinkSettings;
   readonly logDirectory: string;
+  readonly log: FollowedLog;
   readonly signals: LogSignals;
   /** The sink's place in `signals`. */
   readonly slot: number;
@@ -57,37 +70,114 @@ export async function openPlace(options: PlaceOptions): Promise<SinkPlace> {
   const id = idOf(options);
   const now = new Date();
   settlePast(options, now);
-  const ledger = openLedger(options.ledgerFile, id);
   const reader = openLogReader(options.logDirectory, signals);
+  let taking: Taking | undefined;
   try {
-    const isNew = ledger.restored === undefined;
-    const wanted = ledger.restored ?? (await startOfNewSink(options, reader));
-    // Before the sink counts as known: a crash in between must not make it begin anywhere else.
-    if (isNew) ledger.advance(wanted);
-    await ledger.sync();
-    const fromOrigin = isNew && wanted.position.commitLsn === ZERO_LSN;
-    const first = reader.firstPosition();
-    const isRetained = fromOrigin || comparePositions(before(wanted.position), first) >= 0;
-    const start = isRetained ? wanted : cursorAt(after(first), reader);
-    const gaps = [
-      ...gapLeft(options, fromOrigin ? first.commitLsn : lsnOf(start)),
-      ...(isRetained ? [] : [gapBefore(wanted, first, options)]),
-    ];
-    const rewinds = store.sinks.started(id, gaps, { configured: settings.status, now });
-    if (!isRetained) {
+    taking = await decide(options, reader);
+    const { wanted, start, gaps } = taking;
+    // A new sink is known once its ledger says where it begins: a crash in between must not make it begin anywhere else. Of
+    // one that was there before, what is missing is on record before its ledger forgets where it stood.
+    if (taking.beginning.at === 'settings') takeLedger(options, taking, wanted);
+    const place = { cursor: start, log: lifeOf(options.log) };
+    const rewinds = store.sinks.started(id, gaps, { configured: settings.status, now, place });
+    const ledger = taking.ledger ?? takeLedger(options, taking, start);
+    if (comparePositions(start.position, wanted.position) > 0) {
       ledger.advance(start);
       await ledger.sync();
     }
+    const { fromOrigin } = taking;
     const offset = fromOrigin ? signals.firstOffset() : reader.locate(before(start.position)).offset;
     publish(options, start, offset);
     const readFrom: ReadFrom = fromOrigin ? 'earliest' : { position: before(start.position) };
     return { ledger, reader, start, readFrom, offset, rewinds, gaps: store.sinks.gaps(id) };
   } catch (error) {
-    ledger.close();
+    taking?.stored?.restored.close();
+    taking?.ledger?.close();
     reader.close();
     throw error;
   }
 }
+
+/** A place that is being taken. */
+type Taking = {
+  readonly beginning: Beginning;
+  readonly stored: StoredLedger | undefined;
+  /** Where its settings or its ledger would have it begin, and where it can: the log may have let go of what is in between. */
+  readonly wanted: Cursor;
+  readonly start: Cursor;
+  /** From the log's very beginning: nothing can be missing. */
+  readonly fromOrigin: boolean;
+  readonly gaps: readonly SinkGap[];
+  ledger: Ledger | undefined;
+};
+
+async function decide(options: PlaceOptions, reader: LogReader): Promise<Taking> {
+  const { store, signals, ledgerFile } = options;
+  const stored = readLedger(ledgerFile, idOf(options));
+  const record = store.sinks.find(idOf(options));
+  const log: PresentLog = { ...options.log, epoch: signals.epoch(), first: reader.firstPosition() };
+  const isLeft = record?.leftLsn !== undefined;
+  const beginning = beginningOf(
+    { ledger: stored && placeOf(stored), record: record?.hasBegun === true && !isLeft ? record : undefined },
+    log,
+  );
+  if (stored !== undefined && stored.cutBytes > 0) warnOfCut(options, stored);
+  const { wanted, start, missing, fromOrigin } = await startOf(beginning, { options, reader, log });
+  const gaps = [
+    ...gapSinceLeft(options, { record, start: fromOrigin ? log.first.commitLsn : settledLsn(start), log }),
+    ...(missing === undefined ? [] : [warned(options, missing, REASONS[whyOf(beginning)])]),
+  ];
+  if (beginning.at === 'first' && missing === undefined) warnOfRepeats(options, beginning.why, start);
+  return { beginning, stored, wanted, start, fromOrigin, gaps, ledger: undefined };
+}
+
+async function startOf(
+  beginning: Beginning,
+  { options, reader, log }: { options: PlaceOptions; reader: LogReader; log: PresentLog },
+): Promise<Pick<Taking, 'wanted' | 'start' | 'fromOrigin'> & { readonly missing: Missing | undefined }> {
+  const first = (): Cursor => sinceBirth(cursorAt(after(log.first), reader), log);
+  switch (beginning.at) {
+    case 'cursor': {
+      const { cursor } = beginning;
+      return { wanted: cursor, start: cursor, fromOrigin: false, missing: undefined };
+    }
+    case 'first': {
+      const start = first();
+      return { wanted: start, start, fromOrigin: false, missing: beginning.missing };
+    }
+    case 'settings': {
+      const wanted = sinceBirth(await startOfNewSink(options, reader), log);
+      const fromOrigin = wanted.position.commitLsn === ZERO_LSN;
+      const isThere = fromOrigin || comparePositions(before(wanted.position), log.first) >= 0;
+      const missing = isThere ? undefined : { from: settledLsn(wanted), to: log.first.commitLsn };
+      return { wanted, start: isThere ? wanted : first(), fromOrigin, missing };
+    }
+    default:
+      return beginning satisfies never;
+  }
+}
+
+/** Before everything in the log is what was committed before the log began: that is nothing to wait for. */
+const sinceBirth = (cursor: Cursor, { beganAt = ZERO_LSN }: PresentLog): Cursor =>
+  cursor.position.commitLsn === ZERO_LSN ? { ...cursor, endLsn: maxLsn(cursor.endLsn, beganAt) } : cursor;
+
+/** The ledger that says so, on the disk. One whose log has let go of changes keeps what is settled above them. */
+function takeLedger({ ledgerFile, log, ...options }: PlaceOptions, taking: Taking, cursor: Cursor): Ledger {
+  const { beginning, stored } = taking;
+  const goesOn = beginning.at === 'cursor' || (beginning.at === 'first' && beginning.why === 'let go');
+  if (stored !== undefined && goesOn) {
+    taking.ledger = resumeLedger(stored, lifeOf(log));
+  } else {
+    stored?.restored.close();
+    taking.ledger = createLedger(ledgerFile, { ...idOf(options), log: lifeOf(log) }, cursor);
+  }
+  return taking.ledger;
+}
+
+const placeOf = ({ identity, restored }: StoredLedger): KnownPlace => ({
+  cursor: restored.cursor,
+  log: identity.log,
+});
 
 /** What was decided while nobody had the ledger: a rewind, or that its cursor was kept long enough. */
 function settlePast(options: PlaceOptions, now: Date): void {
@@ -95,7 +185,8 @@ function settlePast(options: PlaceOptions, now: Date): void {
   const id = idOf(options);
   const record = store.sinks.find(id);
   if (record?.rewindTo !== undefined) {
-    resetLedger(ledgerFile, id, record.rewindTo);
+    const { cursor, log } = record.rewindTo;
+    resetLedger(ledgerFile, { ...id, log }, cursor);
     store.sinks.rewound(id);
   }
   if (record?.letGoAt !== undefined && !isCursorKept(record.letGoAt, now))
@@ -105,36 +196,80 @@ function settlePast(options: PlaceOptions, now: Date): void {
 /** Forgets where a sink stood. If it comes back it is new, with a gap on record. */
 export function giveUpCursor(store: Store, id: SinkId, ledgerFile: string): void {
   if (!existsSync(ledgerFile)) return;
-  const ledger = openLedger(ledgerFile, id);
-  ledger.close();
+  const place = readablePlace(ledgerFile, id);
   // First the store: a crash in between leaves a cursor that is kept a little longer.
-  if (ledger.restored !== undefined) store.sinks.giveUp(id, ledger.restored);
+  if (place !== undefined) store.sinks.giveUp(id, place);
   rmSync(ledgerFile);
   removeLeases(ledgerFile);
 }
 
-/** A cursor that a user named has no end LSN yet. */
-const lsnOf = ({ position, endLsn }: Cursor): Lsn => (endLsn === ZERO_LSN ? position.commitLsn : endLsn);
-
-function gapLeft(options: PlaceOptions, start: Lsn): SinkGap[] {
-  const left = options.store.sinks.find(idOf(options))?.leftLsn;
-  if (left === undefined || start <= left) return [];
-  const reason = `it held nothing for more than ${CURSOR_KEPT_DAYS} days, and started anew`;
-  return [warned(options, { from: formatLsn(left), to: formatLsn(start), reason })];
+/** Undefined: nothing can be learnt from the ledger; the store's note of the place stands. */
+function readablePlace(ledgerFile: string, id: SinkId): KnownPlace | undefined {
+  try {
+    const stored = readLedger(ledgerFile, id);
+    stored?.restored.close();
+    return stored && placeOf(stored);
+  } catch (error) {
+    if (error instanceof TailraceError && error.code === 'LEDGER_DAMAGED') return undefined;
+    throw error;
+  }
 }
 
-function gapBefore(wanted: Cursor, first: Position, options: PlaceOptions): SinkGap {
-  return warned(options, {
-    from: formatLsn(lsnOf(wanted)),
-    to: formatLsn(first.commitLsn),
-    reason: 'the log no longer held these changes: it went on at the first one retained',
-  });
+/** Notes where the sink stands, should its ledger be lost. */
+export function notePlace({ store, log, logger, ...options }: PlaceOptions, cursor: Cursor): void {
+  try {
+    store.sinks.stands(idOf(options), { cursor, log: lifeOf(log) });
+  } catch (error) {
+    // An older note says less, and nothing wrong.
+    logger.warn({ sink: options.settings.name, err: error }, 'the place of the sink could not be noted');
+  }
+}
+
+const REASONS = {
+  settings: 'the log no longer held these changes: it went on at the first one retained',
+  'let go': 'the log no longer held these changes: it went on at the first one retained',
+  'another log':
+    'the change log was made anew after the sink had settled that, and does not reach back to there',
+  'no ledger':
+    'the ledger of the sink was lost, and the change log does not reach back to what it had settled',
+} as const;
+
+const whyOf = (beginning: Beginning): keyof typeof REASONS =>
+  beginning.at === 'first' ? beginning.why : 'settings';
+
+function gapSinceLeft(
+  options: PlaceOptions,
+  { record, start, log }: { record: SinkRecord | undefined; start: Lsn; log: PresentLog },
+): SinkGap[] {
+  if (record?.leftLsn === undefined) return [];
+  const missing = missingSince(record.place, { left: record.leftLsn, start }, log);
+  const reason = `it held nothing for more than ${CURSOR_KEPT_DAYS} days, and started anew`;
+  return missing === undefined ? [] : [warned(options, missing, reason)];
 }
 
 /** Invariant 10: a gap is declared. */
-function warned(options: PlaceOptions, gap: SinkGap): SinkGap {
+function warned(options: PlaceOptions, { from, to, elsewhere }: Missing, why: string): SinkGap {
+  const reason =
+    elsewhere === undefined
+      ? why
+      : `${why}; the sink had settled up to ${formatLsn(elsewhere)} in another history (of another server, or of one that parted from this one), and later changes of that one may be missing too`;
+  const gap = { from: formatLsn(from), to: formatLsn(to), reason };
   options.logger.warn({ sink: options.settings.name, ...gap }, 'the sink misses changes');
   return gap;
+}
+
+function warnOfRepeats({ settings, logger }: PlaceOptions, why: string, start: Cursor): void {
+  logger.warn(
+    { sink: settings.name, why, from: formatLsn(settledLsn(start)) },
+    'the sink begins at the first change of the log: nothing is missing, and what it had delivered from there on comes again',
+  );
+}
+
+function warnOfCut({ settings, logger }: PlaceOptions, { file, cutBytes }: StoredLedger): void {
+  logger.warn(
+    { sink: settings.name, file, cutBytes },
+    'the end of the ledger was not written in full, or is damaged, and is cut off: deliveries that only it knew of are repeated',
+  );
 }
 
 /**

@@ -1,5 +1,6 @@
 // Moves a sink's cursor back within the log: the real changes from there on are delivered again.
 import { TailraceError } from '../../core/errors.ts';
+import { lifeOf } from '../../core/log-life.ts';
 import { formatLsn, toLsn } from '../../core/lsn.ts';
 import { comparePositions, type Position } from '../../core/position.ts';
 import type { LogReader } from '../../log/reader.ts';
@@ -15,6 +16,7 @@ import {
   type SinkPlace,
 } from './place.ts';
 import type { RewindTarget, SinkAnswer, SinkRequest } from './requests.ts';
+import { positionOfLsn } from './start.ts';
 
 type RewindRequest = Extract<SinkRequest, { type: 'rewind' }>;
 
@@ -41,7 +43,7 @@ export async function rewindSink(
       publish(options, start, offset);
       throw notRetained(options, reader);
     }
-    const { rewinds, withdrawn } = store.sinks.rewind(idOf(options), cursor);
+    const { rewinds, withdrawn } = store.sinks.rewind(idOf(options), { cursor, log: lifeOf(options.log) });
     const from = formatLsn(position.commitLsn);
     logger.warn({ sink: settings.name, from, rewinds, withdrawnDeadLetters: withdrawn }, 'sink is rewound');
     return { rewinds, from, withdrawnDeadLetters: withdrawn };
@@ -65,7 +67,7 @@ async function positionOf(
       return comparePositions(after(first), start.position) > 0 ? start.position : after(first);
     }
     case 'lsn': {
-      const position = { epoch: signals.epoch(), commitLsn: toLsn(to.lsn), index: 0 };
+      const position = await positionOfLsn(toLsn(to.lsn), reader, signals.epoch());
       if (!isRetained(position, reader)) throw notRetained(options, reader);
       return position;
     }

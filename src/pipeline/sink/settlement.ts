@@ -8,12 +8,14 @@ import type { Restored } from './restored.ts';
 
 /** A ledger is synced, and the flush may move, at most this often (architecture §5). */
 const SYNC_INTERVAL_MS = 1000;
+/** Where the sink stands is noted in the store, should its ledger be lost, at most this often. */
+const NOTE_INTERVAL_MS = 60_000;
 
 /** Everything below this is settled: a log offset, and the cursor there. */
 export type Settled = { readonly cursor: Cursor; readonly offset: number };
 
 export type SettlementPorts = {
-  readonly ledger: Pick<Ledger, 'advance' | 'sync' | 'wantsCompaction' | 'compact'>;
+  readonly ledger: Pick<Ledger, 'advance' | 'sync' | 'isUnsynced' | 'wantsCompaction' | 'compact'>;
   readonly signals: LogSignals;
   /** The sink's place in `signals`. */
   readonly slot: number;
@@ -23,6 +25,8 @@ export type SettlementPorts = {
   readonly restored: Pick<Restored, 'isOver'>;
   /** Makes durable whatever must be on record before the cursor moves there. */
   readonly beforeMove: (to: Settled) => void;
+  /** The disk has it that the sink stands here: worth a note elsewhere. */
+  readonly note: (cursor: Cursor) => void;
   readonly fail: (error: unknown) => void;
   /** Never set back. */
   readonly nowMs: () => number;
@@ -33,11 +37,15 @@ export class Settlement {
   #timer: NodeJS.Timeout | undefined;
   #syncing: Promise<void> | undefined;
   #lastSyncMs = -Infinity;
+  #lastNoteMs: number;
   #published: { readonly offset: number; readonly lsn: Lsn } | undefined;
+  /** Where the ledger stands, and the store does not know yet. */
+  #unnoted: Cursor | undefined;
   #stopped = false;
 
   constructor(ports: SettlementPorts) {
     this.#ports = ports;
+    this.#lastNoteMs = ports.nowMs();
   }
 
   get current(): Settled {
@@ -46,10 +54,11 @@ export class Settlement {
     if (oldest !== undefined) {
       const { position, transaction, offset } = oldest;
       const needed = transaction.markedFrom ?? offset;
-      return { cursor: { position, endLsn: transaction.previousEndLsn }, offset: needed };
+      const { previousEndLsn: endLsn, timeline } = transaction;
+      return { cursor: { position, endLsn, timeline }, offset: needed };
     }
-    const { position, endLsn, offset } = walker.head;
-    return { cursor: { position, endLsn }, offset };
+    const { position, endLsn, timeline, offset } = walker.head;
+    return { cursor: { position, endLsn, timeline }, offset };
   }
 
   /** Syncs now, or when the interval allows it. */
@@ -76,24 +85,49 @@ export class Settlement {
   async finish(how: { readonly sync: boolean }): Promise<void> {
     clearTimeout(this.#timer);
     await this.#syncing;
-    if (how.sync) await this.#sync();
+    if (how.sync || this.#ports.ledger.isUnsynced) await this.#sync();
+    this.#note();
   }
 
-  /** Invariant 1: a settled position is published (and may be flushed) only after the disk has it. */
+  /**
+   * Whatever the cursor does: one message may hold it back for weeks while everything else settles, and that is to be on the
+   * disk, and in a file that does not grow.
+   */
   async #sync(): Promise<void> {
-    const { ledger, signals, slot, walker, restored, beforeMove } = this.#ports;
+    const { ledger, restored } = this.#ports;
+    const { offset } = this.current;
+    const moved = await this.#move();
+    if (!moved && ledger.isUnsynced) await ledger.sync();
+    if (restored.isOver && ledger.wantsCompaction()) this.#compact();
+    if (this.#ports.nowMs() - this.#lastNoteMs >= NOTE_INTERVAL_MS) this.#note();
+    if (this.current.offset !== offset || ledger.isUnsynced) setImmediate(() => this.soon());
+  }
+
+  /** Invariant 1: a settled position is published (and may be flushed) only after the disk has it. Answers whether there was one. */
+  async #move(): Promise<boolean> {
+    const { ledger, signals, slot, beforeMove } = this.#ports;
     const settled = this.current;
     const { cursor, offset } = settled;
-    if (this.#published?.offset === offset && this.#published.lsn === cursor.endLsn) return;
+    if (this.#published?.offset === offset && this.#published.lsn === cursor.endLsn) return false;
     beforeMove(settled);
     ledger.advance(cursor);
     await ledger.sync();
     this.#published = { offset, lsn: cursor.endLsn };
+    this.#unnoted = cursor;
     signals.publishSettled(slot, this.#published);
-    if (restored.isOver && ledger.wantsCompaction()) {
-      const unsettled = [...this.#ports.unsettled.all()].map((message) => message.position);
-      ledger.compact({ cursor: this.current.cursor, head: walker.head.position, unsettled });
-    }
-    if (this.current.offset !== offset) setImmediate(() => this.soon());
+    return true;
+  }
+
+  #compact(): void {
+    const { ledger, unsettled, walker } = this.#ports;
+    const { cursor } = this.current;
+    ledger.compact({ cursor, head: walker.head.position, unsettled: unsettled.all() });
+  }
+
+  #note(): void {
+    if (this.#unnoted === undefined) return;
+    this.#lastNoteMs = this.#ports.nowMs();
+    this.#ports.note(this.#unnoted);
+    this.#unnoted = undefined;
   }
 }

@@ -1,5 +1,6 @@
 // The log of one source with what belongs to it for as long as it is open, over all connections.
 import { TailraceError } from '../../core/errors.ts';
+import type { FollowedLog } from '../../core/log-life.ts';
 import { openLog, type LogWriter } from '../../log/writer.ts';
 import { DiskBudget } from './disk-budget.ts';
 import { LogFeed, RelationsInForce } from './feed.ts';
@@ -37,6 +38,9 @@ export async function openSourceLog(
     signals,
     streamOptions: prepared.streamOptions,
     version: options.version,
+    // Postgres sends every transaction committed from there on.
+    beganAt: prepared.slot.confirmedFlush,
+    knownEpoch: options.knownEpoch,
     prologue: () => relations.prologue(),
   });
   const { recovered } = log;
@@ -59,6 +63,19 @@ export async function openSourceLog(
     damaged: recovered.damaged,
   };
 }
+
+/** The log, as the sinks are told of it. */
+export const followedLog = (
+  { log, systemIdentifier, databaseOid }: SourceLog,
+  slot: string,
+  { current, switches, walEnd }: ServerHistory,
+): FollowedLog => ({
+  ...log.birth,
+  systemIdentifier,
+  databaseOid,
+  slot,
+  history: { current, switches, walEnd },
+});
 
 /** Where this connection starts (invariant 10: a gap is declared by the caller). Throws HISTORY_PARTED. */
 export function planConnection(

@@ -1,5 +1,6 @@
 // What a source is told, and what it says once it streams.
 import type { Logger } from 'pino';
+import type { FollowedLog } from '../../core/log-life.ts';
 import type { Selection } from '../../core/selection.ts';
 import type { StreamedTable } from '../../core/status.ts';
 import type { LogSettings } from '../../log/settings.ts';
@@ -14,6 +15,8 @@ export type SourceOptions = {
   readonly streamed: (tables: readonly StreamedTable[]) => void;
   readonly log: LogSettings;
   readonly directory: string;
+  /** The highest epoch that the store or a ledger knows; -1: none does. */
+  readonly knownEpoch: number;
   readonly signals: LogSignals;
   /** By the sinks' names, their slots in `signals`. */
   readonly sinkSlots: ReadonlyMap<string, number>;
@@ -26,7 +29,6 @@ export type SourceOptions = {
 /** What the rest of the service needs to know once the log is open and the stream runs. */
 export type SourceReady = {
   readonly host: string;
-  readonly systemIdentifier: string;
-  readonly databaseOid: number;
+  readonly log: FollowedLog;
   readonly streamOptions: Readonly<Record<string, string>>;
 };

@@ -21,7 +21,7 @@ import {
   type StreamBatch,
 } from '../../postgres/replication/stream.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
-import { openSourceLog, planConnection, type SourceLog } from './log.ts';
+import { followedLog, openSourceLog, planConnection, type SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
 import { prepareDatabase, readHistory, type StartPlan } from './start.ts';
 import type { SourceState } from './status.ts';
@@ -81,7 +81,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     await refreshTables(tables);
     if (signal.aborted) return;
     const pid = await backendPid(replication);
-    const { senderTimeoutMs, serverVersion, databaseOid } = prepared.preflight;
+    const { senderTimeoutMs, serverVersion } = prepared.preflight;
     const stream = await startReplication(replication, {
       slot: settings.slot.name,
       publication: settings.publication.name,
@@ -98,8 +98,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       if (synchronous !== undefined) throw synchronous;
       ports.onStreaming(stream, {
         host: primary.target.host,
-        systemIdentifier: opened.systemIdentifier,
-        databaseOid,
+        log: followedLog(opened, settings.slot.name, server),
         streamOptions: prepared.streamOptions,
       });
       state.streams();

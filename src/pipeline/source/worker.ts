@@ -17,6 +17,7 @@ export type SourceWorkerData = {
   readonly selections: readonly Selection[];
   readonly log: LogSettings;
   readonly directory: string;
+  readonly knownEpoch: number;
   readonly signals: SharedArrayBuffer;
   /** By the sinks' names, their slots in `signals`. */
   readonly sinkSlots: ReadonlyMap<string, number>;

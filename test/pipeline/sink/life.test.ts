@@ -7,8 +7,8 @@ import { toLsn } from '../../../src/core/lsn.ts';
 import { ledgerFile } from '../../../src/data-directory/places.ts';
 import type { ServiceSettings, SinkSettings } from '../../../src/pipeline/settings.ts';
 import { recallSinks } from '../../../src/pipeline/sink/life.ts';
-import { openLedger } from '../../../src/store/ledger.ts';
 import { openStore, type Store } from '../../../src/store/sqlite.ts';
+import { openLedger } from '../../support/ledger.ts';
 import { SINK } from '../../support/letters.ts';
 
 const DAY_MS = 86_400_000;

@@ -10,9 +10,9 @@ import type { LogWriter } from '../../../src/log/writer.ts';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { openPlace, type PlaceOptions, type SinkPlace } from '../../../src/pipeline/sink/place.ts';
 import { rewindSink } from '../../../src/pipeline/sink/rewind.ts';
-import { openLedger } from '../../../src/store/ledger.ts';
 import { openStore } from '../../../src/store/sqlite.ts';
 import { append, messagesOf, openTestLog, scratchDirectory, SETTINGS } from '../../log/stream.ts';
+import { FOLLOWED, openLedger } from '../../support/ledger.ts';
 import { SINK } from '../../support/letters.ts';
 
 const DAY_MS = 86_400_000;
@@ -36,6 +36,7 @@ beforeEach(async () => {
       start: { from: 'default' },
     } as SinkSettings,
     logDirectory,
+    log: FOLLOWED,
     signals,
     slot: 0,
     ledgerFile: join(directory, 'users.ledger'),

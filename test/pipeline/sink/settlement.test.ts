@@ -15,6 +15,7 @@ const headAt = (lsn: bigint, offset: number): WalkHead => ({
   position: { epoch: 0, commitLsn: toLsn(lsn), index: 0 },
   endLsn: toLsn(lsn + 16n),
   offset,
+  timeline: 2,
 });
 
 function harness(options: { wantsCompaction?: boolean } = {}) {
@@ -25,18 +26,27 @@ function harness(options: { wantsCompaction?: boolean } = {}) {
   const events: string[] = [];
   const faults: unknown[] = [];
   const compactions: unknown[] = [];
+  const notes: (bigint | undefined)[] = [];
   let nowMs = 0;
+  let unsynced = 0;
   let disk: { resolve(): void; reject(error: unknown): void } | undefined;
   const walker = { head: headAt(500n, 5000) };
   const restored = { isOver: true };
   const settlement = new Settlement({
     ledger: {
-      advance: ({ endLsn }) => void events.push(`advance ${endLsn}`),
-      sync: () =>
-        new Promise((resolve, reject) => {
-          events.push('sync');
-          disk = { resolve, reject };
-        }),
+      advance: ({ endLsn }) => {
+        events.push(`advance ${endLsn}`);
+        unsynced++;
+      },
+      get isUnsynced() {
+        return unsynced > 0;
+      },
+      sync: async () => {
+        events.push('sync');
+        const covered = unsynced;
+        await new Promise<void>((resolve, reject) => (disk = { resolve, reject }));
+        unsynced -= covered;
+      },
       wantsCompaction: () => options.wantsCompaction === true,
       compact: ({ cursor, head, unsettled }) =>
         void compactions.push({
@@ -51,6 +61,7 @@ function harness(options: { wantsCompaction?: boolean } = {}) {
     walker,
     restored,
     beforeMove: ({ cursor, offset }) => void events.push(`records for ${cursor.endLsn} ${offset}`),
+    note: ({ endLsn }) => notes.push(endLsn),
     fail: (error) => faults.push(error),
     nowMs: () => nowMs,
   });
@@ -66,10 +77,15 @@ function harness(options: { wantsCompaction?: boolean } = {}) {
     events,
     faults,
     compactions,
+    notes,
     walker,
     restored,
     add: (): Pending => messages.add({ group: 'g' }),
-    settle: (message: Pending) => settled(delivery, message),
+    /** The ledger has it, the disk not yet. */
+    settle: (message: Pending) => {
+      unsynced++;
+      settled(delivery, message);
+    },
     passTime: (ms: number) => void (nowMs += ms),
     published: () => signals.settled(SLOT),
     asked: () => waitFor(() => disk !== undefined, 'the disk to be asked'),
@@ -88,7 +104,7 @@ const settled = ({ unsettled }: Delivery, message: Pending): void => unsettled.l
 test('everything before the oldest unsettled message is settled; with none, everything that was read', () => {
   const h = harness();
   expect(h.settlement.current).toEqual({
-    cursor: { position: h.walker.head.position, endLsn: 516n },
+    cursor: { position: h.walker.head.position, endLsn: 516n, timeline: 2 },
     offset: 5000,
   });
   const [first, second] = [h.add(), h.add()];
@@ -107,13 +123,20 @@ test('a transaction with markers is needed from its first marker on', () => {
   new Messages(delivery, { markedFrom: 7 }).add({ group: 'g', index: 40 });
   const h = harness();
   const settlement = new Settlement({
-    ledger: { advance: noLedger, sync: noLedger, wantsCompaction: noLedger, compact: noLedger },
+    ledger: {
+      advance: noLedger,
+      sync: noLedger,
+      isUnsynced: false,
+      wantsCompaction: noLedger,
+      compact: noLedger,
+    },
     signals: new LogSignals(),
     slot: SLOT,
     unsettled: delivery.unsettled,
     walker: h.walker,
     restored: h.restored,
     beforeMove: noLedger,
+    note: noLedger,
     fail: noLedger,
     nowMs: () => 0,
   });
@@ -215,4 +238,62 @@ test('a ledger made anew keeps what is unsettled below the head, and is not made
   h.settlement.soon();
   await h.synced();
   expect(h.compactions).toEqual([{ cursor: 90n, head: 500n, unsettled: [third.index] }]);
+});
+
+test('while one message holds the cursor back, what settles is on the disk within a second, and the file does not grow', async () => {
+  const h = harness({ wantsCompaction: true });
+  const held = h.add();
+  const others = Array.from({ length: 5 }, () => h.add());
+  h.settlement.soon();
+  await h.synced();
+  expect(h.published()).toEqual({ offset: held.offset, lsn: 90n });
+  const { events } = h;
+  for (const other of others) {
+    const before = events.length;
+    h.settle(other);
+    h.passTime(1000);
+    h.settlement.soon();
+    await h.synced();
+    // The cursor stands where it stood: nothing is to be said of it again.
+    expect(events.slice(before)).toEqual(['sync']);
+  }
+  expect(h.published()).toEqual({ offset: held.offset, lsn: 90n });
+  expect(h.compactions).toHaveLength(1 + others.length);
+  expect(h.compactions.at(-1)).toEqual({ cursor: 90n, head: 500n, unsettled: [held.index] });
+});
+
+test('a stop writes what has settled above a cursor that stands still', async () => {
+  const h = harness();
+  const [, second] = [h.add(), h.add()];
+  h.settlement.soon();
+  await h.synced();
+  h.settle(second);
+  h.settlement.stop();
+  const finished = h.settlement.finish({ sync: false });
+  await h.synced();
+  await finished;
+  expect(h.events.filter((event) => event === 'sync')).toHaveLength(2);
+});
+
+test('where the sink stands is noted once a minute and at a stop, and only what the disk has', async () => {
+  const h = harness();
+  for (const lsn of [600n, 700n, 800n]) {
+    h.walker.head = headAt(lsn, Number(lsn) * 10);
+    h.settlement.soon();
+    await h.synced();
+    h.passTime(25_000);
+  }
+  expect(h.notes).toEqual([]);
+  h.walker.head = headAt(900n, 9000);
+  h.settlement.soon();
+  await h.asked();
+  expect(h.notes).toEqual([]);
+  await h.synced();
+  expect(h.notes).toEqual([916n]);
+  h.walker.head = headAt(1000n, 10_000);
+  h.settlement.stop();
+  const finished = h.settlement.finish({ sync: true });
+  await h.synced();
+  await finished;
+  expect(h.notes).toEqual([916n, 1016n]);
 });

@@ -66,6 +66,7 @@ function optionsOf({ settings, ...changes }: Omit<Changes, 'before'>): SourceOpt
     streamed: () => undefined,
     log: SETTINGS,
     directory,
+    knownEpoch: -1,
     signals,
     sinkSlots: new Map([['users', 0]]),
     version: '0.0.0-test',
@@ -136,8 +137,12 @@ describe('a session', () => {
     expect(await ids()).toEqual([1, 2]);
     expect(state.status()).toMatchObject({ state: 'streaming', health: 'healthy', gaps: [] });
     expect(session.ready()).toMatchObject({
-      systemIdentifier: server.server.systemIdentifier,
-      databaseOid: server.server.databaseOid,
+      log: {
+        systemIdentifier: server.server.systemIdentifier,
+        databaseOid: server.server.databaseOid,
+        slot: 'slot_app',
+        beganAt: 100n,
+      },
     });
   });
 

@@ -36,6 +36,7 @@ function start(signals: LogSignals, changes: Parameters<typeof databaseSettings>
       maxMessageBytes: 1 << 26,
     },
     directory: directory.path,
+    knownEpoch: -1,
     signals,
     version: '0.0.0-test',
     logLevel: 'debug',
@@ -52,7 +53,7 @@ describe('a source thread', () => {
     const { rows } = await database.client.query<{ id: string }>(
       'select system_identifier::text as id from pg_control_system()',
     );
-    expect(await thread.ready).toMatchObject({ host: '127.0.0.1', systemIdentifier: rows[0]!.id });
+    expect(await thread.ready).toMatchObject({ host: '127.0.0.1', log: { systemIdentifier: rows[0]!.id } });
     const end = signals.writtenEnd();
     const appended = signals.waitForAppend(end, new AbortController().signal);
     await database.client.query('insert into items values (1)');

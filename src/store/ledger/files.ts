@@ -1,0 +1,73 @@
+// What a ledger asks of the disk: a port, so that tests can have full and failing disks; and files that are whole or not there.
+import {
+  closeSync,
+  fdatasync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+  type PathLike,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
+
+export type LedgerFiles = {
+  /** Returns the bytes written, which may be fewer than given. */
+  write(fd: number, bytes: Buffer, position: number): number;
+  /** Waits until the disk has what was written. */
+  syncData(fd: number): Promise<void>;
+  sync(fd: number): void;
+  rename(from: PathLike, to: PathLike): void;
+  /** Makes the names in a directory durable. */
+  syncDirectory(directory: string): void;
+};
+
+export const LEDGER_FILES: LedgerFiles = {
+  write: (fd, bytes, position) => writeSync(fd, bytes, 0, bytes.length, position),
+  syncData: promisify(fdatasync),
+  sync: fsyncSync,
+  rename: renameSync,
+  syncDirectory: (directory) => {
+    const fd = openSync(directory, 'r');
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  },
+};
+
+/** Writes all of `bytes` at `position`. */
+export function writeFully(files: LedgerFiles, fd: number, bytes: Buffer, position: number): void {
+  let done = 0;
+  while (done < bytes.length) done += files.write(fd, bytes.subarray(done), position + done);
+}
+
+/**
+ * Puts a file of these bytes in the place of `file`, durably: a crash or a power cut leaves the old one or the new one, whole.
+ * The new one is open for reading and writing.
+ */
+export function replaceFile(
+  file: string,
+  chunks: Iterable<Buffer>,
+  files: LedgerFiles,
+): { fd: number; size: number } {
+  const temporary = `${file}.new`;
+  const fd = openSync(temporary, 'w+', 0o600); // invariant 9
+  try {
+    let size = 0;
+    for (const chunk of chunks) {
+      writeFully(files, fd, chunk, size);
+      size += chunk.length;
+    }
+    files.sync(fd);
+    files.rename(temporary, file);
+    files.syncDirectory(dirname(file));
+    return { fd, size };
+  } catch (error) {
+    closeSync(fd);
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,110 @@
+// What our own hints tell an operator to move or to delete, done to a real service: nothing is lost in silence.
+import { existsSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, expect, test } from 'vitest';
+import { endToEnd } from '../support/end-to-end.ts';
+import { waitFor } from '../support/wait.ts';
+
+const world = endToEnd();
+/** How often each row arrived, by its id. */
+let arrived: Map<number, number>;
+
+beforeEach(async () => {
+  await world.database.client.query('create table t (id int primary key)');
+  arrived = new Map();
+  world.recorder.onMessage = ({ body }) => {
+    const { id } = (JSON.parse(body) as { record: { id: number } }).record;
+    arrived.set(id, (arrived.get(id) ?? 0) + 1);
+  };
+});
+
+const insert = (from: number, to: number) =>
+  world.database.client.query('insert into t select generate_series($1::int, $2::int)', [from, to]);
+const all = (from: number, to: number): Promise<unknown> =>
+  waitFor(
+    () => Array.from({ length: to - from + 1 }, (_, i) => from + i).every((id) => arrived.has(id)),
+    `all of ${from} to ${to}; ${arrived.size} are there`,
+  );
+const sinkOf = async () => (await world.service.health()).sinks[0]!;
+const config = (extra: { slot?: string; faulty?: boolean } = {}): string =>
+  world.config({ sinks: [{ tables: ['t'], queue: 'changes' }], ...extra });
+let moves = 0;
+const moveLogAway = (): void => {
+  const log = join(world.directory, 'data/log/shop');
+  renameSync(log, `${log}.moved-${++moves}`);
+};
+
+test('a log directory that is moved away, twice, under ledgers that stay: every later change arrives, without a gap', async () => {
+  await world.start({ config: config() });
+  await insert(1, 100);
+  await all(1, 100);
+  for (const round of [1, 2]) {
+    await world.service.stop();
+    moveLogAway();
+    await world.start({});
+    await insert(round * 1000, round * 1000 + 999);
+    await all(round * 1000, round * 1000 + 999);
+    expect(await sinkOf()).toMatchObject({ status: 'healthy', gaps: [] });
+  }
+  // Acknowledged by delivery: what was delivered before was not kept for anybody.
+  expect(arrived.get(50)).toBe(1);
+});
+
+test('what only a moved log had is a gap of the sink, and everything after it arrives', async () => {
+  world.proxy.decide = ({ action }) =>
+    action === 'SendMessageBatch' ? { kind: 'error', status: 503, code: 'ServiceUnavailable' } : undefined;
+  await world.start({ config: config({ slot: 'ack: durable', faulty: true }) });
+  await insert(1, 100);
+  const { rows } = await world.database.client.query<{ lsn: string }>('select pg_current_wal_lsn() as lsn');
+  await waitFor(async () => {
+    const { rows: slots } = await world.database.client.query(
+      'select 1 from pg_replication_slots where slot_name = current_database() and confirmed_flush_lsn >= $1::pg_lsn',
+      [rows[0]!.lsn],
+    );
+    return slots.length === 1;
+  }, 'the flush on the word of our disk');
+  await world.service.stop();
+  moveLogAway();
+  world.proxy.decide = () => undefined;
+  await world.start({});
+  await insert(101, 200);
+  await all(101, 200);
+  expect(arrived.has(1)).toBe(false);
+  const sink = await waitFor(async () => {
+    const found = await sinkOf();
+    return found.gaps.length > 0 && found;
+  }, 'the gap in the status');
+  expect(sink.gaps).toEqual([
+    expect.objectContaining({ reason: expect.stringContaining('made anew') as string }),
+  ]);
+});
+
+test('a ledger that is deleted makes its sink begin at the first change retained, not at the end', async () => {
+  await world.start({ config: config() });
+  await insert(1, 100);
+  await all(1, 100);
+  await world.service.stop();
+  const ledger = join(world.directory, 'data/ledger/shop/sink-0.ledger');
+  expect(existsSync(ledger)).toBe(true);
+  rmSync(ledger);
+  await insert(101, 200);
+  await world.start({});
+  await all(101, 200);
+  await waitFor(() => arrived.get(1) === 2, 'what was delivered before to come again');
+  expect((await sinkOf()).gaps).toEqual([]);
+});
+
+test('a store that is deleted leaves the sinks where their ledgers say', async () => {
+  await world.start({ config: config() });
+  await insert(1, 100);
+  await all(1, 100);
+  await world.service.stop();
+  for (const suffix of ['', '-wal', '-shm']) {
+    rmSync(join(world.directory, `data/tailrace.db${suffix}`), { force: true });
+  }
+  await insert(101, 200);
+  await world.start({});
+  await all(101, 200);
+  expect(arrived.get(1)).toBe(1);
+  expect((await sinkOf()).gaps).toEqual([]);
+});
