@@ -48,7 +48,7 @@ export function describeTable(table: {
 export const oversizeFrame = (action: 'insert' | 'update' | 'delete', relationId: number, bytes: number) =>
   Buffer.concat([uint8(FRAME.oversize), uint8(FRAME[action]), int32(relationId), int64(BigInt(bytes))]);
 
-const START: WalkHead = { position: ORIGIN, endLsn: ZERO_LSN, offset: 0 };
+const START: WalkHead = { position: ORIGIN, endLsn: ZERO_LSN, timeline: 0, offset: 0 };
 
 export type IntakeOptions = EndpointOptions & {
   readonly settings?: Partial<SinkSettings>;

@@ -10,6 +10,7 @@ import type { Sink } from '../../src/sinks/sink.ts';
 import { openStore } from '../../src/store/sqlite.ts';
 import { append, begin, commit, frames, openTestLog, scratchDirectory } from '../log/stream.ts';
 import { Endpoint, routeTo, type EndpointOptions } from './dispatcher.ts';
+import { FOLLOWED } from './ledger.ts';
 import { SINK } from './letters.ts';
 import { bodyOf, silent } from './messages.ts';
 import { insertMessage, relationMessage } from './pgoutput-messages.ts';
@@ -74,6 +75,7 @@ export async function openSinkRoom(settings: Partial<SinkSettings> = {}): Promis
   const options: SinkOptions = {
     settings: { ...SINK_SETTINGS, ...settings },
     logDirectory,
+    log: FOLLOWED,
     signals,
     slot: 0,
     ledgerFile: join(directory, 'users.ledger'),

@@ -11,9 +11,9 @@ import { stepsInOrder, type RowBatch, type Step, type Steps } from '../../../src
 import { before } from '../../../src/pipeline/sink/place.ts';
 import { Restored } from '../../../src/pipeline/sink/restored.ts';
 import { Settlement } from '../../../src/pipeline/sink/settlement.ts';
-import { openLedger } from '../../../src/store/ledger.ts';
 import { append, begin, commit, openTestLog, scratchDirectory } from '../../log/stream.ts';
 import { describeTable, oversizeFrame, sinkIntake, type IntakeOptions } from '../../support/intake.ts';
+import { openLedger } from '../../support/ledger.ts';
 import { BLOCK_BYTES, blocksOf } from '../../support/log-blocks.ts';
 import { patient } from '../../support/messages.ts';
 import { insertMessage, truncateMessage } from '../../support/pgoutput-messages.ts';
@@ -209,7 +209,7 @@ function startSink(
   const offset = isNew ? place.signals.firstOffset() : reader.locate(before(start.position)).offset;
   const restored = new Restored(ledger);
   const h = sinkIntake({
-    start: { ...start, offset },
+    start: { timeline: 1, ...start, offset },
     ports: {
       steps,
       isDone: (transaction, index) => restored.has(transaction, index),
@@ -226,6 +226,7 @@ function startSink(
     walker,
     restored,
     beforeMove: () => undefined,
+    note: () => undefined,
     fail: (error) => faults.push(error),
     nowMs: () => performance.now(),
   });
