@@ -116,8 +116,50 @@ const VERSION_2 = `
   ) strict;
 `;
 
+/** to_lsn: null while a gap goes on · tables: null for any · ends: what it waits for then. */
+const VERSION_3 = `
+  create table gaps (
+    id integer primary key autoincrement,
+    database text not null,
+    cause text not null,
+    from_lsn text not null,
+    to_lsn text,
+    reason text not null,
+    tables text,
+    ends text not null,
+    halts integer not null,
+    skips integer not null,
+    declared_at text not null,
+    accepted_at text
+  ) strict;
+  create index gaps_by_database on gaps (database, accepted_at);
+  create table look_catalogs (
+    id integer primary key autoincrement,
+    fold text not null,
+    seen text not null
+  ) strict;
+  create table looks (
+    id integer primary key autoincrement,
+    database text not null,
+    taken_at text not null,
+    server text not null,
+    wal_before text not null,
+    wal_after text not null,
+    xmin integer not null,
+    xmax integer not null,
+    catalog integer not null references look_catalogs (id)
+  ) strict;
+  create index looks_by_database on looks (database, id);
+  create table renumbered_transactions (
+    database text not null,
+    previous_end_lsn text not null,
+    salt text not null,
+    primary key (database, previous_end_lsn)
+  ) strict;
+`;
+
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */
-const STEPS: readonly string[] = [VERSION_1, VERSION_2];
+const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];
 const NEWEST = STEPS.length;
 
 /** `PRAGMA user_version` of the file. https://www.sqlite.org/pragma.html#pragma_user_version */
