@@ -11,6 +11,7 @@ import { startSource } from '../../src/pipeline/source/runner.ts';
 import { connectReplication } from '../../src/postgres/connection/connection.ts';
 import { startReplication } from '../../src/postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../src/postgres/settings.ts';
+import { openStore } from '../../src/store/sqlite.ts';
 import { insertRows, TABLE_COLUMNS } from '../load/mixed.ts';
 import { cpuPerRow, type Stage } from './stage.ts';
 
@@ -37,6 +38,8 @@ const settingsFor = (port: number): DatabaseSettings => ({
   },
   publication: { name: 'bench', createIfNotExists: true, refreshIntervalMs: 0 },
   markers: { skip: false },
+  onGap: 'halt',
+  acceptedGaps: [],
   statusIntervalMs: 1000,
   receiveTimeoutMs: 60_000,
   reconnect: { initialBackoffMs: 100, multiplier: 2, maxBackoffMs: 1000, jitter: 0 },
@@ -71,6 +74,8 @@ async function socketOnly(settings: DatabaseSettings): Promise<number> {
 async function toLog(settings: DatabaseSettings, directory: string): Promise<number> {
   const signals = new LogSignals();
   signals.setHolding(0, true);
+  const log = mkdtempSync(join(directory, 'log-'));
+  const store = openStore(join(log, 'store.db'));
   const source = startSource({
     settings,
     selections: [{}],
@@ -83,7 +88,8 @@ async function toLog(settings: DatabaseSettings, directory: string): Promise<num
       minFreeBytes: 0,
       maxMessageBytes: 64 * MIB,
     },
-    directory: mkdtempSync(join(directory, 'log-')),
+    store,
+    directory: log,
     knownEpoch: -1,
     signals,
     version: 'bench',
@@ -96,6 +102,7 @@ async function toLog(settings: DatabaseSettings, directory: string): Promise<num
     while (signals.durableEnd() < signals.writtenEnd()) await new Promise((done) => setTimeout(done, 1));
   });
   await source.stop();
+  store.close();
   return cpu;
 }
 

@@ -12,6 +12,8 @@ export const invalidRequest = (message: string, hint: string): TailraceError =>
 
 const STATUS_OF: Readonly<Record<string, number>> = {
   REQUEST_INVALID: 400,
+  DATABASE_UNKNOWN: 404,
+  GAP_UNKNOWN: 404,
   SINK_UNKNOWN: 404,
   DEAD_LETTER_UNKNOWN: 404,
   SINK_AMBIGUOUS: 409,

@@ -11,6 +11,7 @@ import type { PullStreams } from '../pipeline/sink/pull/streams.ts';
 import { addPullRoutes } from './pull-routes.ts';
 import { decideAccess, isLoopbackHost, type Access } from './access.ts';
 import { answerError, problem } from './errors.ts';
+import { addGapRoutes } from './gap-routes.ts';
 import { addSinkRoutes } from './sink-routes.ts';
 
 export type HttpOptions = {
@@ -78,6 +79,7 @@ async function listen(
   // What changes or shows data is for the API's own listener, which the configuration guards.
   if (room === 'api') {
     addSinkRoutes(app, options.control);
+    addGapRoutes(app, options.control);
     addPullRoutes(app, options);
   }
   try {

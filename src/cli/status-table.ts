@@ -59,7 +59,8 @@ function troubles(document: HealthDocument, paint: Painter): string[] {
     const who = `database ${database.name}`;
     add(who, database.status, database.reason, database.cure, database.since);
     for (const warning of database.warnings) add(who, 'degraded', warning);
-    for (const { from, to, reason } of database.gaps) add(who, 'degraded', `gap ${from}–${to}: ${reason}`);
+    for (const gap of database.gaps)
+      add(who, 'degraded', `gap ${gap.id}, ${gap.from}–${gap.to ?? 'now'}: ${gap.reason}`);
   }
   for (const sink of document.sinks) {
     const who = `sink ${sink.database}/${sink.name}`;

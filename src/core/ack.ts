@@ -1,5 +1,5 @@
 // How far Postgres may free its WAL: the acknowledgement policy as one pure decision (architecture: acknowledgement policy).
-import { maxLsn, type Lsn } from './lsn.ts';
+import { maxLsn, minLsn, type Lsn } from './lsn.ts';
 
 export type AckPolicy = 'auto' | 'delivered' | 'durable';
 
@@ -25,6 +25,8 @@ export type FlushInput = {
   /** WAL end of the last keepalive. */
   readonly walEnd: Lsn;
   readonly previousFlush: Lsn;
+  /** Up to where this connection has received everything: a server must not be told more than it has sent. */
+  readonly received: Lsn;
   readonly maxRetainedBytes: number;
 };
 
@@ -48,7 +50,7 @@ export function nextFlush(input: FlushInput): FlushDecision {
   const acknowledging = nextAcknowledging(input, settled, tooMuch);
   const safe = acknowledging === 'durable' ? maxLsn(settled, input.durableLsn) : settled;
   return {
-    flush: maxLsn(input.previousFlush, reached(input, safe)),
+    flush: maxLsn(input.previousFlush, minLsn(reached(input, safe), input.received)),
     acknowledging,
     alarm: input.synchronous
       ? 'synchronous'

@@ -1,6 +1,8 @@
 // What the service says of itself: one document for /health, `status`, metrics and the statistics line.
 import type { SinkCounts } from './counts.ts';
 
+import type { Gap } from './gaps.ts';
+
 export type Health = 'healthy' | 'degraded' | 'halted';
 
 export type Condition = {
@@ -68,7 +70,8 @@ export type DatabaseStatus = Condition & {
   readonly changes: number;
   readonly receivedBytes: number;
   readonly reconnects: number;
-  readonly gaps: readonly { readonly from: string; readonly to: string; readonly reason: string }[];
+  /** Those that nobody has accepted, oldest first. */
+  readonly gaps: readonly Gap[];
   readonly warnings: readonly string[];
   /** Of the publication's tables, how many a sink reads. */
   readonly tables: number;

@@ -25,13 +25,15 @@ const QUIET_TIMELINE = 9;
 // Sink fields.
 const SETTLED_OFFSET = 0;
 const SETTLED_LSN = 1;
-/** `HOLDS`, `SHEDS`. */
+/** `HOLDS`, `SHEDS`, `HALTED`. */
 const FLAGS = 2;
 /** Offset below which the sink is to give up what it has not settled. */
 const SHED_BELOW = 3;
 
 /** The slot is in use and its sink holds the log back. */
 const HOLDS = 1n;
+/** A gap that nobody has accepted concerns the sink: it reads no further. */
+const HALTED = 4n;
 /** Rather than hold the log above its budget, the sink gives up what it has not settled. */
 const SHEDS = 2n;
 
@@ -188,6 +190,17 @@ export class LogSignals {
   }
   sheds(slot: number): boolean {
     return (this.#flags(slot) & SHEDS) !== 0n;
+  }
+
+  /**
+   * Set before anything from behind the gap is appended, so that a sink that asks before each block never reads it. By main
+   * before the source runs, then by the source.
+   */
+  setHalted(slot: number, halted: boolean): void {
+    this.#flag(slot, HALTED, halted);
+  }
+  isHalted(slot: number): boolean {
+    return (this.#flags(slot) & HALTED) !== 0n;
   }
 
   /** Called by the source only: the sink in `slot` is to give up what it has not settled below this offset. */

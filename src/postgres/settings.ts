@@ -1,5 +1,6 @@
 // How to reach one Postgres database and follow it.
 import type { AckPolicy } from '../core/ack.ts';
+import type { OnGap } from '../core/gaps.ts';
 import type { RetryPolicy } from '../core/retry.ts';
 
 export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
@@ -40,6 +41,10 @@ export type DatabaseSettings = {
     /** May a transaction be kept from sinks by a message in it? Any role may write such a message. */
     readonly skip: boolean;
   };
+  /** Do the sinks that a gap concerns halt until it is accepted? */
+  readonly onGap: OnGap;
+  /** Names of gaps that somebody has accepted in the configuration (`gapName`). */
+  readonly acceptedGaps: readonly string[];
   /** How often a status reply goes to Postgres when nothing else asks for one. */
   readonly statusIntervalMs: number;
   /** A socket silent for this long (with wal_sender_timeout on) is taken for dead. */

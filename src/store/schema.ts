@@ -118,7 +118,8 @@ const VERSION_2 = `
 
 /**
  * databases: those that were started once, with the sinks that were there then (starts_first) · place: where a sink stood
- * when that was last noted, with the log that it is a place of.
+ * when that was last noted, with the log that it is a place of · gaps: to_lsn is null while a gap goes on, tables for any;
+ * ends: what it waits for then.
  */
 const VERSION_3 = `
   create table databases (
@@ -127,6 +128,44 @@ const VERSION_3 = `
   ) strict;
   alter table sinks add column starts_first integer not null default 0;
   alter table sinks add column place text;
+  create table gaps (
+    id integer primary key autoincrement,
+    database text not null,
+    cause text not null,
+    from_lsn text not null,
+    to_lsn text,
+    reason text not null,
+    tables text,
+    ends text not null,
+    halts integer not null,
+    skips integer not null,
+    declared_at text not null,
+    accepted_at text
+  ) strict;
+  create index gaps_by_database on gaps (database, accepted_at);
+  create table look_catalogs (
+    id integer primary key autoincrement,
+    fold text not null,
+    seen text not null
+  ) strict;
+  create table looks (
+    id integer primary key autoincrement,
+    database text not null,
+    taken_at text not null,
+    server text not null,
+    wal_before text not null,
+    wal_after text not null,
+    xmin integer not null,
+    xmax integer not null,
+    catalog integer not null references look_catalogs (id)
+  ) strict;
+  create index looks_by_database on looks (database, id);
+  create table renumbered_transactions (
+    database text not null,
+    previous_end_lsn text not null,
+    salt text not null,
+    primary key (database, previous_end_lsn)
+  ) strict;
 `;
 
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */

@@ -1,7 +1,11 @@
-// The rare things, in one SQLite file: what is remembered of sinks, dead letters, what was skipped, which tables joined.
+// The rare things, in one SQLite file: what is remembered of sinks, dead letters, what was skipped, which tables joined,
+// gaps, looks, renumbered transactions.
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
 import { DeadLetters } from './dead-letters.ts';
+import { Gaps } from './gaps.ts';
+import { Looks } from './looks.ts';
+import { Renumbered } from './renumbered.ts';
 import { migrate } from './schema.ts';
 import { SinkRecords } from './sink-records.ts';
 import { SkippedTransactions } from './skipped-transactions.ts';
@@ -14,6 +18,9 @@ export type Store = {
   readonly deadLetters: DeadLetters;
   readonly skipped: SkippedTransactions;
   readonly streamedTables: StreamedTables;
+  readonly gaps: Gaps;
+  readonly looks: Looks;
+  readonly renumbered: Renumbered;
   close(): void;
 };
 
@@ -39,6 +46,9 @@ export function openStore(file: string): Store {
     deadLetters: new DeadLetters(db),
     skipped: new SkippedTransactions(db),
     streamedTables: new StreamedTables(db),
+    gaps: new Gaps(db),
+    looks: new Looks(db),
+    renumbered: new Renumbered(db),
     close: () => db.close(),
   };
 }

@@ -10,7 +10,7 @@ import type { ServiceStatus } from '../../src/core/status.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { startCli } from '../support/cli.ts';
 import { testControl } from '../support/control.ts';
-import { databaseStatus, serviceStatus, sinkStatus } from '../support/status.ts';
+import { databaseStatus, gap, serviceStatus, sinkStatus } from '../support/status.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -52,7 +52,7 @@ test('what is not well is named with its cure, and a halted service ends with 1'
           health: 'halted',
           reason: 'slot "tailrace" is gone',
           cure: 'make it again',
-          gaps: [{ from: '0/1', to: '0/9', reason: 'slot recreated' }],
+          gaps: [gap({ from: '0/1', to: '0/9', reason: 'slot recreated' })],
         }),
       ],
       sinks: [sinkStatus({ blockedGroups: ['public.users:7'] })],
@@ -60,7 +60,7 @@ test('what is not well is named with its cure, and a halted service ends with 1'
   );
   const cli = startCli(['status', '--url', url]);
   expect(await cli.code).toBe(1);
-  for (const text of ['slot "tailrace" is gone', 'cure: make it again', 'gap 0/1–0/9', 'public.users:7']) {
+  for (const text of ['slot "tailrace" is gone', 'cure: make it again', 'gap 3, 0/1–0/9', 'public.users:7']) {
     expect(cli.stdout()).toContain(text);
   }
 });

@@ -16,6 +16,7 @@ const input = (changes: Partial<FlushInput>): FlushInput => ({
   openTransaction: false,
   walEnd: lsn(300),
   previousFlush: lsn(50),
+  received: lsn(1n << 40n),
   maxRetainedBytes: 1000,
   ...changes,
 });
@@ -92,6 +93,7 @@ describe('the acknowledgement policy', () => {
           openTransaction: fc.boolean(),
           walEnd: position,
           previousFlush: position,
+          received: position,
           maxRetainedBytes: fc.nat(),
         }) as fc.Arbitrary<FlushInput>,
         (given) => {

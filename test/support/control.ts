@@ -4,7 +4,7 @@ import type { SinkStatus, WantedStatus } from '../../src/core/status.ts';
 import type { SinkRequest } from '../../src/pipeline/sink/requests.ts';
 import type { SinkThread } from '../../src/pipeline/sink/thread.ts';
 import { openStore, type Store } from '../../src/store/sqlite.ts';
-import { sinkStatus } from './status.ts';
+import { databaseStatus, sinkStatus } from './status.ts';
 
 export type TestControl = ServiceControl & {
   readonly store: Store;
@@ -29,6 +29,7 @@ export function testControl(
   const control = createControl({
     store,
     topology: {
+      databases: () => [databaseStatus()],
       sinks: () => sinks,
       threadOf: () => (answer === undefined ? undefined : { request: request as SinkThread['request'] }),
       startAs: ({ sink }, status) => void asked.push([sink, status]),

@@ -42,6 +42,8 @@ export function databaseSettings(
       ...publication,
     },
     markers: { skip: false },
+    onGap: 'halt',
+    acceptedGaps: [],
     statusIntervalMs: 1_000,
     receiveTimeoutMs: 30_000,
     reconnect: { initialBackoffMs: 50, multiplier: 2, maxBackoffMs: 500, jitter: 0.2 },

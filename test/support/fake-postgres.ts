@@ -20,6 +20,11 @@ export type FakeServer = {
   tables: readonly string[];
   /** Undefined: there is no publication. */
   publication: readonly string[] | undefined;
+  /** When its postmaster started (µs since 1970): after a restart it is another. */
+  startedAtUs: string;
+  /** The next transaction id, and what has become of those before. */
+  nextXid: bigint;
+  transactionState: string | null;
   synchronousStandbyNames: string;
   /** What `pg_stat_replication` says of our walsender. */
   synchronousState: string;
@@ -62,6 +67,9 @@ export async function startFakePostgres(changes: Partial<FakeServer> = {}): Prom
     slot: { confirmedFlush: 100n },
     tables: ['items'],
     publication: ['items'],
+    startedAtUs: '1700000000000000',
+    nextXid: 1000n,
+    transactionState: 'committed',
     synchronousStandbyNames: '',
     synchronousState: 'async',
     override: () => undefined,
@@ -165,6 +173,36 @@ const publicationRows = ({ publication }: FakeServer): readonly WireRow[] =>
         },
       ];
 
+/** What a look sees; the versions of the publication and its members are those of their names. */
+const lookRows = ({ publication, walEnd, nextXid, startedAtUs }: FakeServer): readonly WireRow[] => [
+  {
+    snapshot: `${nextXid}:${nextXid}:`,
+    walAfter: lsnText(walEnd),
+    startedAtUs,
+    address: '127.0.0.1:5432',
+    fold: publication?.join(',') ?? 'none',
+    publication:
+      publication === undefined
+        ? null
+        : {
+            oid: 20_000,
+            version: '20000:700',
+            insert: true,
+            update: true,
+            delete: true,
+            truncate: true,
+          },
+    tables: (publication ?? []).map((table, i) => ({
+      oid: 16_400 + i,
+      schema: 'public',
+      table,
+      member: `${21_000 + i}:700`,
+      entry: '0',
+      shape: '0',
+    })),
+  },
+];
+
 const tableRows = ({ tables }: FakeServer): readonly WireRow[] =>
   tables.map((table) => ({
     schema: 'public',
@@ -182,6 +220,9 @@ const ANSWERS: readonly (readonly [
   rows: (server: FakeServer, pid: number) => readonly WireRow[],
 ])[] = [
   [/set_config/, () => []],
+  [/with recursive pub as/, lookRows],
+  [/pg_last_wal_replay_lsn/, ({ walEnd }) => [{ lsn: lsnText(walEnd) }]],
+  [/pg_xact_status/, ({ transactionState }) => [{ state: transactionState }]],
   [/pg_is_in_recovery/, () => [{ standby: false }]],
   [/^IDENTIFY_SYSTEM/, identity],
   [/^TIMELINE_HISTORY/, ({ timelineHistory }) => [{ filename: 'history', content: timelineHistory }]],

@@ -18,6 +18,7 @@ import {
   decodeTruncate,
   type RawRelation,
 } from '../../src/pgoutput/messages.ts';
+import { openStore } from '../../src/store/sqlite.ts';
 import type { DatabaseSettings } from '../../src/postgres/settings.ts';
 
 const MIB = 1024 * 1024;
@@ -65,11 +66,13 @@ export function startTestSource(
   const signals = changes.signals ?? new LogSignals();
   const log = join(directory.path, 'log');
   const { log: logChanges, ...others } = changes;
+  const store = openStore(join(directory.path, 'store.db'));
   const source = startSource({
     settings,
     selections: [{}],
     sinkSlots: new Map(),
     streamed: () => undefined,
+    store,
     directory: log,
     knownEpoch: -1,
     signals,
@@ -86,6 +89,10 @@ export function startTestSource(
       ...logChanges,
     },
   });
+  source.ended.then(
+    () => store.close(),
+    () => store.close(),
+  );
   return { ...source, signals, lines, read: () => readLog(log, signals) };
 }
 

@@ -1,5 +1,6 @@
 // A service status for tests of what shows it: healthy, with values that can be told apart.
 import { zeroCounts } from '../../src/core/counts.ts';
+import type { Gap } from '../../src/core/gaps.ts';
 import type { DatabaseStatus, ServiceStatus, SinkStatus } from '../../src/core/status.ts';
 
 export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): DatabaseStatus => ({
@@ -26,6 +27,18 @@ export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): Databas
   warnings: [],
   tables: 3,
   joinedTables: [],
+  ...overrides,
+});
+
+export const gap = (overrides: Partial<Gap> = {}): Gap => ({
+  id: 3,
+  cause: 'slot_remade',
+  from: '0/1',
+  to: '0/9',
+  reason: 'the replication slot was gone and had to be made anew',
+  since: '2026-01-02T03:04:05.000Z',
+  halts: true,
+  skips: false,
   ...overrides,
 });
 

@@ -38,6 +38,8 @@ export async function parseTarget(text: string, context: TargetContext): Promise
     slot: { name: absent, createIfNotExists: false, ack: 'durable', maxRetainedBytes: 0, failover: false },
     publication: { name: absent, createIfNotExists: false, refreshIntervalMs: 0 },
     markers: { skip: false },
+    onGap: 'halt',
+    acceptedGaps: [],
     ...connectionSettings(connectionSchema.parse({})),
   };
 }

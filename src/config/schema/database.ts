@@ -5,6 +5,7 @@ import { parseHostPort, type HostPort } from '../units.ts';
 import {
   byteSize,
   connectionUrl,
+  gapName,
   hostList,
   ignored,
   nonEmpty,
@@ -161,6 +162,18 @@ export const databaseSchema = z
       .prefault({})
       .describe('What messages in the write-ahead log may do (Postgres 14 and newer).'),
     connection: connectionSchema.prefault({}).describe('How the connection is kept alive, and found again.'),
+    on_gap: z
+      .enum(['halt', 'resume'])
+      .default('halt')
+      .describe(
+        'When changes are provably missing: `halt` the sinks whose tables that can concern, until somebody accepts the gap, or `resume` at once (the status stays degraded until it is accepted).',
+      ),
+    accepted_gaps: z
+      .array(gapName())
+      .default([])
+      .describe(
+        'Gaps that are known and accepted, by their names in the status: `16/B374D848..16/B37A0000`.',
+      ),
     annotations: z
       .record(z.string(), z.unknown())
       .default({})
@@ -200,6 +213,8 @@ export const databaseSchema = z
     slot: written.slot ?? slot.parse({ name: written.slot_name }),
     publication: written.publication ?? publication.parse({ name: written.publication_name }),
     markers: written.markers,
+    on_gap: written.on_gap,
+    accepted_gaps: written.accepted_gaps,
     connection: written.connection,
     annotations: written.annotations,
   }));

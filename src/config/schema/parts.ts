@@ -1,6 +1,7 @@
 // The kinds of values that configuration keys take: durations, sizes, names, addresses, lists.
 import { z } from 'zod';
 import { parseDurationMs } from '../../core/duration.ts';
+import { parseGapName } from '../../core/gaps.ts';
 import { parseLsn } from '../../core/lsn.ts';
 import {
   formatNamePattern,
@@ -99,6 +100,10 @@ const named = <T>(expected: string, parse: (text: string) => T | undefined) =>
     context.addIssue({ code: 'custom', message: expected });
     return z.NEVER;
   });
+
+/** A gap as the status names it. */
+export const gapName = () =>
+  named('a gap is named as in the status, such as 16/B374D848..16/B37A0000', parseGapName);
 
 export const tableName = () => named(TABLE_EXPECTED, parseTableName);
 

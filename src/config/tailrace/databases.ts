@@ -27,6 +27,8 @@ export const toDatabase = (config: DatabaseConfig): DatabaseSettings => ({
     refreshIntervalMs: config.publication.refresh_interval,
   },
   markers: { skip: config.markers.skip },
+  onGap: config.on_gap,
+  acceptedGaps: config.accepted_gaps,
   ...connectionSettings(config.connection),
   annotations: config.annotations,
 });

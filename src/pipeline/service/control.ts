@@ -1,5 +1,6 @@
 // Operations on a running service's sinks, as API and command line offer them: names in, typed answers or errors out.
 import { TailraceError } from '../../core/errors.ts';
+import type { Gap } from '../../core/gaps.ts';
 import type { SinkStatus, WantedStatus } from '../../core/status.ts';
 import type { DeadLetterFilter, DeadLetterSummary, StoredDeadLetter } from '../../store/dead-letters.ts';
 import type { SinkId } from '../../store/sink-records.ts';
@@ -12,8 +13,13 @@ type RewindReply = SinkReply<Extract<SinkRequest, { type: 'rewind' }>>;
 
 export type Page = { readonly after?: number; readonly limit: number };
 
-/** Errors: SINK_UNKNOWN, SINK_AMBIGUOUS, SINK_NOT_READY, DEAD_LETTER_UNKNOWN, and what the sink refuses with. */
+/** Errors: DATABASE_UNKNOWN, GAP_UNKNOWN, SINK_UNKNOWN, SINK_AMBIGUOUS, SINK_NOT_READY, DEAD_LETTER_UNKNOWN, and what the sink refuses with. */
 export interface ServiceControl {
+  /** Of a database, all that were ever declared, oldest first. */
+  gaps(database: string, page: Page): readonly Gap[];
+  gap(database: string, id: number): Gap;
+  /** Sinks that halted because of it go on. Durable when it returns. */
+  acceptGap(database: string, id: number): Gap;
   sinks(): readonly SinkStatus[];
   /** `name` or `database/name`. */
   find(name: string, database?: string): SinkId;
@@ -34,7 +40,7 @@ export interface ServiceControl {
 
 export type ControlPorts = {
   readonly store: Store;
-  readonly topology: Pick<Topology, 'sinks' | 'startAs'> & {
+  readonly topology: Pick<Topology, 'databases' | 'sinks' | 'startAs'> & {
     threadOf(id: SinkId): Pick<SinkThread, 'request'> | undefined;
   };
   /** What the configuration says. */
@@ -46,7 +52,13 @@ export function createControl({ store, topology, configuredStatus }: ControlPort
   const statusOf = ({ database, sink }: SinkId): SinkStatus | undefined =>
     sinks().find((status) => status.database === database && status.name === sink);
   const threadOf = (id: SinkId): Pick<SinkThread, 'request'> | undefined => topology.threadOf(id);
+  const known = (database: string): string =>
+    topology.databases().some(({ name }) => name === database) ? database : fail(unknownDatabase(database));
   return {
+    gaps: (database, { after = 0, limit }) => store.gaps.list(known(database), { after, limit }),
+    gap: (database, id) => store.gaps.find(known(database), id) ?? fail(unknownGap(database, id)),
+    acceptGap: (database, id) =>
+      store.gaps.accept(known(database), id, new Date()) ?? fail(unknownGap(database, id)),
     sinks,
     find: (name, database) => findSink(sinks(), name, database),
     sink: (id) => statusOf(id) ?? fail(unknownSink(id.sink)),
@@ -92,6 +104,16 @@ function fail(error: TailraceError): never {
 
 const refusal = (message: string, code: string, hint: string): TailraceError =>
   new TailraceError(message, { code, kind: 'fatal', hint });
+
+const unknownDatabase = (name: string): TailraceError =>
+  refusal(`there is no database "${name}"`, 'DATABASE_UNKNOWN', 'tailrace status lists the databases');
+
+const unknownGap = (database: string, id: number): TailraceError =>
+  refusal(
+    `database "${database}" has no gap ${id}`,
+    'GAP_UNKNOWN',
+    'tailrace status lists those that nobody has accepted',
+  );
 
 const unknownSink = (name: string): TailraceError =>
   refusal(`there is no sink "${name}"`, 'SINK_UNKNOWN', 'tailrace status lists the sinks');

@@ -1,5 +1,6 @@
 // One database while the service runs: its source thread, its log's signals, and its sinks' threads once the log is open.
 import type { Logger } from 'pino';
+import { describeGap, haltingGap, type Gap } from '../../core/gaps.ts';
 import { stableUuid, streamKey } from '../../core/idempotency.ts';
 import type { DatabaseStatus, SinkStatus, WantedStatus } from '../../core/status.ts';
 import { makeDirectory } from '../../data-directory/directory.ts';
@@ -45,10 +46,12 @@ export class Database {
     this.#sinks = new Map(sinks.map((sink) => [sink.name, sink]));
     this.#signals = new LogSignals();
     this.#slots = new LogSlots(database.name);
-    for (const { name, status, loadShedding } of sinks) {
+    const gaps = recallGaps(options);
+    for (const { name, status, loadShedding, selection } of sinks) {
       const slot = this.#slots.of(name);
       this.#signals.setHolding(slot, status !== 'disabled');
       this.#signals.setSheds(slot, loadShedding === 'discard');
+      this.#signals.setHalted(slot, haltingGap(gaps, selection, database.onGap) !== undefined);
     }
     this.#source = startSourceThread({
       settings: database,
@@ -56,6 +59,7 @@ export class Database {
       sinkSlots: this.#slots.byName(),
       streamed: (tables) => this.#recordStreamed(tables),
       log: settings.log,
+      storeFile: settings.state.file,
       directory: logDirectory(settings, database.name),
       knownEpoch: highestEpochOf(options),
       signals: this.#signals,
@@ -168,6 +172,15 @@ export class Database {
 /** Epochs never go back as long as the store or one ledger remains. */
 const highestEpochOf = ({ store, settings, database: { name } }: DatabaseOptions): number =>
   Math.max(store.sinks.highestEpoch(name), highestEpochIn(ledgerDirectory(settings, name)));
+
+/** The gaps that nobody has accepted: what the configuration accepts is accepted from now on. */
+function recallGaps({ store, database, logger }: DatabaseOptions): readonly Gap[] {
+  const { name, acceptedGaps } = database;
+  for (const gap of store.gaps.acceptNamed(name, acceptedGaps, new Date())) {
+    logger.warn({ database: name, gap: gap.id }, `the configuration accepts a gap: ${describeGap(gap)}`);
+  }
+  return store.gaps.unaccepted(name);
+}
 
 const envelopeOf = (sink: SinkSettings, database: DatabaseSettings, ready: SourceReady): Envelope => ({
   sinkName: sink.name,

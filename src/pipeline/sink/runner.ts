@@ -1,5 +1,6 @@
 // One sink following one log: reads blocks as long as there is room, says how it stands, and stops with everything in flight settled.
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { aborted } from '../../core/abort.ts';
 import type { SinkStatus } from '../../core/status.ts';
 import type { PullPort } from '../../sinks/sink.ts';
 import { assemble, createSink, layGround, type SinkParts } from './assembly.ts';
@@ -104,9 +105,12 @@ export class SinkRunner {
 
   async #follow(): Promise<void> {
     const { walker, dispatcher, settlement, restored, unsettled } = this.#parts;
+    const { signals, slot } = this.#options;
     const { signal } = this.#stopping;
     let turnBeganMs = performance.now();
     for await (const block of this.#place.reader.read(this.#place.readFrom, signal)) {
+      // A gap lies before it that nobody has accepted: whoever supervises this sink stops it.
+      if (signals.isHalted(slot)) return aborted(signal);
       const working = walker.block(block, signal);
       if (working !== undefined) await working;
       dispatcher.dispatch();

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
+import { acceptHint, describeGap, haltingGap } from '../../core/gaps.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
 import type { Condition, SinkStatus, WantedStatus } from '../../core/status.ts';
 import {
@@ -31,6 +32,9 @@ const MENDED_MS = 3000;
 
 /** How long a command waits for requests in flight; then they are aborted, and sent again by the next runner. */
 const COMMAND_SETTLE_MS = 5000;
+
+/** How often to look whether a gap halts the sink, or does not any more. */
+const GAPS_INTERVAL_MS = 200;
 
 const healthyNow = (): Condition => ({ health: 'healthy', since: new Date().toISOString() });
 
@@ -90,12 +94,25 @@ class Supervisor {
   /** Where it stands while it is paused. */
   #place: SinkPlace | undefined;
   #resting: Condition = healthyNow();
+  /** Does a gap keep it from delivering? */
+  #isHalted: boolean;
+  readonly #watching: NodeJS.Timeout;
 
   constructor(options: SinkOptions, ports: SupervisorPorts) {
     this.#options = options;
     this.#ports = ports;
     this.#wanted = options.settings.status;
+    this.#isHalted = options.signals.isHalted(options.slot);
+    this.#watching = setInterval(() => this.#watchGaps(), GAPS_INTERVAL_MS);
     this.#running = this.#loop();
+  }
+
+  #watchGaps(): void {
+    const { signals, slot } = this.#options;
+    if (signals.isHalted(slot) === this.#isHalted || this.#stopping) return;
+    this.#isHalted = !this.#isHalted;
+    this.#deadlineMs = Date.now() + COMMAND_SETTLE_MS;
+    this.#turn.abort();
   }
 
   status(): SinkStatus {
@@ -105,12 +122,12 @@ class Supervisor {
     }
     const { settings, signals, store } = this.#options;
     const last = this.#last ?? newSinkStatus(settings, this.#resting);
-    if (this.#wanted === 'active') {
+    if (this.#wanted === 'active' && !this.#isHalted) {
       return this.#failure === undefined ? last : { ...last, ...this.#failure, state: 'halted' };
     }
     return restingStatus({
       last,
-      state: this.#wanted,
+      state: this.#wanted === 'active' ? 'halted' : this.#wanted,
       condition: this.#failure ?? this.#resting,
       place: this.#place,
       writtenEnd: signals.writtenEnd(),
@@ -155,6 +172,7 @@ class Supervisor {
     }
     if (this.#stopping) throw stoppingError();
     if (this.#failure !== undefined) throw halted(settings.name, this.#failure.reason);
+    if (this.#isHalted) throw halted(settings.name, this.#resting.reason);
     if (this.#wanted === 'active') throw notRunning(settings.name);
     // No runner is being made either while the sink is paused.
     return answerPullPaused(ledgerFile, request, AbortSignal.any([asking, this.#turn.signal]));
@@ -162,6 +180,7 @@ class Supervisor {
 
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping = true;
+    clearInterval(this.#watching);
     this.#deadlineMs = deadlineMs;
     this.#turn.abort();
     await this.#running;
@@ -189,7 +208,7 @@ class Supervisor {
       if (signal.aborted) continue;
       const startedMs = Date.now();
       try {
-        if (this.#wanted !== 'active') {
+        if (this.#wanted !== 'active' || this.#isHalted) {
           await this.#rest(signal);
           continue;
         }
@@ -211,12 +230,13 @@ class Supervisor {
     return { ...this.#options, settings: { ...this.#options.settings, status: this.#wanted } };
   }
 
-  /** Paused: holds its place in the log. Disabled: holds nothing. */
+  /** Paused, or halted by a gap: holds its place in the log. Disabled: holds nothing. */
   async #rest(turn: AbortSignal): Promise<void> {
     const { signals, slot } = this.#options;
-    this.#resting = healthyNow();
-    signals.setHolding(slot, this.#wanted === 'paused');
-    this.#place = this.#wanted === 'paused' ? await openPlace(this.#currentOptions()) : undefined;
+    const holds = this.#wanted !== 'disabled';
+    this.#resting = this.#isHalted ? gapCondition(this.#options, this.#resting) : healthyNow();
+    signals.setHolding(slot, holds);
+    this.#place = holds ? await openPlace(this.#currentOptions()) : undefined;
     this.#place?.ledger.close();
     this.#place?.reader.close();
     this.#failure = undefined;
@@ -246,6 +266,20 @@ class Supervisor {
       this.#runner = undefined;
     }
   }
+}
+
+/** Why a gap keeps a sink from delivering, and what to do about it. */
+function gapCondition({ store, settings }: SinkOptions, before: Condition): Condition {
+  const { database, selection } = settings;
+  const gap = haltingGap(store.gaps.unaccepted(database), selection, 'halt');
+  // It was accepted this moment.
+  if (gap === undefined) return before;
+  return {
+    health: 'halted',
+    reason: `a gap: ${describeGap(gap)}`,
+    cure: acceptHint(database, gap),
+    since: gap.since,
+  };
 }
 
 function conditionOf(error: unknown, before: Condition | undefined): Condition {

@@ -10,6 +10,7 @@ import type { LogWriter } from '../../log/writer.ts';
 import { encodeEnrichment, type Enrichment } from '../../pgoutput/enrichment.ts';
 import { decodeBegin, MESSAGE, relationIdOfRow, unknownMessage } from '../../pgoutput/messages.ts';
 import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
+import type { Begin, BeginComparison } from './history/begins.ts';
 import { RANGE, type StreamBatch } from '../../postgres/replication/stream.ts';
 
 /** Of the socket's own size, so that a block seldom grows it. */
@@ -45,8 +46,19 @@ export class RelationsInForce {
 /** What the feed needs of the log. */
 export type FedLog = Pick<LogWriter, 'append' | 'context'>;
 
+/** What comes again is compared with the log, up to its end. */
+export type Comparing = {
+  readonly begins: BeginComparison;
+  /** Told once all of the log has come; throws when the histories part. */
+  done(partedAt: Lsn | undefined): void;
+};
+
 /** How the stream of one connection joins the log. */
-export type Joint = { readonly epoch: number; readonly history: TimelineHistory };
+export type Joint = {
+  readonly epoch: number;
+  readonly history: TimelineHistory;
+  readonly comparing?: Comparing | undefined;
+};
 
 /** Invariant: what `#writer` holds is whole frames that follow the log's end. */
 export class LogFeed {
@@ -71,6 +83,9 @@ export class LogFeed {
   #oversize = { seen: 0, skipBytes: 0 };
   /** Bytes of the last oversize row that are in the log; its row number. */
   #oversizeLogged = { index: -1, bytes: 0 };
+  #comparing: Comparing | undefined;
+  /** Has this connection brought the transaction that the log ends with? */
+  brought = false;
   transactions = 0;
   changes = 0;
 
@@ -99,6 +114,21 @@ export class LogFeed {
     this.#skipping = false;
     this.#skipBelow = 0;
     this.#beginAt = NOT_HERE;
+    this.#comparing?.begins.close();
+    this.#comparing = joint.comparing;
+    this.brought = false;
+  }
+
+  /** Everything before `walEnd` has been taken. Throws when that shows that the histories part. */
+  reached(walEnd: Lsn): void {
+    if (this.#comparing === undefined || this.#inTransaction) return;
+    if (walEnd >= this.#log.context.lastEndLsn) this.#endComparison();
+  }
+
+  #endComparison(): void {
+    const comparing = this.#comparing!;
+    this.#comparing = undefined;
+    comparing.done(comparing.begins.end());
   }
 
   /**
@@ -133,6 +163,7 @@ export class LogFeed {
         case MESSAGE.commit:
           if (!this.#skipping) {
             this.transactions++;
+            this.brought = true;
             appendFrame(this.#writer, bytes, start, end);
           }
           this.#inTransaction = false;
@@ -193,7 +224,9 @@ export class LogFeed {
   }
 
   #begin(bytes: Buffer, start: number, end: number): void {
-    const { commitLsn, xid } = decodeBegin(bytes, start, end);
+    const begin = decodeBegin(bytes, start, end);
+    const { commitLsn, xid } = begin;
+    if (this.#comparing !== undefined) this.#compare(begin);
     const partial = this.#partial;
     this.#partial = undefined;
     this.#inTransaction = true;
@@ -217,6 +250,11 @@ export class LogFeed {
     this.#enterTimeline(commitLsn);
     this.#beginAt = this.#writer.length;
     appendFrame(this.#writer, bytes, start, end);
+  }
+
+  #compare(begin: Begin): void {
+    if (begin.commitLsn > this.#loggedCommitLsn) this.#endComparison();
+    else this.#comparing!.begins.came(begin);
   }
 
   /** A block belongs to one timeline: the one that owns its commits. */

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { nextFlush } from '../../core/ack.ts';
 import { TailraceError } from '../../core/errors.ts';
-import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import type { History, LogWriter } from '../../log/writer.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
@@ -36,7 +36,12 @@ export class FlushKeeper {
   #openTransaction = false;
   /** Our walsender is a synchronous standby: flush as durable, at once. */
   synchronous = false;
+  /** What this connection's server was told. */
   flushed: Lsn = ZERO_LSN;
+  /** The highest that a server of this history was told. */
+  #told: Lsn = ZERO_LSN;
+  /** Has this connection brought the transaction that the log ends with? */
+  #brought = false;
   /** WAL end of the last keepalive; set once everything before it is in the log. */
   walEnd: Lsn = ZERO_LSN;
 
@@ -47,25 +52,36 @@ export class FlushKeeper {
     this.#durableLsn = ports.log.context.lastEndLsn;
   }
 
-  /** A connection begins: Postgres has been told `confirmed`. Remembers it with the history. */
-  async begin(confirmed: Lsn, history: History): Promise<void> {
+  /** The highest that a server of this history was told: more than the present one knows of after its crash. */
+  get told(): Lsn {
+    return this.#told;
+  }
+
+  /**
+   * A connection begins: the slot says that it was told `confirmed`, and servers of this history were told `told`. Remembers
+   * it with the history.
+   */
+  async begin(confirmed: Lsn, history: History, told: Lsn): Promise<void> {
     this.flushed = confirmed;
     this.walEnd = confirmed;
+    this.#told = maxLsn(told, confirmed);
+    this.#brought = false;
     this.history = history;
     const { log } = this.#ports;
     // A new log holds nothing from before: what Postgres was told by then is nobody's any more.
     await log.remember({
-      flushed: confirmed,
+      flushed: this.#told,
       ...(log.recovered.created ? { settled: confirmed } : {}),
       history,
     });
     this.#report();
   }
 
-  /** A batch is in the log, and so is everything before `walEnd`. */
-  appended(walEnd: Lsn, openTransaction: boolean): void {
+  /** A batch is in the log, and so is everything before `walEnd`. `brought`: this connection has brought the log's end. */
+  appended(walEnd: Lsn, openTransaction: boolean, brought: boolean): void {
     this.walEnd = walEnd;
     this.#openTransaction = openTransaction;
+    this.#brought = brought;
     this.#onAppend?.();
   }
 
@@ -119,13 +135,15 @@ export class FlushKeeper {
       openTransaction: this.#openTransaction || log.context.inTransaction,
       walEnd: this.walEnd,
       previousFlush: this.flushed,
+      received: this.#brought ? maxLsn(this.walEnd, log.context.lastEndLsn) : this.walEnd,
       maxRetainedBytes: slot.maxRetainedBytes,
     });
     state.acknowledging = decision.acknowledging;
     state.alarm('RETAINED', decision.alarm === 'retained' ? retainedAlarm(settings) : undefined);
     if (decision.flush > this.flushed) {
       const settled = decision.acknowledging === 'delivered' ? { settled: decision.flush } : {};
-      await log.remember({ flushed: decision.flush, ...settled, history: this.history });
+      this.#told = maxLsn(this.#told, decision.flush);
+      await log.remember({ flushed: this.#told, ...settled, history: this.history });
       this.flushed = decision.flush;
       stream.confirm(decision.flush);
     }

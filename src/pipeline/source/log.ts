@@ -1,12 +1,12 @@
 // The log of one source with what belongs to it for as long as it is open, over all connections.
-import { TailraceError } from '../../core/errors.ts';
 import type { FollowedLog } from '../../core/log-life.ts';
+import type { Lsn } from '../../core/lsn.ts';
 import { openLog, type LogWriter } from '../../log/writer.ts';
 import { DiskBudget } from './disk-budget.ts';
 import { LogFeed, RelationsInForce } from './feed.ts';
 import { FlushKeeper } from './flush.ts';
 import type { SourceOptions } from './options.ts';
-import { planStart, type Prepared, type ServerHistory, type StartPlan } from './start.ts';
+import type { Prepared, ServerHistory } from './start.ts';
 import type { SourceState } from './status.ts';
 
 export type SourceLog = {
@@ -16,7 +16,13 @@ export type SourceLog = {
   readonly keeper: FlushKeeper;
   readonly budget: DiskBudget;
   readonly feed: LogFeed;
+  /** Under which the log's files are. */
+  readonly directory: string;
   epoch: number;
+  /** Behind which gap the stream went on last. */
+  skippedTo: Lsn | undefined;
+  /** Has a connection begun with the log as it is now? */
+  joined: boolean;
   /** Bytes known to be durable were lost: a matter for the first connection. */
   damaged: boolean;
 };
@@ -59,7 +65,10 @@ export async function openSourceLog(
     keeper: new FlushKeeper({ log, signals, settings, durableDirectory, state }),
     budget: new DiskBudget({ log, signals, settings: options.log, directory, sinkSlots: options.sinkSlots }),
     feed: new LogFeed(log, relations, { epoch: recovered.epoch, history: server }),
+    directory,
     epoch: recovered.epoch,
+    skippedTo: undefined,
+    joined: false,
     damaged: recovered.damaged,
   };
 }
@@ -76,37 +85,3 @@ export const followedLog = (
   slot,
   history: { current, switches, walEnd },
 });
-
-/** Where this connection starts (invariant 10: a gap is declared by the caller). Throws HISTORY_PARTED. */
-export function planConnection(
-  opened: SourceLog,
-  prepared: Prepared,
-  server: ServerHistory,
-  connectedBefore: boolean,
-): StartPlan {
-  if (
-    server.systemIdentifier !== opened.systemIdentifier ||
-    prepared.preflight.databaseOid !== opened.databaseOid
-  ) {
-    throw new TailraceError(
-      `another database cluster (system identifier ${server.systemIdentifier}) answers where ${opened.systemIdentifier} was`,
-      {
-        code: 'HISTORY_PARTED',
-        kind: 'fatal',
-        mend: 'restart',
-        hint: 'connect to the cluster that the log belongs to, or use another data directory for the new one',
-      },
-    );
-  }
-  const { log, keeper, damaged, epoch } = opened;
-  const { recovered } = log;
-  const { lastEndLsn } = log.context;
-  const end = connectedBefore
-    ? { created: false, flushed: keeper.flushed, timeline: keeper.history.timeline }
-    : { created: recovered.created, flushed: recovered.flushed, timeline: recovered.timeline };
-  const { settled } = recovered;
-  return planStart({ ...end, settled, damaged, lastEndLsn, epoch }, server, {
-    confirmedFlush: prepared.slot.confirmedFlush,
-    created: prepared.slotCreated,
-  });
-}

@@ -6,13 +6,18 @@ import type { StreamedTable } from '../../core/status.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
+import type { Store } from '../../store/sqlite.ts';
+
+/** What a source keeps beside its log. */
+export type SourceStore = Pick<Store, 'sinks' | 'gaps' | 'looks' | 'renumbered'>;
 
 export type SourceOptions = {
   readonly settings: DatabaseSettings;
-  /** The tables that the sinks want. */
+  /** The tables that the sinks want, in the order of `sinkSlots`. */
   readonly selections: readonly Selection[];
   /** Remembers from where on tables are streamed. */
   readonly streamed: (tables: readonly StreamedTable[]) => void;
+  readonly store: SourceStore;
   readonly log: LogSettings;
   readonly directory: string;
   /** The highest epoch that the store or a ledger knows; -1: none does. */

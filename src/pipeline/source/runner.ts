@@ -6,7 +6,9 @@ import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
-import { runSession } from './session.ts';
+import { GapKeeper, GAPS_INTERVAL_MS } from './gaps.ts';
+import { LookKeeper } from './looks.ts';
+import { runSession, type StoppedDecoding } from './session.ts';
 import { SourceState } from './status.ts';
 import type { DatabaseStatus } from '../../core/status.ts';
 
@@ -41,6 +43,9 @@ class SourceRun {
   readonly #options: SourceOptions;
   readonly #state: SourceState;
   readonly #stopping = new AbortController();
+  readonly #gaps: GapKeeper;
+  readonly #looks: LookKeeper;
+  #stopped: StoppedDecoding | undefined;
   #opened: SourceLog | undefined;
   #stream: ReplicationStream | undefined;
   #streamedBefore = false;
@@ -52,6 +57,8 @@ class SourceRun {
   constructor(options: SourceOptions) {
     this.#options = options;
     this.#state = new SourceState(options.settings, Date.now);
+    this.#gaps = new GapKeeper(options, this.#state);
+    this.#looks = new LookKeeper(options, this.#gaps);
   }
 
   stop(): void {
@@ -68,6 +75,7 @@ class SourceRun {
 
   async run(onReady: (ready: SourceReady) => void): Promise<void> {
     const { signal } = this.#stopping;
+    const looking = setInterval(() => this.#gaps.refresh(), GAPS_INTERVAL_MS);
     try {
       while (!signal.aborted) {
         try {
@@ -80,6 +88,7 @@ class SourceRun {
         }
       }
     } finally {
+      clearInterval(looking);
       this.#state.stops();
       await this.#opened?.log.close();
     }
@@ -92,6 +101,9 @@ class SourceRun {
     await runSession({
       options: this.#options,
       state: this.#state,
+      gaps: this.#gaps,
+      looks: this.#looks,
+      stopped: this.#stopped,
       opened: this.#opened,
       onOpened: (opened) => (this.#opened = opened),
       onStreaming: (stream, ready) => {
@@ -99,6 +111,7 @@ class SourceRun {
         if (this.#streamedBefore) this.#state.reconnects++;
         this.#streamedBefore = true;
         this.#failures = 0;
+        this.#stopped = undefined;
         const { host } = this.#state;
         this.#options.logger.info({ host }, `database "${this.#options.settings.name}" streams`);
         onReady(ready);
@@ -110,6 +123,7 @@ class SourceRun {
   /** Waits before the next try; throws when there is none. */
   async #wait(fault: TailraceError): Promise<void> {
     const { settings, logger } = this.#options;
+    if (fault.code === 'DECODING_STOPPED') this.#stopped = {};
     const failures = ++this.#failures;
     const exhausted = settings.maxConnectionRetries > 0 && failures > settings.maxConnectionRetries;
     // At the first start a wrong configuration is told to whoever starts us; later its cause may go away again.
@@ -118,7 +132,20 @@ class SourceRun {
     this.#state.waits(fault);
     const retryInMs = backoffMs(settings.reconnect, failures, Math.random());
     logger.warn({ code: fault.code, retryInMs }, describeError(fault));
-    await sleep(retryInMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+    await this.#sleep(retryInMs);
+  }
+
+  /** No longer than until somebody decides about the gap that the stream waits for. */
+  async #sleep(ms: number): Promise<void> {
+    const { signal } = this.#stopping;
+    const gapId = this.#stopped?.gapId;
+    const untilMs = performance.now() + ms;
+    for (let left = ms; left > 0 && !signal.aborted; left = untilMs - performance.now()) {
+      const gap = gapId === undefined ? undefined : this.#gaps.find(gapId);
+      if (gap !== undefined && this.#gaps.isDecided(gap)) return;
+      const slice = gap === undefined ? left : Math.min(left, GAPS_INTERVAL_MS);
+      await sleep(slice, undefined, { signal }).catch(() => undefined);
+    }
   }
 
   /** What Postgres or the network answered to a query; a fault of our own goes on as it is. */

@@ -2,7 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../../core/abort.ts';
 import { TailraceError } from '../../core/errors.ts';
-import { formatLsn } from '../../core/lsn.ts';
+import type { Gap } from '../../core/gaps.ts';
+import type { Look } from '../../core/look.ts';
+import { formatLsn, maxLsn, parseLsn, ZERO_LSN } from '../../core/lsn.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
 import {
   applicationName,
@@ -20,10 +22,15 @@ import {
   type ReplicationStream,
   type StreamBatch,
 } from '../../postgres/replication/stream.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
-import { followedLog, openSourceLog, planConnection, type SourceLog } from './log.ts';
+import { comparingOf, judgeBelonging } from './belonging.ts';
+import type { GapKeeper } from './gaps.ts';
+import type { StartPlan } from './history/plan.ts';
+import { followedLog, openSourceLog, type SourceLog } from './log.ts';
+import type { LookKeeper, Looking } from './looks.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
-import { prepareDatabase, readHistory, type StartPlan } from './start.ts';
+import { prepareDatabase, readHistory, type Prepared, type ServerHistory } from './start.ts';
 import type { SourceState } from './status.ts';
 import { recordStreamed, refreshTables, watchTables, type TablePorts } from './tables.ts';
 import { watchServer } from './watch.ts';
@@ -33,11 +40,20 @@ const MIN_MESSAGE_BYTES = 256 * 1024;
 /** While reading is stopped, how often to look whether it may go on. */
 const ROOM_INTERVAL_MS = 100;
 
+/** The server could not decode what follows the log's end: the publication was missing when that was written. */
+export type StoppedDecoding = {
+  /** Of the gap that was declared for it. */
+  gapId?: number;
+};
+
 export type SessionPorts = {
   readonly options: SourceOptions;
   readonly state: SourceState;
+  readonly gaps: GapKeeper;
+  readonly looks: LookKeeper;
   /** The log that an earlier connection opened. */
   readonly opened: SourceLog | undefined;
+  readonly stopped: StoppedDecoding | undefined;
   onOpened(opened: SourceLog): void;
   onStreaming(stream: ReplicationStream, ready: SourceReady): void;
   readonly signal: AbortSignal;
@@ -45,7 +61,7 @@ export type SessionPorts = {
 
 /** Resolves once stopped by `signal`; rejects when the connection or the log breaks. */
 export async function runSession(ports: SessionPorts): Promise<void> {
-  const { options, state, signal } = ports;
+  const { options, state, signal, looks } = ports;
   const { settings, logger } = options;
   const primary = await findPrimary(settings);
   let replication: ReplicationConnection | undefined;
@@ -66,12 +82,8 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const server = await readHistory(replication);
     const opened = ports.opened ?? (await openSourceLog(options, state, prepared, server));
     ports.onOpened(opened);
-    const plan = planConnection(opened, prepared, server, ports.opened !== undefined);
-    declareGap(plan, ports);
-    opened.epoch = plan.epoch;
-    opened.damaged = false;
-    opened.feed.join({ epoch: plan.epoch, history: server });
-    await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current });
+    const looking = lookingAt(primary, prepared, server);
+    const plan = await join({ opened, prepared, server, primary, looking, ports });
     for (const notice of prepared.notices) if (!state.notices.includes(notice)) logger.warn(notice);
     state.notices = prepared.notices;
     const tables = tablePorts(primary, ports);
@@ -79,6 +91,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       recordStreamed(prepared.published.tables, prepared.published.from, tables);
     }
     await refreshTables(tables);
+    await looks.again(looking);
     if (signal.aborted) return;
     const pid = await backendPid(replication);
     const { senderTimeoutMs, serverVersion } = prepared.preflight;
@@ -102,7 +115,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         streamOptions: prepared.streamOptions,
       });
       state.streams();
-      await follow(stream, opened, primary, pid, ports);
+      await follow({ stream, opened, primary, pid, looking, ports });
     } finally {
       await stream.stop();
     }
@@ -112,20 +125,97 @@ export async function runSession(ports: SessionPorts): Promise<void> {
   }
 }
 
+const lookingAt = (primary: Primary, prepared: Prepared, server: ServerHistory): Looking => ({
+  client: primary.client,
+  serverVersion: prepared.preflight.serverVersion,
+  server: {
+    systemIdentifier: server.systemIdentifier,
+    timeline: server.current,
+    switches: server.switches,
+  },
+});
+
+type Joining = {
+  readonly opened: SourceLog;
+  readonly prepared: Prepared;
+  readonly server: ServerHistory;
+  readonly primary: Primary;
+  readonly looking: Looking;
+  readonly ports: SessionPorts;
+};
+
+/** The log and this server belong together, or this rejects; what is missing between the two is on record when it resolves. */
+async function join(joining: Joining): Promise<StartPlan> {
+  const { opened, prepared, server, primary, looking, ports } = joining;
+  const { looks, gaps } = ports;
+  const look = await looks.first(looking);
+  const skipped = skippedGap(joining, look);
+  const skipTo = skipped && gaps.isDecided(skipped) ? parseLsn(skipped.to ?? '') : undefined;
+  const { client } = primary;
+  const belonging = await judgeBelonging({
+    opened,
+    prepared,
+    server,
+    client,
+    look,
+    proved: looks.proved,
+    skipTo,
+  });
+  const { plan, told } = belonging;
+  await looks.keep(look, looking);
+  if (plan.gap !== undefined) gaps.declare(plan.gap);
+  if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
+  opened.epoch = plan.epoch;
+  opened.skippedTo = skipTo;
+  opened.damaged = false;
+  const comparing = comparingOf(belonging, { opened, server }, () => looks.prove());
+  if (comparing === undefined) looks.prove();
+  opened.feed.join({ epoch: plan.epoch, history: server, comparing });
+  await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
+  opened.joined = true;
+  return plan;
+}
+
+/**
+ * The gap behind which the stream goes on once that is decided. Of what was written while the publication was missing nothing
+ * can be decoded, up to Postgres 17: from the transaction that failed to the first look that saw the publication.
+ */
+function skippedGap({ opened, prepared, ports }: Joining, look: Look): Gap | undefined {
+  const { gaps, stopped } = ports;
+  const from = maxLsn(opened.log.context.lastEndLsn, prepared.slot.confirmedFlush);
+  if (stopped === undefined) return gaps.skipped(from);
+  // Looked at again while somebody has still to decide, it does not grow.
+  const known = stopped.gapId === undefined ? undefined : gaps.find(stopped.gapId);
+  const gap =
+    known ??
+    gaps.declare({
+      cause: 'publication_missing',
+      from: formatLsn(from),
+      to: formatLsn(look.walAfter),
+      reason: `the publication "${ports.options.settings.publication.name}" was missing when these changes were written: they cannot be decoded`,
+      // Nothing was delivered before it at a first start.
+      halts: !gaps.isFirstStart || opened.log.context.lastEndLsn > ZERO_LSN,
+      skips: true,
+      ends: [],
+    });
+  stopped.gapId = gap.id;
+  return gap;
+}
+
+const gapWaits = (name: string): TailraceError =>
+  new TailraceError(
+    `database "${name}": the stream cannot go on before the gap is accepted; Postgres keeps its WAL meanwhile`,
+    {
+      code: 'GAP_WAITS',
+      kind: 'fatal',
+      mend: 'retry',
+      hint: 'the status names the gap: compare the consumers with the tables, then accept it; the stream goes on behind it',
+    },
+  );
+
 function tablePorts({ client, target }: Primary, { options, state }: SessionPorts): TablePorts {
   const { settings, selections, logger, streamed } = options;
   return { client, target, settings, selections, state, logger, streamed };
-}
-
-/** A gap is never passed over in silence (invariant 10). */
-function declareGap({ gap }: StartPlan, { options, state }: SessionPorts): void {
-  if (gap === undefined) return;
-  const declared = { from: formatLsn(gap.from), to: formatLsn(gap.to), reason: gap.reason };
-  state.gaps.push(declared);
-  options.logger.error(
-    { ...declared, database: options.settings.name },
-    `a gap: changes committed between ${declared.from} and ${declared.to} are missing, because ${gap.reason}; compare the consumers with the tables`,
-  );
 }
 
 async function backendPid(replication: ReplicationConnection): Promise<number> {
@@ -133,14 +223,17 @@ async function backendPid(replication: ReplicationConnection): Promise<number> {
   return Number(rows[0]?.pid);
 }
 
+type Following = {
+  readonly stream: ReplicationStream;
+  readonly opened: SourceLog;
+  readonly primary: Primary;
+  readonly pid: number;
+  readonly looking: Looking;
+  readonly ports: SessionPorts;
+};
+
 /** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
-async function follow(
-  stream: ReplicationStream,
-  opened: SourceLog,
-  primary: Primary,
-  pid: number,
-  ports: SessionPorts,
-): Promise<void> {
+async function follow({ stream, opened, primary, pid, looking, ports }: Following): Promise<void> {
   const { state, options, signal: stopped } = ports;
   const { keeper, budget } = opened;
   const done = new AbortController();
@@ -159,6 +252,14 @@ async function follow(
   const warn = (error: TailraceError): void => options.logger.warn({ code: error.code }, error.message);
   const { client } = primary;
   const { settings } = options;
+  const lookAgain = async (): Promise<void> => {
+    const { catalog } = await ports.looks.again(looking);
+    // A publication that we are to make is made at the next connection.
+    if (catalog.publication === undefined && settings.publication.createIfNotExists) {
+      end(publicationGone(settings));
+    }
+  };
+  stream.onPublicationMissing = () => void Promise.race([lookAgain(), aborted(done.signal)]).catch(end);
   const loops = [
     keeper.syncLoop(done.signal),
     keeper.flushLoop(stream, done.signal),
@@ -166,7 +267,7 @@ async function follow(
     // A server that fell silent leaves their questions unanswered: the end does not wait for them.
     ...[
       watchServer({ client, pid, settings, keeper, state, warn }, done.signal),
-      watchTables(tablePorts(primary, ports), done.signal),
+      watchTables(tablePorts(primary, ports), lookAgain, done.signal),
     ].map((asking) => Promise.race([asking, aborted(done.signal)])),
   ].map((loop) => loop.catch(end));
   try {
@@ -202,7 +303,8 @@ async function readAll(
     } finally {
       feed.flush();
     }
-    keeper.appended(stream.walEnd, feed.openTransaction);
+    feed.reached(stream.walEnd);
+    keeper.appended(stream.walEnd, feed.openTransaction, feed.brought);
     while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   }
 }
@@ -219,6 +321,13 @@ async function enrich(
   const relation = decodeRelation(bytes, start, end);
   feed.relation(bytes, start, end, await enrichRelation(client, relation));
 }
+
+const publicationGone = ({ name, publication }: DatabaseSettings): TailraceError =>
+  new TailraceError(`database "${name}": publication "${publication.name}" is gone`, {
+    code: 'PUBLICATION_GONE',
+    kind: 'retryable',
+    hint: 'Tailrace connects again and makes it anew',
+  });
 
 const serverEnded = (name: string): TailraceError =>
   new TailraceError(`database "${name}": the server ended the stream`, {

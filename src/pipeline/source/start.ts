@@ -1,8 +1,8 @@
-// Everything between "connect" and the first byte of the stream: preflight, publication and slot, and whether the log may go on from there.
+// What a connection needs before it streams: preflight, publication and slot, and the server's history.
 import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
-import { formatLsn, maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
-import { judgeHistory, parseTimelineHistory, type TimelineHistory } from '../../core/timeline.ts';
+import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { parseTimelineHistory, type TimelineHistory } from '../../core/timeline.ts';
 import {
   closeConnection,
   connectOrdinary,
@@ -110,85 +110,4 @@ export async function readHistory(connection: ReplicationConnection): Promise<Se
     history = parseTimelineHistory(timeline, rows[0]?.content ?? '');
   }
   return { ...history, systemIdentifier, walEnd: parseLsn(walEnd) ?? ZERO_LSN };
-}
-
-/** What the log remembers. */
-export type LogEnd = {
-  readonly created: boolean;
-  readonly damaged: boolean;
-  readonly lastEndLsn: Lsn;
-  readonly flushed: Lsn;
-  /** Of that, what every sink had settled. */
-  readonly settled: Lsn;
-  readonly epoch: number;
-  readonly timeline: number;
-};
-
-export type StartPlan = {
-  readonly startLsn: Lsn;
-  /** What Postgres was told already. */
-  readonly confirmed: Lsn;
-  readonly epoch: number;
-  /** Changes committed in between are lost to us (invariant 10). */
-  readonly gap: { readonly from: Lsn; readonly to: Lsn; readonly reason: string } | undefined;
-};
-
-/**
- * Where to start, and whether the stream goes on where the log ends: proved, or a gap. Pure. Throws HISTORY_PARTED
- * when the server's history is not the log's.
- */
-export function planStart(
-  log: LogEnd,
-  server: TimelineHistory & { readonly walEnd: Lsn },
-  slot: { readonly confirmedFlush: Lsn; readonly created: boolean },
-): StartPlan {
-  if (log.created) {
-    return { startLsn: ZERO_LSN, confirmed: slot.confirmedFlush, epoch: log.epoch, gap: undefined };
-  }
-  const verdict =
-    log.timeline === 0
-      ? ({ verdict: 'same' } as const)
-      : judgeHistory({ timeline: log.timeline, endLsn: log.lastEndLsn }, server);
-  if (verdict.verdict === 'parted') throw historyParted(log, server, verdict.lsn);
-  const promoted = verdict.verdict === 'promoted';
-  // What was flushed may lie above the log's end: keepalives of an idle database, or a lost tail that every sink had
-  // settled. It counts in the history it belongs to, and not where durable bytes are gone.
-  const flushed = log.damaged ? log.settled : log.flushed;
-  const known = promoted ? log.lastEndLsn : maxLsn(log.lastEndLsn, flushed);
-  const gap =
-    slot.created || slot.confirmedFlush > known
-      ? { from: known, to: slot.confirmedFlush, reason: gapReason(slot.created, log.damaged) }
-      : undefined;
-  return {
-    startLsn: known,
-    confirmed: promoted || log.damaged ? slot.confirmedFlush : maxLsn(slot.confirmedFlush, log.flushed),
-    epoch: promoted || gap !== undefined ? log.epoch + 1 : log.epoch,
-    gap,
-  };
-}
-
-function gapReason(slotCreated: boolean, damaged: boolean): string {
-  if (slotCreated) return 'the replication slot was gone and had to be made anew';
-  return damaged
-    ? 'the change log lost bytes that the slot no longer covers'
-    : 'the replication slot was advanced or made anew by somebody else';
-}
-
-function historyParted(
-  log: LogEnd,
-  server: TimelineHistory & { readonly walEnd: Lsn },
-  lsn: Lsn | undefined,
-): TailraceError {
-  const held = `the log ends at ${formatLsn(log.lastEndLsn)} on timeline ${log.timeline}`;
-  const there = `the server is on timeline ${server.current} and its WAL ends at ${formatLsn(server.walEnd)}`;
-  const parted = lsn === undefined ? '' : `; they part at ${formatLsn(lsn)}`;
-  return new TailraceError(
-    `the server's history is not the one in the change log: ${held}, ${there}${parted}`,
-    {
-      code: 'HISTORY_PARTED',
-      kind: 'fatal',
-      mend: 'restart',
-      hint: 'connect to the server that the log belongs to; after a failover that lost changes, or a restore from a backup, move the log directory away to begin anew, and compare the consumers with the tables',
-    },
-  );
 }

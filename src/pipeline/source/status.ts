@@ -2,13 +2,12 @@
 import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { Acknowledging } from '../../core/ack.ts';
 import type { TailraceError } from '../../core/errors.ts';
+import type { Gap } from '../../core/gaps.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { Condition, DatabaseStatus, StreamedTable } from '../../core/status.ts';
 
 /** `status` names the last of them; the store has all. */
 const MAX_JOINED_TABLES = 20;
-
-export type Gap = DatabaseStatus['gaps'][number];
 
 /** Mutable: the runner writes, `status` reads. */
 export class SourceState {
@@ -27,7 +26,7 @@ export class SourceState {
   changes = 0;
   receivedBytes = 0;
   reconnects = 0;
-  readonly gaps: Gap[] = [];
+  gaps: readonly Gap[] = [];
   /** From preflight: they last until the next connection. */
   notices: readonly string[] = [];
   /** Of the tables: they are looked at again while the source streams. */
@@ -120,7 +119,7 @@ export class SourceState {
       changes: this.changes,
       receivedBytes: this.receivedBytes,
       reconnects: this.reconnects,
-      gaps: [...this.gaps],
+      gaps: this.gaps,
       warnings: [
         ...this.notices,
         ...this.tableNotices,

@@ -30,13 +30,18 @@ export type TablePorts = {
   readonly streamed: (tables: readonly StreamedTable[]) => void;
 };
 
-/** Looks again and again. Rejects when the server no longer answers. */
-export async function watchTables(ports: TablePorts, signal: AbortSignal): Promise<void> {
+/** Looks again and again, at the tables and at the catalog. Rejects when the server no longer answers. */
+export async function watchTables(
+  ports: TablePorts,
+  look: () => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
   const { refreshIntervalMs } = ports.settings.publication;
   while (refreshIntervalMs > 0 && !signal.aborted) {
     await sleep(refreshIntervalMs, undefined, { signal, ref: false }).catch(() => undefined);
     if (signal.aborted) return;
     await refreshTables(ports);
+    await look();
   }
 }
 
@@ -44,7 +49,7 @@ export async function watchTables(ports: TablePorts, signal: AbortSignal): Promi
 export async function refreshTables(ports: TablePorts): Promise<void> {
   const { client, settings, selections, state } = ports;
   let publication = await readPublication(client, settings.publication.name);
-  // Its absence ends the stream, which says so.
+  // Its absence is for the look to say.
   if (publication === undefined) return;
   const wanted = await readWanted(client, selections);
   const lacking = isOurs(publication, settings) ? lackingTables(wanted, publication) : [];

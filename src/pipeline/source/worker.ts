@@ -5,6 +5,7 @@ import { directoryOutlivesProcess } from '../../data-directory/durability.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import { LogSignals } from '../../log/signals.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
+import { openStore } from '../../store/sqlite.ts';
 import type { SourceReady } from './options.ts';
 import { startSource } from './runner.ts';
 import type { Selection } from '../../core/selection.ts';
@@ -19,6 +20,7 @@ export type SourceWorkerData = {
   readonly directory: string;
   readonly knownEpoch: number;
   readonly signals: SharedArrayBuffer;
+  readonly storeFile: string;
   /** By the sinks' names, their slots in `signals`. */
   readonly sinkSlots: ReadonlyMap<string, number>;
   readonly version: string;
@@ -47,10 +49,12 @@ const STATUS_INTERVAL_MS = 500;
 function main(): void {
   const port = parentPort!;
   const post = (report: SourceWorkerReport): void => port.postMessage(report);
-  const { signals, logLevel, ...data } = workerData as SourceWorkerData;
+  const { signals, logLevel, storeFile, ...data } = workerData as SourceWorkerData;
+  const store = openStore(storeFile);
   const source = startSource({
     ...data,
     signals: new LogSignals(signals),
+    store,
     durableDirectory: directoryOutlivesProcess(data.directory),
     streamed: (tables) => post({ type: 'streamed', tables }),
     logger: createThreadLogger(logLevel, post),
@@ -74,6 +78,7 @@ function main(): void {
     )
     .finally(() => {
       clearInterval(timer);
+      store.close();
       port.close();
     })
     .catch(() => undefined);

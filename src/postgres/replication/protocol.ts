@@ -23,7 +23,7 @@ export type StreamOptions = {
 };
 
 /** The first byte of a message. */
-export const BACKEND = { copyBoth: 0x57, copyDone: 0x63, errorResponse: 0x45 } as const; // W c E
+export const BACKEND = { copyBoth: 0x57, copyDone: 0x63, errorResponse: 0x45, notice: 0x4e } as const; // W c E N
 
 export const COPY_DONE_MESSAGE = Buffer.from([0x63, 0, 0, 0, 4]);
 export const TERMINATE_MESSAGE = Buffer.from([0x58, 0, 0, 0, 4]);
@@ -82,6 +82,9 @@ export function parseError(content: Buffer): ServerError {
 /** Of Postgres 13 to 18: https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/utils/cache/lsyscache.c */
 const LOOKS_UP_PUBLICATION: ReadonlySet<string> = new Set(['get_publication_oid', 'GetPublicationByName']);
 
+/** Postgres 18 goes on without a publication that is missing, and warns. */
+export const isPublicationMissing = ({ routine }: ServerError): boolean => routine === 'LoadPublications';
+
 /** What START_REPLICATION or decoding refused, by SQLSTATE and routine: the texts differ from version to version, and are translated. */
 export function streamFault(
   { sqlState, message, routine }: ServerError,
@@ -103,9 +106,9 @@ export function streamFault(
     case '42704':
       return LOOKS_UP_PUBLICATION.has(routine)
         ? make(
-            'PUBLICATION_MISSING',
-            'fatal',
-            `publication ${escapeIdentifier(options.publication)} did not exist when these changes were written: they cannot be decoded. Drop the slot after making the publication: SELECT pg_drop_replication_slot(${escapeLiteral(options.slot)}); the changes in between are then missing`,
+            'DECODING_STOPPED',
+            'retryable',
+            `publication ${escapeIdentifier(options.publication)} did not exist when these changes were written, so they cannot be decoded: the status shows the gap that comes of it`,
           )
         : make(
             'SLOT_MISSING',

@@ -11,6 +11,7 @@ import { ReplicationInput, type ControlMessage, type StreamBatch } from './input
 import {
   BACKEND,
   COPY_DONE_MESSAGE,
+  isPublicationMissing,
   parseError,
   queryMessage,
   startCommand,
@@ -73,6 +74,8 @@ export class ReplicationStream {
   #first: StreamBatch | undefined;
   /** Bytes read from the socket. */
   receivedBytes = 0;
+  /** Told when the server says that it decodes without the publication, as Postgres 18 does. */
+  onPublicationMissing: () => void = () => undefined;
 
   constructor(connection: ReplicationConnection, options: StreamOptions) {
     this.#connection = connection;
@@ -232,11 +235,13 @@ export class ReplicationStream {
       this.#onStarted = undefined;
     } else if (type === BACKEND.errorResponse) {
       this.#fail(streamFault(parseError(content), this.#connection, this.#options));
+    } else if (type === BACKEND.notice && isPublicationMissing(parseError(content))) {
+      this.onPublicationMissing();
     } else if (type === BACKEND.copyDone) {
       this.#ended = true;
       this.#wake();
     }
-    // Notices, parameter changes, CommandComplete and ReadyForQuery say nothing that we need.
+    // Other notices, parameter changes, CommandComplete and ReadyForQuery say nothing that we need.
   }
 
   #fail(error: TailraceError): void {

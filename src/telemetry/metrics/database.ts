@@ -60,7 +60,7 @@ export const DATABASE_METRICS: readonly Metric<DatabaseStatus>[] = [
   ),
   gauge(
     'tailrace_database_gaps',
-    'Declared gaps: ranges of WAL that this service never saw.',
+    'Declared gaps that nobody has accepted: ranges of WAL of which not every change is here.',
     (database) => database.gaps.length,
   ),
 ];

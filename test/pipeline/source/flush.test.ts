@@ -50,7 +50,7 @@ function settle(lsn: bigint, slot = 0): void {
 }
 
 async function begin(confirmed: bigint): Promise<void> {
-  await keeper.begin(toLsn(confirmed), HISTORY);
+  await keeper.begin(toLsn(confirmed), HISTORY, toLsn(confirmed));
   calls.length = 0;
 }
 
@@ -61,7 +61,7 @@ function receive(
 ): void {
   const { walEnd = 0n, open = false, bytes = 10 } = options;
   log.grow(bytes, lastEndLsn);
-  keeper.appended(toLsn(walEnd), open);
+  keeper.appended(toLsn(walEnd), open, true);
 }
 
 describe('a flush', () => {
@@ -149,7 +149,7 @@ describe('a flush', () => {
     await begin(100n);
     settle(200n);
     log.grow(10, 200n, true);
-    keeper.appended(toLsn(900n), false);
+    keeper.appended(toLsn(900n), false, true);
     await keeper.flush(stream);
     expect(keeper.flushed).toBe(200n);
   });
@@ -246,14 +246,14 @@ test('for a synchronous standby the disk answers at once: commits wait for us', 
 
 describe('a connection', () => {
   test('begins with what Postgres was told, remembered with the history before anything else', async () => {
-    await keeper.begin(toLsn(500n), HISTORY);
+    await keeper.begin(toLsn(500n), HISTORY, toLsn(500n));
     expect(log.remembered).toEqual([{ flushed: 500n, history: HISTORY }]);
     expect(state.status()).toMatchObject({ flushed: '0/1F4', walEnd: '0/1F4' });
   });
 
   test('on a new log is owed nothing from before: that counts as settled', async () => {
     create('delivered', { created: true });
-    await keeper.begin(toLsn(500n), HISTORY);
+    await keeper.begin(toLsn(500n), HISTORY, toLsn(500n));
     expect(log.remembered).toEqual([{ flushed: 500n, settled: 500n, history: HISTORY }]);
   });
 
@@ -261,7 +261,7 @@ describe('a connection', () => {
     await begin(100n);
     settle(100n);
     receive(100n, { walEnd: 900n, open: true });
-    await keeper.begin(toLsn(100n), HISTORY);
+    await keeper.begin(toLsn(100n), HISTORY, toLsn(100n));
     expect(keeper.walEnd).toBe(100n);
   });
 });
@@ -317,11 +317,25 @@ describe('the log', () => {
     await expect(loop).rejects.toThrow('the disk is gone');
   });
 
-  test('that was opened is durable as far as it goes', async () => {
+  test('that was opened is durable as far as it goes, and Postgres is told once it has sent that much', async () => {
     create('durable', { lastEndLsn: 700n });
     await begin(100n);
     settle(0n);
     await keeper.flush(stream);
+    expect(keeper.flushed).toBe(100n);
+    keeper.appended(toLsn(700n), false, false);
+    await keeper.flush(stream);
     expect(keeper.flushed).toBe(700n);
+  });
+
+  test('remembers the highest that was told, also on a server whose crash has taken it back', async () => {
+    await keeper.begin(toLsn(100n), HISTORY, toLsn(900n));
+    expect([keeper.flushed, keeper.told]).toEqual([100n, 900n]);
+    expect(log.remembered.at(-1)).toMatchObject({ flushed: 900n });
+    receive(200n);
+    settle(200n);
+    await keeper.flush(stream);
+    expect([keeper.flushed, keeper.told]).toEqual([200n, 900n]);
+    expect(log.remembered.at(-1)).toMatchObject({ flushed: 900n, settled: 200n });
   });
 });

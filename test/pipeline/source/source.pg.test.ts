@@ -376,7 +376,7 @@ describe('what Postgres may forget', () => {
 });
 
 describe('a gap', () => {
-  test('is declared when the slot was made anew behind our back, and the stream goes on in a new epoch', async () => {
+  test('is declared once when the slot was made anew behind our back, and the stream goes on in a new epoch', async () => {
     const first = await startReady();
     await insert(1, 5);
     await logged(first);
@@ -392,7 +392,7 @@ describe('a gap', () => {
     expect(ids(rows)).toEqual([1, 2, 3, 4, 5, 10, 11, 12]);
     expect(epochs.size).toBe(2);
     await source.stop();
-    expect((await startReady()).status().gaps).toEqual([]);
+    expect((await startReady()).status().gaps).toHaveLength(1);
   });
 
   test('is declared when the slot is gone and we make it anew', async () => {

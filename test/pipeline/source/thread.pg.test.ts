@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LogSignals } from '../../../src/log/signals.ts';
@@ -35,6 +36,7 @@ function start(signals: LogSignals, changes: Parameters<typeof databaseSettings>
       minFreeBytes: 0,
       maxMessageBytes: 1 << 26,
     },
+    storeFile: join(directory.path, 'store.db'),
     directory: directory.path,
     knownEpoch: -1,
     signals,

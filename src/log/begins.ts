@@ -1,0 +1,46 @@
+// The beginnings of the transactions in the log, read from its files: what a server that sends them again is compared with.
+import type { Lsn } from '../core/lsn.ts';
+import { FRAME, frameBytes, FRAME_HEADER_BYTES } from '../pgoutput/frames.ts';
+import { readBegin } from './context.ts';
+import { nextBlock, openUnlessMissing } from './search.ts';
+import { listSegments, readSegmentContext, type SegmentFile } from './segments.ts';
+
+export type LoggedBegin = { readonly commitLsn: Lsn; readonly commitTimeUs: bigint; readonly xid: number };
+
+/**
+ * Those committed at `from` or later, in log order, below the log offset `limit`: as many as are retained. Reads as it is asked,
+ * a block at a time. Throws LOG_CORRUPT.
+ */
+export function* loggedBegins(directory: string, from: Lsn, limit: number): Generator<LoggedBegin> {
+  const segments = listSegments(directory);
+  const first = Math.max(
+    0,
+    segments.findLastIndex((segment) => beginsBefore(segment, from)),
+  );
+  for (const segment of segments.slice(first)) {
+    if (segment.startOffset >= limit) return;
+    for (const begin of beginsOf(segment, limit)) if (begin.commitLsn >= from) yield begin;
+  }
+}
+
+/** Is nothing that was committed at `from` or later begun before this segment? */
+function beginsBefore(segment: SegmentFile, from: Lsn): boolean {
+  const context = readSegmentContext(segment);
+  if (context === undefined) return false;
+  return context.lastCommitLsn < from && !(context.inTransaction && context.commitLsn >= from);
+}
+
+function* beginsOf(segment: SegmentFile, limit: number): Generator<LoggedBegin> {
+  const cursor = openUnlessMissing(segment);
+  if (cursor === undefined) return;
+  try {
+    for (let block = nextBlock(cursor, limit); block !== undefined; block = nextBlock(cursor, limit)) {
+      const { buffer } = block;
+      for (let at = block.start; at < block.end; at += frameBytes(buffer, at)) {
+        if (buffer[at + FRAME_HEADER_BYTES] === FRAME.begin) yield readBegin(buffer, at);
+      }
+    }
+  } finally {
+    cursor.close();
+  }
+}

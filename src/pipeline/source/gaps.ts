@@ -1,0 +1,108 @@
+// Keeps the declared gaps of one database: on record, in its status, and before the sinks that they concern, until accepted.
+import { describeError, TailraceError } from '../../core/errors.ts';
+import { acceptHint, describeGap, haltingGap, type Gap, type GapDeclaration } from '../../core/gaps.ts';
+import type { Lsn } from '../../core/lsn.ts';
+import type { Gaps } from '../../store/gaps.ts';
+import type { SourceOptions } from './options.ts';
+import type { SourceState } from './status.ts';
+
+/** Whoever accepts a gap writes it into the store: how often to look there. */
+export const GAPS_INTERVAL_MS = 500;
+
+export class GapKeeper {
+  readonly #options: SourceOptions;
+  readonly #state: SourceState;
+  /** Has no sink of this database ever begun? */
+  readonly isFirstStart: boolean;
+
+  constructor(options: SourceOptions, state: SourceState) {
+    this.#options = options;
+    this.#state = state;
+    this.isFirstStart = options.store.sinks.names(options.settings.name).length === 0;
+    this.refresh();
+  }
+
+  get #gaps(): Gaps {
+    return this.#options.store.gaps;
+  }
+
+  get #database(): string {
+    return this.#options.settings.name;
+  }
+
+  /**
+   * On record when it returns, and the sinks that it concerns read no further. Throws GAP_NOT_RECORDED: the stream must not go on
+   * then (invariant 10).
+   */
+  declare(declared: GapDeclaration): Gap {
+    const database = this.#database;
+    let gap: Gap;
+    try {
+      gap = this.#gaps.declare(database, declared, new Date());
+      // Whoever drops a table has decided about it: this is for the record.
+      if (gap.cause === 'table_dropped') gap = this.#gaps.accept(database, gap.id, new Date()) ?? gap;
+    } catch (cause) {
+      throw notRecorded(database, declared, cause);
+    }
+    this.#options.logger.error(
+      { database, ...gap },
+      `a gap: ${describeGap(gap)}; compare the consumers with the tables`,
+    );
+    this.refresh();
+    return gap;
+  }
+
+  /** Takes over what is accepted by now. */
+  refresh(): void {
+    const { settings, sinkSlots, selections, signals, logger } = this.#options;
+    const database = this.#database;
+    let unaccepted: readonly Gap[];
+    try {
+      unaccepted = this.#gaps.unaccepted(database);
+    } catch (error) {
+      // The store is busy: what held a moment ago holds still.
+      logger.warn({ database }, `the gaps on record could not be read: ${describeError(error)}`);
+      return;
+    }
+    this.#state.gaps = unaccepted;
+    this.#state.alarm('GAP', unaccepted.length === 0 ? undefined : gapAlarm(database, unaccepted));
+    for (const [i, slot] of [...sinkSlots.values()].entries()) {
+      signals.setHalted(slot, haltingGap(unaccepted, selections[i]!, settings.onGap) !== undefined);
+    }
+  }
+
+  /** Is it decided that the stream goes on behind this gap? */
+  isDecided(gap: Gap): boolean {
+    return gap.acceptedAt !== undefined || !gap.halts || this.#options.settings.onGap === 'resume';
+  }
+
+  find(id: number): Gap | undefined {
+    return this.#gaps.find(this.#database, id);
+  }
+
+  /** The gap behind which the stream goes on by somebody's decision, where what we have ends at `after`. */
+  skipped(after: Lsn): Gap | undefined {
+    return this.#gaps.skipped(this.#database, after).find((gap) => this.isDecided(gap));
+  }
+}
+
+function gapAlarm(database: string, gaps: readonly Gap[]): TailraceError {
+  const [first] = gaps;
+  const more = gaps.length === 1 ? '' : ` (and ${gaps.length - 1} more)`;
+  return new TailraceError(`database "${database}": ${describeGap(first!)}${more}`, {
+    code: 'GAP',
+    kind: 'retryable',
+    hint: acceptHint(database, first!),
+  });
+}
+
+const notRecorded = (database: string, gap: GapDeclaration, cause: unknown): TailraceError =>
+  new TailraceError(
+    `database "${database}": a gap from ${gap.from} to ${gap.to ?? 'now'} (${gap.reason}) cannot be recorded: ${describeError(cause)}`,
+    {
+      code: 'GAP_NOT_RECORDED',
+      kind: 'retryable',
+      hint: 'the data directory must be writable and have room; nothing is read until the gap is on record',
+      cause,
+    },
+  );

@@ -1,0 +1,61 @@
+// Compares the transactions that a server sends again with those in the log: the first that differs or is missing is where the
+// histories part. Pure.
+import type { Lsn } from '../../../core/lsn.ts';
+
+export type Begin = { readonly commitLsn: Lsn; readonly commitTimeUs: bigint; readonly xid: number };
+
+/**
+ * A difference counts only if it lasts up to the log's end: two histories that have a later transaction in common (place, id
+ * and time) have all before it in common, whatever the server skipped.
+ */
+export class BeginComparison {
+  readonly #logged: Iterator<Begin>;
+  readonly #lastCommitLsn: Lsn;
+  #next: Begin | undefined;
+  #partedAt: Lsn | undefined;
+
+  /** `logged`: of the log, from where the server begins; `lastCommitLsn`: of its last whole transaction. */
+  constructor(logged: Iterable<Begin>, lastCommitLsn: Lsn) {
+    this.#logged = logged[Symbol.iterator]();
+    this.#lastCommitLsn = lastCommitLsn;
+    this.#advance();
+  }
+
+  /** A transaction comes; one behind the log's end says that all of the log has come. */
+  came(begin: Begin): void {
+    if (begin.commitLsn > this.#lastCommitLsn) return;
+    while (this.#next !== undefined && this.#next.commitLsn < begin.commitLsn) this.#differs(this.#next);
+    const { commitLsn, commitTimeUs, xid } = this.#next ?? begin;
+    // What the log held before it may be retired.
+    if (this.#next === undefined || begin.commitLsn < commitLsn) return;
+    if (begin.xid === xid && begin.commitTimeUs === commitTimeUs) {
+      this.#partedAt = undefined;
+      this.#advance();
+    } else {
+      this.#differs(this.#next);
+    }
+  }
+
+  /** Everything up to the log's end has come. Answers where the histories part; undefined: they do not. */
+  end(): Lsn | undefined {
+    while (this.#next !== undefined) this.#differs(this.#next);
+    this.close();
+    return this.#partedAt;
+  }
+
+  /** Lets go of the log's files. */
+  close(): void {
+    this.#logged.return?.();
+  }
+
+  #differs({ commitLsn }: Begin): void {
+    this.#partedAt ??= commitLsn;
+    this.#advance();
+  }
+
+  #advance(): void {
+    const { done, value } = this.#logged.next() as IteratorResult<Begin, undefined>;
+    this.#next =
+      done === true || value === undefined || value.commitLsn > this.#lastCommitLsn ? undefined : value;
+  }
+}

@@ -1,0 +1,109 @@
+// Where a connection starts, and whether the stream goes on where the log ends: proved, or a gap. Pure.
+import { formatLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
+import { TailraceError } from '../../../core/errors.ts';
+import type { GapDeclaration } from '../../../core/gaps.ts';
+import { ownEnd, type Identity, type ServerFacts } from './identity.ts';
+
+/** What the log remembers. */
+export type LogEnd = {
+  readonly created: boolean;
+  readonly damaged: boolean;
+  readonly lastEndLsn: Lsn;
+  readonly flushed: Lsn;
+  /** Of that, what every sink had settled. */
+  readonly settled: Lsn;
+  readonly epoch: number;
+  readonly timeline: number;
+};
+
+export type StartPlan = {
+  /** For START_REPLICATION: the server begins at what was confirmed where that is higher. */
+  readonly startLsn: Lsn;
+  /** What the slot says that it was told. Nothing higher is sent before this connection has received it. */
+  readonly confirmed: Lsn;
+  readonly epoch: number;
+  /** Changes committed in between are lost to us (invariant 10). */
+  readonly gap: GapDeclaration | undefined;
+  /** What comes again is compared with the log. */
+  readonly compares: boolean;
+};
+
+export type StartFacts = {
+  readonly log: LogEnd;
+  readonly identity: Identity;
+  readonly slot: { readonly confirmedFlush: Lsn; readonly created: boolean };
+  /** May the server be another than before (`isInDoubt`)? */
+  readonly inDoubt: boolean;
+  /** Behind a gap that the slot cannot decode, once that is decided. */
+  readonly skipTo: Lsn | undefined;
+  /** Did no connection go on there yet? */
+  readonly isSkipNew: boolean;
+  /** The row events of a transaction are numbered otherwise than in the log. */
+  readonly renumbered: boolean;
+};
+
+/**
+ * At the log's end, never at the remembered flush: on a server that went back to an earlier state, new changes stand between
+ * the two. The identity must not be `parted`.
+ */
+export function planStart(facts: StartFacts): StartPlan {
+  const { log, identity, slot, inDoubt, skipTo, renumbered } = facts;
+  const confirmed = slot.confirmedFlush;
+  if (log.created) {
+    return { startLsn: skipTo ?? ZERO_LSN, confirmed, epoch: log.epoch, gap: undefined, compares: false };
+  }
+  // What was flushed may lie above the log's end: keepalives of an idle database, or a lost tail that every sink had
+  // settled. It counts in the history it belongs to, and not where durable bytes are gone.
+  const flushed = log.damaged ? log.settled : log.flushed;
+  const known = ownEnd(identity, { endLsn: log.lastEndLsn, flushed });
+  const gap = confirmed > known ? gapUpTo(known, { slot, damaged: log.damaged }) : undefined;
+  const compares = inDoubt && skipTo === undefined;
+  const skips = skipTo !== undefined && facts.isSkipNew;
+  const isNew = identity.verdict === 'promoted' || gap !== undefined || skips || renumbered;
+  return {
+    startLsn: skipTo ?? (compares ? ZERO_LSN : log.lastEndLsn),
+    confirmed,
+    epoch: isNew ? log.epoch + 1 : log.epoch,
+    gap,
+    compares,
+  };
+}
+
+function gapUpTo(
+  known: Lsn,
+  { slot, damaged }: { slot: StartFacts['slot']; damaged: boolean },
+): GapDeclaration {
+  const [cause, reason] = slot.created
+    ? (['slot_remade', 'the replication slot was gone and had to be made anew'] as const)
+    : damaged
+      ? (['log_damaged', 'the change log lost bytes that the slot no longer covers'] as const)
+      : (['slot_moved', 'the replication slot was advanced or made anew by somebody else'] as const);
+  return {
+    cause,
+    reason,
+    from: formatLsn(known),
+    to: formatLsn(slot.confirmedFlush),
+    halts: true,
+    skips: false,
+    ends: [],
+  };
+}
+
+export function historyParted(
+  log: Pick<LogEnd, 'lastEndLsn' | 'timeline'>,
+  server: Pick<ServerFacts, 'current' | 'walEnd'>,
+  { lsn, why }: { readonly lsn: Lsn | undefined; readonly why: string },
+): TailraceError {
+  const held = `the log ends at ${formatLsn(log.lastEndLsn)} on timeline ${log.timeline}`;
+  const there = `the server is on timeline ${server.current} and its WAL ends at ${formatLsn(server.walEnd)}`;
+  const parted = lsn === undefined ? '' : `; they part at ${formatLsn(lsn)}`;
+  return new TailraceError(
+    `the server's history is not the one in the change log (${why}): ${held}, ${there}${parted}`,
+    {
+      code: 'HISTORY_PARTED',
+      kind: 'fatal',
+      mend: 'restart',
+      hint: 'connect to the server that the log belongs to; after a failover that lost changes, or a restore from a backup, move the log directory away to begin anew, and compare the consumers with the tables',
+    },
+  );
+}

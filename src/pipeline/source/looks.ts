@@ -1,0 +1,136 @@
+// Takes looks at the catalog, keeps them, and declares what two of them show: changes that may not have been streamed.
+import type { Client } from 'pg';
+import { describeError } from '../../core/errors.ts';
+import type { Look, LookedAt } from '../../core/look.ts';
+import { takeLook } from '../../postgres/look.ts';
+import type { GapKeeper } from './gaps.ts';
+import type { SourceOptions } from './options.ts';
+import { gapsBetween, goneTables, hasEnded } from './history/publication.ts';
+
+/** Which server a connection leads to, as it said when the connection began. */
+export type Looking = {
+  readonly client: Client;
+  readonly serverVersion: number;
+  readonly server: Pick<LookedAt, 'systemIdentifier' | 'timeline' | 'switches'>;
+};
+
+/**
+ * Only looks at a server that is proved to be the log's are stored: until what it sends again has been compared with the log, a
+ * crash must leave it as much in doubt as it is.
+ */
+export class LookKeeper {
+  readonly #options: SourceOptions;
+  readonly #gapKeeper: GapKeeper;
+  #last: Look | undefined;
+  /** The last one that saw the publication. */
+  #present: Look | undefined;
+  #proved: Look | undefined;
+  #isProved = false;
+  #turn: Promise<void> = Promise.resolve();
+  #next: Promise<Look> | undefined;
+
+  constructor(options: SourceOptions, gapKeeper: GapKeeper) {
+    this.#options = options;
+    this.#gapKeeper = gapKeeper;
+    const { looks } = options.store;
+    this.#last = this.#proved = looks.newest(this.#database);
+    this.#present = looks.newest(this.#database, { withPublication: true });
+  }
+
+  get #database(): string {
+    return this.#options.settings.name;
+  }
+
+  /** The last look at a server that was proved to be the log's. */
+  get proved(): Look | undefined {
+    return this.#proved;
+  }
+
+  /** The look that a connection begins with. Nothing is kept of it before `keep`. */
+  async first(looking: Looking): Promise<Look> {
+    this.#isProved = false;
+    return this.#take(looking);
+  }
+
+  /** Looks again; one look at a time, and whoever asks meanwhile gets the next one. */
+  again(looking: Looking): Promise<Look> {
+    this.#next ??= this.#turn.then(async () => {
+      this.#next = undefined;
+      const look = await this.#take(looking);
+      await this.keep(look, looking);
+      return look;
+    });
+    const next = this.#next;
+    this.#turn = next.then(
+      () => undefined,
+      () => undefined,
+    );
+    return next;
+  }
+
+  #take({ client, serverVersion, server }: Looking): Promise<Look> {
+    const publication = this.#options.settings.publication.name;
+    return takeLook(client, { publication, serverVersion, server, previous: this.#last, at: new Date() });
+  }
+
+  /** Declares what differs from the look before, and keeps it. */
+  async keep(look: Look, looking: Pick<Looking, 'client'>): Promise<void> {
+    const { gaps, looks } = this.#options.store;
+    const database = this.#database;
+    const { systemIdentifier } = look.server;
+    const previous = this.#isNews(look) ? this.#present : undefined;
+    const open = gaps.open(database);
+    const exists = await existing(looking.client, [
+      ...(previous === undefined ? [] : goneTables(previous, look).map(({ oid }) => oid)),
+      ...open.flatMap(({ ends }) => ends.flatMap((end) => ('oid' in end ? [end.oid] : []))),
+    ]);
+    let missed = false;
+    for (const { gap, ends } of open) {
+      if (!hasEnded(ends, look, exists)) continue;
+      gaps.close(gap.id, look.walAfter);
+      missed ||= gap.cause === 'publication_missing';
+      this.#gapKeeper.refresh();
+    }
+    if (previous?.server.systemIdentifier === systemIdentifier) {
+      const from = looks.endBefore(database, systemIdentifier, previous.xmin);
+      for (const gap of gapsBetween(previous, look, { from, exists, missed })) this.#gapKeeper.declare(gap);
+    }
+    this.#last = look;
+    if (look.catalog.publication !== undefined) this.#present = look;
+    if (this.#isProved) this.#store(look);
+  }
+
+  /** Is there anything to compare? Of a publication that is still missing everything is said. */
+  #isNews({ fold, catalog }: Look): boolean {
+    const isMissing = catalog.publication === undefined && this.#last?.catalog.publication === undefined;
+    return !isMissing && fold !== this.#present?.fold;
+  }
+
+  /** The server of this connection is the log's. */
+  prove(): void {
+    this.#isProved = true;
+    if (this.#last !== undefined) this.#store(this.#last);
+  }
+
+  #store(look: Look): void {
+    this.#proved = look;
+    const { store, logger } = this.#options;
+    const database = this.#database;
+    try {
+      store.looks.add(database, look);
+    } catch (error) {
+      // Nothing is lost: the next gap is declared from an earlier look, and so is larger.
+      logger.warn({ database }, `a look at the catalog could not be stored: ${describeError(error)}`);
+    }
+  }
+}
+
+/** Of these tables, those that are still there. */
+async function existing(client: Client, oids: readonly number[]): Promise<ReadonlySet<number>> {
+  if (oids.length === 0) return new Set();
+  const { rows } = await client.query<{ oid: number }>(
+    'select oid::int8::float8 as oid from pg_class where oid = any($1::oid[])',
+    [oids],
+  );
+  return new Set(rows.map(({ oid }) => oid));
+}

@@ -1,0 +1,183 @@
+// Takes a look: the row versions of what decides which rows are streamed and what they look like, folded by the server.
+//
+// A row version is (oid, xmin): it differs after every ALTER, also after one that was undone, and outlives VACUUM FULL and
+// FREEZE. Only SQL reads the catalog here, no catalog function: these see newer rows than the statement's snapshot.
+import type { Client } from 'pg';
+import { parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import type { CatalogVersions, Look, LookedAt, PublicationVersions, TableVersions } from '../core/look.ts';
+
+/** Objects of the user begin here. https://www.postgresql.org/docs/current/system-catalog-initial-data.html (FirstNormalObjectId) */
+const FIRST_USER_OID = 16_384;
+
+const HAS_SCHEMA_ENTRIES = 150_000;
+const HAS_MULTIRANGES = 140_000;
+
+const WAL_END =
+  'case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end::text';
+
+/** Everything that is folded, as common table expressions; `$1` is the publication's name. */
+const versions = (serverVersion: number): string => `
+  with recursive pub as (
+    select oid, oid::text || ':' || xmin::text as version, puballtables, pubviaroot,
+      pubinsert, pubupdate, pubdelete, pubtruncate
+    from pg_publication where pubname = $1
+  ),
+  entry as (
+    select r.prrelid as relid, r.oid::text || ':' || r.xmin::text as version,
+      coalesce(to_jsonb(r) ->> 'prattrs', '') || '|' || coalesce(to_jsonb(r) ->> 'prqual', '') as says
+    from pg_publication_rel r join pub on r.prpubid = pub.oid
+  ),
+  schema_entry as (${
+    serverVersion >= HAS_SCHEMA_ENTRIES
+      ? `select n.pnnspid as nspid, n.oid::text || ':' || n.xmin::text as version
+         from pg_publication_namespace n join pub on n.pnpubid = pub.oid`
+      : 'select 0::oid as nspid, null::text as version where false'
+  }),
+  base as (
+    select c.oid, n.nspname, c.relname, e.version as member, hashtextextended(e.says, 0)::text as says,
+      s.version as schema_member
+    from pg_class c cross join pub
+    join pg_namespace n on n.oid = c.relnamespace
+    left join entry e on e.relid = c.oid
+    left join schema_entry s on s.nspid = c.relnamespace
+    where c.relkind in ('r', 'p') and c.relpersistence = 'p' and c.oid >= ${FIRST_USER_OID}
+      and (pub.puballtables or e.relid is not null or s.nspid is not null)
+  ),
+  family (root, oid) as (
+    select oid, oid from base
+    union
+    select f.root, c.oid from family f join pg_inherits i on i.inhparent = f.oid
+      join pg_class c on c.oid = i.inhrelid and c.relispartition
+  ),
+  part (root, oid) as (
+    select f.root, a.atttypid from family f
+      join pg_attribute a on a.attrelid = f.oid and a.attnum > 0 and a.atttypid >= ${FIRST_USER_OID}
+    union
+    select p.root, inner_type.oid from part p join pg_type t on t.oid = p.oid
+      cross join lateral (
+        select t.typbasetype union all select t.typelem
+        union all select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0
+        union all select r.rngsubtype from pg_range r where r.rngtypid = t.oid
+        ${serverVersion >= HAS_MULTIRANGES ? 'union all select r.rngtypid from pg_range r where r.rngmultitypid = t.oid' : ''}
+      ) inner_type (oid)
+      where inner_type.oid >= ${FIRST_USER_OID}
+  ),
+  fact (root, version) as (
+    select f.root, 'c' || c.oid || ':' || c.xmin from family f join pg_class c on c.oid = f.oid
+    union all select f.root, 'a' || a.attrelid || '.' || a.attnum || ':' || a.xmin
+      from family f join pg_attribute a on a.attrelid = f.oid and a.attnum > 0
+    union all select f.root, 'i' || i.indexrelid || ':' || i.xmin from family f join pg_index i on i.indrelid = f.oid
+    union all select f.root, 'h' || i.inhrelid || '<' || i.inhparent || ':' || i.xmin
+      from family f join pg_inherits i on i.inhrelid = f.oid
+    union all select p.root, 't' || t.oid || ':' || t.xmin from part p join pg_type t on t.oid = p.oid
+    union all select p.root, 'e' || e.oid || ':' || e.xmin from part p join pg_enum e on e.enumtypid = p.oid
+    union all select p.root, 'd' || a.attrelid || '.' || a.attnum || ':' || a.xmin
+      from part p join pg_type t on t.oid = p.oid join pg_attribute a on a.attrelid = t.typrelid and a.attnum > 0
+  ),
+  shape as (
+    select root, hashtextextended(string_agg(version, ',' order by version collate "C"), 0)::text as shape
+    from fact group by root
+  ),
+  line as (
+    select b.*, s.shape,
+      concat_ws('|', b.oid, b.nspname, b.relname, b.member, b.says, b.schema_member, s.shape) as text
+    from base b join shape s on s.root = b.oid
+  )`;
+
+/** One row whatever there is: the fold, the snapshot, and where the WAL ended after it was taken. */
+const SEEN = `
+    pg_current_snapshot()::text as snapshot, ${WAL_END} as "walAfter",
+    (extract(epoch from pg_postmaster_start_time()) * 1000000)::int8::text as "startedAtUs",
+    coalesce(host(inet_server_addr()) || ':' || inet_server_port(), '') as address,
+    hashtextextended(coalesce((select version from pub), '') || ';' ||
+      coalesce((select string_agg(text, ';' order by oid) from line), ''), 0)::text as fold`;
+
+const DETAILS = `
+    (select json_build_object('oid', oid::int8, 'version', version, 'insert', pubinsert, 'update', pubupdate,
+       'delete', pubdelete, 'truncate', pubtruncate) from pub) as publication,
+    (select json_agg(json_strip_nulls(json_build_object('oid', l.oid::int8, 'schema', l.nspname, 'table', l.relname,
+       'member', l.member, 'entry', l.says, 'schemaMember', l.schema_member, 'shape', l.shape,
+       'partitions', p.names)) order by l.oid)
+     from line l left join (
+       select f.root, json_agg(json_build_object('schema', n.nspname, 'table', c.relname)) as names
+       from family f join pg_class c on c.oid = f.oid join pg_namespace n on n.oid = c.relnamespace
+       where f.root <> f.oid and not (select pubviaroot from pub) group by f.root) p on p.root = l.oid) as tables`;
+
+type SeenRow = {
+  readonly snapshot: string;
+  readonly walAfter: string;
+  readonly startedAtUs: string;
+  readonly address: string;
+  readonly fold: string;
+};
+
+type DetailRow = SeenRow & {
+  readonly publication:
+    (Pick<PublicationVersions, 'oid' | 'version'> & Readonly<Record<Published, boolean>>) | null;
+  readonly tables: readonly TableVersions[] | null;
+};
+
+type Published = 'insert' | 'update' | 'delete' | 'truncate';
+const ACTIONS: readonly Published[] = ['insert', 'update', 'delete', 'truncate'];
+
+export type LookRequest = {
+  readonly publication: string;
+  readonly serverVersion: number;
+  /** Of the server, what the connection has told already. */
+  readonly server: Pick<LookedAt, 'systemIdentifier' | 'timeline' | 'switches'>;
+  /** The look before: where nothing differs from it, no details are asked. */
+  readonly previous: Look | undefined;
+  readonly at: Date;
+};
+
+/** Rejects with what `pg` throws. */
+export async function takeLook(client: Client, request: LookRequest): Promise<Look> {
+  const { previous } = request;
+  const walBefore = await walEnd(client);
+  if (previous !== undefined) {
+    const { rows } = await client.query<SeenRow>(`${versions(request.serverVersion)} select ${SEEN}`, [
+      request.publication,
+    ]);
+    const seen = rows[0]!;
+    if (seen.fold === previous.fold) return lookOf(request, { walBefore, seen, catalog: previous.catalog });
+  }
+  const { rows } = await client.query<DetailRow>(
+    `${versions(request.serverVersion)} select ${SEEN}, ${DETAILS}`,
+    [request.publication],
+  );
+  return lookOf(request, { walBefore, seen: rows[0]!, catalog: catalogOf(rows[0]!) });
+}
+
+/** In a statement of its own, before the snapshot: what commits later ends behind it. */
+async function walEnd(client: Client): Promise<Lsn> {
+  const { rows } = await client.query<{ lsn: string }>(`select ${WAL_END} as lsn`);
+  return readLsn(rows[0]!.lsn);
+}
+
+function lookOf(
+  { server, at }: LookRequest,
+  { walBefore, seen, catalog }: { walBefore: Lsn; seen: SeenRow; catalog: CatalogVersions },
+): Look {
+  const [xmin, xmax] = seen.snapshot.split(':');
+  return {
+    at: at.toISOString(),
+    server: { ...server, address: seen.address, startedAtUs: seen.startedAtUs },
+    walBefore,
+    walAfter: readLsn(seen.walAfter),
+    xmin: BigInt(xmin!),
+    xmax: BigInt(xmax!),
+    fold: seen.fold,
+    catalog,
+  };
+}
+
+function catalogOf({ publication, tables }: DetailRow): CatalogVersions {
+  if (publication === null) return { tables: [] };
+  const { oid, version } = publication;
+  return {
+    publication: { oid, version, publishes: ACTIONS.filter((action) => publication[action]) },
+    tables: tables ?? [],
+  };
+}
+
+const readLsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;

@@ -1,0 +1,114 @@
+// The looks at a database, the newest all of them and fewer and fewer of the older ones (invariant 8).
+import type { DatabaseSync } from 'node:sqlite';
+import type { CatalogVersions, Look, LookedAt } from '../core/look.ts';
+import { formatLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { transaction } from './sink-records.ts';
+
+/** Above this many looks of a database, every second of the older half goes. */
+export const MAX_LOOKS = 400;
+
+export class Looks {
+  readonly #db: DatabaseSync;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+  }
+
+  /** What was seen is stored once for all looks that saw the same. */
+  add(database: string, look: Look): void {
+    transaction(this.#db, () => {
+      const catalog = this.#catalogOf(database, look);
+      this.#db
+        .prepare(
+          `insert into looks (database, taken_at, server, wal_before, wal_after, xmin, xmax, catalog)
+           values (?, ?, ?, ?, ?, ?, ?, ?)`,
+        )
+        .run(
+          database,
+          look.at,
+          JSON.stringify({
+            ...look.server,
+            switches: look.server.switches.map(({ timeline, switchLsn }) => [timeline, formatLsn(switchLsn)]),
+          } satisfies StoredServer),
+          formatLsn(look.walBefore),
+          formatLsn(look.walAfter),
+          // Of 64 bits, of which Postgres uses fewer than 2^63.
+          look.xmin,
+          look.xmax,
+          catalog,
+        );
+      this.#thin(database);
+    });
+  }
+
+  #catalogOf(database: string, { fold, catalog }: Look): number {
+    const newest = this.#db
+      .prepare(
+        `select c.id, c.fold from looks l join look_catalogs c on c.id = l.catalog
+         where l.database = ? order by l.id desc limit 1`,
+      )
+      .get(database);
+    if (newest?.['fold'] === fold) return Number(newest['id']);
+    const row = this.#db
+      .prepare('insert into look_catalogs (fold, seen) values (?, ?) returning id')
+      .get(fold, JSON.stringify(catalog));
+    return Number(row!['id']);
+  }
+
+  #thin(database: string): void {
+    const rows = this.#db.prepare('select id from looks where database = ? order by id').all(database);
+    if (rows.length <= MAX_LOOKS) return;
+    const remove = this.#db.prepare('delete from looks where id = ?');
+    rows.slice(0, rows.length / 2).forEach((row, i) => i % 2 === 1 && remove.run(row['id']!));
+    this.#db.exec('delete from look_catalogs where id not in (select catalog from looks)');
+  }
+
+  /** Undefined: nobody has looked. `withPublication`: of those that saw one. */
+  newest(database: string, { withPublication = false } = {}): Look | undefined {
+    const row = this.#db
+      .prepare(
+        `select l.*, c.fold, c.seen from looks l join look_catalogs c on c.id = l.catalog
+         where l.database = ? and (c.seen ->> '$.publication' is not null or not ?)
+         order by l.id desc limit 1`,
+      )
+      .get(database, Number(withPublication));
+    return row && readLook(row);
+  }
+
+  /**
+   * Where the WAL ended at the newest look at this cluster after which every transaction from `xid` on began; zero when
+   * no such look is kept.
+   */
+  endBefore(database: string, systemIdentifier: string, xid: bigint): Lsn {
+    const row = this.#db
+      .prepare(
+        `select wal_before from looks where database = ? and xmax <= ?
+         and server ->> 'systemIdentifier' = ? order by id desc limit 1`,
+      )
+      .get(database, xid, systemIdentifier);
+    return row === undefined ? ZERO_LSN : readLsn(row['wal_before']);
+  }
+}
+
+type StoredServer = Omit<LookedAt, 'switches'> & {
+  readonly switches: readonly (readonly [timeline: number, switchLsn: string])[];
+};
+
+const readLsn = (text: unknown): Lsn => parseLsn(String(text)) ?? ZERO_LSN;
+
+function readLook(row: Readonly<Record<string, unknown>>): Look {
+  const { switches, ...server } = JSON.parse(String(row['server'])) as StoredServer;
+  return {
+    at: String(row['taken_at']),
+    server: {
+      ...server,
+      switches: switches.map(([timeline, switchLsn]) => ({ timeline, switchLsn: readLsn(switchLsn) })),
+    },
+    walBefore: readLsn(row['wal_before']),
+    walAfter: readLsn(row['wal_after']),
+    xmin: BigInt(row['xmin'] as number),
+    xmax: BigInt(row['xmax'] as number),
+    fold: String(row['fold']),
+    catalog: JSON.parse(String(row['seen'])) as CatalogVersions,
+  };
+}

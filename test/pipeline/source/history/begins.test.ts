@@ -1,0 +1,71 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { toLsn } from '../../../../src/core/lsn.ts';
+import { BeginComparison, type Begin } from '../../../../src/pipeline/source/history/begins.ts';
+
+const at = (commitLsn: number, xid = commitLsn, commitTimeUs = 7n): Begin => ({
+  commitLsn: toLsn(BigInt(commitLsn)),
+  xid,
+  commitTimeUs,
+});
+
+/** Where two histories part, by what the log holds and what the server sends; undefined: nowhere. */
+function compare(logged: readonly Begin[], sent: readonly Begin[]): bigint | undefined {
+  const last = logged.at(-1)?.commitLsn ?? toLsn(0n);
+  const comparison = new BeginComparison(logged, last);
+  for (const begin of sent) comparison.came(begin);
+  return comparison.end();
+}
+
+describe('transactions that come again', () => {
+  test('are the same history when each of the log’s comes, whatever follows', () => {
+    expect(compare([at(1), at(2), at(3)], [at(1), at(2), at(3), at(4)])).toBeUndefined();
+    expect(compare([], [at(1)])).toBeUndefined();
+  });
+
+  test('part at the first that is missing', () => {
+    expect(compare([at(1), at(2), at(3)], [at(1)])).toBe(2n);
+    expect(compare([at(1), at(2)], [])).toBe(1n);
+    expect(compare([at(1), at(2), at(3)], [at(1), at(5)])).toBe(2n);
+  });
+
+  test('part at the first that has another id or another time', () => {
+    expect(compare([at(1), at(2)], [at(1), at(2, 9)])).toBe(2n);
+    expect(compare([at(1), at(2)], [at(1), at(2, 2, 8n)])).toBe(2n);
+  });
+
+  test('do not part where a later one is the same: what stands before it is, too', () => {
+    expect(compare([at(1), at(2), at(3)], [at(1), at(3)])).toBeUndefined();
+    expect(compare([at(1), at(3)], [at(1), at(2), at(3)])).toBeUndefined();
+    expect(compare([at(1), at(2, 9), at(3)], [at(1), at(2), at(3)])).toBeUndefined();
+  });
+
+  test('before the first that the log still holds say nothing', () => {
+    expect(compare([at(5), at(6)], [at(1), at(2), at(5), at(6)])).toBeUndefined();
+  });
+
+  test('property: a server that is a copy up to some place and goes its own way parts exactly there', () => {
+    const gap = fc.integer({ min: 1, max: 5 });
+    fc.assert(
+      fc.property(
+        fc.array(gap, { minLength: 1, maxLength: 30 }),
+        fc.nat(30),
+        fc.array(gap, { maxLength: 30 }),
+        fc.nat(30),
+        (steps, common, others, from) => {
+          let lsn = 0;
+          const logged = steps.map((step) => at((lsn += step)));
+          const shared = logged.slice(0, common);
+          lsn = Number(shared.at(-1)?.commitLsn ?? 0n);
+          // What the server wrote instead: its transactions have other times.
+          const own = others.map((step) => at((lsn += step), 1, 8n));
+          const sent = [...shared, ...own].slice(Math.min(from, common));
+          const expected = logged.slice(Math.min(from, common));
+          const parting = logged[common]?.commitLsn;
+          expect(compare(expected, sent)).toBe(parting);
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+});

@@ -1,0 +1,108 @@
+import { describe, expect, test } from 'vitest';
+import { toLsn } from '../../../../src/core/lsn.ts';
+import {
+  commonFlushed,
+  isInDoubt,
+  judgeIdentity,
+  ownEnd,
+  widenXid,
+  type KnownHistory,
+} from '../../../../src/pipeline/source/history/identity.ts';
+import { look } from '../../../support/looks.ts';
+
+const lsn = (value: number) => toLsn(BigInt(value));
+const switchAt = (timeline: number, switchLsn: number) => ({ timeline, switchLsn: lsn(switchLsn) });
+
+const known = (changes: Partial<KnownHistory> = {}): KnownHistory => ({
+  timeline: 2,
+  switches: [switchAt(1, 500)],
+  endLsn: lsn(1000),
+  flushed: lsn(1200),
+  ...changes,
+});
+const server = { current: 2, switches: [switchAt(1, 500)], walEnd: lsn(5000) };
+
+describe('a server is ours', () => {
+  test('while nothing refutes it', () => {
+    expect(judgeIdentity(known(), server)).toEqual({ verdict: 'same' });
+    expect(judgeIdentity(known({ switches: undefined }), server)).toEqual({ verdict: 'same' });
+  });
+
+  test('whatever it is, when nothing was logged or flushed yet', () => {
+    expect(judgeIdentity(known({ timeline: 0 }), { ...server, walEnd: lsn(1) })).toEqual({ verdict: 'same' });
+  });
+
+  test('after a promotion behind the end of the log, with everything up to the switch in common', () => {
+    const promoted = { current: 3, switches: [switchAt(1, 500), switchAt(2, 1100)], walEnd: lsn(5000) };
+    const identity = judgeIdentity(known(), promoted);
+    expect(identity).toEqual({ verdict: 'promoted', switchLsn: 1100n });
+    expect(commonFlushed(identity, lsn(1200))).toBe(1100n);
+    expect(commonFlushed(identity, lsn(1050))).toBe(1050n);
+    expect(ownEnd(identity, known())).toBe(1100n);
+  });
+});
+
+describe('a server is not ours', () => {
+  test('when its timelines were switched elsewhere, though it has the number of ours', () => {
+    expect(judgeIdentity(known(), { ...server, switches: [switchAt(1, 490)] })).toMatchObject({
+      verdict: 'parted',
+      lsn: 490n,
+    });
+    expect(judgeIdentity(known(), { ...server, switches: [switchAt(1, 510)] })).toMatchObject({
+      verdict: 'parted',
+      lsn: 500n,
+    });
+  });
+
+  test('when it came to a higher timeline another way', () => {
+    const other = { current: 3, switches: [switchAt(1, 400), switchAt(2, 2000)], walEnd: lsn(5000) };
+    expect(judgeIdentity(known(), other)).toMatchObject({ verdict: 'parted', lsn: 400n });
+  });
+
+  test('when its timeline is lower', () => {
+    expect(judgeIdentity(known(), { ...server, current: 1, switches: [] }).verdict).toBe('parted');
+  });
+
+  test('when its WAL ends below what we logged, or below what it was told to forget', () => {
+    expect(judgeIdentity(known(), { ...server, walEnd: lsn(999) })).toMatchObject({
+      verdict: 'parted',
+      lsn: 999n,
+    });
+    expect(judgeIdentity(known(), { ...server, walEnd: lsn(1199) })).toMatchObject({
+      verdict: 'parted',
+      lsn: 1199n,
+    });
+    expect(judgeIdentity(known(), { ...server, walEnd: lsn(1200) }).verdict).toBe('same');
+  });
+});
+
+describe('a server is in doubt', () => {
+  const before = look();
+
+  test('when nobody has looked at it before', () => {
+    expect(isInDoubt(undefined, before)).toBe(true);
+  });
+
+  test('when address, start, timeline or catalog are not those of the last look; not by time alone', () => {
+    const server = (changes: object) => look({ server: { ...before.server, ...changes } });
+    expect(isInDoubt(before, look({ at: '2027-01-01T00:00:00.000Z', walAfter: lsn(9000) }))).toBe(false);
+    expect(isInDoubt(before, server({ address: '10.0.0.2:5432' }))).toBe(true);
+    expect(isInDoubt(before, server({ startedAtUs: '1700000000000001' }))).toBe(true);
+    expect(isInDoubt(before, server({ timeline: 2 }))).toBe(true);
+    expect(isInDoubt(before, look({ fold: 'other' }))).toBe(true);
+  });
+});
+
+describe('a transaction id of 32 bits', () => {
+  test('is widened to the one before the next that was given out', () => {
+    expect(widenXid(700, 701n)).toBe(700n);
+    expect(widenXid(5, 2n ** 32n + 10n)).toBe(2n ** 32n + 5n);
+    expect(widenXid(2 ** 32 - 1, 2n ** 32n + 10n)).toBe(2n ** 32n - 1n);
+  });
+
+  test('is none of this server when it has not been given out yet', () => {
+    expect(widenXid(701, 701n)).toBeUndefined();
+    expect(widenXid(900, 701n)).toBeUndefined();
+    expect(widenXid(20, 2n ** 32n + 10n)).toBeUndefined();
+  });
+});

@@ -1,0 +1,152 @@
+import { describe, expect, test } from 'vitest';
+import { toLsn } from '../../../../src/core/lsn.ts';
+import { judgeIdentity, type ServerFacts } from '../../../../src/pipeline/source/history/identity.ts';
+import {
+  planStart,
+  type LogEnd,
+  type StartFacts,
+  type StartPlan,
+} from '../../../../src/pipeline/source/history/plan.ts';
+
+const lsn = (value: number) => toLsn(BigInt(value));
+
+const log = (changes: Partial<LogEnd> = {}): LogEnd => ({
+  created: false,
+  damaged: false,
+  lastEndLsn: lsn(1000),
+  flushed: lsn(900),
+  settled: lsn(900),
+  epoch: 3,
+  timeline: 1,
+  ...changes,
+});
+const server = { current: 1, switches: [], walEnd: lsn(5000) };
+const promoted = { current: 2, switches: [{ timeline: 1, switchLsn: lsn(2000) }], walEnd: lsn(5000) };
+const slot = (confirmedFlush: number, created = false) => ({ confirmedFlush: lsn(confirmedFlush), created });
+
+function plan(
+  end: LogEnd,
+  at: ServerFacts,
+  from: StartFacts['slot'],
+  changes: Partial<StartFacts> = {},
+): StartPlan {
+  const { timeline, lastEndLsn: endLsn, flushed } = end;
+  const identity = judgeIdentity({ timeline, switches: undefined, endLsn, flushed }, at);
+  expect(identity.verdict).not.toBe('parted');
+  return planStart({
+    log: end,
+    identity,
+    slot: from,
+    inDoubt: false,
+    skipTo: undefined,
+    isSkipNew: false,
+    renumbered: false,
+    ...changes,
+  });
+}
+
+describe('a connection starts', () => {
+  test('where the slot stands when the log is new', () => {
+    expect(plan(log({ created: true, lastEndLsn: lsn(0), timeline: 0 }), server, slot(700, true))).toEqual({
+      startLsn: lsn(0),
+      confirmed: lsn(700),
+      epoch: 3,
+      gap: undefined,
+      compares: false,
+    });
+  });
+
+  test('at the end of the last logged transaction, not where the slot stands', () => {
+    expect(plan(log(), server, slot(900))).toMatchObject({ startLsn: lsn(1000), gap: undefined });
+  });
+
+  test('at the log also where more was flushed: on a server that went back, new changes stand in between', () => {
+    expect(plan(log({ flushed: lsn(1500) }), server, slot(1500))).toMatchObject({
+      startLsn: lsn(1000),
+      confirmed: lsn(1500),
+      gap: undefined,
+    });
+  });
+
+  test('without a gap when the server crashed and its slot fell back, which is told no more than it says', () => {
+    expect(plan(log({ flushed: lsn(1500) }), server, slot(100))).toMatchObject({
+      confirmed: lsn(100),
+      gap: undefined,
+      epoch: 3,
+    });
+  });
+
+  test('at zero when the server may be another one: what comes again is compared', () => {
+    expect(plan(log(), server, slot(900), { inDoubt: true })).toMatchObject({
+      startLsn: lsn(0),
+      compares: true,
+      epoch: 3,
+    });
+  });
+
+  test('behind a gap that cannot be decoded, in a new epoch the first time', () => {
+    const facts = { skipTo: lsn(3000), inDoubt: true };
+    expect(plan(log(), server, slot(900), { ...facts, isSkipNew: true })).toMatchObject({
+      startLsn: lsn(3000),
+      compares: false,
+      epoch: 4,
+    });
+    expect(plan(log(), server, slot(900), facts)).toMatchObject({ startLsn: lsn(3000), epoch: 3 });
+  });
+
+  test('in a new epoch when the changes of a transaction are numbered otherwise', () => {
+    expect(plan(log(), server, slot(900), { renumbered: true })).toMatchObject({ epoch: 4, gap: undefined });
+  });
+
+  test('with a gap and a new epoch when the slot is ahead of everything we know', () => {
+    expect(plan(log(), server, slot(1001))).toMatchObject({
+      gap: { cause: 'slot_moved', from: '0/3E8', to: '0/3E9', halts: true },
+      epoch: 4,
+    });
+  });
+
+  test('with a gap when the slot had to be made anew, unless nothing stands in between', () => {
+    expect(plan(log(), server, slot(3000, true)).gap).toMatchObject({
+      cause: 'slot_remade',
+      from: '0/3E8',
+      to: '0/BB8',
+    });
+    expect(plan(log({ flushed: lsn(3000) }), server, slot(3000, true)).gap).toBeUndefined();
+  });
+
+  test('with a gap when durable bytes are gone and the slot is beyond them, though they were flushed', () => {
+    const damaged = log({ damaged: true, flushed: lsn(2000) });
+    expect(plan(damaged, server, slot(1000)).gap).toBeUndefined();
+    expect(plan(damaged, server, slot(1001)).gap).toMatchObject({
+      cause: 'log_damaged',
+      from: '0/3E8',
+      to: '0/3E9',
+    });
+  });
+
+  test('without a gap when durable bytes are gone that every sink had settled', () => {
+    const damaged = log({ damaged: true, flushed: lsn(2000), settled: lsn(1500) });
+    expect(plan(damaged, server, slot(1500))).toMatchObject({ startLsn: lsn(1000), gap: undefined });
+    expect(plan(damaged, server, slot(1501)).gap).toMatchObject({ from: '0/5DC', to: '0/5DD' });
+  });
+
+  test('in a new epoch after a promotion, at the log and not at what only the old timeline had', () => {
+    expect(plan(log({ flushed: lsn(1900) }), promoted, slot(800))).toEqual({
+      startLsn: lsn(1000),
+      confirmed: lsn(800),
+      epoch: 4,
+      gap: undefined,
+      compares: false,
+    });
+  });
+
+  test('without a gap after the failover of an idle database: what was flushed below the switch is in both histories', () => {
+    const idle = log({ flushed: lsn(1900) });
+    expect(plan(idle, promoted, slot(1900)).gap).toBeUndefined();
+    expect(plan(log({ flushed: lsn(2500) }), promoted, slot(2000)).gap).toBeUndefined();
+    expect(plan(log({ flushed: lsn(2500) }), promoted, slot(2001)).gap).toMatchObject({
+      from: '0/7D0',
+      to: '0/7D1',
+    });
+  });
+});

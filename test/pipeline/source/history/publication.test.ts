@@ -1,0 +1,156 @@
+import { describe, expect, test } from 'vitest';
+import type { GapDeclaration } from '../../../../src/core/gaps.ts';
+import type { CatalogVersions } from '../../../../src/core/look.ts';
+import { toLsn } from '../../../../src/core/lsn.ts';
+import { gapsBetween, goneTables, hasEnded } from '../../../../src/pipeline/source/history/publication.ts';
+import { catalog, look, table } from '../../../support/looks.ts';
+
+const FROM = toLsn(0x50n);
+const TO = { walAfter: toLsn(0x90n) };
+
+/** What is declared when the catalog goes from one state to another. */
+function between(
+  before: CatalogVersions,
+  after: CatalogVersions,
+  { dropped = [] as number[], missed = false } = {},
+): readonly GapDeclaration[] {
+  const next = look({ catalog: after, ...TO });
+  const previous = look({ catalog: before });
+  const exists = new Set(
+    goneTables(previous, next)
+      .map(({ oid }) => oid)
+      .filter((oid) => !dropped.includes(oid)),
+  );
+  return gapsBetween(previous, next, { from: FROM, exists, missed });
+}
+
+const NONE: CatalogVersions = { tables: [] };
+const t1 = { schema: 'public', table: 't1' };
+const t2 = { schema: 'public', table: 't2' };
+
+describe('between two looks', () => {
+  test('that saw the same there is no gap', () => {
+    expect(between(catalog([table(1)]), catalog([table(1)]))).toEqual([]);
+  });
+
+  test('a table that was only added misses nothing', () => {
+    expect(between(catalog([table(1)]), catalog([table(1), table(2)]))).toEqual([]);
+  });
+
+  test('a table’s own DDL is no gap, and neither is its new name', () => {
+    const after = catalog([table(1, { shape: 'other', table: 'renamed' })]);
+    expect(between(catalog([table(1)]), after)).toEqual([]);
+  });
+
+  test('a publication’s row of another version is a gap of all its tables, those before and those after', () => {
+    const after = catalog([table(1), table(2)], { version: '1:800' });
+    expect(between(catalog([table(1)]), after)).toEqual([
+      expect.objectContaining({
+        cause: 'publication_changed',
+        from: '0/50',
+        to: '0/90',
+        tables: [t1, t1, t2],
+        halts: true,
+        ends: [],
+      }),
+    ]);
+  });
+
+  test('one that publishes less goes on until it publishes that again', () => {
+    const [gap] = between(
+      catalog([table(1)]),
+      catalog([table(1)], { version: '1:800', publishes: ['insert'] }),
+    );
+    expect(gap).toMatchObject({
+      ends: [{ when: 'actions_published', actions: ['update', 'delete', 'truncate'] }],
+    });
+    expect(gap).not.toHaveProperty('to');
+    const some = look({ catalog: catalog([], { publishes: ['insert', 'update', 'delete'] }) });
+    expect(hasEnded(gap!.ends, some, new Set())).toBe(false);
+    expect(hasEnded(gap!.ends, look(), new Set())).toBe(true);
+  });
+
+  test('one that was made anew is missing in between, and for the tables that it does not list for longer', () => {
+    const after = catalog([table(1)], { oid: 2, version: '2:800' });
+    const [gap] = between(catalog([table(1), table(2)]), after);
+    expect(gap).toMatchObject({
+      cause: 'publication_missing',
+      ends: [{ when: 'table_published', oid: 2 }],
+    });
+    expect(between(catalog([table(1)]), after)).toMatchObject([{ cause: 'publication_missing', to: '0/90' }]);
+  });
+
+  test('one that is gone goes on until it is back', () => {
+    const [gap] = between(catalog([table(1), table(2)]), NONE);
+    expect(gap).toMatchObject({
+      cause: 'publication_missing',
+      tables: [t1, t2],
+      ends: [{ when: 'publication_present' }],
+    });
+    expect(hasEnded(gap!.ends, look({ catalog: NONE }), new Set())).toBe(false);
+    expect(hasEnded(gap!.ends, look(), new Set())).toBe(true);
+  });
+
+  test('one that was renamed away and back is told by its row, and counts as missing when a look missed it', () => {
+    const after = catalog([table(1)], { version: '1:800' });
+    expect(between(catalog([table(1)]), after)).toMatchObject([{ cause: 'publication_changed' }]);
+    expect(between(catalog([table(1)]), after, { missed: true })).toMatchObject([
+      { cause: 'publication_missing', to: '0/90' },
+    ]);
+  });
+
+  test('an entry of another version is a gap of that table alone', () => {
+    const after = catalog([table(1), table(2, { member: '9:9' })]);
+    expect(between(catalog([table(1), table(2)]), after)).toMatchObject([
+      { cause: 'member_changed', tables: [t2, t2], to: '0/90', ends: [] },
+    ]);
+  });
+
+  test('an entry that says less goes on until it says again what it said', () => {
+    const after = catalog([table(1, { member: '9:9', entry: 'filtered' })]);
+    const [gap] = between(catalog([table(1)]), after);
+    expect(gap).toMatchObject({ ends: [{ when: 'entry_is', oid: 1, entry: 'all' }] });
+    expect(hasEnded(gap!.ends, look({ catalog: after }), new Set([1]))).toBe(false);
+    expect(
+      hasEnded(gap!.ends, look({ catalog: catalog([table(1, { member: '9:10' })]) }), new Set([1])),
+    ).toBe(true);
+  });
+
+  test('an entry of its schema governs a table too', () => {
+    const of = (schemaMember: string) => {
+      const { member: _member, entry: _entry, ...rest } = table(1);
+      return catalog([{ ...rest, schemaMember }]);
+    };
+    expect(between(of('5:700'), of('6:701'))).toMatchObject([{ cause: 'member_changed', tables: [t1, t1] }]);
+  });
+
+  test('a table that is gone from it goes on until it is back, and one that was dropped does not', () => {
+    const before = catalog([table(1), table(2)]);
+    const [lost] = between(before, catalog([table(1)]));
+    expect(lost).toMatchObject({
+      cause: 'member_lost',
+      tables: [t2],
+      halts: true,
+      ends: [{ when: 'table_published', oid: 2 }],
+    });
+    expect(hasEnded(lost!.ends, look({ catalog: catalog([table(1)]) }), new Set([2]))).toBe(false);
+    expect(hasEnded(lost!.ends, look({ catalog: catalog([table(1)]) }), new Set())).toBe(true);
+    expect(between(before, catalog([table(1)]), { dropped: [2] })).toEqual([
+      expect.objectContaining({ cause: 'table_dropped', tables: [t2], to: '0/90', halts: false }),
+    ]);
+  });
+
+  test('a publication that changed does not wait for tables that were dropped', () => {
+    const after = catalog([table(1)], { version: '1:800' });
+    expect(between(catalog([table(1), table(2)]), after, { dropped: [2] })).toMatchObject([
+      { cause: 'publication_changed', to: '0/90', ends: [] },
+      { cause: 'table_dropped' },
+    ]);
+  });
+
+  test('partitions are named where rows come under their names', () => {
+    const root = table(1, { partitions: [{ schema: 'public', table: 'p1' }] });
+    const [gap] = between(catalog([root]), catalog([]));
+    expect(gap?.tables).toEqual([t1, { schema: 'public', table: 'p1' }]);
+  });
+});

@@ -1,0 +1,64 @@
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import type { Look } from '../../src/core/look.ts';
+import { toLsn } from '../../src/core/lsn.ts';
+import { MAX_LOOKS } from '../../src/store/looks.ts';
+import { openStore, type Store } from '../../src/store/sqlite.ts';
+import { look } from '../support/looks.ts';
+
+let store: Store;
+beforeEach(() => {
+  store = openStore(':memory:');
+  onTestFinished(() => store.close());
+});
+
+const add = (changes: Partial<Look> = {}): void => store.looks.add('shop', look(changes));
+const endBefore = (xid: bigint): bigint => store.looks.endBefore('shop', '7', xid);
+
+describe('looks', () => {
+  test('are read back as they were: 64 bits, timelines, what was seen', () => {
+    const seen = look({
+      walBefore: toLsn(0xffff_ffff_0000_0001n),
+      xmin: 2n ** 40n,
+      xmax: 2n ** 40n + 5n,
+      server: {
+        systemIdentifier: '7',
+        timeline: 3,
+        switches: [{ timeline: 1, switchLsn: toLsn(0x10n) }],
+        address: '10.0.0.1:5432',
+        startedAtUs: '1700000000000001',
+      },
+    });
+    store.looks.add('shop', seen);
+    expect(store.looks.newest('shop')).toEqual(seen);
+    expect(store.looks.newest('other')).toBeUndefined();
+  });
+
+  test('know the last one that saw a publication', () => {
+    const present = look({ fold: 'a' });
+    store.looks.add('shop', present);
+    add({ fold: 'b', catalog: { tables: [] } });
+    expect(store.looks.newest('shop')?.catalog.publication).toBeUndefined();
+    expect(store.looks.newest('shop', { withPublication: true })).toEqual(present);
+  });
+
+  test('bound where a transaction began: by the newest look that had given out no id as high', () => {
+    add({ walBefore: toLsn(100n), xmax: 10n });
+    add({ walBefore: toLsn(200n), xmax: 20n });
+    add({ walBefore: toLsn(300n), xmax: 30n });
+    expect(endBefore(20n)).toBe(200n);
+    expect(endBefore(29n)).toBe(200n);
+    expect(endBefore(1000n)).toBe(300n);
+    expect(endBefore(9n)).toBe(0n);
+    expect(store.looks.endBefore('shop', '8', 1000n)).toBe(0n);
+  });
+
+  test('are few, however many are taken: all of the newest, some of the old ones, each thing seen once', () => {
+    for (let i = 1; i <= MAX_LOOKS * 5; i++) add({ walBefore: toLsn(BigInt(i)), xmax: BigInt(i) });
+    const last = BigInt(MAX_LOOKS * 5);
+    for (let behind = 0n; behind < BigInt(MAX_LOOKS / 2); behind++) {
+      expect(endBefore(last - behind)).toBe(last - behind);
+    }
+    // Of the oldest quarter some are left.
+    expect(endBefore(last / 4n)).toBeGreaterThan(0n);
+  });
+});
