@@ -11,9 +11,10 @@ import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { openPlace, type PlaceOptions, type SinkPlace } from '../../../src/pipeline/sink/place.ts';
 import { rewindSink } from '../../../src/pipeline/sink/rewind.ts';
 import { Settlement } from '../../../src/pipeline/sink/settlement.ts';
-import { openLedger, type Cursor } from '../../../src/store/ledger.ts';
+import { readLedger, type Cursor } from '../../../src/store/ledger.ts';
 import { openStore } from '../../../src/store/sqlite.ts';
 import { append, messagesOf, openTestLog, scratchDirectory } from '../../log/stream.ts';
+import { FOLLOWED } from '../../support/ledger.ts';
 import { SINK } from '../../support/letters.ts';
 import { waitFor } from '../../support/wait.ts';
 
@@ -39,6 +40,7 @@ beforeEach(async () => {
       start: { from: 'default' },
     } as SinkSettings,
     logDirectory: join(directory, 'log'),
+    log: FOLLOWED,
     signals,
     slot: 0,
     ledgerFile: join(directory, 'ledger/users.ledger'),
@@ -62,9 +64,9 @@ async function place(): Promise<SinkPlace> {
 function cursorAfterCut(): Cursor | undefined {
   const target = `${scratchDirectory()}/${++cuts}`;
   disk.record.writeSurvivors(target);
-  const ledger = openLedger(join(target, 'ledger/users.ledger'), SINK);
-  ledger.close();
-  return ledger.restored;
+  const found = readLedger(join(target, 'ledger/users.ledger'), SINK);
+  found?.restored.close();
+  return found?.restored.cursor;
 }
 const commitAfterCut = (): Lsn | undefined => cursorAfterCut()?.position.commitLsn;
 
@@ -104,6 +106,7 @@ test('what is published as settled is in the ledger that is found after a cut', 
   const head = {
     position: { epoch: 0, commitLsn: toLsn(2000n), index: 0 },
     endLsn: toLsn(1916n),
+    timeline: 1,
     offset: 77,
   };
   const found: (Lsn | undefined)[] = [];
@@ -120,6 +123,7 @@ test('what is published as settled is in the ledger that is found after a cut', 
     walker: { head },
     restored: { isOver: true },
     beforeMove: () => undefined,
+    note: () => undefined,
     fail: (error) => expect.fail(String(error)),
     nowMs: () => 0,
   });
