@@ -1,4 +1,4 @@
-// How far Postgres may free its WAL: the acknowledgement policy as one pure decision (architecture: acknowledgement policy).
+// How far Postgres may free its WAL: the acknowledgement policy as one pure decision (architecture §5).
 import { maxLsn, minLsn, type Lsn } from './lsn.ts';
 
 export type AckPolicy = 'auto' | 'delivered' | 'durable';

@@ -61,7 +61,7 @@ export type TransactionContext = {
   /** Microseconds since 1970-01-01T00:00:00Z, as the server's clock said at commit. */
   readonly commitTimeUs: bigint;
   readonly xid: number;
-  /** The timeline that owns `commitLsn` (architecture: idempotency keys). */
+  /** The timeline that owns `commitLsn` (architecture §3: idempotency keys). */
   readonly timeline: number;
   /** What the application said about the changes from here on: a JSON document. */
   readonly annotations?: string | undefined;

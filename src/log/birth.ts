@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { LogBirth } from '../core/log-life.ts';
 import type { Lsn } from '../core/lsn.ts';
 
-/** The history a block's transactions belong to (architecture: epochs). */
+/** The history a block's transactions belong to (architecture §3: epochs). */
 export type History = { readonly epoch: number; readonly timeline: number };
 
 /**

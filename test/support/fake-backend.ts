@@ -88,6 +88,13 @@ export class Walsender {
     this.#socket.write(backendMessage('d', Buffer.concat(content)));
   }
 
+  /** What `write` sends comes in one packet. */
+  together(write: () => void): void {
+    this.#socket.cork();
+    write();
+    this.#socket.uncork();
+  }
+
   /** The server ends the stream, as on a shutdown. */
   end(): void {
     this.#socket.write(COPY_DONE);

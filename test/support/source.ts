@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { createRowEvent, NULL_VALUE, type Relation, type Tuple } from '../../src/core/change.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
-import { openLogReader } from '../../src/log/reader.ts';
+import { openLogReader, type ReadFrom } from '../../src/log/reader.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import type { SourceOptions } from '../../src/pipeline/source/options.ts';
 import { startSource, type Source } from '../../src/pipeline/source/runner.ts';
@@ -26,6 +26,8 @@ const MIB = 1024 * 1024;
 export type LoggedRow = {
   readonly action: string;
   readonly table: string;
+  /** Of the relation in force there. */
+  readonly columns: number;
   readonly values: readonly (string | null)[];
   readonly commitLsn: bigint;
   readonly index: number;
@@ -96,8 +98,12 @@ export function startTestSource(
   return { ...source, signals, lines, read: () => readLog(log, signals) };
 }
 
-/** Reads the log from its first retained byte to its present end. */
-export async function readLog(directory: string, signals: LogSignals): Promise<Logged> {
+/** Reads the log to its present end, by default from its first retained byte. */
+export async function readLog(
+  directory: string,
+  signals: LogSignals,
+  from: ReadFrom = 'earliest',
+): Promise<Logged> {
   const logged: Logged = {
     rows: [],
     types: '',
@@ -114,7 +120,7 @@ export async function readLog(directory: string, signals: LogSignals): Promise<L
   const reader = openLogReader(directory, signals);
   let raw: RawRelation | undefined;
   try {
-    for await (const block of reader.read('earliest', done.signal)) {
+    for await (const block of reader.read(from, done.signal)) {
       let { commitLsn, index } = block.context;
       if (!block.relationsOnly && !block.prologue) {
         logged.epochs.add(block.context.epoch);
@@ -147,7 +153,7 @@ export async function readLog(directory: string, signals: LogSignals): Promise<L
             for (const id of decodeTruncate(block.buffer, start, next).relationIds) {
               logged.rows.push({
                 action: 'truncate',
-                table: relations.get(id)!.table,
+                ...shapeOf(relations.get(id)!),
                 values: [],
                 commitLsn,
                 index: index++,
@@ -157,7 +163,7 @@ export async function readLog(directory: string, signals: LogSignals): Promise<L
           case FRAME.oversize:
             logged.rows.push({
               action: 'oversize',
-              table: relations.get(block.buffer.readUInt32BE(start + 2))!.table,
+              ...shapeOf(relations.get(block.buffer.readUInt32BE(start + 2))!),
               values: [String(block.buffer.readBigUInt64BE(start + 6))],
               commitLsn,
               index: index++,
@@ -171,10 +177,9 @@ export async function readLog(directory: string, signals: LogSignals): Promise<L
           case FRAME.delete: {
             decodeRow(block.buffer, start, next, event);
             const tuple = event.hasNew ? event.newTuple : event.oldTuple;
-            const { table } = relations.get(event.relationId)!;
             logged.rows.push({
               action: event.action,
-              table,
+              ...shapeOf(relations.get(event.relationId)!),
               values: texts(event.bytes, tuple),
               commitLsn,
               index: index++,
@@ -192,6 +197,8 @@ export async function readLog(directory: string, signals: LogSignals): Promise<L
   }
   return logged;
 }
+
+const shapeOf = ({ table, columns }: Relation) => ({ table, columns: columns.length });
 
 const texts = (bytes: Buffer, tuple: Tuple): (string | null)[] =>
   Array.from({ length: tuple.columnCount }, (_, i) =>

@@ -233,7 +233,7 @@ export class LogFeed {
     this.#index = 0;
     this.#skipBelow = 0;
     // A commit LSN against a commit LSN: the commit record of the next transaction may begin exactly at the end LSN
-    // of the last one (architecture: the change log).
+    // of the last one (architecture §3).
     this.#skipping = commitLsn <= this.#loggedCommitLsn;
     if (this.#skipping) {
       this.#partial = partial;

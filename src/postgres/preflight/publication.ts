@@ -70,7 +70,7 @@ export const isOurs = (publication: Publication | undefined, settings: DatabaseS
 
 /**
  * Makes the publication: `init_sql` as given, else the fit tables by name. Never ALL TABLES nor IN SCHEMA: these make
- * UPDATE fail in the application on tables without an identity (architecture: the source, 7). Answers what it lists.
+ * UPDATE fail in the application on tables without an identity (architecture §4, 7). Answers what it lists.
  * `mayBeEmpty`: tables that are made later can still join it.
  */
 export async function createPublication(

@@ -1,8 +1,9 @@
 // One connection's life, against a pretended server at the wire: where it starts, what it tells Postgres, and what ends it.
 import { pino } from 'pino';
-import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test, vi, type MockInstance } from 'vitest';
 import { toLsn } from '../../../src/core/lsn.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
+import type { FlushKeeper } from '../../../src/pipeline/source/flush.ts';
 import type { SourceLog } from '../../../src/pipeline/source/log.ts';
 import type { SourceOptions, SourceReady } from '../../../src/pipeline/source/options.ts';
 import { runSession } from '../../../src/pipeline/source/session.ts';
@@ -13,6 +14,7 @@ import { openStore, type Store } from '../../../src/store/sqlite.ts';
 import type { DatabaseSettings } from '../../../src/postgres/settings.ts';
 import { begin, commit, scratchDirectory, SETTINGS, type Transaction } from '../../log/stream.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
+import type { Walsender } from '../../support/fake-backend.ts';
 import { fakeDatabase, INT4, startFakePostgres, type FakePostgres } from '../../support/fake-postgres.ts';
 import { insertMessage, relationMessage } from '../../support/pgoutput-messages.ts';
 import { readLog } from '../../support/source.ts';
@@ -132,6 +134,15 @@ function settleAll(): void {
   signals.publishSettled(0, { offset: signals.writtenEnd(), lsn: signals.lastEndLsn() });
 }
 
+/** Another decision about the flush was made, and a reply sent since. */
+async function afterNextFlush(flush: MockInstance<FlushKeeper['flush']>, stream: Walsender): Promise<void> {
+  const { length } = flush.mock.results;
+  await waitFor(() => flush.mock.results.length > length || undefined, 'the next flush');
+  await flush.mock.results[length]!.value;
+  const replies = stream.replies.length;
+  await waitFor(() => stream.replies.length > replies || undefined, 'the next reply');
+}
+
 const loggedUpTo = (endLsn: bigint): Promise<true> =>
   waitFor(() => signals.lastEndLsn() === endLsn || undefined, `the log to end at ${endLsn}`).then(() => true);
 const ids = async (): Promise<number[]> =>
@@ -195,11 +206,12 @@ describe('a session', () => {
     settleAll();
     const flush = vi.spyOn(session.opened().keeper, 'flush');
     const catalog = server.holdOrdinary();
-    stream.send(...whole(200n, 1));
-    stream.keepalive(5000n);
+    stream.together(() => {
+      stream.send(...whole(200n, 1));
+      stream.keepalive(5000n);
+    });
     await waitFor(() => server.asked.some((sql) => /from pg_attribute/.test(sql)), 'the catalog to be asked');
-    const flushes = flush.mock.calls.length;
-    await waitFor(() => flush.mock.calls.length > flushes, 'the next flush');
+    await afterNextFlush(flush, stream);
     expect(new Set(stream.replies)).toEqual(new Set([100n]));
     catalog.release();
     await loggedUpTo(216n);
@@ -217,10 +229,8 @@ describe('a session', () => {
     stream.keepalive(5000n);
     await waitFor(() => second.opened().keeper.walEnd === 5000n || undefined, 'the keepalive to be taken');
     settleAll();
-    const flushes = flush.mock.calls.length;
-    await waitFor(() => flush.mock.calls.length > flushes, 'the next flush');
-    await waitFor(() => stream.replies.at(-1) === 216n, 'the flush of what is whole');
-    expect(stream.replies).not.toContain(5000n);
+    await afterNextFlush(flush, stream);
+    expect(stream.replies.at(-1)).toBe(216n);
   });
 
   test('remembers on disk what it told, with the history that the server has', async () => {
@@ -396,6 +406,21 @@ describe('a gap', () => {
     expect(again.opened().log.recovered.flushed).toBe(216n);
   });
 
+  test('is none where the slot stands at what the connection before had flushed, beyond the log', async () => {
+    const session = start();
+    const first = await server.stream();
+    first.send(...whole(200n, 1));
+    first.keepalive(900n);
+    await loggedUpTo(216n);
+    settleAll();
+    await waitFor(() => first.replies.at(-1) === 900n || undefined, 'the flush of the keepalive');
+    await session.stop();
+    server.server.slot = { confirmedFlush: 900n };
+    start({ before: session.opened() });
+    await server.stream(2);
+    expect(state.status().gaps).toEqual([]);
+  });
+
   test('after a gap begins another epoch, though nothing was logged in between', async () => {
     const before = await logBefore();
     server.server.slot = { confirmedFlush: 700n };
@@ -431,6 +456,14 @@ describe('a parting', () => {
       code: 'HISTORY_PARTED',
       message: expect.stringContaining('7000000000000000002') as string,
     });
+  });
+
+  test('is refused: another database of the cluster answers', async () => {
+    const session = start();
+    await server.stream();
+    await session.stop();
+    server.server.databaseOid = 6;
+    await expect(start({ before: session.opened() }).ended).rejects.toMatchObject({ code: 'HISTORY_PARTED' });
   });
 
   test('is none at a promotion behind our end: a new epoch goes on from there', async () => {

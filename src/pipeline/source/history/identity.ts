@@ -1,4 +1,4 @@
-// Is the server that answers the one whose changes the log holds? It is unless something refutes it (architecture: the source). Pure.
+// Is the server that answers the one whose changes the log holds? It is unless something refutes it (architecture §4). Pure.
 import type { LookedAt } from '../../../core/look.ts';
 import { maxLsn, minLsn, type Lsn } from '../../../core/lsn.ts';
 import { judgeHistory, type TimelineHistory, type TimelineSwitch } from '../../../core/timeline.ts';
