@@ -21,7 +21,7 @@ export type SettlementPorts = {
   readonly slot: number;
   readonly unsettled: Pick<Unsettled, 'oldest' | 'all'>;
   /** Its head is where the reading stands. */
-  readonly walker: Pick<LogWalker, 'head'>;
+  readonly walker: Pick<LogWalker, 'head' | 'isInHand'>;
   readonly restored: Pick<Restored, 'isOver'>;
   /** Makes durable whatever must be on record before the cursor moves there. */
   readonly beforeMove: (to: Settled) => void;
@@ -94,11 +94,12 @@ export class Settlement {
    * disk, and in a file that does not grow.
    */
   async #sync(): Promise<void> {
-    const { ledger, restored } = this.#ports;
+    const { ledger, restored, walker } = this.#ports;
     const { offset } = this.current;
     const moved = await this.#move();
     if (!moved && ledger.isUnsynced) await ledger.sync();
-    if (restored.isOver && ledger.wantsCompaction()) this.#compact();
+    // While a block is in hand, more may have settled than the head says.
+    if (restored.isOver && !walker.isInHand && ledger.wantsCompaction()) this.#compact();
     if (this.#ports.nowMs() - this.#lastNoteMs >= NOTE_INTERVAL_MS) this.#note();
     if (this.current.offset !== offset || ledger.isUnsynced) setImmediate(() => this.soon());
   }

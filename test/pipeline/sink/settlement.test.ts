@@ -30,7 +30,7 @@ function harness(options: { wantsCompaction?: boolean } = {}) {
   let nowMs = 0;
   let unsynced = 0;
   let disk: { resolve(): void; reject(error: unknown): void } | undefined;
-  const walker = { head: headAt(500n, 5000) };
+  const walker = { head: headAt(500n, 5000), isInHand: false };
   const restored = { isOver: true };
   const settlement = new Settlement({
     ledger: {
@@ -226,14 +226,22 @@ test('a stop waits for the sync under way, then writes where the sink stands', a
 
 test('a ledger made anew keeps what is unsettled below the head, and is not made while it is asked for', async () => {
   const h = harness({ wantsCompaction: true });
-  const [first, second, third] = [h.add(), h.add(), h.add()];
+  const [first, second, third, fourth] = [h.add(), h.add(), h.add(), h.add()];
   h.settle(second);
   h.restored.isOver = false;
   h.settlement.soon();
   await h.synced();
   expect(h.compactions).toEqual([]);
   h.restored.isOver = true;
+  // A block that is in hand may have let in what lies beyond the head.
+  h.walker.isInHand = true;
   h.settle(first);
+  h.passTime(1000);
+  h.settlement.soon();
+  await h.synced();
+  expect(h.compactions).toEqual([]);
+  h.walker.isInHand = false;
+  h.settle(fourth);
   h.passTime(1000);
   h.settlement.soon();
   await h.synced();
