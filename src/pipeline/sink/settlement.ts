@@ -32,9 +32,16 @@ export type SettlementPorts = {
   readonly nowMs: () => number;
 };
 
+/** A later timeline counts from lower LSNs than the one before it may have come to. */
+const isFurther = (
+  { endLsn, timeline }: { readonly endLsn: Lsn; readonly timeline: number },
+  cursor: Cursor,
+): boolean => (cursor.timeline !== undefined && timeline > cursor.timeline) || endLsn > cursor.endLsn;
+
 export class Settlement {
   readonly #ports: SettlementPorts;
   #timer: NodeJS.Timeout | undefined;
+  #watch: NodeJS.Timeout | undefined;
   #syncing: Promise<void> | undefined;
   #lastSyncMs = -Infinity;
   #lastNoteMs: number;
@@ -49,6 +56,16 @@ export class Settlement {
   }
 
   get current(): Settled {
+    const settled = this.#ofTheLog();
+    const { cursor, offset } = settled;
+    const { offset: quietOffset, lsn: endLsn, timeline } = this.#ports.signals.quiet();
+    // Invariant 5: an idle database goes on by keepalives. The ledger says so before Postgres is told.
+    if (offset < quietOffset || !isFurther({ endLsn, timeline }, cursor)) return settled;
+    return { cursor: { ...cursor, endLsn, timeline }, offset };
+  }
+
+  /** By the changes in the log alone. */
+  #ofTheLog(): Settled {
     const { unsettled, walker } = this.#ports;
     const { oldest } = unsettled;
     if (oldest !== undefined) {
@@ -76,16 +93,23 @@ export class Settlement {
     }, wait);
   }
 
+  /** Syncs from now on also where nothing settles: what the log says of an idle database moves, too. */
+  watch(): void {
+    this.#watch = setInterval(() => this.soon(), SYNC_INTERVAL_MS);
+  }
+
   /** From now on nothing is synced but by `finish`. */
   stop(): void {
     this.#stopped = true;
+    clearInterval(this.#watch);
   }
 
   /** Nothing settles any more: waits for the last sync, or syncs for the last time. */
   async finish(how: { readonly sync: boolean }): Promise<void> {
     clearTimeout(this.#timer);
     await this.#syncing;
-    if (how.sync || this.#ports.ledger.isUnsynced) await this.#sync();
+    const isDue = how.sync || this.#published !== undefined || this.#ports.ledger.isUnsynced;
+    if (isDue) await this.#sync();
     this.#note();
   }
 

@@ -17,7 +17,6 @@ import { openLedger } from '../../support/ledger.ts';
 import { BLOCK_BYTES, blocksOf } from '../../support/log-blocks.ts';
 import { patient } from '../../support/messages.ts';
 import { insertMessage, truncateMessage } from '../../support/pgoutput-messages.ts';
-import { openLedger } from '../../support/ledger.ts';
 import { waitFor } from '../../support/wait.ts';
 
 const T = { commitLsn: 100n, rows: 0 };

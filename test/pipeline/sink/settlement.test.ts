@@ -73,6 +73,7 @@ function harness(options: { wantsCompaction?: boolean } = {}) {
   };
   return {
     delivery,
+    signals,
     settlement,
     events,
     faults,
@@ -304,4 +305,41 @@ test('where the sink stands is noted once a minute and at a stop, and only what 
   await h.synced();
   await finished;
   expect(h.notes).toEqual([916n, 1016n]);
+});
+
+test('at the end of the log a sink goes on by keepalives, when the disk has it, and only behind all that they follow', async () => {
+  const h = harness();
+  h.signals.publishQuiet({ offset: 5000, lsn: toLsn(900n), timeline: 2 });
+  const message = h.add();
+  h.settlement.watch();
+  await h.synced();
+  expect(h.published()).toEqual({ offset: message.offset, lsn: 90n });
+  h.settle(message);
+  h.passTime(1000);
+  await h.asked();
+  expect(h.published().lsn).toBe(90n);
+  await h.synced();
+  expect(h.published()).toEqual({ offset: 5000, lsn: 900n });
+  expect(h.settlement.current.cursor).toEqual({
+    position: h.walker.head.position,
+    endLsn: 900n,
+    timeline: 2,
+  });
+  // Nothing is delivered, and the database goes on.
+  h.signals.publishQuiet({ offset: 5000, lsn: toLsn(950n), timeline: 2 });
+  h.passTime(1000);
+  await h.synced();
+  expect(h.published()).toEqual({ offset: 5000, lsn: 950n });
+  // More is in the log than this sink has read.
+  h.signals.publishQuiet({ offset: 5001, lsn: toLsn(990n), timeline: 2 });
+  expect(h.settlement.current.cursor.endLsn).toBe(516n);
+  h.settlement.stop();
+});
+
+test('the keepalive of a later timeline counts, also where the one before had come to a higher LSN', () => {
+  const h = harness();
+  h.signals.publishQuiet({ offset: 5000, lsn: toLsn(500n), timeline: 2 });
+  expect(h.settlement.current.cursor).toMatchObject({ endLsn: 516n, timeline: 2 });
+  h.signals.publishQuiet({ offset: 5000, lsn: toLsn(500n), timeline: 3 });
+  expect(h.settlement.current.cursor).toMatchObject({ endLsn: 500n, timeline: 3 });
 });
