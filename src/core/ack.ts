@@ -14,7 +14,10 @@ export type FlushInput = {
   readonly durableDirectory: boolean;
   /** Is our walsender a synchronous standby? Then the application's commits wait for the flush. */
   readonly synchronous: boolean;
-  /** End LSN up to which every sink that holds the log has settled; undefined: there is no such sink. */
+  /**
+   * Up to where every sink that holds the log has settled, keepalives included, and has it on the disk; undefined: there is
+   * no such sink.
+   */
   readonly settledLsn: Lsn | undefined;
   /** End LSN of the last whole transaction that is fsynced here. */
   readonly durableLsn: Lsn;
@@ -49,8 +52,12 @@ export function nextFlush(input: FlushInput): FlushDecision {
   const tooMuch = retained > input.maxRetainedBytes;
   const acknowledging = nextAcknowledging(input, settled, tooMuch);
   const safe = acknowledging === 'durable' ? maxLsn(settled, input.durableLsn) : settled;
+  // What rests on the sinks is what their ledgers say, and no keepalive beyond that: should the log be lost, it is theirs to
+  // say that nothing is missing.
+  const restsOnSinks = acknowledging === 'delivered' && input.settledLsn !== undefined;
+  const flush = restsOnSinks ? safe : reached(input, safe);
   return {
-    flush: maxLsn(input.previousFlush, minLsn(reached(input, safe), input.received)),
+    flush: maxLsn(input.previousFlush, minLsn(flush, input.received)),
     acknowledging,
     alarm: input.synchronous
       ? 'synchronous'

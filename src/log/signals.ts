@@ -226,6 +226,8 @@ export class LogSignals {
     for (const slot of this.holders()) {
       const settled = this.settled(slot);
       if (lowest === undefined || settled.offset < lowest.offset) lowest = settled;
+      // At the log's end one may know of a keepalive that another has not heard of.
+      else if (settled.offset === lowest.offset && settled.lsn < lowest.lsn) lowest = settled;
     }
     return lowest;
   }

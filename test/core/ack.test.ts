@@ -62,10 +62,18 @@ describe('the acknowledgement policy', () => {
   });
 
   test('a keepalive is flushed when nothing is outstanding, and only then', () => {
-    const idle = input({ settledLsn: lsn(300), walEnd: lsn(900) });
+    const idle = input({ settledLsn: undefined, durableLsn: lsn(300), walEnd: lsn(900) });
     expect(nextFlush(idle).flush).toBe(lsn(900));
-    expect(nextFlush({ ...idle, settledLsn: lsn(299) }).flush).toBe(lsn(299));
+    expect(nextFlush({ ...idle, durableLsn: lsn(299) }).flush).toBe(lsn(299));
     expect(nextFlush({ ...idle, openTransaction: true }).flush).toBe(lsn(300));
+  });
+
+  test('what rests on the sinks is flushed as far as their ledgers say, keepalives too, and no further', () => {
+    const idle = input({ policy: 'delivered', settledLsn: lsn(300), walEnd: lsn(900) });
+    expect(nextFlush(idle).flush).toBe(lsn(300));
+    expect(nextFlush({ ...idle, settledLsn: lsn(700) }).flush).toBe(lsn(700));
+    // Of a server before this one, perhaps: this one has not sent so much.
+    expect(nextFlush({ ...idle, settledLsn: lsn(901), received: lsn(900) }).flush).toBe(lsn(900));
   });
 
   test('without a sink, what is durable counts as settled', () => {

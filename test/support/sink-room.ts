@@ -75,7 +75,7 @@ export async function openSinkRoom(settings: Partial<SinkSettings> = {}): Promis
   const options: SinkOptions = {
     settings: { ...SINK_SETTINGS, ...settings },
     logDirectory,
-    log: FOLLOWED,
+    log: { ...FOLLOWED, ...log.birth },
     signals,
     slot: 0,
     ledgerFile: join(directory, 'users.ledger'),

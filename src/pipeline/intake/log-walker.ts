@@ -65,7 +65,7 @@ export type WalkHead = {
   readonly offset: number;
   readonly endLsn: Lsn;
   /** Undefined: nothing has been read yet. */
-  readonly timeline: number | undefined;
+  readonly timeline?: number | undefined;
 };
 
 export class LogWalker {
@@ -100,7 +100,7 @@ export class LogWalker {
   #isInHand = false;
 
   /** `start`: everything before it is done already. */
-  constructor(streamKey: string, start: Omit<WalkHead, 'timeline'>, ports: WalkPorts) {
+  constructor(streamKey: string, start: WalkHead, ports: WalkPorts) {
     this.#streamKey = streamKey;
     this.#ports = ports;
     this.#epoch = start.position.epoch;
@@ -108,7 +108,7 @@ export class LogWalker {
     this.#lastCount = start.position.index;
     this.#lastEndLsn = start.endLsn;
     this.#offset = start.offset;
-    this.#head = { timeline: undefined, ...start };
+    this.#head = start;
   }
 
   /** Between blocks, what comes next is at this position; while one is in hand, its first row is (invariant 2). */

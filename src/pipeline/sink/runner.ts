@@ -55,6 +55,7 @@ export class SinkRunner {
       .untilFine(sink, { name: settings.name, retry: settings.retry, logger }, signal)
       .then(() => dispatcher.dispatch());
     replays.restart();
+    settlement.watch();
     if (settings.loadShedding === 'discard') {
       const demand = { signals, slot, shedding, settlement, dispatcher };
       this.#shedTimer = setInterval(() => meetDemand(demand), SHED_INTERVAL_MS);

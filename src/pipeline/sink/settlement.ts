@@ -21,7 +21,7 @@ export type SettlementPorts = {
   readonly slot: number;
   readonly unsettled: Pick<Unsettled, 'oldest' | 'all'>;
   /** Its head is where the reading stands. */
-  readonly walker: Pick<LogWalker, 'head'>;
+  readonly walker: Pick<LogWalker, 'head' | 'isInHand'>;
   readonly restored: Pick<Restored, 'isOver'>;
   /** Makes durable whatever must be on record before the cursor moves there. */
   readonly beforeMove: (to: Settled) => void;
@@ -32,9 +32,16 @@ export type SettlementPorts = {
   readonly nowMs: () => number;
 };
 
+/** A later timeline counts from lower LSNs than the one before it may have come to. */
+const isFurther = (
+  { endLsn, timeline }: { readonly endLsn: Lsn; readonly timeline: number },
+  cursor: Cursor,
+): boolean => (cursor.timeline !== undefined && timeline > cursor.timeline) || endLsn > cursor.endLsn;
+
 export class Settlement {
   readonly #ports: SettlementPorts;
   #timer: NodeJS.Timeout | undefined;
+  #watch: NodeJS.Timeout | undefined;
   #syncing: Promise<void> | undefined;
   #lastSyncMs = -Infinity;
   #lastNoteMs: number;
@@ -49,6 +56,16 @@ export class Settlement {
   }
 
   get current(): Settled {
+    const settled = this.#ofTheLog();
+    const { cursor, offset } = settled;
+    const { offset: quietOffset, lsn: endLsn, timeline } = this.#ports.signals.quiet();
+    // Invariant 5: an idle database goes on by keepalives. The ledger says so before Postgres is told.
+    if (offset < quietOffset || !isFurther({ endLsn, timeline }, cursor)) return settled;
+    return { cursor: { ...cursor, endLsn, timeline }, offset };
+  }
+
+  /** By the changes in the log alone. */
+  #ofTheLog(): Settled {
     const { unsettled, walker } = this.#ports;
     const { oldest } = unsettled;
     if (oldest !== undefined) {
@@ -76,16 +93,23 @@ export class Settlement {
     }, wait);
   }
 
+  /** Syncs from now on also where nothing settles: what the log says of an idle database moves, too. */
+  watch(): void {
+    this.#watch = setInterval(() => this.soon(), SYNC_INTERVAL_MS);
+  }
+
   /** From now on nothing is synced but by `finish`. */
   stop(): void {
     this.#stopped = true;
+    clearInterval(this.#watch);
   }
 
   /** Nothing settles any more: waits for the last sync, or syncs for the last time. */
   async finish(how: { readonly sync: boolean }): Promise<void> {
     clearTimeout(this.#timer);
     await this.#syncing;
-    if (how.sync || this.#ports.ledger.isUnsynced) await this.#sync();
+    const isDue = how.sync || this.#published !== undefined || this.#ports.ledger.isUnsynced;
+    if (isDue) await this.#sync();
     this.#note();
   }
 
@@ -94,11 +118,12 @@ export class Settlement {
    * disk, and in a file that does not grow.
    */
   async #sync(): Promise<void> {
-    const { ledger, restored } = this.#ports;
+    const { ledger, restored, walker } = this.#ports;
     const { offset } = this.current;
     const moved = await this.#move();
     if (!moved && ledger.isUnsynced) await ledger.sync();
-    if (restored.isOver && ledger.wantsCompaction()) this.#compact();
+    // While a block is in hand, more may have settled than the head says.
+    if (restored.isOver && !walker.isInHand && ledger.wantsCompaction()) this.#compact();
     if (this.#ports.nowMs() - this.#lastNoteMs >= NOTE_INTERVAL_MS) this.#note();
     if (this.current.offset !== offset || ledger.isUnsynced) setImmediate(() => this.soon());
   }

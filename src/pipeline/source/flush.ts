@@ -82,6 +82,11 @@ export class FlushKeeper {
     this.walEnd = walEnd;
     this.#openTransaction = openTransaction;
     this.#brought = brought;
+    const { log, signals } = this.#ports;
+    // Invariant 5: what is open may have been committed before that.
+    if (!openTransaction && !log.context.inTransaction) {
+      signals.publishQuiet({ offset: log.writtenEnd, lsn: walEnd, timeline: this.history.timeline });
+    }
     this.#onAppend?.();
   }
 

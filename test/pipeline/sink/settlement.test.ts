@@ -30,7 +30,7 @@ function harness(options: { wantsCompaction?: boolean } = {}) {
   let nowMs = 0;
   let unsynced = 0;
   let disk: { resolve(): void; reject(error: unknown): void } | undefined;
-  const walker = { head: headAt(500n, 5000) };
+  const walker = { head: headAt(500n, 5000), isInHand: false };
   const restored = { isOver: true };
   const settlement = new Settlement({
     ledger: {
@@ -73,6 +73,7 @@ function harness(options: { wantsCompaction?: boolean } = {}) {
   };
   return {
     delivery,
+    signals,
     settlement,
     events,
     faults,
@@ -226,14 +227,22 @@ test('a stop waits for the sync under way, then writes where the sink stands', a
 
 test('a ledger made anew keeps what is unsettled below the head, and is not made while it is asked for', async () => {
   const h = harness({ wantsCompaction: true });
-  const [first, second, third] = [h.add(), h.add(), h.add()];
+  const [first, second, third, fourth] = [h.add(), h.add(), h.add(), h.add()];
   h.settle(second);
   h.restored.isOver = false;
   h.settlement.soon();
   await h.synced();
   expect(h.compactions).toEqual([]);
   h.restored.isOver = true;
+  // A block that is in hand may have let in what lies beyond the head.
+  h.walker.isInHand = true;
   h.settle(first);
+  h.passTime(1000);
+  h.settlement.soon();
+  await h.synced();
+  expect(h.compactions).toEqual([]);
+  h.walker.isInHand = false;
+  h.settle(fourth);
   h.passTime(1000);
   h.settlement.soon();
   await h.synced();
@@ -296,4 +305,41 @@ test('where the sink stands is noted once a minute and at a stop, and only what 
   await h.synced();
   await finished;
   expect(h.notes).toEqual([916n, 1016n]);
+});
+
+test('at the end of the log a sink goes on by keepalives, when the disk has it, and only behind all that they follow', async () => {
+  const h = harness();
+  h.signals.publishQuiet({ offset: 5000, lsn: toLsn(900n), timeline: 2 });
+  const message = h.add();
+  h.settlement.watch();
+  await h.synced();
+  expect(h.published()).toEqual({ offset: message.offset, lsn: 90n });
+  h.settle(message);
+  h.passTime(1000);
+  await h.asked();
+  expect(h.published().lsn).toBe(90n);
+  await h.synced();
+  expect(h.published()).toEqual({ offset: 5000, lsn: 900n });
+  expect(h.settlement.current.cursor).toEqual({
+    position: h.walker.head.position,
+    endLsn: 900n,
+    timeline: 2,
+  });
+  // Nothing is delivered, and the database goes on.
+  h.signals.publishQuiet({ offset: 5000, lsn: toLsn(950n), timeline: 2 });
+  h.passTime(1000);
+  await h.synced();
+  expect(h.published()).toEqual({ offset: 5000, lsn: 950n });
+  // More is in the log than this sink has read.
+  h.signals.publishQuiet({ offset: 5001, lsn: toLsn(990n), timeline: 2 });
+  expect(h.settlement.current.cursor.endLsn).toBe(516n);
+  h.settlement.stop();
+});
+
+test('the keepalive of a later timeline counts, also where the one before had come to a higher LSN', () => {
+  const h = harness();
+  h.signals.publishQuiet({ offset: 5000, lsn: toLsn(500n), timeline: 2 });
+  expect(h.settlement.current.cursor).toMatchObject({ endLsn: 516n, timeline: 2 });
+  h.signals.publishQuiet({ offset: 5000, lsn: toLsn(500n), timeline: 3 });
+  expect(h.settlement.current.cursor).toMatchObject({ endLsn: 500n, timeline: 3 });
 });

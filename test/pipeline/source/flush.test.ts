@@ -123,33 +123,59 @@ describe('a flush', () => {
     expect(keeper.flushed).toBe(200n);
   });
 
-  test('passes a keepalive only where nothing before it is outstanding', async () => {
+  test('goes on by a keepalive once the sinks have taken note of it, and not by their deliveries alone', async () => {
     await begin(100n);
     receive(200n, { walEnd: 900n });
-    settle(150n);
-    await keeper.flush(stream);
-    expect(keeper.flushed).toBe(150n);
+    expect(signals.quiet()).toEqual({ offset: log.writtenEnd, lsn: 900n, timeline: HISTORY.timeline });
     settle(200n);
+    await keeper.flush(stream);
+    expect(keeper.flushed).toBe(200n);
+    settle(900n);
+    await keeper.flush(stream);
+    expect(keeper.flushed).toBe(900n);
+  });
+
+  test('without a sink goes on by a keepalive only where nothing before it is outstanding', async () => {
+    await begin(100n);
+    receive(200n, { walEnd: 900n });
+    await keeper.flush(stream);
+    expect(keeper.flushed).toBe(100n);
+    await keeper.sync();
     await keeper.flush(stream);
     expect(keeper.flushed).toBe(900n);
   });
 
   test('passes no keepalive while a transaction is open: a restart would skip it', async () => {
     await begin(100n);
-    settle(200n);
     receive(200n, { walEnd: 900n, open: true });
+    await keeper.sync();
+    expect(signals.quiet().lsn).toBe(0n);
     await keeper.flush(stream);
     expect(keeper.flushed).toBe(200n);
     receive(200n, { walEnd: 950n });
+    await keeper.sync();
+    expect(signals.quiet().lsn).toBe(950n);
     await keeper.flush(stream);
     expect(keeper.flushed).toBe(950n);
   });
 
   test('passes no keepalive while the log holds the beginning of a transaction from before', async () => {
     await begin(100n);
-    settle(200n);
     log.grow(10, 200n, true);
     keeper.appended(toLsn(900n), false, true);
+    await keeper.sync();
+    expect(signals.quiet().lsn).toBe(0n);
+    await keeper.flush(stream);
+    expect(keeper.flushed).toBe(200n);
+  });
+
+  test('is the lower of two sinks at the end of the log where one has not heard of the keepalive', async () => {
+    await begin(100n);
+    receive(200n, { walEnd: 900n });
+    for (const [slot, lsn] of [900n, 200n, 900n].entries()) {
+      signals.setHolding(slot, true);
+      signals.publishSettled(slot, { offset: 10, lsn: toLsn(lsn) });
+    }
     await keeper.flush(stream);
     expect(keeper.flushed).toBe(200n);
   });
