@@ -1,4 +1,5 @@
 // The only file that wires the parts together: configuration in, a running service out.
+import { steadyMs, wallTime } from './core/clock.ts';
 import { startHttp, type HttpServers } from './api/server.ts';
 import { describeError } from './core/errors.ts';
 import type { ServiceStatus, WantedStatus } from './core/status.ts';
@@ -28,7 +29,7 @@ export async function startService(
   const { dataDir, shutdownTimeoutMs, statsIntervalMs } = settings;
   await makeDirectory(dataDir);
   const lock = lockDirectory(dataDir);
-  const startedAt = new Date().toISOString();
+  const startedAt = wallTime().toISOString();
   const topology = new Topology();
   const ended = Promise.withResolvers<{ exitCode: number }>();
   /** Who looks at the service now and then. */
@@ -47,7 +48,7 @@ export async function startService(
     settings.sinks.find((configured) => configured.database === database && configured.name === sink)!.status;
   const stopAll = async (exitCode: number): Promise<void> => {
     for (const stopWatching of watchers) stopWatching();
-    await topology.stop(Date.now() + shutdownTimeoutMs * DELIVERY_SHARE);
+    await topology.stop(steadyMs() + shutdownTimeoutMs * DELIVERY_SHARE);
     await http?.close();
     store?.close();
     lock.release();

@@ -1,5 +1,6 @@
 // What a command needs from the process around it, so that a test can be that process.
 import { styleText } from 'node:util';
+import { steadyMs } from '../core/clock.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { StartService } from '../pipeline/service/service.ts';
 
@@ -64,7 +65,7 @@ export function abortOnInterrupt(
   const controller = new AbortController();
   let firstMs = 0;
   const stopListening = ports.onInterrupt(() => {
-    const nowMs = performance.now();
+    const nowMs = steadyMs();
     if (!controller.signal.aborted) {
       firstMs = nowMs;
       controller.abort();

@@ -1,6 +1,7 @@
 // The log's one writer: appends blocks, makes them durable in groups, remembers the flush position, retires segments.
 import { mkdirSync, statfsSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { steadyMs } from '../core/clock.ts';
 import { TailraceError } from '../core/errors.ts';
 import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { beginLife, laterHistory, type History } from './birth.ts';
@@ -241,7 +242,7 @@ class Writer implements LogWriter {
   }
 
   #noteDurableEnd(): void {
-    const nowMs = performance.now();
+    const nowMs = steadyMs();
     if (nowMs - this.#notedAtMs < STATE_INTERVAL_MS) return;
     this.#notedAtMs = nowMs;
     this.#remembered = { ...this.#remembered, durableEnd: this.#durableEnd };

@@ -1,4 +1,5 @@
 // A real dispatcher for tests and benches: any sink behind it, or an endpoint that the test programs; messages of any group.
+import { steadyMs, wallMs } from '../../src/core/clock.ts';
 import type { Action } from '../../src/core/change.ts';
 import { zeroCounts, type SinkCounts } from '../../src/core/counts.ts';
 import type { DeliveryError, Outcome } from '../../src/core/errors.ts';
@@ -82,7 +83,7 @@ export function createDelivery(settings: Partial<DeliverySettings> = {}): Delive
 export function createDispatcher(
   { settings, unsettled, routes, counts }: Delivery,
   sink: DispatcherPorts['sink'],
-  ports: Partial<Pick<DispatcherPorts, 'prepare' | 'warn' | 'nowMs' | 'chance'>> & {
+  ports: Partial<Pick<DispatcherPorts, 'prepare' | 'warn' | 'nowMs' | 'wallMs' | 'chance'>> & {
     readonly outcomes?: Partial<Outcomes>;
   } = {},
 ): Dispatcher {
@@ -103,7 +104,8 @@ export function createDispatcher(
       ...outcomes,
     },
     warn: nothing,
-    nowMs: () => Date.now(),
+    nowMs: steadyMs,
+    wallMs,
     chance: () => 0.5,
     ...others,
   });

@@ -6,6 +6,7 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { wallMs } from '../../core/clock.ts';
 import type { DemoAction, DemoChange } from './accounting.ts';
 
 export type Received = {
@@ -104,7 +105,7 @@ async function receiveOnce(
     WaitTimeSeconds: WAIT_SECONDS,
   });
   const { Messages: messages = [] } = await client.send(receive, { abortSignal: signal });
-  const nowMs = performance.timeOrigin + performance.now();
+  const nowMs = wallMs();
   for (const { Body } of messages) onMessage(parseMessage(Body ?? '', nowMs));
   if (messages.length > 0) {
     const Entries = messages.map(({ ReceiptHandle }, i) => ({ Id: String(i), ReceiptHandle }));

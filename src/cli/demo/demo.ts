@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
+import { steadyMs } from '../../core/clock.ts';
 import { loadSettings } from '../../config/load.ts';
 import { LatencyWindow } from '../../pipeline/delivery/latency.ts';
 import type { RunningService } from '../../pipeline/service/service.ts';
@@ -67,12 +68,12 @@ async function watch(options: DemoOptions, ports: CliPorts, { signal, cleanup }:
 
   const accounting = new Accounting();
   const latency = new LatencyWindow();
-  let lastArrivalMs = performance.now();
+  let lastArrivalMs = steadyMs();
   const consumer = startConsumer({
     endpoint: emulator.url,
     queues: DEMO_TABLES.map((table) => `${table}.fifo`),
     onMessage: (received) => {
-      lastArrivalMs = performance.now();
+      lastArrivalMs = steadyMs();
       accounting.receive(received.change, received.idempotencyKey);
       latency.add(lastArrivalMs, received.latencyMs);
       writeLine(ports.stdout, formatReceived(received, paint));
@@ -80,7 +81,7 @@ async function watch(options: DemoOptions, ports: CliPorts, { signal, cleanup }:
   });
   cleanup.defer(() => consumer.close());
   const summary = (final: boolean): string =>
-    formatSummary(accounting.verdict(), latency.quantiles(performance.now()), { paint, final });
+    formatSummary(accounting.verdict(), latency.quantiles(steadyMs()), { paint, final });
   const ticker = setInterval(() => writeLine(ports.stdout, summary(false)), SUMMARY_INTERVAL_MS);
   cleanup.defer(() => clearInterval(ticker));
 
@@ -97,8 +98,8 @@ async function watch(options: DemoOptions, ports: CliPorts, { signal, cleanup }:
   const { rows } = options;
   await Promise.race([runWorkload({ client, accounting, rows, signal: stop, random: Math.random }), broken]);
   const arrived = async (): Promise<void> => {
-    lastArrivalMs = performance.now();
-    const waiting = (): boolean => performance.now() - lastArrivalMs < ARRIVAL_TIMEOUT_MS;
+    lastArrivalMs = steadyMs();
+    const waiting = (): boolean => steadyMs() - lastArrivalMs < ARRIVAL_TIMEOUT_MS;
     while (accounting.verdict().outstanding > 0 && waiting() && !stop.aborted) await sleep(ARRIVAL_POLL_MS);
     // A repeat would come after the original.
     await consumer.untilEmpty();

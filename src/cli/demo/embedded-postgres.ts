@@ -16,6 +16,7 @@ import { createRequire } from 'node:module';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 
 export type EmbeddedPostgres = {
@@ -216,12 +217,12 @@ async function startIn(root: string, options: EmbeddedPostgresOptions): Promise<
 /** Waits until the postmaster's status line says that it takes connections. */
 async function ready(directory: string): Promise<void> {
   const file = join(directory, 'postmaster.pid');
-  const deadline = Date.now() + START_TIMEOUT_MS;
+  const deadline = steadyMs() + START_TIMEOUT_MS;
   for (;;) {
     // https://www.postgresql.org/docs/current/storage-file-layout.html (line 8 is the postmaster's status)
     const status = (await readFile(file, 'utf8').catch(() => '')).split('\n')[7]?.trim();
     if (status === 'ready' || status === 'standby') return;
-    if (Date.now() > deadline) throw new Error(`postgres did not start within ${START_TIMEOUT_MS} ms`);
+    if (steadyMs() > deadline) throw new Error(`postgres did not start within ${START_TIMEOUT_MS} ms`);
     await new Promise((done) => setTimeout(done, 25));
   }
 }

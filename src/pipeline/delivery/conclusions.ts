@@ -20,7 +20,10 @@ export type ConclusionPorts = {
   /** Something may go again. */
   readonly dispatch: () => void;
   readonly warn: (event: string, fields: Record<string, unknown>) => void;
+  /** Never set back. */
   readonly nowMs: () => number;
+  /** As Postgres' commit times. */
+  readonly wallMs: () => number;
   readonly chance: () => number;
 };
 
@@ -212,11 +215,12 @@ export class Conclusions {
       if (message.letterId === 0) this.#counts.deadLettered++;
     }
     const now = this.#ports.nowMs();
+    const wallMs = this.#ports.wallMs();
     for (const message of delivered) {
       this.#counts.delivered++;
       this.#counts.bytes += message.jsonBytes;
       if (message.letterId !== 0) continue;
-      this.latency.add(now, now - Number(message.transaction.commitTimeUs) / 1000);
+      this.latency.add(now, wallMs - Number(message.transaction.commitTimeUs) / 1000);
     }
     const settled = dead.length === 0 ? delivered : [...delivered, ...dead.map(({ message }) => message)];
     if (settled.length === 0) return;

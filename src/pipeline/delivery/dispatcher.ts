@@ -31,7 +31,10 @@ export type DispatcherPorts = {
   readonly outcomes: Outcomes;
   readonly counts: SinkCounts;
   warn(event: string, fields: Record<string, unknown>): void;
+  /** Never set back: backoffs and deadlines. */
   nowMs(): number;
+  /** As Postgres' commit times. */
+  wallMs(): number;
   chance(): number;
 };
 
@@ -69,6 +72,7 @@ export class Dispatcher {
       dispatch: () => this.dispatch(),
       warn: (event, fields) => ports.warn(event, fields),
       nowMs: () => ports.nowMs(),
+      wallMs: () => ports.wallMs(),
       chance: () => ports.chance(),
     });
   }

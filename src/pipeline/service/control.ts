@@ -1,4 +1,5 @@
 // Operations on a running service's sinks, as API and command line offer them: names in, typed answers or errors out.
+import { wallTime } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
 import type { SinkStatus, WantedStatus } from '../../core/status.ts';
@@ -58,12 +59,12 @@ export function createControl({ store, topology, configuredStatus }: ControlPort
     gaps: (database, { after = 0, limit }) => store.gaps.list(known(database), { after, limit }),
     gap: (database, id) => store.gaps.find(known(database), id) ?? fail(unknownGap(database, id)),
     acceptGap: (database, id) =>
-      store.gaps.accept(known(database), id, new Date()) ?? fail(unknownGap(database, id)),
+      store.gaps.accept(known(database), id, wallTime()) ?? fail(unknownGap(database, id)),
     sinks,
     find: (name, database) => findSink(sinks(), name, database),
     sink: (id) => statusOf(id) ?? fail(unknownSink(id.sink)),
     setStatus: async (id, status) => {
-      store.sinks.choose(id, status, { configured: configuredStatus(id), now: new Date() });
+      store.sinks.choose(id, status, { configured: configuredStatus(id), now: wallTime() });
       const thread = threadOf(id);
       if (thread === undefined) topology.startAs(id, status);
       else await thread.request(id.sink, { type: 'set_status', status });

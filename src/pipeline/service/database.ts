@@ -1,5 +1,6 @@
 // One database while the service runs: its source thread, its log's signals, and its sinks' threads once the log is open.
 import type { Logger } from 'pino';
+import { wallTime } from '../../core/clock.ts';
 import { describeGap, haltingGap, type Gap } from '../../core/gaps.ts';
 import { stableUuid, streamKey } from '../../core/idempotency.ts';
 import type { DatabaseStatus, SinkStatus, WantedStatus } from '../../core/status.ts';
@@ -124,7 +125,7 @@ export class Database {
 
   #startSinks(ready: SourceReady): SinkPool {
     const { settings, store, logger, failed } = this.#options;
-    const firstSinks = store.sinks.met(this.name, [...this.#sinks.keys()], new Date());
+    const firstSinks = store.sinks.met(this.name, [...this.#sinks.keys()], wallTime());
     const work = [...this.#sinks.values()].map((sink) => ({
       ...this.#workOf(sink, ready),
       // Where it begins if it is new: the very first ones of a database at the slot, later ones at the log's end.
@@ -176,7 +177,7 @@ const highestEpochOf = ({ store, settings, database: { name } }: DatabaseOptions
 /** The gaps that nobody has accepted: what the configuration accepts is accepted from now on. */
 function recallGaps({ store, database, logger }: DatabaseOptions): readonly Gap[] {
   const { name, acceptedGaps } = database;
-  for (const gap of store.gaps.acceptNamed(name, acceptedGaps, new Date())) {
+  for (const gap of store.gaps.acceptNamed(name, acceptedGaps, wallTime())) {
     logger.warn({ database: name, gap: gap.id }, `the configuration accepts a gap: ${describeGap(gap)}`);
   }
   return store.gaps.unaccepted(name);

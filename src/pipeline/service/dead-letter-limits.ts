@@ -1,5 +1,6 @@
 // Drops dead letters above their limits now and then, and says so: nothing goes silently.
 import type { Logger } from 'pino';
+import { wallTime } from '../../core/clock.ts';
 import type { DeadLetterLimits } from '../../store/dead-letters.ts';
 import type { Store } from '../../store/sqlite.ts';
 
@@ -10,7 +11,7 @@ const INTERVAL_MS = 10_000;
 export function keepDeadLetterLimits(store: Store, limits: DeadLetterLimits, logger: Logger): () => void {
   const look = (): void => {
     try {
-      for (const dropped of store.deadLetters.enforce(limits, new Date())) {
+      for (const dropped of store.deadLetters.enforce(limits, wallTime())) {
         logger.warn(
           dropped,
           `dead letters above dead_letters.${dropped.limit} are dropped: they cannot be replayed any more`,

@@ -1,4 +1,5 @@
 // Makes the parts of one sink, bottom-up: each is given what is there already.
+import { steadyMs, wallMs, wallTime } from '../../core/clock.ts';
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
 import { formats } from '../../formats/registry.ts';
 import { compileValue } from '../../postgres/values/values.ts';
@@ -110,7 +111,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
   const shedding = new LoadShedding({
     sink: settings.name,
     gaps: place.gaps,
-    keep: (gap) => store.sinks.addGap(id, gap, new Date()),
+    keep: (gap) => store.sinks.addGap(id, gap, wallTime()),
     counts,
     logger,
   });
@@ -134,7 +135,6 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
   const { unsettled, routes, barriers, counts, restored, markers, shedding, intake, walker } = before;
   const { name } = settings;
   const { encoding } = sink;
-  const nowMs = (): number => Date.now();
   const settlement = new Settlement({
     ledger: place.ledger,
     signals,
@@ -148,9 +148,9 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     },
     note: (cursor) => notePlace(options, cursor),
     fail,
-    nowMs: () => performance.now(),
+    nowMs: steadyMs,
   });
-  const letters = { id: idOf(options), letters: store.deadLetters, fail, nowMs };
+  const letters = { id: idOf(options), letters: store.deadLetters, fail, wallTime };
   const replayed = new ReplayedLetters({ ...letters, encoding, arenas: unsettled.arenas });
   const dispatcher = new Dispatcher(deliverySettings(settings), {
     sink,
@@ -174,11 +174,13 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
       logger,
     }),
     warn: (event, fields) => logger.warn({ sink: name, ...fields }, event),
-    nowMs,
+    nowMs: steadyMs,
+    wallMs,
     chance: () => Math.random(),
   });
   const replays = new Replays({
     ...letters,
+    nowMs: steadyMs,
     replayed,
     sink,
     routes,

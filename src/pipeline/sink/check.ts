@@ -1,6 +1,7 @@
 // A sink's preflight, again and again until it succeeds; deliveries do not wait for it.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { wallTime } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
 import type { Condition } from '../../core/status.ts';
@@ -8,7 +9,7 @@ import type { Sink } from '../../sinks/sink.ts';
 
 export class SinkCheck {
   /** What the last try said. */
-  condition: Condition = { health: 'healthy', since: new Date().toISOString() };
+  condition: Condition = { health: 'healthy', since: wallTime().toISOString() };
 
   /** Resolves when it has succeeded, or when `signal` aborts. */
   async untilFine(
@@ -19,7 +20,7 @@ export class SinkCheck {
     for (let failures = 1; !signal.aborted; failures++) {
       try {
         await sink.check(signal, { create: true });
-        this.condition = { health: 'healthy', since: new Date().toISOString() };
+        this.condition = { health: 'healthy', since: wallTime().toISOString() };
         return;
       } catch (error) {
         if (signal.aborted) return;
@@ -40,7 +41,7 @@ export class SinkCheck {
       health: 'degraded',
       reason: error instanceof Error ? error.message : String(error),
       ...(hint === undefined ? {} : { cure: hint }),
-      since: health === 'healthy' ? new Date().toISOString() : since,
+      since: health === 'healthy' ? wallTime().toISOString() : since,
     };
   }
 }

@@ -1,4 +1,5 @@
 // Makes a dead letter of a message that its destination refuses for good, as the JSON that it is; store/dead-letters.ts keeps it.
+import { wallTime } from '../../core/clock.ts';
 import { plainJson, type MessageEncoding } from '../../core/encoding.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import type { Pending } from '../delivery/pending.ts';
@@ -28,6 +29,6 @@ export function keepDeadLetter(
       reason: error.hint,
       attempts: message.attempts,
     },
-    new Date(),
+    wallTime(),
   );
 }

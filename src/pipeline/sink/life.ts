@@ -1,5 +1,6 @@
 // What a start finds of sinks from before: which status holds, and who is not in the configuration any more.
 import type { Logger } from 'pino';
+import { wallTime } from '../../core/clock.ts';
 import type { Store } from '../../store/sqlite.ts';
 import { ledgerFile } from '../../data-directory/places.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
@@ -7,7 +8,7 @@ import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept } from './place.ts';
 
 /** The sinks with the status that holds. Cursors of sinks that are gone for long are given up. */
 export function recallSinks(settings: ServiceSettings, store: Store, logger: Logger): SinkSettings[] {
-  const now = new Date();
+  const now = wallTime();
   const ids = settings.sinks.map(({ database, name: sink }) => ({ database, sink }));
   for (const { letGoAt, ...id } of store.sinks.letGoOfOthers(ids, now)) {
     if (isCursorKept(letGoAt, now)) {

@@ -1,5 +1,6 @@
 // What a sink gives up so that the log stays within its budget (`discard_on_full`): counted, and on record before its cursor moves.
 import type { Logger } from 'pino';
+import { wallTime } from '../../core/clock.ts';
 import type { SinkCounts } from '../../core/counts.ts';
 import { formatLsn, type Lsn } from '../../core/lsn.ts';
 import type { Condition, SinkGap } from '../../core/status.ts';
@@ -51,7 +52,7 @@ export class LoadShedding {
   demand(below: number, from: Lsn): boolean {
     if (below <= this.below) return false;
     if (this.#episode === undefined) {
-      this.#episode = { from, since: new Date().toISOString(), below, changes: 0, written: -1 };
+      this.#episode = { from, since: wallTime().toISOString(), below, changes: 0, written: -1 };
       const { sink, logger } = this.#ports;
       logger.error(
         { sink, from: formatLsn(from) },

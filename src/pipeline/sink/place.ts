@@ -1,6 +1,7 @@
 // Where a sink stands in the log when it begins to run or to rest: its ledger opened, rewinds done, gaps recorded.
 import { existsSync, rmSync } from 'node:fs';
 import type { Logger } from 'pino';
+import { wallTime } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { lifeOf, type FollowedLog } from '../../core/log-life.ts';
 import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
@@ -68,7 +69,7 @@ export const isCursorKept = (letGoAt: Date, now: Date): boolean =>
 export async function openPlace(options: PlaceOptions): Promise<SinkPlace> {
   const { settings, store, signals } = options;
   const id = idOf(options);
-  const now = new Date();
+  const now = wallTime();
   settlePast(options, now);
   const reader = openLogReader(options.logDirectory, signals);
   let taking: Taking | undefined;

@@ -15,7 +15,8 @@ export type ReplayedLetterPorts = {
   readonly arenas: Arenas;
   /** The sink cannot go on. */
   readonly fail: (error: unknown) => void;
-  readonly nowMs: () => number;
+  /** For the records. */
+  readonly wallTime: () => Date;
 };
 
 /**
@@ -71,8 +72,8 @@ export class ReplayedLetters {
   refused(message: Pending, error: DeliveryError): void {
     this.#onTheirWay.delete(message.letterId);
     const { code, hint: reason } = error;
-    const { letters, nowMs } = this.#ports;
-    letters.returned(message.letterId, { code, reason, attempts: message.attempts }, new Date(nowMs()));
+    const { letters, wallTime } = this.#ports;
+    letters.returned(message.letterId, { code, reason, attempts: message.attempts }, wallTime());
   }
 
   /** Takes the letters out of what is settled now: those that were not refused were delivered. Returns the others. */

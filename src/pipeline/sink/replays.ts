@@ -35,7 +35,10 @@ export type ReplayPorts = {
   readonly rate: () => number | undefined;
   /** The sink cannot go on. */
   readonly fail: (error: unknown) => void;
+  /** Never set back. */
   readonly nowMs: () => number;
+  /** For the records. */
+  readonly wallTime: () => Date;
 };
 
 /** Lets letters in, as far as rate and room allow. The store says which: a restart goes on where this one ends. */
@@ -108,12 +111,12 @@ export class Replays {
   }
 
   #let(letter: DeadLetterSummary): void {
-    const { letters, replayed, unsettled, grouped, barriers, nowMs } = this.#ports;
+    const { letters, replayed, unsettled, grouped, barriers, wallTime } = this.#ports;
     const { schema, table } = letter;
     const action = letter.action as Action;
     const routeQueue = this.#queueOf(letter);
     if (routeQueue === undefined) {
-      letters.returned(letter.id, { ...noRoute(letter), attempts: 0 }, new Date(nowMs()));
+      letters.returned(letter.id, { ...noRoute(letter), attempts: 0 }, wallTime());
       return;
     }
     const { epoch, commitLsn, index } = letter.position;

@@ -1,5 +1,6 @@
 // One sink following one log: reads blocks as long as there is room, says how it stands, and stops with everything in flight settled.
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { steadyMs } from '../../core/clock.ts';
 import { aborted } from '../../core/abort.ts';
 import type { SinkStatus } from '../../core/status.ts';
 import type { PullPort } from '../../sinks/sink.ts';
@@ -100,7 +101,6 @@ export class SinkRunner {
       writtenEnd: signals.writtenEnd(),
       deadLetters: store.deadLetters.counts(idOf(this.#options)),
       rewinds: this.#place.rewinds,
-      nowMs: Date.now(),
     });
   }
 
@@ -108,7 +108,7 @@ export class SinkRunner {
     const { walker, dispatcher, settlement, restored, unsettled } = this.#parts;
     const { signals, slot } = this.#options;
     const { signal } = this.#stopping;
-    let turnBeganMs = performance.now();
+    let turnBeganMs = steadyMs();
     for await (const block of this.#place.reader.read(this.#place.readFrom, signal)) {
       // A gap lies before it that nobody has accepted: whoever supervises this sink stops it.
       if (signals.isHalted(slot)) return aborted(signal);
@@ -118,9 +118,9 @@ export class SinkRunner {
       settlement.soon();
       restored.readTo(walker.head.position);
       if (unsettled.room.isFull()) await unsettled.room.untilRoom(signal);
-      if (performance.now() - turnBeganMs > TURN_MS) {
+      if (steadyMs() - turnBeganMs > TURN_MS) {
         await nextTurn();
-        turnBeganMs = performance.now();
+        turnBeganMs = steadyMs();
       }
       if (signal.aborted) break;
     }

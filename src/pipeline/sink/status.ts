@@ -1,4 +1,5 @@
 // How one sink stands, as one value.
+import { onTheWall, steadyMs, wallMs } from '../../core/clock.ts';
 import { addCounts, zeroCounts } from '../../core/counts.ts';
 import { formatLsn, ZERO_LSN } from '../../core/lsn.ts';
 import type { Condition, SinkStatus } from '../../core/status.ts';
@@ -23,14 +24,13 @@ export type RunningSink = {
   readonly writtenEnd: number;
   readonly deadLetters: LetterCounts;
   readonly rewinds: number;
-  readonly nowMs: number;
 };
 
 export function sinkStatus(running: RunningSink): SinkStatus {
-  const { settings, parts, nowMs } = running;
+  const { settings, parts } = running;
   const { sink, counts, unsettled, dispatcher, shedding } = parts;
   const settled = parts.settlement.current;
-  const latency = dispatcher.latency.quantiles(nowMs);
+  const latency = dispatcher.latency.quantiles(steadyMs());
   const { oldest } = unsettled;
   return {
     ...conditionOf(running),
@@ -41,7 +41,7 @@ export function sinkStatus(running: RunningSink): SinkStatus {
     settled: formatLsn(settled.cursor.endLsn),
     lagBytes: Math.max(0, running.writtenEnd - settled.offset),
     lagSeconds:
-      oldest === undefined ? 0 : Math.max(0, nowMs / 1000 - Number(oldest.transaction.commitTimeUs) / 1e6),
+      oldest === undefined ? 0 : Math.max(0, wallMs() / 1000 - Number(oldest.transaction.commitTimeUs) / 1e6),
     ...counts,
     ...letterFields(running.deadLetters),
     ...dispatcher.gauges(),
@@ -63,7 +63,7 @@ const routeStatus = (route: RouteQueue<Pending>): SinkStatus['routes'][number] =
     : {
         reason: route.error.code,
         cure: route.error.hint,
-        retryAt: new Date(route.retryAtMs).toISOString(),
+        retryAt: onTheWall(route.retryAtMs).toISOString(),
       }),
 });
 
@@ -78,7 +78,7 @@ function conditionOf({ settings, parts, condition }: RunningSink): Condition {
       health: 'degraded',
       reason: `${route.id}: ${route.error.code}`,
       cure: route.error.hint,
-      since: new Date(route.downSinceMs).toISOString(),
+      since: onTheWall(route.downSinceMs).toISOString(),
     };
   }
   const { parked } = dispatcher.gauges();
@@ -112,7 +112,7 @@ export function restingStatus(sink: {
   place: Pick<SinkPlace, 'start' | 'offset' | 'rewinds' | 'gaps'> | undefined;
   writtenEnd: number;
   deadLetters: LetterCounts;
-  nowMs: number;
+  wallMs: number;
 }): SinkStatus {
   const { last, place, condition } = sink;
   const { reason: _reason, cure: _cure, latency: _latency, ...known } = last;
@@ -126,7 +126,8 @@ export function restingStatus(sink: {
       : { settled: formatLsn(place.start.endLsn), rewinds: place.rewinds, gaps: place.gaps }),
     lagBytes,
     // Nothing is read while it rests: what waits is no older than this.
-    lagSeconds: lagBytes === 0 ? 0 : last.lagSeconds + (sink.nowMs - Date.parse(condition.since)) / 1000,
+    lagSeconds:
+      lagBytes === 0 ? 0 : last.lagSeconds + Math.max(0, sink.wallMs - Date.parse(condition.since)) / 1000,
     ...letterFields(sink.deadLetters),
     inFlight: 0,
     buffered: 0,

@@ -1,6 +1,7 @@
 // Keeps one sink running: a runner that fails is made anew after a pause (a second, doubled up to a minute), and the status says
 // why. Commands (pause, resume, rewind) run between two runners.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { steadyMs, wallMs, wallTime } from '../../core/clock.ts';
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { acceptHint, describeGap, haltingGap } from '../../core/gaps.ts';
@@ -36,7 +37,7 @@ const COMMAND_SETTLE_MS = 5000;
 /** How often to look whether a gap halts the sink, or does not any more. */
 const GAPS_INTERVAL_MS = 200;
 
-const healthyNow = (): Condition => ({ health: 'healthy', since: new Date().toISOString() });
+const healthyNow = (): Condition => ({ health: 'healthy', since: wallTime().toISOString() });
 
 export type SupervisedSink = {
   status(): SinkStatus;
@@ -111,7 +112,7 @@ class Supervisor {
     const { signals, slot } = this.#options;
     if (signals.isHalted(slot) === this.#isHalted || this.#stopping) return;
     this.#isHalted = !this.#isHalted;
-    this.#deadlineMs = Date.now() + COMMAND_SETTLE_MS;
+    this.#deadlineMs = steadyMs() + COMMAND_SETTLE_MS;
     this.#turn.abort();
   }
 
@@ -132,7 +133,7 @@ class Supervisor {
       place: this.#place,
       writtenEnd: signals.writtenEnd(),
       deadLetters: store.deadLetters.counts(idOf(this.#options)),
-      nowMs: Date.now(),
+      wallMs: wallMs(),
     });
   }
 
@@ -192,7 +193,7 @@ class Supervisor {
     return new Promise<Reply>((resolve, reject) => {
       if (this.#stopping) return reject(stoppingError());
       this.#commands.push({ run: () => command().then(resolve, reject), reject });
-      this.#deadlineMs = Date.now() + COMMAND_SETTLE_MS;
+      this.#deadlineMs = steadyMs() + COMMAND_SETTLE_MS;
       this.#turn.abort();
     });
   }
@@ -206,7 +207,7 @@ class Supervisor {
       }
       const { signal } = this.#turn;
       if (signal.aborted) continue;
-      const startedMs = Date.now();
+      const startedMs = steadyMs();
       try {
         if (this.#wanted !== 'active' || this.#isHalted) {
           await this.#rest(signal);
@@ -220,7 +221,7 @@ class Supervisor {
           `sink failed: ${describeError(error)}`,
         );
       }
-      if (Date.now() - startedMs > STABLE_MS) failures = 1;
+      if (steadyMs() - startedMs > STABLE_MS) failures = 1;
       const wait = backoffMs(this.#ports.restart, failures, Math.random());
       await sleep(wait, undefined, { signal }).catch(() => undefined);
     }
@@ -261,7 +262,7 @@ class Supervisor {
       await Promise.race([running, aborted(turn)]);
     } finally {
       clearTimeout(mended);
-      await runner.stop(turn.aborted ? this.#deadlineMs : Date.now());
+      await runner.stop(turn.aborted ? this.#deadlineMs : steadyMs());
       this.#last = withEarlierCounts(runner.status(), this.#last);
       this.#runner = undefined;
     }
@@ -287,7 +288,7 @@ function conditionOf(error: unknown, before: Condition | undefined): Condition {
     health: 'halted',
     reason: error instanceof Error ? error.message : String(error),
     ...(error instanceof TailraceError && error.hint !== undefined ? { cure: error.hint } : {}),
-    since: before?.since ?? new Date().toISOString(),
+    since: before?.since ?? wallTime().toISOString(),
   };
 }
 

@@ -1,6 +1,7 @@
 // The main thread's handle of a sink worker thread.
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
+import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { SinkStatus } from '../../core/status.ts';
 import type { SinkReply, SinkRequest } from './requests.ts';
@@ -66,7 +67,7 @@ export function startSinkThread(data: SinkWorkerData, logger: Logger): SinkThrea
     stop: async (deadlineMs) => {
       stopped = true;
       worker.postMessage({ type: 'stop', deadlineMs } satisfies SinkWorkerCommand);
-      const timer = setTimeout(() => void worker.terminate(), deadlineMs - Date.now() + CLOSE_GRACE_MS);
+      const timer = setTimeout(() => void worker.terminate(), deadlineMs - steadyMs() + CLOSE_GRACE_MS);
       await ended;
       clearTimeout(timer);
     },

@@ -1,6 +1,7 @@
 // What the log may take of the disk: retires segments, tells sinks to shed, names who fills it, and says when it is spent.
 import { statfs } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import type { LogSignals } from '../../log/signals.ts';
@@ -64,7 +65,7 @@ export class DiskBudget {
 
   async loop(state: SourceState, warn: (error: TailraceError) => void, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.check(Date.now());
+      await this.check(wallMs());
       const alarms = {
         LOG_BUDGET: this.spent ? spentAlarm(this.#ports.directory, this.#culprits()) : undefined,
         LOG_FILLS: this.#fillingAlarm(),

@@ -1,4 +1,5 @@
 // Keeps the declared gaps of one database: on record, in its status, and before the sinks that they concern, until accepted.
+import { wallTime } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { acceptHint, describeGap, haltingGap, type Gap, type GapDeclaration } from '../../core/gaps.ts';
 import type { Lsn } from '../../core/lsn.ts';
@@ -38,9 +39,9 @@ export class GapKeeper {
     const database = this.#database;
     let gap: Gap;
     try {
-      gap = this.#gaps.declare(database, declared, new Date());
+      gap = this.#gaps.declare(database, declared, wallTime());
       // Whoever drops a table has decided about it: this is for the record.
-      if (gap.cause === 'table_dropped') gap = this.#gaps.accept(database, gap.id, new Date()) ?? gap;
+      if (gap.cause === 'table_dropped') gap = this.#gaps.accept(database, gap.id, wallTime()) ?? gap;
     } catch (cause) {
       throw notRecorded(database, declared, cause);
     }

@@ -1,5 +1,6 @@
 // Takes looks at the catalog, keeps them, and declares what two of them show: changes that may not have been streamed.
 import type { Client } from 'pg';
+import { wallTime } from '../../core/clock.ts';
 import { describeError } from '../../core/errors.ts';
 import type { Look, LookedAt } from '../../core/look.ts';
 import { takeLook } from '../../postgres/look.ts';
@@ -70,7 +71,7 @@ export class LookKeeper {
 
   #take({ client, serverVersion, server }: Looking): Promise<Look> {
     const publication = this.#options.settings.publication.name;
-    return takeLook(client, { publication, serverVersion, server, previous: this.#last, at: new Date() });
+    return takeLook(client, { publication, serverVersion, server, previous: this.#last, at: wallTime() });
   }
 
   /** Declares what differs from the look before, and keeps it. */

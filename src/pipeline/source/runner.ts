@@ -1,5 +1,6 @@
 // Follows one database: a connection after the other, until it is stopped or meets a fault that time does not mend.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { steadyMs, wallMs } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { backoffMs } from '../../core/retry.ts';
 import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
@@ -56,7 +57,7 @@ class SourceRun {
 
   constructor(options: SourceOptions) {
     this.#options = options;
-    this.#state = new SourceState(options.settings, Date.now);
+    this.#state = new SourceState(options.settings, wallMs);
     this.#gaps = new GapKeeper(options, this.#state);
     this.#looks = new LookKeeper(options, this.#gaps);
   }
@@ -139,8 +140,8 @@ class SourceRun {
   async #sleep(ms: number): Promise<void> {
     const { signal } = this.#stopping;
     const gapId = this.#stopped?.gapId;
-    const untilMs = performance.now() + ms;
-    for (let left = ms; left > 0 && !signal.aborted; left = untilMs - performance.now()) {
+    const untilMs = steadyMs() + ms;
+    for (let left = ms; left > 0 && !signal.aborted; left = untilMs - steadyMs()) {
       const gap = gapId === undefined ? undefined : this.#gaps.find(gapId);
       if (gap !== undefined && this.#gaps.isDecided(gap)) return;
       const slice = gap === undefined ? left : Math.min(left, GAPS_INTERVAL_MS);

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { Logger } from 'pino';
+import { wallTime } from '../../core/clock.ts';
 import { formatTableName, selects, type Selection, type TableName } from '../../core/selection.ts';
 import type { StreamedTable } from '../../core/status.ts';
 import { closeConnection, connectOrdinary, type Target } from '../../postgres/connection/connection.ts';
@@ -94,7 +95,7 @@ export function recordStreamed(
   { settings, state, logger, streamed }: Pick<TablePorts, 'settings' | 'state' | 'logger' | 'streamed'>,
 ): void {
   if (tables.length === 0) return;
-  const at = new Date().toISOString();
+  const at = wallTime().toISOString();
   const records = tables.map(({ schema, table }): StreamedTable => ({ schema, table, from, at }));
   streamed(records);
   state.addStreamed(records);

@@ -1,6 +1,7 @@
 // The main thread's handle of a source worker thread.
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
+import { wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import type { SourceReady } from './options.ts';
@@ -37,7 +38,7 @@ export function startSourceThread({ signals, logger, streamed, ...data }: Source
   const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
   const workerData: SourceWorkerData = { ...data, signals: signals.buffer };
   const worker = new Worker(new URL(entry, import.meta.url), { workerData, resourceLimits: WORKER_MEMORY });
-  let status = new SourceState(data.settings, Date.now).status();
+  let status = new SourceState(data.settings, wallMs).status();
   let stopped = false;
   const ready = Promise.withResolvers<SourceReady>();
   const failed = Promise.withResolvers<never>();

@@ -2,6 +2,7 @@
 // https://www.postgresql.org/docs/current/protocol-replication.html
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Socket } from 'node:net';
+import { steadyMs, wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import { formatTarget, type ReplicationConnection } from '../connection/connection.ts';
@@ -81,7 +82,7 @@ export class ReplicationStream {
     this.#connection = connection;
     this.#options = options;
     this.#confirmed = options.confirmed;
-    this.#lastHeardMs = performance.now();
+    this.#lastHeardMs = steadyMs();
     this.#input = new ReplicationInput(options.maxMessageBytes);
     this.started = new Promise((resolve, reject) => (this.#onStarted = { resolve, reject }));
     this.#socket = connection.takeOver((bytes) => this.#receive(bytes));
@@ -178,7 +179,7 @@ export class ReplicationStream {
 
   #receive(bytes: Uint8Array): void {
     this.receivedBytes += bytes.length;
-    const now = performance.now();
+    const now = steadyMs();
     this.#lastHeardMs = now;
     this.#askedMs = undefined;
     this.#input.push(bytes);
@@ -206,7 +207,7 @@ export class ReplicationStream {
     this.#reading = reading;
     if (reading) {
       // Silence while we did not listen says nothing.
-      this.#lastHeardMs = performance.now();
+      this.#lastHeardMs = steadyMs();
       this.#askedMs = undefined;
       this.#socket.resume();
     } else this.#socket.pause();
@@ -265,7 +266,7 @@ export class ReplicationStream {
 
   #tick(): void {
     if (this.#onStarted !== undefined) return;
-    const now = performance.now();
+    const now = steadyMs();
     if (this.#reading && this.#options.senderTimeoutMs > 0 && !this.#input.ready) {
       const verdict = judgeSilence({
         silentForMs: now - this.#lastHeardMs,
@@ -296,8 +297,8 @@ export class ReplicationStream {
    */
   #reply(request: boolean): void {
     if (!this.#socket.writable || this.#failure !== undefined) return;
-    this.#lastReplyMs = performance.now();
-    this.#socket.write(statusUpdate(this.#confirmed, Date.now(), request));
+    this.#lastReplyMs = steadyMs();
+    this.#socket.write(statusUpdate(this.#confirmed, wallMs(), request));
   }
 }
 

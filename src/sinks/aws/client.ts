@@ -1,5 +1,6 @@
 // Calls of an AWS service, whatever its protocol: signed, with credentials and clock kept right. It never retries.
 // Hot file: the SDK's client takes ten times the CPU for the one call that counts (bench/micro/sqs.ts).
+import { wallMs } from '../../core/clock.ts';
 import type { CredentialCache } from './credentials.ts';
 import {
   bareCode,
@@ -70,7 +71,7 @@ export class AwsClient {
       target: protocol.target(action),
       body: body.buffer.subarray(body.bodyStart, body.end),
       credentials,
-      nowMs: Date.now() + this.#clockOffsetMs,
+      nowMs: wallMs() + this.#clockOffsetMs,
     });
     const reply = await this.#exchange(head, body, signal);
     if (reply.status === 200) return read(protocol, reply, action);
@@ -100,7 +101,7 @@ export class AwsClient {
   #learnFrom(error: RequestError, reply: HttpReply, credentials: AwsCredentials): void {
     if (mayBeCuredByNewCredentials(error.code)) this.#options.credentials.refused(credentials);
     if (mayBeCuredByClock(error.code)) {
-      const difference = Date.parse(reply.header('date') ?? '') - Date.now();
+      const difference = Date.parse(reply.header('date') ?? '') - wallMs();
       if (Math.abs(difference) > MIN_CLOCK_DIFFERENCE_MS) this.#clockOffsetMs = difference;
     }
   }

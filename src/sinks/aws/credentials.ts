@@ -1,4 +1,5 @@
 // Where credentials come from: the SDK's own providers, kept until they expire or AWS refuses them.
+import { steadyMs, wallMs } from '../../core/clock.ts';
 import { isAwsHost } from './region.ts';
 import type { AwsCredentials } from './signature.ts';
 
@@ -18,6 +19,8 @@ export type CredentialOptions = {
 
 export type ExpiringCredentials = AwsCredentials & { readonly expiration?: Date };
 
+export type CredentialClocks = { readonly wallMs: () => number; readonly steadyMs: () => number };
+
 /** Asks for credentials anew each time. */
 export type CredentialLoader = () => Promise<ExpiringCredentials>;
 
@@ -30,20 +33,22 @@ const REFRESH_BEFORE_EXPIRY_MS = 5 * 60_000;
  */
 export class CredentialCache {
   readonly #load: CredentialLoader;
-  readonly #nowMs: () => number;
+  readonly #clocks: CredentialClocks;
   #current: ExpiringCredentials | undefined;
+  /** Of the current ones, on the steady clock. */
+  #expiresAtMs = Infinity;
   #loading: Promise<ExpiringCredentials> | undefined;
 
-  constructor(load: CredentialLoader, nowMs: () => number = Date.now) {
+  constructor(load: CredentialLoader, clocks: CredentialClocks = { wallMs, steadyMs }) {
     this.#load = load;
-    this.#nowMs = nowMs;
+    this.#clocks = clocks;
   }
 
   /** Not a promise when nothing has to be fetched: the hot path. */
   get(): AwsCredentials | Promise<AwsCredentials> {
     const current = this.#current;
     if (current === undefined) return this.#refresh();
-    const validMs = this.#validMs(current);
+    const validMs = this.#expiresAtMs - this.#clocks.steadyMs();
     if (validMs > REFRESH_BEFORE_EXPIRY_MS) return current;
     const refreshed = this.#refresh();
     return validMs > 0 ? refreshed.catch(() => current) : refreshed;
@@ -54,15 +59,21 @@ export class CredentialCache {
     if (credentials === this.#current) this.#current = undefined;
   }
 
-  #validMs(credentials: ExpiringCredentials): number {
-    return credentials.expiration === undefined ? Infinity : credentials.expiration.getTime() - this.#nowMs();
-  }
-
   #refresh(): Promise<ExpiringCredentials> {
     this.#loading ??= this.#load()
-      .then((credentials) => (this.#current = credentials))
+      .then((credentials) => {
+        this.#current = credentials;
+        this.#expiresAtMs = this.#endOf(credentials);
+        return credentials;
+      })
       .finally(() => (this.#loading = undefined));
     return this.#loading;
+  }
+
+  /** The wall clock, which AWS goes by, is asked once: set later, it moves nothing. */
+  #endOf({ expiration }: ExpiringCredentials): number {
+    const { wallMs: nowMs, steadyMs: sinceMs } = this.#clocks;
+    return expiration === undefined ? Infinity : sinceMs() + expiration.getTime() - nowMs();
   }
 }
 

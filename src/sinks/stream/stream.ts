@@ -1,5 +1,6 @@
 // The pull stream: messages wait here until workers fetch them over HTTP and acknowledge them one by one.
 // A delivery lasts until its message is acknowledged, so order, retries, bounds and restarts are the core's, as for any sink.
+import { steadyMs, wallMs } from '../../core/clock.ts';
 import { TailraceError, type DeliveryError, type Outcome } from '../../core/errors.ts';
 import { stableUuid } from '../../core/idempotency.ts';
 import { ROW_ACTIONS, type Action } from '../../core/change.ts';
@@ -116,7 +117,7 @@ class Stream implements Sink, PullPort {
     if (this.#closed) throw stopped();
     const { settled, early, unknown } = this.#book.ack(new Set(ids));
     this.#unknownAcks += unknown;
-    if (early.length > 0) this.#store.save(early, { visibleAtMs: Date.now(), acked: true });
+    if (early.length > 0) this.#store.save(early, { visibleAtMs: wallMs(), acked: true });
     if (settled.length === 0) return;
     for (const { item } of settled) item.conclude('delivered');
     // Said to the worker, and forgotten here, only when a restart would know it (invariant 2).
@@ -159,7 +160,7 @@ class Stream implements Sink, PullPort {
   }
 
   #restore(): void {
-    const now = Date.now();
+    const now = wallMs();
     const stored = this.#store.load();
     const isOver = ({ acked, visibleAtMs }: (typeof stored)[number]): boolean =>
       acked ? visibleAtMs < now - EARLY_ACK_KEPT_MS : visibleAtMs <= now;
@@ -173,7 +174,7 @@ class Stream implements Sink, PullPort {
         .filter(({ acked }) => !acked)
         .map(({ id, visibleAtMs }) => ({
           id,
-          visibleAtMs: performance.now() + Math.min(visibleAtMs - now, longest),
+          visibleAtMs: steadyMs() + Math.min(visibleAtMs - now, longest),
         })),
       kept.filter(({ acked }) => acked).map(({ id }) => id),
     );
@@ -230,8 +231,8 @@ class Stream implements Sink, PullPort {
     if (next.length === 0) return undefined;
     const timeoutMs = this.#config.visibility_timeout_ms;
     const ids = next.map(({ id }) => id);
-    this.#store.save(ids, { visibleAtMs: Date.now() + timeoutMs, acked: false });
-    this.#book.lease(ids, performance.now() + timeoutMs);
+    this.#store.save(ids, { visibleAtMs: wallMs() + timeoutMs, acked: false });
+    this.#book.lease(ids, steadyMs() + timeoutMs);
     this.#expireInTime();
     return answerOf(next.map(({ id, item }) => ({ id, message: item.message })));
   }
@@ -248,12 +249,12 @@ class Stream implements Sink, PullPort {
     this.#expiry = setTimeout(
       () => {
         this.#expiry = undefined;
-        const { returned, dropped } = this.#book.expire(performance.now());
+        const { returned, dropped } = this.#book.expire(steadyMs());
         this.#timedOut += returned.length;
         this.#giveBack(returned, dropped, TIMED_OUT);
         this.#expireInTime();
       },
-      Math.max(1, Math.ceil(next - performance.now())),
+      Math.max(1, Math.ceil(next - steadyMs())),
     );
   }
 

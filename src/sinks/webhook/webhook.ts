@@ -1,4 +1,5 @@
 // The webhook sink: each change, or a batch of them, is POSTed to an HTTP endpoint; a 2xx answer takes it.
+import { wallMs } from '../../core/clock.ts';
 import { TailraceError, type DeliveryError, type Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
 import type { Route, Sink, SinkContext, SinkDefinition } from '../sink.ts';
@@ -88,11 +89,11 @@ type Delivery = {
 /** One request: the answer is of the whole batch, unless the endpoint acknowledges partially. */
 async function deliver(delivery: Delivery, batch: readonly Message[]): Promise<readonly Outcome[]> {
   const { config, requests, client, signal } = delivery;
-  const { headers, body } = await requests.build(batch, Date.now());
+  const { headers, body } = await requests.build(batch, wallMs());
   let failure: DeliveryError | undefined;
   try {
     const reply = await client.post(headers, body, signal);
-    failure = statusFailure(reply, config, Date.now());
+    failure = statusFailure(reply, config, wallMs());
     if (failure === undefined) {
       return config.partial_acknowledgement
         ? acknowledgedOutcomes(reply.body, batch)

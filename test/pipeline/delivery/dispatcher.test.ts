@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { steadyMs } from '../../../src/core/clock.ts';
 import type { Outcome } from '../../../src/core/errors.ts';
 import type { Message } from '../../../src/core/message.ts';
 import {
@@ -184,7 +185,7 @@ test('one route down does not hold another', async () => {
   for (let i = 0; i < 3000; i++) h.add({ group: `h${i}`, route: routeTo(i % 2 === 0 ? 'bad' : 'good') });
   h.dispatcher.dispatch();
   await waitFor(() => h.accepted.length === 3000, 'the good route to drain again');
-  await h.dispatcher.stop(Date.now() + 1000);
+  await h.dispatcher.stop(steadyMs() + 1000);
 });
 
 test('a changed key waits for everything of the old group and holds everything later of both groups', async () => {
@@ -287,7 +288,7 @@ test('stopping waits for what is in flight and starts nothing new', async () => 
   for (let i = 0; i < 100; i++) h.add({ group: `g${i}` });
   h.dispatcher.dispatch();
   expect(h.batches().length).toBe(4);
-  const stopped = h.dispatcher.stop(Date.now() + 60_000);
+  const stopped = h.dispatcher.stop(steadyMs() + 60_000);
   for (const answer of h.held) answer();
   await stopped;
   expect(h.accepted.length).toBe(40);
@@ -373,7 +374,7 @@ describe('what is parked', () => {
       h.dispatcher.dispatch();
       await waitFor(() => h.faults.length > 0, 'the fault');
       expect(h.faults).toEqual([error]);
-      await h.dispatcher.stop(Date.now() + 60_000);
+      await h.dispatcher.stop(steadyMs() + 60_000);
       expect(h.indexes()).toEqual([...Array(30).keys()]);
       expect(h.delivery.unsettled.oldest?.index).toBe(30);
     },

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { steadyMs } from '../../../src/core/clock.ts';
 import { ZERO_LSN } from '../../../src/core/lsn.ts';
 import { ORIGIN } from '../../../src/core/position.ts';
 import { openLogReader, type LogBlock } from '../../../src/log/reader.ts';
@@ -228,7 +229,7 @@ function startSink(
     beforeMove: () => undefined,
     note: () => undefined,
     fail: (error) => faults.push(error),
-    nowMs: () => performance.now(),
+    nowMs: steadyMs,
   });
   const follow = async (): Promise<void> => {
     const from = isNew ? 'earliest' : { position: before(start.position) };
@@ -252,7 +253,7 @@ function startSink(
       stopping.abort();
       await following;
       settlement.stop();
-      await dispatcher.stop(Date.now() + PATIENCE_MS);
+      await dispatcher.stop(steadyMs() + PATIENCE_MS);
       await settlement.finish({ sync: true });
       ledger.close();
       reader.close();

@@ -51,6 +51,7 @@ function harness(
     letters: store.deadLetters,
     fail: (error: unknown): void => void faults.push(error),
     nowMs: () => nowMs,
+    wallTime: () => new Date(nowMs),
   };
   const replayed = new ReplayedLetters({ ...shared, encoding: undefined, arenas: unsettled.arenas });
   const dispatcher = createDispatcher(delivery, endpoint, {

@@ -1,5 +1,6 @@
 // A sink's runners one after the other, commands in between: runners that a test programs, a real log, ledger and store beneath.
 import { expect, onTestFinished, test } from 'vitest';
+import { steadyMs } from '../../../src/core/clock.ts';
 import { TailraceError } from '../../../src/core/errors.ts';
 import type { SinkStatus } from '../../../src/core/status.ts';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
@@ -204,7 +205,7 @@ test('consumers are told why they cannot pull: no stream, halted, or stopping', 
 test('a stop gives the runner its deadline, and what was asked meanwhile is refused', async () => {
   const s = await supervised();
   const first = await s.next();
-  const deadlineMs = Date.now() + 12_345;
+  const deadlineMs = steadyMs() + 12_345;
   const stopped = s.sink.stop(deadlineMs);
   await expect(s.ask({ type: 'set_status', status: 'paused' })).rejects.toMatchObject({ code: 'STOPPING' });
   await stopped;

@@ -11,17 +11,24 @@ import {
 } from '../../../src/sinks/aws/credentials.ts';
 
 const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
 
 /** Credentials named 1, 2, 3, …, each valid for `minutes`; `fail` makes the next loads fail. */
 function source(minutes: number) {
-  const state = { nowMs: 0, loads: 0, fail: false };
+  const state = { nowMs: 0, setByMs: 0, loads: 0, fail: false };
   const load = (): Promise<ExpiringCredentials> => {
     state.loads++;
     if (state.fail) return Promise.reject(new Error('no answer'));
-    const expiration = new Date(state.nowMs + minutes * MINUTE_MS);
+    const expiration = new Date(state.nowMs + state.setByMs + minutes * MINUTE_MS);
     return Promise.resolve({ accessKeyId: String(state.loads), secretAccessKey: 's', expiration });
   };
-  return { state, cache: new CredentialCache(load, () => state.nowMs) };
+  return {
+    state,
+    cache: new CredentialCache(load, {
+      wallMs: () => state.nowMs + state.setByMs,
+      steadyMs: () => state.nowMs,
+    }),
+  };
 }
 
 describe('the cache', () => {
@@ -49,6 +56,18 @@ describe('the cache', () => {
     await expect(cache.get()).rejects.toThrow('no answer');
     state.fail = false;
     expect((await cache.get()).accessKeyId).not.toBe('1');
+  });
+
+  test('a wall clock that is set makes credentials neither older nor younger', async () => {
+    for (const setByMs of [-HOUR_MS, HOUR_MS]) {
+      const { state, cache } = source(60);
+      await cache.get();
+      state.setByMs = setByMs;
+      state.nowMs = 50 * MINUTE_MS;
+      expect(await cache.get()).toMatchObject({ accessKeyId: '1' });
+      state.nowMs = 56 * MINUTE_MS;
+      expect(await cache.get()).toMatchObject({ accessKeyId: '2' });
+    }
   });
 
   test('asks again after a refusal, once for all requests that were refused', async () => {

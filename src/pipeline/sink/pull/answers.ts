@@ -1,5 +1,6 @@
 // What consumers ask of a pull sink, answered by its runner, or by what is on disk while the sink is paused.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { wallMs } from '../../../core/clock.ts';
 import { TailraceError } from '../../../core/errors.ts';
 import type { PullPort } from '../../../sinks/sink.ts';
 import { leaseFileOf, openLeaseStore } from '../../../store/leases.ts';
@@ -46,7 +47,7 @@ export async function answerPullPaused(
     const asked = new Set(request.ids);
     const known = leases.load().flatMap(({ id }) => (asked.has(id) ? [id] : []));
     if (request.type === 'nack') leases.remove(known);
-    else leases.save(known, { visibleAtMs: Date.now(), acked: true });
+    else leases.save(known, { visibleAtMs: wallMs(), acked: true });
   } finally {
     leases.close();
   }

@@ -1,5 +1,6 @@
 // The pull sinks of the service as the API sees them: found by name or id, asked across threads.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { steadyMs } from '../../../core/clock.ts';
 import { TailraceError } from '../../../core/errors.ts';
 import { stableUuid } from '../../../core/idempotency.ts';
 import { sinkDefinition } from '../../../sinks/registry.ts';
@@ -56,12 +57,12 @@ async function askPatiently<Request extends PullRequest>(
   request: Request,
   options: { readonly signal?: AbortSignal },
 ): Promise<SinkReply<Request>> {
-  for (const deadlineMs = performance.now() + STARTING_WAIT_MS; ;) {
+  for (const deadlineMs = steadyMs() + STARTING_WAIT_MS; ;) {
     try {
       return await ask(sink, request, options);
     } catch (error) {
       const isStarting = error instanceof TailraceError && error.code === NOT_RUNNING;
-      if (!isStarting || performance.now() > deadlineMs) throw error;
+      if (!isStarting || steadyMs() > deadlineMs) throw error;
       await sleep(STARTING_POLL_MS, undefined, options);
     }
   }

@@ -1,6 +1,7 @@
 // One HTTP/1.1 connection: a request is one buffer and one write, a reply is read in place. Hot file (bench/micro/sqs.ts).
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { steadyMs } from '../../../core/clock.ts';
 import { networkError } from './errors.ts';
 import { ReplyReader, type HttpReply } from './reply.ts';
 
@@ -42,7 +43,7 @@ export class HttpConnection {
     this.#options = options;
     this.#pool = pool;
     this.#reader = new ReplyReader(options.maxReplyBytes);
-    this.#deadlineMs = performance.now() + options.timeoutMs;
+    this.#deadlineMs = steadyMs() + options.timeoutMs;
     const { origin } = options;
     this.#socket = openSocket(origin, {
       buffer: readBuffer,
@@ -54,7 +55,7 @@ export class HttpConnection {
     this.#socket.setNoDelay(true);
     this.#socket.once(origin.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
       this.#isConnected = true;
-      this.#deadlineMs = performance.now() + options.timeoutMs;
+      this.#deadlineMs = steadyMs() + options.timeoutMs;
     });
     this.#socket.once('end', () => this.#end());
     this.#socket.once('error', (error) => this.destroy(networkError(error)));
@@ -65,7 +66,7 @@ export class HttpConnection {
   send(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<HttpReply> {
     return new Promise((resolve, reject) => {
       this.#exchange = { signal, resolve, reject };
-      this.#deadlineMs = performance.now() + this.#options.timeoutMs;
+      this.#deadlineMs = steadyMs() + this.#options.timeoutMs;
       const start = bytes.bodyStart - head.length;
       if (start >= 0) {
         bytes.buffer.write(head, start, 'latin1');
@@ -119,7 +120,7 @@ export class HttpConnection {
     this.#exchange!.resolve(reply);
     this.#exchange = undefined;
     if (!reply.keepAlive) return this.destroy(undefined);
-    this.#deadlineMs = performance.now() + this.#options.keepAliveMs;
+    this.#deadlineMs = steadyMs() + this.#options.keepAliveMs;
     this.#pool.idle();
   }
 

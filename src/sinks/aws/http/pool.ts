@@ -1,4 +1,5 @@
 // Kept-alive HTTP/1.1 connections to one endpoint, one request at a time on each. Hot file (bench/micro/sqs.ts).
+import { steadyMs } from '../../../core/clock.ts';
 import { HttpConnection, type HttpConnectionOptions, type RequestBytes } from './connection.ts';
 import { networkError, type NoReplyError } from './errors.ts';
 import type { HttpReply } from './reply.ts';
@@ -88,7 +89,7 @@ export class HttpPool {
     const { timeoutMs, keepAliveMs } = this.#options;
     const everyMs = Math.max(1, Math.min(MAX_SWEEP_MS, timeoutMs / 4, keepAliveMs / 4));
     return setInterval(() => {
-      const now = performance.now();
+      const now = steadyMs();
       for (const connection of this.#connections) connection.checkDeadline(now);
     }, everyMs);
   }
