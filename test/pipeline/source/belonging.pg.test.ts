@@ -31,7 +31,8 @@ beforeEach(async () => {
   const settings = { checkpoint_timeout: '1d', autovacuum: 'off' };
   server = await startEmbeddedPostgres({ settings, ...(installation === undefined ? {} : { installation }) });
   client = await connect(server.url());
-  await sql('create table items (id int primary key); create table noise (id int primary key)');
+  await sql('create table items (id int primary key)');
+  await sql('create database elsewhere');
   directory = createSourceDirectory();
 });
 afterEach(async () => {
@@ -74,9 +75,17 @@ const range = (from: number, to: number) => Array.from({ length: to - from + 1 }
 const insert = (from: number, to: number) => sql(`insert into items select generate_series(${from}, ${to})`);
 const confirmed = async (): Promise<Lsn> => (await readSlot(client, SLOT))!.confirmedFlush;
 
-/** Other tables write: nothing of it is ours, but the flush follows. */
+/** Another database writes: nothing of it comes to us, up to Postgres 14 not even an empty transaction. */
+async function writeElsewhere(rows: number): Promise<void> {
+  const other = await connect(server.url('elsewhere'));
+  await other.query('create table if not exists noise (id int)');
+  await other.query(`insert into noise select generate_series(1, ${rows})`);
+  await other.end();
+}
+
+/** Others write, and the flush follows. */
 async function noise(): Promise<void> {
-  await sql('insert into noise select generate_series(1, 5000); truncate noise');
+  await writeElsewhere(5000);
   const target = await walEnd();
   await waitFor(async () => (await confirmed()) >= target, 'the flush to follow');
 }
@@ -147,7 +156,7 @@ describe('a server that was restored from a snapshot, with the same timeline', (
     await restore();
     // New changes, up to beyond everything that was flushed.
     await insert(11, 1010);
-    await sql('insert into noise select generate_series(1, 20000)');
+    await writeElsewhere(20_000);
     expect((await walEnd()) > told).toBe(true);
     await start().ready;
     await waitFor(() => source.status().changes >= 1000, 'the new rows');
@@ -166,7 +175,7 @@ describe('a server that was restored from a snapshot, with the same timeline', (
     await source.stop();
     await restore();
     await insert(101, 130);
-    await sql('insert into noise select generate_series(1, 20000)');
+    await writeElsewhere(20_000);
     expect((await walEnd()) > parseLsn(logged)!).toBe(true);
     const ended = start(false).ended;
     await expect(ended).rejects.toMatchObject({ code: 'HISTORY_PARTED' });
