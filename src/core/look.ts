@@ -17,6 +17,9 @@ export type LookedAt = {
 /** A version of a catalog's rows: equal only while none of them was written, not even to the value that it had. */
 export type Version = string;
 
+/** What an entry in a publication says that names neither columns nor a row filter. */
+export const ALL_OF_IT = 'all';
+
 export type PublicationVersions = {
   readonly oid: number;
   readonly version: Version;
@@ -26,7 +29,7 @@ export type PublicationVersions = {
 /** A table that the publication carries: by name, through its schema, or because it carries all. */
 export type TableVersions = TableName & {
   readonly oid: number;
-  /** Of its own entry in the publication, and what that says (column list, row filter); absent: it has none. */
+  /** Of its own entry in the publication, and what that says (column list, row filter: ALL_OF_IT without); absent: it has none. */
   readonly member?: Version;
   readonly entry?: string;
   /** Of the entry of its schema. */
@@ -50,13 +53,14 @@ export type Look = {
   /** Where the WAL ended before the snapshot was taken, and after. */
   readonly walBefore: Lsn;
   readonly walAfter: Lsn;
-  /** Of the snapshot: everything below `xmin` had ended, nothing from `xmax` on had begun. 64 bits wide. */
+  /** Transactions with lower ids had ended at the snapshot. 64 bits wide. */
   readonly xmin: bigint;
-  readonly xmax: bigint;
+  /**
+   * No transaction with this id or a higher one had begun at `walBefore`. Higher than the snapshot's `xmax`, which counts those
+   * that have ended: a commit may stand in the WAL long before that (it waits for a synchronous standby, say).
+   */
+  readonly begun: bigint;
   /** All of `catalog` in one word: equal when every version is. */
   readonly fold: Version;
   readonly catalog: CatalogVersions;
 };
-
-/** A look without what it saw. */
-export type LookPlace = Pick<Look, 'walBefore' | 'walAfter' | 'xmin' | 'xmax'>;

@@ -4,10 +4,20 @@
 // FREEZE. Only SQL reads the catalog here, no catalog function: these see newer rows than the statement's snapshot.
 import type { Client } from 'pg';
 import { parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
-import type { CatalogVersions, Look, LookedAt, PublicationVersions, TableVersions } from '../core/look.ts';
+import {
+  ALL_OF_IT,
+  type CatalogVersions,
+  type Look,
+  type LookedAt,
+  type PublicationVersions,
+  type TableVersions,
+} from '../core/look.ts';
 
 /** Objects of the user begin here. https://www.postgresql.org/docs/current/system-catalog-initial-data.html (FirstNormalObjectId) */
 const FIRST_USER_OID = 16_384;
+
+/** Ids are compared in a circle: half of them are past. https://www.postgresql.org/docs/current/transaction-id.html */
+const HALF_XIDS = 2n ** 31n;
 
 const HAS_SCHEMA_ENTRIES = 150_000;
 const HAS_MULTIRANGES = 140_000;
@@ -24,7 +34,8 @@ const versions = (serverVersion: number): string => `
   ),
   entry as (
     select r.prrelid as relid, r.oid::text || ':' || r.xmin::text as version,
-      coalesce(to_jsonb(r) ->> 'prattrs', '') || '|' || coalesce(to_jsonb(r) ->> 'prqual', '') as says
+      case when coalesce(to_jsonb(r) ->> 'prattrs', to_jsonb(r) ->> 'prqual') is null then '${ALL_OF_IT}'
+        else hashtextextended(concat_ws('|', to_jsonb(r) ->> 'prattrs', to_jsonb(r) ->> 'prqual'), 0)::text end as says
     from pg_publication_rel r join pub on r.prpubid = pub.oid
   ),
   schema_entry as (${
@@ -34,7 +45,7 @@ const versions = (serverVersion: number): string => `
       : 'select 0::oid as nspid, null::text as version where false'
   }),
   base as (
-    select c.oid, n.nspname, c.relname, e.version as member, hashtextextended(e.says, 0)::text as says,
+    select c.oid, n.nspname, c.relname, e.version as member, e.says,
       s.version as schema_member
     from pg_class c cross join pub
     join pg_namespace n on n.oid = c.relnamespace
@@ -133,31 +144,57 @@ export type LookRequest = {
 /** Rejects with what `pg` throws. */
 export async function takeLook(client: Client, request: LookRequest): Promise<Look> {
   const { previous } = request;
+  // In this order: what commits later ends behind the first, and what had begun then is in the second or third.
   const walBefore = await walEnd(client);
+  const running = await runningXids(client);
   if (previous !== undefined) {
     const { rows } = await client.query<SeenRow>(`${versions(request.serverVersion)} select ${SEEN}`, [
       request.publication,
     ]);
     const seen = rows[0]!;
-    if (seen.fold === previous.fold) return lookOf(request, { walBefore, seen, catalog: previous.catalog });
+    if (seen.fold === previous.fold)
+      return lookOf(request, { walBefore, running, seen, catalog: previous.catalog });
   }
   const { rows } = await client.query<DetailRow>(
     `${versions(request.serverVersion)} select ${SEEN}, ${DETAILS}`,
     [request.publication],
   );
-  return lookOf(request, { walBefore, seen: rows[0]!, catalog: catalogOf(rows[0]!) });
+  const seen = rows[0]!;
+  return lookOf(request, { walBefore, running, seen, catalog: catalogOf(seen) });
 }
 
-/** In a statement of its own, before the snapshot: what commits later ends behind it. */
 async function walEnd(client: Client): Promise<Lsn> {
   const { rows } = await client.query<{ lsn: string }>(`select ${WAL_END} as lsn`);
   return readLsn(rows[0]!.lsn);
 }
 
-function lookOf(
-  { server, at }: LookRequest,
-  { walBefore, seen, catalog }: { walBefore: Lsn; seen: SeenRow; catalog: CatalogVersions },
-): Look {
+/** The ids of transactions that run, those that wait for their commit included: each holds a lock on its own id. */
+async function runningXids(client: Client): Promise<readonly number[]> {
+  const { rows } = await client.query<{ xids: readonly number[] }>(
+    `select coalesce(json_agg(transactionid::text::int8), '[]') as xids from pg_locks
+     where locktype = 'transactionid' and granted`,
+  );
+  return rows[0]!.xids;
+}
+
+/** One more than the highest id that was given out, from the ids of 32 bits that run and a snapshot's `xmax`. */
+export function begunBefore(running: readonly number[], xmax: bigint): bigint {
+  let begun = xmax;
+  for (const xid of running) {
+    const ahead = (BigInt(xid) - xmax) & 0xffff_ffffn;
+    if (ahead < HALF_XIDS && xmax + ahead >= begun) begun = xmax + ahead + 1n;
+  }
+  return begun;
+}
+
+type Seen = {
+  readonly walBefore: Lsn;
+  readonly running: readonly number[];
+  readonly seen: SeenRow;
+  readonly catalog: CatalogVersions;
+};
+
+function lookOf({ server, at }: LookRequest, { walBefore, running, seen, catalog }: Seen): Look {
   const [xmin, xmax] = seen.snapshot.split(':');
   return {
     at: at.toISOString(),
@@ -165,7 +202,7 @@ function lookOf(
     walBefore,
     walAfter: readLsn(seen.walAfter),
     xmin: BigInt(xmin!),
-    xmax: BigInt(xmax!),
+    begun: begunBefore(running, BigInt(xmax!)),
     fold: seen.fold,
     catalog,
   };

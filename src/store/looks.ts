@@ -20,7 +20,7 @@ export class Looks {
       const catalog = this.#catalogOf(database, look);
       this.#db
         .prepare(
-          `insert into looks (database, taken_at, server, wal_before, wal_after, xmin, xmax, catalog)
+          `insert into looks (database, taken_at, server, wal_before, wal_after, xmin, begun, catalog)
            values (?, ?, ?, ?, ?, ?, ?, ?)`,
         )
         .run(
@@ -34,7 +34,7 @@ export class Looks {
           formatLsn(look.walAfter),
           // Of 64 bits, of which Postgres uses fewer than 2^63.
           look.xmin,
-          look.xmax,
+          look.begun,
           catalog,
         );
       this.#thin(database);
@@ -82,7 +82,7 @@ export class Looks {
   endBefore(database: string, systemIdentifier: string, xid: bigint): Lsn {
     const row = this.#db
       .prepare(
-        `select wal_before from looks where database = ? and xmax <= ?
+        `select wal_before from looks where database = ? and begun <= ?
          and server ->> 'systemIdentifier' = ? order by id desc limit 1`,
       )
       .get(database, xid, systemIdentifier);
@@ -107,7 +107,7 @@ function readLook(row: Readonly<Record<string, unknown>>): Look {
     walBefore: readLsn(row['wal_before']),
     walAfter: readLsn(row['wal_after']),
     xmin: BigInt(row['xmin'] as number),
-    xmax: BigInt(row['xmax'] as number),
+    begun: BigInt(row['begun'] as number),
     fold: String(row['fold']),
     catalog: JSON.parse(String(row['seen'])) as CatalogVersions,
   };

@@ -156,7 +156,7 @@ const VERSION_3 = `
     wal_before text not null,
     wal_after text not null,
     xmin integer not null,
-    xmax integer not null,
+    begun integer not null,
     catalog integer not null references look_catalogs (id)
   ) strict;
   create index looks_by_database on looks (database, id);

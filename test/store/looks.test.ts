@@ -19,7 +19,7 @@ describe('looks', () => {
     const seen = look({
       walBefore: toLsn(0xffff_ffff_0000_0001n),
       xmin: 2n ** 40n,
-      xmax: 2n ** 40n + 5n,
+      begun: 2n ** 40n + 5n,
       server: {
         systemIdentifier: '7',
         timeline: 3,
@@ -42,9 +42,9 @@ describe('looks', () => {
   });
 
   test('bound where a transaction began: by the newest look that had given out no id as high', () => {
-    add({ walBefore: toLsn(100n), xmax: 10n });
-    add({ walBefore: toLsn(200n), xmax: 20n });
-    add({ walBefore: toLsn(300n), xmax: 30n });
+    add({ walBefore: toLsn(100n), begun: 10n });
+    add({ walBefore: toLsn(200n), begun: 20n });
+    add({ walBefore: toLsn(300n), begun: 30n });
     expect(endBefore(20n)).toBe(200n);
     expect(endBefore(29n)).toBe(200n);
     expect(endBefore(1000n)).toBe(300n);
@@ -53,7 +53,7 @@ describe('looks', () => {
   });
 
   test('are few, however many are taken: all of the newest, some of the old ones, each thing seen once', () => {
-    for (let i = 1; i <= MAX_LOOKS * 5; i++) add({ walBefore: toLsn(BigInt(i)), xmax: BigInt(i) });
+    for (let i = 1; i <= MAX_LOOKS * 5; i++) add({ walBefore: toLsn(BigInt(i)), begun: BigInt(i) });
     const last = BigInt(MAX_LOOKS * 5);
     for (let behind = 0n; behind < BigInt(MAX_LOOKS / 2); behind++) {
       expect(endBefore(last - behind)).toBe(last - behind);

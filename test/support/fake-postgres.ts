@@ -222,6 +222,7 @@ const ANSWERS: readonly (readonly [
   [/set_config/, () => []],
   [/with recursive pub as/, lookRows],
   [/pg_last_wal_replay_lsn/, ({ walEnd }) => [{ lsn: lsnText(walEnd) }]],
+  [/from pg_locks/, () => [{ xids: [] }]],
   [/pg_xact_status/, ({ transactionState }) => [{ state: transactionState }]],
   [/pg_is_in_recovery/, () => [{ standby: false }]],
   [/^IDENTIFY_SYSTEM/, identity],

@@ -40,7 +40,7 @@ export function look(changes: Partial<Look> = {}): Look {
     walBefore: toLsn(100n),
     walAfter: toLsn(110n),
     xmin: 700n,
-    xmax: 700n,
+    begun: 700n,
     fold: JSON.stringify(seen),
     ...changes,
     catalog: seen,

@@ -125,7 +125,7 @@ async function assertCommitted({ opened, client, server, look }: BelongingFacts,
   if (lastCommitLsn === ZERO_LSN) return;
   const last = loggedBegins(opened.directory, lastCommitLsn, opened.log.writtenEnd).next().value;
   if (last === undefined || last.commitLsn !== lastCommitLsn) return;
-  const xid = widenXid(last.xid, look.xmax);
+  const xid = widenXid(last.xid, look.begun);
   const state = xid === undefined ? 'future' : await transactionState(client, xid);
   if (state !== 'future' && state !== 'aborted') return;
   throw historyParted(log, server, {

@@ -208,7 +208,6 @@ const gapWaits = (name: string): TailraceError =>
     {
       code: 'GAP_WAITS',
       kind: 'fatal',
-      mend: 'retry',
       hint: 'the status names the gap: compare the consumers with the tables, then accept it; the stream goes on behind it',
     },
   );

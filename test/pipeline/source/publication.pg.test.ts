@@ -263,7 +263,7 @@ describe('while it runs', () => {
       const store = openStore(join(directory.path, 'store.db'));
       const look = store.looks.newest('shop');
       store.close();
-      return look !== undefined && look.xmin === BigInt(open.rows[0]!.xid) && look.xmax > look.xmin;
+      return look !== undefined && look.xmin === BigInt(open.rows[0]!.xid) && look.begun > look.xmin;
     }, 'a look while it is open');
     await sql('commit');
     await waitFor(() => gaps().length === 1, 'the gap');
@@ -297,8 +297,6 @@ describe('dropped', () => {
   });
 
   test('and written to before it is back: the stream goes on behind the gap, once that is accepted', async () => {
-    await start({ publication: { createIfNotExists: false, initSql: 'select 1' } }).catch(() => undefined);
-    await source!.stop();
     await sql(`create publication ${publication()} for table items, notes`);
     await start({ publication: { createIfNotExists: false } });
     await sql('insert into items values (1)');
@@ -340,13 +338,13 @@ describe('dropped', () => {
     await sql('insert into items values (1)');
     await sql(`create publication ${publication()} for table items, notes`);
     await start();
-    await waitFor(() => source!.status().state === 'streaming', 'the stream');
-    await waitFor(async () => {
-      await sql('insert into items values (2) on conflict do nothing');
-      return source!.status().changes > 0;
-    }, 'what came after').catch(() => undefined);
-    await sql('insert into items values (3)');
-    await waitFor(async () => (await ids()).includes(3), 'what came after');
+    const expected = version < 180_000 ? 1 : 0;
+    await waitFor(
+      () => gaps().length === expected && source!.status().state === 'streaming',
+      'the stream to go on behind it',
+    );
+    await sql('insert into items values (2)');
+    await waitFor(async () => (await ids()).includes(2), 'what came after');
     expect(halted()).toEqual([false, false]);
     expect(gaps().map(({ cause, halts }) => [cause, halts])).toEqual(
       version < 180_000 ? [['publication_missing', false]] : [],

@@ -1,6 +1,6 @@
 // What two looks say of the publication between them: which tables' changes may not have been streamed, and since when. Pure.
 import type { GapDeclaration, GapEnd } from '../../../core/gaps.ts';
-import type { CatalogVersions, Look, TableVersions } from '../../../core/look.ts';
+import { ALL_OF_IT, type CatalogVersions, type Look, type TableVersions } from '../../../core/look.ts';
 import { formatLsn, type Lsn } from '../../../core/lsn.ts';
 import type { TableName } from '../../../core/selection.ts';
 
@@ -70,7 +70,7 @@ function hasCome(end: GapEnd, { publication, tables }: CatalogVersions): boolean
     case 'table_published':
       return tables.some(({ oid }) => oid === end.oid);
     case 'entry_is':
-      return tables.some(({ oid, entry }) => oid === end.oid && entry === end.entry);
+      return tables.some(({ oid, entry }) => oid === end.oid && (entry === end.entry || entry === ALL_OF_IT));
     default:
       return end satisfies never;
   }
@@ -153,7 +153,7 @@ const lostTable = (table: TableVersions, range: Range): GapDeclaration => ({
 });
 
 function changedTable(table: TableVersions, found: TableVersions, range: Range): GapDeclaration {
-  const shows = table.entry !== undefined && found.entry !== table.entry;
+  const shows = table.entry !== undefined && found.entry !== table.entry && found.entry !== ALL_OF_IT;
   const gap = {
     cause: 'member_changed',
     from: range.from,

@@ -116,6 +116,16 @@ describe('between two looks', () => {
     ).toBe(true);
   });
 
+  test('an entry that says all again misses nothing from then on', () => {
+    const before = catalog([table(1, { entry: 'filtered' })]);
+    expect(between(before, catalog([table(1, { member: '9:9' })]))).toMatchObject([
+      { cause: 'member_changed', to: '0/90', ends: [] },
+    ]);
+    const [gap] = between(before, catalog([table(1, { member: '9:9', entry: 'other' })]));
+    expect(gap).toMatchObject({ ends: [{ when: 'entry_is', entry: 'filtered' }] });
+    expect(hasEnded(gap!.ends, look(), new Set([1]))).toBe(true);
+  });
+
   test('an entry of its schema governs a table too', () => {
     const of = (schemaMember: string) => {
       const { member: _member, entry: _entry, ...rest } = table(1);

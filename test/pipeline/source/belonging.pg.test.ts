@@ -1,0 +1,255 @@
+// A server that goes back to an earlier state, or is promoted: what belongs to the log goes on, what does not is refused.
+import { execFileSync } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Client } from 'pg';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import { parseLsn, type Lsn } from '../../../src/core/lsn.ts';
+import { LogSignals } from '../../../src/log/signals.ts';
+import { readSlot } from '../../../src/postgres/preflight/slot.ts';
+import { databaseSettings } from '../../support/database-settings.ts';
+import { connect, waitFor } from '../../support/postgres.ts';
+import {
+  createSourceDirectory,
+  startTestSource,
+  type SourceDirectory,
+  type TestSource,
+} from '../../support/source.ts';
+
+const SLOT = 'belonging';
+const installation = process.env['TAILRACE_TEST_POSTGRES'];
+
+let server: EmbeddedPostgres;
+let client: Client;
+let directory: SourceDirectory;
+let source: TestSource;
+let signals: LogSignals;
+
+beforeEach(async () => {
+  // A checkpoint by the clock would write WAL at any moment.
+  const settings = { checkpoint_timeout: '1d', autovacuum: 'off' };
+  server = await startEmbeddedPostgres({ settings, ...(installation === undefined ? {} : { installation }) });
+  client = await connect(server.url());
+  await sql('create table items (id int primary key)');
+  await sql('create database elsewhere');
+  directory = createSourceDirectory();
+});
+afterEach(async () => {
+  await source.stop();
+  await client.end().catch(() => undefined);
+  await server.remove();
+  directory.remove();
+});
+
+const sql = (text: string) => client.query(text);
+
+/** A sink that settles everything at once, as far as it is in the log. */
+function start(settlesAll = true): TestSource {
+  const database = { name: 'postgres', host: '127.0.0.1', port: server.port };
+  signals = new LogSignals();
+  signals.setHolding(0, !settlesAll);
+  source = startTestSource(
+    databaseSettings(database, {
+      slot: { name: SLOT, ack: 'delivered' },
+      publication: { name: SLOT },
+    }),
+    directory,
+    {
+      signals,
+      sinkSlots: new Map([['items', 0]]),
+      selections: [{ includeTables: [{ schema: ['public'], table: ['items'] }] }],
+    },
+  );
+  source.ended.catch(() => undefined);
+  return source;
+}
+
+async function walEnd(): Promise<Lsn> {
+  const { rows } = await client.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
+  return parseLsn(rows[0]!.lsn)!;
+}
+
+const ids = async (): Promise<number[]> => (await source.read()).rows.map((row) => Number(row.values[0]));
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const insert = (from: number, to: number) => sql(`insert into items select generate_series(${from}, ${to})`);
+const confirmed = async (): Promise<Lsn> => (await readSlot(client, SLOT))!.confirmedFlush;
+
+/** Another database writes: nothing of it comes to us, up to Postgres 14 not even an empty transaction. */
+async function writeElsewhere(rows: number): Promise<void> {
+  const other = await connect(server.url('elsewhere'));
+  await other.query('create table if not exists noise (id int)');
+  await other.query(`insert into noise select generate_series(1, ${rows})`);
+  await other.end();
+}
+
+/** Others write, and the flush follows. */
+async function noise(): Promise<void> {
+  await writeElsewhere(5000);
+  const target = await walEnd();
+  await waitFor(async () => (await confirmed()) >= target, 'the flush to follow');
+}
+
+/** In good order: what stands in the directory is all there is. */
+async function stopServer(): Promise<void> {
+  await client.end();
+  await server.stop('fast');
+}
+
+async function startServer(): Promise<void> {
+  await server.start();
+  client = await connect(server.url());
+}
+
+const copyOf = (path: string): string => `${path}.copy`;
+const copyTree = (from: string, to: string): void => {
+  rmSync(to, { recursive: true, force: true });
+  execFileSync('cp', ['-a', from, to]);
+};
+
+/** Copies the data directory of the server, which is stopped for it. */
+async function snapshot(): Promise<void> {
+  await stopServer();
+  copyTree(server.directory, copyOf(server.directory));
+  await startServer();
+}
+
+/** The server goes back to its snapshot. */
+async function restore(): Promise<void> {
+  await stopServer();
+  copyTree(copyOf(server.directory), server.directory);
+  await startServer();
+}
+
+/** Ten rows are logged and settled; then the snapshot is taken. */
+async function tenRowsAndSnapshot(settlesAll = true): Promise<void> {
+  await start(settlesAll).ready;
+  await insert(1, 10);
+  await waitFor(() => source.status().changes === 10, 'the rows');
+  await source.stop();
+  await snapshot();
+}
+
+describe('a server that was restored from a snapshot, with the same timeline', () => {
+  test('is refused while its WAL ends below what the server was told to forget', async () => {
+    await tenRowsAndSnapshot();
+    await start().ready;
+    await noise();
+    await source.stop();
+    await restore();
+    const flushedBefore = await confirmed();
+    await expect(start().ended).rejects.toMatchObject({
+      code: 'HISTORY_PARTED',
+      message: expect.stringContaining('below what it was told to forget'),
+    });
+    // And it was told nothing that it never had.
+    expect(await confirmed()).toBe(flushedBefore);
+    expect(flushedBefore <= (await walEnd())).toBe(true);
+  });
+
+  test('where only keepalives lay behind the snapshot loses nothing that is written after it', async () => {
+    await tenRowsAndSnapshot();
+    await start().ready;
+    await noise();
+    const told = await confirmed();
+    await source.stop();
+    await restore();
+    // New changes, up to beyond everything that was flushed.
+    await insert(11, 1010);
+    await writeElsewhere(20_000);
+    expect((await walEnd()) > told).toBe(true);
+    await start().ready;
+    await waitFor(() => source.status().changes >= 1000, 'the new rows');
+    expect(await ids()).toEqual(range(1, 1010));
+    expect(source.status().gaps).toEqual([]);
+  });
+
+  test('that went another way behind it is refused where the two part', async () => {
+    await tenRowsAndSnapshot(false);
+    await start(false).ready;
+    await insert(11, 20);
+    const logged = await waitFor(
+      () => source.status().changes === 10 && source.status().loggedEnd,
+      'the rows',
+    );
+    await source.stop();
+    await restore();
+    await insert(101, 130);
+    await writeElsewhere(20_000);
+    expect((await walEnd()) > parseLsn(logged)!).toBe(true);
+    const ended = start(false).ended;
+    await expect(ended).rejects.toMatchObject({ code: 'HISTORY_PARTED' });
+    expect(await ids()).toEqual(range(1, 20));
+  });
+
+  test('that is only restarted is the same, whatever of it was not settled yet', async () => {
+    await start(false).ready;
+    await insert(1, 10);
+    await waitFor(() => source.status().changes === 10, 'the rows');
+    await source.stop();
+    await stopServer();
+    await startServer();
+    await insert(11, 20);
+    await start(false).ready;
+    await waitFor(() => source.status().changes === 10, 'the new rows');
+    expect(await ids()).toEqual(range(1, 20));
+    expect(source.lines.filter(({ level }) => level >= 50)).toEqual([]);
+  });
+
+  test('that crashes while the source runs is the same', async () => {
+    await start(false).ready;
+    await insert(1, 10);
+    await waitFor(() => source.status().changes === 10, 'the rows');
+    await client.end();
+    await server.stop('immediate');
+    await startServer();
+    await insert(11, 20);
+    await waitFor(() => source.status().changes === 20, 'the new rows');
+    expect(await ids()).toEqual(range(1, 20));
+  });
+});
+
+describe('a server that is promoted', () => {
+  /** The same files as a standby, promoted: a new timeline begins where its WAL ends. */
+  async function promote(): Promise<void> {
+    await stopServer();
+    const signal = join(server.directory, 'standby.signal');
+    writeFileSync(signal, '');
+    execFileSync('chown', ['--reference', join(server.directory, 'PG_VERSION'), signal]);
+    await startServer();
+    await sql('select pg_promote()');
+    await waitFor(async () => {
+      const { rows } = await client.query<{ standby: boolean }>('select pg_is_in_recovery() as standby');
+      return rows[0]!.standby === false;
+    }, 'the promotion');
+  }
+
+  test('while the database was idle is no gap: what was flushed below the switch is in both histories', async () => {
+    await start().ready;
+    await insert(1, 10);
+    await waitFor(() => source.status().changes === 10, 'the rows');
+    await noise();
+    await source.stop();
+    await promote();
+    await start().ready;
+    expect(source.status().gaps).toEqual([]);
+    await insert(11, 20);
+    await waitFor(() => source.status().changes === 10, 'the new rows');
+    expect(await ids()).toEqual(range(1, 20));
+    const { epochs, timelines } = await source.read();
+    expect([epochs.size, timelines]).toEqual([2, new Set([1, 2])]);
+  });
+
+  test('goes on with what was not settled, on the new timeline', async () => {
+    await start(false).ready;
+    await insert(1, 10);
+    await waitFor(() => source.status().changes === 10, 'the rows');
+    await source.stop();
+    await promote();
+    await insert(11, 20);
+    await start(false).ready;
+    await waitFor(() => source.status().changes === 10, 'the new rows');
+    expect(await ids()).toEqual(range(1, 20));
+    expect(source.status().gaps).toEqual([]);
+  });
+});
