@@ -1,8 +1,6 @@
 // One connection's life, against a pretended server at the wire: where it starts, what it tells Postgres, and what ends it.
 import { pino } from 'pino';
 import { beforeEach, describe, expect, onTestFinished, test, vi, type MockInstance } from 'vitest';
-import { toLsn } from '../../../src/core/lsn.ts';
-import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { maxLsn, toLsn } from '../../../src/core/lsn.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
 import type { FlushKeeper } from '../../../src/pipeline/source/flush.ts';
