@@ -5,15 +5,16 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** What starts or needs a Postgres server says so in its name. */
 const NEEDS_POSTGRES = 'test/**/*.pg.test.ts';
 
-/** The one file that mostly waits starts first, so that the others run beside it. */
-const WAITS_LONGEST = 'outage.pg.test.ts';
+/** Of each project the file that takes longest starts first, so that the others run beside it. */
+const LONGEST = ['e2e/outage.pg.test.ts', 'log/recovery.test.ts'];
+
+const isLongest = ({ moduleId }: TestSpecification): boolean =>
+  LONGEST.some((file) => moduleId.endsWith(file));
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    return sorted.toSorted(
-      (a, b) => Number(b.moduleId.endsWith(WAITS_LONGEST)) - Number(a.moduleId.endsWith(WAITS_LONGEST)),
-    );
+    return sorted.toSorted((a, b) => Number(isLongest(b)) - Number(isLongest(a)));
   }
 }
 
