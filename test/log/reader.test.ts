@@ -4,9 +4,10 @@ import { readdirSync, rmSync, openSync, writeSync, closeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { expect, onTestFinished, test } from 'vitest';
-import { comparePositions, type Position } from '../../src/core/position.ts';
+import { comparePositions, formatPosition, type Position } from '../../src/core/position.ts';
 import { toLsn } from '../../src/core/lsn.ts';
 import { openLogReader, type ReadFrom } from '../../src/log/reader.ts';
+import { listSegments } from '../../src/log/segments.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import type { LogWriter } from '../../src/log/writer.ts';
 import { waitFor } from '../support/wait.ts';
@@ -415,4 +416,58 @@ test('a marker counts for its transaction only, and is cut off with it', async (
   expect(log.context).toMatchObject({ inTransaction: true, marked: true });
   append(log, [row(1), commit(transaction), begin({ commitLsn: 300n, rows: 1 })]);
   expect(log.context).toMatchObject({ inTransaction: true, marked: false });
+});
+
+test('an LSN is found in the first epoch, in the order of the log, that has come so far', async () => {
+  const directory = scratchDirectory();
+  const { log, signals } = await openTestLog(directory, { settings: { ...SETTINGS, segmentBytes: 700 } });
+  const write = (epoch: number, from: number, to: number): void => {
+    for (let commit = from; commit <= to; commit += 100) {
+      append(log, messagesOf({ commitLsn: BigInt(commit), rows: 2 }, 60), { epoch, timeline: 1 + epoch });
+    }
+  };
+  write(0, 1000, 3000);
+  write(1, 2500, 4000);
+  // Another server, with lower LSNs.
+  write(2, 500, 1500);
+  expect(listSegments(directory).length).toBeGreaterThan(10);
+  const reader = openLogReader(directory, signals);
+  const find = async (lsn: number, afterEpoch?: number): Promise<string | undefined> => {
+    const found = await reader.findLsn(toLsn(BigInt(lsn)), afterEpoch);
+    return found && formatPosition({ ...found, index: 0 });
+  };
+  const at = (epoch: number, commit: number) =>
+    formatPosition({ epoch, commitLsn: toLsn(BigInt(commit)), index: 0 });
+  for (let lsn = 1; lsn <= 3000; lsn += 37) {
+    expect(await find(lsn)).toBe(at(0, Math.max(1000, Math.ceil(lsn / 100) * 100)));
+  }
+  expect(await find(3001)).toBe(at(1, 3100));
+  expect(await find(4000)).toBe(at(1, 4000));
+  expect(await find(4001)).toBeUndefined();
+  expect(await find(2600, 0)).toBe(at(1, 2600));
+  expect(await find(700, 0)).toBe(at(1, 2500));
+  expect(await find(700, 1)).toBe(at(2, 700));
+  expect(await find(1501, 1)).toBeUndefined();
+  expect(await find(0, 2)).toBeUndefined();
+  reader.close();
+});
+
+test('a transaction that goes over several segments is found by its LSN, also where its beginning is gone', async () => {
+  const directory = scratchDirectory();
+  const { log, signals } = await openTestLog(directory, { settings: { ...SETTINGS, segmentBytes: 700 } });
+  append(log, messagesOf({ commitLsn: 100n, rows: 1 }, 60));
+  append(log, [begin({ commitLsn: 200n, rows: 40 })]);
+  for (let i = 0; i < 40; i++) append(log, [row(i, 60)]);
+  append(log, [commit({ commitLsn: 200n, rows: 40 })]);
+  append(log, messagesOf({ commitLsn: 300n, rows: 1 }, 60));
+  await log.sync();
+  const reader = openLogReader(directory, signals);
+  expect(await reader.findLsn(toLsn(101n))).toEqual({ epoch: 0, commitLsn: 200n, index: -1 });
+  const [, , third] = listSegments(directory);
+  await log.retain(third!.startOffset, Date.now());
+  const found = await reader.findLsn(toLsn(101n));
+  expect(found).toMatchObject({ commitLsn: 200n });
+  expect(found!.index).toBeGreaterThan(0);
+  expect(await reader.findLsn(toLsn(201n))).toMatchObject({ commitLsn: 300n });
+  reader.close();
 });

@@ -207,6 +207,7 @@ describe('a session', () => {
     const session = start();
     const stream = await server.stream();
     settleAll();
+    await waitFor(() => state.status().state === 'streaming', 'what is asked at the start to be answered');
     const flush = vi.spyOn(session.opened().keeper, 'flush');
     const catalog = server.holdOrdinary();
     stream.together(() => {
