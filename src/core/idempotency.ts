@@ -16,26 +16,26 @@ export function shortHash(...texts: readonly string[]): string {
   return digest(texts).toString('base64url').slice(0, HASH_CHARACTERS);
 }
 
+/** What is common to the idempotency keys of one stream: the database's configured name and the cluster. */
+export const streamKey = (stream: { databaseName: string; systemIdentifier: string }): string =>
+  shortHash(stream.databaseName, stream.systemIdentifier);
+
 /**
- * What is common to the idempotency keys of one stream: the database's configured name, the cluster, and the options
- * that number the changes of a transaction. Two clusters restored from one backup differ in the name that the user gives them.
+ * The part of the key that all changes of a transaction share: stream, commit time and commit LSN. With the time, because a clone
+ * or a server that went back to an earlier state gives the same LSN (and transaction id) to other changes; without the timeline,
+ * so that a change that comes again after a promotion has the key that it had. `salt`: its changes are numbered otherwise than
+ * when parts of it were delivered.
  */
-export function streamKey(stream: {
-  databaseName: string;
-  systemIdentifier: string;
-  streamOptions: Readonly<Record<string, string>>;
-}): string {
-  const options = Object.entries(stream.streamOptions)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => `${name}=${value}`);
-  return shortHash(stream.databaseName, stream.systemIdentifier, ...options);
-}
+export const transactionKey = (
+  stream: string,
+  { commitTimeUs, commitLsn }: Pick<TransactionContext, 'commitTimeUs' | 'commitLsn'>,
+  salt: string | undefined,
+): string => {
+  const key = `${stream}-${commitTimeUs.toString(36)}-${commitLsn.toString(16)}`;
+  return salt === undefined ? key : `${key}-${salt}`;
+};
 
-/** The part of the key that all changes of a transaction share: stream, timeline that owns the commit, commit LSN. */
-export const transactionKey = (stream: string, transaction: TransactionContext): string =>
-  `${stream}-${transaction.timeline}-${transaction.commitLsn.toString(16)}`;
-
-/** At most 48 characters of `[A-Za-z0-9_-]`. */
+/** At most 64 characters of `[A-Za-z0-9_-]`. */
 export const idempotencyKey = (transaction: string, index: number): string => `${transaction}-${index}`;
 
 /** Of an update that is sent as a delete and an insert each has a key of its own. */

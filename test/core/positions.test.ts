@@ -32,25 +32,27 @@ test('a later epoch comes after every position of an earlier one', () => {
   expect(comparePositions(a, b)).toBeLessThan(0);
 });
 
-test('idempotency keys are short, safe, and differ by cluster, database name, options and place', () => {
-  const stream = { databaseName: 'shop', systemIdentifier: '7', streamOptions: { publication: 'p' } };
-  const transaction = {
-    epoch: 0,
-    commitLsn: toLsn(2n ** 64n - 1n),
-    previousEndLsn: toLsn(0n),
-    commitTimeUs: 0n,
-    xid: 1,
-    timeline: 2 ** 32 - 1,
+test('idempotency keys are short, safe, and differ by cluster, database name, commit time, place and numbering', () => {
+  const stream = { databaseName: 'shop', systemIdentifier: '7' };
+  const transaction = { commitLsn: toLsn(2n ** 64n - 1n), commitTimeUs: 2n ** 62n };
+  const key = (
+    changes: Partial<typeof stream & typeof transaction> = {},
+    index = 0,
+    salt?: string,
+  ): string => {
+    const of = { ...stream, ...transaction, ...changes };
+    return idempotencyKey(transactionKey(streamKey(of), of, salt), index);
   };
-  const key = (s: typeof stream, index: number): string =>
-    idempotencyKey(transactionKey(streamKey(s), transaction), index);
-  expect(key(stream, 2 ** 32 - 1)).toMatch(/^[A-Za-z0-9_-]{1,60}$/);
+  expect(key({}, 2 ** 32 - 1, shortHash('a salt'))).toMatch(/^[A-Za-z0-9_-]{1,64}$/);
   const keys = [
-    key(stream, 0),
-    key(stream, 1),
-    key({ ...stream, databaseName: 'other' }, 0),
-    key({ ...stream, systemIdentifier: '8' }, 0),
-    key({ ...stream, streamOptions: { publication: 'q' } }, 0),
+    key(),
+    key({}, 1),
+    key({ databaseName: 'other' }),
+    key({ systemIdentifier: '8' }),
+    // A clone, or a server that went back: all else is equal.
+    key({ commitTimeUs: transaction.commitTimeUs + 1n }),
+    key({ commitLsn: toLsn(1n) }),
+    key({}, 0, 'salt'),
   ];
   expect(new Set(keys).size).toBe(keys.length);
   expect(shortHash('ab', 'c')).not.toBe(shortHash('a', 'bc'));

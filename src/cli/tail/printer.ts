@@ -83,7 +83,7 @@ export function createPrinter(options: PrinterOptions): Printer {
             previousEndLsn,
             timeline: options.timeline,
           };
-          key = transactionKey(options.streamKey, transaction);
+          key = transactionKey(options.streamKey, transaction, undefined);
           context = { transaction, index: 0, idempotencyKey: key, keyChange: false };
           return undefined;
         }

@@ -158,7 +158,7 @@ async function createTailPrinter(
     database: settings.database,
     hostname: primary.target.host,
     timeline,
-    streamKey: streamKey({ databaseName: settings.name, systemIdentifier, streamOptions: {} }),
+    streamKey: streamKey({ databaseName: settings.name, systemIdentifier }),
     wants: ({ schema, table }) =>
       tables.length === 0 || tables.some((name) => name.schema === schema && name.table === table),
     enrich: (relation) => enrichRelation(primary.client, relation),

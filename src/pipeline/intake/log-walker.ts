@@ -17,6 +17,7 @@ import {
   type RawRelation,
 } from '../../pgoutput/messages.ts';
 import { rowEventsIn } from '../../pgoutput/row-numbers.ts';
+import type { Salts } from '../../store/renumbered.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
 
 export type WalkPorts = {
@@ -59,6 +60,9 @@ export type LoggedRow = {
 
 type Scratch = { -readonly [Field in keyof LoggedRow]: LoggedRow[Field] };
 
+/** No transaction has its changes numbered otherwise than before. */
+const NO_SALTS: Salts = new Map();
+
 /** Where the walk stands: everything before has been called out. `offset`: from there on the log is still needed. */
 export type WalkHead = {
   readonly position: Position;
@@ -71,6 +75,7 @@ export type WalkHead = {
 export class LogWalker {
   readonly #ports: WalkPorts;
   readonly #streamKey: string;
+  readonly #salts: Salts;
   /** The Relation message whose enrichment is awaited: it comes in the next frame. */
   #raw: RawRelation | undefined;
   #transaction: PendingTransaction | undefined;
@@ -100,8 +105,9 @@ export class LogWalker {
   #isInHand = false;
 
   /** `start`: everything before it is done already. */
-  constructor(streamKey: string, start: WalkHead, ports: WalkPorts) {
+  constructor(streamKey: string, start: WalkHead, ports: WalkPorts, salts: Salts = NO_SALTS) {
     this.#streamKey = streamKey;
+    this.#salts = salts;
     this.#ports = ports;
     this.#epoch = start.position.epoch;
     this.#lastCommitLsn = start.position.commitLsn;
@@ -188,7 +194,8 @@ export class LogWalker {
       xid: begin.xid,
       timeline: this.#timeline,
     };
-    return { ...transaction, key: transactionKey(this.#streamKey, transaction) };
+    const salt = this.#salts.get(transaction.previousEndLsn);
+    return { ...transaction, key: transactionKey(this.#streamKey, transaction, salt) };
   }
 
   #frame(buffer: Buffer, start: number, end: number, offset: number): void {

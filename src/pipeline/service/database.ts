@@ -148,7 +148,6 @@ export class Database {
       streamKey: streamKey({
         databaseName: database.name,
         systemIdentifier: ready.log.systemIdentifier,
-        streamOptions: ready.streamOptions,
       }),
       logDirectory: logDirectory(settings, database.name),
       log: ready.log,

@@ -125,7 +125,8 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
     staysLong: sink.pull !== undefined,
     steps: {},
   });
-  const walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake);
+  const salts = store.renumbered.salts(id.database);
+  const walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake, salts);
   return { restored, markers, shedding, intake, walker };
 }
 

@@ -56,7 +56,7 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     inDoubt,
     skipTo: facts.skipTo,
     isSkipNew: facts.skipTo !== opened.skippedTo,
-    renumbered: !opened.joined && opened.log.recovered.streamOptionsChanged,
+    renumbered: isRenumbered(opened),
   });
   const { lastCommitLsn } = opened.log.context;
   const comparing = plan.compares
@@ -67,6 +67,10 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     : undefined;
   return { plan, told: commonFlushed(identity, log.flushed), comparing };
 }
+
+/** Do the options number the row events of a transaction otherwise than when the log was written? Known at its first connection. */
+export const isRenumbered = ({ joined, log }: Pick<SourceLog, 'joined' | 'log'>): boolean =>
+  !joined && log.recovered.streamOptionsChanged;
 
 /** What the log says of its end: at the first connection what it had when it was opened, then what was told since. */
 function endOf(opened: SourceLog): LogEnd {

@@ -35,5 +35,4 @@ export type SourceOptions = {
 export type SourceReady = {
   readonly host: string;
   readonly log: FollowedLog;
-  readonly streamOptions: Readonly<Record<string, string>>;
 };

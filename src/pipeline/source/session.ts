@@ -1,8 +1,10 @@
 // One connection's life: from finding the primary to the last byte, with the loops beside the reading one.
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../../core/abort.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
+import { shortHash } from '../../core/idempotency.ts';
 import type { Look } from '../../core/look.ts';
 import { formatLsn, maxLsn, parseLsn, ZERO_LSN } from '../../core/lsn.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
@@ -24,7 +26,7 @@ import {
 } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
-import { comparingOf, judgeBelonging } from './belonging.ts';
+import { comparingOf, isRenumbered, judgeBelonging } from './belonging.ts';
 import type { GapKeeper } from './gaps.ts';
 import type { StartPlan } from './history/plan.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
@@ -112,7 +114,6 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       ports.onStreaming(stream, {
         host: primary.target.host,
         log: followedLog(opened, settings.slot.name, server),
-        streamOptions: prepared.streamOptions,
       });
       state.streams();
       await follow({ stream, opened, primary, pid, looking, ports });
@@ -165,6 +166,7 @@ async function join(joining: Joining): Promise<StartPlan> {
   await looks.keep(look, looking);
   if (plan.gap !== undefined) gaps.declare(plan.gap);
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
+  if (isRenumbered(opened)) saltUnfinished(joining);
   opened.epoch = plan.epoch;
   opened.skippedTo = skipTo;
   opened.damaged = false;
@@ -174,6 +176,16 @@ async function join(joining: Joining): Promise<StartPlan> {
   await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
   opened.joined = true;
   return plan;
+}
+
+/**
+ * The transaction that follows the log's end may have been delivered in part, with its changes numbered by other options: in
+ * the epoch that begins now no ledger has anything of it, and its keys differ from those. Repeats, never losses.
+ */
+function saltUnfinished({ opened, ports }: Joining): void {
+  const { store, settings } = ports.options;
+  const { lastEndLsn } = opened.log.context;
+  store.renumbered.add(settings.name, lastEndLsn, shortHash(formatLsn(lastEndLsn), randomUUID()));
 }
 
 /**
