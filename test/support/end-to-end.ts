@@ -23,13 +23,12 @@ export type EndToEnd = {
     readonly databaseExtra?: string;
   }): string;
   /** Starts the service and returns at once. */
-  launch(how: { readonly config?: string; readonly env?: Readonly<Record<string, string>> }): ServiceProcess;
+  launch(how: Start): ServiceProcess;
   /** Starts the service and waits until it streams. */
-  start(how: {
-    readonly config?: string;
-    readonly env?: Readonly<Record<string, string>>;
-  }): Promise<ServiceProcess>;
+  start(how: Start): Promise<ServiceProcess>;
 };
+
+type Start = Pick<Parameters<typeof startService>[0], 'config' | 'env' | 'nodeArgs'>;
 
 /** Call it once at the top of a file: everything is made anew for each test, and gone after it. */
 export function endToEnd(options: { readonly createMissing?: boolean } = {}): EndToEnd {

@@ -6,7 +6,7 @@ import { LogSignals } from '../../../src/log/signals.ts';
 import type { FlushKeeper } from '../../../src/pipeline/source/flush.ts';
 import type { SourceLog } from '../../../src/pipeline/source/log.ts';
 import type { SourceOptions, SourceReady } from '../../../src/pipeline/source/options.ts';
-import { runSession } from '../../../src/pipeline/source/session.ts';
+import { runSession, type StoppedDecoding } from '../../../src/pipeline/source/session.ts';
 import { GapKeeper } from '../../../src/pipeline/source/gaps.ts';
 import { LookKeeper } from '../../../src/pipeline/source/looks.ts';
 import { SourceState } from '../../../src/pipeline/source/status.ts';
@@ -64,9 +64,11 @@ type Changes = Partial<Omit<SourceOptions, 'settings'>> & {
   readonly settings?: Parameters<typeof databaseSettings>[1];
   /** What a session before this one has opened. */
   readonly before?: SourceLog;
+  /** Decoding stopped at the log's end. */
+  readonly stopped?: StoppedDecoding;
 };
 
-function optionsOf({ settings, ...changes }: Omit<Changes, 'before'>): SourceOptions {
+function optionsOf({ settings, ...changes }: Omit<Changes, 'before' | 'stopped'>): SourceOptions {
   return {
     settings: settingsOf(settings),
     selections: [{}],
@@ -101,7 +103,7 @@ function keepers(options: SourceOptions): { gaps: GapKeeper; looks: LookKeeper; 
   return { gaps, looks: new LookKeeper(options, gaps), stopped: undefined };
 }
 
-function start({ before, ...changes }: Changes = {}): Session {
+function start({ before, stopped, ...changes }: Changes = {}): Session {
   const options = optionsOf(changes);
   const stopping = new AbortController();
   state = new SourceState(options.settings, () => 0);
@@ -111,6 +113,7 @@ function start({ before, ...changes }: Changes = {}): Session {
     options,
     state,
     ...keepers(options),
+    stopped,
     opened: before,
     onOpened: (log) => (opened = log),
     onStreaming: (_, source) => (ready = source),
@@ -209,12 +212,14 @@ describe('a session', () => {
     settleAll();
     await waitFor(() => state.status().state === 'streaming', 'what is asked at the start to be answered');
     const flush = vi.spyOn(session.opened().keeper, 'flush');
+    // Until it streams, it asks other things.
+    await waitFor(() => session.ready(), 'the session to stream');
     const catalog = server.holdOrdinary();
     stream.together(() => {
       stream.send(...whole(200n, 1));
       stream.keepalive(5000n);
     });
-    await waitFor(() => server.asked.some((sql) => /from pg_attribute/.test(sql)), 'the catalog to be asked');
+    await waitFor(() => server.asked.some((sql) => /attname as name/.test(sql)), 'the catalog to be asked');
     await afterNextFlush(flush, stream);
     expect(new Set(stream.replies)).toEqual(new Set([100n]));
     catalog.release();
@@ -423,6 +428,19 @@ describe('a gap', () => {
     start({ before: session.opened() });
     await server.stream(2);
     expect(state.status().gaps).toEqual([]);
+  });
+
+  test('that no server can decode is declared, and passed over only once that is decided', async () => {
+    const before = await logBefore();
+    const waits = start({ before, stopped: {} });
+    await expect(waits.ended).rejects.toMatchObject({ code: 'GAP_WAITS' });
+    expect(server.streams).toHaveLength(1);
+    const [gap] = state.status().gaps;
+    expect(gap).toMatchObject({ cause: 'publication_missing', from: '0/D8' });
+    store.gaps.accept('shop', gap!.id, new Date());
+    start({ before });
+    const stream = await server.stream(2);
+    expect(startLsnOf(stream.command)).toBe(gap!.to);
   });
 
   test('after a gap begins another epoch, though nothing was logged in between', async () => {
