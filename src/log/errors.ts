@@ -34,6 +34,9 @@ const codeOf = (error: unknown): string | undefined =>
 
 export const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT';
 
+/** Nothing of what was to be written counts as written; it may be tried again. */
+export const LOG_DISK_FULL = 'LOG_DISK_FULL';
+
 /** An error of the file system as the operator should read it. */
 export function fileError(error: unknown, path: string, doing: string): TailraceError {
   const code = codeOf(error);
@@ -42,9 +45,11 @@ export function fileError(error: unknown, path: string, doing: string): Tailrace
     case 'ENOSPC':
     case 'EDQUOT':
       return new TailraceError(`the disk is full: cannot ${doing} ${path}`, {
-        ...base,
-        code: 'LOG_DISK_FULL',
-        hint: 'free disk space or enlarge the volume of the data directory, then restart; lower log.max_bytes or raise log.min_free to stop earlier',
+        kind: 'retryable',
+        mend: 'retry',
+        cause: error,
+        code: LOG_DISK_FULL,
+        hint: 'free disk space or enlarge the volume of the data directory: Tailrace goes on by itself, and Postgres keeps its WAL meanwhile',
       });
     case 'EROFS':
     case 'EACCES':

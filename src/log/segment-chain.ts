@@ -1,5 +1,5 @@
 // The segments of a log being written: where the next block goes, when a new segment begins, which files are unsynced.
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync } from 'node:fs';
 import { writeFully, type LogDevice } from './device.ts';
 import {
   BLOCK_HEADER_BYTES,
@@ -97,7 +97,13 @@ export class SegmentChain {
     if (filled > 0 && filled + blockBytes > this.#options.segmentBytes) this.#roll(context);
     const { fd, startOffset } = this.#current;
     encodeBlockHeader(this.#blockHeader, { offset: this.#end, payload, prologue: false, context });
-    writeFully(this.#options.device, fd, [this.#blockHeader, payload], this.#end - startOffset);
+    try {
+      writeFully(this.#options.device, fd, [this.#blockHeader, payload], this.#end - startOffset);
+    } catch (error) {
+      // A full segment ends where its file does.
+      ftruncateSync(fd, this.#end - startOffset);
+      throw error;
+    }
     this.#end += blockBytes;
   }
 

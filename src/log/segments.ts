@@ -1,5 +1,5 @@
 // Segment files: which there are, how one begins, how one is made.
-import { closeSync, fsyncSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readdirSync, readSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFully, type LogDevice } from './device.ts';
 import { corruptError, isMissing } from './errors.ts';
@@ -109,6 +109,8 @@ export function createSegment(options: {
     return { path, bytes, fd };
   } catch (error) {
     closeSync(fd);
+    // It is tried again under the same name.
+    unlinkSync(path);
     throw error;
   }
 }

@@ -106,7 +106,7 @@ export class StateFile {
 
   /** Writes the state and makes it durable. */
   save(state: LogState): Promise<void> {
-    this.#saving = this.#saving.then(async () => {
+    const save = async (): Promise<void> => {
       this.note(state);
       const written = otherSlot(this.#keep);
       try {
@@ -115,7 +115,9 @@ export class StateFile {
         throw syncError(error, this.#path);
       }
       this.#keep = written;
-    });
+    };
+    // One that found no room does not keep the next from trying.
+    this.#saving = this.#saving.then(save, save);
     return this.#saving;
   }
 

@@ -7,7 +7,7 @@ import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { beginLife, laterHistory, type History } from './birth.ts';
 import { FILE_DEVICE, type LogDevice } from './device.ts';
 import { abandonTransaction, advance } from './context.ts';
-import { fileError, syncError } from './errors.ts';
+import { fileError, LOG_DISK_FULL, syncError } from './errors.ts';
 import type { BlockContext, LogBirth, LogIdentity } from './format.ts';
 import { recoverSegments, type RecoveredSegments } from './recovery.ts';
 import { expiredSegments } from './retention.ts';
@@ -67,7 +67,8 @@ export interface LogWriter {
   readonly maxBytes: number;
   /**
    * Writes `frames[0, length)`, whole frames, to the page cache, and wakes the readers. `frames` is free again
-   * afterwards. An epoch's change abandons a transaction in progress. Throws TailraceError; the writer is over then.
+   * afterwards. An epoch's change abandons a transaction in progress. Throws TailraceError; the writer is over then, unless the
+   * disk is full (LOG_DISK_FULL): `context` says what it has of the frames.
    */
   append(frames: Buffer, length: number, history: History): void;
   /** Makes durable all that is appended; calls share one fdatasync. Resolves to the durable end. */
@@ -198,15 +199,17 @@ class Writer implements LogWriter {
         // An unfinished transaction begins at the start of a block (format.ts), so that it can be cut off.
         const between = advance(before, frames, 0, unfinishedBegin).context;
         this.#chain.append(frames.subarray(0, unfinishedBegin), before);
+        this.#context = between;
         this.#chain.append(frames.subarray(unfinishedBegin, length), between);
       } else {
         this.#chain.append(frames.subarray(0, length), before);
       }
+      this.#context = after;
     } catch (error) {
       throw this.#fail(fileError(error, this.#chain.path, 'write'));
+    } finally {
+      this.#publish();
     }
-    this.#context = after;
-    this.#publish();
   }
 
   #publish(): void {
@@ -216,10 +219,11 @@ class Writer implements LogWriter {
 
   sync(): Promise<number> {
     if (this.#nextSync === undefined) {
-      const sync = this.#lastSync.then(() => {
+      const next = (): Promise<number> => {
         this.#nextSync = undefined;
         return this.#syncNow();
-      });
+      };
+      const sync = this.#lastSync.then(next, next);
       this.#nextSync = sync;
       this.#lastSync = sync;
     }
@@ -249,7 +253,9 @@ class Writer implements LogWriter {
     try {
       this.#state.note(this.#remembered);
     } catch (error) {
-      throw this.#fail(error);
+      this.#fail(error);
+      // It is a lower bound: the one noted before holds while there is no room for another.
+      if (this.#failure !== undefined) throw error;
     }
   }
 
@@ -314,9 +320,9 @@ class Writer implements LogWriter {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Ends the writer: what is on the disk is unknown now, only recovery can tell. */
+  /** Ends the writer: what is on the disk is unknown now, only recovery can tell. A disk that is full has written nothing. */
   #fail(error: unknown): unknown {
-    if (error instanceof TailraceError) this.#failure ??= error;
+    if (error instanceof TailraceError && error.code !== LOG_DISK_FULL) this.#failure ??= error;
     return error;
   }
 }

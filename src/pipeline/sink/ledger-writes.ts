@@ -8,6 +8,8 @@ export class LedgerWrites {
   readonly #fail: (error: unknown) => void;
   /** The next write, after this turn. */
   #writing: Promise<void> | undefined;
+  /** Why the last write failed: what was to be remembered is not. */
+  #fault: { readonly error: unknown } | undefined;
 
   /** `fail` is told when the ledger cannot be written. */
   constructor(ledger: Pick<Ledger, 'settle' | 'write'>, fail: (error: unknown) => void) {
@@ -17,7 +19,12 @@ export class LedgerWrites {
 
   /** Invariant 2: remembered as settled before anything relies on it. */
   remember(changes: readonly Pending[]): void {
-    this.#ledger.settle(changes);
+    try {
+      // It writes by itself when there is much.
+      this.#ledger.settle(changes);
+    } catch (error) {
+      this.#failed(error);
+    }
     this.#writing ??= nextTurn().then(() => {
       this.#writing = undefined;
       this.record();
@@ -29,14 +36,21 @@ export class LedgerWrites {
     try {
       this.#ledger.write();
     } catch (error) {
-      this.#fail(error);
+      this.#failed(error);
     }
   }
 
-  /** Resolves once every outcome given so far is recorded. */
+  /** Resolves once every outcome given so far is recorded; rejects when that cannot be. */
   async recorded(): Promise<void> {
     // The dispatcher takes note of an outcome before the next turn.
     await nextTurn();
     await this.#writing;
+    if (this.#fault !== undefined) throw this.#fault.error;
+  }
+
+  /** For good: the sink ends here, and what a later write may still have brought to the disk is for the next start to find. */
+  #failed(error: unknown): void {
+    this.#fault ??= { error };
+    this.#fail(error);
   }
 }

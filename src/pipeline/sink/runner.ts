@@ -81,9 +81,13 @@ export class SinkRunner {
     try {
       await settlement.finish({ sync: walker.head.offset !== this.#place.offset });
     } finally {
-      this.#place.ledger.close();
+      // Also where the ledger can still not be written.
       this.#place.reader.close();
-      await sink.close();
+      try {
+        this.#place.ledger.close();
+      } finally {
+        await sink.close();
+      }
     }
   }
 

@@ -11,6 +11,12 @@ import type { SourceState } from './status.ts';
 const INTERVAL_MS = 1_000;
 /** From this share of `log.max_bytes` on, an alarm names the sinks that fill the log. */
 const ALARM_SHARE = 0.5;
+/** Within `log.max_bytes`, the most that `log.min_free` asks of a disk: a small one must not stop a log that is small. */
+const MAX_FREE_SHARE = 0.05;
+/** After a write found the disk full, reading goes on with so much free, or a segment of the log. */
+const ROOM_AFTER_FULL_BYTES = 16 * 1024 * 1024;
+
+type Disk = { readonly freeBytes: number; readonly totalBytes: number };
 
 type BudgetedLog = Pick<LogWriter, 'retain' | 'maxBytes' | 'writtenEnd' | 'bytes'>;
 
@@ -21,15 +27,20 @@ export type DiskBudgetPorts = {
   readonly directory: string;
   /** By the sinks' names, their slots in `signals`. */
   readonly sinkSlots: ReadonlyMap<string, number>;
+  /** Of the directory; tests make it full. */
+  readonly disk?: (directory: string) => Promise<Disk>;
 };
 
 /**
  * Above `log.max_bytes` sinks that shed give up what is oldest; for the others the log grows on (nothing is dropped) until
- * `log.min_free` of the disk is left. Then it is spent: the source stops reading.
+ * `log.min_free` of the disk is left. Then it is spent: the source stops reading. The same where others have filled the disk.
  */
 export class DiskBudget {
   readonly #ports: DiskBudgetPorts;
   spent = false;
+  /** Why, where the log itself is within its budget: others have filled the disk. */
+  #isDiskLow = false;
+  #wasFull = false;
 
   constructor(ports: DiskBudgetPorts) {
     this.#ports = ports;
@@ -41,13 +52,23 @@ export class DiskBudget {
     const settled = signals.lowestSettled()?.offset ?? signals.durableEnd();
     const bytes = await log.retain(settled, nowMs);
     // The last segment is never retired: with all of it settled, nobody is behind, whatever its size.
-    if (bytes < log.maxBytes || settled >= log.writtenEnd) {
-      this.spent = false;
-      return;
-    }
-    this.#shed();
-    const disk = await statfs(directory);
-    this.spent = disk.bavail * disk.bsize < settings.minFreeBytes;
+    const isWithin = bytes < log.maxBytes || settled >= log.writtenEnd;
+    if (!isWithin) this.#shed();
+    const { freeBytes, totalBytes } = await (this.#ports.disk ?? diskOf)(directory);
+    const wanted = isWithin
+      ? Math.min(settings.minFreeBytes, totalBytes * MAX_FREE_SHARE)
+      : settings.minFreeBytes;
+    const room = Math.min(ROOM_AFTER_FULL_BYTES, settings.segmentBytes);
+    this.spent = freeBytes < Math.max(wanted, this.#wasFull ? room : 0);
+    this.#isDiskLow = this.spent && isWithin;
+    if (!this.spent) this.#wasFull = false;
+  }
+
+  /** A write has found the disk full. */
+  filled(): void {
+    this.#wasFull = true;
+    this.spent = true;
+    this.#isDiskLow = true;
   }
 
   /** Makes room for a segment, where that is only for sinks that shed to decide. */
@@ -67,7 +88,9 @@ export class DiskBudget {
     while (!signal.aborted) {
       await this.check(wallMs());
       const alarms = {
-        LOG_BUDGET: this.spent ? spentAlarm(this.#ports.directory, this.#culprits()) : undefined,
+        LOG_BUDGET:
+          this.spent && !this.#isDiskLow ? spentAlarm(this.#ports.directory, this.#culprits()) : undefined,
+        LOG_DISK_LOW: this.#isDiskLow ? diskLowAlarm(this.#ports.directory) : undefined,
         LOG_FILLS: this.#fillingAlarm(),
       };
       for (const [code, alarm] of Object.entries(alarms)) {
@@ -99,6 +122,21 @@ export class DiskBudget {
       .map(({ name }) => name);
   }
 }
+
+async function diskOf(directory: string): Promise<Disk> {
+  const { bavail, blocks, bsize } = await statfs(directory);
+  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+}
+
+const diskLowAlarm = (directory: string): TailraceError =>
+  new TailraceError(
+    `the disk of the change log in ${directory} is nearly full: the source has stopped reading, and Postgres keeps its WAL`,
+    {
+      code: 'LOG_DISK_LOW',
+      kind: 'retryable',
+      hint: 'free disk space or enlarge the volume of the data directory; it is not the log that fills it',
+    },
+  );
 
 const listed = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(', ');
 

@@ -38,6 +38,11 @@ export class RelationsInForce {
     this.#pending = this.#pending.filter(({ at }) => at >= end);
   }
 
+  /** What is not appended by now comes again. */
+  forgetPending(): void {
+    this.#pending = [];
+  }
+
   prologue(): Buffer {
     return Buffer.concat([...this.#frames.values()]);
   }
@@ -81,7 +86,9 @@ export class LogFeed {
   #index = 0;
   /** Of the oversize row that is coming: bytes seen, and whether they go into the log. */
   #oversize = { seen: 0, skipBytes: 0 };
-  /** Bytes of the last oversize row that are in the log; its row number. */
+  /** Bytes of the last oversize row that are taken; its row number. */
+  #oversizeTaken = { index: -1, bytes: 0 };
+  /** The same, as the log has it. */
   #oversizeLogged = { index: -1, bytes: 0 };
   #comparing: Comparing | undefined;
   /** Has this connection brought the transaction that the log ends with? */
@@ -114,6 +121,9 @@ export class LogFeed {
     this.#skipping = false;
     this.#skipBelow = 0;
     this.#beginAt = NOT_HERE;
+    // What could not be appended comes again.
+    this.#writer.reset();
+    this.#relations.forgetPending();
     this.#comparing?.begins.close();
     this.#comparing = joint.comparing;
     this.brought = false;
@@ -214,6 +224,7 @@ export class LogFeed {
     this.#append(buffer, Math.max(0, this.#inTransaction ? this.#beginAt : 0), length);
     this.#writer.reset();
     this.#beginAt = NOT_HERE;
+    this.#oversizeLogged = { ...this.#oversizeTaken };
   }
 
   #append(buffer: Buffer, start: number, end: number): void {
@@ -280,7 +291,7 @@ export class LogFeed {
     for (let at = from; at < end; at += PIECE_BYTES) {
       const to = Math.min(end, at + PIECE_BYTES);
       this.#appendPiece(bytes, at, to);
-      this.#oversizeLogged.bytes += to - at;
+      this.#oversizeTaken.bytes += to - at;
     }
   }
 
@@ -293,11 +304,12 @@ export class LogFeed {
     if (index >= this.#skipBelow) {
       this.#appendOversize(type, relationIdOfRow(bytes, start), totalBytes);
       this.#oversize.skipBytes = 0;
-      this.#oversizeLogged = { index, bytes: 0 };
+      this.#oversizeTaken = { index, bytes: 0 };
       this.changes++;
     } else if (index === this.#skipBelow - 1 && this.#oversizeLogged.index === index) {
       // The connection was lost in the middle of this row: its pieces go on where they ended.
       this.#oversize.skipBytes = this.#oversizeLogged.bytes;
+      this.#oversizeTaken = { ...this.#oversizeLogged };
     }
   }
 

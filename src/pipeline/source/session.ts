@@ -17,6 +17,7 @@ import {
   type Primary,
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
+import { LOG_DISK_FULL } from '../../log/errors.ts';
 import { decodeRelation } from '../../pgoutput/messages.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import {
@@ -251,6 +252,7 @@ async function follow({ stream, opened, primary, pid, looking, ports }: Followin
   const faults: unknown[] = [];
   const end = (error?: unknown): void => {
     if (error !== undefined) faults.push(error);
+    if (error instanceof TailraceError && error.code === LOG_DISK_FULL) budget.filled();
     stream.interrupt();
     done.abort();
   };
@@ -303,6 +305,7 @@ async function readAll(
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {
+    while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
     const batch = await stream.read();
     if (batch === undefined) return;
     try {
@@ -316,7 +319,6 @@ async function readAll(
     }
     feed.reached(stream.walEnd);
     keeper.appended(stream.walEnd, feed.openTransaction, feed.brought);
-    while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   }
 }
 

@@ -85,10 +85,10 @@ export async function createPublication(
   const sql =
     initSql ?? `CREATE PUBLICATION ${escapeIdentifier(name)}${list} WITH (publish_via_partition_root = true)`;
   try {
-    await client.query(sql);
-    if (initSql === undefined) {
-      await client.query(`COMMENT ON PUBLICATION ${escapeIdentifier(name)} IS '${KEPT_COMMENT}'`);
-    }
+    // Statements of one message are one transaction: killed between two, a publication without its comment would be nobody's.
+    // https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
+    const comment = `COMMENT ON PUBLICATION ${escapeIdentifier(name)} IS '${KEPT_COMMENT}'`;
+    await client.query(initSql ?? `${sql}; ${comment}`);
   } catch (cause) {
     throw new TailraceError(
       `database "${settings.name}": publication "${name}" cannot be made: ${cause instanceof Error ? cause.message : String(cause)}`,

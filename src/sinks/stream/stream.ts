@@ -49,6 +49,7 @@ class Stream implements Sink, PullPort {
   readonly #identity: readonly [name: string, rewinds: string];
   readonly #context: PullContext;
   readonly #store: LeaseStore;
+  readonly #logger: SinkContext['logger'];
   readonly #book = new LeaseBook<Delivery>();
   readonly #waiting: WaitingRequests;
   readonly #route: Route;
@@ -65,6 +66,7 @@ class Stream implements Sink, PullPort {
     this.#config = config;
     this.#identity = [context.name, String(context.rewinds)];
     this.#context = pull;
+    this.#logger = context.logger;
     this.#waiting = new WaitingRequests(config.max_waiting);
     this.#route = {
       id: context.name,
@@ -120,7 +122,8 @@ class Stream implements Sink, PullPort {
     if (early.length > 0) this.#store.save(early, { visibleAtMs: wallMs(), acked: true });
     if (settled.length === 0) return;
     for (const { item } of settled) item.conclude('delivered');
-    // Said to the worker, and forgotten here, only when a restart would know it (invariant 2).
+    // Said to the worker, and forgotten here, only when a restart would know it (invariant 2). Else this rejects, and the lease
+    // on record is still the worker's: it acknowledges once more.
     await this.#context.remembered();
     this.#forget(settled.map(({ id }) => id));
   }
@@ -239,7 +242,7 @@ class Stream implements Sink, PullPort {
 
   #giveBack(returned: readonly Known<Delivery>[], dropped: readonly string[], error: DeliveryError): void {
     const ids = [...returned.map(({ id }) => id), ...dropped];
-    if (ids.length > 0) this.#store.remove(ids);
+    if (ids.length > 0) this.#forget(ids);
     for (const { item } of returned) item.conclude(error);
   }
 
@@ -258,9 +261,14 @@ class Stream implements Sink, PullPort {
     );
   }
 
+  /** What stays on record is harmless and times out, so neither a full disk nor a stop may hold up what is done here. */
   #forget(ids: readonly string[]): void {
-    // After a stop the store is closed; ids of settled messages in it are harmless, and time out.
-    if (!this.#closed) this.#store.remove(ids);
+    if (this.#closed) return;
+    try {
+      this.#store.remove(ids);
+    } catch (error) {
+      this.#logger.warn({ sink: this.#identity[0], err: error }, 'leases that are over stay on record');
+    }
   }
 
   /** One listener for all deliveries: there may be thousands. */

@@ -55,3 +55,29 @@ test('a ledger that cannot be written is told, and does not throw at whoever set
   writes.record();
   expect(faults).toEqual([error, error]);
 });
+
+test('who waits for outcomes is told when they cannot be written, also those that a full buffer was to write', async () => {
+  const error = new Error('the disk is full');
+  let isFull = true;
+  const fill = (): void => {
+    if (isFull) throw error;
+  };
+  const { writes, change } = harness(fill);
+  const recorded = writes.recorded();
+  writes.remember([change(1)]);
+  await expect(recorded).rejects.toBe(error);
+  // Whether the next write brings the first one to the disk is not for this process to say.
+  isFull = false;
+  await expect(writes.recorded()).rejects.toBe(error);
+  const faults: unknown[] = [];
+  const ledger = {
+    settle: () => {
+      throw error;
+    },
+    write: () => undefined,
+  };
+  const others = new LedgerWrites(ledger, (fault) => faults.push(fault));
+  others.remember([change(2)]);
+  expect(faults).toEqual([error]);
+  await expect(others.recorded()).rejects.toBe(error);
+});

@@ -13,7 +13,12 @@ const SEGMENT_BYTES = 100;
 type TestSink = { readonly settled: number; readonly sheds?: boolean };
 
 /** A log of `bytes`, on a disk that is full by default, with these sinks. */
-function budgetOf(bytes: number, sinks: readonly TestSink[], minFreeBytes = Number.MAX_SAFE_INTEGER) {
+function budgetOf(
+  bytes: number,
+  sinks: readonly TestSink[],
+  minFreeBytes = Number.MAX_SAFE_INTEGER,
+  disk: { freeBytes: number; totalBytes: number } = { freeBytes: 6e11, totalBytes: 1e13 },
+) {
   const signals = new LogSignals();
   sinks.forEach(({ settled, sheds = false }, slot) => {
     signals.setHolding(slot, true);
@@ -34,7 +39,17 @@ function budgetOf(bytes: number, sinks: readonly TestSink[], minFreeBytes = Numb
     maxMessageBytes: 1,
   };
   const sinkSlots = new Map(sinks.map((_, slot) => [`sink-${slot}`, slot]));
-  return { signals, budget: new DiskBudget({ log, signals, settings, directory: tmpdir(), sinkSlots }) };
+  return {
+    signals,
+    budget: new DiskBudget({
+      log,
+      signals,
+      settings,
+      directory: tmpdir(),
+      sinkSlots,
+      disk: () => Promise.resolve(disk),
+    }),
+  };
 }
 
 async function isSpent(bytes: number, settled: number, minFreeBytes?: number): Promise<boolean> {
@@ -50,6 +65,47 @@ test('a log above its budget on a full disk takes no more while a sink is behind
 
 test('a log above its budget grows on while the disk has room', async () => {
   expect(await isSpent(1000, 0, 0)).toBe(false);
+});
+
+test('a disk that others have filled stops a log within its budget, and says that it is not the log', async () => {
+  const { budget } = budgetOf(10, [{ settled: 10 }], 100, { freeBytes: 99, totalBytes: 100_000 });
+  await budget.check(0);
+  expect(budget.spent).toBe(true);
+  const state = new SourceState(databaseSettings({ name: 'shop', host: 'localhost', port: 1 }), Date.now);
+  const stopping = new AbortController();
+  const warned: string[] = [];
+  const running = budget.loop(state, (error) => warned.push(error.code), stopping.signal);
+  await waitFor(() => warned.length > 0, 'the alarm');
+  stopping.abort();
+  await running;
+  expect(warned).toEqual(['LOG_DISK_LOW']);
+});
+
+test('a small disk does not stop a small log: of it, a share counts where min_free is more than that', async () => {
+  const disk = { freeBytes: 501, totalBytes: 10_000 };
+  const { budget } = budgetOf(10, [{ settled: 0 }], 1000, disk);
+  await budget.check(0);
+  expect(budget.spent).toBe(false);
+  disk.freeBytes = 499;
+  await budget.check(0);
+  expect(budget.spent).toBe(true);
+});
+
+test('after a write that found the disk full, reading waits for room to go on with, whatever min_free says', async () => {
+  const disk = { freeBytes: 99, totalBytes: 100_000 };
+  const { budget } = budgetOf(10, [{ settled: 10 }], 0, disk);
+  await budget.check(0);
+  expect(budget.spent).toBe(false);
+  budget.filled();
+  expect(budget.spent).toBe(true);
+  await budget.check(0);
+  expect(budget.spent).toBe(true);
+  disk.freeBytes = SEGMENT_BYTES;
+  await budget.check(0);
+  expect(budget.spent).toBe(false);
+  disk.freeBytes = 1;
+  await budget.check(0);
+  expect(budget.spent).toBe(false);
 });
 
 test('a segment larger than the budget does not stop a log that is settled', async () => {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { FILE_DEVICE } from '../../../src/log/device.ts';
 import { listSegments } from '../../../src/log/segments.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
 import { openLog, type LogWriter } from '../../../src/log/writer.ts';
@@ -27,6 +28,18 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
+/** Bytes that the disk still takes. */
+let room = Infinity;
+const device = {
+  ...FILE_DEVICE,
+  write: (fd: number, buffers: readonly Buffer[], position: number) => {
+    const bytes = Buffer.concat(buffers).subarray(0, room);
+    if (bytes.length === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+    room -= bytes.length;
+    return FILE_DEVICE.write(fd, [bytes], position);
+  },
+};
+
 async function reopen(segmentBytes = 1 << 20): Promise<void> {
   signals = new LogSignals();
   relations = new RelationsInForce();
@@ -38,6 +51,7 @@ async function reopen(segmentBytes = 1 << 20): Promise<void> {
     streamOptions: {},
     version: '0.0.0-test',
     prologue: () => relations.prologue(),
+    device,
   });
   feed = new LogFeed(log, relations, { epoch: 0, history });
 }
@@ -101,6 +115,41 @@ const values = async () => (await readLog(directory, signals)).rows.map((entry) 
 const reconnect = () => feed.join({ epoch: 0, history });
 
 describe('the feed', () => {
+  test('what a full disk refused comes again with the next connection: every row once, under the shape it came with', async () => {
+    await reopen(400);
+    const transaction = (i: number) => {
+      const columns = 1 + (i % 2);
+      const lsn = BigInt(i * 100);
+      const rows = [`a${i}`, `b${i}`, `c${i}`].map((value) => row(value, columns));
+      return [begin(lsn, i), relation(columns), ...rows, commit(lsn, lsn + 50n)];
+    };
+    const all = Array.from({ length: 12 }, (_, i) => transaction(i + 1));
+    let refused = 0;
+    // Batches that end inside of a transaction, as those of a socket do.
+    const batches = (messages: readonly Buffer[], size: number) =>
+      Array.from({ length: Math.ceil(messages.length / size) }, (_, i) =>
+        messages.slice(i * size, (i + 1) * size),
+      );
+    for (let attempt = 0; ; attempt++) {
+      room = 60 + ((attempt * 153) % 3000);
+      // The server sends from the first transaction on that is not whole in the log.
+      const from = all.findIndex((_, i) => BigInt((i + 1) * 100) > log.context.lastCommitLsn);
+      if (from === -1) break;
+      reconnect();
+      try {
+        for (const messages of batches(all.slice(from).flat(), 4)) batch(messages);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'LOG_DISK_FULL' });
+        refused++;
+      }
+    }
+    room = Infinity;
+    expect(refused).toBeGreaterThan(5);
+    expect(await values()).toEqual(
+      Array.from({ length: 12 }, (_, i) => [`a${i + 1}`, `b${i + 1}`, `c${i + 1}`]).flat(),
+    );
+  });
+
   test('skips what is logged by commit LSN, and takes a commit record that begins exactly at the last end', async () => {
     batch([begin(100n), relation(), row('a'), commit(100n, 200n)]);
     reconnect();

@@ -248,6 +248,22 @@ describe('what is made', () => {
     await client.query(`insert into keyless values ('a'); update keyless set note = 'b'`);
   });
 
+  test('a publication is made with its comment or not at all: without it, it would be nobody’s', async () => {
+    await client.query(`
+      create function refuse() returns event_trigger language plpgsql as $$ begin raise 'no comments'; end $$;
+      create event trigger no_comments on ddl_command_start when tag in ('COMMENT') execute function refuse();
+    `);
+    const settings = databaseSettings(database, { publication: { name: 'uncommented' } });
+    const states = await readTables(client, names('users'));
+    await expect(createPublication(client, settings, { states, mayBeEmpty: false })).rejects.toThrow(
+      'no comments',
+    );
+    expect(await readPublication(client, 'uncommented')).toBeUndefined();
+    await client.query('drop event trigger no_comments; drop function refuse');
+    await createPublication(client, settings, { states, mayBeEmpty: false });
+    expect(await readPublication(client, 'uncommented')).toMatchObject({ kept: true });
+  });
+
   test('the tables of the user are told, and which of them are fit', async () => {
     const states = await readTables(client, await listTables(client));
     expect(states.filter((state) => state.hasIdentity).map((state) => state.table)).toEqual(
