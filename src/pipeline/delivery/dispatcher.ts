@@ -89,7 +89,7 @@ export class Dispatcher {
         if (batch.length > 0) void this.#send(queue, batch);
         else if (tooLarge.length === 0) break;
       }
-      if (queue.isDown && queue.lanesInUse === 0) probeAt = Math.min(probeAt, queue.retryAtMs);
+      if (queue.isDown && queue.lanesInUse === 0) probeAt = Math.min(probeAt, queue.health.retryAtMs);
     }
     clearTimeout(this.#routeTimer);
     if (probeAt !== Infinity) {
@@ -158,7 +158,7 @@ export class Dispatcher {
   }
 
   async #send(queue: RouteQueue<Pending>, batch: readonly Pending[]): Promise<void> {
-    const { failures: startedAt } = queue;
+    const { rests: startedAt } = queue.health;
     queue.lanesInUse++;
     this.#inFlight += batch.length;
     this.#atWork++;

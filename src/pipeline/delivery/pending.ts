@@ -97,6 +97,8 @@ export class Pending implements Message {
 
   #state: PendingState = 'waiting';
   attempts = 0;
+  /** Failures of requests that had it, while others got through: no attempts, but each wait is longer than the last. */
+  failedRequests = 0;
   /** Of a dead letter that is sent again: its id in the store. Else 0. */
   letterId = 0;
   /** How many unsettled messages must settle before this one may go. */
