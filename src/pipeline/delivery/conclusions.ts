@@ -20,6 +20,8 @@ export type ConclusionPorts = {
   readonly counts: SinkCounts;
   /** Something may go again. */
   readonly dispatch: () => void;
+  /** Nothing may go any more: the sink ends here. */
+  readonly broken: (error: unknown) => void;
   readonly warn: (event: string, fields: Record<string, unknown>) => void;
   readonly nowMs: () => number;
   readonly chance: () => number;
@@ -49,6 +51,8 @@ export class Conclusions {
   readonly #backingOff = new Map<Pending, NodeJS.Timeout>();
   readonly #held: HeldRequests;
   #discardBelow = 0;
+  /** A dead letter could not be kept. */
+  #isBroken = false;
 
   constructor(ports: ConclusionPorts) {
     this.#ports = ports;
@@ -225,12 +229,11 @@ export class Conclusions {
     return message.settlesChange ? 1 : 0;
   }
 
-  /** Invariant 3: delivered, or kept as a dead letter and then settled. */
+  /**
+   * Invariant 3: delivered, or kept as a dead letter and then settled. What was delivered is on record before any letter is
+   * tried: whatever becomes of the letters, it is not sent again.
+   */
   #settle(delivered: readonly Pending[], dead: readonly Failed[]): void {
-    for (const { message, error } of dead) {
-      this.#ports.outcomes.deadLetter(message, error);
-      if (message.letterId === 0) this.#counts.deadLettered++;
-    }
     const now = this.#ports.nowMs();
     for (const message of delivered) {
       this.#counts.delivered++;
@@ -238,11 +241,33 @@ export class Conclusions {
       if (message.letterId !== 0) continue;
       this.latency.add(now, now - Number(message.transaction.commitTimeUs) / 1000);
     }
-    const settled = dead.length === 0 ? delivered : [...delivered, ...dead.map(({ message }) => message)];
-    if (settled.length === 0) return;
-    for (const message of settled) message.become('settled');
-    this.#ports.outcomes.settled(settled);
-    for (const message of settled) this.#leave(message);
+    this.#settled(delivered);
+    if (dead.length === 0) return;
+    if (delivered.length > 0) this.#ports.outcomes.record();
+    this.#settled(dead.filter((failed) => this.#isKept(failed)).map(({ message }) => message));
+  }
+
+  /** Keeps a dead letter. Where that fails the sink ends, and its message is as unsettled as it was. */
+  #isKept({ message, error }: Failed): boolean {
+    if (!this.#isBroken) {
+      try {
+        this.#ports.outcomes.deadLetter(message, error);
+        if (message.letterId === 0) this.#counts.deadLettered++;
+        return true;
+      } catch (fault) {
+        this.#isBroken = true;
+        this.#ports.broken(fault);
+      }
+    }
+    if (message.state === 'sending') message.become('waiting');
+    return false;
+  }
+
+  #settled(messages: readonly Pending[]): void {
+    if (messages.length === 0) return;
+    for (const message of messages) message.become('settled');
+    this.#ports.outcomes.settled(messages);
+    for (const message of messages) this.#leave(message);
   }
 
   #leave(message: Pending): void {

@@ -4,13 +4,13 @@ import type { Ledger } from '../../store/ledger.ts';
 import type { Pending } from '../delivery/pending.ts';
 
 export class LedgerWrites {
-  readonly #ledger: Pick<Ledger, 'settle' | 'write'>;
+  readonly #ledger: Pick<Ledger, 'settle' | 'settleHalves' | 'write'>;
   readonly #fail: (error: unknown) => void;
   /** The next write, after this turn. */
   #writing: Promise<void> | undefined;
 
   /** `fail` is told when the ledger cannot be written. */
-  constructor(ledger: Pick<Ledger, 'settle' | 'write'>, fail: (error: unknown) => void) {
+  constructor(ledger: Pick<Ledger, 'settle' | 'settleHalves' | 'write'>, fail: (error: unknown) => void) {
     this.#ledger = ledger;
     this.#fail = fail;
   }
@@ -18,6 +18,21 @@ export class LedgerWrites {
   /** Invariant 2: remembered as settled before anything relies on it. */
   remember(changes: readonly Pending[]): void {
     this.#ledger.settle(changes);
+    this.#writeSoon();
+  }
+
+  /** Each of these is one half of a change, the other half of which is not settled. */
+  rememberHalves(halves: readonly Pending[]): void {
+    for (const half of ['delete', 'insert'] as const) {
+      this.#ledger.settleHalves(
+        half,
+        halves.filter(({ action }) => action === half),
+      );
+    }
+    this.#writeSoon();
+  }
+
+  #writeSoon(): void {
     this.#writing ??= nextTurn().then(() => {
       this.#writing = undefined;
       this.record();

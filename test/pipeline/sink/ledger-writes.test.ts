@@ -10,6 +10,7 @@ function harness(write: () => void = () => undefined) {
   const ledger = {
     settle: (changes: readonly { readonly index: number }[]) =>
       void events.push(...changes.map(({ index }) => `settle ${index}`)),
+    settleHalves: () => undefined,
     write: () => {
       events.push('write');
       write();
