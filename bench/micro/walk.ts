@@ -107,6 +107,7 @@ function follow(wanted: boolean): { walker: LogWalker; unsettled: Unsettled; dis
         barriers,
       }),
     isDone: () => false,
+    isHalfDone: () => false,
     markers: NO_MARKS,
     staysLong: false,
     readFrames: () => Buffer.alloc(0),

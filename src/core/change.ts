@@ -4,6 +4,8 @@ import type { Lsn } from './lsn.ts';
 
 export type Action = 'insert' | 'update' | 'delete' | 'truncate' | 'read';
 export type RowAction = 'insert' | 'update' | 'delete';
+/** The two messages of an update that changed its key (`key_changes: split`). */
+export type Half = 'delete' | 'insert';
 export const ROW_ACTIONS: readonly RowAction[] = ['insert', 'update', 'delete'];
 
 /** What the renderer must know of a type that is not built in (found in the catalog, logged with the relation). */

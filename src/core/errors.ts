@@ -25,6 +25,8 @@ export type DeliveryError = {
   /** What happened and what cures it, for the operator. Never row values or secrets. */
   readonly hint: string;
   readonly retryAfterMs?: number;
+  /** The destination takes less than it is given: its route slows down as a whole. */
+  readonly throttled?: true;
 };
 
 export type Outcome = 'delivered' | DeliveryError;

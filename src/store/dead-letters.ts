@@ -159,6 +159,23 @@ export class DeadLetters {
     });
   }
 
+  /** Of all letters of an epoch and later ones: of which change each is. */
+  *places(
+    { database, sink }: SinkId,
+    from: { readonly epoch: number },
+  ): Generator<{ readonly position: Position; readonly key: string; readonly action: string }> {
+    const rows = this.#db
+      .prepare(
+        `select epoch, commit_lsn, change_index, idempotency_key, action from dead_letters
+         where database = ? and sink = ? and epoch >= ?`,
+      )
+      .iterate(database, sink, from.epoch);
+    for (const row of rows) {
+      const [key, action] = [String(row['idempotency_key']), String(row['action'])];
+      yield { position: positionOf(row), key, action };
+    }
+  }
+
   /** Letters to be replayed after the one with id `after`, in the order in which they were made. */
   replays(
     { database, sink }: SinkId,

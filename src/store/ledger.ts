@@ -4,6 +4,7 @@
 // Between two compactions a record names what settles. Compaction names what has not: that is bounded by the sink's memory
 // (max_parked, max_buffered), however long one message holds the cursor back and however much settles above it.
 import { closeSync, ftruncateSync } from 'node:fs';
+import type { Half } from '../core/change.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { LogLife } from '../core/log-life.ts';
 import type { Lsn } from '../core/lsn.ts';
@@ -13,7 +14,9 @@ import { LEDGER_FILES, replaceFile, writeFully, type LedgerFiles } from './ledge
 import {
   CURSOR_BYTES,
   endRecord,
+  HALF_RECORD,
   RANGE_BYTES,
+  RANGES_HEADER_BYTES,
   RECORD,
   RECORD_HEADER_BYTES,
   writeCursor,
@@ -35,7 +38,6 @@ export { highestEpochIn, readLedger, type LedgerOwner, type StoredLedger } from 
 const COMPACT_BYTES = 1024 * 1024;
 const COMPACT_FACTOR = 4;
 const WRITE_BUFFER_BYTES = 64 * 1024;
-const RANGES_HEADER_BYTES = 9;
 const PREFIX_BYTES = 1 + CURSOR_BYTES;
 
 /** Invariant 2: the cursor never moves back and never passes an unsettled change. */
@@ -79,6 +81,11 @@ export class Ledger {
     return this.#restored?.has(epoch, commitLsn, index) === true;
   }
 
+  /** Was this half of it settled before the restart? */
+  wasHalfSettled(half: Half, epoch: number, commitLsn: Lsn, index: number): boolean {
+    return this.#restored?.hasHalf(half, epoch, commitLsn, index) === true;
+  }
+
   /** Is there nothing left to ask `wasSettled` for, from this position on? Then it is forgotten. */
   isPastRestored(position: Position): boolean {
     if (comparePositions(position, this.#restoredEnd) <= 0) return false;
@@ -89,11 +96,16 @@ export class Ledger {
 
   /** Records changes as settled. They are written with the next `write`. */
   settle(changes: readonly SettledChange[]): void {
-    for (let from = 0; from < changes.length;) from = this.#settleEpoch(changes, from);
+    for (let from = 0; from < changes.length;) from = this.#settleEpoch(RECORD.ranges, changes, from);
+  }
+
+  /** Records that of these changes one half is settled, and the other is not. */
+  settleHalves(half: Half, changes: readonly SettledChange[]): void {
+    for (let from = 0; from < changes.length;) from = this.#settleEpoch(HALF_RECORD[half], changes, from);
   }
 
   /** Those of one epoch, from number `from` on; answers where the next epoch begins. Hot (bench/micro/ledger.ts). */
-  #settleEpoch(changes: readonly SettledChange[], from: number): number {
+  #settleEpoch(record: number, changes: readonly SettledChange[], from: number): number {
     const { epoch } = changes[from]!.transaction;
     const payload = this.#begin(RANGES_HEADER_BYTES + (changes.length - from) * RANGE_BYTES);
     const buffer = this.#buffer;
@@ -114,7 +126,7 @@ export class Ledger {
       }
       last = change;
     }
-    buffer[payload] = RECORD.ranges;
+    buffer[payload] = record;
     buffer.writeUInt32BE(epoch, payload + 1);
     buffer.writeUInt32BE((at - payload - RANGES_HEADER_BYTES) / RANGE_BYTES, payload + 5);
     this.#end(payload, at);

@@ -273,7 +273,8 @@ export function transaction<T>(db: DatabaseSync, work: () => T): T {
     db.exec('commit');
     return result;
   } catch (error) {
-    db.exec('rollback');
+    // Where the disk is full SQLite may have done so by itself.
+    if (db.isTransaction) db.exec('rollback');
     throw error;
   }
 }

@@ -12,6 +12,8 @@ import { SkippedTransactions } from './skipped-transactions.ts';
 import { StreamedTables } from './streamed-tables.ts';
 
 const BUSY_TIMEOUT_MS = 10_000;
+/** Of a thread that delivers: all its sinks wait with the one that writes. */
+export const SHORT_BUSY_TIMEOUT_MS = 1000;
 
 export type Store = {
   readonly sinks: SinkRecords;
@@ -24,14 +26,18 @@ export type Store = {
   close(): void;
 };
 
-/** Opens the store's file, making it or migrating it. Several threads may have it open. */
-export function openStore(file: string): Store {
+/**
+ * Opens the store's file, making it or migrating it. Several threads may have it open. `busyTimeoutMs`: how long a write waits
+ * for others, and its thread with it; opening and migrating wait longer.
+ */
+export function openStore(file: string, busyTimeoutMs = BUSY_TIMEOUT_MS): Store {
   let db: DatabaseSync;
   try {
     db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
     // A dead letter is durable before its change counts as settled (architecture §6).
     db.exec('pragma journal_mode = wal; pragma synchronous = full');
     migrate(db, file);
+    db.exec(`pragma busy_timeout = ${busyTimeoutMs}`);
   } catch (cause) {
     if (cause instanceof TailraceError) throw cause;
     throw new TailraceError(`the store ${file} cannot be opened: ${(cause as Error).message}`, {

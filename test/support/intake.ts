@@ -93,6 +93,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     compile: (relation) => compileTablePlan(relation, settings, planPorts),
     markers: new SinkMarkers({ sink: 'test', heedsSkips: true, keep: () => undefined, logger: silent }),
     isDone: () => false,
+    isHalfDone: () => false,
     readFrames(offset, length) {
       const { buffer } = blocks[Math.floor(offset / BLOCK_BYTES)]!;
       return Buffer.from(buffer.subarray(offset % BLOCK_BYTES, (offset % BLOCK_BYTES) + length));

@@ -15,7 +15,7 @@ import { SINK } from './letters.ts';
 import { bodyOf, silent } from './messages.ts';
 import { insertMessage, relationMessage } from './pgoutput-messages.ts';
 
-const TABLE = 1;
+export const TABLE = 1;
 const INT4 = 23;
 const TEXT = 25;
 
@@ -62,6 +62,8 @@ export type SinkRoom = {
   readonly signals: LogSignals;
   /** Appends a transaction that inserts rows with these ids; `commit` is its commit LSN. */
   insert(commit: number, ids: readonly number[]): void;
+  /** Appends a transaction of these row messages. */
+  append(commit: number, rows: readonly Buffer[]): void;
 };
 
 export async function openSinkRoom(settings: Partial<SinkSettings> = {}): Promise<SinkRoom> {
@@ -72,6 +74,13 @@ export async function openSinkRoom(settings: Partial<SinkSettings> = {}): Promis
   });
   signals.setHolding(0, true);
   let isDescribed = false;
+  const appendRows = (commitLsn: number, rows: readonly Buffer[]): void => {
+    const transaction = { commitLsn: BigInt(commitLsn), rows: rows.length };
+    // As a connection does: the relation comes before its first row.
+    const described = isDescribed ? [] : relationMessages();
+    isDescribed = true;
+    append(log, [begin(transaction), ...described, ...rows, commit(transaction)]);
+  };
   const options: SinkOptions = {
     settings: { ...SINK_SETTINGS, ...settings },
     logDirectory,
@@ -99,14 +108,12 @@ export async function openSinkRoom(settings: Partial<SinkSettings> = {}): Promis
     options,
     log,
     signals,
-    insert: (commitLsn, ids) => {
-      const transaction = { commitLsn: BigInt(commitLsn), rows: ids.length };
-      const rows = ids.map((id) => insertMessage(TABLE, [String(id), `v${id}`]));
-      // As a connection does: the relation comes before its first row.
-      const described = isDescribed ? [] : relationMessages();
-      isDescribed = true;
-      append(log, [begin(transaction), ...described, ...rows, commit(transaction)]);
-    },
+    append: appendRows,
+    insert: (commitLsn, ids) =>
+      appendRows(
+        commitLsn,
+        ids.map((id) => insertMessage(TABLE, [String(id), `v${id}`])),
+      ),
   };
 }
 

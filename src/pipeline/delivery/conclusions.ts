@@ -8,8 +8,9 @@ import type { Answer } from './isolation.ts';
 import { LatencyWindow } from './latency.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Pending } from './pending.ts';
+import { HeldRequests, putInFront } from './held-requests.ts';
 import type { RouteQueue } from './route-queue.ts';
-import { MAX_DOWN_ROUTE_IN_MEMORY, type Unsettled } from './unsettled.ts';
+import type { Unsettled } from './unsettled.ts';
 
 export type ConclusionPorts = {
   readonly retry: RetryPolicy;
@@ -19,6 +20,8 @@ export type ConclusionPorts = {
   readonly counts: SinkCounts;
   /** Something may go again. */
   readonly dispatch: () => void;
+  /** Nothing may go any more: the sink ends here. */
+  readonly broken: (error: unknown) => void;
   readonly warn: (event: string, fields: Record<string, unknown>) => void;
   /** Never set back. */
   readonly nowMs: () => number;
@@ -31,13 +34,15 @@ export type ConclusionPorts = {
 export type Concluded = {
   readonly queue: RouteQueue<Pending>;
   readonly batch: readonly Pending[];
-  /** The route's failures in a row when the request started. */
+  /** How often the route had rested when the request started. */
   readonly startedAt: number;
 };
 
 type Failed = { readonly message: Pending; readonly error: DeliveryError };
 
 const MAX_NAMED_GROUPS = 10;
+/** Failed requests of a route that is up are warned of at most this often: the counts have them all. */
+const WARN_INTERVAL_MS = 60_000;
 
 export class Conclusions {
   readonly latency = new LatencyWindow();
@@ -47,12 +52,16 @@ export class Conclusions {
   /** Unsettled messages that were refused themselves: each holds back its group. */
   readonly #failing = new Set<Pending>();
   readonly #backingOff = new Map<Pending, NodeJS.Timeout>();
+  readonly #held: HeldRequests;
   #discardBelow = 0;
+  /** A dead letter could not be kept. */
+  #isBroken = false;
 
   constructor(ports: ConclusionPorts) {
     this.#ports = ports;
     this.#unsettled = ports.unsettled;
     this.#counts = ports.counts;
+    this.#held = new HeldRequests(ports);
   }
 
   /** Groups held back by a message that failed. */
@@ -86,9 +95,14 @@ export class Conclusions {
       failed.push({ message, error: answer });
       if (answer.scope === 'route' || answer.scope === 'sink') routeError = answer;
     }
-    if (routeError !== undefined) this.#failRoute(queue, routeError, startedAt);
-    else if (areAllKnown) queue.recover();
+    const wasDown = queue.isDown;
+    if (delivered.length > 0 || (routeError === undefined && areAllKnown)) queue.health.succeed();
+    if (routeError !== undefined) this.#failRoute(queue, routeError, { startedAt, wasDown });
+    this.#unsettled.room.countAsDown(queue, queue.isDown);
     this.#settleBatch(queue, delivered, failed);
+    if (routeError === undefined || !queue.isDown) return;
+    if (!wasDown) this.#unsettled.parkDown(queue);
+    else this.#unsettled.parkProbe(batch);
   }
 
   /** These can never be sent on their route. */
@@ -118,25 +132,34 @@ export class Conclusions {
   stop(): void {
     for (const timer of this.#backingOff.values()) clearTimeout(timer);
     this.#backingOff.clear();
+    this.#held.stop();
   }
 
-  #failRoute(queue: RouteQueue<Pending>, error: DeliveryError, startedAt: number): void {
+  #failRoute(
+    queue: RouteQueue<Pending>,
+    error: DeliveryError,
+    { startedAt, wasDown }: { readonly startedAt: number; readonly wasDown: boolean },
+  ): void {
     this.#counts.failedRequests++;
-    const wasDown = queue.isDown;
     const { retry, nowMs, chance, warn } = this.#ports;
-    queue.fail(error, retry, { startedAt, nowMs: nowMs(), chance: chance() });
-    if (wasDown) return;
-    warn('route is down', { route: queue.id, code: error.code, hint: error.hint });
-    let kept = 0;
-    for (const message of this.#unsettled.all()) {
-      if (message.routeQueue !== queue || message.isParked || message.state === 'sending') continue;
-      if (kept++ >= MAX_DOWN_ROUTE_IN_MEMORY) this.#unsettled.room.park(message);
+    const now = nowMs();
+    queue.health.fail(error, retry, { startedAt, nowMs: now, chance: chance() });
+    const fields = { route: queue.id, code: error.code, hint: error.hint };
+    if (queue.isDown && !wasDown) {
+      // They wait with the others now, for a probe.
+      this.#held.release(queue);
+      warn('route is down', fields);
+    } else if (!queue.isDown && now - queue.warnedAtMs >= WARN_INTERVAL_MS) {
+      queue.warnedAtMs = now;
+      warn('request failed', fields);
     }
   }
 
   #settleBatch(queue: RouteQueue<Pending>, delivered: readonly Pending[], failed: readonly Failed[]): void {
     const dead: Failed[] = [];
     const again: Pending[] = [];
+    const held: Pending[] = [];
+    let heldBy: DeliveryError | undefined;
     let discarded = 0;
     for (const { message, error } of failed) {
       if (message.letterId === 0 && message.offset < this.#discardBelow) {
@@ -144,8 +167,13 @@ export class Conclusions {
         continue;
       }
       if (error.kind === 'fatal' || error.scope !== 'message') {
-        message.become('waiting');
-        again.push(message);
+        if (error.scope === 'group' || queue.isDown) {
+          message.become('waiting');
+          again.push(message);
+        } else {
+          held.push(message);
+          heldBy = error;
+        }
         continue;
       }
       // The only place where an attempt counts: the message itself was refused, by a request that went through.
@@ -157,11 +185,10 @@ export class Conclusions {
     }
     if (discarded > 0) this.#ports.outcomes.discarded(discarded);
     this.#countInversions(delivered);
+    if (heldBy !== undefined) this.#held.hold(queue, held, heldBy);
     this.#settle(delivered, dead);
     // What failed with its route, or was not tried, keeps its place at the front of the queue.
-    const heads = again.filter((message) => message.waitsOn === 0 && message.state === 'waiting');
-    for (const message of heads) message.become('ready');
-    if (heads.length > 0) queue.ready.pushFront(heads);
+    putInFront(queue, again);
   }
 
   /** A failing message holds back its own group only, and of that group only log offsets are kept. */
@@ -178,10 +205,7 @@ export class Conclusions {
     const timer = setTimeout(() => {
       this.#backingOff.delete(message);
       message.become('waiting');
-      if (message.waitsOn === 0) {
-        message.become('ready');
-        message.routeQueue.ready.pushFront([message]);
-      }
+      putInFront(message.routeQueue, [message]);
       dispatch();
     }, wait);
     this.#backingOff.set(message, timer);
@@ -208,12 +232,11 @@ export class Conclusions {
     return message.settlesChange ? 1 : 0;
   }
 
-  /** Invariant 3: delivered, or kept as a dead letter and then settled. */
+  /**
+   * Invariant 3: delivered, or kept as a dead letter and then settled. What was delivered is on record before any letter is
+   * tried: whatever becomes of the letters, it is not sent again.
+   */
   #settle(delivered: readonly Pending[], dead: readonly Failed[]): void {
-    for (const { message, error } of dead) {
-      this.#ports.outcomes.deadLetter(message, error);
-      if (message.letterId === 0) this.#counts.deadLettered++;
-    }
     const now = this.#ports.nowMs();
     const wallMs = this.#ports.wallMs();
     for (const message of delivered) {
@@ -222,11 +245,33 @@ export class Conclusions {
       if (message.letterId !== 0) continue;
       this.latency.add(now, wallMs - Number(message.transaction.commitTimeUs) / 1000);
     }
-    const settled = dead.length === 0 ? delivered : [...delivered, ...dead.map(({ message }) => message)];
-    if (settled.length === 0) return;
-    for (const message of settled) message.become('settled');
-    this.#ports.outcomes.settled(settled);
-    for (const message of settled) this.#leave(message);
+    this.#settled(delivered);
+    if (dead.length === 0) return;
+    if (delivered.length > 0) this.#ports.outcomes.record();
+    this.#settled(dead.filter((failed) => this.#isKept(failed)).map(({ message }) => message));
+  }
+
+  /** Keeps a dead letter. Where that fails the sink ends, and its message is as unsettled as it was. */
+  #isKept({ message, error }: Failed): boolean {
+    if (!this.#isBroken) {
+      try {
+        this.#ports.outcomes.deadLetter(message, error);
+        if (message.letterId === 0) this.#counts.deadLettered++;
+        return true;
+      } catch (fault) {
+        this.#isBroken = true;
+        this.#ports.broken(fault);
+      }
+    }
+    if (message.state === 'sending') message.become('waiting');
+    return false;
+  }
+
+  #settled(messages: readonly Pending[]): void {
+    if (messages.length === 0) return;
+    for (const message of messages) message.become('settled');
+    this.#ports.outcomes.settled(messages);
+    for (const message of messages) this.#leave(message);
   }
 
   #leave(message: Pending): void {

@@ -70,6 +70,10 @@ export class Dispatcher {
       outcomes,
       counts,
       dispatch: () => this.dispatch(),
+      broken: (error) => {
+        this.#stopping = true;
+        outcomes.broken(error);
+      },
       warn: (event, fields) => ports.warn(event, fields),
       nowMs: () => ports.nowMs(),
       wallMs: () => ports.wallMs(),
@@ -87,16 +91,16 @@ export class Dispatcher {
     const now = this.#ports.nowMs();
     let probeAt = Infinity;
     for (const queue of this.#ports.routes.all()) {
-      while (queue.mayStart(now) && this.#isPrepared(queue)) {
+      while (!this.#stopping && queue.mayStart(now) && this.#isPrepared(queue)) {
         const { batch, tooLarge } = takeBatch(queue, this.#cut);
         if (tooLarge.length > 0) this.#conclusions.rejectTooLarge(queue, tooLarge);
         if (batch.length > 0) void this.#send(queue, batch);
         else if (tooLarge.length === 0) break;
       }
-      if (queue.isDown && queue.lanesInUse === 0) probeAt = Math.min(probeAt, queue.retryAtMs);
+      if (queue.isDown && queue.lanesInUse === 0) probeAt = Math.min(probeAt, queue.health.retryAtMs);
     }
     clearTimeout(this.#routeTimer);
-    if (probeAt !== Infinity) {
+    if (probeAt !== Infinity && !this.#stopping) {
       this.#routeTimer = setTimeout(() => this.dispatch(), Math.max(1, probeAt - now));
     }
   }
@@ -162,7 +166,7 @@ export class Dispatcher {
   }
 
   async #send(queue: RouteQueue<Pending>, batch: readonly Pending[]): Promise<void> {
-    const { failures: startedAt } = queue;
+    const { rests: startedAt } = queue.health;
     queue.lanesInUse++;
     this.#inFlight += batch.length;
     this.#atWork++;

@@ -1,5 +1,5 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
-import type { Action, TransactionContext } from '../../core/change.ts';
+import type { Action, Half, TransactionContext } from '../../core/change.ts';
 import { halfKey, idempotencyKey } from '../../core/idempotency.ts';
 import type { Message, RowFacts } from '../../core/message.ts';
 import type { Position } from '../../core/position.ts';
@@ -42,19 +42,31 @@ export type MessagePlan = {
   readonly barriers: TableBarriers<Pending>;
 };
 
-/** A change that is sent as two messages (`key_changes: split`) is settled with the second of them. */
+/** A change that is sent as two messages (`key_changes: split`): each settles by itself, the change with the second of them. */
 export class SplitChange {
   #unsettled: number;
   #last: Pending | undefined;
+  #settledHalf: Half | undefined;
 
-  constructor(halves: number) {
+  /** `settledHalf`: settled before the restart, so that only the other one is sent. */
+  constructor(halves: number, settledHalf?: Half) {
     this.#unsettled = halves;
+    this.#settledHalf = settledHalf;
+  }
+
+  get isSettled(): boolean {
+    return this.#unsettled === 0;
+  }
+  /** While the change is not settled, the half of it that is, if one is. */
+  get settledHalf(): Half | undefined {
+    return this.#settledHalf;
   }
 
   /** A half is settled. */
   settle(half: Pending): void {
     this.#unsettled--;
     if (this.#unsettled === 0) this.#last = half;
+    else this.#settledHalf = half.action as Half;
   }
 
   /** Is it the half that settled the change? */
@@ -97,6 +109,8 @@ export class Pending implements Message {
 
   #state: PendingState = 'waiting';
   attempts = 0;
+  /** Failures of requests that had it, while others got through: no attempts, but each wait is longer than the last. */
+  failedRequests = 0;
   /** Of a dead letter that is sent again: its id in the store. Else 0. */
   letterId = 0;
   /** How many unsettled messages must settle before this one may go. */
@@ -171,6 +185,11 @@ export class Pending implements Message {
   }
   get jsonBytes(): number {
     return this.end - this.start - this.#escapes;
+  }
+
+  /** Of two halves the one that is settled already. */
+  get settledHalf(): Half | undefined {
+    return this.split?.settledHalf;
   }
 
   /** The only way from one state to another. */

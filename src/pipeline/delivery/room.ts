@@ -10,6 +10,13 @@ const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 const RESUME_SHARE = 0.75;
 /** Routes that rows have opened (a sink's templates and functions) and that messages are on their way to. */
 export const MAX_ROUTES_BY_ROW = 1000;
+/**
+ * What the routes that are down may have in memory together, of the room there is: the rest is parked, so that they cannot
+ * take the room of the others, however many they are.
+ */
+const DOWN_ROUTES_SHARE = 1 / 8;
+export const MAX_DOWN_ROUTES_IN_MEMORY = 250;
+const MAX_DOWN_ROUTES_BYTES = MAX_BUFFERED_BYTES * DOWN_ROUTES_SHARE;
 /** As a count of bytes: it has none in memory. */
 const PARKED = -1;
 
@@ -30,6 +37,9 @@ export class Room {
   buffered = 0;
   /** Messages of which only the log offset is kept. */
   parked = 0;
+  /** Of `buffered` and its bytes, what is on its way to routes that are down. */
+  #downBuffered = 0;
+  #downBytes = 0;
   /** Routes that rows have opened and that are in use. */
   #routesByRow = 0;
   /** Somebody waits for room. */
@@ -51,9 +61,8 @@ export class Room {
       this.parked++;
       message.countedBytes = PARKED;
     } else {
-      this.buffered++;
-      this.#bytes += message.byteLength;
       message.countedBytes = message.byteLength;
+      this.#count(message.routeQueue, 1, message.byteLength);
     }
   }
 
@@ -61,9 +70,32 @@ export class Room {
     if (message.countedBytes === PARKED) {
       this.parked--;
     } else {
-      this.buffered--;
-      this.#bytes -= message.countedBytes;
+      this.#count(message.routeQueue, -1, -message.countedBytes);
     }
+  }
+
+  #count(route: RouteQueue<Pending>, messages: number, bytes: number): void {
+    this.buffered += messages;
+    this.#bytes += bytes;
+    route.buffered += messages;
+    route.bufferedBytes += bytes;
+    if (!route.isCountedAsDown) return;
+    this.#downBuffered += messages;
+    this.#downBytes += bytes;
+  }
+
+  /** A route is down, or up again. */
+  countAsDown(route: RouteQueue<Pending>, isDown: boolean): void {
+    if (route.isCountedAsDown === isDown) return;
+    route.isCountedAsDown = isDown;
+    this.#downBuffered += isDown ? route.buffered : -route.buffered;
+    this.#downBytes += isDown ? route.bufferedBytes : -route.bufferedBytes;
+  }
+
+  /** Have the routes that are down as much in memory as they may have together? */
+  get hasEnoughOfDownRoutes(): boolean {
+    const most = Math.min(MAX_DOWN_ROUTES_IN_MEMORY, this.#maxBuffered * DOWN_ROUTES_SHARE);
+    return this.#downBuffered >= most || this.#downBytes >= MAX_DOWN_ROUTES_BYTES;
   }
 
   /** A message begins its way to this route. */

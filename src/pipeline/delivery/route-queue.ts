@@ -1,7 +1,6 @@
 // One route of a sink (a queue URL, a topic, an endpoint): what is ready for it, its lanes, and its health.
-import type { DeliveryError } from '../../core/errors.ts';
-import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
 import type { Route } from '../../sinks/sink.ts';
+import { RouteHealth } from './route-health.ts';
 
 /** A first-in-first-out queue whose head can also be pushed back. */
 class ReadyQueue<Message> {
@@ -51,12 +50,16 @@ export class RouteQueue<Message> {
   isByRow = false;
   /** What its next request carries is being rendered. */
   isPreparing = false;
-  /** Failed requests in a row. */
-  failures = 0;
-  /** While down, the time (ms) of the next probe. */
-  retryAtMs = 0;
-  error: DeliveryError | undefined;
-  downSinceMs = 0;
+  readonly health = new RouteHealth();
+  /** Lanes of which the last request has failed, and that wait with its messages. */
+  restingLanes = 0;
+  /** Rendered messages that are on their way there, and their bytes. */
+  buffered = 0;
+  bufferedBytes = 0;
+  /** Do they count as those of a route that is down (room.ts)? */
+  isCountedAsDown = false;
+  /** When (ms) its failures were last warned of. */
+  warnedAtMs = -Infinity;
 
   constructor(route: Route, lanes: number) {
     this.id = route.id;
@@ -65,37 +68,13 @@ export class RouteQueue<Message> {
   }
 
   get isDown(): boolean {
-    return this.failures > 0;
+    return this.health.isDown;
   }
 
   /** May another request start? A route that is down is probed by one request at a time. */
   mayStart(nowMs: number): boolean {
-    if (this.ready.length === 0 || this.lanesInUse >= this.lanes || this.isPreparing) return false;
-    if (!this.isDown) return true;
-    return this.lanesInUse === 0 && nowMs >= this.retryAtMs;
-  }
-
-  /**
-   * A request failed as a whole: no attempt of a message is counted, the route backs off. `startedAt`: the failures that
-   * there were when it started. One fault fails all requests in flight, and counts once.
-   */
-  fail(
-    error: DeliveryError,
-    policy: RetryPolicy,
-    at: { readonly startedAt: number; readonly nowMs: number; readonly chance: number },
-  ): void {
-    const { nowMs, chance } = at;
-    if (at.startedAt < this.failures) return;
-    if (!this.isDown) this.downSinceMs = nowMs;
-    this.failures++;
-    this.error = error;
-    this.retryAtMs = nowMs + (error.retryAfterMs ?? backoffMs(policy, this.failures, chance));
-  }
-
-  /** A request went through. */
-  recover(): void {
-    this.failures = 0;
-    this.error = undefined;
-    this.retryAtMs = 0;
+    if (this.ready.length === 0 || this.isPreparing) return false;
+    if (this.isDown) return this.lanesInUse === 0 && nowMs >= this.health.retryAtMs;
+    return this.lanesInUse + this.restingLanes < this.lanes;
   }
 }

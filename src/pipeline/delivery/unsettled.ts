@@ -9,8 +9,6 @@ import { settleRow, type TableBarriers } from './table-order.ts';
 
 /** A group longer than this keeps only log offsets of its tail: a hot key cannot take the room of the others. */
 const MAX_GROUP_IN_MEMORY = 32;
-/** Of a route that is down: the rest is parked, so that it cannot take the room of other routes. */
-export const MAX_DOWN_ROUTE_IN_MEMORY = 250;
 
 export class Unsettled {
   readonly room: Room;
@@ -43,7 +41,7 @@ export class Unsettled {
     group: string | undefined,
     route: RouteQueue<Pending>,
   ): boolean {
-    if (barriers.isClosed || (route.isDown && route.ready.length >= MAX_DOWN_ROUTE_IN_MEMORY)) return true;
+    if (barriers.isClosed || (route.isDown && this.room.hasEnoughOfDownRoutes)) return true;
     return group !== undefined && this.isHeldBack(group);
   }
 
@@ -97,6 +95,26 @@ export class Unsettled {
       for (const waiting of message.plan.barriers.settleTruncate(message)) this.#release(waiting);
     } else if (message.stretch !== undefined) {
       this.#release(settleRow(message.stretch));
+    }
+  }
+
+  /** A route went down: of what it has in memory the oldest stays there, as far as there is room for such routes. */
+  parkDown(route: RouteQueue<Pending>): void {
+    const { room } = this;
+    const rendered: Pending[] = [];
+    for (const message of this.all()) {
+      if (message.routeQueue === route && !message.isParked && message.state !== 'sending')
+        rendered.push(message);
+    }
+    while (room.hasEnoughOfDownRoutes && rendered.length > 0) room.park(rendered.pop()!);
+  }
+
+  /** A probe failed: what was rendered for it does not stay, where such routes have enough in memory already. */
+  parkProbe(batch: readonly Pending[]): void {
+    for (const message of batch) {
+      if (!this.room.hasEnoughOfDownRoutes) return;
+      if (!message.isParked && message.state !== 'sending' && message.state !== 'settled')
+        this.room.park(message);
     }
   }
 

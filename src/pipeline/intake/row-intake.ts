@@ -3,6 +3,7 @@
 import {
   createRowEvent,
   type Action,
+  type Half,
   type Relation,
   type RowAction,
   type RowEvent,
@@ -25,6 +26,8 @@ export type IntakePorts = {
   readonly markers: SinkMarkers;
   /** Was it settled before the restart, or is it given up? */
   isDone(transaction: PendingTransaction, index: number, offset: number): boolean;
+  /** Was this half of a change settled, which is not done as a whole? */
+  isHalfDone(transaction: PendingTransaction, index: number, half: Half): boolean;
   /** The bytes of a raw message in the log. */
   readFrames(offset: number, length: number): Buffer;
   /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
@@ -182,8 +185,10 @@ export class RowIntake implements WalkPorts {
     const event = this.#event;
     decodeRow(row.bytes, row.start, row.end, event);
     const wanted = HALVES.filter((action) => plan[action] !== undefined);
-    const split = new SplitChange(wanted.length);
+    const settled = wanted.filter((half) => this.#ports.isHalfDone(transaction, row.index, half));
+    const split = new SplitChange(wanted.length - settled.length, settled[0]);
     for (const action of wanted) {
+      if (settled.includes(action)) continue;
       const actionPlan = plan[action]!;
       // Both groups are read from the update: a delete alone would not know what it did not change.
       event.action = 'update';

@@ -17,6 +17,7 @@ import { RowIntake } from '../intake/row-intake.ts';
 import { compileTablePlan, type PlanPorts } from '../intake/table-plan.ts';
 import type { SinkSettings } from '../settings.ts';
 import { keepDeadLetter } from './dead-letter-store.ts';
+import { KeptLetters } from './kept-letters.ts';
 import { LedgerWrites } from './ledger-writes.ts';
 import { LoadShedding } from './load-shedding.ts';
 import type { SinkOptions } from './options.ts';
@@ -102,6 +103,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
   const { unsettled, routes, barriers, counts } = inflow;
   const id = idOf(options);
   const restored = new Restored(place.ledger);
+  const kept = new KeptLetters({ id, letters: store.deadLetters, ledger: place.ledger, start: place.start });
   const markers = new SinkMarkers({
     sink: settings.name,
     heedsSkips: options.heedsSkips,
@@ -120,7 +122,10 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
     markers,
     unsettled,
     compile: (relation) => compileTablePlan(relation, settings, planPorts),
-    isDone: (transaction, index, offset) => restored.has(transaction, index) || shedding.givesUp(offset),
+    isDone: (transaction, index, offset) =>
+      restored.has(transaction, index) || kept.has(transaction, index) || shedding.givesUp(offset),
+    isHalfDone: (transaction, index, half) =>
+      restored.hasHalf(transaction, index, half) || kept.hasHalf(transaction, index, half),
     readFrames: (offset, length) => place.reader.readFrames(offset, length),
     staysLong: sink.pull !== undefined,
     steps: {},

@@ -4,7 +4,7 @@ import type { Ledger } from '../../store/ledger.ts';
 import type { Pending } from '../delivery/pending.ts';
 
 export class LedgerWrites {
-  readonly #ledger: Pick<Ledger, 'settle' | 'write'>;
+  readonly #ledger: Pick<Ledger, 'settle' | 'settleHalves' | 'write'>;
   readonly #fail: (error: unknown) => void;
   /** The next write, after this turn. */
   #writing: Promise<void> | undefined;
@@ -12,16 +12,32 @@ export class LedgerWrites {
   #fault: { readonly error: unknown } | undefined;
 
   /** `fail` is told when the ledger cannot be written. */
-  constructor(ledger: Pick<Ledger, 'settle' | 'write'>, fail: (error: unknown) => void) {
+  constructor(ledger: Pick<Ledger, 'settle' | 'settleHalves' | 'write'>, fail: (error: unknown) => void) {
     this.#ledger = ledger;
     this.#fail = fail;
   }
 
   /** Invariant 2: remembered as settled before anything relies on it. */
   remember(changes: readonly Pending[]): void {
+    this.#take(() => this.#ledger.settle(changes));
+  }
+
+  /** Each of these is one half of a change, the other half of which is not settled. */
+  rememberHalves(halves: readonly Pending[]): void {
+    this.#take(() => {
+      for (const half of ['delete', 'insert'] as const) {
+        this.#ledger.settleHalves(
+          half,
+          halves.filter(({ action }) => action === half),
+        );
+      }
+    });
+  }
+
+  #take(settle: () => void): void {
     try {
-      // It writes by itself when there is much.
-      this.#ledger.settle(changes);
+      // The ledger writes by itself when there is much.
+      settle();
     } catch (error) {
       this.#failed(error);
     }

@@ -1,13 +1,13 @@
 // What the last process had settled already, asked for every change until reading has come past it: those are not sent again.
-import type { TransactionContext } from '../../core/change.ts';
+import type { Half, TransactionContext } from '../../core/change.ts';
 import type { Position } from '../../core/position.ts';
 import type { Ledger } from '../../store/ledger.ts';
 
 export class Restored {
-  readonly #ledger: Pick<Ledger, 'wasSettled' | 'isPastRestored'>;
+  readonly #ledger: Pick<Ledger, 'wasSettled' | 'wasHalfSettled' | 'isPastRestored'>;
   #isOver = false;
 
-  constructor(ledger: Pick<Ledger, 'wasSettled' | 'isPastRestored'>) {
+  constructor(ledger: Pick<Ledger, 'wasSettled' | 'wasHalfSettled' | 'isPastRestored'>) {
     this.#ledger = ledger;
   }
 
@@ -18,6 +18,10 @@ export class Restored {
 
   has({ epoch, commitLsn }: TransactionContext, index: number): boolean {
     return !this.#isOver && this.#ledger.wasSettled(epoch, commitLsn, index);
+  }
+
+  hasHalf({ epoch, commitLsn }: TransactionContext, index: number, half: Half): boolean {
+    return !this.#isOver && this.#ledger.wasHalfSettled(half, epoch, commitLsn, index);
   }
 
   /** Reading has come as far as this. */

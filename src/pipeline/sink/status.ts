@@ -57,13 +57,13 @@ export function sinkStatus(running: RunningSink): SinkStatus {
 
 const routeStatus = (route: RouteQueue<Pending>): SinkStatus['routes'][number] => ({
   id: route.id,
-  health: route.isDown ? 'degraded' : 'healthy',
-  ...(route.error === undefined
+  health: route.health.error === undefined ? 'healthy' : 'degraded',
+  ...(route.health.error === undefined
     ? {}
     : {
-        reason: route.error.code,
-        cure: route.error.hint,
-        retryAt: onTheWall(route.retryAtMs).toISOString(),
+        reason: route.health.error.code,
+        cure: route.health.error.hint,
+        ...(route.isDown && { retryAt: onTheWall(route.health.retryAtMs).toISOString() }),
       }),
 });
 
@@ -73,12 +73,13 @@ function conditionOf({ settings, parts, condition }: RunningSink): Condition {
   if (sheds !== undefined) return sheds;
   if (condition.health !== 'healthy') return condition;
   for (const route of routes.all()) {
-    if (route.error === undefined) continue;
+    const { error, failingSinceMs } = route.health;
+    if (error === undefined) continue;
     return {
       health: 'degraded',
-      reason: `${route.id}: ${route.error.code}`,
-      cure: route.error.hint,
-      since: onTheWall(route.downSinceMs).toISOString(),
+      reason: `${route.id}: ${error.code}`,
+      cure: error.hint,
+      since: onTheWall(failingSinceMs).toISOString(),
     };
   }
   const { parked } = dispatcher.gauges();

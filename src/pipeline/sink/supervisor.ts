@@ -16,6 +16,7 @@ import {
   type PullRequest,
 } from './pull/answers.ts';
 import type { SinkAnswer, SinkRequest } from './requests.ts';
+import { storeError } from '../../store/errors.ts';
 import { idOf, openPlace, type SinkPlace } from './place.ts';
 import { rewindSink } from './rewind.ts';
 import { withEarlierCounts, newSinkStatus, restingStatus } from './status.ts';
@@ -214,7 +215,8 @@ class Supervisor {
           continue;
         }
         await this.#runOnce(signal);
-      } catch (error) {
+      } catch (failure) {
+        const error = storeError(failure);
         this.#failure = conditionOf(error, this.#failure);
         this.#options.logger.error(
           { sink: this.#options.settings.name, err: error },
@@ -260,9 +262,14 @@ class Supervisor {
       const running = runner.run();
       mended = setTimeout(() => (this.#failure = undefined), this.#ports.mendedMs);
       await Promise.race([running, aborted(turn)]);
+    } catch (error) {
+      // Said at once: what is in flight may take its time.
+      this.#failure = conditionOf(error, this.#failure);
+      throw error;
     } finally {
       clearTimeout(mended);
-      await runner.stop(turn.aborted ? this.#deadlineMs : steadyMs());
+      // What is in flight is not to be sent again only because something else failed.
+      await runner.stop(turn.aborted ? this.#deadlineMs : steadyMs() + COMMAND_SETTLE_MS);
       this.#last = withEarlierCounts(runner.status(), this.#last);
       this.#runner = undefined;
     }
@@ -283,7 +290,8 @@ function gapCondition({ store, settings }: SinkOptions, before: Condition): Cond
   };
 }
 
-function conditionOf(error: unknown, before: Condition | undefined): Condition {
+function conditionOf(failure: unknown, before: Condition | undefined): Condition {
+  const error = storeError(failure);
   return {
     health: 'halted',
     reason: error instanceof Error ? error.message : String(error),

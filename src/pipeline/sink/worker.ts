@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { SinkStatus } from '../../core/status.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { LogSignals } from '../../log/signals.ts';
-import { openStore } from '../../store/sqlite.ts';
+import { openStore, SHORT_BUSY_TIMEOUT_MS } from '../../store/sqlite.ts';
 import type { SinkRequest } from './requests.ts';
 import type { SinkOptions } from './options.ts';
 import { superviseSink } from './supervisor.ts';
@@ -39,7 +39,7 @@ function main(): void {
   const port = parentPort!;
   const post = (report: SinkWorkerReport): void => port.postMessage(report);
   const data = workerData as SinkWorkerData;
-  const store = openStore(data.storeFile);
+  const store = openStore(data.storeFile, SHORT_BUSY_TIMEOUT_MS);
   const logger = createThreadLogger(data.logLevel, post);
   const byName = new Map(
     data.sinks.map((sink) => [

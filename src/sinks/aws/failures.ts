@@ -75,7 +75,7 @@ export class AwsFailures {
     const hint = quoted ? `${error.message.slice(0, MAX_QUOTED_CHARACTERS)} — ${cure}` : cure;
     // A parameter may be the route's fault after all: attempts are counted, and no dead letter is made at once.
     const kind = culprit === 'batch' && family !== 'parameter' ? 'rejected' : 'retryable';
-    return { kind, scope: culprit, code, hint };
+    return { kind, scope: culprit, code, hint, ...(family === 'throttled' && { throttled: true }) };
   }
 
   /** Looking for the route failed: no message was sent, so none can be at fault. */
@@ -93,7 +93,8 @@ export class AwsFailures {
     }
     // Throttles and KMS refusals come with SenderFault: true, and are not the message's fault.
     const scope = family === 'service' ? 'message' : 'route';
-    return { kind: 'retryable', scope, code, hint: this.#cures[family] };
+    const hint = this.#cures[family];
+    return { kind: 'retryable', scope, code, hint, ...(family === 'throttled' && { throttled: true }) };
   }
 
   /** The reply says nothing of a message: it counts as not delivered. FIFO absorbs the repeat. */

@@ -75,12 +75,17 @@ export function statusFailure(
     code,
     hint: `the endpoint answers ${status} — ${cure}`,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    ...(isThrottle(status, retryAfterMs) && { throttled: true as const }),
   };
   if (!concernsMessage(status, config.message_statuses))
     return { kind: 'retryable', scope: 'route', ...failure };
   const rejects = status === 413 || config.on_client_error === 'reject';
   return { kind: rejects ? 'rejected' : 'retryable', scope: 'batch', ...failure };
 }
+
+/** It says that it is too much, or when to come again. */
+const isThrottle = (status: number, retryAfterMs: number | undefined): boolean =>
+  status === 429 || (status === 503 && retryAfterMs !== undefined);
 
 /** Architecture §6: an endpoint that is missing, denied, slow or broken is no message's fault. */
 function concernsMessage(status: number, messageStatuses: readonly number[]): boolean {

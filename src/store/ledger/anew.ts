@@ -1,13 +1,17 @@
 // The bytes of a ledger's file when it is made anew: from the whole state, or from what was read of the old one.
 import { closeSync, openSync, readSync } from 'node:fs';
+import type { Half } from '../../core/change.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
 import {
   CURSOR_BYTES,
   encodeHeader,
   endRecord,
+  HALF_RECORD,
   HOLE_BYTES,
   POSITION_BYTES,
+  RANGE_BYTES,
+  RANGES_HEADER_BYTES,
   RECORD,
   RECORD_HEADER_BYTES,
   writeCursor,
@@ -24,6 +28,8 @@ const HOLES_HEADER_BYTES = 1 + CURSOR_BYTES + POSITION_BYTES + 4;
 export type SettledChange = {
   readonly transaction: { readonly epoch: number; readonly commitLsn: Lsn };
   readonly index: number;
+  /** Of a change that is not settled: the half of it that is, if one is. */
+  readonly settledHalf?: Half | undefined;
 };
 
 /** The whole state at one moment: everything before `head` is settled, except `unsettled`, in log order. */
@@ -63,8 +69,10 @@ export function* encodeFile(identity: LedgerIdentity, snapshot: LedgerSnapshot):
   const holes = payload + HOLES_HEADER_BYTES;
   let at = holes;
   let last: SettledChange | undefined;
+  const halves: Buffer[] = [];
   for (const change of snapshot.unsettled) {
-    const { transaction, index } = change;
+    const { transaction, index, settledHalf } = change;
+    if (settledHalf !== undefined) halves.push(encodeHalf(settledHalf, change));
     // Two messages may be one change.
     const follows = last?.transaction === transaction && (index === last.index + 1 || index === last.index);
     if (!follows) {
@@ -84,4 +92,19 @@ export function* encodeFile(identity: LedgerIdentity, snapshot: LedgerSnapshot):
   record.writeUInt32BE((at - holes) / HOLE_BYTES, holes - 4);
   endRecord(record, payload, at);
   yield record.subarray(0, at);
+  yield* halves;
+}
+
+function encodeHalf(half: Half, { transaction, index }: SettledChange): Buffer {
+  const payload = RECORD_HEADER_BYTES;
+  const range = payload + RANGES_HEADER_BYTES;
+  const record = Buffer.allocUnsafe(range + RANGE_BYTES);
+  record[payload] = HALF_RECORD[half];
+  record.writeUInt32BE(transaction.epoch, payload + 1);
+  record.writeUInt32BE(1, payload + 5);
+  record.writeBigUInt64BE(transaction.commitLsn, range);
+  record.writeUInt32BE(index, range + 8);
+  record.writeUInt32BE(index, range + 12);
+  endRecord(record, payload, record.length);
+  return record;
 }

@@ -4,9 +4,12 @@
 // record = u32 payload length · u32 CRC-32 of the payload · payload
 // payload, by its first byte:
 //   R  ranges:   u32 epoch · u32 count · count × range   these are settled
+//   D  deletes:  as ranges                             of these changes the delete half is settled (`key_changes: split`)
+//   I  inserts:  as ranges                             of these changes the insert half is settled
 //   P  prefix:   cursor                                  everything before the cursor is settled
 //   H  holes:    cursor · position head · u32 count · count × (u32 epoch · range)
-//                everything before `head` is settled except those listed; the first record of a file made anew
+//                everything before `head` is settled except those listed; the first record of a file made anew, followed by
+//                what is settled of the listed changes by half
 // range    = u64 commit LSN · u32 first index · u32 last index
 // cursor   = position · u64 end LSN · u32 timeline (0: not known)
 // position = u32 epoch · u64 commit LSN · u32 index
@@ -16,6 +19,7 @@
 //   C  cursor:   position · u64 end LSN
 //   B  base:     position · u64 end LSN · position head · u32 count · count × position
 import { crc32 } from 'node:zlib';
+import type { Half } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { LogLife } from '../../core/log-life.ts';
 import { toLsn, type Lsn } from '../../core/lsn.ts';
@@ -30,6 +34,8 @@ export const RECORD_HEADER_BYTES = 8;
 
 export const RECORD = {
   ranges: 0x52,
+  deletes: 0x44,
+  inserts: 0x49,
   prefix: 0x50,
   holes: 0x48,
   /** Of version 1. */
@@ -38,6 +44,10 @@ export const RECORD = {
   base1: 0x42,
 } as const;
 
+/** An update that changed its key may be two messages: each is settled by itself. */
+export const HALF_RECORD: Readonly<Record<Half, number>> = { delete: RECORD.deletes, insert: RECORD.inserts };
+
+export const RANGES_HEADER_BYTES = 9;
 export const POSITION_BYTES = 16;
 export const RANGE_BYTES = 16;
 /** An unsettled range in a base. */

@@ -2,6 +2,7 @@
 import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import type { Half } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { toLsn, type Lsn } from '../../core/lsn.ts';
 import { comparePositions, ORIGIN, type Position } from '../../core/position.ts';
@@ -21,7 +22,7 @@ import {
   type Cursor,
   type LedgerIdentity,
 } from './format.ts';
-import { PositionRanges } from './position-ranges.ts';
+import { PositionRanges, type PositionRange } from './position-ranges.ts';
 import { isBefore, Restored } from './restored.ts';
 
 const READ_BYTES = 256 * 1024;
@@ -106,6 +107,7 @@ function readStored(file: string): StoredLedger | undefined {
 class Replay {
   readonly #unsettled: PositionRanges;
   readonly #settled: PositionRanges;
+  readonly #halves: Readonly<Record<Half, PositionRanges>>;
   #cursor: Cursor | undefined;
   #head: Position = ORIGIN;
   #end: Position = ORIGIN;
@@ -113,6 +115,10 @@ class Replay {
   constructor(file: string) {
     this.#unsettled = new PositionRanges(`${file}.unsettled`);
     this.#settled = new PositionRanges(`${file}.settled`);
+    this.#halves = {
+      delete: new PositionRanges(`${file}.deletes`),
+      insert: new PositionRanges(`${file}.inserts`),
+    };
   }
 
   /** The record's payload is `bytes[payload, end)`. */
@@ -120,7 +126,13 @@ class Replay {
     const body = payload + 1;
     switch (bytes[payload]!) {
       case RECORD.ranges:
-        this.#takeRanges(bytes, body, end);
+        this.#takeRanges(this.#settled, bytes, body, end);
+        break;
+      case RECORD.deletes:
+        this.#takeRanges(this.#halves.delete, bytes, body, end);
+        break;
+      case RECORD.inserts:
+        this.#takeRanges(this.#halves.insert, bytes, body, end);
         break;
       case RECORD.settled1:
         this.#takeSettled1(bytes, body, end);
@@ -153,6 +165,8 @@ class Replay {
     if (this.#cursor === undefined) {
       this.#unsettled.close();
       this.#settled.close();
+      this.#halves.delete.close();
+      this.#halves.insert.close();
       return undefined;
     }
     return new Restored({
@@ -160,29 +174,31 @@ class Replay {
       head: this.#head,
       unsettled: this.#unsettled,
       settled: this.#settled,
+      halves: this.#halves,
       end: this.#end,
     });
   }
 
-  #takeRanges(bytes: Buffer, body: number, end: number): void {
+  #takeRanges(set: PositionRanges, bytes: Buffer, body: number, end: number): void {
     const epoch = bytes.readUInt32BE(body);
-    for (let at = body + 8; at < end; at += RANGE_BYTES) this.#settle({ epoch, ...rangeAt(bytes, at) });
+    for (let at = body + 8; at < end; at += RANGE_BYTES) this.#settle(set, { epoch, ...rangeAt(bytes, at) });
   }
 
   #takeSettled1(bytes: Buffer, body: number, end: number): void {
     const epoch = bytes.readUInt32BE(body);
     for (let at = body + 8; at < end; at += SETTLED1_BYTES) {
       const index = bytes.readUInt32BE(at + 8);
-      this.#settle({ epoch, commitLsn: toLsn(bytes.readBigUInt64BE(at)), first: index, last: index });
+      const commitLsn = toLsn(bytes.readBigUInt64BE(at));
+      this.#settle(this.#settled, { epoch, commitLsn, first: index, last: index });
     }
   }
 
-  #settle(range: { epoch: number; commitLsn: Lsn; first: number; last: number }): void {
+  #settle(set: PositionRanges, range: PositionRange): void {
     const { epoch, commitLsn, last } = range;
     // What the cursor has passed is settled anyway.
     const { position } = this.#cursor ?? { position: ORIGIN };
     if (isBefore(epoch, commitLsn, last, position)) return;
-    this.#settled.add(range);
+    set.add(range);
     if (!isBefore(epoch, commitLsn, last, this.#end)) this.#end = { epoch, commitLsn, index: last };
   }
 

@@ -1,4 +1,5 @@
 // What a ledger says was settled when its last process ended: asked while the log is read again up to there.
+import type { Half } from '../../core/change.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
 import type { Cursor } from './format.ts';
@@ -11,6 +12,7 @@ export class Restored {
   readonly #head: Position;
   readonly #unsettled: PositionRanges;
   readonly #settled: PositionRanges;
+  readonly #halves: Readonly<Record<Half, PositionRanges>>;
   /** No record speaks of anything beyond this. */
   readonly end: Position;
 
@@ -19,12 +21,14 @@ export class Restored {
     head: Position;
     unsettled: PositionRanges;
     settled: PositionRanges;
+    halves: Readonly<Record<Half, PositionRanges>>;
     end: Position;
   }) {
     this.cursor = known.cursor;
     this.#head = known.head;
     this.#unsettled = known.unsettled;
     this.#settled = known.settled;
+    this.#halves = known.halves;
     this.end = known.end;
   }
 
@@ -32,7 +36,15 @@ export class Restored {
   static before(cursor: Cursor, file: string): Restored {
     const { position } = cursor;
     const none = (): PositionRanges => new PositionRanges(file);
-    return new Restored({ cursor, head: position, unsettled: none(), settled: none(), end: position });
+    const halves = { delete: none(), insert: none() };
+    return new Restored({
+      cursor,
+      head: position,
+      unsettled: none(),
+      settled: none(),
+      halves,
+      end: position,
+    });
   }
 
   has(epoch: number, commitLsn: Lsn, index: number): boolean {
@@ -43,13 +55,21 @@ export class Restored {
     return this.#settled.has(epoch, commitLsn, index);
   }
 
+  /** Is this half of a change settled, which `has` does not know as settled? */
+  hasHalf(half: Half, epoch: number, commitLsn: Lsn, index: number): boolean {
+    return this.#halves[half].has(epoch, commitLsn, index);
+  }
+
+  get #sets(): readonly PositionRanges[] {
+    return [this.#unsettled, this.#settled, this.#halves.delete, this.#halves.insert];
+  }
+
   get bytesInMemory(): number {
-    return this.#unsettled.bytesInMemory + this.#settled.bytesInMemory;
+    return this.#sets.reduce((sum, { bytesInMemory }) => sum + bytesInMemory, 0);
   }
 
   close(): void {
-    this.#unsettled.close();
-    this.#settled.close();
+    for (const set of this.#sets) set.close();
   }
 }
 

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { steadyMs } from '../../../src/core/clock.ts';
+import { steadyMs } from '../../../src/core/clock.ts';
 import type { Outcome } from '../../../src/core/errors.ts';
 import type { Message } from '../../../src/core/message.ts';
 import {
@@ -141,25 +142,28 @@ test('an outage of the route counts no attempt and makes no dead letter, however
   expect(h.settled.every((message) => message.attempts === 0)).toBe(true);
 });
 
+const alone = routeTo('q', { batchCount: 1 });
+const ofSixLanes = routeTo('q', { lanesPerRoute: 6 });
+
 test('one fault fails every request in flight, and counts as one failure of the route', async () => {
   const h = harness({ hold: true, answer: () => DOWN });
-  for (let i = 0; i < 40; i++) h.add({ group: `g${i}` });
+  for (let i = 0; i < 60; i++) h.add({ group: `g${i}`, route: ofSixLanes });
   h.dispatcher.dispatch();
   const [route] = h.delivery.routes.all();
   for (const answer of h.held.splice(0)) answer();
   await waitFor(() => h.held.length > 0, 'a probe');
-  expect(h.delivery.counts.failedRequests).toBe(4);
-  expect(route!.failures).toBe(1);
+  expect(h.delivery.counts.failedRequests).toBe(6);
+  expect(route!.health.rests).toBe(1);
   for (const answer of h.held.splice(0)) answer();
   await waitFor(() => h.held.length > 0, 'another probe');
-  expect(route!.failures).toBe(2);
+  expect(route!.health.rests).toBe(2);
 });
 
 test('a route that is down is probed by one request at a time', async () => {
   const h = harness({ hold: true, answer: () => DOWN });
-  for (let i = 0; i < 40; i++) h.add({ group: `g${i}` });
+  for (let i = 0; i < 60; i++) h.add({ group: `g${i}`, route: ofSixLanes });
   h.dispatcher.dispatch();
-  expect(h.held.length).toBe(4);
+  expect(h.held.length).toBe(6);
   for (const answer of h.held.splice(0)) answer();
   await waitFor(() => h.held.length > 0, 'a probe');
   expect(h.held.length).toBe(1);
@@ -167,12 +171,12 @@ test('a route that is down is probed by one request at a time', async () => {
 
 test('a route whose probe a stop has ended is still down', async () => {
   const h = harness({ hold: true, answer: () => DOWN });
-  h.add({ group: 'a' });
+  for (let i = 0; i < 60; i++) h.add({ group: `g${i}`, route: ofSixLanes });
   h.dispatcher.dispatch();
-  h.held.shift()!();
+  for (const answer of h.held.splice(0)) answer();
   await waitFor(() => h.held.length > 0, 'a probe');
   await h.dispatcher.stop(0);
-  expect([...h.delivery.routes.all()].map(({ failures }) => failures)).toEqual([1]);
+  expect([...h.delivery.routes.all()].map(({ health }) => health.rests)).toEqual([1]);
   expect(h.settled).toEqual([]);
 });
 
@@ -186,6 +190,40 @@ test('one route down does not hold another', async () => {
   h.dispatcher.dispatch();
   await waitFor(() => h.accepted.length === 3000, 'the good route to drain again');
   await h.dispatcher.stop(steadyMs() + 1000);
+});
+
+test('several routes down at once leave the healthy one its room', async () => {
+  const h = harness({
+    answer: (m) => (m.route === 'good' ? 'delivered' : DOWN),
+    settings: { maxBuffered: 400, maxParked: 100_000 },
+  });
+  const { room } = h.delivery.unsettled;
+  let read = 0;
+  /** As the runner does: reads as long as there is room. */
+  const read1000 = async (): Promise<void> => {
+    for (let i = 0; i < 1000; i++, read++) {
+      h.add({ group: `g${read}`, route: routeTo(read % 13 === 0 ? 'good' : `bad${read % 13}`) });
+      h.dispatcher.dispatch();
+      await waitFor(() => !room.isFull(), 'room');
+    }
+  };
+  await read1000();
+  for (const route of h.delivery.routes.all()) expect(route.isDown).toBe(route.id !== 'good');
+  await read1000();
+  await waitFor(() => h.accepted.length === Math.ceil(2000 / 13), 'the good route to drain');
+  // Each may have what its probe has been rendered from besides.
+  expect(room.buffered).toBeLessThanOrEqual(400 / 8 + 12 * 10);
+  await h.dispatcher.stop(steadyMs() + 1000);
+});
+
+test('messages of a failed request keep their place before the others of their groups, and no lane waits for them', async () => {
+  const h = harness({ answer: (m, attempt) => (m.group === 'a' && attempt <= 3 ? DOWN : 'delivered') });
+  for (let i = 0; i < 40; i++) h.add({ group: i % 4 === 0 ? 'a' : `g${i}`, route: alone });
+  await h.drained();
+  const own = h.accepted.filter(({ group }) => group === 'a').map(({ index }) => index);
+  expect(own).toEqual(own.toSorted((a, b) => a - b));
+  expect(h.settled.every(({ attempts }) => attempts === 0)).toBe(true);
+  expect(h.delivery.counts).toMatchObject({ inversions: 0, retried: 0, failedRequests: 30 });
 });
 
 test('a changed key waits for everything of the old group and holds everything later of both groups', async () => {

@@ -111,6 +111,7 @@ function harness(
         barriers: delivery.barriers,
       }),
     isDone: () => false,
+    isHalfDone: () => false,
     markers: new SinkMarkers({
       sink: 'orders',
       heedsSkips: false,

@@ -10,6 +10,7 @@ function harness(write: () => void = () => undefined) {
   const ledger = {
     settle: (changes: readonly { readonly index: number }[]) =>
       void events.push(...changes.map(({ index }) => `settle ${index}`)),
+    settleHalves: () => undefined,
     write: () => {
       events.push('write');
       write();
@@ -74,6 +75,7 @@ test('who waits for outcomes is told when they cannot be written, also those tha
     settle: () => {
       throw error;
     },
+    settleHalves: () => undefined,
     write: () => undefined,
   };
   const others = new LedgerWrites(ledger, (fault) => faults.push(fault));

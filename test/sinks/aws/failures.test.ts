@@ -19,7 +19,10 @@ describe('a request that fails as a whole', () => {
       scope: 'route',
       code,
       hint: expect.stringContaining('more slowly'),
+      throttled: true,
     });
+    expect(sqsFailures.ofEntry('RequestThrottled', true)).toMatchObject({ scope: 'route', throttled: true });
+    expect(refused('InternalError', 500)).not.toHaveProperty('throttled');
   });
 
   test.each([

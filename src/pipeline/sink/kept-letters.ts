@@ -1,0 +1,45 @@
+// Dead letters that were stored, and a kill came before the ledger had them: their changes are settled. Sent again, a replay of
+// the letter would come after what followed them.
+import type { Half } from '../../core/change.ts';
+import { halfKey, idempotencyKey } from '../../core/idempotency.ts';
+import { comparePositions } from '../../core/position.ts';
+import type { DeadLetters } from '../../store/dead-letters.ts';
+import type { Cursor, Ledger } from '../../store/ledger.ts';
+import type { SinkId } from '../../store/sink-records.ts';
+import type { PendingTransaction } from '../delivery/pending.ts';
+
+export type KeptLetterPorts = {
+  readonly id: SinkId;
+  readonly letters: Pick<DeadLetters, 'places'>;
+  readonly ledger: Pick<Ledger, 'wasSettled' | 'settle' | 'settleHalves' | 'write'>;
+  /** Everything before it is settled. */
+  readonly start: Cursor;
+};
+
+export class KeptLetters {
+  /** Idempotency keys. */
+  readonly #unrecorded = new Set<string>();
+
+  /** The ledger has them from here on: a letter may be gone before the cursor has passed its change. */
+  constructor({ id, letters, ledger, start }: KeptLetterPorts) {
+    for (const { position, key, action } of letters.places(id, { epoch: start.position.epoch })) {
+      const { epoch, commitLsn, index } = position;
+      if (comparePositions(position, start.position) < 0 || ledger.wasSettled(epoch, commitLsn, index))
+        continue;
+      this.#unrecorded.add(key);
+      const change = { transaction: { epoch, commitLsn }, index };
+      if (key.endsWith(idempotencyKey('', index))) ledger.settle([change]);
+      else ledger.settleHalves(action as Half, [change]);
+    }
+    if (this.#unrecorded.size > 0) ledger.write();
+  }
+
+  has(transaction: PendingTransaction, index: number): boolean {
+    return this.#unrecorded.size > 0 && this.#unrecorded.has(idempotencyKey(transaction.key, index));
+  }
+
+  hasHalf(transaction: PendingTransaction, index: number, half: Half): boolean {
+    if (this.#unrecorded.size === 0) return false;
+    return this.#unrecorded.has(halfKey(idempotencyKey(transaction.key, index), half));
+  }
+}
