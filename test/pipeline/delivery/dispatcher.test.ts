@@ -2,7 +2,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { steadyMs } from '../../../src/core/clock.ts';
-import { steadyMs } from '../../../src/core/clock.ts';
 import type { Outcome } from '../../../src/core/errors.ts';
 import type { Message } from '../../../src/core/message.ts';
 import {
