@@ -48,6 +48,11 @@ export type Relation = {
    * columns; empty when the table has neither.
    */
   readonly key: readonly string[];
+  /**
+   * Where the catalog alone says the key (identity FULL): the xid that made it so, 0 for one that is older than everything.
+   * The table had this key when a transaction after that wrote to it; of others nobody knows. Undefined: the stream says it.
+   */
+  readonly keySince?: number | 'unknown' | undefined;
   readonly types: TypeCatalog;
 };
 

@@ -6,14 +6,18 @@ export type Enrichment = {
   readonly relationId: number;
   /** The primary key's columns, in key order; undefined: the catalog did not know (any more). */
   readonly key: readonly string[] | undefined;
+  /** The xid that made the key what it is; 0: older than everything. Undefined: not known. */
+  readonly keySince?: number | undefined;
   /** Only types that are not built in, with everything that they are made of. */
   readonly types: TypeCatalog;
 };
 
 /** The frame's content: `e` and UTF-8 JSON. */
 export function encodeEnrichment(enrichment: Enrichment): Buffer {
-  const { relationId, key, types } = enrichment;
-  return Buffer.from(`e${JSON.stringify({ id: relationId, key, types: Object.fromEntries(types) })}`);
+  const { relationId, key, keySince, types } = enrichment;
+  return Buffer.from(
+    `e${JSON.stringify({ id: relationId, key, keySince, types: Object.fromEntries(types) })}`,
+  );
 }
 
 /** Reads what `encodeEnrichment` wrote; `start` is the place of the `e`. The log's checksums vouch for the content. */
@@ -21,11 +25,13 @@ export function decodeEnrichment(bytes: Buffer, start: number, end: number = byt
   const content = JSON.parse(bytes.toString('utf8', start + 1, end)) as {
     id: number;
     key?: string[];
+    keySince?: number;
     types: Record<string, TypeInfo>;
   };
   return {
     relationId: content.id,
     key: content.key,
+    ...(content.keySince !== undefined && { keySince: content.keySince }),
     types: new Map(Object.entries(content.types).map(([oid, info]) => [Number(oid), info])),
   };
 }
@@ -33,7 +39,26 @@ export function decodeEnrichment(bytes: Buffer, start: number, end: number = byt
 const NO_TYPES: TypeCatalog = new Map();
 
 export function buildRelation(raw: RawRelation, enrichment: Enrichment | undefined): Relation {
-  return { ...raw, key: keyOf(raw, enrichment?.key), types: enrichment?.types ?? NO_TYPES };
+  const key = keyOf(raw, enrichment?.key);
+  const types = enrichment?.types ?? NO_TYPES;
+  if (key.length === 0 || isFlagged(raw)) return { ...raw, key, types };
+  return { ...raw, key, keySince: enrichment?.keySince ?? 'unknown', types };
+}
+
+/** Does the stream flag the identity's columns one by one? Under FULL every column is flagged, under NOTHING none. */
+const isFlagged = ({ replicaIdentity, columns }: RawRelation): boolean =>
+  replicaIdentity !== 'full' && columns.some(({ identity }) => identity);
+
+/** Does a transaction come after another, as xids count (they wrap)? https://www.postgresql.org/docs/current/routine-vacuuming.html#VACUUM-FOR-WRAPAROUND */
+export const isLaterXid = (xid: number, other: number): boolean => ((xid - other) | 0) > 0;
+
+/**
+ * Did a table have its key when the transaction `xid` wrote to it? Who changes a key has the table for himself: so whoever
+ * wrote to it, and came later, found it changed.
+ */
+export function isKeyProven({ keySince }: Relation, xid: number): boolean {
+  if (keySince === undefined || keySince === 0) return true;
+  return keySince !== 'unknown' && isLaterXid(xid, keySince);
 }
 
 /**
@@ -44,7 +69,7 @@ export function buildRelation(raw: RawRelation, enrichment: Enrichment | undefin
  */
 function keyOf(raw: RawRelation, catalogKey: readonly string[] = []): readonly string[] {
   const flagged = new Set(raw.columns.filter((column) => column.identity).map((column) => column.name));
-  if (raw.replicaIdentity !== 'full' && flagged.size > 0) {
+  if (isFlagged(raw)) {
     const isSameKey = catalogKey.length === flagged.size && catalogKey.every((name) => flagged.has(name));
     return isSameKey ? catalogKey : [...flagged];
   }

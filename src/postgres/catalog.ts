@@ -1,7 +1,7 @@
 // What the catalog adds to a Relation message: its key's columns in order, and the types that are not built in.
 import type { Client } from 'pg';
 import type { TypeInfo } from '../core/change.ts';
-import type { Enrichment } from '../pgoutput/enrichment.ts';
+import { isLaterXid, type Enrichment } from '../pgoutput/enrichment.ts';
 import type { RawRelation } from '../pgoutput/messages.ts';
 
 /**
@@ -19,7 +19,7 @@ const MAX_TYPE_DEPTH = 32;
 export async function enrichRelation(client: Client, relation: RawRelation): Promise<Enrichment> {
   return {
     relationId: relation.id,
-    key: await readKey(client, relation),
+    ...(await readKey(client, relation)),
     types: await readTypes(
       client,
       relation.columns.map((column) => column.type),
@@ -27,13 +27,29 @@ export async function enrichRelation(client: Client, relation: RawRelation): Pro
   };
 }
 
-type CatalogColumn = { readonly name: string; readonly type: number; readonly keyPlace: number | null };
+type CatalogColumn = {
+  readonly name: string;
+  readonly type: number;
+  readonly keyPlace: number | null;
+  /** Who made these rows of the catalog; 0: frozen, so older than whatever may still be streamed. */
+  readonly columnXid: number;
+  readonly keyXid: number | null;
+};
 
-async function readKey(client: Client, relation: RawRelation): Promise<readonly string[] | undefined> {
+type Key = Pick<Enrichment, 'key' | 'keySince'>;
+
+/** Of a row of a catalog. What is older than the catalog's own horizon is frozen, and its xid may have wrapped. */
+const xidOf = (row: string, catalog: string): string =>
+  `case when age(${row}.xmin) between 0 and (select age(relfrozenxid) from pg_class where oid = 'pg_catalog.${catalog}'::regclass)
+     then ${row}.xmin::text::int8::float8 else 0 end`;
+
+async function readKey(client: Client, relation: RawRelation): Promise<Key> {
   const { rows } = await client.query<CatalogColumn>(
     `select a.attname as name, a.atttypid::int8::float8 as type,
        (select k.place::int from unnest(i.indkey::int2[]) with ordinality k (attnum, place)
-        where k.attnum = a.attnum and k.place <= i.indnkeyatts) as "keyPlace"
+        where k.attnum = a.attnum and k.place <= i.indnkeyatts) as "keyPlace",
+       ${xidOf('a', 'pg_attribute')} as "columnXid",
+       case when i.indexrelid is not null then ${xidOf('i', 'pg_index')} end as "keyXid"
      from pg_attribute a
      left join pg_index i on i.indrelid = a.attrelid and i.indisprimary and i.indisvalid
      where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped`,
@@ -42,13 +58,15 @@ async function readKey(client: Client, relation: RawRelation): Promise<readonly 
   const catalog = new Map(rows.map((row) => [row.name, row]));
   // A column list or a generated column may hide some of the catalog's columns, never the other way round.
   const same = relation.columns.every((column) => catalog.get(column.name)?.type === column.type);
-  if (!same) return undefined;
-  const key = rows
-    .filter((row) => row.keyPlace !== null)
-    .sort((a, b) => a.keyPlace! - b.keyPlace!)
-    .map((row) => row.name);
-  return isBelieved(relation, key) ? key : undefined;
+  if (!same) return { key: undefined };
+  const columns = rows.filter((row) => row.keyPlace !== null).sort((a, b) => a.keyPlace! - b.keyPlace!);
+  const key = columns.map((row) => row.name);
+  if (!isBelieved(relation, key)) return { key: undefined };
+  return { key, keySince: columns.flatMap((row) => [row.columnXid, row.keyXid ?? 0]).reduce(latest) };
 }
+
+/** Of two xids, where 0 is older than everything. */
+const latest = (a: number, b: number): number => (a === 0 || (b !== 0 && isLaterXid(b, a)) ? b : a);
 
 /** Every key column is in the stream and, where the flags mean the primary key, flagged there; and no other is. */
 function isBelieved(relation: RawRelation, key: readonly string[]): boolean {

@@ -1,6 +1,11 @@
 import { expect, test } from 'vitest';
 import type { TypeCatalog } from '../../src/core/change.ts';
-import { buildRelation, decodeEnrichment, encodeEnrichment } from '../../src/pgoutput/enrichment.ts';
+import {
+  buildRelation,
+  decodeEnrichment,
+  encodeEnrichment,
+  isKeyProven,
+} from '../../src/pgoutput/enrichment.ts';
 import type { RawRelation } from '../../src/pgoutput/messages.ts';
 
 const types: TypeCatalog = new Map([
@@ -32,6 +37,20 @@ test('an enrichment is read back as it was written, from the middle of a buffer'
     const buffer = Buffer.concat([Buffer.from('xx'), frame, Buffer.from('yy')]);
     expect(decodeEnrichment(buffer, 2, 2 + frame.length)).toEqual({ relationId: 4_000_000_000, key, types });
   }
+});
+
+test('a key that the catalog alone says is proven for transactions after the one that made it', () => {
+  const full = relationWith('full', ['id', 'name', 'surname']);
+  const since = (raw: RawRelation, keySince: number | undefined) =>
+    buildRelation(
+      raw,
+      decodeEnrichment(encodeEnrichment({ relationId: 1, key: ['id'], keySince, types }), 0),
+    );
+  expect([9, 10, 11].map((xid) => isKeyProven(since(full, 10), xid))).toEqual([false, false, true]);
+  expect(isKeyProven(since(full, 0), 3)).toBe(true);
+  expect(isKeyProven(since(full, undefined), 3)).toBe(false);
+  expect(isKeyProven(since(relationWith('default', ['id']), 10), 9)).toBe(true);
+  expect(isKeyProven(since(relationWith('nothing', []), 10), 9)).toBe(false);
 });
 
 test('the catalog gives a composite key its own order (C063)', () => {

@@ -119,6 +119,8 @@ export type Added = {
   /** Default: the next one. */
   readonly index?: number;
   readonly body?: string;
+  /** The columns that make the table's groups from here on. */
+  readonly grouping?: string;
 };
 
 const definedOf = <T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } =>
@@ -172,6 +174,7 @@ export class Messages {
     this.#bodies.set(message, what.body ?? message.idempotencyKey);
     const isTruncate = message.action === 'truncate';
     const group = isTruncate ? undefined : what.group;
+    if (what.grouping !== undefined) message.plan.barriers.regroup(what.grouping);
     if (!unsettled.shouldPark(message.plan.barriers, group, message.routeQueue)) this.#render(message);
     unsettled.enter(message, { group, previousGroup: what.previousGroup });
     return message;

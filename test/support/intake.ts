@@ -28,11 +28,16 @@ export function describeTable(table: {
   readonly name?: string;
   readonly identity?: 'd' | 'f';
   readonly columns?: readonly ColumnSpec[];
+  readonly key?: readonly string[];
+  /** The xid that made the key; default: older than everything. */
+  readonly keySince?: number | undefined;
 }): Buffer[] {
   const {
     id,
     name = `t${id}`,
     identity = 'd',
+    key = ['id'],
+    keySince = 0,
     columns = [
       { name: 'id', type: TEXT, identity: true },
       { name: 'note', type: TEXT },
@@ -40,7 +45,7 @@ export function describeTable(table: {
   } = table;
   return [
     relationMessage({ id, schema: 'public', table: name, identity, columns }),
-    encodeEnrichment({ relationId: id, key: ['id'], types: new Map() }),
+    encodeEnrichment({ relationId: id, key, keySince, types: new Map() }),
   ];
 }
 
@@ -90,7 +95,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
   };
   const intake = new RowIntake({
     unsettled,
-    compile: (relation) => compileTablePlan(relation, settings, planPorts),
+    compile: (relation, isKeyProven) => compileTablePlan(relation, settings, planPorts, isKeyProven),
     markers: new SinkMarkers({ sink: 'test', heedsSkips: true, keep: () => undefined, logger: silent }),
     isDone: () => false,
     isHalfDone: () => false,

@@ -1,53 +1,82 @@
-// A TRUNCATE is a barrier of its table: it waits for everything earlier there, everything later waits for it.
+// A TRUNCATE is a barrier of its table: it waits for everything earlier there, everything later waits for it. So is a change of
+// the columns that make the table's groups: what one row was under the old groups and is under the new ones has no other order.
 
-/** The unsettled row messages between two TRUNCATEs of a table. */
+/** What a barrier waits for, and who waits for it. */
+export type Barrier<Message> = Message | Regrouping<Message>;
+
+/** The unsettled row messages between two barriers of a table. */
 export type TableStretch<Message> = {
   unsettled: number;
-  /** The TRUNCATE that ends this stretch and waits for it. */
-  closedBy: Message | undefined;
+  /** The barrier that ends this stretch and waits for it. */
+  closedBy: Barrier<Message> | undefined;
 };
+
+/** A barrier that is no message: it is settled as soon as it waits for nothing. */
+export class Regrouping<Message> {
+  waitsOn = 0;
+  /** Settles it: returns who waited for it. */
+  readonly settle: () => readonly Barrier<Message>[];
+
+  constructor(settle: (regrouping: Regrouping<Message>) => readonly Barrier<Message>[]) {
+    this.settle = () => settle(this);
+  }
+}
 
 /** The barriers of one table in one sink. */
 export class TableBarriers<Message extends { waitsOn: number }> {
   #stretch: TableStretch<Message> = { unsettled: 0, closedBy: undefined };
-  #truncate: Message | undefined;
-  readonly #waiting = new Map<Message, Message[]>();
+  #last: Barrier<Message> | undefined;
+  readonly #waiting = new Map<Barrier<Message>, Barrier<Message>[]>();
+  #grouping: string | undefined;
 
-  /** Is there an unsettled TRUNCATE that what comes now must wait for? */
+  /** Is there an unsettled barrier that what comes now must wait for? */
   get isClosed(): boolean {
-    return this.#truncate !== undefined;
+    return this.#last !== undefined;
   }
 
-  /** A row message enters: it waits for the last TRUNCATE. Answers its stretch, for `settleRow`. */
+  /** The rows that come now have their groups from these columns: where that is new, they wait for all earlier ones. */
+  regroup(grouping: string): void {
+    if (grouping === this.#grouping) return;
+    const isFirst = this.#grouping === undefined;
+    this.#grouping = grouping;
+    if (isFirst || (this.#stretch.unsettled === 0 && this.#last === undefined)) return;
+    this.#close(new Regrouping<Message>((regrouping) => this.settle(regrouping)));
+  }
+
+  /** A row message enters: it waits for the last barrier. Answers its stretch, for `settleRow`. */
   enterRow(message: Message): TableStretch<Message> {
     this.#stretch.unsettled++;
-    if (this.#truncate !== undefined) this.#wait(message, this.#truncate);
+    if (this.#last !== undefined) this.#wait(message, this.#last);
     return this.#stretch;
   }
 
-  /** A TRUNCATE enters: it waits for the rows before it and for the TRUNCATE before those. */
+  /** A TRUNCATE enters: it waits for the rows before it and for the barrier before those. */
   enterTruncate(message: Message): void {
-    if (this.#stretch.unsettled > 0) {
-      this.#stretch.closedBy = message;
-      message.waitsOn++;
-    }
-    if (this.#truncate !== undefined) this.#wait(message, this.#truncate);
-    this.#truncate = message;
-    this.#stretch = { unsettled: 0, closedBy: undefined };
+    this.#close(message);
   }
 
-  /** A TRUNCATE is settled: returns who waited for it. */
-  settleTruncate(message: Message): readonly Message[] {
-    if (this.#truncate === message) this.#truncate = undefined;
-    const waiting = this.#waiting.get(message) ?? [];
-    this.#waiting.delete(message);
+  /** A barrier is settled: returns who waited for it. */
+  settle(barrier: Barrier<Message>): readonly Barrier<Message>[] {
+    if (this.#last === barrier) this.#last = undefined;
+    const waiting = this.#waiting.get(barrier) ?? [];
+    this.#waiting.delete(barrier);
     return waiting;
   }
 
-  #wait(message: Message, truncate: Message): void {
+  #close(barrier: Barrier<Message>): void {
+    if (this.#stretch.unsettled > 0) {
+      this.#stretch.closedBy = barrier;
+      barrier.waitsOn++;
+    }
+    if (this.#last !== undefined) this.#wait(barrier, this.#last);
+    this.#last = barrier;
+    this.#stretch = { unsettled: 0, closedBy: undefined };
+  }
+
+  #wait(message: Barrier<Message>, barrier: Barrier<Message>): void {
     message.waitsOn++;
-    const waiting = this.#waiting.get(truncate);
-    if (waiting === undefined) this.#waiting.set(truncate, [message]);
+    const waiting = this.#waiting.get(barrier);
+    if (waiting === undefined) this.#waiting.set(barrier, [message]);
     else waiting.push(message);
   }
 }
@@ -67,8 +96,8 @@ export class Barriers<Message extends { waitsOn: number }> {
   }
 }
 
-/** A row message is settled: returns the TRUNCATE that waited for it as the last one. */
-export function settleRow<Message>(stretch: TableStretch<Message>): Message | undefined {
+/** A row message is settled: returns the barrier that waited for it as the last one. */
+export function settleRow<Message>(stretch: TableStretch<Message>): Barrier<Message> | undefined {
   stretch.unsettled--;
   return stretch.unsettled === 0 ? stretch.closedBy : undefined;
 }

@@ -1,11 +1,11 @@
-// The messages of one sink that are not settled yet: in log order, in their groups, between their tables' TRUNCATEs, in memory
+// The messages of one sink that are not settled yet: in log order, in their groups, between their tables' barriers, in memory
 // or parked. Says what may go: a message is ready when nothing that it must follow is left. Hot file (bench/micro/walk.ts).
 import type { Arenas } from './arena.ts';
 import { Groups } from './groups.ts';
 import type { Pending } from './pending.ts';
 import { Room, type RoomSettings } from './room.ts';
 import type { RouteQueue } from './route-queue.ts';
-import { settleRow, type TableBarriers } from './table-order.ts';
+import { Regrouping, settleRow, type Barrier, type TableBarriers } from './table-order.ts';
 
 /** A group longer than this keeps only log offsets of its tail: a hot key cannot take the room of the others. */
 const MAX_GROUP_IN_MEMORY = 32;
@@ -92,7 +92,7 @@ export class Unsettled {
     if (message.links !== undefined) this.#release(this.#groups.remove(message.links));
     if (message.secondLink !== undefined) this.#release(this.#groups.remove(message.secondLink));
     if (message.action === 'truncate') {
-      for (const waiting of message.plan.barriers.settleTruncate(message)) this.#release(waiting);
+      for (const waiting of message.plan.barriers.settle(message)) this.#release(waiting);
     } else if (message.stretch !== undefined) {
       this.#release(settleRow(message.stretch));
     }
@@ -128,10 +128,12 @@ export class Unsettled {
     }
   }
 
-  #release(message: Pending | undefined): void {
+  #release(message: Barrier<Pending> | undefined): void {
     if (message === undefined) return;
     message.waitsOn--;
-    if (message.waitsOn === 0 && message.state === 'waiting') ready(message);
+    if (message.waitsOn > 0) return;
+    if (message instanceof Regrouping) for (const waiting of message.settle()) this.#release(waiting);
+    else if (message.state === 'waiting') ready(message);
   }
 }
 

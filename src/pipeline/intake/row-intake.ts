@@ -10,6 +10,7 @@ import {
 } from '../../core/change.ts';
 import type { RenderContext } from '../../formats/format.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
+import { isKeyProven } from '../../pgoutput/enrichment.ts';
 import { decodeRow, hasOldRow, type LogicalMessage } from '../../pgoutput/messages.ts';
 import type { Arena } from '../delivery/arena.ts';
 import { Pending, SplitChange, type PendingTransaction } from '../delivery/pending.ts';
@@ -22,7 +23,7 @@ import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } fr
 export type IntakePorts = {
   /** Where messages enter. */
   readonly unsettled: Unsettled;
-  compile(relation: Relation): TablePlan | undefined;
+  compile(relation: Relation, isKeyProven: boolean): TablePlan | undefined;
   readonly markers: SinkMarkers;
   /** Was it settled before the restart, or is it given up? */
   isDone(transaction: PendingTransaction, index: number, offset: number): boolean;
@@ -76,7 +77,7 @@ export class RowIntake implements WalkPorts {
   }
 
   row(row: LoggedRow): void {
-    const plan = this.#planOf(row.relationId);
+    const plan = this.#planOf(row);
     if (plan === null) return;
     const action = ACTIONS[row.kind]!;
     const isSplit = this.#isSplit(plan, row);
@@ -88,14 +89,14 @@ export class RowIntake implements WalkPorts {
   }
 
   truncate(row: LoggedRow): void {
-    const plan = this.#planOf(row.relationId);
+    const plan = this.#planOf(row);
     if (plan === null || plan.truncate === undefined || this.#isOver(row)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else this.#addTruncate(plan, row);
   }
 
   oversize(row: LoggedRow): void {
-    const plan = this.#planOf(row.relationId);
+    const plan = this.#planOf(row);
     if (plan === null || oversizePlan(plan, ACTIONS[row.kind]!) === undefined || this.#isOver(row)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else this.#addOversize(plan, row);
@@ -157,6 +158,7 @@ export class RowIntake implements WalkPorts {
     const group = actionPlan.group?.current(event, transaction);
     const previousGroup = actionPlan.group?.previous(event, transaction);
     const message = this.#message(row, { plan, actionPlan, action, event, group });
+    plan.barriers.regroup(plan.grouping);
     if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
     unsettled.enter(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
   }
@@ -184,6 +186,7 @@ export class RowIntake implements WalkPorts {
     const { transaction } = row;
     const event = this.#event;
     decodeRow(row.bytes, row.start, row.end, event);
+    plan.barriers.regroup(plan.grouping);
     const wanted = HALVES.filter((action) => plan[action] !== undefined);
     const settled = wanted.filter((half) => this.#ports.isHalfDone(transaction, row.index, half));
     const split = new SplitChange(wanted.length - settled.length, settled[0]);
@@ -202,16 +205,18 @@ export class RowIntake implements WalkPorts {
     }
   }
 
-  #planOf(relationId: number): TablePlan | null {
-    let plan = this.#plans.get(relationId);
-    if (plan === undefined) {
-      const relation = this.#relations.get(relationId);
-      if (relation === undefined)
-        throw new Error(`a row of relation ${relationId}, which the log has not described`);
-      plan = this.#ports.compile(relation) ?? null;
-      this.#plans.set(relationId, plan);
-    }
-    return plan;
+  #planOf({ relationId, transaction }: LoggedRow): TablePlan | null {
+    const plan = this.#plans.get(relationId);
+    const isKnown = plan !== undefined && (plan === null || !plan.awaitsKey);
+    if (isKnown) return plan;
+    const relation = this.#relations.get(relationId);
+    if (relation === undefined)
+      throw new Error(`a row of relation ${relationId}, which the log has not described`);
+    const isProven = isKeyProven(relation, transaction.xid);
+    if (plan !== undefined && !isProven) return plan;
+    const compiled = this.#ports.compile(relation, isProven) ?? null;
+    this.#plans.set(relationId, compiled);
+    return compiled;
   }
 
   #message(

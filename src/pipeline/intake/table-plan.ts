@@ -25,6 +25,10 @@ export type ActionPlan = {
 
 export type TablePlan = MessagePlan & {
   readonly relation: Relation;
+  /** The columns that make the table's groups, where it is columns: another text is a barrier of the table. */
+  readonly grouping: string;
+  /** The rows' key is not proven yet: the table is one group, until a transaction comes that has the key for certain. */
+  readonly awaitsKey: boolean;
   readonly render: RenderPlan;
   /** Set where the sink wants the facts of each row. */
   readonly facts: RowFactReader | undefined;
@@ -46,22 +50,25 @@ export type PlanPorts = {
 };
 
 /**
- * Compiles the plan of a relation; undefined when the sink does not want it. Throws TailraceError (fatal) when it
+ * Compiles the plan of a relation; undefined when the sink does not want it. `isKeyProven`: did the table have this key when
+ * the rows were written? Throws TailraceError (fatal) when it
  * cannot be rendered or grouped as configured.
  */
 export function compileTablePlan(
   relation: Relation,
   settings: SinkSettings,
   ports: PlanPorts,
+  isKeyProven = true,
 ): TablePlan | undefined {
   if (!selects(settings.selection, relation)) return undefined;
   const table = optionsFor(relation, settings.tables);
+  const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
   for (const action of table?.actions ?? settings.actions) {
     const routing = routingOf(relation, action, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
-    const group = settings.messageGrouping ? groupOf(relation, table, groupTemplate) : undefined;
+    const group = settings.messageGrouping ? groupOf(relation, groupColumns, groupTemplate) : undefined;
     actions[action] = { routeQueue, routeByRow, group };
   }
   if (Object.keys(actions).length === 0) return undefined;
@@ -70,6 +77,8 @@ export function compileTablePlan(
     schema: relation.schema,
     table: relation.table,
     relation,
+    grouping: JSON.stringify(groupColumns),
+    awaitsKey: !isKeyProven,
     render: ports.format.compile({
       relation,
       columns,
@@ -127,13 +136,9 @@ function optionsFor(relation: Relation, tables: readonly TableOptions[]): TableO
   return fitting.find(({ pattern }) => exactTable(pattern) !== undefined) ?? fitting[0];
 }
 
-function groupOf(
-  relation: Relation,
-  table: TableOptions | undefined,
-  template: string | undefined,
-): GroupKey {
+function groupOf(relation: Relation, columns: readonly string[], template: string | undefined): GroupKey {
   if (template !== undefined) return groupByTemplate(relation, parseTemplate(template));
-  return groupByColumns(relation, table?.groupColumns ?? relation.key);
+  return groupByColumns(relation, columns);
 }
 
 /** The columns that the message has: those listed, and the key in any case. */

@@ -121,7 +121,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
   const intake = new RowIntake({
     markers,
     unsettled,
-    compile: (relation) => compileTablePlan(relation, settings, planPorts),
+    compile: (relation, isKeyProven) => compileTablePlan(relation, settings, planPorts, isKeyProven),
     isDone: (transaction, index, offset) =>
       restored.has(transaction, index) || kept.has(transaction, index) || shedding.givesUp(offset),
     isHalfDone: (transaction, index, half) =>

@@ -264,6 +264,23 @@ test('a TRUNCATE waits for all earlier rows of its table and holds all later one
   expect(h.indexes()).toEqual([0, 1, 2, 3, 4, 5]);
 });
 
+test('when the columns that make the groups of a table change, what comes waits for everything before, also across a TRUNCATE', async () => {
+  const h = harness({
+    answer: (m, attempt) => ([1, 5].includes(m.position.index) && attempt < 3 ? REFUSED : 'delivered'),
+  });
+  h.add({ group: 'a', grouping: 'id' });
+  h.add({ group: 'b', grouping: 'id' });
+  h.add({ group: 'x', grouping: 'code' });
+  h.add({ group: 'y', grouping: 'code' });
+  h.add({ action: 'truncate', group: 'public.t' });
+  h.add({ group: 'y', grouping: 'code' });
+  h.add({ group: 'a', grouping: 'id' });
+  await h.drained();
+  expect(h.indexes()).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  // Nothing is left to wait for: nobody does.
+  expect(h.add({ group: 'x', grouping: 'code' }).waitsOn).toBe(0);
+});
+
 test('a message larger than its route takes is not sent behind another one of its group either', async () => {
   const h = harness({ settings: { ordered: true } });
   h.add({ group: 'a' });
@@ -424,6 +441,7 @@ test('order inside every group holds whatever fails, with changed keys and TRUNC
     previous: fc.option(fc.nat(4), { nil: undefined, freq: 5 }),
     truncate: fc.boolean().map((b) => b),
     route: fc.nat(1),
+    regroups: fc.boolean(),
   });
   await fc.assert(
     fc.asyncProperty(
@@ -451,16 +469,26 @@ test('order inside every group holds whatever fails, with changed keys and TRUNC
         });
         const before: [number, number][] = [];
         const last = new Map<string, number>();
-        steps.forEach(({ group, previous, truncate, route }, i) => {
+        let grouping = 0;
+        let regroupedAt = 0;
+        steps.forEach(({ group, previous, truncate, route, regroups }, i) => {
+          if (regroups && i % 7 === 6) {
+            grouping++;
+            regroupedAt = i;
+          }
           const isTruncate = truncate && i % 11 === 10;
-          const groups = isTruncate ? [] : [`g${group}`];
-          if (!isTruncate && previous !== undefined && previous !== group) groups.push(`g${previous}`);
+          // Under other columns the same row is in a group of another name.
+          const named = (n: number): string => `${grouping}g${n}`;
+          const groups = isTruncate ? [] : [named(group)];
+          if (!isTruncate && previous !== undefined && previous !== group) groups.push(named(previous));
           h.add({
             group: groups[0] ?? 'table',
             ...(groups[1] === undefined ? {} : { previousGroup: groups[1] }),
             action: isTruncate ? 'truncate' : 'update',
             route: routeTo(`q${route}`),
+            ...(isTruncate ? {} : { grouping: `columns ${grouping}` }),
           });
+          if (!isTruncate) for (let earlier = 0; earlier < regroupedAt; earlier++) before.push([earlier, i]);
           for (const name of groups) {
             const earlier = last.get(name);
             if (earlier !== undefined) before.push([earlier, i]);

@@ -143,6 +143,77 @@ test('an update that changes its key waits in its old group and holds back the n
   expect(h.endpoint.accepted.map(({ index }) => index)).toEqual([0, 1, 2]);
 });
 
+test('a replaced primary key is a barrier of the table: no row stands in two groups at once', async () => {
+  const h = await letIn([
+    insert('a'),
+    insert('b'),
+    ...describeTable({
+      id: 1,
+      key: ['note'],
+      columns: [
+        { name: 'id', type: 25 },
+        { name: 'note', type: 25, identity: true },
+      ],
+    }),
+    updateMessage(1, ['c', 'note of a']),
+    updateMessage(1, ['d', 'note of b']),
+    insert('x', 2),
+  ]);
+  expect(h.letIn().map(({ group, waitsOn }) => [group, waitsOn])).toEqual([
+    ['public.t1:a', 0],
+    ['public.t1:b', 0],
+    ['public.t1:note of a', 1],
+    ['public.t1:note of b', 1],
+    ['public.t2:x', 0],
+  ]);
+  await h.drained();
+  expect(h.endpoint.accepted.map(({ index }) => index).filter((index) => index < 4)).toEqual([0, 1, 2, 3]);
+});
+
+test('under FULL a table is one group until a transaction comes that wrote to it with the key of the catalog', async () => {
+  const rows = (...ids: string[]): Buffer[] => ids.map((id) => insert(id));
+  const [older, newer] = [
+    { commitLsn: 100n, rows: 2 },
+    { commitLsn: 200n, rows: 2 },
+  ];
+  const table = (keySince: number): Buffer[] => describeTable({ id: 1, identity: 'f', keySince });
+  const groupsSince = async (keySince: number): Promise<unknown[]> => {
+    const h = sinkIntake({
+      blocks: blocksOf([
+        ...[begin(older), ...table(keySince), ...rows('a', 'b'), commit(older)],
+        ...[begin(newer), ...rows('a', 'b'), commit(newer)],
+      ]),
+    });
+    await h.walk();
+    return h.letIn().map(({ group, waitsOn }) => [group, waitsOn]);
+  };
+  const proven = [
+    ['public.t1:a', 0],
+    ['public.t1:b', 0],
+    ['public.t1:a', 1],
+    ['public.t1:b', 1],
+  ];
+  expect(await groupsSince(0)).toEqual(proven);
+  expect(await groupsSince(99)).toEqual(proven);
+  // Xids wrap: this one is older than 100.
+  expect(await groupsSince(4_000_000_000)).toEqual(proven);
+  // The transaction that changed the key may have written before it did.
+  for (const keySince of [100, 199]) {
+    expect(await groupsSince(keySince)).toEqual([
+      ['public.t1', 0],
+      ['public.t1', 1],
+      ['public.t1:a', 1],
+      ['public.t1:b', 1],
+    ]);
+  }
+  expect(await groupsSince(200)).toEqual([
+    ['public.t1', 0],
+    ['public.t1', 1],
+    ['public.t1', 1],
+    ['public.t1', 1],
+  ]);
+});
+
 const moved = updateMessage(1, ['b', UNCHANGED], { kind: 'key', row: ['a', null] });
 
 test('with key_changes: split it is a delete in the old group and an insert in the new one, settled with the second', async () => {
