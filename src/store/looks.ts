@@ -14,16 +14,16 @@ export class Looks {
     this.#db = db;
   }
 
-  /** What was seen is stored once for all looks that saw the same. */
-  add(database: string, look: Look): void {
-    transaction(this.#db, () => {
+  /** What was seen is stored once for all looks that saw the same. Answers the look's number. */
+  add(database: string, look: Look, isProved: boolean): number {
+    return transaction(this.#db, () => {
       const catalog = this.#catalogOf(database, look);
-      this.#db
+      const row = this.#db
         .prepare(
-          `insert into looks (database, taken_at, server, wal_before, wal_after, xmin, begun, catalog)
-           values (?, ?, ?, ?, ?, ?, ?, ?)`,
+          `insert into looks (database, taken_at, server, wal_before, wal_after, xmin, begun, proved, catalog)
+           values (?, ?, ?, ?, ?, ?, ?, ?, ?) returning id`,
         )
-        .run(
+        .get(
           database,
           look.at,
           JSON.stringify({
@@ -35,10 +35,22 @@ export class Looks {
           // Of 64 bits, of which Postgres uses fewer than 2^63.
           look.xmin,
           look.begun,
+          Number(isProved),
           catalog,
         );
       this.#thin(database);
+      return Number(row!['id']);
     });
+  }
+
+  /** The server of this look, and of those after it, is the log's. */
+  prove(database: string, from: number): void {
+    this.#db.prepare('update looks set proved = 1 where database = ? and id >= ?').run(database, from);
+  }
+
+  /** The server of this look, and of those after it, is not the log's. */
+  forget(database: string, from: number): void {
+    this.#db.prepare('delete from looks where database = ? and id >= ?').run(database, from);
   }
 
   #catalogOf(database: string, { fold, catalog }: Look): number {
@@ -63,15 +75,15 @@ export class Looks {
     this.#db.exec('delete from look_catalogs where id not in (select catalog from looks)');
   }
 
-  /** Undefined: nobody has looked. `withPublication`: of those that saw one. */
-  newest(database: string, { withPublication = false } = {}): Look | undefined {
+  /** Undefined: nobody has looked. `withPublication`: of those that saw one; `proved`: of those at the log's own server. */
+  newest(database: string, { withPublication = false, proved = false } = {}): Look | undefined {
     const row = this.#db
       .prepare(
         `select l.*, c.fold, c.seen from looks l join look_catalogs c on c.id = l.catalog
-         where l.database = ? and (c.seen ->> '$.publication' is not null or not ?)
+         where l.database = ? and (c.seen ->> '$.publication' is not null or not ?) and l.proved >= ?
          order by l.id desc limit 1`,
       )
-      .get(database, Number(withPublication));
+      .get(database, Number(withPublication), Number(proved));
     return row && readLook(row);
   }
 
@@ -82,7 +94,7 @@ export class Looks {
   endBefore(database: string, systemIdentifier: string, xid: bigint): Lsn {
     const row = this.#db
       .prepare(
-        `select wal_before from looks where database = ? and begun <= ?
+        `select wal_before from looks where database = ? and begun <= ? and proved = 1
          and server ->> 'systemIdentifier' = ? order by id desc limit 1`,
       )
       .get(database, xid, systemIdentifier);

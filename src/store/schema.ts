@@ -157,6 +157,7 @@ const VERSION_3 = `
     wal_after text not null,
     xmin integer not null,
     begun integer not null,
+    proved integer not null,
     catalog integer not null references look_catalogs (id)
   ) strict;
   create index looks_by_database on looks (database, id);

@@ -11,7 +11,7 @@ beforeEach(() => {
   onTestFinished(() => store.close());
 });
 
-const add = (changes: Partial<Look> = {}): void => store.looks.add('shop', look(changes));
+const add = (changes: Partial<Look> = {}): void => void store.looks.add('shop', look(changes), true);
 const endBefore = (xid: bigint): bigint => store.looks.endBefore('shop', '7', xid);
 
 describe('looks', () => {
@@ -28,14 +28,14 @@ describe('looks', () => {
         startedAtUs: '1700000000000001',
       },
     });
-    store.looks.add('shop', seen);
+    store.looks.add('shop', seen, true);
     expect(store.looks.newest('shop')).toEqual(seen);
     expect(store.looks.newest('other')).toBeUndefined();
   });
 
   test('know the last one that saw a publication', () => {
     const present = look({ fold: 'a' });
-    store.looks.add('shop', present);
+    store.looks.add('shop', present, true);
     add({ fold: 'b', catalog: { tables: [] } });
     expect(store.looks.newest('shop')?.catalog.publication).toBeUndefined();
     expect(store.looks.newest('shop', { withPublication: true })).toEqual(present);
@@ -50,6 +50,26 @@ describe('looks', () => {
     expect(endBefore(1000n)).toBe(300n);
     expect(endBefore(9n)).toBe(0n);
     expect(store.looks.endBefore('shop', '8', 1000n)).toBe(0n);
+  });
+
+  test('at a server in doubt say what is published, and bound nothing until it is proved to be the log’s', () => {
+    add({ walBefore: toLsn(100n), begun: 10n, fold: 'a' });
+    const first = store.looks.add('shop', look({ walBefore: toLsn(200n), begun: 20n, fold: 'b' }), false);
+    store.looks.add('shop', look({ walBefore: toLsn(300n), begun: 30n, fold: 'c' }), false);
+    expect(store.looks.newest('shop')?.fold).toBe('c');
+    expect(store.looks.newest('shop', { proved: true })?.fold).toBe('a');
+    expect(endBefore(50n)).toBe(100n);
+    store.looks.prove('shop', first);
+    expect(store.looks.newest('shop', { proved: true })?.fold).toBe('c');
+    expect(endBefore(50n)).toBe(300n);
+  });
+
+  test('at a server that is not the log’s are forgotten', () => {
+    add({ fold: 'a' });
+    const first = store.looks.add('shop', look({ fold: 'b' }), false);
+    store.looks.add('shop', look({ fold: 'c' }), false);
+    store.looks.forget('shop', first);
+    expect(store.looks.newest('shop')?.fold).toBe('a');
   });
 
   test('are few, however many are taken: all of the newest, some of the old ones, each thing seen once', () => {

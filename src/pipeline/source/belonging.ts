@@ -9,6 +9,7 @@ import { BeginComparison } from './history/begins.ts';
 import { commonFlushed, isInDoubt, judgeIdentity, widenXid } from './history/identity.ts';
 import { historyParted, planStart, type LogEnd, type StartPlan } from './history/plan.ts';
 import type { SourceLog } from './log.ts';
+import type { LookKeeper } from './looks.ts';
 import type { Prepared, ServerHistory } from './start.ts';
 
 export type BelongingFacts = {
@@ -92,12 +93,13 @@ const switchesBefore = (timeline: number, proved: Look | undefined) =>
 export const comparingOf = (
   { comparing }: Belonging,
   { opened, server }: Pick<BelongingFacts, 'opened' | 'server'>,
-  proved: () => void,
+  looks: Pick<LookKeeper, 'prove' | 'forget'>,
 ): Comparing | undefined =>
   comparing && {
     begins: comparing,
     done: (partedAt) => {
-      if (partedAt === undefined) return proved();
+      if (partedAt === undefined) return looks.prove();
+      looks.forget();
       throw historyParted(endOf(opened), server, {
         lsn: partedAt,
         why: 'it sent other transactions again than the log holds',

@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import { wallTime } from '../../core/clock.ts';
 import { describeError } from '../../core/errors.ts';
 import type { Look, LookedAt } from '../../core/look.ts';
+import type { Looks } from '../../store/looks.ts';
 import { takeLook } from '../../postgres/look.ts';
 import type { GapKeeper } from './gaps.ts';
 import type { SourceOptions } from './options.ts';
@@ -16,8 +17,8 @@ export type Looking = {
 };
 
 /**
- * Only looks at a server that is proved to be the log's are stored: until what it sends again has been compared with the log, a
- * crash must leave it as much in doubt as it is.
+ * Until what a server sends again has been compared with the log, its looks say what is published, and nothing of whose server it
+ * is: a crash leaves it as much in doubt as it was, and no LSN of it bounds a gap.
  */
 export class LookKeeper {
   readonly #options: SourceOptions;
@@ -27,6 +28,8 @@ export class LookKeeper {
   #present: Look | undefined;
   #proved: Look | undefined;
   #isProved = false;
+  /** Number of the connection's first look that is stored. */
+  #since: number | undefined;
   #turn: Promise<void> = Promise.resolve();
   #next: Promise<Look> | undefined;
 
@@ -34,7 +37,8 @@ export class LookKeeper {
     this.#options = options;
     this.#gapKeeper = gapKeeper;
     const { looks } = options.store;
-    this.#last = this.#proved = looks.newest(this.#database);
+    this.#last = looks.newest(this.#database);
+    this.#proved = looks.newest(this.#database, { proved: true });
     this.#present = looks.newest(this.#database, { withPublication: true });
   }
 
@@ -50,6 +54,7 @@ export class LookKeeper {
   /** The look that a connection begins with. Nothing is kept of it before `keep`. */
   async first(looking: Looking): Promise<Look> {
     this.#isProved = false;
+    this.#since = undefined;
     return this.#take(looking);
   }
 
@@ -98,7 +103,7 @@ export class LookKeeper {
     }
     this.#last = look;
     if (look.catalog.publication !== undefined) this.#present = look;
-    if (this.#isProved) this.#store(look);
+    this.#store(look);
   }
 
   /** Is there anything to compare? Of a publication that is still missing everything is said. */
@@ -110,18 +115,33 @@ export class LookKeeper {
   /** The server of this connection is the log's. */
   prove(): void {
     this.#isProved = true;
-    if (this.#last !== undefined) this.#store(this.#last);
+    this.#proved = this.#last;
+    this.#try((looks) => looks.prove(this.#database, this.#since ?? Infinity));
+  }
+
+  /** It is not: what it has published is nobody's business. */
+  forget(): void {
+    this.#try((looks) => looks.forget(this.#database, this.#since ?? Infinity));
   }
 
   #store(look: Look): void {
-    this.#proved = look;
+    if (this.#isProved) this.#proved = look;
+    this.#try((looks) => {
+      const id = looks.add(this.#database, look, this.#isProved);
+      this.#since ??= id;
+    });
+  }
+
+  /** Nothing is lost where it fails: the next gap is declared from an earlier look, and so is larger. */
+  #try(work: (looks: Looks) => void): void {
     const { store, logger } = this.#options;
-    const database = this.#database;
     try {
-      store.looks.add(database, look);
+      work(store.looks);
     } catch (error) {
-      // Nothing is lost: the next gap is declared from an earlier look, and so is larger.
-      logger.warn({ database }, `a look at the catalog could not be stored: ${describeError(error)}`);
+      logger.warn(
+        { database: this.#database },
+        `looks at the catalog could not be stored: ${describeError(error)}`,
+      );
     }
   }
 }

@@ -171,7 +171,7 @@ async function join(joining: Joining): Promise<StartPlan> {
   opened.epoch = plan.epoch;
   opened.skippedTo = skipTo;
   opened.damaged = false;
-  const comparing = comparingOf(belonging, { opened, server }, () => looks.prove());
+  const comparing = comparingOf(belonging, { opened, server }, looks);
   if (comparing === undefined) looks.prove();
   opened.feed.join({ epoch: plan.epoch, history: server, comparing });
   await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);

@@ -535,7 +535,7 @@ describe('a server that may be another one', () => {
     for (const commitLsn of [200n, 300n, 400n]) stream.send(...whole(commitLsn, Number(commitLsn)));
     stream.keepalive(416n);
     await waitFor(
-      () => store.looks.newest('shop')?.server.startedAtUs === server.server.startedAtUs,
+      () => store.looks.newest('shop', { proved: true })?.server.startedAtUs === server.server.startedAtUs,
       'the proof',
     );
     await first.stop();
