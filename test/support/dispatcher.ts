@@ -119,6 +119,8 @@ export type Added = {
   /** Default: the next one. */
   readonly index?: number;
   readonly body?: string;
+  /** It is this dead letter, sent again. */
+  readonly letterId?: number;
 };
 
 const definedOf = <T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } =>
@@ -170,6 +172,7 @@ export class Messages {
       frameLength: what.body?.length,
     });
     this.#bodies.set(message, what.body ?? message.idempotencyKey);
+    message.letterId = what.letterId ?? 0;
     const isTruncate = message.action === 'truncate';
     const group = isTruncate ? undefined : what.group;
     if (!unsettled.shouldPark(message.plan.barriers, group, message.routeQueue)) this.#render(message);
