@@ -56,7 +56,7 @@ The data directory (change log, state) is \`--data-dir\`, else \`TAILRACE_DATA_D
   \`'"Odd.Schema"."Table"'\`. Where several tables can be meant, \`*\` stands for any characters: \`tenant_*.orders\`
   ([what a sink reads](sources.md)).
 - **Variables**: \`\${NAME}\` and \`\${NAME:-default}\` in any value. The default stands in for a variable that is unset or
-  empty; a variable without a default must be set. \`$\${NAME}\` is the text \`\${NAME}\`. In \`group_id\`, \`\${column}\` is part of
+  empty, and may hold variables of its own; a variable without a default must be set. \`$\${NAME}\` is the text \`\${NAME}\`. In \`group_id\`, \`\${column}\` is part of
   the template, so variables are not replaced there.
 - **Anchors**, aliases and merge keys (\`<<\`) work. Top-level keys that start with \`x-\`, or only carry anchors that are used
   elsewhere, are ignored.

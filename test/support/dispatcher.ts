@@ -121,6 +121,8 @@ export type Added = {
   readonly body?: string;
   /** The columns that make the table's groups from here on. */
   readonly grouping?: string;
+  /** It is this dead letter, sent again. */
+  readonly letterId?: number;
 };
 
 const definedOf = <T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } =>
@@ -172,6 +174,7 @@ export class Messages {
       frameLength: what.body?.length,
     });
     this.#bodies.set(message, what.body ?? message.idempotencyKey);
+    message.letterId = what.letterId ?? 0;
     const isTruncate = message.action === 'truncate';
     const group = isTruncate ? undefined : what.group;
     if (what.grouping !== undefined) message.plan.barriers.regroup(what.grouping);

@@ -170,7 +170,6 @@ export class Dispatcher {
     queue.lanesInUse++;
     this.#inFlight += batch.length;
     this.#atWork++;
-    this.#counts.requests++;
     const { route } = queue;
     let answers = await this.#request(batch, route);
     if (blamesBatch(answers)) answers = await isolate(batch, answers, (part) => this.#request(part, route));
@@ -183,6 +182,7 @@ export class Dispatcher {
 
   async #request(batch: readonly Message[], route: Route): Promise<readonly Answer[]> {
     const { signal } = this.#abort;
+    this.#counts.requests++;
     try {
       return await this.#ports.sink.deliver(batch, signal, route);
     } catch (error) {

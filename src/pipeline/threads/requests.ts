@@ -59,7 +59,12 @@ export class ThreadRequests<Request> {
       signal?.addEventListener('abort', cancel, { once: true });
       const forget = (): void => signal?.removeEventListener('abort', cancel);
       this.#outstanding.set(id, { resolve, reject, forget });
-      this.#post({ type: 'request', id, to, request });
+      try {
+        this.#post({ type: 'request', id, to, request });
+      } catch (error) {
+        // It cannot be cloned: nobody will answer.
+        this.#take(id)?.reject(error);
+      }
     });
   }
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { Arenas } from '../../../src/pipeline/delivery/arena.ts';
 import { SplitChange, type Pending, type PendingState } from '../../../src/pipeline/delivery/pending.ts';
-import { createDelivery, pendingMessage } from '../../support/dispatcher.ts';
+import { createDelivery, pendingMessage, routeTo } from '../../support/dispatcher.ts';
 
 const STATES: readonly PendingState[] = ['waiting', 'ready', 'sending', 'backing-off', 'settled'];
 
@@ -66,5 +66,39 @@ describe('a message', () => {
     expect([message.isParked, message.byteLength]).toEqual([false, 0]);
     message.drop(arenas);
     expect(message.isParked).toBe(true);
+  });
+
+  test('has a group id where the route has a template for it, and one of its own where groups do not count', () => {
+    const groupId = (groupTemplate: string | undefined, grouped = true): string | undefined => {
+      const delivery = createDelivery();
+      const routeQueue = delivery.routes.queue({ ...routeTo('q'), groupTemplate });
+      const plan = { schema: 'public', table: 't', grouped, barriers: delivery.barriers.of('public', 't') };
+      return pendingMessage(delivery, { routeQueue, plan, group: 'g' }).groupId;
+    };
+    expect(groupId('${id}')).toBe('g');
+    expect(groupId(undefined)).toBeUndefined();
+    expect([groupId(undefined, false), groupId('${id}', false)]).toEqual(['t-0', 't-0']);
+  });
+
+  test('counts the bytes of its JSON without the escapes that were written for it', () => {
+    const arenas = new Arenas();
+    const [first, second] = [messageThatIs('waiting'), messageThatIs('waiting')];
+    for (const message of [first, second]) {
+      const arena = arenas.enter();
+      const { length, escapes } = arena.writer;
+      arena.writer.bytes(Buffer.from('{}'), 0, 2);
+      arena.writer.escapes += 1;
+      message.rendered(arena, length, escapes);
+    }
+    expect([first.jsonBytes, second.jsonBytes]).toEqual([1, 1]);
+  });
+
+  test('that is parked keeps nothing of its row', () => {
+    const arenas = new Arenas();
+    const message = messageThatIs('waiting');
+    message.rendered(arenas.enter(), 0, 0);
+    message.row = { key: undefined } as never;
+    message.drop(arenas);
+    expect(message.row).toBeUndefined();
   });
 });

@@ -3,7 +3,16 @@ import { expect, test } from 'vitest';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import { MAX_ROUTES_BY_ROW } from '../../../src/pipeline/delivery/room.ts';
 import type { RouteByRow } from '../../../src/sinks/sink.ts';
-import { createDelivery, pendingMessage, routeTo, type Delivery } from '../../support/dispatcher.ts';
+import {
+  createDelivery,
+  Messages,
+  pendingMessage,
+  routeTo,
+  type Delivery,
+} from '../../support/dispatcher.ts';
+
+/** Only routes fill the room. */
+const ROOMY = { maxParked: 100_000 };
 
 function topics(): { by: RouteByRow; opened: string[]; closed: string[] } {
   const opened: string[] = [];
@@ -35,7 +44,7 @@ function settle({ unsettled }: Delivery, message: Pending): void {
 const idsOf = ({ routes }: Delivery): string[] => [...routes.all()].map(({ id }) => id);
 
 test('the same id is the same route, whether a table or a row names it', () => {
-  const delivery = createDelivery();
+  const delivery = createDelivery(ROOMY);
   const { by, opened } = topics();
   const first = delivery.routes.queueByRow('a', by);
   expect(delivery.routes.queueByRow('a', by)).toBe(first);
@@ -45,7 +54,7 @@ test('the same id is the same route, whether a table or a row names it', () => {
 });
 
 test('a thousand routes of rows are open at most: the idle one that was used least recently is closed for another', () => {
-  const delivery = createDelivery();
+  const delivery = createDelivery(ROOMY);
   const { by, closed } = topics();
   delivery.routes.queue(routeTo('of the table'));
   const first = send(delivery, 't0', by);
@@ -63,7 +72,7 @@ test('a thousand routes of rows are open at most: the idle one that was used lea
 });
 
 test('a route that was closed is opened again when a row wants it', () => {
-  const delivery = createDelivery();
+  const delivery = createDelivery(ROOMY);
   const { by, opened, closed } = topics();
   const first = delivery.routes.queueByRow('a', by);
   for (let i = 0; i < MAX_ROUTES_BY_ROW; i++) delivery.routes.queueByRow(`t${i}`, by);
@@ -73,7 +82,7 @@ test('a route that was closed is opened again when a row wants it', () => {
 });
 
 test('where messages are on their way to all of them reading stops, until one is idle', () => {
-  const delivery = createDelivery();
+  const delivery = createDelivery(ROOMY);
   const { by, closed } = topics();
   const { room } = delivery.unsettled;
   const messages = Array.from({ length: MAX_ROUTES_BY_ROW - 1 }, (_, i) => send(delivery, `t${i}`, by));
@@ -89,7 +98,7 @@ test('where messages are on their way to all of them reading stops, until one is
 });
 
 test('a route that a table names as well stays open, and is not counted', () => {
-  const delivery = createDelivery();
+  const delivery = createDelivery(ROOMY);
   const { by, closed } = topics();
   const message = send(delivery, 'both', by);
   const both = delivery.routes.queue(routeTo('both'));
@@ -98,4 +107,26 @@ test('a route that a table names as well stays open, and is not counted', () => 
   expect(closed).toEqual([]);
   expect(delivery.routes.queueByRow('both', by)).toBe(both);
   expect(delivery.unsettled.room.isFull()).toBe(true);
+});
+
+test('a route that a table names as well is not counted for what was on its way there before either', () => {
+  const delivery = createDelivery(ROOMY);
+  const { by } = topics();
+  send(delivery, 'both', by);
+  delivery.routes.queue(routeTo('both'));
+  for (let i = 1; i < MAX_ROUTES_BY_ROW; i++) send(delivery, `t${i}`, by);
+  expect(delivery.unsettled.room.isFull()).toBe(false);
+  send(delivery, 'one more', by);
+  expect(delivery.unsettled.room.isFull()).toBe(true);
+});
+
+test('the room in memory follows what may be in flight: requests as large as the sink is told to make them', () => {
+  const isFullWith = (batchSize: number | undefined): boolean => {
+    const delivery = createDelivery({ batchSize, maxBuffered: undefined });
+    const route = routeTo('q', { batchCount: 1000, lanesPerRoute: 4 });
+    const messages = new Messages(delivery);
+    for (let i = 0; i < 2000; i++) messages.add({ route });
+    return delivery.unsettled.room.isFull();
+  };
+  expect([isFullWith(undefined), isFullWith(10)]).toEqual([false, true]);
 });

@@ -126,3 +126,11 @@ test('a port that closes with the question on its way leaves nobody waiting once
   requests.end(new TailraceError('ended', { code: 'ENDED', kind: 'retryable' }));
   await expect(question).rejects.toMatchObject({ code: 'ENDED' });
 });
+
+test('a question that cannot be cloned is refused, and holds no place among those without an answer', async () => {
+  const requests = new ThreadRequests<unknown>((message) => void structuredClone(message));
+  for (let i = 0; i < 10_001; i++) {
+    const refusal = requests.ask('users', () => {});
+    await expect(refusal).rejects.toThrow('could not be cloned');
+  }
+});

@@ -119,7 +119,9 @@ export class HttpConnection {
   #answer(reply: HttpReply): void {
     this.#exchange!.resolve(reply);
     this.#exchange = undefined;
-    if (!reply.keepAlive) return this.destroy(undefined);
+    // A reply before the server has read the request: what is left of it would go out before the next one, from bytes
+    // that are the caller's again.
+    if (!reply.keepAlive || this.#socket.writableLength > 0) return this.destroy(undefined);
     this.#deadlineMs = steadyMs() + this.#options.keepAliveMs;
     this.#pool.idle();
   }

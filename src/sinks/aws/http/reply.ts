@@ -116,13 +116,21 @@ function parseHead(text: string): Head {
     const value = text.slice(colon + 1, at === -1 ? undefined : at).trim();
     if (name === 'content-length') length = length === undefined ? value : `${length}, ${value}`;
     else if (name === 'transfer-encoding') encoding = value;
-    else if (name === 'connection') connection = value.toLowerCase();
+    else if (name === 'connection') connection = connection === undefined ? value : `${connection}, ${value}`;
   }
   const framing = framingOf(status, length, encoding);
-  const isKept = match[1] === '1' ? connection !== 'close' : connection === 'keep-alive';
+  const isKept = match[1] === '1' ? !hasOption(connection, 'close') : hasOption(connection, 'keep-alive');
   const keepAlive = isKept && framing.kind !== 'until-close';
   return { status, header: (name) => headerOf(text, name), keepAlive, framing };
 }
+
+/** A list of options, in any case. https://www.rfc-editor.org/rfc/rfc9110#name-connection */
+const hasOption = (connection: string | undefined, option: string): boolean =>
+  connection !== undefined &&
+  connection
+    .toLowerCase()
+    .split(',')
+    .some((word) => word.trim() === option);
 
 const FRAMING_HEADER_LENGTHS: ReadonlySet<number> = new Set(
   ['content-length', 'transfer-encoding', 'connection'].map((name) => name.length),

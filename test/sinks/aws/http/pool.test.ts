@@ -167,6 +167,25 @@ test('an answer that nobody asked for is never taken for one', async () => {
   expect((await post(pool, 'y')).body.toString()).not.toBe('?');
 });
 
+test('an answer before the request was read ends the connection: the rest of it does not go before the next one', async () => {
+  let connections = 0;
+  const port = await listening(
+    createTcpServer((socket) => {
+      const isFirst = ++connections === 1;
+      socket.on('error', () => {});
+      socket.on('data', () => {
+        if (isFirst) socket.pause();
+        socket.write(`HTTP/1.1 ${isFirst ? 503 : 200}\r\ncontent-length: 0\r\n\r\n`);
+      });
+    }),
+  );
+  const pool = poolTo(`http://127.0.0.1:${port}`, { timeoutMs: 5000 });
+  // More than the buffers of both sockets take.
+  expect((await post(pool, 'x'.repeat(32 * 1024 * 1024))).status).toBe(503);
+  expect((await post(pool, 'y')).status).toBe(200);
+  expect(connections).toBe(2);
+});
+
 test('nobody there is ECONNREFUSED, and a closed pool takes nothing', async () => {
   const server = createTcpServer();
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));

@@ -20,6 +20,12 @@ const replies: readonly (readonly [what: string, text: string, body: string, kee
     'a',
     false,
   ],
+  [
+    'that ends the connection, among other options',
+    'HTTP/1.1 200 OK\r\nConnection: x, close\r\nConnection: y\r\nContent-Length: 1\r\n\r\na',
+    'a',
+    false,
+  ],
   ['of an old server', 'HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na', 'a', false],
   [
     'of an old server that keeps',

@@ -1,0 +1,125 @@
+// What the answers to requests mean: where an attempt counts, what is told once, and what is given up.
+import { expect, test } from 'vitest';
+import type { DeliveryError } from '../../../src/core/errors.ts';
+import {
+  createDelivery,
+  createDispatcher,
+  dispatcherHarness as harness,
+  DOWN,
+  Endpoint,
+  Messages,
+  REFUSED,
+  REJECTED,
+} from '../../support/dispatcher.ts';
+import { waitFor } from '../../support/wait.ts';
+
+const FATAL: DeliveryError = { kind: 'fatal', scope: 'message', code: 'FATAL', hint: 'fatal' };
+const HOUR_MS = 3_600_000;
+/** What fails is tried again when the sink says, not before. */
+const RARELY = { initialBackoffMs: HOUR_MS, multiplier: 1, maxBackoffMs: HOUR_MS, jitter: 0 };
+
+test('a fatal answer counts no attempt and makes no dead letter, whosever failure it is', async () => {
+  const h = harness({
+    settings: { maxRetryCount: 0 },
+    answer: (_, attempt) => (attempt === 1 ? FATAL : 'delivered'),
+  });
+  h.add({ group: 'a' });
+  await h.drained();
+  expect(h.dead).toEqual([]);
+  expect(h.settled).toMatchObject([{ index: 0, attempts: 0 }]);
+});
+
+test('a message is tried again when the sink says that it may be, instead of after the backoff', async () => {
+  const h = harness({
+    settings: { retry: RARELY },
+    answer: (_, attempt) => (attempt < 3 ? { ...REFUSED, retryAfterMs: attempt } : 'delivered'),
+  });
+  h.add({ group: 'a' });
+  await h.drained();
+  expect(h.attempts.get('t-0')).toBe(3);
+});
+
+test('a group is not blocked any more once its failing message is delivered, or is a dead letter', async () => {
+  const h = harness({
+    settings: { maxRetryCount: 1 },
+    answer: (m, attempt) => (m.group === 'never' || attempt === 1 ? REFUSED : 'delivered'),
+  });
+  h.add({ group: 'later' });
+  h.add({ group: 'never' });
+  await h.drained();
+  expect(h.dead.map(({ group }) => group)).toEqual(['never']);
+  expect(h.dispatcher.blockedGroups()).toEqual([]);
+});
+
+test('an outage and a failing message are told once each, with their cure, however often they are tried', async () => {
+  const told: unknown[] = [];
+  const delivery = createDelivery();
+  const messages = new Messages(delivery);
+  const endpoint = new Endpoint({
+    answer: (_, attempt) => (attempt > 6 ? 'delivered' : attempt > 3 ? REFUSED : DOWN),
+  });
+  const dispatcher = createDispatcher(delivery, endpoint, {
+    warn: (event, { hint }) => told.push([event, hint]),
+  });
+  messages.add({ group: 'a' });
+  dispatcher.dispatch();
+  await waitFor(() => delivery.unsettled.oldest === undefined, 'the message to settle');
+  expect(told).toEqual([
+    ['route is down', 'down'],
+    ['message failed', 'refused'],
+  ]);
+});
+
+test('a letter that is sent again is no new dead letter, and its age is no latency', async () => {
+  const h = harness({ answer: (m) => (m.position.index === 0 ? REJECTED : 'delivered') });
+  for (const letterId of [1, 2]) h.add({ group: `g${letterId}`, letterId });
+  h.dispatcher.dispatch();
+  await waitFor(() => h.settled.length === 2, 'both to settle');
+  expect(h.dead).toHaveLength(1);
+  expect(h.accepted).toHaveLength(1);
+  expect(h.delivery.counts).toMatchObject({ deadLettered: 0, delivered: 1 });
+  expect(h.dispatcher.latency.quantiles(0)).toBeUndefined();
+});
+
+test('every request counts, those of the search for a culprit too', async () => {
+  const h = harness({
+    answer: (_, __, batch) => (batch.length > 1 ? { ...REFUSED, scope: 'batch' } : 'delivered'),
+  });
+  for (let i = 0; i < 4; i++) h.add({ group: `g${i}` });
+  await h.drained();
+  expect(h.delivery.counts.requests).toBe(7);
+  expect(h.batches()).toHaveLength(7);
+});
+
+test('what is in a request is given up only if that fails; a letter never is', async () => {
+  let isDown = true;
+  const h = harness({ hold: true, answer: () => (isDown ? DOWN : 'delivered') });
+  for (let i = 0; i < 3; i++) h.add({ group: `g${i}` });
+  h.add({ group: 'letter', letterId: 1 });
+  h.dispatcher.dispatch();
+  expect(h.dispatcher.discardBelow(3)).toBe(0);
+  h.held.shift()!();
+  await waitFor(() => h.held.length === 1, 'the probe');
+  isDown = false;
+  expect(h.batches().at(-1)).toEqual([2, 3]);
+  // Offsets are behind indexes by one.
+  expect(h.dispatcher.discardBelow(100)).toBe(0);
+  h.held.shift()!();
+  await waitFor(() => h.settled.length === 2, 'the rest to settle');
+  expect(h.indexes()).toEqual([2, 3]);
+});
+
+test('a message that is given up while it backs off is not tried again', async () => {
+  const h = harness({
+    settings: { retry: RARELY },
+    answer: (m, attempt) =>
+      attempt === 1 ? { ...REFUSED, retryAfterMs: m.position.index * 20 } : 'delivered',
+  });
+  for (let i = 0; i < 2; i++) h.add({ group: `g${i}` });
+  h.dispatcher.dispatch();
+  await waitFor(() => h.delivery.counts.retried === 2, 'both to be refused');
+  const given = h.dispatcher.discardBelow(2);
+  await h.drained();
+  expect(given + h.accepted.length).toBe(2);
+  expect(h.indexes()).toContain(1);
+});
