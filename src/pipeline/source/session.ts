@@ -135,7 +135,7 @@ const lookingAt = (primary: Primary, prepared: Prepared, server: ServerHistory):
   },
 });
 
-type Joining = {
+export type Joining = {
   readonly opened: SourceLog;
   readonly prepared: Prepared;
   readonly server: ServerHistory;
@@ -145,7 +145,7 @@ type Joining = {
 };
 
 /** The log and this server belong together, or this rejects; what is missing between the two is on record when it resolves. */
-async function join(joining: Joining): Promise<StartPlan> {
+export async function join(joining: Joining): Promise<StartPlan> {
   const { opened, prepared, server, primary, looking, ports } = joining;
   const { looks, gaps } = ports;
   const look = await looks.first(looking);
