@@ -20,8 +20,10 @@ type Declared = {
 
 type Received = {
   readonly ids: Set<number>;
-  /** Rows that may come again: something has happened since they came. */
+  /** Rows that may come again, once: something has happened since they came. */
   mayRepeat: Set<number>;
+  /** Rows that may come again until the ledger has them. */
+  readonly unwritten: Set<number>;
   /** By key, the highest first delivery. */
   readonly latest: Map<string, number>;
   /** Answered and in the ledger, which the disk may not have yet. */
@@ -39,6 +41,9 @@ export class Accounting {
   /** In the log, and of those what the disk has. */
   #logged = new Set<number>();
   #durable = new Set<number>();
+  #lastLogged: number | undefined;
+  /** They stand in the log in two epochs, in a transaction that is whole in the later one only. */
+  readonly #doubled = new Set<number>();
   /** By then the catalog had been looked at. */
   #lookedBy = 0;
   /** Nobody knows how the publication was between these: the looks went with the store. */
@@ -54,6 +59,7 @@ export class Accounting {
       this.#received.set(name, {
         ids: new Set(),
         mayRepeat: new Set(),
+        unwritten: new Set(),
         latest: new Map(),
         written: new Set(),
         settled: new Set(),
@@ -78,7 +84,7 @@ export class Accounting {
       written: (ids) => {
         for (const id of ids) {
           received.written.add(id);
-          received.mayRepeat.delete(id);
+          received.unwritten.delete(id);
         }
       },
       synced: () => {
@@ -88,22 +94,35 @@ export class Accounting {
   }
 
   #delivered(sink: string, received: Received, id: number, key: string): void {
+    const isUnwritten = received.unwritten.has(id);
+    received.unwritten.add(id);
     if (received.ids.has(id)) {
-      if (!received.mayRepeat.has(id))
-        this.faults.push(`${sink}: row ${id} came again though its ledger had it`);
+      const mayRepeat = isUnwritten || this.#doubled.has(id) || received.mayRepeat.delete(id);
+      if (!mayRepeat) this.faults.push(`${sink}: row ${id} came again though its ledger had it`);
       return;
     }
     received.ids.add(id);
-    // Until the ledger has it.
-    received.mayRepeat.add(id);
     const latest = received.latest.get(key) ?? 0;
     if (id < latest && !this.#isDeclared(id, sink))
       this.faults.push(`${sink}: row ${id} came after row ${latest} of ${key}`);
     received.latest.set(key, Math.max(id, latest));
   }
 
+  logOpened(lastCommitLsn: Lsn): void {
+    const isThere = (id: number): boolean => this.#rows.get(id)!.transaction.commitLsn <= lastCommitLsn;
+    this.#logged = new Set([...this.#logged].filter(isThere));
+    this.#durable = new Set(this.#logged);
+  }
   logged(ids: readonly number[]): void {
     for (const id of ids) this.#logged.add(id);
+    this.#lastLogged = ids.at(-1) ?? this.#lastLogged;
+  }
+  /** Of a transaction that was not whole by then, what came may come again: its keys say that it is the same. */
+  epochChanged(): void {
+    const last = this.#rows.get(this.#lastLogged ?? 0);
+    for (const { id } of last?.transaction.rows ?? []) {
+      this.#doubled.add(id);
+    }
   }
   logSynced(): void {
     this.#durable = new Set(this.#logged);

@@ -53,9 +53,13 @@ export type ProcessOptions = {
   readonly watcherOf: (sink: string) => SinkWatcher;
   /** Before Postgres hears of it. */
   readonly confirms: (lsn: Lsn) => void;
+  /** What the log holds up to there is on the disk now, and there is no more. */
+  readonly logOpened: (lastCommitLsn: Lsn) => void;
   /** These rows are in the log; after `logSynced` on the disk. */
   readonly logged: (ids: readonly number[]) => void;
   readonly logSynced: () => void;
+  /** What the log held of an unfinished transaction is given up: it comes again under another epoch. */
+  readonly epochChanged: () => void;
   /** A look was taken. */
   readonly looked: () => void;
 };
@@ -147,12 +151,16 @@ export class ModelProcess {
       systemIdentifier: SYSTEM_IDENTIFIER,
       walEnd: server.walEnd,
     };
-    this.#opened ??= await openSourceLog(this.#source, this.#state, prepared, history);
+    if (this.#opened === undefined) {
+      this.#opened = await openSourceLog(this.#source, this.#state, prepared, history);
+      this.#options.logOpened(this.#opened.log.recovered.lastCommitLsn);
+    }
     const looking: Looking = {
       client,
       serverVersion: server.version * 10_000,
       server: { systemIdentifier: SYSTEM_IDENTIFIER, timeline: current, switches },
     };
+    const { epoch } = this.#opened;
     const plan = await joinLog({
       opened: this.#opened,
       prepared,
@@ -167,6 +175,7 @@ export class ModelProcess {
         stopped: this.#stopped,
       } as never,
     });
+    if (plan.epoch !== epoch) this.#options.epochChanged();
     // As `refreshTables` does with a publication of ours.
     server.completeMembers(this.#settings.publication.name);
     await this.#looks.again(looking);

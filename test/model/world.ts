@@ -210,8 +210,10 @@ export class RestartWorld {
           publication: this.#publication,
         });
       },
+      logOpened: (lastCommitLsn) => this.accounting.logOpened(lastCommitLsn),
       logged: (ids) => this.accounting.logged(ids),
       logSynced: () => this.accounting.logSynced(),
+      epochChanged: () => this.accounting.epochChanged(),
       looked: () => this.accounting.looked(),
     });
     await this.#process.connect();
