@@ -147,7 +147,10 @@ export class Accounting {
   looked(): void {
     this.#lookedBy = this.#server.world.commits;
     const last = this.#blind.at(-1);
-    if (last?.to === Infinity) last.to = this.#lookedBy;
+    const { publications } = this.#server.state;
+    // A publication that is narrow when it is seen for the first time is as somebody wants it.
+    const isNarrow = publications.values().some(({ publishes }) => !publishes.includes('insert'));
+    if (last?.to === Infinity && !isNarrow) last.to = this.#lookedBy;
   }
   looksGone(): void {
     if (this.#blind.at(-1)?.to !== Infinity) this.#blind.push({ after: this.#lookedBy, to: Infinity });

@@ -175,6 +175,8 @@ export class ModelProcess {
         stopped: this.#stopped,
       } as never,
     });
+    // A connection begins with the log on the disk.
+    this.#options.logSynced();
     if (plan.epoch !== epoch) this.#options.epochChanged();
     // As `refreshTables` does with a publication of ours.
     server.completeMembers(this.#settings.publication.name);
