@@ -3,6 +3,7 @@ import { concerns, type Gap } from '../../src/core/gaps.ts';
 import { parseLsn, ZERO_LSN, type Lsn } from '../../src/core/lsn.ts';
 import { selects, type Selection } from '../../src/core/selection.ts';
 import type { Store } from '../../src/store/sqlite.ts';
+import type { BlockContext } from '../../src/log/format.ts';
 import { DATABASE, type ModelSinkSettings } from './process.ts';
 import type { PretendedServer, Row, Transaction } from './server.ts';
 import type { SinkWatcher } from './sink.ts';
@@ -41,7 +42,6 @@ export class Accounting {
   /** In the log, and of those what the disk has. */
   #logged = new Set<number>();
   #durable = new Set<number>();
-  #lastLogged: number | undefined;
   /** They stand in the log in two epochs, in a transaction that is whole in the later one only. */
   readonly #doubled = new Set<number>();
   /** By then the catalog had been looked at. */
@@ -115,20 +115,23 @@ export class Accounting {
   }
   logged(ids: readonly number[]): void {
     for (const id of ids) this.#logged.add(id);
-    this.#lastLogged = ids.at(-1) ?? this.#lastLogged;
   }
   /** Of a transaction that was not whole by then, what came may come again: its keys say that it is the same. */
-  epochChanged(): void {
-    const last = this.#rows.get(this.#lastLogged ?? 0);
-    for (const { id } of last?.transaction.rows ?? []) {
-      this.#doubled.add(id);
+  epochChanged({ inTransaction, commitLsn, lastCommitLsn }: BlockContext): void {
+    const transactions = [...this.#rows.values()].map(({ transaction }) => transaction);
+    const after = transactions.filter((transaction) => transaction.commitLsn > lastCommitLsn);
+    const next = inTransaction
+      ? commitLsn
+      : after.reduce<Lsn | undefined>(
+          (least, { commitLsn: at }) => (least === undefined || at < least ? at : least),
+          undefined,
+        );
+    for (const transaction of after) {
+      if (transaction.commitLsn === next) for (const { id } of transaction.rows) this.#doubled.add(id);
     }
   }
   logSynced(): void {
     this.#durable = new Set(this.#logged);
-  }
-  logCut(): void {
-    this.#logged = new Set(this.#durable);
   }
   logGone(): void {
     this.#logged = new Set();

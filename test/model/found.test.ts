@@ -30,6 +30,19 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'a gap behind which the stream goes on keeps its end, also beside one that has none yet',
+    {
+      steps: [
+        { action: 'options changed', seed: 0 },
+        { action: 'go on', seed: 338 },
+        { action: 'publication dropped', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

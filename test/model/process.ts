@@ -6,6 +6,7 @@ import { haltingGap } from '../../src/core/gaps.ts';
 import { ZERO_LSN, type Lsn } from '../../src/core/lsn.ts';
 import type { Selection } from '../../src/core/selection.ts';
 import type { LogSettings } from '../../src/log/settings.ts';
+import type { BlockContext } from '../../src/log/format.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import type { SinkSettings } from '../../src/pipeline/settings.ts';
 import { GapKeeper } from '../../src/pipeline/source/gaps.ts';
@@ -59,7 +60,7 @@ export type ProcessOptions = {
   readonly logged: (ids: readonly number[]) => void;
   readonly logSynced: () => void;
   /** What the log held of an unfinished transaction is given up: it comes again under another epoch. */
-  readonly epochChanged: () => void;
+  readonly epochChanged: (logEnd: BlockContext) => void;
   /** A look was taken. */
   readonly looked: () => void;
 };
@@ -161,6 +162,7 @@ export class ModelProcess {
       server: { systemIdentifier: SYSTEM_IDENTIFIER, timeline: current, switches },
     };
     const { epoch } = this.#opened;
+    const logEnd = { ...this.#opened.log.context };
     const plan = await joinLog({
       opened: this.#opened,
       prepared,
@@ -177,7 +179,7 @@ export class ModelProcess {
     });
     // A connection begins with the log on the disk.
     this.#options.logSynced();
-    if (plan.epoch !== epoch) this.#options.epochChanged();
+    if (plan.epoch !== epoch) this.#options.epochChanged(logEnd);
     // As `refreshTables` does with a publication of ours.
     server.completeMembers(this.#settings.publication.name);
     await this.#looks.again(looking);

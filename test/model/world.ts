@@ -213,7 +213,7 @@ export class RestartWorld {
       logOpened: (lastCommitLsn) => this.accounting.logOpened(lastCommitLsn),
       logged: (ids) => this.accounting.logged(ids),
       logSynced: () => this.accounting.logSynced(),
-      epochChanged: () => this.accounting.epochChanged(),
+      epochChanged: (end) => this.accounting.epochChanged(end),
       looked: () => this.accounting.looked(),
     });
     await this.#process.connect();
@@ -401,7 +401,6 @@ export class RestartWorld {
     this.#unwatch();
     rmSync(this.#data, { recursive: true });
     renameSync(image, this.#data);
-    this.accounting.logCut();
     this.accounting.ledgersCut();
     this.#watch();
   }

@@ -26,7 +26,9 @@ type AuditRow = { id: number; tbl: string; lsn: string; captured: boolean };
 export async function createAuditedTables(client: Client): Promise<void> {
   for (const table of AUDITED) await createAuditedTable(client, table);
   // The sequence must not go back with a restored server: ids are given out by the test.
-  await client.query('create table audit (id int primary key, tbl text, oid oid, lsn pg_lsn, captured boolean)');
+  await client.query(
+    'create table audit (id int primary key, tbl text, oid oid, lsn pg_lsn, captured boolean)',
+  );
 }
 
 export const createAuditedTable = (client: Client, table: string): Promise<unknown> =>
@@ -35,7 +37,11 @@ export const createAuditedTable = (client: Client, table: string): Promise<unkno
 /** One transaction of some rows of one table, with its own record. Rejects where nobody can say whether it was committed. */
 export async function writeAudited(
   client: Client,
-  { table, ids, publication }: { readonly table: string; readonly ids: readonly number[]; readonly publication: string },
+  {
+    table,
+    ids,
+    publication,
+  }: { readonly table: string; readonly ids: readonly number[]; readonly publication: string },
 ): Promise<void> {
   await client.query('begin');
   try {
@@ -54,7 +60,10 @@ export async function writeAudited(
 }
 
 export class RestartAudit {
-  readonly #received = new Map<AuditedSink, { ids: Set<number>; latest: Map<number, number>; late: [number, number][] }>();
+  readonly #received = new Map<
+    AuditedSink,
+    { ids: Set<number>; latest: Map<number, number>; late: [number, number][] }
+  >();
   readonly gaps = new Map<string, DeclaredGap>();
   repeats = 0;
 
@@ -92,7 +101,9 @@ export class RestartAudit {
     const faults: string[] = [];
     for (const sink of AUDITED_SINK_NAMES) {
       const { ids, late } = this.#received.get(sink)!;
-      const due = rows.filter(({ tbl, captured }) => captured && AUDITED_SINKS[sink].some((table) => table === tbl));
+      const due = rows.filter(
+        ({ tbl, captured }) => captured && AUDITED_SINKS[sink].some((table) => table === tbl),
+      );
       for (const row of due) {
         if (ids.has(row.id) || this.#explains(sink, row, rows)) continue;
         faults.push(`${sink}: row ${row.id} of ${row.tbl} at ${row.lsn} never came, and no gap names it`);
@@ -123,7 +134,10 @@ export class RestartAudit {
 
   describe(): string {
     return [...this.gaps.values()]
-      .map(({ from, to, tables, sink, reason }) => `gap ${from}..${to ?? ''} of ${tables?.join() ?? 'all'} ${sink ?? ''}: ${reason}`)
+      .map(
+        ({ from, to, tables, sink, reason }) =>
+          `gap ${from}..${to ?? ''} of ${tables?.join() ?? 'all'} ${sink ?? ''}: ${reason}`,
+      )
       .join('\n');
   }
 }

@@ -51,7 +51,9 @@ export class RealRestartWorld {
   }
 
   async open(): Promise<void> {
-    this.#postgres = await startEmbeddedPostgres({ settings: { wal_sender_timeout: '10s', max_connections: '30' } });
+    this.#postgres = await startEmbeddedPostgres({
+      settings: { wal_sender_timeout: '10s', max_connections: '30' },
+    });
     this.#recorder = await startSqsRecorder({ createMissing: true });
     this.#recorder.onMessage = ({ body }) => this.#received('queue', body);
     this.#hook = await startWebhookServer();
@@ -113,7 +115,11 @@ export class RealRestartWorld {
       if (this.#isWriting) {
         try {
           client ??= await connect(this.#postgres.url());
-          await this.#commit(client, AUDITED[Math.floor(random() * AUDITED.length)]!, 1 + Math.floor(random() * 6));
+          await this.#commit(
+            client,
+            AUDITED[Math.floor(random() * AUDITED.length)]!,
+            1 + Math.floor(random() * 6),
+          );
         } catch {
           // The server is away, or the table is: what became of it, its own record says.
           await client?.end().catch(() => undefined);
@@ -171,7 +177,12 @@ export class RealRestartWorld {
       sinks: [
         { name: 'queue', tables: AUDITED_SINKS.queue },
         { name: 'hook', tables: AUDITED_SINKS.hook, to: `type: webhook\nurl: ${this.#hook.url}` },
-        { name: 'stream', tables: AUDITED_SINKS.stream, type: 'sequin_stream', destination: 'visibility_timeout_ms: 5000' },
+        {
+          name: 'stream',
+          tables: AUDITED_SINKS.stream,
+          type: 'sequin_stream',
+          destination: 'visibility_timeout_ms: 5000',
+        },
       ],
     })
       .replace('name: postgres\n      create_if', `name: ${SLOT}\n      create_if`)
@@ -206,7 +217,9 @@ export class RealRestartWorld {
 
   async cutPower(): Promise<void> {
     await this.kill();
-    new DiskRecord(this.#data, recordOf(this.#data)).cut(this.#options.random() < 0.5 ? undefined : this.#options.random);
+    new DiskRecord(this.#data, recordOf(this.#data)).cut(
+      this.#options.random() < 0.5 ? undefined : this.#options.random,
+    );
   }
 
   /** With the service down: what is there by other hands is there. */
@@ -275,7 +288,8 @@ export class RealRestartWorld {
       for (const gap of await this.#gapsAt(url)) this.audit.declared(`id ${gap.id}`, { ...gap, sink: null });
       const { sinks } = await service.health();
       for (const { name, gaps } of sinks) {
-        for (const { from, to, reason } of gaps) this.audit.declared(name, { from, to, reason, tables: null, sink: name });
+        for (const { from, to, reason } of gaps)
+          this.audit.declared(name, { from, to, reason, tables: null, sink: name });
       }
     } catch {
       // It is going, or not there yet: its log lines tell.
@@ -283,7 +297,14 @@ export class RealRestartWorld {
   }
 
   async #gapsAt(url: string) {
-    type Listed = { id: number; from: string; to: string | null; tables: string[] | null; reason: string; accepted_at: string | null };
+    type Listed = {
+      id: number;
+      from: string;
+      to: string | null;
+      tables: string[] | null;
+      reason: string;
+      accepted_at: string | null;
+    };
     const reply = await fetch(`${url}/api/databases/${DATABASE}/gaps?limit=1000`);
     return ((await reply.json()) as { gaps: Listed[] }).gaps;
   }
@@ -295,7 +316,9 @@ export class RealRestartWorld {
       if (typeof from !== 'string' || !/^a gap: |misses changes/.test(msg ?? '')) continue;
       // Where it had no end yet, `#note` has taken down the end.
       if (typeof to !== 'string') continue;
-      const named = (tables as { schema: string; table: string }[] | undefined)?.map((name) => `${name.schema}.${name.table}`);
+      const named = (tables as { schema: string; table: string }[] | undefined)?.map(
+        (name) => `${name.schema}.${name.table}`,
+      );
       this.audit.declared('line', {
         from,
         to,
