@@ -223,26 +223,30 @@ export class Accounting {
   /** Invariant 1: what Postgres is told to forget is settled everywhere, or (`durable`) on our disk, or declared. */
   confirms(
     confirmed: Lsn,
-    { durable, publication }: { readonly durable: boolean; readonly publication: string },
+    {
+      durable,
+      publication,
+      store,
+    }: { readonly durable: boolean; readonly publication: string; readonly store: Store },
   ): void {
     const { walEnd, state } = this.#server;
     if (confirmed > walEnd)
       this.faults.push(`the server was told ${confirmed}, and its WAL ends at ${walEnd}`);
     const before = state.slot!.confirmed;
+    let isNoted = false;
     for (const transaction of state.wal) {
       if (transaction.commitLsn < before || transaction.endLsn > confirmed) continue;
+      // Of what was not published a look tells, later.
       const sent = new Set(transaction.published[publication]);
       for (const [row, sink] of this.#due(transaction)) {
-        // Of what was not published a look tells, later.
-        if (!sent.has(row.id)) continue;
-        const isSafe =
-          this.#received.get(sink)!.settled.has(row.id) ||
-          (durable && this.#durable.has(row.id)) ||
-          this.#isDeclared(row.id, sink);
-        if (!isSafe)
-          this.faults.push(
-            `told ${confirmed}, and row ${row.id} at ${transaction.commitLsn} is not settled by ${sink}`,
-          );
+        if (!sent.has(row.id) || this.#received.get(sink)!.settled.has(row.id)) continue;
+        if (durable && this.#durable.has(row.id)) continue;
+        if (!isNoted) this.note(store);
+        isNoted = true;
+        if (this.#isDeclared(row.id, sink)) continue;
+        this.faults.push(
+          `told ${confirmed}, and row ${row.id} at ${transaction.commitLsn} is not settled by ${sink}`,
+        );
       }
     }
   }

@@ -43,6 +43,33 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'another publication than before is a gap from where nothing was read yet, however it was looked at since',
+    {
+      steps: [
+        { action: 'publication dropped', seed: 0 },
+        { action: 'options changed', seed: 0 },
+        { action: 'go on', seed: 350 },
+        { action: 'options changed', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 18,
+    },
+  ],
+  [
+    'another publication that leaves transactions out is no other history',
+    {
+      steps: [
+        { action: 'publication narrowed', seed: 0 },
+        { action: 'options changed', seed: 0 },
+        { action: 'go on', seed: 190 },
+        { action: 'options changed', seed: 233 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

@@ -23,7 +23,6 @@ import type { DatabaseSettings } from '../../src/postgres/settings.ts';
 import { highestEpochIn } from '../../src/store/ledger.ts';
 import type { Store } from '../../src/store/sqlite.ts';
 import { databaseSettings } from '../support/database-settings.ts';
-import { INT4 } from '../support/fake-postgres.ts';
 import { insertMessage, relationMessage } from '../support/pgoutput-messages.ts';
 import { begin, commit } from './messages.ts';
 import type { PretendedServer, Row, Transaction } from './server.ts';
@@ -39,6 +38,8 @@ const LOG_SETTINGS: LogSettings = {
   minFreeBytes: 0,
   maxMessageBytes: 1024 ** 2,
 };
+/** The OID of the columns' type. */
+const INT4 = 23;
 const silent = pino({ level: 'silent' });
 
 export type ModelSinkSettings = { readonly name: string; readonly selection: Selection };
@@ -250,7 +251,7 @@ export class ModelProcess {
     if (session === undefined) return;
     const { server } = this.#options;
     const { name } = this.#settings.publication;
-    if (session.messages.length < count) this.#fill(session, server.stream(this.#from, name), name);
+    this.#fill(session, server.stream(this.#from, name), name);
     const batch = session.messages.splice(0, count);
     const { feed, keeper } = this.#opened!;
     if (session.messages.length === 0 && session.sent !== STOPPED) session.walEnd = server.walEnd;

@@ -105,6 +105,8 @@ export class RestartWorld {
   #store: Store;
   #process: ModelProcess | undefined;
   #publication: string = PUBLICATIONS[0];
+  /** The history that the service last streamed from. */
+  #metHistory = 1;
   #serverCopy: ReturnType<PretendedServer['copy']> | undefined;
   #random = seededRandom(0);
   /** What happened, for a failure to tell. */
@@ -204,8 +206,8 @@ export class RestartWorld {
       ack: this.#sequence.ack,
       watcherOf: (sink) => this.accounting.watcherOf(sink),
       confirms: (lsn) => {
-        this.accounting.note(this.#store);
         this.accounting.confirms(lsn, {
+          store: this.#store,
           durable: this.#sequence.ack !== 'delivered',
           publication: this.#publication,
         });
@@ -217,6 +219,7 @@ export class RestartWorld {
       looked: () => this.accounting.looked(),
     });
     await this.#process.connect();
+    if (this.#process.isStreaming) this.#metHistory = this.#server.state.history;
     if (this.#server.state.slot !== undefined) this.accounting.countedFrom ??= this.#server.world.commits;
     this.accounting.note(this.#store);
   }
@@ -326,6 +329,8 @@ export class RestartWorld {
   #meetSlot(action: 'slot dropped' | 'slot remade' | 'slot advanced'): void {
     this.#process?.disconnect();
     const server = this.#server;
+    // A server that lost commits and a slot that was moved before we met it again: what lies between cannot be refuted.
+    if (server.state.history !== this.#metHistory) return;
     if (action === 'slot advanced') return server.confirm(server.walEnd);
     server.state.slot = undefined;
     if (action === 'slot remade') server.makeSlot();

@@ -46,8 +46,8 @@ export async function writeAudited(
   await client.query('begin');
   try {
     await client.query(
-      `insert into audit select id, $2, $2::regclass, pg_current_wal_insert_lsn(), exists (
-         select from pg_publication_tables where pubname = $3 and schemaname = 'public' and tablename = $2)
+      `insert into audit select id, $2::text, $2::text::regclass, pg_current_wal_insert_lsn(), exists (
+         select from pg_publication_tables where pubname = $3 and schemaname = 'public' and tablename = $2::text)
        from unnest($1::int[]) id`,
       [ids, table, publication],
     );

@@ -49,6 +49,7 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
   if (identity.verdict === 'parted') throw historyParted(log, server, identity);
   const inDoubt = !log.created && isInDoubt(proved, look);
   if (inDoubt) await assertCommitted(facts, log);
+  const renumbered = !opened.joined && opened.log.recovered.streamOptionsChanged;
   const plan = planStart({
     log,
     identity,
@@ -56,13 +57,14 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     inDoubt,
     skipTo: facts.skipTo,
     isSkipNew: facts.skipTo !== opened.skippedTo,
-    renumbered: !opened.joined && opened.log.recovered.streamOptionsChanged,
+    renumbered,
   });
   const { lastCommitLsn } = opened.log.context;
   const comparing = plan.compares
     ? new BeginComparison(
         loggedBegins(opened.directory, plan.confirmed, opened.log.writtenEnd),
         lastCommitLsn,
+        { mayMiss: renumbered },
       )
     : undefined;
   return { plan, told: commonFlushed(identity, log.flushed), comparing };

@@ -2,6 +2,7 @@
 import type { Client } from 'pg';
 import { describeError } from '../../core/errors.ts';
 import type { Look, LookedAt } from '../../core/look.ts';
+import { minLsn, type Lsn } from '../../core/lsn.ts';
 import { takeLook } from '../../postgres/look.ts';
 import type { GapKeeper } from './gaps.ts';
 import type { SourceOptions } from './options.ts';
@@ -73,8 +74,11 @@ export class LookKeeper {
     return takeLook(client, { publication, serverVersion, server, previous: this.#last, at: new Date() });
   }
 
-  /** Declares what differs from the look before, and keeps it. */
-  async keep(look: Look, looking: Pick<Looking, 'client'>): Promise<void> {
+  /**
+   * Declares what differs from the look before, and keeps it. `unread`: another publication is followed now, and it decodes
+   * everything written from there on, as it was then.
+   */
+  async keep(look: Look, looking: Pick<Looking, 'client'>, unread?: Lsn): Promise<void> {
     const { gaps, looks } = this.#options.store;
     const database = this.#database;
     const { systemIdentifier } = look.server;
@@ -92,7 +96,8 @@ export class LookKeeper {
       this.#gapKeeper.refresh();
     }
     if (previous?.server.systemIdentifier === systemIdentifier) {
-      const from = looks.endBefore(database, systemIdentifier, previous.xmin);
+      const before = looks.endBefore(database, systemIdentifier, previous.xmin);
+      const from = unread === undefined ? before : minLsn(before, unread);
       for (const gap of gapsBetween(previous, look, { from, exists, missed })) this.#gapKeeper.declare(gap);
     }
     this.#last = look;

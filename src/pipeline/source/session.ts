@@ -4,7 +4,7 @@ import { aborted } from '../../core/abort.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
 import type { Look } from '../../core/look.ts';
-import { formatLsn, maxLsn, parseLsn, ZERO_LSN } from '../../core/lsn.ts';
+import { formatLsn, maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
 import {
   applicationName,
@@ -162,7 +162,7 @@ export async function join(joining: Joining): Promise<StartPlan> {
     skipTo,
   });
   const { plan, told } = belonging;
-  await looks.keep(look, looking);
+  await looks.keep(look, looking, unreadByAnother(opened, plan));
   if (plan.gap !== undefined) gaps.declare(plan.gap);
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
   opened.epoch = plan.epoch;
@@ -175,6 +175,10 @@ export async function join(joining: Joining): Promise<StartPlan> {
   opened.joined = true;
   return plan;
 }
+
+/** From where on another publication than before is followed; undefined: it is the same one. */
+const unreadByAnother = ({ log, joined }: SourceLog, { confirmed }: StartPlan): Lsn | undefined =>
+  joined || !log.recovered.streamOptionsChanged ? undefined : maxLsn(log.context.lastEndLsn, confirmed);
 
 /**
  * The gap behind which the stream goes on once that is decided. Of what was written while the publication was missing nothing
