@@ -147,13 +147,15 @@ export class Accounting {
       received.settled = new Set();
     }
   }
-  looked(): void {
+  looked(store: Store): void {
     this.#lookedBy = this.#server.world.commits;
     const last = this.#blind.at(-1);
     const { publications } = this.#server.state;
     // A publication that is narrow when it is seen for the first time is as somebody wants it.
     const isNarrow = publications.values().some(({ publishes }) => !publishes.includes('insert'));
-    if (last?.to === Infinity && !isNarrow) last.to = this.#lookedBy;
+    // One at a server that is not proved yet is not kept.
+    const isKept = store.looks.newest(DATABASE) !== undefined;
+    if (last?.to === Infinity && isKept && !isNarrow) last.to = this.#lookedBy;
   }
   looksGone(): void {
     if (this.#blind.at(-1)?.to !== Infinity) this.#blind.push({ after: this.#lookedBy, to: Infinity });

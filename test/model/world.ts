@@ -216,7 +216,7 @@ export class RestartWorld {
       logged: (ids) => this.accounting.logged(ids),
       logSynced: () => this.accounting.logSynced(),
       epochChanged: (end) => this.accounting.epochChanged(end),
-      looked: () => this.accounting.looked(),
+      looked: () => this.accounting.looked(this.#store),
     });
     await this.#process.connect();
     if (this.#process.isStreaming) this.#metHistory = this.#server.state.history;
