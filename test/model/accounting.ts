@@ -181,19 +181,21 @@ export class Accounting {
   /** Takes down what is on record now. */
   note(store: Store): void {
     const { commits } = this.#server.world;
-    const note = (key: string, declared: Omit<Declared, 'commits'>): void => {
+    const note = (
+      key: string,
+      declared: Omit<Declared, 'commits'>,
+      goesOn = declared.to === undefined,
+    ): void => {
       const known = this.#declared.get(key);
-      if (known === undefined || declared.to === undefined) this.#declared.set(key, { ...declared, commits });
+      if (known === undefined || goesOn) this.#declared.set(key, { ...declared, commits });
     };
     for (const gap of store.gaps.list(DATABASE, { after: 0, limit: 1000 })) {
-      const { from, to, tables, cause } = gap;
+      const { from, to, tables, cause, skips, acceptedAt } = gap;
+      // Nothing of that range is read before somebody has accepted it.
+      const goesOn = to === undefined || (skips && acceptedAt === undefined);
       const range = { from: lsn(from), to: to === undefined ? undefined : lsn(to) };
-      note(`${gap.since} ${gap.id} ${from} ${to} ${tables?.length}`, {
-        ...range,
-        tables,
-        sink: undefined,
-        cause,
-      });
+      const key = `${gap.since} ${gap.id} ${from} ${to} ${tables?.length}`;
+      note(key, { ...range, tables, sink: undefined, cause }, goesOn);
     }
     for (const { name: sink } of this.#sinks) {
       for (const { from, to, reason } of store.sinks.gaps({ database: DATABASE, sink })) {

@@ -70,6 +70,19 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'what was looked at in a history that parted does not bound a gap of the one that goes on',
+    {
+      steps: [
+        { action: 'failover without the slot', seed: 95 },
+        { action: 'publication narrowed', seed: 0 },
+        { action: 'failover to a standby behind', seed: 250 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

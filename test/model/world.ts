@@ -302,6 +302,7 @@ export class RestartWorld {
         server.world.timeUs += BigInt(this.#below(7_200_000) - 3_600_000) * 1_000_003n;
         return;
       case 'gaps accepted':
+        this.accounting.note(this.#store);
         this.#process?.acceptGaps();
         return;
       case 'server copied':
@@ -497,6 +498,7 @@ export class RestartWorld {
       const publication = this.#server.state.publications.get(this.#publication);
       if (publication?.publishes.includes('insert') === false) this.#server.publish(this.#publication);
       await process.look();
+      this.accounting.note(this.#store);
       process.acceptGaps();
       if (process.isStreaming && (await this.#drain(process))) return;
     }

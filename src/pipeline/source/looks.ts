@@ -97,7 +97,10 @@ export class LookKeeper {
     }
     if (previous?.server.systemIdentifier === systemIdentifier) {
       const before = looks.endBefore(database, systemIdentifier, previous.xmin);
-      const from = unread === undefined ? before : minLsn(before, unread);
+      const from = [unread, partedFrom(previous, look)].reduce<Lsn>(
+        (least, lsn) => (lsn === undefined ? least : minLsn(least, lsn)),
+        before,
+      );
       for (const gap of gapsBetween(previous, look, { from, exists, missed })) this.#gapKeeper.declare(gap);
     }
     this.#last = look;
@@ -129,6 +132,10 @@ export class LookKeeper {
     }
   }
 }
+
+/** Where the history of the earlier look ended for the later one's server: above that it says nothing of this history. */
+const partedFrom = (previous: Look, { server }: Look): Lsn | undefined =>
+  server.switches.find(({ timeline }) => timeline === previous.server.timeline)?.switchLsn;
 
 /** Of these tables, those that are still there. */
 async function existing(client: Client, oids: readonly number[]): Promise<ReadonlySet<number>> {
