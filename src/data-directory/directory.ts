@@ -1,14 +1,14 @@
-// Makes the directories of the data directory, so that a power cut does not take them with all that is in them.
+// Makes the directories of the data directory.
 import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { TailraceError } from '../core/errors.ts';
 
-/** 0700: rows lie here (invariant 9). Throws DATA_DIRECTORY_UNUSABLE. */
+/** 0700: rows lie here (invariant 9). Durable when it resolves. Throws DATA_DIRECTORY_UNUSABLE. */
 export async function makeDirectory(directory: string): Promise<void> {
   try {
     const first = await mkdir(directory, { recursive: true, mode: 0o700 });
-    if (first !== undefined) syncNames(first, directory);
+    if (first !== undefined) syncNames(resolve(first), resolve(directory));
   } catch (cause) {
     throw new TailraceError(`the data directory ${directory} cannot be made: ${(cause as Error).message}`, {
       code: 'DATA_DIRECTORY_UNUSABLE',
@@ -19,14 +19,15 @@ export async function makeDirectory(directory: string): Promise<void> {
   }
 }
 
-/** Of the directories from `first` down to `last`, which are new: a name is durable when the directory that holds it is synced. */
+/** What is synced inside of a directory is lost with the directory, while nobody has synced its own name. */
 function syncNames(first: string, last: string): void {
-  const holder = dirname(last);
-  if (last !== first) syncNames(first, holder);
-  const fd = openSync(holder, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+  for (let made = last; ; made = dirname(made)) {
+    const fd = openSync(dirname(made), 'r');
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    if (made === first) return;
   }
 }

@@ -26,7 +26,9 @@ export class Gaps {
       const same = this.#sameCause(database, declared);
       const known = same.find((row) => isEqual(row, declared));
       if (known !== undefined) return readGap(known);
-      const overlapped = same.find((row) => row['accepted_at'] === null && overlaps(row, declared));
+      const overlapped = same.find(
+        (row) => row['accepted_at'] === null && overlaps(row, declared) && mayJoin(row, declared),
+      );
       return overlapped === undefined
         ? this.#insert(database, declared, now)
         : this.#enlarge(overlapped, declared);
@@ -162,6 +164,10 @@ function overlaps(row: Row, gap: GapDeclaration): boolean {
   const endsAfterItsStart = gap.to === undefined || lsn(gap.to) >= lsn(known.from);
   return startsBeforeItsEnd && endsAfterItsStart;
 }
+
+/** Where the stream goes on behind a gap, that needs its end: it must not become one that has none yet. */
+const mayJoin = (row: Row, { skips, to }: GapDeclaration): boolean =>
+  (!skips && row['skips'] === 0) || (to !== undefined && row['to_lsn'] !== null);
 
 const keyOf = ({ schema, table }: TableName): string => JSON.stringify([schema, table]);
 

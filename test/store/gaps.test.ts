@@ -119,6 +119,18 @@ describe('a gap on record', () => {
     expect(unaccepted()).toEqual([]);
   });
 
+  test('that can only be skipped keeps its end, whatever has none yet beside it', () => {
+    const cause = 'publication_missing';
+    store.gaps.declare('shop', open({ cause }), NOW);
+    const skipped = declare({ cause, from: '0/15', skips: true });
+    expect(skipped).toMatchObject({ from: '0/15', to: '0/20', skips: true });
+    store.gaps.declare('shop', open({ cause, from: '0/12' }), NOW);
+    expect(unaccepted().map(({ to, skips }) => ({ to, skips }))).toEqual([
+      { to: undefined, skips: false },
+      { to: '0/20', skips: true },
+    ]);
+  });
+
   test('that can only be skipped is found where what we have ends inside of it', () => {
     const gap = declare({ skips: true });
     const at = (lsn: bigint) => store.gaps.skipped('shop', toLsn(lsn)).map(({ id }) => id);

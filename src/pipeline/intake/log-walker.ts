@@ -1,7 +1,7 @@
 // Walks the frames of log blocks and calls out each row event with its place. Hot file (bench/micro).
 import type { Relation, TransactionContext } from '../../core/change.ts';
 import { transactionKey } from '../../core/idempotency.ts';
-import type { Lsn } from '../../core/lsn.ts';
+import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
 import type { LogBlock } from '../../log/reader.ts';
@@ -96,6 +96,8 @@ export class LogWalker {
   #timeline = 0;
   #lastCommitLsn: Lsn;
   #lastEndLsn: Lsn;
+  /** Where the log has no transaction before it yet, this is what is known to be done. */
+  readonly #startEndLsn: Lsn;
   /** Row events of the last whole transaction. */
   #lastCount: number;
   #offset: number;
@@ -113,6 +115,7 @@ export class LogWalker {
     this.#lastCommitLsn = start.position.commitLsn;
     this.#lastCount = start.position.index;
     this.#lastEndLsn = start.endLsn;
+    this.#startEndLsn = start.endLsn;
     this.#offset = start.offset;
     this.#head = start;
   }
@@ -158,7 +161,8 @@ export class LogWalker {
         : { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index: this.#index };
     const offset = transaction?.markedFrom ?? this.#offset;
     const timeline = this.#timeline === 0 ? undefined : this.#timeline;
-    this.#head = { position, offset, endLsn: this.#lastEndLsn, timeline };
+    const endLsn = this.#lastEndLsn === ZERO_LSN ? this.#startEndLsn : this.#lastEndLsn;
+    this.#head = { position, offset, endLsn, timeline };
     this.#isInHand = false;
   }
 

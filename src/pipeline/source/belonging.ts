@@ -50,6 +50,7 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
   if (identity.verdict === 'parted') throw historyParted(log, server, identity);
   const inDoubt = !log.created && isInDoubt(proved, look);
   if (inDoubt) await assertCommitted(facts, log);
+  const renumbered = isRenumbered(opened);
   const plan = planStart({
     log,
     identity,
@@ -57,13 +58,14 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     inDoubt,
     skipTo: facts.skipTo,
     isSkipNew: facts.skipTo !== opened.skippedTo,
-    renumbered: isRenumbered(opened),
+    renumbered,
   });
   const { lastCommitLsn } = opened.log.context;
   const comparing = plan.compares
     ? new BeginComparison(
         loggedBegins(opened.directory, plan.confirmed, opened.log.writtenEnd),
         lastCommitLsn,
+        { mayMiss: renumbered },
       )
     : undefined;
   return { plan, told: commonFlushed(identity, log.flushed), comparing };

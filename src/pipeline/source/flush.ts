@@ -42,6 +42,8 @@ export class FlushKeeper {
   #told: Lsn = ZERO_LSN;
   /** Has this connection brought the transaction that the log ends with? */
   #brought = false;
+  /** Has a connection begun with this log? */
+  #hasBegun = false;
   /** WAL end of the last keepalive; set once everything before it is in the log. */
   walEnd: Lsn = ZERO_LSN;
 
@@ -68,12 +70,16 @@ export class FlushKeeper {
     this.#brought = false;
     this.history = history;
     const { log } = this.#ports;
+    // Somebody else may have moved the slot past what our disk has of the log (invariant 1).
+    await this.sync();
     // A new log holds nothing from before: what Postgres was told by then is nobody's any more.
+    const isNew = log.recovered.created && !this.#hasBegun;
     await log.remember({
       flushed: this.#told,
-      ...(log.recovered.created ? { settled: confirmed } : {}),
+      ...(isNew ? { settled: confirmed } : {}),
       history,
     });
+    this.#hasBegun = true;
     this.#report();
   }
 

@@ -4,6 +4,7 @@ import { wallTime } from '../../core/clock.ts';
 import { describeError } from '../../core/errors.ts';
 import type { Look, LookedAt } from '../../core/look.ts';
 import type { Looks } from '../../store/looks.ts';
+import { minLsn, type Lsn } from '../../core/lsn.ts';
 import { takeLook } from '../../postgres/look.ts';
 import type { GapKeeper } from './gaps.ts';
 import type { SourceOptions } from './options.ts';
@@ -79,8 +80,11 @@ export class LookKeeper {
     return takeLook(client, { publication, serverVersion, server, previous: this.#last, at: wallTime() });
   }
 
-  /** Declares what differs from the look before, and keeps it. */
-  async keep(look: Look, looking: Pick<Looking, 'client'>): Promise<void> {
+  /**
+   * Declares what differs from the look before, and keeps it. `unread`: another publication is followed now, and it decodes
+   * everything written from there on, as it was then.
+   */
+  async keep(look: Look, looking: Pick<Looking, 'client'>, unread?: Lsn): Promise<void> {
     const { gaps, looks } = this.#options.store;
     const database = this.#database;
     const { systemIdentifier } = look.server;
@@ -98,7 +102,11 @@ export class LookKeeper {
       this.#gapKeeper.refresh();
     }
     if (previous?.server.systemIdentifier === systemIdentifier) {
-      const from = looks.endBefore(database, systemIdentifier, previous.xmin);
+      const before = looks.endBefore(database, systemIdentifier, previous.xmin);
+      const from = [unread, partedFrom(previous, look)].reduce<Lsn>(
+        (least, lsn) => (lsn === undefined ? least : minLsn(least, lsn)),
+        before,
+      );
       for (const gap of gapsBetween(previous, look, { from, exists, missed })) this.#gapKeeper.declare(gap);
     }
     this.#last = look;
@@ -145,6 +153,10 @@ export class LookKeeper {
     }
   }
 }
+
+/** Where the history of the earlier look ended for the later one's server: above that it says nothing of this history. */
+const partedFrom = (previous: Look, { server }: Look): Lsn | undefined =>
+  server.switches.find(({ timeline }) => timeline === previous.server.timeline)?.switchLsn;
 
 /** Of these tables, those that are still there. */
 async function existing(client: Client, oids: readonly number[]): Promise<ReadonlySet<number>> {

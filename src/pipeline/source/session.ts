@@ -6,7 +6,7 @@ import { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
 import { shortHash } from '../../core/idempotency.ts';
 import type { Look } from '../../core/look.ts';
-import { formatLsn, maxLsn, parseLsn, ZERO_LSN } from '../../core/lsn.ts';
+import { formatLsn, maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
 import {
   applicationName,
@@ -137,7 +137,7 @@ const lookingAt = (primary: Primary, prepared: Prepared, server: ServerHistory):
   },
 });
 
-type Joining = {
+export type Joining = {
   readonly opened: SourceLog;
   readonly prepared: Prepared;
   readonly server: ServerHistory;
@@ -147,7 +147,7 @@ type Joining = {
 };
 
 /** The log and this server belong together, or this rejects; what is missing between the two is on record when it resolves. */
-async function join(joining: Joining): Promise<StartPlan> {
+export async function join(joining: Joining): Promise<StartPlan> {
   const { opened, prepared, server, primary, looking, ports } = joining;
   const { looks, gaps } = ports;
   const look = await looks.first(looking);
@@ -164,7 +164,7 @@ async function join(joining: Joining): Promise<StartPlan> {
     skipTo,
   });
   const { plan, told } = belonging;
-  await looks.keep(look, looking);
+  await looks.keep(look, looking, unreadByAnother(opened, plan));
   if (plan.gap !== undefined) gaps.declare(plan.gap);
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
   if (isRenumbered(opened)) saltUnfinished(joining);
@@ -178,6 +178,10 @@ async function join(joining: Joining): Promise<StartPlan> {
   opened.joined = true;
   return plan;
 }
+
+/** From where on another publication than before is followed; undefined: it is the same one. */
+const unreadByAnother = ({ log, joined }: SourceLog, { confirmed }: StartPlan): Lsn | undefined =>
+  joined || !log.recovered.streamOptionsChanged ? undefined : maxLsn(log.context.lastEndLsn, confirmed);
 
 /**
  * The transaction that follows the log's end may have been delivered in part, with its changes numbered by other options: in

@@ -11,20 +11,25 @@ export type Begin = { readonly commitLsn: Lsn; readonly commitTimeUs: bigint; re
 export class BeginComparison {
   readonly #logged: Iterator<Begin>;
   readonly #lastCommitLsn: Lsn;
+  readonly #mayMiss: boolean;
   #next: Begin | undefined;
   #partedAt: Lsn | undefined;
 
-  /** `logged`: of the log, from where the server begins; `lastCommitLsn`: of its last whole transaction. */
-  constructor(logged: Iterable<Begin>, lastCommitLsn: Lsn) {
+  /**
+   * `logged`: of the log, from where the server begins; `lastCommitLsn`: of its last whole transaction; `mayMiss`: another
+   * publication than before may leave transactions out.
+   */
+  constructor(logged: Iterable<Begin>, lastCommitLsn: Lsn, { mayMiss = false } = {}) {
     this.#logged = logged[Symbol.iterator]();
     this.#lastCommitLsn = lastCommitLsn;
+    this.#mayMiss = mayMiss;
     this.#advance();
   }
 
   /** A transaction comes; one behind the log's end says that all of the log has come. */
   came(begin: Begin): void {
     if (begin.commitLsn > this.#lastCommitLsn) return;
-    while (this.#next !== undefined && this.#next.commitLsn < begin.commitLsn) this.#differs(this.#next);
+    while (this.#next !== undefined && this.#next.commitLsn < begin.commitLsn) this.#isMissing(this.#next);
     const { commitLsn, commitTimeUs, xid } = this.#next ?? begin;
     // What the log held before it may be retired.
     if (this.#next === undefined || begin.commitLsn < commitLsn) return;
@@ -38,7 +43,7 @@ export class BeginComparison {
 
   /** Everything up to the log's end has come. Answers where the histories part; undefined: they do not. */
   end(): Lsn | undefined {
-    while (this.#next !== undefined) this.#differs(this.#next);
+    while (this.#next !== undefined) this.#isMissing(this.#next);
     this.close();
     return this.#partedAt;
   }
@@ -46,6 +51,11 @@ export class BeginComparison {
   /** Lets go of the log's files. */
   close(): void {
     this.#logged.return?.();
+  }
+
+  #isMissing(begin: Begin): void {
+    if (this.#mayMiss) this.#advance();
+    else this.#differs(begin);
   }
 
   #differs({ commitLsn }: Begin): void {

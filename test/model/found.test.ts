@@ -1,0 +1,90 @@
+// Sequences that once lost something in silence, as short as they could be made: each stays mended.
+import { afterAll, expect, test } from 'vitest';
+import { removeEmptyStore, RestartWorld, type Sequence } from './world.ts';
+
+afterAll(removeEmptyStore);
+
+const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
+  [
+    'a slot that somebody moved past what our disk has is not taken for our own flush, whatever the power does',
+    {
+      steps: [
+        { action: 'slot remade', seed: 0 },
+        { action: 'power cut', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
+    'the directory of the log is durable before anything in it is relied on',
+    {
+      steps: [
+        { action: 'go on', seed: 670 },
+        { action: 'go on', seed: 988 },
+        { action: 'power cut', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
+    'a gap behind which the stream goes on keeps its end, also beside one that has none yet',
+    {
+      steps: [
+        { action: 'options changed', seed: 0 },
+        { action: 'go on', seed: 338 },
+        { action: 'publication dropped', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
+    'another publication than before is a gap from where nothing was read yet, however it was looked at since',
+    {
+      steps: [
+        { action: 'publication dropped', seed: 0 },
+        { action: 'options changed', seed: 0 },
+        { action: 'go on', seed: 350 },
+        { action: 'options changed', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 18,
+    },
+  ],
+  [
+    'another publication that leaves transactions out is no other history',
+    {
+      steps: [
+        { action: 'publication narrowed', seed: 0 },
+        { action: 'options changed', seed: 0 },
+        { action: 'go on', seed: 190 },
+        { action: 'options changed', seed: 233 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
+    'what was looked at in a history that parted does not bound a gap of the one that goes on',
+    {
+      steps: [
+        { action: 'failover without the slot', seed: 95 },
+        { action: 'publication narrowed', seed: 0 },
+        { action: 'failover to a standby behind', seed: 250 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+];
+
+test.each(FOUND)('%s', async (_, sequence) => {
+  expect(await new RestartWorld(sequence).run()).toBeUndefined();
+});

@@ -1,0 +1,188 @@
+// A sink of the model: the real place, ledger, walker and settlement, in front of an endpoint that only remembers.
+import { createRowEvent, type Relation } from '../../src/core/change.ts';
+import type { Lsn } from '../../src/core/lsn.ts';
+import { decodeRow } from '../../src/pgoutput/messages.ts';
+import type { LogBlock } from '../../src/log/reader.ts';
+import type { Pending, PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
+import type { Unsettled } from '../../src/pipeline/delivery/unsettled.ts';
+import { LogWalker, type LoggedRow } from '../../src/pipeline/intake/log-walker.ts';
+import { notePlace, openPlace, type PlaceOptions, type SinkPlace } from '../../src/pipeline/sink/place.ts';
+import { Restored } from '../../src/pipeline/sink/restored.ts';
+import { Settlement } from '../../src/pipeline/sink/settlement.ts';
+
+/** A row that was let in and is not settled: what the settlement asks of it, and what the accounting does. */
+type Waiting = {
+  readonly id: number;
+  readonly key: string;
+  readonly table: string;
+  readonly position: Pending['position'];
+  readonly transaction: PendingTransaction;
+  readonly index: number;
+  readonly offset: number;
+  state: 'waiting' | 'in flight';
+};
+
+export type SinkWatcher = {
+  wants(table: string): boolean;
+  delivered(id: number, key: string): void;
+  /** The ledger has them, but for a power cut. */
+  written(ids: readonly number[]): void;
+  /** All that was written is on the disk, and this is published. */
+  synced(published: Lsn): void;
+};
+
+export class ModelSink {
+  readonly #options: PlaceOptions;
+  readonly #watcher: SinkWatcher;
+  readonly #place: SinkPlace;
+  readonly #walker: LogWalker;
+  readonly #restored: Restored;
+  readonly #settlement: Settlement;
+  readonly #blocks: AsyncIterator<LogBlock>;
+  readonly #stopping = new AbortController();
+  readonly #tables = new Map<number, Relation>();
+  readonly #event = createRowEvent();
+  #waiting: Waiting[] = [];
+  #seenEnd: number;
+  /** Set when the process stops: the last place goes on record. */
+  #notes = false;
+
+  private constructor(options: PlaceOptions, watcher: SinkWatcher, place: SinkPlace) {
+    this.#options = options;
+    this.#watcher = watcher;
+    this.#place = place;
+    const { start, offset, ledger, reader } = place;
+    this.#restored = new Restored(ledger);
+    this.#seenEnd = offset;
+    this.#walker = new LogWalker(
+      'key',
+      { position: start.position, endLsn: start.endLsn, offset },
+      {
+        marker: (transaction) => transaction,
+        markersLost: () => undefined,
+        committed: () => undefined,
+        relation: (relation) => void this.#tables.set(relation.id, relation),
+        row: (row) => this.#row(row),
+        truncate: () => undefined,
+        oversize: () => undefined,
+        letIn: () => true,
+      },
+    );
+    const oldest = (): Waiting | undefined => this.#waiting[0];
+    const all = (): readonly Waiting[] => this.#waiting;
+    const unsettled = {
+      get oldest() {
+        return oldest();
+      },
+      all,
+    };
+    this.#settlement = new Settlement({
+      ledger,
+      signals: options.signals,
+      slot: options.slot,
+      unsettled: unsettled as unknown as Pick<Unsettled, 'oldest' | 'all'>,
+      walker: this.#walker,
+      restored: this.#restored,
+      beforeMove: () => undefined,
+      note: (cursor) => {
+        if (this.#notes) notePlace(options, cursor);
+      },
+      fail: (error) => {
+        throw error;
+      },
+      nowMs: () => 0,
+    });
+    // Nothing by itself: the model says when.
+    this.#settlement.stop();
+    this.#blocks = reader.read(place.readFrom, this.#stopping.signal)[Symbol.asyncIterator]();
+  }
+
+  static async open(options: PlaceOptions, watcher: SinkWatcher): Promise<ModelSink> {
+    return new ModelSink(options, watcher, await openPlace(options));
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  #row(row: LoggedRow): void {
+    const { transaction, index, offset } = row;
+    if (this.#restored.has(transaction, index)) return;
+    const { table } = this.#tables.get(row.relationId)!;
+    if (!this.#watcher.wants(table)) return;
+    decodeRow(row.bytes, row.start, row.end, this.#event);
+    const { starts, lengths } = this.#event.newTuple;
+    const text = (column: number): string =>
+      row.bytes.toString('latin1', starts[column], starts[column]! + lengths[column]!);
+    const position = { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index };
+    const key = `${table}:${text(1)}`;
+    this.#waiting.push({
+      id: Number(text(0)),
+      key,
+      table,
+      position,
+      transaction,
+      index,
+      offset,
+      state: 'waiting',
+    });
+  }
+
+  /** Reads up to so many blocks that are there. */
+  async read(blocks: number): Promise<void> {
+    const { signals, slot } = this.#options;
+    for (let left = blocks; left > 0 && !signals.isHalted(slot); left--) {
+      if (signals.writtenEnd() <= this.#seenEnd) return;
+      const { value, done } = (await this.#blocks.next()) as IteratorResult<LogBlock, undefined>;
+      if (done === true || value === undefined || signals.isHalted(slot)) return;
+      void this.#walker.block(value, this.#stopping.signal);
+      this.#seenEnd = Math.max(this.#seenEnd, value.blockEnd);
+      this.#restored.readTo(this.#walker.head.position);
+    }
+  }
+
+  /** Hands over up to `count` messages, one of each key: `pick` says how many are passed over before each. */
+  deliver(count: number, pick: () => number): void {
+    const busy = new Set(this.#waiting.filter(({ state }) => state === 'in flight').map(({ key }) => key));
+    let skip = pick();
+    for (const message of this.#waiting) {
+      if (count === 0) return;
+      if (busy.has(message.key)) continue;
+      busy.add(message.key);
+      if (skip-- > 0) continue;
+      skip = pick();
+      message.state = 'in flight';
+      this.#watcher.delivered(message.id, message.key);
+      count--;
+    }
+  }
+
+  /** The answers have come. */
+  settle(): void {
+    const done = this.#waiting.filter(({ state }) => state === 'in flight');
+    if (done.length === 0) return;
+    this.#place.ledger.settle(done);
+    this.#place.ledger.write();
+    this.#watcher.written(done.map(({ id }) => id));
+    this.#waiting = this.#waiting.filter(({ state }) => state === 'waiting');
+  }
+
+  async sync(): Promise<void> {
+    await this.#settlement.finish({ sync: true });
+    const { signals, slot } = this.#options;
+    this.#watcher.synced(signals.settled(slot).lsn);
+  }
+
+  /** In good order, or as a killed process does. */
+  async end({ killed }: { readonly killed: boolean }): Promise<void> {
+    if (!killed) {
+      this.settle();
+      this.#notes = true;
+      await this.sync();
+    }
+    this.#stopping.abort();
+    await this.#blocks.return?.();
+    this.#place.ledger.close();
+    this.#place.reader.close();
+  }
+}
