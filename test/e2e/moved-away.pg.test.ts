@@ -1,7 +1,8 @@
 // What our own hints tell an operator to move or to delete, done to a real service: nothing is lost in silence.
-import { existsSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
+import { listSegments } from '../../src/log/segments.ts';
 import { endToEnd } from '../support/end-to-end.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -115,5 +116,62 @@ test('a store that is deleted leaves the sinks where their ledgers say', async (
   await world.start({});
   await all(101, 200);
   expect(arrived.get(1)).toBe(1);
+  expect((await sinkOf()).gaps).toEqual([]);
+});
+
+test('a slot of another name is another stream: refused, and moving the log away as the hint says loses nothing in silence', async () => {
+  await world.start({ config: config() });
+  await insert(1, 100);
+  await all(1, 100);
+  await world.service.stop();
+  const other = config().replace(
+    `      name: ${world.database.name}\n`,
+    `      name: ${world.database.name}_2\n`,
+  );
+  const refused = world.launch({ config: other });
+  expect(await refused.ended).toBe(1);
+  expect(JSON.stringify(refused.log)).toContain('LOG_IDENTITY');
+  // That start has made the slot: what is written from now on is streamed, what was written before it is not.
+  await insert(101, 200);
+  moveLogAway();
+  await world.start({ config: other });
+  await all(101, 200);
+  await insert(201, 300);
+  await all(201, 300);
+});
+
+test('a damaged log halts its sink, and moving it away as the hint says brings what was not delivered', async () => {
+  let refusing = false;
+  world.proxy.decide = ({ action }) =>
+    action === 'SendMessageBatch' && refusing
+      ? { kind: 'error', status: 503, code: 'ServiceUnavailable' }
+      : undefined;
+  const small = `${config({ slot: 'ack: delivered', faulty: true })}log: { segment_bytes: 64KB }\n`;
+  await world.start({ config: small });
+  await insert(1, 100);
+  await all(1, 100);
+  await confirmedHere();
+  refusing = true;
+  await insert(101, 5000);
+  const directory = join(world.directory, 'data/log/shop');
+  await waitFor(() => listSegments(directory).length > 3, 'some segments');
+  await world.service.kill();
+  // In the middle of what is not delivered.
+  const { path } = listSegments(directory)[1]!;
+  const bytes = readFileSync(path);
+  bytes[bytes.length >> 1]! ^= 1;
+  writeFileSync(path, bytes);
+  refusing = false;
+  await world.start({});
+  const sink = await waitFor(async () => {
+    const found = await sinkOf();
+    return found.state === 'halted' && found;
+  }, 'the sink to halt');
+  expect(sink).toMatchObject({ reason: expect.stringContaining('damaged') as string });
+  expect(sink.cure).toContain('move the directory of this log away');
+  await world.service.stop();
+  moveLogAway();
+  await world.start({});
+  await all(101, 5000);
   expect((await sinkOf()).gaps).toEqual([]);
 });

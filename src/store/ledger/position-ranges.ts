@@ -44,6 +44,7 @@ export class PositionRanges {
   /** Sorted. */
   readonly #runs: Ranges[] = [];
   readonly #spilled: SpilledRun[] = [];
+  #lastSpilled = 0;
   /** Runs with a window in memory, least recently read first. */
   readonly #windows: SpilledRun[] = [];
   #spillFd: number | undefined;
@@ -88,9 +89,17 @@ export class PositionRanges {
     if (!this.#sealed) this.#seal();
     const high = Number(commitLsn >> 32n);
     const low = Number(commitLsn & 0xffff_ffffn);
-    for (const run of this.#runs) if (holds(run, epoch, high, low, index)) return true;
-    for (const run of this.#spilled) if (this.#holdsSpilled(run, epoch, high, low, index)) return true;
-    return holds(this.#open.subarray(0, this.#count * FIELDS), epoch, high, low, index);
+    // Whoever asks in order finds most of it where the last one was.
+    const { length } = this.#spilled;
+    const from = this.#lastSpilled;
+    for (let i = 0; i < length; i++) {
+      const number = from + i < length ? from + i : from + i - length;
+      if (!this.#holdsSpilled(this.#spilled[number]!, epoch, high, low, index)) continue;
+      this.#lastSpilled = number;
+      return true;
+    }
+    for (const run of this.#runs) if (holds(run, run.length / FIELDS, epoch, high, low, index)) return true;
+    return holds(this.#open, this.#count, epoch, high, low, index);
   }
 
   get isEmpty(): boolean {
@@ -158,11 +167,11 @@ export class PositionRanges {
     const { fences } = run;
     const windows = fences.length / FIELDS - 1;
     if (order(fences, 0, epoch, high, low, index) > 0) return false;
-    const last = fences.subarray(-FIELDS);
-    const beyond = order(last, 0, epoch, high, low, index) < 0 && !holds(last, epoch, high, low, index);
-    if (beyond) return false;
-    const number = Math.min(windows - 1, lastAtOrBefore(fences, epoch, high, low, index));
-    return holds(this.#window(run, number), epoch, high, low, index);
+    if (order(fences, windows, epoch, high, low, index) <= 0) {
+      return isIn(fences, windows, epoch, high, low, index);
+    }
+    const ranges = this.#window(run, lastAtOrBefore(fences, windows, epoch, high, low, index));
+    return holds(ranges, ranges.length / FIELDS, epoch, high, low, index);
   }
 
   #window(run: SpilledRun, number: number): Ranges {
@@ -202,9 +211,16 @@ function order(ranges: Ranges, at: number, epoch: number, high: number, low: num
 }
 
 /** Number of the last range that begins at or before a position; -1: none. */
-function lastAtOrBefore(ranges: Ranges, epoch: number, high: number, low: number, index: number): number {
+function lastAtOrBefore(
+  ranges: Ranges,
+  count: number,
+  epoch: number,
+  high: number,
+  low: number,
+  index: number,
+): number {
   let from = 0;
-  let to = ranges.length / FIELDS;
+  let to = count;
   while (from < to) {
     const middle = (from + to) >>> 1;
     if (order(ranges, middle, epoch, high, low, index) <= 0) from = middle + 1;
@@ -213,9 +229,21 @@ function lastAtOrBefore(ranges: Ranges, epoch: number, high: number, low: number
   return from - 1;
 }
 
-function holds(ranges: Ranges, epoch: number, high: number, low: number, index: number): boolean {
-  const at = lastAtOrBefore(ranges, epoch, high, low, index);
-  if (at < 0) return false;
+/** Is a position in one of the first `count` ranges? */
+function holds(
+  ranges: Ranges,
+  count: number,
+  epoch: number,
+  high: number,
+  low: number,
+  index: number,
+): boolean {
+  if (count === 0 || order(ranges, 0, epoch, high, low, index) > 0) return false;
+  return isIn(ranges, lastAtOrBefore(ranges, count, epoch, high, low, index), epoch, high, low, index);
+}
+
+/** Is a position that does not come before range number `at` in that range? */
+function isIn(ranges: Ranges, at: number, epoch: number, high: number, low: number, index: number): boolean {
   const field = at * FIELDS;
   return (
     ranges[field] === epoch &&
