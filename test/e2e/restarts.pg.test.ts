@@ -132,7 +132,7 @@ function sequenceOf(random: () => number): string[] {
 async function heal(world: RealRestartWorld): Promise<void> {
   let restarts = 0;
   await world.query(
-    `do $$ begin if exists (select from pg_publication where pubname = '${world.publication}') then
+    `do $$ begin if exists (select from pg_publication where pubname = '${world.publication}' and not pubinsert) then
        alter publication ${world.publication} set (publish = ${ALL}); end if; end $$`,
   );
   world.start();

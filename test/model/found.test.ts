@@ -83,6 +83,19 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'no stream goes on behind a gap that ends above the WAL of a server that was restored since',
+    {
+      steps: [
+        { action: 'server copied', seed: 0 },
+        { action: 'publication remade', seed: 449 },
+        { action: 'go on', seed: 0 },
+        { action: 'server recovered to a point', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

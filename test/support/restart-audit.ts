@@ -7,9 +7,6 @@ export const AUDITED_SINKS = { queue: ['a', 'b', 'c'], hook: ['a'], stream: ['a'
 export type AuditedSink = keyof typeof AUDITED_SINKS;
 export const AUDITED_SINK_NAMES = Object.keys(AUDITED_SINKS) as AuditedSink[];
 
-/** Rows say which group they are of, so that order shows. */
-const KEYS = 5;
-
 export type DeclaredGap = {
   readonly from: string;
   /** Null: it goes on. */
@@ -32,7 +29,7 @@ export async function createAuditedTables(client: Client): Promise<void> {
 }
 
 export const createAuditedTable = (client: Client, table: string): Promise<unknown> =>
-  client.query(`create table ${table} (id int primary key, key int not null)`);
+  client.query(`create table ${table} (id int primary key)`);
 
 /** One transaction of some rows of one table, with its own record. Rejects where nobody can say whether it was committed. */
 export async function writeAudited(
@@ -51,7 +48,7 @@ export async function writeAudited(
        from unnest($1::int[]) id`,
       [ids, table, publication],
     );
-    await client.query(`insert into ${table} select id, id % ${KEYS} from unnest($1::int[]) id`, [ids]);
+    await client.query(`insert into ${table} select id from unnest($1::int[]) id`, [ids]);
     await client.query('commit');
   } catch (error) {
     await client.query('rollback').catch(() => undefined);
@@ -67,23 +64,14 @@ export class RestartAudit {
   readonly gaps = new Map<string, DeclaredGap>();
   repeats = 0;
 
-  constructor() {
-    for (const sink of AUDITED_SINK_NAMES) {
-      this.#received.set(sink, { ids: new Set(), latest: new Map(), late: [] });
-    }
-  }
-
-  received(sink: AuditedSink, { id, key }: { readonly id: number; readonly key: number }): void {
-    const { ids, latest, late } = this.#received.get(sink)!;
-    if (ids.has(id)) return void this.repeats++;
+  received(sink: AuditedSink, id: number): void {
+    const ids = this.#received.get(sink)!;
+    if (ids.has(id)) this.repeats++;
     ids.add(id);
-    const last = latest.get(key) ?? 0;
-    if (id < last) late.push([id, last]);
-    else latest.set(key, id);
   }
 
   has(sink: AuditedSink, id: number): boolean {
-    return this.#received.get(sink)!.ids.has(id);
+    return this.#received.get(sink)!.has(id);
   }
 
   /** Every version of a gap counts: the store that has it may be lost. One that had no end yet ends here. */
@@ -91,7 +79,7 @@ export class RestartAudit {
     this.gaps.set(`${key} ${gap.from} ${gap.to ?? ''}`, gap);
   }
 
-  /** What is due by the server's own record, never came, and lies in no gap; and what came out of order. */
+  /** What is due by the server's own record, never came, and lies in no gap. */
   async faults(client: Client): Promise<string[]> {
     const { rows } = await client.query<AuditRow>(
       `select id, tbl, lsn::text, captured or exists (
@@ -100,19 +88,13 @@ export class RestartAudit {
     );
     const faults: string[] = [];
     for (const sink of AUDITED_SINK_NAMES) {
-      const { ids, late } = this.#received.get(sink)!;
+      const ids = this.#received.get(sink)!;
       const due = rows.filter(
         ({ tbl, captured }) => captured && AUDITED_SINKS[sink].some((table) => table === tbl),
       );
       for (const row of due) {
         if (ids.has(row.id) || this.#explains(sink, row, rows)) continue;
         faults.push(`${sink}: row ${row.id} of ${row.tbl} at ${row.lsn} never came, and no gap names it`);
-      }
-      const byId = new Map(rows.map((row) => [row.id, row]));
-      for (const [id, last] of late) {
-        const row = byId.get(id);
-        if (row === undefined || this.#explains(sink, row, rows)) continue;
-        faults.push(`${sink}: row ${id} of ${row.tbl} came after row ${last} of its key`);
       }
     }
     return faults;

@@ -20,7 +20,7 @@ const WRITE_EVERY_MS = 15;
 const DATABASE = 'shop';
 const SLOT = 'tailrace';
 
-type Change = { readonly record: { readonly id: number; readonly key: number } };
+type Change = { readonly record: { readonly id: number } };
 
 export type RestartWorldOptions = {
   readonly random: () => number;
@@ -68,7 +68,7 @@ export class RealRestartWorld {
   }
 
   #received(sink: 'queue' | 'hook', body: string): void {
-    this.audit.received(sink, (JSON.parse(body) as Change).record);
+    this.audit.received(sink, (JSON.parse(body) as Change).record.id);
   }
 
   get #data(): string {
@@ -160,7 +160,7 @@ export class RealRestartWorld {
         if (service === undefined || hasEnded(service)) throw new Error('down');
         const client = new PullClient(await service.apiUrl(), 'stream');
         const messages = await client.receive({ batchSize: 20, waitFor: '1s' }, signal);
-        for (const { data } of messages) this.audit.received('stream', data.record as Change['record']);
+        for (const { data } of messages) this.audit.received('stream', Number(data.record['id']));
         await client.ack(...messages);
       } catch {
         await new Promise((done) => setTimeout(done, 50));

@@ -200,7 +200,10 @@ function saltUnfinished({ opened, ports }: Joining): void {
 function skippedGap({ opened, prepared, ports }: Joining, look: Look): Gap | undefined {
   const { gaps, stopped } = ports;
   const from = maxLsn(opened.log.context.lastEndLsn, prepared.slot.confirmedFlush);
-  if (stopped === undefined) return gaps.skipped(from);
+  // One that ends above the server's WAL was declared in another history: behind it every new change would be skipped.
+  const ofServer = (gap: Gap | undefined): Gap | undefined =>
+    gap !== undefined && (parseLsn(gap.to ?? '') ?? ZERO_LSN) <= look.walAfter ? gap : undefined;
+  if (stopped === undefined) return ofServer(gaps.skipped(from));
   // Looked at again while somebody has still to decide, it does not grow.
   const known = stopped.gapId === undefined ? undefined : gaps.find(stopped.gapId);
   const gap =
@@ -216,7 +219,7 @@ function skippedGap({ opened, prepared, ports }: Joining, look: Look): Gap | und
       ends: [],
     });
   stopped.gapId = gap.id;
-  return gap;
+  return ofServer(gap);
 }
 
 const gapWaits = (name: string): TailraceError =>
