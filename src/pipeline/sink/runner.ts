@@ -69,7 +69,14 @@ export class SinkRunner {
     this.#parts.replays.restart();
   }
 
-  /** Settles what is in flight until the deadline, saves the ledger, closes. */
+  /** While it stops: another deadline. */
+  hurry(deadlineMs: number): void {
+    const { sink, dispatcher } = this.#parts;
+    // What waits for consumers is not waited for anyway.
+    if (sink.pull === undefined) void dispatcher.stop(deadlineMs);
+  }
+
+  /** Settles what is in flight until the deadline (Infinity: until all is answered), saves the ledger, closes. */
   async stop(deadlineMs: number): Promise<void> {
     const { sink, dispatcher, replays, settlement, walker } = this.#parts;
     this.#stopping.abort();

@@ -350,6 +350,21 @@ test('stopping waits for what is in flight and starts nothing new', async () => 
   expect(h.delivery.unsettled.oldest?.index).toBe(40);
 });
 
+test('a stop without a deadline waits however long the answers take; a deadline that comes later aborts them', async () => {
+  const h = harness({ hold: true });
+  for (let i = 0; i < 10; i++) h.add({ group: `g${i}` });
+  h.dispatcher.dispatch();
+  let isOver = false;
+  const stopped = h.dispatcher.stop(Infinity).then(() => (isOver = true));
+  // An infinite wait of a timer would be over at once.
+  await new Promise((done) => setTimeout(done, 20));
+  expect(isOver).toBe(false);
+  const hurried = h.dispatcher.stop(0);
+  await Promise.all([stopped, hurried]);
+  expect(h.accepted).toEqual([]);
+  expect(h.delivery.unsettled.oldest?.index).toBe(0);
+});
+
 describe('what is parked', () => {
   /** Of a group of `count` messages those from the 33rd on keep their log offsets only. */
   const longGroup = (h: ReturnType<typeof harness>, count: number, body?: string): void => {
