@@ -6,7 +6,7 @@ import { LogSignals } from '../../../src/log/signals.ts';
 import type { FlushKeeper } from '../../../src/pipeline/source/flush.ts';
 import type { SourceLog } from '../../../src/pipeline/source/log.ts';
 import type { SourceOptions, SourceReady } from '../../../src/pipeline/source/options.ts';
-import { runSession, type StoppedDecoding } from '../../../src/pipeline/source/session.ts';
+import { runSession, type SessionPorts, type StoppedDecoding } from '../../../src/pipeline/source/session.ts';
 import { GapKeeper } from '../../../src/pipeline/source/gaps.ts';
 import { LookKeeper } from '../../../src/pipeline/source/looks.ts';
 import { SourceState } from '../../../src/pipeline/source/status.ts';
@@ -98,9 +98,11 @@ const settingsOf = (changes: Changes['settings'] = {}): DatabaseSettings =>
   });
 
 /** What a source keeps over all connections. */
-function keepers(options: SourceOptions): { gaps: GapKeeper; looks: LookKeeper; stopped: undefined } {
+function keepers(
+  options: SourceOptions,
+): Pick<SessionPorts, 'gaps' | 'looks' | 'stopped' | 'isFollowedAlone'> {
   const gaps = new GapKeeper(options, state);
-  return { gaps, looks: new LookKeeper(options, gaps), stopped: undefined };
+  return { gaps, looks: new LookKeeper(options, gaps), stopped: undefined, isFollowedAlone: false };
 }
 
 function start({ before, stopped, ...changes }: Changes = {}): Session {
