@@ -38,8 +38,13 @@ export class SinkRunner {
       const failed = Promise.withResolvers<never>();
       failed.promise.catch(() => undefined);
       const ground = layGround(place, failed.reject);
-      const parts = assemble(options, await makeSink(options, ground), ground);
-      return new SinkRunner(options, place, parts, failed.promise);
+      const sink = await makeSink(options, ground);
+      try {
+        return new SinkRunner(options, place, assemble(options, sink, ground), failed.promise);
+      } catch (error) {
+        await sink.close();
+        throw error;
+      }
     } catch (error) {
       place.ledger.close();
       place.reader.close();

@@ -325,8 +325,9 @@ async function readAll(
   primary: Primary,
   signal: AbortSignal,
 ): Promise<void> {
+  // A disk that the connection before this one found full.
+  while (budget.spent && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   for (;;) {
-    while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
     const batch = await stream.read();
     if (batch === undefined) return;
     try {
@@ -340,6 +341,7 @@ async function readAll(
     }
     feed.reached(stream.walEnd);
     keeper.appended(stream.walEnd, feed.openTransaction, feed.brought);
+    while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   }
 }
 

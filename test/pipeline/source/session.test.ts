@@ -18,7 +18,7 @@ import type { Walsender } from '../../support/fake-backend.ts';
 import { fakeDatabase, INT4, startFakePostgres, type FakePostgres } from '../../support/fake-postgres.ts';
 import { insertMessage, relationMessage } from '../../support/pgoutput-messages.ts';
 import { readLog } from '../../support/source.ts';
-import { waitFor } from '../../support/wait.ts';
+import { timersInUse, waitFor } from '../../support/wait.ts';
 
 const RELATION = 16_400;
 const relation = relationMessage({
@@ -158,6 +158,16 @@ const ids = async (): Promise<number[]> =>
 const startLsnOf = (command: string): string => /LOGICAL (\S+)/.exec(command)![1]!;
 
 describe('a session', () => {
+  test('that is stopped leaves no timer behind', async () => {
+    const before = timersInUse();
+    const session = start();
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    await session.stop();
+    expect(timersInUse()).toBeLessThanOrEqual(before);
+  });
+
   test('of a new log starts where the slot stands, logs what comes, and says that it streams', async () => {
     const session = start();
     const stream = await server.stream();
