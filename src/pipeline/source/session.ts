@@ -326,7 +326,7 @@ async function readAll(
   signal: AbortSignal,
 ): Promise<void> {
   // A disk that the connection before this one found full.
-  while (budget.spent && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
+  while (budget.isFull && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   for (;;) {
     const batch = await stream.read();
     if (batch === undefined) return;
