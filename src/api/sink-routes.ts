@@ -25,7 +25,10 @@ const table = z.string().transform((text, context) => {
 });
 const conditions = { table: table.optional(), code: z.string().min(1).optional(), since: time.optional() };
 
-const statusBody = z.strictObject({ status: z.enum(['active', 'paused', 'disabled']) });
+const statusBody = z.strictObject({
+  status: z.enum(['active', 'paused', 'disabled']),
+  now: z.boolean().default(false),
+});
 const rewindBody = z.strictObject({
   to: z.string().transform((text, context): RewindTarget => {
     const target = parseSinkStart(text);
@@ -78,9 +81,9 @@ function addStatusRoutes(routes: FastifyInstance, control: ServiceControl): void
   routes.get('/api/sinks', async () => ({ sinks: control.sinks().map(sinkDocument) }));
   routes.get('/api/sinks/:name', async (request) => sinkDocument(control.sink(sinkOf(request, control))));
   routes.patch('/api/sinks/:name', async (request) => {
-    const { status } = parse(statusBody, request.body);
+    const { status, now } = parse(statusBody, request.body);
     const id = sinkOf(request, control);
-    await control.setStatus(id, status);
+    await control.setStatus(id, status, { now });
     return { ...naming(id), status };
   });
   routes.post('/api/sinks/:name/rewind', async (request) => {

@@ -14,12 +14,16 @@ export const addSinkCommands: AddCommands = (program, ports, end) => {
     ['disable', 'disabled', 'stop a sink; it holds nothing, and may miss changes'],
   ] as const;
   for (const [verb, status, description] of verbs) {
-    withServiceOptions(
+    const command = withServiceOptions(
       program
         .command(verb)
         .description(description)
         .argument(...SINK),
-    ).action(async (sink: string, options: ServiceOptions) => {
+    );
+    if (status !== 'active') {
+      command.option('--now', 'do not wait for requests in flight: what they carry is sent again later');
+    }
+    command.action(async (sink: string, options: ServiceOptions & { now?: boolean }) => {
       const { setStatus } = await import('./sink-commands.ts');
       await end(setStatus(sink, status, options, ports));
     });

@@ -19,10 +19,10 @@ export type ServiceClient = {
 export type ServiceRequest = {
   readonly method: 'GET' | 'POST' | 'PATCH';
   readonly body?: object;
+  readonly timeoutMs?: number;
 };
 
 const DEFAULT_URL = 'http://127.0.0.1:7376';
-/** A status that changes waits for messages in flight. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
 /** `from`: where to look first. The metrics listener shows how the service stands, and nothing else. */
@@ -43,7 +43,7 @@ export async function connectToService(
           ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
         },
         ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+        signal: AbortSignal.timeout(request.timeoutMs ?? REQUEST_TIMEOUT_MS),
       });
       return { status: response.status, body: parseJson(await response.text()) };
     } catch (cause) {

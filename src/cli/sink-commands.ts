@@ -9,14 +9,18 @@ const DONE: Readonly<Record<WantedStatus, string>> = {
   disabled: 'is disabled: it holds nothing',
 };
 
+/** What is in flight is waited for: longer than any sensible timeout of a destination. */
+const SETTLE_TIMEOUT_MS = 10 * 60_000;
+
 export async function setStatus(
   sink: string,
   status: WantedStatus,
-  options: ServiceOptions,
+  options: ServiceOptions & { readonly now?: boolean },
   ports: CliPorts,
 ): Promise<number> {
   const service = await connectToService(options, ports);
-  const answer = await service.ask(sinkPath(sink), { method: 'PATCH', body: { status } });
+  const body = options.now === true ? { status, now: true } : { status };
+  const answer = await service.ask(sinkPath(sink), { method: 'PATCH', body, timeoutMs: SETTLE_TIMEOUT_MS });
   if (options.json === true) writeLine(ports.stdout, JSON.stringify(answer));
   else writeLine(ports.stdout, `${nameOf(answer)} ${DONE[status]}`);
   return EXIT.ok;

@@ -56,16 +56,28 @@ type Scan = {
   readonly first: BlockContext | undefined;
 };
 
+export type Survey = {
+  /** Where whole transactions end; undefined: there are none. */
+  readonly boundary: Pick<Boundary, 'offset' | 'context'> | undefined;
+  readonly firstOffset: number;
+  /** Less is sound than was known to be durable. */
+  readonly damaged: boolean;
+};
+
+/** What recovery would find, with everything left as it is. Throws as `recoverSegments`. */
+export function surveySegments(options: Omit<RecoveryOptions, 'minimumEnd'>): Survey {
+  const { segments, scan } = scanAll(options);
+  return {
+    boundary: scan.boundary,
+    firstOffset: segments[0]?.startOffset ?? 0,
+    damaged: scan.soundEnd < options.durableEnd,
+  };
+}
+
 /** Throws LOG_IDENTITY, LOG_VERSION, and errors of the file system as they are. */
 export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
-  const segments = listSegments(options.directory);
-  const birth = checkIdentities(segments, options);
-  // What lies below the durable end was verified when it was made durable; the last segment is always read.
-  const scanFrom = Math.max(
-    0,
-    segments.findLastIndex((segment, index) => index === 0 || segment.startOffset <= options.durableEnd),
-  );
-  const { boundary, soundEnd, first } = scanBack(segments, scanFrom);
+  const { segments, birth, scanFrom, scan } = scanAll(options);
+  const { boundary, soundEnd, first } = scan;
   const writtenEnd = segments.length === 0 ? 0 : endOf(segments.at(-1)!);
   const end = boundary?.offset ?? segments[0]?.startOffset ?? 0;
   const kept = cut(segments, boundary);
@@ -83,6 +95,22 @@ export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
   };
 }
 
+function scanAll(options: Omit<RecoveryOptions, 'minimumEnd'>): {
+  readonly segments: readonly SegmentFile[];
+  readonly birth: LogBirth | undefined;
+  readonly scanFrom: number;
+  readonly scan: Scan;
+} {
+  const segments = listSegments(options.directory);
+  const birth = checkIdentities(segments, options);
+  // What lies below the durable end was verified when it was made durable; the last segment is always read.
+  const scanFrom = Math.max(
+    0,
+    segments.findLastIndex((segment, index) => index === 0 || segment.startOffset <= options.durableEnd),
+  );
+  return { segments, birth, scanFrom, scan: scanBack(segments, scanFrom) };
+}
+
 const bytesOf = (segments: readonly SegmentFile[]): number =>
   segments.reduce((sum, segment) => sum + segment.bytes, 0);
 
@@ -92,7 +120,7 @@ const cutAll = (first: BlockContext | undefined): BlockContext =>
 /** The log's birth, as the state file or else a segment remembers it. Throws LOG_IDENTITY. */
 function checkIdentities(
   segments: readonly SegmentFile[],
-  { directory, identity, birth }: RecoveryOptions,
+  { directory, identity, birth }: Pick<RecoveryOptions, 'directory' | 'identity' | 'birth'>,
 ): LogBirth | undefined {
   let known = birth;
   for (const segment of segments) {

@@ -35,6 +35,9 @@ export const EMPTY_STATE: LogState = {
   birth: undefined,
 };
 
+/** Its name in the log's directory. */
+export const STATE_FILE = 'state';
+
 const SLOT_BYTES = 4096;
 const SLOT_HEADER_BYTES = 8;
 type SlotIndex = 0 | 1;

@@ -14,7 +14,7 @@ import { expiredSegments } from './retention.ts';
 import { SegmentChain } from './segment-chain.ts';
 import type { LogSettings } from './settings.ts';
 import type { LogSignals } from './signals.ts';
-import { digestStreamOptions, EMPTY_STATE, StateFile, type LogState } from './state-file.ts';
+import { digestStreamOptions, EMPTY_STATE, STATE_FILE, StateFile, type LogState } from './state-file.ts';
 
 export type { History } from './birth.ts';
 
@@ -82,7 +82,6 @@ export interface LogWriter {
   close(): Promise<void>;
 }
 
-const STATE_FILE = 'state';
 /** The state file may lag behind the durable end by this much: it is a lower bound. */
 const STATE_INTERVAL_MS = 1000;
 const DEFAULT_MAX_BYTES = 10 * 1024 ** 3;

@@ -47,9 +47,11 @@ test('pause, resume and disable say what the sink does now, and end with 0', asy
   });
   expect((await run('disable', 'shop/users')).stdout).toBe('shop/users is disabled: it holds nothing\n');
   expect((await run('resume', 'users')).stdout).toBe('shop/users runs\n');
-  expect(control.asked.map(([, request]) => request)).toEqual(
-    ['paused', 'disabled', 'active'].map((status) => ({ type: 'set_status', status })),
-  );
+  expect((await run('pause', 'users', '--now')).code).toBe(0);
+  expect(control.asked.map(([, request]) => request)).toEqual([
+    ...['paused', 'disabled', 'active'].map((status) => ({ type: 'set_status', status })),
+    { type: 'set_status', status: 'paused', now: true },
+  ]);
 });
 
 test('what the service refuses is shown with its cure: 1 for a no, 2 for a slip', async () => {

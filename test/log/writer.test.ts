@@ -203,7 +203,7 @@ test('a disk that is full again and again leaves nothing behind in the files, wh
         append(log, messagesOf(transaction));
         break;
       } catch (error) {
-        expect(error).toMatchObject({ code: 'LOG_DISK_FULL', mend: 'retry' });
+        if ((error as { code?: string }).code !== 'LOG_DISK_FULL') throw error;
         refused++;
       }
     }

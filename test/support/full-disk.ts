@@ -16,7 +16,8 @@ fs.writevSync = (...args: Parameters<typeof writevSync>) => {
 const { statfs } = promises;
 promises.statfs = (async (path: string) => {
   const disk = await statfs(path);
-  return isFull() && process.env['FULL_DISK_LIES'] === undefined ? { ...disk, bavail: 0 } : disk;
+  if (isFull() && process.env['FULL_DISK_LIES'] === undefined) disk.bavail = 0;
+  return disk;
 }) as typeof statfs;
 
 syncBuiltinESMExports();

@@ -1,5 +1,9 @@
 // Waiting on a condition: tests never wait on a clock.
 
+/** Timers of this process that would keep it alive: ask before what is to leave none, and after it. */
+export const timersInUse = (): number =>
+  process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+
 /** Polls until `condition` holds; fails with `what` after `timeoutMs`. */
 export async function waitFor<T>(
   condition: () => Promise<T | false | undefined> | T | false | undefined,

@@ -26,7 +26,11 @@ export const fileSchema = z.strictObject({
         .describe(
           "Size of a database's change log above which delivered changes go earlier. Default: 10 GB, or half the free disk if that is less.",
         ),
-      min_free: byteSize().prefault('1GB').describe('Free disk below which reading from Postgres stops.'),
+      min_free: byteSize()
+        .prefault('1GB')
+        .describe(
+          'Free disk below which reading from Postgres stops; where the log is within `max_bytes`, at most a twentieth of the disk.',
+        ),
       max_message_bytes: byteSize().prefault('64MB').describe('A larger row becomes a dead letter.'),
       segment_bytes: byteSize().prefault('64MB').describe('Size of one file of the change log.'),
     })

@@ -56,6 +56,7 @@ export class Conclusions {
   #discardBelow = 0;
   /** A dead letter could not be kept. */
   #isBroken = false;
+  #isStopped = false;
 
   constructor(ports: ConclusionPorts) {
     this.#ports = ports;
@@ -130,6 +131,7 @@ export class Conclusions {
 
   /** Nothing is tried again from here on. */
   stop(): void {
+    this.#isStopped = true;
     for (const timer of this.#backingOff.values()) clearTimeout(timer);
     this.#backingOff.clear();
     this.#held.stop();
@@ -202,6 +204,8 @@ export class Conclusions {
       warn('message failed', { position: message.idempotencyKey, code: error.code, hint: error.hint });
     }
     this.#unsettled.parkFollowers(message);
+    // Refused while the sink stops: the next one begins with it.
+    if (this.#isStopped) return;
     const timer = setTimeout(() => {
       this.#backingOff.delete(message);
       message.become('waiting');

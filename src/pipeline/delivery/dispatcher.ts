@@ -46,6 +46,9 @@ export class Dispatcher {
   readonly #cut: Cut;
   readonly #abort = new AbortController();
   #routeTimer: NodeJS.Timeout | undefined;
+  #abortTimer: NodeJS.Timeout | undefined;
+  #idle: (() => void) | undefined;
+  #stopped: Promise<void> | undefined;
   #dispatchIsDue = false;
   #stopping = false;
   #inFlight = 0;
@@ -105,16 +108,26 @@ export class Dispatcher {
     }
   }
 
-  /** Starts nothing new, waits for what is in flight until `deadlineMs`, then aborts it: it will be sent again. */
+  /**
+   * Starts nothing new, waits for what is in flight until `deadlineMs`, then aborts it: it will be sent again. Infinity: until it
+   * is answered, or timed out by the sink. Called again, another deadline holds.
+   */
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping = true;
+    clearTimeout(this.#abortTimer);
     clearTimeout(this.#routeTimer);
     this.#conclusions.stop();
-    const timer = setTimeout(() => this.#abort.abort(), Math.max(0, deadlineMs - this.#ports.nowMs()));
-    while (this.#atWork > 0) await new Promise<void>((done) => (this.#idle = done));
-    clearTimeout(timer);
+    if (this.#atWork > 0 && deadlineMs !== Infinity) {
+      const leftMs = Math.max(0, deadlineMs - this.#ports.nowMs());
+      this.#abortTimer = setTimeout(() => this.#abort.abort(), leftMs);
+    }
+    await (this.#stopped ??= this.#untilIdle());
+    clearTimeout(this.#abortTimer);
   }
-  #idle: (() => void) | undefined;
+
+  async #untilIdle(): Promise<void> {
+    while (this.#atWork > 0) await new Promise<void>((done) => (this.#idle = done));
+  }
 
   /** Messages: in requests without an answer, in memory, and those of which only the log offset is kept. */
   gauges(): { inFlight: number; buffered: number; parked: number } {

@@ -25,8 +25,11 @@ export interface ServiceControl {
   /** `name` or `database/name`. */
   find(name: string, database?: string): SinkId;
   sink(id: SinkId): SinkStatus;
-  /** Resolves once the sink does so; remembered over restarts. */
-  setStatus(id: SinkId, status: WantedStatus): Promise<void>;
+  /**
+   * Resolves once the sink does so, with what was in flight answered, or timed out by the sink, unless `now`: then it is aborted,
+   * and sent again later. Remembered over restarts.
+   */
+  setStatus(id: SinkId, status: WantedStatus, how?: { readonly now: boolean }): Promise<void>;
   rewind(id: SinkId, to: RewindTarget): Promise<RewindReply>;
   deadLetters(id: SinkId, filter: DeadLetterFilter, page: Page): readonly DeadLetterSummary[];
   deadLetter(id: SinkId, letter: number): StoredDeadLetter;
@@ -63,11 +66,11 @@ export function createControl({ store, topology, configuredStatus }: ControlPort
     sinks,
     find: (name, database) => findSink(sinks(), name, database),
     sink: (id) => statusOf(id) ?? fail(unknownSink(id.sink)),
-    setStatus: async (id, status) => {
+    setStatus: async (id, status, { now } = { now: false }) => {
       store.sinks.choose(id, status, { configured: configuredStatus(id), now: wallTime() });
       const thread = threadOf(id);
       if (thread === undefined) topology.startAs(id, status);
-      else await thread.request(id.sink, { type: 'set_status', status });
+      else await thread.request(id.sink, { type: 'set_status', status, ...(now ? { now } : {}) });
     },
     rewind: (id, to) => (threadOf(id) ?? fail(notReady(id))).request(id.sink, { type: 'rewind', to }),
     deadLetters: (id, filter, page) => store.deadLetters.list(id, filter, page),

@@ -1,4 +1,4 @@
-// One database while the service runs: its source thread, its log's signals, and its sinks' threads once the log is open.
+// One database while the service runs: its source thread, its log's signals, and its sinks' threads once there is a log to follow.
 import type { Logger } from 'pino';
 import { wallTime } from '../../core/clock.ts';
 import { describeGap, haltingGap, type Gap } from '../../core/gaps.ts';

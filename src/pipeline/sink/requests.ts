@@ -10,7 +10,11 @@ export type RewindTarget = Exclude<SinkStart, { readonly from: 'default' }>;
 export type SinkExchanges = {
   /** Answered once the sink does it: what was in flight is settled. */
   readonly set_status: {
-    readonly ask: { readonly status: WantedStatus };
+    readonly ask: {
+      readonly status: WantedStatus;
+      /** What is in flight is not waited for: it is sent again when the sink goes on. */
+      readonly now?: boolean;
+    };
     readonly reply: { readonly status: WantedStatus };
   };
   /** Answered once it is decided, whatever crashes then. */

@@ -38,8 +38,13 @@ export class SinkRunner {
       const failed = Promise.withResolvers<never>();
       failed.promise.catch(() => undefined);
       const ground = layGround(place, failed.reject);
-      const parts = assemble(options, await makeSink(options, ground), ground);
-      return new SinkRunner(options, place, parts, failed.promise);
+      const sink = await makeSink(options, ground);
+      try {
+        return new SinkRunner(options, place, assemble(options, sink, ground), failed.promise);
+      } catch (error) {
+        await sink.close();
+        throw error;
+      }
     } catch (error) {
       place.ledger.close();
       place.reader.close();
@@ -69,7 +74,14 @@ export class SinkRunner {
     this.#parts.replays.restart();
   }
 
-  /** Settles what is in flight until the deadline, saves the ledger, closes. */
+  /** While it stops: another deadline. */
+  hurry(deadlineMs: number): void {
+    const { sink, dispatcher } = this.#parts;
+    // What waits for consumers is not waited for anyway.
+    if (sink.pull === undefined) void dispatcher.stop(deadlineMs);
+  }
+
+  /** Settles what is in flight until the deadline (Infinity: until all is answered), saves the ledger, closes. */
   async stop(deadlineMs: number): Promise<void> {
     const { sink, dispatcher, replays, settlement, walker } = this.#parts;
     this.#stopping.abort();

@@ -32,8 +32,8 @@ const STABLE_MS = 60_000;
 /** A runner that was made anew counts as well once it has run this long. */
 const MENDED_MS = 3000;
 
-/** How long a command waits for requests in flight; then they are aborted, and sent again by the next runner. */
-const COMMAND_SETTLE_MS = 5000;
+/** A rewind, which repeats anyway, waits so long for requests in flight; then they are aborted. */
+const REWIND_SETTLE_MS = 5000;
 
 /** How often to look whether a gap halts the sink, or does not any more. */
 const GAPS_INTERVAL_MS = 200;
@@ -49,7 +49,7 @@ export type SupervisedSink = {
 };
 
 /** What a supervisor keeps running. */
-export type Runner = Pick<SinkRunner, 'run' | 'replay' | 'stop' | 'status' | 'pull'>;
+export type Runner = Pick<SinkRunner, 'run' | 'replay' | 'hurry' | 'stop' | 'status' | 'pull'>;
 
 export type SupervisorPorts = {
   /** Takes the sink's place: nobody else has it until the runner has stopped. */
@@ -113,8 +113,7 @@ class Supervisor {
     const { signals, slot } = this.#options;
     if (signals.isHalted(slot) === this.#isHalted || this.#stopping) return;
     this.#isHalted = !this.#isHalted;
-    this.#deadlineMs = steadyMs() + COMMAND_SETTLE_MS;
-    this.#turn.abort();
+    this.#endTurn(Infinity);
   }
 
   status(): SinkStatus {
@@ -145,13 +144,14 @@ class Supervisor {
         if (request.status === this.#wanted && this.#failure === undefined) {
           return Promise.resolve({ reply: { status: request.status } });
         }
-        return this.#betweenRunners(async () => {
+        // What is in flight is the sink's to time out: aborted, it would be sent again.
+        return this.#betweenRunners(request.now === true ? steadyMs() : Infinity, async () => {
           this.#wanted = request.status;
           this.#failure = undefined;
           return { reply: { status: request.status } };
         });
       case 'rewind':
-        return this.#betweenRunners(async () => ({
+        return this.#betweenRunners(steadyMs() + REWIND_SETTLE_MS, async () => ({
           reply: await rewindSink(this.#currentOptions(), request.to),
         }));
       case 'replay':
@@ -183,20 +183,26 @@ class Supervisor {
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping = true;
     clearInterval(this.#watching);
-    this.#deadlineMs = deadlineMs;
-    this.#turn.abort();
+    this.#endTurn(deadlineMs);
     await this.#running;
     for (const command of this.#commands.splice(0)) command.reject(stoppingError());
   }
 
   /** Runs when no runner has the ledger; what was in flight is settled before. */
-  #betweenRunners<Reply>(command: () => Promise<Reply>): Promise<Reply> {
+  #betweenRunners<Reply>(deadlineMs: number, command: () => Promise<Reply>): Promise<Reply> {
     return new Promise<Reply>((resolve, reject) => {
       if (this.#stopping) return reject(stoppingError());
       this.#commands.push({ run: () => command().then(resolve, reject), reject });
-      this.#deadlineMs = steadyMs() + COMMAND_SETTLE_MS;
-      this.#turn.abort();
+      this.#endTurn(deadlineMs);
     });
+  }
+
+  /** What is in flight has until then. Of several reasons to end one turn, the most urgent counts. */
+  #endTurn(deadlineMs: number): void {
+    const isEnding = this.#turn.signal.aborted;
+    this.#deadlineMs = isEnding ? Math.min(this.#deadlineMs, deadlineMs) : deadlineMs;
+    this.#turn.abort();
+    if (isEnding) this.#runner?.hurry(this.#deadlineMs);
   }
 
   async #loop(): Promise<void> {

@@ -40,7 +40,8 @@ export class DiskBudget {
   spent = false;
   /** Why, where the log itself is within its budget: others have filled the disk. */
   #isDiskLow = false;
-  #wasFull = false;
+  /** Has a write found the disk full, and there is no room yet? */
+  isFull = false;
 
   constructor(ports: DiskBudgetPorts) {
     this.#ports = ports;
@@ -59,14 +60,14 @@ export class DiskBudget {
       ? Math.min(settings.minFreeBytes, totalBytes * MAX_FREE_SHARE)
       : settings.minFreeBytes;
     const room = Math.min(ROOM_AFTER_FULL_BYTES, settings.segmentBytes);
-    this.spent = freeBytes < Math.max(wanted, this.#wasFull ? room : 0);
+    this.spent = freeBytes < Math.max(wanted, this.isFull ? room : 0);
     this.#isDiskLow = this.spent && isWithin;
-    if (!this.spent) this.#wasFull = false;
+    if (!this.spent) this.isFull = false;
   }
 
   /** A write has found the disk full. */
   filled(): void {
-    this.#wasFull = true;
+    this.isFull = true;
     this.spent = true;
     this.#isDiskLow = true;
   }

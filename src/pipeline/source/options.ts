@@ -31,7 +31,7 @@ export type SourceOptions = {
   readonly logger: Logger;
 };
 
-/** What the rest of the service needs to know once the log is open and the stream runs. */
+/** What the rest of the service needs to know to follow the log. */
 export type SourceReady = {
   readonly host: string;
   readonly log: FollowedLog;

@@ -8,6 +8,7 @@ import type { ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
 import { GapKeeper, GAPS_INTERVAL_MS } from './gaps.ts';
+import { followAlone } from './last-server.ts';
 import { LookKeeper } from './looks.ts';
 import { runSession, type StoppedDecoding } from './session.ts';
 import { SourceState } from './status.ts';
@@ -15,7 +16,10 @@ import type { DatabaseStatus } from '../../core/status.ts';
 
 export interface Source {
   status(): DatabaseStatus;
-  /** Resolves when the stream runs for the first time; rejects when it never does. */
+  /**
+   * Resolves when the log can be followed: the stream runs for the first time, or it does not begin, and the log holds something.
+   * Rejects when neither comes.
+   */
   readonly ready: Promise<SourceReady>;
   /** Resolves after `stop`; rejects with TailraceError when the source cannot go on by itself. */
   readonly ended: Promise<void>;
@@ -50,6 +54,8 @@ class SourceRun {
   #opened: SourceLog | undefined;
   #stream: ReplicationStream | undefined;
   #streamedBefore = false;
+  /** Do sinks follow the log since before any server was connected to? */
+  #isFollowedAlone = false;
   /** In a row. */
   #failures = 0;
   /** On the connections before this one. */
@@ -85,7 +91,7 @@ class SourceRun {
           const fault = this.#asFault(error);
           // While stopping, the connection is going anyway; the log is another matter.
           if (signal.aborted && fault.mend !== 'restart') break;
-          await this.#wait(fault);
+          await this.#wait(fault, onReady);
         }
       }
     } finally {
@@ -106,6 +112,7 @@ class SourceRun {
       looks: this.#looks,
       stopped: this.#stopped,
       opened: this.#opened,
+      isFollowedAlone: this.#isFollowedAlone,
       onOpened: (opened) => (this.#opened = opened),
       onStreaming: (stream, ready) => {
         this.#stream = stream;
@@ -122,18 +129,30 @@ class SourceRun {
   }
 
   /** Waits before the next try; throws when there is none. */
-  async #wait(fault: TailraceError): Promise<void> {
+  async #wait(fault: TailraceError, onReady: (ready: SourceReady) => void): Promise<void> {
     const { settings, logger } = this.#options;
     if (fault.code === 'DECODING_STOPPED') this.#stopped = {};
     const failures = ++this.#failures;
     const exhausted = settings.maxConnectionRetries > 0 && failures > settings.maxConnectionRetries;
+    if (fault.mend === 'restart' || exhausted) throw fault;
+    if (!this.#streamedBefore && !this.#isFollowedAlone) this.#followAlone(onReady);
     // At the first start a wrong configuration is told to whoever starts us; later its cause may go away again.
-    const hopeless = fault.mend === 'operator' && !this.#streamedBefore;
-    if (fault.mend === 'restart' || hopeless || exhausted) throw fault;
+    const isFirstStart = !this.#streamedBefore && !this.#isFollowedAlone;
+    if (fault.mend === 'operator' && isFirstStart) throw fault;
     this.#state.waits(fault);
     const retryInMs = backoffMs(settings.reconnect, failures, Math.random());
     logger.warn({ code: fault.code, retryInMs }, describeError(fault));
     await this.#sleep(retryInMs);
+  }
+
+  /** What the log holds is nobody else's perhaps: it is delivered whether or not there is a server to read from. */
+  #followAlone(onReady: (ready: SourceReady) => void): void {
+    const ready = followAlone(this.#options, this.#opened, this.#state);
+    if (ready === undefined) return;
+    this.#isFollowedAlone = true;
+    const { settings, logger } = this.#options;
+    logger.info(`database "${settings.name}" is not read: meanwhile the sinks deliver what the log holds`);
+    onReady(ready);
   }
 
   /** No longer than until somebody decides about the gap that the stream waits for. */

@@ -30,6 +30,7 @@ import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { comparingOf, isRenumbered, judgeBelonging } from './belonging.ts';
 import type { GapKeeper } from './gaps.ts';
 import type { StartPlan } from './history/plan.ts';
+import { noteServer } from './last-server.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
 import type { LookKeeper, Looking } from './looks.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
@@ -57,6 +58,8 @@ export type SessionPorts = {
   /** The log that an earlier connection opened. */
   readonly opened: SourceLog | undefined;
   readonly stopped: StoppedDecoding | undefined;
+  /** Do sinks follow the log since before any server was connected to? */
+  readonly isFollowedAlone: boolean;
   onOpened(opened: SourceLog): void;
   onStreaming(stream: ReplicationStream, ready: SourceReady): void;
   readonly signal: AbortSignal;
@@ -112,10 +115,9 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     try {
       const synchronous = await synchronousFault(primary.client, pid, applicationName(settings));
       if (synchronous !== undefined) throw synchronous;
-      ports.onStreaming(stream, {
-        host: primary.target.host,
-        log: followedLog(opened, settings.slot.name, server),
-      });
+      const ready = { host: primary.target.host, log: followedLog(opened, settings.slot.name, server) };
+      noteServer(options, ready);
+      ports.onStreaming(stream, ready);
       state.streams();
       await follow({ stream, opened, primary, pid, looking, ports });
     } finally {
@@ -167,7 +169,11 @@ export async function join(joining: Joining): Promise<StartPlan> {
   await looks.keep(look, looking, unreadByAnother(opened, plan));
   if (plan.gap !== undefined) gaps.declare(plan.gap);
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
-  if (isRenumbered(opened)) saltUnfinished(joining);
+  if (isRenumbered(opened)) {
+    // Sinks learn of salts when they begin.
+    if (ports.isFollowedAlone) throw renumbered(ports.options.settings.name);
+    saltUnfinished(joining);
+  }
   opened.epoch = plan.epoch;
   opened.skippedTo = skipTo;
   opened.damaged = false;
@@ -221,6 +227,17 @@ function skippedGap({ opened, prepared, ports }: Joining, look: Look): Gap | und
   stopped.gapId = gap.id;
   return ofServer(gap);
 }
+
+const renumbered = (name: string): TailraceError =>
+  new TailraceError(
+    `database "${name}": the options of the stream have changed while sinks delivered what the log holds without the server`,
+    {
+      code: 'STREAM_OPTIONS_CHANGED',
+      kind: 'fatal',
+      mend: 'restart',
+      hint: 'start Tailrace again: nothing is lost, and what was delivered of the transaction in progress may come again',
+    },
+  );
 
 const gapWaits = (name: string): TailraceError =>
   new TailraceError(
@@ -311,8 +328,9 @@ async function readAll(
   primary: Primary,
   signal: AbortSignal,
 ): Promise<void> {
+  // A disk that the connection before this one found full.
+  while (budget.isFull && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   for (;;) {
-    while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
     const batch = await stream.read();
     if (batch === undefined) return;
     try {
@@ -326,6 +344,7 @@ async function readAll(
     }
     feed.reached(stream.walEnd);
     keeper.appended(stream.walEnd, feed.openTransaction, feed.brought);
+    while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   }
 }
 

@@ -16,7 +16,7 @@ export type { SourceReady };
 export type SourceThread = {
   /** As last reported. */
   status(): DatabaseStatus;
-  /** Resolves when the stream runs for the first time: the log is open. */
+  /** Resolves when the log can be followed (`Source.ready`). */
   readonly ready: Promise<SourceReady>;
   /** Rejects when the source cannot go on by itself. */
   readonly failed: Promise<never>;

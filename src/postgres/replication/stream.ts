@@ -60,6 +60,7 @@ export class ReplicationStream {
   readonly #socket: Socket;
   readonly #pacing = new ReadPacing();
   readonly #timer: NodeJS.Timeout;
+  #resting: NodeJS.Timeout | undefined;
   #confirmed: Lsn;
   #failure: TailraceError | undefined;
   #ended = false;
@@ -165,6 +166,7 @@ export class ReplicationStream {
   /** Lets go at once. */
   destroy(): void {
     clearInterval(this.#timer);
+    clearTimeout(this.#resting);
     this.#socket.destroy();
     this.#fail(this.#fault('CONNECTION_CLOSED', 'the connection was closed by us'));
   }
@@ -198,7 +200,8 @@ export class ReplicationStream {
 
   #rest(): void {
     this.#socket.pause();
-    setTimeout(() => {
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => {
       if (this.#reading) this.#socket.resume();
     }, REST_MS);
   }
@@ -249,6 +252,7 @@ export class ReplicationStream {
     if (this.#failure !== undefined) return;
     this.#failure = error;
     clearInterval(this.#timer);
+    clearTimeout(this.#resting);
     this.#socket.destroy();
     this.#onStarted?.reject(error);
     this.#onStarted = undefined;

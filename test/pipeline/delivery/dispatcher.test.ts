@@ -13,7 +13,7 @@ import {
   REJECTED,
   routeTo,
 } from '../../support/dispatcher.ts';
-import { waitFor } from '../../support/wait.ts';
+import { timersInUse, waitFor } from '../../support/wait.ts';
 
 test('messages of different groups share a batch, messages of one group do not', async () => {
   const h = harness();
@@ -348,6 +348,33 @@ test('stopping waits for what is in flight and starts nothing new', async () => 
   expect(h.accepted.length).toBe(40);
   expect(h.batches().length).toBe(4);
   expect(h.delivery.unsettled.oldest?.index).toBe(40);
+});
+
+test('what is refused while the sink stops leaves no timer behind', async () => {
+  const h = harness({ hold: true, answer: () => REFUSED });
+  for (let i = 0; i < 10; i++) h.add({ group: `g${i}` });
+  h.dispatcher.dispatch();
+  const before = timersInUse();
+  const stopped = h.dispatcher.stop(Infinity);
+  for (const answer of h.held) answer();
+  await stopped;
+  expect(h.delivery.counts.retried).toBe(10);
+  expect(timersInUse()).toBeLessThanOrEqual(before);
+});
+
+test('a stop without a deadline waits however long the answers take; a deadline that comes later aborts them', async () => {
+  const h = harness({ hold: true });
+  for (let i = 0; i < 10; i++) h.add({ group: `g${i}` });
+  h.dispatcher.dispatch();
+  let isOver = false;
+  const stopped = h.dispatcher.stop(Infinity).then(() => (isOver = true));
+  // An infinite wait of a timer would be over at once.
+  await new Promise((done) => setTimeout(done, 20));
+  expect(isOver).toBe(false);
+  const hurried = h.dispatcher.stop(0);
+  await Promise.all([stopped, hurried]);
+  expect(h.accepted).toEqual([]);
+  expect(h.delivery.unsettled.oldest?.index).toBe(0);
 });
 
 describe('what is parked', () => {

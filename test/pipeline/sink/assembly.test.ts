@@ -6,7 +6,7 @@ import { SinkRunner } from '../../../src/pipeline/sink/runner.ts';
 import { REJECTED, type EndpointOptions } from '../../support/dispatcher.ts';
 import { SINK } from '../../support/letters.ts';
 import { openSinkRoom, rowIdOf, TestSink, type SinkRoom } from '../../support/sink-room.ts';
-import { waitFor } from '../../support/wait.ts';
+import { timersInUse, waitFor } from '../../support/wait.ts';
 
 /** A runner that runs; `ended` rejects when it cannot go on. */
 async function start(room: SinkRoom, endpoint: EndpointOptions = {}, sink = new TestSink(endpoint)) {
@@ -53,6 +53,22 @@ test('what is accepted long after it was read is published as well, with nothing
   expect(settledEverything(room)()).toBe(false);
   sink.endpoint.held[0]!();
   await waitFor(settledEverything(room), 'it to be settled');
+});
+
+test('a sink that is stopped leaves no timer behind, whatever is refused meanwhile', async () => {
+  const refused: DeliveryError = { kind: 'retryable', scope: 'message', code: 'REFUSED', hint: 'refused' };
+  const room = await openSinkRoom({
+    loadShedding: 'discard',
+    retry: { initialBackoffMs: 60_000, multiplier: 1, maxBackoffMs: 60_000, jitter: 0 },
+  });
+  room.insert(100, [1, 2, 3]);
+  const before = timersInUse();
+  const { sink, stop } = await start(room, { hold: true, answer: () => refused });
+  await waitFor(() => sink.endpoint.held.length > 0, 'the request');
+  const stopped = stop(Infinity);
+  for (const answer of sink.endpoint.held) answer();
+  await stopped;
+  expect(timersInUse()).toBe(before);
 });
 
 test('after a restart only what had not settled is sent again', async () => {

@@ -19,6 +19,8 @@ class TestRunner implements Runner {
   readonly options: SinkOptions;
   readonly #run = Promise.withResolvers<void>();
   stoppedAt: number | undefined;
+  /** What is in flight. */
+  settled = Promise.resolve();
   replays = 0;
   pull: Runner['pull'];
   delivered = 0;
@@ -37,9 +39,12 @@ class TestRunner implements Runner {
   replay(): void {
     this.replays++;
   }
+  hurry(deadlineMs: number): void {
+    this.stoppedAt = deadlineMs;
+  }
   stop(deadlineMs: number): Promise<void> {
     this.stoppedAt = deadlineMs;
-    return Promise.resolve();
+    return this.settled;
   }
   status(): SinkStatus {
     return sinkStatus({ delivered: this.delivered });
@@ -200,6 +205,30 @@ test('consumers are told why they cannot pull: no stream, halted, or stopping', 
   await expect(s.ask(receive)).rejects.toMatchObject({ code: 'SINK_HALTED', kind: 'retryable' });
   await s.sink.stop(0);
   await expect(s.ask(receive)).rejects.toMatchObject({ code: 'STOPPING' });
+});
+
+test('a pause waits for what is in flight as long as the sink does, unless it is to be now, or the service stops', async () => {
+  for (const hurry of ['pause', 'stop'] as const) {
+    const s = await supervised();
+    const first = await s.next();
+    const inFlight = Promise.withResolvers<void>();
+    first.settled = inFlight.promise;
+    const paused = s.ask({ type: 'set_status', status: 'paused' });
+    await waitFor(() => first.stoppedAt !== undefined, 'the runner to be stopped');
+    expect(first.stoppedAt).toBe(Infinity);
+    const before = steadyMs();
+    const hurried =
+      hurry === 'pause'
+        ? s.ask({ type: 'set_status', status: 'disabled', now: true })
+        : s.sink.stop(before + 1000);
+    expect(first.stoppedAt).toBeGreaterThanOrEqual(before);
+    expect(first.stoppedAt).toBeLessThanOrEqual(before + 1000);
+    inFlight.resolve();
+    await hurried;
+    // A service that stops pauses nothing any more.
+    const outcome = await paused.then(() => 'paused').catch((error: TailraceError) => error.code);
+    expect(outcome).toBe(hurry === 'pause' ? 'paused' : 'STOPPING');
+  }
 });
 
 test('a stop gives the runner its deadline, and what was asked meanwhile is refused', async () => {

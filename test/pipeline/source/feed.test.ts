@@ -139,7 +139,7 @@ describe('the feed', () => {
       try {
         for (const messages of batches(all.slice(from).flat(), 4)) batch(messages);
       } catch (error) {
-        expect(error).toMatchObject({ code: 'LOG_DISK_FULL' });
+        if ((error as { code?: string }).code !== 'LOG_DISK_FULL') throw error;
         refused++;
       }
     }

@@ -6,7 +6,7 @@ import { LogSignals } from '../../../src/log/signals.ts';
 import type { FlushKeeper } from '../../../src/pipeline/source/flush.ts';
 import type { SourceLog } from '../../../src/pipeline/source/log.ts';
 import type { SourceOptions, SourceReady } from '../../../src/pipeline/source/options.ts';
-import { runSession, type StoppedDecoding } from '../../../src/pipeline/source/session.ts';
+import { runSession, type SessionPorts, type StoppedDecoding } from '../../../src/pipeline/source/session.ts';
 import { GapKeeper } from '../../../src/pipeline/source/gaps.ts';
 import { LookKeeper } from '../../../src/pipeline/source/looks.ts';
 import { SourceState } from '../../../src/pipeline/source/status.ts';
@@ -18,7 +18,7 @@ import type { Walsender } from '../../support/fake-backend.ts';
 import { fakeDatabase, INT4, startFakePostgres, type FakePostgres } from '../../support/fake-postgres.ts';
 import { insertMessage, relationMessage } from '../../support/pgoutput-messages.ts';
 import { readLog } from '../../support/source.ts';
-import { waitFor } from '../../support/wait.ts';
+import { timersInUse, waitFor } from '../../support/wait.ts';
 
 const RELATION = 16_400;
 const relation = relationMessage({
@@ -98,9 +98,11 @@ const settingsOf = (changes: Changes['settings'] = {}): DatabaseSettings =>
   });
 
 /** What a source keeps over all connections. */
-function keepers(options: SourceOptions): { gaps: GapKeeper; looks: LookKeeper; stopped: undefined } {
+function keepers(
+  options: SourceOptions,
+): Pick<SessionPorts, 'gaps' | 'looks' | 'stopped' | 'isFollowedAlone'> {
   const gaps = new GapKeeper(options, state);
-  return { gaps, looks: new LookKeeper(options, gaps), stopped: undefined };
+  return { gaps, looks: new LookKeeper(options, gaps), stopped: undefined, isFollowedAlone: false };
 }
 
 function start({ before, stopped, ...changes }: Changes = {}): Session {
@@ -156,6 +158,16 @@ const ids = async (): Promise<number[]> =>
 const startLsnOf = (command: string): string => /LOGICAL (\S+)/.exec(command)![1]!;
 
 describe('a session', () => {
+  test('that is stopped leaves no timer behind', async () => {
+    const before = timersInUse();
+    const session = start();
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    await session.stop();
+    expect(timersInUse()).toBeLessThanOrEqual(before);
+  });
+
   test('of a new log starts where the slot stands, logs what comes, and says that it streams', async () => {
     const session = start();
     const stream = await server.stream();

@@ -1,0 +1,96 @@
+// What was known of the server when the log was last read from it, kept beside the log: enough to follow the log while no server
+// answers, or none may be read from.
+import { closeSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describeError } from '../../core/errors.ts';
+import type { FollowedLog } from '../../core/log-life.ts';
+import { formatLsn, parseLsn, ZERO_LSN } from '../../core/lsn.ts';
+import { showLog } from '../../log/survey.ts';
+import { LEDGER_FILES, replaceFile } from '../../store/ledger/files.ts';
+import type { SourceLog } from './log.ts';
+import type { SourceOptions, SourceReady } from './options.ts';
+import type { SourceState } from './status.ts';
+
+const FILE = 'server';
+
+type StoredServer = Omit<FollowedLog, 'history' | 'beganAt' | 'adoptedEpoch'> & {
+  readonly host: string;
+  /** By the name that the configuration gives it. */
+  readonly database: string;
+  readonly timeline: number;
+  readonly switches: readonly (readonly [timeline: number, switchLsn: string])[];
+  readonly walEnd: string;
+};
+
+/** Durable when it returns; a log that has this server on record already is not touched. */
+export function noteServer({ directory, settings, logger }: SourceOptions, { host, log }: SourceReady): void {
+  const { life, systemIdentifier, databaseOid, slot, history } = log;
+  const stored: StoredServer = {
+    life,
+    systemIdentifier,
+    databaseOid,
+    slot,
+    host,
+    database: settings.database,
+    timeline: history.current,
+    switches: history.switches.map(({ timeline, switchLsn }) => [timeline, formatLsn(switchLsn)]),
+    walEnd: formatLsn(history.walEnd),
+  };
+  try {
+    const { fd } = replaceFile(join(directory, FILE), [Buffer.from(JSON.stringify(stored))], LEDGER_FILES);
+    closeSync(fd);
+  } catch (error) {
+    // Without it, or with an older one, sinks wait for the server at the next start, or know a little less of it.
+    logger.warn(
+      { database: settings.name },
+      `what is known of the server could not be noted: ${describeError(error)}`,
+    );
+  }
+}
+
+function recallServer(directory: string): StoredServer | undefined {
+  try {
+    return JSON.parse(readFileSync(join(directory, FILE), 'utf8')) as StoredServer;
+  } catch {
+    // Not there, or not whole: as before there was such a file.
+    return undefined;
+  }
+}
+
+/**
+ * The log as it can be followed without a server, shown to the readers; undefined: there is nothing to follow, or it is not the log
+ * that the configuration means, or it is not known of which server. `opened`: a connection has opened it, and did not get further.
+ */
+export function followAlone(
+  options: SourceOptions,
+  opened: SourceLog | undefined,
+  state: SourceState,
+): SourceReady | undefined {
+  const { directory, settings, signals, version, knownEpoch, logger } = options;
+  const server = recallServer(directory);
+  if (server?.slot !== settings.slot.name || server.database !== settings.database) return undefined;
+  const { systemIdentifier, databaseOid, slot, host } = server;
+  const identity = { systemIdentifier, databaseOid, slot };
+  try {
+    const found =
+      opened === undefined
+        ? showLog({ directory, identity, signals, version, knownEpoch })
+        : { birth: opened.log.birth, lastEndLsn: opened.log.context.lastEndLsn };
+    if (found?.birth.life !== server.life || found.lastEndLsn === ZERO_LSN) return undefined;
+    state.logged = found.lastEndLsn;
+    return { host, log: { ...found.birth, ...identity, history: historyOf(server) } };
+  } catch (error) {
+    // The connection that opens the log says so, with the cure.
+    logger.warn({ database: settings.name }, `the log cannot be followed: ${describeError(error)}`);
+    return undefined;
+  }
+}
+
+const historyOf = ({ timeline, switches, walEnd }: StoredServer): FollowedLog['history'] => ({
+  current: timeline,
+  switches: switches.map(([left, switchLsn]) => ({
+    timeline: left,
+    switchLsn: parseLsn(switchLsn) ?? ZERO_LSN,
+  })),
+  walEnd: parseLsn(walEnd) ?? ZERO_LSN,
+});
