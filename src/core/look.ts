@@ -49,6 +49,8 @@ export type CatalogVersions = {
 export type Look = {
   /** ISO 8601, by our clock. */
   readonly at: string;
+  /** Name of the publication that was looked for. */
+  readonly publication: string;
   readonly server: LookedAt;
   /** Where the WAL ended before the snapshot was taken, and after. */
   readonly walBefore: Lsn;

@@ -152,7 +152,7 @@ export async function takeLook(client: Client, request: LookRequest): Promise<Lo
       request.publication,
     ]);
     const seen = rows[0]!;
-    if (seen.fold === previous.fold)
+    if (seen.fold === previous.fold && request.publication === previous.publication)
       return lookOf(request, { walBefore, running, seen, catalog: previous.catalog });
   }
   const { rows } = await client.query<DetailRow>(
@@ -194,10 +194,11 @@ type Seen = {
   readonly catalog: CatalogVersions;
 };
 
-function lookOf({ server, at }: LookRequest, { walBefore, running, seen, catalog }: Seen): Look {
+function lookOf({ publication, server, at }: LookRequest, { walBefore, running, seen, catalog }: Seen): Look {
   const [xmin, xmax] = seen.snapshot.split(':');
   return {
     at: at.toISOString(),
+    publication,
     server: { ...server, address: seen.address, startedAtUs: seen.startedAtUs },
     walBefore,
     walAfter: readLsn(seen.walAfter),

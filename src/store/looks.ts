@@ -20,12 +20,13 @@ export class Looks {
       const catalog = this.#catalogOf(database, look);
       const row = this.#db
         .prepare(
-          `insert into looks (database, taken_at, server, wal_before, wal_after, xmin, begun, proved, catalog)
-           values (?, ?, ?, ?, ?, ?, ?, ?, ?) returning id`,
+          `insert into looks (database, taken_at, publication, server, wal_before, wal_after, xmin, begun, proved, catalog)
+           values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning id`,
         )
         .get(
           database,
           look.at,
+          look.publication,
           JSON.stringify({
             ...look.server,
             switches: look.server.switches.map(({ timeline, switchLsn }) => [timeline, formatLsn(switchLsn)]),
@@ -112,6 +113,7 @@ function readLook(row: Readonly<Record<string, unknown>>): Look {
   const { switches, ...server } = JSON.parse(String(row['server'])) as StoredServer;
   return {
     at: String(row['taken_at']),
+    publication: String(row['publication']),
     server: {
       ...server,
       switches: switches.map(([timeline, switchLsn]) => ({ timeline, switchLsn: readLsn(switchLsn) })),

@@ -152,6 +152,7 @@ const VERSION_3 = `
     id integer primary key autoincrement,
     database text not null,
     taken_at text not null,
+    publication text not null,
     server text not null,
     wal_before text not null,
     wal_after text not null,

@@ -30,6 +30,7 @@ export function look(changes: Partial<Look> = {}): Look {
   const seen = changes.catalog ?? catalog([table(1)]);
   return {
     at: '2026-01-02T03:04:05.000Z',
+    publication: 'p',
     server: {
       systemIdentifier: '7',
       timeline: 1,

@@ -115,9 +115,9 @@ export class LookKeeper {
   }
 
   /** Is there anything to compare? Of a publication that is still missing everything is said. */
-  #isNews({ fold, catalog }: Look): boolean {
+  #isNews({ fold, catalog, publication }: Look): boolean {
     const isMissing = catalog.publication === undefined && this.#last?.catalog.publication === undefined;
-    return !isMissing && fold !== this.#present?.fold;
+    return !isMissing && (fold !== this.#present?.fold || publication !== this.#present.publication);
   }
 
   /** The server of this connection is the log's. */

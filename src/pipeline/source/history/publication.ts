@@ -3,6 +3,7 @@ import type { GapDeclaration, GapEnd } from '../../../core/gaps.ts';
 import { ALL_OF_IT, type CatalogVersions, type Look, type TableVersions } from '../../../core/look.ts';
 import { formatLsn, type Lsn } from '../../../core/lsn.ts';
 import type { TableName } from '../../../core/selection.ts';
+import { widenXid } from './identity.ts';
 
 /**
  * The gaps between two looks, `previous` being the last with the old versions and `next` the first with the new ones. What
@@ -20,12 +21,13 @@ export function gapsBetween(
     missed,
   }: { readonly from: Lsn; readonly exists: ReadonlySet<number>; readonly missed: boolean },
 ): readonly GapDeclaration[] {
-  if (previous.fold === next.fold) return [];
+  if (previous.fold === next.fold && previous.publication === next.publication) return [];
   const range = { from: formatLsn(from), to: formatLsn(next.walAfter) };
   const before = previous.catalog;
   const after = next.catalog;
   if (before.publication === undefined) return [];
   if (after.publication === undefined) return [missing(before, range.from)];
+  if (previous.publication !== next.publication) return sinceAnother(previous, next, range);
   const dropped = goneTables(previous, next).filter(({ oid }) => !exists.has(oid));
   const gaps =
     after.publication.version === before.publication.version
@@ -85,6 +87,27 @@ const missing = (before: CatalogVersions, from: string): GapDeclaration => ({
   skips: false,
   ends: [{ when: 'publication_present' }],
 });
+
+/**
+ * Another publication from now on, by the user's word: it has to have been there, as it is, since the last look. Its row says
+ * which transaction wrote it.
+ */
+function sinceAnother(previous: Look, next: Look, range: Range): GapDeclaration[] {
+  const { publication, tables } = next.catalog;
+  const writer = widenXid(Number(publication!.version.split(':')[1]), next.begun);
+  if (writer !== undefined && writer < previous.xmin) return [];
+  return [
+    {
+      cause: 'publication_missing',
+      ...range,
+      reason: `publication "${next.publication}" was made or altered after changes were written that are read with it`,
+      tables: namesOf(tables),
+      halts: true,
+      skips: false,
+      ends: [],
+    },
+  ];
+}
 
 type Range = { readonly from: string; readonly to: string };
 

@@ -99,6 +99,21 @@ describe('between two looks', () => {
     ]);
   });
 
+  test('another publication by the user’s word is no gap if it was there before the last look, as it is', () => {
+    const of = (xmin: number) =>
+      look({
+        publication: 'q',
+        begun: 800n,
+        catalog: catalog([table(1)], { oid: 5, version: `5:${xmin}` }),
+        ...TO,
+      });
+    const facts = { from: FROM, exists: new Set<number>(), missed: false };
+    expect(gapsBetween(look({ xmin: 700n }), of(699), facts)).toEqual([]);
+    expect(gapsBetween(look({ xmin: 700n }), of(700), facts)).toMatchObject([
+      { cause: 'publication_missing', from: '0/50', to: '0/90', tables: [t1] },
+    ]);
+  });
+
   test('an entry of another version is a gap of that table alone', () => {
     const after = catalog([table(1), table(2, { member: '9:9' })]);
     expect(between(catalog([table(1), table(2)]), after)).toMatchObject([
