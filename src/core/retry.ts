@@ -1,4 +1,5 @@
-// When to try again: exponential backoff with jitter, up to a cap of 3 minutes. Pure: time and chance are arguments.
+// When to try again: exponential backoff with jitter, up to a cap (a sink's is 3 minutes by default: config/schema/sink.ts). What
+// counts as an attempt: pipeline/delivery/conclusions.ts. Pure: time and chance are arguments.
 
 export type RetryPolicy = {
   readonly initialBackoffMs: number;

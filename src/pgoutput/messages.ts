@@ -1,4 +1,5 @@
-// Reads pgoutput's messages (protocol 1) from bytes: everything but the row itself is cold, `decodeRow` is hot.
+// Reads pgoutput's messages (protocol 1) from bytes: everything but the row itself is cold, `decodeRow` is hot. An unchanged
+// TOAST value is only marked here: what becomes of it is decided in formats/columns.ts and pipeline/intake/group-key.ts.
 // https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
 import {
   MAX_COLUMNS,

@@ -57,10 +57,7 @@ export async function writeAudited(
 }
 
 export class RestartAudit {
-  readonly #received = new Map<
-    AuditedSink,
-    { ids: Set<number>; latest: Map<number, number>; late: [number, number][] }
-  >();
+  readonly #received = new Map(AUDITED_SINK_NAMES.map((sink) => [sink, new Set<number>()]));
   readonly gaps = new Map<string, DeclaredGap>();
   repeats = 0;
 

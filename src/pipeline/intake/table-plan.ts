@@ -1,4 +1,4 @@
-// How one sink treats the rows of one relation: compiled once, used for every row.
+// How one sink treats the rows of one relation: compiled once, used for every row until the relation changes (row-intake.ts).
 import type { Action, Relation, RowAction, RowEvent } from '../../core/change.ts';
 import type { ValueRenderer } from '../../core/render.ts';
 import { exactTable, matchesTable, selects } from '../../core/selection.ts';

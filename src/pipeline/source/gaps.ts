@@ -1,4 +1,5 @@
-// Keeps the declared gaps of one database: on record, in its status, and before the sinks that they concern, until accepted.
+// Declares gaps and keeps those of one database: on record, in its status, and before the sinks that they concern, until accepted.
+// That there is one is found out in history/plan.ts, looks.ts and session.ts.
 import { wallTime } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { acceptHint, describeGap, haltingGap, type Gap, type GapDeclaration } from '../../core/gaps.ts';

@@ -6,6 +6,7 @@ import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import { SinkMarkers } from '../../../src/pipeline/intake/markers.ts';
 import { begin, commit } from '../../log/stream.ts';
 import { describeTable, oversizeFrame, sinkIntake, type IntakeOptions } from '../../support/intake.ts';
+import { routeTo } from '../../support/dispatcher.ts';
 import { blocksOf } from '../../support/log-blocks.ts';
 import { bodyOf, silent } from '../../support/messages.ts';
 import {
@@ -180,8 +181,13 @@ test('under FULL a table is one group until a transaction comes that wrote to it
   const groupsSince = async (keySince: number): Promise<unknown[]> => {
     const h = sinkIntake({
       blocks: blocksOf([
-        ...[begin(older), ...table(keySince), ...rows('a', 'b'), commit(older)],
-        ...[begin(newer), ...rows('a', 'b'), commit(newer)],
+        begin(older),
+        ...table(keySince),
+        ...rows('a', 'b'),
+        commit(older),
+        begin(newer),
+        ...rows('a', 'b'),
+        commit(newer),
       ]),
     });
     await h.walk();
@@ -212,6 +218,16 @@ test('under FULL a table is one group until a transaction comes that wrote to it
     ['public.t1', 1],
     ['public.t1', 1],
   ]);
+});
+
+test('an update that changes columns of its group, but not the group, does not wait for itself', async () => {
+  const update = updateMessage(1, ['a', 'bc'], { kind: 'full', row: ['ab', 'c'] });
+  const groupTemplate = '${id}${note}';
+  const sink = { routeOf: () => ({ ...routeTo('q', { messageBytes: 1000 }), groupTemplate }) };
+  const h = await letIn([...describeTable({ id: 1, identity: 'f' }), update], { sink });
+  expect(h.letIn().map(({ group, waitsOn }) => [group, waitsOn])).toEqual([['abc', 0]]);
+  await h.drained();
+  expect(h.endpoint.accepted).toHaveLength(1);
 });
 
 const moved = updateMessage(1, ['b', UNCHANGED], { kind: 'key', row: ['a', null] });

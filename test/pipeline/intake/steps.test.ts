@@ -87,6 +87,16 @@ test('without a step, and with steps that need no wait, a block is let in when i
   expect(filtered.intake.dropped).toBe(1);
 });
 
+test('a row that a step drops twice is one', () => {
+  const [block] = transactionOf([1, 2]);
+  const twice: Step = (rows) => {
+    for (const row of rows.all) for (let i = 0; i < 2; i++) rows.drop(row);
+  };
+  const h = withSteps([block!], { where: twice });
+  expect(h.walker.block(block!, patient)).toBeUndefined();
+  expect([indexes(h), h.intake.dropped]).toEqual([[], 2]);
+});
+
 test('a filter and a step that waits: rows come out in log order, each at its own position', async () => {
   const h = withSteps(transactionOf([1, 2, 3], [4, 5], [6], [7]), {
     where: where(isOdd),
