@@ -32,8 +32,11 @@ const STABLE_MS = 60_000;
 /** A runner that was made anew counts as well once it has run this long. */
 const MENDED_MS = 3000;
 
-/** A rewind, which repeats anyway, waits so long for requests in flight; then they are aborted. */
-const REWIND_SETTLE_MS = 5000;
+/**
+ * A rewind, which repeats anyway, and a sink that has failed wait so long for requests in flight; then these are aborted, and sent
+ * again by the next runner.
+ */
+const SETTLE_MS = 5000;
 
 /** How often to look whether a gap halts the sink, or does not any more. */
 const GAPS_INTERVAL_MS = 200;
@@ -151,7 +154,7 @@ class Supervisor {
           return { reply: { status: request.status } };
         });
       case 'rewind':
-        return this.#betweenRunners(steadyMs() + REWIND_SETTLE_MS, async () => ({
+        return this.#betweenRunners(steadyMs() + SETTLE_MS, async () => ({
           reply: await rewindSink(this.#currentOptions(), request.to),
         }));
       case 'replay':
@@ -275,7 +278,7 @@ class Supervisor {
     } finally {
       clearTimeout(mended);
       // What is in flight is not to be sent again only because something else failed.
-      await runner.stop(turn.aborted ? this.#deadlineMs : steadyMs() + COMMAND_SETTLE_MS);
+      await runner.stop(turn.aborted ? this.#deadlineMs : steadyMs() + SETTLE_MS);
       this.#last = withEarlierCounts(runner.status(), this.#last);
       this.#runner = undefined;
     }
