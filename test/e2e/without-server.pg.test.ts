@@ -127,6 +127,7 @@ test('a start that is refused delivers what the log holds, and says in the statu
 });
 
 test('a log that holds nothing waits for the server', async () => {
+  await createTables(database.client);
   await server.stop('fast');
   launch();
   const status = await waitFor(async () => {

@@ -24,6 +24,7 @@ type Held = {
 export class HeldRequests {
   readonly #ports: HeldRequestPorts;
   readonly #held = new Set<Held>();
+  #isStopped = false;
 
   constructor(ports: HeldRequestPorts) {
     this.#ports = ports;
@@ -44,6 +45,8 @@ export class HeldRequests {
         unsettled.parkFollowers(message);
       }
     }
+    // Failed while the sink stops: the next one begins with them.
+    if (this.#isStopped) return;
     const restsLane = mayRestLane(queue.lanes, queue.restingLanes);
     if (restsLane) queue.restingLanes++;
     const timer = setTimeout(
@@ -64,6 +67,7 @@ export class HeldRequests {
 
   /** Nothing is tried again from here on. */
   stop(): void {
+    this.#isStopped = true;
     for (const { timer } of this.#held) clearTimeout(timer);
     this.#held.clear();
   }
