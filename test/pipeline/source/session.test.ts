@@ -712,8 +712,10 @@ describe('reading', () => {
       'the log’s budget is spent',
       ({ budget }: SourceLog) => {
         vi.spyOn(budget, 'check').mockResolvedValue(undefined);
-        budget.spent = true;
-        return () => (budget.spent = false);
+        let spent = true;
+        // The budget looks at the disk by itself now and then.
+        Object.defineProperty(budget, 'spent', { get: () => spent, set: () => undefined });
+        return () => (spent = false);
       },
     ],
     [
