@@ -220,7 +220,7 @@ describe('a server that is promoted', () => {
     await sql('select pg_promote()');
     await waitFor(async () => {
       const { rows } = await client.query<{ standby: boolean }>('select pg_is_in_recovery() as standby');
-      return rows[0]!.standby === false;
+      return !rows[0]!.standby;
     }, 'the promotion');
   }
 

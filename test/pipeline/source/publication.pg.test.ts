@@ -308,8 +308,10 @@ describe('dropped', () => {
     const after = await walEnd();
     await sql('insert into items values (3)');
     if (version < 180_000) {
-      await waitFor(() => source!.status().reason?.includes('cannot go on'), 'the stream to wait');
-      expect(source!.status().health).toBe('halted');
+      await waitFor(() => {
+        const { reason, health } = source!.status();
+        return reason?.includes('cannot go on') === true && health === 'halted';
+      }, 'the stream to wait');
     } else {
       await logged(2);
     }

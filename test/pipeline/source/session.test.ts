@@ -714,7 +714,7 @@ describe('reading', () => {
         vi.spyOn(budget, 'check').mockResolvedValue(undefined);
         let spent = true;
         // The budget looks at the disk by itself now and then.
-        Object.defineProperty(budget, 'spent', { get: () => spent, set: () => undefined });
+        Object.defineProperty(budget, 'spent', { get: () => spent, set() {} });
         return () => (spent = false);
       },
     ],

@@ -188,7 +188,7 @@ function changedTable(table: TableVersions, found: TableVersions, range: Range):
     skips: false,
   } as const;
   return shows
-    ? { ...gap, ends: [{ when: 'entry_is', oid: table.oid, entry: table.entry! }] }
+    ? { ...gap, ends: [{ when: 'entry_is', oid: table.oid, entry: table.entry }] }
     : { ...gap, to: range.to, ends: [] };
 }
 
