@@ -53,6 +53,8 @@ export type Sequence = {
   readonly steps: readonly Step[];
   readonly ack: 'auto' | 'delivered' | 'durable';
   readonly version: 17 | 18;
+  /** Nothing is excused that is known to be lost. */
+  readonly strict?: boolean;
 };
 
 /** Nothing of that can cost a change, and so nothing may be declared. */
@@ -116,7 +118,7 @@ export class RestartWorld {
     this.#sequence = sequence;
     this.#watches = sequence.steps.some(({ action }) => action === 'power cut');
     this.#server = new PretendedServer(sequence.version);
-    this.accounting = new Accounting(this.#server, SINKS);
+    this.accounting = new Accounting(this.#server, SINKS, { strict: sequence.strict ?? false });
     mkdirSync(this.#data);
     copyEmptyStore(this.#storeFile);
     this.#store = openStore(this.#storeFile);
@@ -296,7 +298,7 @@ export class RestartWorld {
         return this.#putBack();
       case 'options changed':
         await this.#down();
-        this.#publication = PUBLICATIONS.find((name) => name !== this.#publication)!;
+        this.#followAnother();
         return;
       case 'clock moved':
         server.world.timeUs += BigInt(this.#below(7_200_000) - 3_600_000) * 1_000_003n;
@@ -392,6 +394,12 @@ export class RestartWorld {
       default:
         throw new Error(action);
     }
+  }
+
+  #followAnother(): void {
+    const before = this.#publication;
+    this.#publication = PUBLICATIONS.find((name) => name !== before)!;
+    this.accounting.followsAnother(this.#publication, before);
   }
 
   /** Whoever touches files stops the service first, or it was killed. */
