@@ -90,10 +90,9 @@ export class RealRestartWorld {
 
   /** A connection that works; waits for the server to be there. */
   async client(): Promise<Client> {
-    const { url } = this.#postgres;
     return waitFor(async () => {
       try {
-        this.#client ??= await connect(url());
+        this.#client ??= await connect(this.#postgres.url());
         await this.#client.query('select 1');
         return this.#client;
       } catch {
