@@ -227,7 +227,7 @@ test.each(Array.from({ length: SEQUENCES }, (_, i) => FIRST_SEED + i))(
           `${faults.length === 0 ? 'well' : 'FAULT'} ${story}\n${world.lastId} rows, ${world.audit.repeats} repeats`,
         );
       }
-      expect({ story, faults: faults.slice(0, 10) }).toEqual({ story, faults: [] });
+      expect(faults.slice(0, 10)).toEqual([]);
     } catch (error) {
       throw new Error(
         `seed ${seed}, ack ${ack}: ${names.join(', ')}\n${world.story.join('\n')}\n${world.audit.describe()}`,

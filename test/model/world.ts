@@ -11,7 +11,25 @@ import { Accounting } from './accounting.ts';
 import { ModelProcess, type ModelSinkSettings } from './process.ts';
 import { NOISE, PretendedServer, PUBLICATIONS, TABLES, type Transaction } from './server.ts';
 
-export const ACTIONS = [
+const PUBLICATION_ACTIONS = [
+  'publication dropped',
+  'publication remade',
+  'publication narrowed',
+  'publication narrowed and restored',
+  'table taken out',
+  'table taken out and put in',
+  'table remade',
+] as const;
+const SERVER_ACTIONS = [
+  'server crashed',
+  'server restarted',
+  'server restored',
+  'server recovered to a point',
+  'failover to a level standby',
+  'failover to a standby behind',
+  'failover without the slot',
+] as const;
+const OTHER_ACTIONS = [
   'go on',
   'kill',
   'stop',
@@ -25,27 +43,21 @@ export const ACTIONS = [
   'slot dropped',
   'slot remade',
   'slot advanced',
-  'publication dropped',
-  'publication remade',
-  'publication narrowed',
-  'publication narrowed and restored',
-  'table taken out',
-  'table taken out and put in',
-  'table remade',
   'options changed',
-  'server crashed',
-  'server restarted',
   'server checkpoint',
   'server copied',
-  'server restored',
-  'server recovered to a point',
-  'failover to a level standby',
-  'failover to a standby behind',
-  'failover without the slot',
   'clock moved',
   'gaps accepted',
 ] as const;
+export const ACTIONS = [...OTHER_ACTIONS, ...PUBLICATION_ACTIONS, ...SERVER_ACTIONS] as const;
+type PublicationAction = (typeof PUBLICATION_ACTIONS)[number];
+type ServerAction = (typeof SERVER_ACTIONS)[number];
 export type Action = (typeof ACTIONS)[number];
+
+const isPublicationAction = (action: Action): action is PublicationAction =>
+  PUBLICATION_ACTIONS.some((known) => known === action);
+const isServerAction = (action: Action): action is ServerAction =>
+  SERVER_ACTIONS.some((known) => known === action);
 
 /** What happens, after some traffic: `seed` says which. */
 export type Step = { readonly action: Action; readonly seed: number };
@@ -53,6 +65,8 @@ export type Sequence = {
   readonly steps: readonly Step[];
   readonly ack: 'auto' | 'delivered' | 'durable';
   readonly version: 17 | 18;
+  /** Nothing is excused that is known to be lost. */
+  readonly strict?: boolean;
 };
 
 /** Nothing of that can cost a change, and so nothing may be declared. */
@@ -116,7 +130,7 @@ export class RestartWorld {
     this.#sequence = sequence;
     this.#watches = sequence.steps.some(({ action }) => action === 'power cut');
     this.#server = new PretendedServer(sequence.version);
-    this.accounting = new Accounting(this.#server, SINKS);
+    this.accounting = new Accounting(this.#server, SINKS, { strict: sequence.strict ?? false });
     mkdirSync(this.#data);
     copyEmptyStore(this.#storeFile);
     this.#store = openStore(this.#storeFile);
@@ -269,6 +283,8 @@ export class RestartWorld {
 
   async #act(action: Action): Promise<void> {
     const server = this.#server;
+    if (isPublicationAction(action)) return this.#meetPublication(action);
+    if (isServerAction(action)) return this.#meetServer(action);
     switch (action) {
       case 'go on':
         return;
@@ -296,7 +312,7 @@ export class RestartWorld {
         return this.#putBack();
       case 'options changed':
         await this.#down();
-        this.#publication = PUBLICATIONS.find((name) => name !== this.#publication)!;
+        this.#followAnother();
         return;
       case 'clock moved':
         server.world.timeUs += BigInt(this.#below(7_200_000) - 3_600_000) * 1_000_003n;
@@ -314,16 +330,8 @@ export class RestartWorld {
       case 'slot remade':
       case 'slot advanced':
         return this.#meetSlot(action);
-      case 'publication dropped':
-      case 'publication remade':
-      case 'publication narrowed':
-      case 'publication narrowed and restored':
-      case 'table taken out':
-      case 'table taken out and put in':
-      case 'table remade':
-        return this.#meetPublication(action);
       default:
-        return this.#meetServer(action);
+        return action satisfies never;
     }
   }
 
@@ -338,7 +346,7 @@ export class RestartWorld {
   }
 
   /** With some writes while it is so. */
-  #meetPublication(action: Action): void {
+  #meetPublication(action: PublicationAction): void {
     const server = this.#server;
     const name = this.#publication;
     const chosen = TABLES[this.#below(TABLES.length)]!;
@@ -362,14 +370,18 @@ export class RestartWorld {
       case 'table remade':
         server.remakeTable(chosen);
         return meanwhile();
-      default:
+      case 'table taken out':
+      case 'table taken out and put in':
         server.removeMember(name, chosen);
         meanwhile();
         if (action === 'table taken out and put in') server.completeMembers(name);
+        return;
+      default:
+        return action satisfies never;
     }
   }
 
-  #meetServer(action: Action): void {
+  #meetServer(action: ServerAction): void {
     const server = this.#server;
     this.#process?.disconnect();
     const { wal } = server.state;
@@ -390,8 +402,14 @@ export class RestartWorld {
       case 'failover without the slot':
         return server.failOver(last, { withSlot: false });
       default:
-        throw new Error(action);
+        return action satisfies never;
     }
+  }
+
+  #followAnother(): void {
+    const before = this.#publication;
+    this.#publication = PUBLICATIONS.find((name) => name !== before)!;
+    this.accounting.followsAnother(this.#publication, before);
   }
 
   /** Whoever touches files stops the service first, or it was killed. */
