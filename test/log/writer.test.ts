@@ -195,11 +195,11 @@ test('what a full disk took of a block is gone when something smaller comes inst
   const { log, signals } = await openTestLog(directory, { device, settings });
   const [first, small, large] = [1000n, 2000n, 3000n].map((commitLsn, i) => ({
     commitLsn,
-    rows: [1, 1, 40][i]!,
+    rows: [1, 1, 150][i]!,
   }));
   append(log, messagesOf(first!));
-  room = 900;
-  expect(() => append(log, messagesOf({ commitLsn: 2000n, rows: 60 }))).toThrow('full');
+  room = 400;
+  expect(() => append(log, messagesOf({ commitLsn: 2000n, rows: 30 }))).toThrow('full');
   room = Infinity;
   append(log, messagesOf(small!));
   append(log, messagesOf(large!));
