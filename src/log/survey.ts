@@ -1,5 +1,5 @@
 // A log that was left behind, looked at and shown to the readers as it stands: nothing of it is cut, and nothing written. For the time
-// before a writer may open it: what recovery has to cut is judged by what the server still has (architecture: the change log).
+// before a writer may open it: what recovery has to cut is judged by what the server still has.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ZERO_LSN, type Lsn } from '../core/lsn.ts';

@@ -179,6 +179,38 @@ test('a full disk is told with the cure, what was logged before is kept, and onc
   expect((await readAll(reader, signals)).rows).toEqual(rowsOf([first!, second!]));
 });
 
+test('what a full disk took of a block is gone when something smaller comes instead, and the segment ends there', async () => {
+  const directory = scratchDirectory();
+  let room = Infinity;
+  const device = {
+    ...FILE_DEVICE,
+    write: (fd: number, buffers: readonly Buffer[], position: number) => {
+      const bytes = Buffer.concat(buffers).subarray(0, room);
+      if (bytes.length === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+      room -= bytes.length;
+      return FILE_DEVICE.write(fd, [bytes], position);
+    },
+  };
+  const settings = { ...SETTINGS, segmentBytes: 2000 };
+  const { log, signals } = await openTestLog(directory, { device, settings });
+  const [first, small, large] = [1000n, 2000n, 3000n].map((commitLsn, i) => ({
+    commitLsn,
+    rows: [1, 1, 150][i]!,
+  }));
+  append(log, messagesOf(first!));
+  room = 400;
+  expect(() => append(log, messagesOf({ commitLsn: 2000n, rows: 30 }))).toThrow('full');
+  room = Infinity;
+  append(log, messagesOf(small!));
+  append(log, messagesOf(large!));
+  expect((await readAll(openLogReader(directory, signals), signals)).rows).toEqual(
+    rowsOf([first!, small!, large!]),
+  );
+  await log.close();
+  const again = await openTestLog(directory, { settings });
+  expect(again.log.recovered).toMatchObject({ cutBytes: 0, damaged: false });
+});
+
 test('a disk that is full again and again leaves nothing behind in the files, whichever write it refuses', async () => {
   const directory = scratchDirectory();
   let room = Infinity;

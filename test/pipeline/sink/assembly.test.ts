@@ -68,7 +68,7 @@ test('a sink that is stopped leaves no timer behind, whatever is refused meanwhi
   const stopped = stop(Infinity);
   for (const answer of sink.endpoint.held) answer();
   await stopped;
-  expect(timersInUse()).toBe(before);
+  expect(timersInUse()).toBeLessThanOrEqual(before);
 });
 
 test('after a restart only what had not settled is sent again', async () => {
