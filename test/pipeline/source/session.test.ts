@@ -224,8 +224,6 @@ describe('a session', () => {
     settleAll();
     await waitFor(() => state.status().state === 'streaming', 'what is asked at the start to be answered');
     const flush = vi.spyOn(session.opened().keeper, 'flush');
-    // Until it streams, it asks other things.
-    await waitFor(() => session.ready(), 'the session to stream');
     const catalog = server.holdOrdinary();
     stream.together(() => {
       stream.send(...whole(200n, 1));
