@@ -379,6 +379,39 @@ sinks:
   });
 });
 
+test.each([
+  ['', 'pause'],
+  ['    load_shedding_policy: pause_on_full', 'pause'],
+  ['    load_shedding_policy: discard_on_full', 'discard'],
+])('a sink that is behind gives up its changes only where that is written: %j', async (line, policy) => {
+  expect((await loadText(withSink(line))).settings.sinks[0]!.loadShedding).toBe(policy);
+});
+
+test('what becomes of a changed key is what the sink says', async () => {
+  expect((await loadText(withSink('    key_changes: split'))).settings.sinks[0]!.keyChanges).toBe('split');
+});
+
+test('of the options of a table the sink’s own come before patterns, and what they say before the older spelling', async () => {
+  const sinkOf = (tables: string): string =>
+    minimal.replace(
+      '    source: { include_tables: [public.users] }',
+      `    table: users\n    group_column_names: [older]\n    tables: ${tables}`,
+    );
+  const groups = async (tables: string): Promise<unknown> =>
+    (await loadText(sinkOf(tables))).settings.sinks[0]!.tables.map(({ groupColumns, columns }) => [
+      groupColumns,
+      columns,
+    ]);
+  expect((await groups('[{ name: users, columns: [a, older] }]')) as unknown[]).toMatchObject([
+    [['older'], ['a', 'older']],
+    [undefined, ['a', 'older']],
+  ]);
+  expect((await groups('[{ name: users, group_column_names: [own] }]')) as unknown[]).toMatchObject([
+    [['own'], undefined],
+    [['own'], undefined],
+  ]);
+});
+
 describe('settings from around the file', () => {
   test('the data directory is the argument, else the variable, else beside us', async () => {
     const files = { '/srv/tailrace.yaml': minimal };
@@ -405,6 +438,8 @@ describe('settings from around the file', () => {
     expect(await faultsOf(loadText(minimal, env))).toMatchObject([{ path: 'TAILRACE_API_LISTEN' }]);
     const { settings } = await loadText(`${minimal}api: { tokens: [t] }\n`, env);
     expect(settings.api.listen).toEqual({ host: '0.0.0.0', port: 7376, explicit: true });
+    const older = await loadText(`${minimal}api_tokens: [{ name: n, token: t }]\n`, env);
+    expect(older.settings.api).toMatchObject({ listen: { host: '0.0.0.0' }, tokens: ['t'] });
   });
 
   test('metrics may listen anywhere, or not at all', async () => {

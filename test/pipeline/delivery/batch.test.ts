@@ -51,6 +51,7 @@ test('a message whose key changed does not share a request with what it waits fo
 
 test('a message does not pass a TRUNCATE to share a request with the one before it in its group', () => {
   const t = queued({ group: 'a' }, { action: 'truncate' }, { group: 'a' });
+  expect(t.parkedAhead()).toEqual([]);
   expect(t.take()).toEqual([[0], []]);
 });
 

@@ -7,6 +7,8 @@ import { blamesBatch, isolate, type Answer } from '../../../src/pipeline/deliver
 import { BLAMED, DOWN, HELD, REFUSED } from '../../support/dispatcher.ts';
 import { message, messages } from '../../support/messages.ts';
 
+const FATAL: DeliveryError = { kind: 'fatal', scope: 'message', code: 'FATAL', hint: 'fatal' };
+
 const ungrouped = (count: number): Message[] => messages(count, { group: '' });
 const ofGroups = (...groups: string[]): Message[] => groups.map((group, index) => message({ index, group }));
 
@@ -90,6 +92,20 @@ describe('the search for the culprit', () => {
     const { answers, parts } = await deliver(ungrouped(8), send);
     expect(answers).toEqual(['delivered', 'delivered', DOWN, DOWN, DOWN, DOWN, DOWN, DOWN]);
     expect(parts.at(-1)).toEqual([2, 3]);
+  });
+
+  test.each<[string, readonly Answer[], Answer]>([
+    ['says that the sink cannot go on', [FATAL, 'delivered'], FATAL],
+    ['is cut off by a stop', ['unknown', 'unknown'], 'unknown'],
+    ['names two troubles of the route, of which the first counts', [DOWN, { ...DOWN, code: 'TWO' }], DOWN],
+  ])('ends where a part %s: nothing more is sent', async (_, said, rest) => {
+    const send: Send = (part) => (part.length > 2 ? part.map(() => BLAMED) : said);
+    const { answers, parts } = await deliver(ungrouped(8), send);
+    expect(parts.slice(1)).toEqual([
+      [0, 1, 2, 3],
+      [0, 1],
+    ]);
+    expect(answers).toEqual([...said, ...Array.from({ length: 6 }, () => rest)]);
   });
 
   test('ends with a stop: of what was not sent nothing is known, of what was taken it is', async () => {

@@ -93,6 +93,17 @@ describe('a message', () => {
     expect([first.jsonBytes, second.jsonBytes]).toEqual([1, 1]);
   });
 
+  test('with bytes of its own holds no arena', () => {
+    const arenas = new Arenas();
+    const message = messageThatIs('waiting');
+    const arena = arenas.enter();
+    message.rendered(arena, 0, 0);
+    message.own(arenas);
+    expect(arena.live).toBe(0);
+    message.drop(arenas);
+    expect(arena.live).toBe(0);
+  });
+
   test('that is parked keeps nothing of its row', () => {
     const arenas = new Arenas();
     const message = messageThatIs('waiting');

@@ -1,15 +1,28 @@
 // A sink's parts together, as the runner assembles and drives them: a real log, ledger and store, an endpoint that the test programs.
 import { expect, onTestFinished, test } from 'vitest';
-import type { DeliveryError } from '../../../src/core/errors.ts';
+import type { DeliveryError, Outcome } from '../../../src/core/errors.ts';
+import { toLsn } from '../../../src/core/lsn.ts';
 import type { Message } from '../../../src/core/message.ts';
+import { formats } from '../../../src/formats/registry.ts';
 import { SinkRunner } from '../../../src/pipeline/sink/runner.ts';
-import { REJECTED, type EndpointOptions } from '../../support/dispatcher.ts';
-import { SINK } from '../../support/letters.ts';
+import type { Sink } from '../../../src/sinks/sink.ts';
+import { append, begin, commit } from '../../log/stream.ts';
+import { DOWN, REJECTED, type EndpointOptions } from '../../support/dispatcher.ts';
+import { describeTable } from '../../support/intake.ts';
+import { letterAt, SINK } from '../../support/letters.ts';
+import { bodyOf } from '../../support/messages.ts';
+import { insertMessage, logicalMessage } from '../../support/pgoutput-messages.ts';
 import { openSinkRoom, rowIdOf, TestSink, type SinkRoom } from '../../support/sink-room.ts';
 import { timersInUse, waitFor } from '../../support/wait.ts';
 
+const TIMESTAMP = 1114;
+
 /** A runner that runs; `ended` rejects when it cannot go on. */
-async function start(room: SinkRoom, endpoint: EndpointOptions = {}, sink = new TestSink(endpoint)) {
+async function start(
+  room: Pick<SinkRoom, 'options'>,
+  endpoint: EndpointOptions = {},
+  sink: TestSink = new TestSink(endpoint),
+) {
   const runner = await SinkRunner.create(room.options, () => Promise.resolve(sink));
   const ended = runner.run();
   ended.catch(() => undefined);
@@ -168,4 +181,109 @@ test('what the source demands is given up with a gap on record, and the rest is 
     delivered: 0,
     gaps: [{ from: '0/0', to: '0/74', changes: 2 }],
   });
+});
+
+test('what the source demands is given up as well where the sink had no room to read it yet', async () => {
+  const room = await openSinkRoom({ loadShedding: 'discard', maxBuffered: 2 });
+  for (let commitLsn = 100; commitLsn <= 1000; commitLsn += 100) room.insert(commitLsn, [commitLsn]);
+  const { sink, runner } = await start(room, { answer: () => DOWN });
+  await waitFor(() => runner.status().failedRequests > 0, 'the route to be down');
+  expect(runner.status().buffered).toBeLessThan(10);
+  room.signals.shed(room.options.slot, room.signals.writtenEnd());
+  await waitFor(settledEverything(room), 'it to be given up');
+  expect(sink.accepted()).toEqual([]);
+  expect(runner.status()).toMatchObject({ discarded: 10, gaps: [{ changes: 10 }] });
+});
+
+test.each([true, false])(
+  'where the source heeds markers that skip (%s) a sink does, with a record',
+  async (heedsSkips) => {
+    const room = await openSinkRoom();
+    room.insert(100, [1]);
+    const marked = { commitLsn: 200n, rows: 1 };
+    const skip = logicalMessage('tailrace:skip', '');
+    append(room.log, [begin(marked), skip, insertMessage(1, ['2', 'x']), commit(marked)]);
+    const { sink } = await start({ options: { ...room.options, heedsSkips } });
+    await waitFor(settledEverything(room), 'everything to be settled');
+    expect(sink.accepted()).toEqual(heedsSkips ? [1] : [1, 2]);
+    expect(room.options.store.skipped.list(SINK)).toMatchObject(heedsSkips ? [{ changes: 1 }] : []);
+  },
+);
+
+test('a transaction that comes again numbered otherwise has other idempotency keys, and no other has', async () => {
+  const room = await openSinkRoom();
+  for (const commitLsn of [100, 200, 300]) room.insert(commitLsn, [commitLsn]);
+  // Transactions end 16 bytes behind their commit LSN.
+  room.options.store.renumbered.add(SINK.database, toLsn(116n), 'salt');
+  const keys = new Map<number, string>();
+  await start(room, {
+    answer: (message) => {
+      keys.set(rowIdOf(message), message.idempotencyKey);
+      return 'delivered';
+    },
+  });
+  await waitFor(settledEverything(room), 'everything to be settled');
+  expect([100, 200, 300].map((id) => keys.get(id)!.includes('salt'))).toEqual([false, true, false]);
+});
+
+test.each([
+  ['strict', [1, 1]],
+  ['ordered', [2]],
+] as const)('two rows of one group share a request as same_group says: %s', async (sameGroup, sizes) => {
+  const room = await openSinkRoom({ sameGroup });
+  room.insert(100, [1, 1]);
+  const { sink } = await start(room);
+  await waitFor(settledEverything(room), 'both to be settled');
+  expect(sink.endpoint.batches.map((batch) => batch.length)).toEqual(sizes);
+});
+
+test.each([
+  ['sequin', '2026-01-02T03:04:05'],
+  ['pg2sqs', '2026-01-02T03:04:05Z'],
+] as const)('a timestamp without time zone is written as the format %s does', async (format, written) => {
+  const room = await openSinkRoom({ format, formatOptions: formats[format].options?.parse({}) });
+  const transaction = { commitLsn: 100n, rows: 1 };
+  const columns = [{ name: 'at', type: TIMESTAMP, identity: true }];
+  const row = insertMessage(2, ['2026-01-02 03:04:05']);
+  append(room.log, [begin(transaction), ...describeTable({ id: 2, columns }), row, commit(transaction)]);
+  let text = '';
+  await start(room, {
+    answer: (message) => {
+      text = bodyOf(message);
+      return 'delivered';
+    },
+  });
+  await waitFor(settledEverything(room), 'it to be settled');
+  expect(text).toContain(`"at":"${written}"`);
+});
+
+test('a message that waits for a consumer has bytes of its own, and any other shares an arena', async () => {
+  const isOwn = async (pull: Partial<Sink>): Promise<boolean> => {
+    const room = await openSinkRoom();
+    room.insert(100, [1]);
+    let own = false;
+    const look = ({ buffer, start: first, end }: Message): Outcome => {
+      own = buffer.length === end - first;
+      return 'delivered';
+    };
+    const sink = Object.assign(new TestSink({ answer: look }), pull);
+    const { stop } = await start(room, {}, sink);
+    await waitFor(settledEverything(room), 'it to be settled');
+    await stop();
+    return own;
+  };
+  expect(await isOwn({ pull: { status: () => ({}) } as never })).toBe(true);
+  expect(await isOwn({})).toBe(false);
+});
+
+test('letters go again at the rate that was asked for', async () => {
+  const room = await openSinkRoom();
+  const { store } = room.options;
+  const { sink, runner } = await start(room);
+  for (const number of [1, 2, 3]) store.deadLetters.add(letterAt(number, { group: '' }), new Date());
+  store.sinks.setReplayRate(SINK, 1);
+  store.deadLetters.replay(SINK, {});
+  runner.replay();
+  await waitFor(() => sink.endpoint.batches.length > 0, 'the first request');
+  expect(sink.endpoint.batches[0]).toHaveLength(1);
 });
