@@ -35,6 +35,9 @@ const MENDED_MS = 3000;
 /** A rewind, which repeats anyway, waits so long for requests in flight; then they are aborted. */
 const REWIND_SETTLE_MS = 5000;
 
+/** How long requests in flight may take when the sink cannot go on: they are not to be sent again only because something else failed. */
+const FAILED_SETTLE_MS = 5000;
+
 /** How often to look whether a gap halts the sink, or does not any more. */
 const GAPS_INTERVAL_MS = 200;
 
@@ -87,6 +90,8 @@ class Supervisor {
   #wanted: WantedStatus;
   #stopping = false;
   #deadlineMs = Infinity;
+  /** The runner cannot go on, and settles what is in flight. */
+  #isFailing = false;
   /** Aborts what the loop does now: run, rest, or wait before a new try. */
   #turn = new AbortController();
   #runner: Runner | undefined;
@@ -199,7 +204,7 @@ class Supervisor {
 
   /** What is in flight has until then. Of several reasons to end one turn, the most urgent counts. */
   #endTurn(deadlineMs: number): void {
-    const isEnding = this.#turn.signal.aborted;
+    const isEnding = this.#turn.signal.aborted || this.#isFailing;
     this.#deadlineMs = isEnding ? Math.min(this.#deadlineMs, deadlineMs) : deadlineMs;
     this.#turn.abort();
     if (isEnding) this.#runner?.hurry(this.#deadlineMs);
@@ -271,11 +276,13 @@ class Supervisor {
     } catch (error) {
       // Said at once: what is in flight may take its time.
       this.#failure = conditionOf(error, this.#failure);
+      this.#isFailing = true;
+      this.#deadlineMs = steadyMs() + FAILED_SETTLE_MS;
       throw error;
     } finally {
       clearTimeout(mended);
-      // What is in flight is not to be sent again only because something else failed.
-      await runner.stop(turn.aborted ? this.#deadlineMs : steadyMs() + COMMAND_SETTLE_MS);
+      await runner.stop(turn.aborted || this.#isFailing ? this.#deadlineMs : steadyMs());
+      this.#isFailing = false;
       this.#last = withEarlierCounts(runner.status(), this.#last);
       this.#runner = undefined;
     }
