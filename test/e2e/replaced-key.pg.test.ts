@@ -32,7 +32,7 @@ test('a primary key replaced while rows are written, and one of them is refused,
     sinks: [{ tables: ['t'], extra: 'retry: { initial_backoff: 100ms, max_backoff: 100ms }' }],
   });
   await world.start({ config });
-  const writer = await connect(world.database.name);
+  const writer = await connect(world.database.url);
   const load = (async () => {
     for (let round = 1; round <= ROUNDS; round++) await writer.query('update t set n = $1', [round]);
   })();

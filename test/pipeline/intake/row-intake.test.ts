@@ -214,8 +214,13 @@ test('under FULL a table is one group until a transaction comes that wrote to it
   const groupsSince = async (keySince: number): Promise<unknown[]> => {
     const h = sinkIntake({
       blocks: blocksOf([
-        ...[begin(older), ...table(keySince), ...rows('a', 'b'), commit(older)],
-        ...[begin(newer), ...rows('a', 'b'), commit(newer)],
+        begin(older),
+        ...table(keySince),
+        ...rows('a', 'b'),
+        commit(older),
+        begin(newer),
+        ...rows('a', 'b'),
+        commit(newer),
       ]),
     });
     await h.walk();
