@@ -39,7 +39,8 @@ export class TableBarriers<Message extends { waitsOn: number }> {
     if (grouping === this.#grouping) return;
     const isFirst = this.#grouping === undefined;
     this.#grouping = grouping;
-    if (isFirst || (this.#stretch.unsettled === 0 && this.#last === undefined)) return;
+    // Where there is a barrier and nothing behind it, that one serves.
+    if (isFirst || this.#stretch.unsettled === 0) return;
     this.#close(new Regrouping<Message>((regrouping) => this.settle(regrouping)));
   }
 

@@ -32,11 +32,11 @@ const STABLE_MS = 60_000;
 /** A runner that was made anew counts as well once it has run this long. */
 const MENDED_MS = 3000;
 
-/**
- * A rewind, which repeats anyway, and a sink that has failed wait so long for requests in flight; then these are aborted, and sent
- * again by the next runner.
- */
-const SETTLE_MS = 5000;
+/** A rewind, which repeats anyway, waits so long for requests in flight; then they are aborted. */
+const REWIND_SETTLE_MS = 5000;
+
+/** How long requests in flight may take when the sink cannot go on: they are not to be sent again only because something else failed. */
+const FAILED_SETTLE_MS = 5000;
 
 /** How often to look whether a gap halts the sink, or does not any more. */
 const GAPS_INTERVAL_MS = 200;
@@ -90,6 +90,8 @@ class Supervisor {
   #wanted: WantedStatus;
   #stopping = false;
   #deadlineMs = Infinity;
+  /** The runner cannot go on, and settles what is in flight. */
+  #isFailing = false;
   /** Aborts what the loop does now: run, rest, or wait before a new try. */
   #turn = new AbortController();
   #runner: Runner | undefined;
@@ -154,7 +156,7 @@ class Supervisor {
           return { reply: { status: request.status } };
         });
       case 'rewind':
-        return this.#betweenRunners(steadyMs() + SETTLE_MS, async () => ({
+        return this.#betweenRunners(steadyMs() + REWIND_SETTLE_MS, async () => ({
           reply: await rewindSink(this.#currentOptions(), request.to),
         }));
       case 'replay':
@@ -202,7 +204,7 @@ class Supervisor {
 
   /** What is in flight has until then. Of several reasons to end one turn, the most urgent counts. */
   #endTurn(deadlineMs: number): void {
-    const isEnding = this.#turn.signal.aborted;
+    const isEnding = this.#turn.signal.aborted || this.#isFailing;
     this.#deadlineMs = isEnding ? Math.min(this.#deadlineMs, deadlineMs) : deadlineMs;
     this.#turn.abort();
     if (isEnding) this.#runner?.hurry(this.#deadlineMs);
@@ -274,11 +276,13 @@ class Supervisor {
     } catch (error) {
       // Said at once: what is in flight may take its time.
       this.#failure = conditionOf(error, this.#failure);
+      this.#isFailing = true;
+      this.#deadlineMs = steadyMs() + FAILED_SETTLE_MS;
       throw error;
     } finally {
       clearTimeout(mended);
-      // What is in flight is not to be sent again only because something else failed.
-      await runner.stop(turn.aborted ? this.#deadlineMs : steadyMs() + SETTLE_MS);
+      await runner.stop(turn.aborted || this.#isFailing ? this.#deadlineMs : steadyMs());
+      this.#isFailing = false;
       this.#last = withEarlierCounts(runner.status(), this.#last);
       this.#runner = undefined;
     }

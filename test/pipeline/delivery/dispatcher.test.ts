@@ -224,6 +224,7 @@ test('messages of a failed request keep their place before the others of their g
   expect(own).toEqual(own.toSorted((a, b) => a - b));
   expect(h.settled.every(({ attempts }) => attempts === 0)).toBe(true);
   expect(h.delivery.counts).toMatchObject({ inversions: 0, retried: 0, failedRequests: 30 });
+  expect([...h.delivery.routes.all()]).toMatchObject([{ lanesInUse: 0, restingLanes: 0 }]);
 });
 
 test('a changed key waits for everything of the old group and holds everything later of both groups', async () => {

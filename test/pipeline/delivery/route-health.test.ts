@@ -123,6 +123,18 @@ describe('in simulated time', () => {
     },
   );
 
+  test('what waited by itself waits for the probe when its route goes down', async () => {
+    const s = simulation(() => DOWN);
+    const route = routeTo('q', { batchCount: 1, lanesPerRoute: 6 });
+    for (let i = 0; i < 6; i++) s.messages.add({ group: `g${i}`, route });
+    s.dispatcher.dispatch();
+    await vi.advanceTimersByTimeAsync(REQUEST_MS + 1);
+    const [queue] = s.delivery.routes.all();
+    expect(queue).toMatchObject({ isDown: true, restingLanes: 0 });
+    expect(queue!.ready.length).toBe(6);
+    await s.dispatcher.stop(Date.now());
+  });
+
   test('one throttled request in ten slows the route down', async () => {
     expect(await takenWhere(1, 10, THROTTLED)).toBeLessThan((await takenWhere(1, 10)) / 1.5);
   });

@@ -171,6 +171,40 @@ test('a replaced primary key is a barrier of the table: no row stands in two gro
   expect(h.endpoint.accepted.map(({ index }) => index).filter((index) => index < 4)).toEqual([0, 1, 2, 3]);
 });
 
+test('the halves of a split key change wait for what had another key as well', async () => {
+  const split = { settings: { keyChanges: 'split' } } as const;
+  const byNote = describeTable({
+    id: 1,
+    key: ['note'],
+    columns: [
+      { name: 'id', type: 25 },
+      { name: 'note', type: 25, identity: true },
+    ],
+  });
+  const h = await letIn(
+    [insert('a'), ...byNote, updateMessage(1, ['a', 'new'], { kind: 'key', row: [null, 'note of a'] })],
+    split,
+  );
+  expect(h.letIn().map(({ action, waitsOn }) => [action, waitsOn])).toEqual([
+    ['insert', 0],
+    ['delete', 1],
+    ['insert', 1],
+  ]);
+});
+
+test.each(['delete', 'insert'] as const)(
+  'of a split key change whose %s was settled before the restart the other half alone comes, and knows of it',
+  async (settledHalf) => {
+    const h = await letIn([moved], {
+      settings: { keyChanges: 'split' },
+      ports: { isHalfDone: (_, __, half) => half === settledHalf },
+    });
+    expect(h.letIn().map((message) => [message.action, message.settledHalf])).toEqual([
+      [settledHalf === 'delete' ? 'insert' : 'delete', settledHalf],
+    ]);
+  },
+);
+
 test('under FULL a table is one group until a transaction comes that wrote to it with the key of the catalog', async () => {
   const rows = (...ids: string[]): Buffer[] => ids.map((id) => insert(id));
   const [older, newer] = [

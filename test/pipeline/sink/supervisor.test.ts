@@ -231,6 +231,22 @@ test('a pause waits for what is in flight as long as the sink does, unless it is
   }
 });
 
+test('a sink that cannot go on says so at once, lets requests in flight be answered, and is hurried by a stop', async () => {
+  const s = await supervised();
+  const first = await s.next();
+  const inFlight = Promise.withResolvers<void>();
+  first.settled = inFlight.promise;
+  const before = steadyMs();
+  first.fail(DENIED);
+  await waitFor(() => first.stoppedAt !== undefined, 'the runner to be stopped');
+  expect(s.sink.status()).toMatchObject({ state: 'halted', reason: 'the queue denies us' });
+  expect(first.stoppedAt).toBeGreaterThanOrEqual(before + 5000);
+  const stopped = s.sink.stop(before + 1);
+  expect(first.stoppedAt).toBe(before + 1);
+  inFlight.resolve();
+  await stopped;
+});
+
 test('a stop gives the runner its deadline, and what was asked meanwhile is refused', async () => {
   const s = await supervised();
   const first = await s.next();
