@@ -20,7 +20,8 @@ test('a kill in the middle of a large transaction, and another publication after
   onTestFinished(() => proxy.close());
   const config = (publication: string): string =>
     world
-      .config({ sinks: [{ tables: ['b'], destination: 'lanes: 4' }] })
+      // One group: there the queue knows every key again, not only those of one row.
+      .config({ sinks: [{ tables: ['b'], extra: 'same_group: ordered', destination: 'group_id: all' }] })
       .replace(`port: ${database.port}`, `port: ${proxy.port}`)
       .replace(`publication: { name: ${database.name}`, `publication: { name: ${publication}`);
   await world.start({ config: config('a_and_b') });
