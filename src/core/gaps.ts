@@ -5,7 +5,8 @@ import { selects, type Selection, type TableName } from './selection.ts';
 /**
  * slot_remade, slot_moved: what the slot no longer gives us · log_damaged: durable bytes are gone that the slot gives no more ·
  * publication_missing: nothing could be decoded · publication_changed: it may have published less for a while ·
- * member_changed, member_lost: the same, of one table · table_dropped: a table went, and its membership with it.
+ * member_changed, member_lost: the same, of one table · table_dropped: a table went, and its membership with it ·
+ * place_lost: the log does not reach back to what one sink had settled.
  */
 export type GapCause =
   | 'slot_remade'
@@ -15,7 +16,8 @@ export type GapCause =
   | 'publication_changed'
   | 'member_changed'
   | 'member_lost'
-  | 'table_dropped';
+  | 'table_dropped'
+  | 'place_lost';
 
 /** What a gap waits for that has no end yet: a later look at the catalog tells. */
 export type GapEnd =
@@ -34,6 +36,8 @@ export type Gap = {
   readonly reason: string;
   /** The tables whose changes may be missing; undefined: any. */
   readonly tables?: readonly TableName[];
+  /** The sink that it concerns alone; undefined: every one that reads its tables. */
+  readonly sink?: string;
   /** ISO 8601, when it was declared. */
   readonly since: string;
   /** Is it for somebody to decide whether deliveries go on? */
@@ -61,21 +65,26 @@ export function parseGapName(text: string): string | undefined {
   return gapName({ from: from.toUpperCase(), to: to.toUpperCase() });
 }
 
-/** Can changes of a selected table be missing? */
-export const concerns = ({ tables }: Pick<Gap, 'tables'>, selection: Selection): boolean =>
-  tables === undefined || tables.some((table) => selects(selection, table));
+/** A sink, as far as a gap is concerned. */
+export type GapReader = { readonly name: string; readonly selection: Selection };
+
+/** Can changes that a sink reads be missing? */
+export const concerns = ({ tables, sink }: Pick<Gap, 'tables' | 'sink'>, reader: GapReader): boolean =>
+  (sink === undefined || sink === reader.name) &&
+  (tables === undefined || tables.some((table) => selects(reader.selection, table)));
 
 /** The gap that keeps a sink from delivering; undefined when there is none. */
-export const haltingGap = (gaps: readonly Gap[], selection: Selection, onGap: OnGap): Gap | undefined =>
+export const haltingGap = (gaps: readonly Gap[], reader: GapReader, onGap: OnGap): Gap | undefined =>
   onGap === 'resume'
     ? undefined
-    : gaps.find((gap) => gap.halts && gap.acceptedAt === undefined && concerns(gap, selection));
+    : gaps.find((gap) => gap.halts && gap.acceptedAt === undefined && concerns(gap, reader));
 
 /** Tables that are named, of many. */
 const MAX_NAMED = 5;
 
-/** The tables of a gap in words, for people. */
-export function describeTables({ tables }: Pick<Gap, 'tables'>): string {
+/** Of what changes may be missing, in words, for people. */
+function describeSubject({ tables, sink }: Pick<Gap, 'tables' | 'sink'>): string {
+  if (sink !== undefined) return `sink "${sink}"`;
   if (tables === undefined) return 'any table';
   const named = tables.slice(0, MAX_NAMED).map(({ schema, table }) => `${schema}.${table}`);
   const more = tables.length - named.length;
@@ -84,7 +93,7 @@ export function describeTables({ tables }: Pick<Gap, 'tables'>): string {
 
 /** The gap in one line, for people. */
 export const describeGap = (gap: Gap): string =>
-  `changes written between ${gap.from} and ${gap.to ?? 'now'} may be missing (${describeTables(gap)}): ${gap.reason}`;
+  `changes written between ${gap.from} and ${gap.to ?? 'now'} may be missing (${describeSubject(gap)}): ${gap.reason}`;
 
 /** How to let deliveries go on. */
 export const acceptHint = (database: string, gap: Gap): string =>

@@ -35,17 +35,17 @@ export class Gaps {
     });
   }
 
-  #sameCause(database: string, { cause }: GapDeclaration): Row[] {
+  #sameCause(database: string, { cause, sink }: GapDeclaration): Row[] {
     return this.#db
-      .prepare('select * from gaps where database = ? and cause = ? order by id')
-      .all(database, cause);
+      .prepare('select * from gaps where database = ? and cause = ? and sink is ? order by id')
+      .all(database, cause, sink ?? null);
   }
 
   #insert(database: string, gap: GapDeclaration, now: Date): Gap {
     const row = this.#db
       .prepare(
-        `insert into gaps (database, cause, from_lsn, to_lsn, reason, tables, ends, halts, skips, declared_at)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning *`,
+        `insert into gaps (database, cause, from_lsn, to_lsn, reason, tables, sink, ends, halts, skips, declared_at)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning *`,
       )
       .get(
         database,
@@ -54,6 +54,7 @@ export class Gaps {
         gap.to ?? null,
         gap.reason,
         writeTables(gap.tables),
+        gap.sink ?? null,
         JSON.stringify(gap.ends),
         Number(gap.halts),
         Number(gap.skips),
@@ -194,6 +195,7 @@ const readEnds = (row: Row): GapEnd[] => JSON.parse(String(row['ends'])) as GapE
 function readGap(row: Row): Gap {
   const to = row['to_lsn'] as string | null;
   const tables = row['tables'] as string | null;
+  const sink = row['sink'] as string | null;
   const acceptedAt = row['accepted_at'] as string | null;
   return {
     id: Number(row['id']),
@@ -202,6 +204,7 @@ function readGap(row: Row): Gap {
     ...(to === null ? {} : { to }),
     reason: String(row['reason']),
     ...(tables === null ? {} : { tables: readTables(tables) }),
+    ...(sink === null ? {} : { sink }),
     since: String(row['declared_at']),
     halts: row['halts'] === 1,
     skips: row['skips'] === 1,

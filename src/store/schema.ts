@@ -136,6 +136,7 @@ const VERSION_3 = `
     to_lsn text,
     reason text not null,
     tables text,
+    sink text,
     ends text not null,
     halts integer not null,
     skips integer not null,

@@ -1,19 +1,33 @@
 import { describe, expect, test } from 'vitest';
-import { concerns, describeGap, gapName, haltingGap, parseGapName } from '../../src/core/gaps.ts';
+import {
+  concerns,
+  describeGap,
+  gapName,
+  haltingGap,
+  parseGapName,
+  type GapReader,
+} from '../../src/core/gaps.ts';
 import { tablePattern, type Selection } from '../../src/core/selection.ts';
 import { gap } from '../support/status.ts';
 
 const ITEMS = { schema: 'public', table: 'items' };
 const NOTES = { schema: 'public', table: 'notes' };
-const only = (table: typeof ITEMS): Selection => ({ includeTables: [tablePattern(table)] });
+const reading = (selection: Selection, name = 'sink'): GapReader => ({ name, selection });
+const only = (table: typeof ITEMS): GapReader => reading({ includeTables: [tablePattern(table)] });
 
 describe('a gap', () => {
   test('concerns the sinks that read one of its tables, and every sink when it may be any table', () => {
     expect(concerns({ tables: [ITEMS] }, only(ITEMS))).toBe(true);
     expect(concerns({ tables: [ITEMS] }, only(NOTES))).toBe(false);
     expect(concerns({ tables: [NOTES, ITEMS] }, only(ITEMS))).toBe(true);
-    expect(concerns({ tables: [ITEMS] }, {})).toBe(true);
+    expect(concerns({ tables: [ITEMS] }, reading({}))).toBe(true);
     expect(concerns({}, only(NOTES))).toBe(true);
+  });
+
+  test('of one sink concerns no other, whatever they read', () => {
+    expect(concerns({ sink: 'a' }, reading({}, 'a'))).toBe(true);
+    expect(concerns({ sink: 'a' }, reading({}, 'b'))).toBe(false);
+    expect(describeGap(gap({ sink: 'a', reason: 'it was so' }))).toContain('(sink "a"): it was so');
   });
 
   test('halts the sinks that it concerns until it is accepted, unless the user wants them to go on', () => {
@@ -21,8 +35,8 @@ describe('a gap', () => {
     expect(haltingGap([known], only(ITEMS), 'halt')).toBe(known);
     expect(haltingGap([known], only(NOTES), 'halt')).toBeUndefined();
     expect(haltingGap([known], only(ITEMS), 'resume')).toBeUndefined();
-    expect(haltingGap([gap({ acceptedAt: '2026-01-02T03:04:05Z' })], {}, 'halt')).toBeUndefined();
-    expect(haltingGap([gap({ halts: false })], {}, 'halt')).toBeUndefined();
+    expect(haltingGap([gap({ acceptedAt: '2026-01-02T03:04:05Z' })], reading({}), 'halt')).toBeUndefined();
+    expect(haltingGap([gap({ halts: false })], reading({}), 'halt')).toBeUndefined();
   });
 
   test('is named by its range, so that one that grew is another one', () => {

@@ -244,7 +244,7 @@ export class Accounting {
         number <= gap.commits &&
         commitLsn >= gap.from &&
         (gap.to === undefined || commitLsn <= gap.to) &&
-        (gap.tables === undefined || concerns({ tables: gap.tables }, selection)),
+        (gap.tables === undefined || concerns({ tables: gap.tables }, { name: sink, selection })),
     );
   }
 

@@ -101,9 +101,9 @@ export class ModelProcess {
       { slot: { ack, maxRetainedBytes: 3000 }, publication: { name: publication } },
     );
     const unaccepted = store.gaps.unaccepted(DATABASE);
-    for (const [slot, { selection }] of sinks.entries()) {
+    for (const [slot, sink] of sinks.entries()) {
       this.#signals.setHolding(slot, true);
-      this.#signals.setHalted(slot, haltingGap(unaccepted, selection, 'halt') !== undefined);
+      this.#signals.setHalted(slot, haltingGap(unaccepted, sink, 'halt') !== undefined);
     }
     this.#source = {
       settings: this.#settings,
@@ -213,6 +213,7 @@ export class ModelProcess {
             slot,
             ledgerFile: `${this.#options.ledgerDirectory}/${sink.name}.ledger`,
             newSinkStart: first.has(sink.name) ? 'earliest' : 'end',
+            onGap: 'halt',
             store: this.#options.store,
             logger: silent,
           },

@@ -92,6 +92,14 @@ describe('a gap on record', () => {
     ]);
   });
 
+  test('of one sink is not that of another', () => {
+    const a = declare({ cause: 'place_lost', sink: 'a' });
+    const b = declare({ cause: 'place_lost', sink: 'b' });
+    expect([a.sink, b.sink]).toEqual(['a', 'b']);
+    expect(declare({ cause: 'place_lost', sink: 'a' }).id).toBe(a.id);
+    expect(unaccepted()).toHaveLength(2);
+  });
+
   test('without an end goes on until it is closed, also when it is accepted before', () => {
     const gap = store.gaps.declare('shop', open(), NOW);
     expect(gap).not.toHaveProperty('to');

@@ -67,6 +67,8 @@ export type WireProxy = WireServer & {
   readonly connections: number;
   /** From now on nothing passes, and nobody is told. */
   silence(): void;
+  /** A connection falls silent once the server has sent this many bytes on it. */
+  silenceAfter(byteCount: number): void;
   /** New connections pass again. */
   restore(): void;
   /** Hands the server's bytes on in pieces of this many. */
@@ -78,12 +80,15 @@ export async function startWireProxy(target: { host: string; port: number }): Pr
   const sockets = new Set<Socket>();
   let silent = false;
   let pieceBytes = Infinity;
+  /** Of the server, on one connection. */
+  let allowedBytes = Infinity;
   let connections = 0;
   const server = createServer({ allowHalfOpen: true }, (client) => {
     connections++;
     const upstream = dial({ ...target, allowHalfOpen: true });
     // A connection that was cut stays so, as behind a firewall that has forgotten it.
     let cut = false;
+    let sentBytes = 0;
     const pipe = (from: Socket, to: Socket, chopped: boolean): void => {
       sockets.add(from);
       from.setNoDelay(true);
@@ -96,7 +101,8 @@ export async function startWireProxy(target: { host: string; port: number }): Pr
         if (!cut) to.end();
       });
       from.on('data', (bytes: Buffer) => {
-        cut ||= silent;
+        if (chopped) sentBytes += bytes.length;
+        cut ||= silent || sentBytes > allowedBytes;
         if (cut) return;
         const size = chopped ? pieceBytes : bytes.length;
         for (let at = 0; at < bytes.length; at += size) to.write(bytes.subarray(at, at + size));
@@ -112,7 +118,11 @@ export async function startWireProxy(target: { host: string; port: number }): Pr
       return connections;
     },
     silence: () => (silent = true),
-    restore: () => (silent = false),
+    silenceAfter: (byteCount) => (allowedBytes = byteCount),
+    restore: () => {
+      silent = false;
+      allowedBytes = Infinity;
+    },
     chop: (byteCount) => (pieceBytes = byteCount),
   };
 }

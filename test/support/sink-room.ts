@@ -89,6 +89,7 @@ export async function openSinkRoom(settings: Partial<SinkSettings> = {}): Promis
     slot: 0,
     ledgerFile: join(directory, 'users.ledger'),
     newSinkStart: 'earliest',
+    onGap: 'halt',
     store: openStore(':memory:'),
     logger: silent,
     envelope: {

@@ -48,11 +48,12 @@ export class Database {
     this.#signals = new LogSignals();
     this.#slots = new LogSlots(database.name);
     const gaps = recallGaps(options);
-    for (const { name, status, loadShedding, selection } of sinks) {
+    for (const sink of sinks) {
+      const { name, status, loadShedding } = sink;
       const slot = this.#slots.of(name);
       this.#signals.setHolding(slot, status !== 'disabled');
       this.#signals.setSheds(slot, loadShedding === 'discard');
-      this.#signals.setHalted(slot, haltingGap(gaps, selection, database.onGap) !== undefined);
+      this.#signals.setHalted(slot, haltingGap(gaps, sink, database.onGap) !== undefined);
     }
     this.#source = startSourceThread({
       settings: database,
@@ -151,6 +152,7 @@ export class Database {
       }),
       logDirectory: logDirectory(settings, database.name),
       log: ready.log,
+      onGap: database.onGap,
       signals: this.#signals.buffer,
       slot: this.#slots.of(sink.name),
       ledgerFile: ledgerFile(settings, { database: database.name, sink: sink.name }),

@@ -3,6 +3,7 @@ import { existsSync, rmSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { wallTime } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
+import type { OnGap } from '../../core/gaps.ts';
 import { lifeOf, type FollowedLog } from '../../core/log-life.ts';
 import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { comparePositions, type Position } from '../../core/position.ts';
@@ -40,6 +41,8 @@ export type PlaceOptions = {
   readonly ledgerFile: string;
   /** Where a sink that is new begins, when its settings do not say. */
   readonly newSinkStart: 'earliest' | 'end';
+  /** Does it halt where changes are missing that it was to have? */
+  readonly onGap: OnGap;
   readonly store: Store;
   readonly logger: Logger;
 };
@@ -79,6 +82,7 @@ export async function openPlace(options: PlaceOptions): Promise<SinkPlace> {
     // A new sink is known once its ledger says where it begins: a crash in between must not make it begin anywhere else. Of
     // one that was there before, what is missing is on record before its ledger forgets where it stood.
     if (taking.beginning.at === 'settings') takeLedger(options, taking, wanted);
+    if (taking.lost !== undefined) declareLost(options, taking.lost, now);
     const place = { cursor: start, log: lifeOf(options.log) };
     const rewinds = store.sinks.started(id, gaps, { configured: settings.status, now, place });
     const ledger = taking.ledger ?? takeLedger(options, taking, start);
@@ -109,6 +113,8 @@ type Taking = {
   /** From the log's very beginning: nothing can be missing. */
   readonly fromOrigin: boolean;
   readonly gaps: readonly SinkGap[];
+  /** Of the gaps, the one that nobody has asked for. */
+  readonly lost: SinkGap | undefined;
   ledger: Ledger | undefined;
 };
 
@@ -124,12 +130,24 @@ async function decide(options: PlaceOptions, reader: LogReader): Promise<Taking>
   );
   if (stored !== undefined && stored.cutBytes > 0) warnOfCut(options, stored);
   const { wanted, start, missing, fromOrigin } = await startOf(beginning, { options, reader, log });
+  const gapBefore = missing && warned(options, missing, REASONS[whyOf(beginning)]);
   const gaps = [
     ...gapSinceLeft(options, { record, start: fromOrigin ? log.first.commitLsn : settledLsn(start), log }),
-    ...(missing === undefined ? [] : [warned(options, missing, REASONS[whyOf(beginning)])]),
+    ...(gapBefore === undefined ? [] : [gapBefore]),
   ];
+  // What the log let go of is given up by the user's own word: a sink that held nothing, or that sheds.
+  const isLost = beginning.at === 'first' && beginning.why !== 'let go';
   if (beginning.at === 'first' && missing === undefined) warnOfRepeats(options, beginning.why, start);
-  return { beginning, stored, wanted, start, fromOrigin, gaps, ledger: undefined };
+  return {
+    beginning,
+    stored,
+    wanted,
+    start,
+    fromOrigin,
+    gaps,
+    lost: isLost ? gapBefore : undefined,
+    ledger: undefined,
+  };
 }
 
 async function startOf(
@@ -246,6 +264,14 @@ function gapSinceLeft(
   const missing = missingSince(record.place, { left: record.leftLsn, start }, log);
   const reason = `it held nothing for more than ${CURSOR_KEPT_DAYS} days, and started anew`;
   return missing === undefined ? [] : [warned(options, missing, reason)];
+}
+
+/** On record when it returns, and the sink reads no further before somebody has accepted it, unless it is to go on. */
+function declareLost({ settings, store, signals, slot, onGap }: PlaceOptions, gap: SinkGap, now: Date): void {
+  const { name: sink, database } = settings;
+  const declared = { ...gap, cause: 'place_lost', sink, halts: true, skips: false, ends: [] } as const;
+  const { acceptedAt } = store.gaps.declare(database, declared, now);
+  if (onGap === 'halt' && acceptedAt === undefined) signals.setHalted(slot, true);
 }
 
 /** Invariant 10: a gap is declared. */

@@ -291,8 +291,8 @@ class Supervisor {
 
 /** Why a gap keeps a sink from delivering, and what to do about it. */
 function gapCondition({ store, settings }: SinkOptions, before: Condition): Condition {
-  const { database, selection } = settings;
-  const gap = haltingGap(store.gaps.unaccepted(database), selection, 'halt');
+  const { database } = settings;
+  const gap = haltingGap(store.gaps.unaccepted(database), settings, 'halt');
   // It was accepted this moment.
   if (gap === undefined) return before;
   return {

@@ -68,8 +68,9 @@ export class GapKeeper {
     }
     this.#state.gaps = unaccepted;
     this.#state.alarm('GAP', unaccepted.length === 0 ? undefined : gapAlarm(database, unaccepted));
-    for (const [i, slot] of [...sinkSlots.values()].entries()) {
-      signals.setHalted(slot, haltingGap(unaccepted, selections[i]!, settings.onGap) !== undefined);
+    for (const [i, [name, slot]] of [...sinkSlots].entries()) {
+      const reader = { name, selection: selections[i]! };
+      signals.setHalted(slot, haltingGap(unaccepted, reader, settings.onGap) !== undefined);
     }
   }
 

@@ -41,6 +41,7 @@ beforeEach(async () => {
     slot: 0,
     ledgerFile: join(directory, 'users.ledger'),
     newSinkStart: 'earliest',
+    onGap: 'halt',
     store: openStore(':memory:'),
     logger: pino({ level: 'silent' }),
   };

@@ -45,6 +45,7 @@ beforeEach(async () => {
     slot: 0,
     ledgerFile: join(directory, 'ledger/users.ledger'),
     newSinkStart: 'end',
+    onGap: 'halt',
     store: openStore(':memory:'),
     logger: pino({ level: 'silent' }),
   };
