@@ -51,7 +51,7 @@ test('a group is not blocked any more once its failing message is delivered, or 
   expect(h.dispatcher.blockedGroups()).toEqual([]);
 });
 
-test('an outage and a failing message are told once each, with their cure, however often they are tried', async () => {
+test('a failed request and a failing message are told once each, with their cure, however often they are tried', async () => {
   const told: unknown[] = [];
   const delivery = createDelivery();
   const messages = new Messages(delivery);
@@ -59,13 +59,14 @@ test('an outage and a failing message are told once each, with their cure, howev
     answer: (_, attempt) => (attempt > 6 ? 'delivered' : attempt > 3 ? REFUSED : DOWN),
   });
   const dispatcher = createDispatcher(delivery, endpoint, {
+    prepare: (list) => messages.prepare(list),
     warn: (event, { hint }) => told.push([event, hint]),
   });
   messages.add({ group: 'a' });
   dispatcher.dispatch();
   await waitFor(() => delivery.unsettled.oldest === undefined, 'the message to settle');
   expect(told).toEqual([
-    ['route is down', 'down'],
+    ['request failed', 'down'],
     ['message failed', 'refused'],
   ]);
 });
