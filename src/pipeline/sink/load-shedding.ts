@@ -35,6 +35,8 @@ const REASON = 'discard_on_full: the log had spent its budget while the sink was
 export class LoadShedding {
   readonly #ports: SheddingPorts;
   #episode: Episode | undefined;
+  /** The one before. */
+  #ended: Episode | undefined;
   /** The latest gaps of the sink, what is given up among them. */
   gaps: readonly SinkGap[];
 
@@ -52,7 +54,9 @@ export class LoadShedding {
   demand(below: number, from: Lsn): boolean {
     if (below <= this.below) return false;
     if (this.#episode === undefined) {
-      this.#episode = { from, since: wallTime().toISOString(), below, changes: 0, written: -1 };
+      // Two may begin inside one transaction: they are one gap then, and the second goes on counting.
+      const changes = this.#ended?.from === from ? this.#ended.changes : 0;
+      this.#episode = { from, since: wallTime().toISOString(), below, changes, written: changes };
       const { sink, logger } = this.#ports;
       logger.error(
         { sink, from: formatLsn(from) },
@@ -88,6 +92,7 @@ export class LoadShedding {
     }
     if (settled.offset < episode.below) return;
     this.#episode = undefined;
+    this.#ended = episode;
     if (changes > 0) {
       logger.error(
         { sink, from: formatLsn(from), to: formatLsn(settled.endLsn), changes },

@@ -81,6 +81,22 @@ test('the gap on record grows with what is given up, and ends where the sink has
   ]);
 });
 
+test('two demands inside one transaction are one gap, which counts both', () => {
+  const { shedding, kept, counts } = harness();
+  shedding.demand(1000, toLsn(16n));
+  shedding.count(2);
+  shedding.record(settledTo(16n, 1000));
+  shedding.demand(2000, toLsn(16n));
+  shedding.count(3);
+  shedding.record(settledTo(16n, 2000));
+  expect(kept).toMatchObject([{ from: '0/10', to: '0/10', changes: 5 }]);
+  expect(counts.discarded).toBe(5);
+  // Nothing more is given up: the record stays as it is.
+  shedding.demand(3000, toLsn(16n));
+  shedding.record(settledTo(64n, 3000));
+  expect(kept).toMatchObject([{ to: '0/10', changes: 5 }]);
+});
+
 test('a demand below which everything was delivered in time leaves no gap', () => {
   const { shedding, kept } = harness();
   shedding.demand(1000, toLsn(16n));
