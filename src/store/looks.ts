@@ -76,15 +76,27 @@ export class Looks {
     this.#db.exec('delete from look_catalogs where id not in (select catalog from looks)');
   }
 
-  /** Undefined: nobody has looked. `withPublication`: of those that saw one; `proved`: of those at the log's own server. */
-  newest(database: string, { withPublication = false, proved = false } = {}): Look | undefined {
+  /**
+   * Undefined: nobody has looked. `withPublication`: of those that saw one, `publication`: of that name; `proved`: of those at the
+   * log's own server.
+   */
+  newest(
+    database: string,
+    asked: {
+      readonly withPublication?: boolean;
+      readonly publication?: string;
+      readonly proved?: boolean;
+    } = {},
+  ): Look | undefined {
+    const { withPublication = false, publication = null, proved = false } = asked;
     const row = this.#db
       .prepare(
         `select l.*, c.fold, c.seen from looks l join look_catalogs c on c.id = l.catalog
-         where l.database = ? and (c.seen ->> '$.publication' is not null or not ?) and l.proved >= ?
+         where l.database = ? and (c.seen ->> '$.publication' is not null or not ?)
+           and l.publication = coalesce(?, l.publication) and l.proved >= ?
          order by l.id desc limit 1`,
       )
-      .get(database, Number(withPublication), Number(proved));
+      .get(database, Number(withPublication), publication, Number(proved));
     return row && readLook(row);
   }
 
@@ -100,6 +112,18 @@ export class Looks {
       )
       .get(database, xid, systemIdentifier);
     return row === undefined ? ZERO_LSN : readLsn(row['wal_before']);
+  }
+
+  /** Transactions with lower ids had ended where the WAL stood at `lsn`; undefined: no look is kept that says so. */
+  endedBefore(database: string, systemIdentifier: string, lsn: Lsn): bigint | undefined {
+    const rows = this.#db
+      .prepare(
+        `select wal_after, xmin from looks where database = ? and proved = 1
+         and server ->> 'systemIdentifier' = ? order by id desc`,
+      )
+      .iterate(database, systemIdentifier);
+    for (const row of rows) if (readLsn(row['wal_after']) <= lsn) return BigInt(row['xmin'] as number);
+    return undefined;
   }
 }
 

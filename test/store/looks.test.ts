@@ -52,6 +52,21 @@ describe('looks', () => {
     expect(store.looks.endBefore('shop', '8', 1000n)).toBe(0n);
   });
 
+  test('know the last one at each publication', () => {
+    const first = look({ publication: 'p', fold: 'a' });
+    store.looks.add('shop', first, true);
+    add({ publication: 'q', fold: 'b' });
+    expect(store.looks.newest('shop', { publication: 'p' })).toEqual(first);
+    expect(store.looks.newest('shop', { publication: 'r' })).toBeUndefined();
+  });
+
+  test('say which transactions had ended at a place of the WAL', () => {
+    add({ walAfter: toLsn(100n), xmin: 10n });
+    add({ walAfter: toLsn(200n), xmin: 20n });
+    const endedBefore = (lsn: bigint) => store.looks.endedBefore('shop', '7', toLsn(lsn));
+    expect([endedBefore(99n), endedBefore(100n), endedBefore(250n)]).toEqual([undefined, 10n, 20n]);
+  });
+
   test('at a server in doubt say what is published, and bound nothing until it is proved to be the log’s', () => {
     add({ walBefore: toLsn(100n), begun: 10n, fold: 'a' });
     const first = store.looks.add('shop', look({ walBefore: toLsn(200n), begun: 20n, fold: 'b' }), false);

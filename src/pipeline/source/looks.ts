@@ -2,13 +2,14 @@
 import type { Client } from 'pg';
 import { wallTime } from '../../core/clock.ts';
 import { describeError } from '../../core/errors.ts';
+import type { GapDeclaration } from '../../core/gaps.ts';
 import type { Look, LookedAt } from '../../core/look.ts';
-import type { Looks } from '../../store/looks.ts';
-import { minLsn, type Lsn } from '../../core/lsn.ts';
+import { maxLsn, minLsn, type Lsn } from '../../core/lsn.ts';
 import { takeLook } from '../../postgres/look.ts';
+import type { Looks } from '../../store/looks.ts';
 import type { GapKeeper } from './gaps.ts';
 import type { SourceOptions } from './options.ts';
-import { gapsBetween, goneTables, hasEnded } from './history/publication.ts';
+import { gapsBetween, gapsOfAnother, goneTables, hasEnded } from './history/publication.ts';
 
 /** Which server a connection leads to, as it said when the connection began. */
 export type Looking = {
@@ -84,13 +85,11 @@ export class LookKeeper {
    * Declares what differs from the look before, and keeps it. `unread`: another publication is followed now, and it decodes
    * everything written from there on, as it was then.
    */
-  async keep(look: Look, looking: Pick<Looking, 'client'>, unread?: Lsn): Promise<void> {
-    const { gaps, looks } = this.#options.store;
-    const database = this.#database;
-    const { systemIdentifier } = look.server;
-    const previous = this.#isNews(look) ? this.#present : undefined;
-    const open = gaps.open(database);
-    const exists = await existing(looking.client, [
+  async keep(look: Look, { client }: Pick<Looking, 'client'>, unread?: Lsn): Promise<void> {
+    const { gaps } = this.#options.store;
+    const previous = this.#previousOf(look);
+    const open = gaps.open(this.#database);
+    const exists = await existing(client, [
       ...(previous === undefined ? [] : goneTables(previous, look).map(({ oid }) => oid)),
       ...open.flatMap(({ ends }) => ends.flatMap((end) => ('oid' in end ? [end.oid] : []))),
     ]);
@@ -101,23 +100,50 @@ export class LookKeeper {
       missed ||= gap.cause === 'publication_missing';
       this.#gapKeeper.refresh();
     }
-    if (previous?.server.systemIdentifier === systemIdentifier) {
-      const before = looks.endBefore(database, systemIdentifier, previous.xmin);
-      const from = [unread, partedFrom(previous, look)].reduce<Lsn>(
-        (least, lsn) => (lsn === undefined ? least : minLsn(least, lsn)),
-        before,
-      );
-      for (const gap of gapsBetween(previous, look, { from, exists, missed })) this.#gapKeeper.declare(gap);
-    }
+    for (const gap of this.#gapsOf(look, { previous, unread, exists, missed })) this.#gapKeeper.declare(gap);
     this.#last = look;
     if (look.catalog.publication !== undefined) this.#present = look;
     this.#store(look);
   }
 
-  /** Is there anything to compare? Of a publication that is still missing everything is said. */
-  #isNews({ fold, catalog, publication }: Look): boolean {
+  /** What it is compared with: the last look that saw its publication. Of one that is still missing everything is said. */
+  #previousOf({ publication, catalog, server }: Look): Look | undefined {
     const isMissing = catalog.publication === undefined && this.#last?.catalog.publication === undefined;
-    return !isMissing && (fold !== this.#present?.fold || publication !== this.#present.publication);
+    if (isMissing || this.#present?.server.systemIdentifier !== server.systemIdentifier) return undefined;
+    return this.#present.publication === publication
+      ? this.#present
+      : this.#options.store.looks.newest(this.#database, { withPublication: true, publication });
+  }
+
+  #gapsOf(
+    look: Look,
+    facts: {
+      readonly previous: Look | undefined;
+      readonly unread: Lsn | undefined;
+      readonly exists: ReadonlySet<number>;
+      readonly missed: boolean;
+    },
+  ): readonly GapDeclaration[] {
+    const { previous, unread, exists, missed } = facts;
+    const { looks } = this.#options.store;
+    const { systemIdentifier } = look.server;
+    if (previous === undefined) {
+      if (unread === undefined) return [];
+      return gapsOfAnother(look, {
+        from: unread,
+        ended: looks.endedBefore(this.#database, systemIdentifier, unread),
+      });
+    }
+    const before = looks.endBefore(this.#database, systemIdentifier, previous.xmin);
+    // What another publication has read before that is had.
+    const wasAnother = this.#present?.publication !== look.publication;
+    const from = wasAnother && unread !== undefined ? maxLsn(before, unread) : before;
+    const parted = partedFrom(previous, look);
+    return gapsBetween(previous, look, {
+      from: parted === undefined ? from : minLsn(from, parted),
+      exists,
+      missed,
+    });
   }
 
   /** The server of this connection is the log's. */

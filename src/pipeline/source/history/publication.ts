@@ -6,7 +6,7 @@ import type { TableName } from '../../../core/selection.ts';
 import { widenXid } from './identity.ts';
 
 /**
- * The gaps between two looks, `previous` being the last with the old versions and `next` the first with the new ones. What
+ * The gaps between two looks at one publication, `previous` being the last with the old versions and `next` the first with the new ones. What
  * changed them began after `from`, an earlier look's WAL end (`Looks.endBefore` of `previous.xmin`): a commit may stand in the
  * WAL long before snapshots show it. Row versions are compared, not values: narrowed and restored leaves the values equal.
  * `exists`: of the tables that went (`goneTables`), those that are still there. `missed`: there was a look in between that saw
@@ -21,13 +21,12 @@ export function gapsBetween(
     missed,
   }: { readonly from: Lsn; readonly exists: ReadonlySet<number>; readonly missed: boolean },
 ): readonly GapDeclaration[] {
-  if (previous.fold === next.fold && previous.publication === next.publication) return [];
+  if (previous.fold === next.fold) return [];
   const range = { from: formatLsn(from), to: formatLsn(next.walAfter) };
   const before = previous.catalog;
   const after = next.catalog;
   if (before.publication === undefined) return [];
   if (after.publication === undefined) return [missing(before, range.from)];
-  if (previous.publication !== next.publication) return sinceAnother(previous, next, range);
   const dropped = goneTables(previous, next).filter(({ oid }) => !exists.has(oid));
   const gaps =
     after.publication.version === before.publication.version
@@ -89,17 +88,23 @@ const missing = (before: CatalogVersions, from: string): GapDeclaration => ({
 });
 
 /**
- * Another publication from now on, by the user's word: it has to have been there, as it is, since the last look. Its row says
- * which transaction wrote it.
+ * A publication that was never looked at is followed from now on, by the user's word, and decodes what was written after `from`
+ * as it was then: so it has to have been there, as it is. Its row says which transaction wrote it. `ended`: transactions with
+ * lower ids had ended at `from` (undefined: nobody knows).
  */
-function sinceAnother(previous: Look, next: Look, range: Range): GapDeclaration[] {
+export function gapsOfAnother(
+  next: Look,
+  { from, ended }: { readonly from: Lsn; readonly ended: bigint | undefined },
+): readonly GapDeclaration[] {
   const { publication, tables } = next.catalog;
-  const writer = widenXid(Number(publication!.version.split(':')[1]), next.begun);
-  if (writer !== undefined && writer < previous.xmin) return [];
+  if (publication === undefined) return [];
+  const writer = widenXid(Number(publication.version.split(':')[1]), next.begun);
+  if (writer !== undefined && ended !== undefined && writer < ended) return [];
   return [
     {
       cause: 'publication_missing',
-      ...range,
+      from: formatLsn(from),
+      to: formatLsn(next.walAfter),
       reason: `publication "${next.publication}" was made or altered after changes were written that are read with it`,
       tables: namesOf(tables),
       halts: true,

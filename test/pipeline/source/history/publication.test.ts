@@ -2,7 +2,12 @@ import { describe, expect, test } from 'vitest';
 import type { GapDeclaration } from '../../../../src/core/gaps.ts';
 import type { CatalogVersions } from '../../../../src/core/look.ts';
 import { toLsn } from '../../../../src/core/lsn.ts';
-import { gapsBetween, goneTables, hasEnded } from '../../../../src/pipeline/source/history/publication.ts';
+import {
+  gapsBetween,
+  gapsOfAnother,
+  goneTables,
+  hasEnded,
+} from '../../../../src/pipeline/source/history/publication.ts';
 import { catalog, look, table } from '../../../support/looks.ts';
 
 const FROM = toLsn(0x50n);
@@ -99,19 +104,21 @@ describe('between two looks', () => {
     ]);
   });
 
-  test('another publication by the user’s word is no gap if it was there before the last look, as it is', () => {
-    const of = (xmin: number) =>
+  test('one that was never looked at has to have been there, as it is, from where it is read with', () => {
+    const written = (xmin: number) =>
       look({
         publication: 'q',
         begun: 800n,
         catalog: catalog([table(1)], { oid: 5, version: `5:${xmin}` }),
         ...TO,
       });
-    const facts = { from: FROM, exists: new Set<number>(), missed: false };
-    expect(gapsBetween(look({ xmin: 700n }), of(699), facts)).toEqual([]);
-    expect(gapsBetween(look({ xmin: 700n }), of(700), facts)).toMatchObject([
+    const gaps = (xmin: number, ended: bigint | undefined) =>
+      gapsOfAnother(written(xmin), { from: FROM, ended });
+    expect(gaps(699, 700n)).toEqual([]);
+    expect(gaps(700, 700n)).toMatchObject([
       { cause: 'publication_missing', from: '0/50', to: '0/90', tables: [t1] },
     ]);
+    expect(gaps(699, undefined)).toHaveLength(1);
   });
 
   test('an entry of another version is a gap of that table alone', () => {
