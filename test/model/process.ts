@@ -168,7 +168,7 @@ export class ModelProcess {
       opened: this.#opened,
       prepared,
       server: history,
-      primary: { client, target: { host: '127.0.0.1', port: 1 } } as never,
+      primary: { client, target: { host: '127.0.0.1', port: 1 } },
       looking,
       ports: {
         options: this.#source,

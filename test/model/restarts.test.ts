@@ -1,6 +1,6 @@
 // Thousands of random sequences of restarts, moves, crashes and failovers: whatever happens, a change is delivered, or lies in a
 // declared gap, or the service says why it stands. A sequence that fails is made as short as it goes.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterAll, expect, test, vi } from 'vitest';
 import { ACTIONS, HARMLESS, removeEmptyStore, RestartWorld, type Action, type Sequence } from './world.ts';
 
