@@ -10,7 +10,8 @@ import type { SourceOptions, SourceReady } from './options.ts';
 import { GapKeeper, GAPS_INTERVAL_MS } from './gaps.ts';
 import { followAlone } from './last-server.ts';
 import { LookKeeper } from './looks.ts';
-import { runSession, type StoppedDecoding } from './session.ts';
+import type { StoppedDecoding } from './joining.ts';
+import { runSession } from './session.ts';
 import { SourceState } from './status.ts';
 import type { DatabaseStatus } from '../../core/status.ts';
 
