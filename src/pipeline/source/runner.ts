@@ -162,9 +162,8 @@ class SourceRun {
     const gapId = this.#stopped?.gapId;
     const untilMs = steadyMs() + ms;
     for (let left = ms; left > 0 && !signal.aborted; left = untilMs - steadyMs()) {
-      const gap = gapId === undefined ? undefined : this.#gaps.find(gapId);
-      if (gap !== undefined && this.#gaps.isDecided(gap)) return;
-      const slice = gap === undefined ? left : Math.min(left, GAPS_INTERVAL_MS);
+      if (gapId !== undefined && this.#gaps.isDecidedByNow(gapId)) return;
+      const slice = gapId === undefined ? left : Math.min(left, GAPS_INTERVAL_MS);
       await sleep(slice, undefined, { signal }).catch(() => undefined);
     }
   }
