@@ -58,6 +58,7 @@ const gapDocument = (gap: Gap): Record<string, unknown> => ({
   from: gap.from,
   to: gap.to ?? null,
   tables: gap.tables?.map(({ schema, table }) => `${schema}.${table}`) ?? null,
+  sink: gap.sink ?? null,
   since: gap.since,
   halts: gap.halts,
   accepted_at: gap.acceptedAt ?? null,

@@ -12,7 +12,7 @@ import { SkippedTransactions } from './skipped-transactions.ts';
 import { StreamedTables } from './streamed-tables.ts';
 
 const BUSY_TIMEOUT_MS = 10_000;
-/** Of a thread that delivers: all its sinks wait with the one that writes. */
+/** Of a thread that delivers, all sinks wait with the one that writes; of one that reads, the replies to Postgres do. */
 export const SHORT_BUSY_TIMEOUT_MS = 1000;
 
 export type Store = {

@@ -67,7 +67,7 @@ test('a log directory that is moved away, twice, under ledgers that stay: every 
   expect(arrived.get(50)).toBe(1);
 });
 
-test('what only a moved log had is a gap of the sink, and everything after it arrives', async () => {
+test('what only a moved log had is a gap of the sink, and everything after it arrives once that is accepted', async () => {
   world.proxy.decide = ({ action }) =>
     action === 'SendMessageBatch' ? { kind: 'error', status: 503, code: 'ServiceUnavailable' } : undefined;
   await world.start({ config: config({ slot: 'ack: durable', faulty: true }) });
@@ -78,12 +78,21 @@ test('what only a moved log had is a gap of the sink, and everything after it ar
   world.proxy.decide = () => undefined;
   await world.start({});
   await insert(101, 200);
-  await all(101, 200);
-  expect(arrived.has(1)).toBe(false);
   const sink = await waitFor(async () => {
     const found = await sinkOf();
-    return found.gaps.length > 0 && found;
-  }, 'the gap in the status');
+    return found.state === 'halted' && found;
+  }, 'the sink to halt');
+  expect(arrived.size).toBe(0);
+  const [gap] = (await world.service.health()).databases[0]!.gaps;
+  expect(gap).toMatchObject({ cause: 'place_lost', sink: 'sink-0' });
+  const accepted = await fetch(`${await world.service.apiUrl()}/api/databases/shop/gaps/${gap!.id}/accept`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+  });
+  expect(accepted.status).toBe(200);
+  await all(101, 200);
+  expect(arrived.has(1)).toBe(false);
   expect(sink.gaps).toEqual([
     expect.objectContaining({ reason: expect.stringContaining('made anew') as string }),
   ]);

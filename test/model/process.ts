@@ -14,7 +14,7 @@ import { followedLog, type SourceLog } from '../../src/pipeline/source/log.ts';
 import { openSourceLog } from '../../src/pipeline/source/log.ts';
 import { LookKeeper, type Looking } from '../../src/pipeline/source/looks.ts';
 import type { SourceOptions } from '../../src/pipeline/source/options.ts';
-import { join as joinLog, type SessionPorts } from '../../src/pipeline/source/session.ts';
+import { join as joinLog, type JoinPorts } from '../../src/pipeline/source/joining.ts';
 import type { Prepared, ServerHistory } from '../../src/pipeline/source/start.ts';
 import { SourceState } from '../../src/pipeline/source/status.ts';
 import type { StreamBatch } from '../../src/postgres/replication/stream.ts';
@@ -84,7 +84,7 @@ export class ModelProcess {
   readonly #gaps: GapKeeper;
   readonly #looks: LookKeeper;
   readonly #signals = new LogSignals();
-  #stopped: SessionPorts['stopped'];
+  #stopped: JoinPorts['stopped'];
   #opened: SourceLog | undefined;
   #session: Session | undefined;
   sinks: readonly ModelSink[] = [];

@@ -15,7 +15,7 @@ export type FakeServer = {
   timelineHistory: string;
   walEnd: bigint;
   /** Undefined: there is no slot (of whatever name is asked for). */
-  slot: { confirmedFlush: bigint; walStatus?: string } | undefined;
+  slot: { confirmedFlush: bigint; walStatus?: string; safeWalBytes?: number } | undefined;
   /** In schema `public`, each with a primary key `id` of type int. */
   tables: readonly string[];
   /** Undefined: there is no publication. */
@@ -148,6 +148,7 @@ const slotRows = ({ slot }: FakeServer): readonly WireRow[] =>
             slot_name: 'slot',
             wal_status: slot.walStatus ?? 'reserved',
             confirmed_flush_lsn: lsnText(slot.confirmedFlush),
+            safe_wal_size: slot.safeWalBytes ?? null,
           },
         },
       ];

@@ -4,7 +4,7 @@ import { wallTime } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { acceptHint, describeGap, haltingGap, type Gap, type GapDeclaration } from '../../core/gaps.ts';
 import type { Lsn } from '../../core/lsn.ts';
-import type { Gaps } from '../../store/gaps.ts';
+import type { Gaps, OpenGap } from '../../store/gaps.ts';
 import type { SourceOptions } from './options.ts';
 import type { SourceState } from './status.ts';
 
@@ -80,12 +80,43 @@ export class GapKeeper {
   }
 
   find(id: number): Gap | undefined {
-    return this.#gaps.find(this.#database, id);
+    return this.#asked(() => this.#gaps.find(this.#database, id));
+  }
+
+  /** The same of a gap that somebody may have decided about meanwhile; while the store is busy nobody has. */
+  isDecidedByNow(id: number): boolean {
+    try {
+      const gap = this.#gaps.find(this.#database, id);
+      return gap !== undefined && this.isDecided(gap);
+    } catch {
+      return false;
+    }
+  }
+
+  /** Those that have no end yet. */
+  open(): readonly OpenGap[] {
+    return this.#asked(() => this.#gaps.open(this.#database));
+  }
+
+  /** The cause of a gap is over. */
+  close(gap: Gap, to: Lsn): void {
+    this.#asked(() => this.#gaps.close(gap.id, to));
+    this.refresh();
   }
 
   /** The gap behind which the stream goes on by somebody's decision, where what we have ends at `after`. */
   skipped(after: Lsn): Gap | undefined {
-    return this.#gaps.skipped(this.#database, after).find((gap) => this.isDecided(gap));
+    const gaps = this.#asked(() => this.#gaps.skipped(this.#database, after));
+    return gaps.find((gap) => this.isDecided(gap));
+  }
+
+  /** Whatever the store answers decides where the stream goes on: without an answer it does not. */
+  #asked<T>(ask: () => T): T {
+    try {
+      return ask();
+    } catch (cause) {
+      throw storeSilent(this.#database, cause);
+    }
   }
 }
 
@@ -106,6 +137,17 @@ const notRecorded = (database: string, gap: GapDeclaration, cause: unknown): Tai
       code: 'GAP_NOT_RECORDED',
       kind: 'retryable',
       hint: 'the data directory must be writable and have room; nothing is read until the gap is on record',
+      cause,
+    },
+  );
+
+const storeSilent = (database: string, cause: unknown): TailraceError =>
+  new TailraceError(
+    `database "${database}": the store does not say which gaps there are: ${describeError(cause)}`,
+    {
+      code: 'STORE_SILENT',
+      kind: 'retryable',
+      hint: 'Tailrace tries again by itself; the data directory must be readable and writable, and have room',
       cause,
     },
   );

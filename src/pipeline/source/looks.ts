@@ -86,9 +86,8 @@ export class LookKeeper {
    * everything written from there on, as it was then.
    */
   async keep(look: Look, { client }: Pick<Looking, 'client'>, unread?: Lsn): Promise<void> {
-    const { gaps } = this.#options.store;
     const previous = this.#previousOf(look);
-    const open = gaps.open(this.#database);
+    const open = this.#gapKeeper.open();
     const exists = await existing(client, [
       ...(previous === undefined ? [] : goneTables(previous, look).map(({ oid }) => oid)),
       ...open.flatMap(({ ends }) => ends.flatMap((end) => ('oid' in end ? [end.oid] : []))),
@@ -96,9 +95,8 @@ export class LookKeeper {
     let missed = false;
     for (const { gap, ends } of open) {
       if (!hasEnded(ends, look, exists)) continue;
-      gaps.close(gap.id, look.walAfter);
+      this.#gapKeeper.close(gap, look.walAfter);
       missed ||= gap.cause === 'publication_missing';
-      this.#gapKeeper.refresh();
     }
     for (const gap of this.#gapsOf(look, { previous, unread, exists, missed })) this.#gapKeeper.declare(gap);
     this.#last = look;

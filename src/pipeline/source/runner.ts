@@ -10,7 +10,8 @@ import type { SourceOptions, SourceReady } from './options.ts';
 import { GapKeeper, GAPS_INTERVAL_MS } from './gaps.ts';
 import { followAlone } from './last-server.ts';
 import { LookKeeper } from './looks.ts';
-import { runSession, type StoppedDecoding } from './session.ts';
+import type { StoppedDecoding } from './joining.ts';
+import { runSession } from './session.ts';
 import { SourceState } from './status.ts';
 import type { DatabaseStatus } from '../../core/status.ts';
 
@@ -161,9 +162,8 @@ class SourceRun {
     const gapId = this.#stopped?.gapId;
     const untilMs = steadyMs() + ms;
     for (let left = ms; left > 0 && !signal.aborted; left = untilMs - steadyMs()) {
-      const gap = gapId === undefined ? undefined : this.#gaps.find(gapId);
-      if (gap !== undefined && this.#gaps.isDecided(gap)) return;
-      const slice = gap === undefined ? left : Math.min(left, GAPS_INTERVAL_MS);
+      if (gapId !== undefined && this.#gaps.isDecidedByNow(gapId)) return;
+      const slice = gapId === undefined ? left : Math.min(left, GAPS_INTERVAL_MS);
       await sleep(slice, undefined, { signal }).catch(() => undefined);
     }
   }

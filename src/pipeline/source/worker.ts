@@ -5,7 +5,7 @@ import { directoryOutlivesProcess } from '../../data-directory/durability.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import { LogSignals } from '../../log/signals.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
-import { openStore } from '../../store/sqlite.ts';
+import { openStore, SHORT_BUSY_TIMEOUT_MS } from '../../store/sqlite.ts';
 import type { SourceReady } from './options.ts';
 import { startSource } from './runner.ts';
 import type { Selection } from '../../core/selection.ts';
@@ -50,7 +50,7 @@ function main(): void {
   const port = parentPort!;
   const post = (report: SourceWorkerReport): void => port.postMessage(report);
   const { signals, logLevel, storeFile, ...data } = workerData as SourceWorkerData;
-  const store = openStore(storeFile);
+  const store = openStore(storeFile, SHORT_BUSY_TIMEOUT_MS);
   const source = startSource({
     ...data,
     signals: new LogSignals(signals),

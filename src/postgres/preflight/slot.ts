@@ -19,6 +19,8 @@ export type Slot = {
   /** Why Postgres gave the slot up (17+); undefined when it did not. */
   readonly invalidation: string | undefined;
   readonly confirmedFlush: Lsn;
+  /** How much more WAL may be written before Postgres gives the slot up; undefined: no limit is set. */
+  readonly safeWalBytes: number | undefined;
 };
 
 /** One column a slot may have, depending on the version. */
@@ -34,6 +36,7 @@ type SlotColumns = {
   conflicting?: boolean | null;
   invalidation_reason?: string | null;
   confirmed_flush_lsn: string | null;
+  safe_wal_size: number | null;
 };
 
 /** Undefined when there is no such slot. */
@@ -55,6 +58,7 @@ export async function readSlot(client: Client, name: string): Promise<Slot | und
     walStatus: slot.wal_status ?? undefined,
     invalidation: slot.invalidation_reason ?? (slot.conflicting === true ? 'rows_removed' : undefined),
     confirmedFlush: parseLsn(slot.confirmed_flush_lsn ?? '') ?? ZERO_LSN,
+    safeWalBytes: slot.safe_wal_size ?? undefined,
   };
 }
 

@@ -110,6 +110,32 @@ test('a sink whose changes the log has let go goes on at the first one retained,
     reason: expect.stringContaining('no longer held') as string,
   });
   expect((await place()).start.position).toEqual(first);
+  // The log lets go only of what nobody holds, by the user's word: that is for nobody to decide.
+  expect(options.store.gaps.unaccepted(SINK.database)).toEqual([]);
+  expect(signals.isHalted(0)).toBe(false);
+});
+
+test('a sink whose place is of another log halts where changes may be missing, unless it is to go on', async () => {
+  await write(1, 20);
+  await place();
+  settleTo(300);
+  await log.retain(signals.writtenEnd(), Date.now());
+  options = { ...options, log: { ...FOLLOWED, life: 'another life' } };
+  const { gaps } = await place();
+  expect(gaps).toHaveLength(1);
+  const { from, to } = gaps[0]!;
+  const [lost] = options.store.gaps.unaccepted(SINK.database);
+  expect(lost).toMatchObject({ cause: 'place_lost', sink: SINK.sink, from, to, halts: true });
+  expect(signals.isHalted(0)).toBe(true);
+  // Once declared, whoever takes the place again finds it on record.
+  await place();
+  expect(options.store.gaps.unaccepted(SINK.database)).toHaveLength(1);
+
+  signals.setHalted(0, false);
+  options = { ...options, log: { ...FOLLOWED, life: 'a third life' }, onGap: 'resume' };
+  settleTo(300);
+  await place();
+  expect(signals.isHalted(0)).toBe(false);
 });
 
 test('the cursor of a disabled sink is kept for seven days, then it starts anew with a gap on record', async () => {

@@ -7,6 +7,7 @@ import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import type { SinkOptions } from '../../../src/pipeline/sink/options.ts';
 import { superviseSink, type Runner, type SupervisorPorts } from '../../../src/pipeline/sink/supervisor.ts';
 import { patient } from '../../support/messages.ts';
+import { SINK } from '../../support/letters.ts';
 import { openSinkRoom } from '../../support/sink-room.ts';
 import { sinkStatus } from '../../support/status.ts';
 import { waitFor } from '../../support/wait.ts';
@@ -155,6 +156,51 @@ test('a paused sink lets the log go where the source demands it for its budget',
   expect(s.holds()).toBe(true);
   s.room.signals.shed(s.room.options.slot, s.room.signals.writtenEnd());
   await waitFor(() => !s.holds(), 'the log to be let go');
+});
+
+test('a gap halts the sink where it stands, with the cure, and it goes on once somebody has accepted that', async () => {
+  const s = await supervised();
+  const first = await s.next();
+  const { store, signals, slot } = s.room.options;
+  const gap = store.gaps.declare(
+    SINK.database,
+    {
+      cause: 'member_lost',
+      from: '0/10',
+      to: '0/20',
+      reason: 'it was taken out',
+      halts: true,
+      skips: false,
+      ends: [],
+    },
+    new Date(),
+  );
+  signals.setHalted(slot, true);
+  await waitFor(() => s.sink.status().state === 'halted', 'the sink to halt');
+  expect(first.stoppedAt).toBeGreaterThan(0);
+  expect(s.sink.status()).toMatchObject({
+    health: 'halted',
+    reason: expect.stringContaining('it was taken out') as string,
+    cure: expect.stringContaining(`/gaps/${gap.id}/accept`) as string,
+    since: gap.since,
+  });
+  expect([s.holds(), s.runners.length]).toEqual([true, 1]);
+  // Told to run it stays halted, and a rewind is done all the same.
+  expect(await s.ask({ type: 'set_status', status: 'active' })).toEqual({ status: 'active' });
+  expect(s.runners).toHaveLength(1);
+  store.gaps.accept(SINK.database, gap.id, new Date());
+  signals.setHalted(slot, false);
+  await s.next();
+  expect(s.sink.status()).toMatchObject({ state: 'running', health: 'healthy' });
+});
+
+test('a sink that is halted by a gap when it starts is given no runner', async () => {
+  const room = await openSinkRoom();
+  room.signals.setHalted(room.options.slot, true);
+  const sink = superviseSink(room.options, { createRunner: () => expect.fail('it runs') });
+  onTestFinished(() => sink.stop(0));
+  await waitFor(() => sink.status().state === 'halted', 'the sink to halt');
+  expect(room.signals.isHolding(room.options.slot)).toBe(true);
 });
 
 test('a rewind runs while nobody has the ledger, and the next runner stands there', async () => {

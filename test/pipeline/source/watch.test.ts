@@ -8,6 +8,7 @@ import { closeConnection, findPrimary } from '../../../src/postgres/connection/c
 import { databaseSettings } from '../../support/database-settings.ts';
 import { fakeLog } from '../../support/fake-log.ts';
 import { fakeDatabase, startFakePostgres } from '../../support/fake-postgres.ts';
+import { gap } from '../../support/status.ts';
 import { waitFor } from '../../support/wait.ts';
 
 // The watch looks every two seconds; here it sleeps a hundredth of that.
@@ -71,6 +72,20 @@ describe('a server that is watched', () => {
       cure: expect.stringContaining('max_slot_wal_keep_size') as string,
     });
     postgres.server.slot = { confirmedFlush: 100n };
+    await waitFor(() => state.status().health === 'healthy' || undefined, 'the alarm to end');
+  });
+
+  test('and keeps WAL for a gap that nobody has accepted says how much more it can keep, if there is a limit', async () => {
+    const { postgres, state, warned } = await watch();
+    state.gaps = [gap()];
+    await looks(postgres.asked, 1);
+    expect(warned).toEqual([]);
+    postgres.server.slot = { confirmedFlush: 100n, safeWalBytes: 5 * 1024 ** 2 };
+    await waitFor(() => warned.length > 0 || undefined, 'the warning');
+    await looks(postgres.asked, 1);
+    expect(warned).toEqual(['GAP_HOLDS_WAL']);
+    expect(state.status().reason).toContain('when 5 MB more are written');
+    state.gaps = [];
     await waitFor(() => state.status().health === 'healthy' || undefined, 'the alarm to end');
   });
 

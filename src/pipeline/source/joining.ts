@@ -1,0 +1,140 @@
+// Joins a log with the server that a connection has found: proved to belong together, what is missing on record, and where to start.
+import { randomUUID } from 'node:crypto';
+import { TailraceError } from '../../core/errors.ts';
+import type { Gap } from '../../core/gaps.ts';
+import { shortHash } from '../../core/idempotency.ts';
+import type { Look } from '../../core/look.ts';
+import { formatLsn, maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import type { Primary } from '../../postgres/connection/connection.ts';
+import { comparingOf, isRenumbered, judgeBelonging } from './belonging.ts';
+import type { GapKeeper } from './gaps.ts';
+import type { StartPlan } from './history/plan.ts';
+import type { SourceLog } from './log.ts';
+import type { LookKeeper, Looking } from './looks.ts';
+import type { SourceOptions } from './options.ts';
+import type { Prepared, ServerHistory } from './start.ts';
+
+/** The server could not decode what follows the log's end: the publication was missing when that was written. */
+export type StoppedDecoding = {
+  /** Of the gap that was declared for it. */
+  gapId?: number;
+};
+
+export type JoinPorts = {
+  readonly options: SourceOptions;
+  readonly gaps: GapKeeper;
+  readonly looks: LookKeeper;
+  readonly stopped: StoppedDecoding | undefined;
+  /** Do sinks follow the log since before any server was connected to? */
+  readonly isFollowedAlone: boolean;
+};
+
+export type Joining = {
+  readonly opened: SourceLog;
+  readonly prepared: Prepared;
+  readonly server: ServerHistory;
+  readonly primary: Primary;
+  readonly looking: Looking;
+  readonly ports: JoinPorts;
+};
+
+/** The log and this server belong together, or this rejects; what is missing between the two is on record when it resolves. */
+export async function join(joining: Joining): Promise<StartPlan> {
+  const { opened, prepared, server, primary, looking, ports } = joining;
+  const { looks, gaps } = ports;
+  const look = await looks.first(looking);
+  const skipped = skippedGap(joining, look);
+  const skipTo = skipped && gaps.isDecided(skipped) ? parseLsn(skipped.to ?? '') : undefined;
+  const { client } = primary;
+  const belonging = await judgeBelonging({
+    opened,
+    prepared,
+    server,
+    client,
+    look,
+    proved: looks.proved,
+    skipTo,
+  });
+  const { plan, told } = belonging;
+  await looks.keep(look, looking, unreadByAnother(opened, plan));
+  if (plan.gap !== undefined) gaps.declare(plan.gap);
+  if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
+  if (isRenumbered(opened)) {
+    // Sinks learn of salts when they begin.
+    if (ports.isFollowedAlone) throw renumbered(ports.options.settings.name);
+    saltUnfinished(joining);
+  }
+  opened.epoch = plan.epoch;
+  opened.skippedTo = skipTo;
+  opened.damaged = false;
+  const comparing = comparingOf(belonging, { opened, server }, looks);
+  if (comparing === undefined) looks.prove();
+  opened.feed.join({ epoch: plan.epoch, history: server, comparing });
+  await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
+  opened.joined = true;
+  return plan;
+}
+
+/** From where on another publication than before is followed; undefined: it is the same one. */
+const unreadByAnother = ({ log, joined }: SourceLog, { confirmed }: StartPlan): Lsn | undefined =>
+  joined || !log.recovered.streamOptionsChanged ? undefined : maxLsn(log.context.lastEndLsn, confirmed);
+
+/**
+ * The transaction that follows the log's end may have been delivered in part, with its changes numbered by other options: in
+ * the epoch that begins now no ledger has anything of it, and its keys differ from those. Repeats, never losses.
+ */
+function saltUnfinished({ opened, ports }: Joining): void {
+  const { store, settings } = ports.options;
+  const { lastEndLsn } = opened.log.context;
+  store.renumbered.add(settings.name, lastEndLsn, shortHash(formatLsn(lastEndLsn), randomUUID()));
+}
+
+/**
+ * The gap behind which the stream goes on once that is decided. Of what was written while the publication was missing nothing
+ * can be decoded, up to Postgres 17: from the transaction that failed to the first look that saw the publication.
+ */
+function skippedGap({ opened, prepared, ports }: Joining, look: Look): Gap | undefined {
+  const { gaps, stopped } = ports;
+  const from = maxLsn(opened.log.context.lastEndLsn, prepared.slot.confirmedFlush);
+  // One that ends above the server's WAL was declared in another history: behind it every new change would be skipped.
+  const ofServer = (gap: Gap | undefined): Gap | undefined =>
+    gap !== undefined && (parseLsn(gap.to ?? '') ?? ZERO_LSN) <= look.walAfter ? gap : undefined;
+  if (stopped === undefined) return ofServer(gaps.skipped(from));
+  // Looked at again while somebody has still to decide, it does not grow.
+  const known = stopped.gapId === undefined ? undefined : gaps.find(stopped.gapId);
+  const gap =
+    known ??
+    gaps.declare({
+      cause: 'publication_missing',
+      from: formatLsn(from),
+      to: formatLsn(look.walAfter),
+      reason: `the publication "${ports.options.settings.publication.name}" was missing when these changes were written: they cannot be decoded`,
+      // Nothing was delivered before it at a first start.
+      halts: !gaps.isFirstStart || opened.log.context.lastEndLsn > ZERO_LSN,
+      skips: true,
+      ends: [],
+    });
+  stopped.gapId = gap.id;
+  return ofServer(gap);
+}
+
+const renumbered = (name: string): TailraceError =>
+  new TailraceError(
+    `database "${name}": the options of the stream have changed while sinks delivered what the log holds without the server`,
+    {
+      code: 'STREAM_OPTIONS_CHANGED',
+      kind: 'fatal',
+      mend: 'restart',
+      hint: 'start Tailrace again: nothing is lost, and what was delivered of the transaction in progress may come again',
+    },
+  );
+
+const gapWaits = (name: string): TailraceError =>
+  new TailraceError(
+    `database "${name}": the stream cannot go on before the gap is accepted; Postgres keeps its WAL meanwhile`,
+    {
+      code: 'GAP_WAITS',
+      kind: 'fatal',
+      hint: 'the status names the gap: compare the consumers with the tables, then accept it; the stream goes on behind it',
+    },
+  );
