@@ -711,7 +711,7 @@ describe('reading', () => {
       ({ budget }: SourceLog) => {
         let spent = true;
         // Whatever a look that is under way finds.
-        Object.defineProperty(budget, 'spent', { get: () => spent, set: () => undefined });
+        Object.defineProperty(budget, 'spent', { get: () => spent, set() {} });
         return () => (spent = false);
       },
     ],
