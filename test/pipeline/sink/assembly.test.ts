@@ -186,10 +186,15 @@ test('what the source demands is given up with a gap on record, and the rest is 
 test('what the source demands is given up as well where the sink had no room to read it yet', async () => {
   const room = await openSinkRoom({ loadShedding: 'discard', maxBuffered: 2 });
   for (let commitLsn = 100; commitLsn <= 1000; commitLsn += 100) room.insert(commitLsn, [commitLsn]);
-  const { sink, runner } = await start(room, { answer: () => DOWN });
-  await waitFor(() => runner.status().failedRequests > 0, 'the route to be down');
+  const { sink, runner } = await start(room, { hold: true, answer: () => DOWN });
+  await waitFor(() => sink.endpoint.held.length > 0, 'a request');
   expect(runner.status().buffered).toBeLessThan(10);
   room.signals.shed(room.options.slot, room.signals.writtenEnd());
+  for (const answer of sink.endpoint.held.splice(0)) answer();
+  await waitFor(() => runner.status().failedRequests > 0, 'the route to be down');
+  // What is tried again meanwhile is refused as well.
+  const answering = setInterval(() => sink.endpoint.held.splice(0).forEach((answer) => answer()), 10);
+  onTestFinished(() => clearInterval(answering));
   await waitFor(settledEverything(room), 'it to be given up');
   expect(sink.accepted()).toEqual([]);
   expect(runner.status()).toMatchObject({ discarded: 10, gaps: [{ changes: 10 }] });
