@@ -83,6 +83,7 @@ export class ModelSink {
       unsettled: unsettled as unknown as Pick<Unsettled, 'oldest' | 'all'>,
       walker: this.#walker,
       restored: this.#restored,
+      start: place.start,
       beforeMove: () => undefined,
       note: (cursor) => {
         if (this.#notes) notePlace(options, cursor);

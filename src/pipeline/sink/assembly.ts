@@ -148,6 +148,7 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     unsettled,
     walker,
     restored,
+    start: place.start,
     beforeMove: ({ cursor, offset }) => {
       markers.write();
       shedding.record({ endLsn: cursor.endLsn, offset });

@@ -23,6 +23,8 @@ export type SettlementPorts = {
   /** Its head is where the reading stands. */
   readonly walker: Pick<LogWalker, 'head' | 'isInHand'>;
   readonly restored: Pick<Restored, 'isOver'>;
+  /** Where the ledger stood when the sink took its place. */
+  readonly start: Reached;
   /** Makes durable whatever must be on record before the cursor moves there. */
   readonly beforeMove: (to: Settled) => void;
   /** The disk has it that the sink stands here: worth a note elsewhere. */
@@ -32,11 +34,18 @@ export type SettlementPorts = {
   readonly nowMs: () => number;
 };
 
+/** Up to where everything is settled. */
+type Reached = Pick<Cursor, 'endLsn' | 'timeline'>;
+
 /** A later timeline counts from lower LSNs than the one before it may have come to. */
-const isFurther = (
-  { endLsn, timeline }: { readonly endLsn: Lsn; readonly timeline: number },
-  cursor: Cursor,
-): boolean => (cursor.timeline !== undefined && timeline > cursor.timeline) || endLsn > cursor.endLsn;
+function furthest(a: Reached, b: Reached): Reached {
+  const isLater =
+    a.timeline === undefined || b.timeline === undefined || a.timeline === b.timeline
+      ? b.endLsn > a.endLsn
+      : b.timeline > a.timeline;
+  const { endLsn, timeline } = isLater ? b : a;
+  return { endLsn, timeline };
+}
 
 export class Settlement {
   readonly #ports: SettlementPorts;
@@ -48,20 +57,22 @@ export class Settlement {
   #published: { readonly offset: number; readonly lsn: Lsn } | undefined;
   /** Where the ledger stands, and the store does not know yet. */
   #unnoted: Cursor | undefined;
+  /** By keepalives, or when the sink took its place: that stays so while later changes wait (invariant 2). */
+  #reached: Reached;
   #stopped = false;
 
   constructor(ports: SettlementPorts) {
     this.#ports = ports;
+    this.#reached = ports.start;
     this.#lastNoteMs = ports.nowMs();
   }
 
   get current(): Settled {
-    const settled = this.#ofTheLog();
-    const { cursor, offset } = settled;
+    const { cursor, offset } = this.#ofTheLog();
     const { offset: quietOffset, lsn: endLsn, timeline } = this.#ports.signals.quiet();
     // Invariant 5: an idle database goes on by keepalives. The ledger says so before Postgres is told.
-    if (offset < quietOffset || !isFurther({ endLsn, timeline }, cursor)) return settled;
-    return { cursor: { ...cursor, endLsn, timeline }, offset };
+    if (offset >= quietOffset) this.#reached = furthest(this.#reached, { endLsn, timeline });
+    return { cursor: { ...cursor, ...furthest(cursor, this.#reached) }, offset };
   }
 
   /** By the changes in the log alone. */

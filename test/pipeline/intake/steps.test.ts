@@ -236,6 +236,7 @@ function startSink(
     unsettled,
     walker,
     restored,
+    start,
     beforeMove: () => undefined,
     note: () => undefined,
     fail: (error) => faults.push(error),

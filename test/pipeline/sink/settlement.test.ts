@@ -5,7 +5,7 @@ import { toLsn } from '../../../src/core/lsn.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import type { WalkHead } from '../../../src/pipeline/intake/log-walker.ts';
-import { Settlement } from '../../../src/pipeline/sink/settlement.ts';
+import { Settlement, type SettlementPorts } from '../../../src/pipeline/sink/settlement.ts';
 import { createDelivery, Messages, type Delivery } from '../../support/dispatcher.ts';
 import { waitFor } from '../../support/wait.ts';
 
@@ -18,7 +18,7 @@ const headAt = (lsn: bigint, offset: number): WalkHead => ({
   timeline: 2,
 });
 
-function harness(options: { wantsCompaction?: boolean } = {}) {
+function harness(options: { wantsCompaction?: boolean; start?: SettlementPorts['start'] } = {}) {
   const delivery = createDelivery();
   const messages = new Messages(delivery, { commitLsn: toLsn(100n), previousEndLsn: toLsn(90n) });
   const signals = new LogSignals();
@@ -60,6 +60,7 @@ function harness(options: { wantsCompaction?: boolean } = {}) {
     unsettled: delivery.unsettled,
     walker,
     restored,
+    start: options.start ?? { endLsn: toLsn(0n) },
     beforeMove: ({ cursor, offset }) => void events.push(`records for ${cursor.endLsn} ${offset}`),
     note: ({ endLsn }) => notes.push(endLsn),
     fail: (error) => faults.push(error),
@@ -136,6 +137,7 @@ test('a transaction with markers is needed from its first marker on', () => {
     unsettled: delivery.unsettled,
     walker: h.walker,
     restored: h.restored,
+    start: { endLsn: toLsn(0n) },
     beforeMove: noLedger,
     note: noLedger,
     fail: noLedger,
@@ -330,10 +332,38 @@ test('at the end of the log a sink goes on by keepalives, when the disk has it, 
   h.passTime(1000);
   await h.synced();
   expect(h.published()).toEqual({ offset: 5000, lsn: 950n });
-  // More is in the log than this sink has read.
+  // More is in the log than this sink has read: what it knew stays so.
   h.signals.publishQuiet({ offset: 5001, lsn: toLsn(990n), timeline: 2 });
-  expect(h.settlement.current.cursor.endLsn).toBe(516n);
+  expect(h.settlement.current.cursor.endLsn).toBe(950n);
   h.settlement.stop();
+});
+
+test('what a keepalive has told stays settled while changes after it wait, and over a restart', async () => {
+  const h = harness();
+  h.signals.publishQuiet({ offset: 5000, lsn: toLsn(900n), timeline: 2 });
+  h.settlement.soon();
+  await h.synced();
+  expect(h.published()).toEqual({ offset: 5000, lsn: 900n });
+  // A transaction behind it: the one before it ended far below.
+  const late = new Messages(h.delivery, {
+    commitLsn: toLsn(1000n),
+    previousEndLsn: toLsn(516n),
+    timeline: 2,
+  }).add({ group: 'g', index: 5000 });
+  h.signals.publishQuiet({ offset: 6000, lsn: toLsn(1100n), timeline: 2 });
+  expect(h.settlement.current).toMatchObject({ cursor: { endLsn: 900n }, offset: late.offset });
+  h.passTime(1000);
+  h.settlement.soon();
+  await h.synced();
+  expect(h.published()).toEqual({ offset: late.offset, lsn: 900n });
+  const again = harness({ start: { endLsn: toLsn(900n), timeline: 2 } });
+  again.walker.head = headAt(500n, 5000);
+  expect(again.settlement.current.cursor.endLsn).toBe(900n);
+  again.walker.head = headAt(1000n, 6000);
+  expect(again.settlement.current.cursor.endLsn).toBe(1016n);
+  // One of a later timeline counts from lower LSNs.
+  again.walker.head = { ...headAt(600n, 7000), timeline: 3 };
+  expect(again.settlement.current.cursor).toMatchObject({ endLsn: 616n, timeline: 3 });
 });
 
 test('the keepalive of a later timeline counts, also where the one before had come to a higher LSN', () => {
