@@ -67,6 +67,15 @@ test('a log directory that is moved away, twice, under ledgers that stay: every 
   expect(arrived.get(50)).toBe(1);
 });
 
+/** Somebody knows that changes may be missing, and wants the sink to go on. */
+async function acceptLostPlace(): Promise<void> {
+  const gap = await waitFor(async () => (await world.service.health()).databases[0]!.gaps[0], 'the gap');
+  expect(gap).toMatchObject({ cause: 'place_lost', sink: 'sink-0' });
+  const url = `${await world.service.apiUrl()}/api/databases/shop/gaps/${gap.id}/accept`;
+  const headers = { 'content-type': 'application/json' };
+  expect((await fetch(url, { method: 'POST', headers, body: '{}' })).status).toBe(200);
+}
+
 test('what only a moved log had is a gap of the sink, and everything after it arrives once that is accepted', async () => {
   world.proxy.decide = ({ action }) =>
     action === 'SendMessageBatch' ? { kind: 'error', status: 503, code: 'ServiceUnavailable' } : undefined;
@@ -83,14 +92,7 @@ test('what only a moved log had is a gap of the sink, and everything after it ar
     return found.state === 'halted' && found;
   }, 'the sink to halt');
   expect(arrived.size).toBe(0);
-  const [gap] = (await world.service.health()).databases[0]!.gaps;
-  expect(gap).toMatchObject({ cause: 'place_lost', sink: 'sink-0' });
-  const accepted = await fetch(`${await world.service.apiUrl()}/api/databases/shop/gaps/${gap!.id}/accept`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: '{}',
-  });
-  expect(accepted.status).toBe(200);
+  await acceptLostPlace();
   await all(101, 200);
   expect(arrived.has(1)).toBe(false);
   expect(sink.gaps).toEqual([
@@ -144,6 +146,8 @@ test('a slot of another name is another stream: refused, and moving the log away
   await insert(101, 200);
   moveLogAway();
   await world.start({ config: other });
+  // Whether anything was written before the new slot was made nobody can say.
+  await acceptLostPlace();
   await all(101, 200);
   await insert(201, 300);
   await all(201, 300);
