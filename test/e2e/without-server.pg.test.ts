@@ -86,10 +86,10 @@ test('with Postgres down, what the log holds is delivered; when it is back, the 
   await proxy.up();
   launch();
   await waitFor(() => recorder.messages.length >= events, `the ${events} messages that only our disk had`);
-  await waitFor(
-    async () => (await service.health()).sinks[0]?.lagBytes === 0,
-    'the sink to have settled all',
-  );
+  await waitFor(async () => {
+    const [sink] = (await service.health()).sinks;
+    return sink?.state === 'running' && sink.lagBytes === 0;
+  }, 'the sink to have settled all, and said so');
   const health = await service.health();
   expect(health.databases[0]).toMatchObject({ status: 'degraded', state: 'waiting' });
   expect(health.sinks[0]).toMatchObject({ status: 'healthy', state: 'running' });
