@@ -69,11 +69,12 @@ describe('a look', () => {
   });
 
   test('is the same while nothing was written, and asks for no details then', async () => {
-    await sql('create publication pub for table items, parts');
+    await sql('create publication pub for table items, parts; insert into items values (1)');
+    // ANALYZE may note for the first time that a table has none of something.
+    await sql('analyze items');
     const first = await look();
     for (const statement of [
-      'insert into items values (1)',
-      'analyze items',
+      'insert into items values (2)',
       'vacuum full pg_class',
       'vacuum full pg_attribute',
       'vacuum full pg_publication',
@@ -83,8 +84,7 @@ describe('a look', () => {
     ]) {
       await sql(statement);
       const again = await look(first);
-      // ANALYZE of a table may note for the first time that it has none of something.
-      if (statement !== 'analyze items') expect([statement, again.fold]).toEqual([statement, first.fold]);
+      expect([statement, again.fold]).toEqual([statement, first.fold]);
       expect([statement, members(again)]).toEqual([statement, members(first)]);
       expect(again.catalog.publication).toEqual(first.catalog.publication);
     }
