@@ -21,6 +21,7 @@ import {
   SETTINGS,
   type Transaction,
 } from './stream.ts';
+import { tightDevice } from '../support/tight-device.ts';
 
 const transactions = (count: number, rows = 3): Transaction[] =>
   Array.from({ length: count }, (_, number) => ({ commitLsn: BigInt(1000 * (number + 1)), rows }));
@@ -152,28 +153,19 @@ test('the directory is private, and so are its files', async () => {
 
 test('a full disk is told with the cure, what was logged before is kept, and once there is room the log goes on', async () => {
   const directory = scratchDirectory();
-  let room = Infinity;
-  const device = {
-    ...FILE_DEVICE,
-    // As a real disk does: takes what fits, refuses the rest.
-    write: (fd: number, buffers: readonly Buffer[], position: number) => {
-      const bytes = Buffer.concat(buffers).subarray(0, room);
-      if (bytes.length === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-      room -= bytes.length;
-      return FILE_DEVICE.write(fd, [bytes], position);
-    },
-  };
+  const disk = tightDevice();
+  const { device } = disk;
   const { log, signals } = await openTestLog(directory, { device });
   const [first, second] = transactions(2);
   append(log, messagesOf(first!));
   const end = signals.writtenEnd();
-  room = 100;
+  disk.room = 100;
   expect(() => append(log, messagesOf(second!))).toThrow(expect.objectContaining({ code: 'LOG_DISK_FULL' }));
   expect(() => append(log, messagesOf(second!))).toThrow(expect.objectContaining({ code: 'LOG_DISK_FULL' }));
   expect(signals.writtenEnd()).toBe(end);
   expect(await log.sync()).toBe(end);
 
-  room = Infinity;
+  disk.room = Infinity;
   append(log, messagesOf(second!));
   const reader = openLogReader(directory, signals);
   expect((await readAll(reader, signals)).rows).toEqual(rowsOf([first!, second!]));
@@ -181,16 +173,8 @@ test('a full disk is told with the cure, what was logged before is kept, and onc
 
 test('what a full disk took of a block is gone when something smaller comes instead, and the segment ends there', async () => {
   const directory = scratchDirectory();
-  let room = Infinity;
-  const device = {
-    ...FILE_DEVICE,
-    write: (fd: number, buffers: readonly Buffer[], position: number) => {
-      const bytes = Buffer.concat(buffers).subarray(0, room);
-      if (bytes.length === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-      room -= bytes.length;
-      return FILE_DEVICE.write(fd, [bytes], position);
-    },
-  };
+  const disk = tightDevice();
+  const { device } = disk;
   const settings = { ...SETTINGS, segmentBytes: 2000 };
   const { log, signals } = await openTestLog(directory, { device, settings });
   const [first, small, large] = [1000n, 2000n, 3000n].map((commitLsn, i) => ({
@@ -198,9 +182,9 @@ test('what a full disk took of a block is gone when something smaller comes inst
     rows: [1, 1, 150][i]!,
   }));
   append(log, messagesOf(first!));
-  room = 400;
+  disk.room = 400;
   expect(() => append(log, messagesOf({ commitLsn: 2000n, rows: 30 }))).toThrow('full');
-  room = Infinity;
+  disk.room = Infinity;
   append(log, messagesOf(small!));
   append(log, messagesOf(large!));
   expect((await readAll(openLogReader(directory, signals), signals)).rows).toEqual(
@@ -213,16 +197,8 @@ test('what a full disk took of a block is gone when something smaller comes inst
 
 test('a disk that is full again and again leaves nothing behind in the files, whichever write it refuses', async () => {
   const directory = scratchDirectory();
-  let room = Infinity;
-  const device = {
-    ...FILE_DEVICE,
-    write: (fd: number, buffers: readonly Buffer[], position: number) => {
-      const bytes = Buffer.concat(buffers).subarray(0, room);
-      if (bytes.length === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-      room -= bytes.length;
-      return FILE_DEVICE.write(fd, [bytes], position);
-    },
-  };
+  const disk = tightDevice();
+  const { device } = disk;
   // So small that most transactions need a new segment.
   const settings = { ...SETTINGS, segmentBytes: 300 };
   const { log, signals } = await openTestLog(directory, { device, settings });
@@ -230,7 +206,7 @@ test('a disk that is full again and again leaves nothing behind in the files, wh
   let refused = 0;
   for (const [i, transaction] of all.entries()) {
     for (let given = (i * 37) % 400; ; given += 150) {
-      room = given;
+      disk.room = given;
       try {
         append(log, messagesOf(transaction));
         break;
@@ -241,7 +217,7 @@ test('a disk that is full again and again leaves nothing behind in the files, wh
     }
   }
   expect(refused).toBeGreaterThan(30);
-  room = Infinity;
+  disk.room = Infinity;
   expect((await readAll(openLogReader(directory, signals), signals)).rows).toEqual(rowsOf(all));
   await log.close();
   const again = await openTestLog(directory, { settings });

@@ -76,8 +76,8 @@ export async function join(joining: Joining): Promise<StartPlan> {
 }
 
 /** From where on another publication than before is followed; undefined: it is the same one. */
-const unreadByAnother = ({ log, joined }: SourceLog, { confirmed }: StartPlan): Lsn | undefined =>
-  joined || !log.recovered.streamOptionsChanged ? undefined : maxLsn(log.context.lastEndLsn, confirmed);
+const unreadByAnother = (opened: SourceLog, { confirmed }: StartPlan): Lsn | undefined =>
+  isRenumbered(opened) ? maxLsn(opened.log.context.lastEndLsn, confirmed) : undefined;
 
 /**
  * The transaction that follows the log's end may have been delivered in part, with its changes numbered by other options: in

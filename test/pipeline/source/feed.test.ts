@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { FILE_DEVICE } from '../../../src/log/device.ts';
 import { listSegments } from '../../../src/log/segments.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
 import { openLog, type LogWriter } from '../../../src/log/writer.ts';
 import { LogFeed, RelationsInForce } from '../../../src/pipeline/source/feed.ts';
 import { RANGE, type StreamBatch } from '../../../src/postgres/replication/stream.ts';
 import { readLog } from '../../support/source.ts';
+import { tightDevice } from '../../support/tight-device.ts';
 
 const RELATION_ID = 16_400;
 const history = { current: 1, switches: [] };
@@ -28,17 +28,8 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-/** Bytes that the disk still takes. */
-let room = Infinity;
-const device = {
-  ...FILE_DEVICE,
-  write: (fd: number, buffers: readonly Buffer[], position: number) => {
-    const bytes = Buffer.concat(buffers).subarray(0, room);
-    if (bytes.length === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-    room -= bytes.length;
-    return FILE_DEVICE.write(fd, [bytes], position);
-  },
-};
+const disk = tightDevice();
+const { device } = disk;
 
 async function reopen(segmentBytes = 1 << 20): Promise<void> {
   signals = new LogSignals();
@@ -131,7 +122,7 @@ describe('the feed', () => {
         messages.slice(i * size, (i + 1) * size),
       );
     for (let attempt = 0; ; attempt++) {
-      room = 60 + ((attempt * 153) % 3000);
+      disk.room = 60 + ((attempt * 153) % 3000);
       // The server sends from the first transaction on that is not whole in the log.
       const from = all.findIndex((_, i) => BigInt((i + 1) * 100) > log.context.lastCommitLsn);
       if (from === -1) break;
@@ -143,7 +134,7 @@ describe('the feed', () => {
         refused++;
       }
     }
-    room = Infinity;
+    disk.room = Infinity;
     expect(refused).toBeGreaterThan(5);
     expect(await values()).toEqual(
       Array.from({ length: 12 }, (_, i) => [`a${i + 1}`, `b${i + 1}`, `c${i + 1}`]).flat(),
