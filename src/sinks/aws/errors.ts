@@ -1,5 +1,5 @@
 // How requests to AWS fail, and which failures are alike: error codes by family.
-import { MALFORMED_REPLY } from './http/errors.ts';
+import { MALFORMED_REPLY, REPLY_TOO_LONG } from '../http/errors.ts';
 
 /** A request that failed as a whole: refused by AWS, or never answered. */
 export class RequestError extends Error {
@@ -102,7 +102,7 @@ const CODES = {
     'ERR_TLS_CERT_ALTNAME_INVALID',
     'CERT_HAS_EXPIRED',
   ],
-  malformed: [MALFORMED_REPLY],
+  malformed: [MALFORMED_REPLY, REPLY_TOO_LONG],
   region: [REGION_MISSING],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
