@@ -84,6 +84,10 @@ export class AwsClient {
     return this.#options.region;
   }
 
+  get endpoint(): URL {
+    return this.#options.endpoint;
+  }
+
   /** Ends every connection, also those with a request in flight. */
   close(): void {
     this.#http.close();

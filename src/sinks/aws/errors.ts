@@ -18,6 +18,7 @@ export class RequestError extends Error {
 /** Our own codes, next to those of AWS and of the network. */
 export { MALFORMED_REPLY };
 export const REGION_MISSING = 'REGION_MISSING';
+export const ENDPOINT_NOT_FOUND = 'ENDPOINT_NOT_FOUND';
 export const CREDENTIALS_MISSING = 'CREDENTIALS_MISSING';
 export const QUEUE_NOT_FIFO = 'QUEUE_NOT_FIFO';
 
@@ -104,6 +105,7 @@ const CODES = {
   ],
   malformed: [MALFORMED_REPLY, REPLY_TOO_LONG],
   region: [REGION_MISSING],
+  endpoint: [ENDPOINT_NOT_FOUND],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
 export type ErrorFamily = keyof typeof CODES;
