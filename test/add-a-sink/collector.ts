@@ -1,10 +1,10 @@
 // The collector sink: each batch is POSTed as `{"data":[…]}` to an HTTP collector, which answers 204 when it has taken it.
-import { Pool } from 'undici';
 import { z } from 'zod';
 import { TailraceError, type DeliveryError } from '../../src/core/errors.ts';
 import type { Message } from '../../src/core/message.ts';
+import { HttpClient } from '../../src/sinks/http/client.ts';
 import { endpointUrl } from '../../src/sinks/http/endpoint.ts';
-import { exchange, ExchangeError } from '../../src/sinks/http/exchange.ts';
+import { NoReplyError } from '../../src/sinks/http/errors.ts';
 import type { Route, Sink, SinkDefinition } from '../../src/sinks/sink.ts';
 
 const LANES = 16;
@@ -26,7 +26,7 @@ export const collector: SinkDefinition<z.output<typeof schema>> = {
 
 function createCollector(config: z.output<typeof schema>): Sink {
   const url = new URL(config.url);
-  const pool = new Pool(url.origin, { connections: LANES, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 });
+  const client = new HttpClient({ url, timeoutMs: config.timeout_ms, connections: LANES });
   const headers = {
     'content-type': 'application/json',
     ...(config.token === undefined ? {} : { authorization: `Bearer ${config.token}` }),
@@ -45,16 +45,11 @@ function createCollector(config: z.output<typeof schema>): Sink {
     signal: AbortSignal,
   ): Promise<DeliveryError | undefined> => {
     try {
-      const request = { path: url.pathname + url.search, method, headers, body };
-      const { status } = await exchange(request, {
-        pool,
-        timeoutMs: config.timeout_ms,
-        readsReply: false,
-        signal,
-      });
+      const request = { method, path: url.pathname + url.search, headers, body: Buffer.from(body) };
+      const { status } = await client.request(request, signal);
       return failureOf(status);
     } catch (error) {
-      if (!(error instanceof ExchangeError)) throw error;
+      if (!(error instanceof NoReplyError)) throw error;
       const hint = `${error.message} — is the collector up, and its URL right?`;
       return { kind: 'retryable', scope: 'route', code: error.code, hint };
     }
@@ -72,7 +67,7 @@ function createCollector(config: z.output<typeof schema>): Sink {
       const { code, hint } = failure;
       throw new TailraceError(`collector ${route.id}: ${code}`, { code, kind: 'retryable', hint });
     },
-    close: () => pool.destroy(),
+    close: () => client.close(),
   };
 }
 

@@ -3,7 +3,7 @@ import { ByteWriter } from '../../core/byte-writer.ts';
 import type { Message } from '../../core/message.ts';
 import { MessageAttributes, type AttributeList } from './attributes.ts';
 import { fifoId } from './ids.ts';
-import type { RequestBytes } from './http/connection.ts';
+import type { RequestBytes } from '../http/connection.ts';
 
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 // https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html

@@ -10,12 +10,12 @@ import {
   mayBeCuredByNewCredentials,
   RequestError,
 } from './errors.ts';
-import { awsHttp } from './http/aws.ts';
+import { awsHttp } from './http.ts';
 import { RequestSigner, type AwsCredentials } from './signature.ts';
-import type { RequestBytes } from './http/connection.ts';
-import { NoReplyError } from './http/errors.ts';
-import type { HttpPool } from './http/pool.ts';
-import type { HttpReply } from './http/reply.ts';
+import type { RequestBytes } from '../http/connection.ts';
+import { NoReplyError } from '../http/errors.ts';
+import type { HttpPool } from '../http/pool.ts';
+import type { HttpReply } from '../http/reply.ts';
 
 /** A clock that differs by less than this is not what AWS complains of. */
 const MIN_CLOCK_DIFFERENCE_MS = 4 * 60_000;
@@ -82,6 +82,10 @@ export class AwsClient {
 
   get region(): string {
     return this.#options.region;
+  }
+
+  get endpoint(): URL {
+    return this.#options.endpoint;
   }
 
   /** Ends every connection, also those with a request in flight. */

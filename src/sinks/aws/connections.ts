@@ -2,6 +2,7 @@
 import { AwsClient, type AwsProtocol } from './client.ts';
 import type { AwsConfig } from './config.ts';
 import { CredentialCache, credentialLoader } from './credentials.ts';
+import { ENDPOINT_NOT_FOUND, RequestError } from './errors.ts';
 import {
   endpointOverride,
   findEmulatorRegion,
@@ -24,22 +25,25 @@ export type AwsPlace = {
 export class AwsConnections {
   readonly #connection: ServiceConnection;
   readonly #config: AwsConfig;
-  readonly #override: URL | undefined;
+  /** The emulator; undefined: none was configured here. */
+  readonly #emulator: string | undefined;
+  readonly #env: NodeJS.ProcessEnv;
+  #override: Promise<URL | undefined> | undefined;
   readonly #credentials: CredentialCache;
   readonly #clients = new Map<string, AwsClient>();
 
   constructor(connection: ServiceConnection, config: AwsConfig, env: NodeJS.ProcessEnv) {
     this.#connection = connection;
     this.#config = config;
-    const emulator = config.use_emulator === false ? undefined : config.emulator_base_url;
-    const override = emulator ?? endpointOverride(connection.service, env);
-    this.#override = override === undefined ? undefined : new URL(override);
-    this.#credentials = new CredentialCache(credentialLoader({ ...config, emulator_base_url: emulator }));
+    this.#env = env;
+    this.#emulator = config.use_emulator === false ? undefined : config.emulator_base_url;
+    const options = { ...config, emulator_base_url: this.#emulator };
+    this.#credentials = new CredentialCache(credentialLoader(options));
   }
 
   /** The client for a route. Throws RequestError. */
   async clientFor(place: AwsPlace): Promise<AwsClient> {
-    const endpoint = this.#override ?? place.endpoint;
+    const endpoint = (await this.#overridden()) ?? place.endpoint;
     const { region, url } =
       endpoint === undefined ? await this.#awsPlace(place) : await this.#placeAt(endpoint, place);
     const key = `${region} ${url.href}`;
@@ -59,6 +63,27 @@ export class AwsConnections {
 
   close(): void {
     for (const client of this.#clients.values()) client.close();
+  }
+
+  /** What takes the place of AWS' own endpoint, found once. */
+  #overridden(): Promise<URL | undefined> {
+    this.#override ??= this.#findOverride().catch((error: unknown) => {
+      this.#override = undefined;
+      throw error;
+    });
+    return this.#override;
+  }
+
+  async #findOverride(): Promise<URL | undefined> {
+    const found =
+      this.#emulator ?? (await endpointOverride(this.#connection.service, this.#config, this.#env));
+    if (found === undefined) return undefined;
+    const url = URL.parse(found);
+    if (url !== null && /^https?:$/.test(url.protocol)) return url;
+    throw new RequestError({
+      code: ENDPOINT_NOT_FOUND,
+      message: `the configured AWS endpoint is no URL: ${found}`,
+    });
   }
 
   async #awsPlace(place: AwsPlace): Promise<{ region: string; url: URL }> {

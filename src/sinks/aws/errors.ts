@@ -1,5 +1,5 @@
 // How requests to AWS fail, and which failures are alike: error codes by family.
-import { MALFORMED_REPLY } from './http/errors.ts';
+import { MALFORMED_REPLY, REPLY_TOO_LONG } from '../http/errors.ts';
 
 /** A request that failed as a whole: refused by AWS, or never answered. */
 export class RequestError extends Error {
@@ -18,6 +18,7 @@ export class RequestError extends Error {
 /** Our own codes, next to those of AWS and of the network. */
 export { MALFORMED_REPLY };
 export const REGION_MISSING = 'REGION_MISSING';
+export const ENDPOINT_NOT_FOUND = 'ENDPOINT_NOT_FOUND';
 export const CREDENTIALS_MISSING = 'CREDENTIALS_MISSING';
 export const QUEUE_NOT_FIFO = 'QUEUE_NOT_FIFO';
 
@@ -102,8 +103,9 @@ const CODES = {
     'ERR_TLS_CERT_ALTNAME_INVALID',
     'CERT_HAS_EXPIRED',
   ],
-  malformed: [MALFORMED_REPLY],
+  malformed: [MALFORMED_REPLY, REPLY_TOO_LONG],
   region: [REGION_MISSING],
+  endpoint: [ENDPOINT_NOT_FOUND],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
 export type ErrorFamily = keyof typeof CODES;

@@ -27,6 +27,7 @@ const MEANINGS: Readonly<Record<ErrorFamily, Meaning>> = {
   tls: { culprit: 'route', quoted: true },
   malformed: { culprit: 'route', quoted: false },
   region: { culprit: 'route', quoted: true },
+  endpoint: { culprit: 'route', quoted: true },
 };
 
 /** The families whose cure depends on the service. */
@@ -44,6 +45,8 @@ const commonCures = (service: string): Readonly<Record<Exclude<ErrorFamily, OwnF
   timeout: `no answer in time: check the network path to ${service} (VPC endpoint, NAT, security group), or raise timeout`,
   network: `check the network path to ${service} (VPC endpoint, NAT, DNS), and emulator_base_url or AWS_ENDPOINT_URL if set`,
   tls: 'check emulator_base_url, or name the certificate’s authority in NODE_EXTRA_CA_CERTS',
+  endpoint:
+    'correct AWS_ENDPOINT_URL, or endpoint_url and services in the AWS configuration file (AWS_CONFIG_FILE, ~/.aws/config); nothing is sent to AWS in its place',
   malformed: `the answer is not one of ${service}: check emulator_base_url, AWS_ENDPOINT_URL and proxies in between`,
 });
 

@@ -1,5 +1,5 @@
 // Which region and endpoint a service has here: asked of the SDK, which reads environment, profiles and partitions.
-import { REGION_MISSING, RequestError } from './errors.ts';
+import { ENDPOINT_NOT_FOUND, REGION_MISSING, RequestError } from './errors.ts';
 
 export type RegionOptions = { readonly region?: string | undefined; readonly profile?: string | undefined };
 
@@ -8,10 +8,36 @@ const DEFAULT_EMULATOR_REGION = 'us-east-1';
 /** A service as its host names say it: `sqs`, `sns`. */
 export type AwsService = string;
 
-/** The endpoint that replaces AWS's, as the SDK's variables name it. */
-export function endpointOverride(service: AwsService, env: NodeJS.ProcessEnv): string | undefined {
-  if (env['AWS_IGNORE_CONFIGURED_ENDPOINT_URLS'] === 'true') return undefined;
-  return env[`AWS_ENDPOINT_URL_${service.toUpperCase()}`] || env['AWS_ENDPOINT_URL'] || undefined;
+/**
+ * The endpoint that the environment or the profile puts in the place of AWS's, as the SDK finds it; undefined: none.
+ * https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+ * Throws RequestError ENDPOINT_NOT_FOUND where the profile names `services` that the file does not have.
+ */
+export async function endpointOverride(
+  service: AwsService,
+  options: Pick<RegionOptions, 'profile'>,
+  env: NodeJS.ProcessEnv,
+): Promise<string | undefined> {
+  const ignored = env['AWS_IGNORE_CONFIGURED_ENDPOINT_URLS'];
+  if (ignored === 'true') return undefined;
+  const found = env[`AWS_ENDPOINT_URL_${service.toUpperCase()}`] || env['AWS_ENDPOINT_URL'];
+  if (found) return found;
+  // Imported late: most of what runs has no AWS sink.
+  const { CONFIG_PREFIX_SEPARATOR, loadSharedConfigFiles } = await import('@smithy/core/config');
+  const { configFile, credentialsFile } = await loadSharedConfigFiles({ ignoreCache: true });
+  const name = options.profile ?? (env['AWS_PROFILE'] || 'default');
+  const profile = { ...credentialsFile[name], ...configFile[name] };
+  if (ignored === undefined && profile['ignore_configured_endpoint_urls'] === 'true') return undefined;
+  const { services } = profile;
+  if (services === undefined) return profile['endpoint_url'];
+  const section = configFile[['services', services].join(CONFIG_PREFIX_SEPARATOR)];
+  if (section === undefined) {
+    throw new RequestError({
+      code: ENDPOINT_NOT_FOUND,
+      message: `the AWS profile ${name} names services = ${services}, but there is no [services ${services}]`,
+    });
+  }
+  return section[[service, 'endpoint_url'].join(CONFIG_PREFIX_SEPARATOR)] ?? profile['endpoint_url'];
 }
 
 /** Configured, of the environment or of the profile; throws RequestError REGION_MISSING. */
@@ -46,8 +72,28 @@ export async function findEndpoint(
 export const endpointLike = (sqsEndpoint: URL, service: AwsService): URL =>
   new URL(sqsEndpoint.href.replace(/^https:\/\/sqs\b/, `https://${service}`));
 
+/** Where AWS' names end, in each partition, and behind a dual stack: a test asks the SDK whether these are all. */
+const DNS_SUFFIXES = [
+  'amazonaws.com',
+  'api.aws',
+  'amazonaws.com.cn',
+  'api.amazonwebservices.com.cn',
+  'amazonaws.eu',
+  'api.amazonwebservices.eu',
+  'c2s.ic.gov',
+  'api.aws.ic.gov',
+  'sc2s.sgov.gov',
+  'api.aws.scloud',
+  'cloud.adc-e.uk',
+  'api.cloud-aws.adc-e.uk',
+  'csp.hci.ic.gov',
+  'api.aws.hci.ic.gov',
+];
+const SUFFIX = `(?:${DNS_SUFFIXES.map((suffix) => suffix.replaceAll('.', '\\.')).join('|')})`;
+
 // Standard, FIPS, dual-stack and VPC endpoints. https://docs.aws.amazon.com/general/latest/gr/sqs-service.html
-const HOST = /(?:^|\.)([a-z0-9]+)(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)$/;
+const HOST = new RegExp(`(?:^|\\.)([a-z0-9]+)(?:-fips)?\\.([a-z0-9-]+)\\.(?:vpce\\.)?${SUFFIX}$`);
+const AWS_HOST = new RegExp(`(?:^|\\.)${SUFFIX}$`);
 // `<region>.queue.amazonaws.com`
 const LEGACY_SQS_HOST = /^(?:([a-z0-9-]+)\.)?queue\.amazonaws\.com(?:\.cn)?$/;
 
@@ -62,8 +108,7 @@ export function regionOfHost(service: AwsService, hostname: string): string | un
 }
 
 /** Does this host belong to AWS? */
-export const isAwsHost = (hostname: string): boolean =>
-  /(?:^|\.)(?:amazonaws\.com(?:\.cn)?|api\.aws)$/.test(hostname);
+export const isAwsHost = (hostname: string): boolean => AWS_HOST.test(hostname);
 
 async function sdkConfig({ region, profile }: RegionOptions) {
   // SQS' client for all: the settings are the same. Imported late: a queue URL with static credentials needs no SDK at all.

@@ -7,7 +7,7 @@ import { isDenied, isMissing, MALFORMED_REPLY, RequestError } from '../aws/error
 import { queryBody } from '../aws/query.ts';
 import { childOf, textOf, type XmlElement } from '../aws/xml.ts';
 import { parseTopicArn } from './arn.ts';
-import { wholeBody } from '../aws/http/connection.ts';
+import { wholeBody } from '../http/connection.ts';
 import { requestStart, SNS_VERSION } from './request.ts';
 
 /**

@@ -1,7 +1,7 @@
 // One queue: found or created when first needed, forgotten when SQS says that it is gone.
 import type { Logger } from 'pino';
 import type { Literal } from '../../core/byte-writer.ts';
-import { wholeBody } from '../aws/http/connection.ts';
+import { wholeBody } from '../http/connection.ts';
 import { isDenied, isMissing, MALFORMED_REPLY, QUEUE_NOT_FIFO, RequestError } from '../aws/errors.ts';
 import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT } from '../aws/batch.ts';
 import type { AwsClient } from '../aws/client.ts';

@@ -1,9 +1,9 @@
 // What the failures of a webhook mean: whose fault they are, and what cures them.
 // Invariant 9: nothing that an endpoint writes into an answer is repeated, for it may repeat a row.
-import type { IncomingHttpHeaders } from 'node:http';
 import type { DeliveryError } from '../../core/errors.ts';
 import { PRIVATE_ADDRESS } from '../http/private-addresses.ts';
-import { EXCHANGE_TIMEOUT, REPLY_TOO_LONG, type ExchangeError, type HttpReply } from '../http/exchange.ts';
+import { MALFORMED_REPLY, REPLY_TOO_LONG, type NoReplyError } from '../http/errors.ts';
+import type { HttpReply } from '../http/reply.ts';
 import { ENDPOINT_STATUSES, type WebhookConfig } from './config.ts';
 import { shownUrl } from './url.ts';
 
@@ -14,7 +14,7 @@ const MAX_QUOTED_CHARACTERS = 200;
 /** By code; the first that fits. */
 const TRANSPORT_CURES: readonly (readonly [RegExp, string])[] = [
   [
-    new RegExp(`^(${EXCHANGE_TIMEOUT}|ETIMEDOUT|UND_ERR_\\w*TIMEOUT)$`),
+    /^ETIMEDOUT$/,
     'the endpoint may have taken it all the same and gets it again, with the same idempotency-key; answer sooner, or raise timeout',
   ],
   [/^(ENOTFOUND|EAI_AGAIN)$/, 'the host name does not resolve: correct the URL, or look at DNS'],
@@ -31,13 +31,13 @@ const TRANSPORT_CURES: readonly (readonly [RegExp, string])[] = [
   ],
   [/CERT|ISSUER|LEAF_SIGNATURE/, 'name the authority of its certificate in tls.ca'],
   [/^(EPROTO|ERR_SSL_)/, 'what listens there does not speak TLS as we do: is it an http URL?'],
-  [/^HPE_/, 'what listens there does not speak HTTP: is it an https URL?'],
+  [new RegExp(`^${MALFORMED_REPLY}$`), 'what listens there does not speak HTTP: is it an https URL?'],
   [new RegExp(`^${REPLY_TOO_LONG}$`), 'the body of an answer may have 1 MiB'],
 ];
 const LOST =
   'the connection was lost; the endpoint may have taken it, and gets it again with the same idempotency-key';
 
-export function transportFailure({ code, message }: ExchangeError): DeliveryError {
+export function transportFailure({ code, message }: NoReplyError): DeliveryError {
   const cure = TRANSPORT_CURES.find(([pattern]) => pattern.test(code))?.[1] ?? LOST;
   const hint = `${message.slice(0, MAX_QUOTED_CHARACTERS)} — ${cure}`;
   return { kind: 'retryable', scope: 'route', code, hint };
@@ -56,18 +56,21 @@ const STATUS_CURES: Readonly<Record<number, string>> = {
   429: 'it limits the rate: lower lanes, or raise batch_size',
 };
 
+/** What of a reply tells how it went. */
+type Answer = Pick<HttpReply, 'status' | 'header'>;
+
 /** Undefined: the request was taken. Scope `batch`: one of the messages may be the culprit. */
 export function statusFailure(
-  { status, headers }: HttpReply,
+  { status, header }: Answer,
   config: Pick<WebhookConfig, 'on_client_error' | 'message_statuses'>,
   nowMs: number,
 ): DeliveryError | undefined {
   if (status >= 200 && status < 300) return undefined;
   const code = `HTTP_${status}`;
   if (status < 200 || (status >= 300 && status < 400)) {
-    return { kind: 'retryable', scope: 'route', code, hint: redirectHint(headers) };
+    return { kind: 'retryable', scope: 'route', code, hint: redirectHint(header('location')) };
   }
-  const retryAfterMs = retryAfter(headers, nowMs);
+  const retryAfterMs = retryAfter(header, nowMs);
   const cure =
     STATUS_CURES[status] ??
     (status >= 500 ? 'look into its log' : 'it refuses this message: look into its log');
@@ -93,8 +96,8 @@ function concernsMessage(status: number, messageStatuses: readonly number[]): bo
   return messageStatuses.includes(status) || !(ENDPOINT_STATUSES as readonly number[]).includes(status);
 }
 
-function redirectHint({ location }: IncomingHttpHeaders): string {
-  const target = typeof location === 'string' && URL.canParse(location) ? new URL(location) : undefined;
+function redirectHint(location: string | undefined): string {
+  const target = location !== undefined && URL.canParse(location) ? new URL(location) : undefined;
   const where = target === undefined ? '' : ` (to ${shownUrl(target).slice(0, MAX_QUOTED_CHARACTERS)})`;
   return `the endpoint redirects${where} — redirects are not followed: write the final URL`;
 }
@@ -103,10 +106,10 @@ function redirectHint({ location }: IncomingHttpHeaders): string {
  * Seconds, or an HTTP date by the endpoint's own clock. https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
  * Undefined where it asks for no wait: the core has its own.
  */
-export function retryAfter(headers: IncomingHttpHeaders, nowMs: number): number | undefined {
-  const text = headers['retry-after'];
-  if (typeof text !== 'string') return undefined;
-  const theirNowMs = Date.parse(headers.date ?? '');
+export function retryAfter(header: Answer['header'], nowMs: number): number | undefined {
+  const text = header('retry-after');
+  if (text === undefined) return undefined;
+  const theirNowMs = Date.parse(header('date') ?? '');
   const ms = /^\d+$/.test(text.trim())
     ? Number(text) * 1000
     : Date.parse(text) - (Number.isNaN(theirNowMs) ? nowMs : theirNowMs);

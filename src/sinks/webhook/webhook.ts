@@ -3,8 +3,8 @@ import { wallMs } from '../../core/clock.ts';
 import { TailraceError, type DeliveryError, type Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
 import type { Route, Sink, SinkContext, SinkDefinition } from '../sink.ts';
-import { ExchangeError } from '../http/exchange.ts';
-import { WebhookClient } from './client.ts';
+import { HttpClient } from '../http/client.ts';
+import { NoReplyError } from '../http/errors.ts';
 import { webhookConfigSchema, type WebhookConfig } from './config.ts';
 import { statusFailure, transportFailure } from './errors.ts';
 import { acknowledgedOutcomes } from './reply.ts';
@@ -23,18 +23,19 @@ export const webhook: SinkDefinition<WebhookConfig> = {
   create: (config, context) => Promise.resolve(createWebhookSink(config, context)),
 };
 
-function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<WebhookClient> {
+function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<HttpClient> {
   const url = webhookUrl(urlOf(config, context.name), config.http_endpoint_path ?? '');
+  const path = url.pathname + url.search;
   const requests = new RequestBuilder(config, context);
-  const client = new WebhookClient({
+  const client = new HttpClient({
     url,
     timeoutMs: config.timeout,
     connections: config.lanes,
     tls: config.tls,
     denyPrivateAddresses: config.deny_private_addresses,
-    readsReplies: config.partial_acknowledgement,
+    keepsBodies: config.partial_acknowledgement,
   });
-  const route: Route<WebhookClient> = {
+  const route: Route<HttpClient> = {
     id: shownUrl(url),
     // One answer covers a whole array, in its order; parts of it may fail only with partial acknowledgement.
     keepsOrder: config.batch && !config.partial_acknowledgement,
@@ -51,12 +52,13 @@ function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<We
   return {
     routeOf: () => route,
     sizeOf: (message) => requests.sizeOf(message),
-    deliver: (batch, signal, { target }) => deliver({ config, requests, client: target, signal }, batch),
+    deliver: (batch, signal, { target }) =>
+      deliver({ config, requests, path, client: target, signal }, batch),
     check: async (signal) => {
       try {
         await client.probe(signal);
       } catch (error) {
-        if (!(error instanceof ExchangeError)) throw error;
+        if (!(error instanceof NoReplyError)) throw error;
         const { code, hint } = transportFailure(error);
         throw new TailraceError(`endpoint ${route.id}: ${code}`, {
           code,
@@ -82,17 +84,18 @@ function urlOf(config: WebhookConfig, sink: string): string {
 type Delivery = {
   readonly config: WebhookConfig;
   readonly requests: RequestBuilder;
-  readonly client: WebhookClient;
+  readonly path: string;
+  readonly client: HttpClient;
   readonly signal: AbortSignal;
 };
 
 /** One request: the answer is of the whole batch, unless the endpoint acknowledges partially. */
 async function deliver(delivery: Delivery, batch: readonly Message[]): Promise<readonly Outcome[]> {
-  const { config, requests, client, signal } = delivery;
+  const { config, requests, path, client, signal } = delivery;
   const { headers, body } = await requests.build(batch, wallMs());
   let failure: DeliveryError | undefined;
   try {
-    const reply = await client.post(headers, body, signal);
+    const reply = await client.request({ method: 'POST', path, headers, body }, signal);
     failure = statusFailure(reply, config, wallMs());
     if (failure === undefined) {
       return config.partial_acknowledgement
@@ -100,7 +103,7 @@ async function deliver(delivery: Delivery, batch: readonly Message[]): Promise<r
         : batch.map((): Outcome => 'delivered');
     }
   } catch (error) {
-    if (!(error instanceof ExchangeError)) throw error;
+    if (!(error instanceof NoReplyError)) throw error;
     failure = transportFailure(error);
   }
   return batch.map(() => failure);

@@ -1,4 +1,5 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { DeliveryError, Outcome } from '../../../src/core/errors.ts';
 import { message, patient } from '../../support/messages.ts';
 import { selfSignedCertificate } from '../../support/tls.ts';
@@ -102,6 +103,23 @@ describe('with deny_private_addresses', () => {
     const { port } = new URL(server.url);
     expect(await deliverTo({ url: `http://localhost:${port}` })).toBe('delivered');
   });
+});
+
+test.each([
+  ['an unasked 100 Continue', 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'],
+  ['a head of 20 KB', `HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_480)}\r\nContent-Length: 2\r\n\r\nok`],
+  ['lines that end with LF alone', 'HTTP/1.1 200 OK\nContent-Length: 2\n\nok'],
+])('an answer with %s is taken, over one connection', async (_, reply) => {
+  let connections = 0;
+  const server = createTcpServer((socket) => {
+    connections++;
+    socket.on('data', () => socket.write(reply));
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  onTestFinished(() => void server.close());
+  const sink = await createSink({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook` });
+  for (let i = 0; i < 2; i++) expect(await sink.deliver([message()], patient)).toEqual(['delivered']);
+  expect(connections).toBe(1);
 });
 
 test('a host name that does not resolve is the route’s fault, and names the cure', async () => {

@@ -5,7 +5,7 @@ const CONFIG: Parameters<typeof statusFailure>[1] = { on_client_error: 'retry', 
 
 test('an endpoint that limits the rate, or says when to come again, is throttled; one that fails is not', () => {
   const failure = (status: number, headers: Record<string, string> = {}) =>
-    statusFailure({ status, headers, body: Buffer.alloc(0) }, CONFIG, 0);
+    statusFailure({ status, header: (name) => headers[name] }, CONFIG, 0);
   expect(failure(429)).toMatchObject({ scope: 'route', throttled: true });
   expect(failure(503, { 'retry-after': '3' })).toMatchObject({ throttled: true, retryAfterMs: 3000 });
   for (const status of [500, 502, 503, 504, 408]) expect(failure(status)).not.toHaveProperty('throttled');

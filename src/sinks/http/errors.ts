@@ -1,6 +1,6 @@
 // How a request fails that gets no reply: the network's code, or that what came back is no HTTP.
 
-/** Nobody answered, or the answer cannot be read. `code`: of the network (ECONNREFUSED, …), or MALFORMED_REPLY. */
+/** Nobody answered, or the answer cannot be read. `code`: of the network (ECONNREFUSED, …) or of TLS, or one of those below. */
 export class NoReplyError extends Error {
   readonly code: string;
 
@@ -12,6 +12,7 @@ export class NoReplyError extends Error {
 }
 
 export const MALFORMED_REPLY = 'MALFORMED_REPLY';
+export const REPLY_TOO_LONG = 'REPLY_TOO_LONG';
 
 export function networkError(error: { readonly code?: string; readonly message: string }): NoReplyError {
   // Node tries every address of a name (happy eyeballs): the first one's code stands for all.
@@ -22,3 +23,6 @@ export function networkError(error: { readonly code?: string; readonly message: 
 
 export const malformedReply = (what: string): NoReplyError =>
   new NoReplyError({ code: MALFORMED_REPLY, message: `the reply cannot be read: ${what}` });
+
+export const replyTooLong = (): NoReplyError =>
+  new NoReplyError({ code: REPLY_TOO_LONG, message: 'the reply is too long' });

@@ -1,5 +1,5 @@
 // Kept-alive HTTP/1.1 connections to one endpoint, one request at a time on each. Hot file (bench/micro/sqs.ts).
-import { steadyMs } from '../../../core/clock.ts';
+import { steadyMs } from '../../core/clock.ts';
 import { HttpConnection, type HttpConnectionOptions, type RequestBytes } from './connection.ts';
 import { networkError, type NoReplyError } from './errors.ts';
 import type { HttpReply } from './reply.ts';

@@ -1,19 +1,26 @@
 // One HTTP/1.1 connection: a request is one buffer and one write, a reply is read in place. Hot file (bench/micro/sqs.ts).
-import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
-import { steadyMs } from '../../../core/clock.ts';
+import { connect as connectTcp, isIP, type LookupFunction, type OnReadOpts, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import { steadyMs } from '../../core/clock.ts';
 import { networkError } from './errors.ts';
-import { ReplyReader, type HttpReply } from './reply.ts';
+import { ReplyReader, type HttpReply, type ReplyLimits } from './reply.ts';
 
 export type HttpConnectionOptions = {
   /** `http:` or `https:`; its path does not matter. */
   readonly origin: URL;
   /** For connecting; and again for the request with its whole reply. */
   readonly timeoutMs: number;
-  /** An idle connection is closed after this long. */
+  /** An idle connection is closed after this long, or before the server says that it closes it. */
   readonly keepAliveMs: number;
-  readonly maxReplyBytes: number;
+  readonly reply: ReplyLimits;
+  readonly socket?: SocketOptions;
 };
+
+/** How a socket is opened, beyond what the URL says. */
+export type SocketOptions = { readonly tls?: ConnectionOptions; readonly lookup?: LookupFunction };
+
+/** A server that closes an idle connection after N seconds must not meet a request that was sent just before. */
+const KEEP_ALIVE_MARGIN_MS = 1000;
 
 /** The body is `buffer[bodyStart, end)`; what is before it is room for the head. */
 export type RequestBytes = { readonly buffer: Buffer; readonly bodyStart: number; readonly end: number };
@@ -42,10 +49,10 @@ export class HttpConnection {
   constructor(options: HttpConnectionOptions, readBuffer: Buffer, pool: PoolPorts) {
     this.#options = options;
     this.#pool = pool;
-    this.#reader = new ReplyReader(options.maxReplyBytes);
+    this.#reader = new ReplyReader(options.reply);
     this.#deadlineMs = steadyMs() + options.timeoutMs;
     const { origin } = options;
-    this.#socket = openSocket(origin, {
+    this.#socket = openSocket(origin, options.socket, {
       buffer: readBuffer,
       callback: (count) => {
         this.#receive(readBuffer.subarray(0, count));
@@ -67,6 +74,7 @@ export class HttpConnection {
     return new Promise((resolve, reject) => {
       this.#exchange = { signal, resolve, reject };
       this.#deadlineMs = steadyMs() + this.#options.timeoutMs;
+      this.#reader.expect(head.startsWith('HEAD '));
       const start = bytes.bodyStart - head.length;
       if (start >= 0) {
         bytes.buffer.write(head, start, 'latin1');
@@ -122,7 +130,9 @@ export class HttpConnection {
     // A reply before the server has read the request: what is left of it would go out before the next one, from bytes
     // that are the caller's again.
     if (!reply.keepAlive || this.#socket.writableLength > 0) return this.destroy(undefined);
-    this.#deadlineMs = steadyMs() + this.#options.keepAliveMs;
+    const serverMs = (reply.keepAliveMs ?? Number.POSITIVE_INFINITY) - KEEP_ALIVE_MARGIN_MS;
+    if (serverMs <= 0) return this.destroy(undefined);
+    this.#deadlineMs = steadyMs() + Math.min(this.#options.keepAliveMs, serverMs);
     this.#pool.idle();
   }
 
@@ -135,13 +145,15 @@ export class HttpConnection {
 
 const HUNG_UP = { code: 'ECONNRESET', message: 'the endpoint closed the connection' };
 
-function openSocket(origin: URL, onread: OnReadOpts): Socket {
+/** Without `onread` nothing is read of it. */
+export function openSocket(origin: URL, options: SocketOptions = {}, onread?: OnReadOpts): Socket {
   const host = origin.hostname.replace(/^\[|\]$/g, '');
   const isTls = origin.protocol === 'https:';
   const port = Number(origin.port || (isTls ? 443 : 80));
-  if (!isTls) return connectTcp({ host, port, onread });
+  const { tls, lookup } = options;
+  const target = { host, port, ...(lookup && { lookup }), ...(onread && { onread }) };
+  if (!isTls) return connectTcp(target);
   // An address has no server name. https://www.rfc-editor.org/rfc/rfc6066#section-3
   const servername = isIP(host) === 0 ? host : undefined;
-  const options = { host, port, onread, ALPNProtocols: ['http/1.1'], ...(servername && { servername }) };
-  return connectTls(options);
+  return connectTls({ ...target, ALPNProtocols: ['http/1.1'], ...(servername && { servername }), ...tls });
 }

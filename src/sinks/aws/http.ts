@@ -1,5 +1,5 @@
 // How AWS' endpoints are connected to: limits and times of the connections.
-import { HttpPool } from './pool.ts';
+import { HttpPool } from '../http/pool.ts';
 
 /** Connections to one endpoint, whatever the number of routes and lanes. */
 const MAX_CONNECTIONS = 256;
@@ -16,5 +16,5 @@ export const awsHttp = (origin: URL, timeoutMs: number): HttpPool =>
     timeoutMs,
     maxConnections: MAX_CONNECTIONS,
     keepAliveMs: KEEP_ALIVE_MS,
-    maxReplyBytes: MAX_REPLY_BYTES,
+    reply: { maxBytes: MAX_REPLY_BYTES, keepsBody: true },
   });

@@ -5,10 +5,10 @@ import { createServer as createTcpServer, type AddressInfo, type Server, type So
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { buffer } from 'node:stream/consumers';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { HttpPool, type HttpPoolOptions } from '../../../../src/sinks/aws/http/pool.ts';
-import { patient } from '../../../support/messages.ts';
-import { selfSignedCertificate } from '../../../support/tls.ts';
-import { waitFor } from '../../../support/wait.ts';
+import { HttpPool, type HttpPoolOptions } from '../../../src/sinks/http/pool.ts';
+import { patient } from '../../support/messages.ts';
+import { selfSignedCertificate } from '../../support/tls.ts';
+import { waitFor } from '../../support/wait.ts';
 
 const certificate = selfSignedCertificate();
 beforeAll(() => setDefaultCACertificates([...getCACertificates('default'), certificate.cert]));
@@ -33,7 +33,7 @@ function poolTo(origin: string, options: Partial<HttpPoolOptions> = {}): HttpPoo
     maxConnections: 4,
     timeoutMs: 30_000,
     keepAliveMs: 30_000,
-    maxReplyBytes: 1_000_000,
+    reply: { maxBytes: 1_000_000, keepsBody: true },
     ...options,
   });
   onTestFinished(() => pool.close());
@@ -140,6 +140,17 @@ test('an idle connection is closed by us when its time is over', async () => {
   await post(pool, 'x');
   await waitFor(() => closed === 1, 'the connection to be closed');
   expect((await post(pool, 'y')).body.toString()).toBe('y');
+});
+
+test('a connection is given up before the server, as it says, closes it', async () => {
+  let connections = 0;
+  const server = createHttpServer((_, response) => {
+    response.setHeader('keep-alive', 'timeout=1').end();
+  });
+  server.on('connection', () => connections++);
+  const pool = poolTo(`http://127.0.0.1:${await listening(server)}`);
+  for (let i = 0; i < 3; i++) await post(pool, 'x');
+  expect(connections).toBe(3);
 });
 
 test('a server that hangs up in the middle of an answer is ECONNRESET', async () => {

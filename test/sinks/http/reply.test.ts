@@ -1,9 +1,9 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ReplyReader, type HttpReply } from '../../../../src/sinks/aws/http/reply.ts';
+import { ReplyReader, type HttpReply } from '../../../src/sinks/http/reply.ts';
 
 const MAX_BODY_BYTES = 1000;
-const reader = (): ReplyReader => new ReplyReader(MAX_BODY_BYTES);
+const reader = (): ReplyReader => new ReplyReader({ maxBytes: MAX_BODY_BYTES, keepsBody: true });
 const read = (text: string): HttpReply | undefined => reader().push(Buffer.from(text, 'latin1'));
 const body = (reply: HttpReply | undefined): string | undefined => reply?.body.toString();
 
@@ -34,6 +34,31 @@ const replies: readonly (readonly [what: string, text: string, body: string, kee
     true,
   ],
   ['in chunks', `${CHUNKED}5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n`, 'hello world', true],
+  [
+    'whose lines end with LF alone',
+    'HTTP/1.1 200 OK\nContent-Length: 5\nX: y\n\nh\r\n\r\n',
+    'h\r\n\r\n',
+    true,
+  ],
+  ['whose lines end with either', 'HTTP/1.1 200 OK\r\nContent-Length: 1\nX: y\n\r\na', 'a', true],
+  [
+    'in chunks whose lines end with LF alone',
+    'HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\nok\n1;x\n!\n0\nx: y\n\n',
+    'ok!',
+    true,
+  ],
+  [
+    'after two that only inform',
+    'HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100\n\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na',
+    'a',
+    true,
+  ],
+  [
+    'with a head of 20 KB',
+    `HTTP/1.1 200 OK\r\nSet-Cookie: ${'x'.repeat(20_000)}\r\nContent-Length: 1\r\n\r\na`,
+    'a',
+    true,
+  ],
   ['in chunks with trailers', `${CHUNKED}A\r\n0123456789\r\n0\r\nx: y\r\nz: w\r\n\r\n`, '0123456789', true],
 ];
 
@@ -98,9 +123,49 @@ test.each([
   ['another encoding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\na'],
   ['a chunk without a size', `${CHUNKED}x\r\n`],
   ['a chunk longer than it says', `${CHUNKED}1\r\nab\r\n`],
-  ['too long a body', `HTTP/1.1 200 OK\r\nContent-Length: ${MAX_BODY_BYTES + 1}\r\n\r\n`],
-  ['too long a body in chunks', `${CHUNKED}${'1\r\na\r\n'.repeat(MAX_BODY_BYTES)}`],
+  ['a line without end between chunks', `${CHUNKED}1;${'x'.repeat(20_000)}`],
+  ['another encoding after chunks', `${CHUNKED.slice(0, -2)}Transfer-Encoding: gzip\r\n\r\n`],
   ['too long a head', `HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(20_000)}`],
 ])('%s is refused as no reply', (_, text) => {
   expect(() => read(text)).toThrow(/the reply cannot be read/);
+});
+
+const TOO_LONG = [
+  ['with a length', `HTTP/1.1 200 OK\r\nContent-Length: ${MAX_BODY_BYTES + 1}\r\n\r\n`],
+  ['in chunks', `${CHUNKED}${'1\r\na\r\n'.repeat(MAX_BODY_BYTES + 1)}`],
+  ['without a length', `HTTP/1.1 200 OK\r\n\r\n${'a'.repeat(MAX_BODY_BYTES + 1)}`],
+] as const;
+
+test.each(TOO_LONG)('a body %s above the limit is refused', (_, text) => {
+  expect(() => read(text)).toThrow(expect.objectContaining({ code: 'REPLY_TOO_LONG' }));
+});
+
+test('where bodies are dropped they may be of any length, and their end is found all the same', () => {
+  const dropping = new ReplyReader({ maxBytes: 0, keepsBody: false });
+  const length = 'HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n' + 'a'.repeat(5000);
+  const chunks = `${CHUNKED}${'1388\r\n' + 'a'.repeat(5000) + '\r\n'}0\r\n\r\n`;
+  for (const text of [length, chunks]) {
+    const bytes = Buffer.from(text);
+    expect(dropping.push(bytes.subarray(0, 3000))).toBeUndefined();
+    expect(dropping.push(bytes.subarray(3000))).toMatchObject({ keepAlive: true, body: Buffer.alloc(0) });
+  }
+});
+
+test('the reply to HEAD has no body, whatever length it tells', () => {
+  const one = reader();
+  one.expect(true);
+  const head = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n';
+  expect(one.push(Buffer.from(head))).toMatchObject({ status: 200, keepAlive: true });
+  one.expect(false);
+  expect(one.push(Buffer.from(head))).toBeUndefined();
+});
+
+test('how long the server keeps an idle connection is heard', () => {
+  const hint = (value: string): number | undefined =>
+    read(`HTTP/1.1 204 No Content\r\nKeep-Alive: ${value}\r\n\r\n`)?.keepAliveMs;
+  expect([hint('timeout=5, max=100'), hint('max=3,Timeout=7'), hint('max=3')]).toEqual([
+    5000,
+    7000,
+    undefined,
+  ]);
 });

@@ -1,0 +1,172 @@
+// Regions and endpoints against the SDK's own data and rules.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SNSClient } from '@aws-sdk/client-sns';
+import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { AwsConnections } from '../../../src/sinks/aws/connections.ts';
+import { awsJson } from '../../../src/sinks/aws/json.ts';
+import { endpointOverride, isAwsHost, regionOfHost } from '../../../src/sinks/aws/region.ts';
+import { sqsConfigSchema } from '../../../src/sinks/sqs/config.ts';
+
+const CREDENTIALS = { accessKeyId: 'a', secretAccessKey: 'b' };
+
+/** One region of each partition that the SDK knows. */
+const REGIONS = [
+  'eu-west-1',
+  'cn-north-1',
+  'us-gov-west-1',
+  'us-iso-east-1',
+  'us-isob-east-1',
+  'eu-isoe-west-1',
+  'us-isof-south-1',
+  'eusc-de-east-1',
+];
+
+describe.each([
+  ['sqs', () => new SQSClient({ credentials: CREDENTIALS, region: 'eu-west-1' })],
+  ['sns', () => new SNSClient({ credentials: CREDENTIALS, region: 'eu-west-1' })],
+] as const)('hosts of %s', (service, client) => {
+  test.each(REGIONS)('in %s tell their region, whatever kind of endpoint the SDK finds', (Region) => {
+    const { endpointProvider } = client().config;
+    for (const UseFIPS of [false, true]) {
+      for (const UseDualStack of [false, true]) {
+        const { hostname } = endpointProvider({ Region, UseFIPS, UseDualStack }).url;
+        expect([hostname, isAwsHost(hostname), regionOfHost(service, hostname)]).toEqual([
+          hostname,
+          true,
+          Region,
+        ]);
+      }
+    }
+  });
+});
+
+test('the regions above are of every partition that the SDK knows', async () => {
+  const { partition } = await import('@aws-sdk/core/client');
+  const { partitionsInfo } = (await import(
+    new URL(
+      '../../../node_modules/@aws-sdk/core/dist-es/submodules/client/util-endpoints/lib/aws/partitions.js',
+      import.meta.url,
+    ).href
+  )) as { partitionsInfo: { partitions: readonly { id: string }[] } };
+  expect(REGIONS.map((region) => partition(region).name).sort()).toEqual(
+    partitionsInfo.partitions.map(({ id }) => id).sort(),
+  );
+});
+
+describe('an endpoint in the place of AWS’', () => {
+  let directory: string;
+  const configFile = (text: string): void => writeFileSync(join(directory, 'config'), text);
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'tailrace-aws-'));
+    vi.stubEnv('AWS_CONFIG_FILE', join(directory, 'config'));
+    vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', join(directory, 'credentials'));
+    for (const name of ['AWS_PROFILE', 'AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL_SQS'])
+      vi.stubEnv(name, undefined);
+  });
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    rmSync(directory, { recursive: true });
+  });
+
+  const PROFILES = `
+[default]
+region = eu-west-1
+[profile local]
+endpoint_url = http://localhost:4566
+[profile each]
+services = mine
+endpoint_url = http://localhost:1
+[profile lost]
+services = nowhere
+[profile off]
+ignore_configured_endpoint_urls = true
+endpoint_url = http://localhost:2
+[services mine]
+sqs =
+  endpoint_url = http://localhost:9324
+`;
+
+  test.each([
+    ['nothing', {}, undefined],
+    ['the profile of the environment', { AWS_PROFILE: 'local' }, 'http://localhost:4566'],
+    ['the services of the profile', { AWS_PROFILE: 'each' }, 'http://localhost:9324'],
+    [
+      'the environment before the profile',
+      { AWS_PROFILE: 'each', AWS_ENDPOINT_URL: 'http://localhost:3' },
+      'http://localhost:3',
+    ],
+    [
+      'the service’s own variable first',
+      { AWS_ENDPOINT_URL: 'http://localhost:3', AWS_ENDPOINT_URL_SQS: 'http://localhost:4' },
+      'http://localhost:4',
+    ],
+    ['nothing that the profile says to ignore', { AWS_PROFILE: 'off' }, undefined],
+    [
+      'nothing that the environment says to ignore',
+      { AWS_PROFILE: 'local', AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: 'true' },
+      undefined,
+    ],
+  ] as const)('is %s, as the SDK has it', async (_, env, expected) => {
+    configFile(PROFILES);
+    for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+    expect(await endpointOverride('sqs', {}, process.env)).toBe(expected);
+    if (expected === undefined) return;
+    const client = new SQSClient({ credentials: CREDENTIALS, region: 'eu-west-1', maxAttempts: 1 });
+    let asked: string | undefined;
+    client.middlewareStack.add(
+      () => (args) => {
+        const { protocol, hostname, port } = args.request as {
+          protocol: string;
+          hostname: string;
+          port?: number;
+        };
+        asked = `${protocol}//${hostname}:${port}`;
+        return Promise.reject(new Error('asked'));
+      },
+      { step: 'deserialize', priority: 'low' },
+    );
+    await client.send(new ListQueuesCommand({})).catch(() => undefined);
+    expect(asked).toBe(expected);
+  });
+
+  const connections = (destination: object): AwsConnections => {
+    const config = sqsConfigSchema.parse({
+      type: 'sqs',
+      access_key_id: 'a',
+      secret_access_key: 'b',
+      ...destination,
+    });
+    const made = new AwsConnections({ service: 'sqs', protocol: awsJson('AmazonSQS') }, config, process.env);
+    onTestFinished(() => made.close());
+    return made;
+  };
+
+  test('is that of the destination’s own profile, also for the URL of a queue of AWS', async () => {
+    configFile(PROFILES);
+    const config = {
+      queue_name: 'q',
+      profile: 'local',
+      access_key_id: undefined,
+      secret_access_key: undefined,
+    };
+    const options = connections(config);
+    const client = await options.clientFor({ endpoint: new URL('https://sqs.eu-west-1.amazonaws.com/') });
+    expect(client.endpoint.href).toBe('http://localhost:4566/');
+  });
+
+  test.each([
+    ['services that the file does not have', { AWS_PROFILE: 'lost' }, /no \[services nowhere\]/],
+    ['what is no URL', { AWS_ENDPOINT_URL: 'localhost:4566' }, /is no URL: localhost:4566/],
+  ] as const)('of %s is an error, and nothing goes to AWS', async (_, env, message) => {
+    configFile(PROFILES);
+    for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+    await expect(connections({ queue_name: 'q' }).clientFor({ region: 'eu-west-1' })).rejects.toMatchObject({
+      code: 'ENDPOINT_NOT_FOUND',
+      message: expect.stringMatching(message),
+    });
+  });
+});
