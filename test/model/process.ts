@@ -188,6 +188,7 @@ export class ModelProcess {
     this.#session = { looking, messages: [], sent: -1, described: new Set(), walEnd: plan.confirmed };
     this.#from = plan.startLsn;
     this.#stopped = undefined;
+    this.#opened.streamed = true;
     if (this.sinks.length > 0) return;
     const followed = followedLog(this.#opened, this.#settings.slot.name, history);
     const first = this.#options.store.sinks.met(

@@ -15,7 +15,15 @@ export type FakeServer = {
   timelineHistory: string;
   walEnd: bigint;
   /** Undefined: there is no slot (of whatever name is asked for). */
-  slot: { confirmedFlush: bigint; walStatus?: string; safeWalBytes?: number } | undefined;
+  slot:
+    | {
+        confirmedFlush: bigint;
+        walStatus?: string;
+        safeWalBytes?: number;
+        activePid?: number;
+        beingMade?: true;
+      }
+    | undefined;
   /** In schema `public`, each with a primary key `id` of type int. */
   tables: readonly string[];
   /** Undefined: there is no publication. */
@@ -147,7 +155,8 @@ const slotRows = ({ slot }: FakeServer): readonly WireRow[] =>
             ...SLOT_DEFAULTS,
             slot_name: 'slot',
             wal_status: slot.walStatus ?? 'reserved',
-            confirmed_flush_lsn: lsnText(slot.confirmedFlush),
+            active_pid: slot.activePid ?? null,
+            confirmed_flush_lsn: slot.beingMade === true ? null : lsnText(slot.confirmedFlush),
             safe_wal_size: slot.safeWalBytes ?? null,
           },
         },
@@ -220,9 +229,10 @@ const ANSWERS: readonly (readonly [
   sql: RegExp,
   rows: (server: FakeServer, pid: number) => readonly WireRow[],
 ])[] = [
-  [/set_config/, () => []],
+  [/set_config|^SET /, () => []],
   [/with recursive pub as/, lookRows],
   [/pg_last_wal_replay_lsn/, ({ walEnd }) => [{ lsn: lsnText(walEnd) }]],
+  [/from pg_locks w/, () => []],
   [/from pg_locks/, () => [{ xids: [] }]],
   [/pg_xact_status/, ({ transactionState }) => [{ state: transactionState }]],
   [/pg_is_in_recovery/, () => [{ standby: false }]],

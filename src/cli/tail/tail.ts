@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { escapeIdentifier, type Client } from 'pg';
-import { TailraceError } from '../../core/errors.ts';
+import { describeError, TailraceError } from '../../core/errors.ts';
 import { streamKey } from '../../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { parseTableName, type TableName } from '../../core/selection.ts';
@@ -15,10 +15,10 @@ import {
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
 import { identifySystem } from '../../postgres/preflight/preflight.ts';
+import { slotWait, watchMaking, type SlotBlocker } from '../../postgres/preflight/slot-making.ts';
 import { RANGE, startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from '../ports.ts';
-import { aborted } from '../../core/abort.ts';
 import { createPrinter, type Printer } from './printer.ts';
 import { createTailPublication } from './publication.ts';
 import { parseTarget } from './target.ts';
@@ -92,12 +92,11 @@ async function stream(streaming: Streaming): Promise<void> {
   const slot = `tailrace_tail_${randomBytes(6).toString('hex')}`;
   try {
     const printer = await createTailPrinter(streaming, connection);
-    // Waits for every transaction that runs now, so somebody may want to leave before it is there.
-    const made = createTemporarySlot(connection, slot);
-    await Promise.race([made, aborted(signal)]);
-    if (signal.aborted) {
-      made.catch(() => undefined);
-      return;
+    try {
+      await makeTemporarySlot(streaming, connection, slot);
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
     }
     const replication = await startReplication(connection, {
       slot,
@@ -166,9 +165,23 @@ async function createTailPrinter(
   });
 }
 
-async function createTemporarySlot({ client }: ReplicationConnection, slot: string): Promise<void> {
+/** Waits for every transaction that runs now, so somebody may want to leave before it is there. */
+async function makeTemporarySlot(
+  { primary, ports, signal }: Streaming,
+  { client }: ReplicationConnection,
+  slot: string,
+): Promise<void> {
+  const watching = {
+    client: primary.client,
+    serverVersion: await serverVersion(primary.client),
+    onWait: (blocker: SlotBlocker | undefined) =>
+      writeLine(ports.stderr, describeError(slotWait(slot, blocker))),
+    signal,
+  };
   try {
-    await client.query(`CREATE_REPLICATION_SLOT ${escapeIdentifier(slot)} TEMPORARY LOGICAL pgoutput`);
+    await watchMaking(client, watching, () =>
+      client.query(`CREATE_REPLICATION_SLOT ${escapeIdentifier(slot)} TEMPORARY LOGICAL pgoutput`),
+    );
   } catch (cause) {
     throw new TailraceError(
       `cannot make a temporary slot: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -180,6 +193,13 @@ async function createTemporarySlot({ client }: ReplicationConnection, slot: stri
       },
     );
   }
+}
+
+async function serverVersion(client: Client): Promise<number> {
+  const { rows } = await client.query<{ version: number }>(
+    `select current_setting('server_version_num')::int as version`,
+  );
+  return rows[0]?.version ?? 0;
 }
 
 async function senderTimeoutMs(client: Client): Promise<number> {

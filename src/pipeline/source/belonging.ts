@@ -77,12 +77,12 @@ export const isRenumbered = ({ joined, log }: Pick<SourceLog, 'joined' | 'log'>)
 
 /** What the log says of its end: at the first connection what it had when it was opened, then what was told since. */
 function endOf(opened: SourceLog): LogEnd {
-  const { log, keeper, damaged, epoch, joined } = opened;
+  const { log, keeper, damaged, epoch, joined, streamed } = opened;
   const { recovered } = log;
   const { settled } = recovered;
   const { lastEndLsn } = log.context;
   const end = joined
-    ? { created: false, flushed: keeper.told, timeline: keeper.history.timeline }
+    ? { created: recovered.created && !streamed, flushed: keeper.told, timeline: keeper.history.timeline }
     : { created: recovered.created, flushed: recovered.flushed, timeline: recovered.timeline };
   return { ...end, settled, damaged, lastEndLsn, epoch };
 }

@@ -23,6 +23,8 @@ export type SourceLog = {
   skippedTo: Lsn | undefined;
   /** Has a connection begun with the log as it is now? */
   joined: boolean;
+  /** Has the server begun to send what follows the log's end? Until then a new log begins wherever the slot stands. */
+  streamed: boolean;
   /** Bytes known to be durable were lost: a matter for the first connection. */
   damaged: boolean;
 };
@@ -69,6 +71,7 @@ export async function openSourceLog(
     epoch: recovered.epoch,
     skippedTo: undefined,
     joined: false,
+    streamed: false,
     damaged: recovered.damaged,
   };
 }

@@ -1,7 +1,7 @@
 // One connection's life: from finding the primary to the last byte, with the loops beside the reading one.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../../core/abort.ts';
-import { TailraceError } from '../../core/errors.ts';
+import { describeError, TailraceError } from '../../core/errors.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
 import {
   applicationName,
@@ -54,17 +54,16 @@ export async function runSession(ports: SessionPorts): Promise<void> {
   let replication: ReplicationConnection | undefined;
   try {
     state.host = formatTarget(primary.target);
-    const prepared = await prepareDatabase(
-      primary.client,
-      primary.target,
+    const prepared = await prepareDatabase({
+      ...primary,
       settings,
-      options.selections,
-      (pids) =>
-        logger.info(
-          { pids },
-          `slot "${settings.slot.name}" is being made and waits for running transactions`,
-        ),
-    );
+      selections: options.selections,
+      onSlotWait: (wait) => {
+        state.waits(wait);
+        logger.info({ code: wait.code }, describeError(wait));
+      },
+      signal,
+    });
     replication = await connectReplication(settings, primary.target);
     const server = await readHistory(replication);
     const opened = ports.opened ?? (await openSourceLog(options, state, prepared, server));
@@ -93,6 +92,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       senderTimeoutMs,
       maxMessageBytes: Math.max(options.log.maxMessageBytes, MIN_MESSAGE_BYTES),
     });
+    opened.streamed = true;
     try {
       const synchronous = await synchronousFault(primary.client, pid, applicationName(settings));
       if (synchronous !== undefined) throw synchronous;

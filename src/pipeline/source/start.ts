@@ -3,12 +3,7 @@ import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { parseTimelineHistory, type TimelineHistory } from '../../core/timeline.ts';
-import {
-  closeConnection,
-  connectOrdinary,
-  type ReplicationConnection,
-  type Target,
-} from '../../postgres/connection/connection.ts';
+import type { ReplicationConnection, Target } from '../../postgres/connection/connection.ts';
 import { faultOf } from '../../postgres/preflight/finding.ts';
 import { identifySystem, inspectTls, preflight, type Preflight } from '../../postgres/preflight/preflight.ts';
 import { createPublication, readPublication, walPosition } from '../../postgres/preflight/publication.ts';
@@ -16,10 +11,8 @@ import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { noticesOf } from './tables.ts';
 import type { Selection, TableName } from '../../core/selection.ts';
-import { blockingTransactions, createSlot, readSlot, type Slot } from '../../postgres/preflight/slot.ts';
-
-/** How often to say what a slot being made waits for. */
-const SLOT_WAIT_NOTICE_MS = 2_000;
+import { readSlot, slotInUse, type Slot } from '../../postgres/preflight/slot.ts';
+import { makeSlot, slotBlocker, slotWait } from '../../postgres/preflight/slot-making.ts';
 
 export type Prepared = {
   readonly preflight: Preflight;
@@ -33,17 +26,29 @@ export type Prepared = {
   readonly streamOptions: Readonly<Record<string, string>>;
 };
 
+export type PreparePorts = {
+  readonly client: Client;
+  readonly target: Target;
+  readonly settings: DatabaseSettings;
+  readonly selections: readonly Selection[];
+  /** Told now and again what a slot of ours that is being made waits for. */
+  readonly onSlotWait: (wait: TailraceError) => void;
+  readonly signal: AbortSignal;
+};
+
 /** Preflight; makes the publication and the slot where that is asked for. Rejects with every fault and its cure. */
-export async function prepareDatabase(
-  client: Client,
-  target: Target,
-  settings: DatabaseSettings,
-  selections: readonly Selection[],
-  onSlotWait: (pids: readonly number[]) => void,
-): Promise<Prepared> {
+export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
+  const { client, target, settings, selections, onSlotWait, signal } = ports;
   const found = await preflight(client, settings, selections);
   const fault = faultOf(settings.name, [...found.findings, ...found.tableFindings]);
   if (fault !== undefined) throw fault;
+  const { activePid, beingMade } = found.slot ?? {};
+  if (beingMade === true) {
+    const blocker = activePid === undefined ? undefined : await slotBlocker(client, activePid);
+    throw slotWait(settings.slot.name, blocker);
+  }
+  // Before there is a log: what another process is sent meanwhile would be missing in it.
+  if (activePid !== undefined) throw slotInUse(settings.name, settings.slot.name, activePid);
   // The publication first: what is written between the two would not be decodable.
   let { publication } = found;
   let published: Prepared['published'];
@@ -54,7 +59,12 @@ export async function prepareDatabase(
     publication = await readPublication(client, settings.publication.name);
   }
   const slotCreated = found.slot === undefined;
-  if (slotCreated) await makeSlot(client, target, settings, found.serverVersion, onSlotWait);
+  if (slotCreated) {
+    const { serverVersion } = found;
+    const onWait: Parameters<typeof makeSlot>[0]['onWait'] = (blocker) =>
+      onSlotWait(slotWait(settings.slot.name, blocker));
+    await makeSlot({ client, target, settings, serverVersion, onWait, signal });
+  }
   const slot = found.slot ?? (await readSlot(client, settings.slot.name));
   if (publication === undefined || slot === undefined) {
     throw new TailraceError(
@@ -74,26 +84,6 @@ export async function prepareDatabase(
       messages: String(asksForMessages(found.serverVersion)),
     },
   };
-}
-
-/** On a connection of its own: it waits for every transaction that runs now, perhaps long. */
-async function makeSlot(
-  client: Client,
-  target: Target,
-  settings: DatabaseSettings,
-  serverVersion: number,
-  onSlotWait: (pids: readonly number[]) => void,
-): Promise<void> {
-  const maker = await connectOrdinary(settings, target);
-  const notice = setInterval(() => {
-    blockingTransactions(client).then(onSlotWait, () => undefined);
-  }, SLOT_WAIT_NOTICE_MS);
-  try {
-    await createSlot(maker, settings.slot, serverVersion);
-  } finally {
-    clearInterval(notice);
-    await closeConnection(maker);
-  }
 }
 
 export type ServerHistory = TimelineHistory & {

@@ -90,20 +90,41 @@ export async function createPublication(
     const comment = `COMMENT ON PUBLICATION ${escapeIdentifier(name)} IS '${KEPT_COMMENT}'`;
     await client.query(initSql ?? `${sql}; ${comment}`);
   } catch (cause) {
-    throw new TailraceError(
-      `database "${settings.name}": publication "${name}" cannot be made: ${cause instanceof Error ? cause.message : String(cause)}`,
-      {
-        code: 'PUBLICATION_NOT_CREATED',
-        kind: 'fatal',
-        hint:
-          initSql === undefined
-            ? `GRANT CREATE ON DATABASE ${escapeIdentifier(settings.database)} TO ${escapeIdentifier(settings.username)}; or make it by hand: ${sql};`
-            : 'correct publication.init_sql',
-        cause,
-      },
-    );
+    throw await creationFault(client, settings, sql, cause);
   }
   return initSql === undefined ? fit : [];
+}
+
+/** Somebody made it since it was looked for: it exists, or its name is being taken. https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const MADE_MEANWHILE: readonly unknown[] = ['42710', '23505'];
+const NOT_ALLOWED = '42501';
+
+async function creationFault(
+  client: Client,
+  settings: DatabaseSettings,
+  sql: string,
+  cause: unknown,
+): Promise<unknown> {
+  const { name, initSql } = settings.publication;
+  const { code: sqlState, message } = cause as { code?: unknown; message: string };
+  if (typeof sqlState !== 'string' || !/^[0-9A-Z]{5}$/.test(sqlState)) return cause;
+  const fault = (kind: 'retryable' | 'fatal', hint: string): TailraceError =>
+    new TailraceError(`database "${settings.name}": publication "${name}" cannot be made: ${message}`, {
+      code: 'PUBLICATION_NOT_CREATED',
+      kind,
+      hint,
+      cause,
+    });
+  if (MADE_MEANWHILE.includes(sqlState) && (await readPublication(client, name)) !== undefined) {
+    return fault('retryable', 'another process has made it meanwhile: it is looked at again');
+  }
+  if (initSql !== undefined) return fault('fatal', 'correct publication.init_sql');
+  const byHand = `or let a role that may make it: ${sql};`;
+  if (sqlState !== NOT_ALLOWED) return fault('fatal', `make it by hand: ${sql};`);
+  return fault(
+    'fatal',
+    `GRANT CREATE ON DATABASE ${escapeIdentifier(settings.database)} TO ${escapeIdentifier(settings.username)}; ${byHand}`,
+  );
 }
 
 const nothingToPublish = (settings: DatabaseSettings, states: readonly TableState[]): TailraceError =>

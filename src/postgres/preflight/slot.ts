@@ -6,6 +6,9 @@ import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import type { DatabaseSettings } from '../settings.ts';
 
+/** A code of findings and faults. */
+export const SLOT_BEING_MADE = 'SLOT_BEING_MADE';
+
 export type Slot = {
   readonly name: string;
   readonly type: string;
@@ -19,6 +22,8 @@ export type Slot = {
   /** Why Postgres gave the slot up (17+); undefined when it did not. */
   readonly invalidation: string | undefined;
   readonly confirmedFlush: Lsn;
+  /** Somebody makes it right now: it has no consistent point yet, and is gone again if its maker ends before. */
+  readonly beingMade: boolean;
   /** How much more WAL may be written before Postgres gives the slot up; undefined: no limit is set. */
   readonly safeWalBytes: number | undefined;
 };
@@ -58,6 +63,7 @@ export async function readSlot(client: Client, name: string): Promise<Slot | und
     walStatus: slot.wal_status ?? undefined,
     invalidation: slot.invalidation_reason ?? (slot.conflicting === true ? 'rows_removed' : undefined),
     confirmedFlush: parseLsn(slot.confirmed_flush_lsn ?? '') ?? ZERO_LSN,
+    beingMade: slot.slot_type === 'logical' && slot.confirmed_flush_lsn === null,
     safeWalBytes: slot.safe_wal_size ?? undefined,
   };
 }
@@ -111,6 +117,14 @@ export function inspectSlot(slot: Slot, settings: DatabaseSettings): Finding {
       cure: `SELECT pg_drop_replication_slot(${literal}); SELECT pg_create_logical_replication_slot(${literal}, 'pgoutput'); ${other}`,
     });
   }
+  if (slot.beingMade) {
+    return warned({
+      code: SLOT_BEING_MADE,
+      title,
+      detail: `process ${slot.activePid} is making it, and waits for transactions that run`,
+      cure: 'wait until it is made; end the transactions that it waits for, or the process',
+    });
+  }
   if (slot.walStatus === 'unreserved') {
     return warned({
       code: 'SLOT_NEAR_LIMIT',
@@ -143,46 +157,10 @@ export function inspectMissingSlot(settings: DatabaseSettings): Finding {
   });
 }
 
-/**
- * Makes the slot and answers its consistent point. Waits for every transaction that runs now.
- * https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION
- */
-export async function createSlot(
-  client: Client,
-  slot: { readonly name: string; readonly failover: boolean },
-  serverVersion: number,
-): Promise<Lsn> {
-  const failover = slot.failover && serverVersion >= 170_000;
-  try {
-    const { rows } = await client.query<{ lsn: string }>(
-      failover
-        ? `select lsn from pg_create_logical_replication_slot($1, 'pgoutput', false, false, true)`
-        : `select lsn from pg_create_logical_replication_slot($1, 'pgoutput')`,
-      [slot.name],
-    );
-    return parseLsn(rows[0]?.lsn ?? '') ?? ZERO_LSN;
-  } catch (cause) {
-    const full = cause instanceof Error && 'code' in cause && cause.code === '53400';
-    throw new TailraceError(
-      `slot "${slot.name}" cannot be made: ${cause instanceof Error ? cause.message : String(cause)}`,
-      {
-        code: full ? 'NO_SLOT_FREE' : 'SLOT_NOT_CREATED',
-        kind: 'fatal',
-        hint: full
-          ? 'drop a slot that nobody uses (SELECT slot_name FROM pg_replication_slots WHERE NOT active;), or ALTER SYSTEM SET max_replication_slots = …; and restart Postgres'
-          : `make it by hand: SELECT pg_create_logical_replication_slot(${escapeLiteral(slot.name)}, 'pgoutput');`,
-        cause,
-      },
-    );
-  }
-}
-
-/** Transactions that a slot being made waits for: the oldest first. */
-export async function blockingTransactions(client: Client): Promise<readonly number[]> {
-  const { rows } = await client.query<{ pid: number }>(
-    `select pid from pg_stat_activity
-     where pid <> pg_backend_pid() and backend_type = 'client backend' and backend_xid is not null
-     order by xact_start limit 5`,
-  );
-  return rows.map((row) => row.pid);
-}
+/** Whoever streams from the slot may end: this passes by itself. */
+export const slotInUse = (databaseName: string, slotName: string, pid: number): TailraceError =>
+  new TailraceError(`database "${databaseName}": slot "${slotName}" is in use by process ${pid}`, {
+    code: 'SLOT_IN_USE',
+    kind: 'retryable',
+    hint: `another process streams from it: stop it, or SELECT pg_terminate_backend(${pid}); Tailrace takes over when the slot is free`,
+  });

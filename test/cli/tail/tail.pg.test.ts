@@ -107,7 +107,7 @@ test('leftovers of dead tails are removed at the start, those of living tails ar
   expect(await publications(client)).toEqual([]);
 });
 
-test('an interrupt while the slot waits for a running transaction ends tail', async () => {
+test('what the slot waits for is named, and an interrupt meanwhile ends tail and its process on the server', async () => {
   const other = await connect(database.url);
   await other.query('begin; insert into users values (1)');
   const cli = startCli(['tail', database.url, '--table', 'orders']);
@@ -118,8 +118,17 @@ test('an interrupt while the slot waits for a running transaction ends tail', as
     );
     return waiting.rowCount === 1;
   }, 'the slot to wait');
+  await waitFor(
+    () => /waits for transaction \d+ of process \d+ .*pg_terminate_backend/.test(cli.stderr()),
+    'tail to say so',
+  );
   cli.interrupt();
   expect(await cli.code).toBe(0);
+  const left = await database.client.query(
+    `select 1 from pg_stat_activity where query like 'CREATE_REPLICATION_SLOT%' and state = 'active' and datname = $1`,
+    [database.name],
+  );
+  expect(left.rowCount).toBe(0);
   expect(await publications(database.client)).toEqual([]);
   await other.query('rollback');
   await other.end();

@@ -8,6 +8,7 @@ import {
   type Primary,
 } from '../../../src/postgres/connection/connection.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
+import { patient } from '../../support/messages.ts';
 import { fakeDatabase, startFakePostgres, type FakePostgres } from '../../support/fake-postgres.ts';
 
 /** A server and an ordinary connection to it, for the test. */
@@ -57,15 +58,15 @@ describe('a database is prepared', () => {
     settings: Parameters<typeof databaseSettings>[1] = {},
   ) {
     const { postgres, client, target } = await connected(changes);
-    const waits: (readonly number[])[] = [];
-    const prepared = prepareDatabase(
+    const prepared = prepareDatabase({
       client,
       target,
-      databaseSettings(fakeDatabase(postgres), settings),
-      [{}],
-      (pids) => waits.push(pids),
-    );
-    return { postgres, prepared, waits };
+      settings: databaseSettings(fakeDatabase(postgres), settings),
+      selections: [{}],
+      onSlotWait: () => undefined,
+      signal: patient,
+    });
+    return { postgres, prepared };
   }
   const isSlotMade = (sql: string): boolean => sql.includes('pg_create_logical_replication_slot');
 
@@ -117,6 +118,17 @@ describe('a database is prepared', () => {
       code: 'NOT_MADE',
       kind: 'retryable',
       message: expect.stringContaining('slot vanished') as string,
+    });
+  });
+
+  test('not while somebody makes its slot, nor while another process streams from it', async () => {
+    const being = await prepare({ slot: { confirmedFlush: 100n, activePid: 7, beingMade: true } });
+    await expect(being.prepared).rejects.toMatchObject({ code: 'SLOT_BEING_MADE', kind: 'retryable' });
+    const used = await prepare({ slot: { confirmedFlush: 100n, activePid: 7 } });
+    await expect(used.prepared).rejects.toMatchObject({
+      code: 'SLOT_IN_USE',
+      kind: 'retryable',
+      hint: expect.stringContaining('pg_terminate_backend(7)') as string,
     });
   });
 

@@ -6,10 +6,11 @@ import { connectOrdinary } from '../../../src/postgres/connection/connection.ts'
 import { faultOf, type Finding } from '../../../src/postgres/preflight/finding.ts';
 import { inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
 import { createPublication, readPublication } from '../../../src/postgres/preflight/publication.ts';
-import { createSlot } from '../../../src/postgres/preflight/slot.ts';
+import { makeSlot } from '../../../src/postgres/preflight/slot-making.ts';
 import { listTables, readTables } from '../../../src/postgres/preflight/tables.ts';
 import { namesUs } from '../../../src/postgres/preflight/synchronous.ts';
 import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
+import { patient } from '../../support/messages.ts';
 import { connect, createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
 
 let database: TestDatabase;
@@ -284,12 +285,9 @@ describe('what is made', () => {
 
   test('a slot is made although the role has a statement timeout', async () => {
     await client.query(`alter database ${database.name} set statement_timeout = '1ms'`);
-    const settings = databaseSettings(database);
-    const maker = await connectOrdinary(settings, settings.hosts[0]!);
-    expect(
-      await createSlot(maker, { name: `made_${process.pid}`, failover: true }, await serverVersion(client)),
-    ).toBeGreaterThan(0n);
-    await maker.end();
+    const settings = databaseSettings(database, { slot: { name: `made_${process.pid}`, failover: true } });
+    const making = { client, target: settings.hosts[0]!, settings, onWait: () => undefined, signal: patient };
+    expect(await makeSlot({ ...making, serverVersion: await serverVersion(client) })).toBeGreaterThan(0n);
     await client.query(`alter database ${database.name} reset statement_timeout`);
   });
 });

@@ -1,0 +1,197 @@
+// Making a replication slot: what Postgres waits for meanwhile, how it is called off, and what a refusal means.
+// https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION
+import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
+import { aborted } from '../../core/abort.ts';
+import { TailraceError } from '../../core/errors.ts';
+import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { closeConnection, connectOrdinary, type Target } from '../connection/connection.ts';
+import type { DatabaseSettings } from '../settings.ts';
+import { SLOT_BEING_MADE } from './slot.ts';
+
+/** How often to say what a slot being made waits for. */
+const WAIT_NOTICE_MS = 2_000;
+/** How long a called off backend may take to say so. */
+const CANCEL_MS = 2_000;
+/** How often the maker's backend looks whether we are still there (14+): else it would wait on, long after we were killed. */
+const CONNECTION_CHECK_MS = 1_000;
+
+/** What a slot being made waits for: a transaction that began before it. */
+export type SlotBlocker = {
+  readonly xid: string;
+  /** Of the backend that runs it; undefined: it is prepared, and has none. */
+  readonly pid: number | undefined;
+  readonly applicationName: string | undefined;
+  /** `idle in transaction` and so on. */
+  readonly state: string | undefined;
+  /** Of a prepared transaction. */
+  readonly gid: string | undefined;
+  readonly database: string | undefined;
+  /** ISO 8601: when the transaction began, or was prepared. */
+  readonly since: string | undefined;
+};
+
+type BlockerRow = { [K in keyof SlotBlocker]: Exclude<SlotBlocker[K], undefined> | null };
+
+/** Undefined: the backend waits for no transaction (now). https://www.postgresql.org/docs/current/view-pg-locks.html */
+export async function slotBlocker(client: Client, makerPid: number): Promise<SlotBlocker | undefined> {
+  const { rows } = await client.query<BlockerRow>(
+    `select w.transactionid::text as xid, a.pid, a.application_name as "applicationName", a.state, p.gid,
+            coalesce(a.datname, p.database) as database,
+            to_char(coalesce(a.xact_start, p.prepared) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as since
+     from pg_locks w
+     left join pg_locks h on h.locktype = 'transactionid' and h.transactionid = w.transactionid and h.granted
+     left join pg_stat_activity a on a.pid = h.pid
+     left join pg_prepared_xacts p on p.transaction = w.transactionid
+     where w.pid = $1 and w.locktype = 'transactionid' and not w.granted
+     limit 1`,
+    [makerPid],
+  );
+  const [row] = rows;
+  if (row === undefined) return undefined;
+  return {
+    xid: row.xid ?? '',
+    pid: row.pid ?? undefined,
+    applicationName: row.applicationName || undefined,
+    state: row.state ?? undefined,
+    gid: row.gid ?? undefined,
+    database: row.database ?? undefined,
+    since: row.since ?? undefined,
+  };
+}
+
+/** Degrades the source while a slot is being made, by us or by somebody else. */
+export function slotWait(slotName: string, blocker: SlotBlocker | undefined): TailraceError {
+  const waits = (what: string, hint: string): TailraceError =>
+    new TailraceError(`slot "${slotName}" is being made and waits for ${what}`, {
+      code: SLOT_BEING_MADE,
+      kind: 'retryable',
+      hint,
+    });
+  if (blocker === undefined) {
+    return waits('the server to note a consistent point', 'it comes by itself, within seconds as a rule');
+  }
+  const { xid, pid, gid, applicationName, state, since, database } = blocker;
+  const began = since === undefined ? '' : ` since ${since}`;
+  if (gid !== undefined) {
+    return waits(
+      `transaction ${xid}, which is prepared as ${escapeLiteral(gid)}${began}`,
+      `in database "${database}": COMMIT PREPARED ${escapeLiteral(gid)}; or ROLLBACK PREPARED ${escapeLiteral(gid)};`,
+    );
+  }
+  const who = applicationName === undefined ? '' : ` of "${applicationName}"`;
+  return waits(
+    `transaction ${xid} of process ${pid}${who} (${state}${began})`,
+    `let it end, or SELECT pg_terminate_backend(${pid});`,
+  );
+}
+
+export type Watching = {
+  /** Looks on while another connection makes the slot. */
+  readonly client: Client;
+  readonly serverVersion: number;
+  /** Told every other second; `slotWait` says it in words. */
+  readonly onWait: (blocker: SlotBlocker | undefined) => void;
+  readonly signal: AbortSignal;
+};
+
+/**
+ * Runs `make`, which makes a slot on the connection `maker`. Aborted, it calls the maker's backend off, which leaves no slot
+ * behind, and rejects with the signal's reason.
+ */
+export async function watchMaking<T>(maker: Client, watching: Watching, make: () => Promise<T>): Promise<T> {
+  const { client, serverVersion, onWait, signal } = watching;
+  signal.throwIfAborted();
+  if (serverVersion >= 140_000) {
+    await maker.query(`SET client_connection_check_interval = ${CONNECTION_CHECK_MS}`);
+  }
+  const { rows } = await maker.query<{ pid: string | number }>('select pg_backend_pid() as pid');
+  const pid = Number(rows[0]?.pid);
+  const notice = setInterval(() => {
+    slotBlocker(client, pid).then(onWait, () => undefined);
+  }, WAIT_NOTICE_MS);
+  try {
+    const made = make();
+    await Promise.race([made, aborted(signal)]);
+    if (!signal.aborted) return await made;
+    await callOff(client, pid, made);
+    throw signal.reason;
+  } finally {
+    clearInterval(notice);
+  }
+}
+
+export type SlotMaking = Watching & { readonly target: Target; readonly settings: DatabaseSettings };
+
+/** Makes the slot, on a connection of its own, and answers its consistent point: it comes when every transaction that runs now has ended. */
+export async function makeSlot(making: SlotMaking): Promise<Lsn> {
+  const { target, settings, serverVersion } = making;
+  const maker = await connectOrdinary(settings, target);
+  try {
+    return await watchMaking(maker, making, () => createSlot(maker, settings, serverVersion));
+  } finally {
+    await closeConnection(maker);
+  }
+}
+
+/** Where the server does not answer any more, its backend finds out by itself that we are gone. */
+async function callOff(client: Client, pid: number, made: Promise<unknown>): Promise<void> {
+  const settled = made.catch(() => undefined);
+  const cancelled = client.query('select pg_cancel_backend($1)', [pid]).then(() => settled);
+  await Promise.race([cancelled.catch(() => undefined), aborted(AbortSignal.timeout(CANCEL_MS))]);
+}
+
+async function createSlot(client: Client, settings: DatabaseSettings, serverVersion: number): Promise<Lsn> {
+  const { slot } = settings;
+  const failover = slot.failover && serverVersion >= 170_000;
+  try {
+    const { rows } = await client.query<{ lsn: string }>(
+      failover
+        ? `select lsn from pg_create_logical_replication_slot($1, 'pgoutput', false, false, true)`
+        : `select lsn from pg_create_logical_replication_slot($1, 'pgoutput')`,
+      [slot.name],
+    );
+    return parseLsn(rows[0]?.lsn ?? '') ?? ZERO_LSN;
+  } catch (cause) {
+    throw slotFault(settings, cause);
+  }
+}
+
+/** By SQLSTATE. https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function slotFault({ slot, username }: DatabaseSettings, cause: unknown): unknown {
+  const { code: sqlState, message } = cause as { code?: unknown; message: string };
+  const fault = (code: string, kind: 'retryable' | 'fatal', hint: string): TailraceError =>
+    new TailraceError(`slot "${slot.name}" cannot be made: ${message}`, { code, kind, hint, cause });
+  switch (sqlState) {
+    case '42710':
+      return fault(
+        SLOT_BEING_MADE,
+        'retryable',
+        'another process has made it meanwhile: it is looked at again',
+      );
+    case '53400':
+      return fault(
+        'NO_SLOT_FREE',
+        'fatal',
+        'drop a slot that nobody uses (SELECT slot_name FROM pg_replication_slots WHERE NOT active;), or ALTER SYSTEM SET max_replication_slots = …; and restart Postgres',
+      );
+    case '42501':
+      return fault('SLOT_NOT_CREATED', 'fatal', `ALTER ROLE ${escapeIdentifier(username)} REPLICATION;`);
+    // Cancelled, ended, shut down, crashed: the next try makes it.
+    case '57014':
+    case '57P01':
+    case '57P02':
+    case '57P03':
+      return fault(
+        'SLOT_NOT_CREATED',
+        'retryable',
+        'somebody ended the process that made it: it is tried again',
+      );
+    default:
+      if (typeof sqlState !== 'string' || !/^[0-9A-Z]{5}$/.test(sqlState)) return cause;
+      return fault(
+        'SLOT_NOT_CREATED',
+        'fatal',
+        `make it by hand: SELECT pg_create_logical_replication_slot(${escapeLiteral(slot.name)}, 'pgoutput');`,
+      );
+  }
+}

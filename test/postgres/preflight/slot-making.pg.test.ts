@@ -1,0 +1,119 @@
+// A slot that is being made, on a server whose transactions do not end: what it waits for, calling it off, several makers.
+import type { Client } from 'pg';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import { makeSlot, slotWait, type SlotBlocker } from '../../../src/postgres/preflight/slot-making.ts';
+import { readSlot } from '../../../src/postgres/preflight/slot.ts';
+import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
+import { connect, createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
+import { waitFor } from '../../support/wait.ts';
+
+let server: EmbeddedPostgres;
+let database: TestDatabase;
+let client: Client;
+let version: number;
+
+beforeAll(async () => {
+  server = await startEmbeddedPostgres({ settings: { max_prepared_transactions: '5' } });
+  database = await createTestDatabase(server.url());
+  client = database.client;
+  version = await serverVersion(client);
+  await client.query('create table items (id int primary key)');
+});
+afterAll(async () => {
+  await client.end().catch(() => undefined);
+  await server.remove();
+});
+
+let counter = 0;
+
+/** A slot that is being made, what it was told to wait for, and the end of it. */
+function making() {
+  const settings = databaseSettings(database, { slot: { name: `making_${++counter}` } });
+  const waits: (SlotBlocker | undefined)[] = [];
+  const controller = new AbortController();
+  const made = makeSlot({
+    client,
+    target: settings.hosts[0]!,
+    settings,
+    serverVersion: version,
+    onWait: (blocker) => waits.push(blocker),
+    signal: controller.signal,
+  });
+  made.catch(() => undefined);
+  const { name } = settings.slot;
+  const blocker = (): Promise<SlotBlocker> =>
+    waitFor(() => waits.findLast((found) => found !== undefined), 'what the slot waits for');
+  return { name, made, blocker, controller };
+}
+
+/** A transaction that has written, and does not end. */
+async function openTransaction(): Promise<Client> {
+  const writer = await connect(database.url);
+  onTestFinished(() => writer.end().catch(() => undefined));
+  await writer.query(
+    `set application_name = 'nightly report'; begin; insert into items values (${++counter})`,
+  );
+  return writer;
+}
+
+/** The SQL in a cure, from the first statement on. */
+const sqlOf = (hint: string | undefined, pattern: RegExp): string => pattern.exec(hint ?? '')![0];
+
+test('a slot names the transaction that it waits for, with a cure that lets it be made', async () => {
+  await openTransaction();
+  const { name, made, blocker } = making();
+  const wait = slotWait(name, await blocker());
+  expect(wait.message).toMatch(
+    /waits for transaction \d+ of process \d+ of "nightly report" \(idle in transaction since 20/,
+  );
+  await client.query(sqlOf(wait.hint, /SELECT pg_terminate_backend.*;/));
+  expect(await made).toBeGreaterThan(0n);
+  expect(await readSlot(client, name)).toMatchObject({ beingMade: false });
+});
+
+test('a prepared transaction, which no process runs, is named with its identifier, and its cure lets the slot be made', async () => {
+  const writer = await openTransaction();
+  await writer.query("prepare transaction 'it''s prepared'");
+  const { name, made, blocker } = making();
+  const wait = slotWait(name, await blocker());
+  expect(wait.message).toContain("which is prepared as 'it''s prepared' since 20");
+  expect(wait.hint).toContain(`in database "${database.name}"`);
+  await client.query(sqlOf(wait.hint, /ROLLBACK PREPARED.*;/));
+  expect(await made).toBeGreaterThan(0n);
+});
+
+test('called off it ends at once, and leaves neither a slot nor a process', async () => {
+  await openTransaction();
+  const { name, made, blocker, controller } = making();
+  await blocker();
+  expect(await readSlot(client, name)).toMatchObject({ beingMade: true });
+  controller.abort(new Error('stopping'));
+  await expect(made).rejects.toThrow('stopping');
+  expect(await readSlot(client, name)).toBeUndefined();
+  const { rows } = await client.query(
+    `select pid from pg_stat_activity where query like '%pg_create_logical_replication_slot%' and pid <> pg_backend_pid()`,
+  );
+  expect(rows).toEqual([]);
+});
+
+test('of two that make the same slot one succeeds, and the other is told to look again', async () => {
+  const writer = await openTransaction();
+  const first = making();
+  await first.blocker();
+  counter--;
+  const second = making();
+  expect(second.name).toBe(first.name);
+  await expect(second.made).rejects.toMatchObject({ code: 'SLOT_BEING_MADE', kind: 'retryable' });
+  await writer.query('commit');
+  expect(await first.made).toBeGreaterThan(0n);
+});
+
+test('a process that makes it and is ended by somebody is no lasting fault', async () => {
+  await openTransaction();
+  const { made, name, blocker } = making();
+  await blocker();
+  const pid = (await readSlot(client, name))!.activePid;
+  await client.query('select pg_terminate_backend($1)', [pid]);
+  await expect(made).rejects.toMatchObject({ kind: 'retryable' });
+});
