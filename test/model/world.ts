@@ -65,8 +65,6 @@ export type Sequence = {
   readonly steps: readonly Step[];
   readonly ack: 'auto' | 'delivered' | 'durable';
   readonly version: 17 | 18;
-  /** Nothing is excused that is known to be lost. */
-  readonly strict?: boolean;
 };
 
 /** Nothing of that can cost a change, and so nothing may be declared. */
@@ -130,7 +128,7 @@ export class RestartWorld {
     this.#sequence = sequence;
     this.#watches = sequence.steps.some(({ action }) => action === 'power cut');
     this.#server = new PretendedServer(sequence.version);
-    this.accounting = new Accounting(this.#server, SINKS, { strict: sequence.strict ?? false });
+    this.accounting = new Accounting(this.#server, SINKS);
     mkdirSync(this.#data);
     copyEmptyStore(this.#storeFile);
     this.#store = openStore(this.#storeFile);
@@ -407,9 +405,8 @@ export class RestartWorld {
   }
 
   #followAnother(): void {
-    const before = this.#publication;
-    this.#publication = PUBLICATIONS.find((name) => name !== before)!;
-    this.accounting.followsAnother(this.#publication, before);
+    this.#publication = PUBLICATIONS.find((name) => name !== this.#publication)!;
+    this.accounting.followsAnother(this.#publication);
   }
 
   /** Whoever touches files stops the service first, or it was killed. */

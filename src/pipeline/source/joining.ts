@@ -56,7 +56,8 @@ export async function join(joining: Joining): Promise<StartPlan> {
     skipTo,
   });
   const { plan, told } = belonging;
-  await looks.keep(look, looking, unreadByAnother(opened, plan));
+  const isAnother = isRenumbered(opened) || looks.isOfAnother(look);
+  await looks.keep(look, looking, isAnother ? endOfRead(opened, plan) : undefined);
   if (plan.gap !== undefined) gaps.declare(plan.gap);
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
   if (isRenumbered(opened)) {
@@ -75,9 +76,9 @@ export async function join(joining: Joining): Promise<StartPlan> {
   return plan;
 }
 
-/** From where on another publication than before is followed; undefined: it is the same one. */
-const unreadByAnother = (opened: SourceLog, { confirmed }: StartPlan): Lsn | undefined =>
-  isRenumbered(opened) ? maxLsn(opened.log.context.lastEndLsn, confirmed) : undefined;
+/** What was committed before it is not read any more. */
+const endOfRead = ({ log }: SourceLog, { confirmed }: StartPlan): Lsn =>
+  maxLsn(log.context.lastEndLsn, confirmed);
 
 /**
  * The transaction that follows the log's end may have been delivered in part, with its changes numbered by other options: in

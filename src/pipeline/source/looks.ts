@@ -9,7 +9,7 @@ import { takeLook } from '../../postgres/look.ts';
 import type { Looks } from '../../store/looks.ts';
 import type { GapKeeper } from './gaps.ts';
 import type { SourceOptions } from './options.ts';
-import { gapsBetween, gapsOfAnother, goneTables, hasEnded } from './history/publication.ts';
+import { endedAt, gapsBetween, gapsOfAnother, goneTables, hasEnded } from './history/publication.ts';
 
 /** Which server a connection leads to, as it said when the connection began. */
 export type Looking = {
@@ -76,16 +76,26 @@ export class LookKeeper {
     return next;
   }
 
-  #take({ client, serverVersion, server }: Looking): Promise<Look> {
-    const publication = this.#options.settings.publication.name;
+  #take(
+    { client, serverVersion, server }: Looking,
+    publication = this.#options.settings.publication.name,
+  ): Promise<Look> {
     return takeLook(client, { publication, serverVersion, server, previous: this.#last, at: wallTime() });
+  }
+
+  /** Is another publication followed than at the last look? */
+  isOfAnother({ publication }: Look): boolean {
+    return this.#last !== undefined && this.#last.publication !== publication;
   }
 
   /**
    * Declares what differs from the look before, and keeps it. `unread`: another publication is followed now, and it decodes
    * everything written from there on, as it was then.
    */
-  async keep(look: Look, { client }: Pick<Looking, 'client'>, unread?: Lsn): Promise<void> {
+  async keep(look: Look, looking: Looking, unread?: Lsn): Promise<void> {
+    const { client } = looking;
+    if (unread !== undefined && this.isOfAnother(look))
+      await this.#leave(this.#last!.publication, looking, unread);
     const previous = this.#previousOf(look);
     const open = this.#gapKeeper.open();
     const exists = await existing(client, [
@@ -104,13 +114,42 @@ export class LookKeeper {
     this.#store(look);
   }
 
+  /**
+   * A publication is followed no further than `unread`: what was read with it since the last look at it is looked for now, or
+   * never. What another one reads has nothing to do with it.
+   */
+  async #leave(publication: string, looking: Looking, unread: Lsn): Promise<void> {
+    const look = await this.#take(looking, publication);
+    const previous = this.#lastOf(look);
+    if (previous === undefined) return;
+    const exists = await existing(
+      looking.client,
+      goneTables(previous, look).map(({ oid }) => oid),
+    );
+    const gaps = gapsBetween(previous, look, { from: this.#boundOf(previous, look), exists, missed: false });
+    for (const gap of endedAt(gaps, unread)) this.#gapKeeper.declare(gap);
+  }
+
   /** What it is compared with: the last look that saw its publication. Of one that is still missing everything is said. */
-  #previousOf({ publication, catalog, server }: Look): Look | undefined {
-    const isMissing = catalog.publication === undefined && this.#last?.catalog.publication === undefined;
-    if (isMissing || this.#present?.server.systemIdentifier !== server.systemIdentifier) return undefined;
+  #previousOf(look: Look): Look | undefined {
+    const isMissing = look.catalog.publication === undefined && this.#last?.catalog.publication === undefined;
+    return isMissing ? undefined : this.#lastOf(look);
+  }
+
+  /** The last look at this cluster that saw this publication. */
+  #lastOf({ publication, server }: Look): Look | undefined {
+    if (this.#present?.server.systemIdentifier !== server.systemIdentifier) return undefined;
     return this.#present.publication === publication
       ? this.#present
       : this.#options.store.looks.newest(this.#database, { withPublication: true, publication });
+  }
+
+  /** What changed the versions of the earlier look began after this. */
+  #boundOf(previous: Look, { server }: Look): Lsn {
+    const { looks } = this.#options.store;
+    const from = looks.endBefore(this.#database, server.systemIdentifier, previous.xmin);
+    const parted = partedFrom(previous, server);
+    return parted === undefined ? from : minLsn(from, parted);
   }
 
   #gapsOf(
@@ -132,16 +171,11 @@ export class LookKeeper {
         ended: looks.endedBefore(this.#database, systemIdentifier, unread),
       });
     }
-    const before = looks.endBefore(this.#database, systemIdentifier, previous.xmin);
+    const bound = this.#boundOf(previous, look);
     // What another publication has read before that is had.
     const wasAnother = this.#present?.publication !== look.publication;
-    const from = wasAnother && unread !== undefined ? maxLsn(before, unread) : before;
-    const parted = partedFrom(previous, look);
-    return gapsBetween(previous, look, {
-      from: parted === undefined ? from : minLsn(from, parted),
-      exists,
-      missed,
-    });
+    const from = wasAnother && unread !== undefined ? maxLsn(bound, unread) : bound;
+    return gapsBetween(previous, look, { from, exists, missed });
   }
 
   /** The server of this connection is the log's. */
@@ -179,7 +213,7 @@ export class LookKeeper {
 }
 
 /** Where the history of the earlier look ended for the later one's server: above that it says nothing of this history. */
-const partedFrom = (previous: Look, { server }: Look): Lsn | undefined =>
+const partedFrom = (previous: Look, server: Look['server']): Lsn | undefined =>
   server.switches.find(({ timeline }) => timeline === previous.server.timeline)?.switchLsn;
 
 /** Of these tables, those that are still there. */

@@ -1,7 +1,7 @@
 // What two looks say of the publication between them: which tables' changes may not have been streamed, and since when. Pure.
 import type { GapDeclaration, GapEnd } from '../../../core/gaps.ts';
 import { ALL_OF_IT, type CatalogVersions, type Look, type TableVersions } from '../../../core/look.ts';
-import { formatLsn, type Lsn } from '../../../core/lsn.ts';
+import { formatLsn, minLsn, parseLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import type { TableName } from '../../../core/selection.ts';
 import { widenXid } from './identity.ts';
 
@@ -113,6 +113,19 @@ export function gapsOfAnother(
     },
   ];
 }
+
+/** What gaps of a publication come to that is followed no further than `end`: what was read with it by then. */
+export const endedAt = (gaps: readonly GapDeclaration[], end: Lsn): readonly GapDeclaration[] =>
+  gaps
+    .filter(({ from }) => readLsn(from) < end)
+    .map((gap) => ({
+      ...gap,
+      to: formatLsn(gap.to === undefined ? end : minLsn(readLsn(gap.to), end)),
+      reason: `before another publication was followed: ${gap.reason}`,
+      ends: [],
+    }));
+
+const readLsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;
 
 type Range = { readonly from: string; readonly to: string };
 
