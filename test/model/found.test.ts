@@ -108,6 +108,18 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'another publication that was narrowed before anybody looked at it is a gap for as long as it is',
+    {
+      steps: [
+        { action: 'options changed', seed: 0 },
+        { action: 'publication narrowed', seed: 378 },
+        { action: 'ledger deleted', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

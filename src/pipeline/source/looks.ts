@@ -169,6 +169,7 @@ export class LookKeeper {
       return gapsOfAnother(look, {
         from: unread,
         ended: looks.endedBefore(this.#database, systemIdentifier, unread),
+        before: this.#present?.catalog,
       });
     }
     const bound = this.#boundOf(previous, look);
