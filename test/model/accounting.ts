@@ -42,14 +42,12 @@ export class Accounting {
   /** In the log, and of those what the disk has. */
   #logged = new Set<number>();
   #durable = new Set<number>();
+  /** What was in a copy of the log. */
+  #copied: ReadonlySet<number> = new Set();
   /** They stand in the log in two epochs, in a transaction that is whole in the later one only. */
   readonly #doubled = new Set<number>();
-  /** By then the catalog had been looked at. */
-  #lookedBy = 0;
   #follows: string | undefined;
   readonly #excused = new Set<number>();
-  /** Nobody knows how the publication was between these: the looks went with the store. */
-  #blind: { readonly after: number; to: number }[] = [];
   /** Everything before is nobody's: the slot was made after it. */
   countedFrom: number | undefined;
   readonly faults: string[] = [];
@@ -135,6 +133,13 @@ export class Accounting {
   logSynced(): void {
     this.#durable = new Set(this.#logged);
   }
+  logCopied(): void {
+    this.#copied = new Set(this.#logged);
+  }
+  logPutBack(): void {
+    this.#logged = new Set(this.#copied);
+    this.#durable = new Set(this.#copied);
+  }
   logGone(): void {
     this.#logged = new Set();
     this.#durable = new Set();
@@ -149,16 +154,8 @@ export class Accounting {
       received.settled = new Set();
     }
   }
-  looked(store: Store): void {
+  looked(): void {
     this.#excuseUnread();
-    this.#lookedBy = this.#server.world.commits;
-    const last = this.#blind.at(-1);
-    const { publications } = this.#server.state;
-    // A publication that is narrow when it is seen for the first time is as somebody wants it.
-    const isNarrow = publications.values().some(({ publishes }) => !publishes.includes('insert'));
-    // One at a server that is not proved yet is not kept.
-    const isKept = store.looks.newest(DATABASE) !== undefined;
-    if (last?.to === Infinity && isKept && !isNarrow) last.to = this.#lookedBy;
   }
   /** Somebody follows another publication from now on: what was not read yet is what that one published, by their word. */
   followsAnother(publication: string): void {
@@ -172,16 +169,6 @@ export class Accounting {
     }
     this.#follows = undefined;
   }
-  looksGone(): void {
-    if (this.#blind.at(-1)?.to !== Infinity) this.#blind.push({ after: this.#lookedBy, to: Infinity });
-  }
-  /** Was it not published, and may nobody know of it? Deleting the store does that, by design (docs/concepts.md). */
-  #isBlind({ number, published }: Transaction, { id }: Row): boolean {
-    if (this.#excused.has(id)) return true;
-    const isPublished = Object.values(published).every((ids) => ids?.includes(id) === true);
-    return !isPublished && this.#blind.some(({ after, to }) => number > after && number <= to);
-  }
-
   /** Every sink may begin at an earlier place: what came may come again. What it has settled is settled. */
   mayAllRepeat(): void {
     for (const received of this.#received.values()) received.mayRepeat = new Set(received.ids);
@@ -274,7 +261,7 @@ export class Accounting {
   *#due(transaction: Transaction): Generator<[Row, string]> {
     if (this.countedFrom === undefined || transaction.number <= this.countedFrom) return;
     for (const row of transaction.rows) {
-      if (!transaction.counted.includes(row.table) || this.#isBlind(transaction, row)) continue;
+      if (!transaction.counted.includes(row.table) || this.#excused.has(row.id)) continue;
       for (const { name, selection } of this.#sinks) {
         if (selects(selection, { schema: 'public', table: row.table })) yield [row, name];
       }

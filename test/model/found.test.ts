@@ -120,6 +120,20 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'a publication that is followed again and still publishes less than it did is a gap again',
+    {
+      steps: [
+        { action: 'publication narrowed', seed: 0 },
+        { action: 'go on', seed: 261 },
+        { action: 'options changed', seed: 0 },
+        { action: 'options changed', seed: 0 },
+        { action: 'go on', seed: 716 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

@@ -6,7 +6,7 @@ import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { loggedBegins } from '../../log/begins.ts';
 import type { Comparing } from './feed.ts';
 import { BeginComparison } from './history/begins.ts';
-import { commonFlushed, isInDoubt, judgeIdentity, widenXid } from './history/identity.ts';
+import { certainUpTo, commonFlushed, isInDoubt, judgeIdentity, widenXid } from './history/identity.ts';
 import { historyParted, planStart, type LogEnd, type StartPlan } from './history/plan.ts';
 import type { SourceLog } from './log.ts';
 import type { LookKeeper } from './looks.ts';
@@ -56,6 +56,7 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     identity,
     slot: { confirmedFlush: prepared.slot.confirmedFlush, created: prepared.slotCreated },
     inDoubt,
+    certain: certainOf(facts, log),
     skipTo: facts.skipTo,
     isSkipNew: facts.skipTo !== opened.skippedTo,
     renumbered,
@@ -69,6 +70,12 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
       )
     : undefined;
   return { plan, told: commonFlushed(identity, log.flushed), comparing };
+}
+
+/** Of a log whose server nobody has looked at nothing is certain, unless it is new: so is everything then. */
+function certainOf({ look, proved }: BelongingFacts, { created }: LogEnd): Lsn | undefined {
+  if (proved === undefined) return created ? undefined : ZERO_LSN;
+  return certainUpTo(proved.server, look.server);
 }
 
 /** Do the options number the row events of a transaction otherwise than when the log was written? Known at its first connection. */

@@ -42,6 +42,7 @@ export type Joining = {
 export async function join(joining: Joining): Promise<StartPlan> {
   const { opened, prepared, server, primary, looking, ports } = joining;
   const { looks, gaps } = ports;
+  if (!opened.joined) looks.recall({ wasRead: wasRead(opened, ports.options) });
   const look = await looks.first(looking);
   const skipped = skippedGap(joining, look);
   const skipTo = skipped && gaps.isDecided(skipped) ? parseLsn(skipped.to ?? '') : undefined;
@@ -75,6 +76,13 @@ export async function join(joining: Joining): Promise<StartPlan> {
   opened.joined = true;
   return plan;
 }
+
+/**
+ * Did somebody read with this slot before? A log that is new is not the first where a ledger is there. What was written before logs
+ * had lives had no looks either.
+ */
+const wasRead = ({ log }: SourceLog, { knownEpoch }: SourceOptions): boolean =>
+  log.recovered.created ? knownEpoch >= 0 : log.birth.adoptedEpoch === undefined;
 
 /** What was committed before it is not read any more. */
 const endOfRead = ({ log }: SourceLog, { confirmed }: StartPlan): Lsn =>

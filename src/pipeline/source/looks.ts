@@ -8,8 +8,17 @@ import { maxLsn, minLsn, type Lsn } from '../../core/lsn.ts';
 import { takeLook } from '../../postgres/look.ts';
 import type { Looks } from '../../store/looks.ts';
 import type { GapKeeper } from './gaps.ts';
+import { LastLook } from './last-look.ts';
 import type { SourceOptions } from './options.ts';
-import { endedAt, gapsBetween, gapsOfAnother, goneTables, hasEnded } from './history/publication.ts';
+import {
+  endedAt,
+  gapsBetween,
+  gapsOfAnother,
+  goneTables,
+  hasEnded,
+  lessPublished,
+  unprovedUntil,
+} from './history/publication.ts';
 
 /** Which server a connection leads to, as it said when the connection began. */
 export type Looking = {
@@ -25,6 +34,9 @@ export type Looking = {
 export class LookKeeper {
   readonly #options: SourceOptions;
   readonly #gapKeeper: GapKeeper;
+  readonly #lastLook: LastLook;
+  /** Changes were read, and no look is kept that says under which publication. */
+  #isUnknown = false;
   #last: Look | undefined;
   /** The last one that saw the publication. */
   #present: Look | undefined;
@@ -38,10 +50,22 @@ export class LookKeeper {
   constructor(options: SourceOptions, gapKeeper: GapKeeper) {
     this.#options = options;
     this.#gapKeeper = gapKeeper;
-    const { looks } = options.store;
+    this.#lastLook = new LastLook(options, gapKeeper);
+    this.#readStored();
+  }
+
+  #readStored(): void {
+    const { looks } = this.#options.store;
     this.#last = looks.newest(this.#database);
     this.#proved = looks.newest(this.#database, { proved: true });
     this.#present = looks.newest(this.#database, { withPublication: true });
+  }
+
+  /** The log is opened: what it remembers is known, whatever has become of the store. `wasRead`: this slot was read before. */
+  recall({ wasRead }: { readonly wasRead: boolean }): void {
+    this.#lastLook.recall();
+    this.#readStored();
+    this.#isUnknown = wasRead && this.#last === undefined;
   }
 
   get #database(): string {
@@ -109,6 +133,7 @@ export class LookKeeper {
       missed ||= gap.cause === 'publication_missing';
     }
     for (const gap of this.#gapsOf(look, { previous, unread, exists, missed })) this.#gapKeeper.declare(gap);
+    this.#isUnknown = false;
     this.#last = look;
     if (look.catalog.publication !== undefined) this.#present = look;
     this.#store(look);
@@ -165,6 +190,7 @@ export class LookKeeper {
     const { looks } = this.#options.store;
     const { systemIdentifier } = look.server;
     if (previous === undefined) {
+      if (this.#isUnknown) return [unprovedUntil(look)];
       if (unread === undefined) return [];
       return gapsOfAnother(look, {
         from: unread,
@@ -176,14 +202,18 @@ export class LookKeeper {
     // What another publication has read before that is had.
     const wasAnother = this.#present?.publication !== look.publication;
     const from = wasAnother && unread !== undefined ? maxLsn(bound, unread) : bound;
-    return gapsBetween(previous, look, { from, exists, missed });
+    const gaps = gapsBetween(previous, look, { from, exists, missed });
+    return wasAnother && unread !== undefined
+      ? [...gaps, ...lessPublished(look, { from: unread, before: this.#present?.catalog })]
+      : gaps;
   }
 
-  /** The server of this connection is the log's. */
+  /** The server of this connection is the log's. Throws TailraceError: nothing is read before the last look is kept beside the log. */
   prove(): void {
     this.#isProved = true;
     this.#proved = this.#last;
     this.#try((looks) => looks.prove(this.#database, this.#since ?? Infinity));
+    if (this.#last?.catalog.publication !== undefined) this.#lastLook.keep(this.#last);
   }
 
   /** It is not: what it has published is nobody's business. */
@@ -196,6 +226,8 @@ export class LookKeeper {
     this.#try((looks) => {
       const id = looks.add(this.#database, look, this.#isProved);
       this.#since ??= id;
+      const isNews = look.catalog.publication !== undefined && this.#lastLook.isNews(look);
+      if (this.#isProved && isNews) this.#lastLook.keep(look);
     });
   }
 

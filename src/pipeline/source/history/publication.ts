@@ -94,22 +94,53 @@ export function gapsOfAnother(
   const { publication, tables } = next.catalog;
   if (publication === undefined) return [];
   const writer = widenXid(Number(publication.version.split(':')[1]), next.begun);
-  if (writer !== undefined && ended !== undefined && writer < ended) return [];
+  if (writer !== undefined && ended !== undefined && writer < ended) return lessPublished(next, facts);
   const lacks = lacking(before, next.catalog);
   const range = { from: formatLsn(from), to: formatLsn(next.walAfter) };
-  const less = lacks.length === 0 ? '' : `, and does not publish ${lacks.join(', ')}, as the one before did`;
   return [
     {
       cause: lacks.length === 0 ? 'publication_missing' : 'publication_changed',
       from: range.from,
       ...untilPublished(lacks, range),
-      reason: `publication "${next.publication}" was made or altered after changes were written that are read with it${less}`,
+      reason: `publication "${next.publication}" was made or altered after changes were written that are read with it${lacks.length === 0 ? '' : `, and does not publish ${lacks.join(', ')}`}`,
       tables: namesOf(tables),
       halts: true,
       skips: false,
     },
   ];
 }
+
+/** One that publishes less than the one that was followed before, by whoever chose it: on record, and nobody waits. */
+export function lessPublished(
+  next: Look,
+  { from, before }: { readonly from: Lsn; readonly before: CatalogVersions | undefined },
+): readonly GapDeclaration[] {
+  const lacks = lacking(before, next.catalog);
+  if (next.catalog.publication === undefined || lacks.length === 0) return [];
+  return [
+    {
+      cause: 'publication_changed',
+      from: formatLsn(from),
+      reason: `publication "${next.publication}" does not publish ${lacks.join(', ')}, as the one that was followed before did`,
+      tables: namesOf(next.catalog.tables),
+      halts: false,
+      skips: false,
+      ends: [{ when: 'actions_published', actions: lacks }],
+    },
+  ];
+}
+
+/** Changes were read, and whatever was known of the publication by then is lost: it may have published less. */
+export const unprovedUntil = ({ walAfter }: Look): GapDeclaration => ({
+  cause: 'publication_changed',
+  from: formatLsn(ZERO_LSN),
+  to: formatLsn(walAfter),
+  reason:
+    'the store was lost, and with it what was known of the publication: that it always published as much cannot be proved',
+  halts: true,
+  skips: false,
+  ends: [],
+});
 
 /** What gaps of a publication come to that is followed no further than `end`: what was read with it by then. */
 export const endedAt = (gaps: readonly GapDeclaration[], end: Lsn): readonly GapDeclaration[] =>

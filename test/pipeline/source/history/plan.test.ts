@@ -38,6 +38,7 @@ function plan(
     identity,
     slot: from,
     inDoubt: false,
+    certain: undefined,
     skipTo: undefined,
     isSkipNew: false,
     renumbered: false,

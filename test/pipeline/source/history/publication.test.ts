@@ -167,7 +167,9 @@ describe('between two looks', () => {
     expect(gaps(750, catalog([table(1)], { publishes: ['insert'] }))).toMatchObject([{ ends: [] }]);
     expect(gaps(750)).toMatchObject([{ ends: [] }]);
     // That is how it was chosen.
-    expect(gaps(699, catalog([table(1)]))).toEqual([]);
+    expect(gaps(699, catalog([table(1)]))).toMatchObject([
+      { cause: 'publication_changed', halts: false, ends: [{ when: 'actions_published' }] },
+    ]);
   });
 
   test('of a publication that is followed no further, what was read with it by then', () => {
