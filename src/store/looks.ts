@@ -46,6 +46,11 @@ export class Looks {
     this.#db.prepare('update looks set proved = 1 where database = ? and id >= ?').run(database, from);
   }
 
+  /** Looks before this one may be of another history: they bound nothing in this one. */
+  doubt(database: string, before: number): void {
+    this.#db.prepare('update looks set proved = 0 where database = ? and id < ?').run(database, before);
+  }
+
   /** The server of this look, and of those after it, is not the log's. */
   forget(database: string, from: number): void {
     this.#db.prepare('delete from looks where database = ? and id >= ?').run(database, from);

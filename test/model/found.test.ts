@@ -134,6 +134,59 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'what was looked at on a server that went back to an earlier timeline does not bound a gap of the one that goes on',
+    {
+      steps: [
+        { action: 'server copied', seed: 0 },
+        { action: 'failover without the slot', seed: 90 },
+        { action: 'server restored', seed: 0 },
+        { action: 'publication narrowed', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
+    'the looks that went with the store are those of the log: narrowed and restored meanwhile is a gap',
+    {
+      steps: [
+        { action: 'go on', seed: 0 },
+        { action: 'publication narrowed and restored', seed: 16 },
+        { action: 'store deleted', seed: 18 },
+        { action: 'go on', seed: 20 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
+    'a gap that has no end yet outlives the store',
+    {
+      steps: [
+        { action: 'publication narrowed', seed: 0 },
+        { action: 'store deleted', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
+    'a slot that was moved by hand on a server that was restored before is a gap from where it is certain',
+    {
+      steps: [
+        { action: 'server copied', seed: 0 },
+        { action: 'go on', seed: 104 },
+        { action: 'server restored', seed: 117 },
+        { action: 'slot advanced', seed: 130 },
+        { action: 'go on', seed: 143 },
+      ],
+      ack: 'auto',
+      version: 18,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

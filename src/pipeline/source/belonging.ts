@@ -29,6 +29,8 @@ export type Belonging = {
   readonly plan: StartPlan;
   /** The highest that servers of this history were told. */
   readonly told: Lsn;
+  /** Nothing that comes again tells whether the server went back to an earlier state: up to here its history is ours. */
+  readonly certain: Lsn | undefined;
   /** Undefined: nothing is left to be proved. */
   readonly comparing: BeginComparison | undefined;
 };
@@ -51,12 +53,13 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
   const inDoubt = !log.created && isInDoubt(proved, look);
   if (inDoubt) await assertCommitted(facts, log);
   const renumbered = isRenumbered(opened);
+  const certain = certainOf(facts, log);
   const plan = planStart({
     log,
     identity,
     slot: { confirmedFlush: prepared.slot.confirmedFlush, created: prepared.slotCreated },
     inDoubt,
-    certain: certainOf(facts, log),
+    certain,
     skipTo: facts.skipTo,
     isSkipNew: facts.skipTo !== opened.skippedTo,
     renumbered,
@@ -69,7 +72,13 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
         { mayMiss: renumbered },
       )
     : undefined;
-  return { plan, told: commonFlushed(identity, log.flushed), comparing };
+  const isUntold = log.created || plan.gap !== undefined;
+  return {
+    plan,
+    told: commonFlushed(identity, log.flushed),
+    certain: isUntold ? certain : undefined,
+    comparing,
+  };
 }
 
 /** Of a log whose server nobody has looked at nothing is certain, unless it is new: so is everything then. */

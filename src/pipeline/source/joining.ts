@@ -56,9 +56,9 @@ export async function join(joining: Joining): Promise<StartPlan> {
     proved: looks.proved,
     skipTo,
   });
-  const { plan, told } = belonging;
+  const { plan, told, certain } = belonging;
   const isAnother = isRenumbered(opened) || looks.isOfAnother(look);
-  await looks.keep(look, looking, isAnother ? endOfRead(opened, plan) : undefined);
+  await looks.keep(look, looking, { unread: isAnother ? endOfRead(opened, plan) : undefined, certain });
   if (plan.gap !== undefined) gaps.declare(plan.gap);
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
   if (isRenumbered(opened)) {

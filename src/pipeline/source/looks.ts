@@ -42,6 +42,8 @@ export class LookKeeper {
   #present: Look | undefined;
   #proved: Look | undefined;
   #isProved = false;
+  /** What looks before this connection's have in common with its server, where they may be of another history. */
+  #certain: Lsn | undefined;
   /** Number of the connection's first look that is stored. */
   #since: number | undefined;
   #turn: Promise<void> = Promise.resolve();
@@ -80,6 +82,7 @@ export class LookKeeper {
   /** The look that a connection begins with. Nothing is kept of it before `keep`. */
   async first(looking: Looking): Promise<Look> {
     this.#isProved = false;
+    this.#certain = undefined;
     this.#since = undefined;
     return this.#take(looking);
   }
@@ -114,10 +117,16 @@ export class LookKeeper {
 
   /**
    * Declares what differs from the look before, and keeps it. `unread`: another publication is followed now, and it decodes
-   * everything written from there on, as it was then.
+   * everything written from there on, as it was then. `certain`: the looks before may be of another history, which has no more than
+   * that in common with this one.
    */
-  async keep(look: Look, looking: Looking, unread?: Lsn): Promise<void> {
+  async keep(
+    look: Look,
+    looking: Looking,
+    { unread, certain }: { readonly unread?: Lsn | undefined; readonly certain?: Lsn | undefined } = {},
+  ): Promise<void> {
     const { client } = looking;
+    this.#certain = certain ?? this.#certain;
     if (unread !== undefined && this.isOfAnother(look))
       await this.#leave(this.#last!.publication, looking, unread);
     const previous = this.#previousOf(look);
@@ -173,7 +182,7 @@ export class LookKeeper {
   #boundOf(previous: Look, { server }: Look): Lsn {
     const { looks } = this.#options.store;
     const from = looks.endBefore(this.#database, server.systemIdentifier, previous.xmin);
-    const parted = partedFrom(previous, server);
+    const parted = this.#certain ?? partedFrom(previous, server);
     return parted === undefined ? from : minLsn(from, parted);
   }
 
@@ -194,7 +203,10 @@ export class LookKeeper {
       if (unread === undefined) return [];
       return gapsOfAnother(look, {
         from: unread,
-        ended: looks.endedBefore(this.#database, systemIdentifier, unread),
+        ended:
+          this.#certain === undefined
+            ? looks.endedBefore(this.#database, systemIdentifier, unread)
+            : undefined,
         before: this.#present?.catalog,
       });
     }
@@ -212,7 +224,11 @@ export class LookKeeper {
   prove(): void {
     this.#isProved = true;
     this.#proved = this.#last;
-    this.#try((looks) => looks.prove(this.#database, this.#since ?? Infinity));
+    this.#try((looks) => {
+      if (this.#certain !== undefined) looks.doubt(this.#database, this.#since ?? 0);
+      looks.prove(this.#database, this.#since ?? Infinity);
+    });
+    this.#certain = undefined;
     if (this.#last?.catalog.publication !== undefined) this.#lastLook.keep(this.#last);
   }
 
