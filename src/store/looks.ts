@@ -124,6 +124,14 @@ export class Looks {
     return row === undefined ? ZERO_LSN : readLsn(row['wal_before']);
   }
 
+  /** Was another publication than this one looked at while the WAL stood above `lsn`? */
+  hasOtherSince(database: string, publication: string, lsn: Lsn): boolean {
+    return this.#db
+      .prepare('select wal_after from looks where database = ? and publication <> ?')
+      .all(database, publication)
+      .some((row) => readLsn(row['wal_after']) > lsn);
+  }
+
   /** Transactions with lower ids had ended where the WAL stood at `lsn`; undefined: no look is kept that says so. */
   endedBefore(database: string, systemIdentifier: string, lsn: Lsn): bigint | undefined {
     const rows = this.#db

@@ -187,6 +187,20 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 18,
     },
   ],
+  [
+    'a log that was made anew reads with one publication what was read with another before, and that is a gap',
+    {
+      steps: [
+        { action: 'publication narrowed', seed: 0 },
+        { action: 'options changed', seed: 0 },
+        { action: 'options changed', seed: 0 },
+        { action: 'log moved away', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

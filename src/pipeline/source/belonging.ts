@@ -87,7 +87,11 @@ function certainOf({ look, proved }: BelongingFacts, { created }: LogEnd): Lsn |
   return certainUpTo(proved.server, look.server);
 }
 
-/** Do the options number the row events of a transaction otherwise than when the log was written? Known at its first connection. */
+/**
+ * Do the options number the row events of a transaction otherwise than when the log was written? Known at its first connection: which
+ * publication is followed changes with the process only, and what it says of partition roots is read as it was when the changes were
+ * written, whenever they are decoded (test/postgres/replication/numbering.pg.test.ts).
+ */
 export const isRenumbered = ({ joined, log }: Pick<SourceLog, 'joined' | 'log'>): boolean =>
   !joined && log.recovered.streamOptionsChanged;
 

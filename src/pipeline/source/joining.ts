@@ -58,7 +58,11 @@ export async function join(joining: Joining): Promise<StartPlan> {
   });
   const { plan, told, certain } = belonging;
   const isAnother = isRenumbered(opened) || looks.isOfAnother(look);
-  await looks.keep(look, looking, { unread: isAnother ? endOfRead(opened, plan) : undefined, certain });
+  await looks.keep(look, looking, {
+    unread: isAnother ? endOfRead(opened, plan) : undefined,
+    certain,
+    again: !opened.joined && opened.log.recovered.created ? plan.confirmed : undefined,
+  });
   if (plan.gap !== undefined) gaps.declare(plan.gap);
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
   if (isRenumbered(opened)) {

@@ -17,6 +17,7 @@ import {
   goneTables,
   hasEnded,
   lessPublished,
+  readAgain,
   unprovedUntil,
 } from './history/publication.ts';
 
@@ -25,6 +26,12 @@ export type Looking = {
   readonly client: Client;
   readonly serverVersion: number;
   readonly server: Pick<LookedAt, 'systemIdentifier' | 'timeline' | 'switches'>;
+};
+
+type KeepFacts = {
+  readonly unread?: Lsn | undefined;
+  readonly certain?: Lsn | undefined;
+  readonly again?: Lsn | undefined;
 };
 
 /**
@@ -118,15 +125,14 @@ export class LookKeeper {
   /**
    * Declares what differs from the look before, and keeps it. `unread`: another publication is followed now, and it decodes
    * everything written from there on, as it was then. `certain`: the looks before may be of another history, which has no more than
-   * that in common with this one.
+   * that in common with this one. `again`: the log was made anew, and everything from there on is read once more.
    */
-  async keep(
-    look: Look,
-    looking: Looking,
-    { unread, certain }: { readonly unread?: Lsn | undefined; readonly certain?: Lsn | undefined } = {},
-  ): Promise<void> {
+  async keep(look: Look, looking: Looking, { unread, certain, again }: KeepFacts = {}): Promise<void> {
     const { client } = looking;
     this.#certain = certain ?? this.#certain;
+    // What two publications were read for in turn is read with the last one now.
+    if (again !== undefined && !this.isOfAnother(look) && this.#hasOtherSince(look, again))
+      this.#gapKeeper.declare(readAgain(look, again));
     if (unread !== undefined && this.isOfAnother(look))
       await this.#leave(this.#last!.publication, looking, unread);
     const previous = this.#previousOf(look);
@@ -146,6 +152,10 @@ export class LookKeeper {
     this.#last = look;
     if (look.catalog.publication !== undefined) this.#present = look;
     this.#store(look);
+  }
+
+  #hasOtherSince({ publication }: Look, lsn: Lsn): boolean {
+    return this.#options.store.looks.hasOtherSince(this.#database, publication, lsn);
   }
 
   /**

@@ -142,6 +142,17 @@ export const unprovedUntil = ({ walAfter }: Look): GapDeclaration => ({
   ends: [],
 });
 
+/** A log that was made anew reads with this publication what was read with another one: each was looked at for its own part. */
+export const readAgain = ({ publication, walAfter }: Look, from: Lsn): GapDeclaration => ({
+  cause: 'publication_changed',
+  from: formatLsn(from),
+  to: formatLsn(walAfter),
+  reason: `the change log was made anew, and reads with publication "${publication}" what was read with another one before: that it was published all the time cannot be proved`,
+  halts: true,
+  skips: false,
+  ends: [],
+});
+
 /** What gaps of a publication come to that is followed no further than `end`: what was read with it by then. */
 export const endedAt = (gaps: readonly GapDeclaration[], end: Lsn): readonly GapDeclaration[] =>
   gaps
