@@ -126,8 +126,13 @@ export class Accounting {
           (least, { commitLsn: at }) => (least === undefined || at < least ? at : least),
           undefined,
         );
+    // The publication before may have left out those between: the first that anybody had is the one that was not whole.
+    const received = (transaction: Transaction): boolean =>
+      transaction.rows.some(({ id }) => [...this.#received.values()].some(({ ids }) => ids.has(id)));
+    const partial = after.toSorted((a, b) => (a.commitLsn < b.commitLsn ? -1 : 1)).find(received);
     for (const transaction of after) {
-      if (transaction.commitLsn === next) for (const { id } of transaction.rows) this.#doubled.add(id);
+      if (transaction.commitLsn !== next && transaction !== partial) continue;
+      for (const { id } of transaction.rows) this.#doubled.add(id);
     }
   }
   logSynced(): void {
