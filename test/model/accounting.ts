@@ -42,21 +42,17 @@ export class Accounting {
   /** In the log, and of those what the disk has. */
   #logged = new Set<number>();
   #durable = new Set<number>();
+  /** What was in a copy of the log. */
+  #copied: ReadonlySet<number> = new Set();
   /** They stand in the log in two epochs, in a transaction that is whole in the later one only. */
   readonly #doubled = new Set<number>();
-  /** By then the catalog had been looked at. */
-  #lookedBy = 0;
-  readonly #isStrict: boolean;
   #follows: string | undefined;
   readonly #excused = new Set<number>();
-  /** Nobody knows how the publication was between these: the looks went with the store. */
-  #blind: { readonly after: number; to: number }[] = [];
   /** Everything before is nobody's: the slot was made after it. */
   countedFrom: number | undefined;
   readonly faults: string[] = [];
 
-  constructor(server: PretendedServer, sinks: readonly ModelSinkSettings[], { strict = false } = {}) {
-    this.#isStrict = strict;
+  constructor(server: PretendedServer, sinks: readonly ModelSinkSettings[]) {
     this.#server = server;
     this.#sinks = sinks;
     for (const { name } of sinks) {
@@ -130,12 +126,24 @@ export class Accounting {
           (least, { commitLsn: at }) => (least === undefined || at < least ? at : least),
           undefined,
         );
+    // The publication before may have left out those between: the first that anybody had is the one that was not whole.
+    const received = (transaction: Transaction): boolean =>
+      transaction.rows.some(({ id }) => [...this.#received.values()].some(({ ids }) => ids.has(id)));
+    const partial = after.toSorted((a, b) => (a.commitLsn < b.commitLsn ? -1 : 1)).find(received);
     for (const transaction of after) {
-      if (transaction.commitLsn === next) for (const { id } of transaction.rows) this.#doubled.add(id);
+      if (transaction.commitLsn !== next && transaction !== partial) continue;
+      for (const { id } of transaction.rows) this.#doubled.add(id);
     }
   }
   logSynced(): void {
     this.#durable = new Set(this.#logged);
+  }
+  logCopied(): void {
+    this.#copied = new Set(this.#logged);
+  }
+  logPutBack(): void {
+    this.#logged = new Set(this.#copied);
+    this.#durable = new Set(this.#copied);
   }
   logGone(): void {
     this.#logged = new Set();
@@ -151,26 +159,12 @@ export class Accounting {
       received.settled = new Set();
     }
   }
-  looked(store: Store): void {
+  looked(): void {
     this.#excuseUnread();
-    this.#lookedBy = this.#server.world.commits;
-    const last = this.#blind.at(-1);
-    const { publications } = this.#server.state;
-    // A publication that is narrow when it is seen for the first time is as somebody wants it.
-    const isNarrow = publications.values().some(({ publishes }) => !publishes.includes('insert'));
-    // One at a server that is not proved yet is not kept.
-    const isKept = store.looks.newest(DATABASE) !== undefined;
-    if (last?.to === Infinity && isKept && !isNarrow) last.to = this.#lookedBy;
   }
   /** Somebody follows another publication from now on: what was not read yet is what that one published, by their word. */
-  followsAnother(publication: string, before: string): void {
+  followsAnother(publication: string): void {
     this.#follows = publication;
-    // What the one before lost between the last look and now nobody looks for any more (see the known fault in found.test.ts).
-    if (this.#isStrict) return;
-    for (const { row, transaction } of this.#rows.values()) {
-      const isSent = transaction.published[before]?.includes(row.id) === true;
-      if (transaction.number > this.#lookedBy && !isSent) this.#excused.add(row.id);
-    }
   }
   #excuseUnread(): void {
     if (this.#follows === undefined) return;
@@ -180,16 +174,6 @@ export class Accounting {
     }
     this.#follows = undefined;
   }
-  looksGone(): void {
-    if (this.#blind.at(-1)?.to !== Infinity) this.#blind.push({ after: this.#lookedBy, to: Infinity });
-  }
-  /** Was it not published, and may nobody know of it? Deleting the store does that, by design (docs/concepts.md). */
-  #isBlind({ number, published }: Transaction, { id }: Row): boolean {
-    if (this.#excused.has(id)) return true;
-    const isPublished = Object.values(published).every((ids) => ids?.includes(id) === true);
-    return !isPublished && this.#blind.some(({ after, to }) => number > after && number <= to);
-  }
-
   /** Every sink may begin at an earlier place: what came may come again. What it has settled is settled. */
   mayAllRepeat(): void {
     for (const received of this.#received.values()) received.mayRepeat = new Set(received.ids);
@@ -282,7 +266,7 @@ export class Accounting {
   *#due(transaction: Transaction): Generator<[Row, string]> {
     if (this.countedFrom === undefined || transaction.number <= this.countedFrom) return;
     for (const row of transaction.rows) {
-      if (!transaction.counted.includes(row.table) || this.#isBlind(transaction, row)) continue;
+      if (!transaction.counted.includes(row.table) || this.#excused.has(row.id)) continue;
       for (const { name, selection } of this.#sinks) {
         if (selects(selection, { schema: 'public', table: row.table })) yield [row, name];
       }

@@ -65,8 +65,6 @@ export type Sequence = {
   readonly steps: readonly Step[];
   readonly ack: 'auto' | 'delivered' | 'durable';
   readonly version: 17 | 18;
-  /** Nothing is excused that is known to be lost. */
-  readonly strict?: boolean;
 };
 
 /** Nothing of that can cost a change, and so nothing may be declared. */
@@ -121,6 +119,8 @@ export class RestartWorld {
   #publication: string = PUBLICATIONS[0];
   /** The history that the service last streamed from. */
   #metHistory = 1;
+  /** Where the WAL stood, on which timeline, when a server was last left that may have lost commits. */
+  #lost = { walEnd: 0n, timeline: 1 };
   #serverCopy: ReturnType<PretendedServer['copy']> | undefined;
   #random = seededRandom(0);
   /** What happened, for a failure to tell. */
@@ -130,7 +130,7 @@ export class RestartWorld {
     this.#sequence = sequence;
     this.#watches = sequence.steps.some(({ action }) => action === 'power cut');
     this.#server = new PretendedServer(sequence.version);
-    this.accounting = new Accounting(this.#server, SINKS, { strict: sequence.strict ?? false });
+    this.accounting = new Accounting(this.#server, SINKS);
     mkdirSync(this.#data);
     copyEmptyStore(this.#storeFile);
     this.#store = openStore(this.#storeFile);
@@ -230,7 +230,7 @@ export class RestartWorld {
       logged: (ids) => this.accounting.logged(ids),
       logSynced: () => this.accounting.logSynced(),
       epochChanged: (end) => this.accounting.epochChanged(end),
-      looked: () => this.accounting.looked(this.#store),
+      looked: () => this.accounting.looked(),
     });
     await this.#process.connect();
     if (this.#process.isStreaming) this.#metHistory = this.#server.state.history;
@@ -304,7 +304,6 @@ export class RestartWorld {
         return this.#deleteLedger();
       case 'store deleted':
         await this.#down();
-        this.accounting.looksGone();
         return this.#replaceStore(copyEmptyStore);
       case 'directory copied':
         return this.#copyDirectory();
@@ -338,11 +337,20 @@ export class RestartWorld {
   #meetSlot(action: 'slot dropped' | 'slot remade' | 'slot advanced'): void {
     this.#process?.disconnect();
     const server = this.#server;
-    // A server that lost commits and a slot that was moved before we met it again: what lies between cannot be refuted.
-    if (server.state.history !== this.#metHistory) return;
+    if (this.#isBeyondProof()) return;
     if (action === 'slot advanced') return server.confirm(server.walEnd);
     server.state.slot = undefined;
     if (action === 'slot remade') server.makeSlot();
+  }
+
+  /**
+   * A server that lost commits on its timeline, and a slot that is moved before we met it again, to where we had come on the lost
+   * one, or after it was promoted as if nothing had been: what lies between cannot be refuted (docs/concepts.md).
+   */
+  #isBeyondProof(): boolean {
+    const { history, timeline, walEnd } = this.#server.state;
+    if (history === this.#metHistory) return false;
+    return walEnd <= this.#lost.walEnd || timeline > this.#lost.timeline;
   }
 
   /** With some writes while it is so. */
@@ -384,8 +392,9 @@ export class RestartWorld {
   #meetServer(action: ServerAction): void {
     const server = this.#server;
     this.#process?.disconnect();
-    const { wal } = server.state;
+    const { wal, walEnd, timeline } = server.state;
     const last = wal.at(-1)?.number ?? 0;
+    if (walEnd > this.#lost.walEnd) this.#lost = { walEnd, timeline };
     switch (action) {
       case 'server crashed':
         return server.restart({ crash: true });
@@ -407,9 +416,8 @@ export class RestartWorld {
   }
 
   #followAnother(): void {
-    const before = this.#publication;
-    this.#publication = PUBLICATIONS.find((name) => name !== before)!;
-    this.accounting.followsAnother(this.#publication, before);
+    this.#publication = PUBLICATIONS.find((name) => name !== this.#publication)!;
+    this.accounting.followsAnother(this.#publication);
   }
 
   /** Whoever touches files stops the service first, or it was killed. */
@@ -462,6 +470,7 @@ export class RestartWorld {
 
   #copyDirectory(): void {
     rmSync(this.#backup, { recursive: true, force: true });
+    this.accounting.logCopied();
     cpSync(this.#data, join(this.#backup, 'data'), { recursive: true });
     for (const suffix of ['', '-wal']) {
       if (existsSync(this.#storeFile + suffix))
@@ -481,7 +490,7 @@ export class RestartWorld {
         if (existsSync(from)) cpSync(from, file + suffix);
       }
     });
-    this.accounting.logGone();
+    this.accounting.logPutBack();
     this.accounting.ledgerGone();
     this.#watch();
   }
