@@ -55,13 +55,26 @@ The data directory (change log, state) is \`--data-dir\`, else \`TAILRACE_DATA_D
 - **Tables** are \`schema.table\`; \`table\` alone is in the schema \`public\`. Odd names stand in double quotes inside the text:
   \`'"Odd.Schema"."Table"'\`. Where several tables can be meant, \`*\` stands for any characters: \`tenant_*.orders\`
   ([what a sink reads](sources.md)).
-- **Variables**: \`\${NAME}\` and \`\${NAME:-default}\` in any value. The default stands in for a variable that is unset or
-  empty, and may hold variables of its own; a variable without a default must be set. \`$\${NAME}\` is the text \`\${NAME}\`. In \`group_id\`, \`\${column}\` is part of
-  the template, so variables are not replaced there.
-- **Anchors**, aliases and merge keys (\`<<\`) work. Top-level keys that start with \`x-\`, or only carry anchors that are used
-  elsewhere, are ignored.
+- **Variables** in any value, [as envsubst reads them](#variables).
+- **Anchors**, aliases and merge keys (\`<<\`) work. Top-level keys that start with \`x-\`, or only carry anchors, are ignored; one
+  whose anchors nothing uses is noted.
 - Any other unknown key is an error.
 - **Files** (\`ca\`, \`cert\`, \`key\`) are relative to the configuration file; the PEM text itself may stand there too.
+
+## Variables
+
+| written                             | is                                                                    |
+| ----------------------------------- | --------------------------------------------------------------------- |
+| \`$NAME\`, \`\${NAME}\`                | the variable; an error where it is not set                            |
+| \`\${NAME:-other}\`, \`\${NAME:=other}\` | \`other\` for a variable that is not set or empty                     |
+| \`\${NAME-other}\`, \`\${NAME=other}\`   | \`other\` for a variable that is not set                              |
+| \`\${NAME:+other}\`, \`\${NAME+other}\`  | \`other\` for a variable that is set, else nothing                    |
+| \`\${NAME:?text}\`, \`\${NAME?text}\`    | the variable; where it is not set (\`:?\`: or empty) an error that says \`text\` |
+| \`$$\`                              | a dollar sign: a password \`pa$word\` is written \`pa$$word\`            |
+
+\`other\` may hold variables too: \`\${HOST:-\${FALLBACK:-localhost}}\`. They are put in after the YAML is read, so that no password
+can change the document. Nothing is replaced at and below the keys \`code\`, \`where\`, \`group_id\` and \`route.topic.replacement\`, whose
+dollar signs are their own, nor where a name has a dot in it (\`\${row.region}\`).
 
 ## TLS
 
@@ -85,12 +98,23 @@ function sections(schema: JsonSchema): string {
   ];
   for (let section = queue.shift(); section !== undefined; section = queue.shift()) {
     const required = new Set(section.schema.required);
-    const rows = Object.entries(section.schema.properties ?? {}).map(([key, property]) => {
+    const properties = Object.entries(section.schema.properties ?? {});
+    const ignored = properties.flatMap(([key, property]) =>
+      property.ignored === undefined ? [] : code(key),
+    );
+    const rows = properties.flatMap(([key, property]) => {
+      if (property.ignored !== undefined) return [];
       const value =
         property.default === undefined ? (required.has(key) ? 'required' : '') : defaultOf(property);
       return `| \`${key}\` | ${typeOf(property)} | ${value} | ${escapeCell(property.description ?? '')} |`;
     });
-    const table = ['| key | type | default | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
+    const accepted = ignored.length === 0 ? [] : ['', `Accepted without effect: ${ignored.join(', ')}.`];
+    const table = [
+      '| key | type | default | meaning |',
+      '| --- | --- | --- | --- |',
+      ...rows,
+      ...accepted,
+    ].join('\n');
     headingsByTable.set(table, [...(headingsByTable.get(table) ?? []), section.heading]);
     const inner: typeof queue = [];
     for (const [key, property] of Object.entries(section.schema.properties ?? {})) {

@@ -44,6 +44,7 @@ export async function readPg2sqs(file: FileValue | undefined, context: LoadConte
     file: file?.file ?? 'environment',
     directory: context.cwd,
     faults,
+    notes: file?.notes ?? [],
   });
   const reading = await settingsOf(written, context);
   return { ...reading, notes: [...notesWithoutEffect(settings, context), ...reading.notes] };

@@ -5,10 +5,12 @@ import { parseHostPort, type HostPort } from '../units.ts';
 import {
   byteSize,
   connectionUrl,
+  exported,
   gapName,
   hostList,
   ignored,
   nonEmpty,
+  notYet,
   pem,
   positiveDuration,
   resourceName,
@@ -17,6 +19,8 @@ import {
   slotName,
   timerDuration,
 } from './parts.ts';
+
+const NO_POOL = 'Tailrace needs few connections and no pool';
 
 /** Zod would keep these checks back until every key is right: faults are told all at once. */
 const ALWAYS = {
@@ -79,6 +83,7 @@ const publication = z.strictObject({
     .describe(
       "Create the publication at start when it is missing, listing the sinks' tables by name; tables made later are added.",
     ),
+  schemas: ignored('a publication of our own lists the tables that sinks want'),
   init_sql: nonEmpty().optional().describe('SQL that creates the publication instead; runs as given.'),
   refresh_interval: timerDuration()
     .prefault('10s')
@@ -178,10 +183,15 @@ export const databaseSchema = z
       .record(z.string(), z.unknown())
       .default({})
       .describe("Handed on in every message's metadata."),
-    pool_size: ignored('Tailrace needs few connections and no pool'),
+    pool_size: ignored(NO_POOL),
     await_database: ignored('Tailrace keeps trying until the database answers'),
     ipv6: ignored('both address families are tried'),
     tables: ignored('the publication and the sinks say which tables are read'),
+    queue_interval: ignored(NO_POOL),
+    queue_target: ignored(NO_POOL),
+    use_local_tunnel: notYet("Sequin Cloud's tunnels are not here: write hostname, or url"),
+    primary: notYet(),
+    ...exported(),
   })
   .superRefine((value, context) => {
     const fault = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });

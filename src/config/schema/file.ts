@@ -4,10 +4,20 @@
 import { z } from 'zod';
 import { databaseSchema } from './database.ts';
 import { endpointSchema } from './endpoint.ts';
-import { byteSize, duration, ignored, listenAddress, nonEmpty, secret, timerDuration } from './parts.ts';
+import {
+  byteSize,
+  duration,
+  exported,
+  ignored,
+  listenAddress,
+  nonEmpty,
+  notYet,
+  secret,
+  timerDuration,
+} from './parts.ts';
 import { FORMATS_NOT_YET } from '../../formats/registry.ts';
 import { SINKS_NOT_YET } from '../../sinks/registry.ts';
-import { sinkSchema } from './sink.ts';
+import { sinkSchema, type SinkConfig } from './sink.ts';
 
 export const fileSchema = z.strictObject({
   databases: z
@@ -93,30 +103,31 @@ export const fileSchema = z.strictObject({
     .default('info')
     .describe('The least level that is logged.'),
   api_tokens: z
-    .array(z.strictObject({ name: z.string(), token: secret(nonEmpty()) }))
+    .array(z.strictObject({ name: z.string(), token: secret(nonEmpty()), ...exported() }))
     .default([])
     .describe("Sequin's spelling of `api.tokens`."),
   account: ignored('Tailrace has no accounts'),
   users: ignored('Tailrace has no users'),
+  functions: notYet(),
+  transforms: notYet(),
+  change_retentions: notYet(),
 });
 
+type ParsedFile = z.output<typeof fileSchema>;
+
 /** The file, checked and read: durations in milliseconds, sizes in bytes. */
-export type FileConfig = z.output<typeof fileSchema>;
+export type FileConfig = Omit<ParsedFile, 'sinks'> & { readonly sinks: readonly SinkConfig[] };
+
+/** A sink that names no database follows the only one. */
+export const withDatabases = (parsed: ParsedFile): FileConfig => ({
+  ...parsed,
+  sinks: parsed.sinks.map((sink) => ({ ...sink, database: sink.database ?? parsed.databases[0]!.name })),
+});
 
 /** Keys of the design that a later version brings: not unknown, but not here. `[]` stands for any index. */
 export const KEYS_NOT_YET: Readonly<Record<string, readonly string[]>> = {
-  '': ['functions', 'transforms', 'change_retentions', 'backfills'],
-  'databases[]': ['primary', 'use_local_tunnel'],
-  'sinks[]': [
-    'where',
-    'filters',
-    'schema',
-    'budget',
-    'oversize',
-    'initial_backfill',
-    'active_backfills',
-    'backfills',
-  ],
+  '': ['backfills'],
+  'sinks[]': ['where', 'budget', 'oversize', 'backfills'],
 };
 
 /** Values likewise. A name that its registry knows is never asked for here. */

@@ -30,8 +30,12 @@ export function checkNames({ file, faults, notes }: Reader): void {
   }
   for (const index of listOf(file, 'sinks').keys()) {
     const path = ['sinks', index, 'database'];
-    const database = file.text(path);
-    if (database === undefined) continue;
+    const database = file.text(path) ?? (databases.length === 1 ? databases[0] : undefined);
+    if (database === undefined) {
+      if (databases.length > 1)
+        faults.push(file.fault(path, 'this is missing, and there are several databases'));
+      continue;
+    }
     const count = (follow.get(database) ?? 0) + 1;
     follow.set(database, count);
     if (!databases.includes(database)) {
@@ -83,11 +87,19 @@ function* groupIdsIn(value: unknown, path: Path): Generator<{ path: Path; text: 
   }
 }
 
+/** Names of keys that one note lists. */
+const MAX_KEYS_NAMED = 4;
+
+/** One note for each reason, whatever has it. */
 export function ignoredKeyNotes(file: FileValue): readonly string[] {
-  const notes: string[] = [];
+  const keysByReason = new Map<string, string[]>();
   walkSchema(jsonSchemaOfFile(), file.value, (path, schema) => {
-    if (schema.ignored !== undefined)
-      notes.push(`${file.nameOf(path)} is accepted without effect: ${schema.ignored}`);
+    if (schema.ignored === undefined) return;
+    keysByReason.set(schema.ignored, [...(keysByReason.get(schema.ignored) ?? []), file.nameOf(path)]);
   });
-  return notes;
+  return [...keysByReason].map(([reason, keys]) => {
+    const more = keys.length - MAX_KEYS_NAMED;
+    const named = `${keys.slice(0, MAX_KEYS_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+    return `${named} ${keys.length === 1 ? 'is' : 'are'} accepted without effect: ${reason}`;
+  });
 }

@@ -8,7 +8,7 @@ import { checkFile } from '../file/check.ts';
 import { ConfigError, sortFaults, type Fault } from '../file/faults.ts';
 import { listOf, valueAt, type FileValue } from '../file/file-value.ts';
 import type { EndpointConfig } from '../schema/endpoint.ts';
-import { fileSchema, type FileConfig } from '../schema/file.ts';
+import { fileSchema, withDatabases, type FileConfig } from '../schema/file.ts';
 import { jsonSchemaOfFile } from '../schema/json-schema.ts';
 import type { SinkConfig } from '../schema/sink.ts';
 import { readCertificates, withCertificates } from './certificates.ts';
@@ -27,7 +27,7 @@ export type Reading = {
 /** Throws ConfigError with every fault. */
 export async function settingsOf(file: FileValue, context: LoadContext): Promise<Reading> {
   const faults = [...file.faults];
-  const notes: string[] = [];
+  const notes: string[] = [...file.notes];
   const reader: Reader = { file, context, faults, notes };
   const parsed = checkFile(fileSchema, jsonSchemaOfFile(), file, faults);
   checkNames(reader);
@@ -37,16 +37,17 @@ export async function settingsOf(file: FileValue, context: LoadContext): Promise
   for (const database of parsed?.databases ?? []) noteUnverifiedDatabase(database, notes);
   const listening = listeningOf(parsed, reader);
   if (parsed === undefined || faults.length > 0) throw new ConfigError(sortFaults(faults));
-  const config = withCertificates(parsed, certificates);
+  const config = withCertificates(withDatabases(parsed), certificates);
   const settings = toService(config, listening, dataDirectory(context));
   for (const sink of settings.sinks) noteUnverifiedDestination(sink.name, sink.destination, notes);
   return { settings, config, notes };
 }
 
 type Listening = { readonly api: ListenSettings; readonly metrics: ListenSettings };
+type Sections = Pick<FileConfig, 'api' | 'metrics'>;
 
 /** In a file with faults these sections are read by themselves: an API open to the world is said beside the other faults. */
-function listeningOf(config: FileConfig | undefined, { file, context, faults }: Reader): Listening {
+function listeningOf(config: Sections | undefined, { file, context, faults }: Reader): Listening {
   const api = config?.api ?? fileSchema.shape.api.safeParse(valueAt(file.value, ['api'])).data;
   const metrics =
     config?.metrics ?? fileSchema.shape.metrics.safeParse(valueAt(file.value, ['metrics'])).data;

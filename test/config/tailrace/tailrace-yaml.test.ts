@@ -269,8 +269,13 @@ describe('anchors', () => {
     expect(settings.sinks[0]).toMatchObject({ database: 'shop', actions: ['insert'], status: 'active' });
   });
 
-  test('that nothing uses do not excuse an unknown key', async () => {
-    expect(await faultLines(loadText(`${minimal}bse: &base { a: 1 }\n`))).toEqual(['13:1 bse unknown key']);
+  test('that nothing uses are passed over with a note, unless the key is nearly a known one', async () => {
+    const { notes } = await loadText(`${minimal}base: &base { a: &inner 1, b: *inner }\n`);
+    expect(notes).toEqual(['base is passed over: nothing uses its anchors']);
+    expect(await faultsOf(loadText(`${minimal}snks: [&a { name: b }, { <<: *a }]\n`))).toMatchObject([
+      { line: 13, column: 1, path: 'snks', message: 'unknown key', nearest: 'sinks' },
+    ]);
+    expect(await faultLines(loadText(`${minimal}base: { a: 1 }\n`))).toEqual(['13:1 base unknown key']);
   });
 
   test('that multiply a file beyond measure, or refer to themselves, are faults', async () => {
