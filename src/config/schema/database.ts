@@ -1,6 +1,6 @@
 // The schema of one entry of `databases` in tailrace.yaml: every key of it, with its default.
 import { z } from 'zod';
-import type { ConnectionUrl } from '../connection-url.ts';
+import { tlsModeOf, type ConnectionUrl } from '../connection-url.ts';
 import { parseHostPort, type HostPort } from '../units.ts';
 import {
   byteSize,
@@ -247,7 +247,9 @@ function placeOf(written: {
 }): Place {
   const { url, port = DATABASE_DEFAULTS.port } = written;
   return {
-    hosts: (url?.hosts ?? written.hostname ?? []).map((host) => parseHostPort(host, port)!),
+    hosts:
+      url?.hosts.map((host) => ({ port, ...host })) ??
+      (written.hostname ?? []).map((host) => parseHostPort(host, port)!),
     database: (url?.database ?? written.database)!,
     username: url?.username ?? written.username ?? DATABASE_DEFAULTS.username,
     password: url?.password ?? written.password ?? DATABASE_DEFAULTS.password,
@@ -262,19 +264,14 @@ function tlsOf(written: {
 }): z.output<typeof tls> {
   if (written.tls !== undefined) return written.tls;
   if (written.ssl !== undefined) return { mode: written.ssl ? 'require' : 'disable' };
-  const { sslmode, sslrootcert: ca, sslcert: cert, sslkey: key } = written.url ?? {};
+  const { sslcert: cert, sslkey: key } = written.url ?? {};
+  const { mode, ca } = written.url === undefined ? { mode: 'prefer' } : tlsModeOf(written.url);
   return {
-    mode: modeOf(sslmode, ca !== undefined),
+    mode: mode as z.output<typeof tls>['mode'],
     ...(ca !== undefined && { ca }),
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
   };
-}
-
-/** libpq: `require` with a root certificate verifies it. https://www.postgresql.org/docs/current/libpq-ssl.html */
-function modeOf(sslmode: string | undefined, hasCa: boolean): z.output<typeof tls>['mode'] {
-  if (sslmode === undefined || sslmode === 'allow') return 'prefer';
-  return sslmode === 'require' && hasCa ? 'verify-ca' : (sslmode as z.output<typeof tls>['mode']);
 }
 
 /** A database, checked and read: each thing in one spelling. */

@@ -14,7 +14,9 @@ import type { ListenSettings, SinkStart } from '../../pipeline/settings.ts';
 import { parseConnectionUrl, type ConnectionUrl } from '../connection-url.ts';
 import { MAX_TIMER_MS, parseBytes, parseHostPort } from '../units.ts';
 
-type Refinement = { addIssue(issue: { code: 'custom'; message: string }): void };
+type Refinement = {
+  addIssue(issue: { code: 'custom'; message: string; params?: Record<string, unknown> }): void;
+};
 
 /** A text (or a bare number) that `parse` understands, else the fault `expected`. */
 function parsed<T>(expected: string, parse: (text: string) => T | undefined) {
@@ -152,20 +154,18 @@ export const hostList = () =>
 export const connectionUrl = () =>
   z.string().transform((text, context: Refinement): ConnectionUrl => {
     const url = parseConnectionUrl(text);
-    const fault = (message: string): never => {
-      context.addIssue({ code: 'custom', message });
+    const fault = (message: string, nearest?: string): never => {
+      context.addIssue({ code: 'custom', message, ...(nearest !== undefined && { params: { nearest } }) });
       return z.NEVER;
     };
-    if (url === undefined || url.hosts.some((host) => parseHostPort(host, 1) === undefined)) {
+    if (url === undefined) {
       return fault(
         'a URL is expected: postgres://user:password@host:5432/database (special characters as %XX)',
       );
     }
     if (url.database === undefined) return fault('this URL names no database: postgres://…/database');
-    if (url.unknown.length > 0) {
-      return fault(
-        `the parameter ${url.unknown[0]} is not known; sslmode, sslrootcert, sslcert and sslkey are`,
-      );
+    if (url.unknown !== undefined) {
+      return fault(`${url.unknown.name} is no parameter of a connection URL`, url.unknown.nearest);
     }
     if (url.sslmode !== undefined && !SSL_MODES.includes(url.sslmode)) {
       return fault(`sslmode is one of ${SSL_MODES.join(', ')}`);

@@ -4,6 +4,7 @@ import { ConfigError, sortFaults } from '../file/faults.ts';
 import type { FileValue } from '../file/file-value.ts';
 import { fileSchema } from '../schema/file.ts';
 import { ignoredKeyNotes, sharedBudgetNotes } from './cross-checks.ts';
+import { passedOverNotes } from './databases.ts';
 import { settingsOf, type Reading } from './settings.ts';
 
 /** Top-level keys that mean something. */
@@ -18,6 +19,11 @@ export async function readTailraceYaml(file: FileValue, context: LoadContext): P
   const reading = await settingsOf(file, context);
   return {
     ...reading,
-    notes: [...reading.notes, ...ignoredKeyNotes(file), ...sharedBudgetNotes(reading.config)],
+    notes: [
+      ...reading.notes,
+      ...ignoredKeyNotes(file),
+      ...passedOverNotes(file),
+      ...sharedBudgetNotes(reading.config),
+    ],
   };
 }
