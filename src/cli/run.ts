@@ -16,7 +16,8 @@ export async function run(options: RunOptions, ports: CliPorts): Promise<number>
     ...(options.config !== undefined && { configFile: options.config }),
     ...(options.dataDir !== undefined && { dataDir: options.dataDir }),
   });
-  const logger = createLogger({ level: settings.logLevel, destination: ports.stdout });
+  const { logLevel: level, logFormat: format } = settings;
+  const logger = createLogger({ level, format, destination: ports.stdout });
   logger.info({ version: ports.version, source, dataDir: settings.dataDir }, 'tailrace starts');
   for (const note of notes) logger.warn(note);
 

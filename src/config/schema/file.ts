@@ -77,12 +77,14 @@ export const fileSchema = z.strictObject({
       listen: listenAddress()
         .prefault('127.0.0.1:7376')
         .describe(
-          'Address of the API; port 0 picks a free one, `off` closes it. `SERVER_PORT` changes the port.',
+          'Address of the API; port 0 picks a free one, `off` closes it. `SERVER_PORT` changes the port, and with tokens opens it on all interfaces.',
         ),
       tokens: z
         .array(secret(nonEmpty()))
         .default([])
-        .describe('Bearer tokens that the API accepts. Needed to listen beyond loopback.'),
+        .describe(
+          'Bearer tokens, one of which the API then demands, on loopback too. Needed to listen beyond loopback.',
+        ),
     })
     .prefault({})
     .describe('The HTTP API.'),
@@ -90,7 +92,16 @@ export const fileSchema = z.strictObject({
     .strictObject({
       listen: listenAddress()
         .prefault('127.0.0.1:8376')
-        .describe('Address of `/metrics`, `/health` and `/ready`, or `off`.'),
+        .describe(
+          'Address of `/metrics`, `/health` and `/ready`, or `off`. `SEQUIN_METRICS_PORT` changes the port.',
+        ),
+      username: z
+        .string()
+        .optional()
+        .describe(
+          'User of HTTP Basic authentication, which `/metrics` then demands on every listener. Default: `SEQUIN_METRICS_USER`.',
+        ),
+      password: secret(z.string()).optional().describe('Its password. Default: `SEQUIN_METRICS_PASSWORD`.'),
     })
     .prefault({})
     .describe('Metrics and health, without a token.'),
@@ -100,8 +111,14 @@ export const fileSchema = z.strictObject({
     .describe('How often the statistics line is logged; `0` for never.'),
   log_level: z
     .enum(['debug', 'info', 'warn', 'error'])
-    .default('info')
-    .describe('The least level that is logged.'),
+    .optional()
+    .describe('The least level that is logged. Default: `LOG_LEVEL`, else `info`.'),
+  log_format: z
+    .enum(['auto', 'console', 'json', 'datadog_json'])
+    .optional()
+    .describe(
+      'Lines for people (`console`), JSON, or JSON with the names that Datadog looks for. Default: `SEQUIN_LOG_FORMAT`, else `auto`: for people on a terminal, else JSON.',
+    ),
   api_tokens: z
     .array(z.strictObject({ name: z.string(), token: secret(nonEmpty()), ...exported() }))
     .default([])

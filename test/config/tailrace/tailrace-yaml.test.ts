@@ -425,19 +425,6 @@ describe('settings from around the file', () => {
     expect((await loadFiles(files, { env })).settings.state.file).toBe('/var/lib/tailrace/tailrace.db');
   });
 
-  test('SERVER_PORT changes the port of an API address that is not written', async () => {
-    expect((await loadText(minimal, { SERVER_PORT: '9000' })).settings.api.listen).toEqual({
-      host: '127.0.0.1',
-      port: 9000,
-      explicit: true,
-    });
-    const written = `${minimal}api: { listen: "127.0.0.1:1" }\n`;
-    expect((await loadText(written, { SERVER_PORT: '9000' })).settings.api.listen).toMatchObject({ port: 1 });
-    expect(await faultsOf(loadText(minimal, { SERVER_PORT: 'http' }))).toMatchObject([
-      { file: 'environment', path: 'SERVER_PORT' },
-    ]);
-  });
-
   test('an API beyond loopback needs a token, wherever the address comes from', async () => {
     const env = { TAILRACE_API_LISTEN: '0.0.0.0:7376' };
     expect(await faultsOf(loadText(minimal, env))).toMatchObject([{ path: 'TAILRACE_API_LISTEN' }]);
