@@ -7,6 +7,7 @@ import { failed, passed, type Finding } from '../postgres/preflight/finding.ts';
 import { inspectDatabase } from '../postgres/preflight/preflight.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
+import type { PullContext } from '../sinks/sink.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
 import { EXIT, painterFor, writeLine, type CliPorts, type Output } from './ports.ts';
@@ -31,7 +32,8 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
     });
   }
   for (const sink of settings.sinks) {
-    reports.push({ subject: `sink ${sink.name}`, findings: [await examineSink(sink, ports.stderr)] });
+    const finding = await examineSink(sink, settings.api.listen !== 'off', ports.stderr);
+    reports.push({ subject: `sink ${sink.name}`, findings: [finding] });
   }
   const ok = !reports.some(({ findings }) => findings.some(isFault));
   if (options.json === true) {
@@ -59,23 +61,44 @@ async function examineDatabase(
   }
 }
 
-async function examineSink(settings: SinkSettings, stderr: Output): Promise<Finding> {
+/** Of a sink that is only looked at: what its workers hold is in the files of the service that runs. */
+const NOTHING_HELD: PullContext = {
+  openLeases: () => ({
+    load: () => [],
+    save: () => undefined,
+    remove: () => undefined,
+    close: () => undefined,
+  }),
+  remembered: () => Promise.resolve(),
+};
+
+async function examineSink(settings: SinkSettings, hasApi: boolean, stderr: Output): Promise<Finding> {
   const { type, config } = settings.destination;
   try {
     const definition = sinkDefinition(type);
     if (definition === undefined) throw new Error(`there is no sink of type ${type}`);
     const logger = createLogger({ level: 'error', destination: stderr });
-    const sink = await definition.create(config, { name: settings.name, rewinds: 0, logger });
+    const context = { name: settings.name, rewinds: 0, logger, pull: NOTHING_HELD };
+    const sink = await definition.create(config, context);
     try {
       await sink.check(AbortSignal.timeout(CHECK_TIMEOUT_MS), { create: false });
     } finally {
       await sink.close();
     }
-    return passed(type, 'reachable and allowed');
+    if (definition.isPulled !== true) return passed(type, 'reachable and allowed');
+    return hasApi ? passed(type, 'workers fetch from the API') : withoutApi(type);
   } catch (error) {
     return findingOf(type, error);
   }
 }
+
+const withoutApi = (title: string): Finding =>
+  failed({
+    code: 'API_OFF',
+    title,
+    detail: 'no worker can fetch its messages: api.listen is off',
+    cure: 'give api.listen an address, such as 127.0.0.1:7376',
+  });
 
 function findingOf(title: string, error: unknown): Finding {
   const known = error instanceof TailraceError;
