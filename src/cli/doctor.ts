@@ -1,5 +1,4 @@
 // `tailrace doctor`: connects to everything and lists what is missing, each with the SQL or policy that cures it.
-import { loadSettings } from '../config/load.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { Selection } from '../core/selection.ts';
 import type { ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
@@ -10,6 +9,7 @@ import { sinkDefinition } from '../sinks/registry.ts';
 import type { PullContext } from '../sinks/sink.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
+import { loadConfiguration } from './configuration.ts';
 import { EXIT, painterFor, writeLine, type CliPorts, type Output } from './ports.ts';
 
 export type DoctorOptions = { readonly config?: string; readonly json?: boolean };
@@ -19,11 +19,7 @@ type Report = { readonly subject: string; readonly findings: readonly Finding[] 
 const CHECK_TIMEOUT_MS = 30_000;
 
 export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<number> {
-  const input = { env: ports.env, cwd: ports.cwd };
-  const { config } = options;
-  const { settings, notes } = await loadSettings(
-    config === undefined ? input : { ...input, configFile: config },
-  );
+  const { settings, notes } = await loadConfiguration(options, ports);
   const reports: Report[] = [];
   for (const database of settings.databases) {
     reports.push({

@@ -53,7 +53,8 @@ export function createLogger({ level, destination, format = 'auto' }: LoggerOpti
     {
       level,
       base: null,
-      ...(format === 'datadog_json' ? DATADOG_NAMES : OUR_NAMES),
+      ...(format === 'datadog_json' ? DATADOG_NAMES : { timestamp: pino.stdTimeFunctions.isoTime }),
+      formatters: { level: (label) => ({ level: label }) },
       redact: { paths: [...REDACTED_PATHS], censor: '[secret]' },
       serializers: { err: describe, error: describe },
     },
@@ -61,16 +62,10 @@ export function createLogger({ level, destination, format = 'auto' }: LoggerOpti
   );
 }
 
-const OUR_NAMES = {
-  timestamp: pino.stdTimeFunctions.isoTime,
-  formatters: { level: (label: string) => ({ level: label }) },
-};
-
-/** https://docs.datadoghq.com/logs/log_configuration/pipelines/?tab=date#preprocessing */
+/** Where ours are others. https://docs.datadoghq.com/logs/log_configuration/pipelines/?tab=date#preprocessing */
 const DATADOG_NAMES = {
   messageKey: 'message',
   timestamp: (): string => pino.stdTimeFunctions.isoTime().replace('"time"', '"timestamp"'),
-  formatters: { level: (label: string) => ({ status: label }) },
 };
 
 /**

@@ -75,6 +75,6 @@ test('for Datadog a record has the names that it looks for, and no secret either
   const { lines, logger } = record(true, 'datadog_json');
   logger.error({ password: 's3cret', sink: 'users' }, 'failed');
   const { timestamp, ...rest } = JSON.parse(lines[0]!) as Record<string, unknown>;
-  expect(rest).toEqual({ status: 'error', password: '[secret]', sink: 'users', message: 'failed' });
+  expect(rest).toEqual({ level: 'error', password: '[secret]', sink: 'users', message: 'failed' });
   expect(new Date(String(timestamp)).toISOString()).toBe(timestamp);
 });
