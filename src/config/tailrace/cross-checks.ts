@@ -90,6 +90,18 @@ function* groupIdsIn(value: unknown, path: Path): Generator<{ path: Path; text: 
 /** Names of keys that one note lists. */
 const MAX_KEYS_NAMED = 4;
 
+/** Secrets as Sequin exports them unless it is asked to show them: with stars in the place of letters. */
+export function maskedSecretNotes(file: FileValue): readonly string[] {
+  const masked: string[] = [];
+  walkSchema(jsonSchemaOfFile(), file.value, (path, schema, value) => {
+    if (schema.secret === true && JSON.stringify(value).includes('***')) masked.push(file.nameOf(path));
+  });
+  if (masked.length === 0) return [];
+  return [
+    `${listOfKeys(masked)} ${masked.length === 1 ? 'looks' : 'look'} masked: export it again with show-sensitive=true, or write the secret`,
+  ];
+}
+
 /** One note for each reason, whatever has it. */
 export function ignoredKeyNotes(file: FileValue): readonly string[] {
   const keysByReason = new Map<string, string[]>();
@@ -97,9 +109,13 @@ export function ignoredKeyNotes(file: FileValue): readonly string[] {
     if (schema.ignored === undefined) return;
     keysByReason.set(schema.ignored, [...(keysByReason.get(schema.ignored) ?? []), file.nameOf(path)]);
   });
-  return [...keysByReason].map(([reason, keys]) => {
-    const more = keys.length - MAX_KEYS_NAMED;
-    const named = `${keys.slice(0, MAX_KEYS_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
-    return `${named} ${keys.length === 1 ? 'is' : 'are'} accepted without effect: ${reason}`;
-  });
+  return [...keysByReason].map(
+    ([reason, keys]) =>
+      `${listOfKeys(keys)} ${keys.length === 1 ? 'is' : 'are'} accepted without effect: ${reason}`,
+  );
+}
+
+function listOfKeys(keys: readonly string[]): string {
+  const more = keys.length - MAX_KEYS_NAMED;
+  return `${keys.slice(0, MAX_KEYS_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

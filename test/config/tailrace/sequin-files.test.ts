@@ -5,7 +5,7 @@ const RECORD =
   'id: 7f1c, account_id: 9b2e, inserted_at: "2025-11-03T08:00:00Z", updated_at: 2025-11-04T09:30:00Z';
 
 /** What the console exports, in every shape that it has: empty values, records of its database, defaults written out. */
-const exported = `
+const exported = `---
 account: { id: acc, name: Parcel Post }
 users: [{ id: u, email: ops@example.com, password: "s*****t" }]
 api_tokens: [{ id: t, name: ci, token: 987654 }]
@@ -192,6 +192,19 @@ describe('what the console exports', () => {
         /^sinks\[scans\]\.active_backfills, sinks\[scans\]\.health, sinks\[depots\]\.active_backfills are/,
       ),
     ]);
+  });
+
+  test('says so where its secrets are masked, and repeats none', async () => {
+    const text = exported
+      .replace('password: 00123', 'password: hun******2')
+      .replace('secret_access_key: secret', 'secret_access_key: "*****"')
+      .replace('value: 0042', 'value: Bearer to*****n');
+    const { notes } = await loadText(text);
+    expect(notes.filter((note) => note.includes('masked'))).toEqual([
+      'databases[parcels].password, http_endpoints[tracking].encrypted_headers, sinks[ungrouped].destination.secret_access_key look masked: export it again with show-sensitive=true, or write the secret',
+    ]);
+    expect(JSON.stringify(notes)).not.toContain('hun*');
+    expect((await loadText(exported)).notes.filter((note) => note.includes('masked'))).toEqual([]);
   });
 
   test.each([
