@@ -40,20 +40,25 @@ A file in pg2sqs' language is recognised in any of these places by its top-level
 
 The data directory (change log, state) is \`--data-dir\`, else \`TAILRACE_DATA_DIR\`, else \`./tailrace-data\`.
 
-| variable                  | does                                                                        |
-| ------------------------- | --------------------------------------------------------------------------- |
-| \`TAILRACE_API_LISTEN\`     | address of the API, when the file does not write \`api.listen\`               |
-| \`SERVER_PORT\`             | its port only, when neither of these is there                               |
-| \`TAILRACE_METRICS_LISTEN\` | address of metrics and health, when the file does not write \`metrics.listen\` |
-| \`AWS_*\`                   | as the AWS SDK reads them                                                   |
+| variable                                          | does                                                                                                          |
+| ------------------------------------------------- | ------------------------------------------------------------------------------------------------------------- |
+| \`TAILRACE_API_LISTEN\`                           | address of the API, when the file does not write \`api.listen\`                                               |
+| \`SERVER_PORT\`                                   | its port, when neither of these is there: on all interfaces where tokens are configured, else on loopback     |
+| \`SERVER_HOST\`                                   | the address beside that port                                                                                  |
+| \`TAILRACE_METRICS_LISTEN\`                       | address of metrics and health, when the file does not write \`metrics.listen\`                                |
+| \`SEQUIN_METRICS_PORT\`                           | its port then; alone, on all interfaces                                                                       |
+| \`SEQUIN_METRICS_USER\`, \`SEQUIN_METRICS_PASSWORD\` | what \`/metrics\` demands, when the file writes neither \`metrics.username\` nor \`metrics.password\`            |
+| \`LOG_LEVEL\`, \`SEQUIN_LOG_FORMAT\`              | level and form of the log, when the file does not write \`log_level\`, \`log_format\`                         |
+| \`AWS_*\`                                         | as the AWS SDK reads them                                                                                     |
+| \`ENV_FILE\`                                      | for pg2sqs: a file of more variables                                                                          |
 
 ## How values are written
 
 - **Durations** have a unit: \`500ms\`, \`35s\`, \`2m\`, \`24h\`, \`7d\`.
 - **Sizes** have one too: \`64KB\`, \`128MB\`, \`10GB\`, with or without an \`i\` (\`64KiB\`). They are powers of 1024, as in
   Postgres. A bare number counts bytes.
-- **Tables** are \`schema.table\`; \`table\` alone is in the schema \`public\`. Odd names stand in double quotes inside the text:
-  \`'"Odd.Schema"."Table"'\`. Where several tables can be meant, \`*\` stands for any characters: \`tenant_*.orders\`
+- **Tables** are \`schema.table\`; \`table\` alone is in the schema \`public\`. What follows the first dot is the table, with blanks and other
+  dots; other odd names stand in double quotes inside the text: \`'"Odd.Schema"."What?"'\`. Where several tables can be meant, \`*\` stands for any characters: \`tenant_*.orders\`
   ([what a sink reads](sources.md)).
 - **Variables** in any value, [as envsubst reads them](#variables).
 - **Anchors**, aliases and merge keys (\`<<\`) work. Top-level keys that start with \`x-\`, or only carry anchors, are ignored; one

@@ -84,7 +84,11 @@ const publication = z.strictObject({
       "Create the publication at start when it is missing, listing the sinks' tables by name; tables made later are added.",
     ),
   schemas: ignored('a publication of our own lists the tables that sinks want'),
-  init_sql: nonEmpty().optional().describe('SQL that creates the publication instead; runs as given.'),
+  init_sql: nonEmpty()
+    .optional()
+    .describe(
+      'SQL that creates the publication instead; runs as given, once variables are put in (`$$` is one dollar sign).',
+    ),
   refresh_interval: timerDuration()
     .prefault('10s')
     .describe(
@@ -150,7 +154,7 @@ export const databaseSchema = z
     url: secret(connectionUrl())
       .optional()
       .describe(
-        'All of the above in one: `postgres://user:password@host-1,host-2:5433/database?sslmode=verify-full`.',
+        'All of the above in one, as libpq reads it: `postgres://user:password@host-1,host-2:5433/database?sslmode=verify-full`. Parameters of libpq that mean nothing here are passed over with a note.',
       ),
     tls: tls
       .optional()
