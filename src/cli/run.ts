@@ -10,7 +10,7 @@ export type RunOptions = { readonly config?: string; readonly dataDir?: string }
 const CLOSING_GRACE_MS = 5_000;
 
 export async function run(options: RunOptions, ports: CliPorts): Promise<number> {
-  const { settings, notes, source, language } = await loadConfiguration(options, ports);
+  const { settings, notes, source, isPg2sqs } = await loadConfiguration(options, ports);
   const { logLevel: level, logFormat: format } = settings;
   const logger = createLogger({ level, format, destination: ports.stdout });
   logger.info({ version: ports.version, source, dataDir: settings.dataDir }, 'tailrace starts');
@@ -31,7 +31,7 @@ export async function run(options: RunOptions, ports: CliPorts): Promise<number>
     const service = await ports.startService(settings, {
       version: ports.version,
       logger,
-      pg2sqsNames: language === 'pg2sqs',
+      pg2sqsNames: isPg2sqs,
     });
     const stopped = aborted(signal).then(() => service.stop());
     const { exitCode } = await Promise.race([service.ended, stopped.then(() => service.ended)]);

@@ -35,13 +35,11 @@ export type LoadedSettings = {
   readonly notes: readonly string[];
   /** Where the configuration was found. */
   readonly source: string;
-  /** Whose configuration it is. */
-  readonly language: Language;
+  /** Is it pg2sqs' configuration? */
+  readonly isPg2sqs: boolean;
   /** Variables of the file that ENV_FILE names, which the process is to have too: the AWS SDK reads its own there. */
   readonly variables: Readonly<Record<string, string>>;
 };
-
-export type Language = 'tailrace' | 'pg2sqs';
 
 type Found = {
   readonly source: string;
@@ -64,7 +62,7 @@ export async function loadSettings(input: LoadInput): Promise<LoadedSettings> {
   const found = own ?? (await findPg2sqs(extended));
   if (isOurs(found)) return readOurs(found, context);
   const { settings, notes } = await readTheirs(found, extended);
-  return { settings, notes, source: found.source, language: 'pg2sqs', variables };
+  return { settings, notes, source: found.source, isPg2sqs: true, variables };
 }
 
 const isOurs = ({ text }: Found): boolean => text !== undefined && !looksLikePg2sqs(topLevelKeys(text));
@@ -105,7 +103,7 @@ async function readOurs({ source, text = '' }: Found, context: LoadContext): Pro
   const others = hasPg2sqsVariables(context.env)
     ? [`PG2SQS_* variables have no effect beside ${source}`]
     : [];
-  return { settings, notes: [...notes, ...others], source, language: 'tailrace', variables: {} };
+  return { settings, notes: [...notes, ...others], source, isPg2sqs: false, variables: {} };
 }
 
 /** Of the places that are ours the first that has something; a file that is named must be there. */

@@ -57,7 +57,7 @@ describe('ENV_FILE', () => {
       { env: { ENV_FILE: 'depot.env', PG2SQS_POSTGRES_CONN_USER: 'other', AWS_REGION: undefined } },
     );
     expect(loaded.settings.databases[0]).toMatchObject({ username: 'other', database: 'depot' });
-    expect(loaded.language).toBe('pg2sqs');
+    expect(loaded.isPg2sqs).toBe(true);
     expect(loaded.variables).toMatchObject({ AWS_REGION: 'eu-west-1' });
   });
 
@@ -83,6 +83,6 @@ databases: [{ name: shop, hostname: localhost, database: shop, slot_name: s, pub
 sinks: [{ name: a, destination: { type: sequin_stream } }]
 `;
     const loaded = await loadFiles({ '/srv/tailrace.yaml': yaml }, { env: { ENV_FILE: 'no.env' } });
-    expect(loaded).toMatchObject({ language: 'tailrace', variables: {} });
+    expect(loaded).toMatchObject({ isPg2sqs: false, variables: {} });
   });
 });
