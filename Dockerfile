@@ -24,7 +24,7 @@ USER node
 # Without a volume here the change log goes with the container: "ack: auto" then keeps to "delivered".
 VOLUME /var/lib/tailrace
 EXPOSE 8376
-HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["tailrace", "status", "--url", "http://127.0.0.1:8376"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD tailrace status --url "http://127.0.0.1:${SEQUIN_METRICS_PORT:-8376}"
 # The service handles SIGTERM itself: it settles what is in flight, confirms to Postgres, and ends with 0.
 ENTRYPOINT ["tailrace"]
 CMD ["run"]

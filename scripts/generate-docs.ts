@@ -40,28 +40,46 @@ A file in pg2sqs' language is recognised in any of these places by its top-level
 
 The data directory (change log, state) is \`--data-dir\`, else \`TAILRACE_DATA_DIR\`, else \`./tailrace-data\`.
 
-| variable                  | does                                                                        |
-| ------------------------- | --------------------------------------------------------------------------- |
-| \`TAILRACE_API_LISTEN\`     | address of the API, when the file does not write \`api.listen\`               |
-| \`SERVER_PORT\`             | its port only, when neither of these is there                               |
-| \`TAILRACE_METRICS_LISTEN\` | address of metrics and health, when the file does not write \`metrics.listen\` |
-| \`AWS_*\`                   | as the AWS SDK reads them                                                   |
+| variable                                          | does                                                                                                          |
+| ------------------------------------------------- | ------------------------------------------------------------------------------------------------------------- |
+| \`TAILRACE_API_LISTEN\`                           | address of the API, when the file does not write \`api.listen\`                                               |
+| \`SERVER_PORT\`                                   | its port, when neither of these is there: on all interfaces where tokens are configured, else on loopback     |
+| \`SERVER_HOST\`                                   | the address beside that port                                                                                  |
+| \`TAILRACE_METRICS_LISTEN\`                       | address of metrics and health, when the file does not write \`metrics.listen\`                                |
+| \`SEQUIN_METRICS_PORT\`                           | its port then; alone, on all interfaces                                                                       |
+| \`SEQUIN_METRICS_USER\`, \`SEQUIN_METRICS_PASSWORD\` | what \`/metrics\` demands, when the file writes neither \`metrics.username\` nor \`metrics.password\`            |
+| \`LOG_LEVEL\`, \`SEQUIN_LOG_FORMAT\`              | level and form of the log, when the file does not write \`log_level\`, \`log_format\`                         |
+| \`AWS_*\`                                         | as the AWS SDK reads them                                                                                     |
+| \`ENV_FILE\`                                      | for pg2sqs: a file of more variables                                                                          |
 
 ## How values are written
 
 - **Durations** have a unit: \`500ms\`, \`35s\`, \`2m\`, \`24h\`, \`7d\`.
 - **Sizes** have one too: \`64KB\`, \`128MB\`, \`10GB\`, with or without an \`i\` (\`64KiB\`). They are powers of 1024, as in
   Postgres. A bare number counts bytes.
-- **Tables** are \`schema.table\`; \`table\` alone is in the schema \`public\`. Odd names stand in double quotes inside the text:
-  \`'"Odd.Schema"."Table"'\`. Where several tables can be meant, \`*\` stands for any characters: \`tenant_*.orders\`
+- **Tables** are \`schema.table\`; \`table\` alone is in the schema \`public\`. What follows the first dot is the table, with blanks and other
+  dots; other odd names stand in double quotes inside the text: \`'"Odd.Schema"."What?"'\`. Where several tables can be meant, \`*\` stands for any characters: \`tenant_*.orders\`
   ([what a sink reads](sources.md)).
-- **Variables**: \`\${NAME}\` and \`\${NAME:-default}\` in any value. The default stands in for a variable that is unset or
-  empty, and may hold variables of its own; a variable without a default must be set. \`$\${NAME}\` is the text \`\${NAME}\`. In \`group_id\`, \`\${column}\` is part of
-  the template, so variables are not replaced there.
-- **Anchors**, aliases and merge keys (\`<<\`) work. Top-level keys that start with \`x-\`, or only carry anchors that are used
-  elsewhere, are ignored.
+- **Variables** in any value, [as envsubst reads them](#variables).
+- **Anchors**, aliases and merge keys (\`<<\`) work. Top-level keys that start with \`x-\`, or only carry anchors, are ignored; one
+  whose anchors nothing uses is noted.
 - Any other unknown key is an error.
 - **Files** (\`ca\`, \`cert\`, \`key\`) are relative to the configuration file; the PEM text itself may stand there too.
+
+## Variables
+
+| written                             | is                                                                    |
+| ----------------------------------- | --------------------------------------------------------------------- |
+| \`$NAME\`, \`\${NAME}\`                | the variable; an error where it is not set                            |
+| \`\${NAME:-other}\`, \`\${NAME:=other}\` | \`other\` for a variable that is not set or empty                     |
+| \`\${NAME-other}\`, \`\${NAME=other}\`   | \`other\` for a variable that is not set                              |
+| \`\${NAME:+other}\`, \`\${NAME+other}\`  | \`other\` for a variable that is set, else nothing                    |
+| \`\${NAME:?text}\`, \`\${NAME?text}\`    | the variable; where it is not set (\`:?\`: or empty) an error that says \`text\` |
+| \`$$\`                              | a dollar sign: a password \`pa$word\` is written \`pa$$word\`            |
+
+\`other\` may hold variables too: \`\${HOST:-\${FALLBACK:-localhost}}\`. They are put in after the YAML is read, so that no password
+can change the document. Nothing is replaced at and below the keys \`code\`, \`where\`, \`group_id\` and \`route.topic.replacement\`, whose
+dollar signs are their own, nor where a name has a dot in it (\`\${row.region}\`).
 
 ## TLS
 
@@ -85,12 +103,23 @@ function sections(schema: JsonSchema): string {
   ];
   for (let section = queue.shift(); section !== undefined; section = queue.shift()) {
     const required = new Set(section.schema.required);
-    const rows = Object.entries(section.schema.properties ?? {}).map(([key, property]) => {
+    const properties = Object.entries(section.schema.properties ?? {});
+    const ignored = properties.flatMap(([key, property]) =>
+      property.ignored === undefined ? [] : code(key),
+    );
+    const rows = properties.flatMap(([key, property]) => {
+      if (property.ignored !== undefined) return [];
       const value =
         property.default === undefined ? (required.has(key) ? 'required' : '') : defaultOf(property);
       return `| \`${key}\` | ${typeOf(property)} | ${value} | ${escapeCell(property.description ?? '')} |`;
     });
-    const table = ['| key | type | default | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
+    const accepted = ignored.length === 0 ? [] : ['', `Accepted without effect: ${ignored.join(', ')}.`];
+    const table = [
+      '| key | type | default | meaning |',
+      '| --- | --- | --- | --- |',
+      ...rows,
+      ...accepted,
+    ].join('\n');
     headingsByTable.set(table, [...(headingsByTable.get(table) ?? []), section.heading]);
     const inner: typeof queue = [];
     for (const [key, property] of Object.entries(section.schema.properties ?? {})) {

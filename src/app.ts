@@ -24,7 +24,7 @@ const DELIVERY_SHARE = 0.7;
 /** Starts sources, sinks and HTTP. Rejects with TailraceError when it cannot; faults of a database or a sink are status. */
 export async function startService(
   settings: ServiceSettings,
-  { logger, version }: StartOptions,
+  { logger, version, pg2sqsNames = false }: StartOptions,
 ): Promise<RunningService> {
   const { dataDir, shutdownTimeoutMs, statsIntervalMs } = settings;
   await makeDirectory(dataDir);
@@ -82,6 +82,6 @@ export async function startService(
     await stop(1);
     throw error;
   }
-  watchers.push(logStatistics(status, statsIntervalMs, logger));
+  watchers.push(logStatistics(status, { intervalMs: statsIntervalMs, pg2sqsNames }, logger));
   return { status, apiUrl: http.apiUrl, stop: () => stop(0), ended: ended.promise };
 }

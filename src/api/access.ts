@@ -20,13 +20,16 @@ export type RequestFacts = {
 export type Access = 'full' | 'public' | 'unauthorized' | 'forbidden';
 
 /**
- * With a valid token: everything. A token that is wrong is said to be wrong. On loopback without one: everything, if the
- * request was made for a loopback name and not by a page of another origin (DNS rebinding, cross-site requests).
+ * Where tokens are configured one of them opens everything, from wherever the request comes: a reverse proxy speaks from
+ * loopback. On loopback where there are none: everything, if the request was made for a loopback name and not by a page of
+ * another origin (DNS rebinding, cross-site requests).
  */
 export function decideAccess(rules: AccessRules, request: RequestFacts): Access {
-  const token = bearerToken(request.authorization);
-  if (token !== undefined && rules.tokens.length > 0) {
-    return rules.tokens.some((known) => sameSecret(known, token)) ? 'full' : 'unauthorized';
+  if (rules.tokens.length > 0) {
+    if (request.authorization === undefined) return 'public';
+    const token = bearerToken(request.authorization);
+    const isKnown = token !== undefined && rules.tokens.some((known) => sameSecret(known, token));
+    return isKnown ? 'full' : 'unauthorized';
   }
   if (!rules.loopback) return 'public';
   const { host, origin, fetchSite = 'none' } = request;
@@ -34,6 +37,16 @@ export function decideAccess(rules: AccessRules, request: RequestFacts): Access 
   if (fetchSite !== 'none' && fetchSite !== 'same-origin') return 'forbidden';
   if (host === undefined || !isLoopbackHost(hostnameOf(host))) return 'forbidden';
   return origin === undefined || origin === `http://${host}` ? 'full' : 'forbidden';
+}
+
+/** Does the header carry these credentials? https://www.rfc-editor.org/rfc/rfc7617 */
+export function isLoggedIn(
+  login: { readonly username: string; readonly password: string },
+  authorization: string | undefined,
+): boolean {
+  const encoded = /^Basic +([A-Za-z0-9+/=]+) *$/i.exec(authorization ?? '')?.[1];
+  if (encoded === undefined) return false;
+  return sameSecret(Buffer.from(encoded, 'base64').toString('utf8'), `${login.username}:${login.password}`);
 }
 
 /** `127.0.0.1`, `localhost`, `::1` or `[::1]`, and their like. */

@@ -9,7 +9,7 @@ import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';
 import type { ServiceStatus } from '../core/status.ts';
 import type { PullStreams } from '../pipeline/sink/pull/streams.ts';
 import { addPullRoutes } from './pull-routes.ts';
-import { decideAccess, isLoopbackHost, type Access } from './access.ts';
+import { decideAccess, isLoggedIn, isLoopbackHost, type Access } from './access.ts';
 import { answerError, problem } from './errors.ts';
 import { addGapRoutes } from './gap-routes.ts';
 import { addSinkRoutes } from './sink-routes.ts';
@@ -129,7 +129,15 @@ function createApp(host: string, options: HttpOptions): FastifyInstance {
     const ready = isReady(status());
     return reply.code(ready ? 200 : 503).send({ ready });
   });
-  app.get('/metrics', async (_request, reply) => reply.type(METRICS_CONTENT_TYPE).send(await metricsText()));
+  app.get('/metrics', async (request, reply) => {
+    const { login } = options.settings.metrics;
+    const hasToken = request.access === 'full' && rules.tokens.length > 0;
+    if (login !== undefined && !hasToken && !isLoggedIn(login, request.headers.authorization)) {
+      reply.code(401).header('www-authenticate', 'Basic realm="Tailrace metrics", charset="UTF-8"');
+      return reply.send(problem('the metrics need a user and a password'));
+    }
+    return reply.type(METRICS_CONTENT_TYPE).send(await metricsText());
+  });
 
   app.setNotFoundHandler((_request, reply) => reply.code(404).send(problem('nothing here')));
   app.setErrorHandler((error, _request, reply) => {

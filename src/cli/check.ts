@@ -1,7 +1,8 @@
 // `tailrace check`: is the configuration valid? All faults at once, without connecting to anything.
 import { ConfigError, formatFault } from '../config/file/faults.ts';
-import { loadSettings, type LoadedSettings } from '../config/load.ts';
+import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
+import { loadConfiguration } from './configuration.ts';
 import { EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
 
 export type CheckOptions = { readonly config?: string; readonly json?: boolean };
@@ -9,11 +10,7 @@ export type CheckOptions = { readonly config?: string; readonly json?: boolean }
 export async function check(options: CheckOptions, ports: CliPorts): Promise<number> {
   let loaded: LoadedSettings;
   try {
-    loaded = await loadSettings({
-      env: ports.env,
-      cwd: ports.cwd,
-      ...(options.config !== undefined && { configFile: options.config }),
-    });
+    loaded = await loadConfiguration(options, ports);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     if (options.json === true) {

@@ -1,5 +1,4 @@
 // `tailrace doctor`: connects to everything and lists what is missing, each with the SQL or policy that cures it.
-import { loadSettings } from '../config/load.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { Selection } from '../core/selection.ts';
 import type { ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
@@ -7,8 +6,10 @@ import { failed, passed, type Finding } from '../postgres/preflight/finding.ts';
 import { inspectDatabase } from '../postgres/preflight/preflight.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
+import type { PullContext } from '../sinks/sink.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
+import { loadConfiguration } from './configuration.ts';
 import { EXIT, painterFor, writeLine, type CliPorts, type Output } from './ports.ts';
 
 export type DoctorOptions = { readonly config?: string; readonly json?: boolean };
@@ -18,11 +19,7 @@ type Report = { readonly subject: string; readonly findings: readonly Finding[] 
 const CHECK_TIMEOUT_MS = 30_000;
 
 export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<number> {
-  const input = { env: ports.env, cwd: ports.cwd };
-  const { config } = options;
-  const { settings, notes } = await loadSettings(
-    config === undefined ? input : { ...input, configFile: config },
-  );
+  const { settings, notes } = await loadConfiguration(options, ports);
   const reports: Report[] = [];
   for (const database of settings.databases) {
     reports.push({
@@ -31,7 +28,8 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
     });
   }
   for (const sink of settings.sinks) {
-    reports.push({ subject: `sink ${sink.name}`, findings: [await examineSink(sink, ports.stderr)] });
+    const finding = await examineSink(sink, settings.api.listen !== 'off', ports.stderr);
+    reports.push({ subject: `sink ${sink.name}`, findings: [finding] });
   }
   const ok = !reports.some(({ findings }) => findings.some(isFault));
   if (options.json === true) {
@@ -59,23 +57,44 @@ async function examineDatabase(
   }
 }
 
-async function examineSink(settings: SinkSettings, stderr: Output): Promise<Finding> {
+/** Of a sink that is only looked at: what its workers hold is in the files of the service that runs. */
+const NOTHING_HELD: PullContext = {
+  openLeases: () => ({
+    load: () => [],
+    save: () => undefined,
+    remove: () => undefined,
+    close: () => undefined,
+  }),
+  remembered: () => Promise.resolve(),
+};
+
+async function examineSink(settings: SinkSettings, hasApi: boolean, stderr: Output): Promise<Finding> {
   const { type, config } = settings.destination;
   try {
     const definition = sinkDefinition(type);
     if (definition === undefined) throw new Error(`there is no sink of type ${type}`);
     const logger = createLogger({ level: 'error', destination: stderr });
-    const sink = await definition.create(config, { name: settings.name, rewinds: 0, logger });
+    const context = { name: settings.name, rewinds: 0, logger, pull: NOTHING_HELD };
+    const sink = await definition.create(config, context);
     try {
       await sink.check(AbortSignal.timeout(CHECK_TIMEOUT_MS), { create: false });
     } finally {
       await sink.close();
     }
-    return passed(type, 'reachable and allowed');
+    if (definition.isPulled !== true) return passed(type, 'reachable and allowed');
+    return hasApi ? passed(type, 'workers fetch from the API') : withoutApi(type);
   } catch (error) {
     return findingOf(type, error);
   }
 }
+
+const withoutApi = (title: string): Finding =>
+  failed({
+    code: 'API_OFF',
+    title,
+    detail: 'no worker can fetch its messages: api.listen is off',
+    cure: 'give api.listen an address, such as 127.0.0.1:7376',
+  });
 
 function findingOf(title: string, error: unknown): Finding {
   const known = error instanceof TailraceError;

@@ -1,7 +1,7 @@
 // `tailrace run`: the service, until it is asked to stop or cannot go on.
-import { loadSettings } from '../config/load.ts';
 import { aborted } from '../core/abort.ts';
 import { createLogger } from '../telemetry/logger.ts';
+import { loadConfiguration } from './configuration.ts';
 import { abortOnInterrupt, EXIT, type CliPorts } from './ports.ts';
 
 export type RunOptions = { readonly config?: string; readonly dataDir?: string };
@@ -10,13 +10,9 @@ export type RunOptions = { readonly config?: string; readonly dataDir?: string }
 const CLOSING_GRACE_MS = 5_000;
 
 export async function run(options: RunOptions, ports: CliPorts): Promise<number> {
-  const { settings, notes, source } = await loadSettings({
-    env: ports.env,
-    cwd: ports.cwd,
-    ...(options.config !== undefined && { configFile: options.config }),
-    ...(options.dataDir !== undefined && { dataDir: options.dataDir }),
-  });
-  const logger = createLogger({ level: settings.logLevel, destination: ports.stdout });
+  const { settings, notes, source, isPg2sqs } = await loadConfiguration(options, ports);
+  const { logLevel: level, logFormat: format } = settings;
+  const logger = createLogger({ level, format, destination: ports.stdout });
   logger.info({ version: ports.version, source, dataDir: settings.dataDir }, 'tailrace starts');
   for (const note of notes) logger.warn(note);
 
@@ -32,7 +28,11 @@ export async function run(options: RunOptions, ports: CliPorts): Promise<number>
     }, settings.shutdownTimeoutMs + CLOSING_GRACE_MS);
   });
   try {
-    const service = await ports.startService(settings, { version: ports.version, logger });
+    const service = await ports.startService(settings, {
+      version: ports.version,
+      logger,
+      pg2sqsNames: isPg2sqs,
+    });
     const stopped = aborted(signal).then(() => service.stop());
     const { exitCode } = await Promise.race([service.ended, stopped.then(() => service.ended)]);
     logger.info({ exitCode }, 'tailrace ended');

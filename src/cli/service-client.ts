@@ -1,8 +1,8 @@
 // Finds the running service and asks it over HTTP, for the commands that talk to one.
 import { ConfigError } from '../config/file/faults.ts';
-import { loadSettings } from '../config/load.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';
+import { loadConfiguration } from './configuration.ts';
 import { USAGE, type CliPorts } from './ports.ts';
 
 /** Options of every command that talks to a running service. */
@@ -90,9 +90,7 @@ const failure = (
 /** The configuration only helps to find the service: with `--url`, or without a file, none is needed. */
 async function settingsIfAny(options: ServiceOptions, ports: CliPorts): Promise<ServiceSettings | undefined> {
   try {
-    const input = { env: ports.env, cwd: ports.cwd };
-    const { config } = options;
-    return (await loadSettings(config === undefined ? input : { ...input, configFile: config })).settings;
+    return (await loadConfiguration(options, ports)).settings;
   } catch (error) {
     if (error instanceof ConfigError && options.config === undefined) return undefined;
     throw error;

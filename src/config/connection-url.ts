@@ -1,10 +1,18 @@
-// Reads a Postgres connection URL, with several hosts as libpq allows.
+// Reads a Postgres connection URL as libpq does: several hosts, sockets, and parameters that stand for any part of it.
 // https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
+import { nearestName } from './file/faults.ts';
 
-const URL_SHAPE = /^postgres(?:ql)?:\/\/(?:([^:@/]*)(?::([^/]*))?@)?([^/?]+)(?:\/([^?]*))?(?:\?(.*))?$/;
+/** A raw `?` in a password is taken for the query only where the rest would be no URL. */
+const URL_SHAPE =
+  /^postgres(?:ql)?:\/\/(?:([^:@/?]*)(?::([^/?]*|[^/]*))?@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/;
+
+/** `[::1]:5432`, `db`, `db:5432`, `%2Fvar%2Frun%2Fpostgresql`: brackets and ports are seen before escapes are. */
+const HOST_SHAPE = /^(?:\[([^\]]+)\]|([^:]*))(?::(\d*))?$/;
+
+export type UrlHost = { readonly host: string; /** Undefined: the usual one. */ readonly port?: number };
 
 export type ConnectionUrl = {
-  readonly hosts: readonly string[];
+  readonly hosts: readonly UrlHost[];
   readonly database?: string;
   readonly username?: string;
   readonly password?: string;
@@ -12,33 +20,119 @@ export type ConnectionUrl = {
   readonly sslrootcert?: string;
   readonly sslcert?: string;
   readonly sslkey?: string;
-  /** Parameters that mean nothing here. */
-  readonly unknown: readonly string[];
+  /** Parameters of libpq that mean nothing here. */
+  readonly passedOver: readonly string[];
+  /** The first parameter that nobody knows, and what it looks like. */
+  readonly unknown?: { readonly name: string; readonly nearest?: string };
 };
 
-const PARAMETERS: readonly string[] = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'];
+/** Parameters that are understood, and what they are here. */
+const UNDERSTOOD: ReadonlyMap<string, string> = new Map([
+  ['dbname', 'database'],
+  ['user', 'username'],
+  ['password', 'password'],
+  ['host', 'host'],
+  ['port', 'port'],
+  ['sslmode', 'sslmode'],
+  ['sslrootcert', 'sslrootcert'],
+  ['sslcert', 'sslcert'],
+  ['sslkey', 'sslkey'],
+  ['ssl', 'ssl'],
+  ['target_session_attrs', 'target'],
+]);
+
+/** The rest of libpq's. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS */
+const PASSED_OVER: ReadonlySet<string> = new Set(
+  `application_name channel_binding client_encoding connect_timeout fallback_application_name gssdelegation gssencmode
+  gsslib hostaddr keepalives keepalives_count keepalives_idle keepalives_interval krbsrvname load_balance_hosts
+  max_protocol_version min_protocol_version oauth_client_id oauth_client_secret oauth_issuer oauth_scope options passfile
+  replication require_auth requirepeer requiressl scram_client_key scram_server_key service servicefile sslcertmode
+  sslcompression sslcrl sslcrldir sslkeylogfile ssl_max_protocol_version ssl_min_protocol_version sslnegotiation
+  sslpassword sslsni tcp_user_timeout tty`.split(/\s+/),
+);
+
+/** The server that is followed is the primary in any case. */
+const MEANS_PRIMARY: ReadonlySet<string> = new Set(['primary', 'read-write']);
 
 /** Undefined when the text is no such URL. */
 export function parseConnectionUrl(text: string): ConnectionUrl | undefined {
   const match = URL_SHAPE.exec(text);
   if (match === null) return undefined;
-  const [, username, password, hosts, database, query] = match;
-  const parameters = new URLSearchParams(query);
-  const parts: [string, string | null | undefined][] = [
-    ['username', username],
-    ['password', password],
-    ['database', database],
-  ];
-  const given: Record<string, string> = {};
+  const [, username, password, authority = '', database, query] = match;
   try {
-    for (const [key, value] of parts) if (value) given[key] = decodeURIComponent(value);
+    const { given, passedOver, unknown } = readQuery(query);
+    const parts = { username, password, database };
+    for (const [key, value] of Object.entries(parts)) if (value) given[key] ??= decodeURIComponent(value);
+    const hosts = readHosts(authority, given);
+    if (hosts === undefined) return undefined;
+    const { host: _, port: __, target: ___, ssl, ...rest } = given;
+    const sslmode = given['sslmode'] ?? sslmodeOf(ssl);
+    return {
+      ...rest,
+      ...(sslmode !== undefined && { sslmode }),
+      hosts,
+      passedOver,
+      ...(unknown && { unknown }),
+    };
   } catch {
     return undefined; // a stray "%"
   }
-  for (const key of PARAMETERS) {
-    const value = parameters.get(key);
-    if (value !== null) given[key] = value;
+}
+
+/** Of a parameter that is written twice the last one counts. Empty ones say nothing. */
+function readQuery(query = ''): {
+  given: Record<string, string>;
+  passedOver: string[];
+  unknown: ConnectionUrl['unknown'];
+} {
+  const given: Record<string, string> = {};
+  const passedOver = new Set<string>();
+  let unknown: ConnectionUrl['unknown'];
+  for (const parameter of query.split('&').filter((written) => written !== '')) {
+    // Unlike in a form, "+" is no blank.
+    const [name = '', value = ''] = parameter.split(/=(.*)/s).map(decodeURIComponent);
+    const key = UNDERSTOOD.get(name);
+    if (key !== undefined && value !== '') given[key] = value;
+    if (PASSED_OVER.has(name) || (key === 'target' && !MEANS_PRIMARY.has(value))) passedOver.add(name);
+    else if (key === undefined && unknown === undefined) {
+      const nearest = nearestName(name, [...UNDERSTOOD.keys(), ...PASSED_OVER]);
+      unknown = { name, ...(nearest !== undefined && { nearest }) };
+    }
   }
-  const unknown = [...parameters.keys()].filter((key) => !PARAMETERS.includes(key));
-  return { ...given, hosts: hosts!.split(','), unknown };
+  return { given, passedOver: [...passedOver], unknown };
+}
+
+/** One port is that of every host; else each has its own. */
+function readHosts(authority: string, given: Readonly<Record<string, string>>): UrlHost[] | undefined {
+  const written = authority.split(',').map((host) => HOST_SHAPE.exec(host));
+  if (written.includes(null)) return undefined;
+  const names = given['host']?.split(',') ?? written.map((host) => decodeURIComponent(host![1] ?? host![2]!));
+  const ports = given['port']?.split(',') ?? written.map((host) => host![3] ?? '');
+  if (ports.length !== 1 && ports.length !== names.length) return undefined;
+  const hosts: UrlHost[] = [];
+  for (const [index, name] of names.entries()) {
+    const port = ports[ports.length === 1 ? 0 : index]!;
+    if (name === '' || !/^\d{0,5}$/.test(port) || Number(port) > 65_535) return undefined;
+    hosts.push({ host: name, ...(port !== '' && { port: Number(port) }) });
+  }
+  return hosts;
+}
+
+/** As JDBC and node-postgres spell it. */
+function sslmodeOf(ssl: string | undefined): string | undefined {
+  if (ssl === 'true' || ssl === '1') return 'require';
+  return ssl === 'false' || ssl === '0' ? 'disable' : undefined;
+}
+
+/** What libpq makes of `sslmode` and `sslrootcert`. https://www.postgresql.org/docs/current/libpq-ssl.html */
+export function tlsModeOf({ sslmode, sslrootcert }: ConnectionUrl): {
+  readonly mode: string;
+  /** A file or a PEM text; undefined: the system's authorities. */
+  readonly ca?: string;
+} {
+  // https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLROOTCERT
+  if (sslrootcert === 'system') return { mode: 'verify-full' };
+  const written = sslmode === undefined || sslmode === 'allow' ? 'prefer' : sslmode;
+  if (sslrootcert === undefined) return { mode: written };
+  return { mode: written === 'require' ? 'verify-ca' : written, ca: sslrootcert };
 }

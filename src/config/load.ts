@@ -3,8 +3,9 @@ import { readFile as readFileFromDisk } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { ServiceSettings } from '../pipeline/settings.ts';
 import type { LoadContext } from './context.ts';
-import { ConfigError } from './file/faults.ts';
+import { ConfigError, type Fault } from './file/faults.ts';
 import { readTextFile, type ReadFile } from './file/file-access.ts';
+import { ENV_FILE, parseEnvFile } from './pg2sqs/env-file.ts';
 import { readPg2sqs } from './pg2sqs/pg2sqs.ts';
 import {
   hasPg2sqsVariables,
@@ -34,6 +35,10 @@ export type LoadedSettings = {
   readonly notes: readonly string[];
   /** Where the configuration was found. */
   readonly source: string;
+  /** Is it pg2sqs' configuration? */
+  readonly isPg2sqs: boolean;
+  /** Variables of the file that ENV_FILE names, which the process is to have too: the AWS SDK reads its own there. */
+  readonly variables: Readonly<Record<string, string>>;
 };
 
 type Found = {
@@ -50,22 +55,43 @@ export async function loadSettings(input: LoadInput): Promise<LoadedSettings> {
     dataDir: input.dataDir,
     readFile: input.readFile ?? ((path) => readFileFromDisk(path, 'utf8')),
   };
-  const { source, text } = await findConfiguration(input.configFile, context);
-  const { settings, notes } = await readConfiguration(source, text, context);
-  return { settings, notes, source };
+  const own = await findOwn(input.configFile, context);
+  if (own !== undefined && isOurs(own)) return readOurs(own, context);
+  const variables = await variablesOfFile(context);
+  const extended = { ...context, env: { ...variables, ...definedOf(context.env) } };
+  const found = own ?? (await findPg2sqs(extended));
+  if (isOurs(found)) return readOurs(found, context);
+  const { settings, notes } = await readTheirs(found, extended);
+  return { settings, notes, source: found.source, isPg2sqs: true, variables };
 }
 
-async function readConfiguration(
-  source: string,
-  text: string | undefined,
-  context: LoadContext,
-): Promise<Reading> {
+const isOurs = ({ text }: Found): boolean => text !== undefined && !looksLikePg2sqs(topLevelKeys(text));
+
+/** A variable that is set wins over the file's. */
+const definedOf = (env: Variables): Variables =>
+  Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
+
+async function variablesOfFile(context: LoadContext): Promise<Record<string, string>> {
+  const { env, cwd, readFile } = context;
+  const path = env[ENV_FILE];
+  if (!path) return {};
+  const result = await readTextFile(readFile, resolve(cwd, path));
+  if (!('text' in result))
+    throw new ConfigError([{ file: 'environment', path: ENV_FILE, message: result.problem }]);
+  const faults: Fault[] = [];
+  const variables = parseEnvFile(result.text, { file: path, env, faults });
+  if (faults.length > 0) throw new ConfigError(faults);
+  return variables;
+}
+
+/** pg2sqs has no variables in its YAML: `${…}` is its macro. */
+async function readTheirs({ source, text }: Found, context: LoadContext): Promise<Reading> {
   if (text === undefined) return readPg2sqs(undefined, context);
-  if (looksLikePg2sqs(topLevelKeys(text))) {
-    // pg2sqs has no variables in its YAML: `${…}` is its macro.
-    const file = readYaml(text, { file: source, directory: context.cwd, knownTopLevel: PG2SQS_TOP_LEVEL });
-    return readPg2sqs(file, context);
-  }
+  const file = readYaml(text, { file: source, directory: context.cwd, knownTopLevel: PG2SQS_TOP_LEVEL });
+  return readPg2sqs(file, context);
+}
+
+async function readOurs({ source, text = '' }: Found, context: LoadContext): Promise<LoadedSettings> {
   const file = readYaml(text, {
     file: source,
     // CONFIG_FILE_YAML has no directory: that is the working directory.
@@ -73,20 +99,25 @@ async function readConfiguration(
     variables: context.env,
     knownTopLevel: TOP_LEVEL_KEYS,
   });
-  const reading = await readTailraceYaml(file, context);
-  if (!hasPg2sqsVariables(context.env)) return reading;
-  return { ...reading, notes: [...reading.notes, `PG2SQS_* variables have no effect beside ${source}`] };
+  const { settings, notes } = await readTailraceYaml(file, context);
+  const others = hasPg2sqsVariables(context.env)
+    ? [`PG2SQS_* variables have no effect beside ${source}`]
+    : [];
+  return { settings, notes: [...notes, ...others], source, isPg2sqs: false, variables: {} };
 }
 
-/** The first that is there; one that is named must be there. */
-async function findConfiguration(configFile: string | undefined, context: LoadContext): Promise<Found> {
+/** Of the places that are ours the first that has something; a file that is named must be there. */
+async function findOwn(configFile: string | undefined, context: LoadContext): Promise<Found | undefined> {
   const { env } = context;
   if (configFile !== undefined) return named(configFile, '-c', context);
   if (env['CONFIG_FILE_PATH']) return named(env['CONFIG_FILE_PATH'], 'CONFIG_FILE_PATH', context);
   if (env['CONFIG_FILE_YAML'])
     return { source: 'CONFIG_FILE_YAML', text: fromBase64(env['CONFIG_FILE_YAML']) };
-  const own = await present('tailrace.yaml', context);
-  if (own !== undefined) return own;
+  return present('tailrace.yaml', context);
+}
+
+async function findPg2sqs(context: LoadContext): Promise<Found> {
+  const { env } = context;
   if (env[PG2SQS_CONFIG_PATH]) return named(env[PG2SQS_CONFIG_PATH], PG2SQS_CONFIG_PATH, context);
   for (const place of PG2SQS_PLACES) {
     const found = await present(place, context);

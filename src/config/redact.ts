@@ -10,6 +10,10 @@ export function redact(settings: ServiceSettings): ServiceSettings {
   return {
     ...settings,
     api: { ...settings.api, tokens: settings.api.tokens.map(() => REDACTED) },
+    metrics: {
+      ...settings.metrics,
+      ...(settings.metrics.login && { login: { ...settings.metrics.login, password: REDACTED } }),
+    },
     databases: settings.databases.map((database) => ({
       ...database,
       password: REDACTED,

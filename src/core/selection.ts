@@ -74,8 +74,9 @@ export function parseTablePattern(text: string): TablePattern | undefined {
   const first = readName(trimmed, 0);
   if (first === undefined) return undefined;
   if (first.end === trimmed.length) return isStar(first.pattern) ? undefined : inPublic(first.pattern);
-  const second = trimmed[first.end] === '.' ? readName(trimmed, first.end + 1) : undefined;
-  return second?.end === trimmed.length ? { schema: first.pattern, table: second.pattern } : undefined;
+  // As in Sequin, what follows the first dot is the table, other dots and all.
+  const second = readName(trimmed, first.end + 1, { isLast: true });
+  return second && { schema: first.pattern, table: second.pattern };
 }
 
 /** `public`, `tenant_*`, `"Odd.Schema"`. */
@@ -98,14 +99,18 @@ const isStar = (pattern: NamePattern): boolean =>
 const inPublic = (table: NamePattern): TablePattern => ({ schema: ['public'], table });
 
 /**
- * One name from `start` on. As in psql's patterns, double quotes take literally what they enclose and may stand around
- * a part of the name only; capital letters count with and without them.
+ * One name from `start` on, up to a dot unless it is the last one. As in psql's patterns, double quotes take literally what
+ * they enclose and may stand around a part of the name only; capital letters and blanks count with and without them.
  * https://www.postgresql.org/docs/current/app-psql.html#APP-PSQL-PATTERNS
  */
-function readName(text: string, start: number): { pattern: NamePattern; end: number } | undefined {
+function readName(
+  text: string,
+  start: number,
+  { isLast = false } = {},
+): { pattern: NamePattern; end: number } | undefined {
   const pieces = [''];
   let at = start;
-  while (at < text.length && text[at] !== '.') {
+  while (at < text.length && (isLast || text[at] !== '.')) {
     const character = text[at]!;
     if (character === '*') {
       pieces.push('');
@@ -115,7 +120,7 @@ function readName(text: string, start: number): { pattern: NamePattern; end: num
       if (quoted === null) return undefined;
       pieces[pieces.length - 1] += quoted[1]!.replaceAll('""', '"');
       at += quoted[0].length;
-    } else if (/[?\s]/.test(character)) {
+    } else if (character === '?') {
       return undefined;
     } else {
       pieces[pieces.length - 1] += character;

@@ -8,6 +8,7 @@ import type { FormatName } from '../formats/registry.ts';
 import type { LogSettings } from '../log/settings.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import type { DeadLetterLimits } from '../store/dead-letters.ts';
+import type { LogFormat, LogLevel } from '../telemetry/logger.ts';
 
 /** Options of the tables that a pattern matches: an exact name wins over patterns, then the first in the list. */
 export type TableOptions = {
@@ -73,9 +74,14 @@ export type ServiceSettings = {
   readonly state: { readonly file: string };
   readonly deadLetters: DeadLetterLimits;
   readonly api: { readonly listen: ListenSettings; readonly tokens: readonly string[] };
-  readonly metrics: { readonly listen: ListenSettings };
+  readonly metrics: {
+    readonly listen: ListenSettings;
+    /** HTTP Basic credentials that /metrics demands, on every listener; undefined: none. */
+    readonly login?: { readonly username: string; readonly password: string };
+  };
   readonly shutdownTimeoutMs: number;
   /** 0: no statistics line. */
   readonly statsIntervalMs: number;
-  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
 };

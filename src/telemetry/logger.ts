@@ -5,9 +5,16 @@ import { formatLine } from './terminal-line.ts';
 
 export type LogDestination = { write(text: string): unknown; readonly isTTY?: boolean };
 
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** `auto`: for people on a terminal, else JSON. `datadog_json`: JSON with the names that Datadog looks for. */
+export type LogFormat = 'auto' | 'console' | 'json' | 'datadog_json';
+
 export type LoggerOptions = {
-  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly level: LogLevel;
   readonly destination: LogDestination;
+  /** Default: `auto`. */
+  readonly format?: LogFormat;
 };
 
 /** Names of fields whose value is a secret wherever they stand. */
@@ -36,24 +43,30 @@ const REDACTED_PATHS: readonly string[] = SECRET_KEYS.flatMap((key) => [
 /** How deep causes are followed. */
 const MAX_CAUSES = 5;
 
-export function createLogger(options: LoggerOptions): Logger {
-  const { destination } = options;
-  const stream =
-    destination.isTTY === true
-      ? { write: (line: string): unknown => destination.write(formatLine(line)) }
-      : { write: (line: string): unknown => destination.write(line) };
+export function createLogger({ level, destination, format = 'auto' }: LoggerOptions): Logger {
+  const isTerminal = destination.isTTY === true;
+  const forPeople = format === 'console' || (format === 'auto' && isTerminal);
+  const write = forPeople
+    ? (line: string): unknown => destination.write(formatLine(line, { isTerminal }))
+    : (line: string): unknown => destination.write(line);
   return pino(
     {
-      level: options.level,
+      level,
       base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
+      ...(format === 'datadog_json' ? DATADOG_NAMES : { timestamp: pino.stdTimeFunctions.isoTime }),
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: [...REDACTED_PATHS], censor: '[secret]' },
       serializers: { err: describe, error: describe },
     },
-    stream,
+    { write },
   );
 }
+
+/** Where ours are others. https://docs.datadoghq.com/logs/log_configuration/pipelines/?tab=date#preprocessing */
+const DATADOG_NAMES = {
+  messageKey: 'message',
+  timestamp: (): string => pino.stdTimeFunctions.isoTime().replace('"time"', '"timestamp"'),
+};
 
 /**
  * An error without what may hold row values. Invariant 9: Postgres puts them into `detail` and `where`

@@ -11,14 +11,15 @@ const LEVEL_STYLES: Readonly<Record<string, Style>> = {
   fatal: 'red',
 };
 
-/** Takes pino's JSON line; a line that is not one passes as it is. */
-export function formatLine(line: string): string {
+/** Takes pino's JSON line; a line that is not one passes as it is. Colours and a short time are for terminals. */
+export function formatLine(line: string, { isTerminal }: { readonly isTerminal: boolean }): string {
   const record = parseRecord(line);
   if (record === undefined) return line;
   const { level, time, msg, ...fields } = record;
   const label = String(level);
   // A terminal shows this to somebody here and now: local time without the date.
-  const clock = new Date(String(time)).toTimeString().slice(0, 8);
+  const clock = isTerminal ? new Date(String(time)).toTimeString().slice(0, 8) : String(time);
+  const paint = isTerminal ? paintAlways : (_style: Style, text: string): string => text;
   const rest = Object.entries(fields).map(([name, value]) => `${paint('dim', `${name}=`)}${show(value)}`);
   return `${[
     paint('dim', clock),
@@ -29,7 +30,7 @@ export function formatLine(line: string): string {
 }
 
 /** The caller has found out that this goes to a terminal. */
-const paint = (style: Style, text: string): string => styleText(style, text, { validateStream: false });
+const paintAlways = (style: Style, text: string): string => styleText(style, text, { validateStream: false });
 
 function show(value: unknown): string {
   if (isErrorRecord(value)) {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { decideAccess, isLoopbackHost } from '../../src/api/access.ts';
+import { decideAccess, isLoggedIn, isLoopbackHost } from '../../src/api/access.ts';
 
 const request = { host: '127.0.0.1:7376', origin: undefined, authorization: undefined };
 
@@ -31,8 +31,8 @@ describe('on loopback without a token', () => {
   });
 });
 
-describe('with tokens', () => {
-  const rules = { loopback: false, tokens: ['first', 'second'] };
+describe.each([true, false])('with tokens, on loopback: %s', (loopback) => {
+  const rules = { loopback, tokens: ['first', 'second'] };
 
   test('any of them opens everything, whatever the host', () => {
     for (const token of ['first', 'second']) {
@@ -42,13 +42,45 @@ describe('with tokens', () => {
     }
   });
 
-  test('a wrong one is refused, and none sees words and numbers', () => {
-    for (const token of ['First', 'firs', 'firstsecond']) {
-      expect(decideAccess(rules, { ...request, authorization: `Bearer ${token}` })).toBe('unauthorized');
+  test('whatever else the header says is refused, and no header sees words and numbers', () => {
+    const wrong = ['First', 'firs', 'firstsecond', 'first second', ''].map((token) => `Bearer ${token}`);
+    for (const authorization of [
+      ...wrong,
+      'first',
+      'Basic Zmlyc3Q6',
+      'Basic x',
+      'Bearer',
+      'bearerfirst',
+      '',
+    ]) {
+      expect([authorization, decideAccess(rules, { ...request, authorization })]).toEqual([
+        authorization,
+        'unauthorized',
+      ]);
     }
     expect(decideAccess(rules, request)).toBe('public');
-    expect(decideAccess(rules, { ...request, authorization: 'Basic Zmlyc3Q6' })).toBe('public');
+    expect(decideAccess(rules, { ...request, host: 'evil.example', origin: 'https://evil.example' })).toBe(
+      'public',
+    );
   });
+});
+
+test('the metrics open to their own user and password only', () => {
+  const login = { username: 'prometheus', password: 'p:ä s' };
+  const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
+  expect(isLoggedIn(login, basic('prometheus:p:ä s'))).toBe(true);
+  expect(isLoggedIn({ username: '', password: 'p' }, basic(':p'))).toBe(true);
+  for (const header of [
+    undefined,
+    '',
+    'Basic',
+    'Basic !',
+    basic('prometheus:p'),
+    basic('prometheus'),
+    'Bearer p:ä s',
+  ]) {
+    expect([header, isLoggedIn(login, header)]).toEqual([header, false]);
+  }
 });
 
 test('only loopback addresses are loopback', () => {

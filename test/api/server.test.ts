@@ -19,6 +19,7 @@ type Options = {
   readonly api?: ListenSettings;
   readonly metrics?: ListenSettings;
   readonly tokens?: readonly string[];
+  readonly login?: { readonly username: string; readonly password: string };
   readonly status?: () => ServiceStatus;
 };
 
@@ -27,7 +28,7 @@ async function start(options: Options): Promise<HttpServers & { lines: string[] 
   const servers = await startHttp({
     settings: {
       api: { listen: options.api ?? 'off', tokens: options.tokens ?? [] },
-      metrics: { listen: options.metrics ?? 'off' },
+      metrics: { listen: options.metrics ?? 'off', ...(options.login && { login: options.login }) },
     },
     status: options.status ?? serviceStatus,
     control: testControl(),
@@ -102,6 +103,52 @@ test('beyond loopback /health shows status words only, and everything to a token
   expect(JSON.parse(full.body)).toMatchObject({ databases: [{ host: 'db-1.internal:5432' }] });
   expect((await get(`${url}/health`, { authorization: 'Bearer wrong' })).status).toBe(401);
   expect((await get(`${url}/metrics`, { authorization: 'Bearer wrong' })).status).toBe(200);
+});
+
+test('tokens are demanded on loopback too, of everything that shows or changes data', async () => {
+  const { apiUrl } = await start({ api: at('127.0.0.1'), tokens: ['open-sesame'] });
+  const paths = ['/api/sinks', '/api/databases/shop/gaps', '/api/http_pull_consumers/a/receive'];
+  const headers = [
+    {},
+    ...['Basic x', 'Bearer ', 'open-sesame', 'Bearer other'].map((text) => ({ authorization: text })),
+  ];
+  for (const path of paths) {
+    for (const header of headers) {
+      const { status } = await get(`${apiUrl}${path}`, header);
+      expect([path, header, status]).toEqual([path, header, 401]);
+    }
+    const { status } = await get(`${apiUrl}${path}`, { authorization: 'Bearer open-sesame' });
+    expect([path, status]).not.toEqual([path, 401]);
+  }
+  expect(JSON.parse((await get(`${apiUrl}/health`)).body)).toEqual({
+    status: 'healthy',
+    databases: [{ status: 'healthy' }],
+    sinks: [{ status: 'healthy' }],
+  });
+  expect((await get(`${apiUrl}/health`, { authorization: 'Basic x' })).status).toBe(401);
+});
+
+test('metrics with a user and a password demand them on both listeners, and nothing else does', async () => {
+  const login = { username: 'prometheus', password: 'secret' };
+  const { apiUrl, metricsUrl } = await start({
+    api: at('127.0.0.1'),
+    metrics: at('127.0.0.1'),
+    tokens: ['open-sesame'],
+    login,
+  });
+  const authorization = `Basic ${Buffer.from('prometheus:secret').toString('base64')}`;
+  for (const url of [apiUrl!, metricsUrl!]) {
+    const refused = await get(`${url}/metrics`);
+    expect(refused.status).toBe(401);
+    expect(refused.headers['www-authenticate']).toContain('Basic realm=');
+    expect((await get(`${url}/metrics`, { authorization: 'Basic eDp5' })).status).toBe(401);
+    expect((await get(`${url}/metrics`, { authorization })).body).toBe('tailrace_info 1\n');
+    expect((await get(`${url}/metrics`, { authorization: 'Bearer open-sesame' })).status).toBe(200);
+    expect((await get(`${url}/ready`)).status).toBe(200);
+    expect((await get(`${url}/health`)).status).toBe(200);
+  }
+  const open = await start({ metrics: at('127.0.0.1'), login });
+  expect((await get(`${open.metricsUrl}/metrics`)).status).toBe(401);
 });
 
 test('on loopback a request for another host name or from another origin is refused', async () => {

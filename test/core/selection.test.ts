@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   describeSelection,
+  exactTable,
   formatTablePattern,
   isOpen,
   matchesName,
@@ -44,7 +45,20 @@ describe('a pattern of tables', () => {
     expect(selects({ includeTables: [pattern(text)] }, name(table))).toBe(expected);
   });
 
-  test.each(['', '*', '**', '.t', 's.', 'a.b.c', 'a b', 'a?', '"open', 's."open'])('"%s" is none', (text) => {
+  test.each([
+    ['order items', 'public', 'order items'],
+    ['Order Archive.Order Items 2024', 'Order Archive', 'Order Items 2024'],
+    ['public.orders.archive.2024', 'public', 'orders.archive.2024'],
+    ['public.orders.', 'public', 'orders.'],
+    ['"a.b".c.d', 'a.b', 'c.d'],
+    ['s."a.b"', 's', 'a.b'],
+    ['s."a.b".c', 's', 'a.b.c'],
+    ['  s.t  ', 's', 't'],
+  ])('%j needs no quotes: the schema ends at the first dot', (text, schema, table) => {
+    expect(exactTable(pattern(text))).toEqual({ schema, table });
+  });
+
+  test.each(['', '*', '**', '.t', 's.', 'a?', 's.a?', '"open', 's."open'])('"%s" is none', (text) => {
     expect(parseTablePattern(text)).toBeUndefined();
   });
 

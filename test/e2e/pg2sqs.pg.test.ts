@@ -143,3 +143,28 @@ retryPolicy: { maxRetries: 10, maxConnectionRetries: 0, initialBackoff: "10s", m
   const [message] = await arrived('users', 1);
   expect(JSON.parse(message!.body)).toMatchObject({ id: 1, email: 'c@example.com', kind: 'insert' });
 });
+
+test('a file of variables, which ENV_FILE names, brings the settings and AWS’ own, and statistics have their old names', async () => {
+  const { AWS_REGION, AWS_ENDPOINT_URL_SQS, ...settings } = environment();
+  const lines = Object.entries({ ...settings, AWS_REGION, AWS_ENDPOINT_URL_SQS }).map(
+    ([name, value]) => `${name}=${value}`,
+  );
+  writeFileSync(join(directory.path, 'pg2sqs.env'), `# pg2sqs\n${lines.join('\n')}\n`);
+  service = startService({
+    directory: directory.path,
+    env: { ENV_FILE: 'pg2sqs.env', PG2SQS_STATSINTERVAL: '200ms' },
+  });
+  await service.ready();
+  await database.client.query("insert into users (email) values ('d@example.com')");
+  await arrived('users.fifo', 1);
+  const line = await waitFor(
+    () => service!.log.find((entry) => Number(entry['pg2sqs_sqs_request_total{queue="users.fifo"}']) > 0),
+    'statistics of the queue',
+  );
+  expect(line).toMatchObject({
+    msg: 'statistics',
+    pg2sqs_tx_total: 1,
+    pg2sqs_lsn_last_processed: expect.stringMatching(/^[0-9A-F]+\/[0-9A-F]+$/),
+    'pg2sqs_sqs_failure_total{queue="users.fifo"}': 0,
+  });
+});

@@ -19,6 +19,8 @@ export type SqsEmulator = {
   createQueue(name: string, attributes?: Readonly<Record<string, string>>): string;
   deleteQueue(name: string): void;
   queueAttributes(name: string): Readonly<Record<string, string>> | undefined;
+  /** Makes an SNS topic (`.fifo`: a FIFO topic). */
+  createTopic(name: string): void;
   /** Waits until somebody has made this SNS topic. */
   topicIsThere(name: string): Promise<void>;
   /** From now on messages of an SNS topic that exists go to this queue too. */
@@ -51,6 +53,9 @@ export async function startSqsEmulator(): Promise<SqsEmulator> {
     },
     deleteQueue: (name) => server.deleteQueue(name),
     queueAttributes: (name) => server.inspectQueue(name)?.attributes,
+    createTopic(name) {
+      server.createTopic(name, { attributes: name.endsWith('.fifo') ? { FifoTopic: 'true' } : {} });
+    },
     async topicIsThere(name) {
       const client = new SNSClient({ endpoint: url, ...FAKE_AWS_CLIENT });
       await waitFor(async () => {

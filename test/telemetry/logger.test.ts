@@ -1,12 +1,15 @@
 import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
 import { TailraceError } from '../../src/core/errors.ts';
-import { createLogger } from '../../src/telemetry/logger.ts';
+import { createLogger, type LogFormat } from '../../src/telemetry/logger.ts';
 
-function record(isTTY = false): { lines: string[]; logger: ReturnType<typeof createLogger> } {
+function record(
+  isTTY = false,
+  format?: LogFormat,
+): { lines: string[]; logger: ReturnType<typeof createLogger> } {
   const lines: string[] = [];
   const destination = { isTTY, write: (text: string) => lines.push(text) };
-  return { lines, logger: createLogger({ level: 'info', destination }) };
+  return { lines, logger: createLogger({ level: 'info', destination, ...(format && { format }) }) };
 }
 
 test('a record is one JSON line with the level as a word and an ISO time', () => {
@@ -57,4 +60,21 @@ test('on a terminal a record is one short line: level, message, fields, and of a
   expect(stripVTControlCharacters(lines[0]!)).toMatch(
     /^\d\d:\d\d:\d\d WARN {2}stopped database=shop bytes=3 err=slot "a" is gone — make it\n$/,
   );
+});
+
+test('the form of the lines may be chosen, wherever they go', () => {
+  const people = record(false, 'console');
+  people.logger.warn({ database: 'shop' }, 'stopped');
+  expect(people.lines[0]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z WARN {2}stopped database=shop\n$/);
+  const machines = record(true, 'json');
+  machines.logger.warn('stopped');
+  expect(JSON.parse(machines.lines[0]!)).toMatchObject({ level: 'warn', msg: 'stopped' });
+});
+
+test('for Datadog a record has the names that it looks for, and no secret either', () => {
+  const { lines, logger } = record(true, 'datadog_json');
+  logger.error({ password: 's3cret', sink: 'users' }, 'failed');
+  const { timestamp, ...rest } = JSON.parse(lines[0]!) as Record<string, unknown>;
+  expect(rest).toEqual({ level: 'error', password: '[secret]', sink: 'users', message: 'failed' });
+  expect(new Date(String(timestamp)).toISOString()).toBe(timestamp);
 });

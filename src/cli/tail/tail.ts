@@ -37,6 +37,7 @@ export async function tail(url: string, options: TailOptions, ports: CliPorts): 
     env: ports.env,
     cwd: ports.cwd,
     readFile: (path) => readFile(path, 'utf8'),
+    note: (text) => writeLine(ports.stderr, text),
   });
   const tables = (options.table ?? []).map(parseTable);
   using interruption = abortOnInterrupt(ports);

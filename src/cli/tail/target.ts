@@ -1,9 +1,8 @@
 // The database that `tailrace tail URL` means.
-import { parseConnectionUrl } from '../../config/connection-url.ts';
+import { parseConnectionUrl, tlsModeOf } from '../../config/connection-url.ts';
 import { readPem, type ReadFile } from '../../config/file/file-access.ts';
 import { connectionSchema, DATABASE_DEFAULTS } from '../../config/schema/database.ts';
-import { connectionSettings } from '../../config/tailrace/databases.ts';
-import { parseHostPort } from '../../config/units.ts';
+import { connectionSettings, passedOverText } from '../../config/tailrace/databases.ts';
 import type { TailraceError } from '../../core/errors.ts';
 import type { DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
 import { usageError } from '../ports.ts';
@@ -15,22 +14,26 @@ export type TargetContext = {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
   readonly readFile: ReadFile;
+  /** Told what of the URL means nothing here. */
+  readonly note: (text: string) => void;
 };
 
 /** Throws TailraceError USAGE when the text is no connection URL. */
 export async function parseTarget(text: string, context: TargetContext): Promise<DatabaseSettings> {
   const url = parseConnectionUrl(text);
-  const hosts = url?.hosts.map((host) => parseHostPort(host, DATABASE_DEFAULTS.port));
-  if (url === undefined || hosts === undefined || hosts.includes(undefined)) {
-    throw badUrl('that is not a connection URL');
+  if (url === undefined) throw badUrl('that is not a connection URL');
+  if (url.unknown !== undefined) {
+    const { name, nearest } = url.unknown;
+    const guess = nearest === undefined ? '' : `; did you mean "${nearest}"?`;
+    throw badUrl(`unknown parameter "${name}" in the URL${guess}`);
   }
-  if (url.unknown.length > 0) throw badUrl(`unknown parameter "${url.unknown[0]}" in the URL`);
+  if (url.passedOver.length > 0) context.note(passedOverText(url.passedOver));
   const username = url.username ?? DATABASE_DEFAULTS.username;
   const database = url.database ?? username;
   const absent = '';
   return {
     name: database,
-    hosts: hosts.filter((host) => host !== undefined),
+    hosts: url.hosts.map((host) => ({ port: DATABASE_DEFAULTS.port, ...host })),
     database,
     username,
     password: url.password ?? context.env['PGPASSWORD'] ?? '',
@@ -48,14 +51,14 @@ type Url = NonNullable<ReturnType<typeof parseConnectionUrl>>;
 
 /** As libpq does: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLMODE */
 async function tlsOf(url: Url, context: TargetContext): Promise<TlsSettings> {
-  const ca = await pemOf(url.sslrootcert, context);
+  const written = tlsModeOf(url);
+  const ca = await pemOf(written.ca, context);
   const cert = await pemOf(url.sslcert, context);
   const key = await pemOf(url.sslkey, context);
-  const written = url.sslmode === 'allow' ? 'prefer' : (url.sslmode ?? 'prefer');
-  const mode = MODES.find((known) => known === written);
+  const mode = MODES.find((known) => known === written.mode);
   if (mode === undefined) throw badUrl(`unknown sslmode (allowed: ${MODES.join(', ')})`);
   return {
-    mode: mode === 'require' && ca !== undefined ? 'verify-ca' : mode,
+    mode,
     ...(ca !== undefined && { ca }),
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),

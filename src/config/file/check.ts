@@ -30,17 +30,31 @@ export function checkFile<S extends z.ZodType>(
 function applyOtherReadings(value: unknown, issues: readonly z.core.$ZodIssue[], file: FileValue): unknown {
   let changed = false;
   const copy = structuredClone(value);
-  for (const issue of issues) {
-    if (issue.code !== 'invalid_type' && issue.code !== 'invalid_value') continue;
+  for (const issue of scalarIssues(issues)) {
     const path = issue.path as Path;
     const other = file.otherReading(path);
-    const wanted = issue.code === 'invalid_type' ? issue.expected : 'string';
-    if (other === undefined || typeof other !== (wanted === 'int' ? 'number' : wanted)) continue;
+    if (other === undefined || !wants(issue, other)) continue;
     const parent = valueAt(copy, path.slice(0, -1)) as Record<string | number, unknown>;
     parent[path.at(-1)!] = other;
     changed = true;
   }
   return changed ? copy : undefined;
+}
+
+type ScalarIssue = Extract<z.core.$ZodIssue, { code: 'invalid_type' | 'invalid_value' }>;
+
+/** Of every alternative too: where none fits, the other reading may be what one of them wants. */
+function scalarIssues(issues: readonly z.core.$ZodIssue[], path: Path = []): ScalarIssue[] {
+  return issues.flatMap((issue): ScalarIssue[] => {
+    const at = [...path, ...(issue.path as Path)];
+    if (issue.code === 'invalid_union') return issue.errors.flatMap((errors) => scalarIssues(errors, at));
+    return issue.code === 'invalid_type' || issue.code === 'invalid_value' ? [{ ...issue, path: at }] : [];
+  });
+}
+
+function wants(issue: ScalarIssue, reading: string | number | boolean): boolean {
+  if (issue.code === 'invalid_value') return typeof reading === 'string' || issue.values.includes(reading);
+  return typeof reading === (issue.expected === 'int' ? 'number' : issue.expected);
 }
 
 type Subject = { readonly value: unknown; readonly jsonSchema: JsonSchema; readonly file: FileValue };
@@ -76,8 +90,9 @@ function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
     ];
   }
   if (issue.code === 'too_big') return [file.fault(path, `at most ${issue.maximum} is expected`)];
-  const fault = file.fault(path, issue.message);
-  const nearest = issue.code === 'custom' ? (issue.params?.['nearest'] as string | undefined) : undefined;
+  const params = issue.code === 'custom' ? issue.params : undefined;
+  const fault = file.fault(path, issue.message, params?.['at'] === 'key' ? 'key' : 'value');
+  const nearest = params?.['nearest'] as string | undefined;
   return [nearest === undefined ? fault : { ...fault, nearest }];
 }
 

@@ -12,6 +12,8 @@ export type FileValue = {
   /** Mappings, lists, strings, numbers, booleans; `undefined` where nothing is written. */
   readonly value: unknown;
   readonly faults: readonly Fault[];
+  /** What was passed over, one line each. */
+  readonly notes: readonly string[];
   /** A fault at the value of this path (or at its key), or at the nearest thing around it that exists. */
   fault(path: Path, message: string, at?: 'key' | 'value'): Fault;
   /** What this path is called where it was written: `sinks[users].destination.group_id`, `PG2SQS_T_0_Q_GROUPID`. */

@@ -1,48 +1,90 @@
-// Puts environment variables into configuration texts: `${NAME}` and `${NAME:-default}`.
+// Puts environment variables into configuration texts, as envsubst does: `$NAME`, `${NAME}`, `${NAME:-default}` and the rest.
+// https://github.com/a8m/envsubst#docs
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 
-/** Up to the default, or to the brace that ends it. */
-const REFERENCE = /\$?\$\{([A-Za-z_][A-Za-z0-9_]*)(:-|\})/g;
+export type Substitution = {
+  readonly text: string;
+  /** What is wrong, for an operator. */
+  readonly problems: readonly string[];
+  /** Was anything replaced? */
+  readonly changed: boolean;
+};
 
 /**
- * As a shell does: the default stands in for a variable that is unset or empty, and may hold references of its own.
- * `$${NAME}` is the text `${NAME}`. Anything else in braces (`${%table%}`) stays as it is.
+ * `$$`, `$NAME`, or `${NAME` up to its operator or closing brace. A name is as envsubst has it: letters, digits and `_`, but
+ * not `_` alone. Where a point or nothing of this follows (`${row.id}`, `${%table%}`), it is no variable.
  */
-export function substituteVariables(
-  text: string,
-  variables: Variables,
-): { text: string; missing: readonly string[]; changed: boolean } {
-  const missing: string[] = [];
+const REFERENCE =
+  /\$(?:(\$)|(?!_(?![\p{L}\p{Nd}_]))([\p{L}\p{Nd}_]+)|\{(?!_[}:?=+-])([\p{L}\p{Nd}_]+)(?![\p{L}\p{Nd}_.])(:?[-=+?]|\}|))/gu;
+
+/** Names of variables of an environment; what else stands behind a dollar sign may be part of a secret. */
+const USUAL_NAME = /^[A-Z_][A-Z0-9_]*$/;
+
+export function substituteVariables(text: string, variables: Variables): Substitution {
+  const problems: string[] = [];
   let result = '';
   let at = 0;
-  for (const { 0: opening, 1: name, 2: ending, index } of text.matchAll(REFERENCE)) {
-    if (index < at) continue; // inside a default
-    const start = index + opening.length;
-    const end = ending === '}' ? start : endOfDefault(text, start);
-    if (end === undefined) break;
+  for (const match of text.matchAll(REFERENCE)) {
+    const { 0: opening, 1: dollar, 2: bare, 3: name = bare, 4: operator, index } = match;
+    if (index < at) continue; // inside an operand
     result += text.slice(at, index);
-    at = end;
-    const value = variables[name!];
-    if (opening.startsWith('$$')) result += text.slice(index + 1, end);
-    else if (ending === '}') {
-      if (value === undefined) missing.push(name!);
+    at = index + opening.length;
+    if (dollar !== undefined) result += '$';
+    else if (bare !== undefined || operator === '}') {
+      const value = variables[name!];
+      if (value === undefined) problems.push(missing(name!, bare !== undefined));
       result += value ?? '';
-    } else if (value === undefined || value === '') {
-      const fallback = substituteVariables(text.slice(start, end - 1), variables);
-      missing.push(...fallback.missing);
-      result += fallback.text;
-    } else result += value;
+    } else {
+      const end = operator === '' ? undefined : endOfOperand(text, at);
+      if (end === undefined) {
+        problems.push(operator === '' && text[at] !== undefined ? unknownForm(name!) : neverEnds(name!));
+        return { text, problems, changed: false };
+      }
+      const chosen = choose({ name: name!, operator: operator!, operand: text.slice(at, end) }, variables);
+      problems.push(...chosen.problems);
+      result += chosen.text;
+      at = end + 1;
+    }
   }
-  return { text: result + text.slice(at), missing, changed: at > 0 };
+  return { text: result + text.slice(at), problems, changed: at > 0 };
 }
 
-/** Behind the brace that ends the default: each `${` in it has one of its own. */
-function endOfDefault(text: string, start: number): number | undefined {
+/** What stands for `${NAME<operator>operand}`. */
+function choose(
+  { name, operator, operand }: { name: string; operator: string; operand: string },
+  variables: Variables,
+): Pick<Substitution, 'text' | 'problems'> {
+  const value = variables[name];
+  const rule = operator.at(-1);
+  const nothing = { text: '', problems: [] };
+  // As in envsubst, an empty variable is one that is set, with and without the colon.
+  if (rule === '+') return value === undefined ? nothing : substituteVariables(operand, variables);
+  if (value !== undefined && (value !== '' || operator.length === 1)) return { text: value, problems: [] };
+  if (rule !== '?') return substituteVariables(operand, variables);
+  return { text: '', problems: [`the variable ${name} is needed: ${operand || 'it is not set'}`] };
+}
+
+/** Where the brace stands that ends it: each `${` in it has one of its own. */
+function endOfOperand(text: string, start: number): number | undefined {
   let depth = 1;
   for (let at = start; at < text.length; at++) {
     if (text.startsWith('${', at)) depth++;
-    else if (text[at] === '}' && --depth === 0) return at + 1;
+    else if (text[at] === '}' && --depth === 0) return at;
   }
   return undefined;
 }
+
+/** The text behind a bare dollar sign is named only where it looks like a variable: it may be a part of a password. */
+function missing(name: string, isBare: boolean): string {
+  if (!isBare) return `the variable ${name} is not set; set it, or give a default: \${${name}:-value}`;
+  const what = USUAL_NAME.test(name)
+    ? `the variable ${name} is`
+    : 'what follows the dollar sign is a variable that is';
+  return `${what} not set; set it, or write $$ for the sign itself`;
+}
+
+const unknownForm = (name: string): string =>
+  `\${${name}… is no form of a variable: \${${name}}, \${${name}:-default} and \${${name}:+other} are; write $$ for a dollar sign`;
+
+const neverEnds = (name: string): string => `\${${name} has no closing brace; write $$ for a dollar sign`;

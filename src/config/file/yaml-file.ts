@@ -13,7 +13,7 @@ import {
   type Scalar,
   type YAMLMap,
 } from 'yaml';
-import type { Fault } from './faults.ts';
+import { nearestName, type Fault } from './faults.ts';
 import { formatPath, type FileValue, type Path } from './file-value.ts';
 import { substituteVariables, type Variables } from './variables.ts';
 
@@ -21,11 +21,12 @@ import { substituteVariables, type Variables } from './variables.ts';
 const MAX_VALUES = 100_000;
 const MAX_DEPTH = 64;
 
-/**
- * Values of these keys are templates with `${column}`, so `${…}` in them is no variable
- * (a group id of pg2sqs reads `${%table%}-${id}`).
- */
-const TEMPLATE_KEYS: ReadonlySet<string> = new Set(['group_id']);
+/** Code, conditions and templates have dollar signs of their own (a group id reads `${%table%}-${id}`). */
+const VERBATIM_KEYS: ReadonlySet<string> = new Set(['code', 'group_id', 'where', 'route.topic.replacement']);
+
+/** Nothing at this path, and below it, holds variables. */
+const isVerbatim = (path: Path): boolean =>
+  VERBATIM_KEYS.has(String(path.at(-1))) || VERBATIM_KEYS.has(path.slice(-3).join('.'));
 
 type Entry = { key?: number; value: number; text?: string; other?: string | number | boolean | undefined };
 
@@ -51,6 +52,7 @@ export function readYaml(text: string, options: ReadOptions): FileValue {
     file: options.file,
     directory: options.directory,
     value,
+    notes: reader.notes,
     faults: reader.faults.map(({ path, ...fault }) => ({ ...fault, path: formatPath(path, value) })),
     fault: (path, message, at = 'value') => {
       const fault = reader.fault(path, message, at);
@@ -68,11 +70,20 @@ export function topLevelKeys(text: string): string[] {
   return isMap(contents) ? contents.items.map(textOfKey) : [];
 }
 
+/** Where the reader is, and whether variables are left alone there. */
+type Place = { readonly path: Path; readonly isVerbatim: boolean };
+
+function inside(at: Place, step: string | number): Place {
+  const path = [...at.path, step];
+  return { path, isVerbatim: at.isVerbatim || isVerbatim(path) };
+}
+
 /** The names of list items are known only when everything is read. */
 type PlacedFault = Omit<Fault, 'path'> & { readonly path: Path };
 
 class Reader {
   readonly faults: PlacedFault[] = [];
+  readonly notes: string[] = [];
   readonly entries = new Map<string, Entry>();
   readonly #document: Document.Parsed;
   readonly #lineCounter: LineCounter;
@@ -93,15 +104,21 @@ class Reader {
       return undefined;
     }
     this.entries.set(keyOf([]), { value: root.range[0] });
-    const aliased = aliasedAnchors(this.#document);
     const kept = (key: string, pair: Pair): boolean => {
       if (this.#options.knownTopLevel.has(key)) return true;
-      return !key.startsWith('x-') && !carriesAnchor(pair.value, aliased);
+      const anchors = anchorsIn(pair.value);
+      if (key.startsWith('x-') || root.items.some((other) => other !== pair && usesAny(other.value, anchors)))
+        return false;
+      // What only looks like a block of anchors may be a key with a typing error.
+      if (anchors.size === 0 || nearestName(key, this.#options.knownTopLevel) !== undefined) return true;
+      this.notes.push(`${key} is passed over: nothing uses its anchors`);
+      return false;
     };
-    return this.#readMap(root, [], kept);
+    return this.#readMap(root, { path: [], isVerbatim: false }, kept);
   }
 
-  #read(node: unknown, path: Path, isTemplate: boolean): unknown {
+  #read(node: unknown, at: Place): unknown {
+    const { path } = at;
     const resolved = isAlias(node) ? node.resolve(this.#document) : node;
     if (resolved === undefined || resolved === null) return undefined;
     const start = startOf(resolved);
@@ -115,19 +132,18 @@ class Reader {
       return undefined;
     }
     this.#entry(path).value = start;
-    if (isMap(resolved)) return this.#readMap(resolved, path);
-    if (isSeq(resolved))
-      return resolved.items.map((item, index) => this.#read(item, [...path, index], isTemplate));
-    return isScalar(resolved) ? this.#readScalar(resolved, path, isTemplate) : undefined;
+    if (isMap(resolved)) return this.#readMap(resolved, at);
+    if (isSeq(resolved)) return resolved.items.map((item, index) => this.#read(item, inside(at, index)));
+    return isScalar(resolved) ? this.#readScalar(resolved, at) : undefined;
   }
 
-  #readMap(map: YAMLMap, path: Path, kept: (key: string, pair: Pair) => boolean = () => true): unknown {
+  #readMap(map: YAMLMap, at: Place, kept: (key: string, pair: Pair) => boolean = () => true): unknown {
     const result: Record<string, unknown> = {};
-    for (const [key, pair] of this.#pairsOf(map, path, 0)) {
+    for (const [key, pair] of this.#pairsOf(map, at.path, 0)) {
       if (!kept(key, pair)) continue;
-      const keyPath = [...path, key];
-      this.#entry(keyPath).key = startOf(pair.key);
-      define(result, key, this.#read(pair.value, keyPath, TEMPLATE_KEYS.has(key)));
+      const place = inside(at, key);
+      this.#entry(place.path).key = startOf(pair.key);
+      define(result, key, this.#read(pair.value, place));
     }
     return result;
   }
@@ -162,17 +178,14 @@ class Reader {
     return [];
   }
 
-  #readScalar(node: Scalar, path: Path, isTemplate: boolean): unknown {
+  #readScalar(node: Scalar, { path, isVerbatim: verbatim }: Place): unknown {
     const isPlain = node.type === 'PLAIN';
     const written = isPlain ? (node.source ?? '') : String(node.value);
     const entry = this.#entry(path);
     const { variables } = this.#options;
-    if (variables !== undefined && !isTemplate) {
-      const { text, missing, changed } = substituteVariables(written, variables);
-      for (const name of missing) {
-        const message = `the variable ${name} is not set; set it, or give a default: \${${name}:-value}`;
-        this.faults.push(this.faultAt(entry.value, path, message));
-      }
+    if (variables !== undefined && !verbatim) {
+      const { text, problems, changed } = substituteVariables(written, variables);
+      for (const problem of problems) this.faults.push(this.faultAt(entry.value, path, problem));
       if (changed) {
         entry.text = text;
         entry.other = plainValue(text);
@@ -228,17 +241,21 @@ function define(target: Record<string, unknown>, key: string, value: unknown): v
   Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
-function aliasedAnchors(document: Document.Parsed): ReadonlySet<string> {
+function anchorsIn(value: unknown): ReadonlySet<string> {
   const names = new Set<string>();
-  visit(document, { Alias: (_key, node) => void names.add(node.source) });
+  visit(value as Node | null, {
+    Value: (_key, node) => {
+      if (node.anchor !== undefined) names.add(node.anchor);
+    },
+  });
   return names;
 }
 
-function carriesAnchor(value: unknown, aliased: ReadonlySet<string>): boolean {
+function usesAny(value: unknown, anchors: ReadonlySet<string>): boolean {
   let found = false;
   visit(value as Node | null, {
-    Value: (_key, node) => {
-      if (node.anchor !== undefined && aliased.has(node.anchor)) found = true;
+    Alias: (_key, node) => {
+      found ||= anchors.has(node.source);
       return found ? visit.BREAK : undefined;
     },
   });

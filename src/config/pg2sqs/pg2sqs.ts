@@ -5,17 +5,12 @@ import type { Fault } from '../file/faults.ts';
 import type { FileValue } from '../file/file-value.ts';
 import { connectionSchema } from '../schema/database.ts';
 import { settingsOf, type Reading } from '../tailrace/settings.ts';
+import { mergeSettings } from './merge.ts';
 import { Pg2sqsReader } from './reader.ts';
 import { resourceNameOf, translateRetry, translateSinks } from './sinks.ts';
 import { readTables } from './tables.ts';
 import { inMs, Translation, type Put } from './translation.ts';
-import {
-  mergeSettings,
-  missingSetting,
-  settingsOfEnvironment,
-  settingsOfYaml,
-  type Pg2sqsSettings,
-} from './variables.ts';
+import { missingSetting, settingsOfEnvironment, settingsOfYaml, type Pg2sqsSettings } from './variables.ts';
 
 /** Settings that have nothing to do here, and why. */
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
@@ -44,6 +39,7 @@ export async function readPg2sqs(file: FileValue | undefined, context: LoadConte
     file: file?.file ?? 'environment',
     directory: context.cwd,
     faults,
+    notes: file?.notes ?? [],
   });
   const reading = await settingsOf(written, context);
   return { ...reading, notes: [...notesWithoutEffect(settings, context), ...reading.notes] };
@@ -114,6 +110,13 @@ function notesWithoutEffect(settings: Pg2sqsSettings, { env }: LoadContext): rea
     const place = settings.get(name)?.faultHere('').path;
     return place === undefined ? [] : `${place} is accepted without effect: ${why}`;
   });
+  const options = [...settings].flatMap(([name, { faultHere }]) =>
+    /^T_\d+_OPTIONS$/.test(name) ? faultHere('').path : [],
+  );
+  if (options.length > 0) {
+    const verb = options.length === 1 ? 'is' : 'are';
+    found.push(`${options.join(', ')} ${verb} accepted without effect: no option concerns queues`);
+  }
   const licences = LICENCE_VARIABLES.filter((name) => env[name] !== undefined);
   return [
     ...found,

@@ -1,6 +1,7 @@
 // pg2sqs' tables, each with its columns and queues, as the settings name them.
 import { formatTableName, parseTableName, type TableName } from '../../core/selection.ts';
 import type { Fault } from '../file/faults.ts';
+import { numbersOf } from './merge.ts';
 import type { Pg2sqsSettings, Setting } from './variables.ts';
 
 export const ACTIONS = ['insert', 'update', 'delete'] as const;
@@ -30,24 +31,11 @@ type Reader = { readonly settings: Pg2sqsSettings; readonly faults: Fault[] };
 
 export function readTables(reader: Reader): Pg2sqsTable[] {
   const { settings, faults } = reader;
-  const numbers = new Set<number>();
-  for (const name of settings.keys()) {
-    const match = /^T_(\d+)_/.exec(name);
-    if (match !== null) numbers.add(Number(match[1]));
-  }
-  const sorted = [...numbers].sort((a, b) => a - b);
   const tables: Pg2sqsTable[] = [];
   const seen = new Set<string>();
-  for (const [place, number] of sorted.entries()) {
+  for (const number of numbersOf(settings)) {
     const table = readTable(number, reader);
     if (table === undefined) continue;
-    if (number !== place) {
-      // Counting stops at a hole: what follows would be passed over in silence.
-      faults.push(
-        table.setting.faultHere(`tables are numbered from 0 without holes: there is no table ${place}`),
-      );
-      break;
-    }
     const name = formatTableName(table);
     if (seen.has(name)) faults.push(table.setting.faultHere(`${name} is named twice`));
     seen.add(name);
@@ -59,15 +47,7 @@ export function readTables(reader: Reader): Pg2sqsTable[] {
 function readTable(number: number, { settings, faults }: Reader): Pg2sqsTable | undefined {
   const at = (key: string): Setting | undefined => settings.get(`T_${number}_${key}`);
   const setting = at('NAME');
-  if (setting === undefined) {
-    const path = `PG2SQS_T_${number}_NAME`;
-    faults.push({
-      file: 'environment',
-      path,
-      message: 'this is missing, but other settings of this table are there',
-    });
-    return undefined;
-  }
+  if (setting === undefined) return undefined;
   const name = parseTableName(setting.text);
   if (name === undefined) {
     faults.push(setting.faultHere('a table is named schema.table, or table alone for the schema public'));

@@ -28,7 +28,7 @@ export class Translation {
   }
 
   /** The translation as the reading of any other file. */
-  fileValue(source: Pick<FileValue, 'file' | 'directory' | 'faults'>): FileValue {
+  fileValue(source: Pick<FileValue, 'file' | 'directory' | 'faults' | 'notes'>): FileValue {
     const fault = (path: Path, message: string): Fault => {
       for (let length = path.length; length > 0; length--) {
         const place = this.#places.get(keyOf(path.slice(0, length)));

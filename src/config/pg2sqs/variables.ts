@@ -3,7 +3,7 @@ import { nearestName, type Fault } from '../file/faults.ts';
 import type { FileValue, Path } from '../file/file-value.ts';
 import type { Variables } from '../file/variables.ts';
 
-const PREFIX = 'PG2SQS_';
+export const PREFIX = 'PG2SQS_';
 
 /** Settings outside of tables, as the YAML spells them. */
 const SETTING_PATHS = [
@@ -46,14 +46,18 @@ const QUEUE_PATHS = ['', '.insert', '.update', '.delete'].flatMap((action) =>
 
 const variableOf = (path: string): string => path.toUpperCase().replaceAll('.', '_');
 
+/** Of a table's queues, by what follows `T_<n>_`. */
+const tableVariableOf = (path: string): string => variableOf(path).replace('QUEUE', 'Q');
+
 /** YAML spelling by variable, without `PG2SQS_`. */
 const SETTINGS: ReadonlyMap<string, string> = new Map(SETTING_PATHS.map((path) => [variableOf(path), path]));
 
 /** The same for one table, by what follows `T_<n>_`. */
-const TABLE_SETTINGS: ReadonlyMap<string, string> = new Map([
+export const TABLE_SETTINGS: ReadonlyMap<string, string> = new Map([
   ['NAME', 'name'],
   ['COLUMNS', 'columns'],
-  ...QUEUE_PATHS.map((path) => [variableOf(path).replace('QUEUE', 'Q'), path] as const),
+  ['OPTIONS', 'options'],
+  ...QUEUE_PATHS.map((path) => [tableVariableOf(path), path] as const),
 ]);
 
 /** The documents show `tls` under `postgres` as well as under `postgres.conn`. */
@@ -107,7 +111,9 @@ export function settingsOfYaml(file: FileValue, faults: Fault[]): Pg2sqsSettings
   const put = (name: string, path: Path, text: string): void => {
     const known = name.replace(OTHER_SPELLINGS, 'POSTGRES_CONN_TLS_');
     if (isKnown(known)) {
-      settings.set(known, { text, faultHere: (message) => file.fault(path, message) });
+      // The name of a table is a key.
+      const at = /^T_\d+_NAME$/.test(known) ? 'key' : 'value';
+      settings.set(known, { text, faultHere: (message) => file.fault(path, message, at) });
       return;
     }
     const nearest = nearestSetting(known)?.path;
@@ -132,21 +138,6 @@ export function settingsOfYaml(file: FileValue, faults: Fault[]): Pg2sqsSettings
   return settings;
 }
 
-/** Environment over file. A table keeps its number, so both must mean the same one by it. */
-export function mergeSettings(
-  file: Pg2sqsSettings,
-  environment: Pg2sqsSettings,
-  faults: Fault[],
-): Pg2sqsSettings {
-  for (const [name, { text, faultHere }] of environment) {
-    const inFile = file.get(name);
-    if (!/^T_\d+_NAME$/.test(name) || inFile === undefined || inFile.text === text) continue;
-    const message = `this is table "${text}", but the file's table of this number is "${inFile.text}": number on, or take one of them out`;
-    faults.push(faultHere(message));
-  }
-  return new Map([...file, ...environment]);
-}
-
 type TableReader = {
   readonly file: FileValue;
   readonly faults: Fault[];
@@ -154,15 +145,35 @@ type TableReader = {
   flatten(name: string, path: Path, value: unknown): void;
 };
 
-const BESIDE_NAME: ReadonlySet<string> = new Set(['columns', 'queue', 'insert', 'update', 'delete']);
+const BESIDE_NAME: ReadonlySet<string> = new Set([
+  'columns',
+  'options',
+  'queue',
+  'insert',
+  'update',
+  'delete',
+]);
 
 /**
- * A table is a mapping of its name to its settings, or of its name to nothing with the settings beside it; actions
- * stand inside `queue` or beside it. The documents show all of these.
+ * Tables are a mapping of names to settings, or a list. In that a table is a mapping of its name to its settings, or of its
+ * name to nothing with the settings beside it; actions stand inside `queue` or beside it. The documents show all of these.
  */
 function addTables(tables: unknown, reader: TableReader): void {
+  if (isMapping(tables)) {
+    for (const [number, [name, settings]] of Object.entries(tables).entries()) {
+      const path: Path = ['tables', name];
+      reader.put(`T_${number}_NAME`, path, name);
+      if (isMapping(settings)) addTable(number, { path, settings }, reader);
+      else if (settings !== undefined)
+        reader.faults.push(
+          reader.file.fault(path, 'the settings of a table are expected: columns and queue'),
+        );
+    }
+    return;
+  }
   if (!Array.isArray(tables)) {
-    reader.faults.push(reader.file.fault(['tables'], 'a list of tables is expected: "- schema.table:"'));
+    const message = 'tables are expected, by their names: "schema.table:", then columns and queue';
+    reader.faults.push(reader.file.fault(['tables'], message));
     return;
   }
   for (const [number, item] of tables.entries()) {
@@ -190,6 +201,10 @@ function addTable(
   reader: TableReader,
 ): void {
   for (const [key, value] of Object.entries(table.settings)) {
+    if (key === 'options') {
+      reader.put(`T_${number}_OPTIONS`, [...table.path, key], '');
+      continue;
+    }
     const isAction = key === 'insert' || key === 'update' || key === 'delete';
     const name = key === 'queue' ? 'Q' : isAction ? `Q_${key.toUpperCase()}` : key.toUpperCase();
     reader.flatten(`T_${number}_${name}`, [...table.path, key], value);
@@ -199,7 +214,7 @@ function addTable(
 const isMapping = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-const TABLE_VARIABLE = /^(T_\d+_)(.+)$/;
+export const TABLE_VARIABLE = /^(T_\d+_)(.+)$/;
 
 function isKnown(name: string): boolean {
   const table = TABLE_VARIABLE.exec(name);

@@ -1,14 +1,16 @@
 // The schema of one entry of `databases` in tailrace.yaml: every key of it, with its default.
 import { z } from 'zod';
-import type { ConnectionUrl } from '../connection-url.ts';
+import { tlsModeOf, type ConnectionUrl } from '../connection-url.ts';
 import { parseHostPort, type HostPort } from '../units.ts';
 import {
   byteSize,
   connectionUrl,
+  exported,
   gapName,
   hostList,
   ignored,
   nonEmpty,
+  notYet,
   pem,
   positiveDuration,
   resourceName,
@@ -17,6 +19,8 @@ import {
   slotName,
   timerDuration,
 } from './parts.ts';
+
+const NO_POOL = 'Tailrace needs few connections and no pool';
 
 /** Zod would keep these checks back until every key is right: faults are told all at once. */
 const ALWAYS = {
@@ -79,7 +83,12 @@ const publication = z.strictObject({
     .describe(
       "Create the publication at start when it is missing, listing the sinks' tables by name; tables made later are added.",
     ),
-  init_sql: nonEmpty().optional().describe('SQL that creates the publication instead; runs as given.'),
+  schemas: ignored('a publication of our own lists the tables that sinks want'),
+  init_sql: nonEmpty()
+    .optional()
+    .describe(
+      'SQL that creates the publication instead; runs as given, once variables are put in (`$$` is one dollar sign).',
+    ),
   refresh_interval: timerDuration()
     .prefault('10s')
     .describe(
@@ -145,7 +154,7 @@ export const databaseSchema = z
     url: secret(connectionUrl())
       .optional()
       .describe(
-        'All of the above in one: `postgres://user:password@host-1,host-2:5433/database?sslmode=verify-full`.',
+        'All of the above in one, as libpq reads it: `postgres://user:password@host-1,host-2:5433/database?sslmode=verify-full`. Parameters of libpq that mean nothing here are passed over with a note.',
       ),
     tls: tls
       .optional()
@@ -178,10 +187,15 @@ export const databaseSchema = z
       .record(z.string(), z.unknown())
       .default({})
       .describe("Handed on in every message's metadata."),
-    pool_size: ignored('Tailrace needs few connections and no pool'),
+    pool_size: ignored(NO_POOL),
     await_database: ignored('Tailrace keeps trying until the database answers'),
     ipv6: ignored('both address families are tried'),
     tables: ignored('the publication and the sinks say which tables are read'),
+    queue_interval: ignored(NO_POOL),
+    queue_target: ignored(NO_POOL),
+    use_local_tunnel: notYet("Sequin Cloud's tunnels are not here: write hostname, or url"),
+    primary: notYet(),
+    ...exported(),
   })
   .superRefine((value, context) => {
     const fault = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
@@ -237,7 +251,9 @@ function placeOf(written: {
 }): Place {
   const { url, port = DATABASE_DEFAULTS.port } = written;
   return {
-    hosts: (url?.hosts ?? written.hostname ?? []).map((host) => parseHostPort(host, port)!),
+    hosts:
+      url?.hosts.map((host) => ({ port, ...host })) ??
+      (written.hostname ?? []).map((host) => parseHostPort(host, port)!),
     database: (url?.database ?? written.database)!,
     username: url?.username ?? written.username ?? DATABASE_DEFAULTS.username,
     password: url?.password ?? written.password ?? DATABASE_DEFAULTS.password,
@@ -252,19 +268,14 @@ function tlsOf(written: {
 }): z.output<typeof tls> {
   if (written.tls !== undefined) return written.tls;
   if (written.ssl !== undefined) return { mode: written.ssl ? 'require' : 'disable' };
-  const { sslmode, sslrootcert: ca, sslcert: cert, sslkey: key } = written.url ?? {};
+  const { sslcert: cert, sslkey: key } = written.url ?? {};
+  const { mode, ca } = written.url === undefined ? { mode: 'prefer' } : tlsModeOf(written.url);
   return {
-    mode: modeOf(sslmode, ca !== undefined),
+    mode: mode as z.output<typeof tls>['mode'],
     ...(ca !== undefined && { ca }),
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
   };
-}
-
-/** libpq: `require` with a root certificate verifies it. https://www.postgresql.org/docs/current/libpq-ssl.html */
-function modeOf(sslmode: string | undefined, hasCa: boolean): z.output<typeof tls>['mode'] {
-  if (sslmode === undefined || sslmode === 'allow') return 'prefer';
-  return sslmode === 'require' && hasCa ? 'verify-ca' : (sslmode as z.output<typeof tls>['mode']);
 }
 
 /** A database, checked and read: each thing in one spelling. */

@@ -4,10 +4,20 @@
 import { z } from 'zod';
 import { databaseSchema } from './database.ts';
 import { endpointSchema } from './endpoint.ts';
-import { byteSize, duration, ignored, listenAddress, nonEmpty, secret, timerDuration } from './parts.ts';
+import {
+  byteSize,
+  duration,
+  exported,
+  ignored,
+  listenAddress,
+  nonEmpty,
+  notYet,
+  secret,
+  timerDuration,
+} from './parts.ts';
 import { FORMATS_NOT_YET } from '../../formats/registry.ts';
 import { SINKS_NOT_YET } from '../../sinks/registry.ts';
-import { sinkSchema } from './sink.ts';
+import { sinkSchema, type SinkConfig } from './sink.ts';
 
 export const fileSchema = z.strictObject({
   databases: z
@@ -67,12 +77,14 @@ export const fileSchema = z.strictObject({
       listen: listenAddress()
         .prefault('127.0.0.1:7376')
         .describe(
-          'Address of the API; port 0 picks a free one, `off` closes it. `SERVER_PORT` changes the port.',
+          'Address of the API; port 0 picks a free one, `off` closes it. `SERVER_PORT` changes the port, and with tokens opens it on all interfaces.',
         ),
       tokens: z
         .array(secret(nonEmpty()))
         .default([])
-        .describe('Bearer tokens that the API accepts. Needed to listen beyond loopback.'),
+        .describe(
+          'Bearer tokens, one of which the API then demands, on loopback too. Needed to listen beyond loopback.',
+        ),
     })
     .prefault({})
     .describe('The HTTP API.'),
@@ -80,7 +92,16 @@ export const fileSchema = z.strictObject({
     .strictObject({
       listen: listenAddress()
         .prefault('127.0.0.1:8376')
-        .describe('Address of `/metrics`, `/health` and `/ready`, or `off`.'),
+        .describe(
+          'Address of `/metrics`, `/health` and `/ready`, or `off`. `SEQUIN_METRICS_PORT` changes the port.',
+        ),
+      username: z
+        .string()
+        .optional()
+        .describe(
+          'User of HTTP Basic authentication, which `/metrics` then demands on every listener. Default: `SEQUIN_METRICS_USER`.',
+        ),
+      password: secret(z.string()).optional().describe('Its password. Default: `SEQUIN_METRICS_PASSWORD`.'),
     })
     .prefault({})
     .describe('Metrics and health, without a token.'),
@@ -90,33 +111,40 @@ export const fileSchema = z.strictObject({
     .describe('How often the statistics line is logged; `0` for never.'),
   log_level: z
     .enum(['debug', 'info', 'warn', 'error'])
-    .default('info')
-    .describe('The least level that is logged.'),
+    .optional()
+    .describe('The least level that is logged. Default: `LOG_LEVEL`, else `info`.'),
+  log_format: z
+    .enum(['auto', 'console', 'json', 'datadog_json'])
+    .optional()
+    .describe(
+      'Lines for people (`console`), JSON, or JSON with the names that Datadog looks for. Default: `SEQUIN_LOG_FORMAT`, else `auto`: for people on a terminal, else JSON.',
+    ),
   api_tokens: z
-    .array(z.strictObject({ name: z.string(), token: secret(nonEmpty()) }))
+    .array(z.strictObject({ name: z.string(), token: secret(nonEmpty()), ...exported() }))
     .default([])
     .describe("Sequin's spelling of `api.tokens`."),
   account: ignored('Tailrace has no accounts'),
   users: ignored('Tailrace has no users'),
+  functions: notYet(),
+  transforms: notYet(),
+  change_retentions: notYet(),
 });
 
+type ParsedFile = z.output<typeof fileSchema>;
+
 /** The file, checked and read: durations in milliseconds, sizes in bytes. */
-export type FileConfig = z.output<typeof fileSchema>;
+export type FileConfig = Omit<ParsedFile, 'sinks'> & { readonly sinks: readonly SinkConfig[] };
+
+/** A sink that names no database follows the only one. */
+export const withDatabases = (parsed: ParsedFile): FileConfig => ({
+  ...parsed,
+  sinks: parsed.sinks.map((sink) => ({ ...sink, database: sink.database ?? parsed.databases[0]!.name })),
+});
 
 /** Keys of the design that a later version brings: not unknown, but not here. `[]` stands for any index. */
 export const KEYS_NOT_YET: Readonly<Record<string, readonly string[]>> = {
-  '': ['functions', 'transforms', 'change_retentions', 'backfills'],
-  'databases[]': ['primary', 'use_local_tunnel'],
-  'sinks[]': [
-    'where',
-    'filters',
-    'schema',
-    'budget',
-    'oversize',
-    'initial_backfill',
-    'active_backfills',
-    'backfills',
-  ],
+  '': ['backfills'],
+  'sinks[]': ['where', 'budget', 'oversize', 'backfills'],
 };
 
 /** Values likewise. A name that its registry knows is never asked for here. */

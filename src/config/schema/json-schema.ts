@@ -38,7 +38,7 @@ let fileJsonSchema: JsonSchema | undefined;
 /** Of tailrace.yaml as it is written. Made once. */
 export const jsonSchemaOfFile = (): JsonSchema => (fileJsonSchema ??= jsonSchemaOf(fileSchema));
 
-/** What editors are given: the same, open for `x-` keys, and for `${VAR}` where a number or a boolean stands. */
+/** What editors are given: the same, open for `x-` keys, and for variables where a number or a boolean stands. */
 export function publishedJsonSchema(): unknown {
   const schema = z.toJSONSchema(fileSchema, {
     io: 'input',
@@ -55,7 +55,7 @@ export function publishedJsonSchema(): unknown {
       Object.assign(jsonSchema, rest, {
         anyOf: [
           { type, ...bounds },
-          { type: 'string', pattern: '\\$\\{' },
+          { type: 'string', pattern: '\\$' },
         ],
       });
     },

@@ -14,7 +14,9 @@ import type { ListenSettings, SinkStart } from '../../pipeline/settings.ts';
 import { parseConnectionUrl, type ConnectionUrl } from '../connection-url.ts';
 import { MAX_TIMER_MS, parseBytes, parseHostPort } from '../units.ts';
 
-type Refinement = { addIssue(issue: { code: 'custom'; message: string }): void };
+type Refinement = {
+  addIssue(issue: { code: 'custom'; message: string; params?: Record<string, unknown> }): void;
+};
 
 /** A text (or a bare number) that `parse` understands, else the fault `expected`. */
 function parsed<T>(expected: string, parse: (text: string) => T | undefined) {
@@ -113,26 +115,26 @@ export const tablePattern = () =>
     parseTablePattern,
   );
 
-const namePattern = () =>
+export const schemaPattern = () =>
   named('the name of a schema is expected; * stands for any characters, as in tenant_*', parseNamePattern);
 
 /** A list in which nothing stands twice. */
 const distinct = <S extends z.ZodType>(entry: S, format: (value: z.output<S>) => string) =>
-  z
-    .array(entry)
-    .min(1)
-    .superRefine((values, context) => {
-      const seen = new Set<string>();
-      for (const [index, value] of values.entries()) {
-        const text = format(value);
-        if (seen.has(text))
-          context.addIssue({ code: 'custom', message: `${text} is named twice`, path: [index] });
-        seen.add(text);
-      }
-    });
+  z.array(entry).superRefine((values, context) => {
+    const seen = new Set<string>();
+    for (const [index, value] of values.entries()) {
+      const text = format(value);
+      if (seen.has(text))
+        context.addIssue({ code: 'custom', message: `${text} is named twice`, path: [index] });
+      seen.add(text);
+    }
+  });
 
-export const tablePatterns = () => distinct(tablePattern(), formatTablePattern);
-export const schemaPatterns = () => distinct(namePattern(), formatNamePattern);
+/** The shortest list: one that includes nothing would be a sink without tables. */
+type Length = { readonly least: 0 | 1 };
+
+export const tablePatterns = ({ least }: Length) => distinct(tablePattern(), formatTablePattern).min(least);
+export const schemaPatterns = ({ least }: Length) => distinct(schemaPattern(), formatNamePattern).min(least);
 
 /** `db-1,db-2:5433` or a list of them. */
 export const hostList = () =>
@@ -152,20 +154,18 @@ export const hostList = () =>
 export const connectionUrl = () =>
   z.string().transform((text, context: Refinement): ConnectionUrl => {
     const url = parseConnectionUrl(text);
-    const fault = (message: string): never => {
-      context.addIssue({ code: 'custom', message });
+    const fault = (message: string, nearest?: string): never => {
+      context.addIssue({ code: 'custom', message, ...(nearest !== undefined && { params: { nearest } }) });
       return z.NEVER;
     };
-    if (url === undefined || url.hosts.some((host) => parseHostPort(host, 1) === undefined)) {
+    if (url === undefined) {
       return fault(
         'a URL is expected: postgres://user:password@host:5432/database (special characters as %XX)',
       );
     }
     if (url.database === undefined) return fault('this URL names no database: postgres://…/database');
-    if (url.unknown.length > 0) {
-      return fault(
-        `the parameter ${url.unknown[0]} is not known; sslmode, sslrootcert, sslcert and sslkey are`,
-      );
+    if (url.unknown !== undefined) {
+      return fault(`${url.unknown.name} is no parameter of a connection URL`, url.unknown.nearest);
     }
     if (url.sslmode !== undefined && !SSL_MODES.includes(url.sslmode)) {
       return fault(`sslmode is one of ${SSL_MODES.join(', ')}`);
@@ -207,6 +207,31 @@ export const ignored = (why: string) =>
     .unknown()
     .optional()
     .meta({ ignored: why, description: `Accepted without effect: ${why}.` });
+
+const NO_IDS = 'names identify things here';
+
+/** What Sequin's database adds to each thing that its console exports. */
+export const exported = () => ({
+  id: ignored(NO_IDS),
+  account_id: ignored(NO_IDS),
+  inserted_at: ignored(NO_IDS),
+  updated_at: ignored(NO_IDS),
+});
+
+/** A key of Sequin's for what a later version brings: accepted while it asks for nothing. */
+export const notYet = (fault = 'this version does not have this yet') =>
+  z
+    .unknown()
+    .optional()
+    .superRefine((value, context) => {
+      if (!asksForNothing(value)) context.addIssue({ code: 'custom', message: fault, params: { at: 'key' } });
+    })
+    .describe('Only empty (`null`, `false`, `[]`) in this version, as in `sequin.yaml`.');
+
+function asksForNothing(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0;
+  return [undefined, null, false, '', 'false'].includes(value as undefined);
+}
 
 /** A function's name in Sequin; `none` switches it off, which it is. */
 export const noFunction = (what: string) =>

@@ -6,11 +6,15 @@ import type { MessageFormat } from '../../formats/format.ts';
 import type { ValueOptions } from '../../core/render.ts';
 import { sinkDefinition, sinkDefinitions } from '../../sinks/registry.ts';
 import {
+  exported,
+  ignored,
   noFunction,
   nonEmpty,
+  notYet,
   resourceName,
   retryPolicy,
   sinkStart,
+  schemaPattern,
   schemaPatterns,
   tableName,
   tablePattern,
@@ -20,17 +24,20 @@ import { tableFaults } from '../tailrace/source-checks.ts';
 
 const action = () => z.enum(['insert', 'update', 'delete', 'truncate']);
 
+/** An empty list is none. */
+const groupColumns = () =>
+  z
+    .array(nonEmpty())
+    .transform((names) => (names.length > 0 ? names : undefined))
+    .optional();
+
 const sinkTable = z.strictObject({
   name: tablePattern().describe(
     'The table, `schema.table`, or a pattern of tables. A table takes the entry that names it, else the first whose pattern fits.',
   ),
-  group_column_names: z
-    .array(nonEmpty())
-    .min(1)
-    .optional()
-    .describe(
-      'Columns whose values make the message group: order holds inside it. Default: the primary key.',
-    ),
+  group_column_names: groupColumns().describe(
+    'Columns whose values make the message group: order holds inside it. Default, and of an empty list: the primary key.',
+  ),
   columns: z
     .array(nonEmpty())
     .min(1)
@@ -44,10 +51,10 @@ const sinkTable = z.strictObject({
 });
 
 const source = z.strictObject({
-  include_schemas: schemaPatterns().optional().describe('Only tables in these schemas.'),
-  exclude_schemas: schemaPatterns().optional().describe('No table in these schemas.'),
-  include_tables: tablePatterns().optional().describe('Only these tables, `schema.table`.'),
-  exclude_tables: tablePatterns().optional().describe('Not these tables.'),
+  include_schemas: schemaPatterns({ least: 1 }).optional().describe('Only tables in these schemas.'),
+  exclude_schemas: schemaPatterns({ least: 0 }).optional().describe('No table in these schemas.'),
+  include_tables: tablePatterns({ least: 1 }).optional().describe('Only these tables, `schema.table`.'),
+  exclude_tables: tablePatterns({ least: 0 }).optional().describe('Not these tables.'),
 });
 
 const destination = z.discriminatedUnion(
@@ -83,12 +90,17 @@ function valueOption<const Words extends readonly [string, ...string[]]>(
 
 const SAME_GROUP_DEFAULT = 'strict';
 
+const NO_RECORD = 'it says how the sink stood when it was exported';
+
 export const sinkSchema = z
   .strictObject({
     name: resourceName().describe(
       "Name of the sink. With its database it is the sink's identity: renaming makes a new sink.",
     ),
-    database: z.string().describe('Name of the database that it follows.'),
+    database: z
+      .string()
+      .optional()
+      .describe('Name of the database that it follows. Default: the only one that there is.'),
     status: z
       .enum(['active', 'paused', 'disabled'])
       .default('active')
@@ -108,11 +120,10 @@ export const sinkSchema = z
     table: tableName()
       .optional()
       .describe("Sequin's older spelling of `source.include_tables` with one table."),
-    group_column_names: z
-      .array(nonEmpty())
-      .min(1)
+    schema: schemaPattern()
       .optional()
-      .describe("Sequin's older spelling, beside `table`."),
+      .describe("Sequin's older spelling of `source.include_schemas` with one schema."),
+    group_column_names: groupColumns().describe("Sequin's older spelling, beside `table`."),
     tables: z
       .array(sinkTable)
       .default([])
@@ -208,13 +219,22 @@ export const sinkSchema = z
       .optional()
       .describe('Only `iso8601`.'),
     destination: destination.describe('Where the messages go; its keys depend on `type`.'),
+    filters: notYet(),
+    initial_backfill: notYet(),
+    active_backfill: ignored(NO_RECORD),
+    active_backfills: ignored(NO_RECORD),
+    health: ignored(NO_RECORD),
+    message_kind: ignored('every sink is told what changed'),
+    consumer_start: ignored('`start` says where a new sink begins'),
+    replication_slot_id: ignored("the sink's database has one slot"),
+    sequence_id: ignored('changes are ordered by their position in the log'),
+    ...exported(),
   })
   .superRefine((value, context) => {
     const fault = (path: (string | number)[], message: string) =>
       context.addIssue({ code: 'custom', path, message });
-    if (value.table !== undefined && value.source !== undefined) {
-      fault(['table'], 'source says this already: give one of the two');
-    }
+    const places = (['source', 'table', 'schema'] as const).filter((key) => value[key] !== undefined);
+    for (const key of places.slice(1)) fault([key], `${places[0]} says this already: give one of the two`);
     if (value.group_column_names !== undefined && value.table === undefined) {
       fault(['group_column_names'], 'this goes with `table`; otherwise write it in `tables`, for each table');
     }
@@ -251,5 +271,5 @@ function optionsOf(format: MessageFormat, written: object): unknown {
   );
 }
 
-/** A sink, checked and read. */
-export type SinkConfig = z.output<typeof sinkSchema>;
+/** A sink, checked and read; its database is known only in the whole file where it names none. */
+export type SinkConfig = z.output<typeof sinkSchema> & { readonly database: string };

@@ -1,7 +1,7 @@
 // Certificates and keys that the configuration names: each file is read once, and its text stands where its name was.
 import { readPem } from '../file/file-access.ts';
 import { listOf, setAt, type Path } from '../file/file-value.ts';
-import { parseConnectionUrl } from '../connection-url.ts';
+import { parseConnectionUrl, tlsModeOf } from '../connection-url.ts';
 import type { FileConfig } from '../schema/file.ts';
 import { jsonSchemaOfFile, walkSchema } from '../schema/json-schema.ts';
 import type { Reader } from './cross-checks.ts';
@@ -21,7 +21,7 @@ export async function readCertificates({ file, context, faults }: Reader): Promi
   for (const index of listOf(file, 'databases').keys()) {
     const faultAt = ['databases', index, 'url'];
     const url = parseConnectionUrl(file.text(faultAt) ?? '');
-    const texts = { ca: url?.sslrootcert, cert: url?.sslcert, key: url?.sslkey };
+    const texts = { ca: url && tlsModeOf(url).ca, cert: url?.sslcert, key: url?.sslkey };
     for (const [key, written] of Object.entries(texts)) {
       if (written !== undefined) named.push({ path: ['databases', index, 'tls', key], written, faultAt });
     }

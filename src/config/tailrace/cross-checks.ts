@@ -30,8 +30,12 @@ export function checkNames({ file, faults, notes }: Reader): void {
   }
   for (const index of listOf(file, 'sinks').keys()) {
     const path = ['sinks', index, 'database'];
-    const database = file.text(path);
-    if (database === undefined) continue;
+    const database = file.text(path) ?? (databases.length === 1 ? databases[0] : undefined);
+    if (database === undefined) {
+      if (databases.length > 1)
+        faults.push(file.fault(path, 'this is missing, and there are several databases'));
+      continue;
+    }
     const count = (follow.get(database) ?? 0) + 1;
     follow.set(database, count);
     if (!databases.includes(database)) {
@@ -83,11 +87,35 @@ function* groupIdsIn(value: unknown, path: Path): Generator<{ path: Path; text: 
   }
 }
 
-export function ignoredKeyNotes(file: FileValue): readonly string[] {
-  const notes: string[] = [];
-  walkSchema(jsonSchemaOfFile(), file.value, (path, schema) => {
-    if (schema.ignored !== undefined)
-      notes.push(`${file.nameOf(path)} is accepted without effect: ${schema.ignored}`);
+/** Names of keys that one note lists. */
+const MAX_KEYS_NAMED = 4;
+
+/** Secrets as Sequin exports them unless it is asked to show them: with stars in the place of letters. */
+export function maskedSecretNotes(file: FileValue): readonly string[] {
+  const masked: string[] = [];
+  walkSchema(jsonSchemaOfFile(), file.value, (path, schema, value) => {
+    if (schema.secret === true && JSON.stringify(value).includes('***')) masked.push(file.nameOf(path));
   });
-  return notes;
+  if (masked.length === 0) return [];
+  return [
+    `${listOfKeys(masked)} ${masked.length === 1 ? 'looks' : 'look'} masked: export it again with show-sensitive=true, or write the secret`,
+  ];
+}
+
+/** One note for each reason, whatever has it. */
+export function ignoredKeyNotes(file: FileValue): readonly string[] {
+  const keysByReason = new Map<string, string[]>();
+  walkSchema(jsonSchemaOfFile(), file.value, (path, schema) => {
+    if (schema.ignored === undefined) return;
+    keysByReason.set(schema.ignored, [...(keysByReason.get(schema.ignored) ?? []), file.nameOf(path)]);
+  });
+  return [...keysByReason].map(
+    ([reason, keys]) =>
+      `${listOfKeys(keys)} ${keys.length === 1 ? 'is' : 'are'} accepted without effect: ${reason}`,
+  );
+}
+
+function listOfKeys(keys: readonly string[]): string {
+  const more = keys.length - MAX_KEYS_NAMED;
+  return `${keys.slice(0, MAX_KEYS_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

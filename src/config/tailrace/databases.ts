@@ -1,6 +1,8 @@
 // Turns an entry of `databases` into settings.
 import type { RetryPolicy } from '../../core/retry.ts';
 import type { DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
+import { parseConnectionUrl } from '../connection-url.ts';
+import { listOf, type FileValue } from '../file/file-value.ts';
 import type { ConnectionConfig, DatabaseConfig } from '../schema/database.ts';
 import type { RetryConfig } from '../schema/parts.ts';
 import { isLoopback } from '../units.ts';
@@ -68,3 +70,15 @@ export function noteUnverifiedDatabase({ name, tls, hosts }: DatabaseConfig, not
     `database ${name}: TLS mode "${tls.mode}" does not prove that ${remote.join(', ')} is the server that was meant; verify-full does`,
   );
 }
+
+/** What of the URLs means nothing here, one line for each database. */
+export function passedOverNotes(file: FileValue): readonly string[] {
+  return [...listOf(file, 'databases').keys()].flatMap((index) => {
+    const path = ['databases', index, 'url'];
+    const passedOver = parseConnectionUrl(file.text(path) ?? '')?.passedOver ?? [];
+    return passedOver.length === 0 ? [] : `${file.nameOf(path)}: ${passedOverText(passedOver)}`;
+  });
+}
+
+export const passedOverText = (parameters: readonly string[]): string =>
+  `${parameters.join(', ')} ${parameters.length === 1 ? 'is' : 'are'} passed over: Tailrace finds the primary, and makes its connections, in its own way`;

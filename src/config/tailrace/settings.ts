@@ -3,12 +3,14 @@
 import { matchesTable, tablePattern } from '../../core/selection.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import type { ListenSettings, ServiceSettings, SinkSettings, TableOptions } from '../../pipeline/settings.ts';
-import { apiListen, dataDirectory, metricsListen, stateFile, type LoadContext } from '../context.ts';
+import { dataDirectory, stateFile, type LoadContext } from '../context.ts';
 import { checkFile } from '../file/check.ts';
 import { ConfigError, sortFaults, type Fault } from '../file/faults.ts';
 import { listOf, valueAt, type FileValue } from '../file/file-value.ts';
+import { apiListen, metricsListen } from '../listening.ts';
+import { logFormatOf, logLevelOf } from '../logging.ts';
 import type { EndpointConfig } from '../schema/endpoint.ts';
-import { fileSchema, type FileConfig } from '../schema/file.ts';
+import { fileSchema, withDatabases, type FileConfig } from '../schema/file.ts';
 import { jsonSchemaOfFile } from '../schema/json-schema.ts';
 import type { SinkConfig } from '../schema/sink.ts';
 import { readCertificates, withCertificates } from './certificates.ts';
@@ -27,7 +29,7 @@ export type Reading = {
 /** Throws ConfigError with every fault. */
 export async function settingsOf(file: FileValue, context: LoadContext): Promise<Reading> {
   const faults = [...file.faults];
-  const notes: string[] = [];
+  const notes: string[] = [...file.notes];
   const reader: Reader = { file, context, faults, notes };
   const parsed = checkFile(fileSchema, jsonSchemaOfFile(), file, faults);
   checkNames(reader);
@@ -37,16 +39,17 @@ export async function settingsOf(file: FileValue, context: LoadContext): Promise
   for (const database of parsed?.databases ?? []) noteUnverifiedDatabase(database, notes);
   const listening = listeningOf(parsed, reader);
   if (parsed === undefined || faults.length > 0) throw new ConfigError(sortFaults(faults));
-  const config = withCertificates(parsed, certificates);
-  const settings = toService(config, listening, dataDirectory(context));
+  const config = withCertificates(withDatabases(parsed), certificates);
+  const settings = toService(config, listening, reader);
   for (const sink of settings.sinks) noteUnverifiedDestination(sink.name, sink.destination, notes);
   return { settings, config, notes };
 }
 
 type Listening = { readonly api: ListenSettings; readonly metrics: ListenSettings };
+type Sections = Pick<FileConfig, 'api' | 'metrics'>;
 
 /** In a file with faults these sections are read by themselves: an API open to the world is said beside the other faults. */
-function listeningOf(config: FileConfig | undefined, { file, context, faults }: Reader): Listening {
+function listeningOf(config: Sections | undefined, { file, context, faults, notes }: Reader): Listening {
   const api = config?.api ?? fileSchema.shape.api.safeParse(valueAt(file.value, ['api'])).data;
   const metrics =
     config?.metrics ?? fileSchema.shape.metrics.safeParse(valueAt(file.value, ['metrics'])).data;
@@ -57,17 +60,30 @@ function listeningOf(config: FileConfig | undefined, { file, context, faults }: 
   const hasToken = (api?.tokens.length ?? 0) + listOf(file, 'api_tokens').length > 0;
   const faultHere = (message: string): Fault => file.fault(['api', 'listen'], message);
   return {
-    api: apiListen(listen('api', api?.listen), { context, hasToken, faults, faultHere }),
-    metrics: metricsListen(listen('metrics', metrics?.listen), context, faults),
+    api: apiListen(listen('api', api?.listen), { context, hasToken, faults, notes, faultHere }),
+    metrics: metricsListen(listen('metrics', metrics?.listen), { context, faults, notes }),
   };
 }
 
-const toService = (config: FileConfig, listening: Listening, dataDir: string): ServiceSettings => ({
-  dataDir,
+/** Sequin's variables speak where the file says neither. */
+function metricsLogin({ username, password }: FileConfig['metrics'], { env }: LoadContext) {
+  const isWritten = username !== undefined || password !== undefined;
+  const user = isWritten ? username : env['SEQUIN_METRICS_USER'];
+  const secret = isWritten ? password : env['SEQUIN_METRICS_PASSWORD'];
+  if (!user && !secret) return {};
+  return { login: { username: user ?? '', password: secret ?? '' } };
+}
+
+const toService = (
+  config: FileConfig,
+  listening: Listening,
+  { context, notes }: Reader,
+): ServiceSettings => ({
+  dataDir: dataDirectory(context),
   databases: config.databases.map(toDatabase),
   sinks: config.sinks.map((sink) => toSink(sink, config.http_endpoints)),
   log: logSettings(config.log),
-  state: { file: stateFile(config.state.url, dataDir) },
+  state: { file: stateFile(config.state.url, dataDirectory(context)) },
   deadLetters: {
     retentionMs: config.dead_letters.retention,
     maxCount: config.dead_letters.max_count,
@@ -77,10 +93,11 @@ const toService = (config: FileConfig, listening: Listening, dataDir: string): S
     listen: listening.api,
     tokens: [...config.api.tokens, ...config.api_tokens.map((entry) => entry.token)],
   },
-  metrics: { listen: listening.metrics },
+  metrics: { listen: listening.metrics, ...metricsLogin(config.metrics, context) },
   shutdownTimeoutMs: config.shutdown_timeout,
   statsIntervalMs: config.stats_interval,
-  logLevel: config.log_level,
+  logLevel: logLevelOf(config.log_level, context.env, notes),
+  logFormat: logFormatOf(config.log_format, context.env, notes),
 });
 
 const logSettings = (log: FileConfig['log']): LogSettings => ({

@@ -26,6 +26,7 @@ type Source = {
       }
     | undefined;
   readonly table?: TableName | undefined;
+  readonly schema?: NamePattern | undefined;
 };
 
 type Options = {
@@ -39,10 +40,11 @@ type Options = {
   readonly key_changes: 'update' | 'split';
 };
 
-export function selectionOf({ source, table }: Source): Selection {
+export function selectionOf({ source, table, schema }: Source): Selection {
   const includeTables = source?.include_tables ?? (table && [tablePattern(table)]);
+  const includeSchemas = source?.include_schemas ?? (schema && [schema]);
   return {
-    ...(source?.include_schemas && { includeSchemas: source.include_schemas }),
+    ...(includeSchemas && { includeSchemas }),
     ...(source?.exclude_schemas && { excludeSchemas: source.exclude_schemas }),
     ...(includeTables && { includeTables }),
     ...(source?.exclude_tables && { excludeTables: source.exclude_tables }),

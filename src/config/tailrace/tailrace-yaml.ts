@@ -3,7 +3,8 @@ import type { LoadContext } from '../context.ts';
 import { ConfigError, sortFaults } from '../file/faults.ts';
 import type { FileValue } from '../file/file-value.ts';
 import { fileSchema } from '../schema/file.ts';
-import { ignoredKeyNotes, sharedBudgetNotes } from './cross-checks.ts';
+import { ignoredKeyNotes, maskedSecretNotes, sharedBudgetNotes } from './cross-checks.ts';
+import { passedOverNotes } from './databases.ts';
 import { settingsOf, type Reading } from './settings.ts';
 
 /** Top-level keys that mean something. */
@@ -18,6 +19,12 @@ export async function readTailraceYaml(file: FileValue, context: LoadContext): P
   const reading = await settingsOf(file, context);
   return {
     ...reading,
-    notes: [...reading.notes, ...ignoredKeyNotes(file), ...sharedBudgetNotes(reading.config)],
+    notes: [
+      ...reading.notes,
+      ...ignoredKeyNotes(file),
+      ...maskedSecretNotes(file),
+      ...passedOverNotes(file),
+      ...sharedBudgetNotes(reading.config),
+    ],
   };
 }

@@ -7,6 +7,8 @@ export type StartOptions = {
   /** The version that status and files name. */
   readonly version: string;
   readonly logger: Logger;
+  /** The statistics line has its fields under the names of pg2sqs too. */
+  readonly pg2sqsNames?: boolean;
 };
 
 export interface RunningService {

@@ -101,8 +101,10 @@ async function connect(
   options: Attempt,
 ): Promise<{ client: Client; tap: Tap }> {
   const { mode } = settings.tls;
+  // As in libpq, nobody speaks TLS over a socket of this machine.
+  const isSocket = target.host.startsWith('/');
   try {
-    return await connectOnce(settings, target, options, mode !== 'disable');
+    return await connectOnce(settings, target, options, mode !== 'disable' && !isSocket);
   } catch (error) {
     const fault = connectionFault(error, settings, target);
     if (mode !== 'prefer' || fault.code !== TLS_MISSING) throw fault;

@@ -32,8 +32,9 @@ export const TERMINATE_MESSAGE = Buffer.from([0x58, 0, 0, 0, 4]);
 export const asksForMessages = (serverVersion: number): boolean => serverVersion >= 140_000;
 
 export function startCommand(options: StreamOptions): string {
-  // A list of identifiers inside a string: quoted as both.
-  const publications = escapeLiteral(escapeIdentifier(options.publication));
+  // A list of identifiers inside a string, quoted as both. A string of this grammar takes backslashes as they are, and knows
+  // no E'…': https://github.com/postgres/postgres/blob/REL_18_STABLE/src/backend/replication/repl_scanner.l
+  const publications = `'${escapeIdentifier(options.publication).replaceAll("'", "''")}'`;
   const messages = options.messages ? `, messages 'true'` : '';
   return (
     `START_REPLICATION SLOT ${escapeIdentifier(options.slot)} LOGICAL ${formatLsn(options.startLsn)} ` +

@@ -161,7 +161,7 @@ test('what cannot be followed is named: a missing table, a missing database, a w
   const nowhere = startCli(['tail', url.href]);
   expect(await nowhere.code).toBe(1);
   expect(nowhere.stderr()).not.toContain('postgres:postgres@');
-  for (const argv of [['mysql://db/x'], [database.url, '--table', 'a.b.c'], [`${database.url}?x=1`]]) {
+  for (const argv of [['mysql://db/x'], [database.url, '--table', 'a?'], [`${database.url}?x=1`]]) {
     const wrong = startCli(['tail', ...argv]);
     expect([argv, await wrong.code]).toEqual([argv, 2]);
   }

@@ -250,7 +250,6 @@ describe('faults', () => {
     [{ PG2SQS_POSTGRES_NUMERICMODE: 'decimal' }, 'PG2SQS_POSTGRES_NUMERICMODE', 'float or string'],
     [{ PG2SQS_T_0_Q_GROUPID: '${%tabel%}' }, 'PG2SQS_T_0_Q_GROUPID', 'no macro %tabel%'],
     [{ PG2SQS_T_0_Q_NAME: 'spaces in it.fifo' }, 'PG2SQS_T_0_NAME', 'a queue name has'],
-    [{ PG2SQS_T_2_NAME: 'c', PG2SQS_T_2_Q_NAME: 'c' }, 'PG2SQS_T_2_NAME', 'there is no table 1'],
     [{ PG2SQS_T_1_Q_NAME: 'c' }, 'PG2SQS_T_1_NAME', 'this is missing'],
     [{ PG2SQS_T_1_NAME: 'c' }, 'PG2SQS_T_1_NAME', 'this table has no queue'],
     [{ PG2SQS_T_1_NAME: 'public.users', PG2SQS_T_1_Q_NAME: 'x' }, 'PG2SQS_T_1_NAME', 'named twice'],
@@ -284,13 +283,5 @@ describe('faults', () => {
       { path: 'tables[1].colums', nearest: 'columns', line: 32 },
       { path: 'retryPolicy.maxRetires', nearest: 'retryPolicy.maxRetries', line: 50 },
     ]);
-  });
-
-  test('a table that file and variables number alike must be the same table', async () => {
-    const text = readFileSync(resolve(examples, 'config.yaml'), 'utf8');
-    const faults = await faultsOf(
-      loadFiles({ '/srv/config.yaml': text }, { env: { PG2SQS_T_0_NAME: 'other' } }),
-    );
-    expect(faults).toMatchObject([{ path: 'PG2SQS_T_0_NAME', message: expect.stringContaining('"orders"') }]);
   });
 });

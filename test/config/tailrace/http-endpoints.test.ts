@@ -162,7 +162,7 @@ describe('faults', () => {
     ['{ Webhook-Signature: "v1,x" }', ".Webhook-Signature the header webhook-signature is Tailrace's own"],
     ['{ Content-Encoding: "br" }', '.Content-Encoding gzip is the only content-encoding'],
     ['[{ key: a, value: "1" }, { key: A, value: "2" }]', '[1].key the header a is written twice'],
-    ['{ X-A: 1.10 }', ' headers are a list of `key` and `value`, or a mapping'],
+    ['{ X-A: [1] }', ' headers are a list of `key` and `value`, or a mapping'],
     ['"(2 encrypted header(s))"', ' headers are a list of `key` and `value`, or a mapping'],
   ])('headers like %s are refused', async (headers, message) => {
     const text = `${head}http_endpoints:\n  - { name: e, url: "http://host", encrypted_headers: ${headers} }\n`;

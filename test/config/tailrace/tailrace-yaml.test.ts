@@ -269,8 +269,13 @@ describe('anchors', () => {
     expect(settings.sinks[0]).toMatchObject({ database: 'shop', actions: ['insert'], status: 'active' });
   });
 
-  test('that nothing uses do not excuse an unknown key', async () => {
-    expect(await faultLines(loadText(`${minimal}bse: &base { a: 1 }\n`))).toEqual(['13:1 bse unknown key']);
+  test('that nothing uses are passed over with a note, unless the key is nearly a known one', async () => {
+    const { notes } = await loadText(`${minimal}base: &base { a: &inner 1, b: *inner }\n`);
+    expect(notes).toEqual(['base is passed over: nothing uses its anchors']);
+    expect(await faultsOf(loadText(`${minimal}snks: [&a { name: b }, { <<: *a }]\n`))).toMatchObject([
+      { line: 13, column: 1, path: 'snks', message: 'unknown key', nearest: 'sinks' },
+    ]);
+    expect(await faultLines(loadText(`${minimal}base: { a: 1 }\n`))).toEqual(['13:1 base unknown key']);
   });
 
   test('that multiply a file beyond measure, or refer to themselves, are faults', async () => {
@@ -418,19 +423,6 @@ describe('settings from around the file', () => {
     const env = { TAILRACE_DATA_DIR: '/var/lib/tailrace' };
     expect((await loadFiles(files, { env, dataDir: 'here' })).settings.dataDir).toBe('/srv/here');
     expect((await loadFiles(files, { env })).settings.state.file).toBe('/var/lib/tailrace/tailrace.db');
-  });
-
-  test('SERVER_PORT changes the port of an API address that is not written', async () => {
-    expect((await loadText(minimal, { SERVER_PORT: '9000' })).settings.api.listen).toEqual({
-      host: '127.0.0.1',
-      port: 9000,
-      explicit: true,
-    });
-    const written = `${minimal}api: { listen: "127.0.0.1:1" }\n`;
-    expect((await loadText(written, { SERVER_PORT: '9000' })).settings.api.listen).toMatchObject({ port: 1 });
-    expect(await faultsOf(loadText(minimal, { SERVER_PORT: 'http' }))).toMatchObject([
-      { file: 'environment', path: 'SERVER_PORT' },
-    ]);
   });
 
   test('an API beyond loopback needs a token, wherever the address comes from', async () => {

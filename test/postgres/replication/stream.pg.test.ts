@@ -24,7 +24,7 @@ beforeAll(async () => {
   client = database.client;
   messages = asksForMessages(await serverVersion(client));
   await client.query(
-    `create table users (id int primary key, email text); create publication "P'""ub" for table users`,
+    `create table users (id int primary key, email text); create publication "P'""u\\b" for table users`,
   );
 });
 afterAll(() => database.drop());
@@ -35,7 +35,7 @@ beforeEach(async () => {
 
 const options = (changes: Partial<StreamOptions> = {}): StreamOptions => ({
   slot,
-  publication: `P'"ub`,
+  publication: `P'"u\\b`,
   startLsn: ZERO_LSN,
   confirmed: ZERO_LSN,
   messages,
@@ -208,7 +208,7 @@ describe('what START_REPLICATION refuses', () => {
 
   test('the command quotes what it names', () => {
     expect(startCommand(options({ slot: 's"x', startLsn: toLsn(0x1_0000_0002n), messages: false }))).toBe(
-      `START_REPLICATION SLOT "s""x" LOGICAL 1/2 (proto_version '1', publication_names '"P''""ub"')`,
+      `START_REPLICATION SLOT "s""x" LOGICAL 1/2 (proto_version '1', publication_names '"P''""u\\b"')`,
     );
   });
 });
