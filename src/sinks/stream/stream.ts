@@ -1,7 +1,7 @@
 // The pull stream: messages wait here until workers fetch them over HTTP and acknowledge them one by one.
 // A delivery lasts until its message is acknowledged, so order, retries, bounds and restarts are the core's, as for any sink.
 import { steadyMs, wallMs } from '../../core/clock.ts';
-import { TailraceError, type DeliveryError, type Outcome } from '../../core/errors.ts';
+import type { DeliveryError, Outcome } from '../../core/errors.ts';
 import { stableUuid } from '../../core/idempotency.ts';
 import { ROW_ACTIONS, type Action } from '../../core/change.ts';
 import type { LeaseStore } from '../../core/leases.ts';
@@ -19,6 +19,8 @@ import type {
 import { answerOf } from './answer.ts';
 import { streamConfigSchema, type StreamConfig } from './config.ts';
 import { LeaseBook, type Known } from './leases.ts';
+import { NACKED, stopped, TIMED_OUT } from './outcomes.ts';
+import { Returns } from './returns.ts';
 import { WaitingRequests } from './waiting.ts';
 
 export const stream: SinkDefinition<StreamConfig> = {
@@ -50,7 +52,8 @@ class Stream implements Sink, PullPort {
   readonly #context: PullContext;
   readonly #store: LeaseStore;
   readonly #logger: SinkContext['logger'];
-  readonly #book = new LeaseBook<Delivery>();
+  readonly #book = new LeaseBook<Delivery>(({ message }) => message.position);
+  readonly #returns = new Returns();
   readonly #waiting: WaitingRequests;
   readonly #route: Route;
   #signal: AbortSignal | undefined;
@@ -111,7 +114,13 @@ class Stream implements Sink, PullPort {
 
   async receive(request: ReceiveRequest, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
     if (this.#stopped) throw stopped();
-    if (this.#book.available === 0 && request.waitMs > 0) await this.#waiting.wait(request.waitMs, signal);
+    // The timer may be late.
+    this.#expire();
+    await this.#returns.all;
+    if (this.#book.available === 0 && request.waitMs > 0) {
+      await this.#waiting.wait(request.waitMs, signal);
+      await this.#returns.all;
+    }
     return signal.aborted || this.#stopped ? undefined : this.#take(request.maxCount);
   }
 
@@ -186,6 +195,7 @@ class Stream implements Sink, PullPort {
 
   #offer(delivery: Delivery): void {
     const id = this.#ackId(delivery.message);
+    this.#returns.comeBack(id);
     switch (this.#book.offer(id, delivery)) {
       case 'available':
         // After this turn, so that what becomes available together goes out together.
@@ -246,15 +256,20 @@ class Stream implements Sink, PullPort {
     for (const { item } of returned) item.conclude(error);
   }
 
+  #expire(): void {
+    const { returned, dropped } = this.#book.expire(steadyMs());
+    this.#timedOut += returned.length;
+    this.#returns.leave(returned.map(({ id }) => id));
+    this.#giveBack(returned, dropped, TIMED_OUT);
+  }
+
   #expireInTime(): void {
     const next = this.#book.nextEndMs();
     if (this.#expiry !== undefined || next === undefined) return;
     this.#expiry = setTimeout(
       () => {
         this.#expiry = undefined;
-        const { returned, dropped } = this.#book.expire(steadyMs());
-        this.#timedOut += returned.length;
-        this.#giveBack(returned, dropped, TIMED_OUT);
+        this.#expire();
         this.#expireInTime();
       },
       Math.max(1, Math.ceil(next - steadyMs())),
@@ -286,6 +301,7 @@ class Stream implements Sink, PullPort {
     clearImmediate(this.#serving);
     for (const { fail } of this.#book.detach()) fail(reason);
     this.#waiting.wakeAll();
+    this.#returns.close();
   }
 }
 
@@ -293,24 +309,3 @@ function pullContext({ name, pull }: SinkContext): PullContext {
   if (pull === undefined) throw new Error(`the sink ${name} was made without what a pull stream needs`);
   return pull;
 }
-
-const returned = (code: string, hint: string): DeliveryError => ({
-  kind: 'retryable',
-  scope: 'message',
-  code,
-  hint,
-  // Its worker has had it long enough: the next may have it at once.
-  retryAfterMs: 0,
-});
-const NACKED = returned('NACKED', 'a worker gave the message back; see why in the log of the workers');
-const TIMED_OUT = returned(
-  'VISIBILITY_TIMEOUT',
-  'no worker acknowledged the message in time: look for workers that died, or raise visibility_timeout_ms',
-);
-
-const stopped = (): TailraceError =>
-  new TailraceError('the stream stops', {
-    code: 'STREAM_STOPPED',
-    kind: 'retryable',
-    hint: 'ask again: it goes on where it was when Tailrace is back',
-  });

@@ -28,9 +28,14 @@ async function run(
   leases: LeaseStore,
   log: { count: number; groups: number; maxAckPending: number },
   settled: Set<number>,
+  wanted: { visibilityMs?: number; maxRetryCount?: number } = {},
 ) {
   const sink: Sink = await stream.create(
-    { ...config, max_ack_pending: log.maxAckPending },
+    {
+      ...config,
+      max_ack_pending: log.maxAckPending,
+      visibility_timeout_ms: wanted.visibilityMs ?? config.visibility_timeout_ms,
+    },
     {
       name: 'users',
       rewinds: 0,
@@ -40,6 +45,7 @@ async function run(
   );
   const delivery = createDelivery({
     retry: { initialBackoffMs: 60_000, multiplier: 1, maxBackoffMs: 60_000, jitter: 0 },
+    ...(wanted.maxRetryCount !== undefined && { maxRetryCount: wanted.maxRetryCount }),
   });
   const messages = new Messages(delivery);
   const dispatcher = createDispatcher(delivery, sink, {
@@ -141,4 +147,58 @@ test('with any acks, nacks and restarts, one message of a group is out at a time
     }),
     { numRuns: 60 },
   );
+});
+
+test.each([1, 20])(
+  'what a worker gives back again and again starves nobody, with %i out at most',
+  async (maxAckPending) => {
+    const running = await run(leasesInMemory(), { count: 4, groups: 4, maxAckPending }, new Set());
+    const seen = new Set<number>();
+    while (seen.size < 4) {
+      const [one] = read(await running.pull.receive({ maxCount: 1, waitMs: LONG_MS }, patient));
+      seen.add(one!.index);
+      await (one!.index === 0 ? running.pull.nack([one!.id]) : running.pull.ack([one!.id]));
+    }
+    await running.stop();
+  },
+);
+
+test.each([1, 20])(
+  'what ran out of time goes out again before what is later, with %i out at most',
+  async (maxAckPending) => {
+    const log = { count: 20, groups: 20, maxAckPending };
+    const running = await run(leasesInMemory(), log, new Set(), { visibilityMs: 500 });
+    const take = async (): Promise<number[]> =>
+      read(await running.pull.receive({ maxCount: 1, waitMs: LONG_MS }, patient)).map(({ index }) => index);
+    expect(await take()).toEqual([0]);
+    // While later ones are there, asked for in the very turn in which the time is over.
+    while (running.pull.status().timedOut === 0) await nextTurn();
+    expect(await take()).toEqual([0]);
+    await running.stop();
+  },
+);
+
+test('several that run out of time together come back in their order', async () => {
+  const log = { count: 20, groups: 20, maxAckPending: 20 };
+  const running = await run(leasesInMemory(), log, new Set(), { visibilityMs: 500 });
+  const take = async (maxCount: number): Promise<number[]> =>
+    read(await running.pull.receive({ maxCount, waitMs: LONG_MS }, patient)).map(({ index }) => index);
+  expect(await take(5)).toEqual([0, 1, 2, 3, 4]);
+  while (running.pull.status().timedOut === 0) await nextTurn();
+  expect(await take(7)).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  await running.stop();
+});
+
+test('a message that became a dead letter keeps the later ones for a moment only', async () => {
+  const log = { count: 2, groups: 2, maxAckPending: 20 };
+  const wanted = { maxRetryCount: 1, visibilityMs: 500 };
+  const running = await run(leasesInMemory(), log, new Set(), wanted);
+  const take = async (): Promise<number> =>
+    read(await running.pull.receive({ maxCount: 1, waitMs: LONG_MS }, patient))[0]!.index;
+  for (let attempt = 1; attempt <= 2; attempt++) {
+    expect(await take()).toBe(0);
+    while (running.pull.status().timedOut < attempt) await nextTurn();
+  }
+  expect(await take()).toBe(1);
+  await running.stop();
 });
