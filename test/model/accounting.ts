@@ -5,7 +5,8 @@ import { selects, type Selection } from '../../src/core/selection.ts';
 import type { Store } from '../../src/store/sqlite.ts';
 import type { BlockContext } from '../../src/log/format.ts';
 import { DATABASE, type ModelSinkSettings } from './process.ts';
-import type { PretendedServer, Row, Transaction } from './server.ts';
+import type { PretendedServer } from './server.ts';
+import type { Row, Transaction } from './server-state.ts';
 import type { SinkWatcher } from './sink.ts';
 
 /** A gap as it stood on record; it explains only what had been committed by then. */

@@ -1,6 +1,6 @@
 // The beginning and the end of a transaction, as pgoutput sends them.
 import { FRAME } from '../../src/pgoutput/frames.ts';
-import type { Transaction } from './server.ts';
+import type { Transaction } from './server-state.ts';
 
 const POSTGRES_EPOCH_US = 946_684_800_000_000n;
 

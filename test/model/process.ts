@@ -25,7 +25,8 @@ import type { Store } from '../../src/store/sqlite.ts';
 import { databaseSettings } from '../support/database-settings.ts';
 import { insertMessage, relationMessage } from '../support/pgoutput-messages.ts';
 import { begin, commit } from './messages.ts';
-import type { PretendedServer, Row, Transaction } from './server.ts';
+import type { PretendedServer } from './server.ts';
+import type { Row, Transaction } from './server-state.ts';
 import { ModelSink, type SinkWatcher } from './sink.ts';
 
 export const DATABASE = 'shop';

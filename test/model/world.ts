@@ -9,7 +9,8 @@ import { openStore, type Store } from '../../src/store/sqlite.ts';
 import { seededRandom } from '../support/workload.ts';
 import { Accounting } from './accounting.ts';
 import { ModelProcess, type ModelSinkSettings } from './process.ts';
-import { NOISE, PretendedServer, PUBLICATIONS, TABLES, type Transaction } from './server.ts';
+import { PretendedServer } from './server.ts';
+import { NOISE, PUBLICATIONS, TABLES, type Transaction } from './server-state.ts';
 
 const PUBLICATION_ACTIONS = [
   'publication dropped',
