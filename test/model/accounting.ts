@@ -4,7 +4,7 @@ import { parseLsn, ZERO_LSN, type Lsn } from '../../src/core/lsn.ts';
 import { selects, type Selection } from '../../src/core/selection.ts';
 import type { Store } from '../../src/store/sqlite.ts';
 import type { BlockContext } from '../../src/log/format.ts';
-import { DATABASE, type ModelSinkSettings } from './process.ts';
+import { DATABASE, type ModelSinkSettings } from './process-options.ts';
 import type { PretendedServer } from './server.ts';
 import type { Row, Transaction } from './server-state.ts';
 import type { SinkWatcher } from './sink.ts';

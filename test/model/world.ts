@@ -8,7 +8,8 @@ import { makeDirectory } from '../../src/data-directory/directory.ts';
 import { openStore, type Store } from '../../src/store/sqlite.ts';
 import { seededRandom } from '../support/workload.ts';
 import { Accounting } from './accounting.ts';
-import { ModelProcess, type ModelSinkSettings } from './process.ts';
+import { ModelProcess } from './process.ts';
+import type { ModelSinkSettings } from './process-options.ts';
 import { PretendedServer } from './server.ts';
 import { NOISE, PUBLICATIONS, TABLES, type Transaction } from './server-state.ts';
 
