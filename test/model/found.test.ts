@@ -1,6 +1,8 @@
 // Sequences that once lost something in silence, as short as they could be made: each stays mended.
 import { afterAll, expect, test } from 'vitest';
-import { removeEmptyStore, RestartWorld, type Sequence } from './world.ts';
+import { removeEmptyStore } from './directory.ts';
+import type { Sequence } from './sequence.ts';
+import { RestartWorld } from './world.ts';
 
 afterAll(removeEmptyStore);
 
