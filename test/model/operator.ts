@@ -14,7 +14,7 @@ export type Operated = {
   stop(): Promise<void>;
   moveLogAway(): void;
   /** Takes down which gaps are on record. */
-  note(): void;
+  readonly note: () => void;
   tell(what: string): void;
 };
 

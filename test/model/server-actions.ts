@@ -3,8 +3,12 @@ import { TABLES, type ServerState } from './server-state.ts';
 import type { PretendedServer } from './server.ts';
 import type { PublicationAction, ServerAction, SlotAction } from './sequence.ts';
 
-/** A whole number from 0 on, below the limit. */
-export type Below = (limit: number) => number;
+export type Chances = {
+  /** From 0 to 1. */
+  readonly random: () => number;
+  /** A whole number from 0 on, below the limit. */
+  readonly below: (limit: number) => number;
+};
 
 export function meetSlot(server: PretendedServer, action: SlotAction): void {
   if (action === 'slot advanced') return server.confirm(server.walEnd);
@@ -15,7 +19,7 @@ export function meetSlot(server: PretendedServer, action: SlotAction): void {
 export type PublicationMeeting = {
   /** The one that is followed. */
   readonly name: string;
-  readonly below: Below;
+  readonly below: Chances['below'];
   /** Some writes. */
   readonly meanwhile: () => void;
 };
@@ -59,7 +63,7 @@ export function meetPublication(
 export function meetServer(
   server: PretendedServer,
   action: ServerAction,
-  { copy, below }: { readonly copy: ServerState | undefined; readonly below: Below },
+  { copy, below }: { readonly copy: ServerState | undefined; readonly below: Chances['below'] },
 ): void {
   const { wal } = server.state;
   const last = wal.at(-1)?.number ?? 0;

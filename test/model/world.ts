@@ -16,8 +16,9 @@ import {
   type Sequence,
 } from './sequence.ts';
 import { meetPublication, meetServer, meetSlot } from './server-actions.ts';
-import { NOISE, PUBLICATIONS, TABLES, type ServerState, type Transaction } from './server-state.ts';
+import { PUBLICATIONS, TABLES, type ServerState, type Transaction } from './server-state.ts';
 import { PretendedServer } from './server.ts';
+import { someRows, takeTurn } from './traffic.ts';
 
 const table = (name: string) => ({ schema: ['public'], table: [name] });
 const SINKS: readonly ModelSinkSettings[] = [
@@ -83,13 +84,14 @@ export class RestartWorld {
   };
 
   #checkHarmless(): void {
-    const { gaps, faults } = this.accounting;
-    if (this.#sequence.steps.every(({ action }) => HARMLESS.has(action)) && gaps.length > 0) {
+    const { hasGaps, faults } = this.accounting;
+    if (this.#sequence.steps.every(({ action }) => HARMLESS.has(action)) && hasGaps) {
       faults.push('a gap was declared though nothing could be missing');
     }
   }
 
   readonly #below = (limit: number): number => Math.floor(this.#random() * limit);
+  readonly #chances = { random: () => this.#random(), below: this.#below };
 
   #note(): void {
     this.accounting.note(this.#directory.store);
@@ -138,12 +140,10 @@ export class RestartWorld {
     this.#note();
   }
 
-  #commit(): Transaction {
-    const rows = Array.from({ length: 1 + this.#below(4) }, () => ({
-      table: this.#random() < 0.15 ? NOISE : TABLES[this.#below(TABLES.length)]!,
-      key: this.#below(4),
-    }));
-    const transaction = this.#server.commit(rows, this.#random() < 0.2);
+  readonly #commit = (): void =>
+    void this.#committed(this.#server.commit(someRows(this.#chances), this.#random() < 0.2));
+
+  #committed(transaction: Transaction): Transaction {
     this.accounting.committed(transaction);
     return transaction;
   }
@@ -151,27 +151,15 @@ export class RestartWorld {
   async #traffic(): Promise<void> {
     // It may stay as it is for a while.
     if (this.#random() < 0.8) await this.#start();
-    for (let turns = 2 + this.#below(8); turns > 0; turns--) await this.#turn();
+    for (let turns = 2 + this.#below(8); turns > 0; turns--) {
+      await takeTurn({
+        server: this.#server,
+        process: this.#process,
+        commit: this.#commit,
+        chances: this.#chances,
+      });
+    }
     this.#note();
-  }
-
-  async #turn(): Promise<void> {
-    const process = this.#process;
-    const chance = this.#random();
-    if (chance < 0.3) return void this.#commit();
-    if (chance < 0.34) return this.#server.idle(this.#below(300));
-    if (process === undefined) return;
-    if (chance < 0.55) return process.read(1 + this.#below(12));
-    if (chance < 0.62) return process.sync();
-    if (chance < 0.67) return process.flush();
-    if (chance < 0.7) return process.look();
-    if (chance < 0.72) return process.retain();
-    const sink = process.sinks[this.#below(process.sinks.length)];
-    if (sink === undefined) return;
-    if (chance < 0.78) return sink.read(1 + this.#below(4));
-    if (chance < 0.88) return sink.deliver(1 + this.#below(5), () => this.#below(2));
-    if (chance < 0.95) return sink.settle();
-    return sink.sync();
   }
 
   async #act(action: Action): Promise<void> {
@@ -281,11 +269,7 @@ export class RestartWorld {
   async #rest(): Promise<void> {
     this.#random = seededRandom(1);
     await this.#heal();
-    const probes = TABLES.map((name) => {
-      const transaction = this.#server.commit([{ table: name, key: 0 }]);
-      this.accounting.committed(transaction);
-      return transaction;
-    });
+    const probes = TABLES.map((name) => this.#committed(this.#server.commit([{ table: name, key: 0 }])));
     this.#tell('-- probes');
     await this.#heal();
     this.accounting.settle(probes);
