@@ -99,9 +99,11 @@ export class RestartWorld {
 
   /** Answers the process that runs now. */
   async #start(): Promise<ModelProcess> {
-    const { log, ledgers } = this.#directory;
-    await makeDirectory(log);
-    await makeDirectory(ledgers);
+    if (this.#process === undefined) {
+      const { log, ledgers } = this.#directory;
+      await makeDirectory(log);
+      await makeDirectory(ledgers);
+    }
     const process = (this.#process ??= this.#makeProcess());
     await process.connect();
     if (process.isStreaming) this.#metHistory = this.#server.state.history;
