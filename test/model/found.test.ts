@@ -98,6 +98,21 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'what was looked at in a history that parted bounds no gap, also where later looks are of the one that goes on',
+    {
+      steps: [
+        { action: 'table taken out', seed: 0 },
+        { action: 'go on', seed: 620 },
+        { action: 'go on', seed: 442 },
+        { action: 'failover to a level standby', seed: 474 },
+        { action: 'failover to a standby behind', seed: 90 },
+        { action: 'publication dropped', seed: 298 },
+      ],
+      ack: 'auto',
+      version: 18,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

@@ -124,15 +124,14 @@ export class LookKeeper {
   ): readonly GapDeclaration[] {
     const { previous, unread, exists, missed } = facts;
     const { looks } = this.#options.store;
-    const { systemIdentifier } = look.server;
     if (previous === undefined) {
       if (unread === undefined) return [];
       return gapsOfAnother(look, {
         from: unread,
-        ended: looks.endedBefore(this.#database, systemIdentifier, unread),
+        ended: looks.endedBefore(this.#database, look.server, unread),
       });
     }
-    const before = looks.endBefore(this.#database, systemIdentifier, previous.xmin);
+    const before = looks.endBefore(this.#database, look.server, previous.xmin);
     // What another publication has read before that is had.
     const wasAnother = this.#present?.publication !== look.publication;
     const from = wasAnother && unread !== undefined ? maxLsn(before, unread) : before;
