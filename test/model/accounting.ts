@@ -1,20 +1,25 @@
 // What was committed against what each sink received and what was declared: no change may be missing without a word.
 import type { Lsn } from '../../src/core/lsn.ts';
 import { selects } from '../../src/core/selection.ts';
-import type { Store } from '../../src/store/sqlite.ts';
 import type { BlockContext } from '../../src/log/format.ts';
+import { isBefore, isDue, type BeginningDoubts, type BeginningFacts } from './beginnings.ts';
 import { DeclaredGaps } from './declared.ts';
 import { Excuses } from './excuses.ts';
 import type { ModelSinkSettings } from './process-options.ts';
 import { Received } from './received.ts';
 import type { Row, Transaction } from './server-state.ts';
 import type { PretendedServer } from './server.ts';
+import type { ModelStore } from './store.ts';
 import type { SinkWatcher } from './sink.ts';
 
 export class Accounting {
   readonly #server: PretendedServer;
-  readonly #sinks: readonly ModelSinkSettings[];
-  readonly #received: ReadonlyMap<string, Received>;
+  readonly #sinks: ModelSinkSettings[] = [];
+  readonly #received = new Map<string, Received>();
+  /** Of sinks that were added later. */
+  readonly #beginnings = new Map<string, BeginningFacts>();
+  #hasClockMoved = false;
+  #hasParted = false;
   readonly #rows = new Map<number, { readonly row: Row; readonly transaction: Transaction }>();
   readonly #declared = new DeclaredGaps();
   readonly #excuses: Excuses;
@@ -29,10 +34,30 @@ export class Accounting {
 
   constructor(server: PretendedServer, sinks: readonly ModelSinkSettings[], { strict = false } = {}) {
     this.#server = server;
-    this.#sinks = sinks;
-    this.#received = new Map(sinks.map(({ name }) => [name, new Received()]));
+    for (const sink of sinks) this.addSink(sink);
     const isLogged = (id: number): boolean => this.#logged.has(id);
     this.#excuses = new Excuses(server, { all: this.#rows, isLogged, isStrict: strict });
+  }
+
+  addSink(sink: ModelSinkSettings): void {
+    this.#sinks.push(sink);
+    this.#received.set(sink.name, new Received());
+  }
+
+  /** A sink that was added later begins, and nobody knew of it. */
+  begins(sink: string, facts: Omit<BeginningFacts, 'confirmed' | 'commits'>): void {
+    const { state, world } = this.#server;
+    const { confirmed } = state.slot!;
+    this.#beginnings.set(sink, { ...facts, confirmed, commits: world.commits });
+    this.#received.get(sink)!.begins();
+  }
+
+  clockMoved(): void {
+    this.#hasClockMoved = true;
+  }
+
+  get #doubts(): BeginningDoubts {
+    return { hasParted: this.#hasParted, hasClockMoved: this.#hasClockMoved };
   }
 
   get hasGaps(): boolean {
@@ -55,6 +80,10 @@ export class Accounting {
           mayBeLate: () => this.#declared.names(row, transaction, sink),
         });
         if (fault !== undefined) this.faults.push(`${sink}: ${fault}`);
+        const facts = this.#beginnings.get(sink);
+        if (!received.isAtItsBeginning || facts === undefined) return;
+        if (isBefore(row, transaction, facts, this.#doubts))
+          this.faults.push(`${sink}: row ${id} came, which lies before where it began`);
       },
       written: (ids) => received.written(ids),
       synced: () => received.synced(),
@@ -71,6 +100,7 @@ export class Accounting {
   }
   /** Of a transaction that was not whole by then, what came may come again: its keys say that it is the same. */
   epochChanged({ inTransaction, commitLsn, lastCommitLsn }: BlockContext): void {
+    this.#hasParted = true;
     const transactions = [...this.#rows.values()].map(({ transaction }) => transaction);
     const after = transactions.filter((transaction) => transaction.commitLsn > lastCommitLsn);
     const next = inTransaction
@@ -106,7 +136,7 @@ export class Accounting {
     for (const received of this.#received.values()) received.ledgerCut();
   }
 
-  looked(store: Store): void {
+  looked(store: ModelStore): void {
     this.#excuses.looked(store);
   }
   followsAnother(publication: string, before: string): void {
@@ -117,7 +147,7 @@ export class Accounting {
   }
 
   /** Takes down what is on record now. */
-  note(store: Store): void {
+  note(store: ModelStore): void {
     const names = this.#sinks.map(({ name }) => name);
     this.#declared.note(store, names, this.#server.world.commits);
   }
@@ -129,7 +159,7 @@ export class Accounting {
       durable,
       publication,
       store,
-    }: { readonly durable: boolean; readonly publication: string; readonly store: Store },
+    }: { readonly durable: boolean; readonly publication: string; readonly store: ModelStore },
   ): void {
     const { walEnd, state } = this.#server;
     if (confirmed > walEnd)
@@ -158,6 +188,8 @@ export class Accounting {
     for (const row of transaction.rows) {
       if (!transaction.counted.includes(row.table) || this.#excuses.has(transaction, row)) continue;
       for (const { name, selection } of this.#sinks) {
+        const facts = this.#beginnings.get(name);
+        if (facts !== undefined && !isDue(row, transaction, facts, this.#doubts)) continue;
         if (selects(selection, { schema: 'public', table: row.table })) yield [row, name];
       }
     }

@@ -2,9 +2,9 @@
 import { concerns, type Gap } from '../../src/core/gaps.ts';
 import { parseLsn, ZERO_LSN, type Lsn } from '../../src/core/lsn.ts';
 import type { Selection } from '../../src/core/selection.ts';
-import type { Store } from '../../src/store/sqlite.ts';
 import { DATABASE } from './process-options.ts';
 import type { Row, Transaction } from './server-state.ts';
+import type { ModelStore } from './store.ts';
 
 /** A gap as it stood on record. */
 type Declared = {
@@ -17,36 +17,38 @@ type Declared = {
   readonly cause: string;
 };
 
+/** `goesOn`: it explains what is committed until it is noted for the last time. */
+type OnRecord = Omit<Declared, 'commits'> & { readonly key: string; readonly goesOn: boolean };
+
 export class DeclaredGaps {
   readonly #declared = new Map<string, Declared>();
+  /** As long as nobody has written to the store. */
+  #read:
+    | {
+        readonly store: ModelStore;
+        readonly writes: number;
+        readonly sinks: number;
+        readonly gaps: readonly OnRecord[];
+      }
+    | undefined;
 
   get size(): number {
     return this.#declared.size;
   }
 
   /** Takes down what is on record now, that many commits having been made. */
-  note(store: Store, sinks: readonly string[], commits: number): void {
-    const note = (
-      key: string,
-      declared: Omit<Declared, 'commits'>,
-      goesOn = declared.to === undefined,
-    ): void => {
-      const known = this.#declared.get(key);
-      if (known === undefined || goesOn) this.#declared.set(key, { ...declared, commits });
-    };
-    for (const gap of store.gaps.list(DATABASE, { after: 0, limit: 1000 })) {
-      const { from, to, tables, cause, skips, acceptedAt } = gap;
-      // Nothing of that range is read before somebody has accepted it.
-      const goesOn = to === undefined || (skips && acceptedAt === undefined);
-      const range = { from: lsn(from), to: to === undefined ? undefined : lsn(to) };
-      const key = `${gap.since} ${gap.id} ${from} ${to} ${tables?.length}`;
-      note(key, { ...range, tables, sink: undefined, cause }, goesOn);
+  note(store: ModelStore, sinks: readonly string[], commits: number): void {
+    const { writes } = store;
+    if (this.#read?.store !== store || this.#read.writes !== writes || this.#read.sinks !== sinks.length) {
+      this.#read = {
+        store,
+        writes,
+        sinks: sinks.length,
+        gaps: [...onRecord(store), ...sinks.flatMap((sink) => ofSink(store, sink))],
+      };
     }
-    for (const sink of sinks) {
-      for (const { from, to, reason } of store.sinks.gaps({ database: DATABASE, sink })) {
-        const range = { from: lsn(from), to: lsn(to) };
-        note(`${sink} ${from} ${to} ${reason}`, { ...range, tables: undefined, sink, cause: reason });
-      }
+    for (const { key, goesOn, ...declared } of this.#read.gaps) {
+      if (goesOn || !this.#declared.has(key)) this.#declared.set(key, { ...declared, commits });
     }
   }
 
@@ -72,5 +74,31 @@ export class DeclaredGaps {
     );
   }
 }
+
+const onRecord = (store: ModelStore): OnRecord[] =>
+  store.gaps.list(DATABASE, { after: 0, limit: 1000 }).map((gap) => {
+    const { from, to, tables, cause, skips, acceptedAt } = gap;
+    return {
+      key: `${gap.since} ${gap.id} ${from} ${to} ${tables?.length}`,
+      from: lsn(from),
+      to: to === undefined ? undefined : lsn(to),
+      tables,
+      sink: gap.sink,
+      cause,
+      // Nothing of that range is read before somebody has accepted it.
+      goesOn: to === undefined || (skips && acceptedAt === undefined),
+    };
+  });
+
+const ofSink = (store: ModelStore, sink: string): OnRecord[] =>
+  store.sinks.gaps({ database: DATABASE, sink }).map(({ from, to, reason }) => ({
+    key: `${sink} ${from} ${to} ${reason}`,
+    from: lsn(from),
+    to: lsn(to),
+    tables: undefined,
+    sink,
+    cause: reason,
+    goesOn: false,
+  }));
 
 const lsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;

@@ -3,7 +3,8 @@ import { recordOf, watchDisk, type WatchedDisk } from '../support/power-cut.ts';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openStore, type Store } from '../../src/store/sqlite.ts';
+import { openStore } from '../../src/store/sqlite.ts';
+import { modelStore, type ModelStore } from './store.ts';
 
 const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const STORE_SUFFIXES = ['', '-wal'];
@@ -29,13 +30,15 @@ export class ModelDirectory {
   /** Does anything ask what is durable? */
   readonly #isWatched: boolean;
   #disk: WatchedDisk | undefined;
-  #store: Store;
+  #store: ModelStore;
+  /** Bytes that the disk still takes. */
+  #room = Infinity;
 
   constructor({ isWatched }: { readonly isWatched: boolean }) {
     this.#isWatched = isWatched;
     mkdirSync(this.#data);
     copyEmptyStore(this.#storeFile);
-    this.#store = openStore(this.#storeFile);
+    this.#store = this.#openStore();
     this.#watch();
   }
 
@@ -54,14 +57,28 @@ export class ModelDirectory {
   get log(): string {
     return join(this.#data, 'log');
   }
-  get store(): Store {
+  get store(): ModelStore {
     return this.#store;
   }
 
-  #watch(): void {
-    if (this.#isWatched) this.#disk = watchDisk(this.#data);
+  #openStore(): ModelStore {
+    return modelStore(openStore(this.#storeFile), () => this.#disk?.room === 0);
   }
+
+  #watch(): void {
+    if (!this.#isWatched) return;
+    this.#disk = watchDisk(this.#data);
+    this.#disk.leaveRoom(this.#room);
+  }
+
+  /** Others fill the disk up to so many bytes. Infinity: they have made room. */
+  leaveRoom(bytes: number): void {
+    this.#room = bytes;
+    this.#disk?.leaveRoom(bytes);
+  }
+
   #unwatch(): void {
+    this.#room = this.#disk?.room ?? this.#room;
     this.#disk?.unwatch();
     this.#disk = undefined;
     rmSync(recordOf(this.#data), { recursive: true, force: true });
@@ -105,7 +122,7 @@ export class ModelDirectory {
     this.#store.close();
     for (const suffix of [...STORE_SUFFIXES, '-shm']) rmSync(this.#storeFile + suffix, { force: true });
     write(this.#storeFile);
-    this.#store = openStore(this.#storeFile);
+    this.#store = this.#openStore();
   }
 
   /** Also under a service that runs. */

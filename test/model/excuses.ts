@@ -1,8 +1,8 @@
 // Rows that may be missing without a gap, by design (docs/concepts.md): nobody looked, by somebody's own word.
-import type { Store } from '../../src/store/sqlite.ts';
 import { DATABASE } from './process-options.ts';
 import type { Row, Transaction } from './server-state.ts';
 import type { PretendedServer } from './server.ts';
+import type { ModelStore } from './store.ts';
 
 type Rows = ReadonlyMap<number, { readonly row: Row; readonly transaction: Transaction }>;
 
@@ -33,7 +33,7 @@ export class Excuses {
     this.#isStrict = rows.isStrict;
   }
 
-  looked(store: Store): void {
+  looked(store: ModelStore): void {
     this.#excuseUnread();
     this.#lookedBy = this.#server.world.commits;
     const last = this.#blind.at(-1);

@@ -113,6 +113,19 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 18,
     },
   ],
+  [
+    'a server restored from a snapshot is not taken for the same one because another publication is followed as well',
+    {
+      steps: [
+        { action: 'server copied', seed: 0 },
+        { action: 'server restored', seed: 0 },
+        { action: 'options changed', seed: 192 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'delivered',
+      version: 18,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

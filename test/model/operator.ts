@@ -36,6 +36,8 @@ export async function bringToRest(operated: Operated): Promise<void> {
     }
     const publication = server.state.publications.get(name);
     if (publication?.publishes.includes('insert') === false) server.publish(name);
+    // After a full disk it goes on by itself.
+    await process.budget();
     await process.look();
     note();
     process.acceptGaps();
@@ -46,9 +48,9 @@ export async function bringToRest(operated: Operated): Promise<void> {
 
 /** Everything is read, delivered, settled and told. Answers whether that was all. */
 async function drain(process: ModelProcess, note: () => void): Promise<boolean> {
-  process.read(10_000);
+  await process.read(10_000);
   await process.sync();
-  for (const sink of process.sinks) {
+  for (const sink of process.sinks.running) {
     for (let turn = 0; turn < MAX_TURNS; turn++) {
       await sink.read(1000);
       if (sink.waiting === 0) break;
@@ -59,5 +61,5 @@ async function drain(process: ModelProcess, note: () => void): Promise<boolean> 
   }
   await process.flush();
   note();
-  return process.isStreaming && process.sinks.every((_, slot) => !process.isHalted(slot));
+  return process.isStreaming && !process.isHalted;
 }

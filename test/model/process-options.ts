@@ -5,11 +5,13 @@ import type { Selection } from '../../src/core/selection.ts';
 import type { BlockContext } from '../../src/log/format.ts';
 import type { LogSettings } from '../../src/log/settings.ts';
 import type { LogSignals } from '../../src/log/signals.ts';
+import type { SinkStart } from '../../src/pipeline/settings.ts';
+import type { PlaceOptions } from '../../src/pipeline/sink/place.ts';
 import type { SourceOptions } from '../../src/pipeline/source/options.ts';
 import { highestEpochIn } from '../../src/store/ledger.ts';
-import type { Store } from '../../src/store/sqlite.ts';
 import { databaseSettings } from '../support/database-settings.ts';
 import type { PretendedServer } from './server.ts';
+import type { ModelStore } from './store.ts';
 import type { SinkWatcher } from './sink.ts';
 
 export const DATABASE = 'shop';
@@ -24,21 +26,27 @@ const LOG_SETTINGS: LogSettings = {
 const MAX_RETAINED_BYTES = 3000;
 export const silent = pino({ level: 'silent' });
 
-export type ModelSinkSettings = { readonly name: string; readonly selection: Selection };
+export type ModelSinkSettings = {
+  readonly name: string;
+  readonly selection: Selection;
+  readonly start: SinkStart;
+};
 
 export type ProcessOptions = {
   readonly server: PretendedServer;
-  readonly store: Store;
+  readonly store: ModelStore;
   readonly logDirectory: string;
   readonly ledgerDirectory: string;
   readonly sinks: readonly ModelSinkSettings[];
   readonly publication: string;
   readonly ack: 'auto' | 'delivered' | 'durable';
   readonly watcherOf: (sink: string) => SinkWatcher;
+  /** Before a sink takes its place that nobody knows of. */
+  readonly begins: (place: PlaceOptions) => Promise<void>;
   /** Before Postgres hears of it. */
   readonly confirms: (lsn: Lsn) => void;
   /** What the log holds up to there is on the disk now, and there is no more. */
-  readonly logOpened: (lastCommitLsn: Lsn) => void;
+  readonly logOpened: (lastCommitLsn: Lsn, signals: LogSignals) => Promise<void>;
   /** These rows are in the log; after `logSynced` on the disk. */
   readonly logged: (ids: readonly number[]) => void;
   readonly logSynced: () => void;

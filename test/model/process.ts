@@ -3,8 +3,8 @@
 import { TailraceError } from '../../src/core/errors.ts';
 import { haltingGap } from '../../src/core/gaps.ts';
 import type { Lsn } from '../../src/core/lsn.ts';
+import { LOG_DISK_FULL } from '../../src/log/errors.ts';
 import { LogSignals } from '../../src/log/signals.ts';
-import type { SinkSettings } from '../../src/pipeline/settings.ts';
 import { GapKeeper } from '../../src/pipeline/source/gaps.ts';
 import { join as joinLog, type JoinPorts } from '../../src/pipeline/source/joining.ts';
 import { followedLog, openSourceLog, type SourceLog } from '../../src/pipeline/source/log.ts';
@@ -13,8 +13,9 @@ import type { SourceOptions } from '../../src/pipeline/source/options.ts';
 import type { Prepared, ServerHistory } from '../../src/pipeline/source/start.ts';
 import { SourceState } from '../../src/pipeline/source/status.ts';
 import type { ReplicationStream } from '../../src/postgres/replication/stream.ts';
-import { DATABASE, silent, sourceOptions, type ProcessOptions } from './process-options.ts';
-import { ModelSink } from './sink.ts';
+import { DATABASE, sourceOptions, type ProcessOptions } from './process-options.ts';
+import { ModelSinks, type Following } from './process-sinks.ts';
+import { isDiskFull } from './store.ts';
 import { ModelStream } from './stream.ts';
 
 const SYSTEM_IDENTIFIER = '7000000000000000001';
@@ -32,11 +33,12 @@ export class ModelProcess {
   #stopped: JoinPorts['stopped'];
   #opened: SourceLog | undefined;
   #session: Session | undefined;
-  sinks: readonly ModelSink[] = [];
+  #following: Following | undefined;
+  readonly sinks: ModelSinks;
   /** Why it cannot go on as a process. */
   fatal: TailraceError | undefined;
   /** Why it is not connected. */
-  waits: TailraceError | undefined;
+  waits: Error | undefined;
 
   constructor(options: ProcessOptions) {
     this.#options = options;
@@ -46,6 +48,7 @@ export class ModelProcess {
       this.#signals.setHolding(slot, true);
       this.#signals.setHalted(slot, haltingGap(unaccepted, sink, 'halt') !== undefined);
     }
+    this.sinks = new ModelSinks(options, this.#signals);
     this.#source = sourceOptions(options, this.#signals);
     this.#state = new SourceState(this.#source.settings, () => 0);
     this.#gaps = new GapKeeper(this.#source, this.#state);
@@ -56,27 +59,41 @@ export class ModelProcess {
     return this.#session !== undefined;
   }
 
+  get isHalted(): boolean {
+    return this.#options.sinks.some((_, slot) => this.#signals.isHalted(slot));
+  }
+
   get #publication(): string {
     return this.#options.publication;
   }
 
-  /** Connects, unless it is connected or over. The first time its sinks begin. */
+  /** Connects, unless it is connected or over; and its sinks take their places, those that have none. */
   async connect(): Promise<void> {
-    if (this.fatal !== undefined || this.#session !== undefined) return;
-    try {
-      await this.#connect();
-      this.waits = undefined;
-    } catch (error) {
-      this.#failed(error);
+    if (this.fatal !== undefined) return;
+    if (this.#session === undefined) {
+      await this.#trying(async () => {
+        await this.#connect();
+        this.waits = undefined;
+      });
+    }
+    const following = this.#following;
+    if (this.fatal === undefined && following !== undefined) {
+      await this.#trying(() => this.sinks.open(following));
     }
   }
 
-  /** The connection ends with it; some faults end the process. */
-  #failed(error: unknown): void {
-    this.#session = undefined;
-    if (!(error instanceof TailraceError)) throw error;
-    if (error.mend === 'restart') this.fatal = error;
-    else this.waits = error;
+  /** The connection ends with what is thrown, and with some of it the process. */
+  async #trying(work: () => void | Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#session = undefined;
+      // As the session takes it.
+      if (error instanceof TailraceError && error.code === LOG_DISK_FULL) this.#opened?.budget.filled();
+      if (!(error instanceof TailraceError) && !isDiskFull(error)) throw error;
+      if (error instanceof TailraceError && error.mend === 'restart') this.fatal = error;
+      else this.waits = error as Error;
+    }
   }
 
   async #connect(): Promise<void> {
@@ -85,14 +102,14 @@ export class ModelProcess {
     const history = this.#history();
     if (this.#opened === undefined) {
       this.#opened = await openSourceLog(this.#source, this.#state, prepared, history);
-      logOpened(this.#opened.log.recovered.lastCommitLsn);
+      await logOpened(this.#opened.log.recovered.lastCommitLsn, this.#signals);
     }
     const opened = this.#opened;
     const client = server.client();
     const looking: Looking = { client, serverVersion: server.version * 10_000, server: serverOf(history) };
     const { epoch } = opened;
     const logEnd = { ...opened.log.context };
-    const plan = await joinLog({
+    const joining = joinLog({
       opened,
       prepared,
       server: history,
@@ -106,9 +123,11 @@ export class ModelProcess {
         isFollowedAlone: false,
       },
     });
+    const plan = await joining.finally(() => {
+      if (opened.epoch !== epoch) epochChanged(logEnd);
+    });
     // A connection begins with the log on the disk.
     logSynced();
-    if (plan.epoch !== epoch) epochChanged(logEnd);
     // As `refreshTables` does with a publication of ours.
     server.completeMembers(this.#publication);
     await this.#looks.again(looking);
@@ -118,7 +137,19 @@ export class ModelProcess {
     this.#session = { looking, stream: new ModelStream({ server, opened, publication, from, confirmed }) };
     this.#stopped = undefined;
     opened.streamed = true;
-    if (this.sinks.length === 0) await this.#openSinks(opened, history);
+    this.#following ??= {
+      log: followedLog(opened, this.#source.settings.slot.name, history),
+      first: this.#first(),
+    };
+  }
+
+  #first(): ReadonlySet<string> {
+    const { store, sinks } = this.#options;
+    return store.sinks.met(
+      DATABASE,
+      sinks.map(({ name }) => name),
+      new Date(),
+    );
   }
 
   #history(): ServerHistory {
@@ -143,44 +174,16 @@ export class ModelProcess {
     } as unknown as Prepared;
   }
 
-  async #openSinks(log: SourceLog, history: ServerHistory): Promise<void> {
-    const { sinks, store, logDirectory, ledgerDirectory, watcherOf } = this.#options;
-    const names = sinks.map(({ name }) => name);
-    const first = store.sinks.met(DATABASE, names, new Date());
-    const opened: ModelSink[] = [];
-    this.sinks = opened;
-    for (const [slot, name] of names.entries()) {
-      const place = {
-        settings: { name, database: DATABASE, status: 'active', start: { from: 'default' } } as SinkSettings,
-        logDirectory,
-        log: followedLog(log, this.#source.settings.slot.name, history),
-        signals: this.#signals,
-        slot,
-        ledgerFile: `${ledgerDirectory}/${name}.ledger`,
-        newSinkStart: first.has(name) ? 'earliest' : 'end',
-        onGap: 'halt',
-        store,
-        logger: silent,
-      } as const;
-      opened.push(await ModelSink.open(place, watcherOf(name)));
-    }
-  }
-
   /** The connection is gone. */
   disconnect(): void {
     this.#session = undefined;
   }
 
   /** Takes up to `count` messages of what the server sends. */
-  read(count: number): void {
+  async read(count: number): Promise<void> {
     const { stream } = this.#session ?? {};
-    if (stream === undefined) return;
-    try {
-      stream.read(count, this.#options.logged);
-    } catch (error) {
-      this.#failed(error);
-      return;
-    }
+    if (stream === undefined || this.#opened!.budget.spent) return;
+    await this.#trying(() => stream.read(count, this.#options.logged));
     if (!stream.isOver) return;
     this.#session = undefined;
     this.#stopped = {};
@@ -192,9 +195,12 @@ export class ModelProcess {
   }
 
   async sync(): Promise<void> {
-    if (this.#opened === undefined || this.fatal !== undefined) return;
-    await this.#opened.keeper.sync();
-    this.#options.logSynced();
+    const { keeper } = this.#opened ?? {};
+    if (keeper === undefined || this.fatal !== undefined) return;
+    await this.#trying(async () => {
+      await keeper.sync();
+      this.#options.logSynced();
+    });
   }
 
   async flush(): Promise<void> {
@@ -204,7 +210,7 @@ export class ModelProcess {
       confirms(lsn);
       server.confirm(lsn);
     };
-    await this.#opened!.keeper.flush({ confirm } as unknown as ReplicationStream);
+    await this.#trying(() => this.#opened!.keeper.flush({ confirm } as unknown as ReplicationStream));
   }
 
   async look(): Promise<void> {
@@ -212,31 +218,32 @@ export class ModelProcess {
     if (looking === undefined) return;
     const { server, looked } = this.#options;
     server.completeMembers(this.#publication);
-    await this.#looks.again(looking);
-    looked();
+    await this.#trying(async () => {
+      await this.#looks.again(looking);
+      looked();
+    });
     // It is made anew at the next connection.
     if (!server.state.publications.has(this.#publication)) this.#session = undefined;
   }
 
-  /** What nobody needs goes, as the disk budget would have it. */
-  async retain(): Promise<void> {
-    const { log } = this.#opened ?? {};
-    if (log === undefined || this.fatal !== undefined) return;
-    await log.retain(this.#signals.lowestSettled()?.offset ?? 0, Date.now() + 1000);
+  /** What nobody needs goes, and what the disk has room for is known. */
+  async budget(): Promise<void> {
+    const { budget } = this.#opened ?? {};
+    if (budget !== undefined && this.fatal === undefined) await budget.check(Date.now() + 1000);
   }
 
   acceptGaps(): void {
     const { gaps } = this.#options.store;
-    for (const { id } of gaps.unaccepted(DATABASE)) gaps.accept(DATABASE, id, new Date());
+    try {
+      for (const { id } of gaps.unaccepted(DATABASE)) gaps.accept(DATABASE, id, new Date());
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
     this.#gaps.refresh();
   }
 
-  isHalted(slot: number): boolean {
-    return this.#signals.isHalted(slot);
-  }
-
   async end({ killed }: { readonly killed: boolean }): Promise<void> {
-    for (const sink of this.sinks) await sink.end({ killed });
+    await this.sinks.end({ killed });
     const log = this.#opened?.log;
     if (!killed && this.#session !== undefined) {
       await this.sync();
@@ -245,10 +252,12 @@ export class ModelProcess {
     this.#session = undefined;
     if (log === undefined) return;
     if (killed) Object.assign(log, { sync: () => Promise.reject(new Error('killed')) });
-    await log.close().catch((error: unknown) => {
-      if (!killed && this.fatal === undefined) throw error;
-    });
-    if (!killed) this.#options.logSynced();
+    try {
+      await log.close();
+      if (!killed) this.#options.logSynced();
+    } catch (error) {
+      if (!killed && this.fatal === undefined && !isDiskFull(error)) throw error;
+    }
   }
 }
 

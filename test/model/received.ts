@@ -8,10 +8,23 @@ export class Received {
   readonly #unwritten = new Set<number>();
   /** By key, the highest first delivery. */
   readonly #latest = new Map<string, number>();
-  /** Answered and in the ledger, which the disk may not have yet. */
+  /** Answered and in the ledger, and of those what the disk has. */
   #written = new Set<number>();
-  /** The disk has it that they are settled. */
+  #durable = new Set<number>();
+  /** The disk has it that they are settled, or had it in a ledger before this one. */
   #settled = new Set<number>();
+
+  #isAtItsBeginning = false;
+
+  /** It takes its place for the first time. */
+  begins(): void {
+    this.#isAtItsBeginning = true;
+  }
+
+  /** Has nothing happened since then that lets it begin elsewhere? */
+  get isAtItsBeginning(): boolean {
+    return this.#isAtItsBeginning;
+  }
 
   has(id: number): boolean {
     return this.#ids.has(id);
@@ -47,24 +60,28 @@ export class Received {
   }
 
   synced(): void {
-    this.#settled = new Set(this.#written);
+    this.#durable = new Set(this.#written);
+    for (const id of this.#written) this.#settled.add(id);
   }
 
-  /** It may begin at an earlier place: what came may come again. What it has settled is settled. */
+  /** It may begin at an earlier place, with a new ledger: what came may come again. What it has settled is settled. */
   mayAllRepeat(): void {
     this.#mayRepeat = new Set(this.#ids);
+    this.#isAtItsBeginning = false;
+    this.#latest.clear();
+    this.#written = new Set();
+    this.#durable = new Set();
   }
 
   /** What the ledger says is not to be relied on. */
   ledgerGone(): void {
     this.mayAllRepeat();
-    this.#written = new Set();
     this.#settled = new Set();
   }
 
   /** The power went: the ledger has what was synced. */
   ledgerCut(): void {
-    this.#written = new Set(this.#settled);
-    this.#mayRepeat = new Set([...this.#ids].filter((id) => !this.#settled.has(id)));
+    this.#written = new Set(this.#durable);
+    this.#mayRepeat = new Set([...this.#ids].filter((id) => !this.#durable.has(id)));
   }
 }

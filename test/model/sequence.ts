@@ -35,6 +35,9 @@ const OTHER_ACTIONS = [
   'server copied',
   'clock moved',
   'gaps accepted',
+  'disk full',
+  'disk freed',
+  'new sink',
 ] as const;
 export const ACTIONS = [
   ...OTHER_ACTIONS,
@@ -78,4 +81,7 @@ export const HARMLESS: ReadonlySet<Action> = new Set<Action>([
   'server copied',
   'clock moved',
   'gaps accepted',
+  'disk full',
+  'disk freed',
+  'new sink',
 ]);

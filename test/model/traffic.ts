@@ -30,11 +30,12 @@ export async function takeTurn({ server, process, commit, chances }: Traffic): P
   if (chance < 0.62) return process.sync();
   if (chance < 0.67) return process.flush();
   if (chance < 0.7) return process.look();
-  if (chance < 0.72) return process.retain();
-  const sink = process.sinks[below(process.sinks.length)];
-  if (sink === undefined) return;
-  if (chance < 0.78) return sink.read(1 + below(4));
-  if (chance < 0.88) return sink.deliver(1 + below(5), () => below(2));
-  if (chance < 0.95) return sink.settle();
-  return sink.sync();
+  if (chance < 0.72) return process.budget();
+  if (process.sinks.running.length === 0) return;
+  return process.sinks.one(below(process.sinks.running.length), (sink) => {
+    if (chance < 0.78) return sink.read(1 + below(4));
+    if (chance < 0.88) return sink.deliver(1 + below(5), () => below(2));
+    if (chance < 0.95) return sink.settle();
+    return sink.sync();
+  });
 }

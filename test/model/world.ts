@@ -2,11 +2,12 @@
 // power cut does to them. A sequence is run to its end, brought to rest, and accounted for.
 import { ModelDirectory } from './directory.ts';
 import { makeDirectory } from '../../src/data-directory/directory.ts';
+import type { PlaceOptions } from '../../src/pipeline/sink/place.ts';
 import { seededRandom } from '../support/workload.ts';
 import { Accounting } from './accounting.ts';
 import { bringToRest } from './operator.ts';
 import { ModelProcess } from './process.ts';
-import type { ModelSinkSettings } from './process-options.ts';
+import { rowsIn } from './logged-rows.ts';
 import {
   HARMLESS,
   isPublicationAction,
@@ -18,24 +19,26 @@ import {
 import { meetPublication, meetServer, meetSlot } from './server-actions.ts';
 import { PUBLICATIONS, TABLES, type ServerState, type Transaction } from './server-state.ts';
 import { PretendedServer } from './server.ts';
+import { FIRST_SINKS, laterSink } from './sinks.ts';
 import { someRows, takeTurn } from './traffic.ts';
 
-const table = (name: string) => ({ schema: ['public'], table: [name] });
-const SINKS: readonly ModelSinkSettings[] = [
-  { name: 'fifo', selection: { includeTables: TABLES.map(table) } },
-  { name: 'standard', selection: { includeTables: [table('a')] } },
-  { name: 'pull', selection: { includeTables: [table('a'), table('b')] } },
-];
+/** What asks how much of a disk there is, and what of it is durable. */
+const WATCHED: ReadonlySet<Action> = new Set<Action>(['power cut', 'disk full']);
+/** A full disk takes some more bytes yet. */
+const MAX_ROOM_BYTES = 4000;
 
 export class RestartWorld {
   readonly #sequence: Sequence;
   readonly #directory: ModelDirectory;
   readonly #server: PretendedServer;
   readonly accounting: Accounting;
+  #sinks = FIRST_SINKS;
   #process: ModelProcess | undefined;
   #publication: string = PUBLICATIONS[0];
   /** The history that the service last streamed from. */
   #metHistory = 1;
+  /** Is another log there than was known of, and nobody has looked into it yet? */
+  #isLogOlder = false;
   #serverCopy: ServerState | undefined;
   #random = seededRandom(0);
   /** What happened, for a failure to tell. */
@@ -44,8 +47,8 @@ export class RestartWorld {
   constructor(sequence: Sequence) {
     this.#sequence = sequence;
     this.#server = new PretendedServer(sequence.version);
-    this.accounting = new Accounting(this.#server, SINKS, { strict: sequence.strict ?? false });
-    const isWatched = sequence.steps.some(({ action }) => action === 'power cut');
+    this.accounting = new Accounting(this.#server, FIRST_SINKS, { strict: sequence.strict ?? false });
+    const isWatched = sequence.steps.some(({ action }) => WATCHED.has(action));
     this.#directory = new ModelDirectory({ isWatched });
   }
 
@@ -122,12 +125,18 @@ export class RestartWorld {
       store,
       logDirectory: log,
       ledgerDirectory: ledgers,
-      sinks: SINKS,
+      sinks: this.#sinks,
       publication,
       ack,
       watcherOf: (sink) => accounting.watcherOf(sink),
+      begins: (place) => this.#begins(place),
       confirms: (lsn) => accounting.confirms(lsn, { store, durable: ack !== 'delivered', publication }),
-      logOpened: (lastCommitLsn) => accounting.logOpened(lastCommitLsn),
+      logOpened: async (lastCommitLsn, signals) => {
+        accounting.logOpened(lastCommitLsn);
+        if (this.#isLogOlder) accounting.logged([...(await rowsIn(log, signals))]);
+        accounting.logSynced();
+        this.#isLogOlder = false;
+      },
       logged: (ids) => accounting.logged(ids),
       logSynced: () => accounting.logSynced(),
       epochChanged: (end) => accounting.epochChanged(end),
@@ -211,13 +220,21 @@ export class RestartWorld {
         await this.#down();
         this.#followAnother();
         return;
+      case 'new sink':
+        await this.#down();
+        return this.#addSink();
       case 'clock moved':
+        this.accounting.clockMoved();
         server.world.timeUs += BigInt(this.#below(7_200_000) - 3_600_000) * 1_000_003n;
         return;
       case 'gaps accepted':
         this.#note();
         this.#process?.acceptGaps();
         return;
+      case 'disk full':
+        return this.#directory.leaveRoom(this.#below(MAX_ROOM_BYTES));
+      case 'disk freed':
+        return this.#directory.leaveRoom(Infinity);
       case 'server copied':
         this.#serverCopy = server.copy();
         return;
@@ -226,6 +243,23 @@ export class RestartWorld {
       default:
         return action satisfies never;
     }
+  }
+
+  #addSink(): void {
+    const sink = laterSink(this.#sinks, this.#server, this.#chances);
+    if (sink === undefined) return;
+    this.#sinks = [...this.#sinks, sink];
+    this.accounting.addSink(sink);
+  }
+
+  /** The first ones begin with the first of all changes. */
+  async #begins({ settings, logDirectory, signals, newSinkStart }: PlaceOptions): Promise<void> {
+    const { name, start } = settings;
+    if (FIRST_SINKS.some((sink) => sink.name === name)) return;
+    const { lastCommitLsn } = signals.end();
+    const inLog = await rowsIn(logDirectory, signals);
+    const begins = start.from === 'default' ? { from: newSinkStart } : start;
+    this.accounting.begins(name, { start: begins, inLog, lastCommitLsn });
   }
 
   #followAnother(): void {
@@ -247,6 +281,7 @@ export class RestartWorld {
 
   #moveLogAway(): void {
     if (!this.#directory.moveLogAway()) return;
+    this.#isLogOlder = false;
     this.accounting.logGone();
     // It begins at the first change of the new log.
     this.accounting.mayAllRepeat();
@@ -254,7 +289,7 @@ export class RestartWorld {
 
   async #deleteLedger(): Promise<void> {
     await this.#down();
-    const { name } = SINKS[this.#below(SINKS.length)]!;
+    const { name } = this.#sinks[this.#below(this.#sinks.length)]!;
     this.#directory.deleteLedger(name);
     this.accounting.ledgerGone(name);
   }
@@ -264,12 +299,14 @@ export class RestartWorld {
     await this.#down();
     this.#directory.putBack();
     this.accounting.logGone();
+    this.#isLogOlder = true;
     this.accounting.ledgerGone();
   }
 
   /** An operator does what status and hints say, until everything flows; then a last change of each table. */
   async #rest(): Promise<void> {
     this.#random = seededRandom(1);
+    this.#directory.leaveRoom(Infinity);
     await this.#heal();
     const probes = TABLES.map((name) => this.#committed(this.#server.commit([{ table: name, key: 0 }])));
     this.#tell('-- probes');
