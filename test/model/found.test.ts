@@ -126,6 +126,18 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 18,
     },
   ],
+  [
+    'a log that was made at a start that came no further misses what the slot has moved past since',
+    {
+      steps: [
+        { action: 'disk full', seed: 0 },
+        { action: 'log moved away', seed: 0 },
+        { action: 'slot dropped', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 18,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

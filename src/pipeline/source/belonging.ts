@@ -84,7 +84,7 @@ function endOf(opened: SourceLog): LogEnd {
   const end = joined
     ? { created: recovered.created && !streamed, flushed: keeper.told, timeline: keeper.history.timeline }
     : { created: recovered.created, flushed: recovered.flushed, timeline: recovered.timeline };
-  return { ...end, settled, damaged, lastEndLsn, epoch };
+  return { ...end, beganAt: log.birth.beganAt, settled, damaged, lastEndLsn, epoch };
 }
 
 /** The switches up to the log's timeline, as the last look at its server had them. */

@@ -7,6 +7,8 @@ import { ownEnd, type Identity, type ServerFacts } from './identity.ts';
 /** What the log remembers. */
 export type LogEnd = {
   readonly created: boolean;
+  /** Where it was made to begin; undefined: not known. */
+  readonly beganAt: Lsn | undefined;
   readonly damaged: boolean;
   readonly lastEndLsn: Lsn;
   readonly flushed: Lsn;
@@ -50,7 +52,10 @@ export function planStart(facts: StartFacts): StartPlan {
   const { log, identity, slot, inDoubt, skipTo, renumbered } = facts;
   const confirmed = slot.confirmedFlush;
   if (log.created) {
-    return { startLsn: skipTo ?? ZERO_LSN, confirmed, epoch: log.epoch, gap: undefined, compares: false };
+    // It may have been made at a start that came no further, and the slot have moved since.
+    const moved = log.beganAt !== undefined && confirmed > log.beganAt;
+    const gap = moved ? gapUpTo(log.beganAt, { slot, damaged: log.damaged }) : undefined;
+    return { startLsn: skipTo ?? ZERO_LSN, confirmed, epoch: log.epoch, gap, compares: false };
   }
   // What was flushed may lie above the log's end: keepalives of an idle database, or a lost tail that every sink had
   // settled. It counts in the history it belongs to, and not where durable bytes are gone.
