@@ -18,6 +18,14 @@ export type Operated = {
   tell(what: string): void;
 };
 
+/** What an operator would see. */
+export function describe({ state }: PretendedServer, process: ModelProcess | undefined): string {
+  const { slot, timeline, walEnd, history } = state;
+  const { fatal, waits, isStreaming } = process ?? {};
+  const service = process === undefined ? 'down' : isStreaming ? 'streams' : (fatal ?? waits)?.message;
+  return `history ${history}, timeline ${timeline}, WAL end ${walEnd}, slot ${slot?.confirmed}; ${service}`;
+}
+
 /** Rejects where that does not help. */
 export async function bringToRest(operated: Operated): Promise<void> {
   const { server, publication: name, note } = operated;

@@ -85,3 +85,6 @@ export const HARMLESS: ReadonlySet<Action> = new Set<Action>([
   'disk freed',
   'new sink',
 ]);
+
+/** What asks how much of a disk there is, and what of it is durable. */
+export const WATCHED: ReadonlySet<Action> = new Set<Action>(['power cut', 'disk full']);

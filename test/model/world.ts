@@ -2,17 +2,16 @@
 // power cut does to them. A sequence is run to its end, brought to rest, and accounted for.
 import { ModelDirectory } from './directory.ts';
 import { makeDirectory } from '../../src/data-directory/directory.ts';
-import type { PlaceOptions } from '../../src/pipeline/sink/place.ts';
 import { seededRandom } from '../support/workload.ts';
 import { Accounting } from './accounting.ts';
-import { bringToRest } from './operator.ts';
+import { bringToRest, describe } from './operator.ts';
 import { ModelProcess } from './process.ts';
-import { rowsIn } from './logged-rows.ts';
 import {
   HARMLESS,
   isPublicationAction,
   isServerAction,
   isSlotAction,
+  WATCHED,
   type Action,
   type Sequence,
 } from './sequence.ts';
@@ -21,9 +20,8 @@ import { PUBLICATIONS, TABLES, type ServerState, type Transaction } from './serv
 import { PretendedServer } from './server.ts';
 import { FIRST_SINKS, laterSink } from './sinks.ts';
 import { someRows, takeTurn } from './traffic.ts';
+import { wire } from './wiring.ts';
 
-/** What asks how much of a disk there is, and what of it is durable. */
-const WATCHED: ReadonlySet<Action> = new Set<Action>(['power cut', 'disk full']);
 /** A full disk takes some more bytes yet. */
 const MAX_ROOM_BYTES = 4000;
 
@@ -78,12 +76,7 @@ export class RestartWorld {
   }
 
   readonly #tell = (what: string): void => {
-    const { slot, timeline, walEnd, history } = this.#server.state;
-    const { fatal, waits, isStreaming } = this.#process ?? {};
-    const state = this.#process === undefined ? 'down' : isStreaming ? 'streams' : (fatal ?? waits)?.message;
-    this.story.push(
-      `${what}: history ${history}, timeline ${timeline}, WAL end ${walEnd}, slot ${slot?.confirmed}; ${state}`,
-    );
+    this.story.push(`${what}: ${describe(this.#server, this.#process)}`);
   };
 
   #checkHarmless(): void {
@@ -116,32 +109,21 @@ export class RestartWorld {
   }
 
   #makeProcess(): ModelProcess {
-    const { accounting } = this;
-    const { ack } = this.#sequence;
-    const { store, log, ledgers } = this.#directory;
-    const publication = this.#publication;
-    return new ModelProcess({
-      server: this.#server,
-      store,
-      logDirectory: log,
-      ledgerDirectory: ledgers,
-      sinks: this.#sinks,
-      publication,
-      ack,
-      watcherOf: (sink) => accounting.watcherOf(sink),
-      begins: (place) => this.#begins(place),
-      confirms: (lsn) => accounting.confirms(lsn, { store, durable: ack !== 'delivered', publication }),
-      logOpened: async (lastCommitLsn, signals) => {
-        accounting.logOpened(lastCommitLsn);
-        if (this.#isLogOlder) accounting.logged([...(await rowsIn(log, signals))]);
-        accounting.logSynced();
-        this.#isLogOlder = false;
-      },
-      logged: (ids) => accounting.logged(ids),
-      logSynced: () => accounting.logSynced(),
-      epochChanged: (end) => accounting.epochChanged(end),
-      looked: () => accounting.looked(store),
-    });
+    return new ModelProcess(
+      wire({
+        server: this.#server,
+        directory: this.#directory,
+        accounting: this.accounting,
+        sinks: this.#sinks,
+        publication: this.#publication,
+        ack: this.#sequence.ack,
+        isLogOlder: () => {
+          const isOlder = this.#isLogOlder;
+          this.#isLogOlder = false;
+          return isOlder;
+        },
+      }),
+    );
   }
 
   async #end(how: { readonly killed: boolean }): Promise<void> {
@@ -250,16 +232,6 @@ export class RestartWorld {
     if (sink === undefined) return;
     this.#sinks = [...this.#sinks, sink];
     this.accounting.addSink(sink);
-  }
-
-  /** The first ones begin with the first of all changes. */
-  async #begins({ settings, logDirectory, signals, newSinkStart }: PlaceOptions): Promise<void> {
-    const { name, start } = settings;
-    if (FIRST_SINKS.some((sink) => sink.name === name)) return;
-    const { lastCommitLsn } = signals.end();
-    const inLog = await rowsIn(logDirectory, signals);
-    const begins = start.from === 'default' ? { from: newSinkStart } : start;
-    this.accounting.begins(name, { start: begins, inLog, lastCommitLsn });
   }
 
   #followAnother(): void {
