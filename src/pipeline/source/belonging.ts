@@ -23,6 +23,8 @@ export type BelongingFacts = {
   readonly proved: Look | undefined;
   /** Behind a gap that the slot cannot decode, once that is decided. */
   readonly skipTo: Lsn | undefined;
+  /** Has no sink of this database ever begun? */
+  readonly isFirstStart: boolean;
 };
 
 export type Belonging = {
@@ -57,6 +59,7 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     slot: { confirmedFlush: prepared.slot.confirmedFlush, created: prepared.slotCreated },
     inDoubt,
     skipTo: facts.skipTo,
+    isFirstStart: facts.isFirstStart,
     isSkipNew: facts.skipTo !== opened.skippedTo,
     renumbered,
   });

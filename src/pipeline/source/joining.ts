@@ -54,6 +54,7 @@ export async function join(joining: Joining): Promise<StartPlan> {
     look,
     proved: looks.proved,
     skipTo,
+    isFirstStart: gaps.isFirstStart,
   });
   const { plan, told } = belonging;
   await looks.keep(look, looking, unreadByAnother(opened, plan));

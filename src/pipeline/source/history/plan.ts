@@ -40,6 +40,8 @@ export type StartFacts = {
   readonly skipTo: Lsn | undefined;
   /** Did no connection go on there yet? */
   readonly isSkipNew: boolean;
+  /** Has no sink of this database ever begun? */
+  readonly isFirstStart: boolean;
   /** The row events of a transaction are numbered otherwise than in the log. */
   readonly renumbered: boolean;
 };
@@ -52,9 +54,10 @@ export function planStart(facts: StartFacts): StartPlan {
   const { log, identity, slot, inDoubt, skipTo, renumbered } = facts;
   const confirmed = slot.confirmedFlush;
   if (log.created) {
-    // It may have been made at a start that came no further, and the slot have moved since.
-    const moved = log.beganAt !== undefined && confirmed > log.beganAt;
-    const gap = moved ? gapUpTo(log.beganAt, { slot, damaged: log.damaged }) : undefined;
+    // It may have been made at a start that came no further, and the slot have moved since: sinks from before rely on where it began.
+    const { beganAt } = log;
+    const isMissed = beganAt !== undefined && confirmed > beganAt && !facts.isFirstStart;
+    const gap = isMissed ? gapUpTo(beganAt, { slot, damaged: log.damaged }) : undefined;
     return { startLsn: skipTo ?? ZERO_LSN, confirmed, epoch: log.epoch, gap, compares: false };
   }
   // What was flushed may lie above the log's end: keepalives of an idle database, or a lost tail that every sink had

@@ -40,6 +40,7 @@ function plan(
     slot: from,
     inDoubt: false,
     skipTo: undefined,
+    isFirstStart: false,
     isSkipNew: false,
     renumbered: false,
     ...changes,
@@ -69,6 +70,8 @@ describe('a connection starts', () => {
     expect(plan(made, server, slot(800, true)).gap).toMatchObject({ cause: 'slot_remade', ...gap });
     expect(plan(made, server, slot(800)).gap).toMatchObject({ cause: 'slot_moved', ...gap });
     expect(plan({ ...made, beganAt: undefined }, server, slot(800)).gap).toBeUndefined();
+    // Nobody has relied on it yet.
+    expect(plan(made, server, slot(800), { isFirstStart: true }).gap).toBeUndefined();
   });
 
   test('at the end of the last logged transaction, not where the slot stands', () => {
