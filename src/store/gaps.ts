@@ -76,7 +76,7 @@ export class Gaps {
         from,
         to,
         writeTables(unionOf(known.tables, gap.tables)),
-        JSON.stringify(gap.to === undefined ? gap.ends : readEnds(row)),
+        JSON.stringify(endsOf(known.to === undefined ? readEnds(row) : [], gap)),
         Number(known.halts || gap.halts),
         Number(known.skips || gap.skips),
         gap.reason,
@@ -189,6 +189,12 @@ const unionOf = (
   a: readonly TableName[] | undefined,
   b: readonly TableName[] | undefined,
 ): readonly TableName[] | undefined => (a === undefined || b === undefined ? undefined : [...a, ...b]);
+
+/** What an enlarged gap waits for: all that the two do. */
+function endsOf(known: readonly GapEnd[], gap: GapDeclaration): readonly GapEnd[] {
+  const texts = new Set(known.map((end) => JSON.stringify(end)));
+  return [...known, ...gap.ends.filter((end) => !texts.has(JSON.stringify(end)))];
+}
 
 const readEnds = (row: Row): GapEnd[] => JSON.parse(String(row['ends'])) as GapEnd[];
 

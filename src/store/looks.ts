@@ -27,10 +27,7 @@ export class Looks {
           database,
           look.at,
           look.publication,
-          JSON.stringify({
-            ...look.server,
-            switches: look.server.switches.map(({ timeline, switchLsn }) => [timeline, formatLsn(switchLsn)]),
-          } satisfies StoredServer),
+          JSON.stringify(storeServer(look.server)),
           formatLsn(look.walBefore),
           formatLsn(look.walAfter),
           // Of 64 bits, of which Postgres uses fewer than 2^63.
@@ -47,6 +44,11 @@ export class Looks {
   /** The server of this look, and of those after it, is the log's. */
   prove(database: string, from: number): void {
     this.#db.prepare('update looks set proved = 1 where database = ? and id >= ?').run(database, from);
+  }
+
+  /** Looks before this one may be of another history: they bound nothing in this one. */
+  doubt(database: string, before: number): void {
+    this.#db.prepare('update looks set proved = 0 where database = ? and id < ?').run(database, before);
   }
 
   /** The server of this look, and of those after it, is not the log's. */
@@ -66,6 +68,14 @@ export class Looks {
       .prepare('insert into look_catalogs (fold, seen) values (?, ?) returning id')
       .get(fold, JSON.stringify(catalog));
     return Number(row!['id']);
+  }
+
+  /** Is this look kept? */
+  has(database: string, { at, publication, xmin }: Look): boolean {
+    const row = this.#db
+      .prepare('select 1 from looks where database = ? and taken_at = ? and publication = ? and xmin = ?')
+      .get(database, at, publication, xmin);
+    return row !== undefined;
   }
 
   #thin(database: string): void {
@@ -117,6 +127,14 @@ export class Looks {
     return parted === undefined ? lsn : minLsn(lsn, parted);
   }
 
+  /** Was another publication than this one looked at while the WAL stood above `lsn`? */
+  hasOtherSince(database: string, publication: string, lsn: Lsn): boolean {
+    return this.#db
+      .prepare('select wal_after from looks where database = ? and publication <> ?')
+      .all(database, publication)
+      .some((row) => readLsn(row['wal_after']) > lsn);
+  }
+
   /** Transactions with lower ids had ended where the WAL stood at `lsn`; undefined: no look is kept that says so. */
   endedBefore(database: string, server: LookedHistory, lsn: Lsn): bigint | undefined {
     const rows = this.#db
@@ -150,15 +168,21 @@ type StoredServer = Omit<LookedAt, 'switches'> & {
 
 const readLsn = (text: unknown): Lsn => parseLsn(String(text)) ?? ZERO_LSN;
 
+const storeServer = ({ switches, ...server }: LookedAt): StoredServer => ({
+  ...server,
+  switches: switches.map(({ timeline, switchLsn }) => [timeline, formatLsn(switchLsn)]),
+});
+
+const readServer = ({ switches, ...server }: StoredServer): LookedAt => ({
+  ...server,
+  switches: switches.map(([timeline, switchLsn]) => ({ timeline, switchLsn: readLsn(switchLsn) })),
+});
+
 function readLook(row: Readonly<Record<string, unknown>>): Look {
-  const { switches, ...server } = JSON.parse(String(row['server'])) as StoredServer;
   return {
     at: String(row['taken_at']),
     publication: String(row['publication']),
-    server: {
-      ...server,
-      switches: switches.map(([timeline, switchLsn]) => ({ timeline, switchLsn: readLsn(switchLsn) })),
-    },
+    server: readServer(JSON.parse(String(row['server'])) as StoredServer),
     walBefore: readLsn(row['wal_before']),
     walAfter: readLsn(row['wal_after']),
     xmin: BigInt(row['xmin'] as number),
@@ -167,3 +191,30 @@ function readLook(row: Readonly<Record<string, unknown>>): Look {
     catalog: JSON.parse(String(row['seen'])) as CatalogVersions,
   };
 }
+
+/** A look in JSON: what has 64 bits as text. */
+export type StoredLook = Omit<Look, 'server' | 'walBefore' | 'walAfter' | 'xmin' | 'begun'> & {
+  readonly server: StoredServer;
+  readonly walBefore: string;
+  readonly walAfter: string;
+  readonly xmin: string;
+  readonly begun: string;
+};
+
+export const storeLook = (look: Look): StoredLook => ({
+  ...look,
+  server: storeServer(look.server),
+  walBefore: formatLsn(look.walBefore),
+  walAfter: formatLsn(look.walAfter),
+  xmin: look.xmin.toString(),
+  begun: look.begun.toString(),
+});
+
+export const parseLook = (stored: StoredLook): Look => ({
+  ...stored,
+  server: readServer(stored.server),
+  walBefore: readLsn(stored.walBefore),
+  walAfter: readLsn(stored.walAfter),
+  xmin: BigInt(stored.xmin),
+  begun: BigInt(stored.begun),
+});

@@ -32,11 +32,11 @@ export class Accounting {
   countedFrom: number | undefined;
   readonly faults: string[] = [];
 
-  constructor(server: PretendedServer, sinks: readonly ModelSinkSettings[], { strict = false } = {}) {
+  constructor(server: PretendedServer, sinks: readonly ModelSinkSettings[]) {
     this.#server = server;
     for (const sink of sinks) this.addSink(sink);
     const isLogged = (id: number): boolean => this.#logged.has(id);
-    this.#excuses = new Excuses(server, { all: this.#rows, isLogged, isStrict: strict });
+    this.#excuses = new Excuses({ all: this.#rows, isLogged });
   }
 
   addSink(sink: ModelSinkSettings): void {
@@ -109,8 +109,13 @@ export class Accounting {
           (least, { commitLsn: at }) => (least === undefined || at < least ? at : least),
           undefined,
         );
+    // The publication before may have left out those between: the first that anybody had is the one that was not whole.
+    const received = (transaction: Transaction): boolean =>
+      transaction.rows.some(({ id }) => [...this.#received.values()].some((received) => received.has(id)));
+    const partial = after.toSorted((a, b) => (a.commitLsn < b.commitLsn ? -1 : 1)).find(received);
     for (const transaction of after) {
-      if (transaction.commitLsn === next) for (const { id } of transaction.rows) this.#doubled.add(id);
+      if (transaction.commitLsn !== next && transaction !== partial) continue;
+      for (const { id } of transaction.rows) this.#doubled.add(id);
     }
   }
   logSynced(): void {
@@ -136,14 +141,11 @@ export class Accounting {
     for (const received of this.#received.values()) received.ledgerCut();
   }
 
-  looked(store: ModelStore): void {
-    this.#excuses.looked(store);
+  looked(): void {
+    this.#excuses.looked();
   }
-  followsAnother(publication: string, before: string): void {
-    this.#excuses.followsAnother(publication, before);
-  }
-  looksGone(): void {
-    this.#excuses.looksGone();
+  followsAnother(publication: string): void {
+    this.#excuses.followsAnother(publication);
   }
 
   /** Takes down what is on record now. */
@@ -186,7 +188,7 @@ export class Accounting {
   *#due(transaction: Transaction): Generator<[Row, string]> {
     if (this.countedFrom === undefined || transaction.number <= this.countedFrom) return;
     for (const row of transaction.rows) {
-      if (!transaction.counted.includes(row.table) || this.#excuses.has(transaction, row)) continue;
+      if (!transaction.counted.includes(row.table) || this.#excuses.has(row)) continue;
       for (const { name, selection } of this.#sinks) {
         const facts = this.#beginnings.get(name);
         if (facts !== undefined && !isDue(row, transaction, facts, this.#doubts)) continue;

@@ -63,8 +63,6 @@ export type Sequence = {
   readonly steps: readonly Step[];
   readonly ack: 'auto' | 'delivered' | 'durable';
   readonly version: 17 | 18;
-  /** Nothing is excused that is known to be lost. */
-  readonly strict?: boolean;
 };
 
 /** Nothing of that can cost a change, and so nothing may be declared. */

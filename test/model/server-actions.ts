@@ -10,6 +10,17 @@ export type Chances = {
   readonly below: (limit: number) => number;
 };
 
+/**
+ * A server that lost commits on its timeline, and a slot that is moved before we met it again, to where we had come on the `lost`
+ * one, or after it was promoted as if nothing had been: what lies between cannot be refuted (docs/concepts.md).
+ */
+export function isBeyondProof(
+  { history, timeline, walEnd }: ServerState,
+  met: { readonly history: number; readonly lost: Pick<ServerState, 'timeline' | 'walEnd'> },
+): boolean {
+  return history !== met.history && (walEnd <= met.lost.walEnd || timeline > met.lost.timeline);
+}
+
 export function meetSlot(server: PretendedServer, action: SlotAction): void {
   if (action === 'slot advanced') return server.confirm(server.walEnd);
   server.state.slot = undefined;

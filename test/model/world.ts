@@ -15,7 +15,7 @@ import {
   type Action,
   type Sequence,
 } from './sequence.ts';
-import { meetPublication, meetServer, meetSlot } from './server-actions.ts';
+import { isBeyondProof, meetPublication, meetServer, meetSlot } from './server-actions.ts';
 import { PUBLICATIONS, TABLES, type ServerState, type Transaction } from './server-state.ts';
 import { PretendedServer } from './server.ts';
 import { FIRST_SINKS, laterSink } from './sinks.ts';
@@ -37,6 +37,8 @@ export class RestartWorld {
   #metHistory = 1;
   /** Is another log there than was known of, and nobody has looked into it yet? */
   #isLogOlder = false;
+  /** Where the WAL stood, on which timeline, when a server was last left that may have lost commits. */
+  #lost = { walEnd: 0n, timeline: 1 };
   #serverCopy: ServerState | undefined;
   #random = seededRandom(0);
   /** What happened, for a failure to tell. */
@@ -45,7 +47,7 @@ export class RestartWorld {
   constructor(sequence: Sequence) {
     this.#sequence = sequence;
     this.#server = new PretendedServer(sequence.version);
-    this.accounting = new Accounting(this.#server, FIRST_SINKS, { strict: sequence.strict ?? false });
+    this.accounting = new Accounting(this.#server, FIRST_SINKS);
     const isWatched = sequence.steps.some(({ action }) => WATCHED.has(action));
     this.#directory = new ModelDirectory({ isWatched });
   }
@@ -165,12 +167,14 @@ export class RestartWorld {
     }
     if (isServerAction(action)) {
       this.#process?.disconnect();
+      const { walEnd, timeline } = server.state;
+      if (walEnd > this.#lost.walEnd) this.#lost = { walEnd, timeline };
       return meetServer(server, action, { copy: this.#serverCopy, below: this.#below });
     }
     if (isSlotAction(action)) {
       this.#process?.disconnect();
-      // A server that lost commits and a slot that was moved before we met it again: what lies between cannot be refuted.
-      if (server.state.history === this.#metHistory) meetSlot(server, action);
+      const before = { history: this.#metHistory, lost: this.#lost };
+      if (!isBeyondProof(server.state, before)) meetSlot(server, action);
       return;
     }
     switch (action) {
@@ -192,7 +196,6 @@ export class RestartWorld {
         return this.#deleteLedger();
       case 'store deleted':
         await this.#down();
-        this.accounting.looksGone();
         return this.#directory.deleteStore();
       case 'directory copied':
         return this.#directory.copy();
@@ -235,9 +238,8 @@ export class RestartWorld {
   }
 
   #followAnother(): void {
-    const before = this.#publication;
-    this.#publication = PUBLICATIONS.find((name) => name !== before)!;
-    this.accounting.followsAnother(this.#publication, before);
+    this.#publication = PUBLICATIONS.find((name) => name !== this.#publication)!;
+    this.accounting.followsAnother(this.#publication);
   }
 
   /** Whoever touches files stops the service first, or it was killed. */

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type { GapDeclaration } from '../../src/core/gaps.ts';
+import type { GapDeclaration, GapEnd } from '../../src/core/gaps.ts';
 import { toLsn } from '../../src/core/lsn.ts';
 import { openStore, type Store } from '../../src/store/sqlite.ts';
 
@@ -116,6 +116,13 @@ describe('a gap on record', () => {
     expect(grown).toMatchObject({ id: gap.id, from: '0/10' });
     expect(grown).not.toHaveProperty('to');
     expect(store.gaps.open('shop')).toEqual([{ gap: grown, ends: [{ when: 'publication_present' }] }]);
+  });
+
+  test('without an end that is enlarged by another one waits for what both wait for', () => {
+    const until = (action: string): GapEnd => ({ when: 'actions_published', actions: [action] });
+    for (const action of ['insert', 'update', 'insert'])
+      store.gaps.declare('shop', open({ ends: [until(action)] }), NOW);
+    expect(store.gaps.open('shop').map(({ ends }) => ends)).toEqual([[until('insert'), until('update')]]);
   });
 
   test('is accepted by the name that it has now, and by none that it had', () => {

@@ -6,7 +6,7 @@ import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { loggedBegins } from '../../log/begins.ts';
 import type { Comparing } from './feed.ts';
 import { BeginComparison } from './history/begins.ts';
-import { commonFlushed, isInDoubt, judgeIdentity, widenXid } from './history/identity.ts';
+import { certainUpTo, commonFlushed, isInDoubt, judgeIdentity, widenXid } from './history/identity.ts';
 import { historyParted, planStart, type LogEnd, type StartPlan } from './history/plan.ts';
 import type { SourceLog } from './log.ts';
 import type { LookKeeper } from './looks.ts';
@@ -31,6 +31,8 @@ export type Belonging = {
   readonly plan: StartPlan;
   /** The highest that servers of this history were told. */
   readonly told: Lsn;
+  /** Nothing that comes again tells whether the server went back to an earlier state: up to here its history is ours. */
+  readonly certain: Lsn | undefined;
   /** Undefined: nothing is left to be proved. */
   readonly comparing: BeginComparison | undefined;
 };
@@ -53,11 +55,13 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
   const inDoubt = !log.created && isInDoubt(proved, look);
   if (inDoubt) await assertCommitted(facts, log);
   const renumbered = isRenumbered(opened);
+  const certain = certainOf(facts, log);
   const plan = planStart({
     log,
     identity,
     slot: { confirmedFlush: prepared.slot.confirmedFlush, created: prepared.slotCreated },
     inDoubt,
+    certain,
     skipTo: facts.skipTo,
     isFirstStart: facts.isFirstStart,
     isSkipNew: facts.skipTo !== opened.skippedTo,
@@ -71,10 +75,26 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
         { mayMiss: renumbered },
       )
     : undefined;
-  return { plan, told: commonFlushed(identity, log.flushed), comparing };
+  const isUntold = log.created || plan.gap !== undefined;
+  return {
+    plan,
+    told: commonFlushed(identity, log.flushed),
+    certain: isUntold ? certain : undefined,
+    comparing,
+  };
 }
 
-/** Do the options number the row events of a transaction otherwise than when the log was written? Known at its first connection. */
+/** Of a log whose server nobody has looked at nothing is certain, unless it is new: so is everything then. */
+function certainOf({ look, proved }: BelongingFacts, { created }: LogEnd): Lsn | undefined {
+  if (proved === undefined) return created ? undefined : ZERO_LSN;
+  return certainUpTo(proved.server, look.server);
+}
+
+/**
+ * Do the options number the row events of a transaction otherwise than when the log was written? Known at its first connection: which
+ * publication is followed changes with the process only, and what it says of partition roots is read as it was when the changes were
+ * written, whenever they are decoded (test/postgres/replication/numbering.pg.test.ts).
+ */
 export const isRenumbered = ({ joined, log }: Pick<SourceLog, 'joined' | 'log'>): boolean =>
   !joined && log.recovered.streamOptionsChanged;
 

@@ -141,9 +141,9 @@ const notRecorded = (database: string, gap: GapDeclaration, cause: unknown): Tai
     },
   );
 
-const storeSilent = (database: string, cause: unknown): TailraceError =>
+export const storeSilent = (database: string, cause: unknown): TailraceError =>
   new TailraceError(
-    `database "${database}": the store does not say which gaps there are: ${describeError(cause)}`,
+    `database "${database}": the store does not say which gaps and looks there are: ${describeError(cause)}`,
     {
       code: 'STORE_SILENT',
       kind: 'retryable',

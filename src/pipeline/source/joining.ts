@@ -42,6 +42,7 @@ export type Joining = {
 export async function join(joining: Joining): Promise<StartPlan> {
   const { opened, prepared, server, primary, looking, ports } = joining;
   const { looks, gaps } = ports;
+  if (!opened.joined) looks.recall({ wasRead: wasRead(opened, ports.options) });
   const look = await looks.first(looking);
   const skipped = skippedGap(joining, look);
   const skipTo = skipped && gaps.isDecided(skipped) ? parseLsn(skipped.to ?? '') : undefined;
@@ -56,8 +57,13 @@ export async function join(joining: Joining): Promise<StartPlan> {
     skipTo,
     isFirstStart: gaps.isFirstStart,
   });
-  const { plan, told } = belonging;
-  await looks.keep(look, looking, unreadByAnother(opened, plan));
+  const { plan, told, certain } = belonging;
+  const isAnother = isRenumbered(opened) || looks.isOfAnother(look);
+  await looks.keep(look, looking, {
+    unread: isAnother ? endOfRead(opened, plan) : undefined,
+    certain,
+    again: !opened.joined && opened.log.recovered.created ? plan.confirmed : undefined,
+  });
   if (plan.gap !== undefined) gaps.declare(plan.gap);
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
   if (isRenumbered(opened)) {
@@ -76,9 +82,16 @@ export async function join(joining: Joining): Promise<StartPlan> {
   return plan;
 }
 
-/** From where on another publication than before is followed; undefined: it is the same one. */
-const unreadByAnother = (opened: SourceLog, { confirmed }: StartPlan): Lsn | undefined =>
-  isRenumbered(opened) ? maxLsn(opened.log.context.lastEndLsn, confirmed) : undefined;
+/**
+ * Did somebody read with this slot before? A log that is new is not the first where a ledger is there. What was written before logs
+ * had lives had no looks either.
+ */
+const wasRead = ({ log }: SourceLog, { knownEpoch }: SourceOptions): boolean =>
+  log.recovered.created ? knownEpoch >= 0 : log.birth.adoptedEpoch === undefined;
+
+/** What was committed before it is not read any more. */
+const endOfRead = ({ log }: SourceLog, { confirmed }: StartPlan): Lsn =>
+  maxLsn(log.context.lastEndLsn, confirmed);
 
 /**
  * The transaction that follows the log's end may have been delivered in part, with its changes numbered by other options: in

@@ -8,14 +8,30 @@ import { maxLsn, minLsn, type Lsn } from '../../core/lsn.ts';
 import { takeLook } from '../../postgres/look.ts';
 import type { Looks } from '../../store/looks.ts';
 import type { GapKeeper } from './gaps.ts';
+import { LastLook } from './last-look.ts';
 import type { SourceOptions } from './options.ts';
-import { gapsBetween, gapsOfAnother, goneTables, hasEnded } from './history/publication.ts';
+import {
+  endedAt,
+  gapsBetween,
+  gapsOfAnother,
+  goneTables,
+  hasEnded,
+  lessPublished,
+  readAgain,
+  unprovedUntil,
+} from './history/publication.ts';
 
 /** Which server a connection leads to, as it said when the connection began. */
 export type Looking = {
   readonly client: Client;
   readonly serverVersion: number;
   readonly server: Pick<LookedAt, 'systemIdentifier' | 'timeline' | 'switches'>;
+};
+
+type KeepFacts = {
+  readonly unread?: Lsn | undefined;
+  readonly certain?: Lsn | undefined;
+  readonly again?: Lsn | undefined;
 };
 
 /**
@@ -25,11 +41,16 @@ export type Looking = {
 export class LookKeeper {
   readonly #options: SourceOptions;
   readonly #gapKeeper: GapKeeper;
+  readonly #lastLook: LastLook;
+  /** Changes were read, and no look is kept that says under which publication. */
+  #isUnknown = false;
   #last: Look | undefined;
   /** The last one that saw the publication. */
   #present: Look | undefined;
   #proved: Look | undefined;
   #isProved = false;
+  /** What looks before this connection's have in common with its server, where they may be of another history. */
+  #certain: Lsn | undefined;
   /** Number of the connection's first look that is stored. */
   #since: number | undefined;
   #turn: Promise<void> = Promise.resolve();
@@ -38,10 +59,22 @@ export class LookKeeper {
   constructor(options: SourceOptions, gapKeeper: GapKeeper) {
     this.#options = options;
     this.#gapKeeper = gapKeeper;
-    const { looks } = options.store;
+    this.#lastLook = new LastLook(options, gapKeeper);
+    this.#readStored();
+  }
+
+  #readStored(): void {
+    const { looks } = this.#options.store;
     this.#last = looks.newest(this.#database);
     this.#proved = looks.newest(this.#database, { proved: true });
     this.#present = looks.newest(this.#database, { withPublication: true });
+  }
+
+  /** The log is opened: what it remembers is known, whatever has become of the store. `wasRead`: this slot was read before. */
+  recall({ wasRead }: { readonly wasRead: boolean }): void {
+    this.#lastLook.recall();
+    this.#readStored();
+    this.#isUnknown = wasRead && this.#last === undefined;
   }
 
   get #database(): string {
@@ -56,6 +89,7 @@ export class LookKeeper {
   /** The look that a connection begins with. Nothing is kept of it before `keep`. */
   async first(looking: Looking): Promise<Look> {
     this.#isProved = false;
+    this.#certain = undefined;
     this.#since = undefined;
     return this.#take(looking);
   }
@@ -76,16 +110,31 @@ export class LookKeeper {
     return next;
   }
 
-  #take({ client, serverVersion, server }: Looking): Promise<Look> {
-    const publication = this.#options.settings.publication.name;
+  #take(
+    { client, serverVersion, server }: Looking,
+    publication = this.#options.settings.publication.name,
+  ): Promise<Look> {
     return takeLook(client, { publication, serverVersion, server, previous: this.#last, at: wallTime() });
+  }
+
+  /** Is another publication followed than at the last look? */
+  isOfAnother({ publication }: Look): boolean {
+    return this.#last !== undefined && this.#last.publication !== publication;
   }
 
   /**
    * Declares what differs from the look before, and keeps it. `unread`: another publication is followed now, and it decodes
-   * everything written from there on, as it was then.
+   * everything written from there on, as it was then. `certain`: the looks before may be of another history, which has no more than
+   * that in common with this one. `again`: the log was made anew, and everything from there on is read once more.
    */
-  async keep(look: Look, { client }: Pick<Looking, 'client'>, unread?: Lsn): Promise<void> {
+  async keep(look: Look, looking: Looking, { unread, certain, again }: KeepFacts = {}): Promise<void> {
+    const { client } = looking;
+    this.#certain = certain ?? this.#certain;
+    // What two publications were read for in turn is read with the last one now.
+    if (again !== undefined && !this.isOfAnother(look) && this.#hasOtherSince(look, again))
+      this.#gapKeeper.declare(readAgain(look, again));
+    if (unread !== undefined && this.isOfAnother(look))
+      await this.#leave(this.#last!.publication, looking, unread);
     const previous = this.#previousOf(look);
     const open = this.#gapKeeper.open();
     const exists = await existing(client, [
@@ -99,18 +148,52 @@ export class LookKeeper {
       missed ||= gap.cause === 'publication_missing';
     }
     for (const gap of this.#gapsOf(look, { previous, unread, exists, missed })) this.#gapKeeper.declare(gap);
+    this.#isUnknown = false;
     this.#last = look;
     if (look.catalog.publication !== undefined) this.#present = look;
     this.#store(look);
   }
 
+  #hasOtherSince({ publication }: Look, lsn: Lsn): boolean {
+    return this.#options.store.looks.hasOtherSince(this.#database, publication, lsn);
+  }
+
+  /**
+   * A publication is followed no further than `unread`: what was read with it since the last look at it is looked for now, or
+   * never. What another one reads has nothing to do with it.
+   */
+  async #leave(publication: string, looking: Looking, unread: Lsn): Promise<void> {
+    const look = await this.#take(looking, publication);
+    const previous = this.#lastOf(look);
+    if (previous === undefined) return;
+    const exists = await existing(
+      looking.client,
+      goneTables(previous, look).map(({ oid }) => oid),
+    );
+    const gaps = gapsBetween(previous, look, { from: this.#boundOf(previous, look), exists, missed: false });
+    for (const gap of endedAt(gaps, unread)) this.#gapKeeper.declare(gap);
+  }
+
   /** What it is compared with: the last look that saw its publication. Of one that is still missing everything is said. */
-  #previousOf({ publication, catalog, server }: Look): Look | undefined {
-    const isMissing = catalog.publication === undefined && this.#last?.catalog.publication === undefined;
-    if (isMissing || this.#present?.server.systemIdentifier !== server.systemIdentifier) return undefined;
+  #previousOf(look: Look): Look | undefined {
+    const isMissing = look.catalog.publication === undefined && this.#last?.catalog.publication === undefined;
+    return isMissing ? undefined : this.#lastOf(look);
+  }
+
+  /** The last look at this cluster that saw this publication. */
+  #lastOf({ publication, server }: Look): Look | undefined {
+    if (this.#present?.server.systemIdentifier !== server.systemIdentifier) return undefined;
     return this.#present.publication === publication
       ? this.#present
       : this.#options.store.looks.newest(this.#database, { withPublication: true, publication });
+  }
+
+  /** What changed the versions of the earlier look began after this. */
+  #boundOf(previous: Look, { server }: Look): Lsn {
+    const { looks } = this.#options.store;
+    const from = looks.endBefore(this.#database, server, previous.xmin);
+    const parted = this.#certain ?? partedFrom(previous, server);
+    return parted === undefined ? from : minLsn(from, parted);
   }
 
   #gapsOf(
@@ -125,29 +208,35 @@ export class LookKeeper {
     const { previous, unread, exists, missed } = facts;
     const { looks } = this.#options.store;
     if (previous === undefined) {
+      if (this.#isUnknown) return [unprovedUntil(look)];
       if (unread === undefined) return [];
       return gapsOfAnother(look, {
         from: unread,
-        ended: looks.endedBefore(this.#database, look.server, unread),
+        ended:
+          this.#certain === undefined ? looks.endedBefore(this.#database, look.server, unread) : undefined,
+        before: this.#present?.catalog,
       });
     }
-    const before = looks.endBefore(this.#database, look.server, previous.xmin);
+    const bound = this.#boundOf(previous, look);
     // What another publication has read before that is had.
     const wasAnother = this.#present?.publication !== look.publication;
-    const from = wasAnother && unread !== undefined ? maxLsn(before, unread) : before;
-    const parted = partedFrom(previous, look);
-    return gapsBetween(previous, look, {
-      from: parted === undefined ? from : minLsn(from, parted),
-      exists,
-      missed,
-    });
+    const from = wasAnother && unread !== undefined ? maxLsn(bound, unread) : bound;
+    const gaps = gapsBetween(previous, look, { from, exists, missed });
+    return wasAnother && unread !== undefined
+      ? [...gaps, ...lessPublished(look, { from: unread, before: this.#present?.catalog })]
+      : gaps;
   }
 
-  /** The server of this connection is the log's. */
+  /** The server of this connection is the log's. Throws TailraceError: nothing is read before the last look is kept beside the log. */
   prove(): void {
     this.#isProved = true;
     this.#proved = this.#last;
-    this.#try((looks) => looks.prove(this.#database, this.#since ?? Infinity));
+    this.#try((looks) => {
+      if (this.#certain !== undefined) looks.doubt(this.#database, this.#since ?? 0);
+      looks.prove(this.#database, this.#since ?? Infinity);
+    });
+    this.#certain = undefined;
+    if (this.#last?.catalog.publication !== undefined) this.#lastLook.keep(this.#last);
   }
 
   /** It is not: what it has published is nobody's business. */
@@ -160,6 +249,8 @@ export class LookKeeper {
     this.#try((looks) => {
       const id = looks.add(this.#database, look, this.#isProved);
       this.#since ??= id;
+      const isNews = look.catalog.publication !== undefined && this.#lastLook.isNews(look);
+      if (this.#isProved && isNews) this.#lastLook.keep(look);
     });
   }
 
@@ -178,7 +269,7 @@ export class LookKeeper {
 }
 
 /** Where the history of the earlier look ended for the later one's server: above that it says nothing of this history. */
-const partedFrom = (previous: Look, { server }: Look): Lsn | undefined =>
+const partedFrom = (previous: Look, server: Look['server']): Lsn | undefined =>
   server.switches.find(({ timeline }) => timeline === previous.server.timeline)?.switchLsn;
 
 /** Of these tables, those that are still there. */

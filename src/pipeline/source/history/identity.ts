@@ -1,6 +1,6 @@
 // Is the server that answers the one whose changes the log holds? It is unless something refutes it (architecture §4). Pure.
 import type { LookedAt } from '../../../core/look.ts';
-import { maxLsn, minLsn, type Lsn } from '../../../core/lsn.ts';
+import { maxLsn, minLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import { judgeHistory, type TimelineHistory, type TimelineSwitch } from '../../../core/timeline.ts';
 
 /** What we know of the history that the log belongs to. */
@@ -93,6 +93,17 @@ export const isInDoubt = (
   before.server.address !== now.server.address ||
   before.server.startedAtUs !== now.server.startedAtUs ||
   before.server.timeline !== now.server.timeline;
+
+/**
+ * A server that was started anew, or stands elsewhere, may have been restored to an earlier state, and its WAL have grown past ours
+ * since: nothing but transactions that come again tells. Answers up to where its history is ours for certain; undefined: it is the
+ * server of the look before, or has another timeline, which says where the two part.
+ */
+export function certainUpTo(before: LookedAt, now: LookedAt): Lsn | undefined {
+  if (before.address === now.address && before.startedAtUs === now.startedAtUs) return undefined;
+  if (now.timeline > before.timeline) return undefined;
+  return now.switches.at(-1)?.switchLsn ?? ZERO_LSN;
+}
 
 const HALF_XIDS = 2n ** 31n;
 

@@ -36,6 +36,8 @@ export type StartFacts = {
   readonly slot: { readonly confirmedFlush: Lsn; readonly created: boolean };
   /** May the server be another than before (`isInDoubt`)? */
   readonly inDoubt: boolean;
+  /** May it have gone back to an earlier state (`certainUpTo`)? Up to where it is ours then; undefined: it has not. */
+  readonly certain: Lsn | undefined;
   /** Behind a gap that the slot cannot decode, once that is decided. */
   readonly skipTo: Lsn | undefined;
   /** Did no connection go on there yet? */
@@ -57,14 +59,14 @@ export function planStart(facts: StartFacts): StartPlan {
     // It may have been made at a start that came no further, and the slot have moved since: sinks from before rely on where it began.
     const { beganAt } = log;
     const isMissed = beganAt !== undefined && confirmed > beganAt && !facts.isFirstStart;
-    const gap = isMissed ? gapUpTo(beganAt, { slot, damaged: log.damaged }) : undefined;
+    const gap = isMissed ? gapUpTo(beganAt, facts) : unprovedGap(facts);
     return { startLsn: skipTo ?? ZERO_LSN, confirmed, epoch: log.epoch, gap, compares: false };
   }
   // What was flushed may lie above the log's end: keepalives of an idle database, or a lost tail that every sink had
   // settled. It counts in the history it belongs to, and not where durable bytes are gone.
   const flushed = log.damaged ? log.settled : log.flushed;
   const known = ownEnd(identity, { endLsn: log.lastEndLsn, flushed });
-  const gap = confirmed > known ? gapUpTo(known, { slot, damaged: log.damaged }) : undefined;
+  const gap = confirmed > known ? gapUpTo(known, facts) : undefined;
   const compares = inDoubt && skipTo === undefined;
   const skips = skipTo !== undefined && facts.isSkipNew;
   const isNew = identity.verdict === 'promoted' || gap !== undefined || skips || renumbered;
@@ -77,21 +79,42 @@ export function planStart(facts: StartFacts): StartPlan {
   };
 }
 
-function gapUpTo(
-  known: Lsn,
-  { slot, damaged }: { slot: StartFacts['slot']; damaged: boolean },
-): GapDeclaration {
+function gapUpTo(known: Lsn, { log, identity, slot, certain }: StartFacts): GapDeclaration {
   const [cause, reason] = slot.created
     ? (['slot_remade', 'the replication slot was gone and had to be made anew'] as const)
-    : damaged
+    : log.damaged
       ? (['log_damaged', 'the change log lost bytes that the slot no longer covers'] as const)
       : (['slot_moved', 'the replication slot was advanced or made anew by somebody else'] as const);
+  // Nothing comes again of what would tell, once somebody else has moved the slot.
+  const isMoved = slot.confirmedFlush > ownEnd(identity, { endLsn: log.lastEndLsn, flushed: log.flushed });
+  const wentBack = isMoved && certain !== undefined && certain < known;
   return {
     cause,
-    reason,
-    from: formatLsn(known),
+    reason: wentBack
+      ? `${reason}; the server was started anew before: had it been restored to an earlier state, changes from before ${formatLsn(known)} would be missing, too`
+      : reason,
+    from: formatLsn(wentBack ? certain : known),
     to: formatLsn(slot.confirmedFlush),
     halts: true,
+    skips: false,
+    ends: [],
+  };
+}
+
+/**
+ * A log that is made anew has nothing to compare. What the slot gives no more is missing to those who had not come to there, and they
+ * find that out; a server that went back, and whose slot somebody moved, has changes before that nobody had. There is no sign of
+ * either, so it is on record, and no delivery waits for it.
+ */
+function unprovedGap({ slot, certain }: StartFacts): GapDeclaration | undefined {
+  if (certain === undefined || slot.confirmedFlush <= certain) return undefined;
+  return {
+    cause: 'slot_moved',
+    reason:
+      'the change log and the server were started anew: had the server been restored to an earlier state, and its slot been moved by hand, changes would be missing, and nothing else would show it',
+    from: formatLsn(certain),
+    to: formatLsn(slot.confirmedFlush),
+    halts: false,
     skips: false,
     ends: [],
   };

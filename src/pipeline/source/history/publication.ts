@@ -1,7 +1,7 @@
 // What two looks say of the publication between them: which tables' changes may not have been streamed, and since when. Pure.
 import type { GapDeclaration, GapEnd } from '../../../core/gaps.ts';
 import { ALL_OF_IT, type CatalogVersions, type Look, type TableVersions } from '../../../core/look.ts';
-import { formatLsn, type Lsn } from '../../../core/lsn.ts';
+import { formatLsn, minLsn, parseLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import type { TableName } from '../../../core/selection.ts';
 import { widenXid } from './identity.ts';
 
@@ -28,13 +28,14 @@ export function gapsBetween(
   if (before.publication === undefined) return [];
   if (after.publication === undefined) return [missing(before, range.from)];
   const dropped = goneTables(previous, next).filter(({ oid }) => !exists.has(oid));
-  const gaps =
-    after.publication.version === before.publication.version
-      ? tableGaps(before, after, range)
-      : [changed(before, after, { range, missed })];
   const isDropped = new Set(dropped.map(({ oid }) => oid));
+  const lost = goneTables(previous, next).filter(({ oid }) => !isDropped.has(oid));
   return [
-    ...gaps.flatMap((gap) => withoutDropped(gap, isDropped, range)),
+    ...(after.publication.version === before.publication.version
+      ? changedTables(before, after, range)
+      : [changed(before, after, { range, missed })]),
+    ...lostTables(lost, range),
+    // None waits for a table that does not come back.
     ...dropped.map((table) => droppedTable(table, range)),
   ];
 }
@@ -44,18 +45,6 @@ export function goneTables(previous: Look, next: Look): readonly TableVersions[]
   if (next.catalog.publication === undefined) return [];
   const now = new Set(next.catalog.tables.map(({ oid }) => oid));
   return previous.catalog.tables.filter(({ oid }) => !now.has(oid));
-}
-
-/** No gap waits for a table that does not come back. */
-function withoutDropped(
-  gap: GapDeclaration,
-  isDropped: ReadonlySet<number>,
-  { to }: Range,
-): GapDeclaration[] {
-  const ends = gap.ends.filter((end) => end.when !== 'table_published' || !isDropped.has(end.oid));
-  if (ends.length === gap.ends.length) return [gap];
-  if (gap.cause === 'member_lost') return [];
-  return [{ ...gap, ends, ...(ends.length === 0 ? { to } : {}) }];
 }
 
 /** Have all ends of a gap come? `exists`: of the tables that they name, those that are still there. */
@@ -90,29 +79,92 @@ const missing = (before: CatalogVersions, from: string): GapDeclaration => ({
 /**
  * A publication that was never looked at is followed from now on, by the user's word, and decodes what was written after `from`
  * as it was then: so it has to have been there, as it is. Its row says which transaction wrote it. `ended`: transactions with
- * lower ids had ended at `from` (undefined: nobody knows).
+ * lower ids had ended at `from` (undefined: nobody knows). `before`: of the publication that was followed before. One that
+ * publishes less than that, and was altered since, may have published as much when it was chosen.
  */
 export function gapsOfAnother(
   next: Look,
-  { from, ended }: { readonly from: Lsn; readonly ended: bigint | undefined },
+  facts: {
+    readonly from: Lsn;
+    readonly ended: bigint | undefined;
+    readonly before: CatalogVersions | undefined;
+  },
 ): readonly GapDeclaration[] {
+  const { from, ended, before } = facts;
   const { publication, tables } = next.catalog;
   if (publication === undefined) return [];
   const writer = widenXid(Number(publication.version.split(':')[1]), next.begun);
-  if (writer !== undefined && ended !== undefined && writer < ended) return [];
+  if (writer !== undefined && ended !== undefined && writer < ended) return lessPublished(next, facts);
+  const lacks = lacking(before, next.catalog);
+  const range = { from: formatLsn(from), to: formatLsn(next.walAfter) };
   return [
     {
-      cause: 'publication_missing',
-      from: formatLsn(from),
-      to: formatLsn(next.walAfter),
-      reason: `publication "${next.publication}" was made or altered after changes were written that are read with it`,
+      cause: lacks.length === 0 ? 'publication_missing' : 'publication_changed',
+      from: range.from,
+      ...untilPublished(lacks, range),
+      reason: `publication "${next.publication}" was made or altered after changes were written that are read with it${lacks.length === 0 ? '' : `, and does not publish ${lacks.join(', ')}`}`,
       tables: namesOf(tables),
       halts: true,
       skips: false,
-      ends: [],
     },
   ];
 }
+
+/** One that publishes less than the one that was followed before, by whoever chose it: on record, and nobody waits. */
+export function lessPublished(
+  next: Look,
+  { from, before }: { readonly from: Lsn; readonly before: CatalogVersions | undefined },
+): readonly GapDeclaration[] {
+  const lacks = lacking(before, next.catalog);
+  if (next.catalog.publication === undefined || lacks.length === 0) return [];
+  return [
+    {
+      cause: 'publication_changed',
+      from: formatLsn(from),
+      reason: `publication "${next.publication}" does not publish ${lacks.join(', ')}, as the one that was followed before did`,
+      tables: namesOf(next.catalog.tables),
+      halts: false,
+      skips: false,
+      ends: [{ when: 'actions_published', actions: lacks }],
+    },
+  ];
+}
+
+/** Changes were read, and whatever was known of the publication by then is lost: it may have published less. */
+export const unprovedUntil = ({ walAfter }: Look): GapDeclaration => ({
+  cause: 'publication_changed',
+  from: formatLsn(ZERO_LSN),
+  to: formatLsn(walAfter),
+  reason:
+    'the store was lost, and with it what was known of the publication: that it always published as much cannot be proved',
+  halts: true,
+  skips: false,
+  ends: [],
+});
+
+/** A log that was made anew reads with this publication what was read with another one: each was looked at for its own part. */
+export const readAgain = ({ publication, walAfter }: Look, from: Lsn): GapDeclaration => ({
+  cause: 'publication_changed',
+  from: formatLsn(from),
+  to: formatLsn(walAfter),
+  reason: `the change log was made anew, and reads with publication "${publication}" what was read with another one before: that it was published all the time cannot be proved`,
+  halts: true,
+  skips: false,
+  ends: [],
+});
+
+/** What gaps of a publication come to that is followed no further than `end`: what was read with it by then. */
+export const endedAt = (gaps: readonly GapDeclaration[], end: Lsn): readonly GapDeclaration[] =>
+  gaps
+    .filter(({ from }) => readLsn(from) < end)
+    .map((gap) => ({
+      ...gap,
+      to: formatLsn(gap.to === undefined ? end : minLsn(readLsn(gap.to), end)),
+      reason: `before another publication was followed: ${gap.reason}`,
+      ends: [],
+    }));
+
+const readLsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;
 
 type Range = { readonly from: string; readonly to: string };
 
@@ -122,37 +174,37 @@ function changed(
   { range, missed }: { readonly range: Range; readonly missed: boolean },
 ): GapDeclaration {
   const remade = before.publication!.oid !== after.publication!.oid;
-  const lacks = before.publication!.publishes.filter(
-    (action) => !after.publication!.publishes.includes(action),
-  );
-  const lost = before.tables.filter(({ oid }) => !after.tables.some((table) => table.oid === oid));
-  const ends: GapEnd[] = [
-    ...(lacks.length === 0 ? [] : [{ when: 'actions_published', actions: lacks } as const]),
-    ...lost.map(({ oid }) => ({ when: 'table_published', oid }) as const),
-  ];
+  const lacks = lacking(before, after);
   const what = remade ? 'was dropped and made anew' : missed ? 'was renamed for a while' : 'was altered';
-  const now = lacks.length === 0 ? '' : `, and does not publish ${lacks.join(', ')} any more`;
+  const now = lacks.length === 0 ? '' : `, and does not publish ${lacks.join(', ')}`;
   return {
     // Nothing can be decoded of what was written in between, up to Postgres 17.
     cause: remade || missed ? 'publication_missing' : 'publication_changed',
     from: range.from,
-    ...(ends.length === 0 ? { to: range.to } : {}),
+    ...untilPublished(lacks, range),
     reason: `the publication ${what}: it may have published less for a while${now}`,
     tables: namesOf([...before.tables, ...after.tables]),
     halts: true,
     skips: false,
-    ends,
   };
 }
 
+/** What is published no more. */
+const lacking = (before: CatalogVersions | undefined, after: CatalogVersions): readonly string[] =>
+  before?.publication?.publishes.filter((action) => !after.publication?.publishes.includes(action)) ?? [];
+
+/** A gap goes on for as long as something is not published. */
+const untilPublished = (lacks: readonly string[], { to }: Range): Pick<GapDeclaration, 'to' | 'ends'> =>
+  lacks.length === 0 ? { to, ends: [] } : { ends: [{ when: 'actions_published', actions: lacks }] };
+
 /** The publication's own row stands: its tables, one by one. A table that was only added misses nothing that it had. */
-function tableGaps(before: CatalogVersions, after: CatalogVersions, range: Range): GapDeclaration[] {
+function changedTables(before: CatalogVersions, after: CatalogVersions, range: Range): GapDeclaration[] {
   const now = new Map(after.tables.map((table) => [table.oid, table]));
   const gaps: GapDeclaration[] = [];
   for (const table of before.tables) {
     const found = now.get(table.oid);
-    if (found === undefined) gaps.push(lostTable(table, range));
-    else if (found.member !== table.member || found.schemaMember !== table.schemaMember) {
+    if (found === undefined) continue;
+    if (found.member !== table.member || found.schemaMember !== table.schemaMember) {
       gaps.push(changedTable(table, found, range));
     }
   }
@@ -170,14 +222,23 @@ const droppedTable = (table: TableVersions, range: Range): GapDeclaration => ({
   ends: [],
 });
 
-const lostTable = (table: TableVersions, range: Range): GapDeclaration => ({
+/** Above this many tables that went at once they are one gap: on record in one go, with one alarm. */
+const MAX_SINGLE_GAPS = 100;
+
+/** Each for itself: it goes on for as long as the table is not back, and concerns those who read that one. */
+const lostTables = (lost: readonly TableVersions[], range: Range): GapDeclaration[] =>
+  lost.length > MAX_SINGLE_GAPS
+    ? [lostGap(lost, range, `${lost.length} tables are`)]
+    : lost.map((table) => lostGap([table], range, `table ${table.schema}.${table.table} is`));
+
+const lostGap = (lost: readonly TableVersions[], { from }: Range, what: string): GapDeclaration => ({
   cause: 'member_lost',
-  from: range.from,
-  reason: `table ${table.schema}.${table.table} is not in the publication any more`,
-  tables: namesOf([table]),
+  from,
+  reason: `${what} not in the publication any more`,
+  tables: namesOf(lost),
   halts: true,
   skips: false,
-  ends: [{ when: 'table_published', oid: table.oid }],
+  ends: lost.map(({ oid }) => ({ when: 'table_published', oid })),
 });
 
 function changedTable(table: TableVersions, found: TableVersions, range: Range): GapDeclaration {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { toLsn } from '../../../../src/core/lsn.ts';
+import { toLsn, ZERO_LSN } from '../../../../src/core/lsn.ts';
 import {
+  certainUpTo,
   commonFlushed,
   isInDoubt,
   judgeIdentity,
@@ -90,6 +91,24 @@ describe('a server is in doubt', () => {
     expect(isInDoubt(before, server({ startedAtUs: '1700000000000001' }))).toBe(true);
     expect(isInDoubt(before, server({ timeline: 2 }))).toBe(true);
     expect(isInDoubt(before, look({ fold: 'other' }))).toBe(true);
+  });
+});
+
+describe('the history of a server is certain', () => {
+  const { server } = look();
+  const switched = { timeline: 2, switches: [{ timeline: 1, switchLsn: lsn(500) }] };
+
+  test('altogether while it is the one of the look before, and where another timeline says where they part', () => {
+    expect(certainUpTo(server, server)).toBeUndefined();
+    expect(certainUpTo(server, { ...server, ...switched, startedAtUs: '5' })).toBeUndefined();
+  });
+
+  test('up to the last switch of timelines when it was started anew or stands elsewhere', () => {
+    expect(certainUpTo(server, { ...server, startedAtUs: '5' })).toBe(ZERO_LSN);
+    expect(certainUpTo(server, { ...server, address: '10.0.0.2:5432' })).toBe(ZERO_LSN);
+    const later = { ...server, ...switched };
+    expect(certainUpTo(later, { ...later, startedAtUs: '5' })).toBe(lsn(500));
+    expect(certainUpTo(later, { ...server, startedAtUs: '5' })).toBe(ZERO_LSN);
   });
 });
 

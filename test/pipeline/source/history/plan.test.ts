@@ -39,6 +39,7 @@ function plan(
     identity,
     slot: from,
     inDoubt: false,
+    certain: undefined,
     skipTo: undefined,
     isFirstStart: false,
     isSkipNew: false,
@@ -165,6 +166,47 @@ describe('a connection starts', () => {
     expect(plan(log({ flushed: lsn(2500) }), promoted, slot(2001)).gap).toMatchObject({
       from: '0/7D0',
       to: '0/7D1',
+    });
+  });
+
+  describe('at a server that may have gone back to an earlier state', () => {
+    const certain = lsn(400);
+
+    test('with a gap from where its history is certain, once somebody has moved the slot past what we know', () => {
+      expect(plan(log(), server, slot(1001), { inDoubt: true, certain }).gap).toMatchObject({
+        cause: 'slot_moved',
+        from: '0/190',
+        to: '0/3E9',
+        reason: expect.stringContaining('0/3E8') as string,
+        halts: true,
+      });
+      expect(plan(log(), server, slot(3000, true), { inDoubt: true, certain }).gap).toMatchObject({
+        cause: 'slot_remade',
+        from: '0/190',
+      });
+    });
+
+    test('without one while nobody has moved it: what comes again is compared', () => {
+      expect(plan(log(), server, slot(1000), { inDoubt: true, certain })).toMatchObject({
+        gap: undefined,
+        compares: true,
+      });
+    });
+
+    test('with no more than what was damaged where the slot stands at what we flushed', () => {
+      const damaged = log({ damaged: true, flushed: lsn(2000) });
+      expect(plan(damaged, server, slot(2000), { certain }).gap).toMatchObject({ from: '0/3E8' });
+      expect(plan(damaged, server, slot(2001), { certain }).gap).toMatchObject({ from: '0/190' });
+    });
+
+    test('with a gap on record that halts nobody when the log is new, and has nothing to compare', () => {
+      const created = log({ created: true, beganAt: lsn(700), lastEndLsn: lsn(0), timeline: 0 });
+      expect(plan(created, server, slot(700), { certain })).toMatchObject({
+        gap: { cause: 'slot_moved', from: '0/190', to: '0/2BC', halts: false },
+        epoch: 3,
+        compares: false,
+      });
+      expect(plan(created, server, slot(400), { certain }).gap).toBeUndefined();
     });
   });
 });

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import type { GapDeclaration } from '../../../../src/core/gaps.ts';
+import { concerns, type GapDeclaration } from '../../../../src/core/gaps.ts';
 import type { CatalogVersions } from '../../../../src/core/look.ts';
 import { toLsn } from '../../../../src/core/lsn.ts';
+import { tablePattern } from '../../../../src/core/selection.ts';
 import {
+  endedAt,
   gapsBetween,
   gapsOfAnother,
   goneTables,
@@ -75,14 +77,39 @@ describe('between two looks', () => {
     expect(hasEnded(gap!.ends, look(), new Set())).toBe(true);
   });
 
-  test('one that was made anew is missing in between, and for the tables that it does not list for longer', () => {
+  test('one that was made anew is missing in between, and a table that it does not list goes on for itself', () => {
     const after = catalog([table(1)], { oid: 2, version: '2:800' });
-    const [gap] = between(catalog([table(1), table(2)]), after);
-    expect(gap).toMatchObject({
-      cause: 'publication_missing',
-      ends: [{ when: 'table_published', oid: 2 }],
-    });
+    expect(between(catalog([table(1), table(2)]), after)).toMatchObject([
+      { cause: 'publication_missing', to: '0/90', tables: [t1, t2, t1], ends: [] },
+      { cause: 'member_lost', tables: [t2], ends: [{ when: 'table_published', oid: 2 }] },
+    ]);
     expect(between(catalog([table(1)]), after)).toMatchObject([{ cause: 'publication_missing', to: '0/90' }]);
+  });
+
+  test('a table that nobody reads keeps nobody waiting once the rest of the publication is back', () => {
+    const after = catalog([table(1)], { oid: 2, version: '2:800' });
+    const lasting = between(catalog([table(1), table(2)]), after).filter(({ ends }) => ends.length > 0);
+    const readerOf = ({ table: name }: typeof t1) => ({
+      name,
+      selection: { includeTables: [tablePattern({ schema: 'public', table: name })] },
+    });
+    expect(lasting.map((gap) => [concerns(gap, readerOf(t1)), concerns(gap, readerOf(t2))])).toEqual([
+      [false, true],
+    ]);
+  });
+
+  test('many tables that went at once are one gap, until the last of them is back', () => {
+    const many = Array.from({ length: 101 }, (_, i) => table(i + 1));
+    const [gap, ...others] = between(catalog(many), catalog([]));
+    expect(others).toEqual([]);
+    expect(gap).toMatchObject({
+      cause: 'member_lost',
+      reason: expect.stringContaining('101 tables') as string,
+    });
+    const exists = new Set(many.map(({ oid }) => oid));
+    expect(hasEnded(gap!.ends, look({ catalog: catalog(many.slice(1)) }), exists)).toBe(false);
+    expect(hasEnded(gap!.ends, look({ catalog: catalog(many) }), exists)).toBe(true);
+    expect(between(catalog(many), catalog([many[0]!]))).toHaveLength(100);
   });
 
   test('one that is gone goes on until it is back', () => {
@@ -113,12 +140,45 @@ describe('between two looks', () => {
         ...TO,
       });
     const gaps = (xmin: number, ended: bigint | undefined) =>
-      gapsOfAnother(written(xmin), { from: FROM, ended });
+      gapsOfAnother(written(xmin), { from: FROM, ended, before: catalog([table(1)]) });
     expect(gaps(699, 700n)).toEqual([]);
     expect(gaps(700, 700n)).toMatchObject([
       { cause: 'publication_missing', from: '0/50', to: '0/90', tables: [t1] },
     ]);
     expect(gaps(699, undefined)).toHaveLength(1);
+  });
+
+  test('one that was altered before it was looked at, and publishes less than the one before, may have published as much', () => {
+    const narrow = (xmin: number) =>
+      look({
+        publication: 'q',
+        begun: 800n,
+        catalog: catalog([table(1)], { oid: 5, version: `5:${xmin}`, publishes: ['insert', 'update'] }),
+      });
+    const gaps = (xmin: number, before?: CatalogVersions) =>
+      gapsOfAnother(narrow(xmin), { from: FROM, ended: 700n, before });
+    const [gap] = gaps(750, catalog([table(1)]));
+    expect(gap).toMatchObject({
+      cause: 'publication_changed',
+      from: '0/50',
+      ends: [{ when: 'actions_published', actions: ['delete', 'truncate'] }],
+    });
+    expect(gap).not.toHaveProperty('to');
+    expect(gaps(750, catalog([table(1)], { publishes: ['insert'] }))).toMatchObject([{ ends: [] }]);
+    expect(gaps(750)).toMatchObject([{ ends: [] }]);
+    // That is how it was chosen.
+    expect(gaps(699, catalog([table(1)]))).toMatchObject([
+      { cause: 'publication_changed', halts: false, ends: [{ when: 'actions_published' }] },
+    ]);
+  });
+
+  test('of a publication that is followed no further, what was read with it by then', () => {
+    const narrowed = catalog([table(1)], { version: '1:800', publishes: ['update'] });
+    const gaps = between(catalog([table(1)]), narrowed);
+    expect(endedAt(gaps, toLsn(0x70n))).toMatchObject([{ from: '0/50', to: '0/70', ends: [] }]);
+    expect(endedAt(gaps, FROM)).toEqual([]);
+    const restored = between(catalog([table(1)]), catalog([table(1)], { version: '1:801' }));
+    expect(endedAt(restored, toLsn(0x100n))).toMatchObject([{ from: '0/50', to: '0/90' }]);
   });
 
   test('an entry of another version is a gap of that table alone', () => {

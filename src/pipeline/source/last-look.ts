@@ -1,0 +1,61 @@
+// Keeps the last look beside the log, so that what the log holds stays proved, whatever becomes of the store.
+import { steadyMs } from '../../core/clock.ts';
+import { TailraceError } from '../../core/errors.ts';
+import type { Look } from '../../core/look.ts';
+import { fileError } from '../../log/errors.ts';
+import { readLookFile, writeLookFile } from '../../store/look-file.ts';
+import { storeSilent, type GapKeeper } from './gaps.ts';
+import type { SourceOptions } from './options.ts';
+
+/** One that sees nothing new only moves the beginning of a gap, should the store be lost. */
+const INTERVAL_MS = 60_000;
+
+export class LastLook {
+  readonly #options: SourceOptions;
+  readonly #gapKeeper: GapKeeper;
+  #written: { readonly look: Look; readonly atMs: number } | undefined;
+
+  constructor(options: SourceOptions, gapKeeper: GapKeeper) {
+    this.#options = options;
+    this.#gapKeeper = gapKeeper;
+  }
+
+  /** What the store has lost of it is there again when this returns. Throws STORE_SILENT, GAP_NOT_RECORDED. */
+  recall(): void {
+    const { store, directory, settings } = this.#options;
+    const { name: database } = settings;
+    const kept = readLookFile(directory);
+    if (kept === undefined) return;
+    try {
+      if (store.looks.has(database, kept.look)) return;
+      for (const gap of kept.open) this.#gapKeeper.declare(gap);
+      store.looks.add(database, kept.look, true);
+    } catch (error) {
+      throw error instanceof TailraceError ? error : storeSilent(database, error);
+    }
+  }
+
+  /** Durable when it returns. Throws TailraceError. */
+  keep(look: Look): void {
+    const { store, directory, settings } = this.#options;
+    // What a look says of the one before that bounds its gaps, in one.
+    const bound = store.looks.endBefore(settings.name, look.server, look.xmin);
+    const open = this.#gapKeeper.open().map(({ gap, ends }) => {
+      const { id: _id, since: _since, acceptedAt: _acceptedAt, ...declared } = gap;
+      return { ...declared, ends };
+    });
+    try {
+      writeLookFile(directory, { look: { ...look, walBefore: bound, begun: look.xmin }, open });
+    } catch (error) {
+      throw fileError(error, directory, 'keep the last look at the catalog in');
+    }
+    this.#written = { look, atMs: steadyMs() };
+  }
+
+  /** Does this one say more than what is kept? */
+  isNews({ fold, publication }: Look): boolean {
+    const { look, atMs } = this.#written ?? {};
+    const isSame = look?.fold === fold && look.publication === publication;
+    return !isSame || steadyMs() - atMs! > INTERVAL_MS;
+  }
+}
