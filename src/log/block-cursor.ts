@@ -5,8 +5,10 @@ import { corruptError } from './errors.ts';
 import { BLOCK_HEADER_BYTES, decodeBlockHeader, type BlockContext, type SegmentHeader } from './format.ts';
 import { readFileHeader, type SegmentFile } from './segments.ts';
 
-/** Bytes asked for in one read; the buffer grows only for a larger block. */
+/** Bytes asked for in one read; the buffer grows further only for a larger block. */
 const READ_BYTES = 1 << 20;
+/** The buffer while no more is there: of the many that wait at a log's end. */
+const MIN_BUFFER_BYTES = 1 << 16;
 
 export type RawBlock = {
   readonly buffer: Buffer;
@@ -26,7 +28,7 @@ export class BlockCursor {
   readonly header: SegmentHeader;
   readonly startOffset: number;
   readonly #fd: number;
-  #buffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  #buffer: Buffer = Buffer.alloc(0);
   #from = 0;
   #to = 0;
   /** Logical offset of `#buffer[#from]`: where the next block begins. */
@@ -96,11 +98,17 @@ export class BlockCursor {
     closeSync(this.#fd);
   }
 
+  /** For one read of what is left, and no less than there is; one that grew for a large block is given back. */
+  #roomFor(left: number): number {
+    const room = left <= MIN_BUFFER_BYTES ? MIN_BUFFER_BYTES : READ_BYTES;
+    return Math.min(READ_BYTES, Math.max(this.#buffer.length, room));
+  }
+
   /** Reads on until `needed` bytes are in the buffer, or none are left below `limit`. */
   #fill(needed: number, limit: number): void {
     const available = this.#to - this.#from;
     if (available >= needed) return;
-    const capacity = Math.max(needed, READ_BYTES);
+    const capacity = Math.max(needed, this.#roomFor(limit - this.#offset));
     // A buffer that grew for one large block is given back (invariant 8).
     const target = this.#buffer.length === capacity ? this.#buffer : Buffer.allocUnsafeSlow(capacity);
     this.#buffer.copy(target, 0, this.#from, this.#to);

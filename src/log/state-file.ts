@@ -101,7 +101,11 @@ export class StateFile {
     bytes.writeUInt32BE(json.length, 4);
     bytes.writeUInt32BE(crc32(bytes.subarray(4, SLOT_HEADER_BYTES + json.length)), 0);
     try {
-      writeSync(this.#fd, bytes, 0, SLOT_BYTES, otherSlot(this.#keep) * SLOT_BYTES);
+      const start = otherSlot(this.#keep) * SLOT_BYTES;
+      // A disk that is nearly full takes less than it is given.
+      for (let done = 0; done < SLOT_BYTES;) {
+        done += writeSync(this.#fd, bytes, done, SLOT_BYTES - done, start + done);
+      }
     } catch (error) {
       throw fileError(error, this.#path, 'write');
     }

@@ -90,6 +90,7 @@ const DEFAULT_MAX_BYTES = 10 * 1024 ** 3;
 export async function openLog(options: LogOptions): Promise<LogWriter> {
   const { directory, identity, signals, version } = options;
   let state: StateFile | undefined;
+  let writer: Writer | undefined;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 }); // invariant 9
     state = new StateFile(join(directory, STATE_FILE), version);
@@ -100,10 +101,12 @@ export async function openLog(options: LogOptions): Promise<LogWriter> {
       durableEnd: state.found?.durableEnd ?? 0,
       minimumEnd: signals.writtenEnd(),
     });
-    const writer = new Writer(options, state, found);
+    writer = new Writer(options, state, found);
     await writer.start();
     return writer;
   } catch (error) {
+    // On a full disk it is tried again and again.
+    writer?.abandon();
     state?.close();
     throw error instanceof TailraceError ? error : fileError(error, directory, 'open the change log in');
   }
@@ -296,6 +299,11 @@ class Writer implements LogWriter {
 
   bytes(): number {
     return this.#chain.bytes;
+  }
+
+  /** Lets go of the segments; nobody has had it. */
+  abandon(): void {
+    this.#chain.close();
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
 // The looks at a database, the newest all of them and fewer and fewer of the older ones (invariant 8).
 import type { DatabaseSync } from 'node:sqlite';
 import type { CatalogVersions, Look, LookedAt } from '../core/look.ts';
-import { formatLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { formatLsn, minLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { transaction } from './sink-records.ts';
 
 /** Above this many looks of a database, every second of the older half goes. */
@@ -111,17 +111,20 @@ export class Looks {
   }
 
   /**
-   * Where the WAL ended at the newest look at this cluster after which every transaction from `xid` on began; zero when
-   * no such look is kept.
+   * Where the WAL of this server's history ended at the newest look at this cluster after which every transaction from `xid` on
+   * began; zero when no such look is kept.
    */
-  endBefore(database: string, systemIdentifier: string, xid: bigint): Lsn {
+  endBefore(database: string, server: LookedHistory, xid: bigint): Lsn {
     const row = this.#db
       .prepare(
-        `select wal_before from looks where database = ? and begun <= ? and proved = 1
+        `select server, wal_before from looks where database = ? and begun <= ? and proved = 1
          and server ->> 'systemIdentifier' = ? order by id desc limit 1`,
       )
-      .get(database, xid, systemIdentifier);
-    return row === undefined ? ZERO_LSN : readLsn(row['wal_before']);
+      .get(database, xid, server.systemIdentifier);
+    if (row === undefined) return ZERO_LSN;
+    const lsn = readLsn(row['wal_before']);
+    const parted = partedAt(row, server);
+    return parted === undefined ? lsn : minLsn(lsn, parted);
   }
 
   /** Was another publication than this one looked at while the WAL stood above `lsn`? */
@@ -133,16 +136,30 @@ export class Looks {
   }
 
   /** Transactions with lower ids had ended where the WAL stood at `lsn`; undefined: no look is kept that says so. */
-  endedBefore(database: string, systemIdentifier: string, lsn: Lsn): bigint | undefined {
+  endedBefore(database: string, server: LookedHistory, lsn: Lsn): bigint | undefined {
     const rows = this.#db
       .prepare(
-        `select wal_after, xmin from looks where database = ? and proved = 1
+        `select server, wal_after, xmin from looks where database = ? and proved = 1
          and server ->> 'systemIdentifier' = ? order by id desc`,
       )
-      .iterate(database, systemIdentifier);
-    for (const row of rows) if (readLsn(row['wal_after']) <= lsn) return BigInt(row['xmin'] as number);
+      .iterate(database, server.systemIdentifier);
+    for (const row of rows) {
+      const walAfter = readLsn(row['wal_after']);
+      const parted = partedAt(row, server);
+      const isOfHistory = parted === undefined || walAfter <= parted;
+      if (isOfHistory && walAfter <= lsn) return BigInt(row['xmin'] as number);
+    }
     return undefined;
   }
+}
+
+/** The cluster, and which timelines lead to where it is. */
+type LookedHistory = Pick<LookedAt, 'systemIdentifier' | 'switches'>;
+
+/** Where the timeline of a stored look ended for this server: above that the look saw another history. */
+function partedAt(row: Readonly<Record<string, unknown>>, { switches }: LookedHistory): Lsn | undefined {
+  const { timeline } = JSON.parse(String(row['server'])) as StoredServer;
+  return switches.find((ended) => ended.timeline === timeline)?.switchLsn;
 }
 
 type StoredServer = Omit<LookedAt, 'switches'> & {

@@ -1,74 +1,67 @@
 // What was committed against what each sink received and what was declared: no change may be missing without a word.
-import { concerns, type Gap } from '../../src/core/gaps.ts';
-import { parseLsn, ZERO_LSN, type Lsn } from '../../src/core/lsn.ts';
-import { selects, type Selection } from '../../src/core/selection.ts';
-import type { Store } from '../../src/store/sqlite.ts';
+import type { Lsn } from '../../src/core/lsn.ts';
+import { selects } from '../../src/core/selection.ts';
 import type { BlockContext } from '../../src/log/format.ts';
-import { DATABASE, type ModelSinkSettings } from './process.ts';
-import type { PretendedServer, Row, Transaction } from './server.ts';
+import { isBefore, isDue, type BeginningDoubts, type BeginningFacts } from './beginnings.ts';
+import { DeclaredGaps } from './declared.ts';
+import { Excuses } from './excuses.ts';
+import type { ModelSinkSettings } from './process-options.ts';
+import { Received } from './received.ts';
+import type { Row, Transaction } from './server-state.ts';
+import type { PretendedServer } from './server.ts';
+import type { ModelStore } from './store.ts';
 import type { SinkWatcher } from './sink.ts';
-
-/** A gap as it stood on record; it explains only what had been committed by then. */
-type Declared = {
-  readonly from: Lsn;
-  readonly to: Lsn | undefined;
-  readonly tables: Gap['tables'];
-  /** Undefined: of every sink. */
-  readonly sink: string | undefined;
-  readonly commits: number;
-  readonly cause: string;
-};
-
-type Received = {
-  readonly ids: Set<number>;
-  /** Rows that may come again, once: something has happened since they came. */
-  mayRepeat: Set<number>;
-  /** Rows that may come again until the ledger has them. */
-  readonly unwritten: Set<number>;
-  /** By key, the highest first delivery. */
-  readonly latest: Map<string, number>;
-  /** Answered and in the ledger, which the disk may not have yet. */
-  written: Set<number>;
-  /** The disk has it that they are settled. */
-  settled: Set<number>;
-};
 
 export class Accounting {
   readonly #server: PretendedServer;
-  readonly #sinks: readonly ModelSinkSettings[];
+  readonly #sinks: ModelSinkSettings[] = [];
   readonly #received = new Map<string, Received>();
+  /** Of sinks that were added later. */
+  readonly #beginnings = new Map<string, BeginningFacts>();
+  #hasClockMoved = false;
+  #hasParted = false;
   readonly #rows = new Map<number, { readonly row: Row; readonly transaction: Transaction }>();
-  readonly #declared = new Map<string, Declared>();
+  readonly #declared = new DeclaredGaps();
+  readonly #excuses: Excuses;
   /** In the log, and of those what the disk has. */
   #logged = new Set<number>();
   #durable = new Set<number>();
-  /** What was in a copy of the log. */
-  #copied: ReadonlySet<number> = new Set();
   /** They stand in the log in two epochs, in a transaction that is whole in the later one only. */
   readonly #doubled = new Set<number>();
-  #follows: string | undefined;
-  readonly #excused = new Set<number>();
   /** Everything before is nobody's: the slot was made after it. */
   countedFrom: number | undefined;
   readonly faults: string[] = [];
 
   constructor(server: PretendedServer, sinks: readonly ModelSinkSettings[]) {
     this.#server = server;
-    this.#sinks = sinks;
-    for (const { name } of sinks) {
-      this.#received.set(name, {
-        ids: new Set(),
-        mayRepeat: new Set(),
-        unwritten: new Set(),
-        latest: new Map(),
-        written: new Set(),
-        settled: new Set(),
-      });
-    }
+    for (const sink of sinks) this.addSink(sink);
+    const isLogged = (id: number): boolean => this.#logged.has(id);
+    this.#excuses = new Excuses({ all: this.#rows, isLogged });
   }
 
-  get gaps(): readonly Declared[] {
-    return [...this.#declared.values()];
+  addSink(sink: ModelSinkSettings): void {
+    this.#sinks.push(sink);
+    this.#received.set(sink.name, new Received());
+  }
+
+  /** A sink that was added later begins, and nobody knew of it. */
+  begins(sink: string, facts: Omit<BeginningFacts, 'confirmed' | 'commits'>): void {
+    const { state, world } = this.#server;
+    const { confirmed } = state.slot!;
+    this.#beginnings.set(sink, { ...facts, confirmed, commits: world.commits });
+    this.#received.get(sink)!.begins();
+  }
+
+  clockMoved(): void {
+    this.#hasClockMoved = true;
+  }
+
+  get #doubts(): BeginningDoubts {
+    return { hasParted: this.#hasParted, hasClockMoved: this.#hasClockMoved };
+  }
+
+  get hasGaps(): boolean {
+    return this.#declared.size > 0;
   }
 
   committed(transaction: Transaction): void {
@@ -80,32 +73,21 @@ export class Accounting {
     const received = this.#received.get(sink)!;
     return {
       wants: (table) => selects(selection, { schema: 'public', table }),
-      delivered: (id, key) => this.#delivered(sink, received, id, key),
-      written: (ids) => {
-        for (const id of ids) {
-          received.written.add(id);
-          received.unwritten.delete(id);
-        }
+      delivered: (id, key) => {
+        const { row, transaction } = this.#rows.get(id)!;
+        const fault = received.delivered(id, key, {
+          mayRepeat: this.#doubled.has(id),
+          mayBeLate: () => this.#declared.names(row, transaction, sink),
+        });
+        if (fault !== undefined) this.faults.push(`${sink}: ${fault}`);
+        const facts = this.#beginnings.get(sink);
+        if (!received.isAtItsBeginning || facts === undefined) return;
+        if (isBefore(row, transaction, facts, this.#doubts))
+          this.faults.push(`${sink}: row ${id} came, which lies before where it began`);
       },
-      synced: () => {
-        received.settled = new Set(received.written);
-      },
+      written: (ids) => received.written(ids),
+      synced: () => received.synced(),
     };
-  }
-
-  #delivered(sink: string, received: Received, id: number, key: string): void {
-    const isUnwritten = received.unwritten.has(id);
-    received.unwritten.add(id);
-    if (received.ids.has(id)) {
-      const mayRepeat = isUnwritten || this.#doubled.has(id) || received.mayRepeat.delete(id);
-      if (!mayRepeat) this.faults.push(`${sink}: row ${id} came again though its ledger had it`);
-      return;
-    }
-    received.ids.add(id);
-    const latest = received.latest.get(key) ?? 0;
-    if (id < latest && !this.#isDeclared(id, sink))
-      this.faults.push(`${sink}: row ${id} came after row ${latest} of ${key}`);
-    received.latest.set(key, Math.max(id, latest));
   }
 
   logOpened(lastCommitLsn: Lsn): void {
@@ -118,6 +100,7 @@ export class Accounting {
   }
   /** Of a transaction that was not whole by then, what came may come again: its keys say that it is the same. */
   epochChanged({ inTransaction, commitLsn, lastCommitLsn }: BlockContext): void {
+    this.#hasParted = true;
     const transactions = [...this.#rows.values()].map(({ transaction }) => transaction);
     const after = transactions.filter((transaction) => transaction.commitLsn > lastCommitLsn);
     const next = inTransaction
@@ -128,7 +111,7 @@ export class Accounting {
         );
     // The publication before may have left out those between: the first that anybody had is the one that was not whole.
     const received = (transaction: Transaction): boolean =>
-      transaction.rows.some(({ id }) => [...this.#received.values()].some(({ ids }) => ids.has(id)));
+      transaction.rows.some(({ id }) => [...this.#received.values()].some((received) => received.has(id)));
     const partial = after.toSorted((a, b) => (a.commitLsn < b.commitLsn ? -1 : 1)).find(received);
     for (const transaction of after) {
       if (transaction.commitLsn !== next && transaction !== partial) continue;
@@ -138,13 +121,6 @@ export class Accounting {
   logSynced(): void {
     this.#durable = new Set(this.#logged);
   }
-  logCopied(): void {
-    this.#copied = new Set(this.#logged);
-  }
-  logPutBack(): void {
-    this.#logged = new Set(this.#copied);
-    this.#durable = new Set(this.#copied);
-  }
   logGone(): void {
     this.#logged = new Set();
     this.#durable = new Set();
@@ -153,83 +129,29 @@ export class Accounting {
   /** Of this sink (undefined: of all), what the ledger says is not to be relied on: what came may come again. */
   ledgerGone(sink?: string): void {
     for (const [name, received] of this.#received) {
-      if (sink !== undefined && name !== sink) continue;
-      received.mayRepeat = new Set(received.ids);
-      received.written = new Set();
-      received.settled = new Set();
+      if (sink === undefined || name === sink) received.ledgerGone();
     }
   }
-  looked(): void {
-    this.#excuseUnread();
-  }
-  /** Somebody follows another publication from now on: what was not read yet is what that one published, by their word. */
-  followsAnother(publication: string): void {
-    this.#follows = publication;
-  }
-  #excuseUnread(): void {
-    if (this.#follows === undefined) return;
-    for (const { row, transaction } of this.#rows.values()) {
-      const isPublished = transaction.published[this.#follows]?.includes(row.id) === true;
-      if (!isPublished && !this.#logged.has(row.id)) this.#excused.add(row.id);
-    }
-    this.#follows = undefined;
-  }
-  /** Every sink may begin at an earlier place: what came may come again. What it has settled is settled. */
+  /** Every sink may begin at an earlier place. */
   mayAllRepeat(): void {
-    for (const received of this.#received.values()) received.mayRepeat = new Set(received.ids);
+    for (const received of this.#received.values()) received.mayAllRepeat();
   }
-  /** The power went: the ledgers have what was synced. */
+  /** The power went. */
   ledgersCut(): void {
-    for (const received of this.#received.values()) {
-      received.written = new Set(received.settled);
-      received.mayRepeat = new Set([...received.ids].filter((id) => !received.settled.has(id)));
-    }
+    for (const received of this.#received.values()) received.ledgerCut();
+  }
+
+  looked(): void {
+    this.#excuses.looked();
+  }
+  followsAnother(publication: string): void {
+    this.#excuses.followsAnother(publication);
   }
 
   /** Takes down what is on record now. */
-  note(store: Store): void {
-    const { commits } = this.#server.world;
-    const note = (
-      key: string,
-      declared: Omit<Declared, 'commits'>,
-      goesOn = declared.to === undefined,
-    ): void => {
-      const known = this.#declared.get(key);
-      if (known === undefined || goesOn) this.#declared.set(key, { ...declared, commits });
-    };
-    for (const gap of store.gaps.list(DATABASE, { after: 0, limit: 1000 })) {
-      const { from, to, tables, cause, skips, acceptedAt } = gap;
-      // Nothing of that range is read before somebody has accepted it.
-      const goesOn = to === undefined || (skips && acceptedAt === undefined);
-      const range = { from: lsn(from), to: to === undefined ? undefined : lsn(to) };
-      const key = `${gap.since} ${gap.id} ${from} ${to} ${tables?.length}`;
-      note(key, { ...range, tables, sink: undefined, cause }, goesOn);
-    }
-    for (const { name: sink } of this.#sinks) {
-      for (const { from, to, reason } of store.sinks.gaps({ database: DATABASE, sink })) {
-        note(`${sink} ${from} ${to} ${reason}`, {
-          from: lsn(from),
-          to: lsn(to),
-          tables: undefined,
-          sink,
-          cause: reason,
-        });
-      }
-    }
-  }
-
-  #isDeclared(id: number, sink: string): boolean {
-    const { row, transaction } = this.#rows.get(id)!;
-    const { commitLsn, number } = transaction;
-    const selection: Selection = { includeTables: [{ schema: ['public'], table: [row.table] }] };
-    return this.gaps.some(
-      (gap) =>
-        (gap.sink === undefined || gap.sink === sink) &&
-        number <= gap.commits &&
-        commitLsn >= gap.from &&
-        (gap.to === undefined || commitLsn <= gap.to) &&
-        (gap.tables === undefined || concerns({ tables: gap.tables }, { name: sink, selection })),
-    );
+  note(store: ModelStore): void {
+    const names = this.#sinks.map(({ name }) => name);
+    this.#declared.note(store, names, this.#server.world.commits);
   }
 
   /** Invariant 1: what Postgres is told to forget is settled everywhere, or (`durable`) on our disk, or declared. */
@@ -239,7 +161,7 @@ export class Accounting {
       durable,
       publication,
       store,
-    }: { readonly durable: boolean; readonly publication: string; readonly store: Store },
+    }: { readonly durable: boolean; readonly publication: string; readonly store: ModelStore },
   ): void {
     const { walEnd, state } = this.#server;
     if (confirmed > walEnd)
@@ -251,11 +173,11 @@ export class Accounting {
       // Of what was not published a look tells, later.
       const sent = new Set(transaction.published[publication]);
       for (const [row, sink] of this.#due(transaction)) {
-        if (!sent.has(row.id) || this.#received.get(sink)!.settled.has(row.id)) continue;
+        if (!sent.has(row.id) || this.#received.get(sink)!.isSettled(row.id)) continue;
         if (durable && this.#durable.has(row.id)) continue;
         if (!isNoted) this.note(store);
         isNoted = true;
-        if (this.#isDeclared(row.id, sink)) continue;
+        if (this.#declared.names(row, transaction, sink)) continue;
         this.faults.push(
           `told ${confirmed}, and row ${row.id} at ${transaction.commitLsn} is not settled by ${sink}`,
         );
@@ -266,8 +188,10 @@ export class Accounting {
   *#due(transaction: Transaction): Generator<[Row, string]> {
     if (this.countedFrom === undefined || transaction.number <= this.countedFrom) return;
     for (const row of transaction.rows) {
-      if (!transaction.counted.includes(row.table) || this.#excused.has(row.id)) continue;
+      if (!transaction.counted.includes(row.table) || this.#excuses.has(row)) continue;
       for (const { name, selection } of this.#sinks) {
+        const facts = this.#beginnings.get(name);
+        if (facts !== undefined && !isDue(row, transaction, facts, this.#doubts)) continue;
         if (selects(selection, { schema: 'public', table: row.table })) yield [row, name];
       }
     }
@@ -277,27 +201,22 @@ export class Accounting {
   settle(probes: readonly Transaction[]): void {
     const probing = new Set(probes);
     for (const transaction of this.#server.state.wal) {
+      const isProbe = probing.has(transaction);
       for (const [row, sink] of this.#due(transaction)) {
-        if (this.#received.get(sink)!.ids.has(row.id)) continue;
-        if (!probing.has(transaction) && this.#isDeclared(row.id, sink)) continue;
+        if (this.#received.get(sink)!.has(row.id)) continue;
+        if (!isProbe && this.#declared.names(row, transaction, sink)) continue;
         this.faults.push(
-          `${sink}: ${probing.has(transaction) ? 'probe ' : ''}row ${row.id} of ${row.table} at ${transaction.commitLsn} (commit ${transaction.number}) never came, and no gap names it`,
+          `${sink}: ${isProbe ? 'probe ' : ''}row ${row.id} of ${row.table} at ${transaction.commitLsn} (commit ${transaction.number}) never came, and no gap names it`,
         );
       }
     }
   }
 
   describe(): string {
-    const gaps = this.gaps.map(
-      ({ from, to, tables, sink, cause, commits }) =>
-        `gap ${from}..${to ?? ''} of ${tables?.map(({ table }) => table).join() ?? 'all'} ${sink ?? ''} (${cause}), by commit ${commits}`,
-    );
     const wal = this.#server.state.wal.map(
       ({ number, commitLsn, endLsn, rows }) =>
         `${number}@${commitLsn}-${endLsn}:${rows.map(({ id, table }) => `${id}${table}`).join(',')}`,
     );
-    return [...this.faults.slice(0, 8), ...gaps, `wal ${wal.join(' ')}`].join('\n');
+    return [...this.faults.slice(0, 8), ...this.#declared.describe(), `wal ${wal.join(' ')}`].join('\n');
   }
 }
-
-const lsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;

@@ -1,6 +1,8 @@
 // Sequences that once lost something in silence, as short as they could be made: each stays mended.
 import { afterAll, expect, test } from 'vitest';
-import { removeEmptyStore, RestartWorld, type Sequence } from './world.ts';
+import { removeEmptyStore } from './directory.ts';
+import type { Sequence } from './sequence.ts';
+import { RestartWorld } from './world.ts';
 
 afterAll(removeEmptyStore);
 
@@ -94,6 +96,46 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       ],
       ack: 'auto',
       version: 17,
+    },
+  ],
+  [
+    'what was looked at in a history that parted bounds no gap, also where later looks are of the one that goes on',
+    {
+      steps: [
+        { action: 'table taken out', seed: 0 },
+        { action: 'go on', seed: 620 },
+        { action: 'go on', seed: 442 },
+        { action: 'failover to a level standby', seed: 474 },
+        { action: 'failover to a standby behind', seed: 90 },
+        { action: 'publication dropped', seed: 298 },
+      ],
+      ack: 'auto',
+      version: 18,
+    },
+  ],
+  [
+    'a server restored from a snapshot is not taken for the same one because another publication is followed as well',
+    {
+      steps: [
+        { action: 'server copied', seed: 0 },
+        { action: 'server restored', seed: 0 },
+        { action: 'options changed', seed: 192 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'delivered',
+      version: 18,
+    },
+  ],
+  [
+    'a log that was made at a start that came no further misses what the slot has moved past since',
+    {
+      steps: [
+        { action: 'disk full', seed: 0 },
+        { action: 'log moved away', seed: 0 },
+        { action: 'slot dropped', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 18,
     },
   ],
   [

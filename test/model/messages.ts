@@ -1,8 +1,11 @@
-// The beginning and the end of a transaction, as pgoutput sends them.
+// The messages of a transaction, as pgoutput sends them.
 import { FRAME } from '../../src/pgoutput/frames.ts';
-import type { Transaction } from './server.ts';
+import { insertMessage, relationMessage } from '../support/pgoutput-messages.ts';
+import type { Row, Transaction } from './server-state.ts';
 
 const POSTGRES_EPOCH_US = 946_684_800_000_000n;
+/** The OID of the columns' type. */
+const INT4 = 23;
 
 export function begin({ commitLsn, timeUs, xid }: Transaction): Buffer {
   const bytes = Buffer.alloc(21);
@@ -21,3 +24,17 @@ export function commit({ commitLsn, endLsn, timeUs }: Transaction): Buffer {
   bytes.writeBigInt64BE(timeUs - POSTGRES_EPOCH_US, 18);
   return bytes;
 }
+
+export const row = ({ oid, id, key }: Row): Buffer => insertMessage(oid, [String(id), String(key)]);
+
+export const relation = (id: number, table: string): Buffer =>
+  relationMessage({
+    id,
+    schema: 'public',
+    table,
+    identity: 'd',
+    columns: [
+      { name: 'id', type: INT4 },
+      { name: 'key', type: INT4, identity: true },
+    ],
+  });

@@ -2,7 +2,9 @@
 // declared gap, or the service says why it stands. A sequence that fails is made as short as it goes.
 import * as fc from 'fast-check';
 import { afterAll, expect, test, vi } from 'vitest';
-import { ACTIONS, HARMLESS, removeEmptyStore, RestartWorld, type Action, type Sequence } from './world.ts';
+import { removeEmptyStore } from './directory.ts';
+import { ACTIONS, HARMLESS, type Action, type Sequence } from './sequence.ts';
+import { RestartWorld } from './world.ts';
 
 /** The proof has a hundred thousand. */
 const SEQUENCES = Number(process.env['TAILRACE_TEST_MODEL_SEQUENCES'] ?? 400);

@@ -1,58 +1,21 @@
 // A pretended primary in memory, as far as restarts can tell: a WAL of commits on timelines, one slot, publications with row
 // versions. It can crash, be copied and restored, and give way to a standby.
 import type { Client } from 'pg';
-import { formatLsn, toLsn, type Lsn } from '../../src/core/lsn.ts';
-import type { TimelineSwitch } from '../../src/core/timeline.ts';
+import { toLsn, type Lsn } from '../../src/core/lsn.ts';
+import { answer } from './server-answers.ts';
+import {
+  ACTIONS,
+  NOISE,
+  PUBLICATIONS,
+  TABLES,
+  type Publication,
+  type Row,
+  type ServerState,
+  type Transaction,
+} from './server-state.ts';
 
-export const TABLES = ['a', 'b', 'c'] as const;
-/** Published by one of the two publications, and wanted by nobody: it makes the two number rows otherwise. */
-export const NOISE = 'noise';
-export const PUBLICATIONS = ['pub_first', 'pub_second'] as const;
-const ACTIONS = ['insert', 'update', 'delete', 'truncate'];
 const ROW_BYTES = 40n;
 const COMMIT_BYTES = 48n;
-
-export type Row = { readonly id: number; readonly table: string; readonly oid: number; readonly key: number };
-
-export type Transaction = {
-  /** Counts the commits of the whole world, over all its servers. */
-  readonly number: number;
-  readonly commitLsn: Lsn;
-  readonly endLsn: Lsn;
-  readonly xid: number;
-  readonly timeUs: bigint;
-  readonly rows: readonly Row[];
-  /** By publication: the ids that it published; undefined: it was missing. */
-  readonly published: Readonly<Record<string, readonly number[] | undefined>>;
-  /** Tables that were in our publication at some time before, so that somebody counts on them. */
-  readonly counted: readonly string[];
-};
-
-type Publication = {
-  readonly oid: number;
-  xmin: number;
-  publishes: readonly string[];
-  /** By the table's oid. */
-  readonly members: Map<number, { oid: number; xmin: number }>;
-};
-
-type State = {
-  /** Another one whenever commits are lost. */
-  history: number;
-  timeline: number;
-  switches: TimelineSwitch[];
-  walEnd: bigint;
-  wal: Transaction[];
-  nextXid: number;
-  nextOid: number;
-  startedAt: number;
-  address: number;
-  slot: { confirmed: Lsn; persisted: Lsn } | undefined;
-  tables: Map<string, number>;
-  publications: Map<string, Publication>;
-  /** Oids of tables that were members at some time. */
-  counted: Set<number>;
-};
 
 /** What only grows, whatever server answers. */
 type World = { commits: number; rows: number; starts: number; histories: number; timeUs: bigint };
@@ -61,7 +24,7 @@ export class PretendedServer {
   readonly world: World = { commits: 0, rows: 0, starts: 1, histories: 1, timeUs: 1_700_000_000_000_000n };
   /** 17 stops at what it cannot decode, 18 passes over it. */
   readonly version: number;
-  state: State;
+  state: ServerState;
 
   constructor(version: number) {
     this.version = version;
@@ -213,12 +176,12 @@ export class PretendedServer {
   }
 
   /** Its files as they are; they stay what they are. */
-  copy(): State {
+  copy(): ServerState {
     return structuredClone(this.state);
   }
 
   /** Starts from a copy of its files. `timeline`: it was recovered from an archive and promoted. */
-  restore(copy: State, { timeline }: { readonly timeline: boolean }): void {
+  restore(copy: ServerState, { timeline }: { readonly timeline: boolean }): void {
     const lost = this.state.walEnd > copy.walEnd;
     const before = this.state;
     this.state = structuredClone(copy);
@@ -268,61 +231,7 @@ export class PretendedServer {
   /** Answers the few statements that the proof and the looks ask, as `pg` would. */
   client(): Client {
     const query = (sql: string, parameters: readonly unknown[] = []): Promise<{ rows: unknown[] }> =>
-      Promise.resolve({ rows: this.#answer(sql, parameters) });
+      Promise.resolve({ rows: answer(this.state, sql, parameters) });
     return { query } as unknown as Client;
-  }
-
-  #answer(sql: string, parameters: readonly unknown[]): unknown[] {
-    const lsn = formatLsn(this.walEnd);
-    if (/with recursive pub as/.test(sql)) return [this.#look(String(parameters[0]), lsn)];
-    if (sql.endsWith('as lsn')) return [{ lsn }];
-    // A transaction of the model commits as soon as it begins.
-    if (/as xids from pg_locks/.test(sql)) return [{ xids: [] }];
-    if (/pg_xact_status/.test(sql)) return [{ state: this.#stateOf(Number(parameters[0])) }];
-    if (/from pg_class where oid = any/.test(sql)) {
-      const oids = new Set(this.state.tables.values());
-      return (parameters[0] as number[]).filter((oid) => oids.has(oid)).map((oid) => ({ oid }));
-    }
-    throw new Error(`the pretended server does not know: ${sql}`);
-  }
-
-  #stateOf(xid: number): string | null {
-    return this.state.wal.some((transaction) => transaction.xid === xid) ? 'committed' : 'aborted';
-  }
-
-  #look(name: string, walAfter: string): unknown {
-    const { nextXid, startedAt, address, tables, publications } = this.state;
-    const publication = publications.get(name);
-    const named = [...tables].filter(([, oid]) => publication?.members.has(oid));
-    const lines = named.map(([table, oid]) => {
-      const member = publication!.members.get(oid)!;
-      return {
-        oid,
-        schema: 'public',
-        table,
-        member: `${member.oid}:${member.xmin}`,
-        entry: '0',
-        shape: String(oid),
-      };
-    });
-    const version = publication && `${publication.oid}:${publication.xmin}`;
-    return {
-      snapshot: `${nextXid}:${nextXid}:`,
-      walAfter,
-      startedAtUs: String(startedAt),
-      address: `10.0.0.${address}:5432`,
-      fold: JSON.stringify([version, lines]),
-      publication:
-        publication === undefined
-          ? null
-          : {
-              oid: publication.oid,
-              version,
-              ...Object.fromEntries(
-                ACTIONS.map((action) => [action, publication.publishes.includes(action)]),
-              ),
-            },
-      tables: lines,
-    };
   }
 }

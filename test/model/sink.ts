@@ -1,7 +1,5 @@
 // A sink of the model: the real place, ledger, walker and settlement, in front of an endpoint that only remembers.
-import { createRowEvent, type Relation } from '../../src/core/change.ts';
 import type { Lsn } from '../../src/core/lsn.ts';
-import { decodeRow } from '../../src/pgoutput/messages.ts';
 import type { LogBlock } from '../../src/log/reader.ts';
 import type { Pending, PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
 import type { Unsettled } from '../../src/pipeline/delivery/unsettled.ts';
@@ -9,12 +7,11 @@ import { LogWalker, type LoggedRow } from '../../src/pipeline/intake/log-walker.
 import { notePlace, openPlace, type PlaceOptions, type SinkPlace } from '../../src/pipeline/sink/place.ts';
 import { Restored } from '../../src/pipeline/sink/restored.ts';
 import { Settlement } from '../../src/pipeline/sink/settlement.ts';
+import { RowReader, type NamedRow } from './logged-rows.ts';
+import { isDiskFull } from './store.ts';
 
 /** A row that was let in and is not settled: what the settlement asks of it, and what the accounting does. */
-type Waiting = {
-  readonly id: number;
-  readonly key: string;
-  readonly table: string;
+type Waiting = NamedRow & {
   readonly position: Pending['position'];
   readonly transaction: PendingTransaction;
   readonly index: number;
@@ -40,10 +37,10 @@ export class ModelSink {
   readonly #settlement: Settlement;
   readonly #blocks: AsyncIterator<LogBlock>;
   readonly #stopping = new AbortController();
-  readonly #tables = new Map<number, Relation>();
-  readonly #event = createRowEvent();
   #waiting: Waiting[] = [];
   #seenEnd: number;
+  /** Answered, and in no file yet. */
+  #unwritten: number[] = [];
   /** Set when the process stops: the last place goes on record. */
   #notes = false;
 
@@ -57,16 +54,7 @@ export class ModelSink {
     this.#walker = new LogWalker(
       'key',
       { position: start.position, endLsn: start.endLsn, offset },
-      {
-        marker: (transaction) => transaction,
-        markersLost: () => undefined,
-        committed: () => undefined,
-        relation: (relation) => void this.#tables.set(relation.id, relation),
-        row: (row) => this.#row(row),
-        truncate: () => undefined,
-        oversize: () => undefined,
-        letIn: () => true,
-      },
+      new RowReader().ports((row, named) => this.#row(row, named)),
     );
     const oldest = (): Waiting | undefined => this.#waiting[0];
     const all = (): readonly Waiting[] => this.#waiting;
@@ -106,27 +94,10 @@ export class ModelSink {
     return this.#waiting.length;
   }
 
-  #row(row: LoggedRow): void {
-    const { transaction, index, offset } = row;
-    if (this.#restored.has(transaction, index)) return;
-    const { table } = this.#tables.get(row.relationId)!;
-    if (!this.#watcher.wants(table)) return;
-    decodeRow(row.bytes, row.start, row.end, this.#event);
-    const { starts, lengths } = this.#event.newTuple;
-    const text = (column: number): string =>
-      row.bytes.toString('latin1', starts[column], starts[column]! + lengths[column]!);
+  #row({ transaction, index, offset }: LoggedRow, named: NamedRow): void {
+    if (this.#restored.has(transaction, index) || !this.#watcher.wants(named.table)) return;
     const position = { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index };
-    const key = `${table}:${text(1)}`;
-    this.#waiting.push({
-      id: Number(text(0)),
-      key,
-      table,
-      position,
-      transaction,
-      index,
-      offset,
-      state: 'waiting',
-    });
+    this.#waiting.push({ ...named, position, transaction, index, offset, state: 'waiting' });
   }
 
   /** Reads up to so many blocks that are there. */
@@ -162,10 +133,16 @@ export class ModelSink {
   settle(): void {
     const done = this.#waiting.filter(({ state }) => state === 'in flight');
     if (done.length === 0) return;
+    this.#waiting = this.#waiting.filter(({ state }) => state === 'waiting');
+    this.#unwritten.push(...done.map(({ id }) => id));
     this.#place.ledger.settle(done);
     this.#place.ledger.write();
-    this.#watcher.written(done.map(({ id }) => id));
-    this.#waiting = this.#waiting.filter(({ state }) => state === 'waiting');
+    this.#written();
+  }
+
+  #written(): void {
+    this.#watcher.written(this.#unwritten);
+    this.#unwritten = [];
   }
 
   async sync(): Promise<void> {
@@ -174,16 +151,28 @@ export class ModelSink {
     this.#watcher.synced(signals.settled(slot).lsn);
   }
 
-  /** In good order, or as a killed process does. */
+  /** In good order, or as one that is killed or has met a full disk. */
   async end({ killed }: { readonly killed: boolean }): Promise<void> {
-    if (!killed) {
+    try {
+      if (killed) return;
       this.settle();
       this.#notes = true;
       await this.sync();
+    } finally {
+      this.#stopping.abort();
+      await this.#blocks.return?.();
+      this.#place.reader.close();
+      this.#close();
     }
-    this.#stopping.abort();
-    await this.#blocks.return?.();
-    this.#place.ledger.close();
-    this.#place.reader.close();
+  }
+
+  /** It writes what it still has. */
+  #close(): void {
+    try {
+      this.#place.ledger.close();
+      this.#written();
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
   }
 }

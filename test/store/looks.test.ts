@@ -12,7 +12,8 @@ beforeEach(() => {
 });
 
 const add = (changes: Partial<Look> = {}): void => void store.looks.add('shop', look(changes), true);
-const endBefore = (xid: bigint): bigint => store.looks.endBefore('shop', '7', xid);
+const SERVER = { systemIdentifier: '7', switches: [] };
+const endBefore = (xid: bigint): bigint => store.looks.endBefore('shop', SERVER, xid);
 
 describe('looks', () => {
   test('are read back as they were: 64 bits, timelines, what was seen', () => {
@@ -49,7 +50,16 @@ describe('looks', () => {
     expect(endBefore(29n)).toBe(200n);
     expect(endBefore(1000n)).toBe(300n);
     expect(endBefore(9n)).toBe(0n);
-    expect(store.looks.endBefore('shop', '8', 1000n)).toBe(0n);
+    expect(store.looks.endBefore('shop', { ...SERVER, systemIdentifier: '8' }, 1000n)).toBe(0n);
+  });
+
+  test('say nothing of a history beyond where it parted from theirs', () => {
+    add({ walBefore: toLsn(100n), walAfter: toLsn(110n), xmin: 10n, begun: 10n });
+    add({ walBefore: toLsn(200n), walAfter: toLsn(210n), xmin: 20n, begun: 20n });
+    const promoted = { ...SERVER, switches: [{ timeline: 1, switchLsn: toLsn(150n) }] };
+    expect(store.looks.endBefore('shop', promoted, 25n)).toBe(150n);
+    expect(store.looks.endBefore('shop', promoted, 15n)).toBe(100n);
+    expect(store.looks.endedBefore('shop', promoted, toLsn(300n))).toBe(10n);
   });
 
   test('know the last one at each publication', () => {
@@ -63,7 +73,7 @@ describe('looks', () => {
   test('say which transactions had ended at a place of the WAL', () => {
     add({ walAfter: toLsn(100n), xmin: 10n });
     add({ walAfter: toLsn(200n), xmin: 20n });
-    const endedBefore = (lsn: bigint) => store.looks.endedBefore('shop', '7', toLsn(lsn));
+    const endedBefore = (lsn: bigint) => store.looks.endedBefore('shop', SERVER, toLsn(lsn));
     expect([endedBefore(99n), endedBefore(100n), endedBefore(250n)]).toEqual([undefined, 10n, 20n]);
   });
 

@@ -164,6 +164,22 @@ describe('a file', () => {
     expect(survivors()).toEqual({ tail: short });
   });
 
+  test('a disk that is nearly full takes of a write what fits, and of the next nothing, until there is room', () => {
+    const fd = openSync(at('file'), 'w');
+    onTestFinished(() => closeSync(fd));
+    disk.leaveRoom(5);
+    expect(writeSync(fd, Buffer.from('abc'))).toBe(3);
+    expect(writevSync(fd, [Buffer.from('d'), Buffer.from('ef')], 3)).toBe(2);
+    expect(() => writeSync(fd, Buffer.from('_f_'), 1, 1, 5)).toThrow(
+      expect.objectContaining({ code: 'ENOSPC' }),
+    );
+    expect(readFileSync(at('file'), 'latin1')).toBe('abcde');
+    expect(disk.room).toBe(0);
+    disk.leaveRoom(Infinity);
+    expect(writeSync(fd, Buffer.from('_f_'), 1, 1, 5)).toBe(1);
+    expect(readFileSync(at('file'), 'latin1')).toBe('abcdef');
+  });
+
   test('loses what a failed sync should have covered, whatever is synced later', async () => {
     makeDurable('log', 'aaaa');
     const fd = openSync(at('log'), 'r+');

@@ -13,6 +13,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DiskRecord, entryIdOf } from './power-cut-disk.ts';
+import { bytesOf, takeRoom, writingOf } from './power-cut-room.ts';
 import { refuseByDescriptor, refuseByPath, unknownHere, type Callable } from './power-cut-refusals.ts';
 import { DIRECTORY, type EntryId } from './power-cut-survivors.ts';
 import { UnsyncedBytes } from './power-cut-unsynced.ts';
@@ -23,7 +24,13 @@ export const recordOf = (directory: string): string => `${directory}.power-cut`;
 
 const real = { ...fs, promises: { ...fs.promises } };
 
-type Disk = { readonly record: DiskRecord; readonly unsynced: UnsyncedBytes; failing: boolean };
+type Disk = {
+  readonly record: DiskRecord;
+  readonly unsynced: UnsyncedBytes;
+  failing: boolean;
+  /** Bytes that it still takes. */
+  room: number;
+};
 
 type OpenFile = {
   readonly disk: Disk;
@@ -44,6 +51,10 @@ export type WatchedDisk = {
    * Linux. https://wiki.postgresql.org/wiki/Fsync_Errors
    */
   fail(failing: boolean): void;
+  /** From now on it takes so many bytes more: of a write what fits, and of the next nothing. Infinity: as many as come. */
+  leaveRoom(bytes: number): void;
+  /** How many it still takes. */
+  readonly room: number;
   /** From now on nothing is recorded. */
   unwatch(): void;
 };
@@ -55,11 +66,16 @@ export function watchDisk(directory: string): WatchedDisk {
     record: new DiskRecord(path, recordOf(path)),
     unsynced: new UnsyncedBytes(),
     failing: false,
+    room: Infinity,
   };
   disks.add(disk);
   return {
     record: disk.record,
     fail: (failing) => void (disk.failing = failing),
+    leaveRoom: (bytes) => void (disk.room = bytes),
+    get room() {
+      return disk.room;
+    },
     unwatch: () => void disks.delete(disk),
   };
 }
@@ -92,11 +108,6 @@ function holdFile(disk: Disk, path: PathLike): void {
   if (!real.existsSync(path)) return;
   const id = entryIdOf(absolute(path));
   if (id !== DIRECTORY) disk.record.hold(id, absolute(path));
-}
-
-function wrote(fd: number, position: unknown, byteCount: number): void {
-  const file = openFiles.get(fd);
-  file?.disk.unsynced.wrote(file.id, position, byteCount);
 }
 
 function changed(fd: number): void {
@@ -149,13 +160,10 @@ function closeSync(fd: number): void {
 }
 
 function writeSync(fd: number, data: NodeJS.ArrayBufferView | string, ...rest: unknown[]): number {
-  const count = (real.writeSync as (...all: unknown[]) => number)(fd, data, ...rest);
-  const [first, , third] = rest;
-  if (typeof data === 'string') wrote(fd, first, count);
-  else if (typeof first === 'object' && first !== null)
-    wrote(fd, (first as { position?: unknown }).position, count);
-  else wrote(fd, third, count);
-  return count;
+  const file = openFiles.get(fd);
+  if (file === undefined) return (real.writeSync as (...all: unknown[]) => number)(fd, data, ...rest);
+  const { bytes, position } = writingOf(data, rest);
+  return writeWhatFits(fd, file, bytes, position);
 }
 
 function writevSync(
@@ -163,8 +171,15 @@ function writevSync(
   buffers: readonly NodeJS.ArrayBufferView[],
   position?: number | null,
 ): number {
-  const count = real.writevSync(fd, buffers, position ?? undefined);
-  wrote(fd, position, count);
+  const file = openFiles.get(fd);
+  if (file === undefined) return real.writevSync(fd, buffers, position ?? undefined);
+  return writeWhatFits(fd, file, Buffer.concat(buffers.map(bytesOf)), position);
+}
+
+function writeWhatFits(fd: number, { disk, id }: OpenFile, bytes: Buffer, position: unknown): number {
+  const length = takeRoom(disk, bytes.length);
+  const count = real.writeSync(fd, bytes, 0, length, position as number | null | undefined);
+  disk.unsynced.wrote(id, position, count);
   return count;
 }
 
@@ -180,10 +195,12 @@ function writeFileSync(
     changed(path);
     return;
   }
-  if (diskOf(path) === undefined) return real.writeFileSync(path, data, options);
+  const disk = diskOf(path);
+  if (disk === undefined) return real.writeFileSync(path, data, options);
   const { flag = 'w', mode = 0o666 } = typeof options === 'object' && options !== null ? options : {};
   const fd = openSync(path, flag, mode);
   try {
+    if (disk.room < Infinity) throw unknownHere('writeFile on a disk that is nearly full', path);
     real.writeFileSync(fd, data, options);
     changed(fd);
   } finally {

@@ -23,6 +23,8 @@ export type BelongingFacts = {
   readonly proved: Look | undefined;
   /** Behind a gap that the slot cannot decode, once that is decided. */
   readonly skipTo: Lsn | undefined;
+  /** Has no sink of this database ever begun? */
+  readonly isFirstStart: boolean;
 };
 
 export type Belonging = {
@@ -61,6 +63,7 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     inDoubt,
     certain,
     skipTo: facts.skipTo,
+    isFirstStart: facts.isFirstStart,
     isSkipNew: facts.skipTo !== opened.skippedTo,
     renumbered,
   });
@@ -104,7 +107,7 @@ function endOf(opened: SourceLog): LogEnd {
   const end = joined
     ? { created: recovered.created && !streamed, flushed: keeper.told, timeline: keeper.history.timeline }
     : { created: recovered.created, flushed: recovered.flushed, timeline: recovered.timeline };
-  return { ...end, settled, damaged, lastEndLsn, epoch };
+  return { ...end, beganAt: log.birth.beganAt, settled, damaged, lastEndLsn, epoch };
 }
 
 /** The switches up to the log's timeline, as the last look at its server had them. */

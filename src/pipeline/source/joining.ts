@@ -55,6 +55,7 @@ export async function join(joining: Joining): Promise<StartPlan> {
     look,
     proved: looks.proved,
     skipTo,
+    isFirstStart: gaps.isFirstStart,
   });
   const { plan, told, certain } = belonging;
   const isAnother = isRenumbered(opened) || looks.isOfAnother(look);

@@ -39,7 +39,7 @@ export class LastLook {
   keep(look: Look): void {
     const { store, directory, settings } = this.#options;
     // What a look says of the one before that bounds its gaps, in one.
-    const bound = store.looks.endBefore(settings.name, look.server.systemIdentifier, look.xmin);
+    const bound = store.looks.endBefore(settings.name, look.server, look.xmin);
     const open = this.#gapKeeper.open().map(({ gap, ends }) => {
       const { id: _id, since: _since, acceptedAt: _acceptedAt, ...declared } = gap;
       return { ...declared, ends };

@@ -191,7 +191,7 @@ export class LookKeeper {
   /** What changed the versions of the earlier look began after this. */
   #boundOf(previous: Look, { server }: Look): Lsn {
     const { looks } = this.#options.store;
-    const from = looks.endBefore(this.#database, server.systemIdentifier, previous.xmin);
+    const from = looks.endBefore(this.#database, server, previous.xmin);
     const parted = this.#certain ?? partedFrom(previous, server);
     return parted === undefined ? from : minLsn(from, parted);
   }
@@ -207,16 +207,13 @@ export class LookKeeper {
   ): readonly GapDeclaration[] {
     const { previous, unread, exists, missed } = facts;
     const { looks } = this.#options.store;
-    const { systemIdentifier } = look.server;
     if (previous === undefined) {
       if (this.#isUnknown) return [unprovedUntil(look)];
       if (unread === undefined) return [];
       return gapsOfAnother(look, {
         from: unread,
         ended:
-          this.#certain === undefined
-            ? looks.endedBefore(this.#database, systemIdentifier, unread)
-            : undefined,
+          this.#certain === undefined ? looks.endedBefore(this.#database, look.server, unread) : undefined,
         before: this.#present?.catalog,
       });
     }

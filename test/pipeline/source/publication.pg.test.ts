@@ -271,13 +271,9 @@ describe('while it runs', () => {
     expect(from >= walBefore).toBe(true);
     isSince(gaps()[0]!, from, await walEnd().then(() => from));
     const store = openStore(join(directory.path, 'store.db'));
-    expect(
-      store.looks.endBefore(
-        'shop',
-        store.looks.newest('shop')!.server.systemIdentifier,
-        BigInt(open.rows[0]!.xid),
-      ),
-    ).toBe(from);
+    expect(store.looks.endBefore('shop', store.looks.newest('shop')!.server, BigInt(open.rows[0]!.xid))).toBe(
+      from,
+    );
     store.close();
   });
 });

@@ -1,8 +1,11 @@
 // Compares the transactions that a server sends again with those in the log: the first that differs or is missing is where the
 // histories part. Pure.
-import type { Lsn } from '../../../core/lsn.ts';
+import { minLsn, type Lsn } from '../../../core/lsn.ts';
 
 export type Begin = { readonly commitLsn: Lsn; readonly commitTimeUs: bigint; readonly xid: number };
+
+/** Of the transactions since the last common one, so many are known by their ids. A history that parts gives out ids anew at once. */
+const MAX_ALONE = 1000;
 
 /**
  * A difference counts only if it lasts up to the log's end: two histories that have a later transaction in common (place, id
@@ -14,6 +17,8 @@ export class BeginComparison {
   readonly #mayMiss: boolean;
   #next: Begin | undefined;
   #partedAt: Lsn | undefined;
+  /** Where publications differ: by id, transactions that only the server sent, or only the log has, since the last common one. */
+  readonly #alone = new Map<number, Lsn>();
 
   /**
    * `logged`: of the log, from where the server begins; `lastCommitLsn`: of its last whole transaction; `mayMiss`: another
@@ -32,9 +37,13 @@ export class BeginComparison {
     while (this.#next !== undefined && this.#next.commitLsn < begin.commitLsn) this.#isMissing(this.#next);
     const { commitLsn, commitTimeUs, xid } = this.#next ?? begin;
     // What the log held before it may be retired.
-    if (this.#next === undefined || begin.commitLsn < commitLsn) return;
+    if (this.#next === undefined || begin.commitLsn < commitLsn) {
+      if (this.#mayMiss) this.#isAlone(begin);
+      return;
+    }
     if (begin.xid === xid && begin.commitTimeUs === commitTimeUs) {
       this.#partedAt = undefined;
+      this.#alone.clear();
       this.#advance();
     } else {
       this.#differs(this.#next);
@@ -54,8 +63,16 @@ export class BeginComparison {
   }
 
   #isMissing(begin: Begin): void {
-    if (this.#mayMiss) this.#advance();
-    else this.#differs(begin);
+    if (!this.#mayMiss) return this.#differs(begin);
+    this.#isAlone(begin);
+    this.#advance();
+  }
+
+  /** No history has two transactions of one id. */
+  #isAlone({ xid, commitLsn }: Begin): void {
+    const other = this.#alone.get(xid);
+    if (other !== undefined && other !== commitLsn) this.#partedAt ??= minLsn(other, commitLsn);
+    else if (this.#alone.size < MAX_ALONE) this.#alone.set(xid, commitLsn);
   }
 
   #differs({ commitLsn }: Begin): void {

@@ -7,6 +7,8 @@ import { ownEnd, type Identity, type ServerFacts } from './identity.ts';
 /** What the log remembers. */
 export type LogEnd = {
   readonly created: boolean;
+  /** Where it was made to begin; undefined: not known. */
+  readonly beganAt: Lsn | undefined;
   readonly damaged: boolean;
   readonly lastEndLsn: Lsn;
   readonly flushed: Lsn;
@@ -40,6 +42,8 @@ export type StartFacts = {
   readonly skipTo: Lsn | undefined;
   /** Did no connection go on there yet? */
   readonly isSkipNew: boolean;
+  /** Has no sink of this database ever begun? */
+  readonly isFirstStart: boolean;
   /** The row events of a transaction are numbered otherwise than in the log. */
   readonly renumbered: boolean;
 };
@@ -52,7 +56,10 @@ export function planStart(facts: StartFacts): StartPlan {
   const { log, identity, slot, inDoubt, skipTo, renumbered } = facts;
   const confirmed = slot.confirmedFlush;
   if (log.created) {
-    const gap = unprovedGap(facts);
+    // It may have been made at a start that came no further, and the slot have moved since: sinks from before rely on where it began.
+    const { beganAt } = log;
+    const isMissed = beganAt !== undefined && confirmed > beganAt && !facts.isFirstStart;
+    const gap = isMissed ? gapUpTo(beganAt, facts) : unprovedGap(facts);
     return { startLsn: skipTo ?? ZERO_LSN, confirmed, epoch: log.epoch, gap, compares: false };
   }
   // What was flushed may lie above the log's end: keepalives of an idle database, or a lost tail that every sink had

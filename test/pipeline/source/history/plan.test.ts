@@ -12,6 +12,7 @@ const lsn = (value: number) => toLsn(BigInt(value));
 
 const log = (changes: Partial<LogEnd> = {}): LogEnd => ({
   created: false,
+  beganAt: lsn(100),
   damaged: false,
   lastEndLsn: lsn(1000),
   flushed: lsn(900),
@@ -40,6 +41,7 @@ function plan(
     inDoubt: false,
     certain: undefined,
     skipTo: undefined,
+    isFirstStart: false,
     isSkipNew: false,
     renumbered: false,
     ...changes,
@@ -48,13 +50,29 @@ function plan(
 
 describe('a connection starts', () => {
   test('where the slot stands when the log is new', () => {
-    expect(plan(log({ created: true, lastEndLsn: lsn(0), timeline: 0 }), server, slot(700, true))).toEqual({
+    expect(
+      plan(
+        log({ created: true, beganAt: lsn(700), lastEndLsn: lsn(0), timeline: 0 }),
+        server,
+        slot(700, true),
+      ),
+    ).toEqual({
       startLsn: lsn(0),
       confirmed: lsn(700),
       epoch: 3,
       gap: undefined,
       compares: false,
     });
+  });
+
+  test('with a gap where the slot has moved since the log was made, at a start that came no further', () => {
+    const made = log({ created: true, beganAt: lsn(700), lastEndLsn: lsn(0), timeline: 0 });
+    const gap = { from: '0/2BC', to: '0/320', halts: true };
+    expect(plan(made, server, slot(800, true)).gap).toMatchObject({ cause: 'slot_remade', ...gap });
+    expect(plan(made, server, slot(800)).gap).toMatchObject({ cause: 'slot_moved', ...gap });
+    expect(plan({ ...made, beganAt: undefined }, server, slot(800)).gap).toBeUndefined();
+    // Nobody has relied on it yet.
+    expect(plan(made, server, slot(800), { isFirstStart: true }).gap).toBeUndefined();
   });
 
   test('at the end of the last logged transaction, not where the slot stands', () => {
@@ -182,7 +200,7 @@ describe('a connection starts', () => {
     });
 
     test('with a gap on record that halts nobody when the log is new, and has nothing to compare', () => {
-      const created = log({ created: true, lastEndLsn: lsn(0), timeline: 0 });
+      const created = log({ created: true, beganAt: lsn(700), lastEndLsn: lsn(0), timeline: 0 });
       expect(plan(created, server, slot(700), { certain })).toMatchObject({
         gap: { cause: 'slot_moved', from: '0/190', to: '0/2BC', halts: false },
         epoch: 3,
