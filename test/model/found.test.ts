@@ -243,6 +243,19 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'a timeline on which no server was proved is not taken for another of that number',
+    {
+      steps: [
+        { action: 'server copied', seed: 0 },
+        { action: 'failover without the slot', seed: 0 },
+        { action: 'server recovered to a point', seed: 6 },
+        { action: 'slot remade', seed: 958 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

@@ -85,8 +85,10 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
 }
 
 /** Of a log whose server nobody has looked at nothing is certain, unless it is new: so is everything then. */
-function certainOf({ look, proved }: BelongingFacts, { created }: LogEnd): Lsn | undefined {
+function certainOf({ look, proved }: BelongingFacts, { created, timeline }: LogEnd): Lsn | undefined {
   if (proved === undefined) return created ? undefined : ZERO_LSN;
+  // The log came to a timeline on which nobody was proved: another server may have taken the same number.
+  if (!created && timeline > proved.server.timeline) return ZERO_LSN;
   return certainUpTo(proved.server, look.server);
 }
 
