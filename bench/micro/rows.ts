@@ -95,6 +95,7 @@ export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json')
       render: compileValue(type, relation.types, options),
     })),
     envelope,
+    values: format.values,
     options: format.options?.parse({}),
     encoding,
     actionsAt: () => ROW_ACTIONS,

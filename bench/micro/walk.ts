@@ -81,12 +81,13 @@ const NO_MARKS = new SinkMarkers({
 function follow(wanted: boolean): { walker: LogWalker; unsettled: Unsettled; dispatcher: Dispatcher } {
   const delivery = createDelivery({ maxBuffered: 10_000 });
   const { unsettled, routes, barriers } = delivery;
-  const options = { numeric: 'string', json: 'embed', bytea: 'hex', zonelessTimestampZ: false } as const;
+  const options = { ...formats.sequin.values, zonelessTimestampZ: false };
   const settings = {
     selection: wanted ? {} : { includeTables: [tablePattern({ schema: 'public', table: 'another' })] },
     tables: [],
     actions: ['insert', 'update', 'delete'],
     messageGrouping: true,
+    values: formats.sequin.values,
   } as unknown as Parameters<typeof compileTablePlan>[1];
   const dispatcher = createDispatcher(delivery, {
     deliver: async (batch) => {

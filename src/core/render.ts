@@ -4,9 +4,24 @@ import type { ByteWriter } from './byte-writer.ts';
 /** Appends the JSON of the value whose Postgres text is `bytes[start, start + length)`. Never called for NULL. */
 export type ValueRenderer = (bytes: Buffer, start: number, length: number, writer: ByteWriter) => void;
 
+/** The forms of values that can be chosen: a format is a set of defaults for them. */
 export type ValueOptions = {
   /** numeric → `string` (exact text), `number` (exact digits as a JSON number), `float` (a double; NaN, ±Infinity → null). */
   readonly numeric: 'string' | 'number' | 'float';
   readonly json: 'embed' | 'string';
   readonly bytea: 'hex' | 'base64';
+  /** interval → `iso8601` (a duration), `object` (`{"months","days","microseconds"}`). */
+  readonly interval: 'iso8601' | 'object';
+  /** Composites → an `object` by attribute, or Postgres' `text`. */
+  readonly composite: 'object' | 'text';
+  readonly hstore: 'object' | 'text';
+  /** pgvector's types → an `array` of numbers, or Postgres' `text`. */
+  readonly vector: 'array' | 'text';
+  readonly halfvec: 'array' | 'text';
+  /** Fraction digits of timestamps: always 6, or those that are not zero at the end. */
+  readonly timestampDigits: 6 | 'as_needed';
+  /** A column of a deleted row that Postgres did not send → left out (`omit`), or `null`. */
+  readonly absent: 'omit' | 'null';
+  /** An unchanged TOAST value that Postgres did not send → left out (`omit`), or the `text` "unchanged_toast". */
+  readonly unchanged: 'omit' | 'text';
 };

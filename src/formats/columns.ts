@@ -10,6 +10,8 @@ import type { CompileInput } from './format.ts';
 
 const COMMA = 0x2c;
 const NULL: Literal = literal('null', 'json');
+/** As Sequin has it. https://sequinstream.com/docs/reference/databases */
+const UNCHANGED_TEXT = '"unchanged_toast"';
 
 /** One column of the message. */
 type PlannedColumn = {
@@ -32,12 +34,17 @@ export class ColumnPlan {
   readonly #escaped: boolean;
   /** Columns of the relation, of which the message may have fewer. */
   readonly #relationColumnCount: number;
+  /** Undefined: what was not sent is left out. */
+  readonly #absent: Literal | undefined;
+  readonly #unchanged: Literal | undefined;
 
   constructor(input: CompileInput) {
     const { relation } = input;
     this.#table = `${relation.schema}.${relation.table}`;
     this.#relationColumnCount = relation.columns.length;
-    const { encoding } = input;
+    const { encoding, values } = input;
+    this.#absent = values.absent === 'null' ? NULL : undefined;
+    this.#unchanged = values.unchanged === 'text' ? literal(UNCHANGED_TEXT, encoding) : undefined;
     this.#escaped = encoding === 'json-string';
     this.#columns = input.columns.map(({ index, name, render }) => ({
       index,
@@ -51,17 +58,21 @@ export class ColumnPlan {
 
   /**
    * Appends the members of the new row. An unchanged TOAST value comes from the old row where that has it, else the
-   * column is left out (invariant 7). Answers how many were left out.
+   * column is left out (invariant 7), or says that it is unchanged where that was asked for. Answers how many were not known.
    */
   writeNew(event: RowEvent, writer: ByteWriter): number {
     this.#expectColumns(event.newTuple);
-    let left = 0;
+    let unknown = 0;
     let isFirst = true;
     for (const column of this.#columns) {
       let tuple = event.newTuple;
       if (tuple.lengths[column.index] === UNCHANGED_TOAST) {
         if (!hasOldValue(column, event)) {
-          left++;
+          unknown++;
+          if (this.#unchanged === undefined) continue;
+          writer.literal(isFirst ? column.first : column.next);
+          writer.literal(this.#unchanged);
+          isFirst = false;
           continue;
         }
         tuple = event.oldTuple;
@@ -69,17 +80,21 @@ export class ColumnPlan {
       this.#writeMember(column, event.bytes, tuple, isFirst, writer);
       isFirst = false;
     }
-    return left;
+    return unknown;
   }
 
-  /** Appends the members of the old row as far as Postgres sent it: what was not sent is absent, never null. */
+  /** Appends the members of the old row as far as Postgres sent it: what was not sent is absent, and null only where that was asked for. */
   writeOld(event: RowEvent, writer: ByteWriter): void {
     this.#expectColumns(event.oldTuple);
     let isFirst = true;
     for (const column of this.#columns) {
-      if (event.oldKind === 'key' && !column.identity) continue;
-      if (event.oldTuple.lengths[column.index] === UNCHANGED_TOAST) continue;
-      this.#writeMember(column, event.bytes, event.oldTuple, isFirst, writer);
+      if (isInOldRow(column, event)) {
+        this.#writeMember(column, event.bytes, event.oldTuple, isFirst, writer);
+      } else {
+        if (this.#absent === undefined) continue;
+        writer.literal(isFirst ? column.first : column.next);
+        writer.literal(this.#absent);
+      }
       isFirst = false;
     }
   }
@@ -97,8 +112,8 @@ export class ColumnPlan {
     return changed;
   }
 
-  /** Appends the names that `writeNew` left out, as the members of a JSON array. */
-  writeLeftOutNames(event: RowEvent, writer: ByteWriter): void {
+  /** Appends the names of the columns that `writeNew` did not know, as the members of a JSON array. */
+  writeUnknownNames(event: RowEvent, writer: ByteWriter): void {
     let first = true;
     for (const column of this.#columns) {
       if (event.newTuple.lengths[column.index] !== UNCHANGED_TOAST || hasOldValue(column, event)) continue;
@@ -135,6 +150,10 @@ export class ColumnPlan {
     );
   }
 }
+
+/** Did Postgres send this column of the old row? */
+const isInOldRow = (column: PlannedColumn, event: RowEvent): boolean =>
+  (event.oldKind !== 'key' || column.identity) && event.oldTuple.lengths[column.index] !== UNCHANGED_TOAST;
 
 /**
  * Does the old row know a value that the new one leaves out as unchanged? A value out of line is never NULL: a NULL in

@@ -28,6 +28,8 @@ export type CompileInput<Options = unknown> = {
     readonly render: ValueRenderer;
   }[];
   readonly envelope: Envelope;
+  /** What stands for values that Postgres did not send. */
+  readonly values: Pick<ValueOptions, 'absent' | 'unchanged'>;
   /** What the format's own schema made of the keys that the sink writes. */
   readonly options: Options;
   /** The actions whose changes of this table come out where those of `action` do. */

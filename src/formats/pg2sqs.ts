@@ -28,7 +28,19 @@ type Options = z.output<typeof options>;
 export const pg2sqsFormat: MessageFormat<Options> = {
   name: 'pg2sqs',
   options,
-  values: { numeric: 'float', json: 'embed', bytea: 'hex' },
+  values: {
+    numeric: 'float',
+    json: 'embed',
+    bytea: 'base64',
+    interval: 'iso8601',
+    composite: 'object',
+    hstore: 'object',
+    vector: 'array',
+    halfvec: 'array',
+    timestampDigits: 'as_needed',
+    absent: 'omit',
+    unchanged: 'omit',
+  },
   zonelessTimestampZ: true,
   compile: (input) => new Pg2sqsPlan(input),
 };

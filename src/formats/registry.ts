@@ -2,10 +2,12 @@
 import type { MessageFormat } from './format.ts';
 import { pg2sqsFormat } from './pg2sqs.ts';
 import { sequinFormat } from './sequin.ts';
+import { tailraceFormat } from './tailrace.ts';
 
 /** A format gets only options that its own schema has parsed, hence `unknown` here. */
 export const formats = {
   sequin: sequinFormat,
+  tailrace: tailraceFormat,
   pg2sqs: pg2sqsFormat as MessageFormat,
 } satisfies Readonly<Record<string, MessageFormat>>;
 

@@ -1,4 +1,5 @@
-// The default format: record, changes, action and metadata, as Sequin's consumers know it.
+// The default format, word for word what Sequin sends: record, changes, action and metadata; and the envelope of `tailrace`, its like
+// with richer values.
 // https://sequinstream.com/docs/reference/messages Hot file: plain loops on purpose (bench/micro/render.ts).
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import type { RowEvent, TransactionContext } from '../core/change.ts';
@@ -6,17 +7,31 @@ import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
 import { ColumnPlan } from './columns.ts';
 import { formatCommitTime } from './commit-time.ts';
+import { KeyTexts } from './key-texts.ts';
 import type { CompileInput, Envelope, MessageFormat, RenderContext, RenderPlan } from './format.ts';
 
 const NULL = literal('null', 'json');
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const CLOSE_BRACKET = 0x5d;
-const END = literal('}}', 'json');
+/** Closes the key's texts, metadata and message. */
+const END = literal(']}}', 'json');
+/** Closes the new key, `key_change`, metadata and message. */
+const END_OF_KEY_CHANGE = literal('}}}}', 'json');
 
 export const sequinFormat: MessageFormat = {
   name: 'sequin',
-  values: { numeric: 'string', json: 'embed', bytea: 'hex' },
+  values: {
+    numeric: 'string',
+    json: 'embed',
+    bytea: 'hex',
+    interval: 'object',
+    composite: 'text',
+    hstore: 'text',
+    vector: 'array',
+    // It knows no halfvec.
+    halfvec: 'text',
+    timestampDigits: 6,
+    absent: 'omit',
+    unchanged: 'omit',
+  },
   zonelessTimestampZ: false,
   compile: (input) => new SequinPlan(input),
 };
@@ -24,6 +39,7 @@ export const sequinFormat: MessageFormat = {
 class SequinPlan implements RenderPlan {
   readonly #columns: ColumnPlan;
   readonly #key: ColumnPlan;
+  readonly #keyTexts: KeyTexts;
   readonly #envelope: Envelope;
   readonly #encoding: MessageEncoding;
   readonly #record: Literal;
@@ -31,7 +47,7 @@ class SequinPlan implements RenderPlan {
   readonly #unchangedColumns: Literal;
   readonly #keyChangeOld: Literal;
   readonly #keyChangeNew: Literal;
-  /** From `},"changes":null` (of an update: from `,"action"`) to the value of `idempotency_key`. */
+  /** From `},"changes":null` (of an update: from `},"action"`, which ends them) to the value of `idempotency_key`. */
   readonly #afterInserted: Literal;
   readonly #afterUpdated: Literal;
   readonly #afterDeleted: Literal;
@@ -54,14 +70,15 @@ class SequinPlan implements RenderPlan {
     this.#columns = new ColumnPlan(input);
     const isKey = ({ name }: { name: string }): boolean => input.relation.key.includes(name);
     this.#key = new ColumnPlan({ ...input, columns: input.columns.filter(isKey) });
+    this.#keyTexts = new KeyTexts(input);
     this.#envelope = input.envelope;
     this.#record = literal('{"record":{', encoding);
-    this.#changes = literal('},"changes":', encoding);
-    this.#unchangedColumns = literal(',"unchanged_columns":[', encoding);
-    this.#keyChangeOld = literal(',"key_change":{"old":{', encoding);
+    this.#changes = literal('},"changes":{', encoding);
+    this.#unchangedColumns = literal('],"unchanged_columns":[', encoding);
+    this.#keyChangeOld = literal('],"key_change":{"old":{', encoding);
     this.#keyChangeNew = literal('},"new":{', encoding);
     this.#afterInserted = afterRecord('insert');
-    this.#afterUpdated = literal(`,"action":"update",${metadata}`, encoding);
+    this.#afterUpdated = literal(`},"action":"update",${metadata}`, encoding);
     this.#afterDeleted = afterRecord('delete');
     this.#afterTruncated = afterRecord('truncate');
     this.#plainOrigin = literal(originJson(input.envelope), encoding);
@@ -72,24 +89,25 @@ class SequinPlan implements RenderPlan {
     if (event.action === 'delete') {
       this.#columns.writeOld(event, writer);
       this.#finish(this.#afterDeleted, context, writer);
+      this.#keyTexts.write(event, writer);
       if (context.keyChange) this.#writeKeyChange(event, writer);
-      writer.literal(END);
+      else writer.literal(END);
       return;
     }
-    const leftOut = this.#columns.writeNew(event, writer);
+    const unknown = this.#columns.writeNew(event, writer);
     if (event.action === 'insert') {
       this.#finish(this.#afterInserted, context, writer);
-      if (context.keyChange) this.#writeKeyChange(event, writer);
     } else {
       this.#writeChanges(event, writer);
       this.#finish(this.#afterUpdated, context, writer);
     }
-    if (leftOut > 0) {
+    this.#keyTexts.write(event, writer);
+    if (unknown > 0) {
       writer.literal(this.#unchangedColumns);
-      this.#columns.writeLeftOutNames(event, writer);
-      writer.byte(CLOSE_BRACKET);
+      this.#columns.writeUnknownNames(event, writer);
     }
-    writer.literal(END);
+    if (context.keyChange) this.#writeKeyChange(event, writer);
+    else writer.literal(END);
   }
 
   renderTruncate(context: RenderContext, writer: ByteWriter): void {
@@ -104,21 +122,13 @@ class SequinPlan implements RenderPlan {
     this.#key.writeOld(event, writer);
     writer.literal(this.#keyChangeNew);
     this.#key.writeNew(event, writer);
-    writer.literal(END);
+    writer.literal(END_OF_KEY_CHANGE);
   }
 
-  /** `{}` says that nothing changed, which only a full old row can tell; without it what changed is unknown: null. */
+  /** As far as the old row tells: `{}` where nothing changed, and where Postgres sent no old row. */
   #writeChanges(event: RowEvent, writer: ByteWriter): void {
     writer.literal(this.#changes);
-    const { length, escapes } = writer;
-    if (event.oldKind !== 'none') {
-      writer.byte(OPEN_BRACE);
-      const changed = this.#columns.writeChanged(event, writer);
-      writer.byte(CLOSE_BRACE);
-      if (changed > 0 || event.oldKind === 'full') return;
-      writer.truncate(length, escapes);
-    }
-    writer.literal(NULL);
+    if (event.oldKind !== 'none') this.#columns.writeChanged(event, writer);
   }
 
   #finish(afterRecord: Literal, context: RenderContext, writer: ByteWriter): void {
@@ -142,7 +152,7 @@ class SequinPlan implements RenderPlan {
 const commitJson = ({ commitTimeUs, commitLsn }: TransactionContext): string =>
   `","commit_timestamp":"${formatCommitTime(commitTimeUs)}","commit_lsn":${commitLsn},"commit_idx":`;
 
-/** The members behind `commit_idx`; `metadata` and the message stay open. `annotations`: a JSON document. */
+/** The members behind `commit_idx`; the key's texts, `metadata` and the message stay open. `annotations`: a JSON document. */
 function originJson(envelope: Envelope, annotations = 'null'): string {
   const sender = jsonText({
     consumer: { id: envelope.sinkId, name: envelope.sinkName, annotations: envelope.sinkAnnotations },
@@ -155,5 +165,5 @@ function originJson(envelope: Envelope, annotations = 'null'): string {
     },
   });
   const database = jsonText(envelope.databaseName);
-  return `,"database_name":${database},"transaction_annotations":${annotations},${sender.slice(1, -1)}`;
+  return `,"database_name":${database},"transaction_annotations":${annotations},${sender.slice(1, -1)},"enrichment":null,"record_pks":[`;
 }

@@ -41,6 +41,7 @@ const message = fc.oneof(
 
 test.each([
   { format: 'sequin' },
+  { format: 'tailrace', values: { absent: 'null', unchanged: 'text' } },
   { format: 'pg2sqs', severalActions: true, options: { commit_time_column: 'commit "time"' } },
 ] satisfies RenderSettings[])('a $format message inside a JSON string is the message', (settings) => {
   const render = (bytes: Buffer, encoding: MessageEncoding): { text: string; escapes: number } => {

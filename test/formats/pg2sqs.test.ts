@@ -73,16 +73,21 @@ test('an unchanged TOAST value is absent', () => {
   expect(renderRow(users, updateMessage(1, ['1', UNCHANGED]), WITH_KIND)).toBe('{"id":1,"kind":"update"}');
 });
 
-test('values follow its rules: float numerics, a Z behind timestamps without zone', () => {
+test('values follow its rules: float numerics, a Z behind timestamps without zone, base64', () => {
   const relation = relationOf([
     { name: 'price', type: 1700 },
     { name: 'nothing', type: 1700 },
     { name: 'at', type: 1114 },
     { name: 'missing', type: 25 },
+    { name: 'bytes', type: 17 },
   ]);
-  expect(renderRow(relation, insertMessage(1, ['199.990', 'NaN', '2026-01-02 03:04:05', null]), FLAT)).toBe(
-    '{"price":199.99,"nothing":null,"at":"2026-01-02T03:04:05Z","missing":null}',
-  );
+  expect(
+    renderRow(
+      relation,
+      insertMessage(1, ['199.990', 'NaN', '2026-01-02 03:04:05', null, String.raw`\x00ff`]),
+      FLAT,
+    ),
+  ).toBe('{"price":199.99,"nothing":null,"at":"2026-01-02T03:04:05Z","missing":null,"bytes":"AP8="}');
 });
 
 test.each([

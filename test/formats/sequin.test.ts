@@ -44,7 +44,8 @@ test('an insert is written exactly as documented', () => {
       '"commit_timestamp":"2026-01-02T03:04:05.123456Z","commit_lsn":123456789,"commit_idx":12,' +
       '"database_name":"shop","transaction_annotations":null,' +
       '"consumer":{"id":"sink-id","name":"users","annotations":{}},' +
-      '"database":{"id":"database-id","name":"shop","annotations":{},"database":"app","hostname":"db-1"}}}',
+      '"database":{"id":"database-id","name":"shop","annotations":{},"database":"app","hostname":"db-1"},' +
+      '"enrichment":null,"record_pks":["1"]}}',
   );
 });
 
@@ -133,8 +134,8 @@ test('a row of another width than its relation is refused, not read askew', () =
 });
 
 describe('changes', () => {
-  test('without an old row what changed is unknown (C055)', () => {
-    expect(render(keyed, updateMessage(1, ['1', 'b', 'x'])).changes).toBeNull();
+  test('without an old row nothing is told of what changed (C055)', () => {
+    expect(render(keyed, updateMessage(1, ['1', 'b', 'x'])).changes).toEqual({});
   });
 
   test('an old key tells the old key only (C073)', () => {
@@ -174,6 +175,52 @@ describe('deletes', () => {
     const message = render(full, deleteMessage(1, { kind: 'full', row: ['1', null, 'x'] }));
     expect(message.record).toEqual({ id: 1, email: null, big: 'x' });
   });
+
+  test('name every column where that is asked for, and null is what was not sent', () => {
+    const settings = { values: { absent: 'null' } } as const;
+    const deleted = deleteMessage(1, { kind: 'key', row: ['1', null, null] });
+    expect(render(keyed, deleted, settings).record).toEqual({ id: 1, email: null, big: null });
+    expect(renderRow(keyed, deleted, { ...settings, format: 'pg2sqs' })).toBe(
+      '{"id":1,"email":null,"big":null}',
+    );
+    const last = relationOf('d', [EMAIL, ID]);
+    const lastIsKey = deleteMessage(1, { kind: 'key', row: [null, '1'] });
+    expect(render(last, lastIsKey, settings).record).toEqual({ email: null, id: 1 });
+  });
+});
+
+describe('the key', () => {
+  const pair = relationOf('d', [EMAIL, { ...ID, type: 16 }, { name: 'b', type: 17, identity: true }]);
+  const keyOf = (relation: Relation, message: Buffer): unknown =>
+    render(relation, message).metadata['record_pks'];
+
+  test("is its columns' texts in the order of the table, of a deleted row too", () => {
+    const row = ['a"\n', 't', String.raw`\x00ff`];
+    expect(keyOf(pair, insertMessage(1, row))).toEqual(['t', String.raw`\x00ff`]);
+    expect(keyOf(pair, updateMessage(1, row))).toEqual(['t', String.raw`\x00ff`]);
+    expect(keyOf(pair, deleteMessage(1, { kind: 'key', row: [null, 't', ''] }))).toEqual(['t', '']);
+    const named = relationOf('d', [{ ...EMAIL, identity: true }]);
+    expect(keyOf(named, insertMessage(1, [row[0]!]))).toEqual([row[0]]);
+  });
+
+  test('is empty where the table has none, and of a truncate', () => {
+    expect(keyOf(full, insertMessage(1, ['1', 'a', 'b']))).toEqual([]);
+    const writer = new ByteWriter(1);
+    compileRelation(keyed).renderTruncate(renderContext(), writer);
+    const truncate = JSON.parse(writer.buffer.toString('utf8', 0, writer.length)) as SequinMessage;
+    expect(truncate.metadata['record_pks']).toEqual([]);
+  });
+
+  test('has null in the place of what Postgres did not send', () => {
+    const key = { ...pair, key: ['id', 'email'] };
+    expect(keyOf(key, deleteMessage(1, { kind: 'key', row: [null, 't', 'x'] }))).toEqual([null, 't']);
+    expect(keyOf(pair, updateMessage(1, ['a', UNCHANGED, 'x']))).toEqual([null, 'x']);
+  });
+
+  test('is there whatever columns the message has', () => {
+    const message = render(keyed, insertMessage(1, ['1', 'a', 'b']), { columns: ['email'] });
+    expect(message).toMatchObject({ record: { email: 'a' }, metadata: { record_pks: ['1'] } });
+  });
 });
 
 describe('unchanged TOAST values', () => {
@@ -181,6 +228,18 @@ describe('unchanged TOAST values', () => {
     const message = render(keyed, updateMessage(1, ['1', UNCHANGED, UNCHANGED]));
     expect(message.record).toEqual({ id: 1 });
     expect(message.metadata['unchanged_columns']).toEqual(['email', 'big']);
+  });
+
+  test('are the text "unchanged_toast" where that is asked for, and listed still', () => {
+    const settings = { values: { unchanged: 'text' } } as const;
+    const message = render(keyed, updateMessage(1, ['1', UNCHANGED, UNCHANGED]), settings);
+    expect(message.record).toEqual({ id: 1, email: 'unchanged_toast', big: 'unchanged_toast' });
+    expect(message.metadata['unchanged_columns']).toEqual(['email', 'big']);
+    const known = updateMessage(1, [UNCHANGED, 'b', UNCHANGED], { kind: 'full', row: ['1', 'a', 'big'] });
+    expect(render(full, known, settings).record).toEqual({ id: 1, email: 'b', big: 'big' });
+    expect(renderRow(keyed, updateMessage(1, ['1', 'a', UNCHANGED]), { ...settings, format: 'pg2sqs' })).toBe(
+      '{"id":1,"email":"a","big":"unchanged_toast"}',
+    );
   });
 
   test('are not listed when the message does not have the column', () => {
@@ -199,7 +258,8 @@ describe('unchanged TOAST values', () => {
     const update = updateMessage(1, [UNCHANGED, 'b', 'x'], { kind: 'key', row: ['1', null, null] });
     expect(render(keyed, update)).toMatchObject({
       record: { id: 1, email: 'b', big: 'x' },
-      changes: null,
+      changes: {},
+      metadata: { record_pks: ['1'] },
     });
   });
 
@@ -261,14 +321,14 @@ test('both halves of a changed key say which row became which', () => {
   expect(halfOf('delete')).toMatchObject({
     action: 'delete',
     record: { id: 1 },
-    metadata: { key_change: keyChange },
+    metadata: { key_change: keyChange, record_pks: ['1'] },
   });
   expect(halfOf('delete').record).toEqual({ id: 1 });
   expect(halfOf('insert')).toMatchObject({
     action: 'insert',
     record: { id: 2, email: 'new' },
     changes: null,
-    metadata: { key_change: keyChange, unchanged_columns: ['big'] },
+    metadata: { key_change: keyChange, record_pks: ['2'], unchanged_columns: ['big'] },
   });
 });
 

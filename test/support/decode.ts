@@ -79,9 +79,7 @@ export function renderValue(
 ): string {
   const { types = new Map(), ...rest } = options;
   const render = compileValue(type, types, {
-    numeric: 'string',
-    json: 'embed',
-    bytea: 'hex',
+    ...formats.tailrace.values,
     zonelessTimestampZ: false,
     ...rest,
   });
@@ -95,13 +93,8 @@ export function renderValue(
 
 export function compileRelation(relation: Relation, settings: RenderSettings = {}): RenderPlan {
   const format = formats[settings.format ?? 'sequin'];
-  const options = {
-    numeric: 'string',
-    json: 'embed',
-    bytea: 'hex',
-    zonelessTimestampZ: format.zonelessTimestampZ,
-    ...settings.values,
-  } as const;
+  const values = { ...format.values, ...settings.values };
+  const options = { ...values, zonelessTimestampZ: format.zonelessTimestampZ };
   return format.compile({
     encoding: settings.encoding ?? 'json',
     actionsAt: (action) => (settings.severalActions === true ? ROW_ACTIONS : [action]),
@@ -110,6 +103,7 @@ export function compileRelation(relation: Relation, settings: RenderSettings = {
       .map(({ name, type }, index) => ({ index, name, render: compileValue(type, relation.types, options) }))
       .filter(({ name }) => settings.columns === undefined || settings.columns.includes(name)),
     envelope: { ...ENVELOPE, ...settings.envelope },
+    values,
     options: format.options?.parse(settings.options ?? {}),
   });
 }

@@ -75,6 +75,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     format: 'sequin',
     messageGrouping: true,
     keyChanges: 'update',
+    values: formats.sequin.values,
     ...options.settings,
   } as SinkSettings;
   const delivery = createDelivery();
@@ -83,13 +84,12 @@ export function sinkIntake(options: IntakeOptions = {}) {
   const settled: Pending[] = [];
   const dead: { readonly message: Pending; readonly code: string }[] = [];
   const format = formats[settings.format];
-  const values = { numeric: 'string', json: 'embed', bytea: 'hex' } as const;
   const planPorts: PlanPorts = {
     sink: { routeOf: () => routeTo('q', { batchBytes: 1 << 20, messageBytes: 1 << 20 }), ...options.sink },
     format,
     envelope: ENVELOPE,
     compileValue: (type, { types }) =>
-      compileValue(type, types, { ...values, zonelessTimestampZ: format.zonelessTimestampZ }),
+      compileValue(type, types, { ...format.values, zonelessTimestampZ: format.zonelessTimestampZ }),
     routes,
     barriers,
   };

@@ -1,5 +1,6 @@
 // What a sink runs on, without Postgres and threads: a real log of rows `(id, v)` of the table `public.t`, a real store, its options.
 import { join } from 'node:path';
+import { formats } from '../../src/formats/registry.ts';
 import type { LogSignals } from '../../src/log/signals.ts';
 import type { LogWriter } from '../../src/log/writer.ts';
 import { encodeEnrichment } from '../../src/pgoutput/enrichment.ts';
@@ -44,7 +45,7 @@ const SINK_SETTINGS: SinkSettings = {
   actions: ['insert', 'update', 'delete'],
   format: 'sequin',
   formatOptions: undefined,
-  values: { numeric: 'string', json: 'embed', bytea: 'hex' },
+  values: formats.sequin.values,
   messageGrouping: true,
   keyChanges: 'update',
   ignoreMarkers: false,

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { expect } from 'vitest';
 import { orNull, text } from './arbitrary-values.ts';
-import { openChangeReader, type ChangeReader } from './decode.ts';
+import { openChangeReader, type ChangeReader, type RenderSettings } from './decode.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
 
 export type StoredValues = {
@@ -34,8 +34,11 @@ const parts = fc
   .tuple(orNull(fc.integer().map(String)), orNull(text), orNull(text), orNull(text))
   .map((list) => JSON.stringify(list));
 
-/** A database with what `types` creates. */
-export async function openStoredValues(types: string): Promise<StoredValues> {
+/** A database with what `types` creates. `settings`: how values are sent; default: as format `tailrace` does. */
+export async function openStoredValues(
+  types: string,
+  settings: RenderSettings = { format: 'tailrace' },
+): Promise<StoredValues> {
   const database = await createTestDatabase();
   const { client } = database;
   await client.query(types);
@@ -59,7 +62,7 @@ export async function openStoredValues(types: string): Promise<StoredValues> {
     expressions: { readonly sent: string; readonly stored: string },
   ): Promise<void> {
     await client.query(insert, [sample]);
-    const messages = (await reader.read()).map((change) => change.text);
+    const messages = (await reader.read(settings)).map((change) => change.text);
     expect(messages).toHaveLength(sample.length);
     const { rows } = await client.query(
       `with message as (select m::json -> 'record' as record from unnest($1::text[]) m),

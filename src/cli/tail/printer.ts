@@ -150,6 +150,7 @@ function compile(relation: Relation, options: PrinterOptions): RenderPlan {
       postgresDatabase: database,
       hostname,
     },
+    values: format.values,
     options: format.options?.parse({}),
   });
 }

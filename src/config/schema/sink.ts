@@ -3,7 +3,6 @@
 import { z } from 'zod';
 import { DEFAULT_FORMAT, formatNames, formats } from '../../formats/registry.ts';
 import type { MessageFormat } from '../../formats/format.ts';
-import type { ValueOptions } from '../../core/render.ts';
 import { sinkDefinition, sinkDefinitions } from '../../sinks/registry.ts';
 import {
   noFunction,
@@ -16,6 +15,7 @@ import {
   tablePattern,
   tablePatterns,
 } from './parts.ts';
+import { formsOf, valueForms } from './values.ts';
 import { tableFaults } from '../tailrace/source-checks.ts';
 
 const action = () => z.enum(['insert', 'update', 'delete', 'truncate']);
@@ -67,20 +67,6 @@ const optionFields: Readonly<Record<string, z.core.$ZodType>> = Object.fromEntri
   formatOptions.map(({ key, schema }) => [key, schema]),
 );
 
-/** One way to write values. Default: the format's. */
-function valueOption<const Words extends readonly [string, ...string[]]>(
-  key: keyof ValueOptions,
-  words: Words,
-  description: string,
-) {
-  const usual = formats[DEFAULT_FORMAT].values[key];
-  const others = formatNames.filter((format) => formats[format].values[key] !== usual);
-  const option = z.enum(words).optional();
-  if (others.length === 0) return option.meta({ description, default: usual });
-  const exceptions = others.map((format) => `; \`${formats[format].values[key]}\` in format \`${format}\``);
-  return option.describe(`${description} Default: \`${usual}\`${exceptions.join('')}.`);
-}
-
 const SAME_GROUP_DEFAULT = 'strict';
 
 export const sinkSchema = z
@@ -123,22 +109,7 @@ export const sinkSchema = z
       .default(['insert', 'update', 'delete'])
       .describe('The actions that it wants.'),
     format: z.enum(formatNames).default(DEFAULT_FORMAT).describe('The shape of its messages.'),
-    values: z
-      .strictObject({
-        numeric: valueOption(
-          'numeric',
-          ['string', 'number', 'float'],
-          '`numeric` as exact text, exact digits, or a double.',
-        ),
-        json: valueOption(
-          'json',
-          ['embed', 'string'],
-          '`json` and `jsonb` as the document itself, or as a string of it.',
-        ),
-        bytea: valueOption('bytea', ['hex', 'base64'], "`bytea` as Postgres' hex text, or as base64."),
-      })
-      .prefault({})
-      .describe('How values are written.'),
+    values: valueForms.prefault({}).describe('How values are written, where not as the format says.'),
     ...optionFields,
     message_grouping: z
       .boolean()
@@ -232,11 +203,7 @@ export const sinkSchema = z
     return {
       ...written,
       start: written.start ?? { from: 'default' as const },
-      values: {
-        numeric: written.values.numeric ?? format.values.numeric,
-        json: written.values.json ?? format.values.json,
-        bytea: written.values.bytea ?? format.values.bytea,
-      },
+      values: formsOf(written.values, format),
       format_options: optionsOf(format, written),
       same_group: written.same_group ?? defaults?.sameGroup ?? SAME_GROUP_DEFAULT,
       batch_size: written.batch_size ?? defaults?.batchSize,

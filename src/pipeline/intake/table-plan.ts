@@ -83,6 +83,7 @@ export function compileTablePlan(
       relation,
       columns,
       envelope: ports.envelope,
+      values: settings.values,
       options: settings.formatOptions,
       actionsAt: (action) =>
         ports.sink.actionsAt?.({ schema: relation.schema, table: relation.table, action }) ??

@@ -16,6 +16,7 @@ export const TYPE = {
   float8: 701,
   timestamp: 1114,
   timestamptz: 1184,
+  interval: 1186,
   numeric: 1700,
   jsonb: 3802,
 } as const;
@@ -60,7 +61,7 @@ const ELEMENT_TYPES: ReadonlyMap<number, number> = new Map([
   [1183, 1083], // time
   [1115, TYPE.timestamp],
   [1185, TYPE.timestamptz],
-  [1187, 1186], // interval
+  [1187, TYPE.interval],
   [1270, 1266], // timetz
   [1561, 1560], // bit
   [1563, 1562], // varbit

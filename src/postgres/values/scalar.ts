@@ -2,7 +2,7 @@
 // Texts are as our pinned session settings make them: DateStyle ISO, TimeZone UTC, extra_float_digits 3, bytea hex.
 import type { ByteWriter } from '../../core/byte-writer.ts';
 import { writeJsonString } from '../../core/json.ts';
-import type { ValueRenderer } from '../../core/render.ts';
+import type { ValueOptions, ValueRenderer } from '../../core/render.ts';
 
 const QUOTE = 0x22;
 const ZERO = 0x30;
@@ -57,43 +57,64 @@ export const writeBoolean: ValueRenderer = (bytes, start, _length, writer) => {
   writer.bytes(bytes[start] === 0x74 ? TRUE : FALSE);
 };
 
+export type TimestampForm = {
+  readonly digits: ValueOptions['timestampDigits'];
+  /** Does a timestamp without zone get a `Z`? One with zone always has it. */
+  readonly z: boolean;
+};
+
 /** `2026-01-02 03:04:05.1` → `"2026-01-02T03:04:05.1"`. ±infinity, BC and years beyond 9999 keep Postgres' text. */
-export const writeTimestamp: ValueRenderer = (bytes, start, length, writer) => {
-  if (isIsoTimestamp(bytes, start, length)) writeIsoTimestamp(bytes, start, start + length, false, writer);
-  else writeJsonString(bytes, start, length, writer);
-};
+export function timestampRenderer({ digits, z }: TimestampForm): ValueRenderer {
+  const shape = { fullLength: fullLengthOf(digits), z };
+  return (bytes, start, length, writer) => {
+    if (isIsoTimestamp(bytes, start, length)) writeIsoTimestamp(bytes, start, start + length, shape, writer);
+    else writeJsonString(bytes, start, length, writer);
+  };
+}
 
-/** As `writeTimestamp`, with a `Z`. */
-export const writeTimestampWithZ: ValueRenderer = (bytes, start, length, writer) => {
-  if (isIsoTimestamp(bytes, start, length)) writeIsoTimestamp(bytes, start, start + length, true, writer);
-  else writeJsonString(bytes, start, length, writer);
-};
+/** `2026-01-02 03:04:05.1+00` → `"2026-01-02T03:04:05.1Z"`; exceptions as for `timestampRenderer`. */
+export function timestamptzRenderer({ digits }: Pick<TimestampForm, 'digits'>): ValueRenderer {
+  const shape = { fullLength: fullLengthOf(digits), z: true };
+  return (bytes, start, length, writer) => {
+    const end = start + length;
+    const isUtc = bytes[end - 3] === 0x2b && bytes[end - 2] === ZERO && bytes[end - 1] === ZERO;
+    if (isUtc && isIsoTimestamp(bytes, start, length - 3)) {
+      writeIsoTimestamp(bytes, start, end - 3, shape, writer);
+    } else {
+      writeJsonString(bytes, start, length, writer);
+    }
+  };
+}
 
-/** `2026-01-02 03:04:05.1+00` → `"2026-01-02T03:04:05.1Z"`; exceptions as for `writeTimestamp`. */
-export const writeTimestamptz: ValueRenderer = (bytes, start, length, writer) => {
-  const end = start + length;
-  const isUtc = bytes[end - 3] === 0x2b && bytes[end - 2] === ZERO && bytes[end - 1] === ZERO;
-  if (isUtc && isIsoTimestamp(bytes, start, length - 3)) {
-    writeIsoTimestamp(bytes, start, end - 3, true, writer);
-  } else {
-    writeJsonString(bytes, start, length, writer);
-  }
-};
+const LENGTH_OF_SECONDS = '2026-01-02 03:04:05'.length;
+const LENGTH_OF_MICROSECONDS = '2026-01-02 03:04:05.123456'.length;
+
+/** Zeros fill up to this length. */
+const fullLengthOf = (digits: TimestampForm['digits']): number => (digits === 6 ? LENGTH_OF_MICROSECONDS : 0);
 
 /** A four-digit year and no ` BC` at the end. */
 const isIsoTimestamp = (bytes: Buffer, start: number, length: number): boolean =>
-  length >= 19 &&
+  length >= LENGTH_OF_SECONDS &&
   bytes[start + 4] === DASH &&
   bytes[start + 10] === SPACE &&
   isDigit(bytes[start + length - 1]!);
 
-function writeIsoTimestamp(bytes: Buffer, start: number, end: number, z: boolean, writer: ByteWriter): void {
-  writer.reserve(end - start + 3);
+function writeIsoTimestamp(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  { fullLength, z }: { readonly fullLength: number; readonly z: boolean },
+  writer: ByteWriter,
+): void {
+  writer.reserve(LENGTH_OF_MICROSECONDS + end - start + 3);
   const target = writer.buffer;
   let at = writer.length;
   target[at++] = QUOTE;
+  const first = at;
   for (let i = start; i < end; i++) target[at++] = bytes[i]!;
-  target[at - (end - start) + 10] = 0x54; // T
+  target[first + 10] = 0x54; // T
+  if (at === first + LENGTH_OF_SECONDS && fullLength > LENGTH_OF_SECONDS) target[at++] = POINT;
+  while (at < first + fullLength) target[at++] = ZERO;
   if (z) target[at++] = 0x5a;
   target[at++] = QUOTE;
   writer.length = at;

@@ -3,17 +3,17 @@ import type { TypeCatalog } from '../../core/change.ts';
 import { jsonText, writeJsonDocument, writeJsonString } from '../../core/json.ts';
 import type { ValueOptions, ValueRenderer } from '../../core/render.ts';
 import { builtInArray, TYPE } from './builtin.ts';
+import { writeIntervalAsObject } from './interval.ts';
 import { arrayRenderer, compositeRenderer, writeHstore, writeVector } from './nested.ts';
 import {
+  timestampRenderer,
+  timestamptzRenderer,
   writeBoolean,
   writeByteaAsBase64,
   writeByteaAsHex,
   writeInternalChar,
   writeNumber,
   writeNumericAsFloat,
-  writeTimestamp,
-  writeTimestamptz,
-  writeTimestampWithZ,
   writeVerbatim,
 } from './scalar.ts';
 
@@ -40,6 +40,7 @@ export function compileValue(type: number, types: TypeCatalog, options: RenderOp
       case 'array':
         return arrayRenderer(compile(info.element, depth + 1), info.delimiter);
       case 'composite':
+        if (options.composite === 'text') return writeJsonString;
         return compositeRenderer(
           info.attributes.map((attribute) => ({
             prefix: Buffer.from(`${jsonText(attribute.name)}:`),
@@ -47,7 +48,7 @@ export function compileValue(type: number, types: TypeCatalog, options: RenderOp
           })),
         );
       case 'base':
-        return extensionType(info.name);
+        return extensionType(info.name, options);
       case 'enum':
       case 'range':
       case 'multirange':
@@ -65,13 +66,14 @@ export function compileValue(type: number, types: TypeCatalog, options: RenderOp
 }
 
 /** Extensions' types have another OID in every database: they are known by name. */
-function extensionType(name: string): ValueRenderer {
+function extensionType(name: string, options: RenderOptions): ValueRenderer {
   switch (name) {
     case 'hstore':
-      return writeHstore;
+      return options.hstore === 'object' ? writeHstore : writeJsonString;
     case 'vector':
+      return options.vector === 'array' ? writeVector : writeJsonString;
     case 'halfvec':
-      return writeVector;
+      return options.halfvec === 'array' ? writeVector : writeJsonString;
     default:
       return writeJsonString;
   }
@@ -95,9 +97,11 @@ function builtInScalar(type: number, options: RenderOptions): ValueRenderer {
     case TYPE.jsonb:
       return options.json === 'embed' ? writeJsonDocument : writeJsonString;
     case TYPE.timestamp:
-      return options.zonelessTimestampZ ? writeTimestampWithZ : writeTimestamp;
+      return timestampRenderer({ digits: options.timestampDigits, z: options.zonelessTimestampZ });
     case TYPE.timestamptz:
-      return writeTimestamptz;
+      return timestamptzRenderer({ digits: options.timestampDigits });
+    case TYPE.interval:
+      return options.interval === 'object' ? writeIntervalAsObject : writeJsonString;
     case TYPE.bytea:
       return options.bytea === 'base64' ? writeByteaAsBase64 : writeByteaAsHex;
     case TYPE.char:

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { MAX_SINKS_PER_DATABASE } from '../../../src/log/signals.ts';
+import { formats } from '../../../src/formats/registry.ts';
 import { faultLines, faultsOf, loadFiles, loadText } from '../load-config.ts';
 
 const pg2sqsFile = readFileSync(resolve(import.meta.dirname, '../../../examples/pg2sqs/config.yaml'), 'utf8');
@@ -108,7 +109,7 @@ test('what neither says has the same default, in variables of pg2sqs and in tail
     maxConnectionRetries: 0,
   });
   expect(settings.sinks[0]).toMatchObject({
-    values: { numeric: 'float', json: 'embed', bytea: 'hex' },
+    values: formats.pg2sqs.values,
     formatOptions: {},
     retry: { initialBackoffMs: 200, multiplier: 2, maxBackoffMs: 180_000, jitter: 0.2 },
     maxParked: 100_000,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { ConfigError } from '../../../src/config/file/faults.ts';
 import { redact } from '../../../src/config/redact.ts';
+import { formats } from '../../../src/formats/registry.ts';
 import { faultLines, faultsOf, loadFiles, loadText } from '../load-config.ts';
 
 const minimal = `
@@ -55,7 +56,7 @@ describe('a short file', () => {
           ignoreMarkers: false,
           actions: ['insert', 'update', 'delete'],
           format: 'sequin',
-          values: { numeric: 'string', json: 'embed', bytea: 'hex' },
+          values: formats.sequin.values,
           sameGroup: 'strict',
           messageGrouping: true,
           destination: { type: 'sqs', config: { type: 'sqs', queue_name: 'users.fifo' } },

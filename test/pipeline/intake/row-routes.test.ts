@@ -97,8 +97,9 @@ function harness(
     messageGrouping: true,
     keyChanges: options.keyChanges ?? 'update',
     formatOptions: {},
+    values: formats.sequin.values,
   } as unknown as SinkSettings;
-  const values = { numeric: 'string', json: 'embed', bytea: 'hex', zonelessTimestampZ: false } as const;
+  const values = { ...formats.sequin.values, zonelessTimestampZ: false };
   const intake = new RowIntake({
     unsettled: delivery.unsettled,
     compile: (described) =>
