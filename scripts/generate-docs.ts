@@ -123,7 +123,7 @@ function mappingsIn(
 
 function typeOf(schema: JsonSchema): string {
   if (schema.const !== undefined) return code(schema.const);
-  if (schema.enum !== undefined) return schema.enum.map(code).join(', ');
+  if (schema.enum !== undefined) return [...new Set(schema.enum.map(code))].join(', ');
   if (schema.items !== undefined) return `list of ${typeOf(schema.items)}`;
   const types = [schema.type ?? schema.anyOf?.map((option) => option.type) ?? []].flat(2);
   return types.map((type) => TYPE_WORDS[String(type)] ?? String(type)).join(' or ');

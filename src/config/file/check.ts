@@ -59,7 +59,7 @@ function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
   }
   if (issue.code === 'invalid_value') {
     if (issue.message.startsWith('Invalid'))
-      return [wrongValue(path, found, issue.values.map(String), subject)];
+      return [wrongValue(path, found, [...new Set(issue.values.map(String))], subject)];
     return [file.fault(path, issue.message)];
   }
   if (issue.code === 'invalid_type') {

@@ -4,15 +4,17 @@ import type { ValueOptions } from '../../core/render.ts';
 import type { MessageFormat } from '../../formats/format.ts';
 import { DEFAULT_FORMAT, formatNames, formats } from '../../formats/registry.ts';
 
+type Word = string | number | null;
+
 /** One way to write values. Default: the format's. */
-function valueOption<Key extends keyof ValueOptions>(
-  key: Key,
-  words: readonly ValueOptions[Key][],
+function valueOption<const Words extends readonly Word[]>(
+  key: keyof ValueOptions,
+  words: Words,
   description: string,
 ) {
   const usual = formats[DEFAULT_FORMAT].values[key];
   const others = formatNames.filter((format) => formats[format].values[key] !== usual);
-  const option = z.literal<readonly ValueOptions[Key][]>(words).optional();
+  const option = z.literal(words).optional();
   if (others.length === 0) return option.meta({ description, default: usual });
   const exceptions = others.map((format) => `; \`${formats[format].values[key]}\` in format \`${format}\``);
   return option.describe(`${description} Default: \`${usual}\`${exceptions.join('')}.`);
@@ -54,12 +56,13 @@ export const valueForms = z.strictObject({
   ),
   timestamp_digits: valueOption(
     'timestampDigits',
-    [6, 'as_needed'],
+    // A variable gives a text.
+    [6, '6', 'as_needed'],
     'Fraction digits of timestamps: always six, or without zeros at the end.',
   ),
   absent: valueOption(
     'absent',
-    ['omit', 'null'],
+    ['omit', 'null', null],
     'A column of a deleted row that Postgres did not send: left out, or `null`.',
   ),
   unchanged: valueOption(
@@ -69,7 +72,7 @@ export const valueForms = z.strictObject({
   ),
 });
 
-/** What is not written is the format's. */
+/** What is not written is the format's. A key that is there without a value says null, as YAML reads the word. */
 export const formsOf = (written: z.output<typeof valueForms>, { values }: MessageFormat): ValueOptions => ({
   numeric: written.numeric ?? values.numeric,
   json: written.json ?? values.json,
@@ -79,7 +82,10 @@ export const formsOf = (written: z.output<typeof valueForms>, { values }: Messag
   hstore: written.hstore ?? values.hstore,
   vector: written.vector ?? values.vector,
   halfvec: written.halfvec ?? values.halfvec,
-  timestampDigits: written.timestamp_digits ?? values.timestampDigits,
-  absent: written.absent ?? values.absent,
+  timestampDigits: digitsOf(written.timestamp_digits) ?? values.timestampDigits,
+  absent: written.absent ?? ('absent' in written ? 'null' : values.absent),
   unchanged: written.unchanged ?? values.unchanged,
 });
+
+const digitsOf = (written: 6 | '6' | 'as_needed' | undefined): 6 | 'as_needed' | undefined =>
+  written === '6' ? 6 : written;
