@@ -69,5 +69,8 @@ const isNoncharacter = (bytes: Buffer, at: number, end: number): boolean =>
 export const withoutNoncharacters = (json: string): string =>
   json.replaceAll('\ufffe', String.raw`\ufffe`).replaceAll('\uffff', String.raw`\uffff`);
 
+/** The document's own tokens (digits, order of keys); raw line breaks stand between tokens only. */
+export const inOneLine = (json: string): string => json.replaceAll(/[\r\n]/g, ' ');
+
 /** The JSON text of a value that is not row data (names, annotations), safe for every sink. */
 export const jsonText = (value: unknown): string => withoutNoncharacters(JSON.stringify(value));

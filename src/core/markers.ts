@@ -1,6 +1,6 @@
 // What applications say about their transactions with pg_logical_emit_message: annotations, and what sinks shall skip. Pure.
 // https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION (pg_logical_emit_message)
-import { withoutNoncharacters } from './json.ts';
+import { inOneLine, withoutNoncharacters } from './json.ts';
 
 export type Marker =
   /** For the changes that follow in the transaction: a JSON document in one line; undefined: cleared. */
@@ -23,7 +23,7 @@ export function parseMarker(prefix: string, content: Buffer): Marker | undefined
   if (operation === 'clear') return { kind: 'annotate', annotations: undefined };
   const text = decodeText(content);
   if (text === undefined || parseJson(text) === undefined) return { kind: 'unreadable annotation' };
-  return { kind: 'annotate', annotations: inOneLine(text) };
+  return { kind: 'annotate', annotations: inOneLine(withoutNoncharacters(text)) };
 }
 
 /** Nothing, a JSON list of names, or names with commas between them. */
@@ -36,9 +36,6 @@ function parseSkip(content: Buffer): Marker {
   const isList = Array.isArray(sinks) && sinks.every((name): name is string => typeof name === 'string');
   return isList ? { kind: 'skip', sinks } : { kind: 'unreadable skip' };
 }
-
-/** The document's own tokens (digits, order of keys), safe for every sink; raw line breaks stand between tokens only. */
-const inOneLine = (json: string): string => withoutNoncharacters(json).replaceAll(/[\r\n]/g, ' ');
 
 /** A message may hold any bytes, in the encoding of the database. */
 function decodeText(content: Buffer): string | undefined {

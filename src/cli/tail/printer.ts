@@ -3,6 +3,7 @@ import { ByteWriter } from '../../core/byte-writer.ts';
 import { createRowEvent, ROW_ACTIONS, type Relation, type TransactionContext } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { idempotencyKey, stableUuid, transactionKey } from '../../core/idempotency.ts';
+import { inOneLine } from '../../core/json.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { RenderContext, RenderPlan } from '../../formats/format.ts';
 import { formats, type FormatName } from '../../formats/registry.ts';
@@ -63,7 +64,8 @@ export function createPrinter(options: PrinterOptions): Printer {
     current.idempotencyKey = idempotencyKey(key, current.index);
     writer.reset();
     render(plan, current);
-    options.print(writer.buffer.toString('utf8', 0, writer.length));
+    // A json document is there as it was written: it may have lines.
+    options.print(inOneLine(writer.buffer.toString('utf8', 0, writer.length)));
   };
 
   return {

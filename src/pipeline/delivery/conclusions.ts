@@ -183,7 +183,7 @@ export class Conclusions {
       const { maxRetryCount } = this.#ports;
       const exhausted = maxRetryCount !== undefined && message.attempts > maxRetryCount;
       if (error.kind === 'rejected' || exhausted) dead.push({ message, error });
-      else this.#backOff(message, error);
+      else this.#backOff(message, error, again);
     }
     if (discarded > 0) this.#ports.outcomes.discarded(discarded);
     this.#countInversions(delivered);
@@ -193,8 +193,11 @@ export class Conclusions {
     putInFront(queue, again);
   }
 
-  /** A failing message holds back its own group only, and of that group only log offsets are kept. */
-  #backOff(message: Pending, error: DeliveryError): void {
+  /**
+   * A failing message holds back its own group only, and of that group only log offsets are kept. One that need not wait goes
+   * to those of `again`, and keeps its place: the lane that it had is not given to a later one.
+   */
+  #backOff(message: Pending, error: DeliveryError, again: Pending[]): void {
     this.#counts.retried++;
     message.become('backing-off');
     this.#failing.add(message);
@@ -206,6 +209,11 @@ export class Conclusions {
     this.#unsettled.parkFollowers(message);
     // Refused while the sink stops: the next one begins with it.
     if (this.#isStopped) return;
+    if (error.retryAfterMs === 0) {
+      message.become('waiting');
+      again.push(message);
+      return;
+    }
     const timer = setTimeout(() => {
       this.#backingOff.delete(message);
       message.become('waiting');

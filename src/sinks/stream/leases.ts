@@ -1,4 +1,6 @@
 // Who holds which message of a pull stream, and until when. Pure: times are arguments, in milliseconds of any clock.
+import type { Position } from '../../core/position.ts';
+import { Available } from './available.ts';
 
 /** `item`: undefined while a lease from before a restart waits for its message to be read again. */
 type Lease<Item> = { readonly id: string; item: Item | undefined; readonly visibleAtMs: number };
@@ -10,12 +12,15 @@ const MAX_RETURNED = 100_000;
 
 /** An id is available, leased, returned (to be offered again), acknowledged before its message came (early), or unknown. */
 export class LeaseBook<Item> {
-  /** First in, first out. */
-  readonly #available = new Map<string, Item>();
+  readonly #available: Available<Item>;
   /** In the order of their ends: every lease is as long as the others, restored ones are put in first. */
   readonly #leased = new Map<string, Lease<Item>>();
   readonly #returned = new Set<string>();
   readonly #early = new Set<string>();
+
+  constructor(positionOf: (item: Item) => Position) {
+    this.#available = new Available(positionOf);
+  }
 
   /** Leases and early acknowledgements from before a restart, before anything else. */
   restore(
@@ -47,12 +52,12 @@ export class LeaseBook<Item> {
     return 'available';
   }
 
-  /** What comes next, at most `count`, while `fits`. The first always does. */
+  /** What comes next by position, at most `count`, while `fits`. The first always does. */
   next(count: number, fits: (item: Item) => boolean): Known<Item>[] {
     const next: Known<Item>[] = [];
-    for (const [id, item] of this.#available) {
-      if (next.length === count || (!fits(item) && next.length > 0)) break;
-      next.push({ id, item });
+    for (const known of this.#available) {
+      if (next.length === count || (!fits(known.item) && next.length > 0)) break;
+      next.push(known);
     }
     return next;
   }
@@ -60,9 +65,8 @@ export class LeaseBook<Item> {
   /** Gives out what `next` has named. `visibleAtMs` never lies before that of an earlier call. */
   lease(ids: readonly string[], visibleAtMs: number): void {
     for (const id of ids) {
-      const item = this.#available.get(id);
-      if (item === undefined || !this.#available.delete(id)) continue;
-      this.#leased.set(id, { id, item, visibleAtMs });
+      const item = this.#available.take(id);
+      if (item !== undefined) this.#leased.set(id, { id, item, visibleAtMs });
     }
   }
 
@@ -104,7 +108,7 @@ export class LeaseBook<Item> {
           returned.push({ id, item: lease.item });
           this.#remember(id);
         }
-      } else if (!this.#available.has(id) && !this.#returned.has(id)) {
+      } else if (this.#available.get(id) === undefined && !this.#returned.has(id)) {
         unknown++;
       }
     }
@@ -129,7 +133,7 @@ export class LeaseBook<Item> {
 
   /** Gives every message back, as before a stop; leases stay, without their messages. */
   detach(): Item[] {
-    const items = [...this.#available.values()];
+    const items = [...this.#available].map(({ item }) => item);
     this.#available.clear();
     for (const lease of this.#leased.values()) {
       if (lease.item !== undefined) items.push(lease.item);
@@ -148,6 +152,6 @@ export class LeaseBook<Item> {
   }
 
   #forget(id: string): void {
-    if (!this.#available.delete(id)) this.#leased.delete(id);
+    if (this.#available.take(id) === undefined) this.#leased.delete(id);
   }
 }

@@ -19,6 +19,7 @@ import type {
 import { answerOf } from './answer.ts';
 import { streamConfigSchema, type StreamConfig } from './config.ts';
 import { LeaseBook, type Known } from './leases.ts';
+import { Returns } from './returns.ts';
 import { WaitingRequests } from './waiting.ts';
 
 export const stream: SinkDefinition<StreamConfig> = {
@@ -50,7 +51,8 @@ class Stream implements Sink, PullPort {
   readonly #context: PullContext;
   readonly #store: LeaseStore;
   readonly #logger: SinkContext['logger'];
-  readonly #book = new LeaseBook<Delivery>();
+  readonly #book = new LeaseBook<Delivery>(({ message }) => message.position);
+  readonly #returns = new Returns();
   readonly #waiting: WaitingRequests;
   readonly #route: Route;
   #signal: AbortSignal | undefined;
@@ -111,7 +113,13 @@ class Stream implements Sink, PullPort {
 
   async receive(request: ReceiveRequest, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
     if (this.#stopped) throw stopped();
-    if (this.#book.available === 0 && request.waitMs > 0) await this.#waiting.wait(request.waitMs, signal);
+    // The timer may be late.
+    this.#expire();
+    await this.#returns.all;
+    if (this.#book.available === 0 && request.waitMs > 0) {
+      await this.#waiting.wait(request.waitMs, signal);
+      await this.#returns.all;
+    }
     return signal.aborted || this.#stopped ? undefined : this.#take(request.maxCount);
   }
 
@@ -186,6 +194,7 @@ class Stream implements Sink, PullPort {
 
   #offer(delivery: Delivery): void {
     const id = this.#ackId(delivery.message);
+    this.#returns.comeBack(id);
     switch (this.#book.offer(id, delivery)) {
       case 'available':
         // After this turn, so that what becomes available together goes out together.
@@ -243,7 +252,14 @@ class Stream implements Sink, PullPort {
   #giveBack(returned: readonly Known<Delivery>[], dropped: readonly string[], error: DeliveryError): void {
     const ids = [...returned.map(({ id }) => id), ...dropped];
     if (ids.length > 0) this.#forget(ids);
+    this.#returns.leave(returned.map(({ id }) => id));
     for (const { item } of returned) item.conclude(error);
+  }
+
+  #expire(): void {
+    const { returned, dropped } = this.#book.expire(steadyMs());
+    this.#timedOut += returned.length;
+    this.#giveBack(returned, dropped, TIMED_OUT);
   }
 
   #expireInTime(): void {
@@ -252,9 +268,7 @@ class Stream implements Sink, PullPort {
     this.#expiry = setTimeout(
       () => {
         this.#expiry = undefined;
-        const { returned, dropped } = this.#book.expire(steadyMs());
-        this.#timedOut += returned.length;
-        this.#giveBack(returned, dropped, TIMED_OUT);
+        this.#expire();
         this.#expireInTime();
       },
       Math.max(1, Math.ceil(next - steadyMs())),
@@ -286,6 +300,7 @@ class Stream implements Sink, PullPort {
     clearImmediate(this.#serving);
     for (const { fail } of this.#book.detach()) fail(reason);
     this.#waiting.wakeAll();
+    this.#returns.close();
   }
 }
 

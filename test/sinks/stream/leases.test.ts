@@ -1,13 +1,20 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { ZERO_LSN } from '../../../src/core/lsn.ts';
 import { LeaseBook } from '../../../src/sinks/stream/leases.ts';
 
 const all = (): boolean => true;
+/** `m12`, `message c`: in the order of what they end with. */
+const positionOf = (item: string) => ({
+  epoch: 1,
+  commitLsn: ZERO_LSN,
+  index: Number(/\d+$/.exec(item)?.[0] ?? item.charCodeAt(item.length - 1)),
+});
 const idsOf = (list: readonly { readonly id: string }[]): string[] => list.map(({ id }) => id);
 
 /** A book in which these messages are available. */
 function bookOf(...ids: string[]): LeaseBook<string> {
-  const book = new LeaseBook<string>();
+  const book = new LeaseBook<string>(positionOf);
   for (const id of ids) book.offer(id, `message ${id}`);
   return book;
 }
@@ -18,8 +25,8 @@ function take(book: LeaseBook<string>, count: number, visibleAtMs: number): stri
   return ids;
 }
 
-test('messages go out in the order in which they came, each once', () => {
-  const book = bookOf('a', 'b', 'c');
+test('messages go out by position, each once', () => {
+  const book = bookOf('a', 'c', 'b');
   expect(take(book, 2, 100)).toEqual(['a', 'b']);
   expect(take(book, 2, 100)).toEqual(['c']);
   expect(take(book, 2, 100)).toEqual([]);
@@ -41,6 +48,15 @@ test('a lease that ends returns its message, which may be offered and taken agai
   expect(take(book, 1, 300)).toEqual(['a']);
 });
 
+test('what was given back, or ended, goes out again before what is later', () => {
+  const book = bookOf('a', 'b', 'c', 'd');
+  expect(take(book, 3, 100)).toEqual(['a', 'b', 'c']);
+  for (const id of idsOf(book.nack(['c', 'a']).returned)) book.offer(id, `message ${id}`);
+  expect(take(book, 1, 200)).toEqual(['a']);
+  for (const id of idsOf(book.expire(100).returned)) book.offer(id, `message ${id}`);
+  expect(take(book, 9, 300)).toEqual(['b', 'c', 'd']);
+});
+
 test('an acknowledgement settles a leased message, and an available one whose lease had ended', () => {
   const book = bookOf('a', 'b');
   take(book, 1, 100);
@@ -57,7 +73,7 @@ test('an acknowledgement between the end of a lease and the next offer is not lo
 });
 
 test('a restored lease keeps its message invisible until it ends', () => {
-  const book = new LeaseBook<string>();
+  const book = new LeaseBook<string>(positionOf);
   book.restore([{ id: 'a', visibleAtMs: 100 }], []);
   expect(book.offer('a', 'message')).toBe('leased');
   expect(take(book, 1, 50)).toEqual([]);
@@ -65,14 +81,14 @@ test('a restored lease keeps its message invisible until it ends', () => {
 });
 
 test('a restored lease that is acknowledged before its message was read settles the message when it comes', () => {
-  const book = new LeaseBook<string>();
+  const book = new LeaseBook<string>(positionOf);
   book.restore([{ id: 'a', visibleAtMs: 100 }], ['b']);
   expect(book.ack(['a', 'b'])).toEqual({ settled: [], early: ['a', 'b'], unknown: 0 });
   expect([book.offer('a', ''), book.offer('b', '')]).toEqual(['acked', 'acked']);
 });
 
 test('a restored lease that is given back, or ends, before its message was read holds it no longer', () => {
-  const book = new LeaseBook<string>();
+  const book = new LeaseBook<string>(positionOf);
   book.restore(
     [
       { id: 'b', visibleAtMs: 200 },
@@ -102,7 +118,7 @@ test('whatever workers do, a message is held by one of them at most and is settl
   fc.assert(
     fc.property(fc.array(command, { maxLength: 200 }), (commands) => {
       const ids = Array.from({ length: 20 }, (_, index) => `m${index}`);
-      let book = new LeaseBook<string>();
+      let book = new LeaseBook<string>(positionOf);
       const settled = new Set<string>();
       const held = new Map<string, number>();
       const early = new Set<string>();
@@ -138,7 +154,7 @@ test('whatever workers do, a message is held by one of them at most and is settl
         } else if (step.kind === 'restart') {
           const leases = [...held].map(([id, visibleAtMs]) => ({ id, visibleAtMs }));
           book.detach();
-          book = new LeaseBook<string>();
+          book = new LeaseBook<string>(positionOf);
           book.restore(leases, early);
           for (const id of ids) if (!settled.has(id)) offer(id);
         } else if (step.kind === 'ack') {

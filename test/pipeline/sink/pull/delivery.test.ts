@@ -28,9 +28,14 @@ async function run(
   leases: LeaseStore,
   log: { count: number; groups: number; maxAckPending: number },
   settled: Set<number>,
+  wanted: { visibilityMs?: number; maxRetryCount?: number } = {},
 ) {
   const sink: Sink = await stream.create(
-    { ...config, max_ack_pending: log.maxAckPending },
+    {
+      ...config,
+      max_ack_pending: log.maxAckPending,
+      visibility_timeout_ms: wanted.visibilityMs ?? config.visibility_timeout_ms,
+    },
     {
       name: 'users',
       rewinds: 0,
@@ -40,6 +45,7 @@ async function run(
   );
   const delivery = createDelivery({
     retry: { initialBackoffMs: 60_000, multiplier: 1, maxBackoffMs: 60_000, jitter: 0 },
+    ...(wanted.maxRetryCount !== undefined && { maxRetryCount: wanted.maxRetryCount }),
   });
   const messages = new Messages(delivery);
   const dispatcher = createDispatcher(delivery, sink, {
@@ -141,4 +147,50 @@ test('with any acks, nacks and restarts, one message of a group is out at a time
     }),
     { numRuns: 60 },
   );
+});
+
+test.each([1, 2, 3, 20])(
+  'what workers give back goes out again before what is later, with %i out at most',
+  async (maxAckPending) => {
+    const running = await run(leasesInMemory(), { count: 20, groups: 20, maxAckPending }, new Set());
+    const take = async (maxCount: number): Promise<Held[]> =>
+      read(await running.pull.receive({ maxCount, waitMs: LONG_MS }, patient));
+    for (let round = 0; round < 5; round++) {
+      const taken = await take(3);
+      const expected = Array.from({ length: Math.min(3, maxAckPending) }, (_, index) => index);
+      expect(taken.map(({ index }) => index)).toEqual(expected);
+      // The last one first, and each asked for at once.
+      for (const { id } of taken.toReversed()) await running.pull.nack([id]);
+    }
+    await running.stop();
+  },
+);
+
+test.each([1, 20])(
+  'what ran out of time goes out again before what is later, with %i out at most',
+  async (maxAckPending) => {
+    const log = { count: 20, groups: 20, maxAckPending };
+    const running = await run(leasesInMemory(), log, new Set(), { visibilityMs: 500 });
+    const take = async (): Promise<number[]> =>
+      read(await running.pull.receive({ maxCount: 1, waitMs: LONG_MS }, patient)).map(({ index }) => index);
+    expect(await take()).toEqual([0]);
+    // While later ones are there, asked for in the very turn in which the time is over.
+    while (running.pull.status().timedOut === 0) await nextTurn();
+    expect(await take()).toEqual([0]);
+    await running.stop();
+  },
+);
+
+test('a message that became a dead letter keeps the later ones for a moment only', async () => {
+  const log = { count: 2, groups: 2, maxAckPending: 20 };
+  const running = await run(leasesInMemory(), log, new Set(), { maxRetryCount: 1 });
+  const take = async (): Promise<Held> =>
+    read(await running.pull.receive({ maxCount: 1, waitMs: LONG_MS }, patient))[0]!;
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const first = await take();
+    expect(first.index).toBe(0);
+    await running.pull.nack([first.id]);
+  }
+  expect((await take()).index).toBe(1);
+  await running.stop();
 });
