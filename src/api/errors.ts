@@ -6,6 +6,9 @@ export type Problem = { readonly error: string; readonly code?: string; readonly
 
 export const problem = (message: string): Problem => ({ error: message });
 
+/** Sequin's answer to it is 400, not 415. */
+export const NOT_JSON = 'Content-Type: application/json is required, and a body that is JSON';
+
 /** The request itself is wrong. */
 export const invalidRequest = (message: string, hint: string): TailraceError =>
   new TailraceError(message, { code: 'REQUEST_INVALID', kind: 'rejected', hint });
@@ -38,5 +41,6 @@ export function answerError(error: unknown, reply: FastifyReply): FastifyReply |
   // Fastify's own refusals: a body that is no JSON, or too large, or of another type.
   const { statusCode, message } = error as Partial<FastifyError>;
   if (statusCode === undefined || statusCode >= 500) return undefined;
+  if (statusCode === 415) return reply.code(400).send(problem(NOT_JSON));
   return reply.code(statusCode).send(problem(message ?? 'the request is wrong'));
 }

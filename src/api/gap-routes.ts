@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { gapName, type Gap } from '../core/gaps.ts';
 import type { ServiceControl } from '../pipeline/service/control.ts';
-import { invalidRequest, problem } from './errors.ts';
+import { invalidRequest, problem, NOT_JSON } from './errors.ts';
 
 const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1000;
@@ -20,7 +20,7 @@ export function addGapRoutes(app: FastifyInstance, control: ServiceControl): voi
       if (request.access !== 'full') return reply.code(401).send(problem('this needs a token'));
       const isJson = /^application\/json\b/i.test(request.headers['content-type'] ?? '');
       if (request.method === 'GET' || isJson) return undefined;
-      return reply.code(415).send(problem('the body must be application/json'));
+      return reply.code(400).send(problem(NOT_JSON));
     });
     routes.get('/api/databases/:database/gaps', async (request) => {
       const parsed = listQuery.safeParse(request.query);

@@ -4,6 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { Logger } from 'pino';
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { PullStream, PullStreams } from '../pipeline/sink/pull/streams.ts';
+import { NOT_JSON } from './errors.ts';
 import { parseAckIds, parseReceive, RequestFault } from './pull-parameters.ts';
 
 /** Sequin's clients know both. */
@@ -92,9 +93,7 @@ function answerError(error: FastifyError, reply: FastifyReply, logger: Logger): 
       .send({ summary: describeError(error) });
   }
   const { statusCode = 500 } = error;
-  if (statusCode === 415) {
-    return reply.code(415).send({ summary: 'Send the body as JSON, with "Content-Type: application/json"' });
-  }
+  if (statusCode === 415) return reply.code(400).send({ summary: NOT_JSON });
   if (statusCode < 500) return reply.code(statusCode).send({ summary: error.message });
   logger.error({ err: error }, 'a request failed');
   return reply.code(500).send({ summary: 'Internal error; the log of the service has it' });

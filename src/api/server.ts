@@ -40,6 +40,9 @@ declare module 'fastify' {
   }
 }
 
+/** As Sequin says it. */
+const NO_ROUTE = { errors: { detail: 'Not Found' } };
+
 /** https://prometheus.io/docs/instrumenting/exposition_formats/ */
 const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -103,7 +106,7 @@ async function listen(
 function createApp(host: string, options: HttpOptions): FastifyInstance {
   const { status, metricsText } = options;
   const rules = { loopback: isLoopbackHost(host), tokens: options.settings.api.tokens };
-  const app = fastify({ forceCloseConnections: true });
+  const app = fastify({ forceCloseConnections: true, routerOptions: { ignoreTrailingSlash: true } });
   app.decorateRequest('access', 'public');
 
   app.addHook('onRequest', async (request, reply) => {
@@ -131,7 +134,7 @@ function createApp(host: string, options: HttpOptions): FastifyInstance {
   });
   app.get('/metrics', async (_request, reply) => reply.type(METRICS_CONTENT_TYPE).send(await metricsText()));
 
-  app.setNotFoundHandler((_request, reply) => reply.code(404).send(problem('nothing here')));
+  app.setNotFoundHandler((_request, reply) => reply.code(404).send(NO_ROUTE));
   app.setErrorHandler((error, _request, reply) => {
     const answered = answerError(error, reply);
     if (answered !== undefined) return answered;

@@ -9,7 +9,7 @@ import { sinkDocument } from '../pipeline/service/health.ts';
 import type { RewindTarget } from '../pipeline/sink/requests.ts';
 import type { DeadLetterFilter, DeadLetterSummary } from '../store/dead-letters.ts';
 import type { SinkId } from '../store/sink-records.ts';
-import { invalidRequest, problem } from './errors.ts';
+import { invalidRequest, problem, NOT_JSON } from './errors.ts';
 
 const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1000;
@@ -70,7 +70,7 @@ export function addSinkRoutes(app: FastifyInstance, control: ServiceControl): vo
       if (request.access !== 'full') return reply.code(401).send(problem('this needs a token'));
       const isJson = /^application\/json\b/i.test(request.headers['content-type'] ?? '');
       if (request.method === 'GET' || isJson) return undefined;
-      return reply.code(415).send(problem('the body must be application/json'));
+      return reply.code(400).send(problem(NOT_JSON));
     });
     addStatusRoutes(routes, control);
     addDeadLetterRoutes(routes, control);

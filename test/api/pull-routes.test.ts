@@ -190,13 +190,22 @@ test('a body that is not JSON, no object, or of another type is refused with the
     body: { summary: expect.stringMatching(/object/) },
   });
   expect(await w.post(path, 'ack_ids=1', { 'content-type': 'text/plain' })).toMatchObject({
-    status: 415,
-    body: { summary: expect.stringMatching(/application\/json/) },
+    status: 400,
+    body: { summary: expect.stringMatching(/^Content-Type: application\/json is required/) },
   });
+  // As curl's `-d` sends it.
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+  expect((await w.post(path, { ack_ids: [] }, form)).status).toBe(400);
   expect(await w.post(path, `{"ack_ids":"${'x'.repeat(2 ** 21)}"}`)).toMatchObject({
     status: 413,
     body: { summary: expect.any(String) },
   });
+});
+
+test('a trailing slash is no other path', async () => {
+  const w = await world();
+  expect(await w.call('sequin_streams/orders/receive/')).toMatchObject({ status: 200, body: { data: [] } });
+  expect(await w.post('http_pull_consumers/orders/ack/', { ack_ids: [] })).toMatchObject({ status: 400 });
 });
 
 test('a stream that is not there is not found', async () => {

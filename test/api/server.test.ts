@@ -88,12 +88,36 @@ test('/health is 503 when the service is halted', async () => {
   expect((await get(`${apiUrl}/health`)).status).toBe(503);
 });
 
+test('/health says "ok" as Sequin\'s does, and the status code with it', async () => {
+  let status: ServiceStatus['status'] = 'healthy';
+  const { apiUrl } = await start({
+    api: at('0.0.0.0'),
+    tokens: ['open-sesame'],
+    status: () => serviceStatus({ status }),
+  });
+  const url = apiUrl!.replace('0.0.0.0', '127.0.0.1');
+  for (const headers of [{}, { authorization: 'Bearer open-sesame' }]) {
+    status = 'degraded';
+    expect(await get(`${url}/health`, headers)).toMatchObject({
+      status: 200,
+      // What health checks of Sequin's containers look for.
+      body: expect.stringContaining('"ok":true'),
+    });
+    status = 'halted';
+    expect(await get(`${url}/health`, headers)).toMatchObject({
+      status: 503,
+      body: expect.stringContaining('"ok":false'),
+    });
+  }
+});
+
 test('beyond loopback /health shows status words only, and everything to a token', async () => {
   const { apiUrl } = await start({ api: at('0.0.0.0'), tokens: ['open-sesame'] });
   const url = apiUrl!.replace('0.0.0.0', '127.0.0.1');
   const open = await get(`${url}/health`);
   expect(open.status).toBe(200);
   expect(JSON.parse(open.body)).toEqual({
+    ok: true,
     status: 'healthy',
     databases: [{ status: 'healthy' }],
     sinks: [{ status: 'healthy' }],
@@ -184,11 +208,26 @@ test('closing cuts a connection that a scraper keeps alive', async () => {
   await expect(get(`${apiUrl}/ready`)).rejects.toThrow('ECONNREFUSED');
 });
 
-test('a path that does not exist is 404 in JSON', async () => {
+test("a path that does not exist is 404 in Sequin's words", async () => {
   const { apiUrl } = await start({ api: at('127.0.0.1') });
-  const answer = await get(`${apiUrl}/nothing`);
-  expect(answer.status).toBe(404);
-  expect(JSON.parse(answer.body)).toHaveProperty('error');
+  for (const path of ['nothing', 'api/nothing', 'api/sinks/users/nothing/', 'api/sequin_streams/users']) {
+    const answer = await get(`${apiUrl}/${path}`);
+    expect(answer).toMatchObject({ status: 404, body: '{"errors":{"detail":"Not Found"}}' });
+  }
+});
+
+test('a trailing slash is no other path, and shows no more', async () => {
+  const { apiUrl, metricsUrl } = await start({
+    api: at('0.0.0.0'),
+    metrics: at('127.0.0.1'),
+    tokens: ['open-sesame'],
+  });
+  const url = apiUrl!.replace('0.0.0.0', '127.0.0.1');
+  for (const path of ['health', 'ready', 'metrics']) {
+    expect((await get(`${metricsUrl}/${path}/`)).body).toBe((await get(`${metricsUrl}/${path}`)).body);
+  }
+  expect((await get(`${url}/health/`, { authorization: 'Bearer wrong' })).status).toBe(401);
+  expect((await get(`${url}/api/sinks/`)).status).toBe(401);
 });
 
 test('a status that cannot be made is 500 without details, and the log has it', async () => {

@@ -1,14 +1,16 @@
 // How the service is as a whole, and what /health and /ready answer: pure, made from its status.
 import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from '../../core/status.ts';
 
-/** The whole document: in every part the word `status` says how it is. */
+/** The whole document: in every part the word `status` says how it is. `ok`: what Sequin's health checks look for. */
 export type HealthDocument = Omit<ServiceStatus, 'databases' | 'sinks'> & {
+  readonly ok: boolean;
   readonly databases: readonly ({ readonly status: Health } & Omit<DatabaseStatus, 'health'>)[];
   readonly sinks: readonly ({ readonly status: Health } & Omit<SinkStatus, 'health'>)[];
 };
 
 /** What anybody may see: status words, and no names of hosts, tables or queues. */
 export type PublicHealthDocument = {
+  readonly ok: boolean;
   readonly status: Health;
   readonly databases: readonly { readonly status: Health }[];
   readonly sinks: readonly { readonly status: Health }[];
@@ -16,6 +18,7 @@ export type PublicHealthDocument = {
 
 export function healthDocument(status: ServiceStatus): HealthDocument {
   return {
+    ok: isHealthy(status),
     ...status,
     databases: status.databases.map(({ health, ...rest }) => ({ ...rest, status: health })),
     sinks: status.sinks.map(sinkDocument),
@@ -29,6 +32,7 @@ export const sinkDocument = ({ health, ...rest }: SinkStatus): HealthDocument['s
 
 export function publicHealthDocument(status: ServiceStatus): PublicHealthDocument {
   return {
+    ok: isHealthy(status),
     status: status.status,
     databases: status.databases.map(({ health }) => ({ status: health })),
     sinks: status.sinks.map(({ health }) => ({ status: health })),

@@ -1,4 +1,4 @@
-// The messages of a pull stream that may be given out, by position: what comes back goes out before what is later. Pure.
+// The messages of a pull stream that may be given out, by position: one whose time ran out goes out before what is later. Pure.
 import { comparePositions, type Position } from '../../core/position.ts';
 
 /** `item`: undefined when it is gone, and only its place is left. */
@@ -25,10 +25,11 @@ export class Available<Item> {
     return this.#byId.get(id)?.item;
   }
 
-  /** Of two of one position the one that came first is first. */
-  set(id: string, item: Item): void {
+  /** Of two of one position the one that came first is first. `isLast`: behind all that are here now, whatever its position. */
+  set(id: string, item: Item, isLast = false): void {
     this.take(id);
-    const place = { id, position: this.#positionOf(item), item };
+    const last = isLast ? this.#places.at(-1) : undefined;
+    const place = { id, position: last?.position ?? this.#positionOf(item), item };
     this.#byId.set(id, place);
     this.#places.splice(this.#indexBehind(place.position), 0, place);
   }

@@ -15,7 +15,7 @@ export class LeaseBook<Item> {
   readonly #available: Available<Item>;
   /** In the order of their ends: every lease is as long as the others, restored ones are put in first. */
   readonly #leased = new Map<string, Lease<Item>>();
-  readonly #returned = new Set<string>();
+  readonly #returned = new Map<string, 'nacked' | 'expired'>();
   readonly #early = new Set<string>();
 
   constructor(positionOf: (item: Item) => Position) {
@@ -41,6 +41,7 @@ export class LeaseBook<Item> {
 
   /** A message may be given out. `acked`: it was acknowledged before; the book has forgotten it. */
   offer(id: string, item: Item): 'available' | 'leased' | 'acked' {
+    const wasNacked = this.#returned.get(id) === 'nacked';
     this.#returned.delete(id);
     if (this.#early.delete(id)) return 'acked';
     const lease = this.#leased.get(id);
@@ -48,7 +49,8 @@ export class LeaseBook<Item> {
       lease.item = item;
       return 'leased';
     }
-    this.#available.set(id, item);
+    // A worker that gives back the same message at once, for ever, must not starve the others.
+    this.#available.set(id, item, wasNacked);
     return 'available';
   }
 
@@ -95,6 +97,10 @@ export class LeaseBook<Item> {
 
   /** Ends leases: `returned` will be offered again, unless they become dead letters; `dropped` had no message yet. */
   nack(ids: Iterable<string>): { returned: Known<Item>[]; dropped: string[]; unknown: number } {
+    return this.#end(ids, 'nacked');
+  }
+
+  #end(ids: Iterable<string>, how: 'nacked' | 'expired'): ReturnType<LeaseBook<Item>['nack']> {
     const returned: Known<Item>[] = [];
     const dropped: string[] = [];
     let unknown = 0;
@@ -106,7 +112,7 @@ export class LeaseBook<Item> {
           dropped.push(id);
         } else {
           returned.push({ id, item: lease.item });
-          this.#remember(id);
+          this.#remember(id, how);
         }
       } else if (this.#available.get(id) === undefined && !this.#returned.has(id)) {
         unknown++;
@@ -122,7 +128,7 @@ export class LeaseBook<Item> {
       if (visibleAtMs > nowMs) break;
       over.push(id);
     }
-    return this.nack(over);
+    return this.#end(over, 'expired');
   }
 
   /** When the next lease ends. */
@@ -142,10 +148,10 @@ export class LeaseBook<Item> {
     return items;
   }
 
-  #remember(id: string): void {
-    this.#returned.add(id);
+  #remember(id: string, how: 'nacked' | 'expired'): void {
+    this.#returned.set(id, how);
     if (this.#returned.size <= MAX_RETURNED) return;
-    for (const oldest of this.#returned) {
+    for (const oldest of this.#returned.keys()) {
       this.#returned.delete(oldest);
       return;
     }

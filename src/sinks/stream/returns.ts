@@ -1,4 +1,4 @@
-// Messages that were given back and are on their way through the core (retry, attempts, dead letters): they come back in a moment,
+// Messages whose time ran out, on their way through the core (retry, attempts, dead letters): they come back in a moment,
 // and what is later waits for them that long.
 
 /** Those that became dead letters do not come back. */

@@ -252,13 +252,13 @@ class Stream implements Sink, PullPort {
   #giveBack(returned: readonly Known<Delivery>[], dropped: readonly string[], error: DeliveryError): void {
     const ids = [...returned.map(({ id }) => id), ...dropped];
     if (ids.length > 0) this.#forget(ids);
-    this.#returns.leave(returned.map(({ id }) => id));
     for (const { item } of returned) item.conclude(error);
   }
 
   #expire(): void {
     const { returned, dropped } = this.#book.expire(steadyMs());
     this.#timedOut += returned.length;
+    this.#returns.leave(returned.map(({ id }) => id));
     this.#giveBack(returned, dropped, TIMED_OUT);
   }
 
@@ -309,19 +309,21 @@ function pullContext({ name, pull }: SinkContext): PullContext {
   return pull;
 }
 
-const returned = (code: string, hint: string): DeliveryError => ({
-  kind: 'retryable',
-  scope: 'message',
-  code,
-  hint,
-  // Its worker has had it long enough: the next may have it at once.
+const RETURNED = { kind: 'retryable', scope: 'message' } as const;
+const NACKED: DeliveryError = {
+  ...RETURNED,
+  code: 'NACKED',
+  hint: 'a worker gave the message back; see why in the log of the workers',
+  // Soon, but what waits for its place may go first.
+  retryAfterMs: 1,
+};
+const TIMED_OUT: DeliveryError = {
+  ...RETURNED,
+  code: 'VISIBILITY_TIMEOUT',
+  hint: 'no worker acknowledged the message in time: look for workers that died, or raise visibility_timeout_ms',
+  // Its worker has had it long enough: the next may have it at once, before what is later.
   retryAfterMs: 0,
-});
-const NACKED = returned('NACKED', 'a worker gave the message back; see why in the log of the workers');
-const TIMED_OUT = returned(
-  'VISIBILITY_TIMEOUT',
-  'no worker acknowledged the message in time: look for workers that died, or raise visibility_timeout_ms',
-);
+};
 
 const stopped = (): TailraceError =>
   new TailraceError('the stream stops', {

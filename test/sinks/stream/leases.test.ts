@@ -48,13 +48,22 @@ test('a lease that ends returns its message, which may be offered and taken agai
   expect(take(book, 1, 300)).toEqual(['a']);
 });
 
-test('what was given back, or ended, goes out again before what is later', () => {
+test('what ran out of time goes out again before what is later, whatever comes back first', () => {
   const book = bookOf('a', 'b', 'c', 'd');
   expect(take(book, 3, 100)).toEqual(['a', 'b', 'c']);
-  for (const id of idsOf(book.nack(['c', 'a']).returned)) book.offer(id, `message ${id}`);
-  expect(take(book, 1, 200)).toEqual(['a']);
-  for (const id of idsOf(book.expire(100).returned)) book.offer(id, `message ${id}`);
-  expect(take(book, 9, 300)).toEqual(['b', 'c', 'd']);
+  for (const id of idsOf(book.expire(100).returned).toReversed()) book.offer(id, `message ${id}`);
+  expect(take(book, 9, 200)).toEqual(['a', 'b', 'c', 'd']);
+});
+
+test('what was given back goes out behind all that is there, once; when its time runs out it has its place again', () => {
+  const book = bookOf('a', 'b', 'c');
+  const giveBack = (ids: readonly string[]): void => ids.forEach((id) => book.offer(id, `message ${id}`));
+  take(book, 1, 100);
+  giveBack(idsOf(book.nack(['a']).returned));
+  book.offer('d', 'message d');
+  expect(take(book, 9, 200)).toEqual(['b', 'c', 'a', 'd']);
+  giveBack(idsOf(book.expire(200).returned));
+  expect(take(book, 9, 300)).toEqual(['a', 'b', 'c', 'd']);
 });
 
 test('an acknowledgement settles a leased message, and an available one whose lease had ended', () => {
