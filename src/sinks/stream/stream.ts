@@ -1,7 +1,7 @@
 // The pull stream: messages wait here until workers fetch them over HTTP and acknowledge them one by one.
 // A delivery lasts until its message is acknowledged, so order, retries, bounds and restarts are the core's, as for any sink.
 import { steadyMs, wallMs } from '../../core/clock.ts';
-import { TailraceError, type DeliveryError, type Outcome } from '../../core/errors.ts';
+import type { DeliveryError, Outcome } from '../../core/errors.ts';
 import { stableUuid } from '../../core/idempotency.ts';
 import { ROW_ACTIONS, type Action } from '../../core/change.ts';
 import type { LeaseStore } from '../../core/leases.ts';
@@ -19,6 +19,7 @@ import type {
 import { answerOf } from './answer.ts';
 import { streamConfigSchema, type StreamConfig } from './config.ts';
 import { LeaseBook, type Known } from './leases.ts';
+import { NACKED, stopped, TIMED_OUT } from './outcomes.ts';
 import { Returns } from './returns.ts';
 import { WaitingRequests } from './waiting.ts';
 
@@ -308,26 +309,3 @@ function pullContext({ name, pull }: SinkContext): PullContext {
   if (pull === undefined) throw new Error(`the sink ${name} was made without what a pull stream needs`);
   return pull;
 }
-
-const RETURNED = { kind: 'retryable', scope: 'message' } as const;
-const NACKED: DeliveryError = {
-  ...RETURNED,
-  code: 'NACKED',
-  hint: 'a worker gave the message back; see why in the log of the workers',
-  // Soon, but what waits for its place may go first.
-  retryAfterMs: 1,
-};
-const TIMED_OUT: DeliveryError = {
-  ...RETURNED,
-  code: 'VISIBILITY_TIMEOUT',
-  hint: 'no worker acknowledged the message in time: look for workers that died, or raise visibility_timeout_ms',
-  // Its worker has had it long enough: the next may have it at once, before what is later.
-  retryAfterMs: 0,
-};
-
-const stopped = (): TailraceError =>
-  new TailraceError('the stream stops', {
-    code: 'STREAM_STOPPED',
-    kind: 'retryable',
-    hint: 'ask again: it goes on where it was when Tailrace is back',
-  });

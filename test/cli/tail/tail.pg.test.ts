@@ -82,6 +82,35 @@ test('--table prints that table only, and --format says how', async () => {
   await cli.code;
 });
 
+test('a change is one line, whatever its documents look like', async () => {
+  const { client } = database;
+  await client.query('create table documents (id int primary key, j json, js json[], jb jsonb, t text)');
+  const document = '{ "a":\r\n [1,\n\t2.50],\r "b": "line\\nbreak\u2028" }\n\n';
+  await client.query('alter table documents replica identity full');
+  for (const format of ['sequin', 'tailrace', 'pg2sqs']) {
+    const cli = await startTail('--table', 'public.documents', '--format', format);
+    await client.query('insert into documents values (1, $1, array[$1::json], $1::jsonb, $2)', [
+      document,
+      'a\nb\r\nc',
+    ]);
+    await client.query(`update documents set j = '[\n]'`);
+    await client.query('delete from documents');
+    await waitFor(() => cli.stdout().includes('delete'), 'the last change');
+    expect(cli.stdout()).toMatch(/^[^\r\n]+\n[^\r\n]+\n[^\r\n]+\n$/);
+    const [insert] = cli
+      .stdout()
+      .split('\n')
+      .map((line) => (line === '' ? undefined : (JSON.parse(line) as Line & Line['record'])));
+    const row = format === 'pg2sqs' ? insert! : insert!.record;
+    const parsed = JSON.parse(document) as unknown;
+    expect(row).toMatchObject({ j: parsed, js: [parsed], jb: parsed, t: 'a\nb\r\nc' });
+    // The document's own tokens.
+    expect(cli.stdout()).toContain('2.50');
+    cli.interrupt();
+    await cli.code;
+  }
+});
+
 test('--publication uses that one and leaves it alone', async () => {
   await database.client.query('create publication mine for table users');
   const cli = await startTail('--publication', 'mine');
