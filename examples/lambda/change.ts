@@ -1,4 +1,4 @@
-// A change as Tailrace's messages hold it (format `sequin`), as far as consumers usually read it.
+// A change as Tailrace's messages hold it (format `tailrace`, and `sequin` too), as far as consumers usually read it.
 
 export type Change<Row = Readonly<Record<string, unknown>>> = {
   /** The row; of a delete under the default replica identity only its key. */

@@ -1,11 +1,19 @@
-// The key of a row as an array of texts, as Postgres prints them: `metadata.record_pks`. Hot file (bench/micro/render.ts).
+// The key of a row as an array of texts, as Postgres prints them: `metadata.record_pks`. Hot file: plain loops on purpose
+// (bench/micro/render.ts).
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
-import { NULL_VALUE, UNCHANGED_TOAST, type RowEvent } from '../core/change.ts';
+import { MAX_COLUMNS, NULL_VALUE, type RowEvent, type Tuple } from '../core/change.ts';
 import { escapeFrom, literal } from '../core/encoding.ts';
 import { writeJsonString } from '../core/json.ts';
 import type { CompileInput } from './format.ts';
 
 const COMMA = 0x2c;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+/** Printed ASCII. */
+const FIRST_PLAIN = 0x20;
+const LAST_PLAIN = 0x7e;
+/** As a rule a key is short, and nothing in it is to be escaped. */
+const MAX_SHORT_BYTES = 64;
 const NULL: Literal = literal('null', 'json');
 
 type KeyColumn = {
@@ -29,22 +37,64 @@ export class KeyTexts {
 
   /** Appends the members of the array. One that Postgres did not send is null: others keep their places. */
   write(event: RowEvent, writer: ByteWriter): void {
-    let isFirst = true;
-    for (const column of this.#columns) {
-      if (!isFirst) writer.byte(COMMA);
-      isFirst = false;
-      this.#writeText(column, event, writer);
+    const columns = this.#columns;
+    for (let i = 0; i < columns.length; i++) {
+      if (i > 0) writer.byte(COMMA);
+      const { index, identity } = columns[i]!;
+      const tuple = tupleOf(event, index, identity);
+      const length = tuple.lengths[index]!;
+      const start = tuple.starts[index]!;
+      if (!writeShort(event.bytes, start, length, writer, this.#escaped)) {
+        this.#writeLong(event.bytes, start, length, writer);
+      }
     }
   }
 
-  #writeText({ index, identity }: KeyColumn, event: RowEvent, writer: ByteWriter): void {
-    const isNew = event.action !== 'delete' && event.newTuple.lengths[index] !== UNCHANGED_TOAST;
-    const isOld = event.oldKind === 'full' || (event.oldKind === 'key' && identity);
-    const tuple = isNew ? event.newTuple : event.oldTuple;
-    const length = isNew || isOld ? tuple.lengths[index]! : NULL_VALUE;
+  #writeLong(bytes: Buffer, start: number, length: number, writer: ByteWriter): void {
     if (length < 0) return writer.literal(NULL);
-    const start = writer.length;
-    writeJsonString(event.bytes, tuple.starts[index]!, length, writer);
-    if (this.#escaped) escapeFrom(start, writer);
+    const from = writer.length;
+    writeJsonString(bytes, start, length, writer);
+    if (this.#escaped) escapeFrom(from, writer);
   }
+}
+
+/** A tuple in which a length below 0 says that the value is not known. */
+function tupleOf(event: RowEvent, index: number, identity: boolean): Tuple {
+  const { newTuple } = event;
+  if (event.action !== 'delete' && newTuple.lengths[index]! >= 0) return newTuple;
+  const isKnown = event.oldKind === 'full' || (event.oldKind === 'key' && identity);
+  return isKnown ? event.oldTuple : UNKNOWN;
+}
+const UNKNOWN: Tuple = {
+  columnCount: 0,
+  starts: new Int32Array(MAX_COLUMNS),
+  lengths: new Int32Array(MAX_COLUMNS).fill(NULL_VALUE),
+};
+
+/** False: it is none, and nothing is written. */
+function writeShort(
+  bytes: Buffer,
+  start: number,
+  length: number,
+  writer: ByteWriter,
+  escaped: boolean,
+): boolean {
+  if (length < 0 || length > MAX_SHORT_BYTES) return false;
+  writer.reserve(MAX_SHORT_BYTES + 4);
+  const target = writer.buffer;
+  let at = writer.length;
+  if (escaped) target[at++] = BACKSLASH;
+  target[at++] = QUOTE;
+  for (let i = start; i < start + length; i++) {
+    const byte = bytes[i]!;
+    if (byte < FIRST_PLAIN || byte > LAST_PLAIN || byte === QUOTE || byte === BACKSLASH) return false;
+    target[at++] = byte;
+  }
+  if (escaped) {
+    target[at++] = BACKSLASH;
+    writer.escapes += 2;
+  }
+  target[at++] = QUOTE;
+  writer.length = at;
+  return true;
 }

@@ -115,7 +115,7 @@ async function receiveOnce(
   return messages.length;
 }
 
-/** Reads a message of format `sequin`. */
+/** Reads a message of format `tailrace`. */
 export function parseMessage(body: string, nowMs: number): Received {
   const { action, record, metadata } = JSON.parse(body) as {
     action: DemoAction;

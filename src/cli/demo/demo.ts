@@ -161,6 +161,7 @@ sinks:${DEMO_TABLES.map(
   - name: ${table}
     database: demo
     source: { include_tables: [public.${table}] }
+    format: tailrace
     destination:
       type: sqs
       queue_name: ${table}.fifo
