@@ -21,7 +21,7 @@ test('bad usage ends with 2 and says what is wrong', async () => {
     [['rum'], "unknown command 'rum'"],
     [['run', '--nothing'], "unknown option '--nothing'"],
     [['tail'], "missing required argument 'url'"],
-    [['tail', 'postgres://db/x', '--format', 'xml'], 'Allowed choices are sequin, pg2sqs'],
+    [['tail', 'postgres://db/x', '--format', 'xml'], 'Allowed choices are sequin, tailrace, pg2sqs'],
     [['demo', '--rows', '0'], 'Expected a whole number above 0'],
     [['demo', '--rows', 'ten'], 'Expected a whole number above 0'],
     [['status', '--url', 'nowhere'], 'Expected http://host:port'],

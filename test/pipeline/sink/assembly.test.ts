@@ -3,6 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { DeliveryError, Outcome } from '../../../src/core/errors.ts';
 import { toLsn } from '../../../src/core/lsn.ts';
 import type { Message } from '../../../src/core/message.ts';
+import type { MessageFormat } from '../../../src/formats/format.ts';
 import { formats } from '../../../src/formats/registry.ts';
 import { SinkRunner } from '../../../src/pipeline/sink/runner.ts';
 import type { Sink } from '../../../src/sinks/sink.ts';
@@ -243,10 +244,13 @@ test.each([
 });
 
 test.each([
-  ['sequin', '2026-01-02T03:04:05'],
+  ['sequin', '2026-01-02T03:04:05.000000'],
+  ['tailrace', '2026-01-02T03:04:05.000000'],
   ['pg2sqs', '2026-01-02T03:04:05Z'],
 ] as const)('a timestamp without time zone is written as the format %s does', async (format, written) => {
-  const room = await openSinkRoom({ format, formatOptions: formats[format].options?.parse({}) });
+  const { values } = formats[format];
+  const formatOptions = (formats[format] as MessageFormat).options?.parse({});
+  const room = await openSinkRoom({ format, values, formatOptions });
   const transaction = { commitLsn: 100n, rows: 1 };
   const columns = [{ name: 'at', type: TIMESTAMP, identity: true }];
   const row = insertMessage(2, ['2026-01-02 03:04:05']);
