@@ -22,7 +22,10 @@ export function checkFile<S extends z.ZodType>(
     }
   }
   if (result.success) return result.data;
-  for (const issue of result.error.issues) faults.push(...faultsOf(issue, { value, jsonSchema, file }));
+  // A value whose variable is not set is not told again for what it is without it.
+  const told = new Set(file.faults.map(placeOf));
+  const found = result.error.issues.flatMap((issue) => faultsOf(issue, { value, jsonSchema, file }));
+  faults.push(...found.filter((fault) => fault.line === undefined || !told.has(placeOf(fault))));
   return undefined;
 }
 
@@ -56,6 +59,8 @@ function wants(issue: ScalarIssue, reading: string | number | boolean): boolean 
   if (issue.code === 'invalid_value') return typeof reading === 'string' || issue.values.includes(reading);
   return typeof reading === (issue.expected === 'int' ? 'number' : issue.expected);
 }
+
+const placeOf = ({ line, column }: Fault): string => `${line}:${column}`;
 
 type Subject = { readonly value: unknown; readonly jsonSchema: JsonSchema; readonly file: FileValue };
 
