@@ -145,6 +145,7 @@ test('tokens are demanded on loopback too, of everything that shows or changes d
     expect([path, status]).not.toEqual([path, 401]);
   }
   expect(JSON.parse((await get(`${apiUrl}/health`)).body)).toEqual({
+    ok: true,
     status: 'healthy',
     databases: [{ status: 'healthy' }],
     sinks: [{ status: 'healthy' }],
