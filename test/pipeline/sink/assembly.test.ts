@@ -248,8 +248,8 @@ test.each([
   ['tailrace', '2026-01-02T03:04:05.000000'],
   ['pg2sqs', '2026-01-02T03:04:05Z'],
 ] as const)('a timestamp without time zone is written as the format %s does', async (format, written) => {
-  const { values } = formats[format];
-  const formatOptions = (formats[format] as MessageFormat).options?.parse({});
+  const { values, options }: MessageFormat = formats[format];
+  const formatOptions = options?.parse({});
   const room = await openSinkRoom({ format, values, formatOptions });
   const transaction = { commitLsn: 100n, rows: 1 };
   const columns = [{ name: 'at', type: TIMESTAMP, identity: true }];
