@@ -185,12 +185,7 @@ export class Ledger {
   /** Makes the file anew from the whole state. Atomic: a crash leaves the old file or the new one. */
   compact(snapshot: LedgerSnapshot): void {
     this.write();
-    let made: { fd: number; size: number };
-    try {
-      made = replaceFile(this.#file, encodeFile(this.#identity, snapshot), this.#files);
-    } catch (error) {
-      throw writeFailed(error, this.#file);
-    }
+    const made = madeAnew(this.#file, encodeFile(this.#identity, snapshot), this.#files);
     closeSync(this.#fd);
     this.#fd = made.fd;
     this.#size = made.size;
@@ -254,7 +249,7 @@ export function resumeLedger(
 ): Ledger {
   const { file, restored } = stored;
   const identity = { ...stored.identity, log };
-  const { fd, size } = replaceFile(file, copyOf(stored, identity), files);
+  const { fd, size } = madeAnew(file, copyOf(stored, identity), files);
   return new Ledger(file, identity, { fd, size, restored, end: restored.end }, files);
 }
 
@@ -266,7 +261,7 @@ export function createLedger(
   files: LedgerFiles = LEDGER_FILES,
 ): Ledger {
   const { position } = cursor;
-  const { fd, size } = replaceFile(file, encodeFile(identity, startingAt(cursor)), files);
+  const { fd, size } = madeAnew(file, encodeFile(identity, startingAt(cursor)), files);
   const restored = Restored.before(cursor, file);
   return new Ledger(file, identity, { fd, size, restored, end: position }, files);
 }
@@ -278,7 +273,16 @@ export function resetLedger(
   cursor: Cursor,
   files: LedgerFiles = LEDGER_FILES,
 ): void {
-  closeSync(replaceFile(file, encodeFile(identity, startingAt(cursor)), files).fd);
+  closeSync(madeAnew(file, encodeFile(identity, startingAt(cursor)), files).fd);
+}
+
+/** Throws LEDGER_WRITE_FAILED: the old file stands then. */
+function madeAnew(file: string, chunks: Iterable<Buffer>, files: LedgerFiles): { fd: number; size: number } {
+  try {
+    return replaceFile(file, chunks, files);
+  } catch (error) {
+    throw writeFailed(error, file);
+  }
 }
 
 const writeFailed = (cause: unknown, file: string): TailraceError =>

@@ -43,7 +43,7 @@ export function openStore(file: string, busyTimeoutMs = BUSY_TIMEOUT_MS): Store 
     throw new TailraceError(`the store ${file} cannot be opened: ${(cause as Error).message}`, {
       code: 'STORE_UNUSABLE',
       kind: 'fatal',
-      hint: 'the directory must be writable by the user that runs Tailrace, and the file a SQLite database',
+      hint: 'let the user that runs Tailrace write the directory; a file that is damaged is restored, or moved away with its -wal and -shm: the sinks go on where their ledgers say, and dead letters and gaps that only it had are gone',
       cause,
     });
   }

@@ -1,10 +1,12 @@
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -317,6 +319,8 @@ test('the highest epoch of a directory is that of the ledger that got furthest, 
   openLedger(join(place, 'orders.ledger'), { database: 'shop', sink: 'orders' }).close();
   writeFileSync(join(place, 'broken.ledger'), 'hello, this is not a ledger at all');
   writeFileSync(join(place, 'empty.ledger'), '');
+  mkdirSync(join(place, 'directory.ledger'));
+  symlinkSync('loop.ledger', join(place, 'loop.ledger'));
   expect(highestEpochIn(place)).toBe(4);
 });
 
@@ -332,6 +336,28 @@ test("another sink's ledger, a foreign file and a newer format are refused with 
   bytes.writeUInt32BE(99, 8);
   appendFileSync(newer, bytes);
   expect(() => openLedger(newer, IDENTITY)).toThrow(/format version 99, newer than 2/);
+});
+
+test('a ledger that the file system does not give, or whose place it does not, is an error with a cure', () => {
+  const [folder, loop, place] = [newFile(), newFile(), newFile()];
+  mkdirSync(folder);
+  symlinkSync(loop, loop);
+  for (const file of [folder, loop]) {
+    expect(() => readLedger(file, IDENTITY)).toThrow(
+      expect.objectContaining({
+        code: 'LEDGER_UNREADABLE',
+        hint: expect.stringContaining('moved away') as string,
+      }),
+    );
+  }
+  openLedger(place, IDENTITY).close();
+  mkdirSync(`${place}.new`);
+  const refused = expect.objectContaining({ code: 'LEDGER_WRITE_FAILED', kind: 'retryable' });
+  expect(() => openLedger(place, IDENTITY)).toThrow(refused);
+  expect(() => resetLedger(place, { ...IDENTITY, log: LIFE }, cursorAt(5, 0))).toThrow(refused);
+  expect(() => createLedger(place, { ...IDENTITY, log: LIFE }, cursorAt(5, 0))).toThrow(refused);
+  // What stands there stays, whoever refuses.
+  expect(existsSync(place)).toBe(true);
 });
 
 test('whatever settles in whatever order, with compactions and crashes between, is known exactly', () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -105,6 +105,21 @@ test('a migration that fails leaves the store of version 1 as it was', () => {
   expect(still.prepare('pragma user_version').get()).toEqual({ user_version: 1 });
   expect(still.prepare('select name, created_at from sinks').all()).toHaveLength(1);
   still.close();
+});
+
+test('what is no store is refused with a cure that says what goes with it', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'tailrace-store-'));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, 'tailrace.db');
+  writeFileSync(file, 'x'.repeat(8192));
+  const refused = expect.objectContaining({
+    code: 'STORE_UNUSABLE',
+    hint: expect.stringMatching(/moved away with its -wal and -shm.*dead letters/) as string,
+  });
+  expect(() => openStore(file)).toThrow(refused);
+  rmSync(file);
+  mkdirSync(file);
+  expect(() => openStore(file)).toThrow(refused);
 });
 
 test('a store that a newer version wrote is refused', () => {

@@ -117,6 +117,15 @@ export const damaged = (file: string): TailraceError =>
     hint: 'check the disk; then restore this file, or delete it: the sink delivers again all that the change log still holds, and has a gap on record where that does not reach back to what it had settled',
   });
 
+/** The file system does not give it: a directory or a loop of links in its place, no right to read it, a failing disk. */
+export const unreadable = (file: string, cause: unknown): TailraceError =>
+  new TailraceError(`${file} cannot be read: ${(cause as Error).message}`, {
+    code: 'LEDGER_UNREADABLE',
+    kind: 'fatal',
+    cause,
+    hint: 'check the disk, and let the user that runs Tailrace read the file; what cannot be read is restored, or moved away: the sink then delivers again all that the change log still holds, and has a gap on record where that does not reach back to what it had settled',
+  });
+
 const newerVersion = (file: string, version: number): TailraceError =>
   new TailraceError(
     `${file} has format version ${version}, newer than ${FORMAT_VERSION}, the newest known here`,

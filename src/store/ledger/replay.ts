@@ -19,6 +19,7 @@ import {
   readPosition,
   RECORD,
   RECORD_HEADER_BYTES,
+  unreadable,
   type Cursor,
   type LedgerIdentity,
 } from './format.ts';
@@ -45,7 +46,7 @@ export type StoredLedger = {
 
 /**
  * Reads a sink's ledger. Undefined: there is none, or none that was ever finished (an empty file after a power cut, a crash
- * while it was made). Throws LEDGER_DAMAGED, LEDGER_VERSION, LEDGER_IDENTITY.
+ * while it was made). Throws LEDGER_DAMAGED, LEDGER_UNREADABLE, LEDGER_VERSION, LEDGER_IDENTITY.
  */
 export function readLedger(file: string, owner: LedgerOwner): StoredLedger | undefined {
   const stored = readStored(file);
@@ -56,7 +57,7 @@ export function readLedger(file: string, owner: LedgerOwner): StoredLedger | und
   throw new TailraceError(`${file} belongs to sink "${sink}" of database "${database}"`, {
     code: 'LEDGER_IDENTITY',
     kind: 'fatal',
-    hint: 'every service needs a data directory of its own',
+    hint: 'every service needs a data directory of its own; where the file was copied here, put the ledger of this sink in its place, or move it away: the sink then delivers again all that the change log still holds',
   });
 }
 
@@ -85,7 +86,7 @@ function readStored(file: string): StoredLedger | undefined {
     fd = openSync(file, 'r');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
+    throw unreadable(file, error);
   }
   try {
     const { size } = fstatSync(fd);
@@ -98,6 +99,8 @@ function readStored(file: string): StoredLedger | undefined {
     // Version 1 made its files before it knew the first cursor.
     if (isTorn) return undefined;
     throw damaged(file);
+  } catch (error) {
+    throw error instanceof TailraceError ? error : unreadable(file, error);
   } finally {
     closeSync(fd);
   }

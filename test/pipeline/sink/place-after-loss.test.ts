@@ -305,7 +305,7 @@ test('a new sink is known only once its ledger says where it begins, and begins 
 test('a new sink whose ledger cannot be made stays unknown', async () => {
   await write(1, 5);
   const gone = { ...options, ledgerFile: join(directory, 'nowhere', 'users.ledger') };
-  await expect(openPlace(gone)).rejects.toMatchObject({ code: 'ENOENT' });
+  await expect(openPlace(gone)).rejects.toMatchObject({ code: 'LEDGER_WRITE_FAILED' });
   expect(options.store.sinks.names('shop')).toEqual([]);
 });
 

@@ -1,7 +1,9 @@
 // One connection's life, against a pretended server at the wire: where it starts, what it tells Postgres, and what ends it.
+import { readFileSync, writeFileSync } from 'node:fs';
 import { pino } from 'pino';
 import { beforeEach, describe, expect, onTestFinished, test, vi, type MockInstance } from 'vitest';
 import { maxLsn, toLsn } from '../../../src/core/lsn.ts';
+import { listSegments } from '../../../src/log/segments.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
 import type { FlushKeeper } from '../../../src/pipeline/source/flush.ts';
 import type { SourceLog } from '../../../src/pipeline/source/log.ts';
@@ -438,6 +440,30 @@ describe('a gap', () => {
     server.server.slot = { confirmedFlush: 900n };
     start({ before: session.opened() });
     await server.stream(2);
+    expect(state.status().gaps).toEqual([]);
+  });
+
+  test('is none at the second connection to a log that was damaged: by then all of it was read again', async () => {
+    const before = await logBefore();
+    await before.log.close();
+    const [{ path }] = listSegments(directory) as [{ path: string }];
+    const bytes = readFileSync(path);
+    bytes[bytes.length - 1]! ^= 1;
+    writeFileSync(path, bytes);
+    server.server.slot = { confirmedFlush: 100n };
+    signals = new LogSignals();
+    const session = start();
+    const again = await server.stream(2);
+    expect(session.opened().log.recovered.damaged).toBe(true);
+    again.send(...whole(200n, 1));
+    again.keepalive(900n);
+    await loggedUpTo(216n);
+    settleAll();
+    await waitFor(() => again.replies.at(-1) === 900n || undefined, 'the flush of the keepalive');
+    await session.stop();
+    server.server.slot = { confirmedFlush: 900n };
+    start({ before: session.opened() });
+    await server.stream(3);
     expect(state.status().gaps).toEqual([]);
   });
 
