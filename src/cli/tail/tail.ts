@@ -11,6 +11,7 @@ import { enrichRelation } from '../../postgres/catalog.ts';
 import {
   connectReplication,
   findPrimary,
+  inPlainSession,
   type Primary,
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
@@ -50,7 +51,9 @@ export async function tail(url: string, options: TailOptions, ports: CliPorts): 
       await stream({ settings, primary, tables, publication: options.publication, options, ports, signal });
       return EXIT.ok;
     }
-    const publication = await createTailPublication(primary.client, tables);
+    const publication = await createTailPublication(primary.client, tables, (work) =>
+      inPlainSession(settings, primary.target, work),
+    );
     try {
       for (const { reason } of publication.left) writeLine(ports.stderr, `left out: ${reason}`);
       const { name } = publication;

@@ -9,8 +9,8 @@ import {
   connectOrdinary,
   connectReplication,
   findPrimary,
-  PINNED_SETTINGS,
 } from '../../../src/postgres/connection/connection.ts';
+import { PINNED_SETTINGS } from '../../../src/postgres/connection/session.ts';
 import { identifySystem, inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
 import type { DatabaseSettings, TlsSettings } from '../../../src/postgres/settings.ts';
 import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
@@ -39,7 +39,11 @@ describe('a session', () => {
       alter database ${database.name} set extra_float_digits = -1;
       alter database ${database.name} set client_encoding = 'LATIN1';
       alter database ${database.name} set statement_timeout = '1ms';
-            alter database ${database.name} set default_transaction_read_only = on;
+      alter database ${database.name} set default_transaction_read_only = on;
+      alter database ${database.name} set default_transaction_isolation = serializable;
+      alter database ${database.name} set quote_all_identifiers = on;
+      alter database ${database.name} set client_min_messages = error;
+      alter database ${database.name} set exit_on_error = on;
       alter database ${database.name} set search_path = nowhere;
     `);
     const later = (await serverVersion(database.client)) >= 140_000;
