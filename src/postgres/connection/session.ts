@@ -1,6 +1,6 @@
 // What a session that reads values is set to, so that one codec reads stream and tables and nothing that a role or database sets
 // changes a value (invariant 6). Only what money is counted in stays the database's own.
-import { escapeIdentifier, type Client } from 'pg';
+import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import type { DatabaseSettings } from '../settings.ts';
 
@@ -89,8 +89,9 @@ export async function pinSession(client: Client, ports: PinPorts): Promise<void>
   await set(client, 'lc_monetary', money);
 }
 
+/** In one simple query: a walsender takes no others. */
 const set = (client: Client, name: string, value: string): Promise<unknown> =>
-  client.query('select set_config($1, $2, false)', [name, value]);
+  client.query(`select set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, false)`);
 
 /** Asked of the server itself, else read in its files, where the role may. */
 async function serverMoney(client: Client, ports: PinPorts): Promise<string | undefined> {
