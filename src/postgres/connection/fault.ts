@@ -89,6 +89,8 @@ function postgresFault(refusal: Refusal, settings: DatabaseSettings, target: Tar
       };
     case '42501':
       return permissionFault(refusal, settings, target);
+    case '0A000':
+      return routine === 'InitializeClientEncoding' ? encodingFault(text, database) : otherFault(refusal, at);
     case '53300':
       return {
         code: 'NO_CONNECTION_FREE',
@@ -106,16 +108,27 @@ function postgresFault(refusal: Refusal, settings: DatabaseSettings, target: Tar
         hint: 'Tailrace goes on as soon as the server takes connections',
       };
     default:
-      return /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code)
-        ? {
-            code: `POSTGRES_${code}`,
-            kind: 'retryable',
-            message: `${at} answered: ${text} (SQLSTATE ${code})`,
-            hint: "look this SQLSTATE up in the server's log",
-          }
-        : undefined;
+      return otherFault(refusal, at);
   }
 }
+
+const otherFault = ({ code, text }: Refusal, at: string): Fault | undefined =>
+  /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code)
+    ? {
+        code: `POSTGRES_${code}`,
+        kind: 'retryable',
+        message: `${at} answered: ${text} (SQLSTATE ${code})`,
+        hint: "look this SQLSTATE up in the server's log",
+      }
+    : undefined;
+
+/** Of MULE_INTERNAL alone. https://www.postgresql.org/docs/current/multibyte.html */
+const encodingFault = (text: string, database: string): Fault => ({
+  code: 'ENCODING_UNSUPPORTED',
+  kind: 'fatal',
+  message: `the server cannot convert the texts of database ${database} to UTF-8 (${text})`,
+  hint: 'dump it and restore it into a database made with ENCODING UTF8',
+});
 
 /** https://github.com/postgres/postgres/blob/REL_18_STABLE/src/backend/libpq/auth.c */
 const REFUSES_BY_HBA = 'ClientAuthentication';
