@@ -22,7 +22,7 @@ const NO_COLUMN = -1;
 
 /** The texts of the whole message `bytes[start, end)`, in order. */
 export function* textsOf(bytes: Buffer, start: number, end: number): Generator<TextPlace> {
-  switch (bytes[start]) {
+  switch (bytes[start]!) {
     case PGOUTPUT.insert:
     case PGOUTPUT.update:
     case PGOUTPUT.delete:

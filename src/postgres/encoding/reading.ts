@@ -30,6 +30,8 @@ export const readAsUtf8: TextReading = {
 /** What one question may carry; and how many questions one damaged text is worth: what is left then is replaced unasked. */
 const MAX_ASKED_BYTES = 1024 * 1024;
 const MAX_QUESTIONS_A_TEXT = 200;
+/** Unreadable characters that are remembered. */
+const MAX_UNREADABLE = 10_000;
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html: not in the encoding; no equivalent in UTF-8. */
 const UNREADABLE: readonly string[] = ['22021', '22P05'];
@@ -59,7 +61,7 @@ export async function askServer(client: Client, encoding: string): Promise<TextR
     [encoding],
   );
   const ask = askOver(client, encoding);
-  return rows[0]?.bytes === 1 ? new ByteTable(ask) : new Conversations(ask, charactersOf(encoding));
+  return rows[0]?.bytes === 1 ? new ByteTable(ask) : new AskedTexts(ask, charactersOf(encoding));
 }
 
 /** One byte a character: the upper half of the table is asked once, and holds for ever. */
@@ -98,11 +100,13 @@ class ByteTable implements TextReading {
 }
 
 /** Several bytes a character: the texts of a batch are asked together, and one that cannot be read piece by piece. */
-class Conversations implements TextReading {
+class AskedTexts implements TextReading {
   readonly #ask: Ask;
   readonly #characters: (text: Buffer) => Buffer[];
   /** By their bytes. Of the last batch only. */
   #known = new Map<string, ReadText>();
+  /** Characters that the server cannot read, by their bytes: damage comes again and again, and is asked for once. */
+  readonly #unreadable = new Set<string>();
 
   constructor(ask: Ask, characters: (text: Buffer) => Buffer[]) {
     this.#ask = ask;
@@ -111,15 +115,20 @@ class Conversations implements TextReading {
 
   async learn(texts: readonly Buffer[]): Promise<void> {
     this.#known = new Map();
-    const distinct = [...new Map(texts.map((text) => [text.toString('latin1'), text])).values()];
-    for (const some of inQuestions(distinct)) {
+    const hopeful: Buffer[] = [];
+    for (const [key, text] of new Map(texts.map((text) => [text.toString('latin1'), text]))) {
+      const isHopeless = this.#unreadable.size > 0 && this.#characters(text).some((one) => this.#isLost(one));
+      if (isHopeless) this.#known.set(key, await this.#mend(text));
+      else hopeful.push(text);
+    }
+    for (const some of inQuestions(hopeful)) {
       const answers = await convertEach(some, this.#ask);
       for (const [i, text] of some.entries()) {
         const answer = answers[i];
-        this.#known.set(text.toString('latin1'), {
-          utf8: Buffer.from(answer ?? (await this.#mend(text))),
-          isDamaged: answer === undefined,
-        });
+        this.#known.set(
+          text.toString('latin1'),
+          answer === undefined ? await this.#mend(text) : { utf8: Buffer.from(answer), isDamaged: false },
+        );
       }
     }
   }
@@ -128,23 +137,47 @@ class Conversations implements TextReading {
     return this.#known.get(bytes.toString('latin1', start, end))!;
   }
 
+  #isLost(character: Buffer): boolean {
+    return character[0]! >= HIGH && this.#unreadable.has(character.toString('latin1'));
+  }
+
   /** U+FFFD for each character that the server cannot read, the rest as it reads it. */
-  async #mend(text: Buffer): Promise<string> {
-    let questions = 0;
-    const mend = async (characters: readonly Buffer[]): Promise<string> => {
-      const isAscii = characters.every((character) => character[0]! < HIGH);
-      if (isAscii) return Buffer.concat(characters).toString('latin1');
-      if (++questions > MAX_QUESTIONS_A_TEXT)
-        return characters.map((one) => (one[0]! < HIGH ? one.toString('latin1') : REPLACEMENT)).join('');
-      const whole = await this.#ask([Buffer.concat(characters)]);
-      if (whole !== undefined) return whole[0]!;
-      if (characters.length === 1) return REPLACEMENT;
-      const half = characters.length >> 1;
-      return (await mend(characters.slice(0, half))) + (await mend(characters.slice(half)));
-    };
-    return mend(this.#characters(text));
+  async #mend(text: Buffer): Promise<ReadText> {
+    const runs: Buffer[][] = [[]];
+    for (const character of this.#characters(text)) {
+      if (this.#isLost(character)) runs.push([]);
+      else runs.at(-1)!.push(character);
+    }
+    const parts = await this.#convert(runs, { questions: MAX_QUESTIONS_A_TEXT });
+    return { utf8: Buffer.from(parts.join(REPLACEMENT)), isDamaged: true };
+  }
+
+  /** Each run of characters in UTF-8, halved until what cannot be read stands alone. */
+  async #convert(
+    runs: readonly (readonly Buffer[])[],
+    left: { questions: number },
+  ): Promise<readonly string[]> {
+    if (left.questions-- <= 0) return runs.map(withoutAsking);
+    const answers = await this.#ask(runs.map((run) => Buffer.concat(run)));
+    if (answers !== undefined) return answers;
+    if (runs.length > 1) {
+      const half = runs.length >> 1;
+      const first = await this.#convert(runs.slice(0, half), left);
+      return [...first, ...(await this.#convert(runs.slice(half), left))];
+    }
+    const run = runs[0]!;
+    if (run.length === 1) {
+      if (this.#unreadable.size < MAX_UNREADABLE) this.#unreadable.add(run[0]!.toString('latin1'));
+      return [REPLACEMENT];
+    }
+    const half = run.length >> 1;
+    const first = await this.#convert([run.slice(0, half)], left);
+    return [first[0]! + (await this.#convert([run.slice(half)], left))[0]!];
   }
 }
+
+const withoutAsking = (run: readonly Buffer[]): string =>
+  run.map((character) => (character[0]! < HIGH ? character.toString('latin1') : REPLACEMENT)).join('');
 
 function* inQuestions(texts: readonly Buffer[]): Generator<readonly Buffer[]> {
   let some: Buffer[] = [];

@@ -69,7 +69,7 @@ test('a role that only reads by default makes its publication nevertheless', asy
   await database.client.query(`alter database ${database.name} set default_transaction_read_only = on`);
   const started = await start();
   await database.client.query('create table later (id int primary key)');
-  await waitFor(() => started.status().tables === 2, 'the new table to join');
+  expect(await waitFor(() => started.status().tables === 2, 'the new table to join')).toBe(true);
 });
 
 test('tail makes and drops its publication by it', async () => {
