@@ -75,7 +75,8 @@ test('what has come since the last time makes the wait short again: a transactio
 });
 
 test('a text that the server cannot convert is read as the database has it, for one run of the stream', async () => {
-  const own = (): number => server.asked.filter((sql) => sql.startsWith(`select set_config('client_encoding'`)).length;
+  const own = (): number =>
+    server.asked.filter((sql) => sql.startsWith(`select set_config('client_encoding'`)).length;
   server.server.override = (sql) =>
     sql.includes('server_encoding') && sql.includes('moneySource')
       ? [{ encoding: 'LATIN1', clientEncoding: 'UTF8', moneySource: 'default', moneyOfAll: null }]
