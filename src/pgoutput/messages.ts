@@ -198,29 +198,36 @@ function decodeTuple(bytes: Buffer, message: number, at: number, end: number, tu
   const columnCount = (bytes[at]! << 8) | bytes[at + 1]!;
   if (columnCount > MAX_COLUMNS) throw malformed(bytes, message, 'has more columns than Postgres allows');
   tuple.columnCount = columnCount;
-  const { starts, lengths } = tuple;
+  const { lengths } = tuple;
   let position = at + 2;
   for (let i = 0; i < columnCount; i++) {
     if (position >= end) throw malformed(bytes, message, 'is cut short');
     const kind = bytes[position++]!;
-    if (kind === COLUMN_TEXT || kind === COLUMN_DAMAGED) {
-      if (kind === COLUMN_DAMAGED) tuple.damaged[tuple.damagedCount++] = i;
-      if (end - position < 4) throw malformed(bytes, message, 'is cut short');
-      const length = uint32At(bytes, position);
-      position += 4;
-      if (length > end - position) throw malformed(bytes, message, 'is cut short');
-      starts[i] = position;
-      lengths[i] = length;
-      position += length;
+    if (kind === COLUMN_TEXT) {
+      position = textAt(bytes, message, position, end, tuple, i);
     } else if (kind === COLUMN_NULL) {
       lengths[i] = NULL_VALUE;
     } else if (kind === COLUMN_UNCHANGED) {
       lengths[i] = UNCHANGED_TOAST;
+    } else if (kind === COLUMN_DAMAGED) {
+      tuple.damaged[tuple.damagedCount++] = i;
+      position = textAt(bytes, message, position, end, tuple, i);
     } else {
       throw malformed(bytes, message, `has a column of the unknown kind ${describeByte(kind)}`);
     }
   }
   return position;
+}
+
+/** The length at `at` and the text behind it are column i; answers where it ends. */
+function textAt(bytes: Buffer, message: number, at: number, end: number, tuple: Tuple, i: number): number {
+  if (end - at < 4) throw malformed(bytes, message, 'is cut short');
+  const length = uint32At(bytes, at);
+  const start = at + 4;
+  if (length > end - start) throw malformed(bytes, message, 'is cut short');
+  tuple.starts[i] = start;
+  tuple.lengths[i] = length;
+  return start + length;
 }
 
 const uint32At = (bytes: Buffer, at: number): number =>
