@@ -122,3 +122,25 @@ describe.each(ENCODINGS)('a database in $encoding', ({ encoding, good, damaged, 
     expect(await annotated('d', 'plain', 'x')).toEqual({ by: 'plain' });
   });
 });
+
+describe('a name that the server cannot convert', () => {
+  const world = endToEnd({ encoding: 'WIN1252' });
+
+  test('is nothing to a sink that names its tables, and a fault of its own to one with patterns', async () => {
+    const { client } = world.database;
+    await client.query(`create table items (id int primary key)`);
+    await client.query(
+      `do $$ begin execute 'create table "' || E'odd\\x81' || '" (id int primary key)'; end $$`,
+    );
+    await world.start({ config: world.config({ sinks: [{ tables: ['items'] }] }) });
+    await client.query('insert into items values (1)');
+    await waitFor(() => world.recorder.messages.length === 1, 'the row');
+    await world.service.stop();
+    const refused = world.launch({ config: world.config({ sinks: [{ tables: ['*'] }] }) });
+    const fault = await waitFor(
+      () => refused.log.find(({ code }) => code === 'NAME_UNDECODABLE'),
+      'the name to be refused',
+    );
+    expect(fault.msg).toContain('let each sink name its tables');
+  });
+});

@@ -91,6 +91,14 @@ function postgresFault(refusal: Refusal, settings: DatabaseSettings, target: Tar
       return permissionFault(refusal, settings, target);
     case '0A000':
       return routine === 'InitializeClientEncoding' ? encodingFault(text, database) : otherFault(refusal, at);
+    case '22021':
+    case '22P05':
+      return {
+        code: 'NAME_UNDECODABLE',
+        kind: 'fatal',
+        message: `a name in the catalog of ${database} has bytes that are no text in its encoding (${text})`,
+        hint: 'rename that table, column or type (ALTER … RENAME), or let each sink name its tables instead of patterns',
+      };
     case '53300':
       return {
         code: 'NO_CONNECTION_FREE',
