@@ -81,7 +81,14 @@ export const UNCHANGED_TOAST = -2;
 export const NOT_SENT = -3;
 
 /** One row version: `starts[i]`, `lengths[i]` is the byte range of column i in `RowEvent.bytes`. */
-export type Tuple = { columnCount: number; starts: Int32Array; lengths: Int32Array };
+export type Tuple = {
+  columnCount: number;
+  starts: Int32Array;
+  lengths: Int32Array;
+  /** `damaged[0, damagedCount)`: columns whose text the database could not read; U+FFFD stands for what is lost. */
+  damagedCount: number;
+  damaged: Int16Array;
+};
 
 /** A row event, as byte ranges. Scratch: valid until the next one is decoded. */
 export type RowEvent = {
@@ -96,6 +103,10 @@ export type RowEvent = {
   readonly oldTuple: Tuple;
 };
 
+/** Was the text of this column damaged? Cold: a row with damage is rare. */
+export const isDamaged = ({ damaged, damagedCount }: Tuple, index: number): boolean =>
+  damagedCount > 0 && damaged.subarray(0, damagedCount).includes(index);
+
 /** Postgres allows 1600 columns a table. https://www.postgresql.org/docs/current/limits.html */
 export const MAX_COLUMNS = 1600;
 
@@ -104,6 +115,8 @@ export function createRowEvent(): RowEvent {
     columnCount: 0,
     starts: new Int32Array(MAX_COLUMNS),
     lengths: new Int32Array(MAX_COLUMNS),
+    damagedCount: 0,
+    damaged: new Int16Array(MAX_COLUMNS),
   });
   return {
     action: 'insert',

@@ -15,6 +15,9 @@ const SKIP = 'tailrace:skip';
 /** Sequin's own prefix, so that its users' applications go on as they are, and ours. */
 const ANNOTATIONS = /^(?:sequin|tailrace):transaction_annotations\.(set|clear)$/;
 
+/** Is a message with this prefix for us to read? */
+export const isMarkerPrefix = (prefix: string): boolean => prefix === SKIP || ANNOTATIONS.test(prefix);
+
 /** What a transactional message says to us; undefined: it is somebody else's. */
 export function parseMarker(prefix: string, content: Buffer): Marker | undefined {
   if (prefix === SKIP) return parseSkip(content);
@@ -37,7 +40,7 @@ function parseSkip(content: Buffer): Marker {
   return isList ? { kind: 'skip', sinks } : { kind: 'unreadable skip' };
 }
 
-/** A message may hold any bytes, in the encoding of the database. */
+/** A message may hold any bytes; what is text is UTF-8 by now (postgres/encoding). */
 function decodeText(content: Buffer): string | undefined {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);

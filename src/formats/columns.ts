@@ -1,7 +1,7 @@
 // The columns of a row as JSON members, for every format, and what becomes of an unchanged TOAST value: it comes from the old
 // row, or is left out and named. Hot file: plain loops on purpose (bench/micro/render.ts).
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
-import { NULL_VALUE, UNCHANGED_TOAST, type RowEvent, type Tuple } from '../core/change.ts';
+import { isDamaged, NULL_VALUE, UNCHANGED_TOAST, type RowEvent, type Tuple } from '../core/change.ts';
 import { escapeFrom, literal } from '../core/encoding.ts';
 import { TailraceError } from '../core/errors.ts';
 import { jsonText } from '../core/json.ts';
@@ -121,6 +121,17 @@ export class ColumnPlan {
       writer.literal(column.name);
       first = false;
     }
+  }
+
+  /** As `writeUnknownNames`: the columns whose text was damaged, in the new row or the old one. Answers how many. */
+  writeDamagedNames({ newTuple, oldTuple }: RowEvent, writer: ByteWriter): number {
+    let count = 0;
+    for (const { index, name } of this.#columns) {
+      if (!isDamaged(newTuple, index) && !isDamaged(oldTuple, index)) continue;
+      if (count++ > 0) writer.byte(COMMA);
+      writer.literal(name);
+    }
+    return count;
   }
 
   #writeMember(

@@ -69,6 +69,8 @@ const UNKNOWN: Tuple = {
   columnCount: 0,
   starts: new Int32Array(MAX_COLUMNS),
   lengths: new Int32Array(MAX_COLUMNS).fill(NULL_VALUE),
+  damagedCount: 0,
+  damaged: new Int16Array(0),
 };
 
 /** False: it is none, and nothing is written. */

@@ -45,6 +45,7 @@ class SequinPlan implements RenderPlan {
   readonly #record: Literal;
   readonly #changes: Literal;
   readonly #unchangedColumns: Literal;
+  readonly #undecodableColumns: Literal;
   readonly #keyChangeOld: Literal;
   readonly #keyChangeNew: Literal;
   /** From `},"changes":null` (of an update: from `},"action"`, which ends them) to the value of `idempotency_key`. */
@@ -75,6 +76,7 @@ class SequinPlan implements RenderPlan {
     this.#record = literal('{"record":{', encoding);
     this.#changes = literal('},"changes":{', encoding);
     this.#unchangedColumns = literal('],"unchanged_columns":[', encoding);
+    this.#undecodableColumns = literal('],"undecodable_columns":[', encoding);
     this.#keyChangeOld = literal('],"key_change":{"old":{', encoding);
     this.#keyChangeNew = literal('},"new":{', encoding);
     this.#afterInserted = afterRecord('insert');
@@ -86,10 +88,12 @@ class SequinPlan implements RenderPlan {
 
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {
     writer.literal(this.#record);
+    const damaged = event.newTuple.damagedCount + event.oldTuple.damagedCount;
     if (event.action === 'delete') {
       this.#columns.writeOld(event, writer);
       this.#finish(this.#afterDeleted, context, writer);
       this.#keyTexts.write(event, writer);
+      if (damaged > 0) this.#writeUndecodable(event, writer);
       if (context.keyChange) this.#writeKeyChange(event, writer);
       else writer.literal(END);
       return;
@@ -102,12 +106,20 @@ class SequinPlan implements RenderPlan {
       this.#finish(this.#afterUpdated, context, writer);
     }
     this.#keyTexts.write(event, writer);
+    if (damaged > 0) this.#writeUndecodable(event, writer);
     if (unknown > 0) {
       writer.literal(this.#unchangedColumns);
       this.#columns.writeUnknownNames(event, writer);
     }
     if (context.keyChange) this.#writeKeyChange(event, writer);
     else writer.literal(END);
+  }
+
+  /** Not where the damage is in columns that the message does not have. */
+  #writeUndecodable(event: RowEvent, writer: ByteWriter): void {
+    const { length, escapes } = writer;
+    writer.literal(this.#undecodableColumns);
+    if (this.#columns.writeDamagedNames(event, writer) === 0) writer.truncate(length, escapes);
   }
 
   renderTruncate(context: RenderContext, writer: ByteWriter): void {

@@ -13,3 +13,18 @@ export const PGOUTPUT = {
   truncate: 0x54, // T
   logicalMessage: 0x4d, // M
 } as const;
+
+/** The first byte of each column of a row. `damaged` is ours: as `text`, where U+FFFD stands for bytes that were none. */
+export const COLUMN = {
+  null: 0x6e, // n
+  unchanged: 0x75, // u
+  text: 0x74, // t
+  damaged: 0x64, // d
+} as const;
+
+/** The first byte of each row of a message. */
+export const TUPLE = {
+  new: 0x4e, // N
+  key: 0x4b, // K
+  old: 0x4f, // O
+} as const;

@@ -13,7 +13,7 @@ import {
 } from '../core/change.ts';
 import { TailraceError } from '../core/errors.ts';
 import { toLsn, type Lsn } from '../core/lsn.ts';
-import { PGOUTPUT } from './bytes.ts';
+import { COLUMN, PGOUTPUT, TUPLE } from './bytes.ts';
 
 /** The first byte of each message. */
 export const MESSAGE = PGOUTPUT;
@@ -146,9 +146,7 @@ export const relationIdOfRow = (bytes: Buffer, start: number): number => uint32A
 /** Does the Update message at `start` have an old row? Without one no column of the identity changed. */
 export const hasOldRow = (bytes: Buffer, start: number): boolean => bytes[start + 5] !== TUPLE_NEW;
 
-const TUPLE_NEW = 0x4e; // N
-const TUPLE_KEY = 0x4b; // K
-const TUPLE_OLD = 0x4f; // O
+const { new: TUPLE_NEW, key: TUPLE_KEY, old: TUPLE_OLD } = TUPLE;
 
 /**
  * Decodes the Insert, Update or Delete message `bytes[start, end)` into `event`. Hot: no allocation, no closure.
@@ -162,8 +160,10 @@ export function decodeRow(bytes: Buffer, start: number, end: number, event: RowE
   event.bytes = bytes;
   event.hasNew = false;
   event.newTuple.columnCount = 0;
+  event.newTuple.damagedCount = 0;
   event.oldKind = 'none';
   event.oldTuple.columnCount = 0;
+  event.oldTuple.damagedCount = 0;
 
   let at = start + 5;
   let marker = bytes[at]!;
@@ -190,9 +190,7 @@ function rowAction(bytes: Buffer, start: number, end: number): RowAction {
   throw unknownMessage(type);
 }
 
-const COLUMN_NULL = 0x6e; // n
-const COLUMN_UNCHANGED = 0x75; // u
-const COLUMN_TEXT = 0x74; // t
+const { null: COLUMN_NULL, unchanged: COLUMN_UNCHANGED, text: COLUMN_TEXT, damaged: COLUMN_DAMAGED } = COLUMN;
 
 /** Reads one TupleData at `at` and answers where it ends. Binary columns ('b') are an error: we never ask for them. */
 function decodeTuple(bytes: Buffer, message: number, at: number, end: number, tuple: Tuple): number {
@@ -200,28 +198,36 @@ function decodeTuple(bytes: Buffer, message: number, at: number, end: number, tu
   const columnCount = (bytes[at]! << 8) | bytes[at + 1]!;
   if (columnCount > MAX_COLUMNS) throw malformed(bytes, message, 'has more columns than Postgres allows');
   tuple.columnCount = columnCount;
-  const { starts, lengths } = tuple;
+  const { lengths } = tuple;
   let position = at + 2;
   for (let i = 0; i < columnCount; i++) {
     if (position >= end) throw malformed(bytes, message, 'is cut short');
     const kind = bytes[position++]!;
     if (kind === COLUMN_TEXT) {
-      if (end - position < 4) throw malformed(bytes, message, 'is cut short');
-      const length = uint32At(bytes, position);
-      position += 4;
-      if (length > end - position) throw malformed(bytes, message, 'is cut short');
-      starts[i] = position;
-      lengths[i] = length;
-      position += length;
+      position = textAt(bytes, message, position, end, tuple, i);
     } else if (kind === COLUMN_NULL) {
       lengths[i] = NULL_VALUE;
     } else if (kind === COLUMN_UNCHANGED) {
       lengths[i] = UNCHANGED_TOAST;
+    } else if (kind === COLUMN_DAMAGED) {
+      tuple.damaged[tuple.damagedCount++] = i;
+      position = textAt(bytes, message, position, end, tuple, i);
     } else {
       throw malformed(bytes, message, `has a column of the unknown kind ${describeByte(kind)}`);
     }
   }
   return position;
+}
+
+/** The length at `at` and the text behind it are column i; answers where it ends. */
+function textAt(bytes: Buffer, message: number, at: number, end: number, tuple: Tuple, i: number): number {
+  if (end - at < 4) throw malformed(bytes, message, 'is cut short');
+  const length = uint32At(bytes, at);
+  const start = at + 4;
+  if (length > end - start) throw malformed(bytes, message, 'is cut short');
+  tuple.starts[i] = start;
+  tuple.lengths[i] = length;
+  return start + length;
 }
 
 const uint32At = (bytes: Buffer, at: number): number =>

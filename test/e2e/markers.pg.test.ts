@@ -28,6 +28,8 @@ const insert = (from: number, to = from): string =>
 
 const markersOf = async (sink = 0) => (await world.service.health()).sinks[sink]!.markers;
 
+const SKIPPING = 'markers: { skip: true }';
+
 /** The service reports twice a second. */
 const POLL = { timeout: 10_000 };
 
@@ -64,11 +66,34 @@ test('annotations hold for the changes that follow, until they are replaced, cle
   await expect.poll(() => markersOf(), POLL).toMatchObject({ invalidAnnotations: 1, ignored: 0 });
 });
 
+test('an annotation larger than the log takes leaves nobody else’s in force: null, and counted', async ({
+  skip,
+}) => {
+  skip(!(await createTable()), 'logical messages are streamed from 14 on');
+  const config = `${world.config({ sinks: [{ tables: ['t'] }], databaseExtra: SKIPPING })}\nlog: { max_message_bytes: 256KB }`;
+  await world.start({ config });
+  const set = (content: string): string => emit('sequin:transaction_annotations.set', content);
+  const long = 'x'.repeat(400_000);
+  await world.database.client.query(`
+    begin; ${set('{"by": "alice"}')} ${insert(1)} ${set(`{"by": "${long}"}`)} ${insert(2)}
+      ${set('{"by": "bob"}')} ${insert(3)} ${emit('tailrace:skip', long)} ${emit('somebody', long)} ${insert(4)}
+      ${emit('tailrace:transaction_annotations.clear', long)} ${insert(5)} commit`);
+  await waitFor(() => bodiesOf().length === 5, '5 messages');
+  const byId = new Map(bodiesOf().map(({ record, metadata }) => [record.id, metadata]));
+  expect(range(1, 5).map((id) => byId.get(id)!.transaction_annotations)).toEqual([
+    { by: 'alice' },
+    null,
+    { by: 'bob' },
+    { by: 'bob' },
+    null,
+  ]);
+  await expect.poll(() => markersOf(), POLL).toMatchObject({ invalidAnnotations: 1, ignored: 1 });
+});
+
 const TWO_SINKS = [
   { name: 'all', tables: ['t'], extra: 'retry: { max_backoff: 200ms }' },
   { name: 'heedless', queue: 'heedless.fifo', tables: ['t'], extra: 'ignore_markers: true' },
 ];
-const SKIPPING = 'markers: { skip: true }';
 
 test('from its marker on a transaction is skipped by the sinks that it names, with a record', async ({
   skip,

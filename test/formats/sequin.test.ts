@@ -15,6 +15,7 @@ import {
 import {
   deleteMessage,
   insertMessage,
+  int32,
   relationMessage,
   UNCHANGED,
   updateMessage,
@@ -276,6 +277,48 @@ describe('unchanged TOAST values', () => {
     const message = render(full, update);
     expect(message.record).not.toHaveProperty('big');
     expect(message.metadata['unchanged_columns']).toEqual(['big']);
+  });
+});
+
+describe('texts that could not be read', () => {
+  /** The message with the columns of these texts marked as the source marks damage. */
+  function damage(message: Buffer, ...texts: readonly string[]): Buffer {
+    for (const text of texts) {
+      const column = Buffer.concat([Buffer.from('t'), int32(Buffer.byteLength(text)), Buffer.from(text)]);
+      message.write('d', message.indexOf(column), 'latin1');
+    }
+    return message;
+  }
+  const undecodable = (relation: Relation, message: Buffer, settings?: RenderSettings): unknown =>
+    render(relation, message, settings).metadata['undecodable_columns'];
+
+  test('are named, of the new row and the old one', () => {
+    const insert = damage(insertMessage(1, ['1', 'a\ufffd', 'b']), 'a\ufffd');
+    expect(render(keyed, insert)).toMatchObject({
+      record: { id: 1, email: 'a\ufffd', big: 'b' },
+      metadata: { record_pks: ['1'], undecodable_columns: ['email'] },
+    });
+    const old = { kind: 'full', row: ['1', 'a', 'x\ufffd'] } as const;
+    expect(render(full, damage(updateMessage(1, ['1', 'a', 'y'], old), 'x\ufffd'))).toMatchObject({
+      changes: { big: 'x\ufffd' },
+      metadata: { undecodable_columns: ['big'] },
+    });
+    expect(undecodable(full, damage(deleteMessage(1, old), 'x\ufffd', 'a'))).toEqual(['email', 'big']);
+  });
+
+  test('stand beside columns that did not come', () => {
+    const update = damage(updateMessage(1, ['1', 'a\ufffd', UNCHANGED]), 'a\ufffd');
+    expect(render(keyed, update).metadata).toMatchObject({
+      record_pks: ['1'],
+      undecodable_columns: ['email'],
+      unchanged_columns: ['big'],
+    });
+  });
+
+  test('are not named where the message does not have them, nor in the row after', () => {
+    const insert = damage(insertMessage(1, ['1', 'a\ufffd', 'b']), 'a\ufffd');
+    expect(undecodable(keyed, insert, { columns: ['big'] })).toBeUndefined();
+    expect(undecodable(keyed, insertMessage(1, ['1', 'a', 'b']))).toBeUndefined();
   });
 });
 

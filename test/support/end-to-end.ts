@@ -31,7 +31,9 @@ export type EndToEnd = {
 type Start = Pick<Parameters<typeof startService>[0], 'config' | 'env' | 'nodeArgs'>;
 
 /** Call it once at the top of a file: everything is made anew for each test, and gone after it. */
-export function endToEnd(options: { readonly createMissing?: boolean } = {}): EndToEnd {
+export function endToEnd(
+  options: { readonly createMissing?: boolean; readonly encoding?: string } = {},
+): EndToEnd {
   let database: TestDatabase;
   let recorder: SqsRecorder;
   let proxy: FaultProxy;
@@ -39,7 +41,7 @@ export function endToEnd(options: { readonly createMissing?: boolean } = {}): En
   let service: ServiceProcess | undefined;
 
   beforeEach(async () => {
-    database = await createTestDatabase();
+    database = await createTestDatabase(undefined, options.encoding);
     recorder = await startSqsRecorder({ createMissing: options.createMissing ?? false });
     proxy = await startFaultProxy(recorder.url);
     directory = createWorkDirectory();

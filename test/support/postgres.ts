@@ -26,11 +26,17 @@ export async function connect(url: string): Promise<Client> {
   return client;
 }
 
-/** A new database in the run's server, or in the server at `serverUrl`. */
-export async function createTestDatabase(serverUrl: string = inject('postgresUrl')): Promise<TestDatabase> {
+/** A new database in the run's server, or in the server at `serverUrl`; its texts are kept in `encoding`. */
+export async function createTestDatabase(
+  serverUrl: string = inject('postgresUrl'),
+  encoding = 'UTF8',
+): Promise<TestDatabase> {
   const name = `test_${process.pid}_${++counter}`;
   const admin = await connect(serverUrl);
-  await admin.query(`create database ${name}`);
+  const locale = `template template0 lc_collate 'C' lc_ctype 'C'`;
+  await admin.query(
+    `create database ${name}${encoding === 'UTF8' ? '' : ` encoding '${encoding}' ${locale}`}`,
+  );
   await admin.end();
   const url = new URL(serverUrl);
   url.pathname = `/${name}`;

@@ -12,6 +12,9 @@ export type TailPublication = {
   drop(): Promise<void>;
 };
 
+/** Works in a session that is the role's own: event triggers run in it. The locks are the other session's. */
+export type PlainWork = (work: (client: Client) => Promise<unknown>) => Promise<unknown>;
+
 /** First key of our advisory locks ("TAIL"); the second is the publication's number. */
 const LOCK_CLASS = 0x54_41_49_4c;
 const NAME = /^tailrace_tail_(\d{1,9})$/;
@@ -24,8 +27,9 @@ const NAME = /^tailrace_tail_(\d{1,9})$/;
 export async function createTailPublication(
   client: Client,
   wanted: readonly TableName[],
+  inPlainSession: PlainWork,
 ): Promise<TailPublication> {
-  await dropLeftovers(client);
+  await dropLeftovers(client, inPlainSession);
   const states = await readTables(client, wanted.length === 0 ? await listTables(client) : wanted);
   for (const name of wanted) {
     if (!states.some((state) => state.schema === name.schema && state.table === name.table)) {
@@ -52,9 +56,8 @@ export async function createTailPublication(
   const name = `tailrace_tail_${number}`;
   const list = tables.map(quoteTable).join(', ');
   try {
-    await client.query(
-      `create publication ${escapeIdentifier(name)} for table ${list} with (publish_via_partition_root = true)`,
-    );
+    const sql = `create publication ${escapeIdentifier(name)} for table ${list} with (publish_via_partition_root = true)`;
+    await inPlainSession((plain) => plain.query(sql));
   } catch (cause) {
     throw new TailraceError(
       `cannot make publication ${name}: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -66,7 +69,7 @@ export async function createTailPublication(
       },
     );
   }
-  return { name, tables, left, drop: () => drop(client, number) };
+  return { name, tables, left, drop: () => drop(client, number, inPlainSession) };
 }
 
 /** A published table without identity would make UPDATE and DELETE fail in the application. */
@@ -79,11 +82,11 @@ function reasonToLeave(table: TableState): string | undefined {
 }
 
 /** Publications of tails whose lock nobody holds: they were killed. */
-async function dropLeftovers(client: Client): Promise<void> {
+async function dropLeftovers(client: Client, inPlainSession: PlainWork): Promise<void> {
   for (const number of await publicationNumbers(client)) {
     if (!(await tryLock(client, number))) continue;
     try {
-      await drop(client, number);
+      await drop(client, number, inPlainSession);
     } catch {
       // Another role's leftover: that role's next tail removes it.
       await unlock(client, number);
@@ -108,8 +111,9 @@ async function publicationNumbers(client: Client): Promise<readonly number[]> {
   });
 }
 
-async function drop(client: Client, number: number): Promise<void> {
-  await client.query(`drop publication if exists ${escapeIdentifier(`tailrace_tail_${number}`)}`);
+async function drop(client: Client, number: number, inPlainSession: PlainWork): Promise<void> {
+  const sql = `drop publication if exists ${escapeIdentifier(`tailrace_tail_${number}`)}`;
+  await inPlainSession((plain) => plain.query(sql));
   await unlock(client, number);
 }
 

@@ -11,9 +11,11 @@ import { enrichRelation } from '../../postgres/catalog.ts';
 import {
   connectReplication,
   findPrimary,
+  inPlainSession,
   type Primary,
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
+import { transcoderOf, type Transcoder } from '../../postgres/encoding/transcoder.ts';
 import { identifySystem } from '../../postgres/preflight/preflight.ts';
 import { slotWait, watchMaking, type SlotBlocker } from '../../postgres/preflight/slot-making.ts';
 import { RANGE, startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
@@ -50,7 +52,9 @@ export async function tail(url: string, options: TailOptions, ports: CliPorts): 
       await stream({ settings, primary, tables, publication: options.publication, options, ports, signal });
       return EXIT.ok;
     }
-    const publication = await createTailPublication(primary.client, tables);
+    const publication = await createTailPublication(primary.client, tables, (work) =>
+      inPlainSession(settings, primary.target, work),
+    );
     try {
       for (const { reason } of publication.left) writeLine(ports.stderr, `left out: ${reason}`);
       const { name } = publication;
@@ -89,7 +93,8 @@ type Streaming = {
 /** Until `signal` aborts; rejects when the server ends the stream. */
 async function stream(streaming: Streaming): Promise<void> {
   const { settings, primary, publication, ports, signal } = streaming;
-  const connection = await connectReplication(settings, primary.target);
+  // A temporary slot goes with its connection: there is no second run for what the server cannot convert.
+  const connection = await connectReplication(settings, primary.target, true);
   const slot = `tailrace_tail_${randomBytes(6).toString('hex')}`;
   try {
     const printer = await createTailPrinter(streaming, connection);
@@ -115,7 +120,7 @@ async function stream(streaming: Streaming): Promise<void> {
     if (signal.aborted) interrupt();
     try {
       writeLine(ports.stderr, `streaming ${publication} of ${settings.database}; Ctrl-C ends`);
-      await copy(replication, printer, ports);
+      await copy(replication, printer, await transcoderFor(primary.client), ports);
       if (!signal.aborted) {
         throw new TailraceError('the server ended the stream', { code: 'STREAM_ENDED', kind: 'fatal' });
       }
@@ -129,8 +134,14 @@ async function stream(streaming: Streaming): Promise<void> {
   }
 }
 
-async function copy(replication: ReplicationStream, printer: Printer, ports: CliPorts): Promise<void> {
-  for (let batch = await replication.read(); batch !== undefined; batch = await replication.read()) {
+async function copy(
+  replication: ReplicationStream,
+  printer: Printer,
+  transcoder: Transcoder | undefined,
+  ports: CliPorts,
+): Promise<void> {
+  for (let came = await replication.read(); came !== undefined; came = await replication.read()) {
+    const batch = transcoder === undefined ? came : await transcoder.inUtf8(came);
     let printed: Lsn | undefined;
     for (let i = 0; i < batch.count; i++) {
       const kind = batch.kinds[i];
@@ -146,6 +157,13 @@ async function copy(replication: ReplicationStream, printer: Printer, ports: Cli
     // Invariant 5: a keepalive's WAL end says nothing while a transaction is half read.
     else if (batch.count === 0 && !printer.inTransaction) replication.confirm(replication.walEnd);
   }
+}
+
+async function transcoderFor(client: Client): Promise<Transcoder | undefined> {
+  const { rows } = await client.query<{ encoding: string }>(
+    `select current_setting('server_encoding') as encoding`,
+  );
+  return transcoderOf({ client, encoding: rows[0]?.encoding ?? 'UTF8', ownEncoding: true });
 }
 
 async function createTailPrinter(

@@ -12,7 +12,7 @@ export type Cut = {
 };
 
 /** What one request will carry, and what can never be sent. */
-export type Taken = { readonly batch: Pending[]; readonly tooLarge: Pending[] };
+export type Taken = { readonly batch: Pending[]; readonly unsendable: Pending[] };
 
 /**
  * Takes the next batch of a route: as many as one request holds, up to the first that is parked. Where the order of a
@@ -24,7 +24,7 @@ export function takeBatch(queue: RouteQueue<Pending>, cut: Cut): Taken {
   const maxCount = Math.min(limits.batchCount, cut.maxCount);
   const isOrdered = cut.ordered && queue.route.keepsOrder;
   const batch: Pending[] = [];
-  const tooLarge: Pending[] = [];
+  const unsendable: Pending[] = [];
   let bytes = 0;
   while (batch.length < maxCount) {
     const next = queue.ready.peek();
@@ -36,14 +36,14 @@ export function takeBatch(queue: RouteQueue<Pending>, cut: Cut): Taken {
     }
     if (next.lacksPayload) {
       queue.ready.shift();
-      tooLarge.push(next);
+      unsendable.push(next);
       continue;
     }
     if (next.isParked) break;
     let size = sizeOf(next);
-    if (size > limits.messageBytes) {
+    if (size > limits.messageBytes || next.isKeyUndecodable) {
       queue.ready.shift();
-      tooLarge.push(next);
+      unsendable.push(next);
       continue;
     }
     // A message may be larger than what is put together into a request: it goes alone.
@@ -59,7 +59,7 @@ export function takeBatch(queue: RouteQueue<Pending>, cut: Cut): Taken {
       size = sizeOf(taken);
     } while (size <= limits.messageBytes && bytes + size <= limits.batchBytes);
   }
-  return { batch, tooLarge };
+  return { batch, unsendable };
 }
 
 /** What is parked among the messages that the next request may take: as many bytes of them as a request holds, at least one. */

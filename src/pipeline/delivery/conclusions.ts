@@ -3,7 +3,7 @@
 import type { SinkCounts } from '../../core/counts.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
-import { MISSING_OUTCOME, tooLargeError } from './delivery-errors.ts';
+import { MISSING_OUTCOME, tooLargeError, undecodableKeyError } from './delivery-errors.ts';
 import type { Answer } from './isolation.ts';
 import { LatencyWindow } from './latency.ts';
 import type { Outcomes } from './outcomes.ts';
@@ -107,11 +107,16 @@ export class Conclusions {
   }
 
   /** These can never be sent on their route. */
-  rejectTooLarge(queue: RouteQueue<Pending>, messages: readonly Pending[]): void {
+  rejectUnsendable(queue: RouteQueue<Pending>, messages: readonly Pending[]): void {
     const limit = queue.route.limits.messageBytes;
-    const dead = messages.map((message) => ({ message, error: tooLargeError(message, limit) }));
-    for (const { error } of dead)
-      this.#ports.warn('message too large', { route: queue.id, hint: error.hint });
+    const dead = messages.map((message) => ({
+      message,
+      error: message.isKeyUndecodable ? undecodableKeyError(message) : tooLargeError(message, limit),
+    }));
+    for (const { message, error } of dead) {
+      const what = message.isKeyUndecodable ? 'the key is no text' : 'message too large';
+      this.#ports.warn(what, { route: queue.id, hint: error.hint });
+    }
     this.#settle([], dead);
   }
 

@@ -19,6 +19,13 @@ export const tooLargeError = (message: Pending, limit: number): DeliveryError =>
       : `${message.action} of ${message.schema}.${message.table}: the message is larger than the ${limit} bytes that its route takes; list fewer columns`,
 });
 
+export const undecodableKeyError = ({ action, schema, table }: Pending): DeliveryError => ({
+  kind: 'rejected',
+  scope: 'message',
+  code: 'KEY_UNDECODABLE',
+  hint: `${action} of ${schema}.${table}: the key has bytes that are no text in the database's encoding, so it cannot be told from others; repair the row`,
+});
+
 /** A throw is the sink's failure: nothing is known of any message (architecture §10). */
 export function thrownError(error: unknown): DeliveryError {
   const code = (error as { code?: unknown } | null)?.code;

@@ -95,10 +95,10 @@ export class Dispatcher {
     let probeAt = Infinity;
     for (const queue of this.#ports.routes.all()) {
       while (!this.#stopping && queue.mayStart(now) && this.#isPrepared(queue)) {
-        const { batch, tooLarge } = takeBatch(queue, this.#cut);
-        if (tooLarge.length > 0) this.#conclusions.rejectTooLarge(queue, tooLarge);
+        const { batch, unsendable } = takeBatch(queue, this.#cut);
+        if (unsendable.length > 0) this.#conclusions.rejectUnsendable(queue, unsendable);
         if (batch.length > 0) void this.#send(queue, batch);
-        else if (tooLarge.length === 0) break;
+        else if (unsendable.length === 0) break;
       }
       if (queue.isDown && queue.lanesInUse === 0) probeAt = Math.min(probeAt, queue.health.retryAtMs);
     }

@@ -104,6 +104,8 @@ export class Pending implements Message {
   #arena: Arena | undefined;
   /** There is nothing to render it from: the row was too large to be kept, or the dead letter was discarded meanwhile. */
   lacksPayload: boolean;
+  /** Bytes of its key are no text: who it is about cannot be said, so it goes to the dead letters. */
+  isKeyUndecodable = false;
   /** As it was last counted there (room.ts). */
   countedBytes = 0;
 

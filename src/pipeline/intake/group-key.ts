@@ -1,6 +1,7 @@
 // Which message group a row event belongs to, also where its key changed or lies in an unchanged TOAST value. Hot file: runs
 // for every wanted row (bench/micro).
 import {
+  isDamaged,
   NOT_SENT,
   NULL_VALUE,
   UNCHANGED_TOAST,
@@ -163,6 +164,13 @@ export function keyChange(relation: Relation): ((event: RowEvent) => boolean) | 
   const indexes = relation.key.map((name) => relation.columns.findIndex((column) => column.name === name));
   if (indexes.length === 0) return undefined;
   return (event) => event.oldKind !== 'none' && indexes.some((index) => valuesDiffer(event, index));
+}
+
+/** Was a text of the primary key damaged, in the row as it is or as it was? Another key may look the same. */
+export function damagedKey(relation: Relation): (event: RowEvent) => boolean {
+  const indexes = relation.key.map((name) => relation.columns.findIndex((column) => column.name === name));
+  return ({ newTuple, oldTuple }) =>
+    indexes.some((index) => isDamaged(newTuple, index) || isDamaged(oldTuple, index));
 }
 
 /** Are the old and the new text of a column different? An unchanged TOAST value is not. */

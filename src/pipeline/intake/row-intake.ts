@@ -155,6 +155,7 @@ export class RowIntake implements WalkPorts {
     const event = this.#event;
     const actionPlan = plan[action]!;
     decodeRow(row.bytes, row.start, row.end, event);
+    if (isDamagedRow(event) && plan.hasDamagedKey(event)) return this.#addUndecodable(plan, action, row);
     const group = actionPlan.group?.current(event, transaction);
     const previousGroup = actionPlan.group?.previous(event, transaction);
     const message = this.#message(row, { plan, actionPlan, action, event, group });
@@ -180,12 +181,23 @@ export class RowIntake implements WalkPorts {
     this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
   }
 
+  /** Its key is not known: it stands alone, and goes to the dead letters as far as it can be read. */
+  #addUndecodable(plan: TablePlan, action: RowAction, row: LoggedRow): void {
+    const actionPlan = oversizePlan(plan, action)!;
+    const group = tableGroup(plan);
+    const message = this.#message(row, { plan, actionPlan, action, event: this.#event, group });
+    message.isKeyUndecodable = true;
+    this.#renderRow(message);
+    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+  }
+
   /** An update that changed the key, as a delete in the old group and an insert in the new one. */
   #addHalves(plan: TablePlan, row: LoggedRow): void {
     const { unsettled } = this.#ports;
     const { transaction } = row;
     const event = this.#event;
     decodeRow(row.bytes, row.start, row.end, event);
+    if (isDamagedRow(event) && plan.hasDamagedKey(event)) return this.#addUndecodable(plan, 'update', row);
     plan.barriers.regroup(plan.grouping);
     const wanted = HALVES.filter((action) => plan[action] !== undefined);
     const settled = wanted.filter((half) => this.#ports.isHalfDone(transaction, row.index, half));
@@ -277,6 +289,9 @@ export class RowIntake implements WalkPorts {
     return this.#ports.unsettled.arenas.enter();
   }
 }
+
+const isDamagedRow = ({ newTuple, oldTuple }: RowEvent): boolean =>
+  newTuple.damagedCount > 0 || oldTuple.damagedCount > 0;
 
 /** Asked before anything is known of the change's fate: a transaction read again counts the same. */
 function isSkipped({ skip }: PendingTransaction): boolean {

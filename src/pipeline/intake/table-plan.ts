@@ -5,7 +5,7 @@ import { exactTable, matchesTable, selects } from '../../core/selection.ts';
 import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
 import type { Sink } from '../../sinks/sink.ts';
-import { groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
+import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
 import { RowRoutes } from './row-routes.ts';
@@ -30,6 +30,8 @@ export type TablePlan = MessagePlan & {
   /** The rows' key is not proven yet: the table is one group, until a transaction comes that has the key for certain. */
   readonly awaitsKey: boolean;
   readonly render: RenderPlan;
+  /** Was a text of the row's key damaged? Asked of damaged rows only. */
+  readonly hasDamagedKey: (event: RowEvent) => boolean;
   /** Set where the sink wants the facts of each row. */
   readonly facts: RowFactReader | undefined;
   /** Set where an update that changes the key is sent as a delete and an insert: is this one? */
@@ -92,6 +94,7 @@ export function compileTablePlan(
     }),
     grouped: settings.messageGrouping,
     barriers: ports.barriers.of(relation.schema, relation.table),
+    hasDamagedKey: damagedKey(relation),
     facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
     insert: actions.insert,

@@ -9,6 +9,7 @@ import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts
 import type { LogWriter } from '../../log/writer.ts';
 import { encodeEnrichment, type Enrichment } from '../../pgoutput/enrichment.ts';
 import { decodeBegin, MESSAGE, relationIdOfRow, unknownMessage } from '../../pgoutput/messages.ts';
+import { longMarker } from '../../pgoutput/long-markers.ts';
 import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import type { Begin, BeginComparison } from './history/begins.ts';
 import { RANGE, type StreamBatch } from '../../postgres/replication/stream.ts';
@@ -280,8 +281,8 @@ export class LogFeed {
   }
 
   /**
-   * A message beyond the limit: a row becomes an `o` frame and its bytes `p` frames; anything else that large (a
-   * logical message) is of no use to a reader and is left out.
+   * A message beyond the limit: a row becomes an `o` frame and its bytes `p` frames; a marker stays, and says nothing that
+   * can be read; anything else that large (somebody's logical message) is of no use to a reader and is left out.
    */
   #takePiece(bytes: Buffer, start: number, end: number, kind: number, totalBytes: number): void {
     if (kind === RANGE.first) this.#beginOversize(bytes, start, totalBytes);
@@ -295,9 +296,17 @@ export class LogFeed {
     }
   }
 
+  /** What it said is not kept, but that it was said: the annotation before it is no longer in force. */
+  #appendLongMarker(bytes: Buffer, start: number, totalBytes: number): void {
+    const isNew = this.#inTransaction && this.#index >= this.#skipBelow;
+    const marker = isNew ? longMarker(bytes.subarray(start, start + totalBytes)) : undefined;
+    if (marker !== undefined) appendFrame(this.#writer, marker, 0, marker.length);
+  }
+
   #beginOversize(bytes: Buffer, start: number, totalBytes: number): void {
     const type = bytes[start]!;
     this.#oversize = { seen: 0, skipBytes: Number.POSITIVE_INFINITY };
+    if (type === MESSAGE.logicalMessage) return this.#appendLongMarker(bytes, start, totalBytes);
     if (!isRow(type)) return;
     const index = this.#index;
     this.#index += rowEventsIn(bytes, start);

@@ -2,8 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { steadyMs, wallMs } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
+import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { backoffMs } from '../../core/retry.ts';
 import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
+import { TEXT_UNDECODABLE } from '../../postgres/replication/protocol.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
@@ -57,8 +59,14 @@ class SourceRun {
   #streamedBefore = false;
   /** Do sinks follow the log since before any server was connected to? */
   #isFollowedAlone = false;
-  /** In a row. */
+  /** In a row, without anything having come meanwhile. */
   #failures = 0;
+  /** Everything up to here has come, on whatever connection. */
+  #reached: Lsn = ZERO_LSN;
+  /** Where the server's WAL ended when the connection began: whoever gets there has had all that there was. */
+  #walEndBefore: Lsn = ZERO_LSN;
+  /** The server could not convert a text: the run that follows takes it as it is. */
+  #ownEncoding = false;
   /** On the connections before this one. */
   #receivedBytes = 0;
 
@@ -115,24 +123,34 @@ class SourceRun {
       opened: this.#opened,
       isFollowedAlone: this.#isFollowedAlone,
       onOpened: (opened) => (this.#opened = opened),
-      onStreaming: (stream, ready) => {
+      ownEncoding: this.#ownEncoding,
+      onStreaming: (stream, ready, walEnd) => {
         this.#stream = stream;
         if (this.#streamedBefore) this.#state.reconnects++;
         this.#streamedBefore = true;
-        this.#failures = 0;
+        this.#walEndBefore = walEnd;
+        this.#ownEncoding = false;
         this.#stopped = undefined;
         const { host } = this.#state;
         this.#options.logger.info({ host }, `database "${this.#options.settings.name}" streams`);
         onReady(ready);
       },
+      onReached: (lsn) => this.#came(lsn),
       signal: this.#stopping.signal,
     });
+  }
+
+  /** A stream that breaks at the same place each time has begun each time, too: only what comes of it counts. */
+  #came(lsn: Lsn): void {
+    if (this.#failures > 0 && (lsn > this.#reached || lsn >= this.#walEndBefore)) this.#failures = 0;
+    this.#reached = maxLsn(this.#reached, lsn);
   }
 
   /** Waits before the next try; throws when there is none. */
   async #wait(fault: TailraceError, onReady: (ready: SourceReady) => void): Promise<void> {
     const { settings, logger } = this.#options;
     if (fault.code === 'DECODING_STOPPED') this.#stopped = {};
+    if (fault.code === TEXT_UNDECODABLE) this.#ownEncoding = true;
     const failures = ++this.#failures;
     const exhausted = settings.maxConnectionRetries > 0 && failures > settings.maxConnectionRetries;
     if (fault.mend === 'restart' || exhausted) throw fault;

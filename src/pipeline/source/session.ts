@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
+import { maxLsn, type Lsn } from '../../core/lsn.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
 import {
   applicationName,
@@ -21,6 +22,7 @@ import {
   type StreamBatch,
 } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
+import { transcoderOf, type Transcoder } from '../../postgres/encoding/transcoder.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { join, type JoinPorts } from './joining.ts';
 import { noteServer } from './last-server.ts';
@@ -39,10 +41,14 @@ const ROOM_INTERVAL_MS = 100;
 
 export type SessionPorts = JoinPorts & {
   readonly state: SourceState;
+  /** Read the stream as the database has its texts: the server could not convert one of them to UTF-8. */
+  readonly ownEncoding: boolean;
   /** The log that an earlier connection opened. */
   readonly opened: SourceLog | undefined;
   onOpened(opened: SourceLog): void;
-  onStreaming(stream: ReplicationStream, ready: SourceReady): void;
+  onStreaming(stream: ReplicationStream, ready: SourceReady, walEnd: Lsn): void;
+  /** Everything up to here has come. */
+  onReached(lsn: Lsn): void;
   readonly signal: AbortSignal;
 };
 
@@ -64,7 +70,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       },
       signal,
     });
-    replication = await connectReplication(settings, primary.target);
+    replication = await connectReplication(settings, primary.target, ports.ownEncoding);
     const server = await readHistory(replication);
     const opened = ports.opened ?? (await openSourceLog(options, state, prepared, server));
     ports.onOpened(opened);
@@ -80,7 +86,9 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     await looks.again(looking);
     if (signal.aborted) return;
     const pid = await backendPid(replication);
-    const { senderTimeoutMs, serverVersion } = prepared.preflight;
+    const { senderTimeoutMs, serverVersion, encoding } = prepared.preflight;
+    const { ownEncoding } = ports;
+    const transcoder = await transcoderOf({ client: primary.client, encoding, ownEncoding });
     const stream = await startReplication(replication, {
       slot: settings.slot.name,
       publication: settings.publication.name,
@@ -98,9 +106,9 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       if (synchronous !== undefined) throw synchronous;
       const ready = { host: primary.target.host, log: followedLog(opened, settings.slot.name, server) };
       noteServer(options, ready);
-      ports.onStreaming(stream, ready);
+      ports.onStreaming(stream, ready, server.walEnd);
       state.streams();
-      await follow({ stream, opened, primary, pid, looking, ports });
+      await follow({ stream, transcoder, opened, primary, pid, looking, ports });
     } finally {
       await stream.stop();
     }
@@ -132,6 +140,7 @@ async function backendPid(replication: ReplicationConnection): Promise<number> {
 
 type Following = {
   readonly stream: ReplicationStream;
+  readonly transcoder: Transcoder | undefined;
   readonly opened: SourceLog;
   readonly primary: Primary;
   readonly pid: number;
@@ -140,7 +149,8 @@ type Following = {
 };
 
 /** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
-async function follow({ stream, opened, primary, pid, looking, ports }: Following): Promise<void> {
+async function follow(following: Following): Promise<void> {
+  const { stream, opened, primary, pid, looking, ports } = following;
   const { state, options, signal: stopped } = ports;
   const { keeper, budget } = opened;
   const done = new AbortController();
@@ -179,7 +189,7 @@ async function follow({ stream, opened, primary, pid, looking, ports }: Followin
     ].map((asking) => Promise.race([asking, aborted(done.signal)])),
   ].map((loop) => loop.catch(end));
   try {
-    await readAll(stream, opened, primary, done.signal);
+    await readAll(following, done.signal);
     if (!done.signal.aborted) end(serverEnded(settings.name));
   } catch (error) {
     end(error);
@@ -193,17 +203,15 @@ async function follow({ stream, opened, primary, pid, looking, ports }: Followin
 }
 
 /** The hot loop: one block a batch. */
-async function readAll(
-  stream: ReplicationStream,
-  { feed, keeper, budget }: SourceLog,
-  primary: Primary,
-  signal: AbortSignal,
-): Promise<void> {
+async function readAll(following: Following, signal: AbortSignal): Promise<void> {
+  const { stream, transcoder, primary, ports } = following;
+  const { feed, keeper, budget, log } = following.opened;
   // A disk that the connection before this one found full.
   while (budget.isFull && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   for (;;) {
-    const batch = await stream.read();
-    if (batch === undefined) return;
+    const came = await stream.read();
+    if (came === undefined) return;
+    const batch = transcoder === undefined ? came : await transcoder.inUtf8(came);
     try {
       let taken = feed.take(batch, 0);
       while (taken < batch.count) {
@@ -214,6 +222,7 @@ async function readAll(
       feed.flush();
     }
     feed.reached(stream.walEnd);
+    ports.onReached(maxLsn(stream.walEnd, log.context.lastEndLsn));
     keeper.appended(stream.walEnd, feed.openTransaction, feed.brought);
     while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   }

@@ -3,7 +3,11 @@ import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { parseTimelineHistory, type TimelineHistory } from '../../core/timeline.ts';
-import type { ReplicationConnection, Target } from '../../postgres/connection/connection.ts';
+import {
+  inPlainSession,
+  type ReplicationConnection,
+  type Target,
+} from '../../postgres/connection/connection.ts';
 import { faultOf } from '../../postgres/preflight/finding.ts';
 import { identifySystem, inspectTls, preflight, type Preflight } from '../../postgres/preflight/preflight.ts';
 import { createPublication, readPublication, walPosition } from '../../postgres/preflight/publication.ts';
@@ -54,7 +58,9 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
   let published: Prepared['published'];
   if (publication === undefined) {
     const { states, open: mayBeEmpty } = found.tables;
-    const tables = await createPublication(client, settings, { states, mayBeEmpty });
+    const tables = await inPlainSession(settings, target, (plain) =>
+      createPublication(plain, settings, { states, mayBeEmpty }),
+    );
     published = { tables, from: await walPosition(client) };
     publication = await readPublication(client, settings.publication.name);
   }

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { wallTime } from '../../core/clock.ts';
 import { formatTableName, selects, type Selection, type TableName } from '../../core/selection.ts';
 import type { StreamedTable } from '../../core/status.ts';
-import { closeConnection, connectOrdinary, type Target } from '../../postgres/connection/connection.ts';
+import { inPlainSession, type Target } from '../../postgres/connection/connection.ts';
 import { describeFinding, warned, type Finding } from '../../postgres/preflight/finding.ts';
 import { readWanted } from '../../postgres/preflight/preflight.ts';
 import {
@@ -72,10 +72,10 @@ function lackingTables(wanted: WantedTables, publication: Publication): readonly
 async function add(tables: readonly TableName[], ports: TablePorts): Promise<readonly Finding[]> {
   const { settings, target } = ports;
   const { name } = settings.publication;
-  let connection: Client | undefined;
   try {
-    connection = await connectOrdinary(settings, target);
-    const { added, from, refused } = await addTables(connection, name, tables);
+    const { added, from, refused } = await inPlainSession(settings, target, (plain) =>
+      addTables(plain, name, tables),
+    );
     recordStreamed(added, from, ports);
     return refused.map(({ table, reason }) => notAdded(name, table, reason));
   } catch (error) {
@@ -83,8 +83,6 @@ async function add(tables: readonly TableName[], ports: TablePorts): Promise<rea
     return tables.map((table) =>
       notAdded(name, table, error instanceof Error ? error.message : String(error)),
     );
-  } finally {
-    if (connection !== undefined) await closeConnection(connection);
   }
 }
 

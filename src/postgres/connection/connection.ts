@@ -1,9 +1,10 @@
-// Connections to Postgres, ordinary and for replication, with pinned session settings so that one codec reads both.
+// Connections to Postgres: ordinary ones and for replication, pinned so that one codec reads both, and plain ones for the user's SQL.
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, DatabaseError, type ClientConfig } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import { connectionFault, formatTarget, TLS_MISSING, type Target } from './fault.ts';
+import { pinSession, PINNED_OPTIONS } from './session.ts';
 import type { DatabaseSettings, TlsSettings } from '../settings.ts';
 
 export { formatTarget, type Target };
@@ -16,27 +17,6 @@ const QUERY_TIMEOUT_MS = 60_000;
 const CLOSE_TIMEOUT_MS = 2_000;
 /** One read from the socket takes at most this much. */
 const READ_BUFFER_BYTES = 256 * 1024;
-
-/**
- * In the start-up packet, so that what a database or role sets never leaks into values or cuts us off (invariant 6).
- * https://www.postgresql.org/docs/current/runtime-config-client.html
- */
-export const PINNED_SETTINGS: Readonly<Record<string, string>> = {
-  DateStyle: 'ISO',
-  IntervalStyle: 'iso_8601',
-  extra_float_digits: '3',
-  TimeZone: 'UTC',
-  bytea_output: 'hex',
-  client_encoding: 'UTF8',
-  lc_monetary: 'C',
-  xmlbinary: 'base64',
-  standard_conforming_strings: 'on',
-  search_path: 'pg_catalog',
-  statement_timeout: '0',
-  lock_timeout: '0',
-  idle_in_transaction_session_timeout: '0',
-  default_transaction_read_only: 'off',
-};
 
 /** The name under which Postgres shows our connections (`pg_stat_replication`, `synchronous_standby_names`). */
 export const applicationName = (settings: DatabaseSettings): string => `tailrace:${settings.name}`;
@@ -55,6 +35,23 @@ export async function connectOrdinary(settings: DatabaseSettings, target: Target
   return (await connect(settings, target, {})).client;
 }
 
+/**
+ * Works in a session of the role as it is for everybody else, with its own search_path and the like: for SQL of the user's
+ * (`init_sql`), and for what makes it run (event triggers). Rejects as `work` does, or with TailraceError.
+ */
+export async function inPlainSession<Result>(
+  settings: DatabaseSettings,
+  target: Target,
+  work: (client: Client) => Promise<Result>,
+): Promise<Result> {
+  const { client } = await connect(settings, target, { session: 'plain' });
+  try {
+    return await work(client);
+  } finally {
+    await closeConnection(client);
+  }
+}
+
 /** Ends a connection, whatever state it is in. Never rejects. */
 export async function closeConnection(client: Client): Promise<void> {
   const ended = client.end().catch(() => undefined);
@@ -67,13 +64,18 @@ export async function closeConnection(client: Client): Promise<void> {
   (client as unknown as PgInternals).connection.stream.destroy();
 }
 
-/** A connection in replication mode, bound to the database. Rejects with TailraceError. */
+/**
+ * A connection in replication mode, bound to the database. `ownEncoding`: text comes as the database has it, unconverted.
+ * Rejects with TailraceError.
+ */
 export async function connectReplication(
   settings: DatabaseSettings,
   target: Target,
+  ownEncoding = false,
 ): Promise<ReplicationConnection> {
   const { client, tap } = await connect(settings, target, {
     replication: 'database',
+    ownEncoding,
     // Walsender commands describe their columns loosely: take every value as the text it is.
     types: { getTypeParser: () => String },
   });
@@ -93,7 +95,13 @@ function takeOver(client: Client, tap: Tap, receive: (bytes: Uint8Array) => void
   return socket;
 }
 
-type Attempt = ClientConfig & { readonly replication?: 'database' };
+type Attempt = ClientConfig & {
+  /** `true`: bound to no database, so that nothing that a role or a database sets holds. */
+  readonly replication?: 'database' | 'true';
+  /** `pinned` unless said. */
+  readonly session?: 'pinned' | 'plain';
+  readonly ownEncoding?: boolean;
+};
 
 async function connect(
   settings: DatabaseSettings,
@@ -116,10 +124,6 @@ async function connect(
   }
 }
 
-/** Timeouts that not every version knows, so that they cannot stand in the start-up packet. */
-const LATER_SETTINGS = `select set_config(name, '0', false) from pg_settings
-  where name in ('idle_session_timeout', 'transaction_timeout')`;
-
 async function connectOnce(
   settings: DatabaseSettings,
   target: Target,
@@ -127,8 +131,9 @@ async function connectOnce(
   tls: boolean,
 ): Promise<{ client: Client; tap: Tap }> {
   const tap: Tap = { used: false, receive: () => undefined };
-  const config: Attempt = {
-    ...options,
+  const { session = 'pinned', ownEncoding = false, ...others } = options;
+  const config: ClientConfig & Pick<Attempt, 'replication'> = {
+    ...others,
     host: target.host,
     port: target.port,
     user: settings.username,
@@ -137,9 +142,7 @@ async function connectOnce(
     database: settings.database,
     ssl: tls ? tlsOptions(settings.tls) : false,
     application_name: applicationName(settings),
-    options: Object.entries(PINNED_SETTINGS)
-      .map(([name, value]) => `-c ${name}=${value}`)
-      .join(' '),
+    ...(session === 'pinned' && { options: PINNED_OPTIONS }),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
@@ -150,11 +153,35 @@ async function connectOnce(
   client.on('error', () => undefined);
   try {
     await client.connect();
-    await client.query(LATER_SETTINGS);
+    if (session === 'pinned') {
+      const serverMoney = (): Promise<string | undefined> => moneyOfServer(settings, target, tls);
+      await pinSession(client, { settings, ownEncoding, serverMoney });
+    }
     sayWhatBreaks(client, settings, target);
     return { client, tap };
   } catch (error) {
     await closeConnection(client);
+    throw error;
+  }
+}
+
+/** lc_monetary where no role's setting holds: a session without a database has none. Undefined: it may not be opened. */
+async function moneyOfServer(
+  settings: DatabaseSettings,
+  target: Target,
+  tls: boolean,
+): Promise<string | undefined> {
+  try {
+    const { client } = await connectOnce(settings, target, { replication: 'true', session: 'plain' }, tls);
+    try {
+      const { rows } = await client.query<{ lc_monetary: string }>('SHOW lc_monetary');
+      return rows[0]?.lc_monetary;
+    } finally {
+      await closeConnection(client);
+    }
+  } catch (error) {
+    // A role that may not replicate, or a pg_hba.conf that names no replication: the files may tell.
+    if (error instanceof DatabaseError) return undefined;
     throw error;
   }
 }

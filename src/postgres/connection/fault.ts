@@ -1,5 +1,5 @@
-// What a failed connection or command means, and what cures it: errors of Postgres, TLS and the network as TailraceErrors. The
-// only file that reads others' texts, where neither the server nor `pg` has a code: everybody else asks the TailraceError.
+// What a failed connection or command means, and what cures it: errors of Postgres, TLS and the network as TailraceErrors. A
+// server's texts are translated (lc_messages): its SQLSTATE and routine decide. Only texts of `pg`'s own, which has no codes, are read.
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 import { escapeIdentifier } from 'pg';
 import { TailraceError, type ErrorKind } from '../../core/errors.ts';
@@ -23,28 +23,39 @@ export function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : '';
 }
 
+/** The function of the server that refused; '' where none is named: whatever answered is not Postgres, which names it always. */
+function routineOf(error: unknown): string {
+  const routine = error instanceof Error && 'routine' in error ? error.routine : undefined;
+  return typeof routine === 'string' ? routine : '';
+}
+
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Wraps whatever connecting to `target` threw. */
 export function connectionFault(error: unknown, settings: DatabaseSettings, target: Target): TailraceError {
   if (error instanceof TailraceError) return error;
   const fault =
-    postgresFault(codeOf(error), textOf(error), settings, target) ??
+    postgresFault(
+      { code: codeOf(error), text: textOf(error), routine: routineOf(error) },
+      settings,
+      target,
+    ) ??
     tlsFault(codeOf(error), textOf(error), settings, target) ??
     networkFault(codeOf(error), textOf(error), settings, target);
   return new TailraceError(`database "${settings.name}": ${fault.message}`, { ...fault, cause: error });
 }
 
-function postgresFault(
-  code: string,
-  text: string,
-  settings: DatabaseSettings,
-  target: Target,
-): Fault | undefined {
+type Refusal = { readonly code: string; readonly text: string; readonly routine: string };
+
+/** What a pooler refuses by itself: a start-up parameter, replication, a database that it does not know. */
+const POOLER_STATES: readonly string[] = ['08P01', '3D000', '0A000'];
+
+function postgresFault(refusal: Refusal, settings: DatabaseSettings, target: Target): Fault | undefined {
+  const { code, text, routine } = refusal;
   const at = formatTarget(target);
   const role = escapeIdentifier(settings.username);
   const database = escapeIdentifier(settings.database);
-  if (/unsupported startup parameter|no such database: .*replication|not allowed.*replication/i.test(text)) {
+  if (routine === '' && POOLER_STATES.includes(code)) {
     return {
       code: 'POOLER',
       kind: 'fatal',
@@ -61,15 +72,8 @@ function postgresFault(
         hint: `correct the password in the configuration, or set it: ALTER ROLE ${role} WITH LOGIN PASSWORD '…';`,
       };
     case '28000':
-      return /no pg_hba\.conf entry/i.test(text)
-        ? {
-            code: 'HBA_REFUSED',
-            kind: 'fatal',
-            message: `pg_hba.conf of ${at} refuses this connection (${text})`,
-            hint: /no encryption|SSL off/i.test(text)
-              ? 'set tls.mode to verify-full (or require), or add a line for this host to pg_hba.conf and run SELECT pg_reload_conf();'
-              : `add "hostssl ${settings.database} ${settings.username} <this host>/32 scram-sha-256" to pg_hba.conf and run SELECT pg_reload_conf();`,
-          }
+      return routine === REFUSES_BY_HBA
+        ? hbaFault(text, settings, target)
         : {
             code: 'ROLE_REFUSED',
             kind: 'fatal',
@@ -84,11 +88,16 @@ function postgresFault(
         hint: `correct databases[].database, or CREATE DATABASE ${database};`,
       };
     case '42501':
+      return permissionFault(refusal, settings, target);
+    case '0A000':
+      return routine === 'InitializeClientEncoding' ? encodingFault(text, database) : otherFault(refusal, at);
+    case '22021':
+    case '22P05':
       return {
-        code: 'REPLICATION_NOT_ALLOWED',
+        code: 'NAME_UNDECODABLE',
         kind: 'fatal',
-        message: `role ${role} may not replicate from ${at} (${text})`,
-        hint: `ALTER ROLE ${role} WITH REPLICATION; (on Amazon RDS: GRANT rds_replication TO ${role};)`,
+        message: `a name in the catalog of ${database} has bytes that are no text in its encoding (${text})`,
+        hint: 'rename that table, column or type (ALTER … RENAME), or let each sink name its tables instead of patterns',
       };
     case '53300':
       return {
@@ -107,15 +116,81 @@ function postgresFault(
         hint: 'Tailrace goes on as soon as the server takes connections',
       };
     default:
-      return /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code)
-        ? {
-            code: `POSTGRES_${code}`,
-            kind: 'retryable',
-            message: `${at} answered: ${text} (SQLSTATE ${code})`,
-            hint: "look this SQLSTATE up in the server's log",
-          }
-        : undefined;
+      return otherFault(refusal, at);
   }
+}
+
+const otherFault = ({ code, text }: Refusal, at: string): Fault | undefined =>
+  /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code)
+    ? {
+        code: `POSTGRES_${code}`,
+        kind: 'retryable',
+        message: `${at} answered: ${text} (SQLSTATE ${code})`,
+        hint: "look this SQLSTATE up in the server's log",
+      }
+    : undefined;
+
+/** Of MULE_INTERNAL alone. https://www.postgresql.org/docs/current/multibyte.html */
+const encodingFault = (text: string, database: string): Fault => ({
+  code: 'ENCODING_UNSUPPORTED',
+  kind: 'fatal',
+  message: `the server cannot convert the texts of database ${database} to UTF-8 (${text})`,
+  hint: 'dump it and restore it into a database made with ENCODING UTF8',
+});
+
+/** https://github.com/postgres/postgres/blob/REL_18_STABLE/src/backend/libpq/auth.c */
+const REFUSES_BY_HBA = 'ClientAuthentication';
+
+function hbaFault(text: string, { tls, database, username }: DatabaseSettings, target: Target): Fault {
+  const isLocal = target.host.startsWith('/');
+  const isPlain = tls.mode === 'disable';
+  // `prefer` has gone on without TLS where the server has none.
+  const type = isPlain || tls.mode === 'prefer' ? 'host' : 'hostssl';
+  const line = isLocal
+    ? `local ${database} ${username} scram-sha-256`
+    : `${type} ${database} ${username} <this host>/32 scram-sha-256`;
+  const add = `add "${line}" to pg_hba.conf and run SELECT pg_reload_conf();`;
+  return {
+    code: 'HBA_REFUSED',
+    kind: 'fatal',
+    message: `pg_hba.conf of ${formatTarget(target)} refuses this connection (${text})`,
+    hint: isPlain && !isLocal ? `set tls.mode to verify-full (or require), or ${add}` : add,
+  };
+}
+
+/** Of Postgres 13 to 18: who checks that a role may replicate. */
+const CHECKS_REPLICATION: ReadonlySet<string> = new Set([
+  'InitPostgres',
+  'CheckSlotPermissions',
+  'check_permissions',
+]);
+
+function permissionFault({ text, routine }: Refusal, settings: DatabaseSettings, target: Target): Fault {
+  const at = formatTarget(target);
+  const role = escapeIdentifier(settings.username);
+  const database = escapeIdentifier(settings.database);
+  if (CHECKS_REPLICATION.has(routine)) {
+    return {
+      code: 'REPLICATION_NOT_ALLOWED',
+      kind: 'fatal',
+      message: `role ${role} may not replicate from ${at} (${text})`,
+      hint: `ALTER ROLE ${role} WITH REPLICATION; (on Amazon RDS: GRANT rds_replication TO ${role};)`,
+    };
+  }
+  if (routine === 'CheckMyDatabase') {
+    return {
+      code: 'CONNECT_NOT_ALLOWED',
+      kind: 'fatal',
+      message: `role ${role} may not connect to database ${database} at ${at} (${text})`,
+      hint: `GRANT CONNECT ON DATABASE ${database} TO ${role};`,
+    };
+  }
+  return {
+    code: 'PERMISSION_DENIED',
+    kind: 'fatal',
+    message: `${at} does not allow role ${role} what it needs (${text})`,
+    hint: `GRANT to ${role} what the server names, or use the role that owns it`,
+  };
 }
 
 /** The server speaks no TLS: with `tls.mode: prefer` we go on without. */

@@ -33,6 +33,8 @@ export type Preflight = {
   readonly tableFindings: readonly Finding[];
   readonly serverVersion: number;
   readonly databaseOid: number;
+  /** `server_encoding`: how the database keeps its texts. */
+  readonly encoding: string;
   /** `wal_sender_timeout`; 0 is off. */
   readonly senderTimeoutMs: number;
   readonly slot: Slot | undefined;
@@ -171,7 +173,7 @@ const inspectEncoding = (encoding: string): Finding =>
         code: 'ENCODING_UNCHECKED',
         title: 'encoding',
         detail:
-          'the database is SQL_ASCII: it may hold bytes that are no text, and a queue may refuse such a message',
+          'the database is SQL_ASCII: its texts are read as UTF-8; what is none is replaced, the columns are named in metadata.undecodable_columns, and a row whose key is none becomes a dead letter',
         cure: 'dump it and restore it into a database made with ENCODING UTF8',
       })
     : passed('encoding', encoding);

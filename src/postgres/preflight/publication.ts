@@ -68,9 +68,13 @@ export const isOurs = (publication: Publication | undefined, settings: DatabaseS
   settings.publication.initSql === undefined &&
   (publication === undefined || (publication.kept && publication.changeable));
 
+/** A role that reads only by default makes and changes its publication nevertheless. All else is the role's own. */
+const MAY_WRITE = 'SET default_transaction_read_only = off';
+
 /**
  * Makes the publication: `init_sql` as given, else the fit tables by name. Never ALL TABLES nor IN SCHEMA: these make
  * UPDATE fail in the application on tables without an identity (architecture §4, 7). Answers what it lists.
+ * `client`: a plain session of the role, as the user's SQL and event triggers expect it.
  * `mayBeEmpty`: tables that are made later can still join it.
  */
 export async function createPublication(
@@ -88,6 +92,7 @@ export async function createPublication(
     // Statements of one message are one transaction: killed between two, a publication without its comment would be nobody's.
     // https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
     const comment = `COMMENT ON PUBLICATION ${escapeIdentifier(name)} IS '${KEPT_COMMENT}'`;
+    if (initSql === undefined) await client.query(MAY_WRITE);
     await client.query(initSql ?? `${sql}; ${comment}`);
   } catch (cause) {
     throw await creationFault(client, settings, sql, cause);
@@ -152,6 +157,7 @@ const SETTLED_MEANWHILE: readonly unknown[] = ['42P01', '3F000', '42710'];
 /**
  * Adds tables to the publication, one by one, so that one that cannot be added does not keep the others out. `from` is
  * where the WAL stood then: what a transaction that began later changes is streamed; one that was in progress may come in part.
+ * `client`: a plain session of the role, as event triggers expect it.
  */
 export async function addTables(
   client: Client,
@@ -160,6 +166,7 @@ export async function addTables(
 ): Promise<{ added: TableName[]; from: string; refused: { table: TableName; reason: string }[] }> {
   const added: TableName[] = [];
   const refused: { table: TableName; reason: string }[] = [];
+  await client.query(MAY_WRITE);
   await client.query(`SET lock_timeout = ${ADD_LOCK_TIMEOUT_MS}`);
   for (const table of tables) {
     try {
@@ -176,6 +183,8 @@ export async function addTables(
 
 /** Where the WAL stands, as LSN text. */
 export async function walPosition(client: Client): Promise<string> {
-  const { rows } = await client.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
+  const { rows } = await client.query<{ lsn: string }>(
+    'select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text as lsn',
+  );
   return rows[0]!.lsn;
 }

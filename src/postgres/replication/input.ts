@@ -10,8 +10,11 @@ const HEADER_BYTES = 5;
 /** 'w' and three 64-bit numbers in front of the pgoutput message. */
 const XLOG_DATA_BYTES = 25;
 const KEEPALIVE_BYTES = 18;
-/** Of a message that comes in pieces, the first piece has at least its type and relation id. */
-const FIRST_PIECE_BYTES = 5;
+/**
+ * Of a message that comes in pieces, the first piece has at least so much, or all of it: the type and relation id of a row, the
+ * prefix of a logical message that is ours.
+ */
+const FIRST_PIECE_BYTES = 128;
 
 const INITIAL_BYTES = 512 * 1024;
 /** A buffer that one large message has made larger than this is given back. */
@@ -128,7 +131,7 @@ export class ReplicationInput {
     if (this.#length - at < HEADER_BYTES) return HEADER_BYTES;
     const total = 1 + uint32At(this.#filling, at + 1);
     const long = total - HEADER_BYTES - XLOG_DATA_BYTES > this.#maxMessageBytes;
-    return long ? HEADER_BYTES + XLOG_DATA_BYTES + FIRST_PIECE_BYTES : total;
+    return long ? Math.min(total, HEADER_BYTES + XLOG_DATA_BYTES + FIRST_PIECE_BYTES) : total;
   }
 
   #takeFirstPiece(at: number, next: number): number {

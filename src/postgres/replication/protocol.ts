@@ -83,6 +83,18 @@ export function parseError(content: Buffer): ServerError {
 /** Of Postgres 13 to 18: https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/utils/cache/lsyscache.c */
 const LOOKS_UP_PUBLICATION: ReadonlySet<string> = new Set(['get_publication_oid', 'GetPublicationByName']);
 
+/** Of Postgres 13 to 18: https://github.com/postgres/postgres/blob/REL_18_STABLE/src/backend/replication/slot.c */
+const LOOKS_UP_SLOT: ReadonlySet<string> = new Set([
+  'ReplicationSlotAcquire',
+  'ReplicationSlotAcquireInternal',
+]);
+
+/**
+ * The server cannot convert a text to UTF-8: it is damaged, or has no equivalent. It stops at the same one each time.
+ * https://www.postgresql.org/docs/current/errcodes-appendix.html (character_not_in_repertoire, untranslatable_character)
+ */
+export const TEXT_UNDECODABLE = 'TEXT_UNDECODABLE';
+
 /** Postgres 18 goes on without a publication that is missing, and warns. */
 export const isPublicationMissing = ({ routine }: ServerError): boolean => routine === 'LoadPublications';
 
@@ -96,15 +108,14 @@ export function streamFault(
   const make = (code: string, kind: ErrorKind, hint: string): TailraceError =>
     new TailraceError(`database "${settings.name}": ${message}`, { code, kind, hint });
   switch (sqlState) {
-    case '55006': {
-      const pid = /PID (\d+)/.exec(message)?.[1];
+    case '55006':
       return make(
         'SLOT_IN_USE',
         'retryable',
-        `another process streams from slot "${options.slot}": stop it, or SELECT pg_terminate_backend(${pid ?? 'pid'}); Tailrace takes over when the slot is free`,
+        `another process streams from slot "${options.slot}": stop it, or SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = ${escapeLiteral(options.slot)}; Tailrace takes over when the slot is free`,
       );
-    }
     case '42704':
+      if (!LOOKS_UP_PUBLICATION.has(routine) && !LOOKS_UP_SLOT.has(routine)) break;
       return LOOKS_UP_PUBLICATION.has(routine)
         ? make(
             'DECODING_STOPPED',
@@ -124,7 +135,14 @@ export function streamFault(
       );
     case '22023':
       return make('SLOT_WRONG_PLUGIN', 'fatal', `slot "${options.slot}" must use the plugin pgoutput`);
+    case '22021':
+    case '22P05':
+      return make(
+        TEXT_UNDECODABLE,
+        'retryable',
+        'Tailrace reads this part of the stream as the database has it, and names the columns that are no text in metadata.undecodable_columns',
+      );
     default:
-      return connectionFault(Object.assign(new Error(message), { code: sqlState }), settings, target);
   }
+  return connectionFault(Object.assign(new Error(message), { code: sqlState, routine }), settings, target);
 }

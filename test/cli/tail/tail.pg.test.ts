@@ -73,6 +73,24 @@ test('a table without identity is left out with the cure, so that UPDATE goes on
   await cli.code;
 });
 
+test.each([
+  ['SQL_ASCII', 'caf\\xe9', 'caf\ufffd'],
+  ['WIN1252', 'caf\\xe9\\x81', 'café\ufffd'],
+])('a damaged row of a database in %s is printed as far as it can be read', async (encoding, bytes, read) => {
+  await database.drop();
+  database = await createTestDatabase(undefined, encoding);
+  await database.client.query('create table users (id int primary key, name text)');
+  const cli = await startTail();
+  await database.client.query(`insert into users values (1, E'${bytes}'), (2, 'whole')`);
+  await waitFor(() => lines(cli).length === 2, 'two lines');
+  expect(lines(cli)).toMatchObject([
+    { record: { name: read }, metadata: { undecodable_columns: ['name'] } },
+    { record: { name: 'whole' } },
+  ]);
+  cli.interrupt();
+  expect(await cli.code).toBe(0);
+});
+
 test('--table prints that table only, and --format says how', async () => {
   const cli = await startTail('--table', 'public.orders', '--format', 'pg2sqs');
   await database.client.query(`insert into users values (1); insert into orders values (1, 2.50)`);

@@ -21,8 +21,8 @@ function queued(...added: readonly Added[]) {
     all,
     room: delivery.unsettled.room,
     take: (ordered = true) => {
-      const { batch, tooLarge } = takeBatch(queue, cut(ordered));
-      return [numbers(batch), numbers(tooLarge)];
+      const { batch, unsendable } = takeBatch(queue, cut(ordered));
+      return [numbers(batch), numbers(unsendable)];
     },
     parkedAhead: () => numbers(parkedAhead(queue, cut(true))),
   };

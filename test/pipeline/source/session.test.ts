@@ -103,9 +103,16 @@ const settingsOf = (changes: Changes['settings'] = {}): DatabaseSettings =>
 /** What a source keeps over all connections. */
 function keepers(
   options: SourceOptions,
-): Pick<SessionPorts, 'gaps' | 'looks' | 'stopped' | 'isFollowedAlone'> {
+): Pick<SessionPorts, 'gaps' | 'looks' | 'stopped' | 'isFollowedAlone' | 'ownEncoding' | 'onReached'> {
   const gaps = new GapKeeper(options, state);
-  return { gaps, looks: new LookKeeper(options, gaps), stopped: undefined, isFollowedAlone: false };
+  const looks = new LookKeeper(options, gaps);
+  const ports = {
+    stopped: undefined,
+    isFollowedAlone: false,
+    ownEncoding: false,
+    onReached: () => undefined,
+  };
+  return { gaps, looks, ...ports };
 }
 
 function start({ before, stopped, ...changes }: Changes = {}): Session {

@@ -9,8 +9,8 @@ import {
   connectOrdinary,
   connectReplication,
   findPrimary,
-  PINNED_SETTINGS,
 } from '../../../src/postgres/connection/connection.ts';
+import { PINNED_SETTINGS } from '../../../src/postgres/connection/session.ts';
 import { identifySystem, inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
 import type { DatabaseSettings, TlsSettings } from '../../../src/postgres/settings.ts';
 import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
@@ -39,7 +39,11 @@ describe('a session', () => {
       alter database ${database.name} set extra_float_digits = -1;
       alter database ${database.name} set client_encoding = 'LATIN1';
       alter database ${database.name} set statement_timeout = '1ms';
-            alter database ${database.name} set default_transaction_read_only = on;
+      alter database ${database.name} set default_transaction_read_only = on;
+      alter database ${database.name} set default_transaction_isolation = serializable;
+      alter database ${database.name} set quote_all_identifiers = on;
+      alter database ${database.name} set client_min_messages = error;
+      alter database ${database.name} set exit_on_error = on;
       alter database ${database.name} set search_path = nowhere;
     `);
     const later = (await serverVersion(database.client)) >= 140_000;
@@ -140,30 +144,61 @@ describe('a pooler', () => {
 
 describe('a refusal', () => {
   const at = { host: 'db', port: 5432 };
+  // What a German server says: its words are nobody's to decide by.
   test.each([
-    [
-      '28000',
-      'no pg_hba.conf entry for replication connection from host "10.0.0.1", no encryption',
-      'HBA_REFUSED',
-      'fatal',
-    ],
-    ['28000', 'role "x" is not permitted to log in', 'ROLE_REFUSED', 'fatal'],
-    ['42501', 'permission denied to start WAL sender', 'REPLICATION_NOT_ALLOWED', 'fatal'],
-    ['42501', 'must be superuser or replication role to start walsender', 'REPLICATION_NOT_ALLOWED', 'fatal'],
-    [
-      '53300',
-      'number of requested standby connections exceeds max_wal_senders',
-      'NO_CONNECTION_FREE',
-      'retryable',
-    ],
-    ['57P03', 'the database system is starting up', 'SERVER_NOT_READY', 'retryable'],
-    ['XX000', 'something else', 'POSTGRES_XX000', 'retryable'],
-    ['ENOTFOUND', 'getaddrinfo ENOTFOUND db', 'ENOTFOUND', 'retryable'],
-    ['CERT_HAS_EXPIRED', 'certificate has expired', 'TLS_REFUSED', 'fatal'],
-  ])('%s %s is %s, with a cure', (code, text, expected, kind) => {
-    const fault = connectionFault(Object.assign(new Error(text), { code }), settings, at);
-    expect(fault).toMatchObject({ code: expected, kind });
+    ['28000', 'kein pg_hba.conf-Eintrag für Host »10.0.0.1«', 'ClientAuthentication', 'HBA_REFUSED'],
+    ['28000', 'Rolle »x« hat keine Berechtigung zum Einloggen', 'InitializeSessionUserId', 'ROLE_REFUSED'],
+    ['42501', 'keine Berechtigung, um WAL-Sender zu starten', 'InitPostgres', 'REPLICATION_NOT_ALLOWED'],
+    ['42501', 'keine Berechtigung', 'CheckSlotPermissions', 'REPLICATION_NOT_ALLOWED'],
+    ['42501', 'must be superuser or replication role', 'check_permissions', 'REPLICATION_NOT_ALLOWED'],
+    ['42501', 'keine Berechtigung für Datenbank »shop«', 'CheckMyDatabase', 'CONNECT_NOT_ALLOWED'],
+    ['42501', 'keine Berechtigung für Tabelle items', 'aclcheck_error', 'PERMISSION_DENIED'],
+    ['53300', 'tut mir leid, schon zu viele Verbindungen', 'InitProcess', 'NO_CONNECTION_FREE'],
+    ['57P03', 'das Datenbanksystem startet', 'ProcessStartupPacket', 'SERVER_NOT_READY'],
+    ['3D000', 'Datenbank »shop« existiert nicht', 'InitPostgres', 'DATABASE_MISSING'],
+    ['3D000', 'no such database: shop', '', 'POOLER'],
+    ['08P01', 'unsupported startup parameter: replication', '', 'POOLER'],
+    ['08P01', 'ungültige Startpaketlänge', 'ProcessStartupPacket', 'POSTGRES_08P01'],
+    ['XX000', 'irgendetwas', 'elog', 'POSTGRES_XX000'],
+    ['ENOTFOUND', 'getaddrinfo ENOTFOUND db', undefined, 'ENOTFOUND'],
+    ['CERT_HAS_EXPIRED', 'certificate has expired', undefined, 'TLS_REFUSED'],
+  ])('%s %s from %s is %s, with a cure', (code, text, routine, expected) => {
+    const fault = connectionFault(Object.assign(new Error(text), { code, routine }), settings, at);
+    const mayPass = /^(NO_CONNECTION_FREE|SERVER_NOT_READY|POSTGRES_.*|ENOTFOUND)$/.test(expected);
+    expect(fault).toMatchObject({ code: expected, kind: mayPass ? 'retryable' : 'fatal' });
     expect(fault.hint).toBeTruthy();
+  });
+
+  test('of a real server is known by where it comes from, and its cure mends it', async () => {
+    const { client, name } = database;
+    await client.query(`create role "No ""one" login password 'postgres'`);
+    const nobody = { ...settings, username: 'No "one' };
+    const refused = async (open: () => Promise<unknown>): Promise<{ code: string; hint: string }> =>
+      open().then(
+        () => ({ code: 'none', hint: '' }),
+        (error: unknown) => error as { code: string; hint: string },
+      );
+    const stream = (): Promise<unknown> =>
+      connectReplication(nobody, target()).then(({ client }) => client.end());
+    const read = (): Promise<unknown> => connectOrdinary(nobody, target()).then((opened) => opened.end());
+    try {
+      const replicating = await refused(stream);
+      expect(replicating.code).toBe('REPLICATION_NOT_ALLOWED');
+      await client.query(replicating.hint.split(' (')[0]!);
+      expect(await refused(stream)).toMatchObject({ code: 'none' });
+      await client.query(`revoke connect on database ${name} from public`);
+      const connecting = await refused(read);
+      expect(connecting.code).toBe('CONNECT_NOT_ALLOWED');
+      await client.query(connecting.hint);
+      expect(await refused(read)).toMatchObject({ code: 'none' });
+      await client.query('alter role "No ""one" nologin noreplication');
+      const role = await refused(stream);
+      expect(role.code).toBe('ROLE_REFUSED');
+      await client.query(role.hint);
+      expect(await refused(stream)).toMatchObject({ code: 'none' });
+    } finally {
+      await client.query(`drop owned by "No ""one"; drop role "No ""one"`);
+    }
   });
 });
 

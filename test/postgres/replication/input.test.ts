@@ -77,6 +77,24 @@ describe('the input', () => {
     expect(kinds).toEqual(new Set([RANGE.first, RANGE.next, RANGE.last]));
   });
 
+  test('begins the pieces of a message with enough of it to know its prefix, however it comes', () => {
+    const input = new ReplicationInput(200);
+    const prefix = 'sequin:transaction_annotations.set';
+    const head = Buffer.concat([Buffer.from('M'), Buffer.alloc(9, 1), Buffer.from(`${prefix}\0`)]);
+    const message = xlogData(Buffer.concat([head, Buffer.alloc(300, 0x78)]));
+    const firsts: Buffer[] = [];
+    for (const byte of message) {
+      input.push(Buffer.from([byte]));
+      if (!input.ready) continue;
+      const { count, kinds, bytes, starts, ends } = input.take();
+      for (let i = 0; i < count; i++) {
+        if (kinds[i] === RANGE.first) firsts.push(Buffer.from(bytes.subarray(starts[i], ends[i])));
+      }
+    }
+    expect(firsts).toHaveLength(1);
+    expect(firsts[0]!.subarray(0, head.length)).toEqual(head);
+  });
+
   test('one byte at a time, a message is taken once and when it is complete', () => {
     const input = new ReplicationInput(1000);
     const message = xlogData(Buffer.from('hello'));

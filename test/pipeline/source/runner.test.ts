@@ -1,0 +1,93 @@
+// How a source goes on after its stream breaks: how long it waits, and how it reads then.
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { TEXT_UNDECODABLE } from '../../../src/postgres/replication/protocol.ts';
+import { begin, commit } from '../../log/stream.ts';
+import { databaseSettings } from '../../support/database-settings.ts';
+import { fakeDatabase, INT4, startFakePostgres, type FakePostgres } from '../../support/fake-postgres.ts';
+import { insertMessage, relationMessage } from '../../support/pgoutput-messages.ts';
+import {
+  createSourceDirectory,
+  startTestSource,
+  type SourceDirectory,
+  type TestSource,
+} from '../../support/source.ts';
+import { waitFor } from '../../support/wait.ts';
+
+let server: FakePostgres;
+let directory: SourceDirectory;
+let source: TestSource;
+
+const POLICY = { initialBackoffMs: 2, multiplier: 3, maxBackoffMs: 1000, jitter: 0 };
+
+beforeEach(async () => {
+  server = await startFakePostgres({ walEnd: 1000n });
+  directory = createSourceDirectory();
+  source = startTestSource(
+    databaseSettings(fakeDatabase(server), { publication: { refreshIntervalMs: 0 }, reconnect: POLICY }),
+    directory,
+  );
+  source.ended.catch(() => undefined);
+});
+afterEach(async () => {
+  await source.stop();
+  directory.remove();
+});
+
+const waits = (): number[] =>
+  source.lines.flatMap((line) => ('retryInMs' in line ? [line.retryInMs as number] : []));
+
+/** The stream number `count` sends a keepalive, begins a transaction and breaks in it. */
+async function breakIn(count: number, keepalive: bigint, sqlState = 'XX000'): Promise<void> {
+  const stream = await server.stream(count);
+  stream.keepalive(keepalive);
+  stream.send(begin({ commitLsn: 500n, rows: 1 }));
+  stream.fail(sqlState, 'bricht ab');
+  await waitFor(() => waits().length === count, `wait number ${count}`);
+}
+
+test('each time is waited longer when the stream breaks at one place, although it has begun', async () => {
+  for (const count of [1, 2, 3, 4]) await breakIn(count, 400n);
+  expect(waits()).toEqual([2, 6, 18, 54]);
+});
+
+test('what has come since the last time makes the wait short again: a transaction, or all there was', async () => {
+  for (const count of [1, 2]) await breakIn(count, 400n);
+  const third = await server.stream(3);
+  const transaction = { commitLsn: 500n, rows: 1 };
+  const columns = [{ name: 'id', type: INT4, identity: true }];
+  third.send(
+    begin(transaction),
+    relationMessage({ id: 1, schema: 'public', table: 'items', identity: 'd', columns }),
+    insertMessage(1, ['1']),
+    commit(transaction),
+  );
+  await waitFor(() => source.status().transactions === 1, 'the transaction');
+  third.fail('XX000', 'bricht ab');
+  await waitFor(() => waits().length === 3, 'the third wait');
+  await breakIn(4, 400n);
+  const fifth = await server.stream(5);
+  fifth.keepalive(1000n);
+  await waitFor(() => source.status().walEnd === '0/3E8', 'the keepalive');
+  fifth.fail('XX000', 'bricht ab');
+  await waitFor(() => waits().length === 5, 'the fifth wait');
+  await breakIn(6, 1000n);
+  expect(waits()).toEqual([2, 6, 2, 6, 2, 2]);
+});
+
+test('a text that the server cannot convert is read as the database has it, for one run of the stream', async () => {
+  const own = (): number =>
+    server.asked.filter((sql) => sql.startsWith(`select set_config('client_encoding'`)).length;
+  server.server.override = (sql) =>
+    sql.includes('server_encoding') && sql.includes('moneySource')
+      ? [{ encoding: 'LATIN1', clientEncoding: 'UTF8', moneySource: 'default', moneyOfAll: null }]
+      : undefined;
+  await breakIn(1, 400n, '22P05');
+  expect(source.lines.at(-1)).toMatchObject({ code: TEXT_UNDECODABLE });
+  expect(own()).toBe(0);
+  await breakIn(2, 400n, 'XX000');
+  expect(own()).toBe(1);
+  await breakIn(3, 400n, '22021');
+  expect(own()).toBe(1);
+  await server.stream(4);
+  expect(own()).toBe(2);
+});
