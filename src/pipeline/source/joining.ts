@@ -64,7 +64,9 @@ export async function join(joining: Joining): Promise<StartPlan> {
     certain,
     again: !opened.joined && opened.log.recovered.created ? plan.confirmed : undefined,
   });
-  if (plan.gap !== undefined) gaps.declare(plan.gap);
+  if (plan.gap !== undefined) {
+    gaps.declare({ ...plan.gap, halts: plan.gap.halts && !isNothingBefore(joining) });
+  }
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
   if (isRenumbered(opened)) {
     // Sinks learn of salts when they begin.
@@ -92,6 +94,10 @@ const wasRead = ({ log }: SourceLog, { knownEpoch }: SourceOptions): boolean =>
 /** What was committed before it is not read any more. */
 const endOfRead = ({ log }: SourceLog, { confirmed }: StartPlan): Lsn =>
   maxLsn(log.context.lastEndLsn, confirmed);
+
+/** At a first start nothing was delivered before a gap: nobody has to decide about it. */
+const isNothingBefore = ({ opened, ports }: Pick<Joining, 'opened' | 'ports'>): boolean =>
+  ports.gaps.isFirstStart && opened.log.context.lastEndLsn === ZERO_LSN;
 
 /**
  * The transaction that follows the log's end may have been delivered in part, with its changes numbered by other options: in
@@ -123,8 +129,7 @@ function skippedGap({ opened, prepared, ports }: Joining, look: Look): Gap | und
       from: formatLsn(from),
       to: formatLsn(look.walAfter),
       reason: `the publication "${ports.options.settings.publication.name}" was missing when these changes were written: they cannot be decoded`,
-      // Nothing was delivered before it at a first start.
-      halts: !gaps.isFirstStart || opened.log.context.lastEndLsn > ZERO_LSN,
+      halts: !isNothingBefore({ opened, ports }),
       skips: true,
       ends: [],
     });
