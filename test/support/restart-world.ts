@@ -12,6 +12,7 @@ import { acceptAllGaps, noteGaps, noteLines } from './restart-declared.ts';
 import { RestartServer } from './restart-server.ts';
 import { createWorkDirectory, startService, type ServiceProcess } from './service.ts';
 import { startSqsRecorder, type SqsRecorder } from './sqs-recorder.ts';
+import { waitFor } from './wait.ts';
 import { startWebhookServer, type WebhookServer } from './webhook-server.ts';
 
 const POWER_CUT = resolve(import.meta.dirname, 'power-cut.ts');
@@ -36,7 +37,7 @@ export type RestartWorldOptions = {
 export class RealRestartWorld {
   readonly audit = new RestartAudit();
   readonly story: string[] = [];
-  readonly #begun = steadyMs();
+  readonly #openedMs = steadyMs();
   readonly #options: RestartWorldOptions;
   readonly #work = createWorkDirectory();
   readonly #stopping = new AbortController();
@@ -65,8 +66,18 @@ export class RealRestartWorld {
       return undefined;
     };
     this.start();
-    await this.#service!.ready();
+    // Before a sink has begun nothing is due to it, wherever it will begin.
+    await this.#begun();
     this.#loads = [this.#write(), this.#pull()];
+  }
+
+  async #begun(): Promise<void> {
+    const service = this.#service!;
+    await service.ready();
+    await waitFor(
+      async () => (await service.health()).sinks.every(({ state }) => state === 'running'),
+      'every sink to run',
+    );
   }
 
   #received(sink: 'queue' | 'hook', body: string): void {
@@ -84,7 +95,7 @@ export class RealRestartWorld {
   }
 
   tell(what: string): void {
-    this.story.push(`${String(Math.round(steadyMs() - this.#begun)).padStart(6)} ms ${what}`);
+    this.story.push(`${String(Math.round(steadyMs() - this.#openedMs)).padStart(6)} ms ${what}`);
   }
 
   async #write(): Promise<void> {
