@@ -76,7 +76,11 @@ export async function join(joining: Joining): Promise<StartPlan> {
   opened.epoch = plan.epoch;
   opened.skippedTo = skipTo;
   opened.damaged = false;
-  const comparing = comparingOf(belonging, { opened, server }, looks);
+  const comparing = comparingOf(
+    belonging,
+    { opened, server },
+    { looks, declare: (gap) => void gaps.declare(gap) },
+  );
   if (comparing === undefined) looks.prove();
   opened.feed.join({ epoch: plan.epoch, history: server, comparing });
   await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
