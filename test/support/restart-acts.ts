@@ -17,7 +17,7 @@ const NOTHING_TO_DO = ['42704', '42P01', '42710'];
 const AGAIN = ['55006', '40P01', '40001', 'XX000'];
 
 /** As somebody at a prompt: where another was quicker, there is nothing to do. */
-async function attempt(world: RealRestartWorld, sql: string): Promise<void> {
+export async function attempt(world: RealRestartWorld, sql: string): Promise<void> {
   await waitFor(async () => {
     const client = await world.server.client();
     try {

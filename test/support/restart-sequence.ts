@@ -1,6 +1,6 @@
 // One sequence of restarts from its first row to the verdict: what was done, what never came, and what was said about it.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ACTS, ALL_ACTIONS, type ActName } from './restart-acts.ts';
+import { ACTS, ALL_ACTIONS, attempt, type ActName } from './restart-acts.ts';
 import { AUDITED, AUDITED_SINK_NAMES, AUDITED_SINKS } from './restart-audit.ts';
 import { RealRestartWorld } from './restart-world.ts';
 import { waitFor } from './wait.ts';
@@ -8,6 +8,8 @@ import { seededRandom } from './workload.ts';
 
 const MAX_TRAFFIC_MS = 900;
 const STREAMING_WITHIN_MS = 60_000;
+/** The service looks every 300 ms. */
+const TAKEN_IN_WITHIN_MS = 3000;
 const PROBES_WITHIN_MS = 40_000;
 const REST_WITHIN_MS = 15_000;
 const MAX_RESTARTS = 6;
@@ -90,20 +92,33 @@ async function heal(world: RealRestartWorld): Promise<void> {
   );
 }
 
+/**
+ * Tables that were made anew are taken in first: by the service where the publication is its own, else by whoever made that, as the
+ * status asks for.
+ */
+async function publishAll(world: RealRestartWorld): Promise<void> {
+  const missing = async (): Promise<string[]> => {
+    const { rows } = await (
+      await world.server.client()
+    ).query<{ name: string }>(
+      `select tablename as name from pg_publication_tables where pubname = '${world.publication}'`,
+    );
+    return AUDITED.filter((table) => !rows.some(({ name }) => name === table));
+  };
+  const isComplete = async (): Promise<boolean> => (await missing()).length === 0;
+  await waitFor(isComplete, 'the service to publish every table', TAKEN_IN_WITHIN_MS).catch(async () => {
+    for (const table of await missing())
+      await attempt(world, `alter publication ${world.publication} add table ${table}`);
+  });
+}
+
 /** Everything that is due has come when it resolves, or never will. Answers what is missing and lies in no gap. */
 async function settle(world: RealRestartWorld): Promise<string[]> {
   await world.stopWriting();
   world.tell('writing ends');
   await heal(world);
   world.tell('streams');
-  // The tables that were made anew have to be taken in first.
-  await waitFor(async () => {
-    const client = await world.server.client();
-    const { rows } = await client.query(
-      `select 1 from pg_publication_tables where pubname = '${world.publication}'`,
-    );
-    return rows.length >= AUDITED.length;
-  }, 'every table to be published');
+  await publishAll(world);
   await heal(world);
   const probes = await world.probe();
   const missing = (): string[] =>

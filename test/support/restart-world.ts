@@ -209,6 +209,8 @@ export class RealRestartWorld {
 
   async cutPower(): Promise<void> {
     await this.kill();
+    // Killed before it wrote anything: nothing is to be lost.
+    if (!existsSync(recordOf(this.#data))) return;
     new DiskRecord(this.#data, recordOf(this.#data)).cut(
       this.#options.random() < 0.5 ? undefined : this.#options.random,
     );
