@@ -43,6 +43,7 @@ const slotDown =
 
 export const ALL_ACTIONS = `'insert, update, delete, truncate'`;
 const ALTERED_MS = 60;
+const FULL_MS = 300;
 
 export const ACTS = {
   kill: (world) => world.kill(),
@@ -105,6 +106,15 @@ export const ACTS = {
     await world.down();
     world.publication = world.publication === 'pub_first' ? 'pub_second' : 'pub_first';
   },
+  'disk full for a while': async (world) => {
+    world.fillDisk(true);
+    await sleep(FULL_MS);
+    world.fillDisk(false);
+  },
+  'clock gone wild': async (world) => {
+    await world.down();
+    world.isClockWild = true;
+  },
   'server crashed': async ({ server }) => {
     await server.stop('immediate');
     await server.start();
@@ -123,7 +133,9 @@ const NAMES = Object.keys(ACTS) as ActName[];
 
 /** Deleting the store forgets what the catalog was like: it comes last, and with nothing that changes the publication unseen. */
 const LAST = 'store deleted';
-const ANYWHERE: readonly ActName[] = NAMES.filter((name) => name !== LAST);
+/** What the machine does meanwhile, now and then. */
+const OF_THE_MACHINE: readonly ActName[] = ['disk full for a while', 'clock gone wild'];
+const ANYWHERE: readonly ActName[] = NAMES.filter((name) => name !== LAST && !OF_THE_MACHINE.includes(name));
 const UNSEEN = /publication|table|server re|slot/;
 
 /** Three to six acts, and what they need to be of use. */
@@ -133,5 +145,7 @@ export function randomActs(random: () => number): ActName[] {
   if (names.some((name) => /server re(stored|covered)/.test(name))) names.unshift('server copied');
   if (names.includes('directory put back')) names.unshift('directory copied');
   if (random() < 0.3 && !names.some((name) => UNSEEN.test(name))) names.push(LAST);
+  for (const name of OF_THE_MACHINE)
+    if (random() < 0.2) names.splice(Math.floor(random() * names.length), 0, name);
   return names;
 }

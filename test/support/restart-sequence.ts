@@ -42,6 +42,7 @@ export async function runSequence({ acts, ack, seed }: Sequence): Promise<Verdic
     await world.open();
     for (const name of acts) {
       if (random() < 0.85) world.start();
+      if (random() < 0.6) await world.streaming();
       // Long enough for some, too short for others: a random moment.
       await sleep(random() * MAX_TRAFFIC_MS);
       world.tell(`-- ${name} (row ${world.lastId}; ${world.endedWith() ?? 'runs'})`);

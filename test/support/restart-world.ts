@@ -16,6 +16,8 @@ import { waitFor } from './wait.ts';
 import { startWebhookServer, type WebhookServer } from './webhook-server.ts';
 
 const POWER_CUT = resolve(import.meta.dirname, 'power-cut.ts');
+const FULL_DISK = resolve(import.meta.dirname, 'full-disk.ts');
+const WILD_CLOCK = resolve(import.meta.dirname, 'jumping-clock.ts');
 const WRITE_EVERY_MS = 15;
 const DATABASE = 'shop';
 /** Where Node keeps what it has compiled: a service starts in half the time. */
@@ -50,6 +52,8 @@ export class RealRestartWorld {
   #isWriting = true;
   #lastId = 0;
   publication = 'pub_first';
+  /** Of the services that start from now on. */
+  isClockWild = false;
   #moves = 0;
 
   constructor(options: RestartWorldOptions) {
@@ -179,18 +183,42 @@ export class RealRestartWorld {
       .replace('publication: { name: postgres', `publication: { name: ${this.publication}`);
   }
 
+  get #fullDisk(): string {
+    return join(this.#work.path, 'disk-is-full');
+  }
+  fillDisk(full: boolean): void {
+    if (full) writeFileSync(this.#fullDisk, '');
+    else rmSync(this.#fullDisk);
+  }
+
   /** Starts the service, unless it runs. */
   start(): void {
     if (this.#service !== undefined && !hasEnded(this.#service)) return;
     mkdirSync(this.#data, { recursive: true });
     const forgets = this.#options.forgetfulDisk;
+    const loaded = [...(forgets ? [POWER_CUT] : []), FULL_DISK, ...(this.isClockWild ? [WILD_CLOCK] : [])];
     this.#service = startService({
       config: this.#config(),
       directory: this.#work.path,
-      ...(forgets && { nodeArgs: ['--import', POWER_CUT] }),
-      env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...(forgets && { [POWER_CUT_DIRECTORY]: this.#data }) },
+      nodeArgs: loaded.flatMap((file) => ['--import', file]),
+      env: {
+        NODE_COMPILE_CACHE: COMPILE_CACHE,
+        FULL_DISK: this.#fullDisk,
+        ...(forgets && { [POWER_CUT_DIRECTORY]: this.#data }),
+      },
     });
     this.#services.push(this.#service);
+  }
+
+  /** Waits until the service streams, or cannot; where there is none, for nothing. */
+  async streaming(): Promise<void> {
+    const service = this.#service;
+    if (service === undefined || hasEnded(service)) return;
+    const begun = async (): Promise<boolean> => {
+      const { databases } = await service.health();
+      return databases.every(({ state }) => state !== 'connecting');
+    };
+    await waitFor(() => hasEnded(service) || begun().catch(() => hasEnded(service)), 'the service to stream');
   }
 
   async kill(): Promise<void> {
