@@ -75,7 +75,7 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     ? new BeginComparison(
         loggedBegins(opened.directory, plan.confirmed, opened.log.writtenEnd),
         lastCommitLsn,
-        { mayMiss: renumbered },
+        { mayMiss: proved === undefined ? renumbered : proved.publication !== look.publication },
       )
     : undefined;
   const isUntold = log.created || plan.gap !== undefined;

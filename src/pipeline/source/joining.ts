@@ -8,6 +8,7 @@ import { formatLsn, maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.
 import type { Primary } from '../../postgres/connection/connection.ts';
 import { comparingOf, isRenumbered, judgeBelonging } from './belonging.ts';
 import type { GapKeeper } from './gaps.ts';
+import { mayBeAnother } from './history/identity.ts';
 import type { StartPlan } from './history/plan.ts';
 import type { SourceLog } from './log.ts';
 import type { LookKeeper, Looking } from './looks.ts';
@@ -126,11 +127,13 @@ function skippedGap({ opened, prepared, ports }: Joining, look: Look): Gap | und
   if (stopped === undefined) return ofServer(gaps.skipped(from));
   // Looked at again while somebody has still to decide, it does not grow.
   const known = stopped.gapId === undefined ? undefined : gaps.find(stopped.gapId);
+  // A server that was set back may have written others where the log ends: nothing of it comes, so nothing shows it.
+  const since = mayBeAnother(ports.looks.proved, look) ? prepared.slot.confirmedFlush : from;
   const gap =
     known ??
     gaps.declare({
       cause: 'publication_missing',
-      from: formatLsn(from),
+      from: formatLsn(since),
       to: formatLsn(look.walAfter),
       reason: `the publication "${ports.options.settings.publication.name}" was missing when these changes were written: they cannot be decoded`,
       halts: !isNothingBefore({ opened, ports }),
