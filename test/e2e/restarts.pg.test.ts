@@ -11,7 +11,7 @@ const SEQUENCES = Number(process.env['TAILRACE_TEST_SEQUENCES'] ?? 20);
 const FIRST_SEED = Number(process.env['TAILRACE_TEST_SEED'] ?? 1);
 /** They wait more than they work. */
 const AT_A_TIME = Number(process.env['TAILRACE_TEST_AT_A_TIME'] ?? 3);
-vi.setConfig({ testTimeout: 240_000, maxConcurrency: AT_A_TIME });
+vi.setConfig({ testTimeout: 600_000, maxConcurrency: AT_A_TIME });
 afterAll(removeTemplate);
 
 function sequenceOf(number: number): Sequence {

@@ -7,7 +7,8 @@ import { waitFor } from './wait.ts';
 import { seededRandom } from './workload.ts';
 
 const MAX_TRAFFIC_MS = 900;
-const STREAMING_WITHIN_MS = 60_000;
+/** On a machine that has other things to do, after some restarts. */
+const STREAMING_WITHIN_MS = 150_000;
 /** The service looks every 300 ms. */
 const TAKEN_IN_WITHIN_MS = 3000;
 const PROBES_WITHIN_MS = 40_000;
