@@ -8,7 +8,7 @@ import { formatLsn, maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.
 import type { Primary } from '../../postgres/connection/connection.ts';
 import { comparingOf, isRenumbered, judgeBelonging } from './belonging.ts';
 import type { GapKeeper } from './gaps.ts';
-import { mayBeAnother } from './history/identity.ts';
+import { certainUpTo } from './history/identity.ts';
 import type { StartPlan } from './history/plan.ts';
 import type { SourceLog } from './log.ts';
 import type { LookKeeper, Looking } from './looks.ts';
@@ -128,7 +128,9 @@ function skippedGap({ opened, prepared, ports }: Joining, look: Look): Gap | und
   // Looked at again while somebody has still to decide, it does not grow.
   const known = stopped.gapId === undefined ? undefined : gaps.find(stopped.gapId);
   // A server that was set back may have written others where the log ends: nothing of it comes, so nothing shows it.
-  const since = mayBeAnother(ports.looks.proved, look) ? prepared.slot.confirmedFlush : from;
+  const { proved } = ports.looks;
+  const mayBeAnother = proved === undefined || certainUpTo(proved.server, look.server) !== undefined;
+  const since = mayBeAnother ? prepared.slot.confirmedFlush : from;
   const gap =
     known ??
     gaps.declare({

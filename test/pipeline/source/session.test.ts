@@ -158,6 +158,9 @@ const ids = async (): Promise<number[]> =>
   (await readLog(directory, signals)).rows.map(({ values }) => Number(values[0]));
 const startLsnOf = (command: string): string => /LOGICAL (\S+)/.exec(command)![1]!;
 
+/** A reply of zero keeps the connection alive, and says nothing of what is safe. */
+const flushesIn = (replies: readonly bigint[]): Set<bigint> => new Set(replies.filter((lsn) => lsn > 0n));
+
 describe('a session', () => {
   test('that is stopped leaves no timer behind', async () => {
     const before = timersInUse();
@@ -197,7 +200,7 @@ describe('a session', () => {
     await loggedUpTo(216n);
     stream.keepalive(5000n);
     await waitFor(() => stream.replies.length >= 5, 'some replies');
-    expect(new Set(stream.replies)).toEqual(new Set([100n]));
+    expect(flushesIn(stream.replies)).toEqual(new Set([100n]));
     settleAll();
     await waitFor(() => stream.replies.at(-1)! > 100n, 'the flush');
     expect(stream.replies.at(-1)).toBe(5000n);
@@ -216,7 +219,7 @@ describe('a session', () => {
     await waitFor(() => signals.quiet().lsn === 5000n, 'the keepalive to count');
     settleAll();
     await waitFor(() => stream.replies.at(-1)! > 216n, 'the next flush');
-    expect(new Set(stream.replies)).toEqual(new Set([100n, 216n, 5000n]));
+    expect(flushesIn(stream.replies)).toEqual(new Set([100n, 216n, 5000n]));
   });
 
   test('flushes no keepalive that came with what is not in the log yet', async () => {
@@ -232,7 +235,7 @@ describe('a session', () => {
     });
     await waitFor(() => server.asked.some((sql) => /attname as name/.test(sql)), 'the catalog to be asked');
     await afterNextFlush(flush, stream);
-    expect(new Set(stream.replies)).toEqual(new Set([100n]));
+    expect(flushesIn(stream.replies)).toEqual(new Set([100n]));
     catalog.release();
     await loggedUpTo(216n);
   });
