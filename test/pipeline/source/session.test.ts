@@ -584,7 +584,7 @@ describe('a server that may be another one', () => {
       code: 'HISTORY_PARTED',
       message: expect.stringContaining('part at 0/12C') as string,
     });
-    expect(stream.replies.every((flush) => flush === 100n)).toBe(true);
+    expect(flushesIn(stream.replies).isSubsetOf(new Set([100n]))).toBe(true);
   });
 
   test('has parted where another transaction stands in the place of ours', async () => {
@@ -644,7 +644,7 @@ describe('what breaks first ends the session, and its error is the one thrown:',
     vi.spyOn(session.opened().log, 'sync').mockRejectedValue(new Error('the disk is gone'));
     stream.send(...whole(200n, 1));
     await expect(session.ended).rejects.toThrow('the disk is gone');
-    expect(stream.replies.every((flush) => flush === 100n)).toBe(true);
+    expect(flushesIn(stream.replies).isSubsetOf(new Set([100n]))).toBe(true);
   });
 
   test('the flush cannot be remembered', async () => {
@@ -655,7 +655,7 @@ describe('what breaks first ends the session, and its error is the one thrown:',
     vi.spyOn(session.opened().log, 'remember').mockRejectedValue(new Error('the disk is gone'));
     settleAll();
     await expect(session.ended).rejects.toThrow('the disk is gone');
-    expect(stream.replies.every((flush) => flush === 100n)).toBe(true);
+    expect(flushesIn(stream.replies).isSubsetOf(new Set([100n]))).toBe(true);
   });
 
   test('two things break: the first is the one', async () => {
