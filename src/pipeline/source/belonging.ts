@@ -44,7 +44,7 @@ export type Belonging = {
 export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> {
   const { opened, prepared, server, look, proved } = facts;
   assertSameCluster(facts);
-  const log = endOf(opened, prepared.slot.confirmedFlush);
+  const log = endOf(opened);
   const identity = judgeIdentity(
     {
       timeline: log.timeline,
@@ -105,19 +105,13 @@ export const isRenumbered = ({ joined, log }: Pick<SourceLog, 'joined' | 'log'>)
   !joined && log.recovered.streamOptionsChanged;
 
 /** What the log says of its end: at the first connection what it had when it was opened, then what was told since. */
-function endOf(opened: SourceLog, confirmed: Lsn = ZERO_LSN): LogEnd {
+function endOf(opened: SourceLog): LogEnd {
   const { log, keeper, damaged, epoch, joined, streamed } = opened;
   const { recovered } = log;
   const { settled } = recovered;
   const { lastEndLsn } = log.context;
-  // Sinks that stood in an earlier log were told that this one begins where the slot stood then.
-  const wasPassed = recovered.epoch > 0 && confirmed > keeper.told;
   const end = joined
-    ? {
-        created: recovered.created && !streamed && !wasPassed,
-        flushed: keeper.told,
-        timeline: keeper.history.timeline,
-      }
+    ? { created: recovered.created && !streamed, flushed: keeper.told, timeline: keeper.history.timeline }
     : { created: recovered.created, flushed: recovered.flushed, timeline: recovered.timeline };
   return { ...end, beganAt: log.birth.beganAt, settled, damaged, lastEndLsn, epoch };
 }
