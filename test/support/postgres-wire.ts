@@ -71,6 +71,8 @@ export type WireProxy = WireServer & {
   silenceAfter(byteCount: number): void;
   /** New connections pass again. */
   restore(): void;
+  /** `act` is waited for before the next bytes of a client that say `text` go on. */
+  holdUntil(text: string, act: () => Promise<unknown>): void;
   /** Hands the server's bytes on in pieces of this many. */
   chop(byteCount: number): void;
 };
@@ -83,6 +85,7 @@ export async function startWireProxy(target: { host: string; port: number }): Pr
   /** Of the server, on one connection. */
   let allowedBytes = Infinity;
   let connections = 0;
+  let held: { readonly text: string; act(): Promise<unknown> } | undefined;
   const server = createServer({ allowHalfOpen: true }, (client) => {
     connections++;
     const upstream = dial({ ...target, allowHalfOpen: true });
@@ -104,6 +107,16 @@ export async function startWireProxy(target: { host: string; port: number }): Pr
         if (chopped) sentBytes += bytes.length;
         cut ||= silent || sentBytes > allowedBytes;
         if (cut) return;
+        if (!chopped && held !== undefined && bytes.includes(held.text)) {
+          const { act } = held;
+          held = undefined;
+          from.pause();
+          void act().finally(() => {
+            to.write(bytes);
+            from.resume();
+          });
+          return;
+        }
         const size = chopped ? pieceBytes : bytes.length;
         for (let at = 0; at < bytes.length; at += size) to.write(bytes.subarray(at, at + size));
       });
@@ -123,6 +136,7 @@ export async function startWireProxy(target: { host: string; port: number }): Pr
       silent = false;
       allowedBytes = Infinity;
     },
+    holdUntil: (text, act) => (held = { text, act }),
     chop: (byteCount) => (pieceBytes = byteCount),
   };
 }

@@ -58,7 +58,7 @@ export async function writeAudited(
 
 export class RestartAudit {
   readonly #received = new Map(AUDITED_SINK_NAMES.map((sink) => [sink, new Set<number>()]));
-  readonly gaps = new Map<string, DeclaredGap>();
+  readonly gaps = new Map<string, DeclaredGap & { readonly until: number }>();
   repeats = 0;
 
   received(sink: AuditedSink, id: number): void {
@@ -71,9 +71,14 @@ export class RestartAudit {
     return this.#received.get(sink)!.has(id);
   }
 
-  /** Every version of a gap counts: the store that has it may be lost. One that had no end yet ends here. */
-  declared(key: string, gap: DeclaredGap): void {
-    this.gaps.set(`${key} ${gap.from} ${gap.to ?? ''}`, gap);
+  /**
+   * Every version of a gap counts: the store that has it may be lost. None explains what is written after it was declared:
+   * a server that was set back gives its LSNs to other rows. One that had no end yet goes on while it is declared.
+   */
+  declared(key: string, gap: DeclaredGap, until: number): void {
+    const version = `${key} ${gap.from} ${gap.to ?? ''}`;
+    if (gap.to !== null && this.gaps.has(version)) return;
+    this.gaps.set(version, { ...gap, until });
   }
 
   /** What is due by the server's own record, never came, and lies in no gap. */
@@ -105,17 +110,24 @@ export class RestartAudit {
     return [...this.gaps.values()].some(
       (gap) =>
         (gap.sink === null || gap.sink === sink) &&
+        id <= gap.until &&
         (gap.tables === null || gap.tables.includes(`public.${tbl}`)) &&
         read(gap.from) <= ended &&
         (gap.to === null || read(gap.to) >= begun),
     );
   }
 
+  describeReceived(): string {
+    return AUDITED_SINK_NAMES.map((sink) => `${sink}: ${[...this.#received.get(sink)!].join(' ')}`).join(
+      '\n',
+    );
+  }
+
   describe(): string {
     return [...this.gaps.values()]
       .map(
-        ({ from, to, tables, sink, reason }) =>
-          `gap ${from}..${to ?? ''} of ${tables?.join() ?? 'all'} ${sink ?? ''}: ${reason}`,
+        ({ from, to, tables, sink, reason, until }) =>
+          `gap ${from}..${to ?? ''} of ${tables?.join() ?? 'all'} ${sink ?? ''}: ${reason} (by row ${until})`,
       )
       .join('\n');
   }

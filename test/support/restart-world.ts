@@ -1,29 +1,36 @@
 // The real service and a real server of its own, for whatever an operator, a crash or a power cut does to them in turn.
-import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Client } from 'pg';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
+import { steadyMs } from '../../src/core/clock.ts';
 import { configText } from './config.ts';
-import { connect } from './postgres.ts';
 import { DiskRecord } from './power-cut-disk.ts';
 import { POWER_CUT_DIRECTORY, recordOf } from './power-cut.ts';
 import { PullClient } from './pull-workers.ts';
-import { AUDITED, AUDITED_SINKS, createAuditedTables, RestartAudit, writeAudited } from './restart-audit.ts';
+import { AUDITED, AUDITED_SINKS, RestartAudit, writeAudited } from './restart-audit.ts';
+import { acceptAllGaps, noteGaps, noteLines } from './restart-declared.ts';
+import { RestartServer } from './restart-server.ts';
 import { createWorkDirectory, startService, type ServiceProcess } from './service.ts';
 import { startSqsRecorder, type SqsRecorder } from './sqs-recorder.ts';
 import { waitFor } from './wait.ts';
 import { startWebhookServer, type WebhookServer } from './webhook-server.ts';
 
 const POWER_CUT = resolve(import.meta.dirname, 'power-cut.ts');
+const FULL_DISK = resolve(import.meta.dirname, 'full-disk.ts');
+const WILD_CLOCK = resolve(import.meta.dirname, 'jumping-clock.ts');
 const WRITE_EVERY_MS = 15;
 const DATABASE = 'shop';
-const SLOT = 'tailrace';
+/** Where Node keeps what it has compiled: a service starts in half the time. */
+const COMPILE_CACHE = resolve(import.meta.dirname, '../../node_modules/.cache/tailrace-compiled');
+export const SLOT = 'tailrace';
 
 type Change = { readonly record: { readonly id: number } };
 
 export type RestartWorldOptions = {
+  /** What is done, and when. */
   readonly random: () => number;
+  /** What is written meanwhile: of its own, so that the same is done whatever the load. */
+  readonly loadRandom: () => number;
   readonly ack: string;
   /** Does the disk forget what was not synced, so that `cutPower` can be called? */
   readonly forgetfulDisk: boolean;
@@ -32,18 +39,21 @@ export type RestartWorldOptions = {
 export class RealRestartWorld {
   readonly audit = new RestartAudit();
   readonly story: string[] = [];
+  readonly #openedMs = steadyMs();
   readonly #options: RestartWorldOptions;
   readonly #work = createWorkDirectory();
   readonly #stopping = new AbortController();
-  #postgres!: EmbeddedPostgres;
   #recorder!: SqsRecorder;
   #hook!: WebhookServer;
-  #client: Client | undefined;
+  server!: RestartServer;
   #service: ServiceProcess | undefined;
+  readonly #services: ServiceProcess[] = [];
   #loads: Promise<void>[] = [];
   #isWriting = true;
   #lastId = 0;
   publication = 'pub_first';
+  /** Of the services that start from now on. */
+  isClockWild = false;
   #moves = 0;
 
   constructor(options: RestartWorldOptions) {
@@ -51,9 +61,7 @@ export class RealRestartWorld {
   }
 
   async open(): Promise<void> {
-    this.#postgres = await startEmbeddedPostgres({
-      settings: { wal_sender_timeout: '10s', max_connections: '30' },
-    });
+    this.server = await RestartServer.open();
     this.#recorder = await startSqsRecorder({ createMissing: true });
     this.#recorder.onMessage = ({ body }) => this.#received('queue', body);
     this.#hook = await startWebhookServer();
@@ -61,10 +69,19 @@ export class RealRestartWorld {
       for (const message of messages) this.#received('hook', message);
       return undefined;
     };
-    await createAuditedTables(await this.client());
     this.start();
-    await this.#service!.ready();
+    // Before a sink has begun nothing is due to it, wherever it will begin.
+    await this.#begun();
     this.#loads = [this.#write(), this.#pull()];
+  }
+
+  async #begun(): Promise<void> {
+    const service = this.#service!;
+    await service.ready();
+    await waitFor(
+      async () => (await service.health()).sinks.every(({ state }) => state === 'running'),
+      'every sink to run',
+    );
   }
 
   #received(sink: 'queue' | 'hook', body: string): void {
@@ -80,40 +97,18 @@ export class RealRestartWorld {
   get lastId(): number {
     return this.#lastId;
   }
-  get moves(): number {
-    return this.#moves;
-  }
 
   tell(what: string): void {
-    this.story.push(what);
-  }
-
-  /** A connection that works; waits for the server to be there. */
-  async client(): Promise<Client> {
-    return waitFor(async () => {
-      try {
-        this.#client ??= await connect(this.#postgres.url());
-        await this.#client.query('select 1');
-        return this.#client;
-      } catch {
-        await this.#client?.end().catch(() => undefined);
-        this.#client = undefined;
-        return undefined;
-      }
-    }, 'the server to take connections');
-  }
-
-  async query(sql: string): Promise<void> {
-    await (await this.client()).query(sql);
+    this.story.push(`${String(Math.round(steadyMs() - this.#openedMs)).padStart(6)} ms ${what}`);
   }
 
   async #write(): Promise<void> {
-    const { random } = this.#options;
+    const random = this.#options.loadRandom;
     let client: Client | undefined;
     while (!this.#stopping.signal.aborted) {
       if (this.#isWriting) {
         try {
-          client ??= await connect(this.#postgres.url());
+          client ??= await this.server.connect();
           await this.#commit(
             client,
             AUDITED[Math.floor(random() * AUDITED.length)]!,
@@ -139,7 +134,7 @@ export class RealRestartWorld {
   async probe(): Promise<ReadonlyMap<string, number>> {
     const probes = new Map<string, number>();
     for (const table of AUDITED) {
-      await this.#commit(await this.client(), table, 1);
+      await this.#commit(await this.server.client(), table, 1);
       probes.set(table, this.#lastId);
     }
     return probes;
@@ -169,7 +164,7 @@ export class RealRestartWorld {
 
   #config(): string {
     return configText({
-      database: { name: 'postgres', host: '127.0.0.1', port: this.#postgres.port } as never,
+      database: { name: 'postgres', host: '127.0.0.1', port: this.server.port } as never,
       endpoint: this.#recorder.url,
       slot: `ack: ${this.#options.ack}`,
       publication: 'refresh_interval: 300ms',
@@ -180,7 +175,7 @@ export class RealRestartWorld {
           name: 'stream',
           tables: AUDITED_SINKS.stream,
           type: 'sequin_stream',
-          destination: 'visibility_timeout_ms: 5000',
+          destination: 'visibility_timeout_ms: 1000',
         },
       ],
     })
@@ -188,27 +183,53 @@ export class RealRestartWorld {
       .replace('publication: { name: postgres', `publication: { name: ${this.publication}`);
   }
 
+  get #fullDisk(): string {
+    return join(this.#work.path, 'disk-is-full');
+  }
+  fillDisk(full: boolean): void {
+    if (full) writeFileSync(this.#fullDisk, '');
+    else rmSync(this.#fullDisk);
+  }
+
   /** Starts the service, unless it runs. */
   start(): void {
     if (this.#service !== undefined && !hasEnded(this.#service)) return;
     mkdirSync(this.#data, { recursive: true });
     const forgets = this.#options.forgetfulDisk;
+    const loaded = [...(forgets ? [POWER_CUT] : []), FULL_DISK, ...(this.isClockWild ? [WILD_CLOCK] : [])];
     this.#service = startService({
       config: this.#config(),
       directory: this.#work.path,
-      ...(forgets && { nodeArgs: ['--import', POWER_CUT], env: { [POWER_CUT_DIRECTORY]: this.#data } }),
+      nodeArgs: loaded.flatMap((file) => ['--import', file]),
+      env: {
+        NODE_COMPILE_CACHE: COMPILE_CACHE,
+        FULL_DISK: this.#fullDisk,
+        ...(forgets && { [POWER_CUT_DIRECTORY]: this.#data }),
+      },
     });
+    this.#services.push(this.#service);
+  }
+
+  /** Waits until the service streams, or cannot; where there is none, for nothing. */
+  async streaming(): Promise<void> {
+    const service = this.#service;
+    if (service === undefined || hasEnded(service)) return;
+    const begun = async (): Promise<boolean> => {
+      const { databases } = await service.health();
+      return databases.every(({ state }) => state !== 'connecting');
+    };
+    await waitFor(() => hasEnded(service) || begun().catch(() => hasEnded(service)), 'the service to stream');
   }
 
   async kill(): Promise<void> {
     await this.#note();
     if (this.#service !== undefined && !hasEnded(this.#service)) await this.#service.kill();
-    await this.#noteLines();
+    this.#noteLines();
   }
   async stop(): Promise<void> {
     await this.#note();
     if (this.#service !== undefined && !hasEnded(this.#service)) await this.#service.stop();
-    await this.#noteLines();
+    this.#noteLines();
   }
   async down(): Promise<void> {
     await (this.#options.random() < 0.5 ? this.kill() : this.stop());
@@ -216,6 +237,8 @@ export class RealRestartWorld {
 
   async cutPower(): Promise<void> {
     await this.kill();
+    // Killed before it wrote anything: nothing is to be lost.
+    if (!existsSync(recordOf(this.#data))) return;
     new DiskRecord(this.#data, recordOf(this.#data)).cut(
       this.#options.random() < 0.5 ? undefined : this.#options.random,
     );
@@ -248,99 +271,23 @@ export class RealRestartWorld {
     });
   }
 
-  async stopServer(mode: 'fast' | 'immediate'): Promise<void> {
-    await this.#client?.end().catch(() => undefined);
-    this.#client = undefined;
-    await this.#postgres.stop(mode);
-  }
-  startServer(): Promise<void> {
-    return this.#postgres.start();
-  }
-
-  async copyServer(): Promise<void> {
-    await this.stopServer('fast');
-    rmSync(this.#serverCopy, { recursive: true, force: true });
-    execFileSync('cp', ['-a', this.#postgres.directory, this.#serverCopy]);
-    await this.startServer();
-  }
-  /** `promoted`: on a timeline of its own, as after a recovery from an archive. */
-  async restoreServer({ promoted }: { readonly promoted: boolean }): Promise<void> {
-    if (!existsSync(this.#serverCopy)) return;
-    const { directory } = this.#postgres;
-    await this.stopServer('immediate');
-    rmSync(directory, { recursive: true });
-    execFileSync('cp', ['-a', this.#serverCopy, directory]);
-    if (promoted) writeFileSync(join(directory, 'standby.signal'), '', { mode: 0o644 });
-    await this.startServer();
-    if (promoted) await this.query('select pg_promote()');
-  }
-  get #serverCopy(): string {
-    return join(dirname(this.#postgres.directory), 'copy');
-  }
-
   /** Takes down every gap that the running service knows of. */
   async #note(): Promise<void> {
     const service = this.#service;
-    if (service === undefined || hasEnded(service)) return;
-    try {
-      const url = await service.apiUrl();
-      for (const gap of await this.#gapsAt(url)) this.audit.declared(`id ${gap.id}`, { ...gap, sink: null });
-      const { sinks } = await service.health();
-      for (const { name, gaps } of sinks) {
-        for (const { from, to, reason } of gaps)
-          this.audit.declared(name, { from, to, reason, tables: null, sink: name });
-      }
-    } catch {
-      // It is going, or not there yet: its log lines tell.
-    }
+    if (service === undefined || hasEnded(service) || !service.log.some(({ msg }) => msg === 'api listens'))
+      return;
+    // It is going: its log lines tell.
+    await noteGaps(service, this.audit, () => this.#lastId).catch(() => undefined);
   }
-
-  async #gapsAt(url: string) {
-    type Listed = {
-      id: number;
-      from: string;
-      to: string | null;
-      tables: string[] | null;
-      reason: string;
-      accepted_at: string | null;
-    };
-    const reply = await fetch(`${url}/api/databases/${DATABASE}/gaps?limit=1000`);
-    return ((await reply.json()) as { gaps: Listed[] }).gaps;
-  }
-
-  /** What its log said of gaps: of the database with tables, of a sink without. */
-  async #noteLines(): Promise<void> {
-    for (const { msg, ...entry } of this.#service?.log ?? []) {
-      const { from, to, reason, sink, tables } = entry as Record<string, unknown>;
-      if (typeof from !== 'string' || !/^a gap: |misses changes/.test(msg ?? '')) continue;
-      // Where it had no end yet, `#note` has taken down the end.
-      if (typeof to !== 'string') continue;
-      const named = (tables as { schema: string; table: string }[] | undefined)?.map(
-        (name) => `${name.schema}.${name.table}`,
-      );
-      this.audit.declared('line', {
-        from,
-        to,
-        reason: String(reason),
-        tables: named ?? null,
-        sink: typeof sink === 'string' ? sink : null,
-      });
-    }
+  #noteLines(): void {
+    if (this.#service !== undefined) noteLines(this.#service, this.audit, this.#lastId);
   }
 
   /** Accepts every gap. */
   async acceptGaps(): Promise<void> {
     const service = this.#service;
     if (service === undefined || hasEnded(service)) return;
-    const url = await service.apiUrl();
-    for (const gap of await this.#gapsAt(url)) {
-      if (gap.accepted_at !== null) continue;
-      await fetch(`${url}/api/databases/${DATABASE}/gaps/${gap.id}/accept`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: '{}',
-      });
-    }
+    await acceptAllGaps(service);
     await this.#note();
   }
 
@@ -353,12 +300,27 @@ export class RealRestartWorld {
     return `${error?.code ?? ''} ${fatal?.msg ?? service.printed.slice(-5).join(' ')}`;
   }
 
+  /** For a look at what went wrong: what every service said, and what is on the disks. */
+  async keep(directory: string): Promise<void> {
+    mkdirSync(directory, { recursive: true });
+    for (const [i, { log, printed }] of this.#services.entries()) {
+      const lines = [...log.map((entry) => JSON.stringify(entry)), ...printed];
+      writeFileSync(join(directory, `service-${i}.log`), lines.join('\n'));
+    }
+    cpSync(this.#work.path, join(directory, 'work'), { recursive: true });
+    const { rows } = await (await this.server.client()).query('select * from audit order by id');
+    writeFileSync(join(directory, 'audit'), rows.map((row) => JSON.stringify(row)).join('\n'));
+    const got = this.audit.describeReceived();
+    writeFileSync(join(directory, 'received'), got);
+    await this.server.stop('fast');
+    await this.server.keep(join(directory, 'server'));
+  }
+
   async close(): Promise<void> {
     this.#stopping.abort();
     if (this.#service !== undefined && !hasEnded(this.#service)) await this.#service.kill();
     await Promise.all(this.#loads);
-    await this.#client?.end().catch(() => undefined);
-    await this.#postgres?.remove();
+    await this.server?.remove();
     await this.#recorder?.stop();
     await this.#hook?.stop();
     rmSync(recordOf(this.#data), { recursive: true, force: true });

@@ -1,17 +1,6 @@
 // A real Postgres server from npm's binaries, in a directory of its own: for the demo, the tests and the bench.
 import { spawn, type ChildProcess } from 'node:child_process';
-import {
-  access,
-  chown,
-  constants,
-  cp,
-  mkdir,
-  mkdtemp,
-  readFile,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { access, chown, constants, cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -42,6 +31,8 @@ export type EmbeddedPostgresOptions = {
   readonly onLog?: (line: string) => void;
   /** A process group of its own: Ctrl-C in the terminal does not reach it, so its owner ends it in good order. */
   readonly detached?: boolean;
+  /** The directory of a cluster that is stopped: copied, instead of one made anew. */
+  readonly copyOf?: string;
 };
 
 const SUPERUSER = 'postgres';
@@ -110,32 +101,14 @@ export async function startEmbeddedPostgres(
   }
 }
 
-async function startIn(root: string, options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
-  const directory = join(root, 'data');
-  const asRoot = process.getuid?.() === 0;
-  const owner: ProcessOwner = {
-    ...(asRoot && { uid: NOBODY, gid: NOBODY }),
-    detached: options.detached ?? false,
-  };
-  let native = options.installation ?? ownInstallation();
-  await access(native, constants.R_OK);
-  await mkdir(directory, { mode: 0o700 });
-  if (asRoot) {
-    await chown(root, NOBODY, NOBODY);
-    await chown(directory, NOBODY, NOBODY);
-    if (!(await reachableByOthers(native))) {
-      await cp(native, join(root, 'native'), { recursive: true, verbatimSymlinks: true });
-      native = join(root, 'native');
-    }
-  }
+async function makeCluster(root: string, initdb: string, owner: ProcessOwner): Promise<void> {
   const passwordFile = join(root, 'password');
   await writeFile(passwordFile, PASSWORD, { mode: 0o600 });
-  if (asRoot) await chown(passwordFile, NOBODY, NOBODY);
-  const bin = (name: string): string => join(native, 'bin', name);
+  if (owner.uid !== undefined && owner.gid !== undefined) await chown(passwordFile, owner.uid, owner.gid);
   await run(
-    bin('initdb'),
+    initdb,
     [
-      `--pgdata=${directory}`,
+      `--pgdata=${join(root, 'data')}`,
       `--username=${SUPERUSER}`,
       `--pwfile=${passwordFile}`,
       '--auth=scram-sha-256',
@@ -145,6 +118,28 @@ async function startIn(root: string, options: EmbeddedPostgresOptions): Promise<
     ],
     owner,
   );
+}
+
+async function startIn(root: string, options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+  const directory = join(root, 'data');
+  const asRoot = process.getuid?.() === 0;
+  const owner: ProcessOwner = {
+    ...(asRoot && { uid: NOBODY, gid: NOBODY }),
+    detached: options.detached ?? false,
+  };
+  let native = options.installation ?? ownInstallation();
+  await access(native, constants.R_OK);
+  if (asRoot) {
+    await chown(root, NOBODY, NOBODY);
+    if (!(await reachableByOthers(native))) {
+      await cp(native, join(root, 'native'), { recursive: true, verbatimSymlinks: true });
+      native = join(root, 'native');
+    }
+  }
+  const bin = (name: string): string => join(native, 'bin', name);
+  if (options.copyOf === undefined) await makeCluster(root, bin('initdb'), owner);
+  // By the system's own: many small files, with their owner.
+  else await run('cp', ['-a', options.copyOf, directory], {});
   const port = await freePort();
   let child: ChildProcess | undefined;
 

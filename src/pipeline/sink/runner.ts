@@ -1,7 +1,6 @@
 // One sink following one log: reads blocks as long as there is room, says how it stands, and stops with everything in flight settled.
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { steadyMs } from '../../core/clock.ts';
-import { aborted } from '../../core/abort.ts';
 import type { SinkStatus } from '../../core/status.ts';
 import type { PullPort } from '../../sinks/sink.ts';
 import { assemble, createSink, layGround, type SinkParts } from './assembly.ts';
@@ -13,6 +12,8 @@ import { sinkStatus } from './status.ts';
 
 /** Reading lets the sockets have a turn after this long. */
 const TURN_MS = 5;
+/** While a gap keeps it from reading: how often to look whether that is over. */
+const DECIDED_INTERVAL_MS = 100;
 
 export class SinkRunner {
   readonly #options: SinkOptions;
@@ -126,8 +127,8 @@ export class SinkRunner {
     const { signal } = this.#stopping;
     let turnBeganMs = steadyMs();
     for await (const block of this.#place.reader.read(this.#place.readFrom, signal)) {
-      // A gap lies before it that nobody has accepted: whoever supervises this sink stops it.
-      if (signals.isHalted(slot)) return aborted(signal);
+      if (signals.isHalted(slot)) await this.#untilDecided();
+      if (signal.aborted) break;
       const working = walker.block(block, signal);
       if (working !== undefined) await working;
       dispatcher.dispatch();
@@ -140,5 +141,16 @@ export class SinkRunner {
       }
       if (signal.aborted) break;
     }
+  }
+
+  /**
+   * A gap lies before what comes next, and nobody has accepted it: whoever supervises this sink stops it. Unless it is accepted
+   * before that is noticed: then nobody would ever tell this runner to go on.
+   */
+  async #untilDecided(): Promise<void> {
+    const { signals, slot } = this.#options;
+    const { signal } = this.#stopping;
+    while (signals.isHalted(slot) && !signal.aborted)
+      await sleep(DECIDED_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
   }
 }

@@ -1,8 +1,9 @@
 // Proves that the server that answers is the log's, as far as that can be, and decides where the stream goes on.
 import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
+import type { GapDeclaration } from '../../core/gaps.ts';
 import type { Look } from '../../core/look.ts';
-import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { loggedBegins } from '../../log/begins.ts';
 import type { Comparing } from './feed.ts';
 import { BeginComparison } from './history/begins.ts';
@@ -35,6 +36,8 @@ export type Belonging = {
   readonly certain: Lsn | undefined;
   /** Undefined: nothing is left to be proved. */
   readonly comparing: BeginComparison | undefined;
+  /** May the server be another than the log's, or have been set back? */
+  readonly mayBeAnother: boolean;
 };
 
 /** Throws HISTORY_PARTED, and what `pg` throws. */
@@ -72,7 +75,7 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     ? new BeginComparison(
         loggedBegins(opened.directory, plan.confirmed, opened.log.writtenEnd),
         lastCommitLsn,
-        { mayMiss: renumbered },
+        { mayMiss: proved === undefined ? renumbered : proved.publication !== look.publication },
       )
     : undefined;
   const isUntold = log.created || plan.gap !== undefined;
@@ -81,6 +84,7 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     told: commonFlushed(identity, log.flushed),
     certain: isUntold ? certain : undefined,
     comparing,
+    mayBeAnother: certain !== undefined,
   };
 }
 
@@ -118,14 +122,19 @@ const switchesBefore = (timeline: number, proved: Look | undefined) =>
 
 /** What to do with the outcome of the comparison. */
 export const comparingOf = (
-  { comparing }: Belonging,
+  { comparing, mayBeAnother: isDoubtful, plan }: Belonging,
   { opened, server }: Pick<BelongingFacts, 'opened' | 'server'>,
-  looks: Pick<LookKeeper, 'prove' | 'forget'>,
+  ports: { readonly looks: Pick<LookKeeper, 'prove' | 'forget'>; declare(gap: GapDeclaration): void },
 ): Comparing | undefined =>
   comparing && {
     begins: comparing,
     done: (partedAt) => {
-      if (partedAt === undefined) return looks.prove();
+      const { looks } = ports;
+      if (partedAt === undefined) {
+        const after = isDoubtful ? comparing.unprovedAfter : undefined;
+        if (after !== undefined) ports.declare(unprovedGap(maxLsn(after, plan.confirmed), opened));
+        return looks.prove();
+      }
       looks.forget();
       throw historyParted(endOf(opened), server, {
         lsn: partedAt,
@@ -133,6 +142,18 @@ export const comparingOf = (
       });
     },
   };
+
+/** Changes of a history that parted from the log's stand where the log ends, and are taken for what it holds. */
+const unprovedGap = (from: Lsn, { log }: SourceLog): GapDeclaration => ({
+  cause: 'publication_changed',
+  from: formatLsn(from),
+  to: formatLsn(log.context.lastEndLsn),
+  reason:
+    'another publication is read than before, and what it sends again does not show whether this server was set back meanwhile',
+  halts: true,
+  skips: false,
+  ends: [],
+});
 
 function assertSameCluster({ opened, prepared, server }: BelongingFacts): void {
   if (

@@ -3,7 +3,7 @@
 import { wallTime } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { acceptHint, describeGap, haltingGap, type Gap, type GapDeclaration } from '../../core/gaps.ts';
-import type { Lsn } from '../../core/lsn.ts';
+import { maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { Gaps, OpenGap } from '../../store/gaps.ts';
 import type { SourceOptions } from './options.ts';
 import type { SourceState } from './status.ts';
@@ -98,9 +98,9 @@ export class GapKeeper {
     return this.#asked(() => this.#gaps.open(this.#database));
   }
 
-  /** The cause of a gap is over. */
+  /** The cause of a gap is over: on a server that was set back that may be below where it began. */
   close(gap: Gap, to: Lsn): void {
-    this.#asked(() => this.#gaps.close(gap.id, to));
+    this.#asked(() => this.#gaps.close(gap.id, maxLsn(to, parseLsn(gap.from) ?? ZERO_LSN)));
     this.refresh();
   }
 

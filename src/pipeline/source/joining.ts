@@ -8,6 +8,7 @@ import { formatLsn, maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.
 import type { Primary } from '../../postgres/connection/connection.ts';
 import { comparingOf, isRenumbered, judgeBelonging } from './belonging.ts';
 import type { GapKeeper } from './gaps.ts';
+import { certainUpTo } from './history/identity.ts';
 import type { StartPlan } from './history/plan.ts';
 import type { SourceLog } from './log.ts';
 import type { LookKeeper, Looking } from './looks.ts';
@@ -64,7 +65,9 @@ export async function join(joining: Joining): Promise<StartPlan> {
     certain,
     again: !opened.joined && opened.log.recovered.created ? plan.confirmed : undefined,
   });
-  if (plan.gap !== undefined) gaps.declare(plan.gap);
+  if (plan.gap !== undefined) {
+    gaps.declare({ ...plan.gap, halts: plan.gap.halts && !isNothingBefore(joining) });
+  }
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
   if (isRenumbered(opened)) {
     // Sinks learn of salts when they begin.
@@ -74,7 +77,11 @@ export async function join(joining: Joining): Promise<StartPlan> {
   opened.epoch = plan.epoch;
   opened.skippedTo = skipTo;
   opened.damaged = false;
-  const comparing = comparingOf(belonging, { opened, server }, looks);
+  const comparing = comparingOf(
+    belonging,
+    { opened, server },
+    { looks, declare: (gap) => void gaps.declare(gap) },
+  );
   if (comparing === undefined) looks.prove();
   opened.feed.join({ epoch: plan.epoch, history: server, comparing });
   await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
@@ -92,6 +99,10 @@ const wasRead = ({ log }: SourceLog, { knownEpoch }: SourceOptions): boolean =>
 /** What was committed before it is not read any more. */
 const endOfRead = ({ log }: SourceLog, { confirmed }: StartPlan): Lsn =>
   maxLsn(log.context.lastEndLsn, confirmed);
+
+/** At a first start nothing was delivered before a gap: nobody has to decide about it. */
+const isNothingBefore = ({ opened, ports }: Pick<Joining, 'opened' | 'ports'>): boolean =>
+  ports.gaps.isFirstStart && opened.log.context.lastEndLsn === ZERO_LSN;
 
 /**
  * The transaction that follows the log's end may have been delivered in part, with its changes numbered by other options: in
@@ -116,15 +127,18 @@ function skippedGap({ opened, prepared, ports }: Joining, look: Look): Gap | und
   if (stopped === undefined) return ofServer(gaps.skipped(from));
   // Looked at again while somebody has still to decide, it does not grow.
   const known = stopped.gapId === undefined ? undefined : gaps.find(stopped.gapId);
+  // A server that was set back may have written others where the log ends: nothing of it comes, so nothing shows it.
+  const { proved } = ports.looks;
+  const mayBeAnother = proved === undefined || certainUpTo(proved.server, look.server) !== undefined;
+  const since = mayBeAnother ? prepared.slot.confirmedFlush : from;
   const gap =
     known ??
     gaps.declare({
       cause: 'publication_missing',
-      from: formatLsn(from),
+      from: formatLsn(since),
       to: formatLsn(look.walAfter),
       reason: `the publication "${ports.options.settings.publication.name}" was missing when these changes were written: they cannot be decoded`,
-      // Nothing was delivered before it at a first start.
-      halts: !gaps.isFirstStart || opened.log.context.lastEndLsn > ZERO_LSN,
+      halts: !isNothingBefore({ opened, ports }),
       skips: true,
       ends: [],
     });

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
-import { maxLsn, type Lsn } from '../../core/lsn.ts';
+import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
 import {
   applicationName,
@@ -29,7 +29,7 @@ import { noteServer } from './last-server.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
 import type { Looking } from './looks.ts';
 import type { SourceReady } from './options.ts';
-import { prepareDatabase, readHistory, type Prepared, type ServerHistory } from './start.ts';
+import { assertUnmoved, prepareDatabase, readHistory, type Prepared, type ServerHistory } from './start.ts';
 import type { SourceState } from './status.ts';
 import { recordStreamed, refreshTables, watchTables, type TablePorts } from './tables.ts';
 import { watchServer } from './watch.ts';
@@ -93,7 +93,8 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       slot: settings.slot.name,
       publication: settings.publication.name,
       startLsn: plan.startLsn,
-      confirmed: plan.confirmed,
+      // No reply says less than the slot knows, before it is known not to have moved.
+      confirmed: ZERO_LSN,
       messages: asksForMessages(serverVersion),
       statusIntervalMs: settings.statusIntervalMs,
       receiveTimeoutMs: settings.receiveTimeoutMs,
@@ -102,6 +103,8 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     });
     opened.streamed = true;
     try {
+      await assertUnmoved(primary.client, settings, plan.confirmed);
+      stream.confirm(plan.confirmed);
       const synchronous = await synchronousFault(primary.client, pid, applicationName(settings));
       if (synchronous !== undefined) throw synchronous;
       const ready = { host: primary.target.host, log: followedLog(opened, settings.slot.name, server) };

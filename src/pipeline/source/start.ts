@@ -92,6 +92,28 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
   };
 }
 
+/**
+ * Nobody has moved the slot between our look at it and the start of the stream, which has begun by now: the walsender of a process
+ * that was killed a moment ago may still have read there what that process had told it. The server would have begun behind it, and
+ * said nothing.
+ */
+export async function assertUnmoved(
+  client: Client,
+  { name, slot: { name: slotName } }: DatabaseSettings,
+  confirmed: Lsn,
+): Promise<void> {
+  const slot = await readSlot(client, slotName);
+  if (slot !== undefined && slot.confirmedFlush <= confirmed) return;
+  throw new TailraceError(
+    `database "${name}": slot "${slotName}" was moved by somebody else while the stream began`,
+    {
+      code: 'SLOT_MOVED',
+      kind: 'retryable',
+      hint: 'Tailrace connects again by itself, and what is missing then is a gap',
+    },
+  );
+}
+
 export type ServerHistory = TimelineHistory & {
   readonly systemIdentifier: string;
   readonly walEnd: Lsn;

@@ -11,7 +11,7 @@ export type StreamOptions = {
   readonly publication: string;
   /** An end LSN; zero: where the slot stands. */
   readonly startLsn: Lsn;
-  /** Already confirmed: the first replies say it. */
+  /** Already confirmed: the first replies say it. Zero: they say nothing of it. */
   readonly confirmed: Lsn;
   /** Ask for logical messages (14+). */
   readonly messages: boolean;

@@ -167,6 +167,9 @@ const ids = async (): Promise<number[]> =>
   (await readLog(directory, signals)).rows.map(({ values }) => Number(values[0]));
 const startLsnOf = (command: string): string => /LOGICAL (\S+)/.exec(command)![1]!;
 
+/** A reply of zero keeps the connection alive, and says nothing of what is safe. */
+const flushesIn = (replies: readonly bigint[]): Set<bigint> => new Set(replies.filter((lsn) => lsn > 0n));
+
 describe('a session', () => {
   test('that is stopped leaves no timer behind', async () => {
     const before = timersInUse();
@@ -206,7 +209,7 @@ describe('a session', () => {
     await loggedUpTo(216n);
     stream.keepalive(5000n);
     await waitFor(() => stream.replies.length >= 5, 'some replies');
-    expect(new Set(stream.replies)).toEqual(new Set([100n]));
+    expect(flushesIn(stream.replies)).toEqual(new Set([100n]));
     settleAll();
     await waitFor(() => stream.replies.at(-1)! > 100n, 'the flush');
     expect(stream.replies.at(-1)).toBe(5000n);
@@ -225,7 +228,7 @@ describe('a session', () => {
     await waitFor(() => signals.quiet().lsn === 5000n, 'the keepalive to count');
     settleAll();
     await waitFor(() => stream.replies.at(-1)! > 216n, 'the next flush');
-    expect(new Set(stream.replies)).toEqual(new Set([100n, 216n, 5000n]));
+    expect(flushesIn(stream.replies)).toEqual(new Set([100n, 216n, 5000n]));
   });
 
   test('flushes no keepalive that came with what is not in the log yet', async () => {
@@ -241,7 +244,7 @@ describe('a session', () => {
     });
     await waitFor(() => server.asked.some((sql) => /attname as name/.test(sql)), 'the catalog to be asked');
     await afterNextFlush(flush, stream);
-    expect(new Set(stream.replies)).toEqual(new Set([100n]));
+    expect(flushesIn(stream.replies)).toEqual(new Set([100n]));
     catalog.release();
     await loggedUpTo(216n);
   });
@@ -453,7 +456,7 @@ describe('a gap', () => {
   test('is none at the second connection to a log that was damaged: by then all of it was read again', async () => {
     const before = await logBefore();
     await before.log.close();
-    const [{ path }] = listSegments(directory) as [{ path: string }];
+    const { path } = listSegments(directory)[0]!;
     const bytes = readFileSync(path);
     bytes[bytes.length - 1]! ^= 1;
     writeFileSync(path, bytes);
@@ -614,7 +617,7 @@ describe('a server that may be another one', () => {
       code: 'HISTORY_PARTED',
       message: expect.stringContaining('part at 0/12C') as string,
     });
-    expect(stream.replies.every((flush) => flush === 100n)).toBe(true);
+    expect(flushesIn(stream.replies).isSubsetOf(new Set([100n]))).toBe(true);
   });
 
   test('has parted where another transaction stands in the place of ours', async () => {
@@ -674,7 +677,7 @@ describe('what breaks first ends the session, and its error is the one thrown:',
     vi.spyOn(session.opened().log, 'sync').mockRejectedValue(new Error('the disk is gone'));
     stream.send(...whole(200n, 1));
     await expect(session.ended).rejects.toThrow('the disk is gone');
-    expect(stream.replies.every((flush) => flush === 100n)).toBe(true);
+    expect(flushesIn(stream.replies).isSubsetOf(new Set([100n]))).toBe(true);
   });
 
   test('the flush cannot be remembered', async () => {
@@ -685,7 +688,7 @@ describe('what breaks first ends the session, and its error is the one thrown:',
     vi.spyOn(session.opened().log, 'remember').mockRejectedValue(new Error('the disk is gone'));
     settleAll();
     await expect(session.ended).rejects.toThrow('the disk is gone');
-    expect(stream.replies.every((flush) => flush === 100n)).toBe(true);
+    expect(flushesIn(stream.replies).isSubsetOf(new Set([100n]))).toBe(true);
   });
 
   test('two things break: the first is the one', async () => {

@@ -1,5 +1,7 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Client } from 'pg';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { parseLsn, toLsn } from '../../../src/core/lsn.ts';
 import { tablePattern } from '../../../src/core/selection.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
@@ -415,6 +417,28 @@ describe('a gap', () => {
     await client.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [first.status().slot]);
     const source = await startReady();
     expect(source.status().gaps).toHaveLength(1);
+  });
+
+  test('is declared when the slot moves between our look at it and the start of the stream', async () => {
+    const first = await startReady();
+    await insert(1, 5);
+    await logged(first);
+    await first.stop();
+    const { slot } = first.status();
+    const proxy = await startWireProxy(database);
+    onTestFinished(() => proxy.close());
+    // Another log: nothing that it remembers tells how far the slot may be. As the walsender of a killed process does it.
+    rmSync(join(directory.path, 'log'), { recursive: true });
+    await insert(6, 9);
+    proxy.holdUntil('START_REPLICATION', () =>
+      client.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [slot]),
+    );
+    const source = await startReady({ hosts: [{ host: '127.0.0.1', port: proxy.port }] });
+    expect(source.status().gaps).toMatchObject([{ cause: 'slot_moved', halts: false }]);
+    await insert(10, 12);
+    expect(ids((await logged(source)).rows)).toEqual([10, 11, 12]);
+    const [gap] = source.status().gaps;
+    expect((await slotOf(source)).confirmedFlush).toBeGreaterThanOrEqual(parseLsn(gap!.to!)!);
   });
 
   test('is none after a clean restart, however long nobody listened', async () => {

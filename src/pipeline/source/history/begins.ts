@@ -1,6 +1,6 @@
 // Compares the transactions that a server sends again with those in the log: the first that differs or is missing is where the
 // histories part. Pure.
-import { minLsn, type Lsn } from '../../../core/lsn.ts';
+import { minLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 
 export type Begin = { readonly commitLsn: Lsn; readonly commitTimeUs: bigint; readonly xid: number };
 
@@ -19,6 +19,9 @@ export class BeginComparison {
   #partedAt: Lsn | undefined;
   /** Where publications differ: by id, transactions that only the server sent, or only the log has, since the last common one. */
   readonly #alone = new Map<number, Lsn>();
+  /** The last transaction that both have; undefined: none has come yet. */
+  #common: Lsn | undefined;
+  #hasMissed = false;
 
   /**
    * `logged`: of the log, from where the server begins; `lastCommitLsn`: of its last whole transaction; `mayMiss`: another
@@ -44,6 +47,8 @@ export class BeginComparison {
     if (begin.xid === xid && begin.commitTimeUs === commitTimeUs) {
       this.#partedAt = undefined;
       this.#alone.clear();
+      this.#common = commitLsn;
+      this.#hasMissed = false;
       this.#advance();
     } else {
       this.#differs(this.#next);
@@ -62,9 +67,18 @@ export class BeginComparison {
     this.#logged.return?.();
   }
 
+  /**
+   * At the end: what was left out, perhaps rightly, was the last that the log holds, so nothing shows that the server has it.
+   * Answers the last transaction that both are known to have, zero for none; undefined: the histories are one up to the log's end.
+   */
+  get unprovedAfter(): Lsn | undefined {
+    return this.#hasMissed ? (this.#common ?? ZERO_LSN) : undefined;
+  }
+
   #isMissing(begin: Begin): void {
     if (!this.#mayMiss) return this.#differs(begin);
     this.#isAlone(begin);
+    this.#hasMissed = true;
     this.#advance();
   }
 

@@ -62,6 +62,20 @@ describe('transactions that come again', () => {
     expect(compare([at(5), at(6)], [at(1), at(2), at(5), at(6)])).toBeUndefined();
   });
 
+  test('that another publication leaves out part nothing; where the last are left out, nothing is proved from there on', () => {
+    const read = (sent: readonly Begin[]) => {
+      const comparison = new BeginComparison([at(1), at(2), at(3)], toLsn(3n), { mayMiss: true });
+      for (const begin of sent) comparison.came(begin);
+      return [comparison.end(), comparison.unprovedAfter];
+    };
+    expect(read([at(1), at(2), at(3)])).toEqual([undefined, undefined]);
+    expect(read([at(3)])).toEqual([undefined, undefined]);
+    expect(read([at(1), at(4)])).toEqual([undefined, 1n]);
+    expect(read([])).toEqual([undefined, 0n]);
+    // Of its own, where the log has others.
+    expect(read([at(1), at(2, 9)])[0]).toBe(2n);
+  });
+
   test('property: a server that is a copy up to some place and goes its own way parts exactly there', () => {
     const gap = fc.integer({ min: 1, max: 5 });
     fc.assert(
