@@ -13,7 +13,7 @@ import {
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
-import { decodeRelation } from '../../pgoutput/messages.ts';
+import { decodeRelation, MESSAGE } from '../../pgoutput/messages.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import {
   startReplication,
@@ -21,12 +21,14 @@ import {
   type StreamBatch,
 } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
+import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { join, type JoinPorts } from './joining.ts';
 import { noteServer } from './last-server.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
 import type { Looking } from './looks.ts';
 import type { SourceReady } from './options.ts';
+import { openProofs, relationsFrom } from './shapes.ts';
 import { prepareDatabase, readHistory, type Prepared, type ServerHistory } from './start.ts';
 import type { SourceState } from './status.ts';
 import { recordStreamed, refreshTables, watchTables, type TablePorts } from './tables.ts';
@@ -179,7 +181,7 @@ async function follow({ stream, opened, primary, pid, looking, ports }: Followin
     ].map((asking) => Promise.race([asking, aborted(done.signal)])),
   ].map((loop) => loop.catch(end));
   try {
-    await readAll(stream, opened, primary, done.signal);
+    await readAll(stream, opened, { primary, looking, ports }, done.signal);
     if (!done.signal.aborted) end(serverEnded(settings.name));
   } catch (error) {
     end(error);
@@ -196,23 +198,28 @@ async function follow({ stream, opened, primary, pid, looking, ports }: Followin
 async function readAll(
   stream: ReplicationStream,
   { feed, keeper, budget }: SourceLog,
-  primary: Primary,
+  { primary, looking, ports }: Pick<Following, 'primary' | 'looking' | 'ports'>,
   signal: AbortSignal,
 ): Promise<void> {
+  const proofs = openProofs(looking, ports);
   // A disk that the connection before this one found full.
   while (budget.isFull && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   for (;;) {
     const batch = await stream.read();
     if (batch === undefined) return;
+    proofs.received();
     try {
-      let taken = feed.take(batch, 0);
+      let taken = feed.take(batch, 0, proofs);
       while (taken < batch.count) {
-        await enrich(feed, batch, taken, primary);
-        taken = feed.take(batch, taken + 1);
+        const isRelation = batch.bytes[batch.starts[taken]!] === MESSAGE.relation;
+        if (isRelation) await enrich(feed, batch, taken, { primary, proofs });
+        else await proofs.look(relationsFrom(batch, taken));
+        taken = feed.take(batch, isRelation ? taken + 1 : taken, proofs);
       }
     } finally {
       feed.flush();
     }
+    ports.state.unprovedShapes += proofs.takeUnproved();
     feed.reached(stream.walEnd);
     keeper.appended(stream.walEnd, feed.openTransaction, feed.brought);
     while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
@@ -224,12 +231,13 @@ async function enrich(
   feed: SourceLog['feed'],
   { bytes, starts, ends }: StreamBatch,
   message: number,
-  { client }: Primary,
+  { primary, proofs }: { readonly primary: Primary; readonly proofs: ShapeProofs },
 ): Promise<void> {
   const start = starts[message]!;
   const end = ends[message]!;
   const relation = decodeRelation(bytes, start, end);
-  feed.relation(bytes, start, end, await enrichRelation(client, relation));
+  const enrichment = await enrichRelation(primary.client, relation);
+  feed.relation(bytes, start, end, await proofs.relation(relation, bytes.subarray(start, end), enrichment));
 }
 
 const publicationGone = ({ name, publication }: DatabaseSettings): TailraceError =>

@@ -1,0 +1,214 @@
+// Which shape the composites of a row had when it was written, where that can be proved: ALTER TYPE sends no Relation message.
+//
+// Postgres writes a row's text with the catalog as of the row's own place in the WAL. So a shape is proved for a row when a look
+// from before that place and one from after its arrival show the same versions of it, and when nobody had a relation of it for
+// himself at the second: a commit may stand in the WAL before anybody can see it. What is not proved is Postgres' text.
+import type { Client } from 'pg';
+import type { TypeCatalog } from '../../core/change.ts';
+import type { Version } from '../../core/look.ts';
+import type { Lsn } from '../../core/lsn.ts';
+import { isLaterXid, type Enrichment } from '../../pgoutput/enrichment.ts';
+import type { RawRelation } from '../../pgoutput/messages.ts';
+import { partsOf } from '../catalog.ts';
+import { walStartOf } from '../replication/input.ts';
+import { lookAtShapes, lookAtVersions, type Shape } from './look.ts';
+
+export type ProofPorts = {
+  readonly client: Client;
+  /** Where the WAL ended after the earliest look that is remembered to have seen a type with this shape. */
+  readonly seenSince: (type: number, version: Version) => Lsn | undefined;
+  /** A shape has another version than at any look that is remembered: a look to remember is due. */
+  readonly changed: () => Promise<void>;
+  /** From here on these types of a relation's columns are text. */
+  readonly becameText: (relation: RawRelation, types: readonly string[]) => void;
+};
+
+/** A relation in whose columns there are composites. */
+type ShapedRelation = {
+  readonly raw: RawRelation;
+  /** Its Relation message. */
+  readonly message: Buffer;
+  readonly enrichment: Enrichment;
+  /** The types of its columns in which there is a composite. */
+  readonly roots: readonly number[];
+  /** The roots that are text for the rows that come now, joined; undefined: nothing was said yet. */
+  asText: string | undefined;
+};
+
+/** What is known of a column's type. */
+type Known = {
+  /** Undefined: it is not there any more. */
+  shape: Shape | undefined;
+  /** It has had this shape from here on, up to the last look. */
+  since: Lsn;
+  /** At the last look nobody had a relation of it for himself. */
+  isFree: boolean;
+  /** The batch that the last look came after. */
+  batch: number;
+  /** A transaction with a row from before `since`: a server may go on in it with what it remembers of the older shape. */
+  olderIn: number | undefined;
+};
+
+/** Where a message stands in its batch, and the transaction that it is of. */
+export type MessagePlace = {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly xid: number;
+};
+
+/** What stands in front of a row from now on. */
+export type Reshaped = {
+  readonly message: Buffer;
+  readonly enrichment: Enrichment;
+};
+
+/** One a connection. Invariant: rows are judged by a look that was taken after their batch was received. */
+export class ShapeProofs {
+  readonly #ports: ProofPorts;
+  readonly #relations = new Map<number, ShapedRelation>();
+  readonly #known = new Map<number, Known>();
+  #batch = 0;
+  #unproved = 0;
+
+  constructor(ports: ProofPorts) {
+    this.#ports = ports;
+  }
+
+  /** A batch was received: what was seen before says nothing of its rows. */
+  received(): void {
+    this.#batch++;
+  }
+
+  /** Is there any relation with composites? Others are asked nothing. */
+  get isNeeded(): boolean {
+    return this.#relations.size > 0;
+  }
+
+  /**
+   * The relation whose message has come, with what the catalog says of it. Answers what the types of its columns are now: its
+   * message does not say where its rows stand in the WAL, so each of them is judged when it comes.
+   */
+  async relation(raw: RawRelation, message: Buffer, enrichment: Enrichment): Promise<Enrichment> {
+    this.#relations.delete(raw.id);
+    const roots = rootsOf(raw, enrichment.types);
+    if (roots.length === 0) return enrichment;
+    const relation = { raw, message: Buffer.from(message), enrichment, roots, asText: undefined };
+    this.#relations.set(raw.id, relation);
+    await this.look([raw.id]);
+    const unknown = roots.filter((root) => this.#known.get(root)!.shape === undefined);
+    return this.#shaped(relation, unknown);
+  }
+
+  /**
+   * Judges a row. `look`: call `look` first, and ask again; else what has to stand in front of it, undefined where that is what
+   * stood in front of the one before.
+   */
+  judge(relationId: number, { bytes, start, xid }: MessagePlace): Reshaped | 'look' | undefined {
+    const relation = this.#relations.get(relationId);
+    if (relation === undefined) return undefined;
+    if (!relation.roots.every((root) => this.#isLookedAt(root))) return 'look';
+    const unproved = this.#unprovedOf(relation, walStartOf(bytes, start), xid);
+    if (unproved.length > 0) this.#unproved++;
+    if (relation.asText === unproved.join()) return undefined;
+    return { message: relation.message, enrichment: this.#shaped(relation, unproved) };
+  }
+
+  /** How many rows since the last call have a value that is text because its shape was not proved. */
+  takeUnproved(): number {
+    const count = this.#unproved;
+    this.#unproved = 0;
+    return count;
+  }
+
+  #isLookedAt(root: number): boolean {
+    return this.#known.get(root)?.batch === this.#batch;
+  }
+
+  #unprovedOf({ roots }: ShapedRelation, lsn: Lsn, xid: number): readonly number[] {
+    return roots.filter((root) => !isProved(this.#known.get(root)!, lsn, xid));
+  }
+
+  /** The enrichment with these roots as text and the others as they were seen. */
+  #shaped(relation: ShapedRelation, unproved: readonly number[]): Enrichment {
+    const { enrichment, roots, raw } = relation;
+    const before = relation.asText;
+    relation.asText = unproved.join();
+    if (unproved.length > 0 && relation.asText !== before) {
+      const names = unproved.map((root) => enrichment.types.get(root)?.name ?? String(root));
+      this.#ports.becameText(raw, names);
+    }
+    const types = new Map(enrichment.types);
+    for (const root of roots) {
+      for (const [oid, info] of this.#known.get(root)!.shape?.types ?? []) types.set(oid, info);
+    }
+    // A type that is not described is rendered as text.
+    for (const root of unproved) types.delete(root);
+    return { ...enrichment, types };
+  }
+
+  /** One look at the types of these relations (others may be among them). Rejects with what `pg` throws. */
+  async look(relationIds: Iterable<number>): Promise<void> {
+    const roots = new Set([...relationIds].flatMap((id) => this.#relations.get(id)?.roots ?? []));
+    const due = [...roots].filter((root) => !this.#isLookedAt(root));
+    const changed = await this.#compare(due);
+    if (changed.length > 0) await this.#learn(changed);
+  }
+
+  /** Answers the types whose shape is new, or another one. */
+  async #compare(roots: readonly number[]): Promise<readonly number[]> {
+    const known = roots.filter((root) => this.#known.has(root));
+    if (known.length === 0) return roots;
+    const { seen, locked } = await lookAtVersions(this.#ports.client, known);
+    return roots.filter((root) => {
+      const before = this.#known.get(root);
+      if (before === undefined || before.shape?.version !== seen.get(root)) return true;
+      before.isFree = isFree(before.shape, locked);
+      before.batch = this.#batch;
+      return false;
+    });
+  }
+
+  async #learn(roots: readonly number[]): Promise<void> {
+    const { client, seenSince, changed } = this.#ports;
+    let look = await lookAtShapes(client, roots);
+    if ([...look.seen].some(([root, { version }]) => seenSince(root, version) === undefined)) {
+      await changed();
+      look = await lookAtShapes(client, roots);
+    }
+    for (const root of roots) {
+      const shape = look.seen.get(root);
+      this.#known.set(root, {
+        shape,
+        since: (shape && seenSince(root, shape.version)) ?? look.walAfter,
+        isFree: isFree(shape, look.locked),
+        batch: this.#batch,
+        olderIn: undefined,
+      });
+    }
+  }
+}
+
+const isFree = (shape: Shape | undefined, locked: ReadonlySet<number>): boolean =>
+  shape === undefined || !shape.relations.some((relation) => locked.has(relation));
+
+/** Had a type the shape that is known of it when a row was written? */
+function isProved(known: Known, lsn: Lsn, xid: number): boolean {
+  const { shape, since, olderIn } = known;
+  if (shape === undefined || !known.isFree) return false;
+  // Nothing was altered since the type was created, by a transaction that the row's cannot be a part of: it saw all of it.
+  // Subtransactions have later ids than what they are part of.
+  const { createdBy } = shape;
+  if (createdBy !== undefined && (createdBy === 0 || isLaterXid(xid, createdBy))) return true;
+  if (lsn < since) known.olderIn = xid;
+  return lsn >= since && olderIn !== xid;
+}
+
+/** The types of columns in which there is a composite, under arrays and domains or not. */
+function rootsOf({ columns }: RawRelation, types: TypeCatalog): readonly number[] {
+  // Above a composite there are arrays and domains only, and no type is an array or a domain of itself.
+  const hasComposite = (oid: number): boolean => {
+    const info = types.get(oid);
+    return info !== undefined && (info.kind === 'composite' || partsOf(info).some(hasComposite));
+  };
+  return [...new Set(columns.map(({ type }) => type))].filter(hasComposite);
+}
