@@ -2,12 +2,14 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { escapeIdentifier, type Client } from 'pg';
+import { wallTime } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { streamKey } from '../../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { parseTableName, type TableName } from '../../core/selection.ts';
 import type { FormatName } from '../../formats/registry.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
+import { takeLook } from '../../postgres/look.ts';
 import {
   connectReplication,
   findPrimary,
@@ -18,6 +20,7 @@ import { identifySystem } from '../../postgres/preflight/preflight.ts';
 import { slotWait, watchMaking, type SlotBlocker } from '../../postgres/preflight/slot-making.ts';
 import { RANGE, startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
+import { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import { abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from '../ports.ts';
 import { createPrinter, type Printer } from './printer.ts';
 import { createTailPublication } from './publication.ts';
@@ -92,7 +95,10 @@ async function stream(streaming: Streaming): Promise<void> {
   const connection = await connectReplication(settings, primary.target);
   const slot = `tailrace_tail_${randomBytes(6).toString('hex')}`;
   try {
-    const printer = await createTailPrinter(streaming, connection);
+    const identity = await identifySystem(connection);
+    // Before the slot: whatever it gives was written after this look.
+    const proofs = await openTailProofs(streaming, identity);
+    const printer = createTailPrinter(streaming, identity, proofs);
     try {
       await makeTemporarySlot(streaming, connection, slot);
     } catch (error) {
@@ -115,7 +121,7 @@ async function stream(streaming: Streaming): Promise<void> {
     if (signal.aborted) interrupt();
     try {
       writeLine(ports.stderr, `streaming ${publication} of ${settings.database}; Ctrl-C ends`);
-      await copy(replication, printer, ports);
+      await copy(replication, { printer, proofs }, ports);
       if (!signal.aborted) {
         throw new TailraceError('the server ended the stream', { code: 'STREAM_ENDED', kind: 'fatal' });
       }
@@ -129,8 +135,13 @@ async function stream(streaming: Streaming): Promise<void> {
   }
 }
 
-async function copy(replication: ReplicationStream, printer: Printer, ports: CliPorts): Promise<void> {
+async function copy(
+  replication: ReplicationStream,
+  { printer, proofs }: { readonly printer: Printer; readonly proofs: ShapeProofs },
+  ports: CliPorts,
+): Promise<void> {
   for (let batch = await replication.read(); batch !== undefined; batch = await replication.read()) {
+    proofs.received();
     let printed: Lsn | undefined;
     for (let i = 0; i < batch.count; i++) {
       const kind = batch.kinds[i];
@@ -148,11 +159,13 @@ async function copy(replication: ReplicationStream, printer: Printer, ports: Cli
   }
 }
 
-async function createTailPrinter(
+type Identity = Awaited<ReturnType<typeof identifySystem>>;
+
+function createTailPrinter(
   { settings, primary, tables, options, ports }: Streaming,
-  connection: ReplicationConnection,
-): Promise<Printer> {
-  const { systemIdentifier, timeline } = await identifySystem(connection);
+  { systemIdentifier, timeline }: Identity,
+  proofs: ShapeProofs,
+): Printer {
   return createPrinter({
     format: options.format,
     database: settings.database,
@@ -162,7 +175,32 @@ async function createTailPrinter(
     wants: ({ schema, table }) =>
       tables.length === 0 || tables.some((name) => name.schema === schema && name.table === table),
     enrich: (relation) => enrichRelation(primary.client, relation),
+    proofs,
     print: (line) => writeLine(ports.stdout, line),
+  });
+}
+
+/** What is printed rests on one look from before the slot, and on those that rows ask for. */
+async function openTailProofs(
+  { primary: { client }, publication, ports }: Streaming,
+  { systemIdentifier, timeline }: Identity,
+): Promise<ShapeProofs> {
+  const look = await takeLook(client, {
+    publication,
+    serverVersion: await serverVersion(client),
+    server: { systemIdentifier, timeline, switches: [] },
+    previous: undefined,
+    at: wallTime(),
+  });
+  return new ShapeProofs({
+    client,
+    seenSince: (type, version) => (look.catalog.types?.[type] === version ? look.walAfter : undefined),
+    changed: () => Promise.resolve(),
+    becameText: ({ schema, table }, types) =>
+      writeLine(
+        ports.stderr,
+        `${schema}.${table}: values of ${types.join(', ')} are Postgres' text where the type changed meanwhile`,
+      ),
   });
 }
 

@@ -41,10 +41,10 @@ const named = (types: readonly number[]): string => `select unnest('{${types.joi
 
 /** The versions of these types' shapes, in one exchange with the server. Rejects with what `pg` throws. */
 export async function lookAtVersions(client: Client, types: readonly number[]): Promise<ShapeLook<Version>> {
-  const seen = `select ${WAL_END} as "walAfter",
+  const select = `select ${WAL_END} as "walAfter",
       (select coalesce(json_agg(json_build_array(root::int8, version)), '[]') from shape_version) as seen`;
-  const { row, locked, walAfter } = await lookWith<readonly [number, Version][]>(client, types, seen);
-  return { seen: new Map(row), locked, walAfter };
+  const answer = await ask(client, types, select);
+  return { ...answer, seen: new Map(answer.seen as readonly (readonly [number, Version])[]) };
 }
 
 type ShapeRow = {
@@ -60,7 +60,7 @@ type ShapeRow = {
 export async function lookAtShapes(client: Client, types: readonly number[]): Promise<ShapeLook<Shape>> {
   // A composite and its relation depend on each other from their creation on, in a row that nothing alters: its writer is the
   // type's creator. https://www.postgresql.org/docs/current/catalog-pg-depend.html (DEPENDENCY_INTERNAL)
-  const seen = `
+  const select = `
     , composite as (
       select p.root, t.typrelid, b.born, b.creator,
         exists (select from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0
@@ -82,8 +82,9 @@ export async function lookAtShapes(client: Client, types: readonly number[]): Pr
         'created', (select json_agg(coalesce(c.creator, 0)) from composite c where c.root = v.root),
         'altered', (select bool_or(c.altered or c.born is null) from composite c where c.root = v.root))), '[]')
       from shape_version v) as seen`;
-  const { row, locked, walAfter } = await lookWith<readonly ShapeRow[]>(client, types, seen);
-  return { seen: new Map(row.map((shape) => [shape.root, shapeOf(shape)])), locked, walAfter };
+  const answer = await ask(client, types, select);
+  const shapes = answer.seen as readonly ShapeRow[];
+  return { ...answer, seen: new Map(shapes.map((shape) => [shape.root, shapeOf(shape)])) };
 }
 
 const shapeOf = ({ version, types, relations, created, altered }: ShapeRow): Shape => ({
@@ -93,16 +94,14 @@ const shapeOf = ({ version, types, relations, created, altered }: ShapeRow): Sha
   createdBy: altered ? undefined : created.reduce(latestXid),
 });
 
+type Answer = { readonly seen: unknown; readonly locked: ReadonlySet<number>; readonly walAfter: Lsn };
+
 /** Two statements in one exchange, each with a snapshot of its own. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT */
-async function lookWith<Row>(
-  client: Client,
-  types: readonly number[],
-  select: string,
-): Promise<{ readonly row: Row; readonly locked: ReadonlySet<number>; readonly walAfter: Lsn }> {
+async function ask(client: Client, types: readonly number[], select: string): Promise<Answer> {
   const results = (await client.query(
     `${LOCKED}; with recursive ${shapeVersions(named(types))} ${select}`,
   )) as unknown as readonly QueryResult[];
   const { relations } = results[0]!.rows[0] as { relations: readonly number[] };
-  const { walAfter, seen } = results[1]!.rows[0] as { walAfter: string; seen: Row };
-  return { row: seen, locked: new Set(relations), walAfter: parseLsn(walAfter) ?? ZERO_LSN };
+  const { walAfter, seen } = results[1]!.rows[0] as { walAfter: string; seen: unknown };
+  return { seen, locked: new Set(relations), walAfter: parseLsn(walAfter) ?? ZERO_LSN };
 }

@@ -58,6 +58,7 @@ export type MessagePlace = {
 
 /** What stands in front of a row from now on. */
 export type Reshaped = {
+  readonly relation: RawRelation;
   readonly message: Buffer;
   readonly enrichment: Enrichment;
 };
@@ -110,7 +111,8 @@ export class ShapeProofs {
     const unproved = this.#unprovedOf(relation, walStartOf(bytes, start), xid);
     if (unproved.length > 0) this.#unproved++;
     if (relation.asText === unproved.join()) return undefined;
-    return { message: relation.message, enrichment: this.#shaped(relation, unproved) };
+    const enrichment = this.#shaped(relation, unproved);
+    return { relation: relation.raw, message: relation.message, enrichment };
   }
 
   /** How many rows since the last call have a value that is text because its shape was not proved. */
