@@ -1,4 +1,4 @@
-// A look at a few composite types: have their shapes the versions that they had, and is nobody about to change one?
+// A look at a few composite types: what they are made of, whether that is as it was, and whether somebody is about to change it.
 import type { Client, QueryResult } from 'pg';
 import type { TypeCatalog, TypeInfo } from '../../core/change.ts';
 import type { Version } from '../../core/look.ts';
@@ -6,21 +6,23 @@ import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { latestXid } from '../../pgoutput/enrichment.ts';
 import { typeInfo, typeRows, type TypeRow } from '../catalog.ts';
 import { WAL_END } from '../look.ts';
-import { shapeVersions, xidOf } from './sql.ts';
+import { attributesVersion, shapeVersions, xidOf } from './sql.ts';
 
 /** What a type is made of, as one statement saw it. */
 export type Shape = {
   readonly version: Version;
   /** Everything inside, by OID; the type itself too. */
   readonly types: TypeCatalog;
-  /** The relations of the composites inside: who changes one has its relation for himself. */
-  readonly relations: readonly number[];
+  /**
+   * The versions of the attributes of the composites inside, by relation: while they are the same, so is all of it. Who changes one
+   * has its relation for himself.
+   */
+  readonly relations: ReadonlyMap<number, Version | null>;
   /** The xid that made it what it is, where nothing was altered since it was created; 0: older than everything. */
   readonly createdBy: number | undefined;
 };
 
 export type ShapeLook<Seen> = {
-  /** By OID of the type; types without a composite inside, and those that are gone, are not there. */
   readonly seen: ReadonlyMap<number, Seen>;
   /** Relations that somebody had for himself before the look: what he does may be in the WAL, and not be seen. */
   readonly locked: ReadonlySet<number>;
@@ -37,31 +39,40 @@ const LOCKED = `select coalesce(json_agg(distinct relation::int8), '[]') as rela
   where locktype = 'relation' and granted and mode = 'AccessExclusiveLock'
     and database = (select oid from pg_database where datname = current_database())`;
 
-const named = (types: readonly number[]): string => `select unnest('{${types.join(',')}}'::oid[])`;
+const array = (oids: readonly number[]): string => `'{${oids.join(',')}}'::oid[]`;
 
-/** The versions of these types' shapes, in one exchange with the server. Rejects with what `pg` throws. */
-export async function lookAtVersions(client: Client, types: readonly number[]): Promise<ShapeLook<Version>> {
-  const select = `select ${WAL_END} as "walAfter",
-      (select coalesce(json_agg(json_build_array(root::int8, version)), '[]') from shape_version) as seen`;
-  const answer = await ask(client, types, select);
-  return { ...answer, seen: new Map(answer.seen as readonly (readonly [number, Version])[]) };
+/** The versions of these relations' attributes, in one exchange with the server. Rejects with what `pg` throws. */
+export async function lookAtAttributes(
+  client: Client,
+  relations: readonly number[],
+): Promise<ShapeLook<Version | null>> {
+  const answer = await ask(
+    client,
+    `select ${WAL_END} as "walAfter",
+      (select json_agg(json_build_array(relation::int8, ${attributesVersion('relation')}))
+       from unnest(${array(relations)}) relation) as seen`,
+  );
+  return { ...answer, seen: new Map((answer.seen ?? []) as readonly Versioned[]) };
 }
+
+type Versioned = readonly [relation: number, version: Version | null];
 
 type ShapeRow = {
   readonly root: number;
   readonly version: Version;
   readonly types: readonly TypeRow[];
-  readonly relations: readonly number[];
+  readonly relations: readonly Versioned[];
   readonly created: readonly number[];
   readonly altered: boolean;
 };
 
-/** The same, with the shapes themselves. */
+/** The shapes of these types. Those without a composite inside, and those that are gone, are not in the answer. */
 export async function lookAtShapes(client: Client, types: readonly number[]): Promise<ShapeLook<Shape>> {
   // A composite and its relation depend on each other from their creation on, in a row that nothing alters: its writer is the
   // type's creator. https://www.postgresql.org/docs/current/catalog-pg-depend.html (DEPENDENCY_INTERNAL)
   const select = `
-    , composite as (
+    with recursive ${shapeVersions(`select unnest(${array(types)})`)},
+    composite as (
       select p.root, t.typrelid, b.born, b.creator,
         exists (select from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0
           and a.xmin::text is distinct from b.born) as altered
@@ -78,11 +89,12 @@ export async function lookAtShapes(client: Client, types: readonly number[]): Pr
     select ${WAL_END} as "walAfter", (
       select coalesce(json_agg(json_build_object('root', v.root::int8, 'version', v.version,
         'types', (select json_agg(r) from (${typeRows('select p.oid from shape_part p where p.root = v.root')}) r),
-        'relations', (select json_agg(c.typrelid::int8) from composite c where c.root = v.root),
+        'relations', (select json_agg(json_build_array(c.typrelid::int8, ${attributesVersion('c.typrelid')}))
+          from composite c where c.root = v.root),
         'created', (select json_agg(coalesce(c.creator, 0)) from composite c where c.root = v.root),
         'altered', (select bool_or(c.altered or c.born is null) from composite c where c.root = v.root))), '[]')
       from shape_version v) as seen`;
-  const answer = await ask(client, types, select);
+  const answer = await ask(client, select);
   const shapes = answer.seen as readonly ShapeRow[];
   return { ...answer, seen: new Map(shapes.map((shape) => [shape.root, shapeOf(shape)])) };
 }
@@ -90,17 +102,15 @@ export async function lookAtShapes(client: Client, types: readonly number[]): Pr
 const shapeOf = ({ version, types, relations, created, altered }: ShapeRow): Shape => ({
   version,
   types: new Map(types.map((type) => [type.oid, typeInfo(type)] as [number, TypeInfo])),
-  relations,
+  relations: new Map(relations),
   createdBy: altered ? undefined : created.reduce(latestXid),
 });
 
 type Answer = { readonly seen: unknown; readonly locked: ReadonlySet<number>; readonly walAfter: Lsn };
 
 /** Two statements in one exchange, each with a snapshot of its own. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT */
-async function ask(client: Client, types: readonly number[], select: string): Promise<Answer> {
-  const results = (await client.query(
-    `${LOCKED}; with recursive ${shapeVersions(named(types))} ${select}`,
-  )) as unknown as readonly QueryResult[];
+async function ask(client: Client, select: string): Promise<Answer> {
+  const results = (await client.query(`${LOCKED}; ${select}`)) as unknown as readonly QueryResult[];
   const { relations } = results[0]!.rows[0] as { relations: readonly number[] };
   const { walAfter, seen } = results[1]!.rows[0] as { walAfter: string; seen: unknown };
   return { seen, locked: new Set(relations), walAfter: parseLsn(walAfter) ?? ZERO_LSN };

@@ -11,7 +11,7 @@ import { isLaterXid, type Enrichment } from '../../pgoutput/enrichment.ts';
 import type { RawRelation } from '../../pgoutput/messages.ts';
 import { partsOf } from '../catalog.ts';
 import { walStartOf } from '../replication/input.ts';
-import { lookAtShapes, lookAtVersions, type Shape } from './look.ts';
+import { lookAtShapes, lookAtAttributes, type Shape } from './look.ts';
 
 export type ProofPorts = {
   readonly client: Client;
@@ -158,12 +158,16 @@ export class ShapeProofs {
 
   /** Answers the types whose shape is new, or another one. */
   async #compare(roots: readonly number[]): Promise<readonly number[]> {
-    const known = roots.filter((root) => this.#known.has(root));
-    if (known.length === 0) return roots;
-    const { seen, locked } = await lookAtVersions(this.#ports.client, known);
+    const relations = new Set(
+      roots.flatMap((root) => [...(this.#known.get(root)?.shape?.relations.keys() ?? [])]),
+    );
+    if (relations.size === 0) return roots;
+    const { seen, locked } = await lookAtAttributes(this.#ports.client, [...relations]);
     return roots.filter((root) => {
       const before = this.#known.get(root);
-      if (before === undefined || before.shape?.version !== seen.get(root)) return true;
+      if (before?.shape === undefined) return true;
+      for (const [relation, version] of before.shape.relations)
+        if (seen.get(relation) !== version) return true;
       before.isFree = isFree(before.shape, locked);
       before.batch = this.#batch;
       return false;
@@ -191,7 +195,7 @@ export class ShapeProofs {
 }
 
 const isFree = (shape: Shape | undefined, locked: ReadonlySet<number>): boolean =>
-  shape === undefined || !shape.relations.some((relation) => locked.has(relation));
+  shape === undefined || ![...shape.relations.keys()].some((relation) => locked.has(relation));
 
 /** Had a type the shape that is known of it when a row was written? */
 function isProved(known: Known, lsn: Lsn, xid: number): boolean {

@@ -10,6 +10,12 @@ export const FIRST_OWN_OID = 10_000;
 /** An array is a type whose subscripts are an array's and whose length varies (oidvector and the like are fixed). */
 export const IS_ARRAY = `t.typcategory = 'A' and t.typlen = -1`;
 
+/** Which versions the rows of a relation's attributes have, and what they say. Null where it has none, or is none. */
+export const attributesVersion = (relation: string): string => `(
+  select hashtextextended(string_agg(
+    concat_ws('.', a.attnum, a.xmin, a.atttypid, a.attisdropped, quote_literal(a.attname)), ',' order by a.attnum), 0)::text
+  from pg_attribute a where a.attrelid = ${relation} and a.attnum > 0)`;
+
 /**
  * Common table expressions (of a `with recursive`) for the types that `roots`, a query of OIDs, names: `shape_part` has everything
  * that each is made of, `shape_version` those in which there is a composite, with the version of their shape. Ranges are text,
@@ -29,14 +35,10 @@ export const shapeVersions = (roots: string): string => `
       where inside.oid >= ${FIRST_OWN_OID}
   ),
   shape_version (root, version) as (
-    select root, hashtextextended(string_agg(fact, ',' order by fact collate "C"), 0)::text
-    from (
-      select p.root,
-        concat_ws('.', t.oid, a.attnum, a.xmin, a.atttypid, a.attisdropped, quote_literal(a.attname)) as fact
-      from shape_part p join pg_type t on t.oid = p.oid and t.typtype = 'c'
-        left join pg_attribute a on a.attrelid = t.typrelid and a.attnum > 0
-    ) facts
-    group by root
+    select p.root,
+      hashtextextended(string_agg(concat_ws(':', t.oid, ${attributesVersion('t.typrelid')}), ',' order by t.oid), 0)::text
+    from shape_part p join pg_type t on t.oid = p.oid and t.typtype = 'c'
+    group by p.root
   )`;
 
 /** Of a row of a catalog, who wrote it. What is older than the catalog's own horizon is frozen, and its xid may have wrapped: 0. */
