@@ -31,8 +31,8 @@ type ShapedRelation = {
   readonly enrichment: Enrichment;
   /** The types of its columns in which there is a composite. */
   readonly roots: readonly number[];
-  /** The roots that are text for the rows that come now, joined; undefined: nothing was said yet. */
-  asText: string | undefined;
+  /** By root, the shape that stands in front of the rows that come now; undefined: it is text. */
+  inForce: (Shape | undefined)[];
 };
 
 /** What is known of a column's type. */
@@ -93,11 +93,13 @@ export class ShapeProofs {
     this.#relations.delete(raw.id);
     const roots = rootsOf(raw, enrichment.types);
     if (roots.length === 0) return enrichment;
-    const relation = { raw, message: Buffer.from(message), enrichment, roots, asText: undefined };
+    const relation = { raw, message: Buffer.from(message), enrichment, roots, inForce: [] };
     this.#relations.set(raw.id, relation);
     await this.look([raw.id]);
-    const unknown = roots.filter((root) => this.#known.get(root)!.shape === undefined);
-    return this.#shaped(relation, unknown);
+    return this.#shaped(
+      relation,
+      roots.map((root) => this.#known.get(root)!.shape),
+    );
   }
 
   /**
@@ -107,11 +109,14 @@ export class ShapeProofs {
   judge(relationId: number, { bytes, start, xid }: MessagePlace): Reshaped | 'look' | undefined {
     const relation = this.#relations.get(relationId);
     if (relation === undefined) return undefined;
-    if (!relation.roots.every((root) => this.#isLookedAt(root))) return 'look';
-    const unproved = this.#unprovedOf(relation, walStartOf(bytes, start), xid);
-    if (unproved.length > 0) this.#unproved++;
-    if (relation.asText === unproved.join()) return undefined;
-    const enrichment = this.#shaped(relation, unproved);
+    const { roots, inForce } = relation;
+    if (!roots.every((root) => this.#isLookedAt(root))) return 'look';
+    const lsn = walStartOf(bytes, start);
+    const shapes = roots.map((root) => provedShape(this.#known.get(root)!, lsn, xid));
+    if (shapes.includes(undefined)) this.#unproved++;
+    // Another shape is another object, also where both are proved.
+    if (shapes.every((shape, i) => shape === inForce[i])) return undefined;
+    const enrichment = this.#shaped(relation, shapes);
     return { relation: relation.raw, message: relation.message, enrichment };
   }
 
@@ -126,25 +131,19 @@ export class ShapeProofs {
     return this.#known.get(root)?.batch === this.#batch;
   }
 
-  #unprovedOf({ roots }: ShapedRelation, lsn: Lsn, xid: number): readonly number[] {
-    return roots.filter((root) => !isProved(this.#known.get(root)!, lsn, xid));
-  }
-
-  /** The enrichment with these roots as text and the others as they were seen. */
-  #shaped(relation: ShapedRelation, unproved: readonly number[]): Enrichment {
-    const { enrichment, roots, raw } = relation;
-    const before = relation.asText;
-    relation.asText = unproved.join();
-    if (unproved.length > 0 && relation.asText !== before) {
-      const names = unproved.map((root) => enrichment.types.get(root)?.name ?? String(root));
-      this.#ports.becameText(raw, names);
-    }
+  /** The enrichment with these shapes of the roots; what has none is text. */
+  #shaped(relation: ShapedRelation, shapes: (Shape | undefined)[]): Enrichment {
+    const { enrichment, roots, raw, inForce } = relation;
+    relation.inForce = shapes;
+    const nameOf = (root: number): string => enrichment.types.get(root)?.name ?? String(root);
+    const became = roots.filter(
+      (_, i) => shapes[i] === undefined && (inForce[i] !== undefined || inForce.length === 0),
+    );
+    if (became.length > 0) this.#ports.becameText(raw, became.map(nameOf));
     const types = new Map(enrichment.types);
-    for (const root of roots) {
-      for (const [oid, info] of this.#known.get(root)!.shape?.types ?? []) types.set(oid, info);
-    }
+    for (const shape of shapes) for (const [oid, info] of shape?.types ?? []) types.set(oid, info);
     // A type that is not described is rendered as text.
-    for (const root of unproved) types.delete(root);
+    roots.forEach((root, i) => shapes[i] === undefined && types.delete(root));
     return { ...enrichment, types };
   }
 
@@ -197,7 +196,10 @@ export class ShapeProofs {
 const isFree = (shape: Shape | undefined, locked: ReadonlySet<number>): boolean =>
   shape === undefined || ![...shape.relations.keys()].some((relation) => locked.has(relation));
 
-/** Had a type the shape that is known of it when a row was written? */
+/** The shape that is known of a type, if it had that when a row was written. */
+const provedShape = (known: Known, lsn: Lsn, xid: number): Shape | undefined =>
+  isProved(known, lsn, xid) ? known.shape : undefined;
+
 function isProved(known: Known, lsn: Lsn, xid: number): boolean {
   const { shape, since, olderIn } = known;
   if (shape === undefined || !known.isFree) return false;

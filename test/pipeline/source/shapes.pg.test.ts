@@ -1,7 +1,9 @@
 // Types that change while rows that have them are on their way: each value stands under the names that its type had when it was
 // written, or is Postgres' text.
+import { join } from 'node:path';
 import type { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openStore } from '../../../src/store/sqlite.ts';
 import { connect, createTestDatabase, waitFor, type TestDatabase } from '../../support/postgres.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
 import { renderValue } from '../../support/decode.ts';
@@ -34,13 +36,17 @@ afterEach(async () => {
 const sql = (text: string, client: Client = database.client) => client.query(text);
 
 /** Looks happen at the start and where rows ask for them, at no time in between. */
-async function start(settings: Parameters<typeof databaseSettings>[1] = {}): Promise<TestSource> {
+async function start(
+  settings: Parameters<typeof databaseSettings>[1] = {},
+  options: Parameters<typeof startTestSource>[2] = {},
+): Promise<TestSource> {
   source = startTestSource(
     databaseSettings(database, {
       ...settings,
       publication: { refreshIntervalMs: 0, ...settings.publication },
     }),
     directory,
+    options,
   );
   source.ended.catch(() => undefined);
   await source.ready;
@@ -169,6 +175,31 @@ describe('while rows come', () => {
       String.raw`(x,y,"1,""injected"":true")`,
       { street: 'x', city: 'y', zip: '1,"injected":true' },
     ]);
+  });
+
+  test('a look in between proves the first row after an ALTER TYPE', async () => {
+    const store = openStore(join(directory.path, 'store.db'));
+    await start({ publication: { refreshIntervalMs: 20 } }, { store });
+    const look = () => store.looks.newest(databaseSettings(database).name, { proved: true })!;
+    for (const [id, statement, value] of [
+      [1, 'alter type addr add attribute country text', `('s', 'c', 1, 'IT')`],
+      [2, 'alter type addr drop attribute street', `('c', 1, 'IT')`],
+      [3, 'alter type addr rename attribute city to town', `('c', 1, 'IT')`],
+    ] as const) {
+      const before = look().fold;
+      await sql(statement);
+      await waitFor(() => Promise.resolve(look().fold !== before), 'a look');
+      await sql(`insert into t values (${id}, ${value})`);
+      await settle();
+    }
+    expect(await values()).toEqual([
+      { street: 's', city: 'c', zip: 1, country: 'IT' },
+      { city: 'c', zip: 1, country: 'IT' },
+      { town: 'c', zip: 1, country: 'IT' },
+    ]);
+    expect(source!.status().unprovedShapes).toBe(0);
+    await stop();
+    store.close();
   });
 
   test('a type made while the source runs is known from its first row on', async () => {
