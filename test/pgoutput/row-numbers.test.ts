@@ -256,6 +256,7 @@ async function numberedByPrinter(transactions: readonly (readonly Message[])[]):
       seenSince: () => undefined,
       changed: () => Promise.resolve(),
       becameText: () => undefined,
+      remembered: undefined,
     }),
     print: (line) => {
       const { action, record, metadata } = JSON.parse(line) as Line;

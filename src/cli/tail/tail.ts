@@ -21,6 +21,7 @@ import { slotWait, watchMaking, type SlotBlocker } from '../../postgres/prefligh
 import { RANGE, startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { ShapeProofs } from '../../postgres/shapes/proofs.ts';
+import { remembersShapes } from '../../postgres/shapes/remembering.ts';
 import { abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from '../ports.ts';
 import { createPrinter, type Printer } from './printer.ts';
 import { createTailPublication } from './publication.ts';
@@ -185,9 +186,10 @@ async function openTailProofs(
   { primary: { client }, publication, ports }: Streaming,
   { systemIdentifier, timeline }: Identity,
 ): Promise<ShapeProofs> {
+  const version = await serverVersion(client);
   const look = await takeLook(client, {
     publication,
-    serverVersion: await serverVersion(client),
+    serverVersion: version,
     server: { systemIdentifier, timeline, switches: [] },
     previous: undefined,
     at: wallTime(),
@@ -196,6 +198,8 @@ async function openTailProofs(
     client,
     seenSince: (type, version) => (look.catalog.types?.[type] === version ? look.walAfter : undefined),
     changed: () => Promise.resolve(),
+    // A temporary slot goes with its connection: what comes stays text.
+    remembered: remembersShapes(version) ? () => undefined : undefined,
     becameText: ({ schema, table }, types) =>
       writeLine(
         ports.stderr,

@@ -168,6 +168,8 @@ export class LogFeed {
             if (judging !== undefined && !this.#isJudged(bytes, start, judging)) return i;
             this.changes += rows;
             appendFrame(this.#writer, bytes, start, end);
+          } else if (judging !== undefined && isRow(bytes[start]!)) {
+            judging.passed(relationIdOfRow(bytes, start), { bytes, start, xid: this.#xid });
           }
           this.#index += rows;
           break;

@@ -1,9 +1,11 @@
 // The proofs of shapes that one connection of the source gives, resting on the looks that are kept.
+import { TailraceError } from '../../core/errors.ts';
 import { formatTableName } from '../../core/selection.ts';
 import { relationIdOfRow } from '../../pgoutput/messages.ts';
 import { isRow } from '../../pgoutput/row-numbers.ts';
 import { RANGE, type StreamBatch } from '../../postgres/replication/stream.ts';
 import { ShapeProofs } from '../../postgres/shapes/proofs.ts';
+import { remembersShapes } from '../../postgres/shapes/remembering.ts';
 import type { LookKeeper, Looking } from './looks.ts';
 import type { SourceOptions } from './options.ts';
 
@@ -21,8 +23,23 @@ export function openProofs(
         { database: settings.name, table: formatTableName({ schema, table }), types },
         `table ${formatTableName({ schema, table })}: values of ${types.join(', ')} are Postgres' text where nothing proves which attributes the type had when a row was written`,
       ),
+    remembered: remembersShapes(looking.serverVersion)
+      ? () => {
+          throw shapesRemembered(settings.name);
+        }
+      : undefined,
   });
 }
+
+const shapesRemembered = (name: string): TailraceError =>
+  new TailraceError(
+    `database "${name}": a type was altered while a transaction that uses it was open, and this version of Postgres may go on with what it remembers of it`,
+    {
+      code: 'SHAPES_REMEMBERED',
+      kind: 'retryable',
+      hint: 'Tailrace connects again by itself, which makes it right; Postgres 13.21, 14.18, 15.13, 16.9 and 17.5 mend it',
+    },
+  );
 
 /** The relations that have rows in a batch, from message number `from` on. */
 export function relationsFrom(

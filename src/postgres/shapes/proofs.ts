@@ -21,6 +21,11 @@ export type ProofPorts = {
   readonly changed: () => Promise<void>;
   /** From here on these types of a relation's columns are text. */
   readonly becameText: (relation: RawRelation, types: readonly string[]) => void;
+  /**
+   * Given for a server that `remembersShapes`: a row comes that would be proved, and the server may have written it with an older
+   * shape. It may throw, to connect again; where it returns, the row is text.
+   */
+  readonly remembered: (() => void) | undefined;
 };
 
 /** A relation in whose columns there are composites. */
@@ -45,8 +50,6 @@ type Known = {
   isFree: boolean;
   /** The batch that the last look came after. */
   batch: number;
-  /** A transaction with a row from before `since`: a server may go on in it with what it remembers of the older shape. */
-  olderIn: number | undefined;
 };
 
 /** Where a message stands in its batch, and the transaction that it is of. */
@@ -70,6 +73,11 @@ export class ShapeProofs {
   readonly #known = new Map<number, Known>();
   #batch = 0;
   #unproved = 0;
+  /**
+   * The last transaction with a row from before its type had the shape that is known: a server may go on in it with the shape that
+   * it remembers, and an older one even behind it.
+   */
+  #olderIn: number | undefined;
 
   constructor(ports: ProofPorts) {
     this.#ports = ports;
@@ -112,12 +120,35 @@ export class ShapeProofs {
     const { roots, inForce } = relation;
     if (!roots.every((root) => this.#isLookedAt(root))) return 'look';
     const lsn = walStartOf(bytes, start);
-    const shapes = roots.map((root) => provedShape(this.#known.get(root)!, lsn, xid));
+    const shapes = roots.map((root) => {
+      const known = this.#known.get(root)!;
+      return this.#isProved(known, lsn, xid) ? known.shape : undefined;
+    });
     if (shapes.includes(undefined)) this.#unproved++;
     // Another shape is another object, also where both are proved.
     if (shapes.every((shape, i) => shape === inForce[i])) return undefined;
     const enrichment = this.#shaped(relation, shapes);
     return { relation: relation.raw, message: relation.message, enrichment };
+  }
+
+  /** A row that is logged already: it is not judged, but the server has seen its types as they were. */
+  passed(relationId: number, { bytes, start, xid }: MessagePlace): void {
+    const lsn = walStartOf(bytes, start);
+    for (const root of this.#relations.get(relationId)?.roots ?? []) {
+      const { shape, since } = this.#known.get(root)!;
+      if (lsn < since && (shape === undefined || !isAsCreated(shape, xid))) this.#olderIn = xid;
+    }
+  }
+
+  /** Had a type the shape that is known of it when a row was written? */
+  #isProved({ shape, since, isFree }: Known, lsn: Lsn, xid: number): boolean {
+    if (shape === undefined) return false;
+    if (isAsCreated(shape, xid)) return isFree;
+    if (lsn < since) this.#olderIn = xid;
+    if (lsn < since || this.#olderIn === xid || !isFree) return false;
+    if (this.#olderIn === undefined || this.#ports.remembered === undefined) return true;
+    this.#ports.remembered();
+    return false;
   }
 
   /** How many rows since the last call have a value that is text because its shape was not proved. */
@@ -187,7 +218,6 @@ export class ShapeProofs {
         since: (shape && seenSince(root, shape.version)) ?? look.walAfter,
         isFree: isFree(shape, look.locked),
         batch: this.#batch,
-        olderIn: undefined,
       });
     }
   }
@@ -196,20 +226,12 @@ export class ShapeProofs {
 const isFree = (shape: Shape | undefined, locked: ReadonlySet<number>): boolean =>
   shape === undefined || ![...shape.relations.keys()].some((relation) => locked.has(relation));
 
-/** The shape that is known of a type, if it had that when a row was written. */
-const provedShape = (known: Known, lsn: Lsn, xid: number): Shape | undefined =>
-  isProved(known, lsn, xid) ? known.shape : undefined;
-
-function isProved(known: Known, lsn: Lsn, xid: number): boolean {
-  const { shape, since, olderIn } = known;
-  if (shape === undefined || !known.isFree) return false;
-  // Nothing was altered since the type was created, by a transaction that the row's cannot be a part of: it saw all of it.
-  // Subtransactions have later ids than what they are part of.
-  const { createdBy } = shape;
-  if (createdBy !== undefined && (createdBy === 0 || isLaterXid(xid, createdBy))) return true;
-  if (lsn < since) known.olderIn = xid;
-  return lsn >= since && olderIn !== xid;
-}
+/**
+ * Was nothing altered since the type was created, by a transaction that the row's cannot be a part of? Then it saw all of it.
+ * Subtransactions have later ids than what they are part of.
+ */
+const isAsCreated = ({ createdBy }: Shape, xid: number): boolean =>
+  createdBy !== undefined && (createdBy === 0 || isLaterXid(xid, createdBy));
 
 /** The types of columns in which there is a composite, under arrays and domains or not. */
 function rootsOf({ columns }: RawRelation, types: TypeCatalog): readonly number[] {

@@ -5,7 +5,8 @@ import type { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openStore } from '../../../src/store/sqlite.ts';
 import { connect, createTestDatabase, waitFor, type TestDatabase } from '../../support/postgres.ts';
-import { databaseSettings } from '../../support/database-settings.ts';
+import { remembersShapes } from '../../../src/postgres/shapes/remembering.ts';
+import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
 import { renderValue } from '../../support/decode.ts';
 import {
   createSourceDirectory,
@@ -358,5 +359,22 @@ describe('a backlog', () => {
     // A server may go on in such a transaction with what it remembers.
     expect(found.get('4')).toBe('("Main St",Rome,123)');
     expect(found.get('5')).toEqual({ street: 'Main St', town: 'Rome', zip: 123 });
+  });
+
+  test('behind such a transaction a value has the attributes of its time, on servers that remember the older ones, too', async () => {
+    await start();
+    const long = await connect(database.url);
+    await sql(`begin; insert into t values (1, ('Main St', 'Rome', 123))`, long);
+    await sql('alter type addr drop attribute street, add attribute note text');
+    await sql(`insert into t values (2, ('Rome', 123, 'a note')); commit`, long);
+    await long.end();
+    await sql(`insert into t values (3, ('Rome', 123, 'a note'))`);
+    await settle();
+    await sql(`insert into t values (4, ('Rome', 123, 'a note'))`);
+    const found = new Map((await rows()).map((row) => [row.values[0], valueOf(row)]));
+    expect(found.get('1')).toBe('("Main St",Rome,123)');
+    expect(found.get('4')).toEqual({ city: 'Rome', zip: 123, note: 'a note' });
+    const remembers = remembersShapes(await serverVersion(database.client));
+    expect(source!.status().reconnects).toBe(remembers ? 1 : 0);
   });
 });
