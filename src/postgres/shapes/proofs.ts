@@ -162,19 +162,22 @@ export class ShapeProofs {
     return this.#known.get(root)?.batch === this.#batch;
   }
 
-  /** The enrichment with these shapes of the roots; what has none is text. */
+  /** The enrichment with these shapes of the roots; where one has none, its composites are text. */
   #shaped(relation: ShapedRelation, shapes: (Shape | undefined)[]): Enrichment {
     const { enrichment, roots, raw, inForce } = relation;
     relation.inForce = shapes;
-    const nameOf = (root: number): string => enrichment.types.get(root)?.name ?? String(root);
-    const became = roots.filter(
-      (_, i) => shapes[i] === undefined && (inForce[i] !== undefined || inForce.length === 0),
-    );
-    if (became.length > 0) this.#ports.becameText(raw, became.map(nameOf));
     const types = new Map(enrichment.types);
     for (const shape of shapes) for (const [oid, info] of shape?.types ?? []) types.set(oid, info);
-    // A type that is not described is rendered as text.
-    roots.forEach((root, i) => shapes[i] === undefined && types.delete(root));
+    const became = new Set<string>();
+    for (const [i, root] of roots.entries()) {
+      if (shapes[i] !== undefined) continue;
+      for (const oid of compositesOf(root, enrichment.types)) {
+        if (inForce[i] !== undefined || inForce.length === 0) became.add(enrichment.types.get(oid)!.name);
+        // A type that is not described is rendered as text.
+        types.delete(oid);
+      }
+    }
+    if (became.size > 0) this.#ports.becameText(raw, [...became]);
     return { ...enrichment, types };
   }
 
@@ -234,11 +237,12 @@ const isAsCreated = ({ createdBy }: Shape, xid: number): boolean =>
   createdBy !== undefined && (createdBy === 0 || isLaterXid(xid, createdBy));
 
 /** The types of columns in which there is a composite, under arrays and domains or not. */
-function rootsOf({ columns }: RawRelation, types: TypeCatalog): readonly number[] {
-  // Above a composite there are arrays and domains only, and no type is an array or a domain of itself.
-  const hasComposite = (oid: number): boolean => {
-    const info = types.get(oid);
-    return info !== undefined && (info.kind === 'composite' || partsOf(info).some(hasComposite));
-  };
-  return [...new Set(columns.map(({ type }) => type))].filter(hasComposite);
+const rootsOf = ({ columns }: RawRelation, types: TypeCatalog): readonly number[] =>
+  [...new Set(columns.map(({ type }) => type))].filter((type) => compositesOf(type, types).length > 0);
+
+/** The composites that a type is made of: itself, or what it is an array or a domain of. No type is made of itself. */
+function compositesOf(type: number, types: TypeCatalog): readonly number[] {
+  const info = types.get(type);
+  if (info === undefined) return [];
+  return info.kind === 'composite' ? [type] : partsOf(info).flatMap((part) => compositesOf(part, types));
 }

@@ -125,7 +125,7 @@ test('a composite stands under the names of its time, or is text where its type 
   // An altered type: that it is as it was created does not prove it.
   await client.query(`create type addr as (street text, zip int); alter type addr rename attribute zip to code;
     create table people (id int primary key, home addr)`);
-  const cli = await startTail();
+  const cli = await startTail('--format', 'tailrace');
   const printed = async (id: number): Promise<unknown> => {
     await waitFor(() => lines(cli).some(({ record }) => record['id'] === id), `row ${id}`);
     return lines(cli).find(({ record }) => record['id'] === id)!.record['home'];

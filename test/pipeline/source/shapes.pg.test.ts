@@ -231,14 +231,14 @@ describe('while rows come', () => {
 
 describe('what types are made of counts as they do', () => {
   const SHAPES = [
-    ['an array', 'addr[]', `array[('s', 'c', 1)::addr]`, [{ street: 's', city: 'c', zip: 1 }], '{"(s,c,1)"}'],
+    ['an array', 'addr[]', `array[('s', 'c', 1)::addr]`, [{ street: 's', city: 'c', zip: 1 }], ['(s,c,1)']],
     ['a domain', 'home', `('s', 'c', 1)`, { street: 's', city: 'c', zip: 1 }, '(s,c,1)'],
     [
       'an array of domains',
       'home[]',
       `array[('s', 'c', 1)::home]`,
       [{ street: 's', city: 'c', zip: 1 }],
-      '{"(s,c,1)"}',
+      ['(s,c,1)'],
     ],
     [
       'a composite in a composite',

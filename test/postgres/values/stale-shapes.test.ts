@@ -163,6 +163,12 @@ const OPTIONS = fc.record({
   numeric: fc.constantFrom('string', 'number', 'float'),
   json: fc.constantFrom('embed', 'string'),
   bytea: fc.constantFrom('hex', 'base64'),
+  interval: fc.constantFrom('iso8601', 'object'),
+  timestampDigits: fc.constantFrom(6, 'as_needed'),
+  composite: fc.constantFrom('object', 'object', 'text'),
+  hstore: fc.constantFrom('object', 'text'),
+  vector: fc.constantFrom('array', 'text'),
+  halfvec: fc.constantFrom('array', 'text'),
 } as const);
 
 /** Does the value have members and elements only where the shape has them? What is not of its shape is a string. */
