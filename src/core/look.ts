@@ -44,6 +44,8 @@ export type CatalogVersions = {
   /** Undefined: there was no such publication. */
   readonly publication?: PublicationVersions;
   readonly tables: readonly TableVersions[];
+  /** By OID: of the types of their columns in which there is a composite, the versions of what they are made of. */
+  readonly types?: Readonly<Record<string, Version>>;
 };
 
 export type Look = {

@@ -69,6 +69,8 @@ export type DatabaseStatus = Condition & {
   readonly transactions: number;
   readonly changes: number;
   readonly receivedBytes: number;
+  /** Changes logged since the start with a composite value that is Postgres' text: nothing proved its type's attributes. */
+  readonly unprovedShapes: number;
   readonly reconnects: number;
   /** Those that nobody has accepted, oldest first. */
   readonly gaps: readonly Gap[];

@@ -52,6 +52,9 @@ const isFlagged = ({ replicaIdentity, columns }: RawRelation): boolean =>
 /** Does a transaction come after another, as xids count (they wrap)? https://www.postgresql.org/docs/current/routine-vacuuming.html#VACUUM-FOR-WRAPAROUND */
 export const isLaterXid = (xid: number, other: number): boolean => ((xid - other) | 0) > 0;
 
+/** Of two xids, where 0 is older than everything. */
+export const latestXid = (a: number, b: number): number => (a === 0 || (b !== 0 && isLaterXid(b, a)) ? b : a);
+
 /**
  * Did a table have its key when the transaction `xid` wrote to it? Who changes a key has the table for himself: so whoever
  * wrote to it, and came later, found it changed.

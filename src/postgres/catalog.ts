@@ -1,14 +1,10 @@
 // What the catalog adds to a Relation message: its key's columns in order, and the types that are not built in.
 import type { Client } from 'pg';
 import type { TypeInfo } from '../core/change.ts';
-import { isLaterXid, type Enrichment } from '../pgoutput/enrichment.ts';
+import { latestXid, type Enrichment } from '../pgoutput/enrichment.ts';
 import type { RawRelation } from '../pgoutput/messages.ts';
+import { FIRST_OWN_OID, IS_ARRAY, xidOf } from './shapes/sql.ts';
 
-/**
- * From here on OIDs are handed out by a running server, so their meaning differs from cluster to cluster.
- * https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT (FirstGenbkiObjectId)
- */
-const FIRST_OWN_OID = 10_000;
 /** Types nest (arrays of composites of domains …); a deeper nest than this renders as text. */
 const MAX_TYPE_DEPTH = 32;
 
@@ -38,11 +34,6 @@ type CatalogColumn = {
 
 type Key = Pick<Enrichment, 'key' | 'keySince'>;
 
-/** Of a row of a catalog. What is older than the catalog's own horizon is frozen, and its xid may have wrapped. */
-const xidOf = (row: string, catalog: string): string =>
-  `case when age(${row}.xmin) between 0 and (select age(relfrozenxid) from pg_class where oid = 'pg_catalog.${catalog}'::regclass)
-     then ${row}.xmin::text::int8::float8 else 0 end`;
-
 async function readKey(client: Client, relation: RawRelation): Promise<Key> {
   const { rows } = await client.query<CatalogColumn>(
     `select a.attname as name, a.atttypid::int8::float8 as type,
@@ -62,11 +53,8 @@ async function readKey(client: Client, relation: RawRelation): Promise<Key> {
   const columns = rows.filter((row) => row.keyPlace !== null).sort((a, b) => a.keyPlace! - b.keyPlace!);
   const key = columns.map((row) => row.name);
   if (!isBelieved(relation, key)) return { key: undefined };
-  return { key, keySince: columns.flatMap((row) => [row.columnXid, row.keyXid ?? 0]).reduce(latest) };
+  return { key, keySince: columns.flatMap((row) => [row.columnXid, row.keyXid ?? 0]).reduce(latestXid) };
 }
-
-/** Of two xids, where 0 is older than everything. */
-const latest = (a: number, b: number): number => (a === 0 || (b !== 0 && isLaterXid(b, a)) ? b : a);
 
 /** Every key column is in the stream and, where the flags mean the primary key, flagged there; and no other is. */
 function isBelieved(relation: RawRelation, key: readonly string[]): boolean {
@@ -78,7 +66,7 @@ function isBelieved(relation: RawRelation, key: readonly string[]): boolean {
   return flagged.length === key.length && streamed.every((column) => column.identity);
 }
 
-type TypeRow = {
+export type TypeRow = {
   readonly oid: number;
   readonly name: string;
   readonly typtype: string;
@@ -107,24 +95,23 @@ async function readTypes(
   return types;
 }
 
-// An array is a type whose subscripts are an array's and whose length varies (oidvector and the like are fixed).
-// https://www.postgresql.org/docs/current/catalog-pg-type.html (typelem, typcategory)
+/** `oids`: a query of them. https://www.postgresql.org/docs/current/catalog-pg-type.html (typelem, typcategory) */
+export const typeRows = (oids: string): string =>
+  `select t.oid::int8::float8 as oid, t.typname as name, t.typtype,
+     t.typbasetype::int8::float8 as base,
+     case when ${IS_ARRAY} then t.typelem::int8::float8 else 0 end as element,
+     coalesce((select e.typdelim from pg_type e where e.oid = t.typelem), t.typdelim) as delimiter,
+     (select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8) order by a.attnum)
+      from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+      and t.typtype = 'c') as attributes
+   from pg_type t where t.oid in (${oids})`;
+
 async function readTypeRows(client: Client, oids: readonly number[]): Promise<readonly TypeRow[]> {
-  const { rows } = await client.query<TypeRow>(
-    `select t.oid::int8::float8 as oid, t.typname as name, t.typtype,
-       t.typbasetype::int8::float8 as base,
-       case when t.typcategory = 'A' and t.typlen = -1 then t.typelem::int8::float8 else 0 end as element,
-       coalesce((select e.typdelim from pg_type e where e.oid = t.typelem), t.typdelim) as delimiter,
-       (select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8) order by a.attnum)
-        from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
-        and t.typtype = 'c') as attributes
-     from pg_type t where t.oid = any($1::oid[])`,
-    [oids],
-  );
+  const { rows } = await client.query<TypeRow>(typeRows('select unnest($1::oid[])'), [oids]);
   return rows;
 }
 
-function typeInfo(row: TypeRow): TypeInfo {
+export function typeInfo(row: TypeRow): TypeInfo {
   const { name } = row;
   switch (row.typtype) {
     case 'e':
@@ -144,7 +131,8 @@ function typeInfo(row: TypeRow): TypeInfo {
   }
 }
 
-function partsOf(info: TypeInfo): readonly number[] {
+/** The types that a value of this one is rendered by. A range is text, whatever is in it. */
+export function partsOf(info: TypeInfo): readonly number[] {
   switch (info.kind) {
     case 'domain':
       return [info.base];

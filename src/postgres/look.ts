@@ -11,7 +11,9 @@ import {
   type LookedAt,
   type PublicationVersions,
   type TableVersions,
+  type Version,
 } from '../core/look.ts';
+import { FIRST_OWN_OID, shapeVersions } from './shapes/sql.ts';
 
 /** Objects of the user begin here. https://www.postgresql.org/docs/current/system-catalog-initial-data.html (FirstNormalObjectId) */
 const FIRST_USER_OID = 16_384;
@@ -22,7 +24,7 @@ const HALF_XIDS = 2n ** 31n;
 const HAS_SCHEMA_ENTRIES = 150_000;
 const HAS_MULTIRANGES = 140_000;
 
-const WAL_END =
+export const WAL_END =
   'case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end::text';
 
 /** Everything that is folded, as common table expressions; `$1` is the publication's name. */
@@ -73,6 +75,8 @@ const versions = (serverVersion: number): string => `
       ) inner_type (oid)
       where inner_type.oid >= ${FIRST_USER_OID}
   ),
+  ${shapeVersions(`select distinct a.atttypid from family f
+      join pg_attribute a on a.attrelid = f.oid and a.attnum > 0 and a.atttypid >= ${FIRST_OWN_OID}`)},
   fact (root, version) as (
     select f.root, 'c' || c.oid || ':' || c.xmin from family f join pg_class c on c.oid = f.oid
     union all select f.root, 'a' || a.attrelid || '.' || a.attnum || ':' || a.xmin
@@ -101,7 +105,8 @@ const SEEN = `
     (extract(epoch from pg_postmaster_start_time()) * 1000000)::int8::text as "startedAtUs",
     coalesce(host(inet_server_addr()) || ':' || inet_server_port(), '') as address,
     hashtextextended(coalesce((select version from pub), '') || ';' ||
-      coalesce((select string_agg(text, ';' order by oid) from line), ''), 0)::text as fold`;
+      coalesce((select string_agg(text, ';' order by oid) from line), '') || ';' ||
+      coalesce((select string_agg(root || ':' || version, ';' order by root) from shape_version), ''), 0)::text as fold`;
 
 const DETAILS = `
     (select json_build_object('oid', oid::int8, 'version', version, 'insert', pubinsert, 'update', pubupdate,
@@ -112,7 +117,8 @@ const DETAILS = `
      from line l left join (
        select f.root, json_agg(json_build_object('schema', n.nspname, 'table', c.relname)) as names
        from family f join pg_class c on c.oid = f.oid join pg_namespace n on n.oid = c.relnamespace
-       where f.root <> f.oid and not (select pubviaroot from pub) group by f.root) p on p.root = l.oid) as tables`;
+       where f.root <> f.oid and not (select pubviaroot from pub) group by f.root) p on p.root = l.oid) as tables,
+    (select json_object_agg(root::int8, version order by root) from shape_version) as types`;
 
 type SeenRow = {
   readonly snapshot: string;
@@ -126,6 +132,7 @@ type DetailRow = SeenRow & {
   readonly publication:
     (Pick<PublicationVersions, 'oid' | 'version'> & Readonly<Record<Published, boolean>>) | null;
   readonly tables: readonly TableVersions[] | null;
+  readonly types: Readonly<Record<string, Version>> | null;
 };
 
 type Published = 'insert' | 'update' | 'delete' | 'truncate';
@@ -209,12 +216,13 @@ function lookOf({ publication, server, at }: LookRequest, { walBefore, running, 
   };
 }
 
-function catalogOf({ publication, tables }: DetailRow): CatalogVersions {
+function catalogOf({ publication, tables, types }: DetailRow): CatalogVersions {
   if (publication === null) return { tables: [] };
   const { oid, version } = publication;
   return {
     publication: { oid, version, publishes: ACTIONS.filter((action) => publication[action]) },
     tables: tables ?? [],
+    ...(types !== null && { types }),
   };
 }
 

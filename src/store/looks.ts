@@ -1,6 +1,6 @@
 // The looks at a database, the newest all of them and fewer and fewer of the older ones (invariant 8).
 import type { DatabaseSync } from 'node:sqlite';
-import type { CatalogVersions, Look, LookedAt } from '../core/look.ts';
+import type { CatalogVersions, Look, LookedAt, Version } from '../core/look.ts';
 import { formatLsn, minLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { transaction } from './sink-records.ts';
 
@@ -135,6 +135,30 @@ export class Looks {
       .some((row) => readLsn(row['wal_after']) > lsn);
   }
 
+  /**
+   * Where the WAL ended after the earliest look of `server`'s own history that saw a type with this shape; undefined: no look is
+   * kept that did.
+   */
+  sawShape(
+    database: string,
+    server: LookedHistory & Pick<LookedAt, 'timeline'>,
+    { type, version }: { readonly type: number; readonly version: Version },
+  ): Lsn | undefined {
+    const rows = this.#db
+      .prepare(
+        `select l.wal_after, l.server ->> 'timeline' as timeline
+         from looks l join look_catalogs c on c.id = l.catalog
+         where l.database = ? and l.proved = 1 and l.server ->> 'systemIdentifier' = ?
+         and c.seen -> '$.types' ->> ? = ? order by l.id`,
+      )
+      .iterate(database, server.systemIdentifier, `$."${type}"`, version);
+    for (const row of rows) {
+      const walAfter = readLsn(row['wal_after']);
+      if (isOfHistory(server, Number(row['timeline']), walAfter)) return walAfter;
+    }
+    return undefined;
+  }
+
   /** Transactions with lower ids had ended where the WAL stood at `lsn`; undefined: no look is kept that says so. */
   endedBefore(database: string, server: LookedHistory, lsn: Lsn): bigint | undefined {
     const rows = this.#db
@@ -165,6 +189,14 @@ function partedAt(row: Readonly<Record<string, unknown>>, { switches }: LookedHi
 type StoredServer = Omit<LookedAt, 'switches'> & {
   readonly switches: readonly (readonly [timeline: number, switchLsn: string])[];
 };
+
+/** Is this place of a timeline in the history that led to a server's own? */
+const isOfHistory = (
+  { timeline: own, switches }: LookedHistory & Pick<LookedAt, 'timeline'>,
+  timeline: number,
+  lsn: Lsn,
+): boolean =>
+  timeline === own || switches.some((past) => past.timeline === timeline && lsn <= past.switchLsn);
 
 const readLsn = (text: unknown): Lsn => parseLsn(String(text)) ?? ZERO_LSN;
 

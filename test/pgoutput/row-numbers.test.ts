@@ -14,6 +14,7 @@ import { isRow, rowEventsIn } from '../../src/pgoutput/row-numbers.ts';
 import { LogWalker } from '../../src/pipeline/intake/log-walker.ts';
 import { LogFeed, RelationsInForce } from '../../src/pipeline/source/feed.ts';
 import { RANGE } from '../../src/postgres/replication/stream.ts';
+import { ShapeProofs } from '../../src/postgres/shapes/proofs.ts';
 import { begin, commit } from '../log/stream.ts';
 import { patient } from '../support/messages.ts';
 import { MemoryLog } from '../support/log-blocks.ts';
@@ -249,6 +250,14 @@ async function numberedByPrinter(transactions: readonly (readonly Message[])[]):
     streamKey: 'key',
     wants: () => true,
     enrich: ({ id }) => Promise.resolve(enrichmentOf(id)),
+    // No table has a composite: nobody is asked.
+    proofs: new ShapeProofs({
+      client: undefined as never,
+      seenSince: () => undefined,
+      changed: () => Promise.resolve(),
+      becameText: () => undefined,
+      remembered: undefined,
+    }),
     print: (line) => {
       const { action, record, metadata } = JSON.parse(line) as Line;
       const name = action === 'truncate' ? `truncate ${metadata.table_name}` : record.id!;

@@ -133,6 +133,35 @@ describe('a look', () => {
     expect(await changed('create index on other (id)')).toEqual(['other']);
   });
 
+  test('tells what composites in columns are made of apart, through arrays and domains, not what else is altered', async () => {
+    await sql(`create domain pair_at_home as pair; create type nest as (p pair_at_home[], m mood);
+      alter table other add column n nest, add column o parts, add column r int4range, add column m mood[];
+      create publication pub for table items, other`);
+    const types = async (): Promise<Record<string, string>> => {
+      const { catalog } = await look();
+      const { rows } = await database.client.query<{ oid: number; name: string }>(
+        'select oid::int as oid, typname as name from pg_type where oid = any($1::oid[])',
+        [Object.keys(catalog.types!)],
+      );
+      return Object.fromEntries(rows.map(({ oid, name }) => [name, catalog.types![oid]!]));
+    };
+    let before = await types();
+    expect(Object.keys(before).toSorted()).toEqual(['_pair', 'nest', 'parts']);
+    const changed = async (statement: string): Promise<string[]> => {
+      await sql(statement);
+      const after = await types();
+      const names = Object.keys(after).filter((name) => after[name] !== before[name]);
+      before = after;
+      return names;
+    };
+    expect(await changed('alter type pair rename attribute y to z')).toEqual(['_pair', 'nest']);
+    expect(await changed('alter type nest add attribute q int')).toEqual(['nest']);
+    expect(await changed(`alter type mood add value 'c'`)).toEqual([]);
+    expect(await changed('alter domain pair_at_home set default null')).toEqual([]);
+    expect(await changed('alter table parts add column more int')).toEqual(['parts']);
+    expect(await changed('vacuum full pg_attribute')).toEqual([]);
+  });
+
   test('knows which transactions had begun, those that have no snapshot to show them too', async () => {
     await sql('create publication pub for table items');
     const other = await connect(database.url);

@@ -62,6 +62,39 @@ describe('looks', () => {
     expect(store.looks.endedBefore('shop', promoted, toLsn(300n))).toBe(10n);
   });
 
+  test('know where a type had a shape first, in the history of the server that asks', () => {
+    const { server } = look();
+    const saw = (version: string, walAfter: bigint, timeline = 1, isProved = true): void => {
+      const seen = look({
+        walAfter: toLsn(walAfter),
+        server: { ...server, timeline },
+        catalog: { ...look().catalog, types: { '16400': version } },
+      });
+      store.looks.add('shop', seen, isProved);
+    };
+    const since = (version: string, changes: Partial<typeof server> = {}, type = 16_400) =>
+      store.looks.sawShape('shop', { ...server, ...changes }, { type, version });
+    add();
+    saw('a', 50n, 1, false);
+    saw('a', 100n);
+    saw('a', 200n);
+    saw('b', 300n);
+    expect(since('a')).toBe(100n);
+    expect(since('b')).toBe(300n);
+    expect(since('c')).toBeUndefined();
+    expect(since('a', {}, 16_401)).toBeUndefined();
+    expect(since('a', { systemIdentifier: '8' })).toBeUndefined();
+    // What the first timeline had above the place where the second began is none of its history.
+    const promoted = (switchLsn: bigint) => ({
+      timeline: 2,
+      switches: [{ timeline: 1, switchLsn: toLsn(switchLsn) }],
+    });
+    expect(since('b', promoted(300n))).toBe(300n);
+    expect(since('b', promoted(299n))).toBeUndefined();
+    saw('b', 400n, 2);
+    expect(since('b', promoted(299n))).toBe(400n);
+  });
+
   test('know the last one at each publication', () => {
     const first = look({ publication: 'p', fold: 'a' });
     store.looks.add('shop', first, true);

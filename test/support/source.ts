@@ -28,6 +28,8 @@ export type LoggedRow = {
   readonly table: string;
   /** Of the relation in force there. */
   readonly columns: number;
+  /** That relation. */
+  readonly relation: Relation;
   readonly values: readonly (string | null)[];
   readonly commitLsn: bigint;
   readonly index: number;
@@ -198,7 +200,11 @@ export async function readLog(
   return logged;
 }
 
-const shapeOf = ({ table, columns }: Relation) => ({ table, columns: columns.length });
+const shapeOf = (relation: Relation) => ({
+  table: relation.table,
+  columns: relation.columns.length,
+  relation,
+});
 
 const texts = (bytes: Buffer, tuple: Tuple): (string | null)[] =>
   Array.from({ length: tuple.columnCount }, (_, i) =>

@@ -22,6 +22,7 @@ export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): Databas
   transactions: 10,
   changes: 100,
   receivedBytes: 5000,
+  unprovedShapes: 0,
   reconnects: 2,
   gaps: [],
   warnings: [],

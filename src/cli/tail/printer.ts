@@ -15,9 +15,11 @@ import {
   decodeRow,
   decodeTruncate,
   MESSAGE,
+  relationIdOfRow,
   type RawRelation,
 } from '../../pgoutput/messages.ts';
 import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
+import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import { compileValue } from '../../postgres/values/values.ts';
 
 export type PrinterOptions = {
@@ -31,6 +33,8 @@ export type PrinterOptions = {
   /** Only these tables; undefined: every one that comes. */
   readonly wants: (relation: RawRelation) => boolean;
   readonly enrich: (relation: RawRelation) => Promise<Enrichment>;
+  /** Which shapes composites have. Whoever gives a batch says so to it first. */
+  readonly proofs: ShapeProofs;
   readonly print: (line: string) => void;
 };
 
@@ -43,12 +47,27 @@ export type Printer = {
 };
 
 export function createPrinter(options: PrinterOptions): Printer {
-  const plans = new Map<number, RenderPlan | undefined>();
+  const plans = new Map<number, RenderPlan>();
   const event = createRowEvent();
   const writer = new ByteWriter();
   let previousEndLsn = ZERO_LSN;
   let context: RenderContext | undefined;
   let key = '';
+
+  const describe = (raw: RawRelation, enrichment: Enrichment): void => {
+    plans.set(raw.id, compile(buildRelation(raw, enrichment), options));
+  };
+  /** What is known of the row at `start` when it is printed. */
+  const judge = async (bytes: Buffer, start: number): Promise<void> => {
+    const id = relationIdOfRow(bytes, start);
+    const place = { bytes, start, xid: open().transaction.xid };
+    let judged = options.proofs.judge(id, place);
+    if (judged === 'look') {
+      await options.proofs.look([id]);
+      judged = options.proofs.judge(id, place);
+    }
+    if (judged !== undefined && judged !== 'look') describe(judged.relation, judged.enrichment);
+  };
 
   const open = (): RenderContext => {
     if (context !== undefined) return context;
@@ -96,15 +115,16 @@ export function createPrinter(options: PrinterOptions): Printer {
         case MESSAGE.relation: {
           const raw = decodeRelation(bytes, start, end);
           // Compiled anew each time: the table may have changed.
-          plans.set(
-            raw.id,
-            options.wants(raw) ? compile(buildRelation(raw, await options.enrich(raw)), options) : undefined,
-          );
+          if (options.wants(raw)) {
+            const message = bytes.subarray(start, end);
+            describe(raw, await options.proofs.relation(raw, message, await options.enrich(raw)));
+          } else plans.delete(raw.id);
           return undefined;
         }
         case MESSAGE.insert:
         case MESSAGE.update:
         case MESSAGE.delete:
+          if (options.proofs.isNeeded) await judge(bytes, start);
           decodeRow(bytes, start, end, event);
           print(event.relationId, (plan, current) => plan.render(event, current, writer));
           open().index += rowEventsIn(bytes, start);

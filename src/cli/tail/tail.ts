@@ -2,12 +2,14 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { escapeIdentifier, type Client } from 'pg';
+import { wallTime } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { streamKey } from '../../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { parseTableName, type TableName } from '../../core/selection.ts';
 import type { FormatName } from '../../formats/registry.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
+import { takeLook } from '../../postgres/look.ts';
 import {
   connectReplication,
   findPrimary,
@@ -20,6 +22,8 @@ import { identifySystem } from '../../postgres/preflight/preflight.ts';
 import { slotWait, watchMaking, type SlotBlocker } from '../../postgres/preflight/slot-making.ts';
 import { RANGE, startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
+import { ShapeProofs } from '../../postgres/shapes/proofs.ts';
+import { remembersShapes } from '../../postgres/shapes/remembering.ts';
 import { abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from '../ports.ts';
 import { createPrinter, type Printer } from './printer.ts';
 import { createTailPublication } from './publication.ts';
@@ -97,7 +101,10 @@ async function stream(streaming: Streaming): Promise<void> {
   const connection = await connectReplication(settings, primary.target, true);
   const slot = `tailrace_tail_${randomBytes(6).toString('hex')}`;
   try {
-    const printer = await createTailPrinter(streaming, connection);
+    const identity = await identifySystem(connection);
+    // Before the slot: whatever it gives was written after this look.
+    const proofs = await openTailProofs(streaming, identity);
+    const printer = createTailPrinter(streaming, identity, proofs);
     try {
       await makeTemporarySlot(streaming, connection, slot);
     } catch (error) {
@@ -120,7 +127,8 @@ async function stream(streaming: Streaming): Promise<void> {
     if (signal.aborted) interrupt();
     try {
       writeLine(ports.stderr, `streaming ${publication} of ${settings.database}; Ctrl-C ends`);
-      await copy(replication, printer, await transcoderFor(primary.client), ports);
+      const transcoder = await transcoderFor(primary.client);
+      await copy(replication, { printer, proofs, transcoder }, ports);
       if (!signal.aborted) {
         throw new TailraceError('the server ended the stream', { code: 'STREAM_ENDED', kind: 'fatal' });
       }
@@ -134,13 +142,19 @@ async function stream(streaming: Streaming): Promise<void> {
   }
 }
 
+type Copying = {
+  readonly printer: Printer;
+  readonly proofs: ShapeProofs;
+  readonly transcoder: Transcoder | undefined;
+};
+
 async function copy(
   replication: ReplicationStream,
-  printer: Printer,
-  transcoder: Transcoder | undefined,
+  { printer, proofs, transcoder }: Copying,
   ports: CliPorts,
 ): Promise<void> {
   for (let came = await replication.read(); came !== undefined; came = await replication.read()) {
+    proofs.received();
     const batch = transcoder === undefined ? came : await transcoder.inUtf8(came);
     let printed: Lsn | undefined;
     for (let i = 0; i < batch.count; i++) {
@@ -166,11 +180,13 @@ async function transcoderFor(client: Client): Promise<Transcoder | undefined> {
   return transcoderOf({ client, encoding: rows[0]?.encoding ?? 'UTF8', ownEncoding: true });
 }
 
-async function createTailPrinter(
+type Identity = Awaited<ReturnType<typeof identifySystem>>;
+
+function createTailPrinter(
   { settings, primary, tables, options, ports }: Streaming,
-  connection: ReplicationConnection,
-): Promise<Printer> {
-  const { systemIdentifier, timeline } = await identifySystem(connection);
+  { systemIdentifier, timeline }: Identity,
+  proofs: ShapeProofs,
+): Printer {
   return createPrinter({
     format: options.format,
     database: settings.database,
@@ -180,7 +196,35 @@ async function createTailPrinter(
     wants: ({ schema, table }) =>
       tables.length === 0 || tables.some((name) => name.schema === schema && name.table === table),
     enrich: (relation) => enrichRelation(primary.client, relation),
+    proofs,
     print: (line) => writeLine(ports.stdout, line),
+  });
+}
+
+/** What is printed rests on one look from before the slot, and on those that rows ask for. */
+async function openTailProofs(
+  { primary: { client }, publication, ports }: Streaming,
+  { systemIdentifier, timeline }: Identity,
+): Promise<ShapeProofs> {
+  const version = await serverVersion(client);
+  const look = await takeLook(client, {
+    publication,
+    serverVersion: version,
+    server: { systemIdentifier, timeline, switches: [] },
+    previous: undefined,
+    at: wallTime(),
+  });
+  return new ShapeProofs({
+    client,
+    seenSince: (type, version) => (look.catalog.types?.[type] === version ? look.walAfter : undefined),
+    changed: () => Promise.resolve(),
+    // A temporary slot goes with its connection: what comes stays text.
+    remembered: remembersShapes(version) ? () => undefined : undefined,
+    becameText: ({ schema, table }, types) =>
+      writeLine(
+        ports.stderr,
+        `${schema}.${table}: values of ${types.join(', ')} are Postgres' text where the type changed meanwhile`,
+      ),
   });
 }
 

@@ -13,6 +13,7 @@ import { longMarker } from '../../pgoutput/long-markers.ts';
 import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import type { Begin, BeginComparison } from './history/begins.ts';
 import { RANGE, type StreamBatch } from '../../postgres/replication/stream.ts';
+import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 
 /** Of the socket's own size, so that a block seldom grows it. */
 const INITIAL_BLOCK_BYTES = 512 * 1024;
@@ -85,6 +86,8 @@ export class LogFeed {
   /** Row events of this transaction below this number are logged. */
   #skipBelow = 0;
   #index = 0;
+  /** Of the transaction that began last. */
+  #xid = 0;
   /** Of the oversize row that is coming: bytes seen, and whether they go into the log. */
   #oversize = { seen: 0, skipBytes: 0 };
   /** Bytes of the last oversize row that are taken; its row number. */
@@ -143,11 +146,12 @@ export class LogFeed {
   }
 
   /**
-   * Takes messages from number `from` on; stops at a Relation message, which needs its enrichment first, and answers
-   * its number, or the batch's count. Go on with `relation`.
+   * Takes messages from number `from` on; stops at a Relation message, which needs its enrichment first, or at a row that awaits a
+   * look of `proofs`, and answers its number, or the batch's count. Go on with `relation`, or after the look.
    */
-  take(batch: StreamBatch, from: number): number {
+  take(batch: StreamBatch, from: number, proofs?: ShapeProofs): number {
     const { bytes, starts, ends, kinds, count } = batch;
+    const judging = proofs?.isNeeded === true ? proofs : undefined;
     for (let i = from; i < count; i++) {
       const start = starts[i]!;
       const end = ends[i]!;
@@ -162,8 +166,11 @@ export class LogFeed {
         case MESSAGE.truncate: {
           const rows = rowEventsIn(bytes, start);
           if (this.#index >= this.#skipBelow) {
+            if (judging !== undefined && !this.#isJudged(bytes, start, judging)) return i;
             this.changes += rows;
             appendFrame(this.#writer, bytes, start, end);
+          } else if (judging !== undefined && isRow(bytes[start]!)) {
+            judging.passed(relationIdOfRow(bytes, start), { bytes, start, xid: this.#xid });
           }
           this.#index += rows;
           break;
@@ -216,6 +223,15 @@ export class LogFeed {
     );
   }
 
+  /** Is it known how the row reads? Where it is otherwise than for the one before, its relation is logged anew in front of it. */
+  #isJudged(bytes: Buffer, start: number, proofs: ShapeProofs): boolean {
+    if (!isRow(bytes[start]!)) return true;
+    const judged = proofs.judge(relationIdOfRow(bytes, start), { bytes, start, xid: this.#xid });
+    if (judged === 'look') return false;
+    if (judged !== undefined) this.relation(judged.message, 0, judged.message.length, judged.enrichment);
+    return true;
+  }
+
   /** Appends what was taken. Call it at the end of every batch, whatever happened. */
   flush(): void {
     const { buffer, length } = this.#writer;
@@ -238,6 +254,7 @@ export class LogFeed {
   #begin(bytes: Buffer, start: number, end: number): void {
     const begin = decodeBegin(bytes, start, end);
     const { commitLsn, xid } = begin;
+    this.#xid = xid;
     if (this.#comparing !== undefined) this.#compare(begin);
     const partial = this.#partial;
     this.#partial = undefined;

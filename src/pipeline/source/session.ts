@@ -14,7 +14,7 @@ import {
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
-import { decodeRelation } from '../../pgoutput/messages.ts';
+import { decodeRelation, MESSAGE } from '../../pgoutput/messages.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import {
   startReplication,
@@ -23,12 +23,14 @@ import {
 } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf, type Transcoder } from '../../postgres/encoding/transcoder.ts';
+import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { join, type JoinPorts } from './joining.ts';
 import { noteServer } from './last-server.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
 import type { Looking } from './looks.ts';
 import type { SourceReady } from './options.ts';
+import { openProofs, relationsFrom } from './shapes.ts';
 import { assertUnmoved, prepareDatabase, readHistory, type Prepared, type ServerHistory } from './start.ts';
 import type { SourceState } from './status.ts';
 import { recordStreamed, refreshTables, watchTables, type TablePorts } from './tables.ts';
@@ -207,23 +209,28 @@ async function follow(following: Following): Promise<void> {
 
 /** The hot loop: one block a batch. */
 async function readAll(following: Following, signal: AbortSignal): Promise<void> {
-  const { stream, transcoder, primary, ports } = following;
+  const { stream, transcoder, primary, looking, ports } = following;
   const { feed, keeper, budget, log } = following.opened;
+  const proofs = openProofs(looking, ports);
   // A disk that the connection before this one found full.
   while (budget.isFull && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   for (;;) {
     const came = await stream.read();
     if (came === undefined) return;
+    proofs.received();
     const batch = transcoder === undefined ? came : await transcoder.inUtf8(came);
     try {
-      let taken = feed.take(batch, 0);
+      let taken = feed.take(batch, 0, proofs);
       while (taken < batch.count) {
-        await enrich(feed, batch, taken, primary);
-        taken = feed.take(batch, taken + 1);
+        const isRelation = batch.bytes[batch.starts[taken]!] === MESSAGE.relation;
+        if (isRelation) await enrich(feed, batch, taken, { primary, proofs });
+        else await proofs.look(relationsFrom(batch, taken));
+        taken = feed.take(batch, isRelation ? taken + 1 : taken, proofs);
       }
     } finally {
       feed.flush();
     }
+    ports.state.unprovedShapes += proofs.takeUnproved();
     feed.reached(stream.walEnd);
     ports.onReached(maxLsn(stream.walEnd, log.context.lastEndLsn));
     keeper.appended(stream.walEnd, feed.openTransaction, feed.brought);
@@ -236,12 +243,13 @@ async function enrich(
   feed: SourceLog['feed'],
   { bytes, starts, ends }: StreamBatch,
   message: number,
-  { client }: Primary,
+  { primary, proofs }: { readonly primary: Primary; readonly proofs: ShapeProofs },
 ): Promise<void> {
   const start = starts[message]!;
   const end = ends[message]!;
   const relation = decodeRelation(bytes, start, end);
-  feed.relation(bytes, start, end, await enrichRelation(client, relation));
+  const enrichment = await enrichRelation(primary.client, relation);
+  feed.relation(bytes, start, end, await proofs.relation(relation, bytes.subarray(start, end), enrichment));
 }
 
 const publicationGone = ({ name, publication }: DatabaseSettings): TailraceError =>

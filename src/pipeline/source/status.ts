@@ -25,6 +25,7 @@ export class SourceState {
   transactions = 0;
   changes = 0;
   receivedBytes = 0;
+  unprovedShapes = 0;
   reconnects = 0;
   gaps: readonly Gap[] = [];
   /** From preflight: they last until the next connection. */
@@ -118,6 +119,7 @@ export class SourceState {
       transactions: this.transactions,
       changes: this.changes,
       receivedBytes: this.receivedBytes,
+      unprovedShapes: this.unprovedShapes,
       reconnects: this.reconnects,
       gaps: this.gaps,
       warnings: [

@@ -40,6 +40,13 @@ export type StreamBatch = {
   oversizeBytes: number;
 };
 
+/**
+ * Where in the WAL the row stands whose message is whole in a batch, and begins at `bytes[start]`. Zero for what does not end
+ * the output of a change, as Relation messages do not.
+ */
+export const walStartOf = (bytes: Buffer, start: number): Lsn =>
+  toLsn(bytes.readBigUInt64BE(start - XLOG_DATA_BYTES + 1));
+
 /** A message of the backend that is not copy data: its type byte and content, copied. */
 export type ControlMessage = { readonly type: number; readonly content: Buffer };
 

@@ -10,6 +10,10 @@ const NINE = 0x39;
 const POINT = 0x2e;
 const DASH = 0x2d;
 const SPACE = 0x20;
+const BACKSLASH = 0x5c;
+const LOWER_T = 0x74;
+const LOWER_F = 0x66;
+const LOWER_X = 0x78;
 
 export const NULL = Buffer.from('null');
 const TRUE = Buffer.from('true');
@@ -31,11 +35,13 @@ export const writeNumber: ValueRenderer = (bytes, start, length, writer) => {
 /** Up to this many significant digits a decimal is its double's own shortest text. https://en.cppreference.com/w/cpp/types/numeric_limits/digits10 */
 const EXACT_DOUBLE_DIGITS = 15;
 
-/** numeric as a double, in its shortest text; what no double can hold (NaN, ±Infinity, overflow) is null. */
+/** numeric as a double, in its shortest text; what no double can hold (NaN, ±Infinity, overflow) is null. Another text: a string. */
 export const writeNumericAsFloat: ValueRenderer = (bytes, start, length, writer) => {
   const end = start + length;
-  if (!isDigit(bytes[end - 1]!)) {
-    writer.bytes(NULL);
+  if (!isDecimal(bytes, start, end)) {
+    const text = bytes.toString('latin1', start, end);
+    if (NO_DECIMALS.has(text)) writer.bytes(NULL);
+    else writeJsonString(bytes, start, length, writer);
   } else if (length <= EXACT_DOUBLE_DIGITS) {
     writer.bytes(bytes, start, endWithoutTrailingZeros(bytes, start, end));
   } else {
@@ -43,6 +49,22 @@ export const writeNumericAsFloat: ValueRenderer = (bytes, start, length, writer)
     writer.text(Number.isFinite(value) ? String(value) : 'null');
   }
 };
+
+/** What numeric has besides decimals. https://www.postgresql.org/docs/current/datatype-numeric.html */
+const NO_DECIMALS: ReadonlySet<string> = new Set(['NaN', 'Infinity', '-Infinity']);
+
+/** `-12.50`: digits, with at most one point between them. numeric has no exponents. */
+function isDecimal(bytes: Buffer, start: number, end: number): boolean {
+  let point = false;
+  const first = bytes[start] === DASH ? start + 1 : start;
+  for (let i = first; i < end; i++) {
+    const byte = bytes[i]!;
+    if (isDigit(byte)) continue;
+    if (byte !== POINT || point || i === first) return false;
+    point = true;
+  }
+  return isDigit(bytes[end - 1]!);
+}
 
 /** `1.50` ends after `1.5`, `2.00` after `2`, `100` where it is. */
 function endWithoutTrailingZeros(bytes: Buffer, start: number, end: number): number {
@@ -53,8 +75,11 @@ function endWithoutTrailingZeros(bytes: Buffer, start: number, end: number): num
   return end;
 }
 
-export const writeBoolean: ValueRenderer = (bytes, start, _length, writer) => {
-  writer.bytes(bytes[start] === 0x74 ? TRUE : FALSE);
+export const writeBoolean: ValueRenderer = (bytes, start, length, writer) => {
+  const byte = length === 1 ? bytes[start] : undefined;
+  if (byte === LOWER_T) writer.bytes(TRUE);
+  else if (byte === LOWER_F) writer.bytes(FALSE);
+  else writeJsonString(bytes, start, length, writer);
 };
 
 export type TimestampForm = {
@@ -124,7 +149,15 @@ function writeIsoTimestamp(
 export const writeByteaAsHex: ValueRenderer = writeJsonString;
 
 export const writeByteaAsBase64: ValueRenderer = (bytes, start, length, writer) => {
+  if (bytes[start] !== BACKSLASH || bytes[start + 1] !== LOWER_X) {
+    writeJsonString(bytes, start, length, writer);
+    return;
+  }
   const content = Buffer.from(bytes.toString('latin1', start + 2, start + length), 'hex');
+  if (content.length * 2 !== length - 2) {
+    writeJsonString(bytes, start, length, writer);
+    return;
+  }
   writer.byte(QUOTE);
   writer.text(content.toString('base64'));
   writer.byte(QUOTE);

@@ -1,5 +1,6 @@
 // Chooses the renderer of a column by its type: the table "Values" of docs, compiled once per relation and sink.
 import type { TypeCatalog } from '../../core/change.ts';
+import { isJson } from '../../core/json-grammar.ts';
 import { jsonText, writeJsonDocument, writeJsonString } from '../../core/json.ts';
 import type { ValueOptions, ValueRenderer } from '../../core/render.ts';
 import { builtInArray, TYPE } from './builtin.ts';
@@ -60,9 +61,26 @@ export function compileValue(type: number, types: TypeCatalog, options: RenderOp
 
   function compileBuiltIn(type: number, depth: number): ValueRenderer {
     const array = builtInArray(type);
-    if (array === undefined) return builtInScalar(type, options);
+    if (array === undefined)
+      return depth === 0 ? builtInScalar(type, options) : checked(builtInScalar(type, options));
     return arrayRenderer(compile(array.element, depth + 1), array.delimiter);
   }
+}
+
+/**
+ * Within other values, and behind types that are remembered, a text may not be of the type that it should be: it stands unquoted
+ * only if it is one JSON value, or a row's text could choose members of the message. A column of a built-in type needs no
+ * such look: the Relation message in front of its rows says what its texts are.
+ */
+function checked(render: ValueRenderer): ValueRenderer {
+  if (render === writeJsonString) return render;
+  return (bytes, start, length, writer) => {
+    const mark = writer.length;
+    render(bytes, start, length, writer);
+    if (isJson(writer.buffer, mark, writer.length)) return;
+    writer.length = mark;
+    writeJsonString(bytes, start, length, writer);
+  };
 }
 
 /** Extensions' types have another OID in every database: they are known by name. */

@@ -49,6 +49,11 @@ export const DATABASE_METRICS: readonly Metric<DatabaseStatus>[] = [
     (database) => database.changes,
   ),
   counter(
+    'tailrace_database_unproved_shapes_total',
+    "Row changes with a composite value that is Postgres' text: which attributes its type had then was not proved.",
+    (database) => database.unprovedShapes,
+  ),
+  counter(
     'tailrace_database_received_bytes_total',
     'Bytes received from Postgres since the start.',
     (database) => database.receivedBytes,

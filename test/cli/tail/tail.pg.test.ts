@@ -138,6 +138,29 @@ test('--publication uses that one and leaves it alone', async () => {
   expect(await publications(database.client)).toEqual(['mine']);
 });
 
+test('a composite stands under the names of its time, or is text where its type changed meanwhile', async () => {
+  const { client } = database;
+  // An altered type: that it is as it was created does not prove it.
+  await client.query(`create type addr as (street text, zip int); alter type addr rename attribute zip to code;
+    create table people (id int primary key, home addr)`);
+  const cli = await startTail('--format', 'tailrace');
+  const printed = async (id: number): Promise<unknown> => {
+    await waitFor(() => lines(cli).some(({ record }) => record['id'] === id), `row ${id}`);
+    return lines(cli).find(({ record }) => record['id'] === id)!.record['home'];
+  };
+  await client.query(`insert into people values (1, ('Main St', 12))`);
+  expect(await printed(1)).toEqual({ street: 'Main St', code: 12 });
+  await client.query(`insert into people values (2, ('Main St', 12));
+    alter type addr drop attribute code, add attribute code text; insert into people values (3, ('Main St', '1,"x":2'))`);
+  expect(await printed(2)).toBe('("Main St",12)');
+  expect(await printed(3)).toBe(String.raw`("Main St","1,""x"":2")`);
+  expect(cli.stderr()).toContain("public.people: values of addr are Postgres' text");
+  await client.query(`insert into people values (4, ('Main St', '1,"x":2'))`);
+  expect(await printed(4)).toEqual({ street: 'Main St', code: '1,"x":2' });
+  cli.interrupt();
+  expect(await cli.code).toBe(0);
+});
+
 test('leftovers of dead tails are removed at the start, those of living tails are not', async () => {
   const { client } = database;
   await client.query(
