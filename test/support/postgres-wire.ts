@@ -108,10 +108,10 @@ export async function startWireProxy(target: { host: string; port: number }): Pr
         cut ||= silent || sentBytes > allowedBytes;
         if (cut) return;
         if (!chopped && held !== undefined && bytes.includes(held.text)) {
-          const { act } = held;
+          const hold = held;
           held = undefined;
           from.pause();
-          void act().finally(() => {
+          void hold.act().finally(() => {
             to.write(bytes);
             from.resume();
           });
