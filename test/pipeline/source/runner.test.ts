@@ -75,19 +75,21 @@ test('what has come since the last time makes the wait short again: a transactio
 });
 
 test('a text that the server cannot convert is read as the database has it, for one run of the stream', async () => {
-  const own = (): number =>
-    server.asked.filter((sql) => sql.startsWith(`select set_config('client_encoding'`)).length;
   server.server.override = (sql) =>
     sql.includes('server_encoding') && sql.includes('moneySource')
       ? [{ encoding: 'LATIN1', clientEncoding: 'UTF8', moneySource: 'default', moneyOfAll: null }]
       : undefined;
   await breakIn(1, 400n, '22P05');
-  expect(source.lines.at(-1)).toMatchObject({ code: TEXT_UNDECODABLE });
-  expect(own()).toBe(0);
+  expect(source.lines.some((line) => 'code' in line && line.code === TEXT_UNDECODABLE)).toBe(true);
   await breakIn(2, 400n, 'XX000');
-  expect(own()).toBe(1);
   await breakIn(3, 400n, '22021');
-  expect(own()).toBe(1);
   await server.stream(4);
-  expect(own()).toBe(2);
+  // What was asked before each stream began, on its connection.
+  const runs = server.asked.join('\n').split('START_REPLICATION').slice(0, 4);
+  expect(runs.map((asked) => asked.includes(`set_config('client_encoding'`))).toEqual([
+    false,
+    true,
+    false,
+    true,
+  ]);
 });
