@@ -169,9 +169,7 @@ export class LogFeed {
             if (judging !== undefined && !this.#isJudged(bytes, start, judging)) return i;
             this.changes += rows;
             appendFrame(this.#writer, bytes, start, end);
-          } else if (judging !== undefined && isRow(bytes[start]!)) {
-            judging.passed(relationIdOfRow(bytes, start), { bytes, start, xid: this.#xid });
-          }
+          } else if (judging !== undefined) this.#passOver(bytes, start, judging);
           this.#index += rows;
           break;
         }
@@ -230,6 +228,12 @@ export class LogFeed {
     if (judged === 'look') return false;
     if (judged !== undefined) this.relation(judged.message, 0, judged.message.length, judged.enrichment);
     return true;
+  }
+
+  /** What is logged already is not judged again. */
+  #passOver(bytes: Buffer, start: number, proofs: ShapeProofs): void {
+    if (!isRow(bytes[start]!)) return;
+    proofs.passed(relationIdOfRow(bytes, start), { bytes, start, xid: this.#xid });
   }
 
   /** Appends what was taken. Call it at the end of every batch, whatever happened. */

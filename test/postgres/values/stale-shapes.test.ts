@@ -106,6 +106,8 @@ const TEXTS = [
   '{1,2}',
   '(1,2)',
   'infinity',
+  'P1DT2H',
+  '-P1Y2M3DT4H5M6.789S',
   '\n',
   '\\',
 ];
