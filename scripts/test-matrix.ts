@@ -3,7 +3,13 @@ import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 
 const VERSIONS = ['13', '14', '15', '16', '17', '18'];
-const FACING_POSTGRES = ['test/postgres', 'test/pipeline/source', 'test/e2e/delivery.pg.test.ts'];
+const FACING_POSTGRES = [
+  'test/postgres',
+  'test/pipeline/source',
+  'test/formats/replica-identity.pg.test.ts',
+  'test/e2e/delivery.pg.test.ts',
+  'test/e2e/partitions.pg.test.ts',
+];
 
 const kind = `${process.platform}-${process.arch}`;
 const root = resolve(import.meta.dirname, '..');

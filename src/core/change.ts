@@ -1,6 +1,7 @@
 // A change as it stands in the log: relations with their types, and row events as byte ranges of a buffer.
 // Hot file: a RowEvent and its tuples are scratch objects, filled again for every row (bench/micro).
 import type { Lsn } from './lsn.ts';
+import type { TableName } from './selection.ts';
 
 export type Action = 'insert' | 'update' | 'delete' | 'truncate' | 'read';
 export type RowAction = 'insert' | 'update' | 'delete';
@@ -34,10 +35,25 @@ export type Column = {
   readonly typeModifier: number;
   /** Flagged in the Relation message as part of the replica identity (every column under FULL). */
   readonly identity: boolean;
+  /** A generated column that is only sent because some table's key has one: in messages where it is asked for. */
+  readonly generated?: true;
+};
+
+/** A partitioned table above a partition. `published`: by its own entry, its schema, or with all. */
+export type Ancestor = TableName & { readonly oid: number; readonly published: boolean };
+
+/** How a relation belongs to others. */
+export type Lineage = {
+  /** It is partitioned: rows come under its id only as those of its partitions, whose identities may be less than its own. */
+  readonly partitioned?: true;
+  /** Of a partition: the root first, its parent last. */
+  readonly ancestors?: readonly Ancestor[];
+  /** The catalog did not have it any more: whose partition it was is not known. */
+  readonly gone?: true;
 };
 
 /** A table's shape at one place of the stream. */
-export type Relation = {
+export type Relation = Lineage & {
   readonly id: number;
   readonly schema: string;
   readonly table: string;
@@ -98,8 +114,8 @@ export type RowEvent = {
   /** The new row (insert, update). */
   hasNew: boolean;
   readonly newTuple: Tuple;
-  /** The old row: 'key' has only the identity's columns, 'full' all of them. */
-  oldKind: 'none' | 'key' | 'full';
+  /** The old row: 'key' has only the identity's columns, 'full' all of them, 'some' those that are not NOT_SENT. */
+  oldKind: 'none' | 'key' | 'full' | 'some';
   readonly oldTuple: Tuple;
 };
 

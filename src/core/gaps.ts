@@ -6,6 +6,7 @@ import { selects, type Selection, type TableName } from './selection.ts';
  * slot_remade, slot_moved: what the slot no longer gives us · log_damaged: durable bytes are gone that the slot gives no more ·
  * publication_missing: nothing could be decoded · publication_changed: it may have published less for a while ·
  * member_changed, member_lost: the same, of one table · table_dropped: a table went, and its membership with it ·
+ * root_unknown: rows of a partition came whose root is not known · partition_unseen: rows of a partition may not have been streamed ·
  * place_lost: the log does not reach back to what one sink had settled.
  */
 export type GapCause =
@@ -17,6 +18,8 @@ export type GapCause =
   | 'member_changed'
   | 'member_lost'
   | 'table_dropped'
+  | 'root_unknown'
+  | 'partition_unseen'
   | 'place_lost';
 
 /** What a gap waits for that has no end yet: a later look at the catalog tells. */

@@ -36,8 +36,13 @@ export type TableVersions = TableName & {
   readonly schemaMember?: Version;
   /** Of the table itself: columns, indexes, parents and partitions, the types of its columns. */
   readonly shape: Version;
-  /** Its partitions, whose rows come under their own names unless the publication says otherwise. */
-  readonly partitions?: readonly TableName[];
+  /** Its partitions, on every level. */
+  readonly partitions?: readonly (TableName & {
+    /** Absent: a look of an older version. */
+    readonly oid?: number;
+  })[];
+  /** The partitioned tables above it: sinks on them read its rows, too. */
+  readonly above?: readonly TableName[];
 };
 
 export type CatalogVersions = {

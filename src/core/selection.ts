@@ -16,6 +16,8 @@ export type Selection = {
   readonly excludeSchemas?: readonly NamePattern[] | undefined;
   readonly includeTables?: readonly TablePattern[] | undefined;
   readonly excludeTables?: readonly TablePattern[] | undefined;
+  /** Is each partition of these tables given an identity, whatever its root has? Their user's word. */
+  readonly partitionsHaveIdentity?: boolean | undefined;
 };
 
 export function selects(selection: Selection, name: TableName): boolean {

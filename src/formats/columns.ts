@@ -1,7 +1,14 @@
 // The columns of a row as JSON members, for every format, and what becomes of an unchanged TOAST value: it comes from the old
 // row, or is left out and named. Hot file: plain loops on purpose (bench/micro/render.ts).
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
-import { isDamaged, NULL_VALUE, UNCHANGED_TOAST, type RowEvent, type Tuple } from '../core/change.ts';
+import {
+  isDamaged,
+  NOT_SENT,
+  NULL_VALUE,
+  UNCHANGED_TOAST,
+  type RowEvent,
+  type Tuple,
+} from '../core/change.ts';
 import { escapeFrom, literal } from '../core/encoding.ts';
 import { TailraceError } from '../core/errors.ts';
 import { jsonText } from '../core/json.ts';
@@ -164,21 +171,22 @@ export class ColumnPlan {
 
 /** Did Postgres send this column of the old row? */
 const isInOldRow = (column: PlannedColumn, event: RowEvent): boolean =>
-  (event.oldKind !== 'key' || column.identity) && event.oldTuple.lengths[column.index] !== UNCHANGED_TOAST;
+  (event.oldKind !== 'key' || column.identity) && event.oldTuple.lengths[column.index]! >= NULL_VALUE;
 
 /**
  * Does the old row know a value that the new one leaves out as unchanged? A value out of line is never NULL: a NULL in
  * its place says that the old row came from a partition whose identity is less than its root's.
  */
 const hasOldValue = (column: PlannedColumn, event: RowEvent): boolean =>
-  (event.oldKind === 'full' || (event.oldKind === 'key' && column.identity)) &&
+  event.oldKind !== 'none' &&
+  (event.oldKind !== 'key' || column.identity) &&
   event.oldTuple.lengths[column.index]! >= 0;
 
 /** Compares texts: equal bytes are an equal value (the reverse need not hold: `1.0` and `1.00`). */
 function isChanged(index: number, event: RowEvent): boolean {
   const length = event.newTuple.lengths[index]!;
   const oldLength = event.oldTuple.lengths[index]!;
-  if (length === UNCHANGED_TOAST || oldLength === UNCHANGED_TOAST) return false;
+  if (length === UNCHANGED_TOAST || oldLength === UNCHANGED_TOAST || oldLength === NOT_SENT) return false;
   if (length !== oldLength) return true;
   const { bytes } = event;
   const start = event.newTuple.starts[index]!;

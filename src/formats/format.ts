@@ -4,6 +4,7 @@ import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Action, Relation, RowEvent, TransactionContext } from '../core/change.ts';
 import type { ValueOptions, ValueRenderer } from '../core/render.ts';
+import type { TableName } from '../core/selection.ts';
 
 /** What every message of one sink says of where it comes from. */
 export type Envelope = {
@@ -21,6 +22,8 @@ export type Envelope = {
 
 export type CompileInput<Options = unknown> = {
   readonly relation: Relation;
+  /** The partition that holds the rows, where `relation` has the name of a table above it. Of rows nothing is said of it. */
+  readonly partition?: TableName | undefined;
   /** The columns that the message has, in order; `index` is the place in `relation.columns`. */
   readonly columns: readonly {
     readonly index: number;
@@ -50,7 +53,9 @@ export type RenderContext = {
 export interface RenderPlan {
   /** Appends the message of a row event. */
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void;
-  /** Appends the message of a TRUNCATE of this relation. */
+  /** Can it say that only a partition was emptied? Without `partition` true. */
+  readonly tellsPartition: boolean;
+  /** Appends the message of a TRUNCATE of this relation, or of the partition of it that the rows are in, which it names. */
   renderTruncate(context: RenderContext, writer: ByteWriter): void;
 }
 

@@ -62,7 +62,8 @@ export class KeyTexts {
 function tupleOf(event: RowEvent, index: number, identity: boolean): Tuple {
   const { newTuple } = event;
   if (event.action !== 'delete' && newTuple.lengths[index]! >= 0) return newTuple;
-  const isKnown = event.oldKind === 'full' || (event.oldKind === 'key' && identity);
+  const { oldKind } = event;
+  const isKnown = oldKind === 'full' || oldKind === 'some' || (oldKind === 'key' && identity);
   return isKnown ? event.oldTuple : UNKNOWN;
 }
 const UNKNOWN: Tuple = {

@@ -53,6 +53,8 @@ class Pg2sqsPlan implements RenderPlan {
   readonly #table: string;
   readonly #hasKindField: boolean;
   readonly #commitTimeColumn: string | undefined;
+  /** There is no word for a partition. */
+  readonly tellsPartition: boolean;
   #transaction: TransactionContext | undefined;
   /** `"column":"2026-…"`: what rows of one transaction share. */
   #commitTime = NO_BYTES;
@@ -72,6 +74,7 @@ class Pg2sqsPlan implements RenderPlan {
     };
     this.#table = `${relation.schema}.${relation.table}`;
     this.#columns = new ColumnPlan(input);
+    this.tellsPartition = input.partition === undefined;
     this.#commitTimeColumn = commitTimeColumn;
     const names = columns.map((column) => column.name);
     if (commitTimeColumn !== undefined && names.includes(commitTimeColumn)) {

@@ -5,6 +5,7 @@ import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import type { RowEvent, TransactionContext } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
+import type { TableName } from '../core/selection.ts';
 import { ColumnPlan } from './columns.ts';
 import { formatCommitTime } from './commit-time.ts';
 import { KeyTexts } from './key-texts.ts';
@@ -53,6 +54,7 @@ class SequinPlan implements RenderPlan {
   readonly #afterUpdated: Literal;
   readonly #afterDeleted: Literal;
   readonly #afterTruncated: Literal;
+  readonly tellsPartition = true;
   /** What follows `commit_idx` where the transaction is not annotated: who sends it and from where. */
   readonly #plainOrigin: Literal;
   #transaction: TransactionContext | undefined;
@@ -63,10 +65,10 @@ class SequinPlan implements RenderPlan {
 
   constructor(input: CompileInput) {
     const { schema, table } = input.relation;
-    const { encoding } = input;
+    const { encoding, partition } = input;
     const metadata = `"metadata":{"table_schema":${jsonText(schema)},"table_name":${jsonText(table)},"idempotency_key":"`;
-    const afterRecord = (action: string): Literal =>
-      literal(`},"changes":null,"action":"${action}",${metadata}`, encoding);
+    const afterRecord = (action: string, from = metadata): Literal =>
+      literal(`},"changes":null,"action":"${action}",${from}`, encoding);
     this.#encoding = encoding;
     this.#columns = new ColumnPlan(input);
     const isKey = ({ name }: { name: string }): boolean => input.relation.key.includes(name);
@@ -82,7 +84,13 @@ class SequinPlan implements RenderPlan {
     this.#afterInserted = afterRecord('insert');
     this.#afterUpdated = literal(`},"action":"update",${metadata}`, encoding);
     this.#afterDeleted = afterRecord('delete');
-    this.#afterTruncated = afterRecord('truncate');
+    // Of a partition alone: whoever empties his whole table at this would be wrong.
+    this.#afterTruncated = afterRecord(
+      'truncate',
+      partition === undefined
+        ? metadata
+        : metadata.replace(/"idempotency_key":"$/, (rest) => partitionJson(partition) + rest),
+    );
     this.#plainOrigin = literal(originJson(input.envelope), encoding);
   }
 
@@ -160,6 +168,9 @@ class SequinPlan implements RenderPlan {
     writer.literal(this.#origin);
   }
 }
+
+const partitionJson = ({ schema, table }: TableName): string =>
+  `"partition":{"table_schema":${jsonText(schema)},"table_name":${jsonText(table)}},`;
 
 const commitJson = ({ commitTimeUs, commitLsn }: TransactionContext): string =>
   `","commit_timestamp":"${formatCommitTime(commitTimeUs)}","commit_lsn":${commitLsn},"commit_idx":`;

@@ -97,8 +97,8 @@ export type SegmentHeader = {
   readonly createdBy: string;
 };
 
-/** 2: a log has a birth. */
-export const FORMAT_VERSION = 2;
+/** 2: a log has a birth. 3: an enrichment says whose partition a relation is, and which columns are generated. */
+export const FORMAT_VERSION = 3;
 
 const FILE_MAGIC = Buffer.from('TRLOG\0', 'latin1');
 /** Before the JSON: magic, version, length, CRC. */

@@ -1,8 +1,8 @@
 // What the catalog adds to a Relation message: its key and its types, logged right after it as an `e` frame.
-import type { Relation, TypeCatalog, TypeInfo } from '../core/change.ts';
+import type { Lineage, Relation, TypeCatalog, TypeInfo } from '../core/change.ts';
 import type { RawRelation } from './messages.ts';
 
-export type Enrichment = {
+export type Enrichment = Lineage & {
   readonly relationId: number;
   /** The primary key's columns, in key order; undefined: the catalog did not know (any more). */
   readonly key: readonly string[] | undefined;
@@ -10,29 +10,30 @@ export type Enrichment = {
   readonly keySince?: number | undefined;
   /** Only types that are not built in, with everything that they are made of. */
   readonly types: TypeCatalog;
+  /** Names of generated columns that the table's own key does not ask for. */
+  readonly generated?: readonly string[] | undefined;
 };
 
 /** The frame's content: `e` and UTF-8 JSON. */
 export function encodeEnrichment(enrichment: Enrichment): Buffer {
-  const { relationId, key, keySince, types } = enrichment;
-  return Buffer.from(
-    `e${JSON.stringify({ id: relationId, key, keySince, types: Object.fromEntries(types) })}`,
-  );
+  const { relationId, types, ...rest } = enrichment;
+  return Buffer.from(`e${JSON.stringify({ id: relationId, ...rest, types: Object.fromEntries(types) })}`);
 }
 
-/** Reads what `encodeEnrichment` wrote; `start` is the place of the `e`. The log's checksums vouch for the content. */
+/**
+ * Reads what `encodeEnrichment` wrote; `start` is the place of the `e`. The log's checksums vouch for the content. Up to log format 2
+ * nothing is said of partitions: they stand for themselves there.
+ */
 export function decodeEnrichment(bytes: Buffer, start: number, end: number = bytes.length): Enrichment {
-  const content = JSON.parse(bytes.toString('utf8', start + 1, end)) as {
-    id: number;
-    key?: string[];
-    keySince?: number;
-    types: Record<string, TypeInfo>;
-  };
+  const { id, types, ...rest } = JSON.parse(bytes.toString('utf8', start + 1, end)) as Omit<
+    Enrichment,
+    'relationId' | 'types' | 'key'
+  > & { readonly id: number; readonly key?: string[]; readonly types: Record<string, TypeInfo> };
   return {
-    relationId: content.id,
-    key: content.key,
-    ...(content.keySince !== undefined && { keySince: content.keySince }),
-    types: new Map(Object.entries(content.types).map(([oid, info]) => [Number(oid), info])),
+    key: undefined,
+    ...rest,
+    relationId: id,
+    types: new Map(Object.entries(types).map(([oid, info]) => [Number(oid), info])),
   };
 }
 
@@ -41,8 +42,28 @@ const NO_TYPES: TypeCatalog = new Map();
 export function buildRelation(raw: RawRelation, enrichment: Enrichment | undefined): Relation {
   const key = keyOf(raw, enrichment?.key);
   const types = enrichment?.types ?? NO_TYPES;
-  if (key.length === 0 || isFlagged(raw)) return { ...raw, key, types };
-  return { ...raw, key, keySince: enrichment?.keySince ?? 'unknown', types };
+  const relation: Relation = {
+    ...withGenerated(raw, enrichment?.generated),
+    ...lineageOf(enrichment),
+    key,
+    types,
+  };
+  if (key.length === 0 || isFlagged(raw)) return relation;
+  return { ...relation, keySince: enrichment?.keySince ?? 'unknown' };
+}
+
+const lineageOf = ({ partitioned, ancestors, gone }: Lineage = {}): Lineage => ({
+  ...(partitioned && { partitioned }),
+  ...(ancestors && { ancestors }),
+  ...(gone && { gone }),
+});
+
+function withGenerated(raw: RawRelation, generated: readonly string[] = []): RawRelation {
+  if (generated.length === 0) return raw;
+  const columns = raw.columns.map((column) =>
+    generated.includes(column.name) ? { ...column, generated: true as const } : column,
+  );
+  return { ...raw, columns };
 }
 
 /** Does the stream flag the identity's columns one by one? Under FULL every column is flagged, under NOTHING none. */

@@ -1,21 +1,55 @@
 // What the catalog adds to a Relation message: its key's columns in order, and the types that are not built in.
 import type { Client } from 'pg';
-import type { TypeInfo } from '../core/change.ts';
+import type { Lineage, TypeInfo } from '../core/change.ts';
 import { latestXid, type Enrichment } from '../pgoutput/enrichment.ts';
 import type { RawRelation } from '../pgoutput/messages.ts';
+import { readLineages, type CatalogLineage } from './lineage.ts';
+import { KEPT_COMMENT } from './preflight/publication.ts';
 import { FIRST_OWN_OID, IS_ARRAY, xidOf } from './shapes/sql.ts';
 
 /** Types nest (arrays of composites of domains …); a deeper nest than this renders as text. */
 const MAX_TYPE_DEPTH = 32;
 
+export type EnrichmentContext = { readonly publication: string; readonly serverVersion: number };
+
+/** With the lineage as it is now: for those who follow from now on. */
+export async function enrichWithLineage(
+  client: Client,
+  relation: RawRelation,
+  context: EnrichmentContext,
+): Promise<Enrichment> {
+  const enrichment = await enrichRelation(client, relation, context);
+  const [found] = await readLineages(client, [relation.id], context);
+  return { ...enrichment, ...lineageIn(found) };
+}
+
+/** As the catalog has it. */
+export function lineageIn(found: CatalogLineage | undefined): Lineage {
+  if (found === undefined) return { gone: true };
+  const ancestors = found.links.map(({ oid, schema, table, published }) => ({
+    oid,
+    schema,
+    table,
+    published,
+  }));
+  return {
+    ...(found.partitioned && { partitioned: true }),
+    ...(ancestors.length > 0 && { ancestors }),
+  };
+}
+
 /**
  * The stream wins over the catalog: a backlog may be older than it. So the catalog's key counts only while the
  * columns are the same in both, and a type that is gone is left out and renders as text.
  */
-export async function enrichRelation(client: Client, relation: RawRelation): Promise<Enrichment> {
+export async function enrichRelation(
+  client: Client,
+  relation: RawRelation,
+  { publication }: Pick<EnrichmentContext, 'publication'>,
+): Promise<Enrichment> {
   return {
     relationId: relation.id,
-    ...(await readKey(client, relation)),
+    ...(await readKey(client, relation, publication)),
     types: await readTypes(
       client,
       relation.columns.map((column) => column.type),
@@ -30,21 +64,25 @@ type CatalogColumn = {
   /** Who made these rows of the catalog; 0: frozen, so older than whatever may still be streamed. */
   readonly columnXid: number;
   readonly keyXid: number | null;
+  /** A generated column, which a publication of ours sends for the sake of some table's key. */
+  readonly sentAlong: boolean;
 };
 
-type Key = Pick<Enrichment, 'key' | 'keySince'>;
+type Key = Pick<Enrichment, 'key' | 'keySince' | 'generated'>;
 
-async function readKey(client: Client, relation: RawRelation): Promise<Key> {
+async function readKey(client: Client, relation: RawRelation, publication: string): Promise<Key> {
   const { rows } = await client.query<CatalogColumn>(
     `select a.attname as name, a.atttypid::int8::float8 as type,
        (select k.place::int from unnest(i.indkey::int2[]) with ordinality k (attnum, place)
         where k.attnum = a.attnum and k.place <= i.indnkeyatts) as "keyPlace",
        ${xidOf('a', 'pg_attribute')} as "columnXid",
-       case when i.indexrelid is not null then ${xidOf('i', 'pg_index')} end as "keyXid"
+       case when i.indexrelid is not null then ${xidOf('i', 'pg_index')} end as "keyXid",
+       a.attgenerated <> '' and exists (select from pg_publication p where p.pubname = $2
+         and obj_description(p.oid, 'pg_publication') = '${KEPT_COMMENT}') as "sentAlong"
      from pg_attribute a
      left join pg_index i on i.indrelid = a.attrelid and i.indisprimary and i.indisvalid
      where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped`,
-    [relation.id],
+    [relation.id, publication],
   );
   const catalog = new Map(rows.map((row) => [row.name, row]));
   // A column list or a generated column may hide some of the catalog's columns, never the other way round.
@@ -52,9 +90,18 @@ async function readKey(client: Client, relation: RawRelation): Promise<Key> {
   if (!same) return { key: undefined };
   const columns = rows.filter((row) => row.keyPlace !== null).sort((a, b) => a.keyPlace! - b.keyPlace!);
   const key = columns.map((row) => row.name);
-  if (!isBelieved(relation, key)) return { key: undefined };
-  return { key, keySince: columns.flatMap((row) => [row.columnXid, row.keyXid ?? 0]).reduce(latestXid) };
+  const along = rows.filter(
+    ({ name, sentAlong }) => sentAlong && !key.includes(name) && isSent(relation, name),
+  );
+  const generated = along.length === 0 ? {} : { generated: along.map(({ name }) => name) };
+  if (!isBelieved(relation, key)) return { key: undefined, ...generated };
+  const keySince = columns.flatMap((row) => [row.columnXid, row.keyXid ?? 0]).reduce(latestXid);
+  return { key, keySince, ...generated };
 }
+
+/** Columns that Postgres flags one by one are its key for us, generated or not. */
+const isSent = ({ columns, replicaIdentity }: RawRelation, name: string): boolean =>
+  columns.some((column) => column.name === name && (!column.identity || replicaIdentity === 'full'));
 
 /** Every key column is in the stream and, where the flags mean the primary key, flagged there; and no other is. */
 function isBelieved(relation: RawRelation, key: readonly string[]): boolean {

@@ -62,6 +62,11 @@ const versions = (serverVersion: number): string => `
     select f.root, c.oid from family f join pg_inherits i on i.inhparent = f.oid
       join pg_class c on c.oid = i.inhrelid and c.relispartition
   ),
+  over (oid, above) as (
+    select b.oid, i.inhparent from base b join pg_class c on c.oid = b.oid and c.relispartition join pg_inherits i on i.inhrelid = b.oid
+    union
+    select o.oid, i.inhparent from over o join pg_class c on c.oid = o.above and c.relispartition join pg_inherits i on i.inhrelid = o.above
+  ),
   part (root, oid) as (
     select f.root, a.atttypid from family f
       join pg_attribute a on a.attrelid = f.oid and a.attnum > 0 and a.atttypid >= ${FIRST_USER_OID}
@@ -113,11 +118,15 @@ const DETAILS = `
        'delete', pubdelete, 'truncate', pubtruncate) from pub) as publication,
     (select json_agg(json_strip_nulls(json_build_object('oid', l.oid::int8, 'schema', l.nspname, 'table', l.relname,
        'member', l.member, 'entry', l.says, 'schemaMember', l.schema_member, 'shape', l.shape,
-       'partitions', p.names)) order by l.oid)
+       'partitions', p.names, 'above', above.names)) order by l.oid)
      from line l left join (
-       select f.root, json_agg(json_build_object('schema', n.nspname, 'table', c.relname)) as names
+       select f.root, json_agg(json_build_object('oid', c.oid::int8, 'schema', n.nspname, 'table', c.relname)) as names
        from family f join pg_class c on c.oid = f.oid join pg_namespace n on n.oid = c.relnamespace
-       where f.root <> f.oid and not (select pubviaroot from pub) group by f.root) p on p.root = l.oid) as tables,
+       where f.root <> f.oid group by f.root) p on p.root = l.oid
+     left join (
+       select o.oid, json_agg(json_build_object('schema', n.nspname, 'table', c.relname)) as names
+       from over o join pg_class c on c.oid = o.above join pg_namespace n on n.oid = c.relnamespace
+       group by o.oid) above on above.oid = l.oid) as tables,
     (select json_object_agg(root::int8, version order by root) from shape_version) as types`;
 
 type SeenRow = {

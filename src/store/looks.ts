@@ -110,6 +110,16 @@ export class Looks {
     return row && readLook(row);
   }
 
+  /** What the looks at the log's own server saw, each catalog once, oldest first. */
+  *catalogs(database: string): Generator<CatalogVersions> {
+    const rows = this.#db
+      .prepare(
+        `select c.seen from look_catalogs c where c.id in (select catalog from looks where database = ? and proved = 1) order by c.id`,
+      )
+      .iterate(database);
+    for (const row of rows) yield JSON.parse(String(row['seen'])) as CatalogVersions;
+  }
+
   /**
    * Where the WAL of this server's history ended at the newest look at this cluster after which every transaction from `xid` on
    * began; zero when no such look is kept.

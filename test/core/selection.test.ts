@@ -77,7 +77,9 @@ describe('a pattern of tables', () => {
 });
 
 describe('a selection', () => {
-  const of = (lists: Readonly<Record<keyof Selection, string[] | undefined>>): Selection => ({
+  const of = (
+    lists: Readonly<Record<Exclude<keyof Selection, 'partitionsHaveIdentity'>, string[] | undefined>>,
+  ): Selection => ({
     includeSchemas: lists.includeSchemas?.map((text) => parseNamePattern(text)!),
     excludeSchemas: lists.excludeSchemas?.map((text) => parseNamePattern(text)!),
     includeTables: lists.includeTables?.map(pattern),

@@ -113,6 +113,65 @@ describe('replica identity', () => {
     ]);
   });
 
+  test('of a root’s old row, what a partition’s identity does not have is absent, never null', async () => {
+    await setUp(`create table fr (id int, r int, a text, b text) partition by range (r);
+      create table fr1 partition of fr (primary key (id)) for values from (0) to (10);
+      alter table fr replica identity full; insert into fr values (1, 1, 'x', null)`);
+    expect(await changesOf(`update fr set a = 'y'; update fr set id = 2; delete from fr`)).toEqual([
+      { action: 'update', record: { id: 1, r: 1, a: 'y', b: null }, changes: {} },
+      { action: 'update', record: { id: 2, r: 1, a: 'y', b: null }, changes: { id: 1 } },
+      { action: 'delete', record: { id: 2 }, changes: null },
+    ]);
+  });
+
+  test('the same where the root has a key and the partition’s identity is an index', async () => {
+    await setUp(`create table ki (id int, k int not null, a text, primary key (id)) partition by range (id);
+      create table ki1 partition of ki for values from (0) to (10);
+      create unique index ki1_k on ki1 (k); alter table ki1 replica identity using index ki1_k;
+      insert into ki values (1, 7, 'x')`);
+    expect(await changesOf(`update ki set id = 2; update ki set k = 8; delete from ki`)).toEqual([
+      { action: 'update', record: { id: 2, k: 7, a: 'x' }, changes: {} },
+      { action: 'update', record: { id: 2, k: 8, a: 'x' }, changes: { k: 7 } },
+      { action: 'delete', record: { k: 8 }, changes: null },
+    ]);
+  });
+
+  test('the same where the root has no identity: a delete has what its partition’s key says', async () => {
+    await setUp(`create table ni (id int, a text) partition by range (id);
+      create table ni1 partition of ni (primary key (id)) for values from (0) to (10); insert into ni values (1, 'x')`);
+    expect(await changesOf('delete from ni')).toEqual([
+      { action: 'delete', record: { id: 1 }, changes: null },
+    ]);
+  });
+
+  test('a NULL in a root’s old row is one where every partition is FULL, until one is not', async () => {
+    await setUp(`create table af (id int, a text, b text) partition by range (id);
+      create table af1 partition of af for values from (0) to (10);
+      create table af2 partition of af (primary key (id)) for values from (10) to (20);
+      alter table af replica identity full; alter table af1 replica identity full; insert into af values (1, 'x', null)`);
+    expect(await changesOf(`update af set b = 'z'; update af set b = null; delete from af`)).toEqual([
+      { action: 'update', record: { id: 1, a: 'x', b: 'z' }, changes: { b: null } },
+      { action: 'update', record: { id: 1, a: 'x', b: null }, changes: { b: 'z' } },
+      { action: 'delete', record: { id: 1, a: 'x', b: null }, changes: null },
+    ]);
+    await setUp(`insert into af values (1, 'x', null), (11, 'x', null)`);
+    expect(await changesOf('delete from af')).toEqual([
+      { action: 'delete', record: { id: 1, a: 'x' }, changes: null },
+      { action: 'delete', record: { id: 11 }, changes: null },
+    ]);
+  });
+
+  test('a row that moves out of a partition with a lesser identity leaves what that one knew', async () => {
+    await setUp(`create table mo (id int, r int, a text) partition by range (r);
+      create table mo1 partition of mo (primary key (id)) for values from (0) to (10);
+      create table mo2 partition of mo for values from (10) to (20);
+      alter table mo replica identity full; alter table mo2 replica identity full; insert into mo values (1, 1, null)`);
+    expect(await changesOf('update mo set r = 11')).toEqual([
+      { action: 'delete', record: { id: 1 }, changes: null },
+      { action: 'insert', record: { id: 1, r: 11, a: null }, changes: null },
+    ]);
+  });
+
   test('a row that moves between partitions is a delete and an insert (C091)', async () => {
     await setUp(`create table m (id int, r int, primary key (id, r)) partition by range (r);
       create table m1 partition of m for values from (0) to (10);

@@ -39,6 +39,25 @@ test('an enrichment is read back as it was written, from the middle of a buffer'
   }
 });
 
+test('whose partition a relation is, and which columns are only sent along, are read back too', () => {
+  const raw = relationWith('default', ['id']);
+  const said = {
+    relationId: 1,
+    key: ['id'],
+    types,
+    ancestors: [{ oid: 4_000_000_000, schema: 'public', table: 'root', published: true }],
+    generated: ['surname'],
+  };
+  const relation = buildRelation(raw, decodeEnrichment(encodeEnrichment(said), 0));
+  expect(relation.ancestors).toEqual(said.ancestors);
+  expect(relation.columns.map(({ generated }) => generated)).toEqual([undefined, undefined, true]);
+  const root = { relationId: 1, key: [], types, partitioned: true } as const;
+  expect(buildRelation(raw, decodeEnrichment(encodeEnrichment(root), 0)).partitioned).toBe(true);
+  // As log format 2 has it.
+  const old = Buffer.from('e{"id":1,"key":["id"],"keySince":0,"types":{}}');
+  expect(buildRelation(raw, decodeEnrichment(old, 0))).toEqual({ ...raw, key: ['id'], types: new Map() });
+});
+
 test('a key that the catalog alone says is proven for transactions after the one that made it', () => {
   const full = relationWith('full', ['id', 'name', 'surname']);
   const since = (raw: RawRelation, keySince: number | undefined) =>

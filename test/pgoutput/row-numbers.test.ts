@@ -248,7 +248,8 @@ async function numberedByPrinter(transactions: readonly (readonly Message[])[]):
     hostname: 'localhost',
     timeline: 1,
     streamKey: 'key',
-    wants: () => true,
+    selection: {},
+    say: () => undefined,
     enrich: ({ id }) => Promise.resolve(enrichmentOf(id)),
     // No table has a composite: nobody is asked.
     proofs: new ShapeProofs({

@@ -14,7 +14,7 @@ import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
 import type { ValueOptions } from '../../src/core/render.ts';
 import type { Envelope, RenderContext, RenderPlan } from '../../src/formats/format.ts';
 import { formats, type FormatName } from '../../src/formats/registry.ts';
-import { enrichRelation } from '../../src/postgres/catalog.ts';
+import { enrichWithLineage, type EnrichmentContext } from '../../src/postgres/catalog.ts';
 import { buildRelation, type Enrichment } from '../../src/pgoutput/enrichment.ts';
 import {
   decodeBegin,
@@ -24,7 +24,9 @@ import {
   MESSAGE,
   relationIdOfRow,
 } from '../../src/pgoutput/messages.ts';
+import { OldRows } from '../../src/pgoutput/old-rows.ts';
 import { compileValue } from '../../src/postgres/values/values.ts';
+import { serverVersion } from './database-settings.ts';
 import type { TestDatabase } from './postgres.ts';
 
 export type RenderSettings = {
@@ -162,6 +164,8 @@ export async function openChangeReader(
   await client.query(`create publication everything for all tables with (${publicationOptions})`);
   await client.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
   const relations = new Map<number, Relation>();
+  const oldRows = new OldRows();
+  const context = { publication: 'everything', serverVersion: await serverVersion(client) };
   return {
     async read(settings = {}) {
       const { rows } = await client.query<{ data: Buffer }>(
@@ -170,8 +174,8 @@ export async function openChangeReader(
         [slot],
       );
       const messages = rows.map((row) => row.data);
-      const enrichments = await enrichAll(client, messages);
-      return renderMessages(messages, relations, enrichments, settings);
+      const enrichments = await enrichAll(client, messages, context);
+      return renderMessages(messages, { relations, oldRows }, enrichments, settings);
     },
   };
 }
@@ -180,11 +184,12 @@ export async function openChangeReader(
 async function enrichAll(
   client: Client,
   messages: readonly Buffer[],
+  context: EnrichmentContext,
 ): Promise<ReadonlyMap<number, Enrichment>> {
   const enrichments = new Map<number, Enrichment>();
   for (const message of messages) {
     if (message[0] !== MESSAGE.relation) continue;
-    const enrichment = await enrichRelation(client, decodeRelation(message, 0));
+    const enrichment = await enrichWithLineage(client, decodeRelation(message, 0), context);
     enrichments.set(enrichment.relationId, enrichment);
   }
   return enrichments;
@@ -192,7 +197,7 @@ async function enrichAll(
 
 function renderMessages(
   messages: readonly Buffer[],
-  relations: Map<number, Relation>,
+  { relations, oldRows }: { readonly relations: Map<number, Relation>; readonly oldRows: OldRows },
   enrichments: ReadonlyMap<number, Enrichment>,
   settings: RenderSettings,
 ): RenderedChange[] {
@@ -217,7 +222,9 @@ function renderMessages(
         break;
       case MESSAGE.relation: {
         const raw = decodeRelation(message, 0);
-        relations.set(raw.id, buildRelation(raw, enrichments.get(raw.id)));
+        const relation = buildRelation(raw, enrichments.get(raw.id));
+        relations.set(raw.id, relation);
+        oldRows.relation(relation);
         plans.delete(raw.id);
         break;
       }
@@ -225,6 +232,7 @@ function renderMessages(
       case MESSAGE.update:
       case MESSAGE.delete:
         decodeRow(message, 0, message.length, event);
+        oldRows.forget(event);
         add(relationIdOfRow(message, 0), (plan, writer) => plan.render(event, context, writer));
         break;
       case MESSAGE.truncate:

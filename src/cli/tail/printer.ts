@@ -5,6 +5,8 @@ import { TailraceError } from '../../core/errors.ts';
 import { idempotencyKey, stableUuid, transactionKey } from '../../core/idempotency.ts';
 import { inOneLine } from '../../core/json.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { nameFor } from '../../core/partitions.ts';
+import type { Selection } from '../../core/selection.ts';
 import type { RenderContext, RenderPlan } from '../../formats/format.ts';
 import { formats, type FormatName } from '../../formats/registry.ts';
 import { buildRelation, type Enrichment } from '../../pgoutput/enrichment.ts';
@@ -18,6 +20,7 @@ import {
   relationIdOfRow,
   type RawRelation,
 } from '../../pgoutput/messages.ts';
+import { OldRows } from '../../pgoutput/old-rows.ts';
 import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import { compileValue } from '../../postgres/values/values.ts';
@@ -30,12 +33,14 @@ export type PrinterOptions = {
   readonly timeline: number;
   /** `streamKey` of this stream. */
   readonly streamKey: string;
-  /** Only these tables; undefined: every one that comes. */
-  readonly wants: (relation: RawRelation) => boolean;
+  /** These tables, and their partitions under their names. */
+  readonly selection: Selection;
   readonly enrich: (relation: RawRelation) => Promise<Enrichment>;
   /** Which shapes composites have. Whoever gives a batch says so to it first. */
   readonly proofs: ShapeProofs;
   readonly print: (line: string) => void;
+  /** Of what cannot be printed. */
+  readonly say: (text: string) => void;
 };
 
 export type Printer = {
@@ -49,13 +54,18 @@ export type Printer = {
 export function createPrinter(options: PrinterOptions): Printer {
   const plans = new Map<number, RenderPlan>();
   const event = createRowEvent();
+  const oldRows = new OldRows();
   const writer = new ByteWriter();
   let previousEndLsn = ZERO_LSN;
   let context: RenderContext | undefined;
   let key = '';
 
   const describe = (raw: RawRelation, enrichment: Enrichment): void => {
-    plans.set(raw.id, compile(buildRelation(raw, enrichment), options));
+    const relation = buildRelation(raw, enrichment);
+    const plan = compile(relation, options);
+    oldRows.relation(relation);
+    if (plan === undefined) plans.delete(raw.id);
+    else plans.set(raw.id, plan);
   };
   /** What is known of the row at `start` when it is printed. */
   const judge = async (bytes: Buffer, start: number): Promise<void> => {
@@ -115,10 +125,15 @@ export function createPrinter(options: PrinterOptions): Printer {
         case MESSAGE.relation: {
           const raw = decodeRelation(bytes, start, end);
           // Compiled anew each time: the table may have changed.
-          if (options.wants(raw)) {
+          // What is not wanted is known all the same: it may be a partition of what is.
+          const enrichment = await options.enrich(raw);
+          if (nameFor(options.selection, buildRelation(raw, enrichment)) !== undefined) {
             const message = bytes.subarray(start, end);
-            describe(raw, await options.proofs.relation(raw, message, await options.enrich(raw)));
-          } else plans.delete(raw.id);
+            describe(raw, await options.proofs.relation(raw, message, enrichment));
+          } else {
+            oldRows.relation(buildRelation(raw, enrichment));
+            plans.delete(raw.id);
+          }
           return undefined;
         }
         case MESSAGE.insert:
@@ -126,6 +141,7 @@ export function createPrinter(options: PrinterOptions): Printer {
         case MESSAGE.delete:
           if (options.proofs.isNeeded) await judge(bytes, start);
           decodeRow(bytes, start, end, event);
+          oldRows.forget(event);
           print(event.relationId, (plan, current) => plan.render(event, current, writer));
           open().index += rowEventsIn(bytes, start);
           return undefined;
@@ -133,7 +149,9 @@ export function createPrinter(options: PrinterOptions): Printer {
           const current = open();
           const next = current.index + rowEventsIn(bytes, start);
           for (const id of decodeTruncate(bytes, start, end).relationIds) {
-            print(id, (plan) => plan.renderTruncate(current, writer));
+            if (plans.get(id)?.tellsPartition === false) {
+              options.say('a partition was emptied by TRUNCATE, which this format has no words for');
+            } else print(id, (plan) => plan.renderTruncate(current, writer));
             current.index++;
           }
           current.index = next;
@@ -147,13 +165,18 @@ export function createPrinter(options: PrinterOptions): Printer {
   };
 }
 
-function compile(relation: Relation, options: PrinterOptions): RenderPlan {
+/** Undefined: it is not wanted. */
+function compile(logged: Relation, options: PrinterOptions): RenderPlan | undefined {
+  const name = nameFor(options.selection, logged);
+  if (name === undefined) return undefined;
+  const relation = { ...logged, schema: name.schema, table: name.table };
   const format = formats[options.format];
   const { database, hostname } = options;
   return format.compile({
     encoding: 'json',
     actionsAt: () => ROW_ACTIONS,
     relation,
+    partition: name === logged ? undefined : { schema: logged.schema, table: logged.table },
     columns: relation.columns.map((column, index) => ({
       index,
       name: column.name,

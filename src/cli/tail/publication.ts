@@ -1,8 +1,26 @@
-// The publications that tails make: one each, guarded by an advisory lock that dies with its tail.
+// The publications that tails make: one each, guarded by an advisory lock that dies with its tail. A table whose writes fail
+// because of it is taken out.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import type { TableName } from '../../core/selection.ts';
-import { listTables, quoteTable, readTables, type TableState } from '../../postgres/preflight/tables.ts';
+import { cureOf, describeFaults } from '../../postgres/preflight/identity-cures.ts';
+import { readPublication } from '../../postgres/preflight/publication.ts';
+import {
+  createPublicationSql,
+  dropTables,
+  SEND_STORED,
+} from '../../postgres/preflight/publication-changes.ts';
+import {
+  faultsIn,
+  isFit,
+  listTables,
+  needsStored,
+  quoteTable,
+  readTables,
+  type TableState,
+  type WantedTable,
+} from '../../postgres/preflight/tables.ts';
 
 export type TailPublication = {
   readonly name: string;
@@ -30,7 +48,10 @@ export async function createTailPublication(
   inPlainSession: PlainWork,
 ): Promise<TailPublication> {
   await dropLeftovers(client, inPlainSession);
-  const states = await readTables(client, wanted.length === 0 ? await listTables(client) : wanted);
+  const all =
+    wanted.length > 0 ? wanted : (await listTables(client)).filter(({ ancestors }) => ancestors.length === 0);
+  const found = await readTables(client, all);
+  const states = found.map((state) => ({ ...state, assured: false }));
   for (const name of wanted) {
     if (!states.some((state) => state.schema === name.schema && state.table === name.table)) {
       throw new TailraceError(`there is no table ${name.schema}.${name.table}`, {
@@ -54,9 +75,8 @@ export async function createTailPublication(
   }
   const number = await lockFreeNumber(client);
   const name = `tailrace_tail_${number}`;
-  const list = tables.map(quoteTable).join(', ');
   try {
-    const sql = `create publication ${escapeIdentifier(name)} for table ${list} with (publish_via_partition_root = true)`;
+    const sql = createPublicationSql(name, tables, needsStored(tables) ? [SEND_STORED] : []);
     await inPlainSession((plain) => plain.query(sql));
   } catch (cause) {
     throw new TailraceError(
@@ -72,13 +92,45 @@ export async function createTailPublication(
   return { name, tables, left, drop: () => drop(client, number, inPlainSession) };
 }
 
-/** A published table without identity would make UPDATE and DELETE fail in the application. */
-function reasonToLeave(table: TableState): string | undefined {
+/** In a publication, a table that is not fit would make UPDATE and DELETE fail in the application. */
+function reasonToLeave(table: WantedTable): string | undefined {
   const name = quoteTable(table);
   if (!table.owned)
     return `${name} belongs to another role: make a publication as its owner, name it with --publication`;
-  if (table.hasIdentity) return undefined;
-  return `${name} has no primary key: ALTER TABLE ${name} ADD PRIMARY KEY (…); or ALTER TABLE ${name} REPLICA IDENTITY FULL;`;
+  if (isFit(table)) return undefined;
+  const faults = faultsIn(table, true);
+  // Nobody can tell `tail` that later partitions will have an identity.
+  const key = table.foreign ? 'name its partitions with --table' : `ALTER TABLE ${name} ADD PRIMARY KEY (…);`;
+  const cure = faults.length > 0 ? cureOf(table, faults) : key;
+  return `${name}: ${describeFaults(table, faults)}: ${cure}`;
+}
+
+/** So long at most, and as long as VACUUM, ANALYZE or DDL locks the table, writes fail by what was done to it meanwhile. */
+const WRITES_INTERVAL_MS = 1_000;
+
+/** Takes out what breaks writes by now. Until `signal` aborts. */
+export async function keepWritesGoing(
+  client: Client,
+  name: string,
+  signal: AbortSignal,
+  say: (text: string) => void,
+): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(WRITES_INTERVAL_MS, undefined, { signal, ref: false }).catch(() => undefined);
+    const publication = signal.aborted ? undefined : await readPublication(client, name);
+    if (publication === undefined) return;
+    const members = await readTables(client, publication.entries);
+    const faulty = members.filter((table) => faultsIn(table, publication.sendsStored).length > 0);
+    if (faulty.length === 0) continue;
+    const { done, refused } = await dropTables(client, name, faulty);
+    for (const table of faulty.filter((it) => done.includes(it))) {
+      const faults = faultsIn(table, publication.sendsStored);
+      say(
+        `taken out, because UPDATE and DELETE failed on it: ${quoteTable(table)}: ${describeFaults({ ...table, assured: false }, faults)}`,
+      );
+    }
+    for (const { table, reason } of refused) say(`UPDATE and DELETE fail on ${quoteTable(table)}: ${reason}`);
+  }
 }
 
 /** Publications of tails whose lock nobody holds: they were killed. */

@@ -6,9 +6,9 @@ import { wallTime } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { streamKey } from '../../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
-import { parseTableName, type TableName } from '../../core/selection.ts';
+import { parseTableName, tablePattern, type TableName } from '../../core/selection.ts';
 import type { FormatName } from '../../formats/registry.ts';
-import { enrichRelation } from '../../postgres/catalog.ts';
+import { enrichWithLineage } from '../../postgres/catalog.ts';
 import { takeLook } from '../../postgres/look.ts';
 import {
   connectReplication,
@@ -26,7 +26,7 @@ import { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import { remembersShapes } from '../../postgres/shapes/remembering.ts';
 import { abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from '../ports.ts';
 import { createPrinter, type Printer } from './printer.ts';
-import { createTailPublication } from './publication.ts';
+import { createTailPublication, keepWritesGoing } from './publication.ts';
 import { parseTarget } from './target.ts';
 
 export type TailOptions = {
@@ -59,11 +59,20 @@ export async function tail(url: string, options: TailOptions, ports: CliPorts): 
     const publication = await createTailPublication(primary.client, tables, (work) =>
       inPlainSession(settings, primary.target, work),
     );
+    const watching = new AbortController();
     try {
       for (const { reason } of publication.left) writeLine(ports.stderr, `left out: ${reason}`);
       const { name } = publication;
+      const say = (text: string): void => {
+        writeLine(ports.stderr, text);
+      };
+      keepWritesGoing(primary.client, name, watching.signal, say).catch((error: unknown) => {
+        // Without a server nothing is written to it either.
+        if (!watching.signal.aborted) say(`the tables are not looked at any more: ${String(error)}`);
+      });
       await stream({ settings, primary, tables, publication: name, options, ports, signal });
     } finally {
+      watching.abort();
       // Without a server there is nothing to drop it on: the next tail removes it.
       await publication.drop().catch((error: unknown) => {
         writeLine(ports.stderr, `publication ${publication.name} is still there: ${String(error)}`);
@@ -104,7 +113,7 @@ async function stream(streaming: Streaming): Promise<void> {
     const identity = await identifySystem(connection);
     // Before the slot: whatever it gives was written after this look.
     const proofs = await openTailProofs(streaming, identity);
-    const printer = createTailPrinter(streaming, identity, proofs);
+    const printer = await createTailPrinter(streaming, identity, proofs);
     try {
       await makeTemporarySlot(streaming, connection, slot);
     } catch (error) {
@@ -182,22 +191,25 @@ async function transcoderFor(client: Client): Promise<Transcoder | undefined> {
 
 type Identity = Awaited<ReturnType<typeof identifySystem>>;
 
-function createTailPrinter(
-  { settings, primary, tables, options, ports }: Streaming,
+async function createTailPrinter(
+  { settings, primary, tables, publication, options, ports }: Streaming,
   { systemIdentifier, timeline }: Identity,
   proofs: ShapeProofs,
-): Printer {
+): Promise<Printer> {
+  const context = { publication, serverVersion: await serverVersion(primary.client) };
   return createPrinter({
     format: options.format,
     database: settings.database,
     hostname: primary.target.host,
     timeline,
     streamKey: streamKey({ databaseName: settings.name, systemIdentifier }),
-    wants: ({ schema, table }) =>
-      tables.length === 0 || tables.some((name) => name.schema === schema && name.table === table),
-    enrich: (relation) => enrichRelation(primary.client, relation),
+    selection: tables.length === 0 ? {} : { includeTables: tables.map(tablePattern) },
+    enrich: (relation) => enrichWithLineage(primary.client, relation, context),
     proofs,
     print: (line) => writeLine(ports.stdout, line),
+    say: (text) => {
+      writeLine(ports.stderr, text);
+    },
   });
 }
 

@@ -106,6 +106,12 @@ export const sinkSchema = z
     table: tableName()
       .optional()
       .describe("Sequin's older spelling of `source.include_tables` with one table."),
+    partitions_have_identity: z
+      .boolean()
+      .default(false)
+      .describe(
+        "`true`: a partitioned table without a primary key of its own is published all the same, because each of its partitions, those to come too, is given a key or `REPLICA IDENTITY FULL`. Where one is not, the application's UPDATE and DELETE fail on it until Tailrace takes the table out again (`publication.refresh_interval`).",
+      ),
     schema: schemaPattern()
       .optional()
       .describe("Sequin's older spelling of `source.include_schemas` with one schema."),

@@ -27,6 +27,7 @@ type Source = {
     | undefined;
   readonly table?: TableName | undefined;
   readonly schema?: NamePattern | undefined;
+  readonly partitions_have_identity?: boolean | undefined;
 };
 
 type Options = {
@@ -40,7 +41,7 @@ type Options = {
   readonly key_changes: 'update' | 'split';
 };
 
-export function selectionOf({ source, table, schema }: Source): Selection {
+export function selectionOf({ source, table, schema, partitions_have_identity: assured }: Source): Selection {
   const includeTables = source?.include_tables ?? (table && [tablePattern(table)]);
   const includeSchemas = source?.include_schemas ?? (schema && [schema]);
   return {
@@ -48,6 +49,7 @@ export function selectionOf({ source, table, schema }: Source): Selection {
     ...(source?.exclude_schemas && { excludeSchemas: source.exclude_schemas }),
     ...(includeTables && { includeTables }),
     ...(source?.exclude_tables && { excludeTables: source.exclude_tables }),
+    ...(assured && { partitionsHaveIdentity: true }),
   };
 }
 

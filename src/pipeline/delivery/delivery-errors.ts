@@ -1,5 +1,6 @@
 // Errors of a delivery that no sink gives: there was no outcome, the sink threw, the message fits nowhere.
 import type { DeliveryError } from '../../core/errors.ts';
+import { formatTableName, type TableName } from '../../core/selection.ts';
 import type { Pending } from './pending.ts';
 
 export const MISSING_OUTCOME: DeliveryError = {
@@ -9,7 +10,21 @@ export const MISSING_OUTCOME: DeliveryError = {
   hint: 'the sink gave no outcome for a message; it is sent again',
 };
 
-export const tooLargeError = (message: Pending, limit: number): DeliveryError => ({
+/** Of a message that is never sent. */
+export const unsendableError = (message: Pending, limit: number): DeliveryError =>
+  message.emptied === undefined
+    ? tooLargeError(message, limit)
+    : notRepresentableError(message, message.emptied);
+
+/** As a TRUNCATE of the whole table it would empty the consumer's. */
+const notRepresentableError = (message: Pending, partition: TableName): DeliveryError => ({
+  kind: 'rejected',
+  scope: 'message',
+  code: 'NOT_REPRESENTABLE',
+  hint: `truncate of ${formatTableName(partition)} alone, a partition of ${message.schema}.${message.table}: the format has no words for it; delete its rows at the consumer, or use a format that names the partition (sequin)`,
+});
+
+const tooLargeError = (message: Pending, limit: number): DeliveryError => ({
   kind: 'rejected',
   scope: 'message',
   code: 'MESSAGE_TOO_LARGE',

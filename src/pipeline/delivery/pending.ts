@@ -3,6 +3,7 @@ import type { Action, Half, TransactionContext } from '../../core/change.ts';
 import { halfKey, idempotencyKey } from '../../core/idempotency.ts';
 import type { Message, RowFacts } from '../../core/message.ts';
 import type { Position } from '../../core/position.ts';
+import type { TableName } from '../../core/selection.ts';
 import type { Arena, Arenas } from './arena.ts';
 import type { GroupLink } from './groups.ts';
 import type { RouteQueue } from './route-queue.ts';
@@ -102,10 +103,12 @@ export class Pending implements Message {
   row: RowFacts | undefined;
   #escapes = 0;
   #arena: Arena | undefined;
-  /** There is nothing to render it from: the row was too large to be kept, or the dead letter was discarded meanwhile. */
+  /** There is nothing to send: the row was too large to be kept, its format has no words for it, or the dead letter was discarded meanwhile. */
   lacksPayload: boolean;
   /** Bytes of its key are no text: who it is about cannot be said, so it goes to the dead letters. */
   isKeyUndecodable = false;
+  /** Of a TRUNCATE that its format has no words for: the partition that was emptied, and no more than that. */
+  emptied: TableName | undefined;
   /** As it was last counted there (room.ts). */
   countedBytes = 0;
 

@@ -127,7 +127,8 @@ class ComputedGroup implements GroupKey {
     return text.end();
   }
 
-  #isInOld(event: RowEvent, part: { readonly identity: boolean }): boolean {
+  #isInOld(event: RowEvent, part: { readonly index: number; readonly identity: boolean }): boolean {
+    if (event.oldKind === 'some') return event.oldTuple.lengths[part.index] !== NOT_SENT;
     return event.oldKind === 'full' || (event.oldKind === 'key' && (this.#full || part.identity));
   }
 
@@ -173,10 +174,10 @@ export function damagedKey(relation: Relation): (event: RowEvent) => boolean {
     indexes.some((index) => isDamaged(newTuple, index) || isDamaged(oldTuple, index));
 }
 
-/** Are the old and the new text of a column different? An unchanged TOAST value is not. */
+/** Are the old and the new text of a column different? An unchanged TOAST value is not, and nobody knows of one that was not sent. */
 function valuesDiffer(event: RowEvent, index: number): boolean {
   const length = event.newTuple.lengths[index]!;
-  if (length === UNCHANGED_TOAST) return false;
+  if (length === UNCHANGED_TOAST || event.oldTuple.lengths[index] === NOT_SENT) return false;
   if (event.oldTuple.lengths[index] !== length) return true;
   if (length <= 0) return false;
   const a = event.newTuple.starts[index]!;

@@ -12,6 +12,7 @@ import type { RenderContext } from '../../formats/format.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { isKeyProven } from '../../pgoutput/enrichment.ts';
 import { decodeRow, hasOldRow, type LogicalMessage } from '../../pgoutput/messages.ts';
+import { OldRows } from '../../pgoutput/old-rows.ts';
 import type { Arena } from '../delivery/arena.ts';
 import { Pending, SplitChange, type PendingTransaction } from '../delivery/pending.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
@@ -42,6 +43,7 @@ export class RowIntake implements WalkPorts {
   readonly #relations = new Map<number, Relation>();
   /** Undefined: not compiled yet; null: the sink does not want this relation. */
   readonly #plans = new Map<number, TablePlan | null>();
+  readonly #oldRows = new OldRows();
   readonly #event: RowEvent = createRowEvent();
   readonly #context: RenderContext = {
     transaction: undefined as never,
@@ -73,6 +75,7 @@ export class RowIntake implements WalkPorts {
 
   relation(relation: Relation): void {
     this.#relations.set(relation.id, relation);
+    this.#oldRows.relation(relation);
     this.#plans.delete(relation.id);
   }
 
@@ -129,15 +132,20 @@ export class RowIntake implements WalkPorts {
   renderParked(message: Pending): void {
     const bytes = this.#ports.readFrames(message.offset, message.frameLength);
     if (message.action === 'truncate') return this.#renderTruncate(message);
-    decodeRow(bytes, 0, bytes.length, this.#event);
+    this.#decode(bytes, 0, bytes.length);
     if (message.split !== undefined) this.#event.action = message.action as RowAction;
     this.#renderRow(message);
+  }
+
+  #decode(bytes: Buffer, start: number, end: number): void {
+    decodeRow(bytes, start, end, this.#event);
+    this.#oldRows.forget(this.#event);
   }
 
   /** Is it an update that changes its key, where that is sent as two messages? */
   #isSplit({ changesKey }: TablePlan, { kind, bytes, start, end }: LoggedRow): boolean {
     if (changesKey === undefined || kind !== FRAME.update || !hasOldRow(bytes, start)) return false;
-    decodeRow(bytes, start, end, this.#event);
+    this.#decode(bytes, start, end);
     return changesKey(this.#event);
   }
 
@@ -154,7 +162,7 @@ export class RowIntake implements WalkPorts {
     const { transaction } = row;
     const event = this.#event;
     const actionPlan = plan[action]!;
-    decodeRow(row.bytes, row.start, row.end, event);
+    this.#decode(row.bytes, row.start, row.end);
     if (isDamagedRow(event) && plan.hasDamagedKey(event)) return this.#addUndecodable(plan, action, row);
     const group = actionPlan.group?.current(event, transaction);
     const previousGroup = actionPlan.group?.previous(event, transaction);
@@ -168,7 +176,11 @@ export class RowIntake implements WalkPorts {
     const group = tableGroup(plan);
     const what = { plan, actionPlan: plan.truncate!, action: 'truncate', event: undefined, group } as const;
     const message = this.#message(row, what);
-    this.#renderTruncate(message);
+    if (plan.render.tellsPartition) this.#renderTruncate(message);
+    else {
+      message.lacksPayload = true;
+      message.emptied = plan.partition;
+    }
     this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
   }
 
@@ -196,7 +208,7 @@ export class RowIntake implements WalkPorts {
     const { unsettled } = this.#ports;
     const { transaction } = row;
     const event = this.#event;
-    decodeRow(row.bytes, row.start, row.end, event);
+    this.#decode(row.bytes, row.start, row.end);
     if (isDamagedRow(event) && plan.hasDamagedKey(event)) return this.#addUndecodable(plan, 'update', row);
     plan.barriers.regroup(plan.grouping);
     const wanted = HALVES.filter((action) => plan[action] !== undefined);

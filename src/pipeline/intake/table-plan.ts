@@ -1,7 +1,8 @@
 // How one sink treats the rows of one relation: compiled once, used for every row until the relation changes (row-intake.ts).
 import type { Action, Relation, RowAction, RowEvent } from '../../core/change.ts';
 import type { ValueRenderer } from '../../core/render.ts';
-import { exactTable, matchesTable, selects } from '../../core/selection.ts';
+import { nameFor } from '../../core/partitions.ts';
+import { exactTable, matchesTable, type TableName } from '../../core/selection.ts';
 import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
 import type { Sink } from '../../sinks/sink.ts';
@@ -24,7 +25,10 @@ export type ActionPlan = {
 };
 
 export type TablePlan = MessagePlan & {
+  /** Under the name that the sink reads it by. */
   readonly relation: Relation;
+  /** The partition that holds the rows, where they are read under the name of a table above it. */
+  readonly partition: TableName | undefined;
   /** The columns that make the table's groups, where it is columns: another text is a barrier of the table. */
   readonly grouping: string;
   /** The rows' key is not proven yet: the table is one group, until a transaction comes that has the key for certain. */
@@ -57,12 +61,16 @@ export type PlanPorts = {
  * cannot be rendered or grouped as configured.
  */
 export function compileTablePlan(
-  relation: Relation,
+  logged: Relation,
   settings: SinkSettings,
   ports: PlanPorts,
   isKeyProven = true,
 ): TablePlan | undefined {
-  if (!selects(settings.selection, relation)) return undefined;
+  const name = nameFor(settings.selection, logged);
+  if (name === undefined) return undefined;
+  const { schema, table: tableName } = name;
+  const relation = name === logged ? logged : { ...logged, schema, table: tableName };
+  const partition = name === logged ? undefined : { schema: logged.schema, table: logged.table };
   const table = optionsFor(relation, settings.tables);
   const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
@@ -79,10 +87,12 @@ export function compileTablePlan(
     schema: relation.schema,
     table: relation.table,
     relation,
+    partition,
     grouping: JSON.stringify(groupColumns),
     awaitsKey: !isKeyProven,
     render: ports.format.compile({
       relation,
+      partition,
       columns,
       envelope: ports.envelope,
       values: settings.values,
@@ -145,11 +155,14 @@ function groupOf(relation: Relation, columns: readonly string[], template: strin
   return groupByColumns(relation, columns);
 }
 
-/** The columns that the message has: those listed, and the key in any case. */
+/**
+ * The columns that the message has: those listed, and the key in any case. Generated columns that are only sent for some table's key
+ * must be listed.
+ */
 function columnsOf(relation: Relation, table: TableOptions | undefined, ports: PlanPorts) {
   const wanted = table?.columns === undefined ? undefined : new Set([...table.columns, ...relation.key]);
   return relation.columns.flatMap((column, index) =>
-    wanted === undefined || wanted.has(column.name)
+    (wanted === undefined ? column.generated !== true : wanted.has(column.name))
       ? [{ index, name: column.name, render: ports.compileValue(column.type, relation) }]
       : [],
   );

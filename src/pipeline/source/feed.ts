@@ -45,6 +45,12 @@ export class RelationsInForce {
     this.#pending = [];
   }
 
+  /** The Relation message of this relation, as it stands in a frame; undefined: it is not in force. */
+  messageOf(id: number): Buffer | undefined {
+    const frames = this.#frames.get(id);
+    return frames?.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + frames.readUInt32BE(0));
+  }
+
   prologue(): Buffer {
     return Buffer.concat([...this.#frames.values()]);
   }
@@ -111,6 +117,11 @@ export class LogFeed {
   /** Has a transaction begun whose end has not come? */
   get openTransaction(): boolean {
     return this.#inTransaction;
+  }
+
+  /** Of the transaction that came last. */
+  get xid(): number {
+    return this.#xid;
   }
 
   /** A connection begins: what the log holds will come again, or go on. */
@@ -221,6 +232,11 @@ export class LogFeed {
     );
   }
 
+  /** The Relation message that is in force for this relation; undefined: none is. */
+  messageOf(id: number): Buffer | undefined {
+    return this.#relations.messageOf(id);
+  }
+
   /** Is it known how the row reads? Where it is otherwise than for the one before, its relation is logged anew in front of it. */
   #isJudged(bytes: Buffer, start: number, proofs: ShapeProofs): boolean {
     if (!isRow(bytes[start]!)) return true;
@@ -258,11 +274,11 @@ export class LogFeed {
   #begin(bytes: Buffer, start: number, end: number): void {
     const begin = decodeBegin(bytes, start, end);
     const { commitLsn, xid } = begin;
-    this.#xid = xid;
     if (this.#comparing !== undefined) this.#compare(begin);
     const partial = this.#partial;
     this.#partial = undefined;
     this.#inTransaction = true;
+    this.#xid = xid;
     this.#index = 0;
     this.#skipBelow = 0;
     // A commit LSN against a commit LSN: the commit record of the next transaction may begin exactly at the end LSN

@@ -9,7 +9,9 @@ import { takeLook } from '../../postgres/look.ts';
 import type { Looks } from '../../store/looks.ts';
 import type { GapKeeper } from './gaps.ts';
 import { LastLook } from './last-look.ts';
+import type { SeenOf } from './lineages.ts';
 import type { SourceOptions } from './options.ts';
+import { SeenTables } from './seen-tables.ts';
 import {
   endedAt,
   gapsBetween,
@@ -33,6 +35,8 @@ type KeepFacts = {
   readonly certain?: Lsn | undefined;
   readonly again?: Lsn | undefined;
 };
+/** Of these one look sees no more than a few. */
+const MAX_ALTERED = 16;
 
 /**
  * Until what a server sends again has been compared with the log, its looks say what is published, and nothing of whose server it
@@ -51,8 +55,12 @@ export class LookKeeper {
   #isProved = false;
   /** What looks before this connection's have in common with its server, where they may be of another history. */
   #certain: Lsn | undefined;
+  /** Undefined: nobody has asked. */
+  #seen: SeenTables | undefined;
   /** Number of the connection's first look that is stored. */
   #since: number | undefined;
+  /** Versions of the publication's row that we have made of earlier ones, by those. */
+  readonly #altered = new Map<string, string>();
   #turn: Promise<void> = Promise.resolve();
   #next: Promise<Look> | undefined;
 
@@ -92,6 +100,42 @@ export class LookKeeper {
     this.#certain = undefined;
     this.#since = undefined;
     return this.#take(looking);
+  }
+
+  /** Where the WAL ended at the newest look after which every transaction from `xid` on began. */
+  endBefore(look: Look, xid: bigint): Lsn {
+    return this.#options.store.looks.endBefore(this.#database, look.server, xid);
+  }
+
+  /** What the looks have seen of a table. */
+  seen(oid: number): SeenOf {
+    if (this.#seen === undefined) {
+      const seen = new SeenTables();
+      this.#try((looks) => {
+        for (const catalog of looks.catalogs(this.#database)) seen.add(catalog);
+      });
+      if (this.#present !== undefined) seen.add(this.#present.catalog);
+      this.#seen = seen;
+    }
+    return this.#seen.of(oid);
+  }
+
+  /** We altered the publication's own row ourselves: what became of the version that the last look saw is no news. */
+  altered({ from, to }: { readonly from: string; readonly to: string }): void {
+    const [oldest] = this.#altered.keys();
+    if (this.#altered.size >= MAX_ALTERED) this.#altered.delete(oldest!);
+    this.#altered.set(from, to);
+  }
+
+  /** As it would be if what we altered had been so before. */
+  #asAltered(look: Look): Look {
+    const { publication } = look.catalog;
+    const to = publication && this.#altered.get(publication.version);
+    if (to === undefined) return look;
+    return this.#asAltered({
+      ...look,
+      catalog: { ...look.catalog, publication: { ...publication!, version: to } },
+    });
   }
 
   /** Looks again; one look at a time, and whoever asks meanwhile gets the next one. */
@@ -149,6 +193,7 @@ export class LookKeeper {
     }
     for (const gap of this.#gapsOf(look, { previous, unread, exists, missed })) this.#gapKeeper.declare(gap);
     this.#isUnknown = false;
+    if (look.fold !== this.#last?.fold) this.#seen?.add(look.catalog);
     this.#last = look;
     if (look.catalog.publication !== undefined) this.#present = look;
     this.#store(look);
@@ -221,7 +266,7 @@ export class LookKeeper {
     // What another publication has read before that is had.
     const wasAnother = this.#present?.publication !== look.publication;
     const from = wasAnother && unread !== undefined ? maxLsn(bound, unread) : bound;
-    const gaps = gapsBetween(previous, look, { from, exists, missed });
+    const gaps = gapsBetween(this.#asAltered(previous), look, { from, exists, missed });
     return wasAnother && unread !== undefined
       ? [...gaps, ...lessPublished(look, { from: unread, before: this.#present?.catalog })]
       : gaps;

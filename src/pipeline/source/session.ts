@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
-import { enrichRelation } from '../../postgres/catalog.ts';
 import {
   applicationName,
   closeConnection,
@@ -27,13 +26,16 @@ import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { join, type JoinPorts } from './joining.ts';
 import { noteServer } from './last-server.ts';
+import type { PartitionWatch } from './partition-watch.ts';
+import { describingRelations, type Describe } from './relations.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
 import type { Looking } from './looks.ts';
 import type { SourceReady } from './options.ts';
 import { openProofs, relationsFrom } from './shapes.ts';
 import { assertUnmoved, prepareDatabase, readHistory, type Prepared, type ServerHistory } from './start.ts';
 import type { SourceState } from './status.ts';
-import { recordStreamed, refreshTables, watchTables, type TablePorts } from './tables.ts';
+import { recordStreamed, type TablePorts } from './streamed-tables.ts';
+import { refreshTables, watchTables } from './tables.ts';
 import { watchServer } from './watch.ts';
 
 /** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
@@ -85,7 +87,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       recordStreamed(prepared.published.tables, prepared.published.from, tables);
     }
     await refreshTables(tables);
-    await looks.again(looking);
+    const look = await looks.again(looking);
     if (signal.aborted) return;
     const pid = await backendPid(replication);
     const { senderTimeoutMs, serverVersion, encoding } = prepared.preflight;
@@ -104,6 +106,8 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       maxMessageBytes: Math.max(options.log.maxMessageBytes, MIN_MESSAGE_BYTES),
     });
     opened.streamed = true;
+    const { describe, partitions } = describingRelations({ opened, client: primary.client, looking, ports });
+    await partitions.looked(look);
     try {
       await assertUnmoved(primary.client, settings, plan.confirmed);
       stream.confirm(plan.confirmed);
@@ -113,9 +117,11 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       noteServer(options, ready);
       ports.onStreaming(stream, ready, server.walEnd);
       state.streams();
-      await follow({ stream, transcoder, opened, primary, pid, looking, ports });
+      await follow({ stream, transcoder, opened, primary, pid, looking, describe, partitions, ports });
     } finally {
       await stream.stop();
+      // Where the server does not answer any more, what was declared already stands.
+      await partitions.declareUnseen().catch(() => undefined);
     }
   } finally {
     await closeConnection(primary.client);
@@ -133,9 +139,10 @@ const lookingAt = (primary: Primary, prepared: Prepared, server: ServerHistory):
   },
 });
 
-function tablePorts({ client, target }: Primary, { options, state }: SessionPorts): TablePorts {
+function tablePorts({ client, target }: Primary, { options, state, looks }: SessionPorts): TablePorts {
   const { settings, selections, logger, streamed } = options;
-  return { client, target, settings, selections, state, logger, streamed };
+  const altered: TablePorts['altered'] = (alteration) => looks.altered(alteration);
+  return { client, target, settings, selections, state, logger, streamed, altered };
 }
 
 async function backendPid(replication: ReplicationConnection): Promise<number> {
@@ -150,12 +157,14 @@ type Following = {
   readonly primary: Primary;
   readonly pid: number;
   readonly looking: Looking;
+  readonly describe: Describe;
+  readonly partitions: PartitionWatch;
   readonly ports: SessionPorts;
 };
 
 /** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
 async function follow(following: Following): Promise<void> {
-  const { stream, opened, primary, pid, looking, ports } = following;
+  const { stream, opened, primary, pid, looking, partitions, ports } = following;
   const { state, options, signal: stopped } = ports;
   const { keeper, budget } = opened;
   const done = new AbortController();
@@ -176,11 +185,13 @@ async function follow(following: Following): Promise<void> {
   const { client } = primary;
   const { settings } = options;
   const lookAgain = async (): Promise<void> => {
-    const { catalog } = await ports.looks.again(looking);
+    const look = await ports.looks.again(looking);
+    const { catalog } = look;
     // A publication that we are to make is made at the next connection.
     if (catalog.publication === undefined && settings.publication.createIfNotExists) {
       end(publicationGone(settings));
     }
+    await partitions.looked(look);
   };
   stream.onPublicationMissing = () => void Promise.race([lookAgain(), aborted(done.signal)]).catch(end);
   const loops = [
@@ -209,7 +220,7 @@ async function follow(following: Following): Promise<void> {
 
 /** The hot loop: one block a batch. */
 async function readAll(following: Following, signal: AbortSignal): Promise<void> {
-  const { stream, transcoder, primary, looking, ports } = following;
+  const { stream, transcoder, describe, partitions, looking, ports } = following;
   const { feed, keeper, budget, log } = following.opened;
   const proofs = openProofs(looking, ports);
   // A disk that the connection before this one found full.
@@ -220,10 +231,17 @@ async function readAll(following: Following, signal: AbortSignal): Promise<void>
     proofs.received();
     const batch = transcoder === undefined ? came : await transcoder.inUtf8(came);
     try {
+      for (const enrichment of partitions.takeRenewed()) {
+        const message = feed.messageOf(enrichment.relationId);
+        if (message === undefined) continue;
+        const relation = decodeRelation(message, 0, message.length);
+        feed.relation(message, 0, message.length, await proofs.relation(relation, message, enrichment));
+        partitions.logged(enrichment);
+      }
       let taken = feed.take(batch, 0, proofs);
       while (taken < batch.count) {
         const isRelation = batch.bytes[batch.starts[taken]!] === MESSAGE.relation;
-        if (isRelation) await enrich(feed, batch, taken, { primary, proofs });
+        if (isRelation) await takeRelation(feed, batch, taken, { describe, proofs });
         else await proofs.look(relationsFrom(batch, taken));
         taken = feed.take(batch, isRelation ? taken + 1 : taken, proofs);
       }
@@ -234,21 +252,22 @@ async function readAll(following: Following, signal: AbortSignal): Promise<void>
     feed.reached(stream.walEnd);
     ports.onReached(maxLsn(stream.walEnd, log.context.lastEndLsn));
     keeper.appended(stream.walEnd, feed.openTransaction, feed.brought);
+    partitions.reached = stream.walEnd;
     while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   }
 }
 
 /** Nothing that follows can be taken before the relation is known: the socket fills its buffer meanwhile, and stops. */
-async function enrich(
+async function takeRelation(
   feed: SourceLog['feed'],
   { bytes, starts, ends }: StreamBatch,
   message: number,
-  { primary, proofs }: { readonly primary: Primary; readonly proofs: ShapeProofs },
+  { describe, proofs }: { readonly describe: Describe; readonly proofs: ShapeProofs },
 ): Promise<void> {
   const start = starts[message]!;
   const end = ends[message]!;
   const relation = decodeRelation(bytes, start, end);
-  const enrichment = await enrichRelation(primary.client, relation);
+  const enrichment = await describe(relation);
   feed.relation(bytes, start, end, await proofs.relation(relation, bytes.subarray(start, end), enrichment));
 }
 

@@ -10,7 +10,8 @@ import {
 } from '../../postgres/connection/connection.ts';
 import { faultOf } from '../../postgres/preflight/finding.ts';
 import { identifySystem, inspectTls, preflight, type Preflight } from '../../postgres/preflight/preflight.ts';
-import { createPublication, readPublication, walPosition } from '../../postgres/preflight/publication.ts';
+import { readPublication } from '../../postgres/preflight/publication.ts';
+import { createPublication, walPosition } from '../../postgres/preflight/publication-changes.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { noticesOf } from './tables.ts';

@@ -1,7 +1,7 @@
 // Looks at everything streaming needs, before it starts: every fault with the exact SQL that cures it.
 import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
-import { isOpen, type Selection } from '../../core/selection.ts';
+import { isOpen, selects, type Selection } from '../../core/selection.ts';
 import {
   applicationName,
   closeConnection,
@@ -104,7 +104,11 @@ export async function preflight(
 export async function readWanted(client: Client, selections: readonly Selection[]): Promise<WantedTables> {
   const existing = selections.some(isOpen) ? await listTables(client) : [];
   const { named, all, open } = wantedNames(selections, existing);
-  return { named, states: await readTables(client, all), open };
+  const states = (await readTables(client, all)).map((state) => ({
+    ...state,
+    assured: selections.some((it) => it.partitionsHaveIdentity === true && selects(it, state)),
+  }));
+  return { named, states, open };
 }
 
 type Server = {

@@ -1,16 +1,25 @@
-// The publication: which tables it carries, whether it is ours to change, making it and adding to it, tables by name.
+// The publication as it is: which tables it carries, under which names their rows come, whether it is ours to change.
 // https://www.postgresql.org/docs/current/logical-replication-publication.html
-import { escapeIdentifier, type Client } from 'pg';
-import { TailraceError } from '../../core/errors.ts';
+import type { Client } from 'pg';
 import type { TableName } from '../../core/selection.ts';
 import type { DatabaseSettings } from '../settings.ts';
-import { quoteTable, type TableState } from './tables.ts';
+import { tableKey, type TableState } from './tables.ts';
 
 export type Publication = {
   readonly name: string;
   readonly publishes: readonly string[];
+  /** Do rows of partitions come under the name of their topmost published ancestor? */
   readonly viaRoot: boolean;
+  /** FOR ALL TABLES: it has no list that could be changed. */
+  readonly allTables: boolean;
+  /** Are stored generated columns sent? */
+  readonly sendsStored: boolean;
+  /** Every table that it carries, under any name. */
   readonly tables: readonly TableName[];
+  /** Those that it lists by name. */
+  readonly entries: readonly TableName[];
+  /** Of these, those with a list of columns. */
+  readonly columnLists: readonly TableName[];
   /** Did we make it? Its list of tables is then ours to keep. */
   readonly kept: boolean;
   /** May our role change it? */
@@ -18,48 +27,72 @@ export type Publication = {
 };
 
 /** The comment on a publication of ours: it tells it from one whose list somebody keeps by hand. */
-const KEPT_COMMENT = 'kept by Tailrace';
+export const KEPT_COMMENT = 'kept by Tailrace';
+
+type PublicationRow = Pick<Publication, 'viaRoot' | 'allTables' | 'sendsStored' | 'kept' | 'changeable'> & {
+  readonly pubinsert: boolean;
+  readonly pubupdate: boolean;
+  readonly pubdelete: boolean;
+  readonly pubtruncate: boolean;
+  readonly tables: readonly TableName[] | null;
+  readonly entries: readonly (TableName & { readonly hasColumns: boolean })[] | null;
+};
 
 /** Undefined when there is no such publication in this database. */
 export async function readPublication(client: Client, name: string): Promise<Publication | undefined> {
-  const { rows } = await client.query<{
-    pubinsert: boolean;
-    pubupdate: boolean;
-    pubdelete: boolean;
-    pubtruncate: boolean;
-    pubviaroot: boolean;
-    kept: boolean;
-    changeable: boolean;
-    tables: TableName[] | null;
-  }>(
-    // A partition listed beside its root is a member that pg_publication_tables does not show.
-    `select pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot,
+  const { rows } = await client.query<PublicationRow>(
+    // What older versions have no column for is read through JSON.
+    `select pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot as "viaRoot", puballtables as "allTables",
+       coalesce(to_jsonb(p) ->> 'pubgencols' = 's', false) as "sendsStored",
        pg_has_role(pubowner, 'USAGE') as changeable,
        coalesce(obj_description(p.oid, 'pg_publication') = '${KEPT_COMMENT}', false) as kept,
-       (select json_agg(json_build_object('schema', schema, 'table', "table")) from (
-          select schemaname as schema, tablename as "table" from pg_publication_tables t where t.pubname = p.pubname
-          union select n.nspname, c.relname from pg_publication_rel r
-          join pg_class c on c.oid = r.prrelid join pg_namespace n on n.oid = c.relnamespace
-          where r.prpubid = p.oid) members) as tables
+       (select json_agg(json_build_object('schema', schemaname, 'table', tablename)) from pg_publication_tables t
+          where t.pubname = p.pubname) as tables,
+       (select json_agg(json_build_object('schema', n.nspname, 'table', c.relname, 'hasColumns', to_jsonb(r) ->> 'prattrs' is not null))
+          from pg_publication_rel r join pg_class c on c.oid = r.prrelid join pg_namespace n on n.oid = c.relnamespace
+          where r.prpubid = p.oid) as entries
      from pg_publication p where pubname = $1`,
     [name],
   );
   const row = rows[0];
   if (row === undefined) return undefined;
+  const { pubinsert, pubupdate, pubdelete, pubtruncate, tables, entries: listed, ...rest } = row;
   const actions = [
-    ['insert', row.pubinsert],
-    ['update', row.pubupdate],
-    ['delete', row.pubdelete],
-    ['truncate', row.pubtruncate],
+    ['insert', pubinsert],
+    ['update', pubupdate],
+    ['delete', pubdelete],
+    ['truncate', pubtruncate],
   ] as const;
+  const entries = (listed ?? []).map(({ schema, table }) => ({ schema, table }));
   return {
+    ...rest,
     name,
     publishes: actions.filter(([, published]) => published).map(([action]) => action),
-    viaRoot: row.pubviaroot,
-    tables: row.tables ?? [],
-    kept: row.kept,
-    changeable: row.changeable,
+    // A root, or a partition listed beside its root, is an entry that pg_publication_tables does not show.
+    tables: [...new Map([...(tables ?? []), ...entries].map((table) => [tableKey(table), table])).values()],
+    entries,
+    columnLists: (listed ?? []).filter(({ hasColumns }) => hasColumns),
   };
+}
+
+/**
+ * How the rows of a table come. whole: all of them, under names that lead to it · root: only under the name of an ancestor, which does
+ * not say whose they are · part: of some of its partitions · none.
+ */
+export type Carried = 'whole' | 'root' | 'part' | 'none';
+
+export function carried(
+  publication: Publication,
+  state: Pick<TableState, 'schema' | 'table' | 'ancestors' | 'leaves' | 'partitioned'>,
+): Carried {
+  const has = new Set(publication.tables.map(tableKey));
+  const isListed = (table: TableName): boolean => publication.allTables || has.has(tableKey(table));
+  if (state.ancestors.some(isListed)) return publication.viaRoot ? 'root' : 'whole';
+  if (isListed(state)) return 'whole';
+  if (!state.partitioned) return 'none';
+  const leaves = state.leaves.filter(isListed);
+  if (leaves.length === 0) return 'none';
+  return leaves.length === state.leaves.length ? 'whole' : 'part';
 }
 
 /** Is the list of tables ours to keep? One that the user made is taken as it is. */
@@ -67,124 +100,3 @@ export const isOurs = (publication: Publication | undefined, settings: DatabaseS
   settings.publication.createIfNotExists &&
   settings.publication.initSql === undefined &&
   (publication === undefined || (publication.kept && publication.changeable));
-
-/** A role that reads only by default makes and changes its publication nevertheless. All else is the role's own. */
-const MAY_WRITE = 'SET default_transaction_read_only = off';
-
-/**
- * Makes the publication: `init_sql` as given, else the fit tables by name. Never ALL TABLES nor IN SCHEMA: these make
- * UPDATE fail in the application on tables without an identity (architecture §4, 7). Answers what it lists.
- * `client`: a plain session of the role, as the user's SQL and event triggers expect it.
- * `mayBeEmpty`: tables that are made later can still join it.
- */
-export async function createPublication(
-  client: Client,
-  settings: DatabaseSettings,
-  { states, mayBeEmpty }: { readonly states: readonly TableState[]; readonly mayBeEmpty: boolean },
-): Promise<readonly TableName[]> {
-  const { name, initSql } = settings.publication;
-  const fit = states.filter((state) => state.hasIdentity && state.owned);
-  if (initSql === undefined && fit.length === 0 && !mayBeEmpty) throw nothingToPublish(settings, states);
-  const list = fit.length === 0 ? '' : ` FOR TABLE ${fit.map(quoteTable).join(', ')}`;
-  const sql =
-    initSql ?? `CREATE PUBLICATION ${escapeIdentifier(name)}${list} WITH (publish_via_partition_root = true)`;
-  try {
-    // Statements of one message are one transaction: killed between two, a publication without its comment would be nobody's.
-    // https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
-    const comment = `COMMENT ON PUBLICATION ${escapeIdentifier(name)} IS '${KEPT_COMMENT}'`;
-    if (initSql === undefined) await client.query(MAY_WRITE);
-    await client.query(initSql ?? `${sql}; ${comment}`);
-  } catch (cause) {
-    throw await creationFault(client, settings, sql, cause);
-  }
-  return initSql === undefined ? fit : [];
-}
-
-/** Somebody made it since it was looked for: it exists, or its name is being taken. https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const MADE_MEANWHILE: readonly unknown[] = ['42710', '23505'];
-const NOT_ALLOWED = '42501';
-
-async function creationFault(
-  client: Client,
-  settings: DatabaseSettings,
-  sql: string,
-  cause: unknown,
-): Promise<unknown> {
-  const { name, initSql } = settings.publication;
-  const { code: sqlState, message } = cause as { code?: unknown; message: string };
-  if (typeof sqlState !== 'string' || !/^[0-9A-Z]{5}$/.test(sqlState)) return cause;
-  const fault = (kind: 'retryable' | 'fatal', hint: string): TailraceError =>
-    new TailraceError(`database "${settings.name}": publication "${name}" cannot be made: ${message}`, {
-      code: 'PUBLICATION_NOT_CREATED',
-      kind,
-      hint,
-      cause,
-    });
-  if (MADE_MEANWHILE.includes(sqlState) && (await readPublication(client, name)) !== undefined) {
-    return fault('retryable', 'another process has made it meanwhile: it is looked at again');
-  }
-  if (initSql !== undefined) return fault('fatal', 'correct publication.init_sql');
-  const byHand = `or let a role that may make it: ${sql};`;
-  if (sqlState !== NOT_ALLOWED) return fault('fatal', `make it by hand: ${sql};`);
-  return fault(
-    'fatal',
-    `GRANT CREATE ON DATABASE ${escapeIdentifier(settings.database)} TO ${escapeIdentifier(settings.username)}; ${byHand}`,
-  );
-}
-
-const nothingToPublish = (settings: DatabaseSettings, states: readonly TableState[]): TailraceError =>
-  new TailraceError(
-    `database "${settings.name}": publication "${settings.publication.name}" cannot be made: no table has a primary key or another identity`,
-    {
-      code: 'NOTHING_TO_PUBLISH',
-      kind: 'fatal',
-      hint:
-        states.length === 0
-          ? 'create the tables, then start again'
-          : `ALTER TABLE ${quoteTable(states[0]!)} ADD PRIMARY KEY (…); or ALTER TABLE ${quoteTable(states[0]!)} REPLICA IDENTITY FULL;`,
-    },
-  );
-
-export const addTableSql = (publication: string, table: TableName): string =>
-  `ALTER PUBLICATION ${escapeIdentifier(publication)} ADD TABLE ${quoteTable(table)};`;
-
-/** The lock does not stop writers, but waits for VACUUM, ANALYZE and DDL: the next look is soon enough. */
-const ADD_LOCK_TIMEOUT_MS = 2_000;
-
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html: the table is gone; it is a member already. */
-const SETTLED_MEANWHILE: readonly unknown[] = ['42P01', '3F000', '42710'];
-
-/**
- * Adds tables to the publication, one by one, so that one that cannot be added does not keep the others out. `from` is
- * where the WAL stood then: what a transaction that began later changes is streamed; one that was in progress may come in part.
- * `client`: a plain session of the role, as event triggers expect it.
- */
-export async function addTables(
-  client: Client,
-  publication: string,
-  tables: readonly TableName[],
-): Promise<{ added: TableName[]; from: string; refused: { table: TableName; reason: string }[] }> {
-  const added: TableName[] = [];
-  const refused: { table: TableName; reason: string }[] = [];
-  await client.query(MAY_WRITE);
-  await client.query(`SET lock_timeout = ${ADD_LOCK_TIMEOUT_MS}`);
-  for (const table of tables) {
-    try {
-      await client.query(addTableSql(publication, table));
-      added.push(table);
-    } catch (error) {
-      const { code, message } = error as { code?: unknown; message: string };
-      if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code)) throw error;
-      if (!SETTLED_MEANWHILE.includes(code)) refused.push({ table, reason: message });
-    }
-  }
-  return { added, from: await walPosition(client), refused };
-}
-
-/** Where the WAL stands, as LSN text. */
-export async function walPosition(client: Client): Promise<string> {
-  const { rows } = await client.query<{ lsn: string }>(
-    'select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text as lsn',
-  );
-  return rows[0]!.lsn;
-}

@@ -4,14 +4,30 @@ import {
   formatTableName,
   isOpen,
   namedTables,
-  selects,
   type Selection,
   type TableName,
 } from '../../core/selection.ts';
+import { nameFor } from '../../core/partitions.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
-import { addTableSql, isOurs, type Publication } from './publication.ts';
+import { cureOf, describeFaults } from './identity-cures.ts';
+import {
+  addTableSql,
+  createPublicationSql,
+  SEND_STORED,
+  setOptionSql,
+  UNDER_OWN_NAMES,
+} from './publication-changes.ts';
+import { carried, isOurs, type Carried, type Publication } from './publication.ts';
 import type { DatabaseSettings } from '../settings.ts';
-import { quoteTable, tableKey, type TableState } from './tables.ts';
+import {
+  faultsIn,
+  isFit,
+  quoteTable,
+  tableKey,
+  type IdentityFault,
+  type ListedTable,
+  type WantedTable,
+} from './tables.ts';
 
 /** Of tables that only a pattern takes, those with a fault are told one by one up to this number. */
 const MAX_PATTERN_FAULTS = 20;
@@ -21,28 +37,32 @@ export type WantedTables = {
   /** By name, whether they exist or not. */
   readonly named: readonly TableName[];
   /** Those that exist, by name or by a pattern. */
-  readonly states: readonly TableState[];
+  readonly states: readonly WantedTable[];
   /** Does a sink take tables without naming them? */
   readonly open: boolean;
 };
 
-/** The names that `selections` take: those in the lists, and of `existing` those that a pattern matches. */
+/**
+ * The names that `selections` take: those in the lists, and of `existing` those that a pattern matches. A partition whose rows are read
+ * under the name of a table above it is not one of them.
+ */
 export function wantedNames(
   selections: readonly Selection[],
-  existing: readonly TableName[],
+  existing: readonly ListedTable[],
 ): { readonly named: readonly TableName[]; readonly all: readonly TableName[]; readonly open: boolean } {
   const distinct = (names: readonly TableName[]): TableName[] => [
     ...new Map(names.map((name) => [tableKey(name), name])).values(),
   ];
   const named = distinct(selections.flatMap(namedTables));
-  const matching = existing.filter((name) => selections.some((selection) => selects(selection, name)));
+  const matching = existing
+    .filter((table) => selections.some((selection) => nameFor(selection, table) === table))
+    .map(({ schema, table }) => ({ schema, table }));
   return { named, all: distinct([...named, ...matching]), open: selections.some(isOpen) };
 }
 
 type Subject = {
   readonly settings: DatabaseSettings;
   readonly publication: Publication | undefined;
-  readonly published: ReadonlySet<string>;
 };
 
 /** Each wanted table: there, in the publication (or to be added), fit for UPDATE and DELETE. */
@@ -51,11 +71,7 @@ export function inspectTables(
   publication: Publication | undefined,
   settings: DatabaseSettings,
 ): readonly Finding[] {
-  const subject: Subject = {
-    settings,
-    publication,
-    published: new Set((publication?.tables ?? []).map(tableKey)),
-  };
+  const subject: Subject = { settings, publication };
   const states = new Map(wanted.states.map((state) => [tableKey(state), state]));
   const named = new Set(wanted.named.map(tableKey));
   const findings = wanted.named.map((name) => {
@@ -64,11 +80,9 @@ export function inspectTables(
   });
   if (publication?.tables.length === 0) findings.push(emptyPublication(publication, settings));
   // Patterns select among the tables of a publication that somebody else keeps: what it lacks is nobody's fault.
-  const isCandidate = (key: string): boolean => publication?.kept !== false || subject.published.has(key);
-  const matched = wanted.states
-    .map((state) => [tableKey(state), state] as const)
-    .filter(([key]) => !named.has(key) && isCandidate(key))
-    .map(([, state]) => state);
+  const isCandidate = (state: WantedTable): boolean =>
+    publication?.kept !== false || carried(publication, state) !== 'none';
+  const matched = wanted.states.filter((state) => !named.has(tableKey(state)) && isCandidate(state));
   if (!wanted.open && matched.length === 0) return findings;
   const others = matched.map((state) => inspectTable(state, false, subject));
   const faults = others.filter((finding) => !finding.ok);
@@ -91,28 +105,76 @@ const emptyPublication = (publication: Publication, settings: DatabaseSettings):
       : `ALTER PUBLICATION ${escapeIdentifier(publication.name)} ADD TABLE …;`,
   });
 
-function inspectTable(state: TableState, named: boolean, subject: Subject): Finding {
-  const { settings, publication, published } = subject;
+function inspectTable(state: WantedTable, named: boolean, subject: Subject): Finding {
+  const { settings, publication } = subject;
   const title = `table "${formatTableName(state)}"`;
-  const isPublished = published.has(tableKey(state));
   const ours = publication === undefined || isOurs(publication, settings);
-  // A publication of ours leaves tables without an identity out, so that UPDATE goes on working there.
-  if (!state.hasIdentity && (isPublished || ours)) return withoutIdentity(state, isPublished);
-  if (isPublished) return passed(title, 'published');
-  if (publication !== undefined && !ours) {
-    return warned({
-      code: 'TABLE_NOT_PUBLISHED',
-      title,
-      detail: `publication "${publication.name}" does not carry it${partitionHint(state, publication)}, so no change of it will come`,
-      cure: addTableSql(publication.name, state),
-    });
+  const how = publication === undefined ? 'none' : carried(publication, state);
+  // A publication of ours leaves tables that are not fit out, so that UPDATE goes on working there.
+  if (ours && how === 'none') {
+    if (!isFit(state)) return unfit(state, faultsIn(state, true), false);
+    return state.owned ? passed(title, 'will be published') : notOwned(state, named, subject);
   }
-  if (!state.owned) return notOwned(state, named, subject);
-  return passed(title, 'will be published');
+  if (publication === undefined) return passed(title, '');
+  switch (how) {
+    case 'none':
+    case 'part':
+      return ours ? passed(title, 'will be published') : notPublished(state, how, publication);
+    case 'root':
+      return ours ? passed(title, 'will come under its own name') : underItsRoot(state, named, publication);
+    case 'whole':
+      return inspectPublished(state, publication, ours);
+    default:
+      return how satisfies never;
+  }
 }
 
-const partitionHint = (state: TableState, publication: Publication): string =>
-  state.partitioned && !publication.viaRoot ? ' as a whole (publish_via_partition_root is off)' : '';
+function inspectPublished(state: WantedTable, publication: Publication, ours: boolean): Finding {
+  const title = `table "${formatTableName(state)}"`;
+  const hasColumns = publication.columnLists.some((table) => tableKey(table) === tableKey(state));
+  // What a list of columns leaves out is for whoever wrote it.
+  const faults = faultsIn(state, publication.sendsStored || hasColumns || ours);
+  if (faults.length > 0) {
+    return faults.every(({ kind }) => kind === 'stored')
+      ? unfit(state, faults, true, setOptionSql(publication.name, SEND_STORED))
+      : unfit(state, faults, true);
+  }
+  const [unsent] = state.unsentKeys;
+  if (unsent === undefined) return passed(title, state.partitioned ? untold(publication) : 'published');
+  return warned({
+    code: 'KEY_NOT_SENT',
+    title,
+    detail: `the key of ${formatTableName(unsent)} has a generated column, which Postgres sends from version 18 on only: a delete comes without it`,
+    cure: `ALTER TABLE ${quoteTable(unsent)} REPLICA IDENTITY FULL; and the row comes with its other columns`,
+  });
+}
+
+/** What no stream shows of partitions. */
+const untold = ({ viaRoot }: Publication): string =>
+  'published; a partition that is detached or dropped takes its rows along, and no change tells of that' +
+  (viaRoot ? ', nor of a TRUNCATE of one partition (publish_via_partition_root)' : '');
+
+function notPublished(state: WantedTable, how: Carried, publication: Publication): Finding {
+  const { name } = publication;
+  const some = how === 'part' ? ' all of its partitions' : ' it';
+  return warned({
+    code: 'TABLE_NOT_PUBLISHED',
+    title: `table "${formatTableName(state)}"`,
+    detail: `publication "${name}" does not carry${some}, so no change of ${how === 'part' ? 'the others' : 'it'} will come`,
+    cure: addTableSql(name, state),
+  });
+}
+
+/** Its rows come under the name of an ancestor, and nothing in them says that they are its own. */
+function underItsRoot(state: WantedTable, named: boolean, { name }: Publication): Finding {
+  const fault = {
+    code: 'PARTITION_UNDER_ROOT',
+    title: `table "${formatTableName(state)}"`,
+    detail: `publication "${name}" sends the rows of partitions under the name of their root (publish_via_partition_root), so none of this partition will come`,
+    cure: `${setOptionSql(name, UNDER_OWN_NAMES)} (a sink on the root gets the same rows as before), or let the sink read "${formatTableName(state.ancestors[0]!)}"`,
+  };
+  return named ? failed(fault) : warned(fault);
+}
 
 /**
  * Of a publication that is there already, one table that is gone (dropped, renamed) must not keep all others from
@@ -127,7 +189,7 @@ function missingTable(name: TableName, { settings, publication }: Subject): Find
   return warned({ code: 'TABLE_MISSING', title, detail: `${detail}${later}`, cure });
 }
 
-function notOwned(state: TableState, named: boolean, { settings, publication }: Subject): Finding {
+function notOwned(state: WantedTable, named: boolean, { settings, publication }: Subject): Finding {
   const role = escapeIdentifier(settings.username);
   const { name } = settings.publication;
   const fault = {
@@ -139,27 +201,25 @@ function notOwned(state: TableState, named: boolean, { settings, publication }: 
   if (publication !== undefined) {
     return warned({ ...fault, cure: `${grant} or as a superuser: ${addTableSql(name, state)}` });
   }
-  const make = `CREATE PUBLICATION ${escapeIdentifier(name)} FOR TABLE ${quoteTable(state)} WITH (publish_via_partition_root = true);`;
-  const cure = `${grant} or as its owner: ${make}`;
+  const cure = `${grant} or as its owner: ${createPublicationSql(name, [state])};`;
   return named ? failed({ ...fault, cure }) : warned({ ...fault, cure });
 }
 
-const withoutIdentity = (state: TableState, published: boolean): Finding =>
+const unfit = (
+  state: WantedTable,
+  faults: readonly IdentityFault[],
+  published: boolean,
+  cure = cureOf(state, faults),
+): Finding =>
   warned({
     code: 'TABLE_WITHOUT_IDENTITY',
     title: `table "${formatTableName(state)}"`,
     detail:
-      (state.identityNothing
-        ? 'its replica identity is NOTHING'
-        : 'it has no primary key and no replica identity') +
+      describeFaults(state, faults) +
       (published
         ? ', so Postgres refuses UPDATE and DELETE on it while it is published'
         : ', so it is left out of the publication'),
-    cure:
-      (state.identityNothing
-        ? `ALTER TABLE ${quoteTable(state)} REPLICA IDENTITY DEFAULT; (with a primary key)`
-        : `ALTER TABLE ${quoteTable(state)} ADD PRIMARY KEY (…);`) +
-      ` or ALTER TABLE ${quoteTable(state)} REPLICA IDENTITY FULL;`,
+    cure,
   });
 
 /** The publication as such. */
@@ -173,12 +233,12 @@ export function inspectPublication(
   if (publication === undefined) {
     if (createIfNotExists) return passed(title, 'does not exist yet and will be made');
     if (initSql !== undefined) return passed(title, 'does not exist yet; publication.init_sql will be run');
-    const list = named.length === 0 ? '…' : named.map(quoteTable).join(', ');
+    const make = createPublicationSql(name, named) + (named.length === 0 ? ' FOR TABLE …' : '');
     return failed({
       code: 'PUBLICATION_MISSING',
       title,
       detail: `it does not exist in database "${settings.database}"`,
-      cure: `CREATE PUBLICATION ${escapeIdentifier(name)} FOR TABLE ${list} WITH (publish_via_partition_root = true); or publication.create_if_not_exists: true`,
+      cure: `${make}; or publication.create_if_not_exists: true`,
     });
   }
   const missing = ['insert', 'update', 'delete'].filter((action) => !publication.publishes.includes(action));

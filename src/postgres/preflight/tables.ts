@@ -1,5 +1,6 @@
-// The tables of a database as the catalog has them, and which of them can be published without harm.
+// The tables of a database as the catalog has them, and which of them can be published without a write of the application failing.
 import { escapeIdentifier, type Client } from 'pg';
+import type { ReplicaIdentity } from '../../core/change.ts';
 import type { TableName } from '../../core/selection.ts';
 
 export const quoteTable = ({ schema, table }: TableName): string =>
@@ -8,26 +9,85 @@ export const quoteTable = ({ schema, table }: TableName): string =>
 /** Different names never give the same key. */
 export const tableKey = ({ schema, table }: TableName): string => JSON.stringify([schema, table]);
 
+/**
+ * Why Postgres refuses UPDATE and DELETE on a published table. none: it has no identity; nothing: its identity is NOTHING; stored,
+ * virtual: a generated column of that kind is part of it.
+ */
+export type FaultKind = 'none' | 'nothing' | 'stored' | 'virtual';
+
+/** A table that holds rows, whose updates would be refused. */
+export type IdentityFault = TableName & {
+  readonly kind: FaultKind;
+  readonly identity: ReplicaIdentity;
+  /** Its primary key: a deferrable one is no identity. */
+  readonly key: 'fit' | 'deferrable' | 'none';
+  /** Could all of its columns be its identity? */
+  readonly mayBeFull: boolean;
+};
+
 export type TableState = TableName & {
   readonly partitioned: boolean;
-  /** Can Postgres log UPDATE and DELETE of it, in every partition? */
-  readonly hasIdentity: boolean;
-  /** REPLICA IDENTITY NOTHING somewhere in it. */
-  readonly identityNothing: boolean;
+  /** Of a partition: its root first, its parent last. */
+  readonly ancestors: readonly TableName[];
+  /** The ordinary tables that hold its rows: itself, or its partitions. */
+  readonly leaves: readonly TableName[];
+  /** Those of them whose updates fail once they are published. */
+  readonly faults: readonly IdentityFault[];
+  /** Those of them whose key has a generated column that Postgres does not send: a delete comes without it. */
+  readonly unsentKeys: readonly TableName[];
+  /** Has a partition that is made later an identity, by its root's primary key? Of a table without partitions: true. */
+  readonly laterFit: boolean;
+  /** It has a foreign partition, and so can have no primary key. */
+  readonly foreign: boolean;
   readonly owner: string;
   /** May the role add it to a publication? */
   readonly owned: boolean;
 };
 
-/**
- * Every table of the user's own schemas. Not the partitions: they are published with their root, those to come too.
- * https://www.postgresql.org/docs/current/sql-createpublication.html (publish_via_partition_root)
- */
-export async function listTables(client: Client): Promise<readonly TableName[]> {
-  const { rows } = await client.query<TableName>(
-    `select n.nspname as schema, c.relname as table
-     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where c.relkind in ('r', 'p') and c.relpersistence = 'p' and not c.relispartition
+/** A table that sinks want. */
+export type WantedTable = TableState & {
+  /** Does a sink that wants it say that each partition has an identity of its own? */
+  readonly assured: boolean;
+};
+
+/** From here on a generated column in the identity makes updates fail; stored ones can be published. */
+export const CHECKS_GENERATED = 180_000;
+
+/** What of it breaks writes once it is published, by a publication that sends stored generated columns or does not. */
+export const faultsIn = (
+  { faults }: Pick<TableState, 'faults'>,
+  sendsStored: boolean,
+): readonly IdentityFault[] => (sendsStored ? faults.filter(({ kind }) => kind !== 'stored') : faults);
+
+/** May a publication of ours carry it, now and with the partitions to come? It sends stored generated columns where it has to. */
+export const isFit = (state: WantedTable): boolean =>
+  faultsIn(state, true).length === 0 && (state.laterFit || state.assured);
+
+/** Does a publication have to send stored generated columns for these? */
+export const needsStored = (states: readonly TableState[]): boolean =>
+  states.some(({ faults }) => faults.some(({ kind }) => kind === 'stored'));
+
+/** A table that there is: of a partition its root first, its parent last. */
+export type ListedTable = TableName & {
+  readonly ancestors: readonly (TableName & { readonly published: boolean })[];
+};
+
+/** Every table of the user's own schemas. What is above a partition is taken as published: it would be, where it is wanted. */
+export async function listTables(client: Client): Promise<readonly ListedTable[]> {
+  const { rows } = await client.query<ListedTable>(
+    `with recursive above (leaf, oid, height) as (
+       select i.inhrelid, i.inhparent, 1 from pg_inherits i join pg_class c on c.oid = i.inhrelid and c.relispartition
+       union all
+       select a.leaf, i.inhparent, a.height + 1 from above a
+       join pg_class c on c.oid = a.oid and c.relispartition join pg_inherits i on i.inhrelid = c.oid
+     ),
+     ancestor as (
+       select a.leaf, json_agg(json_build_object('schema', n.nspname, 'table', c.relname, 'published', true) order by a.height desc) as names
+       from above a join pg_class c on c.oid = a.oid join pg_namespace n on n.oid = c.relnamespace group by a.leaf
+     )
+     select n.nspname as schema, c.relname as table, coalesce(a.names, '[]') as ancestors
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace left join ancestor a on a.leaf = c.oid
+     where c.relkind in ('r', 'p') and c.relpersistence = 'p'
        and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
        and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
      order by 1, 2`,
@@ -35,28 +95,84 @@ export async function listTables(client: Client): Promise<readonly TableName[]> 
   return rows;
 }
 
-// A deferrable primary key is no identity. https://www.postgresql.org/docs/current/sql-altertable.html (REPLICA IDENTITY)
+/** The key of an index that can be an identity, as RelationGetIndexList decides: a deferrable primary key is none. */
+const identity = (which: string): string => `
+  select array(select k.attnum from unnest(i.indkey::int2[]) with ordinality k (attnum, place) where k.place <= i.indnkeyatts) as columns
+  from pg_index i where i.indrelid = c.oid and i.indislive and i.indisvalid and i.indimmediate and i.indisunique
+    and i.indpred is null and ${which} limit 1`;
+
+/** The kinds of generated columns among those of a table: `s`, `v`, both. */
+const generated = (which = 'true'): string => `
+  select string_agg(distinct a.attgenerated::text, '') as kinds from pg_attribute a
+  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated <> '' and ${which}`;
+
+// Postgres' own rule, CheckCmdReplicaIdentity: https://github.com/postgres/postgres/blob/REL_18_STABLE/src/backend/executor/execReplication.c
+// It asks the table that holds the row. A foreign or unlogged partition is never published and takes no identity.
 const TABLE_STATES = `
-  select n.nspname as schema, c.relname as table, c.relkind = 'p' as partitioned,
-    bool_and(l.relreplident = 'f'
-      or l.relreplident = 'd' and exists (select from pg_index i
-           where i.indrelid = l.oid and i.indisprimary and i.indisvalid and i.indimmediate)
-      or l.relreplident = 'i' and exists (select from pg_index i
-           where i.indrelid = l.oid and i.indisreplident and i.indisvalid)) as "hasIdentity",
-    bool_or(l.relreplident = 'n') as "identityNothing",
-    pg_get_userbyid(c.relowner)::text as owner,
-    pg_has_role(c.relowner, 'USAGE') as owned
-  from pg_class c
-  join pg_namespace n on n.oid = c.relnamespace
-  join lateral (
-    select leaf.* from pg_class leaf where leaf.oid = c.oid and c.relkind = 'r'
-    union all
-    select leaf.* from pg_partition_tree(c.oid) t join pg_class leaf on leaf.oid = t.relid
-    where c.relkind = 'p' and (t.isleaf or t.level = 0)
-  ) l on true
-  where c.relkind in ('r', 'p') and c.relpersistence = 'p'
-    and (n.nspname, c.relname) in (select * from unnest($1::name[], $2::name[]))
-  group by n.nspname, c.relname, c.relkind, c.relowner order by 1, 2`;
+  with recursive wanted as (
+    select c.oid, n.nspname, c.relname, c.relkind, c.relowner
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p') and c.relpersistence = 'p'
+      and (n.nspname, c.relname) in (select * from unnest($1::name[], $2::name[]))
+  ),
+  below (root, oid) as (
+    select oid, oid from wanted
+    union select b.root, i.inhrelid from below b join pg_inherits i on i.inhparent = b.oid
+      join pg_class c on c.oid = i.inhrelid and c.relispartition
+  ),
+  above (leaf, oid, height) as (
+    select oid, oid, 0 from wanted
+    union select a.leaf, i.inhparent, a.height + 1 from above a
+      join pg_class c on c.oid = a.oid and c.relispartition join pg_inherits i on i.inhrelid = c.oid
+  ),
+  leaf as (
+    select b.root, n.nspname as schema, c.relname as table, c.relreplident, k.columns,
+      case when p.columns is not null then 'fit'
+        when exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary) then 'deferrable' else 'none' end as key,
+      coalesce(g.kinds, '') like '%v%' as "isVirtual",
+      -- Of what Postgres takes for the identity; of all columns, that is the primary key where it only matters what is sent.
+      coalesce(case when c.relreplident = 'f' then g.kinds else kg.kinds end, '') as generated,
+      coalesce(case when c.relreplident = 'f' then pg.kinds else kg.kinds end, '') as "keyGenerated"
+    from below b join pg_class c on c.oid = b.oid join pg_namespace n on n.oid = c.relnamespace
+    left join lateral (${identity('i.indisprimary')}) p on true
+    left join lateral (${identity("(c.relreplident = 'd' and i.indisprimary or c.relreplident = 'i' and i.indisreplident)")}) k on true
+    left join lateral (${generated()}) g on true
+    left join lateral (${generated('a.attnum = any (k.columns)')}) kg on true
+    left join lateral (${generated('a.attnum = any (p.columns)')}) pg on true
+    where c.relkind = 'r' and c.relpersistence = 'p'
+  ),
+  judged as (
+    select *, current_setting('server_version_num')::int >= ${CHECKS_GENERATED} as checks, case
+      when relreplident = 'n' then 'nothing'
+      when relreplident <> 'f' and columns is null then 'none'
+      when current_setting('server_version_num')::int < ${CHECKS_GENERATED} then null
+      when generated like '%v%' then 'virtual'
+      when generated like '%s%' then 'stored' end as kind
+    from leaf
+  ),
+  whole as (
+    select root, json_agg(json_build_object('schema', schema, 'table', "table") order by schema, "table") as leaves,
+      json_agg(json_build_object('schema', schema, 'table', "table", 'kind', kind, 'key', key, 'mayBeFull', not "isVirtual",
+        'identity', case relreplident when 'd' then 'default' when 'n' then 'nothing' when 'f' then 'full' else 'index' end)
+        order by schema, "table") filter (where kind is not null) as faults,
+      json_agg(json_build_object('schema', schema, 'table', "table") order by schema, "table")
+        filter (where "keyGenerated" <> '' and not checks) as "unsentKeys"
+    from judged group by root
+  ),
+  abroad as (select b.root from below b join pg_class c on c.oid = b.oid where c.relkind = 'f'),
+  ancestor as (
+    select a.leaf, json_agg(json_build_object('schema', n.nspname, 'table', c.relname) order by a.height desc) as ancestors
+    from above a join pg_class c on c.oid = a.oid join pg_namespace n on n.oid = c.relnamespace
+    where a.height > 0 group by a.leaf
+  )
+  select w.nspname as schema, w.relname as table, w.relkind = 'p' as partitioned,
+    coalesce(a.ancestors, '[]') as ancestors, coalesce(l.leaves, '[]') as leaves,
+    coalesce(l.faults, '[]') as faults, coalesce(l."unsentKeys", '[]') as "unsentKeys",
+    w.relkind <> 'p' or exists (select from pg_index i where i.indrelid = w.oid and i.indisprimary and i.indimmediate) as "laterFit",
+    w.oid in (select root from abroad) as foreign,
+    pg_get_userbyid(w.relowner)::text as owner, pg_has_role(w.relowner, 'USAGE') as owned
+  from wanted w left join whole l on l.root = w.oid left join ancestor a on a.leaf = w.oid
+  order by 1, 2`;
 
 /** The state of those of `tables` that exist. */
 export async function readTables(

@@ -5,9 +5,10 @@ import { tablePattern } from '../../../src/core/selection.ts';
 import { connectOrdinary } from '../../../src/postgres/connection/connection.ts';
 import { faultOf, type Finding } from '../../../src/postgres/preflight/finding.ts';
 import { inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
-import { createPublication, readPublication } from '../../../src/postgres/preflight/publication.ts';
+import { readPublication } from '../../../src/postgres/preflight/publication.ts';
+import { createPublication } from '../../../src/postgres/preflight/publication-changes.ts';
 import { makeSlot } from '../../../src/postgres/preflight/slot-making.ts';
-import { listTables, readTables } from '../../../src/postgres/preflight/tables.ts';
+import { isFit, listTables, readTables } from '../../../src/postgres/preflight/tables.ts';
 import { namesUs } from '../../../src/postgres/preflight/synchronous.ts';
 import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
 import { patient } from '../../support/messages.ts';
@@ -37,6 +38,8 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 const names = (...tables: readonly string[]) => tables.map((table) => ({ schema: 'public', table }));
+const wanted = async (on: Client, tables: Parameters<typeof readTables>[1]) =>
+  (await readTables(on, tables)).map((state) => ({ ...state, assured: false }));
 const table = (...tables: readonly string[]) => [{ includeTables: names(...tables).map(tablePattern) }];
 const users = table('users');
 const none = { createIfNotExists: false };
@@ -71,7 +74,7 @@ describe('preflight', () => {
       `SELECT pg_create_logical_replication_slot('${settings.slot.name}', 'pgoutput');`,
     );
     expect(publication?.cure).toContain(
-      'CREATE PUBLICATION "Pub ""x""" FOR TABLE "public"."users", "public"."userz"',
+      'CREATE PUBLICATION "Pub ""x""" FOR TABLE ONLY "public"."users", ONLY "public"."userz"',
     );
     expect(faultOf('shop', findings)).toMatchObject({ code: 'SLOT_MISSING', kind: 'fatal' });
   });
@@ -126,8 +129,9 @@ describe('preflight', () => {
   test.each([
     ['without a primary key', 'keyless', 'ALTER TABLE "public"."keyless" ADD PRIMARY KEY'],
     ['with identity NOTHING', 'nothing', 'ALTER TABLE "public"."nothing" REPLICA IDENTITY DEFAULT'],
-    ['whose primary key is deferrable', 'deferred', 'ALTER TABLE "public"."deferred" ADD PRIMARY KEY'],
-  ])('a table %s is reported with both cures', async (_, name, cure) => {
+    // It has a primary key already.
+    ['whose primary key is deferrable', 'deferred', 'ALTER TABLE "public"."deferred" REPLICA IDENTITY FULL;'],
+  ])('a table %s is reported with the cures that mend it', async (_, name, cure) => {
     const finding = only(await inspectDatabase(databaseSettings(database), table(name)));
     expect(finding).toMatchObject({ code: 'TABLE_WITHOUT_IDENTITY', severity: 'warning' });
     expect(finding.cure).toContain(cure);
@@ -240,12 +244,13 @@ describe('what is made', () => {
   test('a publication lists the fit tables by name and leaves the others out, so that UPDATE goes on there', async () => {
     const settings = databaseSettings(database, { publication: { name: 'made' } });
     const owner = await connectOrdinary(settings, settings.hosts[0]!);
-    const states = await readTables(owner, names('users', 'keyless', 'parts'));
+    const states = await wanted(owner, names('users', 'keyless', 'parts'));
     await createPublication(owner, settings, { states, mayBeEmpty: false });
     const made = await readPublication(owner, 'made');
     await owner.end();
-    expect(made).toMatchObject({ viaRoot: true, kept: true, changeable: true });
-    expect(made?.tables.map((entry) => entry.table).sort()).toEqual(['parts', 'users']);
+    expect(made).toMatchObject({ viaRoot: false, kept: true, changeable: true });
+    expect(made?.entries.map((entry) => entry.table).sort()).toEqual(['parts', 'users']);
+    expect(made?.tables.map((entry) => entry.table).sort()).toEqual(['parts', 'parts_low', 'users']);
     await client.query(`insert into keyless values ('a'); update keyless set note = 'b'`);
   });
 
@@ -255,7 +260,7 @@ describe('what is made', () => {
       create event trigger no_comments on ddl_command_start when tag in ('COMMENT') execute function refuse();
     `);
     const settings = databaseSettings(database, { publication: { name: 'uncommented' } });
-    const states = await readTables(client, names('users'));
+    const states = await wanted(client, names('users'));
     await expect(createPublication(client, settings, { states, mayBeEmpty: false })).rejects.toThrow(
       'no comments',
     );
@@ -266,9 +271,9 @@ describe('what is made', () => {
   });
 
   test('the tables of the user are told, and which of them are fit', async () => {
-    const states = await readTables(client, await listTables(client));
-    expect(states.filter((state) => state.hasIdentity).map((state) => state.table)).toEqual(
-      ['Mixed Case', 'by_index', 'parts', 'users', 'whole'].sort(),
+    const states = await wanted(client, await listTables(client));
+    expect(states.filter(isFit).map((state) => state.table)).toEqual(
+      ['Mixed Case', 'by_index', 'parts', 'parts_low', 'users', 'whole'].sort(),
     );
   });
 

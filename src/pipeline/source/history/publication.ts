@@ -260,4 +260,8 @@ function changedTable(table: TableVersions, found: TableVersions, range: Range):
 
 /** Under every name that their rows may have come. */
 const namesOf = (tables: readonly TableVersions[]): TableName[] =>
-  tables.flatMap(({ schema, table, partitions = [] }) => [{ schema, table }, ...partitions]);
+  tables.flatMap(({ schema, table, partitions = [], above = [] }) => [
+    { schema, table },
+    ...partitions.map((partition) => ({ schema: partition.schema, table: partition.table })),
+    ...above,
+  ]);

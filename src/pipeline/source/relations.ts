@@ -1,0 +1,52 @@
+// What is logged with relations, for one connection: what the catalog, the stream and earlier looks say of them.
+import type { Client } from 'pg';
+import type { Enrichment } from '../../pgoutput/enrichment.ts';
+import type { RawRelation } from '../../pgoutput/messages.ts';
+import { enrichRelation, type EnrichmentContext } from '../../postgres/catalog.ts';
+import type { JoinPorts } from './joining.ts';
+import { Lineages } from './lineages.ts';
+import type { SourceLog } from './log.ts';
+import type { Looking } from './looks.ts';
+import { PartitionWatch } from './partition-watch.ts';
+
+export type Describe = (relation: RawRelation) => Promise<Enrichment>;
+
+export function describingRelations(connection: {
+  readonly opened: SourceLog;
+  readonly client: Client;
+  readonly looking: Looking;
+  readonly ports: Pick<JoinPorts, 'options' | 'gaps' | 'looks'>;
+}): { readonly describe: Describe; readonly partitions: PartitionWatch } {
+  const { client, looking } = connection;
+  const { feed, log } = connection.opened;
+  const { options, gaps, looks } = connection.ports;
+  const { settings } = options;
+  const context: EnrichmentContext = {
+    publication: settings.publication.name,
+    serverVersion: looking.serverVersion,
+  };
+  const lineages = new Lineages({
+    client,
+    context,
+    settings,
+    gaps,
+    seen: (oid) => looks.seen(oid),
+    at: () => ({ loggedTo: log.context.lastEndLsn, xid: feed.xid }),
+  });
+  const partitions = new PartitionWatch({
+    client,
+    context,
+    database: settings.name,
+    gaps,
+    endBefore: (look, xid) => looks.endBefore(look, xid),
+  });
+  const describe: Describe = async (relation) => {
+    const enrichment = {
+      ...(await enrichRelation(client, relation, context)),
+      ...(await lineages.of(relation)),
+    };
+    partitions.logged(enrichment);
+    return enrichment;
+  };
+  return { describe, partitions };
+}

@@ -1,0 +1,95 @@
+// What the catalog says of partitions: whose they are, since when, and what the publication carries of that.
+import type { Client } from 'pg';
+import type { Ancestor } from '../core/change.ts';
+import { xidOf } from './shapes/sql.ts';
+
+const HAS_SCHEMA_ENTRIES = 150_000;
+
+/** Above a table. */
+export type Link = Ancestor & {
+  /** The xid that attached what is below it; 0: older than whatever may still be streamed. */
+  readonly since: number;
+  /** Is it the one that made what is below it? Then that was never anywhere else. */
+  readonly sinceMade: boolean;
+};
+
+export type CatalogLineage = {
+  readonly oid: number;
+  readonly partitioned: boolean;
+  /** Does the publication carry the table by itself, whosever partition it is? */
+  readonly published: boolean;
+  /** The xid that last altered the table, attached or detached it; 0: older than whatever may still be streamed. */
+  readonly altered: number;
+  /** The root first, the parent last. */
+  readonly links: readonly Link[];
+};
+
+// A table's `tableoid` (attribute -6) is written when it is made, and never again.
+const lineages = (serverVersion: number): string => `
+  with recursive carrier as (select oid, puballtables from pg_publication where pubname = $2),
+  member as (
+    select r.prrelid as oid from pg_publication_rel r join carrier on r.prpubid = carrier.oid
+    ${
+      serverVersion >= HAS_SCHEMA_ENTRIES
+        ? `union select c.oid from pg_publication_namespace s join carrier on s.pnpubid = carrier.oid
+           join pg_class c on c.relnamespace = s.pnnspid and c.relkind in ('r', 'p')`
+        : ''
+    }
+  ),
+  link as not materialized (
+    select i.inhrelid as child, i.inhparent as parent, ${xidOf('i', 'pg_inherits')} as since, ${xidOf('a', 'pg_attribute')} as made
+    from pg_inherits i join pg_class c on c.oid = i.inhrelid and c.relispartition
+    join pg_attribute a on a.attrelid = i.inhrelid and a.attnum = -6
+    where coalesce(to_jsonb(i) ->> 'inhdetachpending', 'false') = 'false'
+  ),
+  up (leaf, parent, height, since, made) as (
+    select child, parent, 1, since, made from link where child = any ($1::oid[])
+    union all
+    select u.leaf, l.parent, u.height + 1, l.since, l.made from up u join link l on l.child = u.parent
+  )
+  select c.oid::int8::float8 as oid, c.relkind = 'p' as partitioned, ${xidOf('c', 'pg_class')} as altered,
+    exists (select from carrier where puballtables) or c.oid in (select oid from member) as published,
+    coalesce((select json_agg(json_build_object('oid', p.oid::int8, 'schema', n.nspname, 'table', p.relname, 'since', u.since,
+        'sinceMade', u.since = u.made,
+        'published', exists (select from carrier where puballtables) or p.oid in (select oid from member)) order by u.height desc)
+      from up u join pg_class p on p.oid = u.parent join pg_namespace n on n.oid = p.relnamespace
+      where u.leaf = c.oid), '[]') as links
+  from pg_class c where c.oid = any ($1::oid[])`;
+
+/** Those of the tables that there are. */
+export async function readLineages(
+  client: Client,
+  oids: readonly number[],
+  { publication, serverVersion }: { readonly publication: string; readonly serverVersion: number },
+): Promise<readonly CatalogLineage[]> {
+  const { rows } = await client.query<CatalogLineage>(lineages(serverVersion), [oids, publication]);
+  return rows;
+}
+
+/** The partitioned tables that the publication carries and that have the columns of a table, by name and type. */
+export async function rootsLike(
+  client: Client,
+  columns: readonly { readonly name: string; readonly type: number }[],
+  { publication, serverVersion }: { readonly publication: string; readonly serverVersion: number },
+): Promise<readonly { readonly oid: number; readonly schema: string; readonly table: string }[]> {
+  const { rows } = await client.query<{ oid: number }>(
+    `select c.oid::int8::float8 as oid from pg_class c where c.relkind = 'p'
+     and not exists (
+       select from unnest($1::text[], $2::oid[]) w (name, type)
+       where not exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+         and a.attname = w.name and a.atttypid = w.type))`,
+    [columns.map(({ name }) => name), columns.map(({ type }) => type)],
+  );
+  const found = await readLineages(
+    client,
+    rows.map(({ oid }) => oid),
+    { publication, serverVersion },
+  );
+  const oids = found.filter(({ published }) => published).map(({ oid }) => oid);
+  const names = await client.query<{ oid: number; schema: string; table: string }>(
+    `select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as table
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = any ($1::oid[]) order by 1`,
+    [oids],
+  );
+  return names.rows;
+}
