@@ -128,6 +128,25 @@ describe('between two runs', () => {
     await logged(1);
   });
 
+  test('a table swapped with another one by renaming is a gap of its name, until the other one has joined', async () => {
+    await start();
+    await source!.stop();
+    const before = await walEnd();
+    await sql('create table items_new (id int primary key, note text)');
+    await sql('begin; alter table items rename to items_old; alter table items_new rename to items; commit');
+    await sql('insert into items values (1)');
+    const after = await walEnd();
+    await start();
+    expect(gaps()).toEqual([expect.objectContaining({ cause: 'member_lost', tables: [ITEMS], halts: true })]);
+    isSince(gaps()[0]!, before, after);
+    expect(halted()).toEqual([true, false]);
+    await waitFor(() => gaps()[0]!.to !== undefined, 'the table to join');
+    await sql('insert into items values (2)');
+    await logged(1);
+    accept(gaps()[0]!);
+    await waitFor(() => !halted().includes(true), 'the sink to go on');
+  });
+
   test('a table that only joined it is no gap', async () => {
     await sql(`create publication ${publication()} for table items`);
     await start();
