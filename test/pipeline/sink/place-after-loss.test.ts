@@ -326,6 +326,17 @@ test('what is missing is on record before a ledger forgets where the sink stood'
   expect((await place()).gaps).toMatchObject([{ from: '0/394', to: '0/5DC' }]);
 });
 
+test('the LSN of a sink that stands in an earlier epoch tells Postgres nothing: it may name other changes by now', async () => {
+  await write(1, 5);
+  await write(3, 9, 1);
+  settleTo(500, 0);
+  await place();
+  expect(signals.settled(0).lsn).toBe(0n);
+  settleTo(500, 1);
+  await place();
+  expect(signals.settled(0).lsn).toBe(416n);
+});
+
 test('a lost place halts its sink whatever crashes in between, and not again once that was accepted', async () => {
   await write(1, 20);
   await place();
