@@ -1,4 +1,5 @@
 // A publication that somebody changes, while the source runs and while it does not: what may be missing is a gap, by name.
+import { renameSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Gap } from '../../../src/core/gaps.ts';
 import { parseLsn, type Lsn } from '../../../src/core/lsn.ts';
@@ -126,6 +127,24 @@ describe('between two runs', () => {
     expect(halted()).toEqual([true, false]);
     await sql('insert into notes values (1)');
     await logged(1);
+  });
+
+  test('another one, made after what a new log reads with it was written, is a gap of all its tables', async () => {
+    await start();
+    await sql('insert into items values (1)');
+    await logged(1);
+    await source!.stop();
+    const before = await walEnd();
+    await sql('insert into items values (2)');
+    await sql(`create publication other_${database.name} for table items, notes`);
+    const after = await walEnd();
+    // As our hints say where a log is damaged.
+    renameSync(join(directory.path, 'log'), join(directory.path, 'log.moved'));
+    await start({ publication: { name: `other_${database.name}`, createIfNotExists: false } });
+    const [gap] = await waitFor(() => gaps().length > 0 && gaps(), 'the gap');
+    expect(gap).toMatchObject({ cause: 'publication_missing', tables: [ITEMS, NOTES], halts: true });
+    isSince(gap!, before, after);
+    expect(halted()).toEqual([true, true]);
   });
 
   test('a table swapped with another one by renaming is a gap of its name, until the other one has joined', async () => {
