@@ -330,6 +330,18 @@ describe('dropped', () => {
     await logged(2);
   });
 
+  test('and made anew by somebody without one of its tables: that one goes on missing, whoever looked in between', async () => {
+    await start();
+    await start({ publication: { createIfNotExists: false } });
+    await sql(`drop publication ${publication()}`);
+    await waitFor(() => gaps().some(({ to }) => to === undefined), 'a look that sees no publication');
+    await sql(`create publication ${publication()} for table notes`);
+    const gap = await waitFor(() => gaps().find(({ cause }) => cause === 'member_lost'), 'the gap');
+    expect(gap).toMatchObject({ tables: [ITEMS], halts: true });
+    expect(gap.to).toBeUndefined();
+    expect(halted()).toEqual([true, true]);
+  });
+
   test('and written to before it is back: the stream goes on behind the gap, once that is accepted', async () => {
     await sql(`create publication ${publication()} for table items, notes`);
     await start({ publication: { createIfNotExists: false } });
