@@ -1,6 +1,8 @@
 // What a start finds of sinks from before: which status holds, and who is not in the configuration any more.
 import type { Logger } from 'pino';
 import { wallTime } from '../../core/clock.ts';
+import { describeError, TailraceError } from '../../core/errors.ts';
+import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
 import { ledgerFile } from '../../data-directory/places.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
@@ -17,7 +19,7 @@ export function recallSinks(settings: ServiceSettings, store: Store, logger: Log
         `a sink is not in the configuration any more: its place is kept for ${CURSOR_KEPT_DAYS} days`,
       );
     } else {
-      giveUpCursor(store, id, ledgerFile(settings, id));
+      giveUp(settings, store, { id, logger });
     }
   }
   return settings.sinks.map((sink) => {
@@ -31,4 +33,21 @@ export function recallSinks(settings: ServiceSettings, store: Store, logger: Log
     }
     return { ...sink, status };
   });
+}
+
+/** No sink of the configuration waits for what is wrong with the ledger of one that is gone: the next start tries it again. */
+function giveUp(
+  settings: ServiceSettings,
+  store: Store,
+  { id, logger }: { readonly id: SinkId; readonly logger: Logger },
+): void {
+  try {
+    giveUpCursor(store, id, ledgerFile(settings, id));
+  } catch (error) {
+    if (!(error instanceof TailraceError)) throw error;
+    logger.warn(
+      { ...id, code: error.code },
+      `the place of a sink that is gone for more than ${CURSOR_KEPT_DAYS} days cannot be given up: ${describeError(error)}`,
+    );
+  }
 }

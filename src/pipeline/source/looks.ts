@@ -5,6 +5,7 @@ import { describeError } from '../../core/errors.ts';
 import type { GapDeclaration } from '../../core/gaps.ts';
 import type { Look, LookedAt } from '../../core/look.ts';
 import { maxLsn, minLsn, type Lsn } from '../../core/lsn.ts';
+import type { TableName } from '../../core/selection.ts';
 import { takeLook } from '../../postgres/look.ts';
 import type { Looks } from '../../store/looks.ts';
 import type { GapKeeper } from './gaps.ts';
@@ -20,7 +21,9 @@ import {
   hasEnded,
   lessPublished,
   readAgain,
+  renamedTables,
   unprovedUntil,
+  type NamedTable,
 } from './history/publication.ts';
 
 /** Which server a connection leads to, as it said when the connection began. */
@@ -185,13 +188,15 @@ export class LookKeeper {
       ...(previous === undefined ? [] : goneTables(previous, look).map(({ oid }) => oid)),
       ...open.flatMap(({ ends }) => ends.flatMap((end) => ('oid' in end ? [end.oid] : []))),
     ]);
+    const bearers = previous === undefined ? [] : await bearersOf(client, renamedTables(previous, look));
     let missed = false;
     for (const { gap, ends } of open) {
       if (!hasEnded(ends, look, exists)) continue;
       this.#gapKeeper.close(gap, look.walAfter);
       missed ||= gap.cause === 'publication_missing';
     }
-    for (const gap of this.#gapsOf(look, { previous, unread, exists, missed })) this.#gapKeeper.declare(gap);
+    for (const gap of this.#gapsOf(look, { previous, unread, exists, bearers, missed }))
+      this.#gapKeeper.declare(gap);
     this.#isUnknown = false;
     if (look.fold !== this.#last?.fold) this.#seen?.add(look.catalog);
     this.#last = look;
@@ -215,7 +220,9 @@ export class LookKeeper {
       looking.client,
       goneTables(previous, look).map(({ oid }) => oid),
     );
-    const gaps = gapsBetween(previous, look, { from: this.#boundOf(previous, look), exists, missed: false });
+    const bearers = await bearersOf(looking.client, renamedTables(previous, look));
+    const from = this.#boundOf(previous, look);
+    const gaps = gapsBetween(previous, look, { from, exists, bearers, missed: false });
     for (const gap of endedAt(gaps, unread)) this.#gapKeeper.declare(gap);
   }
 
@@ -247,10 +254,11 @@ export class LookKeeper {
       readonly previous: Look | undefined;
       readonly unread: Lsn | undefined;
       readonly exists: ReadonlySet<number>;
+      readonly bearers: readonly NamedTable[];
       readonly missed: boolean;
     },
   ): readonly GapDeclaration[] {
-    const { previous, unread, exists, missed } = facts;
+    const { previous, unread, ...seen } = facts;
     const { looks } = this.#options.store;
     if (previous === undefined) {
       if (this.#isUnknown) return [unprovedUntil(look)];
@@ -266,7 +274,7 @@ export class LookKeeper {
     // What another publication has read before that is had.
     const wasAnother = this.#present?.publication !== look.publication;
     const from = wasAnother && unread !== undefined ? maxLsn(bound, unread) : bound;
-    const gaps = gapsBetween(this.#asAltered(previous), look, { from, exists, missed });
+    const gaps = gapsBetween(this.#asAltered(previous), look, { from, ...seen });
     return wasAnother && unread !== undefined
       ? [...gaps, ...lessPublished(look, { from: unread, before: this.#present?.catalog })]
       : gaps;
@@ -325,4 +333,18 @@ async function existing(client: Client, oids: readonly number[]): Promise<Readon
     [oids],
   );
   return new Set(rows.map(({ oid }) => oid));
+}
+
+/** The tables that have these names now. */
+async function bearersOf(client: Client, names: readonly TableName[]): Promise<readonly NamedTable[]> {
+  if (names.length === 0) return [];
+  const { rows } = await client.query<NamedTable>(
+    `select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as "table"
+     from unnest($1::text[], $2::text[]) as wanted(schema, name)
+     join pg_namespace n on n.nspname = wanted.schema
+     join pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+     where c.relkind in ('r', 'p')`,
+    [names.map(({ schema }) => schema), names.map(({ table }) => table)],
+  );
+  return rows;
 }

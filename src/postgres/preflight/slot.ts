@@ -72,6 +72,21 @@ const recreate = (name: string): string =>
   `SELECT pg_drop_replication_slot(${escapeLiteral(name)}); and let Tailrace make a new one (slot.create_if_not_exists: true); ` +
   'changes that the old slot had not delivered are then missing and must be read from the tables';
 
+/** By why it was invalidated. https://www.postgresql.org/docs/current/view-pg-replication-slots.html (invalidation_reason) */
+function keepingSlots(reason = 'wal_removed'): string {
+  const reload = 'SELECT pg_reload_conf();';
+  switch (reason) {
+    case 'idle_timeout':
+      return `ALTER SYSTEM SET idle_replication_slot_timeout = '0'; ${reload} or more than Tailrace is ever stopped for`;
+    case 'rows_removed':
+      return `on this standby ALTER SYSTEM SET hot_standby_feedback = 'on'; ${reload} and a physical slot for it on the primary`;
+    case 'wal_level_insufficient':
+      return "keep wal_level = 'logical' on the primary";
+    default:
+      return `ALTER SYSTEM SET max_slot_wal_keep_size = '-1'; ${reload} or a larger value`;
+  }
+}
+
 /** Everything that can be wrong with a slot that exists. A slot in use is not a fault: it may become free. */
 export function inspectSlot(slot: Slot, settings: DatabaseSettings): Finding {
   const title = `slot "${slot.name}"`;
@@ -106,7 +121,7 @@ export function inspectSlot(slot: Slot, settings: DatabaseSettings): Finding {
       code: 'SLOT_INVALIDATED',
       title,
       detail: `Postgres has invalidated it (${slot.invalidation ?? 'wal_removed'}): the changes it kept are gone`,
-      cure: `${recreate(slot.name)}. To keep it from happening again: ALTER SYSTEM SET max_slot_wal_keep_size = '-1'; or a larger value`,
+      cure: `${recreate(slot.name)}. To keep it from happening again: ${keepingSlots(slot.invalidation)}`,
     });
   }
   if (slot.twoPhase) {

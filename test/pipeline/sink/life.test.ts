@@ -55,3 +55,30 @@ test('a start takes over the status that was chosen while running', () => {
   store.sinks.choose(SINK, 'paused', { configured: 'active', now: new Date() });
   expect(recallSinks(settings, store, logger)[0]!.status).toBe('paused');
 });
+
+test('a ledger is there until the store knows where its sink stood', () => {
+  store.sinks.letGoOfOthers([], new Date(Date.now() - 7.1 * DAY_MS));
+  const crash = new Error('killed');
+  const { giveUp } = store.sinks;
+  store.sinks.giveUp = () => {
+    throw crash;
+  };
+  expect(() => recallSinks({ ...settings, sinks: [] }, store, logger)).toThrow(crash);
+  expect(existsSync(file)).toBe(true);
+  store.sinks.giveUp = giveUp.bind(store.sinks);
+  recallSinks({ ...settings, sinks: [] }, store, logger);
+  expect(existsSync(file)).toBe(false);
+  expect(store.sinks.find(SINK)?.leftLsn).toBe(96n);
+});
+
+test('the ledger of a sink that is gone for long, and is none of its own or cannot be read, holds up no start', () => {
+  store.sinks.letGoOfOthers([], new Date(Date.now() - 7.1 * DAY_MS));
+  rmSync(file);
+  mkdirSync(file);
+  expect(recallSinks({ ...settings, sinks: [] }, store, logger)).toEqual([]);
+  rmSync(file, { recursive: true });
+  openLedger(file, { ...SINK, sink: 'another' }).close();
+  expect(recallSinks({ ...settings, sinks: [] }, store, logger)).toEqual([]);
+  // It is somebody's.
+  expect(existsSync(file)).toBe(true);
+});

@@ -326,6 +326,48 @@ test('what is missing is on record before a ledger forgets where the sink stood'
   expect((await place()).gaps).toMatchObject([{ from: '0/394', to: '0/5DC' }]);
 });
 
+test('the LSN of a sink that stands in an earlier epoch tells Postgres nothing: it may name other changes by now', async () => {
+  await write(1, 5);
+  await write(3, 9, 1);
+  settleTo(500, 0);
+  await place();
+  expect(signals.settled(0).lsn).toBe(0n);
+  settleTo(500, 1);
+  await place();
+  expect(signals.settled(0).lsn).toBe(416n);
+});
+
+test('a lost place halts its sink whatever crashes in between, and not again once that was accepted', async () => {
+  await write(1, 20);
+  await place();
+  settleTo(1000);
+  await moveLogAway(1500);
+  await write(16, 18);
+  options = { ...options, onGap: 'halt' };
+  const { store } = options;
+  const crash = new Error('killed');
+  const declare = store.gaps.declare.bind(store.gaps);
+  store.gaps.declare = () => {
+    throw crash;
+  };
+  await expect(openPlace(options)).rejects.toBe(crash);
+  store.gaps.declare = declare;
+  // Whoever comes next finds the ledger as it was, and says it.
+  const started = store.sinks.started.bind(store.sinks);
+  store.sinks.started = () => {
+    throw crash;
+  };
+  await expect(openPlace(options)).rejects.toBe(crash);
+  const [gap] = store.gaps.unaccepted(SINK.database);
+  expect(gap).toMatchObject({ cause: 'place_lost', from: '0/394', to: '0/5DC', halts: true });
+  expect(signals.isHalted(0)).toBe(true);
+  store.gaps.accept(SINK.database, gap!.id, new Date(0));
+  signals.setHalted(0, false);
+  store.sinks.started = started;
+  await place();
+  expect(signals.isHalted(0)).toBe(false);
+});
+
 test('a sink that begins at the end, at a time or at an LSN delivers nothing from before, of no block', async () => {
   // All in one block.
   const messages = [1, 2, 3].flatMap((n) =>

@@ -1,4 +1,5 @@
 // A publication that somebody changes, while the source runs and while it does not: what may be missing is a gap, by name.
+import { renameSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Gap } from '../../../src/core/gaps.ts';
 import { parseLsn, type Lsn } from '../../../src/core/lsn.ts';
@@ -126,6 +127,43 @@ describe('between two runs', () => {
     expect(halted()).toEqual([true, false]);
     await sql('insert into notes values (1)');
     await logged(1);
+  });
+
+  test('another one, made after what a new log reads with it was written, is a gap of all its tables', async () => {
+    await start();
+    await sql('insert into items values (1)');
+    await logged(1);
+    await source!.stop();
+    const before = await walEnd();
+    await sql('insert into items values (2)');
+    await sql(`create publication other_${database.name} for table items, notes`);
+    const after = await walEnd();
+    // As our hints say where a log is damaged.
+    renameSync(join(directory.path, 'log'), join(directory.path, 'log.moved'));
+    await start({ publication: { name: `other_${database.name}`, createIfNotExists: false } });
+    const [gap] = await waitFor(() => gaps().length > 0 && gaps(), 'the gap');
+    expect(gap).toMatchObject({ cause: 'publication_missing', tables: [ITEMS, NOTES], halts: true });
+    isSince(gap!, before, after);
+    expect(halted()).toEqual([true, true]);
+  });
+
+  test('a table swapped with another one by renaming is a gap of its name, until the other one has joined', async () => {
+    await start();
+    await source!.stop();
+    const before = await walEnd();
+    await sql('create table items_new (id int primary key, note text)');
+    await sql('begin; alter table items rename to items_old; alter table items_new rename to items; commit');
+    await sql('insert into items values (1)');
+    const after = await walEnd();
+    await start();
+    expect(gaps()).toEqual([expect.objectContaining({ cause: 'member_lost', tables: [ITEMS], halts: true })]);
+    isSince(gaps()[0]!, before, after);
+    expect(halted()).toEqual([true, false]);
+    await waitFor(() => gaps()[0]!.to !== undefined, 'the table to join');
+    await sql('insert into items values (2)');
+    await logged(1);
+    accept(gaps()[0]!);
+    await waitFor(() => !halted().includes(true), 'the sink to go on');
   });
 
   test('a table that only joined it is no gap', async () => {
@@ -290,6 +328,18 @@ describe('dropped', () => {
     await waitFor(() => source!.status().state === 'streaming', 'the stream');
     await sql('insert into items values (2)');
     await logged(2);
+  });
+
+  test('and made anew by somebody without one of its tables: that one goes on missing, whoever looked in between', async () => {
+    await start();
+    await start({ publication: { createIfNotExists: false } });
+    await sql(`drop publication ${publication()}`);
+    await waitFor(() => gaps().some(({ to }) => to === undefined), 'a look that sees no publication');
+    await sql(`create publication ${publication()} for table notes`);
+    const gap = await waitFor(() => gaps().find(({ cause }) => cause === 'member_lost'), 'the gap');
+    expect(gap).toMatchObject({ tables: [ITEMS], halts: true });
+    expect(gap.to).toBeUndefined();
+    expect(halted()).toEqual([true, true]);
   });
 
   test('and written to before it is back: the stream goes on behind the gap, once that is accepted', async () => {

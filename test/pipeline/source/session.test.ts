@@ -590,6 +590,21 @@ describe('a server that may be another one', () => {
     expect(startLsnOf((await server.stream(3)).command)).toBe('0/1A0');
   });
 
+  test('may have gone back where its slot was moved: no LSN of a look from before bounds anything in it', async () => {
+    const before = await restarted();
+    server.server.slot = { confirmedFlush: 900n };
+    server.server.nextXid = 2000n;
+    start({ before });
+    (await server.stream(2)).send(...whole(950n, 950));
+    await waitFor(
+      () => store.looks.newest('shop', { proved: true })?.server.startedAtUs === server.server.startedAtUs,
+      'the proof',
+    );
+    const here = { systemIdentifier: server.server.systemIdentifier, switches: [] };
+    expect(store.looks.endBefore('shop', here, 1999n)).toBe(0n);
+    expect(store.looks.endBefore('shop', here, 2000n)).toBe(1000n);
+  });
+
   test('stays in doubt over a connection that was cut before all had come', async () => {
     const first = start({ before: await restarted() });
     (await server.stream(2)).send(...whole(200n, 200));
@@ -606,6 +621,8 @@ describe('a server that may be another one', () => {
       message: expect.stringContaining('part at 0/190') as string,
     });
     expect(await ids()).toEqual([200, 300, 400]);
+    // What the other one has published is forgotten.
+    expect(store.looks.newest('shop')?.server.startedAtUs).toBe('1700000000000000');
   });
 
   test('has parted where a keepalive says that all has come, and something has not', async () => {

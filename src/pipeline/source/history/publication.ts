@@ -9,8 +9,8 @@ import { widenXid } from './identity.ts';
  * The gaps between two looks at one publication, `previous` being the last with the old versions and `next` the first with the new ones. What
  * changed them began after `from`, an earlier look's WAL end (`Looks.endBefore` of `previous.xmin`): a commit may stand in the
  * WAL long before snapshots show it. Row versions are compared, not values: narrowed and restored leaves the values equal.
- * `exists`: of the tables that went (`goneTables`), those that are still there. `missed`: there was a look in between that saw
- * no publication.
+ * `exists`: of the tables that went (`goneTables`), those that are still there. `bearers`: who has the names now that others had
+ * (`renamedTables`). `missed`: there was a look in between that saw no publication.
  */
 export function gapsBetween(
   previous: Look,
@@ -18,8 +18,14 @@ export function gapsBetween(
   {
     from,
     exists,
+    bearers,
     missed,
-  }: { readonly from: Lsn; readonly exists: ReadonlySet<number>; readonly missed: boolean },
+  }: {
+    readonly from: Lsn;
+    readonly exists: ReadonlySet<number>;
+    readonly bearers: readonly NamedTable[];
+    readonly missed: boolean;
+  },
 ): readonly GapDeclaration[] {
   if (previous.fold === next.fold) return [];
   const range = { from: formatLsn(from), to: formatLsn(next.walAfter) };
@@ -35,6 +41,7 @@ export function gapsBetween(
       ? changedTables(before, after, range)
       : [changed(before, after, { range, missed })]),
     ...lostTables(lost, range),
+    ...bearers.flatMap((table) => replacedTable(table, { before, after, range })),
     // None waits for a table that does not come back.
     ...dropped.map((table) => droppedTable(table, range)),
   ];
@@ -45,6 +52,17 @@ export function goneTables(previous: Look, next: Look): readonly TableVersions[]
   if (next.catalog.publication === undefined) return [];
   const now = new Set(next.catalog.tables.map(({ oid }) => oid));
   return previous.catalog.tables.filter(({ oid }) => !now.has(oid));
+}
+
+export type NamedTable = TableName & { readonly oid: number };
+
+/** Tables that are carried before and after, and are called otherwise now: under the names that they had. */
+export function renamedTables(previous: Look, next: Look): readonly TableVersions[] {
+  const now = new Map(next.catalog.tables.map((table) => [table.oid, table]));
+  return previous.catalog.tables.filter(({ oid, schema, table }) => {
+    const found = now.get(oid);
+    return found !== undefined && (found.schema !== schema || found.table !== table);
+  });
 }
 
 /** Have all ends of a gap come? `exists`: of the tables that they name, those that are still there. */
@@ -240,6 +258,33 @@ const lostGap = (lost: readonly TableVersions[], { from }: Range, what: string):
   skips: false,
   ends: lost.map(({ oid }) => ({ when: 'table_published', oid })),
 });
+
+/**
+ * A table has the name under which another one was read, as after a swap by renaming. What was written to it before it joined
+ * is missing to those who read that name. Where none joins by itself: a publication of all tables, or of its schema, carries it.
+ */
+function replacedTable(
+  { oid, schema, table }: NamedTable,
+  facts: { readonly before: CatalogVersions; readonly after: CatalogVersions; readonly range: Range },
+): GapDeclaration[] {
+  const { before, after, range } = facts;
+  const joined = after.tables.find((found) => found.oid === oid);
+  const wasCarried = before.tables.some((known) => known.oid === oid);
+  if (wasCarried || (joined !== undefined && joined.member === undefined)) return [];
+  const gap = {
+    cause: 'member_lost',
+    from: range.from,
+    reason: `another table than before is called ${schema}.${table}: what was written to it before it joined the publication is missing`,
+    tables: [{ schema, table }],
+    halts: true,
+    skips: false,
+  } as const;
+  return [
+    joined === undefined
+      ? { ...gap, ends: [{ when: 'table_published', oid }] }
+      : { ...gap, to: range.to, ends: [] },
+  ];
+}
 
 function changedTable(table: TableVersions, found: TableVersions, range: Range): GapDeclaration {
   const shows = table.entry !== undefined && found.entry !== table.entry && found.entry !== ALL_OF_IT;

@@ -9,6 +9,8 @@ import {
   gapsOfAnother,
   goneTables,
   hasEnded,
+  renamedTables,
+  type NamedTable,
 } from '../../../../src/pipeline/source/history/publication.ts';
 import { catalog, look, table } from '../../../support/looks.ts';
 
@@ -19,7 +21,7 @@ const TO = { walAfter: toLsn(0x90n) };
 function between(
   before: CatalogVersions,
   after: CatalogVersions,
-  { dropped = [] as number[], missed = false } = {},
+  { dropped = [] as number[], bearers = [] as NamedTable[], missed = false } = {},
 ): readonly GapDeclaration[] {
   const next = look({ catalog: after, ...TO });
   const previous = look({ catalog: before });
@@ -28,7 +30,7 @@ function between(
       .map(({ oid }) => oid)
       .filter((oid) => !dropped.includes(oid)),
   );
-  return gapsBetween(previous, next, { from: FROM, exists, missed });
+  return gapsBetween(previous, next, { from: FROM, exists, bearers, missed });
 }
 
 const NONE: CatalogVersions = { tables: [] };
@@ -47,6 +49,41 @@ describe('between two looks', () => {
   test('a table’s own DDL is no gap, and neither is its new name', () => {
     const after = catalog([table(1, { shape: 'other', table: 'renamed' })]);
     expect(between(catalog([table(1)]), after)).toEqual([]);
+  });
+
+  describe('a table that is called now as another one was', () => {
+    const before = catalog([table(1), table(2)]);
+    const renamed = table(1, { shape: 'other', table: 'old' });
+    const bearer = { oid: 9, ...t1 };
+
+    test('is missing under that name until it has joined', () => {
+      const after = catalog([renamed, table(2)]);
+      const previous = look({ catalog: before });
+      expect(renamedTables(previous, look({ catalog: after }))).toEqual([table(1)]);
+      expect(between(before, after, { bearers: [bearer] })).toEqual([
+        expect.objectContaining({
+          cause: 'member_lost',
+          from: '0/50',
+          tables: [t1],
+          halts: true,
+          ends: [{ when: 'table_published', oid: 9 }],
+        }),
+      ]);
+    });
+
+    test('was missing until it joined', () => {
+      const after = catalog([renamed, table(2), table(9, t1)]);
+      expect(between(before, after, { bearers: [bearer] })).toEqual([
+        expect.objectContaining({ cause: 'member_lost', from: '0/50', to: '0/90', tables: [t1], ends: [] }),
+      ]);
+    });
+
+    test('was carried all the time where it was listed before, or all are', () => {
+      const listed = catalog([renamed, table(2, t1)]);
+      expect(between(before, listed, { bearers: [{ oid: 2, ...t1 }] })).toEqual([]);
+      const { member: _member, ...ofAll } = table(9, t1);
+      expect(between(before, catalog([renamed, table(2), ofAll]), { bearers: [bearer] })).toEqual([]);
+    });
   });
 
   test('a publication’s row of another version is a gap of all its tables, those before and those after', () => {
