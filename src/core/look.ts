@@ -20,6 +20,9 @@ export type Version = string;
 /** What an entry in a publication says that names neither columns nor a row filter. */
 export const ALL_OF_IT = 'all';
 
+/** What a publication may publish. */
+export const PUBLISHED_ACTIONS = ['insert', 'update', 'delete', 'truncate'] as const;
+
 export type PublicationVersions = {
   readonly oid: number;
   readonly version: Version;

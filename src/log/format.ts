@@ -131,7 +131,8 @@ export type DecodedFileHeader = { readonly header: SegmentHeader; readonly byteL
 export function decodeFileHeader(bytes: Buffer, path: string): DecodedFileHeader | undefined {
   if (bytes.length < FILE_HEADER_FIXED_BYTES || !bytes.subarray(0, 6).equals(FILE_MAGIC)) return undefined;
   const byteLength = FILE_HEADER_FIXED_BYTES + bytes.readUInt32BE(8);
-  if (byteLength > bytes.length) return undefined;
+  // No length: the power went while it was written, and nothing has the checksum of the zeros that stand there.
+  if (byteLength === FILE_HEADER_FIXED_BYTES || byteLength > bytes.length) return undefined;
   const json = bytes.subarray(FILE_HEADER_FIXED_BYTES, byteLength);
   if (crc32(json) !== bytes.readUInt32BE(12)) return undefined;
   const header = JSON.parse(json.toString()) as SegmentHeader;

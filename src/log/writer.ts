@@ -49,6 +49,8 @@ export type Recovered = {
   readonly cutBytes: number;
   /** Something known to be durable was bad and is cut: the caller proves that the slot covers it, or declares a gap. */
   readonly damaged: boolean;
+  /** Less of it is left than others know of: an older copy of itself, or one whose last epoch is lost to damage. */
+  readonly behind: boolean;
   /** The numbering of row events inside a transaction may differ from before. Stays true until `remember`. */
   readonly streamOptionsChanged: boolean;
   /** The flush position last remembered; zero when there is none. */
@@ -136,15 +138,20 @@ class Writer implements LogWriter {
     this.#streamOptions = digestStreamOptions(options.streamOptions);
     const remembered = state.found ?? EMPTY_STATE;
     const isNew = isUnused(found, remembered);
-    const { birth, history } = beginLife(
-      { birth: found.birth, isUnused: isNew, history: laterHistory(found.context, remembered) },
+    const { birth, history, isBehind } = beginLife(
+      {
+        birth: found.birth,
+        isUnused: isNew,
+        history: laterHistory(found.context, remembered),
+        cutTo: found.damaged ? found.context.epoch : undefined,
+      },
       options,
     );
     this.birth = birth;
     this.#remembered = { ...remembered, birth };
     const context = { ...found.context, ...history };
     this.#context = context;
-    this.recovered = this.#describe(found);
+    this.recovered = this.#describe(found, isBehind);
     this.#chain = new SegmentChain(
       { directory, identity, birth, version, segmentBytes: settings.segmentBytes, device, prologue },
       { ...found, context },
@@ -152,7 +159,7 @@ class Writer implements LogWriter {
     this.maxBytes = resolveMaxBytes(options, this.bytes());
   }
 
-  #describe(found: RecoveredSegments): Recovered {
+  #describe(found: RecoveredSegments, behind: boolean): Recovered {
     const { lastCommitLsn, lastEndLsn, epoch, timeline } = this.#context;
     const { flushed, settled, streamOptions } = this.#remembered;
     const created = isUnused(found, this.#remembered);
@@ -164,6 +171,7 @@ class Writer implements LogWriter {
       timeline,
       cutBytes: found.cutBytes,
       damaged: found.damaged,
+      behind,
       streamOptionsChanged: !created && streamOptions !== this.#streamOptions,
       flushed,
       settled,

@@ -6,6 +6,7 @@ import type { Client } from 'pg';
 import { parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import {
   ALL_OF_IT,
+  PUBLISHED_ACTIONS,
   type CatalogVersions,
   type Look,
   type LookedAt,
@@ -144,8 +145,7 @@ type DetailRow = SeenRow & {
   readonly types: Readonly<Record<string, Version>> | null;
 };
 
-type Published = 'insert' | 'update' | 'delete' | 'truncate';
-const ACTIONS: readonly Published[] = ['insert', 'update', 'delete', 'truncate'];
+type Published = (typeof PUBLISHED_ACTIONS)[number];
 
 export type LookRequest = {
   readonly publication: string;
@@ -229,7 +229,7 @@ function catalogOf({ publication, tables, types }: DetailRow): CatalogVersions {
   if (publication === null) return { tables: [] };
   const { oid, version } = publication;
   return {
-    publication: { oid, version, publishes: ACTIONS.filter((action) => publication[action]) },
+    publication: { oid, version, publishes: PUBLISHED_ACTIONS.filter((action) => publication[action]) },
     tables: tables ?? [],
     ...(types !== null && { types }),
   };

@@ -4,7 +4,7 @@ import type { CatalogVersions, Look, LookedAt, Version } from '../core/look.ts';
 import { formatLsn, minLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { transaction } from './sink-records.ts';
 
-/** Above this many looks of a database, every second of the older half goes. */
+/** Above this many looks of a database, every second of the older half goes that follows one at the same publication. */
 export const MAX_LOOKS = 400;
 
 export class Looks {
@@ -79,10 +79,16 @@ export class Looks {
   }
 
   #thin(database: string): void {
-    const rows = this.#db.prepare('select id from looks where database = ? order by id').all(database);
+    const rows = this.#db
+      .prepare('select id, publication from looks where database = ? order by id')
+      .all(database);
     if (rows.length <= MAX_LOOKS) return;
     const remove = this.#db.prepare('delete from looks where id = ?');
-    rows.slice(0, rows.length / 2).forEach((row, i) => i % 2 === 1 && remove.run(row['id']!));
+    rows.slice(0, rows.length / 2).forEach((row, i) => {
+      // Which publications were followed is told by those that stay.
+      const isLike = row['publication'] === rows[i - 1]?.['publication'];
+      if (i % 2 === 1 && isLike) remove.run(row['id']!);
+    });
     this.#db.exec('delete from look_catalogs where id not in (select catalog from looks)');
   }
 
@@ -137,12 +143,15 @@ export class Looks {
     return parted === undefined ? lsn : minLsn(lsn, parted);
   }
 
-  /** Was another publication than this one looked at while the WAL stood above `lsn`? */
+  /** Was another publication than this one followed while the WAL stood above `lsn`? One is until the first look at the next. */
   hasOtherSince(database: string, publication: string, lsn: Lsn): boolean {
-    return this.#db
-      .prepare('select wal_after from looks where database = ? and publication <> ?')
-      .all(database, publication)
-      .some((row) => readLsn(row['wal_after']) > lsn);
+    const rows = this.#db
+      .prepare('select publication, wal_after from looks where database = ? order by id')
+      .all(database);
+    return rows.some((row, i) => {
+      const next = rows[i + 1];
+      return row['publication'] !== publication && (next === undefined || readLsn(next['wal_after']) > lsn);
+    });
   }
 
   /**

@@ -1,9 +1,17 @@
-// Transactions that come again with their changes numbered otherwise, so that their idempotency keys must differ from before.
+// Transactions that may come again with their changes numbered otherwise, so that their idempotency keys must differ from before.
 import type { DatabaseSync } from 'node:sqlite';
 import { formatLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 
-/** Salts by the end LSN of the transaction logged before. */
-export type Salts = ReadonlyMap<Lsn, string>;
+/** The transactions committed at `from` or behind it, and below `to`, have this salt. */
+export type SaltedRange = { readonly from: Lsn; readonly to: Lsn; readonly salt: string };
+
+/** The last first: where two have a transaction in common, it was read with the later one. */
+export type Salts = readonly SaltedRange[];
+
+export function saltOf(salts: Salts, commitLsn: Lsn): string | undefined {
+  for (const { from, to, salt } of salts) if (commitLsn >= from && commitLsn < to) return salt;
+  return undefined;
+}
 
 export class Renumbered {
   readonly #db: DatabaseSync;
@@ -12,22 +20,25 @@ export class Renumbered {
     this.#db = db;
   }
 
-  /** The first transaction logged behind `previousEndLsn` has this salt. Durable when it returns. */
-  add(database: string, previousEndLsn: Lsn, salt: string): void {
+  /** Durable when it returns. */
+  add(database: string, { from, to, salt }: SaltedRange): void {
     this.#db
-      .prepare(
-        `insert into renumbered_transactions (database, previous_end_lsn, salt) values (?, ?, ?)
-         on conflict do update set salt = excluded.salt`,
-      )
-      .run(database, formatLsn(previousEndLsn), salt);
+      .prepare('insert into renumbered_transactions (database, from_lsn, to_lsn, salt) values (?, ?, ?, ?)')
+      .run(database, formatLsn(from), formatLsn(to), salt);
   }
 
   salts(database: string): Salts {
-    const rows = this.#db
-      .prepare('select previous_end_lsn, salt from renumbered_transactions where database = ?')
-      .all(database);
-    return new Map(
-      rows.map((row) => [parseLsn(String(row['previous_end_lsn'])) ?? ZERO_LSN, String(row['salt'])]),
-    );
+    return this.#db
+      .prepare(
+        'select from_lsn, to_lsn, salt from renumbered_transactions where database = ? order by id desc',
+      )
+      .all(database)
+      .map((row) => ({
+        from: readLsn(row['from_lsn']),
+        to: readLsn(row['to_lsn']),
+        salt: String(row['salt']),
+      }));
   }
 }
+
+const readLsn = (text: unknown): Lsn => parseLsn(String(text)) ?? ZERO_LSN;

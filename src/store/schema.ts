@@ -164,10 +164,11 @@ const VERSION_3 = `
   ) strict;
   create index looks_by_database on looks (database, id);
   create table renumbered_transactions (
+    id integer primary key autoincrement,
     database text not null,
-    previous_end_lsn text not null,
-    salt text not null,
-    primary key (database, previous_end_lsn)
+    from_lsn text not null,
+    to_lsn text not null,
+    salt text not null
   ) strict;
 `;
 

@@ -115,15 +115,45 @@ test('the epoch of a log that died before its first row is the same at its next 
 test('an older copy of a log goes on above what others know, and what it holds stays as it was', async () => {
   const { directory } = await usedLog();
   const { log, signals } = await openTestLog(directory, { knownEpoch: 3 });
-  expect(log.recovered).toMatchObject({ epoch: 4, lastCommitLsn: 2000n });
+  expect(log.recovered).toMatchObject({ epoch: 4, behind: true, lastCommitLsn: 2000n });
   const epoch = log.recovered.epoch;
   append(log, messagesOf({ commitLsn: 1500n, rows: 1 }), { epoch, timeline: 1 });
   const { rows } = await readAll(openLogReader(directory, signals), signals);
   expect(rows).toEqual([...rowsOf(transactions), ...rowsOf([{ commitLsn: 1500n, rows: 1 }], 4)]);
   await log.close();
   const { log: again } = await openTestLog(directory, { knownEpoch: 4 });
-  expect(again.recovered.epoch).toBe(4);
+  expect(again.recovered).toMatchObject({ epoch: 4, behind: false });
 });
+
+test.each([
+  ['an epoch lost its beginning', 2500n, { epoch: 2, behind: true }],
+  ['the last epoch is still there', 3500n, { epoch: 1, behind: false }],
+] as const)(
+  'a damaged log goes on in another epoch where %s, and in its own else',
+  async (_, lost, goesOn) => {
+    const directory = scratchDirectory();
+    const { log } = await openTestLog(directory);
+    const ends = new Map<bigint, number>();
+    for (const [commitLsn, epoch] of [
+      [1000n, 0],
+      [2500n, 0],
+      [3000n, 1],
+      [3500n, 1],
+    ] as const) {
+      append(log, messagesOf({ commitLsn, rows: 1 }), { epoch, timeline: 1 });
+      ends.set(commitLsn, log.writtenEnd);
+    }
+    await log.remember({ flushed: toLsn(1000n) });
+    await log.close();
+    const [segment] = segmentsIn(directory);
+    const bytes = readFileSync(segment!);
+    bytes[ends.get(lost)! - 1]! ^= 1;
+    writeFileSync(segment!, bytes);
+    const { log: again } = await openTestLog(directory);
+    expect(again.recovered).toMatchObject({ damaged: true, ...goesOn });
+    await again.close();
+  },
+);
 
 test('a log of format version 1 is adopted: it opens as it was, and has a life from its first open on', async () => {
   const { directory } = await usedLog();

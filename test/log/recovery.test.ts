@@ -171,6 +171,20 @@ test('a segment whose end the disk lost is where the log ends, though later segm
   expect(found.readAfter).toEqual(rowsOf(transactions));
 });
 
+test('a segment whose header the power tore is where the log ends, wherever that was', async () => {
+  const transactions = numbered([3, 3, 3, 3]);
+  const crashed = await crashedLog({ transactions, cuts: [5], segmentBytes: 500 });
+  const before = segmentsIn(crashed.directory).at(-2)!;
+  for (const left of [0, 5, 6, 8, 10, 12, 14, 16, 40]) {
+    const copy = copyUpTo(crashed.directory, Infinity);
+    const last = segmentsIn(copy).at(-1)!;
+    writeFileSync(last.path, Buffer.concat([readFileSync(last.path).subarray(0, left), Buffer.alloc(5000)]));
+    const found = await recoverAndGoOn(copy, transactions, crashed.settings);
+    expect(found.whole).toBe(crashed.marks.findLast((mark) => mark.end <= before.end)!.whole);
+    expect(found.readAfter).toEqual(rowsOf(transactions));
+  }
+});
+
 test('an unfinished transaction that fills several segments is cut off whole', async () => {
   const directory = scratchDirectory();
   const settings = { ...SETTINGS, segmentBytes: 400 };

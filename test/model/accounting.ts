@@ -73,8 +73,10 @@ export class Accounting {
     const received = this.#received.get(sink)!;
     return {
       wants: (table) => selects(selection, { schema: 'public', table }),
-      delivered: (id, key) => {
+      delivered: (id, key, idempotencyKey) => {
         const { row, transaction } = this.#rows.get(id)!;
+        const swallowed = received.swallowed(id, idempotencyKey);
+        if (swallowed !== undefined) this.faults.push(`${sink}: ${swallowed}`);
         const fault = received.delivered(id, key, {
           mayRepeat: this.#doubled.has(id),
           mayBeLate: () => this.#declared.names(row, transaction, sink),

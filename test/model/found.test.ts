@@ -256,6 +256,33 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'a log whose newest segment lost its header to the power is cut before it',
+    {
+      steps: [
+        { action: 'new sink', seed: 830 },
+        { action: 'go on', seed: 440 },
+        { action: 'power cut', seed: 580 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
+    'where store and log were lost, what the publication does not publish any more is missing for as long as it does not',
+    {
+      steps: [
+        { action: 'store deleted', seed: 0 },
+        { action: 'publication narrowed', seed: 533 },
+        { action: 'log moved away', seed: 109 },
+        { action: 'connection lost', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

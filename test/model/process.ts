@@ -6,11 +6,12 @@ import type { Lsn } from '../../src/core/lsn.ts';
 import { LOG_DISK_FULL } from '../../src/log/errors.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import { GapKeeper } from '../../src/pipeline/source/gaps.ts';
+import type { StartPlan } from '../../src/pipeline/source/history/plan.ts';
 import { join as joinLog, type JoinPorts } from '../../src/pipeline/source/joining.ts';
 import { followedLog, openSourceLog, type SourceLog } from '../../src/pipeline/source/log.ts';
 import { LookKeeper, type Looking } from '../../src/pipeline/source/looks.ts';
 import type { SourceOptions } from '../../src/pipeline/source/options.ts';
-import type { Prepared, ServerHistory } from '../../src/pipeline/source/start.ts';
+import { provingServer, type Prepared, type ServerHistory } from '../../src/pipeline/source/start.ts';
 import { SourceState } from '../../src/pipeline/source/status.ts';
 import type { ReplicationStream } from '../../src/postgres/replication/stream.ts';
 import { DATABASE, sourceOptions, type ProcessOptions } from './process-options.ts';
@@ -97,35 +98,14 @@ export class ModelProcess {
   }
 
   async #connect(): Promise<void> {
-    const { server, logSynced, logOpened, epochChanged, looked } = this.#options;
+    const { server, logSynced, looked } = this.#options;
     const prepared = this.#prepare();
     const history = this.#history();
-    if (this.#opened === undefined) {
-      this.#opened = await openSourceLog(this.#source, this.#state, prepared, history);
-      await logOpened(this.#opened.log.recovered.lastCommitLsn, this.#signals);
-    }
-    const opened = this.#opened;
     const client = server.client();
     const looking: Looking = { client, serverVersion: server.version * 10_000, server: serverOf(history) };
-    const { epoch } = opened;
-    const logEnd = { ...opened.log.context };
-    const joining = joinLog({
-      opened,
-      prepared,
-      server: history,
-      primary: { client, target: { host: '127.0.0.1', port: 1 } },
-      looking,
-      ports: {
-        options: this.#source,
-        gaps: this.#gaps,
-        looks: this.#looks,
-        stopped: this.#stopped,
-        isFollowedAlone: false,
-      },
-    });
-    const plan = await joining.finally(() => {
-      if (opened.epoch !== epoch) epochChanged(logEnd);
-    });
+    const { opened, plan } = await provingServer(prepared, client, () =>
+      this.#join(prepared, history, looking),
+    );
     // A connection begins with the log on the disk.
     logSynced();
     // As `refreshTables` does with a publication of ours.
@@ -141,6 +121,39 @@ export class ModelProcess {
       log: followedLog(opened, this.#source.settings.slot.name, history),
       first: this.#first(),
     };
+  }
+
+  async #join(
+    prepared: Prepared,
+    history: ServerHistory,
+    looking: Looking,
+  ): Promise<{ readonly opened: SourceLog; readonly plan: StartPlan }> {
+    const { logOpened, epochChanged } = this.#options;
+    if (this.#opened === undefined) {
+      this.#opened = await openSourceLog(this.#source, this.#state, prepared, history);
+      await logOpened(this.#opened.log.recovered.lastCommitLsn, this.#signals);
+    }
+    const opened = this.#opened;
+    const { epoch } = opened;
+    const logEnd = { ...opened.log.context };
+    const joining = joinLog({
+      opened,
+      prepared,
+      server: history,
+      primary: { client: looking.client, target: { host: '127.0.0.1', port: 1 } },
+      looking,
+      ports: {
+        options: this.#source,
+        gaps: this.#gaps,
+        looks: this.#looks,
+        stopped: this.#stopped,
+        isFollowedAlone: false,
+      },
+    });
+    const plan = await joining.finally(() => {
+      if (opened.epoch !== epoch) epochChanged(logEnd);
+    });
+    return { opened, plan };
   }
 
   #first(): ReadonlySet<string> {

@@ -6,6 +6,8 @@ export class Received {
   #mayRepeat = new Set<number>();
   /** Rows that may come again until the ledger has them. */
   readonly #unwritten = new Set<number>();
+  /** Rows by the keys that they came with first. */
+  readonly #byIdempotencyKey = new Map<string, number>();
   /** By key, the highest first delivery. */
   readonly #latest = new Map<string, number>();
   /** Answered and in the ledger, and of those what the disk has. */
@@ -32,6 +34,13 @@ export class Received {
 
   isSettled(id: number): boolean {
     return this.#settled.has(id);
+  }
+
+  /** A queue that removes duplicates takes one row of a key. Answers what is wrong with that; undefined: nothing. */
+  swallowed(id: number, idempotencyKey: string): string | undefined {
+    const other = this.#byIdempotencyKey.get(idempotencyKey) ?? id;
+    this.#byIdempotencyKey.set(idempotencyKey, other);
+    return other === id ? undefined : `row ${id} came with the key of row ${other}: ${idempotencyKey}`;
   }
 
   /** A row is delivered. Answers what is wrong with that; undefined: nothing. `mayRepeat`, `mayBeLate`: that is explained. */

@@ -14,6 +14,10 @@ export function answer(state: ServerState, sql: string, parameters: readonly unk
     const oids = new Set(state.tables.values());
     return (parameters[0] as number[]).filter((oid) => oids.has(oid)).map((oid) => ({ oid }));
   }
+  if (/pg_drop_replication_slot/.test(sql)) {
+    state.slot = undefined;
+    return [{}];
+  }
   throw new Error(`the pretended server does not know: ${sql}`);
 }
 

@@ -1,4 +1,5 @@
 // A sink of the model: the real place, ledger, walker and settlement, in front of an endpoint that only remembers.
+import { idempotencyKey } from '../../src/core/idempotency.ts';
 import type { Lsn } from '../../src/core/lsn.ts';
 import type { LogBlock } from '../../src/log/reader.ts';
 import type { Pending, PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
@@ -21,7 +22,8 @@ type Waiting = NamedRow & {
 
 export type SinkWatcher = {
   wants(table: string): boolean;
-  delivered(id: number, key: string): void;
+  /** A row of this key; a queue knows it again by its idempotency key. */
+  delivered(id: number, key: string, idempotencyKey: string): void;
   /** The ledger has them, but for a power cut. */
   written(ids: readonly number[]): void;
   /** All that was written is on the disk, and this is published. */
@@ -55,6 +57,7 @@ export class ModelSink {
       'key',
       { position: start.position, endLsn: start.endLsn, offset },
       new RowReader().ports((row, named) => this.#row(row, named)),
+      options.store.renumbered.salts(options.settings.database),
     );
     const oldest = (): Waiting | undefined => this.#waiting[0];
     const all = (): readonly Waiting[] => this.#waiting;
@@ -124,7 +127,8 @@ export class ModelSink {
       if (skip-- > 0) continue;
       skip = pick();
       message.state = 'in flight';
-      this.#watcher.delivered(message.id, message.key);
+      const { id, key, transaction, index } = message;
+      this.#watcher.delivered(id, key, idempotencyKey(transaction.key, index));
       count--;
     }
   }

@@ -174,7 +174,8 @@ export class RestartWorld {
     if (isSlotAction(action)) {
       this.#process?.disconnect();
       const before = { history: this.#metHistory, lost: this.#lost };
-      if (!isBeyondProof(server.state, before)) meetSlot(server, action);
+      // One that we make ourselves hides nothing: on a server that is refused none stays.
+      if (action === 'slot dropped' || !isBeyondProof(server.state, before)) meetSlot(server, action);
       return;
     }
     switch (action) {

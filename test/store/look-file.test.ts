@@ -23,16 +23,20 @@ beforeEach(() => {
   mkdirSync(directory, { recursive: true });
 });
 
-test('a look is read back from its file as it was, with the gaps that were open', () => {
+test('a look is read back from its file as it was, with the gaps that were open and the salts', () => {
   const seen = look({
     walBefore: toLsn(0xffff_ffff_0000_0001n),
     xmin: 2n ** 40n,
     begun: 2n ** 40n + 5n,
     server: { ...look().server, timeline: 3, switches: [{ timeline: 1, switchLsn: toLsn(0x10n) }] },
   });
-  writeLookFile(directory, { look: look(), open: [] });
-  writeLookFile(directory, { look: seen, open: [OPEN] });
-  expect(readLookFile(directory)).toEqual({ look: seen, open: [OPEN] });
+  const salts = [
+    { from: toLsn(7n), to: toLsn(9n), salt: 'later' },
+    { from: toLsn(1n), to: toLsn(8n), salt: 'salt' },
+  ];
+  writeLookFile(directory, { look: look(), open: [], salts: [] });
+  writeLookFile(directory, { look: seen, open: [OPEN], salts });
+  expect(readLookFile(directory)).toEqual({ look: seen, open: [OPEN], salts });
   expect(readdirSync(directory)).toEqual([LOOK_FILE]);
   expect(statSync(join(directory, LOOK_FILE)).mode & 0o777).toBe(0o600);
 });

@@ -24,6 +24,7 @@ const RECOVERED: Recovered = {
   timeline: 1,
   cutBytes: 0,
   damaged: false,
+  behind: false,
   streamOptionsChanged: false,
   flushed: toLsn(0n),
   settled: toLsn(0n),

@@ -17,7 +17,7 @@ import {
   type RawRelation,
 } from '../../pgoutput/messages.ts';
 import { rowEventsIn } from '../../pgoutput/row-numbers.ts';
-import type { Salts } from '../../store/renumbered.ts';
+import { saltOf, type Salts } from '../../store/renumbered.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
 
 export type WalkPorts = {
@@ -61,7 +61,7 @@ export type LoggedRow = {
 type Scratch = { -readonly [Field in keyof LoggedRow]: LoggedRow[Field] };
 
 /** No transaction has its changes numbered otherwise than before. */
-const NO_SALTS: Salts = new Map();
+const NO_SALTS: Salts = [];
 
 /** Where the walk stands: everything before has been called out. `offset`: from there on the log is still needed. */
 export type WalkHead = {
@@ -198,7 +198,7 @@ export class LogWalker {
       xid: begin.xid,
       timeline: this.#timeline,
     };
-    const salt = this.#salts.get(transaction.previousEndLsn);
+    const salt = saltOf(this.#salts, begin.commitLsn);
     return { ...transaction, key: transactionKey(this.#streamKey, transaction, salt) };
   }
 

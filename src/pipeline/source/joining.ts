@@ -69,10 +69,11 @@ export async function join(joining: Joining): Promise<StartPlan> {
     gaps.declare({ ...plan.gap, halts: plan.gap.halts && !isNothingBefore(joining) });
   }
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
-  if (isRenumbered(opened)) {
+  const unread = endOfRead(opened, plan);
+  if (mayBeRenumbered(joining, { look, unread })) {
     // Sinks learn of salts when they begin.
     if (ports.isFollowedAlone) throw renumbered(ports.options.settings.name);
-    saltUnfinished(joining);
+    saltUnread(joining, { from: unread, to: maxLsn(server.walEnd, look.walAfter) });
   }
   opened.epoch = plan.epoch;
   opened.skippedTo = skipTo;
@@ -105,13 +106,27 @@ const isNothingBefore = ({ opened, ports }: Pick<Joining, 'opened' | 'ports'>): 
   ports.gaps.isFirstStart && opened.log.context.lastEndLsn === ZERO_LSN;
 
 /**
- * The transaction that follows the log's end may have been delivered in part, with its changes numbered by other options: in
- * the epoch that begins now no ledger has anything of it, and its keys differ from those. Repeats, never losses.
+ * Was anything of what is still to be read delivered before, with its changes numbered by other options? A log that is new, or behind
+ * what others know, does not remember with which ones it was read; the looks do.
  */
-function saltUnfinished({ opened, ports }: Joining): void {
+function mayBeRenumbered(
+  { opened, ports }: Joining,
+  { look, unread }: { readonly look: Look; readonly unread: Lsn },
+): boolean {
+  const { created, behind } = opened.log.recovered;
+  return (
+    isRenumbered(opened) || (!opened.joined && (created || behind) && ports.looks.hasOtherSince(look, unread))
+  );
+}
+
+/**
+ * What follows the log's end may have been delivered, in part or before the power went, with its changes numbered by other
+ * options: no ledger may skip anything of it (it is in an epoch or a life of its own), and its keys differ from those. Which of the
+ * transactions that are there by now it was, nobody can tell: one publication leaves out what another one sends. Repeats, never losses.
+ */
+function saltUnread({ ports }: Joining, { from, to }: { readonly from: Lsn; readonly to: Lsn }): void {
   const { store, settings } = ports.options;
-  const { lastEndLsn } = opened.log.context;
-  store.renumbered.add(settings.name, lastEndLsn, shortHash(formatLsn(lastEndLsn), randomUUID()));
+  store.renumbered.add(settings.name, { from, to, salt: shortHash(formatLsn(from), randomUUID()) });
 }
 
 /**

@@ -4,6 +4,7 @@ import { TailraceError } from '../../core/errors.ts';
 import type { Look } from '../../core/look.ts';
 import { fileError } from '../../log/errors.ts';
 import { readLookFile, writeLookFile } from '../../store/look-file.ts';
+import type { Salts } from '../../store/renumbered.ts';
 import { storeSilent, type GapKeeper } from './gaps.ts';
 import type { SourceOptions } from './options.ts';
 
@@ -29,10 +30,19 @@ export class LastLook {
     try {
       if (store.looks.has(database, kept.look)) return;
       for (const gap of kept.open) this.#gapKeeper.declare(gap);
+      this.#recallSalts(kept.salts);
       store.looks.add(database, kept.look, true);
     } catch (error) {
       throw error instanceof TailraceError ? error : storeSilent(database, error);
     }
+  }
+
+  /** As they were: without them a change would come with the key of another one. */
+  #recallSalts(salts: Salts): void {
+    const { store, settings } = this.#options;
+    const known = new Set(store.renumbered.salts(settings.name).map(({ salt }) => salt));
+    for (const range of salts.toReversed())
+      if (!known.has(range.salt)) store.renumbered.add(settings.name, range);
   }
 
   /** Durable when it returns. Throws TailraceError. */
@@ -45,7 +55,8 @@ export class LastLook {
       return { ...declared, ends };
     });
     try {
-      writeLookFile(directory, { look: { ...look, walBefore: bound, begun: look.xmin }, open });
+      const salts = store.renumbered.salts(settings.name);
+      writeLookFile(directory, { look: { ...look, walBefore: bound, begun: look.xmin }, open, salts });
     } catch (error) {
       throw fileError(error, directory, 'keep the last look at the catalog in');
     }

@@ -178,7 +178,7 @@ export class LookKeeper {
     const { client } = looking;
     this.#certain = certain ?? this.#certain;
     // What two publications were read for in turn is read with the last one now.
-    if (again !== undefined && !this.isOfAnother(look) && this.#hasOtherSince(look, again))
+    if (again !== undefined && !this.isOfAnother(look) && this.hasOtherSince(look, again))
       this.#gapKeeper.declare(readAgain(look, again));
     if (unread !== undefined && this.isOfAnother(look))
       await this.#leave(this.#last!.publication, looking, unread);
@@ -204,7 +204,8 @@ export class LookKeeper {
     this.#store(look);
   }
 
-  #hasOtherSince({ publication }: Look, lsn: Lsn): boolean {
+  /** Was another publication followed when the WAL stood behind `lsn`? */
+  hasOtherSince({ publication }: Look, lsn: Lsn): boolean {
     return this.#options.store.looks.hasOtherSince(this.#database, publication, lsn);
   }
 

@@ -32,7 +32,14 @@ import { followedLog, openSourceLog, type SourceLog } from './log.ts';
 import type { Looking } from './looks.ts';
 import type { SourceReady } from './options.ts';
 import { openProofs, relationsFrom } from './shapes.ts';
-import { assertUnmoved, prepareDatabase, readHistory, type Prepared, type ServerHistory } from './start.ts';
+import {
+  assertUnmoved,
+  prepareDatabase,
+  provingServer,
+  readHistory,
+  type Prepared,
+  type ServerHistory,
+} from './start.ts';
 import type { SourceState } from './status.ts';
 import { recordStreamed, type TablePorts } from './streamed-tables.ts';
 import { refreshTables, watchTables } from './tables.ts';
@@ -76,10 +83,12 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     });
     replication = await connectReplication(settings, primary.target, ports.ownEncoding);
     const server = await readHistory(replication);
-    const opened = ports.opened ?? (await openSourceLog(options, state, prepared, server));
-    ports.onOpened(opened);
     const looking = lookingAt(primary, prepared, server);
-    const plan = await join({ opened, prepared, server, primary, looking, ports });
+    const { opened, plan } = await provingServer(prepared, primary.client, async () => {
+      const opened = ports.opened ?? (await openSourceLog(options, state, prepared, server));
+      ports.onOpened(opened);
+      return { opened, plan: await join({ opened, prepared, server, primary, looking, ports }) };
+    });
     for (const notice of prepared.notices) if (!state.notices.includes(notice)) logger.warn(notice);
     state.notices = prepared.notices;
     const tables = tablePorts(primary, ports);

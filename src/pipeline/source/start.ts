@@ -1,5 +1,5 @@
 // What a connection needs before it streams: preflight, publication and slot, and the server's history.
-import type { Client } from 'pg';
+import { escapeLiteral, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { parseTimelineHistory, type TimelineHistory } from '../../core/timeline.ts';
@@ -17,7 +17,7 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { noticesOf } from './tables.ts';
 import type { Selection, TableName } from '../../core/selection.ts';
 import { readSlot, slotInUse, type Slot } from '../../postgres/preflight/slot.ts';
-import { makeSlot, slotBlocker, slotWait } from '../../postgres/preflight/slot-making.ts';
+import { dropSlot, makeSlot, slotBlocker, slotWait } from '../../postgres/preflight/slot-making.ts';
 
 export type Prepared = {
   readonly preflight: Preflight;
@@ -91,6 +91,39 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
       messages: String(asksForMessages(found.serverVersion)),
     },
   };
+}
+
+/** The server is not the log's. */
+const REFUSALS: ReadonlySet<string> = new Set(['HISTORY_PARTED', 'LOG_IDENTITY']);
+
+/**
+ * Runs `work`, which proves that server and log belong together. A slot that was made on a server which is refused then goes again: there
+ * it would keep WAL for nobody, and once that server's WAL had grown past ours it would hide what was written before the slot was made.
+ */
+export async function provingServer<T>(
+  { slotCreated, slot }: Pick<Prepared, 'slotCreated' | 'slot'>,
+  client: Client,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (slotCreated && error instanceof TailraceError && REFUSALS.has(error.code)) {
+      await dropSlot(client, slot.name).catch((cause: unknown) => {
+        throw new TailraceError(
+          `${error.message}; the slot "${slot.name}" that was made there is still there`,
+          {
+            code: error.code,
+            kind: error.kind,
+            mend: error.mend,
+            hint: `on that server: SELECT pg_drop_replication_slot(${escapeLiteral(slot.name)}); then ${error.hint}`,
+            cause,
+          },
+        );
+      });
+    }
+    throw error;
+  }
 }
 
 /**

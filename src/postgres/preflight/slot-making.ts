@@ -133,6 +133,11 @@ export async function makeSlot(making: SlotMaking): Promise<Lsn> {
   }
 }
 
+/** A slot that nobody reads from. Rejects with what `pg` throws. */
+export async function dropSlot(client: Client, name: string): Promise<void> {
+  await client.query('select pg_drop_replication_slot($1)', [name]);
+}
+
 /** Where the server does not answer any more, its backend finds out by itself that we are gone. */
 async function callOff(client: Client, pid: number, made: Promise<unknown>): Promise<void> {
   const settled = made.catch(() => undefined);

@@ -216,11 +216,11 @@ test.each([true, false])(
   },
 );
 
-test('a transaction that comes again numbered otherwise has other idempotency keys, and no other has', async () => {
+test('transactions that may come again numbered otherwise have other idempotency keys, and no others have', async () => {
   const room = await openSinkRoom();
-  for (const commitLsn of [100, 200, 300]) room.insert(commitLsn, [commitLsn]);
-  // Transactions end 16 bytes behind their commit LSN.
-  room.options.store.renumbered.add(SINK.database, toLsn(116n), 'salt');
+  for (const commitLsn of [100, 200, 300, 400]) room.insert(commitLsn, [commitLsn]);
+  const range = { from: toLsn(200n), to: toLsn(400n) };
+  room.options.store.renumbered.add(SINK.database, { ...range, salt: 'salt' });
   const keys = new Map<number, string>();
   await start(room, {
     answer: (message) => {
@@ -229,7 +229,12 @@ test('a transaction that comes again numbered otherwise has other idempotency ke
     },
   });
   await waitFor(settledEverything(room), 'everything to be settled');
-  expect([100, 200, 300].map((id) => keys.get(id)!.includes('salt'))).toEqual([false, true, false]);
+  expect([100, 200, 300, 400].map((id) => keys.get(id)!.includes('salt'))).toEqual([
+    false,
+    true,
+    true,
+    false,
+  ]);
 });
 
 test.each([

@@ -148,6 +148,26 @@ describe('a server that was restored from a snapshot, with the same timeline', (
     expect(flushedBefore <= (await walEnd())).toBe(true);
   });
 
+  test('and whose slot is gone has none after it was refused; once its WAL has grown past ours, what it wrote meanwhile is a gap', async () => {
+    await tenRowsAndSnapshot();
+    await start().ready;
+    await noise();
+    const told = await confirmed();
+    await source.stop();
+    await restore();
+    await sql(`select pg_drop_replication_slot('${SLOT}')`);
+    const before = await walEnd();
+    await insert(11, 20);
+    await expect(start().ended).rejects.toMatchObject({ code: 'HISTORY_PARTED' });
+    expect(await readSlot(client, SLOT)).toBeUndefined();
+    await writeElsewhere(20_000);
+    expect((await walEnd()) > told).toBe(true);
+    await start().ready;
+    const { gaps } = source.status();
+    expect(gaps).toMatchObject([{ cause: 'slot_remade' }]);
+    expect(parseLsn(gaps[0]!.from)! <= before).toBe(true);
+  });
+
   test('where only keepalives lay behind the snapshot loses nothing that is written after it', async () => {
     await tenRowsAndSnapshot();
     await start().ready;

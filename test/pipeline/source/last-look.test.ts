@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { toLsn } from '../../../src/core/lsn.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
 import { GapKeeper } from '../../../src/pipeline/source/gaps.ts';
 import { LookKeeper, type Looking } from '../../../src/pipeline/source/looks.ts';
@@ -61,6 +62,21 @@ async function connect({ wasRead = true } = {}) {
 }
 
 describe('after the store was lost', () => {
+  test('transactions have the salts that they had, and the last of them counts as before', async () => {
+    const ranges = [
+      { from: toLsn(1n), to: toLsn(9n), salt: 'first' },
+      { from: toLsn(5n), to: toLsn(12n), salt: 'second' },
+    ];
+    for (const range of ranges) store.renumbered.add('shop', range);
+    await connect();
+    openAnotherStore();
+    await connect();
+    expect(store.renumbered.salts('shop')).toEqual(ranges.toReversed());
+    // And not twice.
+    await connect();
+    expect(store.renumbered.salts('shop')).toHaveLength(2);
+  });
+
   test('a publication that is as it was proves that nothing is missing', async () => {
     expect(await connect({ wasRead: false })).toEqual([]);
     openAnotherStore();

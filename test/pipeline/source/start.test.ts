@@ -1,12 +1,15 @@
 // Before the first byte of the stream: what a database needs, and its history, asked of a pretended server.
+import type { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { prepareDatabase, readHistory } from '../../../src/pipeline/source/start.ts';
+import { TailraceError } from '../../../src/core/errors.ts';
+import { prepareDatabase, provingServer, readHistory } from '../../../src/pipeline/source/start.ts';
 import {
   closeConnection,
   connectReplication,
   findPrimary,
   type Primary,
 } from '../../../src/postgres/connection/connection.ts';
+import type { Slot } from '../../../src/postgres/preflight/slot.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
 import { patient } from '../../support/messages.ts';
 import { fakeDatabase, startFakePostgres, type FakePostgres } from '../../support/fake-postgres.ts';
@@ -140,5 +143,50 @@ describe('a database is prepared', () => {
   test('with warnings for status, which keep nobody from streaming', async () => {
     const { prepared } = await prepare({ slot: { confirmedFlush: 100n, walStatus: 'unreserved' } });
     expect((await prepared).notices).toEqual([expect.stringContaining('max_slot_wal_keep_size')]);
+  });
+});
+
+describe('a slot that was made on a server', () => {
+  const slot = { name: "it's" } as Slot;
+  const parted = new TailraceError('parted', { code: 'HISTORY_PARTED', kind: 'fatal', hint: 'decide' });
+
+  /** What is asked of a server that proves to be `outcome`. */
+  async function askedWhere(
+    outcome: Error | 'ours',
+    {
+      slotCreated = true,
+      drop = () => Promise.resolve({ rows: [] }),
+    }: { slotCreated?: boolean; drop?: () => Promise<unknown> } = {},
+  ) {
+    const asked: unknown[] = [];
+    const client = {
+      query: (sql: string, values: unknown) => {
+        asked.push([sql, values]);
+        return drop();
+      },
+    } as unknown as Client;
+    const proving = provingServer({ slotCreated, slot }, client, () =>
+      outcome === 'ours' ? Promise.resolve(outcome) : Promise.reject(outcome),
+    );
+    return { asked, ended: await proving.catch((error: unknown) => error) };
+  }
+
+  test('that is not the log’s goes again, and only then', async () => {
+    const dropped = [['select pg_drop_replication_slot($1)', ["it's"]]];
+    const stranger = new TailraceError('of another cluster', { code: 'LOG_IDENTITY', kind: 'fatal' });
+    expect(await askedWhere(parted)).toEqual({ asked: dropped, ended: parted });
+    expect(await askedWhere(stranger)).toEqual({ asked: dropped, ended: stranger });
+    expect(await askedWhere(parted, { slotCreated: false })).toEqual({ asked: [], ended: parted });
+    expect((await askedWhere('ours')).asked).toEqual([]);
+    expect((await askedWhere(new Error('the store is busy'))).asked).toEqual([]);
+  });
+
+  test('and that could not be dropped again is told of, with the statement that does', async () => {
+    const { ended } = await askedWhere(parted, { drop: () => Promise.reject(new Error('gone')) });
+    expect(ended).toMatchObject({
+      code: 'HISTORY_PARTED',
+      mend: parted.mend,
+      hint: "on that server: SELECT pg_drop_replication_slot('it''s'); then decide",
+    });
   });
 });

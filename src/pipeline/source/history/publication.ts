@@ -1,6 +1,12 @@
 // What two looks say of the publication between them: which tables' changes may not have been streamed, and since when. Pure.
 import type { GapDeclaration, GapEnd } from '../../../core/gaps.ts';
-import { ALL_OF_IT, type CatalogVersions, type Look, type TableVersions } from '../../../core/look.ts';
+import {
+  ALL_OF_IT,
+  PUBLISHED_ACTIONS,
+  type CatalogVersions,
+  type Look,
+  type TableVersions,
+} from '../../../core/look.ts';
 import { formatLsn, minLsn, parseLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import type { TableName } from '../../../core/selection.ts';
 import { widenXid } from './identity.ts';
@@ -148,17 +154,24 @@ export function lessPublished(
   ];
 }
 
-/** Changes were read, and whatever was known of the publication by then is lost: it may have published less. */
-export const unprovedUntil = ({ walAfter }: Look): GapDeclaration => ({
-  cause: 'publication_changed',
-  from: formatLsn(ZERO_LSN),
-  to: formatLsn(walAfter),
-  reason:
-    'the store was lost, and with it what was known of the publication: that it always published as much cannot be proved',
-  halts: true,
-  skips: false,
-  ends: [],
-});
+/**
+ * Changes were read, and whatever was known of the publication by then is lost: it may have published less. What it does not publish now
+ * it may have published before, so the gap goes on until it does.
+ */
+export function unprovedUntil({ walAfter, catalog }: Look): GapDeclaration {
+  const lacks = PUBLISHED_ACTIONS.filter(
+    (action) => catalog.publication?.publishes.includes(action) === false,
+  );
+  const now = lacks.length === 0 ? '' : `; it does not publish ${lacks.join(', ')} now, and may have done so`;
+  return {
+    cause: 'publication_changed',
+    from: formatLsn(ZERO_LSN),
+    ...untilPublished(lacks, { to: formatLsn(walAfter) }),
+    reason: `the store was lost, and with it what was known of the publication: that it always published as much cannot be proved${now}`,
+    halts: true,
+    skips: false,
+  };
+}
 
 /** A log that was made anew reads with this publication what was read with another one: each was looked at for its own part. */
 export const readAgain = ({ publication, walAfter }: Look, from: Lsn): GapDeclaration => ({
@@ -212,7 +225,10 @@ const lacking = (before: CatalogVersions | undefined, after: CatalogVersions): r
   before?.publication?.publishes.filter((action) => !after.publication?.publishes.includes(action)) ?? [];
 
 /** A gap goes on for as long as something is not published. */
-const untilPublished = (lacks: readonly string[], { to }: Range): Pick<GapDeclaration, 'to' | 'ends'> =>
+const untilPublished = (
+  lacks: readonly string[],
+  { to }: Pick<Range, 'to'>,
+): Pick<GapDeclaration, 'to' | 'ends'> =>
   lacks.length === 0 ? { to, ends: [] } : { ends: [{ when: 'actions_published', actions: lacks }] };
 
 /** The publication's own row stands: its tables, one by one. A table that was only added misses nothing that it had. */
