@@ -59,13 +59,13 @@ test('a start takes over the status that was chosen while running', () => {
 test('a ledger is there until the store knows where its sink stood', () => {
   store.sinks.letGoOfOthers([], new Date(Date.now() - 7.1 * DAY_MS));
   const crash = new Error('killed');
-  const { giveUp } = store.sinks;
+  const giveUp = store.sinks.giveUp.bind(store.sinks);
   store.sinks.giveUp = () => {
     throw crash;
   };
   expect(() => recallSinks({ ...settings, sinks: [] }, store, logger)).toThrow(crash);
   expect(existsSync(file)).toBe(true);
-  store.sinks.giveUp = giveUp.bind(store.sinks);
+  store.sinks.giveUp = giveUp;
   recallSinks({ ...settings, sinks: [] }, store, logger);
   expect(existsSync(file)).toBe(false);
   expect(store.sinks.find(SINK)?.leftLsn).toBe(96n);

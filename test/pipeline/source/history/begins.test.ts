@@ -58,6 +58,12 @@ describe('transactions that come again', () => {
     expect(compare([at(1), at(4, 9), at(5)], [at(1), at(3, 9), at(5)], how)).toBeUndefined();
   });
 
+  test('part so also where another publication had left out more than are remembered, before one that both have', () => {
+    const leftOut = Array.from({ length: 1000 }, (_, i) => at(i + 1));
+    const logged = [...leftOut, at(1001), at(1003, 5000)];
+    expect(compare(logged, [at(1001), at(1002, 5000), at(2000)], { mayMiss: true })).toBe(1002n);
+  });
+
   test('before the first that the log still holds say nothing', () => {
     expect(compare([at(5), at(6)], [at(1), at(2), at(5), at(6)])).toBeUndefined();
   });
