@@ -12,6 +12,12 @@ const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
 const replies: readonly (readonly [what: string, text: string, body: string, keepAlive: boolean])[] = [
   ['with a length', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello', 'hello', true],
   ['without a body', 'HTTP/1.1 204 No Content\r\n\r\n', '', true],
+  [
+    'that has none, though it tells a length',
+    'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n',
+    '',
+    true,
+  ],
   ['without a reason', 'HTTP/1.1 500\r\ncontent-length:0\r\n\r\n', '', true],
   ['after a 100', 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na', 'a', true],
   [
