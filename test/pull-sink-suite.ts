@@ -232,6 +232,8 @@ export function pullSinkSuite(name: string, harness: PullSinkHarness): void {
       const waiting = w.take(1, LONG_MS);
       await w.sink.close();
       await expect(delivery).rejects.toThrow(TailraceError);
+      // Not only when its time is over.
+      expect(w.pull.status().waiting).toBe(0);
       expect(await waiting).toEqual([]);
       await expect(w.take()).rejects.toMatchObject({ kind: 'retryable' });
       await expect(w.pull.ack(['x'])).rejects.toMatchObject({ kind: 'retryable' });

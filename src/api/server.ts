@@ -1,5 +1,5 @@
 // The HTTP side: /health, /ready and /metrics, on the API's port and on a port of their own for monitoring; the API.
-import { fastify, type FastifyInstance } from 'fastify';
+import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import { TailraceError } from '../core/errors.ts';
@@ -42,6 +42,11 @@ declare module 'fastify' {
 
 /** As Sequin says it. */
 const NO_ROUTE = { errors: { detail: 'Not Found' } };
+
+/** `database/sink`: two names of 128 characters, each of which may be escaped. */
+const MAX_NAME_CHARACTERS = 3 * (2 * 128 + 1);
+
+const answerNoRoute = (reply: FastifyReply): FastifyReply => reply.code(404).send(NO_ROUTE);
 
 /** https://prometheus.io/docs/instrumenting/exposition_formats/ */
 const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -106,7 +111,12 @@ async function listen(
 function createApp(host: string, options: HttpOptions): FastifyInstance {
   const { status, metricsText } = options;
   const rules = { loopback: isLoopbackHost(host), tokens: options.settings.api.tokens };
-  const app = fastify({ forceCloseConnections: true, routerOptions: { ignoreTrailingSlash: true } });
+  const app = fastify({
+    forceCloseConnections: true,
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_NAME_CHARACTERS },
+    // A path that cannot be read, or with a name longer than any.
+    frameworkErrors: (_error, _request, reply: FastifyReply) => void answerNoRoute(reply),
+  });
   app.decorateRequest('access', 'public');
 
   app.addHook('onRequest', async (request, reply) => {
@@ -142,7 +152,7 @@ function createApp(host: string, options: HttpOptions): FastifyInstance {
     return reply.type(METRICS_CONTENT_TYPE).send(await metricsText());
   });
 
-  app.setNotFoundHandler((_request, reply) => reply.code(404).send(NO_ROUTE));
+  app.setNotFoundHandler((_request, reply) => answerNoRoute(reply));
   app.setErrorHandler((error, _request, reply) => {
     const answered = answerError(error, reply);
     if (answered !== undefined) return answered;

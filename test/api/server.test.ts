@@ -61,6 +61,21 @@ async function takenPort(): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+test('a path that cannot be read is an unknown route, and the longest names that a configuration may have are found', async () => {
+  const { apiUrl } = await start({ api: at('127.0.0.1') });
+  for (const path of ['/%', '/api/sinks/%ff', `/api/sinks/${'x'.repeat(1000)}`]) {
+    const answer = await get(`${apiUrl}${path}`);
+    expect({ path, ...answer }).toMatchObject({
+      path,
+      status: 404,
+      body: '{"errors":{"detail":"Not Found"}}',
+    });
+  }
+  const name = `${'d'.repeat(128)}%2F${'%73'.repeat(128)}`;
+  const answer = await get(`${apiUrl}/api/sinks/${name}`);
+  expect(JSON.parse(answer.body)).toMatchObject({ code: 'SINK_UNKNOWN' });
+});
+
 test('on loopback /health answers one document with the status, reason and cure of every part', async () => {
   const broken = sinkStatus({ health: 'degraded', reason: 'access denied', cure: 'allow sqs:SendMessage' });
   const { apiUrl } = await start({

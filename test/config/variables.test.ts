@@ -30,6 +30,7 @@ describe('as envsubst reads it', () => {
     ['$$SET $${SET} $${UNSET:-x}', '$SET ${SET} ${UNSET:-x}'],
     ['$$$SET $$$$SET do $$$$', '$value $$SET do $$'],
     ['${UNSET:-pa$$word}', 'pa$word'],
+    ['${UNSET:-{} ${UNSET:-http://host/{id}}', '{ http://host/{id}'],
   ])('%s is %j', (text, expected) => {
     expect(substituteVariables(text, SET)).toEqual({ text: expected, problems: [], changed: true });
   });

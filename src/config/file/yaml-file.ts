@@ -88,6 +88,8 @@ class Reader {
   readonly #document: Document.Parsed;
   readonly #lineCounter: LineCounter;
   readonly #options: ReadOptions;
+  /** To resolve an alias is to walk through the document. */
+  readonly #targets = new Map<unknown, unknown>();
   #values = 0;
 
   constructor(document: Document.Parsed, lineCounter: LineCounter, options: ReadOptions) {
@@ -119,22 +121,30 @@ class Reader {
 
   #read(node: unknown, at: Place): unknown {
     const { path } = at;
-    const resolved = isAlias(node) ? node.resolve(this.#document) : node;
+    const resolved = this.#resolve(node);
     if (resolved === undefined || resolved === null) return undefined;
-    const start = startOf(resolved);
-    if (path.length > MAX_DEPTH || ++this.#values > MAX_VALUES) {
-      if (this.#values <= MAX_VALUES + 1) {
-        this.faults.push(
-          this.faultAt(start, path, 'aliases multiply this beyond measure, or refer to themselves'),
-        );
-      }
-      this.#values = MAX_VALUES + 1;
-      return undefined;
-    }
-    this.#entry(path).value = start;
+    if (!this.#counts(resolved, path)) return undefined;
+    this.#entry(path).value = startOf(resolved);
     if (isMap(resolved)) return this.#readMap(resolved, at);
     if (isSeq(resolved)) return resolved.items.map((item, index) => this.#read(item, inside(at, index)));
     return isScalar(resolved) ? this.#readScalar(resolved, at) : undefined;
+  }
+
+  #resolve(node: unknown): unknown {
+    if (!isAlias(node)) return node;
+    if (!this.#targets.has(node)) this.#targets.set(node, node.resolve(this.#document));
+    return this.#targets.get(node);
+  }
+
+  /** One value more, or one mapping more that is merged; false: they are too many, which is said once. */
+  #counts(node: unknown, path: Path): boolean {
+    if (path.length <= MAX_DEPTH && ++this.#values <= MAX_VALUES) return true;
+    if (this.#values <= MAX_VALUES + 1) {
+      const message = 'aliases multiply this beyond measure, or refer to themselves';
+      this.faults.push(this.faultAt(startOf(node), path, message));
+    }
+    this.#values = MAX_VALUES + 1;
+    return false;
   }
 
   #readMap(map: YAMLMap, at: Place, kept: (key: string, pair: Pair) => boolean = () => true): unknown {
@@ -161,7 +171,8 @@ class Reader {
       this.faults.push(this.faultAt(startOf(map), path, 'this mapping is merged into itself'));
       return pairs;
     }
-    for (const source of merged.flatMap((value) => this.#mergeSources(value, path))) {
+    for (const source of merged.flatMap((value) => this.#mergeSources(value, path, depth))) {
+      if (!this.#counts(source, path)) break;
       for (const [key, pair] of this.#pairsOf(source, path, depth + 1)) {
         if (!pairs.has(key)) pairs.set(key, pair);
       }
@@ -169,10 +180,14 @@ class Reader {
     return pairs;
   }
 
-  #mergeSources(value: unknown, path: Path): YAMLMap[] {
-    const resolved = isAlias(value) ? value.resolve(this.#document) : value;
+  #mergeSources(value: unknown, path: Path, depth: number): YAMLMap[] {
+    const resolved = this.#resolve(value);
     if (isMap(resolved)) return [resolved];
-    if (isSeq(resolved)) return resolved.items.flatMap((item) => this.#mergeSources(item, path));
+    if (isSeq(resolved) && depth <= MAX_DEPTH) {
+      return resolved.items.flatMap((item) =>
+        this.#counts(item, path) ? this.#mergeSources(item, path, depth + 1) : [],
+      );
+    }
     const message = '"<<" merges a mapping: give it an alias of one, or a list of aliases';
     this.faults.push(this.faultAt(startOf(value), path, message));
     return [];

@@ -164,7 +164,7 @@ class ChunkedBody implements BodyReader {
 }
 
 function sizeOf(line: string): number {
-  const size = /^([0-9a-fA-F]{1,8})\s*(?:;.*)?$/.exec(line)?.[1];
+  const size = /^0*([0-9a-fA-F]{1,8})\s*(?:;.*)?$/.exec(line)?.[1];
   if (size === undefined) throw malformedReply('a chunk has no size');
   return Number.parseInt(size, 16);
 }

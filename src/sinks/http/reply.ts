@@ -56,9 +56,12 @@ export class ReplyReader {
     const bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
     let at = 0;
     while (this.#head === undefined) {
+      at = headStart(bytes, at);
       const end = headEnd(bytes, at);
       if (end === undefined) {
         if (bytes.length - at > MAX_HEAD_BYTES) throw malformedReply('its head is too long');
+        // What speaks another protocol may never write an empty line: it is known by its first bytes.
+        if (!isStartOfReply(bytes, at)) throw malformedReply(NO_HTTP);
         return this.#keep(bytes, at);
       }
       const head = parseHead(bytes.toString('latin1', at, end), this.#isBodyless);
@@ -92,6 +95,13 @@ export class ReplyReader {
   }
 }
 
+/** Behind empty lines: some servers end a 100, or the reply before, with one too many. */
+function headStart(bytes: Buffer, start: number): number {
+  let at = start;
+  while (bytes[at] === CR || bytes[at] === LF) at++;
+  return at;
+}
+
 /** Behind the empty line that ends a head; lines end with CRLF, or LF alone. https://www.rfc-editor.org/rfc/rfc9112#section-2.2-3 */
 function headEnd(bytes: Buffer, start: number): number | undefined {
   for (let at = bytes.indexOf(LF, start); at !== -1; at = bytes.indexOf(LF, at + 1)) {
@@ -101,24 +111,39 @@ function headEnd(bytes: Buffer, start: number): number | undefined {
   return undefined;
 }
 
+const NO_HTTP = 'it is no HTTP/1.1';
+const REPLY_START = Buffer.from('HTTP/1.');
+
+function isStartOfReply(bytes: Buffer, start: number): boolean {
+  const length = Math.min(bytes.length - start, REPLY_START.length);
+  return REPLY_START.compare(bytes, start, start + length, 0, length) === 0;
+}
+
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: [^\r]*)?\r?$/;
 
 /** Only four headers matter for every reply; the others are looked for when somebody asks. */
 function parseHead(text: string, isBodyless: boolean): Head {
   const firstEnd = text.indexOf('\n');
   const match = STATUS_LINE.exec(text.slice(0, firstEnd));
-  if (match === null) throw malformedReply('it is no HTTP/1.1');
+  if (match === null) throw malformedReply(NO_HTTP);
   const status = Number(match[2]);
   let length: string | undefined;
   let encoding: string | undefined;
   let connection: string | undefined;
   let keepAliveMs: number | undefined;
+  let isFraming = false;
   for (let start = firstEnd + 1, end: number; !isLineEnd(text, start); start = end + 1) {
     end = text.indexOf('\n', start);
+    // The line before goes on, in the form of long ago. https://www.rfc-editor.org/rfc/rfc9112#name-obsolete-line-folding
+    if (text[start] === ' ' || text[start] === '\t') {
+      if (isFraming) throw malformedReply('a header that frames it is folded');
+      continue;
+    }
     const colon = text.indexOf(':', start);
     if (colon === start || colon === -1 || colon > end)
       throw malformedReply('it has a header without a name');
-    if (!FRAMING_HEADER_LENGTHS.has(colon - start)) continue;
+    isFraming = FRAMING_HEADER_LENGTHS.has(colon - start);
+    if (!isFraming) continue;
     const name = text.slice(start, colon).toLowerCase();
     const value = text.slice(colon + 1, end).trim();
     if (name === 'content-length') length = length === undefined ? value : `${length}, ${value}`;

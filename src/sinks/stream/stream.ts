@@ -117,7 +117,8 @@ class Stream implements Sink, PullPort {
     // The timer may be late.
     this.#expire();
     await this.#returns.all;
-    if (this.#book.available === 0 && request.waitMs > 0) {
+    // A stop in between has woken those that waited already.
+    if (this.#book.available === 0 && request.waitMs > 0 && !this.#stopped) {
       await this.#waiting.wait(request.waitMs, signal);
       await this.#returns.all;
     }

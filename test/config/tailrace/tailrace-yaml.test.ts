@@ -291,6 +291,19 @@ describe('anchors', () => {
     expect(await faultLines(loadText(`${minimal}log: &l { retention: *l }\n`))).toContainEqual(
       expect.stringContaining('refer to themselves'),
     );
+    const merges = 'abcdefghij'.split('').map((name, i, names) => {
+      const merged = i === 0 ? '{ x: 1 }' : `{ <<: [${`*${names[i - 1]}, `.repeat(10)}] }`;
+      return `x-${name}: &${name} ${merged}\n`;
+    });
+    expect(await faultLines(loadText(`${minimal}${merges.join('')}log: { <<: *j }\n`))).toContainEqual(
+      expect.stringContaining('aliases multiply this beyond measure'),
+    );
+    expect(await faultLines(loadText(`${minimal}log: { <<: &l [*l] }\n`))).toContainEqual(
+      expect.stringContaining('"<<" merges a mapping'),
+    );
+    expect(await faultLines(loadText(`${minimal}log: { <<: &l [*l, *l, *l] }\n`))).toContainEqual(
+      expect.stringContaining('aliases multiply this beyond measure'),
+    );
     expect(await faultLines(loadText(`${minimal}log: &l { <<: *l }\n`))).toContainEqual(
       expect.stringContaining('merged into itself'),
     );

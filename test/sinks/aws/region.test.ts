@@ -85,15 +85,42 @@ services = nowhere
 [profile off]
 ignore_configured_endpoint_urls = true
 endpoint_url = http://localhost:2
+[profile others]
+services = others
+endpoint_url = http://localhost:5
+[profile twice]
+endpoint_url = http://localhost:8
+[services others]
+s3 =
+  endpoint_url = http://localhost:6
 [services mine]
 sqs =
   endpoint_url = http://localhost:9324
+`;
+
+  const CREDENTIALS_FILE = `
+[twice]
+endpoint_url = http://localhost:7
+[keys]
+endpoint_url = http://localhost:9
 `;
 
   test.each([
     ['nothing', {}, undefined],
     ['the profile of the environment', { AWS_PROFILE: 'local' }, 'http://localhost:4566'],
     ['the services of the profile', { AWS_PROFILE: 'each' }, 'http://localhost:9324'],
+    [
+      'the profile’s own, of a service that its services leave out',
+      { AWS_PROFILE: 'others' },
+      'http://localhost:5',
+    ],
+    ['the configuration’s before the credentials’', { AWS_PROFILE: 'twice' }, 'http://localhost:8'],
+    ['only the credentials’', { AWS_PROFILE: 'keys' }, 'http://localhost:9'],
+    [
+      'what the environment says not to ignore',
+      { AWS_PROFILE: 'off', AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: 'false' },
+      'http://localhost:2',
+    ],
     [
       'the environment before the profile',
       { AWS_PROFILE: 'each', AWS_ENDPOINT_URL: 'http://localhost:3' },
@@ -112,6 +139,7 @@ sqs =
     ],
   ] as const)('is %s, as the SDK has it', async (_, env, expected) => {
     configFile(PROFILES);
+    writeFileSync(join(directory, 'credentials'), CREDENTIALS_FILE);
     for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
     expect(await endpointOverride('sqs', {}, process.env)).toBe(expected);
     if (expected === undefined) return;

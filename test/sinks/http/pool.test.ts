@@ -178,6 +178,41 @@ test('an answer that nobody asked for is never taken for one', async () => {
   expect((await post(pool, 'y')).body.toString()).not.toBe('?');
 });
 
+test('what a server says on an idle connection ends it', async () => {
+  let closed = 0;
+  const port = await listening(
+    createTcpServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('close', () => closed++);
+      socket.once('data', () => {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+        // Before the next request, in a packet of its own.
+        setImmediate(() => socket.write('HTTP/1.1 200 OK\r\ncontent-'));
+      });
+    }),
+  );
+  const pool = poolTo(`http://127.0.0.1:${port}`, { maxConnections: 1 });
+  await post(pool, 'x');
+  await waitFor(() => closed === 1, 'the connection to be closed');
+});
+
+test('a request has its whole time, however little was left for an idle connection', async () => {
+  const held: (() => void)[] = [];
+  const server = createHttpServer((_, response) => void held.push(() => response.end()));
+  let closed = 0;
+  server.on('connection', (socket: Socket) => socket.once('close', () => closed++));
+  const pool = poolTo(`http://127.0.0.1:${await listening(server)}`, { keepAliveMs: 100 });
+  const both = [post(pool, 'x'), post(pool, 'x')];
+  await waitFor(() => held.length === 2, 'two connections');
+  for (const answer of held.splice(0)) answer();
+  await Promise.all(both);
+  const third = post(pool, 'y');
+  await waitFor(() => closed > 0 && held.length === 1, 'the other one to be closed as idle');
+  held[0]!();
+  expect(await third).toMatchObject({ status: 200 });
+  expect(closed).toBe(1);
+});
+
 test('an answer before the request was read ends the connection: the rest of it does not go before the next one', async () => {
   let connections = 0;
   const port = await listening(

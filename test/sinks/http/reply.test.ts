@@ -12,6 +12,12 @@ const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
 const replies: readonly (readonly [what: string, text: string, body: string, keepAlive: boolean])[] = [
   ['with a length', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello', 'hello', true],
   ['without a body', 'HTTP/1.1 204 No Content\r\n\r\n', '', true],
+  [
+    'that has none, though it tells a length',
+    'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n',
+    '',
+    true,
+  ],
   ['without a reason', 'HTTP/1.1 500\r\ncontent-length:0\r\n\r\n', '', true],
   ['after a 100', 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na', 'a', true],
   [
@@ -59,6 +65,19 @@ const replies: readonly (readonly [what: string, text: string, body: string, kee
     'a',
     true,
   ],
+  [
+    'behind an empty line too many',
+    '\r\nHTTP/1.1 100 Continue\r\n\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na',
+    'a',
+    true,
+  ],
+  [
+    'with a header that is folded',
+    'HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\tContent-Length: 9\r\nContent-Length: 1\r\n\r\na',
+    'a',
+    true,
+  ],
+  ['in chunks whose sizes are padded', `${CHUNKED}0000000000000001\r\na\r\n0000000000\r\n\r\n`, 'a', true],
   ['in chunks with trailers', `${CHUNKED}A\r\n0123456789\r\n0\r\nx: y\r\nz: w\r\n\r\n`, '0123456789', true],
 ];
 
@@ -115,6 +134,10 @@ test('one connection carries reply after reply, and bytes that nobody asked for 
 
 test.each([
   ['no HTTP', 'SSH-2.0-OpenSSH\r\n\r\n'],
+  ['another protocol, before its first empty line', '220 mail.example.com ESMTP\r\n'],
+  ['the first byte of TLS', '\x15'],
+  ['a length that is folded', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\n 0\r\n\r\na'],
+  ['a chunk of more than 4 GiB', `${CHUNKED}100000000\r\n`],
   ['another version', 'HTTP/2 200 OK\r\n\r\n'],
   ['a header without a name', 'HTTP/1.1 200 OK\r\n: x\r\n\r\n'],
   ['a length that is no number', 'HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n'],

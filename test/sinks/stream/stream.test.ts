@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest';
+import { wallMs } from '../../../src/core/clock.ts';
+import { stableUuid } from '../../../src/core/idempotency.ts';
 import { stream } from '../../../src/sinks/stream/stream.ts';
 import { sinkDefinition } from '../../../src/sinks/registry.ts';
 import { pullSinkSuite } from '../../pull-sink-suite.ts';
@@ -76,5 +78,25 @@ test('a message is acknowledged, and forgotten here, only when the ledger has it
   remember!();
   await ack;
   expect(steps).toEqual(['leased', 'delivered', 'forgotten', 'acknowledged']);
+  await sink.close();
+});
+
+test('a lease that a clock in the future gave ends after the timeout that is configured', async () => {
+  const late = message({ index: 3 });
+  const id = stableUuid('ack', 'users', '0', late.idempotencyKey);
+  const leases = {
+    load: () => [{ id, visibleAtMs: wallMs() + 86_400_000, acked: false }],
+    save: () => undefined,
+    remove: () => undefined,
+    close: () => undefined,
+  };
+  const sink = await stream.create(stream.config.parse({ type: 'stream', visibility_timeout_ms: 500 }), {
+    name: 'users',
+    rewinds: 0,
+    logger: silent,
+    pull: { openLeases: () => leases, remembered: () => Promise.resolve() },
+  });
+  const [outcome] = await sink.deliver([late], patient, sink.routeOf(late)!);
+  expect(outcome).toMatchObject({ code: 'VISIBILITY_TIMEOUT' });
   await sink.close();
 });

@@ -91,6 +91,13 @@ describe('with deny_private_addresses', () => {
     },
   );
 
+  test('a name is looked up, and not taken for a private address', async () => {
+    const url = 'http://nowhere.invalid/hook';
+    const sink = await createSink({ url, deny_private_addresses: true });
+    const [outcome] = await sink.deliver([message()], patient);
+    expect(outcome).toMatchObject({ code: expect.stringMatching(/^(ENOTFOUND|EAI_AGAIN)$/) });
+  });
+
   test('a redirect to a private address is not followed', async () => {
     const server = await endpoint();
     server.failNext({ kind: 'answer', status: 307, headers: { location: 'http://169.254.169.254/latest' } });
