@@ -16,16 +16,12 @@ import { bearersOf, existing } from './present-tables.ts';
 import { SeenTables } from './seen-tables.ts';
 import {
   endedAt,
-  gapsBetween,
   gapsOfAnother,
-  goneTables,
-  hasEnded,
   lessPublished,
   readAgain,
-  renamedTables,
   unprovedUntil,
-  type NamedTable,
-} from './history/publication.ts';
+} from './history/followed-publication.ts';
+import { gapsBetween, goneTables, hasEnded, renamedTables, type NamedTable } from './history/publication.ts';
 
 /** Which server a connection leads to, as it said when the connection began. */
 export type Looking = {
