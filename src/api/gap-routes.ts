@@ -3,7 +3,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { gapName, type Gap } from '../core/gaps.ts';
 import type { ServiceControl } from '../pipeline/service/control.ts';
-import { invalidRequest, problem, NOT_JSON } from './errors.ts';
+import { invalidRequest } from './errors.ts';
+import { addManagementRoutes } from './management-routes.ts';
 
 const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1000;
@@ -13,15 +14,8 @@ const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
 });
 
-/** Every request here needs full access, and a body that is said to be JSON (a form of another page cannot say so). */
 export function addGapRoutes(app: FastifyInstance, control: ServiceControl): void {
-  void app.register(async (routes) => {
-    routes.addHook('onRequest', async (request, reply) => {
-      if (request.access !== 'full') return reply.code(401).send(problem('this needs a token'));
-      const isJson = /^application\/json\b/i.test(request.headers['content-type'] ?? '');
-      if (request.method === 'GET' || isJson) return undefined;
-      return reply.code(400).send(problem(NOT_JSON));
-    });
+  addManagementRoutes(app, (routes) => {
     routes.get('/api/databases/:database/gaps', async (request) => {
       const parsed = listQuery.safeParse(request.query);
       if (!parsed.success)

@@ -9,7 +9,8 @@ import { sinkDocument } from '../pipeline/service/health.ts';
 import type { RewindTarget } from '../pipeline/sink/requests.ts';
 import type { DeadLetterFilter, DeadLetterSummary } from '../store/dead-letters.ts';
 import type { SinkId } from '../store/sink-records.ts';
-import { invalidRequest, problem, NOT_JSON } from './errors.ts';
+import { invalidRequest } from './errors.ts';
+import { addManagementRoutes } from './management-routes.ts';
 
 const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1000;
@@ -63,15 +64,8 @@ const replayBody = z
   .strictObject({ ...choice, per_second: z.number().positive().max(MAX_PER_SECOND).optional() })
   .refine(isChoice, CHOOSE);
 
-/** Every request here needs full access, and a body that is said to be JSON (a form of another page cannot say so). */
 export function addSinkRoutes(app: FastifyInstance, control: ServiceControl): void {
-  void app.register(async (routes) => {
-    routes.addHook('onRequest', async (request, reply) => {
-      if (request.access !== 'full') return reply.code(401).send(problem('this needs a token'));
-      const isJson = /^application\/json\b/i.test(request.headers['content-type'] ?? '');
-      if (request.method === 'GET' || isJson) return undefined;
-      return reply.code(400).send(problem(NOT_JSON));
-    });
+  addManagementRoutes(app, (routes) => {
     addStatusRoutes(routes, control);
     addDeadLetterRoutes(routes, control);
   });

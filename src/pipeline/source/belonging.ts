@@ -5,7 +5,7 @@ import type { GapDeclaration } from '../../core/gaps.ts';
 import type { Look } from '../../core/look.ts';
 import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { loggedBegins } from '../../log/begins.ts';
-import type { Comparing } from './feed.ts';
+import type { Comparing } from './joint.ts';
 import { BeginComparison } from './history/begins.ts';
 import { certainUpTo, commonFlushed, isInDoubt, judgeIdentity, widenXid } from './history/identity.ts';
 import { historyParted, planStart, type LogEnd, type StartPlan } from './history/plan.ts';

@@ -3,81 +3,34 @@
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
-import { timelineOf, type TimelineHistory } from '../../core/timeline.ts';
+import { timelineOf } from '../../core/timeline.ts';
 import type { BlockContext } from '../../log/format.ts';
-import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
+import { appendFrame } from '../../pgoutput/frames.ts';
 import type { LogWriter } from '../../log/writer.ts';
 import { encodeEnrichment, type Enrichment } from '../../pgoutput/enrichment.ts';
 import { decodeBegin, MESSAGE, relationIdOfRow, unknownMessage } from '../../pgoutput/messages.ts';
 import { longMarker } from '../../pgoutput/long-markers.ts';
 import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
-import type { Begin, BeginComparison } from './history/begins.ts';
 import { RANGE, type StreamBatch } from '../../postgres/replication/stream.ts';
 import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
+import type { Begin } from './history/begins.ts';
+import type { Comparing, Joint } from './joint.ts';
+import { OversizeRows } from './oversize-rows.ts';
+import type { RelationsInForce } from './relations-in-force.ts';
 
 /** Of the socket's own size, so that a block seldom grows it. */
 const INITIAL_BLOCK_BYTES = 512 * 1024;
-const PIECE_BYTES = 1024 * 1024;
-const OVERSIZE_FRAME_BYTES = 14;
 const NOT_HERE = -1;
-
-/**
- * Relation messages with their enrichments, as frames. What comes with a block counts only once that block is
- * appended: a segment that opens with it must decode the rows before the new shape, too.
- */
-export class RelationsInForce {
-  readonly #frames = new Map<number, Buffer>();
-  #pending: { readonly id: number; readonly frames: Buffer; readonly at: number }[] = [];
-
-  /** The frames stand at `at` in the block being made. */
-  add(id: number, frames: Buffer, at: number): void {
-    this.#pending.push({ id, frames, at });
-  }
-
-  /** The block is appended up to `end`. */
-  appended(end: number): void {
-    for (const { id, frames, at } of this.#pending) if (at < end) this.#frames.set(id, frames);
-    this.#pending = this.#pending.filter(({ at }) => at >= end);
-  }
-
-  /** What is not appended by now comes again. */
-  forgetPending(): void {
-    this.#pending = [];
-  }
-
-  /** The Relation message of this relation, as it stands in a frame; undefined: it is not in force. */
-  messageOf(id: number): Buffer | undefined {
-    const frames = this.#frames.get(id);
-    return frames?.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + frames.readUInt32BE(0));
-  }
-
-  prologue(): Buffer {
-    return Buffer.concat([...this.#frames.values()]);
-  }
-}
 
 /** What the feed needs of the log. */
 export type FedLog = Pick<LogWriter, 'append' | 'context'>;
-
-/** What comes again is compared with the log, up to its end. */
-export type Comparing = {
-  readonly begins: BeginComparison;
-  /** Told once all of the log has come; throws when the histories part. */
-  done(partedAt: Lsn | undefined): void;
-};
-
-/** How the stream of one connection joins the log. */
-export type Joint = {
-  readonly epoch: number;
-  readonly history: TimelineHistory;
-  readonly comparing?: Comparing | undefined;
-};
 
 /** Invariant: what `#writer` holds is whole frames that follow the log's end. */
 export class LogFeed {
   readonly #log: FedLog;
   readonly #relations: RelationsInForce;
   readonly #writer = new ByteWriter(INITIAL_BLOCK_BYTES);
+  readonly #oversize = new OversizeRows(this.#writer);
   #joint: Joint;
   #timeline: number;
   /** Transactions up to this commit LSN are logged. Compared with commit LSNs only. */
@@ -94,12 +47,6 @@ export class LogFeed {
   #index = 0;
   /** Of the transaction that began last. */
   #xid = 0;
-  /** Of the oversize row that is coming: bytes seen, and whether they go into the log. */
-  #oversize = { seen: 0, skipBytes: 0 };
-  /** Bytes of the last oversize row that are taken; its row number. */
-  #oversizeTaken = { index: -1, bytes: 0 };
-  /** The same, as the log has it. */
-  #oversizeLogged = { index: -1, bytes: 0 };
   #comparing: Comparing | undefined;
   /** Has this connection brought the transaction that the log ends with? */
   brought = false;
@@ -261,7 +208,7 @@ export class LogFeed {
     this.#append(buffer, Math.max(0, this.#inTransaction ? this.#beginAt : 0), length);
     this.#writer.reset();
     this.#beginAt = NOT_HERE;
-    this.#oversizeLogged = { ...this.#oversizeTaken };
+    this.#oversize.appended();
   }
 
   #append(buffer: Buffer, start: number, end: number): void {
@@ -318,19 +265,12 @@ export class LogFeed {
   }
 
   /**
-   * A message beyond the limit: a row becomes an `o` frame and its bytes `p` frames; a marker stays, and says nothing that
-   * can be read; anything else that large (somebody's logical message) is of no use to a reader and is left out.
+   * A message beyond the limit: of a row its pieces are kept; a marker stays, and says nothing that can be read; anything else that
+   * large (somebody's logical message) is of no use to a reader and is left out.
    */
   #takePiece(bytes: Buffer, start: number, end: number, kind: number, totalBytes: number): void {
     if (kind === RANGE.first) this.#beginOversize(bytes, start, totalBytes);
-    const oversize = this.#oversize;
-    const from = start + Math.min(end - start, Math.max(0, oversize.skipBytes - oversize.seen));
-    oversize.seen += end - start;
-    for (let at = from; at < end; at += PIECE_BYTES) {
-      const to = Math.min(end, at + PIECE_BYTES);
-      this.#appendPiece(bytes, at, to);
-      this.#oversizeTaken.bytes += to - at;
-    }
+    this.#oversize.take(bytes, start, end);
   }
 
   /** What it said is not kept, but that it was said: the annotation before it is no longer in force. */
@@ -342,39 +282,15 @@ export class LogFeed {
 
   #beginOversize(bytes: Buffer, start: number, totalBytes: number): void {
     const type = bytes[start]!;
-    this.#oversize = { seen: 0, skipBytes: Number.POSITIVE_INFINITY };
+    this.#oversize.leaveOut();
     if (type === MESSAGE.logicalMessage) return this.#appendLongMarker(bytes, start, totalBytes);
     if (!isRow(type)) return;
     const index = this.#index;
     this.#index += rowEventsIn(bytes, start);
     if (index >= this.#skipBelow) {
-      this.#appendOversize(type, relationIdOfRow(bytes, start), totalBytes);
-      this.#oversize.skipBytes = 0;
-      this.#oversizeTaken = { index, bytes: 0 };
+      this.#oversize.begin(index, { type, relationId: relationIdOfRow(bytes, start), totalBytes });
       this.changes++;
-    } else if (index === this.#skipBelow - 1 && this.#oversizeLogged.index === index) {
-      // The connection was lost in the middle of this row: its pieces go on where they ended.
-      this.#oversize.skipBytes = this.#oversizeLogged.bytes;
-      this.#oversizeTaken = { ...this.#oversizeLogged };
-    }
-  }
-
-  #appendOversize(type: number, relationId: number, totalBytes: number): void {
-    const frame = Buffer.alloc(OVERSIZE_FRAME_BYTES);
-    frame[0] = FRAME.oversize;
-    frame[1] = type;
-    frame.writeUInt32BE(relationId, 2);
-    frame.writeBigUInt64BE(BigInt(totalBytes), 6);
-    appendFrame(this.#writer, frame, 0, frame.length);
-  }
-
-  #appendPiece(bytes: Buffer, start: number, end: number): void {
-    const writer = this.#writer;
-    writer.reserve(FRAME_HEADER_BYTES + 1 + end - start);
-    writer.buffer.writeUInt32BE(1 + end - start, writer.length);
-    writer.length += FRAME_HEADER_BYTES;
-    writer.byte(FRAME.piece);
-    writer.bytes(bytes, start, end);
+    } else if (index === this.#skipBelow - 1) this.#oversize.goOn(index);
   }
 }
 

@@ -5,26 +5,23 @@ import { describeError } from '../../core/errors.ts';
 import type { GapDeclaration } from '../../core/gaps.ts';
 import type { Look, LookedAt } from '../../core/look.ts';
 import { maxLsn, minLsn, type Lsn } from '../../core/lsn.ts';
-import type { TableName } from '../../core/selection.ts';
 import { takeLook } from '../../postgres/look.ts';
 import type { Looks } from '../../store/looks.ts';
+import { AlteredVersions } from './altered-versions.ts';
 import type { GapKeeper } from './gaps.ts';
 import { LastLook } from './last-look.ts';
 import type { SeenOf } from './lineages.ts';
 import type { SourceOptions } from './options.ts';
+import { bearersOf, existing } from './present-tables.ts';
 import { SeenTables } from './seen-tables.ts';
 import {
   endedAt,
-  gapsBetween,
   gapsOfAnother,
-  goneTables,
-  hasEnded,
   lessPublished,
   readAgain,
-  renamedTables,
   unprovedUntil,
-  type NamedTable,
-} from './history/publication.ts';
+} from './history/followed-publication.ts';
+import { gapsBetween, goneTables, hasEnded, renamedTables, type NamedTable } from './history/publication.ts';
 
 /** Which server a connection leads to, as it said when the connection began. */
 export type Looking = {
@@ -38,8 +35,6 @@ type KeepFacts = {
   readonly certain?: Lsn | undefined;
   readonly again?: Lsn | undefined;
 };
-/** Of these one look sees no more than a few. */
-const MAX_ALTERED = 16;
 
 /**
  * Until what a server sends again has been compared with the log, its looks say what is published, and nothing of whose server it
@@ -62,8 +57,7 @@ export class LookKeeper {
   #seen: SeenTables | undefined;
   /** Number of the connection's first look that is stored. */
   #since: number | undefined;
-  /** Versions of the publication's row that we have made of earlier ones, by those. */
-  readonly #altered = new Map<string, string>();
+  readonly #altered = new AlteredVersions();
   #turn: Promise<void> = Promise.resolve();
   #next: Promise<Look> | undefined;
 
@@ -124,21 +118,8 @@ export class LookKeeper {
   }
 
   /** We altered the publication's own row ourselves: what became of the version that the last look saw is no news. */
-  altered({ from, to }: { readonly from: string; readonly to: string }): void {
-    const [oldest] = this.#altered.keys();
-    if (this.#altered.size >= MAX_ALTERED) this.#altered.delete(oldest!);
-    this.#altered.set(from, to);
-  }
-
-  /** As it would be if what we altered had been so before. */
-  #asAltered(look: Look): Look {
-    const { publication } = look.catalog;
-    const to = publication && this.#altered.get(publication.version);
-    if (to === undefined) return look;
-    return this.#asAltered({
-      ...look,
-      catalog: { ...look.catalog, publication: { ...publication!, version: to } },
-    });
+  altered(versions: { readonly from: string; readonly to: string }): void {
+    this.#altered.add(versions);
   }
 
   /** Looks again; one look at a time, and whoever asks meanwhile gets the next one. */
@@ -275,7 +256,7 @@ export class LookKeeper {
     // What another publication has read before that is had.
     const wasAnother = this.#present?.publication !== look.publication;
     const from = wasAnother && unread !== undefined ? maxLsn(bound, unread) : bound;
-    const gaps = gapsBetween(this.#asAltered(previous), look, { from, ...seen });
+    const gaps = gapsBetween(this.#altered.in(previous), look, { from, ...seen });
     return wasAnother && unread !== undefined
       ? [...gaps, ...lessPublished(look, { from: unread, before: this.#present?.catalog })]
       : gaps;
@@ -325,27 +306,3 @@ export class LookKeeper {
 /** Where the history of the earlier look ended for the later one's server: above that it says nothing of this history. */
 const partedFrom = (previous: Look, server: Look['server']): Lsn | undefined =>
   server.switches.find(({ timeline }) => timeline === previous.server.timeline)?.switchLsn;
-
-/** Of these tables, those that are still there. */
-async function existing(client: Client, oids: readonly number[]): Promise<ReadonlySet<number>> {
-  if (oids.length === 0) return new Set();
-  const { rows } = await client.query<{ oid: number }>(
-    'select oid::int8::float8 as oid from pg_class where oid = any($1::oid[])',
-    [oids],
-  );
-  return new Set(rows.map(({ oid }) => oid));
-}
-
-/** The tables that have these names now. */
-async function bearersOf(client: Client, names: readonly TableName[]): Promise<readonly NamedTable[]> {
-  if (names.length === 0) return [];
-  const { rows } = await client.query<NamedTable>(
-    `select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as "table"
-     from unnest($1::text[], $2::text[]) as wanted(schema, name)
-     join pg_namespace n on n.nspname = wanted.schema
-     join pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
-     where c.relkind in ('r', 'p')`,
-    [names.map(({ schema }) => schema), names.map(({ table }) => table)],
-  );
-  return rows;
-}

@@ -1,8 +1,7 @@
 // One connection's life: from finding the primary to the last byte, with the loops beside the reading one.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
-import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import {
   applicationName,
   closeConnection,
@@ -13,25 +12,18 @@ import {
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
-import { decodeRelation, MESSAGE } from '../../pgoutput/messages.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
-import {
-  startReplication,
-  type ReplicationStream,
-  type StreamBatch,
-} from '../../postgres/replication/stream.ts';
+import { startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
-import { transcoderOf, type Transcoder } from '../../postgres/encoding/transcoder.ts';
-import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
+import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { join, type JoinPorts } from './joining.ts';
 import { noteServer } from './last-server.ts';
-import type { PartitionWatch } from './partition-watch.ts';
-import { describingRelations, type Describe } from './relations.ts';
+import { readAll, type Reading } from './reading.ts';
+import { describingRelations } from './relations.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
 import type { Looking } from './looks.ts';
-import type { SourceReady } from './options.ts';
-import { openProofs, relationsFrom } from './shapes.ts';
+import type { SourceOptions, SourceReady } from './options.ts';
 import {
   assertUnmoved,
   prepareDatabase,
@@ -47,8 +39,6 @@ import { watchServer } from './watch.ts';
 
 /** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
 const MIN_MESSAGE_BYTES = 256 * 1024;
-/** While reading is stopped, how often to look whether it may go on. */
-const ROOM_INTERVAL_MS = 100;
 
 export type SessionPorts = JoinPorts & {
   readonly state: SourceState;
@@ -99,21 +89,10 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const look = await looks.again(looking);
     if (signal.aborted) return;
     const pid = await backendPid(replication);
-    const { senderTimeoutMs, serverVersion, encoding } = prepared.preflight;
+    const { encoding } = prepared.preflight;
     const { ownEncoding } = ports;
     const transcoder = await transcoderOf({ client: primary.client, encoding, ownEncoding });
-    const stream = await startReplication(replication, {
-      slot: settings.slot.name,
-      publication: settings.publication.name,
-      startLsn: plan.startLsn,
-      // No reply says less than the slot knows, before it is known not to have moved.
-      confirmed: ZERO_LSN,
-      messages: asksForMessages(serverVersion),
-      statusIntervalMs: settings.statusIntervalMs,
-      receiveTimeoutMs: settings.receiveTimeoutMs,
-      senderTimeoutMs,
-      maxMessageBytes: Math.max(options.log.maxMessageBytes, MIN_MESSAGE_BYTES),
-    });
+    const stream = await startStream(replication, { startLsn: plan.startLsn, prepared, options });
     opened.streamed = true;
     const { describe, partitions } = describingRelations({ opened, client: primary.client, looking, ports });
     await partitions.looked(look);
@@ -138,6 +117,27 @@ export async function runSession(ports: SessionPorts): Promise<void> {
   }
 }
 
+function startStream(
+  replication: ReplicationConnection,
+  facts: { readonly startLsn: Lsn; readonly prepared: Prepared; readonly options: SourceOptions },
+): Promise<ReplicationStream> {
+  const { startLsn, prepared, options } = facts;
+  const { settings } = options;
+  const { senderTimeoutMs, serverVersion } = prepared.preflight;
+  return startReplication(replication, {
+    slot: settings.slot.name,
+    publication: settings.publication.name,
+    startLsn,
+    // No reply says less than the slot knows, before it is known not to have moved.
+    confirmed: ZERO_LSN,
+    messages: asksForMessages(serverVersion),
+    statusIntervalMs: settings.statusIntervalMs,
+    receiveTimeoutMs: settings.receiveTimeoutMs,
+    senderTimeoutMs,
+    maxMessageBytes: Math.max(options.log.maxMessageBytes, MIN_MESSAGE_BYTES),
+  });
+}
+
 const lookingAt = (primary: Primary, prepared: Prepared, server: ServerHistory): Looking => ({
   client: primary.client,
   serverVersion: prepared.preflight.serverVersion,
@@ -159,15 +159,9 @@ async function backendPid(replication: ReplicationConnection): Promise<number> {
   return Number(rows[0]?.pid);
 }
 
-type Following = {
-  readonly stream: ReplicationStream;
-  readonly transcoder: Transcoder | undefined;
-  readonly opened: SourceLog;
+type Following = Reading & {
   readonly primary: Primary;
   readonly pid: number;
-  readonly looking: Looking;
-  readonly describe: Describe;
-  readonly partitions: PartitionWatch;
   readonly ports: SessionPorts;
 };
 
@@ -227,59 +221,6 @@ async function follow(following: Following): Promise<void> {
   await keeper.flush(stream);
 }
 
-/** The hot loop: one block a batch. */
-async function readAll(following: Following, signal: AbortSignal): Promise<void> {
-  const { stream, transcoder, describe, partitions, looking, ports } = following;
-  const { feed, keeper, budget, log } = following.opened;
-  const proofs = openProofs(looking, ports);
-  // A disk that the connection before this one found full.
-  while (budget.isFull && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
-  for (;;) {
-    const came = await stream.read();
-    if (came === undefined) return;
-    proofs.received();
-    const batch = transcoder === undefined ? came : await transcoder.inUtf8(came);
-    try {
-      for (const enrichment of partitions.takeRenewed()) {
-        const message = feed.messageOf(enrichment.relationId);
-        if (message === undefined) continue;
-        const relation = decodeRelation(message, 0, message.length);
-        feed.relation(message, 0, message.length, await proofs.relation(relation, message, enrichment));
-        partitions.logged(enrichment);
-      }
-      let taken = feed.take(batch, 0, proofs);
-      while (taken < batch.count) {
-        const isRelation = batch.bytes[batch.starts[taken]!] === MESSAGE.relation;
-        if (isRelation) await takeRelation(feed, batch, taken, { describe, proofs });
-        else await proofs.look(relationsFrom(batch, taken));
-        taken = feed.take(batch, isRelation ? taken + 1 : taken, proofs);
-      }
-    } finally {
-      feed.flush();
-    }
-    ports.state.unprovedShapes += proofs.takeUnproved();
-    feed.reached(stream.walEnd);
-    ports.onReached(maxLsn(stream.walEnd, log.context.lastEndLsn));
-    keeper.appended(stream.walEnd, feed.openTransaction, feed.brought);
-    partitions.reached = stream.walEnd;
-    while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
-  }
-}
-
-/** Nothing that follows can be taken before the relation is known: the socket fills its buffer meanwhile, and stops. */
-async function takeRelation(
-  feed: SourceLog['feed'],
-  { bytes, starts, ends }: StreamBatch,
-  message: number,
-  { describe, proofs }: { readonly describe: Describe; readonly proofs: ShapeProofs },
-): Promise<void> {
-  const start = starts[message]!;
-  const end = ends[message]!;
-  const relation = decodeRelation(bytes, start, end);
-  const enrichment = await describe(relation);
-  feed.relation(bytes, start, end, await proofs.relation(relation, bytes.subarray(start, end), enrichment));
-}
-
 const publicationGone = ({ name, publication }: DatabaseSettings): TailraceError =>
   new TailraceError(`database "${name}": publication "${publication.name}" is gone`, {
     code: 'PUBLICATION_GONE',
@@ -287,16 +228,14 @@ const publicationGone = ({ name, publication }: DatabaseSettings): TailraceError
     hint: 'Tailrace connects again and makes it anew',
   });
 
-const serverEnded = (name: string): TailraceError =>
-  new TailraceError(`database "${name}": the server ended the stream`, {
+const serverAway = (name: string, what: string): TailraceError =>
+  new TailraceError(`database "${name}": ${what}`, {
     code: 'SERVER_NOT_READY',
     kind: 'retryable',
     hint: 'Tailrace goes on as soon as the server takes connections',
   });
 
+const serverEnded = (name: string): TailraceError => serverAway(name, 'the server ended the stream');
+
 const serverLetGo = (name: string): TailraceError =>
-  new TailraceError(`database "${name}": the server ended our connection: it shuts down, most likely`, {
-    code: 'SERVER_NOT_READY',
-    kind: 'retryable',
-    hint: 'Tailrace goes on as soon as the server takes connections',
-  });
+  serverAway(name, 'the server ended our connection: it shuts down, most likely');

@@ -16,7 +16,8 @@ import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { noticesOf } from './tables.ts';
 import type { Selection, TableName } from '../../core/selection.ts';
-import { readSlot, slotInUse, type Slot } from '../../postgres/preflight/slot.ts';
+import { readSlot, type Slot } from '../../postgres/preflight/slot.ts';
+import { slotInUse } from '../../postgres/slot-in-use.ts';
 import { dropSlot, makeSlot, slotBlocker, slotWait } from '../../postgres/preflight/slot-making.ts';
 
 export type Prepared = {
@@ -53,7 +54,7 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
     throw slotWait(settings.slot.name, blocker);
   }
   // Before there is a log: what another process is sent meanwhile would be missing in it.
-  if (activePid !== undefined) throw slotInUse(settings.name, settings.slot.name, activePid);
+  if (activePid !== undefined) throw slotInUse(settings.name, settings.slot.name, { pid: activePid });
   // The publication first: what is written between the two would not be decodable.
   let { publication } = found;
   let published: Prepared['published'];

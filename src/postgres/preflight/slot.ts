@@ -1,7 +1,6 @@
 // The replication slot: what state it is in, whether we may stream from it, and making one.
 // https://www.postgresql.org/docs/current/view-pg-replication-slots.html
 import { escapeLiteral, type Client } from 'pg';
-import { TailraceError } from '../../core/errors.ts';
 import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import type { DatabaseSettings } from '../settings.ts';
@@ -171,11 +170,3 @@ export function inspectMissingSlot(settings: DatabaseSettings): Finding {
     cure: `SELECT pg_create_logical_replication_slot(${escapeLiteral(settings.slot.name)}, 'pgoutput'); or slot.create_if_not_exists: true`,
   });
 }
-
-/** Whoever streams from the slot may end: this passes by itself. */
-export const slotInUse = (databaseName: string, slotName: string, pid: number): TailraceError =>
-  new TailraceError(`database "${databaseName}": slot "${slotName}" is in use by process ${pid}`, {
-    code: 'SLOT_IN_USE',
-    kind: 'retryable',
-    hint: `another process streams from it: stop it, or SELECT pg_terminate_backend(${pid}); Tailrace takes over when the slot is free`,
-  });

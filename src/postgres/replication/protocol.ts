@@ -5,6 +5,7 @@ import { TailraceError, type ErrorKind } from '../../core/errors.ts';
 import { formatLsn, type Lsn } from '../../core/lsn.ts';
 import { connectionFault } from '../connection/fault.ts';
 import type { ReplicationConnection } from '../connection/connection.ts';
+import { slotInUse } from '../slot-in-use.ts';
 
 export type StreamOptions = {
   readonly slot: string;
@@ -109,11 +110,7 @@ export function streamFault(
     new TailraceError(`database "${settings.name}": ${message}`, { code, kind, hint });
   switch (sqlState) {
     case '55006':
-      return make(
-        'SLOT_IN_USE',
-        'retryable',
-        `another process streams from slot "${options.slot}": stop it, or SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = ${escapeLiteral(options.slot)}; Tailrace takes over when the slot is free`,
-      );
+      return slotInUse(settings.name, options.slot, { said: message });
     case '42704':
       if (!LOOKS_UP_PUBLICATION.has(routine) && !LOOKS_UP_SLOT.has(routine)) break;
       return LOOKS_UP_PUBLICATION.has(routine)

@@ -3,10 +3,9 @@ import { concerns, type GapDeclaration } from '../../../../src/core/gaps.ts';
 import type { CatalogVersions } from '../../../../src/core/look.ts';
 import { toLsn } from '../../../../src/core/lsn.ts';
 import { tablePattern } from '../../../../src/core/selection.ts';
+import { endedAt, gapsOfAnother } from '../../../../src/pipeline/source/history/followed-publication.ts';
 import {
-  endedAt,
   gapsBetween,
-  gapsOfAnother,
   goneTables,
   hasEnded,
   renamedTables,

@@ -1,0 +1,16 @@
+// What all routes of the management API have in common: who may call them, and with what.
+import type { FastifyInstance } from 'fastify';
+import { NOT_JSON, problem } from './errors.ts';
+
+/** Every request to them needs full access, and a body that is said to be JSON (a form of another page cannot say so). */
+export function addManagementRoutes(app: FastifyInstance, add: (routes: FastifyInstance) => void): void {
+  void app.register(async (routes) => {
+    routes.addHook('onRequest', async (request, reply) => {
+      if (request.access !== 'full') return reply.code(401).send(problem('this needs a token'));
+      const isJson = /^application\/json\b/i.test(request.headers['content-type'] ?? '');
+      if (request.method === 'GET' || isJson) return undefined;
+      return reply.code(400).send(problem(NOT_JSON));
+    });
+    add(routes);
+  });
+}
