@@ -144,7 +144,7 @@ describe('a database', () => {
       return found?.state === 'waiting' && found.reason?.includes(name) === true ? found : undefined;
     }, 'the source to say what it waits for');
     expect(database.status).toBe('degraded');
-    expect(database.reason).toContain(`PID ${consumer.pid}`);
+    expect(database.reason).toContain(`process ${consumer.pid}`);
     expect(database.cure).toContain(`SELECT pg_terminate_backend(${consumer.pid});`);
     expect(ids()).toEqual([]);
     await query(sqlIn(database.cure ?? '', 'SELECT pg_terminate_backend'));
