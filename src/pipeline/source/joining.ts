@@ -83,9 +83,10 @@ export async function join(joining: Joining): Promise<StartPlan> {
     { opened, server },
     { looks, declare: (gap) => void gaps.declare(gap) },
   );
-  if (comparing === undefined) looks.prove();
   opened.feed.join({ epoch: plan.epoch, history: server, comparing });
   await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
+  // Once the epoch is remembered: at a server that is proved it is not asked for again.
+  if (comparing === undefined) looks.prove();
   opened.joined = true;
   return plan;
 }
