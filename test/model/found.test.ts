@@ -299,6 +299,19 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'what the log holds of a transaction that was given up keeps the keys that it had, however often options change',
+    {
+      steps: [
+        { action: 'options changed', seed: 868 },
+        { action: 'failover to a level standby', seed: 681 },
+        { action: 'options changed', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {
