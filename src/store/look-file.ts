@@ -20,12 +20,19 @@ export type KeptLook = {
   readonly salts: Salts;
 };
 
+type StoredRange = {
+  readonly epoch: number;
+  readonly from: string;
+  readonly to: string;
+  readonly salt: string;
+};
+
 type StoredFile = {
   readonly tailrace: 'look';
   readonly format: number;
   readonly look: StoredLook;
   readonly open: readonly GapDeclaration[];
-  readonly salts?: readonly { readonly from: string; readonly to: string; readonly salt: string }[];
+  readonly salts?: readonly StoredRange[];
 };
 
 /** Undefined: there is none, or none that can be read. */
@@ -33,10 +40,10 @@ export function readLookFile(directory: string): KeptLook | undefined {
   try {
     const stored = JSON.parse(readFileSync(join(directory, LOOK_FILE), 'utf8')) as StoredFile;
     if (stored.tailrace !== 'look' || stored.format > FORMAT_VERSION) return undefined;
-    const salts = (stored.salts ?? []).map(({ from, to, salt }) => ({
-      from: readLsn(from),
-      to: readLsn(to),
-      salt,
+    const salts = (stored.salts ?? []).map((range) => ({
+      ...range,
+      from: readLsn(range.from),
+      to: readLsn(range.to),
     }));
     return { look: parseLook(stored.look), open: stored.open, salts };
   } catch {
@@ -51,7 +58,7 @@ export function writeLookFile(directory: string, { look, open, salts }: KeptLook
     format: FORMAT_VERSION,
     look: storeLook(look),
     open,
-    salts: salts.map(({ from, to, salt }) => ({ from: formatLsn(from), to: formatLsn(to), salt })),
+    salts: salts.map((range) => ({ ...range, from: formatLsn(range.from), to: formatLsn(range.to) })),
   };
   const bytes = Buffer.from(JSON.stringify(stored));
   closeSync(replaceFile(join(directory, LOOK_FILE), [bytes], LEDGER_FILES).fd);

@@ -166,6 +166,7 @@ const VERSION_3 = `
   create table renumbered_transactions (
     id integer primary key autoincrement,
     database text not null,
+    epoch integer not null,
     from_lsn text not null,
     to_lsn text not null,
     salt text not null

@@ -26,8 +26,10 @@ export class Accounting {
   /** In the log, and of those what the disk has. */
   #logged = new Set<number>();
   #durable = new Set<number>();
-  /** They stand in the log in two epochs, in a transaction that is whole in the later one only. */
+  /** They may have come in an epoch before the one in which the log has them whole. */
   readonly #doubled = new Set<number>();
+  /** Did the power take whole transactions from it? Ledgers may have them. */
+  #isLogCut = false;
   /** Everything before is nobody's: the slot was made after it. */
   countedFrom: number | undefined;
   readonly faults: string[] = [];
@@ -116,7 +118,8 @@ export class Accounting {
       transaction.rows.some(({ id }) => [...this.#received.values()].some((received) => received.has(id)));
     const partial = after.toSorted((a, b) => (a.commitLsn < b.commitLsn ? -1 : 1)).find(received);
     for (const transaction of after) {
-      if (transaction.commitLsn !== next && transaction !== partial) continue;
+      const wasWhole = transaction.commitLsn !== next && transaction !== partial;
+      if (wasWhole && !this.#isLogCut) continue;
       for (const { id } of transaction.rows) this.#doubled.add(id);
     }
   }
@@ -140,6 +143,7 @@ export class Accounting {
   }
   /** The power went. */
   ledgersCut(): void {
+    this.#isLogCut = true;
     for (const received of this.#received.values()) received.ledgerCut();
   }
 

@@ -283,6 +283,35 @@ const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
       version: 17,
     },
   ],
+  [
+    'a transaction that a server set back gives the place and the id of one in progress is another one',
+    {
+      steps: [
+        { action: 'server copied', seed: 0 },
+        { action: 'server restored', seed: 349 },
+        { action: 'go on', seed: 1 },
+        { action: 'go on', seed: 381 },
+        { action: 'server restored', seed: 91 },
+        { action: 'go on', seed: 504 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
+    'what the log holds of a transaction that was given up keeps the keys that it had, however often options change',
+    {
+      steps: [
+        { action: 'options changed', seed: 868 },
+        { action: 'failover to a level standby', seed: 681 },
+        { action: 'options changed', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
 ];
 
 test.each(FOUND)('%s', async (_, sequence) => {

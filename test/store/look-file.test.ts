@@ -31,8 +31,8 @@ test('a look is read back from its file as it was, with the gaps that were open 
     server: { ...look().server, timeline: 3, switches: [{ timeline: 1, switchLsn: toLsn(0x10n) }] },
   });
   const salts = [
-    { from: toLsn(7n), to: toLsn(9n), salt: 'later' },
-    { from: toLsn(1n), to: toLsn(8n), salt: 'salt' },
+    { epoch: 3, from: toLsn(7n), to: toLsn(9n), salt: 'later' },
+    { epoch: 2, from: toLsn(1n), to: toLsn(8n), salt: 'salt' },
   ];
   writeLookFile(directory, { look: look(), open: [], salts: [] });
   writeLookFile(directory, { look: seen, open: [OPEN], salts });

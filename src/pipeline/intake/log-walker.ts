@@ -198,7 +198,7 @@ export class LogWalker {
       xid: begin.xid,
       timeline: this.#timeline,
     };
-    const salt = saltOf(this.#salts, begin.commitLsn);
+    const salt = saltOf(this.#salts, transaction);
     return { ...transaction, key: transactionKey(this.#streamKey, transaction, salt) };
   }
 

@@ -69,6 +69,8 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     isFirstStart: facts.isFirstStart,
     isSkipNew: facts.skipTo !== opened.skippedTo,
     renumbered,
+    // Later ones begin with all that the sinks were shown.
+    mayBeAhead: !opened.joined,
   });
   const { lastCommitLsn } = opened.log.context;
   const comparing = plan.compares

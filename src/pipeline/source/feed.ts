@@ -36,7 +36,7 @@ export class LogFeed {
   /** Transactions up to this commit LSN are logged. Compared with commit LSNs only. */
   #loggedCommitLsn: Lsn = ZERO_LSN;
   /** The transaction that the log holds in part, and that the server sends again. */
-  #partial: Pick<BlockContext, 'commitLsn' | 'xid' | 'index'> | undefined;
+  #partial: Pick<BlockContext, 'commitLsn' | 'commitTimeUs' | 'xid' | 'index'> | undefined;
   #inTransaction = false;
   /** Where the Begin of the transaction in progress stands in the block being made. */
   #beginAt = NOT_HERE;
@@ -221,8 +221,12 @@ export class LogFeed {
   #begin(bytes: Buffer, start: number, end: number): void {
     const begin = decodeBegin(bytes, start, end);
     const { commitLsn, xid } = begin;
-    if (this.#comparing !== undefined) this.#compare(begin);
     const partial = this.#partial;
+    // First: a server that goes on with another transaction is not proved to be the log's.
+    if (partial !== undefined && commitLsn > this.#loggedCommitLsn && !isSame(partial, begin)) {
+      throw transactionParted(partial.commitLsn, commitLsn);
+    }
+    if (this.#comparing !== undefined) this.#compare(begin);
     this.#partial = undefined;
     this.#inTransaction = true;
     this.#xid = xid;
@@ -237,9 +241,6 @@ export class LogFeed {
       return;
     }
     if (partial !== undefined) {
-      if (partial.commitLsn !== commitLsn || partial.xid !== xid) {
-        throw transactionParted(partial.commitLsn, commitLsn);
-      }
       this.#skipBelow = partial.index;
       return;
     }
@@ -293,6 +294,10 @@ export class LogFeed {
     } else if (index === this.#skipBelow - 1) this.#oversize.goOn(index);
   }
 }
+
+/** With the time: a server that went back to an earlier state gives place and id to another transaction. */
+const isSame = (a: Begin, b: Begin): boolean =>
+  a.commitLsn === b.commitLsn && a.xid === b.xid && a.commitTimeUs === b.commitTimeUs;
 
 const transactionParted = (held: Lsn, got: Lsn): TailraceError =>
   new TailraceError(

@@ -7,6 +7,7 @@ import type { Look } from '../../core/look.ts';
 import { formatLsn, maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { Primary } from '../../postgres/connection/connection.ts';
 import { comparingOf, isRenumbered, judgeBelonging } from './belonging.ts';
+import type { SaltedRange } from '../../store/renumbered.ts';
 import type { GapKeeper } from './gaps.ts';
 import { certainUpTo } from './history/identity.ts';
 import type { StartPlan } from './history/plan.ts';
@@ -73,7 +74,8 @@ export async function join(joining: Joining): Promise<StartPlan> {
   if (mayBeRenumbered(joining, { look, unread })) {
     // Sinks learn of salts when they begin.
     if (ports.isFollowedAlone) throw renumbered(ports.options.settings.name);
-    saltUnread(joining, { from: unread, to: maxLsn(server.walEnd, look.walAfter) });
+    const to = maxLsn(server.walEnd, look.walAfter);
+    saltUnread(joining, { epoch: plan.epoch, from: unread, to });
   }
   opened.epoch = plan.epoch;
   opened.skippedTo = skipTo;
@@ -83,9 +85,10 @@ export async function join(joining: Joining): Promise<StartPlan> {
     { opened, server },
     { looks, declare: (gap) => void gaps.declare(gap) },
   );
-  if (comparing === undefined) looks.prove();
   opened.feed.join({ epoch: plan.epoch, history: server, comparing });
   await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
+  // Once the epoch is remembered: at a server that is proved it is not asked for again.
+  if (comparing === undefined) looks.prove();
   opened.joined = true;
   return plan;
 }
@@ -124,9 +127,9 @@ function mayBeRenumbered(
  * options: no ledger may skip anything of it (it is in an epoch or a life of its own), and its keys differ from those. Which of the
  * transactions that are there by now it was, nobody can tell: one publication leaves out what another one sends. Repeats, never losses.
  */
-function saltUnread({ ports }: Joining, { from, to }: { readonly from: Lsn; readonly to: Lsn }): void {
+function saltUnread({ ports }: Joining, range: Omit<SaltedRange, 'salt'>): void {
   const { store, settings } = ports.options;
-  store.renumbered.add(settings.name, { from, to, salt: shortHash(formatLsn(from), randomUUID()) });
+  store.renumbered.add(settings.name, { ...range, salt: shortHash(formatLsn(range.from), randomUUID()) });
 }
 
 /**

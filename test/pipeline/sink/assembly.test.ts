@@ -220,7 +220,8 @@ test('transactions that may come again numbered otherwise have other idempotency
   const room = await openSinkRoom();
   for (const commitLsn of [100, 200, 300, 400]) room.insert(commitLsn, [commitLsn]);
   const range = { from: toLsn(200n), to: toLsn(400n) };
-  room.options.store.renumbered.add(SINK.database, { ...range, salt: 'salt' });
+  room.options.store.renumbered.add(SINK.database, { ...range, epoch: 0, salt: 'salt' });
+  room.options.store.renumbered.add(SINK.database, { ...range, epoch: 1, salt: 'of a later epoch' });
   const keys = new Map<number, string>();
   await start(room, {
     answer: (message) => {

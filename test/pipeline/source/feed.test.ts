@@ -186,6 +186,14 @@ describe('the feed', () => {
     expect(() => batch([begin(101n), row('b')])).toThrow(/committed at 0\/65/);
   });
 
+  test('refuses one that has place and id of the one that the log holds the beginning of, and another time', () => {
+    batch([begin(100n), relation(), row('a')]);
+    reconnect();
+    const another = begin(100n);
+    another.writeBigInt64BE(another.readBigInt64BE(9) + 1n, 9);
+    expect(() => batch([another, row('b')])).toThrow(/committed at 0\/64/);
+  });
+
   test('abandons an unfinished transaction in a new epoch', async () => {
     batch([begin(100n), relation(), row('a')]);
     feed.join({ epoch: 1, history });

@@ -64,8 +64,8 @@ async function connect({ wasRead = true } = {}) {
 describe('after the store was lost', () => {
   test('transactions have the salts that they had, and the last of them counts as before', async () => {
     const ranges = [
-      { from: toLsn(1n), to: toLsn(9n), salt: 'first' },
-      { from: toLsn(5n), to: toLsn(12n), salt: 'second' },
+      { epoch: 1, from: toLsn(1n), to: toLsn(9n), salt: 'first' },
+      { epoch: 2, from: toLsn(5n), to: toLsn(12n), salt: 'second' },
     ];
     for (const range of ranges) store.renumbered.add('shop', range);
     await connect();

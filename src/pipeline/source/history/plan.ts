@@ -46,6 +46,8 @@ export type StartFacts = {
   readonly isFirstStart: boolean;
   /** The row events of a transaction are numbered otherwise than in the log. */
   readonly renumbered: boolean;
+  /** May sinks have settled what the log has not: a transaction in progress that was cut off, or what the power took? */
+  readonly mayBeAhead: boolean;
 };
 
 /**
@@ -69,7 +71,9 @@ export function planStart(facts: StartFacts): StartPlan {
   const gap = confirmed > known ? gapUpTo(known, facts) : undefined;
   const compares = inDoubt && skipTo === undefined;
   const skips = skipTo !== undefined && facts.isSkipNew;
-  const isNew = identity.verdict === 'promoted' || gap !== undefined || skips || renumbered;
+  // What comes behind the log's end may be another history's than what sinks had there: no ledger may skip it.
+  const mayDiffer = facts.mayBeAhead && facts.certain !== undefined;
+  const isNew = identity.verdict === 'promoted' || gap !== undefined || skips || renumbered || mayDiffer;
   return {
     startLsn: skipTo ?? (compares ? ZERO_LSN : log.lastEndLsn),
     confirmed,

@@ -44,6 +44,7 @@ function plan(
     isFirstStart: false,
     isSkipNew: false,
     renumbered: false,
+    mayBeAhead: false,
     ...changes,
   });
 }
@@ -115,6 +116,16 @@ describe('a connection starts', () => {
 
   test('in a new epoch when the changes of a transaction are numbered otherwise', () => {
     expect(plan(log(), server, slot(900), { renumbered: true })).toMatchObject({ epoch: 4, gap: undefined });
+  });
+
+  test('in a new epoch where the server may have gone back, and sinks may have more than the log', () => {
+    const certain = lsn(0);
+    expect(plan(log(), server, slot(900), { certain, mayBeAhead: true })).toMatchObject({
+      epoch: 4,
+      gap: undefined,
+    });
+    expect(plan(log(), server, slot(900), { certain })).toMatchObject({ epoch: 3 });
+    expect(plan(log(), server, slot(900), { mayBeAhead: true })).toMatchObject({ epoch: 3 });
   });
 
   test('with a gap and a new epoch when the slot is ahead of everything we know', () => {

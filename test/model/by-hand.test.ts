@@ -1,5 +1,6 @@
-// Another publication numbers the changes of a transaction otherwise: what was delivered of it before comes again, and no change comes
-// with a key that another one had, for a queue that removes duplicates would swallow it.
+// What no random sequence is likely to come to, by hand. Another publication numbers the changes of a transaction otherwise: no change
+// comes with a key that another one had, for a queue that removes duplicates would swallow it. And a server that went back writes
+// other changes where sinks had been further than the log.
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, onTestFinished, test } from 'vitest';
@@ -31,6 +32,7 @@ async function makeWorld() {
     directory.remove();
   });
   return {
+    server,
     directory,
     accounting,
     kill,
@@ -66,13 +68,12 @@ async function makeWorld() {
 
 type World = Awaited<ReturnType<typeof makeWorld>>;
 
-/** What is still to come comes, and everything has come to everybody. */
-async function expectEverything({ accounting, read, deliver }: World): Promise<void> {
+/** What is still to come comes. Answers what is wrong with what has come by then, and with what was declared. */
+async function faultsOf({ accounting, read, deliver }: World): Promise<readonly string[]> {
   await read(ALL);
   await deliver([0, 1, 2]);
   accounting.settle([]);
-  expect(accounting.faults).toEqual([]);
-  expect(accounting.hasGaps).toBe(false);
+  return accounting.hasGaps ? [...accounting.faults, 'a gap was declared'] : accounting.faults;
 }
 
 test('behind a transaction that only the new publication sends, one that was delivered in part has other keys', async () => {
@@ -88,7 +89,7 @@ test('behind a transaction that only the new publication sends, one that was del
   await world.deliver([0, 1, 2]);
   await world.kill();
   await world.start(WITH_NOISE);
-  await expectEverything(world);
+  expect(await faultsOf(world)).toEqual([]);
 });
 
 test('a new log that is read with another publication than the one before gives its changes other keys', async () => {
@@ -102,7 +103,7 @@ test('a new log that is read with another publication than the one before gives 
   world.accounting.logGone();
   world.accounting.mayAllRepeat();
   await world.start(WITH_NOISE);
-  await expectEverything(world);
+  expect(await faultsOf(world)).toEqual([]);
 });
 
 test('a log that was put back from before gives its changes other keys where another publication read them since', async () => {
@@ -127,5 +128,24 @@ test('a log that was put back from before gives its changes other keys where ano
   world.accounting.logGone();
   world.accounting.mayAllRepeat();
   await world.start(WITHOUT_NOISE);
-  await expectEverything(world);
+  expect(await faultsOf(world)).toEqual([]);
+});
+
+test('what sinks had of a transaction that the server lost does not hide what it writes in its place', async () => {
+  const world = await makeWorld();
+  const { server, commit, read, deliver } = world;
+  await world.start(WITHOUT_NOISE);
+  commit(['a']);
+  await read(ALL);
+  await deliver([0, 1, 2]);
+  const copy = server.copy();
+  commit(['a', 'b', 'c', 'a', 'b', 'c', 'a', 'b', 'c']);
+  // Its Begin and five of its rows.
+  await read(6);
+  await deliver([0, 1, 2]);
+  await world.kill();
+  server.restore(copy, { timeline: false });
+  for (const tables of [['a'], ['b', 'a'], ['a'], ['b']]) commit(tables);
+  await world.start(WITHOUT_NOISE);
+  expect(await faultsOf(world)).toEqual([]);
 });
