@@ -2,9 +2,7 @@
 // https://www.postgresql.org/docs/current/protocol-message-types.html
 import { TailraceError } from '../core/errors.ts';
 import { toLsn, type Lsn } from '../core/lsn.ts';
-
-/** Postgres counts microseconds from 2000-01-01, we from 1970-01-01. */
-const POSTGRES_EPOCH_US = 946_684_800_000_000n;
+import { POSTGRES_EPOCH_US } from './bytes.ts';
 
 /** Reads a cold message field by field and never beyond its end. Invariant: `start <= #at <= #end`. */
 export class MessageReader {
