@@ -18,6 +18,9 @@ export function parseLsn(text: string): Lsn | undefined {
   return ((BigInt(`0x${match[1]}`) << 32n) | BigInt(`0x${match[2]}`)) as Lsn;
 }
 
+/** The same of a text that Postgres or we ourselves have written: what is none after all counts as 0/0. */
+export const readLsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;
+
 /** Writes an LSN as Postgres prints it: upper-case hexadecimal without leading zeros. */
 export function formatLsn(lsn: Lsn): string {
   return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffffffffn).toString(16).toUpperCase()}`;

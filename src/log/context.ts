@@ -3,11 +3,9 @@ import { TailraceError } from '../core/errors.ts';
 import { toLsn, ZERO_LSN } from '../core/lsn.ts';
 import { comparePositions, type Position } from '../core/position.ts';
 import type { BlockContext } from './format.ts';
+import { POSTGRES_EPOCH_US } from '../pgoutput/bytes.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../pgoutput/frames.ts';
 import { rowEventsIn } from '../pgoutput/row-numbers.ts';
-
-/** pgoutput counts microseconds from 2000-01-01. */
-const POSTGRES_EPOCH_US = 946_684_800_000_000n;
 
 export type Advance = {
   /** Where the stream stands after the frames. */

@@ -1,5 +1,8 @@
-// The first byte of each pgoutput message: the decoder and the log both tell messages apart by it.
+// Bytes and numbers of the pgoutput protocol: the decoder and the log both tell messages apart by their first byte.
 // https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
+
+/** Postgres counts microseconds from 2000-01-01, we from 1970-01-01. */
+export const POSTGRES_EPOCH_US = 946_684_800_000_000n;
 
 export const PGOUTPUT = {
   begin: 0x42, // B

@@ -2,8 +2,7 @@
 import type { Client } from 'pg';
 import type { Ancestor } from '../core/change.ts';
 import { xidOf } from './shapes/sql.ts';
-
-const HAS_SCHEMA_ENTRIES = 150_000;
+import { HAS_SCHEMA_ENTRIES } from './versions.ts';
 
 /** Above a table. */
 export type Link = Ancestor & {

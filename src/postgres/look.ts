@@ -3,7 +3,7 @@
 // A row version is (oid, xmin): it differs after every ALTER, also after one that was undone, and outlives VACUUM FULL and
 // FREEZE. Only SQL reads the catalog here, no catalog function: these see newer rows than the statement's snapshot.
 import type { Client } from 'pg';
-import { parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { readLsn, type Lsn } from '../core/lsn.ts';
 import {
   ALL_OF_IT,
   PUBLISHED_ACTIONS,
@@ -15,15 +15,13 @@ import {
   type Version,
 } from '../core/look.ts';
 import { FIRST_OWN_OID, shapeVersions } from './shapes/sql.ts';
+import { HAS_MULTIRANGES, HAS_SCHEMA_ENTRIES } from './versions.ts';
 
 /** Objects of the user begin here. https://www.postgresql.org/docs/current/system-catalog-initial-data.html (FirstNormalObjectId) */
 const FIRST_USER_OID = 16_384;
 
 /** Ids are compared in a circle: half of them are past. https://www.postgresql.org/docs/current/transaction-id.html */
 const HALF_XIDS = 2n ** 31n;
-
-const HAS_SCHEMA_ENTRIES = 150_000;
-const HAS_MULTIRANGES = 140_000;
 
 export const WAL_END =
   'case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end::text';
@@ -234,5 +232,3 @@ function catalogOf({ publication, tables, types }: DetailRow): CatalogVersions {
     ...(types !== null && { types }),
   };
 }
-
-const readLsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;

@@ -1,7 +1,7 @@
 // Declared gaps of a database: kept until somebody accepts them, and after that as a record (invariant 10).
 import type { DatabaseSync } from 'node:sqlite';
 import { gapName, type Gap, type GapCause, type GapDeclaration, type GapEnd } from '../core/gaps.ts';
-import { formatLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { formatLsn, readLsn, type Lsn } from '../core/lsn.ts';
 import type { TableName } from '../core/selection.ts';
 import { transaction } from './sink-records.ts';
 
@@ -65,9 +65,13 @@ export class Gaps {
 
   #enlarge(row: Row, gap: GapDeclaration): Gap {
     const known = readGap(row);
-    const from = lsn(known.from) < lsn(gap.from) ? known.from : gap.from;
+    const from = readLsn(known.from) < readLsn(gap.from) ? known.from : gap.from;
     const to =
-      known.to === undefined || gap.to === undefined ? null : lsn(known.to) > lsn(gap.to) ? known.to : gap.to;
+      known.to === undefined || gap.to === undefined
+        ? null
+        : readLsn(known.to) > readLsn(gap.to)
+          ? known.to
+          : gap.to;
     const enlarged = this.#db
       .prepare(
         'update gaps set from_lsn = ?, to_lsn = ?, tables = ?, ends = ?, halts = ?, skips = ?, reason = ? where id = ? returning *',
@@ -126,7 +130,7 @@ export class Gaps {
       .prepare('select * from gaps where database = ? and skips = 1 and to_lsn is not null order by id desc')
       .all(database)
       .map(readGap)
-      .filter((gap) => lsn(gap.from) <= after && after < lsn(gap.to!));
+      .filter((gap) => readLsn(gap.from) <= after && after < readLsn(gap.to!));
   }
 
   /** Somebody knows of it, and wants deliveries to go on. Durable when it returns. Undefined: there is none. */
@@ -148,8 +152,6 @@ export class Gaps {
   }
 }
 
-const lsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;
-
 const isEqual = (row: Row, { from, to, tables, ends }: GapDeclaration): boolean =>
   row['from_lsn'] === from &&
   row['to_lsn'] === (to ?? null) &&
@@ -161,8 +163,8 @@ function overlaps(row: Row, gap: GapDeclaration): boolean {
   const known = readGap(row);
   const ofAll = gap.cause === 'publication_missing' || gap.cause === 'publication_changed';
   if (!ofAll && row['tables'] !== writeTables(gap.tables)) return false;
-  const startsBeforeItsEnd = known.to === undefined || lsn(gap.from) <= lsn(known.to);
-  const endsAfterItsStart = gap.to === undefined || lsn(gap.to) >= lsn(known.from);
+  const startsBeforeItsEnd = known.to === undefined || readLsn(gap.from) <= readLsn(known.to);
+  const endsAfterItsStart = gap.to === undefined || readLsn(gap.to) >= readLsn(known.from);
   return startsBeforeItsEnd && endsAfterItsStart;
 }
 

@@ -5,7 +5,7 @@ import { closeSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GapDeclaration } from '../core/gaps.ts';
 import type { Look } from '../core/look.ts';
-import { formatLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { formatLsn, readLsn } from '../core/lsn.ts';
 import { LEDGER_FILES, replaceFile } from './ledger/files.ts';
 import { parseLook, storeLook, type StoredLook } from './looks.ts';
 import type { Salts } from './renumbered.ts';
@@ -63,5 +63,3 @@ export function writeLookFile(directory: string, { look, open, salts }: KeptLook
   const bytes = Buffer.from(JSON.stringify(stored));
   closeSync(replaceFile(join(directory, LOOK_FILE), [bytes], LEDGER_FILES).fd);
 }
-
-const readLsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;

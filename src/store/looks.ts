@@ -1,7 +1,7 @@
 // The looks at a database, the newest all of them and fewer and fewer of the older ones (invariant 8).
 import type { DatabaseSync } from 'node:sqlite';
 import type { CatalogVersions, Look, LookedAt, Version } from '../core/look.ts';
-import { formatLsn, minLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { formatLsn, minLsn, readLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { transaction } from './sink-records.ts';
 
 /** Above this many looks of a database, every second of the older half goes that follows one at the same publication. */
@@ -138,7 +138,7 @@ export class Looks {
       )
       .get(database, xid, server.systemIdentifier);
     if (row === undefined) return ZERO_LSN;
-    const lsn = readLsn(row['wal_before']);
+    const lsn = readLsn(String(row['wal_before']));
     const parted = partedAt(row, server);
     return parted === undefined ? lsn : minLsn(lsn, parted);
   }
@@ -150,7 +150,9 @@ export class Looks {
       .all(database);
     return rows.some((row, i) => {
       const next = rows[i + 1];
-      return row['publication'] !== publication && (next === undefined || readLsn(next['wal_after']) > lsn);
+      return (
+        row['publication'] !== publication && (next === undefined || readLsn(String(next['wal_after'])) > lsn)
+      );
     });
   }
 
@@ -172,7 +174,7 @@ export class Looks {
       )
       .iterate(database, server.systemIdentifier, `$."${type}"`, version);
     for (const row of rows) {
-      const walAfter = readLsn(row['wal_after']);
+      const walAfter = readLsn(String(row['wal_after']));
       if (isOfHistory(server, Number(row['timeline']), walAfter)) return walAfter;
     }
     return undefined;
@@ -187,7 +189,7 @@ export class Looks {
       )
       .iterate(database, server.systemIdentifier);
     for (const row of rows) {
-      const walAfter = readLsn(row['wal_after']);
+      const walAfter = readLsn(String(row['wal_after']));
       const parted = partedAt(row, server);
       const isOfHistory = parted === undefined || walAfter <= parted;
       if (isOfHistory && walAfter <= lsn) return BigInt(row['xmin'] as number);
@@ -217,8 +219,6 @@ const isOfHistory = (
 ): boolean =>
   timeline === own || switches.some((past) => past.timeline === timeline && lsn <= past.switchLsn);
 
-const readLsn = (text: unknown): Lsn => parseLsn(String(text)) ?? ZERO_LSN;
-
 const storeServer = ({ switches, ...server }: LookedAt): StoredServer => ({
   ...server,
   switches: switches.map(({ timeline, switchLsn }) => [timeline, formatLsn(switchLsn)]),
@@ -234,8 +234,8 @@ function readLook(row: Readonly<Record<string, unknown>>): Look {
     at: String(row['taken_at']),
     publication: String(row['publication']),
     server: readServer(JSON.parse(String(row['server'])) as StoredServer),
-    walBefore: readLsn(row['wal_before']),
-    walAfter: readLsn(row['wal_after']),
+    walBefore: readLsn(String(row['wal_before'])),
+    walAfter: readLsn(String(row['wal_after'])),
     xmin: BigInt(row['xmin'] as number),
     begun: BigInt(row['begun'] as number),
     fold: String(row['fold']),

@@ -1,6 +1,6 @@
 // Where a sink stood, as the store writes it down: with the log that it is a place of.
 import type { LogLife } from '../core/log-life.ts';
-import { formatLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { formatLsn, readLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import type { Position } from '../core/position.ts';
 import type { Cursor } from './ledger.ts';
 
@@ -37,8 +37,6 @@ export function readPlace(text: string): KnownPlace {
   const cursor = { position: positionOf(stored), endLsn, ...(timeline !== undefined && { timeline }) };
   return { cursor, log };
 }
-
-export const readLsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;
 
 /** The position in a row that has `epoch`, `commit_lsn` and `change_index`. */
 export const positionOf = (row: Readonly<Record<string, unknown>>): Position => ({

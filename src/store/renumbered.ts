@@ -1,7 +1,7 @@
 // Transactions that may come again with their changes numbered otherwise, so that their idempotency keys must differ from before.
 import type { DatabaseSync } from 'node:sqlite';
 import type { TransactionContext } from '../core/change.ts';
-import { formatLsn, parseLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { formatLsn, readLsn, type Lsn } from '../core/lsn.ts';
 
 /**
  * The transactions committed at `from` or behind it, and below `to`, have this salt where the log has them in this epoch or a later one: what
@@ -52,11 +52,9 @@ export class Renumbered {
       .all(database)
       .map((row) => ({
         epoch: Number(row['epoch']),
-        from: readLsn(row['from_lsn']),
-        to: readLsn(row['to_lsn']),
+        from: readLsn(String(row['from_lsn'])),
+        to: readLsn(String(row['to_lsn'])),
         salt: String(row['salt']),
       }));
   }
 }
-
-const readLsn = (text: unknown): Lsn => parseLsn(String(text)) ?? ZERO_LSN;

@@ -1,9 +1,9 @@
 // What is remembered of each sink beside its ledger: its life, its rewinds, its gaps.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { formatLsn, type Lsn } from '../core/lsn.ts';
+import { formatLsn, readLsn, type Lsn } from '../core/lsn.ts';
 import { comparePositions } from '../core/position.ts';
 import type { SinkGap, WantedStatus } from '../core/status.ts';
-import { positionOf, readLsn, readPlace, settledLsn, writePlace, type KnownPlace } from './places.ts';
+import { positionOf, readPlace, settledLsn, writePlace, type KnownPlace } from './places.ts';
 
 /** A sink's identity. */
 export type SinkId = { readonly database: string; readonly sink: string };

@@ -40,6 +40,15 @@ const PASSWORD = 'postgres';
 /** An unprivileged user that every Linux has: Postgres refuses to run as root. */
 const NOBODY = 65534;
 const START_TIMEOUT_MS = 60_000;
+const SETTINGS = {
+  wal_level: 'logical',
+  max_wal_senders: '20',
+  max_replication_slots: '20',
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
+  fsync: 'off',
+  log_min_messages: 'fatal',
+};
 
 /** A port that was free a moment ago. */
 export async function freePort(): Promise<number> {
@@ -120,61 +129,82 @@ async function makeCluster(root: string, initdb: string, owner: ProcessOwner): P
   );
 }
 
+/** The folder of the binaries, where the server's owner can reach it. */
+async function binariesFor(
+  root: string,
+  installation: string | undefined,
+  owner: ProcessOwner,
+): Promise<string> {
+  const native = installation ?? ownInstallation();
+  await access(native, constants.R_OK);
+  if (owner.uid === undefined || owner.gid === undefined) return native;
+  await chown(root, owner.uid, owner.gid);
+  if (await reachableByOthers(native)) return native;
+  await cp(native, join(root, 'native'), { recursive: true, verbatimSymlinks: true });
+  return join(root, 'native');
+}
+
+type ServerCommand = {
+  readonly postgres: string;
+  readonly root: string;
+  readonly directory: string;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly owner: ProcessOwner;
+  readonly onLog: EmbeddedPostgresOptions['onLog'];
+};
+
+/** `ended` rejects with what the server printed when it ends. */
+function spawnServer(command: ServerCommand): {
+  readonly server: ChildProcess;
+  readonly ended: Promise<never>;
+} {
+  const { postgres, root, directory, settings, owner, onLog } = command;
+  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const server = spawn(postgres, ['-D', directory, ...flags], {
+    ...owner,
+    cwd: root,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let printed = '';
+  server.stderr.on('data', (chunk: Buffer) => {
+    const text = chunk.toString();
+    printed = (printed + text).slice(-4000);
+    onLog?.(text.trimEnd());
+  });
+  const ended = new Promise<never>((_, fail) => {
+    server.once('error', fail);
+    server.once('exit', (code) => fail(new Error(`postgres ended with code ${code}: ${printed.trim()}`)));
+  });
+  ended.catch(() => undefined);
+  return { server, ended };
+}
+
 async function startIn(root: string, options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const directory = join(root, 'data');
-  const asRoot = process.getuid?.() === 0;
   const owner: ProcessOwner = {
-    ...(asRoot && { uid: NOBODY, gid: NOBODY }),
+    ...(process.getuid?.() === 0 && { uid: NOBODY, gid: NOBODY }),
     detached: options.detached ?? false,
   };
-  let native = options.installation ?? ownInstallation();
-  await access(native, constants.R_OK);
-  if (asRoot) {
-    await chown(root, NOBODY, NOBODY);
-    if (!(await reachableByOthers(native))) {
-      await cp(native, join(root, 'native'), { recursive: true, verbatimSymlinks: true });
-      native = join(root, 'native');
-    }
-  }
+  const native = await binariesFor(root, options.installation, owner);
   const bin = (name: string): string => join(native, 'bin', name);
   if (options.copyOf === undefined) await makeCluster(root, bin('initdb'), owner);
   // By the system's own: many small files, with their owner.
   else await run('cp', ['-a', options.copyOf, directory], {});
   const port = await freePort();
+  const ownSettings = { ...SETTINGS, port: String(port), ...options.settings };
   let child: ChildProcess | undefined;
 
   const start = async (settings: Readonly<Record<string, string>> = {}): Promise<void> => {
-    const all: Record<string, string> = {
-      wal_level: 'logical',
-      max_wal_senders: '20',
-      max_replication_slots: '20',
-      listen_addresses: '127.0.0.1',
-      unix_socket_directories: '',
-      port: String(port),
-      fsync: 'off',
-      log_min_messages: 'fatal',
-      ...options.settings,
-      ...settings,
-    };
-    const flags = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    const server = spawn(bin('postgres'), ['-D', directory, ...flags], {
-      ...owner,
-      cwd: root,
-      stdio: ['ignore', 'ignore', 'pipe'],
+    const { server, ended } = spawnServer({
+      postgres: bin('postgres'),
+      root,
+      directory,
+      settings: { ...ownSettings, ...settings },
+      owner,
+      onLog: options.onLog,
     });
     child = server;
-    let printed = '';
-    server.stderr.on('data', (chunk: Buffer) => {
-      const text = chunk.toString();
-      printed = (printed + text).slice(-4000);
-      options.onLog?.(text.trimEnd());
-    });
-    const ended = new Promise<never>((_, fail) => {
-      server.once('error', fail);
-      server.once('exit', (code) => fail(new Error(`postgres ended with code ${code}: ${printed.trim()}`)));
-    });
     await Promise.race([ready(directory), ended]);
-    ended.catch(() => undefined);
   };
 
   const stop = async (mode: 'fast' | 'immediate' = 'fast'): Promise<void> => {

@@ -51,118 +51,145 @@ export type Printer = {
   readonly inTransaction: boolean;
 };
 
-export function createPrinter(options: PrinterOptions): Printer {
-  const plans = new Map<number, RenderPlan>();
-  const event = createRowEvent();
-  const oldRows = new OldRows();
-  const writer = new ByteWriter();
-  let previousEndLsn = ZERO_LSN;
-  let context: RenderContext | undefined;
-  let key = '';
+export const createPrinter = (options: PrinterOptions): Printer => new MessagePrinter(options);
 
-  const describe = (raw: RawRelation, enrichment: Enrichment): void => {
-    const relation = buildRelation(raw, enrichment);
-    const plan = compile(relation, options);
-    oldRows.relation(relation);
-    if (plan === undefined) plans.delete(raw.id);
-    else plans.set(raw.id, plan);
-  };
-  /** What is known of the row at `start` when it is printed. */
-  const judge = async (bytes: Buffer, start: number): Promise<void> => {
-    const id = relationIdOfRow(bytes, start);
-    const place = { bytes, start, xid: open().transaction.xid };
-    let judged = options.proofs.judge(id, place);
-    if (judged === 'look') {
-      await options.proofs.look([id]);
-      judged = options.proofs.judge(id, place);
+/** Invariant: `#context` is there from a Begin to its Commit. */
+class MessagePrinter implements Printer {
+  readonly #options: PrinterOptions;
+  readonly #plans = new Map<number, RenderPlan>();
+  readonly #event = createRowEvent();
+  readonly #oldRows = new OldRows();
+  readonly #writer = new ByteWriter();
+  #previousEndLsn = ZERO_LSN;
+  #context: RenderContext | undefined;
+  /** Of the transaction in progress. */
+  #key = '';
+
+  constructor(options: PrinterOptions) {
+    this.#options = options;
+  }
+
+  get inTransaction(): boolean {
+    return this.#context !== undefined;
+  }
+
+  skip(bytes: Buffer, start: number): void {
+    if (isRow(bytes[start]!)) this.#open().index += rowEventsIn(bytes, start);
+  }
+
+  async take(bytes: Buffer, start: number, end: number): Promise<Lsn | undefined> {
+    switch (bytes[start] ?? 0) {
+      case MESSAGE.begin:
+        this.#begin(bytes, start, end);
+        return undefined;
+      case MESSAGE.commit:
+        this.#context = undefined;
+        this.#previousEndLsn = decodeCommit(bytes, start, end).endLsn;
+        return this.#previousEndLsn;
+      case MESSAGE.relation:
+        await this.#relation(bytes, start, end);
+        return undefined;
+      case MESSAGE.insert:
+      case MESSAGE.update:
+      case MESSAGE.delete:
+        if (this.#options.proofs.isNeeded) await this.#judge(bytes, start);
+        this.#row(bytes, start, end);
+        return undefined;
+      case MESSAGE.truncate:
+        this.#truncate(bytes, start, end);
+        return undefined;
+      default:
+        // Types and origins: what they say is in the catalog, or not for a reader of rows.
+        return undefined;
     }
-    if (judged !== undefined && judged !== 'look') describe(judged.relation, judged.enrichment);
-  };
+  }
 
-  const open = (): RenderContext => {
-    if (context !== undefined) return context;
+  #begin(bytes: Buffer, start: number, end: number): void {
+    const { timeline, streamKey } = this.#options;
+    const transaction: TransactionContext = {
+      ...decodeBegin(bytes, start, end),
+      epoch: 1,
+      previousEndLsn: this.#previousEndLsn,
+      timeline,
+    };
+    this.#key = transactionKey(streamKey, transaction, undefined);
+    this.#context = { transaction, index: 0, idempotencyKey: this.#key, keyChange: false };
+  }
+
+  /** Compiled anew each time: the table may have changed. What is not wanted is known all the same: it may be a partition of what is. */
+  async #relation(bytes: Buffer, start: number, end: number): Promise<void> {
+    const { selection, enrich, proofs } = this.#options;
+    const raw = decodeRelation(bytes, start, end);
+    const enrichment = await enrich(raw);
+    if (nameFor(selection, buildRelation(raw, enrichment)) !== undefined) {
+      const message = bytes.subarray(start, end);
+      this.#describe(raw, await proofs.relation(raw, message, enrichment));
+    } else {
+      this.#oldRows.relation(buildRelation(raw, enrichment));
+      this.#plans.delete(raw.id);
+    }
+  }
+
+  #describe(raw: RawRelation, enrichment: Enrichment): void {
+    const relation = buildRelation(raw, enrichment);
+    const plan = compile(relation, this.#options);
+    this.#oldRows.relation(relation);
+    if (plan === undefined) this.#plans.delete(raw.id);
+    else this.#plans.set(raw.id, plan);
+  }
+
+  /** What is known of the row at `start` when it is printed. */
+  async #judge(bytes: Buffer, start: number): Promise<void> {
+    const { proofs } = this.#options;
+    const id = relationIdOfRow(bytes, start);
+    const place = { bytes, start, xid: this.#open().transaction.xid };
+    let judged = proofs.judge(id, place);
+    if (judged === 'look') {
+      await proofs.look([id]);
+      judged = proofs.judge(id, place);
+    }
+    if (judged !== undefined && judged !== 'look') this.#describe(judged.relation, judged.enrichment);
+  }
+
+  #row(bytes: Buffer, start: number, end: number): void {
+    const event = this.#event;
+    decodeRow(bytes, start, end, event);
+    this.#oldRows.forget(event);
+    this.#print(event.relationId, (plan, current) => plan.render(event, current, this.#writer));
+    this.#open().index += rowEventsIn(bytes, start);
+  }
+
+  #truncate(bytes: Buffer, start: number, end: number): void {
+    const current = this.#open();
+    const next = current.index + rowEventsIn(bytes, start);
+    for (const id of decodeTruncate(bytes, start, end).relationIds) {
+      if (this.#plans.get(id)?.tellsPartition === false) {
+        this.#options.say('a partition was emptied by TRUNCATE, which this format has no words for');
+      } else this.#print(id, (plan) => plan.renderTruncate(current, this.#writer));
+      current.index++;
+    }
+    current.index = next;
+  }
+
+  #open(): RenderContext {
+    if (this.#context !== undefined) return this.#context;
     throw new TailraceError('a change came outside of a transaction', {
       code: 'PGOUTPUT_MALFORMED',
       kind: 'fatal',
     });
-  };
-  const print = (relationId: number, render: (plan: RenderPlan, context: RenderContext) => void): void => {
-    const current = open();
-    const plan = plans.get(relationId);
+  }
+
+  #print(relationId: number, render: (plan: RenderPlan, context: RenderContext) => void): void {
+    const current = this.#open();
+    const writer = this.#writer;
+    const plan = this.#plans.get(relationId);
     if (plan === undefined) return;
-    current.idempotencyKey = idempotencyKey(key, current.index);
+    current.idempotencyKey = idempotencyKey(this.#key, current.index);
     writer.reset();
     render(plan, current);
     // A json document is there as it was written: it may have lines.
-    options.print(inOneLine(writer.buffer.toString('utf8', 0, writer.length)));
-  };
-
-  return {
-    get inTransaction() {
-      return context !== undefined;
-    },
-    skip(bytes, start) {
-      if (isRow(bytes[start]!)) open().index += rowEventsIn(bytes, start);
-    },
-    async take(bytes, start, end) {
-      const type = bytes[start] ?? 0;
-      switch (type) {
-        case MESSAGE.begin: {
-          const transaction: TransactionContext = {
-            ...decodeBegin(bytes, start, end),
-            epoch: 1,
-            previousEndLsn,
-            timeline: options.timeline,
-          };
-          key = transactionKey(options.streamKey, transaction, undefined);
-          context = { transaction, index: 0, idempotencyKey: key, keyChange: false };
-          return undefined;
-        }
-        case MESSAGE.commit:
-          context = undefined;
-          previousEndLsn = decodeCommit(bytes, start, end).endLsn;
-          return previousEndLsn;
-        case MESSAGE.relation: {
-          const raw = decodeRelation(bytes, start, end);
-          // Compiled anew each time: the table may have changed.
-          // What is not wanted is known all the same: it may be a partition of what is.
-          const enrichment = await options.enrich(raw);
-          if (nameFor(options.selection, buildRelation(raw, enrichment)) !== undefined) {
-            const message = bytes.subarray(start, end);
-            describe(raw, await options.proofs.relation(raw, message, enrichment));
-          } else {
-            oldRows.relation(buildRelation(raw, enrichment));
-            plans.delete(raw.id);
-          }
-          return undefined;
-        }
-        case MESSAGE.insert:
-        case MESSAGE.update:
-        case MESSAGE.delete:
-          if (options.proofs.isNeeded) await judge(bytes, start);
-          decodeRow(bytes, start, end, event);
-          oldRows.forget(event);
-          print(event.relationId, (plan, current) => plan.render(event, current, writer));
-          open().index += rowEventsIn(bytes, start);
-          return undefined;
-        case MESSAGE.truncate: {
-          const current = open();
-          const next = current.index + rowEventsIn(bytes, start);
-          for (const id of decodeTruncate(bytes, start, end).relationIds) {
-            if (plans.get(id)?.tellsPartition === false) {
-              options.say('a partition was emptied by TRUNCATE, which this format has no words for');
-            } else print(id, (plan) => plan.renderTruncate(current, writer));
-            current.index++;
-          }
-          current.index = next;
-          return undefined;
-        }
-        default:
-          // Types and origins: what they say is in the catalog, or not for a reader of rows.
-          return undefined;
-      }
-    },
-  };
+    this.#options.print(inOneLine(writer.buffer.toString('utf8', 0, writer.length)));
+  }
 }
 
 /** Undefined: it is not wanted. */

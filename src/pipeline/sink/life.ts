@@ -6,7 +6,7 @@ import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
 import { ledgerFile } from '../../data-directory/places.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
-import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept } from './place.ts';
+import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept } from './kept-cursors.ts';
 
 /** The sinks with the status that holds. Cursors of sinks that are gone for long are given up. */
 export function recallSinks(settings: ServiceSettings, store: Store, logger: Logger): SinkSettings[] {

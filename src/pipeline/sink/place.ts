@@ -1,8 +1,6 @@
 // Where a sink stands in the log when it begins to run or to rest: its ledger opened, rewinds done, gaps recorded.
-import { existsSync, rmSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { wallTime } from '../../core/clock.ts';
-import { TailraceError } from '../../core/errors.ts';
 import type { OnGap } from '../../core/gaps.ts';
 import { lifeOf, type FollowedLog } from '../../core/log-life.ts';
 import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
@@ -10,7 +8,6 @@ import { comparePositions, type Position } from '../../core/position.ts';
 import type { SinkGap } from '../../core/status.ts';
 import { openLogReader, type LogReader, type ReadFrom } from '../../log/reader.ts';
 import type { LogSignals } from '../../log/signals.ts';
-import { removeLeases } from '../../store/leases.ts';
 import {
   createLedger,
   readLedger,
@@ -20,16 +17,13 @@ import {
   type Ledger,
   type StoredLedger,
 } from '../../store/ledger.ts';
-import { settledLsn, type KnownPlace } from '../../store/places.ts';
+import { settledLsn } from '../../store/places.ts';
 import type { SinkId, SinkRecord } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { SinkSettings } from '../settings.ts';
 import { beginningOf, missingSince, type Beginning, type Missing, type PresentLog } from './belonging.ts';
+import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept, placeOf } from './kept-cursors.ts';
 import { startOfNewSink } from './start.ts';
-
-/** How long the cursor of a sink that is disabled or not configured is kept: within that it goes on where it was. */
-export const CURSOR_KEPT_DAYS = 7;
-const DAY_MS = 86_400_000;
 
 export type PlaceOptions = {
   readonly settings: SinkSettings;
@@ -64,9 +58,6 @@ export const idOf = ({ settings }: Pick<PlaceOptions, 'settings'>): SinkId => ({
   database: settings.database,
   sink: settings.name,
 });
-
-export const isCursorKept = (letGoAt: Date, now: Date): boolean =>
-  now.getTime() - letGoAt.getTime() <= CURSOR_KEPT_DAYS * DAY_MS;
 
 /** Takes the sink's place, and holds the log from there on. Whoever asks closes ledger and reader. */
 export async function openPlace(options: PlaceOptions): Promise<SinkPlace> {
@@ -193,11 +184,6 @@ function takeLedger({ ledgerFile, log, ...options }: PlaceOptions, taking: Takin
   return taking.ledger;
 }
 
-const placeOf = ({ identity, restored }: StoredLedger): KnownPlace => ({
-  cursor: restored.cursor,
-  log: identity.log,
-});
-
 /** What was decided while nobody had the ledger: a rewind, or that its cursor was kept long enough. */
 function settlePast(options: PlaceOptions, now: Date): void {
   const { store, ledgerFile } = options;
@@ -210,28 +196,6 @@ function settlePast(options: PlaceOptions, now: Date): void {
   }
   if (record?.letGoAt !== undefined && !isCursorKept(record.letGoAt, now))
     giveUpCursor(store, id, ledgerFile);
-}
-
-/** Forgets where a sink stood. If it comes back it is new, with a gap on record. */
-export function giveUpCursor(store: Store, id: SinkId, ledgerFile: string): void {
-  if (!existsSync(ledgerFile)) return;
-  const place = readablePlace(ledgerFile, id);
-  // First the store: a crash in between leaves a cursor that is kept a little longer.
-  if (place !== undefined) store.sinks.giveUp(id, place);
-  rmSync(ledgerFile);
-  removeLeases(ledgerFile);
-}
-
-/** Undefined: nothing can be learnt from the ledger; the store's note of the place stands. */
-function readablePlace(ledgerFile: string, id: SinkId): KnownPlace | undefined {
-  try {
-    const stored = readLedger(ledgerFile, id);
-    stored?.restored.close();
-    return stored && placeOf(stored);
-  } catch (error) {
-    if (error instanceof TailraceError && error.code === 'LEDGER_DAMAGED') return undefined;
-    throw error;
-  }
 }
 
 /** Notes where the sink stands, should its ledger be lost. */

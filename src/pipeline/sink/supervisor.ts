@@ -1,10 +1,9 @@
 // Keeps one sink running: a runner that fails is made anew after a pause (a second, doubled up to a minute), and the status says
 // why. Commands (pause, resume, rewind) run between two runners.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { steadyMs, wallMs, wallTime } from '../../core/clock.ts';
+import { steadyMs, wallMs } from '../../core/clock.ts';
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
-import { acceptHint, describeGap, haltingGap } from '../../core/gaps.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
 import type { Condition, SinkStatus, WantedStatus } from '../../core/status.ts';
 import {
@@ -15,6 +14,7 @@ import {
   notRunning,
   type PullRequest,
 } from './pull/answers.ts';
+import { conditionOf, gapCondition, healthyNow } from './conditions.ts';
 import type { SinkAnswer, SinkRequest } from './requests.ts';
 import { storeError } from '../../store/errors.ts';
 import { idOf, openPlace, type SinkPlace } from './place.ts';
@@ -40,8 +40,6 @@ const FAILED_SETTLE_MS = 5000;
 
 /** How often to look whether a gap halts the sink, or does not any more. */
 const GAPS_INTERVAL_MS = 200;
-
-const healthyNow = (): Condition => ({ health: 'healthy', since: wallTime().toISOString() });
 
 export type SupervisedSink = {
   status(): SinkStatus;
@@ -287,30 +285,6 @@ class Supervisor {
       this.#runner = undefined;
     }
   }
-}
-
-/** Why a gap keeps a sink from delivering, and what to do about it. */
-function gapCondition({ store, settings }: SinkOptions, before: Condition): Condition {
-  const { database } = settings;
-  const gap = haltingGap(store.gaps.unaccepted(database), settings, 'halt');
-  // It was accepted this moment.
-  if (gap === undefined) return before;
-  return {
-    health: 'halted',
-    reason: `a gap: ${describeGap(gap)}`,
-    cure: acceptHint(database, gap),
-    since: gap.since,
-  };
-}
-
-function conditionOf(failure: unknown, before: Condition | undefined): Condition {
-  const error = storeError(failure);
-  return {
-    health: 'halted',
-    reason: error instanceof Error ? error.message : String(error),
-    ...(error instanceof TailraceError && error.hint !== undefined ? { cure: error.hint } : {}),
-    since: before?.since ?? wallTime().toISOString(),
-  };
 }
 
 const stoppingError = (): TailraceError =>

@@ -3,7 +3,7 @@
 import { wallTime } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { acceptHint, describeGap, haltingGap, type Gap, type GapDeclaration } from '../../core/gaps.ts';
-import { maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { maxLsn, readLsn, type Lsn } from '../../core/lsn.ts';
 import type { Gaps, OpenGap } from '../../store/gaps.ts';
 import type { SourceOptions } from './options.ts';
 import type { SourceState } from './status.ts';
@@ -100,7 +100,7 @@ export class GapKeeper {
 
   /** The cause of a gap is over: on a server that was set back that may be below where it began. */
   close(gap: Gap, to: Lsn): void {
-    this.#asked(() => this.#gaps.close(gap.id, maxLsn(to, parseLsn(gap.from) ?? ZERO_LSN)));
+    this.#asked(() => this.#gaps.close(gap.id, maxLsn(to, readLsn(gap.from))));
     this.refresh();
   }
 

@@ -4,7 +4,7 @@ import { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
 import { shortHash } from '../../core/idempotency.ts';
 import type { Look } from '../../core/look.ts';
-import { formatLsn, maxLsn, parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { formatLsn, maxLsn, parseLsn, readLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { Primary } from '../../postgres/connection/connection.ts';
 import { comparingOf, isRenumbered, judgeBelonging } from './belonging.ts';
 import type { SaltedRange } from '../../store/renumbered.ts';
@@ -141,7 +141,7 @@ function skippedGap({ opened, prepared, ports }: Joining, look: Look): Gap | und
   const from = maxLsn(opened.log.context.lastEndLsn, prepared.slot.confirmedFlush);
   // One that ends above the server's WAL was declared in another history: behind it every new change would be skipped.
   const ofServer = (gap: Gap | undefined): Gap | undefined =>
-    gap !== undefined && (parseLsn(gap.to ?? '') ?? ZERO_LSN) <= look.walAfter ? gap : undefined;
+    gap !== undefined && readLsn(gap.to ?? '') <= look.walAfter ? gap : undefined;
   if (stopped === undefined) return ofServer(gaps.skipped(from));
   // Looked at again while somebody has still to decide, it does not grow.
   const known = stopped.gapId === undefined ? undefined : gaps.find(stopped.gapId);

@@ -4,7 +4,7 @@ import { closeSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeError } from '../../core/errors.ts';
 import type { FollowedLog } from '../../core/log-life.ts';
-import { formatLsn, parseLsn, ZERO_LSN } from '../../core/lsn.ts';
+import { formatLsn, readLsn, ZERO_LSN } from '../../core/lsn.ts';
 import { showLog } from '../../log/survey.ts';
 import { LEDGER_FILES, replaceFile } from '../../store/ledger/files.ts';
 import type { SourceLog } from './log.ts';
@@ -90,7 +90,7 @@ const historyOf = ({ timeline, switches, walEnd }: StoredServer): FollowedLog['h
   current: timeline,
   switches: switches.map(([left, switchLsn]) => ({
     timeline: left,
-    switchLsn: parseLsn(switchLsn) ?? ZERO_LSN,
+    switchLsn: readLsn(switchLsn),
   })),
-  walEnd: parseLsn(walEnd) ?? ZERO_LSN,
+  walEnd: readLsn(walEnd),
 });

@@ -12,6 +12,7 @@ import { isOurs, readPublication } from '../../postgres/preflight/publication.ts
 import { walPosition } from '../../postgres/preflight/publication-changes.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { GapKeeper } from './gaps.ts';
+import { TELLS_PARTITIONS } from '../../postgres/versions.ts';
 
 /** What earlier looks saw of a table: partitioned tables that it was under, and whether it was published by itself. */
 export type SeenOf = { readonly roots: readonly Ancestor[]; readonly alone: boolean };
@@ -25,9 +26,6 @@ export type LineagePorts = {
   /** Where what is logged ends, and the transaction in progress. */
   readonly at: () => { readonly loggedTo: Lsn; readonly xid: number };
 };
-
-/** From here on the server takes note of partitions that are attached and detached while it streams (measured). */
-export const TELLS_PARTITIONS = 150_000;
 
 type Judged = { readonly lineage: Lineage; readonly possible: readonly TableName[] };
 

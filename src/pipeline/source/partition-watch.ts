@@ -12,7 +12,7 @@ import { readLineages } from '../../postgres/lineage.ts';
 import { walPosition } from '../../postgres/preflight/publication-changes.ts';
 import type { GapKeeper } from './gaps.ts';
 import { partitionsMoved, type MovedPartition } from './history/partitions.ts';
-import { TELLS_PARTITIONS } from './lineages.ts';
+import { TELLS_PARTITIONS } from '../../postgres/versions.ts';
 
 export type PartitionWatchPorts = {
   readonly client: Client;

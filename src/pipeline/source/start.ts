@@ -1,7 +1,7 @@
 // What a connection needs before it streams: preflight, publication and slot, and the server's history.
 import { escapeLiteral, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
-import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { parseTimelineHistory, type TimelineHistory } from '../../core/timeline.ts';
 import {
   inPlainSession,
@@ -162,5 +162,5 @@ export async function readHistory(connection: ReplicationConnection): Promise<Se
     const { rows } = await connection.client.query<{ content: string }>(`TIMELINE_HISTORY ${timeline}`);
     history = parseTimelineHistory(timeline, rows[0]?.content ?? '');
   }
-  return { ...history, systemIdentifier, walEnd: parseLsn(walEnd) ?? ZERO_LSN };
+  return { ...history, systemIdentifier, walEnd: readLsn(walEnd) };
 }

@@ -20,11 +20,9 @@ import { inspectMissingSlot, inspectSlot, readSlot, type Slot } from './slot.ts'
 import { inspectSynchronous } from './synchronous.ts';
 import { inspectPublication, inspectTables, wantedNames, type WantedTables } from './table-findings.ts';
 import { listTables, readTables } from './tables.ts';
+import { OLDEST_VERSION } from '../versions.ts';
 
 export type { Finding };
-
-/** https://www.postgresql.org/support/versioning/ */
-const OLDEST_VERSION = 130_000;
 
 /** What preflight learned on the way: the source goes on from it. */
 export type Preflight = {

@@ -3,10 +3,11 @@
 import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
 import { aborted } from '../../core/abort.ts';
 import { TailraceError } from '../../core/errors.ts';
-import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { closeConnection, connectOrdinary, type Target } from '../connection/connection.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { SLOT_BEING_MADE } from './slot.ts';
+import { CHECKS_CONNECTION, HAS_FAILOVER_SLOTS } from '../versions.ts';
 
 /** How often to say what a slot being made waits for. */
 const WAIT_NOTICE_MS = 2_000;
@@ -101,7 +102,7 @@ export type Watching = {
 export async function watchMaking<T>(maker: Client, watching: Watching, make: () => Promise<T>): Promise<T> {
   const { client, serverVersion, onWait, signal } = watching;
   signal.throwIfAborted();
-  if (serverVersion >= 140_000) {
+  if (serverVersion >= CHECKS_CONNECTION) {
     await maker.query(`SET client_connection_check_interval = ${CONNECTION_CHECK_MS}`);
   }
   const { rows } = await maker.query<{ pid: string | number }>('select pg_backend_pid() as pid');
@@ -147,7 +148,7 @@ async function callOff(client: Client, pid: number, made: Promise<unknown>): Pro
 
 async function createSlot(client: Client, settings: DatabaseSettings, serverVersion: number): Promise<Lsn> {
   const { slot } = settings;
-  const failover = slot.failover && serverVersion >= 170_000;
+  const failover = slot.failover && serverVersion >= HAS_FAILOVER_SLOTS;
   try {
     const { rows } = await client.query<{ lsn: string }>(
       failover
@@ -155,7 +156,7 @@ async function createSlot(client: Client, settings: DatabaseSettings, serverVers
         : `select lsn from pg_create_logical_replication_slot($1, 'pgoutput')`,
       [slot.name],
     );
-    return parseLsn(rows[0]?.lsn ?? '') ?? ZERO_LSN;
+    return readLsn(rows[0]?.lsn ?? '');
   } catch (cause) {
     throw slotFault(settings, cause);
   }

@@ -1,7 +1,7 @@
 // The replication slot: what state it is in, whether we may stream from it, and making one.
 // https://www.postgresql.org/docs/current/view-pg-replication-slots.html
 import { escapeLiteral, type Client } from 'pg';
-import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import type { DatabaseSettings } from '../settings.ts';
 
@@ -61,7 +61,7 @@ export async function readSlot(client: Client, name: string): Promise<Slot | und
     twoPhase: slot.two_phase ?? false,
     walStatus: slot.wal_status ?? undefined,
     invalidation: slot.invalidation_reason ?? (slot.conflicting === true ? 'rows_removed' : undefined),
-    confirmedFlush: parseLsn(slot.confirmed_flush_lsn ?? '') ?? ZERO_LSN,
+    confirmedFlush: readLsn(slot.confirmed_flush_lsn ?? ''),
     beingMade: slot.slot_type === 'logical' && slot.confirmed_flush_lsn === null,
     safeWalBytes: slot.safe_wal_size ?? undefined,
   };

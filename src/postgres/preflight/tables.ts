@@ -2,6 +2,7 @@
 import { escapeIdentifier, type Client } from 'pg';
 import type { ReplicaIdentity } from '../../core/change.ts';
 import type { TableName } from '../../core/selection.ts';
+import { CHECKS_GENERATED } from '../versions.ts';
 
 export const quoteTable = ({ schema, table }: TableName): string =>
   `${escapeIdentifier(schema)}.${escapeIdentifier(table)}`;
@@ -49,9 +50,6 @@ export type WantedTable = TableState & {
   /** Does a sink that wants it say that each partition has an identity of its own? */
   readonly assured: boolean;
 };
-
-/** From here on a generated column in the identity makes updates fail; stored ones can be published. */
-export const CHECKS_GENERATED = 180_000;
 
 /** What of it breaks writes once it is published, by a publication that sends stored generated columns or does not. */
 export const faultsIn = (

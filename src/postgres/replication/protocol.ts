@@ -3,9 +3,11 @@
 import { escapeIdentifier, escapeLiteral } from 'pg';
 import { TailraceError, type ErrorKind } from '../../core/errors.ts';
 import { formatLsn, type Lsn } from '../../core/lsn.ts';
+import { POSTGRES_EPOCH_US } from '../../pgoutput/bytes.ts';
 import { connectionFault } from '../connection/fault.ts';
 import type { ReplicationConnection } from '../connection/connection.ts';
 import { slotInUse } from '../slot-in-use.ts';
+import { SENDS_MESSAGES } from '../versions.ts';
 
 export type StreamOptions = {
   readonly slot: string;
@@ -29,8 +31,7 @@ export const BACKEND = { copyBoth: 0x57, copyDone: 0x63, errorResponse: 0x45, no
 export const COPY_DONE_MESSAGE = Buffer.from([0x63, 0, 0, 0, 4]);
 export const TERMINATE_MESSAGE = Buffer.from([0x58, 0, 0, 0, 4]);
 
-/** pgoutput sends logical messages from 14 on. */
-export const asksForMessages = (serverVersion: number): boolean => serverVersion >= 140_000;
+export const asksForMessages = (serverVersion: number): boolean => serverVersion >= SENDS_MESSAGES;
 
 export function startCommand(options: StreamOptions): string {
   // A list of identifiers inside a string, quoted as both. A string of this grammar takes backslashes as they are, and knows
@@ -42,9 +43,6 @@ export function startCommand(options: StreamOptions): string {
     `(proto_version '1', publication_names ${publications}${messages})`
   );
 }
-
-/** Microseconds from 1970-01-01 to 2000-01-01. */
-const POSTGRES_EPOCH_US = 946_684_800_000_000n;
 
 export function statusUpdate(flush: Lsn, nowMs: number, requestReply: boolean): Buffer {
   const message = Buffer.allocUnsafe(39);

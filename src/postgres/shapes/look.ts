@@ -2,7 +2,7 @@
 import type { Client, QueryResult } from 'pg';
 import type { TypeCatalog, TypeInfo } from '../../core/change.ts';
 import type { Version } from '../../core/look.ts';
-import { parseLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { latestXid } from '../../pgoutput/enrichment.ts';
 import { typeInfo, typeRows, type TypeRow } from '../catalog.ts';
 import { WAL_END } from '../look.ts';
@@ -113,5 +113,5 @@ async function ask(client: Client, select: string): Promise<Answer> {
   const results = (await client.query(`${LOCKED}; ${select}`)) as unknown as readonly QueryResult[];
   const { relations } = results[0]!.rows[0] as { relations: readonly number[] };
   const { walAfter, seen } = results[1]!.rows[0] as { walAfter: string; seen: unknown };
-  return { seen, locked: new Set(relations), walAfter: parseLsn(walAfter) ?? ZERO_LSN };
+  return { seen, locked: new Set(relations), walAfter: readLsn(walAfter) };
 }

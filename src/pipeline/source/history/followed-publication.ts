@@ -1,7 +1,7 @@
 // What a look says where it cannot be compared with one before it: another publication is followed, or a log or a store was lost. Pure.
 import type { GapDeclaration } from '../../../core/gaps.ts';
 import { PUBLISHED_ACTIONS, type CatalogVersions, type Look } from '../../../core/look.ts';
-import { formatLsn, minLsn, parseLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
+import { formatLsn, minLsn, readLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import { lacking, namesOf, untilPublished } from './gap-parts.ts';
 import { widenXid } from './identity.ts';
 
@@ -99,5 +99,3 @@ export const endedAt = (gaps: readonly GapDeclaration[], end: Lsn): readonly Gap
       reason: `before another publication was followed: ${gap.reason}`,
       ends: [],
     }));
-
-const readLsn = (text: string): Lsn => parseLsn(text) ?? ZERO_LSN;

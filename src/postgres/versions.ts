@@ -1,0 +1,21 @@
+// What Postgres has since which version, as `server_version_num` counts them.
+
+/** https://www.postgresql.org/support/versioning/ */
+export const OLDEST_VERSION = 130_000;
+
+/** pgoutput sends logical messages. https://www.postgresql.org/docs/14/release-14.html */
+export const SENDS_MESSAGES = 140_000;
+/** `client_connection_check_interval`. */
+export const CHECKS_CONNECTION = 140_000;
+export const HAS_MULTIRANGES = 140_000;
+
+/** `pg_publication_namespace`. */
+export const HAS_SCHEMA_ENTRIES = 150_000;
+/** The server takes note of partitions that are attached and detached while it streams (measured). */
+export const TELLS_PARTITIONS = 150_000;
+
+/** Slots that are carried over to standbys. */
+export const HAS_FAILOVER_SLOTS = 170_000;
+
+/** A generated column in the identity makes updates fail; stored ones can be published. */
+export const CHECKS_GENERATED = 180_000;
