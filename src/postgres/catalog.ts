@@ -1,11 +1,14 @@
 // What the catalog adds to a Relation message: its key's columns in order, and the types that are not built in.
 import type { Client } from 'pg';
 import type { Lineage, TypeInfo } from '../core/change.ts';
-import { latestXid, type Enrichment } from '../pgoutput/enrichment.ts';
+import { isLaterXid, latestXid, type Enrichment } from '../pgoutput/enrichment.ts';
 import type { RawRelation } from '../pgoutput/messages.ts';
 import { readLineages, type CatalogLineage } from './lineage.ts';
 import { KEPT_COMMENT } from './preflight/publication.ts';
 import { FIRST_OWN_OID, IS_ARRAY, xidOf } from './shapes/sql.ts';
+
+/** The attribute that holds a row's table: written when the table is made, and never again. */
+const TABLE_OID = -6;
 
 /** Types nest (arrays of composites of domains …); a deeper nest than this renders as text. */
 const MAX_TYPE_DEPTH = 32;
@@ -40,16 +43,18 @@ export function lineageIn(found: CatalogLineage | undefined): Lineage {
 
 /**
  * The stream wins over the catalog: a backlog may be older than it. So the catalog's key counts only while the
- * columns are the same in both, and a type that is gone is left out and renders as text.
+ * columns are the same in both, and a type that is gone is left out and renders as text. `xid`: the transaction that the relation
+ * came in; undefined: one that is of today.
  */
 export async function enrichRelation(
   client: Client,
   relation: RawRelation,
   { publication }: Pick<EnrichmentContext, 'publication'>,
+  xid?: number,
 ): Promise<Enrichment> {
   return {
     relationId: relation.id,
-    ...(await readKey(client, relation, publication)),
+    ...(await readKey(client, relation, { publication, xid })),
     types: await readTypes(
       client,
       relation.columns.map((column) => column.type),
@@ -66,42 +71,67 @@ type CatalogColumn = {
   readonly keyXid: number | null;
   /** A generated column, which a publication of ours sends for the sake of some table's key. */
   readonly sentAlong: boolean;
+  /** The xid that made it generated; 0: frozen. Null: it is not. */
+  readonly generatedXid: number | null;
+  /** Is that the one that made the table? Then it was never anything else. */
+  readonly generatedSinceMade: boolean;
 };
 
 type Key = Pick<Enrichment, 'key' | 'keySince' | 'generated'>;
 
-async function readKey(client: Client, relation: RawRelation, publication: string): Promise<Key> {
+async function readKey(
+  client: Client,
+  relation: RawRelation,
+  { publication, xid }: { readonly publication: string; readonly xid: number | undefined },
+): Promise<Key> {
   const { rows } = await client.query<CatalogColumn>(
     `select a.attname as name, a.atttypid::int8::float8 as type,
        (select k.place::int from unnest(i.indkey::int2[]) with ordinality k (attnum, place)
         where k.attnum = a.attnum and k.place <= i.indnkeyatts) as "keyPlace",
        ${xidOf('a', 'pg_attribute')} as "columnXid",
        case when i.indexrelid is not null then ${xidOf('i', 'pg_index')} end as "keyXid",
-       a.attgenerated <> '' and exists (select from pg_publication p where p.pubname = $2
-         and obj_description(p.oid, 'pg_publication') = '${KEPT_COMMENT}') as "sentAlong"
+       a.attgenerated <> '' and exists (select from pg_publication p where p.pubname = $2 and to_jsonb(p) ->> 'pubgencols' = 's'
+         and obj_description(p.oid, 'pg_publication') = '${KEPT_COMMENT}') as "sentAlong",
+       case when d.oid is not null then ${xidOf('d', 'pg_attrdef')} end as "generatedXid",
+       coalesce(d.xmin = made.xmin, false) as "generatedSinceMade"
      from pg_attribute a
      left join pg_index i on i.indrelid = a.attrelid and i.indisprimary and i.indisvalid
+     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum and a.attgenerated <> ''
+     left join pg_attribute made on made.attrelid = a.attrelid and made.attnum = ${TABLE_OID}
      where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped`,
     [relation.id, publication],
   );
   const catalog = new Map(rows.map((row) => [row.name, row]));
   // A column list or a generated column may hide some of the catalog's columns, never the other way round.
   const same = relation.columns.every((column) => catalog.get(column.name)?.type === column.type);
-  if (!same) return { key: undefined };
   const columns = rows.filter((row) => row.keyPlace !== null).sort((a, b) => a.keyPlace! - b.keyPlace!);
   const key = columns.map((row) => row.name);
   const along = rows.filter(
-    ({ name, sentAlong }) => sentAlong && !key.includes(name) && isSent(relation, name),
+    (row) => row.sentAlong && !key.includes(row.name) && isSent(relation, row) && wasGenerated(row, xid),
   );
   const generated = along.length === 0 ? {} : { generated: along.map(({ name }) => name) };
-  if (!isBelieved(relation, key)) return { key: undefined, ...generated };
+  if (!same || !isBelieved(relation, key)) return { key: undefined, ...generated };
   const keySince = columns.flatMap((row) => [row.columnXid, row.keyXid ?? 0]).reduce(latestXid);
   return { key, keySince, ...generated };
 }
 
 /** Columns that Postgres flags one by one are its key for us, generated or not. */
-const isSent = ({ columns, replicaIdentity }: RawRelation, name: string): boolean =>
-  columns.some((column) => column.name === name && (!column.identity || replicaIdentity === 'full'));
+const isSent = ({ columns, replicaIdentity }: RawRelation, { name, type }: CatalogColumn): boolean =>
+  columns.some(
+    (column) =>
+      column.name === name && column.type === type && (!column.identity || replicaIdentity === 'full'),
+  );
+
+/**
+ * Was it generated already when the transaction wrote to the table? A column becomes generated only by being dropped and added again,
+ * which takes the table for oneself. One that was an ordinary column then has values that nobody else knows.
+ */
+const wasGenerated = (
+  { generatedXid, generatedSinceMade }: CatalogColumn,
+  xid: number | undefined,
+): boolean =>
+  generatedXid !== null &&
+  (xid === undefined || generatedXid === 0 || generatedSinceMade || isLaterXid(xid, generatedXid));
 
 /** Every key column is in the stream and, where the flags mean the primary key, flagged there; and no other is. */
 function isBelieved(relation: RawRelation, key: readonly string[]): boolean {

@@ -50,3 +50,37 @@ test('stored generated columns come where a key has one; other tables’ message
   const { warnings } = (await world.service.health()).databases[0]!;
   expect(warnings.some((warning) => warning.includes('a delete comes without it'))).toBe(!sends);
 });
+
+test.each([
+  { how: 'by a publication that sends none', also: '' },
+  {
+    how: 'by one that sends them for another table’s sake',
+    also: `create table full_one (id int primary key, twice int generated always as (id * 2) stored);
+      alter table full_one replica identity full`,
+  },
+])(
+  'rows from before a column became generated have its value, those from after have not, $how',
+  async ({ also }) => {
+    await sql(`create table t (id int primary key, total int);
+    create table made (id int primary key, twice int generated always as (id * 2) stored, dead int); ${also}`);
+    const tables = ['t', 'made', ...(also === '' ? [] : ['full_one'])];
+    const config = world.config({ sinks: [{ name: 'usual', queue: 'usual.fifo', tables }] });
+    await world.start({ config });
+    await world.service.stop();
+    await sql('insert into t values (1, 7)');
+    await sql(
+      'alter table t drop column total; alter table t add column total int generated always as (id * 2) stored',
+    );
+    await sql('insert into t values (2)');
+    // Whoever drops another column leaves this one what it was.
+    await sql('insert into made values (3)');
+    await sql('alter table made drop column dead');
+    await world.start({ config });
+    await waitFor(() => records('usual.fifo').length === 3, 'three changes');
+    const byId = new Map(records('usual.fifo').map(({ record }) => [record['id'], record]));
+    expect([...byId.values()]).toHaveLength(3);
+    expect(byId.get(1)).toEqual({ id: 1, total: 7 });
+    expect(byId.get(2)).toEqual({ id: 2 });
+    expect(byId.get(3)).toEqual({ id: 3, dead: null });
+  },
+);

@@ -42,7 +42,7 @@ export function describingRelations(connection: {
   });
   const describe: Describe = async (relation) => {
     const enrichment = {
-      ...(await enrichRelation(client, relation, context)),
+      ...(await enrichRelation(client, relation, context, feed.xid)),
       ...(await lineages.of(relation)),
     };
     partitions.logged(enrichment);
