@@ -68,7 +68,9 @@ test('a table without identity is left out with the cure, so that UPDATE goes on
   await database.client.query('insert into orders values (1, 2.50)');
   await waitFor(() => lines(cli).length > 0, 'the order');
   expect(lines(cli)).toHaveLength(1);
-  expect(cli.stderr()).toContain('left out: "public"."notes": it has no primary key and no replica identity: ALTER TABLE');
+  expect(cli.stderr()).toContain(
+    'left out: "public"."notes": it has no primary key and no replica identity: ALTER TABLE',
+  );
   cli.interrupt();
   await cli.code;
 });
