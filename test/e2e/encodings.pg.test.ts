@@ -101,7 +101,11 @@ describe.each(ENCODINGS)('a database in $encoding', ({ encoding, good, damaged, 
     expect(bodies().map(({ record }) => record.id)).toEqual(['a', 'b', 'l', 'c', 'b', 'd']);
     const runs = world.service.log.filter(({ code }) => code === 'TEXT_UNDECODABLE');
     expect(runs.length > 0).toBe(isConverted);
-    expect((await world.service.health()).databases[0]).toMatchObject({ state: 'streaming' });
+    // The connection may break once more, and is made again.
+    await waitFor(
+      async () => (await world.service.health()).databases[0]!.state === 'streaming',
+      'the source to stream',
+    );
   });
 
   test('has the annotations of its transactions', async ({ skip }) => {

@@ -45,7 +45,7 @@ test('a primary key replaced while rows are written, and one of them is refused,
   isReplaced = true;
   await load;
   await writer.end();
-  await waitFor(() => messages().length >= ROWS * rounds, 'every update');
+  await waitFor(() => world.recorder.messages.length >= ROWS * rounds, 'every update');
   const ofRows = new Map<unknown, number[]>();
   for (const { record } of messages()) {
     const seen = ofRows.get(record['b']) ?? [];
