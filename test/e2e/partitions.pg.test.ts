@@ -360,6 +360,23 @@ test.each([
   },
 );
 
+test('rows of a partition that was detached before they are read, and is published by itself, are a gap of its root', async () => {
+  await sql(`${EVENTS}; create publication ${world.database.name} for all tables`);
+  await start({ root: '{ include_tables: [ev] }' });
+  await sql(`insert into ev values (1, 'a')`);
+  await receive('root.fifo', 'ev insert 1');
+  await world.service.stop();
+  await sql(`insert into ev values (2, 'b')`);
+  await sql('alter table ev detach partition ev1');
+  await start({ root: '{ include_tables: [ev] }' });
+  await waitFor(async () => (await gaps()).length === 1, 'the gap');
+  expect((await gaps())[0]).toMatchObject({
+    cause: 'root_unknown',
+    tables: [{ schema: 'public', table: 'ev' }],
+    halts: true,
+  });
+});
+
 test('a root that is renamed is read by what it is called now', async () => {
   await sql(EVENTS);
   await start({ any: '{ exclude_tables: [nothing] }' });
