@@ -325,6 +325,58 @@ test('rows whose root cannot be told are a gap of the sinks on those that it may
   });
 });
 
+test.each([
+  { how: 'and is there', end: '' },
+  { how: 'and is gone', end: 'alter table b detach partition m; drop table m' },
+])(
+  'rows of a partition that went from root to root while nobody looked are a gap of both, $how',
+  async ({ end }) => {
+    const like = '(id int primary key, note text) partition by range (id)';
+    const sinks = { a: '{ include_tables: [a] }', b: '{ include_tables: [b] }' };
+    await sql(
+      `create table a ${like}; create table b ${like}; create table m partition of a for values from (0) to (10)`,
+    );
+    await start(sinks);
+    await sql(`insert into a values (1, 'x')`);
+    await receive('a.fifo', 'a insert 1');
+    await world.service.stop();
+    await sql(
+      'alter table a detach partition m; alter table b attach partition m for values from (0) to (10)',
+    );
+    await sql(`insert into b values (2, 'x')`);
+    await sql(
+      'alter table b detach partition m; alter table a attach partition m for values from (0) to (10)',
+    );
+    await sql(`insert into a values (3, 'x')`);
+    await sql(
+      'alter table a detach partition m; alter table b attach partition m for values from (0) to (10)',
+    );
+    if (end !== '') await sql(end);
+    await start(sinks);
+    await waitFor(async () => (await gaps()).length === 1, 'the gap');
+    const [gap] = await gaps();
+    expect(gap).toMatchObject({ cause: 'root_unknown', halts: true });
+    expect(gap!.tables!.map(({ table }) => table).sort()).toEqual(['a', 'b']);
+  },
+);
+
+test('rows of a partition that was detached before they are read, and is published by itself, are a gap of its root', async () => {
+  await sql(`${EVENTS}; create publication ${world.database.name} for all tables`);
+  await start({ root: '{ include_tables: [ev] }' });
+  await sql(`insert into ev values (1, 'a')`);
+  await receive('root.fifo', 'ev insert 1');
+  await world.service.stop();
+  await sql(`insert into ev values (2, 'b')`);
+  await sql('alter table ev detach partition ev1');
+  await start({ root: '{ include_tables: [ev] }' });
+  await waitFor(async () => (await gaps()).length === 1, 'the gap');
+  expect((await gaps())[0]).toMatchObject({
+    cause: 'root_unknown',
+    tables: [{ schema: 'public', table: 'ev' }],
+    halts: true,
+  });
+});
+
 test('a root that is renamed is read by what it is called now', async () => {
   await sql(EVENTS);
   await start({ any: '{ exclude_tables: [nothing] }' });

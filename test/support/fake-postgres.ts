@@ -226,6 +226,7 @@ const tableRows = ({ tables }: FakeServer): readonly WireRow[] =>
     faults: [],
     unsentKeys: [],
     laterFit: true,
+    deferrable: false,
     foreign: false,
     owner: 'postgres',
     owned: true,

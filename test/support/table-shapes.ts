@@ -132,6 +132,11 @@ export const SHAPES: readonly TableShape[] = [
     writes: [`${LEAF}; ${T_WRITES[0]}`, T_WRITES[1], `${T_WRITES[2]}; drop table t1`],
   },
   {
+    name: 'partitions, none yet, deferrable primary key',
+    make: KEYED_ROOT.replace('primary key (id)', 'primary key (id) deferrable'),
+    writes: [`${LEAF}; ${T_WRITES[0]}`, T_WRITES[1], `${T_WRITES[2]}; drop table t1`],
+  },
+  {
     name: 'partitions, each with its own key',
     make: `${ROOT}; ${LEAF}; alter table t1 add primary key (id)`,
   },

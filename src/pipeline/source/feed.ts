@@ -48,6 +48,7 @@ export class LogFeed {
   #index = 0;
   /** Of the transaction that began last. */
   #xid = 0;
+  #commitLsn = ZERO_LSN;
   #comparing: Comparing | undefined;
   /** Has this connection brought the transaction that the log ends with? */
   brought = false;
@@ -70,6 +71,11 @@ export class LogFeed {
   /** Of the transaction that came last. */
   get xid(): number {
     return this.#xid;
+  }
+
+  /** Of the same one. */
+  get commitLsn(): Lsn {
+    return this.#commitLsn;
   }
 
   /** A connection begins: what the log holds will come again, or go on. */
@@ -231,6 +237,7 @@ export class LogFeed {
     this.#partial = undefined;
     this.#inTransaction = true;
     this.#xid = xid;
+    this.#commitLsn = commitLsn;
     this.#index = 0;
     this.#skipBelow = 0;
     // A commit LSN against a commit LSN: the commit record of the next transaction may begin exactly at the end LSN

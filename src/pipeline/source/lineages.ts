@@ -23,8 +23,10 @@ export type LineagePorts = {
   readonly settings: DatabaseSettings;
   readonly gaps: Pick<GapKeeper, 'declare'>;
   readonly seen: (oid: number) => SeenOf;
+  /** Where the WAL ended after the connection's first look: what committed before did so while nobody looked. */
+  readonly lookedFrom: Lsn;
   /** Where what is logged ends, and the transaction in progress. */
-  readonly at: () => { readonly loggedTo: Lsn; readonly xid: number };
+  readonly at: () => { readonly loggedTo: Lsn; readonly xid: number; readonly commitLsn: Lsn };
 };
 
 type Judged = { readonly lineage: Lineage; readonly possible: readonly TableName[] };
@@ -84,7 +86,7 @@ export class Lineages {
 
   /** It is nobody's partition now. */
   async #judgeAlone(relation: RawRelation, found: CatalogLineage | undefined): Promise<Judged> {
-    const { client, context, seen, at, settings } = this.#ports;
+    const { client, context, seen, at, settings, lookedFrom } = this.#ports;
     const lineage = lineageIn(found);
     // Later versions stream nothing of a table that is not published, earlier ones go on with what they had before it was detached.
     const mayBeStreamed = found?.published === true || context.serverVersion < TELLS_PARTITIONS;
@@ -94,10 +96,16 @@ export class Lineages {
     // An old server that has looked at it goes on: it may have been detached since.
     if (context.serverVersion < TELLS_PARTITIONS && this.#came.has(relation.id))
       return { lineage, possible: roots };
-    // Streamed, and not by itself: so by what it was under.
-    if (roots.length === 1) return proved({ ancestors: roots });
+    // Streamed, and not by itself: so by what it was under. While nobody looked, that may have been another one.
     if (roots.length > 1) return { lineage, possible: roots };
+    if (roots.length === 1 && at().commitLsn > lookedFrom) return proved({ ancestors: roots });
     const like = await rootsLike(client, relation.columns, context);
+    if (roots.length === 1) {
+      const others = like.filter(({ oid }) => oid !== roots[0]!.oid);
+      return others.length === 0
+        ? proved({ ancestors: roots })
+        : { lineage, possible: [...roots, ...others] };
+    }
     if (like.length === 0) return proved(lineage);
     const publication = await readPublication(client, context.publication);
     const [only] = like;

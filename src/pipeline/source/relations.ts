@@ -1,5 +1,6 @@
 // What is logged with relations, for one connection: what the catalog, the stream and earlier looks say of them.
 import type { Client } from 'pg';
+import type { Look } from '../../core/look.ts';
 import type { Enrichment } from '../../pgoutput/enrichment.ts';
 import type { RawRelation } from '../../pgoutput/messages.ts';
 import { enrichRelation, type EnrichmentContext } from '../../postgres/catalog.ts';
@@ -15,9 +16,11 @@ export function describingRelations(connection: {
   readonly opened: SourceLog;
   readonly client: Client;
   readonly looking: Looking;
+  /** The connection's first. */
+  readonly look: Look;
   readonly ports: Pick<JoinPorts, 'options' | 'gaps' | 'looks'>;
 }): { readonly describe: Describe; readonly partitions: PartitionWatch } {
-  const { client, looking } = connection;
+  const { client, looking, look } = connection;
   const { feed, log } = connection.opened;
   const { options, gaps, looks } = connection.ports;
   const { settings } = options;
@@ -31,7 +34,8 @@ export function describingRelations(connection: {
     settings,
     gaps,
     seen: (oid) => looks.seen(oid),
-    at: () => ({ loggedTo: log.context.lastEndLsn, xid: feed.xid }),
+    lookedFrom: look.walAfter,
+    at: () => ({ loggedTo: log.context.lastEndLsn, xid: feed.xid, commitLsn: feed.commitLsn }),
   });
   const partitions = new PartitionWatch({
     client,

@@ -94,7 +94,13 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const transcoder = await transcoderOf({ client: primary.client, encoding, ownEncoding });
     const stream = await startStream(replication, { startLsn: plan.startLsn, prepared, options });
     opened.streamed = true;
-    const { describe, partitions } = describingRelations({ opened, client: primary.client, looking, ports });
+    const { describe, partitions } = describingRelations({
+      opened,
+      client: primary.client,
+      looking,
+      look,
+      ports,
+    });
     await partitions.looked(look);
     try {
       await assertUnmoved(primary.client, settings, plan.confirmed);

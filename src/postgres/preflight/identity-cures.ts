@@ -26,7 +26,8 @@ export function describeFault({ kind, identity }: IdentityFault): string {
 /** What is wrong with a table that a publication should carry; its partitions by name. */
 export function describeFaults(state: WantedTable, faults: readonly IdentityFault[]): string {
   if (faults.length === 0) {
-    return 'it has no primary key, so a partition that is made later would have no identity';
+    const why = state.deferrable ? 'its primary key is deferrable' : 'it has no primary key';
+    return `${why}, so a partition that is made later would have no identity`;
   }
   if (!state.partitioned) return describeFault(faults[0]!);
   const named = faults
@@ -42,7 +43,9 @@ export function cureOf(state: WantedTable, faults: readonly IdentityFault[] = st
   if (faults.length > 0) {
     return faults.slice(0, MAX_NAMED).map(cureOfFault).join(' and ') + more(faults.length);
   }
-  const byKey = state.foreign ? '' : `ALTER TABLE ${quoteTable(state)} ADD PRIMARY KEY (…); or `;
+  // Of several primary keys only one is allowed, whatever it is good for.
+  const byKey =
+    state.foreign || state.deferrable ? '' : `ALTER TABLE ${quoteTable(state)} ADD PRIMARY KEY (…); or `;
   return `${byKey}partitions_have_identity: true in the sink, where whatever makes partitions gives each an identity of its own`;
 }
 

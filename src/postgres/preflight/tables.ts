@@ -38,6 +38,8 @@ export type TableState = TableName & {
   readonly unsentKeys: readonly TableName[];
   /** Has a partition that is made later an identity, by its root's primary key? Of a table without partitions: true. */
   readonly laterFit: boolean;
+  /** It has a primary key that is deferrable, and so is no identity. */
+  readonly deferrable: boolean;
   /** It has a foreign partition, and so can have no primary key. */
   readonly foreign: boolean;
   readonly owner: string;
@@ -167,6 +169,7 @@ const TABLE_STATES = `
     coalesce(a.ancestors, '[]') as ancestors, coalesce(l.leaves, '[]') as leaves,
     coalesce(l.faults, '[]') as faults, coalesce(l."unsentKeys", '[]') as "unsentKeys",
     w.relkind <> 'p' or exists (select from pg_index i where i.indrelid = w.oid and i.indisprimary and i.indimmediate) as "laterFit",
+    exists (select from pg_index i where i.indrelid = w.oid and i.indisprimary and not i.indimmediate) as deferrable,
     w.oid in (select root from abroad) as foreign,
     pg_get_userbyid(w.relowner)::text as owner, pg_has_role(w.relowner, 'USAGE') as owned
   from wanted w left join whole l on l.root = w.oid left join ancestor a on a.leaf = w.oid
