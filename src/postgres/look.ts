@@ -29,7 +29,7 @@ export const WAL_END =
 /** Everything that is folded, as common table expressions; `$1` is the publication's name. */
 const versions = (serverVersion: number): string => `
   with recursive pub as (
-    select oid, oid::text || ':' || xmin::text as version, puballtables, pubviaroot,
+    select oid, oid::text || ':' || xmin::text as version, puballtables,
       pubinsert, pubupdate, pubdelete, pubtruncate
     from pg_publication where pubname = $1
   ),
