@@ -353,8 +353,11 @@ test.each([
     );
     if (end !== '') await sql(end);
     await start(sinks);
-    await waitFor(async () => (await gaps()).length === 1, 'the gap');
-    const [gap] = await gaps();
+    // Before Postgres 15 the table is described once more, which makes another one.
+    const [gap] = await waitFor(async () => {
+      const found = await gaps();
+      return found.length > 0 && found;
+    }, 'the gap');
     expect(gap).toMatchObject({ cause: 'root_unknown', halts: true });
     expect(gap!.tables!.map(({ table }) => table).sort()).toEqual(['a', 'b']);
   },
