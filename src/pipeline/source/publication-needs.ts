@@ -54,10 +54,8 @@ export function needsOf(
   return { out, options, in: lacking };
 }
 
-const isCarried = (publication: Publication, table: WantedTable): boolean => {
-  const how = carried({ ...publication, viaRoot: false }, table);
-  return how === 'whole';
-};
+const isCarried = (publication: Publication, table: WantedTable): boolean =>
+  carried({ ...publication, viaRoot: false }, table) === 'whole';
 
 /** On a connection of its own: it may wait for a lock, and the stream needs the other one. Answers what could not be done. */
 export async function meetNeeds(

@@ -4,6 +4,7 @@ import { describeError, TailraceError } from '../../core/errors.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import {
   applicationName,
+  backendPid,
   closeConnection,
   connectReplication,
   findPrimary,
@@ -88,7 +89,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     await refreshTables(tables);
     const look = await looks.again(looking);
     if (signal.aborted) return;
-    const pid = await backendPid(replication);
+    const pid = await backendPid(replication.client);
     const { encoding } = prepared.preflight;
     const { ownEncoding } = ports;
     const transcoder = await transcoderOf({ client: primary.client, encoding, ownEncoding });
@@ -158,11 +159,6 @@ function tablePorts({ client, target }: Primary, { options, state, looks }: Sess
   const { settings, selections, logger, streamed } = options;
   const altered: TablePorts['altered'] = (alteration) => looks.altered(alteration);
   return { client, target, settings, selections, state, logger, streamed, altered };
-}
-
-async function backendPid(replication: ReplicationConnection): Promise<number> {
-  const { rows } = await replication.client.query<{ pid: string }>('select pg_backend_pid() as pid');
-  return Number(rows[0]?.pid);
 }
 
 type Following = Reading & {

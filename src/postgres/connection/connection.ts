@@ -266,3 +266,9 @@ export async function findPrimary(settings: DatabaseSettings): Promise<Primary> 
     cause: new AggregateError(faults),
   });
 }
+
+/** The process of the server that serves this connection. */
+export async function backendPid(client: Client): Promise<number> {
+  const { rows } = await client.query<{ pid: string | number }>('select pg_backend_pid() as pid');
+  return Number(rows[0]?.pid);
+}

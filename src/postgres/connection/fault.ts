@@ -23,6 +23,14 @@ export function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : '';
 }
 
+/** The SQLSTATE that the server answered; undefined where a network's code (EPIPE has five letters, too), or nothing, came instead. */
+export function sqlStateOf(error: unknown): string | undefined {
+  const code = codeOf(error);
+  return isSqlState(code) ? code : undefined;
+}
+
+const isSqlState = (code: string): boolean => /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code);
+
 /** The function of the server that refused; '' where none is named: whatever answered is not Postgres, which names it always. */
 function routineOf(error: unknown): string {
   const routine = error instanceof Error && 'routine' in error ? error.routine : undefined;
@@ -121,7 +129,7 @@ function postgresFault(refusal: Refusal, settings: DatabaseSettings, target: Tar
 }
 
 const otherFault = ({ code, text }: Refusal, at: string): Fault | undefined =>
-  /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code)
+  isSqlState(code)
     ? {
         code: `POSTGRES_${code}`,
         kind: 'retryable',

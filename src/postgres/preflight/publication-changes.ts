@@ -3,6 +3,7 @@
 import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import type { TableName } from '../../core/selection.ts';
+import { sqlStateOf } from '../connection/fault.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { cureOf } from './identity-cures.ts';
 import { KEPT_COMMENT, readPublication } from './publication.ts';
@@ -77,8 +78,9 @@ async function creationFault(
   cause: unknown,
 ): Promise<unknown> {
   const { name, initSql } = settings.publication;
-  const { code: sqlState, message } = cause as { code?: unknown; message: string };
-  if (typeof sqlState !== 'string' || !/^[0-9A-Z]{5}$/.test(sqlState)) return cause;
+  const sqlState = sqlStateOf(cause);
+  if (sqlState === undefined) return cause;
+  const { message } = cause as Error;
   const fault = (kind: 'retryable' | 'fatal', hint: string): TailraceError =>
     new TailraceError(`database "${settings.name}": publication "${name}" cannot be made: ${message}`, {
       code: 'PUBLICATION_NOT_CREATED',
@@ -154,9 +156,9 @@ async function changeTables(
       await client.query(sqlOf(table));
       done.push(table);
     } catch (error) {
-      const { code, message } = error as { code?: unknown; message: string };
-      if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code)) throw error;
-      if (!GONE.includes(code)) refused.push({ table, reason: message });
+      const sqlState = sqlStateOf(error);
+      if (sqlState === undefined) throw error;
+      if (!GONE.includes(sqlState)) refused.push({ table, reason: (error as Error).message });
     }
   }
   return { done, refused };

@@ -4,7 +4,8 @@ import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
 import { aborted } from '../../core/abort.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
-import { closeConnection, connectOrdinary, type Target } from '../connection/connection.ts';
+import { backendPid, closeConnection, connectOrdinary, type Target } from '../connection/connection.ts';
+import { sqlStateOf } from '../connection/fault.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { SLOT_BEING_MADE } from './slot.ts';
 import { CHECKS_CONNECTION, HAS_FAILOVER_SLOTS } from '../versions.ts';
@@ -105,8 +106,7 @@ export async function watchMaking<T>(maker: Client, watching: Watching, make: ()
   if (serverVersion >= CHECKS_CONNECTION) {
     await maker.query(`SET client_connection_check_interval = ${CONNECTION_CHECK_MS}`);
   }
-  const { rows } = await maker.query<{ pid: string | number }>('select pg_backend_pid() as pid');
-  const pid = Number(rows[0]?.pid);
+  const pid = await backendPid(maker);
   const notice = setInterval(() => {
     slotBlocker(client, pid).then(onWait, () => undefined);
   }, WAIT_NOTICE_MS);
@@ -164,7 +164,9 @@ async function createSlot(client: Client, settings: DatabaseSettings, serverVers
 
 /** By SQLSTATE. https://www.postgresql.org/docs/current/errcodes-appendix.html */
 function slotFault({ slot, username }: DatabaseSettings, cause: unknown): unknown {
-  const { code: sqlState, message } = cause as { code?: unknown; message: string };
+  const sqlState = sqlStateOf(cause);
+  if (sqlState === undefined) return cause;
+  const { message } = cause as Error;
   const fault = (code: string, kind: 'retryable' | 'fatal', hint: string): TailraceError =>
     new TailraceError(`slot "${slot.name}" cannot be made: ${message}`, { code, kind, hint, cause });
   switch (sqlState) {
@@ -193,7 +195,6 @@ function slotFault({ slot, username }: DatabaseSettings, cause: unknown): unknow
         'somebody ended the process that made it: it is tried again',
       );
     default:
-      if (typeof sqlState !== 'string' || !/^[0-9A-Z]{5}$/.test(sqlState)) return cause;
       return fault(
         'SLOT_NOT_CREATED',
         'fatal',
