@@ -2,8 +2,13 @@
 import type { Client } from 'pg';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import type { TailraceError } from '../../../src/core/errors.ts';
+import { connectOrdinary } from '../../../src/postgres/connection/connection.ts';
 import { makeSlot, slotWait, type SlotBlocker } from '../../../src/postgres/preflight/slot-making.ts';
 import { readSlot } from '../../../src/postgres/preflight/slot.ts';
+import { createPublication } from '../../../src/postgres/preflight/publication-changes.ts';
+import { readPublication } from '../../../src/postgres/preflight/publication.ts';
+import { readTables } from '../../../src/postgres/preflight/tables.ts';
 import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
 import { connect, createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { waitFor } from '../../support/wait.ts';
@@ -116,4 +121,68 @@ test('a process that makes it and is ended by somebody is no lasting fault', asy
   const pid = (await readSlot(client, name))!.activePid;
   await client.query('select pg_terminate_backend($1)', [pid]);
   await expect(made).rejects.toMatchObject({ kind: 'retryable' });
+});
+
+/** Makes a slot as `username`, whose connection asks. */
+async function makeAs(username: string, name: string) {
+  const settings = databaseSettings(database, { username, password: 'weak', slot: { name } });
+  const { signal } = new AbortController();
+  return makeSlot({
+    client,
+    target: settings.hosts[0]!,
+    settings,
+    serverVersion: version,
+    onWait: () => undefined,
+    signal,
+  });
+}
+
+test('a role that may make none is told what lets it, and that does', async () => {
+  await client.query(`create role "weak one" login password 'weak'`);
+  const fault = await makeAs('weak one', 'of_weak').catch((error: unknown) => error as TailraceError);
+  expect(fault).toMatchObject({ code: 'SLOT_NOT_CREATED', kind: 'fatal' });
+  await client.query(sqlOf((fault as TailraceError).hint, /ALTER ROLE.*;/));
+  expect(await makeAs('weak one', 'of_weak')).toBeGreaterThan(0n);
+});
+
+test('where every slot is taken, the cure finds one that nobody uses, and without it there is room', async () => {
+  await client.query(`select pg_create_physical_replication_slot('filler_' || i) from generate_series(1,
+    current_setting('max_replication_slots')::int - (select count(*)::int from pg_replication_slots)) i`);
+  const { made, name } = making();
+  const fault = await made.catch((error: unknown) => error as TailraceError);
+  expect(fault).toMatchObject({ code: 'NO_SLOT_FREE', kind: 'fatal' });
+  const unused = await client.query<{ slot_name: string }>(
+    sqlOf((fault as TailraceError).hint, /SELECT slot_name.*?;/),
+  );
+  expect(unused.rows.map(({ slot_name }) => slot_name)).toContain('filler_1');
+  await client.query(
+    `select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name like 'filler%'`,
+  );
+  counter--;
+  const again = making();
+  expect(again.name).toBe(name);
+  expect(await again.made).toBeGreaterThan(0n);
+});
+
+test('a role that may make no publication is told what lets it, and that does; one that exists already is looked at again', async () => {
+  await client.query(`create role "weak two" login password 'weak'`);
+  await client.query('create table owned (id int primary key); alter table owned owner to "weak two"');
+  const settings = databaseSettings(database, {
+    username: 'weak two',
+    password: 'weak',
+    publication: { name: 'of_weak' },
+  });
+  const weak = await connectOrdinary(settings, settings.hosts[0]!);
+  onTestFinished(() => weak.end());
+  const states = (await readTables(weak, [{ schema: 'public', table: 'owned' }])).map((state) => ({
+    ...state,
+    assured: false,
+  }));
+  const create = () => createPublication(weak, settings, { states, mayBeEmpty: false });
+  const fault = await create().catch((error: unknown) => error as TailraceError);
+  expect(fault).toMatchObject({ code: 'PUBLICATION_NOT_CREATED', kind: 'fatal' });
+  await client.query(sqlOf((fault as TailraceError).hint, /GRANT.*?;/));
+  await create();
+  expect((await readPublication(client, 'of_weak'))?.entries).toMatchObject([{ table: 'owned' }]);
+  await expect(create()).rejects.toMatchObject({ code: 'PUBLICATION_NOT_CREATED', kind: 'retryable' });
 });
