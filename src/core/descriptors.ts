@@ -11,7 +11,8 @@ export function descriptorLimit(): number {
     return parseDescriptorLimit(readFileSync('/proc/self/limits', 'utf8')) ?? LIMIT_UNKNOWN;
   } catch {
     // No Linux.
-    process.report.excludeNetwork = true;
+    // Or it would resolve the name of every peer.
+    (process.report as { excludeNetwork?: boolean }).excludeNetwork = true;
     const { userLimits } = process.report.getReport() as {
       userLimits?: { open_files?: { soft?: number | string } };
     };
