@@ -7,6 +7,13 @@ const LIMIT_UNKNOWN = 256;
 
 /** The soft limit, which Node has raised to the hard one; Infinity: there is none. https://man7.org/linux/man-pages/man2/getrlimit.2.html */
 export function descriptorLimit(): number {
+  return (knownLimit ??= askLimit());
+}
+
+/** Nobody changes it while the process runs; and asking takes a descriptor. */
+let knownLimit: number | undefined;
+
+function askLimit(): number {
   try {
     return parseDescriptorLimit(readFileSync('/proc/self/limits', 'utf8')) ?? LIMIT_UNKNOWN;
   } catch {
@@ -37,6 +44,19 @@ export function descriptorShortage(): Shortage | undefined {
   } catch (error) {
     const found = shortageOf(error);
     return found?.kind === 'descriptors' ? found : undefined;
+  }
+}
+
+/** Are so many free? Asked for a moment, not held. */
+export function areDescriptorsFree(count: number): boolean {
+  const opened: number[] = [];
+  try {
+    while (opened.length < count) opened.push(openSync('/', 'r'));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    for (const fd of opened) closeSync(fd);
   }
 }
 
