@@ -39,6 +39,24 @@ export function decideAccess(rules: AccessRules, request: RequestFacts): Access 
   return origin === undefined || origin === `http://${host}` ? 'full' : 'forbidden';
 }
 
+/**
+ * Could a page elsewhere have sent it without asking first, as an image, a link or a form does? Not where `decideAccess` has
+ * heard a browser say who asks. One that does not say (no `Sec-Fetch-Site`, no `Origin` with a GET) asks before it sends one of the
+ * other headers, and no page can set that one.
+ * https://fetch.spec.whatwg.org/#cors-safelisted-request-header
+ */
+export function mayBeCrossSite(request: {
+  readonly contentType: string | undefined;
+  readonly authorization: string | undefined;
+  readonly fetchSite: string | undefined;
+}): boolean {
+  if (request.fetchSite !== undefined) return false;
+  return !isJsonType(request.contentType) && bearerToken(request.authorization) === undefined;
+}
+
+export const isJsonType = (contentType: string | undefined): boolean =>
+  /^application\/json *(;|$)/i.test(contentType ?? '');
+
 /** Does the header carry these credentials? https://www.rfc-editor.org/rfc/rfc7617 */
 export function isLoggedIn(
   login: { readonly username: string; readonly password: string },

@@ -3,7 +3,7 @@ import type { ReceiveRequest } from '../sinks/sink.ts';
 
 /** As Sequin's. */
 const MAX_BATCH_SIZE = 1000;
-const MAX_WAIT_MS = 5 * 60 * 1000;
+export const MAX_WAIT_MS = 5 * 60 * 1000;
 const MS_PER_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 

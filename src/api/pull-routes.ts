@@ -4,6 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { Logger } from 'pino';
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { PullStream, PullStreams } from '../pipeline/sink/pull/streams.ts';
+import { isJsonType, mayBeCrossSite } from './access.ts';
 import { NOT_JSON } from './errors.ts';
 import { parseAckIds, parseReceive, RequestFault } from './pull-parameters.ts';
 
@@ -29,7 +30,7 @@ export function addPullRoutes(app: FastifyInstance, { streams, logger }: PullRou
 
   void app.register(async (scope) => {
     scope.addHook('onRequest', async (request) => {
-      if (request.access === 'full') return;
+      if (request.access === 'full') return refuseCrossSite(request);
       throw new RequestFault(
         401,
         request.access === 'unauthorized'
@@ -69,6 +70,22 @@ export function addPullRoutes(app: FastifyInstance, { streams, logger }: PullRou
     }
   });
 }
+
+/**
+ * All of these change who holds a message, `receive` by GET too. A body of another type than JSON is refused even where it is
+ * empty; a POST without any says with its Origin whose it is.
+ */
+function refuseCrossSite({ method, headers }: FastifyRequest): void {
+  const { 'content-type': contentType, authorization } = headers;
+  if (method === 'POST' && contentType === undefined) return;
+  const fetchSite = headers['sec-fetch-site']?.toString();
+  if (method === 'GET' && !mayBeCrossSite({ contentType, authorization, fetchSite })) return;
+  if (isJsonType(contentType)) return;
+  throw new RequestFault(400, method === 'GET' ? GET_NEEDS : NOT_JSON);
+}
+
+const GET_NEEDS =
+  'A GET takes messages, and any web page could send it: ask with POST, or send the header "Content-Type: application/json"';
 
 const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength);

@@ -2,6 +2,7 @@
 import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
+import { descriptorLimit } from '../core/descriptors.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { ServiceControl } from '../pipeline/service/control.ts';
 import { healthDocument, isHealthy, isReady, publicHealthDocument } from '../pipeline/service/health.ts';
@@ -10,6 +11,7 @@ import type { ServiceStatus } from '../core/status.ts';
 import type { PullStreams } from '../pipeline/sink/pull/streams.ts';
 import { addPullRoutes } from './pull-routes.ts';
 import { decideAccess, isLoggedIn, isLoopbackHost, type Access } from './access.ts';
+import { boundConnections, connectionLimits, LISTENER_LIMITS, type ConnectionLimits } from './connections.ts';
 import { answerError, problem } from './errors.ts';
 import { addGapRoutes } from './gap-routes.ts';
 import { addSinkRoutes } from './sink-routes.ts';
@@ -54,13 +56,14 @@ const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 /** Opens the listeners. Throws TailraceError when a port that the configuration names cannot be had. */
 export async function startHttp(options: HttpOptions): Promise<HttpServers> {
   const { api, metrics } = options.settings;
-  const apiServer = await listen('api', api.listen, options);
+  const limits = connectionLimits(descriptorLimit());
+  // Everything is served on the API's port anyway: one address written twice is one listener.
+  const isOne = sameAddress(api.listen, metrics.listen);
+  const apiLimits = isOne ? { ...limits, api: limits.api + limits.metrics } : limits;
+  const apiServer = await listen('api', api.listen, apiLimits, options);
   let metricsServer: Listening | undefined;
   try {
-    // Everything is served on the API's port anyway: one address written twice is one listener.
-    metricsServer = sameAddress(api.listen, metrics.listen)
-      ? apiServer
-      : await listen('metrics', metrics.listen, options);
+    metricsServer = isOne ? apiServer : await listen('metrics', metrics.listen, limits, options);
   } catch (error) {
     await apiServer?.app.close();
     throw error;
@@ -80,6 +83,7 @@ const sameAddress = (a: ListenSettings, b: ListenSettings): boolean =>
 async function listen(
   room: 'api' | 'metrics',
   address: ListenSettings,
+  { [room]: maxConnections, firstReserved }: ConnectionLimits,
   options: HttpOptions,
 ): Promise<Listening | undefined> {
   if (address === 'off') return undefined;
@@ -102,6 +106,7 @@ async function listen(
     options.logger.warn({ hint }, `${problem}; going on without it`);
     return undefined;
   }
+  boundConnections(app.server, { room, maxConnections, firstReserved, logger: options.logger });
   const { port } = app.server.address() as AddressInfo;
   const url = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`;
   options.logger.info({ url }, `${room} listens`);
@@ -112,6 +117,7 @@ function createApp(host: string, options: HttpOptions): FastifyInstance {
   const { status, metricsText } = options;
   const rules = { loopback: isLoopbackHost(host), tokens: options.settings.api.tokens };
   const app = fastify({
+    ...LISTENER_LIMITS,
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_NAME_CHARACTERS },
     // A path that cannot be read, or with a name longer than any.

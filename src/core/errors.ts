@@ -1,4 +1,5 @@
 // Errors with a code, a kind and a cure; and the outcome of delivering one message.
+import { shortageOf } from './shortages.ts';
 
 /** try again | dead letter | halt the sink */
 export type ErrorKind = 'retryable' | 'rejected' | 'fatal';
@@ -61,5 +62,7 @@ export function describeError(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) {
     return error.errors.map(describeError).join('; ');
   }
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const cure = shortageOf(error)?.cure;
+  return cure === undefined ? error.message : `${error.message} — ${cure}`;
 }

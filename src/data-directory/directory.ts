@@ -3,6 +3,7 @@ import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { TailraceError } from '../core/errors.ts';
+import { shortageOf } from '../core/shortages.ts';
 
 /** 0700: rows lie here (invariant 9). Durable when it resolves. Throws DATA_DIRECTORY_UNUSABLE. */
 export async function makeDirectory(directory: string): Promise<void> {
@@ -13,7 +14,9 @@ export async function makeDirectory(directory: string): Promise<void> {
     throw new TailraceError(`the data directory ${directory} cannot be made: ${(cause as Error).message}`, {
       code: 'DATA_DIRECTORY_UNUSABLE',
       kind: 'fatal',
-      hint: `make ${dirname(directory)} writable, or name another directory with --data-dir`,
+      hint:
+        shortageOf(cause)?.cure ??
+        `make ${dirname(directory)} writable, or name another directory with --data-dir`,
       cause,
     });
   }

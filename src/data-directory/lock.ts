@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
+import { shortageOf } from '../core/shortages.ts';
 
 const LOCK_FILE = 'lock.db';
 
@@ -50,7 +51,9 @@ const readOnly = (directory: string, cause: unknown): TailraceError =>
       code: 'DATA_DIRECTORY_READ_ONLY',
       kind: 'fatal',
       cause,
-      hint: 'mount it writable and let the user that runs Tailrace own it, or choose another (--data-dir)',
+      hint:
+        shortageOf(cause)?.cure ??
+        'mount it writable and let the user that runs Tailrace own it, or choose another (--data-dir)',
     },
   );
 

@@ -1,6 +1,7 @@
 // The log's errors, each with its cure.
 import { TailraceError } from '../core/errors.ts';
 import { formatPosition, type Position } from '../core/position.ts';
+import { shortageOf, type ShortageKind } from '../core/shortages.ts';
 
 /** The reader asked for what retention has deleted. */
 export class PositionNotRetainedError extends TailraceError {
@@ -34,38 +35,40 @@ const codeOf = (error: unknown): string | undefined =>
 
 export const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT';
 
-/** Nothing of what was to be written counts as written; it may be tried again. */
+/** What passes: nothing of what was to be written counts as written, and it may be tried again (`mend: 'retry'`). */
 export const LOG_DISK_FULL = 'LOG_DISK_FULL';
+const PASSING: Readonly<Record<Exclude<ShortageKind, 'device'>, string>> = {
+  space: LOG_DISK_FULL,
+  descriptors: 'LOG_NO_DESCRIPTORS',
+  memory: 'LOG_NO_MEMORY',
+};
 
 /** An error of the file system as the operator should read it. */
 export function fileError(error: unknown, path: string, doing: string): TailraceError {
-  const code = codeOf(error);
-  const base = { kind: 'fatal', mend: 'restart', cause: error } as const;
-  switch (code ?? '') {
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return new TailraceError(`the disk is full: cannot ${doing} ${path}`, {
-        kind: 'retryable',
-        mend: 'retry',
-        cause: error,
-        code: LOG_DISK_FULL,
-        hint: 'free disk space or enlarge the volume of the data directory: Tailrace goes on by itself, and Postgres keeps its WAL meanwhile',
-      });
-    case 'EROFS':
-    case 'EACCES':
-    case 'EPERM':
-      return new TailraceError(`cannot ${doing} ${path}: it is not writable (${code})`, {
-        ...base,
-        code: 'LOG_READ_ONLY',
-        hint: 'mount the data directory writable, and let the user that runs Tailrace own it',
-      });
-    default:
-      return new TailraceError(`cannot ${doing} ${path}: ${error instanceof Error ? error.message : ''}`, {
-        ...base,
-        code: 'LOG_IO_FAILED',
-        hint: 'check the disk and the path of the data directory, then restart',
-      });
+  const code = codeOf(error) ?? '';
+  const shortage = shortageOf(error);
+  if (shortage !== undefined && shortage.kind !== 'device') {
+    return new TailraceError(`${shortage.what}: cannot ${doing} ${path}`, {
+      kind: 'retryable',
+      mend: 'retry',
+      cause: error,
+      code: PASSING[shortage.kind],
+      hint: `${shortage.cure}, and Postgres keeps its WAL meanwhile`,
+    });
   }
+  const base = { kind: 'fatal', mend: 'restart', cause: error } as const;
+  if (['EROFS', 'EACCES', 'EPERM'].includes(code)) {
+    return new TailraceError(`cannot ${doing} ${path}: it is not writable (${code})`, {
+      ...base,
+      code: 'LOG_READ_ONLY',
+      hint: 'mount the data directory writable, and let the user that runs Tailrace own it',
+    });
+  }
+  return new TailraceError(`cannot ${doing} ${path}: ${error instanceof Error ? error.message : ''}`, {
+    ...base,
+    code: 'LOG_IO_FAILED',
+    hint: `${shortage?.cure ?? 'check the disk and the path of the data directory'}, then restart`,
+  });
 }
 
 /** What a failed fdatasync covered is unknown, so the writer ends: https://wiki.postgresql.org/wiki/Fsync_Errors */

@@ -1,5 +1,5 @@
 // The segments of a log being written: where the next block goes, when a new segment begins, which files are unsynced.
-import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync } from 'node:fs';
 import { writeFully, type LogDevice } from './device.ts';
 import {
   BLOCK_HEADER_BYTES,
@@ -9,7 +9,7 @@ import {
   type LogBirth,
   type LogIdentity,
 } from './format.ts';
-import { createSegment, endOf, syncDirectory, type SegmentFile } from './segments.ts';
+import { createSegment, endOf, type SegmentFile } from './segments.ts';
 
 export type SegmentChainOptions = {
   readonly directory: string;
@@ -40,6 +40,8 @@ export class SegmentChain {
   #end: number;
   /** Files of earlier segments that are not synced yet. */
   #unsynced: number[] = [];
+  /** Open all the time: a new segment's name must not wait for a descriptor once its file is there. */
+  readonly #directory: number;
   #directoryChanged = false;
 
   /**
@@ -59,10 +61,16 @@ export class SegmentChain {
     this.#earlier = [...found.segments];
     this.#end = found.nextOffset;
     const last = found.needsSegment ? undefined : this.#earlier.pop();
-    this.#current =
-      last === undefined
-        ? this.#begin(found.context, Buffer.alloc(0), found.segments.at(-1))
-        : { ...last, fd: openSync(last.path, 'r+'), firstBlock: last.startOffset };
+    this.#directory = openSync(options.directory, 'r');
+    try {
+      this.#current =
+        last === undefined
+          ? this.#begin(found.context, Buffer.alloc(0), found.segments.at(-1))
+          : { ...last, fd: openSync(last.path, 'r+'), firstBlock: last.startOffset };
+    } catch (error) {
+      closeSync(this.#directory);
+      throw error;
+    }
   }
 
   /** Logical offset of the next block. */
@@ -128,13 +136,13 @@ export class SegmentChain {
 
   /** Makes durable what was appended before the call. */
   async sync(): Promise<void> {
-    const { device, directory } = this.#options;
+    const { device } = this.#options;
     const earlier = this.#unsynced.splice(0);
     try {
       for (const fd of [...earlier, this.#current.fd]) await device.sync(fd);
       if (!this.#directoryChanged) return;
       this.#directoryChanged = false;
-      syncDirectory(directory);
+      fsyncSync(this.#directory);
     } finally {
       for (const fd of earlier) closeSync(fd);
     }
@@ -146,6 +154,6 @@ export class SegmentChain {
   }
 
   close(): void {
-    for (const fd of [...this.#unsynced.splice(0), this.#current.fd]) closeSync(fd);
+    for (const fd of [...this.#unsynced.splice(0), this.#current.fd, this.#directory]) closeSync(fd);
   }
 }

@@ -7,7 +7,7 @@ import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { beginLife, laterHistory, type History } from './birth.ts';
 import { FILE_DEVICE, type LogDevice } from './device.ts';
 import { abandonTransaction, advance } from './context.ts';
-import { fileError, LOG_DISK_FULL, syncError } from './errors.ts';
+import { fileError, syncError } from './errors.ts';
 import type { BlockContext, LogBirth, LogIdentity } from './format.ts';
 import { recoverSegments, type RecoveredSegments } from './recovery.ts';
 import { expiredSegments } from './retention.ts';
@@ -69,8 +69,8 @@ export interface LogWriter {
   readonly maxBytes: number;
   /**
    * Writes `frames[0, length)`, whole frames, to the page cache, and wakes the readers. `frames` is free again
-   * afterwards. An epoch's change abandons a transaction in progress. Throws TailraceError; the writer is over then, unless the
-   * disk is full (LOG_DISK_FULL): `context` says what it has of the frames.
+   * afterwards. An epoch's change abandons a transaction in progress. Throws TailraceError; the writer is over then, unless it
+   * is something that passes (`mend: 'retry'`: a full disk, no descriptor free): `context` says what it has of the frames.
    */
   append(frames: Buffer, length: number, history: History): void;
   /** Makes durable all that is appended; calls share one fdatasync. Resolves to the durable end. */
@@ -107,7 +107,7 @@ export async function openLog(options: LogOptions): Promise<LogWriter> {
     await writer.start();
     return writer;
   } catch (error) {
-    // On a full disk it is tried again and again.
+    // On a full disk, or without a free descriptor, it is tried again and again.
     writer?.abandon();
     state?.close();
     throw error instanceof TailraceError ? error : fileError(error, directory, 'open the change log in');
@@ -335,9 +335,9 @@ class Writer implements LogWriter {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Ends the writer: what is on the disk is unknown now, only recovery can tell. A disk that is full has written nothing. */
+  /** Ends the writer: what is on the disk is unknown now, only recovery can tell. Where something was lacking, nothing was written. */
   #fail(error: unknown): unknown {
-    if (error instanceof TailraceError && error.code !== LOG_DISK_FULL) this.#failure ??= error;
+    if (error instanceof TailraceError && error.mend !== 'retry') this.#failure ??= error;
     return error;
   }
 }

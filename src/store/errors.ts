@@ -1,11 +1,34 @@
 // What SQLite's errors mean for an operator: busy, full, or not to be written.
+import { descriptorShortage } from '../core/descriptors.ts';
 import { TailraceError } from '../core/errors.ts';
+import { shortageNamed, type Shortage } from '../core/shortages.ts';
 
 /** Primary result codes; the higher bits say more. https://www.sqlite.org/rescode.html */
 const PRIMARY = 0xff;
 const BUSY = 5;
 const LOCKED = 6;
+const NO_MEMORY = 7;
+const IO_ERROR = 10;
 const FULL = 13;
+const CANNOT_OPEN = 14;
+
+/** What the system lacks by SQLite's error, which does not pass on the system's own code. */
+export function sqliteShortage(error: unknown): Shortage | undefined {
+  const { errcode } = (error ?? {}) as { errcode?: unknown };
+  if (typeof errcode !== 'number') return undefined;
+  switch (errcode & PRIMARY) {
+    case NO_MEMORY:
+      return shortageNamed('ENOMEM');
+    case FULL:
+      return shortageNamed('ENOSPC');
+    case IO_ERROR:
+      return descriptorShortage() ?? shortageNamed('EIO');
+    case CANNOT_OPEN:
+      return descriptorShortage();
+    default:
+      return undefined;
+  }
+}
 
 /** An error of the store as one with a code and a cure; any other as it is. */
 export function storeError(error: unknown): unknown {
@@ -32,11 +55,14 @@ export function storeError(error: unknown): unknown {
         'is full',
         'free disk space, or discard dead letters: the sink goes on by itself',
       );
-    default:
+    default: {
+      const shortage = sqliteShortage(error);
       return fault(
         'STORE_WRITE_FAILED',
-        'cannot be used',
-        'check the disk, and let the user that runs Tailrace own the data directory: the sink goes on by itself',
+        `cannot be used${shortage === undefined ? '' : `, ${shortage.what}`}`,
+        shortage?.cure ??
+          'check the disk, and let the user that runs Tailrace own the data directory: the sink goes on by itself',
       );
+    }
   }
 }

@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
 import type { LeaseStore, StoredLease } from '../core/leases.ts';
+import { sqliteShortage } from './errors.ts';
 
 /** `PRAGMA user_version` of the file. */
 const SCHEMA_VERSION = 1;
@@ -41,7 +42,9 @@ export function openLeaseStore(file: string): LeaseStore {
     throw new TailraceError(`the leases in ${file} cannot be opened: ${(cause as Error).message}`, {
       code: 'LEASES_UNUSABLE',
       kind: 'fatal',
-      hint: 'the directory must be writable; if the file is damaged, remove it: messages that are being worked on are then given out once more',
+      hint:
+        sqliteShortage(cause)?.cure ??
+        'the directory must be writable; if the file is damaged, remove it: messages that are being worked on are then given out once more',
       cause,
     });
   }

@@ -9,6 +9,7 @@ import { TailraceError } from '../core/errors.ts';
 import type { LogLife } from '../core/log-life.ts';
 import type { Lsn } from '../core/lsn.ts';
 import { comparePositions, type Position } from '../core/position.ts';
+import { shortageOf } from '../core/shortages.ts';
 import { copyOf, encodeFile, startingAt, type LedgerSnapshot, type SettledChange } from './ledger/anew.ts';
 import { LEDGER_FILES, replaceFile, writeFully, type LedgerFiles } from './ledger/files.ts';
 import {
@@ -290,7 +291,9 @@ const writeFailed = (cause: unknown, file: string): TailraceError =>
     code: 'LEDGER_WRITE_FAILED',
     kind: 'retryable',
     cause,
-    hint: 'free disk space, and let the user that runs Tailrace own the data directory: the sink goes on by itself',
+    hint:
+      shortageOf(cause)?.cure ??
+      'free disk space, and let the user that runs Tailrace own the data directory: the sink goes on by itself',
   });
 
 const syncFailed = (cause: unknown, file: string): TailraceError =>
@@ -298,5 +301,5 @@ const syncFailed = (cause: unknown, file: string): TailraceError =>
     code: 'LEDGER_SYNC_FAILED',
     kind: 'retryable',
     cause,
-    hint: 'check the disk: the ledger is read and written again when the sink goes on',
+    hint: 'check the disk (dmesg): the ledger is read and written again when the sink goes on',
   });

@@ -3,6 +3,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
 import { DeadLetters } from './dead-letters.ts';
+import { sqliteShortage } from './errors.ts';
 import { Gaps } from './gaps.ts';
 import { Looks } from './looks.ts';
 import { Renumbered } from './renumbered.ts';
@@ -43,7 +44,9 @@ export function openStore(file: string, busyTimeoutMs = BUSY_TIMEOUT_MS): Store 
     throw new TailraceError(`the store ${file} cannot be opened: ${(cause as Error).message}`, {
       code: 'STORE_UNUSABLE',
       kind: 'fatal',
-      hint: 'let the user that runs Tailrace write the directory; a file that is damaged is restored, or moved away with its -wal and -shm: the sinks go on where their ledgers say, and dead letters and gaps that only it had are gone',
+      hint:
+        sqliteShortage(cause)?.cure ??
+        'let the user that runs Tailrace write the directory; a file that is damaged is restored, or moved away with its -wal and -shm: the sinks go on where their ledgers say, and dead letters and gaps that only it had are gone',
       cause,
     });
   }

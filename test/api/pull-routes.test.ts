@@ -1,4 +1,5 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { request } from 'node:http';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { startHttp } from '../../src/api/server.ts';
 import { TailraceError } from '../../src/core/errors.ts';
 import type { PullStream } from '../../src/pipeline/sink/pull/streams.ts';
@@ -41,7 +42,7 @@ async function world(options: { readonly tokens?: readonly string[]; readonly ma
     path: string,
     init: RequestInit = {},
   ): Promise<{ status: number; body: unknown; headers: Headers }> => {
-    const response = await fetch(`${servers.apiUrl}/api/${path}`, init);
+    const response = await fetch(`${servers.apiUrl}/api/${path}`, { headers: JSON_BODY, ...init });
     return { status: response.status, body: await response.json(), headers: response.headers };
   };
   const post = (path: string, body: unknown, headers: Record<string, string> = JSON_BODY) =>
@@ -292,6 +293,66 @@ test('a message arrives as it was rendered, byte by byte', async () => {
   const w = await world();
   const body = '{"record":{"n":12345678901234567890,"f":1.10,"t":"é 漢 😀 \\u0001"}}';
   void w.sink.deliver([message({ body })], patient, w.sink.routeOf(message())!).catch(() => undefined);
-  const response = await fetch(`${w.servers.apiUrl}/api/sequin_streams/orders/receive`);
+  const response = await fetch(`${w.servers.apiUrl}/api/sequin_streams/orders/receive`, {
+    headers: JSON_BODY,
+  });
   expect(await response.text()).toContain(`"data":${body}}`);
 });
+
+describe('without tokens, on loopback', () => {
+  test.each([
+    ['a GET as an image or a link sends it', 'GET', {}],
+    ['a GET that says of itself what any page may', 'GET', { accept: 'application/json' }],
+    ['a form, filled in or not', 'POST', { 'content-type': 'text/plain' }],
+    ['a form with a file', 'POST', { 'content-type': 'multipart/form-data; boundary=x' }],
+    ['the usual form', 'POST', { 'content-type': 'application/x-www-form-urlencoded' }],
+    ['a type that only begins as JSON', 'POST', { 'content-type': 'application/json-seq' }],
+    ['a POST of another page', 'POST', { origin: 'http://evil.example' }],
+    ['a name that another has bound to this address', 'POST', { host: 'evil.example', ...JSON_BODY }],
+  ])('no web page elsewhere takes messages: %s', async (_how, method, headers) => {
+    const w = await world();
+    void w.deliver(1);
+    for (const [verb, body] of [
+      ['receive', ''],
+      ['receive', '{"batch_size":10}'],
+      ['ack', '{"ack_ids":[]}'],
+      ['nack', '{"ack_ids":[]}'],
+    ] as const) {
+      if (method === 'GET' && body !== '') continue;
+      const status = await rawStatus(w.servers.apiUrl!, `/api/sequin_streams/orders/${verb}`, {
+        method,
+        headers,
+        body,
+      });
+      expect([verb, status]).toEqual([
+        verb,
+        verb !== 'receive' && method === 'GET' ? 404 : expect.toSatisfy(isRefusal),
+      ]);
+    }
+    expect(idsIn((await w.post('sequin_streams/orders/receive', {})).body)).toHaveLength(1);
+  });
+
+  test('a GET that no page can send without asking takes messages: with the type of JSON, or a token', async () => {
+    for (const headers of [JSON_BODY, { authorization: 'Bearer any' }]) {
+      const w = await world();
+      void w.deliver(1);
+      expect(idsIn((await w.call('sequin_streams/orders/receive', { headers })).body)).toHaveLength(1);
+    }
+  });
+});
+
+const isRefusal = (status: number): boolean => status === 400 || status === 403;
+
+/** Sends exactly these headers, as `fetch` does not. */
+const rawStatus = (
+  url: string,
+  path: string,
+  { method, headers, body }: { method: string; headers: Record<string, string>; body: string },
+): Promise<number> =>
+  new Promise((done, fail) => {
+    const sent = request(`${url}${path}`, { method, headers, agent: false }, (response) => {
+      response.resume();
+      response.on('end', () => done(response.statusCode ?? 0));
+    }).on('error', fail);
+    sent.end(body);
+  });

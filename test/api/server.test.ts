@@ -305,3 +305,15 @@ test('a status that cannot be made is 500 without details, and the log has it', 
   expect(answer.body).not.toContain('internal detail');
   expect(lines.join('')).toContain('internal detail');
 });
+
+test('headers and bodies above the limits are refused, and the listener goes on', async () => {
+  const { apiUrl } = await start({ api: at('127.0.0.1') });
+  expect((await get(`${apiUrl}/ready`, { 'x-long': 'x'.repeat(17 * 1024) })).status).toBe(431);
+  const tooLong = await fetch(`${apiUrl}/api/sinks/users/rewind`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ to: 'x'.repeat(1024 * 1024) }),
+  });
+  expect(tooLong.status).toBe(413);
+  expect((await get(`${apiUrl}/ready`)).status).toBe(200);
+});

@@ -28,7 +28,7 @@ export type EndToEnd = {
   start(how: Start): Promise<ServiceProcess>;
 };
 
-type Start = Pick<Parameters<typeof startService>[0], 'config' | 'env' | 'nodeArgs'>;
+type Start = Pick<Parameters<typeof startService>[0], 'config' | 'env' | 'nodeArgs' | 'descriptors'>;
 
 /** Call it once at the top of a file: everything is made anew for each test, and gone after it. */
 export function endToEnd(

@@ -142,9 +142,9 @@ export function recordedFiles(): RecordedFiles {
       calls.push(`rename ${existsSync(from) ? '' : 'nothing '}to ${basename(String(to))}`);
       LEDGER_FILES.rename(from, to);
     },
-    syncDirectory: (directory) => {
+    syncNames: (fd) => {
       calls.push('sync directory');
-      LEDGER_FILES.syncDirectory(directory);
+      LEDGER_FILES.syncNames(fd);
     },
   };
   return files;

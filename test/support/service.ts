@@ -66,6 +66,8 @@ export function startService(options: {
   readonly nodeArgs?: readonly string[];
   /** Another entry than the sources': the built one. */
   readonly main?: string;
+  /** The file descriptors that it may have, if not as many as this process. */
+  readonly descriptors?: number | undefined;
 }): ServiceProcess {
   const args = ['run', ...(options.args ?? [])];
   if (options.config !== undefined) {
@@ -73,7 +75,12 @@ export function startService(options: {
     writeFileSync(file, options.config);
     args.push('-c', file);
   }
-  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), options.main ?? MAIN, ...args], {
+  const command = [process.execPath, ...(options.nodeArgs ?? []), options.main ?? MAIN, ...args];
+  const limit = options.descriptors;
+  // The shell becomes Node, so that the process is the same.
+  const limited = ['sh', '-c', `ulimit -n ${limit} && exec "$@"`, 'sh', ...command];
+  const [program, ...parameters] = limit === undefined ? command : limited;
+  const child = spawn(program!, parameters, {
     cwd: options.directory,
     env: {
       PATH: process.env['PATH'] ?? '',

@@ -16,6 +16,7 @@ import type { ServiceSettings, SinkSettings } from '../settings.ts';
 import { sinkId } from '../sink/pull/streams.ts';
 import { newSinkStatus } from '../sink/status.ts';
 import type { SinkThread } from '../sink/thread.ts';
+import { untilDescriptorsFree } from '../threads/descriptors.ts';
 import { startSourceThread, type SourceReady, type SourceThread } from '../source/thread.ts';
 import { startSinkPool, type SinkPool, type SinkWork } from './sink-pool.ts';
 
@@ -38,6 +39,7 @@ export class Database {
   readonly #signals: LogSignals;
   readonly #slots: LogSlots;
   readonly #source: SourceThread;
+  readonly #stopping = new AbortController();
   /** Undefined while there is no log to follow. */
   #pool: SinkPool | undefined;
 
@@ -71,9 +73,10 @@ export class Database {
     });
     this.#source.failed.catch(options.failed);
     this.#source.ready.then(
-      (ready) => {
+      async (ready) => {
         try {
-          this.#pool = this.#startSinks(ready);
+          await untilDescriptorsFree(options.logger, this.#stopping.signal);
+          if (!this.#stopping.signal.aborted) this.#pool = this.#startSinks(ready);
         } catch (error) {
           options.failed(error);
         }
@@ -117,6 +120,7 @@ export class Database {
   }
 
   async stopSinks(deadlineMs: number): Promise<void> {
+    this.#stopping.abort();
     await this.#pool?.stop(deadlineMs);
   }
 

@@ -1,6 +1,7 @@
 // What a sink that does not deliver says of itself: at rest, halted by a gap, or by what its runner failed of.
 import { wallTime } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
+import { shortageOf } from '../../core/shortages.ts';
 import { acceptHint, describeGap, haltingGap } from '../../core/gaps.ts';
 import type { Condition } from '../../core/status.ts';
 import { storeError } from '../../store/errors.ts';
@@ -25,10 +26,11 @@ export function gapCondition({ store, settings }: SinkOptions, before: Condition
 /** Why a sink cannot go on. `before`: its condition until now, which may be the same one still. */
 export function conditionOf(failure: unknown, before: Condition | undefined): Condition {
   const error = storeError(failure);
+  const cure = error instanceof TailraceError ? error.hint : shortageOf(error)?.cure;
   return {
     health: 'halted',
     reason: error instanceof Error ? error.message : String(error),
-    ...(error instanceof TailraceError && error.hint !== undefined ? { cure: error.hint } : {}),
+    ...(cure === undefined ? {} : { cure }),
     since: before?.since ?? wallTime().toISOString(),
   };
 }

@@ -1,5 +1,6 @@
 // How far one sink has settled: published, so that Postgres may forget it, when the disk has it.
 import type { Lsn } from '../../core/lsn.ts';
+import { shortageOf } from '../../core/shortages.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import type { Cursor, Ledger } from '../../store/ledger.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
@@ -157,7 +158,13 @@ export class Settlement {
   #compact(): void {
     const { ledger, unsettled, walker } = this.#ports;
     const { cursor } = this.current;
-    ledger.compact({ cursor, head: walker.head.position, unsettled: unsettled.all() });
+    try {
+      ledger.compact({ cursor, head: walker.head.position, unsettled: unsettled.all() });
+    } catch (error) {
+      // The file is as good as before, only longer than need be: it is made anew when there is a descriptor, or room, again.
+      const kind = shortageOf(error)?.kind;
+      if (kind === undefined || kind === 'device') throw error;
+    }
   }
 
   #note(): void {

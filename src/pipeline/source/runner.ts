@@ -7,6 +7,7 @@ import { backoffMs } from '../../core/retry.ts';
 import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
 import { TEXT_UNDECODABLE } from '../../postgres/replication/protocol.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
+import { storeError } from '../../store/errors.ts';
 import type { SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
 import { GapKeeper, GAPS_INTERVAL_MS } from './gaps.ts';
@@ -188,7 +189,8 @@ class SourceRun {
 
   /** What Postgres or the network answered to a query; a fault of our own goes on as it is. */
   #asFault(error: unknown): TailraceError {
-    if (error instanceof TailraceError) return error;
+    const fault = storeError(error);
+    if (fault instanceof TailraceError) return fault;
     if (codeOf(error) === '') throw error;
     const { settings } = this.#options;
     return connectionFault(error, settings, settings.hosts[0]!);

@@ -2,6 +2,7 @@
 // server's texts are translated (lc_messages): its SQLSTATE and routine decide. Only texts of `pg`'s own, which has no codes, are read.
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 import { escapeIdentifier } from 'pg';
+import { shortageBehind } from '../../core/descriptors.ts';
 import { TailraceError, type ErrorKind } from '../../core/errors.ts';
 import type { DatabaseSettings } from '../settings.ts';
 
@@ -48,9 +49,18 @@ export function connectionFault(error: unknown, settings: DatabaseSettings, targ
       settings,
       target,
     ) ??
+    shortageFault(error) ??
     tlsFault(codeOf(error), textOf(error), settings, target) ??
     networkFault(codeOf(error), textOf(error), settings, target);
   return new TailraceError(`database "${settings.name}": ${fault.message}`, { ...fault, cause: error });
+}
+
+/** Of this machine, whatever was connected to, or opened. */
+function shortageFault(error: unknown): Fault | undefined {
+  const shortage = shortageBehind(error);
+  if (shortage === undefined) return undefined;
+  const { code, what, cure } = shortage;
+  return { code, kind: 'retryable', message: `${what}: ${textOf(error)}`, hint: cure };
 }
 
 type Refusal = { readonly code: string; readonly text: string; readonly routine: string };

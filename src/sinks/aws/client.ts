@@ -1,6 +1,8 @@
 // Calls of an AWS service, whatever its protocol: signed, with credentials and clock kept right. It never retries.
 // Hot file: the SDK's client takes ten times the CPU for the one call that counts (bench/micro/sqs.ts).
 import { wallMs } from '../../core/clock.ts';
+import { descriptorShortage } from '../../core/descriptors.ts';
+import { shortageOf } from '../../core/shortages.ts';
 import type { CredentialCache } from './credentials.ts';
 import {
   bareCode,
@@ -116,6 +118,9 @@ async function awaitCredentials(found: Promise<AwsCredentials>): Promise<AwsCred
     return await found;
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
+    // The SDK's providers say of a file that cannot be opened, or a host that cannot be reached, that there are none.
+    const shortage = shortageOf(cause) ?? descriptorShortage();
+    if (shortage !== undefined) throw new RequestError({ code: shortage.code, message: shortage.what, cause });
     throw new RequestError({ code: CREDENTIALS_MISSING, message: `no AWS credentials: ${message}`, cause });
   }
 }

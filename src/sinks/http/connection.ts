@@ -69,6 +69,10 @@ export class HttpConnection {
     this.#socket.once('close', () => this.destroy(networkError(HUNG_UP)));
   }
 
+  get isConnected(): boolean {
+    return this.#isConnected;
+  }
+
   /** One request at a time. */
   send(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<HttpReply> {
     return new Promise((resolve, reject) => {

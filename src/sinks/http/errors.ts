@@ -1,4 +1,5 @@
-// How a request fails that gets no reply: the network's code, or that what came back is no HTTP.
+// How a request fails that gets no reply: the network's code, what this system lacks, or that what came back is no HTTP.
+import { shortageBehind } from '../../core/descriptors.ts';
 
 /** Nobody answered, or the answer cannot be read. `code`: of the network (ECONNREFUSED, …) or of TLS, or one of those below. */
 export class NoReplyError extends Error {
@@ -17,7 +18,7 @@ export const REPLY_TOO_LONG = 'REPLY_TOO_LONG';
 export function networkError(error: { readonly code?: string; readonly message: string }): NoReplyError {
   // Node tries every address of a name (happy eyeballs): the first one's code stands for all.
   const first = error instanceof AggregateError ? (error.errors[0] as Error & { code?: string }) : error;
-  const code = error.code ?? first.code ?? MALFORMED_REPLY;
+  const code = shortageBehind(error)?.code ?? error.code ?? first.code ?? MALFORMED_REPLY;
   return new NoReplyError({ code, message: first.message, cause: error });
 }
 

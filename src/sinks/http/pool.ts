@@ -1,7 +1,9 @@
 // Kept-alive HTTP/1.1 connections to one endpoint, one request at a time on each. Hot file (bench/micro/sqs.ts).
 import { steadyMs } from '../../core/clock.ts';
+import { descriptorLimit } from '../../core/descriptors.ts';
+import { shortageNamed } from '../../core/shortages.ts';
 import { HttpConnection, type HttpConnectionOptions, type RequestBytes } from './connection.ts';
-import { networkError, type NoReplyError } from './errors.ts';
+import { networkError, NoReplyError } from './errors.ts';
 import type { HttpReply } from './reply.ts';
 
 export type HttpPoolOptions = HttpConnectionOptions & { readonly maxConnections: number };
@@ -10,6 +12,8 @@ export type HttpPoolOptions = HttpConnectionOptions & { readonly maxConnections:
 const READ_BYTES = 64 * 1024;
 /** How often deadlines are looked at, at least four times within the shortest. */
 const MAX_SWEEP_MS = 500;
+/** Without a descriptor for one more connection, it is tried again after this long. */
+const LIMITED_MS = 10_000;
 
 export class HttpPool {
   readonly #options: HttpPoolOptions;
@@ -21,11 +25,17 @@ export class HttpPool {
   readonly #waiting: (() => void)[] = [];
   /** Signals that end what is in flight when they abort. */
   readonly #watched = new WeakSet<AbortSignal>();
+  /** Connections that it may have now: fewer for a while, where the system had no descriptor for one more. */
+  #limit: number;
+  #limitedUntilMs = 0;
   #sweep: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: HttpPoolOptions) {
-    this.#options = options;
+    // A quarter of what the process may have open: the log, the store and other sinks need theirs.
+    const share = Math.max(1, Math.floor(descriptorLimit() / 4));
+    this.#options = { ...options, maxConnections: Math.min(options.maxConnections, share) };
+    this.#limit = this.#options.maxConnections;
   }
 
   /**
@@ -34,11 +44,26 @@ export class HttpPool {
    * bytes must not change before this settles, nor after an error (a dead socket may still hold them).
    */
   async request(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<HttpReply> {
+    for (;;) {
+      try {
+        return await this.#exchange(head, bytes, signal);
+      } catch (error) {
+        if (!(error instanceof NoReplyError && isLacking(error))) throw error;
+        const connected = [...this.#connections].filter(({ isConnected }) => isConnected).length;
+        if (connected === 0) throw error;
+        // The system had none for one more connection, and nothing was sent: it is the turn of one of those that there are.
+        this.#limit = connected;
+        this.#limitedUntilMs = steadyMs() + LIMITED_MS;
+      }
+    }
+  }
+
+  async #exchange(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<HttpReply> {
     signal.throwIfAborted();
     let connection = this.#idle.pop();
     while (connection === undefined) {
       if (this.#closed) throw closedError();
-      if (this.#connections.size < this.#options.maxConnections) connection = this.#open();
+      if (this.#connections.size < this.#mayHave()) connection = this.#open();
       else {
         await new Promise<void>((turn) => this.#waiting.push(turn));
         if (signal.aborted) {
@@ -58,6 +83,13 @@ export class HttpPool {
     this.#closed = true;
     for (const connection of this.#connections) connection.destroy(closedError());
     for (const turn of this.#waiting.splice(0)) turn();
+  }
+
+  #mayHave(): number {
+    if (this.#limit < this.#options.maxConnections && steadyMs() >= this.#limitedUntilMs) {
+      this.#limit = this.#options.maxConnections;
+    }
+    return this.#limit;
   }
 
   #open(): HttpConnection {
@@ -107,3 +139,5 @@ export class HttpPool {
 
 const closedError = (): NoReplyError =>
   networkError({ code: 'ECONNRESET', message: 'the client was closed' });
+
+const isLacking = ({ code }: NoReplyError): boolean => shortageNamed(code)?.kind === 'descriptors';

@@ -19,8 +19,8 @@ export type LedgerFiles = {
   syncData(fd: number): Promise<void>;
   sync(fd: number): void;
   rename(from: PathLike, to: PathLike): void;
-  /** Makes the names in a directory durable. */
-  syncDirectory(directory: string): void;
+  /** Makes the names in a directory durable, which is open as `fd`. */
+  syncNames(fd: number): void;
 };
 
 export const LEDGER_FILES: LedgerFiles = {
@@ -28,14 +28,7 @@ export const LEDGER_FILES: LedgerFiles = {
   syncData: promisify(fdatasync),
   sync: fsyncSync,
   rename: renameSync,
-  syncDirectory: (directory) => {
-    const fd = openSync(directory, 'r');
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-  },
+  syncNames: fsyncSync,
 };
 
 /** Writes all of `bytes` at `position`. */
@@ -54,8 +47,11 @@ export function replaceFile(
   files: LedgerFiles,
 ): { fd: number; size: number } {
   const temporary = `${file}.new`;
-  const fd = openSync(temporary, 'w+', 0o600); // invariant 9
+  // Before anything is changed: once the new file has the name, nothing may be missing to make that durable.
+  const names = openSync(dirname(file), 'r');
+  let fd: number | undefined;
   try {
+    fd = openSync(temporary, 'w+', 0o600); // invariant 9
     let size = 0;
     for (const chunk of chunks) {
       writeFully(files, fd, chunk, size);
@@ -63,11 +59,13 @@ export function replaceFile(
     }
     files.sync(fd);
     files.rename(temporary, file);
-    files.syncDirectory(dirname(file));
+    files.syncNames(names);
     return { fd, size };
   } catch (error) {
-    closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
     rmSync(temporary, { force: true });
     throw error;
+  } finally {
+    closeSync(names);
   }
 }

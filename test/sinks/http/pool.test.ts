@@ -1,7 +1,13 @@
 // Our HTTP connections against real servers, with and without TLS.
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import {
+  createServer as createTcpServer,
+  type AddressInfo,
+  type LookupFunction,
+  type Server,
+  type Socket,
+} from 'node:net';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { buffer } from 'node:stream/consumers';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -240,4 +246,36 @@ test('nobody there is ECONNREFUSED, and a closed pool takes nothing', async () =
   await expect(post(pool, 'x')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   pool.close();
   await expect(post(pool, 'x')).rejects.toMatchObject({ code: 'ECONNRESET' });
+});
+
+test('without a descriptor for one more connection, requests take turns on those that there are', async () => {
+  const server = createHttpServer(echo);
+  let connections = 0;
+  server.on('connection', () => connections++);
+  const port = await listening(server);
+  let asked = 0;
+  const lookup: LookupFunction = (_host, _options, done) => {
+    asked++;
+    if (asked === 1) return done(null, [{ address: '127.0.0.1', family: 4 }]);
+    done(Object.assign(new Error('connect EMFILE'), { code: 'EMFILE' }), []);
+  };
+  const pool = poolTo(`http://localhost:${port}`, { socket: { lookup } });
+  await post(pool, 'first');
+  const replies = await Promise.all(['a', 'b', 'c', 'd', 'e'].map((body) => post(pool, body)));
+  expect(replies.map(({ body }) => body.toString())).toEqual(['a', 'b', 'c', 'd', 'e']);
+  expect(connections).toBe(1);
+  expect(asked).toBeGreaterThan(1);
+});
+
+test('without a descriptor for any connection, a request fails with the code of that', async () => {
+  const lookup: LookupFunction = (_host, _options, done) =>
+    done(Object.assign(new Error('connect EMFILE'), { code: 'EMFILE' }), []);
+  const pool = poolTo('http://localhost:1', { socket: { lookup } });
+  const all = await Promise.allSettled(['a', 'b', 'c'].map((body) => post(pool, body)));
+  expect(all).toEqual(
+    Array.from({ length: 3 }, () => ({
+      status: 'rejected',
+      reason: expect.objectContaining({ code: 'EMFILE' }) as Error,
+    })),
+  );
 });
