@@ -1,7 +1,7 @@
 // Holds a file against its schema: parsed values, or every fault at its place in the operator's words.
 import { z } from 'zod';
 import { nearestName, type Fault } from './faults.ts';
-import { valueAt, type FileValue, type Path } from './file-value.ts';
+import { setAt, valueAt, type FileValue, type Path } from './file-value.ts';
 import { KEYS_NOT_YET, VALUES_NOT_YET } from '../schema/file.ts';
 import { childSchema, objectSchemas, type JsonSchema } from '../schema/json-schema.ts';
 
@@ -37,8 +37,7 @@ function applyOtherReadings(value: unknown, issues: readonly z.core.$ZodIssue[],
     const path = issue.path as Path;
     const other = file.otherReading(path);
     if (other === undefined || !wants(issue, other)) continue;
-    const parent = valueAt(copy, path.slice(0, -1)) as Record<string | number, unknown>;
-    parent[path.at(-1)!] = other;
+    setAt(copy as object, path, other);
     changed = true;
   }
   return changed ? copy : undefined;
@@ -103,7 +102,7 @@ function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
 
 function unknownKey(path: Path, { jsonSchema, file }: Subject): Fault {
   const key = String(path.at(-1));
-  if (KEYS_NOT_YET[patternOf(path.slice(0, -1))]?.includes(key) === true) {
+  if (KEYS_NOT_YET.get(patternOf(path.slice(0, -1)))?.includes(key) === true) {
     return file.fault(path, 'this version does not have this yet', 'key');
   }
   let places = [jsonSchema];
@@ -123,7 +122,7 @@ function unknownKey(path: Path, { jsonSchema, file }: Subject): Fault {
 function wrongValue(path: Path, found: unknown, allowed: readonly string[], { file }: Subject): Fault {
   if (found === undefined) return { ...file.fault(path, 'this is missing'), allowed };
   if (typeof found !== 'string') return { ...file.fault(path, 'a known word is expected'), allowed };
-  if (VALUES_NOT_YET[patternOf(path)]?.includes(found) === true) {
+  if (VALUES_NOT_YET.get(patternOf(path))?.includes(found) === true) {
     return { ...file.fault(path, `this version does not have "${found}" yet`), allowed };
   }
   const nearest = nearestName(found, allowed);

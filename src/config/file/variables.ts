@@ -32,7 +32,7 @@ export function substituteVariables(text: string, variables: Variables): Substit
     at = index + opening.length;
     if (dollar !== undefined) result += '$';
     else if (bare !== undefined || operator === '}') {
-      const value = variables[name!];
+      const value = valueOf(variables, name!);
       if (value === undefined) problems.push(missing(name!, bare !== undefined));
       result += value ?? '';
     } else {
@@ -50,12 +50,16 @@ export function substituteVariables(text: string, variables: Variables): Substit
   return { text: result + text.slice(at), problems, changed: at > 0 };
 }
 
+/** Every environment inherits `constructor` and the like, which nobody has set. */
+export const valueOf = (variables: Variables, name: string): string | undefined =>
+  Object.hasOwn(variables, name) ? variables[name] : undefined;
+
 /** What stands for `${NAME<operator>operand}`. */
 function choose(
   { name, operator, operand }: { name: string; operator: string; operand: string },
   variables: Variables,
 ): Pick<Substitution, 'text' | 'problems'> {
-  const value = variables[name];
+  const value = valueOf(variables, name);
   const rule = operator.at(-1);
   const nothing = { text: '', problems: [] };
   // As in envsubst, an empty variable is one that is set, with and without the colon.

@@ -14,7 +14,7 @@ import {
   type YAMLMap,
 } from 'yaml';
 import { nearestName, type Fault } from './faults.ts';
-import { formatPath, type FileValue, type Path } from './file-value.ts';
+import { define, formatPath, type FileValue, type Path } from './file-value.ts';
 import { substituteVariables, type Variables } from './variables.ts';
 
 /** Invariant 8: aliases may multiply a file; this many values and levels are more than any configuration has. */
@@ -250,11 +250,6 @@ const keyOf = (path: Path): string => JSON.stringify(path);
 const firstLine = (text: string): string => text.split('\n')[0]!;
 const textOfKey = (pair: Pair): string =>
   isScalar(pair.key) ? (pair.key.source ?? String(pair.key.value)) : String(pair.key);
-
-/** Sets an own key, `__proto__` too. */
-function define(target: Record<string, unknown>, key: string, value: unknown): void {
-  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
-}
 
 function anchorsIn(value: unknown): ReadonlySet<string> {
   const names = new Set<string>();
