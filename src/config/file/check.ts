@@ -1,6 +1,6 @@
 // Holds a file against its schema: parsed values, or every fault at its place in the operator's words.
 import { z } from 'zod';
-import { nearestName, type Fault } from './faults.ts';
+import { MAX_ADVISED, nearestName, type Fault } from './faults.ts';
 import { setAt, valueAt, type FileValue, type Path } from './file-value.ts';
 import { KEYS_NOT_YET, VALUES_NOT_YET } from '../schema/file.ts';
 import { childSchema, objectSchemas, type JsonSchema } from '../schema/json-schema.ts';
@@ -67,7 +67,8 @@ function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
   const { value, file } = subject;
   const path = issue.path as Path;
   const found = valueAt(value, path);
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...path, key], subject));
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key, i) => unknownKey([...path, key], subject, i < MAX_ADVISED));
   if (issue.code === 'invalid_union' && issue.discriminator !== undefined) {
     const allowed = ((issue as { options?: readonly unknown[] }).options ?? []).map(String);
     return [wrongValue(path, found, allowed, subject)];
@@ -100,11 +101,12 @@ function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
   return [nearest === undefined ? fault : { ...fault, nearest }];
 }
 
-function unknownKey(path: Path, { jsonSchema, file }: Subject): Fault {
+function unknownKey(path: Path, { jsonSchema, file }: Subject, isAdvised: boolean): Fault {
   const key = String(path.at(-1));
   if (KEYS_NOT_YET.get(patternOf(path.slice(0, -1)))?.includes(key) === true) {
     return file.fault(path, 'this version does not have this yet', 'key');
   }
+  if (!isAdvised) return file.fault(path, 'unknown key', 'key');
   let places = [jsonSchema];
   for (const [depth, step] of path.slice(0, -1).entries()) {
     const at = valueAt(file.value, path.slice(0, depth));

@@ -169,6 +169,11 @@ export const connectionUrl = () =>
       context.addIssue({ code: 'custom', message, ...(nearest !== undefined && { params: { nearest } }) });
       return z.NEVER;
     };
+    if (/^\s|\s$/.test(text)) {
+      return fault(
+        'this begins or ends with a blank or a line break; a block that begins with "|" ends with one: write "|-"',
+      );
+    }
     if (url === undefined) {
       return fault(
         'a URL is expected: postgres://user:password@host:5432/database (special characters as %XX)',
