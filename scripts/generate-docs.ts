@@ -38,6 +38,9 @@ The first of these that is there:
 
 A file in pg2sqs' language is recognised in any of these places by its top-level keys.
 
+It is one YAML document in UTF-8, a file or a pipe (\`-c <(sops -d tailrace.yaml)\`), of at most 1 MiB, 64 levels and 100,000 values; what aliases and
+merge keys bring counts where they stand. Tags that change a value (\`!!binary\`) and keys that are there twice are faults. Defaults of variables nest 20 levels deep.
+
 The data directory (change log, state) is \`--data-dir\`, else \`TAILRACE_DATA_DIR\`, else \`./tailrace-data\`.
 
 | variable                                          | does                                                                                                          |

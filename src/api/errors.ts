@@ -13,27 +13,27 @@ export const NOT_JSON = 'Content-Type: application/json is required, and a body 
 export const invalidRequest = (message: string, hint: string): TailraceError =>
   new TailraceError(message, { code: 'REQUEST_INVALID', kind: 'rejected', hint });
 
-const STATUS_OF: Readonly<Record<string, number>> = {
-  REQUEST_INVALID: 400,
-  DATABASE_UNKNOWN: 404,
-  GAP_UNKNOWN: 404,
-  SINK_UNKNOWN: 404,
-  DEAD_LETTER_UNKNOWN: 404,
-  SINK_AMBIGUOUS: 409,
-  SINK_DISABLED: 409,
-  REWIND_NOT_RETAINED: 409,
-  REWIND_FORWARD: 409,
-  DEAD_LETTER_WITHOUT_PAYLOAD: 409,
-  TOO_MANY_REQUESTS: 503,
-  SINK_NOT_READY: 503,
-  SINK_WORKER_ENDED: 503,
-  STOPPING: 503,
-};
+const STATUS_OF: ReadonlyMap<string, number> = new Map([
+  ['REQUEST_INVALID', 400],
+  ['DATABASE_UNKNOWN', 404],
+  ['GAP_UNKNOWN', 404],
+  ['SINK_UNKNOWN', 404],
+  ['DEAD_LETTER_UNKNOWN', 404],
+  ['SINK_AMBIGUOUS', 409],
+  ['SINK_DISABLED', 409],
+  ['REWIND_NOT_RETAINED', 409],
+  ['REWIND_FORWARD', 409],
+  ['DEAD_LETTER_WITHOUT_PAYLOAD', 409],
+  ['TOO_MANY_REQUESTS', 503],
+  ['SINK_NOT_READY', 503],
+  ['SINK_WORKER_ENDED', 503],
+  ['STOPPING', 503],
+]);
 
 /** Undefined: nobody foresaw it. */
 export function answerError(error: unknown, reply: FastifyReply): FastifyReply | undefined {
   if (error instanceof TailraceError) {
-    const status = STATUS_OF[error.code];
+    const status = STATUS_OF.get(error.code);
     if (status === undefined) return undefined;
     const { message, code, hint } = error;
     return reply.code(status).send({ error: message, code, ...(hint === undefined ? {} : { hint }) });

@@ -19,6 +19,8 @@ export async function loadConfiguration(
     ...(config !== undefined && { configFile: config }),
     ...(dataDir !== undefined && { dataDir }),
   });
-  for (const [name, value] of Object.entries(loaded.variables)) env[name] ??= value;
+  for (const [name, value] of Object.entries(loaded.variables)) {
+    if (!Object.hasOwn(env, name)) env[name] = value;
+  }
   return loaded;
 }

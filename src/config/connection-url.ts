@@ -6,6 +6,9 @@ import { nearestName } from './file/faults.ts';
 const URL_SHAPE =
   /^postgres(?:ql)?:\/\/(?:([^:@/?]*)(?::([^/?]*|[^/]*))?@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/;
 
+/** More than any list of hosts needs; the shape is not linear in the length. */
+const MAX_URL_CHARS = 8192;
+
 /** `[::1]:5432`, `db`, `db:5432`, `%2Fvar%2Frun%2Fpostgresql`: brackets and ports are seen before escapes are. */
 const HOST_SHAPE = /^(?:\[([^\]]+)\]|([^:]*))(?::(\d*))?$/;
 
@@ -56,7 +59,7 @@ const MEANS_PRIMARY: ReadonlySet<string> = new Set(['primary', 'read-write']);
 
 /** Undefined when the text is no such URL. */
 export function parseConnectionUrl(text: string): ConnectionUrl | undefined {
-  const match = URL_SHAPE.exec(text);
+  const match = text.length > MAX_URL_CHARS ? null : URL_SHAPE.exec(text);
   if (match === null) return undefined;
   const [, username, password, authority = '', database, query] = match;
   try {

@@ -1,10 +1,10 @@
 // Finds the configuration, reads it in whichever of its languages it is written, and gives the service's settings.
-import { readFile as readFileFromDisk } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { ServiceSettings } from '../pipeline/settings.ts';
 import type { LoadContext } from './context.ts';
 import { ConfigError, type Fault } from './file/faults.ts';
-import { readTextFile, type ReadFile } from './file/file-access.ts';
+import { readFileFromDisk } from './file/disk-files.ts';
+import { decodeText, MAX_FILE_BYTES, readTextFile, tooLarge, type ReadFile } from './file/file-access.ts';
 import { ENV_FILE, parseEnvFile } from './pg2sqs/env-file.ts';
 import { readPg2sqs } from './pg2sqs/pg2sqs.ts';
 import {
@@ -25,7 +25,7 @@ export type LoadInput = {
   readonly dataDir?: string;
   readonly env: Variables;
   readonly cwd: string;
-  /** node:fs unless given. */
+  /** The disk unless given. */
   readonly readFile?: ReadFile;
 };
 
@@ -53,7 +53,7 @@ export async function loadSettings(input: LoadInput): Promise<LoadedSettings> {
     env: input.env,
     cwd: input.cwd,
     dataDir: input.dataDir,
-    readFile: input.readFile ?? ((path) => readFileFromDisk(path, 'utf8')),
+    readFile: input.readFile ?? ((path) => readFileFromDisk(path)),
   };
   const own = await findOwn(input.configFile, context);
   if (own !== undefined && isOurs(own)) return readOurs(own, context);
@@ -146,6 +146,12 @@ async function present(path: string, context: LoadContext): Promise<Found | unde
 }
 
 function fromBase64(encoded: string): string {
-  if (/^[A-Za-z0-9+/_\s-]+={0,2}\s*$/.test(encoded)) return Buffer.from(encoded, 'base64').toString('utf8');
-  throw new ConfigError([{ file: 'environment', path: 'CONFIG_FILE_YAML', message: 'this is not base64' }]);
+  const fault = (message: string): ConfigError =>
+    new ConfigError([{ file: 'environment', path: 'CONFIG_FILE_YAML', message }]);
+  if (!/^[A-Za-z0-9+/_\s-]+={0,2}$/.test(encoded.trimEnd())) throw fault('this is not base64');
+  const bytes = Buffer.from(encoded, 'base64');
+  if (bytes.length > MAX_FILE_BYTES) throw fault(tooLarge());
+  const decoded = decodeText(bytes);
+  if ('problem' in decoded) throw fault(decoded.problem);
+  return decoded.text;
 }

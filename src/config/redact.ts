@@ -1,7 +1,8 @@
 // Settings that may be shown: every secret replaced. Invariant 9.
 import type { ServiceSettings } from '../pipeline/settings.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
-import { jsonSchemaOf, walkSchema } from './schema/json-schema.ts';
+import { jsonSchemaOf, propertyOf, walkSchema } from './schema/json-schema.ts';
+import { setAt } from './file/file-value.ts';
 
 export const REDACTED = '***';
 
@@ -30,14 +31,12 @@ function redactDestination({ type, config }: { type: string; config: unknown }):
   const definition = sinkDefinition(type);
   if (definition === undefined) return REDACTED;
   const schema = jsonSchemaOf(definition.config);
-  const copy = structuredClone(config) as Record<string, unknown>;
-  for (const key of Object.keys(copy)) if (schema.properties?.[key] === undefined) copy[key] = REDACTED;
+  const copy = structuredClone(config) as object;
+  for (const key of Object.keys(copy))
+    if (propertyOf(schema, key) === undefined) setAt(copy, [key], REDACTED);
   walkSchema(schema, copy, (path, schema) => {
     if (schema.secret !== true) return;
-    const holder = path
-      .slice(0, -1)
-      .reduce<unknown>((at, step) => (at as Record<string | number, unknown>)[step], copy);
-    (holder as Record<string | number, unknown>)[path.at(-1)!] = REDACTED;
+    setAt(copy, path, REDACTED);
   });
   return copy;
 }

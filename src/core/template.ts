@@ -10,11 +10,11 @@ export type TemplatePart =
 
 export type Template = readonly TemplatePart[];
 
-const MACROS: Readonly<Record<string, TemplatePart>> = {
-  '%table%': { kind: 'table' },
-  '%schema%': { kind: 'schema' },
-  '%xid%': { kind: 'xid' },
-};
+const MACROS: ReadonlyMap<string, TemplatePart> = new Map<string, TemplatePart>([
+  ['%table%', { kind: 'table' }],
+  ['%schema%', { kind: 'schema' }],
+  ['%xid%', { kind: 'xid' }],
+]);
 
 /** Parses a template; throws TailraceError TEMPLATE_SYNTAX naming what is wrong. */
 export function parseTemplate(text: string): Template {
@@ -31,7 +31,7 @@ export function parseTemplate(text: string): Template {
     if (close === -1) throw syntaxError(text, `"\${" at character ${open + 1} is not closed by "}"`);
     const name = text.slice(open + 2, close);
     if (name === '') throw syntaxError(text, `"\${}" at character ${open + 1} names no column`);
-    const macro = MACROS[name];
+    const macro = MACROS.get(name);
     if (macro === undefined && /^%.*%$/.test(name)) {
       throw syntaxError(text, `there is no macro ${name}`);
     }

@@ -43,7 +43,8 @@ export function statisticsLine(
       SHOWN.map((counter) => [counter, grown([sink], before, (of) => of[counter])]),
     ) as Record<(typeof SHOWN)[number], number>;
     return [
-      status.sinks.filter(({ name }) => name === sink.name).length > 1
+      // The logger's redaction copies objects key by key, which loses this one.
+      sink.name === '__proto__' || status.sinks.filter(({ name }) => name === sink.name).length > 1
         ? `${sink.database}/${sink.name}`
         : sink.name,
       {

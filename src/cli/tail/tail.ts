@@ -1,6 +1,6 @@
 // `tailrace tail`: prints changes as JSON lines from a temporary slot, and leaves nothing behind.
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFileFromDisk } from '../../config/file/disk-files.ts';
 import { escapeIdentifier, type Client } from 'pg';
 import { wallTime } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
@@ -42,7 +42,7 @@ export async function tail(url: string, options: TailOptions, ports: CliPorts): 
   const settings = await parseTarget(url, {
     env: ports.env,
     cwd: ports.cwd,
-    readFile: (path) => readFile(path, 'utf8'),
+    readFile: (path) => readFileFromDisk(path),
     note: (text) => writeLine(ports.stderr, text),
   });
   const tables = (options.table ?? []).map(parseTable);

@@ -1,7 +1,7 @@
 // Holds a file against its schema: parsed values, or every fault at its place in the operator's words.
 import { z } from 'zod';
-import { nearestName, type Fault } from './faults.ts';
-import { valueAt, type FileValue, type Path } from './file-value.ts';
+import { MAX_ADVISED, nearestName, type Fault } from './faults.ts';
+import { setAt, valueAt, type FileValue, type Path } from './file-value.ts';
 import { KEYS_NOT_YET, VALUES_NOT_YET } from '../schema/file.ts';
 import { childSchema, objectSchemas, type JsonSchema } from '../schema/json-schema.ts';
 
@@ -37,8 +37,7 @@ function applyOtherReadings(value: unknown, issues: readonly z.core.$ZodIssue[],
     const path = issue.path as Path;
     const other = file.otherReading(path);
     if (other === undefined || !wants(issue, other)) continue;
-    const parent = valueAt(copy, path.slice(0, -1)) as Record<string | number, unknown>;
-    parent[path.at(-1)!] = other;
+    setAt(copy as object, path, other);
     changed = true;
   }
   return changed ? copy : undefined;
@@ -68,7 +67,8 @@ function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
   const { value, file } = subject;
   const path = issue.path as Path;
   const found = valueAt(value, path);
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...path, key], subject));
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key, i) => unknownKey([...path, key], subject, i < MAX_ADVISED));
   if (issue.code === 'invalid_union' && issue.discriminator !== undefined) {
     const allowed = ((issue as { options?: readonly unknown[] }).options ?? []).map(String);
     return [wrongValue(path, found, allowed, subject)];
@@ -101,11 +101,12 @@ function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
   return [nearest === undefined ? fault : { ...fault, nearest }];
 }
 
-function unknownKey(path: Path, { jsonSchema, file }: Subject): Fault {
+function unknownKey(path: Path, { jsonSchema, file }: Subject, isAdvised: boolean): Fault {
   const key = String(path.at(-1));
-  if (KEYS_NOT_YET[patternOf(path.slice(0, -1))]?.includes(key) === true) {
+  if (KEYS_NOT_YET.get(patternOf(path.slice(0, -1)))?.includes(key) === true) {
     return file.fault(path, 'this version does not have this yet', 'key');
   }
+  if (!isAdvised) return file.fault(path, 'unknown key', 'key');
   let places = [jsonSchema];
   for (const [depth, step] of path.slice(0, -1).entries()) {
     const at = valueAt(file.value, path.slice(0, depth));
@@ -123,7 +124,7 @@ function unknownKey(path: Path, { jsonSchema, file }: Subject): Fault {
 function wrongValue(path: Path, found: unknown, allowed: readonly string[], { file }: Subject): Fault {
   if (found === undefined) return { ...file.fault(path, 'this is missing'), allowed };
   if (typeof found !== 'string') return { ...file.fault(path, 'a known word is expected'), allowed };
-  if (VALUES_NOT_YET[patternOf(path)]?.includes(found) === true) {
+  if (VALUES_NOT_YET.get(patternOf(path))?.includes(found) === true) {
     return { ...file.fault(path, `this version does not have "${found}" yet`), allowed };
   }
   const nearest = nearestName(found, allowed);

@@ -54,12 +54,17 @@ export function sortFaults(faults: readonly Fault[]): Fault[] {
   );
 }
 
+/** Of so many faults at most the nearest name is looked for: behind them stands another file than was meant. */
+export const MAX_ADVISED = 100;
+
 /** The candidate at the smallest edit distance, when it is small enough to be a typing error. */
 export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
   const wanted = name.toLowerCase();
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(name.length / 3)) + 1;
   for (const candidate of candidates) {
+    // No less than what one is longer: a key as long as a file costs nothing.
+    if (Math.abs(candidate.length - wanted.length) >= bestDistance) continue;
     const distance = editDistance(wanted, candidate.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }

@@ -46,10 +46,15 @@ export function valueAt(value: unknown, path: Path): unknown {
 export function setAt(root: object, path: Path, value: unknown): void {
   let at = root as Record<string | number, unknown>;
   for (const [depth, step] of path.slice(0, -1).entries()) {
-    at[step] ??= typeof path[depth + 1] === 'number' ? [] : {};
+    if (!Object.hasOwn(at, step)) define(at, step, typeof path[depth + 1] === 'number' ? [] : {});
     at = at[step] as Record<string | number, unknown>;
   }
-  at[path.at(-1)!] = value;
+  define(at, path.at(-1)!, value);
+}
+
+/** Sets an own key, `__proto__` too. */
+export function define(target: object, key: string | number, value: unknown): void {
+  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
 /** `sinks[users].tables[public.users]`: list items by their name where they have one. */
@@ -57,8 +62,7 @@ export function formatPath(path: Path, root?: unknown): string {
   let text = '';
   let value = root;
   for (const step of path) {
-    value =
-      typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[step] : undefined;
+    value = valueAt(value, [step]);
     if (typeof step === 'number') {
       const name =
         typeof value === 'object' && value !== null ? (value as { name?: unknown }).name : undefined;

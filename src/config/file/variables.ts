@@ -18,10 +18,15 @@ export type Substitution = {
 const REFERENCE =
   /\$(?:(\$)|(?!_(?![\p{L}\p{Nd}_]))([\p{L}\p{Nd}_]+)|\{(?!_[}:?=+-])([\p{L}\p{Nd}_]+)(?![\p{L}\p{Nd}_.])(:?[-=+?]|\}|))/gu;
 
+/** Defaults of defaults: each level is read again. */
+const MAX_NESTED = 20;
+const NESTED_TOO_DEEP = `variables are nested deeper than ${MAX_NESTED} levels`;
+
 /** Names of variables of an environment; what else stands behind a dollar sign may be part of a secret. */
 const USUAL_NAME = /^[A-Z_][A-Z0-9_]*$/;
 
-export function substituteVariables(text: string, variables: Variables): Substitution {
+export function substituteVariables(text: string, variables: Variables, depth = 0): Substitution {
+  if (depth > MAX_NESTED) return { text, problems: [NESTED_TOO_DEEP], changed: false };
   const problems: string[] = [];
   let result = '';
   let at = 0;
@@ -32,7 +37,7 @@ export function substituteVariables(text: string, variables: Variables): Substit
     at = index + opening.length;
     if (dollar !== undefined) result += '$';
     else if (bare !== undefined || operator === '}') {
-      const value = variables[name!];
+      const value = valueOf(variables, name!);
       if (value === undefined) problems.push(missing(name!, bare !== undefined));
       result += value ?? '';
     } else {
@@ -41,7 +46,8 @@ export function substituteVariables(text: string, variables: Variables): Substit
         problems.push(operator === '' && text[at] !== undefined ? unknownForm(name!) : neverEnds(name!));
         return { text, problems, changed: false };
       }
-      const chosen = choose({ name: name!, operator: operator!, operand: text.slice(at, end) }, variables);
+      const operand = text.slice(at, end);
+      const chosen = choose({ name: name!, operator: operator!, operand }, variables, depth + 1);
       problems.push(...chosen.problems);
       result += chosen.text;
       at = end + 1;
@@ -50,18 +56,23 @@ export function substituteVariables(text: string, variables: Variables): Substit
   return { text: result + text.slice(at), problems, changed: at > 0 };
 }
 
+/** Every environment inherits `constructor` and the like, which nobody has set. */
+export const valueOf = (variables: Variables, name: string): string | undefined =>
+  Object.hasOwn(variables, name) ? variables[name] : undefined;
+
 /** What stands for `${NAME<operator>operand}`. */
 function choose(
   { name, operator, operand }: { name: string; operator: string; operand: string },
   variables: Variables,
+  depth: number,
 ): Pick<Substitution, 'text' | 'problems'> {
-  const value = variables[name];
+  const value = valueOf(variables, name);
   const rule = operator.at(-1);
   const nothing = { text: '', problems: [] };
   // As in envsubst, an empty variable is one that is set, with and without the colon.
-  if (rule === '+') return value === undefined ? nothing : substituteVariables(operand, variables);
+  if (rule === '+') return value === undefined ? nothing : substituteVariables(operand, variables, depth);
   if (value !== undefined && (value !== '' || operator.length === 1)) return { text: value, problems: [] };
-  if (rule !== '?') return substituteVariables(operand, variables);
+  if (rule !== '?') return substituteVariables(operand, variables, depth);
   return { text: '', problems: [`the variable ${name} is needed: ${operand || 'it is not set'}`] };
 }
 

@@ -13,13 +13,24 @@ import {
   type Scalar,
   type YAMLMap,
 } from 'yaml';
-import { nearestName, type Fault } from './faults.ts';
-import { formatPath, type FileValue, type Path } from './file-value.ts';
+import { ConfigError, MAX_ADVISED, nearestName, type Fault } from './faults.ts';
+import { MAX_FILE_BYTES, tooLarge } from './file-access.ts';
+import { define, formatPath, type FileValue, type Path } from './file-value.ts';
 import { substituteVariables, type Variables } from './variables.ts';
 
 /** Invariant 8: aliases may multiply a file; this many values and levels are more than any configuration has. */
 const MAX_VALUES = 100_000;
 const MAX_DEPTH = 64;
+/** What follows the first faults of the syntax is their consequence, most of the time. */
+const MAX_PARSER_FAULTS = 20;
+
+const TOO_MANY = `aliases multiply this beyond measure, or there are more than ${MAX_VALUES} values`;
+const TOO_DEEP = `this is nested deeper than ${MAX_DEPTH} levels, or refers to itself`;
+
+/** Of YAML's own tags those that say what is read anyway. https://yaml.org/spec/1.2.2/#chapter-10-recommended-schemas */
+const PLAIN_TAGS: ReadonlySet<string> = new Set(
+  ['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((name) => `tag:yaml.org,2002:${name}`),
+);
 
 /** Code, conditions and templates have dollar signs of their own (a group id reads `${%table%}-${id}`). */
 const VERBATIM_KEYS: ReadonlySet<string> = new Set(['code', 'group_id', 'where', 'route.topic.replacement']);
@@ -40,12 +51,19 @@ export type ReadOptions = {
   readonly knownTopLevel: ReadonlySet<string>;
 };
 
+/** Throws ConfigError where the text is none that the parser can be given. */
 export function readYaml(text: string, options: ReadOptions): FileValue {
+  const refused = refusalOf(text);
+  if (refused !== undefined) {
+    const line = text.slice(0, refused.at).split('\n').length;
+    throw new ConfigError([{ file: options.file, line, column: 1, path: '', message: refused.message }]);
+  }
   const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, merge: true, prettyErrors: false });
+  // Keys that are there twice are found here: the parser compares each key with each.
+  const document = parseDocument(text, { lineCounter, merge: true, prettyErrors: false, uniqueKeys: false });
   const reader = new Reader(document, lineCounter, options);
-  for (const error of [...document.errors, ...document.warnings]) {
-    reader.faults.push(reader.faultAt(error.pos[0], [], firstLine(error.message)));
+  for (const { place, message } of parserFaults(document)) {
+    reader.faults.push(reader.faultAt(place, [], message));
   }
   const value = document.errors.length === 0 ? reader.readRoot() : undefined;
   return {
@@ -64,9 +82,34 @@ export function readYaml(text: string, options: ReadOptions): FileValue {
   };
 }
 
+/** `- - - a`, `? ? ? a`: levels that need no indentation, of which the parser would take any number. */
+const LEVELS_IN_ONE_LINE = new RegExp(`^[ \\t]*(?:[-?:][ \\t]+){${MAX_DEPTH + 1}}`, 'm');
+
+/** What is not given to the parser: it would take too long, or all memory. */
+function refusalOf(text: string): { readonly at: number; readonly message: string } | undefined {
+  if (text.length > MAX_FILE_BYTES) return { at: 0, message: tooLarge() };
+  const nul = text.indexOf('\0');
+  if (nul !== -1) return { at: nul, message: 'there is a NUL character here: this is no text' };
+  const deep = LEVELS_IN_ONE_LINE.exec(text);
+  return deep === null ? undefined : { at: deep.index, message: TOO_DEEP };
+}
+
+/** What the parser has found; where it gave up for depth, only that. */
+function parserFaults(document: Document.Parsed): { place: number; message: string }[] {
+  // Tags without a meaning are warned of, and said where they are read.
+  const warnings = document.warnings.filter(({ code }) => code !== 'TAG_RESOLVE_FAILED');
+  const found = [...document.errors, ...warnings];
+  const tooDeep = found.find(({ code }) => code === 'RESOURCE_EXHAUSTION');
+  if (tooDeep !== undefined) return [{ place: tooDeep.pos[0], message: TOO_DEEP }];
+  return found
+    .slice(0, MAX_PARSER_FAULTS)
+    .map(({ pos, message }) => ({ place: pos[0], message: firstLine(message) }));
+}
+
 /** Keys of the top-level mapping, without reading the rest; none where there is no mapping. */
 export function topLevelKeys(text: string): string[] {
-  const { contents } = parseDocument(text, { logLevel: 'silent' });
+  if (refusalOf(text) !== undefined) return [];
+  const { contents } = parseDocument(text, { logLevel: 'silent', prettyErrors: false, uniqueKeys: false });
   return isMap(contents) ? contents.items.map(textOfKey) : [];
 }
 
@@ -88,14 +131,16 @@ class Reader {
   readonly #document: Document.Parsed;
   readonly #lineCounter: LineCounter;
   readonly #options: ReadOptions;
-  /** To resolve an alias is to walk through the document. */
-  readonly #targets = new Map<unknown, unknown>();
+  readonly #links: Links;
+  /** Mappings whose keys were looked at for repeats. */
+  readonly #checked = new Set<YAMLMap>();
   #values = 0;
 
   constructor(document: Document.Parsed, lineCounter: LineCounter, options: ReadOptions) {
     this.#document = document;
     this.#lineCounter = lineCounter;
     this.#options = options;
+    this.#links = linksIn(document);
   }
 
   readRoot(): unknown {
@@ -108,11 +153,11 @@ class Reader {
     this.entries.set(keyOf([]), { value: root.range[0] });
     const kept = (key: string, pair: Pair): boolean => {
       if (this.#options.knownTopLevel.has(key)) return true;
-      const anchors = anchorsIn(pair.value);
-      if (key.startsWith('x-') || root.items.some((other) => other !== pair && usesAny(other.value, anchors)))
-        return false;
+      const isUsed = this.#links.isUsedElsewhere(pair);
+      if (key.startsWith('x-') || isUsed) return false;
       // What only looks like a block of anchors may be a key with a typing error.
-      if (anchors.size === 0 || nearestName(key, this.#options.knownTopLevel) !== undefined) return true;
+      if (!this.#links.hasAnchors(pair) || nearestName(key, this.#options.knownTopLevel) !== undefined)
+        return true;
       this.notes.push(`${key} is passed over: nothing uses its anchors`);
       return false;
     };
@@ -122,8 +167,17 @@ class Reader {
   #read(node: unknown, at: Place): unknown {
     const { path } = at;
     const resolved = this.#resolve(node);
+    if (resolved === undefined && isAlias(node)) {
+      this.faults.push(this.faultAt(startOf(node), path, `no anchor before this is called "${node.source}"`));
+    }
     if (resolved === undefined || resolved === null) return undefined;
     if (!this.#counts(resolved, path)) return undefined;
+    const { tag } = resolved as Node;
+    if (tag !== undefined && !PLAIN_TAGS.has(tag)) {
+      const message = `the tag ${tag.replace('tag:yaml.org,2002:', '!!')} has no meaning here: write the value itself`;
+      this.faults.push(this.faultAt(startOf(resolved), path, message));
+      return undefined;
+    }
     this.#entry(path).value = startOf(resolved);
     if (isMap(resolved)) return this.#readMap(resolved, at);
     if (isSeq(resolved)) return resolved.items.map((item, index) => this.#read(item, inside(at, index)));
@@ -131,17 +185,15 @@ class Reader {
   }
 
   #resolve(node: unknown): unknown {
-    if (!isAlias(node)) return node;
-    if (!this.#targets.has(node)) this.#targets.set(node, node.resolve(this.#document));
-    return this.#targets.get(node);
+    return isAlias(node) ? this.#links.targets.get(node) : node;
   }
 
   /** One value more, or one mapping more that is merged; false: they are too many, which is said once. */
   #counts(node: unknown, path: Path): boolean {
-    if (path.length <= MAX_DEPTH && ++this.#values <= MAX_VALUES) return true;
+    const isTooDeep = path.length > MAX_DEPTH;
+    if (!isTooDeep && ++this.#values <= MAX_VALUES) return true;
     if (this.#values <= MAX_VALUES + 1) {
-      const message = 'aliases multiply this beyond measure, or refer to themselves';
-      this.faults.push(this.faultAt(startOf(node), path, message));
+      this.faults.push(this.faultAt(startOf(node), path, isTooDeep ? TOO_DEEP : TOO_MANY));
     }
     this.#values = MAX_VALUES + 1;
     return false;
@@ -165,8 +217,12 @@ class Reader {
     for (const pair of map.items) {
       const key = textOfKey(pair);
       if (key === '<<') merged.push(pair.value);
-      else pairs.set(key, pair);
+      else if (!pairs.has(key)) pairs.set(key, pair);
+      else if (!this.#checked.has(map) && this.faults.length < MAX_ADVISED) {
+        this.faults.push(this.faultAt(startOf(pair.key), [...path, key], 'this key is here twice'));
+      }
     }
+    this.#checked.add(map);
     if (depth > MAX_DEPTH) {
       this.faults.push(this.faultAt(startOf(map), path, 'this mapping is merged into itself'));
       return pairs;
@@ -251,28 +307,36 @@ const firstLine = (text: string): string => text.split('\n')[0]!;
 const textOfKey = (pair: Pair): string =>
   isScalar(pair.key) ? (pair.key.source ?? String(pair.key.value)) : String(pair.key);
 
-/** Sets an own key, `__proto__` too. */
-function define(target: Record<string, unknown>, key: string, value: unknown): void {
-  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
-}
+/** Which node each alias means, and which top-level keys lend anchors to others. */
+type Links = {
+  readonly targets: ReadonlyMap<unknown, unknown>;
+  hasAnchors(pair: Pair): boolean;
+  isUsedElsewhere(pair: Pair): boolean;
+};
 
-function anchorsIn(value: unknown): ReadonlySet<string> {
-  const names = new Set<string>();
-  visit(value as Node | null, {
-    Value: (_key, node) => {
-      if (node.anchor !== undefined) names.add(node.anchor);
-    },
-  });
-  return names;
-}
-
-function usesAny(value: unknown, anchors: ReadonlySet<string>): boolean {
-  let found = false;
-  visit(value as Node | null, {
-    Alias: (_key, node) => {
-      found ||= anchors.has(node.source);
-      return found ? visit.BREAK : undefined;
-    },
-  });
-  return found;
+/** In one walk: to resolve an alias by itself is to walk through the document, and they may be many. */
+function linksIn({ contents }: Document.Parsed): Links {
+  const targets = new Map<unknown, unknown>();
+  const anchored = new Map<string, { readonly node: unknown; readonly top: unknown }>();
+  const withAnchors = new Set<unknown>();
+  const used = new Set<unknown>();
+  const tops = isMap(contents) ? contents.items : [];
+  for (const top of tops) {
+    const note = (_key: unknown, node: Node): void => {
+      if (isAlias(node)) {
+        const meant = anchored.get(node.source);
+        targets.set(node, meant?.node);
+        if (meant !== undefined && meant.top !== top) used.add(meant.top);
+      } else if ('anchor' in node && node.anchor !== undefined) {
+        anchored.set(node.anchor as string, { node, top });
+        withAnchors.add(top);
+      }
+    };
+    for (const part of [top.key, top.value]) if (part !== null) visit(part as Node, { Node: note });
+  }
+  return {
+    targets,
+    hasAnchors: (pair) => withAnchors.has(pair),
+    isUsedElsewhere: (pair) => used.has(pair),
+  };
 }

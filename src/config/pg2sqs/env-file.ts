@@ -1,7 +1,7 @@
 // Reads the file of variables that ENV_FILE names, in the form that pg2sqs reads.
 // https://github.com/joho/godotenv#readme
 import type { Fault } from '../file/faults.ts';
-import type { Variables } from '../file/variables.ts';
+import { valueOf, type Variables } from '../file/variables.ts';
 
 export const ENV_FILE = 'ENV_FILE';
 
@@ -17,8 +17,9 @@ export function parseEnvFile(
   text: string,
   { file, env, faults }: { readonly file: string; readonly env: Variables; readonly faults: Fault[] },
 ): Record<string, string> {
-  const variables: Record<string, string> = {};
-  const known = (name: string): string | undefined => variables[name] ?? env[name];
+  // No prototype: a variable may have any name.
+  const variables = Object.create(null) as Record<string, string>;
+  const known = (name: string): string | undefined => variables[name] ?? valueOf(env, name);
   let rest = text.replace(/^\uFEFF/, '');
   while (rest !== '') {
     const nothing = NOTHING.exec(rest);

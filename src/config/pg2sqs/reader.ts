@@ -5,6 +5,13 @@ import type { Place } from './translation.ts';
 import { missingSetting, type Pg2sqsSettings } from './variables.ts';
 import { MAX_TIMER_MS } from '../units.ts';
 
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ['true', true],
+  ['1', true],
+  ['false', false],
+  ['0', false],
+]);
+
 /** Typed access; whatever is wrong becomes a fault, and nothing is read. What is not written has no value here: defaults are the schema's. */
 export class Pg2sqsReader {
   readonly settings: Pg2sqsSettings;
@@ -59,8 +66,7 @@ export class Pg2sqsReader {
   }
 
   boolean(name: string): boolean | undefined {
-    const words: Readonly<Record<string, boolean>> = { true: true, '1': true, false: false, '0': false };
-    return this.#parsed(name, (text) => words[text.toLowerCase()], 'true or false is expected');
+    return this.#parsed(name, (text) => BOOLEANS.get(text.toLowerCase()), 'true or false is expected');
   }
 
   word<W extends string>(name: string, words: readonly W[]): W | undefined {

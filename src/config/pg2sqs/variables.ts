@@ -1,5 +1,5 @@
 // pg2sqs' configuration as one flat list: its YAML is brought into the names of its variables, then both are merged.
-import { nearestName, type Fault } from '../file/faults.ts';
+import { MAX_ADVISED, nearestName, type Fault } from '../file/faults.ts';
 import type { FileValue, Path } from '../file/file-value.ts';
 import type { Variables } from '../file/variables.ts';
 
@@ -96,7 +96,7 @@ export function settingsOfEnvironment(env: Variables, faults: Fault[]): Pg2sqsSe
       if (text !== '') settings.set(name, { text, faultHere });
       continue;
     }
-    const nearest = nearestSetting(name)?.variable;
+    const nearest = faults.length < MAX_ADVISED ? nearestSetting(name)?.variable : undefined;
     faults.push({
       ...faultHere('unknown variable'),
       ...(nearest !== undefined && { nearest: PREFIX + nearest }),
@@ -116,7 +116,7 @@ export function settingsOfYaml(file: FileValue, faults: Fault[]): Pg2sqsSettings
       settings.set(known, { text, faultHere: (message) => file.fault(path, message, at) });
       return;
     }
-    const nearest = nearestSetting(known)?.path;
+    const nearest = faults.length < MAX_ADVISED ? nearestSetting(known)?.path : undefined;
     faults.push({ ...file.fault(path, 'unknown key', 'key'), ...(nearest !== undefined && { nearest }) });
   };
   const flatten = (name: string, path: Path, value: unknown): void => {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { tlsModeOf, type ConnectionUrl } from '../connection-url.ts';
 import { parseHostPort, type HostPort } from '../units.ts';
 import {
+  annotations,
   byteSize,
   connectionUrl,
   exported,
@@ -183,10 +184,7 @@ export const databaseSchema = z
       .describe(
         'Gaps that are known and accepted, by their names in the status: `16/B374D848..16/B37A0000`.',
       ),
-    annotations: z
-      .record(z.string(), z.unknown())
-      .default({})
-      .describe("Handed on in every message's metadata."),
+    annotations: annotations(),
     pool_size: ignored(NO_POOL),
     await_database: ignored('Tailrace keeps trying until the database answers'),
     ipv6: ignored('both address families are tried'),

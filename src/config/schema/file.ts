@@ -142,13 +142,13 @@ export const withDatabases = (parsed: ParsedFile): FileConfig => ({
 });
 
 /** Keys of the design that a later version brings: not unknown, but not here. `[]` stands for any index. */
-export const KEYS_NOT_YET: Readonly<Record<string, readonly string[]>> = {
-  '': ['backfills'],
-  'sinks[]': ['where', 'budget', 'oversize', 'backfills'],
-};
+export const KEYS_NOT_YET: ReadonlyMap<string, readonly string[]> = new Map([
+  ['', ['backfills']],
+  ['sinks[]', ['where', 'budget', 'oversize', 'backfills']],
+]);
 
 /** Values likewise. A name that its registry knows is never asked for here. */
-export const VALUES_NOT_YET: Readonly<Record<string, readonly string[]>> = {
-  'sinks[].format': FORMATS_NOT_YET,
-  'sinks[].destination.type': SINKS_NOT_YET,
-};
+export const VALUES_NOT_YET: ReadonlyMap<string, readonly string[]> = new Map([
+  ['sinks[].format', FORMATS_NOT_YET],
+  ['sinks[].destination.type', SINKS_NOT_YET],
+]);

@@ -75,6 +75,10 @@ export function objectSchemas(schema: JsonSchema, value: unknown): readonly Json
   return fitting.length > 0 ? fitting : options;
 }
 
+/** Of the keys that a schema names, not of those that every object has. */
+export const propertyOf = ({ properties }: JsonSchema, key: string): JsonSchema | undefined =>
+  properties !== undefined && Object.hasOwn(properties, key) ? properties[key] : undefined;
+
 /** The schema of what stands at `key` in `value`. */
 export function childSchema(
   schema: JsonSchema,
@@ -86,7 +90,7 @@ export function childSchema(
       if (option.items !== undefined) return option.items;
       continue;
     }
-    const child = option.properties?.[key];
+    const child = propertyOf(option, key);
     if (child !== undefined) return child;
     if (typeof option.additionalProperties === 'object') return option.additionalProperties;
   }

@@ -30,6 +30,17 @@ function parsed<T>(expected: string, parse: (text: string) => T | undefined) {
     });
 }
 
+/** What consumers get word for word. Zod's records leave out a key that is called `__proto__`. */
+export const annotations = () =>
+  z
+    .custom<Readonly<Record<string, unknown>>>(
+      (written) => typeof written === 'object' && written !== null && !Array.isArray(written),
+      { error: 'a mapping is expected here' },
+    )
+    .meta({ type: 'object', additionalProperties: {} })
+    .prefault({})
+    .describe("Handed on in every message's metadata.");
+
 /** Milliseconds. */
 export const duration = () =>
   parsed('a duration with its unit is expected, such as 500ms, 35s, 2m, 24h or 7d', parseDuration);
@@ -158,6 +169,11 @@ export const connectionUrl = () =>
       context.addIssue({ code: 'custom', message, ...(nearest !== undefined && { params: { nearest } }) });
       return z.NEVER;
     };
+    if (/^\s|\s$/.test(text)) {
+      return fault(
+        'this begins or ends with a blank or a line break; a block that begins with "|" ends with one: write "|-"',
+      );
+    }
     if (url === undefined) {
       return fault(
         'a URL is expected: postgres://user:password@host:5432/database (special characters as %XX)',

@@ -5,6 +5,7 @@ import { DEFAULT_FORMAT, formatNames, formats } from '../../formats/registry.ts'
 import type { MessageFormat } from '../../formats/format.ts';
 import { sinkDefinition, sinkDefinitions } from '../../sinks/registry.ts';
 import {
+  annotations,
   exported,
   ignored,
   noFunction,
@@ -183,10 +184,7 @@ export const sinkSchema = z
       .min(1)
       .default(100_000)
       .describe('Changes of blocked groups that are passed over before the sink stops reading.'),
-    annotations: z
-      .record(z.string(), z.unknown())
-      .default({})
-      .describe("Handed on in every message's metadata."),
+    annotations: annotations(),
     transform: noFunction('transforms'),
     filter: noFunction('filters'),
     enrichment: noFunction('enrichments'),

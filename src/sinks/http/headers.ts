@@ -30,15 +30,27 @@ export const CONTENT_ENCODING = 'content-encoding';
 
 type Written = readonly Header[] | Readonly<Record<string, string>>;
 
+/** Zod's records leave out a key that is called `__proto__`. */
+const mappingOfTexts = () =>
+  z
+    .custom<Readonly<Record<string, string>>>(
+      (written) => typeof written === 'object' && written !== null && !Array.isArray(written),
+    )
+    .check(({ value, issues }) => {
+      for (const [key, text] of Object.entries(value)) {
+        if (typeof text === 'string') continue;
+        // As a record says it, so that a number can be read as the text that it was written as.
+        issues.push({ code: 'invalid_type', expected: 'string', input: text, path: [key] });
+      }
+    })
+    .meta({ type: 'object', additionalProperties: { type: 'string' } });
+
 /** As sequin.yaml writes them: a list of `key` and `value`, or a mapping. A fault never repeats a value. */
 export const headerList = () =>
   z
-    .union(
-      [z.array(z.strictObject({ key: z.string(), value: z.string() })), z.record(z.string(), z.string())],
-      {
-        error: 'headers are a list of `key` and `value`, or a mapping of names to values; numbers in quotes',
-      },
-    )
+    .union([z.array(z.strictObject({ key: z.string(), value: z.string() })), mappingOfTexts()], {
+      error: 'headers are a list of `key` and `value`, or a mapping of names to values; numbers in quotes',
+    })
     .default([])
     .transform((written: Written, context): readonly Header[] => {
       const isList = Array.isArray(written);

@@ -124,7 +124,7 @@ colour: blue
     expect(await faultLines(loadText('databases:\n  - name: a\n   b: [\n'))).toContainEqual(
       expect.stringMatching(/^3:/),
     );
-    expect(await faultLines(loadText('log: {}\nlog: {}\n'))).toEqual(['2:1  Map keys must be unique']);
+    expect(await faultLines(loadText('log: {}\nlog: {}\n'))).toContain('2:1 log this key is here twice');
     expect(await faultLines(loadText('# nothing\n'))).toEqual(['1:1  this file is empty']);
     expect(await faultLines(loadText('- a\n'))).toEqual(['1:1  a mapping of keys is expected here']);
   });
@@ -289,7 +289,7 @@ describe('anchors', () => {
       expect.stringContaining('aliases multiply this beyond measure'),
     );
     expect(await faultLines(loadText(`${minimal}log: &l { retention: *l }\n`))).toContainEqual(
-      expect.stringContaining('refer to themselves'),
+      expect.stringContaining('nested deeper than 64 levels, or refers to itself'),
     );
     const merges = 'abcdefghij'.split('').map((name, i, names) => {
       const merged = i === 0 ? '{ x: 1 }' : `{ <<: [${`*${names[i - 1]}, `.repeat(10)}] }`;

@@ -82,3 +82,12 @@ test('a template gives its text as it comes out', () => {
   const constant = groupByTemplate(relation, parseTemplate('${%schema%}'));
   expect(constant.current(inserted('1', '2'), TRANSACTION)).toBe('pub.lic');
 });
+
+test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'gone'])(
+  'a template that names the column %s, which the table does not have, is a fault that names it',
+  (name) => {
+    expect(() => groupByTemplate(relation, parseTemplate(`\${${name}}`))).toThrow(
+      `names the column "${name}", which the table does not have`,
+    );
+  },
+);
