@@ -1,7 +1,7 @@
 // Packs what npm would publish, installs it in an empty folder without development dependencies, and runs it from there: `npm run test:package`.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,6 +10,7 @@ const root = resolve(import.meta.dirname, '..');
 const work = mkdtempSync(join(tmpdir(), 'tailrace-package-'));
 const prefix = join(work, 'prefix');
 const folder = join(work, 'empty');
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
 const tailrace = join(prefix, 'bin', 'tailrace');
 const PACKED = ['LICENSE', 'README.md', 'CHANGELOG.md', 'dist/main.js', 'schema/tailrace.schema.json'];
 /** Of every type that there is, so that what each of them imports is imported. Nobody answers at these addresses. */
@@ -30,29 +31,39 @@ function expectThat(holds: boolean, what: string): void {
   console.log(`  ✓ ${what}`);
 }
 
-function pack(): string {
+function pack(): void {
   execFileSync('npm', ['pack', '--pack-destination', work], {
     cwd: root,
     stdio: ['ignore', 'ignore', 'inherit'],
   });
-  const [tarball] = readdirSync(work).filter((name) => name.endsWith('.tgz'));
-  if (tarball === undefined) throw new Error('npm pack made no tarball');
-  return join(work, tarball);
 }
 
-/** As docs/getting-started.md says it, into a place of our own. */
-function install(tarball: string): string {
-  const args = [
-    'install',
-    '--global',
-    '--prefix',
-    prefix,
-    '--no-audit',
-    '--no-fund',
-    '--prefer-offline',
-    tarball,
-  ];
-  execFileSync('npm', args, { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
+/** By the commands of the page, into a place of our own. */
+function install(): string {
+  const [, commands] =
+    /^```sh install\n([\s\S]*?)^```$/m.exec(readFileSync(join(root, 'docs/getting-started.md'), 'utf8')) ??
+    [];
+  const [, npx] = /`(npx [^`]+)`/.exec(readFileSync(join(root, 'docs/getting-started.md'), 'utf8')) ?? [];
+  if (commands === undefined || npx === undefined) throw new Error('the page has no commands to install');
+  // What runs this has installed the checkout, and `pack` has made the package.
+  const lines = commands.split('\n').filter((line) => line !== 'npm ci' && line !== 'npm pack');
+  const env = {
+    ...process.env,
+    PATH: `${join(prefix, 'bin')}:${process.env['PATH']}`,
+    npm_config_prefix: prefix,
+    npm_config_prefer_offline: 'true',
+    npm_config_audit: 'false',
+  };
+  const printed = execFileSync('sh', ['-ec', [...lines, npx].join('\n')], {
+    cwd: work,
+    env,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  expectThat(
+    printed.split('\n').filter((line) => line === version).length === 2,
+    `npm install --global and npx run ${version}`,
+  );
   return join(prefix, 'lib', 'node_modules', 'tailrace');
 }
 
@@ -82,7 +93,8 @@ async function startAndStop(): Promise<number | null> {
 
 async function main(): Promise<void> {
   mkdirSync(folder);
-  const installed = install(pack());
+  pack();
+  const installed = install();
   for (const file of PACKED) expectThat(existsSync(join(installed, file)), `${file} is in it`);
   for (const folder of ['src', 'test', 'bench'])
     expectThat(!existsSync(join(installed, folder)), `${folder}/ is not`);
