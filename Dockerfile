@@ -1,6 +1,7 @@
 # The service as a container image: docker build -t tailrace .
 
-FROM node:24-slim AS build
+# By digest, as Docker's own record has it for this tag (docker-library/repo-info, repos/node/remote); both are changed together.
+FROM node:24.21.0-bookworm-slim@sha256:0e0ff40c39bc087845bfb27465a0df4ea419520094bc35842ff83dd8cbe6f9b6 AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 # The development dependencies' scripts fetch a second Node and Postgres binaries: the build needs neither.
@@ -9,12 +10,15 @@ COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
 RUN npm run build && npm prune --omit=dev --ignore-scripts
 
-FROM node:24-slim
+FROM node:24.21.0-bookworm-slim@sha256:0e0ff40c39bc087845bfb27465a0df4ea419520094bc35842ff83dd8cbe6f9b6
+LABEL org.opencontainers.image.title="tailrace" \
+      org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production \
     TAILRACE_DATA_DIR=/var/lib/tailrace \
     TAILRACE_METRICS_LISTEN=0.0.0.0:8376
 WORKDIR /app
-COPY package.json ./
+# The licence of Tailrace is /app/LICENSE; those of its dependencies are beside them in /app/node_modules.
+COPY package.json LICENSE ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 RUN ln -s /app/dist/main.js /usr/local/bin/tailrace \

@@ -5,8 +5,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** What starts or needs a Postgres server says so in its name. */
 const NEEDS_POSTGRES = 'test/**/*.pg.test.ts';
 
-/** Of each project the file that takes longest starts first, so that the others run beside it. */
-const LONGEST = ['e2e/outage.pg.test.ts', 'log/recovery.test.ts'];
+/** Of each project the files that take longest start first, so that the others run beside them. */
+const LONGEST = ['e2e/outage.pg.test.ts', 'model/restarts.test.ts', 'log/recovery.test.ts'];
 
 const isLongest = ({ moduleId }: TestSpecification): boolean =>
   LONGEST.some((file) => moduleId.endsWith(file));

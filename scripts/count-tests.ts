@@ -1,18 +1,45 @@
-// Adds up the test counts that the runs printed into a file: the one line that CI ends with.
+// Reads what the runs printed into a file: names the tests that failed, then adds up the counts, the one line that CI ends with.
 import { readFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 
-const file = process.argv[2];
-if (file === undefined) {
-  console.error('usage: count-tests.ts FILE');
-  process.exit(2);
-}
-const counts = { passed: 0, failed: 0, skipped: 0 };
-for (const line of stripVTControlCharacters(readFileSync(file, 'utf8')).split('\n')) {
-  if (!/^\s*Tests\s/.test(line)) continue;
-  for (const [, count, what] of line.matchAll(/(\d+) (passed|failed|skipped)/g)) {
-    counts[what as keyof typeof counts] += Number(count);
+/** vitest names a failed test in the middle of its output: ` FAIL  |unit| test/core/lsn.test.ts > reads an LSN`. */
+const FAILED = /^\s*FAIL\s+(.+)$/;
+const COUNTS = /^\s*Tests\s/;
+
+export type Outcome = {
+  /** Each once, in the order of the output; files that did not even load too. */
+  readonly failures: readonly string[];
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+};
+
+export function outcomeOf(printed: string): Outcome {
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  const failures = new Set<string>();
+  for (const line of stripVTControlCharacters(printed).split('\n')) {
+    const name = FAILED.exec(line)?.[1];
+    if (name !== undefined) failures.add(name.trim());
+    if (!COUNTS.test(line)) continue;
+    for (const [, count, what] of line.matchAll(/(\d+) (passed|failed|skipped)/g)) {
+      counts[what as keyof typeof counts] += Number(count);
+    }
   }
+  return { failures: [...failures], ...counts };
 }
-const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : '';
-console.log(`${counts.passed} passed, ${counts.failed} failed${skipped}`);
+
+export function describeOutcome({ failures, passed, failed, skipped }: Outcome): string {
+  const names = failures.map((name) => `failed: ${name}`);
+  return [...names, `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`].join(
+    '\n',
+  );
+}
+
+if (import.meta.main) {
+  const file = process.argv[2];
+  if (file === undefined) {
+    console.error('usage: count-tests.ts FILE');
+    process.exit(2);
+  }
+  console.log(describeOutcome(outcomeOf(readFileSync(file, 'utf8'))));
+}

@@ -9,6 +9,7 @@ const FACING_POSTGRES = [
   'test/formats/replica-identity.pg.test.ts',
   'test/e2e/delivery.pg.test.ts',
   'test/e2e/partitions.pg.test.ts',
+  'test/getting-started.pg.test.ts',
 ];
 
 const kind = `${process.platform}-${process.arch}`;

@@ -7,7 +7,7 @@ import { abortOnInterrupt, EXIT, type CliPorts } from './ports.ts';
 export type RunOptions = { readonly config?: string; readonly dataDir?: string };
 
 /** What closing may take on top of the time that deliveries in flight are given. */
-const CLOSING_GRACE_MS = 5_000;
+export const CLOSING_GRACE_MS = 5_000;
 
 export async function run(options: RunOptions, ports: CliPorts): Promise<number> {
   const { settings, notes, source, isPg2sqs } = await loadConfiguration(options, ports);

@@ -31,7 +31,7 @@ const markersOf = async (sink = 0) => (await world.service.health()).sinks[sink]
 const SKIPPING = 'markers: { skip: true }';
 
 /** The service reports twice a second. */
-const POLL = { timeout: 10_000 };
+const POLL = { timeout: 60_000 };
 
 async function createTable(): Promise<boolean> {
   await world.database.client.query('create table t (id int primary key, note text)');

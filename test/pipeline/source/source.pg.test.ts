@@ -261,10 +261,10 @@ describe('a connection that is cut', () => {
 
   test('silently is found out and replaced', async () => {
     const proxy = await startWireProxy({ host: '127.0.0.1', port: database.port });
-    await client.query(`alter database ${database.name} set wal_sender_timeout = '800ms'`);
+    await client.query(`alter database ${database.name} set wal_sender_timeout = '2500ms'`);
     const source = await startReady({
       hosts: [{ host: '127.0.0.1', port: proxy.port }],
-      receiveTimeoutMs: 800,
+      receiveTimeoutMs: 2500,
     });
     await insert(1, 10);
     await waitFor(() => source.status().changes === 10, 'the rows');

@@ -119,7 +119,7 @@ describe.each(['http', 'https'])('over %s', (scheme) => {
         echo(request, response);
       }
     });
-    const pool = poolTo(server.url, { timeoutMs: 1000 });
+    const pool = poolTo(server.url, { timeoutMs: 3000 });
     await expect(post(pool, 'x')).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     expect((await post(pool, 'y')).body.toString()).toBe('y');
     expect(server.connections()).toBe(2);
@@ -230,7 +230,7 @@ test('an answer before the request was read ends the connection: the rest of it 
       });
     }),
   );
-  const pool = poolTo(`http://127.0.0.1:${port}`, { timeoutMs: 5000 });
+  const pool = poolTo(`http://127.0.0.1:${port}`);
   // More than the buffers of both sockets take.
   expect((await post(pool, 'x'.repeat(32 * 1024 * 1024))).status).toBe(503);
   expect((await post(pool, 'y')).status).toBe(200);

@@ -45,7 +45,7 @@ export async function proxyBefore(url: string): Promise<FaultProxy> {
 /** For the suite of every sink: a recorder, with a fault proxy before it. */
 export const snsHarness: SinkHarness = {
   type: 'sns',
-  impatient: { timeout: '300ms' },
+  impatient: { timeout: '900ms' },
   absorbsRepeats: true,
   start: startServer,
 };

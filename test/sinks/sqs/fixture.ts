@@ -44,7 +44,7 @@ export async function recorder(options?: { createMissing?: boolean }): Promise<S
 /** For the suite of every sink: a recorder, with a fault proxy before it. */
 export const sqsHarness: SinkHarness = {
   type: 'sqs',
-  impatient: { timeout: '300ms' },
+  impatient: { timeout: '900ms' },
   absorbsRepeats: true,
   start: startServer,
 };

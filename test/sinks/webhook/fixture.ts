@@ -27,7 +27,7 @@ export async function endpoint(tls?: ServerOptions): Promise<WebhookServer> {
 /** For the suite of every sink: only with partial acknowledgement can an endpoint refuse one message of several. */
 export const webhookHarness: SinkHarness = {
   type: 'webhook',
-  impatient: { timeout: '300ms' },
+  impatient: { timeout: '900ms' },
   absorbsRepeats: false,
   start: startServer,
 };

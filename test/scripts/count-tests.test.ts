@@ -1,0 +1,32 @@
+// What CI ends with: the names of the tests that failed, and one line of counts.
+import { expect, test } from 'vitest';
+import { describeOutcome, outcomeOf } from '../../scripts/count-tests.ts';
+
+const RED = '\u001B[31m';
+const PLAIN = '\u001B[0m';
+
+/** Two runs of vitest, as they print; the second repeats a name that the first had. */
+const PRINTED = `
+ ${RED}FAIL${PLAIN}  |unit| test/core/lsn.test.ts > reads an LSN
+AssertionError: expected 1 to be 2
+ FAIL  |pg| test/e2e/kill.pg.test.ts [ test/e2e/kill.pg.test.ts ]
+ Test Files  2 failed | 200 passed (202)
+      ${RED}Tests${PLAIN}  1 failed | 2400 passed | 3 skipped (2404)
+
+ FAIL  |pg| test/postgres/slot.pg.test.ts > a slot that is gone is said to be gone
+ FAIL  |pg| test/e2e/kill.pg.test.ts [ test/e2e/kill.pg.test.ts ]
+      Tests  1 failed | 100 passed (101)
+`;
+
+test('the names of the tests that failed come once each, before the one line of counts', () => {
+  expect(describeOutcome(outcomeOf(PRINTED)).split('\n')).toEqual([
+    'failed: |unit| test/core/lsn.test.ts > reads an LSN',
+    'failed: |pg| test/e2e/kill.pg.test.ts [ test/e2e/kill.pg.test.ts ]',
+    'failed: |pg| test/postgres/slot.pg.test.ts > a slot that is gone is said to be gone',
+    '2500 passed, 2 failed, 3 skipped',
+  ]);
+});
+
+test('where nothing failed there is the line of counts only', () => {
+  expect(describeOutcome(outcomeOf('      Tests  12 passed (12)\n'))).toBe('12 passed, 0 failed');
+});
