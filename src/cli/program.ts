@@ -15,7 +15,7 @@ import {
 import { addCompletionCommands } from './completion/commands.ts';
 import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
 import { addExamples } from './examples.ts';
-import { widthOf } from './layout.ts';
+import { widthOf, wrap } from './layout.ts';
 import { EXIT, painterFor, USAGE, writeLine, type CliPorts, type Output } from './ports.ts';
 import type { StatusOptions } from './status.ts';
 
@@ -76,6 +76,10 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
       getOutHelpWidth: () => helpWidth(ports.stdout),
       getErrHelpWidth: () => helpWidth(ports.stderr),
     })
+    .configureHelp({
+      minWidthToWrap: MIN_HELP_COLUMNS,
+      styleUsage: (text) => wrap(text, helpWidth(ports.stdout) - 'Usage: '.length, '  ').join('\n'),
+    })
     .exitOverride()
     .showHelpAfterError('(try "tailrace --help")');
   addServiceCommands(program, ports, end);
@@ -89,6 +93,9 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
 }
 
 const helpWidth = (output: Output): number => Math.min(widthOf(output), MAX_HELP_COLUMNS);
+
+/** Of a description beside its term; where there is less it is not wrapped. */
+const MIN_HELP_COLUMNS = 20;
 
 /** Longer lines are not read easily. */
 const MAX_HELP_COLUMNS = 100;

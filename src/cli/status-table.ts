@@ -1,6 +1,5 @@
 // The status of a service as tables for a person.
-import type { Trouble } from '../core/health.ts';
-import type { Health } from '../core/status.ts';
+import type { Health, Trouble } from '../core/status.ts';
 import type { HealthDocument } from '../pipeline/service/health.ts';
 import { table, widthOf, wrap } from './layout.ts';
 import { painterFor, type CliPorts, type Painter } from './ports.ts';

@@ -1,16 +1,7 @@
 // How the service, its databases and its sinks stand: judged in this one place, pure, from their status. Whatever is held back, left out or
 // waiting for somebody is a trouble, and nothing that has one is healthy: /health, the metrics, `status` and `status --check` all say so.
 import { acceptHint, describeGap } from './gaps.ts';
-import type { Condition, DatabaseStatus, Health, ServiceStatus, SinkStatus } from './status.ts';
-
-/** One thing that is not well, with its cure. */
-export type Trouble = {
-  readonly health: Exclude<Health, 'healthy'>;
-  readonly reason: string;
-  readonly cure?: string;
-  /** ISO 8601, where it is known. */
-  readonly since?: string;
-};
+import type { Condition, DatabaseStatus, Health, ServiceStatus, SinkStatus, Trouble } from './status.ts';
 
 const SEVERITY: readonly Health[] = ['healthy', 'degraded', 'halted'];
 
@@ -27,18 +18,24 @@ export function judge(seen: Omit<ServiceStatus, 'status'>): ServiceStatus {
   return { status, version, startedAt, pid, dataDir, databases, sinks };
 }
 
-export const judgeDatabase = (database: DatabaseStatus): DatabaseStatus => ({
-  ...database,
-  ...conditionOf(database, databaseTroubles(database)),
-});
+export const judgeDatabase = (database: DatabaseStatus): DatabaseStatus =>
+  database.troubles === undefined
+    ? { ...database, ...judgement(database, databaseTroubles(database)) }
+    : database;
 
-export const judgeSink = (sink: SinkStatus): SinkStatus => ({
-  ...sink,
-  ...conditionOf(sink, sinkTroubles(sink)),
-});
+export const judgeSink = (sink: SinkStatus): SinkStatus =>
+  sink.troubles === undefined ? { ...sink, ...judgement(sink, sinkTroubles(sink)) } : sink;
+
+/** The worst trouble speaks for the whole part. */
+function judgement(own: Condition, troubles: readonly Trouble[]): Partial<Condition> {
+  const [first] = troubles;
+  if (first === undefined || own.health !== 'healthy') return { troubles };
+  const { health, reason, cure, since = own.since } = first;
+  return { health, reason, since, troubles, ...(cure === undefined ? {} : { cure }) };
+}
 
 /** The worst first; what it said of itself before anything else. */
-export function databaseTroubles(database: DatabaseStatus): readonly Trouble[] {
+function databaseTroubles(database: DatabaseStatus): readonly Trouble[] {
   const { name, state, warnings, gaps } = database;
   const own = ownTroubles(database);
   return sorted([
@@ -56,7 +53,7 @@ export function databaseTroubles(database: DatabaseStatus): readonly Trouble[] {
 }
 
 /** The same of a sink. Its own gaps are none: they are the record of what it was told to leave out. */
-export function sinkTroubles(sink: SinkStatus): readonly Trouble[] {
+function sinkTroubles(sink: SinkStatus): readonly Trouble[] {
   const { blockedGroups, routes, deadLetters, replaying } = sink;
   const path = `${sink.database}/${sink.name}`;
   const own = ownTroubles(sink);
@@ -128,11 +125,4 @@ function sorted(troubles: readonly Trouble[]): readonly Trouble[] {
   const once = new Map<string, Trouble>();
   for (const trouble of troubles) if (!once.has(trouble.reason)) once.set(trouble.reason, trouble);
   return [...once.values()].toSorted((a, b) => SEVERITY.indexOf(b.health) - SEVERITY.indexOf(a.health));
-}
-
-/** The worst trouble speaks for the whole part. */
-function conditionOf(own: Condition, [first]: readonly Trouble[]): Partial<Condition> {
-  if (first === undefined || own.health !== 'healthy') return {};
-  const { health, reason, cure, since = own.since } = first;
-  return { health, reason, since, ...(cure === undefined ? {} : { cure }) };
 }

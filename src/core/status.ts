@@ -4,6 +4,15 @@ import type { Gap } from './gaps.ts';
 
 export type Health = 'healthy' | 'degraded' | 'halted';
 
+/** One thing that is not well, with its cure. */
+export type Trouble = {
+  readonly health: Exclude<Health, 'healthy'>;
+  readonly reason: string;
+  readonly cure?: string;
+  /** ISO 8601, where it is known. */
+  readonly since?: string;
+};
+
 export type Condition = {
   readonly health: Health;
   /** Undefined when healthy. */
@@ -11,6 +20,8 @@ export type Condition = {
   readonly cure?: string;
   /** ISO 8601, when this condition began; of what has no time of its own (a dead letter, a table left out), since when the part itself runs well. */
   readonly since: string;
+  /** All of them, the worst first, once `core/health.ts` has judged. */
+  readonly troubles?: readonly Trouble[];
 };
 
 /** A table that joined the publication while the slot was there already. */

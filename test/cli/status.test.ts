@@ -60,7 +60,12 @@ test('what is not well is named with its cure, and a halted service ends with 1'
   );
   const cli = startCli(['status', '--url', url]);
   expect(await cli.code).toBe(1);
-  for (const text of ['slot "tailrace" is gone', 'cure: make it again', 'gap 3: changes written between 0/1 and 0/9', 'public.users:7']) {
+  for (const text of [
+    'slot "tailrace" is gone',
+    'cure: make it again',
+    'gap 3: changes written between 0/1 and 0/9',
+    'public.users:7',
+  ]) {
     expect(cli.stdout()).toContain(text);
   }
 });

@@ -28,14 +28,12 @@ export const addCompletionCommands: AddCommands = (program, ports, end) => {
     });
 };
 
-/** Of a configuration that can be read; with the database where the name alone says too little. */
+/** Of a configuration that can be read. */
 async function sinkNames(config: string | undefined, ports: CliPorts): Promise<readonly string[]> {
   try {
     const { loadConfiguration } = await import('../configuration.ts');
     const { sinks } = (await loadConfiguration({ config }, ports)).settings;
-    return sinks.map(({ name, database }) =>
-      sinks.filter((other) => other.name === name).length > 1 ? `${database}/${name}` : name,
-    );
+    return sinks.map(({ name }) => name);
   } catch {
     return [];
   }

@@ -1,6 +1,6 @@
 // What /health and /ready answer: pure, made from the status of the service.
-import { databaseTroubles, judge, judgeSink, sinkTroubles, type Trouble } from '../../core/health.ts';
-import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from '../../core/status.ts';
+import { judge, judgeSink } from '../../core/health.ts';
+import type { DatabaseStatus, Health, ServiceStatus, SinkStatus, Trouble } from '../../core/status.ts';
 
 /** How a part stands, and everything that is not well with it: none when it is healthy. */
 type Judged = { readonly status: Health; readonly troubles: readonly Trouble[] };
@@ -8,8 +8,8 @@ type Judged = { readonly status: Health; readonly troubles: readonly Trouble[] }
 /** The whole document: in every part the word `status` says how it is. `ok`: what Sequin's health checks look for. */
 export type HealthDocument = Omit<ServiceStatus, 'databases' | 'sinks'> & {
   readonly ok: boolean;
-  readonly databases: readonly (Judged & Omit<DatabaseStatus, 'health'>)[];
-  readonly sinks: readonly (Judged & Omit<SinkStatus, 'health'>)[];
+  readonly databases: readonly (Judged & Omit<DatabaseStatus, 'health' | 'troubles'>)[];
+  readonly sinks: readonly (Judged & Omit<SinkStatus, 'health' | 'troubles'>)[];
 };
 
 /** What anybody may see: status words, and no names of hosts, tables or queues. */
@@ -25,18 +25,18 @@ export function healthDocument(seen: ServiceStatus): HealthDocument {
   return {
     ok: isHealthy(status),
     ...status,
-    databases: status.databases.map((database) => {
-      const { health, ...rest } = database;
-      return { ...rest, status: health, troubles: databaseTroubles(database) };
-    }),
+    databases: status.databases.map(({ health, troubles = [], ...rest }) => ({
+      ...rest,
+      status: health,
+      troubles,
+    })),
     sinks: status.sinks.map(sinkDocument),
   };
 }
 
 export function sinkDocument(seen: SinkStatus): HealthDocument['sinks'][number] {
-  const sink = judgeSink(seen);
-  const { health, ...rest } = sink;
-  return { ...rest, status: health, troubles: sinkTroubles(sink) };
+  const { health, troubles = [], ...rest } = judgeSink(seen);
+  return { ...rest, status: health, troubles };
 }
 
 export function publicHealthDocument(seen: ServiceStatus): PublicHealthDocument {
