@@ -65,7 +65,11 @@ function verdict(document: AnyDocument, ports: CliPorts): string[] {
   const counted = `${count(databases.length, 'database')}, ${count(sinks.length, 'sink')}`;
   if (!isWhole(document)) {
     const unwell = [...databases, ...sinks].filter(({ status }) => status !== 'healthy').length;
-    return [unwell === 0 ? `${word}: ${counted}` : `${word}: ${unwell} of ${counted}; a token shows which`];
+    return [
+      unwell === 0
+        ? `${word}: ${counted}`
+        : `${word}: ${unwell} of ${databases.length + sinks.length} (${counted}); a token shows which`,
+    ];
   }
   const all = parts(document).flatMap(({ who, troubles }) => troubles.map((it) => ({ who, ...it })));
   const worst = all.find(({ health }) => health === document.status);
