@@ -89,6 +89,8 @@ function sinkTroubles(sink: SinkStatus): readonly Trouble[] {
 function resting({ state }: SinkStatus, path: string): readonly Trouble[] {
   switch (state) {
     case 'running':
+    // That passes by itself, or what it waits for says why it does not.
+    case 'starting':
       return [];
     case 'paused':
       return [
@@ -101,8 +103,6 @@ function resting({ state }: SinkStatus, path: string): readonly Trouble[] {
           `tailrace resume ${path}, or take it out of the configuration`,
         ),
       ];
-    case 'starting':
-      return [degraded('starts')];
     default:
       return [{ health: 'halted', reason: `does not run: ${state}` }];
   }

@@ -52,7 +52,7 @@ const SINKS: readonly Case<SinkStatus>[] = [
     { gaps: [{ from: '0/1', to: '0/2', reason: 'disabled' }] },
     'healthy',
   ],
-  ['that starts', { state: 'starting' }, 'degraded', /starts/],
+  ['that starts', { state: 'starting' }, 'healthy'],
   ['that is paused', { state: 'paused' }, 'degraded', /paused/, /tailrace resume shop\/users/],
   ['that is disabled', { state: 'disabled' }, 'degraded', /disabled/, /tailrace resume shop\/users/],
   [
