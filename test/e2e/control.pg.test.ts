@@ -68,7 +68,11 @@ test('a sink paused under load holds its place, over a restart too, and after re
   await saysEverywhere('degraded', { exitCode: 1, reason: 'paused: nothing is delivered' });
   expect(world.recorder.counts.accepted).toBe(whenPaused);
 
+  const { log } = world.service;
   expect(await world.service.stop()).toBe(0);
+  const said = log.map(({ msg = '' }) => msg).join('\n');
+  expect(said).toMatch(/^stopping: nothing is in flight; .* until \d\d:\d\d:\d\d at the latest/m);
+  expect(said).toMatch(/^sink shop\/sink-0 stays behind: .* undelivered.*; delivered once it is resumed$/m);
   await world.start({ config });
   await waitFor(async () => {
     const { state, lagBytes } = await sinkNow();
