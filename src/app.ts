@@ -2,12 +2,12 @@
 import { steadyMs, wallTime } from './core/clock.ts';
 import { startHttp, type HttpServers } from './api/server.ts';
 import { describeError } from './core/errors.ts';
+import { judge } from './core/health.ts';
 import type { ServiceStatus, WantedStatus } from './core/status.ts';
 import { makeDirectory } from './data-directory/directory.ts';
 import { lockDirectory } from './data-directory/lock.ts';
 import { createControl } from './pipeline/service/control.ts';
 import { keepDeadLetterLimits } from './pipeline/service/dead-letter-limits.ts';
-import { worst } from './pipeline/service/health.ts';
 import type { RunningService, StartOptions } from './pipeline/service/service.ts';
 import { logStatistics } from './pipeline/service/statistics.ts';
 import { Topology } from './pipeline/service/topology.ts';
@@ -41,8 +41,7 @@ export async function startService(
   const status = (): ServiceStatus => {
     const databases = topology.databases();
     const sinks = topology.sinks();
-    const health = worst([...databases, ...sinks]);
-    return { status: health, version, startedAt, pid: process.pid, dataDir, databases, sinks };
+    return judge({ version, startedAt, pid: process.pid, dataDir, databases, sinks });
   };
   const configuredStatus = ({ database, sink }: SinkId): WantedStatus =>
     settings.sinks.find((configured) => configured.database === database && configured.name === sink)!.status;

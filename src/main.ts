@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // The process: arguments in, exit code out, signals.
 import { readFileSync } from 'node:fs';
-import { startService } from './app.ts';
 import { onProcessInterrupt } from './cli/ports.ts';
 import { runCli } from './cli/program.ts';
 
@@ -10,7 +9,11 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 };
 
 process.exitCode = await runCli(process.argv.slice(2), {
-  startService,
+  // Only the commands that run the service load it.
+  startService: async (settings, options) => {
+    const { startService } = await import('./app.ts');
+    return startService(settings, options);
+  },
   version,
   stdout: process.stdout,
   stderr: process.stderr,

@@ -1,5 +1,4 @@
 // `tailrace check`: is the configuration valid? All faults at once, without connecting to anything.
-import { ConfigError, formatFault } from '../config/file/faults.ts';
 import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
 import { loadConfiguration } from './configuration.ts';
@@ -8,18 +7,7 @@ import { EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
 export type CheckOptions = { readonly config?: string; readonly json?: boolean };
 
 export async function check(options: CheckOptions, ports: CliPorts): Promise<number> {
-  let loaded: LoadedSettings;
-  try {
-    loaded = await loadConfiguration(options, ports);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    if (options.json === true) {
-      writeLine(ports.stdout, JSON.stringify({ ok: false, faults: error.faults }, undefined, 2));
-    } else {
-      for (const fault of error.faults) writeLine(ports.stderr, formatFault(fault));
-    }
-    return EXIT.usage;
-  }
+  const loaded = await loadConfiguration(options, ports);
   if (options.json === true) writeLine(ports.stdout, JSON.stringify(summaryOf(loaded), undefined, 2));
   else printSummary(loaded, ports);
   return EXIT.ok;

@@ -27,6 +27,13 @@ function parseHttpUrl(text: string): URL {
   return url;
 }
 
+export function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds >= 0.1 && seconds <= 3600))
+    throw new InvalidArgumentError('Expected seconds from 0.1 to 3600.');
+  return seconds;
+}
+
 export function parseCount(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected a whole number above 0.');
   return Number(text);

@@ -2,7 +2,8 @@
 import { EXIT, painterFor, usageError, writeLine, type CliPorts } from './ports.ts';
 import { connectToService, type ServiceClient, type ServiceOptions } from './service-client.ts';
 import { sinkPath } from './sink-commands.ts';
-import { formatBytes, table } from './status-table.ts';
+import { table, widthOf } from './layout.ts';
+import { formatBytes } from './status-table.ts';
 
 /** Which letters. */
 export type ChoiceOptions = ServiceOptions & {
@@ -134,7 +135,7 @@ function choiceOf(ids: readonly number[], options: ActOptions): object {
 
 function rendered(letters: readonly Letter[], ports: CliPorts): string[] {
   const paint = painterFor(ports.stdout, ports.env);
-  return table(paint, [
+  const rows = [
     ['ID', 'SINK', 'TABLE', 'ACTION', 'CODE', 'ATTEMPTS', 'SIZE', 'STATE', 'LAST FAILED', 'REASON'],
     ...letters.map((letter) => [
       String(letter['id']),
@@ -148,5 +149,6 @@ function rendered(letters: readonly Letter[], ports: CliPorts): string[] {
       String(letter['last_failed_at']),
       String(letter['reason']),
     ]),
-  ]);
+  ];
+  return table(paint, rows, widthOf(ports.stdout));
 }

@@ -2,7 +2,7 @@
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { Selection } from '../core/selection.ts';
 import type { ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
-import { failed, passed, type Finding } from '../postgres/preflight/finding.ts';
+import { failed, isNote, passed, type Finding } from '../postgres/preflight/finding.ts';
 import { inspectDatabase } from '../postgres/preflight/preflight.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
@@ -10,7 +10,7 @@ import type { PullContext } from '../sinks/sink.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
 import { loadConfiguration } from './configuration.ts';
-import { EXIT, painterFor, writeLine, type CliPorts, type Output } from './ports.ts';
+import { EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
 
 export type DoctorOptions = { readonly config?: string; readonly json?: boolean };
 
@@ -28,7 +28,7 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
     });
   }
   for (const sink of settings.sinks) {
-    const finding = await examineSink(sink, settings.api.listen !== 'off', ports.stderr);
+    const finding = await examineSink(sink, settings.api.listen !== 'off', ports);
     reports.push({ subject: `sink ${sink.name}`, findings: [finding] });
   }
   const ok = !reports.some(({ findings }) => findings.some(isFault));
@@ -40,8 +40,8 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
   return ok ? EXIT.ok : EXIT.no;
 }
 
-/** Warnings too: a table that is left out sends nothing. How much TLS verifies is the user's choice, though. */
-const isFault = ({ ok, code }: Finding): boolean => !ok && code !== 'TLS_UNVERIFIED';
+/** Warnings too: a table that is left out sends nothing. */
+const isFault = (finding: Finding): boolean => !finding.ok && !isNote(finding);
 
 const selectionsOf = (settings: ServiceSettings, database: DatabaseSettings): readonly Selection[] =>
   settings.sinks.filter((sink) => sink.database === database.name).map((sink) => sink.selection);
@@ -68,12 +68,16 @@ const NOTHING_HELD: PullContext = {
   remembered: () => Promise.resolve(),
 };
 
-async function examineSink(settings: SinkSettings, hasApi: boolean, stderr: Output): Promise<Finding> {
+async function examineSink(
+  settings: SinkSettings,
+  hasApi: boolean,
+  { stderr, env }: CliPorts,
+): Promise<Finding> {
   const { type, config } = settings.destination;
   try {
     const definition = sinkDefinition(type);
     if (definition === undefined) throw new Error(`there is no sink of type ${type}`);
-    const logger = createLogger({ level: 'error', destination: stderr });
+    const logger = createLogger({ level: 'error', destination: stderr, env });
     const context = { name: settings.name, rewinds: 0, logger, pull: NOTHING_HELD };
     const sink = await definition.create(config, context);
     try {

@@ -3,10 +3,14 @@ import { styleText } from 'node:util';
 import { steadyMs } from '../core/clock.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { StartService } from '../pipeline/service/service.ts';
+import { wantsColor } from '../telemetry/color.ts';
 
 export type Output = {
   write(text: string): unknown;
   readonly isTTY?: boolean;
+  /** Of a terminal. */
+  readonly columns?: number;
+  readonly rows?: number;
   /** `EPIPE`: whoever read has gone (`tailrace tail … | head`). */
   on?(event: 'error', listener: (error: Error) => void): unknown;
 };
@@ -37,9 +41,9 @@ export const writeLine = (output: Output, text: string): unknown => output.write
 type Style = Parameters<typeof styleText>[0];
 export type Painter = (style: Style, text: string) => string;
 
-/** Colours text for a terminal that wants it (https://no-color.org), and leaves it alone elsewhere. */
+/** Colours text where that is wanted, and leaves it alone elsewhere. */
 export const painterFor = (output: Output, env: NodeJS.ProcessEnv): Painter =>
-  output.isTTY === true && (env['NO_COLOR'] ?? '') === ''
+  wantsColor(output, env)
     ? (style, text) => styleText(style, text, { validateStream: false })
     : (_style, text) => text;
 
@@ -57,10 +61,11 @@ const SAME_INTERRUPT_MS = 500;
 
 /**
  * A signal that aborts at the first interrupt; the second ends the process at once, for whoever cannot wait.
- * `dispose` when the command is done.
+ * `dispose` when the command is done. `atOnce`: what there is to say then.
  */
 export function abortOnInterrupt(
   ports: Pick<CliPorts, 'onInterrupt' | 'exit'>,
+  atOnce: () => void = () => undefined,
 ): { readonly signal: AbortSignal } & Disposable {
   const controller = new AbortController();
   let firstMs = 0;
@@ -70,6 +75,7 @@ export function abortOnInterrupt(
       firstMs = nowMs;
       controller.abort();
     } else if (nowMs - firstMs > SAME_INTERRUPT_MS) {
+      atOnce();
       ports.exit(EXIT.no);
     }
   });

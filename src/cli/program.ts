@@ -4,34 +4,57 @@ import { ConfigError, formatFault } from '../config/file/faults.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { DEFAULT_FORMAT, formatNames, type FormatName } from '../formats/registry.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
-import { CONFIG_OPTION, parseCount, withServiceOptions, type AddCommands, type Ending } from './command.ts';
+import {
+  CONFIG_OPTION,
+  parseCount,
+  parseSeconds,
+  withServiceOptions,
+  type AddCommands,
+  type Ending,
+} from './command.ts';
+import { addCompletionCommands } from './completion/commands.ts';
 import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
-import { EXIT, painterFor, USAGE, writeLine, type CliPorts } from './ports.ts';
-import type { ServiceOptions } from './service-client.ts';
+import { addExamples } from './examples.ts';
+import { widthOf, wrap } from './layout.ts';
+import { EXIT, painterFor, USAGE, writeLine, type CliPorts, type Output } from './ports.ts';
+import type { StatusOptions } from './status.ts';
 
 /** Runs one command line and resolves with the exit code. */
 export async function runCli(argv: readonly string[], ports: CliPorts): Promise<number> {
   // A reader that has gone (`| head`) is no fault; commands that go on for long listen for themselves.
   ports.stdout.on?.('error', () => undefined);
   let exitCode: number = EXIT.ok;
+  let json = false;
   const program = createProgram(ports, async (ending) => {
     exitCode = await ending;
+  });
+  program.hook('preAction', (_program, command) => {
+    json = command.opts<{ json?: boolean }>().json === true;
   });
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return exitCode;
   } catch (error) {
-    return report(error, ports);
+    return report(error, ports, json);
   }
 }
 
-function report(error: unknown, ports: CliPorts): number {
-  const { stderr, env } = ports;
+/** With --json an error is JSON too, where the answer would have been. */
+function report(error: unknown, ports: CliPorts, json: boolean): number {
+  const { stdout, stderr, env } = ports;
   // commander has written its own message already; --help and --version end with code 0.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (error instanceof ConfigError) {
-    for (const fault of error.faults) writeLine(stderr, formatFault(fault));
+    if (json) writeLine(stdout, JSON.stringify({ ok: false, faults: error.faults }, undefined, 2));
+    else for (const fault of error.faults) writeLine(stderr, formatFault(fault));
     return EXIT.usage;
+  }
+  const exitCode = error instanceof TailraceError && error.code === USAGE ? EXIT.usage : EXIT.no;
+  if (json && error instanceof TailraceError) {
+    const { message, code, hint } = error;
+    const fault = { ok: false, error: redactUrlPasswords(message), code, hint };
+    writeLine(stdout, JSON.stringify(fault, undefined, 2));
+    return exitCode;
   }
   const label = painterFor(stderr, env)('red', 'error:');
   writeLine(stderr, `${label} ${redactUrlPasswords(describeError(error))}`);
@@ -39,16 +62,23 @@ function report(error: unknown, ports: CliPorts): number {
   if (!(error instanceof TailraceError) && error instanceof Error && error.stack !== undefined) {
     writeLine(stderr, redactUrlPasswords(error.stack));
   }
-  return error instanceof TailraceError && error.code === USAGE ? EXIT.usage : EXIT.no;
+  return exitCode;
 }
 
-function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<void>): Command {
+/** The whole tree of commands. */
+export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<void>): Command {
   const program = new Command('tailrace')
     .description('Postgres row changes, delivered exactly, in order and fast.')
     .version(ports.version)
     .configureOutput({
       writeOut: (text) => void ports.stdout.write(text),
       writeErr: (text) => void ports.stderr.write(text),
+      getOutHelpWidth: () => helpWidth(ports.stdout),
+      getErrHelpWidth: () => helpWidth(ports.stderr),
+    })
+    .configureHelp({
+      minWidthToWrap: MIN_HELP_COLUMNS,
+      styleUsage: (text) => wrap(text, helpWidth(ports.stdout) - 'Usage: '.length, '  ').join('\n'),
     })
     .exitOverride()
     .showHelpAfterError('(try "tailrace --help")');
@@ -56,8 +86,19 @@ function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<void>):
   addReadingCommands(program, ports, end);
   addSinkCommands(program, ports, end);
   addDeadLetterCommands(program, ports, end);
+  addCompletionCommands(program, ports, end);
+  const paint = painterFor(ports.stdout, ports.env);
+  addExamples(program, (text) => paint('dim', text));
   return program;
 }
+
+const helpWidth = (output: Output): number => Math.min(widthOf(output), MAX_HELP_COLUMNS);
+
+/** Of a description beside its term; where there is less it is not wrapped. */
+const MIN_HELP_COLUMNS = 20;
+
+/** Longer lines are not read easily. */
+const MAX_HELP_COLUMNS = 100;
 
 const addServiceCommands: AddCommands = (program, ports, end) => {
   program
@@ -92,10 +133,23 @@ const addServiceCommands: AddCommands = (program, ports, end) => {
 const addReadingCommands: AddCommands = (program, ports, end) => {
   withServiceOptions(
     program.command('status').description('show sinks, positions and lag of a running service'),
-  ).action(async (options: ServiceOptions) => {
-    const { status } = await import('./status.ts');
-    await end(status(options, ports));
-  });
+  )
+    .option('--watch', 'again and again, until interrupted')
+    .addOption(
+      new Option('--interval <seconds>', 'how often (default: 2)')
+        .argParser(parseSeconds)
+        .implies({ watch: true }),
+    )
+    .addOption(
+      new Option('--check [from]', 'for probes: the exit code says how it is; complain from this state on')
+        .choices(['degraded', 'halted'])
+        .preset('degraded')
+        .conflicts('watch'),
+    )
+    .action(async (options: StatusOptions) => {
+      const { status } = await import('./status.ts');
+      await end(status(options, ports));
+    });
   program
     .command('tail')
     .description('print changes as JSON lines, from a temporary slot, until interrupted')

@@ -20,7 +20,12 @@ export type ServiceRequest = {
   readonly method: 'GET' | 'POST' | 'PATCH';
   readonly body?: object;
   readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
 };
+
+/** Nobody answers; somebody else does. */
+export const UNREACHABLE = 'UNREACHABLE';
+export const NOT_TAILRACE = 'NOT_TAILRACE';
 
 const DEFAULT_URL = 'http://127.0.0.1:7376';
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -43,12 +48,15 @@ export async function connectToService(
           ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
         },
         ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-        signal: AbortSignal.timeout(request.timeoutMs ?? REQUEST_TIMEOUT_MS),
+        signal: AbortSignal.any([
+          AbortSignal.timeout(request.timeoutMs ?? REQUEST_TIMEOUT_MS),
+          ...(request.signal === undefined ? [] : [request.signal]),
+        ]),
       });
       return { status: response.status, body: parseJson(await response.text()) };
     } catch (cause) {
       throw failure(url, 'no service answers', {
-        code: 'UNREACHABLE',
+        code: UNREACHABLE,
         hint: 'is "tailrace run" running there? Else pass --url',
         cause,
       });
@@ -69,7 +77,7 @@ export function refusal(url: URL, status: number, body: unknown): TailraceError 
   }
   if (!isRecord(body) || typeof body['error'] !== 'string' || typeof body['code'] !== 'string') {
     return failure(url, `answered ${status}, not a status`, {
-      code: 'NOT_TAILRACE',
+      code: NOT_TAILRACE,
       hint: 'is that address Tailrace?',
     });
   }

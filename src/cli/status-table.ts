@@ -1,16 +1,20 @@
 // The status of a service as tables for a person.
-import { stripVTControlCharacters } from 'node:util';
+import type { Health, Trouble } from '../core/status.ts';
 import type { HealthDocument } from '../pipeline/service/health.ts';
-import type { Health } from '../core/status.ts';
+import { table, widthOf, wrap } from './layout.ts';
 import { painterFor, type CliPorts, type Painter } from './ports.ts';
 
 const HEALTH_STYLES = { healthy: 'green', degraded: 'yellow', halted: 'red' } as const;
 
-export function renderStatus(document: HealthDocument, ports: Pick<CliPorts, 'stdout' | 'env'>): string {
+export const paintHealth = (paint: Painter, health: Health): string => paint(HEALTH_STYLES[health], health);
+
+/** The lines of it. */
+export function renderStatus(document: HealthDocument, ports: Pick<CliPorts, 'stdout' | 'env'>): string[] {
   const paint = painterFor(ports.stdout, ports.env);
-  const word = (health: Health): string => paint(HEALTH_STYLES[health], health);
+  const width = widthOf(ports.stdout);
+  const word = (health: Health): string => paintHealth(paint, health);
   const head = `tailrace ${document.version}  ${word(document.status)}  since ${document.startedAt}  ${document.dataDir}`;
-  const databases = table(paint, [
+  const databases = [
     ['DATABASE', 'STATUS', 'STATE', 'SLOT', 'ACK', 'LOGGED', 'FLUSHED', 'RETAINED', 'LOG', 'CHANGES', 'GAPS'],
     ...document.databases.map((database) => [
       database.name,
@@ -25,8 +29,8 @@ export function renderStatus(document: HealthDocument, ports: Pick<CliPorts, 'st
       String(database.changes),
       String(database.gaps.length),
     ]),
-  ]);
-  const sinks = table(paint, [
+  ];
+  const sinks = [
     ['SINK', 'STATUS', 'STATE', 'TYPE', 'DELIVERED', 'LAG', 'AGE', 'RETRIED', 'DEAD', 'PARKED', 'P50', 'P99'],
     ...document.sinks.map((sink) => [
       `${sink.database}/${sink.name}`,
@@ -42,47 +46,47 @@ export function renderStatus(document: HealthDocument, ports: Pick<CliPorts, 'st
       sink.latency === undefined ? '-' : `${sink.latency.p50.toFixed(1)} ms`,
       sink.latency === undefined ? '-' : `${sink.latency.p99.toFixed(1)} ms`,
     ]),
-  ]);
-  return `${[head, '', ...databases, '', ...sinks, ...troubles(document, paint)].join('\n')}\n`;
+  ];
+  const remarks = [...troubles(document, paint, width), ...notes(document, paint, width)];
+  return [
+    ...wrap(head, width, '  '),
+    '',
+    ...table(paint, databases, width),
+    '',
+    ...table(paint, sinks, width),
+    ...(remarks.length === 0 ? [] : ['', ...remarks]),
+  ];
 }
 
-/** Everything that is not well, each with its cure. */
-function troubles(document: HealthDocument, paint: Painter): string[] {
-  const lines: string[] = [];
-  const add = (who: string, health: Health, reason?: string, cure?: string, since?: string): void => {
-    if (health === 'healthy') return;
-    const when = since === undefined ? '' : ` (since ${since})`;
-    lines.push(`${paint(HEALTH_STYLES[health], '✗')} ${who}: ${reason ?? health}${when}`);
-    if (cure !== undefined) lines.push(`  cure: ${cure}`);
-  };
-  for (const database of document.databases) {
-    const who = `database ${database.name}`;
-    add(who, database.status, database.reason, database.cure, database.since);
-    for (const warning of database.warnings) add(who, 'degraded', warning);
-    for (const gap of database.gaps)
-      add(who, 'degraded', `gap ${gap.id}, ${gap.from}–${gap.to ?? 'now'}: ${gap.reason}`);
-  }
-  for (const sink of document.sinks) {
-    const who = `sink ${sink.database}/${sink.name}`;
-    add(who, sink.status, sink.reason, sink.cure, sink.since);
-    for (const route of sink.routes) add(`${who} → ${route.id}`, route.health, route.reason, route.cure);
-    if (sink.blockedGroups.length > 0) {
-      add(who, 'degraded', `groups held back: ${sink.blockedGroups.join(', ')}`);
-    }
-    for (const { from, to, reason } of sink.gaps) add(who, 'degraded', `gap ${from}–${to}: ${reason}`);
-  }
-  return lines.length === 0 ? [] : ['', ...lines];
-}
+/** Everything that is not well, each with its cure: what makes a row say so. */
+export const troubles = (document: HealthDocument, paint: Painter, width = Infinity): string[] =>
+  parts(document).flatMap(({ who, troubles }) =>
+    troubles.flatMap(({ health, reason, cure, since }) => [
+      ...wrap(
+        `${paint(HEALTH_STYLES[health], '✗')} ${who}: ${reason}${since === undefined ? '' : ` (since ${since})`}`,
+        width,
+        '  ',
+      ),
+      ...(cure === undefined ? [] : wrap(`  cure: ${cure}`, width, '    ')),
+    ]),
+  );
 
-/** Columns as wide as their widest cell; the first row is the heading. */
-export function table(paint: Painter, rows: readonly (readonly string[])[]): string[] {
-  const width = (text: string): number => stripVTControlCharacters(text).length;
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => width(row[column]!))));
-  return rows.map((row, index) => {
-    const cells = row.map((cell, column) => cell + ' '.repeat(widths[column]! - width(cell)));
-    const line = cells.join('  ').trimEnd();
-    return index === 0 ? paint('dim', line) : line;
-  });
+export type Part = { readonly who: string; readonly troubles: readonly Trouble[] };
+
+export const parts = ({ databases, sinks }: HealthDocument): readonly Part[] => [
+  ...databases.map(({ name, troubles }) => ({ who: `database ${name}`, troubles })),
+  ...sinks.map(({ database, name, troubles }) => ({ who: `sink ${database}/${name}`, troubles })),
+];
+
+/** What is worth knowing and degrades nothing. */
+function notes({ databases, sinks }: HealthDocument, paint: Painter, width: number): string[] {
+  const all = [
+    ...databases.flatMap(({ name, notes }) => notes.map((note) => `database ${name}: ${note}`)),
+    ...sinks.flatMap(({ database, name, gaps }) =>
+      gaps.map(({ from, to, reason }) => `sink ${database}/${name}: on record: gap ${from}–${to}: ${reason}`),
+    ),
+  ];
+  return all.flatMap((note) => wrap(`${paint('yellow', '!')} ${note}`, width, '  '));
 }
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const;

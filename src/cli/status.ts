@@ -1,25 +1,81 @@
-// `tailrace status`: what a running service says of itself, read over HTTP.
-import type { HealthDocument, PublicHealthDocument } from '../pipeline/service/health.ts';
-import { EXIT, writeLine, type CliPorts } from './ports.ts';
-import { connectToService, isRecord, refusal, type ServiceOptions } from './service-client.ts';
-import { renderStatus } from './status-table.ts';
+// `tailrace status`: what a running service says of itself, read over HTTP; `--check` for probes.
+import { TailraceError } from '../core/errors.ts';
+import { EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
+import { connectToService, UNREACHABLE, type ServiceClient, type ServiceOptions } from './service-client.ts';
+import { isWhole, moreWithToken, readHealth, type AnyDocument } from './status-document.ts';
+import { paintHealth, parts, renderStatus, troubles } from './status-table.ts';
+import { watchStatus, type WatchOptions } from './status-watch.ts';
 
-export async function status(options: ServiceOptions, ports: CliPorts): Promise<number> {
+/** The least that `--check` complains of. */
+export type CheckLevel = 'degraded' | 'halted';
+
+export type StatusOptions = ServiceOptions &
+  WatchOptions & { readonly check?: CheckLevel; readonly watch?: boolean };
+
+/**
+ * As monitoring plugins end (OK, WARNING, CRITICAL, UNKNOWN). A service that does not answer is as one that is halted.
+ * https://nagios-plugins.org/doc/guidelines.html#AEN78
+ */
+const CHECK_EXIT = { healthy: 0, degraded: 1, halted: 2, unknown: 3 } as const;
+
+/** A probe must answer before whoever asked has given up. */
+const CHECK_TIMEOUT_MS = 8_000;
+
+export async function status(options: StatusOptions, ports: CliPorts): Promise<number> {
   const service = await connectToService(options, ports, ['api', 'metrics']);
-  // 503 of a service that is halted comes with its document.
-  const { status, body: document } = await service.fetch('/health');
-  if (status === 401 || !isHealth(document)) throw refusal(service.url, status, undefined);
+  if (options.check !== undefined) return check(service, options.check, options, ports);
+  if (options.watch === true) return watchStatus(service, options, ports);
+  const document = await readHealth(service);
   if (options.json === true) writeLine(ports.stdout, JSON.stringify(document, undefined, 2));
-  else if (isWhole(document)) ports.stdout.write(renderStatus(document, ports));
+  else if (isWhole(document)) for (const line of renderStatus(document, ports)) writeLine(ports.stdout, line);
   else {
     writeLine(ports.stdout, document.status);
-    writeLine(ports.stderr, `${service.url.origin} shows more with a token: set TAILRACE_TOKEN`);
+    writeLine(ports.stderr, moreWithToken(service));
   }
   return document.status === 'halted' ? EXIT.no : EXIT.ok;
 }
 
-const isHealth = (value: unknown): value is HealthDocument | PublicHealthDocument =>
-  isRecord(value) && 'status' in value && 'databases' in value && 'sinks' in value;
+async function check(
+  service: ServiceClient,
+  level: CheckLevel,
+  { json }: StatusOptions,
+  ports: CliPorts,
+): Promise<number> {
+  let document: AnyDocument;
+  try {
+    document = await readHealth(service, { timeoutMs: CHECK_TIMEOUT_MS });
+  } catch (error) {
+    if (!(error instanceof TailraceError)) throw error;
+    const { code, message, hint } = error;
+    const fault = { ok: false, error: message, code, ...(hint === undefined ? {} : { hint }) };
+    if (json === true) writeLine(ports.stdout, JSON.stringify(fault, undefined, 2));
+    else writeLine(ports.stdout, `tailrace unknown: ${message}${hint === undefined ? '' : ` — ${hint}`}`);
+    return code === UNREACHABLE ? CHECK_EXIT.halted : CHECK_EXIT.unknown;
+  }
+  if (json === true) writeLine(ports.stdout, JSON.stringify(document, undefined, 2));
+  else for (const line of verdict(document, ports)) writeLine(ports.stdout, line);
+  return document.status === 'degraded' && level === 'halted' ? EXIT.ok : CHECK_EXIT[document.status];
+}
 
-const isWhole = (document: HealthDocument | PublicHealthDocument): document is HealthDocument =>
-  'startedAt' in document;
+/** One line that says it all, for whoever shows only that; then each trouble with its cure. */
+function verdict(document: AnyDocument, ports: CliPorts): string[] {
+  const paint = painterFor(ports.stdout, ports.env);
+  const word = `tailrace ${paintHealth(paint, document.status)}`;
+  const { databases, sinks } = document;
+  const counted = `${count(databases.length, 'database')}, ${count(sinks.length, 'sink')}`;
+  if (!isWhole(document)) {
+    const unwell = [...databases, ...sinks].filter(({ status }) => status !== 'healthy').length;
+    return [
+      unwell === 0
+        ? `${word}: ${counted}`
+        : `${word}: ${unwell} of ${databases.length + sinks.length} (${counted}); a token shows which`,
+    ];
+  }
+  const all = parts(document).flatMap(({ who, troubles }) => troubles.map((it) => ({ who, ...it })));
+  const worst = all.find(({ health }) => health === document.status);
+  if (worst === undefined) return [`${word}: ${counted}`];
+  const more = all.length === 1 ? '' : ` (and ${all.length - 1} more)`;
+  return [`${word}: ${worst.who}: ${worst.reason}${more}`, ...troubles(document, paint)];
+}
+
+const count = (many: number, of: string): string => `${many} ${of}${many === 1 ? '' : 's'}`;

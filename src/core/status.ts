@@ -1,17 +1,27 @@
 // What the service says of itself: one document for /health, `status`, metrics and the statistics line.
 import type { SinkCounts } from './counts.ts';
-
 import type { Gap } from './gaps.ts';
 
 export type Health = 'healthy' | 'degraded' | 'halted';
+
+/** One thing that is not well, with its cure. */
+export type Trouble = {
+  readonly health: Exclude<Health, 'healthy'>;
+  readonly reason: string;
+  readonly cure?: string;
+  /** ISO 8601, where it is known. */
+  readonly since?: string;
+};
 
 export type Condition = {
   readonly health: Health;
   /** Undefined when healthy. */
   readonly reason?: string;
   readonly cure?: string;
-  /** ISO 8601, when this condition began. */
+  /** ISO 8601, when this condition began; of what has no time of its own (a dead letter, a table left out), since when the part itself runs well. */
   readonly since: string;
+  /** All of them, the worst first, once `core/health.ts` has judged. */
+  readonly troubles?: readonly Trouble[];
 };
 
 /** A table that joined the publication while the slot was there already. */
@@ -74,7 +84,10 @@ export type DatabaseStatus = Condition & {
   readonly reconnects: number;
   /** Those that nobody has accepted, oldest first. */
   readonly gaps: readonly Gap[];
+  /** What is left out or not as it should be, each of which degrades. */
   readonly warnings: readonly string[];
+  /** What is worth knowing and degrades nothing: TLS that verifies nobody. */
+  readonly notes: readonly string[];
   /** Of the publication's tables, how many a sink reads. */
   readonly tables: number;
   /** The tables that joined the publication last. */

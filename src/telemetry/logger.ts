@@ -1,5 +1,6 @@
 // The service's logger: JSON lines for machines, one short line for a person at a terminal, no secrets in either.
 import { pino, type Logger } from 'pino';
+import { wantsColor, type ColorEnvironment } from './color.ts';
 import { redactUrlPasswords } from './redaction.ts';
 import { formatLine } from './terminal-line.ts';
 
@@ -15,6 +16,8 @@ export type LoggerOptions = {
   readonly destination: LogDestination;
   /** Default: `auto`. */
   readonly format?: LogFormat;
+  /** Whether lines for people have colours; without it that is for the destination to say. */
+  readonly env?: ColorEnvironment;
 };
 
 /** Names of fields whose value is a secret wherever they stand. */
@@ -43,11 +46,12 @@ const REDACTED_PATHS: readonly string[] = SECRET_KEYS.flatMap((key) => [
 /** How deep causes are followed. */
 const MAX_CAUSES = 5;
 
-export function createLogger({ level, destination, format = 'auto' }: LoggerOptions): Logger {
+export function createLogger({ level, destination, format = 'auto', env = {} }: LoggerOptions): Logger {
   const isTerminal = destination.isTTY === true;
   const forPeople = format === 'console' || (format === 'auto' && isTerminal);
+  const style = { isTerminal, hasColor: wantsColor(destination, env) };
   const write = forPeople
-    ? (line: string): unknown => destination.write(formatLine(line, { isTerminal }))
+    ? (line: string): unknown => destination.write(formatLine(line, style))
     : (line: string): unknown => destination.write(line);
   return pino(
     {

@@ -11,15 +11,21 @@ const LEVEL_STYLES: Readonly<Record<string, Style>> = {
   fatal: 'red',
 };
 
-/** Takes pino's JSON line; a line that is not one passes as it is. Colours and a short time are for terminals. */
-export function formatLine(line: string, { isTerminal }: { readonly isTerminal: boolean }): string {
+export type LineStyle = {
+  /** A short time, for somebody here and now. */
+  readonly isTerminal: boolean;
+  readonly hasColor: boolean;
+};
+
+/** Takes pino's JSON line; a line that is not one passes as it is. */
+export function formatLine(line: string, { isTerminal, hasColor }: LineStyle): string {
   const record = parseRecord(line);
   if (record === undefined) return line;
   const { level, time, msg, ...fields } = record;
   const label = String(level);
   // A terminal shows this to somebody here and now: local time without the date.
   const clock = isTerminal ? new Date(String(time)).toTimeString().slice(0, 8) : String(time);
-  const paint = isTerminal ? paintAlways : (_style: Style, text: string): string => text;
+  const paint = hasColor ? paintAlways : (_style: Style, text: string): string => text;
   const rest = Object.entries(fields).map(([name, value]) => `${paint('dim', `${name}=`)}${show(value)}`);
   return `${[
     paint('dim', clock),
@@ -29,7 +35,7 @@ export function formatLine(line: string, { isTerminal }: { readonly isTerminal: 
   ].join(' ')}\n`;
 }
 
-/** The caller has found out that this goes to a terminal. */
+/** The caller has found out that colours are wanted. */
 const paintAlways = (style: Style, text: string): string => styleText(style, text, { validateStream: false });
 
 function show(value: unknown): string {

@@ -6,7 +6,7 @@ import type { ServiceStatus } from '../../src/core/status.ts';
 import type { ListenSettings } from '../../src/pipeline/settings.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { testControl } from '../support/control.ts';
-import { databaseStatus, serviceStatus, sinkStatus } from '../support/status.ts';
+import { databaseStatus, serviceStatus, serviceThatIs, sinkStatus } from '../support/status.ts';
 
 const at = (host: string, port = 0, explicit = false): ListenSettings => ({ host, port, explicit });
 
@@ -100,7 +100,7 @@ test('on loopback /health answers one document with the status, reason and cure 
 });
 
 test('/health is 503 when the service is halted', async () => {
-  const { apiUrl } = await start({ api: at('127.0.0.1'), status: () => serviceStatus({ status: 'halted' }) });
+  const { apiUrl } = await start({ api: at('127.0.0.1'), status: () => serviceThatIs('halted') });
   expect((await get(`${apiUrl}/health`)).status).toBe(503);
 });
 
@@ -109,7 +109,7 @@ test('/health says "ok" as Sequin\'s does, and the status code with it', async (
   const { apiUrl } = await start({
     api: at('0.0.0.0'),
     tokens: ['open-sesame'],
-    status: () => serviceStatus({ status }),
+    status: () => serviceThatIs(status),
   });
   const url = apiUrl!.replace('0.0.0.0', '127.0.0.1');
   for (const headers of [{}, { authorization: 'Bearer open-sesame' }]) {

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TailraceError } from '../../src/core/errors.ts';
 import type { ServiceSettings } from '../../src/pipeline/settings.ts';
+import { stoppingLine, undeliveredLines } from '../../src/cli/stopping.ts';
 import { fakeService, startCli } from '../support/cli.ts';
+import { serviceStatus, sinkStatus } from '../support/status.ts';
 import { waitFor } from '../support/wait.ts';
 
 const CONFIG = `
@@ -97,8 +99,84 @@ test('a second interrupt ends the process at once; one that npm repeats at the s
     return cli.exits.length > 0;
   }, 'a later interrupt to end the process');
   expect(cli.exits[0]).toBe(1);
+  expect(cli.stdout()).toContain('ended at once: what was in flight');
   service.fail();
   await cli.code;
+});
+
+test('an interrupt says at once what is waited for and until when; the end says what stays undelivered', async () => {
+  let sinks = [
+    sinkStatus({ name: 'busy', inFlight: 7 }),
+    sinkStatus({ name: 'idle', inFlight: 0, buffered: 0, parked: 0, lagBytes: 0 }),
+  ];
+  const service = fakeService(() => serviceStatus({ sinks }));
+  let finishStop: (() => void) | undefined;
+  const stop = async (): Promise<void> => {
+    await new Promise<void>((done) => (finishStop = done));
+    sinks = [
+      sinkStatus({ name: 'busy', inFlight: 0, buffered: 2, parked: 1, lagBytes: 2048 }),
+      sinkStatus({ name: 'idle', inFlight: 0, buffered: 0, parked: 0, lagBytes: 0 }),
+    ];
+    await service.stop();
+  };
+  let started = false;
+  const cli = startCli(['run'], {
+    cwd: directory,
+    startService: async () => {
+      started = true;
+      return { ...service, stop };
+    },
+  });
+  await waitFor(() => started, 'the service to start');
+  await Promise.resolve();
+  cli.interrupt();
+  expect(cli.stdout()).toMatch(
+    /stopping: waits for messages in flight \(shop\/busy 7\), until \d\d:\d\d:\d\d at the latest; a second Ctrl-C ends at once/,
+  );
+  const finish = await waitFor(() => finishStop, 'the stop');
+  finish();
+  expect(await cli.code).toBe(0);
+  expect(cli.stdout()).toContain(
+    'sink shop/busy stays behind: 2.0 kB of the log undelivered, 3 messages of it read already; delivered at the next start',
+  );
+  expect(cli.stdout()).not.toContain('shop/idle stays');
+});
+
+test('what stays undelivered is said of a sink that is paused as well, and of no sink that has nothing', () => {
+  const none = { inFlight: 0, buffered: 0, parked: 0, lagBytes: 0 };
+  expect(undeliveredLines(serviceStatus({ sinks: [sinkStatus(none)] }))).toEqual([]);
+  expect(
+    undeliveredLines(serviceStatus({ sinks: [sinkStatus({ ...none, lagBytes: 1024, state: 'disabled' })] })),
+  ).toEqual([]);
+  expect(
+    undeliveredLines(serviceStatus({ sinks: [sinkStatus({ ...none, lagBytes: 1024, state: 'paused' })] })),
+  ).toEqual(['sink shop/users stays behind: 1.0 kB of the log undelivered; delivered once it is resumed']);
+});
+
+test('an interrupt while the service starts says that the start is waited for', () => {
+  const until = new Date(2026, 0, 2, 3, 4, 5);
+  expect(stoppingLine(undefined, until)).toMatch(/waits for the start to come to its end, until 03:04:05/);
+  const idle = serviceStatus({ sinks: [sinkStatus({ inFlight: 0 })] });
+  expect(stoppingLine(idle, until)).toMatch(/nothing is in flight/);
+});
+
+test.each([
+  [{ NO_COLOR: '1' }, false],
+  [{ TERM: 'dumb' }, false],
+  [{ TERM: 'xterm' }, true],
+  [{ NO_COLOR: '1', FORCE_COLOR: '1' }, true],
+])('the lines of run on a terminal follow %o', async (env, colours) => {
+  const service = fakeService();
+  const cli = startCli(['run'], {
+    cwd: directory,
+    env,
+    terminal: { isTTY: true },
+    startService: async () => service,
+  });
+  service.fail();
+  await cli.code;
+  expect(cli.stdout()).toContain('tailrace starts');
+  expect(cli.stdout().includes('\x1b')).toBe(colours);
 });
 
 test('a start that fails ends with 1 and names the problem and the cure', async () => {
@@ -132,11 +210,16 @@ test('check says ok and what it understood, and never a secret', async () => {
   expect(cli.stdout() + json.stdout()).not.toContain('s3cret');
 });
 
-test('check --json lists the faults as data', async () => {
-  const cli = startCli(['check', '-c', 'faulty.yaml', '--json'], { cwd: directory });
-  expect(await cli.code).toBe(2);
-  const { ok, faults } = JSON.parse(cli.stdout()) as { ok: boolean; faults: { line: number }[] };
-  expect(ok).toBe(false);
-  expect(faults.every((fault) => fault.line > 0)).toBe(true);
-  expect(faults.length).toBeGreaterThanOrEqual(2);
-});
+test.each(['check', 'doctor', 'status', 'pause users', 'dead-letters list'])(
+  '%s --json lists the faults of a configuration as data',
+  async (command) => {
+    const argv = [...command.split(' '), '-c', 'faulty.yaml', '--json'];
+    const cli = startCli(argv, { cwd: directory });
+    expect(await cli.code).toBe(2);
+    expect(cli.stderr()).toBe('');
+    const { ok, faults } = JSON.parse(cli.stdout()) as { ok: boolean; faults: { line: number }[] };
+    expect(ok).toBe(false);
+    expect(faults.every((fault) => fault.line > 0)).toBe(true);
+    expect(faults.length).toBeGreaterThanOrEqual(2);
+  },
+);

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import type { Health } from '../../src/core/status.ts';
 import { listSegments } from '../../src/log/segments.ts';
 import { endToEnd } from '../support/end-to-end.ts';
 import { askCommand, runCommand } from '../support/operator.ts';
@@ -30,6 +31,21 @@ const sinkNow = async (name = 'sink-0') => {
   return sinks.find((sink) => sink.name === name)!;
 };
 
+/** /health, /metrics, the table and the probe say one thing. */
+async function saysEverywhere(
+  word: Health,
+  { exitCode, reason }: { readonly exitCode: number; readonly reason: string },
+): Promise<void> {
+  expect((await world.service.health()).status).toBe(word);
+  const metrics = await (await fetch(`${await world.service.apiUrl()}/metrics`)).text();
+  expect(metrics).toContain(`\ntailrace_status{status="${word}"} 1\n`);
+  expect(metrics).toContain(`\ntailrace_sink_status{database="shop",sink="sink-0",status="${word}"} 1\n`);
+  const shown = await runCommand(world.service, 'status');
+  expect(shown.stdout).toMatch(new RegExp(`^shop/sink-0 +${word} `, 'm'));
+  const check = await runCommand(world.service, 'status', '--check');
+  expect(check).toMatchObject({ code: exitCode, stdout: expect.stringContaining(reason) as string });
+}
+
 test('a sink paused under load holds its place, over a restart too, and after resume everything comes once in order', async () => {
   await createTables(world.database.client);
   const config = world.config({ sinks: [{ tables: TABLES }] });
@@ -48,10 +64,15 @@ test('a sink paused under load holds its place, over a restart too, and after re
   await writer;
   events += await write(5);
   await waitFor(async () => (await sinkNow()).lagBytes > 0, 'the changes to wait in the log');
-  expect(await sinkNow()).toMatchObject({ state: 'paused', status: 'healthy', inFlight: 0 });
+  expect(await sinkNow()).toMatchObject({ state: 'paused', status: 'degraded', inFlight: 0 });
+  await saysEverywhere('degraded', { exitCode: 1, reason: 'paused: nothing is delivered' });
   expect(world.recorder.counts.accepted).toBe(whenPaused);
 
+  const { log } = world.service;
   expect(await world.service.stop()).toBe(0);
+  const said = log.map(({ msg = '' }) => msg).join('\n');
+  expect(said).toMatch(/^stopping: nothing is in flight; .* until \d\d:\d\d:\d\d at the latest/m);
+  expect(said).toMatch(/^sink shop\/sink-0 stays behind: .* undelivered.*; delivered once it is resumed$/m);
   await world.start({ config });
   await waitFor(async () => {
     const { state, lagBytes } = await sinkNow();
@@ -62,6 +83,8 @@ test('a sink paused under load holds its place, over a restart too, and after re
   const resumed = await runCommand(world.service, 'resume', 'shop/sink-0');
   expect(resumed).toMatchObject({ code: 0, stdout: 'shop/sink-0 runs\n' });
   await waitFor(() => world.recorder.messages.length >= events, `${events} messages`);
+  await waitFor(async () => (await sinkNow()).status === 'healthy', 'the sink to be well');
+  await saysEverywhere('healthy', { exitCode: 0, reason: 'tailrace healthy: 1 database, 1 sink' });
   const replica = Replica.of(world.recorder.messages);
   expect({ changes: replica.changes, repeats: replica.repeats }).toEqual({ changes: events, repeats: 0 });
   expect(world.recorder.counts.duplicates).toBe(0);

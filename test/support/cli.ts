@@ -1,7 +1,8 @@
 // The process that a command believes to run in: what it wrote, and a way to interrupt it.
 import { runCli } from '../../src/cli/program.ts';
-import type { CliPorts } from '../../src/cli/ports.ts';
+import type { CliPorts, Output } from '../../src/cli/ports.ts';
 import type { RunningService } from '../../src/pipeline/service/service.ts';
+import type { ServiceStatus } from '../../src/core/status.ts';
 import { serviceStatus } from './status.ts';
 
 export type CliRun = {
@@ -17,7 +18,13 @@ export type CliRun = {
 
 export function startCli(
   argv: readonly string[],
-  ports: Partial<Pick<CliPorts, 'startService' | 'env' | 'cwd'>> = {},
+  {
+    terminal = {},
+    ...ports
+  }: Partial<Pick<CliPorts, 'startService' | 'env' | 'cwd'>> & {
+    /** What standard output is. */
+    readonly terminal?: Pick<Output, 'isTTY' | 'columns' | 'rows'>;
+  } = {},
 ): CliRun {
   const written = { stdout: '', stderr: '' };
   const exits: number[] = [];
@@ -31,6 +38,7 @@ export function startCli(
     stdout: {
       write: (text) => (written.stdout += text),
       on: (_event, listener) => closed.add(listener),
+      ...terminal,
     },
     stderr: { write: (text) => (written.stderr += text) },
     onInterrupt: (listener) => {
@@ -51,12 +59,14 @@ export function startCli(
 }
 
 /** A service that does nothing until it is stopped, or until `fail`. */
-export function fakeService(): RunningService & { readonly stops: () => number; fail(): void } {
+export function fakeService(
+  status: () => ServiceStatus = serviceStatus,
+): RunningService & { readonly stops: () => number; fail(): void } {
   let stops = 0;
   let end!: (ending: { exitCode: number }) => void;
   const ended = new Promise<{ exitCode: number }>((done) => (end = done));
   return {
-    status: serviceStatus,
+    status,
     apiUrl: undefined,
     ended,
     stop: async () => {

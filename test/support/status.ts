@@ -1,7 +1,7 @@
 // A service status for tests of what shows it: healthy, with values that can be told apart.
 import { zeroCounts } from '../../src/core/counts.ts';
 import type { Gap } from '../../src/core/gaps.ts';
-import type { DatabaseStatus, ServiceStatus, SinkStatus } from '../../src/core/status.ts';
+import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from '../../src/core/status.ts';
 
 export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): DatabaseStatus => ({
   health: 'healthy',
@@ -26,6 +26,7 @@ export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): Databas
   reconnects: 2,
   gaps: [],
   warnings: [],
+  notes: [],
   tables: 3,
   joinedTables: [],
   ...overrides,
@@ -56,7 +57,7 @@ export const sinkStatus = (overrides: Partial<SinkStatus> = {}): SinkStatus => (
   ...zeroCounts(),
   delivered: 90,
   deadLettered: 1,
-  deadLetters: 1,
+  deadLetters: 0,
   replaying: 0,
   deadLettersDropped: 0,
   rewinds: 0,
@@ -80,6 +81,13 @@ export const sinkStatus = (overrides: Partial<SinkStatus> = {}): SinkStatus => (
   latency: { p50: 2.5, p99: 18, max: 40 },
   ...overrides,
 });
+
+/** Whose database is in this state, and the service with it. */
+export const serviceThatIs = (health: Health): ServiceStatus =>
+  serviceStatus({
+    status: health,
+    databases: [databaseStatus({ health, ...(health === 'healthy' ? {} : { reason: 'why' }) })],
+  });
 
 export const serviceStatus = (overrides: Partial<ServiceStatus> = {}): ServiceStatus => ({
   status: 'healthy',

@@ -129,7 +129,7 @@ async function startDemoService(
     env: {},
     cwd: directory,
   });
-  const logger = createLogger({ level: 'warn', destination: ports.stderr });
+  const logger = createLogger({ level: 'warn', destination: ports.stderr, env: ports.env });
   const service = await ports.startService(settings, { version: ports.version, logger });
   cleanup.defer(() => service.stop());
   let ended = false;

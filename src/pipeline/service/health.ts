@@ -1,11 +1,15 @@
-// How the service is as a whole, and what /health and /ready answer: pure, made from its status.
-import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from '../../core/status.ts';
+// What /health and /ready answer: pure, made from the status of the service.
+import { judge, judgeSink } from '../../core/health.ts';
+import type { DatabaseStatus, Health, ServiceStatus, SinkStatus, Trouble } from '../../core/status.ts';
+
+/** How a part stands, and everything that is not well with it: none when it is healthy. */
+type Judged = { readonly status: Health; readonly troubles: readonly Trouble[] };
 
 /** The whole document: in every part the word `status` says how it is. `ok`: what Sequin's health checks look for. */
 export type HealthDocument = Omit<ServiceStatus, 'databases' | 'sinks'> & {
   readonly ok: boolean;
-  readonly databases: readonly ({ readonly status: Health } & Omit<DatabaseStatus, 'health'>)[];
-  readonly sinks: readonly ({ readonly status: Health } & Omit<SinkStatus, 'health'>)[];
+  readonly databases: readonly (Judged & Omit<DatabaseStatus, 'health' | 'troubles'>)[];
+  readonly sinks: readonly (Judged & Omit<SinkStatus, 'health' | 'troubles'>)[];
 };
 
 /** What anybody may see: status words, and no names of hosts, tables or queues. */
@@ -16,21 +20,27 @@ export type PublicHealthDocument = {
   readonly sinks: readonly { readonly status: Health }[];
 };
 
-export function healthDocument(status: ServiceStatus): HealthDocument {
+export function healthDocument(seen: ServiceStatus): HealthDocument {
+  const status = judge(seen);
   return {
     ok: isHealthy(status),
     ...status,
-    databases: status.databases.map(({ health, ...rest }) => ({ ...rest, status: health })),
+    databases: status.databases.map(({ health, troubles = [], ...rest }) => ({
+      ...rest,
+      status: health,
+      troubles,
+    })),
     sinks: status.sinks.map(sinkDocument),
   };
 }
 
-export const sinkDocument = ({ health, ...rest }: SinkStatus): HealthDocument['sinks'][number] => ({
-  ...rest,
-  status: health,
-});
+export function sinkDocument(seen: SinkStatus): HealthDocument['sinks'][number] {
+  const { health, troubles = [], ...rest } = judgeSink(seen);
+  return { ...rest, status: health, troubles };
+}
 
-export function publicHealthDocument(status: ServiceStatus): PublicHealthDocument {
+export function publicHealthDocument(seen: ServiceStatus): PublicHealthDocument {
+  const status = judge(seen);
   return {
     ok: isHealthy(status),
     status: status.status,
@@ -45,9 +55,3 @@ export const isHealthy = (status: ServiceStatus): boolean => status.status !== '
 /** Does every source stream? */
 export const isReady = (status: ServiceStatus): boolean =>
   status.databases.every((database) => database.state === 'streaming');
-
-const SEVERITY: readonly Health[] = ['healthy', 'degraded', 'halted'];
-
-/** A service is as well as the worst of its parts. */
-export const worst = (parts: readonly { readonly health: Health }[]): Health =>
-  SEVERITY[Math.max(0, ...parts.map(({ health }) => SEVERITY.indexOf(health)))]!;

@@ -80,8 +80,11 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       ports.onOpened(opened);
       return { opened, plan: await join({ opened, prepared, server, primary, looking, ports }) };
     });
-    for (const notice of prepared.notices) if (!state.notices.includes(notice)) logger.warn(notice);
-    state.notices = prepared.notices;
+    const { notices, notes } = prepared;
+    const known = new Set([...state.notices, ...state.notes]);
+    for (const notice of [...notices, ...notes]) if (!known.has(notice)) logger.warn(notice);
+    state.notices = notices;
+    state.notes = notes;
     const tables = tablePorts(primary, ports);
     if (prepared.published !== undefined) {
       recordStreamed(prepared.published.tables, prepared.published.from, tables);

@@ -8,7 +8,7 @@ import {
   type ReplicationConnection,
   type Target,
 } from '../../postgres/connection/connection.ts';
-import { faultOf } from '../../postgres/preflight/finding.ts';
+import { faultOf, isNote } from '../../postgres/preflight/finding.ts';
 import { identifySystem, inspectTls, preflight, type Preflight } from '../../postgres/preflight/preflight.ts';
 import { readPublication } from '../../postgres/preflight/publication.ts';
 import { createPublication, walPosition } from '../../postgres/preflight/publication-changes.ts';
@@ -26,8 +26,10 @@ export type Prepared = {
   readonly slotCreated: boolean;
   /** The tables that the publication was made with, and where the WAL stood then. */
   readonly published: { readonly tables: readonly TableName[]; readonly from: string } | undefined;
-  /** Publication partial, TLS unverified: for `status`. */
+  /** Publication partial: for `status`. */
   readonly notices: readonly string[];
+  /** TLS unverified: the same, of what is worth knowing and no fault. */
+  readonly notes: readonly string[];
   /** What numbers the row events of a transaction depends on. */
   readonly streamOptions: Readonly<Record<string, string>>;
 };
@@ -85,7 +87,8 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
     slot,
     slotCreated,
     published,
-    notices: noticesOf([...found.findings, inspectTls(settings, target)]),
+    notices: noticesOf(found.findings.filter((finding) => !isNote(finding))),
+    notes: noticesOf([...found.findings, inspectTls(settings, target)].filter(isNote)),
     streamOptions: {
       publication: settings.publication.name,
       via_root: String(publication.viaRoot),

@@ -30,6 +30,8 @@ export class SourceState {
   gaps: readonly Gap[] = [];
   /** From preflight: they last until the next connection. */
   notices: readonly string[] = [];
+  /** The same of what is worth knowing, and no fault. */
+  notes: readonly string[] = [];
   /** Of the tables: they are looked at again while the source streams. */
   tableNotices: readonly string[] = [];
   tables = 0;
@@ -125,8 +127,10 @@ export class SourceState {
       warnings: [
         ...this.notices,
         ...this.tableNotices,
-        ...[...this.#alarms.values()].map((alarm) => alarm.message),
+        // Gaps have a list of their own.
+        ...[...this.#alarms].filter(([code]) => code !== 'GAP').map(([, alarm]) => alarm.message),
       ],
+      notes: this.notes,
       tables: this.tables,
       joinedTables: this.#joined,
     };

@@ -41,6 +41,10 @@ export async function watchServer(ports: WatchPorts, signal: AbortSignal): Promi
             kind: 'retryable',
             hint: finding.cure,
           });
+    // From here on the alarm says how it is: what was seen before the stream began may be over.
+    if (finding !== undefined) {
+      state.notices = state.notices.filter((notice) => !notice.startsWith(`${finding.title}: `));
+    }
     if (state.alarm('SLOT', unwell) && unwell !== undefined) ports.warn(unwell);
     const held = slot && heldBack(slot, state.gaps, settings);
     if (state.alarm('GAP_HOLDS_WAL', held) && held !== undefined) ports.warn(held);

@@ -37,4 +37,10 @@ export function faultOf(databaseName: string, findings: readonly Finding[]): Tai
   });
 }
 
+/** How much TLS verifies and how a database is encoded are the user's choice: worth knowing, and nothing is left out for it. */
+const NOTES: ReadonlySet<string> = new Set(['TLS_UNVERIFIED', 'ENCODING_UNCHECKED']);
+
+/** Said where it is met, and no fault. */
+export const isNote = ({ ok, code }: Finding): boolean => !ok && NOTES.has(code);
+
 export const describeFinding = (finding: Finding): string => `${finding.title}: ${finding.detail}`;

@@ -15,7 +15,7 @@ function samples(text: string): Map<string, number> {
 }
 
 test('every number of the status is a sample, positions as numbers and milliseconds as seconds', async () => {
-  const text = await createMetrics(() => serviceStatus())();
+  const text = await createMetrics(() => serviceStatus({ sinks: [sinkStatus({ deadLetters: 1 })] }))();
   const found = samples(text);
   const expected: Record<string, number> = {
     'tailrace_info{version="0.1.0"}': 1,

@@ -1,0 +1,102 @@
+// Examples in the help of every command: command lines as somebody would write them, each of which a test parses.
+import type { Command } from 'commander';
+
+/** A command line, and what it does. */
+export type Example = readonly [line: string, does: string];
+
+/** By the command's path below `tailrace`. */
+const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
+  '': [
+    ['tailrace demo --rows 1000', 'see it work, with nothing set up'],
+    ['tailrace check -c tailrace.yaml', 'is the configuration right?'],
+    ['tailrace doctor', 'are Postgres and the sinks ready?'],
+    ['tailrace run', 'run the service'],
+    ['tailrace status --watch', 'see how it stands'],
+  ],
+  run: [
+    ['tailrace run', 'with ./tailrace.yaml and ./tailrace-data'],
+    ['tailrace run -c /etc/tailrace.yaml --data-dir /var/lib/tailrace', 'with files of their own'],
+  ],
+  check: [
+    ['tailrace check', 'every fault of ./tailrace.yaml, with file:line:column'],
+    ['tailrace check -c staging.yaml --json', 'the same as data'],
+  ],
+  doctor: [
+    ['tailrace doctor', 'what is missing, with the SQL or the policy that cures it'],
+    ['tailrace doctor -c staging.yaml --json', 'the same as data'],
+  ],
+  status: [
+    ['tailrace status', 'databases, sinks, lag, and what is not well'],
+    ['tailrace status --watch --interval 5', 'again every five seconds'],
+    [
+      'tailrace status --check',
+      'for monitoring: ends with 0 healthy, 1 degraded, 2 halted or silent, 3 unknown',
+    ],
+    ['tailrace status --check halted', 'for a container: a degraded service is well enough'],
+    ['tailrace status --url http://10.0.0.7:7376 --json', 'of a service elsewhere, as data'],
+  ],
+  tail: [
+    ['tailrace tail postgresql://app@localhost/shop', 'every change of the database, until Ctrl-C'],
+    ['tailrace tail postgresql://app@localhost/shop --table public.users public.orders', 'of two tables'],
+    ['tailrace tail postgresql://app@localhost/shop --publication app --format tailrace', 'of a publication'],
+  ],
+  demo: [
+    ['tailrace demo', 'until Ctrl-C'],
+    ['tailrace demo --rows 1000', 'ends by itself: did each change come exactly once, and in order?'],
+  ],
+  completion: [
+    ['tailrace completion bash >> ~/.bashrc', 'from the next shell on'],
+    ['tailrace completion zsh > "${fpath[1]}/_tailrace"', 'from the next shell on'],
+    ['tailrace completion fish > ~/.config/fish/completions/tailrace.fish', 'at once'],
+  ],
+  pause: [
+    ['tailrace pause users', 'once what is in flight is settled'],
+    ['tailrace pause shop/users --now', 'at once: what is in flight is sent again later'],
+  ],
+  resume: [['tailrace resume users', 'from where it stopped']],
+  disable: [['tailrace disable users', 'it holds nothing, and may miss changes']],
+  rewind: [
+    ['tailrace rewind users --to 2026-01-02T03:04:05Z', 'what was committed since'],
+    ['tailrace rewind users --to 16/B374D848', 'from an LSN on'],
+    ['tailrace rewind users --to earliest', 'everything that the log still has'],
+  ],
+  'dead-letters': [
+    ['tailrace dead-letters list', 'of every sink'],
+    ['tailrace dead-letters replay users --all --rate 50', 'send them again, gently'],
+  ],
+  'dead-letters list': [
+    ['tailrace dead-letters list', 'of every sink'],
+    [
+      'tailrace dead-letters list users --code InvalidMessageContents --limit 20',
+      'of one sink and one reason',
+    ],
+  ],
+  'dead-letters show': [
+    ['tailrace dead-letters show users 17', 'with its payload, which holds values of the row'],
+  ],
+  'dead-letters replay': [
+    ['tailrace dead-letters replay users 17 18', 'two of them'],
+    [
+      'tailrace dead-letters replay users --table public.users --since 2026-01-02T03:04:05Z',
+      'by what they are',
+    ],
+    ['tailrace dead-letters replay users --all --rate 50', 'all, fifty a second'],
+  ],
+  'dead-letters discard': [['tailrace dead-letters discard users 17', 'forget one of them']],
+};
+
+/** The words of a command below the program: `dead-letters list`. */
+export const pathOf = (command: Command): string =>
+  command.parent === null ? '' : `${pathOf(command.parent)} ${command.name()}`.trim();
+
+export const examplesOf = (command: Command): readonly Example[] => EXAMPLES[pathOf(command)] ?? [];
+
+/** Gives every command of the tree its examples. */
+export function addExamples(command: Command, paint: (text: string) => string): void {
+  const examples = examplesOf(command);
+  if (examples.length > 0) {
+    const lines = examples.map(([line, does]) => `  ${line}\n      ${paint(does)}`);
+    command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
+  }
+  for (const child of command.commands) addExamples(child, paint);
+}
