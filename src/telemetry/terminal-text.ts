@@ -74,7 +74,7 @@ class TerminalOutput implements Output {
   }
 
   get rows(): number {
-    return this.#output.rows ?? 0;
+    return this.#output.rows ?? Infinity;
   }
 
   write(text: string): unknown {
