@@ -5,6 +5,8 @@ import { describeError } from './core/errors.ts';
 import { judge } from './core/health.ts';
 import type { ServiceStatus, WantedStatus } from './core/status.ts';
 import { makeDirectory } from './data-directory/directory.ts';
+import { inspectDirectory } from './data-directory/inspection.ts';
+import { hasLedgers } from './data-directory/places.ts';
 import { lockDirectory } from './data-directory/lock.ts';
 import { createControl } from './pipeline/service/control.ts';
 import { keepDeadLetterLimits } from './pipeline/service/dead-letter-limits.ts';
@@ -28,6 +30,7 @@ export async function startService(
 ): Promise<RunningService> {
   const { dataDir, shutdownTimeoutMs, statsIntervalMs } = settings;
   await makeDirectory(dataDir);
+  for (const note of inspectDirectory(dataDir, settings.state.file)) logger.warn(note);
   const lock = lockDirectory(dataDir);
   const startedAt = wallTime().toISOString();
   const topology = new Topology();
@@ -61,7 +64,13 @@ export async function startService(
   };
 
   try {
-    store = openStore(settings.state.file);
+    store = openStore(settings.state.file, { check: true });
+    if (store.isNew && hasLedgers(dataDir)) {
+      logger.warn(
+        { store: settings.state.file },
+        'the store is missing or empty, and there are ledgers: the sinks go on where these say; dead letters, and gaps that only the store had, are gone',
+      );
+    }
     watchers.push(keepDeadLetterLimits(store, settings.deadLetters, logger));
     await topology.start({ settings, store, version, logger, failed });
     // After the databases: a service that has none yet would call itself ready.

@@ -8,6 +8,8 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
   version: string;
 };
 
+// Invariant 9, for whatever makes a file (SQLite does, too): neither a looser nor a stricter one of who started us.
+process.umask(0o077);
 process.exitCode = await runCli(process.argv.slice(2), {
   // Only the commands that run the service load it.
   startService: async (settings, options) => {

@@ -9,7 +9,8 @@ const source = resolve(import.meta.dirname, '../src');
 /** From the lowest layer to the highest. Folders of one layer do not import each other. */
 const LAYERS: readonly (readonly string[])[] = [
   ['core'],
-  ['pgoutput', 'data-directory', 'formats', 'sinks', 'functions', 'store', 'telemetry'],
+  ['data-directory'],
+  ['pgoutput', 'formats', 'sinks', 'functions', 'store', 'telemetry'],
   ['postgres', 'log'],
   ['pipeline'],
   ['config'],

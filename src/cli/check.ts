@@ -2,13 +2,13 @@
 import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
 import { loadConfiguration } from './configuration.ts';
-import { EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
+import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
 
 export type CheckOptions = { readonly config?: string; readonly json?: boolean };
 
 export async function check(options: CheckOptions, ports: CliPorts): Promise<number> {
   const loaded = await loadConfiguration(options, ports);
-  if (options.json === true) writeLine(ports.stdout, JSON.stringify(summaryOf(loaded), undefined, 2));
+  if (options.json === true) writeJson(ports.stdout, summaryOf(loaded), 2);
   else printSummary(loaded, ports);
   return EXIT.ok;
 }

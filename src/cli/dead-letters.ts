@@ -1,5 +1,6 @@
 // `tailrace dead-letters list | show | replay | discard`: messages that a running service's sinks refused for good.
-import { EXIT, painterFor, usageError, writeLine, type CliPorts } from './ports.ts';
+import { inOneLine } from '../core/json.ts';
+import { EXIT, painterFor, usageError, writeJson, writeLine, type CliPorts } from './ports.ts';
 import { connectToService, type ServiceClient, type ServiceOptions } from './service-client.ts';
 import { sinkPath } from './sink-commands.ts';
 import { table, widthOf } from './layout.ts';
@@ -28,7 +29,7 @@ export async function list(sink: string | undefined, options: ListOptions, ports
     next ??= page['next'] as number | null;
   }
   if (options.json === true) {
-    writeLine(ports.stdout, JSON.stringify({ dead_letters: letters, next }, undefined, 2));
+    writeJson(ports.stdout, { dead_letters: letters, next }, 2);
     return EXIT.ok;
   }
   if (letters.length === 0) writeLine(ports.stdout, 'no dead letters');
@@ -46,7 +47,7 @@ export async function show(
   const service = await connectToService(options, ports);
   const letter = await service.ask(`${sinkPath(sink)}/dead_letters/${id}`);
   if (options.json === true) {
-    writeLine(ports.stdout, JSON.stringify(letter, undefined, 2));
+    writeJson(ports.stdout, letter, 2);
     return EXIT.ok;
   }
   const paint = painterFor(ports.stdout, ports.env);
@@ -55,7 +56,7 @@ export async function show(
     writeLine(ports.stdout, `${paint('dim', `${name}:`.padEnd(17))} ${String(value)}`);
   }
   const gone = 'no payload: the row was larger than log.max_message_bytes';
-  writeLine(ports.stdout, typeof payload === 'string' ? payload : gone);
+  writeLine(ports.stdout, typeof payload === 'string' ? inOneLine(payload) : gone);
   return EXIT.ok;
 }
 

@@ -9,8 +9,9 @@ import { sinkDefinition } from '../sinks/registry.ts';
 import type { PullContext } from '../sinks/sink.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
+import { visibleLines } from '../telemetry/terminal-text.ts';
 import { loadConfiguration } from './configuration.ts';
-import { EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
+import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
 
 export type DoctorOptions = { readonly config?: string; readonly json?: boolean };
 
@@ -33,7 +34,7 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
   }
   const ok = !reports.some(({ findings }) => findings.some(isFault));
   if (options.json === true) {
-    writeLine(ports.stdout, JSON.stringify({ ok, reports, notes }, undefined, 2));
+    writeJson(ports.stdout, { ok, reports, notes }, 2);
   } else {
     print(reports, notes, ports);
   }
@@ -118,9 +119,8 @@ function print(reports: readonly Report[], notes: readonly string[], ports: CliP
       const { ok, title, detail, cure } = finding;
       const mark = ok ? paint('green', '✓') : isFault(finding) ? paint('red', '✗') : paint('yellow', '!');
       const text = detail === '' ? title : `${title}: ${detail}`;
-      writeLine(ports.stdout, `  ${mark} ${text}`);
-      if (cure !== undefined && !ok)
-        writeLine(ports.stdout, `    cure: ${cure.replaceAll('\n', '\n      ')}`);
+      ports.stdout.write(`  ${mark} ${visibleLines(text, '      ')}\n`);
+      if (cure !== undefined && !ok) ports.stdout.write(`    cure: ${visibleLines(cure, '      ')}\n`);
     }
   }
   for (const note of notes) writeLine(ports.stdout, `${paint('yellow', '!')} ${note}`);

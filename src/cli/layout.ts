@@ -1,5 +1,6 @@
 // Fits text to whoever reads it: tables and lines to the width of a terminal, and as they are to everything else.
 import { stripVTControlCharacters } from 'node:util';
+import { visible } from '../telemetry/terminal-text.ts';
 import type { Output, Painter } from './ports.ts';
 
 /** Characters in a line; without a terminal nothing is cut or wrapped. */
@@ -13,7 +14,8 @@ const GAP = '  ';
 const INDENT = '  ';
 
 /** Columns as wide as their widest cell; the first row is the heading. Where they do not fit, each row is a block of its own. */
-export function table(paint: Painter, rows: readonly (readonly string[])[], width = Infinity): string[] {
+export function table(paint: Painter, written: readonly (readonly string[])[], width = Infinity): string[] {
+  const rows = written.map((row) => row.map(visible));
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => visibleLength(row[column]!))));
   const whole = widths.reduce((sum, column) => sum + column, 0) + GAP.length * (widths.length - 1);
   if (whole > width) return blocks(paint, rows, width);
@@ -42,7 +44,11 @@ function blocks(paint: Painter, [heading, ...rows]: readonly (readonly string[])
 
 /** A sentence in lines of at most so many characters, the later ones indented. A word that is longer stays whole: it may be a command. */
 export const wrap = (text: string, width: number, indent = ''): string[] =>
-  visibleLength(text) <= width ? [text] : wrapped(text.split(' '), ' ', width, indent);
+  // A line break that comes from outside makes no line that could pass for one of ours.
+  text.split('\n').flatMap((part, at) => {
+    const line = at === 0 ? visible(part) : `${indent}  ${visible(part)}`;
+    return visibleLength(line) <= width ? [line] : wrapped(line.split(' '), ' ', width, indent);
+  });
 
 function wrapped(pieces: readonly string[], between: string, width: number, indent: string): string[] {
   const lines: string[] = [];

@@ -1,19 +1,11 @@
 // What a command needs from the process around it, so that a test can be that process.
-import { styleText } from 'node:util';
 import { steadyMs } from '../core/clock.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { StartService } from '../pipeline/service/service.ts';
 import { wantsColor } from '../telemetry/color.ts';
+import { painted, type Output, type Style } from '../telemetry/terminal-text.ts';
 
-export type Output = {
-  write(text: string): unknown;
-  readonly isTTY?: boolean;
-  /** Of a terminal. */
-  readonly columns?: number;
-  readonly rows?: number;
-  /** `EPIPE`: whoever read has gone (`tailrace tail … | head`). */
-  on?(event: 'error', listener: (error: Error) => void): unknown;
-};
+export type { Output } from '../telemetry/terminal-text.ts';
 
 export type CliPorts = {
   readonly startService: StartService;
@@ -36,16 +28,19 @@ export const USAGE = 'USAGE';
 export const usageError = (message: string, hint: string): TailraceError =>
   new TailraceError(message, { code: USAGE, kind: 'fatal', hint });
 
-export const writeLine = (output: Output, text: string): unknown => output.write(`${text}\n`);
+/** One line: a line break in what is written is shown, it makes no line. */
+export const writeLine = (output: Output, text: string): unknown =>
+  output.write(`${text.includes('\n') ? text.replaceAll('\n', String.raw`\n`) : text}\n`);
 
-type Style = Parameters<typeof styleText>[0];
+/** A document for machines; with `indent`, of several lines. */
+export const writeJson = (output: Output, value: unknown, indent?: number): unknown =>
+  output.write(`${JSON.stringify(value, undefined, indent)}\n`);
+
 export type Painter = (style: Style, text: string) => string;
 
 /** Colours text where that is wanted, and leaves it alone elsewhere. */
 export const painterFor = (output: Output, env: NodeJS.ProcessEnv): Painter =>
-  wantsColor(output, env)
-    ? (style, text) => styleText(style, text, { validateStream: false })
-    : (_style, text) => text;
+  wantsColor(output, env) ? painted : (_style, text) => text;
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 

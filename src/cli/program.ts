@@ -4,6 +4,7 @@ import { ConfigError, formatFault } from '../config/file/faults.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { DEFAULT_FORMAT, formatNames, type FormatName } from '../formats/registry.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
+import { terminalOutput, visibleLines } from '../telemetry/terminal-text.ts';
 import {
   CONFIG_OPTION,
   parseCount,
@@ -16,11 +17,12 @@ import { addCompletionCommands } from './completion/commands.ts';
 import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
 import { addExamples } from './examples.ts';
 import { widthOf, wrap } from './layout.ts';
-import { EXIT, painterFor, USAGE, writeLine, type CliPorts, type Output } from './ports.ts';
+import { EXIT, painterFor, USAGE, writeJson, writeLine, type CliPorts, type Output } from './ports.ts';
 import type { StatusOptions } from './status.ts';
 
 /** Runs one command line and resolves with the exit code. */
-export async function runCli(argv: readonly string[], ports: CliPorts): Promise<number> {
+export async function runCli(argv: readonly string[], given: CliPorts): Promise<number> {
+  const ports = { ...given, stdout: terminalOutput(given.stdout), stderr: terminalOutput(given.stderr) };
   // A reader that has gone (`| head`) is no fault; commands that go on for long listen for themselves.
   ports.stdout.on?.('error', () => undefined);
   let exitCode: number = EXIT.ok;
@@ -45,7 +47,7 @@ function report(error: unknown, ports: CliPorts, json: boolean): number {
   // commander has written its own message already; --help and --version end with code 0.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (error instanceof ConfigError) {
-    if (json) writeLine(stdout, JSON.stringify({ ok: false, faults: error.faults }, undefined, 2));
+    if (json) writeJson(stdout, { ok: false, faults: error.faults }, 2);
     else for (const fault of error.faults) writeLine(stderr, formatFault(fault));
     return EXIT.usage;
   }
@@ -53,14 +55,14 @@ function report(error: unknown, ports: CliPorts, json: boolean): number {
   if (json && error instanceof TailraceError) {
     const { message, code, hint } = error;
     const fault = { ok: false, error: redactUrlPasswords(message), code, hint };
-    writeLine(stdout, JSON.stringify(fault, undefined, 2));
+    writeJson(stdout, fault, 2);
     return exitCode;
   }
   const label = painterFor(stderr, env)('red', 'error:');
-  writeLine(stderr, `${label} ${redactUrlPasswords(describeError(error))}`);
+  stderr.write(`${label} ${visibleLines(redactUrlPasswords(describeError(error)), '    ')}\n`);
   // What nobody foresaw needs its stack to be found.
   if (!(error instanceof TailraceError) && error instanceof Error && error.stack !== undefined) {
-    writeLine(stderr, redactUrlPasswords(error.stack));
+    stderr.write(`${visibleLines(redactUrlPasswords(error.stack), '    ')}\n`);
   }
   return exitCode;
 }

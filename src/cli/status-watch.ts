@@ -7,6 +7,7 @@ import { abortOnInterrupt, EXIT, painterFor, writeLine, type CliPorts } from './
 import { NOT_TAILRACE, UNREACHABLE, type ServiceClient } from './service-client.ts';
 import { isWhole, moreWithToken, readHealth } from './status-document.ts';
 import { renderStatus } from './status-table.ts';
+import { marked } from '../telemetry/terminal-text.ts';
 
 /** `interval`: seconds between two looks. */
 export type WatchOptions = { readonly json?: boolean; readonly interval?: number };
@@ -87,12 +88,12 @@ function screenOn({ stdout, env }: CliPorts): Screen {
   };
 }
 
-const HIDE_CURSOR = '\x1b[?25l';
-const SHOW_CURSOR = '\x1b[?25h';
-const HOME = '\x1b[H';
-const CLEAR = '\x1b[2J';
-const CLEAR_LINE = '\x1b[K';
-const CLEAR_BELOW = '\x1b[J';
+const HIDE_CURSOR = marked('\x1b[?25l');
+const SHOW_CURSOR = marked('\x1b[?25h');
+const HOME = marked('\x1b[H');
+const CLEAR = marked('\x1b[2J');
+const CLEAR_LINE = marked('\x1b[K');
+const CLEAR_BELOW = marked('\x1b[J');
 
 /** As many lines as the terminal has room for: one that scrolls cannot be drawn over. Two rows are for what is said of the rest, and the cursor. */
 export function fitting(lines: readonly string[], columns: number, rows: number): readonly string[] {

@@ -1,6 +1,6 @@
 // `tailrace status`: what a running service says of itself, read over HTTP; `--check` for probes.
 import { TailraceError } from '../core/errors.ts';
-import { EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
+import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
 import { connectToService, UNREACHABLE, type ServiceClient, type ServiceOptions } from './service-client.ts';
 import { isWhole, moreWithToken, readHealth, type AnyDocument } from './status-document.ts';
 import { paintHealth, parts, renderStatus, troubles } from './status-table.ts';
@@ -26,7 +26,7 @@ export async function status(options: StatusOptions, ports: CliPorts): Promise<n
   if (options.check !== undefined) return check(service, options.check, options, ports);
   if (options.watch === true) return watchStatus(service, options, ports);
   const document = await readHealth(service);
-  if (options.json === true) writeLine(ports.stdout, JSON.stringify(document, undefined, 2));
+  if (options.json === true) writeJson(ports.stdout, document, 2);
   else if (isWhole(document)) for (const line of renderStatus(document, ports)) writeLine(ports.stdout, line);
   else {
     writeLine(ports.stdout, document.status);
@@ -48,11 +48,11 @@ async function check(
     if (!(error instanceof TailraceError)) throw error;
     const { code, message, hint } = error;
     const fault = { ok: false, error: message, code, ...(hint === undefined ? {} : { hint }) };
-    if (json === true) writeLine(ports.stdout, JSON.stringify(fault, undefined, 2));
+    if (json === true) writeJson(ports.stdout, fault, 2);
     else writeLine(ports.stdout, `tailrace unknown: ${message}${hint === undefined ? '' : ` — ${hint}`}`);
     return code === UNREACHABLE ? CHECK_EXIT.halted : CHECK_EXIT.unknown;
   }
-  if (json === true) writeLine(ports.stdout, JSON.stringify(document, undefined, 2));
+  if (json === true) writeJson(ports.stdout, document, 2);
   else for (const line of verdict(document, ports)) writeLine(ports.stdout, line);
   return document.status === 'degraded' && level === 'halted' ? EXIT.ok : CHECK_EXIT[document.status];
 }

@@ -1,11 +1,12 @@
 // One process a data directory: a lock that the operating system lets go of when the process dies, however it dies.
-import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
 import { shortageOf } from '../core/shortages.ts';
+import { makeDirectorySync } from './directory.ts';
+import { FileRefused, prepareSqliteFile, quoted, sqliteFiles } from './files.ts';
 
-const LOCK_FILE = 'lock.db';
+export const LOCK_FILE = 'lock.db';
 
 export type DirectoryLock = { release(): void };
 
@@ -13,34 +14,28 @@ export type DirectoryLock = { release(): void };
  * Locks `directory`, making it where it is missing. Node has no flock(2); an SQLite transaction that is held open
  * has a file lock of the process, and refuses a second opener in the same process too.
  * https://www.sqlite.org/pragma.html#pragma_locking_mode
- * Throws DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_READ_ONLY.
+ * Throws DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_READ_ONLY, DATA_DIRECTORY_LOCK_DAMAGED.
  */
 export function lockDirectory(directory: string): DirectoryLock {
   const path = join(directory, LOCK_FILE);
-  makePrivate(directory, path);
-  const database = new DatabaseSync(path, { timeout: 0 });
+  let database: DatabaseSync | undefined;
   try {
+    makeDirectorySync(directory);
+    prepareSqliteFile(path);
+    database = new DatabaseSync(path, { timeout: 0 });
     database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    const held = database;
+    return { release: () => held.close() };
   } catch (error) {
-    database.close();
-    if (!isBusy(error)) throw readOnly(directory, error);
+    database?.close();
+    if (DAMAGED.includes(resultOf(error))) throw damaged(path, error);
+    if (resultOf(error) !== SQLITE_BUSY) throw readOnly(directory, error);
     throw new TailraceError(`the data directory ${directory} is in use by another Tailrace process`, {
       code: 'DATA_DIRECTORY_IN_USE',
       kind: 'fatal',
       cause: error,
       hint: 'stop the other process, or give this one another data directory (--data-dir)',
     });
-  }
-  return { release: () => database.close() };
-}
-
-/** Invariant 9. The file is made only when it is missing: closing it here again would let go of a lock held on it. */
-function makePrivate(directory: string, path: string): void {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    closeSync(openSync(path, 'wx', 0o600));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw readOnly(directory, error);
   }
 }
 
@@ -52,13 +47,23 @@ const readOnly = (directory: string, cause: unknown): TailraceError =>
       kind: 'fatal',
       cause,
       hint:
+        (cause instanceof FileRefused ? cause.cure : undefined) ??
         shortageOf(cause)?.cure ??
         'mount it writable and let the user that runs Tailrace own it, or choose another (--data-dir)',
     },
   );
 
-/** https://www.sqlite.org/rescode.html#busy */
-const SQLITE_BUSY = 5;
+const damaged = (path: string, cause: unknown): TailraceError =>
+  new TailraceError(`${path} is damaged, and no lock can be held with it: ${(cause as Error).message}`, {
+    code: 'DATA_DIRECTORY_LOCK_DAMAGED',
+    kind: 'fatal',
+    cause,
+    hint: `nothing is kept in it: check the disk, make sure that no other Tailrace uses the directory, and delete it (rm -f ${sqliteFiles(path).map(quoted).join(' ')})`,
+  });
 
-const isBusy = (error: unknown): boolean =>
-  error instanceof Error && (error as Error & { errcode?: number }).errcode === SQLITE_BUSY;
+/** https://www.sqlite.org/rescode.html */
+const SQLITE_BUSY = 5;
+/** Corrupt, and no database at all. */
+const DAMAGED: readonly (number | undefined)[] = [11, 26];
+
+const resultOf = (error: unknown): number | undefined => (error as { errcode?: number } | undefined)?.errcode;

@@ -1,4 +1,5 @@
 // Where things lie in the data directory: one log a database, one ledger a sink.
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Of the settings: the absolute path of the data directory. */
@@ -10,6 +11,16 @@ export const ledgerDirectory = ({ dataDir }: DataDir, database: string): string 
   join(dataDir, 'ledger', fileName(database));
 export const ledgerFile = (dir: DataDir, { database, sink }: { database: string; sink: string }): string =>
   join(ledgerDirectory(dir, database), `${fileName(sink)}.ledger`);
+
+/** Has any sink begun here? */
+export function hasLedgers(dataDir: string): boolean {
+  try {
+    const names = readdirSync(join(dataDir, 'ledger'), { recursive: true, encoding: 'utf8' });
+    return names.some((name) => name.endsWith('.ledger'));
+  } catch {
+    return false;
+  }
+}
 
 /** A name from the configuration as a file name: other characters than these are written as bytes. */
 const fileName = (name: string): string =>

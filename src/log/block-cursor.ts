@@ -1,6 +1,7 @@
 // Walks the blocks of one segment file, a large read at a time, checking every checksum.
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
+import { openFile } from '../data-directory/files.ts';
 import { corruptError } from './errors.ts';
 import { BLOCK_HEADER_BYTES, decodeBlockHeader, type BlockContext, type SegmentHeader } from './format.ts';
 import { readFileHeader, type SegmentFile } from './segments.ts';
@@ -38,7 +39,7 @@ export class BlockCursor {
   constructor(segment: Pick<SegmentFile, 'path' | 'startOffset'>) {
     this.path = segment.path;
     this.startOffset = segment.startOffset;
-    this.#fd = openSync(segment.path, 'r');
+    this.#fd = openFile(segment.path, constants.O_RDONLY);
     try {
       const decoded = readFileHeader(this.#fd, segment.path);
       if (decoded === undefined || decoded.header.startOffset !== segment.startOffset) {

@@ -2,6 +2,7 @@
 import { TailraceError } from '../core/errors.ts';
 import { formatPosition, type Position } from '../core/position.ts';
 import { shortageOf, type ShortageKind } from '../core/shortages.ts';
+import { FileRefused, quoted } from '../data-directory/files.ts';
 
 /** The reader asked for what retention has deleted. */
 export class PositionNotRetainedError extends TailraceError {
@@ -30,6 +31,15 @@ export function corruptError(path: string, offset: number, what: string): Tailra
   });
 }
 
+/** What it remembered is not in the segments, so what is wrong with those cannot be told from what a crash leaves. */
+export const stateDamaged = (path: string): TailraceError =>
+  new TailraceError(`${path} is damaged: what was durable of this log is not known any more`, {
+    code: 'LOG_STATE_DAMAGED',
+    kind: 'fatal',
+    mend: 'restart',
+    hint: `check the disk; then restore the file, or stop the service, delete it (rm ${quoted(path)}) and start again: the log goes on with all of it that is sound, and what is not is read again as far as the slot goes back; what it does not go back to is a gap`,
+  });
+
 const codeOf = (error: unknown): string | undefined =>
   error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
 
@@ -47,6 +57,7 @@ const PASSING: Readonly<Record<Exclude<ShortageKind, 'device'>, string>> = {
 export function fileError(error: unknown, path: string, doing: string): TailraceError {
   const code = codeOf(error) ?? '';
   const shortage = shortageOf(error);
+  const cure = error instanceof FileRefused ? error.cure : undefined;
   if (shortage !== undefined && shortage.kind !== 'device') {
     return new TailraceError(`${shortage.what}: cannot ${doing} ${path}`, {
       kind: 'retryable',
@@ -58,16 +69,19 @@ export function fileError(error: unknown, path: string, doing: string): Tailrace
   }
   const base = { kind: 'fatal', mend: 'restart', cause: error } as const;
   if (['EROFS', 'EACCES', 'EPERM'].includes(code)) {
-    return new TailraceError(`cannot ${doing} ${path}: it is not writable (${code})`, {
-      ...base,
-      code: 'LOG_READ_ONLY',
-      hint: 'mount the data directory writable, and let the user that runs Tailrace own it',
-    });
+    return new TailraceError(
+      `cannot ${doing} ${path}: ${cure === undefined ? `it is not writable (${code})` : (error as Error).message}`,
+      {
+        ...base,
+        code: 'LOG_READ_ONLY',
+        hint: cure ?? 'mount the data directory writable, and let the user that runs Tailrace own it',
+      },
+    );
   }
   return new TailraceError(`cannot ${doing} ${path}: ${error instanceof Error ? error.message : ''}`, {
     ...base,
     code: 'LOG_IO_FAILED',
-    hint: `${shortage?.cure ?? 'check the disk and the path of the data directory'}, then restart`,
+    hint: `${cure ?? shortage?.cure ?? 'check the disk and the path of the data directory'}, then restart`,
   });
 }
 

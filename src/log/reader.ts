@@ -1,8 +1,9 @@
 // Reading the log: from a position on, waiting at the tail, in any thread or process.
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { formatPosition, ORIGIN, type Position } from '../core/position.ts';
+import { openFile } from '../data-directory/files.ts';
 import type { BlockCursor, RawBlock } from './block-cursor.ts';
 import { startsWithin } from './context.ts';
 import { corruptError, isMissing, PositionNotRetainedError } from './errors.ts';
@@ -235,7 +236,7 @@ class Reader implements LogReader {
 
   #openFile(segment: SegmentFile, offset: number): number {
     try {
-      return openSync(segment.path, 'r');
+      return openFile(segment.path, constants.O_RDONLY);
     } catch (error) {
       throw isMissing(error) ? this.#notRetained(offset) : error;
     }

@@ -2,8 +2,10 @@
 //
 // Offsets are never used twice: after a cut the log goes on in a new segment, above everything that was written
 // before. A reader that outlives the writer (another thread) is never moved to other bytes under the same offset.
-import { closeSync, fdatasyncSync, ftruncateSync, openSync, readSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fdatasyncSync, ftruncateSync, readSync, unlinkSync } from 'node:fs';
 import { TailraceError } from '../core/errors.ts';
+import { ZERO_LSN } from '../core/lsn.ts';
+import { openFile } from '../data-directory/files.ts';
 import { BlockCursor } from './block-cursor.ts';
 import { abandonTransaction, advance } from './context.ts';
 import { FILE_DEVICE, writeFully } from './device.ts';
@@ -74,6 +76,10 @@ export function surveySegments(options: Omit<RecoveryOptions, 'minimumEnd'>): Su
   };
 }
 
+/** Is there a transaction in the log, whole or not? */
+export const holdsTransactions = ({ boundary, firstOffset }: Survey): boolean =>
+  boundary === undefined ? false : boundary.context.lastEndLsn !== ZERO_LSN || firstOffset > 0;
+
 /** Throws LOG_IDENTITY, LOG_VERSION, and errors of the file system as they are. */
 export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
   const { segments, birth, scanFrom, scan } = scanAll(options);
@@ -139,7 +145,7 @@ function checkIdentities(
 }
 
 function headerOf(segment: SegmentFile): SegmentHeader | undefined {
-  const fd = openSync(segment.path, 'r');
+  const fd = openFile(segment.path, constants.O_RDONLY);
   try {
     return readFileHeader(fd, segment.path)?.header;
   } finally {
@@ -220,7 +226,7 @@ function cut(segments: readonly SegmentFile[], boundary: Boundary | undefined): 
   const ending = kept.at(-1);
   if (boundary === undefined || ending === undefined || endOf(ending) === boundary.offset) return kept;
   const bytes = boundary.offset - ending.startOffset;
-  const fd = openSync(ending.path, 'r+');
+  const fd = openFile(ending.path, constants.O_RDWR);
   try {
     ftruncateSync(fd, bytes);
     fdatasyncSync(fd);
@@ -240,7 +246,7 @@ const COPY_BYTES = 1 << 20;
  */
 function makeDurable(segment: SegmentFile, durableEnd: number): void {
   if (endOf(segment) <= durableEnd) return;
-  const fd = openSync(segment.path, 'r+');
+  const fd = openFile(segment.path, constants.O_RDWR);
   try {
     const buffer = Buffer.allocUnsafeSlow(COPY_BYTES);
     let position = Math.max(0, durableEnd - segment.startOffset);

@@ -1,5 +1,6 @@
 // The segments of a log being written: where the next block goes, when a new segment begins, which files are unsynced.
-import { closeSync, fsyncSync, ftruncateSync, openSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, ftruncateSync, openSync } from 'node:fs';
+import { openFile } from '../data-directory/files.ts';
 import { writeFully, type LogDevice } from './device.ts';
 import {
   BLOCK_HEADER_BYTES,
@@ -66,7 +67,7 @@ export class SegmentChain {
       this.#current =
         last === undefined
           ? this.#begin(found.context, Buffer.alloc(0), found.segments.at(-1))
-          : { ...last, fd: openSync(last.path, 'r+'), firstBlock: last.startOffset };
+          : { ...last, fd: openFile(last.path, constants.O_RDWR), firstBlock: last.startOffset };
     } catch (error) {
       closeSync(this.#directory);
       throw error;

@@ -1,6 +1,16 @@
 // Segment files: which there are, how one begins, how one is made.
-import { closeSync, fsyncSync, openSync, readdirSync, readSync, statSync, unlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readSync,
+  lstatSync,
+  unlinkSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { openFile } from '../data-directory/files.ts';
 import { writeFully, type LogDevice } from './device.ts';
 import { corruptError, isMissing } from './errors.ts';
 import {
@@ -36,7 +46,7 @@ export function listSegments(directory: string): SegmentFile[] {
     if (startOffset === undefined) continue;
     const path = join(directory, name);
     // Retention may delete a segment meanwhile.
-    const stats = statSync(path, { throwIfNoEntry: false });
+    const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats !== undefined) segments.push({ path, startOffset, bytes: stats.size });
   }
   return segments.sort((a, b) => a.startOffset - b.startOffset);
@@ -64,7 +74,7 @@ export function readSegmentContext(
 ): BlockContext | undefined {
   let fd: number;
   try {
-    fd = openSync(segment.path, 'r');
+    fd = openFile(segment.path, constants.O_RDONLY);
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
@@ -95,7 +105,7 @@ export function createSegment(options: {
 }): { path: string; bytes: number; fd: number } {
   const { device, header, context, prologue } = options;
   const path = join(options.directory, segmentFileName(header.startOffset));
-  const fd = openSync(path, 'wx', 0o600); // invariant 9
+  const fd = openFile(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL);
   const fileHeader = encodeFileHeader(header);
   const blockHeader = Buffer.alloc(BLOCK_HEADER_BYTES);
   encodeBlockHeader(blockHeader, {

@@ -3,11 +3,12 @@
 // A slot is CRC-32 u32, JSON length u32, JSON. The newest valid slot counts. Only a save that was synced makes its
 // slot the one to keep, so that a torn write never costs what was remembered (invariant 1).
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fdatasync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fdatasync, fstatSync, readSync, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { TailraceError } from '../core/errors.ts';
 import { toLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { openFile } from '../data-directory/files.ts';
 import { fileError, syncError } from './errors.ts';
 import { FORMAT_VERSION, recallBirth, storeBirth, type LogBirth, type StoredBirth } from './format.ts';
 
@@ -57,6 +58,8 @@ export class StateFile {
   readonly #fd: number;
   /** What the file held when it was opened. */
   readonly found: LogState | undefined;
+  /** There is something in it, and nothing that can be read: no crash leaves that behind once it was durable. */
+  readonly isDamaged: boolean;
   #sequence: number;
   #keep: SlotIndex;
   #saving: Promise<void> = Promise.resolve();
@@ -66,7 +69,7 @@ export class StateFile {
     this.#path = path;
     this.#version = version;
     try {
-      this.#fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600); // invariant 9
+      this.#fd = openFile(path, constants.O_RDWR | constants.O_CREAT);
     } catch (error) {
       throw fileError(error, path, 'open');
     }
@@ -79,6 +82,7 @@ export class StateFile {
       undefined,
     );
     this.found = newest?.slot;
+    this.isDamaged = newest === undefined && holdsAnything(this.#fd);
     this.#sequence = newest?.slot.sequence ?? 0;
     this.#keep = newest?.index ?? 1;
   }
@@ -131,6 +135,13 @@ export class StateFile {
   close(): void {
     closeSync(this.#fd);
   }
+}
+
+/** Zeros: the disk knew of the bytes and not yet what they are. */
+function holdsAnything(fd: number): boolean {
+  const bytes = Buffer.alloc(Math.min(fstatSync(fd).size, 2 * SLOT_BYTES));
+  readSync(fd, bytes, 0, bytes.length, 0);
+  return bytes.some((byte) => byte !== 0);
 }
 
 const otherSlot = (index: SlotIndex): SlotIndex => (index === 0 ? 1 : 0);

@@ -1,15 +1,16 @@
 // The log's one writer: appends blocks, makes them durable in groups, remembers the flush position, retires segments.
-import { mkdirSync, statfsSync, statSync, unlinkSync } from 'node:fs';
+import { statfsSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { steadyMs } from '../core/clock.ts';
 import { TailraceError } from '../core/errors.ts';
 import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { makeDirectorySync } from '../data-directory/directory.ts';
 import { beginLife, laterHistory, type History } from './birth.ts';
 import { FILE_DEVICE, type LogDevice } from './device.ts';
 import { abandonTransaction, advance } from './context.ts';
-import { fileError, syncError } from './errors.ts';
+import { fileError, syncError, stateDamaged } from './errors.ts';
 import type { BlockContext, LogBirth, LogIdentity } from './format.ts';
-import { recoverSegments, type RecoveredSegments } from './recovery.ts';
+import { holdsTransactions, surveySegments, recoverSegments, type RecoveredSegments } from './recovery.ts';
 import { expiredSegments } from './retention.ts';
 import { SegmentChain } from './segment-chain.ts';
 import type { LogSettings } from './settings.ts';
@@ -47,6 +48,8 @@ export type Recovered = {
   readonly timeline: number;
   /** Bytes cut off: an unfinished transaction, a torn write. Postgres sends them again. */
   readonly cutBytes: number;
+  /** Nothing was remembered of a log that is there: its state file is missing, or empty. */
+  readonly stateLost: boolean;
   /** Something known to be durable was bad and is cut: the caller proves that the slot covers it, or declares a gap. */
   readonly damaged: boolean;
   /** Less of it is left than others know of: an older copy of itself, or one whose last epoch is lost to damage. */
@@ -94,15 +97,18 @@ export async function openLog(options: LogOptions): Promise<LogWriter> {
   let state: StateFile | undefined;
   let writer: Writer | undefined;
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 }); // invariant 9
+    makeDirectorySync(directory);
     state = new StateFile(join(directory, STATE_FILE), version);
-    const found = recoverSegments({
+    const known = {
       directory,
       identity,
       birth: state.found?.birth,
       durableEnd: state.found?.durableEnd ?? 0,
-      minimumEnd: signals.writtenEnd(),
-    });
+    };
+    // It was durable before the first transaction was logged. With none, a crash may have torn the first that was ever written.
+    if (state.isDamaged && holdsTransactions(surveySegments(known)))
+      throw stateDamaged(join(directory, STATE_FILE));
+    const found = recoverSegments({ ...known, minimumEnd: signals.writtenEnd() });
     writer = new Writer(options, state, found);
     await writer.start();
     return writer;
@@ -170,6 +176,7 @@ class Writer implements LogWriter {
       epoch,
       timeline,
       cutBytes: found.cutBytes,
+      stateLost: !created && this.#state.found === undefined,
       damaged: found.damaged,
       behind,
       streamOptionsChanged: !created && streamOptions !== this.#streamOptions,

@@ -1,7 +1,9 @@
-// What SQLite's errors mean for an operator: busy, full, or not to be written.
+// What SQLite's errors mean for an operator: busy, full, damaged, or not to be written.
+import type { DatabaseSync } from 'node:sqlite';
 import { descriptorShortage } from '../core/descriptors.ts';
 import { TailraceError } from '../core/errors.ts';
 import { shortageNamed, type Shortage } from '../core/shortages.ts';
+import { FileRefused } from '../data-directory/files.ts';
 
 /** Primary result codes; the higher bits say more. https://www.sqlite.org/rescode.html */
 const PRIMARY = 0xff;
@@ -9,7 +11,6 @@ const BUSY = 5;
 const LOCKED = 6;
 const NO_MEMORY = 7;
 const IO_ERROR = 10;
-const FULL = 13;
 const CANNOT_OPEN = 14;
 
 /** What the system lacks by SQLite's error, which does not pass on the system's own code. */
@@ -29,6 +30,45 @@ export function sqliteShortage(error: unknown): Shortage | undefined {
       return undefined;
   }
 }
+const CORRUPT = 11;
+const FULL = 13;
+const NOT_A_DATABASE = 26;
+
+/** What can be lost with the store, and the way out. */
+const STORE_LOST =
+  'a file that is damaged is restored, or moved away with its -wal and -shm: the sinks go on where their ledgers say, and dead letters and gaps that only it had are gone';
+
+/** Of a store that cannot be opened. */
+export const storeCure = (cause: unknown): string =>
+  `${(cause instanceof FileRefused ? cause.cure : undefined) ?? sqliteShortage(cause)?.cure ?? 'let the user that runs Tailrace write the directory'}; ${STORE_LOST}`;
+
+/** Throws when the file's structure is damaged. https://www.sqlite.org/pragma.html#pragma_quick_check */
+export function requireSound(db: DatabaseSync): void {
+  const [row] = db.prepare('pragma quick_check(1)').all() as { quick_check: string }[];
+  if (row?.quick_check !== 'ok') {
+    throw new Error(`it is damaged: ${row?.quick_check.replaceAll(/\s+/g, ' ')}`);
+  }
+}
+
+/** What `read` makes of what was stored. Throws STORE_DAMAGED instead of a parser's bare error. */
+export function fromStore<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw damagedStore(`what it holds cannot be read: ${(cause as Error).message}`, cause);
+  }
+}
+
+/** What was stored as JSON. Throws STORE_DAMAGED. */
+export const parseStored = (text: unknown): unknown => fromStore((): unknown => JSON.parse(String(text)));
+
+const damagedStore = (said: string, cause: unknown): TailraceError =>
+  new TailraceError(`the store (state.url, tailrace.db in the data directory) is damaged: ${said}`, {
+    code: 'STORE_DAMAGED',
+    kind: 'fatal',
+    cause,
+    hint: `check the disk, and stop Tailrace; ${STORE_LOST}`,
+  });
 
 /** An error of the store as one with a code and a cure; any other as it is. */
 export function storeError(error: unknown): unknown {
@@ -49,6 +89,9 @@ export function storeError(error: unknown): unknown {
         'is busy',
         'another process holds the store’s file (a backup, a sqlite3 shell): let it end; the sink goes on by itself',
       );
+    case CORRUPT:
+    case NOT_A_DATABASE:
+      return damagedStore(said, error);
     case FULL:
       return fault(
         'STORE_FULL',

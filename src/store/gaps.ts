@@ -3,6 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { gapName, type Gap, type GapCause, type GapDeclaration, type GapEnd } from '../core/gaps.ts';
 import { formatLsn, readLsn, type Lsn } from '../core/lsn.ts';
 import type { TableName } from '../core/selection.ts';
+import { parseStored } from './errors.ts';
 import { transaction } from './sink-records.ts';
 
 /** A gap without an end yet, and what ends it. */
@@ -182,7 +183,7 @@ function writeTables(tables: readonly TableName[] | undefined): string | null {
 }
 
 function readTables(text: string): TableName[] {
-  const pairs = JSON.parse(text) as [string, string][];
+  const pairs = parseStored(text) as [string, string][];
   return pairs.map(([schema, table]) => ({ schema, table }));
 }
 
@@ -198,7 +199,7 @@ function endsOf(known: readonly GapEnd[], gap: GapDeclaration): readonly GapEnd[
   return [...known, ...gap.ends.filter((end) => !texts.has(JSON.stringify(end)))];
 }
 
-const readEnds = (row: Row): GapEnd[] => JSON.parse(String(row['ends'])) as GapEnd[];
+const readEnds = (row: Row): GapEnd[] => parseStored(row['ends']) as GapEnd[];
 
 function readGap(row: Row): Gap {
   const to = row['to_lsn'] as string | null;

@@ -2,8 +2,9 @@
 import { rmSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
+import { FileRefused, prepareSqliteFile, sqliteFiles } from '../data-directory/files.ts';
 import type { LeaseStore, StoredLease } from '../core/leases.ts';
-import { sqliteShortage } from './errors.ts';
+import { requireSound, sqliteShortage } from './errors.ts';
 
 /** `PRAGMA user_version` of the file. */
 const SCHEMA_VERSION = 1;
@@ -20,18 +21,19 @@ export const leaseFileOf = (ledgerFile: string): string => ledgerFile.replace(/(
 
 /** Of a sink whose place is forgotten: with it who held what. */
 export function removeLeases(ledgerFile: string): void {
-  // https://www.sqlite.org/tempfiles.html
-  for (const suffix of ['', '-wal', '-shm']) rmSync(`${leaseFileOf(ledgerFile)}${suffix}`, { force: true });
+  for (const file of sqliteFiles(leaseFileOf(ledgerFile))) rmSync(file, { force: true });
 }
 
-/** Opens the file, making it when it is not there. Throws TailraceError when it cannot be used. */
+/** Opens the file, making it when it is not there. Throws LEASES_UNUSABLE, STORE_VERSION. */
 export function openLeaseStore(file: string): LeaseStore {
   let db: DatabaseSync | undefined;
   try {
+    prepareSqliteFile(file);
     db = new DatabaseSync(file);
     // A lease lost in a power cut is a message given out once more: worth no fsync per request.
     // https://www.sqlite.org/pragma.html#pragma_synchronous
     db.exec('pragma journal_mode = wal; pragma synchronous = normal');
+    requireSound(db);
     const { user_version: version } = db.prepare('pragma user_version').get() as { user_version: number };
     if (version > SCHEMA_VERSION) throw newerVersion(file, version);
     if (version === 0) db.exec(`begin; ${SCHEMA}; pragma user_version = ${SCHEMA_VERSION}; commit`);
@@ -43,8 +45,9 @@ export function openLeaseStore(file: string): LeaseStore {
       code: 'LEASES_UNUSABLE',
       kind: 'fatal',
       hint:
+        (cause instanceof FileRefused ? cause.cure : undefined) ??
         sqliteShortage(cause)?.cure ??
-        'the directory must be writable; if the file is damaged, remove it: messages that are being worked on are then given out once more',
+        'the directory must be writable; if the file is damaged, remove it, with its -wal and -shm: messages that are being worked on are then given out once more',
       cause,
     });
   }

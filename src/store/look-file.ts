@@ -1,11 +1,14 @@
 // The last look at a database, the gaps that were open then and the salts of its transactions, in a file beside the log: what the log
 // holds was read under them.
 // One JSON text, whole or not there.
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { join } from 'node:path';
+import { TailraceError } from '../core/errors.ts';
 import type { GapDeclaration } from '../core/gaps.ts';
 import type { Look } from '../core/look.ts';
 import { formatLsn, readLsn } from '../core/lsn.ts';
+import { readTextFile } from '../data-directory/files.ts';
+import { seal, unseal } from '../data-directory/sealed.ts';
 import { LEDGER_FILES, replaceFile } from './ledger/files.ts';
 import { parseLook, storeLook, type StoredLook } from './looks.ts';
 import type { Salts } from './renumbered.ts';
@@ -35,21 +38,43 @@ type StoredFile = {
   readonly salts?: readonly StoredRange[];
 };
 
-/** Undefined: there is none, or none that can be read. */
+/**
+ * Undefined: there is none. Throws LOOK_DAMAGED when it says nothing that can be believed: it is never half written. Throws LOG_VERSION when a
+ * later version wrote it.
+ */
 export function readLookFile(directory: string): KeptLook | undefined {
+  const path = join(directory, LOOK_FILE);
+  let stored: StoredFile;
   try {
-    const stored = JSON.parse(readFileSync(join(directory, LOOK_FILE), 'utf8')) as StoredFile;
-    if (stored.tailrace !== 'look' || stored.format > FORMAT_VERSION) return undefined;
-    const salts = (stored.salts ?? []).map((range) => ({
-      ...range,
-      from: readLsn(range.from),
-      to: readLsn(range.to),
-    }));
-    return { look: parseLook(stored.look), open: stored.open, salts };
-  } catch {
-    return undefined;
+    stored = unseal(readTextFile(path)) as StoredFile;
+    if (stored.tailrace !== 'look') throw new Error('it is something else');
+    if (stored.format <= FORMAT_VERSION) return keptLook(stored);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw damaged(path, error);
   }
+  throw new TailraceError(
+    `${path} has format version ${stored.format}, newer than ${FORMAT_VERSION}, the newest known here`,
+    {
+      code: 'LOG_VERSION',
+      kind: 'fatal',
+      hint: 'run the version of Tailrace that wrote it, or a newer one',
+    },
+  );
 }
+
+function keptLook({ look, open, salts = [] }: StoredFile): KeptLook {
+  const ranges = salts.map((range) => ({ ...range, from: readLsn(range.from), to: readLsn(range.to) }));
+  return { look: parseLook(look), open, salts: ranges };
+}
+
+const damaged = (path: string, cause: unknown): TailraceError =>
+  new TailraceError(`${path} cannot be read: ${(cause as Error).message}`, {
+    code: 'LOOK_DAMAGED',
+    kind: 'retryable',
+    cause,
+    hint: 'check the disk; the store has all of it, and the file is written anew at the next look at the catalog: only if the store was lost as well, everything up to that look is a gap',
+  });
 
 /** Durable when it returns. Throws errors of the file system as they are. */
 export function writeLookFile(directory: string, { look, open, salts }: KeptLook): void {
@@ -60,6 +85,5 @@ export function writeLookFile(directory: string, { look, open, salts }: KeptLook
     open,
     salts: salts.map((range) => ({ ...range, from: formatLsn(range.from), to: formatLsn(range.to) })),
   };
-  const bytes = Buffer.from(JSON.stringify(stored));
-  closeSync(replaceFile(join(directory, LOOK_FILE), [bytes], LEDGER_FILES).fd);
+  closeSync(replaceFile(join(directory, LOOK_FILE), [seal(stored)], LEDGER_FILES).fd);
 }

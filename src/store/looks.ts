@@ -2,6 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { CatalogVersions, Look, LookedAt, Version } from '../core/look.ts';
 import { formatLsn, minLsn, readLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { parseStored } from './errors.ts';
 import { transaction } from './sink-records.ts';
 
 /** Above this many looks of a database, every second of the older half goes that follows one at the same publication. */
@@ -123,7 +124,7 @@ export class Looks {
         `select c.seen from look_catalogs c where c.id in (select catalog from looks where database = ? and proved = 1) order by c.id`,
       )
       .iterate(database);
-    for (const row of rows) yield JSON.parse(String(row['seen'])) as CatalogVersions;
+    for (const row of rows) yield parseStored(row['seen']) as CatalogVersions;
   }
 
   /**
@@ -203,7 +204,7 @@ type LookedHistory = Pick<LookedAt, 'systemIdentifier' | 'switches'>;
 
 /** Where the timeline of a stored look ended for this server: above that the look saw another history. */
 function partedAt(row: Readonly<Record<string, unknown>>, { switches }: LookedHistory): Lsn | undefined {
-  const { timeline } = JSON.parse(String(row['server'])) as StoredServer;
+  const { timeline } = parseStored(row['server']) as StoredServer;
   return switches.find((ended) => ended.timeline === timeline)?.switchLsn;
 }
 
@@ -233,13 +234,13 @@ function readLook(row: Readonly<Record<string, unknown>>): Look {
   return {
     at: String(row['taken_at']),
     publication: String(row['publication']),
-    server: readServer(JSON.parse(String(row['server'])) as StoredServer),
+    server: readServer(parseStored(row['server']) as StoredServer),
     walBefore: readLsn(String(row['wal_before'])),
     walAfter: readLsn(String(row['wal_after'])),
     xmin: BigInt(row['xmin'] as number),
     begun: BigInt(row['begun'] as number),
     fold: String(row['fold']),
-    catalog: JSON.parse(String(row['seen'])) as CatalogVersions,
+    catalog: parseStored(row['seen']) as CatalogVersions,
   };
 }
 

@@ -2,6 +2,7 @@
 import type { LogLife } from '../core/log-life.ts';
 import { formatLsn, readLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import type { Position } from '../core/position.ts';
+import { fromStore, parseStored } from './errors.ts';
 import type { Cursor } from './ledger.ts';
 
 /** Where a sink stood, and in which log; undefined: noted before logs had a life of their own. */
@@ -31,9 +32,10 @@ export const writePlace = ({ cursor: { position, endLsn, timeline }, log }: Know
     ...(log !== undefined && { log }),
   } satisfies StoredPlace);
 
+/** Throws STORE_DAMAGED. */
 export function readPlace(text: string): KnownPlace {
-  const { log, timeline, ...stored } = JSON.parse(text) as StoredPlace;
-  const endLsn = readLsn(stored.end_lsn);
+  const { log, timeline, ...stored } = parseStored(text) as StoredPlace;
+  const endLsn = fromStore(() => readLsn(stored.end_lsn));
   const cursor = { position: positionOf(stored), endLsn, ...(timeline !== undefined && { timeline }) };
   return { cursor, log };
 }
@@ -41,6 +43,6 @@ export function readPlace(text: string): KnownPlace {
 /** The position in a row that has `epoch`, `commit_lsn` and `change_index`. */
 export const positionOf = (row: Readonly<Record<string, unknown>>): Position => ({
   epoch: Number(row['epoch']),
-  commitLsn: readLsn(String(row['commit_lsn'])),
+  commitLsn: fromStore(() => readLsn(String(row['commit_lsn']))),
   index: Number(row['change_index']),
 });

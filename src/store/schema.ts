@@ -1,7 +1,8 @@
 // The tables of the store, as steps from version to version; a file is brought up to date in one transaction, after a copy.
-import { chmodSync, existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
+import { prepareSqliteFile } from '../data-directory/files.ts';
 
 const VERSION_1 = `
   create table sinks (
@@ -181,8 +182,8 @@ const NEWEST = STEPS.length;
 const versionOf = (db: DatabaseSync): number =>
   (db.prepare('pragma user_version').get() as { user_version: number }).user_version;
 
-/** Makes the tables, or brings those of an older version up to date. Throws STORE_VERSION. */
-export function migrate(db: DatabaseSync, file: string): void {
+/** Makes the tables, or brings those of an older version up to date. Was there nothing before? Throws STORE_VERSION. */
+export function migrate(db: DatabaseSync, file: string): boolean {
   const before = versionOf(db);
   if (before > 0 && before < NEWEST) copyBefore(db, `${file}.version-${before}`);
   db.exec('begin immediate');
@@ -202,6 +203,7 @@ export function migrate(db: DatabaseSync, file: string): void {
     for (const step of STEPS.slice(version)) db.exec(step);
     db.exec(`pragma user_version = ${NEWEST}`);
     db.exec('commit');
+    return version === 0;
   } catch (error) {
     db.exec('rollback');
     throw error;
@@ -211,7 +213,8 @@ export function migrate(db: DatabaseSync, file: string): void {
 /** With what stands in the write-ahead log of SQLite too. https://www.sqlite.org/lang_vacuum.html#vacuuminto */
 function copyBefore(db: DatabaseSync, copy: string): void {
   // Of a migration that did not come to its end: the file is still as it was.
-  if (existsSync(copy)) rmSync(copy);
+  rmSync(copy, { force: true });
+  // An empty file is taken, with the rights that it has.
+  prepareSqliteFile(copy);
   db.prepare('vacuum into ?').run(copy);
-  chmodSync(copy, 0o600);
 }

@@ -1,9 +1,11 @@
 // The rare things, in one SQLite file: what is remembered of sinks, dead letters, what was skipped, which tables joined,
 // gaps, looks, renumbered transactions.
+import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
+import { prepareSqliteFile } from '../data-directory/files.ts';
 import { DeadLetters } from './dead-letters.ts';
-import { sqliteShortage } from './errors.ts';
+import { requireSound, storeCure } from './errors.ts';
 import { Gaps } from './gaps.ts';
 import { Looks } from './looks.ts';
 import { Renumbered } from './renumbered.ts';
@@ -13,10 +15,14 @@ import { SkippedTransactions } from './skipped-transactions.ts';
 import { StreamedTables } from './streamed-tables.ts';
 
 const BUSY_TIMEOUT_MS = 10_000;
+/** Read in a moment. */
+const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
 /** Of a thread that delivers, all sinks wait with the one that writes; of one that reads, the replies to Postgres do. */
 export const SHORT_BUSY_TIMEOUT_MS = 1000;
 
 export type Store = {
+  /** There was nothing in it before. */
+  readonly isNew: boolean;
   readonly sinks: SinkRecords;
   readonly deadLetters: DeadLetters;
   readonly skipped: SkippedTransactions;
@@ -29,28 +35,38 @@ export type Store = {
 
 /**
  * Opens the store's file, making it or migrating it. Several threads may have it open. `busyTimeoutMs`: how long a write waits
- * for others, and its thread with it; opening and migrating wait longer.
+ * for others, and its thread with it; opening and migrating wait longer. `check`: its structure is looked through, unless that would
+ * take long: what is damaged is found when it is needed then. Throws STORE_UNUSABLE, STORE_VERSION.
  */
-export function openStore(file: string, busyTimeoutMs = BUSY_TIMEOUT_MS): Store {
-  let db: DatabaseSync;
+export function openStore(
+  file: string,
+  {
+    busyTimeoutMs = BUSY_TIMEOUT_MS,
+    check = false,
+  }: { readonly busyTimeoutMs?: number; readonly check?: boolean } = {},
+): Store {
+  let db: DatabaseSync | undefined;
+  let isNew: boolean;
   try {
+    prepareSqliteFile(file);
     db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
     // A dead letter is durable before its change counts as settled (architecture §6).
     db.exec('pragma journal_mode = wal; pragma synchronous = full');
-    migrate(db, file);
+    if (check && statSync(file).size <= MAX_CHECKED_BYTES) requireSound(db);
+    isNew = migrate(db, file);
     db.exec(`pragma busy_timeout = ${busyTimeoutMs}`);
   } catch (cause) {
+    db?.close();
     if (cause instanceof TailraceError) throw cause;
     throw new TailraceError(`the store ${file} cannot be opened: ${(cause as Error).message}`, {
       code: 'STORE_UNUSABLE',
       kind: 'fatal',
-      hint:
-        sqliteShortage(cause)?.cure ??
-        'let the user that runs Tailrace write the directory; a file that is damaged is restored, or moved away with its -wal and -shm: the sinks go on where their ledgers say, and dead letters and gaps that only it had are gone',
+      hint: storeCure(cause),
       cause,
     });
   }
   return {
+    isNew,
     sinks: new SinkRecords(db),
     deadLetters: new DeadLetters(db),
     skipped: new SkippedTransactions(db),

@@ -3,8 +3,9 @@ import { pino, type Logger } from 'pino';
 import { wantsColor, type ColorEnvironment } from './color.ts';
 import { redactUrlPasswords } from './redaction.ts';
 import { formatLine } from './terminal-line.ts';
+import { terminalOutput, type Output } from './terminal-text.ts';
 
-export type LogDestination = { write(text: string): unknown; readonly isTTY?: boolean };
+export type LogDestination = Output;
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -50,9 +51,11 @@ export function createLogger({ level, destination, format = 'auto', env = {} }: 
   const isTerminal = destination.isTTY === true;
   const forPeople = format === 'console' || (format === 'auto' && isTerminal);
   const style = { isTerminal, hasColor: wantsColor(destination, env) };
+  // JSON too: somebody will look at it in a terminal, and to a machine it is the same document.
+  const output = terminalOutput(destination);
   const write = forPeople
-    ? (line: string): unknown => destination.write(formatLine(line, style))
-    : (line: string): unknown => destination.write(line);
+    ? (line: string): unknown => output.write(formatLine(line, style))
+    : (line: string): unknown => output.write(line);
   return pino(
     {
       level,

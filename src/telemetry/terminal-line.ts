@@ -1,5 +1,5 @@
 // One log record as one line for a person: time, level, message, then the other fields.
-import { styleText } from 'node:util';
+import { painted, visible } from './terminal-text.ts';
 
 type Style = 'dim' | 'cyan' | 'yellow' | 'red';
 
@@ -17,7 +17,7 @@ export type LineStyle = {
   readonly hasColor: boolean;
 };
 
-/** Takes pino's JSON line; a line that is not one passes as it is. */
+/** Takes pino's JSON line; a line that is not one passes as it is. Colours are those of `painted`. */
 export function formatLine(line: string, { isTerminal, hasColor }: LineStyle): string {
   const record = parseRecord(line);
   if (record === undefined) return line;
@@ -25,8 +25,10 @@ export function formatLine(line: string, { isTerminal, hasColor }: LineStyle): s
   const label = String(level);
   // A terminal shows this to somebody here and now: local time without the date.
   const clock = isTerminal ? new Date(String(time)).toTimeString().slice(0, 8) : String(time);
-  const paint = hasColor ? paintAlways : (_style: Style, text: string): string => text;
-  const rest = Object.entries(fields).map(([name, value]) => `${paint('dim', `${name}=`)}${show(value)}`);
+  const paint = hasColor ? painted : (_style: Style, text: string): string => text;
+  const rest = Object.entries(fields).map(
+    ([name, value]) => `${paint('dim', `${visible(name)}=`)}${show(value)}`,
+  );
   return `${[
     paint('dim', clock),
     paint(LEVEL_STYLES[label] ?? 'cyan', label.toUpperCase().padEnd(5)),
@@ -35,9 +37,6 @@ export function formatLine(line: string, { isTerminal, hasColor }: LineStyle): s
   ].join(' ')}\n`;
 }
 
-/** The caller has found out that colours are wanted. */
-const paintAlways = (style: Style, text: string): string => styleText(style, text, { validateStream: false });
-
 function show(value: unknown): string {
   if (isErrorRecord(value)) {
     return singleLine(typeof value.hint === 'string' ? `${value.message} — ${value.hint}` : value.message);
@@ -45,7 +44,7 @@ function show(value: unknown): string {
   return singleLine(typeof value === 'string' ? value : JSON.stringify(value));
 }
 
-const singleLine = (text: string): string => text.replaceAll(/\s*\n\s*/g, ' ');
+const singleLine = (text: string): string => visible(text.replaceAll(/\s*\n\s*/g, ' '));
 
 const isErrorRecord = (value: unknown): value is { message: string; hint?: unknown } =>
   typeof value === 'object' &&

@@ -41,10 +41,16 @@ test('a look is read back from its file as it was, with the gaps that were open 
   expect(statSync(join(directory, LOOK_FILE)).mode & 0o777).toBe(0o600);
 });
 
-test('one that is not there, is damaged, or is of a later format tells nothing', () => {
+test('one that is not there tells nothing; one that is damaged, or of a later format, is named', () => {
   expect(readLookFile(directory)).toBeUndefined();
-  for (const text of ['', '{"tailrace":"look","format":1', '{"tailrace":"look","format":2}', '{}']) {
+  for (const text of ['', '{"tailrace":"look","format":1', '{"tailrace":"look","format":1}', '{}', 'null']) {
     writeFileSync(join(directory, LOOK_FILE), text);
-    expect(readLookFile(directory)).toBeUndefined();
+    const named = {
+      code: 'LOOK_DAMAGED',
+      message: expect.stringContaining(join(directory, LOOK_FILE)) as string,
+    };
+    expect(() => readLookFile(directory)).toThrow(expect.objectContaining(named));
   }
+  writeFileSync(join(directory, LOOK_FILE), '{"tailrace":"look","format":2}');
+  expect(() => readLookFile(directory)).toThrow(expect.objectContaining({ code: 'LOG_VERSION' }));
 });

@@ -21,7 +21,7 @@ export function startCli(
   {
     terminal = {},
     ...ports
-  }: Partial<Pick<CliPorts, 'startService' | 'env' | 'cwd'>> & {
+  }: Partial<Pick<CliPorts, 'startService' | 'env' | 'cwd' | 'stdout' | 'stderr'>> & {
     /** What standard output is. */
     readonly terminal?: Pick<Output, 'isTTY' | 'columns' | 'rows'>;
   } = {},

@@ -23,6 +23,7 @@ const RECOVERED: Recovered = {
   epoch: 0,
   timeline: 1,
   cutBytes: 0,
+  stateLost: false,
   damaged: false,
   behind: false,
   streamOptionsChanged: false,

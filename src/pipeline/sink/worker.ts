@@ -39,7 +39,7 @@ function main(): void {
   const port = parentPort!;
   const post = (report: SinkWorkerReport): void => port.postMessage(report);
   const data = workerData as SinkWorkerData;
-  const store = openStore(data.storeFile, SHORT_BUSY_TIMEOUT_MS);
+  const store = openStore(data.storeFile, { busyTimeoutMs: SHORT_BUSY_TIMEOUT_MS });
   const logger = createThreadLogger(data.logLevel, post);
   const byName = new Map(
     data.sinks.map((sink) => [

@@ -1,9 +1,10 @@
 // Keeps the last look beside the log, so that what the log holds stays proved, whatever becomes of the store.
+import { join } from 'node:path';
 import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Look } from '../../core/look.ts';
 import { fileError } from '../../log/errors.ts';
-import { readLookFile, writeLookFile } from '../../store/look-file.ts';
+import { LOOK_FILE, readLookFile, writeLookFile, type KeptLook } from '../../store/look-file.ts';
 import type { Salts } from '../../store/renumbered.ts';
 import { storeSilent, type GapKeeper } from './gaps.ts';
 import type { SourceOptions } from './options.ts';
@@ -21,11 +22,11 @@ export class LastLook {
     this.#gapKeeper = gapKeeper;
   }
 
-  /** What the store has lost of it is there again when this returns. Throws STORE_SILENT, GAP_NOT_RECORDED. */
+  /** What the store has lost of it is there again when this returns. Throws STORE_SILENT, GAP_NOT_RECORDED, LOG_VERSION. */
   recall(): void {
     const { store, directory, settings } = this.#options;
     const { name: database } = settings;
-    const kept = readLookFile(directory);
+    const kept = this.#read(directory);
     if (kept === undefined) return;
     try {
       if (store.looks.has(database, kept.look)) return;
@@ -34,6 +35,20 @@ export class LastLook {
       store.looks.add(database, kept.look, true);
     } catch (error) {
       throw error instanceof TailraceError ? error : storeSilent(database, error);
+    }
+  }
+
+  /** Undefined also for a file that cannot be read: as if it were lost, with a word. */
+  #read(directory: string): KeptLook | undefined {
+    try {
+      return readLookFile(directory);
+    } catch (error) {
+      if (!(error instanceof TailraceError) || error.code !== 'LOOK_DAMAGED') throw error;
+      this.#options.logger.warn(
+        { database: this.#options.settings.name, err: error },
+        'the last look is damaged',
+      );
+      return undefined;
     }
   }
 
@@ -58,7 +73,7 @@ export class LastLook {
       const salts = store.renumbered.salts(settings.name);
       writeLookFile(directory, { look: { ...look, walBefore: bound, begun: look.xmin }, open, salts });
     } catch (error) {
-      throw fileError(error, directory, 'keep the last look at the catalog in');
+      throw fileError(error, join(directory, LOOK_FILE), 'write the last look at the catalog,');
     }
     this.#written = { look, atMs: steadyMs() };
   }

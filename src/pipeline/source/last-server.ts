@@ -1,10 +1,12 @@
 // What was known of the server when the log was last read from it, kept beside the log: enough to follow the log while no server
 // answers, or none may be read from.
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeError } from '../../core/errors.ts';
 import type { FollowedLog } from '../../core/log-life.ts';
 import { formatLsn, readLsn, ZERO_LSN } from '../../core/lsn.ts';
+import { readTextFile } from '../../data-directory/files.ts';
+import { seal, unseal } from '../../data-directory/sealed.ts';
 import { showLog } from '../../log/survey.ts';
 import { LEDGER_FILES, replaceFile } from '../../store/ledger/files.ts';
 import type { SourceLog } from './log.ts';
@@ -37,7 +39,7 @@ export function noteServer({ directory, settings, logger }: SourceOptions, { hos
     walEnd: formatLsn(history.walEnd),
   };
   try {
-    const { fd } = replaceFile(join(directory, FILE), [Buffer.from(JSON.stringify(stored))], LEDGER_FILES);
+    const { fd } = replaceFile(join(directory, FILE), [seal(stored)], LEDGER_FILES);
     closeSync(fd);
   } catch (error) {
     // Without it, or with an older one, sinks wait for the server at the next start, or know a little less of it.
@@ -48,11 +50,18 @@ export function noteServer({ directory, settings, logger }: SourceOptions, { hos
   }
 }
 
-function recallServer(directory: string): StoredServer | undefined {
+function recallServer({ directory, settings, logger }: SourceOptions): StoredServer | undefined {
+  const file = join(directory, FILE);
   try {
-    return JSON.parse(readFileSync(join(directory, FILE), 'utf8')) as StoredServer;
-  } catch {
-    // Not there, or not whole: as before there was such a file.
+    return unseal(readTextFile(file)) as StoredServer;
+  } catch (error) {
+    // As before there was such a file.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      logger.warn(
+        { database: settings.name },
+        `${file} cannot be read (${describeError(error)}): until the server answers, sinks wait for it; it is written anew then, and nothing is lost`,
+      );
+    }
     return undefined;
   }
 }
@@ -67,7 +76,7 @@ export function followAlone(
   state: SourceState,
 ): SourceReady | undefined {
   const { directory, settings, signals, version, knownEpoch, logger } = options;
-  const server = recallServer(directory);
+  const server = recallServer(options);
   if (server?.slot !== settings.slot.name || server.database !== settings.database) return undefined;
   const { systemIdentifier, databaseOid, slot, host } = server;
   const identity = { systemIdentifier, databaseOid, slot };

@@ -61,6 +61,12 @@ export async function openSourceLog(
         : 'the change log was not closed in good order: its unfinished end is cut off and read again',
     );
   }
+  if (recovered.stateLost) {
+    options.logger.warn(
+      { directory },
+      'the state file of the change log is missing or empty: the log goes on with all of it that is sound; what is not is read again as far as the slot goes back, and beyond that is a gap',
+    );
+  }
   return {
     log,
     systemIdentifier,

@@ -50,7 +50,7 @@ function main(): void {
   const port = parentPort!;
   const post = (report: SourceWorkerReport): void => port.postMessage(report);
   const { signals, logLevel, storeFile, ...data } = workerData as SourceWorkerData;
-  const store = openStore(storeFile, SHORT_BUSY_TIMEOUT_MS);
+  const store = openStore(storeFile, { busyTimeoutMs: SHORT_BUSY_TIMEOUT_MS });
   const source = startSource({
     ...data,
     signals: new LogSignals(signals),

@@ -1,8 +1,9 @@
 // The bytes of a ledger's file when it is made anew: from the whole state, or from what was read of the old one.
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, readSync } from 'node:fs';
 import type { Half } from '../../core/change.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
+import { openFile } from '../../data-directory/files.ts';
 import {
   CURSOR_BYTES,
   encodeHeader,
@@ -49,7 +50,7 @@ export const startingAt = (cursor: Cursor): LedgerSnapshot => ({
 export function* copyOf({ file, start, end }: StoredLedger, identity: LedgerIdentity): Generator<Buffer> {
   yield encodeHeader(identity);
   const buffer = Buffer.allocUnsafe(Math.min(COPY_BYTES, end - start));
-  const fd = openSync(file, 'r');
+  const fd = openFile(file, constants.O_RDONLY);
   try {
     for (let at = start; at < end;) {
       const count = readSync(fd, buffer, 0, Math.min(buffer.length, end - at), at);

@@ -1,6 +1,7 @@
 // What a ledger asks of the disk: a port, so that tests can have full and failing disks; and files that are whole or not there.
 import {
   closeSync,
+  constants,
   fdatasync,
   fsyncSync,
   openSync,
@@ -11,6 +12,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { openFile } from '../../data-directory/files.ts';
 
 export type LedgerFiles = {
   /** Returns the bytes written, which may be fewer than given. */
@@ -51,7 +53,9 @@ export function replaceFile(
   const names = openSync(dirname(file), 'r');
   let fd: number | undefined;
   try {
-    fd = openSync(temporary, 'w+', 0o600); // invariant 9
+    // What was left of one that did not come to its end, or planted there, is nothing to write into.
+    rmSync(temporary, { force: true });
+    fd = openFile(temporary, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL);
     let size = 0;
     for (const chunk of chunks) {
       writeFully(files, fd, chunk, size);

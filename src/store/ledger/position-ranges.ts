@@ -2,8 +2,9 @@
 //
 // Positions come nearly in order, a run of them at a time. A full run is sorted; the oldest runs stay in memory, later ones
 // are written out and read back by windows. Asked in nearly the order of the log, one window or two of them are in use.
-import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, readSync, rmSync, writeSync } from 'node:fs';
 import type { Lsn } from '../../core/lsn.ts';
+import { openFile } from '../../data-directory/files.ts';
 
 /** Of a range: epoch, LSN (high and low half), first index, last index. */
 const FIELDS = 5;
@@ -194,7 +195,8 @@ export class PositionRanges {
 
 /** Open, and deleted: it is gone with the process. */
 function openNameless(file: string): number {
-  const fd = openSync(file, 'w+', 0o600); // invariant 9
+  rmSync(file, { force: true });
+  const fd = openFile(file, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL);
   rmSync(file);
   return fd;
 }

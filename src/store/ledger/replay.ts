@@ -1,11 +1,12 @@
 // Reading a ledger that was left behind: what it says as a whole, record by record, in memory that does not follow its size.
-import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Half } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { toLsn, type Lsn } from '../../core/lsn.ts';
 import { comparePositions, ORIGIN, type Position } from '../../core/position.ts';
+import { openFile } from '../../data-directory/files.ts';
 import {
   CURSOR1_BYTES,
   CURSOR_BYTES,
@@ -83,7 +84,7 @@ export function highestEpochIn(directory: string): number {
 function readStored(file: string): StoredLedger | undefined {
   let fd: number;
   try {
-    fd = openSync(file, 'r');
+    fd = openFile(file, constants.O_RDONLY);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw unreadable(file, error);

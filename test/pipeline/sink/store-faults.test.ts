@@ -42,7 +42,7 @@ async function refused(openAt: (file: string) => Store) {
 }
 
 test('a store that another connection has locked halts the sink with a cure, and nothing that was delivered is sent again', async () => {
-  const r = await refused((file) => openStore(file, 10));
+  const r = await refused((file) => openStore(file, { busyTimeoutMs: 10 }));
   const sink = r.sink();
   onTestFinished(() => sink.stop(0));
   const other = new DatabaseSync(r.file);
