@@ -26,6 +26,7 @@ function harness(options: { wantsCompaction?: boolean; start?: SettlementPorts['
   const events: string[] = [];
   const faults: unknown[] = [];
   const compactions: unknown[] = [];
+  const lacking: { code: string | undefined } = { code: undefined };
   const notes: (bigint | undefined)[] = [];
   let nowMs = 0;
   let unsynced = 0;
@@ -48,12 +49,17 @@ function harness(options: { wantsCompaction?: boolean; start?: SettlementPorts['
         unsynced -= covered;
       },
       wantsCompaction: () => options.wantsCompaction === true,
-      compact: ({ cursor, head, unsettled }) =>
-        void compactions.push({
+      compact: ({ cursor, head, unsettled }) => {
+        if (lacking.code !== undefined) {
+          const cause = Object.assign(new Error('said the system'), { code: lacking.code });
+          throw new Error('the ledger cannot be written', { cause });
+        }
+        compactions.push({
           cursor: cursor.endLsn,
           head: head.commitLsn,
           unsettled: [...unsettled].map(({ index }) => index),
-        }),
+        });
+      },
     },
     signals,
     slot: SLOT,
@@ -79,6 +85,7 @@ function harness(options: { wantsCompaction?: boolean; start?: SettlementPorts['
     events,
     faults,
     compactions,
+    lacking,
     notes,
     walker,
     restored,
@@ -373,3 +380,27 @@ test('the keepalive of a later timeline counts, also where the one before had co
   h.signals.publishQuiet({ offset: 5000, lsn: toLsn(500n), timeline: 3 });
   expect(h.settlement.current.cursor).toMatchObject({ endLsn: 500n, timeline: 3 });
 });
+
+test.each([
+  ['EMFILE', 0],
+  ['ENOSPC', 0],
+  ['EIO', 1],
+])(
+  'a ledger that cannot be made anew for %s ends the sink %d times, and is made anew when it can',
+  async (code, ends) => {
+    const h = harness({ wantsCompaction: true });
+    h.lacking.code = code;
+    h.settlement.soon();
+    await h.synced();
+    await nextTurn();
+    expect(h.compactions).toEqual([]);
+    expect(h.faults).toHaveLength(ends);
+    if (ends > 0) return;
+    h.lacking.code = undefined;
+    h.passTime(1000);
+    h.settle(h.add());
+    h.settlement.soon();
+    await h.synced();
+    await waitFor(() => h.compactions.length === 1, 'the file to be made anew');
+  },
+);
