@@ -69,7 +69,7 @@ test('a message is cut where the terminal ends, colours not counted, and whole i
     const line = stripVTControlCharacters(formatReceived(received, coloured, columns));
     expect([line.length, line.at(-1)]).toEqual([columns, '…']);
   }
-  expect(formatReceived(received, plain, 200)).toBe(whole);
+  for (const columns of [200, 0]) expect(formatReceived(received, plain, columns)).toBe(whole);
 });
 
 test('progress fits 60 columns as long as a person looks', () => {

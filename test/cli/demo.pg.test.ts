@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -206,6 +215,16 @@ test('demo --keep takes no directory that holds something else', async () => {
     'holds something else than a demo: letters — name a directory that is empty',
   );
   expect(readdirSync(join(temporary, 'mine'))).toEqual(['letters']);
+  writeFileSync(join(temporary, 'file'), '');
+  const below = startDemo('--keep', 'file/demo');
+  expect([await below.ended, below.printed.text]).toEqual([
+    1,
+    expect.stringMatching(
+      /the demo cannot live in .*file\/demo: ENOTDIR.* — name a directory that this user may write/,
+    ),
+  ]);
+  // No stack: it is foreseen.
+  expect(below.printed.text.trim().split('\n')).toHaveLength(1);
 });
 
 test.runIf(process.getuid?.() === 0)('as root demo says which directory shuts its Postgres out', async () => {

@@ -35,18 +35,34 @@ const OURS = new Set(['postgres', 'data', 'tailrace.yaml', 'lock.db', STATE]);
 
 /** `keep`: where; true: in `./tailrace-demo`; undefined: nowhere. */
 export async function openPlace(keep: string | true | undefined, cwd: string): Promise<DemoPlace> {
-  if (keep === undefined) {
-    const root = await mkdtemp(join(tmpdir(), 'tailrace-demo-'));
-    const remove = (): Promise<void> => rm(root, { recursive: true, force: true });
-    try {
-      await prepare(root);
-      return placeIn(root, { kept: false, earlierPort: undefined, leave: remove });
-    } catch (error) {
-      await remove();
-      throw error;
-    }
+  const root = keep === undefined ? tmpdir() : resolve(cwd, keep === true ? KEPT_BY_DEFAULT : keep);
+  try {
+    return keep === undefined ? await openTemporary(root) : await openKept(root);
+  } catch (error) {
+    // What the file system refuses; all else has its words already.
+    if (error instanceof TailraceError || !(error instanceof Error) || !('syscall' in error)) throw error;
+    throw new TailraceError(`the demo cannot live in ${root}: ${error.message}`, {
+      code: 'DEMO_DIRECTORY',
+      kind: 'fatal',
+      hint: `${keep === undefined ? 'set TMPDIR to' : 'name'} a directory that this user may write; what an earlier demo has kept belongs to its user`,
+      cause: error,
+    });
   }
-  const root = resolve(cwd, keep === true ? KEPT_BY_DEFAULT : keep);
+}
+
+async function openTemporary(directory: string): Promise<DemoPlace> {
+  const root = await mkdtemp(join(directory, 'tailrace-demo-'));
+  const remove = (): Promise<void> => rm(root, { recursive: true, force: true });
+  try {
+    await prepare(root);
+    return placeIn(root, { kept: false, earlierPort: undefined, leave: remove });
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+async function openKept(root: string): Promise<DemoPlace> {
   await mkdir(root, { recursive: true });
   const strangers = (await readdir(root)).filter((name) => !OURS.has(name));
   if (strangers.length > 0) {
@@ -56,9 +72,9 @@ export async function openPlace(keep: string | true | undefined, cwd: string): P
       hint: 'name a directory that is empty or not there yet, or one that an earlier demo has kept',
     });
   }
+  await prepare(root);
   const lock = lockDirectory(root);
   try {
-    await prepare(root);
     await earlierServerEnded(join(root, 'postgres'));
     const earlierPort = await earlierState(root);
     // A demo that did not get as far as that left nothing to go on with.

@@ -7,6 +7,9 @@ import type { Figures, Quantiles } from './figures.ts';
 
 const ACTION_STYLES = { insert: 'green', update: 'yellow', delete: 'red' } as const;
 
+/** Below this a message that is cut says nothing. */
+const FEWEST_COLUMNS = 40;
+
 /** `  12.3 ms  insert  public.users  {"id":1,…}`, cut where the terminal ends. */
 export function formatReceived(
   { change, latencyMs, record }: Received,
@@ -19,7 +22,8 @@ export function formatReceived(
     `public.${change.table.padEnd(6)}`,
   ].join('  ');
   const body = JSON.stringify(record);
-  if (columns === undefined) return `${head}  ${body}`;
+  // Some terminals say nothing, or 0.
+  if (columns === undefined || columns < FEWEST_COLUMNS) return `${head}  ${body}`;
   const room = Math.max(0, columns - stripVTControlCharacters(head).length - 2);
   return `${head}  ${body.length > room ? `${body.slice(0, Math.max(0, room - 1))}…` : body}`;
 }
