@@ -29,10 +29,7 @@ export type EmbeddedPostgresOptions = {
   /** Folder with `bin`, `lib` and `share` of another version than ours. */
   readonly installation?: string;
   readonly onLog?: (line: string) => void;
-  /**
-   * A process group of its own: Ctrl-C in the terminal does not reach it, so its owner ends it in good order; a guard does
-   * when the owner is killed.
-   */
+  /** A process group of its own: Ctrl-C in the terminal does not reach it, so its owner ends it in good order. */
   readonly detached?: boolean;
   /** Where it lives, instead of a new temporary directory. A cluster that is there is started as it stands. */
   readonly root?: string;
@@ -98,19 +95,16 @@ async function run(command: string, args: readonly string[], as: ProcessOwner): 
   if (code !== 0) throw new Error(`${command} ended with code ${code}: ${printed.trim()}`);
 }
 
-/** Creates a cluster in a new temporary directory and starts it. Postgres' superuser is postgres/postgres. */
+/** Creates a cluster in a new temporary directory and starts it; a guard ends it when its owner is killed. Postgres' superuser is postgres/postgres. */
 export async function startEmbeddedPostgres(
   options: EmbeddedPostgresOptions = {},
 ): Promise<EmbeddedPostgres> {
   const temporary =
     options.root === undefined ? await mkdtemp(join(tmpdir(), 'tailrace-postgres-')) : undefined;
   const root = options.root ?? temporary!;
-  const guard =
-    options.detached === true
-      ? startGuard(join(root, 'data'), options.removedWithOwner ?? temporary)
-      : undefined;
+  const guard = startGuard(join(root, 'data'), options.removedWithOwner ?? temporary);
   const removed = async (): Promise<void> => {
-    await guard?.dismiss();
+    await guard.dismiss();
     if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
   };
   try {
