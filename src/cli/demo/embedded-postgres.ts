@@ -74,15 +74,6 @@ async function listenOn(wanted: number): Promise<number> {
   return port;
 }
 
-/** Is there a process of this number, whoever's it is? */
-export function isProcess(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
 /** Runs a command to its end; rejects with what it printed when it fails. */
 async function run(command: string, args: readonly string[], as: ProcessOwner): Promise<void> {
   const child = spawn(command, args, { ...as, cwd: tmpdir(), stdio: ['ignore', 'pipe', 'pipe'] });

@@ -48,3 +48,12 @@ export function startGuard(cluster: string, removes: string | undefined): Guard 
     },
   };
 }
+
+/** Is there a process of this number, whoever's it is? */
+export function isProcess(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { lockDirectory } from '../../data-directory/lock.ts';
-import { isProcess } from './embedded-postgres.ts';
+import { isProcess } from './guard.ts';
 
 export type DemoPlace = {
   readonly root: string;
