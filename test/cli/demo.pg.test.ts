@@ -158,7 +158,8 @@ test('the commands that a demo names while it runs work as they stand, and SIGTE
   await tail!.ended;
   demo.child.kill('SIGTERM');
   expect(await demo.ended).toBe(0);
-  expect(readdirSync(temporary)).toEqual([]);
+  // npm has a cache of its own there.
+  expect(readdirSync(temporary).filter((name) => name.startsWith('tailrace'))).toEqual([]);
 });
 
 test.runIf(process.platform === 'linux')(
