@@ -1,8 +1,9 @@
-// Writes what derives from the configuration's schema: schema/tailrace.schema.json and docs/configuration.md.
+// Writes what derives from declarations in the code: of the configuration (its schema and docs/configuration.md) and of the metrics (docs/metrics.md and the alert rules).
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { jsonSchemaOfFile, publishedJsonSchema, type JsonSchema } from '../src/config/schema/json-schema.ts';
+import { alertRules, metricsPage } from './metrics-docs.ts';
 
 const root = resolve(import.meta.dirname, '..');
 
@@ -13,6 +14,8 @@ export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
   return new Map([
     ['schema/tailrace.schema.json', `${JSON.stringify(publishedJsonSchema(), undefined, 2)}\n`],
     ['docs/configuration.md', await format(markdown, { ...style, parser: 'markdown' })],
+    ['docs/metrics.md', await format(metricsPage(), { ...style, parser: 'markdown' })],
+    ['deploy/prometheus-alerts.yaml', await format(alertRules(), { ...style, parser: 'yaml' })],
   ]);
 }
 

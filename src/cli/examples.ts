@@ -43,6 +43,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   demo: [
     ['tailrace demo', 'until Ctrl-C'],
     ['tailrace demo --rows 1000', 'ends by itself: did each change come exactly once, and in order?'],
+    ['tailrace demo --keep ./demo', 'what it made stays there, and a second one goes on'],
   ],
   completion: [
     ['tailrace completion bash >> ~/.bashrc', 'from the next shell on'],

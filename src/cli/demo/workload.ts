@@ -7,27 +7,37 @@ export const DEMO_TABLES = ['users', 'orders'] as const;
 type Table = (typeof DEMO_TABLES)[number];
 
 const SCHEMA = `
-  create table users (
+  create table if not exists users (
     id bigint generated always as identity primary key,
     name text not null, email text not null, version int not null);
-  create table orders (
+  create table if not exists orders (
     id bigint generated always as identity primary key,
     user_id bigint not null, status text not null, total numeric(10, 2) not null, version int not null)`;
 
+/** `watching`: about ten small transactions a second; `steady`: a hundred of one row; `bulk`: as fast as it goes, in larger ones. */
+export type Pace = 'watching' | 'steady' | 'bulk';
+
+const PACES: Readonly<Record<Pace, { readonly mostChanges: number; readonly pauseMs: number }>> = {
+  watching: { mostChanges: 3, pauseMs: 100 },
+  steady: { mostChanges: 1, pauseMs: 10 },
+  bulk: { mostChanges: 20, pauseMs: 0 },
+};
+
+export type Work = {
+  readonly pace: Pace;
+  /** Ends after so many row changes; infinity: when `signal` aborts. */
+  readonly changes: number;
+  readonly signal: AbortSignal;
+};
+
 export type WorkloadOptions = {
   readonly client: Client;
-  readonly accounting: Accounting;
-  /** Ends after so many row changes; undefined: goes on until `signal` aborts, at a pace to watch. */
-  readonly rows: number | undefined;
-  readonly signal: AbortSignal;
+  /** Every change is announced to it before its commit. */
+  readonly accounting: Pick<Accounting, 'expect' | 'verdict'>;
   /** In [0, 1). */
   readonly random: () => number;
 };
 
-/** About twenty changes a second, two to a transaction. */
-const WATCHING_PAUSE_MS = 100;
-const MAX_CHANGES_WATCHING = 3;
-const MAX_CHANGES_BULK = 20;
 /** The consumer is slower than a writer without pauses: further behind than this, the writer waits for it. */
 const MAX_OUTSTANDING = 2_000;
 const BEHIND_PAUSE_MS = 20;
@@ -38,33 +48,52 @@ const ROLLBACK_SHARE = 0.05;
 const NAMES = ['Ada', 'Björn', 'Chloé', 'Dmitri', 'Eun-ji', 'Fatima', 'Grace', 'Hiroshi'];
 const STATUSES = ['new', 'paid', 'packed', 'sent', 'returned'];
 
-export async function createDemoTables(client: Client): Promise<void> {
+/** Of each table the highest id that an earlier demo has given: messages of such rows are of its changes. */
+export type EarlierRows = Readonly<Record<string, number>>;
+
+export async function createDemoTables(client: Client): Promise<EarlierRows> {
   await client.query(SCHEMA);
+  const earlier: Record<string, number> = {};
+  for (const table of DEMO_TABLES) {
+    // The sequence, not the rows: those that were deleted count too.
+    const { rows } = await client.query<{ last: string }>(
+      `select coalesce(pg_sequence_last_value(pg_get_serial_sequence($1, 'id')::regclass), 0) as last`,
+      [table],
+    );
+    earlier[table] = Number(rows[0]!.last);
+  }
+  return earlier;
 }
 
 type LiveRow = { readonly id: number; version: number };
 type LiveRows = Readonly<Record<Table, LiveRow[]>>;
 
-/** Every change is announced to `accounting` before its commit. */
-export async function runWorkload(options: WorkloadOptions): Promise<void> {
-  const { client, accounting, rows, signal, random } = options;
+/** An application that knows the rows it has made, over several pieces of work. */
+export function createWorkload({
+  client,
+  accounting,
+  random,
+}: WorkloadOptions): (work: Work) => Promise<void> {
   const live: LiveRows = { users: [], orders: [] };
-  let left = rows ?? Number.POSITIVE_INFINITY;
-  while (left > 0 && !signal.aborted) {
-    if (random() < ROLLBACK_SHARE) await rollBackSomething(client, random);
-    const most = rows === undefined ? MAX_CHANGES_WATCHING : MAX_CHANGES_BULK;
-    const count = Math.min(left, 1 + Math.floor(random() * most));
-    await client.query('begin');
-    const changes: DemoChange[] = [];
-    for (let i = 0; i < count; i++) changes.push(await changeSomething(client, live, random));
-    accounting.expect(changes);
-    await client.query('commit');
-    left -= count;
-    if (rows === undefined) await sleep(WATCHING_PAUSE_MS * 2 * random());
-    while (accounting.verdict().outstanding > MAX_OUTSTANDING && !signal.aborted) {
-      await sleep(BEHIND_PAUSE_MS);
+  return async ({ pace, changes, signal }) => {
+    const { mostChanges, pauseMs } = PACES[pace];
+    let left = changes;
+    while (left > 0 && !signal.aborted) {
+      if (random() < ROLLBACK_SHARE) await rollBackSomething(client, random);
+      const count = Math.min(left, 1 + Math.floor(random() * mostChanges));
+      await client.query('begin');
+      const made: DemoChange[] = [];
+      for (let i = 0; i < count; i++) made.push(await changeSomething(client, live, random));
+      accounting.expect(made);
+      await client.query('commit');
+      left -= count;
+      // On the average `pauseMs`, and never in step with anything.
+      if (pauseMs > 0) await sleep(pauseMs * 2 * random());
+      while (accounting.verdict().outstanding > MAX_OUTSTANDING && !signal.aborted) {
+        await sleep(BEHIND_PAUSE_MS);
+      }
     }
-  }
+  };
 }
 
 const pick = <T>(items: readonly T[], random: () => number): T => items[Math.floor(random() * items.length)]!;

@@ -1,4 +1,4 @@
-// What a metric is here: its name and help, declared once, and how the status fills it.
+// What a metric is here: declared once, with what fills it from the status, what it means and what to alert on. /metrics, docs/metrics.md and the alert rules derive from it.
 import { parseLsn } from '../../core/lsn.ts';
 import type { Health } from '../../core/status.ts';
 
@@ -7,36 +7,64 @@ export type Sample = { readonly labels: Readonly<Record<string, string>>; readon
 /** A number, or several samples that differ in their labels; undefined: nothing known yet. */
 type Value = number | undefined | readonly Sample[];
 
-export type Metric<Subject> = {
-  readonly kind: 'counter' | 'gauge';
+/** What a value counts. Seconds and bytes stand in the name too, as Prometheus wants it. */
+export type Unit =
+  | 'seconds'
+  | 'bytes'
+  | 'byte position'
+  | 'messages'
+  | 'changes'
+  | 'dead letters'
+  | 'requests'
+  | 'transactions'
+  | 'gaps'
+  | 'routes'
+  | 'times'
+  | '0 or 1';
+
+/** Every value that the label can have, or in words what its one value is. Never a table, a group or a queue: these have no end. */
+export type LabelValues = readonly string[] | string;
+
+export type Severity = 'critical' | 'warning' | 'info';
+
+/** A rule of Prometheus: https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/ */
+export type Alert = {
+  /** Begins with `Tailrace`. */
   readonly name: string;
-  readonly help: string;
-  readonly value: (subject: Subject) => Value;
-  /** Labels besides those that name the subject. */
-  readonly labels: readonly string[];
+  /** PromQL, of metrics and labels that are declared here. */
+  readonly expression: string;
+  /** How long it must hold, as Prometheus writes durations; `0m`: at once. */
+  readonly holdsFor: string;
+  readonly severity: Severity;
+  /** One line, with labels: `{{ $labels.sink }}`. */
+  readonly summary: string;
+  /** What it means, and what to do. */
+  readonly description: string;
 };
 
-type Declare = <Subject>(
-  name: string,
-  help: string,
-  value: (subject: Subject) => Value,
-  labels?: readonly string[],
-) => Metric<Subject>;
+export type MetricDeclaration<Subject> = {
+  readonly name: string;
+  /** One sentence: /metrics and the page begin with it. */
+  readonly help: string;
+  readonly unit: Unit;
+  readonly value: (subject: Subject) => Value;
+  /** Labels besides those that name the subject. */
+  readonly labels?: Readonly<Record<string, LabelValues>>;
+  /** What to make of it, and where it is absent: for the page. */
+  readonly meaning?: string;
+  readonly alerts?: readonly Alert[];
+};
 
-export const counter: Declare = (name, help, value, labels = []) => ({
+export type Metric<Subject> = MetricDeclaration<Subject> & { readonly kind: 'counter' | 'gauge' };
+
+export const counter = <Subject>(declaration: MetricDeclaration<Subject>): Metric<Subject> => ({
+  ...declaration,
   kind: 'counter',
-  name,
-  help,
-  value,
-  labels,
 });
 
-export const gauge: Declare = (name, help, value, labels = []) => ({
+export const gauge = <Subject>(declaration: MetricDeclaration<Subject>): Metric<Subject> => ({
+  ...declaration,
   kind: 'gauge',
-  name,
-  help,
-  value,
-  labels,
 });
 
 export const HEALTHS: readonly Health[] = ['healthy', 'degraded', 'halted'];

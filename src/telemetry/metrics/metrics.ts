@@ -1,17 +1,30 @@
 // Makes the text of /metrics: every metric, filled from the service's status whenever somebody scrapes. A new one is an entry in the file of its subject.
 import { Counter, Gauge, Registry } from '@prometheus-io/client';
-import type { ServiceStatus } from '../../core/status.ts';
+import type { DatabaseStatus, ServiceStatus, SinkStatus } from '../../core/status.ts';
 import { DATABASE_METRICS } from './database.ts';
 import type { Metric } from './definition.ts';
 import { SERVICE_METRICS } from './service.ts';
 import { SINK_METRICS } from './sink.ts';
 
+/** The metrics of one kind of subject, and the labels that name it: as many series as the configuration has of them. */
+type Room<Subject> = { readonly metrics: readonly Metric<Subject>[]; readonly labels: readonly string[] };
+
+export const METRICS: {
+  readonly service: Room<ServiceStatus>;
+  readonly database: Room<DatabaseStatus>;
+  readonly sink: Room<SinkStatus>;
+} = {
+  service: { metrics: SERVICE_METRICS, labels: [] },
+  database: { metrics: DATABASE_METRICS, labels: ['database'] },
+  sink: { metrics: SINK_METRICS, labels: ['database', 'sink'] },
+};
+
 /** A function that makes the text of /metrics (Prometheus' text format 0.0.4) from the status of this moment. */
 export function createMetrics(status: () => ServiceStatus): () => Promise<string> {
   const registry = new Registry();
-  const fillService = declare(registry, SERVICE_METRICS, []);
-  const fillDatabases = declare(registry, DATABASE_METRICS, ['database']);
-  const fillSinks = declare(registry, SINK_METRICS, ['database', 'sink']);
+  const fillService = declare(registry, METRICS.service);
+  const fillDatabases = declare(registry, METRICS.database);
+  const fillSinks = declare(registry, METRICS.sink);
   return () => {
     const now = status();
     registry.resetMetrics();
@@ -24,14 +37,11 @@ export function createMetrics(status: () => ServiceStatus): () => Promise<string
 
 type Fill<Subject> = (subject: Subject, labels: Readonly<Record<string, string>>) => void;
 
-function declare<Subject>(
-  registry: Registry,
-  definitions: readonly Metric<Subject>[],
-  subjectLabels: readonly string[],
-): Fill<Subject> {
-  const metrics = definitions.map((definition) => {
-    const { name, help, labels } = definition;
-    const configuration = { name, help, labelNames: [...subjectLabels, ...labels], registers: [registry] };
+function declare<Subject>(registry: Registry, room: Room<Subject>): Fill<Subject> {
+  const metrics = room.metrics.map((definition) => {
+    const { name, help, labels = {} } = definition;
+    const labelNames = [...room.labels, ...Object.keys(labels)];
+    const configuration = { name, help, labelNames, registers: [registry] };
     const add =
       definition.kind === 'counter' ? adder(new Counter(configuration)) : adder(new Gauge(configuration));
     return { definition, add };

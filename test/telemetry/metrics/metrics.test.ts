@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { ServiceStatus } from '../../../src/core/status.ts';
 import { createMetrics } from '../../../src/telemetry/metrics/metrics.ts';
+import { readExposition } from '../../support/exposition.ts';
 import { databaseStatus, serviceStatus, sinkStatus } from '../../support/status.ts';
 
 /** Samples by name and labels, as they stand in the text format. */
@@ -36,8 +37,8 @@ test('every number of the status is a sample, positions as numbers and milliseco
     'tailrace_sink_delivered_total{database="shop",sink="users"}': 90,
     'tailrace_sink_delivered_bytes_total{database="shop",sink="users"}': 9000,
     'tailrace_sink_dead_letters_total{database="shop",sink="users"}': 1,
-    'tailrace_sink_dead_letters{database="shop",sink="users",state="dead"}': 1,
-    'tailrace_sink_dead_letters{database="shop",sink="users",state="replaying"}': 0,
+    'tailrace_sink_dead_letters_kept{database="shop",sink="users",state="dead"}': 1,
+    'tailrace_sink_dead_letters_kept{database="shop",sink="users",state="replaying"}': 0,
     'tailrace_sink_dead_letters_dropped_total{database="shop",sink="users"}': 0,
     'tailrace_sink_gaps{database="shop",sink="users"}': 0,
     'tailrace_sink_rewinds_total{database="shop",sink="users"}': 0,
@@ -52,8 +53,8 @@ test('every number of the status is a sample, positions as numbers and milliseco
     'tailrace_sink_inversions_total{database="shop",sink="users"}': 0,
     'tailrace_sink_skipped_changes_total{database="shop",sink="users"}': 0,
     'tailrace_sink_routes{database="shop",sink="users",status="healthy"}': 1,
-    'tailrace_sink_latency_seconds{database="shop",sink="users",quantile="0.5"}': 0.0025,
-    'tailrace_sink_latency_seconds{database="shop",sink="users",quantile="0.99"}': 0.018,
+    'tailrace_sink_latency_seconds{database="shop",sink="users",statistic="p50"}': 0.0025,
+    'tailrace_sink_latency_seconds{database="shop",sink="users",statistic="p99"}': 0.018,
   };
   for (const [name, value] of Object.entries(expected))
     expect([name, found.get(name)]).toEqual([name, value]);
@@ -84,4 +85,26 @@ test('a sink without measured latency has no latency samples', async () => {
   const { latency: _, ...rest } = sinkStatus();
   const text = await createMetrics(() => serviceStatus({ sinks: [rest] }))();
   expect(text).not.toContain('tailrace_sink_latency_seconds{');
+});
+
+test.each([
+  ['quotes', 'say "users"'],
+  ['a backslash at the end', 'C:\\users\\'],
+  ['a line break and a sample of somebody else', 'a"} 1\ntailrace_info{version="9'],
+  ['letters of the world', 'Größe→数'],
+  ['nothing', ''],
+])('a name with %s is one label value, and reads back as it was', async (_, name) => {
+  const status = serviceStatus({
+    version: name,
+    databases: [databaseStatus({ name })],
+    sinks: [sinkStatus({ name, database: name })],
+  });
+  const families = readExposition(await createMetrics(() => status)());
+  expect(families.get('tailrace_info')?.samples).toEqual([{ labels: { version: name }, value: 1 }]);
+  expect(families.get('tailrace_database_changes_total')?.samples).toEqual([
+    { labels: { database: name }, value: 100 },
+  ]);
+  expect(families.get('tailrace_sink_delivered_total')?.samples).toEqual([
+    { labels: { database: name, sink: name }, value: 90 },
+  ]);
 });
