@@ -1,7 +1,6 @@
 // The only file that wires the parts together: configuration in, a running service out.
 import { steadyMs, wallTime } from './core/clock.ts';
 import { startHttp, type HttpServers } from './api/server.ts';
-import { describeError } from './core/errors.ts';
 import { judge } from './core/health.ts';
 import type { ServiceStatus, WantedStatus } from './core/status.ts';
 import { makeDirectory } from './data-directory/directory.ts';
@@ -59,7 +58,7 @@ export async function startService(
   const stop = (exitCode: number): Promise<void> => (stopping ??= stopAll(exitCode));
   const failed = (error: unknown): void => {
     if (stopping !== undefined) return;
-    logger.fatal({ err: error }, describeError(error));
+    logger.fatal({ err: error }, 'the service cannot go on');
     void stop(1);
   };
 

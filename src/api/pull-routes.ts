@@ -4,6 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { Logger } from 'pino';
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { PullStream, PullStreams } from '../pipeline/sink/pull/streams.ts';
+import { RepeatedLines } from '../telemetry/repeated-lines.ts';
 import { isJsonType, mayBeCrossSite } from './access.ts';
 import { NOT_JSON } from './errors.ts';
 import { parseAckIds, parseReceive, RequestFault } from './pull-parameters.ts';
@@ -47,7 +48,8 @@ export function addPullRoutes(app: FastifyInstance, { streams, logger }: PullRou
         done(new RequestFault(400, 'The body is not JSON'));
       }
     });
-    scope.setErrorHandler((error: FastifyError, _request, reply) => answerError(error, reply, logger));
+    const lines = new RepeatedLines(logger);
+    scope.setErrorHandler((error: FastifyError, _request, reply) => answerError(error, reply, lines));
     for (const prefix of PREFIXES) {
       scope.route<StreamRoute>({
         method: ['GET', 'POST'],
@@ -99,7 +101,7 @@ function closeSignal(reply: FastifyReply): AbortSignal {
   return gone.signal;
 }
 
-function answerError(error: FastifyError, reply: FastifyReply, logger: Logger): FastifyReply {
+function answerError(error: FastifyError, reply: FastifyReply, lines: RepeatedLines): FastifyReply {
   // The client has gone; there is nobody to tell.
   if (error.name === 'AbortError') return reply.code(499).send();
   if (error instanceof TailraceError) {
@@ -112,6 +114,6 @@ function answerError(error: FastifyError, reply: FastifyReply, logger: Logger): 
   const { statusCode = 500 } = error;
   if (statusCode === 415) return reply.code(400).send({ summary: NOT_JSON });
   if (statusCode < 500) return reply.code(statusCode).send({ summary: error.message });
-  logger.error({ err: error }, 'a request failed');
+  lines.say({ level: 'error', message: 'a request failed', fields: { err: error } });
   return reply.code(500).send({ summary: 'Internal error; the log of the service has it' });
 }

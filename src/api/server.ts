@@ -9,6 +9,7 @@ import { healthDocument, isHealthy, isReady, publicHealthDocument } from '../pip
 import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';
 import type { ServiceStatus } from '../core/status.ts';
 import type { PullStreams } from '../pipeline/sink/pull/streams.ts';
+import { RepeatedLines } from '../telemetry/repeated-lines.ts';
 import { addPullRoutes } from './pull-routes.ts';
 import { decideAccess, isLoggedIn, isLoopbackHost, type Access } from './access.ts';
 import { boundConnections, connectionLimits, LISTENER_LIMITS, type ConnectionLimits } from './connections.ts';
@@ -158,11 +159,12 @@ function createApp(host: string, options: HttpOptions): FastifyInstance {
     return reply.type(METRICS_CONTENT_TYPE).send(await metricsText());
   });
 
+  const lines = new RepeatedLines(options.logger);
   app.setNotFoundHandler((_request, reply) => answerNoRoute(reply));
   app.setErrorHandler((error, _request, reply) => {
     const answered = answerError(error, reply);
     if (answered !== undefined) return answered;
-    options.logger.error({ err: error }, 'a request failed');
+    lines.say({ level: 'error', message: 'a request failed', fields: { err: error } });
     return reply.code(500).send(problem('internal error; the log has it'));
   });
   return app;

@@ -63,10 +63,24 @@ export function createLogger({ level, destination, format = 'auto', env = {} }: 
       ...(format === 'datadog_json' ? DATADOG_NAMES : { timestamp: pino.stdTimeFunctions.isoTime }),
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: [...REDACTED_PATHS], censor: '[secret]' },
-      serializers: { err: describe, error: describe },
+      serializers: { err: describeForLog, error: describeForLog },
     },
     { write },
   );
+}
+
+/** An answer that is a page of HTML says no more in full. */
+const MAX_MESSAGE_CHARS = 1000;
+
+const shortened = (text: string): string =>
+  text.length <= MAX_MESSAGE_CHARS
+    ? text
+    : `${text.slice(0, MAX_MESSAGE_CHARS)}… (${text.length} characters)`;
+
+/** Only where it happened: a stack begins with the message, which stands beside it. */
+function framesOf({ stack }: Error): string | undefined {
+  const first = stack?.search(/^ {4}at /m) ?? -1;
+  return first === -1 ? undefined : stack!.slice(first);
 }
 
 /** Where ours are others. https://docs.datadoghq.com/logs/log_configuration/pipelines/?tab=date#preprocessing */
@@ -79,15 +93,15 @@ const DATADOG_NAMES = {
  * An error without what may hold row values. Invariant 9: Postgres puts them into `detail` and `where`
  * (https://www.postgresql.org/docs/current/protocol-error-fields.html), so only known fields pass.
  */
-function describe(error: unknown, depth = 0): unknown {
+export function describeForLog(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return error;
   const { code, hint, cause } = error as Error & { code?: unknown; hint?: unknown };
   return {
     type: error.name,
-    message: redactUrlPasswords(error.message),
+    message: shortened(redactUrlPasswords(error.message)),
     ...(typeof code === 'string' && { code }),
     ...(typeof hint === 'string' && { hint }),
-    stack: error.stack === undefined ? undefined : redactUrlPasswords(error.stack),
-    ...(cause !== undefined && depth < MAX_CAUSES && { cause: describe(cause, depth + 1) }),
+    stack: framesOf(error),
+    ...(cause !== undefined && depth < MAX_CAUSES && { cause: describeForLog(cause, depth + 1) }),
   };
 }

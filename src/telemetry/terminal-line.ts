@@ -50,7 +50,7 @@ const isErrorRecord = (value: unknown): value is { message: string; hint?: unkno
   typeof value === 'object' &&
   value !== null &&
   typeof (value as { message?: unknown }).message === 'string' &&
-  'stack' in value;
+  'type' in value;
 
 function parseRecord(line: string): Readonly<Record<string, unknown>> | undefined {
   try {

@@ -63,6 +63,10 @@ test('an endpoint down for three minutes makes no dead letter, and losing the di
     return sinks[0]!.failedRequests > 5 ? sinks[0]! : undefined;
   }, 'more failed requests than maxRetries');
   expect(sink).toMatchObject({ deadLettered: 0, delivered: 100, status: 'degraded' });
+  // The outage is said once, and once a minute while it lasts.
+  const said = world.service.log.filter(({ msg }) => msg?.startsWith('route is') === true);
+  expect(said.map(({ msg }) => msg)).toContain('route is down');
+  expect(said.length).toBeLessThanOrEqual(3 + (performance.now() - downAt) / 60_000);
   // Postgres may not have been told of anything that was not delivered.
   const { rows } = await client.query<{ n: number }>(
     `select count(*)::int as n from pg_logical_slot_peek_binary_changes($1, null, null, 'proto_version', '1', 'publication_names', 'users_pub')

@@ -83,7 +83,9 @@ export function createDelivery(settings: Partial<DeliverySettings> = {}): Delive
 export function createDispatcher(
   { settings, unsettled, routes, counts }: Delivery,
   sink: DispatcherPorts['sink'],
-  ports: Partial<Pick<DispatcherPorts, 'prepare' | 'warn' | 'nowMs' | 'wallMs' | 'chance'>> & {
+  ports: Partial<
+    Pick<DispatcherPorts, 'prepare' | 'warn' | 'warnRepeated' | 'nowMs' | 'wallMs' | 'chance'>
+  > & {
     readonly outcomes?: Partial<Outcomes>;
   } = {},
 ): Dispatcher {
@@ -104,6 +106,7 @@ export function createDispatcher(
       ...outcomes,
     },
     warn: nothing,
+    warnRepeated: nothing,
     nowMs: steadyMs,
     wallMs,
     chance: () => 0.5,

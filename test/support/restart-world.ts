@@ -297,7 +297,7 @@ export class RealRestartWorld {
     if (service === undefined || !hasEnded(service)) return undefined;
     const fatal = service.log.findLast(({ level }) => level === 'fatal');
     const error = fatal?.['err'] as { code?: string; message?: string } | undefined;
-    return `${error?.code ?? ''} ${fatal?.msg ?? service.printed.slice(-5).join(' ')}`;
+    return `${error?.code ?? ''} ${error?.message ?? service.printed.slice(-5).join(' ')}`;
   }
 
   /** For a look at what went wrong: what every service said, and what is on the disks. */

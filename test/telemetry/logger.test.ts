@@ -1,7 +1,9 @@
 import { stripVTControlCharacters } from 'node:util';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { TailraceError } from '../../src/core/errors.ts';
 import { createLogger, type LogFormat } from '../../src/telemetry/logger.ts';
+import { RepeatedLines } from '../../src/telemetry/repeated-lines.ts';
+import { createThreadLogger, relayLogLine } from '../../src/pipeline/threads/logger.ts';
 
 function record(
   isTTY = false,
@@ -77,4 +79,42 @@ test('for Datadog a record has the names that it looks for, and no secret either
   const { timestamp, ...rest } = JSON.parse(lines[0]!) as Record<string, unknown>;
   expect(rest).toEqual({ level: 'error', password: '[secret]', sink: 'users', message: 'failed' });
   expect(new Date(String(timestamp)).toISOString()).toBe(timestamp);
+});
+
+test('an error says its message once, beside where it happened, and a page of HTML is cut', () => {
+  const { lines, logger } = record();
+  logger.error({ err: new Error(`refused: <html>${'x'.repeat(50_000)}</html>`) }, 'a request failed');
+  expect(lines[0]!.match(/refused: <html>/g)).toHaveLength(1);
+  expect(lines[0]!.length).toBeLessThan(5000);
+  const { err } = JSON.parse(lines[0]!) as { err: { message: string; stack: string } };
+  expect(err.message).toMatch(/… \(50022 characters\)$/);
+  expect(err.stack).toMatch(/^ {4}at /);
+});
+
+test('an error of a thread comes without what may hold row values, and its message once', () => {
+  const { lines, logger } = record();
+  const thread = createThreadLogger('info', (line) => relayLogLine(logger, line));
+  const error = Object.assign(new Error('broken at postgres://u:hunter2@h/d'), {
+    detail: 'Key (id)=(s3cret)',
+  });
+  thread.error({ err: error }, 'sink failed');
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).not.toMatch(/s3cret|hunter2/);
+  expect(lines[0]!.match(/broken at/g)).toHaveLength(1);
+});
+
+test('what repeats is one line at once, and one a minute with how often it was', () => {
+  vi.useFakeTimers();
+  try {
+    const { lines, logger } = record();
+    const repeated = new RepeatedLines(logger);
+    for (let i = 0; i < 10_000; i++) repeated.say({ level: 'error', message: 'dead letter', kind: 'a' });
+    expect(lines).toHaveLength(1);
+    vi.advanceTimersByTime(180_000);
+    expect(lines).toHaveLength(2);
+    expect(JSON.parse(lines[1]!)).toMatchObject({ msg: 'dead letter', times: 9999 });
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });

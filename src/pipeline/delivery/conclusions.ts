@@ -23,6 +23,8 @@ export type ConclusionPorts = {
   /** Nothing may go any more: the sink ends here. */
   readonly broken: (error: unknown) => void;
   readonly warn: (event: string, fields: Record<string, unknown>) => void;
+  /** Of what may happen a million times: once, then with how often. `kind`: what makes it the same. */
+  readonly warnRepeated: (event: string, fields: Record<string, unknown>, kind?: string) => void;
   /** Never set back. */
   readonly nowMs: () => number;
   /** As Postgres' commit times. */
@@ -41,8 +43,6 @@ export type Concluded = {
 type Failed = { readonly message: Pending; readonly error: DeliveryError };
 
 const MAX_NAMED_GROUPS = 10;
-/** Failed requests of a route that is up are warned of at most this often: the counts have them all. */
-const WARN_INTERVAL_MS = 60_000;
 
 export class Conclusions {
   readonly latency = new LatencyWindow();
@@ -97,7 +97,10 @@ export class Conclusions {
       if (answer.scope === 'route' || answer.scope === 'sink') routeError = answer;
     }
     const wasDown = queue.isDown;
-    if (delivered.length > 0 || (routeError === undefined && areAllKnown)) queue.health.succeed();
+    if (delivered.length > 0 || (routeError === undefined && areAllKnown)) {
+      queue.health.succeed();
+      if (wasDown) this.#sayUp(queue);
+    }
     if (routeError !== undefined) this.#failRoute(queue, routeError, { startedAt, wasDown });
     this.#unsettled.room.countAsDown(queue, queue.isDown);
     this.#settleBatch(queue, delivered, failed);
@@ -115,7 +118,7 @@ export class Conclusions {
     }));
     for (const { message, error } of dead) {
       const what = message.isKeyUndecodable ? 'the key is no text' : 'message too large';
-      this.#ports.warn(what, { route: queue.id, hint: error.hint });
+      this.#ports.warnRepeated(what, { route: queue.id, hint: error.hint });
     }
     this.#settle([], dead);
   }
@@ -148,18 +151,31 @@ export class Conclusions {
     { startedAt, wasDown }: { readonly startedAt: number; readonly wasDown: boolean },
   ): void {
     this.#counts.failedRequests++;
-    const { retry, nowMs, chance, warn } = this.#ports;
+    const { retry, nowMs, chance, warnRepeated } = this.#ports;
     const now = nowMs();
     queue.health.fail(error, retry, { startedAt, nowMs: now, chance: chance() });
     const fields = { route: queue.id, code: error.code, hint: error.hint };
     if (queue.isDown && !wasDown) {
       // They wait with the others now, for a probe.
       this.#held.release(queue);
-      warn('route is down', fields);
-    } else if (!queue.isDown && now - queue.warnedAtMs >= WARN_INTERVAL_MS) {
-      queue.warnedAtMs = now;
-      warn('request failed', fields);
     }
+    if (queue.isDown) this.#sayDown(queue, now, fields);
+    else warnRepeated('request failed', fields, queue.id);
+  }
+
+  #sayDown(queue: RouteQueue<Pending>, now: number, fields: Record<string, unknown>): void {
+    const line = queue.outage.failed(now);
+    if (line === undefined) return;
+    const { what, attempts, forMs } = line;
+    const goesOn = { attempts, forMs, waiting: queue.unsettled };
+    this.#ports.warn(`route is ${what}`, what === 'down' ? fields : { ...fields, ...goesOn });
+  }
+
+  #sayUp(queue: RouteQueue<Pending>): void {
+    const line = queue.outage.recovered(this.#ports.nowMs());
+    if (line === undefined) return;
+    const { what, attempts, forMs } = line;
+    this.#ports.warn(`route is ${what}`, { route: queue.id, attempts, forMs });
   }
 
   #settleBatch(queue: RouteQueue<Pending>, delivered: readonly Pending[], failed: readonly Failed[]): void {
@@ -206,10 +222,11 @@ export class Conclusions {
     this.#counts.retried++;
     message.become('backing-off');
     this.#failing.add(message);
-    const { retry, chance, dispatch, warn } = this.#ports;
+    const { retry, chance, dispatch, warnRepeated } = this.#ports;
     const wait = error.retryAfterMs ?? backoffMs(retry, message.attempts, chance());
     if (message.attempts === 1) {
-      warn('message failed', { position: message.idempotencyKey, code: error.code, hint: error.hint });
+      const fields = { position: message.idempotencyKey, code: error.code, hint: error.hint };
+      warnRepeated('message failed', fields, `message failed ${error.code}`);
     }
     this.#unsettled.parkFollowers(message);
     // Refused while the sink stops: the next one begins with it.
@@ -234,7 +251,7 @@ export class Conclusions {
       const older = message.links.previous.message;
       if (delivered.includes(older)) continue;
       this.#counts.inversions++;
-      this.#ports.warn('a later message of a group was accepted before an earlier one', {
+      this.#ports.warnRepeated('a later message of a group was accepted before an earlier one', {
         earlier: older.idempotencyKey,
         later: message.idempotencyKey,
       });

@@ -31,6 +31,8 @@ export type DispatcherPorts = {
   readonly outcomes: Outcomes;
   readonly counts: SinkCounts;
   warn(event: string, fields: Record<string, unknown>): void;
+  /** Of what may happen a million times: see `ConclusionPorts`. */
+  warnRepeated(event: string, fields: Record<string, unknown>, kind?: string): void;
   /** Never set back: backoffs and deadlines. */
   nowMs(): number;
   /** As Postgres' commit times. */
@@ -78,6 +80,7 @@ export class Dispatcher {
         outcomes.broken(error);
       },
       warn: (event, fields) => ports.warn(event, fields),
+      warnRepeated: (event, fields, kind) => ports.warnRepeated(event, fields, kind),
       nowMs: () => ports.nowMs(),
       wallMs: () => ports.wallMs(),
       chance: () => ports.chance(),

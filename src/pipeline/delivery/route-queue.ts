@@ -1,5 +1,6 @@
 // One route of a sink (a queue URL, a topic, an endpoint): what is ready for it, its lanes, and its health.
 import type { Route } from '../../sinks/sink.ts';
+import { Outage } from '../../core/repeats.ts';
 import { RouteHealth } from './route-health.ts';
 
 /** A first-in-first-out queue whose head can also be pushed back. */
@@ -58,8 +59,8 @@ export class RouteQueue<Message> {
   bufferedBytes = 0;
   /** Do they count as those of a route that is down (room.ts)? */
   isCountedAsDown = false;
-  /** When (ms) its failures were last warned of. */
-  warnedAtMs = -Infinity;
+  /** What is said of its being down. */
+  readonly outage = new Outage();
 
   constructor(route: Route, lanes: number) {
     this.id = route.id;

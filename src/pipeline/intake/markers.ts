@@ -4,6 +4,7 @@ import { formatLsn } from '../../core/lsn.ts';
 import { parseMarker } from '../../core/markers.ts';
 import type { MarkerStatus, SkippedTransaction } from '../../core/status.ts';
 import type { LogicalMessage } from '../../pgoutput/messages.ts';
+import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
 
 /** `status` names the last of them; the store has all. */
@@ -30,11 +31,13 @@ export const NO_MARKERS: MarkerStatus = {
 
 export class SinkMarkers {
   readonly #ports: MarkerPorts;
+  readonly #lines: RepeatedLines;
   #status: MarkerStatus = NO_MARKERS;
   #unwritten: SkippedTransaction[] = [];
 
   constructor(ports: MarkerPorts) {
     this.#ports = ports;
+    this.#lines = new RepeatedLines(ports.logger);
   }
 
   status(): MarkerStatus {
@@ -84,8 +87,9 @@ export class SinkMarkers {
       skippedChanges: skippedChanges + record.changes,
       lastSkipped: [...lastSkipped, record].slice(-MAX_LAST_SKIPPED),
     };
-    const { sink, logger } = this.#ports;
-    logger.info({ sink, ...record }, 'skipped what follows the marker in a transaction');
+    const { sink } = this.#ports;
+    const message = 'skipped what follows the marker in a transaction';
+    this.#lines.say({ level: 'info', message, fields: { sink, ...record } });
     this.#unwritten.push(record);
     if (this.#unwritten.length >= MAX_UNWRITTEN) this.write();
   }
@@ -112,7 +116,8 @@ export class SinkMarkers {
   }
 
   #warn(message: string, { xid, commitLsn }: PendingTransaction): void {
-    const { sink, logger } = this.#ports;
-    logger.warn({ sink, xid, commitLsn: formatLsn(commitLsn) }, message);
+    const { sink } = this.#ports;
+    const fields = { sink, xid, commitLsn: formatLsn(commitLsn) };
+    this.#lines.say({ level: 'warn', message, fields });
   }
 }

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import { wallTime } from '../../core/clock.ts';
 import type { DeadLetterLimits } from '../../store/dead-letters.ts';
+import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { Store } from '../../store/sqlite.ts';
 
 /** Between two looks; in between there may be more than the limits say. */
@@ -9,17 +10,17 @@ const INTERVAL_MS = 10_000;
 
 /** Looks at once, then regularly until the answer is called. */
 export function keepDeadLetterLimits(store: Store, limits: DeadLetterLimits, logger: Logger): () => void {
+  const lines = new RepeatedLines(logger);
   const look = (): void => {
     try {
       for (const dropped of store.deadLetters.enforce(limits, wallTime())) {
-        logger.warn(
-          dropped,
-          `dead letters above dead_letters.${dropped.limit} are dropped: they cannot be replayed any more`,
-        );
+        const message = `dead letters above dead_letters.${dropped.limit} are dropped: they cannot be replayed any more`;
+        logger.warn(dropped, message);
       }
     } catch (error) {
       // Another writer has the store: there is a next time.
-      logger.warn({ err: error }, 'the limits of the dead letters could not be enforced');
+      const message = 'the limits of the dead letters could not be enforced';
+      lines.say({ level: 'warn', message, fields: { err: error } });
     }
   };
   look();

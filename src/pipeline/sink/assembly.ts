@@ -5,6 +5,7 @@ import { formats } from '../../formats/registry.ts';
 import { compileValue } from '../../postgres/values/values.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import type { Sink } from '../../sinks/sink.ts';
+import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import { leaseFileOf, openLeaseStore } from '../../store/leases.ts';
 import { Dispatcher, type DispatcherSettings } from '../delivery/dispatcher.ts';
 import type { Pending } from '../delivery/pending.ts';
@@ -157,6 +158,7 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     fail,
     nowMs: steadyMs,
   });
+  const repeated = new RepeatedLines(logger);
   const letters = { id: idOf(options), letters: store.deadLetters, fail, wallTime };
   const replayed = new ReplayedLetters({ ...letters, encoding, arenas: unsettled.arenas });
   const dispatcher = new Dispatcher(deliverySettings(settings), {
@@ -178,9 +180,11 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
       shedding,
       keepDeadLetter: (message, error) => keepDeadLetter(message, error, { settings, store, encoding }),
       fail,
-      logger,
+      repeated,
     }),
     warn: (event, fields) => logger.warn({ sink: name, ...fields }, event),
+    warnRepeated: (message, fields, kind = message) =>
+      repeated.say({ level: 'warn', message, fields: { sink: name, ...fields }, kind }),
     nowMs: steadyMs,
     wallMs,
     chance: () => Math.random(),

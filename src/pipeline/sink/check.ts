@@ -1,8 +1,9 @@
 // A sink's preflight, again and again until it succeeds; deliveries do not wait for it.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { wallTime } from '../../core/clock.ts';
+import { steadyMs, wallTime } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
+import { Outage, type OutageLine } from '../../core/repeats.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
 import type { Condition } from '../../core/status.ts';
 import type { Sink } from '../../sinks/sink.ts';
@@ -17,21 +18,33 @@ export class SinkCheck {
     options: { readonly name: string; readonly retry: RetryPolicy; readonly logger: Logger },
     signal: AbortSignal,
   ): Promise<void> {
+    const outage = new Outage();
     for (let failures = 1; !signal.aborted; failures++) {
       try {
         await sink.check(signal, { create: true });
         this.condition = { health: 'healthy', since: wallTime().toISOString() };
+        this.#say(options, outage.recovered(steadyMs()));
         return;
       } catch (error) {
         if (signal.aborted) return;
         this.condition = this.#conditionOf(error);
-        if (failures === 1) {
-          options.logger.warn({ sink: options.name }, `sink check failed: ${describeError(error)}`);
-        }
+        this.#say(options, outage.failed(steadyMs()), error);
         const wait = backoffMs(options.retry, failures, Math.random());
         await sleep(wait, undefined, { signal }).catch(() => undefined);
       }
     }
+  }
+
+  #say(
+    { name, logger }: { readonly name: string; readonly logger: Logger },
+    line: OutageLine | undefined,
+    error?: unknown,
+  ): void {
+    if (line === undefined) return;
+    const { what, attempts, forMs } = line;
+    if (what === 'down') logger.warn({ sink: name }, `sink check failed: ${describeError(error)}`);
+    else if (what === 'up again') logger.warn({ sink: name, attempts, forMs }, 'sink check is fine again');
+    else logger.warn({ sink: name, attempts, forMs }, `sink check still fails: ${describeError(error)}`);
   }
 
   #conditionOf(error: unknown): Condition {

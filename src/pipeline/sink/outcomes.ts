@@ -1,8 +1,8 @@
 // What becomes of a sink's messages: settled in the ledger, kept as dead letters, or given back to the dead letters they came from.
-import type { Logger } from 'pino';
 import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import type { Outcomes } from '../delivery/outcomes.ts';
 import type { Pending } from '../delivery/pending.ts';
+import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { LedgerWrites } from './ledger-writes.ts';
 import type { LoadShedding } from './load-shedding.ts';
 import type { ReplayedLetters } from './replayed-letters.ts';
@@ -18,11 +18,11 @@ export type SinkOutcomePorts = {
   keepDeadLetter(message: Pending, error: DeliveryError): void;
   /** The sink cannot go on. */
   fail(error: unknown): void;
-  readonly logger: Logger;
+  readonly repeated: Pick<RepeatedLines, 'say'>;
 };
 
 export function sinkOutcomes(ports: SinkOutcomePorts): Outcomes {
-  const { sink, replayed, ledger, settlement, shedding, logger } = ports;
+  const { sink, replayed, ledger, settlement, shedding, repeated } = ports;
   return {
     settled: (messages) => {
       const ofTheLog = replayed.settled(messages);
@@ -37,10 +37,13 @@ export function sinkOutcomes(ports: SinkOutcomePorts): Outcomes {
       const isReplayed = message.letterId !== 0;
       if (isReplayed) replayed.refused(message, error);
       else ports.keepDeadLetter(message, error);
-      logger.error(
-        { sink, change: message.idempotencyKey, code: error.code, hint: error.hint },
-        isReplayed ? 'a replayed dead letter was refused again' : 'dead letter',
-      );
+      const what = isReplayed ? 'a replayed dead letter was refused again' : 'dead letter';
+      repeated.say({
+        level: 'error',
+        message: what,
+        fields: { sink, change: message.idempotencyKey, code: error.code, hint: error.hint },
+        kind: `${what} ${error.code}`,
+      });
     },
     discarded: (changes) => {
       shedding.count(changes);

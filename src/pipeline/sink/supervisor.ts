@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { steadyMs, wallMs } from '../../core/clock.ts';
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
+import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
 import type { Condition, SinkStatus, WantedStatus } from '../../core/status.ts';
 import {
@@ -83,6 +84,7 @@ type Command = { run(): Promise<void>; reject(error: unknown): void };
 class Supervisor {
   readonly #options: SinkOptions;
   readonly #ports: SupervisorPorts;
+  readonly #lines: RepeatedLines;
   readonly #running: Promise<void>;
   readonly #commands: Command[] = [];
   #wanted: WantedStatus;
@@ -106,6 +108,7 @@ class Supervisor {
   constructor(options: SinkOptions, ports: SupervisorPorts) {
     this.#options = options;
     this.#ports = ports;
+    this.#lines = new RepeatedLines(options.logger);
     this.#wanted = options.settings.status;
     this.#isHalted = options.signals.isHalted(options.slot);
     this.#watching = setInterval(() => this.#watchGaps(), GAPS_INTERVAL_MS);
@@ -227,10 +230,9 @@ class Supervisor {
       } catch (failure) {
         const error = storeError(failure);
         this.#failure = conditionOf(error, this.#failure);
-        this.#options.logger.error(
-          { sink: this.#options.settings.name, err: error },
-          `sink failed: ${describeError(error)}`,
-        );
+        const kind = error instanceof TailraceError ? error.code : describeError(error);
+        const fields = { sink: this.#options.settings.name, err: error };
+        this.#lines.say({ level: 'error', message: 'sink failed', fields, kind });
       }
       if (steadyMs() - startedMs > STABLE_MS) failures = 1;
       const wait = backoffMs(this.#ports.restart, failures, Math.random());

@@ -5,6 +5,7 @@ import { describeError, TailraceError } from '../../core/errors.ts';
 import { acceptHint, describeGap, haltingGap, type Gap, type GapDeclaration } from '../../core/gaps.ts';
 import { maxLsn, readLsn, type Lsn } from '../../core/lsn.ts';
 import type { Gaps, OpenGap } from '../../store/gaps.ts';
+import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { SourceOptions } from './options.ts';
 import type { SourceState } from './status.ts';
 
@@ -14,12 +15,14 @@ export const GAPS_INTERVAL_MS = 500;
 export class GapKeeper {
   readonly #options: SourceOptions;
   readonly #state: SourceState;
+  readonly #lines: RepeatedLines;
   /** Has no sink of this database ever begun? */
   readonly isFirstStart: boolean;
 
   constructor(options: SourceOptions, state: SourceState) {
     this.#options = options;
     this.#state = state;
+    this.#lines = new RepeatedLines(options.logger);
     this.isFirstStart = options.store.sinks.names(options.settings.name).length === 0;
     this.refresh();
   }
@@ -46,24 +49,32 @@ export class GapKeeper {
     } catch (cause) {
       throw notRecorded(database, declared, cause);
     }
-    this.#options.logger.error(
-      { database, ...gap },
-      `a gap: ${describeGap(gap)}; compare the consumers with the tables`,
-    );
+    // One that grows has the name that it had.
+    this.#lines.say({
+      level: 'error',
+      message: `a gap: ${describeGap(gap)}; compare the consumers with the tables`,
+      fields: { database, ...gap },
+      kind: `gap ${gap.id}`,
+    });
     this.refresh();
     return gap;
   }
 
   /** Takes over what is accepted by now. */
   refresh(): void {
-    const { settings, sinkSlots, selections, signals, logger } = this.#options;
+    const { settings, sinkSlots, selections, signals } = this.#options;
     const database = this.#database;
     let unaccepted: readonly Gap[];
     try {
       unaccepted = this.#gaps.unaccepted(database);
     } catch (error) {
       // The store is busy: what held a moment ago holds still.
-      logger.warn({ database }, `the gaps on record could not be read: ${describeError(error)}`);
+      this.#lines.say({
+        level: 'warn',
+        message: `the gaps on record could not be read: ${describeError(error)}`,
+        fields: { database },
+        kind: 'unreadable',
+      });
       return;
     }
     this.#state.gaps = unaccepted;

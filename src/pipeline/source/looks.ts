@@ -8,6 +8,7 @@ import { maxLsn, minLsn, type Lsn } from '../../core/lsn.ts';
 import { takeLook } from '../../postgres/look.ts';
 import type { Looks } from '../../store/looks.ts';
 import { AlteredVersions } from './altered-versions.ts';
+import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { GapKeeper } from './gaps.ts';
 import { LastLook } from './last-look.ts';
 import type { SeenOf } from './lineages.ts';
@@ -44,6 +45,7 @@ export class LookKeeper {
   readonly #options: SourceOptions;
   readonly #gapKeeper: GapKeeper;
   readonly #lastLook: LastLook;
+  readonly #lines: RepeatedLines;
   /** Changes were read, and no look is kept that says under which publication. */
   #isUnknown = false;
   #last: Look | undefined;
@@ -63,6 +65,7 @@ export class LookKeeper {
 
   constructor(options: SourceOptions, gapKeeper: GapKeeper) {
     this.#options = options;
+    this.#lines = new RepeatedLines(options.logger);
     this.#gapKeeper = gapKeeper;
     this.#lastLook = new LastLook(options, gapKeeper);
     this.#readStored();
@@ -291,14 +294,16 @@ export class LookKeeper {
 
   /** Nothing is lost where it fails: the next gap is declared from an earlier look, and so is larger. */
   #try(work: (looks: Looks) => void): void {
-    const { store, logger } = this.#options;
+    const { store } = this.#options;
     try {
       work(store.looks);
     } catch (error) {
-      logger.warn(
-        { database: this.#database },
-        `looks at the catalog could not be stored: ${describeError(error)}`,
-      );
+      this.#lines.say({
+        level: 'warn',
+        message: `looks at the catalog could not be stored: ${describeError(error)}`,
+        fields: { database: this.#database },
+        kind: 'looks not stored',
+      });
     }
   }
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { steadyMs, wallMs } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { Outage, Repeats } from '../../core/repeats.ts';
 import { backoffMs } from '../../core/retry.ts';
 import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
 import { TEXT_UNDECODABLE } from '../../postgres/replication/protocol.ts';
@@ -62,6 +63,9 @@ class SourceRun {
   #isFollowedAlone = false;
   /** In a row, without anything having come meanwhile. */
   #failures = 0;
+  /** What is said of connections that fail. */
+  readonly #outage = new Outage();
+  readonly #faults = new Repeats();
   /** Everything up to here has come, on whatever connection. */
   #reached: Lsn = ZERO_LSN;
   /** Where the server's WAL ended when the connection began: whoever gets there has had all that there was. */
@@ -133,7 +137,9 @@ class SourceRun {
         this.#ownEncoding = false;
         this.#stopped = undefined;
         const { host } = this.#state;
-        this.#options.logger.info({ host }, `database "${this.#options.settings.name}" streams`);
+        const over = this.#outage.recovered(steadyMs());
+        const outage = over && { failedAttempts: over.attempts, downForMs: over.forMs };
+        this.#options.logger.info({ host, ...outage }, `database "${this.#options.settings.name}" streams`);
         onReady(ready);
       },
       onReached: (lsn) => this.#came(lsn),
@@ -149,7 +155,7 @@ class SourceRun {
 
   /** Waits before the next try; throws when there is none. */
   async #wait(fault: TailraceError, onReady: (ready: SourceReady) => void): Promise<void> {
-    const { settings, logger } = this.#options;
+    const { settings } = this.#options;
     if (fault.code === 'DECODING_STOPPED') this.#stopped = {};
     if (fault.code === TEXT_UNDECODABLE) this.#ownEncoding = true;
     const failures = ++this.#failures;
@@ -161,8 +167,22 @@ class SourceRun {
     if (fault.mend === 'operator' && isFirstStart) throw fault;
     this.#state.waits(fault);
     const retryInMs = backoffMs(settings.reconnect, failures, Math.random());
-    logger.warn({ code: fault.code, retryInMs }, describeError(fault));
+    this.#say(fault, retryInMs);
     await this.#sleep(retryInMs);
+  }
+
+  /** Each kind of fault at once; what goes on, once a minute. */
+  #say(fault: TailraceError, retryInMs: number): void {
+    const { logger, settings } = this.#options;
+    const nowMs = steadyMs();
+    const line = this.#outage.failed(nowMs);
+    const isNew = this.#faults.note(fault.code, nowMs) > 0;
+    const fields = { database: settings.name, code: fault.code, retryInMs };
+    if (line === undefined && !isNew) return logger.debug(fields, describeError(fault));
+    if (line?.what === 'still down') {
+      const { attempts, forMs } = line;
+      logger.warn({ ...fields, attempts, forMs }, `the database is still not read: ${describeError(fault)}`);
+    } else logger.warn(fields, describeError(fault));
   }
 
   /** What the log holds is nobody else's perhaps: it is delivered whether or not there is a server to read from. */

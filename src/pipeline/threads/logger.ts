@@ -1,5 +1,6 @@
 // A worker thread's logger: its lines travel to the main thread, which alone writes.
 import { pino, type Logger } from 'pino';
+import { describeForLog } from '../../telemetry/logger.ts';
 
 /** What a worker posts for each line. */
 export type LogLine = { readonly type: 'log'; readonly line: string };
@@ -7,7 +8,7 @@ export type LogLine = { readonly type: 'log'; readonly line: string };
 /** A logger whose lines are posted instead of written. */
 export function createThreadLogger(level: string, post: (line: LogLine) => void): Logger {
   return pino(
-    { level, base: null, timestamp: false, serializers: { err: pino.stdSerializers.err } },
+    { level, base: null, timestamp: false, serializers: { err: describeForLog } },
     { write: (line: string) => post({ type: 'log', line }) },
   );
 }

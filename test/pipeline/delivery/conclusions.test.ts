@@ -1,4 +1,5 @@
 // What the answers to requests mean: where an attempt counts, what is told once, and what is given up.
+import { Repeats } from '../../../src/core/repeats.ts';
 import { expect, test } from 'vitest';
 import type { DeliveryError } from '../../../src/core/errors.ts';
 import {
@@ -53,6 +54,7 @@ test('a group is not blocked any more once its failing message is delivered, or 
 
 test('a failed request and a failing message are told once each, with their cure, however often they are tried', async () => {
   const told: unknown[] = [];
+  const repeats = new Repeats();
   const delivery = createDelivery();
   const messages = new Messages(delivery);
   const endpoint = new Endpoint({
@@ -60,7 +62,9 @@ test('a failed request and a failing message are told once each, with their cure
   });
   const dispatcher = createDispatcher(delivery, endpoint, {
     prepare: (list) => messages.prepare(list),
-    warn: (event, { hint }) => told.push([event, hint]),
+    warnRepeated: (event, { hint }, kind = event) => {
+      if (repeats.note(kind, 0) > 0) told.push([event, hint]);
+    },
   });
   messages.add({ group: 'a' });
   dispatcher.dispatch();
@@ -69,6 +73,40 @@ test('a failed request and a failing message are told once each, with their cure
     ['request failed', 'down'],
     ['message failed', 'refused'],
   ]);
+});
+
+test('a route that is down for ten minutes is said once, once a minute meanwhile, and once when it is up again', async () => {
+  const told: Record<string, unknown>[] = [];
+  let now = 0;
+  const delivery = createDelivery();
+  const messages = new Messages(delivery);
+  // Each request takes a second of the clock.
+  const endpoint = new Endpoint({
+    answer: () => {
+      now += 1000;
+      if (now > 600_000) return 'delivered';
+      return { ...DOWN, retryAfterMs: 0 };
+    },
+  });
+  const dispatcher = createDispatcher(delivery, endpoint, {
+    prepare: (list) => messages.prepare(list),
+    nowMs: () => now,
+    warn: (event, fields) => told.push({ event, ...fields }),
+  });
+  messages.add({ group: 'a' });
+  messages.add({ group: 'b' });
+  dispatcher.dispatch();
+  await waitFor(() => delivery.unsettled.oldest === undefined, 'both to settle');
+  const events = told.map(({ event }) => event);
+  expect(events[0]).toBe('route is down');
+  expect(events.at(-1)).toBe('route is up again');
+  expect(new Set(events.slice(1, -1))).toEqual(new Set(['route is still down']));
+  expect(events.length).toBeLessThanOrEqual(12);
+  expect(told[1]).toMatchObject({ route: 'q', hint: 'down', waiting: 2 });
+  // It is down from the fifth failure in a row on.
+  const { attempts, forMs } = told.at(-1) as { attempts: number; forMs: number };
+  expect(attempts).toBe(delivery.counts.failedRequests - 4);
+  expect(forMs).toBeGreaterThan(580_000);
 });
 
 test('a letter that is sent again is no new dead letter, and its age is no latency', async () => {
