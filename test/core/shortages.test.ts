@@ -58,7 +58,9 @@ test.each(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS'])(
     expect(aws.ofRequest(new RequestError({ code: sent, message }))).toEqual(lost);
     expect(transportFailure(networkError(failing(code)))).toEqual(lost);
     const target = { host: 'db', port: 5432 };
-    expect(connectionFault(failing(code), databaseSettings({ name: 'shop', ...target }), target)).toMatchObject({
+    expect(
+      connectionFault(failing(code), databaseSettings({ name: 'shop', ...target }), target),
+    ).toMatchObject({
       code,
       mend: 'retry',
       hint: cure,
