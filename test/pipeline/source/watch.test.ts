@@ -38,7 +38,7 @@ async function watch() {
     stopping.abort();
     await closeConnection(client);
   });
-  return { postgres, keeper, state, warned, watching, stop: () => stopping.abort() };
+  return { postgres, settings, keeper, state, warned, watching, stop: () => stopping.abort() };
 }
 
 /** The watch has looked so many times more. */
@@ -73,6 +73,14 @@ describe('a server that is watched', () => {
     });
     postgres.server.slot = { confirmedFlush: 100n };
     await waitFor(() => state.status().health === 'healthy' || undefined, 'the alarm to end');
+  });
+
+  test('and whose slot was near its limit before the stream began, and is not any more, is spared that notice', async () => {
+    const { postgres, state, settings } = await watch();
+    const notice = `slot "${settings.slot.name}": it is about to be invalidated`;
+    state.notices = [notice, 'markers.skip: nothing is skipped'];
+    await looks(postgres.asked, 2);
+    expect(state.status().warnings).toEqual(['markers.skip: nothing is skipped']);
   });
 
   test('and keeps WAL for a gap that nobody has accepted says how much more it can keep, if there is a limit', async () => {
