@@ -99,7 +99,7 @@ const SINKS: readonly Case<SinkStatus>[] = [
 
 describe('a database', () => {
   for (const [title, part, health, reason = /^$/, cure = /^/] of DATABASES) {
-    test(`${title}`, () => {
+    test(`${title} is ${health}`, () => {
       const database = judge(serviceStatus({ databases: [databaseStatus(part)], sinks: [] })).databases[0]!;
       expect(database.health).toBe(health);
       expect(database.reason ?? '').toMatch(reason);
@@ -110,7 +110,7 @@ describe('a database', () => {
 
 describe('a sink', () => {
   for (const [title, part, health, reason = /^$/, cure = /^/] of SINKS) {
-    test(`${title}`, () => {
+    test(`${title} is ${health}`, () => {
       const sink = judge(serviceStatus({ sinks: [sinkStatus(part)] })).sinks[0]!;
       expect(sink.health).toBe(health);
       expect(sink.reason ?? '').toMatch(reason);

@@ -14,6 +14,8 @@ export type FakeServer = {
   /** Content of the timeline history file. */
   timelineHistory: string;
   walEnd: bigint;
+  /** Of the database; undefined: UTF8. */
+  encoding?: string;
   /** Undefined: there is no slot (of whatever name is asked for). */
   slot:
     | {
@@ -134,13 +136,13 @@ const identity = ({ systemIdentifier, timeline, walEnd }: FakeServer): readonly 
   { systemid: systemIdentifier, timeline: String(timeline), xlogpos: lsnText(walEnd), dbname: DATABASE },
 ];
 
-const serverRow = ({ serverVersion, databaseOid }: FakeServer): readonly WireRow[] => [
+const serverRow = ({ serverVersion, databaseOid, encoding = 'UTF8' }: FakeServer): readonly WireRow[] => [
   {
     serverVersion,
     versionText: '18.0',
     databaseOid,
     walLevel: 'logical',
-    encoding: 'UTF8',
+    encoding,
     senderTimeoutMs: 60_000,
     mayReplicate: true,
   },

@@ -140,6 +140,12 @@ describe('a database is prepared', () => {
     expect((await prepared).streamOptions['messages']).toBe('false');
   });
 
+  test('with notes for status of what is no fault, which degrade nothing', async () => {
+    const { prepared } = await prepare({ encoding: 'SQL_ASCII' });
+    const { notices, notes } = await prepared;
+    expect({ notices, notes }).toEqual({ notices: [], notes: [expect.stringContaining('SQL_ASCII')] });
+  });
+
   test('with warnings for status, which keep nobody from streaming', async () => {
     const { prepared } = await prepare({ slot: { confirmedFlush: 100n, walStatus: 'unreserved' } });
     expect((await prepared).notices).toEqual([expect.stringContaining('max_slot_wal_keep_size')]);

@@ -75,6 +75,15 @@ describe('a server that is watched', () => {
     await waitFor(() => state.status().health === 'healthy' || undefined, 'the alarm to end');
   });
 
+  test('and whose slot was near its limit before the stream began, and is not any more, is spared that notice', async () => {
+    const { postgres, state } = await watch();
+    // As the pretended server names it.
+    const notice = 'slot "slot": it is about to be invalidated';
+    state.notices = [notice, 'markers.skip: nothing is skipped'];
+    await looks(postgres.asked, 2);
+    expect(state.status().warnings).toEqual(['markers.skip: nothing is skipped']);
+  });
+
   test('and keeps WAL for a gap that nobody has accepted says how much more it can keep, if there is a limit', async () => {
     const { postgres, state, warned } = await watch();
     state.gaps = [gap()];
