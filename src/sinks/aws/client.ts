@@ -69,6 +69,7 @@ export class AwsClient {
     const head = this.#signer.head({
       host: endpoint.host,
       path: endpoint.pathname,
+      search: endpoint.search,
       contentType: protocol.contentType,
       target: protocol.target(action),
       body: body.buffer.subarray(body.bodyStart, body.end),

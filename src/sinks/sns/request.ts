@@ -4,6 +4,7 @@
 import type { ByteWriter } from '../../core/byte-writer.ts';
 import type { Message } from '../../core/message.ts';
 import { DATA_TYPE, KEY_NAME, type AttributeList } from '../aws/attributes.ts';
+import { escapeUri } from '../aws/canonical.ts';
 import { BatchParts, MAX_BATCH_COUNT, type BatchOptions, type WrittenBody } from '../aws/batch.ts';
 
 /** Of the API. */
@@ -74,7 +75,7 @@ export class PublishWriter {
 
 /** The beginning of every request to a topic. */
 export const requestStart = (topicArn: string): Buffer =>
-  Buffer.from(`Action=PublishBatch&Version=${SNS_VERSION}&TopicArn=${percentEncoded(topicArn)}`);
+  Buffer.from(`Action=PublishBatch&Version=${SNS_VERSION}&TopicArn=${escapeUri(topicArn)}`);
 
 /** For each index the attributes up to the idempotency key's value, which follows. */
 function attributesBeforeKey(attributes: AttributeList): readonly Buffer[] {
@@ -83,17 +84,11 @@ function attributesBeforeKey(attributes: AttributeList): readonly Buffer[] {
     const texts = all.map(([name, value], number) => {
       const prefix = `${memberPrefix(index)}MessageAttributes.entry.${number + 1}.`;
       const valuePrefix = `${prefix}Value.`;
-      return `${prefix}Name=${name}${valuePrefix}DataType=${DATA_TYPE}${valuePrefix}StringValue=${percentEncoded(value)}`;
+      return `${prefix}Name=${name}${valuePrefix}DataType=${DATA_TYPE}${valuePrefix}StringValue=${escapeUri(value)}`;
     });
     return Buffer.from(texts.join(''));
   });
 }
-
-const percentEncoded = (text: string): string =>
-  encodeURIComponent(text).replace(
-    /[!'()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
 
 function writeEscaped(source: Buffer, start: number, end: number, writer: ByteWriter): void {
   writer.reserve((end - start) * ESCAPED_BYTES);
