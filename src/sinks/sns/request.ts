@@ -16,7 +16,8 @@ const memberPrefix = (index: number): string => `&PublishBatchRequestEntries.mem
 const ENTRIES = Array.from({ length: MAX_BATCH_COUNT }, (_, index) => {
   const prefix = memberPrefix(index);
   return {
-    start: Buffer.from(`${prefix}Id=${index}${prefix}Message=`),
+    id: Buffer.from(`${prefix}Id=`),
+    message: Buffer.from(`${index}${prefix}Message=`),
     group: Buffer.from(`${prefix}MessageGroupId=`),
     deduplication: Buffer.from(`${prefix}MessageDeduplicationId=`),
   };
@@ -48,11 +49,14 @@ export class PublishWriter {
   /** The request's body; `release` it once nobody can read it any more. */
   write(topic: { requestStart: Buffer; isFifo: boolean }, batch: readonly Message[]): WrittenBody {
     const writer = this.#parts.takeWriter();
+    const tag = this.#parts.nextTag();
     writer.bytes(topic.requestStart);
     for (let index = 0; index < batch.length; index++) {
       const message = batch[index]!;
       const entry = ENTRIES[index]!;
-      writer.bytes(entry.start);
+      writer.bytes(entry.id);
+      writer.latin1(tag);
+      writer.bytes(entry.message);
       writeEscaped(message.buffer, message.start, message.end, writer);
       const group = this.#parts.groupId(message, topic.isFifo);
       if (group !== undefined) {
@@ -69,7 +73,7 @@ export class PublishWriter {
         writeEscapedAscii(message.idempotencyKey, writer);
       }
     }
-    return this.#parts.written(writer);
+    return this.#parts.written(writer, tag);
   }
 }
 

@@ -51,10 +51,13 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
     signal: AbortSignal,
   ): Promise<Outcome[]> => {
     const body = requests.write(found, batch);
-    // `awsQuery` reads an answer as an element, or not at all.
-    const result = (await found.client.call('PublishBatch', body, signal)) as XmlElement;
+    const sent = { tag: body.tag, count: batch.length };
+    const outcomes = await found.client.call('PublishBatch', body, signal, (answer) =>
+      // `awsQuery` reads an answer as an element, or not at all.
+      outcomesOf(readPublishReply(answer as XmlElement), sent, failures),
+    );
     body.release();
-    return outcomesOf(readPublishReply(result), batch.length, failures);
+    return outcomes;
   };
   return {
     routeOf: () => route,
