@@ -124,6 +124,7 @@ async function awaitCredentials(found: Promise<AwsCredentials>): Promise<AwsCred
   try {
     return await found;
   } catch (cause) {
+    if (cause instanceof RequestError) throw cause;
     const message = cause instanceof Error ? cause.message : String(cause);
     // The SDK's providers say of a file that cannot be opened, or a host that cannot be reached, that there are none.
     const shortage = shortageOf(cause) ?? descriptorShortage();

@@ -138,8 +138,8 @@ export class HttpConnection {
     const isEarly = this.#socket.writableLength > 0;
     // Nobody can have taken what was not sent yet, whatever the answer says.
     if (isEarly && reply.status < 300) return this.destroy(networkError(EARLY));
-    const { status, body, header, keepAlive, keepAliveMs } = reply;
-    this.#exchange!.resolve({ status, body, header, keepAlive, keepAliveMs, hangUp: this.#hangUp });
+    const { keepAlive, keepAliveMs } = reply;
+    this.#exchange!.resolve({ ...reply, hangUp: this.#hangUp });
     this.#exchange = undefined;
     // What is left of an unread request would go out before the next one, from bytes that are the caller's again.
     if (!keepAlive || isEarly) return this.destroy(undefined);

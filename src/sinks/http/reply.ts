@@ -9,6 +9,8 @@ export type HttpReply = {
   readonly body: Buffer;
   /** By lower-case name; a repeated one is joined with `, `. */
   header(name: string): string | undefined;
+  /** Does it say itself where its body ends? Where not, the connection's end may have cut it off. */
+  readonly isDelimited: boolean;
   /** May the connection carry another request? */
   readonly keepAlive: boolean;
   /** How long the server keeps an idle connection, where it says so. */
@@ -23,7 +25,7 @@ const LF = 0x0a;
 const CR = 0x0d;
 const NO_BYTES = Buffer.alloc(0);
 
-type Head = Omit<HttpReply, 'body'> & { readonly framing: Framing };
+type Head = Omit<HttpReply, 'body' | 'isDelimited'> & { readonly framing: Framing };
 
 export type ReplyLimits = {
   /** Of the body. */
@@ -102,12 +104,13 @@ export class ReplyReader {
 
   /** Bytes behind the reply belong to nothing that was asked: the connection is not to be trusted. */
   #finish(isAll: boolean): HttpReply {
-    const { status, header, keepAlive, keepAliveMs } = this.#head!;
+    const { status, header, keepAlive, keepAliveMs, framing } = this.#head!;
+    const isDelimited = framing.kind !== 'until-close';
     const body = this.#body?.bytes ?? NO_BYTES;
     this.#head = undefined;
     this.#body = undefined;
     this.#interimReplies = 0;
-    return { status, header, body, keepAlive: keepAlive && isAll, keepAliveMs };
+    return { status, header, body, isDelimited, keepAlive: keepAlive && isAll, keepAliveMs };
   }
 }
 

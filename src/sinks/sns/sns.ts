@@ -2,6 +2,7 @@
 // https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
 import type { Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
+import { awsNotesOf } from '../aws/config.ts';
 import { AwsConnections } from '../aws/connections.ts';
 import { checkRoutes, deliver } from '../aws/delivery.ts';
 import { deduplicationSuffix } from '../aws/ids.ts';
@@ -20,6 +21,7 @@ export const sns: SinkDefinition<SnsConfig> = {
   type: 'sns',
   title: 'Amazon SNS',
   config: snsConfigSchema,
+  notesOf: awsNotesOf,
   create: (config, context) => Promise.resolve(createSnsSink(config, context)),
 };
 

@@ -2,6 +2,7 @@
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 import type { Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
+import { awsNotesOf } from '../aws/config.ts';
 import { AwsConnections } from '../aws/connections.ts';
 import { checkRoutes, deliver } from '../aws/delivery.ts';
 import { deduplicationSuffix } from '../aws/ids.ts';
@@ -21,6 +22,7 @@ export const sqs: SinkDefinition<SqsConfig> = {
   type: 'sqs',
   title: 'Amazon SQS',
   config: sqsConfigSchema,
+  notesOf: awsNotesOf,
   create: (config, context) => Promise.resolve(createSqsSink(config, context)),
 };
 
