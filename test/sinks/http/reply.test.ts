@@ -203,12 +203,12 @@ test.each([
   let [searched, copied] = [0, 0];
   const { indexOf, copy } = Buffer.prototype;
   vi.spyOn(Buffer.prototype, 'indexOf').mockImplementation(function (this: Buffer, ...args) {
-    const found = Reflect.apply(indexOf, this, args) as number;
+    const found: number = Reflect.apply(indexOf, this, args);
     searched += (found === -1 ? this.length : found) - Number(args[1] ?? 0);
     return found;
   });
   vi.spyOn(Buffer.prototype, 'copy').mockImplementation(function (this: Buffer, ...args) {
-    const count = Reflect.apply(copy, this, args) as number;
+    const count: number = Reflect.apply(copy, this, args);
     copied += count;
     return count;
   });
