@@ -60,6 +60,11 @@ export class BatchParts<Encoded> {
     return [...attributesOf(message), [KEY_NAME, message.idempotencyKey]];
   }
 
+  /** Of the tag that was given last. */
+  get tagBytes(): Buffer {
+    return this.#tags.bytes;
+  }
+
   /** For the entries of a new request. */
   nextTag(): EntryTag {
     return this.#tags.next();

@@ -10,10 +10,11 @@ export type EntryTag = string;
 
 /** Counts from a place that chance finds. Hot: a request costs one step. */
 export class EntryTags {
-  readonly #bytes = Buffer.from(Array.from({ length: TAG_LENGTH }, () => DIGITS[randomInt(DIGITS.length)]!));
+  /** Of the tag that `next` gave last. */
+  readonly bytes = Buffer.from(Array.from({ length: TAG_LENGTH }, () => DIGITS[randomInt(DIGITS.length)]!));
 
   next(): EntryTag {
-    const bytes = this.#bytes;
+    const { bytes } = this;
     let at = TAG_LENGTH - 1;
     while (at >= 0 && bytes[at] === LAST_DIGIT) bytes[at--] = DIGITS[0]!;
     if (at >= 0) bytes[at] = DIGITS[DIGITS.indexOf(bytes[at]!) + 1]!;

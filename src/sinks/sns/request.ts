@@ -55,7 +55,7 @@ export class PublishWriter {
       const message = batch[index]!;
       const entry = ENTRIES[index]!;
       writer.bytes(entry.id);
-      writer.latin1(tag);
+      writer.bytes(this.#parts.tagBytes);
       writer.bytes(entry.message);
       writeEscaped(message.buffer, message.start, message.end, writer);
       const group = this.#parts.groupId(message, topic.isFifo);

@@ -7,6 +7,8 @@ import type { Message } from '../../core/message.ts';
 import { DATA_TYPE, KEY_NAME, type AttributeList } from '../aws/attributes.ts';
 import { BatchParts, MAX_BATCH_COUNT, type BatchOptions, type WrittenBody } from '../aws/batch.ts';
 
+const FIRST_ENTRY = literal('{"Id":"', 'json');
+const NEXT_ENTRY = literal(',{"Id":"', 'json');
 const ENTRY_BODIES: readonly Literal[] = Array.from({ length: MAX_BATCH_COUNT }, (_, index) =>
   literal(`${index}","MessageBody":"`, 'json'),
 );
@@ -33,7 +35,8 @@ export class RequestWriter {
     writer.literal(queue.requestStart);
     for (let index = 0; index < batch.length; index++) {
       const message = batch[index]!;
-      writer.latin1(index === 0 ? `{"Id":"${tag}` : `,{"Id":"${tag}`);
+      writer.literal(index === 0 ? FIRST_ENTRY : NEXT_ENTRY);
+      writer.bytes(this.#parts.tagBytes);
       writer.literal(ENTRY_BODIES[index]!);
       // Escaped already: the sink asks for it (`Sink.encoding`).
       writer.bytes(message.buffer, message.start, message.end);
