@@ -128,7 +128,8 @@ async function awaitCredentials(found: Promise<AwsCredentials>): Promise<AwsCred
     const message = cause instanceof Error ? cause.message : String(cause);
     // The SDK's providers say of a file that cannot be opened, or a host that cannot be reached, that there are none.
     const shortage = shortageOf(cause) ?? descriptorShortage();
-    if (shortage !== undefined) throw new RequestError({ code: shortage.code, message: shortage.what, cause });
+    if (shortage !== undefined)
+      throw new RequestError({ code: shortage.code, message: shortage.what, cause });
     throw new RequestError({ code: CREDENTIALS_MISSING, message: `no AWS credentials: ${message}`, cause });
   }
 }
