@@ -136,5 +136,7 @@ export interface SinkDefinition<Config> {
     /** May one request carry several messages of a group, where the route keeps their order? Undefined: `strict`. */
     readonly sameGroup?: 'strict' | 'ordered';
   };
+  /** What is no fault of a configuration, but may be one: said once at start, and by `check`. */
+  notesOf?(config: Config): readonly string[];
   create(config: Config, context: SinkContext): Promise<Sink>;
 }

@@ -66,6 +66,15 @@ function endpointOf(
   return endpoints.find((endpoint) => endpoint.name === name);
 }
 
+/** What the sink's own definition has to say of it. */
+export function noteDestination(
+  sink: string,
+  { type, config }: SinkSettings['destination'],
+  notes: string[],
+): void {
+  for (const note of sinkDefinition(type)?.notesOf?.(config) ?? []) notes.push(`sink ${sink}: ${note}`);
+}
+
 export function noteUnverifiedDestination(
   sink: string,
   destination: SinkSettings['destination'],

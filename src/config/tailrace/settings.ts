@@ -16,7 +16,7 @@ import type { SinkConfig } from '../schema/sink.ts';
 import { readCertificates, withCertificates } from './certificates.ts';
 import { checkNames, checkTemplates, type Reader } from './cross-checks.ts';
 import { noteUnverifiedDatabase, retrySettings, toDatabase } from './databases.ts';
-import { checkEndpoints, noteUnverifiedDestination, toDestination } from './destinations.ts';
+import { checkEndpoints, noteDestination, noteUnverifiedDestination, toDestination } from './destinations.ts';
 import { selectionOf } from './source-checks.ts';
 
 export type Reading = {
@@ -41,7 +41,10 @@ export async function settingsOf(file: FileValue, context: LoadContext): Promise
   if (parsed === undefined || faults.length > 0) throw new ConfigError(sortFaults(faults));
   const config = withCertificates(withDatabases(parsed), certificates);
   const settings = toService(config, listening, reader);
-  for (const sink of settings.sinks) noteUnverifiedDestination(sink.name, sink.destination, notes);
+  for (const { name, destination } of settings.sinks) {
+    noteUnverifiedDestination(name, destination, notes);
+    noteDestination(name, destination, notes);
+  }
   return { settings, config, notes };
 }
 

@@ -54,7 +54,8 @@ export class MessageAttributes<Encoded> {
   }
 }
 
-const attributesOf = ({ schema, table, action }: Message): AttributeList => [
+/** All but the idempotency key. */
+export const attributesOf = ({ schema, table, action }: Message): AttributeList => [
   ['table', acceptable(table)],
   ['schema', acceptable(schema)],
   ['action', action],

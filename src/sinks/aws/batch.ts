@@ -1,7 +1,8 @@
 // What SQS' and SNS' batch calls have in common: limits of a batch, sizes and ids of messages, buffers of requests.
 import { ByteWriter } from '../../core/byte-writer.ts';
 import type { Message } from '../../core/message.ts';
-import { MessageAttributes, type AttributeList } from './attributes.ts';
+import { attributesOf, KEY_NAME, MessageAttributes, type AttributeList } from './attributes.ts';
+import { EntryTags, type EntryTag } from './entry-ids.ts';
 import { fifoId } from './ids.ts';
 import type { RequestBytes } from '../http/connection.ts';
 
@@ -20,6 +21,8 @@ const MAX_KEPT_BYTES = 256 * 1024;
 const HEAD_ROOM_BYTES = 2048;
 
 export type WrittenBody = RequestBytes & {
+  /** Of the entries in it. */
+  readonly tag: EntryTag;
   /** Lets another request use the buffer. Only after a complete answer: after an error a socket may still be reading it. */
   readonly release: () => void;
 };
@@ -34,6 +37,7 @@ export type BatchOptions = {
 export class BatchParts<Encoded> {
   readonly #options: BatchOptions;
   readonly #attributes: MessageAttributes<Encoded> | undefined;
+  readonly #tags = new EntryTags();
   readonly #free: ByteWriter[] = [];
 
   constructor(options: BatchOptions, encodeAttributes: (attributes: AttributeList) => Encoded) {
@@ -48,6 +52,22 @@ export class BatchParts<Encoded> {
 
   attributesFor(message: Message): Encoded | undefined {
     return this.#attributes?.encodedFor(message);
+  }
+
+  /** A message's attributes as they are sent, the key among them; undefined: none are. */
+  attributesOf(message: Message): AttributeList | undefined {
+    if (!this.#options.messageAttributes) return undefined;
+    return [...attributesOf(message), [KEY_NAME, message.idempotencyKey]];
+  }
+
+  /** Of the tag that was given last. */
+  get tagBytes(): Buffer {
+    return this.#tags.bytes;
+  }
+
+  /** For the entries of a new request. */
+  nextTag(): EntryTag {
+    return this.#tags.next();
   }
 
   /** Where it is not FIFO there is a group id only where the user has a template for it (fair queues). */
@@ -70,9 +90,10 @@ export class BatchParts<Encoded> {
   }
 
   /** The body that a buffer holds now. */
-  written(writer: ByteWriter): WrittenBody {
+  written(writer: ByteWriter, tag: EntryTag): WrittenBody {
     const { buffer, length } = writer;
-    return { buffer, bodyStart: HEAD_ROOM_BYTES, end: length, release: () => this.#release(writer) };
+    const release = (): void => this.#release(writer);
+    return { buffer, bodyStart: HEAD_ROOM_BYTES, end: length, tag, release };
   }
 
   #release(writer: ByteWriter): void {

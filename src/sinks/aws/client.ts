@@ -14,7 +14,7 @@ import {
 } from './errors.ts';
 import { awsHttp } from './http.ts';
 import { RequestSigner, type AwsCredentials } from './signature.ts';
-import type { RequestBytes } from '../http/connection.ts';
+import type { ReceivedReply, RequestBytes } from '../http/connection.ts';
 import { NoReplyError } from '../http/errors.ts';
 import type { HttpPool } from '../http/pool.ts';
 import type { HttpReply } from '../http/reply.ts';
@@ -57,11 +57,17 @@ export class AwsClient {
   }
 
   /**
-   * Calls `action` with `body`, in the protocol's bytes; resolves with the parsed answer. Throws RequestError when AWS
-   * refuses or nobody answers, and the signal's reason when it aborts. The bytes must not change before this settles,
-   * nor after an error (a dead socket may still hold them).
+   * Calls `action` with `body`, in the protocol's bytes; resolves with what `read` makes of the parsed answer. Throws
+   * RequestError when AWS refuses or nobody answers, and the signal's reason when it aborts. What `read` throws says that
+   * this answers something else: RequestError, and the connection is closed. The bytes must not change before this
+   * settles, nor after an error (a dead socket may still hold them).
    */
-  async call(action: string, body: RequestBytes, signal: AbortSignal): Promise<unknown> {
+  async call<Answer>(
+    action: string,
+    body: RequestBytes,
+    signal: AbortSignal,
+    read: (answer: unknown) => Answer,
+  ): Promise<Answer> {
     signal.throwIfAborted();
     const { protocol, endpoint, credentials: cache } = this.#options;
     const found = cache.get();
@@ -69,6 +75,7 @@ export class AwsClient {
     const head = this.#signer.head({
       host: endpoint.host,
       path: endpoint.pathname,
+      search: endpoint.search,
       contentType: protocol.contentType,
       target: protocol.target(action),
       body: body.buffer.subarray(body.bodyStart, body.end),
@@ -76,7 +83,7 @@ export class AwsClient {
       nowMs: wallMs() + this.#clockOffsetMs,
     });
     const reply = await this.#exchange(head, body, signal);
-    if (reply.status === 200) return read(protocol, reply, action);
+    if (reply.status === 200) return readWith(read, { protocol, reply, action });
     const error = refusalOf(protocol, reply);
     this.#learnFrom(error, reply, credentials);
     throw error;
@@ -95,7 +102,7 @@ export class AwsClient {
     this.#http.close();
   }
 
-  async #exchange(head: string, body: RequestBytes, signal: AbortSignal): Promise<HttpReply> {
+  async #exchange(head: string, body: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
     try {
       return await this.#http.request(head, body, signal);
     } catch (error) {
@@ -117,6 +124,7 @@ async function awaitCredentials(found: Promise<AwsCredentials>): Promise<AwsCred
   try {
     return await found;
   } catch (cause) {
+    if (cause instanceof RequestError) throw cause;
     const message = cause instanceof Error ? cause.message : String(cause);
     // The SDK's providers say of a file that cannot be opened, or a host that cannot be reached, that there are none.
     const shortage = shortageOf(cause) ?? descriptorShortage();
@@ -126,16 +134,20 @@ async function awaitCredentials(found: Promise<AwsCredentials>): Promise<AwsCred
   }
 }
 
-function read(protocol: AwsProtocol, reply: HttpReply, action: string): unknown {
+type Answered = {
+  readonly protocol: AwsProtocol;
+  readonly reply: ReceivedReply;
+  readonly action: string;
+};
+
+function readWith<Answer>(read: (answer: unknown) => Answer, { protocol, reply, action }: Answered): Answer {
   try {
-    return protocol.read(reply.body.toString(), action);
+    return read(protocol.read(reply.body.toString(), action));
   } catch (cause) {
-    throw new RequestError({
-      code: MALFORMED_REPLY,
-      status: reply.status,
-      message: `no answer to ${action}`,
-      cause,
-    });
+    reply.hangUp();
+    if (cause instanceof RequestError) throw cause;
+    const { status } = reply;
+    throw new RequestError({ code: MALFORMED_REPLY, status, message: `no answer to ${action}`, cause });
   }
 }
 

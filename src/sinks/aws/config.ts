@@ -1,6 +1,9 @@
 // What the configurations of AWS destinations share: region, credentials, emulator, lanes and timeout.
 import { z } from 'zod';
 import { DURATION_PATTERN, parseDurationMs } from '../../core/duration.ts';
+import { faultOfText, faultOfToken } from '../http/printable.ts';
+import { faultOfAwsUrl } from './endpoint-url.ts';
+import { isRegionName, judgeRegion, type RegionVerdict } from './known-regions.ts';
 
 export const DEFAULT_LANES = 32;
 const MAX_LANES = 1024;
@@ -13,7 +16,39 @@ const duration = z
   ])
   .transform((value) => (typeof value === 'number' ? value : parseDurationMs(value)!));
 
-const secret = (description: string) => z.string().min(1).optional().meta({ description, secret: true });
+const token = () =>
+  z
+    .string()
+    .min(1)
+    .superRefine((text, context) => {
+      const fault = text === '' ? undefined : faultOfToken(text);
+      if (fault !== undefined) context.addIssue({ code: 'custom', message: `${fault}: write it without` });
+    })
+    .optional();
+
+/** Of a profile: a section of a file, which may have blanks inside. */
+const name = () =>
+  z
+    .string()
+    .min(1)
+    .superRefine((text, context) => {
+      const fault = faultOfText(text);
+      if (fault !== undefined) context.addIssue({ code: 'custom', message: `${fault}: write it without` });
+    })
+    .optional();
+
+const secret = (description: string) => token().meta({ description, secret: true });
+
+/** The URL of AWS, or of what stands in its place. A message never repeats what may hold a password. */
+export const awsUrl = (example: string) =>
+  z
+    .string()
+    .superRefine((text, context) => {
+      const fault = faultOfAwsUrl(text, example);
+      if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
+    })
+    .meta({ format: 'uri' })
+    .optional();
 
 /** `route`: what the sink delivers to; `identifier`: what of it tells a region. */
 export const awsKeys = (words: {
@@ -25,9 +60,12 @@ export const awsKeys = (words: {
   region: z
     .string()
     .min(1)
+    .refine((text) => text === '' || isRegionName(text), {
+      error: 'a region has letters, digits and hyphens only, such as eu-west-1',
+    })
     .optional()
     .describe(`AWS region. Default: of the ${words.identifier}, else \`AWS_REGION\`, else of the profile.`),
-  access_key_id: z.string().min(1).optional().describe('Static credentials: the access key id.'),
+  access_key_id: token().describe('Static credentials: the access key id.'),
   secret_access_key: secret('Static credentials: the secret access key.'),
   session_token: secret('Static credentials: the session token of temporary ones.'),
   use_task_role: z
@@ -36,15 +74,12 @@ export const awsKeys = (words: {
     .describe(
       'Use the role of the ECS task, EKS service account or EC2 instance, whatever the environment says.',
     ),
-  profile: z.string().min(1).optional().describe('Profile of the shared AWS configuration files.'),
-  role_arn: z.string().min(1).optional().describe('Role to assume with the credentials found above.'),
-  external_id: z.string().min(1).optional().describe('External id that the role asks for.'),
-  emulator_base_url: z
-    .url({ protocol: /^https?$/ })
-    .optional()
-    .describe(
-      `Endpoint to use instead of AWS (fauxqs, LocalStack, a VPC endpoint). Default: \`AWS_ENDPOINT_URL_${words.service}\`, \`AWS_ENDPOINT_URL\`.`,
-    ),
+  profile: name().describe('Profile of the shared AWS configuration files.'),
+  role_arn: token().describe('Role to assume with the credentials found above.'),
+  external_id: token().describe('External id that the role asks for.'),
+  emulator_base_url: awsUrl('http://localhost:4566').describe(
+    `Endpoint to use instead of AWS (fauxqs, LocalStack, a VPC endpoint). Default: \`AWS_ENDPOINT_URL_${words.service}\`, \`AWS_ENDPOINT_URL\`.`,
+  ),
   use_emulator: z
     .boolean()
     .optional()
@@ -68,10 +103,19 @@ export const awsKeys = (words: {
 /** The shared part after parsing; `timeout` is in milliseconds. */
 export type AwsConfig = z.output<z.ZodObject<ReturnType<typeof awsKeys>>>;
 
-export type Fault = { readonly path: readonly string[]; readonly message: string };
+export type Fault = {
+  readonly path: readonly string[];
+  readonly message: string;
+  readonly params?: { readonly nearest: string };
+};
 
 /** What one field of credentials or emulator cannot say alone. */
 export function* awsFaultsOf(config: AwsConfig): Generator<Fault> {
+  const judged = judgedRegion(config);
+  if (judged?.kind === 'mistyped') {
+    const message = `AWS has no region ${config.region}`;
+    yield { path: ['region'], message, params: { nearest: judged.nearest } };
+  }
   const isStatic = config.access_key_id !== undefined;
   if (isStatic !== (config.secret_access_key !== undefined)) {
     const missing = isStatic ? 'secret_access_key' : 'access_key_id';
@@ -95,4 +139,26 @@ export function* awsFaultsOf(config: AwsConfig): Generator<Fault> {
   if (config.use_emulator === true && config.emulator_base_url === undefined) {
     yield { path: ['emulator_base_url'], message: 'use_emulator needs emulator_base_url' };
   }
+}
+
+/** Undefined where none is written, an emulator takes any, or it is a fault in itself. */
+function judgedRegion(config: AwsConfig): RegionVerdict | undefined {
+  const { region } = config;
+  if (region === undefined || !isRegionName(region) || emulatorOf(config) !== undefined) return undefined;
+  return judgeRegion(region);
+}
+
+/** What takes the place of AWS, as far as the configuration says it. */
+export const emulatorOf = ({
+  use_emulator: isUsed,
+  emulator_base_url: url,
+}: Pick<AwsConfig, 'use_emulator' | 'emulator_base_url'>): string | undefined =>
+  isUsed === false ? undefined : url;
+
+/** What is no fault, but may be one. */
+export function awsNotesOf(config: AwsConfig): readonly string[] {
+  const judged = judgedRegion(config);
+  if (judged?.kind !== 'unknown') return [];
+  const nearest = judged.nearest === undefined ? '' : ` (the nearest that is known: ${judged.nearest})`;
+  return [`region ${config.region} is not known to this version${nearest}: right if it is new`];
 }

@@ -1,7 +1,8 @@
 // Clients for the routes of one sink: one per endpoint and region, all with the same credentials.
 import { AwsClient, type AwsProtocol } from './client.ts';
-import type { AwsConfig } from './config.ts';
+import { emulatorOf, type AwsConfig } from './config.ts';
 import { CredentialCache, credentialLoader } from './credentials.ts';
+import { faultOfAwsUrl } from './endpoint-url.ts';
 import { ENDPOINT_NOT_FOUND, RequestError } from './errors.ts';
 import {
   endpointOverride,
@@ -36,7 +37,7 @@ export class AwsConnections {
     this.#connection = connection;
     this.#config = config;
     this.#env = env;
-    this.#emulator = config.use_emulator === false ? undefined : config.emulator_base_url;
+    this.#emulator = emulatorOf(config);
     const options = { ...config, emulator_base_url: this.#emulator };
     this.#credentials = new CredentialCache(credentialLoader(options));
   }
@@ -78,11 +79,11 @@ export class AwsConnections {
     const found =
       this.#emulator ?? (await endpointOverride(this.#connection.service, this.#config, this.#env));
     if (found === undefined) return undefined;
-    const url = URL.parse(found);
-    if (url !== null && /^https?:$/.test(url.protocol)) return url;
+    const fault = faultOfAwsUrl(found, 'http://localhost:4566');
+    if (fault === undefined) return new URL(found);
     throw new RequestError({
       code: ENDPOINT_NOT_FOUND,
-      message: `the configured AWS endpoint is no URL: ${found}`,
+      message: `the AWS endpoint of the environment: ${fault}`,
     });
   }
 

@@ -1,5 +1,7 @@
 // Where credentials come from: the SDK's own providers, kept until they expire or AWS refuses them.
 import { steadyMs, wallMs } from '../../core/clock.ts';
+import { faultOfToken } from '../http/printable.ts';
+import { CREDENTIALS_MALFORMED, RequestError } from './errors.ts';
 import { isAwsHost } from './region.ts';
 import type { AwsCredentials } from './signature.ts';
 
@@ -79,10 +81,10 @@ export class CredentialCache {
 
 /** The loader that a destination's options describe. */
 export function credentialLoader(options: CredentialOptions): CredentialLoader {
-  const base = baseLoader(options);
+  const base = checked(baseLoader(options));
   const { role_arn: roleArn, external_id: externalId, region, profile } = options;
   if (roleArn === undefined) return base;
-  return async () => {
+  return checked(async () => {
     const { fromTemporaryCredentials } = await import('@aws-sdk/credential-providers');
     return fromTemporaryCredentials({
       params: {
@@ -93,6 +95,28 @@ export function credentialLoader(options: CredentialOptions): CredentialLoader {
       masterCredentials: base,
       clientConfig: { ...(region !== undefined && { region }), ...(profile !== undefined && { profile }) },
     })();
+  });
+}
+
+const FIELDS = [
+  { key: 'accessKeyId', name: 'access key id', variable: 'AWS_ACCESS_KEY_ID' },
+  { key: 'secretAccessKey', name: 'secret access key', variable: 'AWS_SECRET_ACCESS_KEY' },
+  { key: 'sessionToken', name: 'session token', variable: 'AWS_SESSION_TOKEN' },
+] as const;
+
+/** A key from a file often has its line break; sent like this, AWS would only say that the signature is wrong, or worse. */
+function checked(load: CredentialLoader): CredentialLoader {
+  return async () => {
+    const credentials = await load();
+    for (const { key, name, variable } of FIELDS) {
+      const value = credentials[key];
+      const fault = value === undefined ? undefined : faultOfToken(value);
+      if (fault === undefined) continue;
+      const source = process.env[variable] === value ? ` in ${variable}` : '';
+      const message = `the ${name}${source} cannot be used: ${fault}`;
+      throw new RequestError({ code: CREDENTIALS_MALFORMED, message });
+    }
+    return credentials;
   };
 }
 

@@ -18,8 +18,10 @@ export class RequestError extends Error {
 /** Our own codes, next to those of AWS and of the network. */
 export { MALFORMED_REPLY };
 export const REGION_MISSING = 'REGION_MISSING';
+export const REGION_UNKNOWN = 'REGION_UNKNOWN';
 export const ENDPOINT_NOT_FOUND = 'ENDPOINT_NOT_FOUND';
 export const CREDENTIALS_MISSING = 'CREDENTIALS_MISSING';
+export const CREDENTIALS_MALFORMED = 'CREDENTIALS_MALFORMED';
 export const QUEUE_NOT_FIFO = 'QUEUE_NOT_FIFO';
 
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
@@ -58,6 +60,7 @@ const CODES = {
     'IncompleteSignatureException',
     CREDENTIALS_MISSING,
   ],
+  malformedCredentials: [CREDENTIALS_MALFORMED],
   expired: ['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired'],
   signature: ['SignatureDoesNotMatch', 'InvalidSignatureException'],
   clock: ['RequestExpired', 'RequestTimeTooSkewed', 'RequestInTheFuture'],
@@ -104,7 +107,7 @@ const CODES = {
     'CERT_HAS_EXPIRED',
   ],
   malformed: [MALFORMED_REPLY, REPLY_TOO_LONG],
-  region: [REGION_MISSING],
+  region: [REGION_MISSING, REGION_UNKNOWN],
   endpoint: [ENDPOINT_NOT_FOUND],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 

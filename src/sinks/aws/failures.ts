@@ -15,6 +15,7 @@ const MEANINGS: Readonly<Record<ErrorFamily, Meaning>> = {
   denied: { culprit: 'route', quoted: true },
   keyDenied: { culprit: 'route', quoted: true },
   credentials: { culprit: 'route', quoted: true },
+  malformedCredentials: { culprit: 'route', quoted: true },
   expired: { culprit: 'route', quoted: true },
   signature: { culprit: 'route', quoted: false },
   clock: { culprit: 'route', quoted: true },
@@ -38,6 +39,7 @@ export type ServiceCures = Readonly<Record<OwnFamily, string>>;
 
 const commonCures = (service: string): Readonly<Record<Exclude<ErrorFamily, OwnFamily>, string>> => ({
   credentials: 'set access_key_id and secret_access_key, profile, use_task_role, or the AWS_* variables',
+  malformedCredentials: 'correct it where it comes from: keys have printable ASCII only, and no blanks',
   expired: 'renew the session token, or use a source that renews by itself: use_task_role, profile, role_arn',
   signature: 'AWS computes another signature: check secret_access_key, the region, and this machine’s clock',
   clock: 'synchronise this machine’s clock',

@@ -1,5 +1,7 @@
 // Which region and endpoint a service has here: asked of the SDK, which reads environment, profiles and partitions.
-import { ENDPOINT_NOT_FOUND, REGION_MISSING, RequestError } from './errors.ts';
+import { faultOfToken } from '../http/printable.ts';
+import { isRegionName, judgeRegion } from './known-regions.ts';
+import { ENDPOINT_NOT_FOUND, REGION_MISSING, REGION_UNKNOWN, RequestError } from './errors.ts';
 
 export type RegionOptions = { readonly region?: string | undefined; readonly profile?: string | undefined };
 
@@ -40,19 +42,45 @@ export async function endpointOverride(
   return section[[service, 'endpoint_url'].join(CONFIG_PREFIX_SEPARATOR)] ?? profile['endpoint_url'];
 }
 
-/** Configured, of the environment or of the profile; throws RequestError REGION_MISSING. */
+/** Configured, of the environment or of the profile; throws RequestError REGION_MISSING, REGION_UNKNOWN. */
 export async function findRegion(options: RegionOptions): Promise<string> {
+  const region = await lookUpRegion(options);
+  const judged = judgeRegion(region);
+  if (judged.kind !== 'mistyped') return region;
+  const message = `AWS has no region ${region}; did you mean ${judged.nearest}?`;
+  throw new RequestError({ code: REGION_UNKNOWN, message });
+}
+
+async function lookUpRegion(options: RegionOptions): Promise<string> {
   if (options.region !== undefined) return options.region;
+  let found: string | undefined;
   try {
-    return await (await sdkConfig(options)).region();
+    found = await (await sdkConfig(options)).region();
   } catch (cause) {
-    throw new RequestError({ code: REGION_MISSING, message: 'no AWS region is configured', cause });
+    // The SDK names none that cannot be part of a host's name.
+    found = await writtenRegion(options);
+    if (found === undefined) {
+      throw new RequestError({ code: REGION_MISSING, message: 'no AWS region is configured', cause });
+    }
   }
+  if (isRegionName(found)) return found;
+  const message = `the AWS region of the environment or the profile is none: ${faultOfToken(found) ?? 'it has other characters than letters, digits and hyphens'}`;
+  throw new RequestError({ code: REGION_UNKNOWN, message });
+}
+
+async function writtenRegion({ profile }: RegionOptions): Promise<string | undefined> {
+  const { loadConfig, NODE_REGION_CONFIG_OPTIONS, NODE_REGION_CONFIG_FILE_OPTIONS } =
+    await import('@smithy/core/config');
+  const found = await loadConfig(
+    { ...NODE_REGION_CONFIG_OPTIONS, default: '' },
+    { ...NODE_REGION_CONFIG_FILE_OPTIONS, ...(profile !== undefined && { profile }) },
+  )().catch(() => '');
+  return found === '' ? undefined : found;
 }
 
 /** Emulators take any region. */
 export const findEmulatorRegion = (options: RegionOptions): Promise<string> =>
-  findRegion(options).catch(() => DEFAULT_EMULATOR_REGION);
+  lookUpRegion(options).catch(() => DEFAULT_EMULATOR_REGION);
 
 /** A service's own endpoint in a region: partition, FIPS and dual-stack as configured. */
 export async function findEndpoint(

@@ -1,34 +1,36 @@
 // What the answer to a batch call says of each message, SQS' and SNS' alike.
 import type { Outcome } from '../../core/errors.ts';
-import { bareCode } from './errors.ts';
+import { indexOfEntry, type EntryTag } from './entry-ids.ts';
+import { bareCode, MALFORMED_REPLY, RequestError } from './errors.ts';
 import type { AwsFailures } from './failures.ts';
 
-export type BatchReply = {
-  /** Entry ids as they came. */
-  readonly successful: readonly unknown[];
+/** Entry ids as they came; `Accepted`: what a service says besides of an entry that it took. */
+export type BatchReply<Accepted = unknown> = {
+  readonly successful: readonly ({ readonly id: unknown } & Accepted)[];
   readonly failed: readonly { readonly id: unknown; readonly code: unknown; readonly senderFault: boolean }[];
 };
 
+export type SentBatch = { readonly tag: EntryTag; readonly count: number };
+
+/** The answer is to something else than what was asked. */
+export const strayReply = (): RequestError =>
+  new RequestError({ code: MALFORMED_REPLY, status: 200, message: 'the answer is to another request' });
+
 /**
- * One outcome per message, by entry id, which is the message's index. A message that the answer does not name, or
- * names as both, is not delivered.
+ * One outcome per message, by entry id. A message that the answer does not name, or names as both, is not delivered.
+ * Throws RequestError where the answer names what was not in this request: it is not to it.
  */
-export function outcomesOf(reply: BatchReply, count: number, failures: AwsFailures): Outcome[] {
+export function outcomesOf(reply: BatchReply, { tag, count }: SentBatch, failures: AwsFailures): Outcome[] {
   const outcomes = Array.from<Outcome>({ length: count }).fill(failures.ofMissingResult);
-  for (const id of reply.successful) {
-    const index = indexOf(id, count);
-    if (index !== undefined) outcomes[index] = 'delivered';
-  }
+  const indexOf = (id: unknown): number => {
+    const index = indexOfEntry(id, tag, count);
+    if (index === undefined) throw strayReply();
+    return index;
+  };
+  for (const { id } of reply.successful) outcomes[indexOf(id)] = 'delivered';
   for (const { id, code, senderFault } of reply.failed) {
-    const index = indexOf(id, count);
-    if (index === undefined) continue;
-    outcomes[index] = failures.ofEntry(typeof code === 'string' ? bareCode(code) : 'UNNAMED', senderFault);
+    const name = typeof code === 'string' ? bareCode(code) : 'UNNAMED';
+    outcomes[indexOf(id)] = failures.ofEntry(name, senderFault);
   }
   return outcomes;
-}
-
-function indexOf(id: unknown, count: number): number | undefined {
-  if (typeof id !== 'string') return undefined;
-  const index = Number(id);
-  return String(index) === id && index >= 0 && index < count && Number.isInteger(index) ? index : undefined;
 }

@@ -7,7 +7,7 @@ export type Framing =
   | { readonly kind: 'until-close' };
 
 export type BodyReader = {
-  /** Takes what it can of `bytes` from `at` on; returns where it stopped. What it did not take comes again, with more behind it. */
+  /** Takes what of `bytes` from `at` on is the body's: all of it until it is whole. Returns where it stopped. */
   take(bytes: Buffer, at: number): number;
   readonly isWhole: boolean;
   /** What was kept so far. */
@@ -100,6 +100,8 @@ class ChunkedBody implements BodyReader {
   readonly #kept: Kept;
   #state: 'size' | 'data' | 'data end' | 'trailers' | 'whole' = 'size';
   #left = 0;
+  /** What has arrived of a line. */
+  #line = '';
 
   constructor(kept: Kept) {
     this.#kept = kept;
@@ -107,10 +109,8 @@ class ChunkedBody implements BodyReader {
 
   take(bytes: Buffer, start: number): number {
     let at = start;
-    while (this.#state !== 'whole') {
-      const next = this.#state === 'data' ? this.#takeData(bytes, at) : this.#takeLine(bytes, at);
-      if (next === at) break;
-      at = next;
+    while (this.#state !== 'whole' && at < bytes.length) {
+      at = this.#state === 'data' ? this.#takeData(bytes, at) : this.#takeLine(bytes, at);
     }
     return at;
   }
@@ -124,12 +124,19 @@ class ChunkedBody implements BodyReader {
   }
 
   #takeLine(bytes: Buffer, at: number): number {
-    const end = bytes.indexOf(LF, at);
-    if (end === -1) {
-      if (bytes.length - at > MAX_LINE_BYTES) throw malformedReply('a line between its chunks is too long');
-      return at;
+    const lineEnd = bytes.indexOf(LF, at);
+    const end = lineEnd === -1 ? bytes.length : lineEnd;
+    if (this.#line.length + end - at > MAX_LINE_BYTES) {
+      throw malformedReply('a line between its chunks is too long');
     }
-    this.#readLine(bytes.toString('latin1', at, end).replace(/\r$/, ''));
+    this.#line += bytes.toString('latin1', at, end);
+    if (this.#state === 'data end' && !/^\r?$/.test(this.#line)) {
+      throw malformedReply('a chunk is longer than it says');
+    }
+    if (lineEnd === -1) return end;
+    const line = this.#line.replace(/\r$/, '');
+    this.#line = '';
+    this.#readLine(line);
     return end + 1;
   }
 
@@ -140,7 +147,6 @@ class ChunkedBody implements BodyReader {
         this.#state = this.#left === 0 ? 'trailers' : 'data';
         break;
       case 'data end':
-        if (line !== '') throw malformedReply('a chunk is longer than it says');
         this.#state = 'size';
         break;
       case 'trailers':

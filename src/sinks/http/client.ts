@@ -1,12 +1,11 @@
 // The client of one HTTP endpoint: kept-alive connections, guarded, with the TLS that was asked for.
 import { isIP } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
-import { openSocket, wholeBody, type SocketOptions } from './connection.ts';
+import { openSocket, wholeBody, type ReceivedReply, type SocketOptions } from './connection.ts';
 import type { EndpointTls } from './endpoint.ts';
 import { networkError } from './errors.ts';
 import { HttpPool } from './pool.ts';
 import { isPrivateAddress, privateAddressError, publicLookup } from './private-addresses.ts';
-import type { HttpReply } from './reply.ts';
 
 /** Below what servers wait by default (Node's: 5 s), or a reset would meet the next request. */
 const KEEP_ALIVE_MS = 4000;
@@ -63,7 +62,7 @@ export class HttpClient {
    * Resolves with the reply, whatever its status; redirects are not followed. Throws NoReplyError when there is none, and
    * the signal's reason when it aborts. The body must not change, also after an error.
    */
-  async request({ method, path, headers, body }: HttpRequest, signal: AbortSignal): Promise<HttpReply> {
+  async request({ method, path, headers, body }: HttpRequest, signal: AbortSignal): Promise<ReceivedReply> {
     this.#guard();
     let head = `${method} ${path} HTTP/1.1\r\nhost: ${this.#origin.host}\r\n`;
     for (const name in headers) head += `${name}: ${headers[name]}\r\n`;

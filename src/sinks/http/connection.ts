@@ -28,9 +28,14 @@ export type RequestBytes = { readonly buffer: Buffer; readonly bodyStart: number
 /** A body without room for the head. */
 export const wholeBody = (body: Buffer): RequestBytes => ({ buffer: body, bodyStart: 0, end: body.length });
 
+export type ReceivedReply = HttpReply & {
+  /** For a reply that is none to what was asked: what comes over this connection next may be no better. */
+  hangUp(): void;
+};
+
 type Exchange = {
   readonly signal: AbortSignal;
-  readonly resolve: (reply: HttpReply) => void;
+  readonly resolve: (reply: ReceivedReply) => void;
   readonly reject: (error: unknown) => void;
 };
 
@@ -45,6 +50,7 @@ export class HttpConnection {
   #isGone = false;
   #deadlineMs: number;
   #exchange: Exchange | undefined;
+  readonly #hangUp = (): void => this.destroy(networkError(HUNG_UP));
 
   constructor(options: HttpConnectionOptions, readBuffer: Buffer, pool: PoolPorts) {
     this.#options = options;
@@ -74,7 +80,7 @@ export class HttpConnection {
   }
 
   /** One request at a time. */
-  send(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<HttpReply> {
+  send(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
     return new Promise((resolve, reject) => {
       this.#exchange = { signal, resolve, reject };
       this.#deadlineMs = steadyMs() + this.#options.timeoutMs;
@@ -129,12 +135,15 @@ export class HttpConnection {
   }
 
   #answer(reply: HttpReply): void {
-    this.#exchange!.resolve(reply);
+    const isEarly = this.#socket.writableLength > 0;
+    // Nobody can have taken what was not sent yet, whatever the answer says.
+    if (isEarly && reply.status < 300) return this.destroy(networkError(EARLY));
+    const { keepAlive, keepAliveMs } = reply;
+    this.#exchange!.resolve({ ...reply, hangUp: this.#hangUp });
     this.#exchange = undefined;
-    // A reply before the server has read the request: what is left of it would go out before the next one, from bytes
-    // that are the caller's again.
-    if (!reply.keepAlive || this.#socket.writableLength > 0) return this.destroy(undefined);
-    const serverMs = (reply.keepAliveMs ?? Number.POSITIVE_INFINITY) - KEEP_ALIVE_MARGIN_MS;
+    // What is left of an unread request would go out before the next one, from bytes that are the caller's again.
+    if (!keepAlive || isEarly) return this.destroy(undefined);
+    const serverMs = (keepAliveMs ?? Number.POSITIVE_INFINITY) - KEEP_ALIVE_MARGIN_MS;
     if (serverMs <= 0) return this.destroy(undefined);
     this.#deadlineMs = steadyMs() + Math.min(this.#options.keepAliveMs, serverMs);
     this.#pool.idle();
@@ -147,6 +156,8 @@ export class HttpConnection {
   }
 }
 
+/** For us it has hung up: before it had the request. */
+const EARLY = { code: 'ECONNRESET', message: 'the endpoint answered before it had the whole request' };
 const HUNG_UP = { code: 'ECONNRESET', message: 'the endpoint closed the connection' };
 
 /** Without `onread` nothing is read of it. */

@@ -12,7 +12,7 @@ export const endpointUrl = () =>
 function faultOfUrl(text: string): string | undefined {
   const expected = 'a URL with its scheme is expected: https://example.com/hook';
   // The URL parser drops line breaks in silence.
-  if (/\s/.test(text) || !URL.canParse(text)) return expected;
+  if (/[\s\p{Cc}]/u.test(text) || !URL.canParse(text)) return expected;
   const url = new URL(text);
   if (!/^https?:$/.test(url.protocol)) return expected;
   if (url.username !== '' || url.password !== '') {

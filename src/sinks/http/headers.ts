@@ -1,12 +1,11 @@
 // The headers of a webhook: checked where they are written, merged without regard to case.
 import { z } from 'zod';
+import { faultOfText } from './printable.ts';
 
 export type Header = { readonly key: string; readonly value: string };
 
 // https://www.rfc-editor.org/rfc/rfc9110#name-field-names
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-// https://www.rfc-editor.org/rfc/rfc9110#name-field-values
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** Those that say how this request is framed, routed or identified. */
 const RESERVED: ReadonlySet<string> = new Set([
@@ -81,7 +80,9 @@ function faultOfValue(name: string, value: string): string | undefined {
   if (/[\r\n]/.test(value)) {
     return 'a header has no line breaks; a block that begins with "|" ends with one: write "|-"';
   }
-  if (!VALUE.test(value)) return 'a header has printable characters of Latin-1 only';
+  const fault = faultOfText(value);
+  if (fault !== undefined)
+    return `the value of a header is printable ASCII, without blanks around it: ${fault}`;
   if (name.toLowerCase() === CONTENT_ENCODING && !/^gzip$/i.test(value)) {
     return 'gzip is the only content-encoding that is known here';
   }

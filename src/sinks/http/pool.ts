@@ -2,9 +2,13 @@
 import { steadyMs } from '../../core/clock.ts';
 import { descriptorLimit } from '../../core/descriptors.ts';
 import { shortageNamed } from '../../core/shortages.ts';
-import { HttpConnection, type HttpConnectionOptions, type RequestBytes } from './connection.ts';
+import {
+  HttpConnection,
+  type HttpConnectionOptions,
+  type ReceivedReply,
+  type RequestBytes,
+} from './connection.ts';
 import { networkError, NoReplyError } from './errors.ts';
-import type { HttpReply } from './reply.ts';
 
 export type HttpPoolOptions = HttpConnectionOptions & { readonly maxConnections: number };
 
@@ -43,7 +47,7 @@ export class HttpPool {
    * reply, whatever its status. Throws NoReplyError when there is none, and the signal's reason when it aborts. The
    * bytes must not change before this settles, nor after an error (a dead socket may still hold them).
    */
-  async request(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<HttpReply> {
+  async request(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
     for (;;) {
       try {
         return await this.#exchange(head, bytes, signal);
@@ -58,7 +62,7 @@ export class HttpPool {
     }
   }
 
-  async #exchange(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<HttpReply> {
+  async #exchange(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
     signal.throwIfAborted();
     let connection = this.#idle.pop();
     while (connection === undefined) {

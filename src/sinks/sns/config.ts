@@ -44,8 +44,8 @@ export const snsConfigSchema = z
     ...awsKeys({ service: 'SNS', route: 'topic', identifier: 'topic ARN' }),
   })
   .superRefine((config, context) => {
-    for (const { path, message } of faultsOf(config)) {
-      context.addIssue({ code: 'custom', path: [...path], message });
+    for (const { path, ...fault } of faultsOf(config)) {
+      context.addIssue({ code: 'custom', path: [...path], ...fault });
     }
   });
 

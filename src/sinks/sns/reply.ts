@@ -5,7 +5,7 @@ import { childOf, textOf, type XmlElement } from '../aws/xml.ts';
 
 /** `<Successful><member><Id>0</Id>…</member></Successful><Failed/>`; a list that would be empty may be left out. */
 export const readPublishReply = (result: XmlElement): BatchReply => ({
-  successful: membersOf(result, 'Successful').map((member) => textOf(member, 'Id')),
+  successful: membersOf(result, 'Successful').map((member) => ({ id: textOf(member, 'Id') })),
   failed: membersOf(result, 'Failed').map((member) => ({
     id: textOf(member, 'Id'),
     code: textOf(member, 'Code'),

@@ -4,6 +4,7 @@
 import type { ByteWriter } from '../../core/byte-writer.ts';
 import type { Message } from '../../core/message.ts';
 import { DATA_TYPE, KEY_NAME, type AttributeList } from '../aws/attributes.ts';
+import { escapeUri } from '../aws/canonical.ts';
 import { BatchParts, MAX_BATCH_COUNT, type BatchOptions, type WrittenBody } from '../aws/batch.ts';
 
 /** Of the API. */
@@ -15,7 +16,8 @@ const memberPrefix = (index: number): string => `&PublishBatchRequestEntries.mem
 const ENTRIES = Array.from({ length: MAX_BATCH_COUNT }, (_, index) => {
   const prefix = memberPrefix(index);
   return {
-    start: Buffer.from(`${prefix}Id=${index}${prefix}Message=`),
+    id: Buffer.from(`${prefix}Id=`),
+    message: Buffer.from(`${index}${prefix}Message=`),
     group: Buffer.from(`${prefix}MessageGroupId=`),
     deduplication: Buffer.from(`${prefix}MessageDeduplicationId=`),
   };
@@ -47,11 +49,14 @@ export class PublishWriter {
   /** The request's body; `release` it once nobody can read it any more. */
   write(topic: { requestStart: Buffer; isFifo: boolean }, batch: readonly Message[]): WrittenBody {
     const writer = this.#parts.takeWriter();
+    const tag = this.#parts.nextTag();
     writer.bytes(topic.requestStart);
     for (let index = 0; index < batch.length; index++) {
       const message = batch[index]!;
       const entry = ENTRIES[index]!;
-      writer.bytes(entry.start);
+      writer.bytes(entry.id);
+      writer.bytes(this.#parts.tagBytes);
+      writer.bytes(entry.message);
       writeEscaped(message.buffer, message.start, message.end, writer);
       const group = this.#parts.groupId(message, topic.isFifo);
       if (group !== undefined) {
@@ -68,13 +73,13 @@ export class PublishWriter {
         writeEscapedAscii(message.idempotencyKey, writer);
       }
     }
-    return this.#parts.written(writer);
+    return this.#parts.written(writer, tag);
   }
 }
 
 /** The beginning of every request to a topic. */
 export const requestStart = (topicArn: string): Buffer =>
-  Buffer.from(`Action=PublishBatch&Version=${SNS_VERSION}&TopicArn=${percentEncoded(topicArn)}`);
+  Buffer.from(`Action=PublishBatch&Version=${SNS_VERSION}&TopicArn=${escapeUri(topicArn)}`);
 
 /** For each index the attributes up to the idempotency key's value, which follows. */
 function attributesBeforeKey(attributes: AttributeList): readonly Buffer[] {
@@ -83,17 +88,11 @@ function attributesBeforeKey(attributes: AttributeList): readonly Buffer[] {
     const texts = all.map(([name, value], number) => {
       const prefix = `${memberPrefix(index)}MessageAttributes.entry.${number + 1}.`;
       const valuePrefix = `${prefix}Value.`;
-      return `${prefix}Name=${name}${valuePrefix}DataType=${DATA_TYPE}${valuePrefix}StringValue=${percentEncoded(value)}`;
+      return `${prefix}Name=${name}${valuePrefix}DataType=${DATA_TYPE}${valuePrefix}StringValue=${escapeUri(value)}`;
     });
     return Buffer.from(texts.join(''));
   });
 }
-
-const percentEncoded = (text: string): string =>
-  encodeURIComponent(text).replace(
-    /[!'()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
 
 function writeEscaped(source: Buffer, start: number, end: number, writer: ByteWriter): void {
   writer.reserve((end - start) * ESCAPED_BYTES);

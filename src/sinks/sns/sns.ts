@@ -2,6 +2,7 @@
 // https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
 import type { Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
+import { awsNotesOf } from '../aws/config.ts';
 import { AwsConnections } from '../aws/connections.ts';
 import { checkRoutes, deliver } from '../aws/delivery.ts';
 import { deduplicationSuffix } from '../aws/ids.ts';
@@ -20,6 +21,7 @@ export const sns: SinkDefinition<SnsConfig> = {
   type: 'sns',
   title: 'Amazon SNS',
   config: snsConfigSchema,
+  notesOf: awsNotesOf,
   create: (config, context) => Promise.resolve(createSnsSink(config, context)),
 };
 
@@ -51,10 +53,13 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
     signal: AbortSignal,
   ): Promise<Outcome[]> => {
     const body = requests.write(found, batch);
-    // `awsQuery` reads an answer as an element, or not at all.
-    const result = (await found.client.call('PublishBatch', body, signal)) as XmlElement;
+    const sent = { tag: body.tag, count: batch.length };
+    const outcomes = await found.client.call('PublishBatch', body, signal, (answer) =>
+      // `awsQuery` reads an answer as an element, or not at all.
+      outcomesOf(readPublishReply(answer as XmlElement), sent, failures),
+    );
     body.release();
-    return outcomesOf(readPublishReply(result), batch.length, failures);
+    return outcomes;
   };
   return {
     routeOf: () => route,

@@ -97,12 +97,13 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
   async #look(signal: AbortSignal, options: LookOptions): Promise<FoundTopic> {
     const client = await this.#options.connect();
     const call = (action: string, parameters: Readonly<Record<string, string>>): Promise<XmlElement> =>
-      // `awsQuery` reads an answer as an element, or not at all.
       client.call(
         action,
         wholeBody(queryBody(SNS_VERSION, action, parameters)),
         signal,
-      ) as Promise<XmlElement>;
+        // `awsQuery` reads an answer as an element, or not at all.
+        (answer) => answer as XmlElement,
+      );
     const isArn = this.id !== this.name;
     let arn = isArn ? this.id : await this.#findArn(call);
     if (arn === undefined) {
@@ -143,11 +144,12 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
       parameters[`Attributes.entry.${index + 1}.value`] = value;
     });
     const arn = textOf(await call('CreateTopic', parameters), 'TopicArn');
-    if (arn === undefined) {
+    // Of another topic: an answer that strayed. Its messages would go there.
+    if (arn === undefined || parseTopicArn(arn)?.name !== this.name) {
       throw new RequestError({
         code: MALFORMED_REPLY,
         status: 200,
-        message: 'no ARN in the answer to CreateTopic',
+        message: `no ARN of ${this.name} in the answer to CreateTopic`,
       });
     }
     this.#options.logger.info({ topic: this.name, region }, 'created the topic');

@@ -1,7 +1,7 @@
 // The configuration of an SQS destination: one schema, from which validation, JSON Schema and the docs table derive.
 import { z } from 'zod';
 import { ROW_ACTIONS, type RowAction } from '../../core/change.ts';
-import { awsFaultsOf, awsKeys, type Fault } from '../aws/config.ts';
+import { awsFaultsOf, awsKeys, awsUrl, type Fault } from '../aws/config.ts';
 import { queueNameOfUrl, regionOfQueueUrl } from './queue-url.ts';
 
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
@@ -18,13 +18,9 @@ const place = {
     .describe(
       'Name of the queue, in the account and region of the credentials. `.fifo` at its end: a FIFO queue.',
     ),
-  queue_url: z
-    .url({
-      protocol: /^https?$/,
-      error: 'a queue URL looks like https://sqs.eu-west-1.amazonaws.com/123456789012/users',
-    })
-    .optional()
-    .describe('URL of the queue, instead of its name. The region is read from it.'),
+  queue_url: awsUrl('https://sqs.eu-west-1.amazonaws.com/123456789012/users').describe(
+    'URL of the queue, instead of its name. The region is read from it.',
+  ),
   group_id: z
     .string()
     .min(1)
@@ -76,8 +72,8 @@ export const sqsConfigSchema = z
     ...awsKeys({ service: 'SQS', route: 'queue', identifier: 'queue URL' }),
   })
   .superRefine((config, context) => {
-    for (const { path, message } of faultsOf(config)) {
-      context.addIssue({ code: 'custom', path: [...path], message });
+    for (const { path, ...fault } of faultsOf(config)) {
+      context.addIssue({ code: 'custom', path: [...path], ...fault });
     }
   });
 
@@ -105,6 +101,12 @@ function* faultsOf(config: SqsConfig): Generator<Fault> {
   for (const { path, place } of places) {
     if (URL.canParse(place.queue_url ?? '') && queueNameOfUrl(place.queue_url ?? '') === '') {
       yield { path: [...path, 'queue_url'], message: 'this URL names no queue' };
+    }
+    if (URL.parse(place.queue_url ?? '')?.search) {
+      yield {
+        path: [...path, 'queue_url'],
+        message: 'the URL of a queue has no query: leave out what begins with ?',
+      };
     }
     const name =
       place.queue_name ?? (place.queue_url === undefined ? undefined : queueNameOfUrl(place.queue_url));

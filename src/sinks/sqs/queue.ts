@@ -165,22 +165,25 @@ async function callFor(
   input: Fields,
   signal: AbortSignal,
 ): Promise<Fields> {
-  const reply = await client.call(action, wholeBody(Buffer.from(JSON.stringify(input))), signal);
-  if (typeof reply === 'object' && reply !== null) return reply as Fields;
-  throw new RequestError({ code: MALFORMED_REPLY, status: 200, message: `no answer to ${action}` });
+  const body = wholeBody(Buffer.from(JSON.stringify(input)));
+  return await client.call(action, body, signal, (reply) => {
+    if (typeof reply === 'object' && reply !== null) return reply as Fields;
+    throw new RequestError({ code: MALFORMED_REPLY, status: 200, message: `no answer to ${action}` });
+  });
 }
 
 async function callForUrl(
   client: AwsClient,
   action: string,
-  input: Fields,
+  input: Fields & { readonly QueueName: string },
   signal: AbortSignal,
 ): Promise<string> {
   const { QueueUrl: url } = await callFor(client, action, input, signal);
-  if (typeof url === 'string') return url;
+  // Of another queue: an answer that strayed. Its messages would go there.
+  if (typeof url === 'string' && queueNameOfUrl(url) === input.QueueName) return url;
   throw new RequestError({
     code: MALFORMED_REPLY,
     status: 200,
-    message: `no queue URL in the answer to ${action}`,
+    message: `no URL of ${input.QueueName} in the answer to ${action}`,
   });
 }

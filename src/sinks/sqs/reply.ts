@@ -2,12 +2,16 @@
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 import { MALFORMED_REPLY, RequestError } from '../aws/errors.ts';
 import type { BatchReply } from '../aws/reply.ts';
+import type { Digests } from './digests.ts';
 
 /** Throws RequestError when it is no answer at all. */
-export function readSendReply(reply: unknown): BatchReply {
+export function readSendReply(reply: unknown): BatchReply<{ readonly digests: Digests }> {
   if (!isObject(reply)) throw malformed();
   return {
-    successful: entriesOf(reply['Successful']).map((entry) => entry['Id']),
+    successful: entriesOf(reply['Successful']).map((entry) => ({
+      id: entry['Id'],
+      digests: { body: entry['MD5OfMessageBody'], attributes: entry['MD5OfMessageAttributes'] },
+    })),
     failed: entriesOf(reply['Failed']).map((entry) => ({
       id: entry['Id'],
       code: entry['Code'],

@@ -7,8 +7,10 @@ import type { Message } from '../../core/message.ts';
 import { DATA_TYPE, KEY_NAME, type AttributeList } from '../aws/attributes.ts';
 import { BatchParts, MAX_BATCH_COUNT, type BatchOptions, type WrittenBody } from '../aws/batch.ts';
 
-const ENTRY_STARTS: readonly Literal[] = Array.from({ length: MAX_BATCH_COUNT }, (_, index) =>
-  literal(`${index === 0 ? '' : ','}{"Id":"${index}","MessageBody":"`, 'json'),
+const FIRST_ENTRY = literal('{"Id":"', 'json');
+const NEXT_ENTRY = literal(',{"Id":"', 'json');
+const ENTRY_BODIES: readonly Literal[] = Array.from({ length: MAX_BATCH_COUNT }, (_, index) =>
+  literal(`${index}","MessageBody":"`, 'json'),
 );
 const ATTRIBUTES_END = '"}}';
 const REQUEST_END = literal(']}', 'json');
@@ -29,10 +31,13 @@ export class RequestWriter {
   /** The request's body; `release` it once nobody can read it any more. */
   write(queue: { requestStart: Literal; isFifo: boolean }, batch: readonly Message[]): WrittenBody {
     const writer = this.#parts.takeWriter();
+    const tag = this.#parts.nextTag();
     writer.literal(queue.requestStart);
     for (let index = 0; index < batch.length; index++) {
       const message = batch[index]!;
-      writer.literal(ENTRY_STARTS[index]!);
+      writer.literal(index === 0 ? FIRST_ENTRY : NEXT_ENTRY);
+      writer.bytes(this.#parts.tagBytes);
+      writer.literal(ENTRY_BODIES[index]!);
       // Escaped already: the sink asks for it (`Sink.encoding`).
       writer.bytes(message.buffer, message.start, message.end);
       writer.latin1(this.#ids(message, queue.isFifo));
@@ -44,7 +49,12 @@ export class RequestWriter {
       writer.byte(CLOSE_BRACE);
     }
     writer.literal(REQUEST_END);
-    return this.#parts.written(writer);
+    return this.#parts.written(writer, tag);
+  }
+
+  /** A message's attributes as they are sent; undefined: none are. */
+  attributesOf(message: Message): AttributeList | undefined {
+    return this.#parts.attributesOf(message);
   }
 
   /** The end of the body, and the ids. */

@@ -2,13 +2,16 @@
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 import type { Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
+import { awsNotesOf } from '../aws/config.ts';
 import { AwsConnections } from '../aws/connections.ts';
 import { checkRoutes, deliver } from '../aws/delivery.ts';
 import { deduplicationSuffix } from '../aws/ids.ts';
 import { awsJson } from '../aws/json.ts';
-import { outcomesOf } from '../aws/reply.ts';
+import { indexOfEntry, type EntryTag } from '../aws/entry-ids.ts';
+import { outcomesOf, strayReply } from '../aws/reply.ts';
 import type { Route, RouteInput, Sink, SinkContext, SinkDefinition } from '../sink.ts';
 import { placesOf, sqsConfigSchema, type SqsConfig } from './config.ts';
+import { comparedIndex, digestsAgree } from './digests.ts';
 import { sqsFailures as failures } from './failures.ts';
 import { queuePlace, SqsQueue, type FoundQueue } from './queue.ts';
 import { readSendReply } from './reply.ts';
@@ -19,6 +22,7 @@ export const sqs: SinkDefinition<SqsConfig> = {
   type: 'sqs',
   title: 'Amazon SQS',
   config: sqsConfigSchema,
+  notesOf: awsNotesOf,
   create: (config, context) => Promise.resolve(createSqsSink(config, context)),
 };
 
@@ -46,9 +50,26 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
     signal: AbortSignal,
   ): Promise<Outcome[]> => {
     const body = requests.write(found, batch);
-    const reply = await found.client.call('SendMessageBatch', body, signal);
+    const { client } = found;
+    const outcomes = await client.call('SendMessageBatch', body, signal, (answer) => {
+      const reply = readSendReply(answer);
+      const outcomes = outcomesOf(reply, { tag: body.tag, count: batch.length }, failures);
+      if (!isOfBatch(reply, body.tag, batch)) throw strayReply();
+      return outcomes;
+    });
     body.release();
-    return outcomesOf(readSendReply(reply), batch.length, failures);
+    return outcomes;
+  };
+  const isOfBatch = (
+    { successful }: ReturnType<typeof readSendReply>,
+    tag: EntryTag,
+    batch: readonly Message[],
+  ): boolean => {
+    const index = comparedIndex(batch);
+    const entry = successful.find(({ id }) => indexOfEntry(id, tag, batch.length) === index);
+    if (index === undefined || entry === undefined) return true;
+    const message = batch[index]!;
+    return digestsAgree(entry.digests, message, requests.attributesOf(message));
   };
   return {
     encoding: 'json-string',

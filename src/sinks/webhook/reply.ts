@@ -2,6 +2,7 @@
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
 import type { DeliveryError, Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
+import type { HttpReply } from '../http/reply.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -17,12 +18,16 @@ const malformed: DeliveryError = {
   kind: 'retryable',
   scope: 'route',
   code: 'MALFORMED_ACKNOWLEDGEMENT',
-  hint: 'with partial_acknowledgement an answer is empty, or {"batchItemFailures":[{"itemIdentifier":"<idempotency key>"}]} with keys of this batch only; the whole batch is sent again',
+  hint: 'with partial_acknowledgement an answer is empty (and says so: Content-Length: 0), or {"batchItemFailures":[{"itemIdentifier":"<idempotency key>"}]} with keys of this batch only; the whole batch is sent again',
 };
 
 /** One outcome per message. What the answer does not name is delivered; an answer that cannot be read delivers nothing. */
-export function acknowledgedOutcomes(body: Buffer, batch: readonly Message[]): readonly Outcome[] {
-  const failures = failuresIn(body.toString());
+export function acknowledgedOutcomes(
+  { body, isDelimited }: Pick<HttpReply, 'body' | 'isDelimited'>,
+  batch: readonly Message[],
+): readonly Outcome[] {
+  // Cut off before its first byte, a list of failures would look like "all is well".
+  const failures = body.length === 0 && !isDelimited ? undefined : failuresIn(body.toString());
   if (failures === undefined) return batch.map(() => malformed);
   const outcomes: Outcome[] = batch.map(() => 'delivered');
   for (const failure of failures) {

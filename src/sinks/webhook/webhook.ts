@@ -99,7 +99,7 @@ async function deliver(delivery: Delivery, batch: readonly Message[]): Promise<r
     failure = statusFailure(reply, config, wallMs());
     if (failure === undefined) {
       return config.partial_acknowledgement
-        ? acknowledgedOutcomes(reply.body, batch)
+        ? acknowledgedOutcomes(reply, batch)
         : batch.map((): Outcome => 'delivered');
     }
   } catch (error) {

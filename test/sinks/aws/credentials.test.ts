@@ -153,6 +153,44 @@ describe('sources', () => {
     ]);
   });
 
+  test.each([
+    ['AWS_ACCESS_KEY_ID', 'access key id', 'AKID\n', 'ends with a line break'],
+    ['AWS_SECRET_ACCESS_KEY', 'secret access key', 's3cret\r\n', 'ends with a line break'],
+    ['AWS_SECRET_ACCESS_KEY', 'secret access key', ' s3cret', 'blanks around it'],
+    ['AWS_SESSION_TOKEN', 'session token', 's3cret\r\nX-Injected: 1', 'line break inside'],
+    ['AWS_SESSION_TOKEN', 'session token', 's3cret\u010dx', 'U+010D'],
+  ])('what cannot be a key in %s is refused by name, and not shown', async (variable, name, value, fault) => {
+    vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKID');
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret');
+    vi.stubEnv(variable, value);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const error = await credentialLoader(none)().catch((error: unknown) => error);
+    expect(error).toMatchObject({
+      code: 'CREDENTIALS_MALFORMED',
+      message: expect.stringMatching(new RegExp(`the ${name} in ${variable} .*${fault.replace('+', '\\+')}`)),
+    });
+    expect((error as Error).message).not.toContain('s3cret');
+  });
+
+  test('what the endpoint of a task’s role gives is looked at too, also where it only leads to a role', async () => {
+    const url = await serve('application/json', () =>
+      JSON.stringify({
+        AccessKeyId: 'task',
+        SecretAccessKey: 's3cret\n',
+        Token: 'c',
+        Expiration: new Date(Date.now() + 60 * MINUTE_MS).toISOString(),
+      }),
+    );
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', url);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    for (const role of [{}, { role_arn: 'arn:aws:iam::123456789012:role/tailrace', region: 'eu-west-1' }]) {
+      await expect(credentialLoader({ use_task_role: true, ...role })()).rejects.toMatchObject({
+        code: 'CREDENTIALS_MALFORMED',
+        message: expect.stringMatching(/^the secret access key cannot be used: it ends with a line break/),
+      });
+    }
+  });
+
   test('an emulator takes any keys, those of the environment first', async () => {
     const load = credentialLoader({ ...none, emulator_base_url: 'http://localhost:4566' });
     vi.stubEnv('AWS_ACCESS_KEY_ID', '');

@@ -7,10 +7,23 @@ import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { AwsConnections } from '../../../src/sinks/aws/connections.ts';
 import { awsJson } from '../../../src/sinks/aws/json.ts';
-import { endpointOverride, isAwsHost, regionOfHost } from '../../../src/sinks/aws/region.ts';
+import { judgeRegion, knownRegions } from '../../../src/sinks/aws/known-regions.ts';
+import { endpointOverride, findRegion, isAwsHost, regionOfHost } from '../../../src/sinks/aws/region.ts';
 import { sqsConfigSchema } from '../../../src/sinks/sqs/config.ts';
 
 const CREDENTIALS = { accessKeyId: 'a', secretAccessKey: 'b' };
+
+type Partition = { readonly id: string; readonly regions: Readonly<Record<string, unknown>> };
+
+async function partitions(): Promise<readonly Partition[]> {
+  const { partitionsInfo } = (await import(
+    new URL(
+      '../../../node_modules/@aws-sdk/core/dist-es/submodules/client/util-endpoints/lib/aws/partitions.js',
+      import.meta.url,
+    ).href
+  )) as { partitionsInfo: { partitions: readonly Partition[] } };
+  return partitionsInfo.partitions;
+}
 
 /** One region of each partition that the SDK knows. */
 const REGIONS = [
@@ -43,16 +56,66 @@ describe.each([
   });
 });
 
+test('every region that the SDK knows is known, and no other', async () => {
+  const theirs = (await partitions()).flatMap(({ regions }) => Object.keys(regions));
+  // A partition's services that have no region.
+  expect([...knownRegions()].sort()).toEqual(theirs.filter((name) => !name.endsWith('-global')).sort());
+});
+
+test.each([
+  ['eu-wst-1', 'eu-west-1'],
+  ['eu-west1', 'eu-west-1'],
+  ['euwest-1', 'eu-west-1'],
+  ['us-esat-1', 'us-east-1'],
+  ['ap-norhteast-1', 'ap-northeast-1'],
+  ['EU-WEST-1', 'eu-west-1'],
+])('%s is a typing error for %s', (written, nearest) => {
+  expect(judgeRegion(written)).toEqual({ kind: 'mistyped', nearest });
+});
+
+test.each(['eu-west-9', 'mx-north-1', 'nz-south-1', 'us-isob-north-2', 'elasticmq', 'x'])(
+  '%s may be new, or an emulator’s',
+  (written) => {
+    expect(judgeRegion(written)).toMatchObject({ kind: 'unknown' });
+  },
+);
+
+test('how the known regions are built is how a new one may be', () => {
+  for (const region of knownRegions()) {
+    expect(judgeRegion(region)).toEqual({ kind: 'known' });
+    expect(judgeRegion(region.replace(/\d+$/, '42'))).toMatchObject({ kind: 'unknown' });
+  }
+});
+
+describe('the region of the environment', () => {
+  beforeEach(() => vi.stubEnv('AWS_CONFIG_FILE', '/nonexistent'));
+  afterEach(() => void vi.unstubAllEnvs());
+  const regionOf = (region: string) => {
+    vi.stubEnv('AWS_REGION', region);
+    return findRegion({});
+  };
+
+  test.each([
+    ['eu-wst-1', /no region eu-wst-1; did you mean eu-west-1\?/],
+    ['eu-west-1\n', /line break/],
+    ['eu\u010awest-1', /U\+010A/],
+    ['a.example.com/x', /letters, digits and hyphens/],
+  ])('is refused by name where it is %j', async (written, message) => {
+    await expect(regionOf(written)).rejects.toMatchObject({
+      code: 'REGION_UNKNOWN',
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test('is taken where it is new', async () => {
+    expect(await regionOf('eu-west-9')).toBe('eu-west-9');
+  });
+});
+
 test('the regions above are of every partition that the SDK knows', async () => {
   const { partition } = await import('@aws-sdk/core/client');
-  const { partitionsInfo } = (await import(
-    new URL(
-      '../../../node_modules/@aws-sdk/core/dist-es/submodules/client/util-endpoints/lib/aws/partitions.js',
-      import.meta.url,
-    ).href
-  )) as { partitionsInfo: { partitions: readonly { id: string }[] } };
   expect(REGIONS.map((region) => partition(region).name).sort()).toEqual(
-    partitionsInfo.partitions.map(({ id }) => id).sort(),
+    (await partitions()).map(({ id }) => id).sort(),
   );
 });
 
@@ -188,7 +251,17 @@ endpoint_url = http://localhost:9
 
   test.each([
     ['services that the file does not have', { AWS_PROFILE: 'lost' }, /no \[services nowhere\]/],
-    ['what is no URL', { AWS_ENDPOINT_URL: 'localhost:4566' }, /is no URL: localhost:4566/],
+    [
+      'what has no scheme',
+      { AWS_ENDPOINT_URL: 'localhost:4566' },
+      /scheme is expected: http:\/\/localhost:4566/,
+    ],
+    [
+      'what holds a password',
+      { AWS_ENDPOINT_URL: 'http://me:s3cret@localhost:4566' },
+      /^(?!.*s3cret).*before the @/,
+    ],
+    ['what has a line break', { AWS_ENDPOINT_URL_SQS: 'http://localhost:4566\n' }, /line breaks/],
   ] as const)('of %s is an error, and nothing goes to AWS', async (_, env, message) => {
     configFile(PROFILES);
     for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);

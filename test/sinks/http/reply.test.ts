@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { ReplyReader, type HttpReply } from '../../../src/sinks/http/reply.ts';
 
 const MAX_BODY_BYTES = 1000;
@@ -191,4 +191,36 @@ test('how long the server keeps an idle connection is heard', () => {
     7000,
     undefined,
   ]);
+});
+
+test.each([
+  ['a head', `HTTP/1.1 200 OK\r\n${'X: y\r\n'.repeat(8000)}Content-Length: 0\r\n\r\n`],
+  ['a head of one line', `HTTP/1.1 200 OK\r\nX: ${'y'.repeat(50_000)}\r\nContent-Length: 0\r\n\r\n`],
+  ['what only informs', `${'HTTP/1.1 103 Early\r\nX: y\r\n\r\n'.repeat(90)}HTTP/1.1 204 None\r\n\r\n`],
+  ['chunks', `${CHUNKED}${'1;x=y\r\na\r\n'.repeat(900)}0\r\n${'x: y\r\n'.repeat(2000)}\r\n`],
+  ['a chunk’s extension', `${CHUNKED}1;${'x'.repeat(16_000)}\r\na\r\n0\r\n\r\n`],
+])('%s that comes byte by byte is looked at once, not anew at each read', (_, text) => {
+  let [searched, copied] = [0, 0];
+  const { indexOf, copy } = Buffer.prototype;
+  vi.spyOn(Buffer.prototype, 'indexOf').mockImplementation(function (this: Buffer, ...args) {
+    const found: number = Reflect.apply(indexOf, this, args);
+    searched += (found === -1 ? this.length : found) - Number(args[1] ?? 0);
+    return found;
+  });
+  vi.spyOn(Buffer.prototype, 'copy').mockImplementation(function (this: Buffer, ...args) {
+    const count: number = Reflect.apply(copy, this, args);
+    copied += count;
+    return count;
+  });
+  const concat = vi.spyOn(Buffer, 'concat');
+  onTestFinished(() => void vi.restoreAllMocks());
+  const one = reader();
+  let reply: HttpReply | undefined;
+  for (const byte of Buffer.from(text)) reply = one.push(Buffer.of(byte));
+  vi.restoreAllMocks();
+  expect(reply?.status).toBeLessThan(300);
+  // Growing room moves what is in it; two bytes at a line's end are looked at again.
+  expect(searched).toBeLessThan(4 * text.length);
+  expect(copied).toBeLessThan(4 * text.length);
+  expect(concat).not.toHaveBeenCalled();
 });

@@ -224,7 +224,7 @@ describe('a route in trouble', () => {
     const sink = await createSink({ topic_arn: arn, emulator_base_url: proxy.url });
     proxy.failNext({
       kind: 'rewrite',
-      rewrite: ({ Successful = [] }) => ({ Successful: [...Successful.slice(1), { Id: 'unknown' }] }),
+      rewrite: ({ Successful = [] }) => ({ Successful: Successful.slice(1) }),
     });
     const outcomes = await sink.deliver(messages(3), patient);
     expect(outcomes[0]).toMatchObject({ kind: 'retryable', scope: 'route', code: 'MISSING_RESULT' });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { sqsConfigSchema } from '../../../src/sinks/sqs/config.ts';
 import { queueNameOfUrl, regionOfQueueUrl } from '../../../src/sinks/sqs/queue-url.ts';
+import { awsNotesOf } from '../../../src/sinks/aws/config.ts';
 import { findEndpoint } from '../../../src/sinks/aws/region.ts';
 
 /** `path: message` of every fault. */
@@ -32,6 +33,8 @@ test('the timeout takes a unit, or milliseconds', () => {
   ]);
 });
 
+const KEYS = { access_key_id: 'AKID', secret_access_key: 's3cret' };
+
 describe('faults', () => {
   test.each([
     [{}, 'queue_name: no queue'],
@@ -40,7 +43,48 @@ describe('faults', () => {
     [{ delete: { queue_name: 'a', queue_url: URL_IN_IRELAND } }, 'delete.queue_url: write queue_name or'],
     [{ queue_name: 'with blank' }, 'queue_name: a queue name has'],
     [{ queue_name: `${'x'.repeat(76)}.fifo` }, 'queue_name: a queue name has'],
-    [{ queue_url: 'users' }, 'queue_url: a queue URL looks like'],
+    [{ queue_url: 'users' }, 'queue_url: a URL with its scheme is expected: http://users'],
+    [{ queue_url: '/users' }, 'queue_url: a URL with its scheme is expected, such as https://sqs.'],
+    [{ queue_url: 'https://me:s3cret@sqs.eu-west-1.amazonaws.com/1/q' }, 'queue_url: credentials do not'],
+    [{ queue_url: 'https://s3cret@sqs.eu-west-1.amazonaws.com/1/q' }, 'queue_url: credentials do not'],
+    [{ queue_url: `${URL_IN_IRELAND}\n` }, 'queue_url: a URL has no blanks, line breaks'],
+    [{ queue_url: `${URL_IN_IRELAND}?a=b` }, 'queue_url: the URL of a queue has no query'],
+    [{ queue_url: `${URL_IN_IRELAND}#a` }, 'queue_url: a URL with a fragment'],
+    [{ queue_name: 'users\n' }, 'queue_name: a queue name has'],
+    [{ queue_name: 'u\u010dsers' }, 'queue_name: a queue name has'],
+    [
+      { queue_name: 'a', emulator_base_url: 'localhost:4566' },
+      'emulator_base_url: a URL with its scheme is expected: http://localhost:4566',
+    ],
+    [
+      { queue_name: 'a', emulator_base_url: 'http://me:s3cret@localhost' },
+      'emulator_base_url: credentials do not',
+    ],
+    [
+      { queue_name: 'a', emulator_base_url: 'me:s3cret@localhost:4566' },
+      'emulator_base_url: a URL with its scheme is expected, such as',
+    ],
+    [{ queue_name: 'a', region: 'eu-west-1\n' }, 'region: a region has letters'],
+    [{ queue_name: 'a', region: 'eu\u010awest-1' }, 'region: a region has letters'],
+    [{ queue_name: 'a', region: 'eu-wst-1' }, 'region: AWS has no region eu-wst-1'],
+    [
+      { queue_name: 'a', ...KEYS, access_key_id: 'AKID\r\nX-A: b' },
+      'access_key_id: it has a line break inside',
+    ],
+    [{ queue_name: 'a', ...KEYS, access_key_id: ' AKID' }, 'access_key_id: it has blanks around it'],
+    [{ queue_name: 'a', ...KEYS, access_key_id: 'AK ID' }, 'access_key_id: it has blanks inside'],
+    [
+      { queue_name: 'a', ...KEYS, secret_access_key: 's3cret\n' },
+      'secret_access_key: it ends with a line break',
+    ],
+    [{ queue_name: 'a', ...KEYS, session_token: 's3cret\r\n' }, 'session_token: it ends with a line break'],
+    [
+      { queue_name: 'a', ...KEYS, session_token: 's3cret\u010a' },
+      'session_token: it has a character that is no printable ASCII (U+010A)',
+    ],
+    [{ queue_name: 'a', role_arn: 'arn:aws:iam::1:role/a\n' }, 'role_arn: it ends with a line break'],
+    [{ queue_name: 'a', role_arn: 'r', external_id: 'é' }, 'external_id: it has a character'],
+    [{ queue_name: 'a', profile: 'shop\n' }, 'profile: it ends with a line break'],
     [{ queue_url: 'https://sqs.eu-west-1.amazonaws.com/' }, 'queue_url: this URL names no queue'],
     [{ queue_url: URL_IN_IRELAND, region: 'us-east-1' }, 'queue_url: this queue is in eu-west-1'],
     [{ queue_name: 'users', is_fifo: true }, 'is_fifo: is_fifo is true'],
@@ -53,7 +97,9 @@ describe('faults', () => {
     [{ queue_name: 'a', timeout: '10 parsecs' }, 'timeout: '],
     [{ queue_name: 'a', quue_url: 'x' }, ': Unrecognized key'],
   ])('%j: %s', (destination, fault) => {
-    expect(faultsOf(destination)).toEqual([expect.stringContaining(fault)]);
+    const faults = faultsOf(destination);
+    expect(faults).toEqual([expect.stringContaining(fault)]);
+    expect(faults[0]).not.toContain('s3cret');
   });
 
   test('as in sequin.yaml is no fault', () => {
@@ -96,4 +142,23 @@ test('a region’s endpoint is the SDK’s', async () => {
   expect((await findEndpoint('sqs', { region: 'cn-north-1' })).href).toBe(
     'https://sqs.cn-north-1.amazonaws.com.cn/',
   );
+});
+
+test('a region that is merely not known is worth a note, a known one and an emulator’s none', () => {
+  const notesOf = (destination: object) =>
+    awsNotesOf(sqsConfigSchema.parse({ type: 'sqs', queue_name: 'q', ...destination }));
+  expect(notesOf({ region: 'eu-west-7' })).toEqual([
+    expect.stringMatching(/eu-west-7 .*nearest .*eu-west-\d/),
+  ]);
+  expect(notesOf({ region: 'nowhere' })).toEqual([expect.stringContaining('region nowhere is not known')]);
+  const emulated = { emulator_base_url: 'http://localhost:4566' };
+  for (const none of [
+    {},
+    { region: 'eu-west-1' },
+    { ...emulated, region: 'eu-west-7' },
+    { ...emulated, region: 'eu-wst-1' },
+  ]) {
+    expect(notesOf(none)).toEqual([]);
+  }
+  expect(notesOf({ ...emulated, use_emulator: false, region: 'eu-west-7' })).toHaveLength(1);
 });

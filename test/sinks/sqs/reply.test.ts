@@ -1,15 +1,19 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { outcomesOf as outcomes } from '../../../src/sinks/aws/reply.ts';
+import { EntryTags } from '../../../src/sinks/aws/entry-ids.ts';
 import { sqsFailures } from '../../../src/sinks/sqs/failures.ts';
 import { readSendReply } from '../../../src/sinks/sqs/reply.ts';
 
-const outcomesOf = (reply: unknown, count: number) => outcomes(readSendReply(reply), count, sqsFailures);
+const TAG = 'k3j5h2g9f8d7';
+const outcomesOf = (reply: unknown, count: number) =>
+  outcomes(readSendReply(reply), { tag: TAG, count }, sqsFailures);
+const idOf = (index: number): string => `${TAG}${index}`;
 
 test('each message gets the outcome of its own entry, whatever the order of the answer', () => {
   const reply = {
-    Failed: [{ Id: '1', SenderFault: true, Code: 'InvalidMessageContents' }],
-    Successful: [{ Id: '2' }, { Id: '0' }],
+    Failed: [{ Id: idOf(1), SenderFault: true, Code: 'InvalidMessageContents' }],
+    Successful: [{ Id: idOf(2) }, { Id: idOf(0) }],
   };
   expect(outcomesOf(reply, 3)).toEqual([
     'delivered',
@@ -20,8 +24,8 @@ test('each message gets the outcome of its own entry, whatever the order of the 
 
 test('a message named as delivered and as failed is not delivered', () => {
   const reply = {
-    Successful: [{ Id: '0' }],
-    Failed: [{ Id: '0', SenderFault: false, Code: 'InternalError' }],
+    Successful: [{ Id: idOf(0) }],
+    Failed: [{ Id: idOf(0), SenderFault: false, Code: 'InternalError' }],
   };
   expect(outcomesOf(reply, 1)).toEqual([expect.objectContaining({ kind: 'retryable' })]);
 });
@@ -37,18 +41,44 @@ test.each([null, undefined, 7, 'ok', [], { Successful: {} }, { Failed: [null] }]
   },
 );
 
-test('only ids that we sent count as delivered', () => {
-  const id = fc.oneof(
+/** Of each message, or the code of what is no answer to them. */
+function deliveredBy(reply: unknown, count: number): boolean[] | string {
+  try {
+    return outcomesOf(reply, count).map((outcome) => outcome === 'delivered');
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+}
+
+test('an answer that names what was not sent is an answer to something else, and delivers nothing', () => {
+  const ours = fc.integer({ min: 0, max: 9 }).map(idOf);
+  const foreign = fc.oneof(
     fc.string(),
     fc.integer().map(String),
-    fc.constantFrom('00', '1.0', ' 1', '-0', '10', 1, null),
+    fc.integer({ min: 0, max: 9 }).map((index) => `${TAG.slice(0, -1)}8${index}`),
+    fc.constantFrom(TAG, `${TAG}10`, `${TAG}x`, `${TAG}01`, ` ${TAG}1`, 1, null, undefined),
   );
+  const place = fc.constantFrom('Successful', 'Failed');
+  const entry = fc.record({ Id: fc.oneof({ arbitrary: ours, weight: 5 }, foreign), place });
   fc.assert(
-    fc.property(fc.array(id, { maxLength: 20 }), fc.integer({ min: 1, max: 10 }), (ids, count) => {
-      const outcomes = outcomesOf({ Successful: ids.map((Id) => ({ Id })) }, count);
-      expect(outcomes.map((outcome) => outcome === 'delivered')).toEqual(
-        Array.from({ length: count }, (_, index) => ids.includes(String(index))),
+    fc.property(fc.array(entry, { maxLength: 20 }), fc.integer({ min: 1, max: 10 }), (entries, count) => {
+      const sent = Array.from({ length: count }, (_, index) => idOf(index));
+      const idsIn = (list: string) => entries.filter(({ place }) => place === list).map(({ Id }) => Id);
+      const reply = Object.fromEntries(
+        ['Successful', 'Failed'].map((list) => [list, idsIn(list).map((Id) => ({ Id }))]),
       );
+      const isOurs = entries.every(({ Id }) => sent.includes(Id as string));
+      const expected = sent.map((id) => idsIn('Successful').includes(id) && !idsIn('Failed').includes(id));
+      expect(deliveredBy(reply, count)).toEqual(isOurs ? expected : 'MALFORMED_REPLY');
     }),
   );
+});
+
+test('no two requests share an entry’s id, also when the count begins again', () => {
+  const tags = new EntryTags();
+  const seen = new Set(Array.from({ length: 5000 }, () => tags.next()));
+  expect(seen.size).toBe(5000);
+  // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatchRequestEntry.html
+  for (const tag of seen) expect(tag).toMatch(/^[A-Za-z0-9_-]{1,79}$/);
+  expect(seen.has(new EntryTags().next())).toBe(false);
 });

@@ -10,7 +10,7 @@ const QUEUE_URL = 'https://sqs.eu-west-1.amazonaws.com/123456789012/users.fifo';
 const SUFFIX = '-suffix';
 
 /** What the SDK's client would send. */
-async function sdkRequest(batch: readonly Message[]): Promise<unknown> {
+async function sdkRequest(batch: readonly Message[], tag: string): Promise<unknown> {
   let sent = '';
   const client = new SQSClient({
     region: 'eu-west-1',
@@ -25,7 +25,7 @@ async function sdkRequest(batch: readonly Message[]): Promise<unknown> {
   });
   const attribute = (StringValue: string) => ({ DataType: 'String', StringValue });
   const Entries = batch.map((message, index) => ({
-    Id: String(index),
+    Id: `${tag}${index}`,
     MessageBody: bodyOf(message),
     MessageGroupId: fifoId(message.groupId ?? message.group),
     MessageDeduplicationId: fifoId(message.idempotencyKey + SUFFIX),
@@ -59,10 +59,10 @@ test('a request says what the SDK’s would say, and one buffer serves request a
   const queue = { requestStart: requestStart(QUEUE_URL), isFifo: true };
   await fc.assert(
     fc.asyncProperty(fc.array(anyMessage, { minLength: 1, maxLength: 10 }), async (batch) => {
-      const { buffer, bodyStart, end, release } = writer.write(queue, batch.map(asSent));
+      const { buffer, bodyStart, end, tag, release } = writer.write(queue, batch.map(asSent));
       const text = buffer.toString('utf8', bodyStart, end);
       release();
-      expect(JSON.parse(text)).toEqual(await sdkRequest(batch));
+      expect(JSON.parse(text)).toEqual(await sdkRequest(batch, tag));
     }),
     { numRuns: 60 },
   );

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { inspect } from 'node:util';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Outcome } from '../../../src/core/errors.ts';
 import { sinkSuite } from '../../sink-suite.ts';
 import { bodiesOf, bodyOf, message, messages, patient } from '../../support/messages.ts';
@@ -119,7 +120,7 @@ describe('partial failure', () => {
     const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: proxy.url });
     proxy.failNext({
       kind: 'rewrite',
-      rewrite: ({ Successful = [] }) => ({ Successful: [...Successful.slice(1), { Id: 'unknown' }] }),
+      rewrite: ({ Successful = [] }) => ({ Successful: Successful.slice(1) }),
     });
     const batch = messages(3);
     const outcomes = await sink.deliver(batch, patient);
@@ -375,4 +376,27 @@ describe('credentials', () => {
       hint: expect.stringContaining('no-such-profile'),
     });
   });
+});
+
+test('a key of the environment that ends with a line break is named by the check, and stops the route only', async () => {
+  vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKID');
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 's3cret-of-all\n');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const queues = await recorder();
+  queues.createQueue('users.fifo');
+  const sink = await createSink({
+    ...NO_STATIC,
+    queue_name: 'users.fifo',
+    emulator_base_url: queues.url.replace('127.0.0.1', 'localhost'),
+  });
+  const named = {
+    code: 'CREDENTIALS_MALFORMED',
+    kind: 'retryable',
+    hint: expect.stringMatching(/secret access key in AWS_SECRET_ACCESS_KEY .*ends with a line break/),
+  };
+  const error = await sink.check(patient, { create: false }).catch((error: unknown) => error);
+  expect(error).toMatchObject(named);
+  expect(await sink.deliver([message()], patient)).toMatchObject([{ ...named, scope: 'route' }]);
+  expect(inspect(error, { depth: 10 })).not.toContain('s3cret');
+  expect(queues.messages).toEqual([]);
 });

@@ -1,5 +1,6 @@
+import { createServer, type AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { DeliveryError, Outcome } from '../../../src/core/errors.ts';
 import { sinkSuite } from '../../sink-suite.ts';
 import { bodyOf, message, messages, patient } from '../../support/messages.ts';
@@ -364,6 +365,19 @@ describe('partial acknowledgement', () => {
     });
     expect(await sink.deliver(messages(2), patient)).toEqual([failure, failure]);
     expect(await sink.deliver(messages(2), patient)).toEqual(delivered(2));
+  });
+
+  test('takes an answer that may have been cut off before its body for none', async () => {
+    const server = createServer((socket) => {
+      socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\n\r\n'));
+    });
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const sink = await createSink({ url: `http://127.0.0.1:${port}`, partial_acknowledgement: true });
+    expect(await sink.deliver([message()], patient)).toEqual([
+      expect.objectContaining({ kind: 'retryable', scope: 'route', code: 'MALFORMED_ACKNOWLEDGEMENT' }),
+    ]);
   });
 
   test('reads no answer without end', async () => {
