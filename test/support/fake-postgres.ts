@@ -143,6 +143,8 @@ const serverRow = ({ serverVersion, databaseOid }: FakeServer): readonly WireRow
     encoding: 'UTF8',
     senderTimeoutMs: 60_000,
     mayReplicate: true,
+    mayCreate: true,
+    freeSlots: 1,
   },
 ];
 
@@ -230,6 +232,9 @@ const tableRows = ({ tables }: FakeServer): readonly WireRow[] =>
     foreign: false,
     owner: 'postgres',
     owned: true,
+    schemaUsable: true,
+    ownerMayPublish: true,
+    grantOwnerSql: null,
   }));
 
 /** Each statement is known by what it reads from. */

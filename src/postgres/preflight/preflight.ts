@@ -8,6 +8,7 @@ import {
   connectReplication,
   findPrimary,
   formatTarget,
+  inPlainSession,
   type ReplicationConnection,
   type Target,
 } from '../connection/connection.ts';
@@ -18,7 +19,8 @@ import { asksForMessages } from '../replication/protocol.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { inspectMissingSlot, inspectSlot, readSlot, type Slot } from './slot.ts';
 import { inspectSynchronous } from './synchronous.ts';
-import { inspectPublication, inspectTables, wantedNames, type WantedTables } from './table-findings.ts';
+import { inspectPublication, makingOf } from './publication-findings.ts';
+import { inspectTables, wantedNames, type WantedTables } from './table-findings.ts';
 import { listTables, readTables } from './tables.ts';
 import { OLDEST_VERSION } from '../versions.ts';
 
@@ -89,8 +91,12 @@ export async function preflight(
     inspectWalLevel(server.walLevel),
     inspectEncoding(server.encoding),
     inspectRole(server, settings),
-    slot === undefined ? inspectMissingSlot(settings) : inspectSlot(slot, settings),
-    inspectPublication(publication, settings, tables.named),
+    slot === undefined ? inspectMissingSlot(settings, server.freeSlots) : inspectSlot(slot, settings),
+    inspectPublication(publication, {
+      settings,
+      making: makingOf(settings, tables),
+      mayCreate: server.mayCreate,
+    }),
     ...inspectMarkers(server, settings),
     await inspectSynchronous(client, applicationName(settings)),
   ];
@@ -117,6 +123,9 @@ type Server = {
   readonly encoding: string;
   readonly senderTimeoutMs: number;
   readonly mayReplicate: boolean;
+  /** CREATE on the database. */
+  readonly mayCreate: boolean;
+  readonly freeSlots: number;
 };
 
 async function readServer(client: Client): Promise<Server> {
@@ -128,6 +137,8 @@ async function readServer(client: Client): Promise<Server> {
        current_setting('wal_level') as "walLevel",
        current_setting('server_encoding') as "encoding",
        (select setting::int from pg_settings where name = 'wal_sender_timeout') as "senderTimeoutMs",
+       has_database_privilege(current_database(), 'CREATE') as "mayCreate",
+       current_setting('max_replication_slots')::int - (select count(*)::int from pg_replication_slots) as "freeSlots",
        (select r.rolreplication or r.rolsuper or exists (
           select from pg_roles g where g.rolname in ('rds_replication', 'cloudsqlreplica', 'azure_pg_admin')
           and pg_has_role(r.oid, g.oid, 'MEMBER')) from pg_roles r where r.rolname = current_user) as "mayReplicate"`,
@@ -214,6 +225,8 @@ async function inspectReplication(settings: DatabaseSettings, target: Target): P
   try {
     connection = await connectReplication(settings, target);
     await identifySystem(connection);
+    // Slot and publication are made, and changed, on one more connection beside these two.
+    await inPlainSession(settings, target, () => Promise.resolve());
     return passed(title, 'opens');
   } catch (error) {
     return faultFinding(title, connectionFault(error, settings, target));

@@ -1,4 +1,4 @@
-// What is said of the publication and of each table that a sink wants: fit, left out, or missing, with the cure.
+// What is said of each table that a sink wants: fit, left out, or missing, with the cure.
 import { escapeIdentifier } from 'pg';
 import {
   formatTableName,
@@ -10,18 +10,14 @@ import {
 import { nameFor } from '../../core/partitions.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import { cureOf, describeFaults } from './identity-cures.ts';
-import {
-  addTableSql,
-  createPublicationSql,
-  SEND_STORED,
-  setOptionSql,
-  UNDER_OWN_NAMES,
-} from './publication-changes.ts';
+import { addTableSql, SEND_STORED, setOptionSql, UNDER_OWN_NAMES } from './publication-changes.ts';
 import { carried, isOurs, type Carried, type Publication } from './publication.ts';
+import { makingOf, type Making } from './publication-findings.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import {
   faultsIn,
   isFit,
+  mayPublish,
   quoteTable,
   tableKey,
   type IdentityFault,
@@ -63,6 +59,8 @@ export function wantedNames(
 type Subject = {
   readonly settings: DatabaseSettings;
   readonly publication: Publication | undefined;
+  /** Where there is no publication: how it is made by hand. */
+  readonly making: Making;
 };
 
 /** Each wanted table: there, in the publication (or to be added), fit for UPDATE and DELETE. */
@@ -71,7 +69,7 @@ export function inspectTables(
   publication: Publication | undefined,
   settings: DatabaseSettings,
 ): readonly Finding[] {
-  const subject: Subject = { settings, publication };
+  const subject: Subject = { settings, publication, making: makingOf(settings, wanted) };
   const states = new Map(wanted.states.map((state) => [tableKey(state), state]));
   const named = new Set(wanted.named.map(tableKey));
   const findings = wanted.named.map((name) => {
@@ -113,7 +111,11 @@ function inspectTable(state: WantedTable, named: boolean, subject: Subject): Fin
   // A publication of ours leaves tables that are not fit out, so that UPDATE goes on working there.
   if (ours && how === 'none') {
     if (!isFit(state)) return unfit(state, faultsIn(state, true), false);
-    return state.owned ? passed(title, 'will be published') : notOwned(state, named, subject);
+    if (mayPublish(state)) return passed(title, 'will be published');
+    // Whoever makes it by hand may do so.
+    return publication === undefined && !settings.publication.createIfNotExists
+      ? passed(title, 'can be published')
+      : notPublishable(state, named, subject);
   }
   if (publication === undefined) return passed(title, '');
   switch (how) {
@@ -189,20 +191,35 @@ function missingTable(name: TableName, { settings, publication }: Subject): Find
   return warned({ code: 'TABLE_MISSING', title, detail: `${detail}${later}`, cure });
 }
 
-function notOwned(state: WantedTable, named: boolean, { settings, publication }: Subject): Finding {
+/** Our role makes the publication, or has made it, and may not name the table there. */
+function notPublishable(
+  state: WantedTable,
+  named: boolean,
+  { settings, publication, making }: Subject,
+): Finding {
   const role = escapeIdentifier(settings.username);
   const { name } = settings.publication;
-  const fault = {
-    code: 'TABLE_NOT_OWNED',
-    title: `table "${formatTableName(state)}"`,
-    detail: `role "${settings.username}" does not own it, and only an owner may publish a table`,
-  };
-  const grant = `GRANT ${escapeIdentifier(state.owner)} TO ${role};`;
-  if (publication !== undefined) {
-    return warned({ ...fault, cure: `${grant} or as a superuser: ${addTableSql(name, state)}` });
+  // SQL of the user's may go another way: a function of the owner's, or SET ROLE.
+  const isFatal = named && publication === undefined && settings.publication.initSql === undefined;
+  const told = isFatal ? failed : warned;
+  const title = `table "${formatTableName(state)}"`;
+  if (state.owned) {
+    return told({
+      code: 'SCHEMA_NOT_USABLE',
+      title,
+      detail: `role "${settings.username}" owns it, and may not use its schema`,
+      cure: `as the owner of the schema: GRANT USAGE ON SCHEMA ${escapeIdentifier(state.schema)} TO ${role};`,
+    });
   }
-  const cure = `${grant} or as its owner: ${createPublicationSql(name, [state])};`;
-  return named ? failed({ ...fault, cure }) : warned({ ...fault, cure });
+  // A table joins a publication by a role that owns both: of ours, and of somebody else's table, that is a superuser.
+  const byHand = publication === undefined ? making.cure : `as a superuser: ${addTableSql(name, state)}`;
+  return told({
+    code: 'TABLE_NOT_OWNED',
+    title,
+    detail: `role "${settings.username}" does not own it, and only an owner may publish a table`,
+    cure:
+      state.grantOwnerSql === null ? byHand : `${byHand} or, to leave it to Tailrace: ${state.grantOwnerSql}`,
+  });
 }
 
 const unfit = (
@@ -221,34 +238,3 @@ const unfit = (
         : ', so it is left out of the publication'),
     cure,
   });
-
-/** The publication as such. */
-export function inspectPublication(
-  publication: Publication | undefined,
-  settings: DatabaseSettings,
-  named: readonly TableName[],
-): Finding {
-  const { name, createIfNotExists, initSql } = settings.publication;
-  const title = `publication "${name}"`;
-  if (publication === undefined) {
-    if (createIfNotExists) return passed(title, 'does not exist yet and will be made');
-    if (initSql !== undefined) return passed(title, 'does not exist yet; publication.init_sql will be run');
-    const make = createPublicationSql(name, named) + (named.length === 0 ? ' FOR TABLE …' : '');
-    return failed({
-      code: 'PUBLICATION_MISSING',
-      title,
-      detail: `it does not exist in database "${settings.database}"`,
-      cure: `${make}; or publication.create_if_not_exists: true`,
-    });
-  }
-  const missing = ['insert', 'update', 'delete'].filter((action) => !publication.publishes.includes(action));
-  if (missing.length > 0) {
-    return warned({
-      code: 'PUBLICATION_PARTIAL',
-      title,
-      detail: `it does not publish ${missing.join(', ')}`,
-      cure: `ALTER PUBLICATION ${escapeIdentifier(name)} SET (publish = 'insert, update, delete, truncate');`,
-    });
-  }
-  return passed(title, `${publication.tables.length} tables`);
-}
