@@ -75,6 +75,7 @@ async function examineSink(
   { stderr, env }: CliPorts,
 ): Promise<Finding> {
   const { type, config } = settings.destination;
+  const toBeMade: string[] = [];
   try {
     const definition = sinkDefinition(type);
     if (definition === undefined) throw new Error(`there is no sink of type ${type}`);
@@ -82,10 +83,12 @@ async function examineSink(
     const context = { name: settings.name, rewinds: 0, logger, pull: NOTHING_HELD };
     const sink = await definition.create(config, context);
     try {
-      await sink.check(AbortSignal.timeout(CHECK_TIMEOUT_MS), { create: false });
+      const signal = AbortSignal.timeout(CHECK_TIMEOUT_MS);
+      await sink.check(signal, { create: false, toBeMade: (what) => toBeMade.push(what) });
     } finally {
       await sink.close();
     }
+    if (toBeMade.length > 0) return passed(type, toBeMade.join('; '));
     if (definition.isPulled !== true) return passed(type, 'reachable and allowed');
     return hasApi ? passed(type, 'workers fetch from the API') : withoutApi(type);
   } catch (error) {

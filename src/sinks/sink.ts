@@ -51,6 +51,12 @@ export interface RouteByRow<Target = unknown> {
   closed?(route: Route<Target>): void;
 }
 
+export type CheckOptions = {
+  readonly create: boolean;
+  /** Where nothing is created: told of what does not exist and will be created at a start. Undefined: that is a fault. */
+  readonly toBeMade?: (what: string) => void;
+};
+
 export interface Sink<Target = unknown> {
   /** How it wants the messages' bytes; undefined: as JSON. */
   readonly encoding?: MessageEncoding;
@@ -70,7 +76,7 @@ export interface Sink<Target = unknown> {
    */
   deliver(batch: readonly Message[], signal: AbortSignal, route: Route<Target>): Promise<readonly Outcome[]>;
   /** Preflight: reachable and allowed? Creates what the configuration asks for if `create`. Throws TailraceError with the cure. */
-  check(signal: AbortSignal, options: { readonly create: boolean }): Promise<void>;
+  check(signal: AbortSignal, options: CheckOptions): Promise<void>;
   close(): Promise<void>;
   /** Of a sink whose consumers come to fetch: `deliver` then answers when they have acknowledged. */
   readonly pull?: PullPort;
