@@ -1,7 +1,7 @@
 // The contract between the core and a sink. A sink classifies; it never sleeps, retries or counts attempts.
 import type { Logger } from 'pino';
 import type { z } from 'zod';
-import type { Action } from '../core/change.ts';
+import type { Action, RowAction } from '../core/change.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Outcome } from '../core/errors.ts';
 import type { LeaseStore } from '../core/leases.ts';
@@ -122,6 +122,15 @@ export type SinkContext = {
   readonly pull?: PullContext;
 };
 
+/** A group id template, of one table (`schema.table`) or action where it says so: those go before the others, the table's first. */
+export type GroupTemplate = {
+  /** Where it stands in the destination: `tables[public.users].group_id`. */
+  readonly key: string;
+  readonly table?: string;
+  readonly action?: RowAction;
+  readonly template: string;
+};
+
 /** A sink's whole definition: everything else (schemas, docs, validation) derives from it. */
 export interface SinkDefinition<Config> {
   readonly type: string;
@@ -142,5 +151,9 @@ export interface SinkDefinition<Config> {
     /** May one request carry several messages of a group, where the route keeps their order? Undefined: `strict`. */
     readonly sameGroup?: 'strict' | 'ordered';
   };
+  /** The templates of `Route.groupTemplate`, before there is a sink; undefined: it has none. */
+  groupTemplates?(config: Config): readonly GroupTemplate[];
+  /** Tables that the destination's own keys name, by `schema.table`. */
+  tableNames?(config: Config): readonly string[];
   create(config: Config, context: SinkContext): Promise<Sink>;
 }

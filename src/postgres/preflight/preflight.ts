@@ -1,7 +1,7 @@
 // Looks at everything streaming needs, before it starts: every fault with the exact SQL that cures it.
 import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
-import { isOpen, selects, type Selection } from '../../core/selection.ts';
+import type { SinkNames } from '../../core/wanted-names.ts';
 import {
   applicationName,
   closeConnection,
@@ -14,14 +14,15 @@ import {
 } from '../connection/connection.ts';
 import { connectionFault } from '../connection/fault.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
+import { inspectColumns, inspectUnmatched } from './names.ts';
 import { readPublication, type Publication } from './publication.ts';
 import { asksForMessages } from '../replication/protocol.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { inspectMissingSlot, inspectSlot, readSlot, type Slot } from './slot.ts';
 import { inspectSynchronous } from './synchronous.ts';
 import { inspectPublication, makingOf } from './publication-findings.ts';
-import { inspectTables, wantedNames, type WantedTables } from './table-findings.ts';
-import { listTables, readTables } from './tables.ts';
+import { inspectTables, type WantedTables } from './table-findings.ts';
+import { readWanted } from './wanted.ts';
 import { OLDEST_VERSION } from '../versions.ts';
 
 export type { Finding };
@@ -45,7 +46,7 @@ export type Preflight = {
 /** For `tailrace doctor`: connects, looks, and answers what it found; never throws for a fault of the database. */
 export async function inspectDatabase(
   settings: DatabaseSettings,
-  selections: readonly Selection[],
+  sinks: readonly SinkNames[],
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   let primary;
@@ -60,7 +61,7 @@ export async function inspectDatabase(
       passed('connection', `${formatTarget(target)} is the primary`),
       inspectTls(settings, target),
     );
-    const found = await preflight(client, settings, selections);
+    const found = await preflight(client, settings, sinks);
     findings.push(...found.findings, ...found.tableFindings);
     findings.push(await inspectReplication(settings, target));
   } catch (error) {
@@ -75,17 +76,17 @@ export async function inspectDatabase(
 export async function preflight(
   client: Client,
   settings: DatabaseSettings,
-  selections: readonly Selection[],
+  sinks: readonly SinkNames[],
 ): Promise<Preflight> {
   const server = await readServer(client);
   if (server.serverVersion < OLDEST_VERSION) {
-    const tables = { named: [], states: [], open: false };
+    const tables = { named: [], states: [], open: false, existing: [], unmatched: [], columnFaults: [] };
     const nothing = { slot: undefined, publication: undefined, tables, tableFindings: [] };
     return { ...server, ...nothing, findings: [inspectVersion(server)] };
   }
   const slot = await readSlot(client, settings.slot.name);
   const publication = await readPublication(client, settings.publication.name);
-  const tables = await readWanted(client, selections);
+  const tables = await readWanted(client, sinks, settings.publication.name);
   const findings = [
     inspectVersion(server),
     inspectWalLevel(server.walLevel),
@@ -100,19 +101,12 @@ export async function preflight(
     ...inspectMarkers(server, settings),
     await inspectSynchronous(client, applicationName(settings)),
   ];
-  const tableFindings = inspectTables(tables, publication, settings);
+  const tableFindings = [
+    ...inspectTables(tables, publication, settings),
+    ...inspectUnmatched(tables.unmatched),
+    ...inspectColumns(tables.columnFaults, slot === undefined),
+  ];
   return { ...server, slot, publication, tables, findings, tableFindings };
-}
-
-/** The tables that the sinks want, as they are now. */
-export async function readWanted(client: Client, selections: readonly Selection[]): Promise<WantedTables> {
-  const existing = selections.some(isOpen) ? await listTables(client) : [];
-  const { named, all, open } = wantedNames(selections, existing);
-  const states = (await readTables(client, all)).map((state) => ({
-    ...state,
-    assured: selections.some((it) => it.partitionsHaveIdentity === true && selects(it, state)),
-  }));
-  return { named, states, open };
 }
 
 type Server = {

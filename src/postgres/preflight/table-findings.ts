@@ -12,6 +12,7 @@ import { failed, passed, warned, type Finding } from './finding.ts';
 import { cureOf, describeFaults } from './identity-cures.ts';
 import { addTableSql, SEND_STORED, setOptionSql, UNDER_OWN_NAMES } from './publication-changes.ts';
 import { carried, isOurs, type Carried, type Publication } from './publication.ts';
+import { didYouMean, nearestTable, type ColumnFault, type UnmatchedName } from './names.ts';
 import { makingOf, type Making } from './publication-findings.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import {
@@ -36,6 +37,10 @@ export type WantedTables = {
   readonly states: readonly WantedTable[];
   /** Does a sink take tables without naming them? */
   readonly open: boolean;
+  /** Every table of the database, where something that is named is not there. */
+  readonly existing: readonly TableName[];
+  readonly unmatched: readonly UnmatchedName[];
+  readonly columnFaults: readonly ColumnFault[];
 };
 
 /**
@@ -74,7 +79,9 @@ export function inspectTables(
   const named = new Set(wanted.named.map(tableKey));
   const findings = wanted.named.map((name) => {
     const state = states.get(tableKey(name));
-    return state === undefined ? missingTable(name, subject) : inspectTable(state, true, subject);
+    return state === undefined
+      ? missingTable(name, subject, wanted.existing)
+      : inspectTable(state, true, subject);
   });
   if (publication?.tables.length === 0) findings.push(emptyPublication(publication, settings));
   // Patterns select among the tables of a publication that somebody else keeps: what it lacks is nobody's fault.
@@ -182,10 +189,15 @@ function underItsRoot(state: WantedTable, named: boolean, { name }: Publication)
  * Of a publication that is there already, one table that is gone (dropped, renamed) must not keep all others from
  * being followed: a warning. When it is about to be made, a name that nobody has is an error in the configuration.
  */
-function missingTable(name: TableName, { settings, publication }: Subject): Finding {
+function missingTable(
+  name: TableName,
+  { settings, publication }: Subject,
+  existing: readonly TableName[],
+): Finding {
+  const nearest = nearestTable(name, existing);
   const title = `table "${formatTableName(name)}"`;
-  const detail = `there is no such table in database "${settings.database}"`;
-  const cure = 'correct the name in the sink (schema.table, capital letters count), or create the table';
+  const detail = `there is no such table in database "${settings.database}"${didYouMean(nearest)}`;
+  const cure = `${nearest === undefined ? 'correct the name' : `write ${nearest}`} in the sink (schema.table, capital letters count), or create the table`;
   if (publication === undefined) return failed({ code: 'TABLE_MISSING', title, detail, cure });
   const later = isOurs(publication, settings) ? '; once it is made, it is taken in' : '';
   return warned({ code: 'TABLE_MISSING', title, detail: `${detail}${later}`, cure });

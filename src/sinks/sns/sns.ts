@@ -20,6 +20,7 @@ export const sns: SinkDefinition<SnsConfig> = {
   type: 'sns',
   title: 'Amazon SNS',
   config: snsConfigSchema,
+  groupTemplates: ({ group_id: template }) => (template === undefined ? [] : [{ key: 'group_id', template }]),
   create: (config, context) => Promise.resolve(createSnsSink(config, context)),
 };
 

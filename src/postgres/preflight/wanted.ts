@@ -1,0 +1,56 @@
+// What the sinks want of a database, looked up in its catalog.
+import type { Client } from 'pg';
+import { isOpen, selects } from '../../core/selection.ts';
+import { namesMore, type SinkNames } from '../../core/wanted-names.ts';
+import { closeConnection, findPrimary } from '../connection/connection.ts';
+import { connectionFault } from '../connection/fault.ts';
+import type { DatabaseSettings } from '../settings.ts';
+import type { Finding } from './finding.ts';
+import {
+  columnFaults,
+  inspectColumns,
+  inspectUnmatched,
+  readColumns,
+  tablesWithColumns,
+  unmatchedNames,
+} from './names.ts';
+import { inspectTables, wantedNames, type WantedTables } from './table-findings.ts';
+import { listTables, readTables, tableKey } from './tables.ts';
+
+/** The tables that the sinks want, as they are now, and what they name that is not there. `publication`: its name. */
+export async function readWanted(
+  client: Client,
+  sinks: readonly SinkNames[],
+  publication: string,
+): Promise<WantedTables> {
+  const isAnyOpen = sinks.some(isOpen);
+  const listed = isAnyOpen ? await listTables(client) : [];
+  const { named, all, open } = wantedNames(sinks, listed);
+  const states = (await readTables(client, all)).map((state) => ({
+    ...state,
+    assured: sinks.some((it) => it.partitionsHaveIdentity === true && selects(it, state)),
+  }));
+  const known = new Set(states.map(tableKey));
+  const isAnyMissing = named.some((name) => !known.has(tableKey(name)));
+  const existing = isAnyOpen || !(isAnyMissing || namesMore(sinks)) ? listed : await listTables(client);
+  const unmatched = isAnyOpen || namesMore(sinks) ? unmatchedNames(sinks, existing) : [];
+  const columns = await readColumns(client, tablesWithColumns(sinks, states), publication);
+  return { named, states, open, existing, unmatched, columnFaults: columnFaults(sinks, columns) };
+}
+
+/** For `tailrace check`: do the names in the configuration fit the database? Rejects where it cannot be asked. */
+export async function inspectNames(
+  settings: DatabaseSettings,
+  sinks: readonly SinkNames[],
+): Promise<readonly Finding[]> {
+  const { client, target } = await findPrimary(settings);
+  try {
+    const wanted = await readWanted(client, sinks, settings.publication.name);
+    const missing = inspectTables(wanted, undefined, settings).filter(({ code }) => code === 'TABLE_MISSING');
+    return [...missing, ...inspectUnmatched(wanted.unmatched), ...inspectColumns(wanted.columnFaults, true)];
+  } catch (error) {
+    throw connectionFault(error, settings, target);
+  } finally {
+    await closeConnection(client);
+  }
+}
