@@ -31,7 +31,7 @@ export async function refreshTables(ports: TablePorts): Promise<void> {
   let publication = await readPublication(client, settings.publication.name);
   // Its absence is for the look to say.
   if (publication === undefined) return;
-  const wanted = await readWanted(client, selections, settings.publication.name);
+  const wanted = await readWanted(client, selections, { settings, publication });
   let findings: readonly Finding[] = [];
   if (isOurs(publication, settings)) {
     const needs = needsOf(publication, { wanted, members: await membersOf(publication, wanted, ports) });

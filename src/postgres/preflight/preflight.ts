@@ -86,7 +86,7 @@ export async function preflight(
   }
   const slot = await readSlot(client, settings.slot.name);
   const publication = await readPublication(client, settings.publication.name);
-  const tables = await readWanted(client, sinks, settings.publication.name);
+  const tables = await readWanted(client, sinks, { settings, publication });
   const findings = [
     inspectVersion(server),
     inspectWalLevel(server.walLevel),

@@ -14,14 +14,20 @@ import {
   tablesWithColumns,
   unmatchedNames,
 } from './names.ts';
+import { carried, isOurs, readPublication, type Publication } from './publication.ts';
 import { inspectTables, wantedNames, type WantedTables } from './table-findings.ts';
-import { listTables, readTables, tableKey } from './tables.ts';
+import { isFit, listTables, readTables, tableKey } from './tables.ts';
 
-/** The tables that the sinks want, as they are now, and what they name that is not there. `publication`: its name. */
+export type Carrying = {
+  readonly settings: DatabaseSettings;
+  readonly publication: Publication | undefined;
+};
+
+/** The tables that the sinks want, as they are now, and what they name that is not there. */
 export async function readWanted(
   client: Client,
   sinks: readonly SinkNames[],
-  publication: string,
+  { settings, publication }: Carrying,
 ): Promise<WantedTables> {
   const isAnyOpen = sinks.some(isOpen);
   const listed = isAnyOpen ? await listTables(client) : [];
@@ -34,7 +40,14 @@ export async function readWanted(
   const isAnyMissing = named.some((name) => !known.has(tableKey(name)));
   const existing = isAnyOpen || !(isAnyMissing || namesMore(sinks)) ? listed : await listTables(client);
   const unmatched = isAnyOpen || namesMore(sinks) ? unmatchedNames(sinks, existing) : [];
-  const columns = await readColumns(client, tablesWithColumns(sinks, states), publication);
+  // Of a table whose rows do not come, nobody misses a column.
+  const isOwn = isOurs(publication, settings);
+  const coming = states.filter(
+    (state) =>
+      ((publication === undefined || isOwn) && isFit(state)) ||
+      (publication !== undefined && carried(publication, state) !== 'none'),
+  );
+  const columns = await readColumns(client, tablesWithColumns(sinks, coming), settings.publication.name);
   return { named, states, open, existing, unmatched, columnFaults: columnFaults(sinks, columns) };
 }
 
@@ -45,7 +58,8 @@ export async function inspectNames(
 ): Promise<readonly Finding[]> {
   const { client, target } = await findPrimary(settings);
   try {
-    const wanted = await readWanted(client, sinks, settings.publication.name);
+    const publication = await readPublication(client, settings.publication.name);
+    const wanted = await readWanted(client, sinks, { settings, publication });
     const missing = inspectTables(wanted, undefined, settings).filter(({ code }) => code === 'TABLE_MISSING');
     return [...missing, ...inspectUnmatched(wanted.unmatched), ...inspectColumns(wanted.columnFaults, true)];
   } catch (error) {
