@@ -55,12 +55,15 @@ export async function readColumns(
 ): Promise<readonly TableColumns[]> {
   if (tables.length === 0) return [];
   const { rows } = await client.query<TableColumns>(
-    `select n.nspname as schema, c.relname as table,
+    // The view is read once, not for each table.
+    `with sent as materialized (
+       select schemaname, tablename, to_json(t) -> 'attnames' as names from pg_publication_tables t where pubname = $3
+     )
+     select n.nspname as schema, c.relname as table, s.names as sent,
        (select coalesce(json_agg(a.attname order by a.attnum), '[]') from pg_attribute a
-          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
-       (select to_json(t) -> 'attnames' from pg_publication_tables t
-          where t.pubname = $3 and t.schemaname = n.nspname and t.tablename = c.relname) as sent
+          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     left join sent s on s.schemaname = n.nspname and s.tablename = c.relname
      where c.relkind in ('r', 'p') and (n.nspname, c.relname) in (select * from unnest($1::name[], $2::name[]))
      order by 1, 2`,
     [tables.map(({ schema }) => schema), tables.map(({ table }) => table), publication],

@@ -80,7 +80,15 @@ export async function preflight(
 ): Promise<Preflight> {
   const server = await readServer(client);
   if (server.serverVersion < OLDEST_VERSION) {
-    const tables = { named: [], states: [], open: false, existing: [], unmatched: [], columnFaults: [] };
+    const tables = {
+      named: [],
+      states: [],
+      open: false,
+      existing: [],
+      others: [],
+      unmatched: [],
+      columnFaults: [],
+    };
     const nothing = { slot: undefined, publication: undefined, tables, tableFindings: [] };
     return { ...server, ...nothing, findings: [inspectVersion(server)] };
   }

@@ -23,6 +23,7 @@ import {
   tableKey,
   type IdentityFault,
   type ListedTable,
+  type OtherRelation,
   type WantedTable,
 } from './tables.ts';
 
@@ -39,6 +40,8 @@ export type WantedTables = {
   readonly open: boolean;
   /** Every table of the database, where something that is named is not there. */
   readonly existing: readonly TableName[];
+  /** What else has the name of a table that is named and not there. */
+  readonly others: readonly OtherRelation[];
   readonly unmatched: readonly UnmatchedName[];
   readonly columnFaults: readonly ColumnFault[];
 };
@@ -79,9 +82,7 @@ export function inspectTables(
   const named = new Set(wanted.named.map(tableKey));
   const findings = wanted.named.map((name) => {
     const state = states.get(tableKey(name));
-    return state === undefined
-      ? missingTable(name, subject, wanted.existing)
-      : inspectTable(state, true, subject);
+    return state === undefined ? missingTable(name, subject, wanted) : inspectTable(state, true, subject);
   });
   if (publication?.tables.length === 0) findings.push(emptyPublication(publication, settings));
   // Patterns select among the tables of a publication that somebody else keeps: what it lacks is nobody's fault.
@@ -185,6 +186,18 @@ function underItsRoot(state: WantedTable, named: boolean, { name }: Publication)
   return named ? failed(fault) : warned(fault);
 }
 
+/** Postgres sends no change of it, whatever is done. */
+const noChanges = (other: OtherRelation): Finding =>
+  warned({
+    code: 'TABLE_WITHOUT_CHANGES',
+    title: `table "${formatTableName(other)}"`,
+    detail: `it is ${other.what}, of which Postgres sends no changes`,
+    cure:
+      other.what === 'an unlogged table'
+        ? `ALTER TABLE ${quoteTable(other)} SET LOGGED;`
+        : 'take it out of the sink, or name the tables behind it',
+  });
+
 /**
  * Of a publication that is there already, one table that is gone (dropped, renamed) must not keep all others from
  * being followed: a warning. When it is about to be made, a name that nobody has is an error in the configuration.
@@ -192,8 +205,10 @@ function underItsRoot(state: WantedTable, named: boolean, { name }: Publication)
 function missingTable(
   name: TableName,
   { settings, publication }: Subject,
-  existing: readonly TableName[],
+  { existing, others }: WantedTables,
 ): Finding {
+  const other = others.find((it) => tableKey(it) === tableKey(name));
+  if (other !== undefined) return noChanges(other);
   const nearest = nearestTable(name, existing);
   const title = `table "${formatTableName(name)}"`;
   const detail = `there is no such table in database "${settings.database}"${didYouMean(nearest)}`;

@@ -104,6 +104,28 @@ export async function listTables(client: Client): Promise<readonly ListedTable[]
   return rows;
 }
 
+/** What has the name of a table and can be in no publication: `a view`. */
+export type OtherRelation = TableName & { readonly what: string };
+
+/** Of `names`, those that are something else than a table with changes. */
+export async function readOthers(
+  client: Client,
+  names: readonly TableName[],
+): Promise<readonly OtherRelation[]> {
+  if (names.length === 0) return [];
+  const { rows } = await client.query<OtherRelation>(
+    `select n.nspname as schema, c.relname as table,
+       case c.relkind when 'v' then 'a view' when 'm' then 'a materialized view' when 'f' then 'a foreign table'
+         else case c.relpersistence when 'u' then 'an unlogged table' else 'a temporary table' end end as what
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where (c.relkind in ('v', 'm', 'f') or c.relkind in ('r', 'p') and c.relpersistence <> 'p')
+       and (n.nspname, c.relname) in (select * from unnest($1::name[], $2::name[]))
+     order by 1, 2`,
+    [names.map(({ schema }) => schema), names.map(({ table }) => table)],
+  );
+  return rows;
+}
+
 /** The key of an index that can be an identity, as RelationGetIndexList decides: a deferrable primary key is none. */
 const identity = (which: string): string => `
   select array(select k.attnum from unnest(i.indkey::int2[]) with ordinality k (attnum, place) where k.place <= i.indnkeyatts) as columns

@@ -16,7 +16,7 @@ import {
 } from './names.ts';
 import { carried, isOurs, readPublication, type Publication } from './publication.ts';
 import { inspectTables, wantedNames, type WantedTables } from './table-findings.ts';
-import { isFit, listTables, readTables, tableKey } from './tables.ts';
+import { isFit, listTables, readOthers, readTables, tableKey } from './tables.ts';
 
 export type Carrying = {
   readonly settings: DatabaseSettings;
@@ -37,8 +37,9 @@ export async function readWanted(
     assured: sinks.some((it) => it.partitionsHaveIdentity === true && selects(it, state)),
   }));
   const known = new Set(states.map(tableKey));
-  const isAnyMissing = named.some((name) => !known.has(tableKey(name)));
-  const existing = isAnyOpen || !(isAnyMissing || namesMore(sinks)) ? listed : await listTables(client);
+  const missing = named.filter((name) => !known.has(tableKey(name)));
+  const existing = isAnyOpen || !(missing.length > 0 || namesMore(sinks)) ? listed : await listTables(client);
+  const others = await readOthers(client, missing);
   const unmatched = isAnyOpen || namesMore(sinks) ? unmatchedNames(sinks, existing) : [];
   // Of a table whose rows do not come, nobody misses a column.
   const isOwn = isOurs(publication, settings);
@@ -48,8 +49,11 @@ export async function readWanted(
       (publication !== undefined && carried(publication, state) !== 'none'),
   );
   const columns = await readColumns(client, tablesWithColumns(sinks, coming), settings.publication.name);
-  return { named, states, open, existing, unmatched, columnFaults: columnFaults(sinks, columns) };
+  return { named, states, open, existing, others, unmatched, columnFaults: columnFaults(sinks, columns) };
 }
+
+/** Of the findings of tables, those of a name in the configuration. */
+const NOT_THERE: readonly string[] = ['TABLE_MISSING', 'TABLE_WITHOUT_CHANGES'];
 
 /** For `tailrace check`: do the names in the configuration fit the database? Rejects where it cannot be asked. */
 export async function inspectNames(
@@ -60,7 +64,7 @@ export async function inspectNames(
   try {
     const publication = await readPublication(client, settings.publication.name);
     const wanted = await readWanted(client, sinks, { settings, publication });
-    const missing = inspectTables(wanted, undefined, settings).filter(({ code }) => code === 'TABLE_MISSING');
+    const missing = inspectTables(wanted, undefined, settings).filter(({ code }) => NOT_THERE.includes(code));
     return [...missing, ...inspectUnmatched(wanted.unmatched), ...inspectColumns(wanted.columnFaults, true)];
   } catch (error) {
     throw connectionFault(error, settings, target);

@@ -93,6 +93,20 @@ test('with the nearest names written, both are content', async () => {
   expect(await doctor()).toEqual([]);
 });
 
+test('a name that is no table with changes is called what it is, and an unlogged table is mended by its cure', async () => {
+  await database.client.query('create unlogged table fast (id int primary key)');
+  await configure({ source: '{ include_tables: [public.orders_view, public.fast, public.users] }' });
+  const found = await doctor();
+  expect(found.map(({ detail }) => detail)).toEqual([
+    'it is a view, of which Postgres sends no changes',
+    'it is an unlogged table, of which Postgres sends no changes',
+  ]);
+  expect((await check('--database')).names).toHaveLength(2);
+  await database.client.query(found[1]!.cure!);
+  expect(await doctor()).toHaveLength(1);
+  await database.client.query('drop table fast');
+});
+
 test('of tables whose rows do not come nobody misses a column', async () => {
   await database.client.query(
     'create table keyless (note text); create table unlisted (note text primary key)',
