@@ -43,7 +43,7 @@ export async function refreshTables(ports: TablePorts): Promise<void> {
   }
   const carries = publication;
   state.tables = wanted.states.filter((table) => carried(carries, table) !== 'none').length;
-  const columns = inspectColumns(wanted.columnFaults, false);
+  const columns = inspectColumns(wanted.columnFaults);
   state.alarm('COLUMN_MISSING', columnAlarm(settings.name, columns));
   const names = [...inspectUnmatched(wanted.unmatched), ...columns];
   report([...inspectTables(wanted, publication, settings), ...names, ...findings], ports);

@@ -14,7 +14,7 @@ import {
   type TablePattern,
 } from '../../core/selection.ts';
 import { columnUses, type ColumnUse, type SinkNames } from '../../core/wanted-names.ts';
-import { failed, warned, type Finding } from './finding.ts';
+import { warned, type Finding } from './finding.ts';
 import { tableKey } from './tables.ts';
 
 /** Of more columns than these no list helps. */
@@ -195,11 +195,8 @@ function cureOfColumn({ key, column, columns, isUnsent }: ColumnFault): string {
     : `name one of ${columns.join(', ')} in ${key}, or add the column`;
 }
 
-/**
- * `isFirstStart`: nothing is kept for the sinks yet, and a start is refused. Later one sink's column must not keep the others from
- * being served: that sink halts by itself at the first row that it cannot group.
- */
-export function inspectColumns(faults: readonly ColumnFault[], isFirstStart: boolean): readonly Finding[] {
+/** One sink's column must not keep the others from being served: where it makes groups, that sink halts by itself at the first row. */
+export function inspectColumns(faults: readonly ColumnFault[]): readonly Finding[] {
   const told = new Map<string, number>();
   return faults
     .filter(({ sink, key, column }) => {
@@ -208,7 +205,7 @@ export function inspectColumns(faults: readonly ColumnFault[], isFirstStart: boo
       return told.get(place)! <= MAX_TOLD;
     })
     .map((fault) =>
-      (isFirstStart ? failed : warned)({
+      warned({
         code: fault.isGroup ? 'GROUP_COLUMN_MISSING' : 'COLUMN_MISSING',
         title: `sink "${fault.sink}"`,
         detail: describeColumn(fault),

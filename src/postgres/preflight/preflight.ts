@@ -112,7 +112,7 @@ export async function preflight(
   const tableFindings = [
     ...inspectTables(tables, publication, settings),
     ...inspectUnmatched(tables.unmatched),
-    ...inspectColumns(tables.columnFaults, slot === undefined),
+    ...inspectColumns(tables.columnFaults),
   ];
   return { ...server, slot, publication, tables, findings, tableFindings };
 }

@@ -65,7 +65,7 @@ export async function inspectNames(
     const publication = await readPublication(client, settings.publication.name);
     const wanted = await readWanted(client, sinks, { settings, publication });
     const missing = inspectTables(wanted, undefined, settings).filter(({ code }) => NOT_THERE.includes(code));
-    return [...missing, ...inspectUnmatched(wanted.unmatched), ...inspectColumns(wanted.columnFaults, true)];
+    return [...missing, ...inspectUnmatched(wanted.unmatched), ...inspectColumns(wanted.columnFaults)];
   } catch (error) {
     throw connectionFault(error, settings, target);
   } finally {

@@ -50,7 +50,7 @@ const table = (name: TableName, columns: readonly string[], sent: readonly strin
 });
 const [users, first, second] = existing as [TableName, TableName, TableName];
 
-test('a column that a table lacks is told by sink, key, table and the nearest name; at a first start it is an error', () => {
+test('a column that a table lacks is told by sink, key, table and the nearest name', () => {
   const names: SinkNames = {
     sink: {
       ...SINK,
@@ -59,26 +59,19 @@ test('a column that a table lacks is told by sink, key, table and the nearest na
     },
   };
   const faults = columnFaults([names], [table(users, ['id', 'email'])]);
-  const findings = inspectColumns(faults, true);
-  expect(findings.map(({ code, detail, severity }) => [code, severity, detail])).toEqual([
+  const findings = inspectColumns(faults);
+  expect(findings.map(({ code, detail }) => [code, detail])).toEqual([
     [
       'COLUMN_MISSING',
-      'error',
       'columns names the column "emial", which table "public.users" does not have; did you mean "email"?',
     ],
     [
       'GROUP_COLUMN_MISSING',
-      'error',
       'group_column_names names the column "Id", which table "public.users" does not have; did you mean "id"?',
     ],
-    [
-      'GROUP_COLUMN_MISSING',
-      'error',
-      'group_id names the column "nothing", which table "public.users" does not have',
-    ],
+    ['GROUP_COLUMN_MISSING', 'group_id names the column "nothing", which table "public.users" does not have'],
   ]);
   expect(findings[2]!.cure).toContain('name one of id, email');
-  expect(inspectColumns(faults, false).every(({ severity }) => severity === 'warning')).toBe(true);
 });
 
 test('of a list of columns that a pattern shares, one that any of its tables has is none too many; a group needs it in each', () => {
@@ -98,13 +91,13 @@ test('only the tables that a sink reads are held against it, and a name that man
   const many = Array.from({ length: 50 }, (_, i) => table({ schema: 'public', table: `t_${i}` }, ['id']));
   const faults = columnFaults([names], [...many, table(users, ['id'])]);
   expect(faults).toHaveLength(50);
-  expect(inspectColumns(faults, true)).toHaveLength(10);
+  expect(inspectColumns(faults)).toHaveLength(10);
 });
 
 test('a column that the publication does not send is told as such', () => {
   const names: SinkNames = {
     sink: { ...SINK, tables: [{ pattern: pattern('users'), columns: ['secret'] }] },
   };
-  const [finding] = inspectColumns(columnFaults([names], [table(users, ['id', 'secret'], ['id'])]), true);
+  const [finding] = inspectColumns(columnFaults([names], [table(users, ['id', 'secret'], ['id'])]));
   expect(finding!.detail).toContain('which the publication does not send');
 });
