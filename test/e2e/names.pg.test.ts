@@ -21,19 +21,18 @@ test('a column that a table lacks degrades its database by name before a row com
       ],
     }),
   });
-  const { reason, cure, warnings, ...rest } = await waitFor(async () => {
+  const { warnings } = await waitFor(async () => {
     const now = await status();
-    return now.state === 'streaming' && now.reason?.includes('tennat') === true ? now : undefined;
+    return now.status === 'degraded' && now.warnings.join('\n').includes('tennat') ? now : undefined;
   }, 'the source to say so');
-  expect(rest.status).toBe('degraded');
-  expect(reason).toContain('group_column_names names the column "tennat"');
-  expect(cure).toContain('write tenant');
   const told = warnings.join('\n');
   expect(told).toContain('did you mean "tenant"?');
   expect(told).toContain('include_tables names tenant_*.orders, which no table matches');
   expect(world.recorder.messages).toEqual([]);
+  expect(told).toContain('write tenant');
 
-  await sql('alter table users add column tennat int');
+  await sql(`alter table users add column tennat int;
+    create schema tenant_a; create table tenant_a.orders (id int primary key)`);
   await waitFor(async () => (await status()).status === 'healthy', 'the source to be well again');
   await sql('insert into users values (1, 2, 3)');
   await waitFor(() => world.recorder.messages.length === 1, 'the row');
