@@ -1,16 +1,53 @@
-// `tailrace check`: is the configuration valid? All faults at once, without connecting to anything.
+// `tailrace check`: is the configuration valid? All faults at once, without connecting to anything but, where that is asked for, to the
+// databases: are there the tables and columns that it names?
 import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
+import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
+import type { Finding } from '../postgres/preflight/finding.ts';
+import { inspectNames } from '../postgres/preflight/wanted.ts';
 import { loadConfiguration } from './configuration.ts';
 import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
 
-export type CheckOptions = { readonly config?: string; readonly json?: boolean };
+export type CheckOptions = {
+  readonly config?: string;
+  readonly json?: boolean;
+  /** Compare its names with the databases. */
+  readonly database?: boolean;
+};
 
 export async function check(options: CheckOptions, ports: CliPorts): Promise<number> {
   const loaded = await loadConfiguration(options, ports);
+  const names = options.database === true ? await wrongNames(loaded) : [];
+  if (names.length > 0) return sayNames(names, options, ports);
   if (options.json === true) writeJson(ports.stdout, summaryOf(loaded), 2);
   else printSummary(loaded, ports);
   return EXIT.ok;
+}
+
+type WrongName = Pick<Finding, 'code' | 'title' | 'detail' | 'cure'> & { readonly database: string };
+
+/** What the configuration names and the databases do not have. Rejects where one cannot be asked. */
+async function wrongNames({ settings }: LoadedSettings): Promise<readonly WrongName[]> {
+  const names: WrongName[] = [];
+  for (const database of settings.databases) {
+    for (const { code, title, detail, cure } of await inspectNames(
+      database,
+      sinkNamesOf(settings, database),
+    )) {
+      names.push({ database: database.name, code, title, detail, ...(cure !== undefined && { cure }) });
+    }
+  }
+  return names;
+}
+
+function sayNames(names: readonly WrongName[], { json }: CheckOptions, ports: CliPorts): number {
+  if (json === true) writeJson(ports.stdout, { ok: false, names }, 2);
+  else {
+    for (const { database, title, detail, cure } of names) {
+      writeLine(ports.stderr, `database ${database}  ${title}: ${detail} — ${cure}`);
+    }
+  }
+  return EXIT.usage;
 }
 
 /** What was understood; nothing here can be a secret. */

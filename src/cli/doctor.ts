@@ -1,7 +1,8 @@
 // `tailrace doctor`: connects to everything and lists what is missing, each with the SQL or policy that cures it.
 import { describeError, TailraceError } from '../core/errors.ts';
-import type { Selection } from '../core/selection.ts';
-import type { ServiceSettings, SinkSettings } from '../pipeline/settings.ts';
+import type { SinkNames } from '../core/wanted-names.ts';
+import type { SinkSettings } from '../pipeline/settings.ts';
+import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
 import { failed, isNote, passed, type Finding } from '../postgres/preflight/finding.ts';
 import { inspectDatabase } from '../postgres/preflight/preflight.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
@@ -25,7 +26,7 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
   for (const database of settings.databases) {
     reports.push({
       subject: `database ${database.name}`,
-      findings: await examineDatabase(database, selectionsOf(settings, database)),
+      findings: await examineDatabase(database, sinkNamesOf(settings, database)),
     });
   }
   for (const sink of settings.sinks) {
@@ -44,15 +45,12 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
 /** Warnings too: a table that is left out sends nothing. */
 const isFault = (finding: Finding): boolean => !finding.ok && !isNote(finding);
 
-const selectionsOf = (settings: ServiceSettings, database: DatabaseSettings): readonly Selection[] =>
-  settings.sinks.filter((sink) => sink.database === database.name).map((sink) => sink.selection);
-
 async function examineDatabase(
   database: DatabaseSettings,
-  selections: readonly Selection[],
+  sinks: readonly SinkNames[],
 ): Promise<readonly Finding[]> {
   try {
-    return await inspectDatabase(database, selections);
+    return await inspectDatabase(database, sinks);
   } catch (error) {
     return [findingOf('connection', error)];
   }
@@ -75,6 +73,7 @@ async function examineSink(
   { stderr, env }: CliPorts,
 ): Promise<Finding> {
   const { type, config } = settings.destination;
+  const toBeMade: string[] = [];
   try {
     const definition = sinkDefinition(type);
     if (definition === undefined) throw new Error(`there is no sink of type ${type}`);
@@ -82,10 +81,12 @@ async function examineSink(
     const context = { name: settings.name, rewinds: 0, logger, pull: NOTHING_HELD };
     const sink = await definition.create(config, context);
     try {
-      await sink.check(AbortSignal.timeout(CHECK_TIMEOUT_MS), { create: false });
+      const signal = AbortSignal.timeout(CHECK_TIMEOUT_MS);
+      await sink.check(signal, { create: false, toBeMade: (what) => toBeMade.push(what) });
     } finally {
       await sink.close();
     }
+    if (toBeMade.length > 0) return passed(type, toBeMade.join('; '));
     if (definition.isPulled !== true) return passed(type, 'reachable and allowed');
     return hasApi ? passed(type, 'workers fetch from the API') : withoutApi(type);
   } catch (error) {

@@ -116,8 +116,9 @@ const addServiceCommands: AddCommands = (program, ports, end) => {
     .command('check')
     .description('validate the configuration, offline')
     .option(...CONFIG_OPTION)
+    .option('--database', 'connect to the databases, too: do they have the tables and columns that it names?')
     .option('--json', 'machine-readable')
-    .action(async (options: { config?: string; json?: boolean }) => {
+    .action(async (options: { config?: string; json?: boolean; database?: boolean }) => {
       const { check } = await import('./check.ts');
       await end(check(options, ports));
     });

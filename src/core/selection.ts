@@ -53,6 +53,15 @@ export function exactTable({ schema, table }: TablePattern): TableName | undefin
   return { schema: schema[0]!, table: table[0]! };
 }
 
+/** Of options by table: an exact name wins over patterns, then the first in the list. */
+export function optionsFor<Options extends { readonly pattern: TablePattern }>(
+  name: TableName,
+  tables: readonly Options[],
+): Options | undefined {
+  const fitting = tables.filter(({ pattern }) => matchesTable(pattern, name));
+  return fitting.find(({ pattern }) => exactTable(pattern) !== undefined) ?? fitting[0];
+}
+
 export const tablePattern = ({ schema, table }: TableName): TablePattern => ({
   schema: [schema],
   table: [table],

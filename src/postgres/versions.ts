@@ -14,6 +14,9 @@ export const HAS_SCHEMA_ENTRIES = 150_000;
 /** The server takes note of partitions that are attached and detached while it streams (measured). */
 export const TELLS_PARTITIONS = 150_000;
 
+/** A grant of a role says itself whether its rights are inherited. https://www.postgresql.org/docs/16/sql-grant.html */
+export const GRANTS_INHERIT = 160_000;
+
 /** Slots that are carried over to standbys. */
 export const HAS_FAILOVER_SLOTS = 170_000;
 

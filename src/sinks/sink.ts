@@ -1,7 +1,7 @@
 // The contract between the core and a sink. A sink classifies; it never sleeps, retries or counts attempts.
 import type { Logger } from 'pino';
 import type { z } from 'zod';
-import type { Action } from '../core/change.ts';
+import type { Action, RowAction } from '../core/change.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Outcome } from '../core/errors.ts';
 import type { LeaseStore } from '../core/leases.ts';
@@ -51,6 +51,12 @@ export interface RouteByRow<Target = unknown> {
   closed?(route: Route<Target>): void;
 }
 
+export type CheckOptions = {
+  readonly create: boolean;
+  /** Where nothing is created: told of what does not exist and will be created at a start. Undefined: that is a fault. */
+  readonly toBeMade?: (what: string) => void;
+};
+
 export interface Sink<Target = unknown> {
   /** How it wants the messages' bytes; undefined: as JSON. */
   readonly encoding?: MessageEncoding;
@@ -70,7 +76,7 @@ export interface Sink<Target = unknown> {
    */
   deliver(batch: readonly Message[], signal: AbortSignal, route: Route<Target>): Promise<readonly Outcome[]>;
   /** Preflight: reachable and allowed? Creates what the configuration asks for if `create`. Throws TailraceError with the cure. */
-  check(signal: AbortSignal, options: { readonly create: boolean }): Promise<void>;
+  check(signal: AbortSignal, options: CheckOptions): Promise<void>;
   close(): Promise<void>;
   /** Of a sink whose consumers come to fetch: `deliver` then answers when they have acknowledged. */
   readonly pull?: PullPort;
@@ -116,6 +122,15 @@ export type SinkContext = {
   readonly pull?: PullContext;
 };
 
+/** A group id template, of one table (`schema.table`) or action where it says so: those go before the others, the table's first. */
+export type GroupTemplate = {
+  /** Where it stands in the destination: `tables[public.users].group_id`. */
+  readonly key: string;
+  readonly table?: string;
+  readonly action?: RowAction;
+  readonly template: string;
+};
+
 /** A sink's whole definition: everything else (schemas, docs, validation) derives from it. */
 export interface SinkDefinition<Config> {
   readonly type: string;
@@ -138,5 +153,9 @@ export interface SinkDefinition<Config> {
   };
   /** What is no fault of a configuration, but may be one: said once at start, and by `check`. */
   notesOf?(config: Config): readonly string[];
+  /** The templates of `Route.groupTemplate`, before there is a sink; undefined: it has none. */
+  groupTemplates?(config: Config): readonly GroupTemplate[];
+  /** Tables that the destination's own keys name, by `schema.table`. */
+  tableNames?(config: Config): readonly string[];
   create(config: Config, context: SinkContext): Promise<Sink>;
 }

@@ -31,6 +31,7 @@ afterAll(async () => {
 
 const CREDENTIALS = '\naccess_key_id: demo\nsecret_access_key: demo';
 
+/** No queue is made. */
 async function doctor(tables: readonly string[], queue: string, ...options: string[]) {
   await writeFile(
     join(directory, 'tailrace.yaml'),
@@ -38,7 +39,7 @@ async function doctor(tables: readonly string[], queue: string, ...options: stri
       database,
       endpoint: emulator.url,
       sinks: [{ name: 'users', queue, tables, destination: CREDENTIALS }],
-    }),
+    }).replace(/(queue_name: .*\n +create_if_not_exists: )true/, '$1false'),
   );
   const cli = startCli(['doctor', ...options], { cwd: directory });
   return { code: await cli.code, stdout: cli.stdout(), stderr: cli.stderr() };
@@ -59,6 +60,34 @@ test('a table without identity and a missing queue are named with their cures, a
   expect(stdout).toContain('REPLICA IDENTITY FULL');
   expect(stdout).toMatch(/sink users\n {2}✗ sqs: /);
   expect(emulator.queueAttributes('missing.fifo')).toBeUndefined();
+});
+
+test('a queue and a topic that a start will make are said to be made, and are not made yet', async () => {
+  const made = async (to: string) => {
+    await writeFile(
+      join(directory, 'tailrace.yaml'),
+      configText({ database, endpoint: '', sinks: [{ name: 'users', tables: ['users'], to }] }),
+    );
+    const cli = startCli(['doctor'], { cwd: directory });
+    return { code: await cli.code, stdout: cli.stdout() };
+  };
+  const aws = `region: us-east-1, emulator_base_url: "${emulator.url}", access_key_id: demo, secret_access_key: demo`;
+  const places = [
+    ['sqs', 'queue_name: later.fifo'],
+    ['sqs', `queue_url: "${emulator.url}/000000000000/later.fifo"`],
+    ['sns', 'topic_name: later.fifo'],
+    ['sns', 'topic_arn: "arn:aws:sns:us-east-1:000000000000:later.fifo"'],
+  ];
+  for (const [type, place] of places) {
+    const keys = `type: ${type}, ${place}, create_if_not_exists: true, ${aws}`;
+    const { code, stdout } = await made(`{ ${keys} }`);
+    expect(stdout).toMatch(new RegExp(`✓ ${type}: .*later.fifo does not exist yet and will be made`));
+    expect(code).toBe(0);
+    const refused = await made(`{ ${keys.replace('true', 'false')} }`);
+    expect(refused.stdout).toMatch(new RegExp(`✗ ${type}: `));
+    expect(refused.code).toBe(1);
+  }
+  expect(emulator.queueAttributes('later.fifo')).toBeUndefined();
 });
 
 type Destination = {

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { editDistance, nearestName } from '../../src/config/file/faults.ts';
+import { editDistance, nearestName } from '../../src/core/nearest-name.ts';
 import { parseGoDuration } from '../../src/config/pg2sqs/go-duration.ts';
 import { parseSinkStart } from '../../src/config/schema/parts.ts';
 import { parseTableName } from '../../src/core/selection.ts';

@@ -145,6 +145,8 @@ const serverRow = ({ serverVersion, databaseOid, encoding = 'UTF8' }: FakeServer
     encoding,
     senderTimeoutMs: 60_000,
     mayReplicate: true,
+    mayCreate: true,
+    freeSlots: 1,
   },
 ];
 
@@ -232,6 +234,9 @@ const tableRows = ({ tables }: FakeServer): readonly WireRow[] =>
     foreign: false,
     owner: 'postgres',
     owned: true,
+    schemaUsable: true,
+    ownerMayPublish: true,
+    grantOwnerSql: null,
   }));
 
 /** Each statement is known by what it reads from. */

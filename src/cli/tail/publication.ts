@@ -3,10 +3,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
-import type { TableName } from '../../core/selection.ts';
+import { nearestName } from '../../core/nearest-name.ts';
+import { formatTableName, type TableName } from '../../core/selection.ts';
 import { cureOf, describeFaults } from '../../postgres/preflight/identity-cures.ts';
-import { readPublication } from '../../postgres/preflight/publication.ts';
+import { didYouMean, nearestTable } from '../../postgres/preflight/names.ts';
+import { carried, readPublication } from '../../postgres/preflight/publication.ts';
 import {
+  addTableSql,
   createPublicationSql,
   dropTables,
   SEND_STORED,
@@ -18,6 +21,7 @@ import {
   needsStored,
   quoteTable,
   readTables,
+  tableKey,
   type TableState,
   type WantedTable,
 } from '../../postgres/preflight/tables.ts';
@@ -35,6 +39,8 @@ export type PlainWork = (work: (client: Client) => Promise<unknown>) => Promise<
 
 /** First key of our advisory locks ("TAIL"); the second is the publication's number. */
 const LOCK_CLASS = 0x54_41_49_4c;
+/** Of the publications that there are, this many are named. */
+const MAX_NAMED = 10;
 const NAME = /^tailrace_tail_(\d{1,9})$/;
 
 /**
@@ -51,16 +57,8 @@ export async function createTailPublication(
   const all =
     wanted.length > 0 ? wanted : (await listTables(client)).filter(({ ancestors }) => ancestors.length === 0);
   const found = await readTables(client, all);
+  await assertThere(client, wanted, found);
   const states = found.map((state) => ({ ...state, assured: false }));
-  for (const name of wanted) {
-    if (!states.some((state) => state.schema === name.schema && state.table === name.table)) {
-      throw new TailraceError(`there is no table ${name.schema}.${name.table}`, {
-        code: 'TABLE_MISSING',
-        kind: 'fatal',
-        hint: 'name it as schema.table; views, temporary and unlogged tables have no changes to follow',
-      });
-    }
-  }
   const left = states.flatMap((table) => {
     const reason = reasonToLeave(table);
     return reason === undefined ? [] : [{ table, reason }];
@@ -92,9 +90,68 @@ export async function createTailPublication(
   return { name, tables, left, drop: () => drop(client, number, inPlainSession) };
 }
 
+async function assertThere(
+  client: Client,
+  wanted: readonly TableName[],
+  found: readonly TableName[],
+): Promise<void> {
+  const there = new Set(found.map(tableKey));
+  const missing = wanted.find((name) => !there.has(tableKey(name)));
+  if (missing === undefined) return;
+  const nearest = nearestTable(missing, await listTables(client));
+  throw new TailraceError(`there is no table ${formatTableName(missing)}${didYouMean(nearest)}`, {
+    code: 'TABLE_MISSING',
+    kind: 'fatal',
+    hint: 'name it as schema.table; views, temporary and unlogged tables have no changes to follow',
+  });
+}
+
+/** A publication of somebody's: it is there, and carries the tables that are asked for. Without it Postgres fails at the first change only. */
+export async function assertPublication(
+  client: Client,
+  name: string,
+  { database, tables }: { readonly database: string; readonly tables: readonly TableName[] },
+): Promise<void> {
+  const publication = await readPublication(client, name);
+  if (publication === undefined) throw noPublication(name, database, await publicationNames(client));
+  const found = await readTables(client, tables);
+  await assertThere(client, tables, found);
+  const lacking = found.find((table) => !['whole', 'part'].includes(carried(publication, table)));
+  if (lacking === undefined) return;
+  const table = formatTableName(lacking);
+  const root = carried(publication, lacking) === 'root' ? formatTableName(lacking.ancestors[0]!) : undefined;
+  throw new TailraceError(
+    root === undefined
+      ? `publication "${name}" does not carry table ${table}`
+      : `publication "${name}" sends the rows of ${table} under the name of ${root}`,
+    {
+      code: 'TABLE_NOT_PUBLISHED',
+      kind: 'fatal',
+      hint: root === undefined ? addTableSql(name, lacking) : `--table ${root}`,
+    },
+  );
+}
+
+function noPublication(name: string, database: string, others: readonly string[]): TailraceError {
+  const nearest = nearestName(name, others);
+  const known = others.length === 0 ? 'there is none' : `there are ${others.slice(0, MAX_NAMED).join(', ')}`;
+  return new TailraceError(
+    `there is no publication "${name}" in database "${database}"${didYouMean(nearest)}`,
+    {
+      code: 'PUBLICATION_MISSING',
+      kind: 'fatal',
+      hint:
+        nearest === undefined
+          ? `name another one (${known}), or leave --publication out`
+          : `--publication ${nearest}`,
+    },
+  );
+}
+
 /** In a publication, a table that is not fit would make UPDATE and DELETE fail in the application. */
 function reasonToLeave(table: WantedTable): string | undefined {
   const name = quoteTable(table);
+  if (!table.schemaUsable) return `${name} is in a schema that the role may not use`;
   if (!table.owned)
     return `${name} belongs to another role: make a publication as its owner, name it with --publication`;
   if (isFit(table)) return undefined;
@@ -156,11 +213,15 @@ async function lockFreeNumber(client: Client): Promise<number> {
 }
 
 async function publicationNumbers(client: Client): Promise<readonly number[]> {
-  const { rows } = await client.query<{ pubname: string }>('select pubname from pg_publication');
-  return rows.flatMap(({ pubname }) => {
-    const match = NAME.exec(pubname);
+  return (await publicationNames(client)).flatMap((name) => {
+    const match = NAME.exec(name);
     return match === null ? [] : [Number(match[1])];
   });
+}
+
+async function publicationNames(client: Client): Promise<readonly string[]> {
+  const { rows } = await client.query<{ pubname: string }>('select pubname from pg_publication order by 1');
+  return rows.map(({ pubname }) => pubname);
 }
 
 async function drop(client: Client, number: number, inPlainSession: PlainWork): Promise<void> {

@@ -26,7 +26,7 @@ import { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import { remembersShapes } from '../../postgres/shapes/remembering.ts';
 import { abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from '../ports.ts';
 import { createPrinter, type Printer } from './printer.ts';
-import { createTailPublication, keepWritesGoing } from './publication.ts';
+import { assertPublication, createTailPublication, keepWritesGoing } from './publication.ts';
 import { parseTarget } from './target.ts';
 
 export type TailOptions = {
@@ -53,6 +53,8 @@ export async function tail(url: string, options: TailOptions, ports: CliPorts): 
   const primary = await findPrimary(settings);
   try {
     if (options.publication !== undefined) {
+      const { database } = settings;
+      await assertPublication(primary.client, options.publication, { database, tables });
       await stream({ settings, primary, tables, publication: options.publication, options, ports, signal });
       return EXIT.ok;
     }

@@ -1,7 +1,7 @@
 // What is wrong in a configuration: every fault at once, each where it stands, with what would be right.
 import { TailraceError } from '../../core/errors.ts';
 
-export { editDistance, nearestName } from '../../core/nearest-name.ts';
+export { nearestName } from '../../core/nearest-name.ts';
 
 export type Fault = {
   /** The file as it was named, or `environment`. */

@@ -2,7 +2,7 @@
 import type { Action, Relation, RowAction, RowEvent } from '../../core/change.ts';
 import type { ValueRenderer } from '../../core/render.ts';
 import { nameFor } from '../../core/partitions.ts';
-import { exactTable, matchesTable, type TableName } from '../../core/selection.ts';
+import { optionsFor, type TableName } from '../../core/selection.ts';
 import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
 import type { Sink } from '../../sinks/sink.ts';
@@ -143,12 +143,6 @@ export const queueOf = (
   { routeQueue, routeByRow }: ActionPlan,
   event: RowEvent | undefined,
 ): RouteQueue<Pending> => routeQueue ?? routeByRow!.queueOf(event);
-
-/** An exact name wins over patterns, then the first in the list. */
-function optionsFor(relation: Relation, tables: readonly TableOptions[]): TableOptions | undefined {
-  const fitting = tables.filter(({ pattern }) => matchesTable(pattern, relation));
-  return fitting.find(({ pattern }) => exactTable(pattern) !== undefined) ?? fitting[0];
-}
 
 function groupOf(relation: Relation, columns: readonly string[], template: string | undefined): GroupKey {
   if (template !== undefined) return groupByTemplate(relation, parseTemplate(template));

@@ -18,6 +18,7 @@ import { newSinkStatus } from '../sink/status.ts';
 import type { SinkThread } from '../sink/thread.ts';
 import { untilDescriptorsFree } from '../threads/descriptors.ts';
 import { startSourceThread, type SourceReady, type SourceThread } from '../source/thread.ts';
+import { namesOf } from '../source/wanted-names.ts';
 import { startSinkPool, type SinkPool, type SinkWork } from './sink-pool.ts';
 
 export type DatabaseOptions = {
@@ -59,7 +60,7 @@ export class Database {
     }
     this.#source = startSourceThread({
       settings: database,
-      selections: sinks.map((sink) => sink.selection),
+      selections: sinks.map(namesOf),
       sinkSlots: this.#slots.byName(),
       streamed: (tables) => this.#recordStreamed(tables),
       log: settings.log,

@@ -1,7 +1,7 @@
 // What a source is told, and what it says once it streams.
 import type { Logger } from 'pino';
 import type { FollowedLog } from '../../core/log-life.ts';
-import type { Selection } from '../../core/selection.ts';
+import type { SinkNames } from '../../core/wanted-names.ts';
 import type { StreamedTable } from '../../core/status.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import type { LogSignals } from '../../log/signals.ts';
@@ -14,7 +14,7 @@ export type SourceStore = Pick<Store, 'sinks' | 'gaps' | 'looks' | 'renumbered'>
 export type SourceOptions = {
   readonly settings: DatabaseSettings;
   /** The tables that the sinks want, in the order of `sinkSlots`. */
-  readonly selections: readonly Selection[];
+  readonly selections: readonly SinkNames[];
   /** Remembers from where on tables are streamed. */
   readonly streamed: (tables: readonly StreamedTable[]) => void;
   readonly store: SourceStore;

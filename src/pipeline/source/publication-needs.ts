@@ -20,6 +20,7 @@ import type { WantedTables } from '../../postgres/preflight/table-findings.ts';
 import {
   faultsIn,
   isFit,
+  mayPublish,
   needsStored,
   type TableState,
   type WantedTable,
@@ -42,7 +43,7 @@ export function needsOf(
 ): Needs | undefined {
   const out = members.filter((table) => faultsIn(table, true).length > 0);
   const lacking = wanted.states.filter(
-    (table) => isFit(table) && table.owned && !isCarried(publication, table),
+    (table) => isFit(table) && mayPublish(table) && !isCarried(publication, table),
   );
   const stays = members.filter((table) => !out.includes(table));
   const options = [

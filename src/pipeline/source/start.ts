@@ -15,7 +15,8 @@ import { createPublication, walPosition } from '../../postgres/preflight/publica
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { noticesOf } from './tables.ts';
-import type { Selection, TableName } from '../../core/selection.ts';
+import type { TableName } from '../../core/selection.ts';
+import type { SinkNames } from '../../core/wanted-names.ts';
 import { readSlot, type Slot } from '../../postgres/preflight/slot.ts';
 import { slotInUse } from '../../postgres/slot-in-use.ts';
 import { dropSlot, makeSlot, slotBlocker, slotWait } from '../../postgres/preflight/slot-making.ts';
@@ -38,7 +39,7 @@ export type PreparePorts = {
   readonly client: Client;
   readonly target: Target;
   readonly settings: DatabaseSettings;
-  readonly selections: readonly Selection[];
+  readonly selections: readonly SinkNames[];
   /** Told now and again what a slot of ours that is being made waits for. */
   readonly onSlotWait: (wait: TailraceError) => void;
   readonly signal: AbortSignal;

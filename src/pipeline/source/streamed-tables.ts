@@ -2,7 +2,8 @@
 import type { Client } from 'pg';
 import type { Logger } from 'pino';
 import { wallTime } from '../../core/clock.ts';
-import { formatTableName, type Selection, type TableName } from '../../core/selection.ts';
+import { formatTableName, type TableName } from '../../core/selection.ts';
+import type { SinkNames } from '../../core/wanted-names.ts';
 import type { StreamedTable } from '../../core/status.ts';
 import type { Target } from '../../postgres/connection/connection.ts';
 import type { Alteration } from '../../postgres/preflight/publication-changes.ts';
@@ -13,7 +14,7 @@ export type TablePorts = {
   readonly client: Client;
   readonly target: Target;
   readonly settings: DatabaseSettings;
-  readonly selections: readonly Selection[];
+  readonly selections: readonly SinkNames[];
   readonly state: SourceState;
   readonly logger: Logger;
   /** Remembers from where on tables are streamed. */

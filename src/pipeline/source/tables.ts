@@ -1,7 +1,9 @@
 // Keeps the publication's list of tables: those that a sink wants and that were made since join it, without a restart.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { TailraceError } from '../../core/errors.ts';
 import { describeFinding, type Finding } from '../../postgres/preflight/finding.ts';
-import { readWanted } from '../../postgres/preflight/preflight.ts';
+import { inspectColumns, inspectUnmatched } from '../../postgres/preflight/names.ts';
+import { readWanted } from '../../postgres/preflight/wanted.ts';
 import { carried, isOurs, readPublication, type Publication } from '../../postgres/preflight/publication.ts';
 import { inspectTables, type WantedTables } from '../../postgres/preflight/table-findings.ts';
 import { readTables, tableKey, type TableState } from '../../postgres/preflight/tables.ts';
@@ -29,7 +31,7 @@ export async function refreshTables(ports: TablePorts): Promise<void> {
   let publication = await readPublication(client, settings.publication.name);
   // Its absence is for the look to say.
   if (publication === undefined) return;
-  const wanted = await readWanted(client, selections);
+  const wanted = await readWanted(client, selections, { settings, publication });
   let findings: readonly Finding[] = [];
   if (isOurs(publication, settings)) {
     const needs = needsOf(publication, { wanted, members: await membersOf(publication, wanted, ports) });
@@ -41,7 +43,22 @@ export async function refreshTables(ports: TablePorts): Promise<void> {
   }
   const carries = publication;
   state.tables = wanted.states.filter((table) => carried(carries, table) !== 'none').length;
-  report([...inspectTables(wanted, publication, settings), ...findings], ports);
+  const columns = inspectColumns(wanted.columnFaults);
+  state.alarm('COLUMN_MISSING', columnAlarm(settings.name, columns));
+  const names = [...inspectUnmatched(wanted.unmatched), ...columns];
+  report([...inspectTables(wanted, publication, settings), ...names, ...findings], ports);
+}
+
+/** Degrades the source before a row comes that the sink cannot group, or leaves a column out of. */
+function columnAlarm(database: string, findings: readonly Finding[]): TailraceError | undefined {
+  const [first] = findings;
+  if (first === undefined) return undefined;
+  const more = findings.length > 1 ? ` (and ${findings.length - 1} more such names)` : '';
+  return new TailraceError(`database "${database}": ${describeFinding(first)}${more}`, {
+    code: first.code,
+    kind: 'retryable',
+    hint: first.cure,
+  });
 }
 
 /** What the publication lists, wanted or not. */

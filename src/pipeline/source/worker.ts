@@ -8,14 +8,14 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { openStore, SHORT_BUSY_TIMEOUT_MS } from '../../store/sqlite.ts';
 import type { SourceReady } from './options.ts';
 import { startSource } from './runner.ts';
-import type { Selection } from '../../core/selection.ts';
+import type { SinkNames } from '../../core/wanted-names.ts';
 import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
 import { createThreadLogger, type LogLine } from '../threads/logger.ts';
 
 /** What crosses into the thread: plain values and shared memory. */
 export type SourceWorkerData = {
   readonly settings: DatabaseSettings;
-  readonly selections: readonly Selection[];
+  readonly selections: readonly SinkNames[];
   readonly log: LogSettings;
   readonly directory: string;
   readonly knownEpoch: number;

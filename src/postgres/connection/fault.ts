@@ -122,7 +122,7 @@ function postgresFault(refusal: Refusal, settings: DatabaseSettings, target: Tar
         code: 'NO_CONNECTION_FREE',
         kind: 'retryable',
         message: `${at} has no connection or WAL sender free (${text})`,
-        hint: 'end unused connections, or ALTER SYSTEM SET max_connections = …; ALTER SYSTEM SET max_wal_senders = …; and restart Postgres',
+        hint: roomFor(routine, role, database),
       };
     case '57P03':
     case '57P01':
@@ -135,6 +135,18 @@ function postgresFault(refusal: Refusal, settings: DatabaseSettings, target: Tar
       };
     default:
       return otherFault(refusal, at);
+  }
+}
+
+/** Of Postgres 13 to 18, by who counts: a role's limit, a database's, or the server's. Tailrace has three connections at most. */
+function roomFor(routine: string, role: string, database: string): string {
+  switch (routine) {
+    case 'InitializeSessionUserId':
+      return `ALTER ROLE ${role} CONNECTION LIMIT -1; (or three more than others use by this role)`;
+    case 'CheckMyDatabase':
+      return `ALTER DATABASE ${database} CONNECTION LIMIT -1; (or three more than others use)`;
+    default:
+      return 'end unused connections, or ALTER SYSTEM SET max_connections = …; ALTER SYSTEM SET max_wal_senders = …; and restart Postgres';
   }
 }
 

@@ -1,25 +1,28 @@
 // Looks at everything streaming needs, before it starts: every fault with the exact SQL that cures it.
 import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
-import { isOpen, selects, type Selection } from '../../core/selection.ts';
+import type { SinkNames } from '../../core/wanted-names.ts';
 import {
   applicationName,
   closeConnection,
   connectReplication,
   findPrimary,
   formatTarget,
+  inPlainSession,
   type ReplicationConnection,
   type Target,
 } from '../connection/connection.ts';
 import { connectionFault } from '../connection/fault.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
+import { inspectColumns, inspectUnmatched } from './names.ts';
 import { readPublication, type Publication } from './publication.ts';
 import { asksForMessages } from '../replication/protocol.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { inspectMissingSlot, inspectSlot, readSlot, type Slot } from './slot.ts';
 import { inspectSynchronous } from './synchronous.ts';
-import { inspectPublication, inspectTables, wantedNames, type WantedTables } from './table-findings.ts';
-import { listTables, readTables } from './tables.ts';
+import { inspectPublication, makingOf } from './publication-findings.ts';
+import { inspectTables, type WantedTables } from './table-findings.ts';
+import { readWanted } from './wanted.ts';
 import { OLDEST_VERSION } from '../versions.ts';
 
 export type { Finding };
@@ -43,7 +46,7 @@ export type Preflight = {
 /** For `tailrace doctor`: connects, looks, and answers what it found; never throws for a fault of the database. */
 export async function inspectDatabase(
   settings: DatabaseSettings,
-  selections: readonly Selection[],
+  sinks: readonly SinkNames[],
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   let primary;
@@ -58,7 +61,7 @@ export async function inspectDatabase(
       passed('connection', `${formatTarget(target)} is the primary`),
       inspectTls(settings, target),
     );
-    const found = await preflight(client, settings, selections);
+    const found = await preflight(client, settings, sinks);
     findings.push(...found.findings, ...found.tableFindings);
     findings.push(await inspectReplication(settings, target));
   } catch (error) {
@@ -73,40 +76,45 @@ export async function inspectDatabase(
 export async function preflight(
   client: Client,
   settings: DatabaseSettings,
-  selections: readonly Selection[],
+  sinks: readonly SinkNames[],
 ): Promise<Preflight> {
   const server = await readServer(client);
   if (server.serverVersion < OLDEST_VERSION) {
-    const tables = { named: [], states: [], open: false };
+    const tables = {
+      named: [],
+      states: [],
+      open: false,
+      existing: [],
+      others: [],
+      unmatched: [],
+      columnFaults: [],
+    };
     const nothing = { slot: undefined, publication: undefined, tables, tableFindings: [] };
     return { ...server, ...nothing, findings: [inspectVersion(server)] };
   }
   const slot = await readSlot(client, settings.slot.name);
   const publication = await readPublication(client, settings.publication.name);
-  const tables = await readWanted(client, selections);
+  const tables = await readWanted(client, sinks, { settings, publication });
   const findings = [
     inspectVersion(server),
     inspectWalLevel(server.walLevel),
     inspectEncoding(server.encoding),
     inspectRole(server, settings),
-    slot === undefined ? inspectMissingSlot(settings) : inspectSlot(slot, settings),
-    inspectPublication(publication, settings, tables.named),
+    slot === undefined ? inspectMissingSlot(settings, server.freeSlots) : inspectSlot(slot, settings),
+    inspectPublication(publication, {
+      settings,
+      making: makingOf(settings, tables),
+      mayCreate: server.mayCreate,
+    }),
     ...inspectMarkers(server, settings),
     await inspectSynchronous(client, applicationName(settings)),
   ];
-  const tableFindings = inspectTables(tables, publication, settings);
+  const tableFindings = [
+    ...inspectTables(tables, publication, settings),
+    ...inspectUnmatched(tables.unmatched),
+    ...inspectColumns(tables.columnFaults),
+  ];
   return { ...server, slot, publication, tables, findings, tableFindings };
-}
-
-/** The tables that the sinks want, as they are now. */
-export async function readWanted(client: Client, selections: readonly Selection[]): Promise<WantedTables> {
-  const existing = selections.some(isOpen) ? await listTables(client) : [];
-  const { named, all, open } = wantedNames(selections, existing);
-  const states = (await readTables(client, all)).map((state) => ({
-    ...state,
-    assured: selections.some((it) => it.partitionsHaveIdentity === true && selects(it, state)),
-  }));
-  return { named, states, open };
 }
 
 type Server = {
@@ -117,6 +125,9 @@ type Server = {
   readonly encoding: string;
   readonly senderTimeoutMs: number;
   readonly mayReplicate: boolean;
+  /** CREATE on the database. */
+  readonly mayCreate: boolean;
+  readonly freeSlots: number;
 };
 
 async function readServer(client: Client): Promise<Server> {
@@ -128,6 +139,8 @@ async function readServer(client: Client): Promise<Server> {
        current_setting('wal_level') as "walLevel",
        current_setting('server_encoding') as "encoding",
        (select setting::int from pg_settings where name = 'wal_sender_timeout') as "senderTimeoutMs",
+       has_database_privilege(current_database(), 'CREATE') as "mayCreate",
+       current_setting('max_replication_slots')::int - (select count(*)::int from pg_replication_slots) as "freeSlots",
        (select r.rolreplication or r.rolsuper or exists (
           select from pg_roles g where g.rolname in ('rds_replication', 'cloudsqlreplica', 'azure_pg_admin')
           and pg_has_role(r.oid, g.oid, 'MEMBER')) from pg_roles r where r.rolname = current_user) as "mayReplicate"`,
@@ -214,6 +227,8 @@ async function inspectReplication(settings: DatabaseSettings, target: Target): P
   try {
     connection = await connectReplication(settings, target);
     await identifySystem(connection);
+    // Slot and publication are made, and changed, on one more connection beside these two.
+    await inPlainSession(settings, target, () => Promise.resolve());
     return passed(title, 'opens');
   } catch (error) {
     return faultFinding(title, connectionFault(error, settings, target));

@@ -7,7 +7,7 @@ import { sqlStateOf } from '../connection/fault.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { cureOf } from './identity-cures.ts';
 import { KEPT_COMMENT, readPublication } from './publication.ts';
-import { isFit, needsStored, quoteTable, tableKey, type WantedTable } from './tables.ts';
+import { isFit, mayPublish, needsStored, quoteTable, tableKey, type WantedTable } from './tables.ts';
 
 /** Without ONLY, children by INHERITS would come in with their parent, fit or not. Of a root its partitions are carried all the same. */
 const listed = (tables: readonly TableName[]): string =>
@@ -50,7 +50,7 @@ export async function createPublication(
   { states, mayBeEmpty }: { readonly states: readonly WantedTable[]; readonly mayBeEmpty: boolean },
 ): Promise<readonly TableName[]> {
   const { name, initSql } = settings.publication;
-  const fit = states.filter((state) => isFit(state) && state.owned);
+  const fit = states.filter((state) => isFit(state) && mayPublish(state));
   if (initSql === undefined && fit.length === 0 && !mayBeEmpty) throw nothingToPublish(settings, states);
   const sql = createPublicationSql(name, fit, needsStored(fit) ? [SEND_STORED] : []);
   try {

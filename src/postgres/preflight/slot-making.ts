@@ -7,7 +7,7 @@ import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { backendPid, closeConnection, connectOrdinary, type Target } from '../connection/connection.ts';
 import { sqlStateOf } from '../connection/fault.ts';
 import type { DatabaseSettings } from '../settings.ts';
-import { SLOT_BEING_MADE } from './slot.ts';
+import { NO_SLOT_FREE, SLOT_BEING_MADE } from './slot.ts';
 import { CHECKS_CONNECTION, HAS_FAILOVER_SLOTS } from '../versions.ts';
 
 /** How often to say what a slot being made waits for. */
@@ -177,11 +177,7 @@ function slotFault({ slot, username }: DatabaseSettings, cause: unknown): unknow
         'another process has made it meanwhile: it is looked at again',
       );
     case '53400':
-      return fault(
-        'NO_SLOT_FREE',
-        'fatal',
-        'drop a slot that nobody uses (SELECT slot_name FROM pg_replication_slots WHERE NOT active;), or ALTER SYSTEM SET max_replication_slots = …; and restart Postgres',
-      );
+      return fault(NO_SLOT_FREE.code, 'fatal', NO_SLOT_FREE.cure);
     case '42501':
       return fault('SLOT_NOT_CREATED', 'fatal', `ALTER ROLE ${escapeIdentifier(username)} REPLICATION;`);
     // Cancelled, ended, shut down, crashed: the next try makes it.

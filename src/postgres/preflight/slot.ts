@@ -151,8 +151,13 @@ export function inspectSlot(slot: Slot, settings: DatabaseSettings): Finding {
   return passed(title, `logical, pgoutput, ${use}`);
 }
 
+export const NO_SLOT_FREE = {
+  code: 'NO_SLOT_FREE',
+  cure: 'drop a slot that nobody uses (SELECT slot_name FROM pg_replication_slots WHERE NOT active;), or ALTER SYSTEM SET max_replication_slots = …; and restart Postgres',
+};
+
 /** A slot that is not there: will be made, or is missing. */
-export function inspectMissingSlot(settings: DatabaseSettings): Finding {
+export function inspectMissingSlot(settings: DatabaseSettings, freeSlots: number): Finding {
   const title = `slot "${settings.slot.name}"`;
   if (!/^[a-z0-9_]{1,63}$/.test(settings.slot.name)) {
     return failed({
@@ -160,6 +165,13 @@ export function inspectMissingSlot(settings: DatabaseSettings): Finding {
       title,
       detail: 'Postgres allows small letters, digits and underscores in a slot name, at most 63',
       cure: 'correct slot.name',
+    });
+  }
+  if (freeSlots <= 0) {
+    return failed({
+      ...NO_SLOT_FREE,
+      title,
+      detail: 'it does not exist, and every slot of the server is taken',
     });
   }
   if (settings.slot.createIfNotExists) return passed(title, 'does not exist yet and will be made');

@@ -1,4 +1,4 @@
-// What is said of the publication and of each table that a sink wants: fit, left out, or missing, with the cure.
+// What is said of each table that a sink wants: fit, left out, or missing, with the cure.
 import { escapeIdentifier } from 'pg';
 import {
   formatTableName,
@@ -10,22 +10,20 @@ import {
 import { nameFor } from '../../core/partitions.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import { cureOf, describeFaults } from './identity-cures.ts';
-import {
-  addTableSql,
-  createPublicationSql,
-  SEND_STORED,
-  setOptionSql,
-  UNDER_OWN_NAMES,
-} from './publication-changes.ts';
+import { addTableSql, SEND_STORED, setOptionSql, UNDER_OWN_NAMES } from './publication-changes.ts';
 import { carried, isOurs, type Carried, type Publication } from './publication.ts';
+import { didYouMean, nearestTable, type ColumnFault, type UnmatchedName } from './names.ts';
+import { makingOf, type Making } from './publication-findings.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import {
   faultsIn,
   isFit,
+  mayPublish,
   quoteTable,
   tableKey,
   type IdentityFault,
   type ListedTable,
+  type OtherRelation,
   type WantedTable,
 } from './tables.ts';
 
@@ -40,6 +38,12 @@ export type WantedTables = {
   readonly states: readonly WantedTable[];
   /** Does a sink take tables without naming them? */
   readonly open: boolean;
+  /** Every table of the database, where something that is named is not there. */
+  readonly existing: readonly TableName[];
+  /** What else has the name of a table that is named and not there. */
+  readonly others: readonly OtherRelation[];
+  readonly unmatched: readonly UnmatchedName[];
+  readonly columnFaults: readonly ColumnFault[];
 };
 
 /**
@@ -63,6 +67,8 @@ export function wantedNames(
 type Subject = {
   readonly settings: DatabaseSettings;
   readonly publication: Publication | undefined;
+  /** Where there is no publication: how it is made by hand. */
+  readonly making: Making;
 };
 
 /** Each wanted table: there, in the publication (or to be added), fit for UPDATE and DELETE. */
@@ -71,12 +77,12 @@ export function inspectTables(
   publication: Publication | undefined,
   settings: DatabaseSettings,
 ): readonly Finding[] {
-  const subject: Subject = { settings, publication };
+  const subject: Subject = { settings, publication, making: makingOf(settings, wanted) };
   const states = new Map(wanted.states.map((state) => [tableKey(state), state]));
   const named = new Set(wanted.named.map(tableKey));
   const findings = wanted.named.map((name) => {
     const state = states.get(tableKey(name));
-    return state === undefined ? missingTable(name, subject) : inspectTable(state, true, subject);
+    return state === undefined ? missingTable(name, subject, wanted) : inspectTable(state, true, subject);
   });
   if (publication?.tables.length === 0) findings.push(emptyPublication(publication, settings));
   // Patterns select among the tables of a publication that somebody else keeps: what it lacks is nobody's fault.
@@ -113,7 +119,11 @@ function inspectTable(state: WantedTable, named: boolean, subject: Subject): Fin
   // A publication of ours leaves tables that are not fit out, so that UPDATE goes on working there.
   if (ours && how === 'none') {
     if (!isFit(state)) return unfit(state, faultsIn(state, true), false);
-    return state.owned ? passed(title, 'will be published') : notOwned(state, named, subject);
+    if (mayPublish(state)) return passed(title, 'will be published');
+    // Whoever makes it by hand may do so.
+    return publication === undefined && !settings.publication.createIfNotExists
+      ? passed(title, 'can be published')
+      : notPublishable(state, named, subject);
   }
   if (publication === undefined) return passed(title, '');
   switch (how) {
@@ -176,33 +186,67 @@ function underItsRoot(state: WantedTable, named: boolean, { name }: Publication)
   return named ? failed(fault) : warned(fault);
 }
 
+/** Postgres sends no change of it, whatever is done. */
+const noChanges = (other: OtherRelation): Finding =>
+  warned({
+    code: 'TABLE_WITHOUT_CHANGES',
+    title: `table "${formatTableName(other)}"`,
+    detail: `it is ${other.what}, of which Postgres sends no changes`,
+    cure:
+      other.what === 'an unlogged table'
+        ? `ALTER TABLE ${quoteTable(other)} SET LOGGED;`
+        : 'take it out of the sink, or name the tables behind it',
+  });
+
 /**
  * Of a publication that is there already, one table that is gone (dropped, renamed) must not keep all others from
  * being followed: a warning. When it is about to be made, a name that nobody has is an error in the configuration.
  */
-function missingTable(name: TableName, { settings, publication }: Subject): Finding {
+function missingTable(
+  name: TableName,
+  { settings, publication }: Subject,
+  { existing, others }: WantedTables,
+): Finding {
+  const other = others.find((it) => tableKey(it) === tableKey(name));
+  if (other !== undefined) return noChanges(other);
+  const nearest = nearestTable(name, existing);
   const title = `table "${formatTableName(name)}"`;
-  const detail = `there is no such table in database "${settings.database}"`;
-  const cure = 'correct the name in the sink (schema.table, capital letters count), or create the table';
+  const detail = `there is no such table in database "${settings.database}"${didYouMean(nearest)}`;
+  const cure = `${nearest === undefined ? 'correct the name' : `write ${nearest}`} in the sink (schema.table, capital letters count), or create the table`;
   if (publication === undefined) return failed({ code: 'TABLE_MISSING', title, detail, cure });
   const later = isOurs(publication, settings) ? '; once it is made, it is taken in' : '';
   return warned({ code: 'TABLE_MISSING', title, detail: `${detail}${later}`, cure });
 }
 
-function notOwned(state: WantedTable, named: boolean, { settings, publication }: Subject): Finding {
+/** Our role makes the publication, or has made it, and may not name the table there. */
+function notPublishable(
+  state: WantedTable,
+  named: boolean,
+  { settings, publication, making }: Subject,
+): Finding {
   const role = escapeIdentifier(settings.username);
   const { name } = settings.publication;
-  const fault = {
-    code: 'TABLE_NOT_OWNED',
-    title: `table "${formatTableName(state)}"`,
-    detail: `role "${settings.username}" does not own it, and only an owner may publish a table`,
-  };
-  const grant = `GRANT ${escapeIdentifier(state.owner)} TO ${role};`;
-  if (publication !== undefined) {
-    return warned({ ...fault, cure: `${grant} or as a superuser: ${addTableSql(name, state)}` });
+  // SQL of the user's may go another way: a function of the owner's, or SET ROLE.
+  const isFatal = named && publication === undefined && settings.publication.initSql === undefined;
+  const told = isFatal ? failed : warned;
+  const title = `table "${formatTableName(state)}"`;
+  if (state.owned) {
+    return told({
+      code: 'SCHEMA_NOT_USABLE',
+      title,
+      detail: `role "${settings.username}" owns it, and may not use its schema`,
+      cure: `as the owner of the schema: GRANT USAGE ON SCHEMA ${escapeIdentifier(state.schema)} TO ${role};`,
+    });
   }
-  const cure = `${grant} or as its owner: ${createPublicationSql(name, [state])};`;
-  return named ? failed({ ...fault, cure }) : warned({ ...fault, cure });
+  // A table joins a publication by a role that owns both: of ours, and of somebody else's table, that is a superuser.
+  const byHand = publication === undefined ? making.cure : `as a superuser: ${addTableSql(name, state)}`;
+  return told({
+    code: 'TABLE_NOT_OWNED',
+    title,
+    detail: `role "${settings.username}" does not own it, and only an owner may publish a table`,
+    cure:
+      state.grantOwnerSql === null ? byHand : `${byHand} or, to leave it to Tailrace: ${state.grantOwnerSql}`,
+  });
 }
 
 const unfit = (
@@ -221,34 +265,3 @@ const unfit = (
         : ', so it is left out of the publication'),
     cure,
   });
-
-/** The publication as such. */
-export function inspectPublication(
-  publication: Publication | undefined,
-  settings: DatabaseSettings,
-  named: readonly TableName[],
-): Finding {
-  const { name, createIfNotExists, initSql } = settings.publication;
-  const title = `publication "${name}"`;
-  if (publication === undefined) {
-    if (createIfNotExists) return passed(title, 'does not exist yet and will be made');
-    if (initSql !== undefined) return passed(title, 'does not exist yet; publication.init_sql will be run');
-    const make = createPublicationSql(name, named) + (named.length === 0 ? ' FOR TABLE …' : '');
-    return failed({
-      code: 'PUBLICATION_MISSING',
-      title,
-      detail: `it does not exist in database "${settings.database}"`,
-      cure: `${make}; or publication.create_if_not_exists: true`,
-    });
-  }
-  const missing = ['insert', 'update', 'delete'].filter((action) => !publication.publishes.includes(action));
-  if (missing.length > 0) {
-    return warned({
-      code: 'PUBLICATION_PARTIAL',
-      title,
-      detail: `it does not publish ${missing.join(', ')}`,
-      cure: `ALTER PUBLICATION ${escapeIdentifier(name)} SET (publish = 'insert, update, delete, truncate');`,
-    });
-  }
-  return passed(title, `${publication.tables.length} tables`);
-}

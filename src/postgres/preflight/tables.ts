@@ -2,7 +2,7 @@
 import { escapeIdentifier, type Client } from 'pg';
 import type { ReplicaIdentity } from '../../core/change.ts';
 import type { TableName } from '../../core/selection.ts';
-import { CHECKS_GENERATED } from '../versions.ts';
+import { CHECKS_GENERATED, GRANTS_INHERIT } from '../versions.ts';
 
 export const quoteTable = ({ schema, table }: TableName): string =>
   `${escapeIdentifier(schema)}.${escapeIdentifier(table)}`;
@@ -43,9 +43,18 @@ export type TableState = TableName & {
   /** It has a foreign partition, and so can have no primary key. */
   readonly foreign: boolean;
   readonly owner: string;
-  /** May the role add it to a publication? */
+  /** Has our role the rights of its owner? */
   readonly owned: boolean;
+  /** May our role name it, by USAGE on its schema? */
+  readonly schemaUsable: boolean;
+  /** May its owner make a publication of it? */
+  readonly ownerMayPublish: boolean;
+  /** What gives our role the rights of its owner; null: that would make a superuser of it, or cannot be granted. */
+  readonly grantOwnerSql: string | null;
 };
+
+/** May our role add it to a publication? https://www.postgresql.org/docs/current/logical-replication-security.html */
+export const mayPublish = ({ owned, schemaUsable }: TableState): boolean => owned && schemaUsable;
 
 /** A table that sinks want. */
 export type WantedTable = TableState & {
@@ -95,6 +104,28 @@ export async function listTables(client: Client): Promise<readonly ListedTable[]
   return rows;
 }
 
+/** What has the name of a table and can be in no publication: `a view`. */
+export type OtherRelation = TableName & { readonly what: string };
+
+/** Of `names`, those that are something else than a table with changes. */
+export async function readOthers(
+  client: Client,
+  names: readonly TableName[],
+): Promise<readonly OtherRelation[]> {
+  if (names.length === 0) return [];
+  const { rows } = await client.query<OtherRelation>(
+    `select n.nspname as schema, c.relname as table,
+       case c.relkind when 'v' then 'a view' when 'm' then 'a materialized view' when 'f' then 'a foreign table'
+         else case c.relpersistence when 'u' then 'an unlogged table' else 'a temporary table' end end as what
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where (c.relkind in ('v', 'm', 'f') or c.relkind in ('r', 'p') and c.relpersistence <> 'p')
+       and (n.nspname, c.relname) in (select * from unnest($1::name[], $2::name[]))
+     order by 1, 2`,
+    [names.map(({ schema }) => schema), names.map(({ table }) => table)],
+  );
+  return rows;
+}
+
 /** The key of an index that can be an identity, as RelationGetIndexList decides: a deferrable primary key is none. */
 const identity = (which: string): string => `
   select array(select k.attnum from unnest(i.indkey::int2[]) with ordinality k (attnum, place) where k.place <= i.indnkeyatts) as columns
@@ -110,7 +141,7 @@ const generated = (which = 'true'): string => `
 // It asks the table that holds the row. A foreign or unlogged partition is never published and takes no identity.
 const TABLE_STATES = `
   with recursive wanted as (
-    select c.oid, n.nspname, c.relname, c.relkind, c.relowner
+    select c.oid, n.nspname, n.oid as nspoid, c.relname, c.relkind, c.relowner, pg_get_userbyid(c.relowner) as owner
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p') and c.relpersistence = 'p'
       and (n.nspname, c.relname) in (select * from unnest($1::name[], $2::name[]))
@@ -171,7 +202,15 @@ const TABLE_STATES = `
     w.relkind <> 'p' or exists (select from pg_index i where i.indrelid = w.oid and i.indisprimary and i.indimmediate) as "laterFit",
     exists (select from pg_index i where i.indrelid = w.oid and i.indisprimary and not i.indimmediate) as deferrable,
     w.oid in (select root from abroad) as foreign,
-    pg_get_userbyid(w.relowner)::text as owner, pg_has_role(w.relowner, 'USAGE') as owned
+    w.owner::text as owner, pg_has_role(w.relowner, 'USAGE') as owned,
+    has_schema_privilege(w.nspoid, 'USAGE') as "schemaUsable",
+    has_schema_privilege(w.relowner, w.nspoid, 'USAGE')
+      and has_database_privilege(w.relowner, current_database(), 'CREATE') as "ownerMayPublish",
+    case when pg_has_role(w.relowner, current_user, 'MEMBER') then null
+      when current_setting('server_version_num')::int >= ${GRANTS_INHERIT} then format('GRANT %I TO %I WITH INHERIT TRUE;', w.owner, current_user)
+      else format('GRANT %I TO %I;', w.owner, current_user)
+        || (select case when rolinherit then '' else format(' ALTER ROLE %I INHERIT;', rolname) end from pg_roles where rolname = current_user)
+    end as "grantOwnerSql"
   from wanted w left join whole l on l.root = w.oid left join ancestor a on a.leaf = w.oid
   order by 1, 2`;
 

@@ -1,6 +1,7 @@
 // Delivering a batch to an AWS route, and checking routes: the same for SQS' queues and SNS' topics.
 import { TailraceError, type Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
+import type { CheckOptions } from '../sink.ts';
 import { isMissing, RequestError } from './errors.ts';
 import type { AwsFailures } from './failures.ts';
 
@@ -16,8 +17,6 @@ export interface AwsRoute<Found> {
   learnTooLong(): void;
   check(signal: AbortSignal, options: CheckOptions): Promise<void>;
 }
-
-export type CheckOptions = { readonly create: boolean };
 
 export type Delivery<Found> = {
   readonly route: AwsRoute<Found>;

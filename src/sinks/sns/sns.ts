@@ -22,6 +22,7 @@ export const sns: SinkDefinition<SnsConfig> = {
   title: 'Amazon SNS',
   config: snsConfigSchema,
   notesOf: awsNotesOf,
+  groupTemplates: ({ group_id: template }) => (template === undefined ? [] : [{ key: 'group_id', template }]),
   create: (config, context) => Promise.resolve(createSnsSink(config, context)),
 };
 

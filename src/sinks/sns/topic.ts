@@ -2,7 +2,8 @@
 import type { Logger } from 'pino';
 import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT } from '../aws/batch.ts';
 import type { AwsClient } from '../aws/client.ts';
-import type { AwsRoute, CheckOptions } from '../aws/delivery.ts';
+import type { AwsRoute } from '../aws/delivery.ts';
+import type { CheckOptions } from '../sink.ts';
 import { isDenied, isMissing, MALFORMED_REPLY, RequestError } from '../aws/errors.ts';
 import { queryBody } from '../aws/query.ts';
 import { childOf, textOf, type XmlElement } from '../aws/xml.ts';
@@ -90,8 +91,14 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
 
   /** Looks again, now. Attributes that may not be read are worth a report, but no reason to call a running sink ill. */
   async check(signal: AbortSignal, options: CheckOptions): Promise<void> {
-    const create = options.create && this.#options.createIfNotExists;
-    this.#found = Promise.resolve(await this.#look(signal, { create, strict: !options.create }));
+    const { createIfNotExists } = this.#options;
+    const create = options.create && createIfNotExists;
+    try {
+      this.#found = Promise.resolve(await this.#look(signal, { create, strict: !options.create }));
+    } catch (error) {
+      if (!createIfNotExists || options.toBeMade === undefined || !isMissing(error)) throw error;
+      options.toBeMade(`topic ${this.id} does not exist yet and will be made, which needs sns:CreateTopic`);
+    }
   }
 
   async #look(signal: AbortSignal, options: LookOptions): Promise<FoundTopic> {

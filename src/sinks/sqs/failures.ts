@@ -5,7 +5,7 @@ export const sqsFailures = new AwsFailures('SQS', {
   throttled:
     'SQS takes fewer requests than there are: they are sent more slowly until it takes all; for a FIFO queue, high-throughput mode raises the limit',
   denied:
-    'allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on this queue to these credentials, in their policy and in the queue’s',
+    'allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on this queue to these credentials, in their policy and in the queue’s (to create it sqs:CreateQueue)',
   keyDenied:
     'the KMS key of the queue refuses: enable it, and allow kms:GenerateDataKey and kms:Decrypt to these credentials',
   missing: 'create the queue, correct its name, region or account, or set create_if_not_exists: true',

@@ -7,7 +7,7 @@ import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT } from '../aws
 import type { AwsClient } from '../aws/client.ts';
 import type { AwsPlace } from '../aws/connections.ts';
 import type { AwsRoute } from '../aws/delivery.ts';
-import type { SinkLimits } from '../sink.ts';
+import type { CheckOptions, SinkLimits } from '../sink.ts';
 import { queueNameOfUrl } from './queue-url.ts';
 import { requestStart } from './request.ts';
 
@@ -37,8 +37,7 @@ export type FoundQueue = {
   readonly requestStart: Literal;
 };
 
-type CheckOptions = {
-  readonly create: boolean;
+type LookOptions = CheckOptions & {
   /** Attributes that may not be read are an error. */
   readonly strict: boolean;
 };
@@ -95,12 +94,18 @@ export class SqsQueue implements AwsRoute<FoundQueue> {
   }
 
   /** Looks again, now. Attributes that may not be read are worth a report, but no reason to call a running sink ill. */
-  async check(signal: AbortSignal, options: { readonly create: boolean }): Promise<void> {
-    const create = options.create && this.#options.createIfNotExists;
-    this.#found = Promise.resolve(await this.#look(signal, { create, strict: !options.create }));
+  async check(signal: AbortSignal, options: CheckOptions): Promise<void> {
+    const { createIfNotExists } = this.#options;
+    const create = options.create && createIfNotExists;
+    try {
+      this.#found = Promise.resolve(await this.#look(signal, { create, strict: !options.create }));
+    } catch (error) {
+      if (!createIfNotExists || options.toBeMade === undefined || !isMissing(error)) throw error;
+      options.toBeMade(`queue ${this.id} does not exist yet and will be made, which needs sqs:CreateQueue`);
+    }
   }
 
-  async #look(signal: AbortSignal, options: CheckOptions): Promise<FoundQueue> {
+  async #look(signal: AbortSignal, options: LookOptions): Promise<FoundQueue> {
     const client = await this.#options.connect();
     const url = isUrl(this.id) ? this.id : await this.#findUrl(client, signal, options);
     try {
@@ -112,7 +117,7 @@ export class SqsQueue implements AwsRoute<FoundQueue> {
     return { client, isFifo: this.isFifo, requestStart: requestStart(url) };
   }
 
-  async #findUrl(client: AwsClient, signal: AbortSignal, options: CheckOptions): Promise<string> {
+  async #findUrl(client: AwsClient, signal: AbortSignal, options: LookOptions): Promise<string> {
     try {
       return await callForUrl(client, 'GetQueueUrl', { QueueName: this.name }, signal);
     } catch (error) {

@@ -1,6 +1,6 @@
 // Which queue takes the changes of a table and action, and with which group id template. Pure.
 import { ROW_ACTIONS, type Action, type RowAction } from '../../core/change.ts';
-import type { RouteInput } from '../sink.ts';
+import type { GroupTemplate, RouteInput } from '../sink.ts';
 import type { QueuePlace, SqsConfig, TablePlace } from './config.ts';
 
 export type QueueRoute = {
@@ -36,6 +36,25 @@ export function actionsAtQueue(
   const queue = queueOf(input.action);
   if (queue === undefined) return [];
   return ROW_ACTIONS.filter((action) => wanted.includes(action) && queueOf(action) === queue);
+}
+
+/** As `placesInOrder` takes them. */
+export function groupTemplates(config: SqsConfig): readonly GroupTemplate[] {
+  const at = (holder: TablePlace, table?: string): GroupTemplate[] => {
+    const base = table === undefined ? '' : `tables[${table}].`;
+    const ofTable = table === undefined ? {} : { table };
+    const own = holder.group_id;
+    return [
+      ...ROW_ACTIONS.flatMap((action) => {
+        const template = holder[action]?.group_id;
+        return template === undefined
+          ? []
+          : [{ key: `${base}${action}.group_id`, ...ofTable, action, template }];
+      }),
+      ...(own === undefined ? [] : [{ key: `${base}group_id`, ...ofTable, template: own }]),
+    ];
+  };
+  return [...Object.entries(config.tables).flatMap(([table, place]) => at(place, table)), ...at(config)];
 }
 
 /** The most particular place first. */

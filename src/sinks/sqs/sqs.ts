@@ -16,13 +16,15 @@ import { sqsFailures as failures } from './failures.ts';
 import { queuePlace, SqsQueue, type FoundQueue } from './queue.ts';
 import { readSendReply } from './reply.ts';
 import { RequestWriter } from './request.ts';
-import { actionsAtQueue, queueRoute } from './routes.ts';
+import { actionsAtQueue, groupTemplates, queueRoute } from './routes.ts';
 
 export const sqs: SinkDefinition<SqsConfig> = {
   type: 'sqs',
   title: 'Amazon SQS',
   config: sqsConfigSchema,
   notesOf: awsNotesOf,
+  groupTemplates,
+  tableNames: ({ tables }) => Object.keys(tables),
   create: (config, context) => Promise.resolve(createSqsSink(config, context)),
 };
 

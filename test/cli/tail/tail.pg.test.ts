@@ -224,6 +224,34 @@ test('a stream that the server ends is an error, and nothing is left behind', as
   expect(await publications(database.client)).toEqual([]);
 });
 
+test('a publication that is not there, and a table that it does not carry, end tail at once with the nearest name or the cure', async () => {
+  const { client } = database;
+  await client.query(`
+    create table carried (id int primary key); create table left_out (id int primary key);
+    create publication reporting for table carried`);
+  const fail = async (...argv: string[]) => {
+    const cli = startCli(['tail', database.url, ...argv]);
+    expect(await cli.code).toBe(1);
+    return cli.stderr();
+  };
+  const missing = await fail('--publication', 'reportign');
+  expect(missing).toContain(`there is no publication "reportign" in database "${database.name}"`);
+  expect(missing).toContain('did you mean "reporting"?');
+  expect(await fail('--publication', 'nosuch')).toContain('reporting');
+  expect(await fail('--publication', 'reporting', '--table', 'carired')).toContain(
+    'did you mean "public.carried"?',
+  );
+  const left = await fail('--publication', 'reporting', '--table', 'left_out');
+  const cure = /ALTER PUBLICATION.*;/.exec(left)![0];
+  await client.query(cure);
+  const { rows } = await client.query('select 1 from pg_publication_tables where tablename = $1', [
+    'left_out',
+  ]);
+  expect(rows).toHaveLength(1);
+  expect(await publications(client)).toEqual(['reporting']);
+  await client.query('drop publication reporting; drop table carried, left_out');
+});
+
 test('what cannot be followed is named: a missing table, a missing database, a wrong URL', async () => {
   const missing = startCli(['tail', database.url, '--table', 'nothing']);
   expect(await missing.code).toBe(1);

@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
 import type { TailraceError } from '../../../src/core/errors.ts';
+import { inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
 import { connectOrdinary } from '../../../src/postgres/connection/connection.ts';
 import { makeSlot, slotWait, type SlotBlocker } from '../../../src/postgres/preflight/slot-making.ts';
 import { readSlot } from '../../../src/postgres/preflight/slot.ts';
@@ -151,6 +152,12 @@ test('where every slot is taken, the cure finds one that nobody uses, and withou
   const { made, name } = making();
   const fault = await made.catch((error: unknown) => error as TailraceError);
   expect(fault).toMatchObject({ code: 'NO_SLOT_FREE', kind: 'fatal' });
+  // Before it is tried, the same is found by a look.
+  const found = await inspectDatabase(databaseSettings(database, { slot: { name } }), []);
+  expect(found.find(({ ok }) => !ok)).toMatchObject({
+    code: 'NO_SLOT_FREE',
+    cure: (fault as TailraceError).hint,
+  });
   const unused = await client.query<{ slot_name: string }>(
     sqlOf((fault as TailraceError).hint, /SELECT slot_name.*?;/),
   );

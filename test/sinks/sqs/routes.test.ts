@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
-import type { Action } from '../../../src/core/change.ts';
-import { actionsAtQueue, queueRoute } from '../../../src/sinks/sqs/routes.ts';
+import { ROW_ACTIONS, type Action } from '../../../src/core/change.ts';
+import { parseTemplate, templateColumns } from '../../../src/core/template.ts';
+import { columnUses } from '../../../src/core/wanted-names.ts';
+import { actionsAtQueue, groupTemplates, queueRoute } from '../../../src/sinks/sqs/routes.ts';
 import { parseConfig } from './fixture.ts';
 
 const route = (destination: object, table: string, action: Action) =>
@@ -64,4 +66,29 @@ test('a queue takes the row actions that go to it, and only those that the sink 
   expect(at('delete')).toEqual(['delete']);
   expect(at('insert', ['insert', 'delete'])).toEqual(['insert']);
   expect(at('truncate', ['insert', 'truncate'])).toEqual(['insert']);
+});
+
+test('what is compared with a database before a row comes are the group ids that its rows will have', () => {
+  const destination = {
+    queue_name: 'all.fifo',
+    group_id: 'g-${a}',
+    update: { group_id: 'u-${b}' },
+    tables: {
+      'public.orders': { group_id: 'o-${c}', delete: { group_id: 'd-${d}' } },
+      'public.items': { insert: { queue_name: 'items.fifo' } },
+    },
+  };
+  const groups = groupTemplates(parseConfig(destination)).map(({ template, ...place }) => ({
+    ...place,
+    columns: templateColumns(parseTemplate(template)),
+  }));
+  for (const table of ['users', 'orders', 'items']) {
+    for (const action of ROW_ACTIONS) {
+      const sink = { name: 's', tables: [], destinationTables: [], groups, actions: [action] };
+      const template = route(destination, table, action)!.groupTemplate!;
+      expect(columnUses({ sink }, { schema: 'public', table }).map(({ column }) => column)).toEqual(
+        templateColumns(parseTemplate(template)),
+      );
+    }
+  }
 });

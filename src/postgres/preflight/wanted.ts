@@ -1,0 +1,74 @@
+// What the sinks want of a database, looked up in its catalog.
+import type { Client } from 'pg';
+import { isOpen, selects } from '../../core/selection.ts';
+import { namesMore, type SinkNames } from '../../core/wanted-names.ts';
+import { closeConnection, findPrimary } from '../connection/connection.ts';
+import { connectionFault } from '../connection/fault.ts';
+import type { DatabaseSettings } from '../settings.ts';
+import type { Finding } from './finding.ts';
+import {
+  columnFaults,
+  inspectColumns,
+  inspectUnmatched,
+  readColumns,
+  tablesWithColumns,
+  unmatchedNames,
+} from './names.ts';
+import { carried, isOurs, readPublication, type Publication } from './publication.ts';
+import { inspectTables, wantedNames, type WantedTables } from './table-findings.ts';
+import { isFit, listTables, readOthers, readTables, tableKey } from './tables.ts';
+
+export type Carrying = {
+  readonly settings: DatabaseSettings;
+  readonly publication: Publication | undefined;
+};
+
+/** The tables that the sinks want, as they are now, and what they name that is not there. */
+export async function readWanted(
+  client: Client,
+  sinks: readonly SinkNames[],
+  { settings, publication }: Carrying,
+): Promise<WantedTables> {
+  const isAnyOpen = sinks.some(isOpen);
+  const listed = isAnyOpen ? await listTables(client) : [];
+  const { named, all, open } = wantedNames(sinks, listed);
+  const states = (await readTables(client, all)).map((state) => ({
+    ...state,
+    assured: sinks.some((it) => it.partitionsHaveIdentity === true && selects(it, state)),
+  }));
+  const known = new Set(states.map(tableKey));
+  const missing = named.filter((name) => !known.has(tableKey(name)));
+  const existing = isAnyOpen || !(missing.length > 0 || namesMore(sinks)) ? listed : await listTables(client);
+  const others = await readOthers(client, missing);
+  const unmatched = isAnyOpen || namesMore(sinks) ? unmatchedNames(sinks, existing) : [];
+  // Of a table whose rows do not come, nobody misses a column.
+  const isOwn = isOurs(publication, settings);
+  const coming = states.filter(
+    (state) =>
+      ((publication === undefined || isOwn) && isFit(state)) ||
+      (publication !== undefined && carried(publication, state) !== 'none'),
+  );
+  const columns = await readColumns(client, tablesWithColumns(sinks, coming), settings.publication.name);
+  return { named, states, open, existing, others, unmatched, columnFaults: columnFaults(sinks, columns) };
+}
+
+/** Of the findings of tables, those of a name in the configuration. */
+const NOT_THERE: readonly string[] = ['TABLE_MISSING', 'TABLE_WITHOUT_CHANGES'];
+
+/** For `tailrace check`: do the names in the configuration fit the database? Rejects where it cannot be asked. */
+export async function inspectNames(
+  settings: DatabaseSettings,
+  sinks: readonly SinkNames[],
+): Promise<readonly Finding[]> {
+  const { client, target } = await findPrimary(settings);
+  try {
+    const publication = await readPublication(client, settings.publication.name);
+    const wanted = await readWanted(client, sinks, { settings, publication });
+    const missing = inspectTables(wanted, undefined, settings).filter(({ code }) => NOT_THERE.includes(code));
+    return [...missing, ...inspectUnmatched(wanted.unmatched), ...inspectColumns(wanted.columnFaults)];
+  } catch (error) {
+    throw connectionFault(error, settings, target);
+  } finally {
+    await closeConnection(client);
+  }
+}
