@@ -7,7 +7,7 @@ import { startEmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
 import { configText } from '../support/config.ts';
 import { endToEnd } from '../support/end-to-end.ts';
 import { connect, createTestDatabase, waitFor } from '../support/postgres.ts';
-import { startService, type ServiceProcess } from '../support/service.ts';
+import { saidBy, startService } from '../support/service.ts';
 import type { ChangeMessage } from '../support/workload.ts';
 
 const world = endToEnd();
@@ -19,10 +19,6 @@ const ids = (queue?: string): number[] =>
   changes(queue)
     .map(({ record }) => Number(record['id']))
     .toSorted((a, b) => a - b);
-
-/** Everything that a process said, on standard output and standard error. */
-const saidBy = ({ log, printed }: ServiceProcess): string =>
-  [...log.map(({ msg }) => msg ?? ''), ...printed].join('\n');
 
 /** Starts the service, which must end by itself: with this code. Answers what it said. */
 async function refused(how: { config: string; env?: Record<string, string> }, code: number): Promise<string> {

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { serverVersion } from '../support/database-settings.ts';
 import { endToEnd } from '../support/end-to-end.ts';
 import { runCommand } from '../support/operator.ts';
+import { saidBy } from '../support/service.ts';
 import { waitFor } from '../support/wait.ts';
 import type { ChangeMessage } from '../support/workload.ts';
 
@@ -212,7 +213,7 @@ test('in somebody’s publication with publish_via_partition_root a sink on a pa
   const service = world.launch({ config });
   await service.ended;
   const cure = `ALTER PUBLICATION "${world.database.name}" SET (publish_via_partition_root = false);`;
-  const said = [...service.log.map(({ msg }) => msg ?? ''), ...service.printed].join('\n');
+  const said = saidBy(service);
   expect(said).toContain('sends the rows of partitions under the name of their root');
   expect(said).toContain(cure);
   await sql(cure);

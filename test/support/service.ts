@@ -27,6 +27,16 @@ export const FAKE_AWS_CLIENT = {
 
 export type LogEntry = { level: string; msg?: string } & Record<string, unknown>;
 
+/** What a log line says to whoever reads it: itself, and the error that it is about, with its cure. */
+const textOf = ({ msg, err }: LogEntry): string => {
+  const { message, hint } = (err ?? {}) as { readonly message?: string; readonly hint?: string };
+  return [msg, message, hint].filter((text) => text !== undefined).join('\n');
+};
+
+/** Everything that a process said, on standard output and standard error. */
+export const saidBy = ({ log, printed }: Pick<ServiceProcess, 'log' | 'printed'>): string =>
+  [...log.map(textOf), ...printed].join('\n');
+
 export type ServiceProcess = {
   readonly child: ChildProcess;
   readonly log: LogEntry[];
