@@ -1,14 +1,19 @@
-// Reads what the runs printed into a file: names the tests that failed, then adds up the counts, the one line that CI ends with.
+// Reads what the runs printed into a file: names the tests that failed or needed a second try, then adds up the counts, the
+// one line that CI ends with.
 import { readFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 
 /** vitest names a failed test in the middle of its output: ` FAIL  |unit| test/core/lsn.test.ts > reads an LSN`. */
 const FAILED = /^\s*FAIL\s+(.+)$/;
+/** As vitest.config.ts names them. */
+const TRIED_AGAIN = /^\s*SECOND TRY\s+(.+)$/;
 const COUNTS = /^\s*Tests\s/;
 
 export type Outcome = {
   /** Each once, in the order of the output; files that did not even load too. */
   readonly failures: readonly string[];
+  /** Passed at a second try only. */
+  readonly triedAgain: readonly string[];
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
@@ -17,19 +22,25 @@ export type Outcome = {
 export function outcomeOf(printed: string): Outcome {
   const counts = { passed: 0, failed: 0, skipped: 0 };
   const failures = new Set<string>();
+  const triedAgain = new Set<string>();
   for (const line of stripVTControlCharacters(printed).split('\n')) {
     const name = FAILED.exec(line)?.[1];
     if (name !== undefined) failures.add(name.trim());
+    const again = TRIED_AGAIN.exec(line)?.[1];
+    if (again !== undefined) triedAgain.add(again);
     if (!COUNTS.test(line)) continue;
     for (const [, count, what] of line.matchAll(/(\d+) (passed|failed|skipped)/g)) {
       counts[what as keyof typeof counts] += Number(count);
     }
   }
-  return { failures: [...failures], ...counts };
+  return { failures: [...failures], triedAgain: [...triedAgain], ...counts };
 }
 
-export function describeOutcome({ failures, passed, failed, skipped }: Outcome): string {
-  const names = failures.map((name) => `failed: ${name}`);
+export function describeOutcome({ failures, triedAgain, passed, failed, skipped }: Outcome): string {
+  const names = [
+    ...failures.map((name) => `failed: ${name}`),
+    ...triedAgain.map((name) => `passed at the second try only: ${name}`),
+  ];
   return [...names, `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`].join(
     '\n',
   );

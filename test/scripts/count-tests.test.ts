@@ -1,4 +1,4 @@
-// What CI ends with: the names of the tests that failed, and one line of counts.
+// What CI ends with: the names of the tests that failed or needed a second try, and one line of counts.
 import { expect, test } from 'vitest';
 import { describeOutcome, outcomeOf } from '../../scripts/count-tests.ts';
 
@@ -24,6 +24,17 @@ test('the names of the tests that failed come once each, before the one line of 
     'failed: |pg| test/e2e/kill.pg.test.ts [ test/e2e/kill.pg.test.ts ]',
     'failed: |pg| test/postgres/slot.pg.test.ts > a slot that is gone is said to be gone',
     '2500 passed, 2 failed, 3 skipped',
+  ]);
+});
+
+test('a test that passed at its second try only is named, too', () => {
+  const printed = `
+ SECOND TRY  test/e2e/kill.pg.test.ts > a kill loses no row: expected 1 to be 2
+      Tests  2 passed (2)
+`;
+  expect(describeOutcome(outcomeOf(printed)).split('\n')).toEqual([
+    'passed at the second try only: test/e2e/kill.pg.test.ts > a kill loses no row: expected 1 to be 2',
+    '2 passed, 0 failed',
   ]);
 });
 
