@@ -43,7 +43,8 @@ export async function startService(
   const status = (): ServiceStatus => {
     const databases = topology.databases();
     const sinks = topology.sinks();
-    return judge({ version, startedAt, pid: process.pid, dataDir, databases, sinks });
+    const refusedConnections = http?.refusedConnections() ?? 0;
+    return judge({ version, startedAt, pid: process.pid, dataDir, refusedConnections, databases, sinks });
   };
   const configuredStatus = ({ database, sink }: SinkId): WantedStatus =>
     settings.sinks.find((configured) => configured.database === database && configured.name === sink)!.status;
