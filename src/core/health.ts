@@ -29,7 +29,7 @@ export const judgeSink = (sink: SinkStatus): SinkStatus =>
 /** The worst trouble speaks for the whole part. */
 function judgement(own: Condition, troubles: readonly Trouble[]): Partial<Condition> {
   const [first] = troubles;
-  if (first === undefined || own.health !== 'healthy') return { troubles };
+  if (first === undefined) return { troubles };
   const { health, reason, cure, since = own.since } = first;
   return { health, reason, since, troubles, ...(cure === undefined ? {} : { cure }) };
 }
