@@ -1,7 +1,8 @@
+import { fastify } from 'fastify';
 import { createServer, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { boundConnections, connectionLimits } from '../../src/api/connections.ts';
+import { boundConnections, connectionLimits, LISTENER_LIMITS } from '../../src/api/connections.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -92,4 +93,16 @@ test('a connection that would take a descriptor of the reserve is refused, and t
   expect(await held()).toBe(0);
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatchObject({ msg: expect.stringContaining('kept for the log') as string });
+});
+
+test('a listener has the times that a request may take', async () => {
+  const app = fastify({ ...LISTENER_LIMITS });
+  onTestFinished(() => app.close());
+  await app.ready();
+  expect(app.server).toMatchObject({
+    headersTimeout: 10_000,
+    requestTimeout: 60_000,
+    keepAliveTimeout: 72_000,
+    timeout: 360_000,
+  });
 });

@@ -118,3 +118,16 @@ test('what repeats is one line at once, and one a minute with how often it was',
     vi.useRealTimers();
   }
 });
+
+test('neither message nor cure of an error that quotes a page of HTML is longer than a line can be', () => {
+  const { lines, logger } = record();
+  const page = `<html>${'x'.repeat(100_000)}`;
+  const error = new TailraceError(page, {
+    code: 'X',
+    kind: 'retryable',
+    hint: `postgres://a:s3cret@h ${page}`,
+  });
+  logger.error({ err: error }, 'failed');
+  expect(lines[0]!.length).toBeLessThan(5000);
+  expect(lines[0]).not.toContain('s3cret');
+});
