@@ -131,3 +131,20 @@ test('neither message nor cure of an error that quotes a page of HTML is longer 
   expect(lines[0]!.length).toBeLessThan(5000);
   expect(lines[0]).not.toContain('s3cret');
 });
+
+test('of more kinds than are remembered every line is counted, and nothing is kept for ever', () => {
+  vi.useFakeTimers();
+  try {
+    const { lines, logger } = record();
+    const repeated = new RepeatedLines(logger);
+    for (let i = 0; i < 3000; i++) {
+      for (let times = 0; times < 3; times++) repeated.say({ level: 'warn', message: `code ${i}` });
+    }
+    vi.advanceTimersByTime(180_000);
+    const counted = lines.map((line) => (JSON.parse(line) as { times?: number }).times ?? 1);
+    expect(counted.reduce((sum, times) => sum + times, 0)).toBe(9000);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
+});
