@@ -25,7 +25,9 @@ export function sqliteResult(error: unknown): number | undefined {
 
 /** What the system lacks by SQLite's error, which does not pass on the system's own code. */
 export function sqliteShortage(error: unknown): Shortage | undefined {
-  switch (sqliteResult(error)) {
+  const result = sqliteResult(error);
+  if (result === undefined) return undefined;
+  switch (result) {
     case SQLITE.noMemory:
       return shortageNamed('ENOMEM');
     case SQLITE.full:
