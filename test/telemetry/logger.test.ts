@@ -148,3 +148,21 @@ test('of more kinds than are remembered every line is counted, and nothing is ke
     vi.useRealTimers();
   }
 });
+
+test('what is said by the next occurrence is not waited for any more', () => {
+  vi.useFakeTimers();
+  try {
+    const { lines, logger } = record();
+    const repeated = new RepeatedLines(logger);
+    repeated.say({ level: 'warn', message: 'again' });
+    vi.advanceTimersByTime(10);
+    repeated.say({ level: 'warn', message: 'again' });
+    vi.advanceTimersByTime(59_990);
+    repeated.say({ level: 'warn', message: 'again' });
+    vi.advanceTimersByTime(120_000);
+    expect(lines.map((line) => (JSON.parse(line) as { times?: number }).times)).toEqual([undefined, 2]);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
+});

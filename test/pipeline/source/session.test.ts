@@ -104,7 +104,10 @@ const settingsOf = (changes: Changes['settings'] = {}): DatabaseSettings =>
 /** What a source keeps over all connections. */
 function keepers(
   options: SourceOptions,
-): Pick<SessionPorts, 'gaps' | 'looks' | 'stopped' | 'isFollowedAlone' | 'ownEncoding' | 'lines' | 'onReached'> {
+): Pick<
+  SessionPorts,
+  'gaps' | 'looks' | 'stopped' | 'isFollowedAlone' | 'ownEncoding' | 'lines' | 'onReached'
+> {
   const gaps = new GapKeeper(options, state);
   const looks = new LookKeeper(options, gaps);
   const ports = {
