@@ -13,6 +13,7 @@ import type { RunningService, StartOptions } from './pipeline/service/service.ts
 import { logStatistics } from './pipeline/service/statistics.ts';
 import { Topology } from './pipeline/service/topology.ts';
 import type { ServiceSettings } from './pipeline/settings.ts';
+import { untilDescriptorsFree } from './pipeline/threads/descriptors.ts';
 import { notRunning } from './pipeline/sink/pull/answers.ts';
 import { pullStreams } from './pipeline/sink/pull/streams.ts';
 import type { SinkId } from './store/sink-records.ts';
@@ -28,6 +29,7 @@ export async function startService(
   { logger, version, pg2sqsNames = false }: StartOptions,
 ): Promise<RunningService> {
   const { dataDir, shutdownTimeoutMs, statsIntervalMs } = settings;
+  await untilDescriptorsFree('the service', logger);
   await makeDirectory(dataDir);
   for (const note of inspectDirectory(dataDir, settings.state.file)) logger.warn(note);
   const lock = lockDirectory(dataDir);
@@ -43,7 +45,8 @@ export async function startService(
   const status = (): ServiceStatus => {
     const databases = topology.databases();
     const sinks = topology.sinks();
-    return judge({ version, startedAt, pid: process.pid, dataDir, databases, sinks });
+    const refusedConnections = http?.refusedConnections() ?? 0;
+    return judge({ version, startedAt, pid: process.pid, dataDir, refusedConnections, databases, sinks });
   };
   const configuredStatus = ({ database, sink }: SinkId): WantedStatus =>
     settings.sinks.find((configured) => configured.database === database && configured.name === sink)!.status;

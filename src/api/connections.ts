@@ -4,6 +4,7 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { shortageNamed } from '../core/shortages.ts';
+import { RepeatedLines } from '../telemetry/repeated-lines.ts';
 import { MAX_WAIT_MS } from './pull-parameters.ts';
 
 /** From the first byte to the end of the headers; also from the connection to the first byte. */
@@ -17,8 +18,6 @@ const SILENT_MS = MAX_WAIT_MS + 60_000;
 const KEEP_ALIVE_MS = 72_000;
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_BODY_BYTES = 1024 * 1024;
-/** After the first, refusals are told as a number, so often. */
-const TELL_INTERVAL_MS = 60_000;
 
 /** What Fastify makes the listeners with. */
 export const LISTENER_LIMITS = {
@@ -66,13 +65,15 @@ export type BoundedListener = {
   readonly logger: Logger;
 };
 
-/** Bounds a server that listens. */
-export function boundConnections(server: Server, listener: BoundedListener): void {
+/** Bounds a server that listens. The answer tells how many connections were refused so far. */
+export function boundConnections(server: Server, listener: BoundedListener): () => number {
   const { room, maxConnections, firstReserved, logger } = listener;
   server.maxConnections = maxConnections;
-  const told = tellRefusals((details, message) => logger.warn(details, message));
+  const lines = new RepeatedLines(logger);
+  let count = 0;
   const refused = (why: string, hint: string): void => {
-    told(`${room}: a connection is refused, ${why}`, hint);
+    count++;
+    lines.say({ level: 'warn', message: `${room}: a connection is refused, ${why}`, fields: { hint } });
     // Who waits between two requests connects again when it has one; who was refused comes back, too.
     server.closeIdleConnections();
   };
@@ -93,6 +94,7 @@ export function boundConnections(server: Server, listener: BoundedListener): voi
     const shortage = shortageNamed(error.code ?? '');
     refused(shortage?.what ?? error.message, shortage?.cure ?? 'look into the system’s log');
   });
+  return () => count;
 }
 
 const connectionsHint = (limit: number): string =>
@@ -102,26 +104,4 @@ const connectionsHint = (limit: number): string =>
 function descriptorOf(socket: Socket): number {
   const { _handle: handle } = socket as unknown as { readonly _handle: { readonly fd?: number } | null };
   return handle?.fd ?? -1;
-}
-
-/** Tells the first refusal at once, and those that follow as a number, once a minute. */
-export function tellRefusals(
-  tell: (details: { readonly hint: string; readonly refused: number }, message: string) => void,
-  intervalMs = TELL_INTERVAL_MS,
-): (message: string, hint: string) => void {
-  let refused = 0;
-  let last = { message: '', hint: '' };
-  let timer: NodeJS.Timeout | undefined;
-  const say = (): void => {
-    timer = undefined;
-    if (refused === 0) return;
-    tell({ hint: last.hint, refused }, last.message);
-    refused = 0;
-    timer = setTimeout(say, intervalMs).unref();
-  };
-  return (message, hint) => {
-    refused++;
-    last = { message, hint };
-    if (timer === undefined) say();
-  };
 }

@@ -31,11 +31,13 @@ export type HttpServers = {
   /** `http://127.0.0.1:7376`; undefined when that listener is off or its port was taken. */
   readonly apiUrl: string | undefined;
   readonly metricsUrl: string | undefined;
+  /** Since the start, of both listeners. */
+  refusedConnections(): number;
   /** Cuts connections that are open, so that a scraper's keep-alive delays nothing. */
   close(): Promise<void>;
 };
 
-type Listening = { readonly url: string; readonly app: FastifyInstance };
+type Listening = { readonly url: string; readonly app: FastifyInstance; readonly refused: () => number };
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -69,11 +71,13 @@ export async function startHttp(options: HttpOptions): Promise<HttpServers> {
     await apiServer?.app.close();
     throw error;
   }
+  const listeners = [...new Set([apiServer, metricsServer])].filter((it) => it !== undefined);
   return {
     apiUrl: apiServer?.url,
     metricsUrl: metricsServer?.url,
+    refusedConnections: () => listeners.reduce((sum, { refused }) => sum + refused(), 0),
     close: async () => {
-      await Promise.all([apiServer?.app.close(), metricsServer?.app.close()]);
+      await Promise.all(listeners.map(({ app }) => app.close()));
     },
   };
 }
@@ -107,11 +111,12 @@ async function listen(
     options.logger.warn({ hint }, `${problem}; going on without it`);
     return undefined;
   }
-  boundConnections(app.server, { room, maxConnections, firstReserved, logger: options.logger });
+  const { logger } = options;
+  const refused = boundConnections(app.server, { room, maxConnections, firstReserved, logger });
   const { port } = app.server.address() as AddressInfo;
   const url = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`;
-  options.logger.info({ url }, `${room} listens`);
-  return { url, app };
+  logger.info({ url }, `${room} listens`);
+  return { url, app, refused };
 }
 
 function createApp(host: string, options: HttpOptions): FastifyInstance {

@@ -3,6 +3,7 @@ import { steadyMs } from '../core/clock.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { StartService } from '../pipeline/service/service.ts';
 import { wantsColor } from '../telemetry/color.ts';
+import { redactUrlPasswords } from '../telemetry/redaction.ts';
 import { painted, type Output, type Style } from '../telemetry/terminal-text.ts';
 
 export type { Output } from '../telemetry/terminal-text.ts';
@@ -35,6 +36,14 @@ export const writeLine = (output: Output, text: string): unknown =>
 /** A document for machines; with `indent`, of several lines. */
 export const writeJson = (output: Output, value: unknown, indent?: number): unknown =>
   output.write(`${JSON.stringify(value, undefined, indent)}\n`);
+
+/** What went wrong, as a document. */
+export const errorDocument = ({ message, code, hint }: TailraceError) => ({
+  ok: false,
+  error: redactUrlPasswords(message),
+  code,
+  ...(hint !== undefined && { hint }),
+});
 
 export type Painter = (style: Style, text: string) => string;
 

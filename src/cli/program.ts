@@ -17,7 +17,16 @@ import { addCompletionCommands } from './completion/commands.ts';
 import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
 import { addExamples } from './examples.ts';
 import { widthOf, wrap } from './layout.ts';
-import { EXIT, painterFor, USAGE, writeJson, writeLine, type CliPorts, type Output } from './ports.ts';
+import {
+  errorDocument,
+  EXIT,
+  painterFor,
+  USAGE,
+  writeJson,
+  writeLine,
+  type CliPorts,
+  type Output,
+} from './ports.ts';
 import type { StatusOptions } from './status.ts';
 
 /** Runs one command line and resolves with the exit code. */
@@ -53,9 +62,7 @@ function report(error: unknown, ports: CliPorts, json: boolean): number {
   }
   const exitCode = error instanceof TailraceError && error.code === USAGE ? EXIT.usage : EXIT.no;
   if (json && error instanceof TailraceError) {
-    const { message, code, hint } = error;
-    const fault = { ok: false, error: redactUrlPasswords(message), code, hint };
-    writeJson(stdout, fault, 2);
+    writeJson(stdout, errorDocument(error), 2);
     return exitCode;
   }
   const label = painterFor(stderr, env)('red', 'error:');

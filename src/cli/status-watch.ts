@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { wallTime } from '../core/clock.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
+import { marked } from '../telemetry/terminal-text.ts';
 import { visibleLength, widthOf, wrap } from './layout.ts';
-import { abortOnInterrupt, EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
+import { abortOnInterrupt, errorDocument, EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
 import { NOT_TAILRACE, UNREACHABLE, type ServiceClient } from './service-client.ts';
 import { isWhole, moreWithToken, readHealth } from './status-document.ts';
 import { renderStatus } from './status-table.ts';
-import { marked } from '../telemetry/terminal-text.ts';
 
 /** `interval`: seconds between two looks. */
 export type WatchOptions = { readonly json?: boolean; readonly interval?: number };
@@ -51,8 +51,7 @@ async function look(
   } catch (error) {
     if (signal.aborted) return [];
     if (!(error instanceof TailraceError) || !PASSING.has(error.code)) throw error;
-    const { message, code, hint } = error;
-    if (json === true) return [JSON.stringify({ ok: false, error: message, code, hint })];
+    if (json === true) return [JSON.stringify(errorDocument(error))];
     const label = painterFor(ports.stdout, ports.env)('red', 'no status:');
     return wrap(`${label} ${describeError(error)}`, widthOf(ports.stdout), '  ');
   }

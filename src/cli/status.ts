@@ -1,6 +1,6 @@
 // `tailrace status`: what a running service says of itself, read over HTTP; `--check` for probes.
-import { TailraceError } from '../core/errors.ts';
-import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
+import { describeError, TailraceError } from '../core/errors.ts';
+import { errorDocument, EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
 import { connectToService, UNREACHABLE, type ServiceClient, type ServiceOptions } from './service-client.ts';
 import { isWhole, moreWithToken, readHealth, type AnyDocument } from './status-document.ts';
 import { paintHealth, parts, renderStatus, troubles } from './status-table.ts';
@@ -46,11 +46,9 @@ async function check(
     document = await readHealth(service, { timeoutMs: CHECK_TIMEOUT_MS });
   } catch (error) {
     if (!(error instanceof TailraceError)) throw error;
-    const { code, message, hint } = error;
-    const fault = { ok: false, error: message, code, ...(hint === undefined ? {} : { hint }) };
-    if (json === true) writeJson(ports.stdout, fault, 2);
-    else writeLine(ports.stdout, `tailrace unknown: ${message}${hint === undefined ? '' : ` — ${hint}`}`);
-    return code === UNREACHABLE ? CHECK_EXIT.halted : CHECK_EXIT.unknown;
+    if (json === true) writeJson(ports.stdout, errorDocument(error), 2);
+    else writeLine(ports.stdout, `tailrace unknown: ${describeError(error)}`);
+    return error.code === UNREACHABLE ? CHECK_EXIT.halted : CHECK_EXIT.unknown;
   }
   if (json === true) writeJson(ports.stdout, document, 2);
   else for (const line of verdict(document, ports)) writeLine(ports.stdout, line);

@@ -1,6 +1,6 @@
 // Reads a Postgres connection URL as libpq does: several hosts, sockets, and parameters that stand for any part of it.
 // https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
-import { nearestName } from './file/faults.ts';
+import { nearestName } from '../core/nearest-name.ts';
 
 /** A raw `?` in a password is taken for the query only where the rest would be no URL. */
 const URL_SHAPE =

@@ -13,9 +13,9 @@ export const worst = (parts: readonly { readonly health: Health }[]): Health =>
 export function judge(seen: Omit<ServiceStatus, 'status'>): ServiceStatus {
   const databases = seen.databases.map(judgeDatabase);
   const sinks = seen.sinks.map(judgeSink);
-  const { version, startedAt, pid, dataDir } = seen;
+  const { version, startedAt, pid, dataDir, refusedConnections } = seen;
   const status = worst([...databases, ...sinks]);
-  return { status, version, startedAt, pid, dataDir, databases, sinks };
+  return { status, version, startedAt, pid, dataDir, refusedConnections, databases, sinks };
 }
 
 export const judgeDatabase = (database: DatabaseStatus): DatabaseStatus =>
@@ -29,7 +29,7 @@ export const judgeSink = (sink: SinkStatus): SinkStatus =>
 /** The worst trouble speaks for the whole part. */
 function judgement(own: Condition, troubles: readonly Trouble[]): Partial<Condition> {
   const [first] = troubles;
-  if (first === undefined || own.health !== 'healthy') return { troubles };
+  if (first === undefined) return { troubles };
   const { health, reason, cure, since = own.since } = first;
   return { health, reason, since, troubles, ...(cure === undefined ? {} : { cure }) };
 }

@@ -14,6 +14,10 @@ export function nearestName(name: string, candidates: Iterable<string>): string 
   return best;
 }
 
+/** Behind what is said of a name that nothing has. */
+export const didYouMean = (nearest: string | undefined): string =>
+  nearest === undefined ? '' : `; did you mean "${nearest}"?`;
+
 /** Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`. */
 export function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];

@@ -2,7 +2,7 @@
 
 /** What goes on is said at most this often. */
 export const REPEAT_INTERVAL_MS = 60_000;
-/** Invariant 8: of so many kinds at most is remembered what was said; the one forgotten may be said once more. */
+/** Invariant 8: of so many kinds at most is remembered what was said; one that is forgotten is new when it comes again. */
 const MAX_KINDS = 1000;
 
 type Kind = { saidAtMs: number; /** Since then. */ unsaid: number };
@@ -10,6 +10,12 @@ type Kind = { saidAtMs: number; /** Since then. */ unsaid: number };
 /** Things that happen: each kind is said at once, then at most once an interval with how often it happened. */
 export class Repeats {
   readonly #kinds = new Map<string, Kind>();
+  readonly #onForgotten: (kind: string, unsaid: number) => void;
+
+  /** `onForgotten`: told of a kind that has to make room, with what was counted of it and not said. */
+  constructor(onForgotten: (kind: string, unsaid: number) => void = () => undefined) {
+    this.#onForgotten = onForgotten;
+  }
 
   /** How many to say now, this one among them; 0: nothing, it is counted. */
   note(kind: string, nowMs: number): number {
@@ -19,9 +25,15 @@ export class Repeats {
       return 0;
     }
     this.#kinds.delete(kind);
-    if (this.#kinds.size >= MAX_KINDS) this.#kinds.delete(this.#kinds.keys().next().value!);
+    if (this.#kinds.size >= MAX_KINDS) this.#forgetOldest();
     this.#kinds.set(kind, { saidAtMs: nowMs, unsaid: 0 });
     return (known?.unsaid ?? 0) + 1;
+  }
+
+  #forgetOldest(): void {
+    const [kind, { unsaid }] = this.#kinds.entries().next().value!;
+    this.#kinds.delete(kind);
+    this.#onForgotten(kind, unsaid);
   }
 
   /** What was counted and not said, once its interval is over; then it counts anew. 0: nothing, or not yet. */

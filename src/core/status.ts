@@ -164,6 +164,8 @@ export type ServiceStatus = {
   readonly startedAt: string;
   readonly pid: number;
   readonly dataDir: string;
+  /** By the listeners, since the start: more were open than they take, or no file descriptor was left for clients. */
+  readonly refusedConnections: number;
   readonly databases: readonly DatabaseStatus[];
   readonly sinks: readonly SinkStatus[];
 };

@@ -3,7 +3,8 @@ import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { TailraceError } from '../core/errors.ts';
 import { shortageOf } from '../core/shortages.ts';
-import { PRIVATE_DIRECTORY, quoted } from './files.ts';
+import { quoted } from '../core/shell.ts';
+import { PRIVATE_DIRECTORY } from './files.ts';
 
 /**
  * 0700: rows lie here (invariant 9). Durable when it returns. Throws DATA_DIRECTORY_UNUSABLE, at once: Node's own `recursive` never
@@ -38,11 +39,14 @@ function makeMissing(directory: string): void {
     const isThere = statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true;
     if (!isThere) throw error;
   }
-  syncNames(above);
+  syncDirectory(above);
 }
 
-/** What is synced inside of a directory is lost with the directory, while nobody has synced its own name. */
-function syncNames(directory: string): void {
+/**
+ * Makes the names of new and deleted files durable. What is synced inside of a directory is lost with the directory, while nobody has
+ * synced its own name.
+ */
+export function syncDirectory(directory: string): void {
   const fd = openSync(directory, 'r');
   try {
     fsyncSync(fd);

@@ -12,6 +12,7 @@ import {
   type Stats,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { quoted } from '../core/shell.ts';
 
 /** Invariant 9. */
 export const PRIVATE_FILE = 0o600;
@@ -107,10 +108,6 @@ export function makePrivate(path: string, stats: Stats): boolean {
 export const ownUser = (): number | undefined => process.geteuid?.();
 
 export const isOurs = ({ uid }: Stats): boolean => ownUser() === undefined || uid === ownUser();
-
-/** For a shell. */
-export const quoted = (path: string): string =>
-  /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
 
 /** What gives a path, and all below it, to whoever runs this. */
 export const ownershipCure = (path: string): string =>

@@ -2,6 +2,7 @@
 import { accessSync, chmodSync, constants, lstatSync, readdirSync, statSync, type Stats } from 'node:fs';
 import { basename, join } from 'node:path';
 import { TailraceError } from '../core/errors.ts';
+import { quoted } from '../core/shell.ts';
 import {
   FileRefused,
   isOurs,
@@ -10,7 +11,6 @@ import {
   notAFile,
   ownershipCure,
   ownUser,
-  quoted,
   refusalOf,
   sqliteFiles,
 } from './files.ts';

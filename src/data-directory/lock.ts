@@ -4,7 +4,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
 import { shortageOf } from '../core/shortages.ts';
 import { makeDirectorySync } from './directory.ts';
-import { FileRefused, prepareSqliteFile, quoted, sqliteFiles } from './files.ts';
+import { quoted } from '../core/shell.ts';
+import { FileRefused, prepareSqliteFile, sqliteFiles } from './files.ts';
+import { SQLITE, sqliteResult, sqliteShortage } from './sqlite-results.ts';
 
 export const LOCK_FILE = 'lock.db';
 
@@ -28,8 +30,9 @@ export function lockDirectory(directory: string): DirectoryLock {
     return { release: () => held.close() };
   } catch (error) {
     database?.close();
-    if (DAMAGED.includes(resultOf(error))) throw damaged(path, error);
-    if (resultOf(error) !== SQLITE_BUSY) throw readOnly(directory, error);
+    const result = sqliteResult(error);
+    if (result === SQLITE.corrupt || result === SQLITE.notADatabase) throw damaged(path, error);
+    if (result !== SQLITE.busy) throw readOnly(directory, error);
     throw new TailraceError(`the data directory ${directory} is in use by another Tailrace process`, {
       code: 'DATA_DIRECTORY_IN_USE',
       kind: 'fatal',
@@ -48,7 +51,7 @@ const readOnly = (directory: string, cause: unknown): TailraceError =>
       cause,
       hint:
         (cause instanceof FileRefused ? cause.cure : undefined) ??
-        shortageOf(cause)?.cure ??
+        (shortageOf(cause) ?? sqliteShortage(cause))?.cure ??
         'mount it writable and let the user that runs Tailrace own it, or choose another (--data-dir)',
     },
   );
@@ -60,10 +63,3 @@ const damaged = (path: string, cause: unknown): TailraceError =>
     cause,
     hint: `nothing is kept in it: check the disk, make sure that no other Tailrace uses the directory, and delete it (rm -f ${sqliteFiles(path).map(quoted).join(' ')})`,
   });
-
-/** https://www.sqlite.org/rescode.html */
-const SQLITE_BUSY = 5;
-/** Corrupt, and no database at all. */
-const DAMAGED: readonly (number | undefined)[] = [11, 26];
-
-const resultOf = (error: unknown): number | undefined => (error as { errcode?: number } | undefined)?.errcode;

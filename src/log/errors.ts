@@ -2,7 +2,8 @@
 import { TailraceError } from '../core/errors.ts';
 import { formatPosition, type Position } from '../core/position.ts';
 import { shortageOf, type ShortageKind } from '../core/shortages.ts';
-import { FileRefused, quoted } from '../data-directory/files.ts';
+import { quoted } from '../core/shell.ts';
+import { FileRefused } from '../data-directory/files.ts';
 
 /** The reader asked for what retention has deleted. */
 export class PositionNotRetainedError extends TailraceError {

@@ -5,6 +5,7 @@
 import { closeSync, constants, fdatasyncSync, ftruncateSync, readSync, unlinkSync } from 'node:fs';
 import { TailraceError } from '../core/errors.ts';
 import { ZERO_LSN } from '../core/lsn.ts';
+import { syncDirectory } from '../data-directory/directory.ts';
 import { openFile } from '../data-directory/files.ts';
 import { BlockCursor } from './block-cursor.ts';
 import { abandonTransaction, advance } from './context.ts';
@@ -17,7 +18,7 @@ import {
   type LogIdentity,
   type SegmentHeader,
 } from './format.ts';
-import { endOf, listSegments, readFileHeader, syncDirectory, type SegmentFile } from './segments.ts';
+import { endOf, listSegments, readFileHeader, type SegmentFile } from './segments.ts';
 
 export type RecoveredSegments = {
   /** What is kept, oldest first. Empty: the log begins anew at `nextOffset`. */

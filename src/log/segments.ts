@@ -1,14 +1,5 @@
 // Segment files: which there are, how one begins, how one is made.
-import {
-  closeSync,
-  constants,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readSync,
-  lstatSync,
-  unlinkSync,
-} from 'node:fs';
+import { closeSync, constants, readdirSync, readSync, lstatSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { openFile } from '../data-directory/files.ts';
 import { writeFully, type LogDevice } from './device.ts';
@@ -122,15 +113,5 @@ export function createSegment(options: {
     // It is tried again under the same name.
     unlinkSync(path);
     throw error;
-  }
-}
-
-/** Makes the names of new and deleted files durable. */
-export function syncDirectory(directory: string): void {
-  const fd = openSync(directory, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

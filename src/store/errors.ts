@@ -1,38 +1,8 @@
 // What SQLite's errors mean for an operator: busy, full, damaged, or not to be written.
 import type { DatabaseSync } from 'node:sqlite';
-import { descriptorShortage } from '../core/descriptors.ts';
 import { TailraceError } from '../core/errors.ts';
-import { shortageNamed, type Shortage } from '../core/shortages.ts';
 import { FileRefused } from '../data-directory/files.ts';
-
-/** Primary result codes; the higher bits say more. https://www.sqlite.org/rescode.html */
-const PRIMARY = 0xff;
-const BUSY = 5;
-const LOCKED = 6;
-const NO_MEMORY = 7;
-const IO_ERROR = 10;
-const CANNOT_OPEN = 14;
-
-/** What the system lacks by SQLite's error, which does not pass on the system's own code. */
-export function sqliteShortage(error: unknown): Shortage | undefined {
-  const { errcode } = (error ?? {}) as { errcode?: unknown };
-  if (typeof errcode !== 'number') return undefined;
-  switch (errcode & PRIMARY) {
-    case NO_MEMORY:
-      return shortageNamed('ENOMEM');
-    case FULL:
-      return shortageNamed('ENOSPC');
-    case IO_ERROR:
-      return descriptorShortage() ?? shortageNamed('EIO');
-    case CANNOT_OPEN:
-      return descriptorShortage();
-    default:
-      return undefined;
-  }
-}
-const CORRUPT = 11;
-const FULL = 13;
-const NOT_A_DATABASE = 26;
+import { SQLITE, sqliteResult, sqliteShortage } from '../data-directory/sqlite-results.ts';
 
 /** What can be lost with the store, and the way out. */
 const STORE_LOST =
@@ -72,27 +42,24 @@ const damagedStore = (said: string, cause: unknown): TailraceError =>
 
 /** An error of the store as one with a code and a cure; any other as it is. */
 export function storeError(error: unknown): unknown {
-  const { code, errcode, message } = (error ?? {}) as {
-    code?: unknown;
-    errcode?: unknown;
-    message?: unknown;
-  };
-  if (code !== 'ERR_SQLITE_ERROR' || typeof errcode !== 'number') return error;
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  const result = sqliteResult(error);
+  if (code !== 'ERR_SQLITE_ERROR' || result === undefined) return error;
   const said = String(message);
   const fault = (name: string, what: string, hint: string): TailraceError =>
     new TailraceError(`the store ${what}: ${said}`, { code: name, kind: 'retryable', cause: error, hint });
-  switch (errcode & PRIMARY) {
-    case BUSY:
-    case LOCKED:
+  switch (result) {
+    case SQLITE.busy:
+    case SQLITE.locked:
       return fault(
         'STORE_BUSY',
         'is busy',
         'another process holds the store’s file (a backup, a sqlite3 shell): let it end; the sink goes on by itself',
       );
-    case CORRUPT:
-    case NOT_A_DATABASE:
+    case SQLITE.corrupt:
+    case SQLITE.notADatabase:
       return damagedStore(said, error);
-    case FULL:
+    case SQLITE.full:
       return fault(
         'STORE_FULL',
         'is full',

@@ -4,7 +4,8 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
 import { FileRefused, prepareSqliteFile, sqliteFiles } from '../data-directory/files.ts';
 import type { LeaseStore, StoredLease } from '../core/leases.ts';
-import { requireSound, sqliteShortage } from './errors.ts';
+import { sqliteShortage } from '../data-directory/sqlite-results.ts';
+import { requireSound } from './errors.ts';
 
 /** `PRAGMA user_version` of the file. */
 const SCHEMA_VERSION = 1;

@@ -100,7 +100,7 @@ export function describeForLog(error: unknown, depth = 0): unknown {
     type: error.name,
     message: shortened(redactUrlPasswords(error.message)),
     ...(typeof code === 'string' && { code }),
-    ...(typeof hint === 'string' && { hint }),
+    ...(typeof hint === 'string' && { hint: shortened(redactUrlPasswords(hint)) }),
     stack: framesOf(error),
     ...(cause !== undefined && depth < MAX_CAUSES && { cause: describeForLog(cause, depth + 1) }),
   };

@@ -13,7 +13,7 @@ export type RepeatedLine = {
 
 export class RepeatedLines {
   readonly #logger: Logger;
-  readonly #repeats = new Repeats();
+  readonly #repeats = new Repeats((kind, unsaid) => this.#forgotten(kind, unsaid));
   /** Kinds of which something is counted and not said. */
   readonly #counted = new Map<string, RepeatedLine>();
   #timer: NodeJS.Timeout | undefined;
@@ -32,6 +32,14 @@ export class RepeatedLines {
     }
     this.#counted.set(kind, line);
     this.#timer ??= setInterval(() => this.#sayDue(), REPEAT_INTERVAL_MS).unref();
+  }
+
+  /** Whoever invents codes without end gets no more memory for it, and is counted all the same. */
+  #forgotten(kind: string, unsaid: number): void {
+    const line = this.#counted.get(kind);
+    if (line === undefined) return;
+    this.#counted.delete(kind);
+    this.#write(line, unsaid);
   }
 
   #sayDue(): void {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { decideAccess, isLoggedIn, isLoopbackHost } from '../../src/api/access.ts';
+import { decideAccess, isJsonType, isLoggedIn, isLoopbackHost } from '../../src/api/access.ts';
 
 const request = { host: '127.0.0.1:7376', origin: undefined, authorization: undefined };
 
@@ -88,4 +88,23 @@ test('only loopback addresses are loopback', () => {
   const others = ['0.0.0.0', '::', '10.0.0.1', '1270.0.0.1', 'example.com', '127.0.0.1.example.com', ''];
   expect(loopback.map(isLoopbackHost)).toEqual(loopback.map(() => true));
   expect(others.map(isLoopbackHost)).toEqual(others.map(() => false));
+});
+
+test('only JSON is JSON: another page can send no body that says so', () => {
+  const json = [
+    'application/json',
+    'APPLICATION/JSON',
+    'application/json; charset=utf-8',
+    'application/json ;',
+  ];
+  const others = [
+    undefined,
+    '',
+    'text/plain',
+    'application/jsonp',
+    'application/json-seq',
+    'x/application/json',
+  ];
+  expect(json.map(isJsonType)).toEqual(json.map(() => true));
+  expect(others.map(isJsonType)).toEqual(others.map(() => false));
 });

@@ -90,6 +90,17 @@ const SINKS: readonly Case<SinkStatus>[] = [
     /list shop\/users/,
   ],
   [
+    'that gives changes up, and has a route that is halted',
+    {
+      health: 'degraded',
+      reason: 'discards what it is behind with',
+      routes: [{ id: 'r', health: 'halted', reason: 'no such queue', cure: 'make it' }],
+    },
+    'halted',
+    /^r: no such queue$/,
+    /make it/,
+  ],
+  [
     'that gives changes up',
     { health: 'degraded', reason: 'discards what it is behind with' },
     'degraded',
@@ -143,6 +154,16 @@ describe('the service', () => {
         expect(health === 'healthy').toBe(troubles!.length === 0);
       }
     }
+  });
+
+  test('says of a sink that is paused both that and what was wrong with it', () => {
+    const part = { state: 'paused', health: 'degraded', reason: 'the store is busy' } as const;
+    const [sink] = judge(serviceStatus({ sinks: [sinkStatus(part)] })).sinks;
+    expect(sink!.reason).toBe('the store is busy');
+    expect(sink!.troubles!.map(({ reason }) => reason)).toEqual([
+      'the store is busy',
+      expect.stringMatching(/^paused/),
+    ]);
   });
 
   test('says each trouble once, the worst first', () => {

@@ -26,6 +26,18 @@ describe('what repeats', () => {
   });
 });
 
+test('the kind that was said longest ago makes room, and what was counted of it is handed on', () => {
+  const forgotten: unknown[] = [];
+  const repeats = new Repeats((kind, unsaid) => forgotten.push([kind, unsaid]));
+  repeats.note('a', 0);
+  for (let i = 0; i < 999; i++) repeats.note(`kind ${i}`, 1);
+  repeats.note('kind 0', 2);
+  expect(repeats.note('a', REPEAT_INTERVAL_MS)).toBe(1);
+  repeats.note('new', REPEAT_INTERVAL_MS);
+  expect(forgotten).toEqual([['kind 0', 1]]);
+  expect(repeats.note('a', REPEAT_INTERVAL_MS + 1)).toBe(0);
+});
+
 describe('an outage', () => {
   test('is said when it begins, once an interval while it lasts, and when it is over with its length and attempts', () => {
     const outage = new Outage();

@@ -95,7 +95,7 @@ test('without a descriptor, a resolver’s “no such host” and SQLite’s “
   const program = `
     import fs from 'node:fs';
     import { areDescriptorsFree, descriptorLimit, shortageBehind } from '${new URL('../../src/core/descriptors.ts', import.meta.url).href}';
-    import { sqliteShortage } from '${new URL('../../src/store/errors.ts', import.meta.url).href}';
+    import { sqliteShortage } from '${new URL('../../src/data-directory/sqlite-results.ts', import.meta.url).href}';
     const before = [areDescriptorsFree(4), descriptorLimit()];
     const behind = () => [
       shortageBehind(Object.assign(new Error('x'), { code: 'ENOTFOUND' }))?.code,

@@ -6,7 +6,7 @@ import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
 import { openLogReader } from '../../src/log/reader.ts';
 import { LogSignals } from '../../src/log/signals.ts';
-import { syncDirectory } from '../../src/log/segments.ts';
+import { syncDirectory } from '../../src/data-directory/directory.ts';
 import { EMPTY_STATE, StateFile } from '../../src/log/state-file.ts';
 import type { Recovered } from '../../src/log/writer.ts';
 import type { Chance } from '../support/power-cut-survivors.ts';

@@ -6,6 +6,7 @@ import type { Pending, PendingTransaction } from '../../src/pipeline/delivery/pe
 import type { Unsettled } from '../../src/pipeline/delivery/unsettled.ts';
 import { LogWalker, type LoggedRow } from '../../src/pipeline/intake/log-walker.ts';
 import { notePlace, openPlace, type PlaceOptions, type SinkPlace } from '../../src/pipeline/sink/place.ts';
+import { RepeatedLines } from '../../src/telemetry/repeated-lines.ts';
 import { Restored } from '../../src/pipeline/sink/restored.ts';
 import { Settlement } from '../../src/pipeline/sink/settlement.ts';
 import { RowReader, type NamedRow } from './logged-rows.ts';
@@ -77,7 +78,7 @@ export class ModelSink {
       start: place.start,
       beforeMove: () => undefined,
       note: (cursor) => {
-        if (this.#notes) notePlace(options, cursor);
+        if (this.#notes) notePlace(options, cursor, new RepeatedLines(options.logger));
       },
       fail: (error) => {
         throw error;

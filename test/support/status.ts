@@ -95,6 +95,7 @@ export const serviceStatus = (overrides: Partial<ServiceStatus> = {}): ServiceSt
   startedAt: '2026-01-02T03:04:00.000Z',
   pid: 4242,
   dataDir: '/var/lib/tailrace',
+  refusedConnections: 0,
   databases: [databaseStatus()],
   sinks: [sinkStatus()],
   ...overrides,

@@ -118,3 +118,51 @@ test('what repeats is one line at once, and one a minute with how often it was',
     vi.useRealTimers();
   }
 });
+
+test('neither message nor cure of an error that quotes a page of HTML is longer than a line can be', () => {
+  const { lines, logger } = record();
+  const page = `<html>${'x'.repeat(100_000)}`;
+  const error = new TailraceError(page, {
+    code: 'X',
+    kind: 'retryable',
+    hint: `postgres://a:s3cret@h ${page}`,
+  });
+  logger.error({ err: error }, 'failed');
+  expect(lines[0]!.length).toBeLessThan(5000);
+  expect(lines[0]).not.toContain('s3cret');
+});
+
+test('of more kinds than are remembered every line is counted, and nothing is kept for ever', () => {
+  vi.useFakeTimers();
+  try {
+    const { lines, logger } = record();
+    const repeated = new RepeatedLines(logger);
+    for (let i = 0; i < 3000; i++) {
+      for (let times = 0; times < 3; times++) repeated.say({ level: 'warn', message: `code ${i}` });
+    }
+    vi.advanceTimersByTime(180_000);
+    const counted = lines.map((line) => (JSON.parse(line) as { times?: number }).times ?? 1);
+    expect(counted.reduce((sum, times) => sum + times, 0)).toBe(9000);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('what is said by the next occurrence is not waited for any more', () => {
+  vi.useFakeTimers();
+  try {
+    const { lines, logger } = record();
+    const repeated = new RepeatedLines(logger);
+    repeated.say({ level: 'warn', message: 'again' });
+    vi.advanceTimersByTime(10);
+    repeated.say({ level: 'warn', message: 'again' });
+    vi.advanceTimersByTime(59_990);
+    repeated.say({ level: 'warn', message: 'again' });
+    vi.advanceTimersByTime(120_000);
+    expect(lines.map((line) => (JSON.parse(line) as { times?: number }).times)).toEqual([undefined, 2]);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
+});

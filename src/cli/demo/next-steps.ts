@@ -1,4 +1,5 @@
 // What the demo tells to look at: commands that work as they stand, while it runs and after it.
+import { quoted } from '../../core/shell.ts';
 import type { DemoPlace } from './place.ts';
 
 /** In a checkout the sources run through npm; installed, the program has its name. */
@@ -37,7 +38,3 @@ export function afterwards(place: Pick<DemoPlace, 'kept' | 'root' | 'configFile'
 }
 
 const indent = (line: string): string => `  ${line}`;
-
-/** As a shell takes it. */
-const quoted = (path: string): string =>
-  /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;

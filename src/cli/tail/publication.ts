@@ -3,10 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
-import { nearestName } from '../../core/nearest-name.ts';
+import { didYouMean, nearestName } from '../../core/nearest-name.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
 import { cureOf, describeFaults } from '../../postgres/preflight/identity-cures.ts';
-import { didYouMean, nearestTable } from '../../postgres/preflight/names.ts';
+import { nearestTable } from '../../postgres/preflight/names.ts';
 import { carried, readPublication } from '../../postgres/preflight/publication.ts';
 import {
   addTableSql,

@@ -4,6 +4,7 @@ import { readPem, type ReadFile } from '../../config/file/file-access.ts';
 import { connectionSchema, DATABASE_DEFAULTS } from '../../config/schema/database.ts';
 import { connectionSettings, passedOverText } from '../../config/tailrace/databases.ts';
 import type { TailraceError } from '../../core/errors.ts';
+import { didYouMean } from '../../core/nearest-name.ts';
 import type { DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
 import { usageError } from '../ports.ts';
 
@@ -24,7 +25,7 @@ export async function parseTarget(text: string, context: TargetContext): Promise
   if (url === undefined) throw badUrl('that is not a connection URL');
   if (url.unknown !== undefined) {
     const { name, nearest } = url.unknown;
-    const guess = nearest === undefined ? '' : `; did you mean "${nearest}"?`;
+    const guess = didYouMean(nearest);
     throw badUrl(`unknown parameter "${name}" in the URL${guess}`);
   }
   if (url.passedOver.length > 0) context.note(passedOverText(url.passedOver));

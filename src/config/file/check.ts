@@ -1,6 +1,7 @@
 // Holds a file against its schema: parsed values, or every fault at its place in the operator's words.
 import { z } from 'zod';
-import { MAX_ADVISED, nearestName, type Fault } from './faults.ts';
+import { nearestName } from '../../core/nearest-name.ts';
+import { MAX_ADVISED, type Fault } from './faults.ts';
 import { setAt, valueAt, type FileValue, type Path } from './file-value.ts';
 import { KEYS_NOT_YET, VALUES_NOT_YET } from '../schema/file.ts';
 import { childSchema, objectSchemas, type JsonSchema } from '../schema/json-schema.ts';

@@ -1,7 +1,6 @@
 // What is wrong in a configuration: every fault at once, each where it stands, with what would be right.
 import { TailraceError } from '../../core/errors.ts';
-
-export { nearestName } from '../../core/nearest-name.ts';
+import { didYouMean } from '../../core/nearest-name.ts';
 
 export type Fault = {
   /** The file as it was named, or `environment`. */
@@ -23,7 +22,7 @@ const MAX_ALLOWED_SHOWN = 30;
 /** `file:line:column  path  message`, in one line. */
 export function formatFault(fault: Fault): string {
   const place = fault.line === undefined ? fault.file : `${fault.file}:${fault.line}:${fault.column ?? 1}`;
-  const nearest = fault.nearest === undefined ? '' : `; did you mean "${fault.nearest}"?`;
+  const nearest = didYouMean(fault.nearest);
   const { allowed } = fault;
   const known =
     allowed === undefined || allowed.length === 0 || allowed.length > MAX_ALLOWED_SHOWN

@@ -6,17 +6,18 @@ import {
   isSeq,
   LineCounter,
   parseDocument,
-  visit,
   type Document,
   type Node,
   type Pair,
   type Scalar,
   type YAMLMap,
 } from 'yaml';
-import { ConfigError, MAX_ADVISED, nearestName, type Fault } from './faults.ts';
+import { nearestName } from '../../core/nearest-name.ts';
+import { ConfigError, MAX_ADVISED, type Fault } from './faults.ts';
 import { MAX_FILE_BYTES, tooLarge } from './file-access.ts';
 import { define, formatPath, type FileValue, type Path } from './file-value.ts';
 import { substituteVariables, type Variables } from './variables.ts';
+import { linksIn, type Links } from './yaml-links.ts';
 
 /** Invariant 8: aliases may multiply a file; this many values and levels are more than any configuration has. */
 const MAX_VALUES = 100_000;
@@ -306,37 +307,3 @@ const keyOf = (path: Path): string => JSON.stringify(path);
 const firstLine = (text: string): string => text.split('\n')[0]!;
 const textOfKey = (pair: Pair): string =>
   isScalar(pair.key) ? (pair.key.source ?? String(pair.key.value)) : String(pair.key);
-
-/** Which node each alias means, and which top-level keys lend anchors to others. */
-type Links = {
-  readonly targets: ReadonlyMap<unknown, unknown>;
-  hasAnchors(pair: Pair): boolean;
-  isUsedElsewhere(pair: Pair): boolean;
-};
-
-/** In one walk: to resolve an alias by itself is to walk through the document, and they may be many. */
-function linksIn({ contents }: Document.Parsed): Links {
-  const targets = new Map<unknown, unknown>();
-  const anchored = new Map<string, { readonly node: unknown; readonly top: unknown }>();
-  const withAnchors = new Set<unknown>();
-  const used = new Set<unknown>();
-  const tops = isMap(contents) ? contents.items : [];
-  for (const top of tops) {
-    const note = (_key: unknown, node: Node): void => {
-      if (isAlias(node)) {
-        const meant = anchored.get(node.source);
-        targets.set(node, meant?.node);
-        if (meant !== undefined && meant.top !== top) used.add(meant.top);
-      } else if ('anchor' in node && node.anchor !== undefined) {
-        anchored.set(node.anchor as string, { node, top });
-        withAnchors.add(top);
-      }
-    };
-    for (const part of [top.key, top.value]) if (part !== null) visit(part as Node, { Node: note });
-  }
-  return {
-    targets,
-    hasAnchors: (pair) => withAnchors.has(pair),
-    isUsedElsewhere: (pair) => used.has(pair),
-  };
-}

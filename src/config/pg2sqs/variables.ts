@@ -1,5 +1,6 @@
 // pg2sqs' configuration as one flat list: its YAML is brought into the names of its variables, then both are merged.
-import { MAX_ADVISED, nearestName, type Fault } from '../file/faults.ts';
+import { nearestName } from '../../core/nearest-name.ts';
+import { MAX_ADVISED, type Fault } from '../file/faults.ts';
 import type { FileValue, Path } from '../file/file-value.ts';
 import type { Variables } from '../file/variables.ts';
 

@@ -4,7 +4,7 @@ import type { SinkSettings } from '../../pipeline/settings.ts';
 import { withEndpoint } from '../../sinks/http/endpoint.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import type { SinkDefinition } from '../../sinks/sink.ts';
-import { nearestName } from '../file/faults.ts';
+import { nearestName } from '../../core/nearest-name.ts';
 import { listOf } from '../file/file-value.ts';
 import type { EndpointConfig } from '../schema/endpoint.ts';
 import { jsonSchemaOf, jsonSchemaOfFile, walkSchema } from '../schema/json-schema.ts';

@@ -13,7 +13,7 @@ import {
   type TableName,
   type TablePattern,
 } from '../../core/selection.ts';
-import { nearestName } from '../file/faults.ts';
+import { nearestName } from '../../core/nearest-name.ts';
 
 /** The part of a sink that says which tables it reads. */
 type Source = {

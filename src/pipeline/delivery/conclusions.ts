@@ -160,7 +160,7 @@ export class Conclusions {
       this.#held.release(queue);
     }
     if (queue.isDown) this.#sayDown(queue, now, fields);
-    else warnRepeated('request failed', fields, queue.id);
+    else warnRepeated('request failed', fields, `request failed ${queue.id}`);
   }
 
   #sayDown(queue: RouteQueue<Pending>, now: number, fields: Record<string, unknown>): void {

@@ -76,7 +76,8 @@ export class Database {
     this.#source.ready.then(
       async (ready) => {
         try {
-          await untilDescriptorsFree(options.logger, this.#stopping.signal);
+          const who = `the sinks of database "${database.name}"`;
+          await untilDescriptorsFree(who, options.logger, this.#stopping.signal);
           if (!this.#stopping.signal.aborted) this.#pool = this.#startSinks(ready);
         } catch (error) {
           options.failed(error);
@@ -91,6 +92,7 @@ export class Database {
     const { settings, database } = options;
     await makeDirectory(logDirectory(settings, database.name));
     await makeDirectory(ledgerDirectory(settings, database.name));
+    await untilDescriptorsFree(`the source of database "${database.name}"`, options.logger);
     return new Database(options);
   }
 

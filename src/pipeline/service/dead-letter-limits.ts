@@ -11,11 +11,17 @@ const INTERVAL_MS = 10_000;
 /** Looks at once, then regularly until the answer is called. */
 export function keepDeadLetterLimits(store: Store, limits: DeadLetterLimits, logger: Logger): () => void {
   const lines = new RepeatedLines(logger);
+  /** By limit and sink, since the start: a line stands for several looks. */
+  const soFar = new Map<string, number>();
   const look = (): void => {
     try {
       for (const dropped of store.deadLetters.enforce(limits, wallTime())) {
-        const message = `dead letters above dead_letters.${dropped.limit} are dropped: they cannot be replayed any more`;
-        logger.warn(dropped, message);
+        const { database, sink, limit, count } = dropped;
+        const kind = JSON.stringify([limit, database, sink]);
+        const droppedSoFar = (soFar.get(kind) ?? 0) + count;
+        soFar.set(kind, droppedSoFar);
+        const message = `dead letters above dead_letters.${limit} are dropped: they cannot be replayed any more`;
+        lines.say({ level: 'warn', message, fields: { ...dropped, droppedSoFar }, kind });
       }
     } catch (error) {
       // Another writer has the store: there is a next time.

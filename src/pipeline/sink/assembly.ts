@@ -142,6 +142,7 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
   const { unsettled, routes, barriers, counts, restored, markers, shedding, intake, walker } = before;
   const { name } = settings;
   const { encoding } = sink;
+  const repeated = new RepeatedLines(logger);
   const settlement = new Settlement({
     ledger: place.ledger,
     signals,
@@ -154,11 +155,10 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
       markers.write();
       shedding.record({ endLsn: cursor.endLsn, offset });
     },
-    note: (cursor) => notePlace(options, cursor),
+    note: (cursor) => notePlace(options, cursor, repeated),
     fail,
     nowMs: steadyMs,
   });
-  const repeated = new RepeatedLines(logger);
   const letters = { id: idOf(options), letters: store.deadLetters, fail, wallTime };
   const replayed = new ReplayedLetters({ ...letters, encoding, arenas: unsettled.arenas });
   const dispatcher = new Dispatcher(deliverySettings(settings), {

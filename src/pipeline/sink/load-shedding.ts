@@ -5,6 +5,7 @@ import type { SinkCounts } from '../../core/counts.ts';
 import { formatLsn, type Lsn } from '../../core/lsn.ts';
 import type { Condition, SinkGap } from '../../core/status.ts';
 import type { LogSignals } from '../../log/signals.ts';
+import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import type { Settlement } from './settlement.ts';
 
@@ -34,6 +35,8 @@ const REASON = 'discard_on_full: the log had spent its budget while the sink was
 
 export class LoadShedding {
   readonly #ports: SheddingPorts;
+  /** A sink that stays behind begins and ends an episode with every segment; what each gave up is a gap on record. */
+  readonly #lines: RepeatedLines;
   #episode: Episode | undefined;
   /** The one before. */
   #ended: Episode | undefined;
@@ -42,6 +45,7 @@ export class LoadShedding {
 
   constructor(ports: SheddingPorts) {
     this.#ports = ports;
+    this.#lines = new RepeatedLines(ports.logger);
     this.gaps = ports.gaps;
   }
 
@@ -57,11 +61,9 @@ export class LoadShedding {
       // Two may begin inside one transaction: they are one gap then, and the second goes on counting.
       const changes = this.#ended?.from === from ? this.#ended.changes : 0;
       this.#episode = { from, since: wallTime().toISOString(), below, changes, written: changes };
-      const { sink, logger } = this.#ports;
-      logger.error(
-        { sink, from: formatLsn(from) },
-        'the log has spent its budget: the sink discards changes',
-      );
+      const { sink } = this.#ports;
+      const message = 'the log has spent its budget: the sink discards changes';
+      this.#lines.say({ level: 'error', message, fields: { sink, from: formatLsn(from) } });
     }
     this.#episode.below = below;
     return true;
@@ -85,7 +87,7 @@ export class LoadShedding {
     const episode = this.#episode;
     if (episode === undefined) return;
     const { from, changes } = episode;
-    const { sink, keep, logger } = this.#ports;
+    const { sink, keep } = this.#ports;
     if (changes > 0 && changes !== episode.written) {
       this.gaps = keep({ from: formatLsn(from), to: formatLsn(settled.endLsn), reason: REASON, changes });
       episode.written = changes;
@@ -94,10 +96,8 @@ export class LoadShedding {
     this.#episode = undefined;
     this.#ended = episode;
     if (changes > 0) {
-      logger.error(
-        { sink, from: formatLsn(from), to: formatLsn(settled.endLsn), changes },
-        'the sink has discarded these changes',
-      );
+      const fields = { sink, from: formatLsn(from), to: formatLsn(settled.endLsn), changes };
+      this.#lines.say({ level: 'error', message: 'the sink has discarded these changes', fields });
     }
   }
 

@@ -20,6 +20,7 @@ import {
 import { settledLsn } from '../../store/places.ts';
 import type { SinkId, SinkRecord } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
+import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { SinkSettings } from '../settings.ts';
 import { beginningOf, missingSince, type Beginning, type Missing, type PresentLog } from './belonging.ts';
 import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept, placeOf } from './kept-cursors.ts';
@@ -199,12 +200,17 @@ function settlePast(options: PlaceOptions, now: Date): void {
 }
 
 /** Notes where the sink stands, should its ledger be lost. */
-export function notePlace({ store, log, logger, ...options }: PlaceOptions, cursor: Cursor): void {
+export function notePlace(
+  { store, log, ...options }: PlaceOptions,
+  cursor: Cursor,
+  lines: Pick<RepeatedLines, 'say'>,
+): void {
   try {
     store.sinks.stands(idOf(options), { cursor, log: lifeOf(log) });
   } catch (error) {
     // An older note says less, and nothing wrong.
-    logger.warn({ sink: options.settings.name, err: error }, 'the place of the sink could not be noted');
+    const message = 'the place of the sink could not be noted';
+    lines.say({ level: 'warn', message, fields: { sink: options.settings.name, err: error } });
   }
 }
 

@@ -9,6 +9,7 @@ import { readTextFile } from '../../data-directory/files.ts';
 import { seal, unseal } from '../../data-directory/sealed.ts';
 import { showLog } from '../../log/survey.ts';
 import { LEDGER_FILES, replaceFile } from '../../store/ledger/files.ts';
+import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
 import type { SourceState } from './status.ts';
@@ -24,8 +25,15 @@ type StoredServer = Omit<FollowedLog, 'history' | 'beganAt' | 'adoptedEpoch'> & 
   readonly walEnd: string;
 };
 
+/** Every connection, and every try at one, may say the same. */
+type Lines = Pick<RepeatedLines, 'say'>;
+
 /** Durable when it returns; a log that has this server on record already is not touched. */
-export function noteServer({ directory, settings, logger }: SourceOptions, { host, log }: SourceReady): void {
+export function noteServer(
+  { directory, settings }: SourceOptions,
+  { host, log }: SourceReady,
+  lines: Lines,
+): void {
   const { life, systemIdentifier, databaseOid, slot, history } = log;
   const stored: StoredServer = {
     life,
@@ -43,24 +51,28 @@ export function noteServer({ directory, settings, logger }: SourceOptions, { hos
     closeSync(fd);
   } catch (error) {
     // Without it, or with an older one, sinks wait for the server at the next start, or know a little less of it.
-    logger.warn(
-      { database: settings.name },
-      `what is known of the server could not be noted: ${describeError(error)}`,
-    );
+    lines.say({
+      level: 'warn',
+      message: `what is known of the server could not be noted: ${describeError(error)}`,
+      fields: { database: settings.name },
+      kind: 'server not noted',
+    });
   }
 }
 
-function recallServer({ directory, settings, logger }: SourceOptions): StoredServer | undefined {
+function recallServer({ directory, settings }: SourceOptions, lines: Lines): StoredServer | undefined {
   const file = join(directory, FILE);
   try {
     return unseal(readTextFile(file)) as StoredServer;
   } catch (error) {
     // As before there was such a file.
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      logger.warn(
-        { database: settings.name },
-        `${file} cannot be read (${describeError(error)}): until the server answers, sinks wait for it; it is written anew then, and nothing is lost`,
-      );
+      lines.say({
+        level: 'warn',
+        message: `${file} cannot be read (${describeError(error)}): until the server answers, sinks wait for it; it is written anew then, and nothing is lost`,
+        fields: { database: settings.name },
+        kind: 'server not readable',
+      });
     }
     return undefined;
   }
@@ -73,10 +85,10 @@ function recallServer({ directory, settings, logger }: SourceOptions): StoredSer
 export function followAlone(
   options: SourceOptions,
   opened: SourceLog | undefined,
-  state: SourceState,
+  { state, lines }: { readonly state: SourceState; readonly lines: Lines },
 ): SourceReady | undefined {
-  const { directory, settings, signals, version, knownEpoch, logger } = options;
-  const server = recallServer(options);
+  const { directory, settings, signals, version, knownEpoch } = options;
+  const server = recallServer(options, lines);
   if (server?.slot !== settings.slot.name || server.database !== settings.database) return undefined;
   const { systemIdentifier, databaseOid, slot, host } = server;
   const identity = { systemIdentifier, databaseOid, slot };
@@ -90,7 +102,12 @@ export function followAlone(
     return { host, log: { ...found.birth, ...identity, history: historyOf(server) } };
   } catch (error) {
     // The connection that opens the log says so, with the cure.
-    logger.warn({ database: settings.name }, `the log cannot be followed: ${describeError(error)}`);
+    lines.say({
+      level: 'warn',
+      message: `the log cannot be followed: ${describeError(error)}`,
+      fields: { database: settings.name },
+      kind: 'log not followed',
+    });
     return undefined;
   }
 }

@@ -9,6 +9,7 @@ import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
 import { TEXT_UNDECODABLE } from '../../postgres/replication/protocol.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
 import { storeError } from '../../store/errors.ts';
+import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
 import { GapKeeper, GAPS_INTERVAL_MS } from './gaps.ts';
@@ -66,6 +67,7 @@ class SourceRun {
   /** What is said of connections that fail. */
   readonly #outage = new Outage();
   readonly #faults = new Repeats();
+  readonly #lines: RepeatedLines;
   /** Everything up to here has come, on whatever connection. */
   #reached: Lsn = ZERO_LSN;
   /** Where the server's WAL ended when the connection began: whoever gets there has had all that there was. */
@@ -78,6 +80,7 @@ class SourceRun {
   constructor(options: SourceOptions) {
     this.#options = options;
     this.#state = new SourceState(options.settings, wallMs);
+    this.#lines = new RepeatedLines(options.logger);
     this.#gaps = new GapKeeper(options, this.#state);
     this.#looks = new LookKeeper(options, this.#gaps);
   }
@@ -127,6 +130,7 @@ class SourceRun {
       stopped: this.#stopped,
       opened: this.#opened,
       isFollowedAlone: this.#isFollowedAlone,
+      lines: this.#lines,
       onOpened: (opened) => (this.#opened = opened),
       ownEncoding: this.#ownEncoding,
       onStreaming: (stream, ready, walEnd) => {
@@ -136,10 +140,7 @@ class SourceRun {
         this.#walEndBefore = walEnd;
         this.#ownEncoding = false;
         this.#stopped = undefined;
-        const { host } = this.#state;
-        const over = this.#outage.recovered(steadyMs());
-        const outage = over && { failedAttempts: over.attempts, downForMs: over.forMs };
-        this.#options.logger.info({ host, ...outage }, `database "${this.#options.settings.name}" streams`);
+        this.#sayStreams();
         onReady(ready);
       },
       onReached: (lsn) => this.#came(lsn),
@@ -171,6 +172,16 @@ class SourceRun {
     await this.#sleep(retryInMs);
   }
 
+  /** The end of an outage that was told of is told at once; a connection that comes and goes is not, each time. */
+  #sayStreams(): void {
+    const { logger, settings } = this.#options;
+    const { host } = this.#state;
+    const message = `database "${settings.name}" streams`;
+    const over = this.#outage.recovered(steadyMs());
+    if (over === undefined) return this.#lines.say({ level: 'info', message, fields: { host } });
+    logger.info({ host, failedAttempts: over.attempts, downForMs: over.forMs }, message);
+  }
+
   /** Each kind of fault at once; what goes on, once a minute. */
   #say(fault: TailraceError, retryInMs: number): void {
     const { logger, settings } = this.#options;
@@ -187,7 +198,7 @@ class SourceRun {
 
   /** What the log holds is nobody else's perhaps: it is delivered whether or not there is a server to read from. */
   #followAlone(onReady: (ready: SourceReady) => void): void {
-    const ready = followAlone(this.#options, this.#opened, this.#state);
+    const ready = followAlone(this.#options, this.#opened, { state: this.#state, lines: this.#lines });
     if (ready === undefined) return;
     this.#isFollowedAlone = true;
     const { settings, logger } = this.#options;

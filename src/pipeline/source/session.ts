@@ -19,6 +19,7 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { join, type JoinPorts } from './joining.ts';
+import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import { noteServer } from './last-server.ts';
 import { readAll, type Reading } from './reading.ts';
 import { describingRelations } from './relations.ts';
@@ -51,6 +52,8 @@ export type SessionPorts = JoinPorts & {
   onStreaming(stream: ReplicationStream, ready: SourceReady, walEnd: Lsn): void;
   /** Everything up to here has come. */
   onReached(lsn: Lsn): void;
+  /** For what may be said again on every connection. */
+  readonly lines: Pick<RepeatedLines, 'say'>;
   readonly signal: AbortSignal;
 };
 
@@ -68,7 +71,8 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       selections: options.selections,
       onSlotWait: (wait) => {
         state.waits(wait);
-        logger.info({ code: wait.code }, describeError(wait));
+        const { code } = wait;
+        ports.lines.say({ level: 'info', message: describeError(wait), fields: { code }, kind: code });
       },
       signal,
     });
@@ -112,7 +116,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       const synchronous = await synchronousFault(primary.client, pid, applicationName(settings));
       if (synchronous !== undefined) throw synchronous;
       const ready = { host: primary.target.host, log: followedLog(opened, settings.slot.name, server) };
-      noteServer(options, ready);
+      noteServer(options, ready, ports.lines);
       ports.onStreaming(stream, ready, server.walEnd);
       state.streams();
       await follow({ stream, transcoder, opened, primary, pid, looking, describe, partitions, ports });
@@ -189,7 +193,8 @@ async function follow(following: Following): Promise<void> {
   // A fast shutdown ends ordinary backends first and then waits for ours to have confirmed everything, which may
   // take for ever: let go. https://www.postgresql.org/docs/current/server-shutdown.html
   primary.client.once('end', () => end(serverLetGo(options.settings.name)));
-  const warn = (error: TailraceError): void => options.logger.warn({ code: error.code }, error.message);
+  const warn = ({ code, message }: TailraceError): void =>
+    ports.lines.say({ level: 'warn', message, fields: { code }, kind: code });
   const { client } = primary;
   const { settings } = options;
   const lookAgain = async (): Promise<void> => {

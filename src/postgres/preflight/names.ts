@@ -1,7 +1,7 @@
 // Names in the configuration that nothing in the database has: columns of tables that are there, patterns and options that match no
 // table. Each comes with the nearest name that there is.
 import type { Client } from 'pg';
-import { nearestName } from '../../core/nearest-name.ts';
+import { didYouMean, nearestName } from '../../core/nearest-name.ts';
 import {
   exactTable,
   formatNamePattern,
@@ -158,9 +158,6 @@ export function unmatchedNames(
   });
   return found;
 }
-
-export const didYouMean = (nearest: string | undefined): string =>
-  nearest === undefined ? '' : `; did you mean "${nearest}"?`;
 
 export const describeUnmatched = ({ key, text, noun, nearest }: UnmatchedName): string =>
   `${key} names ${text}, which no ${noun} ${noun === 'schema' ? 'with a table ' : ''}matches${didYouMean(nearest)}`;

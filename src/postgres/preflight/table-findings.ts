@@ -12,7 +12,8 @@ import { failed, passed, warned, type Finding } from './finding.ts';
 import { cureOf, describeFaults } from './identity-cures.ts';
 import { addTableSql, SEND_STORED, setOptionSql, UNDER_OWN_NAMES } from './publication-changes.ts';
 import { carried, isOurs, type Carried, type Publication } from './publication.ts';
-import { didYouMean, nearestTable, type ColumnFault, type UnmatchedName } from './names.ts';
+import { didYouMean } from '../../core/nearest-name.ts';
+import { nearestTable, type ColumnFault, type UnmatchedName } from './names.ts';
 import { makingOf, type Making } from './publication-findings.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import {

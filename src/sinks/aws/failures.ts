@@ -1,6 +1,6 @@
 // What AWS' refusals mean for messages: one table from family of errors to culprit, and each service's words for the cure.
 import type { DeliveryError } from '../../core/errors.ts';
-import { shortageNamed } from '../../core/shortages.ts';
+import { shortageFailure } from '../http/errors.ts';
 import { errorFamily, type ErrorFamily, type RequestError } from './errors.ts';
 
 type Meaning = {
@@ -71,10 +71,8 @@ export class AwsFailures {
    */
   ofRequest(error: RequestError): DeliveryError {
     const { code, status } = error;
-    const shortage = shortageNamed(code);
-    if (shortage !== undefined) {
-      return { kind: 'retryable', scope: 'route', code, hint: `${shortage.what} — ${shortage.cure}` };
-    }
+    const shortage = shortageFailure(code);
+    if (shortage !== undefined) return shortage;
     const family = errorFamily(code, status);
     if (family === undefined) {
       const hint = `${this.#service} answers ${code}${status === undefined ? '' : ` (HTTP ${status})`}: ${this.#cures.malformed}`;

@@ -1,4 +1,5 @@
 // Which region and endpoint a service has here: asked of the SDK, which reads environment, profiles and partitions.
+import { didYouMean } from '../../core/nearest-name.ts';
 import { faultOfToken } from '../http/printable.ts';
 import { isRegionName, judgeRegion } from './known-regions.ts';
 import { ENDPOINT_NOT_FOUND, REGION_MISSING, REGION_UNKNOWN, RequestError } from './errors.ts';
@@ -47,7 +48,7 @@ export async function findRegion(options: RegionOptions): Promise<string> {
   const region = await lookUpRegion(options);
   const judged = judgeRegion(region);
   if (judged.kind !== 'mistyped') return region;
-  const message = `AWS has no region ${region}; did you mean ${judged.nearest}?`;
+  const message = `AWS has no region ${region}${didYouMean(judged.nearest)}`;
   throw new RequestError({ code: REGION_UNKNOWN, message });
 }
 

@@ -1,5 +1,7 @@
 // How a request fails that gets no reply: the network's code, what this system lacks, or that what came back is no HTTP.
 import { shortageBehind } from '../../core/descriptors.ts';
+import type { DeliveryError } from '../../core/errors.ts';
+import { shortageNamed } from '../../core/shortages.ts';
 
 /** Nobody answered, or the answer cannot be read. `code`: of the network (ECONNREFUSED, …) or of TLS, or one of those below. */
 export class NoReplyError extends Error {
@@ -27,3 +29,10 @@ export const malformedReply = (what: string): NoReplyError =>
 
 export const replyTooLong = (): NoReplyError =>
   new NoReplyError({ code: REPLY_TOO_LONG, message: 'the reply is too long' });
+
+/** What this system lacks is nobody's fault at the other end; undefined: the code names no shortage. */
+export function shortageFailure(code: string): DeliveryError | undefined {
+  const shortage = shortageNamed(code);
+  if (shortage === undefined) return undefined;
+  return { kind: 'retryable', scope: 'route', code, hint: `${shortage.what} — ${shortage.cure}` };
+}

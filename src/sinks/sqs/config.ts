@@ -98,6 +98,11 @@ function* faultsOf(config: SqsConfig): Generator<Fault> {
       message: 'no queue: write queue_name or queue_url, here, per action or per table',
     };
   }
+  for (const table of Object.keys(config.tables)) {
+    if (/[^.]\.[^.]/.test(table)) continue;
+    const message = 'this names no table: a table is written as schema.table';
+    yield { path: ['tables', table], message, params: { nearest: `public.${table}` } };
+  }
   for (const { path, place } of places) {
     if (URL.canParse(place.queue_url ?? '') && queueNameOfUrl(place.queue_url ?? '') === '') {
       yield { path: [...path, 'queue_url'], message: 'this URL names no queue' };

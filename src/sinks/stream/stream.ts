@@ -6,6 +6,7 @@ import { stableUuid } from '../../core/idempotency.ts';
 import { ROW_ACTIONS, type Action } from '../../core/change.ts';
 import type { LeaseStore } from '../../core/leases.ts';
 import type { Message } from '../../core/message.ts';
+import { Repeats } from '../../core/repeats.ts';
 import type { PullStatus } from '../../core/status.ts';
 import type {
   PullContext,
@@ -52,6 +53,7 @@ class Stream implements Sink, PullPort {
   readonly #context: PullContext;
   readonly #store: LeaseStore;
   readonly #logger: SinkContext['logger'];
+  readonly #forgetFaults = new Repeats();
   readonly #book = new LeaseBook<Delivery>(({ message }) => message.position);
   readonly #returns = new Returns();
   readonly #waiting: WaitingRequests;
@@ -283,7 +285,10 @@ class Stream implements Sink, PullPort {
     try {
       this.#store.remove(ids);
     } catch (error) {
-      this.#logger.warn({ sink: this.#identity[0], err: error }, 'leases that are over stay on record');
+      const times = this.#forgetFaults.note('forget', steadyMs());
+      if (times === 0) return;
+      const fields = { sink: this.#identity[0], err: error, ...(times > 1 && { times }) };
+      this.#logger.warn(fields, 'leases that are over stay on record');
     }
   }
 

@@ -1,9 +1,8 @@
 // What the failures of a webhook mean: whose fault they are, and what cures them.
 // Invariant 9: nothing that an endpoint writes into an answer is repeated, for it may repeat a row.
 import type { DeliveryError } from '../../core/errors.ts';
-import { shortageNamed } from '../../core/shortages.ts';
 import { PRIVATE_ADDRESS } from '../http/private-addresses.ts';
-import { MALFORMED_REPLY, REPLY_TOO_LONG, type NoReplyError } from '../http/errors.ts';
+import { MALFORMED_REPLY, REPLY_TOO_LONG, shortageFailure, type NoReplyError } from '../http/errors.ts';
 import type { HttpReply } from '../http/reply.ts';
 import { ENDPOINT_STATUSES, type WebhookConfig } from './config.ts';
 import { shownUrl } from './url.ts';
@@ -39,10 +38,8 @@ const LOST =
   'the connection was lost; the endpoint may have taken it, and gets it again with the same idempotency-key';
 
 export function transportFailure({ code, message }: NoReplyError): DeliveryError {
-  const shortage = shortageNamed(code);
-  if (shortage !== undefined) {
-    return { kind: 'retryable', scope: 'route', code, hint: `${shortage.what} — ${shortage.cure}` };
-  }
+  const shortage = shortageFailure(code);
+  if (shortage !== undefined) return shortage;
   const cure = TRANSPORT_CURES.find(([pattern]) => pattern.test(code))?.[1] ?? LOST;
   const hint = `${message.slice(0, MAX_QUOTED_CHARACTERS)} — ${cure}`;
   return { kind: 'retryable', scope: 'route', code, hint };

@@ -16,6 +16,7 @@ export type Unit =
   | 'changes'
   | 'dead letters'
   | 'requests'
+  | 'connections'
   | 'transactions'
   | 'gaps'
   | 'routes'

@@ -46,6 +46,25 @@ export const SERVICE_METRICS: readonly Metric<ServiceStatus>[] = [
     ],
   }),
   counter({
+    name: 'tailrace_refused_connections_total',
+    help: 'Connections to the API and to the metrics that were refused since the start.',
+    unit: 'connections',
+    value: (service) => service.refusedConnections,
+    meaning:
+      'More were open than a listener takes, or the last file descriptors are kept for the log, the store and the sinks. The log says which, once a minute.',
+    alerts: [
+      {
+        name: 'TailraceConnectionsRefused',
+        expression: 'increase(tailrace_refused_connections_total[5m]) > 0',
+        holdsFor: '10m',
+        severity: 'warning',
+        summary: 'Tailrace refuses connections to its API or its metrics.',
+        description:
+          'Somebody holds more of them than there is room for (`ss -tnp` shows who), or the process has too few file descriptors (`ulimit -Hn`). Delivery goes on.',
+      },
+    ],
+  }),
+  counter({
     name: 'process_cpu_seconds_total',
     help: 'CPU time of the process, user and system, in seconds.',
     unit: 'seconds',

@@ -48,6 +48,8 @@ async function breakIn(count: number, keepalive: bigint, sqlState = 'XX000'): Pr
 test('each time is waited longer when the stream breaks at one place, although it has begun', async () => {
   for (const count of [1, 2, 3, 4]) await breakIn(count, 400n);
   expect(waits()).toEqual([2, 6, 18, 54]);
+  // The first time, and after the outage that was told of; the others come within a minute.
+  expect(source.lines.filter(({ msg }) => msg.endsWith('streams'))).toHaveLength(2);
 });
 
 test('what has come since the last time makes the wait short again: a transaction, or all there was', async () => {

@@ -13,6 +13,7 @@ import { runSession, type SessionPorts } from '../../../src/pipeline/source/sess
 import { GapKeeper } from '../../../src/pipeline/source/gaps.ts';
 import { LookKeeper } from '../../../src/pipeline/source/looks.ts';
 import { SourceState } from '../../../src/pipeline/source/status.ts';
+import { RepeatedLines } from '../../../src/telemetry/repeated-lines.ts';
 import { openStore, type Store } from '../../../src/store/sqlite.ts';
 import type { DatabaseSettings } from '../../../src/postgres/settings.ts';
 import { begin, commit, scratchDirectory, SETTINGS, type Transaction } from '../../log/stream.ts';
@@ -103,13 +104,17 @@ const settingsOf = (changes: Changes['settings'] = {}): DatabaseSettings =>
 /** What a source keeps over all connections. */
 function keepers(
   options: SourceOptions,
-): Pick<SessionPorts, 'gaps' | 'looks' | 'stopped' | 'isFollowedAlone' | 'ownEncoding' | 'onReached'> {
+): Pick<
+  SessionPorts,
+  'gaps' | 'looks' | 'stopped' | 'isFollowedAlone' | 'ownEncoding' | 'lines' | 'onReached'
+> {
   const gaps = new GapKeeper(options, state);
   const looks = new LookKeeper(options, gaps);
   const ports = {
     stopped: undefined,
     isFollowedAlone: false,
     ownEncoding: false,
+    lines: new RepeatedLines(options.logger),
     onReached: () => undefined,
   };
   return { gaps, looks, ...ports };

@@ -127,15 +127,18 @@ describe('sources', () => {
     });
   });
 
+  const assumedRole = (sessionToken: string): string => `
+    <AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>
+    <Credentials><AccessKeyId>role</AccessKeyId><SecretAccessKey>b</SecretAccessKey>
+    <SessionToken>${sessionToken}</SessionToken>
+    <Expiration>${new Date(Date.now() + 60 * MINUTE_MS).toISOString()}</Expiration></Credentials>
+    </AssumeRoleResult></AssumeRoleResponse>`;
+
   test('a role, assumed with the keys and the external id', async () => {
     const bodies: string[] = [];
     const url = await serve('text/xml', (body) => {
       bodies.push(body);
-      const expiration = new Date(Date.now() + 60 * MINUTE_MS).toISOString();
-      return `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>
-        <Credentials><AccessKeyId>role</AccessKeyId><SecretAccessKey>b</SecretAccessKey>
-        <SessionToken>c</SessionToken><Expiration>${expiration}</Expiration></Credentials>
-        </AssumeRoleResult></AssumeRoleResponse>`;
+      return assumedRole('c');
     });
     vi.stubEnv('AWS_ENDPOINT_URL_STS', url);
     onTestFinished(() => void vi.unstubAllEnvs());
@@ -151,6 +154,22 @@ describe('sources', () => {
     expect(bodies).toEqual([
       expect.stringMatching(/role%2Ftailrace.*ExternalId=shop|ExternalId=shop.*role%2Ftailrace/),
     ]);
+  });
+
+  test('what comes with an assumed role is looked at too', async () => {
+    vi.stubEnv('AWS_ENDPOINT_URL_STS', await serve('text/xml', () => assumedRole('c\u010dX-Injected: 1')));
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const load = credentialLoader({
+      ...none,
+      access_key_id: 'a',
+      secret_access_key: 'b',
+      role_arn: 'arn:aws:iam::123456789012:role/tailrace',
+      region: 'eu-west-1',
+    });
+    await expect(load()).rejects.toMatchObject({
+      code: 'CREDENTIALS_MALFORMED',
+      message: expect.stringMatching(/^the session token cannot be used/),
+    });
   });
 
   test.each([

@@ -96,7 +96,7 @@ describe('the region of the environment', () => {
   };
 
   test.each([
-    ['eu-wst-1', /no region eu-wst-1; did you mean eu-west-1\?/],
+    ['eu-wst-1', /no region eu-wst-1; did you mean "eu-west-1"\?/],
     ['eu-west-1\n', /line break/],
     ['eu\u010awest-1', /U\+010A/],
     ['a.example.com/x', /letters, digits and hyphens/],

@@ -2,6 +2,7 @@ import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto';
 import { SignatureV4 } from '@smithy/signature-v4';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { canonicalPath } from '../../../src/sinks/aws/canonical.ts';
 import { RequestSigner, type AwsCredentials } from '../../../src/sinks/aws/signature.ts';
 
 type Bytes = string | ArrayBuffer | ArrayBufferView;
@@ -167,4 +168,14 @@ test('a request is signed as the SDK signs it, whatever keys, path, query, day a
     }),
     { numRuns: 300 },
   );
+});
+
+test.each([
+  ['/', '/'],
+  ['/a/../b', '/b'],
+  ['/../a', '/a'],
+  ['/./a//b/', '/a/b/'],
+  ['/a%2Fb', '/a%252Fb'],
+])('the path %s is signed as %s', (path, canonical) => {
+  expect(canonicalPath(path)).toBe(canonical);
 });

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Outcome } from '../../../src/core/errors.ts';
 import { sinkSuite } from '../../sink-suite.ts';
 import { bodiesOf, bodyOf, message, messages, patient } from '../../support/messages.ts';
@@ -167,6 +167,21 @@ describe('topics', () => {
     topics.deleteTopic('users.fifo');
     await sink.deliver([message()], patient);
     expect(await sink.deliver([message()], patient)).toEqual(delivered(1));
+  });
+
+  test('the ARN of another topic in the answer to CreateTopic is no topic of ours: nothing is sent there', async () => {
+    const topics = await recorder();
+    const others = topics.createTopic('others.fifo');
+    const sink = await createSink({
+      topic_name: 'users.fifo',
+      create_if_not_exists: true,
+      emulator_base_url: topics.url,
+    });
+    vi.spyOn(topics, 'topicArn').mockReturnValue(others);
+    expect(await sink.deliver([message()], patient)).toMatchObject([
+      { kind: 'retryable', scope: 'route', code: 'MALFORMED_REPLY' },
+    ]);
+    expect(topics.messages).toEqual([]);
   });
 
   test('an ARN in another account than the credentials’ is not delivered to', async () => {

@@ -39,6 +39,7 @@ describe('faults', () => {
   test.each([
     [{}, 'queue_name: no queue'],
     [{ tables: { 'public.users': { group_id: 'x' } } }, 'queue_name: no queue'],
+    [{ queue_name: 'a', tables: { orders: { queue_name: 'b' } } }, 'tables.orders: this names no table'],
     [{ queue_name: 'a', queue_url: URL_IN_IRELAND }, 'queue_url: write queue_name or queue_url, not both'],
     [{ delete: { queue_name: 'a', queue_url: URL_IN_IRELAND } }, 'delete.queue_url: write queue_name or'],
     [{ queue_name: 'with blank' }, 'queue_name: a queue name has'],
