@@ -6,7 +6,7 @@ import { steadyMs, wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import { formatTarget, type ReplicationConnection } from '../connection/connection.ts';
-import { connectionFault } from '../connection/fault.ts';
+import { connectionFault, protocolFault } from '../connection/fault.ts';
 import { isSilent, judgeSilence, ReadPacing, REST_MS } from './read-pacing.ts';
 import { ReplicationInput, type ControlMessage, type StreamBatch } from './input.ts';
 import {
@@ -186,6 +186,7 @@ export class ReplicationStream {
     this.#askedMs = undefined;
     this.#input.push(bytes);
     if (this.#onStarted !== undefined) this.#awaitStart();
+    this.#failIfBroken();
     // A message longer than the bound must come whole, or in pieces.
     if (this.#input.buffered >= READ_AHEAD_BYTES && this.#input.ready) this.#setReading(false);
     else if (this.#pacing.shouldRest(bytes.length, now)) this.#rest();
@@ -231,6 +232,14 @@ export class ReplicationStream {
       this.#input.replyRequested = false;
       this.#reply(false);
     }
+    this.#failIfBroken();
+  }
+
+  #failIfBroken(): void {
+    const { broken } = this.#input;
+    if (broken === undefined) return;
+    const { settings, target } = this.#connection;
+    this.#fail(protocolFault(broken, settings, target));
   }
 
   #handle({ type, content }: ControlMessage): void {
