@@ -77,6 +77,7 @@ export async function connectReplication(
   const { client, tap } = await connect(settings, target, {
     replication: 'database',
     ownEncoding,
+    query_timeout: QUERY_TIMEOUT_MS,
     // Walsender commands describe their columns loosely: take every value as the text it is.
     types: { getTypeParser: () => String },
   });

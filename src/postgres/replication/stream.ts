@@ -277,23 +277,25 @@ export class ReplicationStream {
     });
   }
 
+  #failSilent(): void {
+    const what = `nothing came for ${this.#options.receiveTimeoutMs} ms, not even an answer`;
+    this.#fail(this.#fault('CONNECTION_SILENT', what));
+  }
+
   #tick(): void {
-    if (this.#onStarted !== undefined) return;
     const now = steadyMs();
+    // The command is answered at once, or never: a server may not be asked meanwhile.
+    if (this.#onStarted !== undefined) {
+      if (now - this.#lastHeardMs > this.#options.receiveTimeoutMs) this.#failSilent();
+      return;
+    }
     if (this.#reading && this.#options.senderTimeoutMs > 0 && !this.#input.ready) {
       const verdict = judgeSilence({
         silentForMs: now - this.#lastHeardMs,
         askedForMs: this.#askedMs === undefined ? undefined : now - this.#askedMs,
         limitMs: this.#options.receiveTimeoutMs,
       });
-      if (verdict === 'dead') {
-        return this.#fail(
-          this.#fault(
-            'CONNECTION_SILENT',
-            `nothing came for ${this.#options.receiveTimeoutMs} ms, not even an answer`,
-          ),
-        );
-      }
+      if (verdict === 'dead') return this.#failSilent();
       if (verdict === 'ask') {
         this.#askedMs = now;
         return this.#reply(true);

@@ -1,8 +1,12 @@
 // Servers that are no Postgres, or mean harm: a connection to them fails with a name, and neither ends the process nor
 // holds it up.
 import { createServer, type AddressInfo, type Socket } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
-import { findPrimary, connectReplication } from '../../../src/postgres/connection/connection.ts';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import {
+  connectOrdinary,
+  connectReplication,
+  findPrimary,
+} from '../../../src/postgres/connection/connection.ts';
 import { startReplication } from '../../../src/postgres/replication/stream.ts';
 import { toLsn } from '../../../src/core/lsn.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
@@ -40,6 +44,20 @@ async function server(greeting: Buffer, answer: (sql: string) => Buffer = () => 
   });
   return (listener.address() as AddressInfo).port;
 }
+
+const startsReplication = (sql: string): boolean => sql.startsWith('START_REPLICATION');
+const OPTIONS = {
+  slot: 'slot',
+  publication: 'publication',
+  startLsn: toLsn(1n),
+  confirmed: toLsn(1n),
+  messages: false,
+  statusIntervalMs: 10_000,
+  receiveTimeoutMs: 60_000,
+  senderTimeoutMs: 60_000,
+  maxMessageBytes: 1_000_000,
+};
+const NOTHING = Buffer.alloc(0);
 
 const settingsTo = (port: number) => databaseSettings({ name: 'app', host: '127.0.0.1', port });
 
@@ -86,23 +104,12 @@ test.each([
   ['an error of 4 GB', lengthOf('E', 0xffff_ffff, 'SFATAL\0')],
   ['data of no known kind, without end', lengthOf('d', 0x7fff_ffff, 'x'.repeat(500))],
 ])('a stream with %s breaks, and what came before it is read', async (_, bytes) => {
-  const starts = (sql: string): boolean => sql.startsWith('START_REPLICATION');
   const port = await server(WELCOME, (sql) =>
-    starts(sql) ? Buffer.concat([COPY_BOTH, walData('sound'), bytes]) : READY,
+    startsReplication(sql) ? Buffer.concat([COPY_BOTH, walData('sound'), bytes]) : READY,
   );
   const settings = settingsTo(port);
   const connection = await connectReplication(settings, settings.hosts[0]!);
-  const stream = await startReplication(connection, {
-    slot: 'slot',
-    publication: 'publication',
-    startLsn: toLsn(1n),
-    confirmed: toLsn(1n),
-    messages: false,
-    statusIntervalMs: 10_000,
-    receiveTimeoutMs: 60_000,
-    senderTimeoutMs: 60_000,
-    maxMessageBytes: 1_000_000,
-  });
+  const stream = await startReplication(connection, OPTIONS);
   onTestFinished(() => stream.destroy());
   const batch = await stream.read();
   expect(batch?.bytes.toString('utf8', batch.starts[0], batch.ends[0])).toBe('sound');
@@ -110,4 +117,31 @@ test.each([
     while ((await stream.read()) !== undefined);
   };
   await expect(rest()).rejects.toMatchObject({ code: 'PROTOCOL_BROKEN', kind: 'retryable' });
+});
+
+test('a server that never answers START_REPLICATION is given up', async () => {
+  const settings = settingsTo(await server(WELCOME, (sql) => (startsReplication(sql) ? NOTHING : READY)));
+  const connection = await connectReplication(settings, settings.hosts[0]!);
+  await expect(startReplication(connection, { ...OPTIONS, receiveTimeoutMs: 300 })).rejects.toMatchObject({
+    code: 'CONNECTION_SILENT',
+    kind: 'retryable',
+  });
+});
+
+test.each([
+  ['an ordinary connection', connectOrdinary],
+  ['one for replication', connectReplication],
+])('a server that lets us in and then says nothing more is given up: %s', async (_, connect) => {
+  const asked: string[] = [];
+  const port = await server(WELCOME, (sql) => {
+    asked.push(sql);
+    return NOTHING;
+  });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const settings = settingsTo(port);
+  const failed = expect(connect(settings, settings.hosts[0]!)).rejects.toMatchObject({ kind: 'retryable' });
+  while (asked.length === 0) await new Promise((done) => setImmediate(done));
+  await vi.advanceTimersByTimeAsync(120_000);
+  await failed;
 });
