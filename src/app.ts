@@ -65,6 +65,7 @@ export async function startService(
     void stop(1);
   };
 
+  watchers.push(lock.watch({ renewed: (note) => logger.warn(note), lost: failed }));
   try {
     store = openStore(settings.state.file, { check: true });
     if (store.isNew && hasLedgers(dataDir)) {

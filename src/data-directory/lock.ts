@@ -1,4 +1,5 @@
 // One process a data directory: a lock that the operating system lets go of when the process dies, however it dies.
+import { statSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
@@ -10,7 +11,22 @@ import { SQLITE, sqliteResult, sqliteShortage } from './sqlite-results.ts';
 
 export const LOCK_FILE = 'lock.db';
 
-export type DirectoryLock = { release(): void };
+/** How soon it is seen that the file of the lock is another, or none. */
+const LOOK_INTERVAL_MS = 1_000;
+
+export type LockWatch = {
+  /** The file was gone, and was made and locked anew. */
+  readonly renewed: (note: string) => void;
+  /** Somebody else may use the directory: TailraceError. Told once. */
+  readonly lost: (error: unknown) => void;
+  readonly intervalMs?: number;
+};
+
+export type DirectoryLock = {
+  release(): void;
+  /** Looks now and then whether the file still is the one that is held: where it was deleted, a second process finds a free one. Answers what ends it. */
+  watch(watch: LockWatch): () => void;
+};
 
 /**
  * Locks `directory`, making it where it is missing. Node has no flock(2); an SQLite transaction that is held open
@@ -19,15 +35,44 @@ export type DirectoryLock = { release(): void };
  * Throws DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_READ_ONLY, DATA_DIRECTORY_LOCK_DAMAGED.
  */
 export function lockDirectory(directory: string): DirectoryLock {
+  let held = hold(directory, () => makeDirectorySync(directory));
+  return {
+    release: () => held.database.close(),
+    watch: ({ renewed, lost, intervalMs = LOOK_INTERVAL_MS }) => {
+      const look = (): void => {
+        if (isTheSame(held)) return;
+        try {
+          const again = hold(directory, () => undefined);
+          held.database.close();
+          held = again;
+          renewed(`${again.path} was deleted while it was in use, and is made anew: leave it where it is`);
+        } catch (error) {
+          clearInterval(timer);
+          lost(error);
+        }
+      };
+      const timer = setInterval(look, intervalMs).unref();
+      return () => clearInterval(timer);
+    },
+  };
+}
+
+type Held = { readonly path: string; readonly database: DatabaseSync; readonly file: Stats };
+
+function isTheSame({ path, file }: Held): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found?.ino === file.ino && found.dev === file.dev;
+}
+
+function hold(directory: string, prepare: () => void): Held {
   const path = join(directory, LOCK_FILE);
   let database: DatabaseSync | undefined;
   try {
-    makeDirectorySync(directory);
+    prepare();
     prepareSqliteFile(path);
     database = new DatabaseSync(path, { timeout: 0 });
     database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
-    const held = database;
-    return { release: () => held.close() };
+    return { path, database, file: statSync(path) };
   } catch (error) {
     database?.close();
     const result = sqliteResult(error);

@@ -48,6 +48,8 @@ describe('what grows faster than its file', () => {
 
   test.each([
     ['[', 20_000],
+    ['{', 5_000],
+    ['{ [', 5_000],
     ['- ', 5_000],
     ['? ', 100_000],
   ])('levels of %j are refused in our own words, at their line', async (level, count) => {

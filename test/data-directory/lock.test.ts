@@ -1,12 +1,13 @@
 // One process a data directory, and where data outlives the process.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { directoryOutlivesProcess } from '../../src/data-directory/durability.ts';
 import { lockDirectory } from '../../src/data-directory/lock.ts';
 import { scratchDirectory } from '../log/stream.ts';
+import { waitFor } from '../support/wait.ts';
 
 const inUse: unknown = expect.objectContaining({ code: 'DATA_DIRECTORY_IN_USE' });
 
@@ -61,4 +62,51 @@ test('a path that cannot be a directory is refused with the cure', () => {
 test.skipIf(process.platform !== 'linux')('a memory file system does not outlive the process', () => {
   expect(directoryOutlivesProcess('/dev/shm')).toBe(false);
   expect(directoryOutlivesProcess('/proc')).toBe(true);
+});
+
+/** A lock that is watched, and what the watch says. */
+function watchedLock(directory: string) {
+  const notes: string[] = [];
+  const errors: unknown[] = [];
+  const lock = lockDirectory(directory);
+  const end = lock.watch({
+    renewed: (note) => notes.push(note),
+    lost: (error) => errors.push(error),
+    intervalMs: 5,
+  });
+  onTestFinished(() => {
+    end();
+    lock.release();
+  });
+  return { notes, errors };
+}
+
+test('a lock whose file is deleted is made anew, with a word, and refuses a second opener as before', async () => {
+  const directory = scratchDirectory();
+  const { notes, errors } = watchedLock(directory);
+  rmSync(join(directory, 'lock.db'));
+  await waitFor(() => notes.length > 0, 'the lock to be made anew');
+  expect(() => lockDirectory(directory)).toThrow(inUse);
+  expect(notes).toEqual([expect.stringContaining('deleted')]);
+  expect(errors).toEqual([]);
+});
+
+test('a lock whose file is deleted and taken by another process is lost, once', async () => {
+  const directory = scratchDirectory();
+  const { errors } = watchedLock(directory);
+  rmSync(join(directory, 'lock.db'));
+  const other = lockDirectory(directory);
+  onTestFinished(() => other.release());
+  await waitFor(() => errors.length > 0, 'the loss to be told');
+  await new Promise((done) => setImmediate(done));
+  expect(errors).toEqual([inUse]);
+});
+
+test('a lock whose directory is deleted is lost, and the directory is not made again', async () => {
+  const directory = join(scratchDirectory(), 'data');
+  const { errors } = watchedLock(directory);
+  rmSync(directory, { recursive: true });
+  await waitFor(() => errors.length > 0, 'the loss to be told');
+  expect(errors).toEqual([expect.objectContaining({ message: expect.stringContaining(directory) })]);
+  expect(statSync(directory, { throwIfNoEntry: false })).toBeUndefined();
 });

@@ -90,6 +90,8 @@ export type FaultProxy = {
   readonly counts: { requests: number; entries: number; accepted: number; hanging: number };
   /** What the emulator accepted, in that order. A FIFO queue deduplicates: a repeat counts here, not in the queue. */
   readonly accepted: readonly AcceptedMessage[];
+  /** Empties `accepted`: for runs that would not fit into memory. */
+  forget(): void;
   stop(): Promise<void>;
 };
 
@@ -240,6 +242,7 @@ export async function startFaultProxy(upstream: string, wire: Wire = sqsWire): P
     up: () => listen(port),
     counts,
     accepted,
+    forget: () => void (accepted.length = 0),
     stop: () => (server.listening ? close() : Promise.resolve()),
   };
   return proxy;

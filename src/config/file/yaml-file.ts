@@ -86,12 +86,15 @@ export function readYaml(text: string, options: ReadOptions): FileValue {
 /** `- - - a`, `? ? ? a`: levels that need no indentation, of which the parser would take any number. */
 const LEVELS_IN_ONE_LINE = new RegExp(`^[ \\t]*(?:[-?:][ \\t]+){${MAX_DEPTH + 1}}`, 'm');
 
+/** `{{{` and `[{[`: mappings as keys of mappings, each of which the parser writes out as the text of a key. */
+const BRACKETS_IN_A_ROW = new RegExp(`(?:[[{][ \\t\\r\\n]*){${MAX_DEPTH + 1}}`);
+
 /** What is not given to the parser: it would take too long, or all memory. */
 function refusalOf(text: string): { readonly at: number; readonly message: string } | undefined {
   if (text.length > MAX_FILE_BYTES) return { at: 0, message: tooLarge() };
   const nul = text.indexOf('\0');
   if (nul !== -1) return { at: nul, message: 'there is a NUL character here: this is no text' };
-  const deep = LEVELS_IN_ONE_LINE.exec(text);
+  const deep = LEVELS_IN_ONE_LINE.exec(text) ?? BRACKETS_IN_A_ROW.exec(text);
   return deep === null ? undefined : { at: deep.index, message: TOO_DEEP };
 }
 

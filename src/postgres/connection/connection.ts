@@ -3,7 +3,8 @@ import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, DatabaseError, type ClientConfig } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
-import { connectionFault, formatTarget, TLS_MISSING, type Target } from './fault.ts';
+import { connectionFault, formatTarget, protocolFault, TLS_MISSING, type Target } from './fault.ts';
+import { guardMessages } from './framing.ts';
 import { pinSession, PINNED_OPTIONS } from './session.ts';
 import type { DatabaseSettings, TlsSettings } from '../settings.ts';
 
@@ -76,6 +77,7 @@ export async function connectReplication(
   const { client, tap } = await connect(settings, target, {
     replication: 'database',
     ownEncoding,
+    query_timeout: QUERY_TIMEOUT_MS,
     // Walsender commands describe their columns loosely: take every value as the text it is.
     types: { getTypeParser: () => String },
   });
@@ -149,6 +151,7 @@ async function connectOnce(
     ...(tls || options.replication === undefined ? {} : { stream: () => tappedSocket(tap) }),
   };
   const client = new Client(config);
+  guardMessages(client, (words) => protocolFault(words, settings, target));
   // A connection that dies while idle: whoever uses it next sees the error.
   client.on('error', () => undefined);
   try {

@@ -38,7 +38,26 @@ function routineOf(error: unknown): string {
   return typeof routine === 'string' ? routine : '';
 }
 
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** What a server says of an error goes into lines and statuses: of more than this only the beginning. */
+const MAX_TEXT_CHARS = 2000;
+
+const textOf = (error: unknown): string => {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.length <= MAX_TEXT_CHARS
+    ? text
+    : `${text.slice(0, MAX_TEXT_CHARS)}… (${text.length} characters)`;
+};
+
+/** Whoever answers sends what no Postgres sends. */
+export const protocolFault = (words: string, settings: DatabaseSettings, target: Target): TailraceError =>
+  new TailraceError(
+    `database "${settings.name}": ${formatTarget(target)} does not speak as Postgres does (${words})`,
+    {
+      code: 'PROTOCOL_BROKEN',
+      kind: 'retryable',
+      hint: 'check hostname and port, and that Postgres itself answers there; a connection without tls.mode verify-full may be changed on its way',
+    },
+  );
 
 /** Wraps whatever connecting to `target` threw. */
 export function connectionFault(error: unknown, settings: DatabaseSettings, target: Target): TailraceError {

@@ -1,6 +1,6 @@
 // What a session that reads values is set to, so that one codec reads stream and tables and nothing that a role or database sets
 // changes a value (invariant 6). Only what money is counted in stays the database's own.
-import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
+import { escapeIdentifier, escapeLiteral, type Client, type QueryResult, type QueryResultRow } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import type { DatabaseSettings } from '../settings.ts';
 
@@ -73,9 +73,18 @@ export type PinPorts = {
   readonly serverMoney: () => Promise<string | undefined>;
 };
 
+/** The first question of a connection: a server that does not answer it by then answers nothing. */
+const FIRST_ANSWER_TIMEOUT_MS = 60_000;
+
+const askFirst = <Row extends QueryResultRow>(client: Client, text: string): Promise<QueryResult<Row>> => {
+  // pg's types do not know that a query may have a timeout of its own.
+  const query = { text, query_timeout: FIRST_ANSWER_TIMEOUT_MS };
+  return client.query<Row>(query);
+};
+
 /** Sets the rest of what a session that reads values needs: what depends on the server. */
 export async function pinSession(client: Client, ports: PinPorts): Promise<void> {
-  const { rows } = await client.query<Looked>(LOOK);
+  const { rows } = await askFirst<Looked>(client, LOOK);
   const looked = rows[0];
   if (looked === undefined) return;
   // Nothing can be converted from SQL_ASCII: whoever asks for UTF8 is refused the first row that is something else.

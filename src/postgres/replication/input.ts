@@ -5,8 +5,8 @@
 //                   'k' | WAL end u64 | clock i64 | reply requested u8
 // https://www.postgresql.org/docs/current/protocol-replication.html
 import { toLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { HEADER_BYTES, lengthFault, MAX_OTHER_BYTES } from '../connection/framing.ts';
 
-const HEADER_BYTES = 5;
 /** 'w' and three 64-bit numbers in front of the pgoutput message. */
 const XLOG_DATA_BYTES = 25;
 const KEEPALIVE_BYTES = 18;
@@ -67,6 +67,8 @@ export class ReplicationInput {
   replyRequested = false;
   /** Other messages taken, in order; whoever handles them clears the list. */
   readonly control: ControlMessage[] = [];
+  /** What came that is no message of a server: nothing behind it is taken. */
+  broken: string | undefined;
 
   constructor(maxMessageBytes: number) {
     this.#maxMessageBytes = maxMessageBytes;
@@ -114,7 +116,8 @@ export class ReplicationInput {
       if (bytes[at] === COPY_DATA && bytes[at + HEADER_BYTES] === XLOG_DATA) {
         if (next <= this.#length) {
           const start = at + HEADER_BYTES + XLOG_DATA_BYTES;
-          if (next - start <= this.#maxMessageBytes) {
+          // Not one that ends before its own start, either.
+          if ((next - start) >>> 0 <= this.#maxMessageBytes) {
             this.#add(start, next, RANGE.whole);
             at = next;
             continue;
@@ -123,7 +126,7 @@ export class ReplicationInput {
         if (this.#length - at < this.#neededAt(at)) break;
         at = this.#takeFirstPiece(at, next);
       } else {
-        if (next > this.#length) break;
+        if (next > this.#length || this.#faultAt(at) !== undefined) break;
         this.#takeOther(at, next);
         at = next;
       }
@@ -136,9 +139,28 @@ export class ReplicationInput {
   #neededAt(at: number): number {
     if (this.#remaining > 0) return 1;
     if (this.#length - at < HEADER_BYTES) return HEADER_BYTES;
+    this.broken = this.#faultAt(at);
+    if (this.broken !== undefined) return Infinity;
     const total = 1 + uint32At(this.#filling, at + 1);
     const long = total - HEADER_BYTES - XLOG_DATA_BYTES > this.#maxMessageBytes;
     return long ? Math.min(total, HEADER_BYTES + XLOG_DATA_BYTES + FIRST_PIECE_BYTES) : total;
+  }
+
+  /** Words for what cannot be a message, as far as it is here. */
+  #faultAt(at: number): string | undefined {
+    const bytes = this.#filling;
+    const type = bytes[at]!;
+    const length = uint32At(bytes, at + 1);
+    if (type !== COPY_DATA) return lengthFault(type, length, MAX_OTHER_BYTES);
+    if (length <= 4) return lengthFault(type, 0, MAX_OTHER_BYTES);
+    // What kind of data it is comes with the next byte.
+    if (this.#length - at <= HEADER_BYTES) return undefined;
+    const isData = bytes[at + HEADER_BYTES] === XLOG_DATA;
+    return lengthFault(
+      type,
+      isData && length < 4 + XLOG_DATA_BYTES ? 0 : length,
+      isData ? Infinity : MAX_OTHER_BYTES,
+    );
   }
 
   #takeFirstPiece(at: number, next: number): number {

@@ -6,7 +6,7 @@ import { steadyMs, wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import { formatTarget, type ReplicationConnection } from '../connection/connection.ts';
-import { connectionFault } from '../connection/fault.ts';
+import { connectionFault, protocolFault } from '../connection/fault.ts';
 import { isSilent, judgeSilence, ReadPacing, REST_MS } from './read-pacing.ts';
 import { ReplicationInput, type ControlMessage, type StreamBatch } from './input.ts';
 import {
@@ -186,6 +186,7 @@ export class ReplicationStream {
     this.#askedMs = undefined;
     this.#input.push(bytes);
     if (this.#onStarted !== undefined) this.#awaitStart();
+    this.#failIfBroken();
     // A message longer than the bound must come whole, or in pieces.
     if (this.#input.buffered >= READ_AHEAD_BYTES && this.#input.ready) this.#setReading(false);
     else if (this.#pacing.shouldRest(bytes.length, now)) this.#rest();
@@ -231,6 +232,14 @@ export class ReplicationStream {
       this.#input.replyRequested = false;
       this.#reply(false);
     }
+    this.#failIfBroken();
+  }
+
+  #failIfBroken(): void {
+    const { broken } = this.#input;
+    if (broken === undefined) return;
+    const { settings, target } = this.#connection;
+    this.#fail(protocolFault(broken, settings, target));
   }
 
   #handle({ type, content }: ControlMessage): void {
@@ -268,23 +277,25 @@ export class ReplicationStream {
     });
   }
 
+  #failSilent(): void {
+    const what = `nothing came for ${this.#options.receiveTimeoutMs} ms, not even an answer`;
+    this.#fail(this.#fault('CONNECTION_SILENT', what));
+  }
+
   #tick(): void {
-    if (this.#onStarted !== undefined) return;
     const now = steadyMs();
+    // The command is answered at once, or never: a server may not be asked meanwhile.
+    if (this.#onStarted !== undefined) {
+      if (now - this.#lastHeardMs > this.#options.receiveTimeoutMs) this.#failSilent();
+      return;
+    }
     if (this.#reading && this.#options.senderTimeoutMs > 0 && !this.#input.ready) {
       const verdict = judgeSilence({
         silentForMs: now - this.#lastHeardMs,
         askedForMs: this.#askedMs === undefined ? undefined : now - this.#askedMs,
         limitMs: this.#options.receiveTimeoutMs,
       });
-      if (verdict === 'dead') {
-        return this.#fail(
-          this.#fault(
-            'CONNECTION_SILENT',
-            `nothing came for ${this.#options.receiveTimeoutMs} ms, not even an answer`,
-          ),
-        );
-      }
+      if (verdict === 'dead') return this.#failSilent();
       if (verdict === 'ask') {
         this.#askedMs = now;
         return this.#reply(true);
