@@ -124,6 +124,9 @@ colour: blue
     expect(await faultLines(loadText('databases:\n  - name: a\n   b: [\n'))).toContainEqual(
       expect.stringMatching(/^3:/),
     );
+    expect(await faultLines(loadText('log: {}\n---\nlog: {}\n'))).toEqual([
+      '2:1  another YAML document begins here: the configuration is one, so keep one of them and leave out the ---',
+    ]);
     expect(await faultLines(loadText('log: {}\nlog: {}\n'))).toContain('2:1 log this key is here twice');
     expect(await faultLines(loadText('# nothing\n'))).toEqual(['1:1  this file is empty']);
     expect(await faultLines(loadText('- a\n'))).toEqual(['1:1  a mapping of keys is expected here']);
