@@ -207,6 +207,8 @@ colour: blue
     ],
     ['an upper-case slot name', minimal.replace('name: tailrace', 'name: Tailrace'), 'lower-case letters'],
     ['an empty token', `${minimal}api: { tokens: [""] }\n`, 'this is empty'],
+    ['a token from a file', `${minimal}api: { tokens: ["tok\\n"] }\n`, 'it ends with a line break'],
+    ['a token that no header holds', `${minimal}api_tokens: [{ name: a, token: tök }]\n`, 'U+00F6'],
     ['a stop that a timer cannot wait for', `${minimal}shutdown_timeout: 30d\n`, 'below 24 days'],
     ['a duration without a unit', `${minimal}log: { retention: 24 }\n`, 'a duration with its unit'],
     ['a state store of another kind', `${minimal}state: { url: "postgres://x" }\n`, 'only sqlite:FILE'],
