@@ -12,7 +12,15 @@ const prefix = join(work, 'prefix');
 const folder = join(work, 'empty');
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
 const tailrace = join(prefix, 'bin', 'tailrace');
-const PACKED = ['LICENSE', 'README.md', 'CHANGELOG.md', 'dist/main.js', 'schema/tailrace.schema.json'];
+const PACKED = [
+  'LICENSE',
+  'README.md',
+  'CHANGELOG.md',
+  'dist/main.js',
+  'docs/getting-started.md',
+  'deploy/tailrace.yaml',
+  'schema/tailrace.schema.json',
+];
 /** Of every type that there is, so that what each of them imports is imported. Nobody answers at these addresses. */
 const CONFIGURATION = `
 databases:

@@ -15,7 +15,7 @@ import {
 } from './command.ts';
 import { addCompletionCommands } from './completion/commands.ts';
 import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
-import { addExamples } from './examples.ts';
+import { addExamples, pathOf } from './examples.ts';
 import { widthOf, wrap } from './layout.ts';
 import {
   errorDocument,
@@ -33,7 +33,7 @@ import type { StatusOptions } from './status.ts';
 export async function runCli(argv: readonly string[], given: CliPorts): Promise<number> {
   const ports = { ...given, stdout: terminalOutput(given.stdout), stderr: terminalOutput(given.stderr) };
   // A reader that has gone (`| head`) is no fault; commands that go on for long listen for themselves.
-  ports.stdout.on?.('error', () => undefined);
+  for (const output of [ports.stdout, ports.stderr]) output.on?.('error', () => undefined);
   let exitCode: number = EXIT.ok;
   let json = false;
   const program = createProgram(ports, async (ending) => {
@@ -89,16 +89,22 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
       minWidthToWrap: MIN_HELP_COLUMNS,
       styleUsage: (text) => wrap(text, helpWidth(ports.stdout) - 'Usage: '.length, '  ').join('\n'),
     })
-    .exitOverride()
-    .showHelpAfterError('(try "tailrace --help")');
+    .exitOverride();
   addServiceCommands(program, ports, end);
   addReadingCommands(program, ports, end);
   addSinkCommands(program, ports, end);
   addDeadLetterCommands(program, ports, end);
   addCompletionCommands(program, ports, end);
+  showWhereHelpIs(program);
   const paint = painterFor(ports.stdout, ports.env);
   addExamples(program, (text) => paint('dim', text));
   return program;
+}
+
+/** After an error: the help of the command that was meant. */
+function showWhereHelpIs(command: Command): void {
+  command.showHelpAfterError(`(try "${['tailrace', pathOf(command), '--help'].filter(Boolean).join(' ')}")`);
+  command.commands.forEach(showWhereHelpIs);
 }
 
 const helpWidth = (output: Output): number => Math.min(widthOf(output), MAX_HELP_COLUMNS);

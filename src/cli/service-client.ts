@@ -2,6 +2,7 @@
 import { ConfigError } from '../config/file/faults.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';
+import { faultOfText } from '../sinks/http/printable.ts';
 import { loadConfiguration } from './configuration.ts';
 import { USAGE, type CliPorts } from './ports.ts';
 
@@ -38,7 +39,7 @@ export async function connectToService(
 ): Promise<ServiceClient> {
   const settings = await settingsIfAny(options, ports);
   const url = options.url ?? new URL(addressOf(settings, from));
-  const token = (ports.env['TAILRACE_TOKEN'] ?? '') || settings?.api.tokens[0];
+  const token = tokenOf(ports.env) ?? settings?.api.tokens[0];
   const fetchJson: ServiceClient['fetch'] = async (path, request = { method: 'GET' }) => {
     try {
       const response = await fetch(new URL(path, url), {
@@ -68,6 +69,19 @@ export async function connectToService(
     throw refusal(url, status, body);
   };
   return { url, fetch: fetchJson, ask };
+}
+
+/** What cannot go into a header would look as if nobody answered. */
+function tokenOf(env: CliPorts['env']): string | undefined {
+  const token = env['TAILRACE_TOKEN'] ?? '';
+  if (token === '') return undefined;
+  const fault = faultOfText(token);
+  if (fault === undefined) return token;
+  throw new TailraceError(`TAILRACE_TOKEN is no token: ${fault}`, {
+    code: USAGE,
+    kind: 'fatal',
+    hint: 'give it as api.tokens has it',
+  });
 }
 
 /** What a service's refusal says, with its own cure. */

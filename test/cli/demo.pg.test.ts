@@ -13,7 +13,7 @@ import {
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { parseMessage } from '../../src/cli/demo/consumer.ts';
 import { startEmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
 import { waitFor } from '../support/wait.ts';
@@ -30,6 +30,7 @@ beforeEach(() => {
 afterEach(async () => {
   await running?.stop();
   running = undefined;
+  vi.unstubAllEnvs();
   rmSync(temporary, { recursive: true, force: true });
 });
 
@@ -265,11 +266,11 @@ test.runIf(process.platform === 'linux')(
 );
 
 test('a Postgres that cannot start leaves no directory behind', async () => {
-  const before = readdirSync(tmpdir()).filter((name) => name.startsWith('tailrace-postgres-'));
+  // Of our own: others start and end theirs in the system's.
+  vi.stubEnv('TMPDIR', temporary);
   const starting = startEmbeddedPostgres({ settings: { max_connections: 'many' } });
   await expect(starting).rejects.toThrow('postgres ended');
-  const after = readdirSync(tmpdir()).filter((name) => name.startsWith('tailrace-postgres-'));
-  expect(after.filter((name) => !before.includes(name))).toEqual([]);
+  expect(readdirSync(temporary)).toEqual([]);
 });
 
 test("a message's latency counts microseconds of the commit time", () => {

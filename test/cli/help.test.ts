@@ -98,3 +98,17 @@ test('a typo is answered with the nearest command or option', async () => {
     expect(cli.stderr()).toContain(says);
   }
 });
+
+test('an error names the help of the command that was meant', async () => {
+  for (const [argv, help] of [
+    [['stauts'], 'tailrace --help'],
+    [['tail'], 'tailrace tail --help'],
+    [['completion', 'bsh'], 'tailrace completion --help'],
+    [['dead-letters', 'reply'], 'tailrace dead-letters --help'],
+    [['dead-letters', 'show', 'users'], 'tailrace dead-letters show --help'],
+  ] as const) {
+    const cli = startCli(argv);
+    expect([argv, await cli.code]).toEqual([argv, 2]);
+    expect(cli.stderr()).toContain(`(try "${help}")`);
+  }
+});

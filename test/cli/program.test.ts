@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { startCli } from '../support/cli.ts';
 
@@ -30,5 +33,19 @@ test('bad usage ends with 2 and says what is wrong', async () => {
     const cli = startCli(argv);
     expect([argv, await cli.code]).toEqual([argv, 2]);
     expect(cli.stderr()).toContain(says);
+  }
+});
+
+test('whoever reads the errors may go away: the exit code is the same, for standard output and standard error', async () => {
+  const main = resolve(import.meta.dirname, '../../src/main.ts');
+  for (const [argv, code] of [
+    [['check', '-c', '/nowhere/tailrace.yaml'], 2],
+    [['status', '--url', 'http://127.0.0.1:1'], 1],
+    [['--help'], 0],
+  ] as const) {
+    const child = spawn(process.execPath, [main, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout.destroy();
+    child.stderr.destroy();
+    expect([argv, (await once(child, 'exit'))[0]]).toEqual([argv, code]);
   }
 });

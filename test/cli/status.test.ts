@@ -108,6 +108,15 @@ test('beyond loopback the token of TAILRACE_TOKEN opens the whole status; withou
   expect(await wrong.code).toBe(1);
   expect(wrong.stderr()).toContain('the token was refused');
   expect(wrong.stderr()).not.toContain('guess');
+  for (const [token, fault] of [
+    ['open-sesame\n', 'it ends with a line break'],
+    ['open\nsesame', 'it has a line break inside'],
+    ['ópen-sesame', 'U+00F3'],
+  ] as const) {
+    const odd = startCli(['status', '--url', url], { env: { TAILRACE_TOKEN: token } });
+    expect([await odd.code, odd.stderr()]).toEqual([2, expect.stringContaining(fault)]);
+    expect(odd.stderr()).not.toContain('sesame');
+  }
 });
 
 test('an address where nobody answers, or somebody else, ends with 1 and says so', async () => {

@@ -14,7 +14,7 @@ export const meanwhile = (apiUrl: string | undefined, postgresUrl: string): stri
 
 export function afterwards(place: Pick<DemoPlace, 'kept' | 'root' | 'configFile'>): string[] {
   const own = [
-    'your own database and queue: README.md, "Use it"',
+    'your own database and queue: docs/getting-started.md',
     'every key of tailrace.yaml: docs/configuration.md',
   ];
   if (!place.kept) {

@@ -98,6 +98,10 @@ function refusalOf(text: string): { readonly at: number; readonly message: strin
   return deep === null ? undefined : { at: deep.index, message: TOO_DEEP };
 }
 
+/** The parser's own words are for who calls it. */
+const ANOTHER_DOCUMENT =
+  'another YAML document begins here: the configuration is one, so keep one of them and leave out the ---';
+
 /** What the parser has found; where it gave up for depth, only that. */
 function parserFaults(document: Document.Parsed): { place: number; message: string }[] {
   // Tags without a meaning are warned of, and said where they are read.
@@ -105,9 +109,10 @@ function parserFaults(document: Document.Parsed): { place: number; message: stri
   const found = [...document.errors, ...warnings];
   const tooDeep = found.find(({ code }) => code === 'RESOURCE_EXHAUSTION');
   if (tooDeep !== undefined) return [{ place: tooDeep.pos[0], message: TOO_DEEP }];
-  return found
-    .slice(0, MAX_PARSER_FAULTS)
-    .map(({ pos, message }) => ({ place: pos[0], message: firstLine(message) }));
+  return found.slice(0, MAX_PARSER_FAULTS).map(({ code, pos, message }) => ({
+    place: pos[0],
+    message: code === 'MULTIPLE_DOCS' ? ANOTHER_DOCUMENT : firstLine(message),
+  }));
 }
 
 /** Keys of the top-level mapping, without reading the rest; none where there is no mapping. */

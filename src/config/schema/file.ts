@@ -5,12 +5,12 @@ import { z } from 'zod';
 import { databaseSchema } from './database.ts';
 import { endpointSchema } from './endpoint.ts';
 import {
+  bearerToken,
   byteSize,
   duration,
   exported,
   ignored,
   listenAddress,
-  nonEmpty,
   notYet,
   secret,
   timerDuration,
@@ -80,7 +80,7 @@ export const fileSchema = z.strictObject({
           'Address of the API; port 0 picks a free one, `off` closes it. `SERVER_PORT` changes the port, and with tokens opens it on all interfaces.',
         ),
       tokens: z
-        .array(secret(nonEmpty()))
+        .array(secret(bearerToken()))
         .default([])
         .describe(
           'Bearer tokens, one of which the API then demands, on loopback too. Needed to listen beyond loopback.',
@@ -120,7 +120,7 @@ export const fileSchema = z.strictObject({
       'Lines for people (`console`), JSON, or JSON with the names that Datadog looks for. Default: `SEQUIN_LOG_FORMAT`, else `auto`: for people on a terminal, else JSON.',
     ),
   api_tokens: z
-    .array(z.strictObject({ name: z.string(), token: secret(nonEmpty()), ...exported() }))
+    .array(z.strictObject({ name: z.string(), token: secret(bearerToken()), ...exported() }))
     .default([])
     .describe("Sequin's spelling of `api.tokens`."),
   account: ignored('Tailrace has no accounts'),

@@ -11,6 +11,7 @@ import {
   parseTablePattern,
 } from '../../core/selection.ts';
 import type { ListenSettings, SinkStart } from '../../pipeline/settings.ts';
+import { faultOfText } from '../../sinks/http/printable.ts';
 import { parseConnectionUrl, type ConnectionUrl } from '../connection-url.ts';
 import { MAX_TIMER_MS, parseBytes, parseHostPort } from '../units.ts';
 
@@ -101,6 +102,13 @@ export const slotName = () =>
     );
 
 export const nonEmpty = () => z.string().min(1, 'this is empty');
+
+/** Of a header: with anything else no client could send it. */
+export const bearerToken = () =>
+  nonEmpty().superRefine((text, context) => {
+    const fault = text === '' ? undefined : faultOfText(text);
+    if (fault !== undefined) context.addIssue({ code: 'custom', message: `no header holds this: ${fault}` });
+  });
 
 const TABLE_EXPECTED =
   'a table is named schema.table, or table alone for the schema public; odd names in double quotes';

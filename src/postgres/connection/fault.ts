@@ -82,6 +82,13 @@ function shortageFault(error: unknown): Fault | undefined {
   return { code, kind: 'retryable', message: `${what}: ${textOf(error)}`, hint: cure };
 }
 
+/** A password may have them, so it is sent with them; one that came from a file mostly should not. */
+function blanksAround(password: string): string {
+  if (/[\r\n]$/.test(password))
+    return 'it ends with a line break, as the content of a file does: take that away, or ';
+  return /^\s|\s$/.test(password) ? 'it has blanks around it: take them away, or ' : '';
+}
+
 type Refusal = { readonly code: string; readonly text: string; readonly routine: string };
 
 /** What a pooler refuses by itself: a start-up parameter, replication, a database that it does not know. */
@@ -106,7 +113,7 @@ function postgresFault(refusal: Refusal, settings: DatabaseSettings, target: Tar
         code: 'PASSWORD_REFUSED',
         kind: 'fatal',
         message: `${at} refused the password of role ${role}`,
-        hint: `correct the password in the configuration, or set it: ALTER ROLE ${role} WITH LOGIN PASSWORD '…';`,
+        hint: `${blanksAround(settings.password)}correct the password in the configuration, or set it: ALTER ROLE ${role} WITH LOGIN PASSWORD '…';`,
       };
     case '28000':
       return routine === REFUSES_BY_HBA

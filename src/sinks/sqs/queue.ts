@@ -8,7 +8,7 @@ import type { AwsClient } from '../aws/client.ts';
 import type { AwsPlace } from '../aws/connections.ts';
 import type { AwsRoute } from '../aws/delivery.ts';
 import type { CheckOptions, SinkLimits } from '../sink.ts';
-import { queueNameOfUrl } from './queue-url.ts';
+import { pathOfQueueUrl, queueNameOfUrl } from './queue-url.ts';
 import { requestStart } from './request.ts';
 
 /** https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/high-throughput-fifo.html */
@@ -131,7 +131,7 @@ export class SqsQueue implements AwsRoute<FoundQueue> {
     const Attributes = this.isFifo ? FIFO_ATTRIBUTES : {};
     const url = await callForUrl(client, 'CreateQueue', { QueueName: this.name, Attributes }, signal);
     this.#options.logger.info({ queue: this.name, region: client.region }, 'created the queue');
-    if (expectedUrl !== undefined && new URL(url).pathname !== new URL(expectedUrl).pathname) {
+    if (expectedUrl !== undefined && pathOfQueueUrl(url) !== pathOfQueueUrl(expectedUrl)) {
       // Queues are created in the account of the credentials.
       throw missingQueue(`${expectedUrl} is in another account than the queue just created, ${url}`);
     }

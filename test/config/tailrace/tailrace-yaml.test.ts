@@ -124,6 +124,9 @@ colour: blue
     expect(await faultLines(loadText('databases:\n  - name: a\n   b: [\n'))).toContainEqual(
       expect.stringMatching(/^3:/),
     );
+    expect(await faultLines(loadText('log: {}\n---\nlog: {}\n'))).toEqual([
+      '2:1  another YAML document begins here: the configuration is one, so keep one of them and leave out the ---',
+    ]);
     expect(await faultLines(loadText('log: {}\nlog: {}\n'))).toContain('2:1 log this key is here twice');
     expect(await faultLines(loadText('# nothing\n'))).toEqual(['1:1  this file is empty']);
     expect(await faultLines(loadText('- a\n'))).toEqual(['1:1  a mapping of keys is expected here']);
@@ -204,6 +207,8 @@ colour: blue
     ],
     ['an upper-case slot name', minimal.replace('name: tailrace', 'name: Tailrace'), 'lower-case letters'],
     ['an empty token', `${minimal}api: { tokens: [""] }\n`, 'this is empty'],
+    ['a token from a file', `${minimal}api: { tokens: ["tok\\n"] }\n`, 'it ends with a line break'],
+    ['a token that no header holds', `${minimal}api_tokens: [{ name: a, token: tök }]\n`, 'U+00F6'],
     ['a stop that a timer cannot wait for', `${minimal}shutdown_timeout: 30d\n`, 'below 24 days'],
     ['a duration without a unit', `${minimal}log: { retention: 24 }\n`, 'a duration with its unit'],
     ['a state store of another kind', `${minimal}state: { url: "postgres://x" }\n`, 'only sqlite:FILE'],

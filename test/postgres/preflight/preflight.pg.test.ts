@@ -182,13 +182,20 @@ describe('preflight', () => {
   test.each([
     ['a wrong password', { password: 'wrong' }, 'PASSWORD_REFUSED'],
     ['no password', { password: '' }, 'PASSWORD_REFUSED'],
+    [
+      'the password with a line break',
+      { password: 'postgres\n' },
+      'PASSWORD_REFUSED',
+      'ends with a line break',
+    ],
     ['a database that is not there', { database: 'nowhere' }, 'DATABASE_MISSING'],
     ['TLS where the server has none', { tls: { mode: 'require' } as const }, 'TLS_MISSING'],
     ['a closed port', { hosts: [{ host: '127.0.0.1', port: 1 }] }, 'ECONNREFUSED'],
-  ])('%s is one finding that says so', async (_, changes, code) => {
+  ])('%s is one finding that says so', async (_, changes, code, cure = '') => {
     const finding = only(await inspectDatabase(databaseSettings(database, changes), users));
     expect(finding.code).toBe(code);
     expect(finding.cure).toBeTruthy();
+    expect(finding.cure).toContain(cure);
     expect(JSON.stringify(finding)).not.toContain('wrong');
   });
 });

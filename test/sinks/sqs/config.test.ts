@@ -120,7 +120,20 @@ describe('faults', () => {
 });
 
 test('a queue URL tells its name and region', () => {
-  expect(queueNameOfUrl(URL_IN_IRELAND)).toBe('users.fifo');
+  for (const [url, name] of [
+    [URL_IN_IRELAND, 'users.fifo'],
+    ['https://sqs.eu-west-1.amazonaws.com/1/q/', 'q'],
+    ['http://localhost:4566/000000000000/q?x=/y#/z', 'q'],
+    ['https://sqs.eu-west-1.amazonaws.com/', ''],
+    ['https://sqs.eu-west-1.amazonaws.com', ''],
+    ['q', ''],
+    // What emulators answer: the region before whatever they listen on, also where that makes no URL.
+    ['http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/q', 'q'],
+    ['http://sqs.us-east-1.127.0.0.1:4566/000000000000/q.fifo', 'q.fifo'],
+    ['http://us-east-1.[::1]:4100/100010001000/q', 'q'],
+  ] as const) {
+    expect(queueNameOfUrl(url), url).toBe(name);
+  }
   for (const [url, region] of [
     [URL_IN_IRELAND, 'eu-west-1'],
     ['https://sqs.cn-north-1.amazonaws.com.cn/1/q', 'cn-north-1'],
