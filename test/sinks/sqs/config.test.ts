@@ -132,7 +132,7 @@ test('a queue URL tells its name and region', () => {
     ['http://sqs.us-east-1.127.0.0.1:4566/000000000000/q.fifo', 'q.fifo'],
     ['http://us-east-1.[::1]:4100/100010001000/q', 'q'],
   ] as const) {
-    expect(queueNameOfUrl(url), url).toBe(name);
+    expect([url, queueNameOfUrl(url)]).toEqual([url, name]);
   }
   for (const [url, region] of [
     [URL_IN_IRELAND, 'eu-west-1'],
