@@ -19,6 +19,8 @@ let client: Client;
 let directory: SourceDirectory;
 let source: TestSource;
 let tests = 0;
+/** Whatever they have open ends with the test. */
+const others: Client[] = [];
 
 beforeAll(async () => {
   server = await startEmbeddedPostgres({ settings: { max_prepared_transactions: '5' } });
@@ -31,12 +33,20 @@ beforeEach(async () => {
   tests++;
 });
 afterEach(async () => {
+  for (const other of others.splice(0)) await other.end().catch(() => undefined);
   await source.stop();
   await sql(`select pg_drop_replication_slot('slot_${tests}')`);
   await sql(`drop publication pub_${tests}`);
   await client.end();
   directory.remove();
 });
+
+async function connectOther(): Promise<Client> {
+  const other = await connect(server.url());
+  other.on('error', () => undefined);
+  others.push(other);
+  return other;
+}
 
 const sql = (text: string) => client.query(text);
 
@@ -79,14 +89,13 @@ test('a slot that is near max_slot_wal_keep_size, while there is half of it left
   await run(`alter system set max_slot_wal_keep_size = '64MB'; select pg_reload_conf()`);
   await start({ slot: { ack: 'delivered', maxRetainedBytes: 1024 * MIB } });
   // An open transaction keeps the WAL, whatever we confirm.
-  const other = await connect(server.url());
+  const other = await connectOther();
   await other.query('begin; insert into items values (1)');
-  await write(40);
+  await write(50);
   expect(await alarm('SLOT_LIMIT_NEAR')).toMatch(/gives slot "slot_1" up when \d+ MB more are written/);
   await run(cure(/ALTER SYSTEM SET max_slot_wal_keep_size = '\d+MB'; SELECT pg_reload_conf\(\);/));
   await isWell();
   await other.query('rollback');
-  await other.end();
   await run('alter system reset max_slot_wal_keep_size; select pg_reload_conf()');
 });
 
@@ -107,9 +116,8 @@ test.each(['open', 'prepared'])(
   'a transaction that stays %s holds WAL, and its cure lets go of it',
   async (how) => {
     await start({ receiveTimeoutMs: 3000, slot: { maxRetainedBytes: MIB } });
-    const other = await connect(server.url());
-    other.on('error', () => undefined);
-    await other.query(`begin; set application_name = 'nightly'; insert into items values (${tests})`);
+    const other = await connectOther();
+      await other.query(`begin; set application_name = 'nightly'; insert into items values (${tests})`);
     if (how === 'prepared') await other.query(`prepare transaction 'it''s'`);
     await write(3);
     const said = await alarm('TRANSACTION_HOLDS_WAL');
