@@ -31,7 +31,7 @@ const NEEDED_BYTES = 250 * 1024 ** 2;
 /** A guard needs as long to end the Postgres of a demo that was killed. */
 const EARLIER_END_MS = 15_000;
 const STATE = 'demo.json';
-const OURS = new Set(['postgres', 'data', 'tailrace.yaml', 'lock.db', 'instance', STATE]);
+const OURS = new Set(['postgres', 'data', 'tailrace.yaml', 'lock.db', STATE]);
 
 /** `keep`: where; true: in `./tailrace-demo`; undefined: nowhere. */
 export async function openPlace(keep: string | true | undefined, cwd: string): Promise<DemoPlace> {
