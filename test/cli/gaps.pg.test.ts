@@ -31,6 +31,9 @@ afterEach(async () => {
 const sql = async <Row extends object>(text: string): Promise<Row[]> =>
   (await database.client.query<Row>(text)).rows;
 
+const idsOf = async (look: string): Promise<number[]> =>
+  (await sql<{ id: number }>(look)).map(({ id }) => id).toSorted((a, b) => a - b);
+
 /** A command line in the directory of the service. */
 async function run(...argv: string[]) {
   const cli = startCli(argv, {
@@ -109,12 +112,12 @@ test('of a stopped service the store is asked under the lock, and the SQL shows 
     accepted_at: null,
   });
   expect(named.look).toHaveLength(1);
-  expect((await sql<{ id: number }>(named.look[0]!)).map(({ id }) => id).toSorted()).toEqual([1, 2]);
+  expect(await idsOf(named.look[0]!)).toEqual([1, 2]);
   expect(named.rereads).toContain('"public"."Users" that transactions');
   // Of any table: the SQL makes the SQL.
   const any = JSON.parse((await run('gaps', 'show', '2', '--json')).stdout) as FoundGap;
   const made = await sql<{ format: string }>(any.look[0]!);
-  expect((await sql<{ id: number }>(made[0]!.format)).map(({ id }) => id).toSorted()).toEqual([1, 2]);
+  expect(await idsOf(made[0]!.format)).toEqual([1, 2]);
   const shown = await run('gaps', 'show', '1');
   expect(shown.stdout).toContain(named.look[0]);
   expect(shown.stdout).toMatch(/accepted_at: +by nobody yet/);

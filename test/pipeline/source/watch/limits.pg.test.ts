@@ -117,7 +117,7 @@ test.each(['open', 'prepared'])(
   async (how) => {
     await start({ receiveTimeoutMs: 3000, slot: { maxRetainedBytes: MIB } });
     const other = await connectOther();
-      await other.query(`begin; set application_name = 'nightly'; insert into items values (${tests})`);
+    await other.query(`begin; set application_name = 'nightly'; insert into items values (${tests})`);
     if (how === 'prepared') await other.query(`prepare transaction 'it''s'`);
     await write(3);
     const said = await alarm('TRANSACTION_HOLDS_WAL');
