@@ -110,6 +110,8 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const { encoding } = prepared.preflight;
     const { ownEncoding } = ports;
     const transcoder = await transcoderOf({ client: primary.client, encoding, ownEncoding });
+    const markers = await markersOf(primary.client, prepared, ports.walsender);
+    opened.feed.onProof = (content) => markers?.came(content);
     const stream = await startStream(replication, { startLsn: plan.startLsn, prepared, options });
     opened.streamed = true;
     const { describe, partitions } = describingRelations({
@@ -129,8 +131,6 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       noteServer(options, ready, ports.lines);
       ports.onStreaming(stream, ready, server.walEnd);
       state.streams();
-      const markers = await markersOf(primary.client, prepared, ports.walsender);
-      opened.feed.onProof = (content) => markers?.came(content);
       await follow({
         stream,
         transcoder,
