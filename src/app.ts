@@ -17,6 +17,7 @@ import { untilDescriptorsFree } from './pipeline/threads/descriptors.ts';
 import { notRunning } from './pipeline/sink/pull/answers.ts';
 import { pullStreams } from './pipeline/sink/pull/streams.ts';
 import type { SinkId } from './store/sink-records.ts';
+import { beginLife } from './store/instance.ts';
 import { openStore, type Store } from './store/sqlite.ts';
 import { createMetrics } from './telemetry/metrics/metrics.ts';
 
@@ -75,7 +76,8 @@ export async function startService(
       );
     }
     watchers.push(keepDeadLetterLimits(store, settings.deadLetters, logger));
-    await topology.start({ settings, store, version, logger, failed });
+    const life = beginLife(dataDir);
+    await topology.start({ settings, store, version, life, logger, failed });
     // After the databases: a service that has none yet would call itself ready.
     http = await startHttp({
       settings,

@@ -92,6 +92,7 @@ async function toLog(settings: DatabaseSettings, directory: string): Promise<num
     directory: log,
     knownEpoch: -1,
     signals,
+    life: { instance: 'bench', life: 1, nonce: 'a' },
     version: 'bench',
     durableDirectory: true,
     logger: pino({ level: 'silent' }),

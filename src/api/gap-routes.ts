@@ -1,7 +1,6 @@
 // The management API of gaps: which there are, and that somebody accepts one. Needs full access.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { gapName, type Gap } from '../core/gaps.ts';
 import type { ServiceControl } from '../pipeline/service/control.ts';
 import { invalidRequest } from './errors.ts';
 import { addManagementRoutes } from './management-routes.ts';
@@ -23,15 +22,15 @@ export function addGapRoutes(app: FastifyInstance, control: ServiceControl): voi
       const { after, limit } = parsed.data;
       const gaps = control.gaps(databaseOf(request), { limit, ...(after === undefined ? {} : { after }) });
       return {
-        gaps: gaps.map(gapDocument),
+        gaps,
         next: gaps.length < limit ? null : (gaps.at(-1)?.id ?? null),
       };
     });
     routes.get('/api/databases/:database/gaps/:id', async (request) =>
-      gapDocument(control.gap(databaseOf(request), idOf(request))),
+      control.gap(databaseOf(request), idOf(request)),
     );
     routes.post('/api/databases/:database/gaps/:id/accept', async (request) =>
-      gapDocument(control.acceptGap(databaseOf(request), idOf(request))),
+      control.acceptGap(databaseOf(request), idOf(request)),
     );
   });
 }
@@ -43,17 +42,3 @@ function idOf(request: FastifyRequest): number {
   if (!Number.isSafeInteger(id)) throw invalidRequest('the id is a number', 'the list of gaps shows the ids');
   return id;
 }
-
-const gapDocument = (gap: Gap): Record<string, unknown> => ({
-  id: gap.id,
-  name: gapName(gap),
-  cause: gap.cause,
-  reason: gap.reason,
-  from: gap.from,
-  to: gap.to ?? null,
-  tables: gap.tables?.map(({ schema, table }) => `${schema}.${table}`) ?? null,
-  sink: gap.sink ?? null,
-  since: gap.since,
-  halts: gap.halts,
-  accepted_at: gap.acceptedAt ?? null,
-});

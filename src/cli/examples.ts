@@ -84,6 +84,19 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace dead-letters replay users --all --rate 50', 'all, fifty a second'],
   ],
   'dead-letters discard': [['tailrace dead-letters discard users 17', 'forget one of them']],
+  gaps: [
+    ['tailrace gaps list', 'what may be missing, and why'],
+    ['tailrace gaps accept 3', 'somebody knows: go on'],
+  ],
+  'gaps list': [
+    ['tailrace gaps list', 'those that nobody has accepted'],
+    ['tailrace gaps list --all --json', 'all that were ever declared, as data'],
+  ],
+  'gaps show': [['tailrace gaps show 3', 'with the SQL that shows the rows it can concern']],
+  'gaps accept': [
+    ['tailrace gaps accept 3 4', 'of a running service, or of one that is stopped'],
+    ['tailrace gaps accept 3 -c /etc/tailrace.yaml', 'found through this configuration'],
+  ],
 };
 
 /** The words of a command below the program: `dead-letters list`. */

@@ -16,6 +16,7 @@ import {
 import { addCompletionCommands } from './completion/commands.ts';
 import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
 import { addExamples, pathOf } from './examples.ts';
+import { addGapCommands } from './gaps/commands.ts';
 import { widthOf, wrap } from './layout.ts';
 import {
   errorDocument,
@@ -94,6 +95,7 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
   addReadingCommands(program, ports, end);
   addSinkCommands(program, ports, end);
   addDeadLetterCommands(program, ports, end);
+  addGapCommands(program, ports, end);
   addCompletionCommands(program, ports, end);
   showWhereHelpIs(program);
   const paint = painterFor(ports.stdout, ports.env);

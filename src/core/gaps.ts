@@ -100,4 +100,4 @@ export const describeGap = (gap: Gap): string =>
 
 /** How to let deliveries go on. */
 export const acceptHint = (database: string, gap: Gap): string =>
-  `compare the consumers with the tables, then accept the gap: POST /api/databases/${encodeURIComponent(database)}/gaps/${gap.id}/accept, or write "${gapName(gap)}" under databases[].accepted_gaps and start again`;
+  `compare the consumers with the tables ("tailrace gaps show ${gap.id}" has the SQL), then accept the gap: tailrace gaps accept ${gap.id}, or POST /api/databases/${encodeURIComponent(database)}/gaps/${gap.id}/accept, or write "${gapName(gap)}" under databases[].accepted_gaps and start again`;

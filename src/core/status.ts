@@ -58,6 +58,20 @@ export type MarkerStatus = {
   readonly invalidAnnotations: number;
 };
 
+/**
+ * Why what Postgres may forget does not move. socket_dead: the server has given our connection up, or nothing comes through it ·
+ * replies_lost: it sends, and hears nothing of us · log_writer: the disk does not take the log · sink: one holds the flush · decoder: the
+ * server is busy decoding, and says nothing meanwhile.
+ */
+export type StallCause = 'socket_dead' | 'replies_lost' | 'log_writer' | 'sink' | 'decoder';
+export const STALL_CAUSES: readonly StallCause[] = [
+  'socket_dead',
+  'replies_lost',
+  'log_writer',
+  'sink',
+  'decoder',
+];
+
 export type DatabaseStatus = Condition & {
   readonly name: string;
   /** `connecting`, `streaming`, `waiting` (backoff), `stopped`. */
@@ -82,6 +96,10 @@ export type DatabaseStatus = Condition & {
   /** Changes logged since the start with a composite value that is Postgres' text: nothing proved its type's attributes. */
   readonly unprovedShapes: number;
   readonly reconnects: number;
+  /** Why what Postgres may forget does not move; undefined: it does, or nothing is there to move it. */
+  readonly stall?: StallCause;
+  /** Stalls that ended with a new connection since the start. */
+  readonly stallsHealed: number;
   /** Those that nobody has accepted, oldest first. */
   readonly gaps: readonly Gap[];
   /** What is left out or not as it should be, each of which degrades. */

@@ -15,6 +15,7 @@ import {
   sqliteFiles,
 } from './files.ts';
 import { LOCK_FILE } from './lock.ts';
+import { INSTANCE_FILE } from './places.ts';
 
 /** Made by the file system, not by us; often nobody but root may look into it. */
 const LOST_AND_FOUND = 'lost+found';
@@ -36,6 +37,7 @@ export function inspectDirectory(dataDir: string, storeFile: string): readonly s
     const inspection = new Inspection(dataDir, top);
     for (const file of [...sqliteFiles(join(dataDir, LOCK_FILE)), ...sqliteFiles(storeFile)])
       inspection.file(file);
+    inspection.file(join(dataDir, INSTANCE_FILE));
     for (const room of ROOMS) inspection.room(join(dataDir, room));
     return [...tighten(dataDir, top, basename(storeFile)), ...inspection.notes()];
   } catch (error) {
@@ -133,7 +135,11 @@ const isOursAlone = (dataDir: string, top: Stats, store: string): boolean =>
   (top.mode & STICKY) === 0 &&
   readdirSync(dataDir).every(
     (name) =>
-      name === LOST_AND_FOUND || ROOMS.includes(name) || name.startsWith(LOCK_FILE) || name.startsWith(store),
+      name === LOST_AND_FOUND ||
+      name.startsWith(INSTANCE_FILE) ||
+      ROOMS.includes(name) ||
+      name.startsWith(LOCK_FILE) ||
+      name.startsWith(store),
   );
 
 function tighten(dataDir: string, top: Stats, store: string): string[] {

@@ -2,6 +2,9 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** At the top of the data directory: which one it is, and how many processes had it. */
+export const INSTANCE_FILE = 'instance';
+
 /** Of the settings: the absolute path of the data directory. */
 type DataDir = { readonly dataDir: string };
 

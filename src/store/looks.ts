@@ -1,5 +1,6 @@
 // The looks at a database, the newest all of them and fewer and fewer of the older ones (invariant 8).
 import type { DatabaseSync } from 'node:sqlite';
+import type { GapXids } from '../core/gap-rows.ts';
 import type { CatalogVersions, Look, LookedAt, Version } from '../core/look.ts';
 import { formatLsn, minLsn, readLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { parseStored } from './errors.ts';
@@ -194,6 +195,29 @@ export class Looks {
       const parted = partedAt(row, server);
       const isOfHistory = parted === undefined || walAfter <= parted;
       if (isOfHistory && walAfter <= lsn) return BigInt(row['xmin'] as number);
+    }
+    return undefined;
+  }
+
+  /**
+   * The ids of transactions that may have committed between two places in the WAL of the server that was looked at last; undefined:
+   * no look from before `from` is kept. Looks of its own timeline only: what another history wrote there has other ids.
+   */
+  xidsBetween(database: string, from: Lsn, to: Lsn | undefined): GapXids | undefined {
+    const rows = this.#db
+      .prepare(
+        'select server, wal_before, wal_after, xmin, begun from looks where database = ? order by id desc',
+      )
+      .all(database);
+    const newest = rows[0] && (parseStored(rows[0]['server']) as StoredServer);
+    let below: bigint | undefined;
+    for (const row of rows) {
+      const { systemIdentifier, timeline } = parseStored(row['server']) as StoredServer;
+      if (systemIdentifier !== newest?.systemIdentifier || timeline !== newest.timeline) continue;
+      if (to !== undefined && readLsn(String(row['wal_before'])) >= to)
+        below = BigInt(row['begun'] as number);
+      if (readLsn(String(row['wal_after'])) > from) continue;
+      return { from: BigInt(row['xmin'] as number), ...(below === undefined ? {} : { below }) };
     }
     return undefined;
   }

@@ -68,6 +68,7 @@ export function sourceOptions(options: ProcessOptions, signals: LogSignals): Sou
     store,
     log: LOG_SETTINGS,
     directory: logDirectory,
+    life: { instance: 'test', life: 1, nonce: 'a' },
     knownEpoch: Math.max(store.sinks.highestEpoch(DATABASE), highestEpochIn(ledgerDirectory)),
     signals,
     sinkSlots: new Map(sinks.map(({ name }, slot) => [name, slot])),

@@ -130,6 +130,25 @@ describe('looks', () => {
     expect(store.looks.newest('shop')?.fold).toBe('a');
   });
 
+  test('bound the transactions between two places: those not ended before the first, those begun before the second', () => {
+    const at = (lsn: bigint, xmin: bigint, begun: bigint, changes: Partial<Look> = {}): void =>
+      add({ walBefore: toLsn(lsn), walAfter: toLsn(lsn + 5n), xmin, begun, ...changes });
+    const between = (from: bigint, to?: bigint) =>
+      store.looks.xidsBetween('shop', toLsn(from), to === undefined ? undefined : toLsn(to));
+    expect(between(0n, 9n)).toBeUndefined();
+    // Of another timeline: its ids are another history's.
+    at(50n, 5n, 6n, { server: { ...look().server, timeline: 9 } });
+    at(100n, 10n, 12n);
+    at(200n, 20n, 22n);
+    at(300n, 30n, 32n);
+    expect(between(105n, 300n)).toEqual({ from: 10n, below: 32n });
+    expect(between(104n, 300n)).toBeUndefined();
+    expect(between(206n, 299n)).toEqual({ from: 20n, below: 32n });
+    expect(between(206n, 301n)).toEqual({ from: 20n });
+    expect(between(206n)).toEqual({ from: 20n });
+    expect(store.looks.xidsBetween('other', toLsn(206n), undefined)).toBeUndefined();
+  });
+
   test('are few, however many are taken: all of the newest, some of the old ones, each thing seen once', () => {
     for (let i = 1; i <= MAX_LOOKS * 5; i++) add({ walBefore: toLsn(BigInt(i)), begun: BigInt(i) });
     const last = BigInt(MAX_LOOKS * 5);

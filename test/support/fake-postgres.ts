@@ -268,6 +268,12 @@ const ANSWERS: readonly (readonly [
   [/from pg_replication_slots/, slotRows],
   [/pg_create_logical_replication_slot/, makeSlot],
   [/from pg_publication p/, publicationRows],
+  // Whoever it is asked of is there, and waits for WAL.
+  [/from pg_stat_activity where pid/, () => [{ waitsFor: 'wal' }]],
+  [/as "keepMegabytes"/, () => [{ keepMegabytes: -1, idleSeconds: null }]],
+  [/pg_stat_replication_slots'/, () => [{ there: false }]],
+  [/as allowed\s+from pg_proc/, () => [{ allowed: false }]],
+  [/application_name as name/, () => []],
   [/sync_state/, ({ synchronousState }) => [{ sync_state: synchronousState }]],
   [/synchronous_standby_names/, ({ synchronousStandbyNames }) => [{ names: synchronousStandbyNames }]],
   [/pg_current_wal_insert_lsn/, ({ walEnd }) => [{ lsn: lsnText(walEnd) }]],

@@ -81,6 +81,7 @@ export function startTestSource(
     knownEpoch: -1,
     signals,
     version: '0.0.0-test',
+    life: { instance: 'test', life: 1, nonce: 'a' },
     durableDirectory: true,
     logger: pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line) as never) }),
     ...others,

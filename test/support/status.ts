@@ -24,6 +24,7 @@ export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): Databas
   receivedBytes: 5000,
   unprovedShapes: 0,
   reconnects: 2,
+  stallsHealed: 6,
   gaps: [],
   warnings: [],
   notes: [],

@@ -8,6 +8,7 @@ import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { RewindTarget, SinkReply, SinkRequest } from '../sink/requests.ts';
 import type { SinkThread } from '../sink/thread.ts';
+import { gapDocument, type GapDocument } from './gap-document.ts';
 import type { Topology } from './topology.ts';
 
 type RewindReply = SinkReply<Extract<SinkRequest, { type: 'rewind' }>>;
@@ -17,10 +18,10 @@ export type Page = { readonly after?: number; readonly limit: number };
 /** Errors: DATABASE_UNKNOWN, GAP_UNKNOWN, SINK_UNKNOWN, SINK_AMBIGUOUS, SINK_NOT_READY, DEAD_LETTER_UNKNOWN, and what the sink refuses with. */
 export interface ServiceControl {
   /** Of a database, all that were ever declared, oldest first. */
-  gaps(database: string, page: Page): readonly Gap[];
-  gap(database: string, id: number): Gap;
+  gaps(database: string, page: Page): readonly GapDocument[];
+  gap(database: string, id: number): GapDocument;
   /** Sinks that halted because of it go on. Durable when it returns. */
-  acceptGap(database: string, id: number): Gap;
+  acceptGap(database: string, id: number): GapDocument;
   sinks(): readonly SinkStatus[];
   /** `name` or `database/name`. */
   find(name: string, database?: string): SinkId;
@@ -58,11 +59,20 @@ export function createControl({ store, topology, configuredStatus }: ControlPort
   const threadOf = (id: SinkId): Pick<SinkThread, 'request'> | undefined => topology.threadOf(id);
   const known = (database: string): string =>
     topology.databases().some(({ name }) => name === database) ? database : fail(unknownDatabase(database));
+  const publicationOf = (database: string): string =>
+    topology.databases().find(({ name }) => name === database)!.publication;
+  const documentOf = (database: string, gap: Gap): GapDocument =>
+    gapDocument(gap, { name: database, publication: publicationOf(database) }, store);
   return {
-    gaps: (database, { after = 0, limit }) => store.gaps.list(known(database), { after, limit }),
-    gap: (database, id) => store.gaps.find(known(database), id) ?? fail(unknownGap(database, id)),
+    gaps: (database, { after = 0, limit }) =>
+      store.gaps.list(known(database), { after, limit }).map((gap) => documentOf(database, gap)),
+    gap: (database, id) =>
+      documentOf(database, store.gaps.find(known(database), id) ?? fail(unknownGap(database, id))),
     acceptGap: (database, id) =>
-      store.gaps.accept(known(database), id, wallTime()) ?? fail(unknownGap(database, id)),
+      documentOf(
+        database,
+        store.gaps.accept(known(database), id, wallTime()) ?? fail(unknownGap(database, id)),
+      ),
     sinks,
     find: (name, database) => findSink(sinks(), name, database),
     sink: (id) => statusOf(id) ?? fail(unknownSink(id.sink)),
@@ -116,7 +126,7 @@ const unknownGap = (database: string, id: number): TailraceError =>
   refusal(
     `database "${database}" has no gap ${id}`,
     'GAP_UNKNOWN',
-    'tailrace status lists those that nobody has accepted',
+    'tailrace gaps list shows those that nobody has accepted',
   );
 
 const unknownSink = (name: string): TailraceError =>

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { wallTime } from '../../core/clock.ts';
 import { describeGap, haltingGap, type Gap } from '../../core/gaps.ts';
 import { stableUuid, streamKey } from '../../core/idempotency.ts';
+import type { ProcessLife } from '../../core/process-life.ts';
 import type { DatabaseStatus, SinkStatus, WantedStatus } from '../../core/status.ts';
 import { makeDirectory } from '../../data-directory/directory.ts';
 import { ledgerDirectory, ledgerFile, logDirectory } from '../../data-directory/places.ts';
@@ -28,6 +29,7 @@ export type DatabaseOptions = {
   readonly settings: ServiceSettings;
   readonly store: Store;
   readonly version: string;
+  readonly life: ProcessLife;
   readonly logger: Logger;
   /** The service cannot go on. */
   readonly failed: (error: unknown) => void;
@@ -69,6 +71,7 @@ export class Database {
       knownEpoch: highestEpochOf(options),
       signals: this.#signals,
       version: options.version,
+      life: options.life,
       logLevel: settings.logLevel,
       logger: options.logger,
     });

@@ -1,5 +1,6 @@
 // Which sink runs where: every database with its source thread and its sink threads, found by the sink's name.
 import type { Logger } from 'pino';
+import type { ProcessLife } from '../../core/process-life.ts';
 import type { DatabaseStatus, SinkStatus, WantedStatus } from '../../core/status.ts';
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
@@ -12,6 +13,8 @@ export type TopologyOptions = {
   readonly settings: ServiceSettings;
   readonly store: Store;
   readonly version: string;
+  /** Of this process, under the lock of the data directory. */
+  readonly life: ProcessLife;
   readonly logger: Logger;
   /** The service cannot go on. */
   readonly failed: (error: unknown) => void;

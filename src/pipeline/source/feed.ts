@@ -18,6 +18,7 @@ import type { Begin } from './history/begins.ts';
 import type { Comparing, Joint } from './joint.ts';
 import { OversizeRows } from './oversize-rows.ts';
 import type { RelationsInForce } from './relations-in-force.ts';
+import { readMarker } from './watch/marker.ts';
 
 /** Of the socket's own size, so that a block seldom grows it. */
 const INITIAL_BLOCK_BYTES = 512 * 1024;
@@ -52,6 +53,8 @@ export class LogFeed {
   #comparing: Comparing | undefined;
   /** Has this connection brought the transaction that the log ends with? */
   brought = false;
+  /** Told of a marker that proves the loop: it is not logged. */
+  onProof: (content: string) => void = () => undefined;
   transactions = 0;
   changes = 0;
 
@@ -155,6 +158,7 @@ export class LogFeed {
           return i;
         case MESSAGE.origin:
         case MESSAGE.logicalMessage:
+          if (this.#isProof(bytes, start, end)) break;
           if (!this.#inTransaction || this.#index >= this.#skipBelow) {
             appendFrame(this.#writer, bytes, start, end);
           }
@@ -204,6 +208,12 @@ export class LogFeed {
   #passOver(bytes: Buffer, start: number, proofs: ShapeProofs): void {
     if (!isRow(bytes[start]!)) return;
     proofs.passed(relationIdOfRow(bytes, start), { bytes, start, xid: this.#xid });
+  }
+
+  #isProof(bytes: Buffer, start: number, end: number): boolean {
+    const proof = bytes[start] === MESSAGE.logicalMessage ? readMarker(bytes, start, end) : undefined;
+    if (proof !== undefined) this.onProof(proof);
+    return proof !== undefined;
   }
 
   /** Appends what was taken. Call it at the end of every batch, whatever happened. */

@@ -98,7 +98,23 @@ export class FlushKeeper {
 
   /** Is there more in the page cache than may be? */
   get behind(): boolean {
-    return this.#ports.log.writtenEnd - this.#durableEnd > MAX_UNSYNCED_BYTES;
+    return this.unsyncedBytes > MAX_UNSYNCED_BYTES;
+  }
+
+  /** What waits for the disk, and up to where that has got. */
+  get unsyncedBytes(): number {
+    return this.#ports.log.writtenEnd - this.#durableEnd;
+  }
+  get durableEnd(): number {
+    return this.#durableEnd;
+  }
+
+  /** Slots of the sinks that the flush waits for. */
+  holders(): number[] {
+    const { log, signals, state } = this.#ports;
+    const lowest = state.acknowledging === 'delivered' ? signals.lowestSettled() : undefined;
+    if (lowest === undefined || lowest.offset >= log.writtenEnd) return [];
+    return [...signals.holders()].filter((slot) => signals.settled(slot).offset === lowest.offset);
   }
 
   async sync(): Promise<void> {

@@ -1,6 +1,7 @@
 // What a source is told, and what it says once it streams.
 import type { Logger } from 'pino';
 import type { FollowedLog } from '../../core/log-life.ts';
+import type { ProcessLife } from '../../core/process-life.ts';
 import type { SinkNames } from '../../core/wanted-names.ts';
 import type { StreamedTable } from '../../core/status.ts';
 import type { LogSettings } from '../../log/settings.ts';
@@ -26,6 +27,8 @@ export type SourceOptions = {
   /** By the sinks' names, their slots in `signals`. */
   readonly sinkSlots: ReadonlyMap<string, number>;
   readonly version: string;
+  /** Of this process, under the lock of the data directory. */
+  readonly life: ProcessLife;
   /** Does `directory` outlive the process? */
   readonly durableDirectory: boolean;
   readonly logger: Logger;

@@ -18,6 +18,7 @@ import { LookKeeper } from './looks.ts';
 import type { StoppedDecoding } from './joining.ts';
 import { runSession } from './session.ts';
 import { SourceState } from './status.ts';
+import { isHealing } from './watch/heals.ts';
 import type { DatabaseStatus } from '../../core/status.ts';
 
 export interface Source {
@@ -59,6 +60,7 @@ class SourceRun {
   #stopped: StoppedDecoding | undefined;
   #opened: SourceLog | undefined;
   #stream: ReplicationStream | undefined;
+  #connections = 0;
   #streamedBefore = false;
   /** Do sinks follow the log since before any server was connected to? */
   #isFollowedAlone = false;
@@ -129,6 +131,7 @@ class SourceRun {
       looks: this.#looks,
       stopped: this.#stopped,
       opened: this.#opened,
+      walsender: { ...this.#options.life, connection: ++this.#connections },
       isFollowedAlone: this.#isFollowedAlone,
       lines: this.#lines,
       onOpened: (opened) => (this.#opened = opened),
@@ -159,6 +162,7 @@ class SourceRun {
     const { settings } = this.#options;
     if (fault.code === 'DECODING_STOPPED') this.#stopped = {};
     if (fault.code === TEXT_UNDECODABLE) this.#ownEncoding = true;
+    if (isHealing(fault)) this.#state.stallsHealed++;
     const failures = ++this.#failures;
     const exhausted = settings.maxConnectionRetries > 0 && failures > settings.maxConnectionRetries;
     if (fault.mend === 'restart' || exhausted) throw fault;

@@ -2,6 +2,7 @@
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { walsenderName, walsenderToken, type Walsender } from '../../core/process-life.ts';
 import {
   applicationName,
   backendPid,
@@ -38,6 +39,7 @@ import type { SourceState } from './status.ts';
 import { recordStreamed, type TablePorts } from './streamed-tables.ts';
 import { refreshTables, watchTables } from './tables.ts';
 import { watchServer } from './watch.ts';
+import { MarkerLoop, mayEmit } from './watch/marker.ts';
 
 /** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
 const MIN_MESSAGE_BYTES = 256 * 1024;
@@ -48,6 +50,8 @@ export type SessionPorts = JoinPorts & {
   readonly ownEncoding: boolean;
   /** The log that an earlier connection opened. */
   readonly opened: SourceLog | undefined;
+  /** Under which the server knows this connection. */
+  readonly walsender: Walsender;
   onOpened(opened: SourceLog): void;
   onStreaming(stream: ReplicationStream, ready: SourceReady, walEnd: Lsn): void;
   /** Everything up to here has come. */
@@ -69,14 +73,20 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       ...primary,
       settings,
       selections: options.selections,
+      walsender: ports.walsender,
       onSlotWait: (wait) => {
         state.waits(wait);
         const { code } = wait;
         ports.lines.say({ level: 'info', message: describeError(wait), fields: { code }, kind: code });
       },
+      onEnded: (ended) => {
+        state.stallsHealed++;
+        logger.warn({ code: ended.code }, ended.message);
+      },
       signal,
     });
-    replication = await connectReplication(settings, primary.target, ports.ownEncoding);
+    const name = walsenderName(ports.walsender, settings.name);
+    replication = await connectReplication(settings, primary.target, ports.ownEncoding, name);
     const server = await readHistory(replication);
     const looking = lookingAt(primary, prepared, server);
     const { opened, plan } = await provingServer(prepared, primary.client, async () => {
@@ -100,6 +110,8 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const { encoding } = prepared.preflight;
     const { ownEncoding } = ports;
     const transcoder = await transcoderOf({ client: primary.client, encoding, ownEncoding });
+    const markers = await markersOf(primary.client, prepared, ports.walsender);
+    opened.feed.onProof = (content) => markers?.came(content);
     const stream = await startStream(replication, { startLsn: plan.startLsn, prepared, options });
     opened.streamed = true;
     const { describe, partitions } = describingRelations({
@@ -119,7 +131,18 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       noteServer(options, ready, ports.lines);
       ports.onStreaming(stream, ready, server.walEnd);
       state.streams();
-      await follow({ stream, transcoder, opened, primary, pid, looking, describe, partitions, ports });
+      await follow({
+        stream,
+        transcoder,
+        opened,
+        primary,
+        pid,
+        looking,
+        describe,
+        partitions,
+        markers,
+        ports,
+      });
     } finally {
       await stream.stop();
       // Where the server does not answer any more, what was declared already stands.
@@ -152,6 +175,15 @@ function startStream(
   });
 }
 
+async function markersOf(
+  client: Primary['client'],
+  { preflight: { serverVersion }, slot }: Prepared,
+  walsender: Walsender,
+): Promise<MarkerLoop | undefined> {
+  const isAllowed = await mayEmit(client, serverVersion);
+  return isAllowed ? new MarkerLoop(walsenderToken(walsender), slot.confirmedFlush) : undefined;
+}
+
 const lookingAt = (primary: Primary, prepared: Prepared, server: ServerHistory): Looking => ({
   client: primary.client,
   serverVersion: prepared.preflight.serverVersion,
@@ -171,12 +203,13 @@ function tablePorts({ client, target }: Primary, { options, state, looks }: Sess
 type Following = Reading & {
   readonly primary: Primary;
   readonly pid: number;
+  readonly markers: MarkerLoop | undefined;
   readonly ports: SessionPorts;
 };
 
 /** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
 async function follow(following: Following): Promise<void> {
-  const { stream, opened, primary, pid, looking, partitions, ports } = following;
+  const { stream, opened, primary, pid, looking, partitions, markers, ports } = following;
   const { state, options, signal: stopped } = ports;
   const { keeper, budget } = opened;
   const done = new AbortController();
@@ -197,6 +230,7 @@ async function follow(following: Following): Promise<void> {
     ports.lines.say({ level: 'warn', message, fields: { code }, kind: code });
   const { client } = primary;
   const { settings } = options;
+  const isReading = (): boolean => !keeper.behind && !budget.spent;
   const lookAgain = async (): Promise<void> => {
     const look = await ports.looks.again(looking);
     const { catalog } = look;
@@ -213,7 +247,21 @@ async function follow(following: Following): Promise<void> {
     budget.loop(state, warn, done.signal),
     // A server that fell silent leaves their questions unanswered: the end does not wait for them.
     ...[
-      watchServer({ client, pid, settings, keeper, state, warn }, done.signal),
+      watchServer(
+        {
+          client,
+          pid,
+          settings,
+          keeper,
+          stream,
+          sinkSlots: options.sinkSlots,
+          isReading,
+          markers,
+          state,
+          warn,
+        },
+        done.signal,
+      ),
       watchTables(tablePorts(primary, ports), lookAgain, done.signal),
     ].map((asking) => Promise.race([asking, aborted(done.signal)])),
   ].map((loop) => loop.catch(end));

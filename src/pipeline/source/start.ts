@@ -2,6 +2,7 @@
 import { escapeLiteral, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
+import type { Walsender } from '../../core/process-life.ts';
 import { parseTimelineHistory, type TimelineHistory } from '../../core/timeline.ts';
 import {
   inPlainSession,
@@ -15,10 +16,10 @@ import { createPublication, walPosition } from '../../postgres/preflight/publica
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { noticesOf } from './tables.ts';
+import { freeSlot } from './watch/stale-walsender.ts';
 import type { TableName } from '../../core/selection.ts';
 import type { SinkNames } from '../../core/wanted-names.ts';
 import { readSlot, type Slot } from '../../postgres/preflight/slot.ts';
-import { slotInUse } from '../../postgres/slot-in-use.ts';
 import { dropSlot, makeSlot, slotBlocker, slotWait } from '../../postgres/preflight/slot-making.ts';
 
 export type Prepared = {
@@ -40,14 +41,18 @@ export type PreparePorts = {
   readonly target: Target;
   readonly settings: DatabaseSettings;
   readonly selections: readonly SinkNames[];
+  /** The connection that is to read from the slot. */
+  readonly walsender: Walsender;
   /** Told now and again what a slot of ours that is being made waits for. */
   readonly onSlotWait: (wait: TailraceError) => void;
+  /** Told that a walsender of ours which still held the slot was ended. */
+  readonly onEnded: (ended: TailraceError) => void;
   readonly signal: AbortSignal;
 };
 
 /** Preflight; makes the publication and the slot where that is asked for. Rejects with every fault and its cure. */
 export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
-  const { client, target, settings, selections, onSlotWait, signal } = ports;
+  const { client, target, settings, selections, walsender, onSlotWait, onEnded, signal } = ports;
   const found = await preflight(client, settings, selections);
   const fault = faultOf(settings.name, [...found.findings, ...found.tableFindings]);
   if (fault !== undefined) throw fault;
@@ -57,7 +62,10 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
     throw slotWait(settings.slot.name, blocker);
   }
   // Before there is a log: what another process is sent meanwhile would be missing in it.
-  if (activePid !== undefined) throw slotInUse(settings.name, settings.slot.name, { pid: activePid });
+  const there =
+    activePid === undefined
+      ? found.slot
+      : await freeSlot({ client, settings, pid: activePid, own: walsender, onEnded });
   // The publication first: what is written between the two would not be decodable.
   let { publication } = found;
   let published: Prepared['published'];
@@ -69,14 +77,14 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
     published = { tables, from: await walPosition(client) };
     publication = await readPublication(client, settings.publication.name);
   }
-  const slotCreated = found.slot === undefined;
+  const slotCreated = there === undefined;
   if (slotCreated) {
     const { serverVersion } = found;
     const onWait: Parameters<typeof makeSlot>[0]['onWait'] = (blocker) =>
       onSlotWait(slotWait(settings.slot.name, blocker));
     await makeSlot({ client, target, settings, serverVersion, onWait, signal });
   }
-  const slot = found.slot ?? (await readSlot(client, settings.slot.name));
+  const slot = there ?? (await readSlot(client, settings.slot.name));
   if (publication === undefined || slot === undefined) {
     throw new TailraceError(
       `database "${settings.name}": ${slot === undefined ? 'slot' : 'publication'} vanished right after it was made`,

@@ -4,7 +4,7 @@ import type { Acknowledging } from '../../core/ack.ts';
 import type { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
-import type { Condition, DatabaseStatus, StreamedTable } from '../../core/status.ts';
+import type { Condition, DatabaseStatus, StallCause, StreamedTable } from '../../core/status.ts';
 
 /** `status` names the last of them; the store has all. */
 const MAX_JOINED_TABLES = 20;
@@ -27,6 +27,8 @@ export class SourceState {
   receivedBytes = 0;
   unprovedShapes = 0;
   reconnects = 0;
+  stall: StallCause | undefined;
+  stallsHealed = 0;
   gaps: readonly Gap[] = [];
   /** From preflight: they last until the next connection. */
   notices: readonly string[] = [];
@@ -123,6 +125,8 @@ export class SourceState {
       receivedBytes: this.receivedBytes,
       unprovedShapes: this.unprovedShapes,
       reconnects: this.reconnects,
+      ...(this.stall === undefined ? {} : { stall: this.stall }),
+      stallsHealed: this.stallsHealed,
       gaps: this.gaps,
       warnings: [
         ...this.notices,

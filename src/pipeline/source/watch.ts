@@ -1,14 +1,23 @@
-// Looks after a running stream from the side: synchronous role, slot health, WAL that a gap holds back.
+// Looks after a running stream from the side: synchronous role, slot health, what holds WAL back, and whether anything moves at all.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from 'pg';
+import { DatabaseError, type Client } from 'pg';
+import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
+import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { applicationName } from '../../postgres/connection/connection.ts';
+import { walPosition } from '../../postgres/preflight/publication-changes.ts';
 import { inspectSlot, readSlot, type Slot } from '../../postgres/preflight/slot.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
+import type { ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { FlushKeeper } from './flush.ts';
 import type { SourceState } from './status.ts';
+import { CONNECTION_SILENT } from './watch/heals.ts';
+import { emitMarker, type MarkerLoop } from './watch/marker.ts';
+import { OldTransactionWatch } from './watch/old-transaction.ts';
+import { idleTimeout, nearLimit, readSlotLimits } from './watch/slot-limits.ts';
+import { StallWatch } from './watch/stall-watch.ts';
 
 const SERVER_INTERVAL_MS = 2_000;
 
@@ -18,37 +27,100 @@ export type WatchPorts = {
   readonly pid: number;
   readonly settings: DatabaseSettings;
   readonly keeper: FlushKeeper;
+  readonly stream: Pick<ReplicationStream, 'confirmed' | 'receivedBytes'>;
+  /** By the sinks' names, their slots in the signals. */
+  readonly sinkSlots: ReadonlyMap<string, number>;
+  /** Is there room for what comes? */
+  readonly isReading: () => boolean;
+  /** Undefined: we may write none. */
+  readonly markers: MarkerLoop | undefined;
   readonly state: SourceState;
   readonly warn: (error: TailraceError) => void;
 };
 
-/** Asks the server now and then. Rejects when it no longer answers. */
+/** Asks the server now and then. Rejects when it no longer answers, and where only a new connection helps. */
 export async function watchServer(ports: WatchPorts, signal: AbortSignal): Promise<void> {
-  const { client, settings, state, keeper } = ports;
-  while (!signal.aborted) {
-    await sleep(SERVER_INTERVAL_MS, undefined, { signal, ref: false }).catch(() => undefined);
-    if (signal.aborted) return;
-    const synchronous = await synchronousFault(client, ports.pid, applicationName(settings));
-    keeper.synchronous = synchronous !== undefined;
-    if (state.alarm('SYNCHRONOUS', synchronous) && synchronous !== undefined) ports.warn(synchronous);
-    const slot = await readSlot(client, settings.slot.name);
-    const finding = slot && inspectSlot(slot, settings);
-    const unwell =
-      finding === undefined || finding.ok
-        ? undefined
-        : new TailraceError(`database "${settings.name}": ${finding.title}: ${finding.detail}`, {
-            code: finding.code,
-            kind: 'retryable',
-            hint: finding.cure,
-          });
-    // From here on the alarm says how it is: what was seen before the stream began may be over.
-    if (finding !== undefined) {
-      state.notices = state.notices.filter((notice) => !notice.startsWith(`${finding.title}: `));
+  const { settings } = ports;
+  const stalls = new StallWatch(ports);
+  const transactions = new OldTransactionWatch(ports);
+  try {
+    while (!signal.aborted) {
+      await sleep(SERVER_INTERVAL_MS, undefined, { signal, ref: false }).catch(() => undefined);
+      if (signal.aborted) return;
+      await answered(look(ports, stalls, transactions), settings, signal);
     }
-    if (state.alarm('SLOT', unwell) && unwell !== undefined) ports.warn(unwell);
-    const held = slot && heldBack(slot, state.gaps, settings);
-    if (state.alarm('GAP_HOLDS_WAL', held) && held !== undefined) ports.warn(held);
+  } finally {
+    stalls.end();
   }
+}
+
+async function look(ports: WatchPorts, stalls: StallWatch, transactions: OldTransactionWatch): Promise<void> {
+  const { client, settings, state, keeper } = ports;
+  const raise = (code: string, alarm: TailraceError | undefined): void => {
+    if (state.alarm(code, alarm) && alarm !== undefined) ports.warn(alarm);
+  };
+  const synchronous = await synchronousFault(client, ports.pid, applicationName(settings));
+  keeper.synchronous = synchronous !== undefined;
+  raise('SYNCHRONOUS', synchronous);
+  const slot = await readSlot(client, settings.slot.name);
+  const finding = slot && inspectSlot(slot, settings);
+  const unwell =
+    finding === undefined || finding.ok
+      ? undefined
+      : new TailraceError(`database "${settings.name}": ${finding.title}: ${finding.detail}`, {
+          code: finding.code,
+          kind: 'retryable',
+          hint: finding.cure,
+        });
+  // From here on the alarm says how it is: what was seen before the stream began may be over.
+  if (finding !== undefined) {
+    state.notices = state.notices.filter((notice) => !notice.startsWith(`${finding.title}: `));
+  }
+  raise('SLOT', unwell);
+  raise('GAP_HOLDS_WAL', slot && heldBack(slot, state.gaps, settings));
+  if (slot === undefined) return;
+  const limits = await readSlotLimits(client);
+  raise('SLOT_LIMIT_NEAR', nearLimit(slot, limits, settings));
+  raise('SLOT_IDLE_TIMEOUT', idleTimeout(limits, settings));
+  const walEnd = readLsn(await walPosition(client));
+  await prove(ports, walEnd);
+  raise('TRANSACTION_HOLDS_WAL', await transactions.look(slot, steadyMs()));
+  await stalls.look({ slot, walEnd, nowMs: steadyMs() });
+}
+
+/** The loop from the server's WAL through the log and back to what it may forget (architecture §4). */
+async function prove({ client, keeper, markers, settings }: WatchPorts, walEnd: Lsn): Promise<void> {
+  const limitMs = settings.receiveTimeoutMs;
+  const due = markers?.due({ nowMs: steadyMs(), limitMs, walEnd, flushed: keeper.flushed });
+  if (due === undefined) return;
+  // It may come before the server has answered where it stands.
+  markers!.emits(due, steadyMs());
+  try {
+    markers!.emitted(await emitMarker(client, due));
+  } catch (error) {
+    if (!(error instanceof DatabaseError)) throw error;
+    markers!.refused();
+  }
+}
+
+/** A connection that a network swallows gives no error: whoever waits for it waits for ever. */
+async function answered(work: Promise<void>, settings: DatabaseSettings, signal: AbortSignal): Promise<void> {
+  const done = new AbortController();
+  const limit = sleep(settings.receiveTimeoutMs, 'late' as const, {
+    signal: AbortSignal.any([done.signal, signal]),
+    ref: false,
+  }).catch(() => undefined);
+  const first = await Promise.race([work, limit]).finally(() => done.abort());
+  if (first !== 'late') return work;
+  work.catch(() => undefined);
+  throw new TailraceError(
+    `database "${settings.name}": a query got no answer for ${settings.receiveTimeoutMs} ms`,
+    {
+      code: CONNECTION_SILENT,
+      kind: 'retryable',
+      hint: 'Tailrace connects again by itself; if this repeats, look at the network, and at what the server is busy with',
+    },
+  );
 }
 
 /** A sink that a gap halts may hold the flush: for how long that is safe is the server's to say. */

@@ -1,6 +1,7 @@
 // Entry of a source worker thread: follows one database and reports how that goes.
 import { parentPort, workerData } from 'node:worker_threads';
 import { describeError, TailraceError, type Mend } from '../../core/errors.ts';
+import type { ProcessLife } from '../../core/process-life.ts';
 import { directoryOutlivesProcess } from '../../data-directory/durability.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import { LogSignals } from '../../log/signals.ts';
@@ -24,6 +25,7 @@ export type SourceWorkerData = {
   /** By the sinks' names, their slots in `signals`. */
   readonly sinkSlots: ReadonlyMap<string, number>;
   readonly version: string;
+  readonly life: ProcessLife;
   readonly logLevel: string;
 };
 

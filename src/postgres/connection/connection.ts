@@ -66,16 +66,19 @@ export async function closeConnection(client: Client): Promise<void> {
 }
 
 /**
- * A connection in replication mode, bound to the database. `ownEncoding`: text comes as the database has it, unconverted.
+ * A connection in replication mode, bound to the database. `ownEncoding`: text comes as the database has it, unconverted; `name`: under which
+ * Postgres shows it.
  * Rejects with TailraceError.
  */
 export async function connectReplication(
   settings: DatabaseSettings,
   target: Target,
   ownEncoding = false,
+  name = applicationName(settings),
 ): Promise<ReplicationConnection> {
   const { client, tap } = await connect(settings, target, {
     replication: 'database',
+    application_name: name,
     ownEncoding,
     query_timeout: QUERY_TIMEOUT_MS,
     // Walsender commands describe their columns loosely: take every value as the text it is.
@@ -143,7 +146,7 @@ async function connectOnce(
     password: () => settings.password,
     database: settings.database,
     ssl: tls ? tlsOptions(settings.tls) : false,
-    application_name: applicationName(settings),
+    application_name: others.application_name ?? applicationName(settings),
     ...(session === 'pinned' && { options: PINNED_OPTIONS }),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,

@@ -21,6 +21,8 @@ export type Slot = {
   /** Why Postgres gave the slot up (17+); undefined when it did not. */
   readonly invalidation: string | undefined;
   readonly confirmedFlush: Lsn;
+  /** From where on Postgres keeps WAL for it; undefined: it keeps none (any more). */
+  readonly restart: Lsn | undefined;
   /** Somebody makes it right now: it has no consistent point yet, and is gone again if its maker ends before. */
   readonly beingMade: boolean;
   /** How much more WAL may be written before Postgres gives the slot up; undefined: no limit is set. */
@@ -40,6 +42,7 @@ type SlotColumns = {
   conflicting?: boolean | null;
   invalidation_reason?: string | null;
   confirmed_flush_lsn: string | null;
+  restart_lsn?: string | null;
   safe_wal_size: number | null;
 };
 
@@ -62,6 +65,7 @@ export async function readSlot(client: Client, name: string): Promise<Slot | und
     walStatus: slot.wal_status ?? undefined,
     invalidation: slot.invalidation_reason ?? (slot.conflicting === true ? 'rows_removed' : undefined),
     confirmedFlush: readLsn(slot.confirmed_flush_lsn ?? ''),
+    restart: slot.restart_lsn == null ? undefined : readLsn(slot.restart_lsn),
     beingMade: slot.slot_type === 'logical' && slot.confirmed_flush_lsn === null,
     safeWalBytes: slot.safe_wal_size ?? undefined,
   };

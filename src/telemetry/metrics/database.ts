@@ -1,5 +1,5 @@
 // The metrics of one database: its replication stream and its change log.
-import type { DatabaseStatus } from '../../core/status.ts';
+import { STALL_CAUSES, type DatabaseStatus } from '../../core/status.ts';
 import { counter, gauge, HEALTHS, healthSamples, lsnNumber, type Metric } from './definition.ts';
 
 export const DATABASE_METRICS: readonly Metric<DatabaseStatus>[] = [
@@ -155,6 +155,36 @@ export const DATABASE_METRICS: readonly Metric<DatabaseStatus>[] = [
           'Nothing is lost, but delivery stops each time. The log says what ended it: the network, `wal_sender_timeout`, a server that restarts.',
       },
     ],
+  }),
+  gauge({
+    name: 'tailrace_database_stalled',
+    help: 'Why what Postgres may forget does not move: 1 for the cause that holds.',
+    unit: '0 or 1',
+    labels: { cause: STALL_CAUSES },
+    value: ({ stall }) =>
+      STALL_CAUSES.map((cause) => ({ labels: { cause }, value: cause === stall ? 1 : 0 })),
+    meaning:
+      'All 0 while it moves, or nothing is there to move it. `socket_dead` and `replies_lost` are healed by a new connection at once, and seen in `tailrace_database_stalls_healed_total`.',
+    alerts: [
+      {
+        name: 'TailraceStalled',
+        expression: 'tailrace_database_stalled == 1',
+        holdsFor: '5m',
+        severity: 'warning',
+        summary:
+          'What Postgres may forget for database {{ $labels.database }} has not moved: {{ $labels.cause }}.',
+        description:
+          'Its WAL piles up. `tailrace status` names the sink, the disk or the server that it waits for, with the cure.',
+      },
+    ],
+  }),
+  counter({
+    name: 'tailrace_database_stalls_healed_total',
+    help: 'Stalls that ended with a new connection, and walsenders left over that were ended, since the start.',
+    unit: 'times',
+    value: (database) => database.stallsHealed,
+    meaning:
+      'More than a few a day: a network, a proxy or a firewall between the two drops connections without a word.',
   }),
   gauge({
     name: 'tailrace_database_gaps',

@@ -24,6 +24,8 @@ import { insertMessage, relationMessage } from '../../support/pgoutput-messages.
 import { readLog } from '../../support/source.ts';
 import { timersInUse, waitFor } from '../../support/wait.ts';
 
+const LIFE = { instance: 'test', life: 1, nonce: 'a' };
+
 const RELATION = 16_400;
 const relation = relationMessage({
   id: RELATION,
@@ -81,6 +83,7 @@ function optionsOf({ settings, ...changes }: Omit<Changes, 'before' | 'stopped'>
     log: SETTINGS,
     directory,
     knownEpoch: -1,
+    life: LIFE,
     signals,
     sinkSlots: new Map([['users', 0]]),
     version: '0.0.0-test',
@@ -106,13 +109,14 @@ function keepers(
   options: SourceOptions,
 ): Pick<
   SessionPorts,
-  'gaps' | 'looks' | 'stopped' | 'isFollowedAlone' | 'ownEncoding' | 'lines' | 'onReached'
+  'gaps' | 'looks' | 'stopped' | 'isFollowedAlone' | 'walsender' | 'ownEncoding' | 'lines' | 'onReached'
 > {
   const gaps = new GapKeeper(options, state);
   const looks = new LookKeeper(options, gaps);
   const ports = {
     stopped: undefined,
     isFollowedAlone: false,
+    walsender: { ...LIFE, connection: 1 },
     ownEncoding: false,
     lines: new RepeatedLines(options.logger),
     onReached: () => undefined,

@@ -66,7 +66,9 @@ describe('a database is prepared', () => {
       target,
       settings: databaseSettings(fakeDatabase(postgres), settings),
       selections: [{}],
+      walsender: { instance: 'test', life: 1, nonce: 'a', connection: 1 },
       onSlotWait: () => undefined,
+      onEnded: () => undefined,
       signal: patient,
     });
     return { postgres, prepared };

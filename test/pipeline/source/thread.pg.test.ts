@@ -41,6 +41,7 @@ function start(signals: LogSignals, changes: Parameters<typeof databaseSettings>
     knownEpoch: -1,
     signals,
     version: '0.0.0-test',
+    life: { instance: 'test', life: 1, nonce: 'a' },
     logLevel: 'debug',
     logger: pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
   });

@@ -1,5 +1,6 @@
 // What is looked after while the stream runs, asked of a pretended server: our role in its commits, and the slot.
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { ZERO_LSN } from '../../../src/core/lsn.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
 import { FlushKeeper } from '../../../src/pipeline/source/flush.ts';
 import { SourceState } from '../../../src/pipeline/source/status.ts';
@@ -27,10 +28,22 @@ async function watch() {
   state.streams();
   const log = fakeLog(() => undefined);
   const keeper = new FlushKeeper({ log, signals: new LogSignals(), settings, durableDirectory: true, state });
+  const stream = { confirmed: ZERO_LSN, receivedBytes: 0 };
   const warned: string[] = [];
   const stopping = new AbortController();
   const watching = watchServer(
-    { client, pid: 1234, settings, keeper, state, warn: (error) => void warned.push(error.code) },
+    {
+      client,
+      pid: 1234,
+      settings,
+      keeper,
+      stream,
+      sinkSlots: new Map(),
+      isReading: () => true,
+      markers: undefined,
+      state,
+      warn: (error) => void warned.push(error.code),
+    },
     stopping.signal,
   );
   watching.catch(() => undefined);

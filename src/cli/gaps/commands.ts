@@ -1,0 +1,37 @@
+// The commands of gaps, as the command line defines them.
+import { parseCount, withServiceOptions, type AddCommands } from '../command.ts';
+import type { ServiceOptions } from '../service-client.ts';
+import type { ListGapsOptions } from './gaps.ts';
+
+export const addGapCommands: AddCommands = (program, ports, end) => {
+  const gaps = program
+    .command('gaps')
+    .description('what may be missing: ranges of the WAL of which not every change is here');
+  withServiceOptions(gaps.command('list').description('those that nobody has accepted'))
+    .option('--all', 'the accepted ones, too')
+    .action(async (options: ListGapsOptions) => {
+      const { listGaps } = await import('./gaps.ts');
+      await end(listGaps(options, ports));
+    });
+  withServiceOptions(
+    gaps
+      .command('show')
+      .description('one of them, with the SQL to look at it and what a repair reads again')
+      .argument('<id>', 'as `list` shows it', parseCount),
+  ).action(async (id: number, options: ServiceOptions) => {
+    const { showGap } = await import('./gaps.ts');
+    await end(showGap(id, options, ports));
+  });
+  withServiceOptions(
+    gaps
+      .command('accept')
+      .description('let the sinks that they concern go on; with the service stopped, from the next start on')
+      .argument('<ids...>', 'as `list` shows them', (text: string, before: number[] | undefined) => [
+        ...(before ?? []),
+        parseCount(text),
+      ]),
+  ).action(async (ids: number[], options: ServiceOptions) => {
+    const { acceptGaps } = await import('./gaps.ts');
+    await end(acceptGaps(ids, options, ports));
+  });
+};

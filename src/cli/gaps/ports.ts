@@ -1,0 +1,159 @@
+// Where `tailrace gaps` finds the gaps: at the running service over HTTP, or, while none runs, in the store, under the directory's lock.
+import { existsSync } from 'node:fs';
+import { wallTime } from '../../core/clock.ts';
+import { TailraceError } from '../../core/errors.ts';
+import type { Gap } from '../../core/gaps.ts';
+import { lockDirectory } from '../../data-directory/lock.ts';
+import { gapDocument, type GapDatabase, type GapDocument } from '../../pipeline/service/gap-document.ts';
+import type { ServiceSettings } from '../../pipeline/settings.ts';
+import { openStore } from '../../store/sqlite.ts';
+import { loadConfiguration } from '../configuration.ts';
+import type { CliPorts } from '../ports.ts';
+import {
+  connectToService,
+  isRecord,
+  UNREACHABLE,
+  type ServiceClient,
+  type ServiceOptions,
+} from '../service-client.ts';
+
+export type FoundGap = GapDocument & { readonly database: string };
+
+export type GapStore = {
+  /** Does no service run? */
+  readonly stopped: boolean;
+  /** All that were ever declared, database by database, oldest first. */
+  list(): Promise<readonly FoundGap[]>;
+  /** Rejects with GAP_UNKNOWN. An id is of one gap, whatever the database. */
+  find(id: number): Promise<FoundGap>;
+  accept(gap: FoundGap): Promise<FoundGap>;
+};
+
+const PAGE = 1000;
+
+/** Rejects with what `work` does, or where neither a service answers nor a store can be opened. */
+export async function withGaps<T>(
+  options: ServiceOptions,
+  ports: CliPorts,
+  work: (gaps: GapStore) => Promise<T>,
+): Promise<T> {
+  try {
+    const service = await connectToService(options, ports);
+    return await work(overHttp(service, await databasesOf(service)));
+  } catch (error) {
+    const isOff = error instanceof TailraceError && OFF.has(error.code);
+    // An address that somebody writes is asked, and nothing else.
+    if (!isOff || options.url !== undefined) throw error;
+    const settings = await loadConfiguration(options, ports).then(
+      (loaded) => loaded.settings,
+      () => undefined,
+    );
+    if (settings === undefined) throw error;
+    return inStore(settings, work);
+  }
+}
+
+/** Nobody answers, or no address is configured where somebody could. */
+const OFF: ReadonlySet<string> = new Set([UNREACHABLE, 'STATUS_ADDRESS_UNKNOWN']);
+
+async function databasesOf(service: ServiceClient): Promise<readonly string[]> {
+  // 503 of a service that is halted comes with its document.
+  const { body } = await service.fetch('/health');
+  const databases =
+    isRecord(body) && Array.isArray(body['databases']) ? (body['databases'] as unknown[]) : [];
+  const names = databases.map((database) => isRecord(database) && database['name']);
+  if (names.every((name) => typeof name === 'string')) return names;
+  throw new TailraceError(`${service.url.origin}: gaps are shown to a token only`, {
+    code: 'TOKEN_REFUSED',
+    kind: 'fatal',
+    hint: 'set TAILRACE_TOKEN',
+  });
+}
+
+const pathOf = (database: string): string => `/api/databases/${encodeURIComponent(database)}/gaps`;
+
+function overHttp(service: ServiceClient, databases: readonly string[]): GapStore {
+  const list = async (): Promise<FoundGap[]> => {
+    const found: FoundGap[] = [];
+    for (const database of databases) {
+      for (let after: number | null = 0; after !== null;) {
+        const page: Record<string, unknown> = await service.ask(
+          `${pathOf(database)}?limit=${PAGE}&after=${after}`,
+        );
+        found.push(...(page['gaps'] as GapDocument[]).map((gap) => ({ database, ...gap })));
+        after = page['next'] as number | null;
+      }
+    }
+    return found;
+  };
+  return {
+    stopped: false,
+    list,
+    find: async (id) => required(await list(), id),
+    accept: async ({ database, id }) => ({
+      database,
+      ...((await service.ask(`${pathOf(database)}/${id}/accept`, {
+        method: 'POST',
+        body: {},
+      })) as GapDocument),
+    }),
+  };
+}
+
+/** Nobody else writes there while `work` runs: a service that starts meanwhile is told that the directory is in use. */
+async function inStore<T>(
+  { dataDir, state, databases }: ServiceSettings,
+  work: (gaps: GapStore) => Promise<T>,
+): Promise<T> {
+  if (!existsSync(state.file)) throw nothingThere(state.file);
+  const lock = lockDirectory(dataDir);
+  try {
+    const store = openStore(state.file, { check: true });
+    try {
+      const known = databases.map(({ name, publication }) => ({ name, publication: publication.name }));
+      const documentOf = (database: GapDatabase, gap: Gap): FoundGap => ({
+        database: database.name,
+        ...gapDocument(gap, database, store),
+      });
+      const list = async (): Promise<FoundGap[]> =>
+        known.flatMap((database) => {
+          const all: Gap[] = [];
+          for (let page: Gap[] | undefined; page === undefined || page.length === PAGE; all.push(...page)) {
+            page = store.gaps.list(database.name, { after: all.at(-1)?.id ?? 0, limit: PAGE });
+          }
+          return all.map((gap) => documentOf(database, gap));
+        });
+      return await work({
+        stopped: true,
+        list,
+        find: async (id) => required(await list(), id),
+        accept: async ({ database: name, id }) => {
+          const database = known.find((known) => known.name === name)!;
+          const accepted = store.gaps.accept(name, id, wallTime());
+          return accepted === undefined ? required([], id) : documentOf(database, accepted);
+        },
+      });
+    } finally {
+      store.close();
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+function required(gaps: readonly FoundGap[], id: number): FoundGap {
+  const gap = gaps.find((gap) => gap.id === id);
+  if (gap !== undefined) return gap;
+  throw new TailraceError(`there is no gap ${id}`, {
+    code: 'GAP_UNKNOWN',
+    kind: 'fatal',
+    hint: 'tailrace gaps list --all shows every gap that was ever declared',
+  });
+}
+
+const nothingThere = (file: string): TailraceError =>
+  new TailraceError(`no service answers, and there is no store ${file}`, {
+    code: 'STORE_MISSING',
+    kind: 'fatal',
+    hint: 'is the configuration the one that the service runs with (-c, TAILRACE_DATA_DIR), or does it run elsewhere (--url)?',
+  });
