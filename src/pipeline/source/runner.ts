@@ -6,6 +6,7 @@ import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { Outage, Repeats } from '../../core/repeats.ts';
 import { backoffMs } from '../../core/retry.ts';
 import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
+import { AWAITS_PROMOTION, NOT_PRIMARY, OLD_PRIMARY } from '../../postgres/connection/hosts.ts';
 import { TEXT_UNDECODABLE } from '../../postgres/replication/protocol.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
 import { storeError } from '../../store/errors.ts';
@@ -19,6 +20,11 @@ import type { StoppedDecoding } from './joining.ts';
 import { runSession } from './session.ts';
 import { SourceState } from './status.ts';
 import type { DatabaseStatus } from '../../core/status.ts';
+
+/** Somebody promotes a standby any moment. */
+const AWAITING: ReadonlySet<string> = new Set([AWAITS_PROMOTION, NOT_PRIMARY, OLD_PRIMARY]);
+/** So long at most a promotion goes unnoticed. */
+const PROMOTION_WAIT_MS = 2_000;
 
 export interface Source {
   status(): DatabaseStatus;
@@ -167,7 +173,8 @@ class SourceRun {
     const isFirstStart = !this.#streamedBefore && !this.#isFollowedAlone;
     if (fault.mend === 'operator' && isFirstStart) throw fault;
     this.#state.waits(fault);
-    const retryInMs = backoffMs(settings.reconnect, failures, Math.random());
+    const wait = backoffMs(settings.reconnect, failures, Math.random());
+    const retryInMs = AWAITING.has(fault.code) ? Math.min(wait, PROMOTION_WAIT_MS) : wait;
     this.#say(fault, retryInMs);
     await this.#sleep(retryInMs);
   }

@@ -7,11 +7,10 @@ import {
   backendPid,
   closeConnection,
   connectReplication,
-  findPrimary,
   formatTarget,
-  type Primary,
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
+import { findPrimary, type Primary } from '../../postgres/connection/hosts.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import { startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
@@ -20,7 +19,7 @@ import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { join, type JoinPorts } from './joining.ts';
 import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
-import { noteServer } from './last-server.ts';
+import { lastStanding, noteServer } from './last-server.ts';
 import { readAll, type Reading } from './reading.ts';
 import { describingRelations } from './relations.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
@@ -61,7 +60,10 @@ export type SessionPorts = JoinPorts & {
 export async function runSession(ports: SessionPorts): Promise<void> {
   const { options, state, signal, looks } = ports;
   const { settings, logger } = options;
-  const primary = await findPrimary(settings);
+  // Of one host there is nothing to choose: its whole history is compared, later.
+  const known = settings.hosts.length > 1 ? lastStanding(options) : {};
+  const primary = await findPrimary(settings, known);
+  for (const old of primary.refused) logger.warn({ code: old.code }, describeError(old));
   let replication: ReplicationConnection | undefined;
   try {
     state.host = formatTarget(primary.target);

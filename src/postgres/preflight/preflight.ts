@@ -6,12 +6,12 @@ import {
   applicationName,
   closeConnection,
   connectReplication,
-  findPrimary,
   formatTarget,
   inPlainSession,
   type ReplicationConnection,
   type Target,
 } from '../connection/connection.ts';
+import { findPrimary } from '../connection/hosts.ts';
 import { connectionFault } from '../connection/fault.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import { inspectColumns, inspectUnmatched } from './names.ts';
