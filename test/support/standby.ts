@@ -139,17 +139,30 @@ export async function waitForReplay(primary: EmbeddedPostgres, standby: Embedded
 }
 
 /** Until the standby has the slot as it would be left with after a promotion (17+). */
-export async function waitForSyncedSlot(standby: EmbeddedPostgres, slot: string): Promise<void> {
+export async function waitForSyncedSlot(
+  primary: EmbeddedPostgres,
+  standby: EmbeddedPostgres,
+  slot: string,
+): Promise<void> {
+  let looks = 0;
   await waitFor(
-    async () =>
-      (await ask(
+    async () => {
+      if (looks++ % 10 === 0) await hurrySynchronization(primary, standby);
+      return ask(
         standby,
         `select synced and not temporary and invalidation_reason is null
          from pg_replication_slots where slot_name = '${slot}'`,
-      )) === true,
+      ).then((isReady) => isReady === true);
+    },
     `slot ${slot} to be synchronized`,
     120_000,
   );
+}
+
+/** By itself the worker that synchronizes slots may sleep for half a minute, and wait for a consistent point as long. */
+async function hurrySynchronization(primary: EmbeddedPostgres, standby: EmbeddedPostgres): Promise<void> {
+  await ask(primary, 'select pg_log_standby_snapshot()');
+  await ask(standby, 'select pg_reload_conf()');
 }
 
 /** `kill -9` of the postmaster; resolves once its backends have gone with it, so that it can be started again. */
