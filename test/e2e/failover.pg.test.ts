@@ -46,13 +46,18 @@ afterEach(async ({ task }) => {
   await primary.remove();
 }, 240_000);
 
-async function follow(hosts: readonly number[]): Promise<ServiceProcess> {
+async function follow(
+  hosts: readonly number[],
+  { slot = '', extra = '' }: { readonly slot?: string; readonly extra?: string } = {},
+): Promise<ServiceProcess> {
   const config = configText({
-    database: { name: 'postgres', host: hosts.map((port) => `127.0.0.1:${port}`).join(',') } as never,
+    database: { name: 'postgres', host: '127.0.0.1', port: hosts.join(',') },
     endpoint: recorder.url,
     sinks: [{ tables: ['item'] }],
+    slot,
+    databaseExtra: extra,
   })
-    .replace('port: undefined', 'port: 5432')
+    .replace('hostname: 127.0.0.1', `hostname: ${hosts.map(() => '127.0.0.1').join(',')}`)
     .replace(/name: postgres\n( +)create_if/, `name: ${SLOT}\n$1create_if`);
   service = startService({ config, directory: directory.path });
   await service.ready();
@@ -99,15 +104,64 @@ async function idsOf(server: EmbeddedPostgres): Promise<readonly number[]> {
 
 const databaseHealth = async () => (await service!.health()).databases[0]!;
 
-test('no change that the new primary has is missing where the slot was carried over, and none comes twice', async ({
+/** Until the source's health says this, and how. */
+const healthSays = (said: string) =>
+  waitFor(
+    async () => {
+      const database = await databaseHealth();
+      return JSON.stringify(database).includes(said) ? database : undefined;
+    },
+    `the health to say: ${said}`,
+    120_000,
+  );
+
+const isHealthy = () =>
+  waitFor(async () => (await databaseHealth()).status === 'healthy' || undefined, 'health', 120_000);
+
+/** Each of them once, and nothing else. */
+async function deliveredOnce(expected: readonly number[]): Promise<void> {
+  await waitFor(() => new Set(delivered()).size >= expected.length, 'every change', 120_000);
+  expect(delivered().toSorted((a, b) => a - b)).toEqual(expected);
+}
+
+async function run(server: EmbeddedPostgres, sql: string): Promise<void> {
+  for (const statement of sql.split(/;\s*/).filter((text) => text !== '')) await ask(server, statement);
+}
+
+test('a slot that standbys take over is ready when they say so; no change is missing after a failover, none comes twice, and the old primary is refused', async ({
   skip,
 }) => {
   if (version < HAS_FAILOVER_SLOTS) skip();
-  await ask(primary, `alter system set synchronized_standby_slots = '${standby.name}'`);
-  await ask(primary, 'select pg_reload_conf()');
+  // As somebody made it by hand.
+  await ask(primary, `select pg_create_logical_replication_slot('${SLOT}', 'pgoutput')`);
+  await run(
+    primary,
+    `alter system set synchronized_standby_slots = '${standby.name}'; select pg_reload_conf()`,
+  );
   await follow([primary.port, standby.port]);
-  const before = startWriter(primary, 1);
+  expect(await ask(primary, `select failover from pg_replication_slots where slot_name = '${SLOT}'`)).toBe(
+    true,
+  );
+  await healthSays(`a failover to it now would lose slot \\"${SLOT}\\"`);
   await waitForSyncedSlot(primary, standby, SLOT);
+  await isHealthy();
+
+  await standby.stop();
+  await ask(primary, 'insert into item values (-1)');
+  const { cure } = await healthSays(
+    'Postgres holds changes back until the standby of slot \\"standby_a\\" (not connected',
+  );
+  expect(delivered()).toEqual([]);
+  await run(primary, /ALTER SYSTEM.*/.exec(cure!)![0]);
+  await waitFor(() => delivered().length === 1, 'the change that was held back');
+  await standby.start();
+  await run(
+    primary,
+    `alter system set synchronized_standby_slots = '${standby.name}'; select pg_reload_conf()`,
+  );
+  await waitForSyncedSlot(primary, standby, SLOT);
+
+  const before = startWriter(primary, 1);
   await waitFor(() => recorder.messages.length > 50, 'changes to flow');
   await killServer(primary);
   await before.stop();
@@ -118,9 +172,55 @@ test('no change that the new primary has is missing where the slot was carried o
   const failoverMs = performance.now() - promotedAt;
   await waitFor(() => after.written.length > 50, 'more of them');
   await after.stop();
-  const expected = await idsOf(standby);
-  await waitFor(() => new Set(delivered()).size >= expected.length, 'every change of the new primary');
-  expect(delivered().toSorted((a, b) => a - b)).toEqual(expected);
+  await deliveredOnce(await idsOf(standby));
   expect((await databaseHealth()).gaps).toEqual([]);
-  console.log(`failover ${failoverMs.toFixed(0)} ms, ${expected.length} rows`);
-}, 240_000);
+  console.log(`failover on ${version}: ${failoverMs.toFixed(0)} ms, ${delivered().length} rows`);
+
+  await primary.start();
+  await ask(primary, 'insert into item values (-2)');
+  const isOld = `127.0.0.1:${primary.port} is an old primary on timeline 1`;
+  await healthSays(isOld);
+  expect(await service!.stop()).toBe(0);
+  const again = await follow([primary.port, standby.port]);
+  expect(again.log.some(({ msg }) => msg?.includes(isOld))).toBe(true);
+  await ask(standby, 'insert into item values (2000000)');
+  await deliveredOnce(await idsOf(standby));
+}, 400_000);
+
+test('where standbys do not take the slot over, everything outside the declared gap arrives', async () => {
+  const proxy = await startWireProxy({ host: '127.0.0.1', port: primary.port });
+  await follow([proxy.port, standby.port], { slot: 'failover: false', extra: 'on_gap: resume' });
+  expect((await databaseHealth()).notes.join()).toContain('a promoted standby does not have the slot');
+  const before = startWriter(primary, 1);
+  await waitFor(() => recorder.messages.length > 50, 'changes to flow');
+  // What comes now is the standby's, and not the log's.
+  proxy.silence();
+  const count = before.written.length;
+  await waitFor(() => before.written.length > count + 50, 'changes that we do not get');
+  await before.stop();
+  await waitForReplay(primary, standby);
+  await killServer(primary);
+  await proxy.close();
+  await standby.promote();
+  const after = startWriter(standby, 1_000_000);
+  const [gap] = await waitFor(async () => {
+    const { gaps, state } = await databaseHealth();
+    return gaps.length > 0 && state === 'streaming' ? gaps : undefined;
+  }, 'the gap');
+  await waitFor(() => delivered().some((id) => id >= 1_000_000), 'the first change of the new primary');
+  await after.stop();
+  expect((await databaseHealth()).gaps).toHaveLength(1);
+  const written = [...before.written, ...after.written];
+  const [from, to] = [readLsn(gap!.from), readLsn(gap!.to!)];
+  const isInside = ({ after: began, before: ended }: Written): boolean =>
+    readLsn(ended) > from && readLsn(began) < to;
+  const outside = written.filter((row) => !isInside(row)).map(({ id }) => id);
+  await waitFor(() => outside.every((id) => delivered().includes(id)), 'everything outside the gap');
+  expect(new Set(delivered()).size).toBe(delivered().length);
+  // Nothing of what is inside has come: the gap says no more than is missing.
+  const missing = written.filter(({ id }) => !delivered().includes(id)).map(({ id }) => id);
+  expect(missing.length).toBeGreaterThan(50);
+  const surely = written.filter((row) => readLsn(row.after) >= from && readLsn(row.before) <= to);
+  expect(missing).toEqual(expect.arrayContaining(surely.map(({ id }) => id)));
+  expect(written.filter(isInside).length - missing.length).toBeLessThanOrEqual(2);
+}, 400_000);

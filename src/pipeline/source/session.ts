@@ -16,6 +16,7 @@ import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import { startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
+import { letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { join, type JoinPorts } from './joining.ts';
 import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
@@ -37,6 +38,8 @@ import type { SourceState } from './status.ts';
 import { recordStreamed, type TablePorts } from './streamed-tables.ts';
 import { refreshTables, watchTables } from './tables.ts';
 import { watchServer } from './watch.ts';
+import { watchConfirmation } from './watch/confirmation.ts';
+import { watchHosts } from './watch/hosts.ts';
 
 /** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
 const MIN_MESSAGE_BYTES = 256 * 1024;
@@ -86,7 +89,12 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       ports.onOpened(opened);
       return { opened, plan: await join({ opened, prepared, server, primary, looking, ports }) };
     });
-    const { notices, notes } = prepared;
+    const unaltered = await letStandbysTakeOver(replication, settings, prepared.slot);
+    const notices = [...prepared.notices, ...(unaltered === undefined ? [] : [unaltered.message])];
+    const {
+      notes,
+      slot: { failover },
+    } = prepared;
     const known = new Set([...state.notices, ...state.notes]);
     for (const notice of [...notices, ...notes]) if (!known.has(notice)) logger.warn(notice);
     state.notices = notices;
@@ -121,7 +129,18 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       noteServer(options, ready, ports.lines);
       ports.onStreaming(stream, ready, server.walEnd);
       state.streams();
-      await follow({ stream, transcoder, opened, primary, pid, looking, describe, partitions, ports });
+      await follow({
+        stream,
+        transcoder,
+        opened,
+        primary,
+        pid,
+        looking,
+        describe,
+        partitions,
+        ports,
+        isFailoverSlot: failover === true || (failover === false && settings.slot.failover && !unaltered),
+      });
     } finally {
       await stream.stop();
       // Where the server does not answer any more, what was declared already stands.
@@ -173,12 +192,14 @@ function tablePorts({ client, target }: Primary, { options, state, looks }: Sess
 type Following = Reading & {
   readonly primary: Primary;
   readonly pid: number;
+  /** Do standbys take the slot over? */
+  readonly isFailoverSlot: boolean;
   readonly ports: SessionPorts;
 };
 
 /** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
 async function follow(following: Following): Promise<void> {
-  const { stream, opened, primary, pid, looking, partitions, ports } = following;
+  const { stream, opened, primary, pid, looking, partitions, isFailoverSlot, ports } = following;
   const { state, options, signal: stopped } = ports;
   const { keeper, budget } = opened;
   const done = new AbortController();
@@ -217,6 +238,8 @@ async function follow(following: Following): Promise<void> {
     ...[
       watchServer({ client, pid, settings, keeper, state, warn }, done.signal),
       watchTables(tablePorts(primary, ports), lookAgain, done.signal),
+      watchHosts({ primary, settings, isFailoverSlot, state, warn }, done.signal),
+      watchConfirmation({ client, pid, settings, isFailoverSlot, state, warn }, done.signal),
     ].map((asking) => Promise.race([asking, aborted(done.signal)])),
   ].map((loop) => loop.catch(end));
   try {
