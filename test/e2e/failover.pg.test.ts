@@ -145,6 +145,13 @@ test('a slot that standbys take over is ready when they say so; no change is mis
   await healthSays(`a failover to it now would lose slot \\"${SLOT}\\"`);
   await waitForSyncedSlot(primary, standby, SLOT);
   await isHealthy();
+  expect((await databaseHealth()).standbys).toEqual([
+    {
+      host: `127.0.0.1:${standby.port}`,
+      ready: true,
+      detail: expect.stringContaining(`slot "${SLOT}" is synchronized`),
+    },
+  ]);
 
   await standby.stop();
   await ask(primary, 'insert into item values (-1)');
