@@ -4,9 +4,7 @@ import { steadyMs, wallMs } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { Outage, Repeats } from '../../core/repeats.ts';
-import { backoffMs } from '../../core/retry.ts';
 import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
-import { AWAITS_PROMOTION, NOT_PRIMARY, OLD_PRIMARY } from '../../postgres/connection/hosts.ts';
 import { TEXT_UNDECODABLE } from '../../postgres/replication/protocol.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
 import { storeError } from '../../store/errors.ts';
@@ -17,14 +15,10 @@ import { GapKeeper, GAPS_INTERVAL_MS } from './gaps.ts';
 import { followAlone } from './last-server.ts';
 import { LookKeeper } from './looks.ts';
 import type { StoppedDecoding } from './joining.ts';
+import { reconnectMs } from './reconnect.ts';
 import { runSession } from './session.ts';
 import { SourceState } from './status.ts';
 import type { DatabaseStatus } from '../../core/status.ts';
-
-/** Somebody promotes a standby any moment. */
-const AWAITING: ReadonlySet<string> = new Set([AWAITS_PROMOTION, NOT_PRIMARY, OLD_PRIMARY]);
-/** So long at most a promotion goes unnoticed. */
-const PROMOTION_WAIT_MS = 2_000;
 
 export interface Source {
   status(): DatabaseStatus;
@@ -173,8 +167,7 @@ class SourceRun {
     const isFirstStart = !this.#streamedBefore && !this.#isFollowedAlone;
     if (fault.mend === 'operator' && isFirstStart) throw fault;
     this.#state.waits(fault);
-    const wait = backoffMs(settings.reconnect, failures, Math.random());
-    const retryInMs = AWAITING.has(fault.code) ? Math.min(wait, PROMOTION_WAIT_MS) : wait;
+    const retryInMs = reconnectMs(settings.reconnect, { fault, failures, chance: Math.random() });
     this.#say(fault, retryInMs);
     await this.#sleep(retryInMs);
   }
