@@ -74,7 +74,9 @@ const slot = z.strictObject({
   failover: z
     .boolean()
     .default(true)
-    .describe('When Tailrace creates the slot: as one that standbys can take over (Postgres 17 and newer).'),
+    .describe(
+      'The slot is one that standbys can take over (Postgres 17 and newer): made so, or altered before the stream starts.',
+    ),
 });
 
 const publication = z.strictObject({
@@ -133,7 +135,7 @@ export const databaseSchema = z
     hostname: hostList()
       .optional()
       .describe(
-        'Host, or several (a list, or separated by commas): the primary is found, and followed after a failover.',
+        'Host, or several (a list, or separated by commas, each with a port of its own or not): the primary is found, and followed after a failover.',
       ),
     port: portList()
       .optional()

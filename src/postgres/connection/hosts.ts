@@ -51,7 +51,7 @@ export async function findPrimary(settings: DatabaseSettings, known: Standing = 
   const answers = await askAll(settings);
   const isOfSeveral = settings.hosts.length > 1;
   const { chosen, refused } = choosePrimary(settings.name, answers, isOfSeveral ? known : {});
-  await Promise.all(answers.map((answer) => (answer === chosen ? undefined : closeAnswer(answer))));
+  await Promise.all(answers.filter((answer) => answer !== chosen).map(closeAnswer));
   if (chosen !== undefined) return { client: chosen.client, target: chosen.target, refused };
   throw noPrimary(settings.name, answers, refused);
 }
