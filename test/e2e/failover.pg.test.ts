@@ -22,6 +22,8 @@ import { waitFor } from '../support/wait.ts';
 import type { ChangeMessage } from '../support/workload.ts';
 
 const SLOT = 'tailrace';
+/** Failovers in a row, at random moments; none unless asked for. */
+const FAILOVERS = Number(process.env['TAILRACE_TEST_FAILOVERS'] ?? 0);
 
 let primary: EmbeddedPostgres;
 let standby: Standby;
@@ -231,3 +233,47 @@ test('where standbys do not take the slot over, everything outside the declared 
   expect(missing).toEqual(expect.arrayContaining(surely.map(({ id }) => id)));
   expect(written.filter(isInside).length - missing.length).toBeLessThanOrEqual(2);
 }, 400_000);
+
+/** The old primary is killed, or lives on beside the promoted standby for a while, cut off from nobody. */
+async function failOver(from: EmbeddedPostgres, to: Standby, isKilled: boolean): Promise<void> {
+  if (isKilled) await killServer(from);
+  await to.promote();
+}
+
+test.skipIf(FAILOVERS === 0)(
+  'failovers in a row, at random moments under load, lose nothing and repeat nothing',
+  async ({ skip }) => {
+    if (version < HAS_FAILOVER_SLOTS) skip();
+    const setStandbys = `alter system set synchronized_standby_slots = '${standby.name}'; select pg_reload_conf()`;
+    await run(primary, setStandbys);
+    await follow([primary.port, standby.port]);
+    const times: number[] = [];
+    for (let round = 1; round <= FAILOVERS; round++) {
+      await waitForSyncedSlot(primary, standby, SLOT);
+      const before = startWriter(primary, round * 1_000_000);
+      const many = Math.floor(Math.random() * 300);
+      await waitFor(() => before.written.length > many, `${many} rows`);
+      const isKilled = Math.random() < 0.8;
+      const promotedAt = performance.now();
+      await failOver(primary, standby, isKilled);
+      const first = round * 1_000_000 + 500_000;
+      const after = startWriter(standby, first);
+      await waitFor(() => delivered().some((id) => id >= first), `round ${round}: the new primary`, 120_000);
+      times.push(Math.round(performance.now() - promotedAt));
+      console.log(
+        `round ${round} on ${version}: ${isKilled ? 'killed' : 'lived on'} after ${many} rows, ${times.at(-1)} ms`,
+      );
+      await Promise.all([before.stop(), after.stop()]);
+      await deliveredOnce(await idsOf(standby));
+      expect((await databaseHealth()).gaps).toEqual([]);
+      const { port } = primary;
+      await primary.remove();
+      primary = standby;
+      standby = await startStandby(primary, { port });
+      await run(primary, setStandbys);
+      await waitFor(async () => (await databaseHealth()).state === 'streaming' || undefined, 'the stream');
+    }
+    console.log(`failover ms on ${version}: ${times.toSorted((a, b) => a - b).join(' ')}`);
+  },
+  1_200_000,
+);

@@ -68,7 +68,12 @@ export async function ask(server: EmbeddedPostgres, sql: string, database = 'pos
  */
 export async function startStandby(
   primary: EmbeddedPostgres,
-  options: { readonly name?: string; readonly settings?: Settings } = {},
+  options: {
+    readonly name?: string;
+    readonly settings?: Settings;
+    /** Taken if it is free. */
+    readonly port?: number;
+  } = {},
 ): Promise<Standby> {
   const { name = 'standby_a' } = options;
   const synchronizes = (await serverVersion(primary)) >= HAS_FAILOVER_SLOTS;
@@ -94,6 +99,7 @@ export async function startStandby(
       ...testInstallation(),
       root,
       removedWithOwner: root,
+      ...(options.port !== undefined && { port: options.port }),
       settings: { max_connections: '50', shared_buffers: '16MB' },
     });
     return {
