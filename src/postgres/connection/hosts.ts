@@ -242,6 +242,12 @@ const notPrimary = (name: string, target: Target): TailraceError =>
     hint: 'list the primary in databases[].hostname, or promote this server: SELECT pg_promote();',
   });
 
+/** What a fault says of a database, where that is named already. */
+export function withoutName(name: string, message: string): string {
+  const prefix = `database "${name}": `;
+  return message.startsWith(prefix) ? message.slice(prefix.length) : message;
+}
+
 /** Whom we asked, and what each said. */
 function noPrimary(
   name: string,
@@ -265,7 +271,8 @@ function noPrimary(
   if (all.length === 1 && only !== undefined) return only;
   const isAwaited = answers.some(({ role }) => role === 'standby');
   const first = all.find((fault) => fault.mend === 'retry') ?? all[0];
-  return new TailraceError([...new Set(all.map((fault) => fault.message))].join('; '), {
+  const said = new Set(all.map(({ message }) => withoutName(name, message)));
+  return new TailraceError(`database "${name}": ${[...said].join('; ')}`, {
     code: isAwaited ? AWAITS_PROMOTION : 'NO_PRIMARY',
     kind: first?.kind ?? 'fatal',
     hint: isAwaited

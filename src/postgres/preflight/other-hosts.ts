@@ -1,6 +1,6 @@
 // Looks at the hosts beside the primary that is followed: standbys and what they have of the slot, and primaries that should be none.
 import type { Client } from 'pg';
-import { describeError, type TailraceError } from '../../core/errors.ts';
+import type { TailraceError } from '../../core/errors.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import { closeConnection, connectAsking } from '../connection/connection.ts';
 import { connectionFault, formatTarget, type Target } from '../connection/fault.ts';
@@ -10,6 +10,7 @@ import {
   oldPrimary,
   readStanding,
   targetsOf,
+  withoutName,
   type Primary,
   type Standing,
 } from '../connection/hosts.ts';
@@ -82,7 +83,7 @@ export async function inspectOthers(
     keepsSlot ? { name: slot.name, flushed: slot.confirmedFlush } : undefined,
   );
   return [
-    ...refused.map((fault) => findingOf('hosts', fault)),
+    ...refused.map((fault) => findingOf(settings.name, fault)),
     ...others.flatMap((other): readonly Finding[] => {
       switch (other.role) {
         case 'primary':
@@ -94,7 +95,7 @@ export async function inspectOthers(
             warned({
               code: 'HOST_UNREACHABLE',
               title: `host ${formatTarget(other.target)}`,
-              detail: `it cannot be asked: ${other.fault.message}`,
+              detail: `it cannot be asked: ${withoutName(settings.name, other.fault.message)}`,
               cure: other.fault.hint ?? 'start it, or take it out of databases[].hostname',
             }),
           ];
@@ -106,11 +107,11 @@ export async function inspectOthers(
   ];
 }
 
-const findingOf = (title: string, fault: TailraceError): Finding =>
+const findingOf = (name: string, fault: TailraceError): Finding =>
   failed({
     code: fault.code,
-    title,
-    detail: fault.message,
+    title: 'hosts',
+    detail: withoutName(name, fault.message),
     ...(fault.hint !== undefined && { cure: fault.hint }),
   });
 
@@ -135,22 +136,24 @@ export function judgeOthers(
   return {
     newer: newer && oldPrimary(name, followed, newer),
     old: old && oldPrimary(name, old, followed),
-    unready: slot && unreadyOf(others, slot.name),
+    unready: slot && unreadyOf(name, others, slot.name),
   };
 }
 
 /** Of several standbys any may be the one that is promoted. */
-function unreadyOf(others: readonly OtherHost[], slotName: string): Finding | undefined {
+function unreadyOf(name: string, others: readonly OtherHost[], slotName: string): Finding | undefined {
   const standbys = others.filter((other) => other.role === 'standby');
   const unready = standbys.flatMap(({ findings }) => findings.filter(({ ok }) => !ok));
   if (unready.length > 0) return mostTelling(unready);
   if (standbys.length > 0) return undefined;
-  const faults = others.flatMap((other) => (other.role === 'fault' ? [other.fault] : []));
+  const faults = others.flatMap((other) =>
+    other.role === 'fault' ? [withoutName(name, other.fault.message)] : [],
+  );
   if (faults.length === 0) return undefined;
   return warned({
     code: 'STANDBY_NOT_READY',
     title: 'failover',
-    detail: `a failover now would lose slot "${slotName}": no standby answers (${faults.map(describeError).join('; ')})`,
+    detail: `a failover now would lose slot "${slotName}": no standby answers (${faults.join('; ')})`,
     cure: 'start a standby, or take the hosts that are gone out of databases[].hostname',
   });
 }
