@@ -80,9 +80,9 @@ function recallServer({ directory, settings }: SourceOptions, lines: Lines): Sto
 }
 
 /** The server that the log was read from last; nothing where no other log than that is meant. */
-export function lastStanding(options: SourceOptions): Standing {
+export function lastStanding(options: SourceOptions, lines: Lines): Standing {
   const { settings } = options;
-  const server = recallServer(options);
+  const server = recallServer(options, lines);
   if (server?.slot !== settings.slot.name || server.database !== settings.database) return {};
   const { systemIdentifier, timeline } = server;
   return { systemIdentifier, timeline };

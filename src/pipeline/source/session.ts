@@ -64,9 +64,10 @@ export async function runSession(ports: SessionPorts): Promise<void> {
   const { options, state, signal, looks } = ports;
   const { settings, logger } = options;
   // Of one host there is nothing to choose: its whole history is compared, later.
-  const known = settings.hosts.length > 1 ? lastStanding(options) : {};
+  const known = settings.hosts.length > 1 ? lastStanding(options, ports.lines) : {};
   const primary = await findPrimary(settings, known);
-  for (const old of primary.refused) logger.warn({ code: old.code }, describeError(old));
+  for (const old of primary.refused)
+    ports.lines.say({ level: 'warn', message: describeError(old), fields: { code: old.code } });
   let replication: ReplicationConnection | undefined;
   try {
     state.host = formatTarget(primary.target);
