@@ -8,6 +8,7 @@ const FACING_POSTGRES = [
   'test/pipeline/source',
   'test/formats/replica-identity.pg.test.ts',
   'test/e2e/delivery.pg.test.ts',
+  'test/e2e/failover.pg.test.ts',
   'test/e2e/partitions.pg.test.ts',
   'test/getting-started.pg.test.ts',
 ];

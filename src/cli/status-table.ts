@@ -47,7 +47,11 @@ export function renderStatus(document: HealthDocument, ports: Pick<CliPorts, 'st
       sink.latency === undefined ? '-' : `${sink.latency.p99.toFixed(1)} ms`,
     ]),
   ];
-  const remarks = [...troubles(document, paint, width), ...notes(document, paint, width)];
+  const remarks = [
+    ...troubles(document, paint, width),
+    ...notes(document, paint, width),
+    ...readyStandbys(document, paint, width),
+  ];
   return [
     ...wrap(head, width, '  '),
     '',
@@ -88,6 +92,16 @@ function notes({ databases, sinks }: HealthDocument, paint: Painter, width: numb
   ];
   return all.flatMap((note) => wrap(`${paint('yellow', '!')} ${note}`, width, '  '));
 }
+
+/** One that is not ready is a trouble. */
+const readyStandbys = ({ databases }: HealthDocument, paint: Painter, width: number): string[] =>
+  databases.flatMap(({ name, standbys = [] }) =>
+    standbys
+      .filter(({ ready }) => ready)
+      .flatMap(({ host, detail }) =>
+        wrap(`${paint('green', '✓')} database ${name}: standby ${host}: ${detail}`, width, '  '),
+      ),
+  );
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const;
 

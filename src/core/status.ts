@@ -72,6 +72,14 @@ export const STALL_CAUSES: readonly StallCause[] = [
   'decoder',
 ];
 
+/** A standby of the host list, asked whether a failover to it would keep the slot. */
+export type StandbyStatus = {
+  readonly host: string;
+  readonly ready: boolean;
+  /** What it has of the slot, and how far behind; or why not. */
+  readonly detail: string;
+};
+
 export type DatabaseStatus = Condition & {
   readonly name: string;
   /** `connecting`, `streaming`, `waiting` (backoff), `stopped`. */
@@ -110,6 +118,8 @@ export type DatabaseStatus = Condition & {
   readonly tables: number;
   /** The tables that joined the publication last. */
   readonly joinedTables: readonly StreamedTable[];
+  /** Where there are several hosts, and a slot that standbys take over: as they were asked last. */
+  readonly standbys?: readonly StandbyStatus[];
 };
 
 /** What a sink is told to do: `paused` holds its place in the log, `disabled` holds nothing. */

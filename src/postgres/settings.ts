@@ -27,7 +27,7 @@ export type DatabaseSettings = {
     readonly createIfNotExists: boolean;
     readonly ack: AckPolicy;
     readonly maxRetainedBytes: number;
-    /** Create the slot as a failover slot where the server can (17+). */
+    /** A failover slot, made so or altered, where the server can (17+). */
     readonly failover: boolean;
   };
   readonly publication: {

@@ -15,6 +15,10 @@ const document = healthDocument(
         warnings: ['table "public.a": it has no key'],
         gaps: [gap()],
         notes: ['TLS: mode require'],
+        standbys: [
+          { host: 'db-2:5432', ready: true, detail: 'slot "tailrace" is synchronized' },
+          { host: 'db-3:5432', ready: false, detail: 'it is not there yet' },
+        ],
       }),
     ],
     sinks: [sinkStatus({ deadLetters: 3, gaps: [{ from: '0/1', to: '0/2', reason: 'it was disabled' }] })],
@@ -50,6 +54,10 @@ test('without a terminal nothing is wrapped or coloured: a trouble and its cure 
   expect(lines.find((line) => line.includes('cure: compare'))).toMatch(/accepted_gaps and start again$/);
   expect(lines).toContain('! database shop: TLS: mode require');
   expect(lines).toContain('! sink shop/users: on record: gap 0/1–0/2: it was disabled');
+  // Of a standby that is not ready a trouble says so.
+  expect(lines.filter((line) => line.includes('standby'))).toEqual([
+    '✓ database shop: standby db-2:5432: slot "tailrace" is synchronized',
+  ]);
   // Of a row with a mark beside it, none is healthy.
   expect(lines.join('\n')).not.toContain('healthy');
 });

@@ -140,7 +140,7 @@ export class ModelProcess {
       opened,
       prepared,
       server: history,
-      primary: { client: looking.client, target: { host: '127.0.0.1', port: 1 } },
+      primary: { client: looking.client, target: { host: '127.0.0.1', port: 1 }, refused: [] },
       looking,
       ports: {
         options: this.#source,

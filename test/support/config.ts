@@ -34,7 +34,7 @@ const placeOf = (sink: SinkText, endpoint: string): string =>
   sink.type === undefined ? awsPlace(sink, endpoint) : `type: ${sink.type}\n${sink.destination ?? ''}`;
 
 export function configText(options: {
-  readonly database: TestDatabase;
+  readonly database: Pick<TestDatabase, 'name' | 'host'> & { readonly port: number | string };
   readonly endpoint: string;
   readonly sinks: readonly SinkText[];
   /** More lines of `slot`, as YAML. */

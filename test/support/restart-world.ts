@@ -164,7 +164,7 @@ export class RealRestartWorld {
 
   #config(): string {
     return configText({
-      database: { name: 'postgres', host: '127.0.0.1', port: this.server.port } as never,
+      database: { name: 'postgres', host: '127.0.0.1', port: this.server.port },
       endpoint: this.#recorder.url,
       slot: `ack: ${this.#options.ack}`,
       publication: 'refresh_interval: 300ms',

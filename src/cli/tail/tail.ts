@@ -12,11 +12,10 @@ import { enrichWithLineage } from '../../postgres/catalog.ts';
 import { takeLook } from '../../postgres/look.ts';
 import {
   connectReplication,
-  findPrimary,
   inPlainSession,
-  type Primary,
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
+import { findPrimary, type Primary } from '../../postgres/connection/hosts.ts';
 import { transcoderOf, type Transcoder } from '../../postgres/encoding/transcoder.ts';
 import { identifySystem } from '../../postgres/preflight/preflight.ts';
 import { slotWait, watchMaking, type SlotBlocker } from '../../postgres/preflight/slot-making.ts';

@@ -13,6 +13,7 @@ import {
   nonEmpty,
   notYet,
   pem,
+  portList,
   positiveDuration,
   resourceName,
   retryPolicy,
@@ -73,7 +74,9 @@ const slot = z.strictObject({
   failover: z
     .boolean()
     .default(true)
-    .describe('When Tailrace creates the slot: as one that standbys can take over (Postgres 17 and newer).'),
+    .describe(
+      'The slot is one that standbys can take over (Postgres 17 and newer): made so, or altered before the stream starts.',
+    ),
 });
 
 const publication = z.strictObject({
@@ -132,15 +135,13 @@ export const databaseSchema = z
     hostname: hostList()
       .optional()
       .describe(
-        'Host, or several (a list, or separated by commas): the primary is found, and followed after a failover.',
+        'Host, or several (a list, or separated by commas, each with a port of its own or not): the primary is found, and followed after a failover.',
       ),
-    port: z
-      .int()
-      .min(1)
-      .max(65_535)
+    port: portList()
       .optional()
-      .describe('Port of the hosts that name none.')
-      .meta({ default: DATABASE_DEFAULTS.port }),
+      .describe(
+        'Port of the hosts that name none; or one for each host, separated by commas. Default: 5432.',
+      ),
     database: nonEmpty()
       .optional()
       .describe('Name of the database in Postgres. Required unless `url` is given.'),
@@ -200,6 +201,9 @@ export const databaseSchema = z
     if (value.url === undefined) {
       if (value.hostname === undefined) fault(['hostname'], 'this is missing (hostname, or url)');
       if (value.database === undefined) fault(['database'], 'this is missing (database, or url)');
+      const { hostname = [], port = [] } = value;
+      if (port.length > 1 && port.length !== hostname.length)
+        fault(['port'], `one port is expected, or one for each of the ${hostname.length} hosts`);
     } else {
       for (const key of ['hostname', 'port', 'database', 'username', 'password'] as const) {
         if (value[key] !== undefined) fault([key], 'this stands in url already: give one of the two');
@@ -242,16 +246,17 @@ type Place = {
 function placeOf(written: {
   readonly url?: ConnectionUrl | undefined;
   readonly hostname?: readonly string[] | undefined;
-  readonly port?: number | undefined;
+  readonly port?: readonly number[] | undefined;
   readonly database?: string | undefined;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
 }): Place {
-  const { url, port = DATABASE_DEFAULTS.port } = written;
+  const { url, port = [] } = written;
+  const portOf = (index: number): number => port[index] ?? port[0] ?? DATABASE_DEFAULTS.port;
   return {
     hosts:
-      url?.hosts.map((host) => ({ port, ...host })) ??
-      (written.hostname ?? []).map((host) => parseHostPort(host, port)!),
+      url?.hosts.map((host, index) => ({ port: portOf(index), ...host })) ??
+      (written.hostname ?? []).map((host, index) => parseHostPort(host, portOf(index))!),
     database: (url?.database ?? written.database)!,
     username: url?.username ?? written.username ?? DATABASE_DEFAULTS.username,
     password: url?.password ?? written.password ?? DATABASE_DEFAULTS.password,

@@ -169,6 +169,13 @@ export const hostList = () =>
       return z.NEVER;
     });
 
+/** One for all hosts, or one for each, as libpq writes them. */
+export const portList = () =>
+  parsed('a port from 1 to 65535 is expected, or one for each host, as in 5432,5433', (text) => {
+    const ports = text.split(',').map((port) => Number(/^\s*(\d{1,5})\s*$/.exec(port)?.[1] ?? 0));
+    return ports.every((port) => port >= 1 && port <= 65_535) ? ports : undefined;
+  });
+
 /** A message never repeats the URL: it holds the password. */
 export const connectionUrl = () =>
   z.string().transform((text, context: Refinement): ConnectionUrl => {

@@ -5,7 +5,7 @@ import type { Gap } from '../../core/gaps.ts';
 import { shortHash } from '../../core/idempotency.ts';
 import type { Look } from '../../core/look.ts';
 import { formatLsn, maxLsn, parseLsn, readLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
-import type { Primary } from '../../postgres/connection/connection.ts';
+import type { Primary } from '../../postgres/connection/hosts.ts';
 import { comparingOf, isRenumbered, judgeBelonging } from './belonging.ts';
 import type { SaltedRange } from '../../store/renumbered.ts';
 import type { GapKeeper } from './gaps.ts';

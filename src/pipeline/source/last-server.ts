@@ -8,6 +8,7 @@ import { formatLsn, readLsn, ZERO_LSN } from '../../core/lsn.ts';
 import { readTextFile } from '../../data-directory/files.ts';
 import { seal, unseal } from '../../data-directory/sealed.ts';
 import { showLog } from '../../log/survey.ts';
+import type { Standing } from '../../postgres/connection/hosts.ts';
 import { LEDGER_FILES, replaceFile } from '../../store/ledger/files.ts';
 import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { SourceLog } from './log.ts';
@@ -76,6 +77,15 @@ function recallServer({ directory, settings }: SourceOptions, lines: Lines): Sto
     }
     return undefined;
   }
+}
+
+/** The server that the log was read from last; nothing where no other log than that is meant. */
+export function lastStanding(options: SourceOptions, lines: Lines): Standing {
+  const { settings } = options;
+  const server = recallServer(options, lines);
+  if (server?.slot !== settings.slot.name || server.database !== settings.database) return {};
+  const { systemIdentifier, timeline } = server;
+  return { systemIdentifier, timeline };
 }
 
 /**

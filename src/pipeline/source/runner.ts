@@ -4,7 +4,6 @@ import { steadyMs, wallMs } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { Outage, Repeats } from '../../core/repeats.ts';
-import { backoffMs } from '../../core/retry.ts';
 import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
 import { TEXT_UNDECODABLE } from '../../postgres/replication/protocol.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
@@ -16,6 +15,7 @@ import { GapKeeper, GAPS_INTERVAL_MS } from './gaps.ts';
 import { followAlone } from './last-server.ts';
 import { LookKeeper } from './looks.ts';
 import type { StoppedDecoding } from './joining.ts';
+import { reconnectMs } from './reconnect.ts';
 import { runSession } from './session.ts';
 import { SourceState } from './status.ts';
 import { isHealing } from './watch/heals.ts';
@@ -171,7 +171,7 @@ class SourceRun {
     const isFirstStart = !this.#streamedBefore && !this.#isFollowedAlone;
     if (fault.mend === 'operator' && isFirstStart) throw fault;
     this.#state.waits(fault);
-    const retryInMs = backoffMs(settings.reconnect, failures, Math.random());
+    const retryInMs = reconnectMs(settings.reconnect, { fault, failures, chance: Math.random() });
     this.#say(fault, retryInMs);
     await this.#sleep(retryInMs);
   }

@@ -8,20 +8,20 @@ import {
   backendPid,
   closeConnection,
   connectReplication,
-  findPrimary,
   formatTarget,
-  type Primary,
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
+import { findPrimary, type Primary } from '../../postgres/connection/hosts.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import { startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
+import { letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { join, type JoinPorts } from './joining.ts';
 import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
-import { noteServer } from './last-server.ts';
+import { lastStanding, noteServer } from './last-server.ts';
 import { readAll, type Reading } from './reading.ts';
 import { describingRelations } from './relations.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
@@ -40,6 +40,8 @@ import { recordStreamed, type TablePorts } from './streamed-tables.ts';
 import { refreshTables, watchTables } from './tables.ts';
 import { watchServer } from './watch.ts';
 import { MarkerLoop, mayEmit } from './watch/marker.ts';
+import { watchConfirmation } from './watch/confirmation.ts';
+import { watchHosts } from './watch/hosts.ts';
 
 /** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
 const MIN_MESSAGE_BYTES = 256 * 1024;
@@ -65,7 +67,11 @@ export type SessionPorts = JoinPorts & {
 export async function runSession(ports: SessionPorts): Promise<void> {
   const { options, state, signal, looks } = ports;
   const { settings, logger } = options;
-  const primary = await findPrimary(settings);
+  // Of one host there is nothing to choose: its whole history is compared, later.
+  const known = settings.hosts.length > 1 ? lastStanding(options, ports.lines) : {};
+  const primary = await findPrimary(settings, known);
+  for (const old of primary.refused)
+    ports.lines.say({ level: 'warn', message: describeError(old), fields: { code: old.code } });
   let replication: ReplicationConnection | undefined;
   try {
     state.host = formatTarget(primary.target);
@@ -94,7 +100,12 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       ports.onOpened(opened);
       return { opened, plan: await join({ opened, prepared, server, primary, looking, ports }) };
     });
-    const { notices, notes } = prepared;
+    const unaltered = await letStandbysTakeOver(replication, settings, prepared.slot);
+    const notices = [...prepared.notices, ...(unaltered === undefined ? [] : [unaltered.message])];
+    const {
+      notes,
+      slot: { failover },
+    } = prepared;
     const known = new Set([...state.notices, ...state.notes]);
     for (const notice of [...notices, ...notes]) if (!known.has(notice)) logger.warn(notice);
     state.notices = notices;
@@ -142,6 +153,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         partitions,
         markers,
         ports,
+        isFailoverSlot: failover === true || (failover === false && settings.slot.failover && !unaltered),
       });
     } finally {
       await stream.stop();
@@ -204,12 +216,14 @@ type Following = Reading & {
   readonly primary: Primary;
   readonly pid: number;
   readonly markers: MarkerLoop | undefined;
+  /** Do standbys take the slot over? */
+  readonly isFailoverSlot: boolean;
   readonly ports: SessionPorts;
 };
 
 /** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
 async function follow(following: Following): Promise<void> {
-  const { stream, opened, primary, pid, looking, partitions, markers, ports } = following;
+  const { stream, opened, primary, pid, looking, partitions, markers, isFailoverSlot, ports } = following;
   const { state, options, signal: stopped } = ports;
   const { keeper, budget } = opened;
   const done = new AbortController();
@@ -263,6 +277,8 @@ async function follow(following: Following): Promise<void> {
         done.signal,
       ),
       watchTables(tablePorts(primary, ports), lookAgain, done.signal),
+      watchHosts({ primary, settings, isFailoverSlot, state, warn }, done.signal),
+      watchConfirmation({ client, pid, settings, isFailoverSlot, state, warn }, done.signal),
     ].map((asking) => Promise.race([asking, aborted(done.signal)])),
   ].map((loop) => loop.catch(end));
   try {

@@ -4,7 +4,13 @@ import type { Acknowledging } from '../../core/ack.ts';
 import type { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
-import type { Condition, DatabaseStatus, StallCause, StreamedTable } from '../../core/status.ts';
+import type {
+  Condition,
+  DatabaseStatus,
+  StallCause,
+  StandbyStatus,
+  StreamedTable,
+} from '../../core/status.ts';
 
 /** `status` names the last of them; the store has all. */
 const MAX_JOINED_TABLES = 20;
@@ -37,6 +43,7 @@ export class SourceState {
   /** Of the tables: they are looked at again while the source streams. */
   tableNotices: readonly string[] = [];
   tables = 0;
+  standbys: readonly StandbyStatus[] | undefined;
   #joined: readonly StreamedTable[] = [];
   /** What is wrong now, by code; an alarm degrades the source. */
   readonly #alarms = new Map<string, TailraceError>();
@@ -137,6 +144,7 @@ export class SourceState {
       notes: this.notes,
       tables: this.tables,
       joinedTables: this.#joined,
+      ...(this.standbys === undefined ? {} : { standbys: this.standbys }),
     };
   }
 }

@@ -2,7 +2,6 @@
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, DatabaseError, type ClientConfig } from 'pg';
-import { TailraceError } from '../../core/errors.ts';
 import { connectionFault, formatTarget, protocolFault, TLS_MISSING, type Target } from './fault.ts';
 import { guardMessages } from './framing.ts';
 import { pinSession, PINNED_OPTIONS } from './session.ts';
@@ -34,6 +33,11 @@ export type ReplicationConnection = {
 /** An ordinary connection; a query on it may take as long as it takes. Rejects with TailraceError. */
 export async function connectOrdinary(settings: DatabaseSettings, target: Target): Promise<Client> {
   return (await connect(settings, target, {})).client;
+}
+
+/** An ordinary connection on which no answer takes long. Rejects with TailraceError. */
+export async function connectAsking(settings: DatabaseSettings, target: Target): Promise<Client> {
+  return (await connect(settings, target, { query_timeout: QUERY_TIMEOUT_MS })).client;
 }
 
 /**
@@ -151,7 +155,8 @@ async function connectOnce(
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
-    ...(tls || options.replication === undefined ? {} : { stream: () => tappedSocket(tap) }),
+    stream: () =>
+      boundFor(target, tls || options.replication === undefined ? new Socket() : tappedSocket(tap)),
   };
   const client = new Client(config);
   guardMessages(client, (words) => protocolFault(words, settings, target));
@@ -216,6 +221,14 @@ function tlsOptions(tls: TlsSettings): NonNullable<ClientConfig['ssl']> {
   };
 }
 
+/** Goes to the target's address, whatever its name has come to mean since; TLS still asks for the name. */
+function boundFor({ address }: Target, socket: Socket): Socket {
+  if (address === undefined) return socket;
+  const connect = socket.connect.bind(socket) as (port: number, host: string) => Socket;
+  socket.connect = ((port: number) => connect(port, address)) as typeof socket.connect;
+  return socket;
+}
+
 type Tap = { used: boolean; receive: (bytes: Uint8Array) => void };
 
 /**
@@ -236,41 +249,6 @@ function tappedSocket(tap: Tap): Socket {
   tap.used = true;
   tap.receive = (bytes) => void socket.emit('data', Buffer.from(bytes));
   return socket;
-}
-
-export type Primary = { readonly client: Client; readonly target: Target };
-
-/** The first host of the list that answers and is a primary, with an ordinary connection to it. */
-export async function findPrimary(settings: DatabaseSettings): Promise<Primary> {
-  const faults: TailraceError[] = [];
-  for (const target of settings.hosts) {
-    try {
-      const { client } = await connect(settings, target, { query_timeout: QUERY_TIMEOUT_MS });
-      const { rows } = await client.query<{ standby: boolean }>('select pg_is_in_recovery() as standby');
-      if (rows[0]?.standby === false) return { client, target };
-      await closeConnection(client);
-      faults.push(
-        new TailraceError(
-          `database "${settings.name}": ${formatTarget(target)} is a standby, not the primary`,
-          {
-            code: 'NOT_PRIMARY',
-            kind: 'retryable',
-            hint: 'list the primary in databases[].hostname, or promote this server: SELECT pg_promote();',
-          },
-        ),
-      );
-    } catch (error) {
-      faults.push(connectionFault(error, settings, target));
-    }
-  }
-  if (faults.length === 1) throw faults[0]!;
-  const first = faults.find((fault) => fault.mend === 'retry') ?? faults[0];
-  throw new TailraceError(faults.map((fault) => fault.message).join('; '), {
-    code: 'NO_PRIMARY',
-    kind: first?.kind ?? 'fatal',
-    hint: first?.hint ?? 'name at least one host in databases[].hostname',
-    cause: new AggregateError(faults),
-  });
 }
 
 /** The process of the server that serves this connection. */

@@ -6,10 +6,19 @@ import { shortageBehind } from '../../core/descriptors.ts';
 import { TailraceError, type ErrorKind } from '../../core/errors.ts';
 import type { DatabaseSettings } from '../settings.ts';
 
-export type Target = { readonly host: string; readonly port: number };
+export type Target = {
+  readonly host: string;
+  readonly port: number;
+  /** What the host's name meant when it was looked up; undefined: it is an address itself, or a socket's path. */
+  readonly address?: string;
+  /** The name means others, too. */
+  readonly isOneOfSeveral?: boolean;
+};
 
-export const formatTarget = ({ host, port }: Target): string =>
-  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+export function formatTarget({ host, port, address, isOneOfSeveral }: Target): string {
+  const named = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return isOneOfSeveral === true ? `${named} (${address})` : named;
+}
 
 type Fault = {
   readonly code: string;

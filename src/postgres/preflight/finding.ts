@@ -37,8 +37,13 @@ export function faultOf(databaseName: string, findings: readonly Finding[]): Tai
   });
 }
 
-/** How much TLS verifies and how a database is encoded are the user's choice: worth knowing, and nothing is left out for it. */
-const NOTES: ReadonlySet<string> = new Set(['TLS_UNVERIFIED', 'ENCODING_UNCHECKED']);
+/** How much TLS verifies, how a database is encoded and what a failover costs are the user's choice: worth knowing, and nothing is left out for it. */
+const NOTES: ReadonlySet<string> = new Set([
+  'TLS_UNVERIFIED',
+  'ENCODING_UNCHECKED',
+  'FAILOVER_LOSES_SLOT',
+  'FAILOVER_MAY_PART',
+]);
 
 /** Said where it is met, and no fault. */
 export const isNote = ({ ok, code }: Finding): boolean => !ok && NOTES.has(code);

@@ -6,19 +6,21 @@ import {
   applicationName,
   closeConnection,
   connectReplication,
-  findPrimary,
   formatTarget,
   inPlainSession,
   type ReplicationConnection,
   type Target,
 } from '../connection/connection.ts';
+import { findPrimary } from '../connection/hosts.ts';
 import { connectionFault } from '../connection/fault.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import { inspectColumns, inspectUnmatched } from './names.ts';
+import { inspectOthers } from './other-hosts.ts';
 import { readPublication, type Publication } from './publication.ts';
 import { asksForMessages } from '../replication/protocol.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { inspectMissingSlot, inspectSlot, readSlot, type Slot } from './slot.ts';
+import { inspectFailover } from './standby.ts';
 import { inspectSynchronous } from './synchronous.ts';
 import { inspectPublication, makingOf } from './publication-findings.ts';
 import { inspectTables, type WantedTables } from './table-findings.ts';
@@ -64,6 +66,7 @@ export async function inspectDatabase(
     const found = await preflight(client, settings, sinks);
     findings.push(...found.findings, ...found.tableFindings);
     findings.push(await inspectReplication(settings, target));
+    findings.push(...(await inspectOthers(primary, settings, found)));
   } catch (error) {
     findings.push(faultFinding('connection', connectionFault(error, settings, target)));
   } finally {
@@ -108,6 +111,7 @@ export async function preflight(
     }),
     ...inspectMarkers(server, settings),
     await inspectSynchronous(client, applicationName(settings)),
+    ...inspectFailover(settings, { serverVersion: server.serverVersion, slotFailover: slot?.failover }),
   ];
   const tableFindings = [
     ...inspectTables(tables, publication, settings),

@@ -4,10 +4,16 @@ import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
 import { aborted } from '../../core/abort.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
-import { backendPid, closeConnection, connectOrdinary, type Target } from '../connection/connection.ts';
+import {
+  backendPid,
+  closeConnection,
+  connectOrdinary,
+  type ReplicationConnection,
+  type Target,
+} from '../connection/connection.ts';
 import { sqlStateOf } from '../connection/fault.ts';
 import type { DatabaseSettings } from '../settings.ts';
-import { NO_SLOT_FREE, SLOT_BEING_MADE } from './slot.ts';
+import { NO_SLOT_FREE, SLOT_BEING_MADE, type Slot } from './slot.ts';
 import { CHECKS_CONNECTION, HAS_FAILOVER_SLOTS } from '../versions.ts';
 
 /** How often to say what a slot being made waits for. */
@@ -131,6 +137,34 @@ export async function makeSlot(making: SlotMaking): Promise<Lsn> {
     return await watchMaking(maker, making, () => createSlot(maker, settings, serverVersion));
   } finally {
     await closeConnection(maker);
+  }
+}
+
+/**
+ * Makes a slot that is there one that standbys take over, where that is wanted and the server has such slots. Only while nobody reads
+ * from it. Answers what keeps it from that.
+ * https://www.postgresql.org/docs/current/protocol-replication.html (ALTER_REPLICATION_SLOT)
+ */
+export async function letStandbysTakeOver(
+  { client }: ReplicationConnection,
+  { name, slot: wanted }: DatabaseSettings,
+  slot: Slot,
+): Promise<TailraceError | undefined> {
+  if (!wanted.failover || slot.failover !== false) return undefined;
+  try {
+    await client.query(`ALTER_REPLICATION_SLOT ${escapeIdentifier(slot.name)} ( FAILOVER true )`);
+    return undefined;
+  } catch (cause) {
+    if (sqlStateOf(cause) === undefined) throw cause;
+    return new TailraceError(
+      `database "${name}": slot "${slot.name}" cannot be made one that standbys take over: ${(cause as Error).message}`,
+      {
+        code: 'FAILOVER_NOT_SET',
+        kind: 'retryable',
+        hint: 'it is tried again at the next connection; slot.failover: false leaves it as it is',
+        cause,
+      },
+    );
   }
 }
 

@@ -16,6 +16,8 @@ export type Slot = {
   readonly activePid: number | undefined;
   readonly temporary: boolean;
   readonly twoPhase: boolean;
+  /** Do standbys take it over (17+)? Undefined: this version has no such slots. */
+  readonly failover: boolean | undefined;
   /** `reserved`, `extended`, `unreserved`, `lost`. */
   readonly walStatus: string | undefined;
   /** Why Postgres gave the slot up (17+); undefined when it did not. */
@@ -38,6 +40,7 @@ type SlotColumns = {
   active_pid: number | null;
   temporary: boolean;
   two_phase?: boolean;
+  failover?: boolean;
   wal_status: string | null;
   conflicting?: boolean | null;
   invalidation_reason?: string | null;
@@ -62,6 +65,7 @@ export async function readSlot(client: Client, name: string): Promise<Slot | und
     activePid: slot.active_pid ?? undefined,
     temporary: slot.temporary,
     twoPhase: slot.two_phase ?? false,
+    failover: slot.failover,
     walStatus: slot.wal_status ?? undefined,
     invalidation: slot.invalidation_reason ?? (slot.conflicting === true ? 'rows_removed' : undefined),
     confirmedFlush: readLsn(slot.confirmed_flush_lsn ?? ''),

@@ -2,7 +2,8 @@
 import type { Client } from 'pg';
 import { isOpen, selects } from '../../core/selection.ts';
 import { namesMore, type SinkNames } from '../../core/wanted-names.ts';
-import { closeConnection, findPrimary } from '../connection/connection.ts';
+import { closeConnection } from '../connection/connection.ts';
+import { findPrimary } from '../connection/hosts.ts';
 import { connectionFault } from '../connection/fault.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import type { Finding } from './finding.ts';

@@ -224,6 +224,30 @@ colour: blue
   });
 });
 
+describe('hosts', () => {
+  const hostsOf = async (hostname: string, port?: string) => {
+    const text = withDatabase(port === undefined ? '' : `    port: ${port}`);
+    const { settings } = await loadText(text.replace('hostname: localhost', `hostname: ${hostname}`));
+    return settings.databases[0]!.hosts.map(({ host, port }) => `${host} ${port}`);
+  };
+
+  test('are several, each with its port or with the one for all, and IPv6 addresses in brackets or alone', async () => {
+    expect(await hostsOf('db-1,db-2')).toEqual(['db-1 5432', 'db-2 5432']);
+    expect(await hostsOf('"db-1:5433, db-2"', '6432')).toEqual(['db-1 5433', 'db-2 6432']);
+    expect(await hostsOf('"[::1]:5433,[fe80::2],::3"')).toEqual(['::1 5433', 'fe80::2 5432', '::3 5432']);
+    expect(await hostsOf('[db-1, db-2]', '5432,5433')).toEqual(['db-1 5432', 'db-2 5433']);
+  });
+
+  test('that are not as many as their ports are a fault, and so is a port that there is none of', async () => {
+    expect(await faultLines(hostsOf('db-1,db-2', '5432,5433,5434'))).toEqual([
+      '6:11 databases[shop].port one port is expected, or one for each of the 2 hosts',
+    ]);
+    expect(await faultLines(hostsOf('db-1', '5432,0'))).toEqual([
+      '6:11 databases[shop].port a port from 1 to 65535 is expected, or one for each host, as in 5432,5433',
+    ]);
+  });
+});
+
 describe('variables', () => {
   test('stand in any value, with defaults as in a shell, whatever type the value has', async () => {
     const text = withDatabase(

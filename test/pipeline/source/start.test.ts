@@ -3,12 +3,8 @@ import type { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { TailraceError } from '../../../src/core/errors.ts';
 import { prepareDatabase, provingServer, readHistory } from '../../../src/pipeline/source/start.ts';
-import {
-  closeConnection,
-  connectReplication,
-  findPrimary,
-  type Primary,
-} from '../../../src/postgres/connection/connection.ts';
+import { closeConnection, connectReplication } from '../../../src/postgres/connection/connection.ts';
+import { findPrimary, type Primary } from '../../../src/postgres/connection/hosts.ts';
 import type { Slot } from '../../../src/postgres/preflight/slot.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
 import { patient } from '../../support/messages.ts';

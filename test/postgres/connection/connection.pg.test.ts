@@ -5,11 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
 import { connectionFault } from '../../../src/postgres/connection/fault.ts';
-import {
-  connectOrdinary,
-  connectReplication,
-  findPrimary,
-} from '../../../src/postgres/connection/connection.ts';
+import { connectOrdinary, connectReplication } from '../../../src/postgres/connection/connection.ts';
+import { findPrimary } from '../../../src/postgres/connection/hosts.ts';
 import { PINNED_SETTINGS } from '../../../src/postgres/connection/session.ts';
 import { identifySystem, inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
 import type { DatabaseSettings, TlsSettings } from '../../../src/postgres/settings.ts';

@@ -2,11 +2,8 @@
 // holds it up.
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import {
-  connectOrdinary,
-  connectReplication,
-  findPrimary,
-} from '../../../src/postgres/connection/connection.ts';
+import { connectOrdinary, connectReplication } from '../../../src/postgres/connection/connection.ts';
+import { findPrimary } from '../../../src/postgres/connection/hosts.ts';
 import { startReplication } from '../../../src/postgres/replication/stream.ts';
 import { toLsn } from '../../../src/core/lsn.ts';
 import { databaseSettings } from '../../support/database-settings.ts';

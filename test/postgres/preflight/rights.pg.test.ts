@@ -2,7 +2,8 @@
 import type { Client } from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { tablePattern, type Selection } from '../../../src/core/selection.ts';
-import { closeConnection, findPrimary } from '../../../src/postgres/connection/connection.ts';
+import { closeConnection } from '../../../src/postgres/connection/connection.ts';
+import { findPrimary } from '../../../src/postgres/connection/hosts.ts';
 import type { Finding } from '../../../src/postgres/preflight/finding.ts';
 import { inspectDatabase, preflight } from '../../../src/postgres/preflight/preflight.ts';
 import { createPublication } from '../../../src/postgres/preflight/publication-changes.ts';

@@ -1,0 +1,78 @@
+// Looks at the other hosts of the list while one of them is followed: would a failover keep the slot, and is the one that is followed still the primary?
+import { setTimeout as sleep } from 'node:timers/promises';
+import { TailraceError } from '../../../core/errors.ts';
+import type { StandbyStatus } from '../../../core/status.ts';
+import { formatTarget } from '../../../postgres/connection/fault.ts';
+import { readStanding, type Primary } from '../../../postgres/connection/hosts.ts';
+import type { Finding } from '../../../postgres/preflight/finding.ts';
+import {
+  judgeOthers,
+  lookAtOthers,
+  type FailoverSlot,
+  type OtherHost,
+} from '../../../postgres/preflight/other-hosts.ts';
+import type { DatabaseSettings } from '../../../postgres/settings.ts';
+import type { SourceState } from '../status.ts';
+
+const INTERVAL_MS = 30_000;
+/** While something is not as it should be. */
+const TROUBLED_INTERVAL_MS = 5_000;
+
+export type HostPorts = {
+  readonly primary: Primary;
+  readonly settings: DatabaseSettings;
+  /** Is the slot one that standbys take over? */
+  readonly isFailoverSlot: boolean;
+  readonly state: SourceState;
+  readonly warn: (error: TailraceError) => void;
+};
+
+/** Rejects when another host is further on in the same history: then that one is to be followed. */
+export async function watchHosts(ports: HostPorts, signal: AbortSignal): Promise<void> {
+  const { primary, settings, state, isFailoverSlot } = ports;
+  if (settings.hosts.length < 2) return;
+  const followed = { target: primary.target, ...(await readStanding(primary.client)) };
+  const raise = (code: string, error: TailraceError | undefined): void => {
+    if (state.alarm(code, error) && error !== undefined) ports.warn(error);
+  };
+  try {
+    while (!signal.aborted) {
+      const slot: FailoverSlot | undefined = isFailoverSlot
+        ? { name: settings.slot.name, flushed: state.flushed }
+        : undefined;
+      const others = await lookAtOthers(settings, primary.target, slot);
+      if (signal.aborted) return;
+      const { newer, old, unready } = judgeOthers(settings.name, others, followed, slot);
+      if (newer !== undefined) throw newer;
+      state.standbys = slot && standbyStatus(others);
+      raise('OLD_PRIMARY', old);
+      raise('FAILOVER', unready && failoverUnready(settings.name, unready));
+      const interval = old === undefined && unready === undefined ? INTERVAL_MS : TROUBLED_INTERVAL_MS;
+      await sleep(interval, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  } finally {
+    state.standbys = undefined;
+    state.alarm('OLD_PRIMARY', undefined);
+    state.alarm('FAILOVER', undefined);
+  }
+}
+
+const standbyStatus = (others: readonly OtherHost[]): readonly StandbyStatus[] =>
+  others.flatMap((other): readonly StandbyStatus[] => {
+    const host = formatTarget(other.target);
+    switch (other.role) {
+      case 'primary':
+        return [];
+      case 'standby': {
+        const ready = other.findings.every(({ ok }) => ok);
+        return [{ host, ready, detail: other.findings.map(({ detail }) => detail).join('; ') }];
+      }
+      case 'fault':
+        return [{ host, ready: false, detail: other.fault.message }];
+      default:
+        return other satisfies never;
+    }
+  });
+
+const failoverUnready = (name: string, { code, title, detail, cure }: Finding): TailraceError =>
+  new TailraceError(`database "${name}": ${title}: ${detail}`, { code, kind: 'retryable', hint: cure });

@@ -1,0 +1,229 @@
+// Would a failover keep the slot? What each standby has of it, and every setting that synchronizing slots rests on (Postgres 17 and newer).
+// https://www.postgresql.org/docs/current/logicaldecoding-explanation.html#LOGICALDECODING-REPLICATION-SLOTS-SYNCHRONIZATION
+import { escapeLiteral, type Client } from 'pg';
+import { readLsn, type Lsn } from '../../core/lsn.ts';
+import { failed, passed, warned, type Finding } from './finding.ts';
+import type { DatabaseSettings } from '../settings.ts';
+import { HAS_FAILOVER_SLOTS } from '../versions.ts';
+
+/** What a standby says of itself. */
+export type StandbyState = {
+  /** Undefined: it has none of this name. */
+  readonly slot:
+    | {
+        readonly synced: boolean;
+        readonly temporary: boolean;
+        readonly invalidation: string | undefined;
+        readonly confirmedFlush: Lsn;
+      }
+    | undefined;
+  readonly replayed: Lsn;
+  readonly synchronizes: boolean;
+  readonly feedback: boolean;
+  /** `primary_slot_name`; '' is none. */
+  readonly primarySlot: string;
+  /** Does `primary_conninfo` name a database? Undefined: our role may not read it. */
+  readonly namesDatabase: boolean | undefined;
+};
+
+type StandbyRow = {
+  slot: {
+    synced?: boolean;
+    temporary: boolean;
+    invalidation_reason?: string | null;
+    confirmed_flush_lsn: string | null;
+  } | null;
+  replayed: string | null;
+  synchronizes: string | null;
+  feedback: string;
+  primarySlot: string;
+  conninfo: string | null;
+};
+
+/** Of a standby on 17 or newer. */
+export async function readStandby(client: Client, slotName: string): Promise<StandbyState> {
+  const { rows } = await client.query<StandbyRow>(
+    `select (select to_jsonb(s) from pg_replication_slots s where slot_name = $1) as slot,
+       pg_last_wal_replay_lsn()::text as replayed,
+       current_setting('sync_replication_slots', true) as synchronizes,
+       current_setting('hot_standby_feedback') as feedback,
+       current_setting('primary_slot_name') as "primarySlot",
+       (select setting from pg_settings where name = 'primary_conninfo') as conninfo`,
+    [slotName],
+  );
+  const row = rows[0]!;
+  return {
+    slot: row.slot === null ? undefined : slotOf(row.slot),
+    replayed: readLsn(row.replayed ?? ''),
+    synchronizes: row.synchronizes === 'on',
+    feedback: row.feedback === 'on',
+    primarySlot: row.primarySlot,
+    namesDatabase: row.conninfo === null ? undefined : namesDatabase(row.conninfo),
+  };
+}
+
+const slotOf = (slot: NonNullable<StandbyRow['slot']>): StandbyState['slot'] => ({
+  synced: slot.synced ?? false,
+  temporary: slot.temporary,
+  invalidation: slot.invalidation_reason ?? undefined,
+  confirmedFlush: readLsn(slot.confirmed_flush_lsn ?? ''),
+});
+
+/** https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING: keywords, or a URI */
+export const namesDatabase = (conninfo: string): boolean =>
+  /^postgres(ql)?:\/\//.test(conninfo.trim())
+    ? /^postgres(ql)?:\/\/[^/?]*\/[^?]+/.test(conninfo.trim()) || /[?&]dbname=[^&]/.test(conninfo)
+    : /(^|\s)dbname\s*=\s*[^\s]/.test(conninfo);
+
+const RELOAD = 'SELECT pg_reload_conf();';
+
+/**
+ * Whether this standby could take the slot over now; everything that keeps it from that, with its cure. A setting is not readiness:
+ * while the slot is `temporary` it has not come to a consistent point, and a promotion would drop it.
+ */
+export function inspectStandby(
+  at: string,
+  state: StandbyState,
+  slotName: string,
+  flushed: Lsn,
+): readonly Finding[] {
+  const settings = inspectSettings(at, state);
+  const title = `standby ${at}`;
+  const { slot } = state;
+  const unready = (detail: string, cure: string): readonly Finding[] => [
+    warned({
+      code: 'STANDBY_NOT_READY',
+      title,
+      detail: `a failover to it now would lose slot "${slotName}": ${detail}`,
+      cure:
+        settings.length === 0 ? cure : 'correct the settings of this standby: the slot then comes by itself',
+    }),
+    ...settings,
+  ];
+  if (slot !== undefined && !slot.synced) {
+    return unready(
+      'it has a slot of this name that was made there by hand, which stops the synchronization of all slots',
+      `on ${at}: SELECT pg_drop_replication_slot(${escapeLiteral(slotName)});`,
+    );
+  }
+  const wait =
+    'it comes by itself, within a minute as a rule, where changes are written; on an idle primary: SELECT pg_log_standby_snapshot();';
+  if (slot === undefined) return unready('it is not there yet', wait);
+  if (slot.invalidation !== undefined) {
+    return unready(`it is invalidated there (${slot.invalidation})`, 'it is made anew by itself');
+  }
+  if (slot.temporary) return unready('it has not come to a consistent point there yet', wait);
+  const behind = flushed > slot.confirmedFlush ? flushed - slot.confirmedFlush : 0n;
+  const lag = behind === 0n ? '' : `, ${behind} bytes behind: so much would be read again`;
+  return [passed(title, `slot "${slotName}" is synchronized${lag}`), ...settings];
+}
+
+/** Slots are not synchronized before all of these are as they must be. */
+function inspectSettings(at: string, state: StandbyState): readonly Finding[] {
+  const fault = (setting: string, detail: string, cure: string): Finding =>
+    failed({ code: 'STANDBY_SETTING', title: `standby ${at}`, detail: `${setting} ${detail}`, cure });
+  const on = (setting: string): Finding =>
+    fault(setting, 'is off', `on ${at}: ALTER SYSTEM SET ${setting} = 'on'; ${RELOAD}`);
+  const found: Finding[] = [];
+  if (!state.synchronizes) found.push(on('sync_replication_slots'));
+  if (!state.feedback) found.push(on('hot_standby_feedback'));
+  if (state.primarySlot === '') {
+    const name = `standby_${at.replaceAll(/[^a-z0-9]+/gi, '_').toLowerCase()}`;
+    found.push(
+      fault(
+        'primary_slot_name',
+        'names no physical slot of the primary',
+        `on the primary: SELECT pg_create_physical_replication_slot('${name}', true); then on ${at}: ALTER SYSTEM SET primary_slot_name = '${name}'; ${RELOAD}`,
+      ),
+    );
+  }
+  if (state.namesDatabase === false) {
+    found.push(
+      fault(
+        'primary_conninfo',
+        'names no database (dbname)',
+        // It holds a password perhaps: the server puts it together, psql's \gexec runs what it answers.
+        `on ${at}, in psql: SELECT format('ALTER SYSTEM SET primary_conninfo = %L', current_setting('primary_conninfo') || ' dbname=postgres') \\gexec ${RELOAD}`,
+      ),
+    );
+  }
+  return found;
+}
+
+/** What a failover costs on this version, with these settings; nothing where there is nobody to fail over to. */
+export function inspectFailover(
+  { hosts, slot }: DatabaseSettings,
+  server: { readonly serverVersion: number; readonly slotFailover: boolean | undefined },
+): readonly Finding[] {
+  if (hosts.length < 2) return [];
+  const title = 'failover';
+  const cost =
+    'changes committed before the new slot is made there, and not logged before, are missing: they are a gap, declared with its LSNs';
+  const loses = (detail: string, cure: string): readonly Finding[] => [
+    warned({ code: 'FAILOVER_LOSES_SLOT', title, detail: `${detail}; ${cost}`, cure }),
+  ];
+  if (server.serverVersion < HAS_FAILOVER_SLOTS) {
+    return loses(
+      'up to Postgres 16 a promoted standby does not have the slot',
+      'upgrade to Postgres 17 or newer; until then decide what a gap means: on_gap: halt waits for somebody to accept it, on_gap: resume goes on at once, and what is missing is read from the tables',
+    );
+  }
+  if (!slot.failover && server.slotFailover !== true) {
+    return loses('slot.failover is off, so a promoted standby does not have the slot', 'slot.failover: true');
+  }
+  return [passed(title, 'the slot is one that standbys take over')];
+}
+
+/** Physical slots of the standbys for which logical decoding waits, with how they stand. */
+export type SynchronizedStandbys = {
+  /** As the setting names them; undefined: this version has none. */
+  readonly named: readonly { readonly name: string; readonly there: boolean; readonly active: boolean }[];
+  /** Physical slots that standbys use now. */
+  readonly active: readonly string[];
+};
+
+/** Of a primary on 17 or newer. https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONIZED-STANDBY-SLOTS */
+export async function readSynchronizedStandbys(client: Client): Promise<SynchronizedStandbys> {
+  const { rows } = await client.query<{ found: SynchronizedStandbys }>(
+    `select json_build_object(
+       'named', (select coalesce(json_agg(json_build_object('name', n.name, 'there', s.slot_name is not null,
+           'active', coalesce(s.active, false))), '[]')
+         from (select trim(both ' "' from x) as name
+               from unnest(string_to_array(current_setting('synchronized_standby_slots'), ',')) x) n
+         left join pg_replication_slots s on s.slot_name = n.name and s.slot_type = 'physical'
+         where n.name <> ''),
+       'active', (select coalesce(json_agg(slot_name order by slot_name), '[]') from pg_replication_slots
+         where slot_type = 'physical' and active)) as found`,
+  );
+  return rows[0]!.found;
+}
+
+const setStandbys = (names: readonly string[]): string =>
+  `on the primary: ALTER SYSTEM SET synchronized_standby_slots = ${names.map(escapeLiteral).join(', ') || "''"}; ${RELOAD}`;
+
+/** May the log come to hold what no standby has? And does nobody wait for a standby that is away? */
+export function inspectSynchronizedStandbys({ named, active }: SynchronizedStandbys): readonly Finding[] {
+  const title = 'synchronized_standby_slots';
+  if (named.length === 0) {
+    return [
+      warned({
+        code: 'FAILOVER_MAY_PART',
+        title,
+        detail:
+          'it is not set: changes may be delivered that no standby has yet, and a failover would then leave consumers with changes that never were',
+        cure: setStandbys(active.length === 0 ? ['<the physical slot of each standby>'] : active),
+      }),
+    ];
+  }
+  const away = named.filter((standby) => !standby.active);
+  if (away.length === 0) return [passed(title, named.map(({ name }) => name).join(', '))];
+  const rest = named.filter((standby) => standby.active).map(({ name }) => name);
+  return away.map(({ name, there }) =>
+    failed({
+      code: 'STANDBY_AWAITED',
+      title,
+      detail: `changes wait for the standby of slot "${name}", which ${there ? 'is not connected' : 'does not exist'}`,
+      cure: `start that standby, or go on without it: ${setStandbys(rest)}`,
+    }),
+  );
+}

@@ -1,0 +1,155 @@
+// What doctor says of a failover before it happens, at real standbys: each cure is run where it says, and mends what it names.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import type { Finding } from '../../../src/postgres/preflight/finding.ts';
+import { inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
+import type { DatabaseSettings } from '../../../src/postgres/settings.ts';
+import { HAS_FAILOVER_SLOTS } from '../../../src/postgres/versions.ts';
+import { databaseSettings } from '../../support/database-settings.ts';
+import {
+  ask,
+  primaryConninfo,
+  serverVersion,
+  startPrimary,
+  startStandby,
+  waitForSyncedSlot,
+  type Standby,
+} from '../../support/standby.ts';
+import { waitFor } from '../../support/wait.ts';
+
+const SLOT = 'tailrace';
+
+let primary: EmbeddedPostgres;
+let standby: Standby;
+let settings: DatabaseSettings;
+let keepsSlots: boolean;
+
+beforeAll(async () => {
+  primary = await startPrimary();
+  keepsSlots = (await serverVersion(primary)) >= HAS_FAILOVER_SLOTS;
+  const without = { hot_standby_feedback: 'off', primary_slot_name: '' };
+  standby = await startStandby(primary, {
+    settings: {
+      ...without,
+      primary_conninfo: primaryConninfo(primary, 'standby_a'),
+      ...(keepsSlots && { sync_replication_slots: 'off' }),
+    },
+  });
+  settings = {
+    ...databaseSettings({ name: 'postgres', host: '', port: 0 }, { slot: { name: SLOT, failover: true } }),
+    hosts: [primary, standby].map(({ port }) => ({ host: '127.0.0.1', port })),
+  };
+  await ask(
+    primary,
+    keepsSlots
+      ? `select pg_create_logical_replication_slot('${SLOT}', 'pgoutput', false, false, true)`
+      : `select pg_create_logical_replication_slot('${SLOT}', 'pgoutput')`,
+  );
+}, 240_000);
+afterAll(async () => {
+  await standby.remove();
+  await primary.remove();
+});
+
+const faults = async (): Promise<readonly Finding[]> =>
+  (await inspectDatabase(settings, [])).filter(({ ok }) => !ok);
+
+/** Runs what a cure says where it says it: `on the primary: …; then on HOST, in psql: … \gexec …`. */
+async function follow(cure: string): Promise<void> {
+  for (const part of cure.split(/(?=\bon (?:the primary|127\.0\.0\.1:\d+)(?:, in psql)?: )/)) {
+    const [, where, sql] = /^on (the primary|127\.0\.0\.1:\d+)(?:, in psql)?: (.*)$/.exec(part) ?? [];
+    if (where === undefined || sql === undefined) continue;
+    const server = where === 'the primary' ? primary : standby;
+    for (const statement of sql.replace(/; then $/, '').split(/;\s*|(?<=\\gexec)\s/)) {
+      const asked = statement.trim().replace(/ \\gexec$/, '');
+      if (asked === '') continue;
+      const answer = await ask(server, asked);
+      if (asked !== statement.trim()) await ask(server, String(answer));
+    }
+  }
+}
+
+describe('a failover', () => {
+  test('that would lose the slot by a standby’s settings is told with cures that mend each of them', async ({
+    skip,
+  }) => {
+    if (!keepsSlots) skip();
+    const found = await faults();
+    expect(found.map(({ code, detail }) => `${code}: ${detail}`)).toEqual([
+      `STANDBY_NOT_READY: a failover to it now would lose slot "${SLOT}": it is not there yet`,
+      'STANDBY_SETTING: sync_replication_slots is off',
+      'STANDBY_SETTING: hot_standby_feedback is off',
+      'STANDBY_SETTING: primary_slot_name names no physical slot of the primary',
+      'STANDBY_SETTING: primary_conninfo names no database (dbname)',
+      expect.stringContaining('FAILOVER_MAY_PART: it is not set'),
+    ]);
+    for (const { code, cure } of found) if (code === 'STANDBY_SETTING') await follow(cure!);
+    await waitForSyncedSlot(primary, standby, SLOT);
+    const left = await waitFor(async () => {
+      const now = await faults();
+      return now.length === 1 ? now : undefined;
+    }, 'the one that is left');
+    // By now there is a standby with a slot to be named.
+    expect(left[0]).toMatchObject({ code: 'FAILOVER_MAY_PART' });
+    await follow(left[0]!.cure!);
+    expect(await waitFor(async () => ((await faults()).length === 0 ? true : undefined), 'no fault')).toBe(
+      true,
+    );
+    const said = await inspectDatabase(settings, []);
+    expect(said.map(({ detail }) => detail).join()).toContain(`slot "${SLOT}" is synchronized`);
+  });
+
+  test('that waits for a standby that is away, or finds none, is told with the cure', async ({ skip }) => {
+    if (!keepsSlots) skip();
+    await standby.stop();
+    const found = await waitFor(async () => {
+      const now = await faults();
+      return now.some(({ code }) => code === 'STANDBY_AWAITED') ? now : undefined;
+    }, 'doctor to see that it is away');
+    expect(found.map(({ code }) => code)).toEqual(['HOST_UNREACHABLE', 'STANDBY_AWAITED']);
+    await follow(found[1]!.cure!);
+    expect((await faults()).map(({ code }) => code)).toEqual(['HOST_UNREACHABLE', 'FAILOVER_MAY_PART']);
+    await standby.start();
+  });
+
+  test('where a slot of the same name stands in the way is told with the cure', async ({ skip }) => {
+    if (!keepsSlots) skip();
+    await ask(primary, `select pg_drop_replication_slot('${SLOT}')`);
+    await waitFor(
+      async () => (await ask(standby, 'select count(*)::int from pg_replication_slots')) === 0,
+      'the slot to be gone from the standby',
+      120_000,
+    );
+    const making = ask(standby, `select pg_create_logical_replication_slot('${SLOT}', 'pgoutput')`);
+    await waitFor(async () => {
+      await ask(primary, 'select pg_log_standby_snapshot()');
+      return (
+        (await ask(
+          standby,
+          'select count(*)::int from pg_replication_slots where confirmed_flush_lsn is not null',
+        )) === 1
+      );
+    }, 'a slot made on the standby');
+    await making;
+    await ask(
+      primary,
+      `select pg_create_logical_replication_slot('${SLOT}', 'pgoutput', false, false, true)`,
+    );
+    const inTheWay = (await faults()).find(({ code }) => code === 'STANDBY_NOT_READY');
+    expect(inTheWay?.detail).toContain('made there by hand');
+    await follow(inTheWay!.cure!);
+    await waitForSyncedSlot(primary, standby, SLOT);
+    expect((await faults()).filter(({ code }) => code === 'STANDBY_NOT_READY')).toEqual([]);
+  });
+
+  test('that loses the slot by the version, or by the configuration, is told', async () => {
+    const off = { ...settings, slot: { ...settings.slot, failover: false } };
+    await ask(primary, `select pg_drop_replication_slot('${SLOT}')`);
+    const found = (await inspectDatabase(off, [])).find(({ code }) => code === 'FAILOVER_LOSES_SLOT');
+    expect(found?.detail).toContain('they are a gap, declared with its LSNs');
+    expect(found?.detail).toContain(keepsSlots ? 'slot.failover is off' : 'up to Postgres 16');
+    // Nobody to fail over to: nothing to say.
+    const alone = { ...off, hosts: off.hosts.slice(0, 1) };
+    expect((await inspectDatabase(alone, [])).map(({ code }) => code)).not.toContain('FAILOVER_LOSES_SLOT');
+  });
+});
