@@ -62,7 +62,7 @@ const ids = async () => (await source.read()).rows.map((row) => Number(row.value
 const numbers = (to: number) => Array.from({ length: to }, (_, i) => i + 1);
 
 describe('a server', () => {
-  test('that is shut down does not have to wait for our deliveries; the source goes on when it is back', async () => {
+  test('that is shut down does not have to wait for our deliveries; the source goes on when it is back (C178)', async () => {
     start({ signals: holding() });
     await source.ready;
     await client.query('insert into items select generate_series(1, 100)');
@@ -78,7 +78,7 @@ describe('a server', () => {
     expect(await ids()).toEqual(numbers(150));
   });
 
-  test('that crashes: what was committed comes once, what was open never', async () => {
+  test('that crashes: what was committed comes once, what was open never (C179)', async () => {
     start({ signals: holding() });
     await source.ready;
     await client.query('insert into items select generate_series(1, 10)');
@@ -129,7 +129,7 @@ describe('a server', () => {
     await waitFor(() => source.status().health === 'healthy', 'the alarm to be over');
   });
 
-  test('whose slot runs into the disk budget is read no further, and keeps its connection', async () => {
+  test('whose slot runs into the disk budget is read no further, and keeps its connection (C184)', async () => {
     await client.query(`alter database postgres set wal_sender_timeout = '500ms'`);
     const signals = holding();
     start({

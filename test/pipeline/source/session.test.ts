@@ -206,7 +206,7 @@ describe('a session', () => {
     });
   });
 
-  test('tells Postgres nothing of what no sink has settled, and the end of it once all have', async () => {
+  test('tells Postgres nothing of what no sink has settled, and the end of it once all have (C147, C148)', async () => {
     start();
     signals.setHolding(0, true);
     const stream = await server.stream();
@@ -220,7 +220,7 @@ describe('a session', () => {
     expect(stream.replies.at(-1)).toBe(5000n);
   });
 
-  test('flushes no keepalive that came inside a transaction, though all that is whole is settled', async () => {
+  test('flushes no keepalive that came inside a transaction, though all that is whole is settled (C145)', async () => {
     start();
     const stream = await server.stream();
     stream.send(...whole(200n, 1));
@@ -236,7 +236,7 @@ describe('a session', () => {
     expect(flushesIn(stream.replies)).toEqual(new Set([100n, 216n, 5000n]));
   });
 
-  test('flushes no keepalive that came with what is not in the log yet', async () => {
+  test('flushes no keepalive that came with what is not in the log yet (C145)', async () => {
     const session = start();
     const stream = await server.stream();
     settleAll();
@@ -429,7 +429,7 @@ describe('a gap', () => {
     ]);
   });
 
-  test('is none where the slot stands behind us: what it sends again is skipped, and our flush does not go back', async () => {
+  test('is none where the slot stands behind us: what it sends again is skipped, and our flush does not go back (C149, C153)', async () => {
     const before = await logBefore();
     server.server.slot = { confirmedFlush: 100n };
     signals.publishSettled(0, { offset: 0, lsn: toLsn(0n) });
@@ -511,7 +511,7 @@ describe('a gap', () => {
 });
 
 describe('a parting', () => {
-  test('is refused: a server whose WAL ends before our log does has another history', async () => {
+  test('is refused: a server whose WAL ends before our log does has another history (C157, C191)', async () => {
     const session = start();
     (await server.stream()).send(...whole(2000n, 1));
     await loggedUpTo(2016n);
@@ -521,7 +521,7 @@ describe('a parting', () => {
     expect(server.streams).toHaveLength(1);
   });
 
-  test('is refused: another cluster answers', async () => {
+  test('is refused: another cluster answers (C156)', async () => {
     const session = start();
     await server.stream();
     await session.stop();
@@ -685,7 +685,7 @@ describe('what breaks first ends the session, and its error is the one thrown:',
     await expect(session.ended).rejects.toMatchObject({ code: 'DECODING_STOPPED', mend: 'retry' });
   });
 
-  test('a message is none that we know', async () => {
+  test('a message is none that we know (C242)', async () => {
     const session = start();
     (await server.stream()).send(Buffer.from('?'));
     await expect(session.ended).rejects.toMatchObject({
