@@ -282,7 +282,7 @@ describe('a server that is promoted', () => {
     }, 'the promotion');
   }
 
-  test('while the database was idle is no gap: what was flushed below the switch is in both histories (C192)', async () => {
+  test('while the database was idle is no gap: what was flushed below the switch is in both histories', async () => {
     await start().ready;
     await insert(1, 10);
     await waitFor(() => source.status().changes === 10, 'the rows');
