@@ -151,14 +151,19 @@ describe('a replication stream', () => {
     await proxy.close();
   });
 
-  test('an idle stream is not silent: the server answers when asked', async () => {
-    const stream = await start({ receiveTimeoutMs: 1000, statusIntervalMs: 10_000 });
-    // Each outlasts half of the limit: five of them, all of it twice.
-    for (let keepalives = 0; keepalives < 5; keepalives++) {
-      expect((await stream.read())?.count).toBe(0);
-    }
-    await stream.stop();
-  });
+  test.each(['60s', '0'])(
+    'an idle stream is not silent: the server answers when asked, with a timeout of its own of %s (C183)',
+    async (timeout) => {
+      await client.query(`alter database ${database.name} set wal_sender_timeout = '${timeout}'`);
+      const stream = await start({ receiveTimeoutMs: 1000, statusIntervalMs: 10_000 });
+      // Each outlasts half of the limit: five of them, all of it twice.
+      for (let keepalives = 0; keepalives < 5; keepalives++) {
+        expect((await stream.read())?.count).toBe(0);
+      }
+      await stream.stop();
+      await client.query(`alter database ${database.name} reset wal_sender_timeout`);
+    },
+  );
 
   test('a stream that is interrupted stops at a message boundary', async () => {
     const stream = await start();
