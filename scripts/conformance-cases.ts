@@ -7,7 +7,11 @@ export type Case = {
 };
 
 const BACKFILLS = 'with backfills, which are not built';
-const PREPARED_SLOT = 'a slot with `two_phase` is refused: a prepared transaction comes once, at COMMIT PREPARED';
+const PREPARED_SLOT =
+  'a slot with `two_phase` is refused: a prepared transaction comes once, at COMMIT PREPARED';
+const IN_PROGRESS =
+  'transactions are read when they are committed: streaming of those in progress is not built';
+const FAILOVER = 'with failover to standbys, which is not built';
 const OTHER_SINKS = 'there is no such sink';
 
 /** By the headings of the page; cases are numbered through, from C001 on. */
@@ -166,9 +170,9 @@ export const CASES: Readonly<Record<string, readonly (string | Case)[]>> = {
     'rows that share one log position',
     'a large transaction',
     'a large transaction of tables that are not published',
-    'streaming of transactions in progress',
-    'a subtransaction aborted while it streams',
-    'a streamed transaction that is aborted',
+    { title: 'streaming of transactions in progress', reason: IN_PROGRESS },
+    { title: 'a subtransaction aborted while it streams', reason: IN_PROGRESS },
+    { title: 'a streamed transaction that is aborted', reason: IN_PROGRESS },
     'savepoints, failed blocks, more than 64 subtransactions',
     'rollback',
     'two-phase commit',
@@ -211,7 +215,10 @@ export const CASES: Readonly<Record<string, readonly (string | Case)[]>> = {
     'the slot is missing at the start',
     'the slot is in use',
     'a stale holder of the slot',
-    'the slot is invalidated',
+    {
+      title: 'the slot is invalidated',
+      reason: 'of rows_removed and wal_level_insufficient, which need a standby',
+    },
     'the slot comes near its limit',
     'a slot of another plugin, another kind, another database',
     'the publication is missing',
@@ -225,7 +232,7 @@ export const CASES: Readonly<Record<string, readonly (string | Case)[]>> = {
     'a slot that waits for a long transaction',
     'a pooler, a standby that only reads',
     'TLS',
-    'SCRAM, md5, odd passwords, IPv6, several hosts',
+    { title: 'SCRAM, md5, odd passwords, IPv6, several hosts', reason: 'of md5' },
   ],
   'Restarts, network, failover': [
     'a fast shutdown of the server',
@@ -238,12 +245,15 @@ export const CASES: Readonly<Record<string, readonly (string | Case)[]>> = {
     'an event loop that stands still',
     'a process that is frozen past the timeout',
     'one byte in a segment, many messages in one, large rows',
-    'a promoted standby up to 15',
-    'a slot on a standby (16)',
-    'failover slots (17 and newer)',
+    { title: 'a promoted standby up to 15', reason: FAILOVER },
+    { title: 'a slot on a standby (16)', reason: FAILOVER },
+    { title: 'failover slots (17 and newer)', reason: FAILOVER },
     'a promotion without what was acknowledged',
-    'several hosts, a primary that moves',
-    'pg_upgrade',
+    { title: 'several hosts, a primary that moves', reason: `of a primary that moves: ${FAILOVER}` },
+    {
+      title: 'pg_upgrade',
+      reason: 'with what takes a database over from another cluster, which is not built',
+    },
   ],
   Backfill: [
     'plain',
@@ -299,7 +309,10 @@ export const CASES: Readonly<Record<string, readonly (string | Case)[]>> = {
     'a poison message holds up its group only',
     'dead letters are durable, and hold nothing',
     'what cannot be decoded',
-    { title: 'a filter or transform that throws', reason: 'with filters and transforms, which are not built' },
+    {
+      title: 'a filter or transform that throws',
+      reason: 'with filters and transforms, which are not built',
+    },
     'letters sent again, discarded, none there',
   ],
   'Other sinks': [
@@ -315,7 +328,11 @@ export const CASES: Readonly<Record<string, readonly (string | Case)[]>> = {
     'SIGTERM',
     'bounded memory',
     'health and metrics',
-    'what was read is compared with what was delivered',
+    {
+      title: 'what was read is compared with what was delivered',
+      reason:
+        'no watchdog counts: what a sink has settled are positions of the log itself, of which it can leave none out, and its lag is a metric',
+    },
     'configuration',
     'application_name',
     'versions of the server',

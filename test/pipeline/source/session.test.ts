@@ -270,6 +270,19 @@ describe('a session', () => {
     expect(stream.replies.at(-1)).toBe(216n);
   });
 
+  test('answers a keepalive that asks for a reply at once, with what is safe (C146)', async () => {
+    start({ settings: { statusIntervalMs: 3_600_000 } });
+    signals.setHolding(0, true);
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    const before = stream.replies.length;
+    stream.keepalive(5000n);
+    stream.keepalive(5000n, true);
+    await waitFor(() => stream.replies.length > before, 'the reply');
+    expect(stream.replies.slice(before)).toEqual([100n]);
+  });
+
   test('remembers on disk what it told, with the history that the server has', async () => {
     server.server.timeline = 2;
     server.server.timelineHistory = '1\t0/10\tno recovery target specified\n';
