@@ -247,7 +247,7 @@ describe('a session', () => {
       stream.send(...whole(200n, 1));
       stream.keepalive(5000n);
     });
-    await waitFor(() => server.asked.some((sql) => /attname as name/.test(sql)), 'the catalog to be asked');
+    await waitFor(() => server.asked.some((sql) => /transactionid = /.test(sql)), 'the server to be asked');
     await afterNextFlush(flush, stream);
     expect(flushesIn(stream.replies)).toEqual(new Set([100n]));
     catalog.release();
