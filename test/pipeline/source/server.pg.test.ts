@@ -1,7 +1,8 @@
 // A source whose server stops, crashes and changes its settings: a server of this file's own.
 import type { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import { startTestServer } from '../../support/server.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
 import { readSlot } from '../../../src/postgres/preflight/slot.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
@@ -20,7 +21,7 @@ let source: TestSource;
 let tests = 0;
 
 beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { wal_sender_timeout: '60s' } });
+  server = await startTestServer({ settings: { wal_sender_timeout: '60s' } });
 });
 afterAll(() => server.remove());
 

@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import { startTestServer } from '../../support/server.ts';
 import { tablePattern } from '../../../src/core/selection.ts';
 import { connectOrdinary } from '../../../src/postgres/connection/connection.ts';
 import { faultOf, type Finding } from '../../../src/postgres/preflight/finding.ts';
@@ -202,7 +202,7 @@ describe('preflight', () => {
 
 describe('a server that is set up wrongly', () => {
   test('wal_level, a role taken for a synchronous standby and an invalidated slot are named with their cures (C163, C169)', async () => {
-    const server = await startEmbeddedPostgres({
+    const server = await startTestServer({
       settings: { synchronous_standby_names: '*', wal_level: 'logical', max_slot_wal_keep_size: '1MB' },
     });
     const admin = await connect(server.url());
@@ -247,7 +247,7 @@ describe('an invalidated slot', () => {
     },
   ])('of $reason names the setting that did it, and its cure, run as printed, mends it (C163)', async (lost) => {
     const { reason, setting, value, mended } = lost;
-    const server = await startEmbeddedPostgres();
+    const server = await startTestServer();
     const admin = await connect(server.url());
     try {
       if ((await serverVersion(admin)) < lost.since) return;

@@ -1,7 +1,8 @@
 // A slot that is being made, on a server whose transactions do not end: what it waits for, calling it off, several makers.
 import type { Client } from 'pg';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import { startTestServer } from '../../support/server.ts';
 import type { TailraceError } from '../../../src/core/errors.ts';
 import { inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
 import { connectOrdinary } from '../../../src/postgres/connection/connection.ts';
@@ -20,7 +21,7 @@ let client: Client;
 let version: number;
 
 beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { max_prepared_transactions: '5' } });
+  server = await startTestServer({ settings: { max_prepared_transactions: '5' } });
   database = await createTestDatabase(server.url());
   client = database.client;
   version = await serverVersion(client);
