@@ -75,5 +75,12 @@ const sectionOf = (section: string, cases: readonly NumberedCase[]): string => {
       const links = tests.map((file) => `[${file.slice('test/'.length)}](../${file})`);
       return `| ${number} | ${title} | ${[...links, ...(reason === undefined ? [] : [reason])].join(', ')} |`;
     });
-  return [`## ${section}`, '', '| case | what | tests, or why not |', '| --- | --- | --- |', ...rows, ''].join('\n');
+  return [
+    `## ${section}`,
+    '',
+    '| case | what | tests, or why not |',
+    '| --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
 };
