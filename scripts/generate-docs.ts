@@ -1,8 +1,9 @@
-// Writes what derives from declarations in the code: of the configuration (its schema and docs/configuration.md) and of the metrics (docs/metrics.md and the alert rules).
+// Writes what derives from declarations in the code: of the configuration (its schema and docs/configuration.md), of the metrics (docs/metrics.md and the alert rules) and of the cases of conformance (docs/conformance.md).
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { jsonSchemaOfFile, publishedJsonSchema, type JsonSchema } from '../src/config/schema/json-schema.ts';
+import { conformancePage } from './conformance-docs.ts';
 import { alertRules, metricsPage } from './metrics-docs.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -14,6 +15,7 @@ export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
   return new Map([
     ['schema/tailrace.schema.json', `${JSON.stringify(publishedJsonSchema(), undefined, 2)}\n`],
     ['docs/configuration.md', await format(markdown, { ...style, parser: 'markdown' })],
+    ['docs/conformance.md', await format(conformancePage(), { ...style, parser: 'markdown' })],
     ['docs/metrics.md', await format(metricsPage(), { ...style, parser: 'markdown' })],
     ['deploy/prometheus-alerts.yaml', await format(alertRules(), { ...style, parser: 'yaml' })],
   ]);

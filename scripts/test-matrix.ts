@@ -1,9 +1,10 @@
-// Runs the tests that face Postgres (of the project `pg`) on other versions than 18: `npm run test:matrix [-- 13 14 …]`.
+// Runs the tests that face Postgres (of the project `pg`) on other versions than 18: `npm run test:matrix [-- 13 14 … [test/some/folder …]]`.
 import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 
 const VERSIONS = ['13', '14', '15', '16', '17', '18'];
 const FACING_POSTGRES = [
+  'test/conformance',
   'test/postgres',
   'test/pipeline/source',
   'test/formats/replica-identity.pg.test.ts',
@@ -25,7 +26,9 @@ function run(
   return spawnSync(command, args, { stdio: 'inherit', ...options }).status ?? 1;
 }
 
-const asked = process.argv.slice(2);
+const named = process.argv.slice(2);
+const asked = named.filter((name) => !name.startsWith('test/'));
+const paths = named.filter((name) => name.startsWith('test/'));
 const unknown = asked.filter((version) => !VERSIONS.includes(version));
 if (unknown.length > 0) {
   console.error(`no such version: ${unknown.join(', ')}; there are ${VERSIONS.join(', ')}`);
@@ -38,7 +41,12 @@ for (const version of asked.length > 0 ? asked : VERSIONS) {
   const env = { ...process.env };
   if (version !== '18')
     env['TAILRACE_TEST_POSTGRES'] = join(matrix, 'node_modules', `postgres-${version}-${kind}`, 'native');
-  if (run('npx', ['vitest', 'run', '--project', 'pg', ...FACING_POSTGRES], { cwd: root, env }) !== 0)
+  if (
+    run('npx', ['vitest', 'run', '--project', 'pg', ...(paths.length > 0 ? paths : FACING_POSTGRES)], {
+      cwd: root,
+      env,
+    }) !== 0
+  )
     failed = true;
 }
 process.exit(failed ? 1 : 0);

@@ -94,7 +94,7 @@ export function pullSinkSuite(name: string, harness: PullSinkHarness): void {
       expect(await again[0]).toEqual(returned(/NACK/));
     });
 
-    test('takes a message back from a consumer that hangs, and understands it when it comes late', async () => {
+    test('takes a message back from a consumer that hangs, and understands it when it comes late (C247)', async () => {
       const w = await world(harness.impatient);
       const [first] = w.deliver(message());
       const [held] = await w.take();
@@ -107,7 +107,7 @@ export function pullSinkSuite(name: string, harness: PullSinkHarness): void {
       expect(w.pull.status()).toMatchObject({ timedOut: 1, unknownAcks: 0 });
     });
 
-    test('counts an acknowledgement of what nobody knows, and accepts it', async () => {
+    test('counts an acknowledgement of what nobody knows, and accepts it (C247)', async () => {
       const w = await world();
       const [delivery] = w.deliver(message());
       const [taken] = await w.take();

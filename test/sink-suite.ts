@@ -188,7 +188,7 @@ function deliversTests(harness: SinkHarness): void {
     expect((await receivedBy(w)).sort()).toEqual(bodies.sort());
   });
 
-  test('as much in one request as the limits promise', async () => {
+  test('as much in one request as the limits promise (C217)', async () => {
     const w = await world(harness);
     await w.sink.check(patient, { create: true });
     const count = w.batchCount;
@@ -282,7 +282,7 @@ function routeTests(harness: SinkHarness): void {
     expect(await receivedBy(w)).toEqual(w.batch().map(bodyOf));
   });
 
-  test('when the connection is reset after the messages were taken', async () => {
+  test('when the connection is reset after the messages were taken (C224)', async () => {
     const w = await world(harness);
     await expectRecovery(w, { kind: 'reset', when: 'after' });
     const bodies = w.batch().map(bodyOf);

@@ -198,7 +198,7 @@ test('on loopback a request for another host name or from another origin is refu
   expect((await get(`${apiUrl}/health`, { origin: apiUrl! })).status).toBe(200);
 });
 
-test('/ready is 200 once every source streams', async () => {
+test('/ready is 200 once every source streams (C254)', async () => {
   let state = 'connecting';
   const { apiUrl } = await start({
     api: at('127.0.0.1'),

@@ -104,7 +104,7 @@ test('a second interrupt ends the process at once; one that npm repeats at the s
   await cli.code;
 });
 
-test('an interrupt says at once what is waited for and until when; the end says what stays undelivered', async () => {
+test('an interrupt says at once what is waited for and until when; the end says what stays undelivered (C252)', async () => {
   let sinks = [
     sinkStatus({ name: 'busy', inFlight: 7 }),
     sinkStatus({ name: 'idle', inFlight: 0, buffered: 0, parked: 0, lagBytes: 0 }),

@@ -5,7 +5,7 @@ import { faultsOf, loadText } from './load-config.ts';
 const one = (host: string, port?: number): ConnectionUrl['hosts'] => [{ host, ...(port && { port }) }];
 
 describe('a connection URL', () => {
-  test('may have several hosts, escapes and a mode', () => {
+  test('may have several hosts, escapes and a mode (C177)', () => {
     expect(
       parseConnectionUrl('postgresql://me:p%40ss@a,b:5433/shop?sslmode=require&sslrootcert=ca.pem'),
     ).toEqual({

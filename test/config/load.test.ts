@@ -75,6 +75,7 @@ test('the published schema and the documentation are those of the code (npm run 
   expect(Object.keys(generated)).toEqual([
     'schema/tailrace.schema.json',
     'docs/configuration.md',
+    'docs/conformance.md',
     'docs/metrics.md',
     'deploy/prometheus-alerts.yaml',
   ]);

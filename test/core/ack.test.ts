@@ -86,7 +86,7 @@ describe('the acknowledgement policy', () => {
     expect(decision).toEqual({ flush: lsn(200), acknowledging: 'durable', alarm: 'synchronous' });
   });
 
-  test('the flush never moves back, never passes what is neither settled nor durable, and is 64 bits wide', () => {
+  test('the flush never moves back, never passes what is neither settled nor durable, and is 64 bits wide (C149, C150)', () => {
     const position = fc.bigInt({ min: 0n, max: 0xffff_ffff_ffff_fff0n }).map(toLsn);
     fc.assert(
       fc.property(

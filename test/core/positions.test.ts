@@ -11,7 +11,7 @@ import { formatLsn, parseLsn, toLsn } from '../../src/core/lsn.ts';
 import { comparePositions } from '../../src/core/position.ts';
 import { backoffMs } from '../../src/core/retry.ts';
 
-test('every LSN survives its text form', () => {
+test('every LSN survives its text form (C158)', () => {
   fc.assert(
     fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (value) => {
       expect(parseLsn(formatLsn(toLsn(value)))).toBe(value);
@@ -21,7 +21,7 @@ test('every LSN survives its text form', () => {
   expect(parseLsn('not/anlsn')).toBeUndefined();
 });
 
-test('LSNs compare as numbers, not as texts', () => {
+test('LSNs compare as numbers, not as texts (C158)', () => {
   const position = (text: string) => ({ epoch: 0, commitLsn: parseLsn(text)!, index: 0 });
   expect(comparePositions(position('9/0'), position('10/0'))).toBeLessThan(0);
 });
@@ -32,7 +32,7 @@ test('a later epoch comes after every position of an earlier one', () => {
   expect(comparePositions(a, b)).toBeLessThan(0);
 });
 
-test('idempotency keys are short, safe, and differ by cluster, database name, commit time, place and numbering', () => {
+test('idempotency keys are short, safe, and differ by cluster, database name, commit time, place and numbering (C227)', () => {
   const stream = { databaseName: 'shop', systemIdentifier: '7' };
   const transaction = { commitLsn: toLsn(2n ** 64n - 1n), commitTimeUs: 2n ** 62n };
   const key = (

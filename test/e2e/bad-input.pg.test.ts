@@ -77,7 +77,7 @@ describe('a configuration', () => {
 });
 
 describe('a database', () => {
-  test('without the slot is refused with the SQL that makes it, which mends it', async () => {
+  test('without the slot is refused with the SQL that makes it, which mends it (C160)', async () => {
     await createTable();
     const config = oneSink().replace('create_if_not_exists: true', 'create_if_not_exists: false');
     const said = await refused({ config }, 1);
@@ -89,7 +89,7 @@ describe('a database', () => {
     await expectIds([1, 2, 3]);
   });
 
-  test('without the publication is refused with the SQL that makes it, which mends it', async () => {
+  test('without the publication is refused with the SQL that makes it, which mends it (C166)', async () => {
     await createTable();
     const config = oneSink().replace(/(publication: .*)true/, '$1false');
     const said = await refused({ config }, 1);
@@ -126,7 +126,7 @@ describe('a database', () => {
     await expectIds([1, 2, 3]);
   });
 
-  test('whose slot another consumer uses is waited for, and the consumer is named', async () => {
+  test('whose slot another consumer uses is waited for, and the consumer is named (C161)', async () => {
     await createTable();
     const { name, url } = world.database;
     await query(`create publication ${name} for table t`);
@@ -224,7 +224,7 @@ describe('a database', () => {
 });
 
 describe('a sink', () => {
-  test('whose group names a column that is not there halts and says so; another sink goes on', async () => {
+  test('whose group names a column that is not there halts and says so; another sink goes on (C118)', async () => {
     await createTable();
     const config = (column: string): string =>
       world.config({
@@ -251,7 +251,7 @@ describe('a sink', () => {
     expect(ids('right.fifo')).toEqual([1, 2, 3]);
   });
 
-  test('whose queue is not there says so with the cure, and delivers once it is', async () => {
+  test('whose queue is not there says so with the cure, and delivers once it is (C232)', async () => {
     await createTable();
     const config = world
       .config({
@@ -319,7 +319,7 @@ describe('a sink', () => {
 });
 
 describe('a data directory', () => {
-  test('in use by a running service is refused to a second one; the first goes on', async () => {
+  test('in use by a running service is refused to a second one; the first goes on (C251)', async () => {
     await createTable();
     const first = await world.start({ config: oneSink() });
     const second = startService({ config: oneSink(), directory: world.directory });

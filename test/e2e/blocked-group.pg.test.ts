@@ -10,7 +10,7 @@ const OWN = 50_000;
 /** What the second half of the load may add to the most that the first half took: its parked offsets, not its payloads. */
 const FLAT_MIB = 80;
 
-test('a blocked group holds back only itself, in flat memory, and arrives in order afterwards', async () => {
+test('a blocked group holds back only itself, in flat memory, and arrives in order afterwards (C240)', async () => {
   await world.database.client.query('create table t (id int primary key, account int, n int, note text)');
   await world.database.client.query('alter table t replica identity full');
   let blocked = true;

@@ -39,7 +39,7 @@ const urls = (): [string, string] => [
   `postgresql://postgres:postgres@/${database.name}?${PARAMETERS}&host=${encodeURIComponent(sockets)}&port=${server.port}`,
 ];
 
-test('the service streams over a socket, through a publication of its own whose name has a backslash and quotes', async (context) => {
+test('the service streams over a socket, through a publication of its own whose name has a backslash and quotes (C106)', async (context) => {
   const webhook = await startWebhookServer();
   onTestFinished(() => webhook.stop());
   const service = startService({

@@ -34,7 +34,7 @@ const letters = async (): Promise<Letter[]> =>
     )
   ).dead_letters;
 
-test('a poison message among 10,000: the others come once, and a replay delivers it when its cause is gone', async () => {
+test('a poison message among 10,000: the others come once, and a replay delivers it when its cause is gone (C240)', async () => {
   await world.database.client.query('create table t (id int primary key, n int, account int)');
   refuses = ({ id }) => id === 4711;
   refusing();

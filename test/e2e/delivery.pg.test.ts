@@ -40,7 +40,7 @@ test('thousands of random changes on several tables arrive exactly once and make
   expect(await running.stop()).toBe(0);
 });
 
-test('a row updated twice in one transaction arrives twice, in order, on a FIFO queue', async () => {
+test('a row updated twice in one transaction arrives twice, in order, on a FIFO queue (C227)', async () => {
   await createTables(world.database.client);
   await world.start({ config: world.config({ sinks: [{ tables: ['users'] }] }) });
   await world.database.client.query(`
@@ -59,7 +59,7 @@ test('a row updated twice in one transaction arrives twice, in order, on a FIFO 
   expect(new Set(world.recorder.messages.map(({ group }) => group)).size).toBe(1);
 });
 
-test('a clean stop and start repeats nothing and loses nothing', async () => {
+test('a clean stop and start repeats nothing and loses nothing (C151)', async () => {
   await createTables(world.database.client);
   const config = world.config({ sinks: [{ tables: TABLES }] });
   const random = seededRandom(2);
@@ -92,7 +92,7 @@ test('a clean stop and start repeats nothing and loses nothing', async () => {
   await replica.compareWith(world.database.client);
 });
 
-test('transactions whose commit begins exactly where the last one ended are delivered across restarts', async () => {
+test('transactions whose commit begins exactly where the last one ended are delivered across restarts (C147)', async () => {
   await world.database.client.query(
     'create table t (id bigint generated always as identity primary key, w int)',
   );

@@ -45,7 +45,7 @@ describe.each(ENCODINGS)('a database in $encoding', ({ encoding, good, damaged, 
   const insert = (id: string, note: string): Promise<unknown> =>
     world.database.client.query(`insert into "größe" (id, note) values (E'${id}', E'${note}')`);
 
-  test('delivers a damaged row with the damage named, one with a damaged key to the dead letters, and goes on', async () => {
+  test('delivers a damaged row with the damage named, one with a damaged key to the dead letters, and goes on (C242)', async () => {
     const { client } = world.database;
     await client.query(`create table "größe" (id text primary key, note text, "höhe" "char" default 'x', list text[]);
       alter table "größe" replica identity full`);

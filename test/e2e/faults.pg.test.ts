@@ -43,7 +43,7 @@ async function expectEverything(events: number): Promise<void> {
   await replica.compareWith(world.database.client);
 }
 
-test('one entry of ten refused: the nine good ones are sent once, the refused one again, in order', async () => {
+test('one entry of ten refused: the nine good ones are sent once, the refused one again, in order (C221)', async () => {
   await createTables(world.database.client);
   const random = seededRandom(10);
   world.proxy.decide = ({ action }): Fault | undefined =>
@@ -57,7 +57,7 @@ test('one entry of ten refused: the nine good ones are sent once, the refused on
   expect(world.recorder.counts.duplicates).toBe(0);
 });
 
-test('throttling, 500s, resets, hangs and malformed answers in turn lose nothing and break no order', async () => {
+test('throttling, 500s, resets, hangs and malformed answers in turn lose nothing and break no order (C231)', async () => {
   await createTables(world.database.client);
   const random = seededRandom(20);
   const faults: readonly Fault[] = [
@@ -86,7 +86,7 @@ test('throttling, 500s, resets, hangs and malformed answers in turn lose nothing
   expect(health.sinks[0]!.failedRequests).toBeGreaterThan(0);
 });
 
-test('a queue deleted while running is named in the status, and everything arrives once it is back', async () => {
+test('a queue deleted while running is named in the status, and everything arrives once it is back (C232)', async () => {
   await createTables(world.database.client);
   world.recorder.createQueue('late.fifo', { FifoQueue: 'true' });
   const text = config({ sink: 'retry: { initial_backoff: 50ms, max_backoff: 200ms }' })
@@ -123,7 +123,7 @@ async function writeEventsAfterDelete(events: number): Promise<number> {
   return events + (await writeEvents(31, 2));
 }
 
-test('a message that SQS refuses for good becomes a dead letter; the nine others of its batch are delivered once', async () => {
+test('a message that SQS refuses for good becomes a dead letter; the nine others of its batch are delivered once (C225, C239)', async () => {
   await createTables(world.database.client);
   world.proxy.decide = ({ action }): Fault | undefined =>
     action === 'SendMessageBatch'

@@ -60,7 +60,7 @@ test('stopped while the slot is being made it ends at once, and leaves no slot',
   expect(await slots()).toEqual([]);
 });
 
-test('killed while the slot is being made it leaves none, and the next start is an ordinary first one', async ({
+test('killed while the slot is being made it leaves none, and the next start is an ordinary first one (C174)', async ({
   skip,
 }) => {
   const { rows } = await database.client.query<{ v: number }>(
@@ -82,7 +82,7 @@ test('killed while the slot is being made it leaves none, and the next start is 
   expect((await service.health()).databases[0]).toMatchObject({ status: 'healthy', gaps: [] });
 });
 
-test('of two that start at once on a fresh database one works, and the other waits and takes over', async () => {
+test('of two that start at once on a fresh database one works, and the other waits and takes over (C161)', async () => {
   const writer = await openTransaction();
   const both = [launch(), launch()];
   await waitFor(isWaiting, 'the slot to be in the making');

@@ -13,7 +13,7 @@ const records = (queue: string) =>
     .map(({ body }) => JSON.parse(body) as ChangeMessage)
     .map(({ action, record }) => ({ action, record }));
 
-test('stored generated columns come where a key has one; other tables’ messages stay as they were, but where a sink names them', async () => {
+test('stored generated columns come where a key has one; other tables’ messages stay as they were, but where a sink names them (C104, C105)', async () => {
   await sql(`create table plain (id int primary key, twice int generated always as (id * 2) stored);
     create table full_one (id int primary key, twice int generated always as (id * 2) stored);
     alter table full_one replica identity full`);

@@ -163,7 +163,7 @@ async function killSometime(watch: Watch, random: () => number): Promise<void> {
   watch.life++;
 }
 
-test(`kill -9 costs no sink a change or its order, and repeats at most what was in flight (seed ${SEED})`, async () => {
+test(`kill -9 costs no sink a change or its order, and repeats at most what was in flight (seed ${SEED}) (C152)`, async () => {
   await createTables(world.database.client);
   const random = seededRandom(SEED);
   const watch = startWatch();

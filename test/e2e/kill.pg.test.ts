@@ -11,7 +11,7 @@ const KILLS = 8;
 const LANES = 8;
 const BATCH = 10;
 
-test('kill -9 under load loses nothing, keeps the order, and repeats at most what was in flight', async () => {
+test('kill -9 under load loses nothing, keeps the order, and repeats at most what was in flight (C152, C228)', async () => {
   await createTables(world.database.client);
   const config = world.config({ sinks: [{ tables: TABLES, destination: `lanes: ${LANES}` }] });
   // The slot must be there before the first change.

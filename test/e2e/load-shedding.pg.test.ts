@@ -32,7 +32,7 @@ const idsOf = (name: string): number[] =>
     .messagesOf(`${name}.fifo`)
     .map(({ body }) => (JSON.parse(body) as { record: { id: number } }).record.id);
 
-test('a dead sink gives up what the log has no room for, with a record; the others never notice', async () => {
+test('a dead sink gives up what the log has no room for, with a record; the others never notice (C250)', async () => {
   await world.database.client.query('create table t (id int primary key, note text)');
   let isDead = true;
   world.proxy.decide = ({ action }) =>

@@ -38,7 +38,7 @@ async function createTable(): Promise<boolean> {
   return (await serverVersion(world.database.client)) >= 140_000;
 }
 
-test('annotations hold for the changes that follow, until they are replaced, cleared, or the transaction ends', async ({
+test('annotations hold for the changes that follow, until they are replaced, cleared, or the transaction ends (C139)', async ({
   skip,
 }) => {
   skip(!(await createTable()), 'logical messages are streamed from 14 on');
@@ -142,7 +142,7 @@ test('where the database does not allow it, a skip marker is counted and nothing
 
 const ROWS = 8_000;
 
-test('after kill -9 in the middle of a marked transaction its later changes are marked as its earlier ones', async ({
+test('after kill -9 in the middle of a marked transaction its later changes are marked as its earlier ones (C142)', async ({
   skip,
 }) => {
   skip(!(await createTable()), 'logical messages are streamed from 14 on');

@@ -8,7 +8,7 @@ const world = endToEnd();
 const ROWS = 1_000_000;
 const LIMIT_MIB = 400;
 
-test('one transaction of a million rows goes through in bounded memory, each row once', async () => {
+test('one transaction of a million rows goes through in bounded memory, each row once (C122, C253)', async () => {
   await world.database.client.query('create table t (id int primary key, note text)');
   const seen = new Uint8Array(ROWS + 1);
   let distinct = 0;

@@ -15,7 +15,7 @@ import { createTables, TABLES } from '../support/workload.ts';
 
 const page = readFileSync(resolve(import.meta.dirname, '../../docs/metrics.md'), 'utf8');
 
-test('a service with every kind of sink exposes each metric of docs/metrics.md, with the labels that it names, and no other', async ({
+test('a service with every kind of sink exposes each metric of docs/metrics.md, with the labels that it names, and no other (C254)', async ({
   task,
 }) => {
   const database = await createTestDatabase();

@@ -123,7 +123,7 @@ test('a ledger that is deleted makes its sink begin at the first change retained
   expect((await sinkOf()).gaps).toEqual([]);
 });
 
-test('a store that is deleted leaves the sinks where their ledgers say', async () => {
+test('a store that is deleted leaves the sinks where their ledgers say (C159)', async () => {
   await world.start({ config: config() });
   await insert(1, 100);
   await all(1, 100);

@@ -10,7 +10,7 @@ const world = endToEnd({ createMissing: true });
 /** The length of the outage is the promise itself: retries would have run out long before. */
 const OUTAGE_MS = Number(process.env['TAILRACE_TEST_OUTAGE_MS'] ?? 180_000);
 
-test('an endpoint down for three minutes makes no dead letter, and losing the directory then loses no change', async () => {
+test('an endpoint down for three minutes makes no dead letter, and losing the directory then loses no change (C234)', async () => {
   const { client } = world.database;
   await client.query('create table users (id int primary key, email text)');
   await client.query('create publication users_pub for table users');

@@ -68,7 +68,7 @@ const published = (table: string): Promise<unknown> =>
     return rowCount === 1;
   }, `${table} to be published`);
 
-test('a sink on the root reads every partition under its name, a sink on a partition that one under its own', async () => {
+test('a sink on the root reads every partition under its name, a sink on a partition that one under its own (C089)', async () => {
   await sql(EVENTS);
   await start({
     root: '{ include_tables: [ev] }',
@@ -139,7 +139,7 @@ test('partitions are taken by patterns as tables are, under the highest name tha
   expect(arrived('everything.fifo')).toHaveLength(2);
 });
 
-test('a TRUNCATE of a partition is never one of its root: it names the partition', async () => {
+test('a TRUNCATE of a partition is never one of its root: it names the partition (C093)', async () => {
   await sql(`${EVENTS}; insert into ev values (1, 'a'), (101, 'b')`);
   await start({ root: '{ include_tables: [ev] }', leaf: '{ include_tables: [ev1] }' });
   await sql('truncate ev1');
@@ -256,7 +256,7 @@ test('a publication of ours that an older version made with publish_via_partitio
   expect(arrived('root.fifo')).toHaveLength(6);
 });
 
-test('a parent joins although its child by INHERITS is a member already', async () => {
+test('a parent joins although its child by INHERITS is a member already (C095)', async () => {
   await sql(
     'create table parent (id int primary key); create table child (primary key (id)) inherits (parent)',
   );
@@ -270,7 +270,7 @@ test('a parent joins although its child by INHERITS is a member already', async 
   expect(arrived('parent.fifo')).toEqual(['parent insert 1']);
 });
 
-test('partitions that are attached and detached while it streams come, and come no more, at once', async () => {
+test('partitions that are attached and detached while it streams come, and come no more, at once (C092)', async () => {
   await sql(`${EVENTS}; create table later (id int primary key, note text)`);
   await start({ root: '{ include_tables: [ev] }' });
   // Before 15 that is a gap: test/pipeline/source/partitions.pg.test.ts.
@@ -290,7 +290,7 @@ test('partitions that are attached and detached while it streams come, and come 
   expect(arrived('root.fifo')).not.toContain('ev insert 201');
 });
 
-test('rows of a partition that is dropped or detached before they are read are still its root’s', async () => {
+test('rows of a partition that is dropped or detached before they are read are still its root’s (C092)', async () => {
   await sql(EVENTS);
   await start({ root: '{ include_tables: [ev] }' });
   await sql(`insert into ev values (1, 'a')`);
@@ -381,7 +381,7 @@ test('rows of a partition that was detached before they are read, and is publish
   });
 });
 
-test('a root that is renamed is read by what it is called now', async () => {
+test('a root that is renamed is read by what it is called now (C113)', async () => {
   await sql(EVENTS);
   await start({ any: '{ exclude_tables: [nothing] }' });
   await sql(`insert into ev values (1, 'a')`);

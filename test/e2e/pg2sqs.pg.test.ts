@@ -85,7 +85,7 @@ test('the documented environment delivers the documented message, and makes the 
   expect(await service.stop()).toBe(0);
 });
 
-test('queues per action, the commit time field and the missing kind are as documented', async () => {
+test('queues per action, the commit time field and the missing kind are as documented (C236, C237)', async () => {
   const { rows } = await database.client.query<{ version: string }>('show track_commit_timestamp');
   expect(rows[0]).toEqual({ track_commit_timestamp: 'off' });
   service = startService({

@@ -61,7 +61,7 @@ test('a change is received as Sequin’s clients know it, acknowledged once, and
   expect(await world.service.stop()).toBe(0);
 });
 
-test('workers that ack, give back, forget and die, over kill -9 of the service, get the exact set in order', async () => {
+test('workers that ack, give back, forget and die, over kill -9 of the service, get the exact set in order (C247)', async () => {
   await createTables(world.database.client);
   const config = streamConfig('visibility_timeout_ms: 1500');
   await world.start({ config });

@@ -46,7 +46,7 @@ const start = (source: string, extra = '') =>
     config: world.config({ publication: QUICK, sinks: [{ tables: [], source, extra }] }),
   });
 
-test('tables that match a pattern and are made later are streamed without a restart, from a recorded position', async () => {
+test('tables that match a pattern and are made later are streamed without a restart, from a recorded position (C102)', async () => {
   await sql(`
     create schema tenant_a; create table tenant_a.orders (id int primary key);
     create table tenant_a.other (id int primary key); create table orders (id int primary key)`);
@@ -114,7 +114,7 @@ test('partitions made later come by themselves, under the name of their root', a
   expect((await status()).warnings).toEqual([]);
 });
 
-test('a table that is dropped, or renamed, keeps no other from being followed, also across a restart', async () => {
+test('a table that is dropped, or renamed, keeps no other from being followed, also across a restart (C112, C113)', async () => {
   await sql(
     'create table a (id int primary key); create table b (id int primary key); create table c (id int primary key)',
   );

@@ -107,7 +107,7 @@ const arrived = (queue: string, count: number): Promise<ReceivedMessage[]> =>
     return messages.length >= count && messages;
   }, `${count} messages in ${queue}`);
 
-test('changes reach a queue that is subscribed to the topic exactly once and in order, whatever fails on the way', async () => {
+test('changes reach a queue that is subscribed to the topic exactly once and in order, whatever fails on the way (C245)', async () => {
   const random = seededRandom(7);
   const faults: readonly Fault[] = [
     { kind: 'entries', senderFault: false, refuse: () => random() < 0.3 },

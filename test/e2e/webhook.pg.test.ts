@@ -61,7 +61,7 @@ const settled = (events: number) =>
     return sink!.delivered + sink!.deadLettered >= events ? sink : undefined;
   }, `${events} changes to be settled`);
 
-test('an endpoint that fails in every way is sent every change, signed, in order, and repeats only what lost its answer', async () => {
+test('an endpoint that fails in every way is sent every change, signed, in order, and repeats only what lost its answer (C246)', async () => {
   await createTables(world.database.client);
   const random = seededRandom(7);
   const faults: readonly WebhookFault[] = [

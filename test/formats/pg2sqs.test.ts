@@ -47,7 +47,7 @@ test('a row is flat, with the commit time and the kind behind its columns', () =
   );
 });
 
-test('a queue of one action has no kind', () => {
+test('a queue of one action has no kind (C237)', () => {
   expect(renderRow(users, insert, FLAT)).toBe('{"id":1,"email":"alice@example.com"}');
 });
 

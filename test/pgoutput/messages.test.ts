@@ -133,7 +133,7 @@ describe('messages', () => {
     expect(withFlags(2)).toMatchObject({ cascade: false, restartIdentity: true });
   });
 
-  test('a logical message keeps its content byte by byte', () => {
+  test('a logical message keeps its content byte by byte (C143)', () => {
     expect(decodeLogicalMessage(logicalMessage, 0)).toEqual({
       transactional: true,
       lsn: 99n,
@@ -280,7 +280,7 @@ describe('malformed bytes', () => {
     );
   });
 
-  test('a row of an unknown type is refused by name', () => {
+  test('a row of an unknown type is refused by name (C242)', () => {
     expect(() => decodeRow(Buffer.from('S12345'), 0, 6, event)).toThrow(
       expect.objectContaining({
         code: 'PGOUTPUT_UNKNOWN_MESSAGE',

@@ -43,7 +43,7 @@ test('letters are listed page by page, by table, code, time and id', () => {
   expect(first).not.toHaveProperty('payload');
 });
 
-test('a replay marks letters with a payload, and ends with delivery or back among the dead with one more try', () => {
+test('a replay marks letters with a payload, and ends with delivery or back among the dead with one more try (C244)', () => {
   makeLetters(3);
   store.deadLetters.add(letterAt(4, { payload: undefined }), at(4));
   expect(store.deadLetters.replay(SINK, {})).toEqual({ replaying: 3, withoutPayload: 1 });

@@ -4,6 +4,7 @@ import type { Look } from '../../core/look.ts';
 import type { Enrichment } from '../../pgoutput/enrichment.ts';
 import type { RawRelation } from '../../pgoutput/messages.ts';
 import { enrichRelation, type EnrichmentContext } from '../../postgres/catalog.ts';
+import { Committed } from './committed.ts';
 import type { JoinPorts } from './joining.ts';
 import { Lineages } from './lineages.ts';
 import type { SourceLog } from './log.ts';
@@ -44,7 +45,9 @@ export function describingRelations(connection: {
     gaps,
     endBefore: (look, xid) => looks.endBefore(look, xid),
   });
+  const committed = new Committed(client);
   const describe: Describe = async (relation) => {
+    await committed.isVisible(feed.xid);
     const enrichment = {
       ...(await enrichRelation(client, relation, context, feed.xid)),
       ...(await lineages.of(relation)),

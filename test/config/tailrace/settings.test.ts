@@ -116,7 +116,7 @@ test('what neither says has the same default, in variables of pg2sqs and in tail
   });
 });
 
-test('variables over a file of pg2sqs are the tailrace.yaml with that value in it', async () => {
+test('variables over a file of pg2sqs are the tailrace.yaml with that value in it (C256)', async () => {
   const env = { PG2SQS_FLUSHWORKERS: '9', PG2SQS_POSTGRES_RECEIVETIMEOUT: '90' };
   const { settings } = await loadFiles({ '/srv/config.yaml': pg2sqsFile }, { env });
   const text = sameInYaml

@@ -108,7 +108,7 @@ colour: blue
     ]);
   });
 
-  test('name the nearest key, or the ones that are allowed', async () => {
+  test('name the nearest key, or the ones that are allowed (C256)', async () => {
     const faults = await faultsOf(loadText(`${minimal}snks: []\ncolour: blue\n`));
     expect(faults[0]).toMatchObject({ path: 'snks', nearest: 'sinks' });
     expect(faults[1]?.allowed).toContain('databases');
@@ -132,7 +132,7 @@ colour: blue
     expect(await faultLines(loadText('- a\n'))).toEqual(['1:1  a mapping of keys is expected here']);
   });
 
-  test('never repeat a secret', async () => {
+  test('never repeat a secret (C256)', async () => {
     const text = withDatabase(
       '    url: postgres://me:hunter2@host/shop?sslmode=never\n    password: [hunter2]',
     );

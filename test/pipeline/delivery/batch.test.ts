@@ -33,7 +33,7 @@ const body = (bytes: number): string => 'x'.repeat(bytes);
 describe.each([true, false])('where the order of a request is kept: %s', (ordered) => {
   const groupOf = (index: number): string => (ordered ? 'only' : `g${index}`);
 
-  test('a request is filled to its last byte', () => {
+  test('a request is filled to its last byte (C217, C218)', () => {
     const t = queued(...[500, 300, 200, 1].map((bytes, i) => ({ group: groupOf(i), body: body(bytes) })));
     expect(t.take(ordered)).toEqual([[0, 1, 2], []]);
   });

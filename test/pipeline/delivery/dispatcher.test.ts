@@ -16,7 +16,7 @@ import {
 } from '../../support/dispatcher.ts';
 import { timersInUse, waitFor } from '../../support/wait.ts';
 
-test('messages of different groups share a batch, messages of one group do not', async () => {
+test('messages of different groups share a batch, messages of one group do not (C222)', async () => {
   const h = harness();
   for (let i = 0; i < 6; i++) h.add({ group: `g${i % 3}` });
   await h.drained();
@@ -100,7 +100,7 @@ test('a message larger than what a request of several may hold goes alone', asyn
   expect(h.batches()).toEqual([[0], [1], [2, 3], [4]]);
 });
 
-test('only the failed message of a batch is sent again, and its group waits for it', async () => {
+test('only the failed message of a batch is sent again, and its group waits for it (C221)', async () => {
   const h = harness({
     answer: (m, attempt) => (m.position.index === 1 && attempt < 3 ? REFUSED : 'delivered'),
   });
@@ -124,7 +124,7 @@ test('a rejected message becomes a dead letter, and its batch mates are delivere
   expect(h.indexes().sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 5, 6, 7, 8, 9, 10]);
 });
 
-test('a message that keeps failing becomes a dead letter after max_retry_count retries', async () => {
+test('a message that keeps failing becomes a dead letter after max_retry_count retries (C239)', async () => {
   const h = harness({ answer: () => REFUSED, settings: { maxRetryCount: 2 } });
   h.add({ group: 'a' });
   await h.drained();
@@ -180,7 +180,7 @@ test('a route whose probe a stop has ended is still down', async () => {
   expect(h.settled).toEqual([]);
 });
 
-test('one route down does not hold another', async () => {
+test('one route down does not hold another (C236)', async () => {
   const h = harness({ answer: (m) => (m.route === 'bad' ? DOWN : 'delivered') });
   for (let i = 0; i < 3000; i++) h.add({ group: `g${i}`, route: routeTo(i % 2 === 0 ? 'bad' : 'good') });
   h.dispatcher.dispatch();
@@ -293,7 +293,7 @@ test('a message larger than its route takes is not sent behind another one of it
   expect(h.indexes()).toEqual([0, 2]);
 });
 
-test('a message larger than its route takes becomes a dead letter and its group goes on', async () => {
+test('a message larger than its route takes becomes a dead letter and its group goes on (C220)', async () => {
   const h = harness();
   h.add({ group: 'a', body: 'x'.repeat(501) });
   h.add({ group: 'a' });
@@ -302,7 +302,7 @@ test('a message larger than its route takes becomes a dead letter and its group 
   expect(h.indexes()).toEqual([1]);
 });
 
-test('a batch never passes the bytes that a request takes', async () => {
+test('a batch never passes the bytes that a request takes (C218)', async () => {
   const h = harness();
   for (let i = 0; i < 9; i++) h.add({ group: `g${i}`, body: 'x'.repeat(400) });
   await h.drained();
@@ -328,7 +328,7 @@ test('a blocked group keeps log offsets only, and its messages arrive in order a
   expect(h.dispatcher.gauges()).toEqual({ inFlight: 0, buffered: 0, parked: 0 });
 });
 
-test('an entry that fails before a later success of its group is counted as an inversion and still goes first', async () => {
+test('an entry that fails before a later success of its group is counted as an inversion and still goes first (C222)', async () => {
   const h = harness({
     settings: { ordered: true },
     answer: (m, attempt) => (m.position.index === 1 && attempt === 1 ? REFUSED : 'delivered'),
@@ -339,7 +339,7 @@ test('an entry that fails before a later success of its group is counted as an i
   expect(h.indexes().slice(-3)).toEqual([1, 10, 11]);
 });
 
-test('stopping waits for what is in flight and starts nothing new', async () => {
+test('stopping waits for what is in flight and starts nothing new (C252)', async () => {
   const h = harness({ hold: true });
   for (let i = 0; i < 100; i++) h.add({ group: `g${i}` });
   h.dispatcher.dispatch();
@@ -467,7 +467,7 @@ describe('what is parked', () => {
   );
 });
 
-test('order inside every group holds whatever fails, with changed keys and TRUNCATEs between (property)', async () => {
+test('order inside every group holds whatever fails, with changed keys and TRUNCATEs between (property) (C222)', async () => {
   const step = fc.record({
     group: fc.nat(4),
     previous: fc.option(fc.nat(4), { nil: undefined, freq: 5 }),

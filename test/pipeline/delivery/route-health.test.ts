@@ -36,7 +36,7 @@ describe('a route', () => {
     expect(health).toMatchObject({ isDown: true, retryAtMs: 1200 });
   });
 
-  test('rests once for all requests that one fault fails, and longer with each probe that fails', () => {
+  test('rests once for all requests that one fault fails, and longer with each probe that fails (C238)', () => {
     const health = new RouteHealth();
     for (let i = 0; i < 32; i++) fail(health, DOWN, 0);
     expect(health).toMatchObject({ rests: 1, retryAtMs: 1200 });
@@ -135,7 +135,7 @@ describe('in simulated time', () => {
     await s.dispatcher.stop(Date.now());
   });
 
-  test('one throttled request in ten slows the route down', async () => {
+  test('one throttled request in ten slows the route down (C231)', async () => {
     expect(await takenWhere(1, 10, THROTTLED)).toBeLessThan((await takenWhere(1, 10)) / 1.5);
   });
 
@@ -154,7 +154,7 @@ describe('in simulated time', () => {
     expect(s.delivery.counts.retried).toBe(0);
   });
 
-  test('requests that fail again and again while others get through wait longer each time, as log offsets', async () => {
+  test('requests that fail again and again while others get through wait longer each time, as log offsets (C238)', async () => {
     const s = simulation((_, __, [message]) => {
       const { index } = message!.position;
       asked.set(index, (asked.get(index) ?? 0) + 1);

@@ -43,7 +43,7 @@ const value = fc.option(
   ),
 );
 
-test('different keys never give the same group, and equal keys always do', () => {
+test('different keys never give the same group, and equal keys always do (C226)', () => {
   fc.assert(
     fc.property(value, value, value, value, (a, b, c, d) => {
       expect(groupOf(inserted(a, b)) === groupOf(inserted(c, d))).toBe(a === c && b === d);

@@ -73,7 +73,7 @@ test('a walk that begins after the markers of a transaction says that they are l
   expect(walk(blocks.slice(2)).events).toEqual(['lost', 'committed 200']);
 });
 
-test('a message outside of a transaction says nothing of any row', () => {
+test('a message outside of a transaction says nothing of any row (C140)', () => {
   const [outside] = blocksOf([logicalMessage('a', ''), begin(TRANSACTION), row(0)]);
   expect(walk([outside!]).rows).toEqual(['0:-']);
 });

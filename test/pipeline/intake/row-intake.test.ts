@@ -308,7 +308,7 @@ test('a TRUNCATE is one message for each wanted table, behind the rows before it
   expect(h.endpoint.accepted.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4]);
 });
 
-test('a row too large to be kept whole stands alone, and becomes a dead letter with its size', async () => {
+test('a row too large to be kept whole stands alone, and becomes a dead letter with its size (C220)', async () => {
   const h = await letIn([insert('a'), oversizeFrame('update', 1, 90_000_000), insert('b')]);
   expect(h.letIn().map(summary)[1]).toBe('1 update t1 public.t1');
   await h.drained();

@@ -101,7 +101,7 @@ test('after a restart only what had not settled is sent again', async () => {
   expect(second.sink.accepted().toSorted(byNumber)).toEqual([3, 6]);
 });
 
-test('a rejected message is in the store before the sink settles past it, and is sent when it is replayed', async () => {
+test('a rejected message is in the store before the sink settles past it, and is sent when it is replayed (C241)', async () => {
   const room = await openSinkRoom();
   const { deadLetters } = room.options.store;
   room.insert(100, [1, 2]);

@@ -73,7 +73,7 @@ test.each(['insert 2', 'delete 1'])(
   },
 );
 
-test('a change whose dead letter is stored is not sent again when a kill comes before the ledger has it, nor once the letter is gone', async () => {
+test('a change whose dead letter is stored is not sent again when a kill comes before the ledger has it, nor once the letter is gone (C241)', async () => {
   const room = await openSinkRoom();
   const { deadLetters } = room.options.store;
   room.insert(100, [1, 2, 3]);

@@ -100,7 +100,7 @@ const makeLetters = (count: number, changes: Parameters<typeof letterAt>[1] = {}
   store.deadLetters.replay(SINK, {});
 };
 
-test('letters go in the order of their group, behind live messages there and before later ones, one at a time', async () => {
+test('letters go in the order of their group, behind live messages there and before later ones, one at a time (C244)', async () => {
   makeLetters(3);
   const t = harness({ ordered: true });
   t.live('before');

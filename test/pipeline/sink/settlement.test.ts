@@ -110,7 +110,7 @@ function harness(options: { wantsCompaction?: boolean; start?: SettlementPorts['
 
 const settled = ({ unsettled }: Delivery, message: Pending): void => unsettled.leave(message);
 
-test('everything before the oldest unsettled message is settled; with none, everything that was read', () => {
+test('everything before the oldest unsettled message is settled; with none, everything that was read (C150)', () => {
   const h = harness();
   expect(h.settlement.current).toEqual({
     cursor: { position: h.walker.head.position, endLsn: 516n, timeline: 2 },

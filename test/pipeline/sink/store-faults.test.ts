@@ -41,7 +41,7 @@ async function refused(openAt: (file: string) => Store) {
   return { room, file, store, sink, accepted: () => sinks.flatMap((made) => made.accepted()) };
 }
 
-test('a store that another connection has locked halts the sink with a cure, and nothing that was delivered is sent again', async () => {
+test('a store that another connection has locked halts the sink with a cure, and nothing that was delivered is sent again (C159)', async () => {
   const r = await refused((file) => openStore(file, { busyTimeoutMs: 10 }));
   const sink = r.sink();
   onTestFinished(() => sink.stop(0));
@@ -68,7 +68,7 @@ test('a store that another connection has locked halts the sink with a cure, and
   expect(r.accepted().toSorted((a, b) => a - b)).toEqual([1, 2, 4, 5, 11, 12]);
 });
 
-test('a store that is full halts the sink with a cure, and goes on when there is room', async () => {
+test('a store that is full halts the sink with a cure, and goes on when there is room (C159)', async () => {
   let full: DatabaseSync | undefined;
   const r = await refused((file) => {
     const store = openStore(file);

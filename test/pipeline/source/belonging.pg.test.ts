@@ -132,7 +132,7 @@ async function tenRowsAndSnapshot(settlesAll = true): Promise<void> {
 }
 
 describe('a server that was restored from a snapshot, with the same timeline', () => {
-  test('is refused while its WAL ends below what the server was told to forget', async () => {
+  test('is refused while its WAL ends below what the server was told to forget (C157)', async () => {
     await tenRowsAndSnapshot();
     await start().ready;
     await noise();
@@ -185,7 +185,7 @@ describe('a server that was restored from a snapshot, with the same timeline', (
     expect(source.status().gaps).toEqual([]);
   });
 
-  test('that went another way behind it is refused where the two part', async () => {
+  test('that went another way behind it is refused where the two part (C156)', async () => {
     await tenRowsAndSnapshot(false);
     await start(false).ready;
     await insert(11, 20);

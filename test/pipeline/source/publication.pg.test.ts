@@ -113,7 +113,7 @@ describe('between two runs', () => {
     expect(source!.status().health).toBe('degraded');
   });
 
-  test('a table dropped from it and added again is a gap of that table, and of its sinks alone', async () => {
+  test('a table dropped from it and added again is a gap of that table, and of its sinks alone (C102)', async () => {
     await start();
     await source!.stop();
     const before = await walEnd();
@@ -271,7 +271,7 @@ describe('while it runs', () => {
     expect(await ids()).toEqual([2]);
   });
 
-  test('a row filter that appears and goes is a gap of its table in between', async () => {
+  test('a row filter that appears and goes is a gap of its table in between (C100)', async () => {
     if (version < 150_000) return;
     await sql(`create publication ${publication()} for table items, notes`);
     await start();
@@ -342,7 +342,7 @@ describe('dropped', () => {
     expect(halted()).toEqual([true, true]);
   });
 
-  test('and written to before it is back: the stream goes on behind the gap, once that is accepted', async () => {
+  test('and written to before it is back: the stream goes on behind the gap, once that is accepted (C167)', async () => {
     await sql(`create publication ${publication()} for table items, notes`);
     await start({ publication: { createIfNotExists: false } });
     await sql('insert into items values (1)');
@@ -380,7 +380,7 @@ describe('dropped', () => {
     expect(gaps()).toEqual([]);
   });
 
-  test('made after the slot, with something written in between: the first start goes on behind it by itself', async () => {
+  test('made after the slot, with something written in between: the first start goes on behind it by itself (C167)', async () => {
     const slot = `slot_${database.name}`;
     await sql(`select pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
     await sql('insert into items values (1)');

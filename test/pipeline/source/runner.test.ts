@@ -45,14 +45,14 @@ async function breakIn(count: number, keepalive: bigint, sqlState = 'XX000'): Pr
   await waitFor(() => waits().length === count, `wait number ${count}`);
 }
 
-test('each time is waited longer when the stream breaks at one place, although it has begun', async () => {
+test('each time is waited longer when the stream breaks at one place, although it has begun (C181)', async () => {
   for (const count of [1, 2, 3, 4]) await breakIn(count, 400n);
   expect(waits()).toEqual([2, 6, 18, 54]);
   // The first time, and after the outage that was told of; the others come within a minute.
   expect(source.lines.filter(({ msg }) => msg.endsWith('streams'))).toHaveLength(2);
 });
 
-test('what has come since the last time makes the wait short again: a transaction, or all there was', async () => {
+test('what has come since the last time makes the wait short again: a transaction, or all there was (C181)', async () => {
   for (const count of [1, 2]) await breakIn(count, 400n);
   const third = await server.stream(3);
   const transaction = { commitLsn: 500n, rows: 1 };

@@ -1,7 +1,8 @@
 // A source whose server stops, crashes and changes its settings: a server of this file's own.
 import type { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import { startTestServer } from '../../support/server.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
 import { readSlot } from '../../../src/postgres/preflight/slot.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
@@ -20,7 +21,7 @@ let source: TestSource;
 let tests = 0;
 
 beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { wal_sender_timeout: '60s' } });
+  server = await startTestServer({ settings: { wal_sender_timeout: '60s' } });
 });
 afterAll(() => server.remove());
 
@@ -62,7 +63,7 @@ const ids = async () => (await source.read()).rows.map((row) => Number(row.value
 const numbers = (to: number) => Array.from({ length: to }, (_, i) => i + 1);
 
 describe('a server', () => {
-  test('that is shut down does not have to wait for our deliveries; the source goes on when it is back', async () => {
+  test('that is shut down does not have to wait for our deliveries; the source goes on when it is back (C178)', async () => {
     start({ signals: holding() });
     await source.ready;
     await client.query('insert into items select generate_series(1, 100)');
@@ -78,7 +79,7 @@ describe('a server', () => {
     expect(await ids()).toEqual(numbers(150));
   });
 
-  test('that crashes: what was committed comes once, what was open never', async () => {
+  test('that crashes: what was committed comes once, what was open never (C179)', async () => {
     start({ signals: holding() });
     await source.ready;
     await client.query('insert into items select generate_series(1, 10)');
@@ -129,7 +130,7 @@ describe('a server', () => {
     await waitFor(() => source.status().health === 'healthy', 'the alarm to be over');
   });
 
-  test('whose slot runs into the disk budget is read no further, and keeps its connection', async () => {
+  test('whose slot runs into the disk budget is read no further, and keeps its connection (C184)', async () => {
     await client.query(`alter database postgres set wal_sender_timeout = '500ms'`);
     const signals = holding();
     start({

@@ -210,7 +210,7 @@ describe('a session', () => {
     });
   });
 
-  test('tells Postgres nothing of what no sink has settled, and the end of it once all have', async () => {
+  test('tells Postgres nothing of what no sink has settled, and the end of it once all have (C147, C148)', async () => {
     start();
     signals.setHolding(0, true);
     const stream = await server.stream();
@@ -224,7 +224,7 @@ describe('a session', () => {
     expect(stream.replies.at(-1)).toBe(5000n);
   });
 
-  test('flushes no keepalive that came inside a transaction, though all that is whole is settled', async () => {
+  test('flushes no keepalive that came inside a transaction, though all that is whole is settled (C145)', async () => {
     start();
     const stream = await server.stream();
     stream.send(...whole(200n, 1));
@@ -240,7 +240,7 @@ describe('a session', () => {
     expect(flushesIn(stream.replies)).toEqual(new Set([100n, 216n, 5000n]));
   });
 
-  test('flushes no keepalive that came with what is not in the log yet', async () => {
+  test('flushes no keepalive that came with what is not in the log yet (C145)', async () => {
     const session = start();
     const stream = await server.stream();
     settleAll();
@@ -251,7 +251,7 @@ describe('a session', () => {
       stream.send(...whole(200n, 1));
       stream.keepalive(5000n);
     });
-    await waitFor(() => server.asked.some((sql) => /attname as name/.test(sql)), 'the catalog to be asked');
+    await waitFor(() => server.asked.some((sql) => /transactionid = /.test(sql)), 'the server to be asked');
     await afterNextFlush(flush, stream);
     expect(flushesIn(stream.replies)).toEqual(new Set([100n]));
     catalog.release();
@@ -272,6 +272,19 @@ describe('a session', () => {
     settleAll();
     await afterNextFlush(flush, stream);
     expect(stream.replies.at(-1)).toBe(216n);
+  });
+
+  test('answers a keepalive that asks for a reply at once, with what is safe (C146)', async () => {
+    start({ settings: { statusIntervalMs: 3_600_000 } });
+    signals.setHolding(0, true);
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    const before = stream.replies.length;
+    stream.keepalive(5000n);
+    stream.keepalive(5000n, true);
+    await waitFor(() => stream.replies.length > before, 'the reply');
+    expect(stream.replies.slice(before)).toEqual([100n]);
   });
 
   test('remembers on disk what it told, with the history that the server has', async () => {
@@ -433,7 +446,7 @@ describe('a gap', () => {
     ]);
   });
 
-  test('is none where the slot stands behind us: what it sends again is skipped, and our flush does not go back', async () => {
+  test('is none where the slot stands behind us: what it sends again is skipped, and our flush does not go back (C149, C153)', async () => {
     const before = await logBefore();
     server.server.slot = { confirmedFlush: 100n };
     signals.publishSettled(0, { offset: 0, lsn: toLsn(0n) });
@@ -515,7 +528,7 @@ describe('a gap', () => {
 });
 
 describe('a parting', () => {
-  test('is refused: a server whose WAL ends before our log does has another history', async () => {
+  test('is refused: a server whose WAL ends before our log does has another history (C157, C191)', async () => {
     const session = start();
     (await server.stream()).send(...whole(2000n, 1));
     await loggedUpTo(2016n);
@@ -525,7 +538,7 @@ describe('a parting', () => {
     expect(server.streams).toHaveLength(1);
   });
 
-  test('is refused: another cluster answers', async () => {
+  test('is refused: another cluster answers (C156)', async () => {
     const session = start();
     await server.stream();
     await session.stop();
@@ -689,7 +702,7 @@ describe('what breaks first ends the session, and its error is the one thrown:',
     await expect(session.ended).rejects.toMatchObject({ code: 'DECODING_STOPPED', mend: 'retry' });
   });
 
-  test('a message is none that we know', async () => {
+  test('a message is none that we know (C242)', async () => {
     const session = start();
     (await server.stream()).send(Buffer.from('?'));
     await expect(session.ended).rejects.toMatchObject({

@@ -115,7 +115,7 @@ describe('a source', () => {
     );
   });
 
-  test('decodes with the shape of the time, also when tables change between and inside transactions', async () => {
+  test('decodes with the shape of the time, also when tables change between and inside transactions (C110)', async () => {
     const source = await startReady({}, { log: { segmentBytes: 4096 } });
     for (let i = 0; i < 30; i++) {
       await client.query(
@@ -131,7 +131,7 @@ describe('a source', () => {
     );
   });
 
-  test('logs TRUNCATE of several tables as one event a table, messages and types without numbering them', async () => {
+  test('logs TRUNCATE of several tables as one event a table, messages and types without numbering them (C083)', async () => {
     await client.query(`create table other (id int primary key references items)`);
     const source = await startReady();
     await client.query(`begin; insert into items values (1, 'a'); select pg_logical_emit_message(true, 'p', 'x');
@@ -149,7 +149,7 @@ describe('a source', () => {
     expect(types.match(/M/g) ?? []).toHaveLength(messages);
   });
 
-  test('keeps a row beyond max_message_bytes in pieces, with its size, as one event', async () => {
+  test('keeps a row beyond max_message_bytes in pieces, with its size, as one event (C187)', async () => {
     const source = await startReady({}, { log: { maxMessageBytes: 1 } });
     await client.query(
       `begin; insert into items values (1, 'a'), (2, repeat('x', 3000000)), (3, 'c'); commit`,
@@ -181,7 +181,7 @@ describe('a source', () => {
 });
 
 describe('a restart', () => {
-  test('neither loses nor repeats, also where a commit record begins exactly at the end of the one before', async () => {
+  test('neither loses nor repeats, also where a commit record begins exactly at the end of the one before (C147)', async () => {
     let source = await startReady({ slot: { ack: 'durable' } });
     const writers = await Promise.all(range(1, 8).map(() => connect(database.url)));
     const restarts = { done: false };
@@ -218,7 +218,7 @@ describe('a restart', () => {
     expect(source.status().gaps).toEqual([]);
   });
 
-  test('with nothing settled starts behind the slot and skips what the log holds', async () => {
+  test('with nothing settled starts behind the slot and skips what the log holds (C153)', async () => {
     const signals = new LogSignals();
     signals.setHolding(0, true);
     const first = await startReady({}, { signals });
@@ -234,7 +234,7 @@ describe('a restart', () => {
 });
 
 describe('a connection that is cut', () => {
-  test('in the middle of a large transaction goes on where the log ends, row for row', async () => {
+  test('in the middle of a large transaction goes on where the log ends, row for row (C148, C180)', async () => {
     const source = await startReady();
     const rows = 100_000;
     const load = insert(1, rows, `repeat('z', 100)`);
@@ -259,7 +259,7 @@ describe('a connection that is cut', () => {
     expect(log.types.match(/BRe?I/g)!.length).toBeGreaterThan(0);
   });
 
-  test('silently is found out and replaced', async () => {
+  test('silently is found out and replaced (C162, C182)', async () => {
     const proxy = await startWireProxy({ host: '127.0.0.1', port: database.port });
     await client.query(`alter database ${database.name} set wal_sender_timeout = '2500ms'`);
     const source = await startReady({
@@ -278,7 +278,7 @@ describe('a connection that is cut', () => {
     await proxy.close();
   });
 
-  test('while the slot is held by another is retried, and the holder named', async () => {
+  test('while the slot is held by another is retried, and the holder named (C161)', async () => {
     const holder = await startReady();
     const elsewhere = createSourceDirectory();
     const second = startTestSource(databaseSettings(database), elsewhere);
@@ -300,7 +300,7 @@ describe('a connection that is cut', () => {
 describe('what Postgres may forget', () => {
   const confirmed = async (source: TestSource) => (await slotOf(source)).confirmedFlush;
 
-  test('on an idle database follows the keepalives: other tables may write what they like', async () => {
+  test('on an idle database follows the keepalives: other tables may write what they like (C144)', async () => {
     await client.query('create table noise (id int primary key)');
     const items = { includeTables: [tablePattern({ schema: 'public', table: 'items' })] };
     const source = start({}, { selections: [items] });
@@ -311,7 +311,7 @@ describe('what Postgres may forget', () => {
     expect((await source.read()).rows).toEqual([]);
   });
 
-  test('is what every sink has settled, and no keepalive passes what is outstanding', async () => {
+  test('is what every sink has settled, and no keepalive passes what is outstanding (C145)', async () => {
     const signals = new LogSignals();
     signals.setHolding(0, true);
     signals.setHolding(1, true);
@@ -379,7 +379,7 @@ describe('what Postgres may forget', () => {
 });
 
 describe('a gap', () => {
-  test('is declared once when the slot was made anew behind our back, and the stream goes on in a new epoch', async () => {
+  test('is declared once when the slot was made anew behind our back, and the stream goes on in a new epoch (C155)', async () => {
     const first = await startReady();
     await insert(1, 5);
     await logged(first);
@@ -398,7 +398,7 @@ describe('a gap', () => {
     expect((await startReady()).status().gaps).toHaveLength(1);
   });
 
-  test('is declared when the slot is gone and we make it anew', async () => {
+  test('is declared when the slot is gone and we make it anew (C160)', async () => {
     const first = await startReady();
     await insert(1, 5);
     await logged(first);
@@ -408,7 +408,7 @@ describe('a gap', () => {
     expect(source.status().gaps[0]?.reason).toContain('made anew');
   });
 
-  test('is declared when somebody advanced the slot', async () => {
+  test('is declared when somebody advanced the slot (C154)', async () => {
     const first = await startReady();
     await insert(1, 5);
     await logged(first);
@@ -477,7 +477,9 @@ describe('a fault', () => {
   test('that lasts ends the source after max_connection_retries', async () => {
     const source = start({ hosts: [{ host: '127.0.0.1', port: 1 }], maxConnectionRetries: 2 });
     await expect(source.ended).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    // Two attempts, of which a person reads once.
     expect(source.lines.filter((line) => 'retryInMs' in line)).toHaveLength(2);
+    expect(source.lines.filter((line) => line.level === 40)).toHaveLength(1);
   });
 
   test('a log of another slot is refused', async () => {

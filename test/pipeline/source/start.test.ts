@@ -133,7 +133,7 @@ describe('a database is prepared', () => {
     });
   });
 
-  test('without logical messages where the server sends none', async () => {
+  test('without logical messages where the server sends none (C141, C258)', async () => {
     const { prepared } = await prepare({ serverVersion: 130_000 });
     expect((await prepared).streamOptions['messages']).toBe('false');
   });

@@ -68,6 +68,25 @@ describe('a source thread', () => {
     expect(lines.some((line) => line.includes('streams'))).toBe(true);
   });
 
+  test('keeps its connection while the thread that started it stands still for longer than the server waits (C185)', async () => {
+    const signals = new LogSignals();
+    await database.client.query(`alter database ${database.name} set wal_sender_timeout = '1s'`);
+    start(signals);
+    await thread.ready;
+    const walsender = async (): Promise<unknown> =>
+      (
+        await database.client.query('select active_pid from pg_replication_slots where database = $1', [
+          database.name,
+        ])
+      ).rows;
+    const before = await walsender();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);
+    expect(await walsender()).toEqual(before);
+    await database.client.query('insert into items values (1)');
+    await waitFor(() => thread.status().changes === 1, 'the status to count the change');
+    expect(thread.status().reconnects).toBe(0);
+  });
+
   test('fails with the fault and its cure', async () => {
     start(new LogSignals(), { password: 'wrong' });
     await expect(thread.failed).rejects.toMatchObject({

@@ -75,7 +75,7 @@ describe('a server that is watched', () => {
     expect(state.status().health).toBe('healthy');
   });
 
-  test('and whose slot is near its limit raises an alarm with the cure, for as long as it is', async () => {
+  test('and whose slot is near its limit raises an alarm with the cure, for as long as it is (C164)', async () => {
     const { postgres, state, warned } = await watch();
     postgres.server.slot = { confirmedFlush: 100n, walStatus: 'unreserved' };
     await waitFor(() => warned.length > 0 || undefined, 'the warning');

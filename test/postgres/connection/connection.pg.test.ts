@@ -27,7 +27,7 @@ const DONE = backendMessage('C', Buffer.from('SELECT 0\0'));
 const target = () => settings.hosts[0]!;
 
 describe('a session', () => {
-  test('has its settings pinned on both connections, whatever the database says', async () => {
+  test('has its settings pinned on both connections, whatever the database says (C053, C257)', async () => {
     await database.client.query(`
       alter database ${database.name} set datestyle = 'Postgres, DMY';
       alter database ${database.name} set intervalstyle = 'sql_standard';
@@ -93,7 +93,7 @@ describe('a query', () => {
 });
 
 describe('the primary', () => {
-  test('is the first host of the list that answers', async () => {
+  test('is the first host of the list that answers (C177, C192)', async () => {
     const hosts = [{ host: '127.0.0.1', port: 1 }, target()];
     const primary = await findPrimary({ ...settings, hosts });
     await primary.client.end();
@@ -114,7 +114,7 @@ describe('the primary', () => {
 });
 
 describe('a pooler', () => {
-  test('that refuses the start-up parameters is recognised', async () => {
+  test('that refuses the start-up parameters is recognised (C175)', async () => {
     const pooler = await startFakeServer({
       onStartup: () => errorResponse('08P01', 'unsupported startup parameter: options'),
     });
@@ -126,7 +126,7 @@ describe('a pooler', () => {
     await pooler.close();
   });
 
-  test('that lets replication commands fall on an ordinary connection is recognised', async () => {
+  test('that lets replication commands fall on an ordinary connection is recognised (C175)', async () => {
     const pooler = await startFakeServer({
       answer: (query) =>
         query === 'IDENTIFY_SYSTEM'
@@ -159,14 +159,14 @@ describe('a refusal', () => {
     ['XX000', 'irgendetwas', 'elog', 'POSTGRES_XX000'],
     ['ENOTFOUND', 'getaddrinfo ENOTFOUND db', undefined, 'ENOTFOUND'],
     ['CERT_HAS_EXPIRED', 'certificate has expired', undefined, 'TLS_REFUSED'],
-  ])('%s %s from %s is %s, with a cure', (code, text, routine, expected) => {
+  ])('%s %s from %s is %s, with a cure (C170, C171)', (code, text, routine, expected) => {
     const fault = connectionFault(Object.assign(new Error(text), { code, routine }), settings, at);
     const mayPass = /^(NO_CONNECTION_FREE|SERVER_NOT_READY|POSTGRES_.*|ENOTFOUND)$/.test(expected);
     expect(fault).toMatchObject({ code: expected, kind: mayPass ? 'retryable' : 'fatal' });
     expect(fault.hint).toBeTruthy();
   });
 
-  test('of a real server is known by where it comes from, and its cure mends it', async () => {
+  test('of a real server is known by where it comes from, and its cure mends it (C171)', async () => {
     const { client, name } = database;
     await client.query(`create role "No ""one" login password 'postgres'`);
     const nobody = { ...settings, username: 'No "one' };
@@ -245,7 +245,7 @@ describe('TLS', () => {
     expect(await over({ mode }, '127.0.0.1')).toBe(encrypted);
   });
 
-  test('verify-full wants the authority and the name, verify-ca the authority only', async () => {
+  test('verify-full wants the authority and the name, verify-ca the authority only (C176)', async () => {
     expect(await over({ mode: 'verify-full', ca }, 'localhost')).toBe(true);
     expect(await over({ mode: 'verify-ca', ca }, '127.0.0.1')).toBe(true);
     await expect(over({ mode: 'verify-full', ca }, '127.0.0.1')).rejects.toMatchObject({
@@ -254,7 +254,7 @@ describe('TLS', () => {
     await expect(over({ mode: 'verify-ca' }, 'localhost')).rejects.toMatchObject({ code: 'TLS_REFUSED' });
   });
 
-  test('prefer goes on without it where the server has none', async () => {
+  test('prefer goes on without it where the server has none (C176)', async () => {
     const connection = await connectReplication({ ...settings, tls: { mode: 'prefer' } }, target());
     await expect(identifySystem(connection)).resolves.toMatchObject({ timeline: 1 });
     await connection.client.end();

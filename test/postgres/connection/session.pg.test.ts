@@ -150,7 +150,7 @@ test('names of tables, types and functions are written the same whatever the rol
   ).toBe('public.items pg_class numeric');
 });
 
-test('every setting that a role may change leaves the values of both sessions as they are', async () => {
+test('every setting that a role may change leaves the values of both sessions as they are (C054)', async () => {
   const values = `concat_ws('|', timestamptz '2026-01-02 03:04:05.06+07', date '2026-01-02', interval '1 day 2 hours', 0.1::float8,
     0.1::float4, point(0.1, 2), '\\x00ff'::bytea, 'pg_class'::regclass, 'lower(text)'::regprocedure, 'é', tstzrange('2026-01-02', null),
     (select array_agg(x) from (values (timestamp '2026-01-02'), (null)) v(x)), 'a b'::tsvector, '12'::money, xml '<a>é</a>', 1.50, true)`;

@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import { startTestServer } from '../../support/server.ts';
 import { tablePattern } from '../../../src/core/selection.ts';
 import { connectOrdinary } from '../../../src/postgres/connection/connection.ts';
 import { faultOf, type Finding } from '../../../src/postgres/preflight/finding.ts';
@@ -100,7 +100,7 @@ describe('preflight', () => {
       `select pg_create_logical_replication_slot($1, 'test_decoding')`,
     ],
     ['two-phase', 'SLOT_TWO_PHASE', `select pg_create_logical_replication_slot($1, 'pgoutput', false, true)`],
-  ] as const)('a slot that is %s is refused by name', async ([what, code, sql], { skip }) => {
+  ] as const)('a slot that is %s is refused by name (C130, C165)', async ([what, code, sql], { skip }) => {
     skip(what === 'two-phase' && (await serverVersion(client)) < 140_000, 'slots know two_phase from 14 on');
     const name = `bad_${what.replaceAll(/\W/g, '_')}_${process.pid}`;
     await client.query(sql, [name]);
@@ -113,7 +113,7 @@ describe('preflight', () => {
     }
   });
 
-  test('a slot of another database is refused by both names', async () => {
+  test('a slot of another database is refused by both names (C165)', async () => {
     const other = await createTestDatabase();
     const name = `other_${process.pid}`;
     await other.client.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [name]);
@@ -147,7 +147,7 @@ describe('preflight', () => {
     },
   );
 
-  test('a table that the publication lacks is reported with the SQL that adds it', async () => {
+  test('a table that the publication lacks is reported with the SQL that adds it (C168)', async () => {
     await client.query('create publication narrow for table users');
     const settings = databaseSettings(database, { publication: { name: 'narrow' } });
     const finding = only(await inspectDatabase(settings, table('whole')));
@@ -165,7 +165,7 @@ describe('preflight', () => {
     expect(codes(await inspectDatabase(settings, users))).toEqual([]);
   });
 
-  test('a role without REPLICATION, and one that owns nothing, get their cures', async () => {
+  test('a role without REPLICATION, and one that owns nothing, get their cures (C171)', async () => {
     await client.query(`create role weak_${database.name} login password 'weak'`);
     const settings = databaseSettings(database, { username: `weak_${database.name}`, password: 'weak' });
     const findings = await inspectDatabase(settings, users);
@@ -191,7 +191,7 @@ describe('preflight', () => {
     ['a database that is not there', { database: 'nowhere' }, 'DATABASE_MISSING'],
     ['TLS where the server has none', { tls: { mode: 'require' } as const }, 'TLS_MISSING'],
     ['a closed port', { hosts: [{ host: '127.0.0.1', port: 1 }] }, 'ECONNREFUSED'],
-  ])('%s is one finding that says so', async (_, changes, code, cure = '') => {
+  ])('%s is one finding that says so (C171)', async (_, changes, code, cure = '') => {
     const finding = only(await inspectDatabase(databaseSettings(database, changes), users));
     expect(finding.code).toBe(code);
     expect(finding.cure).toBeTruthy();
@@ -201,8 +201,8 @@ describe('preflight', () => {
 });
 
 describe('a server that is set up wrongly', () => {
-  test('wal_level, a role taken for a synchronous standby and an invalidated slot are named with their cures', async () => {
-    const server = await startEmbeddedPostgres({
+  test('wal_level, a role taken for a synchronous standby and an invalidated slot are named with their cures (C163, C169)', async () => {
+    const server = await startTestServer({
       settings: { synchronous_standby_names: '*', wal_level: 'logical', max_slot_wal_keep_size: '1MB' },
     });
     const admin = await connect(server.url());
@@ -245,9 +245,9 @@ describe('an invalidated slot', () => {
       mended: '0',
       since: 180_000,
     },
-  ])('of $reason names the setting that did it, and its cure, run as printed, mends it', async (lost) => {
+  ])('of $reason names the setting that did it, and its cure, run as printed, mends it (C163)', async (lost) => {
     const { reason, setting, value, mended } = lost;
-    const server = await startEmbeddedPostgres();
+    const server = await startTestServer();
     const admin = await connect(server.url());
     try {
       if ((await serverVersion(admin)) < lost.since) return;
@@ -345,7 +345,7 @@ describe('what is made', () => {
     expect((await readPublication(client, 'by_hand'))?.tables).toEqual(names('users'));
   });
 
-  test('a slot is made although the role has a statement timeout', async () => {
+  test('a slot is made although the role has a statement timeout (C054)', async () => {
     await client.query(`alter database ${database.name} set statement_timeout = '1ms'`);
     const settings = databaseSettings(database, { slot: { name: `made_${process.pid}`, failover: true } });
     const making = { client, target: settings.hosts[0]!, settings, onWait: () => undefined, signal: patient };

@@ -1,7 +1,8 @@
 // A slot that is being made, on a server whose transactions do not end: what it waits for, calling it off, several makers.
 import type { Client } from 'pg';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
+import { startTestServer } from '../../support/server.ts';
 import type { TailraceError } from '../../../src/core/errors.ts';
 import { inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
 import { connectOrdinary } from '../../../src/postgres/connection/connection.ts';
@@ -20,7 +21,7 @@ let client: Client;
 let version: number;
 
 beforeAll(async () => {
-  server = await startEmbeddedPostgres({ settings: { max_prepared_transactions: '5' } });
+  server = await startTestServer({ settings: { max_prepared_transactions: '5' } });
   database = await createTestDatabase(server.url());
   client = database.client;
   version = await serverVersion(client);
@@ -66,7 +67,7 @@ async function openTransaction(): Promise<Client> {
 /** The SQL in a cure, from the first statement on. */
 const sqlOf = (hint: string | undefined, pattern: RegExp): string => pattern.exec(hint ?? '')![0];
 
-test('a slot names the transaction that it waits for, with a cure that lets it be made', async () => {
+test('a slot names the transaction that it waits for, with a cure that lets it be made (C174)', async () => {
   await openTransaction();
   const { name, made, blocker } = making();
   const wait = slotWait(name, await blocker());
@@ -146,7 +147,7 @@ test('a role that may make none is told what lets it, and that does', async () =
   expect(await makeAs('weak one', 'of_weak')).toBeGreaterThan(0n);
 });
 
-test('where every slot is taken, the cure finds one that nobody uses, and without it there is room', async () => {
+test('where every slot is taken, the cure finds one that nobody uses, and without it there is room (C170)', async () => {
   await client.query(`select pg_create_physical_replication_slot('filler_' || i) from generate_series(1,
     current_setting('max_replication_slots')::int - (select count(*)::int from pg_replication_slots)) i`);
   const { made, name } = making();

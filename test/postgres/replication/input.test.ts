@@ -107,7 +107,7 @@ describe('the input', () => {
     expect(input.ready).toBe(false);
   });
 
-  test('knows the last WAL end and whether a reply is wanted', () => {
+  test('knows the last WAL end and whether a reply is wanted (C146)', () => {
     const input = new ReplicationInput(1000);
     input.push(Buffer.concat([keepalive(0xffff_ffff_ffff_fff0n, true), keepalive(3n, false)]));
     input.take();

@@ -88,7 +88,7 @@ describe('a replication stream', () => {
     expect(await confirmedFlush()).toBe(endLsn);
   });
 
-  test('keeps what comes in one read with the answer to START_REPLICATION', async () => {
+  test('keeps what comes in one read with the answer to START_REPLICATION (C187)', async () => {
     const copyBoth = backendMessage('W', Buffer.alloc(3));
     const data = backendMessage(
       'd',
@@ -108,7 +108,7 @@ describe('a replication stream', () => {
     await server.close();
   });
 
-  test('survives one byte per segment and hands out the same', async () => {
+  test('survives one byte per segment and hands out the same (C187)', async () => {
     const proxy = await startWireProxy({ host: '127.0.0.1', port: database.port });
     proxy.chop(1);
     const stream = await start({}, proxy.port);
@@ -118,7 +118,7 @@ describe('a replication stream', () => {
     await proxy.close();
   });
 
-  test('keeps the connection by its replies while nobody reads', async () => {
+  test('keeps the connection by its replies while nobody reads (C184)', async () => {
     await client.query(`alter database ${database.name} set wal_sender_timeout = '1500ms'`);
     const stream = await start({ senderTimeoutMs: 1500 });
     const { rows } = await client.query<{ pid: number }>(
@@ -140,7 +140,7 @@ describe('a replication stream', () => {
     await client.query(`alter database ${database.name} reset wal_sender_timeout`);
   });
 
-  test('fails on a socket that has fallen silent', async () => {
+  test('fails on a socket that has fallen silent (C182)', async () => {
     const proxy = await startWireProxy({ host: '127.0.0.1', port: database.port });
     const watched = await start({ receiveTimeoutMs: 1000 }, proxy.port);
     proxy.silence();
@@ -151,14 +151,19 @@ describe('a replication stream', () => {
     await proxy.close();
   });
 
-  test('an idle stream is not silent: the server answers when asked', async () => {
-    const stream = await start({ receiveTimeoutMs: 1000, statusIntervalMs: 10_000 });
-    // Each outlasts half of the limit: five of them, all of it twice.
-    for (let keepalives = 0; keepalives < 5; keepalives++) {
-      expect((await stream.read())?.count).toBe(0);
-    }
-    await stream.stop();
-  });
+  test.each(['60s', '0'])(
+    'an idle stream is not silent: the server answers when asked, with a timeout of its own of %s (C183)',
+    async (timeout) => {
+      await client.query(`alter database ${database.name} set wal_sender_timeout = '${timeout}'`);
+      const stream = await start({ receiveTimeoutMs: 1000, statusIntervalMs: 10_000 });
+      // Each outlasts half of the limit: five of them, all of it twice.
+      for (let keepalives = 0; keepalives < 5; keepalives++) {
+        expect((await stream.read())?.count).toBe(0);
+      }
+      await stream.stop();
+      await client.query(`alter database ${database.name} reset wal_sender_timeout`);
+    },
+  );
 
   test('a stream that is interrupted stops at a message boundary', async () => {
     const stream = await start();
@@ -171,7 +176,7 @@ describe('a replication stream', () => {
     await stream.stop();
   });
 
-  test('a terminated walsender is an error that passes by itself', async () => {
+  test('a terminated walsender is an error that passes by itself (C180)', async () => {
     const stream = await start();
     await client.query(
       'select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1',
@@ -191,7 +196,7 @@ describe('what START_REPLICATION refuses', () => {
     await holder?.stop();
   });
 
-  test('a publication that is missing is known by the function that looks it up', async () => {
+  test('a publication that is missing is known by the function that looks it up (C166)', async () => {
     await expect(client.query(`select pg_get_publication_tables('nowhere')`)).rejects.toMatchObject({
       code: '42704',
       routine: 'get_publication_oid',
@@ -217,7 +222,7 @@ describe('what START_REPLICATION refuses', () => {
     await next.stop();
   });
 
-  test('the command quotes what it names', () => {
+  test('the command quotes what it names (C106)', () => {
     expect(startCommand(options({ slot: 's"x', startLsn: toLsn(0x1_0000_0002n), messages: false }))).toBe(
       `START_REPLICATION SLOT "s""x" LOGICAL 1/2 (proto_version '1', publication_names '"P''""u\\b"')`,
     );

@@ -39,7 +39,7 @@ describe('the cache', () => {
     expect(state.loads).toBe(1);
   });
 
-  test('renews credentials before they expire', async () => {
+  test('renews credentials before they expire (C233)', async () => {
     const { state, cache } = source(60);
     await cache.get();
     state.nowMs = 56 * MINUTE_MS;

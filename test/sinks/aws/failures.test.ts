@@ -13,7 +13,7 @@ describe('a request that fails as a whole', () => {
     ['KmsThrottled', 400],
     ['HTTP_429', 429],
     ['HTTP_503', 503],
-  ])('%s (%i) is a throttle of the route', (code, status) => {
+  ])('%s (%i) is a throttle of the route (C231)', (code, status) => {
     expect(refused(code, status)).toMatchObject({
       kind: 'retryable',
       scope: 'route',
@@ -45,7 +45,7 @@ describe('a request that fails as a whole', () => {
     ['REGION_MISSING', undefined, /AWS_REGION/],
     ['BrandNewError', 400, /BrandNewError \(HTTP 400\)/],
     ['BrandNewError', 403, /allow sqs:SendMessage/],
-  ])('%s is the route’s trouble and names its cure', (code, status, hint) => {
+  ])('%s is the route’s trouble and names its cure (C233, C235)', (code, status, hint) => {
     expect(refused(code, status)).toMatchObject({
       kind: 'retryable',
       scope: 'route',
@@ -54,7 +54,7 @@ describe('a request that fails as a whole', () => {
     });
   });
 
-  test('content and length are one message’s fault, and final', () => {
+  test('content and length are one message’s fault, and final (C223)', () => {
     for (const [code, status] of [
       ['InvalidMessageContents', 400],
       ['BatchRequestTooLong', 400],
@@ -84,7 +84,7 @@ describe('an entry that fails', () => {
     },
   );
 
-  test.each(['InternalError', 'ServiceUnavailable'])('%s is sent again whoever is to blame', (code) => {
+  test.each(['InternalError', 'ServiceUnavailable'])('%s is sent again whoever is to blame (C223)', (code) => {
     for (const senderFault of [true, false]) {
       expect(sqsFailures.ofEntry(code, senderFault)).toMatchObject({ kind: 'retryable', scope: 'message' });
     }

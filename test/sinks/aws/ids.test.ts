@@ -12,7 +12,7 @@ const text = fc.oneof(
   fc.string().map(fifoId),
 );
 
-test('any group gets an id that SQS takes, always the same one', () => {
+test('any group gets an id that SQS takes, always the same one (C226)', () => {
   fc.assert(
     fc.property(text, (group) => {
       expect(fifoId(group)).toMatch(VALID);
@@ -21,7 +21,7 @@ test('any group gets an id that SQS takes, always the same one', () => {
   );
 });
 
-test('two groups never share an id', () => {
+test('two groups never share an id (C226)', () => {
   fc.assert(
     fc.property(fc.uniqueArray(text, { minLength: 2, maxLength: 20 }), (groups) => {
       expect(new Set(groups.map(fifoId)).size).toBe(groups.length);
@@ -34,7 +34,7 @@ test('a group that is the hash of another one is hashed itself', () => {
   expect(fifoId(hashed)).not.toBe(hashed);
 });
 
-test('a group that SQS takes stays readable; one of 129 characters is hashed, not cut', () => {
+test('a group that SQS takes stays readable; one of 129 characters is hashed, not cut (C226)', () => {
   expect(fifoId('public.users:1')).toBe('public.users:1');
   expect(fifoId('x'.repeat(128))).toBe('x'.repeat(128));
   expect(fifoId('x'.repeat(129))).not.toBe(fifoId('x'.repeat(130)));

@@ -40,7 +40,7 @@ const result = (id: string) =>
   );
 const results = fc.tuple(...Array.from({ length: 10 }, (_, index) => result(String(index))));
 
-test('an answer to PublishBatch says what the SDK reads in it', async () => {
+test('an answer to PublishBatch says what the SDK reads in it (C245)', async () => {
   await fc.assert(
     fc.asyncProperty(results, async (results) => {
       const xml = resultXml(

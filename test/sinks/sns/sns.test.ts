@@ -10,7 +10,7 @@ const delivered = (count: number): Outcome[] => Array.from({ length: count }, ()
 const TABLE = { schema: 'public', table: 'users', action: 'insert' } as const;
 
 describe('delivering', () => {
-  test('a FIFO topic gets group and deduplication ids, and shows no message twice', async () => {
+  test('a FIFO topic gets group and deduplication ids, and shows no message twice (C245)', async () => {
     const topics = await recorder();
     const arn = topics.createTopic('users.fifo');
     const batch = messages(10, { group: 'public.users:1' });

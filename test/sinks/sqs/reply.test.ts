@@ -10,7 +10,7 @@ const outcomesOf = (reply: unknown, count: number) =>
   outcomes(readSendReply(reply), { tag: TAG, count }, sqsFailures);
 const idOf = (index: number): string => `${TAG}${index}`;
 
-test('each message gets the outcome of its own entry, whatever the order of the answer', () => {
+test('each message gets the outcome of its own entry, whatever the order of the answer (C224)', () => {
   const reply = {
     Failed: [{ Id: idOf(1), SenderFault: true, Code: 'InvalidMessageContents' }],
     Successful: [{ Id: idOf(2) }, { Id: idOf(0) }],
@@ -50,7 +50,7 @@ function deliveredBy(reply: unknown, count: number): boolean[] | string {
   }
 }
 
-test('an answer that names what was not sent is an answer to something else, and delivers nothing', () => {
+test('an answer that names what was not sent is an answer to something else, and delivers nothing (C224)', () => {
   const ours = fc.integer({ min: 0, max: 9 }).map(idOf);
   const foreign = fc.oneof(
     fc.string(),

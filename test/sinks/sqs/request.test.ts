@@ -68,7 +68,7 @@ test('a request says what the SDK’s would say, and one buffer serves request a
   );
 });
 
-test('control characters of embedded documents are escaped, however many there are', () => {
+test('control characters of embedded documents are escaped, however many there are (C219)', () => {
   const writer = new RequestWriter({ deduplicationSuffix: SUFFIX, messageAttributes: false });
   const body = `{"a":\n${'\t'.repeat(200_000)}"\u0001"}`;
   const queue = { requestStart: requestStart(QUEUE_URL), isFifo: false };
@@ -79,7 +79,7 @@ test('control characters of embedded documents are escaped, however many there a
   expect(request.Entries[0]?.MessageBody).toBe(body);
 });
 
-test('a message’s size is its UTF-8 bytes, with attributes when they are sent', () => {
+test('a message’s size is its UTF-8 bytes, with attributes when they are sent (C219)', () => {
   const body = '{"a":"é😀"}';
   const bodyBytes = Buffer.byteLength(body);
   const plain = new RequestWriter({ deduplicationSuffix: SUFFIX, messageAttributes: false });

@@ -14,7 +14,7 @@ test('an action’s own queue goes before the common one', () => {
   expect(route(destination, 'users', 'delete')?.queue).toBe('users-deleted.fifo');
 });
 
-test('a table’s queue goes before every other one, its action’s queue before that', () => {
+test('a table’s queue goes before every other one, its action’s queue before that (C236)', () => {
   const destination = {
     queue_name: 'all',
     delete: { queue_name: 'deleted' },

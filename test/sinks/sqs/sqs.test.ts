@@ -22,7 +22,7 @@ describe('delivering', () => {
     expect(new Set(received.map(({ dedup }) => dedup)).size).toBe(10);
   });
 
-  test('the same message sent again is not seen twice on a FIFO queue', async () => {
+  test('the same message sent again is not seen twice on a FIFO queue (C228)', async () => {
     const queues = await emulator();
     queues.createQueue('users.fifo');
     const destination = { queue_name: 'users.fifo', emulator_base_url: queues.url };
@@ -44,7 +44,7 @@ describe('delivering', () => {
     expect(queues.messagesOf('users.fifo')).toHaveLength(4);
   });
 
-  test('two equal rows are two messages although the queue deduplicates by content', async () => {
+  test('two equal rows are two messages although the queue deduplicates by content (C229)', async () => {
     const queues = await emulator();
     queues.createQueue('users.fifo', { ContentBasedDeduplication: 'true' });
     const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: queues.url });
@@ -52,7 +52,7 @@ describe('delivering', () => {
     expect(queues.messagesOf('users.fifo')).toHaveLength(2);
   });
 
-  test('a standard queue gets a group id only from a template', async () => {
+  test('a standard queue gets a group id only from a template (C230)', async () => {
     const queues = await recorder();
     queues.createQueue('events');
     const sink = await createSink({ queue_url: queues.queueUrl('events') });
@@ -102,7 +102,7 @@ describe('delivering', () => {
 });
 
 describe('partial failure', () => {
-  test('an entry that is throttled blames the route, although SQS calls it a sender fault', async () => {
+  test('an entry that is throttled blames the route, although SQS calls it a sender fault (C223)', async () => {
     const queues = await emulator();
     queues.createQueue('users.fifo');
     const proxy = await queues.proxy();
@@ -113,7 +113,7 @@ describe('partial failure', () => {
     expect(outcomes[1]).toMatchObject({ kind: 'retryable', scope: 'route', code });
   });
 
-  test('a message that the answer does not name is not delivered; the repeat is absorbed', async () => {
+  test('a message that the answer does not name is not delivered; the repeat is absorbed (C224)', async () => {
     const queues = await emulator();
     queues.createQueue('users.fifo');
     const proxy = await queues.proxy();
@@ -130,7 +130,7 @@ describe('partial failure', () => {
     expect(queues.messagesOf('users.fifo')).toHaveLength(3);
   });
 
-  test('a request that is too long is split, and the next ones are made shorter', async () => {
+  test('a request that is too long is split, and the next ones are made shorter (C218)', async () => {
     const queues = await emulator();
     queues.createQueue('users.fifo', { MaximumMessageSize: '262144' });
     const proxy = await queues.proxy();
@@ -252,7 +252,7 @@ describe('queues', () => {
     expect(queues.messagesOf('events')).toHaveLength(1);
   });
 
-  test('a queue URL in another account than the credentials’ is not delivered to', async () => {
+  test('a queue URL in another account than the credentials’ is not delivered to (C232)', async () => {
     const queues = await recorder();
     const route = `${queues.url}/999999999999/events`;
     const sink = await createSink({ queue_url: route, create_if_not_exists: true });
@@ -322,7 +322,7 @@ describe('queues', () => {
 });
 
 describe('credentials', () => {
-  test('refused credentials are asked for again, and the new ones pass', async () => {
+  test('refused credentials are asked for again, and the new ones pass (C233)', async () => {
     const queues = await recorder();
     queues.createQueue('events');
     const sink = await createSink({ ...NO_STATIC, queue_name: 'events', emulator_base_url: queues.url });
@@ -344,7 +344,7 @@ describe('credentials', () => {
     }
   });
 
-  test('a clock that AWS calls wrong is corrected by AWS’s own', async () => {
+  test('a clock that AWS calls wrong is corrected by AWS’s own (C233)', async () => {
     const queues = await recorder();
     queues.createQueue('events');
     const hourAhead = new Date(Date.now() + 3_600_000);

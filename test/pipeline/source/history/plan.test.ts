@@ -88,7 +88,7 @@ describe('a connection starts', () => {
     });
   });
 
-  test('without a gap when the server crashed and its slot fell back, which is told no more than it says', () => {
+  test('without a gap when the server crashed and its slot fell back, which is told no more than it says (C153)', () => {
     expect(plan(log({ flushed: lsn(1500) }), server, slot(100))).toMatchObject({
       confirmed: lsn(100),
       gap: undefined,
