@@ -14,6 +14,7 @@ import {
 } from '../connection/connection.ts';
 import { connectionFault } from '../connection/fault.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
+import { inspectIam } from './iam.ts';
 import { inspectColumns, inspectUnmatched } from './names.ts';
 import { readPublication, type Publication } from './publication.ts';
 import { asksForMessages } from '../replication/protocol.ts';
@@ -100,6 +101,7 @@ export async function preflight(
     inspectWalLevel(server.walLevel),
     inspectEncoding(server.encoding),
     inspectRole(server, settings),
+    ...(await inspectIam(client, settings)),
     slot === undefined ? inspectMissingSlot(settings, server.freeSlots) : inspectSlot(slot, settings),
     inspectPublication(publication, {
       settings,
