@@ -1,6 +1,7 @@
 // Reads a Postgres connection URL as libpq does: several hosts, sockets, and parameters that stand for any part of it.
 // https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
 import { nearestName } from '../core/nearest-name.ts';
+import type { LibpqParameters } from './libpq/parameters.ts';
 
 /** A raw `?` in a password is taken for the query only where the rest would be no URL. */
 const URL_SHAPE =
@@ -14,15 +15,11 @@ const HOST_SHAPE = /^(?:\[([^\]]+)\]|([^:]*))(?::(\d*))?$/;
 
 export type UrlHost = { readonly host: string; /** Undefined: the usual one. */ readonly port?: number };
 
-export type ConnectionUrl = {
+export type ConnectionUrl = Omit<LibpqParameters, 'hosts'> & {
+  /** None: the URL leaves it to the service file, or the environment. */
   readonly hosts: readonly UrlHost[];
-  readonly database?: string;
-  readonly username?: string;
-  readonly password?: string;
-  readonly sslmode?: string;
-  readonly sslrootcert?: string;
-  readonly sslcert?: string;
-  readonly sslkey?: string;
+  readonly service?: string;
+  readonly servicefile?: string;
   /** Parameters of libpq that mean nothing here. */
   readonly passedOver: readonly string[];
   /** The first parameter that nobody knows, and what it looks like. */
@@ -40,18 +37,25 @@ const UNDERSTOOD: ReadonlyMap<string, string> = new Map([
   ['sslrootcert', 'sslrootcert'],
   ['sslcert', 'sslcert'],
   ['sslkey', 'sslkey'],
+  ['sslpassword', 'sslpassword'],
+  ['sslnegotiation', 'sslnegotiation'],
+  ['channel_binding', 'channel_binding'],
+  ['require_auth', 'require_auth'],
+  ['passfile', 'passfile'],
+  ['service', 'service'],
+  ['servicefile', 'servicefile'],
   ['ssl', 'ssl'],
   ['target_session_attrs', 'target'],
 ]);
 
 /** The rest of libpq's. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS */
-const PASSED_OVER: ReadonlySet<string> = new Set(
-  `application_name channel_binding client_encoding connect_timeout fallback_application_name gssdelegation gssencmode
+export const PASSED_OVER: ReadonlySet<string> = new Set(
+  `application_name client_encoding connect_timeout fallback_application_name gssdelegation gssencmode
   gsslib hostaddr keepalives keepalives_count keepalives_idle keepalives_interval krbsrvname load_balance_hosts
-  max_protocol_version min_protocol_version oauth_client_id oauth_client_secret oauth_issuer oauth_scope options passfile
-  replication require_auth requirepeer requiressl scram_client_key scram_server_key service servicefile sslcertmode
-  sslcompression sslcrl sslcrldir sslkeylogfile ssl_max_protocol_version ssl_min_protocol_version sslnegotiation
-  sslpassword sslsni tcp_user_timeout tty`.split(/\s+/),
+  max_protocol_version min_protocol_version oauth_client_id oauth_client_secret oauth_issuer oauth_scope options
+  replication requirepeer requiressl scram_client_key scram_server_key sslcertmode
+  sslcompression sslcrl sslcrldir sslkeylogfile ssl_max_protocol_version ssl_min_protocol_version
+  sslsni tcp_user_timeout tty`.split(/\s+/),
 );
 
 /** The server that is followed is the primary in any case. */
@@ -109,8 +113,14 @@ function readQuery(query = ''): {
 function readHosts(authority: string, given: Readonly<Record<string, string>>): UrlHost[] | undefined {
   const written = authority.split(',').map((host) => HOST_SHAPE.exec(host));
   if (written.includes(null)) return undefined;
-  const names = given['host']?.split(',') ?? written.map((host) => decodeURIComponent(host![1] ?? host![2]!));
   const ports = given['port']?.split(',') ?? written.map((host) => host![3] ?? '');
+  if (authority === '' && given['host'] === undefined && given['port'] === undefined) return [];
+  const names = given['host']?.split(',') ?? written.map((host) => decodeURIComponent(host![1] ?? host![2]!));
+  return pairHosts(names, ports);
+}
+
+/** `host` and `port` of libpq: undefined where the two do not go together. */
+export function pairHosts(names: readonly string[], ports: readonly string[]): UrlHost[] | undefined {
   if (ports.length !== 1 && ports.length !== names.length) return undefined;
   const hosts: UrlHost[] = [];
   for (const [index, name] of names.entries()) {
@@ -127,14 +137,17 @@ function sslmodeOf(ssl: string | undefined): string | undefined {
   return ssl === 'false' || ssl === '0' ? 'disable' : undefined;
 }
 
+/** In the place of a file of authorities: those that this machine trusts. */
+export const SYSTEM_AUTHORITIES = 'system';
+
 /** What libpq makes of `sslmode` and `sslrootcert`. https://www.postgresql.org/docs/current/libpq-ssl.html */
-export function tlsModeOf({ sslmode, sslrootcert }: ConnectionUrl): {
+export function tlsModeOf({ sslmode, sslrootcert }: Pick<LibpqParameters, 'sslmode' | 'sslrootcert'>): {
   readonly mode: string;
-  /** A file or a PEM text; undefined: the system's authorities. */
+  /** A file, a PEM text, or `system`. */
   readonly ca?: string;
 } {
   // https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLROOTCERT
-  if (sslrootcert === 'system') return { mode: 'verify-full' };
+  if (sslrootcert === SYSTEM_AUTHORITIES) return { mode: 'verify-full', ca: sslrootcert };
   const written = sslmode === undefined || sslmode === 'allow' ? 'prefer' : sslmode;
   if (sslrootcert === undefined) return { mode: written };
   return { mode: written === 'require' ? 'verify-ca' : written, ca: sslrootcert };

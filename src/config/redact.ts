@@ -18,7 +18,11 @@ export function redact(settings: ServiceSettings): ServiceSettings {
     databases: settings.databases.map((database) => ({
       ...database,
       password: REDACTED,
-      tls: { ...database.tls, ...(database.tls.key === undefined ? {} : { key: REDACTED }) },
+      tls: {
+        ...database.tls,
+        ...(database.tls.key !== undefined && { key: REDACTED }),
+        ...(database.tls.keyPassphrase !== undefined && { keyPassphrase: REDACTED }),
+      },
     })),
     sinks: settings.sinks.map((sink) => ({
       ...sink,

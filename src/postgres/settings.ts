@@ -5,12 +5,46 @@ import type { RetryPolicy } from '../core/retry.ts';
 
 export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
-/** Certificates are PEM texts, already read. */
+/** A PEM text, or the file that holds it: read anew for each connection, since certificates are renewed in place. */
+export type Pem = string | { readonly from: 'file'; readonly file: string };
+
 export type TlsSettings = {
   readonly mode: TlsMode;
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
+  /** `system`: those that this machine trusts. Undefined: those that Node.js comes with. */
+  readonly ca?: Pem | { readonly from: 'system' };
+  readonly cert?: Pem;
+  readonly key?: Pem;
+  readonly keyPassphrase?: string;
+  /** `direct`: the TLS handshake first, without asking whether the server speaks it (Postgres 17 and newer). */
+  readonly negotiation?: 'postgres' | 'direct';
+};
+
+/** Where an IAM token's AWS credentials come from; the SDK's chain where nothing is said. */
+export type IamSettings = {
+  readonly region?: string;
+  readonly profile?: string;
+  readonly roleArn?: string;
+  readonly externalId?: string;
+  readonly useTaskRole: boolean;
+};
+
+/** The password itself, or where it is asked for: anew for each connection on which the server wants one. */
+export type PasswordSource =
+  | string
+  | { readonly from: 'file'; readonly file: string }
+  | { readonly from: 'command'; readonly argv: readonly string[]; readonly timeoutMs: number }
+  | ({ readonly from: 'rds_iam' } & IamSettings)
+  /** A password file of libpq's; `otherwise`: the password where it has none that fits. */
+  | { readonly from: 'pgpass'; readonly file: string; readonly otherwise: string };
+
+/** How a server may ask who we are, in libpq's words (`require_auth`). `none`: not at all, or by certificate alone. */
+export const AUTH_METHODS = ['scram-sha-256', 'md5', 'password', 'none'] as const;
+export type AuthMethod = (typeof AUTH_METHODS)[number];
+
+export type AuthenticationSettings = {
+  readonly channelBinding: 'disable' | 'prefer' | 'require';
+  /** Undefined: however the server asks. */
+  readonly methods?: readonly AuthMethod[];
 };
 
 export type { AckPolicy };
@@ -20,7 +54,9 @@ export type DatabaseSettings = {
   readonly hosts: readonly { readonly host: string; readonly port: number }[];
   readonly database: string;
   readonly username: string;
-  readonly password: string;
+  readonly password: PasswordSource;
+  /** Undefined: channel binding is preferred, and the server asks as it likes. */
+  readonly authentication?: AuthenticationSettings;
   readonly tls: TlsSettings;
   readonly slot: {
     readonly name: string;

@@ -39,6 +39,9 @@ describe('a connection URL', () => {
     ],
     ['postgres:///d?host=a,b&port=,5433', [{ host: 'a' }, { host: 'b', port: 5433 }]],
     ['postgres://a/d?host=', one('a')],
+    // Whoever asks looks around for it, as psql does.
+    ['postgres:///d', []],
+    ['postgres://', []],
   ])('%s has its hosts', (url, hosts) => {
     expect(parseConnectionUrl(url)?.hosts).toEqual(hosts);
   });
@@ -66,8 +69,8 @@ describe('a connection URL', () => {
     'mysql://a/b',
     'a/b',
     'postgres://a:%zz@b/c',
-    'postgres:///d',
     'postgres://a,/d',
+    'postgres:///d?port=1,2',
     'postgres://a:70000/d',
     'postgres://a:b/d',
     'postgres://::1/d',
@@ -79,9 +82,12 @@ describe('a connection URL', () => {
 
   test('passes over what libpq knows and has no meaning here', () => {
     const neon = 'postgres://u:p@h.neon.tech/d?sslmode=require&channel_binding=require&options=endpoint%3Dx';
-    expect(parseConnectionUrl(neon)).toMatchObject({ passedOver: ['channel_binding', 'options'] });
+    expect(parseConnectionUrl(neon)).toMatchObject({
+      channel_binding: 'require',
+      passedOver: ['options'],
+    });
     const others =
-      'connect_timeout=1&application_name=x&keepalives=1&gssencmode=disable&sslnegotiation=direct&sslsni=1&hostaddr=1.2.3.4';
+      'connect_timeout=1&application_name=x&keepalives=1&gssencmode=disable&sslsni=1&hostaddr=1.2.3.4';
     expect(parseConnectionUrl(`postgres://h/d?${others}`)).toMatchObject({
       passedOver: others.split('&').map((parameter) => parameter.split('=')[0]),
     });
@@ -109,8 +115,8 @@ test.each([
   ['?sslmode=require', { mode: 'require' }],
   ['?sslmode=require&sslrootcert=ca.pem', { mode: 'verify-ca', ca: 'ca.pem' }],
   ['?sslmode=verify-full&sslrootcert=ca.pem', { mode: 'verify-full', ca: 'ca.pem' }],
-  ['?sslrootcert=system', { mode: 'verify-full' }],
-  ['?sslmode=verify-full&sslrootcert=system', { mode: 'verify-full' }],
+  ['?sslrootcert=system', { mode: 'verify-full', ca: 'system' }],
+  ['?sslmode=verify-full&sslrootcert=system', { mode: 'verify-full', ca: 'system' }],
   ['?ssl=true', { mode: 'require' }],
   ['?ssl=false', { mode: 'disable' }],
   ['?ssl=true&sslmode=verify-full', { mode: 'verify-full' }],
@@ -130,10 +136,10 @@ sinks: [{ name: a, destination: { type: sequin_stream } }]
 
   test('the parameters that are passed over are one note, which repeats no value', async () => {
     const url =
-      'postgres://me:hunter2@localhost/d?channel_binding=require&target_session_attrs=any&sslpassword=hunter3';
+      'postgres://me:hunter2@localhost/d?hostaddr=hunter3&target_session_attrs=any&sslpassword=hunter3';
     const { notes, settings } = await loadText(config(url));
     expect(notes).toEqual([
-      'databases[shop].url: channel_binding, target_session_attrs, sslpassword are passed over: Tailrace finds the primary, and makes its connections, in its own way',
+      'databases[shop].url: hostaddr, target_session_attrs are passed over: Tailrace finds the primary, and makes its connections, in its own way',
     ]);
     expect(settings.databases[0]).toMatchObject({ hosts: [{ host: 'localhost', port: 5432 }] });
   });

@@ -265,6 +265,7 @@ const ANSWERS: readonly (readonly [
   [/^TIMELINE_HISTORY/, ({ timelineHistory }) => [{ filename: 'history', content: timelineHistory }]],
   [/pg_backend_pid\(\) as pid/, (_, pid) => [{ pid: String(pid) }]],
   [/server_version_num/, serverRow],
+  [/iam_auth_for_replication/, () => [{ setting: null, isMember: false }]],
   [/from pg_replication_slots/, slotRows],
   [/pg_create_logical_replication_slot/, makeSlot],
   [/from pg_publication p/, publicationRows],

@@ -31,6 +31,8 @@ export const errorResponse = (sqlState: string, text: string, routine = ''): Buf
   backendMessage('E', Buffer.from(`SFATAL\0VFATAL\0C${sqlState}\0M${text}\0R${routine}\0\0`));
 
 const READY = backendMessage('Z', Buffer.from('I'));
+const ASKS_IN_CLEAR = backendMessage('R', Buffer.from([0, 0, 0, 3]));
+const PASSWORD_MESSAGE = 0x70;
 const AUTHENTICATED = Buffer.concat([backendMessage('R', Buffer.alloc(4)), READY]);
 
 /**
@@ -40,6 +42,8 @@ const AUTHENTICATED = Buffer.concat([backendMessage('R', Buffer.alloc(4)), READY
 export async function startFakeServer(behaviour: {
   readonly onStartup?: (parameters: string) => Buffer | undefined;
   readonly answer?: (query: string, socket: Socket) => Buffer;
+  /** Asks for a password in clear, and is told it. */
+  readonly onPassword?: (password: string) => unknown;
 }): Promise<WireServer> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -51,8 +55,12 @@ export async function startFakeServer(behaviour: {
         socket.end(refusal);
         return;
       }
-      socket.write(AUTHENTICATED);
+      socket.write(behaviour.onPassword === undefined ? AUTHENTICATED : ASKS_IN_CLEAR);
       socket.on('data', (bytes: Buffer) => {
+        if (bytes[0] === PASSWORD_MESSAGE) {
+          behaviour.onPassword?.(bytes.toString('utf8', 5, bytes.length - 1));
+          socket.write(AUTHENTICATED);
+        }
         if (bytes[0] !== 0x51) return;
         const query = bytes.toString('utf8', 5, bytes.length - 1);
         socket.write(Buffer.concat([behaviour.answer?.(query, socket) ?? Buffer.alloc(0), READY]));

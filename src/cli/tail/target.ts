@@ -1,14 +1,18 @@
 // The database that `tailrace tail URL` means.
-import { parseConnectionUrl, tlsModeOf } from '../../config/connection-url.ts';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseConnectionUrl, SYSTEM_AUTHORITIES } from '../../config/connection-url.ts';
 import { readPem, type ReadFile } from '../../config/file/file-access.ts';
+import { formatFault } from '../../config/file/faults.ts';
+import { faultOfParameters, parseAuthMethods, type LibpqParameters } from '../../config/libpq/parameters.ts';
+import { homeOf, readSurroundings } from '../../config/libpq/surroundings.ts';
 import { connectionSchema, DATABASE_DEFAULTS } from '../../config/schema/database.ts';
-import { connectionSettings, passedOverText } from '../../config/tailrace/databases.ts';
+import { connectionSettings, passedOverText, tlsSettings } from '../../config/tailrace/databases.ts';
+import { passwordAround, tlsOfLibpq } from '../../config/tailrace/place.ts';
 import type { TailraceError } from '../../core/errors.ts';
 import { didYouMean } from '../../core/nearest-name.ts';
-import type { DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
+import type { AuthenticationSettings, DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
 import { usageError } from '../ports.ts';
-
-const MODES: readonly TlsSettings['mode'][] = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'];
 
 export type TargetContext = {
   /** PGPASSWORD keeps a password out of the list of processes. */
@@ -19,7 +23,7 @@ export type TargetContext = {
   readonly note: (text: string) => void;
 };
 
-/** Throws TailraceError USAGE when the text is no connection URL. */
+/** Throws TailraceError USAGE when the text is no connection URL. What it leaves out is found as psql finds it. */
 export async function parseTarget(text: string, context: TargetContext): Promise<DatabaseSettings> {
   const url = parseConnectionUrl(text);
   if (url === undefined) throw badUrl('that is not a connection URL');
@@ -29,16 +33,35 @@ export async function parseTarget(text: string, context: TargetContext): Promise
     throw badUrl(`unknown parameter "${name}" in the URL${guess}`);
   }
   if (url.passedOver.length > 0) context.note(passedOverText(url.passedOver));
-  const username = url.username ?? DATABASE_DEFAULTS.username;
-  const database = url.database ?? username;
+  const { parameters: around, faults, notes } = await readSurroundings(context, url);
+  if (faults[0] !== undefined) throw badUrl(formatFault(faults[0]));
+  for (const note of notes) context.note(note);
+  const { hosts: _, ...given } = url;
+  const parameters: LibpqParameters = { ...around, ...given };
+  const wrong = faultOfParameters(parameters);
+  if (wrong !== undefined) throw badUrl(wrong.message);
+  const {
+    username = DATABASE_DEFAULTS.username,
+    database = username,
+    channel_binding,
+    require_auth,
+  } = parameters;
+  const port = around.port ?? DATABASE_DEFAULTS.port;
+  const hosts = url.hosts.length > 0 ? url.hosts : (around.hosts ?? [{ host: hostOfMachine(port) }]);
+  const methods = require_auth === undefined ? undefined : parseAuthMethods(require_auth);
+  const passwordFile = join(homeOf(context.env), '.pgpass');
   const absent = '';
   return {
     name: database,
-    hosts: url.hosts.map((host) => ({ port: DATABASE_DEFAULTS.port, ...host })),
+    hosts: hosts.map((host) => ({ port, ...host })),
     database,
     username,
-    password: url.password ?? context.env['PGPASSWORD'] ?? '',
-    tls: await tlsOf(url, context),
+    password: url.password ?? passwordAround(url.passfile, around, { passwordFile, otherwise: '' }),
+    authentication: {
+      channelBinding: (channel_binding ?? 'prefer') as AuthenticationSettings['channelBinding'],
+      ...(methods !== undefined && { methods }),
+    },
+    tls: await tlsOf(parameters, context),
     slot: { name: absent, createIfNotExists: false, ack: 'durable', maxRetainedBytes: 0, failover: false },
     publication: { name: absent, createIfNotExists: false, refreshIntervalMs: 0 },
     markers: { skip: false },
@@ -48,26 +71,26 @@ export async function parseTarget(text: string, context: TargetContext): Promise
   };
 }
 
-type Url = NonNullable<ReturnType<typeof parseConnectionUrl>>;
+/** Where the socket of a server on this machine is, as libpq is built by Debian and upstream. */
+const SOCKETS: readonly string[] = ['/var/run/postgresql', '/tmp'];
+
+const hostOfMachine = (port: number): string =>
+  SOCKETS.find((directory) => existsSync(`${directory}/.s.PGSQL.${port}`)) ?? 'localhost';
 
 /** As libpq does: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLMODE */
-async function tlsOf(url: Url, context: TargetContext): Promise<TlsSettings> {
-  const written = tlsModeOf(url);
-  const ca = await pemOf(written.ca, context);
-  const cert = await pemOf(url.sslcert, context);
-  const key = await pemOf(url.sslkey, context);
-  const mode = MODES.find((known) => known === written.mode);
-  if (mode === undefined) throw badUrl(`unknown sslmode (allowed: ${MODES.join(', ')})`);
-  return {
-    mode,
-    ...(ca !== undefined && { ca }),
-    ...(cert !== undefined && { cert }),
-    ...(key !== undefined && { key }),
-  };
+async function tlsOf(parameters: LibpqParameters, context: TargetContext): Promise<TlsSettings> {
+  const written = tlsOfLibpq(parameters);
+  const files = { ca: written.ca, cert: written.cert, key: written.key };
+  const texts: { ca?: string; cert?: string; key?: string } = {};
+  for (const [key, named] of Object.entries(files) as [keyof typeof files, string | undefined][]) {
+    if (named === undefined) continue;
+    if (key === 'ca' && named === SYSTEM_AUTHORITIES) texts.ca = named;
+    else texts[key] = await pemOf(named, context);
+  }
+  return tlsSettings({ ...written, ...texts });
 }
 
-async function pemOf(written: string | undefined, context: TargetContext): Promise<string | undefined> {
-  if (written === undefined) return undefined;
+async function pemOf(written: string, context: TargetContext): Promise<string> {
   const result = await readPem(written, { directory: context.cwd, readFile: context.readFile });
   if ('problem' in result) throw badUrl(result.problem);
   return result.pem;

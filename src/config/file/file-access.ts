@@ -55,17 +55,19 @@ function lineOfFault(bytes: Buffer): number {
   return line;
 }
 
+export const isPemText = (text: string): boolean => text.includes('-----BEGIN');
+
 /** A PEM text as it stands, or the text of the file that is named, relative to `directory`. */
 export async function readPem(
   written: string,
   options: { readonly directory: string; readonly readFile: ReadFile },
 ): Promise<{ pem: string } | { problem: string }> {
-  if (written.includes('-----BEGIN')) return { pem: written };
+  if (isPemText(written)) return { pem: written };
   const path = isAbsolute(written) ? written : join(options.directory, written);
   // Certificates come with names in any encoding around them.
   const result = await readTextFile(options.readFile, path, { mayBeOtherEncoding: true });
   if ('problem' in result) return { problem: result.problem };
-  return result.text.includes('-----BEGIN')
+  return isPemText(result.text)
     ? { pem: result.text }
     : { problem: `${path} is not a PEM file: it has no "-----BEGIN" line` };
 }

@@ -1,9 +1,8 @@
 // The schema of one entry of `databases` in tailrace.yaml: every key of it, with its default.
 import { z } from 'zod';
-import { tlsModeOf, type ConnectionUrl } from '../connection-url.ts';
-import { parseHostPort, type HostPort } from '../units.ts';
 import {
   annotations,
+  authMethods,
   byteSize,
   connectionUrl,
   exported,
@@ -42,20 +41,50 @@ const tls = z
     ca: pem(nonEmpty())
       .optional()
       .describe(
-        "Certificate authorities: a PEM file, relative to this file, or the PEM text. Default: the system's.",
+        'Certificate authorities: a PEM file, relative to this file, or the PEM text; or `system` for those that this machine trusts. Default: those that Node.js comes with, and `NODE_EXTRA_CA_CERTS`. A file is read at each connect.',
       ),
-    cert: pem(nonEmpty()).optional().describe('Client certificate: a PEM file or text.'),
-    key: secret(pem(nonEmpty())).optional().describe('Key of the client certificate: a PEM file or text.'),
+    cert: pem(nonEmpty())
+      .optional()
+      .describe('Client certificate: a PEM file (read at each connect) or text.'),
+    key: secret(pem(nonEmpty()))
+      .optional()
+      .describe('Key of the client certificate: a PEM file (read at each connect) or text.'),
+    key_passphrase: secret(nonEmpty()).optional().describe('What opens the key, where it is encrypted.'),
+    negotiation: z
+      .enum(['postgres', 'direct'])
+      .default('postgres')
+      .describe(
+        '`direct`: TLS from the first byte, one round trip less (Postgres 17 and newer). As `sslnegotiation` of libpq.',
+      ),
   })
   .superRefine((value, context) => {
+    const fault = (key: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [key], message });
+    if (value.negotiation === 'direct' && ['disable', 'prefer'].includes(value.mode)) {
+      fault('negotiation', `direct begins with TLS, and tls.mode is ${value.mode}: write require or more`);
+    }
+    if (value.key_passphrase !== undefined && value.key === undefined) {
+      fault('key_passphrase', 'tls.key is needed beside tls.key_passphrase');
+    }
     if ((value.cert === undefined) === (value.key === undefined)) return;
     const [present, absent] = value.cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
-    context.addIssue({
-      code: 'custom',
-      path: [present],
-      message: `tls.${absent} is needed beside tls.${present}`,
-    });
+    fault(present!, `tls.${absent} is needed beside tls.${present}`);
   });
+
+const rdsIam = z.strictObject({
+  region: nonEmpty()
+    .optional()
+    .describe('Region of the instance. Default: as its host name says, `AWS_REGION`, else of the profile.'),
+  profile: nonEmpty().optional().describe('Profile of the shared AWS configuration files.'),
+  role_arn: nonEmpty().optional().describe('Role to assume with the credentials found otherwise.'),
+  external_id: nonEmpty().optional().describe('External id that the role asks for.'),
+  use_task_role: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Use the role of the ECS task, EKS service account or EC2 instance, whatever the environment says.',
+    ),
+});
 
 const slot = z.strictObject({
   name: slotName().describe('The replication slot.'),
@@ -151,8 +180,44 @@ export const databaseSchema = z
       .meta({ default: DATABASE_DEFAULTS.username }),
     password: secret(z.string())
       .optional()
-      .describe('Its password.')
+      .describe('Its password. Default: `PGPASSWORD`, a line of `~/.pgpass`, else `postgres`.')
       .meta({ default: DATABASE_DEFAULTS.password }),
+    password_file: nonEmpty()
+      .optional()
+      .describe('A file that holds the password, relative to this file; read at each connect.'),
+    password_command: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe(
+        'A program, and its arguments, that prints the password; run without a shell for each connection on which the server asks for one.',
+      ),
+    password_command_timeout: positiveDuration()
+      .prefault('10s')
+      .describe('How long it may take. It is ended then.'),
+    rds_iam: z
+      .union([z.boolean(), rdsIam], { error: 'true is expected here, or a mapping' })
+      .optional()
+      .describe(
+        'Connect to Amazon RDS or Aurora by IAM: a new token for each connection. Needs TLS, and for the stream `rds.iam_auth_for_replication = 1` in the parameter group.',
+      ),
+    channel_binding: z
+      .enum(['disable', 'prefer', 'require'])
+      .optional()
+      .describe(
+        "Ties the SCRAM exchange to the server's certificate, so that nobody in between can pass it on. As in libpq.",
+      )
+      .meta({ default: 'prefer' }),
+    require_auth: authMethods()
+      .optional()
+      .describe(
+        'How the server may ask for the password: `scram-sha-256`, `md5`, `password` (in clear), `none`. Others get none. Default: as it likes.',
+      ),
+    service: nonEmpty()
+      .optional()
+      .describe(
+        "Section of libpq's service file (`PGSERVICEFILE`, `~/.pg_service.conf`) that gives what is not written here. Default: `PGSERVICE`.",
+      ),
     url: secret(connectionUrl())
       .optional()
       .describe(
@@ -198,17 +263,22 @@ export const databaseSchema = z
   })
   .superRefine((value, context) => {
     const fault = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
-    if (value.url === undefined) {
-      if (value.hostname === undefined) fault(['hostname'], 'this is missing (hostname, or url)');
-      if (value.database === undefined) fault(['database'], 'this is missing (database, or url)');
-      const { hostname = [], port = [] } = value;
-      if (port.length > 1 && port.length !== hostname.length)
-        fault(['port'], `one port is expected, or one for each of the ${hostname.length} hosts`);
-    } else {
+    const { hostname, port = [] } = value;
+    if (hostname !== undefined && port.length > 1 && port.length !== hostname.length)
+      fault(['port'], `one port is expected, or one for each of the ${hostname.length} hosts`);
+    if (value.url !== undefined) {
       for (const key of ['hostname', 'port', 'database', 'username', 'password'] as const) {
         if (value[key] !== undefined) fault([key], 'this stands in url already: give one of the two');
       }
+      for (const key of ['channel_binding', 'require_auth', 'service'] as const) {
+        if (value[key] !== undefined && value.url[key] !== undefined)
+          fault([key], 'this stands in url already: give one of the two');
+      }
     }
+    const given = PASSWORD_KEYS.filter((key) => value[key] !== undefined && value[key] !== false);
+    if (value.url?.password !== undefined && given[0] !== undefined && given[0] !== 'password')
+      fault([given[0]], 'url has a password already: give one of the two');
+    if (given.length > 1) fault([given[1]!], `${given.join(' and ')} are different passwords: keep one`);
     for (const key of ['slot', 'publication'] as const) {
       const older = `${key}_name` as const;
       if (value[key] === undefined && value[older] === undefined) fault([key, 'name'], 'this is missing');
@@ -217,69 +287,21 @@ export const databaseSchema = z
     }
     if (value.tls !== undefined && value.ssl !== undefined)
       fault(['ssl'], 'tls says this already: give one of the two');
-    if ((value.tls ?? value.ssl) !== undefined && value.url?.sslmode !== undefined) {
-      fault(['url'], 'its sslmode and the tls block contradict each other: give one of the two');
+    const ofUrl = TLS_OF_URL.find((key) => value.url?.[key] !== undefined);
+    if ((value.tls ?? value.ssl) !== undefined && ofUrl !== undefined) {
+      fault(['url'], `its ${ofUrl} and the tls block contradict each other: give one of the two`);
     }
   }, ALWAYS)
-  .transform((written) => ({
-    name: written.name,
-    ...placeOf(written),
-    tls: tlsOf(written),
+  .transform(({ slot_name, publication_name, ...written }) => ({
+    ...written,
     // The checks above have seen to it that each is there in one of its spellings.
-    slot: written.slot ?? slot.parse({ name: written.slot_name }),
-    publication: written.publication ?? publication.parse({ name: written.publication_name }),
-    markers: written.markers,
-    on_gap: written.on_gap,
-    accepted_gaps: written.accepted_gaps,
-    connection: written.connection,
-    annotations: written.annotations,
+    slot: written.slot ?? slot.parse({ name: slot_name }),
+    publication: written.publication ?? publication.parse({ name: publication_name }),
   }));
 
-type Place = {
-  readonly hosts: readonly HostPort[];
-  readonly database: string;
-  readonly username: string;
-  readonly password: string;
-};
+const PASSWORD_KEYS = ['password', 'password_file', 'password_command', 'rds_iam'] as const;
+/** Of a URL: what a tls block says too. */
+const TLS_OF_URL = ['sslmode', 'sslnegotiation'] as const;
 
-/** In one spelling, whether a URL was written or its parts. */
-function placeOf(written: {
-  readonly url?: ConnectionUrl | undefined;
-  readonly hostname?: readonly string[] | undefined;
-  readonly port?: readonly number[] | undefined;
-  readonly database?: string | undefined;
-  readonly username?: string | undefined;
-  readonly password?: string | undefined;
-}): Place {
-  const { url, port = [] } = written;
-  const portOf = (index: number): number => port[index] ?? port[0] ?? DATABASE_DEFAULTS.port;
-  return {
-    hosts:
-      url?.hosts.map((host, index) => ({ port: portOf(index), ...host })) ??
-      (written.hostname ?? []).map((host, index) => parseHostPort(host, portOf(index))!),
-    database: (url?.database ?? written.database)!,
-    username: url?.username ?? written.username ?? DATABASE_DEFAULTS.username,
-    password: url?.password ?? written.password ?? DATABASE_DEFAULTS.password,
-  };
-}
-
-/** Only a `tls` block is strict by itself. Certificates are as written: files, or PEM texts. */
-function tlsOf(written: {
-  readonly tls?: z.output<typeof tls> | undefined;
-  readonly ssl?: boolean | undefined;
-  readonly url?: ConnectionUrl | undefined;
-}): z.output<typeof tls> {
-  if (written.tls !== undefined) return written.tls;
-  if (written.ssl !== undefined) return { mode: written.ssl ? 'require' : 'disable' };
-  const { sslcert: cert, sslkey: key } = written.url ?? {};
-  const { mode, ca } = written.url === undefined ? { mode: 'prefer' } : tlsModeOf(written.url);
-  return {
-    mode: mode as z.output<typeof tls>['mode'],
-    ...(ca !== undefined && { ca }),
-    ...(cert !== undefined && { cert }),
-    ...(key !== undefined && { key }),
-  };
-}
-
-/** A database, checked and read: each thing in one spelling. */
-export type DatabaseConfig = z.output<typeof databaseSchema>;
+/** A database, checked and read. What of it is left to libpq's surroundings is not in it. */
+export type WrittenDatabase = z.output<typeof databaseSchema>;

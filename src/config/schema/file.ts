@@ -2,7 +2,8 @@
 // its description: validation, the published JSON Schema and docs/configuration.md derive from it (`npm run docs`), and
 // tailrace/settings.ts hands it on.
 import { z } from 'zod';
-import { databaseSchema } from './database.ts';
+import type { Place } from '../tailrace/place.ts';
+import { databaseSchema, type WrittenDatabase } from './database.ts';
 import { endpointSchema } from './endpoint.ts';
 import {
   bearerToken,
@@ -132,12 +133,19 @@ export const fileSchema = z.strictObject({
 
 type ParsedFile = z.output<typeof fileSchema>;
 
+/** A database, and where it is and who we are there: what is written, and what libpq's surroundings give besides. */
+export type DatabaseConfig = WrittenDatabase & { readonly place: Place };
+
 /** The file, checked and read: durations in milliseconds, sizes in bytes. */
-export type FileConfig = Omit<ParsedFile, 'sinks'> & { readonly sinks: readonly SinkConfig[] };
+export type FileConfig = Omit<ParsedFile, 'databases' | 'sinks'> & {
+  readonly databases: readonly DatabaseConfig[];
+  readonly sinks: readonly SinkConfig[];
+};
 
 /** A sink that names no database follows the only one. */
-export const withDatabases = (parsed: ParsedFile): FileConfig => ({
+export const withDatabases = (parsed: ParsedFile, databases: readonly DatabaseConfig[]): FileConfig => ({
   ...parsed,
+  databases,
   sinks: parsed.sinks.map((sink) => ({ ...sink, database: sink.database ?? parsed.databases[0]!.name })),
 });
 

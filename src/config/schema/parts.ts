@@ -11,8 +11,10 @@ import {
   parseTablePattern,
 } from '../../core/selection.ts';
 import type { ListenSettings, SinkStart } from '../../pipeline/settings.ts';
+import { AUTH_METHODS, type AuthMethod } from '../../postgres/settings.ts';
 import { faultOfText } from '../../sinks/http/printable.ts';
 import { parseConnectionUrl, type ConnectionUrl } from '../connection-url.ts';
+import { faultOfParameters, parseAuthMethods } from '../libpq/parameters.ts';
 import { MAX_TIMER_MS, parseBytes, parseHostPort } from '../units.ts';
 
 type Refinement = {
@@ -194,17 +196,24 @@ export const connectionUrl = () =>
         'a URL is expected: postgres://user:password@host:5432/database (special characters as %XX)',
       );
     }
-    if (url.database === undefined) return fault('this URL names no database: postgres://…/database');
     if (url.unknown !== undefined) {
       return fault(`${url.unknown.name} is no parameter of a connection URL`, url.unknown.nearest);
     }
-    if (url.sslmode !== undefined && !SSL_MODES.includes(url.sslmode)) {
-      return fault(`sslmode is one of ${SSL_MODES.join(', ')}`);
-    }
-    return url;
+    const wrong = faultOfParameters(url);
+    return wrong === undefined ? url : fault(wrong.message);
   });
 
-const SSL_MODES: readonly string[] = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];
+/** A list, or as libpq writes it: `scram-sha-256,md5`, `!password`. */
+export const authMethods = () =>
+  z
+    .union([z.string(), z.array(z.string())], { error: 'a list of methods is expected' })
+    .transform((written, context: Refinement): readonly AuthMethod[] => {
+      const methods = parseAuthMethods(typeof written === 'string' ? written : written.join(','));
+      if (methods !== undefined) return methods;
+      const message = `methods are expected: ${AUTH_METHODS.join(', ')}`;
+      context.addIssue({ code: 'custom', message });
+      return z.NEVER;
+    });
 
 /** An address to listen on, without the `explicit` that only the place where it is written tells. */
 export const listenAddress = () =>

@@ -1,20 +1,25 @@
 // Turns an entry of `databases` into settings.
 import type { RetryPolicy } from '../../core/retry.ts';
-import type { DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
+import type { DatabaseSettings, Pem, TlsSettings } from '../../postgres/settings.ts';
 import { parseConnectionUrl } from '../connection-url.ts';
+import { isPemText } from '../file/file-access.ts';
 import { listOf, type FileValue } from '../file/file-value.ts';
-import type { ConnectionConfig, DatabaseConfig } from '../schema/database.ts';
+import { SYSTEM_AUTHORITIES } from '../connection-url.ts';
+import type { ConnectionConfig } from '../schema/database.ts';
+import type { DatabaseConfig } from '../schema/file.ts';
+import type { WrittenTls } from './place.ts';
 import type { RetryConfig } from '../schema/parts.ts';
 import { isLoopback } from '../units.ts';
 
-/** Its certificates are texts already. */
+/** Its certificates are texts, or absolute paths of files, already. */
 export const toDatabase = (config: DatabaseConfig): DatabaseSettings => ({
   name: config.name,
-  hosts: config.hosts,
-  database: config.database,
-  username: config.username,
-  password: config.password,
-  tls: tlsSettings(config.tls),
+  hosts: config.place.hosts,
+  database: config.place.database,
+  username: config.place.username,
+  password: config.place.password,
+  authentication: config.place.authentication,
+  tls: tlsSettings(config.place.tls),
   slot: {
     name: config.slot.name,
     createIfNotExists: config.slot.create_if_not_exists,
@@ -35,12 +40,14 @@ export const toDatabase = (config: DatabaseConfig): DatabaseSettings => ({
   annotations: config.annotations,
 });
 
-const tlsSettings = ({ mode, ca, cert, key }: DatabaseConfig['tls']): TlsSettings => ({
-  mode,
-  ...(ca !== undefined && { ca }),
-  ...(cert !== undefined && { cert }),
-  ...(key !== undefined && { key }),
+export const tlsSettings = ({ ca, cert, key, ...rest }: WrittenTls): TlsSettings => ({
+  ...rest,
+  ...(ca !== undefined && { ca: ca === SYSTEM_AUTHORITIES ? { from: 'system' } : pemOf(ca) }),
+  ...(cert !== undefined && { cert: pemOf(cert) }),
+  ...(key !== undefined && { key: pemOf(key) }),
 });
+
+const pemOf = (written: string): Pem => (isPemText(written) ? written : { from: 'file', file: written });
 
 export const connectionSettings = (
   config: ConnectionConfig,
@@ -62,8 +69,15 @@ export const retrySettings = (config: RetryConfig): RetryPolicy => ({
   jitter: config.jitter,
 });
 
-export function noteUnverifiedDatabase({ name, tls, hosts }: DatabaseConfig, notes: string[]): void {
+export function noteUnverifiedDatabase({ name, place }: DatabaseConfig, notes: string[]): void {
+  const { tls, hosts } = place;
   if (tls.mode.startsWith('verify-')) return;
+  if (tls.ca !== undefined) {
+    notes.push(
+      `database ${name}: TLS mode "${tls.mode}" verifies nothing, so the certificate authority is not used; verify-full does`,
+    );
+    return;
+  }
   const remote = hosts.filter(({ host }) => !isLoopback(host)).map(({ host }) => host);
   if (remote.length === 0) return;
   notes.push(

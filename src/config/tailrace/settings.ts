@@ -18,6 +18,7 @@ import { checkNames, checkTemplates, type Reader } from './cross-checks.ts';
 import { noteUnverifiedDatabase, retrySettings, toDatabase } from './databases.ts';
 import { checkEndpoints, noteDestination, noteUnverifiedDestination, toDestination } from './destinations.ts';
 import { selectionOf } from './source-checks.ts';
+import { checkPlaces, readAllSurroundings, withPlaces } from './surroundings.ts';
 
 export type Reading = {
   readonly settings: ServiceSettings;
@@ -35,11 +36,14 @@ export async function settingsOf(file: FileValue, context: LoadContext): Promise
   checkNames(reader);
   checkTemplates(reader);
   checkEndpoints(reader);
-  const certificates = await readCertificates(reader);
-  for (const database of parsed?.databases ?? []) noteUnverifiedDatabase(database, notes);
+  const surroundings = await readAllSurroundings(reader);
+  await checkPlaces(reader, surroundings);
+  const certificates = await readCertificates(reader, surroundings);
+  const databases = withPlaces(parsed?.databases ?? [], surroundings, reader);
+  for (const database of databases) noteUnverifiedDatabase(database, notes);
   const listening = listeningOf(parsed, reader);
   if (parsed === undefined || faults.length > 0) throw new ConfigError(sortFaults(faults));
-  const config = withCertificates(withDatabases(parsed), certificates);
+  const config = withCertificates(withDatabases(parsed, databases), certificates);
   const settings = toService(config, listening, reader);
   for (const { name, destination } of settings.sinks) {
     noteUnverifiedDestination(name, destination, notes);

@@ -4,8 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, DatabaseError, type ClientConfig } from 'pg';
 import { connectionFault, formatTarget, protocolFault, TLS_MISSING, type Target } from './fault.ts';
 import { guardMessages } from './framing.ts';
+import { Login, type PgInternals } from './login.ts';
 import { pinSession, PINNED_OPTIONS } from './session.ts';
-import type { DatabaseSettings, TlsSettings } from '../settings.ts';
+import { tlsOptions } from './tls.ts';
+import type { DatabaseSettings } from '../settings.ts';
 
 export { formatTarget, type Target };
 
@@ -91,9 +93,6 @@ export async function connectReplication(
   return { client, settings, target, takeOver: (receive) => takeOver(client, tap, receive) };
 }
 
-/** pg's own fields that its types do not show. */
-type PgInternals = { readonly connection: { readonly stream: Socket } };
-
 function takeOver(client: Client, tap: Tap, receive: (bytes: Uint8Array) => void): Socket {
   const socket = (client as unknown as PgInternals).connection.stream;
   socket.removeAllListeners('data');
@@ -141,18 +140,22 @@ async function connectOnce(
 ): Promise<{ client: Client; tap: Tap }> {
   const tap: Tap = { used: false, receive: () => undefined };
   const { session = 'pinned', ownEncoding = false, ...others } = options;
+  const login = new Login(settings, target, tls);
   const config: ClientConfig & Pick<Attempt, 'replication'> = {
     ...others,
     host: target.host,
     port: target.port,
     user: settings.username,
     // A function, so that pg never looks into PGPASSWORD or a password file instead.
-    password: () => settings.password,
+    password: () => login.password(),
     database: settings.database,
-    ssl: tls ? tlsOptions(settings.tls) : false,
+    ssl: tls ? await tlsOptions(settings.tls) : false,
+    // Written in any case, so that pg does not read PGSSLNEGOTIATION.
+    sslnegotiation: login.isDirect ? 'direct' : 'postgres',
+    enableChannelBinding: tls && settings.authentication?.channelBinding !== 'disable',
     application_name: others.application_name ?? applicationName(settings),
     ...(session === 'pinned' && { options: PINNED_OPTIONS }),
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis: connectTimeoutMs(settings),
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
     stream: () =>
@@ -162,8 +165,10 @@ async function connectOnce(
   guardMessages(client, (words) => protocolFault(words, settings, target));
   // A connection that dies while idle: whoever uses it next sees the error.
   client.on('error', () => undefined);
+  login.watch(client);
   try {
     await client.connect();
+    login.refuseUnwanted();
     if (session === 'pinned') {
       const serverMoney = (): Promise<string | undefined> => moneyOfServer(settings, target, tls);
       await pinSession(client, { settings, ownEncoding, serverMoney });
@@ -172,9 +177,16 @@ async function connectOnce(
     return { client, tap };
   } catch (error) {
     await closeConnection(client);
-    throw error;
+    if (login.passedOver === undefined) throw error;
+    throw connectionFault(error, settings, target, login.passedOver);
   }
 }
+
+/** A command that gives the password runs while the server waits for it. */
+const connectTimeoutMs = ({ password }: DatabaseSettings): number =>
+  typeof password === 'object' && password.from === 'command'
+    ? CONNECT_TIMEOUT_MS + password.timeoutMs
+    : CONNECT_TIMEOUT_MS;
 
 /** lc_monetary where no role's setting holds: a session without a database has none. Undefined: it may not be opened. */
 async function moneyOfServer(
@@ -207,18 +219,6 @@ function sayWhatBreaks(client: Client, settings: DatabaseSettings, target: Targe
     query(...args).catch((error: unknown) => {
       throw error instanceof DatabaseError ? error : connectionFault(error, settings, target);
     })) as typeof client.query;
-}
-
-/** https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
-function tlsOptions(tls: TlsSettings): NonNullable<ClientConfig['ssl']> {
-  const verifies = tls.mode === 'verify-ca' || tls.mode === 'verify-full';
-  return {
-    rejectUnauthorized: verifies,
-    ...(tls.mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
-    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-    ...(tls.cert === undefined ? {} : { cert: tls.cert }),
-    ...(tls.key === undefined ? {} : { key: tls.key }),
-  };
 }
 
 /** Goes to the target's address, whatever its name has come to mean since; TLS still asks for the name. */

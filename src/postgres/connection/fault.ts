@@ -3,29 +3,14 @@
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 import { escapeIdentifier } from 'pg';
 import { shortageBehind } from '../../core/descriptors.ts';
-import { TailraceError, type ErrorKind } from '../../core/errors.ts';
+import { TailraceError } from '../../core/errors.ts';
 import type { DatabaseSettings } from '../settings.ts';
+import { identityFault, passwordCure } from './identity-fault.ts';
+import { formatTarget, type Fault, type Refusal, type Target } from './target.ts';
+import { tlsFault } from './tls-fault.ts';
 
-export type Target = {
-  readonly host: string;
-  readonly port: number;
-  /** What the host's name meant when it was looked up; undefined: it is an address itself, or a socket's path. */
-  readonly address?: string;
-  /** The name means others, too. */
-  readonly isOneOfSeveral?: boolean;
-};
-
-export function formatTarget({ host, port, address, isOneOfSeveral }: Target): string {
-  const named = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-  return isOneOfSeveral === true ? `${named} (${address})` : named;
-}
-
-type Fault = {
-  readonly code: string;
-  readonly kind: ErrorKind;
-  readonly message: string;
-  readonly hint: string;
-};
+export { formatTarget, type Target };
+export { TLS_MISSING } from './tls-fault.ts';
 
 /** The SQLSTATE or system code that an error carries. */
 export function codeOf(error: unknown): string {
@@ -68,8 +53,13 @@ export const protocolFault = (words: string, settings: DatabaseSettings, target:
     },
   );
 
-/** Wraps whatever connecting to `target` threw. */
-export function connectionFault(error: unknown, settings: DatabaseSettings, target: Target): TailraceError {
+/** Wraps whatever connecting to `target` threw. `aside`: what else may be behind a password that was refused. */
+export function connectionFault(
+  error: unknown,
+  settings: DatabaseSettings,
+  target: Target,
+  aside?: string,
+): TailraceError {
   if (error instanceof TailraceError) return error;
   const fault =
     postgresFault(
@@ -80,7 +70,11 @@ export function connectionFault(error: unknown, settings: DatabaseSettings, targ
     shortageFault(error) ??
     tlsFault(codeOf(error), textOf(error), settings, target) ??
     networkFault(codeOf(error), textOf(error), settings, target);
-  return new TailraceError(`database "${settings.name}": ${fault.message}`, { ...fault, cause: error });
+  const more = aside !== undefined && fault.code === PASSWORD_REFUSED ? ` (${aside})` : '';
+  return new TailraceError(`database "${settings.name}": ${fault.message}${more}`, {
+    ...fault,
+    cause: error,
+  });
 }
 
 /** Of this machine, whatever was connected to, or opened. */
@@ -91,14 +85,7 @@ function shortageFault(error: unknown): Fault | undefined {
   return { code, kind: 'retryable', message: `${what}: ${textOf(error)}`, hint: cure };
 }
 
-/** A password may have them, so it is sent with them; one that came from a file mostly should not. */
-function blanksAround(password: string): string {
-  if (/[\r\n]$/.test(password))
-    return 'it ends with a line break, as the content of a file does: take that away, or ';
-  return /^\s|\s$/.test(password) ? 'it has blanks around it: take them away, or ' : '';
-}
-
-type Refusal = { readonly code: string; readonly text: string; readonly routine: string };
+const PASSWORD_REFUSED = 'PASSWORD_REFUSED';
 
 /** What a pooler refuses by itself: a start-up parameter, replication, a database that it does not know. */
 const POOLER_STATES: readonly string[] = ['08P01', '3D000', '0A000'];
@@ -119,20 +106,13 @@ function postgresFault(refusal: Refusal, settings: DatabaseSettings, target: Tar
   switch (code) {
     case '28P01':
       return {
-        code: 'PASSWORD_REFUSED',
+        code: PASSWORD_REFUSED,
         kind: 'fatal',
         message: `${at} refused the password of role ${role}`,
-        hint: `${blanksAround(settings.password)}correct the password in the configuration, or set it: ALTER ROLE ${role} WITH LOGIN PASSWORD '…';`,
+        hint: passwordCure(settings),
       };
     case '28000':
-      return routine === REFUSES_BY_HBA
-        ? hbaFault(text, settings, target)
-        : {
-            code: 'ROLE_REFUSED',
-            kind: 'fatal',
-            message: `${at} refused role ${role} (${text})`,
-            hint: `ALTER ROLE ${role} WITH LOGIN REPLICATION;`,
-          };
+      return identityFault(refusal, settings, target);
     case '3D000':
       return {
         code: 'DATABASE_MISSING',
@@ -203,26 +183,6 @@ const encodingFault = (text: string, database: string): Fault => ({
   hint: 'dump it and restore it into a database made with ENCODING UTF8',
 });
 
-/** https://github.com/postgres/postgres/blob/REL_18_STABLE/src/backend/libpq/auth.c */
-const REFUSES_BY_HBA = 'ClientAuthentication';
-
-function hbaFault(text: string, { tls, database, username }: DatabaseSettings, target: Target): Fault {
-  const isLocal = target.host.startsWith('/');
-  const isPlain = tls.mode === 'disable';
-  // `prefer` has gone on without TLS where the server has none.
-  const type = isPlain || tls.mode === 'prefer' ? 'host' : 'hostssl';
-  const line = isLocal
-    ? `local ${database} ${username} scram-sha-256`
-    : `${type} ${database} ${username} <this host>/32 scram-sha-256`;
-  const add = `add "${line}" to pg_hba.conf and run SELECT pg_reload_conf();`;
-  return {
-    code: 'HBA_REFUSED',
-    kind: 'fatal',
-    message: `pg_hba.conf of ${formatTarget(target)} refuses this connection (${text})`,
-    hint: isPlain && !isLocal ? `set tls.mode to verify-full (or require), or ${add}` : add,
-  };
-}
-
 /** Of Postgres 13 to 18: who checks that a role may replicate. */
 const CHECKS_REPLICATION: ReadonlySet<string> = new Set([
   'InitPostgres',
@@ -258,53 +218,25 @@ function permissionFault({ text, routine }: Refusal, settings: DatabaseSettings,
   };
 }
 
-/** The server speaks no TLS: with `tls.mode: prefer` we go on without. */
-export const TLS_MISSING = 'TLS_MISSING';
-
-const TLS_CODE = /CERT|TLS|SSL|VERIFY|ISSUER|SIGNATURE/;
-
-function tlsFault(code: string, text: string, settings: DatabaseSettings, target: Target): Fault | undefined {
-  const at = formatTarget(target);
-  // pg's words for the answer `N` to an SSLRequest.
-  if (text.includes('does not support SSL connections')) {
-    return {
-      code: TLS_MISSING,
-      kind: 'fatal',
-      message: `${at} does not speak TLS, and tls.mode is ${settings.tls.mode}`,
-      hint: "switch TLS on in Postgres (ALTER SYSTEM SET ssl = 'on';), or set tls.mode to prefer or disable",
-    };
-  }
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return {
-      code: 'TLS_WRONG_NAME',
-      kind: 'fatal',
-      message: `the certificate of ${at} is for another host name (${text})`,
-      hint: 'use the host name that the certificate names, or set tls.mode to verify-ca',
-    };
-  }
-  if (!TLS_CODE.test(code)) return undefined;
-  return {
-    code: 'TLS_REFUSED',
-    kind: 'fatal',
-    message: `TLS with ${at} failed: ${text} (${code})`,
-    hint: "set tls.ca to the certificate authority of the server's certificate (and tls.cert, tls.key where the server wants one)",
-  };
-}
-
 function networkFault(code: string, text: string, settings: DatabaseSettings, target: Target): Fault {
   const at = formatTarget(target);
   if (/SASL|password must be a string/i.test(text)) {
+    const isBinding = /channel binding/i.test(text);
     return {
-      code: 'PASSWORD_REFUSED',
+      code: PASSWORD_REFUSED,
       kind: 'fatal',
       message: `${at} wants a password for role ${escapeIdentifier(settings.username)} and none fits (${text})`,
-      hint: 'set databases[].password',
+      hint: isBinding ? 'set databases[].channel_binding to disable' : 'set databases[].password',
     };
   }
+  const direct =
+    settings.tls.negotiation === 'direct'
+      ? '; tls.negotiation: direct needs Postgres 17 or newer, which older ones answer by hanging up'
+      : '';
   return {
     code: code === '' ? 'CONNECTION_FAILED' : code,
     kind: 'retryable',
     message: `cannot reach ${at} (${code === '' ? text : code})`,
-    hint: 'check hostname and port, that Postgres runs there, and that no firewall is in between',
+    hint: `check hostname and port, that Postgres runs there, and that no firewall is in between${direct}`,
   };
 }

@@ -47,6 +47,8 @@ export const PINNED_OPTIONS = Object.entries(PINNED_SETTINGS)
  */
 const LOOK = `select (select count(set_config(name, '0', false)) from pg_settings
     where name in ('idle_session_timeout', 'transaction_timeout')) as timeouts,
+  case when current_setting('IntervalStyle') = 'iso_8601' and current_setting('search_path') = 'pg_catalog'
+    and current_setting('row_security') = 'off' then 'pinned' else 'lost' end as options,
   current_setting('server_encoding') as encoding, current_setting('client_encoding') as "clientEncoding",
   (select source from pg_settings where name = 'lc_monetary') as "moneySource",
   (select substr(line, strpos(line, '=') + 1) from pg_db_role_setting s, unnest(s.setconfig) line
@@ -55,6 +57,8 @@ const LOOK = `select (select count(set_config(name, '0', false)) from pg_setting
    order by s.setdatabase desc limit 1) as "moneyOfAll"`;
 
 type Looked = {
+  /** Of what the start-up packet sets, some that nobody else does. */
+  readonly options: 'pinned' | 'lost';
   readonly encoding: string;
   readonly clientEncoding: string;
   readonly moneySource: string;
@@ -87,6 +91,7 @@ export async function pinSession(client: Client, ports: PinPorts): Promise<void>
   const { rows } = await askFirst<Looked>(client, LOOK);
   const looked = rows[0];
   if (looked === undefined) return;
+  if (looked.options === 'lost') throw optionsLost(ports.settings);
   // Nothing can be converted from SQL_ASCII: whoever asks for UTF8 is refused the first row that is something else.
   // https://www.postgresql.org/docs/current/multibyte.html
   const isOwn = ports.ownEncoding || looked.encoding === 'SQL_ASCII';
@@ -116,6 +121,17 @@ async function serverMoney(client: Client, ports: PinPorts): Promise<string | un
   );
   return rows[0]?.setting;
 }
+
+/** PgBouncer does so where it is told `ignore_startup_parameters = options`. */
+const optionsLost = ({ name }: DatabaseSettings): TailraceError =>
+  new TailraceError(
+    `database "${name}": what a session is set to at its start did not reach Postgres: a connection pooler is in between, and values would be written as it likes`,
+    {
+      code: 'POOLER',
+      kind: 'fatal',
+      hint: 'set hostname and port to the Postgres server itself',
+    },
+  );
 
 function moneyUnknown({ name, username, database }: DatabaseSettings, inDatabase: boolean): TailraceError {
   const role = escapeIdentifier(username);

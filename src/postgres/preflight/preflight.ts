@@ -14,6 +14,7 @@ import {
 import { findPrimary } from '../connection/hosts.ts';
 import { connectionFault } from '../connection/fault.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
+import { inspectIam } from './iam.ts';
 import { inspectColumns, inspectUnmatched } from './names.ts';
 import { inspectOthers } from './other-hosts.ts';
 import { readPublication, type Publication } from './publication.ts';
@@ -103,6 +104,7 @@ export async function preflight(
     inspectWalLevel(server.walLevel),
     inspectEncoding(server.encoding),
     inspectRole(server, settings),
+    ...(await inspectIam(client, settings)),
     slot === undefined ? inspectMissingSlot(settings, server.freeSlots) : inspectSlot(slot, settings),
     inspectPublication(publication, {
       settings,

@@ -222,7 +222,10 @@ describe('values', () => {
     const pem = '-----BEGIN CERTIFICATE-----';
     const env = { ...base, PG2SQS_POSTGRES_CONN_TLS_ROOTCERT: 'root.pem' };
     const { settings } = await loadFiles({ '/srv/root.pem': pem }, { env });
-    expect(settings.databases[0]?.tls).toEqual({ mode: 'verify-full', ca: pem });
+    expect(settings.databases[0]?.tls).toEqual({
+      mode: 'verify-full',
+      ca: { from: 'file', file: '/srv/root.pem' },
+    });
   });
 
   test('DEBUG logs more, an empty variable is none, and profiling is noted', async () => {

@@ -102,7 +102,7 @@ test('what neither says has the same default, in variables of pg2sqs and in tail
   const same = await loadFiles({ '/srv/tailrace.yaml': smallInYaml, '/srv/ca.pem': PEM });
   expect(same.settings).toEqual(settings);
   expect(settings.databases[0]).toMatchObject({
-    tls: { mode: 'verify-full', ca: PEM },
+    tls: { mode: 'verify-full', ca: { from: 'file', file: '/srv/ca.pem' } },
     statusIntervalMs: 10_000,
     receiveTimeoutMs: 60_000,
     reconnect: { initialBackoffMs: 200, multiplier: 2, maxBackoffMs: 30_000, jitter: 0.2 },

@@ -340,13 +340,15 @@ describe('anchors', () => {
 });
 
 describe('TLS', () => {
+  /** Read again for each connection. */
+  const CA_FILE = { from: 'file', file: '/srv/ca.pem' };
   const tlsOf = async (lines: string) =>
     (await loadFiles({ '/srv/tailrace.yaml': withDatabase(lines), '/srv/ca.pem': PEM })).settings.databases[0]
       ?.tls;
 
   test.each([
     ['    tls: {}', { mode: 'verify-full' }],
-    ['    tls: { ca: ca.pem }', { mode: 'verify-full', ca: PEM }],
+    ['    tls: { ca: ca.pem }', { mode: 'verify-full', ca: CA_FILE }],
     ['    tls: { mode: require }', { mode: 'require' }],
     ['    ssl: true', { mode: 'require' }],
     ['    ssl: false', { mode: 'disable' }],
@@ -366,7 +368,7 @@ describe('TLS', () => {
       database: 'shop',
       username: 'me',
       password: 'pw',
-      tls: { mode: 'verify-ca', ca: PEM },
+      tls: { mode: 'verify-ca', ca: CA_FILE },
     });
   });
 

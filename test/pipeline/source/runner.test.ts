@@ -79,7 +79,15 @@ test('what has come since the last time makes the wait short again: a transactio
 test('a text that the server cannot convert is read as the database has it, for one run of the stream', async () => {
   server.server.override = (sql) =>
     sql.includes('server_encoding') && sql.includes('moneySource')
-      ? [{ encoding: 'LATIN1', clientEncoding: 'UTF8', moneySource: 'default', moneyOfAll: null }]
+      ? [
+          {
+            options: 'pinned',
+            encoding: 'LATIN1',
+            clientEncoding: 'UTF8',
+            moneySource: 'default',
+            moneyOfAll: null,
+          },
+        ]
       : undefined;
   await breakIn(1, 400n, '22P05');
   expect(source.lines.some((line) => 'code' in line && line.code === TEXT_UNDECODABLE)).toBe(true);

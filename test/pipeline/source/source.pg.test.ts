@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -78,6 +78,28 @@ const range = (from: number, to: number) => Array.from({ length: to - from + 1 }
 const slotOf = async (source: TestSource) => (await readSlot(client, source.status().slot))!;
 
 describe('a source', () => {
+  test('goes on with the password that stands in its file when it connects again', async () => {
+    const role = `rotating_${database.name}`;
+    const file = join(directory.path, 'password');
+    const set = async (password: string): Promise<void> => {
+      await client.query(`alter role ${role} password '${password}'`);
+      writeFileSync(file, `${password}\n`);
+    };
+    await client.query(`create role ${role} login superuser`);
+    await set('first');
+    const source = await startReady({ username: role, password: { from: 'file', file } });
+    await insert(1, 5);
+    await logged(source);
+    await set('second');
+    const { activePid } = await slotOf(source);
+    await client.query('select pg_terminate_backend($1)', [activePid]);
+    await waitFor(() => source.status().reconnects === 1, 'the source to connect again');
+    await insert(6, 10);
+    expect(ids((await logged(source)).rows)).toEqual(range(1, 10));
+    await source.stop();
+    await client.query(`drop owned by ${role}; drop role ${role}`);
+  });
+
   test('makes publication and slot and logs what is committed from then on, once and in order', async () => {
     await insert(1, 5);
     const source = await startReady();

@@ -2,12 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
 import { connectionFault } from '../../../src/postgres/connection/fault.ts';
 import { connectOrdinary, connectReplication } from '../../../src/postgres/connection/connection.ts';
 import { findPrimary } from '../../../src/postgres/connection/hosts.ts';
-import { PINNED_SETTINGS } from '../../../src/postgres/connection/session.ts';
+import { pinSession, PINNED_SETTINGS } from '../../../src/postgres/connection/session.ts';
 import { identifySystem, inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
 import type { DatabaseSettings, TlsSettings } from '../../../src/postgres/settings.ts';
 import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
@@ -126,6 +127,24 @@ describe('a pooler', () => {
     await pooler.close();
   });
 
+  test('that keeps the start-up options to itself is recognised, on both connections', async () => {
+    const { username: user, database: name } = settings;
+    for (const types of [undefined, { getTypeParser: () => String }]) {
+      const session = new Client({
+        ...target(),
+        user,
+        password: 'postgres',
+        database: name,
+        options: '-c statement_timeout=0',
+        ...(types && { types }),
+      });
+      await session.connect();
+      const ports = { settings, ownEncoding: false, serverMoney: () => Promise.resolve(undefined) };
+      await expect(pinSession(session, ports)).rejects.toMatchObject({ code: 'POOLER', kind: 'fatal' });
+      await session.end();
+    }
+  });
+
   test('that lets replication commands fall on an ordinary connection is recognised (C175)', async () => {
     const pooler = await startFakeServer({
       answer: (query) =>
@@ -155,10 +174,14 @@ describe('a refusal', () => {
     ['3D000', 'Datenbank »shop« existiert nicht', 'InitPostgres', 'DATABASE_MISSING'],
     ['3D000', 'no such database: shop', '', 'POOLER'],
     ['08P01', 'unsupported startup parameter: replication', '', 'POOLER'],
+    ['0A000', "RDS Proxy currently doesn't support streaming replication mode", '', 'POOLER'],
     ['08P01', 'ungültige Startpaketlänge', 'ProcessStartupPacket', 'POSTGRES_08P01'],
     ['XX000', 'irgendetwas', 'elog', 'POSTGRES_XX000'],
     ['ENOTFOUND', 'getaddrinfo ENOTFOUND db', undefined, 'ENOTFOUND'],
-    ['CERT_HAS_EXPIRED', 'certificate has expired', undefined, 'TLS_REFUSED'],
+    ['CERT_HAS_EXPIRED', 'certificate has expired', undefined, 'TLS_EXPIRED'],
+    ['28000', 'PAM-Authentifizierung fehlgeschlagen', 'auth_failed', 'AUTHENTICATION_REFUSED'],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', 'self-signed certificate', undefined, 'TLS_UNTRUSTED'],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', 'wrong version number', undefined, 'TLS_REFUSED'],
   ])('%s %s from %s is %s, with a cure (C170, C171)', (code, text, routine, expected) => {
     const fault = connectionFault(Object.assign(new Error(text), { code, routine }), settings, at);
     const mayPass = /^(NO_CONNECTION_FREE|SERVER_NOT_READY|POSTGRES_.*|ENOTFOUND)$/.test(expected);
@@ -251,7 +274,7 @@ describe('TLS', () => {
     await expect(over({ mode: 'verify-full', ca }, '127.0.0.1')).rejects.toMatchObject({
       code: 'TLS_WRONG_NAME',
     });
-    await expect(over({ mode: 'verify-ca' }, 'localhost')).rejects.toMatchObject({ code: 'TLS_REFUSED' });
+    await expect(over({ mode: 'verify-ca' }, 'localhost')).rejects.toMatchObject({ code: 'TLS_UNTRUSTED' });
   });
 
   test('prefer goes on without it where the server has none (C176)', async () => {

@@ -4,6 +4,7 @@ import { startTestServer } from '../../support/server.ts';
 import { tablePattern } from '../../../src/core/selection.ts';
 import { connectOrdinary } from '../../../src/postgres/connection/connection.ts';
 import { faultOf, type Finding } from '../../../src/postgres/preflight/finding.ts';
+import { inspectIam } from '../../../src/postgres/preflight/iam.ts';
 import { inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
 import { readPublication } from '../../../src/postgres/preflight/publication.ts';
 import { createPublication } from '../../../src/postgres/preflight/publication-changes.ts';
@@ -177,6 +178,29 @@ describe('preflight', () => {
     ]);
     expect(faults(findings)[0]?.cure).toContain(`ALTER ROLE "weak_${database.name}" WITH REPLICATION;`);
     await client.query(`drop role weak_${database.name}`);
+  });
+
+  test('a stream that RDS does not let in by IAM is told before it is tried', async () => {
+    const settings = databaseSettings(database, { password: { from: 'rds_iam', useTaskRole: false } });
+    const inspect = async (asked = settings): Promise<readonly Finding[]> => {
+      const session = await connect(database.url);
+      try {
+        return await inspectIam(session, asked);
+      } finally {
+        await session.end();
+      }
+    };
+    const set = (value: string) =>
+      client.query(`alter database ${database.name} set rds.iam_auth_for_replication = '${value}'`);
+    expect(await inspect()).toEqual([]);
+    await set('0');
+    expect(await inspect()).toMatchObject([
+      { code: 'IAM_REPLICATION_OFF', cure: expect.stringContaining('rds.iam_auth_for_replication = 1') },
+    ]);
+    expect(await inspect(databaseSettings(database))).toEqual([]);
+    await set('1');
+    expect(await inspect()).toMatchObject([{ ok: true, title: 'rds.iam_auth_for_replication' }]);
+    await client.query(`alter database ${database.name} reset rds.iam_auth_for_replication`);
   });
 
   test.each([
