@@ -269,41 +269,44 @@ describe('an invalidated slot', () => {
       mended: '0',
       since: 180_000,
     },
-  ])('of $reason names the setting that did it, and its cure, run as printed, mends it (C163)', async (lost) => {
-    const { reason, setting, value, mended } = lost;
-    const server = await startTestServer();
-    const admin = await connect(server.url());
-    try {
-      if ((await serverVersion(admin)) < lost.since) return;
-      const settings = databaseSettings(
-        { name: 'postgres', host: '127.0.0.1', port: server.port },
-        { slot: { name: 'lost' } },
-      );
-      await admin.query(`create table users (id int primary key)`);
-      await admin.query(`select pg_create_logical_replication_slot('lost', 'pgoutput')`);
-      await admin.query(`alter system set ${setting} = '${value}'`);
-      await admin.query('select pg_reload_conf()');
-      const finding = await waitFor(async () => {
-        await admin.query('insert into users select coalesce(max(id), 0) + 1 from users');
-        await admin.query('select pg_switch_wal()');
-        await admin.query('checkpoint');
-        const found = await inspectDatabase(settings, users);
-        return found.find(({ code }) => code === 'SLOT_INVALIDATED');
-      }, 'the slot to be invalidated');
-      expect(finding.detail).toContain(reason);
-      const statements = finding.cure?.match(/\b(?:SELECT|ALTER)\b[^;]*;/g) ?? [];
-      expect(statements).toHaveLength(3);
-      for (const statement of statements) await admin.query(statement);
-      await waitFor(async () => {
-        const { rows } = await admin.query<Record<string, string>>(`show ${setting}`);
-        return rows[0]![setting] === mended;
-      }, 'the setting to hold');
-      expect(codes(await inspectDatabase(settings, users))).toEqual([]);
-    } finally {
-      await admin.end().catch(() => undefined);
-      await server.remove();
-    }
-  });
+  ])(
+    'of $reason names the setting that did it, and its cure, run as printed, mends it (C163)',
+    async (lost) => {
+      const { reason, setting, value, mended } = lost;
+      const server = await startTestServer();
+      const admin = await connect(server.url());
+      try {
+        if ((await serverVersion(admin)) < lost.since) return;
+        const settings = databaseSettings(
+          { name: 'postgres', host: '127.0.0.1', port: server.port },
+          { slot: { name: 'lost' } },
+        );
+        await admin.query(`create table users (id int primary key)`);
+        await admin.query(`select pg_create_logical_replication_slot('lost', 'pgoutput')`);
+        await admin.query(`alter system set ${setting} = '${value}'`);
+        await admin.query('select pg_reload_conf()');
+        const finding = await waitFor(async () => {
+          await admin.query('insert into users select coalesce(max(id), 0) + 1 from users');
+          await admin.query('select pg_switch_wal()');
+          await admin.query('checkpoint');
+          const found = await inspectDatabase(settings, users);
+          return found.find(({ code }) => code === 'SLOT_INVALIDATED');
+        }, 'the slot to be invalidated');
+        expect(finding.detail).toContain(reason);
+        const statements = finding.cure?.match(/\b(?:SELECT|ALTER)\b[^;]*;/g) ?? [];
+        expect(statements).toHaveLength(3);
+        for (const statement of statements) await admin.query(statement);
+        await waitFor(async () => {
+          const { rows } = await admin.query<Record<string, string>>(`show ${setting}`);
+          return rows[0]![setting] === mended;
+        }, 'the setting to hold');
+        expect(codes(await inspectDatabase(settings, users))).toEqual([]);
+      } finally {
+        await admin.end().catch(() => undefined);
+        await server.remove();
+      }
+    },
+  );
 });
 
 describe('synchronous_standby_names', () => {

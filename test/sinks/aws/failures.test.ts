@@ -84,11 +84,14 @@ describe('an entry that fails', () => {
     },
   );
 
-  test.each(['InternalError', 'ServiceUnavailable'])('%s is sent again whoever is to blame (C223)', (code) => {
-    for (const senderFault of [true, false]) {
-      expect(sqsFailures.ofEntry(code, senderFault)).toMatchObject({ kind: 'retryable', scope: 'message' });
-    }
-  });
+  test.each(['InternalError', 'ServiceUnavailable'])(
+    '%s is sent again whoever is to blame (C223)',
+    (code) => {
+      for (const senderFault of [true, false]) {
+        expect(sqsFailures.ofEntry(code, senderFault)).toMatchObject({ kind: 'retryable', scope: 'message' });
+      }
+    },
+  );
 
   test.each([
     'RequestThrottled',
