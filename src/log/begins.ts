@@ -1,5 +1,6 @@
 // The beginnings of the transactions in the log, read from its files: what a server that sends them again is compared with.
 import type { Lsn } from '../core/lsn.ts';
+import { isLost, type Partings } from '../core/partings.ts';
 import { FRAME, frameBytes, FRAME_HEADER_BYTES } from '../pgoutput/frames.ts';
 import { readBegin } from './context.ts';
 import { nextBlock, openUnlessMissing } from './search.ts';
@@ -7,11 +8,23 @@ import { listSegments, readSegmentContext, type SegmentFile } from './segments.t
 
 export type LoggedBegin = { readonly commitLsn: Lsn; readonly commitTimeUs: bigint; readonly xid: number };
 
+/** Which part of the log is asked for. */
+export type BeginsWanted = {
+  readonly from: Lsn;
+  /** A log offset. */
+  readonly limit: number;
+  /** What is of a history that is lost is left out. */
+  readonly partings: Partings;
+};
+
 /**
  * Those committed at `from` or later, in log order, below the log offset `limit`: as many as are retained. Reads as it is asked,
  * a block at a time. Throws LOG_CORRUPT.
  */
-export function* loggedBegins(directory: string, from: Lsn, limit: number): Generator<LoggedBegin> {
+export function* loggedBegins(
+  directory: string,
+  { from, limit, partings }: BeginsWanted,
+): Generator<LoggedBegin> {
   const segments = listSegments(directory);
   const first = Math.max(
     0,
@@ -19,7 +32,8 @@ export function* loggedBegins(directory: string, from: Lsn, limit: number): Gene
   );
   for (const segment of segments.slice(first)) {
     if (segment.startOffset >= limit) return;
-    for (const begin of beginsOf(segment, limit)) if (begin.commitLsn >= from) yield begin;
+    for (const { epoch, ...begin } of beginsOf(segment, limit))
+      if (begin.commitLsn >= from && !isLost(partings, { epoch, commitLsn: begin.commitLsn })) yield begin;
   }
 }
 
@@ -30,14 +44,17 @@ function beginsBefore(segment: SegmentFile, from: Lsn): boolean {
   return context.lastCommitLsn < from && !(context.inTransaction && context.commitLsn >= from);
 }
 
-function* beginsOf(segment: SegmentFile, limit: number): Generator<LoggedBegin> {
+function* beginsOf(
+  segment: SegmentFile,
+  limit: number,
+): Generator<LoggedBegin & { readonly epoch: number }> {
   const cursor = openUnlessMissing(segment);
   if (cursor === undefined) return;
   try {
     for (let block = nextBlock(cursor, limit); block !== undefined; block = nextBlock(cursor, limit)) {
-      const { buffer } = block;
+      const { buffer, context } = block;
       for (let at = block.start; at < block.end; at += frameBytes(buffer, at)) {
-        if (buffer[at + FRAME_HEADER_BYTES] === FRAME.begin) yield readBegin(buffer, at);
+        if (buffer[at + FRAME_HEADER_BYTES] === FRAME.begin) yield { ...readBegin(buffer, at), epoch: context.epoch };
       }
     }
   } finally {

@@ -1,5 +1,5 @@
 // The rare things, in one SQLite file: what is remembered of sinks, dead letters, what was skipped, which tables joined,
-// gaps, looks, renumbered transactions.
+// gaps, looks, renumbered transactions, partings.
 import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
@@ -8,6 +8,7 @@ import { DeadLetters } from './dead-letters.ts';
 import { requireSound, storeCure } from './errors.ts';
 import { Gaps } from './gaps.ts';
 import { Looks } from './looks.ts';
+import { PartingRecords } from './partings.ts';
 import { Renumbered } from './renumbered.ts';
 import { migrate } from './schema.ts';
 import { SinkRecords } from './sink-records.ts';
@@ -30,6 +31,7 @@ export type Store = {
   readonly gaps: Gaps;
   readonly looks: Looks;
   readonly renumbered: Renumbered;
+  readonly partings: PartingRecords;
   close(): void;
 };
 
@@ -74,6 +76,7 @@ export function openStore(
     gaps: new Gaps(db),
     looks: new Looks(db),
     renumbered: new Renumbered(db),
+    partings: new PartingRecords(db),
     close: () => db.close(),
   };
 }

@@ -2,14 +2,22 @@
 import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import type { GapDeclaration } from '../../core/gaps.ts';
-import type { Look } from '../../core/look.ts';
-import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import type { Look, LookedAt } from '../../core/look.ts';
+import { formatLsn, maxLsn, minLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { partedEnd, withParting } from '../../core/partings.ts';
 import { loggedBegins } from '../../log/begins.ts';
 import type { Comparing } from './joint.ts';
 import { BeginComparison } from './history/begins.ts';
-import { certainUpTo, commonFlushed, isInDoubt, judgeIdentity, widenXid } from './history/identity.ts';
+import {
+  certainUpTo,
+  commonFlushed,
+  isInDoubt,
+  judgeIdentity,
+  widenXid,
+  type Identity,
+} from './history/identity.ts';
 import { historyParted, planStart, type LogEnd, type StartPlan } from './history/plan.ts';
-import type { SourceLog } from './log.ts';
+import type { FoundParting, SourceLog } from './log.ts';
 import type { LookKeeper } from './looks.ts';
 import type { Prepared, ServerHistory } from './start.ts';
 
@@ -38,6 +46,10 @@ export type Belonging = {
   readonly comparing: BeginComparison | undefined;
   /** May the server be another than the log's, or have been set back? */
   readonly mayBeAnother: boolean;
+  /** Why it is not all of the log's, where what comes again has to tell where they part. */
+  readonly differs: string | undefined;
+  /** Why it parts from the log, where it is known where. */
+  readonly parts: string | undefined;
 };
 
 /** Throws HISTORY_PARTED, and what `pg` throws. */
@@ -45,20 +57,24 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
   const { opened, prepared, server, look, proved } = facts;
   assertSameCluster(facts);
   const log = endOf(opened);
-  const identity = judgeIdentity(
-    {
-      timeline: log.timeline,
-      switches: switchesBefore(log.timeline, proved),
-      endLsn: log.lastEndLsn,
-      flushed: log.flushed,
-    },
-    server,
-  );
-  if (identity.verdict === 'parted') throw historyParted(log, server, identity);
-  const inDoubt = !log.created && isInDoubt(proved, look);
-  if (inDoubt) await assertCommitted(facts, log);
+  const found = foundParting(facts);
+  const identity =
+    found ??
+    judgeIdentity(
+      {
+        timeline: log.timeline,
+        switches: switchesBefore(log.timeline, proved),
+        endLsn: log.lastEndLsn,
+        flushed: log.flushed,
+      },
+      server,
+    );
+  if (identity.verdict === 'another') throw historyParted(log, server, identity.why);
+  // What was found was found by a comparison.
+  const inDoubt = found === undefined && !log.created && isInDoubt(proved, look);
+  const uncommitted = inDoubt && identity.verdict !== 'parted' ? await lastUncommitted(facts) : undefined;
   const renumbered = isRenumbered(opened);
-  const certain = certainOf(facts, log);
+  const certain = found === undefined ? certainOf(facts, log) : found.lsn;
   const plan = planStart({
     log,
     identity,
@@ -72,22 +88,52 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     // Later ones begin with all that the sinks were shown.
     mayBeAhead: !opened.joined,
   });
-  const { lastCommitLsn } = opened.log.context;
-  const comparing = plan.compares
-    ? new BeginComparison(
-        loggedBegins(opened.directory, plan.confirmed, opened.log.writtenEnd),
-        lastCommitLsn,
-        { mayMiss: proved === undefined ? renumbered : proved.publication !== look.publication },
-      )
-    : undefined;
   const isUntold = log.created || plan.gap !== undefined;
+  const comparing = plan.compares
+    ? comparisonOf(opened, plan, {
+        mayMiss: proved === undefined ? renumbered : proved.publication !== look.publication,
+      })
+    : undefined;
+  // Nothing is compared behind a gap, and of a log that is new.
+  const differs = identity.verdict === 'went back' ? identity.why : uncommitted;
+  if (differs !== undefined && comparing === undefined) throw historyParted(log, server, differs);
   return {
+    differs,
+    parts: identity.verdict === 'parted' ? identity.why : undefined,
     plan,
     told: commonFlushed(identity, log.flushed),
     certain: isUntold ? certain : undefined,
     comparing,
     mayBeAnother: certain !== undefined,
   };
+}
+
+/** The connection before this one has found it, at the same server. */
+function foundParting({ opened, look }: BelongingFacts): (Identity & { readonly verdict: 'parted' }) | undefined {
+  const { parts } = opened;
+  if (parts === undefined || !isSameServer(parts.server, look.server)) return undefined;
+  return { verdict: 'parted', lsn: parts.lsn, why: parts.why };
+}
+
+const isSameServer = (a: LookedAt, b: LookedAt): boolean =>
+  a.systemIdentifier === b.systemIdentifier &&
+  a.timeline === b.timeline &&
+  a.address === b.address &&
+  a.startedAtUs === b.startedAtUs;
+
+/** Of what the log holds of the server's history, as far as that is known by now. */
+function comparisonOf(
+  { directory, log }: SourceLog,
+  { confirmed, epoch, parting }: StartPlan,
+  how: { readonly mayMiss: boolean },
+): BeginComparison {
+  const partings = parting === undefined ? log.partings : withParting(log.partings, { epoch, lsn: parting });
+  const { lastCommitLsn } = parting === undefined ? log.context : partedEnd(log.context, { epoch, lsn: parting });
+  return new BeginComparison(
+    loggedBegins(directory, { from: confirmed, limit: log.writtenEnd, partings }),
+    lastCommitLsn,
+    how,
+  );
 }
 
 /** Of a log whose server nobody has looked at nothing is certain, unless it is new: so is everything then. */
@@ -123,27 +169,55 @@ const switchesBefore = (timeline: number, proved: Look | undefined) =>
   proved?.server.timeline === timeline ? proved.server.switches : undefined;
 
 /** What to do with the outcome of the comparison. */
-export const comparingOf = (
-  { comparing, mayBeAnother: isDoubtful, plan }: Belonging,
-  { opened, server }: Pick<BelongingFacts, 'opened' | 'server'>,
+export function comparingOf(
+  { comparing, mayBeAnother: isDoubtful, differs, plan }: Belonging,
+  { opened, server, look }: Pick<BelongingFacts, 'opened' | 'server' | 'look'>,
   ports: { readonly looks: Pick<LookKeeper, 'prove' | 'forget'>; declare(gap: GapDeclaration): void },
-): Comparing | undefined =>
-  comparing && {
+): Comparing | undefined {
+  if (comparing === undefined) return undefined;
+  const { looks } = ports;
+  return {
     begins: comparing,
-    done: (partedAt) => {
-      const { looks } = ports;
-      if (partedAt === undefined) {
+    until: minLsn(opened.log.context.lastEndLsn, server.walEnd),
+    done: (parted) => {
+      if (parted === undefined && differs === undefined) {
         const after = isDoubtful ? comparing.unprovedAfter : undefined;
         if (after !== undefined) ports.declare(unprovedGap(maxLsn(after, plan.confirmed), opened));
         return looks.prove();
       }
       looks.forget();
-      throw historyParted(endOf(opened), server, {
-        lsn: partedAt,
-        why: 'it sent other transactions again than the log holds',
-      });
+      const why = differs ?? 'it sent other transactions again than the log holds';
+      // It has all of the log, and then less than it was told to forget.
+      const lsn = parted === undefined && comparing.hasAll ? opened.log.context.lastEndLsn : parted?.lsn;
+      if (lsn === undefined) throw historyParted(endOf(opened), server, why, parted?.at);
+      throw goesOnAt(opened, { lsn, why, server: look.server });
     },
   };
+}
+
+/** What the log holds unfinished at its end the server does not have. */
+export const endPartsOf =
+  ({ opened, look }: Pick<BelongingFacts, 'opened' | 'look'>) =>
+  (held: Lsn, got: Lsn): TailraceError =>
+    goesOnAt(opened, {
+      lsn: opened.log.context.lastEndLsn,
+      why: `it went on with the transaction committed at ${formatLsn(got)} where the log holds the beginning of ${formatLsn(held)}`,
+      server: look.server,
+    });
+
+/** It is for the next connection: this one has begun elsewhere, or skipped what came. */
+function goesOnAt(opened: SourceLog, parts: FoundParting): TailraceError {
+  opened.parts = parts;
+  return new TailraceError(
+    `the server's history parts from the one in the change log at ${formatLsn(parts.lsn)} (${parts.why})`,
+    {
+      code: 'HISTORY_PARTS',
+      kind: 'retryable',
+      mend: 'retry',
+      hint: 'Tailrace connects again by itself, and goes on there in a new epoch',
+    },
+  );
+}
 
 /** Changes of a history that parted from the log's stand where the log ends, and are taken for what it holds. */
 const unprovedGap = (from: Lsn, { log }: SourceLog): GapDeclaration => ({
@@ -175,22 +249,18 @@ function assertSameCluster({ opened, prepared, server }: BelongingFacts): void {
   );
 }
 
-/** The last logged transaction is one of this server, and has not failed there. */
-async function assertCommitted({ opened, client, server, look }: BelongingFacts, log: LogEnd): Promise<void> {
-  const { lastCommitLsn } = opened.log.context;
-  if (lastCommitLsn === ZERO_LSN) return;
-  const last = loggedBegins(opened.directory, lastCommitLsn, opened.log.writtenEnd).next().value;
-  if (last === undefined || last.commitLsn !== lastCommitLsn) return;
+/** Why the last logged transaction is none that the server has committed; undefined: nothing says so. */
+async function lastUncommitted({ opened, client, look }: BelongingFacts): Promise<string | undefined> {
+  const { directory, log } = opened;
+  const { lastCommitLsn } = log.context;
+  if (lastCommitLsn === ZERO_LSN) return undefined;
+  const { writtenEnd: limit, partings } = log;
+  const last = loggedBegins(directory, { from: lastCommitLsn, limit, partings }).next().value;
+  if (last === undefined || last.commitLsn !== lastCommitLsn) return undefined;
   const xid = widenXid(last.xid, look.begun);
   const state = xid === undefined ? 'future' : await transactionState(client, xid);
-  if (state !== 'future' && state !== 'aborted') return;
-  throw historyParted(log, server, {
-    lsn: undefined,
-    why:
-      state === 'future'
-        ? 'it has not had the last transaction of the log yet'
-        : 'the last transaction of the log did not commit there',
-  });
+  if (state === 'future') return 'it has not had the last transaction of the log yet';
+  return state === 'aborted' ? 'the last transaction of the log did not commit there' : undefined;
 }
 
 /** https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT (pg_xact_status) */

@@ -1,12 +1,13 @@
 // Joins a log with the server that a connection has found: proved to belong together, what is missing on record, and where to start.
 import { randomUUID } from 'node:crypto';
+import { wallTime } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
 import { shortHash } from '../../core/idempotency.ts';
 import type { Look } from '../../core/look.ts';
-import { formatLsn, maxLsn, parseLsn, readLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { formatLsn, maxLsn, minLsn, parseLsn, readLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { Primary } from '../../postgres/connection/hosts.ts';
-import { comparingOf, isRenumbered, judgeBelonging } from './belonging.ts';
+import { comparingOf, endPartsOf, isRenumbered, judgeBelonging } from './belonging.ts';
 import type { SaltedRange } from '../../store/renumbered.ts';
 import type { GapKeeper } from './gaps.ts';
 import { certainUpTo } from './history/identity.ts';
@@ -70,6 +71,7 @@ export async function join(joining: Joining): Promise<StartPlan> {
     gaps.declare({ ...plan.gap, halts: plan.gap.halts && !isNothingBefore(joining) });
   }
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
+  if (plan.parting !== undefined) await goOnAt(joining, { ...plan, parting: plan.parting, told, why: belonging.parts ?? '' });
   const unread = endOfRead(opened, plan);
   if (mayBeRenumbered(joining, { look, unread })) {
     // Sinks learn of salts when they begin.
@@ -82,10 +84,11 @@ export async function join(joining: Joining): Promise<StartPlan> {
   opened.damaged = false;
   const comparing = comparingOf(
     belonging,
-    { opened, server },
+    { opened, server, look },
     { looks, declare: (gap) => void gaps.declare(gap) },
   );
-  opened.feed.join({ epoch: plan.epoch, history: server, comparing });
+  const endParts = endPartsOf({ opened, look });
+  opened.feed.join({ epoch: plan.epoch, history: server, comparing, endParts });
   await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
   // Once the epoch is remembered: at a server that is proved it is not asked for again.
   if (comparing === undefined) looks.prove();
@@ -101,8 +104,32 @@ const wasRead = ({ log }: SourceLog, { knownEpoch }: SourceOptions): boolean =>
   log.recovered.created ? knownEpoch >= 0 : log.birth.adoptedEpoch === undefined;
 
 /** What was committed before it is not read any more. */
-const endOfRead = ({ log }: SourceLog, { confirmed }: StartPlan): Lsn =>
-  maxLsn(log.context.lastEndLsn, confirmed);
+const endOfRead = ({ log }: SourceLog, { confirmed, parting }: StartPlan): Lsn => {
+  const { lastEndLsn } = log.context;
+  return maxLsn(parting === undefined ? lastEndLsn : minLsn(lastEndLsn, parting), confirmed);
+};
+
+/**
+ * The log goes on in the server's history, from where that parts from its own. On record first: what is lost of the other one is for
+ * each sink to find out (pipeline/sink/lost-history.ts).
+ */
+async function goOnAt(
+  { opened, server, ports }: Joining,
+  parting: { readonly epoch: number; readonly parting: Lsn; readonly told: Lsn; readonly why: string },
+): Promise<void> {
+  const { options } = ports;
+  const { epoch, parting: lsn, told: flushed, why } = parting;
+  const { settings, store, logger } = options;
+  const { lastEndLsn, timeline: leftTimeline } = opened.log.context;
+  const leftEnd = opened.log.context.inTransaction ? undefined : lastEndLsn;
+  store.partings.add(settings.name, { epoch, lsn, logEnd: lastEndLsn, timeline: server.current, why, at: wallTime() });
+  await opened.log.part({ lsn, flushed, history: { epoch, timeline: server.current } });
+  opened.parts = undefined;
+  logger.error(
+    { database: settings.name, epoch, parting: formatLsn(lsn), logEnd: leftEnd && formatLsn(leftEnd), leftTimeline, timeline: server.current },
+    `database "${settings.name}": the server's history parts from the one in the change log at ${formatLsn(lsn)} (${why}): the stream goes on there; what was committed above it is lost, and not sent any more; what was delivered of it stands under "tailrace status --orphans"`,
+  );
+}
 
 /** At a first start nothing was delivered before a gap: nobody has to decide about it. */
 const isNothingBefore = ({ opened, ports }: Pick<Joining, 'opened' | 'ports'>): boolean =>

@@ -1,5 +1,6 @@
 // The log of one source with what belongs to it for as long as it is open, over all connections.
 import type { FollowedLog } from '../../core/log-life.ts';
+import type { LookedAt } from '../../core/look.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import { openLog, type LogWriter } from '../../log/writer.ts';
 import { DiskBudget } from './disk-budget.ts';
@@ -28,7 +29,11 @@ export type SourceLog = {
   streamed: boolean;
   /** Bytes known to be durable were lost: a matter for the first connection. */
   damaged: boolean;
+  /** A connection has found where the history of its server parts from the log's: it is for the next one to go on there. */
+  parts: FoundParting | undefined;
 };
+
+export type FoundParting = { readonly lsn: Lsn; readonly why: string; readonly server: LookedAt };
 
 export async function openSourceLog(
   options: SourceOptions,
@@ -80,6 +85,7 @@ export async function openSourceLog(
     joined: false,
     streamed: false,
     damaged: recovered.damaged,
+    parts: undefined,
   };
 }
 

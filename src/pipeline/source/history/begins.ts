@@ -1,8 +1,15 @@
 // Compares the transactions that a server sends again with those in the log: the first that differs or is missing is where the
 // histories part. Pure.
-import { minLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
+import { minLsn, toLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 
 export type Begin = { readonly commitLsn: Lsn; readonly commitTimeUs: bigint; readonly xid: number };
+
+/** The server has another transaction than the log, or none, at `at`. */
+export type PartedBegins = {
+  readonly at: Lsn;
+  /** What was committed below it is common to both, and nothing else; undefined: there was nothing in common that could tell. */
+  readonly lsn: Lsn | undefined;
+};
 
 /** Of the transactions since the last common one, so many are known by their ids. A history that parts gives out ids anew at once. */
 const MAX_ALONE = 1000;
@@ -56,10 +63,19 @@ export class BeginComparison {
   }
 
   /** Everything up to the log's end has come. Answers where the histories part; undefined: they do not. */
-  end(): Lsn | undefined {
+  end(): PartedBegins | undefined {
     while (this.#next !== undefined) this.#isMissing(this.#next);
     this.close();
-    return this.#partedAt;
+    if (this.#partedAt === undefined) return undefined;
+    // Of what another publication leaves out it is not known whether the server has it. Without anything in common, the slot may
+    // have been made behind the place where the histories part.
+    const isKnown = !this.#mayMiss && this.#common !== undefined;
+    return { at: this.#partedAt, lsn: isKnown ? toLsn(this.#common! + 1n) : undefined };
+  }
+
+  /** Has the server sent the transaction that the log ends with? */
+  get hasAll(): boolean {
+    return this.#common === this.#lastCommitLsn;
   }
 
   /** Lets go of the log's files. */
