@@ -3,6 +3,7 @@
 import { TailraceError } from '../../src/core/errors.ts';
 import { haltingGap } from '../../src/core/gaps.ts';
 import type { Lsn } from '../../src/core/lsn.ts';
+import { lastParted } from '../../src/core/partings.ts';
 import { LOG_DISK_FULL } from '../../src/log/errors.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import { GapKeeper } from '../../src/pipeline/source/gaps.ts';
@@ -128,13 +129,14 @@ export class ModelProcess {
     history: ServerHistory,
     looking: Looking,
   ): Promise<{ readonly opened: SourceLog; readonly plan: StartPlan }> {
-    const { logOpened, epochChanged } = this.#options;
+    const { logOpened, epochChanged, parted } = this.#options;
     if (this.#opened === undefined) {
       this.#opened = await openSourceLog(this.#source, this.#state, prepared, history);
       await logOpened(this.#opened.log.recovered.lastCommitLsn, this.#signals);
     }
     const opened = this.#opened;
     const { epoch } = opened;
+    const partedBefore = lastParted(opened.log.partings);
     const logEnd = { ...opened.log.context };
     const joining = joinLog({
       opened,
@@ -152,6 +154,8 @@ export class ModelProcess {
     });
     const plan = await joining.finally(() => {
       if (opened.epoch !== epoch) epochChanged(logEnd);
+      const { partings } = opened.log;
+      if (lastParted(partings) !== partedBefore) parted(partings.at(-1)!.lsn);
     });
     return { opened, plan };
   }

@@ -127,6 +127,7 @@ export class ModelSink {
 
   /** Hands over up to `count` messages, one of each key: `pick` says how many are passed over before each. */
   deliver(count: number, pick: () => number): void {
+    if (this.isPast) return;
     const busy = new Set(this.#waiting.filter(({ state }) => state === 'in flight').map(({ key }) => key));
     let skip = pick();
     for (const message of this.#waiting) {

@@ -7,6 +7,7 @@ import { Accounting } from './accounting.ts';
 import { bringToRest, describe } from './operator.ts';
 import { ModelProcess } from './process.ts';
 import {
+  EXACT,
   HARMLESS,
   isPublicationAction,
   isServerAction,
@@ -286,7 +287,8 @@ export class RestartWorld {
     const probes = TABLES.map((name) => this.#committed(this.#server.commit([{ table: name, key: 0 }])));
     this.#tell('-- probes');
     await this.#heal();
-    this.accounting.settle(probes);
+    const isExact = this.#sequence.steps.every(({ action }) => EXACT.has(action));
+    this.accounting.settle(probes, { orphansOf: isExact ? this.#directory.store : undefined });
   }
 
   #heal(): Promise<void> {

@@ -4,8 +4,9 @@ import { TailraceError } from '../../core/errors.ts';
 import type { GapDeclaration } from '../../core/gaps.ts';
 import type { Look, LookedAt } from '../../core/look.ts';
 import { formatLsn, maxLsn, minLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
-import { partedEnd, withParting } from '../../core/partings.ts';
+import { inPresent, partedEnd, withParting, type Partings } from '../../core/partings.ts';
 import { loggedBegins } from '../../log/begins.ts';
+import { listSegments, readSegmentContext } from '../../log/segments.ts';
 import type { Comparing } from './joint.ts';
 import { BeginComparison } from './history/begins.ts';
 import {
@@ -132,8 +133,20 @@ function comparisonOf(
   return new BeginComparison(
     loggedBegins(directory, { from: confirmed, limit: log.writtenEnd, partings }),
     lastCommitLsn,
-    how,
+    { ...how, wholeAfter: wholeAfter(directory, { beganAt: log.birth.beganAt, partings }) },
   );
+}
+
+/** All that was committed above it is in the log, as far as it is of the present history; undefined: not known. */
+function wholeAfter(
+  directory: string,
+  { beganAt, partings }: { readonly beganAt: Lsn | undefined; readonly partings: Partings },
+): Lsn | undefined {
+  const first = listSegments(directory)[0];
+  const context = first && readSegmentContext(first);
+  if (context === undefined || beganAt === undefined) return undefined;
+  const before = context.inTransaction ? context.commitLsn : context.lastCommitLsn;
+  return maxLsn(beganAt, inPresent(partings, context.epoch, before));
 }
 
 /** Of a log whose server nobody has looked at nothing is certain, unless it is new: so is everything then. */

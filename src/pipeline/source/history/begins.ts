@@ -22,6 +22,7 @@ export class BeginComparison {
   readonly #logged: Iterator<Begin>;
   readonly #lastCommitLsn: Lsn;
   readonly #mayMiss: boolean;
+  readonly #wholeAfter: Lsn | undefined;
   #next: Begin | undefined;
   #partedAt: Lsn | undefined;
   /** Where publications differ: by id, transactions that only the server sent, or only the log has, since the last common one. */
@@ -32,12 +33,17 @@ export class BeginComparison {
 
   /**
    * `logged`: of the log, from where the server begins; `lastCommitLsn`: of its last whole transaction; `mayMiss`: another
-   * publication than before may leave transactions out.
+   * publication than before may leave transactions out; `wholeAfter`: the log has retained all that was committed above it.
    */
-  constructor(logged: Iterable<Begin>, lastCommitLsn: Lsn, { mayMiss = false } = {}) {
+  constructor(
+    logged: Iterable<Begin>,
+    lastCommitLsn: Lsn,
+    { mayMiss = false, wholeAfter }: { readonly mayMiss?: boolean; readonly wholeAfter?: Lsn | undefined } = {},
+  ) {
     this.#logged = logged[Symbol.iterator]();
     this.#lastCommitLsn = lastCommitLsn;
     this.#mayMiss = mayMiss;
+    this.#wholeAfter = wholeAfter;
     this.#advance();
   }
 
@@ -46,9 +52,11 @@ export class BeginComparison {
     if (begin.commitLsn > this.#lastCommitLsn) return;
     while (this.#next !== undefined && this.#next.commitLsn < begin.commitLsn) this.#isMissing(this.#next);
     const { commitLsn, commitTimeUs, xid } = this.#next ?? begin;
-    // What the log held before it may be retired.
     if (this.#next === undefined || begin.commitLsn < commitLsn) {
       if (this.#mayMiss) this.#isAlone(begin);
+      // What the log held before may be retired.
+      else if (this.#wholeAfter !== undefined && begin.commitLsn > this.#wholeAfter)
+        this.#partedAt ??= begin.commitLsn;
       return;
     }
     if (begin.xid === xid && begin.commitTimeUs === commitTimeUs) {
