@@ -33,6 +33,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       'for monitoring: ends with 0 healthy, 1 degraded, 2 halted or silent, 3 unknown',
     ],
     ['tailrace status --check halted', 'for a container: a degraded service is well enough'],
+    ['tailrace status --orphans', 'after a failover that lost changes: which of them had been delivered'],
     ['tailrace status --url http://10.0.0.7:7376 --json', 'of a service elsewhere, as data'],
   ],
   tail: [

@@ -164,6 +164,12 @@ const addReadingCommands: AddCommands = (program, ports, end) => {
         .preset('degraded')
         .conflicts('watch'),
     )
+    .addOption(
+      new Option(
+        '--orphans',
+        'list what was delivered of histories that a failover or a restore has lost',
+      ).conflicts(['watch', 'check']),
+    )
     .action(async (options: StatusOptions) => {
       const { status } = await import('./status.ts');
       await end(status(options, ports));

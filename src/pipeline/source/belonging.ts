@@ -2,7 +2,7 @@
 import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import type { GapDeclaration } from '../../core/gaps.ts';
-import type { Look, LookedAt } from '../../core/look.ts';
+import type { Look } from '../../core/look.ts';
 import { formatLsn, maxLsn, minLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { inPresent, partedEnd, withParting, type Partings } from '../../core/partings.ts';
 import { loggedBegins } from '../../log/begins.ts';
@@ -15,7 +15,6 @@ import {
   isInDoubt,
   judgeIdentity,
   widenXid,
-  type Identity,
 } from './history/identity.ts';
 import { historyParted, planStart, type LogEnd, type StartPlan } from './history/plan.ts';
 import type { FoundParting, SourceLog } from './log.ts';
@@ -58,24 +57,20 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
   const { opened, prepared, server, look, proved } = facts;
   assertSameCluster(facts);
   const log = endOf(opened);
-  const found = foundParting(facts);
-  const identity =
-    found ??
-    judgeIdentity(
-      {
-        timeline: log.timeline,
-        switches: switchesBefore(log.timeline, proved),
-        endLsn: log.lastEndLsn,
-        flushed: log.flushed,
-      },
-      server,
-    );
+  const identity = judgeIdentity(
+    {
+      timeline: log.timeline,
+      switches: switchesBefore(log.timeline, proved),
+      endLsn: log.lastEndLsn,
+      flushed: log.flushed,
+    },
+    server,
+  );
   if (identity.verdict === 'another') throw historyParted(log, server, identity.why);
-  // What was found was found by a comparison.
-  const inDoubt = found === undefined && !log.created && isInDoubt(proved, look);
+  const inDoubt = !log.created && isInDoubt(proved, look);
   const uncommitted = inDoubt && identity.verdict !== 'parted' ? await lastUncommitted(facts) : undefined;
   const renumbered = isRenumbered(opened);
-  const certain = found === undefined ? certainOf(facts, log) : found.lsn;
+  const certain = certainOf(facts, log);
   const plan = planStart({
     log,
     identity,
@@ -108,19 +103,6 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     mayBeAnother: certain !== undefined,
   };
 }
-
-/** The connection before this one has found it, at the same server. */
-function foundParting({ opened, look }: BelongingFacts): (Identity & { readonly verdict: 'parted' }) | undefined {
-  const { parts } = opened;
-  if (parts === undefined || !isSameServer(parts.server, look.server)) return undefined;
-  return { verdict: 'parted', lsn: parts.lsn, why: parts.why };
-}
-
-const isSameServer = (a: LookedAt, b: LookedAt): boolean =>
-  a.systemIdentifier === b.systemIdentifier &&
-  a.timeline === b.timeline &&
-  a.address === b.address &&
-  a.startedAtUs === b.startedAtUs;
 
 /** Of what the log holds of the server's history, as far as that is known by now. */
 function comparisonOf(
@@ -184,7 +166,7 @@ const switchesBefore = (timeline: number, proved: Look | undefined) =>
 /** What to do with the outcome of the comparison. */
 export function comparingOf(
   { comparing, mayBeAnother: isDoubtful, differs, plan }: Belonging,
-  { opened, server, look }: Pick<BelongingFacts, 'opened' | 'server' | 'look'>,
+  { opened, server }: Pick<BelongingFacts, 'opened' | 'server'>,
   ports: { readonly looks: Pick<LookKeeper, 'prove' | 'forget'>; declare(gap: GapDeclaration): void },
 ): Comparing | undefined {
   if (comparing === undefined) return undefined;
@@ -203,22 +185,22 @@ export function comparingOf(
       // It has all of the log, and then less than it was told to forget.
       const lsn = parted === undefined && comparing.hasAll ? opened.log.context.lastEndLsn : parted?.lsn;
       if (lsn === undefined) throw historyParted(endOf(opened), server, why, parted?.at);
-      throw goesOnAt(opened, { lsn, why, server: look.server });
+      throw goesOnAt(opened, { lsn, why, timeline: server.current });
     },
   };
 }
 
 /** What the log holds unfinished at its end the server does not have. */
 export const endPartsOf =
-  ({ opened, look }: Pick<BelongingFacts, 'opened' | 'look'>) =>
+  ({ opened, server }: Pick<BelongingFacts, 'opened' | 'server'>) =>
   (held: Lsn, got: Lsn): TailraceError =>
     goesOnAt(opened, {
       lsn: opened.log.context.lastEndLsn,
       why: `it went on with the transaction committed at ${formatLsn(got)} where the log holds the beginning of ${formatLsn(held)}`,
-      server: look.server,
+      timeline: server.current,
     });
 
-/** It is for the next connection: this one has begun elsewhere, or skipped what came. */
+/** It goes on record as this connection ends, and the next one begins there: this one has skipped what came. */
 function goesOnAt(opened: SourceLog, parts: FoundParting): TailraceError {
   opened.parts = parts;
   return new TailraceError(

@@ -12,7 +12,7 @@ import type { SaltedRange } from '../../store/renumbered.ts';
 import type { GapKeeper } from './gaps.ts';
 import { certainUpTo } from './history/identity.ts';
 import type { StartPlan } from './history/plan.ts';
-import type { SourceLog } from './log.ts';
+import type { FoundParting, SourceLog } from './log.ts';
 import type { LookKeeper, Looking } from './looks.ts';
 import type { SourceOptions } from './options.ts';
 import type { Prepared, ServerHistory } from './start.ts';
@@ -45,6 +45,7 @@ export type Joining = {
 export async function join(joining: Joining): Promise<StartPlan> {
   const { opened, prepared, server, primary, looking, ports } = joining;
   const { looks, gaps } = ports;
+  await partWhereFound(opened, ports.options);
   if (!opened.joined) looks.recall({ wasRead: wasRead(opened, ports.options) });
   const look = await looks.first(looking);
   const skipped = skippedGap(joining, look);
@@ -71,7 +72,11 @@ export async function join(joining: Joining): Promise<StartPlan> {
     gaps.declare({ ...plan.gap, halts: plan.gap.halts && !isNothingBefore(joining) });
   }
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
-  if (plan.parting !== undefined) await goOnAt(joining, { ...plan, parting: plan.parting, told, why: belonging.parts ?? '' });
+  if (plan.parting !== undefined) {
+    const { epoch, parting: lsn } = plan;
+    const { current: timeline } = server;
+    await goOnAt(opened, { epoch, lsn, timeline, flushed: told, why: belonging.parts ?? '' }, ports.options);
+  }
   const unread = endOfRead(opened, plan);
   if (mayBeRenumbered(joining, { look, unread })) {
     // Sinks learn of salts when they begin.
@@ -84,10 +89,10 @@ export async function join(joining: Joining): Promise<StartPlan> {
   opened.damaged = false;
   const comparing = comparingOf(
     belonging,
-    { opened, server, look },
+    { opened, server },
     { looks, declare: (gap) => void gaps.declare(gap) },
   );
-  const endParts = endPartsOf({ opened, look });
+  const endParts = endPartsOf({ opened, server });
   opened.feed.join({ epoch: plan.epoch, history: server, comparing, endParts });
   await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
   // Once the epoch is remembered: at a server that is proved it is not asked for again.
@@ -109,25 +114,35 @@ const endOfRead = ({ log }: SourceLog, { confirmed, parting }: StartPlan): Lsn =
   return maxLsn(parting === undefined ? lastEndLsn : minLsn(lastEndLsn, parting), confirmed);
 };
 
+/** What a comparison has found goes on record before any server is asked again: the next one may be another, and tell nothing. */
+export async function partWhereFound(opened: SourceLog, options: SourceOptions): Promise<void> {
+  const { parts, keeper } = opened;
+  if (parts === undefined) return;
+  const { lsn, timeline } = parts;
+  const epoch = opened.epoch + 1;
+  await goOnAt(opened, { ...parts, epoch, flushed: minLsn(keeper.told, lsn) }, options);
+  opened.epoch = epoch;
+  keeper.parted({ epoch, timeline }, lsn);
+}
+
 /**
- * The log goes on in the server's history, from where that parts from its own. On record first: what is lost of the other one is for
- * each sink to find out (pipeline/sink/lost-history.ts).
+ * The log goes on in the server's history, from where that parts from its own: on record when it resolves. What is lost of the other
+ * one each sink finds out when it takes its place (pipeline/sink/lost-history.ts).
  */
 async function goOnAt(
-  { opened, server, ports }: Joining,
-  parting: { readonly epoch: number; readonly parting: Lsn; readonly told: Lsn; readonly why: string },
+  opened: SourceLog,
+  parting: FoundParting & { readonly epoch: number; readonly flushed: Lsn },
+  { settings, store, logger }: SourceOptions,
 ): Promise<void> {
-  const { options } = ports;
-  const { epoch, parting: lsn, told: flushed, why } = parting;
-  const { settings, store, logger } = options;
-  const { lastEndLsn, timeline: leftTimeline } = opened.log.context;
-  const leftEnd = opened.log.context.inTransaction ? undefined : lastEndLsn;
-  store.partings.add(settings.name, { epoch, lsn, logEnd: lastEndLsn, timeline: server.current, why, at: wallTime() });
-  await opened.log.part({ lsn, flushed, history: { epoch, timeline: server.current } });
+  const { epoch, lsn, flushed, why, timeline } = parting;
+  const { lastEndLsn: logEnd, timeline: left } = opened.log.context;
+  store.partings.add(settings.name, { epoch, lsn, logEnd, timeline, why, at: wallTime() });
+  await opened.log.part({ lsn, flushed, history: { epoch, timeline } });
   opened.parts = undefined;
+  const at = formatLsn(lsn);
   logger.error(
-    { database: settings.name, epoch, parting: formatLsn(lsn), logEnd: leftEnd && formatLsn(leftEnd), leftTimeline, timeline: server.current },
-    `database "${settings.name}": the server's history parts from the one in the change log at ${formatLsn(lsn)} (${why}): the stream goes on there; what was committed above it is lost, and not sent any more; what was delivered of it stands under "tailrace status --orphans"`,
+    { database: settings.name, epoch, parting: at, logEnd: formatLsn(logEnd), left, timeline },
+    `database "${settings.name}": the server's history parts from the one in the change log at ${at} (${why}): the stream goes on there. What the log holds from there on is lost, and not sent any more; what was delivered of it: tailrace status --orphans`,
   );
 }
 

@@ -1,6 +1,5 @@
 // The log of one source with what belongs to it for as long as it is open, over all connections.
 import type { FollowedLog } from '../../core/log-life.ts';
-import type { LookedAt } from '../../core/look.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import { openLog, type LogWriter } from '../../log/writer.ts';
 import { DiskBudget } from './disk-budget.ts';
@@ -29,11 +28,11 @@ export type SourceLog = {
   streamed: boolean;
   /** Bytes known to be durable were lost: a matter for the first connection. */
   damaged: boolean;
-  /** A connection has found where the history of its server parts from the log's: it is for the next one to go on there. */
+  /** A connection has found where the history of its server parts from the log's, and it is not on record yet. */
   parts: FoundParting | undefined;
 };
 
-export type FoundParting = { readonly lsn: Lsn; readonly why: string; readonly server: LookedAt };
+export type FoundParting = { readonly lsn: Lsn; readonly why: string; readonly timeline: number };
 
 export async function openSourceLog(
   options: SourceOptions,

@@ -19,7 +19,7 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
-import { join, type JoinPorts } from './joining.ts';
+import { join, partWhereFound, type JoinPorts } from './joining.ts';
 import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import { lastStanding, noteServer } from './last-server.ts';
 import { readAll, type Reading } from './reading.ts';
@@ -157,6 +157,8 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       });
     } finally {
       await stream.stop();
+      // A disk that is full, or a store that does not answer: then the next connection does that first.
+      await partWhereFound(opened, options).catch(() => undefined);
       // Where the server does not answer any more, what was declared already stands.
       await partitions.declareUnseen().catch(() => undefined);
     }

@@ -1,0 +1,56 @@
+// The management API of parted histories: where the server's history parted from the log's, and what had been delivered of the
+// changes that were lost. Needs full access.
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { ServiceControl } from '../pipeline/service/control.ts';
+import type { OrphanRecord, PartingRecord } from '../store/partings.ts';
+import { invalidRequest } from './errors.ts';
+import { addManagementRoutes } from './management-routes.ts';
+
+const DEFAULT_PAGE = 100;
+const MAX_PAGE = 1000;
+
+const listQuery = z.strictObject({
+  after: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
+});
+
+export function addPartingRoutes(app: FastifyInstance, control: ServiceControl): void {
+  addManagementRoutes(app, (routes) => {
+    routes.get('/api/databases/:database/partings', async (request) => ({
+      partings: control.partings(databaseOf(request)).map(partingDocument),
+    }));
+    routes.get('/api/databases/:database/orphans', async (request) => {
+      const parsed = listQuery.safeParse(request.query);
+      if (!parsed.success)
+        throw invalidRequest('after and limit are numbers', 'docs/operations.md has the requests');
+      const { after, limit } = parsed.data;
+      const orphans = control.orphans(databaseOf(request), { after, limit });
+      return {
+        orphans: orphans.map(orphanDocument),
+        next: orphans.length < limit ? null : (orphans.at(-1)?.id ?? null),
+      };
+    });
+  });
+}
+
+const databaseOf = (request: FastifyRequest): string => (request.params as { database: string }).database;
+
+const partingDocument = ({ logEnd, why, ...parting }: PartingRecord): Record<string, unknown> => ({
+  epoch: parting.epoch,
+  lsn: parting.lsn,
+  log_end: logEnd,
+  timeline: parting.timeline,
+  reason: why,
+  at: parting.at,
+  sinks: parting.sinks,
+});
+
+const orphanDocument = (orphan: OrphanRecord): Record<string, unknown> => ({
+  id: orphan.id,
+  sink: orphan.sink,
+  table: `${orphan.schema}.${orphan.table}`,
+  action: orphan.action,
+  key: orphan.key ?? null,
+  position: `${orphan.epoch}:${orphan.commitLsn}:${orphan.index}`,
+});
