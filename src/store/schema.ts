@@ -174,7 +174,10 @@ const VERSION_3 = `
   ) strict;
 `;
 
-/** lost_histories: which partings a sink has accounted for · orphans: what it had delivered of what was lost, the first of each. */
+/**
+ * lost_histories: which partings a sink has accounted for · orphans: what it had delivered of what was lost, the first of each ·
+ * drains: nulls until it is done · adoptions: of another server, under the log that was left.
+ */
 const VERSION_4 = `
   create table partings (
     database text not null,
@@ -209,6 +212,20 @@ const VERSION_4 = `
     row_key text
   ) strict;
   create index orphans_by_database on orphans (database, id);
+  create table drains (
+    database text primary key,
+    asked_at text not null,
+    lsn text,
+    system_identifier text,
+    drained_at text
+  ) strict;
+  create table adoptions (
+    database text not null,
+    life text not null,
+    nothing_missing_from text,
+    adopted_at text not null,
+    primary key (database, life)
+  ) strict;
 `;
 
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */

@@ -27,6 +27,8 @@ export interface ServiceControl {
   partings(database: string): readonly PartingRecord[];
   /** Changes that were delivered, and that the server's history does not have. */
   orphans(database: string, page: Page): readonly OrphanRecord[];
+  /** Its source reads on until all is delivered, and no further; `undo`: it reads on. Durable when it returns. */
+  drain(database: string, how: { readonly undo: boolean }): void;
   sinks(): readonly SinkStatus[];
   /** `name` or `database/name`. */
   find(name: string, database?: string): SinkId;
@@ -80,6 +82,10 @@ export function createControl({ store, topology, configuredStatus }: ControlPort
       ),
     partings: (database) => store.partings.list(known(database)),
     orphans: (database, { after = 0, limit }) => store.partings.orphans(known(database), { after, limit }),
+    drain: (database, { undo }) => {
+      if (undo) store.handovers.takeBack(known(database));
+      else store.handovers.ask(known(database), wallTime());
+    },
     sinks,
     find: (name, database) => findSink(sinks(), name, database),
     sink: (id) => statusOf(id) ?? fail(unknownSink(id.sink)),

@@ -128,19 +128,22 @@ async function decide(options: PlaceOptions, reader: LogReader, partings: Partin
   const log: PresentLog = { ...options.log, epoch: signals.epoch(), first: reader.firstPosition() };
   const isLeft = record?.leftLsn !== undefined;
   const place = record?.place && present(record.place);
-  const beginning = beginningOf(
-    {
-      ledger: stored && present(placeOf(stored)),
-      record: record?.hasBegun === true && !isLeft ? { place } : undefined,
-    },
-    log,
+  const ledger = stored && present(placeOf(stored));
+  const beginning = handedOver(
+    options,
+    ledger,
+    beginningOf({ ledger, record: record?.hasBegun === true && !isLeft ? { place } : undefined }, log),
   );
   if (stored !== undefined && stored.cutBytes > 0) warnOfCut(options, stored);
   const { wanted, missing, fromOrigin, ...found } = await startOf(beginning, { options, reader, log });
   const start = presentCursor(partings, found.start);
   const gapBefore = missing && warned(options, missing, REASONS[whyOf(beginning)]);
   const gaps = [
-    ...gapSinceLeft(options, { record: record && { ...record, place }, start: fromOrigin ? log.first.commitLsn : settledLsn(start), log }),
+    ...gapSinceLeft(options, {
+      record: record && { ...record, place },
+      start: fromOrigin ? log.first.commitLsn : settledLsn(start),
+      log,
+    }),
     ...(gapBefore === undefined ? [] : [gapBefore]),
   ];
   // What the log let go of is given up by the user's own word: a sink that held nothing, or that sheds.
@@ -156,6 +159,20 @@ async function decide(options: PlaceOptions, reader: LogReader, partings: Partin
     lost: isLost ? gapBefore : undefined,
     ledger: undefined,
   };
+}
+
+/** Another server was adopted, after all that the one before had was delivered: what is left behind is nothing that is missing. */
+function handedOver(
+  { store, settings }: PlaceOptions,
+  ledger: KnownPlace | undefined,
+  beginning: Beginning,
+): Beginning {
+  const isHandedOver =
+    beginning.at === 'first' &&
+    beginning.why === 'another log' &&
+    ledger !== undefined &&
+    store.handovers.isHandedOver(settings.database, ledger);
+  return isHandedOver ? { ...beginning, missing: undefined } : beginning;
 }
 
 /** What is settled of a lost history is no place in the present one. A place in another log is not touched: its epochs are others. */

@@ -9,13 +9,7 @@ import { loggedBegins } from '../../log/begins.ts';
 import { listSegments, readSegmentContext } from '../../log/segments.ts';
 import type { Comparing } from './joint.ts';
 import { BeginComparison } from './history/begins.ts';
-import {
-  certainUpTo,
-  commonFlushed,
-  isInDoubt,
-  judgeIdentity,
-  widenXid,
-} from './history/identity.ts';
+import { certainUpTo, commonFlushed, isInDoubt, judgeIdentity, widenXid } from './history/identity.ts';
 import { historyParted, planStart, type LogEnd, type StartPlan } from './history/plan.ts';
 import type { FoundParting, SourceLog } from './log.ts';
 import type { LookKeeper } from './looks.ts';
@@ -30,6 +24,8 @@ export type BelongingFacts = {
   readonly look: Look;
   /** The last look at a server that was proved to be the log's. */
   readonly proved: Look | undefined;
+  /** The last look of all: at that server, or at one that nothing was proved of. */
+  readonly last: Look | undefined;
   /** Behind a gap that the slot cannot decode, once that is decided. */
   readonly skipTo: Lsn | undefined;
   /** Has no sink of this database ever begun? */
@@ -111,7 +107,8 @@ function comparisonOf(
   how: { readonly mayMiss: boolean },
 ): BeginComparison {
   const partings = parting === undefined ? log.partings : withParting(log.partings, { epoch, lsn: parting });
-  const { lastCommitLsn } = parting === undefined ? log.context : partedEnd(log.context, { epoch, lsn: parting });
+  const { lastCommitLsn } =
+    parting === undefined ? log.context : partedEnd(log.context, { epoch, lsn: parting });
   return new BeginComparison(
     loggedBegins(directory, { from: confirmed, limit: log.writtenEnd, partings }),
     lastCommitLsn,
@@ -132,11 +129,16 @@ function wholeAfter(
 }
 
 /** Of a log whose server nobody has looked at nothing is certain, unless it is new: so is everything then. */
-function certainOf({ look, proved }: BelongingFacts, { created, timeline }: LogEnd): Lsn | undefined {
-  if (proved === undefined) return created ? undefined : ZERO_LSN;
+function certainOf({ look, proved, last }: BelongingFacts, { created, timeline }: LogEnd): Lsn | undefined {
+  // Of a server that was adopted the looks at the one before say nothing.
+  const isAdopted = created && proved?.server.systemIdentifier !== look.server.systemIdentifier;
+  if (proved === undefined || isAdopted) return created ? undefined : ZERO_LSN;
   // The log came to a timeline on which nobody was proved: another server may have taken the same number.
   if (!created && timeline > proved.server.timeline) return ZERO_LSN;
-  return certainUpTo(proved.server, look.server);
+  const certain = certainUpTo(proved.server, look.server);
+  // The server in between may have gone back, and this one have come from it: then its timelines say nothing of that.
+  const between = last && certainUpTo(proved.server, last.server);
+  return certain === undefined || between === undefined ? (certain ?? between) : minLsn(certain, between);
 }
 
 /**

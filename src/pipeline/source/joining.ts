@@ -58,6 +58,7 @@ export async function join(joining: Joining): Promise<StartPlan> {
     client,
     look,
     proved: looks.proved,
+    last: looks.last,
     skipTo,
     isFirstStart: gaps.isFirstStart,
   });

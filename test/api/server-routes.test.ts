@@ -34,7 +34,13 @@ const AT = new Date('2026-01-02T03:04:05Z');
 function part({ store }: TestControl): void {
   const parting = { epoch: 1, lsn: toLsn(0x190n) };
   store.partings.add('shop', { ...parting, logEnd: toLsn(0x268n), timeline: 2, why: 'a promotion', at: AT });
-  const orphan = { schema: 'public', table: 'users', action: 'insert', epoch: 0, commitLsn: toLsn(0x258n) } as const;
+  const orphan = {
+    schema: 'public',
+    table: 'users',
+    action: 'insert',
+    epoch: 0,
+    commitLsn: toLsn(0x258n),
+  } as const;
   store.partings.account({ database: 'shop', sink: 'users' }, { ...parting, discarded: 3, orphaned: 2 }, [
     { ...orphan, key: 'public.users:7', index: 4 },
   ]);
@@ -43,11 +49,19 @@ function part({ store }: TestControl): void {
 test('where histories parted is told with what that meant to each sink, and orphans by table, key and position', async () => {
   const { control, url } = await serve();
   part(control);
-  const ask = async (path: string): Promise<unknown> => (await fetch(`${url}/api/databases/shop/${path}`)).json();
+  const ask = async (path: string): Promise<unknown> =>
+    (await fetch(`${url}/api/databases/shop/${path}`)).json();
   expect(await ask('partings')).toEqual({
     partings: [
       {
-        ...{ epoch: 1, lsn: '0/190', log_end: '0/268', timeline: 2, reason: 'a promotion', at: AT.toISOString() },
+        ...{
+          epoch: 1,
+          lsn: '0/190',
+          log_end: '0/268',
+          timeline: 2,
+          reason: 'a promotion',
+          at: AT.toISOString(),
+        },
         sinks: [{ sink: 'users', discarded: 3, orphaned: 2 }],
       },
     ],

@@ -1,5 +1,5 @@
-// The management API of parted histories: where the server's history parted from the log's, and what had been delivered of the
-// changes that were lost. Needs full access.
+// The management API of a database's servers: where the history of one parted from the log's, what had been delivered of the changes
+// that were lost, and the drain of one that is to be left. Needs full access.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { ServiceControl } from '../pipeline/service/control.ts';
@@ -15,11 +15,21 @@ const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
 });
 
-export function addPartingRoutes(app: FastifyInstance, control: ServiceControl): void {
+const drainBody = z.strictObject({ undo: z.boolean().default(false) });
+
+export function addServerRoutes(app: FastifyInstance, control: ServiceControl): void {
   addManagementRoutes(app, (routes) => {
     routes.get('/api/databases/:database/partings', async (request) => ({
       partings: control.partings(databaseOf(request)).map(partingDocument),
     }));
+    routes.post('/api/databases/:database/drain', async (request) => {
+      const parsed = drainBody.safeParse(request.body ?? {});
+      if (!parsed.success)
+        throw invalidRequest('undo is true or false', 'docs/operations.md has the requests');
+      const database = databaseOf(request);
+      control.drain(database, parsed.data);
+      return { database, drain: !parsed.data.undo };
+    });
     routes.get('/api/databases/:database/orphans', async (request) => {
       const parsed = listQuery.safeParse(request.query);
       if (!parsed.success)
