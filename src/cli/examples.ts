@@ -40,6 +40,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace drain', 'before the servers are replaced: ends once all is delivered and confirmed'],
     ['tailrace drain --undo', 'it stays as it is after all'],
   ],
+  databases: [['tailrace databases adopt shop', 'another server takes the place of the one before']],
   'databases adopt': [
     ['tailrace databases adopt shop', 'say what would be done'],
     [

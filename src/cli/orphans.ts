@@ -5,6 +5,13 @@ import { isWhole, moreWithToken, readHealth } from './status-document.ts';
 import { table, widthOf } from './layout.ts';
 
 type Document = Readonly<Record<string, unknown>>;
+type OrphanDocument = {
+  readonly sink: string;
+  readonly table: string;
+  readonly action: string;
+  readonly key: string | null;
+  readonly position: string;
+};
 type SinkOfParting = { readonly sink: string; readonly discarded: number; readonly orphaned: number };
 type Parting = {
   readonly epoch: number;
@@ -16,7 +23,7 @@ type Parting = {
 type Parted = {
   readonly database: string;
   readonly partings: readonly Parting[];
-  readonly orphans: readonly Document[];
+  readonly orphans: readonly OrphanDocument[];
   /** Some are counted only. */
   readonly isWhole: boolean;
 };
@@ -44,10 +51,10 @@ export async function showOrphans(
 async function partedOf(service: ServiceClient, database: string): Promise<Parted> {
   const path = `/api/databases/${encodeURIComponent(database)}`;
   const { partings } = (await service.ask(`${path}/partings`)) as { partings: readonly Parting[] };
-  const orphans: Document[] = [];
+  const orphans: OrphanDocument[] = [];
   for (let after: number | null = 0; after !== null;) {
     const page = await service.ask(`${path}/orphans?limit=${PAGE}&after=${after}`);
-    orphans.push(...(page['orphans'] as Document[]));
+    orphans.push(...(page['orphans'] as OrphanDocument[]));
     after = page['next'] as number | null;
   }
   const counted = partings.flatMap(({ sinks }) => sinks).reduce((sum, { orphaned }) => sum + orphaned, 0);
@@ -63,17 +70,23 @@ const toJson = ({ database, partings, orphans, isWhole: complete }: Parted): Doc
 
 function rendered({ database, partings, orphans, isWhole: isComplete }: Parted, ports: CliPorts): string[] {
   const paint = painterFor(ports.stdout, ports.env);
-  if (partings.length === 0) return [`database "${database}": no history has parted, so there are no orphans`];
+  if (partings.length === 0)
+    return [`database "${database}": no history has parted, so there are no orphans`];
   const lines = partings.flatMap(({ epoch, lsn, reason, at, sinks }) => [
     `database "${database}": the histories parted at ${lsn} (epoch ${epoch}, found ${at}): ${reason}`,
     ...sinks.map(
-      ({ sink, orphaned, discarded }) => `    ${sink}: ${orphaned} orphans delivered, ${discarded} changes not sent`,
+      ({ sink, orphaned, discarded }) =>
+        `    ${sink}: ${orphaned} orphans delivered, ${discarded} changes not sent`,
     ),
   ]);
   if (orphans.length > 0) {
-    const rows = orphans.map((orphan) =>
-      ['sink', 'table', 'action', 'key', 'position'].map((name) => String(orphan[name] ?? '')),
-    );
+    const rows = orphans.map(({ sink, table: name, action, key, position }) => [
+      sink,
+      name,
+      action,
+      key ?? '',
+      position,
+    ]);
     lines.push(
       ...table(paint, [['SINK', 'TABLE', 'ACTION', 'KEY', 'POSITION'], ...rows], widthOf(ports.stdout)),
     );

@@ -27,7 +27,10 @@ export const withParting = (partings: Partings, parting: Parting): Partings => [
 ];
 
 /** Is a transaction of the log one that the server's present history does not have? Hot: there are hardly ever any. */
-export function isLost(partings: Partings, { epoch, commitLsn }: Pick<Position, 'epoch' | 'commitLsn'>): boolean {
+export function isLost(
+  partings: Partings,
+  { epoch, commitLsn }: Pick<Position, 'epoch' | 'commitLsn'>,
+): boolean {
   for (let i = 0; i < partings.length; i++) {
     const parting = partings[i]!;
     if (epoch < parting.epoch && commitLsn >= parting.lsn) return true;

@@ -44,17 +44,15 @@ function beginsBefore(segment: SegmentFile, from: Lsn): boolean {
   return context.lastCommitLsn < from && !(context.inTransaction && context.commitLsn >= from);
 }
 
-function* beginsOf(
-  segment: SegmentFile,
-  limit: number,
-): Generator<LoggedBegin & { readonly epoch: number }> {
+function* beginsOf(segment: SegmentFile, limit: number): Generator<LoggedBegin & { readonly epoch: number }> {
   const cursor = openUnlessMissing(segment);
   if (cursor === undefined) return;
   try {
     for (let block = nextBlock(cursor, limit); block !== undefined; block = nextBlock(cursor, limit)) {
       const { buffer, context } = block;
       for (let at = block.start; at < block.end; at += frameBytes(buffer, at)) {
-        if (buffer[at + FRAME_HEADER_BYTES] === FRAME.begin) yield { ...readBegin(buffer, at), epoch: context.epoch };
+        if (buffer[at + FRAME_HEADER_BYTES] === FRAME.begin)
+          yield { ...readBegin(buffer, at), epoch: context.epoch };
       }
     }
   } finally {

@@ -126,10 +126,7 @@ export function abandonTransaction(
 
 /** The end of a log that has nothing yet of what comes behind its last partings. */
 export const partedEndOf = (context: BlockContext, partings: Partings): BlockContext =>
-  partings.reduce(
-    (end, parting) => (parting.epoch > context.epoch ? partedEnd(end, parting) : end),
-    context,
-  );
+  partings.reduce((end, parting) => (parting.epoch > context.epoch ? partedEnd(end, parting) : end), context);
 
 /** Is everything after `position` at or after the place that `context` describes? */
 export const startsWithin = (context: BlockContext, position: Position): boolean =>

@@ -54,14 +54,12 @@ test('where histories parted is told with what that meant to each sink, and orph
   expect(await ask('partings')).toEqual({
     partings: [
       {
-        ...{
-          epoch: 1,
-          lsn: '0/190',
-          log_end: '0/268',
-          timeline: 2,
-          reason: 'a promotion',
-          at: AT.toISOString(),
-        },
+        epoch: 1,
+        lsn: '0/190',
+        log_end: '0/268',
+        timeline: 2,
+        reason: 'a promotion',
+        at: AT.toISOString(),
         sinks: [{ sink: 'users', discarded: 3, orphaned: 2 }],
       },
     ],

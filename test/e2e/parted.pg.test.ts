@@ -74,7 +74,8 @@ const insert = (server: EmbeddedPostgres, ids: string): Promise<unknown> =>
     server,
     `do $$ declare i int; begin for i in select * from ${ids} loop insert into t values (i); commit; end loop; end $$`,
   );
-const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const range = (from: number, to: number): number[] =>
+  Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
 test('a standby 200 transactions behind: each of its own changes arrives, and of the lost ones what was delivered is listed and the rest is not sent', async ({
   skip,
@@ -83,7 +84,10 @@ test('a standby 200 transactions behind: each of its own changes arrives, and of
   if (Number(await ask(primary, 'show server_version_num')) < HAS_FAILOVER_SLOTS) skip();
   await ask(primary, 'create table t (id int primary key)');
   await ask(primary, `create publication ${DATABASE} for table t`);
-  await ask(primary, `select pg_create_logical_replication_slot('${DATABASE}', 'pgoutput', false, false, true)`);
+  await ask(
+    primary,
+    `select pg_create_logical_replication_slot('${DATABASE}', 'pgoutput', false, false, true)`,
+  );
   standby = await startStandby(primary);
   const address = await startAddress(primary.port);
   const recorder = await startSqsRecorder({ createMissing: true });
@@ -107,7 +111,9 @@ test('a standby 200 transactions behind: each of its own changes arrives, and of
       PATIENCE_MS,
     );
   const config = configText({
-    database: { name: DATABASE, host: '127.0.0.1', port: address.port } as Parameters<typeof configText>[0]['database'],
+    database: { name: DATABASE, host: '127.0.0.1', port: address.port } as Parameters<
+      typeof configText
+    >[0]['database'],
     endpoint: proxy.url,
     sinks: [
       { name: 'quick', queue: 'quick', tables: ['t'] },
@@ -178,8 +184,11 @@ test('a standby 200 transactions behind: each of its own changes arrives, and of
   );
   const once = [...range(1, 50), ...range(1001, 1100)];
   expect(quick.filter((id) => id <= 50 || (id > 1000 && id <= 1100)).toSorted((a, b) => a - b)).toEqual(once);
-  expect(arrived.get('stuck')!.filter((id) => id <= 250 || id <= 1100).toSorted((a, b) => a - b)).toEqual(
-    [...range(1, 60), ...range(1001, 1100)],
-  );
+  expect(
+    arrived
+      .get('stuck')!
+      .filter((id) => id <= 250 || id <= 1100)
+      .toSorted((a, b) => a - b),
+  ).toEqual([...range(1, 60), ...range(1001, 1100)]);
   expect((await service.health()).databases[0]).toMatchObject({ gaps: [] });
 }, 600_000);

@@ -16,7 +16,9 @@ async function logOf(count: number, rows = 3) {
     for (let at = 0; at < messages.length; at += 10) append(opened.log, messages.slice(at, at + 10));
   }
   const begins = (from: bigint, limit = opened.log.writtenEnd) =>
-    [...loggedBegins(directory, { from: toLsn(from), limit, partings: [] })].map(({ commitLsn }) => Number(commitLsn));
+    [...loggedBegins(directory, { from: toLsn(from), limit, partings: [] })].map(({ commitLsn }) =>
+      Number(commitLsn),
+    );
   return { ...opened, directory, begins };
 }
 

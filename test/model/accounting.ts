@@ -132,7 +132,8 @@ export class Accounting {
   /** The source knows that the server has other changes from there on. */
   parted(lsn: Lsn): void {
     const present = new Set(this.#server.state.wal.flatMap(({ rows }) => rows.map(({ id }) => id)));
-    const isKnown = (id: number): boolean => this.#lost.has(id) || this.#rows.get(id)!.transaction.commitLsn >= lsn;
+    const isKnown = (id: number): boolean =>
+      this.#lost.has(id) || this.#rows.get(id)!.transaction.commitLsn >= lsn;
     this.#lost = new Set([...this.#logged].filter((id) => !present.has(id) && isKnown(id)));
     for (const id of this.#lost) this.#wasLost.add(id);
   }
@@ -150,7 +151,12 @@ export class Accounting {
       const orphaned = lost.reduce((sum, { orphaned: count }) => sum + count, 0);
       const discarded = lost.reduce((sum, { discarded: count }) => sum + count, 0);
       // What a kill took the answer of was delivered, and nobody knows.
-      if (orphaned <= delivered && delivered <= orphaned + discarded && orphaned + discarded === wanted.length) continue;
+      if (
+        orphaned <= delivered &&
+        delivered <= orphaned + discarded &&
+        orphaned + discarded === wanted.length
+      )
+        continue;
       this.faults.push(
         `${name}: ${orphaned} orphans and ${discarded} discarded are on record; of ${wanted.length} lost rows ${delivered} were delivered`,
       );
@@ -238,7 +244,10 @@ export class Accounting {
   }
 
   /** Everything has come to rest. `probes`: rows that nothing explains the lack of. */
-  settle(probes: readonly Transaction[], { orphansOf }: { readonly orphansOf?: ModelStore | undefined } = {}): void {
+  settle(
+    probes: readonly Transaction[],
+    { orphansOf }: { readonly orphansOf?: ModelStore | undefined } = {},
+  ): void {
     if (orphansOf !== undefined) this.#checkOrphans(orphansOf);
     const probing = new Set(probes);
     for (const transaction of this.#server.state.wal) {

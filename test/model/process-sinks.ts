@@ -53,8 +53,13 @@ export class ModelSinks {
     const { name, start, selection } = sinks[slot]!;
     return {
       settings: {
-        ...{ name, database: DATABASE, status: 'active', start, selection },
-        ...{ tables: [], actions: ['insert'] },
+        name,
+        database: DATABASE,
+        status: 'active',
+        start,
+        selection,
+        tables: [],
+        actions: ['insert'],
       } as unknown as SinkSettings,
       logDirectory,
       log,

@@ -169,6 +169,9 @@ export class RestartWorld {
     if (isServerAction(action)) {
       this.#process?.disconnect();
       const { walEnd, timeline } = server.state;
+      const met = { history: this.#metHistory, lost: this.#lost };
+      // The slot goes with it, and with that what would come again.
+      if (action === 'failover without the slot' && isBeyondProof(server.state, met)) return;
       if (walEnd > this.#lost.walEnd) this.#lost = { walEnd, timeline };
       return meetServer(server, action, { copy: this.#serverCopy, below: this.#below });
     }

@@ -74,7 +74,8 @@ function factsOf(
   before: Partings,
 ): Pick<LostFacts, 'before' | 'wasSettled' | 'isDeadLetter'> {
   const letters = new Set<string>();
-  for (const { position } of store.deadLetters.places(id, { epoch: 0 })) letters.add(formatPosition(position));
+  for (const { position } of store.deadLetters.places(id, { epoch: 0 }))
+    letters.add(formatPosition(position));
   return {
     before: [...before],
     wasSettled: (epoch, commitLsn, index) => ledger.wasSettled(epoch, commitLsn, index),
@@ -160,14 +161,14 @@ class LostRows implements WalkPorts, Lost {
   }
 
   #count(row: LoggedRow, action: Action, keyOf: (wanted: Wanted) => string | undefined): void {
-    const { before, wasSettled, isDeadLetter } = this.#facts;
+    const facts = this.#facts;
     const { transaction, index } = row;
     const wanted = this.#tables.get(row.relationId);
     if (wanted?.actions.has(action) !== true) return;
-    if (!isLost([this.#parting], transaction) || isLost(before, transaction)) return;
+    if (!isLost([this.#parting], transaction) || isLost(facts.before, transaction)) return;
     const { epoch, commitLsn } = transaction;
-    if (isDeadLetter(epoch, commitLsn, index)) return;
-    if (!wasSettled(epoch, commitLsn, index)) {
+    if (facts.isDeadLetter(epoch, commitLsn, index)) return;
+    if (!facts.wasSettled(epoch, commitLsn, index)) {
       this.discarded++;
       return;
     }

@@ -88,7 +88,13 @@ export async function openPlace(options: PlaceOptions): Promise<SinkPlace> {
       await ledger.sync();
     }
     await accountForLost({
-      ...{ id, store, settings, partings, ledger, reader, logger: options.logger },
+      id,
+      store,
+      settings,
+      partings,
+      ledger,
+      reader,
+      logger: options.logger,
       isNew: taking.beginning.at === 'settings',
       writtenEnd: signals.writtenEnd(),
     });

@@ -10,7 +10,7 @@ import { listSegments, readSegmentContext } from '../../log/segments.ts';
 import type { Comparing } from './joint.ts';
 import { BeginComparison } from './history/begins.ts';
 import { certainUpTo, commonFlushed, isInDoubt, judgeIdentity, widenXid } from './history/identity.ts';
-import { historyParted, planStart, type LogEnd, type StartPlan } from './history/plan.ts';
+import { historyParted, PARTED_HINT, planStart, type LogEnd, type StartPlan } from './history/plan.ts';
 import type { FoundParting, SourceLog } from './log.ts';
 import type { LookKeeper } from './looks.ts';
 import type { Prepared, ServerHistory } from './start.ts';
@@ -241,7 +241,7 @@ function assertSameCluster({ opened, prepared, server }: BelongingFacts): void {
       code: 'HISTORY_PARTED',
       kind: 'fatal',
       mend: 'restart',
-      hint: 'connect to the cluster that the log belongs to, or use another data directory for the new one',
+      hint: PARTED_HINT,
     },
   );
 }

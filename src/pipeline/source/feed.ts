@@ -241,7 +241,10 @@ export class LogFeed {
     const partial = this.#partial;
     if (this.#comparing !== undefined) this.#compare(begin);
     if (partial !== undefined && commitLsn > this.#loggedCommitLsn && !isSame(partial, begin)) {
-      throw this.#joint.endParts?.(partial.commitLsn, commitLsn) ?? transactionParted(partial.commitLsn, commitLsn);
+      throw (
+        this.#joint.endParts?.(partial.commitLsn, commitLsn) ??
+        transactionParted(partial.commitLsn, commitLsn)
+      );
     }
     this.#partial = undefined;
     this.#inTransaction = true;

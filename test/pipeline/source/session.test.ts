@@ -544,7 +544,14 @@ describe('a parting', () => {
   test('at a switch below the log’s end: what the new primary wrote in its place comes, in a new epoch, from the switch on', async () => {
     signals.setHolding(0, true);
     const session = start();
-    (await server.stream()).send(...whole(200n, 1), ...whole(300n, 2), ...whole(600n, 3), begin(at(700n)), relation, row(4));
+    (await server.stream()).send(
+      ...whole(200n, 1),
+      ...whole(300n, 2),
+      ...whole(600n, 3),
+      begin(at(700n)),
+      relation,
+      row(4),
+    );
     await waitFor(() => session.opened().log.context.inTransaction || undefined, 'the unfinished one');
     await session.stop();
     // A promotion at 400: the log has 600, and 700 in part.
@@ -558,7 +565,9 @@ describe('a parting', () => {
     stream.send(...whole(200n, 1), ...whole(300n, 2), ...whole(500n, 5));
     await loggedUpTo(516n);
     expect(await ids()).toEqual([1, 2, 3, 4, 5]);
-    expect(store.partings.list('shop')).toMatchObject([{ epoch: 1, lsn: '0/190', logEnd: '0/268', timeline: 2 }]);
+    expect(store.partings.list('shop')).toMatchObject([
+      { epoch: 1, lsn: '0/190', logEnd: '0/268', timeline: 2 },
+    ]);
     expect(state.status().gaps).toEqual([]);
     // A sink that does not know of the parting says nothing of this history.
     signals.publishSettled(0, { offset: signals.writtenEnd(), lsn: toLsn(616n) });
@@ -585,7 +594,12 @@ describe('a parting', () => {
     server.server.walEnd = 500n;
     const again = start({});
     await server.stream(3);
-    expect(again.opened().log.context).toMatchObject({ epoch: 1, timeline: 2, lastCommitLsn: 399n, lastEndLsn: 400n });
+    expect(again.opened().log.context).toMatchObject({
+      epoch: 1,
+      timeline: 2,
+      lastCommitLsn: 399n,
+      lastEndLsn: 400n,
+    });
   });
 
   test('is refused: another cluster answers (C156)', async () => {
@@ -731,13 +745,16 @@ describe('a server that may be another one', () => {
   test.each([
     ['rolled back what we hold', { transactionState: 'aborted' }],
     ['has not given out the id of what we hold', { nextXid: 400n }],
-  ])('has parted somewhere when it %s: refused where nothing that it sends tells where', async (_, changes) => {
-    const before = await restarted();
-    Object.assign(server.server, changes);
-    const session = start({ before });
-    (await server.stream(2)).keepalive(5000n);
-    await expect(session.ended).rejects.toMatchObject({ code: 'HISTORY_PARTED' });
-  });
+  ])(
+    'has parted somewhere when it %s: refused where nothing that it sends tells where',
+    async (_, changes) => {
+      const before = await restarted();
+      Object.assign(server.server, changes);
+      const session = start({ before });
+      (await server.stream(2)).keepalive(5000n);
+      await expect(session.ended).rejects.toMatchObject({ code: 'HISTORY_PARTED' });
+    },
+  );
 
   test('has parted from the log at its end where another transaction stands in the place of the unfinished one', async () => {
     const session = start();

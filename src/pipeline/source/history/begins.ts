@@ -38,7 +38,10 @@ export class BeginComparison {
   constructor(
     logged: Iterable<Begin>,
     lastCommitLsn: Lsn,
-    { mayMiss = false, wholeAfter }: { readonly mayMiss?: boolean; readonly wholeAfter?: Lsn | undefined } = {},
+    {
+      mayMiss = false,
+      wholeAfter,
+    }: { readonly mayMiss?: boolean; readonly wholeAfter?: Lsn | undefined } = {},
   ) {
     this.#logged = logged[Symbol.iterator]();
     this.#lastCommitLsn = lastCommitLsn;

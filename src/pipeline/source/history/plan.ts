@@ -133,7 +133,7 @@ function unprovedGap({ slot, certain }: StartFacts): GapDeclaration | undefined 
 
 /** Where it is not known up to where the two are one. */
 export const PARTED_HINT =
-  'connect to the server that the log belongs to; after a restore from a backup, move the log directory away to begin anew, and compare the consumers with the tables';
+  'connect to the server that the log belongs to; if this one is to take its place, stop Tailrace, run "tailrace databases adopt" with the name of the database, and compare the consumers with the tables';
 
 export function historyParted(
   log: Pick<LogEnd, 'lastEndLsn' | 'timeline'>,

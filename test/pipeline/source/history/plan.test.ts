@@ -87,9 +87,15 @@ describe('a connection starts', () => {
       gap: { cause: 'slot_remade', from: '0/320', to: '0/3B6', halts: true },
     });
     // What the log holds below the parting may have come another way, too.
-    expect(plan(log(), parted, slot(700), { inDoubt: true })).toMatchObject({ ...at800, startLsn: lsn(0), compares: true });
+    expect(plan(log(), parted, slot(700), { inDoubt: true })).toMatchObject({
+      ...at800,
+      startLsn: lsn(0),
+      compares: true,
+    });
     // Only the flush was above it.
-    expect(plan(log({ lastEndLsn: lsn(750), flushed: lsn(900) }), { ...parted, current: 2 }, slot(700))).toMatchObject({
+    expect(
+      plan(log({ lastEndLsn: lsn(750), flushed: lsn(900) }), { ...parted, current: 2 }, slot(700)),
+    ).toMatchObject({
       startLsn: lsn(750),
     });
   });
