@@ -710,11 +710,12 @@ describe('a server that may be another one', () => {
     expect(await ids()).toEqual([200, 300, 400]);
     // What was looked at of the other one is forgotten.
     expect(store.looks.newest('shop')?.server.startedAtUs).toBe('1700000000000000');
-    // The next connection begins right behind what both have.
+    // The log ends there now: what both have is compared once more, and what follows is the other one's.
+    expect(session.opened().log.context).toMatchObject({ epoch: 1, lastCommitLsn: 300n, lastEndLsn: 301n });
     start({ before: session.opened() });
     const stream = await server.stream(3);
-    expect(startLsnOf(stream.command)).toBe('0/12D');
-    stream.send(...whole(350n, 350), ...whole(450n, 450));
+    expect(startLsnOf(stream.command)).toBe('0/0');
+    for (const commitLsn of [200n, 300n, 350n, 450n]) stream.send(...whole(commitLsn, Number(commitLsn)));
     await loggedUpTo(466n);
     expect(await ids()).toEqual([200, 300, 400, 350, 450]);
     expect(signals.partings()).toEqual([{ epoch: 1, lsn: 301n }]);
