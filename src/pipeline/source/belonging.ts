@@ -86,9 +86,10 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
         mayMiss: proved === undefined ? renumbered : proved.publication !== look.publication,
       })
     : undefined;
-  // Nothing is compared behind a gap, and of a log that is new.
+  // Nothing is compared behind a gap, and of a log that is new; nothing comes again from a slot that was made this moment.
   const differs = identity.verdict === 'went back' ? identity.why : uncommitted;
-  if (differs !== undefined && comparing === undefined) throw historyParted(log, server, differs);
+  const isSilent = comparing === undefined || prepared.slotCreated;
+  if (differs !== undefined && isSilent) throw historyParted(log, server, differs);
   return {
     differs,
     parts: identity.verdict === 'parted' ? identity.why : undefined,
