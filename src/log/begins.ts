@@ -1,4 +1,4 @@
-// The beginnings of the transactions in the log, read from its files: what a server that sends them again is compared with.
+// The beginnings of the whole transactions in the log, read from its files: what a server that sends them again is compared with.
 import type { Lsn } from '../core/lsn.ts';
 import { isLost, type Partings } from '../core/partings.ts';
 import { FRAME, frameBytes, FRAME_HEADER_BYTES } from '../pgoutput/frames.ts';
@@ -30,10 +30,21 @@ export function* loggedBegins(
     0,
     segments.findLastIndex((segment) => beginsBefore(segment, from)),
   );
+  // One that has no end was given up: another epoch has it whole, or another history has others in its place.
+  let begun: (LoggedBegin & { readonly epoch: number }) | undefined;
   for (const segment of segments.slice(first)) {
     if (segment.startOffset >= limit) return;
-    for (const { epoch, ...begin } of beginsOf(segment, limit))
-      if (begin.commitLsn >= from && !isLost(partings, { epoch, commitLsn: begin.commitLsn })) yield begin;
+    for (const found of edgesOf(segment, limit)) {
+      if (found !== 'end') {
+        begun = found;
+        continue;
+      }
+      if (begun !== undefined && begun.commitLsn >= from && !isLost(partings, begun)) {
+        const { commitLsn, commitTimeUs, xid } = begun;
+        yield { commitLsn, commitTimeUs, xid };
+      }
+      begun = undefined;
+    }
   }
 }
 
@@ -44,15 +55,20 @@ function beginsBefore(segment: SegmentFile, from: Lsn): boolean {
   return context.lastCommitLsn < from && !(context.inTransaction && context.commitLsn >= from);
 }
 
-function* beginsOf(segment: SegmentFile, limit: number): Generator<LoggedBegin & { readonly epoch: number }> {
+/** Where transactions begin and end. */
+function* edgesOf(
+  segment: SegmentFile,
+  limit: number,
+): Generator<(LoggedBegin & { readonly epoch: number }) | 'end'> {
   const cursor = openUnlessMissing(segment);
   if (cursor === undefined) return;
   try {
     for (let block = nextBlock(cursor, limit); block !== undefined; block = nextBlock(cursor, limit)) {
       const { buffer, context } = block;
       for (let at = block.start; at < block.end; at += frameBytes(buffer, at)) {
-        if (buffer[at + FRAME_HEADER_BYTES] === FRAME.begin)
-          yield { ...readBegin(buffer, at), epoch: context.epoch };
+        const type = buffer[at + FRAME_HEADER_BYTES];
+        if (type === FRAME.begin) yield { ...readBegin(buffer, at), epoch: context.epoch };
+        else if (type === FRAME.commit) yield 'end';
       }
     }
   } finally {

@@ -38,6 +38,14 @@ test('it ends at the parting, whatever it holds above, and an unfinished transac
   expect(commits(directory, log)).toEqual([100, 250]);
 });
 
+test('a transaction that was given up, and came again whole in a later epoch, is told once', async () => {
+  const directory = scratchDirectory();
+  const { log } = await openTestLog(directory);
+  append(log, [...whole(100n), begin({ commitLsn: 300n, rows: 2 }), row(1)]);
+  append(log, [...whole(300n), ...whole(400n)], { epoch: 1, timeline: 2 });
+  expect(commits(directory, log)).toEqual([100, 300, 400]);
+});
+
 test('it is remembered before anything of the new history comes, and told to whoever follows without a server', async () => {
   const directory = scratchDirectory();
   const first = await openTestLog(directory);
