@@ -7,12 +7,8 @@ import { TailraceError } from '../../core/errors.ts';
 import { formatLsn, type Lsn } from '../../core/lsn.ts';
 import { ledgerFile, logDirectory } from '../../data-directory/places.ts';
 import { STATE_FILE, StateFile } from '../../log/state-file.ts';
-import {
-  closeConnection,
-  connectReplication,
-  findPrimary,
-  formatTarget,
-} from '../../postgres/connection/connection.ts';
+import { closeConnection, connectReplication, formatTarget } from '../../postgres/connection/connection.ts';
+import { findPrimary } from '../../postgres/connection/hosts.ts';
 import { identifySystem } from '../../postgres/preflight/preflight.ts';
 import { readSlot } from '../../postgres/preflight/slot.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
