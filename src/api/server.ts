@@ -15,6 +15,7 @@ import { decideAccess, isLoggedIn, isLoopbackHost, type Access } from './access.
 import { boundConnections, connectionLimits, LISTENER_LIMITS, type ConnectionLimits } from './connections.ts';
 import { answerError, problem } from './errors.ts';
 import { addGapRoutes } from './gap-routes.ts';
+import { addServerRoutes } from './server-routes.ts';
 import { addSinkRoutes } from './sink-routes.ts';
 
 export type HttpOptions = {
@@ -97,6 +98,7 @@ async function listen(
   if (room === 'api') {
     addSinkRoutes(app, options.control);
     addGapRoutes(app, options.control);
+    addServerRoutes(app, options.control);
     addPullRoutes(app, options);
   }
   try {

@@ -33,7 +33,20 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       'for monitoring: ends with 0 healthy, 1 degraded, 2 halted or silent, 3 unknown',
     ],
     ['tailrace status --check halted', 'for a container: a degraded service is well enough'],
+    ['tailrace status --orphans', 'after a failover that lost changes: which of them had been delivered'],
     ['tailrace status --url http://10.0.0.7:7376 --json', 'of a service elsewhere, as data'],
+  ],
+  drain: [
+    ['tailrace drain', 'before the servers are replaced: ends once all is delivered and confirmed'],
+    ['tailrace drain --undo', 'it stays as it is after all'],
+  ],
+  databases: [['tailrace databases adopt shop', 'another server takes the place of the one before']],
+  'databases adopt': [
+    ['tailrace databases adopt shop', 'say what would be done'],
+    [
+      'tailrace databases adopt shop --nothing-missing --yes',
+      'after a drain, with the slot made before the first write',
+    ],
   ],
   tail: [
     ['tailrace tail postgresql://app@localhost/shop', 'every change of the database, until Ctrl-C'],

@@ -15,6 +15,7 @@ import {
 } from './command.ts';
 import { addCompletionCommands } from './completion/commands.ts';
 import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
+import { addHandoverCommands } from './handover-commands.ts';
 import { addExamples, pathOf } from './examples.ts';
 import { addGapCommands } from './gaps/commands.ts';
 import { widthOf, wrap } from './layout.ts';
@@ -96,6 +97,7 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
   addSinkCommands(program, ports, end);
   addDeadLetterCommands(program, ports, end);
   addGapCommands(program, ports, end);
+  addHandoverCommands(program, ports, end);
   addCompletionCommands(program, ports, end);
   showWhereHelpIs(program);
   const paint = painterFor(ports.stdout, ports.env);
@@ -163,6 +165,12 @@ const addReadingCommands: AddCommands = (program, ports, end) => {
         .choices(['degraded', 'halted'])
         .preset('degraded')
         .conflicts('watch'),
+    )
+    .addOption(
+      new Option(
+        '--orphans',
+        'list what was delivered of histories that a failover or a restore has lost',
+      ).conflicts(['watch', 'check']),
     )
     .action(async (options: StatusOptions) => {
       const { status } = await import('./status.ts');

@@ -1,6 +1,7 @@
 // `tailrace status`: what a running service says of itself, read over HTTP; `--check` for probes.
 import { describeError, TailraceError } from '../core/errors.ts';
 import { errorDocument, EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
+import { showOrphans } from './orphans.ts';
 import { connectToService, UNREACHABLE, type ServiceClient, type ServiceOptions } from './service-client.ts';
 import { isWhole, moreWithToken, readHealth, type AnyDocument } from './status-document.ts';
 import { paintHealth, parts, renderStatus, troubles } from './status-table.ts';
@@ -10,7 +11,7 @@ import { watchStatus, type WatchOptions } from './status-watch.ts';
 export type CheckLevel = 'degraded' | 'halted';
 
 export type StatusOptions = ServiceOptions &
-  WatchOptions & { readonly check?: CheckLevel; readonly watch?: boolean };
+  WatchOptions & { readonly check?: CheckLevel; readonly watch?: boolean; readonly orphans?: boolean };
 
 /**
  * As monitoring plugins end (OK, WARNING, CRITICAL, UNKNOWN). A service that does not answer is as one that is halted.
@@ -22,6 +23,7 @@ const CHECK_EXIT = { healthy: 0, degraded: 1, halted: 2, unknown: 3 } as const;
 const CHECK_TIMEOUT_MS = 8_000;
 
 export async function status(options: StatusOptions, ports: CliPorts): Promise<number> {
+  if (options.orphans === true) return showOrphans(await connectToService(options, ports), options, ports);
   const service = await connectToService(options, ports, ['api', 'metrics']);
   if (options.check !== undefined) return check(service, options.check, options, ports);
   if (options.watch === true) return watchStatus(service, options, ports);

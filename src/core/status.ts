@@ -82,7 +82,7 @@ export type StandbyStatus = {
 
 export type DatabaseStatus = Condition & {
   readonly name: string;
-  /** `connecting`, `streaming`, `waiting` (backoff), `stopped`. */
+  /** `connecting`, `streaming`, `waiting` (backoff), `drained`, `stopped`. */
   readonly state: string;
   readonly host?: string;
   readonly slot: string;

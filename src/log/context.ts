@@ -1,6 +1,7 @@
 // Following the stream's context over frames: transactions, row numbers, last LSNs. Hot file: plain loops (bench/micro/log.ts).
 import { TailraceError } from '../core/errors.ts';
 import { toLsn, ZERO_LSN } from '../core/lsn.ts';
+import { partedEnd, type Partings } from '../core/partings.ts';
 import { comparePositions, type Position } from '../core/position.ts';
 import type { BlockContext } from './format.ts';
 import { POSTGRES_EPOCH_US } from '../pgoutput/bytes.ts';
@@ -122,6 +123,10 @@ export function abandonTransaction(
     index: 0,
   };
 }
+
+/** The end of a log that has nothing yet of what comes behind its last partings. */
+export const partedEndOf = (context: BlockContext, partings: Partings): BlockContext =>
+  partings.reduce((end, parting) => (parting.epoch > context.epoch ? partedEnd(end, parting) : end), context);
 
 /** Is everything after `position` at or after the place that `context` describes? */
 export const startsWithin = (context: BlockContext, position: Position): boolean =>

@@ -96,3 +96,14 @@ export function syncError(error: unknown, path: string): TailraceError {
     hint: 'check the disk, then restart: what is not durable comes again from Postgres',
   });
 }
+
+export const tooManyPartings = (directory: string): TailraceError =>
+  new TailraceError(
+    `the change log in ${directory} holds changes of more histories that parted from each other than can be told apart`,
+    {
+      code: 'LOG_PARTINGS',
+      kind: 'fatal',
+      mend: 'restart',
+      hint: 'let the sinks settle what they hold, and log.retention pass; or stop Tailrace, move the log directory away to begin anew, and compare the consumers with the tables',
+    },
+  );

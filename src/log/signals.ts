@@ -1,12 +1,15 @@
 // Positions that threads share: where the log ends, what is durable, what each sink has settled.
 // One writer per number: the source worker for the log's, each sink's runner for its own. Rows never pass here.
-import { toLsn, type Lsn } from '../core/lsn.ts';
+import { toLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { lastParted, MAX_PARTINGS, type Parting, type Partings } from '../core/partings.ts';
 
 /** Sinks that can follow one database's log. */
 export const MAX_SINKS_PER_DATABASE = 256;
 
-const LOG_FIELDS = 10;
-const SINK_FIELDS = 4;
+/** Behind those that are named here: the partings, two fields each. */
+const PARTINGS = 11;
+const LOG_FIELDS = PARTINGS + 2 * MAX_PARTINGS;
+const SINK_FIELDS = 5;
 const VERSION_BYTES = 16;
 
 // Log fields.
@@ -21,6 +24,7 @@ const SEQUENCE = 6;
 const QUIET_OFFSET = 7;
 const QUIET_LSN = 8;
 const QUIET_TIMELINE = 9;
+const PARTING_COUNT = 10;
 
 // Sink fields.
 const SETTLED_OFFSET = 0;
@@ -29,6 +33,8 @@ const SETTLED_LSN = 1;
 const FLAGS = 2;
 /** Offset below which the sink is to give up what it has not settled. */
 const SHED_BELOW = 3;
+/** Which parting the sink knew of when it took its place: what it says of LSNs holds up to that one. */
+const SETTLED_PARTED = 4;
 
 /** The slot is in use and its sink holds the log back. */
 const HOLDS = 1n;
@@ -117,6 +123,38 @@ export class LogSignals {
     Atomics.add(this.#values, SEQUENCE, 1n);
   }
 
+  /** Where the histories in the log parted: those that take a place in it must know. */
+  partings(): Partings {
+    return this.#atOneMoment(() =>
+      Array.from({ length: this.#partingCount }, (_, number) => this.#partingAt(number)),
+    );
+  }
+  /** The epoch that the last parting began; 0: there is none. Asked often. */
+  parted(): number {
+    const count = this.#partingCount;
+    return count === 0 ? 0 : Number(Atomics.load(this.#values, PARTINGS + 2 * (count - 1)));
+  }
+  /** Called by whoever opens or shows the log, and by its writer at a parting. */
+  publishPartings(partings: Partings): void {
+    Atomics.add(this.#values, SEQUENCE, 1n);
+    for (const [number, { epoch, lsn }] of partings.entries()) {
+      Atomics.store(this.#values, PARTINGS + 2 * number, BigInt(epoch));
+      Atomics.store(this.#values, PARTINGS + 2 * number + 1, lsn);
+    }
+    Atomics.store(this.#values, PARTING_COUNT, BigInt(partings.length));
+    Atomics.add(this.#values, SEQUENCE, 1n);
+  }
+
+  get #partingCount(): number {
+    return Number(Atomics.load(this.#values, PARTING_COUNT));
+  }
+  #partingAt(number: number): Parting {
+    return {
+      epoch: Number(Atomics.load(this.#values, PARTINGS + 2 * number)),
+      lsn: toLsn(Atomics.load(this.#values, PARTINGS + 2 * number + 1)),
+    };
+  }
+
   #atOneMoment<T>(read: () => T): T {
     for (;;) {
       const sequence = Atomics.load(this.#values, SEQUENCE);
@@ -158,19 +196,27 @@ export class LogSignals {
     }
   }
 
-  /** Called by the runner of sink `slot` only: everything below this is settled, and remembered as such on disk. */
-  publishSettled(slot: number, settled: { offset: number; lsn: Lsn }): void {
+  /**
+   * Called by the runner of sink `slot` only: everything below this is settled, and remembered as such on disk. `partings`: those
+   * that it knew of when it took its place.
+   */
+  publishSettled(slot: number, settled: { offset: number; lsn: Lsn; partings?: Partings }): void {
     const base = LOG_FIELDS + slot * SINK_FIELDS;
     Atomics.store(this.#values, base + SETTLED_LSN, settled.lsn);
+    // After the LSN: whoever sees the new parting sees an LSN of it.
+    Atomics.store(this.#values, base + SETTLED_PARTED, BigInt(lastParted(settled.partings ?? [])));
     Atomics.store(this.#values, base + SETTLED_OFFSET, BigInt(settled.offset));
     Atomics.add(this.#version, 1, 1);
     Atomics.notify(this.#version, 1);
   }
   settled(slot: number): { offset: number; lsn: Lsn } {
     const base = LOG_FIELDS + slot * SINK_FIELDS;
+    const knows = Number(Atomics.load(this.#values, base + SETTLED_PARTED));
+    const lsn = toLsn(Atomics.load(this.#values, base + SETTLED_LSN));
     return {
       offset: Number(Atomics.load(this.#values, base + SETTLED_OFFSET)),
-      lsn: toLsn(Atomics.load(this.#values, base + SETTLED_LSN)),
+      // Up to somewhere in a history that is lost: of the present one that says nothing.
+      lsn: knows === this.parted() ? lsn : ZERO_LSN,
     };
   }
 

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { TailraceError } from '../core/errors.ts';
 import { toLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { NO_PARTINGS, type Partings } from '../core/partings.ts';
 import { openFile } from '../data-directory/files.ts';
 import { fileError, syncError } from './errors.ts';
 import { FORMAT_VERSION, recallBirth, storeBirth, type LogBirth, type StoredBirth } from './format.ts';
@@ -24,6 +25,8 @@ export type LogState = {
   readonly streamOptions: string;
   /** Undefined: format version 1 wrote it. */
   readonly birth: LogBirth | undefined;
+  /** Where the histories in the log parted. */
+  readonly partings: Partings;
 };
 
 export const EMPTY_STATE: LogState = {
@@ -34,20 +37,25 @@ export const EMPTY_STATE: LogState = {
   timeline: 0,
   streamOptions: '',
   birth: undefined,
+  partings: NO_PARTINGS,
 };
 
 /** Its name in the log's directory. */
 export const STATE_FILE = 'state';
 
+/** A version that does not know of partings would deliver what is lost, and look for it on the server. */
+const PARTED_FORMAT_VERSION = FORMAT_VERSION + 1;
 const SLOT_BYTES = 4096;
 const SLOT_HEADER_BYTES = 8;
 type SlotIndex = 0 | 1;
 type Slot = LogState & { readonly sequence: number; readonly format: number; readonly writtenBy: string };
 /** A slot in JSON: LSNs as decimal numbers. */
-type StoredSlot = Omit<Slot, 'flushed' | 'settled' | 'birth'> & {
+type StoredSlot = Omit<Slot, 'flushed' | 'settled' | 'birth' | 'partings'> & {
   readonly flushed: string;
   readonly settled: string;
   readonly birth?: StoredBirth | undefined;
+  /** None: left out. */
+  readonly partings?: readonly (readonly [epoch: number, lsn: string])[] | undefined;
 };
 
 const syncData = promisify(fdatasync);
@@ -89,14 +97,16 @@ export class StateFile {
 
   /** Writes the state without waiting for the disk. */
   note(state: LogState): void {
-    const { birth } = state;
+    const { birth, partings } = state;
+    const hasParted = partings.length > 0;
     const slot: StoredSlot = {
       ...state,
       flushed: state.flushed.toString(),
       settled: state.settled.toString(),
       birth: birth && storeBirth(birth),
+      partings: hasParted ? partings.map(({ epoch, lsn }) => [epoch, lsn.toString()] as const) : undefined,
       sequence: ++this.#sequence,
-      format: FORMAT_VERSION,
+      format: hasParted ? PARTED_FORMAT_VERSION : FORMAT_VERSION,
       writtenBy: this.#version,
     };
     const json = Buffer.from(JSON.stringify(slot));
@@ -153,7 +163,7 @@ function readSlot(fd: number, index: SlotIndex, path: string): Slot | undefined 
   if (length === 0 || length > SLOT_BYTES - SLOT_HEADER_BYTES) return undefined;
   if (crc32(bytes.subarray(4, SLOT_HEADER_BYTES + length)) !== bytes.readUInt32BE(0)) return undefined;
   const raw = JSON.parse(bytes.toString('utf8', SLOT_HEADER_BYTES, SLOT_HEADER_BYTES + length)) as StoredSlot;
-  if (raw.format > FORMAT_VERSION) {
+  if (raw.format > PARTED_FORMAT_VERSION) {
     throw new TailraceError(
       `${path} was written by Tailrace ${raw.writtenBy}, which is newer than this version`,
       {
@@ -168,6 +178,7 @@ function readSlot(fd: number, index: SlotIndex, path: string): Slot | undefined 
     flushed: toLsn(BigInt(raw.flushed)),
     settled: toLsn(BigInt(raw.settled)),
     birth: raw.birth && recallBirth(raw.birth),
+    partings: (raw.partings ?? []).map(([epoch, lsn]) => ({ epoch, lsn: toLsn(BigInt(lsn)) })),
   };
 }
 

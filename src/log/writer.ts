@@ -3,16 +3,18 @@ import { statfsSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { steadyMs } from '../core/clock.ts';
 import { TailraceError } from '../core/errors.ts';
-import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { minLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
+import { MAX_PARTINGS, partedEnd, withParting, type Partings } from '../core/partings.ts';
 import { makeDirectorySync } from '../data-directory/directory.ts';
 import { beginLife, laterHistory, type History } from './birth.ts';
 import { FILE_DEVICE, type LogDevice } from './device.ts';
-import { abandonTransaction, advance } from './context.ts';
-import { fileError, syncError, stateDamaged } from './errors.ts';
+import { abandonTransaction, advance, partedEndOf } from './context.ts';
+import { fileError, syncError, stateDamaged, tooManyPartings } from './errors.ts';
 import type { BlockContext, LogBirth, LogIdentity } from './format.ts';
 import { holdsTransactions, surveySegments, recoverSegments, type RecoveredSegments } from './recovery.ts';
 import { expiredSegments } from './retention.ts';
 import { SegmentChain } from './segment-chain.ts';
+import { listSegments, readSegmentContext } from './segments.ts';
 import type { LogSettings } from './settings.ts';
 import type { LogSignals } from './signals.ts';
 import { digestStreamOptions, EMPTY_STATE, STATE_FILE, StateFile, type LogState } from './state-file.ts';
@@ -70,6 +72,8 @@ export interface LogWriter {
   readonly writtenEnd: number;
   /** `log.max_bytes`, resolved. */
   readonly maxBytes: number;
+  /** Where the histories in the log parted. */
+  readonly partings: Partings;
   /**
    * Writes `frames[0, length)`, whole frames, to the page cache, and wakes the readers. `frames` is free again
    * afterwards. An epoch's change abandons a transaction in progress. Throws TailraceError; the writer is over then, unless it
@@ -80,6 +84,12 @@ export interface LogWriter {
   sync(): Promise<number>;
   /** Stores the flush position durably (invariant 1), with the history, which is the last append's by default. */
   remember(state: { flushed: Lsn; settled?: Lsn; history?: History }): Promise<void>;
+  /**
+   * The log goes on in another history, which has in common with it what was committed below `lsn`: remembered durably, with what
+   * servers of that history were told, before anything of it is appended. The log's end is the parting from then on. Throws
+   * LOG_PARTINGS when there are too many.
+   */
+  part(parting: { lsn: Lsn; flushed: Lsn; history: History }): Promise<void>;
   /** Deletes segments that nobody needs (everything below `settledOffset` is settled). Resolves to the bytes kept. */
   retain(settledOffset: number, nowMs: number): Promise<number>;
   /** Bytes on disk. */
@@ -155,7 +165,7 @@ class Writer implements LogWriter {
     );
     this.birth = birth;
     this.#remembered = { ...remembered, birth };
-    const context = { ...found.context, ...history };
+    const context = { ...partedEndOf(found.context, remembered.partings), ...history };
     this.#context = context;
     this.recovered = this.#describe(found, isBehind);
     this.#chain = new SegmentChain(
@@ -192,6 +202,7 @@ class Writer implements LogWriter {
     if (this.recovered.created) await this.remember({ flushed: ZERO_LSN });
     else if (this.#state.found?.birth === undefined) await this.#state.save(this.#remembered);
     this.#options.signals.publishFirstOffset(this.#chain.firstOffset);
+    this.#options.signals.publishPartings(this.partings);
     this.#publish();
   }
 
@@ -201,6 +212,10 @@ class Writer implements LogWriter {
 
   get writtenEnd(): number {
     return this.#chain.end;
+  }
+
+  get partings(): Partings {
+    return this.#remembered.partings;
   }
 
   append(frames: Buffer, length: number, history: History): void {
@@ -287,7 +302,44 @@ class Writer implements LogWriter {
       timeline,
       streamOptions: this.#streamOptions,
       birth: this.birth,
+      partings: this.partings,
     };
+    await this.#save();
+  }
+
+  async part({ lsn, flushed, history }: { lsn: Lsn; flushed: Lsn; history: History }): Promise<void> {
+    this.#assertAlive();
+    const { directory, signals } = this.#options;
+    const partings = withParting(this.#presentPartings(), { epoch: history.epoch, lsn });
+    if (partings.length > MAX_PARTINGS) throw tooManyPartings(directory);
+    // What is lost is remembered as part of what is durable: nobody may take it for what the power took.
+    await this.sync();
+    const { settled } = this.#remembered;
+    this.#remembered = {
+      ...this.#remembered,
+      ...history,
+      durableEnd: this.#durableEnd,
+      flushed,
+      settled: minLsn(settled, lsn),
+      partings,
+    };
+    await this.#save();
+    this.#context = partedEnd(abandonTransaction(this.#context, history), { epoch: history.epoch, lsn });
+    signals.publishQuiet({ offset: this.#chain.end, lsn, timeline: history.timeline });
+    this.#publish();
+    signals.publishPartings(partings);
+  }
+
+  /** Where there are too many: without those before everything that is retained. */
+  #presentPartings(): Partings {
+    const { partings } = this.#remembered;
+    if (partings.length < MAX_PARTINGS) return partings;
+    const first = listSegments(this.#options.directory)[0];
+    const firstEpoch = (first && readSegmentContext(first)?.epoch) ?? 0;
+    return partings.filter(({ epoch }) => epoch > firstEpoch);
+  }
+
+  async #save(): Promise<void> {
     try {
       await this.#state.save(this.#remembered);
     } catch (error) {

@@ -174,8 +174,62 @@ const VERSION_3 = `
   ) strict;
 `;
 
+/**
+ * lost_histories: which partings a sink has accounted for · orphans: what it had delivered of what was lost, the first of each ·
+ * drains: nulls until it is done · adoptions: of another server, under the log that was left.
+ */
+const VERSION_4 = `
+  create table partings (
+    database text not null,
+    epoch integer not null,
+    lsn text not null,
+    log_end text not null,
+    timeline integer not null,
+    why text not null,
+    found_at text not null,
+    primary key (database, epoch)
+  ) strict;
+  create table lost_histories (
+    database text not null,
+    sink text not null,
+    epoch integer not null,
+    lsn text not null,
+    discarded integer not null,
+    orphaned integer not null,
+    primary key (database, sink, epoch)
+  ) strict;
+  create table orphans (
+    id integer primary key autoincrement,
+    database text not null,
+    sink text not null,
+    parting integer not null,
+    epoch integer not null,
+    commit_lsn text not null,
+    change_index integer not null,
+    schema_name text not null,
+    table_name text not null,
+    action text not null,
+    row_key text
+  ) strict;
+  create index orphans_by_database on orphans (database, id);
+  create table drains (
+    database text primary key,
+    asked_at text not null,
+    lsn text,
+    system_identifier text,
+    drained_at text
+  ) strict;
+  create table adoptions (
+    database text not null,
+    life text not null,
+    nothing_missing_from text,
+    adopted_at text not null,
+    primary key (database, life)
+  ) strict;
+`;
+
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */
-const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];
+const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 const NEWEST = STEPS.length;
 
 /** `PRAGMA user_version` of the file. https://www.sqlite.org/pragma.html#pragma_user_version */

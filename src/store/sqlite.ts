@@ -1,5 +1,5 @@
 // The rare things, in one SQLite file: what is remembered of sinks, dead letters, what was skipped, which tables joined,
-// gaps, looks, renumbered transactions.
+// gaps, looks, renumbered transactions, partings, moves to another server.
 import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
@@ -7,7 +7,9 @@ import { prepareSqliteFile } from '../data-directory/files.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { requireSound, storeCure } from './errors.ts';
 import { Gaps } from './gaps.ts';
+import { Handovers } from './handovers.ts';
 import { Looks } from './looks.ts';
+import { PartingRecords } from './partings.ts';
 import { Renumbered } from './renumbered.ts';
 import { migrate } from './schema.ts';
 import { SinkRecords } from './sink-records.ts';
@@ -30,6 +32,8 @@ export type Store = {
   readonly gaps: Gaps;
   readonly looks: Looks;
   readonly renumbered: Renumbered;
+  readonly partings: PartingRecords;
+  readonly handovers: Handovers;
   close(): void;
 };
 
@@ -74,6 +78,8 @@ export function openStore(
     gaps: new Gaps(db),
     looks: new Looks(db),
     renumbered: new Renumbered(db),
+    partings: new PartingRecords(db),
+    handovers: new Handovers(db),
     close: () => db.close(),
   };
 }

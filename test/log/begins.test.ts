@@ -16,7 +16,9 @@ async function logOf(count: number, rows = 3) {
     for (let at = 0; at < messages.length; at += 10) append(opened.log, messages.slice(at, at + 10));
   }
   const begins = (from: bigint, limit = opened.log.writtenEnd) =>
-    [...loggedBegins(directory, toLsn(from), limit)].map(({ commitLsn }) => Number(commitLsn));
+    [...loggedBegins(directory, { from: toLsn(from), limit, partings: [] })].map(({ commitLsn }) =>
+      Number(commitLsn),
+    );
   return { ...opened, directory, begins };
 }
 
@@ -27,7 +29,7 @@ test('the beginnings from a commit on are all of them, over segments, with id an
   expect(begins(1500n)).toEqual([1500, 1600, 1700, 1800, 1900, 2000]);
   expect(begins(1501n)).toEqual([1600, 1700, 1800, 1900, 2000]);
   expect(begins(2001n)).toEqual([]);
-  const [first] = loggedBegins(directory, toLsn(700n), log.writtenEnd);
+  const [first] = loggedBegins(directory, { from: toLsn(700n), limit: log.writtenEnd, partings: [] });
   expect(first).toEqual({ commitLsn: 700n, commitTimeUs: 7n, xid: 700 });
 });
 

@@ -6,6 +6,7 @@ import { isBefore, isDue, type BeginningDoubts, type BeginningFacts } from './be
 import { DeclaredGaps } from './declared.ts';
 import { Excuses } from './excuses.ts';
 import type { ModelSinkSettings } from './process-options.ts';
+import { DATABASE } from './process-options.ts';
 import { Received } from './received.ts';
 import type { Row, Transaction } from './server-state.ts';
 import type { PretendedServer } from './server.ts';
@@ -32,6 +33,10 @@ export class Accounting {
   #isLogCut = false;
   /** Everything before is nobody's: the slot was made after it. */
   countedFrom: number | undefined;
+  /** A server that goes back to an earlier history may have it again: it comes again then. */
+  readonly #wasLost = new Set<number>();
+  /** In the log, and known not to be in the server's history. */
+  #lost: ReadonlySet<number> = new Set();
   readonly faults: string[] = [];
 
   constructor(server: PretendedServer, sinks: readonly ModelSinkSettings[]) {
@@ -77,10 +82,11 @@ export class Accounting {
       wants: (table) => selects(selection, { schema: 'public', table }),
       delivered: (id, key, idempotencyKey) => {
         const { row, transaction } = this.#rows.get(id)!;
+        if (this.#lost.has(id)) this.faults.push(`${sink}: row ${id} was sent though the server has lost it`);
         const swallowed = received.swallowed(id, idempotencyKey);
         if (swallowed !== undefined) this.faults.push(`${sink}: ${swallowed}`);
         const fault = received.delivered(id, key, {
-          mayRepeat: this.#doubled.has(id),
+          mayRepeat: this.#doubled.has(id) || this.#wasLost.has(id),
           mayBeLate: () => this.#declared.names(row, transaction, sink),
         });
         if (fault !== undefined) this.faults.push(`${sink}: ${fault}`);
@@ -123,6 +129,40 @@ export class Accounting {
       for (const { id } of transaction.rows) this.#doubled.add(id);
     }
   }
+  /** The source knows that the server has other changes from there on. */
+  parted(lsn: Lsn): void {
+    const present = new Set(this.#server.state.wal.flatMap(({ rows }) => rows.map(({ id }) => id)));
+    const isKnown = (id: number): boolean =>
+      this.#lost.has(id) || this.#rows.get(id)!.transaction.commitLsn >= lsn;
+    this.#lost = new Set([...this.#logged].filter((id) => !present.has(id) && isKnown(id)));
+    for (const id of this.#lost) this.#wasLost.add(id);
+  }
+
+  /** Of what the sinks say that they delivered and discarded of lost histories: how many each did. Undefined: that is not known. */
+  #checkOrphans(store: ModelStore): void {
+    for (const { name, selection } of this.#sinks) {
+      if (this.#beginnings.has(name)) continue;
+      const received = this.#received.get(name)!;
+      const wanted = [...this.#wasLost].filter((id) =>
+        selects(selection, { schema: 'public', table: this.#rows.get(id)!.row.table }),
+      );
+      const delivered = wanted.filter((id) => received.has(id)).length;
+      const lost = store.partings.ofSink({ database: DATABASE, sink: name });
+      const orphaned = lost.reduce((sum, { orphaned: count }) => sum + count, 0);
+      const discarded = lost.reduce((sum, { discarded: count }) => sum + count, 0);
+      // What a kill took the answer of was delivered, and nobody knows.
+      if (
+        orphaned <= delivered &&
+        delivered <= orphaned + discarded &&
+        orphaned + discarded === wanted.length
+      )
+        continue;
+      this.faults.push(
+        `${name}: ${orphaned} orphans and ${discarded} discarded are on record; of ${wanted.length} lost rows ${delivered} were delivered`,
+      );
+    }
+  }
+
   logSynced(): void {
     this.#durable = new Set(this.#logged);
   }
@@ -204,7 +244,11 @@ export class Accounting {
   }
 
   /** Everything has come to rest. `probes`: rows that nothing explains the lack of. */
-  settle(probes: readonly Transaction[]): void {
+  settle(
+    probes: readonly Transaction[],
+    { orphansOf }: { readonly orphansOf?: ModelStore | undefined } = {},
+  ): void {
+    if (orphansOf !== undefined) this.#checkOrphans(orphansOf);
     const probing = new Set(probes);
     for (const transaction of this.#server.state.wal) {
       const isProbe = probing.has(transaction);

@@ -8,6 +8,44 @@ afterAll(removeEmptyStore);
 
 const FOUND: readonly (readonly [what: string, sequence: Sequence])[] = [
   [
+    'a transaction that was given up at a promotion, and came again, does not part the histories',
+    {
+      steps: [
+        { action: 'failover to a standby behind', seed: 155 },
+        { action: 'go on', seed: 0 },
+        { action: 'server crashed', seed: 182 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
+    'below a switch a server that had gone back before has others than the log: they are not taken for what it holds',
+    {
+      steps: [
+        { action: 'server copied', seed: 548 },
+        { action: 'server restored', seed: 670 },
+        { action: 'go on', seed: 0 },
+        { action: 'failover to a level standby', seed: 659 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
+    'what was found of a server that went back is known to the next one, whose slot is new',
+    {
+      steps: [
+        { action: 'server copied', seed: 0 },
+        { action: 'server restored', seed: 711 },
+        { action: 'failover without the slot', seed: 0 },
+        { action: 'go on', seed: 0 },
+      ],
+      ack: 'auto',
+      version: 17,
+    },
+  ],
+  [
     'a slot that somebody moved past what our disk has is not taken for our own flush, whatever the power does',
     {
       steps: [

@@ -52,6 +52,8 @@ export type ProcessOptions = {
   readonly logSynced: () => void;
   /** What the log held of an unfinished transaction is given up: it comes again under another epoch. */
   readonly epochChanged: (logEnd: BlockContext) => void;
+  /** It is known that the server's history is not the log's, from there on. */
+  readonly parted: (lsn: Lsn) => void;
   /** A look was taken. */
   readonly looked: () => void;
 };

@@ -34,7 +34,12 @@ export class ModelSinks {
   async open(following: Following): Promise<void> {
     const { sinks, watcherOf, begins } = this.#options;
     for (const [slot, { name }] of sinks.entries()) {
-      if (this.#running.has(slot)) continue;
+      const running = this.#running.get(slot);
+      if (running?.isPast === false) continue;
+      if (running !== undefined) {
+        await this.#with(slot, () => running.end({ killed: false }));
+        this.#running.delete(slot);
+      }
       const place = this.#placeOf(slot, following);
       await this.#with(slot, async () => {
         if (this.#isNew(place)) await begins(place);
@@ -45,9 +50,17 @@ export class ModelSinks {
 
   #placeOf(slot: number, { log, first }: Following): PlaceOptions {
     const { sinks, store, logDirectory, ledgerDirectory } = this.#options;
-    const { name, start } = sinks[slot]!;
+    const { name, start, selection } = sinks[slot]!;
     return {
-      settings: { name, database: DATABASE, status: 'active', start } as SinkSettings,
+      settings: {
+        name,
+        database: DATABASE,
+        status: 'active',
+        start,
+        selection,
+        tables: [],
+        actions: ['insert'],
+      } as unknown as SinkSettings,
       logDirectory,
       log,
       signals: this.#signals,

@@ -3,11 +3,12 @@
 import { TailraceError } from '../../src/core/errors.ts';
 import { haltingGap } from '../../src/core/gaps.ts';
 import type { Lsn } from '../../src/core/lsn.ts';
+import { lastParted } from '../../src/core/partings.ts';
 import { LOG_DISK_FULL } from '../../src/log/errors.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import { GapKeeper } from '../../src/pipeline/source/gaps.ts';
 import type { StartPlan } from '../../src/pipeline/source/history/plan.ts';
-import { join as joinLog, type JoinPorts } from '../../src/pipeline/source/joining.ts';
+import { join as joinLog, partWhereFound, type JoinPorts } from '../../src/pipeline/source/joining.ts';
 import { followedLog, openSourceLog, type SourceLog } from '../../src/pipeline/source/log.ts';
 import { LookKeeper, type Looking } from '../../src/pipeline/source/looks.ts';
 import type { SourceOptions } from '../../src/pipeline/source/options.ts';
@@ -90,11 +91,28 @@ export class ModelProcess {
     } catch (error) {
       this.#session = undefined;
       // As the session takes it.
+      await this.#partWhereFound();
       if (error instanceof TailraceError && error.code === LOG_DISK_FULL) this.#opened?.budget.filled();
       if (!(error instanceof TailraceError) && !isDiskFull(error)) throw error;
       if (error instanceof TailraceError && error.mend === 'restart') this.fatal = error;
       else this.waits = error as Error;
     }
+  }
+
+  /** As a session that ends does; on a full disk it is for the next one. */
+  async #partWhereFound(): Promise<void> {
+    const opened = this.#opened;
+    if (opened?.parts === undefined) return;
+    const { epochChanged, parted } = this.#options;
+    const logEnd = { ...opened.log.context };
+    try {
+      await partWhereFound(opened, this.#source);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      return;
+    }
+    epochChanged(logEnd);
+    parted(opened.log.partings.at(-1)!.lsn);
   }
 
   async #connect(): Promise<void> {
@@ -128,13 +146,14 @@ export class ModelProcess {
     history: ServerHistory,
     looking: Looking,
   ): Promise<{ readonly opened: SourceLog; readonly plan: StartPlan }> {
-    const { logOpened, epochChanged } = this.#options;
+    const { logOpened, epochChanged, parted } = this.#options;
     if (this.#opened === undefined) {
       this.#opened = await openSourceLog(this.#source, this.#state, prepared, history);
       await logOpened(this.#opened.log.recovered.lastCommitLsn, this.#signals);
     }
     const opened = this.#opened;
     const { epoch } = opened;
+    const partedBefore = lastParted(opened.log.partings);
     const logEnd = { ...opened.log.context };
     const joining = joinLog({
       opened,
@@ -152,6 +171,8 @@ export class ModelProcess {
     });
     const plan = await joining.finally(() => {
       if (opened.epoch !== epoch) epochChanged(logEnd);
+      const { partings } = opened.log;
+      if (lastParted(partings) !== partedBefore) parted(partings.at(-1)!.lsn);
     });
     return { opened, plan };
   }

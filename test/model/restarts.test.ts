@@ -3,7 +3,7 @@
 import * as fc from 'fast-check';
 import { afterAll, expect, test, vi } from 'vitest';
 import { removeEmptyStore } from './directory.ts';
-import { ACTIONS, HARMLESS, type Action, type Sequence } from './sequence.ts';
+import { ACTIONS, EXACT, HARMLESS, type Action, type Sequence } from './sequence.ts';
 import { RestartWorld } from './world.ts';
 
 /** The proof has a hundred thousand; what a person waits for, fewer. */
@@ -52,6 +52,10 @@ test(`after ${SEQUENCES} random sequences nothing is missing in silence (seed ${
 
 test('restarts, crashes and power cuts alone cost nothing and declare nothing', async () => {
   expect(await faultAmong([...HARMLESS], Math.ceil(SEQUENCES / 4))).toBeUndefined();
+});
+
+test('whatever histories part, what is lost of them is accounted for to the row, and nothing of it is sent', async () => {
+  expect(await faultAmong([...EXACT], Math.ceil(SEQUENCES / 2))).toBeUndefined();
 });
 
 test('where nothing happens everything arrives, and nothing is declared', async () => {

@@ -84,5 +84,25 @@ export const HARMLESS: ReadonlySet<Action> = new Set<Action>([
   'new sink',
 ]);
 
+/** Histories that part, and what leaves log, ledgers and store as they are: what is lost is accounted for to the row. */
+export const EXACT: ReadonlySet<Action> = new Set<Action>([
+  'go on',
+  'kill',
+  'stop',
+  'connection lost',
+  'server crashed',
+  'server restarted',
+  'server checkpoint',
+  'server copied',
+  'clock moved',
+  'gaps accepted',
+  'new sink',
+  'server recovered to a point',
+  'server restored',
+  'failover to a level standby',
+  'failover to a standby behind',
+  'failover without the slot',
+]);
+
 /** What asks how much of a disk there is, and what of it is durable. */
 export const WATCHED: ReadonlySet<Action> = new Set<Action>(['power cut', 'disk full']);

@@ -8,6 +8,7 @@ import { LogWalker, type LoggedRow } from '../../src/pipeline/intake/log-walker.
 import { notePlace, openPlace, type PlaceOptions, type SinkPlace } from '../../src/pipeline/sink/place.ts';
 import { RepeatedLines } from '../../src/telemetry/repeated-lines.ts';
 import { Restored } from '../../src/pipeline/sink/restored.ts';
+import { isLost, lastParted } from '../../src/core/partings.ts';
 import { Settlement } from '../../src/pipeline/sink/settlement.ts';
 import { RowReader, type NamedRow } from './logged-rows.ts';
 import { isDiskFull } from './store.ts';
@@ -76,6 +77,7 @@ export class ModelSink {
       walker: this.#walker,
       restored: this.#restored,
       start: place.start,
+      partings: place.partings,
       beforeMove: () => undefined,
       note: (cursor) => {
         if (this.#notes) notePlace(options, cursor, new RepeatedLines(options.logger));
@@ -94,12 +96,18 @@ export class ModelSink {
     return new ModelSink(options, watcher, await openPlace(options));
   }
 
+  /** Is its place one from before a parting? Then it reads no further. */
+  get isPast(): boolean {
+    return this.#options.signals.parted() !== lastParted(this.#place.partings);
+  }
+
   get waiting(): number {
     return this.#waiting.length;
   }
 
   #row({ transaction, index, offset }: LoggedRow, named: NamedRow): void {
     if (this.#restored.has(transaction, index) || !this.#watcher.wants(named.table)) return;
+    if (isLost(this.#place.partings, transaction)) return;
     const position = { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index };
     this.#waiting.push({ ...named, position, transaction, index, offset, state: 'waiting' });
   }
@@ -107,7 +115,7 @@ export class ModelSink {
   /** Reads up to so many blocks that are there. */
   async read(blocks: number): Promise<void> {
     const { signals, slot } = this.#options;
-    for (let left = blocks; left > 0 && !signals.isHalted(slot); left--) {
+    for (let left = blocks; left > 0 && !signals.isHalted(slot) && !this.isPast; left--) {
       if (signals.writtenEnd() <= this.#seenEnd) return;
       const { value, done } = (await this.#blocks.next()) as IteratorResult<LogBlock, undefined>;
       if (done === true || value === undefined || signals.isHalted(slot)) return;
@@ -119,6 +127,7 @@ export class ModelSink {
 
   /** Hands over up to `count` messages, one of each key: `pick` says how many are passed over before each. */
   deliver(count: number, pick: () => number): void {
+    if (this.isPast) return;
     const busy = new Set(this.#waiting.filter(({ state }) => state === 'in flight').map(({ key }) => key));
     let skip = pick();
     for (const message of this.#waiting) {

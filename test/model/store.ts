@@ -7,6 +7,7 @@ const WRITING = {
   gaps: ['declare', 'close', 'accept', 'acceptNamed'],
   looks: ['add', 'prove', 'forget'],
   renumbered: ['add'],
+  partings: ['add', 'account'],
 } as const;
 
 export type ModelStore = Store & {
@@ -30,6 +31,7 @@ export function modelStore(store: Store, isFull: () => boolean): ModelStore {
     gaps: guarded(store.gaps, WRITING.gaps, before),
     looks: guarded(store.looks, WRITING.looks, before),
     renumbered: guarded(store.renumbered, WRITING.renumbered, before),
+    partings: guarded(store.partings, WRITING.partings, before),
     get writes() {
       return writes;
     },

@@ -32,6 +32,7 @@ export function wire({ directory, accounting, isLogOlder, ...life }: Wired): Pro
     logged: (ids) => accounting.logged(ids),
     logSynced: () => accounting.logSynced(),
     epochChanged: (end) => accounting.epochChanged(end),
+    parted: (lsn) => accounting.parted(lsn),
     looked: () => accounting.looked(),
   };
 }

@@ -7,6 +7,7 @@ import { Accounting } from './accounting.ts';
 import { bringToRest, describe } from './operator.ts';
 import { ModelProcess } from './process.ts';
 import {
+  EXACT,
   HARMLESS,
   isPublicationAction,
   isServerAction,
@@ -168,6 +169,9 @@ export class RestartWorld {
     if (isServerAction(action)) {
       this.#process?.disconnect();
       const { walEnd, timeline } = server.state;
+      const met = { history: this.#metHistory, lost: this.#lost };
+      // The slot goes with it, and with that what would come again.
+      if (action === 'failover without the slot' && isBeyondProof(server.state, met)) return;
       if (walEnd > this.#lost.walEnd) this.#lost = { walEnd, timeline };
       return meetServer(server, action, { copy: this.#serverCopy, below: this.#below });
     }
@@ -286,7 +290,8 @@ export class RestartWorld {
     const probes = TABLES.map((name) => this.#committed(this.#server.commit([{ table: name, key: 0 }])));
     this.#tell('-- probes');
     await this.#heal();
-    this.accounting.settle(probes);
+    const isExact = this.#sequence.steps.every(({ action }) => EXACT.has(action));
+    this.accounting.settle(probes, { orphansOf: isExact ? this.#directory.store : undefined });
   }
 
   #heal(): Promise<void> {

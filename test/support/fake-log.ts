@@ -43,6 +43,8 @@ export function fakeLog(heard: (call: string) => void, recovered: Partial<Recove
     recovered: found,
     birth: { life: 'a life', beganAt: undefined, adoptedEpoch: undefined },
     maxBytes: Infinity,
+    partings: [],
+    part: () => Promise.reject(new Error('the flush parts nothing')),
     remembered,
     get context() {
       return context;

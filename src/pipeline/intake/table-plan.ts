@@ -74,7 +74,7 @@ export function compileTablePlan(
   const table = optionsFor(relation, settings.tables);
   const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
-  for (const action of table?.actions ?? settings.actions) {
+  for (const action of actionsOf(table, settings)) {
     const routing = routingOf(relation, action, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
@@ -143,6 +143,17 @@ export const queueOf = (
   { routeQueue, routeByRow }: ActionPlan,
   event: RowEvent | undefined,
 ): RouteQueue<Pending> => routeQueue ?? routeByRow!.queueOf(event);
+
+/** The actions of which a sink wants the changes of this table. */
+export const wantedActions = (
+  relation: Relation,
+  settings: Pick<SinkSettings, 'tables' | 'actions'>,
+): readonly Action[] => actionsOf(optionsFor(relation, settings.tables), settings);
+
+const actionsOf = (
+  table: TableOptions | undefined,
+  { actions }: Pick<SinkSettings, 'actions'>,
+): readonly Action[] => table?.actions ?? actions;
 
 function groupOf(relation: Relation, columns: readonly string[], template: string | undefined): GroupKey {
   if (template !== undefined) return groupByTemplate(relation, parseTemplate(template));

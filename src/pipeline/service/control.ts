@@ -4,6 +4,7 @@ import { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
 import type { SinkStatus, WantedStatus } from '../../core/status.ts';
 import type { DeadLetterFilter, DeadLetterSummary, StoredDeadLetter } from '../../store/dead-letters.ts';
+import type { OrphanRecord, PartingRecord } from '../../store/partings.ts';
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { RewindTarget, SinkReply, SinkRequest } from '../sink/requests.ts';
@@ -22,6 +23,12 @@ export interface ServiceControl {
   gap(database: string, id: number): GapDocument;
   /** Sinks that halted because of it go on. Durable when it returns. */
   acceptGap(database: string, id: number): GapDocument;
+  /** Of a database, where its server's history parted from the log's, oldest first, with what that meant to each sink. */
+  partings(database: string): readonly PartingRecord[];
+  /** Changes that were delivered, and that the server's history does not have. */
+  orphans(database: string, page: Page): readonly OrphanRecord[];
+  /** Its source reads on until all is delivered, and no further; `undo`: it reads on. Durable when it returns. */
+  drain(database: string, how: { readonly undo: boolean }): void;
   sinks(): readonly SinkStatus[];
   /** `name` or `database/name`. */
   find(name: string, database?: string): SinkId;
@@ -73,6 +80,12 @@ export function createControl({ store, topology, configuredStatus }: ControlPort
         database,
         store.gaps.accept(known(database), id, wallTime()) ?? fail(unknownGap(database, id)),
       ),
+    partings: (database) => store.partings.list(known(database)),
+    orphans: (database, { after = 0, limit }) => store.partings.orphans(known(database), { after, limit }),
+    drain: (database, { undo }) => {
+      if (undo) store.handovers.takeBack(known(database));
+      else store.handovers.ask(known(database), wallTime());
+    },
     sinks,
     find: (name, database) => findSink(sinks(), name, database),
     sink: (id) => statusOf(id) ?? fail(unknownSink(id.sink)),

@@ -1,6 +1,7 @@
 // Makes the parts of one sink, bottom-up: each is given what is there already.
 import { steadyMs, wallMs, wallTime } from '../../core/clock.ts';
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
+import { isLost } from '../../core/partings.ts';
 import { formats } from '../../formats/registry.ts';
 import { compileValue } from '../../postgres/values/values.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
@@ -124,7 +125,10 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
     unsettled,
     compile: (relation, isKeyProven) => compileTablePlan(relation, settings, planPorts, isKeyProven),
     isDone: (transaction, index, offset) =>
-      restored.has(transaction, index) || kept.has(transaction, index) || shedding.givesUp(offset),
+      restored.has(transaction, index) ||
+      isLost(place.partings, transaction) ||
+      kept.has(transaction, index) ||
+      shedding.givesUp(offset),
     isHalfDone: (transaction, index, half) =>
       restored.hasHalf(transaction, index, half) || kept.hasHalf(transaction, index, half),
     readFrames: (offset, length) => place.reader.readFrames(offset, length),
@@ -151,6 +155,7 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     walker,
     restored,
     start: place.start,
+    partings: place.partings,
     beforeMove: ({ cursor, offset }) => {
       markers.write();
       shedding.record({ endLsn: cursor.endLsn, offset });

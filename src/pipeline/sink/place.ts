@@ -4,6 +4,7 @@ import { wallTime } from '../../core/clock.ts';
 import type { OnGap } from '../../core/gaps.ts';
 import { lifeOf, type FollowedLog } from '../../core/log-life.ts';
 import { formatLsn, maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { presentCursor, type Partings } from '../../core/partings.ts';
 import { comparePositions, type Position } from '../../core/position.ts';
 import type { SinkGap } from '../../core/status.ts';
 import { openLogReader, type LogReader, type ReadFrom } from '../../log/reader.ts';
@@ -17,13 +18,14 @@ import {
   type Ledger,
   type StoredLedger,
 } from '../../store/ledger.ts';
-import { settledLsn } from '../../store/places.ts';
+import { settledLsn, type KnownPlace } from '../../store/places.ts';
 import type { SinkId, SinkRecord } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { SinkSettings } from '../settings.ts';
 import { beginningOf, missingSince, type Beginning, type Missing, type PresentLog } from './belonging.ts';
 import { CURSOR_KEPT_DAYS, giveUpCursor, isCursorKept, placeOf } from './kept-cursors.ts';
+import { accountForLost } from './lost-history.ts';
 import { startOfNewSink } from './start.ts';
 
 export type PlaceOptions = {
@@ -51,6 +53,8 @@ export type SinkPlace = {
   /** A log offset at or before the first change to read. */
   readonly offset: number;
   readonly rewinds: number;
+  /** Where the histories in the log had parted by then: what is lost is accounted for, and not to be sent. */
+  readonly partings: Partings;
   /** The latest gaps, this place's among them. */
   readonly gaps: readonly SinkGap[];
 };
@@ -69,7 +73,8 @@ export async function openPlace(options: PlaceOptions): Promise<SinkPlace> {
   const reader = openLogReader(options.logDirectory, signals);
   let taking: Taking | undefined;
   try {
-    taking = await decide(options, reader);
+    const partings = signals.partings();
+    taking = await decide(options, reader, partings);
     const { wanted, start, gaps } = taking;
     // A new sink is known once its ledger says where it begins: a crash in between must not make it begin anywhere else. Of
     // one that was there before, what is missing is on record before its ledger forgets where it stood.
@@ -82,11 +87,22 @@ export async function openPlace(options: PlaceOptions): Promise<SinkPlace> {
       ledger.advance(start);
       await ledger.sync();
     }
+    await accountForLost({
+      id,
+      store,
+      settings,
+      partings,
+      ledger,
+      reader,
+      logger: options.logger,
+      isNew: taking.beginning.at === 'settings',
+      writtenEnd: signals.writtenEnd(),
+    });
     const { fromOrigin } = taking;
     const offset = fromOrigin ? signals.firstOffset() : reader.locate(before(start.position)).offset;
-    publish(options, start, offset);
+    publish(options, start, { offset, partings });
     const readFrom: ReadFrom = fromOrigin ? 'earliest' : { position: before(start.position) };
-    return { ledger, reader, start, readFrom, offset, rewinds, gaps: store.sinks.gaps(id) };
+    return { ledger, reader, start, readFrom, offset, rewinds, partings, gaps: store.sinks.gaps(id) };
   } catch (error) {
     taking?.stored?.restored.close();
     taking?.ledger?.close();
@@ -110,21 +126,30 @@ type Taking = {
   ledger: Ledger | undefined;
 };
 
-async function decide(options: PlaceOptions, reader: LogReader): Promise<Taking> {
+async function decide(options: PlaceOptions, reader: LogReader, partings: Partings): Promise<Taking> {
   const { store, signals, ledgerFile } = options;
+  const present = (place: KnownPlace): KnownPlace => inPresentHistory(place, options, partings);
   const stored = readLedger(ledgerFile, idOf(options));
   const record = store.sinks.find(idOf(options));
   const log: PresentLog = { ...options.log, epoch: signals.epoch(), first: reader.firstPosition() };
   const isLeft = record?.leftLsn !== undefined;
-  const beginning = beginningOf(
-    { ledger: stored && placeOf(stored), record: record?.hasBegun === true && !isLeft ? record : undefined },
-    log,
+  const place = record?.place && present(record.place);
+  const ledger = stored && present(placeOf(stored));
+  const beginning = handedOver(
+    options,
+    ledger,
+    beginningOf({ ledger, record: record?.hasBegun === true && !isLeft ? { place } : undefined }, log),
   );
   if (stored !== undefined && stored.cutBytes > 0) warnOfCut(options, stored);
-  const { wanted, start, missing, fromOrigin } = await startOf(beginning, { options, reader, log });
+  const { wanted, missing, fromOrigin, ...found } = await startOf(beginning, { options, reader, log });
+  const start = presentCursor(partings, found.start);
   const gapBefore = missing && warned(options, missing, REASONS[whyOf(beginning)]);
   const gaps = [
-    ...gapSinceLeft(options, { record, start: fromOrigin ? log.first.commitLsn : settledLsn(start), log }),
+    ...gapSinceLeft(options, {
+      record: record && { ...record, place },
+      start: fromOrigin ? log.first.commitLsn : settledLsn(start),
+      log,
+    }),
     ...(gapBefore === undefined ? [] : [gapBefore]),
   ];
   // What the log let go of is given up by the user's own word: a sink that held nothing, or that sheds.
@@ -141,6 +166,26 @@ async function decide(options: PlaceOptions, reader: LogReader): Promise<Taking>
     ledger: undefined,
   };
 }
+
+/** Another server was adopted, after all that the one before had was delivered: what is left behind is nothing that is missing. */
+function handedOver(
+  { store, settings }: PlaceOptions,
+  ledger: KnownPlace | undefined,
+  beginning: Beginning,
+): Beginning {
+  const isHandedOver =
+    beginning.at === 'first' &&
+    beginning.why === 'another log' &&
+    ledger !== undefined &&
+    store.handovers.isHandedOver(settings.database, ledger);
+  return isHandedOver ? { ...beginning, missing: undefined } : beginning;
+}
+
+/** What is settled of a lost history is no place in the present one. A place in another log is not touched: its epochs are others. */
+const inPresentHistory = (place: KnownPlace, { log }: PlaceOptions, partings: Partings): KnownPlace =>
+  place.log === undefined || place.log.life === log.life
+    ? { ...place, cursor: presentCursor(partings, place.cursor) }
+    : place;
 
 async function startOf(
   beginning: Beginning,
@@ -273,10 +318,14 @@ function warnOfCut({ settings, logger }: PlaceOptions, { file, cutBytes }: Store
  * Invariant 1: the ledger is synced by now. Not where the cursor is of another history, or of a log that was lost: its
  * LSN says nothing here until the sink has read on.
  */
-export function publish({ signals, slot }: PlaceOptions, start: Cursor, offset: number): void {
+export function publish(
+  { signals, slot }: PlaceOptions,
+  start: Cursor,
+  { offset, partings }: Pick<SinkPlace, 'offset' | 'partings'>,
+): void {
   const { position, endLsn } = start;
   const isOfThisLog = position.epoch === signals.epoch() && endLsn <= signals.lastEndLsn();
-  signals.publishSettled(slot, { offset, lsn: isOfThisLog ? endLsn : ZERO_LSN });
+  signals.publishSettled(slot, { offset, lsn: isOfThisLog ? endLsn : ZERO_LSN, partings });
 }
 
 /** The cursor at a position, with the end LSN that the log knows for it. */

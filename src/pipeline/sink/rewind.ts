@@ -31,16 +31,16 @@ export async function rewindSink(
   const { settings, store, logger } = options;
   if (settings.status === 'disabled') throw disabled(settings.name);
   const place = await openPlace(options);
-  const { ledger, reader, start, offset } = place;
+  const { ledger, reader, start, offset, partings } = place;
   ledger.close();
   try {
     const position = await positionOf(to, options, place);
     if (comparePositions(position, start.position) > 0) throw forward(options, start);
     const cursor = cursorAt(position, reader);
     // Held first, then looked at again: retention, in another thread, must not take what was just found.
-    publish(options, cursor, reader.locate(before(position)).offset);
+    publish(options, cursor, { offset: reader.locate(before(position)).offset, partings });
     if (!isRetained(position, reader)) {
-      publish(options, start, offset);
+      publish(options, start, { offset, partings });
       throw notRetained(options, reader);
     }
     const { rewinds, withdrawn } = store.sinks.rewind(idOf(options), { cursor, log: lifeOf(options.log) });

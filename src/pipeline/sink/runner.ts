@@ -1,6 +1,7 @@
 // One sink following one log: reads blocks as long as there is room, says how it stands, and stops with everything in flight settled.
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { steadyMs } from '../../core/clock.ts';
+import { lastParted } from '../../core/partings.ts';
 import type { SinkStatus } from '../../core/status.ts';
 import type { PullPort } from '../../sinks/sink.ts';
 import { assemble, createSink, layGround, type SinkParts } from './assembly.ts';
@@ -127,7 +128,7 @@ export class SinkRunner {
     const { signal } = this.#stopping;
     let turnBeganMs = steadyMs();
     for await (const block of this.#place.reader.read(this.#place.readFrom, signal)) {
-      if (signals.isHalted(slot)) await this.#untilDecided();
+      if (signals.isHalted(slot) || this.#hasParted()) await this.#untilDecided();
       if (signal.aborted) break;
       const working = walker.block(block, signal);
       if (working !== undefined) await working;
@@ -143,6 +144,11 @@ export class SinkRunner {
     }
   }
 
+  /** The histories have parted since it took its place: what it takes next it takes from another one. */
+  #hasParted(): boolean {
+    return this.#options.signals.parted() !== lastParted(this.#place.partings);
+  }
+
   /**
    * A gap lies before what comes next, and nobody has accepted it: whoever supervises this sink stops it. Unless it is accepted
    * before that is noticed: then nobody would ever tell this runner to go on.
@@ -150,7 +156,7 @@ export class SinkRunner {
   async #untilDecided(): Promise<void> {
     const { signals, slot } = this.#options;
     const { signal } = this.#stopping;
-    while (signals.isHalted(slot) && !signal.aborted)
+    while ((signals.isHalted(slot) || this.#hasParted()) && !signal.aborted)
       await sleep(DECIDED_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
   }
 }

@@ -1,5 +1,6 @@
 // How far one sink has settled: published, so that Postgres may forget it, when the disk has it.
 import type { Lsn } from '../../core/lsn.ts';
+import { presentCursor, type Partings } from '../../core/partings.ts';
 import { shortageOf } from '../../core/shortages.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import type { Cursor, Ledger } from '../../store/ledger.ts';
@@ -24,8 +25,9 @@ export type SettlementPorts = {
   /** Its head is where the reading stands. */
   readonly walker: Pick<LogWalker, 'head' | 'isInHand'>;
   readonly restored: Pick<Restored, 'isOver'>;
-  /** Where the ledger stood when the sink took its place. */
+  /** Where the ledger stood when the sink took its place, and where the histories had parted by then. */
   readonly start: Reached;
+  readonly partings?: Partings;
   /** Makes durable whatever must be on record before the cursor moves there. */
   readonly beforeMove: (to: Settled) => void;
   /** The disk has it that the sink stands here: worth a note elsewhere. */
@@ -69,7 +71,9 @@ export class Settlement {
   }
 
   get current(): Settled {
-    const { cursor, offset } = this.#ofTheLog();
+    const { cursor: inLog, offset } = this.#ofTheLog();
+    // What was settled of a lost history says nothing of the present one, whose LSNs are other changes'.
+    const cursor = presentCursor(this.#ports.partings ?? [], inLog);
     const { offset: quietOffset, lsn: endLsn, timeline } = this.#ports.signals.quiet();
     // Invariant 5: an idle database goes on by keepalives. The ledger says so before Postgres is told.
     if (offset >= quietOffset) this.#reached = furthest(this.#reached, { endLsn, timeline });
@@ -151,7 +155,7 @@ export class Settlement {
     await ledger.sync();
     this.#published = { offset, lsn: cursor.endLsn };
     this.#unnoted = cursor;
-    signals.publishSettled(slot, this.#published);
+    signals.publishSettled(slot, { ...this.#published, partings: this.#ports.partings ?? [] });
     return true;
   }
 

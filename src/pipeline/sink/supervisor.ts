@@ -103,6 +103,8 @@ class Supervisor {
   #resting: Condition = healthyNow();
   /** Does a gap keep it from delivering? */
   #isHalted: boolean;
+  /** The last parting that was there when this turn began. */
+  #parted = 0;
   readonly #watching: NodeJS.Timeout;
 
   constructor(options: SinkOptions, ports: SupervisorPorts) {
@@ -117,8 +119,11 @@ class Supervisor {
 
   #watchGaps(): void {
     const { signals, slot } = this.#options;
-    if (signals.isHalted(slot) === this.#isHalted || this.#stopping) return;
-    this.#isHalted = !this.#isHalted;
+    const parted = signals.parted();
+    const isHalted = signals.isHalted(slot);
+    if ((isHalted === this.#isHalted && parted === this.#parted) || this.#stopping) return;
+    this.#isHalted = isHalted;
+    this.#parted = parted;
     this.#endTurn(Infinity);
   }
 
@@ -214,6 +219,7 @@ class Supervisor {
   async #loop(): Promise<void> {
     for (let failures = 1; !this.#stopping; failures++) {
       this.#turn = new AbortController();
+      this.#parted = this.#options.signals.parted();
       for (const command of this.#commands.splice(0)) {
         await command.run();
         failures = 1;

@@ -104,7 +104,7 @@ export class LogFeed {
   /** Everything before `walEnd` has been taken. Throws when that shows that the histories part. */
   reached(walEnd: Lsn): void {
     if (this.#comparing === undefined || this.#inTransaction) return;
-    if (walEnd >= this.#log.context.lastEndLsn) this.#endComparison();
+    if (walEnd >= this.#comparing.until) this.#endComparison();
   }
 
   #endComparison(): void {
@@ -239,11 +239,13 @@ export class LogFeed {
     const begin = decodeBegin(bytes, start, end);
     const { commitLsn, xid } = begin;
     const partial = this.#partial;
-    // First: a server that goes on with another transaction is not proved to be the log's.
-    if (partial !== undefined && commitLsn > this.#loggedCommitLsn && !isSame(partial, begin)) {
-      throw transactionParted(partial.commitLsn, commitLsn);
-    }
     if (this.#comparing !== undefined) this.#compare(begin);
+    if (partial !== undefined && commitLsn > this.#loggedCommitLsn && !isSame(partial, begin)) {
+      throw (
+        this.#joint.endParts?.(partial.commitLsn, commitLsn) ??
+        transactionParted(partial.commitLsn, commitLsn)
+      );
+    }
     this.#partial = undefined;
     this.#inTransaction = true;
     this.#xid = xid;

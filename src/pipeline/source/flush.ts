@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { nextFlush } from '../../core/ack.ts';
 import { TailraceError } from '../../core/errors.ts';
-import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { maxLsn, minLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import type { History, LogWriter } from '../../log/writer.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
@@ -81,6 +81,13 @@ export class FlushKeeper {
     });
     this.#hasBegun = true;
     this.#report();
+  }
+
+  /** The log goes on in another history, which has nothing in common with what servers were told above the parting. */
+  parted(history: History, lsn: Lsn): void {
+    this.history = history;
+    this.#told = minLsn(this.#told, lsn);
+    this.#durableLsn = minLsn(this.#durableLsn, lsn);
   }
 
   /** A batch is in the log, and so is everything before `walEnd`. `brought`: this connection has brought the log's end. */

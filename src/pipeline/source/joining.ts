@@ -1,17 +1,18 @@
 // Joins a log with the server that a connection has found: proved to belong together, what is missing on record, and where to start.
 import { randomUUID } from 'node:crypto';
+import { wallTime } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
 import { shortHash } from '../../core/idempotency.ts';
 import type { Look } from '../../core/look.ts';
-import { formatLsn, maxLsn, parseLsn, readLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import { formatLsn, maxLsn, minLsn, parseLsn, readLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { Primary } from '../../postgres/connection/hosts.ts';
-import { comparingOf, isRenumbered, judgeBelonging } from './belonging.ts';
+import { comparingOf, endPartsOf, isRenumbered, judgeBelonging } from './belonging.ts';
 import type { SaltedRange } from '../../store/renumbered.ts';
 import type { GapKeeper } from './gaps.ts';
 import { certainUpTo } from './history/identity.ts';
 import type { StartPlan } from './history/plan.ts';
-import type { SourceLog } from './log.ts';
+import type { FoundParting, SourceLog } from './log.ts';
 import type { LookKeeper, Looking } from './looks.ts';
 import type { SourceOptions } from './options.ts';
 import type { Prepared, ServerHistory } from './start.ts';
@@ -44,6 +45,7 @@ export type Joining = {
 export async function join(joining: Joining): Promise<StartPlan> {
   const { opened, prepared, server, primary, looking, ports } = joining;
   const { looks, gaps } = ports;
+  await partWhereFound(opened, ports.options);
   if (!opened.joined) looks.recall({ wasRead: wasRead(opened, ports.options) });
   const look = await looks.first(looking);
   const skipped = skippedGap(joining, look);
@@ -56,6 +58,7 @@ export async function join(joining: Joining): Promise<StartPlan> {
     client,
     look,
     proved: looks.proved,
+    last: looks.last,
     skipTo,
     isFirstStart: gaps.isFirstStart,
   });
@@ -70,6 +73,11 @@ export async function join(joining: Joining): Promise<StartPlan> {
     gaps.declare({ ...plan.gap, halts: plan.gap.halts && !isNothingBefore(joining) });
   }
   if (skipped !== undefined && skipTo === undefined) throw gapWaits(ports.options.settings.name);
+  if (plan.parting !== undefined) {
+    const { epoch, parting: lsn } = plan;
+    const { current: timeline } = server;
+    await goOnAt(opened, { epoch, lsn, timeline, flushed: told, why: belonging.parts ?? '' }, ports.options);
+  }
   const unread = endOfRead(opened, plan);
   if (mayBeRenumbered(joining, { look, unread })) {
     // Sinks learn of salts when they begin.
@@ -85,7 +93,8 @@ export async function join(joining: Joining): Promise<StartPlan> {
     { opened, server },
     { looks, declare: (gap) => void gaps.declare(gap) },
   );
-  opened.feed.join({ epoch: plan.epoch, history: server, comparing });
+  const endParts = endPartsOf({ opened, server });
+  opened.feed.join({ epoch: plan.epoch, history: server, comparing, endParts });
   await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
   // Once the epoch is remembered: at a server that is proved it is not asked for again.
   if (comparing === undefined) looks.prove();
@@ -101,8 +110,42 @@ const wasRead = ({ log }: SourceLog, { knownEpoch }: SourceOptions): boolean =>
   log.recovered.created ? knownEpoch >= 0 : log.birth.adoptedEpoch === undefined;
 
 /** What was committed before it is not read any more. */
-const endOfRead = ({ log }: SourceLog, { confirmed }: StartPlan): Lsn =>
-  maxLsn(log.context.lastEndLsn, confirmed);
+const endOfRead = ({ log }: SourceLog, { confirmed, parting }: StartPlan): Lsn => {
+  const { lastEndLsn } = log.context;
+  return maxLsn(parting === undefined ? lastEndLsn : minLsn(lastEndLsn, parting), confirmed);
+};
+
+/** What a comparison has found goes on record before any server is asked again: the next one may be another, and tell nothing. */
+export async function partWhereFound(opened: SourceLog, options: SourceOptions): Promise<void> {
+  const { parts, keeper } = opened;
+  if (parts === undefined) return;
+  const { lsn, timeline } = parts;
+  const epoch = opened.epoch + 1;
+  await goOnAt(opened, { ...parts, epoch, flushed: minLsn(keeper.told, lsn) }, options);
+  opened.epoch = epoch;
+  keeper.parted({ epoch, timeline }, lsn);
+}
+
+/**
+ * The log goes on in the server's history, from where that parts from its own: on record when it resolves. What is lost of the other
+ * one each sink finds out when it takes its place (pipeline/sink/lost-history.ts).
+ */
+async function goOnAt(
+  opened: SourceLog,
+  parting: FoundParting & { readonly epoch: number; readonly flushed: Lsn },
+  { settings, store, logger }: SourceOptions,
+): Promise<void> {
+  const { epoch, lsn, flushed, why, timeline } = parting;
+  const { lastEndLsn: logEnd, timeline: left } = opened.log.context;
+  store.partings.add(settings.name, { epoch, lsn, logEnd, timeline, why, at: wallTime() });
+  await opened.log.part({ lsn, flushed, history: { epoch, timeline } });
+  opened.parts = undefined;
+  const at = formatLsn(lsn);
+  logger.error(
+    { database: settings.name, epoch, parting: at, logEnd: formatLsn(logEnd), left, timeline },
+    `database "${settings.name}": the server's history parts from the one in the change log at ${at} (${why}): the stream goes on there. What the log holds from there on is lost, and not sent any more; what was delivered of it: tailrace status --orphans`,
+  );
+}
 
 /** At a first start nothing was delivered before a gap: nobody has to decide about it. */
 const isNothingBefore = ({ opened, ports }: Pick<Joining, 'opened' | 'ports'>): boolean =>

@@ -28,7 +28,11 @@ export type SourceLog = {
   streamed: boolean;
   /** Bytes known to be durable were lost: a matter for the first connection. */
   damaged: boolean;
+  /** A connection has found where the history of its server parts from the log's, and it is not on record yet. */
+  parts: FoundParting | undefined;
 };
+
+export type FoundParting = { readonly lsn: Lsn; readonly why: string; readonly timeline: number };
 
 export async function openSourceLog(
   options: SourceOptions,
@@ -80,6 +84,7 @@ export async function openSourceLog(
     joined: false,
     streamed: false,
     damaged: recovered.damaged,
+    parts: undefined,
   };
 }
 

@@ -94,6 +94,11 @@ export class LookKeeper {
     return this.#proved;
   }
 
+  /** The newest one, proved or not. */
+  get last(): Look | undefined {
+    return this.#last;
+  }
+
   /** The look that a connection begins with. Nothing is kept of it before `keep`. */
   async first(looking: Looking): Promise<Look> {
     this.#isProved = false;

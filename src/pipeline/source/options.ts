@@ -10,7 +10,7 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { Store } from '../../store/sqlite.ts';
 
 /** What a source keeps beside its log. */
-export type SourceStore = Pick<Store, 'sinks' | 'gaps' | 'looks' | 'renumbered'>;
+export type SourceStore = Pick<Store, 'sinks' | 'gaps' | 'looks' | 'renumbered' | 'partings' | 'handovers'>;
 
 export type SourceOptions = {
   readonly settings: DatabaseSettings;

@@ -11,6 +11,7 @@ import { storeError } from '../../store/errors.ts';
 import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
+import { askedFor, DRAINED, drainedFault, DRAIN_INTERVAL_MS } from './drain.ts';
 import { GapKeeper, GAPS_INTERVAL_MS } from './gaps.ts';
 import { followAlone } from './last-server.ts';
 import { LookKeeper } from './looks.ts';
@@ -105,6 +106,7 @@ class SourceRun {
     try {
       while (!signal.aborted) {
         try {
+          if (await this.#isDrained(onReady)) continue;
           await this.#connect(onReady);
         } catch (error) {
           const fault = this.#asFault(error);
@@ -118,6 +120,20 @@ class SourceRun {
       this.#state.stops();
       await this.#opened?.log.close();
     }
+  }
+
+  /** Then nothing is read, until that is taken back: waits a moment. */
+  async #isDrained(onReady: (ready: SourceReady) => void): Promise<boolean> {
+    const { settings, store, logger } = this.#options;
+    const done = askedFor(store.handovers, settings.name)?.done;
+    if (done === undefined) return false;
+    const fault = drainedFault(settings.name, done.lsn);
+    if (this.#state.state !== 'drained') logger.warn({ code: fault.code }, describeError(fault));
+    this.#state.drained(fault);
+    if (!this.#streamedBefore && !this.#isFollowedAlone) this.#followAlone(onReady);
+    const { signal } = this.#stopping;
+    await sleep(DRAIN_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+    return true;
   }
 
   async #connect(onReady: (ready: SourceReady) => void): Promise<void> {
@@ -160,6 +176,8 @@ class SourceRun {
   /** Waits before the next try; throws when there is none. */
   async #wait(fault: TailraceError, onReady: (ready: SourceReady) => void): Promise<void> {
     const { settings } = this.#options;
+    // What is wanted is no failure.
+    if (fault.code === DRAINED) return;
     if (fault.code === 'DECODING_STOPPED') this.#stopped = {};
     if (fault.code === TEXT_UNDECODABLE) this.#ownEncoding = true;
     if (isHealing(fault)) this.#state.stallsHealed++;

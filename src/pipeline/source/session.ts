@@ -19,7 +19,8 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
-import { join, type JoinPorts } from './joining.ts';
+import { drainLoop, type DrainPorts } from './drain.ts';
+import { join, partWhereFound, type JoinPorts } from './joining.ts';
 import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import { lastStanding, noteServer } from './last-server.ts';
 import { readAll, type Reading } from './reading.ts';
@@ -157,6 +158,8 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       });
     } finally {
       await stream.stop();
+      // A disk that is full, or a store that does not answer: then the next connection does that first.
+      await partWhereFound(opened, options).catch(() => undefined);
       // Where the server does not answer any more, what was declared already stands.
       await partitions.declareUnseen().catch(() => undefined);
     }
@@ -279,6 +282,7 @@ async function follow(following: Following): Promise<void> {
       watchTables(tablePorts(primary, ports), lookAgain, done.signal),
       watchHosts({ primary, settings, isFailoverSlot, state, warn }, done.signal),
       watchConfirmation({ client, pid, settings, isFailoverSlot, state, warn }, done.signal),
+      drainLoop(drainPorts(following), done.signal),
     ].map((asking) => Promise.race([asking, aborted(done.signal)])),
   ].map((loop) => loop.catch(end));
   try {
@@ -294,6 +298,16 @@ async function follow(following: Following): Promise<void> {
   await keeper.sync();
   await keeper.flush(stream);
 }
+
+const drainPorts = ({ primary, opened, looking, ports }: Following): DrainPorts => ({
+  database: ports.options.settings.name,
+  client: primary.client,
+  systemIdentifier: looking.server.systemIdentifier,
+  handovers: ports.options.store.handovers,
+  keeper: opened.keeper,
+  signals: ports.options.signals,
+  isOpen: () => opened.feed.openTransaction || opened.log.context.inTransaction,
+});
 
 const publicationGone = ({ name, publication }: DatabaseSettings): TailraceError =>
   new TailraceError(`database "${name}": publication "${publication.name}" is gone`, {

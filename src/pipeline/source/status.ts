@@ -20,7 +20,7 @@ export class SourceState {
   readonly #settings: DatabaseSettings;
   readonly #now: () => number;
   #condition: Condition;
-  state: 'connecting' | 'streaming' | 'waiting' | 'stopped' = 'connecting';
+  state: 'connecting' | 'streaming' | 'waiting' | 'drained' | 'stopped' = 'connecting';
   host: string | undefined;
   acknowledging: Acknowledging;
   walEnd: Lsn = ZERO_LSN;
@@ -69,6 +69,12 @@ export class SourceState {
       reason: error.message,
       ...(error.hint === undefined ? {} : { cure: error.hint }),
     });
+  }
+
+  /** Not streaming, because that is wanted. */
+  drained(error: TailraceError): void {
+    this.waits(error);
+    this.state = 'drained';
   }
 
   stops(): void {

@@ -528,14 +528,78 @@ describe('a gap', () => {
 });
 
 describe('a parting', () => {
-  test('is refused: a server whose WAL ends before our log does has another history (C157, C191)', async () => {
+  test('is looked for where the server’s WAL ends before our log does, and refused where nothing tells (C157, C191)', async () => {
     const session = start();
     (await server.stream()).send(...whole(2000n, 1));
     await loggedUpTo(2016n);
     await session.stop();
     server.server.walEnd = 1999n;
-    await expect(start({ before: session.opened() }).ended).rejects.toMatchObject({ code: 'HISTORY_PARTED' });
-    expect(server.streams).toHaveLength(1);
+    const next = start({ before: session.opened() });
+    const stream = await server.stream(2);
+    expect(startLsnOf(stream.command)).toBe('0/0');
+    stream.keepalive(1999n);
+    await expect(next.ended).rejects.toMatchObject({ code: 'HISTORY_PARTED', mend: 'restart' });
+  });
+
+  test('at a switch below the log’s end: what the new primary wrote in its place comes, in a new epoch, from the switch on', async () => {
+    signals.setHolding(0, true);
+    const session = start();
+    (await server.stream()).send(
+      ...whole(200n, 1),
+      ...whole(300n, 2),
+      ...whole(600n, 3),
+      begin(at(700n)),
+      relation,
+      row(4),
+    );
+    await waitFor(() => session.opened().log.context.inTransaction || undefined, 'the unfinished one');
+    await session.stop();
+    // A promotion at 400: the log has 600, and 700 in part.
+    server.server.timeline = 2;
+    server.server.timelineHistory = '1\t0/190\tno recovery target specified\n';
+    const next = start({ before: session.opened() });
+    const stream = await server.stream(2);
+    expect(startLsnOf(stream.command)).toBe('0/0');
+    expect(signals.partings()).toEqual([{ epoch: 1, lsn: 400n }]);
+    expect([signals.lastEndLsn(), signals.quiet().lsn]).toEqual([400n, 400n]);
+    stream.send(...whole(200n, 1), ...whole(300n, 2), ...whole(500n, 5));
+    await loggedUpTo(516n);
+    expect(await ids()).toEqual([1, 2, 3, 4, 5]);
+    expect(store.partings.list('shop')).toMatchObject([
+      { epoch: 1, lsn: '0/190', logEnd: '0/268', timeline: 2 },
+    ]);
+    expect(state.status().gaps).toEqual([]);
+    // A sink that does not know of the parting says nothing of this history.
+    signals.publishSettled(0, { offset: signals.writtenEnd(), lsn: toLsn(616n) });
+    expect(signals.lowestSettled()?.lsn).toBe(0n);
+    await next.stop();
+    await next.opened().log.close();
+    // After a restart, too: it goes on where the new history has come to.
+    const again = start({});
+    expect(startLsnOf((await server.stream(3)).command)).toBe('0/204');
+    expect(again.opened().log.partings).toEqual([{ epoch: 1, lsn: 400n }]);
+  });
+
+  test('is remembered when the process ends before anything has come of the new history', async () => {
+    const session = start();
+    (await server.stream()).send(...whole(200n, 1), ...whole(600n, 2));
+    await loggedUpTo(616n);
+    await session.stop();
+    server.server.timeline = 2;
+    server.server.timelineHistory = '1\t0/190\tno recovery target specified\n';
+    const next = start({ before: session.opened() });
+    await server.stream(2);
+    await next.stop();
+    await next.opened().log.close();
+    server.server.walEnd = 500n;
+    const again = start({});
+    await server.stream(3);
+    expect(again.opened().log.context).toMatchObject({
+      epoch: 1,
+      timeline: 2,
+      lastCommitLsn: 399n,
+      lastEndLsn: 400n,
+    });
   });
 
   test('is refused: another cluster answers (C156)', async () => {
@@ -639,12 +703,22 @@ describe('a server that may be another one', () => {
     const session = start({ before: await restarted() });
     (await server.stream(2)).send(...whole(200n, 200), ...whole(300n, 300), ...whole(450n, 450));
     await expect(session.ended).rejects.toMatchObject({
-      code: 'HISTORY_PARTED',
-      message: expect.stringContaining('part at 0/190') as string,
+      code: 'HISTORY_PARTS',
+      mend: 'retry',
+      message: expect.stringContaining('at 0/12D') as string,
     });
     expect(await ids()).toEqual([200, 300, 400]);
-    // What the other one has published is forgotten.
+    // What was looked at of the other one is forgotten.
     expect(store.looks.newest('shop')?.server.startedAtUs).toBe('1700000000000000');
+    // The log ends there now: what both have is compared once more, and what follows is the other one's.
+    expect(session.opened().log.context).toMatchObject({ epoch: 1, lastCommitLsn: 300n, lastEndLsn: 301n });
+    start({ before: session.opened() });
+    const stream = await server.stream(3);
+    expect(startLsnOf(stream.command)).toBe('0/0');
+    for (const commitLsn of [200n, 300n, 350n, 450n]) stream.send(...whole(commitLsn, Number(commitLsn)));
+    await loggedUpTo(466n);
+    expect(await ids()).toEqual([200, 300, 400, 350, 450]);
+    expect(signals.partings()).toEqual([{ epoch: 1, lsn: 301n }]);
   });
 
   test('has parted where a keepalive says that all has come, and something has not', async () => {
@@ -653,8 +727,8 @@ describe('a server that may be another one', () => {
     stream.send(...whole(200n, 200));
     stream.keepalive(5000n);
     await expect(session.ended).rejects.toMatchObject({
-      code: 'HISTORY_PARTED',
-      message: expect.stringContaining('part at 0/12C') as string,
+      code: 'HISTORY_PARTS',
+      message: expect.stringContaining('at 0/C9') as string,
     });
     expect(flushesIn(stream.replies).isSubsetOf(new Set([100n]))).toBe(true);
   });
@@ -665,18 +739,38 @@ describe('a server that may be another one', () => {
     const stream = await server.stream(2);
     stream.send(...whole(200n, 200), other, relation, row(3), commit(at(300n)), ...whole(500n, 500));
     await expect(session.ended).rejects.toMatchObject({
-      message: expect.stringContaining('part at 0/12C') as string,
+      message: expect.stringContaining('at 0/C9') as string,
     });
   });
 
   test.each([
     ['rolled back what we hold', { transactionState: 'aborted' }],
     ['has not given out the id of what we hold', { nextXid: 400n }],
-  ])('is refused when it %s, before anything is asked for', async (_, changes) => {
-    const before = await restarted();
-    Object.assign(server.server, changes);
-    await expect(start({ before }).ended).rejects.toMatchObject({ code: 'HISTORY_PARTED' });
-    expect(server.streams).toHaveLength(1);
+  ])(
+    'has parted somewhere when it %s: refused where nothing that it sends tells where',
+    async (_, changes) => {
+      const before = await restarted();
+      Object.assign(server.server, changes);
+      const session = start({ before });
+      (await server.stream(2)).keepalive(5000n);
+      await expect(session.ended).rejects.toMatchObject({ code: 'HISTORY_PARTED' });
+    },
+  );
+
+  test('has parted from the log at its end where another transaction stands in the place of the unfinished one', async () => {
+    const session = start();
+    (await server.stream()).send(...whole(200n, 1), begin(at(300n)), relation, row(2));
+    await waitFor(() => session.opened().log.context.inTransaction || undefined, 'the unfinished one');
+    await session.stop();
+    const next = start({ before: session.opened() });
+    (await server.stream(2)).send(...whole(250n, 3));
+    await expect(next.ended).rejects.toMatchObject({ code: 'HISTORY_PARTS' });
+    start({ before: next.opened() });
+    const stream = await server.stream(3);
+    expect(startLsnOf(stream.command)).toBe('0/D8');
+    stream.send(...whole(250n, 3));
+    await loggedUpTo(266n);
+    expect(signals.partings()).toEqual([{ epoch: 1, lsn: 216n }]);
   });
 });
 

@@ -1,8 +1,15 @@
 // Compares the transactions that a server sends again with those in the log: the first that differs or is missing is where the
 // histories part. Pure.
-import { minLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
+import { minLsn, toLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 
 export type Begin = { readonly commitLsn: Lsn; readonly commitTimeUs: bigint; readonly xid: number };
+
+/** The server has another transaction than the log, or none, at `at`. */
+export type PartedBegins = {
+  readonly at: Lsn;
+  /** What was committed below it is common to both, and nothing else; undefined: there was nothing in common that could tell. */
+  readonly lsn: Lsn | undefined;
+};
 
 /** Of the transactions since the last common one, so many are known by their ids. A history that parts gives out ids anew at once. */
 const MAX_ALONE = 1000;
@@ -15,6 +22,7 @@ export class BeginComparison {
   readonly #logged: Iterator<Begin>;
   readonly #lastCommitLsn: Lsn;
   readonly #mayMiss: boolean;
+  readonly #wholeAfter: Lsn | undefined;
   #next: Begin | undefined;
   #partedAt: Lsn | undefined;
   /** Where publications differ: by id, transactions that only the server sent, or only the log has, since the last common one. */
@@ -25,12 +33,20 @@ export class BeginComparison {
 
   /**
    * `logged`: of the log, from where the server begins; `lastCommitLsn`: of its last whole transaction; `mayMiss`: another
-   * publication than before may leave transactions out.
+   * publication than before may leave transactions out; `wholeAfter`: the log has retained all that was committed above it.
    */
-  constructor(logged: Iterable<Begin>, lastCommitLsn: Lsn, { mayMiss = false } = {}) {
+  constructor(
+    logged: Iterable<Begin>,
+    lastCommitLsn: Lsn,
+    {
+      mayMiss = false,
+      wholeAfter,
+    }: { readonly mayMiss?: boolean; readonly wholeAfter?: Lsn | undefined } = {},
+  ) {
     this.#logged = logged[Symbol.iterator]();
     this.#lastCommitLsn = lastCommitLsn;
     this.#mayMiss = mayMiss;
+    this.#wholeAfter = wholeAfter;
     this.#advance();
   }
 
@@ -39,9 +55,11 @@ export class BeginComparison {
     if (begin.commitLsn > this.#lastCommitLsn) return;
     while (this.#next !== undefined && this.#next.commitLsn < begin.commitLsn) this.#isMissing(this.#next);
     const { commitLsn, commitTimeUs, xid } = this.#next ?? begin;
-    // What the log held before it may be retired.
     if (this.#next === undefined || begin.commitLsn < commitLsn) {
       if (this.#mayMiss) this.#isAlone(begin);
+      // What the log held before may be retired.
+      else if (this.#wholeAfter !== undefined && begin.commitLsn > this.#wholeAfter)
+        this.#partedAt ??= begin.commitLsn;
       return;
     }
     if (begin.xid === xid && begin.commitTimeUs === commitTimeUs) {
@@ -56,10 +74,19 @@ export class BeginComparison {
   }
 
   /** Everything up to the log's end has come. Answers where the histories part; undefined: they do not. */
-  end(): Lsn | undefined {
+  end(): PartedBegins | undefined {
     while (this.#next !== undefined) this.#isMissing(this.#next);
     this.close();
-    return this.#partedAt;
+    if (this.#partedAt === undefined) return undefined;
+    // Of what another publication leaves out it is not known whether the server has it. Without anything in common, the slot may
+    // have been made behind the place where the histories part.
+    const isKnown = !this.#mayMiss && this.#common !== undefined;
+    return { at: this.#partedAt, lsn: isKnown ? toLsn(this.#common! + 1n) : undefined };
+  }
+
+  /** Has the server sent the transaction that the log ends with? */
+  get hasAll(): boolean {
+    return this.#common === this.#lastCommitLsn;
   }
 
   /** Lets go of the log's files. */

@@ -20,19 +20,32 @@ export type Identity =
   | { readonly verdict: 'same' }
   /** The server was promoted behind everything that we hold: its history up to `switchLsn` is ours. */
   | { readonly verdict: 'promoted'; readonly switchLsn: Lsn }
-  /** The server never had what we hold above `lsn` (undefined: unknown). */
-  | { readonly verdict: 'parted'; readonly lsn: Lsn | undefined; readonly why: string };
+  /** The server never had what we hold above `lsn`: its timelines say so. */
+  | { readonly verdict: 'parted'; readonly lsn: Lsn; readonly why: string }
+  /** It went back to an earlier state: what it sends again tells where the two part. */
+  | { readonly verdict: 'went back'; readonly why: string }
+  /** Nothing tells where they part, if they were ever one. */
+  | { readonly verdict: 'another'; readonly why: string };
 
 export function judgeIdentity(known: KnownHistory, server: ServerFacts): Identity {
   if (known.timeline === 0) return { verdict: 'same' };
-  const split = known.switches && firstDifference(known.switches, server, known.timeline);
+  if (server.current < known.timeline) {
+    return { verdict: 'another', why: 'its timeline is an older one: it was left at a failover' };
+  }
+  const split = known.switches && firstDifference({ ...known, switches: known.switches }, server);
   if (split !== undefined) {
-    return { verdict: 'parted', lsn: split, why: 'their timelines were switched at different places' };
+    const why = 'their timelines were switched at different places';
+    return split === ZERO_LSN ? { verdict: 'another', why } : { verdict: 'parted', lsn: split, why };
   }
   const judged = judgeHistory({ timeline: known.timeline, endLsn: known.endLsn }, server);
   switch (judged.verdict) {
     case 'parted':
-      return { ...judged, why: 'the log goes on above the place where they part' };
+      if (server.current === known.timeline) {
+        return { verdict: 'went back', why: 'its WAL ends below the end of the log' };
+      }
+      return judged.lsn === undefined
+        ? { verdict: 'another', why: 'its timelines are not those of the log' }
+        : { verdict: 'parted', lsn: judged.lsn, why: 'the log goes on above the place where they part' };
     case 'promoted': {
       const { switchLsn } = server.switches.find(({ timeline }) => timeline === known.timeline)!;
       return { verdict: 'promoted', switchLsn };
@@ -40,8 +53,7 @@ export function judgeIdentity(known: KnownHistory, server: ServerFacts): Identit
     case 'same':
       return server.walEnd < known.flushed
         ? {
-            verdict: 'parted',
-            lsn: server.walEnd,
+            verdict: 'went back',
             why: 'its WAL ends below what it was told to forget: it was restored to an earlier state',
           }
         : { verdict: 'same' };
@@ -50,35 +62,53 @@ export function judgeIdentity(known: KnownHistory, server: ServerFacts): Identit
   }
 }
 
-/** Where two lists of switches first differ; undefined: ours is a prefix of the server's. */
+/**
+ * Up to where two histories are one, by the timelines that they came through; zero: not even the first is the same; undefined:
+ * the server's goes on from ours.
+ */
 function firstDifference(
-  ours: readonly TimelineSwitch[],
+  ours: { readonly timeline: number; readonly switches: readonly TimelineSwitch[] },
   server: TimelineHistory,
-  timeline: number,
 ): Lsn | undefined {
-  // A server on a lower timeline is judged by that.
-  if (server.current < timeline) return undefined;
-  for (const [i, { timeline: left, switchLsn }] of ours.entries()) {
+  let common = ZERO_LSN;
+  for (const [i, { timeline, switchLsn }] of ours.switches.entries()) {
     const theirs = server.switches[i];
-    if (theirs === undefined) return switchLsn;
-    if (theirs.timeline !== left || theirs.switchLsn !== switchLsn)
-      return minLsn(theirs.switchLsn, switchLsn);
+    // They came on different timelines from the last switch that both had.
+    if ((theirs?.timeline ?? server.current) !== timeline) return common;
+    if (theirs?.switchLsn !== switchLsn) return minLsn(theirs?.switchLsn ?? switchLsn, switchLsn);
+    common = switchLsn;
   }
-  return undefined;
+  const next = server.switches[ours.switches.length]?.timeline ?? server.current;
+  return next === ours.timeline ? undefined : common;
 }
 
 /**
  * What the server may have in common with us at most: everything up to here that is flushed counts as had (after a promotion
  * nothing that only the timeline before has).
  */
-export const commonFlushed = (identity: Identity, flushed: Lsn): Lsn =>
-  identity.verdict === 'promoted' ? minLsn(flushed, identity.switchLsn) : flushed;
+export function commonFlushed(identity: Identity, flushed: Lsn): Lsn {
+  switch (identity.verdict) {
+    case 'promoted':
+      return minLsn(flushed, identity.switchLsn);
+    case 'parted':
+      return minLsn(flushed, identity.lsn);
+    case 'same':
+    case 'went back':
+    case 'another':
+      return flushed;
+    default:
+      return identity satisfies never;
+  }
+}
 
 /** Everything up to here is ours, in the log or settled. */
 export const ownEnd = (
   identity: Identity,
   { endLsn, flushed }: Pick<KnownHistory, 'endLsn' | 'flushed'>,
-): Lsn => maxLsn(endLsn, commonFlushed(identity, flushed));
+): Lsn => {
+  const end = identity.verdict === 'parted' ? minLsn(endLsn, identity.lsn) : endLsn;
+  return maxLsn(end, commonFlushed(identity, flushed));
+};
 
 /**
  * May this be another server, or another state of it, than the one that the look before saw? Then what it sends again is

@@ -1,5 +1,5 @@
 // Where a connection starts, and whether the stream goes on where the log ends: proved, or a gap. Pure.
-import { formatLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
+import { formatLsn, minLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import { TailraceError } from '../../../core/errors.ts';
 import type { GapDeclaration } from '../../../core/gaps.ts';
 import { ownEnd, type Identity, type ServerFacts } from './identity.ts';
@@ -28,6 +28,8 @@ export type StartPlan = {
   readonly gap: GapDeclaration | undefined;
   /** What comes again is compared with the log. */
   readonly compares: boolean;
+  /** The server's history has in common with the log what was committed below it, and nothing else. */
+  readonly parting: Lsn | undefined;
 };
 
 export type StartFacts = {
@@ -52,7 +54,8 @@ export type StartFacts = {
 
 /**
  * At the log's end, never at the remembered flush: on a server that went back to an earlier state, new changes stand between
- * the two. The identity must not be `parted`.
+ * the two. Where the histories part below the log's end, at the parting: the server skips in silence what was committed below the
+ * start. The identity must not be `another`.
  */
 export function planStart(facts: StartFacts): StartPlan {
   const { log, identity, slot, inDoubt, skipTo, renumbered } = facts;
@@ -62,24 +65,28 @@ export function planStart(facts: StartFacts): StartPlan {
     const { beganAt } = log;
     const isMissed = beganAt !== undefined && confirmed > beganAt && !facts.isFirstStart;
     const gap = isMissed ? gapUpTo(beganAt, facts) : unprovedGap(facts);
-    return { startLsn: skipTo ?? ZERO_LSN, confirmed, epoch: log.epoch, gap, compares: false };
+    const startLsn = skipTo ?? ZERO_LSN;
+    return { startLsn, confirmed, epoch: log.epoch, gap, compares: false, parting: undefined };
   }
   // What was flushed may lie above the log's end: keepalives of an idle database, or a lost tail that every sink had
   // settled. It counts in the history it belongs to, and not where durable bytes are gone.
   const flushed = log.damaged ? log.settled : log.flushed;
   const known = ownEnd(identity, { endLsn: log.lastEndLsn, flushed });
   const gap = confirmed > known ? gapUpTo(known, facts) : undefined;
-  const compares = inDoubt && skipTo === undefined;
+  const parting = identity.verdict === 'parted' ? identity.lsn : undefined;
+  const compares = (inDoubt || identity.verdict === 'went back') && skipTo === undefined;
   const skips = skipTo !== undefined && facts.isSkipNew;
   // What comes behind the log's end may be another history's than what sinks had there: no ledger may skip it.
   const mayDiffer = facts.mayBeAhead && facts.certain !== undefined;
-  const isNew = identity.verdict === 'promoted' || gap !== undefined || skips || renumbered || mayDiffer;
+  const isAnother = identity.verdict === 'promoted' || parting !== undefined;
+  const isNew = isAnother || gap !== undefined || skips || renumbered || mayDiffer;
   return {
-    startLsn: skipTo ?? (compares ? ZERO_LSN : log.lastEndLsn),
+    startLsn: skipTo ?? (compares ? ZERO_LSN : minLsn(log.lastEndLsn, parting ?? log.lastEndLsn)),
     confirmed,
     epoch: isNew ? log.epoch + 1 : log.epoch,
     gap,
     compares,
+    parting,
   };
 }
 
@@ -124,10 +131,15 @@ function unprovedGap({ slot, certain }: StartFacts): GapDeclaration | undefined 
   };
 }
 
+/** Where it is not known up to where the two are one. */
+export const PARTED_HINT =
+  'connect to the server that the log belongs to; if this one is to take its place, stop Tailrace, run "tailrace databases adopt" with the name of the database, and compare the consumers with the tables';
+
 export function historyParted(
   log: Pick<LogEnd, 'lastEndLsn' | 'timeline'>,
   server: Pick<ServerFacts, 'current' | 'walEnd'>,
-  { lsn, why }: { readonly lsn: Lsn | undefined; readonly why: string },
+  why: string,
+  lsn?: Lsn,
 ): TailraceError {
   const held = `the log ends at ${formatLsn(log.lastEndLsn)} on timeline ${log.timeline}`;
   const there = `the server is on timeline ${server.current} and its WAL ends at ${formatLsn(server.walEnd)}`;
@@ -138,7 +150,7 @@ export function historyParted(
       code: 'HISTORY_PARTED',
       kind: 'fatal',
       mend: 'restart',
-      hint: 'connect to the server that the log belongs to; after a failover that lost changes, or a restore from a backup, move the log directory away to begin anew, and compare the consumers with the tables',
+      hint: PARTED_HINT,
     },
   );
 }

@@ -60,19 +60,26 @@ describe('a server is not ours', () => {
     expect(judgeIdentity(known(), other)).toMatchObject({ verdict: 'parted', lsn: 400n });
   });
 
+  test('when it came to its timeline from the same switch as we did, to another one: they part there', () => {
+    const other = { current: 3, switches: [switchAt(1, 500)], walEnd: lsn(5000) };
+    expect(judgeIdentity(known(), other)).toMatchObject({ verdict: 'parted', lsn: 500n });
+    const further = { current: 4, switches: [switchAt(1, 500), switchAt(3, 700)], walEnd: lsn(5000) };
+    expect(judgeIdentity(known(), further)).toMatchObject({ verdict: 'parted', lsn: 500n });
+  });
+
+  test('and nobody knows where they part, when not even the first timeline is the same', () => {
+    const other = { current: 3, switches: [switchAt(2, 500)], walEnd: lsn(5000) };
+    expect(judgeIdentity(known(), other).verdict).toBe('another');
+  });
+
   test('when its timeline is lower', () => {
-    expect(judgeIdentity(known(), { ...server, current: 1, switches: [] }).verdict).toBe('parted');
+    expect(judgeIdentity(known(), { ...server, current: 1, switches: [] }).verdict).toBe('another');
   });
 
   test('when its WAL ends below what we logged, or below what it was told to forget', () => {
-    expect(judgeIdentity(known(), { ...server, walEnd: lsn(999) })).toMatchObject({
-      verdict: 'parted',
-      lsn: 999n,
-    });
-    expect(judgeIdentity(known(), { ...server, walEnd: lsn(1199) })).toMatchObject({
-      verdict: 'parted',
-      lsn: 1199n,
-    });
+    // Where the two part, somewhere below, is for a comparison to tell.
+    expect(judgeIdentity(known(), { ...server, walEnd: lsn(999) }).verdict).toBe('went back');
+    expect(judgeIdentity(known(), { ...server, walEnd: lsn(1199) }).verdict).toBe('went back');
     expect(judgeIdentity(known(), { ...server, walEnd: lsn(1200) }).verdict).toBe('same');
   });
 });

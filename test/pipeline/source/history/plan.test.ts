@@ -33,7 +33,6 @@ function plan(
 ): StartPlan {
   const { timeline, lastEndLsn: endLsn, flushed } = end;
   const identity = judgeIdentity({ timeline, switches: undefined, endLsn, flushed }, at);
-  expect(identity.verdict).not.toBe('parted');
   return planStart({
     log: end,
     identity,
@@ -63,6 +62,7 @@ describe('a connection starts', () => {
       epoch: 3,
       gap: undefined,
       compares: false,
+      parting: undefined,
     });
   });
 
@@ -74,6 +74,39 @@ describe('a connection starts', () => {
     expect(plan({ ...made, beganAt: undefined }, server, slot(800)).gap).toBeUndefined();
     // Nobody has relied on it yet.
     expect(plan(made, server, slot(800), { isFirstStart: true }).gap).toBeUndefined();
+  });
+
+  test('at the parting where the log goes on above it, in a new epoch, with what was flushed above it being nobody’s', () => {
+    const parted = { current: 2, switches: [{ timeline: 1, switchLsn: lsn(800) }], walEnd: lsn(5000) };
+    const at800 = { startLsn: lsn(800), parting: lsn(800), epoch: 4, compares: false };
+    expect(plan(log(), parted, slot(700))).toMatchObject({ ...at800, gap: undefined });
+    expect(plan(log(), parted, slot(800))).toMatchObject({ ...at800, gap: undefined });
+    // The slot had to be made anew there.
+    expect(plan(log(), parted, slot(950, true))).toMatchObject({
+      ...at800,
+      gap: { cause: 'slot_remade', from: '0/320', to: '0/3B6', halts: true },
+    });
+    // What the log holds below the parting may have come another way, too.
+    expect(plan(log(), parted, slot(700), { inDoubt: true })).toMatchObject({
+      ...at800,
+      startLsn: lsn(0),
+      compares: true,
+    });
+    // Only the flush was above it.
+    expect(
+      plan(log({ lastEndLsn: lsn(750), flushed: lsn(900) }), { ...parted, current: 2 }, slot(700)),
+    ).toMatchObject({
+      startLsn: lsn(750),
+    });
+  });
+
+  test('with nothing, so that all is compared, on a server that went back', () => {
+    expect(plan(log(), { ...server, walEnd: lsn(950) }, slot(700))).toMatchObject({
+      startLsn: lsn(0),
+      compares: true,
+      parting: undefined,
+      epoch: 3,
+    });
   });
 
   test('at the end of the last logged transaction, not where the slot stands', () => {

@@ -1,0 +1,187 @@
+// A sink that takes its place behind a parting: what it had settled of the lost history is listed, the rest is counted and never sent.
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { beforeEach, expect, test } from 'vitest';
+import { toLsn } from '../../../src/core/lsn.ts';
+import type { LogSignals } from '../../../src/log/signals.ts';
+import type { LogWriter } from '../../../src/log/writer.ts';
+import { encodeEnrichment } from '../../../src/pgoutput/enrichment.ts';
+import type { SinkSettings } from '../../../src/pipeline/settings.ts';
+import { openPlace, type PlaceOptions, type SinkPlace } from '../../../src/pipeline/sink/place.ts';
+import { MAX_LISTED_ORPHANS } from '../../../src/store/partings.ts';
+import { openStore } from '../../../src/store/sqlite.ts';
+import { append, begin, commit, openTestLog, scratchDirectory } from '../../log/stream.ts';
+import { FOLLOWED, openLedger } from '../../support/ledger.ts';
+import { letterAt, SINK } from '../../support/letters.ts';
+import { insertMessage, relationMessage } from '../../support/pgoutput-messages.ts';
+
+const INT4 = 23;
+const columns = [{ name: 'id', type: INT4, identity: true }];
+const tables = [
+  [1, 'users'],
+  [2, 'others'],
+] as const;
+const relations = tables.flatMap(([id, table]) => [
+  relationMessage({ id, schema: 'public', table, identity: 'd', columns }),
+  encodeEnrichment({ relationId: id, key: ['id'], types: new Map() }),
+]);
+
+let options: PlaceOptions;
+let log: LogWriter;
+let signals: LogSignals;
+
+beforeEach(async () => {
+  const directory = scratchDirectory();
+  const logDirectory = join(directory, 'log');
+  ({ log, signals } = await openTestLog(logDirectory));
+  options = {
+    settings: {
+      name: SINK.sink,
+      database: SINK.database,
+      status: 'active',
+      start: { from: 'default' },
+      selection: { includeTables: [{ schema: ['public'], table: ['users'] }] },
+      tables: [],
+      actions: ['insert'],
+    } as unknown as SinkSettings,
+    logDirectory,
+    log: FOLLOWED,
+    signals,
+    slot: 0,
+    ledgerFile: join(directory, 'users.ledger'),
+    newSinkStart: 'earliest',
+    onGap: 'halt',
+    store: openStore(':memory:'),
+    logger: pino({ level: 'silent' }),
+  };
+  signals.setHolding(0, true);
+  append(log, relations);
+});
+
+/** Transactions of a row of each table: ids are the commit LSN and its half. */
+function write(commits: readonly bigint[], epoch = 0): void {
+  for (const commitLsn of commits) {
+    const transaction = { commitLsn, rows: 2 };
+    const rows = tables.map(([id]) => insertMessage(id, [String(commitLsn)]));
+    append(log, [begin(transaction), ...rows, commit(transaction)], { epoch, timeline: epoch + 1 });
+  }
+}
+
+async function place(): Promise<SinkPlace> {
+  const opened = await openPlace(options);
+  opened.ledger.close();
+  opened.reader.close();
+  return opened;
+}
+
+/** Everything before one transaction is settled, and these above it. */
+function settle(before: bigint, above: readonly bigint[] = [], epoch = 0): void {
+  const ledger = openLedger(options.ledgerFile, SINK);
+  ledger.advance({
+    position: { epoch, commitLsn: toLsn(before), index: 0 },
+    endLsn: toLsn(before - 84n),
+    timeline: epoch + 1,
+  });
+  ledger.settle(
+    above.map((commitLsn) => ({ transaction: { epoch, commitLsn: toLsn(commitLsn) }, index: 0 })),
+  );
+  ledger.close();
+}
+
+const part = (lsn: bigint, epoch: number): Promise<void> =>
+  log.part({ lsn: toLsn(lsn), flushed: toLsn(0n), history: { epoch, timeline: epoch + 1 } });
+const counted = () =>
+  options.store.partings.ofSink(SINK).map(({ epoch, discarded, orphaned }) => [epoch, discarded, orphaned]);
+const orphans = () => options.store.partings.orphans(SINK.database, { after: 0, limit: 100 });
+
+test('orphans and discards are told apart by a ledger with holes on both sides of the parting', async () => {
+  write([100n, 200n, 300n, 400n, 500n]);
+  await place();
+  // 200 holds the cursor back; 300 and 500 are settled.
+  settle(200n, [300n, 500n]);
+  await part(250n, 1);
+  write([260n], 1);
+  const { partings, start } = await place();
+  expect(partings).toEqual([{ epoch: 1, lsn: 250n }]);
+  expect(start).toMatchObject({ position: { commitLsn: 200n }, endLsn: 116n });
+  expect(counted()).toEqual([[1, 1, 2]]);
+  expect(orphans()).toMatchObject([
+    {
+      sink: SINK.sink,
+      schema: 'public',
+      table: 'users',
+      action: 'insert',
+      key: 'public.users:300',
+      commitLsn: '0/12C',
+      index: 0,
+    },
+    { key: 'public.users:500' },
+  ]);
+  // Taken again, it is the same.
+  await place();
+  expect([counted(), orphans().length]).toEqual([[[1, 1, 2]], 2]);
+});
+
+test('a sink that had settled all says nothing of the new history but up to the parting', async () => {
+  write([100n, 200n, 300n]);
+  await place();
+  settle(400n);
+  await part(150n, 1);
+  const { start } = await place();
+  expect(start.endLsn).toBe(150n);
+  expect(counted()).toEqual([[1, 0, 2]]);
+  expect(signals.settled(0).lsn).toBe(0n);
+});
+
+test('several partings one after the other each count what they have lost, and none counts it twice', async () => {
+  write([100n, 200n, 300n]);
+  await place();
+  settle(200n, [300n]);
+  await part(150n, 1);
+  write([160n, 260n], 1);
+  await place();
+  settle(160n, [260n], 1);
+  // Below the first: 100 is lost now, too, and what came behind the first.
+  await part(90n, 2);
+  write([95n], 2);
+  await place();
+  expect(counted()).toEqual([
+    [1, 1, 1],
+    [2, 1, 2],
+  ]);
+  expect(orphans().map(({ key }) => key)).toEqual([
+    'public.users:300',
+    'public.users:100',
+    'public.users:260',
+  ]);
+});
+
+test('a sink that is new has lost nothing', async () => {
+  write([100n, 200n]);
+  await part(150n, 1);
+  await place();
+  expect(counted()).toEqual([[1, 0, 0]]);
+});
+
+test('a dead letter of the lost history is neither delivered nor given up', async () => {
+  write([100n, 200n, 300n]);
+  await place();
+  settle(100n, [200n]);
+  options.store.deadLetters.add(letterAt(200), new Date());
+  await part(150n, 1);
+  await place();
+  expect(counted()).toEqual([[1, 1, 0]]);
+});
+
+test('only the first orphans are listed, and all are counted', async () => {
+  const many = Array.from({ length: MAX_LISTED_ORPHANS + 5 }, (_, i) => 1000n + BigInt(i) * 100n);
+  write([100n, ...many]);
+  await place();
+  settle(many.at(-1)! + 100n);
+  await part(150n, 1);
+  await place();
+  expect(counted()).toEqual([[1, 0, many.length]]);
+  expect(options.store.partings.orphans(SINK.database, { after: 0, limit: 5000 })).toHaveLength(
+    MAX_LISTED_ORPHANS,
+  );
+});
