@@ -56,7 +56,7 @@ test('a drained database goes on at another cluster without a gap; one that was 
     );
   const configOf = ({ port }: EmbeddedPostgres): string =>
     configText({
-      database: { name: DATABASE, host: '127.0.0.1', port } as Parameters<typeof configText>[0]['database'],
+      database: { name: DATABASE, host: '127.0.0.1', port },
       endpoint: recorder!.url,
       sinks: [{ name: 'users', queue: 'users', tables: ['t'] }],
     });

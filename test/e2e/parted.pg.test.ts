@@ -111,9 +111,7 @@ test('a standby 200 transactions behind: each of its own changes arrives, and of
       PATIENCE_MS,
     );
   const config = configText({
-    database: { name: DATABASE, host: '127.0.0.1', port: address.port } as Parameters<
-      typeof configText
-    >[0]['database'],
+    database: { name: DATABASE, host: '127.0.0.1', port: address.port },
     endpoint: proxy.url,
     sinks: [
       { name: 'quick', queue: 'quick', tables: ['t'] },
