@@ -27,7 +27,7 @@ const MEANINGS: Readonly<Record<ErrorFamily, Meaning>> = {
   timeout: { culprit: 'route', quoted: false },
   network: { culprit: 'route', quoted: true },
   tls: { culprit: 'route', quoted: true },
-  malformed: { culprit: 'route', quoted: false },
+  malformed: { culprit: 'route', quoted: true },
   region: { culprit: 'route', quoted: true },
   endpoint: { culprit: 'route', quoted: true },
 };

@@ -41,7 +41,7 @@ describe('a request that fails as a whole', () => {
     ['ECONNREFUSED', undefined, /network path/],
     ['DEPTH_ZERO_SELF_SIGNED_CERT', undefined, /NODE_EXTRA_CA_CERTS/],
     ['ERR_SSL_WRONG_VERSION_NUMBER', undefined, /NODE_EXTRA_CA_CERTS/],
-    ['MALFORMED_REPLY', 200, /not one of SQS/],
+    ['MALFORMED_REPLY', 200, /as AWS says — .*not one of SQS/],
     ['REGION_MISSING', undefined, /AWS_REGION/],
     ['BrandNewError', 400, /BrandNewError \(HTTP 400\)/],
     ['BrandNewError', 403, /allow sqs:SendMessage/],
