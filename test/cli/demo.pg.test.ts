@@ -147,6 +147,7 @@ test.runIf(process.platform === 'linux')(
 test('the commands that a demo names while it runs work as they stand, and SIGTERM ends it too', async () => {
   const demo = startDemo();
   await printsMessages(demo);
+  await waitFor(() => commandsIn(demo.printed.text).length === 2, 'the commands to look at it with');
   const [status, tail] = commandsIn(demo.printed.text).map((command) => ({ command, ...typeIn(command) }));
   expect(status?.command).toContain('status --url http://127.0.0.1:');
   expect(tail?.command).toContain('tail postgresql://');

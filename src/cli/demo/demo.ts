@@ -64,7 +64,7 @@ async function run(options: DemoOptions, ports: CliPorts, stage: Stage): Promise
   const measured: Figures[] = [];
   await observation.measure('warm-up', { pace: 'steady', changes: WARM_UP_CHANGES }, { shown: false });
   if (rows === undefined) {
-    say(meanwhile(parts.service.apiUrl, parts.postgresUrl).join('\n'));
+    for (const line of meanwhile(parts.service.apiUrl, parts.postgresUrl)) say(line);
     const ticker = setInterval(() => print([observation.progress()]), PROGRESS_INTERVAL_MS);
     stage.cleanup.defer(() => clearInterval(ticker));
     measured.push(await observation.measure('small transactions', { pace: 'watching', changes: Infinity }));
