@@ -157,7 +157,13 @@ describe('a replication stream', () => {
       await client.query(`alter database ${database.name} set wal_sender_timeout = '${timeout}'`);
       const stream = await start({ receiveTimeoutMs: 1000, statusIntervalMs: 10_000 });
       // Each outlasts half of the limit: five of them, all of it twice. Up to 14 the transaction above comes, too, empty.
-      for (let keepalives = 0; keepalives < 5;) if ((await stream.read())?.count === 0) keepalives++;
+      let keepalives = 0;
+      while (keepalives < 5) {
+        const batch = await stream.read();
+        if (batch === undefined) break;
+        if (batch.count === 0) keepalives++;
+      }
+      expect(keepalives).toBe(5);
       await stream.stop();
       await client.query(`alter database ${database.name} reset wal_sender_timeout`);
     },
