@@ -50,6 +50,8 @@ export class HttpConnection {
   #isGone = false;
   #deadlineMs: number;
   #exchange: Exchange | undefined;
+  /** A success that came while the request was, as far as the socket knows, not written whole. */
+  #early: HttpReply | undefined;
   readonly #hangUp = (): void => this.destroy(networkError(HUNG_UP));
 
   constructor(options: HttpConnectionOptions, readBuffer: Buffer, pool: PoolPorts) {
@@ -124,18 +126,41 @@ export class HttpConnection {
 
   #receive(chunk: Buffer): void {
     if (this.#isGone) return;
+    if (this.#isJudging()) return;
     // Nobody asked: a server that says why it hangs up, or one that has lost count.
     if (this.#exchange === undefined) return this.destroy(undefined);
     try {
       const reply = this.#reader.push(chunk);
-      if (reply !== undefined) this.#answer(reply);
+      if (reply !== undefined) this.#take(reply);
     } catch (error) {
       this.destroy(error);
     }
   }
 
-  #answer(reply: HttpReply): void {
-    const isEarly = this.#socket.writableLength > 0;
+  /**
+   * Of TLS it is known a turn of the event loop late that all was written, and the reply may be here by then. The next turn tells
+   * which of the two it is. https://github.com/nodejs/node/blob/main/src/crypto/crypto_tls.cc (TLSWrap::DoWrite)
+   */
+  #take(reply: HttpReply): void {
+    const isWritten = this.#socket.writableLength === 0;
+    // A refusal holds, however much it has read.
+    if (isWritten || reply.status >= 300) return this.#answer(reply, !isWritten);
+    this.#early = reply;
+    setImmediate(() => {
+      const early = this.#early;
+      this.#early = undefined;
+      if (early !== undefined && !this.#isGone) this.#answer(early, this.#socket.writableLength > 0);
+    });
+  }
+
+  /** What comes behind a reply that is still judged is not asked for: nothing else is sent over this connection. */
+  #isJudging(): boolean {
+    if (this.#early === undefined) return false;
+    this.#early = { ...this.#early, keepAlive: false };
+    return true;
+  }
+
+  #answer(reply: HttpReply, isEarly: boolean): void {
     // Nobody can have taken what was not sent yet, whatever the answer says.
     if (isEarly && reply.status < 300) return this.destroy(networkError(EARLY));
     const { keepAlive, keepAliveMs } = reply;
@@ -150,8 +175,9 @@ export class HttpConnection {
   }
 
   #end(): void {
+    if (this.#isJudging()) return;
     const reply = this.#exchange === undefined ? undefined : this.#reader.end();
-    if (reply !== undefined) this.#answer(reply);
+    if (reply !== undefined) return this.#take({ ...reply, keepAlive: false });
     this.destroy(networkError(HUNG_UP));
   }
 }

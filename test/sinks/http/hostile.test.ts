@@ -318,12 +318,18 @@ describe('a server that answers before it has read the request', () => {
   ];
   test.each(endings)('%s has not taken it, though it says so', async (_, then) => {
     const server = hostileFirst(answersAtOnce(WHOLE, then));
-    const pool = poolTo(
-      `http://127.0.0.1:${await listening(createTcpServer(server.serve))}`,
-      LONG_TIMEOUT_MS,
-    );
+    const port = await listening(createTcpServer(server.serve));
+    const pool = poolTo(`http://127.0.0.1:${port}`, LONG_TIMEOUT_MS);
     // A reset may overtake the answer, and the write that it meets has a name of its own.
     expect(await outcome(pool, LARGE)).toMatch(/^(ECONNRESET|EPIPE)$/);
+    expect(await outcome(pool)).toEqual(NEXT);
+  });
+
+  test('behind TLS has not taken it either', async () => {
+    const server = hostileFirst(answersAtOnce(WHOLE));
+    const port = await listening(createTlsServer(certificate, server.serve));
+    const pool = poolTo(`https://localhost:${port}`, LONG_TIMEOUT_MS);
+    expect(await outcome(pool, LARGE)).toBe('ECONNRESET');
     expect(await outcome(pool)).toEqual(NEXT);
   });
 

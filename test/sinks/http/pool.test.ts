@@ -8,8 +8,10 @@ import {
   type Server,
   type Socket,
 } from 'node:net';
+import { once } from 'node:events';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { buffer } from 'node:stream/consumers';
+import { Worker } from 'node:worker_threads';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { HttpPool, type HttpPoolOptions } from '../../../src/sinks/http/pool.ts';
 import { patient } from '../../support/messages.ts';
@@ -278,4 +280,30 @@ test('without a descriptor for any connection, a request fails with the code of 
       reason: expect.objectContaining({ code: 'EMFILE' }) as Error,
     })),
   );
+});
+
+test('a reply over TLS that is there before the write is known to be over is heard, and the connection is used again', async () => {
+  // In a thread of its own: it answers while this one is busy.
+  const server = new Worker(
+    `const { parentPort, workerData } = require('node:worker_threads');
+     const server = require('node:https').createServer(workerData, (request, response) => {
+       request.resume().on('end', () => response.end('taken'));
+     });
+     server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`,
+    { eval: true, workerData: certificate },
+  );
+  onTestFinished(() => void server.terminate());
+  const [port] = (await once(server, 'message')) as [number];
+  const pool = poolTo(`https://localhost:${port}`, { maxConnections: 1 });
+  await post(pool, 'the connection is open');
+  for (let request = 0; request < 3; request++) {
+    // Sent where the dispatcher sends: what is read next comes before Node has told that all is written.
+    const reply = await new Promise<Promise<{ body: Buffer }>>((sent) =>
+      setImmediate(() => {
+        sent(post(pool, 'x'));
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+      }),
+    );
+    expect(reply.body.toString()).toBe('taken');
+  }
 });
