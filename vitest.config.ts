@@ -1,9 +1,21 @@
-// How the tests run: `unit` by themselves, `pg` with one Postgres server for the whole run.
+// How the tests run: `unit` by themselves, several files in one process; `alone`, those that replace modules, timers or globals, a
+// process each; `pg` with one Postgres server for the whole run.
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { configDefaults, defineConfig } from 'vitest/config';
 import { BaseSequencer, type Reporter, type TestSpecification } from 'vitest/node';
 
 /** What starts or needs a Postgres server says so in its name. */
 const NEEDS_POSTGRES = 'test/**/*.pg.test.ts';
+
+const UNIT = 'test/**/*.test.ts';
+
+/** Who replaces something that others use may not share a process with them. */
+const REPLACES = /\bvi\.(?:mock|doMock|spyOn|stub\w+|useFakeTimers)\b/;
+const ALONE = globSync(UNIT, {
+  cwd: import.meta.dirname,
+  exclude: [NEEDS_POSTGRES, '**/node_modules/**'],
+}).filter((file) => REPLACES.test(readFileSync(join(import.meta.dirname, file), 'utf8')));
 
 /** Of each project the files that take longest start first, so that the others run beside them. */
 const LONGEST = ['e2e/outage.pg.test.ts', 'model/restarts.test.ts', 'log/recovery.test.ts'];
@@ -42,9 +54,14 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['test/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, NEEDS_POSTGRES],
+          include: [UNIT],
+          exclude: [...configDefaults.exclude, NEEDS_POSTGRES, ...ALONE],
+          isolate: false,
         },
+      },
+      {
+        extends: true,
+        test: { name: 'alone', include: ALONE },
       },
       {
         extends: true,
