@@ -75,6 +75,17 @@ export function isLoopbackHost(name: string): boolean {
   return host === 'localhost' || host.endsWith('.localhost');
 }
 
+/**
+ * Whom a request is for, by its target where that is a whole URL, else by its Host; undefined where it does not say, or says it
+ * twice: others on its way may have gone by the other one. https://www.rfc-editor.org/rfc/rfc9112#name-request-target
+ */
+export function hostOf(target: string, rawHeaders: readonly string[]): string | undefined {
+  const isHost = (index: number): boolean => index % 2 === 1 && /^host$/i.test(rawHeaders[index - 1]!);
+  const [host, ...others] = rawHeaders.filter((_, index) => isHost(index));
+  if (others.length > 0) return undefined;
+  return /^[a-z]+:\/\/([^/?#]*)/i.exec(target)?.[1] ?? host;
+}
+
 /** The Host header without its port. */
 const hostnameOf = (host: string): string => host.replace(/:\d+$/, '');
 

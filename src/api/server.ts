@@ -11,7 +11,7 @@ import type { ServiceStatus } from '../core/status.ts';
 import type { PullStreams } from '../pipeline/sink/pull/streams.ts';
 import { RepeatedLines } from '../telemetry/repeated-lines.ts';
 import { addPullRoutes } from './pull-routes.ts';
-import { decideAccess, isLoggedIn, isLoopbackHost, type Access } from './access.ts';
+import { decideAccess, hostOf, isLoggedIn, isLoopbackHost, type Access } from './access.ts';
 import { boundConnections, connectionLimits, LISTENER_LIMITS, type ConnectionLimits } from './connections.ts';
 import { answerError, problem } from './errors.ts';
 import { addGapRoutes } from './gap-routes.ts';
@@ -134,7 +134,8 @@ function createApp(host: string, options: HttpOptions): FastifyInstance {
   app.decorateRequest('access', 'public');
 
   app.addHook('onRequest', async (request, reply) => {
-    const { host, origin, authorization } = request.headers;
+    const { origin, authorization } = request.headers;
+    const host = hostOf(request.originalUrl, request.raw.rawHeaders);
     const fetchSite = request.headers['sec-fetch-site'];
     request.access = decideAccess(rules, { host, origin, authorization, fetchSite: fetchSite?.toString() });
     if (request.access === 'forbidden') {

@@ -5,6 +5,7 @@ import type { ListenSettings, ServiceSettings } from '../pipeline/settings.ts';
 import { faultOfText } from '../sinks/http/printable.ts';
 import { loadConfiguration } from './configuration.ts';
 import { USAGE, type CliPorts } from './ports.ts';
+import { send } from './send.ts';
 
 /** Options of every command that talks to a running service. */
 export type ServiceOptions = { readonly config?: string; readonly url?: URL; readonly json?: boolean };
@@ -42,7 +43,7 @@ export async function connectToService(
   const token = tokenOf(ports.env) ?? settings?.api.tokens[0];
   const fetchJson: ServiceClient['fetch'] = async (path, request = { method: 'GET' }) => {
     try {
-      const response = await fetch(new URL(path, url), {
+      const { status, text } = await send(new URL(path, url), {
         method: request.method,
         headers: {
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
@@ -54,7 +55,7 @@ export async function connectToService(
           ...(request.signal === undefined ? [] : [request.signal]),
         ]),
       });
-      return { status: response.status, body: parseJson(await response.text()) };
+      return { status, body: parseJson(text) };
     } catch (cause) {
       throw failure(url, 'no service answers', {
         code: UNREACHABLE,

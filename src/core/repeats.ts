@@ -64,14 +64,16 @@ export class Outage {
   #saidAtMs = -Infinity;
   #isSaid = false;
 
-  failed(nowMs: number): OutageLine | undefined {
+  /** `nextMs`: when it is tried again. Where that is an interval or more from now, nothing else would say that it is down. */
+  failed(nowMs: number, nextMs = nowMs): OutageLine | undefined {
     if (this.#sinceMs === undefined) {
       this.#sinceMs = nowMs;
       this.#attempts = 0;
       this.#isSaid = false;
     }
     this.#attempts++;
-    if (nowMs - this.#saidAtMs < REPEAT_INTERVAL_MS) return undefined;
+    const isUnheard = !this.#isSaid && nextMs - nowMs >= REPEAT_INTERVAL_MS;
+    if (nowMs - this.#saidAtMs < REPEAT_INTERVAL_MS && !isUnheard) return undefined;
     const what = this.#isSaid ? 'still down' : 'down';
     this.#saidAtMs = nowMs;
     this.#isSaid = true;

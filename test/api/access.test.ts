@@ -1,7 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { decideAccess, isJsonType, isLoggedIn, isLoopbackHost } from '../../src/api/access.ts';
+import { decideAccess, hostOf, isJsonType, isLoggedIn, isLoopbackHost } from '../../src/api/access.ts';
 
 const request = { host: '127.0.0.1:7376', origin: undefined, authorization: undefined };
+
+test.each([
+  ['its Host', '/api/sinks', ['Host', '127.0.0.1:7376'], '127.0.0.1:7376'],
+  [
+    'its target, where that is a whole URL',
+    'http://evil.example/api/sinks',
+    ['host', '127.0.0.1'],
+    'evil.example',
+  ],
+  ['nobody, where it says it twice', '/api/sinks', ['Host', '127.0.0.1', 'HOST', 'evil.example'], undefined],
+  ['nobody, where it does not say', '/api/sinks?url=http://127.0.0.1', ['X-Value', 'host'], undefined],
+])('a request is for %s', (_, target, rawHeaders, host) => {
+  expect(hostOf(target, rawHeaders)).toBe(host);
+});
 
 describe('on loopback without a token', () => {
   const rules = { loopback: true, tokens: [] };

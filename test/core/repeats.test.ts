@@ -69,4 +69,15 @@ describe('an outage', () => {
     expect(outage.failed(60_001)).toEqual({ what: 'down', attempts: 2, forMs: 59_981 });
     expect(outage.recovered(60_010)).toMatchObject({ what: 'up again', attempts: 2 });
   });
+
+  test('in which the next attempt is far off is said at once and once, even where the one before it was said just now', () => {
+    const outage = new Outage();
+    outage.failed(0);
+    outage.recovered(10);
+    const hour = 3_600_000;
+    const lines = Array.from({ length: 256 }, () => outage.failed(20, 20 + hour));
+    expect(lines.filter((line) => line !== undefined)).toEqual([{ what: 'down', attempts: 1, forMs: 0 }]);
+    expect(outage.failed(20 + hour, 20 + 2 * hour)).toMatchObject({ what: 'still down', forMs: hour });
+    expect(outage.recovered(30 + 2 * hour)).toMatchObject({ what: 'up again', attempts: 257 });
+  });
 });

@@ -9,6 +9,7 @@ import {
   gapName,
   hostList,
   ignored,
+  knownName,
   nonEmpty,
   notYet,
   pem,
@@ -72,12 +73,12 @@ const tls = z
   });
 
 const rdsIam = z.strictObject({
-  region: nonEmpty()
+  region: knownName()
     .optional()
     .describe('Region of the instance. Default: as its host name says, `AWS_REGION`, else of the profile.'),
-  profile: nonEmpty().optional().describe('Profile of the shared AWS configuration files.'),
-  role_arn: nonEmpty().optional().describe('Role to assume with the credentials found otherwise.'),
-  external_id: nonEmpty().optional().describe('External id that the role asks for.'),
+  profile: knownName().optional().describe('Profile of the shared AWS configuration files.'),
+  role_arn: knownName().optional().describe('Role to assume with the credentials found otherwise.'),
+  external_id: knownName().optional().describe('External id that the role asks for.'),
   use_task_role: z
     .boolean()
     .default(false)
@@ -109,7 +110,7 @@ const slot = z.strictObject({
 });
 
 const publication = z.strictObject({
-  name: nonEmpty().describe('The publication.'),
+  name: knownName().describe('The publication.'),
   create_if_not_exists: z
     .boolean()
     .default(false)
@@ -171,10 +172,10 @@ export const databaseSchema = z
       .describe(
         'Port of the hosts that name none; or one for each host, separated by commas. Default: 5432.',
       ),
-    database: nonEmpty()
+    database: knownName()
       .optional()
       .describe('Name of the database in Postgres. Required unless `url` is given.'),
-    username: nonEmpty()
+    username: knownName()
       .optional()
       .describe('Role to connect as.')
       .meta({ default: DATABASE_DEFAULTS.username }),
@@ -213,7 +214,7 @@ export const databaseSchema = z
       .describe(
         'How the server may ask for the password: `scram-sha-256`, `md5`, `password` (in clear), `none`. Others get none. Default: as it likes.',
       ),
-    service: nonEmpty()
+    service: knownName()
       .optional()
       .describe(
         "Section of libpq's service file (`PGSERVICEFILE`, `~/.pg_service.conf`) that gives what is not written here. Default: `PGSERVICE`.",
@@ -233,7 +234,7 @@ export const databaseSchema = z
     slot: slot.optional().describe('The replication slot (or `slot_name`).'),
     slot_name: slotName().optional().describe("Sequin's older spelling of `slot.name`."),
     publication: publication.optional().describe('The publication (or `publication_name`).'),
-    publication_name: nonEmpty().optional().describe("Sequin's older spelling of `publication.name`."),
+    publication_name: knownName().optional().describe("Sequin's older spelling of `publication.name`."),
     markers: markers
       .prefault({})
       .describe('What messages in the write-ahead log may do (Postgres 14 and newer).'),

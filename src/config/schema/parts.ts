@@ -105,6 +105,12 @@ export const slotName = () =>
 
 export const nonEmpty = () => z.string().min(1, 'this is empty');
 
+/** A name that Postgres, or AWS, knows. What a file or a secret holds mostly ends with a line break, and no such name does. */
+export const knownName = () =>
+  nonEmpty().refine((text) => !/[\r\n]$/.test(text), {
+    error: 'it ends with a line break, as the content of a file does: write it without',
+  });
+
 /** Of a header: with anything else no client could send it. */
 export const bearerToken = () =>
   nonEmpty().superRefine((text, context) => {

@@ -164,7 +164,7 @@ export class Conclusions {
   }
 
   #sayDown(queue: RouteQueue<Pending>, now: number, fields: Record<string, unknown>): void {
-    const line = queue.outage.failed(now);
+    const line = queue.outage.failed(now, queue.health.retryAtMs);
     if (line === undefined) return;
     const { what, attempts, forMs } = line;
     const goesOn = { attempts, forMs, waiting: queue.unsettled };

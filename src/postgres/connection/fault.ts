@@ -5,7 +5,7 @@ import { escapeIdentifier } from 'pg';
 import { shortageBehind } from '../../core/descriptors.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { DatabaseSettings } from '../settings.ts';
-import { identityFault, passwordCure } from './identity-fault.ts';
+import { identityFault, passwordCure, unlessMistaken } from './identity-fault.ts';
 import { formatTarget, type Fault, type Refusal, type Target } from './target.ts';
 import { tlsFault } from './tls-fault.ts';
 
@@ -118,7 +118,7 @@ function postgresFault(refusal: Refusal, settings: DatabaseSettings, target: Tar
         code: 'DATABASE_MISSING',
         kind: 'fatal',
         message: `there is no database ${database} at ${at}`,
-        hint: `correct databases[].database, or CREATE DATABASE ${database};`,
+        hint: `${unlessMistaken('database', settings.database)}correct databases[].database, or CREATE DATABASE ${database};`,
       };
     case '42501':
       return permissionFault(refusal, settings, target);

@@ -3,15 +3,27 @@ import { escapeIdentifier } from 'pg';
 import type { DatabaseSettings } from '../settings.ts';
 import { formatTarget, type Fault, type Refusal, type Target } from './target.ts';
 
+const endsWithLineBreak = (text: string): boolean => /[\r\n]$/.test(text);
+
+/** Before a cure that would make what is not meant: a name that came from a file, or a secret, and has its line break. */
+export const unlessMistaken = (what: string, name: string): string =>
+  endsWithLineBreak(name)
+    ? `the name of the ${what} ends with a line break, as the content of a file does: take that away, or `
+    : '';
+
 /** A password may have them, so it is sent with them; one that came from a file mostly should not. */
 function blanksAround(password: string): string {
-  if (/[\r\n]$/.test(password))
+  if (endsWithLineBreak(password))
     return 'it ends with a line break, as the content of a file does: take that away, or ';
   return /^\s|\s$/.test(password) ? 'it has blanks around it: take them away, or ' : '';
 }
 
 /** What is wrong with a password depends on where it is from. */
-export function passwordCure({ password, username }: DatabaseSettings): string {
+export function passwordCure(settings: DatabaseSettings): string {
+  return `${unlessMistaken('role', settings.username)}${passwordCureOf(settings)}`;
+}
+
+function passwordCureOf({ password, username }: DatabaseSettings): string {
   const role = escapeIdentifier(username);
   const set = `set it: ALTER ROLE ${role} WITH LOGIN PASSWORD '…';`;
   if (typeof password === 'string')
@@ -57,7 +69,7 @@ export function identityFault({ text, routine }: Refusal, settings: DatabaseSett
     code: 'ROLE_REFUSED',
     kind: 'fatal',
     message: `${at} refused role ${role} (${text})`,
-    hint: `ALTER ROLE ${role} WITH LOGIN REPLICATION;`,
+    hint: `${unlessMistaken('role', settings.username)}ALTER ROLE ${role} WITH LOGIN REPLICATION;`,
   };
 }
 

@@ -78,7 +78,7 @@ export function statusFailure(
     (status >= 500 ? 'look into its log' : 'it refuses this message: look into its log');
   const failure = {
     code,
-    hint: `the endpoint answers ${status} — ${cure}`,
+    hint: `the endpoint answers ${status} — ${cure}${waitHint(retryAfterMs)}`,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     ...(isThrottle(status, retryAfterMs) && { throttled: true as const }),
   };
@@ -96,6 +96,13 @@ const isThrottle = (status: number, retryAfterMs: number | undefined): boolean =
 function concernsMessage(status: number, messageStatuses: readonly number[]): boolean {
   if (status >= 500 || status === 408 || status === 425 || status === 429) return false;
   return messageStatuses.includes(status) || !(ENDPOINT_STATUSES as readonly number[]).includes(status);
+}
+
+/** The core's own waits are seconds; this one may be an hour in which nothing is heard of the endpoint. */
+function waitHint(retryAfterMs: number | undefined): string {
+  if (retryAfterMs === undefined) return '';
+  const limit = retryAfterMs === MAX_RETRY_AFTER_MS ? ', an hour at most' : '';
+  return `; it is asked again after ${Math.ceil(retryAfterMs / 1000)} s (Retry-After${limit})`;
 }
 
 function redirectHint(location: string | undefined): string {

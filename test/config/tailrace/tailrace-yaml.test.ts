@@ -208,6 +208,22 @@ colour: blue
     ['an upper-case slot name', minimal.replace('name: tailrace', 'name: Tailrace'), 'lower-case letters'],
     ['an empty token', `${minimal}api: { tokens: [""] }\n`, 'this is empty'],
     ['a token from a file', `${minimal}api: { tokens: ["tok\\n"] }\n`, 'it ends with a line break'],
+    ['a role from a file', withDatabase('    username: "tailrace\\n"'), 'username it ends with a line break'],
+    [
+      'the name of a database from a file',
+      minimal.replace('database: shop\n', 'database: "shop\\r\\n"\n'),
+      'database it ends with a line break',
+    ],
+    [
+      'a publication from a file',
+      minimal.replace(/(publication: \{ name: )\w+/, '$1"tailrace\\n"'),
+      'publication.name it ends with a line break',
+    ],
+    [
+      'an AWS profile from a file',
+      withDatabase('    rds_iam: { profile: "shop\\n" }'),
+      'rds_iam.profile it ends with a line break',
+    ],
     ['a token that no header holds', `${minimal}api_tokens: [{ name: a, token: tök }]\n`, 'U+00F6'],
     ['a stop that a timer cannot wait for', `${minimal}shutdown_timeout: 30d\n`, 'below 24 days'],
     ['a duration without a unit', `${minimal}log: { retention: 24 }\n`, 'a duration with its unit'],

@@ -212,6 +212,8 @@ describe('preflight', () => {
       'PASSWORD_REFUSED',
       'ends with a line break',
     ],
+    ['a role with a line break', { username: 'postgres\n' }, 'PASSWORD_REFUSED', 'line break'],
+    ['a database with a line break', { database: 'postgres\r\n' }, 'DATABASE_MISSING', 'line break'],
     ['a database that is not there', { database: 'nowhere' }, 'DATABASE_MISSING'],
     ['TLS where the server has none', { tls: { mode: 'require' } as const }, 'TLS_MISSING'],
     ['a closed port', { hosts: [{ host: '127.0.0.1', port: 1 }] }, 'ECONNREFUSED'],
