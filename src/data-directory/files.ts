@@ -15,7 +15,7 @@ import { dirname } from 'node:path';
 import { quoted } from '../core/shell.ts';
 
 /** Invariant 9. */
-export const PRIVATE_FILE = 0o600;
+const PRIVATE_FILE = 0o600;
 export const PRIVATE_DIRECTORY = 0o700;
 
 /** Where a system has no such flag it is undefined, which adds nothing. */

@@ -187,7 +187,7 @@ async function systemOf(client: Client): Promise<Pick<Standing, 'systemIdentifie
  * Of several primaries: that of the known cluster, then that on the highest timeline, then the first of the list. One of the same cluster
  * that is behind it, or behind what is known, is refused by name.
  */
-export function choosePrimary(
+function choosePrimary(
   name: string,
   answers: readonly Answer[],
   known: Standing,

@@ -70,7 +70,7 @@ const slotOf = (slot: NonNullable<StandbyRow['slot']>): StandbyState['slot'] => 
 });
 
 /** https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING: keywords, or a URI */
-export const namesDatabase = (conninfo: string): boolean =>
+const namesDatabase = (conninfo: string): boolean =>
   /^postgres(ql)?:\/\//.test(conninfo.trim())
     ? /^postgres(ql)?:\/\/[^/?]*\/[^?]+/.test(conninfo.trim()) || /[?&]dbname=[^&]/.test(conninfo)
     : /(^|\s)dbname\s*=\s*[^\s]/.test(conninfo);

@@ -18,7 +18,7 @@ export type OldTransaction = {
 };
 
 /** The oldest that has written. Locks are shown to every role; what holds them is not. */
-export async function oldestTransaction(client: Client): Promise<OldTransaction | undefined> {
+async function oldestTransaction(client: Client): Promise<OldTransaction | undefined> {
   const { rows } = await client.query<{ transaction: OldTransaction }>(
     `select json_strip_nulls(json_build_object('xid', h.transactionid::text, 'pid', a.pid, 'gid', p.gid,
          'applicationName', nullif(a.application_name, ''), 'state', a.state,
@@ -34,7 +34,7 @@ export async function oldestTransaction(client: Client): Promise<OldTransaction 
 }
 
 /** `heldBytes`: of WAL that the slot keeps for it alone. */
-export function oldTransactionAlarm(
+function oldTransactionAlarm(
   transaction: OldTransaction,
   heldBytes: number,
   { name, slot }: DatabaseSettings,
