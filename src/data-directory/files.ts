@@ -37,6 +37,10 @@ export class FileRefused extends Error {
   }
 }
 
+/** What an operator does about a file that was refused; undefined: it is another error, or nothing is known to help. */
+export const refusalCure = (error: unknown): string | undefined =>
+  error instanceof FileRefused ? error.cure : undefined;
+
 /**
  * Opens the file, made private where `flags` make it. Throws FileRefused, and other errors of the file system as they are
  * (ENOENT, EEXIST, ENOSPC, …).
