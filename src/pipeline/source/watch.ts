@@ -57,7 +57,7 @@ export async function watchServer(ports: WatchPorts, signal: AbortSignal): Promi
 async function look(ports: WatchPorts, stalls: StallWatch, transactions: OldTransactionWatch): Promise<void> {
   const { client, settings, state, keeper } = ports;
   const raise = (code: string, alarm: TailraceError | undefined): void => {
-    if (state.alarm(code, alarm) && alarm !== undefined) ports.warn(alarm);
+    state.raise(code, alarm, ports.warn);
   };
   const synchronous = await synchronousFault(client, ports.pid, applicationName(settings));
   keeper.synchronous = synchronous !== undefined;

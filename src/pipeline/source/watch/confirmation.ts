@@ -31,7 +31,7 @@ export async function watchConfirmation(ports: ConfirmationPorts, signal: AbortS
       const awaited = await readAwaited(client, pid);
       const stuck = awaited.filter((standby) => before.some((earlier) => isWhereItWas(earlier, standby)));
       const alarm = stuck.length === 0 ? undefined : awaitsStandby(settings.name, stuck, awaited);
-      if (state.alarm('STANDBY_AWAITED', alarm) && alarm !== undefined) warn(alarm);
+      state.raise('STANDBY_AWAITED', alarm, warn);
       before = awaited;
       await sleep(INTERVAL_MS, undefined, { signal, ref: false }).catch(() => undefined);
     }

@@ -33,7 +33,7 @@ export async function watchHosts(ports: HostPorts, signal: AbortSignal): Promise
   if (settings.hosts.length < 2) return;
   const followed = { target: primary.target, ...(await readStanding(primary.client)) };
   const raise = (code: string, error: TailraceError | undefined): void => {
-    if (state.alarm(code, error) && error !== undefined) ports.warn(error);
+    state.raise(code, error, ports.warn);
   };
   try {
     while (!signal.aborted) {

@@ -100,8 +100,7 @@ export class StallWatch {
     if (said?.heals === true) throw said.error;
     state.stall = stall?.cause;
     for (const cause of STALL_CAUSES) {
-      const alarm = cause === stall?.cause ? said?.error : undefined;
-      if (state.alarm(stallCode(cause), alarm) && alarm !== undefined) warn(alarm);
+      state.raise(stallCode(cause), cause === stall?.cause ? said?.error : undefined, warn);
     }
   }
 }
