@@ -4,6 +4,7 @@ import { TailraceError } from '../../../core/errors.ts';
 import type { Slot } from '../../../postgres/preflight/slot.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import { Still } from './progress.ts';
+import { inMegabytes } from './slot-limits.ts';
 
 export type OldTransaction = {
   readonly xid: string;
@@ -50,7 +51,7 @@ function oldTransactionAlarm(
       ? `let it end, or SELECT pg_terminate_backend(${pid});`
       : `in database "${database}": COMMIT PREPARED ${escapeLiteral(gid)}; or ROLLBACK PREPARED ${escapeLiteral(gid)};`;
   return new TailraceError(
-    `database "${name}": slot "${slot.name}" keeps ${Math.floor(heldBytes / 1024 ** 2)} MB of WAL for ${who}: everything since it began, whatever was delivered`,
+    `database "${name}": slot "${slot.name}" keeps ${inMegabytes(heldBytes)} of WAL for ${who}: everything since it began, whatever was delivered`,
     { code: 'TRANSACTION_HOLDS_WAL', kind: 'retryable', hint: cure },
   );
 }
