@@ -5,6 +5,7 @@ import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { applicationName } from '../../postgres/connection/connection.ts';
+import { alarmOf } from '../../postgres/preflight/finding.ts';
 import { walPosition } from '../../postgres/preflight/publication-changes.ts';
 import { inspectSlot, readSlot } from '../../postgres/preflight/slot.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
@@ -46,14 +47,7 @@ async function look(ports: WatchPorts, stalls: StallWatch, transactions: OldTran
   raise('SYNCHRONOUS', synchronous);
   const slot = await readSlot(client, settings.slot.name);
   const finding = slot && inspectSlot(slot, settings);
-  const unwell =
-    finding === undefined || finding.ok
-      ? undefined
-      : new TailraceError(`database "${settings.name}": ${finding.title}: ${finding.detail}`, {
-          code: finding.code,
-          kind: 'retryable',
-          hint: finding.cure,
-        });
+  const unwell = finding === undefined || finding.ok ? undefined : alarmOf(settings.name, finding);
   // From here on the alarm says how it is: what was seen before the stream began may be over.
   if (finding !== undefined) {
     state.notices = state.notices.filter((notice) => !notice.startsWith(`${finding.title}: `));
