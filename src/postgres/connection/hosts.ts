@@ -6,7 +6,8 @@ import { DatabaseError, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { closeConnection, connectAsking } from './connection.ts';
-import { connectionFault, formatTarget, type Target } from './fault.ts';
+import { connectionFault } from './fault.ts';
+import { formatTarget, type Target } from './target.ts';
 
 /** Once a primary has answered, a host that has not is taken for dead. */
 const OTHERS_MS = 1_000;

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TailraceError } from '../../../core/errors.ts';
 import type { StandbyStatus } from '../../../core/status.ts';
-import { formatTarget } from '../../../postgres/connection/fault.ts';
+import { formatTarget } from '../../../postgres/connection/target.ts';
 import { readStanding, type Primary } from '../../../postgres/connection/hosts.ts';
 import { alarmOf } from '../../../postgres/preflight/finding.ts';
 import {
