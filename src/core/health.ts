@@ -18,7 +18,7 @@ export function judge(seen: Omit<ServiceStatus, 'status'>): ServiceStatus {
   return { status, version, startedAt, pid, dataDir, refusedConnections, databases, sinks };
 }
 
-export const judgeDatabase = (database: DatabaseStatus): DatabaseStatus =>
+const judgeDatabase = (database: DatabaseStatus): DatabaseStatus =>
   database.troubles === undefined
     ? { ...database, ...judgement(database, databaseTroubles(database)) }
     : database;

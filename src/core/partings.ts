@@ -1,5 +1,4 @@
 // Where the server's history parted from the log's: which changes in the log are of a history that is lost. Pure.
-import type { TransactionContext } from './change.ts';
 import { minLsn, ZERO_LSN, type Lsn } from './lsn.ts';
 import type { Position } from './position.ts';
 
@@ -53,18 +52,6 @@ export const presentCursor = <Cursor extends { readonly position: Position; read
   const endLsn = inPresent(partings, cursor.position.epoch, cursor.endLsn);
   return endLsn === cursor.endLsn ? cursor : { ...cursor, endLsn };
 };
-
-/** Did this parting make a transaction lost, and none before it? */
-export const isLostBy = (
-  partings: Partings,
-  parting: Parting,
-  transaction: Pick<TransactionContext, 'epoch' | 'commitLsn'>,
-): boolean =>
-  isLost([parting], transaction) &&
-  !isLost(
-    partings.filter(({ epoch }) => epoch < parting.epoch),
-    transaction,
-  );
 
 /** The end of a log that goes on behind a parting, before anything has come of it. */
 export const partedEnd = <End extends { readonly lastCommitLsn: Lsn; readonly lastEndLsn: Lsn }>(

@@ -15,7 +15,7 @@ import { dirname } from 'node:path';
 import { quoted } from '../core/shell.ts';
 
 /** Invariant 9. */
-export const PRIVATE_FILE = 0o600;
+const PRIVATE_FILE = 0o600;
 export const PRIVATE_DIRECTORY = 0o700;
 
 /** Where a system has no such flag it is undefined, which adds nothing. */
@@ -36,6 +36,10 @@ export class FileRefused extends Error {
     this.cure = cure;
   }
 }
+
+/** What an operator does about a file that was refused; undefined: it is another error, or nothing is known to help. */
+export const refusalCure = (error: unknown): string | undefined =>
+  error instanceof FileRefused ? error.cure : undefined;
 
 /**
  * Opens the file, made private where `flags` make it. Throws FileRefused, and other errors of the file system as they are

@@ -3,11 +3,10 @@ import { statSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
-import { shortageOf } from '../core/shortages.ts';
 import { makeDirectorySync } from './directory.ts';
 import { quoted } from '../core/shell.ts';
-import { FileRefused, prepareSqliteFile, sqliteFiles } from './files.ts';
-import { SQLITE, sqliteResult, sqliteShortage } from './sqlite-results.ts';
+import { prepareSqliteFile, sqliteFiles } from './files.ts';
+import { SQLITE, sqliteFileCure, sqliteResult } from './sqlite-results.ts';
 
 export const LOCK_FILE = 'lock.db';
 
@@ -95,8 +94,7 @@ const readOnly = (directory: string, cause: unknown): TailraceError =>
       kind: 'fatal',
       cause,
       hint:
-        (cause instanceof FileRefused ? cause.cure : undefined) ??
-        (shortageOf(cause) ?? sqliteShortage(cause))?.cure ??
+        sqliteFileCure(cause) ??
         'mount it writable and let the user that runs Tailrace own it, or choose another (--data-dir)',
     },
   );

@@ -1,6 +1,7 @@
 // What SQLite says when it fails, by number: for the store, the leases and the lock.
 import { descriptorShortage } from '../core/descriptors.ts';
-import { shortageNamed, type Shortage } from '../core/shortages.ts';
+import { shortageNamed, shortageOf, type Shortage } from '../core/shortages.ts';
+import { refusalCure } from './files.ts';
 
 /** Primary result codes. https://www.sqlite.org/rescode.html */
 export const SQLITE = {
@@ -40,3 +41,7 @@ export function sqliteShortage(error: unknown): Shortage | undefined {
       return undefined;
   }
 }
+
+/** What cures an SQLite file that cannot be made or opened; undefined: the error does not tell. */
+export const sqliteFileCure = (error: unknown): string | undefined =>
+  refusalCure(error) ?? (shortageOf(error) ?? sqliteShortage(error))?.cure;

@@ -3,7 +3,7 @@ import { TailraceError } from '../core/errors.ts';
 import { formatPosition, type Position } from '../core/position.ts';
 import { shortageOf, type ShortageKind } from '../core/shortages.ts';
 import { quoted } from '../core/shell.ts';
-import { FileRefused } from '../data-directory/files.ts';
+import { refusalCure } from '../data-directory/files.ts';
 
 /** The reader asked for what retention has deleted. */
 export class PositionNotRetainedError extends TailraceError {
@@ -58,7 +58,7 @@ const PASSING: Readonly<Record<Exclude<ShortageKind, 'device'>, string>> = {
 export function fileError(error: unknown, path: string, doing: string): TailraceError {
   const code = codeOf(error) ?? '';
   const shortage = shortageOf(error);
-  const cure = error instanceof FileRefused ? error.cure : undefined;
+  const cure = refusalCure(error);
   if (shortage !== undefined && shortage.kind !== 'device') {
     return new TailraceError(`${shortage.what}: cannot ${doing} ${path}`, {
       kind: 'retryable',

@@ -3,7 +3,8 @@
 // A slot is CRC-32 u32, JSON length u32, JSON. The newest valid slot counts. Only a save that was synced makes its
 // slot the one to keep, so that a torn write never costs what was remembered (invariant 1).
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fdatasync, fstatSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, fdatasync, fstatSync, readSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { TailraceError } from '../core/errors.ts';
@@ -145,6 +146,15 @@ export class StateFile {
   close(): void {
     closeSync(this.#fd);
   }
+}
+
+/** What the log in `directory` remembers, looked at only; undefined: nothing, or there is no log. */
+export function readState(directory: string, version: string): LogState | undefined {
+  const path = join(directory, STATE_FILE);
+  if (!existsSync(path)) return undefined;
+  const state = new StateFile(path, version);
+  state.close();
+  return state.found;
 }
 
 /** Zeros: the disk knew of the bytes and not yet what they are. */

@@ -1,14 +1,12 @@
 // A log that was left behind, looked at and shown to the readers as it stands: nothing of it is cut, and nothing written. For the time
 // before a writer may open it: what recovery has to cut is judged by what the server still has.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { beginLife, laterHistory } from './birth.ts';
 import type { LogBirth, LogIdentity } from './format.ts';
 import { partedEndOf } from './context.ts';
 import { surveySegments } from './recovery.ts';
 import type { LogSignals } from './signals.ts';
-import { STATE_FILE, StateFile } from './state-file.ts';
+import { readState } from './state-file.ts';
 
 export type SurveyOptions = {
   readonly directory: string;
@@ -27,11 +25,7 @@ export type SurveyedLog = { readonly birth: LogBirth; readonly lastEndLsn: Lsn }
  */
 export function showLog(options: SurveyOptions): SurveyedLog | undefined {
   const { directory, identity, signals, version, knownEpoch } = options;
-  const file = join(directory, STATE_FILE);
-  if (!existsSync(file)) return undefined;
-  const state = new StateFile(file, version);
-  state.close();
-  const { found } = state;
+  const found = readState(directory, version);
   if (found?.birth === undefined) return undefined;
   const { durableEnd, birth, partings } = found;
   const survey = surveySegments({ directory, identity, birth, durableEnd });

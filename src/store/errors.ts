@@ -1,8 +1,7 @@
 // What SQLite's errors mean for an operator: busy, full, damaged, or not to be written.
 import type { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
-import { FileRefused } from '../data-directory/files.ts';
-import { SQLITE, sqliteResult, sqliteShortage } from '../data-directory/sqlite-results.ts';
+import { SQLITE, sqliteFileCure, sqliteResult, sqliteShortage } from '../data-directory/sqlite-results.ts';
 
 /** What can be lost with the store, and the way out. */
 const STORE_LOST =
@@ -10,7 +9,7 @@ const STORE_LOST =
 
 /** Of a store that cannot be opened. */
 export const storeCure = (cause: unknown): string =>
-  `${(cause instanceof FileRefused ? cause.cure : undefined) ?? sqliteShortage(cause)?.cure ?? 'let the user that runs Tailrace write the directory'}; ${STORE_LOST}`;
+  `${sqliteFileCure(cause) ?? 'let the user that runs Tailrace write the directory'}; ${STORE_LOST}`;
 
 /** Throws when the file's structure is damaged. https://www.sqlite.org/pragma.html#pragma_quick_check */
 export function requireSound(db: DatabaseSync): void {

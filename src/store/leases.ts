@@ -2,9 +2,9 @@
 import { rmSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
-import { FileRefused, prepareSqliteFile, sqliteFiles } from '../data-directory/files.ts';
+import { prepareSqliteFile, sqliteFiles } from '../data-directory/files.ts';
 import type { LeaseStore, StoredLease } from '../core/leases.ts';
-import { sqliteShortage } from '../data-directory/sqlite-results.ts';
+import { sqliteFileCure } from '../data-directory/sqlite-results.ts';
 import { requireSound } from './errors.ts';
 
 /** `PRAGMA user_version` of the file. */
@@ -46,8 +46,7 @@ export function openLeaseStore(file: string): LeaseStore {
       code: 'LEASES_UNUSABLE',
       kind: 'fatal',
       hint:
-        (cause instanceof FileRefused ? cause.cure : undefined) ??
-        sqliteShortage(cause)?.cure ??
+        sqliteFileCure(cause) ??
         'the directory must be writable; if the file is damaged, remove it, with its -wal and -shm: messages that are being worked on are then given out once more',
       cause,
     });

@@ -208,12 +208,14 @@ export class Looks {
       .prepare(
         'select server, wal_before, wal_after, xmin, begun from looks where database = ? order by id desc',
       )
-      .all(database);
-    const newest = rows[0] && (parseStored(rows[0]['server']) as StoredServer);
+      .iterate(database);
+    let newest: StoredServer | undefined;
     let below: bigint | undefined;
     for (const row of rows) {
-      const { systemIdentifier, timeline } = parseStored(row['server']) as StoredServer;
-      if (systemIdentifier !== newest?.systemIdentifier || timeline !== newest.timeline) continue;
+      const server = parseStored(row['server']) as StoredServer;
+      newest ??= server;
+      const { systemIdentifier, timeline } = newest;
+      if (server.systemIdentifier !== systemIdentifier || server.timeline !== timeline) continue;
       if (to !== undefined && readLsn(String(row['wal_before'])) >= to)
         below = BigInt(row['begun'] as number);
       if (readLsn(String(row['wal_after'])) > from) continue;

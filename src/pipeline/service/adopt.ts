@@ -1,12 +1,11 @@
 // Takes another server for a database, by its operator's word: the log of the one before is put aside, and a new one begins where the
 // slot on the new server stands. Done while the service does not run: by then nobody has the files.
 import { existsSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
 import { wallTime } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { formatLsn, type Lsn } from '../../core/lsn.ts';
 import { ledgerFile, logDirectory } from '../../data-directory/places.ts';
-import { STATE_FILE, StateFile } from '../../log/state-file.ts';
+import { readState } from '../../log/state-file.ts';
 import { closeConnection, connectReplication, formatTarget } from '../../postgres/connection/connection.ts';
 import { findPrimary } from '../../postgres/connection/hosts.ts';
 import { identifySystem } from '../../postgres/preflight/preflight.ts';
@@ -45,7 +44,7 @@ export type AdoptionPlan = {
 export async function planAdoption(options: AdoptOptions): Promise<AdoptionPlan> {
   const { settings, database, store } = options;
   const directory = logDirectory(settings, database.name);
-  const life = lifeIn(directory, options.version);
+  const life = readState(directory, options.version)?.birth?.life;
   if (life === undefined) throw nothingToLeave(database.name);
   const drained = store.handovers.drain(database.name)?.done;
   const server = await askServer(database);
@@ -57,14 +56,6 @@ export async function planAdoption(options: AdoptOptions): Promise<AdoptionPlan>
     drained,
     behind: drained === undefined ? [] : sinksBehind(options, life, drained.lsn),
   };
-}
-
-function lifeIn(directory: string, version: string): string | undefined {
-  const file = join(directory, STATE_FILE);
-  if (!existsSync(file)) return undefined;
-  const state = new StateFile(file, version);
-  state.close();
-  return state.found?.birth?.life;
 }
 
 async function askServer(

@@ -92,7 +92,7 @@ function say({ id, logger }: Accounting, { lsn, epoch, discarded, orphaned }: Lo
 }
 
 /** As far as the log still has them: what it has let go of, every sink that it was kept for had settled. */
-export async function findLost(parting: Parting, facts: LostFacts): Promise<Lost> {
+async function findLost(parting: Parting, facts: LostFacts): Promise<Lost> {
   const { reader, writtenEnd } = facts;
   const lost = new LostRows(parting, facts);
   const start = await reader.findLsn(parting.lsn);

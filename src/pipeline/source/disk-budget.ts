@@ -94,9 +94,7 @@ export class DiskBudget {
         LOG_DISK_LOW: this.#isDiskLow ? diskLowAlarm(this.#ports.directory) : undefined,
         LOG_FILLS: this.#fillingAlarm(),
       };
-      for (const [code, alarm] of Object.entries(alarms)) {
-        if (state.alarm(code, alarm) && alarm !== undefined) warn(alarm);
-      }
+      for (const [code, alarm] of Object.entries(alarms)) state.raise(code, alarm, warn);
       await sleep(INTERVAL_MS, undefined, { signal, ref: false }).catch(() => undefined);
     }
   }

@@ -91,6 +91,11 @@ export class SourceState {
     return news;
   }
 
+  /** The same, and warns of one that is new. */
+  raise(code: string, error: TailraceError | undefined, warn: (error: TailraceError) => void): void {
+    if (this.alarm(code, error) && error !== undefined) warn(error);
+  }
+
   addStreamed(tables: readonly StreamedTable[]): void {
     this.#joined = [...this.#joined, ...tables].slice(-MAX_JOINED_TABLES);
   }

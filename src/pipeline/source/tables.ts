@@ -1,7 +1,7 @@
 // Keeps the publication's list of tables: those that a sink wants and that were made since join it, without a restart.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TailraceError } from '../../core/errors.ts';
-import { describeFinding, type Finding } from '../../postgres/preflight/finding.ts';
+import type { TailraceError } from '../../core/errors.ts';
+import { alarmOf, describeFinding, type Finding } from '../../postgres/preflight/finding.ts';
 import { inspectColumns, inspectUnmatched } from '../../postgres/preflight/names.ts';
 import { readWanted } from '../../postgres/preflight/wanted.ts';
 import { carried, isOurs, readPublication, type Publication } from '../../postgres/preflight/publication.ts';
@@ -54,11 +54,7 @@ function columnAlarm(database: string, findings: readonly Finding[]): TailraceEr
   const [first] = findings;
   if (first === undefined) return undefined;
   const more = findings.length > 1 ? ` (and ${findings.length - 1} more such names)` : '';
-  return new TailraceError(`database "${database}": ${describeFinding(first)}${more}`, {
-    code: first.code,
-    kind: 'retryable',
-    hint: first.cure,
-  });
+  return alarmOf(database, first, more);
 }
 
 /** What the publication lists, wanted or not. */

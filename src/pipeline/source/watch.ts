@@ -1,42 +1,25 @@
 // Looks after a running stream from the side: synchronous role, slot health, what holds WAL back, and whether anything moves at all.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DatabaseError, type Client } from 'pg';
+import { DatabaseError } from 'pg';
 import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
-import type { Gap } from '../../core/gaps.ts';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { applicationName } from '../../postgres/connection/connection.ts';
+import { alarmOf } from '../../postgres/preflight/finding.ts';
 import { walPosition } from '../../postgres/preflight/publication-changes.ts';
-import { inspectSlot, readSlot, type Slot } from '../../postgres/preflight/slot.ts';
+import { inspectSlot, readSlot } from '../../postgres/preflight/slot.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
-import type { ReplicationStream } from '../../postgres/replication/stream.ts';
+import { CONNECTION_SILENT } from '../../postgres/replication/protocol.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { FlushKeeper } from './flush.ts';
-import type { SourceState } from './status.ts';
-import { CONNECTION_SILENT } from './watch/heals.ts';
-import { emitMarker, type MarkerLoop } from './watch/marker.ts';
+import { emitMarker } from './watch/marker.ts';
 import { OldTransactionWatch } from './watch/old-transaction.ts';
-import { idleTimeout, nearLimit, readSlotLimits } from './watch/slot-limits.ts';
-import { StallWatch } from './watch/stall-watch.ts';
+import { heldBack, idleTimeout, nearLimit, readSlotLimits } from './watch/slot-limits.ts';
+import { StallWatch, type StallPorts } from './watch/stall-watch.ts';
 
 const SERVER_INTERVAL_MS = 2_000;
 
-export type WatchPorts = {
-  readonly client: Client;
-  /** Backend of the replication connection. */
-  readonly pid: number;
-  readonly settings: DatabaseSettings;
-  readonly keeper: FlushKeeper;
-  readonly stream: Pick<ReplicationStream, 'confirmed' | 'receivedBytes'>;
-  /** By the sinks' names, their slots in the signals. */
-  readonly sinkSlots: ReadonlyMap<string, number>;
-  /** Is there room for what comes? */
-  readonly isReading: () => boolean;
-  /** Undefined: we may write none. */
-  readonly markers: MarkerLoop | undefined;
-  readonly state: SourceState;
-  readonly warn: (error: TailraceError) => void;
-};
+export type WatchPorts = StallPorts & { readonly keeper: Pick<FlushKeeper, 'synchronous'> };
 
 /** Asks the server now and then. Rejects when it no longer answers, and where only a new connection helps. */
 export async function watchServer(ports: WatchPorts, signal: AbortSignal): Promise<void> {
@@ -57,21 +40,14 @@ export async function watchServer(ports: WatchPorts, signal: AbortSignal): Promi
 async function look(ports: WatchPorts, stalls: StallWatch, transactions: OldTransactionWatch): Promise<void> {
   const { client, settings, state, keeper } = ports;
   const raise = (code: string, alarm: TailraceError | undefined): void => {
-    if (state.alarm(code, alarm) && alarm !== undefined) ports.warn(alarm);
+    state.raise(code, alarm, ports.warn);
   };
   const synchronous = await synchronousFault(client, ports.pid, applicationName(settings));
   keeper.synchronous = synchronous !== undefined;
   raise('SYNCHRONOUS', synchronous);
   const slot = await readSlot(client, settings.slot.name);
   const finding = slot && inspectSlot(slot, settings);
-  const unwell =
-    finding === undefined || finding.ok
-      ? undefined
-      : new TailraceError(`database "${settings.name}": ${finding.title}: ${finding.detail}`, {
-          code: finding.code,
-          kind: 'retryable',
-          hint: finding.cure,
-        });
+  const unwell = finding === undefined || finding.ok ? undefined : alarmOf(settings.name, finding);
   // From here on the alarm says how it is: what was seen before the stream began may be over.
   if (finding !== undefined) {
     state.notices = state.notices.filter((notice) => !notice.startsWith(`${finding.title}: `));
@@ -122,19 +98,3 @@ async function answered(work: Promise<void>, settings: DatabaseSettings, signal:
     },
   );
 }
-
-/** A sink that a gap halts may hold the flush: for how long that is safe is the server's to say. */
-function heldBack(slot: Slot, gaps: readonly Gap[], settings: DatabaseSettings): TailraceError | undefined {
-  const isHalting = settings.onGap === 'halt' && gaps.some(({ halts }) => halts);
-  if (!isHalting || slot.safeWalBytes === undefined) return undefined;
-  return new TailraceError(
-    `database "${settings.name}": a gap waits to be accepted, and Postgres gives the slot up when ${inMegabytes(slot.safeWalBytes)} more are written (max_slot_wal_keep_size)`,
-    {
-      code: 'GAP_HOLDS_WAL',
-      kind: 'retryable',
-      hint: 'accept the gap before that, or raise max_slot_wal_keep_size',
-    },
-  );
-}
-
-const inMegabytes = (bytes: number): string => `${Math.max(0, Math.floor(bytes / 1024 ** 2))} MB`;

@@ -2,10 +2,12 @@
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, DatabaseError, type ClientConfig } from 'pg';
-import { connectionFault, formatTarget, protocolFault, TLS_MISSING, type Target } from './fault.ts';
+import { connectionFault, protocolFault } from './fault.ts';
 import { guardMessages } from './framing.ts';
 import { Login, type PgInternals } from './login.ts';
 import { pinSession, PINNED_OPTIONS } from './session.ts';
+import { formatTarget, type Target } from './target.ts';
+import { TLS_MISSING } from './tls-fault.ts';
 import { tlsOptions } from './tls.ts';
 import type { DatabaseSettings } from '../settings.ts';
 

@@ -9,9 +9,6 @@ import { identityFault, passwordCure, unlessMistaken } from './identity-fault.ts
 import { formatTarget, type Fault, type Refusal, type Target } from './target.ts';
 import { tlsFault } from './tls-fault.ts';
 
-export { formatTarget, type Target };
-export { TLS_MISSING } from './tls-fault.ts';
-
 /** The SQLSTATE or system code that an error carries. */
 export function codeOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;

@@ -6,7 +6,8 @@ import { DatabaseError, type Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { closeConnection, connectAsking } from './connection.ts';
-import { connectionFault, formatTarget, type Target } from './fault.ts';
+import { connectionFault } from './fault.ts';
+import { formatTarget, type Target } from './target.ts';
 
 /** Once a primary has answered, a host that has not is taken for dead. */
 const OTHERS_MS = 1_000;
@@ -187,7 +188,7 @@ async function systemOf(client: Client): Promise<Pick<Standing, 'systemIdentifie
  * Of several primaries: that of the known cluster, then that on the highest timeline, then the first of the list. One of the same cluster
  * that is behind it, or behind what is known, is refused by name.
  */
-export function choosePrimary(
+function choosePrimary(
   name: string,
   answers: readonly Answer[],
   known: Standing,

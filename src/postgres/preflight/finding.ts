@@ -37,6 +37,14 @@ export function faultOf(databaseName: string, findings: readonly Finding[]): Tai
   });
 }
 
+/** What a finding says while the source streams: it degrades, and ends nothing. */
+export const alarmOf = (databaseName: string, finding: Finding, more = ''): TailraceError =>
+  new TailraceError(`database "${databaseName}": ${describeFinding(finding)}${more}`, {
+    code: finding.code,
+    kind: 'retryable',
+    hint: finding.cure,
+  });
+
 /** How much TLS verifies, how a database is encoded and what a failover costs are the user's choice: worth knowing, and nothing is left out for it. */
 const NOTES: ReadonlySet<string> = new Set([
   'TLS_UNVERIFIED',

@@ -159,7 +159,7 @@ export function unmatchedNames(
   return found;
 }
 
-export const describeUnmatched = ({ key, text, noun, nearest }: UnmatchedName): string =>
+const describeUnmatched = ({ key, text, noun, nearest }: UnmatchedName): string =>
   `${key} names ${text}, which no ${noun} ${noun === 'schema' ? 'with a table ' : ''}matches${didYouMean(nearest)}`;
 
 /** A warning: what matches may be made later. */

@@ -3,7 +3,7 @@ import type { Client } from 'pg';
 import type { TailraceError } from '../../core/errors.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import { closeConnection, connectAsking } from '../connection/connection.ts';
-import { connectionFault, formatTarget, type Target } from '../connection/fault.ts';
+import { connectionFault } from '../connection/fault.ts';
 import {
   isBehind,
   isStandby,
@@ -14,6 +14,7 @@ import {
   type Primary,
   type Standing,
 } from '../connection/hosts.ts';
+import { formatTarget, type Target } from '../connection/target.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { failed, warned, type Finding } from './finding.ts';
 import type { Slot } from './slot.ts';

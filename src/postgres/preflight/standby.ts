@@ -70,7 +70,7 @@ const slotOf = (slot: NonNullable<StandbyRow['slot']>): StandbyState['slot'] => 
 });
 
 /** https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING: keywords, or a URI */
-export const namesDatabase = (conninfo: string): boolean =>
+const namesDatabase = (conninfo: string): boolean =>
   /^postgres(ql)?:\/\//.test(conninfo.trim())
     ? /^postgres(ql)?:\/\/[^/?]*\/[^?]+/.test(conninfo.trim()) || /[?&]dbname=[^&]/.test(conninfo)
     : /(^|\s)dbname\s*=\s*[^\s]/.test(conninfo);
@@ -182,24 +182,32 @@ export type SynchronizedStandbys = {
   readonly active: readonly string[];
 };
 
-/** Of a primary on 17 or newer. https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONIZED-STANDBY-SLOTS */
+/**
+ * Those that the setting names: `name`, `there`, `active`, `restart_lsn`. Of a primary on 17 or newer.
+ * https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONIZED-STANDBY-SLOTS
+ */
+export const SYNCHRONIZED_STANDBYS = `(
+  select n.name, s.slot_name is not null as there, coalesce(s.active, false) as active, s.restart_lsn
+  from (select trim(both ' "' from x) as name
+        from unnest(string_to_array(current_setting('synchronized_standby_slots'), ',')) x) n
+  left join pg_replication_slots s on s.slot_name = n.name and s.slot_type = 'physical'
+  where n.name <> '')`;
+
+/** Of a primary on 17 or newer. */
 export async function readSynchronizedStandbys(client: Client): Promise<SynchronizedStandbys> {
   const { rows } = await client.query<{ found: SynchronizedStandbys }>(
     `select json_build_object(
-       'named', (select coalesce(json_agg(json_build_object('name', n.name, 'there', s.slot_name is not null,
-           'active', coalesce(s.active, false))), '[]')
-         from (select trim(both ' "' from x) as name
-               from unnest(string_to_array(current_setting('synchronized_standby_slots'), ',')) x) n
-         left join pg_replication_slots s on s.slot_name = n.name and s.slot_type = 'physical'
-         where n.name <> ''),
+       'named', (select coalesce(json_agg(json_build_object('name', name, 'there', there, 'active', active)), '[]')
+         from ${SYNCHRONIZED_STANDBYS} n),
        'active', (select coalesce(json_agg(slot_name order by slot_name), '[]') from pg_replication_slots
          where slot_type = 'physical' and active)) as found`,
   );
   return rows[0]!.found;
 }
 
-const setStandbys = (names: readonly string[]): string =>
-  `on the primary: ALTER SYSTEM SET synchronized_standby_slots = ${names.map(escapeLiteral).join(', ') || "''"}; ${RELOAD}`;
+/** Run on the primary: changes wait for these standbys, and no others. */
+export const setStandbys = (names: readonly string[]): string =>
+  `ALTER SYSTEM SET synchronized_standby_slots = ${names.map(escapeLiteral).join(', ') || "''"}; ${RELOAD}`;
 
 /** May the log come to hold what no standby has? And does nobody wait for a standby that is away? */
 export function inspectSynchronizedStandbys({ named, active }: SynchronizedStandbys): readonly Finding[] {
@@ -211,7 +219,7 @@ export function inspectSynchronizedStandbys({ named, active }: SynchronizedStand
         title,
         detail:
           'it is not set: changes may be delivered that no standby has yet, and a failover would then leave consumers with changes that never were',
-        cure: setStandbys(active.length === 0 ? ['<the physical slot of each standby>'] : active),
+        cure: `on the primary: ${setStandbys(active.length === 0 ? ['<the physical slot of each standby>'] : active)}`,
       }),
     ];
   }
@@ -223,7 +231,7 @@ export function inspectSynchronizedStandbys({ named, active }: SynchronizedStand
       code: 'STANDBY_AWAITED',
       title,
       detail: `changes wait for the standby of slot "${name}", which ${there ? 'is not connected' : 'does not exist'}`,
-      cure: `start that standby, or go on without it: ${setStandbys(rest)}`,
+      cure: `start that standby, or go on without it: on the primary: ${setStandbys(rest)}`,
     }),
   );
 }

@@ -30,8 +30,8 @@ export async function readWanted(
   sinks: readonly SinkNames[],
   { settings, publication }: Carrying,
 ): Promise<WantedTables> {
-  const isAnyOpen = sinks.some(isOpen);
-  const listed = isAnyOpen ? await listTables(client) : [];
+  const asksForAll = sinks.some(isOpen) || namesMore(sinks);
+  const listed = asksForAll ? await listTables(client) : [];
   const { named, all, open } = wantedNames(sinks, listed);
   const states = (await readTables(client, all)).map((state) => ({
     ...state,
@@ -39,9 +39,9 @@ export async function readWanted(
   }));
   const known = new Set(states.map(tableKey));
   const missing = named.filter((name) => !known.has(tableKey(name)));
-  const existing = isAnyOpen || !(missing.length > 0 || namesMore(sinks)) ? listed : await listTables(client);
+  const existing = asksForAll || missing.length === 0 ? listed : await listTables(client);
   const others = await readOthers(client, missing);
-  const unmatched = isAnyOpen || namesMore(sinks) ? unmatchedNames(sinks, existing) : [];
+  const unmatched = asksForAll ? unmatchedNames(sinks, existing) : [];
   // Of a table whose rows do not come, nobody misses a column.
   const isOwn = isOurs(publication, settings);
   const coming = states.filter(

@@ -25,6 +25,9 @@ export type StreamOptions = {
   readonly maxMessageBytes: number;
 };
 
+/** Nothing comes on a connection, not even an answer. */
+export const CONNECTION_SILENT = 'CONNECTION_SILENT';
+
 /** The first byte of a message. */
 export const BACKEND = { copyBoth: 0x57, copyDone: 0x63, errorResponse: 0x45, notice: 0x4e } as const; // W c E N
 

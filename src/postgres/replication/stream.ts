@@ -11,6 +11,7 @@ import { isSilent, judgeSilence, ReadPacing, REST_MS } from './read-pacing.ts';
 import { ReplicationInput, type ControlMessage, type StreamBatch } from './input.ts';
 import {
   BACKEND,
+  CONNECTION_SILENT,
   COPY_DONE_MESSAGE,
   isPublicationMissing,
   parseError,
@@ -279,7 +280,7 @@ export class ReplicationStream {
 
   #failSilent(): void {
     const what = `nothing came for ${this.#options.receiveTimeoutMs} ms, not even an answer`;
-    this.#fail(this.#fault('CONNECTION_SILENT', what));
+    this.#fail(this.#fault(CONNECTION_SILENT, what));
   }
 
   #tick(): void {

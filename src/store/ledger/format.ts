@@ -24,7 +24,7 @@ import { TailraceError } from '../../core/errors.ts';
 import type { LogLife } from '../../core/log-life.ts';
 import { toLsn, type Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
-import { FileRefused } from '../../data-directory/files.ts';
+import { refusalCure } from '../../data-directory/files.ts';
 
 export const FORMAT_VERSION = 2;
 const MAGIC = Buffer.from('TRLEDGER');
@@ -124,7 +124,7 @@ export const unreadable = (file: string, cause: unknown): TailraceError =>
     code: 'LEDGER_UNREADABLE',
     kind: 'fatal',
     cause,
-    hint: `${(cause instanceof FileRefused ? cause.cure : undefined) ?? 'check the disk, and let the user that runs Tailrace read the file'}; what cannot be read is restored, or moved away: the sink then delivers again all that the change log still holds, and has a gap on record where that does not reach back to what it had settled`,
+    hint: `${refusalCure(cause) ?? 'check the disk, and let the user that runs Tailrace read the file'}; what cannot be read is restored, or moved away: the sink then delivers again all that the change log still holds, and has a gap on record where that does not reach back to what it had settled`,
   });
 
 const newerVersion = (file: string, version: number): TailraceError =>

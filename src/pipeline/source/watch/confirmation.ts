@@ -1,8 +1,9 @@
 // Does our walsender hold changes back until a standby has them (synchronized_standby_slots), and which standby does it wait for?
 // https://www.postgresql.org/docs/current/monitoring-stats.html#WAIT-EVENT-ACTIVITY-TABLE (WaitForStandbyConfirmation)
 import { setTimeout as sleep } from 'node:timers/promises';
-import { escapeLiteral, type Client } from 'pg';
+import type { Client } from 'pg';
 import { TailraceError } from '../../../core/errors.ts';
+import { setStandbys, SYNCHRONIZED_STANDBYS } from '../../../postgres/preflight/standby.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import type { SourceState } from '../status.ts';
 
@@ -31,7 +32,7 @@ export async function watchConfirmation(ports: ConfirmationPorts, signal: AbortS
       const awaited = await readAwaited(client, pid);
       const stuck = awaited.filter((standby) => before.some((earlier) => isWhereItWas(earlier, standby)));
       const alarm = stuck.length === 0 ? undefined : awaitsStandby(settings.name, stuck, awaited);
-      if (state.alarm('STANDBY_AWAITED', alarm) && alarm !== undefined) warn(alarm);
+      state.raise('STANDBY_AWAITED', alarm, warn);
       before = awaited;
       await sleep(INTERVAL_MS, undefined, { signal, ref: false }).catch(() => undefined);
     }
@@ -46,12 +47,9 @@ const isWhereItWas = (before: Awaited, now: Awaited): boolean =>
 /** The standbys that are named, while our walsender waits for one of them. */
 async function readAwaited(client: Client, pid: number): Promise<readonly Awaited[]> {
   const { rows } = await client.query<Awaited>(
-    `select n.name, coalesce(s.active, false) as active, s.restart_lsn::text as reached
-     from pg_stat_activity a
-     cross join lateral (select trim(both ' "' from x) as name
-       from unnest(string_to_array(current_setting('synchronized_standby_slots'), ',')) x) n
-     left join pg_replication_slots s on s.slot_name = n.name and s.slot_type = 'physical'
-     where a.pid = $1 and a.wait_event = 'WaitForStandbyConfirmation' and n.name <> ''`,
+    `select n.name, n.active, n.restart_lsn::text as reached
+     from pg_stat_activity a cross join ${SYNCHRONIZED_STANDBYS} n
+     where a.pid = $1 and a.wait_event = 'WaitForStandbyConfirmation'`,
     [pid],
   );
   return rows;
@@ -62,7 +60,6 @@ function awaitsStandby(name: string, stuck: readonly Awaited[], named: readonly 
   const away = stuck.filter(({ active }) => !active);
   const culprits = away.length > 0 ? away : stuck;
   const rest = named.filter((standby) => !culprits.includes(standby));
-  const list = rest.map((standby) => escapeLiteral(standby.name)).join(', ') || "''";
   const who = culprits.map(
     (standby) =>
       `"${standby.name}" (${standby.active ? 'connected' : 'not connected'}, at ${standby.reached ?? 'nowhere'})`,
@@ -72,7 +69,7 @@ function awaitsStandby(name: string, stuck: readonly Awaited[], named: readonly 
     {
       code: 'STANDBY_AWAITED',
       kind: 'retryable',
-      hint: `start that standby, or go on without it: ALTER SYSTEM SET synchronized_standby_slots = ${list}; SELECT pg_reload_conf();`,
+      hint: `start that standby, or go on without it: ${setStandbys(rest.map(({ name: slot }) => slot))}`,
     },
   );
 }

@@ -1,10 +1,8 @@
 // What a stall is called, and which faults are the healing of one: the connection ends, and the next one goes on.
 import { TailraceError } from '../../../core/errors.ts';
+import { CONNECTION_SILENT } from '../../../postgres/replication/protocol.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import type { Stall } from './stall.ts';
-
-/** A connection on which nothing comes, also the one beside the stream. */
-export const CONNECTION_SILENT = 'CONNECTION_SILENT';
 
 const HEALS: ReadonlySet<string> = new Set([CONNECTION_SILENT, 'STALL_SOCKET_DEAD', 'STALL_REPLIES_LOST']);
 

@@ -1,10 +1,10 @@
 // Looks at the other hosts of the list while one of them is followed: would a failover keep the slot, and is the one that is followed still the primary?
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TailraceError } from '../../../core/errors.ts';
+import type { TailraceError } from '../../../core/errors.ts';
 import type { StandbyStatus } from '../../../core/status.ts';
-import { formatTarget } from '../../../postgres/connection/fault.ts';
+import { formatTarget } from '../../../postgres/connection/target.ts';
 import { readStanding, type Primary } from '../../../postgres/connection/hosts.ts';
-import type { Finding } from '../../../postgres/preflight/finding.ts';
+import { alarmOf } from '../../../postgres/preflight/finding.ts';
 import {
   judgeOthers,
   lookAtOthers,
@@ -33,7 +33,7 @@ export async function watchHosts(ports: HostPorts, signal: AbortSignal): Promise
   if (settings.hosts.length < 2) return;
   const followed = { target: primary.target, ...(await readStanding(primary.client)) };
   const raise = (code: string, error: TailraceError | undefined): void => {
-    if (state.alarm(code, error) && error !== undefined) ports.warn(error);
+    state.raise(code, error, ports.warn);
   };
   try {
     while (!signal.aborted) {
@@ -46,7 +46,7 @@ export async function watchHosts(ports: HostPorts, signal: AbortSignal): Promise
       if (newer !== undefined) throw newer;
       state.standbys = slot && standbyStatus(others);
       raise('OLD_PRIMARY', old);
-      raise('FAILOVER', unready && failoverUnready(settings.name, unready));
+      raise('FAILOVER', unready && alarmOf(settings.name, unready));
       const interval = old === undefined && unready === undefined ? INTERVAL_MS : TROUBLED_INTERVAL_MS;
       await sleep(interval, undefined, { signal, ref: false }).catch(() => undefined);
     }
@@ -73,6 +73,3 @@ const standbyStatus = (others: readonly OtherHost[]): readonly StandbyStatus[] =
         return other satisfies never;
     }
   });
-
-const failoverUnready = (name: string, { code, title, detail, cure }: Finding): TailraceError =>
-  new TailraceError(`database "${name}": ${title}: ${detail}`, { code, kind: 'retryable', hint: cure });

@@ -4,6 +4,7 @@ import { TailraceError } from '../../../core/errors.ts';
 import type { Slot } from '../../../postgres/preflight/slot.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import { Still } from './progress.ts';
+import { inMegabytes } from './slot-limits.ts';
 
 export type OldTransaction = {
   readonly xid: string;
@@ -18,7 +19,7 @@ export type OldTransaction = {
 };
 
 /** The oldest that has written. Locks are shown to every role; what holds them is not. */
-export async function oldestTransaction(client: Client): Promise<OldTransaction | undefined> {
+async function oldestTransaction(client: Client): Promise<OldTransaction | undefined> {
   const { rows } = await client.query<{ transaction: OldTransaction }>(
     `select json_strip_nulls(json_build_object('xid', h.transactionid::text, 'pid', a.pid, 'gid', p.gid,
          'applicationName', nullif(a.application_name, ''), 'state', a.state,
@@ -34,7 +35,7 @@ export async function oldestTransaction(client: Client): Promise<OldTransaction 
 }
 
 /** `heldBytes`: of WAL that the slot keeps for it alone. */
-export function oldTransactionAlarm(
+function oldTransactionAlarm(
   transaction: OldTransaction,
   heldBytes: number,
   { name, slot }: DatabaseSettings,
@@ -50,7 +51,7 @@ export function oldTransactionAlarm(
       ? `let it end, or SELECT pg_terminate_backend(${pid});`
       : `in database "${database}": COMMIT PREPARED ${escapeLiteral(gid)}; or ROLLBACK PREPARED ${escapeLiteral(gid)};`;
   return new TailraceError(
-    `database "${name}": slot "${slot.name}" keeps ${Math.floor(heldBytes / 1024 ** 2)} MB of WAL for ${who}: everything since it began, whatever was delivered`,
+    `database "${name}": slot "${slot.name}" keeps ${inMegabytes(heldBytes)} of WAL for ${who}: everything since it began, whatever was delivered`,
     { code: 'TRANSACTION_HOLDS_WAL', kind: 'retryable', hint: cure },
   );
 }

@@ -2,6 +2,7 @@
 // https://www.postgresql.org/docs/current/view-pg-replication-slots.html (wal_status, safe_wal_size)
 import type { Client } from 'pg';
 import { TailraceError } from '../../../core/errors.ts';
+import type { Gap } from '../../../core/gaps.ts';
 import type { Slot } from '../../../postgres/preflight/slot.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 
@@ -65,7 +66,25 @@ export function idleTimeout({ idleMs }: SlotLimits, settings: DatabaseSettings):
   );
 }
 
-const inMegabytes = (bytes: number): string => `${Math.max(0, Math.floor(bytes / MEGABYTE))} MB`;
+/** A sink that a gap halts may hold the flush: for how long that is safe is the server's to say. */
+export function heldBack(
+  slot: Pick<Slot, 'safeWalBytes'>,
+  gaps: readonly Gap[],
+  settings: DatabaseSettings,
+): TailraceError | undefined {
+  const isHalting = settings.onGap === 'halt' && gaps.some(({ halts }) => halts);
+  if (!isHalting || slot.safeWalBytes === undefined) return undefined;
+  return new TailraceError(
+    `database "${settings.name}": a gap waits to be accepted, and Postgres gives the slot up when ${inMegabytes(slot.safeWalBytes)} more are written (max_slot_wal_keep_size)`,
+    {
+      code: 'GAP_HOLDS_WAL',
+      kind: 'retryable',
+      hint: 'accept the gap before that, or raise max_slot_wal_keep_size',
+    },
+  );
+}
+
+export const inMegabytes = (bytes: number): string => `${Math.max(0, Math.floor(bytes / MEGABYTE))} MB`;
 
 const inWords = (ms: number): string =>
   ms < 120_000

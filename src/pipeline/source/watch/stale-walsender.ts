@@ -5,6 +5,7 @@ import type { Client } from 'pg';
 import { steadyMs } from '../../../core/clock.ts';
 import { TailraceError } from '../../../core/errors.ts';
 import { judgeHolder, type Walsender } from '../../../core/process-life.ts';
+import { sqlStateOf } from '../../../postgres/connection/fault.ts';
 import { readSlot, type Slot } from '../../../postgres/preflight/slot.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import { slotInUse } from '../../../postgres/slot-in-use.ts';
@@ -83,7 +84,7 @@ async function endBackend(
     return rows[0]?.ended ?? true;
   } catch (error) {
     // A role that may not end its own backends: it is waited for, and the hint says how to end it.
-    if ((error as { code?: string }).code === '42501') return false;
+    if (sqlStateOf(error) === '42501') return false;
     throw error;
   }
 }

@@ -16,12 +16,16 @@ import { readWalsender } from './walsender.ts';
 
 export type StallPorts = {
   readonly client: Client;
+  /** Backend of the replication connection. */
   readonly pid: number;
   readonly settings: DatabaseSettings;
   readonly keeper: Pick<FlushKeeper, 'flushed' | 'walEnd' | 'unsyncedBytes' | 'durableEnd' | 'holders'>;
   readonly stream: Pick<ReplicationStream, 'confirmed' | 'receivedBytes'>;
+  /** By the sinks' names, their slots in the signals. */
   readonly sinkSlots: ReadonlyMap<string, number>;
+  /** Is there room for what comes? */
   readonly isReading: () => boolean;
+  /** Undefined: we may write none. */
   readonly markers: MarkerLoop | undefined;
   readonly state: SourceState;
   readonly warn: (error: TailraceError) => void;
@@ -100,8 +104,7 @@ export class StallWatch {
     if (said?.heals === true) throw said.error;
     state.stall = stall?.cause;
     for (const cause of STALL_CAUSES) {
-      const alarm = cause === stall?.cause ? said?.error : undefined;
-      if (state.alarm(stallCode(cause), alarm) && alarm !== undefined) warn(alarm);
+      state.raise(stallCode(cause), cause === stall?.cause ? said?.error : undefined, warn);
     }
   }
 }
