@@ -13,11 +13,11 @@ import {
   askAll,
   connectToService,
   databasePath,
-  isRecord,
   UNREACHABLE,
   type ServiceClient,
   type ServiceOptions,
 } from '../service-client.ts';
+import { isWhole, readHealth } from '../status-document.ts';
 
 export type FoundGap = GapDocument & { readonly database: string };
 
@@ -59,12 +59,8 @@ export async function withGaps<T>(
 const OFF: ReadonlySet<string> = new Set([UNREACHABLE, 'STATUS_ADDRESS_UNKNOWN']);
 
 async function databasesOf(service: ServiceClient): Promise<readonly string[]> {
-  // 503 of a service that is halted comes with its document.
-  const { body } = await service.fetch('/health');
-  const databases =
-    isRecord(body) && Array.isArray(body['databases']) ? (body['databases'] as unknown[]) : [];
-  const names = databases.map((database) => isRecord(database) && database['name']);
-  if (names.every((name) => typeof name === 'string')) return names;
+  const document = await readHealth(service);
+  if (isWhole(document)) return document.databases.map(({ name }) => name);
   throw new TailraceError(`${service.url.origin}: gaps are shown to a token only`, {
     code: 'TOKEN_REFUSED',
     kind: 'fatal',
