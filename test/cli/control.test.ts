@@ -1,17 +1,11 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, expect, test } from 'vitest';
-import { startHttp } from '../../src/api/server.ts';
-import { createLogger } from '../../src/telemetry/logger.ts';
+import { expect, onTestFinished, test } from 'vitest';
+import { startTestApi } from '../support/api.ts';
 import { startCli } from '../support/cli.ts';
 import { testControl, type TestControl } from '../support/control.ts';
 import { letterAt, SINK } from '../support/letters.ts';
 import { serviceStatus, sinkStatus } from '../support/status.ts';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0)) await cleanup();
-});
 
 /** A service whose sink does what it is asked to, with three dead letters. */
 async function serve(sinks = [sinkStatus()], tokens: readonly string[] = []) {
@@ -21,19 +15,7 @@ async function serve(sinks = [sinkStatus()], tokens: readonly string[] = []) {
   });
   control.store.sinks.started(SINK, [], { configured: 'active', now: new Date() });
   for (let i = 1; i <= 3; i++) control.store.deadLetters.add(letterAt(i), new Date(Date.UTC(2026, 0, i)));
-  const server = await startHttp({
-    settings: {
-      api: { listen: { host: '127.0.0.1', port: 0, explicit: true }, tokens },
-      metrics: { listen: 'off' },
-    },
-    status: () => serviceStatus({ sinks }),
-    control,
-    streams: { find: () => undefined },
-    metricsText: async () => '',
-    logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
-  });
-  cleanups.push(() => server.close());
-  const url = server.apiUrl!;
+  const { url } = await startTestApi({ control, tokens, status: () => serviceStatus({ sinks }) });
   const run = (...args: string[]) => runAt(url, args);
   return { control, url, run };
 }
@@ -124,7 +106,7 @@ test('who may not see the gaps, or asks somebody else than Tailrace, is not told
 
   const other = createServer((_request, response) => response.end('{}'));
   await new Promise<void>((done) => other.listen(0, '127.0.0.1', done));
-  cleanups.push(() => new Promise((done) => other.close(done)));
+  onTestFinished(() => new Promise<void>((done) => void other.close(() => done())));
   const elsewhere = await runAt(`http://127.0.0.1:${(other.address() as AddressInfo).port}`, [
     'gaps',
     'list',
