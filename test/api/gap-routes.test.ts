@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { startTestApi } from '../support/api.ts';
+import { declaredGap } from '../support/gaps.ts';
 import { testControl, type TestControl } from '../support/control.ts';
 
 type Answer = { readonly status: number; readonly body: Record<string, unknown> };
@@ -22,16 +23,7 @@ async function serve(tokens: readonly string[] = []) {
 const declare = ({ store }: TestControl, from: string): void =>
   void store.gaps.declare(
     'shop',
-    {
-      cause: 'member_changed',
-      from,
-      to: '0/FF',
-      reason: 'because',
-      tables: [{ schema: 'public', table: from }],
-      halts: true,
-      skips: false,
-      ends: [],
-    },
+    declaredGap({ from, to: '0/FF', tables: [{ schema: 'public', table: from }] }),
     new Date('2026-01-02T03:04:05Z'),
   );
 
