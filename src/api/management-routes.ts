@@ -1,5 +1,5 @@
 // What all routes of the management API have in common: who may call them, and with what.
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isJsonType } from './access.ts';
 import { NOT_JSON, problem } from './errors.ts';
 
@@ -15,3 +15,7 @@ export function addManagementRoutes(app: FastifyInstance, add: (routes: FastifyI
     add(routes);
   });
 }
+
+/** Of a route below `/api/databases/:database`. */
+export const databaseOf = (request: FastifyRequest): string =>
+  (request.params as { database: string }).database;

@@ -1,19 +1,12 @@
 // The management API of a database's servers: where the history of one parted from the log's, what had been delivered of the changes
 // that were lost, and the drain of one that is to be left. Needs full access.
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { ServiceControl } from '../pipeline/service/control.ts';
 import type { OrphanRecord, PartingRecord } from '../store/partings.ts';
 import { invalidRequest } from './errors.ts';
-import { addManagementRoutes } from './management-routes.ts';
-
-const DEFAULT_PAGE = 100;
-const MAX_PAGE = 1000;
-
-const listQuery = z.strictObject({
-  after: z.coerce.number().int().min(0).default(0),
-  limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
-});
+import { addManagementRoutes, databaseOf } from './management-routes.ts';
+import { nextAfter, pageOf } from './pages.ts';
 
 const drainBody = z.strictObject({ undo: z.boolean().default(false) });
 
@@ -31,20 +24,12 @@ export function addServerRoutes(app: FastifyInstance, control: ServiceControl): 
       return { database, drain: !parsed.data.undo };
     });
     routes.get('/api/databases/:database/orphans', async (request) => {
-      const parsed = listQuery.safeParse(request.query);
-      if (!parsed.success)
-        throw invalidRequest('after and limit are numbers', 'docs/operations.md has the requests');
-      const { after, limit } = parsed.data;
-      const orphans = control.orphans(databaseOf(request), { after, limit });
-      return {
-        orphans: orphans.map(orphanDocument),
-        next: orphans.length < limit ? null : (orphans.at(-1)?.id ?? null),
-      };
+      const page = pageOf(request.query);
+      const orphans = control.orphans(databaseOf(request), page);
+      return { orphans: orphans.map(orphanDocument), next: nextAfter(orphans, page.limit) };
     });
   });
 }
-
-const databaseOf = (request: FastifyRequest): string => (request.params as { database: string }).database;
 
 const partingDocument = ({ logEnd, why, ...parting }: PartingRecord): Record<string, unknown> => ({
   epoch: parting.epoch,

@@ -11,9 +11,8 @@ import type { DeadLetterFilter, DeadLetterSummary } from '../store/dead-letters.
 import type { SinkId } from '../store/sink-records.ts';
 import { invalidRequest } from './errors.ts';
 import { addManagementRoutes } from './management-routes.ts';
+import { nextAfter, pageQuery } from './pages.ts';
 
-const DEFAULT_PAGE = 100;
-const MAX_PAGE = 1000;
 const MAX_IDS = 10_000;
 const MAX_PER_SECOND = 100_000;
 
@@ -45,8 +44,7 @@ const rewindBody = z.strictObject({
 const listQuery = z.strictObject({
   ...conditions,
   database: z.string().optional(),
-  after: z.coerce.number().int().min(0).optional(),
-  limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
+  ...pageQuery,
 });
 /** Which letters: an empty choice is a slip, so all of them are asked for by that word. */
 const choice = {
@@ -92,12 +90,8 @@ function addDeadLetterRoutes(routes: FastifyInstance, control: ServiceControl): 
   const path = '/api/sinks/:name/dead_letters';
   routes.get(path, async (request) => {
     const { after, limit, ...filter } = parse(listQuery, request.query);
-    const page = { limit, ...(after === undefined ? {} : { after }) };
-    const letters = control.deadLetters(sinkOf(request, control), filterOf(filter), page);
-    return {
-      dead_letters: letters.map(letterDocument),
-      next: letters.length < limit ? null : (letters.at(-1)?.id ?? null),
-    };
+    const letters = control.deadLetters(sinkOf(request, control), filterOf(filter), { after, limit });
+    return { dead_letters: letters.map(letterDocument), next: nextAfter(letters, limit) };
   });
   routes.get(`${path}/:id`, async (request) => {
     const letter = Number((request.params as { id: string }).id);

@@ -38,3 +38,9 @@ export function parseCount(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected a whole number above 0.');
   return Number(text);
 }
+
+/** One more of several, as commander collects them. */
+export const parseCounts = (text: string, before: number[] | undefined): number[] => [
+  ...(before ?? []),
+  parseCount(text),
+];

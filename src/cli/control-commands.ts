@@ -1,6 +1,6 @@
 // The commands that change what a running service does: status of sinks, rewinds, dead letters.
 import { InvalidArgumentError, type Command } from 'commander';
-import { parseCount, withServiceOptions, type AddCommands } from './command.ts';
+import { parseCount, parseCounts, withServiceOptions, type AddCommands } from './command.ts';
 import type { ActOptions, ListOptions } from './dead-letters.ts';
 import type { ServiceOptions } from './service-client.ts';
 
@@ -64,7 +64,7 @@ export const addDeadLetterCommands: AddCommands = (program, ports, end) => {
       .command('replay')
       .description('send them again, in the order of their groups')
       .argument(...SINK)
-      .argument(...ID_LIST, parseIds),
+      .argument(...ID_LIST, parseCounts),
   )
     .option('--all', 'all of the sink')
     .option('--rate <n>', 'messages a second (default: as fast as they go)', parseRate)
@@ -77,7 +77,7 @@ export const addDeadLetterCommands: AddCommands = (program, ports, end) => {
       .command('discard')
       .description('forget them')
       .argument(...SINK)
-      .argument(...ID_LIST, parseIds),
+      .argument(...ID_LIST, parseCounts),
   )
     .option('--all', 'all of the sink')
     .action(async (sink: string, ids: number[] | undefined, options: ActOptions) => {
@@ -91,11 +91,6 @@ const withChoice = (command: Command): Command =>
     .option('--table <schema.table>', 'only changes of this table')
     .option('--code <code>', 'only those refused with this code')
     .option('--since <time>', 'only those made since, such as 2026-01-02T03:04:05Z');
-
-const parseIds = (text: string, before: number[] | undefined): number[] => [
-  ...(before ?? []),
-  parseCount(text),
-];
 
 function parseRate(text: string): number {
   const rate = Number(text);

@@ -4,10 +4,11 @@ import { lockDirectory } from '../data-directory/lock.ts';
 import { TailraceError } from '../core/errors.ts';
 import { formatLsn } from '../core/lsn.ts';
 import { adopt, planAdoption, type AdoptionPlan } from '../pipeline/service/adopt.ts';
+import type { HealthDocument } from '../pipeline/service/health.ts';
 import { openStore } from '../store/sqlite.ts';
 import { loadConfiguration } from './configuration.ts';
 import { EXIT, usageError, writeJson, writeLine, type CliPorts } from './ports.ts';
-import { connectToService, type ServiceClient, type ServiceOptions } from './service-client.ts';
+import { connectToService, databasePath, type ServiceClient, type ServiceOptions } from './service-client.ts';
 import { isWhole, moreWithToken, readHealth } from './status-document.ts';
 
 export type DrainOptions = ServiceOptions & { readonly database?: string; readonly undo?: boolean };
@@ -20,7 +21,7 @@ export async function drain(options: DrainOptions, ports: CliPorts): Promise<num
   const names = options.database === undefined ? await databaseNames(service) : [options.database];
   const body = { undo: options.undo === true };
   for (const name of names) {
-    await service.ask(`/api/databases/${encodeURIComponent(name)}/drain`, { method: 'POST', body });
+    await service.ask(`${databasePath(name)}/drain`, { method: 'POST', body });
   }
   const drained = options.undo === true ? [] : await untilDrained(service, names);
   if (options.json === true)
@@ -33,11 +34,14 @@ export async function drain(options: DrainOptions, ports: CliPorts): Promise<num
   return EXIT.ok;
 }
 
-async function databaseNames(service: ServiceClient): Promise<string[]> {
+async function wholeHealth(service: ServiceClient): Promise<HealthDocument> {
   const document = await readHealth(service);
-  if (!isWhole(document))
-    throw usageError(moreWithToken(service), 'the token of the configuration under api.tokens');
-  return document.databases.map(({ name }) => name);
+  if (isWhole(document)) return document;
+  throw usageError(moreWithToken(service), 'the token of the configuration under api.tokens');
+}
+
+async function databaseNames(service: ServiceClient): Promise<string[]> {
+  return (await wholeHealth(service)).databases.map(({ name }) => name);
 }
 
 async function untilDrained(
@@ -45,10 +49,8 @@ async function untilDrained(
   names: readonly string[],
 ): Promise<{ readonly name: string; readonly reason: string | undefined }[]> {
   for (;;) {
-    const document = await readHealth(service);
-    if (!isWhole(document))
-      throw usageError(moreWithToken(service), 'the token of the configuration under api.tokens');
-    const wanted = document.databases.filter(({ name }) => names.includes(name));
+    const { databases } = await wholeHealth(service);
+    const wanted = databases.filter(({ name }) => names.includes(name));
     if (wanted.every(({ state }) => state === 'drained'))
       return wanted.map(({ name, reason }) => ({ name, reason }));
     await sleep(LOOK_INTERVAL_MS);

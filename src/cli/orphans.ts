@@ -1,6 +1,6 @@
 // `tailrace status --orphans`: changes that sinks delivered, and that the server's history does not have after a failover or a restore.
 import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
-import type { ServiceClient } from './service-client.ts';
+import { askAll, databasePath, type ServiceClient } from './service-client.ts';
 import { isWhole, moreWithToken, readHealth } from './status-document.ts';
 import { table, widthOf } from './layout.ts';
 
@@ -28,9 +28,6 @@ type Parted = {
   readonly isWhole: boolean;
 };
 
-/** Of one page. The store lists a bounded number of them: all are counted. */
-const PAGE = 1000;
-
 export async function showOrphans(
   service: ServiceClient,
   { json }: { readonly json?: boolean },
@@ -49,14 +46,10 @@ export async function showOrphans(
 }
 
 async function partedOf(service: ServiceClient, database: string): Promise<Parted> {
-  const path = `/api/databases/${encodeURIComponent(database)}`;
+  const path = databasePath(database);
   const { partings } = (await service.ask(`${path}/partings`)) as { partings: readonly Parting[] };
-  const orphans: OrphanDocument[] = [];
-  for (let after: number | null = 0; after !== null;) {
-    const page = await service.ask(`${path}/orphans?limit=${PAGE}&after=${after}`);
-    orphans.push(...(page['orphans'] as OrphanDocument[]));
-    after = page['next'] as number | null;
-  }
+  const orphans = await askAll<OrphanDocument>(service, `${path}/orphans`, 'orphans');
+  // The store lists a bounded number of them.
   const counted = partings.flatMap(({ sinks }) => sinks).reduce((sum, { orphaned }) => sum + orphaned, 0);
   return { database, partings, orphans, isWhole: counted === orphans.length };
 }

@@ -85,3 +85,13 @@ export function abortOnInterrupt(
   });
   return { signal: controller.signal, [Symbol.dispose]: stopListening };
 }
+
+/** The same for a command that writes until then: that nobody reads any more (`| head`) is as an interrupt. */
+export function abortWhenUnwanted(
+  ports: Pick<CliPorts, 'onInterrupt' | 'exit' | 'stdout'>,
+): { readonly signal: AbortSignal } & Disposable {
+  const interruption = abortOnInterrupt(ports);
+  const closed = new AbortController();
+  ports.stdout.on?.('error', () => closed.abort());
+  return { ...interruption, signal: AbortSignal.any([interruption.signal, closed.signal]) };
+}

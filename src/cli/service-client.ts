@@ -72,6 +72,22 @@ export async function connectToService(
   return { url, fetch: fetchJson, ask };
 }
 
+export const databasePath = (name: string): string => `/api/databases/${encodeURIComponent(name)}`;
+
+/** Of one page of a list. */
+const PAGE = 1000;
+
+/** A list whole, `key` being its name in the answers. */
+export async function askAll<Item>(service: ServiceClient, path: string, key: string): Promise<Item[]> {
+  const items: Item[] = [];
+  for (let after: number | null = 0; after !== null;) {
+    const page: Readonly<Record<string, unknown>> = await service.ask(`${path}?limit=${PAGE}&after=${after}`);
+    items.push(...(page[key] as Item[]));
+    after = page['next'] as number | null;
+  }
+  return items;
+}
+
 /** What cannot go into a header would look as if nobody answered. */
 function tokenOf(env: CliPorts['env']): string | undefined {
   const token = env['TAILRACE_TOKEN'] ?? '';

@@ -4,7 +4,7 @@ import { wallTime } from '../core/clock.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
 import { marked } from '../telemetry/terminal-text.ts';
 import { visibleLength, widthOf, wrap } from './layout.ts';
-import { abortOnInterrupt, errorDocument, EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
+import { abortWhenUnwanted, errorDocument, EXIT, painterFor, writeLine, type CliPorts } from './ports.ts';
 import { NOT_TAILRACE, UNREACHABLE, type ServiceClient } from './service-client.ts';
 import { isWhole, moreWithToken, readHealth } from './status-document.ts';
 import { renderStatus } from './status-table.ts';
@@ -22,10 +22,8 @@ export async function watchStatus(
   options: WatchOptions,
   ports: CliPorts,
 ): Promise<number> {
-  using interruption = abortOnInterrupt(ports);
-  const closed = new AbortController();
-  ports.stdout.on?.('error', () => closed.abort());
-  const signal = AbortSignal.any([interruption.signal, closed.signal]);
+  using interruption = abortWhenUnwanted(ports);
+  const { signal } = interruption;
   const seconds = options.interval ?? DEFAULT_INTERVAL_SECONDS;
   using screen = screenOn(ports);
   while (!signal.aborted) {

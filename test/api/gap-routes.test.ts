@@ -1,33 +1,16 @@
-import { afterEach, expect, test } from 'vitest';
-import { startHttp, type HttpServers } from '../../src/api/server.ts';
-import { createLogger } from '../../src/telemetry/logger.ts';
+import { expect, test } from 'vitest';
+import { startTestApi } from '../support/api.ts';
+import { declaredGap } from '../support/gaps.ts';
 import { testControl, type TestControl } from '../support/control.ts';
-import { serviceStatus } from '../support/status.ts';
-
-const servers: HttpServers[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.close();
-});
 
 type Answer = { readonly status: number; readonly body: Record<string, unknown> };
 
 async function serve(tokens: readonly string[] = []) {
   const control = testControl();
-  const server = await startHttp({
-    settings: {
-      api: { listen: { host: '127.0.0.1', port: 0, explicit: true }, tokens },
-      metrics: { listen: 'off' },
-    },
-    status: serviceStatus,
-    control,
-    streams: { find: () => undefined },
-    metricsText: async () => '',
-    logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
-  });
-  servers.push(server);
+  const { url } = await startTestApi({ control, tokens });
   const ask = async (method: string, path: string, headers: Record<string, string> = {}): Promise<Answer> => {
     const body = method === 'POST' ? { body: '{}' } : {};
-    const response = await fetch(`${server.apiUrl}${path}`, {
+    const response = await fetch(`${url}${path}`, {
       method,
       headers: { ...(method === 'POST' ? { 'content-type': 'application/json' } : {}), ...headers },
       ...body,
@@ -40,16 +23,7 @@ async function serve(tokens: readonly string[] = []) {
 const declare = ({ store }: TestControl, from: string): void =>
   void store.gaps.declare(
     'shop',
-    {
-      cause: 'member_changed',
-      from,
-      to: '0/FF',
-      reason: 'because',
-      tables: [{ schema: 'public', table: from }],
-      halts: true,
-      skips: false,
-      ends: [],
-    },
+    declaredGap({ from, to: '0/FF', tables: [{ schema: 'public', table: from }] }),
     new Date('2026-01-02T03:04:05Z'),
   );
 

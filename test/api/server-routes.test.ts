@@ -1,31 +1,13 @@
-import { afterEach, expect, test } from 'vitest';
-import { startHttp, type HttpServers } from '../../src/api/server.ts';
+import { expect, test } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
-import { createLogger } from '../../src/telemetry/logger.ts';
+import { startTestApi } from '../support/api.ts';
 import { startCli } from '../support/cli.ts';
 import { testControl, type TestControl } from '../support/control.ts';
-import { serviceStatus } from '../support/status.ts';
-
-const servers: HttpServers[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.close();
-});
 
 async function serve(): Promise<{ control: TestControl; url: string }> {
   const control = testControl();
-  const server = await startHttp({
-    settings: {
-      api: { listen: { host: '127.0.0.1', port: 0, explicit: true }, tokens: [] },
-      metrics: { listen: 'off' },
-    },
-    status: serviceStatus,
-    control,
-    streams: { find: () => undefined },
-    metricsText: async () => '',
-    logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
-  });
-  servers.push(server);
-  return { control, url: server.apiUrl! };
+  const { url } = await startTestApi({ control });
+  return { control, url };
 }
 
 const AT = new Date('2026-01-02T03:04:05Z');

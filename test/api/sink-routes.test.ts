@@ -1,15 +1,9 @@
-import { afterEach, describe, expect, test } from 'vitest';
-import { startHttp, type HttpServers } from '../../src/api/server.ts';
+import { describe, expect, test } from 'vitest';
 import { TailraceError } from '../../src/core/errors.ts';
-import { createLogger } from '../../src/telemetry/logger.ts';
+import { startTestApi } from '../support/api.ts';
 import { testControl, type TestControl } from '../support/control.ts';
 import { letterAt, SINK } from '../support/letters.ts';
-import { serviceStatus, sinkStatus } from '../support/status.ts';
-
-const servers: HttpServers[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.close();
-});
+import { sinkStatus } from '../support/status.ts';
 
 type Answer = { readonly status: number; readonly body: Record<string, unknown> };
 type Asking = {
@@ -21,24 +15,11 @@ async function serve(
   control: TestControl = testControl(),
   how: { readonly host?: string; readonly tokens?: readonly string[] } = {},
 ) {
-  const listen = { host: how.host ?? '127.0.0.1', port: 0, explicit: true };
-  const server = await startHttp({
-    settings: {
-      api: { listen, tokens: how.tokens ?? [] },
-      metrics: { listen: { ...listen, host: '127.0.0.1' } },
-    },
-    status: serviceStatus,
-    control,
-    streams: { find: () => undefined },
-    metricsText: async () => '',
-    logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
-  });
-  servers.push(server);
-  const base = server.apiUrl!.replace('0.0.0.0', '127.0.0.1');
+  const { url, metricsUrl } = await startTestApi({ control, hasMetrics: true, ...how });
   return {
-    metricsUrl: server.metricsUrl!,
+    metricsUrl: metricsUrl!,
     ask: async (method: string, path: string, { body, headers }: Asking = {}): Promise<Answer> => {
-      const response = await fetch(`${base}${path}`, {
+      const response = await fetch(`${url}${path}`, {
         method,
         headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
         ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),

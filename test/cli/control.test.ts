@@ -1,15 +1,11 @@
-import { afterEach, expect, test } from 'vitest';
-import { startHttp } from '../../src/api/server.ts';
-import { createLogger } from '../../src/telemetry/logger.ts';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { startTestApi } from '../support/api.ts';
 import { startCli } from '../support/cli.ts';
 import { testControl, type TestControl } from '../support/control.ts';
 import { letterAt, SINK } from '../support/letters.ts';
 import { serviceStatus, sinkStatus } from '../support/status.ts';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0)) await cleanup();
-});
 
 /** A service whose sink does what it is asked to, with three dead letters. */
 async function serve(sinks = [sinkStatus()], tokens: readonly string[] = []) {
@@ -19,24 +15,15 @@ async function serve(sinks = [sinkStatus()], tokens: readonly string[] = []) {
   });
   control.store.sinks.started(SINK, [], { configured: 'active', now: new Date() });
   for (let i = 1; i <= 3; i++) control.store.deadLetters.add(letterAt(i), new Date(Date.UTC(2026, 0, i)));
-  const server = await startHttp({
-    settings: {
-      api: { listen: { host: '127.0.0.1', port: 0, explicit: true }, tokens },
-      metrics: { listen: 'off' },
-    },
-    status: () => serviceStatus({ sinks }),
-    control,
-    streams: { find: () => undefined },
-    metricsText: async () => '',
-    logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
-  });
-  cleanups.push(() => server.close());
-  const run = async (...args: string[]) => {
-    const cli = startCli([...args, '--url', server.apiUrl!]);
-    const code = await cli.code;
-    return { code, stdout: cli.stdout(), stderr: cli.stderr() };
-  };
-  return { control, run };
+  const { url } = await startTestApi({ control, tokens, status: () => serviceStatus({ sinks }) });
+  const run = (...args: string[]) => runAt(url, args);
+  return { control, url, run };
+}
+
+async function runAt(url: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  const cli = startCli([...args, '--url', url], { env });
+  const code = await cli.code;
+  return { code, stdout: cli.stdout(), stderr: cli.stderr() };
 }
 
 test('pause, resume and disable say what the sink does now, and end with 0', async () => {
@@ -104,4 +91,26 @@ test('a replay of a sink that does not run says when it goes', async () => {
   const { code, stderr } = await run('dead-letters', 'replay', 'users', '--all');
   expect(code).toBe(0);
   expect(stderr).toBe('the sink is paused: they go when it runs\n');
+});
+
+test('who may not see the gaps, or asks somebody else than Tailrace, is not told that there are none', async () => {
+  const { url, run } = await serve([sinkStatus()], ['right']);
+  expect(await run('gaps', 'list')).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringContaining('gaps are shown to a token only') as string,
+  });
+  const wrong = await runAt(url, ['gaps', 'list'], { TAILRACE_TOKEN: 'wrong' });
+  expect(wrong).toMatchObject({ code: 1, stdout: '' });
+  expect((await runAt(url, ['gaps', 'list'], { TAILRACE_TOKEN: 'right' })).stdout).toContain('no gaps');
+
+  const other = createServer((_request, response) => response.end('{}'));
+  await new Promise<void>((done) => other.listen(0, '127.0.0.1', done));
+  onTestFinished(() => new Promise<void>((done) => void other.close(() => done())));
+  const elsewhere = await runAt(`http://127.0.0.1:${(other.address() as AddressInfo).port}`, [
+    'gaps',
+    'list',
+  ]);
+  expect(elsewhere).toMatchObject({ code: 1, stdout: '' });
+  expect(elsewhere.stderr).toContain('is that address Tailrace?');
 });

@@ -2,19 +2,17 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { startHttp } from '../../src/api/server.ts';
 import { readLsn } from '../../src/core/lsn.ts';
 import { lockDirectory } from '../../src/data-directory/lock.ts';
 import type { FoundGap } from '../../src/cli/gaps/ports.ts';
 import { openStore, type Store } from '../../src/store/sqlite.ts';
-import { createLogger } from '../../src/telemetry/logger.ts';
+import { startTestApi } from '../support/api.ts';
 import { startCli } from '../support/cli.ts';
 import { configText } from '../support/config.ts';
 import { testControl } from '../support/control.ts';
 import { look } from '../support/looks.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { createWorkDirectory } from '../support/service.ts';
-import { serviceStatus } from '../support/status.ts';
 
 let database: TestDatabase;
 let directory: ReturnType<typeof createWorkDirectory>;
@@ -167,19 +165,8 @@ test('a running service is asked over its API; with its API off nothing is read 
     skips: false,
   } as const;
   control.store.gaps.declare('shop', { ...declared, ends: [] }, new Date());
-  const server = await startHttp({
-    settings: {
-      api: { listen: { host: '127.0.0.1', port: 0, explicit: true }, tokens: [] },
-      metrics: { listen: 'off' },
-    },
-    status: serviceStatus,
-    control,
-    streams: { find: () => undefined },
-    metricsText: async () => '',
-    logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
-  });
-  onTestFinished(() => server.close());
-  configure(new URL(server.apiUrl!).port);
+  const { url } = await startTestApi({ control });
+  configure(new URL(url).port);
   expect((await run('gaps', 'list')).stdout).toMatch(/1 +shop +0\/1 +0\/2/);
   expect((await run('gaps', 'accept', '1')).stdout).toBe(
     'gap 1 of shop (0/1..0/2) is accepted: the sinks that it concerns go on\n',

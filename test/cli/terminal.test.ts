@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stripVTControlCharacters, styleText } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
-import { startHttp } from '../../src/api/server.ts';
 import { TailraceError } from '../../src/core/errors.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
+import { startTestApi } from '../support/api.ts';
 import { startCli } from '../support/cli.ts';
 import { testControl } from '../support/control.ts';
 import { letterAt, SINK } from '../support/letters.ts';
@@ -63,19 +63,8 @@ async function serve(): Promise<string> {
     new Date(),
   );
   const database = databaseStatus({ warnings: [HOSTILE], gaps: [gap({ reason: HOSTILE })] });
-  const servers = await startHttp({
-    settings: {
-      api: { listen: { host: '127.0.0.1', port: 0, explicit: true }, tokens: [] },
-      metrics: { listen: 'off' },
-    },
-    status: () => serviceStatus({ dataDir: `/data/${HOSTILE}`, databases: [database], sinks }),
-    control,
-    metricsText: async () => '',
-    streams: { find: () => undefined },
-    logger: createLogger({ level: 'error', destination: { write: () => undefined } }),
-  });
-  onTestFinished(() => servers.close());
-  return servers.apiUrl!;
+  const status = () => serviceStatus({ dataDir: `/data/${HOSTILE}`, databases: [database], sinks });
+  return (await startTestApi({ control, status })).url;
 }
 
 test('names, reasons and payloads are shown escaped by every command that asks a service', async () => {

@@ -2,9 +2,9 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { GapDeclaration, GapEnd } from '../../src/core/gaps.ts';
 import { toLsn } from '../../src/core/lsn.ts';
 import { openStore, type Store } from '../../src/store/sqlite.ts';
+import { declaredGap, ITEMS } from '../support/gaps.ts';
 
 const NOW = new Date('2026-01-02T03:04:05Z');
-const ITEMS = { schema: 'public', table: 'items' };
 const NOTES = { schema: 'public', table: 'notes' };
 
 let store: Store;
@@ -13,17 +13,8 @@ beforeEach(() => {
   onTestFinished(() => store.close());
 });
 
-const declared = (changes: Partial<GapDeclaration> = {}): GapDeclaration => ({
-  cause: 'publication_changed',
-  from: '0/10',
-  to: '0/20',
-  reason: 'because',
-  tables: [ITEMS],
-  halts: true,
-  skips: false,
-  ends: [],
-  ...changes,
-});
+const declared = (changes: Partial<GapDeclaration> = {}): GapDeclaration =>
+  declaredGap({ cause: 'publication_changed', ...changes });
 /** Without its end. */
 function open(changes: Partial<GapDeclaration> = {}): GapDeclaration {
   const { to: _to, ...rest } = declared({ ends: [{ when: 'publication_present' }], ...changes });

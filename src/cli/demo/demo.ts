@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { steadyMs } from '../../core/clock.ts';
-import { abortOnInterrupt, EXIT, painterFor, writeLine, type CliPorts } from '../ports.ts';
+import { abortWhenUnwanted, EXIT, painterFor, writeLine, type CliPorts } from '../ports.ts';
 import { Accounting, exactlyOnce, inOrder } from './accounting.ts';
 import { startConsumer, type Consumer, type Received } from './consumer.ts';
 import { startDemoService } from './demo-service.ts';
@@ -28,11 +28,8 @@ const ARRIVAL_POLL_MS = 20;
 
 export async function demo(options: DemoOptions, ports: CliPorts): Promise<number> {
   // Everything that is started here ends soon when told to: nobody gains by leaving processes behind.
-  using interruption = abortOnInterrupt({ ...ports, exit: () => undefined });
-  // Nobody reads any more (`| head`): as if interrupted.
-  const closed = new AbortController();
-  ports.stdout.on?.('error', () => closed.abort());
-  const signal = AbortSignal.any([interruption.signal, closed.signal]);
+  using interruption = abortWhenUnwanted({ ...ports, exit: () => undefined });
+  const { signal } = interruption;
   signal.addEventListener('abort', () => writeLine(ports.stdout, 'stopping …'));
   // Whatever was started is removed again, the last first, however this ends.
   await using cleanup = new AsyncDisposableStack();

@@ -1,5 +1,5 @@
 // The commands of gaps, as the command line defines them.
-import { parseCount, withServiceOptions, type AddCommands } from '../command.ts';
+import { parseCount, parseCounts, withServiceOptions, type AddCommands } from '../command.ts';
 import type { ServiceOptions } from '../service-client.ts';
 import type { ListGapsOptions } from './gaps.ts';
 
@@ -26,10 +26,7 @@ export const addGapCommands: AddCommands = (program, ports, end) => {
     gaps
       .command('accept')
       .description('let the sinks that they concern go on; with the service stopped, from the next start on')
-      .argument('<ids...>', 'as `list` shows them', (text: string, before: number[] | undefined) => [
-        ...(before ?? []),
-        parseCount(text),
-      ]),
+      .argument('<ids...>', 'as `list` shows them', parseCounts),
   ).action(async (ids: number[], options: ServiceOptions) => {
     const { acceptGaps } = await import('./gaps.ts');
     await end(acceptGaps(ids, options, ports));

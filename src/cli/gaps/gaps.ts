@@ -3,7 +3,7 @@ import { inOneLine } from '../../core/json.ts';
 import { table, widthOf } from '../layout.ts';
 import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from '../ports.ts';
 import type { ServiceOptions } from '../service-client.ts';
-import { withGaps, type FoundGap } from './ports.ts';
+import { gapWith, withGaps, type FoundGap } from './ports.ts';
 
 export type ListGapsOptions = ServiceOptions & { readonly all?: boolean };
 
@@ -21,7 +21,7 @@ export async function listGaps(options: ListGapsOptions, ports: CliPorts): Promi
 }
 
 export async function showGap(id: number, options: ServiceOptions, ports: CliPorts): Promise<number> {
-  const gap = await withGaps(options, ports, (store) => store.find(id));
+  const gap = await withGaps(options, ports, async (store) => gapWith(id, await store.list()));
   if (options.json === true) {
     writeJson(ports.stdout, gap, 2);
     return EXIT.ok;
@@ -43,8 +43,8 @@ export async function acceptGaps(
   ports: CliPorts,
 ): Promise<number> {
   const { gaps, stopped } = await withGaps(options, ports, async (store) => {
-    const found: FoundGap[] = [];
-    for (const id of ids) found.push(await store.find(id));
+    const all = await store.list();
+    const found = ids.map((id) => gapWith(id, all));
     const accepted: FoundGap[] = [];
     for (const gap of found) accepted.push(await store.accept(gap));
     return { gaps: accepted, stopped: store.stopped };

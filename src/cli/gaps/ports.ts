@@ -10,12 +10,14 @@ import { openStore } from '../../store/sqlite.ts';
 import { loadConfiguration } from '../configuration.ts';
 import type { CliPorts } from '../ports.ts';
 import {
+  askAll,
   connectToService,
-  isRecord,
+  databasePath,
   UNREACHABLE,
   type ServiceClient,
   type ServiceOptions,
 } from '../service-client.ts';
+import { isWhole, readHealth } from '../status-document.ts';
 
 export type FoundGap = GapDocument & { readonly database: string };
 
@@ -24,11 +26,11 @@ export type GapStore = {
   readonly stopped: boolean;
   /** All that were ever declared, database by database, oldest first. */
   list(): Promise<readonly FoundGap[]>;
-  /** Rejects with GAP_UNKNOWN. An id is of one gap, whatever the database. */
-  find(id: number): Promise<FoundGap>;
+  /** Rejects with GAP_UNKNOWN. */
   accept(gap: FoundGap): Promise<FoundGap>;
 };
 
+/** Of the store at once. */
 const PAGE = 1000;
 
 /** Rejects with what `work` does, or where neither a service answers nor a store can be opened. */
@@ -57,12 +59,8 @@ export async function withGaps<T>(
 const OFF: ReadonlySet<string> = new Set([UNREACHABLE, 'STATUS_ADDRESS_UNKNOWN']);
 
 async function databasesOf(service: ServiceClient): Promise<readonly string[]> {
-  // 503 of a service that is halted comes with its document.
-  const { body } = await service.fetch('/health');
-  const databases =
-    isRecord(body) && Array.isArray(body['databases']) ? (body['databases'] as unknown[]) : [];
-  const names = databases.map((database) => isRecord(database) && database['name']);
-  if (names.every((name) => typeof name === 'string')) return names;
+  const document = await readHealth(service);
+  if (isWhole(document)) return document.databases.map(({ name }) => name);
   throw new TailraceError(`${service.url.origin}: gaps are shown to a token only`, {
     code: 'TOKEN_REFUSED',
     kind: 'fatal',
@@ -70,26 +68,19 @@ async function databasesOf(service: ServiceClient): Promise<readonly string[]> {
   });
 }
 
-const pathOf = (database: string): string => `/api/databases/${encodeURIComponent(database)}/gaps`;
+const pathOf = (database: string): string => `${databasePath(database)}/gaps`;
 
 function overHttp(service: ServiceClient, databases: readonly string[]): GapStore {
-  const list = async (): Promise<FoundGap[]> => {
-    const found: FoundGap[] = [];
-    for (const database of databases) {
-      for (let after: number | null = 0; after !== null;) {
-        const page: Record<string, unknown> = await service.ask(
-          `${pathOf(database)}?limit=${PAGE}&after=${after}`,
-        );
-        found.push(...(page['gaps'] as GapDocument[]).map((gap) => ({ database, ...gap })));
-        after = page['next'] as number | null;
-      }
-    }
-    return found;
-  };
   return {
     stopped: false,
-    list,
-    find: async (id) => required(await list(), id),
+    list: async () => {
+      const found: FoundGap[] = [];
+      for (const database of databases) {
+        const gaps = await askAll<GapDocument>(service, pathOf(database), 'gaps');
+        found.push(...gaps.map((gap) => ({ database, ...gap })));
+      }
+      return found;
+    },
     accept: async ({ database, id }) => ({
       database,
       ...((await service.ask(`${pathOf(database)}/${id}/accept`, {
@@ -126,11 +117,11 @@ async function inStore<T>(
       return await work({
         stopped: true,
         list,
-        find: async (id) => required(await list(), id),
         accept: async ({ database: name, id }) => {
           const database = known.find((known) => known.name === name)!;
           const accepted = store.gaps.accept(name, id, wallTime());
-          return accepted === undefined ? required([], id) : documentOf(database, accepted);
+          if (accepted === undefined) throw unknownGap(id);
+          return documentOf(database, accepted);
         },
       });
     } finally {
@@ -141,15 +132,19 @@ async function inStore<T>(
   }
 }
 
-function required(gaps: readonly FoundGap[], id: number): FoundGap {
+/** Throws GAP_UNKNOWN. An id is of one gap, whatever the database. */
+export function gapWith(id: number, gaps: readonly FoundGap[]): FoundGap {
   const gap = gaps.find((gap) => gap.id === id);
-  if (gap !== undefined) return gap;
-  throw new TailraceError(`there is no gap ${id}`, {
+  if (gap === undefined) throw unknownGap(id);
+  return gap;
+}
+
+const unknownGap = (id: number): TailraceError =>
+  new TailraceError(`there is no gap ${id}`, {
     code: 'GAP_UNKNOWN',
     kind: 'fatal',
     hint: 'tailrace gaps list --all shows every gap that was ever declared',
   });
-}
 
 const nothingThere = (file: string): TailraceError =>
   new TailraceError(`no service answers, and there is no store ${file}`, {

@@ -23,7 +23,7 @@ import { RANGE, startReplication, type ReplicationStream } from '../../postgres/
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import { remembersShapes } from '../../postgres/shapes/remembering.ts';
-import { abortOnInterrupt, EXIT, usageError, writeLine, type CliPorts } from '../ports.ts';
+import { abortWhenUnwanted, EXIT, usageError, writeLine, type CliPorts } from '../ports.ts';
 import { createPrinter, type Printer } from './printer.ts';
 import { assertPublication, createTailPublication, keepWritesGoing } from './publication.ts';
 import { parseTarget } from './target.ts';
@@ -45,10 +45,8 @@ export async function tail(url: string, options: TailOptions, ports: CliPorts): 
     note: (text) => writeLine(ports.stderr, text),
   });
   const tables = (options.table ?? []).map(parseTable);
-  using interruption = abortOnInterrupt(ports);
-  const closed = new AbortController();
-  ports.stdout.on?.('error', () => closed.abort());
-  const signal = AbortSignal.any([interruption.signal, closed.signal]);
+  using interruption = abortWhenUnwanted(ports);
+  const { signal } = interruption;
   const primary = await findPrimary(settings);
   try {
     if (options.publication !== undefined) {

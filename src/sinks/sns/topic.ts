@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT } from '../aws/batch.ts';
 import type { AwsClient } from '../aws/client.ts';
 import type { AwsRoute } from '../aws/delivery.ts';
+import { Finding, type LookOptions } from '../aws/finding.ts';
 import type { CheckOptions } from '../sink.ts';
 import { isDenied, isMissing, MALFORMED_REPLY, RequestError } from '../aws/errors.ts';
 import { queryBody } from '../aws/query.ts';
@@ -42,11 +43,6 @@ export type FoundTopic = {
   readonly requestStart: Buffer;
 };
 
-type LookOptions = CheckOptions & {
-  /** Attributes that may not be read are an error. */
-  readonly strict: boolean;
-};
-
 export class SnsTopic implements AwsRoute<FoundTopic> {
   readonly id: string;
   readonly name: string;
@@ -54,10 +50,15 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
   /** Live: what the topic says of itself counts from when it is known. Until then nothing is called too large. */
   readonly limits: { batchBytes: number; messageBytes: number; batchCount: number; lanesPerRoute: number };
   readonly #options: TopicOptions;
-  #found: Promise<FoundTopic> | undefined;
+  readonly #finding: Finding<FoundTopic>;
 
   constructor(options: TopicOptions) {
     this.#options = options;
+    this.#finding = new Finding({
+      look: (signal, how) => this.#look(signal, how),
+      createIfNotExists: options.createIfNotExists,
+      toBeMade: `topic ${options.id} does not exist yet and will be made, which needs sns:CreateTopic`,
+    });
     this.id = options.id;
     this.name = parseTopicArn(options.id)?.name ?? options.id;
     this.isFifo = this.name.endsWith('.fifo');
@@ -69,36 +70,21 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
     };
   }
 
-  /** The topic, looked for once for all callers. Throws RequestError; the next call looks again. */
   find(signal: AbortSignal): Promise<FoundTopic> {
-    this.#found ??= this.#look(signal, { create: this.#options.createIfNotExists, strict: false }).catch(
-      (error: unknown) => {
-        this.#found = undefined;
-        throw error;
-      },
-    );
-    return this.#found;
+    return this.#finding.find(signal);
   }
 
   forget(): void {
-    this.#found = undefined;
+    this.#finding.forget();
   }
 
   /** Its limit has changed since it was read. */
   learnTooLong(): void {
-    this.#found = undefined;
+    this.#finding.forget();
   }
 
-  /** Looks again, now. Attributes that may not be read are worth a report, but no reason to call a running sink ill. */
-  async check(signal: AbortSignal, options: CheckOptions): Promise<void> {
-    const { createIfNotExists } = this.#options;
-    const create = options.create && createIfNotExists;
-    try {
-      this.#found = Promise.resolve(await this.#look(signal, { create, strict: !options.create }));
-    } catch (error) {
-      if (!createIfNotExists || options.toBeMade === undefined || !isMissing(error)) throw error;
-      options.toBeMade(`topic ${this.id} does not exist yet and will be made, which needs sns:CreateTopic`);
-    }
+  check(signal: AbortSignal, options: CheckOptions): Promise<void> {
+    return this.#finding.check(signal, options);
   }
 
   async #look(signal: AbortSignal, options: LookOptions): Promise<FoundTopic> {

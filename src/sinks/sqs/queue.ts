@@ -7,6 +7,7 @@ import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT } from '../aws
 import type { AwsClient } from '../aws/client.ts';
 import type { AwsPlace } from '../aws/connections.ts';
 import type { AwsRoute } from '../aws/delivery.ts';
+import { Finding, type LookOptions } from '../aws/finding.ts';
 import type { CheckOptions, SinkLimits } from '../sink.ts';
 import { pathOfQueueUrl, queueNameOfUrl } from './queue-url.ts';
 import { requestStart } from './request.ts';
@@ -37,11 +38,6 @@ export type FoundQueue = {
   readonly requestStart: Literal;
 };
 
-type LookOptions = CheckOptions & {
-  /** Attributes that may not be read are an error. */
-  readonly strict: boolean;
-};
-
 export class SqsQueue implements AwsRoute<FoundQueue> {
   readonly id: string;
   readonly name: string;
@@ -49,12 +45,17 @@ export class SqsQueue implements AwsRoute<FoundQueue> {
   /** Live: what the queue says of itself counts from when it is known. */
   readonly limits: SinkLimits;
   readonly #options: QueueOptions;
+  readonly #finding: Finding<FoundQueue>;
   #messageBytes = MAX_BATCH_BYTES;
   #batchBytes = MAX_BATCH_BYTES;
-  #found: Promise<FoundQueue> | undefined;
 
   constructor(options: QueueOptions) {
     this.#options = options;
+    this.#finding = new Finding({
+      look: (signal, how) => this.#look(signal, how),
+      createIfNotExists: options.createIfNotExists,
+      toBeMade: `queue ${options.id} does not exist yet and will be made, which needs sqs:CreateQueue`,
+    });
     this.id = options.id;
     this.name = isUrl(options.id) ? queueNameOfUrl(options.id) : options.id;
     this.isFifo = this.name.endsWith('.fifo');
@@ -72,20 +73,12 @@ export class SqsQueue implements AwsRoute<FoundQueue> {
     };
   }
 
-  /** The queue, looked for once for all callers. Throws RequestError; the next call looks again. */
   find(signal: AbortSignal): Promise<FoundQueue> {
-    this.#found ??= this.#look(signal, { create: this.#options.createIfNotExists, strict: false }).catch(
-      (error: unknown) => {
-        this.#found = undefined;
-        throw error;
-      },
-    );
-    return this.#found;
+    return this.#finding.find(signal);
   }
 
-  /** SQS says that it does not exist: whoever comes next looks for it. */
   forget(): void {
-    this.#found = undefined;
+    this.#finding.forget();
   }
 
   /** A request was too long although it was within the limit that we know. */
@@ -93,16 +86,8 @@ export class SqsQueue implements AwsRoute<FoundQueue> {
     this.#batchBytes = Math.max(FORMER_MAX_BATCH_BYTES, this.#messageBytes);
   }
 
-  /** Looks again, now. Attributes that may not be read are worth a report, but no reason to call a running sink ill. */
-  async check(signal: AbortSignal, options: CheckOptions): Promise<void> {
-    const { createIfNotExists } = this.#options;
-    const create = options.create && createIfNotExists;
-    try {
-      this.#found = Promise.resolve(await this.#look(signal, { create, strict: !options.create }));
-    } catch (error) {
-      if (!createIfNotExists || options.toBeMade === undefined || !isMissing(error)) throw error;
-      options.toBeMade(`queue ${this.id} does not exist yet and will be made, which needs sqs:CreateQueue`);
-    }
+  check(signal: AbortSignal, options: CheckOptions): Promise<void> {
+    return this.#finding.check(signal, options);
   }
 
   async #look(signal: AbortSignal, options: LookOptions): Promise<FoundQueue> {

@@ -1,19 +1,18 @@
 // A sink that takes its place behind a parting: what it had settled of the lost history is listed, the rest is counted and never sent.
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { beforeEach, expect, test } from 'vitest';
 import { toLsn } from '../../../src/core/lsn.ts';
 import type { LogSignals } from '../../../src/log/signals.ts';
 import type { LogWriter } from '../../../src/log/writer.ts';
 import { encodeEnrichment } from '../../../src/pgoutput/enrichment.ts';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
-import { openPlace, type PlaceOptions, type SinkPlace } from '../../../src/pipeline/sink/place.ts';
+import type { PlaceOptions, SinkPlace } from '../../../src/pipeline/sink/place.ts';
 import { MAX_LISTED_ORPHANS } from '../../../src/store/partings.ts';
-import { openStore } from '../../../src/store/sqlite.ts';
 import { append, begin, commit, openTestLog, scratchDirectory } from '../../log/stream.ts';
-import { FOLLOWED, openLedger } from '../../support/ledger.ts';
+import { openLedger } from '../../support/ledger.ts';
 import { letterAt, SINK } from '../../support/letters.ts';
 import { insertMessage, relationMessage } from '../../support/pgoutput-messages.ts';
+import { lookAtPlace, PLACE_SETTINGS, placeOptions } from '../../support/sink-place.ts';
 
 const INT4 = 23;
 const columns = [{ name: 'id', type: INT4, identity: true }];
@@ -34,27 +33,17 @@ beforeEach(async () => {
   const directory = scratchDirectory();
   const logDirectory = join(directory, 'log');
   ({ log, signals } = await openTestLog(logDirectory));
-  options = {
+  options = placeOptions({
     settings: {
-      name: SINK.sink,
-      database: SINK.database,
-      status: 'active',
-      start: { from: 'default' },
+      ...PLACE_SETTINGS,
       selection: { includeTables: [{ schema: ['public'], table: ['users'] }] },
       tables: [],
       actions: ['insert'],
     } as unknown as SinkSettings,
     logDirectory,
-    log: FOLLOWED,
     signals,
-    slot: 0,
     ledgerFile: join(directory, 'users.ledger'),
-    newSinkStart: 'earliest',
-    onGap: 'halt',
-    store: openStore(':memory:'),
-    logger: pino({ level: 'silent' }),
-  };
-  signals.setHolding(0, true);
+  });
   append(log, relations);
 });
 
@@ -67,12 +56,7 @@ function write(commits: readonly bigint[], epoch = 0): void {
   }
 }
 
-async function place(): Promise<SinkPlace> {
-  const opened = await openPlace(options);
-  opened.ledger.close();
-  opened.reader.close();
-  return opened;
-}
+const place = (): Promise<SinkPlace> => lookAtPlace(options);
 
 /** Everything before one transaction is settled, and these above it. */
 function settle(before: bigint, above: readonly bigint[] = [], epoch = 0): void {

@@ -26,6 +26,7 @@ import { openStore } from '../../../src/store/sqlite.ts';
 import { append, messagesOf, openTestLog, scratchDirectory, SETTINGS } from '../../log/stream.ts';
 import { FOLLOWED, ledgerOfVersion1, openLedger } from '../../support/ledger.ts';
 import { SINK } from '../../support/letters.ts';
+import { PLACE_SETTINGS } from '../../support/sink-place.ts';
 
 /** 2026-01-02T00:00:00Z and so many seconds. */
 const timeUs = (seconds: number): bigint => BigInt(Date.UTC(2026, 0, 2) + seconds * 1000) * 1000n;
@@ -61,12 +62,7 @@ beforeEach(async () => {
   logDirectory = join(directory, 'log');
   warnings = [];
   options = {
-    settings: {
-      name: SINK.sink,
-      database: SINK.database,
-      status: 'active',
-      start: { from: 'default' },
-    } as SinkSettings,
+    settings: PLACE_SETTINGS,
     logDirectory,
     slot: 0,
     ledgerFile: join(directory, 'users.ledger'),

@@ -1,19 +1,17 @@
 // Where sinks begin, with a real log, a real ledger and a real store.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { beforeEach, expect, test } from 'vitest';
 import { toLsn } from '../../../src/core/lsn.ts';
 import { listSegments } from '../../../src/log/segments.ts';
 import type { LogSignals } from '../../../src/log/signals.ts';
 import type { LogWriter } from '../../../src/log/writer.ts';
-import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { openPlace, type PlaceOptions, type SinkPlace } from '../../../src/pipeline/sink/place.ts';
 import { rewindSink } from '../../../src/pipeline/sink/rewind.ts';
-import { openStore } from '../../../src/store/sqlite.ts';
 import { append, messagesOf, openTestLog, scratchDirectory, SETTINGS } from '../../log/stream.ts';
 import { FOLLOWED, openLedger } from '../../support/ledger.ts';
 import { SINK } from '../../support/letters.ts';
+import { lookAtPlace, placeOptions } from '../../support/sink-place.ts';
 
 const DAY_MS = 86_400_000;
 /** 2026-01-02T00:00:00Z and so many seconds. */
@@ -27,25 +25,8 @@ beforeEach(async () => {
   const directory = scratchDirectory();
   const logDirectory = join(directory, 'log');
   ({ log, signals } = await openTestLog(logDirectory, { settings: { ...SETTINGS, segmentBytes: 4096 } }));
-  options = {
-    // Of the settings only these matter for a place.
-    settings: {
-      name: SINK.sink,
-      database: SINK.database,
-      status: 'active',
-      start: { from: 'default' },
-    } as SinkSettings,
-    logDirectory,
-    log: FOLLOWED,
-    signals,
-    slot: 0,
-    ledgerFile: join(directory, 'users.ledger'),
-    newSinkStart: 'earliest',
-    onGap: 'halt',
-    store: openStore(':memory:'),
-    logger: pino({ level: 'silent' }),
-  };
-  signals.setHolding(0, true);
+  const ledgerFile = join(directory, 'users.ledger');
+  options = placeOptions({ logDirectory, signals, ledgerFile });
 });
 
 /** Transactions at 100, 200, … of three rows each, one a second, several to a segment. */
@@ -56,13 +37,7 @@ async function write(from: number, to: number): Promise<void> {
   await log.sync();
 }
 
-/** Opens the place, looks at it, gives it back. */
-async function place(): Promise<SinkPlace> {
-  const opened = await openPlace(options);
-  opened.ledger.close();
-  opened.reader.close();
-  return opened;
-}
+const place = (): Promise<SinkPlace> => lookAtPlace(options);
 
 /** The sink has settled everything before the transaction at `commit`. */
 function settleTo(commit: number): void {

@@ -2,20 +2,17 @@
 import { watchDisk, type WatchedDisk } from '../../support/power-cut.ts';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { toLsn, type Lsn } from '../../../src/core/lsn.ts';
 import type { LogSignals } from '../../../src/log/signals.ts';
 import type { LogWriter } from '../../../src/log/writer.ts';
-import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { openPlace, type PlaceOptions, type SinkPlace } from '../../../src/pipeline/sink/place.ts';
 import { rewindSink } from '../../../src/pipeline/sink/rewind.ts';
 import { Settlement } from '../../../src/pipeline/sink/settlement.ts';
 import { readLedger, type Cursor } from '../../../src/store/ledger.ts';
-import { openStore } from '../../../src/store/sqlite.ts';
 import { append, messagesOf, openTestLog, scratchDirectory } from '../../log/stream.ts';
-import { FOLLOWED } from '../../support/ledger.ts';
 import { SINK } from '../../support/letters.ts';
+import { lookAtPlace, placeOptions } from '../../support/sink-place.ts';
 import { waitFor } from '../../support/wait.ts';
 
 let options: PlaceOptions;
@@ -31,35 +28,17 @@ beforeEach(async () => {
   const watched = (disk = watchDisk(directory));
   onTestFinished(() => watched.unwatch());
   cuts = 0;
-  options = {
-    // Of the settings only these matter for a place.
-    settings: {
-      name: SINK.sink,
-      database: SINK.database,
-      status: 'active',
-      start: { from: 'default' },
-    } as SinkSettings,
+  options = placeOptions({
     logDirectory: join(directory, 'log'),
-    log: FOLLOWED,
     signals,
-    slot: 0,
     ledgerFile: join(directory, 'ledger/users.ledger'),
     newSinkStart: 'end',
-    onGap: 'halt',
-    store: openStore(':memory:'),
-    logger: pino({ level: 'silent' }),
-  };
-  signals.setHolding(0, true);
+  });
   for (let n = 1; n <= 10; n++) append(log, messagesOf({ commitLsn: BigInt(n * 100), rows: 3 }));
   await log.sync();
 });
 
-async function place(): Promise<SinkPlace> {
-  const opened = await openPlace(options);
-  opened.ledger.close();
-  opened.reader.close();
-  return opened;
-}
+const place = (): Promise<SinkPlace> => lookAtPlace(options);
 
 /** The cursor in the ledger that is found after a power cut now. */
 function cursorAfterCut(): Cursor | undefined {

@@ -1,7 +1,7 @@
 // The gaps of a source: on record, in its status, and before the sinks that they concern.
 import { pino } from 'pino';
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import type { GapDeclaration, OnGap } from '../../../src/core/gaps.ts';
+import type { OnGap } from '../../../src/core/gaps.ts';
 import { toLsn } from '../../../src/core/lsn.ts';
 import { tablePattern } from '../../../src/core/selection.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
@@ -10,8 +10,8 @@ import type { SourceOptions } from '../../../src/pipeline/source/options.ts';
 import { SourceState } from '../../../src/pipeline/source/status.ts';
 import { openStore, type Store } from '../../../src/store/sqlite.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
+import { declaredGap, ITEMS } from '../../support/gaps.ts';
 
-const ITEMS = { schema: 'public', table: 'items' };
 const NOTES = { schema: 'public', table: 'notes' };
 
 let store: Store;
@@ -48,17 +48,6 @@ function keep(onGap: OnGap = 'halt'): GapKeeper {
   return new GapKeeper(options, state);
 }
 
-const declared = (changes: Partial<GapDeclaration> = {}): GapDeclaration => ({
-  cause: 'member_changed',
-  from: '0/10',
-  to: '0/20',
-  reason: 'because',
-  tables: [ITEMS],
-  halts: true,
-  skips: false,
-  ends: [],
-  ...changes,
-});
 const halted = (): boolean[] => [4, 7].map((slot) => signals.isHalted(slot));
 const busy = (): never => {
   throw Object.assign(new Error('database is locked'), { code: 'ERR_SQLITE_ERROR' });
@@ -68,7 +57,7 @@ describe('a gap', () => {
   test('is on record, told, and before the sinks that it concerns when it is declared', () => {
     const gaps = keep();
     expect(state.status().health).toBe('healthy');
-    const gap = gaps.declare(declared());
+    const gap = gaps.declare(declaredGap());
     expect(store.gaps.unaccepted('shop')).toEqual([gap]);
     expect(halted()).toEqual([true, false]);
     expect(state.status()).toMatchObject({
@@ -82,7 +71,7 @@ describe('a gap', () => {
   });
 
   test('from before is there when a source begins, and gone when somebody has accepted it', () => {
-    const { id } = keep().declare(declared());
+    const { id } = keep().declare(declaredGap());
     signals = new LogSignals();
     const again = keep();
     expect(halted()).toEqual([true, false]);
@@ -94,13 +83,13 @@ describe('a gap', () => {
 
   test('halts nobody where the user wants to go on, and is shown all the same', () => {
     const gaps = keep('resume');
-    expect(gaps.isDecided(gaps.declare(declared()))).toBe(true);
+    expect(gaps.isDecided(gaps.declare(declaredGap()))).toBe(true);
     expect(halted()).toEqual([false, false]);
     expect(state.status()).toMatchObject({ health: 'degraded' });
   });
 
   test('of a dropped table is for the record', () => {
-    keep().declare(declared({ cause: 'table_dropped', halts: false }));
+    keep().declare(declaredGap({ cause: 'table_dropped', halts: false }));
     expect(store.gaps.unaccepted('shop')).toEqual([]);
     expect(store.gaps.list('shop', { after: 0, limit: 9 })).toHaveLength(1);
     expect(state.status().health).toBe('healthy');
@@ -108,7 +97,7 @@ describe('a gap', () => {
 
   test('behind which the stream goes on is one that is decided', () => {
     const gaps = keep();
-    const gap = gaps.declare(declared({ skips: true }));
+    const gap = gaps.declare(declaredGap({ skips: true }));
     expect(gaps.skipped(toLsn(0x10n))).toBeUndefined();
     store.gaps.accept('shop', gap.id, new Date());
     expect(gaps.skipped(toLsn(0x10n))).toMatchObject({ id: gap.id });
@@ -119,16 +108,16 @@ describe('a store that is busy', () => {
   test('keeps the stream from going on where a gap is to be recorded, for as long as it is', () => {
     const gaps = keep();
     const spy = vi.spyOn(store.gaps, 'declare').mockImplementation(busy);
-    expect(() => gaps.declare(declared())).toThrow(
+    expect(() => gaps.declare(declaredGap())).toThrow(
       expect.objectContaining({ code: 'GAP_NOT_RECORDED', mend: 'retry' }) as Error,
     );
     spy.mockRestore();
-    expect(gaps.declare(declared()).id).toBe(1);
+    expect(gaps.declare(declaredGap()).id).toBe(1);
   });
 
   test('answers no question, and what held a moment ago holds still', () => {
     const gaps = keep();
-    const { id } = gaps.declare(declared());
+    const { id } = gaps.declare(declaredGap());
     vi.spyOn(store.gaps, 'unaccepted').mockImplementation(busy);
     vi.spyOn(store.gaps, 'find').mockImplementation(busy);
     gaps.refresh();
