@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { parseConnectionUrl, SYSTEM_AUTHORITIES } from '../../config/connection-url.ts';
 import { readPem, type ReadFile } from '../../config/file/file-access.ts';
 import { formatFault } from '../../config/file/faults.ts';
-import { faultOfParameters, parseAuthMethods, type LibpqParameters } from '../../config/libpq/parameters.ts';
+import { faultOfParameters, type LibpqParameters } from '../../config/libpq/parameters.ts';
 import { homeOf, readSurroundings } from '../../config/libpq/surroundings.ts';
 import { connectionSchema, DATABASE_DEFAULTS } from '../../config/schema/database.ts';
 import { connectionSettings, passedOverText, tlsSettings } from '../../config/tailrace/databases.ts';
-import { passwordAround, tlsOfLibpq } from '../../config/tailrace/place.ts';
+import { authenticationOfLibpq, passwordAround, tlsOfLibpq } from '../../config/tailrace/place.ts';
 import type { TailraceError } from '../../core/errors.ts';
 import { didYouMean } from '../../core/nearest-name.ts';
-import type { AuthenticationSettings, DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
+import type { DatabaseSettings, TlsSettings } from '../../postgres/settings.ts';
 import { usageError } from '../ports.ts';
 
 export type TargetContext = {
@@ -40,15 +40,9 @@ export async function parseTarget(text: string, context: TargetContext): Promise
   const parameters: LibpqParameters = { ...around, ...given };
   const wrong = faultOfParameters(parameters);
   if (wrong !== undefined) throw badUrl(wrong.message);
-  const {
-    username = DATABASE_DEFAULTS.username,
-    database = username,
-    channel_binding,
-    require_auth,
-  } = parameters;
+  const { username = DATABASE_DEFAULTS.username, database = username } = parameters;
   const port = around.port ?? DATABASE_DEFAULTS.port;
   const hosts = url.hosts.length > 0 ? url.hosts : (around.hosts ?? [{ host: hostOfMachine(port) }]);
-  const methods = require_auth === undefined ? undefined : parseAuthMethods(require_auth);
   const passwordFile = join(homeOf(context.env), '.pgpass');
   const absent = '';
   return {
@@ -57,10 +51,7 @@ export async function parseTarget(text: string, context: TargetContext): Promise
     database,
     username,
     password: url.password ?? passwordAround(url.passfile, around, { passwordFile, otherwise: '' }),
-    authentication: {
-      channelBinding: (channel_binding ?? 'prefer') as AuthenticationSettings['channelBinding'],
-      ...(methods !== undefined && { methods }),
-    },
+    authentication: authenticationOfLibpq(parameters),
     tls: await tlsOf(parameters, context),
     slot: { name: absent, createIfNotExists: false, ack: 'durable', maxRetainedBytes: 0, failover: false },
     publication: { name: absent, createIfNotExists: false, refreshIntervalMs: 0 },

@@ -1,10 +1,9 @@
 // Turns an entry of `databases` into settings.
 import type { RetryPolicy } from '../../core/retry.ts';
 import type { DatabaseSettings, Pem, TlsSettings } from '../../postgres/settings.ts';
-import { parseConnectionUrl } from '../connection-url.ts';
 import { isPemText } from '../file/file-access.ts';
 import { listOf, type FileValue } from '../file/file-value.ts';
-import { SYSTEM_AUTHORITIES } from '../connection-url.ts';
+import { parseConnectionUrl, SYSTEM_AUTHORITIES } from '../connection-url.ts';
 import type { ConnectionConfig } from '../schema/database.ts';
 import type { DatabaseConfig } from '../schema/file.ts';
 import type { WrittenTls } from './place.ts';

@@ -44,18 +44,12 @@ export function placeOf(written: WrittenDatabase, context: PlaceContext): Place 
   const hosts =
     written.hostname?.map((host, index) => parseHostPort(host, portOf(index))!) ??
     (url !== undefined && url.hosts.length > 0 ? url.hosts : (around.hosts ?? []));
-  const binding = written.channel_binding ?? url?.channel_binding ?? around.channel_binding;
-  const inUrl = url?.require_auth ?? around.require_auth;
-  const methods = written.require_auth ?? (inUrl === undefined ? undefined : parseAuthMethods(inUrl));
   return {
     hosts: hosts.map((host, index) => ({ port: portOf(index), ...host })),
     database: (url?.database ?? written.database ?? around.database)!,
     username: url?.username ?? written.username ?? around.username ?? DATABASE_DEFAULTS.username,
     password: passwordOf(written, context),
-    authentication: {
-      channelBinding: (binding ?? 'prefer') as AuthenticationSettings['channelBinding'],
-      ...(methods !== undefined && { methods }),
-    },
+    authentication: { ...authenticationOfLibpq({ ...around, ...url }), ...writtenAuthentication(written) },
     tls: tlsOf(written, around),
   };
 }
@@ -73,6 +67,24 @@ function passwordOf(written: WrittenDatabase, { surroundings, directory, passwor
     passwordFile,
     otherwise: DATABASE_DEFAULTS.password,
   });
+}
+
+const writtenAuthentication = ({
+  channel_binding: channelBinding,
+  require_auth: methods,
+}: WrittenDatabase): Partial<AuthenticationSettings> => ({
+  ...(channelBinding !== undefined && { channelBinding }),
+  ...(methods !== undefined && { methods }),
+});
+
+/** What libpq's parameters, which were checked, say of how we are asked who we are. */
+export function authenticationOfLibpq(parameters: LibpqParameters): AuthenticationSettings {
+  const { channel_binding = 'prefer', require_auth } = parameters;
+  const methods = require_auth === undefined ? undefined : parseAuthMethods(require_auth);
+  return {
+    channelBinding: channel_binding as AuthenticationSettings['channelBinding'],
+    ...(methods !== undefined && { methods }),
+  };
 }
 
 /** Where nothing is written: PGPASSWORD, else a line of a password file. */
