@@ -100,7 +100,8 @@ export async function startUpCpuUs(bench: Workbench, options: TailraceOptions): 
   let cpuUs = 0;
   for (;;) {
     const now = cpuUsOf(tailrace.pid) ?? 0;
-    if (now - cpuUs <= IDLE_CPU_US) break;
+    // A profile is taken every millisecond, idle or not.
+    if (now - cpuUs <= IDLE_CPU_US || bench.profile !== undefined) break;
     cpuUs = now;
     await new Promise((done) => setTimeout(done, IDLE_MS));
   }
