@@ -78,6 +78,8 @@ export type StandbyStatus = {
   readonly ready: boolean;
   /** What it has of the slot, and how far behind; or why not. */
   readonly detail: string;
+  /** WAL that it keeps for the slot, where it has one. */
+  readonly retainedBytes?: number;
 };
 
 export type DatabaseStatus = Condition & {

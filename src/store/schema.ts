@@ -228,8 +228,20 @@ const VERSION_4 = `
   ) strict;
 `;
 
+/** standby_slots: where slots of ours were made on standbys; address: '' but for a name that stands for several servers. */
+const VERSION_5 = `
+  create table standby_slots (
+    database text not null,
+    host text not null,
+    port integer not null,
+    address text not null,
+    slot text not null,
+    primary key (database, host, port, address, slot)
+  ) strict;
+`;
+
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */
-const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 const NEWEST = STEPS.length;
 
 /** `PRAGMA user_version` of the file. https://www.sqlite.org/pragma.html#pragma_user_version */

@@ -10,7 +10,10 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { Store } from '../../store/sqlite.ts';
 
 /** What a source keeps beside its log. */
-export type SourceStore = Pick<Store, 'sinks' | 'gaps' | 'looks' | 'renumbered' | 'partings' | 'handovers'>;
+export type SourceStore = Pick<
+  Store,
+  'sinks' | 'gaps' | 'looks' | 'renumbered' | 'partings' | 'handovers' | 'standbySlots'
+>;
 
 export type SourceOptions = {
   readonly settings: DatabaseSettings;

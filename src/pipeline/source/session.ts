@@ -18,6 +18,7 @@ import { startReplication, type ReplicationStream } from '../../postgres/replica
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
+import { slotKeeper, type SlotKeeper } from '../../postgres/preflight/standby.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { drainLoop, type DrainPorts } from './drain.ts';
 import { join, partWhereFound, type JoinPorts } from './joining.ts';
@@ -43,6 +44,7 @@ import { watchServer } from './watch.ts';
 import { MarkerLoop, mayEmit } from './watch/marker.ts';
 import { watchConfirmation } from './watch/confirmation.ts';
 import { watchHosts } from './watch/hosts.ts';
+import { keepStandbySlots } from './watch/standby-slots.ts';
 
 /** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
 const MIN_MESSAGE_BYTES = 256 * 1024;
@@ -154,7 +156,11 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         partitions,
         markers,
         ports,
-        isFailoverSlot: failover === true || (failover === false && settings.slot.failover && !unaltered),
+        keeper: slotKeeper(settings, {
+          serverVersion: prepared.preflight.serverVersion,
+          slotFailover: failover === true || (failover === false && settings.slot.failover && !unaltered),
+        }),
+        serverVersion: prepared.preflight.serverVersion,
       });
     } finally {
       await stream.stop();
@@ -219,16 +225,18 @@ type Following = Reading & {
   readonly primary: Primary;
   readonly pid: number;
   readonly markers: MarkerLoop | undefined;
-  /** Do standbys take the slot over? */
-  readonly isFailoverSlot: boolean;
+  /** Who keeps the slot on the standbys. */
+  readonly keeper: SlotKeeper | undefined;
+  readonly serverVersion: number;
   readonly ports: SessionPorts;
 };
 
 /** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
 async function follow(following: Following): Promise<void> {
-  const { stream, opened, primary, pid, looking, partitions, markers, isFailoverSlot, ports } = following;
+  const { stream, opened, primary, pid, looking, partitions, markers, ports } = following;
   const { state, options, signal: stopped } = ports;
   const { keeper, budget } = opened;
+  const { keeper: slotKeptBy, serverVersion } = following;
   const done = new AbortController();
   const faults: unknown[] = [];
   const end = (error?: unknown): void => {
@@ -280,8 +288,24 @@ async function follow(following: Following): Promise<void> {
         done.signal,
       ),
       watchTables(tablePorts(primary, ports), lookAgain, done.signal),
-      watchHosts({ primary, settings, isFailoverSlot, state, warn }, done.signal),
-      watchConfirmation({ client, pid, settings, isFailoverSlot, state, warn }, done.signal),
+      watchHosts({ primary, settings, keeper: slotKeptBy, state, warn }, done.signal),
+      keepStandbySlots(
+        {
+          followed: primary,
+          settings,
+          serverVersion,
+          keeper: slotKeptBy,
+          state,
+          store: options.store.standbySlots,
+          logger: options.logger,
+          warn,
+        },
+        done.signal,
+      ),
+      watchConfirmation(
+        { client, pid, settings, isFailoverSlot: slotKeptBy === 'postgres', state, warn },
+        done.signal,
+      ),
       drainLoop(drainPorts(following), done.signal),
     ].map((asking) => Promise.race([asking, aborted(done.signal)])),
   ].map((loop) => loop.catch(end));

@@ -18,23 +18,29 @@ import { formatTarget, type Target } from '../connection/target.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { failed, warned, type Finding } from './finding.ts';
 import type { Slot } from './slot.ts';
+import { inspectKeptSlot, inspectSnapshotRight, retainedBytes } from './kept-slot.ts';
 import {
   inspectStandby,
   inspectSynchronizedStandbys,
   readStandby,
   readSynchronizedStandbys,
+  slotKeeper,
+  type SlotKeeper,
 } from './standby.ts';
-import { HAS_FAILOVER_SLOTS } from '../versions.ts';
 
 export type OtherHost = { readonly target: Target } & (
   | ({ readonly role: 'primary' } & Standing)
-  /** `findings`: what it has of the slot; none where the slot is not one that standbys take over. */
-  | { readonly role: 'standby'; readonly findings: readonly Finding[] }
+  /** `findings`: what it has of the slot; none where the slot is not one that standbys take over. `retainedBytes`: WAL that it keeps for it. */
+  | {
+      readonly role: 'standby';
+      readonly findings: readonly Finding[];
+      readonly retainedBytes?: number | undefined;
+    }
   | { readonly role: 'fault'; readonly fault: TailraceError }
 );
 
 /** A slot that standbys take over, and up to where it was told to forget. */
-export type FailoverSlot = { readonly name: string; readonly flushed: Lsn };
+export type FailoverSlot = { readonly name: string; readonly flushed: Lsn; readonly keeper: SlotKeeper };
 
 /** All at once. Never rejects. */
 export async function lookAtOthers(
@@ -43,11 +49,11 @@ export async function lookAtOthers(
   slot: FailoverSlot | undefined,
 ): Promise<readonly OtherHost[]> {
   const targets = await targetsOf(settings);
-  const others = targets.filter((target) => !isSame(target, followed));
+  const others = targets.filter((target) => !isSameHost(target, followed));
   return Promise.all(others.map((target) => lookAt(settings, target, slot)));
 }
 
-const isSame = (one: Target, other: Target): boolean =>
+export const isSameHost = (one: Target, other: Target): boolean =>
   one.port === other.port && (one.address ?? one.host) === (other.address ?? other.host);
 
 async function lookAt(
@@ -61,8 +67,17 @@ async function lookAt(
     if (!(await isStandby(client))) return { target, role: 'primary', ...(await readStanding(client)) };
     if (slot === undefined) return { target, role: 'standby', findings: [] };
     const state = await readStandby(client, slot.name);
-    const findings = inspectStandby(formatTarget(target), state, slot.name, slot.flushed);
-    return { target, role: 'standby', findings };
+    const at = formatTarget(target);
+    const findings =
+      slot.keeper === 'postgres'
+        ? inspectStandby(at, state, slot.name, slot.flushed)
+        : inspectKeptSlot(at, state, { ...slot, database: settings.database });
+    return {
+      target,
+      role: 'standby',
+      findings,
+      ...(state.slot !== undefined && { retainedBytes: retainedBytes(state) }),
+    };
   } catch (error) {
     return { target, role: 'fault', fault: connectionFault(error, settings, target) };
   } finally {
@@ -77,11 +92,11 @@ export async function inspectOthers(
   { slot, serverVersion }: { readonly slot: Slot | undefined; readonly serverVersion: number },
 ): Promise<readonly Finding[]> {
   if (settings.hosts.length < 2) return [];
-  const keepsSlot = serverVersion >= HAS_FAILOVER_SLOTS && slot?.failover === true;
+  const keeper = slot && slotKeeper(settings, { serverVersion, slotFailover: slot.failover });
   const others = await lookAtOthers(
     settings,
     target,
-    keepsSlot ? { name: slot.name, flushed: slot.confirmedFlush } : undefined,
+    keeper && { name: slot.name, flushed: slot.confirmedFlush, keeper },
   );
   return [
     ...refused.map((fault) => findingOf(settings.name, fault)),
@@ -104,7 +119,8 @@ export async function inspectOthers(
           return other satisfies never;
       }
     }),
-    ...(keepsSlot ? inspectSynchronizedStandbys(await readSynchronizedStandbys(client)) : []),
+    ...(keeper === 'postgres' ? inspectSynchronizedStandbys(await readSynchronizedStandbys(client)) : []),
+    ...(keeper === 'tailrace' ? [await inspectSnapshotRight(client, settings)] : []),
   ];
 }
 

@@ -127,14 +127,20 @@ export async function watchMaking<T>(maker: Client, watching: Watching, make: ()
   }
 }
 
-export type SlotMaking = Watching & { readonly target: Target; readonly settings: DatabaseSettings };
+export type SlotMaking = Watching & {
+  readonly target: Target;
+  readonly settings: DatabaseSettings;
+  /** There it cannot be one that standbys take over. */
+  readonly isOnStandby?: boolean;
+};
 
 /** Makes the slot, on a connection of its own, and answers its consistent point: it comes when every transaction that runs now has ended. */
 export async function makeSlot(making: SlotMaking): Promise<Lsn> {
-  const { target, settings, serverVersion } = making;
+  const { target, settings, serverVersion, isOnStandby = false } = making;
+  const failover = settings.slot.failover && !isOnStandby && serverVersion >= HAS_FAILOVER_SLOTS;
   const maker = await connectOrdinary(settings, target);
   try {
-    return await watchMaking(maker, making, () => createSlot(maker, settings, serverVersion));
+    return await watchMaking(maker, making, () => createSlot(maker, settings, failover));
   } finally {
     await closeConnection(maker);
   }
@@ -180,9 +186,8 @@ async function callOff(client: Client, pid: number, made: Promise<unknown>): Pro
   await Promise.race([cancelled.catch(() => undefined), aborted(AbortSignal.timeout(CANCEL_MS))]);
 }
 
-async function createSlot(client: Client, settings: DatabaseSettings, serverVersion: number): Promise<Lsn> {
+async function createSlot(client: Client, settings: DatabaseSettings, failover: boolean): Promise<Lsn> {
   const { slot } = settings;
-  const failover = slot.failover && serverVersion >= HAS_FAILOVER_SLOTS;
   try {
     const { rows } = await client.query<{ lsn: string }>(
       failover

@@ -1,10 +1,26 @@
-// Would a failover keep the slot? What each standby has of it, and every setting that synchronizing slots rests on (Postgres 17 and newer).
+// Would a failover keep the slot? What each standby has of it, and every setting that this rests on: where Postgres synchronizes slots
+// (17 and newer), and where Tailrace does (16, kept-slot.ts).
 // https://www.postgresql.org/docs/current/logicaldecoding-explanation.html#LOGICALDECODING-REPLICATION-SLOTS-SYNCHRONIZATION
 import { escapeLiteral, type Client } from 'pg';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import type { DatabaseSettings } from '../settings.ts';
-import { HAS_FAILOVER_SLOTS } from '../versions.ts';
+import { HAS_FAILOVER_SLOTS, STANDBYS_DECODE } from '../versions.ts';
+
+/** Who keeps the slot on the standbys: Postgres from its failover slot, or Tailrace, which makes and advances one on each. */
+export type SlotKeeper = 'postgres' | 'tailrace';
+
+/** Undefined: nobody does, and a failover loses it. Never both: a slot of the same name on a standby stops the server's synchronization (measured). */
+export function slotKeeper(
+  { hosts, slot }: Pick<DatabaseSettings, 'hosts' | 'slot'>,
+  server: { readonly serverVersion: number; readonly slotFailover: boolean | undefined },
+): SlotKeeper | undefined {
+  if (server.serverVersion >= HAS_FAILOVER_SLOTS)
+    return server.slotFailover === true ? 'postgres' : undefined;
+  return server.serverVersion >= STANDBYS_DECODE && slot.failover && hosts.length > 1
+    ? 'tailrace'
+    : undefined;
+}
 
 /** What a standby says of itself. */
 export type StandbyState = {
@@ -15,9 +31,20 @@ export type StandbyState = {
         readonly temporary: boolean;
         readonly invalidation: string | undefined;
         readonly confirmedFlush: Lsn;
+        /** From where on the standby keeps WAL for it; undefined: it keeps none (any more). */
+        readonly restart: Lsn | undefined;
+        readonly plugin: string | undefined;
+        readonly database: string | undefined;
+        /** Somebody makes it right now. */
+        readonly beingMade: boolean;
+        /** Somebody reads from it, or moves it. */
+        readonly active: boolean;
       }
     | undefined;
   readonly replayed: Lsn;
+  readonly walLevel: string;
+  /** The extension pg_failover_slots carries slots over (13 to 16). */
+  readonly hasExtension: boolean;
   readonly synchronizes: boolean;
   readonly feedback: boolean;
   /** `primary_slot_name`; '' is none. */
@@ -31,20 +58,30 @@ type StandbyRow = {
     synced?: boolean;
     temporary: boolean;
     invalidation_reason?: string | null;
+    conflicting?: boolean | null;
+    wal_status: string | null;
     confirmed_flush_lsn: string | null;
+    restart_lsn: string | null;
+    plugin: string | null;
+    database: string | null;
+    active: boolean;
   } | null;
   replayed: string | null;
+  walLevel: string;
+  hasExtension: boolean;
   synchronizes: string | null;
   feedback: string;
   primarySlot: string;
   conninfo: string | null;
 };
 
-/** Of a standby on 17 or newer. */
+/** Of a standby on 16 or newer. */
 export async function readStandby(client: Client, slotName: string): Promise<StandbyState> {
   const { rows } = await client.query<StandbyRow>(
     `select (select to_jsonb(s) from pg_replication_slots s where slot_name = $1) as slot,
        pg_last_wal_replay_lsn()::text as replayed,
+       current_setting('wal_level') as "walLevel",
+       current_setting('pg_failover_slots.synchronize_slot_names', true) is not null as "hasExtension",
        current_setting('sync_replication_slots', true) as synchronizes,
        current_setting('hot_standby_feedback') as feedback,
        current_setting('primary_slot_name') as "primarySlot",
@@ -55,6 +92,8 @@ export async function readStandby(client: Client, slotName: string): Promise<Sta
   return {
     slot: row.slot === null ? undefined : slotOf(row.slot),
     replayed: readLsn(row.replayed ?? ''),
+    walLevel: row.walLevel,
+    hasExtension: row.hasExtension,
     synchronizes: row.synchronizes === 'on',
     feedback: row.feedback === 'on',
     primarySlot: row.primarySlot,
@@ -65,8 +104,15 @@ export async function readStandby(client: Client, slotName: string): Promise<Sta
 const slotOf = (slot: NonNullable<StandbyRow['slot']>): StandbyState['slot'] => ({
   synced: slot.synced ?? false,
   temporary: slot.temporary,
-  invalidation: slot.invalidation_reason ?? undefined,
+  invalidation:
+    slot.invalidation_reason ??
+    (slot.conflicting === true ? 'rows_removed' : slot.wal_status === 'lost' ? 'wal_removed' : undefined),
   confirmedFlush: readLsn(slot.confirmed_flush_lsn ?? ''),
+  restart: slot.restart_lsn === null ? undefined : readLsn(slot.restart_lsn),
+  plugin: slot.plugin ?? undefined,
+  database: slot.database ?? undefined,
+  beingMade: slot.confirmed_flush_lsn === null,
+  active: slot.active,
 });
 
 /** https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING: keywords, or a URI */
@@ -87,7 +133,7 @@ export function inspectStandby(
   slotName: string,
   flushed: Lsn,
 ): readonly Finding[] {
-  const settings = inspectSettings(at, state);
+  const settings = inspectSettings(at, state, 'postgres');
   const title = `standby ${at}`;
   const { slot } = state;
   const unready = (detail: string, cure: string): readonly Finding[] => [
@@ -118,14 +164,14 @@ export function inspectStandby(
   return [passed(title, `slot "${slotName}" is synchronized${lag}`), ...settings];
 }
 
-/** Slots are not synchronized before all of these are as they must be. */
-function inspectSettings(at: string, state: StandbyState): readonly Finding[] {
+/** The slot is not kept there before all of these are as they must be. */
+export function inspectSettings(at: string, state: StandbyState, keeper: SlotKeeper): readonly Finding[] {
   const fault = (setting: string, detail: string, cure: string): Finding =>
     failed({ code: 'STANDBY_SETTING', title: `standby ${at}`, detail: `${setting} ${detail}`, cure });
   const on = (setting: string): Finding =>
     fault(setting, 'is off', `on ${at}: ALTER SYSTEM SET ${setting} = 'on'; ${RELOAD}`);
   const found: Finding[] = [];
-  if (!state.synchronizes) found.push(on('sync_replication_slots'));
+  if (keeper === 'postgres' && !state.synchronizes) found.push(on('sync_replication_slots'));
   if (!state.feedback) found.push(on('hot_standby_feedback'));
   if (state.primarySlot === '') {
     const name = `standby_${at.replaceAll(/[^a-z0-9]+/gi, '_').toLowerCase()}`;
@@ -137,7 +183,16 @@ function inspectSettings(at: string, state: StandbyState): readonly Finding[] {
       ),
     );
   }
-  if (state.namesDatabase === false) {
+  if (keeper === 'tailrace' && state.walLevel !== 'logical') {
+    found.push(
+      fault(
+        'wal_level',
+        `is ${state.walLevel}`,
+        `on ${at}: ALTER SYSTEM SET wal_level = 'logical'; and restart it`,
+      ),
+    );
+  }
+  if (keeper === 'postgres' && state.namesDatabase === false) {
     found.push(
       fault(
         'primary_conninfo',
@@ -162,14 +217,17 @@ export function inspectFailover(
   const loses = (detail: string, cure: string): readonly Finding[] => [
     warned({ code: 'FAILOVER_LOSES_SLOT', title, detail: `${detail}; ${cost}`, cure }),
   ];
-  if (server.serverVersion < HAS_FAILOVER_SLOTS) {
+  if (server.serverVersion < STANDBYS_DECODE) {
     return loses(
-      'up to Postgres 16 a promoted standby does not have the slot',
-      'upgrade to Postgres 17 or newer; until then decide what a gap means: on_gap: halt waits for somebody to accept it, on_gap: resume goes on at once, and what is missing is read from the tables',
+      'up to Postgres 15 a promoted standby does not have the slot',
+      'upgrade to Postgres 16 or newer; until then decide what a gap means: on_gap: halt waits for somebody to accept it, on_gap: resume goes on at once, and what is missing is read from the tables',
     );
   }
   if (!slot.failover && server.slotFailover !== true) {
     return loses('slot.failover is off, so a promoted standby does not have the slot', 'slot.failover: true');
+  }
+  if (server.serverVersion < HAS_FAILOVER_SLOTS) {
+    return [passed(title, 'Tailrace keeps the slot on each standby of the list')];
   }
   return [passed(title, 'the slot is one that standbys take over')];
 }

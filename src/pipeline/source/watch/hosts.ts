@@ -11,6 +11,7 @@ import {
   type FailoverSlot,
   type OtherHost,
 } from '../../../postgres/preflight/other-hosts.ts';
+import type { SlotKeeper } from '../../../postgres/preflight/standby.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import type { SourceState } from '../status.ts';
 
@@ -21,15 +22,15 @@ const TROUBLED_INTERVAL_MS = 5_000;
 export type HostPorts = {
   readonly primary: Primary;
   readonly settings: DatabaseSettings;
-  /** Is the slot one that standbys take over? */
-  readonly isFailoverSlot: boolean;
+  /** Who keeps the slot on the standbys; undefined: nobody. */
+  readonly keeper: SlotKeeper | undefined;
   readonly state: SourceState;
   readonly warn: (error: TailraceError) => void;
 };
 
 /** Rejects when another host is further on in the same history: then that one is to be followed. */
 export async function watchHosts(ports: HostPorts, signal: AbortSignal): Promise<void> {
-  const { primary, settings, state, isFailoverSlot } = ports;
+  const { primary, settings, state, keeper } = ports;
   if (settings.hosts.length < 2) return;
   const followed = { target: primary.target, ...(await readStanding(primary.client)) };
   const raise = (code: string, error: TailraceError | undefined): void => {
@@ -37,9 +38,11 @@ export async function watchHosts(ports: HostPorts, signal: AbortSignal): Promise
   };
   try {
     while (!signal.aborted) {
-      const slot: FailoverSlot | undefined = isFailoverSlot
-        ? { name: settings.slot.name, flushed: state.flushed }
-        : undefined;
+      const slot: FailoverSlot | undefined = keeper && {
+        name: settings.slot.name,
+        flushed: state.flushed,
+        keeper,
+      };
       const others = await lookAtOthers(settings, primary.target, slot);
       if (signal.aborted) return;
       const { newer, old, unready } = judgeOthers(settings.name, others, followed, slot);
@@ -65,7 +68,9 @@ const standbyStatus = (others: readonly OtherHost[]): readonly StandbyStatus[] =
         return [];
       case 'standby': {
         const ready = other.findings.every(({ ok }) => ok);
-        return [{ host, ready, detail: other.findings.map(({ detail }) => detail).join('; ') }];
+        const detail = other.findings.map((finding) => finding.detail).join('; ');
+        const { retainedBytes } = other;
+        return [{ host, ready, detail, ...(retainedBytes !== undefined && { retainedBytes }) }];
       }
       case 'fault':
         return [{ host, ready: false, detail: other.fault.message }];

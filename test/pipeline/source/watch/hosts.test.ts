@@ -61,7 +61,7 @@ async function watch(followed: Host, others: readonly { readonly port: number }[
     {
       primary: { client, target: hosts[0]!, refused: [] },
       settings,
-      isFailoverSlot: true,
+      keeper: 'postgres',
       state,
       warn: ({ code }) => void warned.push(code),
     },
