@@ -36,6 +36,15 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace status --orphans', 'after a failover that lost changes: which of them had been delivered'],
     ['tailrace status --url http://10.0.0.7:7376 --json', 'of a service elsewhere, as data'],
   ],
+  'slots list': [
+    ['tailrace slots list', 'which server has the slot, and how much WAL it keeps for it'],
+    ['tailrace slots list --json', 'the same as data'],
+  ],
+  'slots drop': [
+    ['tailrace slots drop shop', 'say what would be dropped on the standbys'],
+    ['tailrace slots drop shop --yes', 'drop it there'],
+    ['tailrace slots drop shop --everywhere --yes', 'for good: on the primary, too'],
+  ],
   drain: [
     ['tailrace drain', 'before the servers are replaced: ends once all is delivered and confirmed'],
     ['tailrace drain --undo', 'it stays as it is after all'],

@@ -17,6 +17,7 @@ import { addCompletionCommands } from './completion/commands.ts';
 import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
 import { addHandoverCommands } from './handover-commands.ts';
 import { addExamples, pathOf } from './examples.ts';
+import { addSlotCommands } from './slots/commands.ts';
 import { addGapCommands } from './gaps/commands.ts';
 import { widthOf, wrap } from './layout.ts';
 import {
@@ -98,6 +99,7 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
   addDeadLetterCommands(program, ports, end);
   addGapCommands(program, ports, end);
   addHandoverCommands(program, ports, end);
+  addSlotCommands(program, ports, end);
   addCompletionCommands(program, ports, end);
   showWhereHelpIs(program);
   const paint = painterFor(ports.stdout, ports.env);

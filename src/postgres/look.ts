@@ -14,6 +14,7 @@ import {
   type TableVersions,
   type Version,
 } from '../core/look.ts';
+import { WAL_END, walEnd } from './preflight/slot.ts';
 import { FIRST_OWN_OID, shapeVersions } from './shapes/sql.ts';
 import { HAS_MULTIRANGES, HAS_SCHEMA_ENTRIES } from './versions.ts';
 
@@ -22,9 +23,6 @@ const FIRST_USER_OID = 16_384;
 
 /** Ids are compared in a circle: half of them are past. https://www.postgresql.org/docs/current/transaction-id.html */
 const HALF_XIDS = 2n ** 31n;
-
-export const WAL_END =
-  'case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end::text';
 
 /** Everything that is folded, as common table expressions; `$1` is the publication's name. */
 const versions = (serverVersion: number): string => `
@@ -175,11 +173,6 @@ export async function takeLook(client: Client, request: LookRequest): Promise<Lo
   );
   const seen = rows[0]!;
   return lookOf(request, { walBefore, running, seen, catalog: catalogOf(seen) });
-}
-
-async function walEnd(client: Client): Promise<Lsn> {
-  const { rows } = await client.query<{ lsn: string }>(`select ${WAL_END} as lsn`);
-  return readLsn(rows[0]!.lsn);
 }
 
 /** The ids of transactions that run, those that wait for their commit included: each holds a lock on its own id. */

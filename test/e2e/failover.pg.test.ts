@@ -1,8 +1,10 @@
 // A primary is killed under load and its standby promoted: the service follows by itself, and every change that the new primary has is accounted for.
+import { join } from 'node:path';
 import { readLsn } from '../../src/core/lsn.ts';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
 import { HAS_FAILOVER_SLOTS, STANDBYS_DECODE } from '../../src/postgres/versions.ts';
+import { startCli } from '../support/cli.ts';
 import { configText } from '../support/config.ts';
 import { connect } from '../support/postgres.ts';
 import { startWireProxy } from '../support/postgres-wire.ts';
@@ -248,6 +250,15 @@ test('a slot that is kept on a standby is made, moved along and dropped with its
   await follow([primary.port]);
   await waitFor(async () => (await slotOn(standby)) === undefined, 'the slot to be gone with its host');
   expect(await service!.stop()).toBe(0);
+  await follow(both);
+  await isReady();
+  expect(await service!.stop()).toBe(0);
+  const cli = startCli(['slots', 'drop', 'shop', '--yes'], {
+    cwd: directory.path,
+    env: { TAILRACE_DATA_DIR: join(directory.path, 'data') },
+  });
+  expect(await cli.code).toBe(0);
+  expect([await slotOn(standby), await slotOn(primary)]).toEqual([undefined, expect.any(String)]);
   await follow(both);
   await isReady();
 

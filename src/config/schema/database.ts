@@ -105,7 +105,7 @@ const slot = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      'The slot is one that standbys can take over (Postgres 17 and newer): made so, or altered before the stream starts.',
+      'Standbys have the slot, so that a failover finds it: a failover slot, made so or altered before the stream starts (Postgres 17 and newer), or one that Tailrace makes and moves along on each standby of the list (16).',
     ),
 });
 

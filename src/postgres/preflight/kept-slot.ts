@@ -75,7 +75,7 @@ export function inspectKeptSlot(at: string, state: StandbyState, kept: KeptSlot)
   }
   if (slot.confirmedFlush > kept.flushed) {
     return unready(
-      `it begins ${slot.confirmedFlush - kept.flushed} bytes behind what was delivered so far`,
+      `it is ${slot.confirmedFlush - kept.flushed} bytes ahead of what Postgres was told to forget: so much would be missing`,
       'it is ready once what was committed before that is delivered',
     );
   }

@@ -75,6 +75,15 @@ export async function readSlot(client: Client, name: string): Promise<Slot | und
   };
 }
 
+/** Of a standby, what it has replayed: no position there is behind that. */
+export const WAL_END =
+  'case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end::text';
+
+export async function walEnd(client: Client): Promise<Lsn> {
+  const { rows } = await client.query<{ lsn: string }>(`select ${WAL_END} as lsn`);
+  return readLsn(rows[0]!.lsn);
+}
+
 const recreate = (name: string): string =>
   `SELECT pg_drop_replication_slot(${escapeLiteral(name)}); and let Tailrace make a new one (slot.create_if_not_exists: true); ` +
   'changes that the old slot had not delivered are then missing and must be read from the tables';

@@ -5,7 +5,7 @@ import type { Version } from '../../core/look.ts';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { latestXid } from '../../pgoutput/enrichment.ts';
 import { typeInfo, typeRows, type TypeRow } from '../catalog.ts';
-import { WAL_END } from '../look.ts';
+import { WAL_END } from '../preflight/slot.ts';
 import { attributesVersion, shapeVersions, xidOf } from './sql.ts';
 
 /** What a type is made of, as one statement saw it. */

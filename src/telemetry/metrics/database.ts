@@ -187,6 +187,30 @@ export const DATABASE_METRICS: readonly Metric<DatabaseStatus>[] = [
       'More than a few a day: a network, a proxy or a firewall between the two drops connections without a word.',
   }),
   gauge({
+    name: 'tailrace_database_standbys_unready',
+    help: 'Standbys of the host list that would lose the slot in a failover now, or do not answer.',
+    unit: 'standbys',
+    value: ({ standbys = [] }) => standbys.filter(({ ready }) => !ready).length,
+    meaning: '0 where there is one host, or nobody keeps the slot on standbys. `tailrace status` names them.',
+    alerts: [
+      {
+        name: 'TailraceStandbyUnready',
+        expression: 'tailrace_database_standbys_unready > 0',
+        holdsFor: '15m',
+        severity: 'warning',
+        summary: 'A failover now may lose the slot of database {{ $labels.database }}.',
+        description: '`tailrace status` names the standby and the reason, `tailrace doctor` the SQL.',
+      },
+    ],
+  }),
+  gauge({
+    name: 'tailrace_database_standby_retained_bytes',
+    help: 'WAL that a standby keeps for its slot: the most of any of them.',
+    unit: 'bytes',
+    value: ({ standbys = [] }) => Math.max(0, ...standbys.map(({ retainedBytes = 0 }) => retainedBytes)),
+    meaning: "On that standby's disk. `tailrace slots list` has each.",
+  }),
+  gauge({
     name: 'tailrace_database_gaps',
     help: 'Declared gaps that nobody has accepted: ranges of WAL of which not every change is here.',
     unit: 'gaps',

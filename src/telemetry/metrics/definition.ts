@@ -21,6 +21,7 @@ export type Unit =
   | 'gaps'
   | 'routes'
   | 'times'
+  | 'standbys'
   | '0 or 1';
 
 /** Every value that the label can have, or in words what its one value is. Never a table, a group or a queue: these have no end. */

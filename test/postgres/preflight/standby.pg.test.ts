@@ -4,7 +4,7 @@ import type { EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.t
 import type { Finding } from '../../../src/postgres/preflight/finding.ts';
 import { inspectDatabase } from '../../../src/postgres/preflight/preflight.ts';
 import type { DatabaseSettings } from '../../../src/postgres/settings.ts';
-import { HAS_FAILOVER_SLOTS } from '../../../src/postgres/versions.ts';
+import { HAS_FAILOVER_SLOTS, STANDBYS_DECODE } from '../../../src/postgres/versions.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
 import {
   ask,
@@ -23,10 +23,12 @@ let primary: EmbeddedPostgres;
 let standby: Standby;
 let settings: DatabaseSettings;
 let keepsSlots: boolean;
+let version: number;
 
 beforeAll(async () => {
   primary = await startPrimary();
-  keepsSlots = (await serverVersion(primary)) >= HAS_FAILOVER_SLOTS;
+  version = await serverVersion(primary);
+  keepsSlots = version >= HAS_FAILOVER_SLOTS;
   const without = { hot_standby_feedback: 'off', primary_slot_name: '' };
   standby = await startStandby(primary, {
     settings: {
@@ -142,12 +144,39 @@ describe('a failover', () => {
     expect((await faults()).filter(({ code }) => code === 'STANDBY_NOT_READY')).toEqual([]);
   });
 
+  test('that Tailrace keeps the slot for is told what it rests on, with cures that mend each of them', async ({
+    skip,
+  }) => {
+    if (version < STANDBYS_DECODE || keepsSlots) skip();
+    await ask(primary, `create role reader login replication password 'reader'`);
+    const asReader = { ...settings, username: 'reader', password: 'reader' };
+    const found = (await inspectDatabase(asReader, [])).filter(
+      ({ code }) => code.startsWith('STANDBY') || code.startsWith('SNAPSHOT'),
+    );
+    expect(found.map(({ code, detail }) => `${code}: ${detail}`)).toEqual([
+      `STANDBY_NOT_READY: a failover to it now would lose slot "${SLOT}": it is not there yet`,
+      'STANDBY_SETTING: hot_standby_feedback is off',
+      'STANDBY_SETTING: primary_slot_name names no physical slot of the primary',
+      expect.stringContaining('SNAPSHOT_NOT_ALLOWED: role "reader" may not execute it'),
+    ]);
+    for (const { cure } of found.slice(1)) await follow(cure!);
+    const left = await waitFor(async () => {
+      const now = (await inspectDatabase(asReader, [])).filter(
+        ({ ok, code }) => !ok && (code.startsWith('STANDBY') || code.startsWith('SNAPSHOT')),
+      );
+      return now.length === 1 ? now : undefined;
+    }, 'the one that is left');
+    expect(left[0]!.code).toBe('STANDBY_NOT_READY');
+  });
+
   test('that loses the slot by the version, or by the configuration, is told', async () => {
     const off = { ...settings, slot: { ...settings.slot, failover: false } };
     await ask(primary, `select pg_drop_replication_slot('${SLOT}')`);
     const found = (await inspectDatabase(off, [])).find(({ code }) => code === 'FAILOVER_LOSES_SLOT');
     expect(found?.detail).toContain('they are a gap, declared with its LSNs');
-    expect(found?.detail).toContain(keepsSlots ? 'slot.failover is off' : 'up to Postgres 16');
+    expect(found?.detail).toContain(
+      version >= STANDBYS_DECODE ? 'slot.failover is off' : 'up to Postgres 15',
+    );
     // Nobody to fail over to: nothing to say.
     const alone = { ...off, hosts: off.hosts.slice(0, 1) };
     expect((await inspectDatabase(alone, [])).map(({ code }) => code)).not.toContain('FAILOVER_LOSES_SLOT');

@@ -33,6 +33,8 @@ test('every number of the status is a sample, positions as numbers and milliseco
     'tailrace_database_received_bytes_total{database="shop"}': 5000,
     'tailrace_database_reconnects_total{database="shop"}': 2,
     'tailrace_database_gaps{database="shop"}': 0,
+    'tailrace_database_standbys_unready{database="shop"}': 0,
+    'tailrace_database_standby_retained_bytes{database="shop"}': 0,
     'tailrace_database_streaming{database="shop"}': 1,
     'tailrace_sink_delivered_total{database="shop",sink="users"}': 90,
     'tailrace_sink_delivered_bytes_total{database="shop",sink="users"}': 9000,
