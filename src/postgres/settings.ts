@@ -49,8 +49,16 @@ export type AuthenticationSettings = {
 
 export type { AckPolicy };
 
+/** Where a server is, and who we are there. */
+export type ServerPlace = Pick<
+  DatabaseSettings,
+  'hosts' | 'database' | 'username' | 'password' | 'authentication' | 'tls'
+>;
+
 export type DatabaseSettings = {
   readonly name: string;
+  /** With this `hosts` are standbys that are read from (16+), and what only a primary takes is done there. */
+  readonly primary?: ServerPlace;
   readonly hosts: readonly { readonly host: string; readonly port: number }[];
   readonly database: string;
   readonly username: string;
@@ -91,3 +99,9 @@ export type DatabaseSettings = {
   /** Handed on in every message's metadata. */
   readonly annotations?: Readonly<Record<string, unknown>>;
 };
+
+/** How to reach the primary, where standbys are read from. */
+export const primarySettings = ({ primary, ...settings }: DatabaseSettings): DatabaseSettings => ({
+  ...settings,
+  ...primary,
+});

@@ -109,6 +109,17 @@ const slot = z.strictObject({
     ),
 });
 
+const primary = z.strictObject({
+  hostname: hostList().describe('Host of the primary, or several hosts of which one is it.'),
+  port: portList().optional().describe('Its port, as for the standby. Default: 5432.'),
+  database: knownName().optional().describe('Name of the database.'),
+  username: knownName().optional().describe('Role to connect as.'),
+  password: secret(z.string()).optional().describe('Its password.'),
+  ssl: z.boolean().optional().describe('`false` is `tls.mode: disable`, `true` is `require`.'),
+  ipv6: ignored('both address families are tried'),
+  pool_size: ignored(NO_POOL),
+});
+
 const publication = z.strictObject({
   name: knownName().describe('The publication.'),
   create_if_not_exists: z
@@ -259,7 +270,11 @@ export const databaseSchema = z
     queue_interval: ignored(NO_POOL),
     queue_target: ignored(NO_POOL),
     use_local_tunnel: notYet("Sequin Cloud's tunnels are not here: write hostname, or url"),
-    primary: notYet(),
+    primary: primary
+      .nullish()
+      .describe(
+        'With this `hostname` is a standby, or several, to read from (Postgres 16 and newer): what only a primary takes (the publication, a new slot, markers) is done there. What is not said is as for the standby.',
+      ),
     ...exported(),
   })
   .superRefine((value, context) => {

@@ -1,6 +1,6 @@
 // Turns an entry of `databases` into settings.
 import type { RetryPolicy } from '../../core/retry.ts';
-import type { DatabaseSettings, Pem, TlsSettings } from '../../postgres/settings.ts';
+import type { DatabaseSettings, Pem, ServerPlace, TlsSettings } from '../../postgres/settings.ts';
 import { isPemText } from '../file/file-access.ts';
 import { listOf, type FileValue } from '../file/file-value.ts';
 import { parseConnectionUrl, SYSTEM_AUTHORITIES } from '../connection-url.ts';
@@ -19,6 +19,7 @@ export const toDatabase = (config: DatabaseConfig): DatabaseSettings => ({
   password: config.place.password,
   authentication: config.place.authentication,
   tls: tlsSettings(config.place.tls),
+  ...(config.place.primary !== undefined && { primary: primaryPlace(config.place) }),
   slot: {
     name: config.slot.name,
     createIfNotExists: config.slot.create_if_not_exists,
@@ -38,6 +39,13 @@ export const toDatabase = (config: DatabaseConfig): DatabaseSettings => ({
   ...connectionSettings(config.connection),
   annotations: config.annotations,
 });
+
+function primaryPlace({ primary, ...standby }: DatabaseConfig['place']): ServerPlace {
+  const { hosts, tlsMode, ...written } = primary!;
+  const { database, username, password, authentication } = { ...standby, ...written };
+  const tls = tlsMode === undefined ? tlsSettings(standby.tls) : { mode: tlsMode };
+  return { hosts, database, username, password, authentication, tls };
+}
 
 export const tlsSettings = ({ ca, cert, key, ...rest }: WrittenTls): TlsSettings => ({
   ...rest,

@@ -25,6 +25,17 @@ export type Place = {
   readonly password: PasswordSource;
   readonly authentication: AuthenticationSettings;
   readonly tls: WrittenTls;
+  /** Of the primary, where standbys are read from, what differs. */
+  readonly primary: PrimaryPlace | undefined;
+};
+
+export type PrimaryPlace = {
+  readonly hosts: readonly HostPort[];
+  readonly database?: string;
+  readonly username?: string;
+  readonly password?: string;
+  /** Without it as for the standby. */
+  readonly tlsMode?: TlsMode;
 };
 
 export type PlaceContext = {
@@ -51,6 +62,20 @@ export function placeOf(written: WrittenDatabase, context: PlaceContext): Place 
     password: passwordOf(written, context),
     authentication: { ...authenticationOfLibpq({ ...around, ...url }), ...writtenAuthentication(written) },
     tls: tlsOf(written, around),
+    primary: primaryOf(written.primary ?? undefined),
+  };
+}
+
+function primaryOf(written: NonNullable<WrittenDatabase['primary']> | undefined): PrimaryPlace | undefined {
+  if (written === undefined) return undefined;
+  const { hostname, port: ports = [DATABASE_DEFAULTS.port], database, username, password, ssl } = written;
+  const portOf = (index: number): number => ports[index] ?? ports[0]!;
+  return {
+    hosts: hostname.map((host, index) => parseHostPort(host, portOf(index))!),
+    ...(database !== undefined && { database }),
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(ssl !== undefined && { tlsMode: ssl ? 'require' : 'disable' }),
   };
 }
 

@@ -5,11 +5,21 @@ import type { GapDeclaration } from '../../core/gaps.ts';
 import type { Look } from '../../core/look.ts';
 import { formatLsn, maxLsn, minLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { inPresent, partedEnd, withParting, type Partings } from '../../core/partings.ts';
+import { standbyBehind } from '../../postgres/connection/standbys.ts';
+import type { Target } from '../../postgres/connection/target.ts';
 import { loggedBegins } from '../../log/begins.ts';
 import { listSegments, readSegmentContext } from '../../log/segments.ts';
 import type { Comparing } from './joint.ts';
 import { BeginComparison } from './history/begins.ts';
-import { certainUpTo, commonFlushed, isInDoubt, judgeIdentity, widenXid } from './history/identity.ts';
+import {
+  certainUpTo,
+  commonFlushed,
+  isInDoubt,
+  isSameLife,
+  judgeIdentity,
+  widenXid,
+  type Identity,
+} from './history/identity.ts';
 import { historyParted, PARTED_HINT, planStart, type LogEnd, type StartPlan } from './history/plan.ts';
 import type { FoundParting, SourceLog } from './log.ts';
 import type { LookKeeper } from './looks.ts';
@@ -20,6 +30,9 @@ export type BelongingFacts = {
   readonly prepared: Prepared;
   readonly server: ServerHistory;
   readonly client: Client;
+  readonly target: Target;
+  /** Of the database, in the configuration. */
+  readonly name: string;
   /** At this server, now. */
   readonly look: Look;
   /** The last look at a server that was proved to be the log's. */
@@ -53,15 +66,18 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
   const { opened, prepared, server, look, proved } = facts;
   assertSameCluster(facts);
   const log = endOf(opened);
-  const identity = judgeIdentity(
-    {
-      timeline: log.timeline,
-      switches: switchesBefore(log.timeline, proved),
-      endLsn: log.lastEndLsn,
-      flushed: log.flushed,
-    },
-    server,
-  );
+  assertReplayed(facts, log);
+  const identity: Identity = isSameLife(proved, look)
+    ? { verdict: 'same' }
+    : judgeIdentity(
+        {
+          timeline: log.timeline,
+          switches: switchesBefore(log.timeline, proved),
+          endLsn: log.lastEndLsn,
+          flushed: log.flushed,
+        },
+        server,
+      );
   if (identity.verdict === 'another') throw historyParted(log, server, identity.why);
   const inDoubt = !log.created && isInDoubt(proved, look);
   const uncommitted = inDoubt && identity.verdict !== 'parted' ? await lastUncommitted(facts) : undefined;
@@ -99,6 +115,13 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     comparing,
     mayBeAnother: certain !== undefined,
   };
+}
+
+/** A standby that was started anew, or that comes after another one, has its history still to replay: that it has less says nothing. */
+function assertReplayed({ prepared, server, name, target }: BelongingFacts, log: LogEnd): void {
+  if (!prepared.preflight.inRecovery || server.current !== log.timeline) return;
+  const needed = maxLsn(log.lastEndLsn, log.flushed);
+  if (server.walEnd < needed) throw standbyBehind(name, target, needed);
 }
 
 /** Of what the log holds of the server's history, as far as that is known by now. */

@@ -50,12 +50,14 @@ export async function join(joining: Joining): Promise<StartPlan> {
   const look = await looks.first(looking);
   const skipped = skippedGap(joining, look);
   const skipTo = skipped && gaps.isDecided(skipped) ? parseLsn(skipped.to ?? '') : undefined;
-  const { client } = primary;
+  const { client, target } = primary;
   const belonging = await judgeBelonging({
     opened,
     prepared,
     server,
     client,
+    target,
+    name: ports.options.settings.name,
     look,
     proved: looks.proved,
     last: looks.last,

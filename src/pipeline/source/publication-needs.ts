@@ -2,7 +2,7 @@
 import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
-import { inPlainSession } from '../../postgres/connection/connection.ts';
+import { onPrimary } from '../../postgres/connection/standbys.ts';
 import { failed, warned, type Finding } from '../../postgres/preflight/finding.ts';
 import { describeFaults } from '../../postgres/preflight/identity-cures.ts';
 import {
@@ -64,9 +64,9 @@ export async function meetNeeds(
   needs: Needs,
   ports: TablePorts,
 ): Promise<readonly Finding[]> {
-  const { settings, target } = ports;
+  const { settings } = ports;
   try {
-    return await inPlainSession(settings, target, async (plain) => [
+    return await onPrimary(settings, ports, async (plain) => [
       ...(await takeOut(plain, publication, needs.out, ports)),
       ...(await setOptions(plain, publication, needs.options, ports)),
       ...(await add(plain, publication, needs.in, ports)),

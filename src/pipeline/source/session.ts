@@ -1,4 +1,5 @@
 // One connection's life: from finding the primary to the last byte, with the loops beside the reading one.
+import type { Client } from 'pg';
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
@@ -11,7 +12,8 @@ import {
   formatTarget,
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
-import { findPrimary, type Primary } from '../../postgres/connection/hosts.ts';
+import type { Followed, Primary } from '../../postgres/connection/hosts.ts';
+import { connectPrimary, findServer } from '../../postgres/connection/standbys.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import { startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
@@ -43,6 +45,7 @@ import { refreshTables, watchTables } from './tables.ts';
 import { watchServer } from './watch.ts';
 import { MarkerLoop, mayEmit } from './watch/marker.ts';
 import { watchConfirmation } from './watch/confirmation.ts';
+import { watchPromotion } from './watch/promotion.ts';
 import { watchHosts } from './watch/hosts.ts';
 import { keepStandbySlots } from './watch/standby-slots.ts';
 
@@ -72,14 +75,17 @@ export async function runSession(ports: SessionPorts): Promise<void> {
   const { settings, logger } = options;
   // Of one host there is nothing to choose: its whole history is compared, later.
   const known = settings.hosts.length > 1 ? lastStanding(options, ports.lines) : {};
-  const primary = await findPrimary(settings, known);
+  const primary = await findServer(settings, known);
   for (const old of primary.refused)
     ports.lines.say({ level: 'warn', message: describeError(old), fields: { code: old.code } });
   let replication: ReplicationConnection | undefined;
+  let beside: Client | undefined;
   try {
+    beside = await connectPrimary(settings, primary);
     state.host = formatTarget(primary.target);
     const prepared = await prepareDatabase({
       ...primary,
+      primary: beside,
       settings,
       selections: options.selections,
       walsender: ports.walsender,
@@ -103,7 +109,9 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       ports.onOpened(opened);
       return { opened, plan: await join({ opened, prepared, server, primary, looking, ports }) };
     });
-    const unaltered = await letStandbysTakeOver(replication, settings, prepared.slot);
+    const unaltered = primary.inRecovery
+      ? undefined
+      : await letStandbysTakeOver(replication, settings, prepared.slot);
     const notices = [...prepared.notices, ...(unaltered === undefined ? [] : [unaltered.message])];
     const {
       notes,
@@ -124,7 +132,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const { encoding } = prepared.preflight;
     const { ownEncoding } = ports;
     const transcoder = await transcoderOf({ client: primary.client, encoding, ownEncoding });
-    const markers = await markersOf(primary.client, prepared, ports.walsender);
+    const markers = await markersOf(beside ?? primary.client, prepared, ports.walsender);
     opened.feed.onProof = (content) => markers?.came(content);
     const stream = await startStream(replication, { startLsn: plan.startLsn, prepared, options });
     opened.streamed = true;
@@ -150,6 +158,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         transcoder,
         opened,
         primary,
+        beside,
         pid,
         looking,
         describe,
@@ -171,6 +180,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     }
   } finally {
     await closeConnection(primary.client);
+    if (beside !== undefined) await closeConnection(beside);
     if (replication !== undefined) await closeConnection(replication.client);
   }
 }
@@ -222,7 +232,9 @@ function tablePorts({ client, target }: Primary, { options, state, looks }: Sess
 }
 
 type Following = Reading & {
-  readonly primary: Primary;
+  readonly primary: Followed;
+  /** To the primary, where a standby is followed and the primary answers. */
+  readonly beside: Client | undefined;
   readonly pid: number;
   readonly markers: MarkerLoop | undefined;
   /** Who keeps the slot on the standbys. */
@@ -233,7 +245,7 @@ type Following = Reading & {
 
 /** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
 async function follow(following: Following): Promise<void> {
-  const { stream, opened, primary, pid, looking, partitions, markers, ports } = following;
+  const { stream, opened, primary, beside, pid, looking, partitions, markers, ports } = following;
   const { state, options, signal: stopped } = ports;
   const { keeper, budget } = opened;
   const { keeper: slotKeptBy, serverVersion } = following;
@@ -275,6 +287,7 @@ async function follow(following: Following): Promise<void> {
       watchServer(
         {
           client,
+          writer: beside ?? client,
           pid,
           settings,
           keeper,
@@ -292,6 +305,7 @@ async function follow(following: Following): Promise<void> {
       keepStandbySlots(
         {
           followed: primary,
+          primary: primary.inRecovery ? beside : client,
           settings,
           serverVersion,
           keeper: slotKeptBy,
@@ -302,6 +316,7 @@ async function follow(following: Following): Promise<void> {
         },
         done.signal,
       ),
+      watchPromotion({ ...primary, name: settings.name }, done.signal),
       watchConfirmation(
         { client, pid, settings, isFailoverSlot: slotKeptBy === 'postgres', state, warn },
         done.signal,

@@ -4,11 +4,8 @@ import { TailraceError } from '../../core/errors.ts';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
 import type { Walsender } from '../../core/process-life.ts';
 import { parseTimelineHistory, type TimelineHistory } from '../../core/timeline.ts';
-import {
-  inPlainSession,
-  type ReplicationConnection,
-  type Target,
-} from '../../postgres/connection/connection.ts';
+import type { ReplicationConnection, Target } from '../../postgres/connection/connection.ts';
+import { onPrimary } from '../../postgres/connection/standbys.ts';
 import { faultOf, isNote } from '../../postgres/preflight/finding.ts';
 import { identifySystem, inspectTls, preflight, type Preflight } from '../../postgres/preflight/preflight.ts';
 import { readPublication } from '../../postgres/preflight/publication.ts';
@@ -19,8 +16,15 @@ import { noticesOf } from './tables.ts';
 import { freeSlot } from './watch/stale-walsender.ts';
 import type { TableName } from '../../core/selection.ts';
 import type { SinkNames } from '../../core/wanted-names.ts';
-import { readSlot, type Slot } from '../../postgres/preflight/slot.ts';
-import { dropSlot, makeSlot, slotBlocker, slotWait } from '../../postgres/preflight/slot-making.ts';
+import { inspectNamesake, readSlot, type Slot } from '../../postgres/preflight/slot.ts';
+import {
+  dropSlot,
+  hurryingMaking,
+  makeSlot,
+  slotBlocker,
+  slotWait,
+  type SlotMaking,
+} from '../../postgres/preflight/slot-making.ts';
 
 export type Prepared = {
   readonly preflight: Preflight;
@@ -39,6 +43,8 @@ export type Prepared = {
 export type PreparePorts = {
   readonly client: Client;
   readonly target: Target;
+  /** Beside a standby that is read from, where it answers. */
+  readonly primary: Client | undefined;
   readonly settings: DatabaseSettings;
   readonly selections: readonly SinkNames[];
   /** The connection that is to read from the slot. */
@@ -71,7 +77,7 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
   let published: Prepared['published'];
   if (publication === undefined) {
     const { states, open: mayBeEmpty } = found.tables;
-    const tables = await inPlainSession(settings, target, (plain) =>
+    const tables = await onPrimary(settings, ports, (plain) =>
       createPublication(plain, settings, { states, mayBeEmpty }),
     );
     published = { tables, from: await walPosition(client) };
@@ -82,7 +88,10 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
     const { serverVersion } = found;
     const onWait: Parameters<typeof makeSlot>[0]['onWait'] = (blocker) =>
       onSlotWait(slotWait(settings.slot.name, blocker));
-    await makeSlot({ client, target, settings, serverVersion, onWait, signal });
+    const isOnStandby = found.inRecovery;
+    const making = { client, target, settings, serverVersion, isOnStandby, onWait, signal };
+    if (isOnStandby) await makeOnStandby(making, ports.primary);
+    else await makeSlot(making);
   }
   const slot = there ?? (await readSlot(client, settings.slot.name));
   if (publication === undefined || slot === undefined) {
@@ -104,6 +113,16 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
       messages: String(asksForMessages(found.serverVersion)),
     },
   };
+}
+
+/** Throws where the primary's slot of the same name is in the way. */
+async function makeOnStandby(making: SlotMaking, primary: Client | undefined): Promise<void> {
+  const { settings } = making;
+  if (primary !== undefined) {
+    const fault = faultOf(settings.name, inspectNamesake(await readSlot(primary, settings.slot.name)));
+    if (fault !== undefined) throw fault;
+  }
+  await hurryingMaking(primary, () => makeSlot(making));
 }
 
 /** The server is not the log's. */

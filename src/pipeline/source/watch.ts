@@ -1,6 +1,6 @@
 // Looks after a running stream from the side: synchronous role, slot health, what holds WAL back, and whether anything moves at all.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DatabaseError } from 'pg';
+import { DatabaseError, type Client } from 'pg';
 import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
@@ -19,7 +19,11 @@ import { StallWatch, type StallPorts } from './watch/stall-watch.ts';
 
 const SERVER_INTERVAL_MS = 2_000;
 
-export type WatchPorts = StallPorts & { readonly keeper: Pick<FlushKeeper, 'synchronous'> };
+export type WatchPorts = StallPorts & {
+  readonly keeper: Pick<FlushKeeper, 'synchronous'>;
+  /** Where markers are written: the primary, where a standby is followed. */
+  readonly writer: Client;
+};
 
 /** Asks the server now and then. Rejects when it no longer answers, and where only a new connection helps. */
 export async function watchServer(ports: WatchPorts, signal: AbortSignal): Promise<void> {
@@ -65,16 +69,17 @@ async function look(ports: WatchPorts, stalls: StallWatch, transactions: OldTran
 }
 
 /** The loop from the server's WAL through the log and back to what it may forget (architecture §4). */
-async function prove({ client, keeper, markers, settings }: WatchPorts, walEnd: Lsn): Promise<void> {
+async function prove({ client, writer, keeper, markers, settings }: WatchPorts, walEnd: Lsn): Promise<void> {
   const limitMs = settings.receiveTimeoutMs;
   const due = markers?.due({ nowMs: steadyMs(), limitMs, walEnd, flushed: keeper.flushed });
   if (due === undefined) return;
   // It may come before the server has answered where it stands.
   markers!.emits(due, steadyMs());
   try {
-    markers!.emitted(await emitMarker(client, due));
+    markers!.emitted(await emitMarker(writer, due));
   } catch (error) {
-    if (!(error instanceof DatabaseError)) throw error;
+    // A primary that goes away takes the standby that is read from along, or does not.
+    if (writer === client && !(error instanceof DatabaseError)) throw error;
     markers!.refused();
   }
 }

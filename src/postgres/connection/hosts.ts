@@ -31,6 +31,9 @@ export type Primary = {
   readonly refused: readonly TailraceError[];
 };
 
+/** What is read from: the primary, or a standby where the configuration names the primary beside it. */
+export type Followed = Primary & { readonly inRecovery: boolean };
+
 /** What a host said of itself. */
 export type Answer =
   | PrimaryAnswer
@@ -67,9 +70,10 @@ export async function targetsOf(settings: DatabaseSettings): Promise<readonly Ta
   return answers.map(({ target }) => target);
 }
 
-type LookedUp = { readonly target: Target; readonly fault?: TailraceError };
+export type LookedUp = { readonly target: Target; readonly fault?: TailraceError };
 
-async function lookUpAll(settings: DatabaseSettings): Promise<readonly LookedUp[]> {
+/** Every address of every host, or why it has none. */
+export async function lookUpAll(settings: DatabaseSettings): Promise<readonly LookedUp[]> {
   const found = await Promise.all(
     settings.hosts.map(async (target): Promise<readonly LookedUp[]> => {
       try {
@@ -241,7 +245,7 @@ const notPrimary = (name: string, target: Target): TailraceError =>
   new TailraceError(`database "${name}": ${formatTarget(target)} is a standby, not the primary`, {
     code: NOT_PRIMARY,
     kind: 'retryable',
-    hint: 'list the primary in databases[].hostname, or promote this server: SELECT pg_promote();',
+    hint: 'list the primary in databases[].hostname, or promote this server: SELECT pg_promote(); to read from a standby, name the primary in databases[].primary',
   });
 
 /** What a fault says of a database, where that is named already. */

@@ -37,7 +37,8 @@ export function keepStep(
 
 type StandbySlot = NonNullable<StandbyState['slot']>;
 
-function otherKind({ plugin, database, temporary }: StandbySlot, kept: KeptSlot): string | undefined {
+function otherKind({ plugin, database, temporary, synced }: StandbySlot, kept: KeptSlot): string | undefined {
+  if (synced) return 'the primary has a failover slot of this name, which is carried over';
   if (plugin === undefined) return 'it is a physical slot';
   if (plugin !== 'pgoutput') return `its output plugin is ${plugin}`;
   if (database !== kept.database) return `it is of database "${database}"`;

@@ -12,6 +12,7 @@ import {
   type Target,
 } from '../connection/connection.ts';
 import { findPrimary } from '../connection/hosts.ts';
+import { findServer } from '../connection/standbys.ts';
 import { connectionFault } from '../connection/fault.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import { inspectIam } from './iam.ts';
@@ -19,14 +20,15 @@ import { inspectColumns, inspectUnmatched } from './names.ts';
 import { inspectOthers } from './other-hosts.ts';
 import { readPublication, type Publication } from './publication.ts';
 import { asksForMessages } from '../replication/protocol.ts';
-import type { DatabaseSettings } from '../settings.ts';
-import { inspectMissingSlot, inspectSlot, readSlot, type Slot } from './slot.ts';
+import { primarySettings, type DatabaseSettings } from '../settings.ts';
+import { inspectSnapshotRight } from './kept-slot.ts';
+import { inspectMissingSlot, inspectNamesake, inspectSlot, readSlot, type Slot } from './slot.ts';
 import { inspectFailover } from './standby.ts';
 import { inspectSynchronous } from './synchronous.ts';
 import { inspectPublication, makingOf } from './publication-findings.ts';
 import { inspectTables, type WantedTables } from './table-findings.ts';
 import { readWanted } from './wanted.ts';
-import { OLDEST_VERSION } from '../versions.ts';
+import { OLDEST_VERSION, STANDBYS_DECODE } from '../versions.ts';
 
 export type { Finding };
 
@@ -37,6 +39,8 @@ export type Preflight = {
   readonly tableFindings: readonly Finding[];
   readonly serverVersion: number;
   readonly databaseOid: number;
+  /** A standby. */
+  readonly inRecovery: boolean;
   /** `server_encoding`: how the database keeps its texts. */
   readonly encoding: string;
   /** `wal_sender_timeout`; 0 is off. */
@@ -54,26 +58,49 @@ export async function inspectDatabase(
   const findings: Finding[] = [];
   let primary;
   try {
-    primary = await findPrimary(settings);
+    primary = await findServer(settings);
   } catch (error) {
     return [faultFinding('connection', error)];
   }
   const { client, target } = primary;
   try {
     findings.push(
-      passed('connection', `${formatTarget(target)} is the primary`),
+      passed(
+        'connection',
+        `${formatTarget(target)} is ${primary.inRecovery ? 'a standby that is read from' : 'the primary'}`,
+      ),
       inspectTls(settings, target),
     );
     const found = await preflight(client, settings, sinks);
     findings.push(...found.findings, ...found.tableFindings);
     findings.push(await inspectReplication(settings, target));
     findings.push(...(await inspectOthers(primary, settings, found)));
+    if (primary.inRecovery) findings.push(...(await inspectPrimary(settings)));
   } catch (error) {
     findings.push(faultFinding('connection', connectionFault(error, settings, target)));
   } finally {
     await closeConnection(client);
   }
   return findings;
+}
+
+/** Of the primary beside a standby that is read from: does it answer, and may we do there what the standby needs? */
+async function inspectPrimary(settings: DatabaseSettings): Promise<readonly Finding[]> {
+  const there = primarySettings(settings);
+  try {
+    const { client, target } = await findPrimary(there);
+    try {
+      return [
+        passed('primary', `${formatTarget(target)} answers`),
+        await inspectSnapshotRight(client, there),
+        ...inspectNamesake(await readSlot(client, settings.slot.name)),
+      ];
+    } finally {
+      await closeConnection(client);
+    }
+  } catch (error) {
+    return [{ ...faultFinding('primary', error), severity: 'warning' }];
+  }
 }
 
 /** Looks at the server, the slot, the publication and the tables over an ordinary connection. */
@@ -101,11 +128,14 @@ export async function preflight(
   const tables = await readWanted(client, sinks, { settings, publication });
   const findings = [
     inspectVersion(server),
+    ...inspectStandbyVersion(server),
     inspectWalLevel(server.walLevel),
     inspectEncoding(server.encoding),
     inspectRole(server, settings),
     ...(await inspectIam(client, settings)),
-    slot === undefined ? inspectMissingSlot(settings, server.freeSlots) : inspectSlot(slot, settings),
+    slot === undefined
+      ? inspectMissingSlot(settings, server.freeSlots)
+      : inspectSlot(slot, settings, server.inRecovery),
     inspectPublication(publication, {
       settings,
       making: makingOf(settings, tables),
@@ -125,6 +155,7 @@ export async function preflight(
 
 type Server = {
   readonly serverVersion: number;
+  readonly inRecovery: boolean;
   readonly versionText: string;
   readonly databaseOid: number;
   readonly walLevel: string;
@@ -141,6 +172,7 @@ async function readServer(client: Client): Promise<Server> {
   const { rows } = await client.query<Server>(
     `select current_setting('server_version_num')::int as "serverVersion",
        current_setting('server_version') as "versionText",
+       pg_is_in_recovery() as "inRecovery",
        (select oid::int8::float8 from pg_database where datname = current_database()) as "databaseOid",
        current_setting('wal_level') as "walLevel",
        current_setting('server_encoding') as "encoding",
@@ -163,6 +195,18 @@ const inspectVersion = ({ serverVersion, versionText }: Server): Finding =>
         detail: `Postgres ${versionText} is older than 13, the oldest that Tailrace reads from`,
         cure: 'upgrade the server: https://www.postgresql.org/docs/current/upgrading.html',
       });
+
+const inspectStandbyVersion = ({ inRecovery, serverVersion, versionText }: Server): Finding[] =>
+  !inRecovery || serverVersion >= STANDBYS_DECODE
+    ? []
+    : [
+        failed({
+          code: 'STANDBY_TOO_OLD',
+          title: 'standby',
+          detail: `a standby of Postgres ${versionText} cannot be read from: that came with 16`,
+          cure: 'list the primary in databases[].hostname, and take databases[].primary out',
+        }),
+      ];
 
 /** https://www.postgresql.org/docs/release/14.0/: pgoutput sends logical messages from then on. */
 const inspectMarkers = ({ serverVersion }: Server, { markers }: DatabaseSettings): Finding[] =>

@@ -210,10 +210,11 @@ export async function setOption(client: Client, publication: string, option: str
   }
 }
 
-/** Where the WAL stands, as LSN text. */
+/** Where the WAL stands, as LSN text; on a standby, what it has replayed. */
 export async function walPosition(client: Client): Promise<string> {
   const { rows } = await client.query<{ lsn: string }>(
-    'select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text as lsn',
+    `select case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()
+       else pg_catalog.pg_current_wal_insert_lsn() end::pg_catalog.text as lsn`,
   );
   return rows[0]!.lsn;
 }

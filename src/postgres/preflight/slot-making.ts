@@ -1,5 +1,6 @@
 // Making a replication slot: what Postgres waits for meanwhile, how it is called off, and what a refusal means.
 // https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION
+import { setTimeout as sleep } from 'node:timers/promises';
 import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
 import { aborted } from '../../core/abort.ts';
 import { TailraceError } from '../../core/errors.ts';
@@ -13,6 +14,7 @@ import {
 } from '../connection/connection.ts';
 import { sqlStateOf } from '../connection/fault.ts';
 import type { DatabaseSettings } from '../settings.ts';
+import { maySnapshot } from './kept-slot.ts';
 import { NO_SLOT_FREE, SLOT_BEING_MADE, type Slot } from './slot.ts';
 import { CHECKS_CONNECTION, HAS_FAILOVER_SLOTS } from '../versions.ts';
 
@@ -124,6 +126,36 @@ export async function watchMaking<T>(maker: Client, watching: Watching, make: ()
     throw signal.reason;
   } finally {
     clearInterval(notice);
+  }
+}
+
+/** How often the primary is asked for what a slot that is being made on a standby begins with. */
+const SNAPSHOT_INTERVAL_MS = 2_000;
+
+/**
+ * Runs `make`, which makes a slot on a standby: it begins with a record that the primary writes by itself every 15 seconds, and only where
+ * something is written, or when it is asked for it. Undefined: the primary does not answer.
+ */
+export async function hurryingMaking<T>(primary: Client | undefined, make: () => Promise<T>): Promise<T> {
+  const done = new AbortController();
+  if (primary !== undefined) void hurry(primary, done.signal);
+  try {
+    return await make();
+  } finally {
+    done.abort();
+  }
+}
+
+async function hurry(primary: Client, signal: AbortSignal): Promise<void> {
+  try {
+    if (!(await maySnapshot(primary))) return;
+    await sleep(SNAPSHOT_INTERVAL_MS / 4, undefined, { signal, ref: false });
+    while (!signal.aborted) {
+      await primary.query('select pg_log_standby_snapshot()');
+      await sleep(SNAPSHOT_INTERVAL_MS, undefined, { signal, ref: false });
+    }
+  } catch {
+    // It is over, or the primary is: then it has to come by itself.
   }
 }
 

@@ -18,6 +18,8 @@ export type Slot = {
   readonly twoPhase: boolean;
   /** Do standbys take it over (17+)? Undefined: this version has no such slots. */
   readonly failover: boolean | undefined;
+  /** Carried over from the primary, and kept up with it: nobody may read from it before the standby is promoted. */
+  readonly synced: boolean;
   /** `reserved`, `extended`, `unreserved`, `lost`. */
   readonly walStatus: string | undefined;
   /** Why Postgres gave the slot up (17+); undefined when it did not. */
@@ -41,6 +43,7 @@ type SlotColumns = {
   temporary: boolean;
   two_phase?: boolean;
   failover?: boolean;
+  synced?: boolean;
   wal_status: string | null;
   conflicting?: boolean | null;
   invalidation_reason?: string | null;
@@ -66,6 +69,7 @@ export async function readSlot(client: Client, name: string): Promise<Slot | und
     temporary: slot.temporary,
     twoPhase: slot.two_phase ?? false,
     failover: slot.failover,
+    synced: slot.synced ?? false,
     walStatus: slot.wal_status ?? undefined,
     invalidation: slot.invalidation_reason ?? (slot.conflicting === true ? 'rows_removed' : undefined),
     confirmedFlush: readLsn(slot.confirmed_flush_lsn ?? ''),
@@ -104,7 +108,7 @@ function keepingSlots(reason = 'wal_removed'): string {
 }
 
 /** Everything that can be wrong with a slot that exists. A slot in use is not a fault: it may become free. */
-export function inspectSlot(slot: Slot, settings: DatabaseSettings): Finding {
+export function inspectSlot(slot: Slot, settings: DatabaseSettings, inRecovery = false): Finding {
   const title = `slot "${slot.name}"`;
   const other = 'or name another slot in slot.name';
   const literal = escapeLiteral(slot.name);
@@ -140,6 +144,15 @@ export function inspectSlot(slot: Slot, settings: DatabaseSettings): Finding {
       cure: `${recreate(slot.name)}. To keep it from happening again: ${keepingSlots(slot.invalidation)}`,
     });
   }
+  if (slot.synced && inRecovery) {
+    return failed({
+      code: 'SLOT_SYNCED',
+      title,
+      detail:
+        'it is a failover slot of the primary: this standby synchronizes it, and nobody can read from it here',
+      cure: `read from the primary (take databases[].primary out), ${other}`,
+    });
+  }
   if (slot.twoPhase) {
     return failed({
       code: 'SLOT_TWO_PHASE',
@@ -167,6 +180,20 @@ export function inspectSlot(slot: Slot, settings: DatabaseSettings): Finding {
   const use = slot.activePid === undefined ? 'free' : `in use by process ${slot.activePid}`;
   return passed(title, `logical, pgoutput, ${use}`);
 }
+
+/** On the primary, while a standby is read from: a failover slot there would be carried over onto ours, or stopped by it (measured). */
+export const inspectNamesake = (slot: Slot | undefined): readonly Finding[] =>
+  slot?.failover === true
+    ? [
+        failed({
+          code: 'SLOT_NAMESAKE',
+          title: `slot "${slot.name}"`,
+          detail:
+            'the primary has a failover slot of this name, which standbys synchronize: one that is read from on a standby needs another',
+          cure: 'name another slot in slot.name',
+        }),
+      ]
+    : [];
 
 export const NO_SLOT_FREE = {
   code: 'NO_SLOT_FREE',

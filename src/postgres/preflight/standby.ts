@@ -12,9 +12,11 @@ export type SlotKeeper = 'postgres' | 'tailrace';
 
 /** Undefined: nobody does, and a failover loses it. Never both: a slot of the same name on a standby stops the server's synchronization (measured). */
 export function slotKeeper(
-  { hosts, slot }: Pick<DatabaseSettings, 'hosts' | 'slot'>,
+  { hosts, slot, primary }: Pick<DatabaseSettings, 'hosts' | 'slot' | 'primary'>,
   server: { readonly serverVersion: number; readonly slotFailover: boolean | undefined },
 ): SlotKeeper | undefined {
+  // Of standbys that are read from no server carries a slot over.
+  if (primary !== undefined && slot.failover && hosts.length > 1) return 'tailrace';
   if (server.serverVersion >= HAS_FAILOVER_SLOTS)
     return server.slotFailover === true ? 'postgres' : undefined;
   return server.serverVersion >= STANDBYS_DECODE && slot.failover && hosts.length > 1
@@ -207,10 +209,12 @@ export function inspectSettings(at: string, state: StandbyState, keeper: SlotKee
 
 /** What a failover costs on this version, with these settings; nothing where there is nobody to fail over to. */
 export function inspectFailover(
-  { hosts, slot }: DatabaseSettings,
+  { hosts, slot, primary }: DatabaseSettings,
   server: { readonly serverVersion: number; readonly slotFailover: boolean | undefined },
 ): readonly Finding[] {
   if (hosts.length < 2) return [];
+  if (primary !== undefined && slot.failover)
+    return [passed('failover', 'Tailrace keeps the slot on each standby of the list')];
   const title = 'failover';
   const cost =
     'changes committed before the new slot is made there, and not logged before, are missing: they are a gap, declared with its LSNs';

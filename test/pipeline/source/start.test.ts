@@ -60,6 +60,7 @@ describe('a database is prepared', () => {
     const prepared = prepareDatabase({
       client,
       target,
+      primary: undefined,
       settings: databaseSettings(fakeDatabase(postgres), settings),
       selections: [{}],
       walsender: { instance: 'test', life: 1, nonce: 'a', connection: 1 },

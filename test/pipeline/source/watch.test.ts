@@ -35,6 +35,7 @@ async function watch() {
   const watching = watchServer(
     {
       client,
+      writer: client,
       pid: 1234,
       settings,
       keeper,

@@ -135,6 +135,20 @@ export function certainUpTo(before: LookedAt, now: LookedAt): Lsn | undefined {
   return now.switches.at(-1)?.switchLsn ?? ZERO_LSN;
 }
 
+/**
+ * Has the process of the server gone on to another timeline since the look before? Only a standby can: it was promoted, or follows a
+ * primary that was. What one process sends is one history, whatever it had sent by the time that we noticed.
+ */
+export const isSameLife = (
+  before: { readonly server: LookedAt } | undefined,
+  now: { readonly server: LookedAt },
+): boolean =>
+  before !== undefined &&
+  before.server.systemIdentifier === now.server.systemIdentifier &&
+  before.server.address === now.server.address &&
+  before.server.startedAtUs === now.server.startedAtUs &&
+  before.server.timeline < now.server.timeline;
+
 const HALF_XIDS = 2n ** 31n;
 
 /**

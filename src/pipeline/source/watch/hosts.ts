@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TailraceError } from '../../../core/errors.ts';
 import type { StandbyStatus } from '../../../core/status.ts';
 import { formatTarget } from '../../../postgres/connection/target.ts';
-import { readStanding, type Primary } from '../../../postgres/connection/hosts.ts';
+import { readStanding, type Followed } from '../../../postgres/connection/hosts.ts';
 import { alarmOf } from '../../../postgres/preflight/finding.ts';
 import {
   judgeOthers,
@@ -20,7 +20,7 @@ const INTERVAL_MS = 30_000;
 const TROUBLED_INTERVAL_MS = 5_000;
 
 export type HostPorts = {
-  readonly primary: Primary;
+  readonly primary: Followed;
   readonly settings: DatabaseSettings;
   /** Who keeps the slot on the standbys; undefined: nobody. */
   readonly keeper: SlotKeeper | undefined;
@@ -32,7 +32,9 @@ export type HostPorts = {
 export async function watchHosts(ports: HostPorts, signal: AbortSignal): Promise<void> {
   const { primary, settings, state, keeper } = ports;
   if (settings.hosts.length < 2) return;
-  const followed = { target: primary.target, ...(await readStanding(primary.client)) };
+  // The timeline of a standby that is read from is for the watch of its promotion.
+  const standing = primary.inRecovery ? {} : await readStanding(primary.client);
+  const followed = { target: primary.target, ...standing };
   const raise = (code: string, error: TailraceError | undefined): void => {
     state.raise(code, error, ports.warn);
   };

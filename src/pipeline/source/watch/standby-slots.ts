@@ -12,7 +12,12 @@ import { isStandby, systemOf, targetsOf, withoutName } from '../../../postgres/c
 import { formatTarget, type Target } from '../../../postgres/connection/target.ts';
 import { keepStep, maySnapshot, type KeptSlot } from '../../../postgres/preflight/kept-slot.ts';
 import { isSameHost } from '../../../postgres/preflight/other-hosts.ts';
-import { dropSlot, makeSlot } from '../../../postgres/preflight/slot-making.ts';
+import {
+  dropSlot,
+  hurryingMaking,
+  makeSlot,
+  type SlotMaking,
+} from '../../../postgres/preflight/slot-making.ts';
 import { readStandby, type SlotKeeper } from '../../../postgres/preflight/standby.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import type { StandbySlot, StandbySlots } from '../../../store/standby-slots.ts';
@@ -21,8 +26,6 @@ import type { SourceState } from '../status.ts';
 const INTERVAL_MS = 10_000;
 /** A slot begins where no transaction runs that began before it: one that stays open is waited for in turns. */
 const MAKING_LIMIT_MS = 60_000;
-/** How often the primary is asked for what a slot that is being made begins with. */
-const SNAPSHOT_INTERVAL_MS = 2_000;
 /** Hosts that have left the list and do not answer: at every connection, and then in so many rounds. */
 const LEFT_ROUNDS = 30;
 /** Somebody else moves it right now. */
@@ -30,6 +33,8 @@ const IN_USE = '55006';
 
 export type StandbySlotPorts = {
   readonly followed: { readonly client: Client; readonly target: Target };
+  /** Undefined: it does not answer. */
+  readonly primary: Client | undefined;
   readonly settings: DatabaseSettings;
   readonly serverVersion: number;
   readonly keeper: SlotKeeper | undefined;
@@ -133,47 +138,29 @@ async function isOfCluster(client: Client, known: string | undefined): Promise<b
 async function make(
   client: Client,
   target: Target,
-  { settings, store, serverVersion, followed, logger }: StandbySlotPorts,
+  { settings, store, serverVersion, primary, logger }: StandbySlotPorts,
   signal: AbortSignal,
 ): Promise<void> {
   store.add(settings.name, recordOf(target, settings));
-  const done = new AbortController();
   const limit = AbortSignal.timeout(MAKING_LIMIT_MS);
-  const hurrying = hurry(followed.client, AbortSignal.any([done.signal, signal]));
+  const making: SlotMaking = {
+    client,
+    target,
+    settings,
+    serverVersion,
+    isOnStandby: true,
+    onWait: () => undefined,
+    signal: AbortSignal.any([limit, signal]),
+  };
   try {
-    const at = await makeSlot({
-      client,
-      target,
-      settings,
-      serverVersion,
-      isOnStandby: true,
-      onWait: () => undefined,
-      signal: AbortSignal.any([limit, signal]),
-    });
+    const at = await hurryingMaking(primary, () => makeSlot(making));
     logger.info(
       { database: settings.name, host: formatTarget(target), slot: settings.slot.name, lsn: formatLsn(at) },
       'the slot was made on a standby: it takes over there after a failover',
     );
   } catch (error) {
     if (!limit.aborted || signal.aborted) throw error;
-    throw await madeTooLong(followed.client, settings, error);
-  } finally {
-    done.abort();
-    await hurrying;
-  }
-}
-
-/** A slot on a standby waits for records that the primary writes by itself every 15 seconds, and only where something is written. */
-async function hurry(primary: Client, signal: AbortSignal): Promise<void> {
-  try {
-    if (!(await maySnapshot(primary))) return;
-    while (!signal.aborted) {
-      await sleep(SNAPSHOT_INTERVAL_MS / 4, undefined, { signal, ref: false });
-      await primary.query('select pg_log_standby_snapshot()');
-      await sleep(SNAPSHOT_INTERVAL_MS, undefined, { signal, ref: false });
-    }
-  } catch {
-    // It is over, or the primary is: then the session ends by that.
+    throw await madeTooLong(primary, settings, error);
   }
 }
 
@@ -270,11 +257,11 @@ const otherCluster = (name: string, target: Target): TailraceError =>
   });
 
 async function madeTooLong(
-  primary: Client,
+  primary: Client | undefined,
   { username }: DatabaseSettings,
   cause: unknown,
 ): Promise<TailraceError> {
-  const allowed = await maySnapshot(primary);
+  const allowed = primary === undefined || (await maySnapshot(primary));
   return new TailraceError('it could not be made within a minute, and is tried again', {
     code: 'STANDBY_SLOT',
     kind: 'retryable',

@@ -59,7 +59,7 @@ async function watch(followed: Host, others: readonly { readonly port: number }[
   const warned: string[] = [];
   const watching = watchHosts(
     {
-      primary: { client, target: hosts[0]!, refused: [] },
+      primary: { client, target: hosts[0]!, refused: [], inRecovery: false },
       settings,
       keeper: 'postgres',
       state,
