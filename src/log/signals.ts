@@ -7,7 +7,7 @@ import { lastParted, MAX_PARTINGS, type Parting, type Partings } from '../core/p
 export const MAX_SINKS_PER_DATABASE = 256;
 
 /** Behind those that are named here: the partings, two fields each. */
-const PARTINGS = 11;
+const PARTINGS = 12;
 const LOG_FIELDS = PARTINGS + 2 * MAX_PARTINGS;
 const SINK_FIELDS = 5;
 const VERSION_BYTES = 16;
@@ -25,6 +25,8 @@ const QUIET_OFFSET = 7;
 const QUIET_LSN = 8;
 const QUIET_TIMELINE = 9;
 const PARTING_COUNT = 10;
+/** Offset up to which changes may be delivered, plus one; 0: nothing is held back. */
+const RELEASED = 11;
 
 // Sink fields.
 const SETTLED_OFFSET = 0;
@@ -247,6 +249,28 @@ export class LogSignals {
   }
   isHalted(slot: number): boolean {
     return (this.#flags(slot) & HALTED) !== 0n;
+  }
+
+  /** From here on nothing is delivered but what `release` lets go. Set by main before anything reads. */
+  holdBack(): void {
+    Atomics.compareExchange(this.#values, RELEASED, 0n, 1n);
+  }
+  /** Called by the source only: changes below this offset may be delivered. */
+  release(offset: number): void {
+    if (offset <= this.released()) return;
+    Atomics.store(this.#values, RELEASED, BigInt(offset) + 1n);
+    this.wake();
+  }
+  /** Offset up to which changes may be delivered. */
+  released(): number {
+    const value = Atomics.load(this.#values, RELEASED);
+    return value === 0n ? Infinity : Number(value) - 1;
+  }
+  /** Resolves once changes up to `offset` may be delivered, when anything else is to be looked at, or when `signal` aborts. */
+  async waitForRelease(offset: number, signal: AbortSignal): Promise<void> {
+    const version = Atomics.load(this.#version, 0);
+    if (this.released() >= offset || signal.aborted) return;
+    await waitOn(this.#version, 0, version, signal, () => this.wake());
   }
 
   /** Called by the source only: the sink in `slot` is to give up what it has not settled below this offset. */

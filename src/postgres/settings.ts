@@ -81,6 +81,12 @@ export type DatabaseSettings = {
     /** How often to look for tables that were made since; 0: at every connect only. */
     readonly refreshIntervalMs: number;
   };
+  /** Nothing is delivered that these servers have not replayed. */
+  readonly barrier?: {
+    readonly hosts: DatabaseSettings['hosts'];
+    /** One that has stood still for so long while something waits for it is passed over; undefined: it is waited for. */
+    readonly timeoutMs?: number;
+  };
   readonly markers: {
     /** May a transaction be kept from sinks by a message in it? Any role may write such a message. */
     readonly skip: boolean;

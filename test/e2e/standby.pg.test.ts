@@ -51,15 +51,19 @@ async function addStandby(name: string): Promise<Standby> {
 }
 
 async function read(
-  from: readonly Standby[],
-  { username = 'postgres', create = true }: { readonly username?: string; readonly create?: boolean } = {},
+  from: readonly EmbeddedPostgres[],
+  {
+    username = 'postgres',
+    create = true,
+    extra = `primary: { hostname: 127.0.0.1, port: ${primary.port}, ssl: false }`,
+  }: { readonly username?: string; readonly create?: boolean; readonly extra?: string } = {},
 ): Promise<ServiceProcess> {
   const config = configText({
     database: { name: 'postgres', host: '127.0.0.1', port: from.map(({ port }) => port).join(',') },
     endpoint: recorder.url,
     sinks: [{ tables: [], source: '{ include_tables: ["public.item", "public.lat*"] }' }],
     publication: 'refresh_interval: 500ms',
-    databaseExtra: `primary: { hostname: 127.0.0.1, port: ${primary.port}, ssl: false }`,
+    databaseExtra: extra,
   })
     .replace('hostname: 127.0.0.1', `hostname: ${from.map(() => '127.0.0.1').join(',')}`)
     .replace(/name: postgres\n( +)create_if/, `name: ${SLOT}\n$1create_if`)
@@ -213,4 +217,62 @@ test('captured tables that are quiet hold no WAL back on a standby, with no righ
   await waitFor(async () => Number(await behind()) < 16 * MIB, 'the slot to come along', 60_000);
   await ask(primary, 'insert into item values (1)');
   await deliveredOnce([1]);
+}, 400_000);
+
+const says = (said: string) =>
+  waitFor(
+    async () => JSON.stringify(await databaseHealth()).includes(said) || undefined,
+    `the health to say: ${said}`,
+  );
+
+test('nothing is delivered that a standby of the barrier has not replayed, over a restart and a failover; one that stands still is passed over where that is wanted', async () => {
+  await ask(primary, 'create table later (id int primary key)');
+  const standby = await addStandby('standby_a');
+  const barrier = `barrier: 127.0.0.1:${standby.port}\non_gap: resume`;
+  const hosts = [primary, standby];
+  const held = `changes wait until they are replayed by 127.0.0.1:${standby.port}`;
+  await read(hosts, { extra: barrier });
+  await ask(primary, 'insert into item select generate_series(1, 100)');
+  await deliveredOnce(await idsOf(primary));
+
+  await ask(standby, 'select pg_wal_replay_pause()');
+  await ask(primary, 'insert into item select generate_series(101, 200)');
+  await says(held);
+  expect(await service!.stop()).toBe(0);
+  await read(hosts, { extra: barrier });
+  await says(held);
+  expect(delivered()).toHaveLength(100);
+  await ask(standby, 'select pg_wal_replay_resume()');
+  await deliveredOnce(await idsOf(primary));
+  await waitFor(
+    async () => !JSON.stringify(await databaseHealth()).includes('barrier') || undefined,
+    'no word of it',
+  );
+
+  expect(await service!.stop()).toBe(0);
+  await read(hosts, { extra: `${barrier}\nbarrier_timeout: 1s` });
+  await ask(standby, 'select pg_wal_replay_pause()');
+  await ask(primary, 'insert into item values (201)');
+  await says('changes are delivered that are not replayed yet by');
+  await deliveredOnce(await idsOf(primary));
+  await ask(standby, 'select pg_wal_replay_resume()');
+  await waitFor(
+    async () => !JSON.stringify(await databaseHealth()).includes('barrier') || undefined,
+    'no word of it',
+  );
+
+  expect(await service!.stop()).toBe(0);
+  await read(hosts, { extra: barrier });
+  // What the old primary alone has is nobody's: the standby never gets it.
+  await standby.stop();
+  await ask(primary, 'insert into item select generate_series(1001, 1200)');
+  await says(held);
+  await killServer(primary);
+  await standby.start();
+  await standby.promote();
+  await ask(standby, 'insert into item select generate_series(2001, 2100)');
+  await waitFor(() => delivered().includes(2100), 'changes of the new primary');
+  await deliveredOnce(await idsOf(standby));
+  const url = `${await service!.apiUrl()}/api/databases/shop/orphans`;
+  expect(await (await fetch(url)).json()).toMatchObject({ orphans: [] });
 }, 400_000);

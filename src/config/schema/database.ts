@@ -250,6 +250,16 @@ export const databaseSchema = z
       .prefault({})
       .describe('What messages in the write-ahead log may do (Postgres 14 and newer).'),
     connection: connectionSchema.prefault({}).describe('How the connection is kept alive, and found again.'),
+    barrier: hostList()
+      .optional()
+      .describe(
+        'Standbys without which nothing is delivered: a change goes out once each of them has replayed it, so that no failover to one of them takes back what consumers have. Hosts, as in `hostname`; a host that names no port has the first of `port`.',
+      ),
+    barrier_timeout: positiveDuration()
+      .optional()
+      .describe(
+        'A standby of `barrier` that does not move for so long while changes wait for it is passed over, until it has caught up; the database is degraded meanwhile. Default: it is waited for.',
+      ),
     on_gap: z
       .enum(['halt', 'resume'])
       .default('halt')

@@ -4,11 +4,11 @@ import type { DatabaseSettings, Pem, ServerPlace, TlsSettings } from '../../post
 import { isPemText } from '../file/file-access.ts';
 import { listOf, type FileValue } from '../file/file-value.ts';
 import { parseConnectionUrl, SYSTEM_AUTHORITIES } from '../connection-url.ts';
-import type { ConnectionConfig } from '../schema/database.ts';
+import { DATABASE_DEFAULTS, type ConnectionConfig } from '../schema/database.ts';
 import type { DatabaseConfig } from '../schema/file.ts';
 import type { WrittenTls } from './place.ts';
 import type { RetryConfig } from '../schema/parts.ts';
-import { isLoopback } from '../units.ts';
+import { isLoopback, parseHostPort } from '../units.ts';
 
 /** Its certificates are texts, or absolute paths of files, already. */
 export const toDatabase = (config: DatabaseConfig): DatabaseSettings => ({
@@ -33,12 +33,24 @@ export const toDatabase = (config: DatabaseConfig): DatabaseSettings => ({
     ...(config.publication.init_sql === undefined ? {} : { initSql: config.publication.init_sql }),
     refreshIntervalMs: config.publication.refresh_interval,
   },
+  ...barrierOf(config),
   markers: { skip: config.markers.skip },
   onGap: config.on_gap,
   acceptedGaps: config.accepted_gaps,
   ...connectionSettings(config.connection),
   annotations: config.annotations,
 });
+
+function barrierOf({
+  barrier,
+  barrier_timeout: timeoutMs,
+  place,
+}: DatabaseConfig): Pick<DatabaseSettings, 'barrier'> {
+  if (barrier === undefined) return {};
+  const port = place.hosts[0]?.port ?? DATABASE_DEFAULTS.port;
+  const hosts = barrier.map((host) => parseHostPort(host, port)!);
+  return { barrier: { hosts, ...(timeoutMs !== undefined && { timeoutMs }) } };
+}
 
 function primaryPlace({ primary, ...standby }: DatabaseConfig['place']): ServerPlace {
   const { hosts, tlsMode, ...written } = primary!;

@@ -51,6 +51,7 @@ export class Database {
     this.#options = options;
     this.#sinks = new Map(sinks.map((sink) => [sink.name, sink]));
     this.#signals = new LogSignals();
+    if (database.barrier !== undefined) this.#signals.holdBack();
     this.#slots = new LogSlots(database.name);
     const gaps = recallGaps(options);
     for (const sink of sinks) {

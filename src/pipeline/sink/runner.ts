@@ -128,6 +128,8 @@ export class SinkRunner {
     const { signal } = this.#stopping;
     let turnBeganMs = steadyMs();
     for await (const block of this.#place.reader.read(this.#place.readFrom, signal)) {
+      if (signals.released() < block.blockEnd && !block.relationsOnly)
+        await this.#untilReleased(block.blockEnd);
       if (signals.isHalted(slot) || this.#hasParted()) await this.#untilDecided();
       if (signal.aborted) break;
       const working = walker.block(block, signal);
@@ -147,6 +149,14 @@ export class SinkRunner {
   /** The histories have parted since it took its place: what it takes next it takes from another one. */
   #hasParted(): boolean {
     return this.#options.signals.parted() !== lastParted(this.#place.partings);
+  }
+
+  /** A standby that is waited for has not replayed it; at a parting this runner ends, and what is lost is never let go. */
+  async #untilReleased(offset: number): Promise<void> {
+    const { signals } = this.#options;
+    const { signal } = this.#stopping;
+    while (signals.released() < offset && !this.#hasParted() && !signal.aborted)
+      await signals.waitForRelease(offset, signal);
   }
 
   /**

@@ -55,6 +55,8 @@ export class LogFeed {
   brought = false;
   /** Told of a marker that proves the loop: it is not logged. */
   onProof: (content: string) => void = () => undefined;
+  /** Told when the log ends with a whole transaction; undefined: nobody asks. */
+  onBoundary: ((timeline: number) => void) | undefined;
   transactions = 0;
   changes = 0;
 
@@ -232,6 +234,7 @@ export class LogFeed {
     if (start === end) return;
     const history = { epoch: this.#joint.epoch, timeline: this.#timeline };
     this.#log.append(buffer.subarray(start), end - start, history);
+    if (this.onBoundary !== undefined && !this.#log.context.inTransaction) this.onBoundary(this.#timeline);
     this.#relations.appended(end);
   }
 

@@ -12,6 +12,7 @@ import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
 import { askedFor, DRAINED, drainedFault, DRAIN_INTERVAL_MS } from './drain.ts';
+import { Barrier } from './watch/barrier.ts';
 import { GapKeeper, GAPS_INTERVAL_MS } from './gaps.ts';
 import { followAlone } from './last-server.ts';
 import { LookKeeper } from './looks.ts';
@@ -58,6 +59,7 @@ class SourceRun {
   readonly #stopping = new AbortController();
   readonly #gaps: GapKeeper;
   readonly #looks: LookKeeper;
+  readonly #barrier: Barrier | undefined;
   #stopped: StoppedDecoding | undefined;
   #opened: SourceLog | undefined;
   #stream: ReplicationStream | undefined;
@@ -86,6 +88,10 @@ class SourceRun {
     this.#lines = new RepeatedLines(options.logger);
     this.#gaps = new GapKeeper(options, this.#state);
     this.#looks = new LookKeeper(options, this.#gaps);
+    const { barrier } = options.settings;
+    const warn = ({ code, message }: TailraceError): void =>
+      this.#lines.say({ level: 'warn', message, fields: { code }, kind: code });
+    this.#barrier = barrier && new Barrier(barrier, { ...options, state: this.#state, warn });
   }
 
   stop(): void {
@@ -103,6 +109,7 @@ class SourceRun {
   async run(onReady: (ready: SourceReady) => void): Promise<void> {
     const { signal } = this.#stopping;
     const looking = setInterval(() => this.#gaps.refresh(), GAPS_INTERVAL_MS);
+    const holding = this.#barrier?.run(signal);
     try {
       while (!signal.aborted) {
         try {
@@ -117,6 +124,8 @@ class SourceRun {
       }
     } finally {
       clearInterval(looking);
+      this.stop();
+      await holding;
       this.#state.stops();
       await this.#opened?.log.close();
     }
@@ -150,7 +159,7 @@ class SourceRun {
       walsender: { ...this.#options.life, connection: ++this.#connections },
       isFollowedAlone: this.#isFollowedAlone,
       lines: this.#lines,
-      onOpened: (opened) => (this.#opened = opened),
+      onOpened: (opened) => this.#hasOpened(opened),
       ownEncoding: this.#ownEncoding,
       onStreaming: (stream, ready, walEnd) => {
         this.#stream = stream;
@@ -165,6 +174,21 @@ class SourceRun {
       onReached: (lsn) => this.#came(lsn),
       signal: this.#stopping.signal,
     });
+  }
+
+  #hasOpened(opened: SourceLog): void {
+    const isNew = this.#opened !== opened;
+    this.#opened = opened;
+    const barrier = this.#barrier;
+    if (barrier === undefined || !isNew) return;
+    const { log, feed } = opened;
+    const add = (timeline: number): void => {
+      const { lastEndLsn: endLsn, epoch } = log.context;
+      barrier.add({ offset: log.writtenEnd, endLsn, epoch, timeline });
+    };
+    feed.onBoundary = add;
+    // What it holds from before is let go as one.
+    if (!log.context.inTransaction && log.context.lastEndLsn > ZERO_LSN) add(log.context.timeline);
   }
 
   /** A stream that breaks at the same place each time has begun each time, too: only what comes of it counts. */
@@ -223,6 +247,8 @@ class SourceRun {
     const ready = followAlone(this.#options, this.#opened, { state: this.#state, lines: this.#lines });
     if (ready === undefined) return;
     this.#isFollowedAlone = true;
+    const { writtenEnd: offset, lastEndLsn: endLsn, epoch } = this.#options.signals.end();
+    this.#barrier?.add({ offset, endLsn, epoch, timeline: ready.log.history.current });
     const { settings, logger } = this.#options;
     logger.info(`database "${settings.name}" is not read: meanwhile the sinks deliver what the log holds`);
     onReady(ready);
