@@ -71,8 +71,10 @@ export type DatabaseSettings = {
     readonly createIfNotExists: boolean;
     readonly ack: AckPolicy;
     readonly maxRetainedBytes: number;
-    /** A failover slot, made so or altered, where the server can (17+). */
+    /** Standbys are to have it: a failover slot, made so or altered (17+), or one that we keep on each of them (16). */
     readonly failover: boolean;
+    /** One that is there is not altered. */
+    readonly staysUnaltered?: true;
   };
   readonly publication: {
     readonly name: string;

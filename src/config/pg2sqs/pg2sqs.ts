@@ -75,7 +75,7 @@ function translateDatabase(reader: Pg2sqsReader, translation: Translation): stri
   put(['password'], reader.text('POSTGRES_CONN_PASSWORD') ?? '', 'POSTGRES_CONN_PASSWORD');
   put(['slot', 'name'], reader.text('POSTGRES_REPL_SLOT'), 'POSTGRES_REPL_SLOT');
   put(['slot', 'ack'], 'delivered', 'POSTGRES_REPL_SLOT');
-  put(['slot', 'failover'], false, 'POSTGRES_REPL_SLOT');
+  put(['slot', 'failover'], 'unaltered', 'POSTGRES_REPL_SLOT');
   put(['publication', 'name'], reader.text('POSTGRES_REPL_PUB'), 'POSTGRES_REPL_PUB');
   // A tls block says no mode, so all of it is meant; without one nothing is demanded.
   for (const [key, setting] of [

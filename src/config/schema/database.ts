@@ -102,10 +102,10 @@ const slot = z.strictObject({
       'With `ack: auto`: the WAL that Postgres may hold for slow sinks before the change log takes over.',
     ),
   failover: z
-    .boolean()
+    .union([z.boolean(), z.literal('unaltered')], { error: 'true, false or unaltered is expected here' })
     .default(true)
     .describe(
-      'Standbys have the slot, so that a failover finds it: a failover slot, made so or altered before the stream starts (Postgres 17 and newer), or one that Tailrace makes and moves along on each standby of the list (16).',
+      'Standbys have the slot, so that a failover finds it: a failover slot, made so or altered before the stream starts (Postgres 17 and newer), or one that Tailrace makes and moves along on each standby of the list (16). `unaltered`: the same, but a slot that is there already stays as it is, as with pg2sqs.',
     ),
 });
 
@@ -311,6 +311,8 @@ export const databaseSchema = z
       if (value[key] !== undefined && value[older] !== undefined)
         fault([older], `this stands in ${key}.name already`);
     }
+    if (value.barrier_timeout !== undefined && value.barrier === undefined)
+      fault(['barrier_timeout'], 'barrier is needed beside barrier_timeout');
     if (value.tls !== undefined && value.ssl !== undefined)
       fault(['ssl'], 'tls says this already: give one of the two');
     const ofUrl = TLS_OF_URL.find((key) => value.url?.[key] !== undefined);

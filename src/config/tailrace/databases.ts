@@ -25,7 +25,8 @@ export const toDatabase = (config: DatabaseConfig): DatabaseSettings => ({
     createIfNotExists: config.slot.create_if_not_exists,
     ack: config.slot.ack,
     maxRetainedBytes: config.slot.max_retained,
-    failover: config.slot.failover,
+    failover: config.slot.failover !== false,
+    ...(config.slot.failover === 'unaltered' && { staysUnaltered: true }),
   },
   publication: {
     name: config.publication.name,

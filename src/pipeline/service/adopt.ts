@@ -7,7 +7,7 @@ import { formatLsn, type Lsn } from '../../core/lsn.ts';
 import { ledgerFile, logDirectory } from '../../data-directory/places.ts';
 import { readState } from '../../log/state-file.ts';
 import { closeConnection, connectReplication, formatTarget } from '../../postgres/connection/connection.ts';
-import { findPrimary } from '../../postgres/connection/hosts.ts';
+import { findServer } from '../../postgres/connection/standbys.ts';
 import { identifySystem } from '../../postgres/preflight/preflight.ts';
 import { readSlot } from '../../postgres/preflight/slot.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
@@ -61,7 +61,7 @@ export async function planAdoption(options: AdoptOptions): Promise<AdoptionPlan>
 async function askServer(
   database: DatabaseSettings,
 ): Promise<Pick<AdoptionPlan, 'host' | 'systemIdentifier' | 'slotAt'>> {
-  const { client, target } = await findPrimary(database);
+  const { client, target } = await findServer(database);
   try {
     const replication = await connectReplication(database, target);
     try {

@@ -19,7 +19,7 @@ import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import { startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
-import { letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
+import { isToBeAltered, letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
 import { slotKeeper, type SlotKeeper } from '../../postgres/preflight/standby.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { drainLoop, type DrainPorts } from './drain.ts';
@@ -167,7 +167,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         ports,
         keeper: slotKeeper(settings, {
           serverVersion: prepared.preflight.serverVersion,
-          slotFailover: failover === true || (failover === false && settings.slot.failover && !unaltered),
+          slotFailover: failover === true || (isToBeAltered(settings.slot, prepared.slot) && !unaltered),
         }),
         serverVersion: prepared.preflight.serverVersion,
       });

@@ -188,7 +188,7 @@ export async function letStandbysTakeOver(
   { name, slot: wanted }: DatabaseSettings,
   slot: Slot,
 ): Promise<TailraceError | undefined> {
-  if (!wanted.failover || slot.failover !== false) return undefined;
+  if (!isToBeAltered(wanted, slot)) return undefined;
   try {
     await client.query(`ALTER_REPLICATION_SLOT ${escapeIdentifier(slot.name)} ( FAILOVER true )`);
     return undefined;
@@ -205,6 +205,12 @@ export async function letStandbysTakeOver(
     );
   }
 }
+
+/** Is it to be made one that standbys take over? */
+export const isToBeAltered = (
+  { failover, staysUnaltered }: DatabaseSettings['slot'],
+  slot: Pick<Slot, 'failover'>,
+): boolean => failover && staysUnaltered !== true && slot.failover === false;
 
 /** A slot that nobody reads from. Rejects with what `pg` throws. */
 export async function dropSlot(client: Client, name: string): Promise<void> {

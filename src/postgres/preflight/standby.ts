@@ -227,6 +227,13 @@ export function inspectFailover(
       'upgrade to Postgres 16 or newer; until then decide what a gap means: on_gap: halt waits for somebody to accept it, on_gap: resume goes on at once, and what is missing is read from the tables',
     );
   }
+  const keptAsItIs = server.serverVersion >= HAS_FAILOVER_SLOTS && slot.staysUnaltered === true;
+  if (keptAsItIs && server.slotFailover === false) {
+    return loses(
+      'the slot is none that standbys take over, and slot.failover: unaltered leaves it so',
+      'slot.failover: true',
+    );
+  }
   if (!slot.failover && server.slotFailover !== true) {
     return loses('slot.failover is off, so a promoted standby does not have the slot', 'slot.failover: true');
   }

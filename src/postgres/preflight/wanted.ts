@@ -3,7 +3,7 @@ import type { Client } from 'pg';
 import { isOpen, selects } from '../../core/selection.ts';
 import { namesMore, type SinkNames } from '../../core/wanted-names.ts';
 import { closeConnection } from '../connection/connection.ts';
-import { findPrimary } from '../connection/hosts.ts';
+import { findServer } from '../connection/standbys.ts';
 import { connectionFault } from '../connection/fault.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import type { Finding } from './finding.ts';
@@ -61,7 +61,7 @@ export async function inspectNames(
   settings: DatabaseSettings,
   sinks: readonly SinkNames[],
 ): Promise<readonly Finding[]> {
-  const { client, target } = await findPrimary(settings);
+  const { client, target } = await findServer(settings);
   try {
     const publication = await readPublication(client, settings.publication.name);
     const wanted = await readWanted(client, sinks, { settings, publication });

@@ -214,11 +214,6 @@ describe('what the console exports', () => {
       "Sequin Cloud's tunnels are not here: write hostname, or url",
     ],
     [
-      'primary: null',
-      'primary: { hostname: db-1, database: parcels }',
-      'this version does not have this yet',
-    ],
-    [
       'functions: []',
       'functions: [{ name: f, type: path, path: record }]',
       'this version does not have this yet',

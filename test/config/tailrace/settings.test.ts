@@ -14,7 +14,7 @@ databases:
     database: shop
     username: streamer
     password: secret
-    slot: { name: shop_slot, ack: delivered, failover: false }
+    slot: { name: shop_slot, ack: delivered, failover: unaltered }
     publication: { name: shop_pub }
     connection:
       status_interval: 30s
@@ -79,7 +79,7 @@ databases:
     username: streamer
     password: secret
     tls: { ca: ca.pem }
-    slot: { name: shop_slot, ack: delivered, failover: false }
+    slot: { name: shop_slot, ack: delivered, failover: unaltered }
     publication: { name: shop_pub }
 sinks:
   - name: public.users
@@ -163,5 +163,64 @@ test('the longest wait is never below the first, and a length of time is never 0
   const zero = sameInYaml.replace('status_interval: 30s', 'receive_timeout: 0');
   expect(await faultLines(loadText(zero))).toEqual([
     expect.stringMatching(/databases\[shop\]\.connection\.receive_timeout a duration above 0/),
+  ]);
+});
+
+test('a standby is read from where the primary is named beside it, with what is not said as for the standby', async () => {
+  const settingsOf = async (more: string) =>
+    (
+      await loadText(`
+databases:
+  - name: shop
+    hostname: db-2,db-3:5433
+    port: 6432
+    database: app
+    username: reader
+    password: secret
+    tls: { mode: require }
+    slot_name: a
+    publication_name: b
+${more}
+sinks:
+  - { name: s, destination: { type: sqs, queue_name: q } }
+`)
+    ).settings.databases[0]!;
+  const { primary, hosts } = await settingsOf('    primary: { hostname: db-1 }');
+  expect(hosts).toEqual([
+    { host: 'db-2', port: 6432 },
+    { host: 'db-3', port: 5433 },
+  ]);
+  expect(primary).toMatchObject({
+    hosts: [{ host: 'db-1', port: 5432 }],
+    database: 'app',
+    username: 'reader',
+    password: 'secret',
+    tls: { mode: 'require' },
+  });
+  const own =
+    'primary: { hostname: db-1, port: 7, database: c, username: owner, password: x, ssl: false, ipv6: false }';
+  expect((await settingsOf(`    ${own}`)).primary).toMatchObject({
+    hosts: [{ host: 'db-1', port: 7 }],
+    database: 'c',
+    username: 'owner',
+    password: 'x',
+    tls: { mode: 'disable' },
+  });
+  expect((await settingsOf('    primary: null')).primary).toBeUndefined();
+});
+
+test('standbys of a barrier have the port of the hosts, and a time limit needs them', async () => {
+  const text = (more: string): string =>
+    `databases: [{ name: shop, hostname: db-1, port: 6432, database: app, slot_name: a, publication_name: b, ${more} }]\nsinks: [{ name: s, destination: { type: sqs, queue_name: q } }]`;
+  const { settings } = await loadText(text("barrier: 'db-2,db-3:5433', barrier_timeout: 30s"));
+  expect(settings.databases[0]!.barrier).toEqual({
+    hosts: [
+      { host: 'db-2', port: 6432 },
+      { host: 'db-3', port: 5433 },
+    ],
+    timeoutMs: 30_000,
+  });
+  expect(await faultsOf(loadText(text('barrier_timeout: 30s')))).toMatchObject([
+    { path: 'databases[shop].barrier_timeout', message: 'barrier is needed beside barrier_timeout' },
   ]);
 });
