@@ -396,6 +396,7 @@ test.skipIf(FAILOVERS === 0)(
       await setStandbys();
       await waitFor(async () => (await databaseHealth()).state === 'streaming' || undefined, 'the stream');
     }
+    expect(times).toHaveLength(FAILOVERS);
     const lost = (await orphans()).length;
     console.log(
       `failover ms on ${version}: ${times.toSorted((a, b) => a - b).join(' ')}; ${delivered().length} changes, ${lost} of lost histories`,
