@@ -122,6 +122,24 @@ test('a drained database goes on at another cluster without a gap; one that was 
   // Back, without a drain: what only the second one has is missing.
   await service.stop();
   await first.start();
+  await ask(first, `select pg_drop_replication_slot('${DATABASE}')`);
+  service = startService({ directory: directory.path, config: configOf(first) });
+  const refused = await waitFor(
+    async () => {
+      const database = await health();
+      return database.status === 'halted' && database;
+    },
+    'the other cluster to be refused',
+    PATIENCE_MS,
+  );
+  expect(refused).toMatchObject({
+    state: 'waiting',
+    reason: expect.stringContaining('another database cluster') as string,
+    cure: expect.stringContaining('tailrace databases adopt') as string,
+  });
+  // It is asked again and again, and nothing is made there.
+  expect(await ask(first, 'select count(*)::int from pg_replication_slots')).toBe(0);
+  expect(await service.stop()).toBe(0);
   expect(await adopt(first, '--nothing-missing')).toMatchObject({
     code: 1,
     stderr: expect.stringContaining('was not drained') as string,

@@ -11,7 +11,7 @@ import {
   formatTarget,
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
-import { findPrimary, type Primary } from '../../postgres/connection/hosts.ts';
+import { findPrimary, systemOf, type Primary } from '../../postgres/connection/hosts.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import { startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
@@ -19,10 +19,11 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
+import { anotherCluster } from './history/plan.ts';
 import { drainLoop, type DrainPorts } from './drain.ts';
 import { join, partWhereFound, type JoinPorts } from './joining.ts';
 import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
-import { lastStanding, noteServer } from './last-server.ts';
+import { lastStanding, loggedCluster, noteServer } from './last-server.ts';
 import { readAll, type Reading } from './reading.ts';
 import { describingRelations } from './relations.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
@@ -76,6 +77,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
   let replication: ReplicationConnection | undefined;
   try {
     state.host = formatTarget(primary.target);
+    await assertSameCluster(primary.client, ports);
     const prepared = await prepareDatabase({
       ...primary,
       settings,
@@ -167,6 +169,14 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     await closeConnection(primary.client);
     if (replication !== undefined) await closeConnection(replication.client);
   }
+}
+
+/** Nothing is made on a server that is refused at the end, again and again. Where it does not say which it is, that comes later. */
+async function assertSameCluster(client: Primary['client'], ports: SessionPorts): Promise<void> {
+  const ours = ports.opened?.systemIdentifier ?? loggedCluster(ports.options, ports.lines);
+  if (ours === undefined) return;
+  const { systemIdentifier: theirs = ours } = await systemOf(client);
+  if (theirs !== ours) throw anotherCluster(theirs, ours);
 }
 
 function startStream(

@@ -171,7 +171,7 @@ export async function readStanding(client: Client): Promise<Standing> {
   return { ...(timeline !== undefined && { timeline }), ...(await systemOf(client)) };
 }
 
-async function systemOf(client: Client): Promise<Pick<Standing, 'systemIdentifier'>> {
+export async function systemOf(client: Client): Promise<Pick<Standing, 'systemIdentifier'>> {
   try {
     const { rows } = await client.query<{ system: string }>(
       'select system_identifier::text as system from pg_control_system()',

@@ -538,7 +538,7 @@ describe('a parting', () => {
     const stream = await server.stream(2);
     expect(startLsnOf(stream.command)).toBe('0/0');
     stream.keepalive(1999n);
-    await expect(next.ended).rejects.toMatchObject({ code: 'HISTORY_PARTED', mend: 'restart' });
+    await expect(next.ended).rejects.toMatchObject({ code: 'HISTORY_PARTED', mend: 'operator' });
   });
 
   test('at a switch below the log’s end: what the new primary wrote in its place comes, in a new epoch, from the switch on', async () => {

@@ -149,8 +149,14 @@ export function historyParted(
     {
       code: 'HISTORY_PARTED',
       kind: 'fatal',
-      mend: 'restart',
       hint: PARTED_HINT,
     },
   );
 }
+
+export const anotherCluster = (theirs: string, ours: string): TailraceError =>
+  new TailraceError(`another database cluster (system identifier ${theirs}) answers where ${ours} was`, {
+    code: 'HISTORY_PARTED',
+    kind: 'fatal',
+    hint: PARTED_HINT,
+  });
