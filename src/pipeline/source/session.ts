@@ -316,6 +316,8 @@ const drainPorts = ({ primary, opened, looking, ports }: Following): DrainPorts 
   handovers: ports.options.store.handovers,
   keeper: opened.keeper,
   signals: ports.options.signals,
+  sinkSlots: ports.options.sinkSlots,
+  state: ports.state,
   isOpen: () => opened.feed.openTransaction || opened.log.context.inTransaction,
 });
 
