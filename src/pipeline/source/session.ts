@@ -44,6 +44,7 @@ import { watchServer } from './watch.ts';
 import { MarkerLoop, mayEmit } from './watch/marker.ts';
 import { watchConfirmation } from './watch/confirmation.ts';
 import { watchHosts } from './watch/hosts.ts';
+import { watchPromotions } from './watch/promotion.ts';
 
 /** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
 const MIN_MESSAGE_BYTES = 256 * 1024;
@@ -290,6 +291,7 @@ async function follow(following: Following): Promise<void> {
         done.signal,
       ),
       watchTables(tablePorts(primary, ports), lookAgain, done.signal),
+      watchPromotions({ primary, settings }, done.signal),
       watchHosts({ primary, settings, isFailoverSlot, state, warn }, done.signal),
       watchConfirmation({ client, pid, settings, isFailoverSlot, state, warn }, done.signal),
       drainLoop(drainPorts(following), done.signal),
