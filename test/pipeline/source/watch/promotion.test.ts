@@ -35,13 +35,13 @@ async function watch(...servers: readonly { readonly port: number }[]) {
     await watching.catch(() => undefined);
     await closeConnection(client);
   });
-  return watching;
+  return { watching };
 }
 
 test('a standby that is promoted while the primary lives on is asked for its role alone, and followed', async () => {
   const old = await host({ standby: false, timeline: 1 });
   const standby = await host({ standby: true, timeline: 1 });
-  const watching = await watch(old.server, standby.server);
+  const { watching } = await watch(old.server, standby.server);
   const asked = (): number => standby.server.asked.filter((sql) => sql.includes('pg_is_in_recovery')).length;
   await waitFor(() => asked() > 1, 'it to be asked again');
   expect(standby.server.asked.some((sql) => sql.includes('pg_replication_slots'))).toBe(false);
@@ -57,8 +57,8 @@ test('a standby that is promoted while the primary lives on is asked for its rol
 
 test('nobody is asked where one host is listed, or a standby is read from', async () => {
   const standby = await host({ standby: true, timeline: 1 });
-  await watch(standby.server);
+  await (await watch(standby.server)).watching;
   const other = await host({ standby: false, timeline: 2 });
-  await watch(standby.server, other.server);
+  await (await watch(standby.server, other.server)).watching;
   expect(other.server.asked).toEqual([]);
 });
