@@ -84,6 +84,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       settings,
       selections: options.selections,
       walsender: ports.walsender,
+      mayRemake: ports.opened !== undefined || loggedCluster(options, ports.lines) !== undefined,
       onSlotWait: (wait) => {
         state.waits(wait);
         const { code } = wait;

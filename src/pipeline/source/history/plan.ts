@@ -92,7 +92,7 @@ export function planStart(facts: StartFacts): StartPlan {
 
 function gapUpTo(known: Lsn, { log, identity, slot, certain }: StartFacts): GapDeclaration {
   const [cause, reason] = slot.created
-    ? (['slot_remade', 'the replication slot was gone and had to be made anew'] as const)
+    ? (['slot_remade', 'the replication slot was gone, or invalidated, and had to be made anew'] as const)
     : log.damaged
       ? (['log_damaged', 'the change log lost bytes that the slot no longer covers'] as const)
       : (['slot_moved', 'the replication slot was advanced or made anew by somebody else'] as const);
