@@ -110,6 +110,19 @@ test('one that is lost between the look at it and the start of the stream is loo
   await proxy.close();
 });
 
+test('one that is lost while it is read from, because a sink holds it, is made anew as well', async () => {
+  await begin();
+  source.signals.setHolding(0, true);
+  await insert(2);
+  await waitFor(() => source.status().changes === 2, 'the row that nobody settles');
+  await lose();
+  await waitFor(() => source.status().gaps.length > 0 && source.status().state === 'streaming', 'the gap');
+  expect(source.status().gaps).toMatchObject([{ cause: 'slot_remade', halts: true }]);
+  await insert(3);
+  await waitFor(() => source.status().changes === 3, 'the row behind the gap');
+  expect(await ids()).toEqual(['1', '2', '3']);
+});
+
 test('one that is lost where Tailrace makes no slots stands, with the cure, and is left alone', async () => {
   await begin();
   await source.stop();

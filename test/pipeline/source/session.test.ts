@@ -224,6 +224,19 @@ describe('a session', () => {
     expect(stream.replies.at(-1)).toBe(5000n);
   });
 
+  test('tells Postgres of the log’s end though no keepalive ever comes, as from servers that send none while there is something to send', async () => {
+    start();
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    settleAll();
+    await waitFor(() => stream.replies.at(-1) === 216n || undefined, 'the end of the first');
+    stream.send(...whole(300n, 2));
+    await loggedUpTo(316n);
+    settleAll();
+    await waitFor(() => stream.replies.at(-1) === 316n || undefined, 'the end of the second');
+  });
+
   test('flushes no keepalive that came inside a transaction, though all that is whole is settled (C145)', async () => {
     start();
     const stream = await server.stream();
