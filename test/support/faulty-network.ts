@@ -125,7 +125,10 @@ export async function startFaultyNetwork(target: {
   const pairs = new Set<Pair>();
   let refuses = false;
   const listener = createServer({ allowHalfOpen: true }, (client) => {
-    if (refuses) return void client.resetAndDestroy();
+    if (refuses) {
+      client.resetAndDestroy();
+      return;
+    }
     const server = connect({ ...target, allowHalfOpen: true });
     const toServer = new Way(client, server);
     const pair: Pair = { client, server, replication: false, toServer, toClient: new Way(server, client) };

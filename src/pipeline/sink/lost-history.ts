@@ -137,10 +137,10 @@ class LostRows implements WalkPorts, Lost {
   }
 
   marker: WalkPorts['marker'] = (transaction, { prefix, content }) => {
-    const { settings, heedsSkip } = this.#facts;
+    const facts = this.#facts;
     const marker = parseMarker(prefix, content);
-    if (marker?.kind !== 'skip' || marker.sinks?.includes(settings.name) === false) return transaction;
-    if (!heedsSkip(transaction.epoch, transaction.commitLsn)) return transaction;
+    if (marker?.kind !== 'skip' || marker.sinks?.includes(facts.settings.name) === false) return transaction;
+    if (!facts.heedsSkip(transaction.epoch, transaction.commitLsn)) return transaction;
     return { ...transaction, skip: { changes: 0 } };
   };
   markersLost(): void {}

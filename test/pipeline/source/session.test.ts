@@ -235,6 +235,7 @@ describe('a session', () => {
     await loggedUpTo(316n);
     settleAll();
     await waitFor(() => stream.replies.at(-1) === 316n || undefined, 'the end of the second');
+    expect(state.status().flushed).toBe('0/13C');
   });
 
   test('flushes no keepalive that came inside a transaction, though all that is whole is settled (C145)', async () => {
@@ -813,7 +814,7 @@ describe('what breaks first ends the session, and its error is the one thrown:',
     const session = start();
     (await server.stream()).send(Buffer.from('?'));
     await expect(session.ended).rejects.toMatchObject({
-      code: expect.stringMatching(/^PGOUTPUT_/) as string,
+      code: 'STREAM_CORRUPT',
     });
   });
 
@@ -873,7 +874,7 @@ describe('reading', () => {
     const session = start();
     (await server.stream()).send(...whole(200n, 1), Buffer.from('?'));
     await expect(session.ended).rejects.toMatchObject({
-      code: expect.stringMatching(/^PGOUTPUT_/) as string,
+      code: 'STREAM_CORRUPT',
     });
     expect(await ids()).toEqual([1]);
   });
