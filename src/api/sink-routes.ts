@@ -59,7 +59,11 @@ const isChoice = (body: object): boolean =>
 const CHOOSE = 'say which: ids, table, code, since, or all: true';
 const discardBody = z.strictObject(choice).refine(isChoice, CHOOSE);
 const replayBody = z
-  .strictObject({ ...choice, per_second: z.number().positive().max(MAX_PER_SECOND).optional() })
+  .strictObject({
+    ...choice,
+    per_second: z.number().positive().max(MAX_PER_SECOND).optional(),
+    force: z.boolean().default(false),
+  })
   .refine(isChoice, CHOOSE);
 
 export function addSinkRoutes(app: FastifyInstance, control: ServiceControl): void {
@@ -90,15 +94,20 @@ function addDeadLetterRoutes(routes: FastifyInstance, control: ServiceControl): 
   const path = '/api/sinks/:name/dead_letters';
   routes.get(path, async (request) => {
     const { after, limit, ...filter } = parse(listQuery, request.query);
-    const letters = control.deadLetters(sinkOf(request, control), filterOf(filter), { after, limit });
-    return { dead_letters: letters.map(letterDocument), next: nextAfter(letters, limit) };
+    const id = sinkOf(request, control);
+    const letters = control.deadLetters(id, filterOf(filter), { after, limit });
+    const isLost = control.lostIn(id.database);
+    return {
+      dead_letters: letters.map((letter) => letterDocument(letter, isLost)),
+      next: nextAfter(letters, limit),
+    };
   });
   routes.get(`${path}/:id`, async (request) => {
     const letter = Number((request.params as { id: string }).id);
     if (!Number.isSafeInteger(letter)) throw invalidRequest('the id is a number', 'list shows the ids');
     const { payload, ...found } = control.deadLetter(sinkOf(request, control), letter);
     return {
-      ...letterDocument({ ...found, hasPayload: payload !== undefined }),
+      ...letterDocument({ ...found, hasPayload: payload !== undefined }, control.lostIn(found.database)),
       payload: payload === undefined ? null : Buffer.from(payload).toString('utf8'),
     };
   });
@@ -107,10 +116,18 @@ function addDeadLetterRoutes(routes: FastifyInstance, control: ServiceControl): 
     return control.discard(sinkOf(request, control), filter);
   });
   routes.post(`${path}/replay`, async (request) => {
-    const { per_second, ...chosen } = parse(replayBody, request.body);
+    const { per_second: perSecond, force, ...chosen } = parse(replayBody, request.body);
     const id = sinkOf(request, control);
-    const { replaying, withoutPayload } = await control.replay(id, filterOf(chosen), per_second);
-    return { replaying, without_payload: withoutPayload, sink_state: control.sink(id).state };
+    const { replaying, withoutPayload, withheld } = await control.replay(id, filterOf(chosen), {
+      perSecond,
+      force,
+    });
+    return {
+      replaying,
+      without_payload: withoutPayload,
+      of_lost_history: withheld,
+      sink_state: control.sink(id).state,
+    };
   });
 }
 
@@ -138,7 +155,10 @@ function filterOf(chosen: {
   };
 }
 
-const letterDocument = (letter: DeadLetterSummary): Record<string, unknown> => ({
+const letterDocument = (
+  letter: DeadLetterSummary,
+  isLost: (position: DeadLetterSummary['position']) => boolean,
+): Record<string, unknown> => ({
   id: letter.id,
   database: letter.database,
   sink: letter.sink,
@@ -154,6 +174,7 @@ const letterDocument = (letter: DeadLetterSummary): Record<string, unknown> => (
   attempts: letter.attempts,
   payload_bytes: letter.payloadBytes,
   has_payload: letter.hasPayload,
+  of_lost_history: isLost(letter.position),
   created_at: letter.createdAt,
   last_failed_at: letter.lastFailedAt,
 });

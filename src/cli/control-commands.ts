@@ -68,10 +68,17 @@ export const addDeadLetterCommands: AddCommands = (program, ports, end) => {
   )
     .option('--all', 'all of the sink')
     .option('--rate <n>', 'messages a second (default: as fast as they go)', parseRate)
-    .action(async (sink: string, ids: number[] | undefined, options: ActOptions & { rate?: number }) => {
-      const { replay } = await import('./dead-letters.ts');
-      await end(replay(sink, ids ?? [], options, ports));
-    });
+    .option('--force', 'also those of changes that the server does not have any more')
+    .action(
+      async (
+        sink: string,
+        ids: number[] | undefined,
+        options: ActOptions & { rate?: number; force?: boolean },
+      ) => {
+        const { replay } = await import('./dead-letters.ts');
+        await end(replay(sink, ids ?? [], options, ports));
+      },
+    );
   withChoice(
     letters
       .command('discard')

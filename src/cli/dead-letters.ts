@@ -63,23 +63,32 @@ export async function show(
 export async function replay(
   sink: string,
   ids: readonly number[],
-  options: ActOptions & { readonly rate?: number },
+  options: ActOptions & { readonly rate?: number; readonly force?: boolean },
   ports: CliPorts,
 ): Promise<number> {
-  const { rate } = options;
-  const body = { ...choiceOf(ids, options), ...(rate === undefined ? {} : { per_second: rate }) };
+  const { rate, force } = options;
+  const body = {
+    ...choiceOf(ids, options),
+    ...(rate === undefined ? {} : { per_second: rate }),
+    ...(force === true && { force }),
+  };
   const service = await connectToService(options, ports);
   const answer = await service.ask(`${sinkPath(sink)}/dead_letters/replay`, { method: 'POST', body });
   if (options.json === true) {
     writeLine(ports.stdout, JSON.stringify(answer));
     return EXIT.ok;
   }
-  const { replaying, without_payload: lost, sink_state: state } = answer;
+  const { replaying, without_payload: lost, of_lost_history: withheld, sink_state: state } = answer;
   writeLine(ports.stdout, `${String(replaying)} dead letters are sent again; list shows those that remain`);
   if (lost !== 0)
     writeLine(
       ports.stderr,
       `${String(lost)} have no payload and stay: their rows were too large for the log`,
+    );
+  if (withheld !== 0)
+    writeLine(
+      ports.stderr,
+      `${String(withheld)} are of changes that the server does not have any more, and stay: --force sends them all the same`,
     );
   if (state !== 'running') writeLine(ports.stderr, `the sink is ${String(state)}: they go when it runs`);
   return EXIT.ok;

@@ -23,7 +23,8 @@ export async function drain(options: DrainOptions, ports: CliPorts): Promise<num
   for (const name of names) {
     await service.ask(`${databasePath(name)}/drain`, { method: 'POST', body });
   }
-  const drained = options.undo === true ? [] : await untilDrained(service, names);
+  const tell = (line: string): void => void writeLine(ports.stderr, line);
+  const drained = options.undo === true ? [] : await untilDrained(service, names, tell);
   if (options.json === true)
     writeJson(ports.stdout, { databases: drained, undone: options.undo === true }, 2);
   else if (options.undo === true)
@@ -47,14 +48,38 @@ async function databaseNames(service: ServiceClient): Promise<string[]> {
 async function untilDrained(
   service: ServiceClient,
   names: readonly string[],
+  tell: (line: string) => void,
 ): Promise<{ readonly name: string; readonly reason: string | undefined }[]> {
+  const told = new Set<string>();
   for (;;) {
-    const { databases } = await wholeHealth(service);
+    const { databases, sinks } = await wholeHealth(service);
+    for (const line of sinks.flatMap((sink) => (names.includes(sink.database) ? standing(sink) : []))) {
+      if (!told.has(line)) tell(line);
+      told.add(line);
+    }
     const wanted = databases.filter(({ name }) => names.includes(name));
     if (wanted.every(({ state }) => state === 'drained'))
       return wanted.map(({ name, reason }) => ({ name, reason }));
     await sleep(LOOK_INTERVAL_MS);
   }
+}
+
+/** A sink that will not have delivered everything, however long somebody waits. */
+export function standing({
+  database,
+  name,
+  state,
+  status,
+  reason,
+}: Pick<HealthDocument['sinks'][number], 'database' | 'name' | 'state' | 'status' | 'reason'>): string[] {
+  const path = `${database}/${name}`;
+  if (state === 'paused') return [`waits for sink "${path}", which is paused: tailrace resume ${path}`];
+  if (state === 'disabled')
+    return [
+      `does not wait for sink "${path}", which is disabled: what it has not had by now it will not have`,
+    ];
+  if (status !== 'halted') return [];
+  return [`waits for sink "${path}", which is halted: ${reason ?? 'tailrace status says why'}`];
 }
 
 export type AdoptCommandOptions = {

@@ -72,6 +72,15 @@ export const STALL_CAUSES: readonly StallCause[] = [
   'decoder',
 ];
 
+/** How often a server's history parted from the log's, and what became of the changes that were lost, over all sinks. */
+export type LostHistories = {
+  readonly partings: number;
+  /** Delivered before. */
+  readonly orphaned: number;
+  /** Not sent. */
+  readonly discarded: number;
+};
+
 /** A standby of the host list, asked whether a failover to it would keep the slot. */
 export type StandbyStatus = {
   readonly host: string;
@@ -112,6 +121,8 @@ export type DatabaseStatus = Condition & {
   readonly stallsHealed: number;
   /** Those that nobody has accepted, oldest first. */
   readonly gaps: readonly Gap[];
+  /** Of all histories that parted from the log's, as far as is on record; undefined: not read yet. */
+  readonly lostHistories?: LostHistories;
   /** What is left out or not as it should be, each of which degrades. */
   readonly warnings: readonly string[];
   /** What is worth knowing and degrades nothing: TLS that verifies nobody. */

@@ -75,7 +75,6 @@ export const malformed = (bytes: Buffer, start: number, what: string): TailraceE
   new TailraceError(`a pgoutput message of type ${describeByte(bytes[start])} ${what}`, {
     code: 'PGOUTPUT_MALFORMED',
     kind: 'fatal',
-    mend: 'restart',
     hint: HINT,
   });
 
@@ -84,6 +83,5 @@ export const unknownMessage = (type: number | undefined): TailraceError =>
   new TailraceError(`pgoutput sent a message of the unknown type ${describeByte(type)}`, {
     code: 'PGOUTPUT_UNKNOWN_MESSAGE',
     kind: 'fatal',
-    mend: 'restart',
     hint: HINT,
   });

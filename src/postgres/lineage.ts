@@ -64,31 +64,3 @@ export async function readLineages(
   const { rows } = await client.query<CatalogLineage>(lineages(serverVersion), [oids, publication]);
   return rows;
 }
-
-/** The partitioned tables that the publication carries and that have the columns of a table, by name and type. */
-export async function rootsLike(
-  client: Client,
-  columns: readonly { readonly name: string; readonly type: number }[],
-  { publication, serverVersion }: { readonly publication: string; readonly serverVersion: number },
-): Promise<readonly { readonly oid: number; readonly schema: string; readonly table: string }[]> {
-  const { rows } = await client.query<{ oid: number }>(
-    `select c.oid::int8::float8 as oid from pg_class c where c.relkind = 'p'
-     and not exists (
-       select from unnest($1::text[], $2::oid[]) w (name, type)
-       where not exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-         and a.attname = w.name and a.atttypid = w.type))`,
-    [columns.map(({ name }) => name), columns.map(({ type }) => type)],
-  );
-  const found = await readLineages(
-    client,
-    rows.map(({ oid }) => oid),
-    { publication, serverVersion },
-  );
-  const oids = found.filter(({ published }) => published).map(({ oid }) => oid);
-  const names = await client.query<{ oid: number; schema: string; table: string }>(
-    `select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as table
-     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = any ($1::oid[]) order by 1`,
-    [oids],
-  );
-  return names.rows;
-}

@@ -142,20 +142,33 @@ export class DeadLetters {
     return Number(this.#db.prepare(`delete from dead_letters where ${where}`).run(...values).changes);
   }
 
-  /** Marks letters to be sent again; those without a payload cannot be. Durable when it returns. */
+  /**
+   * Marks letters to be sent again; those without a payload cannot be, and those that `isWithheld` stay. Durable when it returns.
+   */
   replay(
     sink: SinkId,
     filter: DeadLetterFilter,
-  ): { readonly replaying: number; readonly withoutPayload: number } {
-    const { where, values } = conditions(sink, filter);
+    isWithheld: (position: Position) => boolean = () => false,
+  ): { readonly replaying: number; readonly withoutPayload: number; readonly withheld: number } {
+    const { where: chosen, values: choosing } = conditions(sink, filter);
     return transaction(this.#db, () => {
+      const withheld = this.#db
+        .prepare(`select id, epoch, commit_lsn, change_index from dead_letters where ${chosen}`)
+        .all(...choosing)
+        .flatMap((row) => (isWithheld(positionOf(row)) ? [Number(row['id'])] : []));
+      const where = `${chosen} and id not in (select value from json_each(?))`;
+      const values = [...choosing, JSON.stringify(withheld)];
       const lost = this.#db
         .prepare(`select count(*) as n from dead_letters where ${where} and payload is null`)
         .get(...values);
       const marked = this.#db
         .prepare(`update dead_letters set state = 'replaying' where ${where} and payload is not null`)
         .run(...values);
-      return { replaying: Number(marked.changes), withoutPayload: Number(lost?.['n']) };
+      return {
+        replaying: Number(marked.changes),
+        withoutPayload: Number(lost?.['n']),
+        withheld: withheld.length,
+      };
     });
   }
 

@@ -1,9 +1,10 @@
 // Where the server's history parted from the log's, and what became of the changes that only the lost one has: for each sink how
 // many were discarded, and how many it had delivered (orphans), with the first of them by name.
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Action } from '../core/change.ts';
 import { formatLsn, readLsn, type Lsn } from '../core/lsn.ts';
 import type { Parting } from '../core/partings.ts';
+import type { LostHistories } from '../core/status.ts';
 import { transaction, type SinkId } from './sink-records.ts';
 
 /** Of one sink and one parting the store lists so many orphans by name: all of them are counted. */
@@ -61,9 +62,15 @@ export type OrphanRecord = Omit<Orphan, 'commitLsn' | 'key'> & {
 
 export class PartingRecords {
   readonly #db: DatabaseSync;
+  /** Asked with every status: prepared once. */
+  readonly #totals: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
+    this.#totals = db.prepare(
+      `select (select count(*) from partings where database = ?) as partings, coalesce(sum(orphaned), 0) as orphaned,
+         coalesce(sum(discarded), 0) as discarded from lost_histories where database = ?`,
+    );
   }
 
   /** Durable when it returns. */
@@ -141,6 +148,16 @@ export class PartingRecords {
             orphaned: Number(orphaned),
           })),
       }));
+  }
+
+  /** Over all of them and all sinks. */
+  totals(database: string): LostHistories {
+    const row = this.#totals.get(database, database);
+    return {
+      partings: Number(row?.['partings']),
+      orphaned: Number(row?.['orphaned']),
+      discarded: Number(row?.['discarded']),
+    };
   }
 
   /** Those that are listed by name, in the order in which they were found; `after`: the id of the last one of the page before. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { TailraceError } from '../../src/core/errors.ts';
+import { toLsn } from '../../src/core/lsn.ts';
 import { startTestApi } from '../support/api.ts';
 import { testControl, type TestControl } from '../support/control.ts';
 import { letterAt, SINK } from '../support/letters.ts';
@@ -191,6 +192,33 @@ describe('dead letters', () => {
     expect((await ask('GET', `${path}/x`)).status).toBe(400);
   });
 
+  test('of changes that the server does not have any more say so, and are sent again only by force', async () => {
+    const control = testControl();
+    const { ask } = await serve(control);
+    for (const commit of [100, 200]) control.store.deadLetters.add(letterAt(commit), new Date());
+    const parting = {
+      epoch: 1,
+      lsn: toLsn(150n),
+      logEnd: toLsn(300n),
+      timeline: 2,
+      why: 'test',
+      at: new Date(),
+    };
+    control.store.partings.add(SINK.database, parting);
+    const list = (await ask('GET', path)).body as { dead_letters: { of_lost_history: boolean }[] };
+    expect(list.dead_letters.map((letter) => letter.of_lost_history)).toEqual([false, true]);
+    const replay = (body: unknown) => ask('POST', `${path}/replay`, { body });
+    expect(await replay({ ids: [2] })).toMatchObject({
+      status: 409,
+      body: { code: 'DEAD_LETTER_OF_LOST_HISTORY', hint: expect.stringContaining('--force') as string },
+    });
+    expect((await replay({ all: true })).body).toMatchObject({ replaying: 1, of_lost_history: 1 });
+    expect((await replay({ ids: [2], force: true })).body).toMatchObject({
+      replaying: 1,
+      of_lost_history: 0,
+    });
+  });
+
   test('are replayed by choice, with a rate; those without a payload cannot be, and it says so', async () => {
     const control = withLetters();
     const { ask } = await serve(control);
@@ -208,7 +236,7 @@ describe('dead letters', () => {
     });
     expect(await replay({ all: true, per_second: 2.5 })).toEqual({
       status: 200,
-      body: { replaying: 3, without_payload: 1, sink_state: 'running' },
+      body: { replaying: 3, without_payload: 1, of_lost_history: 0, sink_state: 'running' },
     });
     expect(control.asked).toEqual([['users', { type: 'replay' }]]);
     expect(control.store.sinks.find(SINK)?.replayRate).toBe(2.5);

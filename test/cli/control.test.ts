@@ -1,6 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
+import { standing } from '../../src/cli/handover.ts';
+import { sinkDocument } from '../../src/pipeline/service/health.ts';
 import { startTestApi } from '../support/api.ts';
 import { startCli } from '../support/cli.ts';
 import { testControl, type TestControl } from '../support/control.ts';
@@ -113,4 +115,19 @@ test('who may not see the gaps, or asks somebody else than Tailrace, is not told
   ]);
   expect(elsewhere).toMatchObject({ code: 1, stdout: '' });
   expect(elsewhere.stderr).toContain('is that address Tailrace?');
+});
+
+test('a drain says at once of which sinks it waits in vain, and which it does not wait for', async () => {
+  const sinks = [
+    sinkStatus({ name: 'rests', state: 'paused' }),
+    sinkStatus({ name: 'off', state: 'disabled' }),
+    sinkStatus({ name: 'stands', health: 'halted', reason: 'a gap' }),
+    sinkStatus({ name: 'works' }),
+  ].map(sinkDocument);
+  expect(sinks.map(standing)).toEqual([
+    ['waits for sink "shop/rests", which is paused: tailrace resume shop/rests'],
+    [expect.stringContaining('does not wait for sink "shop/off"')],
+    ['waits for sink "shop/stands", which is halted: a gap'],
+    [],
+  ]);
 });

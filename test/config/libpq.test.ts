@@ -97,6 +97,36 @@ describe('the variables of libpq', () => {
     ]);
   });
 
+  test('with a list of ports alone give each host its own, an empty one the usual; a list that does not fit is a fault', async () => {
+    const lines = '    hostname: db-1,db-2:5433,db-3\n    database: shop';
+    expect((await databaseOf(lines, { PGPORT: '6001, 6002,' })).hosts).toEqual([
+      { host: 'db-1', port: 6001 },
+      { host: 'db-2', port: 5433 },
+      { host: 'db-3', port: 5432 },
+    ]);
+    const url = '    url: postgres://db-1,db-2/shop';
+    expect((await databaseOf(url, { PGPORT: '6001,6002' })).hosts).toMatchObject([
+      { port: 6001 },
+      { port: 6002 },
+    ]);
+    for (const [written, ports] of [
+      [lines, '6001,6002'],
+      [WRITTEN, '6001,6002'],
+      [url, '6001,6002,6003'],
+    ] as const)
+      expect(await faultsOf(load(written, { PGPORT: ports }))).toMatchObject([
+        {
+          file: 'environment',
+          path: 'PGPORT',
+          message: expect.stringContaining('one for each host') as string,
+        },
+      ]);
+    // Where the ports are written, the variable says nothing.
+    expect((await databaseOf(`${WRITTEN}\n    port: 7000`, { PGPORT: '1,2' })).hosts).toEqual([
+      { host: 'db', port: 7000 },
+    ]);
+  });
+
   test('that are empty say nothing', async () => {
     const empty = Object.fromEntries(Object.keys(env).map((name) => [name, '']));
     expect(await databaseOf(WRITTEN, empty)).toMatchObject({
@@ -109,7 +139,8 @@ describe('the variables of libpq', () => {
   });
 
   test.each([
-    ['PGPORT', 'http', 'a port from 1 to 65535 is expected'],
+    ['PGPORT', 'http', 'a port from 1 to 65535 is expected, or a list of them'],
+    ['PGPORT', '1,0', 'a port from 1 to 65535 is expected, or a list of them'],
     ['PGSSLMODE', 'on', 'sslmode is one of disable, allow, prefer, require, verify-ca, verify-full'],
     ['PGCHANNELBINDING', 'yes', 'channel_binding is one of disable, prefer, require'],
     ['PGSSLNEGOTIATION', 'direct', 'sslnegotiation=direct needs sslmode=require or more'],
@@ -372,6 +403,13 @@ describe('tail', () => {
       username: 'me',
       password: { from: 'pgpass', file: '/home/me/.pgpass', otherwise: '' },
     });
+    expect(await target('postgres://a,b/shop', { PGPORT: '6000,6001' })).toMatchObject({
+      hosts: [
+        { host: 'a', port: 6000 },
+        { host: 'b', port: 6001 },
+      ],
+    });
+    await expect(target('postgres://a/shop', { PGPORT: '6000,6001' })).rejects.toThrow('one for each host');
     expect(
       await target('postgres://?sslmode=require', { PGHOST: 'db', PGPASSWORD: 'pw', PGSSLMODE: 'disable' }),
     ).toMatchObject({

@@ -1,6 +1,6 @@
 // A database that moves to another cluster: drained, adopted, and nothing missing; and not drained, with a gap.
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
 import { startCli } from '../support/cli.ts';
@@ -25,21 +25,43 @@ afterEach(async ({ task }) => {
   }
 });
 
-/** With the table, and a slot from before anything is written. */
+/** With the table, empty. */
 async function startCluster(): Promise<EmbeddedPostgres> {
   const server = await startPrimary();
   servers.push(server);
   await ask(server, 'create table t (id int primary key)');
-  await ask(server, `create publication ${DATABASE} for table t`);
-  await ask(server, `select pg_create_logical_replication_slot('${DATABASE}', 'pgoutput')`);
   return server;
 }
+
+/** What the page says for the new server, run as it is printed, but for the names that are the reader's own. */
+async function makeAsDocumented(server: EmbeddedPostgres): Promise<void> {
+  const page = readFileSync(resolve(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+  const recipe = page.slice(page.indexOf('## Moving to another server'));
+  for (const statement of [/CREATE PUBLICATION [^`]*;/, /SELECT pg_create_logical_replication_slot[^`]*;/]) {
+    const printed = statement.exec(recipe)?.[0];
+    if (printed === undefined) throw new Error(`the page does not say ${String(statement)}`);
+    await ask(server, printed.replace('tailrace', DATABASE).replace('…', 't'));
+  }
+}
+
+/** A green server: it has the rows of the blue one by logical replication, and no slot of ours. */
+async function replicate(blue: EmbeddedPostgres, green: EmbeddedPostgres): Promise<void> {
+  const { hostname, port, username, password } = new URL(blue.url());
+  await ask(blue, 'create publication green for table t');
+  await ask(
+    green,
+    `create subscription green connection 'host=${hostname} port=${port} user=${username} password=${password} dbname=postgres' publication green`,
+  );
+}
+
+const rows = (server: EmbeddedPostgres): Promise<unknown> => ask(server, 'select count(*)::int from t');
 
 const insert = (server: EmbeddedPostgres, from: number, to: number): Promise<unknown> =>
   ask(server, `insert into t select generate_series(${from}, ${to})`);
 
 test('a drained database goes on at another cluster without a gap; one that was not drained, with a gap that halts until it is accepted', async () => {
   const first = await startCluster();
+  await makeAsDocumented(first);
   recorder = await startSqsRecorder({ createMissing: true });
   const directory = createWorkDirectory();
   const arrived = new Map<number, number>();
@@ -97,12 +119,20 @@ test('a drained database goes on at another cluster without a gap; one that was 
   expect(arrived.size).toBe(100);
   await cli('drain', '--undo', '--url', await service.apiUrl());
   await has(101, 110);
+  const second = await startCluster();
+  await replicate(first, second);
+  await waitFor(
+    async () => (await rows(second)) === 110 || undefined,
+    'green to have everything',
+    PATIENCE_MS,
+  );
   await cli('drain', '--database', 'shop', '--url', await service.apiUrl());
   expect(await adopt(first)).toMatchObject({ code: 1, stderr: expect.stringContaining('in use') as string });
   await service.stop();
+  await ask(second, 'drop subscription green');
   await first.stop('fast');
 
-  const second = await startCluster();
+  await makeAsDocumented(second);
   await insert(second, 201, 300);
   const asked = await adopt(second, '--nothing-missing');
   expect(asked).toMatchObject({
@@ -122,6 +152,24 @@ test('a drained database goes on at another cluster without a gap; one that was 
   // Back, without a drain: what only the second one has is missing.
   await service.stop();
   await first.start();
+  await ask(first, `select pg_drop_replication_slot('${DATABASE}')`);
+  service = startService({ directory: directory.path, config: configOf(first) });
+  const refused = await waitFor(
+    async () => {
+      const database = await health();
+      return database.status === 'halted' && database;
+    },
+    'the other cluster to be refused',
+    PATIENCE_MS,
+  );
+  expect(refused).toMatchObject({
+    state: 'waiting',
+    reason: expect.stringContaining('another database cluster') as string,
+    cure: expect.stringContaining('tailrace databases adopt') as string,
+  });
+  // It is asked again and again, and nothing is made there.
+  expect(await ask(first, 'select count(*)::int from pg_replication_slots')).toBe(0);
+  expect(await service.stop()).toBe(0);
   expect(await adopt(first, '--nothing-missing')).toMatchObject({
     code: 1,
     stderr: expect.stringContaining('was not drained') as string,

@@ -1,5 +1,6 @@
 // Partitions, end to end: read under their root's name or under their own, whatever the publication says; attached, detached, emptied, dropped.
 import { expect, test } from 'vitest';
+import { PARTITIONS_GENERATE_ALIKE } from '../../src/postgres/versions.ts';
 import { serverVersion } from '../support/database-settings.ts';
 import { endToEnd } from '../support/end-to-end.ts';
 import { runCommand } from '../support/operator.ts';
@@ -324,6 +325,20 @@ test('rows whose root cannot be told are a gap of the sinks on those that it may
     ],
     halts: true,
   });
+});
+
+test('a table that came and went before it is read is a gap of no root whose columns it did not have', async ({
+  skip,
+}) => {
+  if ((await serverVersion(world.database.client)) < PARTITIONS_GENERATE_ALIKE) skip();
+  await sql(`${EVENTS}; create publication ${world.database.name} for all tables`);
+  await start({ root: '{ include_tables: [ev] }' });
+  await world.service.stop();
+  await sql('create table scratch (id int primary key); insert into scratch values (1); drop table scratch');
+  await sql(`insert into ev values (3, 'c')`);
+  await start({ root: '{ include_tables: [ev] }' });
+  await receive('root.fifo', 'ev insert 3');
+  expect(await gaps()).toEqual([]);
 });
 
 test.each([

@@ -35,11 +35,11 @@ export async function bringToRest(operated: Operated): Promise<void> {
     operated.tell(`   round ${round}`);
     const { fatal, waits } = process;
     why = (fatal ?? waits)?.message;
-    if (fatal !== undefined) {
+    if (fatal !== undefined) throw new Error(`it ended with ${fatal.code}: ${why}`);
+    // The first time somebody may put the right server back; then, as the hint says, this one takes its place.
+    if (round > 0 && process.isRefused) {
       await operated.stop();
-      // First as the hint of an unfinished transaction says: start again.
-      if (round > 0 && fatal.code === 'HISTORY_PARTED') operated.moveLogAway();
-      else if (fatal.code !== 'HISTORY_PARTED') throw new Error(`it ended with ${fatal.code}: ${why}`);
+      operated.moveLogAway();
       continue;
     }
     const publication = server.state.publications.get(name);

@@ -68,6 +68,7 @@ export class ModelSinks {
       ledgerFile: `${ledgerDirectory}/${name}.ledger`,
       newSinkStart: first.has(name) ? 'earliest' : 'end',
       onGap: 'halt',
+      heedsSkips: false,
       store,
       logger: silent,
     };

@@ -41,6 +41,7 @@ export class ModelProcess {
   fatal: TailraceError | undefined;
   /** Why it is not connected. */
   waits: Error | undefined;
+  #refused = false;
 
   constructor(options: ProcessOptions) {
     this.#options = options;
@@ -55,6 +56,11 @@ export class ModelProcess {
     this.#state = new SourceState(this.#source.settings, () => 0);
     this.#gaps = new GapKeeper(this.#source, this.#state);
     this.#looks = new LookKeeper(this.#source, this.#gaps);
+  }
+
+  /** Has a server been refused, and none been found to be the log's since? */
+  get isRefused(): boolean {
+    return this.#refused && this.#opened?.proved !== true;
   }
 
   get isStreaming(): boolean {
@@ -96,6 +102,7 @@ export class ModelProcess {
       if (!(error instanceof TailraceError) && !isDiskFull(error)) throw error;
       if (error instanceof TailraceError && error.mend === 'restart') this.fatal = error;
       else this.waits = error as Error;
+      this.#refused ||= error instanceof TailraceError && error.code === 'HISTORY_PARTED';
     }
   }
 

@@ -144,7 +144,22 @@ function feed(transactions: readonly (readonly Message[])[], weather: Weather): 
   const feeds = new LogFeed(log, new RelationsInForce(), { epoch: 0, history: { current: 1, switches: [] } });
   const lost = [...weather.lost];
   let taken = 0;
+  const described = new Set<number>();
+  const describe = (bytes: Buffer): void => {
+    const ids =
+      bytes[0] === MESSAGE.truncate
+        ? decodeTruncate(bytes, 0).relationIds
+        : isRow(bytes[0]!)
+          ? [bytes.readUInt32BE(1)]
+          : [];
+    for (const id of ids.filter((id) => !described.has(id))) {
+      described.add(id);
+      const message = relation(id);
+      feeds.relation(message, 0, message.length, enrichmentOf(id));
+    }
+  };
   const take = (bytes: Buffer, kind: number, totalBytes: number): void => {
+    if (kind === RANGE.whole || kind === RANGE.first) describe(bytes);
     const batch = { bytes, count: 1, starts: Int32Array.of(0), ends: Int32Array.of(bytes.length) };
     const next = feeds.take({ ...batch, kinds: Uint8Array.of(kind), oversizeBytes: totalBytes }, 0);
     if (next === 0) feeds.relation(bytes, 0, bytes.length, enrichmentOf(bytes.readUInt32BE(1)));
@@ -169,6 +184,7 @@ function feed(transactions: readonly (readonly Message[])[], weather: Weather): 
     const messages = transactions[place]!;
     if (messages.every(send)) continue;
     feeds.flush();
+    described.clear();
     feeds.join({ epoch: 0, history: { current: 1, switches: [] } });
     place = Math.max(-1, place - 1 - weather.again);
   }

@@ -46,7 +46,7 @@ test('letters are listed page by page, by table, code, time and id', () => {
 test('a replay marks letters with a payload, and ends with delivery or back among the dead with one more try (C244)', () => {
   makeLetters(3);
   store.deadLetters.add(letterAt(4, { payload: undefined }), at(4));
-  expect(store.deadLetters.replay(SINK, {})).toEqual({ replaying: 3, withoutPayload: 1 });
+  expect(store.deadLetters.replay(SINK, {})).toEqual({ replaying: 3, withoutPayload: 1, withheld: 0 });
   expect(store.deadLetters.counts(SINK)).toEqual({ kept: 4, replaying: 3, dropped: 0 });
   expect(store.deadLetters.replays(SINK, { after: 1, limit: 9 }).map(({ id }) => id)).toEqual([2, 3]);
   store.deadLetters.delivered([1, 3]);

@@ -261,6 +261,7 @@ const ANSWERS: readonly (readonly [
   [/from pg_locks/, () => [{ xids: [] }]],
   [/pg_xact_status/, ({ transactionState }) => [{ state: transactionState }]],
   [/pg_is_in_recovery/, () => [{ standby: false }]],
+  [/pg_control_system/, ({ systemIdentifier }) => [{ system: systemIdentifier }]],
   [/^IDENTIFY_SYSTEM/, identity],
   [/^TIMELINE_HISTORY/, ({ timelineHistory }) => [{ filename: 'history', content: timelineHistory }]],
   [/pg_backend_pid\(\) as pid/, (_, pid) => [{ pid: String(pid) }]],

@@ -20,6 +20,8 @@ export function startLoad(options: {
   /** Changes that have been delivered, and by how many the load may be ahead of them. */
   readonly delivered: () => number;
   readonly maxAhead: number;
+  /** How long it may take to catch up; as long as anything, by default. */
+  readonly patienceMs?: number;
 }): Load {
   const { client, random, ids } = options;
   let version = 0;
@@ -30,6 +32,7 @@ export function startLoad(options: {
       await waitFor(
         () => !writing || events - options.delivered() < options.maxAhead,
         'the service to catch up',
+        options.patienceMs,
       );
       events += await writeTransaction(client, {
         random,

@@ -25,6 +25,7 @@ export function placeOptions(
     slot: 0,
     newSinkStart: 'earliest',
     onGap: 'halt',
+    heedsSkips: false,
     store: openStore(':memory:'),
     logger: silent,
     ...given,

@@ -26,6 +26,7 @@ export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): Databas
   reconnects: 2,
   stallsHealed: 6,
   gaps: [],
+  lostHistories: { partings: 1, orphaned: 2, discarded: 3 },
   warnings: [],
   notes: [],
   tables: 3,

@@ -5,7 +5,7 @@ import { parseConnectionUrl, SYSTEM_AUTHORITIES } from '../../config/connection-
 import { readPem, type ReadFile } from '../../config/file/file-access.ts';
 import { formatFault } from '../../config/file/faults.ts';
 import { faultOfParameters, type LibpqParameters } from '../../config/libpq/parameters.ts';
-import { homeOf, readSurroundings } from '../../config/libpq/surroundings.ts';
+import { homeOf, isPaired, readSurroundings } from '../../config/libpq/surroundings.ts';
 import { connectionSchema, DATABASE_DEFAULTS } from '../../config/schema/database.ts';
 import { connectionSettings, passedOverText, tlsSettings } from '../../config/tailrace/databases.ts';
 import { authenticationOfLibpq, passwordAround, tlsOfLibpq } from '../../config/tailrace/place.ts';
@@ -33,7 +33,7 @@ export async function parseTarget(text: string, context: TargetContext): Promise
     throw badUrl(`unknown parameter "${name}" in the URL${guess}`);
   }
   if (url.passedOver.length > 0) context.note(passedOverText(url.passedOver));
-  const { parameters: around, faults, notes } = await readSurroundings(context, url);
+  const { parameters: around, unpaired, faults, notes } = await readSurroundings(context, url);
   if (faults[0] !== undefined) throw badUrl(formatFault(faults[0]));
   for (const note of notes) context.note(note);
   const { hosts: _, ...given } = url;
@@ -41,13 +41,15 @@ export async function parseTarget(text: string, context: TargetContext): Promise
   const wrong = faultOfParameters(parameters);
   if (wrong !== undefined) throw badUrl(wrong.message);
   const { username = DATABASE_DEFAULTS.username, database = username } = parameters;
-  const port = around.port ?? DATABASE_DEFAULTS.port;
-  const hosts = url.hosts.length > 0 ? url.hosts : (around.hosts ?? [{ host: hostOfMachine(port) }]);
+  const { ports = [] } = around;
+  const portOf = (index: number): number => ports[ports.length === 1 ? 0 : index] ?? DATABASE_DEFAULTS.port;
+  const hosts = url.hosts.length > 0 ? url.hosts : (around.hosts ?? [{ host: hostOfMachine(portOf(0)) }]);
+  if (!isPaired(around, hosts.length)) throw badUrl(formatFault(unpaired!));
   const passwordFile = join(homeOf(context.env), '.pgpass');
   const absent = '';
   return {
     name: database,
-    hosts: hosts.map((host) => ({ port, ...host })),
+    hosts: hosts.map((host, index) => ({ port: portOf(index), ...host })),
     database,
     username,
     password: url.password ?? passwordAround(url.passfile, around, { passwordFile, otherwise: '' }),

@@ -31,9 +31,11 @@ const SYSTEM_CONFIGURATION = '/etc/postgresql-common';
 
 export type Surroundings = {
   readonly parameters: LibpqParameters & {
-    /** Where hosts name none: a port alone says nothing about which hosts there are. */
-    readonly port?: number;
+    /** Where hosts name none: one for all of them, or one for each; undefined: the usual one. Ports alone say not which hosts there are. */
+    readonly ports?: readonly (number | undefined)[];
   };
+  /** What is wrong where these ports and the hosts that are written elsewhere do not go together. */
+  readonly unpaired?: Fault;
   /** Where each parameter is from, for an operator: `PGHOST`, or the service file. */
   readonly sources: ReadonlyMap<keyof LibpqParameters, string>;
   readonly faults: readonly Fault[];
@@ -77,14 +79,12 @@ export async function readSurroundings(
 function resolveParameters(
   found: ReadonlyMap<string, Found>,
   faults: Fault[],
-): Pick<Surroundings, 'parameters' | 'sources'> {
+): Pick<Surroundings, 'parameters' | 'sources' | 'unpaired'> {
   const parameters: Record<string, unknown> = {};
   const sources = new Map<keyof LibpqParameters, string>();
-  const fault = ({ source, isVariable }: Found, message: string): void => {
-    faults.push(
-      isVariable ? { file: 'environment', path: source, message } : { file: source, path: '', message },
-    );
-  };
+  const faultAt = ({ source, isVariable }: Found, message: string): Fault =>
+    isVariable ? { file: 'environment', path: source, message } : { file: source, path: '', message };
+  const fault = (found: Found, message: string): void => void faults.push(faultAt(found, message));
   for (const parameter of PARAMETERS) {
     const one = found.get(parameter.name);
     if (one === undefined || !('ours' in parameter)) continue;
@@ -94,18 +94,29 @@ function resolveParameters(
   const [host, port] = [found.get('host'), found.get('port')];
   if (host !== undefined) {
     const hosts = pairHosts(host.value.split(','), port?.value.split(',') ?? ['']);
-    if (hosts === undefined) fault(port ?? host, 'hosts are expected, and one port, or one for each host');
+    if (hosts === undefined) fault(port ?? host, UNPAIRED);
     else parameters['hosts'] = hosts;
     sources.set('hosts', host.source);
   } else if (port !== undefined) {
-    const number = /^\d{1,5}$/.test(port.value) ? Number(port.value) : 0;
-    if (number < 1 || number > 65_535) fault(port, 'a port from 1 to 65535 is expected');
-    else parameters['port'] = number;
+    const ports = port.value.split(',').map((written) => written.trim());
+    if (ports.every(isPortOrNone))
+      parameters['ports'] = ports.map((written) => (written === '' ? undefined : Number(written)));
+    else fault(port, 'a port from 1 to 65535 is expected, or a list of them');
   }
   const wrong = faultOfParameters(parameters);
   if (wrong !== undefined) fault(found.get(wrong.name)!, wrong.message);
-  return { parameters, sources };
+  return { parameters, sources, ...(port !== undefined && { unpaired: faultAt(port, UNPAIRED) }) };
 }
+
+const UNPAIRED = 'hosts are expected, and one port, or one for each host';
+
+/** An empty one in a list is the usual one. */
+const isPortOrNone = (written: string): boolean =>
+  written === '' || (/^\d{1,5}$/.test(written) && Number(written) >= 1 && Number(written) <= 65_535);
+
+/** Do they go together, as libpq has it? */
+export const isPaired = ({ ports }: Surroundings['parameters'], hostCount: number): boolean =>
+  ports === undefined || ports.length === 1 || ports.length === hostCount;
 
 function serviceFiles(env: LoadContext['env'], named: string | undefined): readonly string[] {
   const own = named ?? (env['PGSERVICEFILE'] || join(homeOf(env), '.pg_service.conf'));

@@ -50,8 +50,8 @@ export type PlaceContext = {
 export function placeOf(written: WrittenDatabase, context: PlaceContext): Place {
   const { url } = written;
   const around = context.surroundings.parameters;
-  const { port: ports = [around.port ?? DATABASE_DEFAULTS.port] } = written;
-  const portOf = (index: number): number => ports[index] ?? ports[0]!;
+  const ports: readonly (number | undefined)[] = written.port ?? around.ports ?? [];
+  const portOf = (index: number): number => ports[ports.length === 1 ? 0 : index] ?? DATABASE_DEFAULTS.port;
   const hosts =
     written.hostname?.map((host, index) => parseHostPort(host, portOf(index))!) ??
     (url !== undefined && url.hosts.length > 0 ? url.hosts : (around.hosts ?? []));

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { parseConnectionUrl } from '../connection-url.ts';
 import { readTextFile } from '../file/file-access.ts';
 import { listOf, valueAt } from '../file/file-value.ts';
-import { homeOf, readSurroundings, type Surroundings } from '../libpq/surroundings.ts';
+import { homeOf, isPaired, readSurroundings, type Surroundings } from '../libpq/surroundings.ts';
 import type { WrittenDatabase } from '../schema/database.ts';
 import type { DatabaseConfig } from '../schema/file.ts';
 import type { Reader } from './cross-checks.ts';
@@ -42,7 +42,7 @@ export async function checkPlaces(reader: Reader, surroundings: readonly Surroun
   const { file, faults } = reader;
   for (const [index, entry] of listOf(file, 'databases').entries()) {
     if (typeof entry !== 'object' || entry === null) continue;
-    const { parameters } = surroundings[index]!;
+    const { parameters, unpaired } = surroundings[index]!;
     const at = ['databases', index];
     const written = (key: string): unknown => valueAt(entry, [key]);
     const text = file.text([...at, 'url']);
@@ -62,6 +62,10 @@ export async function checkPlaces(reader: Reader, surroundings: readonly Surroun
       if (!isIn('database') && parameters.database === undefined)
         faults.push(file.fault([...at, 'database'], 'this is missing (database, or url)'));
     }
+    const hostname = written('hostname');
+    const hosts = typeof hostname === 'string' ? hostname.split(',') : (url?.hosts ?? []);
+    if (unpaired !== undefined && !isIn('port') && hosts.length > 0 && !isPaired(parameters, hosts.length))
+      faults.push(unpaired);
     await checkPasswordFile(reader, index);
   }
 }

@@ -2,6 +2,9 @@
 import { wallTime } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Gap } from '../../core/gaps.ts';
+import { readLsn } from '../../core/lsn.ts';
+import { isLost, NO_PARTINGS, type Partings } from '../../core/partings.ts';
+import type { Position } from '../../core/position.ts';
 import type { SinkStatus, WantedStatus } from '../../core/status.ts';
 import type { DeadLetterFilter, DeadLetterSummary, StoredDeadLetter } from '../../store/dead-letters.ts';
 import type { OrphanRecord, PartingRecord } from '../../store/partings.ts';
@@ -42,12 +45,17 @@ export interface ServiceControl {
   deadLetters(id: SinkId, filter: DeadLetterFilter, page: Page): readonly DeadLetterSummary[];
   deadLetter(id: SinkId, letter: number): StoredDeadLetter;
   discard(id: SinkId, filter: DeadLetterFilter): { readonly discarded: number };
-  /** Letters are sent when the sink runs; `perSecond` undefined: as fast as they go. */
+  /** Says of a change whether it is one that the server's history does not have any more. */
+  lostIn(database: string): (position: Position) => boolean;
+  /**
+   * Letters are sent when the sink runs; `perSecond` undefined: as fast as they go. Those of a history that is lost are withheld,
+   * unless they are forced.
+   */
   replay(
     id: SinkId,
     filter: DeadLetterFilter,
-    perSecond: number | undefined,
-  ): Promise<{ readonly replaying: number; readonly withoutPayload: number }>;
+    how: { readonly perSecond?: number | undefined; readonly force?: boolean },
+  ): Promise<{ readonly replaying: number; readonly withoutPayload: number; readonly withheld: number }>;
 }
 
 export type ControlPorts = {
@@ -70,6 +78,8 @@ export function createControl({ store, topology, configuredStatus }: ControlPort
     topology.databases().find(({ name }) => name === database)!.publication;
   const documentOf = (database: string, gap: Gap): GapDocument =>
     gapDocument(gap, { name: database, publication: publicationOf(database) }, store);
+  const partingsOf = (database: string): Partings =>
+    store.partings.list(database).map(({ epoch, lsn }) => ({ epoch, lsn: readLsn(lsn) }));
   return {
     gaps: (database, { after = 0, limit }) =>
       store.gaps.list(known(database), { after, limit }).map((gap) => documentOf(database, gap)),
@@ -102,9 +112,15 @@ export function createControl({ store, topology, configuredStatus }: ControlPort
       const discarded = store.deadLetters.discard(id, filter);
       return discarded === 0 ? fail(nothingMatches(id)) : { discarded };
     },
-    replay: async (id, filter, perSecond) => {
-      const marked = store.deadLetters.replay(id, filter);
-      if (marked.replaying + marked.withoutPayload === 0) throw nothingMatches(id);
+    lostIn: (database) => {
+      const partings = partingsOf(database);
+      return (position) => isLost(partings, position);
+    },
+    replay: async (id, filter, { perSecond, force = false }) => {
+      const partings = force ? NO_PARTINGS : partingsOf(id.database);
+      const marked = store.deadLetters.replay(id, filter, (position) => isLost(partings, position));
+      if (marked.replaying + marked.withoutPayload + marked.withheld === 0) throw nothingMatches(id);
+      if (marked.replaying + marked.withoutPayload === 0) throw ofLostHistory(id);
       if (marked.replaying === 0) throw withoutPayload(id);
       store.sinks.setReplayRate(id, perSecond);
       await threadOf(id)?.request(id.sink, { type: 'replay' });
@@ -178,4 +194,11 @@ const withoutPayload = ({ sink }: SinkId): TailraceError =>
     `these dead letters of sink "${sink}" have no payload: their rows were larger than log.max_message_bytes, so the log did not keep them`,
     'DEAD_LETTER_WITHOUT_PAYLOAD',
     'change the row again with log.max_message_bytes raised, then discard them',
+  );
+
+const ofLostHistory = ({ sink }: SinkId): TailraceError =>
+  refusal(
+    `these dead letters of sink "${sink}" are of changes that the server does not have any more: its history parted from theirs`,
+    'DEAD_LETTER_OF_LOST_HISTORY',
+    'discard them; or send them all the same, with --force',
   );

@@ -4,7 +4,7 @@ import { wallTime } from '../../core/clock.ts';
 import { describeGap, haltingGap, type Gap } from '../../core/gaps.ts';
 import { stableUuid, streamKey } from '../../core/idempotency.ts';
 import type { ProcessLife } from '../../core/process-life.ts';
-import type { DatabaseStatus, SinkStatus, WantedStatus } from '../../core/status.ts';
+import type { DatabaseStatus, LostHistories, SinkStatus, WantedStatus } from '../../core/status.ts';
 import { makeDirectory } from '../../data-directory/directory.ts';
 import { ledgerDirectory, ledgerFile, logDirectory } from '../../data-directory/places.ts';
 import type { Envelope } from '../../formats/format.ts';
@@ -45,6 +45,7 @@ export class Database {
   readonly #stopping = new AbortController();
   /** Undefined while there is no log to follow. */
   #pool: SinkPool | undefined;
+  #lost: LostHistories | undefined;
 
   private constructor(options: DatabaseOptions) {
     const { database, sinks, settings } = options;
@@ -105,7 +106,8 @@ export class Database {
   }
 
   status(): DatabaseStatus {
-    return this.#source.status();
+    this.#lost = readLost(this.#options) ?? this.#lost;
+    return { ...this.#source.status(), ...(this.#lost && { lostHistories: this.#lost }) };
   }
 
   sinks(): readonly SinkStatus[] {
@@ -179,6 +181,15 @@ export class Database {
       // They are streamed all the same, and the log line of the source says from where.
       logger.error({ err: error }, `database "${this.name}": joined tables cannot be recorded`);
     }
+  }
+}
+
+/** While the store is busy what was read last holds. */
+function readLost({ store, database }: DatabaseOptions): LostHistories | undefined {
+  try {
+    return store.partings.totals(database.name);
+  } catch {
+    return undefined;
   }
 }
 

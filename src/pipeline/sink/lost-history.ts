@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { createRowEvent, type Action, type Relation, type RowAction } from '../../core/change.ts';
 import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { isLost, type Parting, type Partings } from '../../core/partings.ts';
+import { parseMarker } from '../../core/markers.ts';
 import { nameFor } from '../../core/partitions.ts';
 import { formatPosition } from '../../core/position.ts';
 import type { LogReader } from '../../log/reader.ts';
@@ -19,7 +20,7 @@ import { wantedActions } from '../intake/table-plan.ts';
 import type { SinkSettings } from '../settings.ts';
 
 export type LostFacts = {
-  readonly settings: Pick<SinkSettings, 'selection' | 'tables' | 'actions'>;
+  readonly settings: Pick<SinkSettings, 'name' | 'selection' | 'tables' | 'actions'>;
   readonly reader: Pick<LogReader, 'read' | 'findLsn'>;
   /** Where the log ends: what is lost lies before it. */
   readonly writtenEnd: number;
@@ -28,6 +29,8 @@ export type LostFacts = {
   wasSettled(epoch: number, commitLsn: Lsn, index: number): boolean;
   /** Is it kept as a dead letter? Then it was not delivered, and is not discarded either. */
   isDeadLetter(epoch: number, commitLsn: Lsn, index: number): boolean;
+  /** Does the sink skip what follows a skip marker in this transaction, or did it? */
+  heedsSkip(epoch: number, commitLsn: Lsn): boolean;
 };
 
 export type Lost = {
@@ -40,12 +43,14 @@ export type Lost = {
 /** A sink that takes its place, with what is needed to account for what it has not yet. */
 export type Accounting = {
   readonly id: SinkId;
-  readonly store: Pick<Store, 'partings' | 'deadLetters'>;
+  readonly store: Pick<Store, 'partings' | 'deadLetters' | 'skipped'>;
   readonly settings: SinkSettings;
   readonly partings: Partings;
   /** Nothing of what was logged before is its to have had. */
   readonly isNew: boolean;
   readonly ledger: Pick<Ledger, 'wasSettled'>;
+  /** Do markers make it skip changes now? */
+  readonly heedsSkips: boolean;
   readonly reader: LogReader;
   readonly writtenEnd: number;
   readonly logger: Logger;
@@ -70,14 +75,16 @@ export async function accountForLost(accounting: Accounting): Promise<void> {
 const NOTHING: Lost = { discarded: 0, orphaned: 0, orphans: [] };
 
 function factsOf(
-  { id, store, ledger }: Accounting,
+  { id, store, ledger, heedsSkips }: Accounting,
   before: Partings,
-): Pick<LostFacts, 'before' | 'wasSettled' | 'isDeadLetter'> {
+): Pick<LostFacts, 'before' | 'wasSettled' | 'isDeadLetter' | 'heedsSkip'> {
   const letters = new Set<string>();
   for (const { position } of store.deadLetters.places(id, { epoch: 0 }))
     letters.add(formatPosition(position));
+  const skipped = new Set(store.skipped.list(id).map(({ epoch, commitLsn }) => `${epoch}:${commitLsn}`));
   return {
     before: [...before],
+    heedsSkip: (epoch, commitLsn) => heedsSkips || skipped.has(`${epoch}:${formatLsn(commitLsn)}`),
     wasSettled: (epoch, commitLsn, index) => ledger.wasSettled(epoch, commitLsn, index),
     isDeadLetter: (epoch, commitLsn, index) =>
       letters.size > 0 && letters.has(formatPosition({ epoch, commitLsn, index })),
@@ -129,7 +136,13 @@ class LostRows implements WalkPorts, Lost {
     this.#facts = facts;
   }
 
-  marker: WalkPorts['marker'] = (transaction) => transaction;
+  marker: WalkPorts['marker'] = (transaction, { prefix, content }) => {
+    const facts = this.#facts;
+    const marker = parseMarker(prefix, content);
+    if (marker?.kind !== 'skip' || marker.sinks?.includes(facts.settings.name) === false) return transaction;
+    if (!facts.heedsSkip(transaction.epoch, transaction.commitLsn)) return transaction;
+    return { ...transaction, skip: { changes: 0 } };
+  };
   markersLost(): void {}
   committed(): void {}
   letIn(): true {
@@ -165,6 +178,8 @@ class LostRows implements WalkPorts, Lost {
     const { transaction, index } = row;
     const wanted = this.#tables.get(row.relationId);
     if (wanted?.actions.has(action) !== true) return;
+    // Neither delivered nor to be.
+    if (transaction.skip !== undefined) return;
     if (!isLost([this.#parting], transaction) || isLost(facts.before, transaction)) return;
     const { epoch, commitLsn } = transaction;
     if (facts.isDeadLetter(epoch, commitLsn, index)) return;

@@ -6,6 +6,4 @@ export type SinkOptions = PlaceOptions & {
   readonly envelope: Envelope;
   /** What idempotency keys of this stream begin with. */
   readonly streamKey: string;
-  /** May markers in the log make this sink skip changes? */
-  readonly heedsSkips: boolean;
 };

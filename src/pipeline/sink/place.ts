@@ -40,6 +40,8 @@ export type PlaceOptions = {
   readonly newSinkStart: 'earliest' | 'end';
   /** Does it halt where changes are missing that it was to have? */
   readonly onGap: OnGap;
+  /** May markers in the log make this sink skip changes? */
+  readonly heedsSkips: boolean;
   readonly store: Store;
   readonly logger: Logger;
 };
@@ -95,6 +97,7 @@ export async function openPlace(options: PlaceOptions): Promise<SinkPlace> {
       ledger,
       reader,
       logger: options.logger,
+      heedsSkips: options.heedsSkips,
       isNew: taking.beginning.at === 'settings',
       writtenEnd: signals.writtenEnd(),
     });

@@ -20,7 +20,14 @@ import {
   widenXid,
   type Identity,
 } from './history/identity.ts';
-import { historyParted, PARTED_HINT, planStart, type LogEnd, type StartPlan } from './history/plan.ts';
+import {
+  anotherCluster,
+  historyParted,
+  PARTED_HINT,
+  planStart,
+  type LogEnd,
+  type StartPlan,
+} from './history/plan.ts';
 import type { FoundParting, SourceLog } from './log.ts';
 import type { LookKeeper } from './looks.ts';
 import type { Prepared, ServerHistory } from './start.ts';
@@ -204,6 +211,7 @@ export function comparingOf(
       if (parted === undefined && differs === undefined) {
         const after = isDoubtful ? comparing.unprovedAfter : undefined;
         if (after !== undefined) ports.declare(unprovedGap(maxLsn(after, plan.confirmed), opened));
+        opened.proved = true;
         return looks.prove();
       }
       looks.forget();
@@ -259,14 +267,11 @@ function assertSameCluster({ opened, prepared, server }: BelongingFacts): void {
   ) {
     return;
   }
+  if (server.systemIdentifier !== opened.systemIdentifier)
+    throw anotherCluster(server.systemIdentifier, opened.systemIdentifier);
   throw new TailraceError(
-    `another database cluster (system identifier ${server.systemIdentifier}) answers where ${opened.systemIdentifier} was`,
-    {
-      code: 'HISTORY_PARTED',
-      kind: 'fatal',
-      mend: 'restart',
-      hint: PARTED_HINT,
-    },
+    `another database (OID ${prepared.preflight.databaseOid}) of the cluster answers where ${opened.databaseOid} was`,
+    { code: 'HISTORY_PARTED', kind: 'fatal', hint: PARTED_HINT },
   );
 }
 

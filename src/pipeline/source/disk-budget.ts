@@ -27,6 +27,8 @@ export type DiskBudgetPorts = {
   readonly directory: string;
   /** By the sinks' names, their slots in `signals`. */
   readonly sinkSlots: ReadonlyMap<string, number>;
+  /** Until the server is proved to be the log's, the log is what proves it: none of it goes. */
+  readonly isProved: () => boolean;
   /** Of the directory; tests make it full. */
   readonly disk?: (directory: string) => Promise<Disk>;
 };
@@ -48,10 +50,10 @@ export class DiskBudget {
   }
 
   async check(nowMs: number): Promise<void> {
-    const { log, signals, settings, directory } = this.#ports;
+    const { log, signals, settings, directory, isProved } = this.#ports;
     // Without a sink nobody waits for anything: what is durable is settled.
     const settled = signals.lowestSettled()?.offset ?? signals.durableEnd();
-    const bytes = await log.retain(settled, nowMs);
+    const bytes = await log.retain(isProved() ? settled : 0, nowMs);
     // The last segment is never retired: with all of it settled, nobody is behind, whatever its size.
     const isWithin = bytes < log.maxBytes || settled >= log.writtenEnd;
     if (!isWithin) this.#shed();

@@ -9,11 +9,14 @@ import type { LogSignals } from '../../log/signals.ts';
 import { walPosition } from '../../postgres/preflight/publication-changes.ts';
 import type { Drain, Handovers } from '../../store/handovers.ts';
 import type { FlushKeeper } from './flush.ts';
+import type { SourceState } from './status.ts';
 
 /** Whoever asks for it writes that into the store: how often to look there. */
 export const DRAIN_INTERVAL_MS = 500;
 
 export const DRAINED = 'DRAINED';
+/** It was asked for, and is not done. */
+const DRAINS = 'DRAINS';
 
 export type DrainPorts = {
   readonly database: string;
@@ -21,7 +24,10 @@ export type DrainPorts = {
   readonly systemIdentifier: string;
   readonly handovers: Pick<Handovers, 'drain' | 'drained'>;
   readonly keeper: Pick<FlushKeeper, 'walEnd' | 'flushed'>;
-  readonly signals: Pick<LogSignals, 'writtenEnd' | 'lowestSettled'>;
+  readonly signals: Pick<LogSignals, 'writtenEnd' | 'lowestSettled' | 'settled' | 'holders'>;
+  /** By the sinks' names, their slots in `signals`. */
+  readonly sinkSlots: ReadonlyMap<string, number>;
+  readonly state: Pick<SourceState, 'alarm'>;
   /** Is a transaction open, in the stream or in the log? */
   isOpen(): boolean;
 };
@@ -35,10 +41,15 @@ export async function drainLoop(ports: DrainPorts, signal: AbortSignal): Promise
     if (signal.aborted) return;
     if (askedFor(handovers, database) === undefined) {
       target = undefined;
+      ports.state.alarm(DRAINS, undefined);
       continue;
     }
     target ??= readLsn(await walPosition(client));
-    if (!isDrainedTo(target, ports)) continue;
+    if (!isDrainedTo(target, ports)) {
+      ports.state.alarm(DRAINS, drains(database, target, sinksBehind(target, ports)));
+      continue;
+    }
+    ports.state.alarm(DRAINS, undefined);
     handovers.drained(database, { lsn: target, systemIdentifier }, wallTime());
     throw drainedFault(database, target);
   }
@@ -56,12 +67,43 @@ export function askedFor(handovers: Pick<Handovers, 'drain'>, database: string):
 /** Pure. */
 export function isDrainedTo(
   target: Lsn,
-  { keeper, signals, isOpen }: Pick<DrainPorts, 'keeper' | 'signals' | 'isOpen'>,
+  {
+    keeper,
+    signals,
+    isOpen,
+  }: Pick<DrainPorts, 'keeper' | 'isOpen'> & {
+    readonly signals: Pick<LogSignals, 'writtenEnd' | 'lowestSettled'>;
+  },
 ): boolean {
   if (keeper.walEnd < target || isOpen() || keeper.flushed < target) return false;
   const settled = signals.lowestSettled();
   return settled === undefined || (settled.offset >= signals.writtenEnd() && settled.lsn >= target);
 }
+
+/** Of the sinks that it waits for, the names of those that have not settled everything. */
+export function sinksBehind(
+  target: Lsn,
+  { signals, sinkSlots }: Pick<DrainPorts, 'signals' | 'sinkSlots'>,
+): readonly string[] {
+  const slots = new Set(signals.holders());
+  const end = signals.writtenEnd();
+  return [...sinkSlots].flatMap(([name, slot]) => {
+    const { offset, lsn } = signals.settled(slot);
+    return slots.has(slot) && (offset < end || lsn < target) ? [name] : [];
+  });
+}
+
+const drains = (database: string, lsn: Lsn, behind: readonly string[]): TailraceError => {
+  const names = behind.map((name) => `"${name}"`).join(', ');
+  return new TailraceError(
+    `database "${database}" is being drained up to ${formatLsn(lsn)}${behind.length === 0 ? '' : `: it waits for sink ${names}`}`,
+    {
+      code: DRAINS,
+      kind: 'retryable',
+      hint: 'one that is paused, or halted, settles nothing until it goes on (tailrace resume), or is disabled; or go on reading: tailrace drain --undo',
+    },
+  );
+};
 
 export const drainedFault = (database: string, lsn: Lsn): TailraceError =>
   new TailraceError(

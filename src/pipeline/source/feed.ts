@@ -8,14 +8,21 @@ import type { BlockContext } from '../../log/format.ts';
 import { appendFrame } from '../../pgoutput/frames.ts';
 import type { LogWriter } from '../../log/writer.ts';
 import { encodeEnrichment, type Enrichment } from '../../pgoutput/enrichment.ts';
-import { decodeBegin, MESSAGE, relationIdOfRow } from '../../pgoutput/messages.ts';
-import { unknownMessage } from '../../pgoutput/message-reader.ts';
+import {
+  decodeBegin,
+  decodeRelation,
+  decodeTruncate,
+  MESSAGE,
+  type RawRelation,
+  relationIdOfRow,
+} from '../../pgoutput/messages.ts';
 import { longMarker } from '../../pgoutput/long-markers.ts';
 import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import { RANGE, type StreamBatch } from '../../postgres/replication/stream.ts';
 import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import type { Begin } from './history/begins.ts';
 import type { Comparing, Joint } from './joint.ts';
+import { corruptStream } from './corrupt-stream.ts';
 import { OversizeRows } from './oversize-rows.ts';
 import type { RelationsInForce } from './relations-in-force.ts';
 import { readMarker } from './watch/marker.ts';
@@ -23,6 +30,9 @@ import { readMarker } from './watch/marker.ts';
 /** Of the socket's own size, so that a block seldom grows it. */
 const INITIAL_BLOCK_BYTES = 512 * 1024;
 const NOT_HERE = -1;
+/** Type, flags and the commit's LSN. */
+const COMMIT_HEAD_BYTES = 10;
+const UNDESCRIBED = 'it has a row of a table that it did not describe';
 
 /** What the feed needs of the log. */
 export type FedLog = Pick<LogWriter, 'append' | 'context'>;
@@ -42,6 +52,9 @@ export class LogFeed {
   #inTransaction = false;
   /** Where the Begin of the transaction in progress stands in the block being made. */
   #beginAt = NOT_HERE;
+  /** Relations that this connection has described, and the last one that a row was of. */
+  readonly #described = new Set<number>();
+  #lastDescribed = -1;
   /** All of this transaction is logged. */
   #skipping = false;
   /** Row events of this transaction below this number are logged. */
@@ -101,6 +114,8 @@ export class LogFeed {
     this.#comparing?.begins.close();
     this.#comparing = joint.comparing;
     this.brought = false;
+    this.#described.clear();
+    this.#lastDescribed = -1;
   }
 
   /** Everything before `walEnd` has been taken. Throws when that shows that the histories part. */
@@ -134,6 +149,7 @@ export class LogFeed {
         case MESSAGE.update:
         case MESSAGE.delete:
         case MESSAGE.truncate: {
+          this.#checkRow(bytes, start, end);
           const rows = rowEventsIn(bytes, start);
           if (this.#index >= this.#skipBelow) {
             if (judging !== undefined && !this.#isJudged(bytes, start, judging)) return i;
@@ -147,6 +163,7 @@ export class LogFeed {
           this.#begin(bytes, start, end);
           break;
         case MESSAGE.commit:
+          this.#checkCommit(bytes, start, end);
           if (!this.#skipping) {
             this.transactions++;
             this.brought = true;
@@ -169,10 +186,44 @@ export class LogFeed {
           appendFrame(this.#writer, bytes, start, end);
           break;
         default:
-          throw unknownMessage(bytes[start]);
+          throw this.#corrupt('it has a message of a kind that there is not', bytes, start, end);
       }
     }
     return count;
+  }
+
+  /** A row stands in a transaction, and is of a table that was described. Hot. */
+  #checkRow(bytes: Buffer, start: number, end: number): void {
+    if (!this.#inTransaction) throw this.#corrupt('a row stands outside of a transaction', bytes, start, end);
+    if (bytes[start] === MESSAGE.truncate) {
+      for (const id of decodeTruncate(bytes, start, end).relationIds)
+        if (!this.#described.has(id)) throw this.#corrupt(UNDESCRIBED, bytes, start, end);
+      return;
+    }
+    const id = relationIdOfRow(bytes, start);
+    if (id === this.#lastDescribed) return;
+    if (!this.#described.has(id)) throw this.#corrupt(UNDESCRIBED, bytes, start, end);
+    this.#lastDescribed = id;
+  }
+
+  #checkCommit(bytes: Buffer, start: number, end: number): void {
+    if (!this.#inTransaction) throw this.#corrupt('a transaction ends that did not begin', bytes, start, end);
+    // Its flags stand in front of it.
+    if (end - start < COMMIT_HEAD_BYTES || bytes.readBigUInt64BE(start + 2) !== this.#commitLsn)
+      throw this.#corrupt('a transaction ends that is not the one that began', bytes, start, end);
+  }
+
+  #corrupt(what: string, bytes: Buffer, start: number, end: number, cause?: unknown): TailraceError {
+    const within = this.#log.context.lastEndLsn;
+    return corruptStream(what, { bytes, start, end, within }, cause);
+  }
+
+  readRelation(bytes: Buffer, start: number, end: number): RawRelation {
+    try {
+      return decodeRelation(bytes, start, end);
+    } catch (error) {
+      throw this.#corrupt(messageOf(error), bytes, start, end, error);
+    }
   }
 
   /**
@@ -180,6 +231,7 @@ export class LogFeed {
    * is skipped: the server sends it once a connection.
    */
   relation(bytes: Buffer, start: number, end: number, enrichment: Enrichment): void {
+    this.#described.add(enrichment.relationId);
     const writer = this.#writer;
     const encoded = encodeEnrichment(enrichment);
     const from = writer.length;
@@ -239,7 +291,7 @@ export class LogFeed {
   }
 
   #begin(bytes: Buffer, start: number, end: number): void {
-    const begin = decodeBegin(bytes, start, end);
+    const begin = this.#readBegin(bytes, start, end);
     const { commitLsn, xid } = begin;
     const partial = this.#partial;
     if (this.#comparing !== undefined) this.#compare(begin);
@@ -272,6 +324,16 @@ export class LogFeed {
     appendFrame(this.#writer, bytes, start, end);
   }
 
+  #readBegin(bytes: Buffer, start: number, end: number): Begin {
+    if (this.#inTransaction)
+      throw this.#corrupt('a transaction begins inside another one', bytes, start, end);
+    try {
+      return decodeBegin(bytes, start, end);
+    } catch (error) {
+      throw this.#corrupt(messageOf(error), bytes, start, end, error);
+    }
+  }
+
   #compare(begin: Begin): void {
     if (begin.commitLsn > this.#loggedCommitLsn) this.#endComparison();
     else this.#comparing!.begins.came(begin);
@@ -293,7 +355,7 @@ export class LogFeed {
    * large (somebody's logical message) is of no use to a reader and is left out.
    */
   #takePiece(bytes: Buffer, start: number, end: number, kind: number, totalBytes: number): void {
-    if (kind === RANGE.first) this.#beginOversize(bytes, start, totalBytes);
+    if (kind === RANGE.first) this.#beginOversize(bytes, start, end, totalBytes);
     this.#oversize.take(bytes, start, end);
   }
 
@@ -304,11 +366,12 @@ export class LogFeed {
     if (marker !== undefined) appendFrame(this.#writer, marker, 0, marker.length);
   }
 
-  #beginOversize(bytes: Buffer, start: number, totalBytes: number): void {
+  #beginOversize(bytes: Buffer, start: number, end: number, totalBytes: number): void {
     const type = bytes[start]!;
     this.#oversize.leaveOut();
     if (type === MESSAGE.logicalMessage) return this.#appendLongMarker(bytes, start, totalBytes);
     if (!isRow(type)) return;
+    this.#checkRow(bytes, start, end);
     const index = this.#index;
     this.#index += rowEventsIn(bytes, start);
     if (index >= this.#skipBelow) {
@@ -332,3 +395,5 @@ const transactionParted = (held: Lsn, got: Lsn): TailraceError =>
       hint: 'start Tailrace again: what is unfinished in the log is then cut off, and read anew from the server',
     },
   );
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

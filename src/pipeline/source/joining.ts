@@ -45,6 +45,7 @@ export type Joining = {
 export async function join(joining: Joining): Promise<StartPlan> {
   const { opened, prepared, server, primary, looking, ports } = joining;
   const { looks, gaps } = ports;
+  opened.proved = false;
   await partWhereFound(opened, ports.options);
   if (!opened.joined) looks.recall({ wasRead: wasRead(opened, ports.options) });
   const look = await looks.first(looking);
@@ -100,6 +101,7 @@ export async function join(joining: Joining): Promise<StartPlan> {
   await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
   // Once the epoch is remembered: at a server that is proved it is not asked for again.
   if (comparing === undefined) looks.prove();
+  opened.proved = comparing === undefined;
   opened.joined = true;
   return plan;
 }

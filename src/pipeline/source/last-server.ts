@@ -7,6 +7,7 @@ import type { FollowedLog } from '../../core/log-life.ts';
 import { formatLsn, readLsn, ZERO_LSN } from '../../core/lsn.ts';
 import { readTextFile } from '../../data-directory/files.ts';
 import { seal, unseal } from '../../data-directory/sealed.ts';
+import { readState } from '../../log/state-file.ts';
 import { showLog } from '../../log/survey.ts';
 import type { Standing } from '../../postgres/connection/hosts.ts';
 import { LEDGER_FILES, replaceFile } from '../../store/ledger/files.ts';
@@ -86,6 +87,14 @@ export function lastStanding(options: SourceOptions, lines: Lines): Standing {
   if (server?.slot !== settings.slot.name || server.database !== settings.database) return {};
   const { systemIdentifier, timeline } = server;
   return { systemIdentifier, timeline };
+}
+
+/** The cluster whose changes the log holds; undefined: there is no log, or it is not known of which server it is. */
+export function loggedCluster(options: SourceOptions, lines: Lines): string | undefined {
+  const server = recallServer(options, lines);
+  if (server === undefined) return undefined;
+  const life = readState(options.directory, options.version)?.birth?.life;
+  return life === server.life ? server.systemIdentifier : undefined;
 }
 
 /**

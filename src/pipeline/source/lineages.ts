@@ -7,7 +7,8 @@ import { formatTableName, type TableName } from '../../core/selection.ts';
 import { isLaterXid } from '../../pgoutput/enrichment.ts';
 import type { RawRelation } from '../../pgoutput/messages.ts';
 import { lineageIn, type EnrichmentContext } from '../../postgres/catalog.ts';
-import { readLineages, rootsLike, type CatalogLineage } from '../../postgres/lineage.ts';
+import { readLineages, type CatalogLineage } from '../../postgres/lineage.ts';
+import { possibleRoots } from '../../postgres/possible-roots.ts';
 import { isOurs, readPublication } from '../../postgres/preflight/publication.ts';
 import { walPosition } from '../../postgres/preflight/publication-changes.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
@@ -80,8 +81,13 @@ export class Lineages {
   }
 
   async #others(relation: RawRelation, { links }: CatalogLineage): Promise<readonly TableName[]> {
-    const roots = await rootsLike(this.#ports.client, relation.columns, this.#ports.context);
+    const roots = await this.#possible(relation);
     return roots.filter(({ oid }) => !links.some((link) => link.oid === oid));
+  }
+
+  #possible({ columns }: RawRelation): ReturnType<typeof possibleRoots> {
+    const { client, context, at } = this.#ports;
+    return possibleRoots(client, { columns, xid: at().xid }, context);
   }
 
   /** It is nobody's partition now. */
@@ -99,7 +105,7 @@ export class Lineages {
     // Streamed, and not by itself: so by what it was under. While nobody looked, that may have been another one.
     if (roots.length > 1) return { lineage, possible: roots };
     if (roots.length === 1 && at().commitLsn > lookedFrom) return proved({ ancestors: roots });
-    const like = await rootsLike(client, relation.columns, context);
+    const like = await this.#possible(relation);
     if (roots.length === 1) {
       const others = like.filter(({ oid }) => oid !== roots[0]!.oid);
       return others.length === 0

@@ -24,6 +24,8 @@ export type SourceLog = {
   skippedTo: Lsn | undefined;
   /** Has a connection begun with the log as it is now? */
   joined: boolean;
+  /** Is the server of this connection, or of the last one, known to be the log's? */
+  proved: boolean;
   /** Has the server begun to send what follows the log's end? Until then a new log begins wherever the slot stands. */
   streamed: boolean;
   /** Bytes known to be durable were lost: a matter for the first connection. */
@@ -71,21 +73,30 @@ export async function openSourceLog(
       'the state file of the change log is missing or empty: the log goes on with all of it that is sound; what is not is read again as far as the slot goes back, and beyond that is a gap',
     );
   }
-  return {
+  const opened: SourceLog = {
     log,
     systemIdentifier,
     databaseOid,
     keeper: new FlushKeeper({ log, signals, settings, durableDirectory, state }),
-    budget: new DiskBudget({ log, signals, settings: options.log, directory, sinkSlots: options.sinkSlots }),
+    budget: new DiskBudget({
+      log,
+      signals,
+      settings: options.log,
+      directory,
+      sinkSlots: options.sinkSlots,
+      isProved: () => opened.proved,
+    }),
     feed: new LogFeed(log, relations, { epoch: recovered.epoch, history: server }),
     directory,
     epoch: recovered.epoch,
     skippedTo: undefined,
     joined: false,
+    proved: false,
     streamed: false,
     damaged: recovered.damaged,
     parts: undefined,
   };
+  return opened;
 }
 
 /** The log, as the sinks are told of it. */

@@ -285,6 +285,11 @@ export class LookKeeper {
   /** It is not: what it has published is nobody's business. */
   forget(): void {
     this.#try((looks) => looks.forget(this.#database, this.#since ?? Infinity));
+    this.#readStored();
+    this.#seen = undefined;
+    this.#isProved = false;
+    this.#certain = undefined;
+    this.#isUnknown = this.#last === undefined;
   }
 
   #store(look: Look): void {

@@ -78,7 +78,7 @@ async function takeRelation(
 ): Promise<void> {
   const start = starts[message]!;
   const end = ends[message]!;
-  const relation = decodeRelation(bytes, start, end);
+  const relation = feed.readRelation(bytes, start, end);
   const enrichment = await describe(relation);
   feed.relation(bytes, start, end, await proofs.relation(relation, bytes.subarray(start, end), enrichment));
 }

@@ -209,13 +209,17 @@ class SourceRun {
     const exhausted = settings.maxConnectionRetries > 0 && failures > settings.maxConnectionRetries;
     if (fault.mend === 'restart' || exhausted) throw fault;
     if (!this.#streamedBefore && !this.#isFollowedAlone) this.#followAlone(onReady);
-    // At the first start a wrong configuration is told to whoever starts us; later its cause may go away again.
-    const isFirstStart = !this.#streamedBefore && !this.#isFollowedAlone;
-    if (fault.mend === 'operator' && isFirstStart) throw fault;
+    // At the first start a wrong configuration is told to whoever starts us; later its cause may go away again, and there is a log.
+    if (fault.mend === 'operator' && this.#isFirstStart) throw fault;
     this.#state.waits(fault);
     const retryInMs = reconnectMs(settings.reconnect, { fault, failures, chance: Math.random() });
     this.#say(fault, retryInMs);
     await this.#sleep(retryInMs);
+  }
+
+  get #isFirstStart(): boolean {
+    const hasLog = this.#opened?.log.recovered.created === false;
+    return !this.#streamedBefore && !this.#isFollowedAlone && !hasLog;
   }
 
   /** The end of an outage that was told of is told at once; a connection that comes and goes is not, each time. */

@@ -12,7 +12,7 @@ import {
   formatTarget,
   type ReplicationConnection,
 } from '../../postgres/connection/connection.ts';
-import type { Followed, Primary } from '../../postgres/connection/hosts.ts';
+import { systemOf, type Followed, type Primary } from '../../postgres/connection/hosts.ts';
 import { connectPrimary, findServer } from '../../postgres/connection/standbys.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
@@ -22,10 +22,11 @@ import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { isToBeAltered, letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
 import { slotKeeper, type SlotKeeper } from '../../postgres/preflight/standby.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
+import { anotherCluster } from './history/plan.ts';
 import { drainLoop, type DrainPorts } from './drain.ts';
 import { join, partWhereFound, type JoinPorts } from './joining.ts';
 import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
-import { lastStanding, noteServer } from './last-server.ts';
+import { lastStanding, loggedCluster, noteServer } from './last-server.ts';
 import { readAll, type Reading } from './reading.ts';
 import { describingRelations } from './relations.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
@@ -45,9 +46,10 @@ import { refreshTables, watchTables } from './tables.ts';
 import { watchServer } from './watch.ts';
 import { MarkerLoop, mayEmit } from './watch/marker.ts';
 import { watchConfirmation } from './watch/confirmation.ts';
-import { watchPromotion } from './watch/promotion.ts';
+import { watchPromotion } from './watch/followed-standby.ts';
 import { watchHosts } from './watch/hosts.ts';
 import { keepStandbySlots } from './watch/standby-slots.ts';
+import { watchPromotions } from './watch/promotion.ts';
 
 /** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
 const MIN_MESSAGE_BYTES = 256 * 1024;
@@ -83,12 +85,14 @@ export async function runSession(ports: SessionPorts): Promise<void> {
   try {
     beside = await connectPrimary(settings, primary);
     state.host = formatTarget(primary.target);
+    await assertSameCluster(primary.client, ports);
     const prepared = await prepareDatabase({
       ...primary,
       primary: beside,
       settings,
       selections: options.selections,
       walsender: ports.walsender,
+      mayRemake: ports.opened !== undefined || loggedCluster(options, ports.lines) !== undefined,
       onSlotWait: (wait) => {
         state.waits(wait);
         const { code } = wait;
@@ -183,6 +187,14 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     if (beside !== undefined) await closeConnection(beside);
     if (replication !== undefined) await closeConnection(replication.client);
   }
+}
+
+/** Nothing is made on a server that is refused at the end, again and again. Where it does not say which it is, that comes later. */
+async function assertSameCluster(client: Primary['client'], ports: SessionPorts): Promise<void> {
+  const ours = ports.opened?.systemIdentifier ?? loggedCluster(ports.options, ports.lines);
+  if (ours === undefined) return;
+  const { systemIdentifier: theirs = ours } = await systemOf(client);
+  if (theirs !== ours) throw anotherCluster(theirs, ours);
 }
 
 function startStream(
@@ -301,6 +313,7 @@ async function follow(following: Following): Promise<void> {
         done.signal,
       ),
       watchTables(tablePorts(primary, ports), lookAgain, done.signal),
+      watchPromotions({ primary, settings }, done.signal),
       watchHosts({ primary, settings, keeper: slotKeptBy, state, warn }, done.signal),
       keepStandbySlots(
         {
@@ -345,6 +358,8 @@ const drainPorts = ({ primary, opened, looking, ports }: Following): DrainPorts 
   handovers: ports.options.store.handovers,
   keeper: opened.keeper,
   signals: ports.options.signals,
+  sinkSlots: ports.options.sinkSlots,
+  state: ports.state,
   isOpen: () => opened.feed.openTransaction || opened.log.context.inTransaction,
 });
 

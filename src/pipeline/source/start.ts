@@ -16,7 +16,7 @@ import { noticesOf } from './tables.ts';
 import { freeSlot } from './watch/stale-walsender.ts';
 import type { TableName } from '../../core/selection.ts';
 import type { SinkNames } from '../../core/wanted-names.ts';
-import { inspectNamesake, readSlot, type Slot } from '../../postgres/preflight/slot.ts';
+import { inspectNamesake, readSlot, SLOT_INVALIDATED, type Slot } from '../../postgres/preflight/slot.ts';
 import {
   dropSlot,
   hurryingMaking,
@@ -49,6 +49,8 @@ export type PreparePorts = {
   readonly selections: readonly SinkNames[];
   /** The connection that is to read from the slot. */
   readonly walsender: Walsender;
+  /** Did a log of ours read from the slot before? Then one that is invalidated is nobody else's to look at. */
+  readonly mayRemake: boolean;
   /** Told now and again what a slot of ours that is being made waits for. */
   readonly onSlotWait: (wait: TailraceError) => void;
   /** Told that a walsender of ours which still held the slot was ended. */
@@ -59,7 +61,8 @@ export type PreparePorts = {
 /** Preflight; makes the publication and the slot where that is asked for. Rejects with every fault and its cure. */
 export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
   const { client, target, settings, selections, walsender, onSlotWait, onEnded, signal } = ports;
-  const found = await preflight(client, settings, selections);
+  const looked = await preflight(client, settings, selections);
+  const found = ports.mayRemake ? await withoutDeadSlot(client, looked, settings) : looked;
   const fault = faultOf(settings.name, [...found.findings, ...found.tableFindings]);
   if (fault !== undefined) throw fault;
   const { activePid, beingMade } = found.slot ?? {};
@@ -123,6 +126,22 @@ async function makeOnStandby(making: SlotMaking, primary: Client | undefined): P
     if (fault !== undefined) throw fault;
   }
   await hurryingMaking(primary, () => makeSlot(making));
+}
+
+/**
+ * A slot that Postgres has invalidated keeps nothing, and cannot be read from again: each moment without another one makes what is
+ * missing larger. It goes where Tailrace makes slots; what it had not delivered is a gap then, as for one that was gone.
+ */
+async function withoutDeadSlot(
+  client: Client,
+  found: Preflight,
+  { slot: { name, createIfNotExists } }: DatabaseSettings,
+): Promise<Preflight> {
+  const findings = found.findings.filter(({ code }) => code !== SLOT_INVALIDATED);
+  const isDead = findings.length < found.findings.length && found.slot?.activePid === undefined;
+  if (!isDead || !createIfNotExists) return found;
+  await dropSlot(client, name);
+  return { ...found, slot: undefined, findings };
 }
 
 /** The server is not the log's. */

@@ -9,7 +9,7 @@ import { PGOUTPUT } from '../../pgoutput/bytes.ts';
 import { decodeLogicalMessage, decodeRelation, relationIdOfRow } from '../../pgoutput/messages.ts';
 import { isRow } from '../../pgoutput/row-numbers.ts';
 import { textsOf, writeReplaced, type Replacement, type TextPlace } from '../../pgoutput/texts.ts';
-import { RANGE, type StreamBatch } from '../replication/input.ts';
+import { RANGE, XLOG_DATA_BYTES, type StreamBatch } from '../replication/input.ts';
 import { TYPE } from '../values/builtin.ts';
 import { askServer, readAsUtf8, type TextReading } from './reading.ts';
 
@@ -59,8 +59,11 @@ export class Transcoder {
     writer.reset();
     const utf8 = { ...batch, starts: new Int32Array(count), ends: new Int32Array(count) };
     for (let i = 0; i < count; i++) {
+      const start = starts[i]!;
+      // With its place in the WAL, which is asked for.
+      if (kinds[i] === RANGE.whole) writer.bytes(bytes, start - XLOG_DATA_BYTES, start);
       utf8.starts[i] = writer.length;
-      writeReplaced(bytes, starts[i]!, ends[i]!, this.#read(bytes, places[i]!), writer);
+      writeReplaced(bytes, start, ends[i]!, this.#read(bytes, places[i]!), writer);
       utf8.ends[i] = writer.length;
     }
     utf8.bytes = writer.buffer;

@@ -107,6 +107,12 @@ function keepingSlots(reason = 'wal_removed'): string {
   }
 }
 
+export const SLOT_INVALIDATED = 'SLOT_INVALIDATED';
+
+/** Nobody can read from it any more, and it keeps nothing. */
+export const isInvalidated = ({ walStatus, invalidation }: Slot): boolean =>
+  walStatus === 'lost' || invalidation !== undefined;
+
 /** Everything that can be wrong with a slot that exists. A slot in use is not a fault: it may become free. */
 export function inspectSlot(slot: Slot, settings: DatabaseSettings, inRecovery = false): Finding {
   const title = `slot "${slot.name}"`;
@@ -136,9 +142,9 @@ export function inspectSlot(slot: Slot, settings: DatabaseSettings, inRecovery =
       cure: `SELECT pg_drop_replication_slot(${literal}); SELECT pg_create_logical_replication_slot(${literal}, 'pgoutput'); ${other}`,
     });
   }
-  if (slot.walStatus === 'lost' || slot.invalidation !== undefined) {
+  if (isInvalidated(slot)) {
     return failed({
-      code: 'SLOT_INVALIDATED',
+      code: SLOT_INVALIDATED,
       title,
       detail: `Postgres has invalidated it (${slot.invalidation ?? 'wal_removed'}): the changes it kept are gone`,
       cure: `${recreate(slot.name)}. To keep it from happening again: ${keepingSlots(slot.invalidation)}`,

@@ -8,7 +8,7 @@ import { toLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { HEADER_BYTES, lengthFault, MAX_OTHER_BYTES } from '../connection/framing.ts';
 
 /** 'w' and three 64-bit numbers in front of the pgoutput message. */
-const XLOG_DATA_BYTES = 25;
+export const XLOG_DATA_BYTES = 25;
 const KEEPALIVE_BYTES = 18;
 /**
  * Of a message that comes in pieces, the first piece has at least so much, or all of it: the type and relation id of a row, the
@@ -46,6 +46,10 @@ export type StreamBatch = {
  */
 export const walStartOf = (bytes: Buffer, start: number): Lsn =>
   toLsn(bytes.readBigUInt64BE(start - XLOG_DATA_BYTES + 1));
+
+/** The same of bytes that may have nothing in front of them. */
+export const walStartIn = (bytes: Buffer, start: number): Lsn =>
+  start < XLOG_DATA_BYTES - 1 ? ZERO_LSN : walStartOf(bytes, start);
 
 /** A message of the backend that is not copy data: its type byte and content, copied. */
 export type ControlMessage = { readonly type: number; readonly content: Buffer };

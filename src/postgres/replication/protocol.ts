@@ -128,8 +128,9 @@ export function streamFault(
     case '55000':
       return make(
         'SLOT_UNUSABLE',
-        'fatal',
-        `run "tailrace doctor": slot "${options.slot}" is invalidated, physical or of another database`,
+        // Right before, it was fit to be read from: the next connection looks at what has become of it.
+        'retryable',
+        `slot "${options.slot}" was invalidated a moment ago, most likely: Tailrace looks again, and "tailrace doctor" says what it is`,
       );
     case '22023':
       return make('SLOT_WRONG_PLUGIN', 'fatal', `slot "${options.slot}" must use the plugin pgoutput`);

@@ -227,4 +227,36 @@ export const DATABASE_METRICS: readonly Metric<DatabaseStatus>[] = [
       },
     ],
   }),
+  counter({
+    name: 'tailrace_database_partings_total',
+    help: "Times that a server's history parted from the log's, as after a failover to a standby that had not received everything; kept over restarts.",
+    unit: 'times',
+    value: ({ lostHistories }) => lostHistories?.partings,
+    meaning: 'A server of which nothing tells where it parts is refused: then the database is `halted`.',
+    alerts: [
+      {
+        name: 'TailraceParted',
+        expression: 'increase(tailrace_database_partings_total[1h]) > 0',
+        holdsFor: '0m',
+        severity: 'warning',
+        summary:
+          'The server of database {{ $labels.database }} has not all that was read from the one before.',
+        description:
+          'The stream goes on with what it has. Changes that only the lost history had may have been delivered: `tailrace status --orphans` lists them.',
+      },
+    ],
+  }),
+  counter({
+    name: 'tailrace_database_orphans_total',
+    help: 'Changes that a sink had delivered, and that the history of the server does not have; kept over restarts.',
+    unit: 'changes',
+    value: ({ lostHistories }) => lostHistories?.orphaned,
+    meaning: 'Counted for each sink. `tailrace status --orphans` lists the first of them by table and key.',
+  }),
+  counter({
+    name: 'tailrace_database_lost_unsent_total',
+    help: 'Changes of histories that are lost that a sink had not delivered: they are not sent; kept over restarts.',
+    unit: 'changes',
+    value: ({ lostHistories }) => lostHistories?.discarded,
+  }),
 ];

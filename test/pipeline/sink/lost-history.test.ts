@@ -1,7 +1,7 @@
 // A sink that takes its place behind a parting: what it had settled of the lost history is listed, the rest is counted and never sent.
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { toLsn } from '../../../src/core/lsn.ts';
+import { formatLsn, toLsn } from '../../../src/core/lsn.ts';
 import type { LogSignals } from '../../../src/log/signals.ts';
 import type { LogWriter } from '../../../src/log/writer.ts';
 import { encodeEnrichment } from '../../../src/pgoutput/enrichment.ts';
@@ -11,7 +11,7 @@ import { MAX_LISTED_ORPHANS } from '../../../src/store/partings.ts';
 import { append, begin, commit, openTestLog, scratchDirectory } from '../../log/stream.ts';
 import { openLedger } from '../../support/ledger.ts';
 import { letterAt, SINK } from '../../support/letters.ts';
-import { insertMessage, relationMessage } from '../../support/pgoutput-messages.ts';
+import { insertMessage, logicalMessage, relationMessage } from '../../support/pgoutput-messages.ts';
 import { lookAtPlace, PLACE_SETTINGS, placeOptions } from '../../support/sink-place.ts';
 
 const INT4 = 23;
@@ -105,6 +105,40 @@ test('orphans and discards are told apart by a ledger with holes on both sides o
   await place();
   expect([counted(), orphans().length]).toEqual([[[1, 1, 2]], 2]);
 });
+
+test.each([
+  ['and heeds them', true, false],
+  ['and heeded them once', false, true],
+  ['and does not heed them', false, false],
+])(
+  'what markers make a sink skip is neither delivered nor discarded: it passes over them %s',
+  async (_, heeds, isKept) => {
+    for (const commitLsn of [200n, 300n]) {
+      const transaction = { commitLsn, rows: 2 };
+      const skips = [logicalMessage('tailrace:skip', ''), logicalMessage('tailrace:skip', 'somebody')];
+      const rows = ['1', '2'].map((id) => insertMessage(1, [id]));
+      append(log, [begin(transaction), skips[1]!, rows[0]!, skips[0]!, rows[1]!, commit(transaction)]);
+    }
+    options = { ...options, heedsSkips: heeds };
+    await place();
+    settle(300n);
+    if (isKept)
+      options.store.skipped.add(
+        SINK,
+        [200, 300].map((lsn) => ({
+          epoch: 0,
+          commitLsn: formatLsn(toLsn(BigInt(lsn))),
+          xid: 1,
+          changes: 1,
+          committedAt: '2026-01-01',
+        })),
+      );
+    await part(150n, 1);
+    await place();
+    const each = heeds || isKept ? 1 : 2;
+    expect(counted()).toEqual([[1, each, each]]);
+  },
+);
 
 test('a sink that had settled all says nothing of the new history but up to the parting', async () => {
   write([100n, 200n, 300n]);

@@ -29,8 +29,13 @@ function budgetOf(
     maxBytes: MAX_BYTES,
     writtenEnd: bytes,
     bytes: () => bytes,
-    retain: () => Promise.resolve(bytes),
+    retain: (settled: number) => {
+      retired.below = settled;
+      return Promise.resolve(bytes);
+    },
   };
+  const server = { isProved: true };
+  const retired = { below: -1 };
   const settings = {
     segmentBytes: SEGMENT_BYTES,
     retentionMs: 0,
@@ -41,12 +46,15 @@ function budgetOf(
   const sinkSlots = new Map(sinks.map((_, slot) => [`sink-${slot}`, slot]));
   return {
     signals,
+    server,
+    retired,
     budget: new DiskBudget({
       log,
       signals,
       settings,
       directory: tmpdir(),
       sinkSlots,
+      isProved: () => server.isProved,
       disk: () => Promise.resolve(disk),
     }),
   };
@@ -79,6 +87,16 @@ test('a disk that others have filled stops a log within its budget, and says tha
   stopping.abort();
   await running;
   expect(warned).toEqual(['LOG_DISK_LOW']);
+});
+
+test('nothing that is settled goes before the server is proved to be the log’s: it is what proves it', async () => {
+  const { budget, server, retired } = budgetOf(1000, [{ settled: 900 }]);
+  server.isProved = false;
+  await budget.check(0);
+  expect(retired.below).toBe(0);
+  server.isProved = true;
+  await budget.check(0);
+  expect(retired.below).toBe(900);
 });
 
 test('a small disk does not stop a small log: of it, a share counts where min_free is more than that', async () => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { toLsn } from '../../../src/core/lsn.ts';
-import { isDrainedTo } from '../../../src/pipeline/source/drain.ts';
+import { LogSignals } from '../../../src/log/signals.ts';
+import { isDrainedTo, sinksBehind } from '../../../src/pipeline/source/drain.ts';
 import { openStore } from '../../../src/store/sqlite.ts';
 
 const lsn = (value: number) => toLsn(BigInt(value));
@@ -32,6 +33,26 @@ test('a database is drained once all up to there is read, settled by every sink,
   expect(isDrained({ settled: { offset: 79, lsn: 500 } })).toBe(false);
   // Under `ack: durable` Postgres may have been told more than the sinks have.
   expect(isDrained({ settled: { offset: 80, lsn: 499 } })).toBe(false);
+});
+
+test('while it is not drained, the sinks are named that have not settled everything, and of those that hold nothing none', () => {
+  const signals = new LogSignals();
+  signals.publishAppend({ writtenEnd: 80, epoch: 0, lastCommitLsn: lsn(400), lastEndLsn: lsn(500) });
+  const sinkSlots = new Map([
+    ['done', 0],
+    ['behind', 1],
+    ['disabled', 2],
+    ['quiet', 3],
+  ]);
+  for (const slot of [0, 1, 3]) signals.setHolding(slot, true);
+  for (const [slot, [offset, at]] of [
+    [80, 500],
+    [79, 500],
+    [0, 0],
+    [80, 499],
+  ].entries())
+    signals.publishSettled(slot, { offset: offset!, lsn: lsn(at!) });
+  expect(sinksBehind(lsn(500), { signals, sinkSlots })).toEqual(['behind', 'quiet']);
 });
 
 test('a drain is remembered from when it is asked for until it is taken back, or another server is adopted', () => {

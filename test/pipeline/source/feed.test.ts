@@ -142,6 +142,36 @@ describe('the feed', () => {
     );
   });
 
+  test.each<[string, readonly Buffer[]]>([
+    ['a row outside of a transaction', [row('secret')]],
+    ['a TRUNCATE outside of a transaction', [truncate()]],
+    ['a row of a table that it has not described', [begin(200n), row('secret')]],
+    ['a TRUNCATE of one', [begin(200n), truncate()]],
+    ['a transaction inside another', [begin(200n), relation(), row('b'), begin(300n)]],
+    ['a commit without a transaction', [commit(200n, 250n)]],
+    ['the commit of another transaction', [begin(200n), relation(), row('b'), commit(300n, 350n)]],
+    ['a commit that is cut short', [begin(200n), relation(), row('b'), commit(200n, 250n).subarray(0, 8)]],
+    ['a Begin that is cut short', [begin(200n).subarray(0, 12)]],
+    ['a message of a kind that there is not', [begin(200n), Buffer.from('#secret')]],
+  ])('takes nothing of a stream with %s, and says where and how it begins', async (_, lie) => {
+    batch([begin(100n), relation(), row('a'), commit(100n, 150n)]);
+    reconnect();
+    expect(() => batch(lie)).toThrow(
+      expect.objectContaining({
+        code: 'STREAM_CORRUPT',
+        mend: 'operator',
+        message: expect.stringMatching(/^the replication stream is corrupt (at|after) .*0x/) as string,
+      }),
+    );
+    expect(() => batch(lie)).not.toThrow(
+      expect.objectContaining({ message: expect.stringMatching(/secret|736563/) as string }),
+    );
+    // The server sends again what it has.
+    reconnect();
+    batch([begin(200n), relation(), row('b'), commit(200n, 250n)]);
+    expect(await values()).toEqual(['a', 'b']);
+  });
+
   test('skips what is logged by commit LSN, and takes a commit record that begins exactly at the last end', async () => {
     batch([begin(100n), relation(), row('a'), commit(100n, 200n)]);
     reconnect();

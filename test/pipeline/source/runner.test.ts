@@ -76,6 +76,34 @@ test('what has come since the last time makes the wait short again: a transactio
   expect(waits()).toEqual([2, 6, 2, 6, 2, 2]);
 });
 
+test('a server that lies halts the source with the place and no values; it is asked less and less often, and believed again', async () => {
+  const transaction = { commitLsn: 500n, rows: 1 };
+  const columns = [{ name: 'id', type: INT4, identity: true }];
+  const relation = relationMessage({ id: 1, schema: 'public', table: 'items', identity: 'd', columns });
+  const lies = [
+    [begin(transaction), insertMessage(1, ['secret'])],
+    [begin(transaction), relation.subarray(0, 20)],
+    [begin(transaction), relation, insertMessage(1, ['1']), begin({ ...transaction, commitLsn: 600n })],
+  ];
+  for (const [i, lie] of lies.entries()) {
+    (await server.stream(i + 1)).send(...lie);
+    await waitFor(() => waits().length === i + 1, `wait number ${i + 1}`);
+    expect(source.status()).toMatchObject({
+      health: 'halted',
+      reason: expect.stringMatching(/the replication stream is corrupt (at|after) 0\/.*0x/) as string,
+      cure: expect.stringContaining('proxies') as string,
+    });
+    expect(JSON.stringify(source.status())).not.toMatch(/secret|736563726574/);
+  }
+  expect(waits()).toEqual([2, 6, 18]);
+  const honest = await server.stream(lies.length + 1);
+  honest.send(begin(transaction), relation, insertMessage(1, ['1']), commit(transaction));
+  await waitFor(
+    () => source.status().health === 'healthy' && source.status().transactions === 1,
+    'the transaction',
+  );
+});
+
 test('a text that the server cannot convert is read as the database has it, for one run of the stream', async () => {
   server.server.override = (sql) =>
     sql.includes('server_encoding') && sql.includes('moneySource')

@@ -224,6 +224,20 @@ describe('a session', () => {
     expect(stream.replies.at(-1)).toBe(5000n);
   });
 
+  test('tells Postgres of the log’s end though no keepalive ever comes, as from servers that send none while there is something to send', async () => {
+    start();
+    const stream = await server.stream();
+    stream.send(...whole(200n, 1));
+    await loggedUpTo(216n);
+    settleAll();
+    await waitFor(() => stream.replies.at(-1) === 216n || undefined, 'the end of the first');
+    stream.send(...whole(300n, 2));
+    await loggedUpTo(316n);
+    settleAll();
+    await waitFor(() => stream.replies.at(-1) === 316n || undefined, 'the end of the second');
+    expect(state.status().flushed).toBe('0/13C');
+  });
+
   test('flushes no keepalive that came inside a transaction, though all that is whole is settled (C145)', async () => {
     start();
     const stream = await server.stream();
@@ -538,7 +552,7 @@ describe('a parting', () => {
     const stream = await server.stream(2);
     expect(startLsnOf(stream.command)).toBe('0/0');
     stream.keepalive(1999n);
-    await expect(next.ended).rejects.toMatchObject({ code: 'HISTORY_PARTED', mend: 'restart' });
+    await expect(next.ended).rejects.toMatchObject({ code: 'HISTORY_PARTED', mend: 'operator' });
   });
 
   test('at a switch below the log’s end: what the new primary wrote in its place comes, in a new epoch, from the switch on', async () => {
@@ -800,7 +814,7 @@ describe('what breaks first ends the session, and its error is the one thrown:',
     const session = start();
     (await server.stream()).send(Buffer.from('?'));
     await expect(session.ended).rejects.toMatchObject({
-      code: expect.stringMatching(/^PGOUTPUT_/) as string,
+      code: 'STREAM_CORRUPT',
     });
   });
 
@@ -860,7 +874,7 @@ describe('reading', () => {
     const session = start();
     (await server.stream()).send(...whole(200n, 1), Buffer.from('?'));
     await expect(session.ended).rejects.toMatchObject({
-      code: expect.stringMatching(/^PGOUTPUT_/) as string,
+      code: 'STREAM_CORRUPT',
     });
     expect(await ids()).toEqual([1]);
   });

@@ -66,6 +66,7 @@ describe('a database is prepared', () => {
       walsender: { instance: 'test', life: 1, nonce: 'a', connection: 1 },
       onSlotWait: () => undefined,
       onEnded: () => undefined,
+      mayRemake: false,
       signal: patient,
     });
     return { postgres, prepared };

@@ -92,7 +92,7 @@ export function planStart(facts: StartFacts): StartPlan {
 
 function gapUpTo(known: Lsn, { log, identity, slot, certain }: StartFacts): GapDeclaration {
   const [cause, reason] = slot.created
-    ? (['slot_remade', 'the replication slot was gone and had to be made anew'] as const)
+    ? (['slot_remade', 'the replication slot was gone, or invalidated, and had to be made anew'] as const)
     : log.damaged
       ? (['log_damaged', 'the change log lost bytes that the slot no longer covers'] as const)
       : (['slot_moved', 'the replication slot was advanced or made anew by somebody else'] as const);
@@ -149,8 +149,14 @@ export function historyParted(
     {
       code: 'HISTORY_PARTED',
       kind: 'fatal',
-      mend: 'restart',
       hint: PARTED_HINT,
     },
   );
 }
+
+export const anotherCluster = (theirs: string, ours: string): TailraceError =>
+  new TailraceError(`another database cluster (system identifier ${theirs}) answers where ${ours} was`, {
+    code: 'HISTORY_PARTED',
+    kind: 'fatal',
+    hint: PARTED_HINT,
+  });
