@@ -101,6 +101,26 @@ describe('what is no text, or says something else than it seems', () => {
     expect(settings.sinks[0]!.destination.config).toMatchObject({ queue_name: '12' });
   });
 
+  test.each([
+    ['a list', 'databases:\n\t- name: a\n\t\thostname: h\nsinks:\n\t- name: s\n', 2],
+    ['a mapping', 'log:\n  retention: 24h\nmetrics:\n\tlisten: off\n', 4],
+    ['blanks before it', 'log:\n    \tretention: 24h\n    \tmax_bytes: 1GB\n', 2],
+    ['brackets', 'log: {\n\tretention: 24h }\nmetrics: {\n\tlisten: off }\n', 2],
+    ['the first line', '\tlog: {}\n', 1],
+  ])('a tab that indents is one fault, at its line, with the cure: in %s', async (_, text, line) => {
+    const faults = await faultsOf(loadText(text));
+    expect(faults).toMatchObject([{ line, message: expect.stringContaining('with spaces only') as string }]);
+    const mended = await loadText(
+      minimal + text.replaceAll(/^[ \t]+/gm, (blanks) => blanks.replaceAll('\t', '  ')),
+    ).catch((error: unknown) => error);
+    expect(String(mended)).not.toContain('spaces only');
+  });
+
+  test('a tab that indents nothing is a tab', async () => {
+    const text = `${minimal}log:\n  retention:\t24h\nx-a: |\n  a\n  \tb\n`;
+    expect((await loadText(text)).settings.sinks).toHaveLength(1);
+  });
+
   test('NUL is named with its line; a byte order mark and CRLF are nothing', async () => {
     expect(await faultLines(loadText(`${minimal}log: "\0"\n`))).toEqual([
       '3:1  there is a NUL character here: this is no text',
