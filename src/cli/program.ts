@@ -18,6 +18,7 @@ import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
 import { addHandoverCommands } from './handover-commands.ts';
 import { addExamples, pathOf } from './examples.ts';
 import { addGapCommands } from './gaps/commands.ts';
+import { addHelpCommands } from './help-commands.ts';
 import { widthOf, wrap } from './layout.ts';
 import {
   errorDocument,
@@ -99,6 +100,7 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
   addGapCommands(program, ports, end);
   addHandoverCommands(program, ports, end);
   addCompletionCommands(program, ports, end);
+  addHelpCommands(program);
   showWhereHelpIs(program);
   const paint = painterFor(ports.stdout, ports.env);
   addExamples(program, (text) => paint('dim', text));
