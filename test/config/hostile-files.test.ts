@@ -52,6 +52,9 @@ describe('what grows faster than its file', () => {
     ['{ [', 5_000],
     ['- ', 5_000],
     ['? ', 100_000],
+    ['{"":[', 5_000],
+    ['&a [', 5_000],
+    ['!!seq [', 5_000],
   ])('levels of %j are refused in our own words, at their line', async (level, count) => {
     const faults = await faultsOf(loadText(`${minimal}log:\n ${level.repeat(count)}a\n`));
     expect(faults).toMatchObject([
