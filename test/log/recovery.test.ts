@@ -267,6 +267,50 @@ test('a durable end that the files do not reach is damage', async () => {
   expect(again.log.writtenEnd).toBeGreaterThan(end);
 });
 
+/** Five segments of a transaction each, all durable. */
+async function settledLog() {
+  const directory = scratchDirectory();
+  const settings = { ...SETTINGS, segmentBytes: 1 };
+  const { log } = await openTestLog(directory, { settings });
+  for (const transaction of numbered([1, 1, 1, 1, 1])) append(log, messagesOf(transaction));
+  await log.sync();
+  await log.close();
+  const segments = segmentsIn(directory);
+  expect(segments.length).toBeGreaterThanOrEqual(5);
+  return { directory, settings, segments };
+}
+
+test.each([
+  ['a file that is gone', (path: string) => rmSync(path), 1, 1],
+  ['a file that is cut', (path: string, bytes: number) => truncateSync(path, bytes - 7), 2, 7],
+])('a hole far below the end is found, and everything else goes on: %s', async (_, harm, next, missing) => {
+  const { directory, settings, segments } = await settledLog();
+  const [, harmed] = segments;
+  const bytes = harmed!.end - harmed!.start;
+  harm(harmed!.path, bytes);
+  const { log } = await openTestLog(directory, { settings });
+  expect(log.recovered).toMatchObject({ lastCommitLsn: 500n, damaged: false, cutBytes: 0 });
+  expect(log.recovered.holes).toEqual([
+    {
+      after: next === 1 ? segments[0]!.path : harmed!.path,
+      before: segments[2]!.path,
+      bytes: missing === 1 ? bytes : missing,
+    },
+  ]);
+});
+
+test('a log from whose beginning files are gone, or whose end was cut, has no hole', async () => {
+  const { directory, settings, segments } = await settledLog();
+  rmSync(segments[0]!.path);
+  flipByte(segments.at(-1)!.path, segments.at(-1)!.end - segments.at(-1)!.start - 1);
+  const { log } = await openTestLog(directory, { settings });
+  append(log, messagesOf({ commitLsn: 900n, rows: 1 }));
+  await log.sync();
+  await log.close();
+  const again = await openTestLog(directory, { settings });
+  expect([log.recovered.holes, again.log.recovered.holes]).toEqual([[], []]);
+});
+
 test('a torn state file falls back to what was remembered before', async () => {
   const directory = scratchDirectory();
   const { log } = await openTestLog(directory);
