@@ -13,8 +13,10 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import type { TailraceError } from '../../src/core/errors.ts';
 import { FILE_DEVICE } from '../../src/log/device.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
 import { openLogReader } from '../../src/log/reader.ts';
@@ -309,6 +311,32 @@ test('a log from whose beginning files are gone, or whose end was cut, has no ho
   await log.close();
   const again = await openTestLog(directory, { settings });
   expect([log.recovered.holes, again.log.recovered.holes]).toEqual([[], []]);
+});
+
+test('a state file in which nothing can be read is damage where there are transactions, and its cure mends it', async () => {
+  const directory = scratchDirectory();
+  const { log } = await openTestLog(directory);
+  append(log, messagesOf({ commitLsn: 100n, rows: 1 }));
+  await log.close();
+  const path = join(directory, 'state');
+  writeFileSync(path, Buffer.alloc(8192, 'garbage '));
+  const error: unknown = await openTestLog(directory).catch((error: unknown) => error);
+  expect(error).toMatchObject({
+    code: 'LOG_STATE_DAMAGED',
+    message: expect.stringContaining(path) as string,
+  });
+  const { hint } = error as TailraceError;
+  execFileSync('sh', ['-c', /\((rm [^)]+)\)/.exec(hint!)![1]!]);
+  const again = await openTestLog(directory);
+  expect(again.log.recovered).toMatchObject({ lastCommitLsn: 100n, stateLost: true, damaged: false });
+});
+
+test('a state file that a crash tore before the first transaction is none', async () => {
+  const directory = scratchDirectory();
+  const { log } = await openTestLog(directory);
+  await log.close();
+  writeFileSync(join(directory, 'state'), Buffer.alloc(100, 'garbage '));
+  expect((await openTestLog(directory)).log.recovered).toMatchObject({ created: true, damaged: false });
 });
 
 test('a torn state file falls back to what was remembered before', async () => {
