@@ -66,7 +66,7 @@ test('it has its data directory for itself until it has stopped, and then ends w
   expect(again.error).toMatchObject({ code: 'DATA_DIRECTORY_IN_USE' });
   await Promise.all([service!.stop(), service!.stop()]);
   expect(await service!.ended).toEqual({ exitCode: 0 });
-  await expect(fetch(`${service!.apiUrl}/health`)).rejects.toThrow();
+  await expect(fetch(`${service!.apiUrl}/health`)).rejects.toThrow('fetch failed');
   expect(isFree(dataDir)).toBe(true);
   // What it leaves behind is taken up again, by a later life of the same instance.
   expect((await start(settingsOf(dataDir))).error).toBeUndefined();

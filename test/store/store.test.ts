@@ -157,5 +157,7 @@ test('a store that is large is not looked through: that would take long', () => 
   loseAPage();
   // Behind its pages there is nothing, which SQLite passes over.
   truncateSync(file, 65 * 1024 * 1024);
-  openStore(file, { check: true }).close();
+  const store = openStore(file, { check: true });
+  expect(store.isNew).toBe(false);
+  store.close();
 });
