@@ -181,6 +181,8 @@ describe('on the disk', () => {
   test('a file above the limit says so, wherever it comes from', async () => {
     const large = `${minimal}${'# comment\n'.repeat(MAX_FILE_BYTES / 10)}`;
     expect(await problemOf(written(large))).toContain('larger than 1 MiB');
+    // Not only once all of it is in memory: a pipe may have no end.
+    await expect(readFileFromDisk(written(large))).rejects.toThrow('larger than 1 MiB');
     expect(await faultLines(loadText(large))).toEqual([expect.stringContaining('larger than 1 MiB')]);
     const env = { CONFIG_FILE_YAML: Buffer.from(large).toString('base64') };
     expect(await faultsOf(loadFiles({}, { env }))).toMatchObject([
