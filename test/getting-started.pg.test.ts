@@ -196,7 +196,6 @@ async function follow(block: PageBlock, reader: Reader): Promise<void> {
       await waitFor(
         () => shapeOf(reader.log).length >= shapeOf(block.text).length,
         'what the first start prints',
-        30_000,
       ).catch((error: unknown) => Promise.reject(new Error(reader.log, { cause: error })));
       // Its threads print beside each other.
       expectSame(shapeOf(reader.log).sort(), shapeOf(block.text).sort());
@@ -217,25 +216,29 @@ async function follow(block: PageBlock, reader: Reader): Promise<void> {
   }
 }
 
-test('the ten minutes of the page work word for word, from the role to the first message and the stop', async () => {
-  Object.assign(ports, { api: `127.0.0.1:${await freePort()}`, metrics: `127.0.0.1:${await freePort()}` });
-  installCommands();
-  await makeDatabase();
-  const actions = new Set<string>();
-  proxy.decide = ({ action }) => {
-    actions.add(action);
-    return undefined;
-  };
-  const reader: Reader = { printed: '', log: '', ended: undefined };
-  const blocks = pageBlocks(PAGE);
-  const end = blocks.findIndex(({ text }) => text.includes('pg_drop_replication_slot'));
-  for (const block of blocks.slice(0, end + 1)) await follow(block, reader);
+test(
+  'the ten minutes of the page work word for word, from the role to the first message and the stop',
+  { timeout: 300_000 },
+  async () => {
+    Object.assign(ports, { api: `127.0.0.1:${await freePort()}`, metrics: `127.0.0.1:${await freePort()}` });
+    installCommands();
+    await makeDatabase();
+    const actions = new Set<string>();
+    proxy.decide = ({ action }) => {
+      actions.add(action);
+      return undefined;
+    };
+    const reader: Reader = { printed: '', log: '', ended: undefined };
+    const blocks = pageBlocks(PAGE);
+    const end = blocks.findIndex(({ text }) => text.includes('pg_drop_replication_slot'));
+    for (const block of blocks.slice(0, end + 1)) await follow(block, reader);
 
-  expect(await query('select slot_name from pg_replication_slots', 'superuser')).toEqual([]);
-  // The whole of the policy was needed, and it was enough. A batch needs the right of the single one.
-  const policy = JSON.parse(readFileSync(join(root, 'deploy/iam-policy.json'), 'utf8')) as {
-    Statement: { Action: string[] }[];
-  };
-  const used = [...actions].map((action) => `sqs:${action.replace(/Batch$/, '')}`);
-  expect(used.sort()).toEqual(policy.Statement[0]?.Action.toSorted());
-});
+    expect(await query('select slot_name from pg_replication_slots', 'superuser')).toEqual([]);
+    // The whole of the policy was needed, and it was enough. A batch needs the right of the single one.
+    const policy = JSON.parse(readFileSync(join(root, 'deploy/iam-policy.json'), 'utf8')) as {
+      Statement: { Action: string[] }[];
+    };
+    const used = [...actions].map((action) => `sqs:${action.replace(/Batch$/, '')}`);
+    expect(used.sort()).toEqual(policy.Statement[0]?.Action.toSorted());
+  },
+);

@@ -106,6 +106,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace dead-letters replay users --all --rate 50', 'all, fifty a second'],
   ],
   'dead-letters discard': [['tailrace dead-letters discard users 17', 'forget one of them']],
+  'dead-letters help': [['tailrace dead-letters help replay', 'how to send them again']],
   gaps: [
     ['tailrace gaps list', 'what may be missing, and why'],
     ['tailrace gaps accept 3', 'somebody knows: go on'],
@@ -119,6 +120,9 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace gaps accept 3 4', 'of a running service, or of one that is stopped'],
     ['tailrace gaps accept 3 -c /etc/tailrace.yaml', 'found through this configuration'],
   ],
+  'gaps help': [['tailrace gaps help accept', 'how to accept one']],
+  'databases help': [['tailrace databases help adopt', 'how to go on with another server']],
+  help: [['tailrace help dead-letters replay', 'the same as tailrace dead-letters replay --help']],
 };
 
 /** The words of a command below the program: `dead-letters list`. */

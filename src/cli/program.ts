@@ -19,6 +19,7 @@ import { addHandoverCommands } from './handover-commands.ts';
 import { addExamples, pathOf } from './examples.ts';
 import { addSlotCommands } from './slots/commands.ts';
 import { addGapCommands } from './gaps/commands.ts';
+import { addHelpCommands } from './help-commands.ts';
 import { widthOf, wrap } from './layout.ts';
 import {
   errorDocument,
@@ -101,6 +102,7 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
   addHandoverCommands(program, ports, end);
   addSlotCommands(program, ports, end);
   addCompletionCommands(program, ports, end);
+  addHelpCommands(program);
   showWhereHelpIs(program);
   const paint = painterFor(ports.stdout, ports.env);
   addExamples(program, (text) => paint('dim', text));

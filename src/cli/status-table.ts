@@ -3,6 +3,7 @@ import type { Health, Trouble } from '../core/status.ts';
 import type { HealthDocument } from '../pipeline/service/health.ts';
 import { table, widthOf, wrap } from './layout.ts';
 import { painterFor, type CliPorts, type Painter } from './ports.ts';
+import { ageText, latencyText } from './times.ts';
 
 const HEALTH_STYLES = { healthy: 'green', degraded: 'yellow', halted: 'red' } as const;
 
@@ -39,12 +40,12 @@ export function renderStatus(document: HealthDocument, ports: Pick<CliPorts, 'st
       sink.type,
       String(sink.delivered),
       formatBytes(sink.lagBytes),
-      `${sink.lagSeconds.toFixed(1)} s`,
+      ageText(sink.lagSeconds),
       String(sink.retried),
       String(sink.deadLetters),
       String(sink.parked),
-      sink.latency === undefined ? '-' : `${sink.latency.p50.toFixed(1)} ms`,
-      sink.latency === undefined ? '-' : `${sink.latency.p99.toFixed(1)} ms`,
+      sink.latency === undefined ? '-' : latencyText(sink.latency.p50),
+      sink.latency === undefined ? '-' : latencyText(sink.latency.p99),
     ]),
   ];
   const remarks = [

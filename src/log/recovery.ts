@@ -34,7 +34,11 @@ export type RecoveredSegments = {
   readonly damaged: boolean;
   /** What was remembered of the log's beginning; undefined: nothing was. */
   readonly birth: LogBirth | undefined;
+  readonly holes: readonly Hole[];
 };
+
+/** What is missing between two segments that are kept, below the durable end: nobody looks there but who is behind, or goes back. */
+export type Hole = { readonly after: string; readonly before: string; readonly bytes: number };
 
 export type RecoveryOptions = {
   readonly directory: string;
@@ -83,7 +87,7 @@ export const holdsTransactions = ({ boundary, firstOffset }: Survey): boolean =>
 
 /** Throws LOG_IDENTITY, LOG_VERSION, and errors of the file system as they are. */
 export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
-  const { segments, birth, scanFrom, scan } = scanAll(options);
+  const { segments, birth, holes, scanFrom, scan } = scanAll(options);
   const { boundary, soundEnd, first } = scan;
   const writtenEnd = segments.length === 0 ? 0 : endOf(segments.at(-1)!);
   const end = boundary?.offset ?? segments[0]?.startOffset ?? 0;
@@ -99,23 +103,25 @@ export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
     cutBytes: bytesOf(segments) - bytesOf(kept),
     damaged: soundEnd < options.durableEnd,
     birth,
+    holes: holes.filter(({ before }) => kept.some(({ path }) => path === before)),
   };
 }
 
 function scanAll(options: Omit<RecoveryOptions, 'minimumEnd'>): {
   readonly segments: readonly SegmentFile[];
   readonly birth: LogBirth | undefined;
+  readonly holes: readonly Hole[];
   readonly scanFrom: number;
   readonly scan: Scan;
 } {
   const segments = listSegments(options.directory);
-  const birth = checkIdentities(segments, options);
+  const { birth, holes } = checkHeaders(segments, options);
   // What lies below the durable end was verified when it was made durable; the last segment is always read.
   const scanFrom = Math.max(
     0,
     segments.findLastIndex((segment, index) => index === 0 || segment.startOffset <= options.durableEnd),
   );
-  return { segments, birth, scanFrom, scan: scanBack(segments, scanFrom) };
+  return { segments, birth, holes, scanFrom, scan: scanBack(segments, scanFrom) };
 }
 
 const bytesOf = (segments: readonly SegmentFile[]): number =>
@@ -124,13 +130,14 @@ const bytesOf = (segments: readonly SegmentFile[]): number =>
 const cutAll = (first: BlockContext | undefined): BlockContext =>
   first === undefined ? INITIAL_CONTEXT : abandonTransaction(first, first);
 
-/** The log's birth, as the state file or else a segment remembers it. Throws LOG_IDENTITY. */
-function checkIdentities(
+/** The log's birth, as the state file or else a segment remembers it, and what the headers miss. Throws LOG_IDENTITY. */
+function checkHeaders(
   segments: readonly SegmentFile[],
   { directory, identity, birth }: Pick<RecoveryOptions, 'directory' | 'identity' | 'birth'>,
-): LogBirth | undefined {
+): { readonly birth: LogBirth | undefined; readonly holes: readonly Hole[] } {
   let known = birth;
-  for (const segment of segments) {
+  const holes: Hole[] = [];
+  for (const [index, segment] of segments.entries()) {
     const header = headerOf(segment);
     // A bad header says nothing of the identity: it is found as damage where the segment is read.
     if (header === undefined) continue;
@@ -138,11 +145,14 @@ function checkIdentities(
       .filter((part) => header.identity[part] !== identity[part])
       .map((part) => `${part} ${header.identity[part]}, now ${identity[part]}`);
     if (differences.length > 0) throw otherStream(directory, differences);
+    const previous = segments[index - 1];
+    const bytes = previous === undefined ? 0 : header.previousEnd - endOf(previous);
+    if (bytes > 0) holes.push({ after: previous!.path, before: segment.path, bytes });
     if (header.birth === undefined) continue;
     known ??= recallBirth(header.birth);
     if (known.life !== header.birth.life) throw twoLogs(directory, segment);
   }
-  return known;
+  return { birth: known, holes };
 }
 
 function headerOf(segment: SegmentFile): SegmentHeader | undefined {

@@ -11,7 +11,13 @@ import { FILE_DEVICE, type LogDevice } from './device.ts';
 import { abandonTransaction, advance, partedEndOf } from './context.ts';
 import { fileError, syncError, stateDamaged, tooManyPartings } from './errors.ts';
 import type { BlockContext, LogBirth, LogIdentity } from './format.ts';
-import { holdsTransactions, surveySegments, recoverSegments, type RecoveredSegments } from './recovery.ts';
+import {
+  holdsTransactions,
+  recoverSegments,
+  surveySegments,
+  type Hole,
+  type RecoveredSegments,
+} from './recovery.ts';
 import { expiredSegments } from './retention.ts';
 import { SegmentChain } from './segment-chain.ts';
 import { listSegments, readSegmentContext } from './segments.ts';
@@ -54,6 +60,8 @@ export type Recovered = {
   readonly stateLost: boolean;
   /** Something known to be durable was bad and is cut: the caller proves that the slot covers it, or declares a gap. */
   readonly damaged: boolean;
+  /** What is missing in the middle: files that somebody removed, or that the disk has cut. */
+  readonly holes: readonly Hole[];
   /** Less of it is left than others know of: an older copy of itself, or one whose last epoch is lost to damage. */
   readonly behind: boolean;
   /** The numbering of row events inside a transaction may differ from before. Stays true until `remember`. */
@@ -188,6 +196,7 @@ class Writer implements LogWriter {
       cutBytes: found.cutBytes,
       stateLost: !created && this.#state.found === undefined,
       damaged: found.damaged,
+      holes: found.holes,
       behind,
       streamOptionsChanged: !created && streamOptions !== this.#streamOptions,
       flushed,

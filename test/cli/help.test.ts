@@ -85,6 +85,10 @@ test('a typo is answered with the nearest command or option', async () => {
     [['stauts'], 'Did you mean status?'],
     [['dead-leters', 'list'], 'Did you mean dead-letters?'],
     [['dead-letters', 'reply'], 'Did you mean replay?'],
+    [['help', 'chekc'], "unknown command 'chekc'\n(Did you mean check?)"],
+    [['help', 'dead-letters', 'reply'], 'Did you mean replay?'],
+    [['dead-letters', 'help', 'reply'], 'Did you mean replay?'],
+    [['help', 'status', 'nothing'], "unknown command 'nothing'"],
     [['status', '--wach'], 'Did you mean --watch?'],
     [['run', '--datadir', 'x'], 'Did you mean --data-dir?'],
     [['completion', 'bsh'], 'Allowed choices are bash, zsh, fish'],
@@ -96,6 +100,19 @@ test('a typo is answered with the nearest command or option', async () => {
     const cli = startCli(argv);
     expect([argv, await cli.code]).toEqual([argv, 2]);
     expect(cli.stderr()).toContain(says);
+  }
+});
+
+test('help of a command is its help, wherever it is asked for', async () => {
+  for (const [argv, usage] of [
+    [['help'], 'tailrace [options] [command]'],
+    [['help', 'check'], 'tailrace check [options]'],
+    [['help', 'gaps', 'accept'], 'tailrace gaps accept [options]'],
+    [['gaps', 'help', 'accept'], 'tailrace gaps accept [options]'],
+  ] as const) {
+    const cli = startCli(argv);
+    expect([argv, await cli.code, cli.stderr()]).toEqual([argv, 0, '']);
+    expect(cli.stdout()).toContain(`Usage: ${usage}`);
   }
 });
 

@@ -128,17 +128,20 @@ test('what a configuration holds is shown escaped, in its faults too', async () 
   }
 });
 
-test('what an endpoint answers is shown escaped', async () => {
+test.each([
+  ['its words are shown escaped', 'AccessDenied', true],
+  ['what it says in place of a code is not shown at all', HOSTILE, false],
+])('of what an endpoint answers, %s', async (_, code, isShown) => {
   const server = createServer((_request, response) => {
     response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' });
-    response.end(JSON.stringify({ __type: `com.amazonaws.sqs#${HOSTILE}`, message: HOSTILE }));
+    response.end(JSON.stringify({ __type: `com.amazonaws.sqs#${code}`, message: HOSTILE }));
   });
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   onTestFinished(() => void server.close());
   const { port } = server.address() as AddressInfo;
   const directory = configuration(yaml('public.users', `http://127.0.0.1:${port}`));
   for (const text of await runBoth(['doctor'], directory)) {
-    expect(text).toContain(String.raw`\u001b[2J`);
+    expect(text.includes(String.raw`\u001b[2J`)).toBe(isShown);
     expect(isFaked(text)).toBe(false);
   }
 });

@@ -52,6 +52,9 @@ describe('what grows faster than its file', () => {
     ['{ [', 5_000],
     ['- ', 5_000],
     ['? ', 100_000],
+    ['{"":[', 5_000],
+    ['&a [', 5_000],
+    ['!!seq [', 5_000],
   ])('levels of %j are refused in our own words, at their line', async (level, count) => {
     const faults = await faultsOf(loadText(`${minimal}log:\n ${level.repeat(count)}a\n`));
     expect(faults).toMatchObject([
@@ -99,6 +102,26 @@ describe('what is no text, or says something else than it seems', () => {
     }
     const { settings } = await loadText(minimal.replace('queue_name: q', 'queue_name: !!str 12'));
     expect(settings.sinks[0]!.destination.config).toMatchObject({ queue_name: '12' });
+  });
+
+  test.each([
+    ['a list', 'databases:\n\t- name: a\n\t\thostname: h\nsinks:\n\t- name: s\n', 2],
+    ['a mapping', 'log:\n  retention: 24h\nmetrics:\n\tlisten: off\n', 4],
+    ['blanks before it', 'log:\n    \tretention: 24h\n    \tmax_bytes: 1GB\n', 2],
+    ['brackets', 'log: {\n\tretention: 24h }\nmetrics: {\n\tlisten: off }\n', 2],
+    ['the first line', '\tlog: {}\n', 1],
+  ])('a tab that indents is one fault, at its line, with the cure: in %s', async (_, text, line) => {
+    const faults = await faultsOf(loadText(text));
+    expect(faults).toMatchObject([{ line, message: expect.stringContaining('with spaces only') as string }]);
+    const mended = await loadText(
+      minimal + text.replaceAll(/^[ \t]+/gm, (blanks) => blanks.replaceAll('\t', '  ')),
+    ).catch((error: unknown) => error);
+    expect(String(mended)).not.toContain('spaces only');
+  });
+
+  test('a tab that indents nothing is a tab', async () => {
+    const text = `${minimal}log:\n  retention:\t24h\nx-a: |\n  a\n  \tb\n`;
+    expect((await loadText(text)).settings.sinks).toHaveLength(1);
   });
 
   test('NUL is named with its line; a byte order mark and CRLF are nothing', async () => {
@@ -158,6 +181,8 @@ describe('on the disk', () => {
   test('a file above the limit says so, wherever it comes from', async () => {
     const large = `${minimal}${'# comment\n'.repeat(MAX_FILE_BYTES / 10)}`;
     expect(await problemOf(written(large))).toContain('larger than 1 MiB');
+    // Not only once all of it is in memory: a pipe may have no end.
+    await expect(readFileFromDisk(written(large))).rejects.toThrow('larger than 1 MiB');
     expect(await faultLines(loadText(large))).toEqual([expect.stringContaining('larger than 1 MiB')]);
     const env = { CONFIG_FILE_YAML: Buffer.from(large).toString('base64') };
     expect(await faultsOf(loadFiles({}, { env }))).toMatchObject([

@@ -242,6 +242,21 @@ test.skipIf(!isRoot)(
   },
 );
 
+test.skipIf(!isRoot)('what is somebody else’s is left as it is, though root could change it', async () => {
+  const directory = openToAll(0o755, 0, 0);
+  (await useDirectory(directory))();
+  inspect(directory);
+  const ledger = join(directory, 'ledger/shop/users.ledger');
+  chownSync(ledger, OTHER, OTHER);
+  chmodSync(ledger, 0o644);
+  expect(inspect(directory)).toEqual([]);
+  expect(statSync(ledger).mode & 0o777).toBe(0o644);
+  // The directory itself, too.
+  const theirs = openToAll(0o777, OTHER, OTHER);
+  expect(inspect(theirs)).toEqual([expect.stringContaining(`(mode 0777, user ${OTHER}, group ${OTHER})`)]);
+  expect(statSync(theirs).mode & 0o7777).toBe(0o777);
+});
+
 test.each(['/proc/x', '/proc/x/y', '/sys/x', '/dev/null', '/dev/null/x'])(
   'a data directory that cannot be (%s) is refused at once',
   (directory) => {

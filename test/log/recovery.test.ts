@@ -13,8 +13,10 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import type { TailraceError } from '../../src/core/errors.ts';
 import { FILE_DEVICE } from '../../src/log/device.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
 import { openLogReader } from '../../src/log/reader.ts';
@@ -265,6 +267,76 @@ test('a durable end that the files do not reach is damage', async () => {
   const again = await openTestLog(directory);
   expect(again.log.recovered).toMatchObject({ lastCommitLsn: 0n, damaged: true, created: false });
   expect(again.log.writtenEnd).toBeGreaterThan(end);
+});
+
+/** Five segments of a transaction each, all durable. */
+async function settledLog() {
+  const directory = scratchDirectory();
+  const settings = { ...SETTINGS, segmentBytes: 1 };
+  const { log } = await openTestLog(directory, { settings });
+  for (const transaction of numbered([1, 1, 1, 1, 1])) append(log, messagesOf(transaction));
+  await log.sync();
+  await log.close();
+  const segments = segmentsIn(directory);
+  expect(segments.length).toBeGreaterThanOrEqual(5);
+  return { directory, settings, segments };
+}
+
+test.each([
+  ['a file that is gone', (path: string) => rmSync(path), 1, 1],
+  ['a file that is cut', (path: string, bytes: number) => truncateSync(path, bytes - 7), 2, 7],
+])('a hole far below the end is found, and everything else goes on: %s', async (_, harm, next, missing) => {
+  const { directory, settings, segments } = await settledLog();
+  const [, harmed] = segments;
+  const bytes = harmed!.end - harmed!.start;
+  harm(harmed!.path, bytes);
+  const { log } = await openTestLog(directory, { settings });
+  expect(log.recovered).toMatchObject({ lastCommitLsn: 500n, damaged: false, cutBytes: 0 });
+  expect(log.recovered.holes).toEqual([
+    {
+      after: next === 1 ? segments[0]!.path : harmed!.path,
+      before: segments[2]!.path,
+      bytes: missing === 1 ? bytes : missing,
+    },
+  ]);
+});
+
+test('a log from whose beginning files are gone, or whose end was cut, has no hole', async () => {
+  const { directory, settings, segments } = await settledLog();
+  rmSync(segments[0]!.path);
+  flipByte(segments.at(-1)!.path, segments.at(-1)!.end - segments.at(-1)!.start - 1);
+  const { log } = await openTestLog(directory, { settings });
+  append(log, messagesOf({ commitLsn: 900n, rows: 1 }));
+  await log.sync();
+  await log.close();
+  const again = await openTestLog(directory, { settings });
+  expect([log.recovered.holes, again.log.recovered.holes]).toEqual([[], []]);
+});
+
+test('a state file in which nothing can be read is damage where there are transactions, and its cure mends it', async () => {
+  const directory = scratchDirectory();
+  const { log } = await openTestLog(directory);
+  append(log, messagesOf({ commitLsn: 100n, rows: 1 }));
+  await log.close();
+  const path = join(directory, 'state');
+  writeFileSync(path, Buffer.alloc(8192, 'garbage '));
+  const error: unknown = await openTestLog(directory).catch((error: unknown) => error);
+  expect(error).toMatchObject({
+    code: 'LOG_STATE_DAMAGED',
+    message: expect.stringContaining(path) as string,
+  });
+  const { hint } = error as TailraceError;
+  execFileSync('sh', ['-c', /\((rm [^)]+)\)/.exec(hint!)![1]!]);
+  const again = await openTestLog(directory);
+  expect(again.log.recovered).toMatchObject({ lastCommitLsn: 100n, stateLost: true, damaged: false });
+});
+
+test('a state file that a crash tore before the first transaction is none', async () => {
+  const directory = scratchDirectory();
+  const { log } = await openTestLog(directory);
+  await log.close();
+  writeFileSync(join(directory, 'state'), Buffer.alloc(100, 'garbage '));
+  expect((await openTestLog(directory)).log.recovered).toMatchObject({ created: true, damaged: false });
 });
 
 test('a torn state file falls back to what was remembered before', async () => {

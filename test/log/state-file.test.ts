@@ -1,11 +1,11 @@
 // The log's small memory on a disk that is nearly full.
 import { watchDisk } from '../support/power-cut.ts';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
 import { EMPTY_STATE, STATE_FILE, StateFile } from '../../src/log/state-file.ts';
-import { openTestLog, scratchDirectory } from './stream.ts';
+import { append, messagesOf, openTestLog, scratchDirectory } from './stream.ts';
 
 test('a state that the disk has no room for is not taken for saved, and the one before it stands', async () => {
   const directory = join(scratchDirectory(), 'data');
@@ -47,3 +47,31 @@ test.skipIf(!existsSync('/proc/self/fd'))(
     expect(openFiles()).toBe(before);
   },
 );
+
+/** Only the newest of its two places, as a power cut may leave it: the next note wants room for the other. */
+function keepNewestOnly(path: string): void {
+  const bytes = readFileSync(path);
+  const places = [bytes.subarray(0, 4096), bytes.subarray(4096)];
+  const sequenceOf = (place: Buffer): number =>
+    (JSON.parse(place.toString('utf8', 8, 8 + place.readUInt32BE(4))) as { sequence: number }).sequence;
+  const [newest] = places.toSorted((a, b) => sequenceOf(b) - sequenceOf(a));
+  writeFileSync(path, newest!);
+}
+
+test('a log that is there is opened, and made durable, on a disk that has no room to note that: what was noted before holds', async () => {
+  const directory = join(scratchDirectory(), 'data');
+  mkdirSync(directory);
+  const { log } = await openTestLog(directory);
+  append(log, messagesOf({ commitLsn: 100n, rows: 1 }));
+  await log.close();
+  const path = join(directory, STATE_FILE);
+  keepNewestOnly(path);
+  const disk = watchDisk(directory);
+  onTestFinished(() => disk.unwatch());
+  disk.leaveRoom(0);
+  const again = await openTestLog(directory);
+  expect(again.log.recovered).toMatchObject({ lastCommitLsn: 100n, damaged: false, stateLost: false });
+  expect(await again.log.sync()).toBe(again.log.writtenEnd);
+  expect(readFileSync(path)).toHaveLength(4096);
+  disk.leaveRoom(Infinity);
+});

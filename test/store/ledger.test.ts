@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -232,6 +233,32 @@ test('a rewound or compacted ledger is on the disk before it takes the place of 
   again.compact({ cursor: cursorAt(20, 0), head: at(30, 0), unsettled: [] });
   expect(files.calls.slice(-4)).toEqual(['write', 'sync', `rename to ${name}`, 'sync directory']);
   again.close();
+});
+
+test('a ledger that was made anew keeps no file of before open, is durable, and may grow by its own size', () => {
+  const openFiles = (): number => readdirSync('/proc/self/fd').length;
+  const ledger = openLedger(newFile(), IDENTITY);
+  const grow = (from: number, count: number): void => {
+    for (let i = from; i < from + count; i += 2) ledger.settle([change(at(i, 0))]);
+    ledger.write();
+  };
+  grow(100, 200_000);
+  expect([ledger.wantsCompaction(), ledger.isUnsynced]).toEqual([true, true]);
+  const before = openFiles();
+  // So many are unsettled that the new file is large itself.
+  const unsettled = Array.from({ length: 40_000 }, (_, i) => change(at(101 + 2 * i, 0)));
+  ledger.settle([change(at(99, 0))]);
+  const snapshot = { cursor: cursorAt(99, 0), head: at(300_000, 0), unsettled };
+  ledger.compact(snapshot);
+  expect(openFiles()).toBe(before);
+  expect([ledger.wantsCompaction(), ledger.isUnsynced]).toEqual([false, false]);
+  const { fileBytes } = ledger.sizes;
+  expect(fileBytes).toBeGreaterThan(300_000);
+  let next = 300_001;
+  while (!ledger.wantsCompaction()) grow((next += 4000), 4000);
+  expect(ledger.sizes.fileBytes).toBeGreaterThan(Math.max(4 * fileBytes, 1024 * 1024));
+  expect(ledger.sizes.fileBytes).toBeLessThan(Math.max(4 * fileBytes, 1024 * 1024) + 200_000);
+  ledger.close();
 });
 
 test('a file that could not be made anew leaves the old one, nothing beside it, and a ledger that goes on', () => {

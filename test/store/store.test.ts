@@ -1,10 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { openStore } from '../../src/store/sqlite.ts';
-import { SINK } from '../support/letters.ts';
+import { letterAt, SINK } from '../support/letters.ts';
 
 /** As the first version made it. */
 const VERSION_1 = `
@@ -127,4 +127,37 @@ test('a store that a newer version wrote is refused', () => {
   newer.exec('pragma user_version = 99');
   newer.close();
   expect(() => openStore(file)).toThrow(expect.objectContaining({ code: 'STORE_VERSION' }));
+});
+
+/** A store of many pages, one of which the disk has lost: one that opening it does not read. */
+function loseAPage(): void {
+  const store = openStore(file);
+  for (let i = 1; i <= 200; i++) store.deadLetters.add(letterAt(i), new Date());
+  store.close();
+  const bytes = readFileSync(file);
+  const pageBytes = bytes.readUInt16BE(16);
+  const pages = bytes.length / pageBytes;
+  expect(pages).toBeGreaterThan(20);
+  bytes.fill(0xff, (pages - 4) * pageBytes, (pages - 3) * pageBytes);
+  writeFileSync(file, bytes);
+}
+
+test('a page that is lost is found when the store is opened by the service, not when it is needed', () => {
+  loseAPage();
+  openStore(file).close();
+  expect(() => openStore(file, { check: true })).toThrow(
+    expect.objectContaining({
+      code: 'STORE_UNUSABLE',
+      message: expect.stringContaining('damaged') as string,
+    }),
+  );
+});
+
+test('a store that is large is not looked through: that would take long', () => {
+  loseAPage();
+  // Behind its pages there is nothing, which SQLite passes over.
+  truncateSync(file, 65 * 1024 * 1024);
+  const store = openStore(file, { check: true });
+  expect(store.isNew).toBe(false);
+  store.close();
 });

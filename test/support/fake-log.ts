@@ -16,7 +16,7 @@ export type FakeLog = LogWriter & {
   hold(): { release(error?: Error): void };
 };
 
-const RECOVERED: Recovered = {
+export const RECOVERED: Recovered = {
   created: false,
   lastCommitLsn: toLsn(0n),
   lastEndLsn: toLsn(0n),
@@ -24,6 +24,7 @@ const RECOVERED: Recovered = {
   timeline: 1,
   cutBytes: 0,
   stateLost: false,
+  holes: [],
   damaged: false,
   behind: false,
   streamOptionsChanged: false,

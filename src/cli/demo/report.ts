@@ -1,6 +1,7 @@
 // How the demo shows a message that came, how far it has got, and what it found. No line of ours is wider than 60 columns.
 import { stripVTControlCharacters } from 'node:util';
 import type { Painter } from '../ports.ts';
+import { latencyText, wholeLatencyText } from '../times.ts';
 import { exactlyOnce, inOrder, type Verdict } from './accounting.ts';
 import type { Received } from './consumer.ts';
 import type { Figures, Quantiles } from './figures.ts';
@@ -17,7 +18,7 @@ export function formatReceived(
   columns: number | undefined,
 ): string {
   const head = [
-    paint('dim', `${latencyMs.toFixed(1).padStart(6)} ms`),
+    paint('dim', latencyText(latencyMs).padStart(9)),
     paint(ACTION_STYLES[change.action], change.action),
     `public.${change.table.padEnd(6)}`,
   ].join('  ');
@@ -30,8 +31,7 @@ export function formatReceived(
 
 export function formatProgress(verdict: Verdict, latency: Quantiles | undefined): string {
   const { committed, received, outstanding } = verdict;
-  const times =
-    latency === undefined ? '' : `; p50 ${milliseconds(latency.p50)}, p99 ${milliseconds(latency.p99)}`;
+  const times = latency === undefined ? '' : `; p50 ${fine(latency.p50)}, p99 ${fine(latency.p99)}`;
   return `— ${committed} committed, ${received} received, ${outstanding} on the way${times}`;
 }
 
@@ -45,10 +45,10 @@ export function formatFigures(
     { label: '', of: ({ title }) => title },
     { label: 'rows', of: ({ rows }) => String(rows) },
     { label: 'per second', of: ({ perSecond }) => (perSecond === undefined ? '-' : perSecond.toFixed(0)) },
-    { label: 'in the queue  p50', of: ({ queued }) => wholeMilliseconds(queued?.p50) },
-    { label: '              p99', of: ({ queued }) => wholeMilliseconds(queued?.p99) },
-    { label: 'received      p50', of: ({ received }) => milliseconds(received?.p50) },
-    { label: '              p99', of: ({ received }) => milliseconds(received?.p99) },
+    { label: 'in the queue  p50', of: ({ queued }) => whole(queued?.p50) },
+    { label: '              p99', of: ({ queued }) => whole(queued?.p99) },
+    { label: 'received      p50', of: ({ received }) => fine(received?.p50) },
+    { label: '              p99', of: ({ received }) => fine(received?.p99) },
     { label: 'repeated', of: ({ repeated }) => String(repeated), fault: true },
     { label: 'out of order', of: ({ outOfOrder }) => String(outOfOrder), fault: true },
     { label: missing, of: ({ lost }) => String(lost), fault: missing === 'lost' },
@@ -75,9 +75,7 @@ export function formatVerdict(verdict: Verdict, final: boolean, paint: Painter):
   return `exactly once: ${answer(once)}; in order per row: ${answer(inOrder(verdict))}`;
 }
 
-const milliseconds = (value: number | undefined): string =>
-  value === undefined ? '-' : `${value.toFixed(1)} ms`;
+const fine = (value: number | undefined): string => (value === undefined ? '-' : latencyText(value));
 
 /** Of times that are known to the millisecond. */
-const wholeMilliseconds = (value: number | undefined): string =>
-  value === undefined ? '-' : value < 1 ? '< 1 ms' : `${Math.round(value)} ms`;
+const whole = (value: number | undefined): string => (value === undefined ? '-' : wholeLatencyText(value));

@@ -17,16 +17,13 @@ import { ConfigError, MAX_ADVISED, type Fault } from './faults.ts';
 import { MAX_FILE_BYTES, tooLarge } from './file-access.ts';
 import { define, formatPath, type FileValue, type Path } from './file-value.ts';
 import { substituteVariables, type Variables } from './variables.ts';
+import { MAX_DEPTH, parserFaults, TOO_DEEP } from './yaml-faults.ts';
 import { linksIn, type Links } from './yaml-links.ts';
 
-/** Invariant 8: aliases may multiply a file; this many values and levels are more than any configuration has. */
+/** Invariant 8: aliases may multiply a file; this many values are more than any configuration has. */
 const MAX_VALUES = 100_000;
-const MAX_DEPTH = 64;
-/** What follows the first faults of the syntax is their consequence, most of the time. */
-const MAX_PARSER_FAULTS = 20;
 
 const TOO_MANY = `aliases multiply this beyond measure, or there are more than ${MAX_VALUES} values`;
-const TOO_DEEP = `this is nested deeper than ${MAX_DEPTH} levels, or refers to itself`;
 
 /** Of YAML's own tags those that say what is read anyway. https://yaml.org/spec/1.2.2/#chapter-10-recommended-schemas */
 const PLAIN_TAGS: ReadonlySet<string> = new Set(
@@ -63,7 +60,7 @@ export function readYaml(text: string, options: ReadOptions): FileValue {
   // Keys that are there twice are found here: the parser compares each key with each.
   const document = parseDocument(text, { lineCounter, merge: true, prettyErrors: false, uniqueKeys: false });
   const reader = new Reader(document, lineCounter, options);
-  for (const { place, message } of parserFaults(document)) {
+  for (const { place, message } of parserFaults(document, text)) {
     reader.faults.push(reader.faultAt(place, [], message));
   }
   const value = document.errors.length === 0 ? reader.readRoot() : undefined;
@@ -96,23 +93,6 @@ function refusalOf(text: string): { readonly at: number; readonly message: strin
   if (nul !== -1) return { at: nul, message: 'there is a NUL character here: this is no text' };
   const deep = LEVELS_IN_ONE_LINE.exec(text) ?? BRACKETS_IN_A_ROW.exec(text);
   return deep === null ? undefined : { at: deep.index, message: TOO_DEEP };
-}
-
-/** The parser's own words are for who calls it. */
-const ANOTHER_DOCUMENT =
-  'another YAML document begins here: the configuration is one, so keep one of them and leave out the ---';
-
-/** What the parser has found; where it gave up for depth, only that. */
-function parserFaults(document: Document.Parsed): { place: number; message: string }[] {
-  // Tags without a meaning are warned of, and said where they are read.
-  const warnings = document.warnings.filter(({ code }) => code !== 'TAG_RESOLVE_FAILED');
-  const found = [...document.errors, ...warnings];
-  const tooDeep = found.find(({ code }) => code === 'RESOURCE_EXHAUSTION');
-  if (tooDeep !== undefined) return [{ place: tooDeep.pos[0], message: TOO_DEEP }];
-  return found.slice(0, MAX_PARSER_FAULTS).map(({ code, pos, message }) => ({
-    place: pos[0],
-    message: code === 'MULTIPLE_DOCS' ? ANOTHER_DOCUMENT : firstLine(message),
-  }));
 }
 
 /** Keys of the top-level mapping, without reading the rest; none where there is no mapping. */
@@ -312,6 +292,5 @@ function plainValue(text: string): number | boolean | undefined {
 
 const startOf = (node: unknown): number => (node as Node | null | undefined)?.range?.[0] ?? 0;
 const keyOf = (path: Path): string => JSON.stringify(path);
-const firstLine = (text: string): string => text.split('\n')[0]!;
 const textOfKey = (pair: Pair): string =>
   isScalar(pair.key) ? (pair.key.source ?? String(pair.key.value)) : String(pair.key);

@@ -1,7 +1,8 @@
 // The log of one source with what belongs to it for as long as it is open, over all connections.
 import type { FollowedLog } from '../../core/log-life.ts';
 import type { Lsn } from '../../core/lsn.ts';
-import { openLog, type LogWriter } from '../../log/writer.ts';
+import type { Logger } from 'pino';
+import { openLog, type LogWriter, type Recovered } from '../../log/writer.ts';
 import { DiskBudget } from './disk-budget.ts';
 import { LogFeed } from './feed.ts';
 import { RelationsInForce } from './relations-in-force.ts';
@@ -59,20 +60,7 @@ export async function openSourceLog(
     prologue: () => relations.prologue(),
   });
   const { recovered } = log;
-  if (recovered.cutBytes > 0 || recovered.damaged) {
-    options.logger.warn(
-      { cutBytes: recovered.cutBytes, damaged: recovered.damaged },
-      recovered.damaged
-        ? `the change log in ${directory} is damaged: from the damage on it is cut off, and read again as far as the slot goes back; check the disk`
-        : 'the change log was not closed in good order: its unfinished end is cut off and read again',
-    );
-  }
-  if (recovered.stateLost) {
-    options.logger.warn(
-      { directory },
-      'the state file of the change log is missing or empty: the log goes on with all of it that is sound; what is not is read again as far as the slot goes back, and beyond that is a gap',
-    );
-  }
+  sayWhatWasFound(recovered, directory, options.logger);
   const opened: SourceLog = {
     log,
     systemIdentifier,
@@ -97,6 +85,30 @@ export async function openSourceLog(
     parts: undefined,
   };
   return opened;
+}
+
+/** What is not as it was left: told once, at the start. */
+export function sayWhatWasFound(recovered: Recovered, directory: string, logger: Pick<Logger, 'warn'>): void {
+  if (recovered.cutBytes > 0 || recovered.damaged) {
+    logger.warn(
+      { cutBytes: recovered.cutBytes, damaged: recovered.damaged },
+      recovered.damaged
+        ? `the change log in ${directory} is damaged: from the damage on it is cut off, and read again as far as the slot goes back; check the disk`
+        : 'the change log was not closed in good order: its unfinished end is cut off and read again',
+    );
+  }
+  if (recovered.stateLost) {
+    logger.warn(
+      { directory },
+      'the state file of the change log is missing or empty: the log goes on with all of it that is sound; what is not is read again as far as the slot goes back, and beyond that is a gap',
+    );
+  }
+  for (const { after, before, bytes } of recovered.holes) {
+    logger.warn(
+      { after, before, missingBytes: bytes },
+      'the change log has a hole between two of its files: check the disk, and restore what was there; a sink that is past it needs nothing of it; one that is behind it, or is rewound to before it, halts there',
+    );
+  }
 }
 
 /** The log, as the sinks are told of it. */

@@ -58,6 +58,15 @@ export function tlsFault(
       "switch TLS on in Postgres (ALTER SYSTEM SET ssl = 'on';), or set tls.mode to prefer or disable",
     );
   }
+  // pg's words for any other answer than one letter, and Node's code for what is no TLS once it has begun.
+  if (code === 'EPROTO' || text.includes('error establishing an SSL connection')) {
+    return {
+      code: 'PROTOCOL_BROKEN',
+      kind: 'retryable',
+      message: `${at} answers in clear where TLS begins: nothing that it says is believed`,
+      hint: 'check hostname and port, and that Postgres itself answers there; if it does, its log says whether it lacks processes or memory, and otherwise somebody in between changes what it says',
+    };
+  }
   if (!TLS_CODE.test(code)) return undefined;
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     return fault(

@@ -57,7 +57,8 @@ export function inspectPublication(publication: Publication | undefined, subject
       cure: `ALTER PUBLICATION ${escapeIdentifier(publication.name)} SET (publish = 'insert, update, delete, truncate');`,
     });
   }
-  return passed(title, `${publication.tables.length} tables`);
+  const count = publication.tables.length;
+  return passed(title, count === 1 ? '1 table' : `${count} tables`);
 }
 
 function inspectMissing(title: string, { settings, making, mayCreate }: Subject): Finding {

@@ -94,7 +94,8 @@ export function inspectTables(
   const others = matched.map((state) => inspectTable(state, false, subject));
   const faults = others.filter((finding) => !finding.ok);
   const more = faults.length - MAX_PATTERN_FAULTS;
-  const fit = `${others.length - faults.length} tables fit the sinks' patterns`;
+  const count = others.length - faults.length;
+  const fit = `${count === 1 ? '1 table fits' : `${count} tables fit`} the sinks' patterns`;
   return [
     ...findings,
     passed('tables', more > 0 ? `${fit}; ${more} more than those below do not` : fit),

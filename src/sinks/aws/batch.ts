@@ -11,6 +11,18 @@ import type { RequestBytes } from '../http/connection.ts';
 export const MAX_BATCH_COUNT = 10;
 export const MAX_BATCH_BYTES = 1_048_576;
 
+/** No queue and no topic can be told to take less. */
+const LEAST_MESSAGE_BYTES = 1024;
+
+/**
+ * What a queue or a topic says of its `MaximumMessageSize`; undefined: nothing that can be. To believe 0 or 1 would make a dead letter
+ * of every message.
+ */
+export function messageLimit(said: unknown): number | undefined {
+  const bytes = typeof said === 'string' ? Number(said) : Number.NaN;
+  return bytes >= LEAST_MESSAGE_BYTES ? Math.min(Math.floor(bytes), MAX_BATCH_BYTES) : undefined;
+}
+
 /** What AWS took in one request before August 2025, and what some emulators still do. */
 export const FORMER_MAX_BATCH_BYTES = 262_144;
 

@@ -15,6 +15,7 @@ import {
 import { awsHttp } from './http.ts';
 import { RequestSigner, type AwsCredentials } from './signature.ts';
 import type { ReceivedReply, RequestBytes } from '../http/connection.ts';
+import { httpDateMs } from '../http/date.ts';
 import { NoReplyError } from '../http/errors.ts';
 import type { HttpPool } from '../http/pool.ts';
 import type { HttpReply } from '../http/reply.ts';
@@ -113,10 +114,11 @@ export class AwsClient {
 
   #learnFrom(error: RequestError, reply: HttpReply, credentials: AwsCredentials): void {
     if (mayBeCuredByNewCredentials(error.code)) this.#options.credentials.refused(credentials);
-    if (mayBeCuredByClock(error.code)) {
-      const difference = Date.parse(reply.header('date') ?? '') - wallMs();
-      if (Math.abs(difference) > MIN_CLOCK_DIFFERENCE_MS) this.#clockOffsetMs = difference;
-    }
+    const theirMs = mayBeCuredByClock(error.code) ? httpDateMs(reply.header('date')) : undefined;
+    if (theirMs === undefined) return;
+    const difference = theirMs - wallMs();
+    // Somebody may have set ours right since it was found wrong.
+    this.#clockOffsetMs = Math.abs(difference) > MIN_CLOCK_DIFFERENCE_MS ? difference : 0;
   }
 }
 
@@ -155,8 +157,8 @@ function refusalOf(protocol: AwsProtocol, reply: HttpReply): RequestError {
   const { status } = reply;
   try {
     const refusal = protocol.readRefusal(reply.body.toString());
-    if (refusal !== undefined) {
-      const code = bareCode(refusal.code);
+    const code = refusal && bareCode(refusal.code);
+    if (refusal !== undefined && code !== undefined) {
       return new RequestError({ code, status, message: refusal.message ?? code });
     }
   } catch {

@@ -133,9 +133,16 @@ export function errorFamily(code: string, status?: number): ErrorFamily | undefi
   return status === 401 || status === 403 ? 'denied' : undefined;
 }
 
-/** `com.amazonaws.sqs#QueueDoesNotExist`, `AWS.SimpleQueueService.NonExistentQueue` → the bare code. */
-export const bareCode = (code: string): string =>
-  code.slice(code.lastIndexOf('#') + 1).replace(/^AWS\.SimpleQueueService\./, '');
+/**
+ * `com.amazonaws.sqs#QueueDoesNotExist`, `AWS.SimpleQueueService.NonExistentQueue`, `NonExistentQueue:http://…` → the bare code.
+ * Undefined: it is none. A code is shown, logged and kept with dead letters; whatever else stands there is not (invariant 9).
+ * https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html#operation-error-serialization
+ */
+export function bareCode(code: string): string | undefined {
+  const name = code.split(':', 1)[0]!;
+  const bare = name.slice(name.lastIndexOf('#') + 1).replace(/^AWS\.SimpleQueueService\./, '');
+  return /^[A-Za-z][\w.]{0,99}$/.test(bare) ? bare : undefined;
+}
 
 /** Does this refusal say that other credentials might pass? */
 export const mayBeCuredByNewCredentials = (code: string): boolean => {

@@ -29,7 +29,7 @@ export function outcomesOf(reply: BatchReply, { tag, count }: SentBatch, failure
   };
   for (const { id } of reply.successful) outcomes[indexOf(id)] = 'delivered';
   for (const { id, code, senderFault } of reply.failed) {
-    const name = typeof code === 'string' ? bareCode(code) : 'UNNAMED';
+    const name = (typeof code === 'string' ? bareCode(code) : undefined) ?? 'UNNAMED';
     outcomes[indexOf(id)] = failures.ofEntry(name, senderFault);
   }
   return outcomes;

@@ -1,6 +1,6 @@
 // One topic: found or created when first needed, forgotten when SNS says that it is gone.
 import type { Logger } from 'pino';
-import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT } from '../aws/batch.ts';
+import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT, messageLimit } from '../aws/batch.ts';
 import type { AwsClient } from '../aws/client.ts';
 import type { AwsRoute } from '../aws/delivery.ts';
 import { Finding, type LookOptions } from '../aws/finding.ts';
@@ -154,13 +154,12 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
     const size = childOf(result, 'Attributes')?.children.find(
       (entry) => textOf(entry, 'key') === 'MaximumMessageSize',
     );
-    this.#limitTo(Number(textOf(size, 'value')));
+    this.#limitTo(messageLimit(textOf(size, 'value')));
   }
 
   /** A topic's own limit holds for a message and for a batch. https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html */
   #limitTo(bytes: number | undefined): void {
-    const known =
-      bytes !== undefined && bytes > 0 ? Math.min(bytes, MAX_BATCH_BYTES) : FORMER_MAX_BATCH_BYTES;
+    const known = bytes ?? FORMER_MAX_BATCH_BYTES;
     this.limits.batchBytes = known;
     this.limits.messageBytes = known;
   }

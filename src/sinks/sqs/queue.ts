@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Literal } from '../../core/byte-writer.ts';
 import { wholeBody } from '../http/connection.ts';
 import { isDenied, isMissing, MALFORMED_REPLY, QUEUE_NOT_FIFO, RequestError } from '../aws/errors.ts';
-import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT } from '../aws/batch.ts';
+import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT, messageLimit } from '../aws/batch.ts';
 import type { AwsClient } from '../aws/client.ts';
 import type { AwsPlace } from '../aws/connections.ts';
 import type { AwsRoute } from '../aws/delivery.ts';
@@ -133,8 +133,7 @@ export class SqsQueue implements AwsRoute<FoundQueue> {
         message: `the queue ${this.name} is no FIFO queue`,
       });
     }
-    const messageBytes = Number(attributes['MaximumMessageSize']);
-    if (messageBytes > 0) this.#messageBytes = Math.min(messageBytes, MAX_BATCH_BYTES);
+    this.#messageBytes = messageLimit(attributes['MaximumMessageSize']) ?? this.#messageBytes;
   }
 }
 

@@ -1,6 +1,7 @@
 // What the failures of a webhook mean: whose fault they are, and what cures them.
 // Invariant 9: nothing that an endpoint writes into an answer is repeated, for it may repeat a row.
 import type { DeliveryError } from '../../core/errors.ts';
+import { httpDateMs } from '../http/date.ts';
 import { PRIVATE_ADDRESS } from '../http/private-addresses.ts';
 import { MALFORMED_REPLY, REPLY_TOO_LONG, shortageFailure, type NoReplyError } from '../http/errors.ts';
 import type { HttpReply } from '../http/reply.ts';
@@ -113,14 +114,16 @@ function redirectHint(location: string | undefined): string {
 
 /**
  * Seconds, or an HTTP date by the endpoint's own clock. https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
- * Undefined where it asks for no wait: the core has its own.
+ * Undefined where it asks for no wait, or for nothing that can be read: the core has its own.
  */
 export function retryAfter(header: Answer['header'], nowMs: number): number | undefined {
-  const text = header('retry-after');
-  if (text === undefined) return undefined;
-  const theirNowMs = Date.parse(header('date') ?? '');
-  const ms = /^\d+$/.test(text.trim())
-    ? Number(text) * 1000
-    : Date.parse(text) - (Number.isNaN(theirNowMs) ? nowMs : theirNowMs);
+  const text = header('retry-after')?.trim() ?? '';
+  const untilMs = httpDateMs(text);
+  // Some servers know parts of a second.
+  const ms = /^\d+(?:\.\d+)?$/.test(text)
+    ? Math.round(Number(text) * 1000)
+    : untilMs !== undefined
+      ? untilMs - (httpDateMs(header('date')) ?? nowMs)
+      : 0;
   return ms > 0 ? Math.min(ms, MAX_RETRY_AFTER_MS) : undefined;
 }

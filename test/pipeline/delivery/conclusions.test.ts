@@ -161,3 +161,36 @@ test('a message that is given up while it backs off is not tried again', async (
   expect(given + h.accepted.length).toBe(2);
   expect(h.indexes()).toContain(1);
 });
+
+test('what was delivered is on record before a letter of its request is kept, and what is broken is told once', async () => {
+  const told: string[] = [];
+  const delivery = createDelivery();
+  const messages = new Messages(delivery);
+  const isBad = (group: string): boolean => group.startsWith('bad');
+  const endpoint = new Endpoint({ answer: ({ group }) => (isBad(group) ? REJECTED : 'delivered') });
+  const dispatcher = createDispatcher(delivery, endpoint, {
+    prepare: (list) => messages.prepare(list),
+    outcomes: {
+      settled: (settled) => told.push(`settled ${settled.map(({ group }) => group).join(' ')}`),
+      record: () => told.push('record'),
+      deadLetter: ({ group }) => {
+        told.push(`keep ${group}`);
+        throw new Error('the store is full');
+      },
+      broken: (error) => told.push(`broken: ${(error as Error).message}`),
+    },
+  });
+  // One request: the queue takes ten at once.
+  for (const group of ['good', 'bad 1', 'bad 2', 'fine']) messages.add({ group });
+  dispatcher.dispatch();
+  await waitFor(() => told.includes('broken: the store is full'), 'the answers to be concluded');
+  expect(told.slice(told.indexOf('settled good fine'))).toEqual([
+    'settled good fine',
+    'record',
+    'keep bad 1',
+    'broken: the store is full',
+  ]);
+  // What could not be kept is as unsettled as it was.
+  expect(delivery.counts.deadLettered).toBe(0);
+  expect(delivery.unsettled.oldest).toMatchObject({ group: 'bad 1' });
+});

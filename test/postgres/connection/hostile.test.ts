@@ -11,6 +11,7 @@ import { backendMessage, errorResponse } from '../../support/postgres-wire.ts';
 
 const READY = backendMessage('Z', Buffer.from('I'));
 const WELCOME = Buffer.concat([backendMessage('R', Buffer.alloc(4)), READY]);
+const PASSWORD = 0x70;
 const COPY_BOTH = backendMessage('W', Buffer.alloc(3));
 const lengthOf = (type: string, length: number, content = ''): Buffer => {
   const message = backendMessage(type, Buffer.from(content));
@@ -74,6 +75,69 @@ test.each([
     kind: 'retryable',
     message: expect.stringContaining('127.0.0.1') as string,
   });
+});
+
+/** Where the connection is to be encrypted, what comes before it is would be taken for the server's own words. */
+test.each([
+  ['welcomes us in the same breath as it agrees to TLS', Buffer.concat([Buffer.from('S'), WELCOME])],
+  ['welcomes us in the same breath as it refuses TLS', Buffer.concat([Buffer.from('N'), WELCOME])],
+  ['welcomes us instead', WELCOME],
+  ['agrees twice', Buffer.from('SS')],
+  ['says an error instead', errorResponse('53300', 'sorry, too many clients already')],
+  ['speaks HTTP', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
+])('a server that is asked for TLS and %s is not believed', async (_, greeting) => {
+  for (const mode of ['verify-full', 'require', 'prefer'] as const) {
+    const asked: string[] = [];
+    const port = await server(greeting, (sql) => {
+      asked.push(sql);
+      return READY;
+    });
+    const settings = databaseSettings({ name: 'app', host: '127.0.0.1', port }, { tls: { mode } });
+    const broken = { code: 'PROTOCOL_BROKEN', kind: 'retryable' };
+    await expect(findPrimary(settings)).rejects.toMatchObject(broken);
+    await expect(connectReplication(settings, settings.hosts[0]!)).rejects.toMatchObject(broken);
+    expect(asked).toEqual([]);
+  }
+});
+
+test('a server that agrees to TLS, and goes on in clear, is not believed', async () => {
+  const listener = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => {
+      socket.write('S');
+      socket.once('data', () => socket.write(WELCOME));
+    });
+  });
+  await new Promise<void>((done) => listener.listen(0, '127.0.0.1', done));
+  onTestFinished(() => void listener.close());
+  const at = { name: 'app', host: '127.0.0.1', port: (listener.address() as AddressInfo).port };
+  await expect(findPrimary(databaseSettings(at, { tls: { mode: 'require' } }))).rejects.toMatchObject({
+    code: 'PROTOCOL_BROKEN',
+  });
+});
+
+test('a server that asks for the password in clear gets it, as from libpq, unless require_auth excludes that', async () => {
+  const given: string[] = [];
+  const listener = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => {
+      socket.write(backendMessage('R', Buffer.from([0, 0, 0, 3])));
+      socket.once('data', (bytes: Buffer) => {
+        if (bytes[0] === PASSWORD) given.push(bytes.toString('utf8', 5, bytes.length - 1));
+        socket.end(errorResponse('28P01', 'no'));
+      });
+    });
+  });
+  await new Promise<void>((done) => listener.listen(0, '127.0.0.1', done));
+  onTestFinished(() => void listener.close());
+  const at = { name: 'app', host: '127.0.0.1', port: (listener.address() as AddressInfo).port };
+  const only = { methods: ['scram-sha-256'], channelBinding: 'prefer' } as const;
+  await expect(findPrimary(databaseSettings(at, { authentication: only }))).rejects.toMatchObject({
+    code: 'AUTHENTICATION_UNWANTED',
+  });
+  expect(given).toEqual([]);
+  await expect(findPrimary(databaseSettings(at))).rejects.toMatchObject({ code: 'PASSWORD_REFUSED' });
+  expect(given).toEqual(['postgres']);
 });
 
 test.each([

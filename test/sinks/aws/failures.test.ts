@@ -133,4 +133,20 @@ test('codes lose their namespaces', () => {
   expect(bareCode('com.amazonaws.sqs#QueueDoesNotExist')).toBe('QueueDoesNotExist');
   expect(bareCode('AWS.SimpleQueueService.NonExistentQueue')).toBe('NonExistentQueue');
   expect(bareCode('AccessDenied')).toBe('AccessDenied');
+  expect(bareCode('KMS.ThrottlingException')).toBe('KMS.ThrottlingException');
+  // As older services and some emulators write it.
+  const withAddress =
+    'com.amazonaws.sqs#QueueDoesNotExist:http://internal.amazon.com/coral/com.amazonaws.sqs/';
+  expect(bareCode(withAddress)).toBe('QueueDoesNotExist');
 });
+
+test.each([
+  '',
+  '#',
+  '{"id":7}',
+  'alice@example.com',
+  'A\u001b]52;c;x\u0007',
+  'A B',
+  'A'.repeat(101),
+  '\u202e',
+])('%j is no code, and is shown nowhere', (code) => expect(bareCode(code)).toBeUndefined());

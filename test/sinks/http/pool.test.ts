@@ -8,7 +8,10 @@ import {
   type Server,
   type Socket,
 } from 'node:net';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { buffer } from 'node:stream/consumers';
 import { Worker } from 'node:worker_threads';
@@ -267,6 +270,47 @@ test('without a descriptor for one more connection, requests take turns on those
   expect(replies.map(({ body }) => body.toString())).toEqual(['a', 'b', 'c', 'd', 'e']);
   expect(connections).toBe(1);
   expect(asked).toBeGreaterThan(1);
+});
+
+/** Prints how many connections a pool has opened to the server beside it, once `argv[1]` wait there, for 64 requests at once. */
+const HOARDING = `
+  const { createServer } = await import('node:http');
+  const { HttpPool } = await import(${JSON.stringify(join(import.meta.dirname, '../../../src/sinks/http/pool.ts'))});
+  const [, held] = process.argv;
+  let connections = 0;
+  let waiting = [];
+  const server = createServer((request, response) => {
+    request.resume();
+    waiting?.push(response);
+    if (waiting === undefined) return response.end();
+    if (waiting.length < Number(held)) return;
+    for (const one of waiting) one.end();
+    waiting = undefined;
+  });
+  server.on('connection', () => connections++);
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const origin = new URL('http://127.0.0.1:' + server.address().port);
+  const pool = new HttpPool({ origin, maxConnections: 64, timeoutMs: 60_000, keepAliveMs: 60_000,
+    reply: { maxBytes: 1000, keepsBody: true } });
+  const head = 'POST / HTTP/1.1\\r\\nhost: x\\r\\ncontent-length: 0\\r\\n\\r\\n';
+  const bytes = { buffer: Buffer.alloc(0), bodyStart: 0, end: 0 };
+  const { signal } = new AbortController();
+  await Promise.all(Array.from({ length: 64 }, () => pool.request(head, bytes, signal)));
+  console.log(connections);
+  process.exit(0);`;
+
+test.each([
+  [120, 30],
+  [1024, 64],
+])('of %i descriptors a pool takes a quarter at most', async (limit, connections) => {
+  const { stdout } = await promisify(execFile)('sh', [
+    '-c',
+    `ulimit -n ${limit} && exec "$0" --input-type=module -e "$1" "$2"`,
+    process.execPath,
+    HOARDING,
+    String(connections),
+  ]);
+  expect(Number(stdout)).toBe(connections);
 });
 
 test('without a descriptor for any connection, a request fails with the code of that', async () => {

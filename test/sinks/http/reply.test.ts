@@ -60,6 +60,18 @@ const replies: readonly (readonly [what: string, text: string, body: string, kee
     true,
   ],
   [
+    'after one that only informs, and claims a body all the same',
+    'HTTP/1.1 102 Processing\r\nContent-Length: 41\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na',
+    'a',
+    true,
+  ],
+  [
+    'without a body, with the end of one behind it',
+    `HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n`,
+    '',
+    true,
+  ],
+  [
     'with a head of 20 KB',
     `HTTP/1.1 200 OK\r\nSet-Cookie: ${'x'.repeat(20_000)}\r\nContent-Length: 1\r\n\r\na`,
     'a',

@@ -360,6 +360,44 @@ describe('credentials', () => {
     expect(await sink.deliver([message({ route })], patient)).toEqual(delivered(1));
   });
 
+  test('once somebody has set the clock right, AWS’s is left: what was learned before would be refused for ever', async () => {
+    const queues = await recorder();
+    queues.createQueue('events');
+    let theirMs = Date.now() + 3_600_000;
+    queues.answer = (_, headers) => {
+      const time = String(headers['x-amz-date']).replace(/^(.{4})(..)(.{5})(..)/, '$1-$2-$3:$4:');
+      return Math.abs(Date.parse(time) - theirMs) < 300_000
+        ? undefined
+        : { status: 403, code: 'RequestExpired', headers: { date: new Date(theirMs).toUTCString() } };
+    };
+    const sink = await createSink({ queue_url: queues.queueUrl('events') });
+    const route = queues.queueUrl('events');
+    const tries = async () => [
+      await sink.deliver([message({ route })], patient),
+      await sink.deliver([message({ route })], patient),
+    ];
+    const expired = [expect.objectContaining({ code: 'RequestExpired' })];
+    expect(await tries()).toEqual([expired, delivered(1)]);
+    theirMs = Date.now();
+    expect(await tries()).toEqual([expired, delivered(1)]);
+  });
+
+  test.each(['Sat, 13 Sep 275760 00:00:00 GMT', '99999 GMT', 'NaN', ''])(
+    'a time that is none (%j) is not taken for AWS’s',
+    async (date) => {
+      const queues = await recorder();
+      queues.createQueue('events');
+      let answers = 0;
+      queues.answer = () =>
+        ++answers === 1 ? { status: 403, code: 'RequestExpired', headers: { date } } : undefined;
+      const sink = await createSink({ queue_url: queues.queueUrl('events') });
+      const route = queues.queueUrl('events');
+      const [outcome] = await sink.deliver([message({ route })], patient);
+      expect(outcome).toMatchObject({ scope: 'route', code: 'RequestExpired' });
+      expect(await sink.deliver([message({ route })], patient)).toEqual(delivered(1));
+    },
+  );
+
   test('a profile that does not exist is the route’s trouble, named', async () => {
     const queues = await recorder();
     const sink = await createSink({

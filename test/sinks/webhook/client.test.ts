@@ -79,17 +79,24 @@ describe('over https', () => {
 describe('with deny_private_addresses', () => {
   const DENIED = routeFailure('PRIVATE_ADDRESS', 'deny_private_addresses');
 
-  test.each(['127.0.0.1', 'localhost', '[::1]', '[::ffff:127.0.0.1]', '2130706433', '0x7f.1', '127.1', '0'])(
-    'nothing is sent to %s, and check says so',
-    async (host) => {
-      const server = await endpoint();
-      const url = server.url.replace('127.0.0.1', host);
-      const sink = await createSink({ url, deny_private_addresses: true });
-      expect(await sink.deliver([message()], patient)).toEqual([DENIED]);
-      await expect(sink.check(patient, { create: false })).rejects.toMatchObject({ code: 'PRIVATE_ADDRESS' });
-      expect(server.connections).toBe(0);
-    },
-  );
+  test.each([
+    '127.0.0.1',
+    'localhost',
+    '[::1]',
+    '[::ffff:127.0.0.1]',
+    '2130706433',
+    '017700000001',
+    '0x7f.1',
+    '127.1',
+    '0',
+  ])('nothing is sent to %s, and check says so', async (host) => {
+    const server = await endpoint();
+    const url = server.url.replace('127.0.0.1', host);
+    const sink = await createSink({ url, deny_private_addresses: true });
+    expect(await sink.deliver([message()], patient)).toEqual([DENIED]);
+    await expect(sink.check(patient, { create: false })).rejects.toMatchObject({ code: 'PRIVATE_ADDRESS' });
+    expect(server.connections).toBe(0);
+  });
 
   test('a name is looked up, and not taken for a private address', async () => {
     const url = 'http://nowhere.invalid/hook';

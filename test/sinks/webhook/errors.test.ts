@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { statusFailure } from '../../../src/sinks/webhook/errors.ts';
+import { retryAfter, statusFailure } from '../../../src/sinks/webhook/errors.ts';
 
 const CONFIG: Parameters<typeof statusFailure>[1] = { on_client_error: 'retry', message_statuses: [] };
 
@@ -9,6 +9,54 @@ test('how long an endpoint asks to be left alone is named, for nothing is heard 
   expect(hint('90')).toMatch(/; it is asked again after 90 s \(Retry-After\)$/);
   expect(hint('99999999999')).toMatch(/; it is asked again after 3600 s \(Retry-After, an hour at most\)$/);
   expect(hint('soon')).not.toContain('asked again');
+});
+
+const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
+const HOUR_MS = 3_600_000;
+const waitFor = (text: string, date?: string): number | undefined =>
+  retryAfter((name) => (name === 'date' ? date : text), NOW_MS);
+
+test.each([
+  ['0'],
+  ['-1'],
+  ['-5'],
+  ['+5'],
+  ['1e309'],
+  ['1e3'],
+  ['0x10'],
+  ['NaN'],
+  ['Infinity'],
+  ['5 s'],
+  ['1, 60'],
+  ['99999 GMT'],
+  ['-2027'],
+  ['Fri, 31 Feb 2026 25:00:00 GMT'],
+  ['Thu, 01 Jan 1970 00:00:00 GMT'],
+  [''],
+])('Retry-After: %s asks for no wait', (text) => {
+  expect(waitFor(text)).toBeUndefined();
+  // Nor by a clock of its own that is wrong.
+  expect(waitFor(text, 'the first of May')).toBeUndefined();
+});
+
+test.each([
+  ['1', 1000],
+  ['1.5', 1500],
+  [' 7 ', 7000],
+  ['9'.repeat(400), HOUR_MS],
+  ['Fri, 02 Jan 2026 03:04:35 GMT', 30_000],
+  ['Friday, 02-Jan-26 03:04:35 GMT', 30_000],
+  ['Fri Jan  2 03:04:35 2026', 30_000],
+  ['Fri, 31 Dec 9999 23:59:59 GMT', HOUR_MS],
+])('Retry-After: %s asks for %i ms, an hour at most', (text, ms) => {
+  expect(waitFor(text)).toBe(ms);
+});
+
+test('a date is read by the clock of the endpoint, where that is one', () => {
+  const until = 'Fri, 02 Jan 2026 05:00:10 GMT';
+  expect(waitFor(until, 'Fri, 02 Jan 2026 05:00:00 GMT')).toBe(10_000);
+  expect(waitFor(until, '99999 GMT')).toBe(HOUR_MS);
+  expect(waitFor(until, 'Fri, 31 Dec 9999 23:59:59 GMT')).toBeUndefined();
 });
 
 test('an endpoint that limits the rate, or says when to come again, is throttled; one that fails is not', () => {
