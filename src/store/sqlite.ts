@@ -1,5 +1,5 @@
 // The rare things, in one SQLite file: what is remembered of sinks, dead letters, what was skipped, which tables joined,
-// gaps, looks, renumbered transactions, partings, moves to another server.
+// gaps, looks, renumbered transactions, partings, moves to another server, shapes of tables.
 import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
@@ -15,6 +15,7 @@ import { migrate } from './schema.ts';
 import { SinkRecords } from './sink-records.ts';
 import { SkippedTransactions } from './skipped-transactions.ts';
 import { StreamedTables } from './streamed-tables.ts';
+import { UsedShapes } from './used-shapes.ts';
 
 const BUSY_TIMEOUT_MS = 10_000;
 /** Read in a moment. */
@@ -34,6 +35,7 @@ export type Store = {
   readonly renumbered: Renumbered;
   readonly partings: PartingRecords;
   readonly handovers: Handovers;
+  readonly usedShapes: UsedShapes;
   close(): void;
 };
 
@@ -80,6 +82,7 @@ export function openStore(
     renumbered: new Renumbered(db),
     partings: new PartingRecords(db),
     handovers: new Handovers(db),
+    usedShapes: new UsedShapes(db),
     close: () => db.close(),
   };
 }

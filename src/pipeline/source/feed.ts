@@ -3,6 +3,7 @@
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import type { Position } from '../../core/position.ts';
 import { timelineOf } from '../../core/timeline.ts';
 import type { BlockContext } from '../../log/format.ts';
 import { appendFrame } from '../../pgoutput/frames.ts';
@@ -79,6 +80,11 @@ export class LogFeed {
   /** Of the same one. */
   get commitLsn(): Lsn {
     return this.#commitLsn;
+  }
+
+  /** Of the row event that comes next in it. */
+  get place(): Position {
+    return { epoch: this.#joint.epoch, commitLsn: this.#commitLsn, index: this.#index };
   }
 
   /** A connection begins: what the log holds will come again, or go on. */

@@ -9,13 +9,14 @@ export type QueueRoute = {
   readonly groupTemplate: string | undefined;
 };
 
-/** Backfilled rows go where inserts go; a TRUNCATE has no place of its own. */
+/** Backfilled rows go where inserts go; a TRUNCATE and a changed schema have no place of their own. */
 const PLACE_OF: Readonly<Record<Action, RowAction | undefined>> = {
   insert: 'insert',
   read: 'insert',
   update: 'update',
   delete: 'delete',
   truncate: undefined,
+  schema: undefined,
 };
 
 /** Undefined: nothing takes these changes. */

@@ -112,7 +112,7 @@ function harness(
         barriers: delivery.barriers,
       }),
     isDone: () => false,
-    isHalfDone: () => false,
+    isPartDone: () => false,
     markers: new SinkMarkers({
       sink: 'orders',
       heedsSkips: false,
@@ -149,7 +149,10 @@ function harness(
     arrived,
     delivery,
     row: (bytes: Buffer) => intake.row(next(bytes)),
-    truncate: () => intake.truncate({ ...next(Buffer.from([MESSAGE.truncate])) }),
+    truncate: () => {
+      const row = next(Buffer.from([MESSAGE.truncate]));
+      intake.truncate(row, row.index);
+    },
     drained: async () => {
       dispatcher.dispatch();
       await waitFor(() => delivery.unsettled.oldest === undefined, 'everything to settle');
