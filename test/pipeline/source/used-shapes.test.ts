@@ -154,7 +154,7 @@ test('a table that was made anew is compared with the one that had its name, one
 test('a store that does not take them is said, and what is known here is told all the same', async () => {
   const { used, write, store } = shapes();
   await used({ columns: { id: 1 }, at: [10, 0] });
-  const { add } = store.usedShapes;
+  const add = store.usedShapes.add.bind(store.usedShapes);
   store.usedShapes.add = () => {
     throw new Error('database is locked');
   };
