@@ -177,3 +177,49 @@ test('each partition tells by itself, under the name that its rows have, and so 
     'again insert {"id":2,"b":"y"}',
   ]);
 });
+
+test('rows of one transaction with DDL between them come each with the columns that it had, across a kill in the middle', async () => {
+  await sql(
+    `create table st (id int primary key, a text, step int); create publication ${world.database.name} for all tables`,
+  );
+  const source = '{ include_tables: ["public.st*"] }';
+  const config = world.config({
+    sinks: [{ name: 'told', queue: 'told.fifo', tables: [], source, extra: EVENTS }],
+  });
+  await world.start({ config });
+  const isHalf = (): boolean => messages('told.fifo').length >= 4;
+  world.recorder.answer = (action) =>
+    action === 'SendMessageBatch' && isHalf() ? { status: 503, code: 'ServiceUnavailable' } : undefined;
+  await sql(`begin; insert into st values (1, 'x', 0);
+    alter table st add b int; update st set step = 1, b = 2;
+    alter table st drop a; update st set step = 2;
+    alter table st alter b type text; update st set step = 3;
+    alter table st rename b to c; update st set step = 4;
+    alter table st rename to st2; update st2 set step = 5;
+    drop table st2; create table st (id int primary key, z text); insert into st values (1, 'z'); commit`);
+  await waitFor(isHalf, 'half of the transaction');
+  await world.service.kill();
+  world.recorder.answer = undefined;
+  await world.start({ config });
+  await arrived('told.fifo', 13);
+  const lines = messages('told.fifo').map(brief);
+  // What was dropped and what was made under its old name are two tables.
+  const renamed = lines.filter((line) => line.startsWith('st2'));
+  expect(renamed).toEqual([
+    expect.stringContaining('st2 schema table_renamed'),
+    'st2 update {"id":1,"step":5,"c":"2"}',
+  ]);
+  expect(lines.filter((line) => !renamed.includes(line))).toEqual([
+    'st insert {"id":1,"a":"x","step":0}',
+    'st schema column_added {"column":"b"}',
+    'st update {"id":1,"a":"x","step":1,"b":2}',
+    'st schema column_dropped {"column":"a"}',
+    'st update {"id":1,"step":2,"b":2}',
+    'st schema column_retyped {"column":"b","from":"integer","to":"text"}',
+    'st update {"id":1,"step":3,"b":"2"}',
+    'st schema column_dropped {"column":"b"}, column_added {"column":"c"}',
+    'st update {"id":1,"step":4,"c":"2"}',
+    'st schema column_dropped {"column":"step"}, column_dropped {"column":"c"}, column_added {"column":"z"}',
+    'st insert {"id":1,"z":"z"}',
+  ]);
+});

@@ -30,8 +30,8 @@ export type WalkPorts = {
   relation(relation: Relation): void;
   /** An insert, update or delete. */
   row(row: LoggedRow): void;
-  /** One table of a TRUNCATE; `messageIndex`: of the first table that it names. */
-  truncate(row: LoggedRow, messageIndex: number): void;
+  /** One table of a TRUNCATE. */
+  truncate(row: LoggedRow): void;
   /** A row too large to be kept whole. */
   oversize(row: LoggedRow): void;
   /**
@@ -230,7 +230,7 @@ export class LogWalker {
       row.kind = type;
       for (const relationId of decodeTruncate(buffer, start, end).relationIds) {
         row.relationId = relationId;
-        this.#ports.truncate(row, this.#index);
+        this.#ports.truncate(row);
         row.index++;
       }
       this.#index += rowEventsIn(buffer, start);

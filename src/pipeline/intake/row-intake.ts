@@ -87,18 +87,18 @@ export class RowIntake implements WalkPorts {
     const action = ACTIONS[row.kind]!;
     const isSplit = this.#isSplit(plan, row);
     const wanted = isSplit ? (plan.delete ?? plan.insert) : plan[action];
-    if (isFirstOf(plan.schemaChange, row, row.index)) return this.#takeFirst(plan, row, wanted !== undefined);
+    if (isFirstOf(plan.schemaChange, row)) return this.#takeFirst(plan, row, wanted !== undefined);
     if (wanted === undefined || this.#isOver(row)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else if (isSplit) this.#addHalves(plan, row);
     else this.#addRow(plan, action, row);
   }
 
-  truncate(row: LoggedRow, messageIndex: number): void {
+  truncate(row: LoggedRow): void {
     const plan = this.#planOf(row);
     if (plan === null) return;
     const isWanted = plan.truncate !== undefined;
-    if (isFirstOf(plan.schemaChange, row, messageIndex)) return this.#takeFirst(plan, row, isWanted);
+    if (isFirstOf(plan.schemaChange, row)) return this.#takeFirst(plan, row, isWanted);
     if (!isWanted || this.#isOver(row)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else this.#addTruncate(plan, row);
@@ -108,7 +108,7 @@ export class RowIntake implements WalkPorts {
     const plan = this.#planOf(row);
     if (plan === null) return;
     const isWanted = oversizePlan(plan, ACTIONS[row.kind]!) !== undefined;
-    if (isFirstOf(plan.schemaChange, row, row.index)) return this.#takeFirst(plan, row, isWanted);
+    if (isFirstOf(plan.schemaChange, row)) return this.#takeFirst(plan, row, isWanted);
     if (!isWanted || this.#isOver(row)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else this.#addOversize(plan, row);
@@ -361,12 +361,8 @@ export class RowIntake implements WalkPorts {
 const isDamagedRow = ({ newTuple, oldTuple }: RowEvent): boolean =>
   newTuple.damagedCount > 0 || oldTuple.damagedCount > 0;
 
-/** Is a row event the first with a schema that is new? `index`: its own, of a TRUNCATE that of its first table. */
-const isFirstOf = (
-  schemaChange: TablePlan['schemaChange'],
-  { transaction }: LoggedRow,
-  index: number,
-): boolean =>
+/** Is a row event the first with a schema that is new? */
+const isFirstOf = (schemaChange: TablePlan['schemaChange'], { transaction, index }: LoggedRow): boolean =>
   schemaChange !== undefined &&
   schemaChange.change.at.commitLsn === transaction.commitLsn &&
   schemaChange.change.at.index === index;

@@ -3,7 +3,6 @@
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
-import type { Position } from '../../core/position.ts';
 import { timelineOf } from '../../core/timeline.ts';
 import type { BlockContext } from '../../log/format.ts';
 import { appendFrame } from '../../pgoutput/frames.ts';
@@ -15,6 +14,7 @@ import { longMarker } from '../../pgoutput/long-markers.ts';
 import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import { RANGE, type StreamBatch } from '../../postgres/replication/stream.ts';
 import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
+import { FirstUses } from './first-uses.ts';
 import type { Begin } from './history/begins.ts';
 import type { Comparing, Joint } from './joint.ts';
 import { OversizeRows } from './oversize-rows.ts';
@@ -56,6 +56,7 @@ export class LogFeed {
   brought = false;
   /** Told of a marker that proves the loop: it is not logged. */
   onProof: (content: string) => void = () => undefined;
+  readonly firstUses = new FirstUses();
   transactions = 0;
   changes = 0;
 
@@ -82,11 +83,6 @@ export class LogFeed {
     return this.#commitLsn;
   }
 
-  /** Of the row event that comes next in it. */
-  get place(): Position {
-    return { epoch: this.#joint.epoch, commitLsn: this.#commitLsn, index: this.#index };
-  }
-
   /** A connection begins: what the log holds will come again, or go on. */
   join(joint: Joint): void {
     const { context } = this.#log;
@@ -102,6 +98,7 @@ export class LogFeed {
     // What could not be appended comes again.
     this.#writer.reset();
     this.#relations.forgetPending();
+    this.firstUses.forget();
     this.#comparing?.begins.close();
     this.#comparing = joint.comparing;
     this.brought = false;
@@ -141,9 +138,13 @@ export class LogFeed {
           const rows = rowEventsIn(bytes, start);
           if (this.#index >= this.#skipBelow) {
             if (judging !== undefined && !this.#isJudged(bytes, start, judging)) return i;
+            if (this.firstUses.isAwaited) this.#useRelations(bytes, start, end);
             this.changes += rows;
             appendFrame(this.#writer, bytes, start, end);
-          } else if (judging !== undefined) this.#passOver(bytes, start, judging);
+          } else {
+            if (judging !== undefined) this.#passOver(bytes, start, judging);
+            if (this.firstUses.isAwaited) this.#useRelations(bytes, start, end);
+          }
           this.#index += rows;
           break;
         }
@@ -194,6 +195,17 @@ export class LogFeed {
       Buffer.from(writer.buffer.subarray(from, writer.length)),
       from,
     );
+  }
+
+  /** The row message at `start` comes: where rows looked otherwise before, that is logged with its relation in front of it. */
+  #useRelations(bytes: Buffer, start: number, end: number): void {
+    const place = { epoch: this.#joint.epoch, commitLsn: this.#commitLsn, index: this.#index };
+    for (const { id, schemaChange } of this.firstUses.by(bytes, start, end, place)) {
+      // What is logged already has it.
+      if (this.#index < this.#skipBelow) continue;
+      const { message, enrichment } = this.#relations.latest(id)!;
+      this.relation(message, 0, message.length, { ...enrichment, schemaChange });
+    }
   }
 
   /** The Relation message that is in force for this relation; undefined: none is. */
@@ -313,6 +325,7 @@ export class LogFeed {
     if (type === MESSAGE.logicalMessage) return this.#appendLongMarker(bytes, start, totalBytes);
     if (!isRow(type)) return;
     const index = this.#index;
+    if (this.firstUses.isAwaited) this.#useRelations(bytes, start, start + totalBytes);
     this.#index += rowEventsIn(bytes, start);
     if (index >= this.#skipBelow) {
       this.#oversize.begin(index, { type, relationId: relationIdOfRow(bytes, start), totalBytes });

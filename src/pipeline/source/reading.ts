@@ -84,4 +84,5 @@ async function takeRelation(
   const relation = decodeRelation(bytes, start, end);
   const enrichment = await describe(relation);
   feed.relation(bytes, start, end, await proofs.relation(relation, bytes.subarray(start, end), enrichment));
+  feed.firstUses.came(relation.id);
 }

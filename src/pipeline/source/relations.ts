@@ -66,12 +66,13 @@ export function describingRelations(connection: {
     : undefined;
   const describe: Describe = async (relation) => {
     await committed.isVisible(feed.xid);
-    const { xid, place: at } = feed;
+    const { xid } = feed;
     const { enrichment: own, columns } = await describeRelation(client, relation, context, xid);
     const enrichment = { ...own, ...(await lineages.of(relation)) };
     partitions.logged(enrichment);
-    const schemaChange = await shapes?.used(relation, { enrichment, columns, at, xid });
-    return schemaChange === undefined ? enrichment : { ...enrichment, schemaChange };
+    await shapes?.came(relation, { enrichment, columns, xid });
+    return enrichment;
   };
+  feed.firstUses.onFirstUse = shapes && ((id, at) => shapes.firstUse(id, at));
   return { describe, partitions, shapes };
 }

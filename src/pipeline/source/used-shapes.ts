@@ -1,5 +1,5 @@
-// Tells when the rows of a table begin to have another shape: what a Relation message says, against what rows before it used. The
-// log says so with the Relation, so that every sink is told the same at the same row, however often it is read.
+// Tells when the rows of a table begin to have another shape: what the Relation says that a row is the first to use, against what rows
+// before it used. The log says so with the Relation, so that every sink is told the same at the same row, however often it is read.
 import type { Client } from 'pg';
 import type { Logger } from 'pino';
 import type { Relation } from '../../core/change.ts';
@@ -23,27 +23,34 @@ export type ShapePorts = {
 /** One a connection: what it notes is in the store before the rows that it is about are logged. */
 export class ShapesInUse {
   readonly #ports: ShapePorts;
+  /** By relation, as its last Relation message has it. */
+  readonly #shapes = new Map<number, TableShape>();
   #unwritten: UsedShape[] = [];
 
   constructor(ports: ShapePorts) {
     this.#ports = ports;
   }
 
-  /**
-   * A Relation message, with what the catalog says of it: the row event at `at` is the first that uses it. Answers how rows before
-   * that one looked, if otherwise. Of what is logged already the same is answered again.
-   */
-  async used(
+  /** A Relation message, with what the catalog says of it. `xid`: of the transaction that it came in. */
+  async came(
     raw: RawRelation,
     known: {
       readonly enrichment: Enrichment;
       readonly columns: readonly CatalogColumn[];
-      readonly at: Position;
       readonly xid: number;
     },
-  ): Promise<SchemaChange | undefined> {
-    const { at } = known;
-    const seen = await this.#withTypes(shapeOf(buildRelation(raw, known.enrichment), known));
+  ): Promise<void> {
+    const shape = await this.#withTypes(shapeOf(buildRelation(raw, known.enrichment), known));
+    this.#shapes.set(raw.id, shape);
+  }
+
+  /**
+   * The row event at `at` is the first that uses the relation as it came last. Answers how rows before that one looked, if otherwise.
+   * Of what is logged already the same is answered again.
+   */
+  firstUse(relationId: number, at: Position): SchemaChange | undefined {
+    const seen = this.#shapes.get(relationId);
+    if (seen === undefined) return undefined;
     const { here, before } = this.#noted(seen, at);
     // What is read again is described by a later catalog, which may know less of it.
     const same = [here, before].find((noted) => noted !== undefined && isSameShape(noted, seen));

@@ -149,10 +149,7 @@ function harness(
     arrived,
     delivery,
     row: (bytes: Buffer) => intake.row(next(bytes)),
-    truncate: () => {
-      const row = next(Buffer.from([MESSAGE.truncate]));
-      intake.truncate(row, row.index);
-    },
+    truncate: () => intake.truncate({ ...next(Buffer.from([MESSAGE.truncate])) }),
     drained: async () => {
       dispatcher.dispatch();
       await waitFor(() => delivery.unsettled.oldest === undefined, 'everything to settle');

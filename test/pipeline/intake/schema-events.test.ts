@@ -159,7 +159,7 @@ test('of columns that its messages do not have a sink is told nothing', async ()
 
 test('each table of one TRUNCATE is told by itself', async () => {
   const h = await letIn(
-    [...altered({ index: 0 }), ...altered({ id: 2, name: 't2', index: 0 }), truncateMessage([1, 2])],
+    [...altered({ index: 0 }), ...altered({ id: 2, name: 't2', index: 1 }), truncateMessage([1, 2])],
     { settings: { actions: ['truncate'] } },
   );
   expect(summaries(h)).toEqual([

@@ -66,12 +66,12 @@ function shapes(
       number,
       columnXid: alteredBy,
     })) as unknown as CatalogColumn[];
-    const change = await inUse.used(raw, {
+    await inUse.came(raw, {
       enrichment: { relationId: id, key: undefined, types: new Map() },
       columns: catalog,
-      at: { epoch, commitLsn: toLsn(BigInt(at[0])), index: at[1] },
       xid,
     });
+    const change = inUse.firstUse(id, { epoch, commitLsn: toLsn(BigInt(at[0])), index: at[1] });
     return change && schemaSteps(change.before, change.after).map(({ change: word }) => word);
   };
   return { used, write: () => inUse.write(), store };
