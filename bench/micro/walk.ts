@@ -108,7 +108,7 @@ function follow(wanted: boolean): { walker: LogWalker; unsettled: Unsettled; dis
         barriers,
       }),
     isDone: () => false,
-    isHalfDone: () => false,
+    isPartDone: () => false,
     markers: NO_MARKS,
     staysLong: false,
     readFrames: () => Buffer.alloc(0),

@@ -1,53 +1,63 @@
 // `tailrace check`: is the configuration valid? All faults at once, without connecting to anything but, where that is asked for, to the
-// databases: are there the tables and columns that it names?
+// databases: are there the tables and columns that it names, and does the application's UPDATE work on them?
 import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
 import type { Finding } from '../postgres/preflight/finding.ts';
-import { inspectNames } from '../postgres/preflight/wanted.ts';
+import { inspectDatabase } from '../postgres/preflight/wanted.ts';
 import { loadConfiguration } from './configuration.ts';
 import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
 
 export type CheckOptions = {
   readonly config?: string;
   readonly json?: boolean;
-  /** Compare its names with the databases. */
+  /** Compare it with the databases. */
   readonly database?: boolean;
 };
 
 export async function check(options: CheckOptions, ports: CliPorts): Promise<number> {
   const loaded = await loadConfiguration(options, ports);
-  const names = options.database === true ? await wrongNames(loaded) : [];
-  if (names.length > 0) return sayNames(names, options, ports);
-  if (options.json === true) writeJson(ports.stdout, summaryOf(loaded), 2);
+  const asked = options.database === true ? await askDatabases(loaded) : undefined;
+  if (options.json !== true) for (const each of asked?.names ?? []) sayOf(each, ports);
+  if (options.json !== true) for (const each of asked?.unfit ?? []) sayOf(each, ports, 'warning');
+  if (asked !== undefined && asked.names.length > 0) {
+    const { names, unfit } = asked;
+    if (options.json === true) writeJson(ports.stdout, { ok: false, names, warnings: unfit }, 2);
+    return EXIT.usage;
+  }
+  const warnings = asked && { warnings: asked.unfit };
+  if (options.json === true) writeJson(ports.stdout, { ...summaryOf(loaded), ...warnings }, 2);
   else printSummary(loaded, ports);
   return EXIT.ok;
 }
 
-type WrongName = Pick<Finding, 'code' | 'title' | 'detail' | 'cure'> & { readonly database: string };
+type Said = Pick<Finding, 'code' | 'title' | 'detail' | 'cure'> & { readonly database: string };
 
-/** What the configuration names and the databases do not have. Rejects where one cannot be asked. */
-async function wrongNames({ settings }: LoadedSettings): Promise<readonly WrongName[]> {
-  const names: WrongName[] = [];
+/** What the configuration names and the databases do not have is a fault; what is unfit there is not the configuration's. */
+type Asked = { readonly names: readonly Said[]; readonly unfit: readonly Said[] };
+
+/** Rejects where a database cannot be asked. */
+async function askDatabases({ settings }: LoadedSettings): Promise<Asked> {
+  const names: Said[] = [];
+  const unfit: Said[] = [];
   for (const database of settings.databases) {
-    for (const { code, title, detail, cure } of await inspectNames(
-      database,
-      sinkNamesOf(settings, database),
-    )) {
-      names.push({ database: database.name, code, title, detail, ...(cure !== undefined && { cure }) });
-    }
+    const said = ({ code, title, detail, cure }: Finding): Said => ({
+      database: database.name,
+      code,
+      title,
+      detail,
+      ...(cure !== undefined && { cure }),
+    });
+    const found = await inspectDatabase(database, sinkNamesOf(settings, database));
+    names.push(...found.names.map(said));
+    unfit.push(...found.unfit.map(said));
   }
-  return names;
+  return { names, unfit };
 }
 
-function sayNames(names: readonly WrongName[], { json }: CheckOptions, ports: CliPorts): number {
-  if (json === true) writeJson(ports.stdout, { ok: false, names }, 2);
-  else {
-    for (const { database, title, detail, cure } of names) {
-      writeLine(ports.stderr, `database ${database}  ${title}: ${detail} — ${cure}`);
-    }
-  }
-  return EXIT.usage;
+function sayOf({ database, title, detail, cure }: Said, ports: CliPorts, kind?: string): void {
+  const what = kind === undefined ? '' : `${painterFor(ports.stderr, ports.env)('yellow', kind)}  `;
+  writeLine(ports.stderr, `${what}database ${database}  ${title}: ${detail} — ${cure}`);
 }
 
 /** What was understood; nothing here can be a secret. */

@@ -137,7 +137,10 @@ const addServiceCommands: AddCommands = (program, ports, end) => {
     .command('check')
     .description('validate the configuration, offline')
     .option(...CONFIG_OPTION)
-    .option('--database', 'connect to the databases, too: do they have the tables and columns that it names?')
+    .option(
+      '--database',
+      'connect to the databases, too: do they have the tables and columns that it names, and do writes work on them?',
+    )
     .option('--json', 'machine-readable')
     .action(async (options: { config?: string; json?: boolean; database?: boolean }) => {
       const { check } = await import('./check.ts');

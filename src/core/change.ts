@@ -1,12 +1,16 @@
 // A change as it stands in the log: relations with their types, and row events as byte ranges of a buffer.
 // Hot file: a RowEvent and its tuples are scratch objects, filled again for every row (bench/micro).
 import type { Lsn } from './lsn.ts';
+import type { SchemaChange } from './schema-change.ts';
 import type { TableName } from './selection.ts';
 
-export type Action = 'insert' | 'update' | 'delete' | 'truncate' | 'read';
+export type Action = 'insert' | 'update' | 'delete' | 'truncate' | 'read' | 'schema';
 export type RowAction = 'insert' | 'update' | 'delete';
 /** The two messages of an update that changed its key (`key_changes: split`). */
 export type Half = 'delete' | 'insert';
+/** What is settled by itself of a change that is several messages: a half, or what tells of the schema that it is the first row of. */
+export type Part = Half | 'schema';
+export const PARTS: readonly Part[] = ['delete', 'insert', 'schema'];
 export const ROW_ACTIONS: readonly RowAction[] = ['insert', 'update', 'delete'];
 
 /** What the renderer must know of a type that is not built in (found in the catalog, logged with the relation). */
@@ -70,6 +74,8 @@ export type Relation = Lineage & {
    */
   readonly keySince?: number | 'unknown' | undefined;
   readonly types: TypeCatalog;
+  /** The rows that were written before it looked otherwise. */
+  readonly schemaChange?: SchemaChange | undefined;
 };
 
 /**

@@ -1,6 +1,6 @@
 // Names that stay the same for ever: idempotency keys of changes, ids of databases and sinks.
 import { createHash } from 'node:crypto';
-import type { Action, TransactionContext } from './change.ts';
+import type { Part, TransactionContext } from './change.ts';
 
 const HASH_CHARACTERS = 10;
 
@@ -38,8 +38,10 @@ export const transactionKey = (
 /** At most 64 characters of `[A-Za-z0-9_-]`. */
 export const idempotencyKey = (transaction: string, index: number): string => `${transaction}-${index}`;
 
-/** Of an update that is sent as a delete and an insert each has a key of its own. */
-export const halfKey = (key: string, action: Action): string => `${key}-${action === 'delete' ? 'd' : 'i'}`;
+/** Of a change that is several messages each has a key of its own. */
+export const partKey = (key: string, part: Part): string => `${key}-${PART_SUFFIX[part]}`;
+
+const PART_SUFFIX: Readonly<Record<Part, string>> = { delete: 'd', insert: 'i', schema: 's' };
 
 /** A UUID made from texts (version 8: the hash is ours). https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-8 */
 export function stableUuid(...texts: readonly string[]): string {

@@ -4,6 +4,7 @@ import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Action, Relation, RowEvent, TransactionContext } from '../core/change.ts';
 import type { ValueOptions, ValueRenderer } from '../core/render.ts';
+import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
 
 /** What every message of one sink says of where it comes from. */
@@ -57,6 +58,8 @@ export interface RenderPlan {
   readonly tellsPartition: boolean;
   /** Appends the message of a TRUNCATE of this relation, or of the partition of it that the rows are in, which it names. */
   renderTruncate(context: RenderContext, writer: ByteWriter): void;
+  /** Appends the message of a changed schema of this relation. */
+  renderSchema(change: SchemaChange, context: RenderContext, writer: ByteWriter): void;
 }
 
 /** A format's whole definition: the configuration's schema, its documentation and the command line derive from it. */

@@ -6,7 +6,9 @@ import type { Action, RowEvent, TransactionContext } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { TailraceError } from '../core/errors.ts';
 import { jsonText } from '../core/json.ts';
+import type { SchemaChange } from '../core/schema-change.ts';
 import { ColumnPlan } from './columns.ts';
+import { schemaJson } from './schema-json.ts';
 import { formatCommitTimeNano } from './commit-time.ts';
 import type { CompileInput, MessageFormat, RenderContext, RenderPlan } from './format.ts';
 
@@ -71,6 +73,8 @@ class Pg2sqsPlan implements RenderPlan {
       delete: kind('delete'),
       truncate: kind('truncate'),
       read: kind('read'),
+      // Nothing else tells it from a row.
+      schema: literal(`"${KIND}":"schema"`, encoding),
     };
     this.#table = `${relation.schema}.${relation.table}`;
     this.#columns = new ColumnPlan(input);
@@ -94,6 +98,12 @@ class Pg2sqsPlan implements RenderPlan {
   renderTruncate(context: RenderContext, writer: ByteWriter): void {
     writer.byte(OPEN_BRACE);
     this.#finish(writer.length, this.#kinds.truncate, context, writer);
+  }
+
+  /** No field of it is a column's: names do not clash. */
+  renderSchema(change: SchemaChange, context: RenderContext, writer: ByteWriter): void {
+    writer.literal(literal(`{"schema":${schemaJson(change)}`, this.#encoding));
+    this.#finish(0, this.#kinds.schema, context, writer);
   }
 
   #finish(membersStart: number, kind: Literal | undefined, context: RenderContext, writer: ByteWriter): void {

@@ -5,10 +5,12 @@ import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import type { RowEvent, TransactionContext } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
+import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
 import { ColumnPlan } from './columns.ts';
 import { formatCommitTime } from './commit-time.ts';
 import { KeyTexts } from './key-texts.ts';
+import { schemaJson } from './schema-json.ts';
 import type { CompileInput, Envelope, MessageFormat, RenderContext, RenderPlan } from './format.ts';
 
 const NULL = literal('null', 'json');
@@ -54,6 +56,8 @@ class SequinPlan implements RenderPlan {
   readonly #afterUpdated: Literal;
   readonly #afterDeleted: Literal;
   readonly #afterTruncated: Literal;
+  /** Of what is no row: up to the value of `idempotency_key`, with the partition where it is of one. */
+  readonly #tableMetadata: string;
   readonly tellsPartition = true;
   /** What follows `commit_idx` where the transaction is not annotated: who sends it and from where. */
   readonly #plainOrigin: Literal;
@@ -85,12 +89,11 @@ class SequinPlan implements RenderPlan {
     this.#afterUpdated = literal(`},"action":"update",${metadata}`, encoding);
     this.#afterDeleted = afterRecord('delete');
     // Of a partition alone: whoever empties his whole table at this would be wrong.
-    this.#afterTruncated = afterRecord(
-      'truncate',
+    this.#tableMetadata =
       partition === undefined
         ? metadata
-        : metadata.replace(/"idempotency_key":"$/, (rest) => partitionJson(partition) + rest),
-    );
+        : metadata.replace(/"idempotency_key":"$/, (rest) => partitionJson(partition) + rest);
+    this.#afterTruncated = afterRecord('truncate', this.#tableMetadata);
     this.#plainOrigin = literal(originJson(input.envelope), encoding);
   }
 
@@ -133,6 +136,14 @@ class SequinPlan implements RenderPlan {
   renderTruncate(context: RenderContext, writer: ByteWriter): void {
     writer.literal(this.#record);
     this.#finish(this.#afterTruncated, context, writer);
+    writer.literal(END);
+  }
+
+  /** As a TRUNCATE: there is no record. */
+  renderSchema(change: SchemaChange, context: RenderContext, writer: ByteWriter): void {
+    writer.literal(this.#record);
+    const head = `},"changes":null,"action":"schema","schema":${schemaJson(change)},${this.#tableMetadata}`;
+    this.#finish(literal(head, this.#encoding), context, writer);
     writer.literal(END);
   }
 

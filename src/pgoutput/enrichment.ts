@@ -1,5 +1,7 @@
 // What the catalog adds to a Relation message: its key and its types, logged right after it as an `e` frame.
 import type { Lineage, Relation, TypeCatalog, TypeInfo } from '../core/change.ts';
+import { formatLsn, readLsn } from '../core/lsn.ts';
+import type { SchemaChange } from '../core/schema-change.ts';
 import type { RawRelation } from './messages.ts';
 
 export type Enrichment = Lineage & {
@@ -12,12 +14,22 @@ export type Enrichment = Lineage & {
   readonly types: TypeCatalog;
   /** Names of generated columns that the table's own key does not ask for. */
   readonly generated?: readonly string[] | undefined;
+  /** How rows looked before, where this is the first Relation message of another shape that rows use. */
+  readonly schemaChange?: SchemaChange | undefined;
+};
+
+/** As it is written. */
+type StoredChange = Pick<SchemaChange, 'before' | 'after'> & {
+  readonly at: { readonly commitLsn: string; readonly index: number };
 };
 
 /** The frame's content: `e` and UTF-8 JSON. */
 export function encodeEnrichment(enrichment: Enrichment): Buffer {
-  const { relationId, types, ...rest } = enrichment;
-  return Buffer.from(`e${JSON.stringify({ id: relationId, ...rest, types: Object.fromEntries(types) })}`);
+  const { relationId, types, schemaChange, ...rest } = enrichment;
+  const stored = schemaChange && { schemaChange: storedChange(schemaChange) };
+  return Buffer.from(
+    `e${JSON.stringify({ id: relationId, ...rest, ...stored, types: Object.fromEntries(types) })}`,
+  );
 }
 
 /**
@@ -25,17 +37,35 @@ export function encodeEnrichment(enrichment: Enrichment): Buffer {
  * nothing is said of partitions: they stand for themselves there.
  */
 export function decodeEnrichment(bytes: Buffer, start: number, end: number = bytes.length): Enrichment {
-  const { id, types, ...rest } = JSON.parse(bytes.toString('utf8', start + 1, end)) as Omit<
+  const { id, types, schemaChange, ...rest } = JSON.parse(bytes.toString('utf8', start + 1, end)) as Omit<
     Enrichment,
-    'relationId' | 'types' | 'key'
-  > & { readonly id: number; readonly key?: string[]; readonly types: Record<string, TypeInfo> };
+    'relationId' | 'types' | 'key' | 'schemaChange'
+  > & {
+    readonly id: number;
+    readonly key?: string[];
+    readonly types: Record<string, TypeInfo>;
+    readonly schemaChange?: StoredChange;
+  };
   return {
     key: undefined,
     ...rest,
+    ...(schemaChange && { schemaChange: knownChange(schemaChange) }),
     relationId: id,
     types: new Map(Object.entries(types).map(([oid, info]) => [Number(oid), info])),
   };
 }
+
+const storedChange = ({ before, after, at }: SchemaChange): StoredChange => ({
+  before,
+  after,
+  at: { commitLsn: formatLsn(at.commitLsn), index: at.index },
+});
+
+const knownChange = ({ before, after, at }: StoredChange): SchemaChange => ({
+  before,
+  after,
+  at: { commitLsn: readLsn(at.commitLsn), index: at.index },
+});
 
 const NO_TYPES: TypeCatalog = new Map();
 
@@ -45,6 +75,7 @@ export function buildRelation(raw: RawRelation, enrichment: Enrichment | undefin
   const relation: Relation = {
     ...withGenerated(raw, enrichment?.generated),
     ...lineageOf(enrichment),
+    ...(enrichment?.schemaChange && { schemaChange: enrichment.schemaChange }),
     key,
     types,
   };

@@ -36,7 +36,7 @@ export type SinkSettings = {
   /** Of the tables in the publication, those that it reads. */
   readonly selection: Selection;
   readonly tables: readonly TableOptions[];
-  readonly actions: readonly Exclude<Action, 'read'>[];
+  readonly actions: readonly Exclude<Action, 'read' | 'schema'>[];
   readonly format: FormatName;
   /** What the format's own schema made of its keys; undefined where it has none. */
   readonly formatOptions: unknown;
@@ -44,6 +44,8 @@ export type SinkSettings = {
   readonly messageGrouping: boolean;
   /** `split`: an update that changes the primary key is a delete in the old group and an insert in the new one. */
   readonly keyChanges: 'update' | 'split';
+  /** `events`: is it told when the schema of a table has changed? */
+  readonly ddl: 'ignore' | 'events';
   /** Delivers transactions that a marker would have it skip. */
   readonly ignoreMarkers: boolean;
   readonly sameGroup: 'strict' | 'ordered';

@@ -41,30 +41,40 @@ export function lineageIn(found: CatalogLineage | undefined): Lineage {
   };
 }
 
+/** As `describeRelation`, for those who want no more than that. */
+export const enrichRelation = async (
+  client: Client,
+  relation: RawRelation,
+  context: Pick<EnrichmentContext, 'publication'>,
+  xid?: number,
+): Promise<Enrichment> => (await describeRelation(client, relation, context, xid)).enrichment;
+
 /**
  * The stream wins over the catalog: a backlog may be older than it. So the catalog's key counts only while the
  * columns are the same in both, and a type that is gone is left out and renders as text. `xid`: the transaction that the relation
- * came in; undefined: one that is of today.
+ * came in; undefined: one that is of today. With the catalog's columns as they are now.
  */
-export async function enrichRelation(
+export async function describeRelation(
   client: Client,
   relation: RawRelation,
   { publication }: Pick<EnrichmentContext, 'publication'>,
   xid?: number,
-): Promise<Enrichment> {
-  return {
-    relationId: relation.id,
-    ...(await readKey(client, relation, { publication, xid })),
-    types: await readTypes(
-      client,
-      relation.columns.map((column) => column.type),
-    ),
-  };
+): Promise<{ readonly enrichment: Enrichment; readonly columns: readonly CatalogColumn[] }> {
+  const columns = await readColumns(client, relation, publication);
+  const types = await readTypes(
+    client,
+    relation.columns.map((column) => column.type),
+  );
+  return { enrichment: { relationId: relation.id, ...keyIn(columns, relation, xid), types }, columns };
 }
 
-type CatalogColumn = {
+export type CatalogColumn = {
   readonly name: string;
   readonly type: number;
+  readonly typeModifier: number;
+  readonly typeName: string;
+  readonly nullable: boolean;
+  readonly number: number;
   readonly keyPlace: number | null;
   /** Who made these rows of the catalog; 0: frozen, so older than whatever may still be streamed. */
   readonly columnXid: number;
@@ -79,13 +89,14 @@ type CatalogColumn = {
 
 type Key = Pick<Enrichment, 'key' | 'keySince' | 'generated'>;
 
-async function readKey(
+async function readColumns(
   client: Client,
   relation: RawRelation,
-  { publication, xid }: { readonly publication: string; readonly xid: number | undefined },
-): Promise<Key> {
+  publication: string,
+): Promise<readonly CatalogColumn[]> {
   const { rows } = await client.query<CatalogColumn>(
-    `select a.attname as name, a.atttypid::int8::float8 as type,
+    `select a.attname as name, a.atttypid::int8::float8 as type, a.atttypmod as "typeModifier",
+       format_type(a.atttypid, a.atttypmod) as "typeName", not a.attnotnull as nullable, a.attnum::int as number,
        (select k.place::int from unnest(i.indkey::int2[]) with ordinality k (attnum, place)
         where k.attnum = a.attnum and k.place <= i.indnkeyatts) as "keyPlace",
        ${xidOf('a', 'pg_attribute')} as "columnXid",
@@ -101,10 +112,14 @@ async function readKey(
      where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped`,
     [relation.id, publication],
   );
+  return rows;
+}
+
+function keyIn(rows: readonly CatalogColumn[], relation: RawRelation, xid: number | undefined): Key {
   const catalog = new Map(rows.map((row) => [row.name, row]));
   // A column list or a generated column may hide some of the catalog's columns, never the other way round.
   const same = relation.columns.every((column) => catalog.get(column.name)?.type === column.type);
-  const columns = rows.filter((row) => row.keyPlace !== null).sort((a, b) => a.keyPlace! - b.keyPlace!);
+  const columns = rows.filter((row) => row.keyPlace !== null).toSorted((a, b) => a.keyPlace! - b.keyPlace!);
   const key = columns.map((row) => row.name);
   const along = rows.filter(
     (row) => row.sentAlong && !key.includes(row.name) && isSent(relation, row) && wasGenerated(row, xid),

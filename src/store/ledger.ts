@@ -4,7 +4,7 @@
 // Between two compactions a record names what settles. Compaction names what has not: that is bounded by the sink's memory
 // (max_parked, max_buffered), however long one message holds the cursor back and however much settles above it.
 import { closeSync, ftruncateSync } from 'node:fs';
-import type { Half } from '../core/change.ts';
+import type { Part } from '../core/change.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { LogLife } from '../core/log-life.ts';
 import type { Lsn } from '../core/lsn.ts';
@@ -15,7 +15,7 @@ import { LEDGER_FILES, replaceFile, writeFully, type LedgerFiles } from './ledge
 import {
   CURSOR_BYTES,
   endRecord,
-  HALF_RECORD,
+  PART_RECORD,
   RANGE_BYTES,
   RANGES_HEADER_BYTES,
   RECORD,
@@ -82,9 +82,9 @@ export class Ledger {
     return this.#restored?.has(epoch, commitLsn, index) === true;
   }
 
-  /** Was this half of it settled before the restart? */
-  wasHalfSettled(half: Half, epoch: number, commitLsn: Lsn, index: number): boolean {
-    return this.#restored?.hasHalf(half, epoch, commitLsn, index) === true;
+  /** Was this part of it settled before the restart? */
+  wasPartSettled(part: Part, epoch: number, commitLsn: Lsn, index: number): boolean {
+    return this.#restored?.hasPart(part, epoch, commitLsn, index) === true;
   }
 
   /** Is there nothing left to ask `wasSettled` for, from this position on? Then it is forgotten. */
@@ -100,9 +100,9 @@ export class Ledger {
     for (let from = 0; from < changes.length;) from = this.#settleEpoch(RECORD.ranges, changes, from);
   }
 
-  /** Records that of these changes one half is settled, and the other is not. */
-  settleHalves(half: Half, changes: readonly SettledChange[]): void {
-    for (let from = 0; from < changes.length;) from = this.#settleEpoch(HALF_RECORD[half], changes, from);
+  /** Records that of these changes one part is settled, and another is not. */
+  settleParts(part: Part, changes: readonly SettledChange[]): void {
+    for (let from = 0; from < changes.length;) from = this.#settleEpoch(PART_RECORD[part], changes, from);
   }
 
   /** Those of one epoch, from number `from` on; answers where the next epoch begins. Hot (bench/micro/ledger.ts). */

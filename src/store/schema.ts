@@ -240,8 +240,26 @@ const VERSION_5 = `
   ) strict;
 `;
 
+/** used_shapes: the place is that of the first row that was written with the shape. */
+const VERSION_6 = `
+  create table used_shapes (
+    id integer primary key autoincrement,
+    database text not null,
+    server text not null,
+    relation_id integer not null,
+    schema_name text not null,
+    table_name text not null,
+    epoch integer not null,
+    commit_lsn text not null,
+    change_index integer not null,
+    shape text not null,
+    unique (database, server, relation_id, epoch, commit_lsn, change_index)
+  ) strict;
+  create index used_shapes_by_name on used_shapes (database, server, schema_name, table_name);
+`;
+
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */
-const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
+const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
 const NEWEST = STEPS.length;
 
 /** `PRAGMA user_version` of the file. https://www.sqlite.org/pragma.html#pragma_user_version */

@@ -1,5 +1,5 @@
 // The rare things, in one SQLite file: what is remembered of sinks, dead letters, what was skipped, which tables joined,
-// gaps, looks, renumbered transactions, partings, moves to another server, slots on standbys.
+// gaps, looks, renumbered transactions, partings, moves to another server, slots on standbys, shapes of tables.
 import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
@@ -16,6 +16,7 @@ import { SinkRecords } from './sink-records.ts';
 import { SkippedTransactions } from './skipped-transactions.ts';
 import { StandbySlots } from './standby-slots.ts';
 import { StreamedTables } from './streamed-tables.ts';
+import { UsedShapes } from './used-shapes.ts';
 
 const BUSY_TIMEOUT_MS = 10_000;
 /** Read in a moment. */
@@ -36,6 +37,7 @@ export type Store = {
   readonly partings: PartingRecords;
   readonly handovers: Handovers;
   readonly standbySlots: StandbySlots;
+  readonly usedShapes: UsedShapes;
   close(): void;
 };
 
@@ -83,6 +85,7 @@ export function openStore(
     partings: new PartingRecords(db),
     handovers: new Handovers(db),
     standbySlots: new StandbySlots(db),
+    usedShapes: new UsedShapes(db),
     close: () => db.close(),
   };
 }

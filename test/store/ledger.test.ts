@@ -462,13 +462,13 @@ test('whatever settles in whatever order, with compactions and crashes between, 
 test('of a change sent as two messages each half is settled by itself, also through a compaction, until the cursor is past it', () => {
   const file = newFile();
   let ledger = openLedger(file, IDENTITY);
-  ledger.settleHalves('delete', [change(at(100, 0)), change(at(100, 1)), change(at(110, 0, 1))]);
-  ledger.settleHalves('insert', [change(at(105, 3))]);
+  ledger.settleParts('delete', [change(at(100, 0)), change(at(100, 1)), change(at(110, 0, 1))]);
+  ledger.settleParts('insert', [change(at(105, 3))]);
   ledger.settle([change(at(100, 1))]);
   const halves = (): Record<string, boolean[]> => {
     const positions = [at(100, 0), at(105, 3), at(110, 0, 1), at(110, 1, 1)];
     const of = (half: 'delete' | 'insert'): boolean[] =>
-      positions.map((p) => ledger.wasHalfSettled(half, p.epoch, p.commitLsn, p.index));
+      positions.map((p) => ledger.wasPartSettled(half, p.epoch, p.commitLsn, p.index));
     return { delete: of('delete'), insert: of('insert'), whole: whichSettled(ledger, positions) };
   };
   ledger.close();
@@ -485,9 +485,9 @@ test('of a change sent as two messages each half is settled by itself, also thro
     cursor: cursorAt(100, 0),
     head: at(110, 2, 1),
     unsettled: [
-      { ...change(at(100, 0)), settledHalf: 'delete' },
-      { ...change(at(105, 3)), settledHalf: 'insert' },
-      { ...change(at(110, 0, 1)), settledHalf: 'delete' },
+      { ...change(at(100, 0)), settledParts: ['delete'] },
+      { ...change(at(105, 3)), settledParts: ['insert'] },
+      { ...change(at(110, 0, 1)), settledParts: ['delete'] },
       change(at(110, 1, 1)),
     ],
   });

@@ -75,6 +75,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     format: 'sequin',
     messageGrouping: true,
     keyChanges: 'update',
+    ddl: 'ignore',
     values: formats.sequin.values,
     ...options.settings,
   } as SinkSettings;
@@ -98,7 +99,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     compile: (relation, isKeyProven) => compileTablePlan(relation, settings, planPorts, isKeyProven),
     markers: new SinkMarkers({ sink: 'test', heedsSkips: true, keep: () => undefined, logger: silent }),
     isDone: () => false,
-    isHalfDone: () => false,
+    isPartDone: () => false,
     readFrames(offset, length) {
       const { buffer } = blocks[Math.floor(offset / BLOCK_BYTES)]!;
       return Buffer.from(buffer.subarray(offset % BLOCK_BYTES, (offset % BLOCK_BYTES) + length));

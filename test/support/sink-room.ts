@@ -48,6 +48,7 @@ const SINK_SETTINGS: SinkSettings = {
   values: formats.sequin.values,
   messageGrouping: true,
   keyChanges: 'update',
+  ddl: 'ignore',
   ignoreMarkers: false,
   sameGroup: 'strict',
   loadShedding: 'pause',

@@ -150,6 +150,12 @@ export const sinkSchema = z
       .describe(
         'An update that changes the primary key: one `update`, or (`split`) a `delete` in the old message group and an `insert` in the new one.',
       ),
+    ddl: z
+      .enum(['ignore', 'events'])
+      .default('ignore')
+      .describe(
+        '`events`: when columns of a table were added, dropped, retyped or renamed, or the table was renamed, a message with the action `schema` says so before the first row that was written since. `ignore`: rows alone tell.',
+      ),
     ignore_markers: z
       .boolean()
       .default(false)

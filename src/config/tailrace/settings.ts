@@ -128,6 +128,7 @@ const toSink = (config: SinkConfig, endpoints: readonly EndpointConfig[]): SinkS
   values: config.values,
   messageGrouping: config.message_grouping,
   keyChanges: config.key_changes,
+  ddl: config.ddl,
   ignoreMarkers: config.ignore_markers,
   sameGroup: config.same_group,
   loadShedding: config.load_shedding_policy === 'discard_on_full' ? 'discard' : 'pause',

@@ -1,6 +1,6 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
-import type { Action, Half, TransactionContext } from '../../core/change.ts';
-import { halfKey, idempotencyKey } from '../../core/idempotency.ts';
+import type { Action, Part, TransactionContext } from '../../core/change.ts';
+import { idempotencyKey, partKey } from '../../core/idempotency.ts';
 import type { Message, RowFacts } from '../../core/message.ts';
 import type { Position } from '../../core/position.ts';
 import type { TableName } from '../../core/selection.ts';
@@ -43,36 +43,42 @@ export type MessagePlan = {
   readonly barriers: TableBarriers<Pending>;
 };
 
-/** A change that is sent as two messages (`key_changes: split`): each settles by itself, the change with the second of them. */
+/** A change that is sent as several messages (`key_changes: split`, `ddl: events`): each settles by itself, the change with the last. */
 export class SplitChange {
   #unsettled: number;
   #last: Pending | undefined;
-  #settledHalf: Half | undefined;
+  readonly #settledParts: Part[];
 
-  /** `settledHalf`: settled before the restart, so that only the other one is sent. */
-  constructor(halves: number, settledHalf?: Half) {
-    this.#unsettled = halves;
-    this.#settledHalf = settledHalf;
+  /** `settledParts`: settled before the restart, so that only the others are sent. */
+  constructor(messages: number, settledParts: readonly Part[] = []) {
+    this.#unsettled = messages;
+    this.#settledParts = [...settledParts];
+  }
+
+  /** So many more messages are of it. */
+  add(messages: number, settledParts: readonly Part[] = []): void {
+    this.#unsettled += messages;
+    this.#settledParts.push(...settledParts);
   }
 
   get isSettled(): boolean {
     return this.#unsettled === 0;
   }
-  /** While the change is not settled, the half of it that is, if one is. */
-  get settledHalf(): Half | undefined {
-    return this.#settledHalf;
+  /** While the change is not settled, the parts of it that are. */
+  get settledParts(): readonly Part[] {
+    return this.#settledParts;
   }
 
-  /** A half is settled. */
-  settle(half: Pending): void {
+  /** One of them is settled. */
+  settle(message: Pending): void {
     this.#unsettled--;
-    if (this.#unsettled === 0) this.#last = half;
-    else this.#settledHalf = half.action as Half;
+    if (this.#unsettled === 0) this.#last = message;
+    else if (message.part !== undefined) this.#settledParts.push(message.part);
   }
 
-  /** Is it the half that settled the change? */
-  isSettledBy(half: Pending): boolean {
-    return this.#last === half;
+  /** Is it the message that settled the change? */
+  isSettledBy(message: Pending): boolean {
+    return this.#last === message;
   }
 }
 
@@ -90,8 +96,10 @@ export class Pending implements Message {
   readonly frameLength: number;
   /** Of a row too large for the log to keep whole: its size. Else 0. Such a row cannot be rendered. */
   readonly rawBytes: number;
-  /** Shared by the two halves of an update that changed its key; `action` says which one this is. */
+  /** Shared by the messages of one change. */
   readonly split: SplitChange | undefined;
+  /** Which of them this is; undefined: the row itself. */
+  readonly part: Part | undefined;
 
   /** Only the log offset is kept: there are no bytes, and no arena. */
   #isParked = true;
@@ -137,7 +145,8 @@ export class Pending implements Message {
     offset: number;
     frameLength: number;
     rawBytes: number;
-    split?: SplitChange;
+    split?: SplitChange | undefined;
+    part?: Part | undefined;
   }) {
     this.transaction = what.transaction;
     this.index = what.index;
@@ -150,6 +159,7 @@ export class Pending implements Message {
     this.rawBytes = what.rawBytes;
     this.lacksPayload = what.rawBytes > 0;
     this.split = what.split;
+    this.part = what.part;
   }
 
   get position(): Position {
@@ -170,7 +180,7 @@ export class Pending implements Message {
   }
   get idempotencyKey(): string {
     const key = idempotencyKey(this.transaction.key, this.index);
-    return this.split === undefined ? key : halfKey(key, this.action);
+    return this.part === undefined ? key : partKey(key, this.part);
   }
 
   get groupId(): string | undefined {
@@ -192,9 +202,9 @@ export class Pending implements Message {
     return this.end - this.start - this.#escapes;
   }
 
-  /** Of two halves the one that is settled already. */
-  get settledHalf(): Half | undefined {
-    return this.split?.settledHalf;
+  /** Of the messages of one change those that are settled already. */
+  get settledParts(): readonly Part[] | undefined {
+    return this.split?.settledParts;
   }
 
   /** The only way from one state to another. */
@@ -206,7 +216,7 @@ export class Pending implements Message {
     if (next === 'settled') this.split?.settle(this);
   }
 
-  /** Is its change settled, and by this message? Of two halves the second one settles it. */
+  /** Is its change settled, and by this message? Of several the last one settles it. */
   get settlesChange(): boolean {
     return this.#state === 'settled' && (this.split === undefined || this.split.isSettledBy(this));
   }

@@ -1,5 +1,6 @@
-// A TRUNCATE is a barrier of its table: it waits for everything earlier there, everything later waits for it. So is a change of
-// the columns that make the table's groups: what one row was under the old groups and is under the new ones has no other order.
+// A TRUNCATE is a barrier of its table: it waits for everything earlier there, everything later waits for it. So is the message of a
+// changed schema, and so is a change of the columns that make the table's groups: what one row was under the old groups and is under
+// the new ones has no other order.
 
 /** What a barrier waits for, and who waits for it. */
 export type Barrier<Message> = Message | Regrouping<Message>;
@@ -51,9 +52,15 @@ export class TableBarriers<Message extends { waitsOn: number }> {
     return this.#stretch;
   }
 
-  /** A TRUNCATE enters: it waits for the rows before it and for the barrier before those. */
-  enterTruncate(message: Message): void {
+  /** A message that is a barrier enters: it waits for the rows before it and for the barrier before those. */
+  enterBarrier(message: Message): void {
     this.#close(message);
+  }
+
+  /** A barrier of another table waits for everything earlier here too: this was its name. */
+  precede(barrier: Message): void {
+    if (this.#stretch.unsettled > 0) this.#close(new Regrouping<Message>((each) => this.settle(each)));
+    if (this.#last !== undefined) this.#wait(barrier, this.#last);
   }
 
   /** A barrier is settled: returns who waited for it. */

@@ -67,8 +67,8 @@ export class Unsettled {
     }
     this.room.enter(message);
     this.room.enterRoute(message.routeQueue);
-    if (message.action === 'truncate') {
-      message.plan.barriers.enterTruncate(message);
+    if (isBarrier(message)) {
+      message.plan.barriers.enterBarrier(message);
     } else {
       message.stretch = message.plan.barriers.enterRow(message);
       if (groups.group !== undefined) message.links = this.#groups.append(message, groups.group);
@@ -91,7 +91,7 @@ export class Unsettled {
     this.room.free(message);
     if (message.links !== undefined) this.#release(this.#groups.remove(message.links));
     if (message.secondLink !== undefined) this.#release(this.#groups.remove(message.secondLink));
-    if (message.action === 'truncate') {
+    if (isBarrier(message)) {
       for (const waiting of message.plan.barriers.settle(message)) this.#release(waiting);
     } else if (message.stretch !== undefined) {
       this.#release(settleRow(message.stretch));
@@ -136,6 +136,9 @@ export class Unsettled {
     else if (message.state === 'waiting') ready(message);
   }
 }
+
+/** Everything earlier of its table goes before it, everything later behind it. */
+const isBarrier = ({ action }: Pending): boolean => action === 'truncate' || action === 'schema';
 
 function ready(message: Pending): void {
   message.become('ready');

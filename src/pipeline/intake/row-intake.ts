@@ -3,7 +3,7 @@
 import {
   createRowEvent,
   type Action,
-  type Half,
+  type Part,
   type Relation,
   type RowAction,
   type RowEvent,
@@ -28,8 +28,8 @@ export type IntakePorts = {
   readonly markers: SinkMarkers;
   /** Was it settled before the restart, or is it given up? */
   isDone(transaction: PendingTransaction, index: number, offset: number): boolean;
-  /** Was this half of a change settled, which is not done as a whole? */
-  isHalfDone(transaction: PendingTransaction, index: number, half: Half): boolean;
+  /** Was this part of a change settled, which is not done as a whole? */
+  isPartDone(transaction: PendingTransaction, index: number, part: Part): boolean;
   /** The bytes of a raw message in the log. */
   readFrames(offset: number, length: number): Buffer;
   /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
@@ -54,6 +54,8 @@ export class RowIntake implements WalkPorts {
   readonly #steps: readonly Step[];
   /** The wanted rows of the block in hand; undefined: there are no steps, and rows go straight on. */
   #rows: WantedRow[] | undefined;
+  /** Of the row in hand, where it shares its place with what tells of its schema. */
+  #split: SplitChange | undefined;
   /** Changes that a step has dropped. */
   dropped = 0;
 
@@ -85,6 +87,7 @@ export class RowIntake implements WalkPorts {
     const action = ACTIONS[row.kind]!;
     const isSplit = this.#isSplit(plan, row);
     const wanted = isSplit ? (plan.delete ?? plan.insert) : plan[action];
+    if (isFirstOf(plan.schemaChange, row)) return this.#takeFirst(plan, row, wanted !== undefined);
     if (wanted === undefined || this.#isOver(row)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else if (isSplit) this.#addHalves(plan, row);
@@ -93,16 +96,39 @@ export class RowIntake implements WalkPorts {
 
   truncate(row: LoggedRow): void {
     const plan = this.#planOf(row);
-    if (plan === null || plan.truncate === undefined || this.#isOver(row)) return;
+    if (plan === null) return;
+    const isWanted = plan.truncate !== undefined;
+    if (isFirstOf(plan.schemaChange, row)) return this.#takeFirst(plan, row, isWanted);
+    if (!isWanted || this.#isOver(row)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else this.#addTruncate(plan, row);
   }
 
   oversize(row: LoggedRow): void {
     const plan = this.#planOf(row);
-    if (plan === null || oversizePlan(plan, ACTIONS[row.kind]!) === undefined || this.#isOver(row)) return;
+    if (plan === null) return;
+    const isWanted = oversizePlan(plan, ACTIONS[row.kind]!) !== undefined;
+    if (isFirstOf(plan.schemaChange, row)) return this.#takeFirst(plan, row, isWanted);
+    if (!isWanted || this.#isOver(row)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else this.#addOversize(plan, row);
+  }
+
+  /**
+   * The first row with its schema, which the sink is told of: that and the row are one change, settled when both are. A marker that
+   * has the sink skip rows says nothing of schemas.
+   */
+  #takeFirst(plan: TablePlan, row: LoggedRow, isWanted: boolean): void {
+    const { transaction, index } = row;
+    const isSkippedRow = isWanted && isSkipped(transaction);
+    if (this.#isDone(row)) return;
+    const isTold = this.#ports.isPartDone(transaction, index, 'schema');
+    const split = new SplitChange(0, isTold ? ['schema'] : []);
+    const rows: WantedRow[] = [];
+    if (!isTold) rows.push(new WantedRow(row, plan, { split, isSchema: true }));
+    if (isWanted && !isSkippedRow) rows.push(new WantedRow(row, plan, { split, isSchema: false }));
+    if (this.#rows !== undefined) this.#rows.push(...rows);
+    else for (const each of rows) this.#add(each);
   }
 
   letIn(signal: AbortSignal): boolean | Promise<boolean> {
@@ -117,23 +143,28 @@ export class RowIntake implements WalkPorts {
 
   #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): true {
     this.dropped += rows.dropped;
-    for (const row of rows.all) {
-      const { plan } = row;
-      if (row.isDropped || isOver(row)) continue;
-      if (row.kind === FRAME.truncate) this.#addTruncate(plan, row);
-      else if (row.rawBytes > 0) this.#addOversize(plan, row);
-      else if (this.#isSplit(plan, row)) this.#addHalves(plan, row);
-      else this.#addRow(plan, ACTIONS[row.kind]!, row);
-    }
+    for (const row of rows.all) if (!row.isDropped && !isOver(row)) this.#add(row);
     return true;
+  }
+
+  #add(row: WantedRow): void {
+    const { plan } = row;
+    this.#split = row.split;
+    if (row.isSchema) this.#addSchema(plan, row);
+    else if (row.kind === FRAME.truncate) this.#addTruncate(plan, row);
+    else if (row.rawBytes > 0) this.#addOversize(plan, row);
+    else if (this.#isSplit(plan, row)) this.#addHalves(plan, row);
+    else this.#addRow(plan, ACTIONS[row.kind]!, row);
+    this.#split = undefined;
   }
 
   /** Renders a parked message again. */
   renderParked(message: Pending): void {
+    if (message.action === 'schema') return this.#renderSchema(message);
     const bytes = this.#ports.readFrames(message.offset, message.frameLength);
     if (message.action === 'truncate') return this.#renderTruncate(message);
     this.#decode(bytes, 0, bytes.length);
-    if (message.split !== undefined) this.#event.action = message.action as RowAction;
+    if (message.part !== undefined) this.#event.action = message.action as RowAction;
     this.#renderRow(message);
   }
 
@@ -184,6 +215,16 @@ export class RowIntake implements WalkPorts {
     this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
   }
 
+  #addSchema(plan: TablePlan, row: LoggedRow): void {
+    const { actionPlan, formerly } = plan.schemaChange!;
+    const group = tableGroup(plan);
+    const what = { plan, actionPlan, action: 'schema', part: 'schema', event: undefined, group } as const;
+    const message = this.#message(row, what);
+    this.#renderSchema(message);
+    formerly?.precede(message);
+    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+  }
+
   /** Its key is not known without the row: it stands alone, and goes straight to the dead letters. */
   #addOversize(plan: TablePlan, row: LoggedRow): void {
     const action = ACTIONS[row.kind]!;
@@ -212,8 +253,9 @@ export class RowIntake implements WalkPorts {
     if (isDamagedRow(event) && plan.hasDamagedKey(event)) return this.#addUndecodable(plan, 'update', row);
     plan.barriers.regroup(plan.grouping);
     const wanted = HALVES.filter((action) => plan[action] !== undefined);
-    const settled = wanted.filter((half) => this.#ports.isHalfDone(transaction, row.index, half));
-    const split = new SplitChange(wanted.length - settled.length, settled[0]);
+    const settled = wanted.filter((half) => this.#ports.isPartDone(transaction, row.index, half));
+    this.#split ??= new SplitChange(0);
+    this.#split.add(0, settled);
     for (const action of wanted) {
       if (settled.includes(action)) continue;
       const actionPlan = plan[action]!;
@@ -223,10 +265,11 @@ export class RowIntake implements WalkPorts {
       const previous = action === 'delete' ? actionPlan.group?.previous(event, transaction) : undefined;
       const group = previous ?? current;
       event.action = action;
-      const message = this.#message(row, { plan, actionPlan, action, event, group, split });
+      const message = this.#message(row, { plan, actionPlan, action, part: action, event, group });
       if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
       unsettled.enter(message, { group, previousGroup: undefined });
     }
+    this.#split = undefined;
   }
 
   #planOf({ relationId, transaction }: LoggedRow): TablePlan | null {
@@ -251,10 +294,13 @@ export class RowIntake implements WalkPorts {
       readonly action: Action;
       readonly event: RowEvent | undefined;
       readonly group: string | undefined;
-      readonly split?: SplitChange;
+      readonly part?: Part;
     },
   ): Pending {
-    const { plan, actionPlan, action, event, group, split } = what;
+    const { plan, actionPlan, action, event, group, part } = what;
+    const { rawBytes } = part === 'schema' ? WHOLE : row;
+    const split = this.#split;
+    split?.add(1);
     return new Pending({
       transaction: row.transaction,
       index: row.index,
@@ -264,8 +310,9 @@ export class RowIntake implements WalkPorts {
       group: group ?? '',
       offset: row.offset,
       frameLength: row.rawBytes === 0 ? row.end - row.start : 0,
-      rawBytes: row.rawBytes,
-      ...(split && { split }),
+      rawBytes,
+      split,
+      part,
     });
   }
 
@@ -287,6 +334,15 @@ export class RowIntake implements WalkPorts {
     this.#rendered(message, arena, { length, escapes });
   }
 
+  #renderSchema(message: Pending): void {
+    const arena = this.#beginRender(message);
+    const { writer } = arena;
+    const { length, escapes } = writer;
+    const { render, schemaChange } = tablePlan(message);
+    render.renderSchema(schemaChange!.change, this.#context, writer);
+    this.#rendered(message, arena, { length, escapes });
+  }
+
   #rendered(message: Pending, arena: Arena, before: { length: number; escapes: number }): void {
     message.rendered(arena, before.length, before.escapes);
     if (this.#ports.staysLong) message.own(this.#ports.unsettled.arenas);
@@ -297,13 +353,22 @@ export class RowIntake implements WalkPorts {
     context.transaction = message.transaction;
     context.index = message.index;
     context.idempotencyKey = message.idempotencyKey;
-    context.keyChange = message.split !== undefined;
+    context.keyChange = message.part !== undefined && message.part !== 'schema';
     return this.#ports.unsettled.arenas.enter();
   }
 }
 
 const isDamagedRow = ({ newTuple, oldTuple }: RowEvent): boolean =>
   newTuple.damagedCount > 0 || oldTuple.damagedCount > 0;
+
+/** Is a row event the first with a schema that is new? */
+const isFirstOf = (schemaChange: TablePlan['schemaChange'], { transaction, index }: LoggedRow): boolean =>
+  schemaChange !== undefined &&
+  schemaChange.change.at.commitLsn === transaction.commitLsn &&
+  schemaChange.change.at.index === index;
+
+/** What tells of a schema is known also where the row is too large to be kept. */
+const WHOLE = { rawBytes: 0 };
 
 /** Asked before anything is known of the change's fate: a transaction read again counts the same. */
 function isSkipped({ skip }: PendingTransaction): boolean {

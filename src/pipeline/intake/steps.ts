@@ -4,7 +4,7 @@ import { createRowEvent, type Relation, type RowEvent } from '../../core/change.
 import type { Position } from '../../core/position.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { decodeRow } from '../../pgoutput/messages.ts';
-import type { PendingTransaction } from '../delivery/pending.ts';
+import type { PendingTransaction, SplitChange } from '../delivery/pending.ts';
 import type { LoggedRow } from './log-walker.ts';
 import type { TablePlan } from './table-plan.ts';
 
@@ -38,10 +38,18 @@ export class WantedRow implements LoggedRow {
   readonly index: number;
   readonly rawBytes: number;
   readonly plan: TablePlan;
+  /** Set where the row is the first with its schema, and the sink is told so. */
+  readonly split: SplitChange | undefined;
+  /** What tells so: it stands before the row. */
+  readonly isSchema: boolean;
   /** A step has decided that it is not sent. */
   isDropped = false;
 
-  constructor(row: LoggedRow, plan: TablePlan) {
+  constructor(
+    row: LoggedRow,
+    plan: TablePlan,
+    schema?: { readonly split: SplitChange; readonly isSchema: boolean },
+  ) {
     this.relationId = row.relationId;
     this.kind = row.kind;
     this.bytes = row.bytes;
@@ -52,11 +60,13 @@ export class WantedRow implements LoggedRow {
     this.index = row.index;
     this.rawBytes = row.rawBytes;
     this.plan = plan;
+    this.split = schema?.split;
+    this.isSchema = schema?.isSchema === true;
   }
 
   /** Is it an insert, an update or a delete, and whole? */
   get hasColumns(): boolean {
-    return this.kind !== FRAME.truncate && this.rawBytes === 0;
+    return this.kind !== FRAME.truncate && this.rawBytes === 0 && !this.isSchema;
   }
   get relation(): Relation {
     return this.plan.relation;
@@ -81,8 +91,8 @@ export class RowBatch implements Iterable<WantedRow> {
   }
 
   /**
-   * What steps work on: inserts, updates and deletes that none before has dropped. A TRUNCATE and a row too large to be
-   * kept whole have no columns to look at: they keep their places among the others, and pass.
+   * What steps work on: inserts, updates and deletes that none before has dropped. A TRUNCATE, a row too large to be
+   * kept whole and a changed schema have no columns to look at: they keep their places among the others, and pass.
    */
   *[Symbol.iterator](): Generator<WantedRow> {
     for (const row of this.all) if (!row.isDropped && row.hasColumns) yield row;

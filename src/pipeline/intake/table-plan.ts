@@ -1,5 +1,6 @@
 // How one sink treats the rows of one relation: compiled once, used for every row until the relation changes (row-intake.ts).
 import type { Action, Relation, RowAction, RowEvent } from '../../core/change.ts';
+import { asSeenBy, type SchemaChange } from '../../core/schema-change.ts';
 import type { ValueRenderer } from '../../core/render.ts';
 import { nameFor } from '../../core/partitions.ts';
 import { optionsFor, type TableName } from '../../core/selection.ts';
@@ -13,7 +14,7 @@ import { RowRoutes } from './row-routes.ts';
 import { RowFactReader } from './row-values.ts';
 import type { SinkSettings, TableOptions } from '../settings.ts';
 import type { Routes } from '../delivery/routes.ts';
-import type { Barriers } from '../delivery/table-order.ts';
+import type { Barriers, TableBarriers } from '../delivery/table-order.ts';
 
 /** Where the changes of one action go. */
 export type ActionPlan = {
@@ -44,6 +45,15 @@ export type TablePlan = MessagePlan & {
   readonly update: ActionPlan | undefined;
   readonly delete: ActionPlan | undefined;
   readonly truncate: ActionPlan | undefined;
+  /** Set where the sink is told that rows looked otherwise before, as far as its messages have the columns. */
+  readonly schemaChange: PlannedSchemaChange | undefined;
+};
+
+export type PlannedSchemaChange = {
+  readonly change: SchemaChange;
+  readonly actionPlan: ActionPlan;
+  /** Of the name that the table had, if it was another one. */
+  readonly formerly: TableBarriers<Pending> | undefined;
 };
 
 export type PlanPorts = {
@@ -66,22 +76,26 @@ export function compileTablePlan(
   ports: PlanPorts,
   isKeyProven = true,
 ): TablePlan | undefined {
-  const name = nameFor(settings.selection, logged);
+  const read = nameFor(settings.selection, logged);
+  const name = read ?? formerName(logged, settings);
   if (name === undefined) return undefined;
   const { schema, table: tableName } = name;
   const relation = name === logged ? logged : { ...logged, schema, table: tableName };
-  const partition = name === logged ? undefined : { schema: logged.schema, table: logged.table };
+  const partition =
+    read === undefined || read === logged ? undefined : { schema: logged.schema, table: logged.table };
   const table = optionsFor(relation, settings.tables);
   const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
-  for (const action of actionsOf(table, settings)) {
+  for (const action of read === undefined ? [] : actionsOf(table, settings)) {
     const routing = routingOf(relation, action, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
     const group = settings.messageGrouping ? groupOf(relation, groupColumns, groupTemplate) : undefined;
     actions[action] = { routeQueue, routeByRow, group };
   }
-  if (Object.keys(actions).length === 0) return undefined;
+  const schemaChange = schemaChangeOf(relation, { table, partition, ddl: settings.ddl }, ports);
+  if (Object.keys(actions).length === 0 && (read !== undefined || schemaChange === undefined))
+    return undefined;
   const columns = columnsOf(relation, table, ports);
   return {
     schema: relation.schema,
@@ -111,7 +125,34 @@ export function compileTablePlan(
     update: actions.update,
     delete: actions.delete,
     truncate: actions.truncate,
+    schemaChange,
   };
+}
+
+/** A table whose rows the sink has read under a name that it has no more: it is told so, and reads no further. */
+function formerName(logged: Relation, { selection, ddl }: SinkSettings): TableName | undefined {
+  const before = ddl === 'events' ? logged.schemaChange?.before : undefined;
+  return before && nameFor(selection, { ...logged, schema: before.schema, table: before.table });
+}
+
+function schemaChangeOf(
+  relation: Relation,
+  of: Pick<TablePlan, 'partition'> & { readonly table: TableOptions | undefined } & Pick<SinkSettings, 'ddl'>,
+  ports: PlanPorts,
+): PlannedSchemaChange | undefined {
+  const logged = relation.schemaChange;
+  const { table, partition, ddl } = of;
+  if (ddl !== 'events' || logged === undefined) return undefined;
+  const change = asSeenBy(logged, partition && relation, ({ name, generated }, { key = [] }) =>
+    table?.columns === undefined ? generated !== true : table.columns.includes(name) || key.includes(name),
+  );
+  if (change === undefined) return undefined;
+  const routing = routingOf(relation, 'schema', ports);
+  if (routing === undefined) return undefined;
+  const { schema, table: name } = change.before;
+  const isRenamed = schema !== relation.schema || name !== relation.table;
+  const formerly = isRenamed ? ports.barriers.of(schema, name) : undefined;
+  return { change, actionPlan: { ...routing, group: undefined }, formerly };
 }
 
 /**

@@ -65,6 +65,7 @@ export class Database {
     this.#source = startSourceThread({
       settings: database,
       selections: sinks.map(namesOf),
+      tellsSchemas: sinks.some(({ ddl }) => ddl === 'events'),
       sinkSlots: this.#slots.byName(),
       streamed: (tables) => this.#recordStreamed(tables),
       log: settings.log,

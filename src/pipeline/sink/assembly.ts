@@ -129,8 +129,8 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
       isLost(place.partings, transaction) ||
       kept.has(transaction, index) ||
       shedding.givesUp(offset),
-    isHalfDone: (transaction, index, half) =>
-      restored.hasHalf(transaction, index, half) || kept.hasHalf(transaction, index, half),
+    isPartDone: (transaction, index, part) =>
+      restored.hasPart(transaction, index, part) || kept.hasPart(transaction, index, part),
     readFrames: (offset, length) => place.reader.readFrames(offset, length),
     staysLong: sink.pull !== undefined,
     steps: {},

@@ -1,7 +1,7 @@
 // Dead letters that were stored, and a kill came before the ledger had them: their changes are settled. Sent again, a replay of
 // the letter would come after what followed them.
-import type { Half } from '../../core/change.ts';
-import { halfKey, idempotencyKey } from '../../core/idempotency.ts';
+import type { Part } from '../../core/change.ts';
+import { idempotencyKey, partKey } from '../../core/idempotency.ts';
 import { comparePositions } from '../../core/position.ts';
 import type { DeadLetters } from '../../store/dead-letters.ts';
 import type { Cursor, Ledger } from '../../store/ledger.ts';
@@ -11,7 +11,7 @@ import type { PendingTransaction } from '../delivery/pending.ts';
 export type KeptLetterPorts = {
   readonly id: SinkId;
   readonly letters: Pick<DeadLetters, 'places'>;
-  readonly ledger: Pick<Ledger, 'wasSettled' | 'settle' | 'settleHalves' | 'write'>;
+  readonly ledger: Pick<Ledger, 'wasSettled' | 'settle' | 'settleParts' | 'write'>;
   /** Everything before it is settled. */
   readonly start: Cursor;
 };
@@ -29,7 +29,7 @@ export class KeptLetters {
       this.#unrecorded.add(key);
       const change = { transaction: { epoch, commitLsn }, index };
       if (key.endsWith(idempotencyKey('', index))) ledger.settle([change]);
-      else ledger.settleHalves(action as Half, [change]);
+      else ledger.settleParts(action as Part, [change]);
     }
     if (this.#unrecorded.size > 0) ledger.write();
   }
@@ -38,8 +38,8 @@ export class KeptLetters {
     return this.#unrecorded.size > 0 && this.#unrecorded.has(idempotencyKey(transaction.key, index));
   }
 
-  hasHalf(transaction: PendingTransaction, index: number, half: Half): boolean {
+  hasPart(transaction: PendingTransaction, index: number, part: Part): boolean {
     if (this.#unrecorded.size === 0) return false;
-    return this.#unrecorded.has(halfKey(idempotencyKey(transaction.key, index), half));
+    return this.#unrecorded.has(partKey(idempotencyKey(transaction.key, index), part));
   }
 }

@@ -1,10 +1,11 @@
 // When the ledger's file is written: what settled is handed to the operating system once per turn of the event loop.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Ledger } from '../../store/ledger.ts';
+import { PARTS } from '../../core/change.ts';
 import type { Pending } from '../delivery/pending.ts';
 
 export class LedgerWrites {
-  readonly #ledger: Pick<Ledger, 'settle' | 'settleHalves' | 'write'>;
+  readonly #ledger: Pick<Ledger, 'settle' | 'settleParts' | 'write'>;
   readonly #fail: (error: unknown) => void;
   /** The next write, after this turn. */
   #writing: Promise<void> | undefined;
@@ -12,7 +13,7 @@ export class LedgerWrites {
   #fault: { readonly error: unknown } | undefined;
 
   /** `fail` is told when the ledger cannot be written. */
-  constructor(ledger: Pick<Ledger, 'settle' | 'settleHalves' | 'write'>, fail: (error: unknown) => void) {
+  constructor(ledger: Pick<Ledger, 'settle' | 'settleParts' | 'write'>, fail: (error: unknown) => void) {
     this.#ledger = ledger;
     this.#fail = fail;
   }
@@ -22,13 +23,13 @@ export class LedgerWrites {
     this.#take(() => this.#ledger.settle(changes));
   }
 
-  /** Each of these is one half of a change, the other half of which is not settled. */
-  rememberHalves(halves: readonly Pending[]): void {
+  /** Each of these is one part of a change, another part of which is not settled. */
+  rememberParts(parts: readonly Pending[]): void {
     this.#take(() => {
-      for (const half of ['delete', 'insert'] as const) {
-        this.#ledger.settleHalves(
-          half,
-          halves.filter(({ action }) => action === half),
+      for (const part of PARTS) {
+        this.#ledger.settleParts(
+          part,
+          parts.filter((message) => message.part === part),
         );
       }
     });

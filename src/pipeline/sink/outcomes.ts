@@ -11,7 +11,7 @@ import type { Settlement } from './settlement.ts';
 export type SinkOutcomePorts = {
   readonly sink: string;
   readonly replayed: Pick<ReplayedLetters, 'settled' | 'refused'>;
-  readonly ledger: Pick<LedgerWrites, 'remember' | 'rememberHalves' | 'record'>;
+  readonly ledger: Pick<LedgerWrites, 'remember' | 'rememberParts' | 'record'>;
   readonly settlement: Pick<Settlement, 'soon'>;
   readonly shedding: Pick<LoadShedding, 'count'>;
   /** Makes a dead letter of a message of the log; durable when it returns. */
@@ -29,8 +29,8 @@ export function sinkOutcomes(ports: SinkOutcomePorts): Outcomes {
       const isSplit = ofTheLog.some(({ split }) => split !== undefined);
       const changes = isSplit ? ofTheLog.filter((message) => message.settlesChange) : ofTheLog;
       if (changes.length > 0) ledger.remember(changes);
-      const halves = isSplit ? ofTheLog.filter(({ split }) => split?.isSettled === false) : [];
-      if (halves.length > 0) ledger.rememberHalves(halves);
+      const parts = isSplit ? ofTheLog.filter(({ split }) => split?.isSettled === false) : [];
+      if (parts.length > 0) ledger.rememberParts(parts);
       settlement.soon();
     },
     deadLetter: (message, error) => {

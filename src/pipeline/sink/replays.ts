@@ -1,6 +1,6 @@
 // Lets dead letters in again: in the order of their group, one of a group at a time, behind what is under way there.
-import type { Action } from '../../core/change.ts';
-import { halfKey, idempotencyKey } from '../../core/idempotency.ts';
+import type { Action, Part } from '../../core/change.ts';
+import { idempotencyKey, partKey } from '../../core/idempotency.ts';
 import { ZERO_LSN } from '../../core/lsn.ts';
 import { comparePositions } from '../../core/position.ts';
 import type { Sink } from '../../sinks/sink.ts';
@@ -121,8 +121,8 @@ export class Replays {
     }
     const { epoch, commitLsn, index } = letter.position;
     const own = idempotencyKey('', index);
-    const isHalf = !letter.idempotencyKey.endsWith(own);
-    const suffix = isHalf ? halfKey(own, action) : own;
+    const part = letter.idempotencyKey.endsWith(own) ? undefined : (action as Part);
+    const suffix = part === undefined ? own : partKey(own, part);
     const message = new Pending({
       transaction: {
         epoch,
@@ -141,7 +141,7 @@ export class Replays {
       offset: 0,
       frameLength: letter.payloadBytes,
       rawBytes: 0,
-      ...(isHalf && { split: new SplitChange(1) }),
+      ...(part && { part, split: new SplitChange(1) }),
     });
     message.letterId = letter.id;
     replayed.enter(letter.id);

@@ -1,13 +1,13 @@
 // What the last process had settled already, asked for every change until reading has come past it: those are not sent again.
-import type { Half, TransactionContext } from '../../core/change.ts';
+import type { Part, TransactionContext } from '../../core/change.ts';
 import type { Position } from '../../core/position.ts';
 import type { Ledger } from '../../store/ledger.ts';
 
 export class Restored {
-  readonly #ledger: Pick<Ledger, 'wasSettled' | 'wasHalfSettled' | 'isPastRestored'>;
+  readonly #ledger: Pick<Ledger, 'wasSettled' | 'wasPartSettled' | 'isPastRestored'>;
   #isOver = false;
 
-  constructor(ledger: Pick<Ledger, 'wasSettled' | 'wasHalfSettled' | 'isPastRestored'>) {
+  constructor(ledger: Pick<Ledger, 'wasSettled' | 'wasPartSettled' | 'isPastRestored'>) {
     this.#ledger = ledger;
   }
 
@@ -20,8 +20,8 @@ export class Restored {
     return !this.#isOver && this.#ledger.wasSettled(epoch, commitLsn, index);
   }
 
-  hasHalf({ epoch, commitLsn }: TransactionContext, index: number, half: Half): boolean {
-    return !this.#isOver && this.#ledger.wasHalfSettled(half, epoch, commitLsn, index);
+  hasPart({ epoch, commitLsn }: TransactionContext, index: number, part: Part): boolean {
+    return !this.#isOver && this.#ledger.wasPartSettled(part, epoch, commitLsn, index);
   }
 
   /** Reading has come as far as this. */

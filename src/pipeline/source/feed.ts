@@ -20,6 +20,7 @@ import { longMarker } from '../../pgoutput/long-markers.ts';
 import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import { RANGE, type StreamBatch } from '../../postgres/replication/stream.ts';
 import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
+import { FirstUses } from './first-uses.ts';
 import type { Begin } from './history/begins.ts';
 import type { Comparing, Joint } from './joint.ts';
 import { corruptStream } from './corrupt-stream.ts';
@@ -70,6 +71,7 @@ export class LogFeed {
   onProof: (content: string) => void = () => undefined;
   /** Told when the log ends with a whole transaction; undefined: nobody asks. */
   onBoundary: ((timeline: number) => void) | undefined;
+  readonly firstUses = new FirstUses();
   transactions = 0;
   changes = 0;
 
@@ -111,6 +113,7 @@ export class LogFeed {
     // What could not be appended comes again.
     this.#writer.reset();
     this.#relations.forgetPending();
+    this.firstUses.forget();
     this.#comparing?.begins.close();
     this.#comparing = joint.comparing;
     this.brought = false;
@@ -153,9 +156,13 @@ export class LogFeed {
           const rows = rowEventsIn(bytes, start);
           if (this.#index >= this.#skipBelow) {
             if (judging !== undefined && !this.#isJudged(bytes, start, judging)) return i;
+            if (this.firstUses.isAwaited) this.#useRelations(bytes, start, end);
             this.changes += rows;
             appendFrame(this.#writer, bytes, start, end);
-          } else if (judging !== undefined) this.#passOver(bytes, start, judging);
+          } else {
+            if (judging !== undefined) this.#passOver(bytes, start, judging);
+            if (this.firstUses.isAwaited) this.#useRelations(bytes, start, end);
+          }
           this.#index += rows;
           break;
         }
@@ -242,6 +249,17 @@ export class LogFeed {
       Buffer.from(writer.buffer.subarray(from, writer.length)),
       from,
     );
+  }
+
+  /** The row message at `start` comes: where rows looked otherwise before, that is logged with its relation in front of it. */
+  #useRelations(bytes: Buffer, start: number, end: number): void {
+    const place = { epoch: this.#joint.epoch, commitLsn: this.#commitLsn, index: this.#index };
+    for (const { id, schemaChange } of this.firstUses.by(bytes, start, end, place)) {
+      // What is logged already has it.
+      if (this.#index < this.#skipBelow) continue;
+      const { message, enrichment } = this.#relations.latest(id)!;
+      this.relation(message, 0, message.length, { ...enrichment, schemaChange });
+    }
   }
 
   /** The Relation message that is in force for this relation; undefined: none is. */
@@ -373,6 +391,7 @@ export class LogFeed {
     if (!isRow(type)) return;
     this.#checkRow(bytes, start, end);
     const index = this.#index;
+    if (this.firstUses.isAwaited) this.#useRelations(bytes, start, start + totalBytes);
     this.#index += rowEventsIn(bytes, start);
     if (index >= this.#skipBelow) {
       this.#oversize.begin(index, { type, relationId: relationIdOfRow(bytes, start), totalBytes });

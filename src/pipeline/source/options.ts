@@ -12,13 +12,15 @@ import type { Store } from '../../store/sqlite.ts';
 /** What a source keeps beside its log. */
 export type SourceStore = Pick<
   Store,
-  'sinks' | 'gaps' | 'looks' | 'renumbered' | 'partings' | 'handovers' | 'standbySlots'
+  'sinks' | 'gaps' | 'looks' | 'renumbered' | 'partings' | 'handovers' | 'standbySlots' | 'usedShapes'
 >;
 
 export type SourceOptions = {
   readonly settings: DatabaseSettings;
   /** The tables that the sinks want, in the order of `sinkSlots`. */
   readonly selections: readonly SinkNames[];
+  /** Does a sink want to be told of changed schemas? */
+  readonly tellsSchemas?: boolean;
   /** Remembers from where on tables are streamed. */
   readonly streamed: (tables: readonly StreamedTable[]) => void;
   readonly store: SourceStore;

@@ -12,6 +12,7 @@ import type { PartitionWatch } from './partition-watch.ts';
 import type { Describe } from './relations.ts';
 import { openProofs, relationsFrom } from './shapes.ts';
 import type { SourceState } from './status.ts';
+import type { ShapesInUse } from './used-shapes.ts';
 
 /** While reading is stopped, how often to look whether it may go on. */
 const ROOM_INTERVAL_MS = 100;
@@ -23,6 +24,7 @@ export type Reading = {
   readonly looking: Looking;
   readonly describe: Describe;
   readonly partitions: PartitionWatch;
+  readonly shapes: ShapesInUse | undefined;
   readonly ports: Pick<JoinPorts, 'options' | 'looks'> & {
     readonly state: SourceState;
     /** Everything up to here has come. */
@@ -32,7 +34,7 @@ export type Reading = {
 
 /** The hot loop: one block a batch. */
 export async function readAll(reading: Reading, signal: AbortSignal): Promise<void> {
-  const { stream, transcoder, describe, partitions, looking, ports } = reading;
+  const { stream, transcoder, describe, partitions, shapes, looking, ports } = reading;
   const { feed, keeper, budget, log } = reading.opened;
   const proofs = openProofs(looking, ports);
   // A disk that the connection before this one found full.
@@ -58,6 +60,7 @@ export async function readAll(reading: Reading, signal: AbortSignal): Promise<vo
         taken = feed.take(batch, isRelation ? taken + 1 : taken, proofs);
       }
     } finally {
+      shapes?.write();
       feed.flush();
     }
     ports.state.unprovedShapes += proofs.takeUnproved();
@@ -81,4 +84,5 @@ async function takeRelation(
   const relation = feed.readRelation(bytes, start, end);
   const enrichment = await describe(relation);
   feed.relation(bytes, start, end, await proofs.relation(relation, bytes.subarray(start, end), enrichment));
+  feed.firstUses.came(relation.id);
 }

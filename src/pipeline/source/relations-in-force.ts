@@ -1,4 +1,5 @@
 // Keeps the relations that are in force where the log ends, for the segment that begins there.
+import { decodeEnrichment, type Enrichment } from '../../pgoutput/enrichment.ts';
 import { FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
 
 /**
@@ -23,6 +24,17 @@ export class RelationsInForce {
   /** What is not appended by now comes again. */
   forgetPending(): void {
     this.#pending = [];
+  }
+
+  /** What was added last of this relation, appended or not. */
+  latest(id: number): { readonly message: Buffer; readonly enrichment: Enrichment } | undefined {
+    const frames = this.#pending.findLast((pending) => pending.id === id)?.frames ?? this.#frames.get(id);
+    if (frames === undefined) return undefined;
+    const end = FRAME_HEADER_BYTES + frames.readUInt32BE(0);
+    return {
+      message: frames.subarray(FRAME_HEADER_BYTES, end),
+      enrichment: decodeEnrichment(frames, end + FRAME_HEADER_BYTES),
+    };
   }
 
   /** The Relation message of this relation, as it stands in a frame; undefined: it is not in force. */

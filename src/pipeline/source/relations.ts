@@ -3,15 +3,23 @@ import type { Client } from 'pg';
 import type { Look } from '../../core/look.ts';
 import type { Enrichment } from '../../pgoutput/enrichment.ts';
 import type { RawRelation } from '../../pgoutput/messages.ts';
-import { enrichRelation, type EnrichmentContext } from '../../postgres/catalog.ts';
+import { describeRelation, type EnrichmentContext } from '../../postgres/catalog.ts';
 import { Committed } from './committed.ts';
 import type { JoinPorts } from './joining.ts';
 import { Lineages } from './lineages.ts';
 import type { SourceLog } from './log.ts';
 import type { Looking } from './looks.ts';
 import { PartitionWatch } from './partition-watch.ts';
+import { ShapesInUse } from './used-shapes.ts';
 
 export type Describe = (relation: RawRelation) => Promise<Enrichment>;
+
+export type Describing = {
+  readonly describe: Describe;
+  readonly partitions: PartitionWatch;
+  /** Undefined: no sink is to be told of changed schemas. */
+  readonly shapes: ShapesInUse | undefined;
+};
 
 export function describingRelations(connection: {
   readonly opened: SourceLog;
@@ -20,7 +28,7 @@ export function describingRelations(connection: {
   /** The connection's first. */
   readonly look: Look;
   readonly ports: Pick<JoinPorts, 'options' | 'gaps' | 'looks'>;
-}): { readonly describe: Describe; readonly partitions: PartitionWatch } {
+}): Describing {
   const { client, looking, look } = connection;
   const { feed, log } = connection.opened;
   const { options, gaps, looks } = connection.ports;
@@ -46,14 +54,25 @@ export function describingRelations(connection: {
     endBefore: (look, xid) => looks.endBefore(look, xid),
   });
   const committed = new Committed(client);
+  const { systemIdentifier, databaseOid } = connection.opened;
+  const shapes = options.tellsSchemas
+    ? new ShapesInUse({
+        client,
+        owner: { database: settings.name, server: `${systemIdentifier}/${databaseOid}` },
+        store: options.store.usedShapes,
+        partings: () => log.partings,
+        logger: options.logger,
+      })
+    : undefined;
   const describe: Describe = async (relation) => {
     await committed.isVisible(feed.xid);
-    const enrichment = {
-      ...(await enrichRelation(client, relation, context, feed.xid)),
-      ...(await lineages.of(relation)),
-    };
+    const { xid } = feed;
+    const { enrichment: own, columns } = await describeRelation(client, relation, context, xid);
+    const enrichment = { ...own, ...(await lineages.of(relation)) };
     partitions.logged(enrichment);
+    await shapes?.came(relation, { enrichment, columns, xid });
     return enrichment;
   };
-  return { describe, partitions };
+  feed.firstUses.onFirstUse = shapes && ((id, at) => shapes.firstUse(id, at));
+  return { describe, partitions, shapes };
 }

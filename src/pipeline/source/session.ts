@@ -140,7 +140,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     opened.feed.onProof = (content) => markers?.came(content);
     const stream = await startStream(replication, { startLsn: plan.startLsn, prepared, options });
     opened.streamed = true;
-    const { describe, partitions } = describingRelations({
+    const { describe, partitions, shapes } = describingRelations({
       opened,
       client: primary.client,
       looking,
@@ -167,6 +167,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         looking,
         describe,
         partitions,
+        shapes,
         markers,
         ports,
         keeper: slotKeeper(settings, {

@@ -17,6 +17,7 @@ import { createThreadLogger, type LogLine } from '../threads/logger.ts';
 export type SourceWorkerData = {
   readonly settings: DatabaseSettings;
   readonly selections: readonly SinkNames[];
+  readonly tellsSchemas: boolean;
   readonly log: LogSettings;
   readonly directory: string;
   readonly knownEpoch: number;

@@ -56,17 +56,30 @@ export async function readWanted(
 /** Of the findings of tables, those of a name in the configuration. */
 const NOT_THERE: readonly string[] = ['TABLE_MISSING', 'TABLE_WITHOUT_CHANGES'];
 
-/** For `tailrace check`: do the names in the configuration fit the database? Rejects where it cannot be asked. */
-export async function inspectNames(
+/** A table that Postgres refuses UPDATE and DELETE on, or would if it were published. */
+const UNFIT = 'TABLE_WITHOUT_IDENTITY';
+
+export type Inspected = {
+  /** What the configuration names and the database does not have. */
+  readonly names: readonly Finding[];
+  /** Tables on which writes of the application fail, or that are left out so that they do not. */
+  readonly unfit: readonly Finding[];
+};
+
+/** For `tailrace check`: does the configuration fit the database? Rejects where it cannot be asked. */
+export async function inspectDatabase(
   settings: DatabaseSettings,
   sinks: readonly SinkNames[],
-): Promise<readonly Finding[]> {
+): Promise<Inspected> {
   const { client, target } = await findServer(settings);
   try {
     const publication = await readPublication(client, settings.publication.name);
     const wanted = await readWanted(client, sinks, { settings, publication });
     const missing = inspectTables(wanted, undefined, settings).filter(({ code }) => NOT_THERE.includes(code));
-    return [...missing, ...inspectUnmatched(wanted.unmatched), ...inspectColumns(wanted.columnFaults)];
+    return {
+      names: [...missing, ...inspectUnmatched(wanted.unmatched), ...inspectColumns(wanted.columnFaults)],
+      unfit: inspectTables(wanted, publication, settings).filter(({ code }) => code === UNFIT),
+    };
   } catch (error) {
     throw connectionFault(error, settings, target);
   } finally {

@@ -9,21 +9,34 @@ export type QueueRoute = {
   readonly groupTemplate: string | undefined;
 };
 
-/** Backfilled rows go where inserts go; a TRUNCATE has no place of its own. */
+/**
+ * Backfilled rows go where inserts go; a TRUNCATE has no place of its own, and what tells of a changed schema neither: where all queues
+ * are those of actions, it goes where the first of them goes.
+ */
 const PLACE_OF: Readonly<Record<Action, RowAction | undefined>> = {
   insert: 'insert',
   read: 'insert',
   update: 'update',
   delete: 'delete',
   truncate: undefined,
+  schema: undefined,
 };
 
 /** Undefined: nothing takes these changes. */
 export function queueRoute(config: SqsConfig, input: RouteInput): QueueRoute | undefined {
   const places = placesInOrder(config, input);
   const queue = firstDefined(places, (place) => place.queue_name ?? place.queue_url);
+  if (queue === undefined && input.action === 'schema') return firstRoute(config, input);
   if (queue === undefined) return undefined;
   return { queue, groupTemplate: firstDefined(places, (place) => place.group_id) };
+}
+
+function firstRoute(config: SqsConfig, input: RouteInput): QueueRoute | undefined {
+  for (const action of ROW_ACTIONS) {
+    const route = queueRoute(config, { ...input, action });
+    if (route !== undefined) return route;
+  }
+  return undefined;
 }
 
 /** The row actions of a table that go to the queue of this one. `wanted`: the actions of the sink. */

@@ -1,6 +1,6 @@
 // The bytes of a ledger's file when it is made anew: from the whole state, or from what was read of the old one.
 import { closeSync, constants, readSync } from 'node:fs';
-import type { Half } from '../../core/change.ts';
+import type { Part } from '../../core/change.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
 import { openFile } from '../../data-directory/files.ts';
@@ -8,8 +8,8 @@ import {
   CURSOR_BYTES,
   encodeHeader,
   endRecord,
-  HALF_RECORD,
   HOLE_BYTES,
+  PART_RECORD,
   POSITION_BYTES,
   RANGE_BYTES,
   RANGES_HEADER_BYTES,
@@ -29,8 +29,8 @@ const HOLES_HEADER_BYTES = 1 + CURSOR_BYTES + POSITION_BYTES + 4;
 export type SettledChange = {
   readonly transaction: { readonly epoch: number; readonly commitLsn: Lsn };
   readonly index: number;
-  /** Of a change that is not settled: the half of it that is, if one is. */
-  readonly settledHalf?: Half | undefined;
+  /** Of a change that is not settled: the parts of it that are. */
+  readonly settledParts?: readonly Part[] | undefined;
 };
 
 /** The whole state at one moment: everything before `head` is settled, except `unsettled`, in log order. */
@@ -70,12 +70,13 @@ export function* encodeFile(identity: LedgerIdentity, snapshot: LedgerSnapshot):
   const holes = payload + HOLES_HEADER_BYTES;
   let at = holes;
   let last: SettledChange | undefined;
-  const halves: Buffer[] = [];
+  const parts: Buffer[] = [];
   for (const change of snapshot.unsettled) {
-    const { transaction, index, settledHalf } = change;
-    if (settledHalf !== undefined) halves.push(encodeHalf(settledHalf, change));
-    // Two messages may be one change.
-    const follows = last?.transaction === transaction && (index === last.index + 1 || index === last.index);
+    const { transaction, index, settledParts = [] } = change;
+    // Several messages may be one change.
+    const isSame = last?.transaction === transaction && index === last.index;
+    if (!isSame) for (const part of settledParts) parts.push(encodePart(part, change));
+    const follows = isSame || (last?.transaction === transaction && index === last.index + 1);
     if (!follows) {
       if (at + HOLE_BYTES > record.length)
         record = Buffer.concat([record, Buffer.allocUnsafe(record.length)]);
@@ -93,14 +94,14 @@ export function* encodeFile(identity: LedgerIdentity, snapshot: LedgerSnapshot):
   record.writeUInt32BE((at - holes) / HOLE_BYTES, holes - 4);
   endRecord(record, payload, at);
   yield record.subarray(0, at);
-  yield* halves;
+  yield* parts;
 }
 
-function encodeHalf(half: Half, { transaction, index }: SettledChange): Buffer {
+function encodePart(part: Part, { transaction, index }: SettledChange): Buffer {
   const payload = RECORD_HEADER_BYTES;
   const range = payload + RANGES_HEADER_BYTES;
   const record = Buffer.allocUnsafe(range + RANGE_BYTES);
-  record[payload] = HALF_RECORD[half];
+  record[payload] = PART_RECORD[part];
   record.writeUInt32BE(transaction.epoch, payload + 1);
   record.writeUInt32BE(1, payload + 5);
   record.writeBigUInt64BE(transaction.commitLsn, range);

@@ -6,10 +6,11 @@
 //   R  ranges:   u32 epoch · u32 count · count × range   these are settled
 //   D  deletes:  as ranges                             of these changes the delete half is settled (`key_changes: split`)
 //   I  inserts:  as ranges                             of these changes the insert half is settled
+//   T  schemas:  as ranges                             of these rows what tells of a changed schema before them (`ddl: events`)
 //   P  prefix:   cursor                                  everything before the cursor is settled
 //   H  holes:    cursor · position head · u32 count · count × (u32 epoch · range)
 //                everything before `head` is settled except those listed; the first record of a file made anew, followed by
-//                what is settled of the listed changes by half
+//                what is settled of the listed changes by part
 // range    = u64 commit LSN · u32 first index · u32 last index
 // cursor   = position · u64 end LSN · u32 timeline (0: not known)
 // position = u32 epoch · u64 commit LSN · u32 index
@@ -19,7 +20,7 @@
 //   C  cursor:   position · u64 end LSN
 //   B  base:     position · u64 end LSN · position head · u32 count · count × position
 import { crc32 } from 'node:zlib';
-import type { Half } from '../../core/change.ts';
+import type { Part } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { LogLife } from '../../core/log-life.ts';
 import { toLsn, type Lsn } from '../../core/lsn.ts';
@@ -37,6 +38,7 @@ export const RECORD = {
   ranges: 0x52,
   deletes: 0x44,
   inserts: 0x49,
+  schemas: 0x54,
   prefix: 0x50,
   holes: 0x48,
   /** Of version 1. */
@@ -45,8 +47,12 @@ export const RECORD = {
   base1: 0x42,
 } as const;
 
-/** An update that changed its key may be two messages: each is settled by itself. */
-export const HALF_RECORD: Readonly<Record<Half, number>> = { delete: RECORD.deletes, insert: RECORD.inserts };
+/** A change may be several messages: each is settled by itself. */
+export const PART_RECORD: Readonly<Record<Part, number>> = {
+  delete: RECORD.deletes,
+  insert: RECORD.inserts,
+  schema: RECORD.schemas,
+};
 
 export const RANGES_HEADER_BYTES = 9;
 export const POSITION_BYTES = 16;

@@ -2,7 +2,7 @@
 import { closeSync, constants, fstatSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import type { Half } from '../../core/change.ts';
+import { PARTS, type Part } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { toLsn, type Lsn } from '../../core/lsn.ts';
 import { comparePositions, ORIGIN, type Position } from '../../core/position.ts';
@@ -111,7 +111,7 @@ function readStored(file: string): StoredLedger | undefined {
 class Replay {
   readonly #unsettled: PositionRanges;
   readonly #settled: PositionRanges;
-  readonly #halves: Readonly<Record<Half, PositionRanges>>;
+  readonly #parts: Readonly<Record<Part, PositionRanges>>;
   #cursor: Cursor | undefined;
   #head: Position = ORIGIN;
   #end: Position = ORIGIN;
@@ -119,9 +119,10 @@ class Replay {
   constructor(file: string) {
     this.#unsettled = new PositionRanges(`${file}.unsettled`);
     this.#settled = new PositionRanges(`${file}.settled`);
-    this.#halves = {
+    this.#parts = {
       delete: new PositionRanges(`${file}.deletes`),
       insert: new PositionRanges(`${file}.inserts`),
+      schema: new PositionRanges(`${file}.schemas`),
     };
   }
 
@@ -133,10 +134,13 @@ class Replay {
         this.#takeRanges(this.#settled, bytes, body, end);
         break;
       case RECORD.deletes:
-        this.#takeRanges(this.#halves.delete, bytes, body, end);
+        this.#takeRanges(this.#parts.delete, bytes, body, end);
         break;
       case RECORD.inserts:
-        this.#takeRanges(this.#halves.insert, bytes, body, end);
+        this.#takeRanges(this.#parts.insert, bytes, body, end);
+        break;
+      case RECORD.schemas:
+        this.#takeRanges(this.#parts.schema, bytes, body, end);
         break;
       case RECORD.settled1:
         this.#takeSettled1(bytes, body, end);
@@ -169,8 +173,7 @@ class Replay {
     if (this.#cursor === undefined) {
       this.#unsettled.close();
       this.#settled.close();
-      this.#halves.delete.close();
-      this.#halves.insert.close();
+      for (const part of PARTS) this.#parts[part].close();
       return undefined;
     }
     return new Restored({
@@ -178,7 +181,7 @@ class Replay {
       head: this.#head,
       unsettled: this.#unsettled,
       settled: this.#settled,
-      halves: this.#halves,
+      parts: this.#parts,
       end: this.#end,
     });
   }

@@ -1,5 +1,5 @@
 // What a ledger says was settled when its last process ended: asked while the log is read again up to there.
-import type { Half } from '../../core/change.ts';
+import type { Part } from '../../core/change.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
 import type { Cursor } from './format.ts';
@@ -12,7 +12,7 @@ export class Restored {
   readonly #head: Position;
   readonly #unsettled: PositionRanges;
   readonly #settled: PositionRanges;
-  readonly #halves: Readonly<Record<Half, PositionRanges>>;
+  readonly #parts: Readonly<Record<Part, PositionRanges>>;
   /** No record speaks of anything beyond this. */
   readonly end: Position;
 
@@ -21,14 +21,14 @@ export class Restored {
     head: Position;
     unsettled: PositionRanges;
     settled: PositionRanges;
-    halves: Readonly<Record<Half, PositionRanges>>;
+    parts: Readonly<Record<Part, PositionRanges>>;
     end: Position;
   }) {
     this.cursor = known.cursor;
     this.#head = known.head;
     this.#unsettled = known.unsettled;
     this.#settled = known.settled;
-    this.#halves = known.halves;
+    this.#parts = known.parts;
     this.end = known.end;
   }
 
@@ -36,13 +36,13 @@ export class Restored {
   static before(cursor: Cursor, file: string): Restored {
     const { position } = cursor;
     const none = (): PositionRanges => new PositionRanges(file);
-    const halves = { delete: none(), insert: none() };
+    const parts = { delete: none(), insert: none(), schema: none() };
     return new Restored({
       cursor,
       head: position,
       unsettled: none(),
       settled: none(),
-      halves,
+      parts,
       end: position,
     });
   }
@@ -55,13 +55,13 @@ export class Restored {
     return this.#settled.has(epoch, commitLsn, index);
   }
 
-  /** Is this half of a change settled, which `has` does not know as settled? */
-  hasHalf(half: Half, epoch: number, commitLsn: Lsn, index: number): boolean {
-    return this.#halves[half].has(epoch, commitLsn, index);
+  /** Is this part of a change settled, which `has` does not know as settled? */
+  hasPart(part: Part, epoch: number, commitLsn: Lsn, index: number): boolean {
+    return this.#parts[part].has(epoch, commitLsn, index);
   }
 
   get #sets(): readonly PositionRanges[] {
-    return [this.#unsettled, this.#settled, this.#halves.delete, this.#halves.insert];
+    return [this.#unsettled, this.#settled, ...Object.values(this.#parts)];
   }
 
   get bytesInMemory(): number {

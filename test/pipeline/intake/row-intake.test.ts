@@ -1,9 +1,9 @@
 // From rows in the log to messages: what is wanted, in which group, and rendered how. No server, no endpoint but a pretended one.
 import { expect, test } from 'vitest';
-import type { Action } from '../../../src/core/change.ts';
 import { tablePattern } from '../../../src/core/selection.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import { SinkMarkers } from '../../../src/pipeline/intake/markers.ts';
+import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { begin, commit } from '../../log/stream.ts';
 import { describeTable, oversizeFrame, sinkIntake, type IntakeOptions } from '../../support/intake.ts';
 import { routeTo } from '../../support/dispatcher.ts';
@@ -197,10 +197,10 @@ test.each(['delete', 'insert'] as const)(
   async (settledHalf) => {
     const h = await letIn([moved], {
       settings: { keyChanges: 'split' },
-      ports: { isHalfDone: (_, __, half) => half === settledHalf },
+      ports: { isPartDone: (_, __, half) => half === settledHalf },
     });
-    expect(h.letIn().map((message) => [message.action, message.settledHalf])).toEqual([
-      [settledHalf === 'delete' ? 'insert' : 'delete', settledHalf],
+    expect(h.letIn().map((message) => [message.action, message.settledParts])).toEqual([
+      [settledHalf === 'delete' ? 'insert' : 'delete', [settledHalf]],
     ]);
   },
 );
@@ -282,7 +282,7 @@ test('with key_changes: split it is a delete in the old group and an insert in t
   expect(first!.split).toBe(second!.split);
 });
 
-test.each<{ actions: readonly Exclude<Action, 'read'>[]; expected: string[] }>([
+test.each<{ actions: SinkSettings['actions']; expected: string[] }>([
   { actions: ['insert', 'update'], expected: ['0 insert t1 public.t1:b', '1 update t1 public.t1:c'] },
   { actions: ['delete'], expected: ['0 delete t1 public.t1:a'] },
   { actions: ['update'], expected: ['1 update t1 public.t1:c'] },
@@ -355,13 +355,13 @@ const kindsOf = (harness: { bodies(): Record<string, unknown>[] }): unknown[] =>
 
 test('in format pg2sqs a message says its kind where several of the sink’s actions come out', async () => {
   const messages = [insert('a'), updateMessage(1, ['a', 'x']), truncateMessage([1])];
-  const kinds = async (actions: readonly Exclude<Action, 'read'>[], sink: IntakeOptions['sink'] = {}) =>
+  const kinds = async (actions: SinkSettings['actions'], sink: IntakeOptions['sink'] = {}) =>
     kindsOf(await letIn(messages, { settings: { format: 'pg2sqs', formatOptions: {}, actions }, sink }));
   expect(await kinds(['insert', 'update'])).toEqual(['insert', 'update']);
   expect(await kinds(['insert'])).toEqual([undefined]);
   expect(await kinds(['insert', 'truncate'])).toEqual(['insert', 'truncate']);
   // The sink knows better: each action has a queue of its own, or its consumers are always told.
-  const apart = { actionsAt: ({ action }: { action: Action }) => [action] };
+  const apart: IntakeOptions['sink'] = { actionsAt: ({ action }) => [action] };
   expect(await kinds(['insert', 'update'], apart)).toEqual([undefined, undefined]);
   const together = { actionsAt: () => ['insert', 'update', 'delete'] as const };
   expect(await kinds(['insert'], together)).toEqual(['insert']);

@@ -112,7 +112,7 @@ function harness(
         barriers: delivery.barriers,
       }),
     isDone: () => false,
-    isHalfDone: () => false,
+    isPartDone: () => false,
     markers: new SinkMarkers({
       sink: 'orders',
       heedsSkips: false,

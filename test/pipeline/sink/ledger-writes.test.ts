@@ -10,7 +10,7 @@ function harness(write: () => void = () => undefined) {
   const ledger = {
     settle: (changes: readonly { readonly index: number }[]) =>
       void events.push(...changes.map(({ index }) => `settle ${index}`)),
-    settleHalves: () => undefined,
+    settleParts: () => undefined,
     write: () => {
       events.push('write');
       write();
@@ -75,7 +75,7 @@ test('who waits for outcomes is told when they cannot be written, also those tha
     settle: () => {
       throw error;
     },
-    settleHalves: () => undefined,
+    settleParts: () => undefined,
     write: () => undefined,
   };
   const others = new LedgerWrites(ledger, (fault) => faults.push(fault));

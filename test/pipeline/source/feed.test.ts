@@ -62,10 +62,10 @@ function message(type: string, ...parts: readonly (bigint | number | string)[]):
 const begin = (commitLsn: bigint, xid = 7) => message('B', commitLsn, 0n, xid);
 const commit = (commitLsn: bigint, endLsn: bigint) => message('C', '\0', commitLsn, endLsn, 0n);
 /** One text column named `id`, or two. */
-const relation = (columns = 1) =>
+const relation = (columns = 1, id = RELATION_ID) =>
   message(
     'R',
-    RELATION_ID,
+    id,
     `public\0t\0d\0${String.fromCharCode(columns)}`,
     ...Array.from({ length: columns }, () => [`\u0001id\0`, 25, 0xffff_ffff]).flat(),
   );
@@ -98,7 +98,9 @@ function batch(messages: readonly (Buffer | readonly [number, Buffer])[], oversi
     oversizeBytes,
   };
   for (let i = feed.take(stream, 0); i < stream.count; i = feed.take(stream, i + 1)) {
-    feed.relation(bytes, starts[i]!, ends[i]!, { relationId: RELATION_ID, key: undefined, types: new Map() });
+    const relationId = bytes.readUInt32BE(starts[i]! + 1);
+    feed.relation(bytes, starts[i]!, ends[i]!, { relationId, key: undefined, types: new Map() });
+    feed.firstUses.came(relationId);
   }
   feed.flush();
 }
@@ -193,6 +195,48 @@ describe('the feed', () => {
       commit(250n, 300n),
     ]);
     expect((await readLog(directory, signals)).rows.at(-1)?.values).toEqual(['b', 'b']);
+  });
+
+  test('says of another schema in front of the row that uses it first, wherever its relation came, and once', async () => {
+    const shape = { relationId: RELATION_ID, schema: 'public', table: 't', columns: [] };
+    const asked: string[] = [];
+    const listen = (): void => {
+      feed.firstUses.onFirstUse = (id, at) => {
+        asked.push(`${id} at ${at.commitLsn}:${at.index}`);
+        return id === 7 ? undefined : { before: shape, after: shape, at };
+      };
+    };
+    listen();
+    const other = message('I', 7, 'N\0\u0001', 't', 1, 'o');
+    const more = message('T', 2, '\0', 7, RELATION_ID);
+    const transaction = [
+      begin(100n),
+      relation(1, 7),
+      relation(),
+      other,
+      row('a'),
+      row('b'),
+      relation(),
+      more,
+      commit(100n, 200n),
+    ];
+    // It comes behind a transaction, too: after one that was streamed while it was in progress.
+    batch([...transaction, relation(), begin(200n), row('c'), commit(200n, 300n)]);
+    const expected = [
+      '7 at 100:0',
+      `${RELATION_ID} at 100:1`,
+      `${RELATION_ID} at 100:4`,
+      `${RELATION_ID} at 200:0`,
+    ];
+    expect(asked).toEqual(expected);
+    const { types, relations: logged } = await readLog(directory, signals);
+    expect(types).toBe('BReReIReIIReReTCReBReIC');
+    expect(logged.flatMap(({ schemaChange }) => schemaChange?.at.index ?? [])).toEqual([1, 4, 0]);
+    // What comes again is asked again, and not logged.
+    reconnect();
+    batch([...transaction, begin(200n), row('c'), commit(200n, 300n)]);
+    expect(asked).toEqual([...expected, ...expected.slice(0, 3)]);
+    expect((await readLog(directory, signals)).types.slice(types.length)).toBe('ReReRe');
   });
 
   test('goes on inside a transaction that came again, at the row where the log ends', async () => {

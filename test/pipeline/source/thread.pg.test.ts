@@ -28,6 +28,7 @@ function start(signals: LogSignals, changes: Parameters<typeof databaseSettings>
     settings: databaseSettings(database, changes),
     sinkSlots: new Map(),
     selections: [{ includeTables: [{ schema: ['public'], table: ['items'] }] }],
+    tellsSchemas: false,
     streamed: () => undefined,
     log: {
       segmentBytes: 1 << 20,

@@ -1,4 +1,5 @@
-// `check --database` and doctor on a real database: both say the same of names that nothing has, and neither makes anything.
+// `check --database` and doctor on a real database: both say the same of names that nothing has and of tables that are not fit, and
+// neither makes anything.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,7 +43,7 @@ type Named = { readonly code: string; readonly detail: string; readonly cure?: s
 async function check(...options: string[]) {
   const cli = startCli(['check', '--json', ...options], { cwd: directory });
   const code = await cli.code;
-  return { code, ...(JSON.parse(cli.stdout()) as { ok: boolean; names?: Named[] }) };
+  return { code, ...(JSON.parse(cli.stdout()) as { ok: boolean; names?: Named[]; warnings?: Named[] }) };
 }
 
 async function doctor(): Promise<readonly Named[]> {
@@ -122,6 +123,44 @@ test('of tables whose rows do not come nobody misses a column', async () => {
   expect(columns(await doctor())).toEqual([]);
   expect(await check('--database')).toMatchObject({ ok: true, code: 0 });
   await database.client.query(`drop publication ${database.name}; drop table keyless, unlisted`);
+});
+
+test('where an UPDATE of the application fails, or would, check warns as doctor does, and its cures cure', async () => {
+  const { client } = database;
+  await client.query(`
+    create table keyless (id int, note text);
+    create table nothing (id int primary key); alter table nothing replica identity nothing;
+    create table gone (id int not null); create unique index gone_id on gone (id);
+    alter table gone replica identity using index gone_id; drop index gone_id;
+    create table full_one (id int); alter table full_one replica identity full;
+    insert into keyless values (1); insert into nothing values (1); insert into gone values (1)`);
+  await configure({
+    source: '{ include_tables: [public.keyless, public.nothing, public.gone, public.full_one] }',
+  });
+  const unfit = (found: readonly Named[] = []): string[] =>
+    found.filter(({ code }) => code === 'TABLE_WITHOUT_IDENTITY').map(({ detail }) => detail);
+  const leftOut = await check('--database');
+  expect(leftOut).toMatchObject({ ok: true, code: 0 });
+  expect(unfit(leftOut.warnings)).toHaveLength(3);
+  expect(
+    unfit(leftOut.warnings).every((detail) => detail.endsWith('so it is left out of the publication')),
+  ).toBe(true);
+  await client.query(`create publication ${database.name} for table keyless, nothing, gone, full_one`);
+  const published = await check('--database');
+  expect(published.code).toBe(0);
+  expect(unfit(published.warnings)).toEqual(unfit(await doctor()));
+  expect(unfit(published.warnings)).toHaveLength(3);
+  for (const table of ['keyless', 'nothing', 'gone']) {
+    await expect(client.query(`update ${table} set id = 2`)).rejects.toMatchObject({ code: '55000' });
+  }
+  const text = startCli(['check', '--database'], { cwd: directory });
+  expect(await text.code).toBe(0);
+  expect(text.stderr()).toContain('warning  database shop  table "public.keyless": ');
+  // Of two cures the second can be run as it stands: which columns a key would have is for its owner.
+  for (const { cure } of published.warnings!) await client.query(cure!.split(' or ').at(-1)!);
+  for (const table of ['keyless', 'nothing', 'gone']) await client.query(`update ${table} set id = 2`);
+  expect((await check('--database')).warnings).toEqual([]);
+  await client.query(`drop publication ${database.name}; drop table keyless, nothing, gone, full_one`);
 });
 
 test('a database that cannot be asked is an error, and no wrong name', async () => {

@@ -52,6 +52,16 @@ test('changes that no queue takes are not wanted', () => {
   expect(route(destination, 'orders', 'insert')).toBeUndefined();
 });
 
+test('what tells of a changed schema goes to the queue of the table, and to the first there is where each action has its own', () => {
+  const destination = { queue_name: 'all', insert: { queue_name: 'new' } };
+  expect(route(destination, 'users', 'schema')?.queue).toBe('all');
+  const apart = {
+    tables: { 'public.users': { update: { queue_name: 'changed' }, delete: { queue_name: 'gone' } } },
+  };
+  expect(route(apart, 'users', 'schema')?.queue).toBe('changed');
+  expect(route(apart, 'orders', 'schema')).toBeUndefined();
+});
+
 test('backfilled rows go where inserts go', () => {
   const destination = { queue_name: 'all', insert: { queue_name: 'new' } };
   expect(route(destination, 'users', 'read')?.queue).toBe('new');

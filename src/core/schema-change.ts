@@ -1,0 +1,153 @@
+// How a table looked to the rows that were written to it, and what a change of its schema is: what differs between two such looks. Pure.
+import type { Position } from './position.ts';
+import type { TableName } from './selection.ts';
+
+export type ShapeColumn = {
+  readonly name: string;
+  /** The OID and modifier of its type, as the stream says them. */
+  readonly type: number;
+  readonly typeModifier: number;
+  /** As SQL writes the type; undefined: the type was gone when that was looked up. */
+  readonly typeName?: string | undefined;
+  /** Undefined: not known for the time of the rows. */
+  readonly nullable?: boolean | undefined;
+  /** Of the attribute, where the catalog proves that it was this column when the rows were written. Never given to another one. */
+  readonly number?: number | undefined;
+  /** As in `Column`: in messages where it is asked for. */
+  readonly generated?: true | undefined;
+};
+
+export type TableShape = TableName & {
+  readonly relationId: number;
+  readonly columns: readonly ShapeColumn[];
+  /** The key's columns, empty where there is none; undefined: not known for the time of the rows. */
+  readonly key?: readonly string[] | undefined;
+};
+
+/** The table's rows have another shape from the row event at this place on: the first that was written with it. */
+export type SchemaChange = {
+  readonly before: TableShape;
+  readonly after: TableShape;
+  readonly at: Pick<Position, 'commitLsn' | 'index'>;
+};
+
+/** One thing that differs. */
+export type SchemaStep =
+  | { readonly change: 'table_renamed'; readonly from: TableName; readonly to: TableName }
+  | { readonly change: 'column_renamed'; readonly from: string; readonly to: string }
+  | { readonly change: 'column_dropped'; readonly column: string }
+  | { readonly change: 'column_added'; readonly column: string }
+  | {
+      readonly change: 'column_retyped';
+      readonly column: string;
+      readonly from: string | undefined;
+      readonly to: string | undefined;
+    }
+  | { readonly change: 'key_changed'; readonly from: readonly string[]; readonly to: readonly string[] };
+
+/**
+ * What differs, in an order in which it could be done. Columns are told to be renamed only where the catalog knew the same attribute
+ * under both names; else one was dropped and one added.
+ */
+export function schemaSteps(before: TableShape, after: TableShape): readonly SchemaStep[] {
+  const steps: SchemaStep[] = [];
+  if (before.schema !== after.schema || before.table !== after.table)
+    steps.push({ change: 'table_renamed', from: nameOf(before), to: nameOf(after) });
+  const nowOf = partners(before, after);
+  const stays = new Set(nowOf.values());
+  for (const column of before.columns)
+    if (!nowOf.has(column)) steps.push({ change: 'column_dropped', column: column.name });
+  for (const [was, now] of nowOf)
+    if (was.name !== now.name) steps.push({ change: 'column_renamed', from: was.name, to: now.name });
+  for (const [was, now] of nowOf)
+    if (!isOfSameType(was, now))
+      steps.push({ change: 'column_retyped', column: now.name, from: was.typeName, to: now.typeName });
+  for (const column of after.columns)
+    if (!stays.has(column)) steps.push({ change: 'column_added', column: column.name });
+  if (hasOtherKey(before, after, nowOf)) {
+    steps.push({ change: 'key_changed', from: before.key ?? [], to: after.key ?? [] });
+  }
+  return steps;
+}
+
+/** Has a row of the one shape other columns, another name or another key than one of the other? */
+export const isSameShape = (before: TableShape, after: TableShape): boolean =>
+  before.schema === after.schema &&
+  before.table === after.table &&
+  before.columns.length === after.columns.length &&
+  before.columns.every((column, i) => {
+    const other = after.columns[i]!;
+    return column.name === other.name && isOfSameType(column, other) && column.generated === other.generated;
+  }) &&
+  !hasOtherKey(before, after, partners(before, after));
+
+const nameOf = ({ schema, table }: TableName): TableName => ({ schema, table });
+
+const isOfSameType = (a: ShapeColumn, b: ShapeColumn): boolean =>
+  a.type === b.type && a.typeModifier === b.typeModifier;
+
+/** The columns of before that are there afterwards, under whatever name: the same attribute, or by name where that is not known of both. */
+function partners(before: TableShape, after: TableShape): Map<ShapeColumn, ShapeColumn> {
+  const isSameTable = before.relationId === after.relationId;
+  const byNumber = new Map(after.columns.map((column) => [column.number, column]));
+  const byName = new Map(after.columns.map((column) => [column.name, column]));
+  const found = new Map<ShapeColumn, ShapeColumn>();
+  for (const column of before.columns) {
+    const same = isSameTable && column.number !== undefined ? byNumber.get(column.number) : undefined;
+    const named = byName.get(column.name);
+    const isKnownOfBoth = isSameTable && column.number !== undefined && named?.number !== undefined;
+    const partner = same ?? (isKnownOfBoth ? undefined : named);
+    if (partner !== undefined) found.set(column, partner);
+  }
+  return withoutDoubles(found, isSameTable);
+}
+
+/** Where a column is the same attribute as one and has the name of another, the attribute decides. */
+function withoutDoubles(
+  found: Map<ShapeColumn, ShapeColumn>,
+  isSameTable: boolean,
+): Map<ShapeColumn, ShapeColumn> {
+  if (!isSameTable) return found;
+  const taken = new Set<ShapeColumn>();
+  for (const [was, now] of found) if (isSameAttribute(was, now)) taken.add(now);
+  for (const [was, now] of found) if (!isSameAttribute(was, now) && taken.has(now)) found.delete(was);
+  return found;
+}
+
+const isSameAttribute = (a: ShapeColumn, b: ShapeColumn): boolean =>
+  a.number !== undefined && a.number === b.number;
+
+/** Keys are told to differ only where both are known; a renamed column stays the same part of its key. */
+function hasOtherKey(
+  before: TableShape,
+  after: TableShape,
+  nowOf: ReadonlyMap<ShapeColumn, ShapeColumn>,
+): boolean {
+  if (before.key === undefined || after.key === undefined) return false;
+  if (before.key.length !== after.key.length) return true;
+  const key = new Set(after.key);
+  return before.key.some((name) => {
+    const was = before.columns.find((column) => column.name === name);
+    const now = was && nowOf.get(was);
+    return !key.has(now?.name ?? name);
+  });
+}
+
+/**
+ * As far as a sink's messages have these columns; undefined where nothing differs there. `name`: of the table that it reads the rows
+ * of a partition under, which has no name of its own there.
+ */
+export function asSeenBy(
+  change: SchemaChange,
+  name: TableName | undefined,
+  isWanted: (column: ShapeColumn, shape: TableShape) => boolean,
+): SchemaChange | undefined {
+  const seen = (shape: TableShape): TableShape => ({
+    ...shape,
+    ...(name && nameOf(name)),
+    columns: shape.columns.filter((column) => isWanted(column, shape)),
+  });
+  const before = seen(change.before);
+  const after = seen(change.after);
+  return isSameShape(before, after) ? undefined : { ...change, before, after };
+}

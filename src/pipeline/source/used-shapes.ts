@@ -1,0 +1,171 @@
+// Tells when the rows of a table begin to have another shape: what the Relation says that a row is the first to use, against what rows
+// before it used. The log says so with the Relation, so that every sink is told the same at the same row, however often it is read.
+import type { Client } from 'pg';
+import type { Logger } from 'pino';
+import type { Relation } from '../../core/change.ts';
+import { isLost, type Partings } from '../../core/partings.ts';
+import type { Position } from '../../core/position.ts';
+import { isSameShape, type SchemaChange, type TableShape } from '../../core/schema-change.ts';
+import { buildRelation, isKeyProven, isLaterXid, type Enrichment } from '../../pgoutput/enrichment.ts';
+import type { RawRelation } from '../../pgoutput/messages.ts';
+import type { CatalogColumn } from '../../postgres/catalog.ts';
+import type { ShapeOwner, UsedShape, UsedShapes } from '../../store/used-shapes.ts';
+
+export type ShapePorts = {
+  readonly client: Pick<Client, 'query'>;
+  readonly owner: ShapeOwner;
+  readonly store: Pick<UsedShapes, 'of' | 'add'>;
+  /** Of the log: rows of a lost history are none. */
+  readonly partings: () => Partings;
+  readonly logger: Pick<Logger, 'warn'>;
+};
+
+/** One a connection: what it notes is in the store before the rows that it is about are logged. */
+export class ShapesInUse {
+  readonly #ports: ShapePorts;
+  /** By relation, as its last Relation message has it. */
+  readonly #shapes = new Map<number, TableShape>();
+  #unwritten: UsedShape[] = [];
+
+  constructor(ports: ShapePorts) {
+    this.#ports = ports;
+  }
+
+  /** A Relation message, with what the catalog says of it. `xid`: of the transaction that it came in. */
+  async came(
+    raw: RawRelation,
+    known: {
+      readonly enrichment: Enrichment;
+      readonly columns: readonly CatalogColumn[];
+      readonly xid: number;
+    },
+  ): Promise<void> {
+    const shape = await this.#withTypes(shapeOf(buildRelation(raw, known.enrichment), known));
+    this.#shapes.set(raw.id, shape);
+  }
+
+  /**
+   * The row event at `at` is the first that uses the relation as it came last. Answers how rows before that one looked, if otherwise.
+   * Of what is logged already the same is answered again.
+   */
+  firstUse(relationId: number, at: Position): SchemaChange | undefined {
+    const seen = this.#shapes.get(relationId);
+    if (seen === undefined) return undefined;
+    const { here, before } = this.#noted(seen, at);
+    // What is read again is described by a later catalog, which may know less of it.
+    const same = [here, before].find((noted) => noted !== undefined && isSameShape(noted, seen));
+    const after = same === undefined ? seen : merged(seen, same);
+    if (same === undefined || tellsMore(after, same)) this.#unwritten.push({ shape: after, at });
+    if (before === undefined || isSameShape(before, after)) return undefined;
+    return { before, after, at: { commitLsn: at.commitLsn, index: at.index } };
+  }
+
+  /** Before what was taken is appended: whoever starts again knows at least as much as the log. */
+  write(): void {
+    if (this.#unwritten.length === 0) return;
+    const { store, owner, logger } = this.#ports;
+    try {
+      store.add(owner, this.#unwritten);
+      this.#unwritten = [];
+    } catch (error) {
+      // It is tried again with the next; until then it is known here.
+      logger.warn({ database: owner.database, err: error }, 'the shapes of tables could not be noted');
+    }
+  }
+
+  /** The last shape that rows used before `at` (of this table, or of another that had its name), and this table's from `at` on. */
+  #noted(
+    table: TableShape,
+    at: Position,
+  ): { readonly here: TableShape | undefined; readonly before: TableShape | undefined } {
+    const { store, owner, partings } = this.#ports;
+    const parted = partings();
+    const noted = [
+      ...store.of(owner, table),
+      ...this.#unwritten.filter(({ shape }) => isOf(shape, table)),
+    ].filter((used) => !isLost(parted, used.at));
+    const isOwn = ({ shape }: UsedShape): boolean => shape.relationId === table.relationId;
+    const earlier = noted.filter((used) => isBefore(used.at, at));
+    const own = earlier.filter(isOwn);
+    const here = noted.filter((used) => isOwn(used) && !isBefore(used.at, at) && !isBefore(at, used.at));
+    return { here: lastOf(here)?.shape, before: lastOf(own.length > 0 ? own : earlier)?.shape };
+  }
+
+  /** A type that the catalog's column does not have any more has its name all the same. */
+  async #withTypes(shape: TableShape): Promise<TableShape> {
+    const unnamed = shape.columns.filter(({ typeName }) => typeName === undefined);
+    if (unnamed.length === 0) return shape;
+    const { rows } = await this.#ports.client.query<{ readonly name: string | null }>(
+      `select case when exists (select from pg_type where oid = wanted.type) then format_type(wanted.type, wanted.modifier) end as name
+       from unnest($1::oid[], $2::int4[]) with ordinality wanted (type, modifier, place) order by wanted.place`,
+      [unnamed.map(({ type }) => type), unnamed.map(({ typeModifier }) => typeModifier)],
+    );
+    const names = new Map(unnamed.map((column, i) => [column, rows[i]?.name ?? undefined]));
+    return {
+      ...shape,
+      columns: shape.columns.map((column) =>
+        names.get(column) === undefined ? column : { ...column, typeName: names.get(column) },
+      ),
+    };
+  }
+}
+
+/** LSNs order what is of one history, whatever epochs it was logged in. */
+const isBefore = (a: Position, b: Position): boolean =>
+  a.commitLsn === b.commitLsn ? a.index < b.index : a.commitLsn < b.commitLsn;
+
+const lastOf = (used: readonly UsedShape[]): UsedShape | undefined =>
+  used.reduce<UsedShape | undefined>(
+    (last, next) => (last === undefined || !isBefore(next.at, last.at) ? next : last),
+    undefined,
+  );
+
+const isOf = (shape: TableShape, table: TableShape): boolean =>
+  shape.relationId === table.relationId || (shape.schema === table.schema && shape.table === table.table);
+
+/** What the catalog says counts as far as it has not changed since before the transaction: whoever alters a table has it for himself. */
+function shapeOf(
+  relation: Relation,
+  { columns, xid }: { readonly columns: readonly CatalogColumn[]; readonly xid: number },
+): TableShape {
+  const catalog = new Map(columns.map((column) => [column.name, column]));
+  return {
+    relationId: relation.id,
+    schema: relation.schema,
+    table: relation.table,
+    columns: relation.columns.map(({ name, type, typeModifier, generated }) => {
+      const found = catalog.get(name);
+      const isSame = found?.type === type && found.typeModifier === typeModifier;
+      const isProved = isSame && (found.columnXid === 0 || isLaterXid(xid, found.columnXid));
+      return {
+        name,
+        type,
+        typeModifier,
+        ...(isSame && { typeName: found.typeName }),
+        ...(isProved && { nullable: found.nullable, number: found.number }),
+        ...(generated && { generated }),
+      };
+    }),
+    ...(isKeyKnown(relation, xid) && { key: relation.key }),
+  };
+}
+
+/** Under FULL and NOTHING a key that is not there may be one that the catalog does not have any more. */
+const isKeyKnown = (relation: Relation, xid: number): boolean =>
+  relation.key.length > 0 && isKeyProven(relation, xid);
+
+/** Is more known of the same shape than was known of it before? */
+const tellsMore = (now: TableShape, before: TableShape): boolean =>
+  (now.key !== undefined && before.key === undefined) ||
+  now.columns.some(
+    ({ number, nullable }, i) =>
+      (number !== undefined && number !== before.columns[i]!.number) ||
+      (nullable !== undefined && nullable !== before.columns[i]!.nullable),
+  );
+
+/** Of one shape: what was known of it, with what is known now. */
+const merged = (now: TableShape, before: TableShape): TableShape => ({
+  ...before,
+  ...now,
+  columns: now.columns.map((column, i) => ({ ...before.columns[i]!, ...column })),
+});

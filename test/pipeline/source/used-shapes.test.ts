@@ -1,0 +1,177 @@
+// What rows of a table looked like before a Relation message, from what the store has of it. No server: the catalog is given.
+import { expect, test } from 'vitest';
+import { toLsn } from '../../../src/core/lsn.ts';
+import type { Partings } from '../../../src/core/partings.ts';
+import { schemaSteps } from '../../../src/core/schema-change.ts';
+import type { RawRelation } from '../../../src/pgoutput/messages.ts';
+import { ShapesInUse } from '../../../src/pipeline/source/used-shapes.ts';
+import type { CatalogColumn } from '../../../src/postgres/catalog.ts';
+import { openStore } from '../../../src/store/sqlite.ts';
+import { silent } from '../../support/messages.ts';
+
+const TEXT = 25;
+const OWNER = { database: 'shop', server: 'a' };
+
+type Described = {
+  readonly id?: number;
+  readonly name?: string;
+  /** By name, the attribute's number. */
+  readonly columns: Readonly<Record<string, number>>;
+  readonly at: readonly [commitLsn: number, index: number];
+  /** Of the transaction. */
+  readonly xid?: number;
+  /** Of the catalog's columns: who made them. */
+  readonly alteredBy?: number;
+  readonly epoch?: number;
+};
+
+function shapes(
+  options: { partings?: Partings; store?: ReturnType<typeof openStore>; owner?: typeof OWNER } = {},
+) {
+  const { partings = [], store = openStore(':memory:'), owner = OWNER } = options;
+  const inUse = new ShapesInUse({
+    client: { query: () => Promise.resolve({ rows: [] }) } as never,
+    owner,
+    store: store.usedShapes,
+    partings: () => partings,
+    logger: silent,
+  });
+  const used = async ({
+    id = 1,
+    name = 't',
+    columns,
+    at,
+    xid = 100,
+    alteredBy = 0,
+    epoch = 0,
+  }: Described) => {
+    const raw: RawRelation = {
+      id,
+      schema: 'public',
+      table: name,
+      replicaIdentity: 'default',
+      columns: Object.keys(columns).map((column, i) => ({
+        name: column,
+        type: TEXT,
+        typeModifier: -1,
+        identity: i === 0,
+      })),
+    };
+    const catalog = Object.entries(columns).map(([column, number]) => ({
+      name: column,
+      type: TEXT,
+      typeModifier: -1,
+      typeName: 'text',
+      nullable: true,
+      number,
+      columnXid: alteredBy,
+    })) as unknown as CatalogColumn[];
+    await inUse.came(raw, {
+      enrichment: { relationId: id, key: undefined, types: new Map() },
+      columns: catalog,
+      xid,
+    });
+    const change = inUse.firstUse(id, { epoch, commitLsn: toLsn(BigInt(at[0])), index: at[1] });
+    return change && schemaSteps(change.before, change.after).map(({ change: word }) => word);
+  };
+  return { used, write: () => inUse.write(), store };
+}
+
+test('the first shape of a table and an equal one are told to nobody, another one is', async () => {
+  const { used } = shapes();
+  expect(await used({ columns: { id: 1 }, at: [10, 0] })).toBeUndefined();
+  expect(await used({ columns: { id: 1 }, at: [11, 0] })).toBeUndefined();
+  expect(await used({ columns: { id: 1, a: 2 }, at: [12, 3] })).toEqual(['column_added']);
+  expect(await used({ columns: { id: 1, a: 2 }, at: [13, 0] })).toBeUndefined();
+});
+
+test('read again, before a crash had all of it on the disk or after, the same is told at the same place', async () => {
+  const first = shapes();
+  const story: Described[] = [
+    { columns: { id: 1 }, at: [10, 0] },
+    { columns: { id: 1, a: 2 }, at: [12, 1] },
+    { columns: { id: 1, b: 2 }, at: [12, 2] },
+  ];
+  const tell = async ({ used, write }: typeof first): Promise<unknown[]> => {
+    const told: unknown[] = [];
+    for (const each of story) told.push(await used(each));
+    write();
+    return told;
+  };
+  expect(await tell(first)).toEqual([undefined, ['column_added'], ['column_renamed']]);
+  const second = shapes({ store: first.store });
+  expect(await tell(second)).toEqual([undefined, ['column_added'], ['column_renamed']]);
+  // A server sends a Relation at its first use on a connection, wherever that is.
+  const third = shapes({ store: first.store });
+  expect(await third.used({ columns: { id: 1 }, at: [11, 0] })).toBeUndefined();
+  expect(await third.used(story[1]!)).toEqual(['column_added']);
+  expect(await third.used({ columns: { id: 1, b: 2 }, at: [14, 0] })).toBeUndefined();
+  // By then the catalog knew a later column under the name: what had been proved stands.
+  const late = shapes({ store: first.store });
+  expect(await late.used({ ...story[2]!, alteredBy: 200 })).toEqual(['column_renamed']);
+});
+
+test('an attribute that was altered in the transaction or after it is not known to be the same', async () => {
+  for (const alteredBy of [100, 101]) {
+    const { used } = shapes();
+    await used({ columns: { id: 1, a: 2 }, at: [10, 0], xid: 90 });
+    expect(await used({ columns: { id: 1, b: 2 }, at: [12, 0], alteredBy })).toEqual([
+      'column_dropped',
+      'column_added',
+    ]);
+  }
+});
+
+test('shapes of a lost history, of another server and of another database are none', async () => {
+  const { used, write, store } = shapes();
+  await used({ columns: { id: 1 }, at: [10, 0] });
+  await used({ columns: { id: 1, lost: 2 }, at: [20, 0] });
+  write();
+  const parted = shapes({ store, partings: [{ epoch: 1, lsn: toLsn(15n) }] });
+  expect(await parted.used({ columns: { id: 1 }, at: [30, 0], epoch: 1 })).toBeUndefined();
+  for (const owner of [
+    { ...OWNER, server: 'b' },
+    { ...OWNER, database: 'other' },
+  ]) {
+    const other = shapes({ store, owner });
+    expect(await other.used({ columns: { id: 1, x: 2 }, at: [30, 0] })).toBeUndefined();
+  }
+});
+
+test('a table that was made anew is compared with the one that had its name, one that was renamed with itself', async () => {
+  const { used, write, store } = shapes();
+  await used({ columns: { id: 1, a: 2 }, at: [10, 0] });
+  expect(await used({ id: 2, columns: { id: 1, b: 2 }, at: [12, 0] })).toEqual([
+    'column_dropped',
+    'column_added',
+  ]);
+  expect(await used({ id: 2, name: 'u', columns: { id: 1, b: 2 }, at: [14, 0] })).toEqual(['table_renamed']);
+  write();
+  const again = shapes({ store });
+  expect(await again.used({ id: 3, name: 'u', columns: { id: 1, b: 2 }, at: [16, 0] })).toBeUndefined();
+});
+
+test('a store that does not take them is said, and what is known here is told all the same', async () => {
+  const { used, write, store } = shapes();
+  await used({ columns: { id: 1 }, at: [10, 0] });
+  const add = store.usedShapes.add.bind(store.usedShapes);
+  store.usedShapes.add = () => {
+    throw new Error('database is locked');
+  };
+  write();
+  expect(await used({ columns: { id: 1, a: 2 }, at: [12, 0] })).toEqual(['column_added']);
+  store.usedShapes.add = add;
+  write();
+  const again = shapes({ store });
+  expect(await again.used({ columns: { id: 1 }, at: [14, 0] })).toEqual(['column_dropped']);
+});
+
+test('of a table so many shapes are kept that a crash finds the ones before', async () => {
+  const { used, write, store } = shapes();
+  for (let n = 0; n < 100; n++) {
+    await used({ columns: { id: 1, [`c${n}`]: n + 2 }, at: [10 + n, 0] });
+    write();
+  }
+  const kept = store.usedShapes.of(OWNER, { relationId: 1, schema: 'public', table: 't' });
+  expect(kept.map(({ at }) => at.commitLsn)).toEqual(Array.from({ length: 16 }, (_, n) => BigInt(94 + n)));
+});
