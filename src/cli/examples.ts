@@ -36,6 +36,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace status --orphans', 'after a failover that lost changes: which of them had been delivered'],
     ['tailrace status --url http://10.0.0.7:7376 --json', 'of a service elsewhere, as data'],
   ],
+  slots: [['tailrace slots list', 'what the servers keep for Tailrace']],
   'slots list': [
     ['tailrace slots list', 'which server has the slot, and how much WAL it keeps for it'],
     ['tailrace slots list --json', 'the same as data'],

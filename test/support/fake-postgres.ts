@@ -139,6 +139,7 @@ const identity = ({ systemIdentifier, timeline, walEnd }: FakeServer): readonly 
 const serverRow = ({ serverVersion, databaseOid, encoding = 'UTF8' }: FakeServer): readonly WireRow[] => [
   {
     serverVersion,
+    inRecovery: false,
     versionText: '18.0',
     databaseOid,
     walLevel: 'logical',
@@ -260,7 +261,7 @@ const ANSWERS: readonly (readonly [
   [/from pg_locks w/, () => []],
   [/from pg_locks/, () => [{ xids: [] }]],
   [/pg_xact_status/, ({ transactionState }) => [{ state: transactionState }]],
-  [/pg_is_in_recovery/, () => [{ standby: false }]],
+  [/as standby/, () => [{ standby: false }]],
   [/pg_control_system/, ({ systemIdentifier }) => [{ system: systemIdentifier }]],
   [/^IDENTIFY_SYSTEM/, identity],
   [/^TIMELINE_HISTORY/, ({ timelineHistory }) => [{ filename: 'history', content: timelineHistory }]],

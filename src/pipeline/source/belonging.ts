@@ -40,6 +40,8 @@ export type BelongingFacts = {
   readonly target: Target;
   /** Of the database, in the configuration. */
   readonly name: string;
+  /** Are standbys read from? No other server changes its timeline while it runs. */
+  readonly readsStandbys: boolean;
   /** At this server, now. */
   readonly look: Look;
   /** The last look at a server that was proved to be the log's. */
@@ -74,17 +76,18 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
   assertSameCluster(facts);
   const log = endOf(opened);
   assertReplayed(facts, log);
-  const identity: Identity = isSameLife(proved, look)
-    ? { verdict: 'same' }
-    : judgeIdentity(
-        {
-          timeline: log.timeline,
-          switches: switchesBefore(log.timeline, proved),
-          endLsn: log.lastEndLsn,
-          flushed: log.flushed,
-        },
-        server,
-      );
+  const identity: Identity =
+    facts.readsStandbys && isSameLife(proved, look)
+      ? { verdict: 'same' }
+      : judgeIdentity(
+          {
+            timeline: log.timeline,
+            switches: switchesBefore(log.timeline, proved),
+            endLsn: log.lastEndLsn,
+            flushed: log.flushed,
+          },
+          server,
+        );
   if (identity.verdict === 'another') throw historyParted(log, server, identity.why);
   const inDoubt = !log.created && isInDoubt(proved, look);
   const uncommitted = inDoubt && identity.verdict !== 'parted' ? await lastUncommitted(facts) : undefined;

@@ -59,6 +59,7 @@ export async function join(joining: Joining): Promise<StartPlan> {
     client,
     target,
     name: ports.options.settings.name,
+    readsStandbys: ports.options.settings.primary !== undefined,
     look,
     proved: looks.proved,
     last: looks.last,

@@ -38,7 +38,7 @@ function room() {
     },
     ledger: {
       remember: (messages) => void told.push(['remember', ...names(messages)]),
-      rememberHalves: (messages) => void told.push(['remember halves', ...names(messages)]),
+      rememberParts: (messages) => void told.push(['remember halves', ...names(messages)]),
       record: () => void told.push(['record']),
     },
     settlement: { soon: () => void told.push(['soon']) },

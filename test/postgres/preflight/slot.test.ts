@@ -15,6 +15,7 @@ const SOUND: Slot = {
   temporary: false,
   twoPhase: false,
   failover: false,
+  synced: false,
   walStatus: 'reserved',
   invalidation: undefined,
   confirmedFlush: toLsn(1n),
