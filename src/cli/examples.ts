@@ -122,6 +122,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace gaps accept 3 -c /etc/tailrace.yaml', 'found through this configuration'],
   ],
   'gaps help': [['tailrace gaps help accept', 'how to accept one']],
+  'slots help': [['tailrace slots help drop', 'how to drop one']],
   'databases help': [['tailrace databases help adopt', 'how to go on with another server']],
   help: [['tailrace help dead-letters replay', 'the same as tailrace dead-letters replay --help']],
 };
