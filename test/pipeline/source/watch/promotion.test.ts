@@ -57,8 +57,12 @@ test('a standby that is promoted while the primary lives on is asked for its rol
 
 test('nobody is asked where one host is listed, or a standby is read from', async () => {
   const standby = await host({ standby: true, timeline: 1 });
-  await (await watch(standby.server)).watching;
+  await (
+    await watch(standby.server)
+  ).watching;
   const other = await host({ standby: false, timeline: 2 });
-  await (await watch(standby.server, other.server)).watching;
+  await (
+    await watch(standby.server, other.server)
+  ).watching;
   expect(other.server.asked).toEqual([]);
 });
