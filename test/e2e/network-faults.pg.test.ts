@@ -38,7 +38,7 @@ test(
       database: { ...world.database, port: network.port },
       endpoint: world.recorder.url,
       sinks: [{ tables: TABLES, destination: 'lanes: 8' }],
-      databaseExtra: 'connection: { receive_timeout: 4s }',
+      databaseExtra: 'connection: { receive_timeout: 8s }',
     });
     await world.start({ config });
     const random = seededRandom(SEED);
