@@ -65,6 +65,11 @@ export type DatabaseSettings = {
     readonly maxRetainedBytes: number;
     /** A failover slot, made so or altered, where the server can (17+). */
     readonly failover: boolean;
+    /** Have large transactions sent while they are in progress (14+); undefined: each once it is committed. */
+    readonly streaming?: {
+      /** What of them may wait on our disk. */
+      readonly maxSpooledBytes: number;
+    };
   };
   readonly publication: {
     readonly name: string;

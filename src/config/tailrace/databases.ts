@@ -25,6 +25,7 @@ export const toDatabase = (config: DatabaseConfig): DatabaseSettings => ({
     ack: config.slot.ack,
     maxRetainedBytes: config.slot.max_retained,
     failover: config.slot.failover,
+    ...(config.slot.streaming === 'on' && { streaming: { maxSpooledBytes: config.slot.max_spooled } }),
   },
   publication: {
     name: config.publication.name,

@@ -13,8 +13,12 @@ import {
 } from '../../postgres/connection/connection.ts';
 import { findPrimary, type Primary } from '../../postgres/connection/hosts.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
-import { asksForMessages } from '../../postgres/replication/protocol.ts';
-import { startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
+import { asksForMessages, streamsInProgress } from '../../postgres/replication/protocol.ts';
+import {
+  startReplication,
+  type ReplicationStream,
+  type StreamOptions,
+} from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
@@ -36,6 +40,7 @@ import {
   type Prepared,
   type ServerHistory,
 } from './start.ts';
+import { openStreamSource, type ClosableSource } from './spool/opening.ts';
 import type { SourceState } from './status.ts';
 import { recordStreamed, type TablePorts } from './streamed-tables.ts';
 import { refreshTables, watchTables } from './tables.ts';
@@ -51,6 +56,8 @@ export type SessionPorts = JoinPorts & {
   readonly state: SourceState;
   /** Read the stream as the database has its texts: the server could not convert one of them to UTF-8. */
   readonly ownEncoding: boolean;
+  /** Have transactions sent while they are in progress, where the server can. */
+  readonly inProgress: boolean;
   /** The log that an earlier connection opened. */
   readonly opened: SourceLog | undefined;
   /** Under which the server knows this connection. */
@@ -124,8 +131,11 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const transcoder = await transcoderOf({ client: primary.client, encoding, ownEncoding });
     const markers = await markersOf(primary.client, prepared, ports.walsender);
     opened.feed.onProof = (content) => markers?.came(content);
-    const stream = await startStream(replication, { startLsn: plan.startLsn, prepared, options });
+    const inProgress = ports.inProgress && streamsInProgress(prepared.preflight.serverVersion);
+    const streamOptions = streamOptionsOf({ startLsn: plan.startLsn, inProgress, prepared, options });
+    const stream = await startReplication(replication, streamOptions);
     opened.streamed = true;
+    let source: ClosableSource | undefined;
     const { describe, partitions } = describingRelations({
       opened,
       client: primary.client,
@@ -143,8 +153,10 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       noteServer(options, ready, ports.lines);
       ports.onStreaming(stream, ready, server.walEnd);
       state.streams();
+      source = openStreamSource(stream, streamOptions, { options, state, opened });
       await follow({
         stream,
+        source,
         transcoder,
         opened,
         primary,
@@ -157,6 +169,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         isFailoverSlot: failover === true || (failover === false && settings.slot.failover && !unaltered),
       });
     } finally {
+      source?.close();
       await stream.stop();
       // A disk that is full, or a store that does not answer: then the next connection does that first.
       await partWhereFound(opened, options).catch(() => undefined);
@@ -169,25 +182,28 @@ export async function runSession(ports: SessionPorts): Promise<void> {
   }
 }
 
-function startStream(
-  replication: ReplicationConnection,
-  facts: { readonly startLsn: Lsn; readonly prepared: Prepared; readonly options: SourceOptions },
-): Promise<ReplicationStream> {
-  const { startLsn, prepared, options } = facts;
+function streamOptionsOf(facts: {
+  readonly startLsn: Lsn;
+  readonly inProgress: boolean;
+  readonly prepared: Prepared;
+  readonly options: SourceOptions;
+}): StreamOptions {
+  const { startLsn, inProgress, prepared, options } = facts;
   const { settings } = options;
   const { senderTimeoutMs, serverVersion } = prepared.preflight;
-  return startReplication(replication, {
+  return {
     slot: settings.slot.name,
     publication: settings.publication.name,
     startLsn,
     // No reply says less than the slot knows, before it is known not to have moved.
     confirmed: ZERO_LSN,
     messages: asksForMessages(serverVersion),
+    inProgress,
     statusIntervalMs: settings.statusIntervalMs,
     receiveTimeoutMs: settings.receiveTimeoutMs,
     senderTimeoutMs,
     maxMessageBytes: Math.max(options.log.maxMessageBytes, MIN_MESSAGE_BYTES),
-  });
+  };
 }
 
 async function markersOf(
@@ -216,6 +232,7 @@ function tablePorts({ client, target }: Primary, { options, state, looks }: Sess
 }
 
 type Following = Reading & {
+  readonly stream: ReplicationStream;
   readonly primary: Primary;
   readonly pid: number;
   readonly markers: MarkerLoop | undefined;
@@ -226,7 +243,8 @@ type Following = Reading & {
 
 /** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
 async function follow(following: Following): Promise<void> {
-  const { stream, opened, primary, pid, looking, partitions, markers, isFailoverSlot, ports } = following;
+  const { stream, source, opened, primary, pid, looking, partitions, markers, isFailoverSlot, ports } =
+    following;
   const { state, options, signal: stopped } = ports;
   const { keeper, budget } = opened;
   const done = new AbortController();
@@ -247,7 +265,7 @@ async function follow(following: Following): Promise<void> {
     ports.lines.say({ level: 'warn', message, fields: { code }, kind: code });
   const { client } = primary;
   const { settings } = options;
-  const isReading = (): boolean => !keeper.behind && !budget.spent;
+  const isReading = (): boolean => !keeper.behind && !budget.spent && source.readsBack !== true;
   const lookAgain = async (): Promise<void> => {
     const look = await ports.looks.again(looking);
     const { catalog } = look;

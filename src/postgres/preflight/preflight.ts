@@ -22,6 +22,7 @@ import { asksForMessages } from '../replication/protocol.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { inspectMissingSlot, inspectSlot, readSlot, type Slot } from './slot.ts';
 import { inspectFailover } from './standby.ts';
+import { inspectStreaming } from './streaming.ts';
 import { inspectSynchronous } from './synchronous.ts';
 import { inspectPublication, makingOf } from './publication-findings.ts';
 import { inspectTables, type WantedTables } from './table-findings.ts';
@@ -112,6 +113,7 @@ export async function preflight(
       mayCreate: server.mayCreate,
     }),
     ...inspectMarkers(server, settings),
+    ...inspectStreaming(server.serverVersion, settings),
     await inspectSynchronous(client, applicationName(settings)),
     ...inspectFailover(settings, { serverVersion: server.serverVersion, slotFailover: slot?.failover }),
   ];

@@ -1,0 +1,41 @@
+// What a connection's reader reads: the stream itself, or where transactions come while they are in progress, the stream without those.
+import type { StreamOptions } from '../../../postgres/replication/protocol.ts';
+import type { SourceLog } from '../log.ts';
+import type { SourceOptions } from '../options.ts';
+import type { SourceState } from '../status.ts';
+import { SpooledStream, type StreamSource } from './spooled-stream.ts';
+import { removeSpools } from './spools.ts';
+
+export type ClosableSource = StreamSource & { close(): void };
+
+export function openStreamSource(
+  stream: StreamSource,
+  { inProgress, maxMessageBytes }: StreamOptions,
+  ports: { readonly options: SourceOptions; readonly state: SourceState; readonly opened: SourceLog },
+): ClosableSource {
+  const { options, state, opened } = ports;
+  const { slot, name } = options.settings;
+  if (inProgress !== true || slot.streaming === undefined) {
+    removeSpools(opened.directory);
+    return {
+      get walEnd() {
+        return stream.walEnd;
+      },
+      read: () => stream.read(),
+      close: () => undefined,
+    };
+  }
+  const { log } = opened;
+  return new SpooledStream({
+    stream,
+    database: name,
+    directory: opened.directory,
+    maxBytes: slot.streaming.maxSpooledBytes,
+    maxMessageBytes,
+    onCommitted: (commitLsn) => {
+      // Else it comes again, and is logged already.
+      if (commitLsn > log.context.lastCommitLsn) state.streamedTransactions++;
+    },
+    onBytes: (bytes) => (state.spooledBytes = bytes),
+  });
+}
