@@ -50,7 +50,7 @@ export const randomTables = (sessions: number): string =>
   Array.from(
     { length: sessions },
     (_, i) => `create table random_${i} (id int primary key, note text, big text);
-      alter table random_${i} alter big set storage external;`,
+      alter table random_${i} alter big set storage external, alter note set storage plain;`,
   ).join('');
 
 /** Returns once every transaction has ended. */

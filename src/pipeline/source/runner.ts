@@ -192,8 +192,7 @@ class SourceRun {
     if (fault.code === DRAINED) return;
     if (fault.code === 'DECODING_STOPPED') this.#stopped = {};
     if (fault.code === TEXT_UNDECODABLE) this.#ownEncoding = true;
-    if (fault.code === SPOOL_GIVEN_UP || fault.code === LOG_DISK_FULL)
-      this.#wholeUntil = maxLsn(this.#state.walEnd, this.#state.logged);
+    if (fault.code === SPOOL_GIVEN_UP || fault.code === LOG_DISK_FULL) this.#wholeUntil = this.#reached;
     if (isHealing(fault)) this.#state.stallsHealed++;
     const failures = ++this.#failures;
     const exhausted = settings.maxConnectionRetries > 0 && failures > settings.maxConnectionRetries;

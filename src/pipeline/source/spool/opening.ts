@@ -1,4 +1,5 @@
 // What a connection's reader reads: the stream itself, or where transactions come while they are in progress, the stream without those.
+import { describeError } from '../../../core/errors.ts';
 import type { StreamOptions } from '../../../postgres/replication/protocol.ts';
 import type { SourceLog } from '../log.ts';
 import type { SourceOptions } from '../options.ts';
@@ -16,7 +17,14 @@ export function openStreamSource(
   const { options, state, opened } = ports;
   const { slot, name } = options.settings;
   if (inProgress !== true || slot.streaming === undefined) {
-    removeSpools(opened.directory);
+    try {
+      removeSpools(opened.directory);
+    } catch (cause) {
+      options.logger.warn(
+        { directory: opened.directory },
+        `what transactions in progress left here cannot be deleted: ${describeError(cause)}`,
+      );
+    }
     return {
       get walEnd() {
         return stream.walEnd;

@@ -28,11 +28,14 @@ export type ReplayOptions = {
 
 export class Replay {
   readonly spool: Spool;
+  /** Nothing is left of it, and it comes as nothing: that is how Postgres has it, too (15 and newer). */
+  readonly isEmpty: boolean;
   readonly #options: ReplayOptions;
   readonly #fd: number;
   readonly #input: ReplicationInput;
   readonly #chunk = Buffer.allocUnsafeSlow(READ_BYTES);
   #next: 'begin' | 'rows' | 'end' = 'begin';
+  #first: StreamBatch | undefined;
   #left: number;
   /** Relation messages so far. */
   #relations = 0;
@@ -45,16 +48,24 @@ export class Replay {
     this.#left = spool.bytes;
     this.#input = new ReplicationInput(options.maxMessageBytes + XID_BYTES);
     this.#fd = openFile(spool.path, constants.O_RDONLY);
+    try {
+      this.#first = this.#rows();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    this.isEmpty = this.#first === undefined;
   }
 
   /** Valid until the next call; undefined: that was all. Throws errors of the file system. */
   next(): StreamBatch | undefined {
     switch (this.#next) {
       case 'begin':
-        this.#next = 'rows';
-        return batchOf([this.#options.commit.begin]);
+        this.#next = this.isEmpty ? 'end' : 'rows';
+        return this.isEmpty ? undefined : batchOf([this.#options.commit.begin]);
       case 'rows': {
-        const rows = this.#rows();
+        const rows = this.#first ?? this.#rows();
+        this.#first = undefined;
         if (rows !== undefined) return rows;
         this.#next = 'end';
         return batchOf([this.#options.commit.commit]);

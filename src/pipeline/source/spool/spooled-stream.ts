@@ -62,16 +62,16 @@ export class SpooledStream implements StreamSource {
 
   /** Ends with the stream it is made of; a batch is valid until the next call. */
   async read(): Promise<StreamBatch | undefined> {
-    if (this.#replay !== undefined) return this.#readBack(this.#replay);
-    if (this.#at === this.#live.count) {
+    if (this.#replay === undefined && this.#at === this.#live.count) {
       const came = await this.#ports.stream.read();
       if (came === undefined) return undefined;
       this.#live = came;
       this.#at = 0;
     }
-    const batch = this.#take();
-    this.#ports.onBytes(this.#spools.bytes);
-    return batch;
+    for (;;) {
+      const batch = this.#replay === undefined ? this.#take() : this.#readBack(this.#replay);
+      if (batch !== undefined) return batch;
+    }
   }
 
   /** A commit that is waited for may never come while nothing is read: what takes the room goes. */
@@ -87,8 +87,8 @@ export class SpooledStream implements StreamSource {
     this.#ports.onBytes(0);
   }
 
-  /** Takes from `#live` up to something that is handed out. */
-  #take(): StreamBatch {
+  /** Takes from `#live` up to something that is handed out; undefined: a transaction is to be read back first. */
+  #take(): StreamBatch | undefined {
     const { count } = this.#live;
     while (this.#at < count) {
       if (this.#open !== undefined) {
@@ -97,8 +97,9 @@ export class SpooledStream implements StreamSource {
       }
       const from = this.#at;
       const to = this.#ordinaryEnd();
-      if (to === from && !this.#takeStreamed()) continue;
-      return to === from ? this.#readBack(this.#replay!) : this.#handOut(from, to);
+      if (to > from) return this.#handOut(from, to);
+      this.#takeStreamed();
+      if (this.#replay !== undefined) return undefined;
     }
     return this.#handOut(count, count);
   }
@@ -130,8 +131,8 @@ export class SpooledStream implements StreamSource {
     return count;
   }
 
-  /** Takes one message that is about a transaction in progress; is there something to read back now? */
-  #takeStreamed(): boolean {
+  /** Takes one message that is about a transaction in progress. */
+  #takeStreamed(): void {
     const { bytes, starts, ends } = this.#live;
     const start = starts[this.#at]!;
     const end = ends[this.#at]!;
@@ -141,19 +142,22 @@ export class SpooledStream implements StreamSource {
         const { xid, isFirst } = decodeStreamStart(bytes, start, end);
         this.#open = this.#spools.open(xid, isFirst);
         if (this.#open === undefined) throw malformed(bytes, start, 'goes on with an unknown transaction');
-        return false;
+        return;
       }
       case STREAMED.abort: {
         const { xid, subxid } = decodeStreamAbort(bytes, start, end);
         this.#spools.undo(xid, subxid);
-        return false;
+        return this.#tell();
       }
       case STREAMED.commit:
-        this.#beginReplay(start, end);
-        return true;
+        return this.#beginReplay(start, end);
       default:
         throw malformed(bytes, start, 'ends a part that has not begun');
     }
+  }
+
+  #tell(): void {
+    this.#ports.onBytes(this.#spools.bytes);
   }
 
   /** Writes what `#live` has of the part that is open. */
@@ -176,6 +180,7 @@ export class SpooledStream implements StreamSource {
       this.#spools.write(bytes, isBegun ? first : copyDataStart(first), ends[to - 1]!);
     }
     this.#at = to;
+    this.#tell();
     if (to === count) return;
     this.#at++;
     this.#spools.close();
@@ -196,10 +201,10 @@ export class SpooledStream implements StreamSource {
           onRelation: (id, described) => this.#described.set(id, described),
         }),
     );
-    this.#ports.onCommitted(commit.commitLsn);
+    if (!this.#replay.isEmpty) this.#ports.onCommitted(commit.commitLsn);
   }
 
-  #readBack(replay: Replay): StreamBatch {
+  #readBack(replay: Replay): StreamBatch | undefined {
     const batch = this.#onDisk(() => replay.next());
     if (batch !== undefined) return batch;
     this.#replay = undefined;
@@ -207,7 +212,8 @@ export class SpooledStream implements StreamSource {
     const again = this.#order.readBack(this.#described);
     this.#described.clear();
     this.#spools.drop(replay.spool.xid);
-    return again.length > 0 ? batchOf(again) : this.#take();
+    this.#tell();
+    return again.length > 0 ? batchOf(again) : undefined;
   }
 
   #onDisk<T>(read: () => T): T {

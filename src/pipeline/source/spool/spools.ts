@@ -65,7 +65,7 @@ export class Spools {
   constructor(ports: SpoolPorts) {
     this.#ports = ports;
     this.#directory = join(ports.directory, DIRECTORY);
-    removeSpools(ports.directory);
+    this.#try('clear', () => removeSpools(ports.directory));
   }
 
   /** A part of this transaction begins. */
@@ -84,7 +84,7 @@ export class Spools {
   #add(xid: number): void {
     this.drop(xid);
     if (this.#spools.size >= MAX_SPOOLS) throw this.#full(`there are ${MAX_SPOOLS} at once`);
-    if (this.#spools.size === 0) makeDirectorySync(this.#directory);
+    if (this.#spools.size === 0) this.#try('begin', () => makeDirectorySync(this.#directory));
     const path = join(this.#directory, String(xid));
     this.#spools.set(xid, {
       xid,
@@ -147,14 +147,19 @@ export class Spools {
     this.#spools.delete(xid);
     this.#relations -= spool.relations.length;
     this.bytes -= spool.bytes;
-    rmSync(spool.path, { force: true });
+    this.#try('delete', () => rmSync(spool.path, { force: true }));
   }
 
-  /** The connection is over: what was in progress comes again. */
+  /** The connection is over: what was in progress comes again. What cannot be deleted is when the next one begins. */
   clear(): void {
     this.close();
-    for (const xid of [...this.#spools.keys()]) this.drop(xid);
-    removeSpools(this.#ports.directory);
+    this.#spools.clear();
+    this.bytes = 0;
+    try {
+      removeSpools(this.#ports.directory);
+    } catch {
+      // A disk that does not take that has been told of, or will be.
+    }
   }
 
   #full(why: string): TailraceError {
