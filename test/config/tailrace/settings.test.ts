@@ -165,3 +165,18 @@ test('the longest wait is never below the first, and a length of time is never 0
     expect.stringMatching(/databases\[shop\]\.connection\.receive_timeout a duration above 0/),
   ]);
 });
+
+test('transactions in progress are streamed where that is written, within a limit', async () => {
+  const slotOf = async (slot: string) =>
+    (
+      await loadText(`
+databases:
+  - { name: shop, hostname: localhost, database: shop, slot: { name: s${slot} }, publication: { name: p } }
+sinks: []
+`)
+    ).settings.databases[0]!.slot.streaming;
+  expect(await slotOf('')).toBeUndefined();
+  expect(await slotOf(', streaming: off, max_spooled: 1GB')).toBeUndefined();
+  expect(await slotOf(', streaming: on')).toEqual({ maxSpooledBytes: 4 * 1024 ** 3 });
+  expect(await slotOf(', streaming: on, max_spooled: 1GB')).toEqual({ maxSpooledBytes: 1024 ** 3 });
+});

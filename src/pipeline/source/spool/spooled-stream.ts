@@ -137,7 +137,7 @@ export class SpooledStream implements StreamSource {
     const start = starts[this.#at]!;
     const end = ends[this.#at]!;
     this.#at++;
-    switch (bytes[start]) {
+    switch (bytes[start]!) {
       case STREAMED.start: {
         const { xid, isFirst } = decodeStreamStart(bytes, start, end);
         this.#open = this.#spools.open(xid, isFirst);

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import { assert as assertProperty, asyncProperty, integer } from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { toLsn, ZERO_LSN, type Lsn } from '../../../../src/core/lsn.ts';
 import { SpooledStream, type StreamSource } from '../../../../src/pipeline/source/spool/spooled-stream.ts';
@@ -274,8 +274,8 @@ describe('transactions in progress', () => {
         ...[begin(5, 30n), a, long, b, longest, b, commit(30n)].map(data),
       ]),
     );
-    await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: 3_000 }), async (chunkBytes) => {
+    await assertProperty(
+      asyncProperty(integer({ min: 1, max: 3_000 }), async (chunkBytes) => {
         expect(joined(await read(sent, { chunkBytes }))).toEqual(expected);
         expect(spoolFiles()).toEqual([]);
       }),
