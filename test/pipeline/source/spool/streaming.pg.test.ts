@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseLsn } from '../../../../src/core/lsn.ts';
+import { STREAMS_IN_PROGRESS } from '../../../../src/postgres/versions.ts';
 import { databaseSettings, serverVersion } from '../../../support/database-settings.ts';
 import { connect, createTestDatabase, waitFor, type TestDatabase } from '../../../support/postgres.ts';
 import { startTestServer } from '../../../support/server.ts';
@@ -23,11 +24,12 @@ let client: Client;
 let version: number;
 let ends: (() => unknown)[];
 
-beforeEach(async () => {
+beforeEach(async ({ skip }) => {
+  ends = [];
   database = await createTestDatabase();
   client = database.client;
   version = await serverVersion(client);
-  ends = [];
+  if (version < STREAMS_IN_PROGRESS) skip();
   await client.query(`create table items (id int primary key, note text);
     create table others (a int, b text, c text); alter table others replica identity full;
     alter table items alter note set storage external`);
