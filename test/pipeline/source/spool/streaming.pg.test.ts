@@ -120,7 +120,9 @@ const spools = (source: TestSource) =>
 
 /** `immediate`: every change is sent at once (17 and newer); else a transaction is streamed whenever it holds 64 kB of changes. */
 for (const how of ['immediate', 'by memory'] as const) {
-  test(`random transactions give the same log with streaming and without it: ${how}`, async ({ skip }) => {
+  test(`random transactions give the same log with streaming and without it: ${how} (C124, C125)`, async ({
+    skip,
+  }) => {
     const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9));
     if (how === 'by memory') await decodesWith(SMALL_MEMORY);
     else {
@@ -141,7 +143,7 @@ for (const how of ['immediate', 'by memory'] as const) {
   });
 }
 
-test('one in progress holds nothing up; rolled back, it has never been', async () => {
+test('one in progress holds nothing up; rolled back, it has never been (C126)', async () => {
   await decodesWith(SMALL_MEMORY);
   const directory = newDirectory();
   const source = await start('streaming', STREAMING, directory);
@@ -281,7 +283,7 @@ test('composites are proved as ever, and texts of other encodings read', async (
   expect(streaming.status()).toMatchObject({ streamedTransactions: 1, unprovedShapes: 0 });
 });
 
-test('prepared transactions come once, at COMMIT PREPARED, and not at all where they are rolled back', async () => {
+test('prepared transactions come once, at COMMIT PREPARED, and not at all where they are rolled back (C129)', async () => {
   const server = await startTestServer({ settings: { max_prepared_transactions: '5' } });
   const usual = database;
   try {
