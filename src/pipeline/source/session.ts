@@ -1,7 +1,7 @@
 // One connection's life: from finding the primary to the last byte, with the loops beside the reading one.
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
-import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import type { Lsn } from '../../core/lsn.ts';
 import { walsenderName, walsenderToken, type Walsender } from '../../core/process-life.ts';
 import {
   applicationName,
@@ -13,12 +13,7 @@ import {
 } from '../../postgres/connection/connection.ts';
 import { findPrimary, type Primary } from '../../postgres/connection/hosts.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
-import { asksForMessages, streamsInProgress } from '../../postgres/replication/protocol.ts';
-import {
-  startReplication,
-  type ReplicationStream,
-  type StreamOptions,
-} from '../../postgres/replication/stream.ts';
+import { startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
@@ -31,7 +26,7 @@ import { readAll, type Reading } from './reading.ts';
 import { describingRelations } from './relations.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
 import type { Looking } from './looks.ts';
-import type { SourceOptions, SourceReady } from './options.ts';
+import type { SourceReady } from './options.ts';
 import {
   assertUnmoved,
   prepareDatabase,
@@ -40,7 +35,8 @@ import {
   type Prepared,
   type ServerHistory,
 } from './start.ts';
-import { openStreamSource, type ClosableSource } from './spool/opening.ts';
+import { openStreamSource, restingNotes, type ClosableSource } from './spool/opening.ts';
+import { streamOptionsOf } from './stream-options.ts';
 import type { SourceState } from './status.ts';
 import { recordStreamed, type TablePorts } from './streamed-tables.ts';
 import { refreshTables, watchTables } from './tables.ts';
@@ -48,9 +44,6 @@ import { watchServer } from './watch.ts';
 import { MarkerLoop, mayEmit } from './watch/marker.ts';
 import { watchConfirmation } from './watch/confirmation.ts';
 import { watchHosts } from './watch/hosts.ts';
-
-/** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
-const MIN_MESSAGE_BYTES = 256 * 1024;
 
 export type SessionPorts = JoinPorts & {
   readonly state: SourceState;
@@ -111,9 +104,9 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const unaltered = await letStandbysTakeOver(replication, settings, prepared.slot);
     const notices = [...prepared.notices, ...(unaltered === undefined ? [] : [unaltered.message])];
     const {
-      notes,
       slot: { failover },
     } = prepared;
+    const notes = [...prepared.notes, ...restingNotes(options.settings, ports.inProgress)];
     const known = new Set([...state.notices, ...state.notes]);
     for (const notice of [...notices, ...notes]) if (!known.has(notice)) logger.warn(notice);
     state.notices = notices;
@@ -131,8 +124,8 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const transcoder = await transcoderOf({ client: primary.client, encoding, ownEncoding });
     const markers = await markersOf(primary.client, prepared, ports.walsender);
     opened.feed.onProof = (content) => markers?.came(content);
-    const inProgress = ports.inProgress && streamsInProgress(prepared.preflight.serverVersion);
-    const streamOptions = streamOptionsOf({ startLsn: plan.startLsn, inProgress, prepared, options });
+    const { startLsn } = plan;
+    const streamOptions = streamOptionsOf({ startLsn, inProgress: ports.inProgress, prepared, options });
     const stream = await startReplication(replication, streamOptions);
     opened.streamed = true;
     let source: ClosableSource | undefined;
@@ -180,30 +173,6 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     await closeConnection(primary.client);
     if (replication !== undefined) await closeConnection(replication.client);
   }
-}
-
-function streamOptionsOf(facts: {
-  readonly startLsn: Lsn;
-  readonly inProgress: boolean;
-  readonly prepared: Prepared;
-  readonly options: SourceOptions;
-}): StreamOptions {
-  const { startLsn, inProgress, prepared, options } = facts;
-  const { settings } = options;
-  const { senderTimeoutMs, serverVersion } = prepared.preflight;
-  return {
-    slot: settings.slot.name,
-    publication: settings.publication.name,
-    startLsn,
-    // No reply says less than the slot knows, before it is known not to have moved.
-    confirmed: ZERO_LSN,
-    messages: asksForMessages(serverVersion),
-    inProgress,
-    statusIntervalMs: settings.statusIntervalMs,
-    receiveTimeoutMs: settings.receiveTimeoutMs,
-    senderTimeoutMs,
-    maxMessageBytes: Math.max(options.log.maxMessageBytes, MIN_MESSAGE_BYTES),
-  };
 }
 
 async function markersOf(

@@ -1,11 +1,20 @@
 // What a connection's reader reads: the stream itself, or where transactions come while they are in progress, the stream without those.
 import { describeError } from '../../../core/errors.ts';
 import type { StreamOptions } from '../../../postgres/replication/protocol.ts';
+import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import type { SourceLog } from '../log.ts';
 import type { SourceOptions } from '../options.ts';
 import type { SourceState } from '../status.ts';
 import { SpooledStream, type StreamSource } from './spooled-stream.ts';
 import { removeSpools } from './spools.ts';
+
+/** Where it is wanted, and found no room: said as long as it rests. */
+export const restingNotes = ({ slot }: DatabaseSettings, inProgress: boolean): readonly string[] =>
+  inProgress || slot.streaming === undefined
+    ? []
+    : [
+        'slot.streaming: each transaction is read once it is committed for now, because those in progress found no room here',
+      ];
 
 export type ClosableSource = StreamSource & { close(): void };
 

@@ -1,6 +1,6 @@
 // A stream with transactions in progress, as if it had none: their parts go to spools, and come back as whole transactions at their
 // commits, in the place where the server says that they were committed. All others pass as they are. Hot (bench: `huge`).
-import type { Lsn } from '../../../core/lsn.ts';
+import { ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import { STREAMED } from '../../../pgoutput/bytes.ts';
 import { malformed } from '../../../pgoutput/message-reader.ts';
 import { MESSAGE } from '../../../pgoutput/messages.ts';
@@ -48,12 +48,11 @@ export class SpooledStream implements StreamSource {
   #replay: Replay | undefined;
   /** The last Relation messages of what is read back. */
   #described = new Map<number, Described>();
-  walEnd: Lsn;
+  walEnd: Lsn = ZERO_LSN;
 
   constructor(ports: SpooledStreamPorts) {
     this.#ports = ports;
     this.#spools = new Spools(ports);
-    this.walEnd = ports.stream.walEnd;
   }
 
   get readsBack(): boolean {

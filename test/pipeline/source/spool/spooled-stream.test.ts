@@ -253,6 +253,27 @@ describe('transactions in progress', () => {
     expect(spoolFiles()).toEqual(['7']);
   });
 
+  test('say nothing of a WAL end that came with the answer to START_REPLICATION before what came with it is handed out', async () => {
+    const stream = wire(
+      Buffer.concat([data(begin(6, 70n)), data(row('b')), ...part(5, true, row('a'))]),
+      1 << 20,
+    );
+    const source = new SpooledStream({
+      stream: { read: () => stream.read(), walEnd: toLsn(90n) },
+      database: 'shop',
+      directory,
+      maxBytes: 1 << 20,
+      maxMessageBytes: MAX_MESSAGE_BYTES,
+      onCommitted: () => undefined,
+      onBytes: () => undefined,
+    });
+    expect((await source.read())?.count).toBe(2);
+    expect(source.walEnd).toBe(ZERO_LSN);
+    expect((await source.read())?.count).toBe(0);
+    expect(source.walEnd).toBe(90n);
+    source.close();
+  });
+
   test('come the same however the socket cuts them, with rows beyond the limit in pieces', async () => {
     const long = row('x'.repeat(MAX_MESSAGE_BYTES + 500));
     const longest = row('y'.repeat(MAX_MESSAGE_BYTES - long.length + MAX_MESSAGE_BYTES + 500));

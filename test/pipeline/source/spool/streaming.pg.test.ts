@@ -208,6 +208,7 @@ test('where they would take more than they may, each is read at its commit until
   expect(idsOf(log!)).toEqual(range(0, 2000));
   expect(source.status()).toMatchObject({ streamedTransactions: 0, reconnects: 1, spooledBytes: 0 });
   expect(source.lines.filter(({ msg }) => msg.includes('300000 bytes'))).toHaveLength(1);
+  expect(source.status().notes.filter((note) => note.startsWith('slot.streaming'))).toHaveLength(1);
   expect(spoolFiles(directory)).toEqual([]);
   await client.query(
     'select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1',
@@ -217,6 +218,7 @@ test('where they would take more than they may, each is read at its commit until
   await client.query(many(2000));
   expect(idsOf((await logged(source))[0]!)).toEqual(range(0, 3000));
   expect(source.status()).toMatchObject({ streamedTransactions: 1, reconnects: 2 });
+  expect(source.status().notes.filter((note) => note.startsWith('slot.streaming'))).toEqual([]);
 });
 
 test('logical messages come where they were written, also where a savepoint beside them is undone', async () => {
