@@ -1,5 +1,6 @@
 // A stream with transactions in progress, as if it had none: their parts go to spools, and come back as whole transactions at their
 // commits, in the place where the server says that they were committed. All others pass as they are. Hot (bench: `huge`).
+import { setImmediate } from 'node:timers/promises';
 import { ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import { STREAMED } from '../../../pgoutput/bytes.ts';
 import { malformed } from '../../../pgoutput/message-reader.ts';
@@ -61,7 +62,9 @@ export class SpooledStream implements StreamSource {
 
   /** Ends with the stream it is made of; a batch is valid until the next call. */
   async read(): Promise<StreamBatch | undefined> {
-    if (this.#replay === undefined && this.#at === this.#live.count) {
+    // A file is read without waiting: replies to the server, syncs and the rest go on in between all the same.
+    if (this.#replay !== undefined) await setImmediate();
+    else if (this.#at === this.#live.count) {
       const came = await this.#ports.stream.read();
       if (came === undefined) return undefined;
       this.#live = came;

@@ -274,6 +274,27 @@ describe('transactions in progress', () => {
     source.close();
   });
 
+  test('leave time for everything else while they are read back', async () => {
+    const rows = Array.from({ length: 100 }, () => row('x'.repeat(4_000)));
+    const [passes, got] = [[] as number[], nothing()];
+    const source = new SpooledStream({
+      stream: wire(Buffer.concat([...part(5, true, ...rows), data(streamCommit(5, 100n))]), 1 << 20),
+      database: 'shop',
+      directory,
+      maxBytes: 1 << 20,
+      maxMessageBytes: MAX_MESSAGE_BYTES,
+      onCommitted: () => undefined,
+      onBytes: () => undefined,
+    });
+    const ticking = (): void => void (passes.push(got.messages.length), (immediate = setImmediate(ticking)));
+    let immediate = setImmediate(ticking);
+    await readAll(source, got);
+    clearImmediate(immediate);
+    source.close();
+    expect(got.messages).toHaveLength(102);
+    expect(passes.filter((count) => count > 0 && count < 102)).not.toEqual([]);
+  });
+
   test('come the same however the socket cuts them, with rows beyond the limit in pieces', async () => {
     const long = row('x'.repeat(MAX_MESSAGE_BYTES + 500));
     const longest = row('y'.repeat(MAX_MESSAGE_BYTES - long.length + MAX_MESSAGE_BYTES + 500));
