@@ -1,6 +1,6 @@
 // Transactions that are streamed while they are in progress give the log that they give when they are read at their commits.
 import type { Client } from 'pg';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFailed, test } from 'vitest';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseLsn } from '../../../../src/core/lsn.ts';
@@ -133,6 +133,13 @@ for (const how of ['immediate', 'by memory'] as const) {
     await client.query(randomTables(sessions.length));
     const streaming = await start('streaming', STREAMING);
     const whole = await start('whole');
+    onTestFailed(() => {
+      const said = [streaming, whole].map(({ status, lines }) => ({
+        status: status(),
+        lines: lines.slice(-20),
+      }));
+      console.error(JSON.stringify({ seed, said }, undefined, 1));
+    });
     const [transactions, rowBytes] = how === 'immediate' ? [15, 20] : [25, 2_000];
     await randomTransactions({ sessions, chance: seededChance(seed), transactions, rowBytes });
     const [got, expected] = (await logged(streaming, whole)).map(contentOf);
@@ -320,4 +327,17 @@ test('prepared transactions come once, at COMMIT PREPARED, and not at all where 
     database = usual;
     client = usual.client;
   }
+});
+
+test('what is rolled back with its savepoints ends nothing where transactions are read at their commits', async () => {
+  await decodesWith(SMALL_MEMORY);
+  const directory = newDirectory();
+  const first = await start('whole', {}, directory);
+  await first.stop();
+  // Nobody decodes it before it is rolled back.
+  await client.query(`begin; ${many(0)}; savepoint s; ${many(1000)}; savepoint t; ${many(2000)}; rollback`);
+  const source = await start('whole', {}, directory);
+  const [log] = await logged(source);
+  expect(idsOf(log!)).toEqual([]);
+  expect(source.status()).toMatchObject({ health: 'healthy', state: 'streaming', reconnects: 0 });
 });
