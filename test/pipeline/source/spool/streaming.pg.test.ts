@@ -328,16 +328,3 @@ test('prepared transactions come once, at COMMIT PREPARED, and not at all where 
     client = usual.client;
   }
 });
-
-test('what is rolled back with its savepoints ends nothing where transactions are read at their commits', async () => {
-  await decodesWith(SMALL_MEMORY);
-  const directory = newDirectory();
-  const first = await start('whole', {}, directory);
-  await first.stop();
-  // Nobody decodes it before it is rolled back.
-  await client.query(`begin; ${many(0)}; savepoint s; ${many(1000)}; savepoint t; ${many(2000)}; rollback`);
-  const source = await start('whole', {}, directory);
-  const [log] = await logged(source);
-  expect(idsOf(log!)).toEqual([]);
-  expect(source.status()).toMatchObject({ health: 'healthy', state: 'streaming', reconnects: 0 });
-});
