@@ -110,7 +110,7 @@ async function measure(bench: Workbench, { scenarios, rates }: Usage): Promise<L
   const lines: Line[] = [];
   if (scenarios.has('drain') || scenarios.has('log')) lines.push(...(await replay(bench, scenarios)));
   if (scenarios.has('latency')) lines.push(...(await latency(bench, rates)));
-  if (scenarios.has('huge')) lines.push(await huge(bench));
+  if (scenarios.has('huge')) lines.push(...(await huge(bench)));
   if (scenarios.has('isolation')) lines.push(...(await isolation(bench)));
   if (scenarios.has('backlog')) lines.push(await backlog(bench));
   if (scenarios.has('growth')) lines.push(...(await growth(bench)));

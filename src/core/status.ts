@@ -110,6 +110,10 @@ export type DatabaseStatus = Condition & {
   readonly retainedBytes: number;
   readonly logBytes: number;
   readonly transactions: number;
+  /** Of the transactions, those that came while they were in progress (`slot.streaming`). */
+  readonly streamedTransactions: number;
+  /** What is here of transactions in progress. */
+  readonly spooledBytes: number;
   readonly changes: number;
   readonly receivedBytes: number;
   /** Changes logged since the start with a composite value that is Postgres' text: nothing proved its type's attributes. */

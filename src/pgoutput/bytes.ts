@@ -17,6 +17,14 @@ export const PGOUTPUT = {
   logicalMessage: 0x4d, // M
 } as const;
 
+/** Around the parts of transactions that are sent while they are in progress (protocol 2). Within a part, each message has its xid behind its type. */
+export const STREAMED = {
+  start: 0x53, // S
+  stop: 0x45, // E
+  commit: 0x63, // c
+  abort: 0x41, // A
+} as const;
+
 /** The first byte of each column of a row. `damaged` is ours: as `text`, where U+FFFD stands for bytes that were none. */
 export const COLUMN = {
   null: 0x6e, // n

@@ -75,6 +75,11 @@ export type DatabaseSettings = {
     readonly failover: boolean;
     /** One that is there is not altered. */
     readonly staysUnaltered?: true;
+    /** Have large transactions sent while they are in progress (14+); undefined: each once it is committed. */
+    readonly streaming?: {
+      /** What of them may wait on our disk. */
+      readonly maxSpooledBytes: number;
+    };
   };
   readonly publication: {
     readonly name: string;

@@ -5,6 +5,8 @@ export const OLDEST_VERSION = 130_000;
 
 /** pgoutput sends logical messages. https://www.postgresql.org/docs/14/release-14.html */
 export const SENDS_MESSAGES = 140_000;
+/** Transactions in progress can be streamed (protocol 2). */
+export const STREAMS_IN_PROGRESS = 140_000;
 /** `client_connection_check_interval`. */
 export const CHECKS_CONNECTION = 140_000;
 export const HAS_MULTIRANGES = 140_000;

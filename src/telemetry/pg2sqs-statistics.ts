@@ -7,8 +7,7 @@ export function pg2sqsStatistics({ version, databases, sinks }: ServiceStatus): 
   return {
     version,
     pg2sqs_tx_total: database?.transactions ?? 0,
-    // Transactions are read when they are committed.
-    pg2sqs_tx_streamed_total: 0,
+    pg2sqs_tx_streamed_total: database?.streamedTransactions ?? 0,
     ...(database !== undefined && {
       pg2sqs_lsn_last_processed: database.loggedEnd,
       pg2sqs_lsn_last_reported: database.flushed,

@@ -20,6 +20,8 @@ export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): Databas
   retainedBytes: 4096,
   logBytes: 8192,
   transactions: 10,
+  streamedTransactions: 4,
+  spooledBytes: 2048,
   changes: 100,
   receivedBytes: 5000,
   unprovedShapes: 0,

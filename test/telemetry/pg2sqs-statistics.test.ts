@@ -20,7 +20,7 @@ test('pg2sqs’ names stand for what is counted here, of every queue', () => {
   expect(pg2sqsStatistics(serviceStatus({ version: '1.2.3', sinks: [sinkStatus(), other, idle] }))).toEqual({
     version: '1.2.3',
     pg2sqs_tx_total: 10,
-    pg2sqs_tx_streamed_total: 0,
+    pg2sqs_tx_streamed_total: 4,
     pg2sqs_lsn_last_processed: '1/0',
     pg2sqs_lsn_last_reported: '0/E0',
     pg2sqs_downstream_write_queue_length: 16,

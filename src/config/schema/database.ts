@@ -107,6 +107,17 @@ const slot = z.strictObject({
     .describe(
       'Standbys have the slot, so that a failover finds it: a failover slot, made so or altered before the stream starts (Postgres 17 and newer), or one that Tailrace makes and moves along on each standby of the list (16). `unaltered`: the same, but a slot that is there already stays as it is, as with pg2sqs.',
     ),
+  streaming: z
+    .enum(['off', 'on'])
+    .default('off')
+    .describe(
+      '`on`: Postgres sends large transactions while they are in progress (Postgres 14 and newer), and they wait on the disk here for their commits. What sinks get, and in which order, is the same; it comes sooner.',
+    ),
+  max_spooled: byteSize()
+    .prefault('4GB')
+    .describe(
+      'With `streaming: on`: what of transactions in progress may wait here. Where it is not enough, Tailrace connects again and reads each transaction once it is committed.',
+    ),
 });
 
 const primary = z.strictObject({

@@ -27,6 +27,7 @@ export const toDatabase = (config: DatabaseConfig): DatabaseSettings => ({
     maxRetainedBytes: config.slot.max_retained,
     failover: config.slot.failover !== false,
     ...(config.slot.failover === 'unaltered' && { staysUnaltered: true }),
+    ...(config.slot.streaming === 'on' && { streaming: { maxSpooledBytes: config.slot.max_spooled } }),
   },
   publication: {
     name: config.publication.name,

@@ -7,6 +7,7 @@ import { timelineOf } from '../../core/timeline.ts';
 import type { BlockContext } from '../../log/format.ts';
 import { appendFrame } from '../../pgoutput/frames.ts';
 import type { LogWriter } from '../../log/writer.ts';
+import { STREAMED } from '../../pgoutput/bytes.ts';
 import { encodeEnrichment, type Enrichment } from '../../pgoutput/enrichment.ts';
 import {
   decodeBegin,
@@ -191,6 +192,9 @@ export class LogFeed {
           break;
         case MESSAGE.type:
           appendFrame(this.#writer, bytes, start, end);
+          break;
+        case STREAMED.abort:
+          // Nobody asked for it: Postgres 18 tells of savepoints of a large transaction that was rolled back, also where none is streamed (measured).
           break;
         default:
           throw this.#corrupt('it has a message of a kind that there is not', bytes, start, end);

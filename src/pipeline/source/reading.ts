@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { maxLsn, type Lsn } from '../../core/lsn.ts';
 import { decodeRelation, MESSAGE } from '../../pgoutput/messages.ts';
 import type { Transcoder } from '../../postgres/encoding/transcoder.ts';
-import type { ReplicationStream, StreamBatch } from '../../postgres/replication/stream.ts';
+import type { StreamBatch } from '../../postgres/replication/stream.ts';
 import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import type { JoinPorts } from './joining.ts';
 import type { SourceLog } from './log.ts';
@@ -11,6 +11,7 @@ import type { Looking } from './looks.ts';
 import type { PartitionWatch } from './partition-watch.ts';
 import type { Describe } from './relations.ts';
 import { openProofs, relationsFrom } from './shapes.ts';
+import type { StreamSource } from './spool/spooled-stream.ts';
 import type { SourceState } from './status.ts';
 import type { ShapesInUse } from './used-shapes.ts';
 
@@ -18,7 +19,7 @@ import type { ShapesInUse } from './used-shapes.ts';
 const ROOM_INTERVAL_MS = 100;
 
 export type Reading = {
-  readonly stream: ReplicationStream;
+  readonly source: StreamSource;
   readonly transcoder: Transcoder | undefined;
   readonly opened: SourceLog;
   readonly looking: Looking;
@@ -34,13 +35,13 @@ export type Reading = {
 
 /** The hot loop: one block a batch. */
 export async function readAll(reading: Reading, signal: AbortSignal): Promise<void> {
-  const { stream, transcoder, describe, partitions, shapes, looking, ports } = reading;
+  const { source, transcoder, describe, partitions, shapes, looking, ports } = reading;
   const { feed, keeper, budget, log } = reading.opened;
   const proofs = openProofs(looking, ports);
   // A disk that the connection before this one found full.
   while (budget.isFull && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
   for (;;) {
-    const came = await stream.read();
+    const came = await source.read();
     if (came === undefined) return;
     proofs.received();
     const batch = transcoder === undefined ? came : await transcoder.inUtf8(came);
@@ -64,11 +65,14 @@ export async function readAll(reading: Reading, signal: AbortSignal): Promise<vo
       feed.flush();
     }
     ports.state.unprovedShapes += proofs.takeUnproved();
-    feed.reached(stream.walEnd);
-    ports.onReached(maxLsn(stream.walEnd, log.context.lastEndLsn));
-    keeper.appended(stream.walEnd, feed.openTransaction, feed.brought);
-    partitions.reached = stream.walEnd;
-    while ((keeper.behind || budget.spent) && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
+    feed.reached(source.walEnd);
+    ports.onReached(maxLsn(source.walEnd, log.context.lastEndLsn));
+    keeper.appended(source.walEnd, feed.openTransaction, feed.brought);
+    partitions.reached = source.walEnd;
+    while ((keeper.behind || budget.spent) && !signal.aborted) {
+      if (budget.spent) source.waits?.();
+      await sleep(ROOM_INTERVAL_MS);
+    }
   }
 }
 

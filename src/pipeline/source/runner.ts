@@ -7,6 +7,7 @@ import { Outage, Repeats } from '../../core/repeats.ts';
 import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
 import { TEXT_UNDECODABLE } from '../../postgres/replication/protocol.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
+import { LOG_DISK_FULL } from '../../log/errors.ts';
 import { storeError } from '../../store/errors.ts';
 import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { SourceLog } from './log.ts';
@@ -20,6 +21,7 @@ import type { StoppedDecoding } from './joining.ts';
 import { reconnectMs } from './reconnect.ts';
 import { runSession } from './session.ts';
 import { SourceState } from './status.ts';
+import { SPOOL_GIVEN_UP } from './spool/spools.ts';
 import { isHealing } from './watch/heals.ts';
 import type { DatabaseStatus } from '../../core/status.ts';
 
@@ -79,6 +81,8 @@ class SourceRun {
   #walEndBefore: Lsn = ZERO_LSN;
   /** The server could not convert a text: the run that follows takes it as it is. */
   #ownEncoding = false;
+  /** Transactions in progress found no room here when the WAL ended there: they are read once they are committed. */
+  #wholeUntil: Lsn | undefined;
   /** On the connections before this one. */
   #receivedBytes = 0;
 
@@ -161,6 +165,7 @@ class SourceRun {
       lines: this.#lines,
       onOpened: (opened) => this.#hasOpened(opened),
       ownEncoding: this.#ownEncoding,
+      inProgress: this.#isInProgressWanted(),
       onStreaming: (stream, ready, walEnd) => {
         this.#stream = stream;
         if (this.#streamedBefore) this.#state.reconnects++;
@@ -191,6 +196,13 @@ class SourceRun {
     if (!log.context.inTransaction && log.context.lastEndLsn > ZERO_LSN) add(log.context.timeline);
   }
 
+  /** Where spools have found no room, not again before something committed later than all that was there has come. */
+  #isInProgressWanted(): boolean {
+    const logged = this.#opened?.log.context.lastEndLsn ?? ZERO_LSN;
+    if (this.#wholeUntil !== undefined && logged > this.#wholeUntil) this.#wholeUntil = undefined;
+    return this.#options.settings.slot.streaming !== undefined && this.#wholeUntil === undefined;
+  }
+
   /** A stream that breaks at the same place each time has begun each time, too: only what comes of it counts. */
   #came(lsn: Lsn): void {
     if (this.#failures > 0 && (lsn > this.#reached || lsn >= this.#walEndBefore)) this.#failures = 0;
@@ -204,6 +216,7 @@ class SourceRun {
     if (fault.code === DRAINED) return;
     if (fault.code === 'DECODING_STOPPED') this.#stopped = {};
     if (fault.code === TEXT_UNDECODABLE) this.#ownEncoding = true;
+    if (fault.code === SPOOL_GIVEN_UP || fault.code === LOG_DISK_FULL) this.#wholeUntil = this.#reached;
     if (isHealing(fault)) this.#state.stallsHealed++;
     const failures = ++this.#failures;
     const exhausted = settings.maxConnectionRetries > 0 && failures > settings.maxConnectionRetries;

@@ -2,7 +2,7 @@
 import type { Client } from 'pg';
 import { aborted } from '../../core/abort.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
-import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
+import type { Lsn } from '../../core/lsn.ts';
 import { walsenderName, walsenderToken, type Walsender } from '../../core/process-life.ts';
 import {
   applicationName,
@@ -15,7 +15,6 @@ import {
 import { systemOf, type Followed, type Primary } from '../../postgres/connection/hosts.ts';
 import { connectPrimary, findServer } from '../../postgres/connection/standbys.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
-import { asksForMessages } from '../../postgres/replication/protocol.ts';
 import { startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
@@ -31,7 +30,7 @@ import { readAll, type Reading } from './reading.ts';
 import { describingRelations } from './relations.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
 import type { Looking } from './looks.ts';
-import type { SourceOptions, SourceReady } from './options.ts';
+import type { SourceReady } from './options.ts';
 import {
   assertUnmoved,
   prepareDatabase,
@@ -40,6 +39,8 @@ import {
   type Prepared,
   type ServerHistory,
 } from './start.ts';
+import { openStreamSource, restingNotes, type ClosableSource } from './spool/opening.ts';
+import { streamOptionsOf } from './stream-options.ts';
 import type { SourceState } from './status.ts';
 import { recordStreamed, type TablePorts } from './streamed-tables.ts';
 import { refreshTables, watchTables } from './tables.ts';
@@ -51,13 +52,12 @@ import { watchHosts } from './watch/hosts.ts';
 import { keepStandbySlots } from './watch/standby-slots.ts';
 import { watchPromotions } from './watch/promotion.ts';
 
-/** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
-const MIN_MESSAGE_BYTES = 256 * 1024;
-
 export type SessionPorts = JoinPorts & {
   readonly state: SourceState;
   /** Read the stream as the database has its texts: the server could not convert one of them to UTF-8. */
   readonly ownEncoding: boolean;
+  /** Have transactions sent while they are in progress, where the server can. */
+  readonly inProgress: boolean;
   /** The log that an earlier connection opened. */
   readonly opened: SourceLog | undefined;
   /** Under which the server knows this connection. */
@@ -118,9 +118,9 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       : await letStandbysTakeOver(replication, settings, prepared.slot);
     const notices = [...prepared.notices, ...(unaltered === undefined ? [] : [unaltered.message])];
     const {
-      notes,
       slot: { failover },
     } = prepared;
+    const notes = [...prepared.notes, ...restingNotes(options.settings, ports.inProgress)];
     const known = new Set([...state.notices, ...state.notes]);
     for (const notice of [...notices, ...notes]) if (!known.has(notice)) logger.warn(notice);
     state.notices = notices;
@@ -138,8 +138,11 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const transcoder = await transcoderOf({ client: primary.client, encoding, ownEncoding });
     const markers = await markersOf(beside ?? primary.client, prepared, ports.walsender);
     opened.feed.onProof = (content) => markers?.came(content);
-    const stream = await startStream(replication, { startLsn: plan.startLsn, prepared, options });
+    const { startLsn } = plan;
+    const streamOptions = streamOptionsOf({ startLsn, inProgress: ports.inProgress, prepared, options });
+    const stream = await startReplication(replication, streamOptions);
     opened.streamed = true;
+    let source: ClosableSource | undefined;
     const { describe, partitions, shapes } = describingRelations({
       opened,
       client: primary.client,
@@ -157,8 +160,10 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       noteServer(options, ready, ports.lines);
       ports.onStreaming(stream, ready, server.walEnd);
       state.streams();
+      source = openStreamSource(stream, streamOptions, { options, state, opened });
       await follow({
         stream,
+        source,
         transcoder,
         opened,
         primary,
@@ -177,6 +182,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         serverVersion: prepared.preflight.serverVersion,
       });
     } finally {
+      source?.close();
       await stream.stop();
       // A disk that is full, or a store that does not answer: then the next connection does that first.
       await partWhereFound(opened, options).catch(() => undefined);
@@ -196,27 +202,6 @@ async function assertSameCluster(client: Primary['client'], ports: SessionPorts)
   if (ours === undefined) return;
   const { systemIdentifier: theirs = ours } = await systemOf(client);
   if (theirs !== ours) throw anotherCluster(theirs, ours);
-}
-
-function startStream(
-  replication: ReplicationConnection,
-  facts: { readonly startLsn: Lsn; readonly prepared: Prepared; readonly options: SourceOptions },
-): Promise<ReplicationStream> {
-  const { startLsn, prepared, options } = facts;
-  const { settings } = options;
-  const { senderTimeoutMs, serverVersion } = prepared.preflight;
-  return startReplication(replication, {
-    slot: settings.slot.name,
-    publication: settings.publication.name,
-    startLsn,
-    // No reply says less than the slot knows, before it is known not to have moved.
-    confirmed: ZERO_LSN,
-    messages: asksForMessages(serverVersion),
-    statusIntervalMs: settings.statusIntervalMs,
-    receiveTimeoutMs: settings.receiveTimeoutMs,
-    senderTimeoutMs,
-    maxMessageBytes: Math.max(options.log.maxMessageBytes, MIN_MESSAGE_BYTES),
-  });
 }
 
 async function markersOf(
@@ -245,6 +230,7 @@ function tablePorts({ client, target }: Primary, { options, state, looks }: Sess
 }
 
 type Following = Reading & {
+  readonly stream: ReplicationStream;
   readonly primary: Followed;
   /** To the primary, where a standby is followed and the primary answers. */
   readonly beside: Client | undefined;
@@ -258,7 +244,7 @@ type Following = Reading & {
 
 /** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
 async function follow(following: Following): Promise<void> {
-  const { stream, opened, primary, beside, pid, looking, partitions, markers, ports } = following;
+  const { stream, source, opened, primary, beside, pid, looking, partitions, markers, ports } = following;
   const { state, options, signal: stopped } = ports;
   const { keeper, budget } = opened;
   const { keeper: slotKeptBy, serverVersion } = following;
@@ -280,7 +266,7 @@ async function follow(following: Following): Promise<void> {
     ports.lines.say({ level: 'warn', message, fields: { code }, kind: code });
   const { client } = primary;
   const { settings } = options;
-  const isReading = (): boolean => !keeper.behind && !budget.spent;
+  const isReading = (): boolean => !keeper.behind && !budget.spent && source.readsBack !== true;
   const lookAgain = async (): Promise<void> => {
     const look = await ports.looks.again(looking);
     const { catalog } = look;

@@ -114,6 +114,8 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
       publication: settings.publication.name,
       via_root: String(publication.viaRoot),
       messages: String(asksForMessages(found.serverVersion)),
+      // A transaction during which the publication is altered may be decoded otherwise at its commit.
+      ...(settings.slot.streaming !== undefined && { streaming: 'on' }),
     },
   };
 }

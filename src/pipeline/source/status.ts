@@ -29,6 +29,8 @@ export class SourceState {
   flushed: Lsn = ZERO_LSN;
   logBytes = 0;
   transactions = 0;
+  streamedTransactions = 0;
+  spooledBytes = 0;
   changes = 0;
   receivedBytes = 0;
   unprovedShapes = 0;
@@ -139,6 +141,8 @@ export class SourceState {
       retainedBytes: walEnd > this.flushed ? Number(walEnd - this.flushed) : 0,
       logBytes: this.logBytes,
       transactions: this.transactions,
+      streamedTransactions: this.streamedTransactions,
+      spooledBytes: this.spooledBytes,
       changes: this.changes,
       receivedBytes: this.receivedBytes,
       unprovedShapes: this.unprovedShapes,

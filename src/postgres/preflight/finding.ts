@@ -45,12 +45,13 @@ export const alarmOf = (databaseName: string, finding: Finding, more = ''): Tail
     hint: finding.cure,
   });
 
-/** How much TLS verifies, how a database is encoded and what a failover costs are the user's choice: worth knowing, and nothing is left out for it. */
+/** How much TLS verifies, how a database is encoded, what a failover costs and when large transactions come are the user's choice: worth knowing, and nothing is left out for it. */
 const NOTES: ReadonlySet<string> = new Set([
   'TLS_UNVERIFIED',
   'ENCODING_UNCHECKED',
   'FAILOVER_LOSES_SLOT',
   'FAILOVER_MAY_PART',
+  'STREAMING_UNSUPPORTED',
 ]);
 
 /** Said where it is met, and no fault. */

@@ -24,6 +24,7 @@ import { primarySettings, type DatabaseSettings } from '../settings.ts';
 import { inspectSnapshotRight } from './kept-slot.ts';
 import { inspectMissingSlot, inspectNamesake, inspectSlot, readSlot, type Slot } from './slot.ts';
 import { inspectFailover } from './standby.ts';
+import { inspectStreaming } from './streaming.ts';
 import { inspectSynchronous } from './synchronous.ts';
 import { inspectPublication, makingOf } from './publication-findings.ts';
 import { inspectTables, type WantedTables } from './table-findings.ts';
@@ -142,6 +143,7 @@ export async function preflight(
       mayCreate: server.mayCreate,
     }),
     ...inspectMarkers(server, settings),
+    ...inspectStreaming(server.serverVersion, settings),
     await inspectSynchronous(client, applicationName(settings)),
     ...inspectFailover(settings, { serverVersion: server.serverVersion, slotFailover: slot?.failover }),
   ];

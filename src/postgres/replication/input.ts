@@ -10,6 +10,8 @@ import { HEADER_BYTES, lengthFault, MAX_OTHER_BYTES } from '../connection/framin
 /** 'w' and three 64-bit numbers in front of the pgoutput message. */
 export const XLOG_DATA_BYTES = 25;
 const KEEPALIVE_BYTES = 18;
+/** Behind the type of each message in a part of a transaction in progress. */
+export const XID_BYTES = 4;
 /**
  * Of a message that comes in pieces, the first piece has at least so much, or all of it: the type and relation id of a row, the
  * prefix of a logical message that is ours.
@@ -50,6 +52,18 @@ export const walStartOf = (bytes: Buffer, start: number): Lsn =>
 /** The same of bytes that may have nothing in front of them. */
 export const walStartIn = (bytes: Buffer, start: number): Lsn =>
   start < XLOG_DATA_BYTES - 1 ? ZERO_LSN : walStartOf(bytes, start);
+
+/** Where the first byte of the copy data is whose message, or its first piece, begins at `start`. */
+export const copyDataStart = (start: number): number => start - XLOG_DATA_BYTES - HEADER_BYTES;
+
+/** Takes the four bytes behind the type out of the message that begins at `start`: answers where it begins now. `walStartOf` still holds. */
+export function withoutXid(bytes: Buffer, start: number): number {
+  const walStart = start - XLOG_DATA_BYTES + 1;
+  // From the end: the two places overlap.
+  for (let i = 7; i >= 0; i--) bytes[walStart + XID_BYTES + i] = bytes[walStart + i]!;
+  bytes[start + XID_BYTES] = bytes[start]!;
+  return start + XID_BYTES;
+}
 
 /** A message of the backend that is not copy data: its type byte and content, copied. */
 export type ControlMessage = { readonly type: number; readonly content: Buffer };

@@ -7,7 +7,7 @@ import { POSTGRES_EPOCH_US } from '../../pgoutput/bytes.ts';
 import { connectionFault } from '../connection/fault.ts';
 import type { ReplicationConnection } from '../connection/connection.ts';
 import { slotInUse } from '../slot-in-use.ts';
-import { SENDS_MESSAGES } from '../versions.ts';
+import { SENDS_MESSAGES, STREAMS_IN_PROGRESS } from '../versions.ts';
 
 export type StreamOptions = {
   readonly slot: string;
@@ -18,6 +18,8 @@ export type StreamOptions = {
   readonly confirmed: Lsn;
   /** Ask for logical messages (14+). */
   readonly messages: boolean;
+  /** Ask for large transactions while they are in progress (14+). */
+  readonly inProgress?: boolean;
   readonly statusIntervalMs: number;
   readonly receiveTimeoutMs: number;
   /** The server's wal_sender_timeout; 0 is off, and the watchdog with it. */
@@ -36,14 +38,18 @@ export const TERMINATE_MESSAGE = Buffer.from([0x58, 0, 0, 0, 4]);
 
 export const asksForMessages = (serverVersion: number): boolean => serverVersion >= SENDS_MESSAGES;
 
+/** Can the server send transactions in progress? */
+export const streamsInProgress = (serverVersion: number): boolean => serverVersion >= STREAMS_IN_PROGRESS;
+
 export function startCommand(options: StreamOptions): string {
   // A list of identifiers inside a string, quoted as both. A string of this grammar takes backslashes as they are, and knows
   // no E'…': https://github.com/postgres/postgres/blob/REL_18_STABLE/src/backend/replication/repl_scanner.l
   const publications = `'${escapeIdentifier(options.publication).replaceAll("'", "''")}'`;
   const messages = options.messages ? `, messages 'true'` : '';
+  const [protocol, streaming] = options.inProgress === true ? ['2', `, streaming 'on'`] : ['1', ''];
   return (
     `START_REPLICATION SLOT ${escapeIdentifier(options.slot)} LOGICAL ${formatLsn(options.startLsn)} ` +
-    `(proto_version '1', publication_names ${publications}${messages})`
+    `(proto_version '${protocol}', publication_names ${publications}${messages}${streaming})`
   );
 }
 

@@ -109,6 +109,20 @@ export const DATABASE_METRICS: readonly Metric<DatabaseStatus>[] = [
     value: (database) => database.transactions,
   }),
   counter({
+    name: 'tailrace_database_streamed_transactions_total',
+    help: 'Of the transactions logged since the start, those that came while they were in progress.',
+    unit: 'transactions',
+    value: (database) => database.streamedTransactions,
+    meaning: 'With `slot.streaming: on`, which see [large transactions](concepts.md#large-transactions).',
+  }),
+  gauge({
+    name: 'tailrace_database_spooled_bytes',
+    help: 'What of transactions in progress waits on the disk for their commits.',
+    unit: 'bytes',
+    value: (database) => database.spooledBytes,
+    meaning: 'At most `slot.max_spooled`.',
+  }),
+  counter({
     name: 'tailrace_database_changes_total',
     help: 'Row changes logged since the start.',
     unit: 'changes',

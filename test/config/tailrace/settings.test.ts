@@ -224,3 +224,18 @@ test('standbys of a barrier have the port of the hosts, and a time limit needs t
     { path: 'databases[shop].barrier_timeout', message: 'barrier is needed beside barrier_timeout' },
   ]);
 });
+
+test('transactions in progress are streamed where that is written, within a limit', async () => {
+  const slotOf = async (slot: string) =>
+    (
+      await loadText(`
+databases:
+  - { name: shop, hostname: localhost, database: shop, slot: { name: s${slot} }, publication: { name: p } }
+sinks: []
+`)
+    ).settings.databases[0]!.slot.streaming;
+  expect(await slotOf('')).toBeUndefined();
+  expect(await slotOf(', streaming: off, max_spooled: 1GB')).toBeUndefined();
+  expect(await slotOf(', streaming: on')).toEqual({ maxSpooledBytes: 4 * 1024 ** 3 });
+  expect(await slotOf(', streaming: on, max_spooled: 1GB')).toEqual({ maxSpooledBytes: 1024 ** 3 });
+});

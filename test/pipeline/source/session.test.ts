@@ -109,7 +109,15 @@ function keepers(
   options: SourceOptions,
 ): Pick<
   SessionPorts,
-  'gaps' | 'looks' | 'stopped' | 'isFollowedAlone' | 'walsender' | 'ownEncoding' | 'lines' | 'onReached'
+  | 'gaps'
+  | 'looks'
+  | 'stopped'
+  | 'isFollowedAlone'
+  | 'walsender'
+  | 'ownEncoding'
+  | 'inProgress'
+  | 'lines'
+  | 'onReached'
 > {
   const gaps = new GapKeeper(options, state);
   const looks = new LookKeeper(options, gaps);
@@ -118,6 +126,7 @@ function keepers(
     isFollowedAlone: false,
     walsender: { ...LIFE, connection: 1 },
     ownEncoding: false,
+    inProgress: false,
     lines: new RepeatedLines(options.logger),
     onReached: () => undefined,
   };
