@@ -1,6 +1,7 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
 import type { Action, Half, TransactionContext } from '../../core/change.ts';
 import { halfKey, idempotencyKey } from '../../core/idempotency.ts';
+import type { Lsn } from '../../core/lsn.ts';
 import type { Message, RowFacts } from '../../core/message.ts';
 import type { Position } from '../../core/position.ts';
 import type { TableName } from '../../core/selection.ts';
@@ -17,6 +18,8 @@ export type PendingTransaction = TransactionContext & {
   readonly skip?: { changes: number } | undefined;
   /** Log offset of the block with the transaction's first marker: what is read again from there on is marked as now. */
   readonly markedFrom?: number | undefined;
+  /** It is none: these are rows that a backfill has read, and all that they show was committed before this. */
+  readonly readUpTo?: Lsn | undefined;
 };
 
 /**
@@ -92,6 +95,8 @@ export class Pending implements Message {
   readonly rawBytes: number;
   /** Shared by the two halves of an update that changed its key; `action` says which one this is. */
   readonly split: SplitChange | undefined;
+  /** Of a row that a backfill has read: its own part of the idempotency key. */
+  readonly readKey: string | undefined;
 
   /** Only the log offset is kept: there are no bytes, and no arena. */
   #isParked = true;
@@ -138,6 +143,7 @@ export class Pending implements Message {
     frameLength: number;
     rawBytes: number;
     split?: SplitChange;
+    readKey?: string | undefined;
   }) {
     this.transaction = what.transaction;
     this.index = what.index;
@@ -150,6 +156,7 @@ export class Pending implements Message {
     this.rawBytes = what.rawBytes;
     this.lacksPayload = what.rawBytes > 0;
     this.split = what.split;
+    this.readKey = what.readKey;
   }
 
   get position(): Position {
@@ -169,6 +176,7 @@ export class Pending implements Message {
     return this.letterId === 0 ? this.transaction.commitTimeUs : undefined;
   }
   get idempotencyKey(): string {
+    if (this.readKey !== undefined) return `${this.transaction.key}-${this.readKey}`;
     const key = idempotencyKey(this.transaction.key, this.index);
     return this.split === undefined ? key : halfKey(key, this.action);
   }
