@@ -7,7 +7,7 @@ import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { sqlStateOf } from '../connection/fault.ts';
-import { chunkScript, chunkStatement, pagesOf, type ChunkCursor } from './chunk-sql.ts';
+import { chunkScript, chunkStatement, pagesOf, ROWS_AT_ONCE, type ChunkCursor } from './chunk-sql.ts';
 import { nextChunkSize, smallerChunkSize, FIRST_CHUNK_SIZE } from './chunk-size.ts';
 import { CopyLine } from './copy-line.ts';
 import { runCopyScript, type ScriptRows } from './copy-script.ts';
@@ -36,6 +36,8 @@ export type Chunk = {
   readonly next: ChunkCursor | undefined;
   /** What its statement could see. */
   readonly snapshot: Snapshot;
+  /** Where the WAL ended before it (of a standby: how far it was replayed). */
+  readonly walBefore: Lsn;
   /** Where the WAL ended after it (of a standby: how far it was replayed): all that the rows show was committed before. */
   readonly watermark: Lsn;
   /** By the server's clock, in microseconds since 1970. */
@@ -104,7 +106,9 @@ export class ChunkReader {
       signal.throwIfAborted();
       const size = this.#size;
       const beganMs = steadyMs();
-      const chunk = new ChunkInMaking(this.#table, this.#line, this.#limits.maxBytes);
+      // Rows that are asked for one by one come as they are: the next chunk would not know which of them were left.
+      const maxBytes = cursor?.by === 'rows' ? Infinity : this.#limits.maxBytes;
+      const chunk = new ChunkInMaking(this.#table, this.#line, maxBytes);
       const statement = chunkStatement(
         { table: this.#table, cursor, size, where: this.#where },
         this.#context.serverVersion,
@@ -140,7 +144,7 @@ export class ChunkReader {
     chunk: ChunkInMaking,
     asked: { readonly cursor: ChunkCursor | undefined; readonly size: number },
   ): ChunkOutcome {
-    const [before, after] = told as [readonly string[], readonly string[]];
+    const [ahead, before, after] = told as [readonly string[], readonly string[], readonly string[]];
     const [snapshot, version, fileNode, readAtUs] = before as readonly [string, string, string, string];
     const [watermark, versionAfter] = after as readonly [string, string];
     // Types of its columns can be altered while it is read: then nobody knows which values were written how.
@@ -152,6 +156,7 @@ export class ChunkReader {
       chunk: {
         ...chunk.finish(asked),
         snapshot: parseSnapshot(snapshot),
+        walBefore: readLsn(ahead[0]!),
         watermark: readLsn(watermark),
         readAtUs: BigInt(readAtUs),
       },
@@ -229,6 +234,10 @@ class ChunkInMaking {
     if (cursor?.by === 'page') {
       const page = this.#isFull ? pageOf(last![0]!) + 1 : cursor.page + size;
       return page >= cursor.pages ? undefined : { ...cursor, page };
+    }
+    if (cursor?.by === 'rows') {
+      const left = cursor.keys.slice(ROWS_AT_ONCE);
+      return left.length === 0 ? undefined : { ...cursor, keys: left };
     }
     if (last === undefined || (!this.#isFull && this.#scanned < size)) return undefined;
     return { by: 'key', values: last };

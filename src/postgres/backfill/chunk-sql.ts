@@ -9,6 +9,8 @@ import { versionOf, type BackfillTable } from './table.ts';
 /** Behind which row the next chunk begins. Undefined: at the table's beginning. */
 export type ChunkCursor =
   | { readonly by: 'key'; readonly values: readonly string[] }
+  /** These rows and no others, by their keys: what has to be read once more. */
+  | { readonly by: 'rows'; readonly keys: readonly (readonly string[])[] }
   /** Pages below `page` are read; the table had `pages` when its backfill began: what is on later ones came by the stream. */
   | { readonly by: 'page'; readonly page: number; readonly pages: number };
 
@@ -27,6 +29,8 @@ export type ChunkStatement = {
   readonly leading: { readonly wanted: boolean; readonly key: number };
 };
 
+/** Rows that are read once more are large, most likely: that is why a part of them was missing. */
+export const ROWS_AT_ONCE = 16;
 /** As many line pointers as fit on a page of 32 kB, the largest that Postgres can be built with. */
 const MAX_TUPLES_PER_PAGE = 1200;
 /** Ranges of places are scanned as such. https://www.postgresql.org/docs/14/release-14.html */
@@ -63,14 +67,15 @@ type Range = { readonly from: string; readonly rest: string };
 
 function byKey({ table, cursor, size }: ChunkRequest): Range {
   const key = table.key.map((one) => column(one.name)).join(', ');
-  const after =
-    cursor?.by === 'key'
-      ? ` where (${key}) > (${cursor.values.map((value, i) => `${escapeLiteral(value)}::${table.key[i]!.type}`).join(', ')})`
-      : '';
-  return {
-    from: `(select * from only ${name(table)} r${after} order by ${key} limit ${size}) r`,
-    rest: ` order by ${key}`,
-  };
+  const literals = (values: readonly string[]): string =>
+    `(${values.map((value, i) => `${escapeLiteral(value)}::${table.key[i]!.type}`).join(', ')})`;
+  const rest = ` order by ${key}`;
+  if (cursor?.by === 'rows') {
+    const chosen = cursor.keys.slice(0, ROWS_AT_ONCE).map(literals).join(', ');
+    return { from: `(select * from only ${name(table)} r where (${key}) in (${chosen})) r`, rest };
+  }
+  const after = cursor?.by === 'key' ? ` where (${key}) > ${literals(cursor.values)}` : '';
+  return { from: `(select * from only ${name(table)} r${after} order by ${key} limit ${size}) r`, rest };
 }
 
 function byPages({ table, cursor, size }: ChunkRequest, serverVersion: number): Range {
@@ -90,7 +95,10 @@ function byPages({ table, cursor, size }: ChunkRequest, serverVersion: number): 
  */
 export const chunkScript = (statement: ChunkStatement, table: BackfillTable, publication: string): string => {
   const version = versionOf(table.oid, escapeLiteral(publication));
-  return `begin isolation level repeatable read, read only;
+  return `begin;
+select ${WAL_END};
+commit;
+begin isolation level repeatable read, read only;
 lock table only ${name(table)} in access share mode;
 select pg_current_snapshot()::text, ${version}, pg_relation_filenode(${table.oid}::oid)::text, (extract(epoch from clock_timestamp()) * 1000000)::int8::text;
 copy (${statement.sql}) to stdout;

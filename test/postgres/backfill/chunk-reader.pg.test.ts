@@ -1,5 +1,6 @@
 // Chunks of real tables: every row once whatever the key is, and of each what the stream would send.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { ChunkCursor } from '../../../src/postgres/backfill/chunk-sql.ts';
 import { leavesOf, readBackfillTable } from '../../../src/postgres/backfill/table.ts';
 import { openReading, readChunks, rowsOf, type TestReading } from '../../support/backfill.ts';
 import { serverVersion } from '../../support/database-settings.ts';
@@ -115,6 +116,29 @@ describe('every row comes once, in the order of its key', () => {
     const inOrder = await sql(`select v from "My ""Schema"."Täble" order by name, "from", "Id"`);
     expect(chunks.flatMap((chunk) => rowsOf(chunk, table)).map(({ v }) => v)).toEqual(
       inOrder.rows.map(({ v }) => v),
+    );
+  });
+
+  test('rows are read once more by their keys, and those that are gone are not there', async () => {
+    await sql('create table t (name text, id int, v text, primary key (name, id))');
+    await sql(`insert into t select 'n''' || n / 10, n, 'v' || n from generate_series(0, 99) n`);
+    const table = await reading.table('t');
+    const reader = reading.reader(table);
+    const numbers = [7, 42, 99, 100, ...Array.from({ length: 20 }, (_, i) => 50 + i)];
+    const keys = numbers.map((n) => [`n'${Math.floor(n / 10)}`, String(n)]);
+    const found: string[] = [];
+    let cursor: ChunkCursor | undefined = { by: 'rows', keys };
+    while (cursor !== undefined) {
+      const outcome = await reader.read(cursor, AbortSignal.timeout(60_000));
+      if (outcome.kind !== 'chunk') throw new Error(outcome.kind);
+      found.push(...rowsOf(outcome.chunk, table).map(({ v }) => v!));
+      cursor = outcome.chunk.next;
+    }
+    expect(found.toSorted()).toEqual(
+      numbers
+        .filter((n) => n < 100)
+        .map((n) => `v${n}`)
+        .toSorted(),
     );
   });
 
@@ -366,7 +390,9 @@ test('nothing stays open between two chunks, and a chunk that waits too long is 
   }, 'the chunk to be tried again');
   await sql('commit');
   const outcome = await waiting;
-  expect(outcome.kind === 'chunk' && outcome.chunk.scanned).toBe(10);
+  if (outcome.kind !== 'chunk') throw new Error(outcome.kind);
+  expect(outcome.chunk.scanned).toBe(10);
+  expect(outcome.chunk.walBefore).toBeLessThanOrEqual(outcome.chunk.watermark);
   expect(await activity()).toMatchObject({ state: 'idle', backend_xmin: null });
   await own.close();
 });
