@@ -6,18 +6,22 @@ import { sees, type Snapshot } from '../../../postgres/backfill/snapshot.ts';
 
 const FIRST_LENGTH = 1024;
 
-/** Kept always, not only while a backfill runs: four bytes a transaction until a snapshot has seen it. */
+/** Four bytes a transaction, until a snapshot has seen it. */
 export class StreamedTransactions {
   #xids = new Uint32Array(FIRST_LENGTH);
   #count = 0;
   /** How many had been brought before `#xids[0]`. */
   #dropped = 0;
-  /** Running when this connection began: any of them may have been streamed before, on an earlier one. */
-  #suspects: Set<number>;
+  /** Running when this began to be kept: any of them may have been streamed before that. */
+  readonly #suspects: Set<number>;
 
-  /** `atStart`: taken once the connection has begun to stream. */
-  constructor(atStart: Snapshot) {
+  /**
+   * `atStart`: taken once every transaction that comes is kept. `begun`: no id at or above it was given out by then, 64 bits wide
+   * (postgres/look.ts): those between have not ended either, and a snapshot does not name them.
+   */
+  constructor(atStart: Snapshot, begun: bigint) {
     this.#suspects = new Set(atStart.running);
+    for (let xid = atStart.xmax; xid < begun; xid++) this.#suspects.add(Number(BigInt.asUintN(32, xid)));
   }
 
   /** Their count so far: what was brought before has a smaller number. */
@@ -44,7 +48,7 @@ export class StreamedTransactions {
 
   /** Forgets those that this snapshot, and so every later one, sees. */
   shown(snapshot: Snapshot): void {
-    for (const xid of this.#suspects) if (!snapshot.running.has(xid)) this.#suspects.delete(xid);
+    for (const xid of this.#suspects) if (sees(snapshot, xid)) this.#suspects.delete(xid);
     // In order, so that a number goes on to mean the same: behind one that is not seen all stay.
     let seen = 0;
     while (seen < this.#count && sees(snapshot, this.#xids[seen]!)) seen++;
@@ -56,7 +60,7 @@ export class StreamedTransactions {
 
   /** Does the snapshot see all that had been brought when there were `count`? */
   areSeenBy(snapshot: Snapshot, count: number): boolean {
-    for (const xid of this.#suspects) if (snapshot.running.has(xid)) return false;
+    for (const xid of this.#suspects) if (!sees(snapshot, xid)) return false;
     const end = Math.min(this.#count, count - this.#dropped);
     for (let i = 0; i < end; i++) if (!sees(snapshot, this.#xids[i]!)) return false;
     return true;

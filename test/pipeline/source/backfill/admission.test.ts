@@ -101,7 +101,7 @@ const NO_ROWS = { bytes: Buffer.alloc(0), count: 0, starts: new Int32Array(0), e
 function factsWith(inWindow: (watch: TableWatch) => void = () => undefined, key: readonly string[] = ['id']) {
   const watch = new TableWatch(key);
   watch.relation(RELATION);
-  const streamed = new StreamedTransactions(parseSnapshot('100:100:'));
+  const streamed = new StreamedTransactions(parseSnapshot('100:100:'), 100n);
   const window = openWindow(streamed, watch, toLsn(100n));
   inWindow(watch);
   const chunk = {
@@ -163,14 +163,19 @@ describe('a chunk is read again', () => {
   });
 
   test('while a transaction that ran when the connection began has not ended, unless the stream brings it now', () => {
-    const streamed = new StreamedTransactions(parseSnapshot('90:100:95'));
+    const streamed = new StreamedTransactions(parseSnapshot('90:100:95'), 100n);
     const facts = factsWith();
     const running = { ...facts, streamed, chunk: { ...facts.chunk, snapshot: parseSnapshot('90:101:95') } };
     expect(admit(running)).toEqual(NOT_VISIBLE);
     streamed.came(95);
     expect(admit(running)).toMatchObject({ verdict: 'let in' });
-    const ended = new StreamedTransactions(parseSnapshot('90:100:95'));
+    const ended = new StreamedTransactions(parseSnapshot('90:100:95'), 100n);
     expect(admit({ ...facts, streamed: ended })).toMatchObject({ verdict: 'let in' });
+    // Ids that were given out, behind the last one that had ended: a snapshot does not name them.
+    const unnamed = new StreamedTransactions(parseSnapshot('100:100:'), 102n);
+    expect(admit({ ...facts, streamed: unnamed })).toEqual(NOT_VISIBLE);
+    const later = { ...facts.chunk, snapshot: parseSnapshot('102:102:') };
+    expect(admit({ ...facts, streamed: unnamed, chunk: later })).toMatchObject({ verdict: 'let in' });
   });
 
   test('from a standby that had not replayed what the stream had brought', () => {
@@ -190,7 +195,7 @@ test('a chunk waits until the stream has passed its watermark, which at the begi
 });
 
 test('what a snapshot has shown is forgotten, in its order, and what comes later keeps its number', () => {
-  const streamed = new StreamedTransactions(parseSnapshot('100:100:'));
+  const streamed = new StreamedTransactions(parseSnapshot('100:100:'), 100n);
   for (let xid = 100; xid < 5100; xid++) streamed.came(xid);
   expect([streamed.count, streamed.kept]).toEqual([5000, 5000]);
   const oneWaits = parseSnapshot('4000:6000:4000');

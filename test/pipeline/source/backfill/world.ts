@@ -58,6 +58,7 @@ export class Server {
   readonly #open: Transaction[] = [];
   readonly latest = new Map<string, Row>();
   #nextXid = 100;
+  #lastEnded = 99;
   #version = 0;
 
   begin(): void {
@@ -101,6 +102,7 @@ export class Server {
     const transaction = hidden[which % Math.max(1, hidden.length)];
     if (transaction === undefined) return;
     transaction.isVisible = true;
+    this.#lastEnded = Math.max(this.#lastEnded, transaction.xid);
     this.#open.splice(this.#open.indexOf(transaction), 1);
   }
 
@@ -123,7 +125,10 @@ export class Server {
   }
 
   get snapshot(): string {
-    return `0:${this.#nextXid}:${this.#open.map(({ xid }) => xid).join(',')}`;
+    // As Postgres does it: behind the last one that has ended nothing is named, running or not.
+    const xmax = this.#lastEnded + 1;
+    const running = this.#open.map(({ xid }) => xid).filter((xid) => xid < xmax);
+    return `0:${xmax}:${running.join(',')}`;
   }
 }
 
@@ -143,7 +148,7 @@ export class World {
   readonly server = new Server();
   readonly consumer = new Map<string, Known>();
   readonly #watch = new TableWatch(['id']);
-  readonly #streamed = new StreamedTransactions(parseSnapshot('0:100:'));
+  readonly #streamed = new StreamedTransactions(parseSnapshot('0:100:'), 100n);
   #streamedCount = 0;
   readonly #todo: (readonly string[])[];
   #window: Window | undefined;
