@@ -7,7 +7,7 @@ import { toLsn, type Lsn } from '../../../core/lsn.ts';
 import { decodeRow } from '../../../pgoutput/messages.ts';
 import type { Chunk } from '../../../postgres/backfill/chunk-reader.ts';
 import type { StreamedTransactions } from './streamed-transactions.ts';
-import { joined, keyTexts, type TableWatch } from './table-watch.ts';
+import { asRead, joined, keyTexts, type TableWatch } from './table-watch.ts';
 
 /** Where everything stood ahead of a chunk's statement. */
 export type Window = {
@@ -87,7 +87,7 @@ function rowsToLetIn({ chunk: { rows }, watch, window, keyIndexes }: Facts): {
     const key = keyIndexes.length === 0 ? undefined : keyTexts(EVENT, EVENT.newTuple, undefined, keyIndexes);
     const fate = key === undefined ? 'let in' : watch.fateOf(joined(key), window.changes);
     if (fate === 'let in') kept.push(i);
-    else if (fate === 'part came') partly.push(key!);
+    else if (fate === 'part came') partly.push(asRead(key!));
   }
   return { kept, partly };
 }

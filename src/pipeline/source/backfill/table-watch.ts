@@ -115,7 +115,7 @@ export class TableWatch {
 
   /** Keys of rows that have to be read once more, wherever the chunks are; they are asked for once. */
   takeMovedInPart(): readonly (readonly string[])[] {
-    const keys = [...this.#movedInPart.values()];
+    const keys = [...this.#movedInPart.values()].map(asRead);
     this.#movedInPart.clear();
     return keys;
   }
@@ -125,6 +125,10 @@ export class TableWatch {
     for (const [key, { at }] of this.#changes) if (at < since) this.#changes.delete(key);
   }
 }
+
+/** A key as it is asked for. */
+export const asRead = (key: readonly string[]): readonly string[] =>
+  key.map((text) => Buffer.from(text, 'latin1').toString());
 
 /** Different keys never give the same text. */
 export const joined = (texts: readonly string[]): string =>
