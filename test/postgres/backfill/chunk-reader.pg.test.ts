@@ -234,7 +234,10 @@ describe('a chunk reads what the stream would send', () => {
       Array.from({ length: 50 }, (_, i) => ({ id: String(i + 51), wanted: `w${i + 51}` })),
     );
     const filtered = await readChunks(
-      chosen.reader(table, { where: `n = 3 or secret is null -- ours`, limits: { maxRows: 9, targetMs: 600_000 } }),
+      chosen.reader(table, {
+        where: `n = 3 or secret is null -- ours`,
+        limits: { maxRows: 9, targetMs: 600_000 },
+      }),
     );
     expect(filtered.flatMap((chunk) => rowsOf(chunk, table)).map(({ id }) => id)).toEqual([
       '53',
