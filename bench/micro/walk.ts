@@ -97,6 +97,7 @@ function follow(wanted: boolean): { walker: LogWalker; unsettled: Unsettled; dis
     sizeOf: (message) => message.jsonBytes,
   });
   const intake = new RowIntake({
+    sink: 'bench',
     unsettled,
     compile: (described): TablePlan | undefined =>
       compileTablePlan(described, settings, {

@@ -16,6 +16,10 @@ export function shortHash(...texts: readonly string[]): string {
   return digest(texts).toString('base64url').slice(0, HASH_CHARACTERS);
 }
 
+/** As long as two of millions of rows should not have the same: 128 bits. */
+const stableHash = (...texts: readonly string[]): string =>
+  digest(texts).subarray(0, 16).toString('base64url');
+
 /** What is common to the idempotency keys of one stream: the database's configured name and the cluster. */
 export const streamKey = (stream: { databaseName: string; systemIdentifier: string }): string =>
   shortHash(stream.databaseName, stream.systemIdentifier);
@@ -42,6 +46,15 @@ export const idempotencyKey = (transaction: string, index: number): string => `$
 export const partKey = (key: string, part: Part): string => `${key}-${PART_SUFFIX[part]}`;
 
 const PART_SUFFIX: Readonly<Record<Part, string>> = { delete: 'd', insert: 'i', schema: 's' };
+
+/** What the keys of rows that one backfill has read have in common. */
+export const backfillKey = (stream: string, backfill: string): string => `${stream}-b-${shortHash(backfill)}`;
+
+/** Of a row that a backfill has read: the same whenever it is read again. `row`: what it is known by in its table. */
+export const readKey = (
+  table: { readonly schema: string; readonly table: string },
+  row: readonly string[],
+): string => stableHash(table.schema, table.table, ...row);
 
 /** A UUID made from texts (version 8: the hash is ours). https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-8 */
 export function stableUuid(...texts: readonly string[]): string {

@@ -28,11 +28,17 @@ export const withParting = (partings: Partings, parting: Parting): Partings => [
 /** Is a transaction of the log one that the server's present history does not have? Hot: there are hardly ever any. */
 export function isLost(
   partings: Partings,
-  { epoch, commitLsn }: Pick<Position, 'epoch' | 'commitLsn'>,
+  {
+    epoch,
+    commitLsn,
+    readUpTo,
+  }: Pick<Position, 'epoch' | 'commitLsn'> & { readonly readUpTo?: Lsn | undefined },
 ): boolean {
   for (let i = 0; i < partings.length; i++) {
     const parting = partings[i]!;
-    if (epoch < parting.epoch && commitLsn >= parting.lsn) return true;
+    if (epoch >= parting.epoch) continue;
+    // Rows of a backfill show what was committed below `readUpTo`: perhaps by a transaction that is lost.
+    if (readUpTo === undefined ? commitLsn >= parting.lsn : readUpTo > parting.lsn) return true;
   }
   return false;
 }

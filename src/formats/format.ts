@@ -49,6 +49,8 @@ export type RenderContext = {
   idempotencyKey: string;
   /** The event is half of an update that changed the key: the delete of the old one, or the insert of the new one. */
   keyChange: boolean;
+  /** The event is a row that a backfill has read. */
+  read: boolean;
 };
 
 export interface RenderPlan {

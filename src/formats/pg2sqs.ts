@@ -92,7 +92,7 @@ class Pg2sqsPlan implements RenderPlan {
     const membersStart = writer.length;
     if (event.action === 'delete') this.#columns.writeOld(event, writer);
     else this.#columns.writeNew(event, writer);
-    this.#finish(membersStart, this.#kinds[event.action], context, writer);
+    this.#finish(membersStart, this.#kinds[context.read ? 'read' : event.action], context, writer);
   }
 
   renderTruncate(context: RenderContext, writer: ByteWriter): void {

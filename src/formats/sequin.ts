@@ -53,6 +53,7 @@ class SequinPlan implements RenderPlan {
   readonly #keyChangeNew: Literal;
   /** From `},"changes":null` (of an update: from `},"action"`, which ends them) to the value of `idempotency_key`. */
   readonly #afterInserted: Literal;
+  readonly #afterRead: Literal;
   readonly #afterUpdated: Literal;
   readonly #afterDeleted: Literal;
   readonly #afterTruncated: Literal;
@@ -86,6 +87,7 @@ class SequinPlan implements RenderPlan {
     this.#keyChangeOld = literal('],"key_change":{"old":{', encoding);
     this.#keyChangeNew = literal('},"new":{', encoding);
     this.#afterInserted = afterRecord('insert');
+    this.#afterRead = afterRecord('read');
     this.#afterUpdated = literal(`},"action":"update",${metadata}`, encoding);
     this.#afterDeleted = afterRecord('delete');
     // Of a partition alone: whoever empties his whole table at this would be wrong.
@@ -111,7 +113,7 @@ class SequinPlan implements RenderPlan {
     }
     const unknown = this.#columns.writeNew(event, writer);
     if (event.action === 'insert') {
-      this.#finish(this.#afterInserted, context, writer);
+      this.#finish(context.read ? this.#afterRead : this.#afterInserted, context, writer);
     } else {
       this.#writeChanges(event, writer);
       this.#finish(this.#afterUpdated, context, writer);

@@ -6,6 +6,7 @@ import { comparePositions, type Position } from '../core/position.ts';
 import type { BlockContext } from './format.ts';
 import { POSTGRES_EPOCH_US } from '../pgoutput/bytes.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../pgoutput/frames.ts';
+import { firstIndexOf, readsLsn } from '../pgoutput/reads.ts';
 import { rowEventsIn } from '../pgoutput/row-numbers.ts';
 
 export type Advance = {
@@ -53,6 +54,10 @@ export function advance(context: BlockContext, buffer: Buffer, start: number, en
       case FRAME.logicalMessage:
         marked = inTransaction;
         break;
+      case FRAME.reads:
+        // Numbers that were given out and lost to a power cut are not given out again.
+        index = firstIndexOf(buffer, body);
+        break;
       default:
     }
     at = body + buffer.readUInt32BE(at);
@@ -65,6 +70,7 @@ export function advance(context: BlockContext, buffer: Buffer, start: number, en
     });
   }
   const transaction = transactionAt(buffer, begin, inTransaction ? context : undefined);
+  const lastCommitLsn = lastCommit < 0 ? context.lastCommitLsn : commitLsnAt(buffer, lastCommit);
   return {
     context: {
       inTransaction,
@@ -73,11 +79,15 @@ export function advance(context: BlockContext, buffer: Buffer, start: number, en
       ...transaction,
       marked,
       index,
-      lastCommitLsn: lastCommit < 0 ? context.lastCommitLsn : commitLsnAt(buffer, lastCommit),
+      lastCommitLsn,
       lastEndLsn: lastCommit < 0 ? context.lastEndLsn : toLsn(buffer.readBigUInt64BE(lastCommit + 10)),
       before:
-        inTransaction && index > 0
-          ? { epoch: context.epoch, commitLsn: transaction.commitLsn, index: index - 1 }
+        index > 0
+          ? {
+              epoch: context.epoch,
+              commitLsn: inTransaction ? transaction.commitLsn : readsLsn(lastCommitLsn),
+              index: index - 1,
+            }
           : eventCommit >= 0
             ? { epoch: context.epoch, commitLsn: commitLsnAt(buffer, eventCommit), index: eventIndex }
             : context.before,

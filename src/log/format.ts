@@ -39,7 +39,7 @@ export type BlockContext = {
   readonly xid: number;
   /** The transaction in progress has had a logical message: what that says holds for the rows after it. */
   readonly marked: boolean;
-  /** Number of the transaction's next row event. */
+  /** Number of the transaction's next row event; outside of one, of the next row of a backfill behind the last. */
   readonly index: number;
   /** Commit LSN of the last whole transaction logged before. */
   readonly lastCommitLsn: Lsn;
@@ -97,8 +97,8 @@ export type SegmentHeader = {
   readonly createdBy: string;
 };
 
-/** 2: a log has a birth. 3: an enrichment says whose partition a relation is, and which columns are generated. */
-export const FORMAT_VERSION = 3;
+/** 4: there are rows of backfills. 2: a log has a birth. 3: an enrichment says whose partition a relation is, and which columns are generated. */
+export const FORMAT_VERSION = 4;
 
 const FILE_MAGIC = Buffer.from('TRLOG\0', 'latin1');
 /** Before the JSON: magic, version, length, CRC. */

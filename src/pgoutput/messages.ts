@@ -15,6 +15,9 @@ import type { Lsn } from '../core/lsn.ts';
 import { COLUMN, PGOUTPUT, TUPLE } from './bytes.ts';
 import { describeByte, malformed, MessageReader, unknownMessage } from './message-reader.ts';
 
+/** `FRAME.read` (frames.ts), which is no message of the stream. */
+const READ_ROW = 0x72;
+
 /** The first byte of each message. */
 export const MESSAGE = PGOUTPUT;
 
@@ -184,6 +187,8 @@ function rowAction(bytes: Buffer, start: number, end: number): RowAction {
   if (type === MESSAGE.insert) return 'insert';
   if (type === MESSAGE.update) return 'update';
   if (type === MESSAGE.delete) return 'delete';
+  // Of a backfill: to who reads its columns it is as if it came new.
+  if (type === READ_ROW) return 'insert';
   throw unknownMessage(type);
 }
 

@@ -5,7 +5,7 @@ import { FRAME } from './frames.ts';
 /** How many row events a message of a kind is: a TRUNCATE is one for each table that it names. */
 type Rows = 'none' | 'one' | 'one a table';
 
-/** Numbers begin at 0 in each transaction. What stands outside of one has none. */
+/** Numbers begin at 0 in each transaction, and behind each: rows of backfills are numbered there. Else what stands outside of one has none. */
 const ROWS: Readonly<Record<keyof typeof FRAME, Rows>> = {
   insert: 'one',
   update: 'one',
@@ -13,6 +13,9 @@ const ROWS: Readonly<Record<keyof typeof FRAME, Rows>> = {
   truncate: 'one a table',
   // A row too large to be kept whole counts once, with the frame that tells of it: its pieces do not.
   oversize: 'one',
+  // Rows of backfills stand between transactions, and are numbered there.
+  read: 'one',
+  reads: 'none',
   piece: 'none',
   begin: 'none',
   commit: 'none',

@@ -11,6 +11,8 @@ export const STREAMS_IN_PROGRESS = 140_000;
 export const CHECKS_CONNECTION = 140_000;
 export const HAS_MULTIRANGES = 140_000;
 
+/** A publication filters rows and columns. */
+export const HAS_ROW_FILTERS = 150_000;
 /** `pg_publication_namespace`. */
 export const HAS_SCHEMA_ENTRIES = 150_000;
 /** The server takes note of partitions that are attached and detached while it streams (measured). */

@@ -24,6 +24,7 @@ export class RowReader {
       row: (logged) => row(logged, this.#named(logged)),
       truncate: () => undefined,
       oversize: () => undefined,
+      reads: () => undefined,
       letIn: () => true,
     };
   }

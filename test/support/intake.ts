@@ -96,7 +96,9 @@ export function sinkIntake(options: IntakeOptions = {}) {
   };
   const intake = new RowIntake({
     unsettled,
-    compile: (relation, isKeyProven) => compileTablePlan(relation, settings, planPorts, isKeyProven),
+    sink: 'test',
+    compile: (relation, isKeyProven, isRead) =>
+      compileTablePlan(relation, settings, planPorts, isKeyProven, isRead),
     markers: new SinkMarkers({ sink: 'test', heedsSkips: true, keep: () => undefined, logger: silent }),
     isDone: () => false,
     isPartDone: () => false,

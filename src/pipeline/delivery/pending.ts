@@ -1,6 +1,7 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
 import type { Action, Part, TransactionContext } from '../../core/change.ts';
 import { idempotencyKey, partKey } from '../../core/idempotency.ts';
+import type { Lsn } from '../../core/lsn.ts';
 import type { Message, RowFacts } from '../../core/message.ts';
 import type { Position } from '../../core/position.ts';
 import type { TableName } from '../../core/selection.ts';
@@ -17,6 +18,8 @@ export type PendingTransaction = TransactionContext & {
   readonly skip?: { changes: number } | undefined;
   /** Log offset of the block with the transaction's first marker: what is read again from there on is marked as now. */
   readonly markedFrom?: number | undefined;
+  /** It is none: these are rows that a backfill has read, and all that they show was committed before this. */
+  readonly readUpTo?: Lsn | undefined;
 };
 
 /**
@@ -100,6 +103,8 @@ export class Pending implements Message {
   readonly split: SplitChange | undefined;
   /** Which of them this is; undefined: the row itself. */
   readonly part: Part | undefined;
+  /** Of a row that a backfill has read: its own part of the idempotency key. */
+  readonly readKey: string | undefined;
 
   /** Only the log offset is kept: there are no bytes, and no arena. */
   #isParked = true;
@@ -147,6 +152,7 @@ export class Pending implements Message {
     rawBytes: number;
     split?: SplitChange | undefined;
     part?: Part | undefined;
+    readKey?: string | undefined;
   }) {
     this.transaction = what.transaction;
     this.index = what.index;
@@ -160,6 +166,7 @@ export class Pending implements Message {
     this.lacksPayload = what.rawBytes > 0;
     this.split = what.split;
     this.part = what.part;
+    this.readKey = what.readKey;
   }
 
   get position(): Position {
@@ -179,6 +186,7 @@ export class Pending implements Message {
     return this.letterId === 0 ? this.transaction.commitTimeUs : undefined;
   }
   get idempotencyKey(): string {
+    if (this.readKey !== undefined) return `${this.transaction.key}-${this.readKey}`;
     const key = idempotencyKey(this.transaction.key, this.index);
     return this.part === undefined ? key : partKey(key, this.part);
   }

@@ -1,6 +1,6 @@
 // Walks the frames of log blocks and calls out each row event with its place. Hot file (bench/micro).
 import type { Relation, TransactionContext } from '../../core/change.ts';
-import { transactionKey } from '../../core/idempotency.ts';
+import { backfillKey, transactionKey } from '../../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
@@ -16,6 +16,7 @@ import {
   type LogicalMessage,
   type RawRelation,
 } from '../../pgoutput/messages.ts';
+import { decodeReads, readRelationId, readsLsn } from '../../pgoutput/reads.ts';
 import { rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import { saltOf, type Salts } from '../../store/renumbered.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
@@ -28,7 +29,9 @@ export type WalkPorts = {
   committed(transaction: PendingTransaction): void;
   /** A relation is new or has another shape. */
   relation(relation: Relation): void;
-  /** An insert, update or delete. */
+  /** Rows of this relation follow that a backfill has read, for these sinks (undefined: for all). */
+  reads(relation: Relation, sinks: readonly string[] | undefined): void;
+  /** An insert, update or delete, or a row that a backfill has read. */
   row(row: LoggedRow): void;
   /** One table of a TRUNCATE. */
   truncate(row: LoggedRow): void;
@@ -156,9 +159,11 @@ export class LogWalker {
     if (!block.relationsOnly) this.#offset = block.blockEnd;
     const transaction = this.#transaction;
     const position: Position =
-      transaction === undefined
-        ? { epoch: this.#epoch, commitLsn: this.#lastCommitLsn, index: this.#lastCount }
-        : { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index: this.#index };
+      transaction !== undefined
+        ? { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index: this.#index }
+        : this.#index === 0
+          ? { epoch: this.#epoch, commitLsn: this.#lastCommitLsn, index: this.#lastCount }
+          : { epoch: this.#epoch, commitLsn: readsLsn(this.#lastCommitLsn), index: this.#index };
     const offset = transaction?.markedFrom ?? this.#offset;
     const timeline = this.#timeline === 0 ? undefined : this.#timeline;
     const endLsn = this.#lastEndLsn === ZERO_LSN ? this.#startEndLsn : this.#lastEndLsn;
@@ -236,12 +241,21 @@ export class LogWalker {
       this.#index += rowEventsIn(buffer, start);
     } else if (type === FRAME.oversize) {
       const row = this.#rowAt(start, end, offset);
-      row.relationId = buffer.readUInt32BE(start + 2);
+      const relationId = buffer.readUInt32BE(start + 2);
       row.kind = buffer[start + 1]!;
+      row.relationId = row.kind === FRAME.read ? readRelationId(relationId) : relationId;
       row.rawBytes = Number(buffer.readBigUInt64BE(start + 6));
       this.#ports.oversize(row);
       row.rawBytes = 0;
       this.#index += rowEventsIn(buffer, start);
+    } else if (type === FRAME.read) {
+      const row = this.#rowAt(start, end, offset);
+      row.relationId = readRelationId(relationIdOfRow(buffer, start));
+      row.kind = type;
+      this.#ports.row(row);
+      this.#index++;
+    } else if (type === FRAME.reads) {
+      this.#reads(decodeReads(buffer, start, end));
     } else if (type === FRAME.logicalMessage && this.#transaction !== undefined) {
       // One outside of a transaction is nobody's: it says nothing of any change.
       const message = decodeLogicalMessage(buffer, start, end);
@@ -249,6 +263,29 @@ export class LogWalker {
       this.#goOn(this.#ports.marker({ ...this.#transaction, markedFrom }, message));
     }
     // Types, origins and pieces of oversize rows make no message.
+  }
+
+  /** Rows follow that stand between two transactions: each with a place and a number of its own, as if they were one. */
+  #reads({
+    backfill,
+    sinks,
+    watermark,
+    readAtUs,
+    firstIndex,
+    relation,
+  }: ReturnType<typeof decodeReads>): void {
+    this.#index = firstIndex;
+    this.#row.transaction = {
+      epoch: this.#epoch,
+      commitLsn: readsLsn(this.#lastCommitLsn),
+      previousEndLsn: this.#lastEndLsn,
+      commitTimeUs: readAtUs,
+      xid: 0,
+      timeline: this.#timeline,
+      key: backfillKey(this.#streamKey, backfill),
+      readUpTo: watermark,
+    };
+    this.#ports.reads(relation, sinks);
   }
 
   /** The rows that follow are of this transaction. */

@@ -17,14 +17,17 @@ import type { Arena } from '../delivery/arena.ts';
 import { Pending, SplitChange, type PendingTransaction } from '../delivery/pending.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
 import type { SinkMarkers } from './markers.ts';
-import { oversizePlan, queueOf, type ActionPlan, type TablePlan } from './table-plan.ts';
+import { oversizePlan, queueOf, type ActionPlan, type PlannedAction, type TablePlan } from './table-plan.ts';
 import type { LoggedRow, WalkPorts } from './log-walker.ts';
 import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
 
 export type IntakePorts = {
+  /** Its name. */
+  readonly sink: string;
   /** Where messages enter. */
   readonly unsettled: Unsettled;
-  compile(relation: Relation, isKeyProven: boolean): TablePlan | undefined;
+  /** `isRead`: of rows that a backfill has read. */
+  compile(relation: Relation, isKeyProven: boolean, isRead: boolean): TablePlan | undefined;
   readonly markers: SinkMarkers;
   /** Was it settled before the restart, or is it given up? */
   isDone(transaction: PendingTransaction, index: number, offset: number): boolean;
@@ -50,6 +53,7 @@ export class RowIntake implements WalkPorts {
     index: 0,
     idempotencyKey: '',
     keyChange: false,
+    read: false,
   };
   readonly #steps: readonly Step[];
   /** The wanted rows of the block in hand; undefined: there are no steps, and rows go straight on. */
@@ -79,6 +83,11 @@ export class RowIntake implements WalkPorts {
     this.#relations.set(relation.id, relation);
     this.#oldRows.relation(relation);
     this.#plans.delete(relation.id);
+  }
+
+  reads(relation: Relation, sinks: readonly string[] | undefined): void {
+    this.relation(relation);
+    if (sinks?.includes(this.#ports.sink) === false) this.#plans.set(relation.id, null);
   }
 
   row(row: LoggedRow): void {
@@ -188,7 +197,7 @@ export class RowIntake implements WalkPorts {
     return this.#ports.isDone(transaction, index, offset);
   }
 
-  #addRow(plan: TablePlan, action: RowAction, row: LoggedRow): void {
+  #addRow(plan: TablePlan, action: PlannedAction, row: LoggedRow): void {
     const { unsettled } = this.#ports;
     const { transaction } = row;
     const event = this.#event;
@@ -235,7 +244,7 @@ export class RowIntake implements WalkPorts {
   }
 
   /** Its key is not known: it stands alone, and goes to the dead letters as far as it can be read. */
-  #addUndecodable(plan: TablePlan, action: RowAction, row: LoggedRow): void {
+  #addUndecodable(plan: TablePlan, action: PlannedAction, row: LoggedRow): void {
     const actionPlan = oversizePlan(plan, action)!;
     const group = tableGroup(plan);
     const message = this.#message(row, { plan, actionPlan, action, event: this.#event, group });
@@ -279,9 +288,11 @@ export class RowIntake implements WalkPorts {
     const relation = this.#relations.get(relationId);
     if (relation === undefined)
       throw new Error(`a row of relation ${relationId}, which the log has not described`);
-    const isProven = isKeyProven(relation, transaction.xid);
+    // What a backfill reads has the key that the table has.
+    const isProven = transaction.readUpTo !== undefined || isKeyProven(relation, transaction.xid);
     if (plan !== undefined && !isProven) return plan;
-    const compiled = this.#ports.compile(relation, isProven) ?? null;
+    const isRead = transaction.readUpTo !== undefined;
+    const compiled = this.#ports.compile(relation, isProven, isRead) ?? null;
     this.#plans.set(relationId, compiled);
     return compiled;
   }
@@ -313,6 +324,7 @@ export class RowIntake implements WalkPorts {
       rawBytes,
       split,
       part,
+      ...(event !== undefined && action === 'read' && { readKey: plan.readKey?.(event) }),
     });
   }
 
@@ -354,6 +366,7 @@ export class RowIntake implements WalkPorts {
     context.index = message.index;
     context.idempotencyKey = message.idempotencyKey;
     context.keyChange = message.part !== undefined && message.part !== 'schema';
+    context.read = message.action === 'read';
     return this.#ports.unsettled.arenas.enter();
   }
 }
@@ -377,10 +390,11 @@ function isSkipped({ skip }: PendingTransaction): boolean {
   return true;
 }
 
-const ACTIONS: Readonly<Record<number, RowAction>> = {
+const ACTIONS: Readonly<Record<number, PlannedAction>> = {
   [FRAME.insert]: 'insert',
   [FRAME.update]: 'update',
   [FRAME.delete]: 'delete',
+  [FRAME.read]: 'read',
 };
 
 const HALVES = ['delete', 'insert'] as const;

@@ -8,6 +8,7 @@ import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
 import type { Sink } from '../../sinks/sink.ts';
 import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
+import { readKeyOf } from './read-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
 import { RowRoutes } from './row-routes.ts';
@@ -45,6 +46,10 @@ export type TablePlan = MessagePlan & {
   readonly update: ActionPlan | undefined;
   readonly delete: ActionPlan | undefined;
   readonly truncate: ActionPlan | undefined;
+  /** Of the rows that backfills read: a plan has these, or the others. */
+  readonly read: ActionPlan | undefined;
+  /** What such a row is known by, as a part of its idempotency key. */
+  readonly readKey: ((event: RowEvent) => string) | undefined;
   /** Set where the sink is told that rows looked otherwise before, as far as its messages have the columns. */
   readonly schemaChange: PlannedSchemaChange | undefined;
 };
@@ -55,6 +60,8 @@ export type PlannedSchemaChange = {
   /** Of the name that the table had, if it was another one. */
   readonly formerly: TableBarriers<Pending> | undefined;
 };
+
+export type PlannedAction = RowAction | 'read';
 
 export type PlanPorts = {
   readonly sink: Pick<Sink, 'routeOf' | 'routeByRow' | 'actionsAt' | 'encoding' | 'wantsRow'>;
@@ -67,7 +74,7 @@ export type PlanPorts = {
 
 /**
  * Compiles the plan of a relation; undefined when the sink does not want it. `isKeyProven`: did the table have this key when
- * the rows were written? Throws TailraceError (fatal) when it
+ * the rows were written? `isRead`: they are rows that a backfill has read. Throws TailraceError (fatal) when it
  * cannot be rendered or grouped as configured.
  */
 export function compileTablePlan(
@@ -75,6 +82,7 @@ export function compileTablePlan(
   settings: SinkSettings,
   ports: PlanPorts,
   isKeyProven = true,
+  isRead = false,
 ): TablePlan | undefined {
   const read = nameFor(settings.selection, logged);
   const name = read ?? formerName(logged, settings);
@@ -86,14 +94,17 @@ export function compileTablePlan(
   const table = optionsFor(relation, settings.tables);
   const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
-  for (const action of read === undefined ? [] : actionsOf(table, settings)) {
+  const planned = isRead ? readActions(table, settings) : actionsOf(table, settings);
+  for (const action of read === undefined ? [] : planned) {
     const routing = routingOf(relation, action, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
     const group = settings.messageGrouping ? groupOf(relation, groupColumns, groupTemplate) : undefined;
     actions[action] = { routeQueue, routeByRow, group };
   }
-  const schemaChange = schemaChangeOf(relation, { table, partition, ddl: settings.ddl }, ports);
+  const schemaChange = isRead
+    ? undefined
+    : schemaChangeOf(relation, { table, partition, ddl: settings.ddl }, ports);
   if (Object.keys(actions).length === 0 && (read !== undefined || schemaChange === undefined))
     return undefined;
   const columns = columnsOf(relation, table, ports);
@@ -126,6 +137,8 @@ export function compileTablePlan(
     delete: actions.delete,
     truncate: actions.truncate,
     schemaChange,
+    read: actions.read,
+    readKey: isRead ? readKeyOf(logged) : undefined,
   };
 }
 
@@ -159,7 +172,7 @@ function schemaChangeOf(
  * Where a row goes that is too large to be kept whole. Whether it changed its key is not known: where that would make it
  * an insert, it is one.
  */
-export const oversizePlan = (plan: TablePlan, action: RowAction): ActionPlan | undefined =>
+export const oversizePlan = (plan: TablePlan, action: PlannedAction): ActionPlan | undefined =>
   plan[action] ?? (plan.changesKey === undefined ? undefined : plan.insert);
 
 /** Undefined: the sink does not want these changes. */
@@ -190,6 +203,12 @@ export const wantedActions = (
   relation: Relation,
   settings: Pick<SinkSettings, 'tables' | 'actions'>,
 ): readonly Action[] => actionsOf(optionsFor(relation, settings.tables), settings);
+
+/** Whoever takes inserts takes the rows that are there already. */
+const readActions = (
+  table: TableOptions | undefined,
+  settings: Pick<SinkSettings, 'actions'>,
+): readonly Action[] => (actionsOf(table, settings).includes('insert') ? ['read'] : []);
 
 const actionsOf = (
   table: TableOptions | undefined,

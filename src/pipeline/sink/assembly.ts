@@ -123,7 +123,9 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
   const intake = new RowIntake({
     markers,
     unsettled,
-    compile: (relation, isKeyProven) => compileTablePlan(relation, settings, planPorts, isKeyProven),
+    sink: settings.name,
+    compile: (relation, isKeyProven, isRead) =>
+      compileTablePlan(relation, settings, planPorts, isKeyProven, isRead),
     isDone: (transaction, index, offset) =>
       restored.has(transaction, index) ||
       isLost(place.partings, transaction) ||

@@ -2,7 +2,7 @@
 // the letter would come after what followed them.
 import type { Part } from '../../core/change.ts';
 import { idempotencyKey, partKey } from '../../core/idempotency.ts';
-import { comparePositions } from '../../core/position.ts';
+import { comparePositions, formatPosition } from '../../core/position.ts';
 import type { DeadLetters } from '../../store/dead-letters.ts';
 import type { Cursor, Ledger } from '../../store/ledger.ts';
 import type { SinkId } from '../../store/sink-records.ts';
@@ -17,7 +17,7 @@ export type KeptLetterPorts = {
 };
 
 export class KeptLetters {
-  /** Idempotency keys. */
+  /** Idempotency keys; of rows that a backfill has read, whose keys say nothing of their places, these. */
   readonly #unrecorded = new Set<string>();
 
   /** The ledger has them from here on: a letter may be gone before the cursor has passed its change. */
@@ -26,16 +26,22 @@ export class KeptLetters {
       const { epoch, commitLsn, index } = position;
       if (comparePositions(position, start.position) < 0 || ledger.wasSettled(epoch, commitLsn, index))
         continue;
-      this.#unrecorded.add(key);
+      this.#unrecorded.add(action === 'read' ? formatPosition(position) : key);
       const change = { transaction: { epoch, commitLsn }, index };
-      if (key.endsWith(idempotencyKey('', index))) ledger.settle([change]);
+      if (action === 'read' || key.endsWith(idempotencyKey('', index))) ledger.settle([change]);
       else ledger.settleParts(action as Part, [change]);
     }
     if (this.#unrecorded.size > 0) ledger.write();
   }
 
   has(transaction: PendingTransaction, index: number): boolean {
-    return this.#unrecorded.size > 0 && this.#unrecorded.has(idempotencyKey(transaction.key, index));
+    if (this.#unrecorded.size === 0) return false;
+    const { epoch, commitLsn } = transaction;
+    return this.#unrecorded.has(
+      transaction.readUpTo === undefined
+        ? idempotencyKey(transaction.key, index)
+        : formatPosition({ epoch, commitLsn, index }),
+    );
   }
 
   hasPart(transaction: PendingTransaction, index: number, part: Part): boolean {

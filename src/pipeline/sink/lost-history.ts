@@ -159,6 +159,10 @@ class LostRows implements WalkPorts, Lost {
     this.#tables.set(relation.id, { schema, table, actions, key: groupByColumns(named, named.key) });
   }
 
+  /** No changes: their backfill reads them again where they may show what is lost. */
+  reads({ id }: Relation): void {
+    this.#tables.set(id, undefined);
+  }
   row(row: LoggedRow): void {
     const action = ACTIONS[row.kind]!;
     this.#count(row, action, ({ key }) => {

@@ -7,12 +7,14 @@ import type { Client } from 'pg';
 /** A message: type u8 | length u32, itself included | content. */
 export const HEADER_BYTES = 5;
 const MIN_LENGTH = 4;
-/** Rows of catalogs, the widest of which names every table of a publication. */
+/** Rows of catalogs, the widest of which names every table of a publication; and of tables, whose values are as large as Postgres lets them be. */
 const MAX_ROW_BYTES = 256 * 1024 * 1024;
 /** Of everything else that is no row: libpq takes some of them up to 30,000 bytes only. */
 export const MAX_OTHER_BYTES = 1024 * 1024;
 
 const DATA_ROW = 0x44; // D
+/** A row of a table, where one is copied out. */
+const COPY_DATA = 0x64; // d
 const ERROR = 0x45; // E
 const NOTICE = 0x4e; // N
 
@@ -67,10 +69,12 @@ export class MessageGuard {
 function checkedLength(bytes: Buffer, at: number): number {
   const type = bytes[at]!;
   const length = bytes.readUInt32BE(at + 1);
-  const fault = lengthFault(type, length, type === DATA_ROW ? MAX_ROW_BYTES : MAX_OTHER_BYTES);
+  const fault = lengthFault(type, length, isOfRow(type) ? MAX_ROW_BYTES : MAX_OTHER_BYTES);
   if (fault !== undefined) throw new Error(fault);
   return length;
 }
+
+const isOfRow = (type: number): boolean => type === DATA_ROW || type === COPY_DATA;
 
 type Listener = (bytes: Buffer) => void;
 /** What `pg` asks of a stream that it reads messages from. */

@@ -26,6 +26,7 @@ function walk(blocks: readonly LogBlock[]) {
     truncate: () => undefined,
     letIn: () => true,
     oversize: () => undefined,
+    reads: () => undefined,
     row: ({ transaction, index }) => rows.push(`${index}:${transaction.annotations ?? '-'}`),
     marker: (transaction, { prefix }): PendingTransaction => ({
       ...transaction,

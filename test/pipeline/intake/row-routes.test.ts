@@ -101,6 +101,7 @@ function harness(
   } as unknown as SinkSettings;
   const values = { ...formats.sequin.values, zonelessTimestampZ: false };
   const intake = new RowIntake({
+    sink: 'test',
     unsettled: delivery.unsettled,
     compile: (described) =>
       compileTablePlan(described, settings, {

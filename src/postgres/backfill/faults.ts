@@ -1,0 +1,63 @@
+// Why a table cannot be read for a backfill, with the cure: judged by SQLSTATE and routine.
+import { escapeIdentifier } from 'pg';
+import { TailraceError } from '../../core/errors.ts';
+import { sqlStateOf } from '../connection/fault.ts';
+import type { BackfillTable } from './table.ts';
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const INSUFFICIENT_PRIVILEGE = '42501';
+const UNDEFINED_TABLE = '42P01';
+/** Who looks at policies, in every version: https://github.com/postgres/postgres/blob/REL_18_STABLE/src/backend/utils/misc/rls.c */
+const POLICY_ROUTINE = 'check_enable_rls';
+
+const field = (error: unknown, name: 'routine' | 'message'): string => {
+  const value = error instanceof Error ? (error as unknown as Record<string, unknown>)[name] : undefined;
+  return typeof value === 'string' ? value : '';
+};
+
+/** What the server refused, as a TailraceError; whatever else it is goes on as it is. */
+export function readFault(
+  error: unknown,
+  {
+    table,
+    where,
+    role,
+  }: { readonly table: BackfillTable; readonly where: string | undefined; readonly role: string },
+): unknown {
+  const state = sqlStateOf(error);
+  if (state === undefined) return error;
+  const { schema, table: name } = table;
+  const fault = (code: string, message: string, hint: string): TailraceError =>
+    new TailraceError(message, { code, kind: 'fatal', hint, cause: error });
+  const sqlName = `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`;
+  if (state === UNDEFINED_TABLE) {
+    return fault(
+      'TABLE_GONE',
+      `${schema}.${name} is not there any more`,
+      'it was dropped or renamed: begin a backfill of what there is now',
+    );
+  }
+  if (state === INSUFFICIENT_PRIVILEGE && field(error, 'routine') === POLICY_ROUTINE) {
+    return fault(
+      'ROW_SECURITY',
+      `row-level security hides rows of ${schema}.${name} from our role, which the stream sends all the same`,
+      `a backfill would miss them. As a superuser: ALTER ROLE ${escapeIdentifier(role)} BYPASSRLS;`,
+    );
+  }
+  if (state === INSUFFICIENT_PRIVILEGE) {
+    return fault(
+      'TABLE_UNREADABLE',
+      `our role may not read ${schema}.${name}: the stream needs no right to do so, a backfill does`,
+      `GRANT USAGE ON SCHEMA ${escapeIdentifier(schema)} TO ${escapeIdentifier(role)}; GRANT SELECT ON ${sqlName} TO ${escapeIdentifier(role)};`,
+    );
+  }
+  // A filter of the user's may meet a value that it cannot take, in any row.
+  if (where !== undefined && (state.startsWith('22') || state.startsWith('42'))) {
+    return fault(
+      'FILTER_REFUSED',
+      `Postgres refuses the filter: ${field(error, 'message')}`,
+      'correct it, and begin again',
+    );
+  }
+  return error;
+}

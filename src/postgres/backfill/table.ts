@@ -1,0 +1,205 @@
+// What a backfill reads of one table: the columns and rows that the stream would send of it, and the key to read it by.
+import type { Client } from 'pg';
+import { TailraceError } from '../../core/errors.ts';
+import type { ReplicaIdentity } from '../../core/change.ts';
+import type { RawRelation } from '../../pgoutput/messages.ts';
+import { readLineages } from '../lineage.ts';
+import { FIRST_OWN_OID, shapeVersions } from '../shapes/sql.ts';
+import { CHECKS_GENERATED, HAS_ROW_FILTERS } from '../versions.ts';
+
+/** A column to read by, in the order of its index. `type`: as SQL writes it, below any domain. */
+export type KeyColumn = { readonly name: string; readonly type: string };
+
+export type BackfillTable = {
+  readonly oid: number;
+  readonly schema: string;
+  readonly table: string;
+  /** As the stream describes its rows: of a partition under its root's name where the publication says so. */
+  readonly relation: RawRelation;
+  /** Empty: no index orders its rows, so it is read by the places of its pages. */
+  readonly key: readonly KeyColumn[];
+  /** The publication's row filter, in SQL. */
+  readonly filter: string | undefined;
+  /** Differs whenever the catalog says anything else of all this: of the table, its types, or the publication. */
+  readonly version: string;
+  /** Where its rows lie: a rewrite moves them without a change in the stream. */
+  readonly fileNode: number;
+  /** By the planner's statistics; undefined: it has none. */
+  readonly estimatedRows: number | undefined;
+};
+
+export type BackfillContext = { readonly publication: string; readonly serverVersion: number };
+
+/** The tables that hold the rows of one: itself, or its partitions, however deep. Undefined: there is no such table. */
+export async function leavesOf(
+  client: Client,
+  { schema, table }: { readonly schema: string; readonly table: string },
+): Promise<readonly number[] | undefined> {
+  const { rows } = await client.query<{ oid: number; kind: string }>(
+    `with recursive family (oid, relkind) as (
+       select c.oid, c.relkind from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p')
+       union
+       select c.oid, c.relkind from family f join pg_inherits i on i.inhparent = f.oid and f.relkind = 'p'
+         join pg_class c on c.oid = i.inhrelid
+     )
+     select oid::int8::float8 as oid, relkind as kind from family order by 1`,
+    [schema, table],
+  );
+  return rows.length === 0 ? undefined : rows.filter(({ kind }) => kind === 'r').map(({ oid }) => oid);
+}
+
+/** A text that tells one state of the catalog from another, as far as the rows of a table are concerned. */
+export const versionOf = (oid: number, publication: string): string => `(
+  with recursive up (oid) as (
+    select ${oid}::oid union select i.inhparent from up u join pg_inherits i on i.inhrelid = u.oid
+  ), ${shapeVersions(
+    `select distinct a.atttypid from pg_attribute a where a.attrelid = ${oid}::oid and a.attnum > 0 and a.atttypid >= ${FIRST_OWN_OID}`,
+  )},
+  fact (version) as (
+    select concat_ws(':', 'c', c.oid, c.xmin, n.nspname, c.relname) from up u join pg_class c on c.oid = u.oid
+      join pg_namespace n on n.oid = c.relnamespace
+    union all select concat_ws(':', 'a', a.attrelid, a.attnum, a.xmin) from up u
+      join pg_attribute a on a.attrelid = u.oid and a.attnum > 0
+    union all select concat_ws(':', 'i', i.indexrelid, i.xmin) from pg_index i where i.indrelid = ${oid}::oid
+    union all select concat_ws(':', 'h', i.inhrelid, i.inhparent, i.xmin) from up u join pg_inherits i on i.inhrelid = u.oid
+    union all select concat_ws(':', 't', root, version) from shape_version
+    union all select concat_ws(':', 'p', p.oid, p.xmin) from pg_publication p where p.pubname = ${publication}
+    union all select concat_ws(':', 'r', r.oid, r.xmin) from pg_publication_rel r
+      join pg_publication p on p.oid = r.prpubid and p.pubname = ${publication} where r.prrelid in (select oid from up)
+  )
+  select md5(string_agg(version, ',' order by version collate "C")) from fact)`;
+
+type TableRow = {
+  readonly schema: string;
+  readonly table: string;
+  readonly viaRoot: boolean;
+  readonly version: string;
+  readonly fileNode: number;
+  readonly estimatedRows: number;
+  readonly key: readonly KeyColumn[] | null;
+};
+
+type PublishedRow = {
+  readonly schema: string;
+  readonly table: string;
+  readonly identity: string;
+  readonly filter: string | null;
+  readonly columns: RawRelation['columns'] | null;
+};
+
+/** An index that orders all rows, in the way that its columns' types are ordered: the shortest of the most telling. */
+const KEY = `(
+  select json_agg(json_build_object('name', a.attname, 'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname)) order by k.place)
+  from (
+    select i.indkey::int2[] as attnums, i.indnkeyatts from pg_index i join pg_class x on x.oid = i.indexrelid
+    where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
+      and not exists (
+        select from unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[]) with ordinality u (attnum, opclass, colloid, place)
+        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = u.attnum
+        join pg_opclass o on o.oid = u.opclass
+        where u.place <= i.indnkeyatts and not (a.attnotnull and o.opcdefault and u.colloid = a.attcollation))
+    order by i.indisprimary desc, i.indisreplident desc, i.indnkeyatts, i.indexrelid limit 1
+  ) best
+  cross join unnest(best.attnums) with ordinality k (attnum, place)
+  join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+  cross join lateral (
+    with recursive down (oid) as (
+      select a.atttypid union select d.typbasetype from down join pg_type d on d.oid = down.oid and d.typtype = 'd'
+    )
+    select down.oid from down join pg_type d on d.oid = down.oid and d.typtype <> 'd'
+  ) base
+  join pg_type t on t.oid = base.oid join pg_namespace tn on tn.oid = t.typnamespace
+  where k.place <= best.indnkeyatts)`;
+
+const IDENTITIES: Readonly<Record<string, ReplicaIdentity>> = {
+  d: 'default',
+  n: 'nothing',
+  f: 'full',
+  i: 'index',
+};
+
+/** Undefined: the table is gone. Throws TailraceError where the publication does not carry it. */
+export async function readBackfillTable(
+  client: Client,
+  oid: number,
+  context: BackfillContext,
+): Promise<BackfillTable | undefined> {
+  const { rows } = await client.query<TableRow>(
+    `select n.nspname as schema, c.relname as table, p.pubviaroot as "viaRoot", pg_relation_filenode(c.oid)::int8::float8 as "fileNode",
+       c.reltuples::float8 as "estimatedRows", ${KEY} as key, ${versionOf(oid, '$1')} as version
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_publication p on p.pubname = $1
+     where c.oid = ${oid}::oid and c.relkind = 'r'`,
+    [context.publication],
+  );
+  const found = rows[0];
+  const [lineage] = await readLineages(client, [oid], context);
+  if (found === undefined || lineage === undefined) return undefined;
+  const above = lineage.links.find(({ published }) => published);
+  if (!lineage.published && above === undefined) throw notPublished(found, context.publication);
+  const streamedAs = found.viaRoot ? (above?.oid ?? oid) : oid;
+  const published = await readPublished(client, streamedAs, context);
+  if (published === undefined) return undefined;
+  const { schema, table, fileNode, estimatedRows, key, version } = found;
+  return {
+    oid,
+    schema,
+    table,
+    relation: {
+      id: streamedAs,
+      schema: published.schema,
+      table: published.table,
+      replicaIdentity: IDENTITIES[published.identity]!,
+      columns: published.columns ?? [],
+    },
+    key: key ?? [],
+    filter: published.filter ?? undefined,
+    version,
+    fileNode,
+    // Never analysed: 0 up to Postgres 13, then -1.
+    estimatedRows: estimatedRows > 0 ? estimatedRows : undefined,
+  };
+}
+
+/**
+ * The columns that are sent, as pgoutput chooses them: those of the publication's list, else all. Generated ones up to Postgres 17
+ * never, then stored ones where the list names them, or where there is no list and the publication has them sent.
+ * https://www.postgresql.org/docs/current/logical-replication-gencols.html
+ */
+async function readPublished(
+  client: Client,
+  oid: number,
+  { publication, serverVersion }: BackfillContext,
+): Promise<PublishedRow | undefined> {
+  const stored =
+    serverVersion >= CHECKS_GENERATED
+      ? `or (a.attgenerated = 's' and (list.attnums is not null or to_jsonb(p) ->> 'pubgencols' = 's'))`
+      : '';
+  const { rows } = await client.query<PublishedRow>(
+    `select n.nspname as schema, c.relname as table, c.relreplident as identity,
+       ${serverVersion >= HAS_ROW_FILTERS ? 'pg_get_expr(r.prqual, c.oid)' : 'null::text'} as filter,
+       (select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8, 'typeModifier', a.atttypmod,
+            'identity', case c.relreplident when 'f' then true when 'n' then false else a.attnum = any (coalesce(
+              (select i.indkey::int2[] from pg_index i where i.indrelid = c.oid and i.indisvalid
+                and case c.relreplident when 'i' then i.indisreplident else i.indisprimary end), '{}')) end) order by a.attnum)
+        from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+          and (a.attgenerated = '' ${stored})
+          and (list.attnums is null or a.attnum = any (list.attnums))) as columns
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_publication p on p.pubname = $2
+     left join pg_publication_rel r on r.prpubid = p.oid and r.prrelid = c.oid
+     cross join lateral (select ${serverVersion >= HAS_ROW_FILTERS ? 'r.prattrs::int2[]' : 'null::int2[]'} as attnums) list
+     where c.oid = $1`,
+    [oid, publication],
+  );
+  return rows[0];
+}
+
+const notPublished = (
+  { schema, table }: { readonly schema: string; readonly table: string },
+  publication: string,
+): TailraceError =>
+  new TailraceError(`the publication "${publication}" does not carry ${schema}.${table}`, {
+    code: 'TABLE_NOT_PUBLISHED',
+    kind: 'fatal',
+    hint: `of a table that is not streamed, what was read would soon be stale: let a sink take it, or add it to the publication, and begin the backfill then`,
+  });

@@ -1,0 +1,401 @@
+// Chunks of real tables: every row once whatever the key is, and of each what the stream would send.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { ChunkCursor } from '../../../src/postgres/backfill/chunk-sql.ts';
+import { leavesOf, readBackfillTable } from '../../../src/postgres/backfill/table.ts';
+import { openReading, readChunks, rowsOf, type TestReading } from '../../support/backfill.ts';
+import { serverVersion } from '../../support/database-settings.ts';
+import { createTestDatabase, waitFor, type TestDatabase } from '../../support/postgres.ts';
+
+let database: TestDatabase;
+let reading: TestReading;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  await sql('create publication everything for all tables');
+  reading = await openReading(database, { publication: 'everything' });
+});
+afterEach(async () => {
+  await sql('drop schema if exists public, s, "My ""Schema" cascade; create schema public');
+});
+afterAll(async () => {
+  await reading.close();
+  await database.drop();
+});
+
+const sql = (text: string) => database.client.query(text);
+const count = async (table: string): Promise<number> =>
+  (await database.client.query<{ n: number }>(`select count(*)::int as n from ${table}`)).rows[0]!.n;
+
+async function readAll(table: string, how: Parameters<TestReading['reader']>[1] = {}) {
+  const found = await reading.table(table);
+  const chunks = await readChunks(reading.reader(found, how));
+  return { table: found, chunks, rows: chunks.flatMap((chunk) => rowsOf(chunk, found)) };
+}
+
+/** One row a chunk: every value of the key is a boundary once. */
+const ROW_BY_ROW = { limits: { maxRows: 1 } };
+
+describe('every row comes once, in the order of its key', () => {
+  const numbers = [`'NaN'`, '0', '-1.5', '1e20', '1.0', '-0.001'];
+  test.each<[key: string, columns: string, values: readonly string[], before?: string]>([
+    ['bool', 'k bool', ['false', 'true']],
+    ['int2', 'k int2', ['-32768', '0', '32767']],
+    ['int8', 'k int8', ['-9223372036854775808', '-1', '9223372036854775807']],
+    ['numeric', 'k numeric', numbers],
+    ['numeric with a scale', 'k numeric(30, 4)', numbers],
+    ['float8', 'k float8', [...numbers, `'-Infinity'`, `'Infinity'`, '0.1', '1e-300']],
+    ['float4', 'k float4', [`'NaN'`, '0.1', '3.4e38']],
+    [
+      'text in C',
+      'k text collate "C"',
+      [`''`, `' '`, `'A'`, `'a'`, `'_'`, `'ä'`, `'\\'`, `'\\N'`, `E'a\\tb\\nc'`, `'it''s'`],
+    ],
+    ['text in an ICU collation', 'k text collate "de-x-icu"', [`'Ä'`, `'a'`, `'z'`, `'B'`, `'ö'`, `''`]],
+    [
+      'text in a nondeterministic collation',
+      'k text collate loose',
+      [`'a'`, `'B'`, `'c'`, `'Ä'`],
+      `create collation loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`,
+    ],
+    ['char(n)', 'k char(5)', [`'a'`, `'a b'`, `''`, `'abcde'`]],
+    ['"char"', 'k "char"', [`'a'`, `'Z'`]],
+    ['name', 'k name', [`'x'`, `'Y'`]],
+    ['bit', 'k bit(3)', [`B'101'`, `B'000'`]],
+    ['varbit', 'k varbit', [`B''`, `B'1'`, `B'0000000000001'`]],
+    ['uuid', 'k uuid', [`'00000000-0000-0000-0000-000000000000'`, `'ffffffff-ffff-ffff-ffff-ffffffffffff'`]],
+    ['macaddr', 'k macaddr', [`'08:00:2b:01:02:03'`, `'00:00:00:00:00:00'`]],
+    ['inet', 'k inet', [`'10.0.0.1'`, `'10.0.0.0/8'`, `'::1'`]],
+    ['oid', 'k oid', ['0', '4294967295', '7']],
+    ['date', 'k date', [`'-infinity'`, `'0044-03-15 BC'`, `'2026-01-01'`, `'infinity'`]],
+    ['timestamp', 'k timestamp', [`'-infinity'`, `'2026-01-01 00:00:00.000001'`, `'infinity'`]],
+    ['timestamptz', 'k timestamptz', [`'2026-01-01 00:00:00.000001+05'`, `'0001-01-01 BC'`, `'infinity'`]],
+    ['interval', 'k interval', [`'1 mon -3 days 04:05:06.5'`, `'-1 year'`, `'0'`]],
+    ['bytea', 'k bytea', [String.raw`'\x'`, String.raw`'\x00ff5c'`, String.raw`'\x0a09'`]],
+    [
+      'an enum, by its own order',
+      'k mood',
+      [`'z'`, `'a b'`, `'N,"'`, `'NULL'`],
+      `create type mood as enum ('z', 'a b', 'N,"', 'NULL')`,
+    ],
+    ['an array', 'k int[]', [`'{}'`, `'{1,NULL}'`, `'{{1,2},{3,4}}'`]],
+    ['a range', 'k int4range', [`'empty'`, `'[1,5)'`, `'(,)'`]],
+    [
+      'a composite type',
+      'k pair',
+      [`'(1,a)'`, `'(1,"b c")'`, `'(,)'`],
+      'create type pair as (a int, b text)',
+    ],
+    [
+      'a domain over a domain, with a rule that old rows break',
+      'k strict',
+      ['1', '5'],
+      'create domain base as int; create domain strict as base',
+    ],
+  ])('%s', async (_, columns, values, before) => {
+    if (before !== undefined) await sql(before);
+    await sql(`create table t (v text, ${columns}, primary key (k))`);
+    for (const [i, value] of values.entries()) await sql(`insert into t values ('v${i}', ${value})`);
+    if (columns.includes('strict')) await sql('alter domain strict add check (value > 3) not valid');
+    const { rows, table } = await readAll('t', ROW_BY_ROW);
+    expect(table.key).toHaveLength(1);
+    const inOrder = await reading.client.query<{ v: string }>('select v from public.t order by k');
+    expect(rows.map(({ v }) => v)).toEqual(inOrder.rows.map(({ v }) => v));
+  });
+
+  test('a key of several columns of mixed types, not in the order of the columns, with quoted names in a quoted schema', async () => {
+    await sql(`create schema "My ""Schema"; create type "My ""Schema"."Mood" as enum ('z', 'a')`);
+    await sql(
+      `create table "My ""Schema"."Täble" (v text, "Id" int, "from" "My ""Schema"."Mood", name text collate "C", primary key (name, "from", "Id"))`,
+    );
+    await sql(
+      `insert into "My ""Schema"."Täble" select 'v' || n, n % 3, (array['z', 'a'])[1 + n % 2]::"My ""Schema"."Mood", 'name''' || n / 6 from generate_series(0, 59) n`,
+    );
+    const [oid] = (await leavesOf(reading.client, { schema: 'My "Schema', table: 'Täble' }))!;
+    const table = (await readBackfillTable(reading.client, oid!, reading.context))!;
+    expect(table.key.map(({ name }) => name)).toEqual(['name', 'from', 'Id']);
+    const chunks = await readChunks(reading.reader(table, { limits: { maxRows: 7 } }));
+    const inOrder = await sql(`select v from "My ""Schema"."Täble" order by name, "from", "Id"`);
+    expect(chunks.flatMap((chunk) => rowsOf(chunk, table)).map(({ v }) => v)).toEqual(
+      inOrder.rows.map(({ v }) => v),
+    );
+  });
+
+  test('rows are read once more by their keys, and those that are gone are not there', async () => {
+    await sql('create table t (name text, id int, v text, primary key (name, id))');
+    await sql(`insert into t select 'n''' || n / 10, n, 'v' || n from generate_series(0, 99) n`);
+    const table = await reading.table('t');
+    const reader = reading.reader(table);
+    const numbers = [7, 42, 99, 100, ...Array.from({ length: 20 }, (_, i) => 50 + i)];
+    const keys = numbers.map((n) => [`n'${Math.floor(n / 10)}`, String(n)]);
+    const found: string[] = [];
+    let cursor: ChunkCursor | undefined = { by: 'rows', keys };
+    while (cursor !== undefined) {
+      const outcome = await reader.read(cursor, AbortSignal.timeout(60_000));
+      if (outcome.kind !== 'chunk') throw new Error(outcome.kind);
+      found.push(...rowsOf(outcome.chunk, table).map(({ v }) => v!));
+      cursor = outcome.chunk.next;
+    }
+    expect(found.toSorted()).toEqual(
+      numbers
+        .filter((n) => n < 100)
+        .map((n) => `v${n}`)
+        .toSorted(),
+    );
+  });
+
+  test('a table without a primary key is read by a unique index that knows no NULL, and by no other one', async () => {
+    await sql('create table t (a int not null, b int, c text not null, unique (b))');
+    await sql('create unique index on t (c text_pattern_ops); create unique index on t (a) where a > 0');
+    expect((await reading.table('t')).key).toEqual([]);
+    await sql('create unique index on t (a) include (b)');
+    expect((await reading.table('t')).key).toEqual([{ name: 'a', type: 'pg_catalog.int4' }]);
+  });
+
+  test('a table without any key is read by its pages, each row with its place', async () => {
+    await sql(
+      `create table t (n int, pad text); insert into t select n, repeat('x', 500) from generate_series(1, 500) n`,
+    );
+    await sql(
+      'alter table t replica identity full; delete from t where n % 3 = 0; insert into t values (1, null), (1, null)',
+    );
+    const { rows, chunks } = await readAll('t', { limits: { maxRows: 3, maxBytes: 2000 } });
+    expect(rows).toHaveLength(await count('t'));
+    expect(new Set(chunks.flatMap(({ places }) => places)).size).toBe(rows.length);
+    expect(chunks.length).toBeGreaterThan(5);
+  });
+
+  test('an empty table is read at once, with a key or without one', async () => {
+    await sql('create table keyed (id int primary key); create table bare (id int)');
+    expect((await readAll('keyed')).chunks).toMatchObject([{ scanned: 0, next: undefined }]);
+    expect((await readAll('bare')).chunks).toMatchObject([{ scanned: 0, next: undefined }]);
+  });
+
+  test('rows in the order of an index of any size come in chunks that are bounded by their bytes', async () => {
+    await sql(`create table t (id int primary key, pad text); alter table t alter pad set storage external`);
+    await sql(`insert into t select n, repeat('x', 300000) from generate_series(1, 30) n`);
+    const { chunks, rows } = await readAll('t', { limits: { maxBytes: 1_000_000 } });
+    expect(rows.map(({ id }) => Number(id))).toEqual(Array.from({ length: 30 }, (_, i) => i + 1));
+    for (const chunk of chunks) expect(chunk.rows.bytes.length).toBeLessThan(1_700_000);
+    expect(rows.every(({ pad }) => pad?.length === 300_000)).toBe(true);
+  });
+});
+
+describe('a chunk reads what the stream would send', () => {
+  test('values have the text that the stream gives them', async () => {
+    await sql(
+      `create table t (id int primary key, at timestamptz, span interval, bytes bytea, padded char(4), flag bool, ip inet)`,
+    );
+    await sql(`set timezone to 'Asia/Kolkata'`);
+    await sql(
+      String.raw`insert into t values (1, '2026-01-02 03:04:05+00', '1 mon', '\xdead', 'a', true, '10.0.0.1'); insert into t values (2)`,
+    );
+    const { rows } = await readAll('t');
+    const empty = { at: null, span: null, bytes: null, padded: null, flag: null, ip: null };
+    expect(rows).toEqual([
+      {
+        id: '1',
+        at: '2026-01-02 03:04:05+00',
+        span: 'P1M',
+        bytes: String.raw`\xdead`,
+        padded: 'a   ',
+        flag: 't',
+        ip: '10.0.0.1',
+      },
+      { id: '2', ...empty },
+    ]);
+  });
+
+  test('rows of children are not those of their parent', async () => {
+    await sql('create table parent (id int primary key); create table child () inherits (parent)');
+    await sql('insert into parent values (1); insert into child values (2)');
+    expect((await readAll('parent')).rows).toEqual([{ id: '1' }]);
+  });
+
+  test('generated columns come where the publication sends them, and dropped ones never', async () => {
+    await sql(
+      'create table t (id int primary key, gone int, twice int generated always as (id * 2) stored); alter table t drop gone',
+    );
+    await sql('insert into t values (1)');
+    expect((await readAll('t')).rows).toEqual([{ id: '1' }]);
+    if ((await serverVersion(database.client)) < 180_000) return;
+    await sql('alter publication everything set (publish_generated_columns = stored)');
+    expect((await readAll('t')).rows).toEqual([{ id: '1', twice: '2' }]);
+    await sql('alter publication everything set (publish_generated_columns = none)');
+  });
+
+  test('the columns and rows that the publication chooses, and of these the ones that the filter wants', async () => {
+    if ((await serverVersion(database.client)) < 150_000) return;
+    await sql('create table t (id int primary key, wanted text, secret text, n int)');
+    await sql(`insert into t select n, 'w' || n, 'secret', n % 10 from generate_series(1, 100) n`);
+    await sql('create publication chosen for table t (id, wanted) where (id > 50)');
+    const chosen = await openReading(database, { publication: 'chosen' });
+    const table = await chosen.table('t');
+    const wanted = await readChunks(chosen.reader(table));
+    expect(wanted.flatMap((chunk) => rowsOf(chunk, table))).toEqual(
+      Array.from({ length: 50 }, (_, i) => ({ id: String(i + 51), wanted: `w${i + 51}` })),
+    );
+    const filtered = await readChunks(
+      chosen.reader(table, {
+        where: `n = 3 or secret is null -- ours`,
+        limits: { maxRows: 9, targetMs: 600_000 },
+      }),
+    );
+    expect(filtered.flatMap((chunk) => rowsOf(chunk, table)).map(({ id }) => id)).toEqual([
+      '53',
+      '63',
+      '73',
+      '83',
+      '93',
+    ]);
+    // A chunk is a range of the key, whatever of it is wanted.
+    expect(filtered.map(({ scanned }) => scanned)).toEqual([...Array.from({ length: 11 }, () => 9), 1]);
+    await chosen.close();
+  });
+
+  test('partitions are read one by one, under the name that the publication gives their rows', async () => {
+    await sql('create table root (id int, v text, primary key (id)) partition by range (id)');
+    await sql('create table low partition of root for values from (0) to (10)');
+    await sql(
+      'create table high (v text, id int primary key); alter table root attach partition high for values from (10) to (20)',
+    );
+    await sql(`insert into root values (1, 'one'), (11, 'eleven')`);
+    const leaves = (await leavesOf(reading.client, { schema: 'public', table: 'root' }))!;
+    const low = await reading.table('low');
+    const high = await reading.table('high');
+    expect(leaves).toEqual([low.oid, high.oid]);
+    expect([high.relation.id, high.relation.columns.map(({ name }) => name)]).toEqual([
+      high.oid,
+      ['v', 'id'],
+    ]);
+    await sql('create publication above for table root with (publish_via_partition_root)');
+    const above = await openReading(database, { publication: 'above' });
+    const table = await above.table('high');
+    expect([table.relation.table, table.relation.columns.map(({ name }) => name)]).toEqual([
+      'root',
+      ['id', 'v'],
+    ]);
+    const [chunk] = await readChunks(above.reader(table));
+    expect(rowsOf(chunk!, table)).toEqual([{ id: '11', v: 'eleven' }]);
+    await above.close();
+  });
+
+  test('a table that is not published is refused', async () => {
+    await sql('create table t (id int primary key); create publication nothing');
+    const nothing = await openReading(database, { publication: 'nothing' });
+    await expect(nothing.table('t')).rejects.toMatchObject({ code: 'TABLE_NOT_PUBLISHED' });
+    await nothing.close();
+  });
+});
+
+describe('what happens to a table between its chunks is told', () => {
+  const altering: readonly [string, string][] = [
+    ['a column', 'alter table t add column more int'],
+    ['a type in a column', `alter type pair rename attribute a to b`],
+    ['the publication', `alter publication everything set (publish = 'insert, delete')`],
+    ['the name', 'alter table t rename to u; create table t (id int primary key, p pair)'],
+  ];
+  test.each(altering)('%s', async (_, statement) => {
+    await sql(
+      'create type pair as (a int); create table t (id int primary key, p pair); insert into t select generate_series(1, 10)',
+    );
+    const table = await reading.table('t');
+    const reader = reading.reader(table, ROW_BY_ROW);
+    const first = await reader.read(undefined, AbortSignal.timeout(60_000));
+    expect(first.kind).toBe('chunk');
+    await sql(statement);
+    expect(await reader.read(undefined, AbortSignal.timeout(60_000))).toEqual({ kind: 'altered' });
+  });
+
+  test('a rewrite of a table that is read by its pages', async () => {
+    await sql('create table t (id int); insert into t select generate_series(1, 10)');
+    const reader = reading.reader(await reading.table('t'));
+    const cursor = await reader.first();
+    await sql('vacuum full t');
+    expect((await reader.read(cursor, AbortSignal.timeout(60_000))).kind).not.toBe('chunk');
+  });
+
+  test('a table that is dropped', async () => {
+    await sql('create table t (id int primary key)');
+    const reader = reading.reader(await reading.table('t'));
+    await sql('drop table t');
+    await expect(reader.read(undefined, AbortSignal.timeout(60_000))).rejects.toMatchObject({
+      code: 'TABLE_GONE',
+    });
+  });
+});
+
+describe('a table that cannot be read is refused with its cure', () => {
+  const ROLE = `Reader ${process.pid}`;
+  afterEach(async () => {
+    await sql(`drop owned by "${ROLE}"; drop role "${ROLE}"`);
+  });
+
+  test('no right to read it, and then a policy that hides rows', async () => {
+    await sql(
+      `create role "${ROLE}" login password 'postgres'; create schema s; create table s.t (id int primary key); insert into s.t values (1)`,
+    );
+    const mine = await openReading(database, { publication: 'everything', username: ROLE });
+    const [oid] = (await leavesOf(mine.client, { schema: 's', table: 't' }))!;
+    const refusalOf = async (): Promise<{ code: string; hint: string }> => {
+      const table = (await readBackfillTable(mine.client, oid!, mine.context))!;
+      return (await readChunks(mine.reader(table)).then(
+        () => ({ code: 'none', hint: '' }),
+        (error: unknown) => error,
+      )) as { code: string; hint: string };
+    };
+    const unreadable = await refusalOf();
+    expect(unreadable.code).toBe('TABLE_UNREADABLE');
+    await sql(unreadable.hint);
+    expect((await refusalOf()).code).toBe('none');
+    await sql('alter table s.t enable row level security');
+    const hidden = await refusalOf();
+    expect(hidden.code).toBe('ROW_SECURITY');
+    await sql(hidden.hint.slice(hidden.hint.indexOf('ALTER ROLE')));
+    expect((await refusalOf()).code).toBe('none');
+    await mine.close();
+  });
+
+  test('a filter that Postgres refuses, with its own words', async () => {
+    await sql(
+      `create role "${ROLE}"; create table t (id int primary key, v text); insert into t values (1, 'one')`,
+    );
+    const table = await reading.table('t');
+    await expect(readChunks(reading.reader(table, { where: 'nothing > 3' }))).rejects.toMatchObject({
+      code: 'FILTER_REFUSED',
+      message: expect.stringContaining('nothing') as string,
+    });
+    await expect(readChunks(reading.reader(table, { where: 'v::int > 3' }))).rejects.toMatchObject({
+      code: 'FILTER_REFUSED',
+    });
+  });
+});
+
+test('nothing stays open between two chunks, and a chunk that waits too long is tried again', async () => {
+  await sql('create table t (id int primary key); insert into t select generate_series(1, 10)');
+  const own = await openReading(database, { publication: 'everything' });
+  await own.client.query('set statement_timeout = 300');
+  const { rows: pids } = await own.client.query<{ pid: number }>('select pg_backend_pid() as pid');
+  type Activity = { state: string; waits: string | null; since: string; backend_xmin: string | null };
+  const activity = async (): Promise<Activity> => {
+    const { rows } = await reading.client.query<Activity>(
+      'select state, wait_event_type as waits, query_start::text as since, backend_xmin from pg_stat_activity where pid = $1',
+      [pids[0]!.pid],
+    );
+    return rows[0]!;
+  };
+  const reader = own.reader(await own.table('t'));
+  await sql('begin; lock table t in access exclusive mode');
+  const waiting = reader.read(undefined, AbortSignal.timeout(60_000));
+  const begun = new Set<string>();
+  await waitFor(async () => {
+    const { waits, since } = await activity();
+    if (waits === 'Lock') begun.add(since);
+    return begun.size > 1;
+  }, 'the chunk to be tried again');
+  await sql('commit');
+  const outcome = await waiting;
+  if (outcome.kind !== 'chunk') throw new Error(outcome.kind);
+  expect(outcome.chunk.scanned).toBe(10);
+  expect(outcome.chunk.walBefore).toBeLessThanOrEqual(outcome.chunk.watermark);
+  expect(await activity()).toMatchObject({ state: 'idle', backend_xmin: null });
+  await own.close();
+});

@@ -1,0 +1,84 @@
+// Reads whole tables chunk by chunk, for tests of backfills.
+import type { Client } from 'pg';
+import { createRowEvent } from '../../src/core/change.ts';
+import { decodeRow } from '../../src/pgoutput/messages.ts';
+import {
+  beginReading,
+  ChunkReader,
+  type Chunk,
+  type ChunkLimits,
+  type ReadingContext,
+} from '../../src/postgres/backfill/chunk-reader.ts';
+import type { ChunkCursor } from '../../src/postgres/backfill/chunk-sql.ts';
+import { leavesOf, readBackfillTable, type BackfillTable } from '../../src/postgres/backfill/table.ts';
+import { connectOrdinary } from '../../src/postgres/connection/connection.ts';
+import { closeConnection } from '../../src/postgres/connection/connection.ts';
+import { databaseSettings, serverVersion } from './database-settings.ts';
+import type { TestDatabase } from './postgres.ts';
+
+export type ReadRow = Readonly<Record<string, string | null>>;
+
+export const CHUNK_LIMITS: ChunkLimits = {
+  statementTimeoutMs: 30_000,
+  targetMs: 100,
+  maxRows: 10_000,
+  maxBytes: 1_000_000,
+};
+
+export type TestReading = {
+  readonly client: Client;
+  readonly context: ReadingContext;
+  table(name: string): Promise<BackfillTable>;
+  reader(table: BackfillTable, how?: { where?: string; limits?: Partial<ChunkLimits> }): ChunkReader;
+  close(): Promise<void>;
+};
+
+/** A session as the source's, and the publication that the tests' tables are in. */
+export async function openReading(
+  database: TestDatabase,
+  { publication, username = 'postgres' }: { readonly publication: string; readonly username?: string },
+): Promise<TestReading> {
+  const settings = databaseSettings(database, { username });
+  const client = await connectOrdinary(settings, settings.hosts[0]!);
+  await beginReading(client, CHUNK_LIMITS);
+  const context = { publication, serverVersion: await serverVersion(database.client), role: username };
+  return {
+    client,
+    context,
+    table: async (name) => {
+      const [leaf] = (await leavesOf(client, { schema: 'public', table: name }))!;
+      return (await readBackfillTable(client, leaf!, context))!;
+    },
+    reader: (table, { where, limits } = {}) =>
+      new ChunkReader(client, { table, where }, { context, limits: { ...CHUNK_LIMITS, ...limits } }),
+    close: () => closeConnection(client),
+  };
+}
+
+const EVENT = createRowEvent();
+
+/** The rows of a chunk, column by column. */
+export const rowsOf = ({ rows }: Chunk, { relation }: BackfillTable): readonly ReadRow[] =>
+  Array.from({ length: rows.count }, (_, i) => {
+    decodeRow(rows.bytes, rows.starts[i]!, rows.ends[i]!, EVENT);
+    const { starts, lengths } = EVENT.newTuple;
+    return Object.fromEntries(
+      relation.columns.map(({ name }, column) => {
+        const [start, length] = [starts[column]!, lengths[column]!];
+        return [name, length < 0 ? null : rows.bytes.toString('utf8', start, start + length)];
+      }),
+    );
+  });
+
+/** All chunks to the table's end. */
+export async function readChunks(reader: ChunkReader): Promise<readonly Chunk[]> {
+  const chunks: Chunk[] = [];
+  let cursor: ChunkCursor | undefined = await reader.first();
+  do {
+    const outcome = await reader.read(cursor, AbortSignal.timeout(60_000));
+    if (outcome.kind !== 'chunk') throw new Error(`the table was ${outcome.kind}`);
+    chunks.push(outcome.chunk);
+    cursor = outcome.chunk.next;
+  } while (cursor !== undefined);
+  return chunks;
+}
