@@ -134,9 +134,9 @@ for (const how of ['immediate', 'by memory'] as const) {
     const streaming = await start('streaming', STREAMING);
     const whole = await start('whole');
     onTestFailed(() => {
-      const said = [streaming, whole].map(({ status, lines }) => ({
-        status: status(),
-        lines: lines.slice(-20),
+      const said = [streaming, whole].map((source) => ({
+        status: source.status(),
+        lines: source.lines.slice(-20),
       }));
       console.error(JSON.stringify({ seed, said }, undefined, 1));
     });
