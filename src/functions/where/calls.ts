@@ -10,7 +10,7 @@ import {
   type Choice,
 } from './catalog/candidates.ts';
 import { arrayOf, elementOf, type SqlType } from './catalog/types.ts';
-import { combine, judgeTexts, NO_COLLATION, type Derived } from './collations.ts';
+import { combine, judgeTexts, type Derived } from './collations.ts';
 import { coerce, collationOf, describeType, nodeOf, nullOf, type Coercing } from './coercion.ts';
 import { nearestName, didYouMean } from '../../core/nearest-name.ts';
 import { WhereRefusal } from './fault.ts';
@@ -144,7 +144,6 @@ export function withElements(
   const array = coerce(right, arrayOf(args[1]!.type), context);
   const parts = [args[0]!, array];
   const evaluate = overElements(operation, args[0]!.evaluate, array.evaluate, isAny);
-  if (array.constant === null) return nullOf('bool', at, NO_COLLATION);
   return nodeOf({ type: 'bool', at, collation: collationOf('bool', collation, context), evaluate, parts });
 }
 

@@ -192,6 +192,7 @@ function nullIf({ left, right, at }: Of<'nullif'>, scope: Scope): Node {
   const equal = equality(a, b, at, scope);
   // Two literals are texts.
   const value = a.type === 'unknown' ? coerce(a, b.type === 'unknown' ? 'text' : b.type, scope) : a;
+  if (value.constant === null) return { ...value, at, hasColumn: b.hasColumn };
   const evaluate: Evaluate = (row) => {
     const same = equal(row);
     return same === true ? null : same === ABSENT ? ABSENT : value.evaluate(row);
@@ -266,17 +267,39 @@ function caseNode({ subject, arms, otherwise, at }: Of<'case'>, scope: Scope): N
   const results = arms.map(({ then }) => resolve(then, scope));
   const last = otherwise === undefined ? nullOf('unknown', at, NO_COLLATION) : resolve(otherwise, scope);
   const type = common([last, ...results], 'CASE', at);
-  const values = [...results, last].map((node) => coerce(node, type, scope));
-  const conditions = tests.map(({ evaluate }) => evaluate);
+  const values = results.map((node) => coerce(node, type, scope));
+  const fallback = coerce(last, type, scope);
+  const collation = combined([...values, fallback], at);
+  const hasColumn = [...tests, ...values, fallback].some((node) => node.hasColumn);
+  return { ...simplifiedCase({ tests, values, fallback, at, collation }), hasColumn };
+}
+
+/** As the server does before it looks at rows: an arm that is never met goes, and one that is always met is the last. */
+function simplifiedCase(written: {
+  readonly tests: readonly Node[];
+  readonly values: readonly Node[];
+  readonly fallback: Node;
+  readonly at: number;
+  readonly collation: Derived;
+}): Node {
+  const { tests, values, at, collation } = written;
+  const certain = tests.findIndex(({ constant }) => constant === true);
+  const fallback = certain === -1 ? written.fallback : values[certain]!;
+  const arms = tests
+    .slice(0, certain === -1 ? undefined : certain)
+    .flatMap((test, i) => (test.constant === undefined ? [{ test, value: values[i]! }] : []));
+  if (arms.length === 0) return { ...fallback, at, collation };
   const evaluate: Evaluate = (row) => {
-    for (let i = 0; i < conditions.length; i++) {
-      const isMet = conditions[i]!(row);
+    for (let i = 0; i < arms.length; i++) {
+      const { test, value } = arms[i]!;
+      const isMet = test.evaluate(row);
       if (isMet === ABSENT) return ABSENT;
-      if (isMet === true) return values[i]!.evaluate(row);
+      if (isMet === true) return value.evaluate(row);
     }
-    return values.at(-1)!.evaluate(row);
+    return fallback.evaluate(row);
   };
-  return nodeOf({ type, at, collation: combined(values, at), evaluate, parts: [...tests, ...values] });
+  const parts = [...arms.flatMap(({ test, value }) => [test, value]), fallback];
+  return nodeOf({ type: fallback.type, at, collation, evaluate, parts });
 }
 
 function common(nodes: readonly Node[], what: string, at: number): SqlType {
@@ -293,14 +316,22 @@ function coalesce({ parts, at }: Of<'coalesce'>, scope: Scope): Node {
   const nodes = parts.map((part) => resolve(part, scope));
   const type = common(nodes, 'COALESCE', at);
   const values = nodes.map((node) => coerce(node, type, scope));
+  const collation = combined(values, at);
+  const hasColumn = values.some((value) => value.hasColumn);
+  // As the server does before it looks at rows: NULLs go, and behind a constant nothing is asked.
+  const asked = values.filter(({ constant }) => constant !== null);
+  const certain = asked.findIndex(({ constant }) => constant !== undefined);
+  const kept = certain === -1 ? asked : asked.slice(0, certain + 1);
+  if (kept.length === 0) return { ...nullOf(type, at, collation), hasColumn };
+  if (kept.length === 1) return { ...kept[0]!, at, collation, hasColumn };
   const evaluate: Evaluate = (row) => {
-    for (const value of values) {
+    for (const value of kept) {
       const result = value.evaluate(row);
       if (result !== null) return result;
     }
     return null;
   };
-  return nodeOf({ type, at, collation: combined(values, at), evaluate, parts: values });
+  return nodeOf({ type, at, collation, evaluate, parts: kept });
 }
 
 function arrayNode({ items, at }: Of<'array'>, scope: Scope): Node {

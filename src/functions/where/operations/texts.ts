@@ -42,8 +42,14 @@ function substring(text: string, start: number, length?: number): string {
 const left = (text: string, count: number): string =>
   count >= 0 ? slice(text, 0, count) : slice(text, 0, Math.max(0, characterCount(text) + count));
 
-const right = (text: string, count: number): string =>
-  count > 0 ? slice(text, Math.max(0, characterCount(text) - count)) : count === 0 ? '' : slice(text, -count);
+/** Of the least int4, whose negative is none, the server takes nothing away. */
+const LEAST_INT4 = -2_147_483_648;
+
+function right(text: string, count: number): string {
+  if (count === 0) return '';
+  if (count > 0) return slice(text, Math.max(0, characterCount(text) - count));
+  return count === LEAST_INT4 ? text : slice(text, -count);
+}
 
 function repeat(text: string, count: number): string {
   const times = Math.max(0, count);
