@@ -1,5 +1,5 @@
 // What the catalog adds to a Relation message: its key and its types, logged right after it as an `e` frame.
-import type { Lineage, Relation, TypeCatalog, TypeInfo } from '../core/change.ts';
+import type { Collations, Lineage, Relation, TypeCatalog, TypeInfo } from '../core/change.ts';
 import type { RawRelation } from './messages.ts';
 
 export type Enrichment = Lineage & {
@@ -10,6 +10,8 @@ export type Enrichment = Lineage & {
   readonly keySince?: number | undefined;
   /** Only types that are not built in, with everything that they are made of. */
   readonly types: TypeCatalog;
+  /** Undefined: not known, as in logs of versions that did not ask. */
+  readonly collations?: Collations | undefined;
   /** Names of generated columns that the table's own key does not ask for. */
   readonly generated?: readonly string[] | undefined;
 };
@@ -47,6 +49,7 @@ export function buildRelation(raw: RawRelation, enrichment: Enrichment | undefin
     ...lineageOf(enrichment),
     key,
     types,
+    ...(enrichment?.collations && { collations: enrichment.collations }),
   };
   if (key.length === 0 || isFlagged(raw)) return relation;
   return { ...relation, keySince: enrichment?.keySince ?? 'unknown' };

@@ -71,6 +71,8 @@ export function sinkIntake(options: IntakeOptions = {}) {
   const settings = {
     selection: {},
     tables: [],
+    onAbsent: 'dead_letter',
+    deletesOutside: 'deliver',
     actions: ['insert', 'update', 'delete'] satisfies Action[],
     format: 'sequin',
     messageGrouping: true,

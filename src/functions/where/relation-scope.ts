@@ -38,7 +38,7 @@ export function relationScope(relation: Relation): Scope {
       if (index === -1) return undefined;
       const column = columns[index]!;
       if (image === 'old' && !isInIdentity(relation, column))
-        return `old.${name} is not known: it is outside of the table's replica identity. ALTER TABLE … REPLICA IDENTITY FULL makes it known`;
+        return `old.${name} is not known: it is outside of the table's replica identity. REPLICA IDENTITY FULL on the table makes it known`;
       return scopedColumn(relation, { image, index, column, defaultCollation });
     },
   };
