@@ -12,7 +12,7 @@ import type { RouteQueue } from '../delivery/route-queue.ts';
 import { RowRoutes } from './row-routes.ts';
 import { RowFactReader } from './row-values.ts';
 import type { SinkSettings, TableOptions } from '../settings.ts';
-import { compileTableFilter, type TableFilter } from './where.ts';
+import { compileTableFilter, type TableFilter } from './table-filter.ts';
 import type { Routes } from '../delivery/routes.ts';
 import type { Barriers } from '../delivery/table-order.ts';
 

@@ -1,56 +1,15 @@
 // The step `where`: which changes a sink's filters let through, and what becomes of one that cannot be judged.
 // Hot file: runs for every wanted row of a sink with a filter (bench/micro/where.ts).
-import type { Relation, RowAction, RowEvent } from '../../core/change.ts';
+import type { RowAction } from '../../core/change.ts';
 import type { SinkCounts } from '../../core/counts.ts';
-import { TailraceError, type DeliveryError } from '../../core/errors.ts';
-import { lineAndColumn, WhereRefusal } from '../../functions/where/fault.ts';
-import { compileFilter, type CompiledFilter, type Verdict } from '../../functions/where/filter.ts';
+import type { DeliveryError } from '../../core/errors.ts';
+import type { Verdict } from '../../functions/where/filter.ts';
 import type { ChangeFacts } from '../../functions/where/scope.ts';
 import { EvaluationError } from '../../functions/where/values/failure.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
-import type { PlacedFilter, SinkSettings } from '../settings.ts';
+import type { SinkSettings } from '../settings.ts';
 import type { RowBatch, Step, WantedRow } from './steps.ts';
-
-/** The filters of one relation: the sink's, and the table's own. */
-export type TableFilter = { judge(event: RowEvent, change: ChangeFacts): Verdict };
-
-/** Throws TailraceError (fatal) where a filter has no meaning for the relation. */
-export function compileTableFilter(
-  relation: Relation,
-  filters: readonly (PlacedFilter | undefined)[],
-): TableFilter | undefined {
-  const compiled = filters.flatMap((filter) => (filter === undefined ? [] : [compiledFor(relation, filter)]));
-  const [only] = compiled;
-  if (only === undefined || compiled.length === 1) return only;
-  return {
-    judge: (event, change) => {
-      let verdict: Verdict = 'pass';
-      for (const filter of compiled) {
-        const found = filter.judge(event, change);
-        if (found === 'drop') return found;
-        if (found === 'absent') verdict = found;
-      }
-      return verdict;
-    },
-  };
-}
-
-function compiledFor(relation: Relation, filter: PlacedFilter): CompiledFilter {
-  try {
-    return compileFilter(filter, relation);
-  } catch (error) {
-    if (!(error instanceof WhereRefusal)) throw error;
-    const { line, column } = lineAndColumn(filter.text, error.fault.at);
-    throw new TailraceError(
-      `${filter.place} cannot be used for ${relation.schema}.${relation.table}, as its columns are at this change: line ${line}, column ${column} of it: ${error.message}`,
-      {
-        code: 'WHERE_UNUSABLE',
-        kind: 'fatal',
-        hint: 'change the filter (or give the table one of its own under tables), and start again; nothing is lost meanwhile',
-      },
-    );
-  }
-}
+import type { TableFilter } from './table-filter.ts';
 
 /** Undefined: the sink has no filter, and pays nothing for it. */
 export function whereStep(
