@@ -2,6 +2,7 @@
 // databases: are there the tables and columns that it names?
 import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
+import { inspectFilters } from '../pipeline/intake/where-check.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
 import type { Finding } from '../postgres/preflight/finding.ts';
 import { inspectNames } from '../postgres/preflight/wanted.ts';
@@ -30,10 +31,11 @@ type WrongName = Pick<Finding, 'code' | 'title' | 'detail' | 'cure'> & { readonl
 async function wrongNames({ settings }: LoadedSettings): Promise<readonly WrongName[]> {
   const names: WrongName[] = [];
   for (const database of settings.databases) {
-    for (const { code, title, detail, cure } of await inspectNames(
-      database,
-      sinkNamesOf(settings, database),
-    )) {
+    const found = [
+      ...(await inspectNames(database, sinkNamesOf(settings, database))),
+      ...(await inspectFilters(database, settings.sinks)).filter(({ ok }) => !ok),
+    ];
+    for (const { code, title, detail, cure } of found) {
       names.push({ database: database.name, code, title, detail, ...(cure !== undefined && { cure }) });
     }
   }

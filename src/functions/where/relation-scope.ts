@@ -12,6 +12,7 @@ import {
 import { arrayOf, typeName, type SqlType } from './catalog/types.ts';
 import type { Collation } from './collations.ts';
 import { isText } from './coercion.ts';
+import { fastReader } from './fast-values.ts';
 import type { FilterRow, Scope, ScopedColumn } from './scope.ts';
 import type { Image } from './syntax.ts';
 import { conversionOf } from './values/conversions.ts';
@@ -66,7 +67,10 @@ function scopedColumn(
     type,
     typeText: relation.types.get(column.type)?.name ?? found ?? `with the OID ${column.type}`,
     collation: type !== undefined && isText(type) ? collation : undefined,
-    read: conversion === undefined ? () => ABSENT : reader(image, index, column.identity, conversion.parse),
+    read:
+      conversion === undefined
+        ? () => ABSENT
+        : reader(image, index, column.identity, parserOf(found!, conversion.parse)),
   };
 }
 
@@ -95,7 +99,15 @@ function sqlTypeOf(oid: number, { types }: Relation, depth: number): SqlType | u
   }
 }
 
-type Parse = (text: string) => Value;
+/** The value of a column in the row's bytes. */
+type Parse = (bytes: Buffer, start: number, end: number) => Value;
+
+/** From its text, where it cannot be read faster. */
+function parserOf(type: SqlType, parse: (text: string) => Value): Parse {
+  const fast = fastReader(type);
+  if (fast === undefined) return (bytes, start, end) => parse(bytes.toString('utf8', start, end));
+  return (bytes, start, end) => fast(bytes, start, end) ?? parse(bytes.toString('utf8', start, end));
+}
 
 /** `new` of a delete and `old` of an insert are NULL, as RETURNING has it. The row of a delete is the old one. */
 function reader(image: Image, index: number, isIdentity: boolean, parse: Parse): (row: FilterRow) => Result {
@@ -133,7 +145,7 @@ function valueBefore(event: RowEvent, index: number, isIdentity: boolean, parse:
 function valueIn(event: RowEvent, tuple: Tuple, index: number, parse: Parse): Result {
   if (isDamaged(tuple, index)) return ABSENT;
   const start = tuple.starts[index]!;
-  return parse(event.bytes.toString('utf8', start, start + tuple.lengths[index]!));
+  return parse(event.bytes, start, start + tuple.lengths[index]!);
 }
 
 /** Words of ours: plain ASCII where they are compared with a literal. */
