@@ -24,11 +24,19 @@ function listed(of: (name: string) => boolean): string {
 }
 
 const shown = (type: string): string =>
-  type.startsWith('_') ? `${type.slice(1)}[]` : type === 'anyenum' ? 'enum' : type === 'anyarray' ? 'array' : type;
+  type.startsWith('_')
+    ? `${type.slice(1)}[]`
+    : type === 'anyenum'
+      ? 'enum'
+      : type === 'anyarray'
+        ? 'array'
+        : type;
 
 const casts = (): string =>
   SCALAR_TYPES.map((source) => {
-    const targets = SCALAR_TYPES.filter((target) => target !== source && castOf(source, target) !== undefined);
+    const targets = SCALAR_TYPES.filter(
+      (target) => target !== source && castOf(source, target) !== undefined,
+    );
     return `| ${code(source)} | ${targets.map(code).join(' ')} |`;
   }).join('\n');
 

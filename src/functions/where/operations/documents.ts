@@ -9,9 +9,8 @@ import { operation, type Operations, type Outcome } from './operation.ts';
 const orNull = (found: Jsonb | undefined): Outcome => found ?? null;
 const textOrNull = (found: Jsonb | undefined): Outcome => (found === undefined ? null : jsonbText(found));
 
-/** NULL where one step is NULL. */
+/** NULL where one step is NULL. A list of lists is one list of steps. */
 function onPath(value: Jsonb, path: SqlArray, read: (found: Jsonb | undefined) => Outcome): Outcome {
-  if (path.dimensions.length > 1) throw new EvaluationError('2202E');
   if (path.elements.includes(null)) return null;
   return read(atPath(value, path.elements as readonly string[]));
 }

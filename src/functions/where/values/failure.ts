@@ -12,7 +12,6 @@ const MEANINGS = {
   '22025': 'a pattern ends with its escape character',
   '22P02': 'a text is not of the type that it is cast to',
   '22001': 'a text is too long for its type',
-  '2202E': 'arrays of different dimensions do not fit together',
   '54000': 'a limit of the server is exceeded',
   '0A000': 'this is not supported for the value',
 } as const;
