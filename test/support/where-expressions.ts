@@ -1,5 +1,5 @@
 // Random typed expressions over everything that a filter may have, for the comparison with Postgres itself.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { FUNCTIONS, OPERATORS } from '../../src/functions/where/catalog/server-data.ts';
 import { signatures } from '../../src/functions/where/operations/table.ts';
 
@@ -128,7 +128,7 @@ const CASTS: Readonly<Partial<Record<Type, readonly Type[]>>> = {
   _text: ['_int4', 'text'],
 };
 
-type Draw = { int(max: number): number; of<T>(list: readonly T[]): T };
+type Draw = { readonly int: (max: number) => number; readonly of: <T>(list: readonly T[]) => T };
 
 class Writer {
   readonly #draw: Draw;

@@ -154,6 +154,7 @@ function operation(expression: A_Expr, at: number, below: Below): Syntax {
     }
     case 'AEXPR_SIMILAR':
       throw refused('SIMILAR TO', at);
+    case undefined:
     default:
       throw refused('this operator', at);
   }
@@ -170,6 +171,7 @@ function logic({ boolop, args = [] }: BoolExpr, at: number, below: Below): Synta
       return { kind: 'or', at, parts: args.map(below) };
     case 'NOT_EXPR':
       return { kind: 'not', at, operand: below(args[0]) };
+    case undefined:
     default:
       throw refused('this', at);
   }
@@ -191,7 +193,7 @@ function truthTest({ arg, booltesttype = 'IS_TRUE' }: BooleanTest, at: number, b
 function caseOf({ arg, args = [], defresult }: CaseExpr, at: number, below: Below): Syntax {
   const arms = args.map((arm) => {
     const { expr, result } = 'CaseWhen' in arm ? arm.CaseWhen : {};
-    return { when: below(expr), then: below(result) };
+    return { when: below(expr), result: below(result) };
   });
   return { kind: 'case', at, subject: arg && below(arg), arms, otherwise: defresult && below(defresult) };
 }

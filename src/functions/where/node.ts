@@ -23,7 +23,7 @@ export type Node = {
 /** The arguments are all evaluated, from left to right, before one that is NULL decides: an error in one is an error. */
 export function strict({ run }: Operation, args: readonly Node[]): Evaluate {
   const [a, b, c, d] = args.map(({ evaluate }) => evaluate);
-  const call = run as (...values: Value[]) => Result;
+  const call: (...values: Value[]) => Result = run;
   if (args.length === 1) {
     return (row) => {
       const x = a!(row);

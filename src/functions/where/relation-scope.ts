@@ -118,8 +118,11 @@ function reader(image: Image, index: number, isIdentity: boolean, parse: Parse):
       return (row) => (row.event.action === 'delete' ? null : after(row));
     case 'old':
       return (row) => (row.event.action === 'insert' ? null : before(row));
-    default:
+    case 'row':
+    case 'meta':
       return (row) => (row.event.action === 'delete' ? before(row) : after(row));
+    default:
+      return image satisfies never;
   }
 }
 

@@ -264,7 +264,7 @@ function caseNode({ subject, arms, otherwise, at }: Of<'case'>, scope: Scope): N
       ? asCondition(node, scope)
       : operator('=', [compared, node], when.at, scope);
   });
-  const results = arms.map(({ then }) => resolve(then, scope));
+  const results = arms.map(({ result }) => resolve(result, scope));
   const last = otherwise === undefined ? nullOf('unknown', at, NO_COLLATION) : resolve(otherwise, scope);
   const type = common([last, ...results], 'CASE', at);
   const values = results.map((node) => coerce(node, type, scope));

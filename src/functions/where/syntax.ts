@@ -41,7 +41,7 @@ export type Syntax =
       'case',
       {
         subject: Syntax | undefined;
-        arms: readonly { readonly when: Syntax; readonly then: Syntax }[];
+        arms: readonly { readonly when: Syntax; readonly result: Syntax }[];
         otherwise: Syntax | undefined;
       }
     >

@@ -7,6 +7,7 @@ import { nameFor } from '../../core/partitions.ts';
 import { formatTableName, optionsFor, type TableName } from '../../core/selection.ts';
 import { lineAndColumn } from '../../functions/where/fault.ts';
 import { characterPlace } from '../../functions/where/positions.ts';
+import { characterCount } from '../../functions/where/values/texts.ts';
 import type { Syntax } from '../../functions/where/syntax.ts';
 import { buildRelation } from '../../pgoutput/enrichment.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
@@ -205,7 +206,7 @@ class Described implements Submittable {
   handleRowDescription(): void {}
   handleError(error: Error & { code?: string; position?: string }): void {
     const place =
-      Number(error.position ?? this.#before + 1) - 1 - [...this.#text.slice(0, this.#before)].length;
+      Number(error.position ?? this.#before + 1) - 1 - characterCount(this.#text.slice(0, this.#before));
     // A connection that is gone has no code to say.
     if (error.code === undefined) return this.#done.reject(error);
     const at = characterPlace(this.#filter, Math.max(0, place));

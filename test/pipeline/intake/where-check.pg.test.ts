@@ -39,7 +39,7 @@ test('a filter is compared with the catalog, and with what the server makes of i
     `old.id = new.id or meta.annotations->>'source' is null or meta.commit_timestamp > '2026-01-01 00:00:00Z' -- done`,
     `meta.table = 'orders' and meta.schema <> 'x' and meta.action in ('insert')`,
   ];
-  for (const text of fine) expect(await inspected(text), text).toMatchObject([{ ok: true }]);
+  for (const text of fine) expect(await inspected(text)).toMatchObject([{ ok: true }]);
   const refused = async (text: string, tables?: readonly string[]) =>
     (await inspected(text, tables)).map(({ code, detail }) => `${code} ${detail}`).join('\n');
   expect(await refused(`id > 0 and\n  mood = 'okay'`)).toMatch(

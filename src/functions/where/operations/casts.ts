@@ -58,7 +58,7 @@ function integerCasts(): [string, Cast][] {
     [`${source}::int4`, (value) => toSmallInteger('int4', value as number | bigint)],
     [`${source}::int8`, (value) => BigInt(value as number | bigint)],
     [`${source}::numeric`, (value) => numericOf(BigInt(value as number | bigint))],
-    [`${source}::float4`, (value) => roundedToFloat4(String(value))],
+    [`${source}::float4`, (value) => roundedToFloat4((value as number | bigint).toString())],
     [`${source}::float8`, Number],
     [`numeric::${source}`, (value) => narrowed(source, numericToWhole(value as Numeric))],
     [`float4::${source}`, (value) => narrowed(source, floatToInt8(roundHalfEven(value as number)))],

@@ -39,7 +39,10 @@ const isUtc = (text: string): boolean => /^(?:utc|etc\/utc)$/i.test(text);
  * server's own table of zones.
  */
 export const CONSTANT_ARGUMENTS: Readonly<
-  Record<string, readonly { readonly index: number; readonly what: string; isKnown(text: string): boolean }[]>
+  Record<
+    string,
+    readonly { readonly index: number; readonly what: string; readonly isKnown: (text: string) => boolean }[]
+  >
 > = {
   'extract text date': [
     { index: 0, what: 'a field of a date', isKnown: (text) => isDateField(text.toLowerCase()) },

@@ -15,7 +15,7 @@ export type Operation = {
 export type Operations = Readonly<Record<string, Operation>>;
 
 /** The arguments' types are what the signature says. */
-export const operation = <A extends Value, B extends Value, C extends Value, D extends Value>(
-  run: (a: A, b: B, c: C, d: D) => Outcome,
+export const operation = (
+  run: (a: never, b: never, c: never, d: never) => Outcome,
   texts?: TextRule,
 ): Operation => ({ run: run as Operation['run'], ...(texts && { texts }) });

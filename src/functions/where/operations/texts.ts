@@ -109,7 +109,7 @@ export const texts: Operations = {
   'rtrim text text': operation((text: string, set: string) => trim(text, set, 'end')),
   'rtrim text': operation((text: string) => trim(text, ' ', 'end')),
   'repeat text int4': operation(repeat),
-  'reverse text': operation((text: string) => [...text].reverse().join('')),
+  'reverse text': operation((text: string) => Array.from(text).reverse().join('')),
   'ascii text': operation((text: string) => text.codePointAt(0) ?? 0),
   'md5 text': operation((text: string) => createHash('md5').update(text).digest('hex')),
 };

@@ -94,7 +94,7 @@ export function parseTimestamp(text: string, zone: 'with' | 'without'): bigint |
 function offsetOf(offset: string | undefined): bigint {
   if (offset === undefined || offset === 'Z') return 0n;
   const [hours, minutes = '0', seconds = '0'] = offset.slice(1).match(/\d\d/g)!;
-  const us = BigInt(hours!) * HOUR_US + BigInt(minutes) * MINUTE_US + BigInt(seconds) * SECOND_US;
+  const us = BigInt(hours) * HOUR_US + BigInt(minutes) * MINUTE_US + BigInt(seconds) * SECOND_US;
   return offset.startsWith('-') ? -us : us;
 }
 

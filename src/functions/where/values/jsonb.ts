@@ -14,7 +14,7 @@ export type Jsonb =
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const SPACE = /[ \t\n\r]*/y;
-const PLAIN_STRING = /"[^"\\\u0000-\u001f]*"/y;
+const PLAIN_STRING = /"[^"\\\p{Cc}]*"/uy;
 
 /** Undefined: the text is no JSON document (or one that jsonb does not take). */
 export function parseJsonb(text: string): Jsonb | undefined {
@@ -63,6 +63,8 @@ class Reader {
         return this.#word('false', { kind: 'boolean', value: false });
       case 'n':
         return this.#word('null', { kind: 'null' });
+      case undefined:
+        throw new NoJson();
       default:
         return { kind: 'number', number: parseNumeric(this.#match(NUMBER)) };
     }

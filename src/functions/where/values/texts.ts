@@ -28,7 +28,7 @@ export function characterCount(text: string): number {
 
 /** Each is one character. Most texts are cut as they are. */
 export const charactersOf = (text: string): string | readonly string[] =>
-  SURROGATES.test(text) ? [...text] : text;
+  SURROGATES.test(text) ? Array.from(text) : text;
 
 /** Characters from `start` (0 the first), before `end`. */
 export function slice(text: string, start: number, end?: number): string {
@@ -130,7 +130,7 @@ export const upperAscii = (text: string): string =>
 
 /** `trim`: characters of this set, at the start and at the end. */
 export function trim(text: string, set: string, sides: 'both' | 'start' | 'end'): string {
-  const characters = [...text];
+  const characters = Array.from(text);
   const wanted = new Set(set);
   let start = 0;
   let end = characters.length;
