@@ -9,7 +9,7 @@ import {
   type Candidate,
   type Choice,
 } from './catalog/candidates.ts';
-import { arrayOf, elementOf, type SqlType } from './catalog/types.ts';
+import { arrayOf, elementOf, isPolymorphic, type SqlType } from './catalog/types.ts';
 import { combine, judgeTexts, type Derived } from './collations.ts';
 import { coerce, collationOf, describeType, nodeOf, nullOf, type Coercing } from './coercion.ts';
 import { nearestName, didYouMean } from '../../core/nearest-name.ts';
@@ -81,6 +81,11 @@ function choose(choice: Choice, { what, at, operands, context }: Choosing): Chos
     choice.args,
     operands.map(({ type }) => type),
   )!;
+  if (actual.args.some(isPolymorphic))
+    throw new WhereRefusal(
+      `nothing says of which type the arguments of ${what} are; write it ('{}'::text[])`,
+      at,
+    );
   const operation = operationOf(choice, actual.args, context.labelsOf);
   if (operation === undefined) throw notListed(choice, what, at);
   const args = operands.map((operand, i) => coerce(operand, actual.args[i]!, context));
