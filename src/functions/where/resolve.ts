@@ -3,13 +3,13 @@ import { didYouMean, nearestName } from '../../core/nearest-name.ts';
 import { commonType } from './catalog/candidates.ts';
 import { arrayOf, elementOf, isKnownType, type SqlType } from './catalog/types.ts';
 import { call, operator, withElements } from './calls.ts';
-import { C_COLLATION, combine, NO_COLLATION, type Derived } from './collations.ts';
+import { coalesceNode, combined, common, listNode, simplifiedCase } from './choices.ts';
+import { C_COLLATION, NO_COLLATION, type Derived } from './collations.ts';
 import { castExplicitly, coerce, collationOf, describeType, isText, nodeOf, nullOf } from './coercion.ts';
 import { WhereRefusal } from './fault.ts';
 import { all, any, not, type Evaluate, type Node } from './node.ts';
 import type { Scope } from './scope.ts';
 import type { Literal, Syntax, TypeName } from './syntax.ts';
-import { listOf } from './values/arrays.ts';
 import { conversionOf, INTEGER_RANGES, MAX_INT8 } from './values/conversions.ts';
 import { parseNumeric } from './values/numeric.ts';
 import { ABSENT, type Value } from './values/value.ts';
@@ -221,29 +221,6 @@ function inList({ operand, items, negated, at }: Of<'in'>, scope: Scope): Node {
   return condition(at, negated ? all(evaluates) : any(evaluates), tests);
 }
 
-function listNode(items: readonly Node[], type: SqlType, at: number, scope: Scope): Node {
-  const nodes = items.map((item) => coerce(item, type, scope));
-  const evaluates = nodes.map(({ evaluate }) => evaluate);
-  const evaluate: Evaluate = (row) => {
-    const values = evaluates.map((item) => item(row));
-    return values.includes(ABSENT) ? ABSENT : listOf(values as (Value | null)[]);
-  };
-  const array = arrayOf(type);
-  return nodeOf({
-    type: array,
-    at,
-    collation: collationOf(array, combined(nodes, at), scope),
-    evaluate,
-    parts: nodes,
-  });
-}
-
-function combined(nodes: readonly Node[], at: number): Derived {
-  const collation = combine(nodes.map((node) => node.collation));
-  if (collation === 'clash') throw new WhereRefusal('two different COLLATE meet here', at);
-  return collation;
-}
-
 function between({ operand, low, high, negated, symmetric, at }: Of<'between'>, scope: Scope): Node {
   const [value, from, to] = [operand, low, high].map((part) => resolve(part, scope)) as [Node, Node, Node];
   const within = (a: Node, b: Node): Node => {
@@ -274,65 +251,12 @@ function caseNode({ subject, arms, otherwise, at }: Of<'case'>, scope: Scope): N
   return { ...simplifiedCase({ tests, values, fallback, at, collation }), hasColumn };
 }
 
-/** As the server does before it looks at rows: an arm that is never met goes, and one that is always met is the last. */
-function simplifiedCase(written: {
-  readonly tests: readonly Node[];
-  readonly values: readonly Node[];
-  readonly fallback: Node;
-  readonly at: number;
-  readonly collation: Derived;
-}): Node {
-  const { tests, values, at, collation } = written;
-  const certain = tests.findIndex(({ constant }) => constant === true);
-  const fallback = certain === -1 ? written.fallback : values[certain]!;
-  const arms = tests
-    .slice(0, certain === -1 ? undefined : certain)
-    .flatMap((test, i) => (test.constant === undefined ? [{ test, value: values[i]! }] : []));
-  if (arms.length === 0) return { ...fallback, at, collation };
-  const evaluate: Evaluate = (row) => {
-    for (let i = 0; i < arms.length; i++) {
-      const { test, value } = arms[i]!;
-      const isMet = test.evaluate(row);
-      if (isMet === ABSENT) return ABSENT;
-      if (isMet === true) return value.evaluate(row);
-    }
-    return fallback.evaluate(row);
-  };
-  const parts = [...arms.flatMap(({ test, value }) => [test, value]), fallback];
-  return nodeOf({ type: fallback.type, at, collation, evaluate, parts });
-}
-
-function common(nodes: readonly Node[], what: string, at: number): SqlType {
-  const type = commonType(nodes.map((node) => node.type));
-  if (type === undefined)
-    throw new WhereRefusal(
-      `the types of ${what} do not fit together: ${nodes.map((node) => describeType(node.type)).join(', ')}`,
-      at,
-    );
-  return type;
-}
-
-function coalesce({ parts, at }: Of<'coalesce'>, scope: Scope): Node {
-  const nodes = parts.map((part) => resolve(part, scope));
-  const type = common(nodes, 'COALESCE', at);
-  const values = nodes.map((node) => coerce(node, type, scope));
-  const collation = combined(values, at);
-  const hasColumn = values.some((value) => value.hasColumn);
-  // As the server does before it looks at rows: NULLs go, and behind a constant nothing is asked.
-  const asked = values.filter(({ constant }) => constant !== null);
-  const certain = asked.findIndex(({ constant }) => constant !== undefined);
-  const kept = certain === -1 ? asked : asked.slice(0, certain + 1);
-  if (kept.length === 0) return { ...nullOf(type, at, collation), hasColumn };
-  if (kept.length === 1) return { ...kept[0]!, at, collation, hasColumn };
-  const evaluate: Evaluate = (row) => {
-    for (const value of kept) {
-      const result = value.evaluate(row);
-      if (result !== null) return result;
-    }
-    return null;
-  };
-  return nodeOf({ type, at, collation, evaluate, parts: kept });
-}
+const coalesce = ({ parts, at }: Of<'coalesce'>, scope: Scope): Node =>
+  coalesceNode(
+    parts.map((part) => resolve(part, scope)),
+    at,
+    scope,
+  );
 
 function arrayNode({ items, at }: Of<'array'>, scope: Scope): Node {
   if (items.length === 0)
