@@ -41,10 +41,12 @@ export async function readCollations(client: Client, relation: RawRelation): Pro
   );
   const types = new Map(relation.columns.map(({ name, type }) => [name, type]));
   const own = rows.filter(({ column }) => column !== null);
+  const ofDatabase = rows.find(({ column }) => column === null);
+  if (ofDatabase === undefined) return undefined;
   // A column list may hide some of them.
   if (own.some(({ column, type }) => types.has(column!) && types.get(column!) !== type)) return undefined;
   return {
-    default: collationFacts(rows.find(({ column }) => column === null)!),
+    default: collationFacts(ofDatabase),
     own: Object.fromEntries(
       own.flatMap((row) =>
         types.has(row.column!) ? [[row.column!, { name: row.name, ...collationFacts(row) }] as const] : [],
