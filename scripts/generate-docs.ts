@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { jsonSchemaOfFile, publishedJsonSchema, type JsonSchema } from '../src/config/schema/json-schema.ts';
 import { conformancePage } from './conformance-docs.ts';
+import { filtersPage } from './filters-docs.ts';
 import { alertRules, metricsPage } from './metrics-docs.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -16,6 +17,7 @@ export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
     ['schema/tailrace.schema.json', `${JSON.stringify(publishedJsonSchema(), undefined, 2)}\n`],
     ['docs/configuration.md', await format(markdown, { ...style, parser: 'markdown' })],
     ['docs/conformance.md', await format(conformancePage(), { ...style, parser: 'markdown' })],
+    ['docs/filters.md', await format(filtersPage(), { ...style, parser: 'markdown' })],
     ['docs/metrics.md', await format(metricsPage(), { ...style, parser: 'markdown' })],
     ['deploy/prometheus-alerts.yaml', await format(alertRules(), { ...style, parser: 'yaml' })],
   ]);

@@ -6,6 +6,8 @@ const VERSIONS = ['13', '14', '15', '16', '17', '18'];
 const FACING_POSTGRES = [
   'test/conformance',
   'test/postgres',
+  'test/functions',
+  'test/pipeline/intake',
   'test/pipeline/source',
   'test/formats/replica-identity.pg.test.ts',
   'test/e2e/delivery.pg.test.ts',

@@ -2,6 +2,7 @@
 // databases: are there the tables and columns that it names, and does the application's UPDATE work on them?
 import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
+import { inspectFilters } from '../pipeline/intake/where-check.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
 import type { Finding } from '../postgres/preflight/finding.ts';
 import { inspectDatabase } from '../postgres/preflight/wanted.ts';
@@ -49,7 +50,8 @@ async function askDatabases({ settings }: LoadedSettings): Promise<Asked> {
       ...(cure !== undefined && { cure }),
     });
     const found = await inspectDatabase(database, sinkNamesOf(settings, database));
-    names.push(...found.names.map(said));
+    const filters = await inspectFilters(database, settings.sinks);
+    names.push(...[...found.names, ...filters.filter(({ ok }) => !ok)].map(said));
     unfit.push(...found.unfit.map(said));
   }
   return { names, unfit };

@@ -1,6 +1,7 @@
 // `tailrace doctor`: connects to everything and lists what is missing, each with the SQL or policy that cures it.
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { SinkNames } from '../core/wanted-names.ts';
+import { inspectFilters } from '../pipeline/intake/where-check.ts';
 import type { SinkSettings } from '../pipeline/settings.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
 import { failed, isNote, passed, type Finding } from '../postgres/preflight/finding.ts';
@@ -26,7 +27,10 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
   for (const database of settings.databases) {
     reports.push({
       subject: `database ${database.name}`,
-      findings: await examineDatabase(database, sinkNamesOf(settings, database)),
+      findings: [
+        ...(await examineDatabase(database, sinkNamesOf(settings, database))),
+        ...(await examineFilters(database, settings.sinks)),
+      ],
     });
   }
   for (const sink of settings.sinks) {
@@ -55,6 +59,12 @@ async function examineDatabase(
     return [findingOf('connection', error)];
   }
 }
+
+/** A database that cannot be asked has been told already. */
+const examineFilters = (
+  database: DatabaseSettings,
+  sinks: readonly SinkSettings[],
+): Promise<readonly Finding[]> => inspectFilters(database, sinks).catch(() => []);
 
 /** Of a sink that is only looked at: what its workers hold is in the files of the service that runs. */
 const NOTHING_HELD: PullContext = {

@@ -16,7 +16,8 @@ export const ROW_ACTIONS: readonly RowAction[] = ['insert', 'update', 'delete'];
 /** What the renderer must know of a type that is not built in (found in the catalog, logged with the relation). */
 export type TypeInfo =
   | { readonly kind: 'base'; readonly name: string }
-  | { readonly kind: 'enum'; readonly name: string }
+  /** `labels`: in their order, as they were when the relation was logged; undefined: not known. */
+  | { readonly kind: 'enum'; readonly name: string; readonly labels?: readonly string[] }
   | { readonly kind: 'domain'; readonly name: string; readonly base: number }
   | { readonly kind: 'array'; readonly name: string; readonly element: number; readonly delimiter: string }
   | {
@@ -29,6 +30,23 @@ export type TypeInfo =
 
 /** Types by OID. Built-in OIDs need no entry. */
 export type TypeCatalog = ReadonlyMap<number, TypeInfo>;
+
+/** What must be known of a collation to judge texts as the server does. https://www.postgresql.org/docs/current/collation.html */
+export type CollationFacts = {
+  /** Are equal texts equal bytes? */
+  readonly isDeterministic: boolean;
+  /** Is its order that of the bytes? */
+  readonly isByteOrder: boolean;
+  /** Which letters `lower` and `upper` know: only ASCII's; others too; or even ASCII's in their own way (Turkish). */
+  readonly letters: 'ascii' | 'more' | 'own';
+};
+
+/** The collations of a table's columns. */
+export type Collations = {
+  /** The database's own, of every column that `own` does not name. */
+  readonly default: CollationFacts;
+  readonly own: Readonly<Record<string, CollationFacts & { readonly name: string }>>;
+};
 
 /** https://www.postgresql.org/docs/current/catalog-pg-class.html (relreplident) */
 export type ReplicaIdentity = 'default' | 'nothing' | 'full' | 'index';
@@ -76,6 +94,8 @@ export type Relation = Lineage & {
   readonly types: TypeCatalog;
   /** The rows that were written before it looked otherwise. */
   readonly schemaChange?: SchemaChange | undefined;
+  /** Undefined: not known when the relation was logged. */
+  readonly collations?: Collations | undefined;
 };
 
 /**

@@ -6,6 +6,8 @@ const ZERO = {
   delivered: 0,
   /** Messages put aside as dead letters. */
   deadLettered: 0,
+  /** Changes that the sink's filter did not let through. */
+  filtered: 0,
   /** Messages that were refused and are sent again. */
   retried: 0,
   requests: 0,

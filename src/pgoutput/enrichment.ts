@@ -1,5 +1,5 @@
 // What the catalog adds to a Relation message: its key and its types, logged right after it as an `e` frame.
-import type { Lineage, Relation, TypeCatalog, TypeInfo } from '../core/change.ts';
+import type { Collations, Lineage, Relation, TypeCatalog, TypeInfo } from '../core/change.ts';
 import { formatLsn, readLsn } from '../core/lsn.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { RawRelation } from './messages.ts';
@@ -12,6 +12,8 @@ export type Enrichment = Lineage & {
   readonly keySince?: number | undefined;
   /** Only types that are not built in, with everything that they are made of. */
   readonly types: TypeCatalog;
+  /** Undefined: not known, as in logs of versions that did not ask. */
+  readonly collations?: Collations | undefined;
   /** Names of generated columns that the table's own key does not ask for. */
   readonly generated?: readonly string[] | undefined;
   /** How rows looked before, where this is the first Relation message of another shape that rows use. */
@@ -78,6 +80,7 @@ export function buildRelation(raw: RawRelation, enrichment: Enrichment | undefin
     ...(enrichment?.schemaChange && { schemaChange: enrichment.schemaChange }),
     key,
     types,
+    ...(enrichment?.collations && { collations: enrichment.collations }),
   };
   if (key.length === 0 || isFlagged(raw)) return relation;
   return { ...relation, keySince: enrichment?.keySince ?? 'unknown' };

@@ -4,6 +4,7 @@ import type { ValueOptions } from '../core/render.ts';
 import type { RetryPolicy } from '../core/retry.ts';
 import type { Selection, TablePattern } from '../core/selection.ts';
 import type { WantedStatus } from '../core/status.ts';
+import type { Filter } from '../functions/where/syntax.ts';
 import type { FormatName } from '../formats/registry.ts';
 import type { LogSettings } from '../log/settings.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
@@ -19,7 +20,12 @@ export type TableOptions = {
   readonly groupColumns?: readonly string[];
   /** Of the sink's actions only these. */
   readonly actions?: SinkSettings['actions'];
+  /** Only the changes for which it is true. */
+  readonly where?: PlacedFilter;
 };
+
+/** A filter, and where it was written: `tailrace.yaml:12:12  sinks[users].where`. */
+export type PlacedFilter = Filter & { readonly place: string };
 
 export type SinkStart =
   | { readonly from: 'default' } // the very first sink at the slot, later ones at the log's end
@@ -37,6 +43,12 @@ export type SinkSettings = {
   readonly selection: Selection;
   readonly tables: readonly TableOptions[];
   readonly actions: readonly Exclude<Action, 'read' | 'schema'>[];
+  /** Of all its tables only the changes for which it is true; a table may have another one beside it. */
+  readonly where?: PlacedFilter;
+  /** What becomes of an update whose filter needs a value that was not sent. */
+  readonly onAbsent: 'dead_letter' | 'deliver' | 'drop';
+  /** And of a delete. */
+  readonly deletesOutside: 'deliver' | 'drop';
   readonly format: FormatName;
   /** What the format's own schema made of its keys; undefined where it has none. */
   readonly formatOptions: unknown;

@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import type { Lineage, TypeInfo } from '../core/change.ts';
 import { isLaterXid, latestXid, type Enrichment } from '../pgoutput/enrichment.ts';
 import type { RawRelation } from '../pgoutput/messages.ts';
+import { readCollations } from './collations.ts';
 import { readLineages, type CatalogLineage } from './lineage.ts';
 import { KEPT_COMMENT } from './preflight/publication.ts';
 import { FIRST_OWN_OID, IS_ARRAY, xidOf } from './shapes/sql.ts';
@@ -65,7 +66,9 @@ export async function describeRelation(
     client,
     relation.columns.map((column) => column.type),
   );
-  return { enrichment: { relationId: relation.id, ...keyIn(columns, relation, xid), types }, columns };
+  const collations = await readCollations(client, relation);
+  const enrichment = { relationId: relation.id, ...keyIn(columns, relation, xid), collations, types };
+  return { enrichment, columns };
 }
 
 export type CatalogColumn = {
@@ -166,6 +169,8 @@ export type TypeRow = {
   readonly element: number;
   readonly delimiter: string;
   readonly attributes: readonly { readonly name: string; readonly type: number }[] | null;
+  /** Of an enum, in their order. */
+  readonly labels: readonly string[] | null;
 };
 
 /** The types of `columnTypes` that are not built in, with everything they are made of. */
@@ -195,7 +200,8 @@ export const typeRows = (oids: string): string =>
      coalesce((select e.typdelim from pg_type e where e.oid = t.typelem), t.typdelim) as delimiter,
      (select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8) order by a.attnum)
       from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
-      and t.typtype = 'c') as attributes
+      and t.typtype = 'c') as attributes,
+     (select json_agg(e.enumlabel order by e.enumsortorder) from pg_enum e where e.enumtypid = t.oid and t.typtype = 'e') as labels
    from pg_type t where t.oid in (${oids})`;
 
 async function readTypeRows(client: Client, oids: readonly number[]): Promise<readonly TypeRow[]> {
@@ -207,7 +213,7 @@ export function typeInfo(row: TypeRow): TypeInfo {
   const { name } = row;
   switch (row.typtype) {
     case 'e':
-      return { kind: 'enum', name };
+      return { kind: 'enum', name, ...(row.labels && { labels: row.labels }) };
     case 'd':
       return { kind: 'domain', name, base: row.base };
     case 'c':

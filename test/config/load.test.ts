@@ -76,6 +76,7 @@ test('the published schema and the documentation are those of the code (npm run 
     'schema/tailrace.schema.json',
     'docs/configuration.md',
     'docs/conformance.md',
+    'docs/filters.md',
     'docs/metrics.md',
     'deploy/prometheus-alerts.yaml',
   ]);

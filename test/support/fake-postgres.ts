@@ -256,6 +256,20 @@ const ANSWERS: readonly (readonly [
     () => [{ oid: 16_400, partitioned: false, published: true, altered: 0, links: [] }],
   ],
   [/as "keyPlace"/, () => [{ name: 'id', type: INT4, keyPlace: 1, sentAlong: false }]],
+  [
+    /as "isDeterministic"/,
+    () => [
+      {
+        column: null,
+        type: 0,
+        name: 'default',
+        provider: 'c',
+        collate: 'C',
+        ctype: 'C',
+        isDeterministic: true,
+      },
+    ],
+  ],
   [/with recursive pub as/, lookRows],
   [/pg_last_wal_replay_lsn/, ({ walEnd }) => [{ lsn: lsnText(walEnd) }]],
   [/from pg_locks w/, () => []],

@@ -1,5 +1,5 @@
 // A sink's intake over blocks in memory: real walker, markers, plans and dispatcher, and an endpoint that the test programs.
-import type { Action } from '../../src/core/change.ts';
+import type { Action, Collations } from '../../src/core/change.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { ORIGIN } from '../../src/core/position.ts';
@@ -31,6 +31,7 @@ export function describeTable(table: {
   readonly key?: readonly string[];
   /** The xid that made the key; default: older than everything. */
   readonly keySince?: number | undefined;
+  readonly collations?: Collations;
 }): Buffer[] {
   const {
     id,
@@ -38,6 +39,7 @@ export function describeTable(table: {
     identity = 'd',
     key = ['id'],
     keySince = 0,
+    collations,
     columns = [
       { name: 'id', type: TEXT, identity: true },
       { name: 'note', type: TEXT },
@@ -45,7 +47,7 @@ export function describeTable(table: {
   } = table;
   return [
     relationMessage({ id, schema: 'public', table: name, identity, columns }),
-    encodeEnrichment({ relationId: id, key, keySince, types: new Map() }),
+    encodeEnrichment({ relationId: id, key, keySince, types: new Map(), collations }),
   ];
 }
 
@@ -71,6 +73,8 @@ export function sinkIntake(options: IntakeOptions = {}) {
   const settings = {
     selection: {},
     tables: [],
+    onAbsent: 'dead_letter',
+    deletesOutside: 'deliver',
     actions: ['insert', 'update', 'delete'] satisfies Action[],
     format: 'sequin',
     messageGrouping: true,

@@ -42,6 +42,8 @@ const SINK_SETTINGS: SinkSettings = {
   start: { from: 'default' },
   selection: {},
   tables: [],
+  onAbsent: 'dead_letter',
+  deletesOutside: 'deliver',
   actions: ['insert', 'update', 'delete'],
   format: 'sequin',
   formatOptions: undefined,

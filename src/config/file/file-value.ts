@@ -16,6 +16,8 @@ export type FileValue = {
   readonly notes: readonly string[];
   /** A fault at the value of this path (or at its key), or at the nearest thing around it that exists. */
   fault(path: Path, message: string, at?: 'key' | 'value'): Fault;
+  /** A fault within the text at this path, `offset` UTF-16 units from its start. */
+  faultWithin(path: Path, message: string, offset: number): Fault;
   /** What this path is called where it was written: `sinks[users].destination.group_id`, `PG2SQS_T_0_Q_GROUPID`. */
   nameOf(path: Path): string;
   /** The text of a scalar: `007` where the value is 7. */

@@ -16,6 +16,7 @@ import { nearestName } from '../../core/nearest-name.ts';
 import { ConfigError, MAX_ADVISED, type Fault } from './faults.ts';
 import { MAX_FILE_BYTES, tooLarge } from './file-access.ts';
 import { define, formatPath, type FileValue, type Path } from './file-value.ts';
+import { placeInScalar } from './scalar-places.ts';
 import { substituteVariables, type Variables } from './variables.ts';
 import { MAX_DEPTH, parserFaults, TOO_DEEP } from './yaml-faults.ts';
 import { linksIn, type Links } from './yaml-links.ts';
@@ -37,7 +38,13 @@ const VERBATIM_KEYS: ReadonlySet<string> = new Set(['code', 'group_id', 'where',
 const isVerbatim = (path: Path): boolean =>
   VERBATIM_KEYS.has(String(path.at(-1))) || VERBATIM_KEYS.has(path.slice(-3).join('.'));
 
-type Entry = { key?: number; value: number; text?: string; other?: string | number | boolean | undefined };
+type Entry = {
+  key?: number;
+  value: number;
+  end?: number;
+  text?: string;
+  other?: string | number | boolean | undefined;
+};
 
 export type ReadOptions = {
   readonly file: string;
@@ -72,6 +79,10 @@ export function readYaml(text: string, options: ReadOptions): FileValue {
     faults: reader.faults.map(({ path, ...fault }) => ({ ...fault, path: formatPath(path, value) })),
     fault: (path, message, at = 'value') => {
       const fault = reader.fault(path, message, at);
+      return { ...fault, path: formatPath(path, value) };
+    },
+    faultWithin: (path, message, offset) => {
+      const fault = reader.faultWithin(text, { path, message, offset });
       return { ...fault, path: formatPath(path, value) };
     },
     nameOf: (path) => formatPath(path, value),
@@ -167,7 +178,7 @@ class Reader {
       this.faults.push(this.faultAt(startOf(resolved), path, message));
       return undefined;
     }
-    this.#entry(path).value = startOf(resolved);
+    Object.assign(this.#entry(path), { value: startOf(resolved), end: (resolved as Node).range?.[1] });
     if (isMap(resolved)) return this.#readMap(resolved, at);
     if (isSeq(resolved)) return resolved.items.map((item, index) => this.#read(item, inside(at, index)));
     return isScalar(resolved) ? this.#readScalar(resolved, at) : undefined;
@@ -276,6 +287,17 @@ class Reader {
     const useKey = at === 'key' || known.length < path.length;
     const offset = (useKey ? entry?.key : undefined) ?? entry?.value ?? 0;
     return this.faultAt(offset, path, message);
+  }
+
+  /** `source`: the whole file. */
+  faultWithin(
+    source: string,
+    { path, message, offset }: { readonly path: Path; readonly message: string; readonly offset: number },
+  ): PlacedFault {
+    const entry = this.entries.get(keyOf(path));
+    if (entry?.text === undefined) return this.fault(path, message, 'value');
+    const written = source.slice(entry.value, entry.end);
+    return this.faultAt(entry.value + placeInScalar(written, entry.text, offset), path, message);
   }
 
   faultAt(offset: number, path: Path, message: string): PlacedFault {

@@ -42,6 +42,7 @@ export class Translation {
       ...source,
       value: this.#root,
       fault,
+      faultWithin: fault,
       nameOf: (path) => fault(path, '').path,
       text: (path) => {
         const value = valueAt(this.#root, path);

@@ -152,7 +152,7 @@ export const withDatabases = (parsed: ParsedFile, databases: readonly DatabaseCo
 /** Keys of the design that a later version brings: not unknown, but not here. `[]` stands for any index. */
 export const KEYS_NOT_YET: ReadonlyMap<string, readonly string[]> = new Map([
   ['', ['backfills']],
-  ['sinks[]', ['where', 'budget', 'oversize', 'backfills']],
+  ['sinks[]', ['budget', 'oversize', 'backfills']],
 ]);
 
 /** Values likewise. A name that its registry knows is never asked for here. */

@@ -32,6 +32,9 @@ const groupColumns = () =>
     .transform((names) => (names.length > 0 ? names : undefined))
     .optional();
 
+/** Parsed where the whole file is read: what is wrong in it is said at its place. */
+const condition = () => z.string();
+
 const sinkTable = z.strictObject({
   name: tablePattern().describe(
     'The table, `schema.table`, or a pattern of tables. A table takes the entry that names it, else the first whose pattern fits.',
@@ -49,6 +52,7 @@ const sinkTable = z.strictObject({
     .min(1)
     .optional()
     .describe("Of the sink's `actions` only these. Default: all of them."),
+  where: condition().optional().describe('Of these tables only the changes for which this is true too.'),
 });
 
 const source = z.strictObject({
@@ -126,6 +130,23 @@ export const sinkSchema = z
       .min(1)
       .default(['insert', 'update', 'delete'])
       .describe('The actions that it wants.'),
+    where: condition()
+      .optional()
+      .describe(
+        "Only the changes for which this condition in SQL is true: `status = 'paid' and amount > 100`. A column is that of the row after the change, of a delete the old one; `old.x` is the value before, `meta.action` what happened. docs/filters.md lists what it may have.",
+      ),
+    on_absent: z
+      .enum(['dead_letter', 'deliver', 'drop'])
+      .default('dead_letter')
+      .describe(
+        'What becomes of an update when a value decides `where` that Postgres did not send: a large one that did not change, in a table without `REPLICA IDENTITY FULL`.',
+      ),
+    deletes_outside: z
+      .enum(['deliver', 'drop'])
+      .default('deliver')
+      .describe(
+        'What becomes of a delete whose values are needed for `where` and not known: without `REPLICA IDENTITY FULL` Postgres sends only the key of a deleted row.',
+      ),
     format: z.enum(formatNames).default(DEFAULT_FORMAT).describe('The shape of its messages.'),
     values: valueForms.prefault({}).describe('How values are written, where not as the format says.'),
     ...optionFields,

@@ -17,6 +17,7 @@ import { readCertificates, withCertificates } from './certificates.ts';
 import { checkNames, checkTemplates, type Reader } from './cross-checks.ts';
 import { noteUnverifiedDatabase, retrySettings, toDatabase } from './databases.ts';
 import { checkEndpoints, noteDestination, noteUnverifiedDestination, toDestination } from './destinations.ts';
+import { NO_FILTERS, readFilters, type Filters, type SinkFilters } from './filters.ts';
 import { selectionOf } from './source-checks.ts';
 import { checkPlaces, readAllSurroundings, withPlaces } from './surroundings.ts';
 
@@ -38,13 +39,14 @@ export async function settingsOf(file: FileValue, context: LoadContext): Promise
   checkEndpoints(reader);
   const surroundings = await readAllSurroundings(reader);
   await checkPlaces(reader, surroundings);
+  const filters = await readFilters(reader);
   const certificates = await readCertificates(reader, surroundings);
   const databases = withPlaces(parsed?.databases ?? [], surroundings, reader);
   for (const database of databases) noteUnverifiedDatabase(database, notes);
   const listening = listeningOf(parsed, reader);
   if (parsed === undefined || faults.length > 0) throw new ConfigError(sortFaults(faults));
   const config = withCertificates(withDatabases(parsed, databases), certificates);
-  const settings = toService(config, listening, reader);
+  const settings = toService(config, { listening, filters }, reader);
   for (const { name, destination } of settings.sinks) {
     noteUnverifiedDestination(name, destination, notes);
     noteDestination(name, destination, notes);
@@ -83,12 +85,12 @@ function metricsLogin({ username, password }: FileConfig['metrics'], { env }: Lo
 
 const toService = (
   config: FileConfig,
-  listening: Listening,
+  { listening, filters }: { readonly listening: Listening; readonly filters: Filters },
   { context, notes }: Reader,
 ): ServiceSettings => ({
   dataDir: dataDirectory(context),
   databases: config.databases.map(toDatabase),
-  sinks: config.sinks.map((sink) => toSink(sink, config.http_endpoints)),
+  sinks: config.sinks.map((sink, index) => toSink(sink, config.http_endpoints, filters[index])),
   log: logSettings(config.log),
   state: { file: stateFile(config.state.url, dataDirectory(context)) },
   deadLetters: {
@@ -115,14 +117,21 @@ const logSettings = (log: FileConfig['log']): LogSettings => ({
   maxMessageBytes: log.max_message_bytes,
 });
 
-const toSink = (config: SinkConfig, endpoints: readonly EndpointConfig[]): SinkSettings => ({
+const toSink = (
+  config: SinkConfig,
+  endpoints: readonly EndpointConfig[],
+  filters: SinkFilters = NO_FILTERS,
+): SinkSettings => ({
   name: config.name,
   database: config.database,
   status: config.status,
   start: config.start,
   selection: selectionOf(config),
-  tables: tableOptions(config),
+  tables: tableOptions(config, filters),
   actions: config.actions,
+  ...(filters.where && { where: filters.where }),
+  onAbsent: config.on_absent,
+  deletesOutside: config.deletes_outside,
   format: config.format,
   formatOptions: config.format_options,
   values: config.values,
@@ -142,13 +151,16 @@ const toSink = (config: SinkConfig, endpoints: readonly EndpointConfig[]): SinkS
 });
 
 /** Sequin's older spelling names the columns of the group beside `table`. */
-function tableOptions(config: SinkConfig): TableOptions[] {
-  const options = config.tables.map(({ name, columns, group_column_names: groupColumns, actions }) => ({
-    pattern: name,
-    ...(columns && { columns }),
-    ...(groupColumns && { groupColumns }),
-    ...(actions && { actions }),
-  }));
+function tableOptions(config: SinkConfig, filters: SinkFilters): TableOptions[] {
+  const options = config.tables.map(
+    ({ name, columns, group_column_names: groupColumns, actions }, index) => ({
+      pattern: name,
+      ...(columns && { columns }),
+      ...(groupColumns && { groupColumns }),
+      ...(actions && { actions }),
+      ...(filters.tables[index] && { where: filters.tables[index] }),
+    }),
+  );
   const { table, group_column_names: groupColumns } = config;
   if (table === undefined || groupColumns === undefined) return options;
   const own = options.find(({ pattern }) => matchesTable(pattern, table));

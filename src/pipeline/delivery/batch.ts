@@ -41,7 +41,7 @@ export function takeBatch(queue: RouteQueue<Pending>, cut: Cut): Taken {
     }
     if (next.isParked) break;
     let size = sizeOf(next);
-    if (size > limits.messageBytes || next.isKeyUndecodable) {
+    if (size > limits.messageBytes || next.isKeyUndecodable || next.refusal !== undefined) {
       queue.ready.shift();
       unsendable.push(next);
       continue;
@@ -89,6 +89,7 @@ export function parkedAhead(queue: RouteQueue<Pending>, cut: Omit<Cut, 'sizeOf'>
 function followerOf(message: Pending, queue: RouteQueue<Pending>): Pending | undefined {
   const next = message.links?.next?.message;
   if (next === undefined || next.state !== 'waiting' || next.waitsOn !== 1) return undefined;
+  if (next.refusal !== undefined) return undefined;
   // A replayed dead letter goes alone: what was refused once may be refused again.
   if (next.letterId !== 0 || message.letterId !== 0) return undefined;
   return next.routeQueue === queue && next.secondLink === undefined ? next : undefined;

@@ -114,10 +114,17 @@ export class Conclusions {
     const limit = queue.route.limits.messageBytes;
     const dead = messages.map((message) => ({
       message,
-      error: message.isKeyUndecodable ? undecodableKeyError(message) : unsendableError(message, limit),
+      error: message.isKeyUndecodable
+        ? undecodableKeyError(message)
+        : (message.refusal ?? unsendableError(message, limit)),
     }));
     for (const { message, error } of dead) {
-      const what = message.isKeyUndecodable ? 'the key is no text' : 'message too large';
+      const isRefused = message.refusal !== undefined;
+      const what = message.isKeyUndecodable
+        ? 'the key is no text'
+        : isRefused
+          ? 'the filter cannot judge a change'
+          : 'message too large';
       this.#ports.warnRepeated(what, { route: queue.id, hint: error.hint });
     }
     this.#settle([], dead);

@@ -1,5 +1,6 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
 import type { Action, Part, TransactionContext } from '../../core/change.ts';
+import type { DeliveryError } from '../../core/errors.ts';
 import { idempotencyKey, partKey } from '../../core/idempotency.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import type { Message, RowFacts } from '../../core/message.ts';
@@ -120,6 +121,8 @@ export class Pending implements Message {
   lacksPayload: boolean;
   /** Bytes of its key are no text: who it is about cannot be said, so it goes to the dead letters. */
   isKeyUndecodable = false;
+  /** A step of the sink has decided that it goes to the dead letters, in its place among the others. */
+  refusal: DeliveryError | undefined;
   /** Of a TRUNCATE that its format has no words for: the partition that was emptied, and no more than that. */
   emptied: TableName | undefined;
   /** As it was last counted there (room.ts). */

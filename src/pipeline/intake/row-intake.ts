@@ -8,6 +8,7 @@ import {
   type RowAction,
   type RowEvent,
 } from '../../core/change.ts';
+import type { DeliveryError } from '../../core/errors.ts';
 import type { RenderContext } from '../../formats/format.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { isKeyProven } from '../../pgoutput/enrichment.ts';
@@ -142,7 +143,7 @@ export class RowIntake implements WalkPorts {
 
   letIn(signal: AbortSignal): boolean | Promise<boolean> {
     if (this.#rows === undefined || this.#rows.length === 0) return true;
-    const rows = new RowBatch(this.#rows, signal);
+    const rows = new RowBatch(this.#rows, signal, this.#oldRows);
     this.#rows = [];
     const haveRun = runSteps(this.#steps, rows);
     if (typeof haveRun === 'boolean') return haveRun && this.#addAll(rows);
@@ -162,8 +163,8 @@ export class RowIntake implements WalkPorts {
     if (row.isSchema) this.#addSchema(plan, row);
     else if (row.kind === FRAME.truncate) this.#addTruncate(plan, row);
     else if (row.rawBytes > 0) this.#addOversize(plan, row);
-    else if (this.#isSplit(plan, row)) this.#addHalves(plan, row);
-    else this.#addRow(plan, ACTIONS[row.kind]!, row);
+    else if (this.#isSplit(plan, row)) this.#addHalves(plan, row, row.refusal);
+    else this.#addRow(plan, ACTIONS[row.kind]!, row, row.refusal);
     this.#split = undefined;
   }
 
@@ -197,7 +198,7 @@ export class RowIntake implements WalkPorts {
     return this.#ports.isDone(transaction, index, offset);
   }
 
-  #addRow(plan: TablePlan, action: PlannedAction, row: LoggedRow): void {
+  #addRow(plan: TablePlan, action: PlannedAction, row: LoggedRow, refusal?: DeliveryError): void {
     const { unsettled } = this.#ports;
     const { transaction } = row;
     const event = this.#event;
@@ -207,6 +208,7 @@ export class RowIntake implements WalkPorts {
     const group = actionPlan.group?.current(event, transaction);
     const previousGroup = actionPlan.group?.previous(event, transaction);
     const message = this.#message(row, { plan, actionPlan, action, event, group });
+    message.refusal = refusal;
     plan.barriers.regroup(plan.grouping);
     if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
     unsettled.enter(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
@@ -254,7 +256,7 @@ export class RowIntake implements WalkPorts {
   }
 
   /** An update that changed the key, as a delete in the old group and an insert in the new one. */
-  #addHalves(plan: TablePlan, row: LoggedRow): void {
+  #addHalves(plan: TablePlan, row: LoggedRow, refusal?: DeliveryError): void {
     const { unsettled } = this.#ports;
     const { transaction } = row;
     const event = this.#event;
@@ -275,6 +277,7 @@ export class RowIntake implements WalkPorts {
       const group = previous ?? current;
       event.action = action;
       const message = this.#message(row, { plan, actionPlan, action, part: action, event, group });
+      message.refusal = refusal;
       if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
       unsettled.enter(message, { group, previousGroup: undefined });
     }

@@ -1,9 +1,11 @@
 // What a sink does to the rows that it wants before they become messages: the steps, their order, the rows they work on.
 // A filter, an enrichment, a function of the user's: each is one step.
 import { createRowEvent, type Relation, type RowEvent } from '../../core/change.ts';
+import type { DeliveryError } from '../../core/errors.ts';
 import type { Position } from '../../core/position.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { decodeRow } from '../../pgoutput/messages.ts';
+import { OldRows } from '../../pgoutput/old-rows.ts';
 import type { PendingTransaction, SplitChange } from '../delivery/pending.ts';
 import type { LoggedRow } from './log-walker.ts';
 import type { TablePlan } from './table-plan.ts';
@@ -44,6 +46,8 @@ export class WantedRow implements LoggedRow {
   readonly isSchema: boolean;
   /** A step has decided that it is not sent. */
   isDropped = false;
+  /** A step has decided that it becomes a dead letter, and why. */
+  refusal: DeliveryError | undefined;
 
   constructor(
     row: LoggedRow,
@@ -84,10 +88,12 @@ export class RowBatch implements Iterable<WantedRow> {
   /** Also what steps have dropped, and what they cannot look at. */
   readonly all: readonly WantedRow[];
   dropped = 0;
+  readonly #oldRows: OldRows;
 
-  constructor(rows: readonly WantedRow[], signal: AbortSignal) {
+  constructor(rows: readonly WantedRow[], signal: AbortSignal, oldRows: OldRows = NO_OLD_ROWS) {
     this.all = rows;
     this.signal = signal;
+    this.#oldRows = oldRows;
   }
 
   /**
@@ -105,6 +111,7 @@ export class RowBatch implements Iterable<WantedRow> {
   /** The row's columns. One value for all rows: valid until the next one is read, and not across a wait. */
   read(row: WantedRow): RowEvent {
     decodeRow(row.bytes, row.start, row.end, EVENT);
+    this.#oldRows.forget(EVENT);
     return EVENT;
   }
 
@@ -114,6 +121,9 @@ export class RowBatch implements Iterable<WantedRow> {
     row.isDropped = true;
   }
 }
+
+/** Knows of no partitioned table. */
+const NO_OLD_ROWS = new OldRows();
 
 /** One is enough: nothing of a row that was read is used after a pause. */
 const EVENT = createRowEvent();

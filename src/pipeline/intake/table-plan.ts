@@ -14,6 +14,7 @@ import type { RouteQueue } from '../delivery/route-queue.ts';
 import { RowRoutes } from './row-routes.ts';
 import { RowFactReader } from './row-values.ts';
 import type { SinkSettings, TableOptions } from '../settings.ts';
+import { compileTableFilter, type TableFilter } from './table-filter.ts';
 import type { Routes } from '../delivery/routes.ts';
 import type { Barriers, TableBarriers } from '../delivery/table-order.ts';
 
@@ -38,6 +39,8 @@ export type TablePlan = MessagePlan & {
   readonly render: RenderPlan;
   /** Was a text of the row's key damaged? Asked of damaged rows only. */
   readonly hasDamagedKey: (event: RowEvent) => boolean;
+  /** Which of its changes pass; undefined: all. */
+  readonly filter: TableFilter | undefined;
   /** Set where the sink wants the facts of each row. */
   readonly facts: RowFactReader | undefined;
   /** Set where an update that changes the key is sent as a delete and an insert: is this one? */
@@ -130,6 +133,7 @@ export function compileTablePlan(
     grouped: settings.messageGrouping,
     barriers: ports.barriers.of(relation.schema, relation.table),
     hasDamagedKey: damagedKey(relation),
+    filter: compileTableFilter(relation, [settings.where, table?.where]),
     facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
     insert: actions.insert,

@@ -1,6 +1,8 @@
 // Makes the parts of one sink, bottom-up: each is given what is there already.
 import { steadyMs, wallMs, wallTime } from '../../core/clock.ts';
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
+import type { Steps } from '../intake/steps.ts';
+import { whereStep } from '../intake/where.ts';
 import { isLost } from '../../core/partings.ts';
 import { formats } from '../../formats/registry.ts';
 import { compileValue } from '../../postgres/values/values.ts';
@@ -135,7 +137,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
       restored.hasPart(transaction, index, part) || kept.hasPart(transaction, index, part),
     readFrames: (offset, length) => place.reader.readFrames(offset, length),
     staysLong: sink.pull !== undefined,
-    steps: {},
+    steps: stepsOf(settings, counts),
   });
   const salts = store.renumbered.salts(id.database);
   const walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake, salts);
@@ -210,6 +212,11 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     rate: () => store.sinks.find(letters.id)?.replayRate,
   });
   return { settlement, dispatcher, replays };
+}
+
+function stepsOf(settings: SinkSettings, counts: SinkCounts): Steps {
+  const where = whereStep(settings, counts);
+  return where === undefined ? {} : { where };
 }
 
 const deliverySettings = (settings: SinkSettings): DispatcherSettings => ({

@@ -216,11 +216,15 @@ async function moneyOfServer(
  * connection's fault, as a TailraceError. What the server refused (`DatabaseError`) goes on as it is.
  */
 function sayWhatBreaks(client: Client, settings: DatabaseSettings, target: Target): void {
-  const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>;
-  client.query = ((...args: unknown[]) =>
-    query(...args).catch((error: unknown) => {
+  const query = client.query.bind(client) as (...args: unknown[]) => unknown;
+  client.query = ((...args: unknown[]) => {
+    const asked = query(...args);
+    // What speaks the protocol by itself (Submittable) hears of its errors by itself, too.
+    if (!(asked instanceof Promise)) return asked;
+    return asked.catch((error: unknown) => {
       throw error instanceof DatabaseError ? error : connectionFault(error, settings, target);
-    })) as typeof client.query;
+    });
+  }) as typeof client.query;
 }
 
 /** Goes to the target's address, whatever its name has come to mean since; TLS still asks for the name. */

@@ -32,6 +32,11 @@ const COUNTERS: Readonly<Record<SinkCounter, Omit<MetricDeclaration<SinkStatus>,
       },
     ],
   },
+  filtered: {
+    name: 'filtered',
+    help: "Changes that the sink's filter (`where`) did not let through.",
+    unit: 'changes',
+  },
   retried: {
     name: 'retries',
     help: 'Messages sent again.',

@@ -83,7 +83,8 @@ sinks:
     destination: { type: sqs, queue_nam: q, group_id: "\${%tble%}" }
   - name: users
     database: shop
-    where: x > 1
+    where: x >
+    budget: 1GB
     destination: { type: kafka }
 api: { listen: "0.0.0.0:7376" }
 colour: blue
@@ -99,12 +100,13 @@ colour: blue
       '12:31 sinks[users].destination.queue_nam unknown key',
       '12:55 sinks[users].destination.group_id group id template "${%tble%}": there is no macro %tble%',
       '13:11 sinks[users].name another of the sinks is called "users" already',
-      '15:5 sinks[users].where this version does not have this yet',
-      '16:26 sinks[users].destination.type this version does not have "kafka" yet',
+      '15:15 sinks[users].where syntax error at or near ")"',
+      '16:5 sinks[users].budget this version does not have this yet',
+      '17:26 sinks[users].destination.type this version does not have "kafka" yet',
       expect.stringMatching(
-        /^17:16 api\.listen the API may not listen on 0\.0\.0\.0, beyond loopback, without a token/,
+        /^18:16 api\.listen the API may not listen on 0\.0\.0\.0, beyond loopback, without a token/,
       ),
-      '18:1 colour unknown key',
+      '19:1 colour unknown key',
     ]);
   });
 

@@ -1,0 +1,173 @@
+// Operators, functions and comparisons with lists: the one that Postgres would take is found, and its arguments are made what it takes.
+import {
+  actualTypes,
+  chooseFunction,
+  chooseOperator,
+  functionNames,
+  isFunction,
+  isOperator,
+  type Candidate,
+  type Choice,
+} from './catalog/candidates.ts';
+import { arrayOf, elementOf, isPolymorphic, type SqlType } from './catalog/types.ts';
+import { combine, judgeTexts, type Derived } from './collations.ts';
+import { coerce, collationOf, describeType, nodeOf, nullOf, type Coercing } from './coercion.ts';
+import { nearestName, didYouMean } from '../../core/nearest-name.ts';
+import { WhereRefusal } from './fault.ts';
+import { isKnown, strict, type Evaluate, type Node } from './node.ts';
+import { CONSTANT_ARGUMENTS } from './operations/dates.ts';
+import type { Operation } from './operations/operation.ts';
+import { BYTE_CASE_OPERATIONS, operationOf, UNKNOWN_TEXTS } from './operations/table.ts';
+import { ABSENT, type Result, type SqlArray, type Value } from './values/value.ts';
+
+type Chosen = {
+  readonly operation: Operation;
+  readonly args: readonly Node[];
+  readonly result: SqlType;
+  readonly collation: Derived;
+};
+
+export function operator(name: string, operands: readonly Node[], at: number, context: Coercing): Node {
+  return apply(chosenOperator(name, operands, at, context), at, context);
+}
+
+function chosenOperator(name: string, operands: readonly Node[], at: number, context: Coercing): Chosen {
+  if (!isOperator(name))
+    throw new WhereRefusal(`the operator ${name} is not on the list of what a filter may have`, at);
+  const types = operands.map(({ type }) => type);
+  const choice = chooseOperator(name, types);
+  const described =
+    types.length === 1 ? `${name} ${describeType(types[0]!)}` : types.map(describeType).join(` ${name} `);
+  return choose(choice, { what: `the operator ${described}`, at, operands, context });
+}
+
+export function call(name: string, operands: readonly Node[], at: number, context: Coercing): Node {
+  if (!isFunction(name)) throw unknownFunction(name, at);
+  const types = operands.map(({ type }) => type);
+  const what = `the function ${name}(${types.map(describeType).join(', ')})`;
+  return apply(choose(chooseFunction(name, types), { what, at, operands, context }), at, context);
+}
+
+/** What says another thing at another time, or of another session. */
+const CLOCKS: ReadonlySet<string> = new Set([
+  'now', 'clock_timestamp', 'statement_timestamp', 'transaction_timestamp', 'timeofday', 'age', 'random', 'to_char', 'current_setting',
+]); // prettier-ignore
+
+function unknownFunction(name: string, at: number): WhereRefusal {
+  if (CLOCKS.has(name))
+    return new WhereRefusal(
+      `what ${name}() says depends on when or by whom it is asked; meta.commit_timestamp is the time of the change`,
+      at,
+    );
+  const nearest = didYouMean(nearestName(name, functionNames()));
+  return new WhereRefusal(
+    `the function ${name}() is not on the list of what a filter may have${nearest}`,
+    at,
+  );
+}
+
+type Choosing = {
+  readonly what: string;
+  readonly at: number;
+  readonly operands: readonly Node[];
+  readonly context: Coercing;
+};
+
+function choose(choice: Choice, { what, at, operands, context }: Choosing): Chosen {
+  if (choice === 'none') throw new WhereRefusal(`there is no such thing as ${what}`, at);
+  if (choice === 'several')
+    throw new WhereRefusal(`${what} could be more than one; write the types (x::text)`, at);
+  const actual = actualTypes(
+    choice.args,
+    operands.map(({ type }) => type),
+  )!;
+  if (actual.args.some(isPolymorphic))
+    throw new WhereRefusal(
+      `nothing says of which type the arguments of ${what} are; write it ('{}'::text[])`,
+      at,
+    );
+  const operation = operationOf(choice, actual.args, context.labelsOf);
+  if (operation === undefined) throw notListed(choice, what, at);
+  const args = operands.map((operand, i) => coerce(operand, actual.args[i]!, context));
+  checkConstants(choice, args);
+  const result = actual.resultOf(choice.result);
+  const collation = combine(args.map((arg) => arg.collation));
+  if (collation === 'clash') throw new WhereRefusal('two different COLLATE meet here', at);
+  return { operation: withTexts(operation, { choice, collation, at }), args, result, collation };
+}
+
+function notListed({ args }: Candidate, what: string, at: number): WhereRefusal {
+  const isZoned =
+    args.includes('timestamptz') && args.some((type) => type !== 'timestamptz' && type !== 'interval');
+  const cure = isZoned ? "; it depends on the session's time zone: say which one, AT TIME ZONE 'UTC'" : '';
+  return new WhereRefusal(`${what} is not on the list of what a filter may have${cure}`, at);
+}
+
+function checkConstants({ signature }: Candidate, args: readonly Node[]): void {
+  for (const { index, what, isKnown: isKnownText } of CONSTANT_ARGUMENTS[signature] ?? []) {
+    const { constant, at } = args[index]!;
+    if (typeof constant !== 'string' || !isKnownText(constant))
+      throw new WhereRefusal(`${what} that a filter knows must stand here, as a constant`, at);
+  }
+}
+
+/** The operation as far as the collation of its texts lets it be known. */
+function withTexts(
+  operation: Operation,
+  { choice, collation, at }: { readonly choice: Candidate; readonly collation: Derived; readonly at: number },
+): Operation {
+  if (operation.texts === undefined) return operation;
+  const judged = judgeTexts(operation.texts, collation);
+  if (typeof judged === 'object') throw new WhereRefusal(judged.refused, at);
+  if (judged === 'unknown') return UNKNOWN_TEXTS;
+  const isByteCase =
+    operation.texts === 'case' && 'collation' in collation && collation.collation.facts?.letters === 'ascii';
+  return isByteCase ? (BYTE_CASE_OPERATIONS[choice.signature] ?? operation) : operation;
+}
+
+function apply({ operation, args, result, collation }: Chosen, at: number, context: Coercing): Node {
+  const derived = collationOf(result, collation, context);
+  // The server does not look at the others where one is NULL for certain.
+  if (args.some(({ constant }) => constant === null))
+    return { ...nullOf(result, at, derived), hasColumn: args.some(({ hasColumn }) => hasColumn) };
+  return nodeOf({ type: result, at, collation: derived, evaluate: strict(operation, args), parts: args });
+}
+
+/** `left op ANY (array)`; `isAny` false: ALL. */
+export function withElements(
+  { name, isAny, at }: { readonly name: string; readonly isAny: boolean; readonly at: number },
+  left: Node,
+  right: Node,
+  context: Coercing,
+): Node {
+  const element = right.type === 'unknown' ? 'unknown' : elementOf(right.type);
+  if (element === undefined)
+    throw new WhereRefusal(`ANY and ALL want an array, not ${describeType(right.type)}`, right.at);
+  const stand = { ...right, type: element, constant: element === 'unknown' ? null : undefined };
+  const { operation, args, result, collation } = chosenOperator(name, [left, stand], at, context);
+  if (result !== 'bool') throw new WhereRefusal(`the operator ${name} does not answer true or false`, at);
+  const array = coerce(right, arrayOf(args[1]!.type), context);
+  const parts = [args[0]!, array];
+  const evaluate = overElements(operation, args[0]!.evaluate, array.evaluate, isAny);
+  return nodeOf({ type: 'bool', at, collation: collationOf('bool', collation, context), evaluate, parts });
+}
+
+function overElements({ run }: Operation, left: Evaluate, array: Evaluate, isAny: boolean): Evaluate {
+  const call = run as (a: Value, b: Value) => Result;
+  return (row) => {
+    const value = left(row);
+    const list = array(row);
+    if (!isKnown(list)) return list;
+    const { elements } = list as SqlArray;
+    let result: Result = !isAny;
+    if (elements.length === 0) return result;
+    if (value === null) return null;
+    for (const element of elements) {
+      const found = element === null ? null : value === ABSENT ? ABSENT : call(value, element);
+      if (found === isAny) return isAny;
+      if (found === ABSENT) result = ABSENT;
+      else if (found === null && result !== ABSENT) result = null;
+    }
+    return result;
+  };
+}

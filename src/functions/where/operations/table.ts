@@ -1,0 +1,80 @@
+// All operators and functions that a filter may use: the one table, from which the documentation's list is made too.
+import type { Candidate } from '../catalog/candidates.ts';
+import { elementOf, isEnum, type SqlType } from '../catalog/types.ts';
+import { EvaluationError } from '../values/failure.ts';
+import { lowerAscii, upperAscii, like } from '../values/texts.ts';
+import { ABSENT, type Value } from '../values/value.ts';
+import { arithmetic } from './arithmetic.ts';
+import { castOf } from './casts.ts';
+import { arrayOperation, comparisons, enumComparison, isComparison } from './comparisons.ts';
+import { dates } from './dates.ts';
+import { documents } from './documents.ts';
+import { operation, type Operation, type Operations } from './operation.ts';
+import { texts } from './texts.ts';
+
+const OPERATIONS: Operations = { ...comparisons, ...arithmetic, ...texts, ...documents, ...dates };
+
+/** Labels by enum type, in their order; undefined: not known. */
+export type EnumLabels = (type: SqlType) => readonly string[] | undefined;
+
+/** `args`: the actual types. Undefined: it is not on the list. */
+export function operationOf(
+  { signature }: Candidate,
+  args: readonly SqlType[],
+  labelsOf: EnumLabels,
+): Operation | undefined {
+  const known = OPERATIONS[signature];
+  if (known !== undefined) return known;
+  const [name = '', first] = signature.split(' ');
+  const [type = '', second = ''] = args;
+  if (first === 'anyenum' && isEnum(type) && isComparison(name))
+    return enumComparison(name, placesOf(labelsOf(type)));
+  if (first === 'anyarray') {
+    const element = elementOf(type);
+    return element === undefined ? undefined : arrayOperation(name, element);
+  }
+  if (signature === '|| text anynonarray') return concatenation(undefined, castOf(second, 'text'));
+  if (signature === '|| anynonarray text') return concatenation(castOf(type, 'text'), undefined);
+  return undefined;
+}
+
+function concatenation(
+  left: ((value: Value) => Value) | undefined,
+  right: ((value: Value) => Value) | undefined,
+): Operation | undefined {
+  if (left === undefined && right === undefined) return undefined;
+  const text = (value: Value, cast = (same: Value): Value => same): string => cast(value) as string;
+  return operation((a, b) => text(a, left) + text(b, right));
+}
+
+/** A label that came later has a place that is not known yet. */
+function placesOf(labels: readonly string[] | undefined): ((label: string) => number) | undefined {
+  if (labels === undefined) return undefined;
+  const places = new Map(labels.map((label, place) => [label, place]));
+  return (label) => {
+    const place = places.get(label);
+    if (place === undefined) throw new EvaluationError('22P02');
+    return place;
+  };
+}
+
+/** Under "C" letters beyond ASCII stay as they are. */
+export const BYTE_CASE_OPERATIONS: Operations = {
+  'lower text': operation((text: string) => lowerAscii(text)),
+  'upper text': operation((text: string) => upperAscii(text)),
+  '~~* text text': operation((a: string, b: string) => like(lowerAscii(a), lowerAscii(b))),
+  '!~~* text text': operation((a: string, b: string) => !like(lowerAscii(a), lowerAscii(b))),
+  '~~* bpchar text': operation((a: string, b: string) => like(lowerAscii(a), lowerAscii(b))),
+  '!~~* bpchar text': operation((a: string, b: string) => !like(lowerAscii(a), lowerAscii(b))),
+};
+
+export const UNKNOWN_TEXTS: Operation = operation(() => ABSENT);
+
+/** As the documentation lists them. */
+export const signatures = (): string[] => [
+  ...Object.keys(OPERATIONS),
+  ...['=', '<>', '<', '<=', '>', '>='].map((name) => `${name} anyenum anyenum`),
+  ...['=', '<>', '@>', '<@'].map((name) => `${name} anyarray anyarray`),
+  '|| text anynonarray',
+  '|| anynonarray text',
+];

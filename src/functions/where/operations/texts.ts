@@ -1,0 +1,115 @@
+// Operators and functions of texts. Pure.
+// https://www.postgresql.org/docs/current/functions-string.html
+import { createHash } from 'node:crypto';
+import { EvaluationError } from '../values/failure.ts';
+import {
+  characterCount,
+  isAscii,
+  like,
+  likeEscape,
+  lowerAscii,
+  positionOf,
+  slice,
+  splitPart,
+  trim,
+  upperAscii,
+  withoutBlanks,
+} from '../values/texts.ts';
+import { ABSENT } from '../values/value.ts';
+import { operation, type Operations, type Outcome } from './operation.ts';
+
+/** What the server's own limit is: no text is longer. */
+const MAX_TEXT_BYTES = 1_073_741_823;
+
+/** Case mapping of letters beyond ASCII is the server's: what it makes of them is not known here. */
+const ofAscii =
+  (map: (text: string) => string) =>
+  (text: string): Outcome =>
+    isAscii(text) ? map(text) : ABSENT;
+
+const ilike = (text: string, pattern: string): Outcome =>
+  isAscii(text) && isAscii(pattern) ? like(lowerAscii(text), lowerAscii(pattern)) : ABSENT;
+
+const negated = (outcome: Outcome): Outcome => (typeof outcome === 'boolean' ? !outcome : outcome);
+
+/** From 1; what lies before the first character takes its part of the length. */
+function substring(text: string, start: number, length?: number): string {
+  if (length === undefined) return slice(text, start - 1);
+  if (length < 0) throw new EvaluationError('22011');
+  return slice(text, Math.max(0, start - 1), Math.max(0, start - 1 + length));
+}
+
+const left = (text: string, count: number): string =>
+  count >= 0 ? slice(text, 0, count) : slice(text, 0, Math.max(0, characterCount(text) + count));
+
+/** Of the least int4, whose negative is none, the server takes nothing away. */
+const LEAST_INT4 = -2_147_483_648;
+
+function right(text: string, count: number): string {
+  if (count === 0) return '';
+  if (count > 0) return slice(text, Math.max(0, characterCount(text) - count));
+  return count === LEAST_INT4 ? text : slice(text, -count);
+}
+
+function repeat(text: string, count: number): string {
+  const times = Math.max(0, count);
+  if (Buffer.byteLength(text) * times > MAX_TEXT_BYTES) throw new EvaluationError('54000');
+  return text.repeat(times);
+}
+
+const replace = (text: string, from: string, to: string): string =>
+  from === '' ? text : text.replaceAll(from, () => to);
+
+const length = operation((text: string) => characterCount(text));
+const lengthWithoutBlanks = operation((text: string) => characterCount(withoutBlanks(text)));
+const position = operation((text: string, wanted: string) => positionOf(text, wanted), 'equal');
+const substr = operation((text: string, start: number, count: number) => substring(text, start, count));
+const substrToEnd = operation((text: string, start: number) => substring(text, start));
+const likeText = operation((text: string, pattern: string) => like(text, pattern), 'equal');
+const notLikeText = operation((text: string, pattern: string) => !like(text, pattern), 'equal');
+const ilikeText = operation((text: string, pattern: string) => ilike(text, pattern), 'case');
+const notIlikeText = operation((text: string, pattern: string) => negated(ilike(text, pattern)), 'case');
+
+export const texts: Operations = {
+  '|| text text': operation((a: string, b: string) => a + b),
+  '~~ text text': likeText,
+  '!~~ text text': notLikeText,
+  '~~* text text': ilikeText,
+  '!~~* text text': notIlikeText,
+  '~~ bpchar text': likeText,
+  '!~~ bpchar text': notLikeText,
+  '~~* bpchar text': ilikeText,
+  '!~~* bpchar text': notIlikeText,
+  'like_escape text text': operation((pattern: string, escape: string) => likeEscape(pattern, escape)),
+  'lower text': operation(ofAscii(lowerAscii), 'case'),
+  'upper text': operation(ofAscii(upperAscii), 'case'),
+  'length text': length,
+  'length bpchar': lengthWithoutBlanks,
+  'char_length text': length,
+  'char_length bpchar': lengthWithoutBlanks,
+  'character_length text': length,
+  'character_length bpchar': lengthWithoutBlanks,
+  'octet_length text': operation((text: string) => Buffer.byteLength(text)),
+  'octet_length bpchar': operation((text: string) => Buffer.byteLength(text)),
+  'left text int4': operation(left),
+  'right text int4': operation(right),
+  'substring text int4': substrToEnd,
+  'substring text int4 int4': substr,
+  'substr text int4': substrToEnd,
+  'substr text int4 int4': substr,
+  'position text text': position,
+  'strpos text text': position,
+  'starts_with text text': operation((text: string, start: string) => text.startsWith(start), 'equal'),
+  'split_part text text int4': operation(splitPart, 'equal'),
+  'replace text text text': operation(replace, 'equal'),
+  'btrim text text': operation((text: string, set: string) => trim(text, set, 'both')),
+  'btrim text': operation((text: string) => trim(text, ' ', 'both')),
+  'ltrim text text': operation((text: string, set: string) => trim(text, set, 'start')),
+  'ltrim text': operation((text: string) => trim(text, ' ', 'start')),
+  'rtrim text text': operation((text: string, set: string) => trim(text, set, 'end')),
+  'rtrim text': operation((text: string) => trim(text, ' ', 'end')),
+  'repeat text int4': operation(repeat),
+  'reverse text': operation((text: string) => Array.from(text).reverse().join('')),
+  'ascii text': operation((text: string) => text.codePointAt(0) ?? 0),
+  'md5 text': operation((text: string) => createHash('md5').update(text).digest('hex')),
+};

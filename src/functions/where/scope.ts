@@ -1,0 +1,39 @@
+// What a filter's columns are: those of the row after the change and before it, and what is known of the change itself.
+import type { RowAction, RowEvent } from '../../core/change.ts';
+import type { SqlType } from './catalog/types.ts';
+import type { Collation } from './collations.ts';
+import type { EnumLabels } from './operations/table.ts';
+import type { Image } from './syntax.ts';
+import type { Result } from './values/value.ts';
+
+/** What is known of the change beside its columns. */
+export type ChangeFacts = {
+  readonly action: RowAction | 'read';
+  /** Under the names that the sink reads it by. */
+  readonly schema: string;
+  readonly table: string;
+  /** Microseconds since 1970. */
+  readonly commitTimeUs: bigint;
+  /** A JSON document. */
+  readonly annotations: string | undefined;
+};
+
+/** The row in hand: one value, filled again for each row. */
+export type FilterRow = { event: RowEvent; change: ChangeFacts };
+
+export type ScopedColumn = {
+  /** Undefined: a filter does not know this type. */
+  readonly type: SqlType | undefined;
+  /** As a message names it. */
+  readonly typeText: string;
+  readonly collation: Collation | undefined;
+  readonly read: (row: FilterRow) => Result;
+};
+
+export type Scope = {
+  /** Undefined: there is no such column. A text: why it cannot be asked for. */
+  column(image: Image, name: string): ScopedColumn | string | undefined;
+  names(image: Image): readonly string[];
+  readonly labelsOf: EnumLabels;
+  readonly defaultCollation: Collation;
+};

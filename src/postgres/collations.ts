@@ -1,0 +1,72 @@
+// What a later judge of a table's texts must know of their collations, as the catalog has it. Logged with the relation.
+// https://www.postgresql.org/docs/current/catalog-pg-collation.html
+import type { Client } from 'pg';
+import type { CollationFacts, Collations } from '../core/change.ts';
+import type { RawRelation } from '../pgoutput/messages.ts';
+
+type CollationRow = {
+  /** Null: the database's own. */
+  readonly column: string | null;
+  readonly type: number;
+  readonly name: string;
+  /** `c` libc, `i` ICU, `b` built in. */
+  readonly provider: string;
+  readonly collate: string;
+  readonly ctype: string;
+  readonly isDeterministic: boolean;
+};
+
+/** Names of columns differ by version: they are taken out of the row as JSON. */
+const localeOf = (row: string, kinds: string): string =>
+  `coalesce(to_jsonb(${row}) ->> '${kinds}locale', to_jsonb(${row}) ->> '${kinds}iculocale', to_jsonb(${row}) ->> '${kinds}collate', '')`;
+
+/** Undefined: the catalog has other columns by now. */
+export async function readCollations(client: Client, relation: RawRelation): Promise<Collations | undefined> {
+  const { rows } = await client.query<CollationRow>(
+    `select null as column, 0::float8 as type, 'default' as name, coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') as provider,
+       case coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') when 'c' then d.datcollate::text else ${localeOf('d', 'dat')} end as collate,
+       case coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') when 'c' then d.datctype::text else ${localeOf('d', 'dat')} end as ctype,
+       true as "isDeterministic"
+     from pg_database d where d.datname = current_database()
+     union all
+     select a.attname::text, a.atttypid::int8::float8, n.nspname || '.' || c.collname, c.collprovider::text,
+       case c.collprovider when 'c' then to_jsonb(c) ->> 'collcollate' else ${localeOf('c', 'coll')} end,
+       case c.collprovider when 'c' then to_jsonb(c) ->> 'collctype' else ${localeOf('c', 'coll')} end,
+       c.collisdeterministic
+     from pg_attribute a
+     join pg_collation c on c.oid = a.attcollation and c.collprovider <> 'd'
+     join pg_namespace n on n.oid = c.collnamespace
+     where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped`,
+    [relation.id],
+  );
+  const types = new Map(relation.columns.map(({ name, type }) => [name, type]));
+  const own = rows.filter(({ column }) => column !== null);
+  const ofDatabase = rows.find(({ column }) => column === null);
+  if (ofDatabase === undefined) return undefined;
+  // A column list may hide some of them.
+  if (own.some(({ column, type }) => types.has(column!) && types.get(column!) !== type)) return undefined;
+  return {
+    default: collationFacts(ofDatabase),
+    own: Object.fromEntries(
+      own.flatMap((row) =>
+        types.has(row.column!) ? [[row.column!, { name: row.name, ...collationFacts(row) }] as const] : [],
+      ),
+    ),
+  };
+}
+
+const isC = (locale: string): boolean => locale === 'C' || locale === 'POSIX';
+
+/** Turkish and its kin, in which the small I is another letter. https://www.unicode.org/Public/UCD/latest/ucd/SpecialCasing.txt */
+const OWN_LETTERS = /^(?:tr|az|crh|ku|tt|ber)(?![a-z])/i;
+
+export function collationFacts({
+  provider,
+  collate,
+  ctype,
+  isDeterministic,
+}: Pick<CollationRow, 'provider' | 'collate' | 'ctype' | 'isDeterministic'>): CollationFacts {
+  const letters = isC(ctype) && provider !== 'i' ? 'ascii' : OWN_LETTERS.test(ctype) ? 'own' : 'more';
+  // What is built in orders by code points, whatever its letters are.
+  return { isDeterministic, isByteOrder: provider === 'b' || (provider === 'c' && isC(collate)), letters };
+}

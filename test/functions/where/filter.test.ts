@@ -1,0 +1,281 @@
+// What a filter says of a change: which row it asks, what is absent, what it refuses and with which cure.
+import * as fc from 'fast-check';
+import { beforeAll, expect, test } from 'vitest';
+import { createRowEvent, type Collations, type Relation } from '../../../src/core/change.ts';
+import { WhereRefusal } from '../../../src/functions/where/fault.ts';
+import { compileFilter } from '../../../src/functions/where/filter.ts';
+import { loadFilterParser, type FilterParser } from '../../../src/functions/where/parser.ts';
+import type { ChangeFacts } from '../../../src/functions/where/scope.ts';
+import { decodeRow } from '../../../src/pgoutput/messages.ts';
+import {
+  deleteMessage,
+  insertMessage,
+  UNCHANGED,
+  updateMessage,
+  type Cell,
+} from '../../support/pgoutput-messages.ts';
+
+const PLAIN: Collations = {
+  default: { isDeterministic: true, isByteOrder: false, letters: 'more' },
+  own: {},
+};
+const MOOD = 16_400;
+const MONEY = 790;
+
+/** id int4 (key), status text, amount numeric, paid bool, at timestamptz, day date, doc jsonb, mood, price money. */
+const RELATION: Relation = {
+  id: 1,
+  schema: 'public',
+  table: 'orders',
+  replicaIdentity: 'default',
+  columns: [
+    ['id', 23], ['status', 25], ['amount', 1700], ['paid', 16], ['at', 1184], ['day', 1082], ['doc', 3802], ['mood', MOOD], ['price', MONEY],
+  ].map(([name, type], i) => ({ name: name as string, type: type as number, typeModifier: -1, identity: i === 0 })), // prettier-ignore
+  key: ['id'],
+  types: new Map([[MOOD, { kind: 'enum', name: 'mood', labels: ['sad', 'ok'] }]]),
+  collations: PLAIN,
+};
+const FULL: Relation = {
+  ...RELATION,
+  replicaIdentity: 'full',
+  columns: RELATION.columns.map((column) => ({ ...column, identity: true })),
+};
+
+const CHANGE: ChangeFacts = {
+  action: 'insert',
+  schema: 'public',
+  table: 'orders',
+  commitTimeUs: 1_767_225_600_000_000n,
+  annotations: undefined,
+};
+const ROW: readonly Cell[] = [
+  '1',
+  'paid',
+  '10.50',
+  't',
+  '2026-01-01 00:00:00+00',
+  '2026-01-01',
+  '{"a": 1}',
+  'ok',
+  '$1',
+];
+
+let parse: FilterParser;
+beforeAll(async () => {
+  parse = await loadFilterParser();
+});
+
+type Said = {
+  readonly message?: Buffer;
+  readonly relation?: Relation;
+  readonly change?: Partial<ChangeFacts>;
+};
+
+function verdict(
+  text: string,
+  { message = insertMessage(1, ROW), relation = RELATION, change = {} }: Said = {},
+): string {
+  const event = createRowEvent();
+  decodeRow(message, 0, message.length, event);
+  return compileFilter(parse(text), relation).judge(event, { ...CHANGE, action: event.action, ...change });
+}
+
+const refusal = (text: string, relation = RELATION): string => {
+  try {
+    compileFilter(parse(text), relation);
+  } catch (error) {
+    if (error instanceof WhereRefusal) return `${text.slice(error.fault.at)} | ${error.message}`;
+    throw error;
+  }
+  throw new Error(`it was taken: ${text}`);
+};
+
+/** ROW with these cells changed. */
+const rowWith = (cells: Readonly<Record<number, Cell>>): Cell[] =>
+  ROW.map((cell, i) => (i in cells ? cells[i]! : cell));
+const full = (cells: Readonly<Record<number, Cell>> = {}) => ({ kind: 'full', row: rowWith(cells) }) as const;
+const key = { kind: 'key', row: ['1', ...ROW.slice(1).map(() => null)] } as const;
+
+test('a change passes only where the filter is true: false and NULL do not', () => {
+  expect(verdict("status = 'paid' and amount > 10")).toBe('pass');
+  expect(verdict("status = 'open'")).toBe('drop');
+  expect(verdict("status = 'paid'", { message: insertMessage(1, rowWith({ 1: null })) })).toBe('drop');
+  expect(verdict('amount = 10.5')).toBe('pass');
+});
+
+test('a column is that of the row after the change, of a delete the old one; what there is none of is NULL', () => {
+  const update = { message: updateMessage(1, rowWith({ 1: 'open' }), full()), relation: FULL };
+  expect(verdict("status = 'open' and new.status = 'open' and old.status = 'paid'", update)).toBe('pass');
+});
+
+test('new is NULL for a delete, old for an insert', () => {
+  const deleted = { message: deleteMessage(1, full()), relation: FULL };
+  expect(verdict("status = 'paid' and old.status = 'paid' and new.status is null", deleted)).toBe('pass');
+  expect(verdict('old.status is null and new.id = 1', { relation: FULL })).toBe('pass');
+});
+
+test('of an update without an old row the identity is known: it has not changed', () => {
+  const update = { message: updateMessage(1, ROW) };
+  expect(verdict('old.id = 1 and old.id is not distinct from new.id', update)).toBe('pass');
+});
+
+test('what was not sent is absent, neither NULL nor false, and only where it decides', () => {
+  const toast = { message: updateMessage(1, rowWith({ 1: UNCHANGED })) };
+  expect(verdict("status = 'paid'", toast)).toBe('absent');
+  expect(verdict('status is null', toast)).toBe('absent');
+  expect(verdict("status = 'paid' and amount < 0", toast)).toBe('drop');
+  expect(verdict("status = 'paid' or amount > 0", toast)).toBe('pass');
+  expect(verdict("status in ('paid', 'open')", toast)).toBe('absent');
+  expect(verdict("case when amount > 0 then true when status = 'x' then false end", toast)).toBe('pass');
+  expect(verdict("coalesce(status, 'x') = 'x'", toast)).toBe('absent');
+  expect(verdict("status = 'paid'", { message: deleteMessage(1, key) })).toBe('absent');
+  expect(verdict('id = 1', { message: deleteMessage(1, key) })).toBe('pass');
+  const kept = { message: updateMessage(1, rowWith({ 1: UNCHANGED }), full()), relation: FULL };
+  expect(verdict("status = 'paid'", kept)).toBe('pass');
+});
+
+test('a condition is absent if and only if two values of its absent parts give two results, node by node', () => {
+  type Tree = {
+    readonly op: 'and' | 'or' | 'not' | 'is true' | 'is null';
+    readonly parts: readonly (Tree | string)[];
+  };
+  const COLUMNS = { t: true, f: false, n: null, a: 'absent' } as const;
+  type Value = boolean | null | 'absent';
+  const { tree } = fc.letrec<{ tree: Tree; part: Tree | string }>((tie) => ({
+    part: fc.oneof({ maxDepth: 4 }, fc.constantFrom(...Object.keys(COLUMNS)), tie('tree')),
+    tree: fc.oneof(
+      fc.record({
+        op: fc.constantFrom('and' as const, 'or' as const),
+        parts: fc.array(tie('part'), { minLength: 2, maxLength: 3 }),
+      }),
+      fc.record({
+        op: fc.constantFrom('not' as const, 'is true' as const, 'is null' as const),
+        parts: fc.tuple(tie('part')),
+      }),
+    ),
+  }));
+  const plain = (op: Tree['op'], values: readonly (boolean | null)[]): boolean | null => {
+    const [first = null] = values;
+    if (op === 'not') return first === null ? null : !first;
+    if (op === 'is true') return first === true;
+    if (op === 'is null') return first === null;
+    const deciding = op === 'or';
+    if (values.includes(deciding)) return deciding;
+    return values.includes(null) ? null : !deciding;
+  };
+  const ways = (values: readonly Value[]): (boolean | null)[][] =>
+    values.reduce<(boolean | null)[][]>(
+      (found, value) =>
+        found.flatMap((way) =>
+          (value === 'absent' ? [true, false, null] : [value]).map((one) => [...way, one]),
+        ),
+      [[]],
+    );
+  const model = (node: Tree | string): Value => {
+    if (typeof node === 'string') return COLUMNS[node as keyof typeof COLUMNS];
+    const results = new Set(ways(node.parts.map(model)).map((way) => plain(node.op, way)));
+    return results.size === 1 ? [...results][0]! : 'absent';
+  };
+  const write = (node: Tree | string): string => {
+    if (typeof node === 'string') return node;
+    const parts = node.parts.map(write);
+    if (node.op === 'not') return `(not ${parts[0]!})`;
+    return node.op.startsWith('is') ? `(${parts[0]!} ${node.op})` : `(${parts.join(` ${node.op} `)})`;
+  };
+  const columns = Object.keys(COLUMNS).map((name) => ({ name, type: 16, typeModifier: -1, identity: false }));
+  const relation = { ...RELATION, columns };
+  const message = updateMessage(1, ['t', 'f', null, UNCHANGED]);
+  fc.assert(
+    fc.property(tree, (condition) => {
+      const expected = model(condition);
+      const said = verdict(write(condition), { message, relation });
+      expect(said).toBe(expected === 'absent' ? 'absent' : expected === true ? 'pass' : 'drop');
+    }),
+  );
+});
+
+test('what is known of the change itself can be asked', () => {
+  expect(
+    verdict("meta.action in ('insert', 'update') and meta.schema = 'public' and meta.table = 'orders'"),
+  ).toBe('pass');
+  expect(verdict("meta.commit_timestamp >= '2026-01-01 00:00:00+00'")).toBe('pass');
+  expect(verdict("meta.annotations->>'source' is distinct from 'import'")).toBe('pass');
+  expect(
+    verdict("meta.annotations->>'source' is distinct from 'import'", {
+      change: { annotations: '{"source":"import"}' },
+    }),
+  ).toBe('drop');
+});
+
+test("an error in the row is SQL's, without a value of it", () => {
+  expect(() => verdict('1 / id > 0', { message: insertMessage(1, rowWith({ 0: '0' })) })).toThrow('22012');
+  expect(() => verdict('status::int > 0')).toThrow(
+    /^a text is not of the type that it is cast to \(SQLSTATE 22P02\)$/,
+  );
+});
+
+test.each([
+  ['amont > 1', 'amont > 1 | there is no column "amont"; did you mean "amount"?'],
+  ['old.status = status', 'REPLICA IDENTITY FULL'],
+  ["price > '1'", 'the type money, which a filter does not know'],
+  ['amount', 'a condition is expected here'],
+  ['id = status', 'there is no such thing as the operator int4 = text'],
+  ["status < 'b'", 'COLLATE "C"'],
+  ['1 / 0 = id', 'division by zero'],
+  ["id = 'x'", "'x' | a text is not of the type that it is cast to"],
+  ["day > 'today'", 'meta.commit_timestamp'],
+  ['at > now()', 'now() | what now() says depends on when'],
+  ['day = at', "AT TIME ZONE 'UTC'"],
+  ['at::date = day', "AT TIME ZONE 'UTC'"],
+  ['extract(hour from at) = 1', "AT TIME ZONE 'UTC'"],
+  ["at > '2026-01-01 00:00:00'", 'with its offset'],
+  ['status::date = day', 'depends on the session'],
+  ["to_char(at, 'YYYY') = '2026'", 'depends on when or by whom'],
+  ["lowr(status) = 'a'", 'did you mean "lower"?'],
+  ['meta.actoin = 1', 'did you mean "action"?'],
+  ["day > '2026-02-30'", '22008'],
+])('%s is refused, and told what cures it', (text, told) => {
+  expect(refusal(text)).toContain(told);
+});
+
+test('times are judged with a zone that is written', () => {
+  expect(
+    verdict("(at at time zone 'UTC')::date = day and extract(hour from at at time zone 'UTC') = 0"),
+  ).toBe('pass');
+  expect(verdict("date_trunc('day', at, 'UTC') = '2026-01-01 00:00:00+00'")).toBe('pass');
+});
+
+test('texts are compared by bytes under the collation that says so, and cannot be judged where it is not known', () => {
+  expect(verdict("status collate \"C\" > 'pa' and status like 'p%'")).toBe('pass');
+  const unknown: Relation = { ...RELATION, collations: undefined };
+  expect(verdict("status = 'paid'", { relation: unknown })).toBe('absent');
+  expect(verdict('amount > 10', { relation: unknown })).toBe('pass');
+  const own = (facts: Partial<Collations['default']>): Relation => ({
+    ...RELATION,
+    collations: { ...PLAIN, own: { status: { name: 'x', ...PLAIN.default, ...facts } } },
+  });
+  expect(refusal("status = 'paid'", own({ isDeterministic: false }))).toContain('not deterministic');
+  expect(refusal("lower(status) = 'paid'", own({ letters: 'own' }))).toContain("the server's own");
+  expect(verdict("status > 'a'", { relation: own({ isByteOrder: true }) })).toBe('pass');
+});
+
+test('letters beyond ASCII are mapped by the server alone, but under "C" not at all', () => {
+  const relation = { ...FULL };
+  const message = insertMessage(1, rowWith({ 1: 'É' }));
+  expect(verdict("lower(status) = 'é'", { relation, message })).toBe('absent');
+  expect(verdict('lower(status collate "C") = \'É\'', { relation, message })).toBe('pass');
+});
+
+test('an enum is compared by its labels, in order as they were when the row was written', () => {
+  expect(verdict("mood > 'sad' and mood = 'ok'")).toBe('pass');
+  const unknown: Relation = { ...RELATION, types: new Map([[MOOD, { kind: 'enum', name: 'mood' }]]) };
+  expect(verdict("mood > 'sad'", { relation: unknown })).toBe('absent');
+  expect(verdict("mood = 'ok'", { relation: unknown })).toBe('pass');
+});
+
+test('a value that was damaged in the database is absent', () => {
+  const message = insertMessage(1, ROW);
+  const at = message.indexOf('paid') - 5;
+  message[at] = 'd'.charCodeAt(0);
+  expect(verdict("status = 'paid'", { message })).toBe('absent');
+});

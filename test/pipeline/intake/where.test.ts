@@ -1,0 +1,152 @@
+// The step `where`: what it lets through is sent, what it drops is settled and counted, what it cannot judge keeps its place.
+import { beforeAll, expect, test } from 'vitest';
+import { zeroCounts } from '../../../src/core/counts.ts';
+import { loadFilterParser, type FilterParser } from '../../../src/functions/where/parser.ts';
+import { whereStep } from '../../../src/pipeline/intake/where.ts';
+import type { PlacedFilter, SinkSettings } from '../../../src/pipeline/settings.ts';
+import { begin, commit } from '../../log/stream.ts';
+import { describeTable, sinkIntake } from '../../support/intake.ts';
+import { blocksOf } from '../../support/log-blocks.ts';
+import {
+  deleteMessage,
+  insertMessage,
+  truncateMessage,
+  UNCHANGED,
+  updateMessage,
+} from '../../support/pgoutput-messages.ts';
+
+const T = { commitLsn: 100n, rows: 0 };
+const INT4 = 23;
+const TEXT = 25;
+const COLUMNS = [
+  { name: 'id', type: INT4, identity: true },
+  { name: 'size', type: INT4 },
+  { name: 'note', type: TEXT },
+];
+
+const COLLATIONS = {
+  default: { isDeterministic: true, isByteOrder: false, letters: 'more' },
+  own: {},
+} as const;
+
+let parse: FilterParser;
+beforeAll(async () => {
+  parse = await loadFilterParser();
+});
+
+const filter = (text: string): PlacedFilter => ({
+  ...parse(text),
+  place: 'tailrace.yaml:5:5  sinks[users].where',
+});
+
+type Options = Partial<
+  Pick<SinkSettings, 'where' | 'tables' | 'onAbsent' | 'deletesOutside' | 'keyChanges' | 'actions'>
+>;
+
+function intakeOf(options: Options, messages: readonly Buffer[]) {
+  const counts = zeroCounts();
+  const settings = { tables: [], onAbsent: 'dead_letter', deletesOutside: 'deliver', ...options } as const;
+  const where = whereStep(settings, counts);
+  const blocks = blocksOf([
+    begin(T),
+    ...describeTable({ id: 1, columns: COLUMNS, collations: COLLATIONS }),
+    ...messages,
+    commit(T),
+  ]);
+  const h = sinkIntake({ settings, blocks, ports: { steps: where === undefined ? {} : { where } } });
+  return { ...h, counts };
+}
+
+const delivered = (h: ReturnType<typeof intakeOf>): string[] =>
+  h.settled
+    .filter((message) => !h.dead.some((dead) => dead.message === message))
+    .map(({ action, index }) => `${action} ${index}`);
+
+test('without a filter there is no step', () => {
+  expect(
+    whereStep({ tables: [], onAbsent: 'dead_letter', deletesOutside: 'deliver' }, zeroCounts()),
+  ).toBeUndefined();
+});
+
+test("only what is true passes, the sink's filter and the table's own; the rest is settled and counted", async () => {
+  const tables = [{ pattern: { schema: 'public', table: 't1' }, where: filter('size < 100') }] as never;
+  const rows = [
+    ['1', '5', 'a'],
+    ['2', '50', 'b'],
+    ['3', '500', 'c'],
+    ['4', null, 'd'],
+  ] as const;
+  const h = intakeOf(
+    { where: filter('size > 10'), tables },
+    rows.map((row) => insertMessage(1, row)),
+  );
+  await h.walk();
+  expect(h.letIn().map(({ index }) => index)).toEqual([1]);
+  expect(h.counts.filtered).toBe(3);
+  await h.drained();
+  expect(delivered(h)).toEqual(['insert 1']);
+});
+
+test('a TRUNCATE passes every filter, and so does a delete that cannot be judged, unless it is to be dropped', async () => {
+  const key = { kind: 'key', row: ['1', null, null] } as const;
+  const messages = [insertMessage(1, ['1', '5', 'a']), deleteMessage(1, key), truncateMessage([1])];
+  const actions = ['insert', 'update', 'delete', 'truncate'] as const;
+  const h = intakeOf({ where: filter('size > 10'), actions }, messages);
+  await h.walk();
+  expect(h.letIn().map(({ action }) => action)).toEqual(['delete', 'truncate']);
+  const strict = intakeOf({ where: filter('size > 10'), actions, deletesOutside: 'drop' }, messages);
+  await strict.walk();
+  expect(strict.letIn().map(({ action }) => action)).toEqual(['truncate']);
+});
+
+test('a change that cannot be judged is a dead letter in its place, and no other of its group is overtaken', async () => {
+  const messages = [
+    insertMessage(1, ['1', '20', 'a']),
+    updateMessage(1, ['1', '20', UNCHANGED]),
+    updateMessage(1, ['1', '0', 'a']),
+    updateMessage(1, ['1', '20', 'a']),
+  ];
+  const where = filter("note = 'a' and 100 / size > 0");
+  const h = intakeOf({ where }, messages);
+  await h.walk();
+  await h.drained();
+  expect(h.dead.map(({ message, code }) => `${message.index} ${code}`)).toEqual([
+    '1 WHERE_ABSENT',
+    '2 WHERE_ERROR',
+  ]);
+  expect(h.settled.map(({ index }) => index)).toEqual([0, 1, 2, 3]);
+  const delivering = intakeOf({ where, onAbsent: 'deliver' }, messages);
+  await delivering.walk();
+  await delivering.drained();
+  expect(delivered(delivering)).toEqual(['insert 0', 'update 1', 'update 3']);
+  const dropping = intakeOf({ where, onAbsent: 'drop' }, messages);
+  await dropping.walk();
+  await dropping.drained();
+  expect(delivered(dropping)).toEqual(['insert 0', 'update 3']);
+  expect(dropping.counts.filtered).toBe(1);
+});
+
+test('a key change that is sent as two messages is judged once, for both', async () => {
+  const change = (size: string): Buffer =>
+    updateMessage(1, ['2', size, 'a'], { kind: 'key', row: ['1', null, null] });
+  const h = intakeOf({ where: filter('size > 10'), keyChanges: 'split' }, [
+    change('5'),
+    change('20'),
+    change('x'),
+  ]);
+  await h.walk();
+  await h.drained();
+  expect(delivered(h)).toEqual(['delete 1', 'insert 1']);
+  expect(h.dead.map(({ message }) => message.action)).toEqual(['delete', 'insert']);
+});
+
+test('a filter that has no meaning for the columns of a change halts the sink there, and says where it is written', async () => {
+  const h = intakeOf({ where: filter('size > 10 and\n  wieght > 1') }, [insertMessage(1, ['1', '5', 'a'])]);
+  await expect(h.walk()).rejects.toMatchObject({
+    code: 'WHERE_UNUSABLE',
+    kind: 'fatal',
+    message: expect.stringMatching(
+      /^tailrace\.yaml:5:5 {2}sinks\[users\]\.where cannot be used for public\.t1.*line 2, column 3 of it: there is no column "wieght"/,
+    ),
+  });
+});
