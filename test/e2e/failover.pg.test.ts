@@ -185,6 +185,7 @@ test('a slot that standbys take over is ready when they say so; no change is mis
     {
       host: `127.0.0.1:${standby.port}`,
       ready: true,
+      retainedBytes: expect.any(Number) as number,
       detail: expect.stringContaining(`slot "${SLOT}" is synchronized`),
     },
   ]);
