@@ -67,6 +67,7 @@ test('a poison message among 10,000: the others come once, and a replay delivers
   expect(await askCommand(world.service, 'dead-letters', 'replay', 'sink-0', '--all')).toEqual({
     replaying: 1,
     without_payload: 0,
+    of_lost_history: 0,
     sink_state: 'running',
   });
   await waitFor(async () => (await letters()).length === 0, 'the letter to be delivered');

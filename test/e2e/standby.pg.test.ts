@@ -278,6 +278,11 @@ test('nothing is delivered that a standby of the barrier has not replayed, over 
   await killServer(primary);
   await standby.start();
   await standby.promote();
+  // Where nothing has kept the slot for it, what is written before it is made there is a gap.
+  await waitFor(async () => {
+    const { host, state } = await databaseHealth();
+    return (host === `127.0.0.1:${standby.port}` && state === 'streaming') || undefined;
+  }, 'the new primary to be followed');
   await ask(standby, 'insert into item select generate_series(2001, 2100)');
   await waitFor(() => delivered().includes(2100), 'changes of the new primary');
   await deliveredOnce(await idsOf(standby));
