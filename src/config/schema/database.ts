@@ -111,7 +111,7 @@ const slot = z.strictObject({
     .enum(['off', 'on'])
     .default('off')
     .describe(
-      '`on`: Postgres sends large transactions while they are in progress (Postgres 14 and newer), and they wait on the disk here for their commits. What sinks get, and in which order, is the same; it comes sooner.',
+      '`on`: Postgres sends large transactions while they are in progress (Postgres 14 and newer), and they wait on the disk here for their commits. What sinks get, and in which order, is the same. The server spills less of them to its own disk.',
     ),
   max_spooled: byteSize()
     .prefault('4GB')
