@@ -216,11 +216,11 @@ async function moneyOfServer(
  * connection's fault, as a TailraceError. What the server refused (`DatabaseError`) goes on as it is.
  */
 function sayWhatBreaks(client: Client, settings: DatabaseSettings, target: Target): void {
-  const query = client.query.bind(client) as (...args: unknown[]) => unknown;
+  const query = client.query.bind(client) as (...args: unknown[]) => Partial<Pick<Promise<unknown>, 'catch'>>;
   client.query = ((...args: unknown[]) => {
     const asked = query(...args);
-    // What speaks the protocol by itself (Submittable) hears of its errors by itself, too.
-    if (!(asked instanceof Promise)) return asked;
+    // What speaks the protocol by itself (Submittable) may hear of its errors by itself, too.
+    if (asked.catch === undefined) return asked;
     return asked.catch((error: unknown) => {
       throw error instanceof DatabaseError ? error : connectionFault(error, settings, target);
     });
