@@ -7,7 +7,7 @@ import { ACTIONS, EXACT, HARMLESS, type Action, type Sequence } from './sequence
 import { RestartWorld } from './world.ts';
 
 /** The proof has a hundred thousand; what a person waits for, fewer. */
-const USUAL_SEQUENCES = process.env['npm_lifecycle_event'] === 'test:quick' ? 100 : 400;
+const USUAL_SEQUENCES = process.env['npm_lifecycle_event'] === 'test:quick' ? 50 : 400;
 const SEQUENCES = Number(process.env['TAILRACE_TEST_MODEL_SEQUENCES'] ?? USUAL_SEQUENCES);
 const SEED = Number(process.env['TAILRACE_TEST_SEED'] ?? 14);
 /** So many at once: each waits for the disk now and then. */
