@@ -5,8 +5,8 @@ import { createRowEvent, type Action, type Relation, type RowAction } from '../.
 import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { isLost, type Parting, type Partings } from '../../core/partings.ts';
 import { parseMarker } from '../../core/markers.ts';
-import { nameFor } from '../../core/partitions.ts';
 import { formatPosition } from '../../core/position.ts';
+import { isFirstWith, type SchemaChange } from '../../core/schema-change.ts';
 import type { LogReader } from '../../log/reader.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { decodeRow } from '../../pgoutput/messages.ts';
@@ -16,19 +16,21 @@ import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
 import { groupByColumns, type GroupKey } from '../intake/group-key.ts';
 import { LogWalker, type LoggedRow, type WalkPorts } from '../intake/log-walker.ts';
-import { wantedActions } from '../intake/table-plan.ts';
+import { readAs, toldChange, wantedActions } from '../intake/table-plan.ts';
 import type { SinkSettings } from '../settings.ts';
 
 export type LostFacts = {
-  readonly settings: Pick<SinkSettings, 'name' | 'selection' | 'tables' | 'actions'>;
+  readonly settings: Pick<SinkSettings, 'name' | 'selection' | 'tables' | 'actions' | 'ddl'>;
   readonly reader: Pick<LogReader, 'read' | 'findLsn'>;
   /** Where the log ends: what is lost lies before it. */
   readonly writtenEnd: number;
   /** What is lost by these is accounted for. */
   readonly before: Partings;
   wasSettled(epoch: number, commitLsn: Lsn, index: number): boolean;
-  /** Is it kept as a dead letter? Then it was not delivered, and is not discarded either. */
-  isDeadLetter(epoch: number, commitLsn: Lsn, index: number): boolean;
+  /** Was the sink told of the schema that the row there is the first with? */
+  wasTold(epoch: number, commitLsn: Lsn, index: number): boolean;
+  /** Is it, or what tells of its schema, kept as a dead letter? Then it was not delivered, and is not discarded either. */
+  isDeadLetter(what: 'row' | 'schema', epoch: number, commitLsn: Lsn, index: number): boolean;
   /** Does the sink skip what follows a skip marker in this transaction, or did it? */
   heedsSkip(epoch: number, commitLsn: Lsn): boolean;
 };
@@ -48,7 +50,7 @@ export type Accounting = {
   readonly partings: Partings;
   /** Nothing of what was logged before is its to have had. */
   readonly isNew: boolean;
-  readonly ledger: Pick<Ledger, 'wasSettled'>;
+  readonly ledger: Pick<Ledger, 'wasSettled' | 'wasPartSettled'>;
   /** Do markers make it skip changes now? */
   readonly heedsSkips: boolean;
   readonly reader: LogReader;
@@ -77,17 +79,19 @@ const NOTHING: Lost = { discarded: 0, orphaned: 0, orphans: [] };
 function factsOf(
   { id, store, ledger, heedsSkips }: Accounting,
   before: Partings,
-): Pick<LostFacts, 'before' | 'wasSettled' | 'isDeadLetter' | 'heedsSkip'> {
-  const letters = new Set<string>();
-  for (const { position } of store.deadLetters.places(id, { epoch: 0 }))
-    letters.add(formatPosition(position));
+): Pick<LostFacts, 'before' | 'wasSettled' | 'wasTold' | 'isDeadLetter' | 'heedsSkip'> {
+  const letters = { row: new Set<string>(), schema: new Set<string>() };
+  for (const { position, action } of store.deadLetters.places(id, { epoch: 0 }))
+    letters[action === 'schema' ? 'schema' : 'row'].add(formatPosition(position));
   const skipped = new Set(store.skipped.list(id).map(({ epoch, commitLsn }) => `${epoch}:${commitLsn}`));
   return {
     before: [...before],
     heedsSkip: (epoch, commitLsn) => heedsSkips || skipped.has(`${epoch}:${formatLsn(commitLsn)}`),
     wasSettled: (epoch, commitLsn, index) => ledger.wasSettled(epoch, commitLsn, index),
-    isDeadLetter: (epoch, commitLsn, index) =>
-      letters.size > 0 && letters.has(formatPosition({ epoch, commitLsn, index })),
+    wasTold: (epoch, commitLsn, index) =>
+      ledger.wasSettled(epoch, commitLsn, index) || ledger.wasPartSettled('schema', epoch, commitLsn, index),
+    isDeadLetter: (what, epoch, commitLsn, index) =>
+      letters[what].size > 0 && letters[what].has(formatPosition({ epoch, commitLsn, index })),
   };
 }
 
@@ -120,6 +124,8 @@ type Wanted = {
   readonly table: string;
   readonly actions: ReadonlySet<Action>;
   readonly key: GroupKey;
+  /** What the sink is told of how the table changed, before the first row with the new schema. */
+  readonly schemaChange: SchemaChange | undefined;
 };
 
 class LostRows implements WalkPorts, Lost {
@@ -151,12 +157,14 @@ class LostRows implements WalkPorts, Lost {
 
   relation(relation: Relation): void {
     const { settings } = this.#facts;
-    const name = nameFor(settings.selection, relation);
-    if (name === undefined) return void this.#tables.set(relation.id, undefined);
-    const { schema, table } = name;
-    const named = { ...relation, schema, table };
-    const actions = new Set(wantedActions(named, settings));
-    this.#tables.set(relation.id, { schema, table, actions, key: groupByColumns(named, named.key) });
+    const reading = readAs(relation, settings);
+    if (reading === undefined) return void this.#tables.set(relation.id, undefined);
+    const { relation: named, hasRows } = reading;
+    const { schema, table } = named;
+    const actions = new Set(hasRows ? wantedActions(named, settings) : []);
+    const key = groupByColumns(named, named.key);
+    const schemaChange = toldChange(reading, settings);
+    this.#tables.set(relation.id, { schema, table, actions, key, schemaChange });
   }
 
   /** No changes: their backfill reads them again where they may show what is lost. */
@@ -181,20 +189,35 @@ class LostRows implements WalkPorts, Lost {
     const facts = this.#facts;
     const { transaction, index } = row;
     const wanted = this.#tables.get(row.relationId);
-    if (wanted?.actions.has(action) !== true) return;
-    // Neither delivered nor to be.
-    if (transaction.skip !== undefined) return;
+    if (wanted === undefined) return;
     if (!isLost([this.#parting], transaction) || isLost(facts.before, transaction)) return;
     const { epoch, commitLsn } = transaction;
-    if (facts.isDeadLetter(epoch, commitLsn, index)) return;
-    if (!facts.wasSettled(epoch, commitLsn, index)) {
+    const place = [epoch, commitLsn, index] as const;
+    // A skip marker says nothing of schemas.
+    if (isFirstWith(wanted.schemaChange, transaction, index) && !facts.isDeadLetter('schema', ...place))
+      this.#add(row, 'schema', facts.wasTold(...place) ? wanted : undefined, () => undefined);
+    // Neither delivered nor to be.
+    if (!wanted.actions.has(action) || transaction.skip !== undefined) return;
+    if (facts.isDeadLetter('row', ...place)) return;
+    this.#add(row, action, facts.wasSettled(...place) ? wanted : undefined, keyOf);
+  }
+
+  /** `delivered`: of which table; undefined: it was not. */
+  #add(
+    { transaction, index }: LoggedRow,
+    action: Action,
+    delivered: Wanted | undefined,
+    keyOf: (wanted: Wanted) => string | undefined,
+  ): void {
+    if (delivered === undefined) {
       this.discarded++;
       return;
     }
     this.orphaned++;
     if (this.orphans.length >= MAX_LISTED_ORPHANS) return;
-    const { schema, table } = wanted;
-    this.orphans.push({ schema, table, action, key: keyOf(wanted), epoch, commitLsn, index });
+    const { epoch, commitLsn } = transaction;
+    const { schema, table } = delivered;
+    this.orphans.push({ schema, table, action, key: keyOf(delivered), epoch, commitLsn, index });
   }
 }
 

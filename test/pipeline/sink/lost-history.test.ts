@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { formatLsn, toLsn } from '../../../src/core/lsn.ts';
+import type { TableShape } from '../../../src/core/schema-change.ts';
 import type { LogSignals } from '../../../src/log/signals.ts';
 import type { LogWriter } from '../../../src/log/writer.ts';
 import { encodeEnrichment } from '../../../src/pgoutput/enrichment.ts';
@@ -202,4 +203,95 @@ test('only the first orphans are listed, and all are counted', async () => {
   expect(options.store.partings.orphans(SINK.database, { after: 0, limit: 5000 })).toHaveLength(
     MAX_LISTED_ORPHANS,
   );
+});
+
+/** As the table looked before, or looks since the row event at this place. */
+const shape = (names: readonly string[]): TableShape => ({
+  relationId: 1,
+  schema: 'public',
+  table: 'users',
+  columns: names.map((name) => ({ name, type: INT4, typeModifier: -1 })),
+});
+
+/** Of each transaction the second row of `users` has one column more, of which a sink is told that asks for it. */
+function writeAltered(commits: readonly bigint[]): void {
+  for (const commitLsn of commits) {
+    const names = ['id', `c${commitLsn}`];
+    const altered = [
+      relationMessage({
+        id: 1,
+        schema: 'public',
+        table: 'users',
+        identity: 'd',
+        columns: names.map((name) => ({ name, type: INT4, identity: name === 'id' })),
+      }),
+      encodeEnrichment({
+        relationId: 1,
+        key: ['id'],
+        types: new Map(),
+        schemaChange: {
+          before: shape(['id']),
+          after: shape(names),
+          at: { commitLsn: toLsn(commitLsn), index: 1 },
+        },
+      }),
+    ];
+    const rows = [insertMessage(1, [String(commitLsn)]), ...altered, insertMessage(1, ['7', '8'])];
+    append(log, [begin({ commitLsn, rows: 2 }), ...rows, commit({ commitLsn, rows: 2 })]);
+  }
+}
+
+test('what tells of a schema is counted by itself: delivered with its row, without it, and not at all', async () => {
+  options = { ...options, settings: { ...options.settings, ddl: 'events' } };
+  writeAltered([200n, 300n, 400n]);
+  await place();
+  settle(300n);
+  // At 300 the sink was told of the schema, and its row waited.
+  const ledger = openLedger(options.ledgerFile, SINK);
+  const settled = { transaction: { epoch: 0, commitLsn: toLsn(300n) } };
+  ledger.settle([{ ...settled, index: 0 }]);
+  ledger.settleParts('schema', [{ ...settled, index: 1 }]);
+  ledger.close();
+  await part(150n, 1);
+  await place();
+  expect(orphans().map(({ action, commitLsn, index, key }) => [action, commitLsn, index, key])).toEqual([
+    ['insert', '0/C8', 0, 'public.users:200'],
+    ['schema', '0/C8', 1, undefined],
+    ['insert', '0/C8', 1, 'public.users:7'],
+    ['insert', '0/12C', 0, 'public.users:300'],
+    ['schema', '0/12C', 1, undefined],
+  ]);
+  // A row at 300, and all three at 400.
+  expect(counted()).toEqual([[1, 4, 5]]);
+});
+
+test('a sink that asks for no schema has none in what is lost', async () => {
+  writeAltered([200n]);
+  await place();
+  settle(300n);
+  await part(150n, 1);
+  await place();
+  expect(orphans().map(({ action }) => action)).toEqual(['insert', 'insert']);
+});
+
+test('a dead letter of what told of a schema says nothing of its row, nor one of the row of that', async () => {
+  options = { ...options, settings: { ...options.settings, ddl: 'events' } };
+  writeAltered([200n, 300n]);
+  await place();
+  settle(400n);
+  for (const [commitLsn, action] of [
+    [200, 'schema'],
+    [300, 'insert'],
+  ] as const) {
+    const position = { epoch: 0, commitLsn: toLsn(BigInt(commitLsn)), index: 1 };
+    options.store.deadLetters.add(letterAt(commitLsn, { position, action }), new Date());
+  }
+  await part(150n, 1);
+  await place();
+  expect(orphans().map(({ action, commitLsn, index }) => [action, commitLsn, index])).toEqual([
+    ['insert', '0/C8', 0],
+    ['insert', '0/C8', 1],
+    ['insert', '0/12C', 0],
+    ['schema', '0/12C', 1],
+  ]);
 });
