@@ -126,7 +126,7 @@ export function compileTablePlan(
     grouped: settings.messageGrouping,
     barriers: ports.barriers.of(relation.schema, relation.table),
     hasDamagedKey: damagedKey(relation),
-    filter: compileTableFilter(relation, [settings.where, table?.where]),
+    filter: compileTableFilter(relation, filtersFor(relation, settings)),
     facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
     insert: actions.insert,
@@ -233,6 +233,12 @@ export const queueOf = (
   { routeQueue, routeByRow }: ActionPlan,
   event: RowEvent | undefined,
 ): RouteQueue<Pending> => routeQueue ?? routeByRow!.queueOf(event);
+
+/** The sink's, and the table's own. */
+export const filtersFor = (relation: Relation, settings: Pick<SinkSettings, 'where' | 'tables'>) => [
+  settings.where,
+  optionsFor(relation, settings.tables)?.where,
+];
 
 /** The actions of which a sink wants the changes of this table. */
 export const wantedActions = (

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { formatLsn, toLsn } from '../../../src/core/lsn.ts';
 import type { TableShape } from '../../../src/core/schema-change.ts';
+import { loadFilterParser } from '../../../src/functions/where/parser.ts';
 import type { LogSignals } from '../../../src/log/signals.ts';
 import type { LogWriter } from '../../../src/log/writer.ts';
 import { encodeEnrichment } from '../../../src/pgoutput/enrichment.ts';
@@ -12,7 +13,12 @@ import { MAX_LISTED_ORPHANS } from '../../../src/store/partings.ts';
 import { append, begin, commit, openTestLog, scratchDirectory } from '../../log/stream.ts';
 import { openLedger } from '../../support/ledger.ts';
 import { letterAt, SINK } from '../../support/letters.ts';
-import { insertMessage, logicalMessage, relationMessage } from '../../support/pgoutput-messages.ts';
+import {
+  deleteMessage,
+  insertMessage,
+  logicalMessage,
+  relationMessage,
+} from '../../support/pgoutput-messages.ts';
 import { lookAtPlace, PLACE_SETTINGS, placeOptions } from '../../support/sink-place.ts';
 
 const INT4 = 23;
@@ -290,6 +296,78 @@ test('a dead letter of what told of a schema says nothing of its row, nor one of
   await place();
   expect(orphans().map(({ action, commitLsn, index }) => [action, commitLsn, index])).toEqual([
     ['insert', '0/C8', 0],
+    ['insert', '0/C8', 1],
+    ['insert', '0/12C', 0],
+    ['schema', '0/12C', 1],
+  ]);
+});
+
+const kept = () => orphans().map(({ action, commitLsn, index }) => [action, commitLsn, index]);
+
+/** The sink has a filter, and is told of schemas. */
+async function filtered(text: string, settings: Partial<SinkSettings> = {}): Promise<void> {
+  const parse = await loadFilterParser();
+  const where = { ...parse(text), place: 'tailrace.yaml:5:5  sinks[users].where' };
+  const policies = { onAbsent: 'dead_letter', deletesOutside: 'deliver', ddl: 'events' } as const;
+  options = { ...options, settings: { ...options.settings, ...policies, where, ...settings } };
+}
+
+test('what a filter kept from the sink was neither delivered nor is it discarded, and it may ask for annotations', async () => {
+  await filtered(`id > 250 or meta.annotations ->> 'by' = 'alice'`);
+  write([200n, 300n]);
+  const annotation = logicalMessage('tailrace:transaction_annotations.set', '{"by":"alice"}');
+  const cleared = logicalMessage('tailrace:transaction_annotations.clear', '');
+  const rows = ['1', '2', '3'].map((id) => insertMessage(1, [id]));
+  const transaction = { commitLsn: 400n, rows: 3 };
+  append(log, [begin(transaction), rows[0]!, annotation, rows[1]!, cleared, rows[2]!, commit(transaction)]);
+  write([500n]);
+  await place();
+  settle(500n);
+  await part(150n, 1);
+  await place();
+  expect(kept()).toEqual([
+    ['insert', '0/12C', 0],
+    ['insert', '0/190', 1],
+  ]);
+  expect(counted()).toEqual([[1, 1, 2]]);
+});
+
+test.each([
+  ['deliver', [['delete', '0/C8', 0]]],
+  ['drop', []],
+] as const)(
+  'a delete that a filter cannot judge counts by its policy: %s',
+  async (deletesOutside, expected) => {
+    await filtered('size > 10', { deletesOutside, actions: ['delete'] });
+    const sized = relationMessage({
+      id: 1,
+      schema: 'public',
+      table: 'users',
+      identity: 'd',
+      columns: [...columns, { name: 'size', type: INT4 }],
+    });
+    const transaction = { commitLsn: 200n, rows: 1 };
+    const gone = deleteMessage(1, { kind: 'key', row: ['1', null] });
+    append(log, [sized, encodeEnrichment({ relationId: 1, key: ['id'], types: new Map() })]);
+    append(log, [begin(transaction), gone, commit(transaction)]);
+    await place();
+    settle(300n);
+    await part(150n, 1);
+    await place();
+    expect(kept()).toEqual(expected);
+  },
+);
+
+test('a filter on a column that the table did not have then keeps nothing out, nor does it what tells of a schema', async () => {
+  await filtered('c300 > 100');
+  writeAltered([200n, 300n]);
+  await place();
+  settle(400n);
+  await part(150n, 1);
+  await place();
+  expect(kept()).toEqual([
+    ['insert', '0/C8', 0],
+    ['schema', '0/C8', 1],
     ['insert', '0/C8', 1],
     ['insert', '0/12C', 0],
     ['schema', '0/12C', 1],
