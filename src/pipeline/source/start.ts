@@ -7,7 +7,8 @@ import { parseTimelineHistory, type TimelineHistory } from '../../core/timeline.
 import type { ReplicationConnection, Target } from '../../postgres/connection/connection.ts';
 import { onPrimary } from '../../postgres/connection/standbys.ts';
 import { faultOf, isNote } from '../../postgres/preflight/finding.ts';
-import { identifySystem, inspectTls, preflight, type Preflight } from '../../postgres/preflight/preflight.ts';
+import { identifySystem } from '../../postgres/connection/identify-system.ts';
+import { inspectTls, preflight, type Preflight } from '../../postgres/preflight/preflight.ts';
 import { readPublication } from '../../postgres/preflight/publication.ts';
 import { createPublication, walPosition } from '../../postgres/preflight/publication-changes.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';

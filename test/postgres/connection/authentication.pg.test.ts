@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Client } from 'pg';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
 import { connectOrdinary, connectReplication } from '../../../src/postgres/connection/connection.ts';
-import { identifySystem } from '../../../src/postgres/preflight/preflight.ts';
+import { identifySystem } from '../../../src/postgres/connection/identify-system.ts';
 import type { DatabaseSettings, TlsSettings } from '../../../src/postgres/settings.ts';
 import { certificateAuthority } from '../../support/certificate-authority.ts';
 import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
