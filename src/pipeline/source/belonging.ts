@@ -124,7 +124,7 @@ function certainOf({ look, proved, last }: BelongingFacts, { created, timeline }
 /**
  * Do the options number the row events of a transaction otherwise than when the log was written? Known at its first connection: which
  * publication is followed changes with the process only, and what it says of partition roots is read as it was when the changes were
- * written, whenever they are decoded (test/postgres/replication/numbering.pg.test.ts).
+ * written, whenever they are decoded; one case is known in which it is not (test/postgres/replication/numbering.pg.test.ts).
  */
 export const isRenumbered = ({ joined, log }: Pick<SourceLog, 'joined' | 'log'>): boolean =>
   !joined && log.recovered.streamOptionsChanged;
