@@ -31,6 +31,13 @@ export type SchemaChange = {
   readonly at: Pick<Position, 'commitLsn' | 'index'>;
 };
 
+/** Is the row event at this place the first with a schema that is new? Hot: there are hardly ever any. */
+export const isFirstWith = (
+  change: SchemaChange | undefined,
+  { commitLsn }: Pick<Position, 'commitLsn'>,
+  index: number,
+): boolean => change !== undefined && change.at.commitLsn === commitLsn && change.at.index === index;
+
 /** One thing that differs. */
 export type SchemaStep =
   | { readonly change: 'table_renamed'; readonly from: TableName; readonly to: TableName }

@@ -164,7 +164,7 @@ async function run(server: EmbeddedPostgres, sql: string): Promise<void> {
   for (const statement of sql.split(/;\s*/).filter((text) => text !== '')) await ask(server, statement);
 }
 
-test('a slot that standbys take over is ready when they say so; no change is missing after a failover, none comes twice, and the old primary is refused', async ({
+test('a slot that standbys take over is ready when they say so; no change is missing after a failover, none comes twice, and the old primary is refused (C190, C192)', async ({
   skip,
 }) => {
   if (version < HAS_FAILOVER_SLOTS) skip();
@@ -231,7 +231,7 @@ test('a slot that standbys take over is ready when they say so; no change is mis
   await deliveredOnce(await idsOf(standby));
 }, 400_000);
 
-test('a slot that is kept on a standby is made, moved along and dropped with its host; no change is missing after a failover, and none comes twice', async ({
+test('a slot that is kept on a standby is made, moved along and dropped with its host; no change is missing after a failover, and none comes twice (C189)', async ({
   skip,
 }) => {
   if (version < STANDBYS_DECODE || version >= HAS_FAILOVER_SLOTS) skip();
@@ -287,7 +287,7 @@ test('a slot that is kept on a standby is made, moved along and dropped with its
   console.log(`failover on ${version}: ${failoverMs.toFixed(0)} ms, ${delivered().length} rows`);
 }, 400_000);
 
-test('where standbys do not take the slot over, everything outside the declared gap arrives', async () => {
+test('where standbys do not take the slot over, everything outside the declared gap arrives (C188)', async () => {
   const proxy = await startWireProxy({ host: '127.0.0.1', port: primary.port });
   await follow([proxy.port, standby.port], { slot: 'failover: false', extra: 'on_gap: resume' });
   expect((await databaseHealth()).notes.join()).toContain('a promoted standby does not have the slot');

@@ -1,10 +1,12 @@
 // Changes are read from a standby: what only the primary takes is done there, and the standby may be promoted, restarted or lost.
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, inject, onTestFinished, test } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
 import { STANDBYS_DECODE } from '../../src/postgres/versions.ts';
+import { startCli } from '../support/cli.ts';
 import { configText } from '../support/config.ts';
 import { connect } from '../support/postgres.ts';
-import { createWorkDirectory, startService, type ServiceProcess } from '../support/service.ts';
+import { createWorkDirectory, FAKE_AWS, startService, type ServiceProcess } from '../support/service.ts';
 import { startSqsRecorder, type SqsRecorder } from '../support/sqs-recorder.ts';
 import {
   ask,
@@ -289,3 +291,29 @@ test('nothing is delivered that a standby of the barrier has not replayed, over 
   const url = `${await service!.apiUrl()}/api/databases/shop/orphans`;
   expect(await (await fetch(url)).json()).toMatchObject({ orphans: [] });
 }, 400_000);
+
+test('a host of the barrier that is of another cluster is refused by name, whatever WAL it has: nothing is delivered until it is taken out', async () => {
+  const other = new URL(inject('postgresUrl'));
+  const client = await connect(other.href);
+  onTestFinished(() => client.end());
+  // To the next segment: further than anything that is written here.
+  await client.query('create temporary table t (); select pg_switch_wal()');
+  await read([primary], { extra: `barrier: ${other.host}` });
+  await ask(primary, 'insert into item select generate_series(1, 10)');
+  await says(`${other.host} is of another cluster`);
+  const { status, cure } = await databaseHealth();
+  expect(status).toBe('degraded');
+  expect(cure).toContain('take it out of databases[].barrier');
+  const doctor = startCli(['doctor', '-c', join(directory.path, 'tailrace.yaml')], { env: FAKE_AWS });
+  expect(await doctor.code).toBe(1);
+  expect(doctor.stdout()).toContain(`✗ barrier ${other.host}: ${other.host} is of another cluster`);
+  // It was asked again and again meanwhile.
+  expect(delivered()).toEqual([]);
+  const { rows } = await client.query('select pg_current_wal_lsn() >= $1::pg_lsn as ahead', [
+    await ask(primary, 'select pg_current_wal_lsn()'),
+  ]);
+  expect(rows).toEqual([{ ahead: true }]);
+  expect(await service!.stop()).toBe(0);
+  await read([primary], { extra: '' });
+  await deliveredOnce(await idsOf(primary));
+}, 200_000);

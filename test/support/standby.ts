@@ -29,9 +29,12 @@ export const testInstallation = (): Pick<EmbeddedPostgresOptions, 'installation'
 };
 
 /** A server that standbys can be made of. Its settings stand in its files, so ALTER SYSTEM changes them. */
-export async function startPrimary(settings: Settings = {}): Promise<EmbeddedPostgres> {
+export async function startPrimary(
+  settings: Settings = {},
+  installed = testInstallation(),
+): Promise<EmbeddedPostgres> {
   const server = await startEmbeddedPostgres({
-    ...testInstallation(),
+    ...installed,
     settings: { max_connections: '50', shared_buffers: '16MB', hot_standby: 'on' },
   });
   if (Object.keys(settings).length > 0) {

@@ -17,7 +17,7 @@ import {
 } from '../../postgres/connection/connection.ts';
 import { findPrimary, type Primary } from '../../postgres/connection/hosts.ts';
 import { transcoderOf, type Transcoder } from '../../postgres/encoding/transcoder.ts';
-import { identifySystem } from '../../postgres/preflight/preflight.ts';
+import { identifySystem } from '../../postgres/connection/identify-system.ts';
 import { slotWait, watchMaking, type SlotBlocker } from '../../postgres/preflight/slot-making.ts';
 import { RANGE, startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';

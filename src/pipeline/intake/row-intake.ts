@@ -9,6 +9,7 @@ import {
   type RowEvent,
 } from '../../core/change.ts';
 import type { DeliveryError } from '../../core/errors.ts';
+import { isFirstWith } from '../../core/schema-change.ts';
 import type { RenderContext } from '../../formats/format.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { isKeyProven } from '../../pgoutput/enrichment.ts';
@@ -97,7 +98,7 @@ export class RowIntake implements WalkPorts {
     const action = ACTIONS[row.kind]!;
     const isSplit = this.#isSplit(plan, row);
     const wanted = isSplit ? (plan.delete ?? plan.insert) : plan[action];
-    if (isFirstOf(plan.schemaChange, row)) return this.#takeFirst(plan, row, wanted !== undefined);
+    if (isFirstOf(plan, row)) return this.#takeFirst(plan, row, wanted !== undefined);
     if (wanted === undefined || this.#isOver(row)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else if (isSplit) this.#addHalves(plan, row);
@@ -108,7 +109,7 @@ export class RowIntake implements WalkPorts {
     const plan = this.#planOf(row);
     if (plan === null) return;
     const isWanted = plan.truncate !== undefined;
-    if (isFirstOf(plan.schemaChange, row)) return this.#takeFirst(plan, row, isWanted);
+    if (isFirstOf(plan, row)) return this.#takeFirst(plan, row, isWanted);
     if (!isWanted || this.#isOver(row)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else this.#addTruncate(plan, row);
@@ -118,7 +119,7 @@ export class RowIntake implements WalkPorts {
     const plan = this.#planOf(row);
     if (plan === null) return;
     const isWanted = oversizePlan(plan, ACTIONS[row.kind]!) !== undefined;
-    if (isFirstOf(plan.schemaChange, row)) return this.#takeFirst(plan, row, isWanted);
+    if (isFirstOf(plan, row)) return this.#takeFirst(plan, row, isWanted);
     if (!isWanted || this.#isOver(row)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else this.#addOversize(plan, row);
@@ -377,11 +378,8 @@ export class RowIntake implements WalkPorts {
 const isDamagedRow = ({ newTuple, oldTuple }: RowEvent): boolean =>
   newTuple.damagedCount > 0 || oldTuple.damagedCount > 0;
 
-/** Is a row event the first with a schema that is new? */
-const isFirstOf = (schemaChange: TablePlan['schemaChange'], { transaction, index }: LoggedRow): boolean =>
-  schemaChange !== undefined &&
-  schemaChange.change.at.commitLsn === transaction.commitLsn &&
-  schemaChange.change.at.index === index;
+const isFirstOf = ({ schemaChange }: TablePlan, { transaction, index }: LoggedRow): boolean =>
+  isFirstWith(schemaChange?.change, transaction, index);
 
 /** What tells of a schema is known also where the row is too large to be kept. */
 const WHOLE = { rawBytes: 0 };

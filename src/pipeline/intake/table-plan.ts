@@ -87,29 +87,22 @@ export function compileTablePlan(
   isKeyProven = true,
   isRead = false,
 ): TablePlan | undefined {
-  const read = nameFor(settings.selection, logged);
-  const name = read ?? formerName(logged, settings);
-  if (name === undefined) return undefined;
-  const { schema, table: tableName } = name;
-  const relation = name === logged ? logged : { ...logged, schema, table: tableName };
-  const partition =
-    read === undefined || read === logged ? undefined : { schema: logged.schema, table: logged.table };
+  const reading = readAs(logged, settings);
+  if (reading === undefined) return undefined;
+  const { relation, partition, hasRows } = reading;
   const table = optionsFor(relation, settings.tables);
   const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
   const planned = isRead ? readActions(table, settings) : actionsOf(table, settings);
-  for (const action of read === undefined ? [] : planned) {
+  for (const action of hasRows ? planned : []) {
     const routing = routingOf(relation, action, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
     const group = settings.messageGrouping ? groupOf(relation, groupColumns, groupTemplate) : undefined;
     actions[action] = { routeQueue, routeByRow, group };
   }
-  const schemaChange = isRead
-    ? undefined
-    : schemaChangeOf(relation, { table, partition, ddl: settings.ddl }, ports);
-  if (Object.keys(actions).length === 0 && (read !== undefined || schemaChange === undefined))
-    return undefined;
+  const schemaChange = isRead ? undefined : schemaChangeOf(reading, settings, ports);
+  if (Object.keys(actions).length === 0 && (hasRows || schemaChange === undefined)) return undefined;
   const columns = columnsOf(relation, table, ports);
   return {
     schema: relation.schema,
@@ -133,7 +126,7 @@ export function compileTablePlan(
     grouped: settings.messageGrouping,
     barriers: ports.barriers.of(relation.schema, relation.table),
     hasDamagedKey: damagedKey(relation),
-    filter: compileTableFilter(relation, [settings.where, table?.where]),
+    filter: compileTableFilter(relation, filtersFor(relation, settings)),
     facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
     insert: actions.insert,
@@ -146,23 +139,62 @@ export function compileTablePlan(
   };
 }
 
+/** How a sink reads a table. */
+export type Reading = {
+  /** Under the name that it is read by. */
+  readonly relation: Relation;
+  /** Its own name, where that is another one: a partition's. */
+  readonly partition: TableName | undefined;
+  /** Not of a table that is read no further: of that only how it changed is told. */
+  readonly hasRows: boolean;
+};
+
+/** Undefined: not at all. */
+export function readAs(
+  logged: Relation,
+  settings: Pick<SinkSettings, 'selection' | 'ddl'>,
+): Reading | undefined {
+  const read = nameFor(settings.selection, logged);
+  const name = read ?? formerName(logged, settings);
+  if (name === undefined) return undefined;
+  const { schema, table } = name;
+  return {
+    relation: name === logged ? logged : { ...logged, schema, table },
+    partition:
+      read === undefined || read === logged ? undefined : { schema: logged.schema, table: logged.table },
+    hasRows: read !== undefined,
+  };
+}
+
 /** A table whose rows the sink has read under a name that it has no more: it is told so, and reads no further. */
-function formerName(logged: Relation, { selection, ddl }: SinkSettings): TableName | undefined {
+function formerName(
+  logged: Relation,
+  { selection, ddl }: Pick<SinkSettings, 'selection' | 'ddl'>,
+): TableName | undefined {
   const before = ddl === 'events' ? logged.schemaChange?.before : undefined;
   return before && nameFor(selection, { ...logged, schema: before.schema, table: before.table });
 }
 
-function schemaChangeOf(
-  relation: Relation,
-  of: Pick<TablePlan, 'partition'> & { readonly table: TableOptions | undefined } & Pick<SinkSettings, 'ddl'>,
-  ports: PlanPorts,
-): PlannedSchemaChange | undefined {
-  const logged = relation.schemaChange;
-  const { table, partition, ddl } = of;
-  if (ddl !== 'events' || logged === undefined) return undefined;
-  const change = asSeenBy(logged, partition && relation, ({ name, generated }, { key = [] }) =>
+/** What the sink is told of a change of the table's schema; undefined: nothing. */
+export function toldChange(
+  { relation, partition }: Omit<Reading, 'hasRows'>,
+  settings: Pick<SinkSettings, 'tables' | 'ddl'>,
+): SchemaChange | undefined {
+  const { schemaChange } = relation;
+  if (settings.ddl !== 'events' || schemaChange === undefined) return undefined;
+  const table = optionsFor(relation, settings.tables);
+  return asSeenBy(schemaChange, partition && relation, ({ name, generated }, { key = [] }) =>
     table?.columns === undefined ? generated !== true : table.columns.includes(name) || key.includes(name),
   );
+}
+
+function schemaChangeOf(
+  reading: Reading,
+  settings: SinkSettings,
+  ports: PlanPorts,
+): PlannedSchemaChange | undefined {
+  const { relation } = reading;
+  const change = toldChange(reading, settings);
   if (change === undefined) return undefined;
   const routing = routingOf(relation, 'schema', ports);
   if (routing === undefined) return undefined;
@@ -201,6 +233,12 @@ export const queueOf = (
   { routeQueue, routeByRow }: ActionPlan,
   event: RowEvent | undefined,
 ): RouteQueue<Pending> => routeQueue ?? routeByRow!.queueOf(event);
+
+/** The sink's, and the table's own. */
+export const filtersFor = (relation: Relation, settings: Pick<SinkSettings, 'where' | 'tables'>) => [
+  settings.where,
+  optionsFor(relation, settings.tables)?.where,
+];
 
 /** The actions of which a sink wants the changes of this table. */
 export const wantedActions = (

@@ -1,6 +1,6 @@
 // The step `where`: which changes a sink's filters let through, and what becomes of one that cannot be judged.
 // Hot file: runs for every wanted row of a sink with a filter (bench/micro/where.ts).
-import type { RowAction } from '../../core/change.ts';
+import type { RowAction, RowEvent } from '../../core/change.ts';
 import type { SinkCounts } from '../../core/counts.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import type { Verdict } from '../../functions/where/filter.ts';
@@ -58,13 +58,30 @@ function judged(filter: TableFilter, rows: RowBatch, row: WantedRow): Verdict | 
   }
 }
 
+/** Asked of a change that is not on its way any more: does the filter keep it from the sink? One that fails for it does not. */
+export function isKeptOut(
+  filter: TableFilter,
+  event: RowEvent,
+  change: ChangeFacts,
+  policies: AbsentPolicies,
+): boolean {
+  try {
+    const verdict = filter.judge(event, change);
+    return verdict === 'drop' || (verdict === 'absent' && policyFor(change.action, policies) === 'drop');
+  } catch (error) {
+    if (error instanceof EvaluationError) return false;
+    throw error;
+  }
+}
+
+type AbsentPolicies = Pick<SinkSettings, 'onAbsent' | 'deletesOutside'>;
+
 /** Of a delete the absence is certain, of other changes an accident. */
-function decideAbsent(
-  row: WantedRow,
-  { onAbsent, deletesOutside }: Pick<SinkSettings, 'onAbsent' | 'deletesOutside'>,
-  drop: () => void,
-): void {
-  const policy = row.kind === FRAME.delete ? deletesOutside : onAbsent;
+const policyFor = (action: ChangeFacts['action'], { onAbsent, deletesOutside }: AbsentPolicies) =>
+  action === 'delete' ? deletesOutside : onAbsent;
+
+function decideAbsent(row: WantedRow, policies: AbsentPolicies, drop: () => void): void {
+  const policy = policyFor(actionOf(row), policies);
   switch (policy) {
     case 'deliver':
       return;

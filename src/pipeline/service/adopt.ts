@@ -8,7 +8,7 @@ import { ledgerFile, logDirectory } from '../../data-directory/places.ts';
 import { readState } from '../../log/state-file.ts';
 import { closeConnection, connectReplication, formatTarget } from '../../postgres/connection/connection.ts';
 import { findServer } from '../../postgres/connection/standbys.ts';
-import { identifySystem } from '../../postgres/preflight/preflight.ts';
+import { identifySystem } from '../../postgres/connection/identify-system.ts';
 import { readSlot } from '../../postgres/preflight/slot.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { readLedger } from '../../store/ledger.ts';

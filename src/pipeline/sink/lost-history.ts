@@ -1,44 +1,17 @@
 // What a parting means to one sink: of the changes that the server's history does not have, those that it had delivered are orphans,
 // and the others are not sent any more. Counted once, from the log, when the sink takes its place behind the parting.
 import type { Logger } from 'pino';
-import { createRowEvent, type Action, type Relation, type RowAction } from '../../core/change.ts';
-import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
-import { isLost, type Parting, type Partings } from '../../core/partings.ts';
-import { parseMarker } from '../../core/markers.ts';
-import { nameFor } from '../../core/partitions.ts';
+import { formatLsn, ZERO_LSN } from '../../core/lsn.ts';
+import type { Parting, Partings } from '../../core/partings.ts';
 import { formatPosition } from '../../core/position.ts';
 import type { LogReader } from '../../log/reader.ts';
-import { FRAME } from '../../pgoutput/frames.ts';
-import { decodeRow } from '../../pgoutput/messages.ts';
 import type { Ledger } from '../../store/ledger.ts';
-import { MAX_LISTED_ORPHANS, type LostHistory, type Orphan } from '../../store/partings.ts';
+import type { LostHistory } from '../../store/partings.ts';
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
-import { groupByColumns, type GroupKey } from '../intake/group-key.ts';
-import { LogWalker, type LoggedRow, type WalkPorts } from '../intake/log-walker.ts';
-import { wantedActions } from '../intake/table-plan.ts';
+import { LogWalker } from '../intake/log-walker.ts';
 import type { SinkSettings } from '../settings.ts';
-
-export type LostFacts = {
-  readonly settings: Pick<SinkSettings, 'name' | 'selection' | 'tables' | 'actions'>;
-  readonly reader: Pick<LogReader, 'read' | 'findLsn'>;
-  /** Where the log ends: what is lost lies before it. */
-  readonly writtenEnd: number;
-  /** What is lost by these is accounted for. */
-  readonly before: Partings;
-  wasSettled(epoch: number, commitLsn: Lsn, index: number): boolean;
-  /** Is it kept as a dead letter? Then it was not delivered, and is not discarded either. */
-  isDeadLetter(epoch: number, commitLsn: Lsn, index: number): boolean;
-  /** Does the sink skip what follows a skip marker in this transaction, or did it? */
-  heedsSkip(epoch: number, commitLsn: Lsn): boolean;
-};
-
-export type Lost = {
-  readonly discarded: number;
-  readonly orphaned: number;
-  /** The first of them. */
-  readonly orphans: readonly Orphan[];
-};
+import { LostRows, type Lost, type LostFacts } from './lost-rows.ts';
 
 /** A sink that takes its place, with what is needed to account for what it has not yet. */
 export type Accounting = {
@@ -48,7 +21,7 @@ export type Accounting = {
   readonly partings: Partings;
   /** Nothing of what was logged before is its to have had. */
   readonly isNew: boolean;
-  readonly ledger: Pick<Ledger, 'wasSettled'>;
+  readonly ledger: Pick<Ledger, 'wasSettled' | 'wasPartSettled'>;
   /** Do markers make it skip changes now? */
   readonly heedsSkips: boolean;
   readonly reader: LogReader;
@@ -77,17 +50,19 @@ const NOTHING: Lost = { discarded: 0, orphaned: 0, orphans: [] };
 function factsOf(
   { id, store, ledger, heedsSkips }: Accounting,
   before: Partings,
-): Pick<LostFacts, 'before' | 'wasSettled' | 'isDeadLetter' | 'heedsSkip'> {
-  const letters = new Set<string>();
-  for (const { position } of store.deadLetters.places(id, { epoch: 0 }))
-    letters.add(formatPosition(position));
+): Pick<LostFacts, 'before' | 'wasSettled' | 'wasTold' | 'isDeadLetter' | 'heedsSkip'> {
+  const letters = { row: new Set<string>(), schema: new Set<string>() };
+  for (const { position, action } of store.deadLetters.places(id, { epoch: 0 }))
+    letters[action === 'schema' ? 'schema' : 'row'].add(formatPosition(position));
   const skipped = new Set(store.skipped.list(id).map(({ epoch, commitLsn }) => `${epoch}:${commitLsn}`));
   return {
     before: [...before],
     heedsSkip: (epoch, commitLsn) => heedsSkips || skipped.has(`${epoch}:${formatLsn(commitLsn)}`),
     wasSettled: (epoch, commitLsn, index) => ledger.wasSettled(epoch, commitLsn, index),
-    isDeadLetter: (epoch, commitLsn, index) =>
-      letters.size > 0 && letters.has(formatPosition({ epoch, commitLsn, index })),
+    wasTold: (epoch, commitLsn, index) =>
+      ledger.wasSettled(epoch, commitLsn, index) || ledger.wasPartSettled('schema', epoch, commitLsn, index),
+    isDeadLetter: (what, epoch, commitLsn, index) =>
+      letters[what].size > 0 && letters[what].has(formatPosition({ epoch, commitLsn, index })),
   };
 }
 
@@ -99,7 +74,10 @@ function say({ id, logger }: Accounting, { lsn, epoch, discarded, orphaned }: Lo
 }
 
 /** As far as the log still has them: what it has let go of, every sink that it was kept for had settled. */
-async function findLost(parting: Parting, facts: LostFacts): Promise<Lost> {
+async function findLost(
+  parting: Parting,
+  facts: LostFacts & Pick<Accounting, 'reader' | 'writtenEnd'>,
+): Promise<Lost> {
   const { reader, writtenEnd } = facts;
   const lost = new LostRows(parting, facts);
   const start = await reader.findLsn(parting.lsn);
@@ -113,93 +91,3 @@ async function findLost(parting: Parting, facts: LostFacts): Promise<Lost> {
   }
   return lost;
 }
-
-/** How one table's rows are wanted. */
-type Wanted = {
-  readonly schema: string;
-  readonly table: string;
-  readonly actions: ReadonlySet<Action>;
-  readonly key: GroupKey;
-};
-
-class LostRows implements WalkPorts, Lost {
-  readonly #parting: Parting;
-  readonly #facts: LostFacts;
-  readonly #tables = new Map<number, Wanted | undefined>();
-  readonly #event = createRowEvent();
-  discarded = 0;
-  orphaned = 0;
-  readonly orphans: Orphan[] = [];
-
-  constructor(parting: Parting, facts: LostFacts) {
-    this.#parting = parting;
-    this.#facts = facts;
-  }
-
-  marker: WalkPorts['marker'] = (transaction, { prefix, content }) => {
-    const facts = this.#facts;
-    const marker = parseMarker(prefix, content);
-    if (marker?.kind !== 'skip' || marker.sinks?.includes(facts.settings.name) === false) return transaction;
-    if (!facts.heedsSkip(transaction.epoch, transaction.commitLsn)) return transaction;
-    return { ...transaction, skip: { changes: 0 } };
-  };
-  markersLost(): void {}
-  committed(): void {}
-  letIn(): true {
-    return true;
-  }
-
-  relation(relation: Relation): void {
-    const { settings } = this.#facts;
-    const name = nameFor(settings.selection, relation);
-    if (name === undefined) return void this.#tables.set(relation.id, undefined);
-    const { schema, table } = name;
-    const named = { ...relation, schema, table };
-    const actions = new Set(wantedActions(named, settings));
-    this.#tables.set(relation.id, { schema, table, actions, key: groupByColumns(named, named.key) });
-  }
-
-  /** No changes: their backfill reads them again where they may show what is lost. */
-  reads({ id }: Relation): void {
-    this.#tables.set(id, undefined);
-  }
-  row(row: LoggedRow): void {
-    const action = ACTIONS[row.kind]!;
-    this.#count(row, action, ({ key }) => {
-      decodeRow(row.bytes, row.start, row.end, this.#event);
-      return key.current(this.#event, row.transaction);
-    });
-  }
-  truncate(row: LoggedRow): void {
-    this.#count(row, 'truncate', () => undefined);
-  }
-  oversize(row: LoggedRow): void {
-    this.#count(row, ACTIONS[row.kind]!, () => undefined);
-  }
-
-  #count(row: LoggedRow, action: Action, keyOf: (wanted: Wanted) => string | undefined): void {
-    const facts = this.#facts;
-    const { transaction, index } = row;
-    const wanted = this.#tables.get(row.relationId);
-    if (wanted?.actions.has(action) !== true) return;
-    // Neither delivered nor to be.
-    if (transaction.skip !== undefined) return;
-    if (!isLost([this.#parting], transaction) || isLost(facts.before, transaction)) return;
-    const { epoch, commitLsn } = transaction;
-    if (facts.isDeadLetter(epoch, commitLsn, index)) return;
-    if (!facts.wasSettled(epoch, commitLsn, index)) {
-      this.discarded++;
-      return;
-    }
-    this.orphaned++;
-    if (this.orphans.length >= MAX_LISTED_ORPHANS) return;
-    const { schema, table } = wanted;
-    this.orphans.push({ schema, table, action, key: keyOf(wanted), epoch, commitLsn, index });
-  }
-}
-
-const ACTIONS: Readonly<Record<number, RowAction>> = {
-  [FRAME.insert]: 'insert',
-  [FRAME.update]: 'update',
-  [FRAME.delete]: 'delete',
-};

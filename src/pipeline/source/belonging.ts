@@ -1,51 +1,22 @@
 // Proves that the server that answers is the log's, as far as that can be, and decides where the stream goes on.
-import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import type { GapDeclaration } from '../../core/gaps.ts';
 import type { Look } from '../../core/look.ts';
 import { formatLsn, maxLsn, minLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { inPresent, partedEnd, withParting, type Partings } from '../../core/partings.ts';
-import { standbyBehind } from '../../postgres/connection/standbys.ts';
-import type { Target } from '../../postgres/connection/target.ts';
 import { loggedBegins } from '../../log/begins.ts';
 import { listSegments, readSegmentContext } from '../../log/segments.ts';
 import type { Comparing } from './joint.ts';
 import { BeginComparison } from './history/begins.ts';
-import {
-  certainUpTo,
-  commonFlushed,
-  isInDoubt,
-  isSameLife,
-  judgeIdentity,
-  widenXid,
-  type Identity,
-} from './history/identity.ts';
-import {
-  anotherCluster,
-  historyParted,
-  PARTED_HINT,
-  planStart,
-  type LogEnd,
-  type StartPlan,
-} from './history/plan.ts';
+import { certainUpTo, commonFlushed } from './history/identity.ts';
+import { historyParted, planStart, type LogEnd, type StartPlan } from './history/plan.ts';
 import type { FoundParting, SourceLog } from './log.ts';
 import type { LookKeeper } from './looks.ts';
-import type { Prepared, ServerHistory } from './start.ts';
+import { endOf, refute, type RefutingFacts } from './refuting.ts';
+import type { Prepared } from './start.ts';
 
-export type BelongingFacts = {
-  readonly opened: SourceLog;
-  readonly prepared: Prepared;
-  readonly server: ServerHistory;
-  readonly client: Client;
-  readonly target: Target;
-  /** Of the database, in the configuration. */
-  readonly name: string;
-  /** Are standbys read from? No other server changes its timeline while it runs. */
-  readonly readsStandbys: boolean;
-  /** At this server, now. */
-  readonly look: Look;
-  /** The last look at a server that was proved to be the log's. */
-  readonly proved: Look | undefined;
+export type BelongingFacts = RefutingFacts & {
+  readonly prepared: Pick<Prepared, 'slot' | 'slotCreated'>;
   /** The last look of all: at that server, or at one that nothing was proved of. */
   readonly last: Look | undefined;
   /** Behind a gap that the slot cannot decode, once that is decided. */
@@ -70,27 +41,10 @@ export type Belonging = {
   readonly parts: string | undefined;
 };
 
-/** Throws HISTORY_PARTED, and what `pg` throws. */
+/** Throws HISTORY_PARTED, STANDBY_BEHIND, and what `pg` throws. */
 export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> {
   const { opened, prepared, server, look, proved } = facts;
-  assertSameCluster(facts);
-  const log = endOf(opened);
-  assertReplayed(facts, log);
-  const identity: Identity =
-    facts.readsStandbys && isSameLife(proved, look)
-      ? { verdict: 'same' }
-      : judgeIdentity(
-          {
-            timeline: log.timeline,
-            switches: switchesBefore(log.timeline, proved),
-            endLsn: log.lastEndLsn,
-            flushed: log.flushed,
-          },
-          server,
-        );
-  if (identity.verdict === 'another') throw historyParted(log, server, identity.why);
-  const inDoubt = !log.created && isInDoubt(proved, look);
-  const uncommitted = inDoubt && identity.verdict !== 'parted' ? await lastUncommitted(facts) : undefined;
+  const { log, identity, inDoubt, differs } = await refute(facts);
   const renumbered = isRenumbered(opened);
   const certain = certainOf(facts, log);
   const plan = planStart({
@@ -113,7 +67,6 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
       })
     : undefined;
   // Nothing is compared behind a gap, and of a log that is new; nothing comes again from a slot that was made this moment.
-  const differs = identity.verdict === 'went back' ? identity.why : uncommitted;
   const isSilent = comparing === undefined || prepared.slotCreated;
   if (differs !== undefined && isSilent) throw historyParted(log, server, differs);
   return {
@@ -125,13 +78,6 @@ export async function judgeBelonging(facts: BelongingFacts): Promise<Belonging> 
     comparing,
     mayBeAnother: certain !== undefined,
   };
-}
-
-/** A standby that was started anew, or that comes after another one, has its history still to replay: that it has less says nothing. */
-function assertReplayed({ prepared, server, name, target }: BelongingFacts, log: LogEnd): void {
-  if (!prepared.preflight.inRecovery || server.current !== log.timeline) return;
-  const needed = maxLsn(log.lastEndLsn, log.flushed);
-  if (server.walEnd < needed) throw standbyBehind(name, target, needed);
 }
 
 /** Of what the log holds of the server's history, as far as that is known by now. */
@@ -178,26 +124,10 @@ function certainOf({ look, proved, last }: BelongingFacts, { created, timeline }
 /**
  * Do the options number the row events of a transaction otherwise than when the log was written? Known at its first connection: which
  * publication is followed changes with the process only, and what it says of partition roots is read as it was when the changes were
- * written, whenever they are decoded (test/postgres/replication/numbering.pg.test.ts).
+ * written, whenever they are decoded; one case is known in which it is not (test/postgres/replication/numbering.pg.test.ts).
  */
 export const isRenumbered = ({ joined, log }: Pick<SourceLog, 'joined' | 'log'>): boolean =>
   !joined && log.recovered.streamOptionsChanged;
-
-/** What the log says of its end: at the first connection what it had when it was opened, then what was told since. */
-function endOf(opened: SourceLog): LogEnd {
-  const { log, keeper, damaged, epoch, joined, streamed } = opened;
-  const { recovered } = log;
-  const { settled } = recovered;
-  const { lastEndLsn } = log.context;
-  const end = joined
-    ? { created: recovered.created && !streamed, flushed: keeper.told, timeline: keeper.history.timeline }
-    : { created: recovered.created, flushed: recovered.flushed, timeline: recovered.timeline };
-  return { ...end, beganAt: log.birth.beganAt, settled, damaged, lastEndLsn, epoch };
-}
-
-/** The switches up to the log's timeline, as the last look at its server had them. */
-const switchesBefore = (timeline: number, proved: Look | undefined) =>
-  proved?.server.timeline === timeline ? proved.server.switches : undefined;
 
 /** What to do with the outcome of the comparison. */
 export function comparingOf(
@@ -262,40 +192,3 @@ const unprovedGap = (from: Lsn, { log }: SourceLog): GapDeclaration => ({
   skips: false,
   ends: [],
 });
-
-function assertSameCluster({ opened, prepared, server }: BelongingFacts): void {
-  if (
-    server.systemIdentifier === opened.systemIdentifier &&
-    prepared.preflight.databaseOid === opened.databaseOid
-  ) {
-    return;
-  }
-  if (server.systemIdentifier !== opened.systemIdentifier)
-    throw anotherCluster(server.systemIdentifier, opened.systemIdentifier);
-  throw new TailraceError(
-    `another database (OID ${prepared.preflight.databaseOid}) of the cluster answers where ${opened.databaseOid} was`,
-    { code: 'HISTORY_PARTED', kind: 'fatal', hint: PARTED_HINT },
-  );
-}
-
-/** Why the last logged transaction is none that the server has committed; undefined: nothing says so. */
-async function lastUncommitted({ opened, client, look }: BelongingFacts): Promise<string | undefined> {
-  const { directory, log } = opened;
-  const { lastCommitLsn } = log.context;
-  if (lastCommitLsn === ZERO_LSN) return undefined;
-  const { writtenEnd: limit, partings } = log;
-  const last = loggedBegins(directory, { from: lastCommitLsn, limit, partings }).next().value;
-  if (last === undefined || last.commitLsn !== lastCommitLsn) return undefined;
-  const xid = widenXid(last.xid, look.begun);
-  const state = xid === undefined ? 'future' : await transactionState(client, xid);
-  if (state === 'future') return 'it has not had the last transaction of the log yet';
-  return state === 'aborted' ? 'the last transaction of the log did not commit there' : undefined;
-}
-
-/** https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT (pg_xact_status) */
-async function transactionState(client: Client, xid: bigint): Promise<string | null> {
-  const { rows } = await client.query<{ state: string | null }>('select pg_xact_status($1::xid8) as state', [
-    xid.toString(),
-  ]);
-  return rows[0]?.state ?? null;
-}

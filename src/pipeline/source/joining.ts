@@ -55,6 +55,7 @@ export async function join(joining: Joining): Promise<StartPlan> {
   const belonging = await judgeBelonging({
     opened,
     prepared,
+    preflight: prepared.preflight,
     server,
     client,
     target,

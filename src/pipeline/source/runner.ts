@@ -187,6 +187,7 @@ class SourceRun {
     const barrier = this.#barrier;
     if (barrier === undefined || !isNew) return;
     const { log, feed } = opened;
+    barrier.follows(opened.systemIdentifier);
     const add = (timeline: number): void => {
       const { lastEndLsn: endLsn, epoch } = log.context;
       barrier.add({ offset: log.writtenEnd, endLsn, epoch, timeline });
@@ -265,6 +266,7 @@ class SourceRun {
     if (ready === undefined) return;
     this.#isFollowedAlone = true;
     const { writtenEnd: offset, lastEndLsn: endLsn, epoch } = this.#options.signals.end();
+    this.#barrier?.follows(ready.log.systemIdentifier);
     this.#barrier?.add({ offset, endLsn, epoch, timeline: ready.log.history.current });
     const { settings, logger } = this.#options;
     logger.info(`database "${settings.name}" is not read: meanwhile the sinks deliver what the log holds`);

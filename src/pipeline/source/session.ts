@@ -16,6 +16,7 @@ import { connectPrimary, findServer } from '../../postgres/connection/standbys.t
 import { startReplication, type ReplicationStream } from '../../postgres/replication/stream.ts';
 import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { isToBeAltered, letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
+import type { Preflight } from '../../postgres/preflight/preflight.ts';
 import { slotKeeper } from '../../postgres/preflight/standby.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
 import { anotherCluster } from './history/plan.ts';
@@ -26,6 +27,7 @@ import { describingRelations } from './relations.ts';
 import { followedLog, openSourceLog, type SourceLog } from './log.ts';
 import type { Looking } from './looks.ts';
 import type { SourceReady } from './options.ts';
+import { assertUnrefuted } from './refuting.ts';
 import {
   assertUnmoved,
   prepareDatabase,
@@ -75,6 +77,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
       selections: options.selections,
       walsender: ports.walsender,
       mayRemake: ports.opened !== undefined || loggedCluster(options, ports.lines) !== undefined,
+      beforeMaking: (found) => assertNotRefused(primary, found, ports),
       onSlotWait: (wait) => {
         state.waits(wait);
         const { code } = wait;
@@ -89,7 +92,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const name = walsenderName(ports.walsender, settings.name);
     replication = await connectReplication(settings, primary.target, ports.ownEncoding, name);
     const server = await readHistory(replication);
-    const looking = lookingAt(primary, prepared, server);
+    const looking = lookingAt(primary, prepared.preflight, server);
     const { opened, plan } = await provingServer(prepared, primary.client, async () => {
       const opened = ports.opened ?? (await openSourceLog(options, state, prepared, server));
       ports.onOpened(opened);
@@ -195,9 +198,33 @@ async function markersOf(
   return isAllowed ? new MarkerLoop(walsenderToken(walsender), slot.confirmedFlush) : undefined;
 }
 
-const lookingAt = (primary: Primary, prepared: Prepared, server: ServerHistory): Looking => ({
+/** Before the log is open nothing is known: what is made then goes again (`provingServer`). */
+async function assertNotRefused(
+  { client, target }: Primary,
+  preflight: Preflight,
+  { opened, options: { settings }, looks }: SessionPorts,
+): Promise<void> {
+  if (opened === undefined) return;
+  const replication = await connectReplication(settings, target);
+  try {
+    const server = await readHistory(replication);
+    const look = await looks.first(lookingAt({ client }, preflight, server));
+    const { name } = settings;
+    const readsStandbys = settings.primary !== undefined;
+    const { proved } = looks;
+    await assertUnrefuted({ opened, preflight, server, client, target, name, readsStandbys, look, proved });
+  } finally {
+    await closeConnection(replication.client);
+  }
+}
+
+const lookingAt = (
+  primary: Pick<Primary, 'client'>,
+  { serverVersion }: Pick<Preflight, 'serverVersion'>,
+  server: ServerHistory,
+): Looking => ({
   client: primary.client,
-  serverVersion: prepared.preflight.serverVersion,
+  serverVersion,
   server: {
     systemIdentifier: server.systemIdentifier,
     timeline: server.current,

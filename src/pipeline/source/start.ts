@@ -7,7 +7,8 @@ import { parseTimelineHistory, type TimelineHistory } from '../../core/timeline.
 import type { ReplicationConnection, Target } from '../../postgres/connection/connection.ts';
 import { onPrimary } from '../../postgres/connection/standbys.ts';
 import { faultOf, isNote } from '../../postgres/preflight/finding.ts';
-import { identifySystem, inspectTls, preflight, type Preflight } from '../../postgres/preflight/preflight.ts';
+import { identifySystem } from '../../postgres/connection/identify-system.ts';
+import { inspectTls, preflight, type Preflight } from '../../postgres/preflight/preflight.ts';
 import { readPublication } from '../../postgres/preflight/publication.ts';
 import { createPublication, walPosition } from '../../postgres/preflight/publication-changes.ts';
 import { asksForMessages } from '../../postgres/replication/protocol.ts';
@@ -51,6 +52,8 @@ export type PreparePorts = {
   readonly walsender: Walsender;
   /** Did a log of ours read from the slot before? Then one that is invalidated is nobody else's to look at. */
   readonly mayRemake: boolean;
+  /** Rejects where the server is refused even so: then nothing is made on it, however often it is asked. */
+  readonly beforeMaking: (found: Preflight) => Promise<void>;
   /** Told now and again what a slot of ours that is being made waits for. */
   readonly onSlotWait: (wait: TailraceError) => void;
   /** Told that a walsender of ours which still held the slot was ended. */
@@ -75,6 +78,7 @@ export async function prepareDatabase(ports: PreparePorts): Promise<Prepared> {
     activePid === undefined
       ? found.slot
       : await freeSlot({ client, settings, pid: activePid, own: walsender, onEnded });
+  if (there === undefined) await ports.beforeMaking(found);
   // The publication first: what is written between the two would not be decodable.
   let { publication } = found;
   let published: Prepared['published'];

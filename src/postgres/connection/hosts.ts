@@ -189,6 +189,12 @@ export async function systemOf(client: Client): Promise<Pick<Standing, 'systemId
   }
 }
 
+/** Where the system identifier is kept from our role, every host of the list counts as one of the same cluster. */
+export async function isOfSystem(client: Client, known: string | undefined): Promise<boolean> {
+  const { systemIdentifier } = await systemOf(client);
+  return known === undefined || systemIdentifier === undefined || known === systemIdentifier;
+}
+
 /**
  * Of several primaries: that of the known cluster, then that on the highest timeline, then the first of the list. One of the same cluster
  * that is behind it, or behind what is known, is refused by name.

@@ -22,6 +22,7 @@ import {
   type LookedUp,
   type Standing,
 } from './hosts.ts';
+import { identifySystem } from './identify-system.ts';
 import { formatTarget, type Target } from './target.ts';
 
 /** The server to read from, with an ordinary connection to it. Rejects with what each host said. */
@@ -100,11 +101,8 @@ async function standingOf(settings: DatabaseSettings, target: Target): Promise<S
   let replication: ReplicationConnection | undefined;
   try {
     replication = await connectReplication(settings, target);
-    const { rows } = await replication.client.query<{ systemid: string; timeline: string }>(
-      'IDENTIFY_SYSTEM',
-    );
-    const [row] = rows;
-    return row === undefined ? {} : { systemIdentifier: row.systemid, timeline: Number(row.timeline) };
+    const { systemIdentifier, timeline } = await identifySystem(replication);
+    return { systemIdentifier, timeline };
   } finally {
     if (replication !== undefined) await closeConnection(replication.client);
   }
@@ -176,6 +174,18 @@ async function replayed(
   }
   throw standbyBehind(name, target, lsn);
 }
+
+/** `key`: of `databases[]`, where the host stands. */
+export const standbyOfOtherCluster = (
+  name: string,
+  target: Target,
+  { code, key }: { readonly code: string; readonly key: 'hostname' | 'barrier' },
+): TailraceError =>
+  new TailraceError(`database "${name}": ${formatTarget(target)} is of another cluster`, {
+    code,
+    kind: 'retryable',
+    hint: `take it out of databases[].${key}, or make it a standby of the primary that is followed`,
+  });
 
 /** A standby that is to have come as far as this, and has not. */
 export const standbyBehind = (name: string, target: Target, lsn: Lsn): TailraceError =>

@@ -6,14 +6,17 @@ import { closeConnection, connectAsking } from '../connection/connection.ts';
 import { connectionFault } from '../connection/fault.ts';
 import {
   isBehind,
+  isOfSystem,
   isStandby,
   oldPrimary,
   readStanding,
+  systemOf,
   targetsOf,
   withoutName,
   type Primary,
   type Standing,
 } from '../connection/hosts.ts';
+import { standbyOfOtherCluster } from '../connection/standbys.ts';
 import { formatTarget, type Target } from '../connection/target.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { failed, warned, type Finding } from './finding.ts';
@@ -45,12 +48,12 @@ export type FailoverSlot = { readonly name: string; readonly flushed: Lsn; reado
 /** All at once. Never rejects. */
 export async function lookAtOthers(
   settings: DatabaseSettings,
-  followed: Target,
+  followed: { readonly target: Target } & Pick<Standing, 'systemIdentifier'>,
   slot: FailoverSlot | undefined,
 ): Promise<readonly OtherHost[]> {
   const targets = await targetsOf(settings);
-  const others = targets.filter((target) => !isSameHost(target, followed));
-  return Promise.all(others.map((target) => lookAt(settings, target, slot)));
+  const others = targets.filter((target) => !isSameHost(target, followed.target));
+  return Promise.all(others.map((target) => lookAt(settings, { target, slot, followed })));
 }
 
 export const isSameHost = (one: Target, other: Target): boolean =>
@@ -58,14 +61,23 @@ export const isSameHost = (one: Target, other: Target): boolean =>
 
 async function lookAt(
   settings: DatabaseSettings,
-  target: Target,
-  slot: FailoverSlot | undefined,
+  looking: {
+    readonly target: Target;
+    readonly slot: FailoverSlot | undefined;
+    readonly followed: Pick<Standing, 'systemIdentifier'>;
+  },
 ): Promise<OtherHost> {
+  const { target, slot, followed } = looking;
   let client: Client | undefined;
   try {
     client = await connectAsking(settings, target);
     if (!(await isStandby(client))) return { target, role: 'primary', ...(await readStanding(client)) };
     if (slot === undefined) return { target, role: 'standby', findings: [] };
+    if (!(await isOfSystem(client, followed.systemIdentifier))) {
+      const where = { code: 'STANDBY_NOT_READY', key: 'hostname' } as const;
+      const fault = standbyOfOtherCluster(settings.name, target, where);
+      return { target, role: 'standby', findings: [findingOf(settings.name, fault)] };
+    }
     const state = await readStandby(client, slot.name);
     const at = formatTarget(target);
     const findings =
@@ -95,7 +107,7 @@ export async function inspectOthers(
   const keeper = slot && slotKeeper(settings, { serverVersion, slotFailover: slot.failover });
   const others = await lookAtOthers(
     settings,
-    target,
+    { target, ...(await systemOf(client)) },
     keeper && { name: slot.name, flushed: slot.confirmedFlush, keeper },
   );
   return [

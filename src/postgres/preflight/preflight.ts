@@ -12,8 +12,10 @@ import {
   type Target,
 } from '../connection/connection.ts';
 import { findPrimary } from '../connection/hosts.ts';
+import { identifySystem } from '../connection/identify-system.ts';
 import { findServer } from '../connection/standbys.ts';
 import { connectionFault } from '../connection/fault.ts';
+import { inspectBarrier } from './barrier.ts';
 import { failed, passed, warned, type Finding } from './finding.ts';
 import { inspectIam } from './iam.ts';
 import { inspectColumns, inspectUnmatched } from './names.ts';
@@ -76,6 +78,7 @@ export async function inspectDatabase(
     findings.push(...found.findings, ...found.tableFindings);
     findings.push(await inspectReplication(settings, target));
     findings.push(...(await inspectOthers(primary, settings, found)));
+    findings.push(...(await inspectBarrier(settings, client)));
     if (primary.inRecovery) findings.push(...(await inspectPrimary(settings)));
   } catch (error) {
     findings.push(faultFinding('connection', connectionFault(error, settings, target)));
@@ -287,40 +290,6 @@ async function inspectReplication(settings: DatabaseSettings, target: Target): P
   } finally {
     if (connection !== undefined) await closeConnection(connection.client);
   }
-}
-
-export type SystemIdentity = {
-  readonly systemIdentifier: string;
-  readonly timeline: number;
-  /** LSN text of the WAL's flushed end. */
-  readonly walEnd: string;
-};
-
-/** https://www.postgresql.org/docs/current/protocol-replication.html (IDENTIFY_SYSTEM) */
-export async function identifySystem(connection: ReplicationConnection): Promise<SystemIdentity> {
-  const { client, settings, target } = connection;
-  try {
-    const { rows } = await client.query<{ systemid: string; timeline: string; xlogpos: string }>(
-      'IDENTIFY_SYSTEM',
-    );
-    const row = rows[0];
-    if (row !== undefined) {
-      return { systemIdentifier: row.systemid, timeline: Number(row.timeline), walEnd: row.xlogpos };
-    }
-  } catch (error) {
-    // A syntax error: the start-up packet's `replication=database` did not reach Postgres.
-    if (!(error instanceof Error && 'code' in error && error.code === '42601')) {
-      throw connectionFault(error, settings, target);
-    }
-  }
-  throw new TailraceError(
-    `database "${settings.name}": what answers at ${formatTarget(target)} does not know replication commands: a connection pooler, most likely`,
-    {
-      code: 'POOLER',
-      kind: 'fatal',
-      hint: 'set hostname and port to the Postgres server itself: logical replication does not pass through a pooler',
-    },
-  );
 }
 
 function faultFinding(title: string, error: unknown): Finding {

@@ -99,7 +99,7 @@ test('a TRUNCATE passes every filter, and so does a delete that cannot be judged
   expect(strict.letIn().map(({ action }) => action)).toEqual(['truncate']);
 });
 
-test('a change that cannot be judged is a dead letter in its place, and no other of its group is overtaken', async () => {
+test('a change that cannot be judged is a dead letter in its place, and no other of its group is overtaken (C243)', async () => {
   const messages = [
     insertMessage(1, ['1', '20', 'a']),
     updateMessage(1, ['1', '20', UNCHANGED]),

@@ -2,6 +2,8 @@
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { formatLsn, toLsn } from '../../../src/core/lsn.ts';
+import type { TableShape } from '../../../src/core/schema-change.ts';
+import { loadFilterParser } from '../../../src/functions/where/parser.ts';
 import type { LogSignals } from '../../../src/log/signals.ts';
 import type { LogWriter } from '../../../src/log/writer.ts';
 import { encodeEnrichment } from '../../../src/pgoutput/enrichment.ts';
@@ -11,7 +13,12 @@ import { MAX_LISTED_ORPHANS } from '../../../src/store/partings.ts';
 import { append, begin, commit, openTestLog, scratchDirectory } from '../../log/stream.ts';
 import { openLedger } from '../../support/ledger.ts';
 import { letterAt, SINK } from '../../support/letters.ts';
-import { insertMessage, logicalMessage, relationMessage } from '../../support/pgoutput-messages.ts';
+import {
+  deleteMessage,
+  insertMessage,
+  logicalMessage,
+  relationMessage,
+} from '../../support/pgoutput-messages.ts';
 import { lookAtPlace, PLACE_SETTINGS, placeOptions } from '../../support/sink-place.ts';
 
 const INT4 = 23;
@@ -202,4 +209,167 @@ test('only the first orphans are listed, and all are counted', async () => {
   expect(options.store.partings.orphans(SINK.database, { after: 0, limit: 5000 })).toHaveLength(
     MAX_LISTED_ORPHANS,
   );
+});
+
+/** As the table looked before, or looks since the row event at this place. */
+const shape = (names: readonly string[]): TableShape => ({
+  relationId: 1,
+  schema: 'public',
+  table: 'users',
+  columns: names.map((name) => ({ name, type: INT4, typeModifier: -1 })),
+});
+
+/** Of each transaction the second row of `users` has one column more, of which a sink is told that asks for it. */
+function writeAltered(commits: readonly bigint[]): void {
+  for (const commitLsn of commits) {
+    const names = ['id', `c${commitLsn}`];
+    const altered = [
+      relationMessage({
+        id: 1,
+        schema: 'public',
+        table: 'users',
+        identity: 'd',
+        columns: names.map((name) => ({ name, type: INT4, identity: name === 'id' })),
+      }),
+      encodeEnrichment({
+        relationId: 1,
+        key: ['id'],
+        types: new Map(),
+        schemaChange: {
+          before: shape(['id']),
+          after: shape(names),
+          at: { commitLsn: toLsn(commitLsn), index: 1 },
+        },
+      }),
+    ];
+    const rows = [insertMessage(1, [String(commitLsn)]), ...altered, insertMessage(1, ['7', '8'])];
+    append(log, [begin({ commitLsn, rows: 2 }), ...rows, commit({ commitLsn, rows: 2 })]);
+  }
+}
+
+test('what tells of a schema is counted by itself: delivered with its row, without it, and not at all', async () => {
+  options = { ...options, settings: { ...options.settings, ddl: 'events' } };
+  writeAltered([200n, 300n, 400n]);
+  await place();
+  settle(300n);
+  // At 300 the sink was told of the schema, and its row waited.
+  const ledger = openLedger(options.ledgerFile, SINK);
+  const settled = { transaction: { epoch: 0, commitLsn: toLsn(300n) } };
+  ledger.settle([{ ...settled, index: 0 }]);
+  ledger.settleParts('schema', [{ ...settled, index: 1 }]);
+  ledger.close();
+  await part(150n, 1);
+  await place();
+  expect(orphans().map(({ action, commitLsn, index, key }) => [action, commitLsn, index, key])).toEqual([
+    ['insert', '0/C8', 0, 'public.users:200'],
+    ['schema', '0/C8', 1, undefined],
+    ['insert', '0/C8', 1, 'public.users:7'],
+    ['insert', '0/12C', 0, 'public.users:300'],
+    ['schema', '0/12C', 1, undefined],
+  ]);
+  // A row at 300, and all three at 400.
+  expect(counted()).toEqual([[1, 4, 5]]);
+});
+
+test('a sink that asks for no schema has none in what is lost', async () => {
+  writeAltered([200n]);
+  await place();
+  settle(300n);
+  await part(150n, 1);
+  await place();
+  expect(orphans().map(({ action }) => action)).toEqual(['insert', 'insert']);
+});
+
+test('a dead letter of what told of a schema says nothing of its row, nor one of the row of that', async () => {
+  options = { ...options, settings: { ...options.settings, ddl: 'events' } };
+  writeAltered([200n, 300n]);
+  await place();
+  settle(400n);
+  for (const [commitLsn, action] of [
+    [200, 'schema'],
+    [300, 'insert'],
+  ] as const) {
+    const position = { epoch: 0, commitLsn: toLsn(BigInt(commitLsn)), index: 1 };
+    options.store.deadLetters.add(letterAt(commitLsn, { position, action }), new Date());
+  }
+  await part(150n, 1);
+  await place();
+  expect(orphans().map(({ action, commitLsn, index }) => [action, commitLsn, index])).toEqual([
+    ['insert', '0/C8', 0],
+    ['insert', '0/C8', 1],
+    ['insert', '0/12C', 0],
+    ['schema', '0/12C', 1],
+  ]);
+});
+
+const kept = () => orphans().map(({ action, commitLsn, index }) => [action, commitLsn, index]);
+
+/** The sink has a filter, and is told of schemas. */
+async function filtered(text: string, settings: Partial<SinkSettings> = {}): Promise<void> {
+  const parse = await loadFilterParser();
+  const where = { ...parse(text), place: 'tailrace.yaml:5:5  sinks[users].where' };
+  const policies = { onAbsent: 'dead_letter', deletesOutside: 'deliver', ddl: 'events' } as const;
+  options = { ...options, settings: { ...options.settings, ...policies, where, ...settings } };
+}
+
+test('what a filter kept from the sink was neither delivered nor is it discarded, and it may ask for annotations', async () => {
+  await filtered(`id > 250 or meta.annotations ->> 'by' = 'alice'`);
+  write([200n, 300n]);
+  const annotation = logicalMessage('tailrace:transaction_annotations.set', '{"by":"alice"}');
+  const cleared = logicalMessage('tailrace:transaction_annotations.clear', '');
+  const rows = ['1', '2', '3'].map((id) => insertMessage(1, [id]));
+  const transaction = { commitLsn: 400n, rows: 3 };
+  append(log, [begin(transaction), rows[0]!, annotation, rows[1]!, cleared, rows[2]!, commit(transaction)]);
+  write([500n]);
+  await place();
+  settle(500n);
+  await part(150n, 1);
+  await place();
+  expect(kept()).toEqual([
+    ['insert', '0/12C', 0],
+    ['insert', '0/190', 1],
+  ]);
+  expect(counted()).toEqual([[1, 1, 2]]);
+});
+
+test.each([
+  ['deliver', [['delete', '0/C8', 0]]],
+  ['drop', []],
+] as const)(
+  'a delete that a filter cannot judge counts by its policy: %s',
+  async (deletesOutside, expected) => {
+    await filtered('size > 10', { deletesOutside, actions: ['delete'] });
+    const sized = relationMessage({
+      id: 1,
+      schema: 'public',
+      table: 'users',
+      identity: 'd',
+      columns: [...columns, { name: 'size', type: INT4 }],
+    });
+    const transaction = { commitLsn: 200n, rows: 1 };
+    const gone = deleteMessage(1, { kind: 'key', row: ['1', null] });
+    append(log, [sized, encodeEnrichment({ relationId: 1, key: ['id'], types: new Map() })]);
+    append(log, [begin(transaction), gone, commit(transaction)]);
+    await place();
+    settle(300n);
+    await part(150n, 1);
+    await place();
+    expect(kept()).toEqual(expected);
+  },
+);
+
+test('a filter on a column that the table did not have then keeps nothing out, nor does it what tells of a schema', async () => {
+  await filtered('c300 > 100');
+  writeAltered([200n, 300n]);
+  await place();
+  settle(400n);
+  await part(150n, 1);
+  await place();
+  expect(kept()).toEqual([
+    ['insert', '0/C8', 0],
+    ['schema', '0/C8', 1],
+    ['insert', '0/C8', 1],
+    ['insert', '0/12C', 0],
+    ['schema', '0/12C', 1],
+  ]);
 });

@@ -26,11 +26,18 @@ let client: Client;
 let directory: SourceDirectory;
 let source: TestSource;
 let signals: LogSignals;
+/** What the server logs. */
+let logged: string[];
 
 beforeEach(async () => {
   // A checkpoint by the clock would write WAL at any moment.
-  const settings = { checkpoint_timeout: '1d', autovacuum: 'off' };
-  server = await startEmbeddedPostgres({ settings, ...(installation === undefined ? {} : { installation }) });
+  const settings = { checkpoint_timeout: '1d', autovacuum: 'off', log_min_messages: 'log' };
+  logged = [];
+  server = await startEmbeddedPostgres({
+    settings,
+    onLog: (line) => logged.push(line),
+    ...(installation === undefined ? {} : { installation }),
+  });
   client = await connect(server.url());
   await sql('create table items (id int primary key)');
   await sql('create database elsewhere');
@@ -186,6 +193,28 @@ describe('a server that was restored from a snapshot, with the same timeline', (
     const { gaps } = source.status();
     expect(gaps).toMatchObject([{ cause: 'slot_remade' }]);
     expect(parseLsn(gaps[0]!.from)! <= before).toBe(true);
+  });
+
+  test('and whose slot is gone has one made once, however often it is asked', async () => {
+    await tenRowsAndSnapshot();
+    await start().ready;
+    await noise();
+    await source.stop();
+    await restore();
+    await sql(`select pg_drop_replication_slot('${SLOT}')`);
+    await sql(`alter role postgres set log_statement = 'all'`);
+    const count = (text: string): number =>
+      logged
+        .join('\n')
+        .split('\n')
+        .filter((line) => line.includes('LOG:  execute') && line.includes(text)).length;
+    start();
+    await refusal();
+    await waitFor(() => count('pg_xact_status') >= 3, 'several tries');
+    expect(source.status().health).toBe('halted');
+    await source.stop();
+    expect(count('pg_create_logical_replication_slot')).toBe(1);
+    await sql('alter role postgres reset log_statement');
   });
 
   test('where only keepalives lay behind the snapshot loses nothing that is written after it', async () => {

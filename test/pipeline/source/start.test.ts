@@ -55,6 +55,7 @@ describe('a database is prepared', () => {
   async function prepare(
     changes: Parameters<typeof startFakePostgres>[0] = {},
     settings: Parameters<typeof databaseSettings>[1] = {},
+    beforeMaking: () => Promise<void> = () => Promise.resolve(),
   ) {
     const { postgres, client, target } = await connected(changes);
     const prepared = prepareDatabase({
@@ -64,6 +65,7 @@ describe('a database is prepared', () => {
       settings: databaseSettings(fakeDatabase(postgres), settings),
       selections: [{}],
       walsender: { instance: 'test', life: 1, nonce: 'a', connection: 1 },
+      beforeMaking,
       onSlotWait: () => undefined,
       onEnded: () => undefined,
       mayRemake: false,
@@ -100,6 +102,16 @@ describe('a database is prepared', () => {
     const publication = postgres.asked.findIndex((sql) => sql.startsWith('CREATE PUBLICATION'));
     expect(publication).toBeGreaterThan(-1);
     expect(postgres.asked.findIndex(isSlotMade)).toBeGreaterThan(publication);
+  });
+
+  test('with nothing made on a server that is refused before', async () => {
+    const refused = new TailraceError('parted', { code: 'HISTORY_PARTED', kind: 'fatal' });
+    const refuse = (): Promise<void> => Promise.reject(refused);
+    const { postgres, prepared } = await prepare({ slot: undefined, publication: undefined }, {}, refuse);
+    await expect(prepared).rejects.toBe(refused);
+    expect(postgres.asked.filter((sql) => isSlotMade(sql) || sql.startsWith('CREATE'))).toEqual([]);
+    // Where the slot is there, what it sends tells.
+    await expect((await prepare({}, {}, refuse)).prepared).resolves.toMatchObject({ slotCreated: false });
   });
 
   test('by nobody who has not asked for it: what is missing is named, all of it, with the cures', async () => {

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Client } from 'pg';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/cli/demo/embedded-postgres.ts';
 import { connectOrdinary, connectReplication } from '../../../src/postgres/connection/connection.ts';
-import { identifySystem } from '../../../src/postgres/preflight/preflight.ts';
+import { identifySystem } from '../../../src/postgres/connection/identify-system.ts';
 import type { DatabaseSettings, TlsSettings } from '../../../src/postgres/settings.ts';
 import { certificateAuthority } from '../../support/certificate-authority.ts';
 import { databaseSettings, serverVersion } from '../../support/database-settings.ts';
@@ -114,7 +114,7 @@ describe('who we are', () => {
     ['by SCRAM, bound to the certificate', () => ({ username: 'byscram', authentication: REQUIRED })],
     ['by SCRAM, unbound', () => ({ username: 'byscram', authentication: { channelBinding: 'disable' } })],
     ['by SCRAM, without TLS', () => ({ username: 'bare', tls: { mode: 'disable' } })],
-    ['by md5', () => ({ username: 'bymd5' })],
+    ['by md5 (C177)', () => ({ username: 'bymd5' })],
     ['by a password in clear', () => ({ username: 'inclear' })],
     ['by nothing', () => ({ username: 'untold' })],
     ['by certificate', () => ({ username: 'bycert', tls: tlsWith(client) })],

@@ -19,7 +19,9 @@ import {
 } from '../../../postgres/connection/connection.ts';
 import { connectionFault } from '../../../postgres/connection/fault.ts';
 import { withoutName } from '../../../postgres/connection/hosts.ts';
+import { identifySystem } from '../../../postgres/connection/identify-system.ts';
 import { formatTarget, type Target } from '../../../postgres/connection/target.ts';
+import { BARRIER_OTHER_CLUSTER, barrierOfOtherCluster } from '../../../postgres/preflight/barrier.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import type { SourceState } from '../status.ts';
 import { Still } from './progress.ts';
@@ -63,6 +65,7 @@ export class Barrier {
   readonly #standbys: readonly Asked[];
   readonly #boundaries = new Boundaries();
   readonly #timeoutMs: number;
+  #systemIdentifier: string | undefined;
   #wake: (() => void) | undefined;
   #waitsSinceMs: number | undefined;
   /** What was let go last: whoever has that has all. */
@@ -82,6 +85,11 @@ export class Barrier {
       stillForMs: 0,
       passedOver: false,
     }));
+  }
+
+  /** What comes is of this cluster. Before it is known nothing is let go. */
+  follows(systemIdentifier: string): void {
+    this.#systemIdentifier = systemIdentifier;
   }
 
   /** The log ends with a whole transaction there. */
@@ -155,15 +163,35 @@ export class Barrier {
     }
     try {
       standby.connection ??= await connectReplication(settings, standby.target);
-      standby.point = await answered(readPoint(standby), settings, standby.target);
+      standby.point = await answered(this.#readPoint(standby), settings, standby.target);
       standby.fault = undefined;
     } catch (error) {
       standby.fault = connectionFault(error, settings, standby.target);
-      // What it had it has: its WAL does not go back while it is away.
+      // What it had it has: its WAL does not go back while it is away. Another cluster never had anything.
+      if (standby.fault.code === BARRIER_OTHER_CLUSTER) standby.point = undefined;
       standby.askAgainMs = nowMs + RECONNECT_MS;
       await disconnect(standby);
     }
     standby.stillForMs = standby.moved.forMs(standby.point?.lsn ?? ZERO_LSN, steadyMs());
+  }
+
+  /** In this order: on the timeline that it says afterwards it was then, or came to it since. */
+  async #readPoint(standby: Asked): Promise<ReplayPoint> {
+    const { client } = standby.connection!;
+    const where = await client.query<{ lsn: string | null }>(
+      `select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end::text as lsn`,
+    );
+    const { systemIdentifier, timeline } = await identifySystem(standby.connection!);
+    if (systemIdentifier !== this.#systemIdentifier)
+      throw barrierOfOtherCluster(this.#ports.settings.name, standby.target);
+    if (standby.history?.timeline !== timeline) {
+      const history =
+        timeline > 1
+          ? (await client.query<{ content: string }>(`TIMELINE_HISTORY ${timeline}`)).rows[0]?.content
+          : undefined;
+      standby.history = { timeline, switches: parseTimelineHistory(timeline, history ?? '').switches };
+    }
+    return { ...standby.history, lsn: readLsn(where.rows[0]?.lsn ?? '') };
   }
 
   #tell(): void {
@@ -171,6 +199,8 @@ export class Barrier {
     const { last = this.#released } = this.#boundaries;
     const passed = this.#standbys.filter(({ passedOver }) => passedOver);
     state.raise('BARRIER_PASSED', passed.length === 0 ? undefined : passedOver(settings, passed, last), warn);
+    const stranger = this.#standbys.find(({ fault }) => fault?.code === BARRIER_OTHER_CLUSTER);
+    state.raise(BARRIER_OTHER_CLUSTER, stranger?.fault, warn);
     const waitsForMs = this.#waitsSinceMs === undefined ? 0 : steadyMs() - this.#waitsSinceMs;
     const isLate = this.#boundaries.size > 0 && last !== undefined && waitsForMs >= TELL_AFTER_MS;
     const culprits = isLate ? this.#standbys.filter((standby) => isAwaited(standby, last)) : [];
@@ -185,24 +215,6 @@ async function disconnect(standby: Asked): Promise<void> {
   const { connection } = standby;
   standby.connection = undefined;
   if (connection !== undefined) await closeConnection(connection.client);
-}
-
-/** In this order: on the timeline that it says afterwards it was then, or came to it since. */
-async function readPoint(standby: Asked): Promise<ReplayPoint> {
-  const { client } = standby.connection!;
-  const where = await client.query<{ lsn: string | null }>(
-    `select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end::text as lsn`,
-  );
-  const { rows } = await client.query<{ timeline: string }>('IDENTIFY_SYSTEM');
-  const timeline = Number(rows[0]?.timeline);
-  if (standby.history?.timeline !== timeline) {
-    const history =
-      timeline > 1
-        ? (await client.query<{ content: string }>(`TIMELINE_HISTORY ${timeline}`)).rows[0]?.content
-        : undefined;
-    standby.history = { timeline, switches: parseTimelineHistory(timeline, history ?? '').switches };
-  }
-  return { ...standby.history, lsn: readLsn(where.rows[0]?.lsn ?? '') };
 }
 
 /** A connection that a network swallows gives no error. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TailraceError } from '../../../core/errors.ts';
 import type { StandbyStatus } from '../../../core/status.ts';
 import { formatTarget } from '../../../postgres/connection/target.ts';
-import { readStanding, type Followed } from '../../../postgres/connection/hosts.ts';
+import { readStanding, systemOf, type Followed } from '../../../postgres/connection/hosts.ts';
 import { alarmOf } from '../../../postgres/preflight/finding.ts';
 import {
   judgeOthers,
@@ -33,7 +33,7 @@ export async function watchHosts(ports: HostPorts, signal: AbortSignal): Promise
   const { primary, settings, state, keeper } = ports;
   if (settings.hosts.length < 2) return;
   // The timeline of a standby that is read from is for the watch of its promotion.
-  const standing = primary.inRecovery ? {} : await readStanding(primary.client);
+  const standing = primary.inRecovery ? await systemOf(primary.client) : await readStanding(primary.client);
   const followed = { target: primary.target, ...standing };
   const raise = (code: string, error: TailraceError | undefined): void => {
     state.raise(code, error, ports.warn);
@@ -45,7 +45,7 @@ export async function watchHosts(ports: HostPorts, signal: AbortSignal): Promise
         flushed: state.flushed,
         keeper,
       };
-      const others = await lookAtOthers(settings, primary.target, slot);
+      const others = await lookAtOthers(settings, followed, slot);
       if (signal.aborted) return;
       const { newer, old, unready } = judgeOthers(settings.name, others, followed, slot);
       if (newer !== undefined) throw newer;

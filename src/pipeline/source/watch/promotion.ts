@@ -18,7 +18,7 @@ export async function watchPromotions(
   while (!signal.aborted) {
     await sleep(INTERVAL_MS, undefined, { signal, ref: false }).catch(() => undefined);
     if (signal.aborted) return;
-    const others = await lookAtOthers(settings, target, undefined);
+    const others = await lookAtOthers(settings, { target }, undefined);
     const { newer } = judgeOthers(settings.name, others, followed, undefined);
     if (newer !== undefined) throw newer;
   }

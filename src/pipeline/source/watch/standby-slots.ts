@@ -8,7 +8,14 @@ import { describeError, TailraceError } from '../../../core/errors.ts';
 import { formatLsn, type Lsn } from '../../../core/lsn.ts';
 import { closeConnection, connectAsking, connectOrdinary } from '../../../postgres/connection/connection.ts';
 import { connectionFault, sqlStateOf } from '../../../postgres/connection/fault.ts';
-import { isStandby, systemOf, targetsOf, withoutName } from '../../../postgres/connection/hosts.ts';
+import {
+  isOfSystem,
+  isStandby,
+  systemOf,
+  targetsOf,
+  withoutName,
+} from '../../../postgres/connection/hosts.ts';
+import { standbyOfOtherCluster } from '../../../postgres/connection/standbys.ts';
 import { formatTarget, type Target } from '../../../postgres/connection/target.ts';
 import { keepStep, maySnapshot, type KeptSlot } from '../../../postgres/preflight/kept-slot.ts';
 import { isSameHost } from '../../../postgres/preflight/other-hosts.ts';
@@ -94,7 +101,8 @@ async function keepOne(
   try {
     client = await connectAsking(settings, target);
     if (!(await isStandby(client))) return undefined;
-    if (!(await isOfCluster(client, systemIdentifier))) return otherCluster(settings.name, target);
+    if (!(await isOfSystem(client, systemIdentifier)))
+      return standbyOfOtherCluster(settings.name, target, { code: 'STANDBY_SLOT', key: 'hostname' });
     const standby = await readStandby(client, settings.slot.name);
     if (signal.aborted) return undefined;
     const step = keepStep(standby, keptSlot(ports));
@@ -128,12 +136,6 @@ const keptSlot = ({ settings, state }: StandbySlotPorts): KeptSlot => ({
   database: settings.database,
   flushed: state.flushed,
 });
-
-/** Where the system identifier is kept from our role, every host of the list counts as one of the same cluster. */
-async function isOfCluster(client: Client, known: string | undefined): Promise<boolean> {
-  const { systemIdentifier } = await systemOf(client);
-  return known === undefined || systemIdentifier === undefined || known === systemIdentifier;
-}
 
 async function make(
   client: Client,
@@ -204,7 +206,7 @@ async function dropOne(
   let client: Client | undefined;
   try {
     client = await connectAsking(settings, record);
-    if (!(await isStandby(client)) || !(await isOfCluster(client, systemIdentifier))) {
+    if (!(await isStandby(client)) || !(await isOfSystem(client, systemIdentifier))) {
       warn(stays(settings.name, record, 'it is no standby of this cluster any more'));
     } else {
       const { slot } = await readStandby(client, record.slot);
@@ -248,13 +250,6 @@ const notKept = (settings: DatabaseSettings, target: Target, error: unknown): Ta
     { code: 'STANDBY_SLOT', kind: 'retryable', ...(hint !== undefined && { hint }), cause: error },
   );
 };
-
-const otherCluster = (name: string, target: Target): TailraceError =>
-  new TailraceError(`database "${name}": ${formatTarget(target)} is a standby of another cluster`, {
-    code: 'STANDBY_SLOT',
-    kind: 'retryable',
-    hint: 'take it out of databases[].hostname, or make it a standby of the primary that is followed',
-  });
 
 async function madeTooLong(
   primary: Client | undefined,

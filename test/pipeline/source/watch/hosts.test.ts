@@ -19,13 +19,13 @@ vi.mock('node:timers/promises', async (importOriginal) => {
 type Slot = { synced: boolean; temporary: boolean; invalidation_reason: string | null };
 const SYNCED: Slot = { synced: true, temporary: false, invalidation_reason: null };
 
-type Host = FakePostgres & { standby: boolean; timeline: number; slotThere: Slot | null };
+type Host = FakePostgres & { standby: boolean; timeline: number; system: string; slotThere: Slot | null };
 
 async function host(standby: boolean, timeline = 1): Promise<Host> {
   const override = (sql: string): WireAnswer | undefined => {
     if (sql.includes('pg_is_in_recovery')) return [{ standby: started.standby }];
     if (sql.includes('pg_walfile_name')) return [{ timeline: started.timeline }];
-    if (sql.includes('pg_control_system')) return [{ system: '7000000000000000001' }];
+    if (sql.includes('pg_control_system')) return [{ system: started.system }];
     if (!sql.includes('hot_standby_feedback')) return undefined;
     const { slotThere } = started;
     const slot = slotThere && { ...slotThere, confirmed_flush_lsn: formatLsn(toLsn(100n)) };
@@ -43,6 +43,7 @@ async function host(standby: boolean, timeline = 1): Promise<Host> {
   const started: Host = Object.assign(await startFakePostgres({ override }), {
     standby,
     timeline,
+    system: '7000000000000000001',
     slotThere: SYNCED,
   });
   return started;
@@ -100,6 +101,16 @@ test('a standby is ready while its slot is synchronized, and how far behind it i
     await becomes('healthy');
   }
   expect(warned).toEqual(Array(4).fill('STANDBY_NOT_READY'));
+});
+
+test('a standby of another cluster is named, whatever slots it has', async () => {
+  const [primary, standby] = [await host(false), await host(true)];
+  standby.system = '7000000000000000002';
+  const { state, becomes } = await watch(primary, [standby]);
+  await becomes('degraded');
+  expect(state.status().reason).toContain(`127.0.0.1:${standby.port} is of another cluster`);
+  standby.system = '7000000000000000001';
+  await becomes('healthy');
 });
 
 test('of several standbys each has to be ready, and one that does not answer hides none that is', async () => {
