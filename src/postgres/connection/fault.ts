@@ -226,6 +226,15 @@ function networkFault(code: string, text: string, settings: DatabaseSettings, ta
       hint: isBinding ? 'set databases[].channel_binding to disable' : 'set databases[].password',
     };
   }
+  // `pg`'s own, where `query_timeout` is over.
+  if (text === 'Query read timeout') {
+    return {
+      code: 'CONNECTION_SILENT',
+      kind: 'retryable',
+      message: `${at} has not answered a query in time`,
+      hint: 'Tailrace connects again by itself; if this repeats, look at the network, and at what the server is busy with',
+    };
+  }
   const direct =
     settings.tls.negotiation === 'direct'
       ? '; tls.negotiation: direct needs Postgres 17 or newer, which older ones answer by hanging up'
