@@ -217,6 +217,14 @@ function permissionFault({ text, routine }: Refusal, settings: DatabaseSettings,
 
 function networkFault(code: string, text: string, settings: DatabaseSettings, target: Target): Fault {
   const at = formatTarget(target);
+  if (/exceeds scramMaxIterations/.test(text)) {
+    return {
+      code: 'SCRAM_TOO_COSTLY',
+      kind: 'fatal',
+      message: `${at} asks for more rounds of hashing a password than any login should take (${text})`,
+      hint: `check that Postgres itself answers there, then SET scram_iterations = 4096; and set the password of role ${escapeIdentifier(settings.username)} again`,
+    };
+  }
   if (/SASL|password must be a string/i.test(text)) {
     const isBinding = /channel binding/i.test(text);
     return {
