@@ -32,7 +32,9 @@ export async function tableLock(
      from pg_catalog.pg_locks l join pg_catalog.pg_class c on c.oid = l.relation
      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      left join pg_catalog.pg_stat_activity a on a.pid = l.pid
-     left join pg_catalog.pg_prepared_xacts p on l.virtualtransaction = '-1/' || p.transaction::pg_catalog.text
+     -- A prepared transaction has itself for itself, too.
+     left join pg_catalog.pg_locks x on l.pid is null and x.pid is null and x.locktype = 'transactionid' and x.virtualtransaction = l.virtualtransaction
+     left join pg_catalog.pg_prepared_xacts p on p.transaction = x.transactionid
      where l.locktype = 'relation' and l.pid is distinct from pg_catalog.pg_backend_pid() and l.mode in (${IN_ITS_WAY})
        and l.database = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database())
        and (n.nspname, c.relname) in (select * from unnest($1::pg_catalog.name[], $2::pg_catalog.name[]))
