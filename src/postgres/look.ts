@@ -16,10 +16,7 @@ import {
 } from '../core/look.ts';
 import { WAL_END, walEnd } from './preflight/slot.ts';
 import { FIRST_OWN_OID, shapeVersions } from './shapes/sql.ts';
-import { HAS_MULTIRANGES, HAS_SCHEMA_ENTRIES } from './versions.ts';
-
-/** Objects of the user begin here. https://www.postgresql.org/docs/current/system-catalog-initial-data.html (FirstNormalObjectId) */
-const FIRST_USER_OID = 16_384;
+import { FIRST_USER_OID, HAS_MULTIRANGES, HAS_SCHEMA_ENTRIES } from './versions.ts';
 
 /** Ids are compared in a circle: half of them are past. https://www.postgresql.org/docs/current/transaction-id.html */
 const HALF_XIDS = 2n ** 31n;

@@ -1,4 +1,7 @@
-// What Postgres has since which version, as `server_version_num` counts them.
+// What Postgres has since which version, as `server_version_num` counts them, and what is so in all of them.
+
+/** Objects of the user begin here. https://www.postgresql.org/docs/current/system-catalog-initial-data.html (FirstNormalObjectId) */
+export const FIRST_USER_OID = 16_384;
 
 /** https://www.postgresql.org/support/versioning/ */
 export const OLDEST_VERSION = 130_000;

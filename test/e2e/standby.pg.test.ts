@@ -317,3 +317,51 @@ test('a host of the barrier that is of another cluster is refused by name, whate
   await read([primary], { extra: '' });
   await deliveredOnce(await idsOf(primary));
 }, 200_000);
+
+test('a standby that replays nothing is told with its cause, and the cure of a paused one resumes it', async ({
+  skip,
+}) => {
+  if (version < STANDBYS_DECODE) skip();
+  const standby = await addStandby('standby_a');
+  await ask(primary, 'create table lat (id int primary key)');
+  await waitForReplay(primary, standby);
+  await read([standby], {
+    extra: `connection: { receive_timeout: 3s }
+primary: { hostname: 127.0.0.1, port: ${primary.port}, ssl: false }`,
+  });
+  const trouble = (text: string) =>
+    waitFor(
+      async () => (await databaseHealth()).troubles.find(({ reason }) => reason.includes(text)),
+      `trouble: ${text}`,
+      120_000,
+    );
+  await ask(standby, 'select pg_wal_replay_pause()');
+  await ask(primary, 'insert into item values (1)');
+  const { cure } = await trouble('has its replay paused');
+  await ask(standby, /SELECT pg_wal_replay_resume\(\)/.exec(cure!)![0]);
+  await deliveredOnce([1]);
+  await healthy();
+
+  await ask(standby, 'alter system set max_standby_streaming_delay = -1');
+  await ask(standby, 'select pg_reload_conf()');
+  const reader = await connect(standby.url());
+  await reader.query('begin; select from item');
+  await ask(primary, 'alter table item add column v int');
+  await ask(primary, 'insert into item values (2)');
+  await trouble('does not replay what it has received');
+  await reader.end();
+  await deliveredOnce([1, 2]);
+  await healthy();
+
+  const conninfo = await ask(standby, 'show primary_conninfo');
+  const connectsTo = async (text: unknown): Promise<void> => {
+    await ask(standby, `alter system set primary_conninfo = '${String(text).replaceAll("'", "''")}'`);
+    await ask(standby, 'select pg_reload_conf()');
+  };
+  await connectsTo('host=127.0.0.1 port=1');
+  await ask(primary, 'insert into item values (3)');
+  await trouble('receives nothing from its primary');
+  await connectsTo(conninfo);
+  await deliveredOnce([1, 2, 3]);
+  await healthy();
+});

@@ -30,7 +30,7 @@ serial = ${directory}/serial
 new_certs_dir = ${directory}
 certificate = ${directory}/ca.pem
 private_key = ${directory}/ca.key
-default_md = sha256
+default_md = default
 policy = any
 copy_extensions = copy
 unique_subject = no
@@ -52,10 +52,11 @@ function inDirectory<Result>(work: (at: (file: string) => string) => Result): Re
   }
 }
 
-export function certificateAuthority(name: string): CertificateAuthority {
+/** `key`: what it signs with, in openssl's words. */
+export function certificateAuthority(name: string, key: readonly string[] = EC): CertificateAuthority {
   const authority = inDirectory((at) => {
     const files = ['-keyout', at('ca.key'), '-out', at('ca.pem')];
-    openssl('req', '-x509', ...EC, '-days', '2', '-subj', `/CN=${name}`, ...files);
+    openssl('req', '-x509', ...key, '-days', '2', '-subj', `/CN=${name}`, ...files);
     return { cert: readFileSync(at('ca.pem'), 'utf8'), key: readFileSync(at('ca.key'), 'utf8') };
   });
   let serial = 0;

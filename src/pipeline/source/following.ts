@@ -21,6 +21,7 @@ import { watchPromotion } from './watch/followed-standby.ts';
 import { watchHosts } from './watch/hosts.ts';
 import type { MarkerLoop } from './watch/marker.ts';
 import { watchPromotions } from './watch/promotion.ts';
+import { watchReplay } from './watch/replay.ts';
 import { keepStandbySlots } from './watch/standby-slots.ts';
 
 export type FollowPorts = JoinPorts & {
@@ -110,6 +111,7 @@ export async function follow(following: Following): Promise<void> {
       ),
       watchTables(tablePorts(primary, ports), lookAgain, done.signal),
       watchPromotions({ primary, settings }, done.signal),
+      watchReplay({ followed: primary, primary: beside, settings, state, warn }, done.signal),
       watchHosts({ primary, settings, keeper: slotKeptBy, state, warn }, done.signal),
       keepStandbySlots(
         {

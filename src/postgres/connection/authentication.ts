@@ -1,15 +1,19 @@
 // Watches how a server asks who we are, and gives it no password where that is not how it may: `require_auth` and
 // `channel_binding` of libpq. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CHANNEL-BINDING
-import type { EventEmitter } from 'node:events';
+import { TLSSocket } from 'node:tls';
 import { TailraceError } from '../../core/errors.ts';
 import type { AuthenticationSettings, AuthMethod } from '../settings.ts';
+import type { PgInternals } from './login.ts';
 import { formatTarget, type Target } from './target.ts';
+import { isBindable } from './tls.ts';
 
 /** What the server asked for on one connection. */
 export type Asked = {
   method: AuthMethod;
   /** It offers to bind the exchange to its certificate. */
   canBind: boolean;
+  /** Its certificate is none that anything can be bound to. */
+  isUnbindable: boolean;
   /** It has proved that it knows the password, too. */
   hasProved: boolean;
 };
@@ -17,13 +21,15 @@ export type Asked = {
 const BINDING = 'SCRAM-SHA-256-PLUS';
 
 /** `pg`'s connection tells each message of the server by its name; whoever listens before `pg` does hears it first. */
-export function watchAuthentication(connection: EventEmitter): Asked {
-  const asked: Asked = { method: 'none', canBind: false, hasProved: false };
+export function watchAuthentication(connection: PgInternals['connection']): Asked {
+  const asked: Asked = { method: 'none', canBind: false, isUnbindable: false, hasProved: false };
   connection.on('authenticationCleartextPassword', () => (asked.method = 'password'));
   connection.on('authenticationMD5Password', () => (asked.method = 'md5'));
   connection.on('authenticationSASL', ({ mechanisms }: { mechanisms: readonly string[] }) => {
     asked.method = 'scram-sha-256';
     asked.canBind = mechanisms.includes(BINDING);
+    const { stream } = connection;
+    asked.isUnbindable = stream instanceof TLSSocket && !isBindable(stream.getPeerCertificate().raw);
   });
   connection.on('authenticationSASLFinal', () => (asked.hasProved = true));
   return asked;
@@ -50,6 +56,13 @@ export function refuseUnwantedQuestion({ asked, settings, target, isEncrypted }:
     );
   }
   if (channelBinding !== 'require') return;
+  if (asked.isUnbindable) {
+    throw unwanted(
+      target,
+      'shows a certificate signed by Ed25519 or Ed448, to which Postgres binds nothing, and channel_binding: require demands it',
+      'give the server a certificate that is signed by RSA or ECDSA, or write channel_binding: prefer',
+    );
+  }
   if (asked.method !== 'scram-sha-256' || !asked.canBind) {
     throw unwanted(
       target,

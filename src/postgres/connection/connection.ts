@@ -15,6 +15,8 @@ export { formatTarget, type Target };
 
 const CONNECT_TIMEOUT_MS = 15_000;
 const KEEP_ALIVE_DELAY_MS = 30_000;
+/** Of hashing a password, as `scram_iterations` says (16+): seconds of one thread, not ours. Who asks for more means harm. */
+const MOST_SCRAM_ROUNDS = 5_000_000;
 /** A catalog query that takes longer is on a dead connection. */
 const QUERY_TIMEOUT_MS = 60_000;
 /** A connection that is not closed by then is cut: its other end may be gone. */
@@ -143,7 +145,7 @@ async function connectOnce(
   const tap: Tap = { used: false, receive: () => undefined };
   const { session = 'pinned', ownEncoding = false, ...others } = options;
   const login = new Login(settings, target, tls);
-  const config: ClientConfig & Pick<Attempt, 'replication'> = {
+  const config: ClientConfig & Pick<Attempt, 'replication'> & { readonly scramMaxIterations: number } = {
     ...others,
     host: target.host,
     port: target.port,
@@ -154,6 +156,7 @@ async function connectOnce(
     ssl: tls ? await tlsOptions(settings.tls) : false,
     // Written in any case, so that pg does not read PGSSLNEGOTIATION.
     sslnegotiation: login.isDirect ? 'direct' : 'postgres',
+    scramMaxIterations: MOST_SCRAM_ROUNDS,
     enableChannelBinding: tls && settings.authentication?.channelBinding !== 'disable',
     application_name: others.application_name ?? applicationName(settings),
     ...(session === 'pinned' && { options: PINNED_OPTIONS }),

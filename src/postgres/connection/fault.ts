@@ -217,6 +217,14 @@ function permissionFault({ text, routine }: Refusal, settings: DatabaseSettings,
 
 function networkFault(code: string, text: string, settings: DatabaseSettings, target: Target): Fault {
   const at = formatTarget(target);
+  if (/exceeds scramMaxIterations/.test(text)) {
+    return {
+      code: 'SCRAM_TOO_COSTLY',
+      kind: 'fatal',
+      message: `${at} asks for more rounds of hashing a password than any login should take (${text})`,
+      hint: `check that Postgres itself answers there, then SET scram_iterations = 4096; and set the password of role ${escapeIdentifier(settings.username)} again`,
+    };
+  }
   if (/SASL|password must be a string/i.test(text)) {
     const isBinding = /channel binding/i.test(text);
     return {
@@ -224,6 +232,15 @@ function networkFault(code: string, text: string, settings: DatabaseSettings, ta
       kind: 'fatal',
       message: `${at} wants a password for role ${escapeIdentifier(settings.username)} and none fits (${text})`,
       hint: isBinding ? 'set databases[].channel_binding to disable' : 'set databases[].password',
+    };
+  }
+  // `pg`'s own, where `query_timeout` is over.
+  if (text === 'Query read timeout') {
+    return {
+      code: 'CONNECTION_SILENT',
+      kind: 'retryable',
+      message: `${at} has not answered a query in time`,
+      hint: 'Tailrace connects again by itself; if this repeats, look at the network, and at what the server is busy with',
     };
   }
   const direct =

@@ -25,7 +25,8 @@ export function passwordCure(settings: DatabaseSettings): string {
 
 function passwordCureOf({ password, username }: DatabaseSettings): string {
   const role = escapeIdentifier(username);
-  const set = `set it: ALTER ROLE ${role} WITH LOGIN PASSWORD '…';`;
+  // The server does not say whether it is wrong, or has run out.
+  const set = `set it: ALTER ROLE ${role} WITH LOGIN PASSWORD '…' VALID UNTIL 'infinity';`;
   if (typeof password === 'string')
     return `${blanksAround(password)}correct the password in the configuration, or ${set}`;
   switch (password.from) {

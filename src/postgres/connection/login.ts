@@ -10,7 +10,10 @@ import { refuseOtherProtocol } from './tls.ts';
 import type { DatabaseSettings } from '../settings.ts';
 
 /** pg's own fields that its types do not show. */
-export type PgInternals = { readonly connection: EventEmitter & { readonly stream: Socket | TLSSocket } };
+export type PgInternals = {
+  enableChannelBinding: boolean;
+  readonly connection: EventEmitter & { readonly stream: Socket | TLSSocket };
+};
 
 /** Of one connection. */
 export class Login {
@@ -31,12 +34,14 @@ export class Login {
 
   /** Before it connects. */
   watch(client: Client): void {
-    const { connection } = client as unknown as PgInternals;
+    const internals = client as unknown as PgInternals;
+    const { connection } = internals;
     const asked = watchAuthentication(connection);
     const [settings, target] = [this.#settings.authentication, this.#target];
     this.#refuse = (judge) => {
       if (this.isDirect) refuseOtherProtocol((connection.stream as TLSSocket).alpnProtocol, target);
       judge({ asked, settings, target, isEncrypted: this.#isEncrypted });
+      if (asked.isUnbindable) internals.enableChannelBinding = false;
     };
   }
 

@@ -33,6 +33,8 @@ export const PINNED_SETTINGS: Readonly<Record<string, string>> = {
   exit_on_error: 'off',
   default_transaction_read_only: 'off',
   default_transaction_isolation: 'read committed',
+  // Rights are those of the role that the configuration names, whatever ALTER ROLE … SET role makes of it.
+  role: 'none',
 };
 
 /** For the start-up packet's `options`. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-OPTIONS */

@@ -43,6 +43,21 @@ async function pemText(pem: Pem, key: string): Promise<string> {
   });
 }
 
+/** At the end of a certificate (RFC 5280): the algorithm, Ed25519 or Ed448, and as many bytes of a signature. */
+const WITHOUT_HASH = [
+  { algorithm: '300506032b6570', signature: 67 },
+  { algorithm: '300506032b6571', signature: 117 },
+] as const;
+
+/**
+ * Can a login be bound to it? By the hash of its signature, and these have none: Postgres breaks off where it is tried.
+ * https://www.rfc-editor.org/rfc/rfc5929#section-4.1
+ */
+export const isBindable = (certificate: Buffer): boolean =>
+  !WITHOUT_HASH.some(({ algorithm, signature }) =>
+    certificate.subarray(0, -signature).toString('hex').endsWith(algorithm),
+  );
+
 /** What a server must have agreed to where no question was asked first. https://www.postgresql.org/docs/17/protocol-flow.html */
 export const ALPN = 'postgresql';
 

@@ -15,6 +15,7 @@ import {
 } from '../../core/selection.ts';
 import { columnUses, type ColumnUse, type SinkNames } from '../../core/wanted-names.ts';
 import { warned, type Finding } from './finding.ts';
+import type { Publication } from './publication.ts';
 import { tableKey } from './tables.ts';
 
 /** Of more columns than these no list helps. */
@@ -47,28 +48,34 @@ export type UnmatchedName = {
   readonly nearest: string | undefined;
 };
 
-/** Of `tables`, the columns. https://www.postgresql.org/docs/current/view-pg-publication-tables.html (attnames from 15 on) */
+/**
+ * Of `tables`, the columns. Read from the catalogs: pg_publication_tables, which has them from 15 on, waits for tables that somebody
+ * has for himself. https://www.postgresql.org/docs/current/catalog-pg-publication-rel.html
+ */
 export async function readColumns(
   client: Client,
   tables: readonly TableName[],
-  publication: string,
+  publication: Publication | undefined,
 ): Promise<readonly TableColumns[]> {
   if (tables.length === 0) return [];
-  const { rows } = await client.query<TableColumns>(
-    // The view is read once, not for each table.
-    `with sent as materialized (
-       select schemaname, tablename, to_json(t) -> 'attnames' as names from pg_publication_tables t where pubname = $3
-     )
-     select n.nspname as schema, c.relname as table, s.names as sent,
+  const { rows } = await client.query<TableColumns & { readonly sent: readonly string[] }>(
+    // What older versions have no column for is read through JSON. A list of a root's counts only where rows come by the root's name.
+    `select n.nspname as schema, c.relname as table,
+       (select coalesce(json_agg(a.attname order by a.attnum), '[]') from pg_attribute a
+          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and case
+            when to_jsonb(e) ->> 'prattrs' is not null then to_jsonb(e) -> 'prattrs' @> to_jsonb(a.attnum)
+            else a.attgenerated = '' or a.attgenerated = 's' and to_jsonb(p) ->> 'pubgencols' = 's' end) as sent,
        (select coalesce(json_agg(a.attname order by a.attnum), '[]') from pg_attribute a
           where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     left join sent s on s.schemaname = n.nspname and s.tablename = c.relname
+     left join pg_publication p on p.pubname = $3
+     left join pg_publication_rel e on e.prpubid = p.oid and e.prrelid = c.oid and (c.relkind = 'r' or p.pubviaroot)
      where c.relkind in ('r', 'p') and (n.nspname, c.relname) in (select * from unnest($1::name[], $2::name[]))
      order by 1, 2`,
-    [tables.map(({ schema }) => schema), tables.map(({ table }) => table), publication],
+    [tables.map(({ schema }) => schema), tables.map(({ table }) => table), publication?.name],
   );
-  return rows;
+  const carries = new Set(publication?.tables.map(tableKey));
+  return rows.map((row) => (carries.has(tableKey(row)) ? row : { ...row, sent: null }));
 }
 
 /** Of `tables`, those that some sink has options for that name columns. */

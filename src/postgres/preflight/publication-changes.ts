@@ -6,6 +6,7 @@ import type { TableName } from '../../core/selection.ts';
 import { sqlStateOf } from '../connection/fault.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { cureOf } from './identity-cures.ts';
+import { LOCKED, tableLock } from './locked-tables.ts';
 import { KEPT_COMMENT, readPublication } from './publication.ts';
 import { isFit, mayPublish, needsStored, quoteTable, tableKey, type WantedTable } from './tables.ts';
 
@@ -37,6 +38,10 @@ export const setOptionSql = (publication: string, option: string): string =>
 /** A role that reads only by default makes and changes its publication nevertheless. All else is the role's own. */
 const MAY_WRITE = 'SET default_transaction_read_only = off';
 
+/** The lock does not stop writers, but waits for VACUUM, ANALYZE and DDL, and whoever waits keeps these from the tables it has already. */
+const LOCK_TIMEOUT_MS = 2_000;
+const BRIEFLY = `SET lock_timeout = ${LOCK_TIMEOUT_MS}`;
+
 // Who makes or changes it does so in a plain session of the role, as the user's SQL and event triggers expect it.
 
 /**
@@ -56,10 +61,10 @@ export async function createPublication(
   try {
     // Statements of one message are one transaction: killed between two, a publication without its comment would be nobody's.
     // https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
-    if (initSql === undefined) await client.query(MAY_WRITE);
+    if (initSql === undefined) await client.query(`${MAY_WRITE}; ${BRIEFLY}`);
     await client.query(initSql ?? `${sql}; ${commentSql(name)}`);
   } catch (cause) {
-    throw await creationFault(client, settings, sql, cause);
+    throw await creationFault(client, settings, { sql, tables: fit, cause });
   }
   return initSql === undefined ? fit : [];
 }
@@ -74,14 +79,20 @@ const NOT_ALLOWED = '42501';
 async function creationFault(
   client: Client,
   settings: DatabaseSettings,
-  sql: string,
-  cause: unknown,
+  {
+    sql,
+    tables,
+    cause,
+  }: { readonly sql: string; readonly tables: readonly TableName[]; readonly cause: unknown },
 ): Promise<unknown> {
   const { name, initSql } = settings.publication;
   const sqlState = sqlStateOf(cause);
   if (sqlState === undefined) return cause;
-  const { message } = cause as Error;
-  const fault = (kind: 'retryable' | 'fatal', hint: string): TailraceError =>
+  const fault = (
+    kind: 'retryable' | 'fatal',
+    hint: string,
+    { message } = cause as { readonly message: string },
+  ): TailraceError =>
     new TailraceError(`database "${settings.name}": publication "${name}" cannot be made: ${message}`, {
       code: 'PUBLICATION_NOT_CREATED',
       kind,
@@ -92,6 +103,13 @@ async function creationFault(
     return fault('retryable', 'another process has made it meanwhile: it is looked at again');
   }
   if (initSql !== undefined) return fault('fatal', 'correct publication.init_sql');
+  if (sqlState === LOCKED) {
+    const lock = await tableLock(client, tables);
+    if (lock === undefined) return fault('retryable', 'it is tried again');
+    return fault('retryable', `it is tried again; ${lock.cure}`, {
+      message: `${lock.what}, and waiting would keep others from the other tables`,
+    });
+  }
   const byHand = `or let a role that may make it: ${sql};`;
   if (sqlState !== NOT_ALLOWED) return fault('fatal', `make it by hand: ${sql};`);
   return fault(
@@ -109,9 +127,6 @@ const nothingToPublish = (settings: DatabaseSettings, states: readonly WantedTab
       hint: states.length === 0 ? 'create the tables, then start again' : cureOf(states[0]!),
     },
   );
-
-/** The lock does not stop writers, but waits for VACUUM, ANALYZE and DDL: the next look is soon enough. */
-const LOCK_TIMEOUT_MS = 2_000;
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html: the table, or its schema, is gone. */
 const GONE: readonly unknown[] = ['42P01', '3F000'];
@@ -149,8 +164,7 @@ async function changeTables(
 ): Promise<Changed> {
   const done: TableName[] = [];
   const refused: Refusal[] = [];
-  await client.query(MAY_WRITE);
-  await client.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`);
+  await client.query(`${MAY_WRITE}; ${BRIEFLY}`);
   for (const table of tables) {
     try {
       await client.query(sqlOf(table));
@@ -158,7 +172,9 @@ async function changeTables(
     } catch (error) {
       const sqlState = sqlStateOf(error);
       if (sqlState === undefined) throw error;
-      if (!GONE.includes(sqlState)) refused.push({ table, reason: (error as Error).message });
+      if (GONE.includes(sqlState)) continue;
+      const lock = sqlState === LOCKED ? await tableLock(client, [table]) : undefined;
+      refused.push({ table, reason: lock?.what ?? (error as Error).message });
     }
   }
   return { done, refused };

@@ -3,6 +3,7 @@
 import type { Client } from 'pg';
 import type { TableName } from '../../core/selection.ts';
 import type { DatabaseSettings } from '../settings.ts';
+import { FIRST_USER_OID, HAS_SCHEMA_ENTRIES } from '../versions.ts';
 import { tableKey, type TableState } from './tables.ts';
 
 export type Publication = {
@@ -34,9 +35,36 @@ type PublicationRow = Pick<Publication, 'viaRoot' | 'allTables' | 'sendsStored' 
   readonly pubupdate: boolean;
   readonly pubdelete: boolean;
   readonly pubtruncate: boolean;
-  readonly tables: readonly TableName[] | null;
   readonly entries: readonly (TableName & { readonly hasColumns: boolean })[] | null;
+  readonly serverVersion: number;
 };
+
+/**
+ * The tables of a publication under the names that their rows come by, `$1` being its name. The view pg_publication_tables says the
+ * same, and waits for every table that somebody has for himself (VACUUM FULL, a schema change): one such table must not hold up all.
+ */
+const carriedTables = (serverVersion: number): string => `
+  with recursive pub as (select oid, puballtables, pubviaroot from pg_publication where pubname = $1),
+  listed (oid) as (
+    select r.prrelid from pg_publication_rel r join pub on r.prpubid = pub.oid
+    union select c.oid from pg_class c join pub on pub.puballtables and not (pub.pubviaroot and c.relispartition)
+      where c.oid >= ${FIRST_USER_OID}
+    ${
+      serverVersion >= HAS_SCHEMA_ENTRIES
+        ? `union select c.oid from pg_publication_namespace s join pub on s.pnpubid = pub.oid
+           join pg_class c on c.relnamespace = s.pnnspid`
+        : ''
+    }
+  ),
+  carried (oid) as (
+    select oid from listed
+    union select c.oid from carried above join pg_inherits i on i.inhparent = above.oid
+      join pg_class c on c.oid = i.inhrelid and c.relispartition join pub on not pub.pubviaroot
+  )
+  select n.nspname as schema, c.relname as table
+  from carried join pg_class c on c.oid = carried.oid join pg_namespace n on n.oid = c.relnamespace cross join pub
+  where c.relpersistence = 'p' and (c.relkind = 'r' or c.relkind = 'p' and pub.pubviaroot)
+  order by 1, 2`;
 
 /** Undefined when there is no such publication in this database. */
 export async function readPublication(client: Client, name: string): Promise<Publication | undefined> {
@@ -46,8 +74,7 @@ export async function readPublication(client: Client, name: string): Promise<Pub
        coalesce(to_jsonb(p) ->> 'pubgencols' = 's', false) as "sendsStored",
        pg_has_role(pubowner, 'USAGE') as changeable,
        coalesce(obj_description(p.oid, 'pg_publication') = '${KEPT_COMMENT}', false) as kept,
-       (select json_agg(json_build_object('schema', schemaname, 'table', tablename)) from pg_publication_tables t
-          where t.pubname = p.pubname) as tables,
+       current_setting('server_version_num')::int as "serverVersion",
        (select json_agg(json_build_object('schema', n.nspname, 'table', c.relname, 'hasColumns', to_jsonb(r) ->> 'prattrs' is not null))
           from pg_publication_rel r join pg_class c on c.oid = r.prrelid join pg_namespace n on n.oid = c.relnamespace
           where r.prpubid = p.oid) as entries
@@ -56,7 +83,7 @@ export async function readPublication(client: Client, name: string): Promise<Pub
   );
   const row = rows[0];
   if (row === undefined) return undefined;
-  const { pubinsert, pubupdate, pubdelete, pubtruncate, tables, entries: listed, ...rest } = row;
+  const { pubinsert, pubupdate, pubdelete, pubtruncate, entries: listed, serverVersion, ...rest } = row;
   const actions = [
     ['insert', pubinsert],
     ['update', pubupdate],
@@ -64,12 +91,13 @@ export async function readPublication(client: Client, name: string): Promise<Pub
     ['truncate', pubtruncate],
   ] as const;
   const entries = (listed ?? []).map(({ schema, table }) => ({ schema, table }));
+  const { rows: tables } = await client.query<TableName>(carriedTables(serverVersion), [name]);
   return {
     ...rest,
     name,
     publishes: actions.filter(([, published]) => published).map(([action]) => action),
-    // A root, or a partition listed beside its root, is an entry that pg_publication_tables does not show.
-    tables: [...new Map([...(tables ?? []), ...entries].map((table) => [tableKey(table), table])).values()],
+    // A root, or a partition listed beside its root, is an entry whose name no rows come by.
+    tables: [...new Map([...tables, ...entries].map((table) => [tableKey(table), table])).values()],
     entries,
     columnLists: (listed ?? []).filter(({ hasColumns }) => hasColumns),
   };

@@ -49,7 +49,7 @@ export async function readWanted(
       ((publication === undefined || isOwn) && isFit(state)) ||
       (publication !== undefined && carried(publication, state) !== 'none'),
   );
-  const columns = await readColumns(client, tablesWithColumns(sinks, coming), settings.publication.name);
+  const columns = await readColumns(client, tablesWithColumns(sinks, coming), publication);
   return { named, states, open, existing, others, unmatched, columnFaults: columnFaults(sinks, columns) };
 }
 

@@ -130,6 +130,31 @@ describe('who we are', () => {
     await expect(open(settingsOf(changes()))).resolves.toBeUndefined();
   });
 
+  test('is told by SCRAM with as many rounds as a careful administrator wants, and no more than means harm', async ({
+    skip,
+  }) => {
+    if (version < 160_000) skip('the number of rounds cannot be chosen before 16');
+    const setPassword = (rounds: string): Promise<unknown> =>
+      admin.query(
+        `set scram_iterations = ${rounds}; alter role byscram password 'open sesame'; reset scram_iterations`,
+      );
+    try {
+      await setPassword('600000');
+      await open(settingsOf({ username: 'byscram' }));
+      // As a server would store it that asks for them: hashing takes too long for a test.
+      await admin.query(
+        `update pg_authid set rolpassword = replace(rolpassword, '$600000:', '$6000000:') where rolname = 'byscram'`,
+      );
+      await expect(open(settingsOf({ username: 'byscram' }))).rejects.toMatchObject({
+        code: 'SCRAM_TOO_COSTLY',
+        hint: expect.stringContaining('SET scram_iterations = 4096;'),
+      });
+    } finally {
+      await setPassword('4096');
+    }
+    await open(settingsOf({ username: 'byscram' }));
+  });
+
   test('that the server does not believe is refused, with what cures it', async () => {
     await expect(open(settingsOf({ username: 'other', tls: tlsWith(client) }))).rejects.toMatchObject({
       code: 'AUTHENTICATION_REFUSED',
@@ -226,6 +251,32 @@ describe('who the server is', () => {
       await expect.poll(() => refusal(tls), soon).toBe('none');
     }
   });
+
+  test.each([
+    ['Ed25519', ['-newkey', 'ed25519', '-nodes']],
+    ['Ed448', ['-newkey', 'ed448', '-nodes']],
+  ])(
+    'is bound to where its certificate lets it: one signed by %s does not, and is no hindrance unless binding is required',
+    async (_name, key) => {
+      const other = certificateAuthority('Another algorithm', key);
+      const tls = { mode: 'verify-full', ca: other.cert } as const;
+      try {
+        showServerCertificate(other.issue({ commonName: 'db.test', names: NAMES }));
+        await reload();
+        await expect.poll(() => refusal(tls), soon).toBe('none');
+        await expect(
+          open(settingsOf({ username: 'byscram', tls, authentication: REQUIRED })),
+        ).rejects.toMatchObject({
+          code: 'AUTHENTICATION_UNWANTED',
+          hint: expect.stringContaining('signed by RSA or ECDSA'),
+        });
+      } finally {
+        showServerCertificate(goodServer);
+        await reload();
+        await expect.poll(() => refusal({ ...tls, ca: authority.cert }), soon).toBe('none');
+      }
+    },
+  );
 
   test('is asked for TLS from the first byte where it can be', async () => {
     const tls = { mode: 'verify-full', ca: authority.cert, negotiation: 'direct' } as const;

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { sqlStateOf } from '../../../src/postgres/connection/fault.ts';
+import { connectionFault, sqlStateOf } from '../../../src/postgres/connection/fault.ts';
+import { databaseSettings } from '../../support/database-settings.ts';
 
 test.each([
   ['42710', '42710'],
@@ -15,4 +16,14 @@ test.each([
 test('what has no code has no SQLSTATE', () => {
   expect(sqlStateOf(new Error('refused'))).toBeUndefined();
   expect(sqlStateOf('42710')).toBeUndefined();
+});
+
+test('a query that is not answered is no server that cannot be reached', () => {
+  const target = { host: 'db', port: 5432 };
+  const settings = databaseSettings({ name: 'shop', ...target });
+  expect(connectionFault(new Error('Query read timeout'), settings, target)).toMatchObject({
+    code: 'CONNECTION_SILENT',
+    kind: 'retryable',
+    message: 'database "shop": db:5432 has not answered a query in time',
+  });
 });
