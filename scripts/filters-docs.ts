@@ -84,6 +84,29 @@ needs it; \`false and absent\` is false all the same, \`true or absent\` true. T
 
 An error in a row (a division by zero, a text that is no number) makes it a dead letter with SQL's error. A constant part that is an error is refused before anything runs.
 
+## Rows that leave and enter: \`where_moves\`
+
+An update can take a row out of what the filter names. By default it is judged as it is after the change: what does not pass is not sent, and whoever keeps a copy keeps the row as it was. With \`where_moves: convert\` the copy stays what
+\`select … where\` would give, by [Postgres' own table](https://www.postgresql.org/docs/current/logical-replication-row-filter.html#LOGICAL-REPLICATION-ROW-FILTER-TRANSFORMATIONS) for publications with a row filter:
+
+| the old row | the new row | is sent as                            |
+| ----------- | ----------- | ------------------------------------- |
+| passes      | passes      | \`update\`                            |
+| passes      | does not    | \`delete\`, with \`metadata.moved: out\` |
+| does not    | passes      | \`insert\`, with \`metadata.moved: in\`  |
+| does not    | does not    | nothing                               |
+| not known   | passes      | \`update\`                            |
+| not known   | does not    | \`delete\`, with \`metadata.moved: out\` |
+| any         | not known   | as \`on_absent\` says                 |
+
+- It needs \`insert\`, \`update\` and \`delete\` among the actions, \`deletes_outside: deliver\`, and a filter that asks for one row's columns only: no \`old.x\` or \`new.x\`, no \`meta.action\`, \`meta.commit_timestamp\` or \`meta.annotations\`.
+- The delete is the one that Postgres would send of the old row: with all of its columns under \`REPLICA IDENTITY FULL\`, else with its key, and with nothing of the new row. It stands in the message group of the old row and goes where that went; what follows in the group of
+  the new row waits for it.
+- The old row is known under \`REPLICA IDENTITY FULL\`, or where the filter asks for columns of the replica identity alone. Else every update of a row outside is a \`delete\` by key, also of a row that was never inside: harmless, and many. A row that enters is an \`update\` then: upsert. \`tailrace check --database\` names such tables.
+- A row that enters may lack a large value that did not change, without \`REPLICA IDENTITY FULL\`: \`metadata.unchanged_columns\` names it.
+- A changed key is an \`update\`, or a delete and an insert (\`key_changes: split\`), where both rows pass; where only the old one passes or is not known it is a delete of the old key, where only the new one does an insert.
+- The format \`pg2sqs\` has no metadata: its \`kind\` is \`delete\` or \`insert\`, and nothing says that the row moved.
+
 ## The same answer, always
 
 A change is judged alike after a restart, a rewind or on another machine. So what depends on the time, the session or the server is refused, with its cure: \`now()\` and its kin (\`meta.commit_timestamp\`), \`'today'\`, \`to_char\`, a timestamptz without its offset, one

@@ -49,6 +49,8 @@ export type SinkSettings = {
   readonly onAbsent: 'dead_letter' | 'deliver' | 'drop';
   /** And of a delete. */
   readonly deletesOutside: 'deliver' | 'drop';
+  /** `convert`: an update is a delete where its row leaves what the filter names, and an insert where it enters. */
+  readonly whereMoves: 'ignore' | 'convert';
   readonly format: FormatName;
   /** What the format's own schema made of its keys; undefined where it has none. */
   readonly formatOptions: unknown;

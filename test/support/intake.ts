@@ -26,7 +26,7 @@ const TEXT = 25;
 export function describeTable(table: {
   readonly id: number;
   readonly name?: string;
-  readonly identity?: 'd' | 'f';
+  readonly identity?: 'd' | 'f' | 'i';
   readonly columns?: readonly ColumnSpec[];
   readonly key?: readonly string[];
   /** The xid that made the key; default: older than everything. */
@@ -75,6 +75,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     tables: [],
     onAbsent: 'dead_letter',
     deletesOutside: 'deliver',
+    whereMoves: 'ignore',
     actions: ['insert', 'update', 'delete'] satisfies Action[],
     format: 'sequin',
     messageGrouping: true,

@@ -44,6 +44,7 @@ const SINK_SETTINGS: SinkSettings = {
   tables: [],
   onAbsent: 'dead_letter',
   deletesOutside: 'deliver',
+  whereMoves: 'ignore',
   actions: ['insert', 'update', 'delete'],
   format: 'sequin',
   formatOptions: undefined,

@@ -132,6 +132,7 @@ const toSink = (
   ...(filters.where && { where: filters.where }),
   onAbsent: config.on_absent,
   deletesOutside: config.deletes_outside,
+  whereMoves: config.where_moves,
   format: config.format,
   formatOptions: config.format_options,
   values: config.values,

@@ -3,6 +3,7 @@
 import {
   createRowEvent,
   type Action,
+  type Moved,
   type Part,
   type Relation,
   type RowAction,
@@ -18,6 +19,7 @@ import type { Arena } from '../delivery/arena.ts';
 import { Pending, SplitChange, type PendingTransaction } from '../delivery/pending.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
 import type { SinkMarkers } from './markers.ts';
+import { SENT_AS } from './moved-rows.ts';
 import { oversizePlan, queueOf, type ActionPlan, type PlannedAction, type TablePlan } from './table-plan.ts';
 import type { LoggedRow, WalkPorts } from './log-walker.ts';
 import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
@@ -54,6 +56,7 @@ export class RowIntake implements WalkPorts {
     index: 0,
     idempotencyKey: '',
     keyChange: false,
+    moved: undefined,
     read: false,
   };
   readonly #steps: readonly Step[];
@@ -163,6 +166,7 @@ export class RowIntake implements WalkPorts {
     if (row.isSchema) this.#addSchema(plan, row);
     else if (row.kind === FRAME.truncate) this.#addTruncate(plan, row);
     else if (row.rawBytes > 0) this.#addOversize(plan, row);
+    else if (row.moved !== undefined) this.#addMoved(plan, row, row.moved);
     else if (this.#isSplit(plan, row)) this.#addHalves(plan, row, row.refusal);
     else this.#addRow(plan, ACTIONS[row.kind]!, row, row.refusal);
     this.#split = undefined;
@@ -175,6 +179,7 @@ export class RowIntake implements WalkPorts {
     if (message.action === 'truncate') return this.#renderTruncate(message);
     this.#decode(bytes, 0, bytes.length);
     if (message.part !== undefined) this.#event.action = message.action as RowAction;
+    if (message.moved !== undefined) tablePlan(message).moveRow!(this.#event, message.moved);
     this.#renderRow(message);
   }
 
@@ -212,6 +217,26 @@ export class RowIntake implements WalkPorts {
     plan.barriers.regroup(plan.grouping);
     if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
     unsettled.enter(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
+  }
+
+  /** An update that is a delete in the old group, or an insert in the new one: in order with what follows and precedes in the other. */
+  #addMoved(plan: TablePlan, row: LoggedRow, moved: Moved): void {
+    const { unsettled } = this.#ports;
+    const { transaction } = row;
+    const event = this.#event;
+    const action = SENT_AS[moved];
+    const actionPlan = plan[action]!;
+    this.#decode(row.bytes, row.start, row.end);
+    if (isDamagedRow(event) && plan.hasDamagedKey(event)) return this.#addUndecodable(plan, 'update', row);
+    // As it is, and as it was: a delete alone would not know what the update did not change.
+    const current = actionPlan.group?.current(event, transaction);
+    const previous = actionPlan.group?.previous(event, transaction);
+    const [group, other] = moved === 'out' ? [previous ?? current, current] : [current, previous];
+    plan.moveRow!(event, moved);
+    const message = this.#message(row, { plan, actionPlan, action, event, group, moved });
+    plan.barriers.regroup(plan.grouping);
+    if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
+    unsettled.enter(message, { group, previousGroup: other === group ? undefined : other });
   }
 
   #addTruncate(plan: TablePlan, row: LoggedRow): void {
@@ -309,9 +334,10 @@ export class RowIntake implements WalkPorts {
       readonly event: RowEvent | undefined;
       readonly group: string | undefined;
       readonly part?: Part;
+      readonly moved?: Moved;
     },
   ): Pending {
-    const { plan, actionPlan, action, event, group, part } = what;
+    const { plan, actionPlan, action, event, group, part, moved } = what;
     const { rawBytes } = part === 'schema' ? WHOLE : row;
     const split = this.#split;
     split?.add(1);
@@ -327,6 +353,7 @@ export class RowIntake implements WalkPorts {
       rawBytes,
       split,
       part,
+      moved,
       ...(event !== undefined && action === 'read' && { readKey: plan.readKey?.(event) }),
     });
   }
@@ -369,6 +396,7 @@ export class RowIntake implements WalkPorts {
     context.index = message.index;
     context.idempotencyKey = message.idempotencyKey;
     context.keyChange = message.part !== undefined && message.part !== 'schema';
+    context.moved = message.moved;
     context.read = message.action === 'read';
     return this.#ports.unsettled.arenas.enter();
   }

@@ -1,6 +1,6 @@
 // What a sink does to the rows that it wants before they become messages: the steps, their order, the rows they work on.
 // A filter, an enrichment, a function of the user's: each is one step.
-import { createRowEvent, type Relation, type RowEvent } from '../../core/change.ts';
+import { createRowEvent, type Moved, type Relation, type RowEvent } from '../../core/change.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import type { Position } from '../../core/position.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
@@ -46,6 +46,8 @@ export class WantedRow implements LoggedRow {
   readonly isSchema: boolean;
   /** A step has decided that it is not sent. */
   isDropped = false;
+  /** The filter has decided that this update is a delete, or an insert. */
+  moved: Moved | undefined;
   /** A step has decided that it becomes a dead letter, and why. */
   refusal: DeliveryError | undefined;
 

@@ -8,6 +8,7 @@ import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
 import type { Sink } from '../../sinks/sink.ts';
 import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
+import { rowMover, type MoveRow } from './moved-rows.ts';
 import { readKeyOf } from './read-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
@@ -41,6 +42,8 @@ export type TablePlan = MessagePlan & {
   readonly hasDamagedKey: (event: RowEvent) => boolean;
   /** Which of its changes pass; undefined: all. */
   readonly filter: TableFilter | undefined;
+  /** Set where an update is a delete for a row that leaves what the filter names, and an insert for one that enters. */
+  readonly moveRow: MoveRow | undefined;
   /** Set where the sink wants the facts of each row. */
   readonly facts: RowFactReader | undefined;
   /** Set where an update that changes the key is sent as a delete and an insert: is this one? */
@@ -111,6 +114,7 @@ export function compileTablePlan(
   if (Object.keys(actions).length === 0 && (read !== undefined || schemaChange === undefined))
     return undefined;
   const columns = columnsOf(relation, table, ports);
+  const filter = compileTableFilter(relation, [settings.where, table?.where]);
   return {
     schema: relation.schema,
     table: relation.table,
@@ -133,7 +137,8 @@ export function compileTablePlan(
     grouped: settings.messageGrouping,
     barriers: ports.barriers.of(relation.schema, relation.table),
     hasDamagedKey: damagedKey(relation),
-    filter: compileTableFilter(relation, [settings.where, table?.where]),
+    filter,
+    moveRow: filter !== undefined && settings.whereMoves === 'convert' ? rowMover(relation) : undefined,
     facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
     insert: actions.insert,

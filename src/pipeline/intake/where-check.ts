@@ -6,9 +6,9 @@ import { TailraceError } from '../../core/errors.ts';
 import { nameFor } from '../../core/partitions.ts';
 import { formatTableName, optionsFor, type TableName } from '../../core/selection.ts';
 import { lineAndColumn } from '../../functions/where/fault.ts';
+import { namedColumns } from '../../functions/where/named-columns.ts';
 import { characterPlace } from '../../functions/where/positions.ts';
 import { characterCount } from '../../functions/where/values/texts.ts';
-import type { Syntax } from '../../functions/where/syntax.ts';
 import { buildRelation } from '../../pgoutput/enrichment.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
 import { closeConnection } from '../../postgres/connection/connection.ts';
@@ -145,7 +145,7 @@ const BEFORE = 'select s.* from jsonb_to_record(null::jsonb) as old(';
  * out: nobody has to be allowed to use its type.
  */
 function describing(client: Client, filter: PlacedFilter, { relation, typeTexts }: Found): Described {
-  const named = new Set(columnsIn(filter.syntax));
+  const named = new Set(namedColumns(filter.syntax).map(({ name }) => name));
   const columns = relation.columns
     .filter(({ name }, i) => named.has(name) || i === 0)
     .map(({ name }) => `${client.escapeIdentifier(name)} ${typeTexts.get(name)!}`)
@@ -156,13 +156,6 @@ function describing(client: Client, filter: PlacedFilter, { relation, typeTexts 
     before.length,
     filter.text,
   );
-}
-
-function columnsIn(syntax: unknown): string[] {
-  if (typeof syntax !== 'object' || syntax === null) return [];
-  const { kind, name } = syntax as Partial<Extract<Syntax, { kind: 'column' }>>;
-  const own = kind === 'column' && name !== undefined ? [name] : [];
-  return [...own, ...Object.values(syntax).flatMap(columnsIn)];
 }
 
 type Refusal = { readonly code: string; readonly message: string; readonly at: number };

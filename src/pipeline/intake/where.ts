@@ -1,6 +1,6 @@
 // The step `where`: which changes a sink's filters let through, and what becomes of one that cannot be judged.
 // Hot file: runs for every wanted row of a sink with a filter (bench/micro/where.ts).
-import type { RowAction } from '../../core/change.ts';
+import type { Moved, RowEvent } from '../../core/change.ts';
 import type { SinkCounts } from '../../core/counts.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import type { Verdict } from '../../functions/where/filter.ts';
@@ -8,6 +8,7 @@ import type { ChangeFacts } from '../../functions/where/scope.ts';
 import { EvaluationError } from '../../functions/where/values/failure.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import type { SinkSettings } from '../settings.ts';
+import { moveOf, SENT_AS } from './moved-rows.ts';
 import type { RowBatch, Step, WantedRow } from './steps.ts';
 import type { TableFilter } from './table-filter.ts';
 
@@ -29,8 +30,10 @@ export function whereStep(
       const verdict = judged(filter, rows, row);
       if (verdict === 'pass') continue;
       if (verdict === 'drop') drop(rows, row);
-      else if (verdict !== 'absent') row.refusal = verdict;
-      else decideAbsent(row, settings, () => drop(rows, row));
+      else if (verdict === 'absent') decideAbsent(row, settings, () => drop(rows, row));
+      else if (typeof verdict === 'object') row.refusal = verdict;
+      else if (row.plan[SENT_AS[verdict]] === undefined) drop(rows, row);
+      else row.moved = verdict;
     }
   };
 }
@@ -44,17 +47,36 @@ const CHANGE: { -readonly [Key in keyof ChangeFacts]: ChangeFacts[Key] } = {
   annotations: undefined,
 };
 
-function judged(filter: TableFilter, rows: RowBatch, row: WantedRow): Verdict | DeliveryError {
+function judged(filter: TableFilter, rows: RowBatch, row: WantedRow): Verdict | Moved | DeliveryError {
   CHANGE.action = actionOf(row);
   CHANGE.schema = row.plan.schema;
   CHANGE.table = row.plan.table;
   CHANGE.commitTimeUs = row.transaction.commitTimeUs;
   CHANGE.annotations = row.transaction.annotations;
   try {
-    return filter.judge(rows.read(row), CHANGE);
+    const event = rows.read(row);
+    const verdict = filter.judge(event, CHANGE);
+    const moves = row.kind === FRAME.update && row.plan.moveRow !== undefined;
+    return moves ? moveOf(judgedBefore(filter, event), verdict) : verdict;
   } catch (error) {
     if (!(error instanceof EvaluationError)) throw error;
     return refusal('WHERE_ERROR', row, `where cannot be evaluated for this row: ${error.message}`);
+  }
+}
+
+/**
+ * Does the row as it was before an update pass? As the delete of it would. Where that is an error, nobody knows of it: the row as it is
+ * now may pass all the same.
+ */
+function judgedBefore(filter: TableFilter, event: RowEvent): Verdict {
+  event.action = 'delete';
+  try {
+    return filter.judge(event, CHANGE);
+  } catch (error) {
+    if (!(error instanceof EvaluationError)) throw error;
+    return 'absent';
+  } finally {
+    event.action = 'update';
   }
 }
 
@@ -89,5 +111,11 @@ const refusal = (code: string, row: WantedRow, what: string): DeliveryError => (
   hint: `${actionOf(row)} of ${row.plan.schema}.${row.plan.table}: ${what}`,
 });
 
-const actionOf = ({ kind }: WantedRow): RowAction =>
-  kind === FRAME.insert ? 'insert' : kind === FRAME.update ? 'update' : 'delete';
+const actionOf = ({ kind }: WantedRow): ChangeFacts['action'] => ACTIONS[kind]!;
+
+const ACTIONS: Readonly<Record<number, ChangeFacts['action']>> = {
+  [FRAME.insert]: 'insert',
+  [FRAME.update]: 'update',
+  [FRAME.delete]: 'delete',
+  [FRAME.read]: 'read',
+};

@@ -14,6 +14,7 @@ import {
   UNCHANGED,
   updateMessage,
 } from '../../support/pgoutput-messages.ts';
+import { readsOf } from '../../support/reads.ts';
 
 const T = { commitLsn: 100n, rows: 0 };
 const INT4 = 23;
@@ -39,13 +40,15 @@ const filter = (text: string): PlacedFilter => ({
   place: 'tailrace.yaml:5:5  sinks[users].where',
 });
 
+const SETTINGS = { tables: [], onAbsent: 'dead_letter', deletesOutside: 'deliver' } as const;
+
 type Options = Partial<
   Pick<SinkSettings, 'where' | 'tables' | 'onAbsent' | 'deletesOutside' | 'keyChanges' | 'actions'>
 >;
 
 function intakeOf(options: Options, messages: readonly Buffer[]) {
   const counts = zeroCounts();
-  const settings = { tables: [], onAbsent: 'dead_letter', deletesOutside: 'deliver', ...options } as const;
+  const settings = { ...SETTINGS, ...options };
   const where = whereStep(settings, counts);
   const blocks = blocksOf([
     begin(T),
@@ -63,9 +66,7 @@ const delivered = (h: ReturnType<typeof intakeOf>): string[] =>
     .map(({ action, index }) => `${action} ${index}`);
 
 test('without a filter there is no step', () => {
-  expect(
-    whereStep({ tables: [], onAbsent: 'dead_letter', deletesOutside: 'deliver' }, zeroCounts()),
-  ).toBeUndefined();
+  expect(whereStep(SETTINGS, zeroCounts())).toBeUndefined();
 });
 
 test("only what is true passes, the sink's filter and the table's own; the rest is settled and counted", async () => {
@@ -124,6 +125,23 @@ test('a change that cannot be judged is a dead letter in its place, and no other
   await dropping.drained();
   expect(delivered(dropping)).toEqual(['insert 0', 'update 3']);
   expect(dropping.counts.filtered).toBe(1);
+});
+
+test('a row that a backfill has read is judged as what it is', async () => {
+  const passing = async (text: string) => {
+    const where = filter(text);
+    const steps = { where: whereStep({ ...SETTINGS, where }, zeroCounts())! };
+    const rows = [
+      ['1', 'a'],
+      ['2', null],
+    ];
+    const h = sinkIntake({ settings: { where }, blocks: blocksOf(readsOf({ rows })), ports: { steps } });
+    await h.walk();
+    return h.letIn().map(({ action, index }) => `${action} ${index}`);
+  };
+  expect(await passing(`note is not null and meta.action = 'read'`)).toEqual(['read 0']);
+  expect(await passing(`old.id is null`)).toEqual(['read 0', 'read 1']);
+  expect(await passing(`meta.action in ('insert', 'update', 'delete')`)).toEqual([]);
 });
 
 test('a key change that is sent as two messages is judged once, for both', async () => {
