@@ -71,15 +71,18 @@ line and column of the file, inside of block scalars too. Nothing in it is repla
 | \`meta.commit_timestamp\` | when the transaction committed, a timestamptz                                                     |
 | \`meta.annotations\` | what the application said of its transaction (jsonb): \`meta.annotations->>'source' is distinct from 'import'\` |
 
-Only what is true passes: false and NULL do not. What does not pass is settled and counted (\`filtered\` in the status). TRUNCATE passes every filter. A row is judged by the columns that its table had when it was written: where a later
-table lacks a column that the filter names, or has it in a type that does not fit, the sink stops at that change and says so; nothing is lost.
+Only what is true passes: false and NULL do not. What does not pass is settled and counted (\`filtered\` in the status). TRUNCATE passes every filter. A row is judged by the columns that its table had when it was written. Where they do not fit
+the filter any more (a column was dropped or has another type), or a table comes later that lacks them, \`on_schema_break\` decides:
+
+- \`halt\` (default): the sink delivers what came before, waits at that change, and says which column it is and since when, in the status and the log. With another filter (or one of the table's own under \`tables\`) it goes on there at the next start;
+- \`dead_letter\`: changes of that table are dead letters until the filter is changed; the rest goes on.
 
 ## What Postgres did not send
 
 A value may be unknown: a large one (TOAST) that an update did not change, or all columns but the key of a deleted row, both in tables without \`REPLICA IDENTITY FULL\`. It is neither NULL nor false, but **absent**, and so is the result of whatever
 needs it; \`false and absent\` is false all the same, \`true or absent\` true. Then
 
-- of an update \`on_absent\` decides: \`dead_letter\` (default), \`deliver\` or \`drop\`;
+- of an update \`on_absent\` decides: \`dead_letter\` (default), \`deliver\` or \`drop\`. More than 1,000 such dead letters within a minute are no accident: the sink is held, and says so, until \`tailrace resume\` (or the next start) lets it go on;
 - of a delete \`deletes_outside\`: \`deliver\` (default: who has the row must learn that it is gone) or \`drop\`.
 
 An error in a row (a division by zero, a text that is no number) makes it a dead letter with SQL's error. A constant part that is an error is refused before anything runs.

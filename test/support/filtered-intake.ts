@@ -41,6 +41,7 @@ export function convertingIntake(
 ) {
   const counts = zeroCounts();
   const all = {
+    name: 'users',
     tables: [],
     onAbsent: 'dead_letter',
     deletesOutside: 'deliver',

@@ -76,6 +76,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     onAbsent: 'dead_letter',
     deletesOutside: 'deliver',
     whereMoves: 'ignore',
+    onSchemaBreak: 'halt',
     actions: ['insert', 'update', 'delete'] satisfies Action[],
     format: 'sequin',
     messageGrouping: true,
@@ -137,7 +138,10 @@ export function sinkIntake(options: IntakeOptions = {}) {
     dead,
     /** Takes all blocks, waiting for each, and sends nothing yet. */
     walk: async (): Promise<void> => {
-      for (const block of blocks) await walker.block(block, patient);
+      for (const block of blocks) {
+        await walker.block(block, patient);
+        if (intake.halt !== undefined) throw intake.halt;
+      }
     },
     /** What is let in and not settled. */
     letIn: (): Pending[] => [...unsettled.all()],

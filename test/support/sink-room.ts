@@ -45,6 +45,7 @@ const SINK_SETTINGS: SinkSettings = {
   onAbsent: 'dead_letter',
   deletesOutside: 'deliver',
   whereMoves: 'ignore',
+  onSchemaBreak: 'halt',
   actions: ['insert', 'update', 'delete'],
   format: 'sequin',
   formatOptions: undefined,

@@ -9,7 +9,7 @@ import {
   type RowAction,
   type RowEvent,
 } from '../../core/change.ts';
-import type { DeliveryError } from '../../core/errors.ts';
+import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import type { RenderContext } from '../../formats/format.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { isKeyProven } from '../../pgoutput/enrichment.ts';
@@ -18,6 +18,7 @@ import { OldRows } from '../../pgoutput/old-rows.ts';
 import type { Arena } from '../delivery/arena.ts';
 import { Pending, SplitChange, type PendingTransaction } from '../delivery/pending.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
+import { haltedAt } from './halts.ts';
 import type { SinkMarkers } from './markers.ts';
 import { SENT_AS } from './moved-rows.ts';
 import { oversizePlan, queueOf, type ActionPlan, type PlannedAction, type TablePlan } from './table-plan.ts';
@@ -66,6 +67,7 @@ export class RowIntake implements WalkPorts {
   #split: SplitChange | undefined;
   /** Changes that a step has dropped. */
   dropped = 0;
+  #halt: TailraceError | undefined;
 
   constructor(ports: IntakePorts) {
     this.#ports = ports;
@@ -73,13 +75,20 @@ export class RowIntake implements WalkPorts {
     if (this.#steps.length > 0) this.#rows = [];
   }
 
+  /** What the sink waits at: nothing from there on is let in. */
+  get halt(): TailraceError | undefined {
+    return this.#halt;
+  }
+
   marker(transaction: PendingTransaction, message: LogicalMessage): PendingTransaction {
+    if (this.#halt !== undefined) return transaction;
     return this.#ports.markers.mark(transaction, message);
   }
   markersLost(transaction: PendingTransaction): void {
     this.#ports.markers.lost(transaction);
   }
   committed(transaction: PendingTransaction): void {
+    if (this.#halt !== undefined) return;
     this.#ports.markers.committed(transaction);
   }
 
@@ -145,7 +154,7 @@ export class RowIntake implements WalkPorts {
   }
 
   letIn(signal: AbortSignal): boolean | Promise<boolean> {
-    if (this.#rows === undefined || this.#rows.length === 0) return true;
+    if (this.#rows === undefined || this.#rows.length === 0) return this.#halt === undefined;
     const rows = new RowBatch(this.#rows, signal, this.#oldRows);
     this.#rows = [];
     const haveRun = runSteps(this.#steps, rows);
@@ -154,10 +163,11 @@ export class RowIntake implements WalkPorts {
     return haveRun.then((isDone) => isDone && this.#addAll(rows, (row) => this.#isDone(row)));
   }
 
-  #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): true {
+  #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): boolean {
     this.dropped += rows.dropped;
     for (const row of rows.all) if (!row.isDropped && !isOver(row)) this.#add(row);
-    return true;
+    this.#halt = rows.halt ?? this.#halt;
+    return this.#halt === undefined;
   }
 
   #add(row: WantedRow): void {
@@ -309,7 +319,10 @@ export class RowIntake implements WalkPorts {
     this.#split = undefined;
   }
 
-  #planOf({ relationId, transaction }: LoggedRow): TablePlan | null {
+  /** Null: the sink does not want such rows, or takes nothing any more. */
+  #planOf(row: LoggedRow): TablePlan | null {
+    if (this.#halt !== undefined) return null;
+    const { relationId, transaction } = row;
     const plan = this.#plans.get(relationId);
     const isKnown = plan !== undefined && (plan === null || !plan.awaitsKey);
     if (isKnown) return plan;
@@ -320,9 +333,15 @@ export class RowIntake implements WalkPorts {
     const isProven = transaction.readUpTo !== undefined || isKeyProven(relation, transaction.xid);
     if (plan !== undefined && !isProven) return plan;
     const isRead = transaction.readUpTo !== undefined;
-    const compiled = this.#ports.compile(relation, isProven, isRead) ?? null;
-    this.#plans.set(relationId, compiled);
-    return compiled;
+    try {
+      const compiled = this.#ports.compile(relation, isProven, isRead) ?? null;
+      this.#plans.set(relationId, compiled);
+      return compiled;
+    } catch (error) {
+      if (!(error instanceof TailraceError)) throw error;
+      this.#halt = haltedAt(row, error);
+      return null;
+    }
   }
 
   #message(

@@ -1,5 +1,6 @@
 // How one sink treats the rows of one relation: compiled once, used for every row until the relation changes (row-intake.ts).
 import type { Action, Relation, RowAction, RowEvent } from '../../core/change.ts';
+import { TailraceError } from '../../core/errors.ts';
 import { asSeenBy, type SchemaChange } from '../../core/schema-change.ts';
 import type { ValueRenderer } from '../../core/render.ts';
 import { nameFor } from '../../core/partitions.ts';
@@ -42,6 +43,8 @@ export type TablePlan = MessagePlan & {
   readonly hasDamagedKey: (event: RowEvent) => boolean;
   /** Which of its changes pass; undefined: all. */
   readonly filter: TableFilter | undefined;
+  /** Why there is none that could judge them: they are dead letters. */
+  readonly filterFault: TailraceError | undefined;
   /** Set where an update is a delete for a row that leaves what the filter names, and an insert for one that enters. */
   readonly moveRow: MoveRow | undefined;
   /** Set where the sink wants the facts of each row. */
@@ -114,7 +117,7 @@ export function compileTablePlan(
   if (Object.keys(actions).length === 0 && (read !== undefined || schemaChange === undefined))
     return undefined;
   const columns = columnsOf(relation, table, ports);
-  const filter = compileTableFilter(relation, [settings.where, table?.where]);
+  const { filter, filterFault } = filterOf(relation, table, settings);
   return {
     schema: relation.schema,
     table: relation.table,
@@ -138,6 +141,7 @@ export function compileTablePlan(
     barriers: ports.barriers.of(relation.schema, relation.table),
     hasDamagedKey: damagedKey(relation),
     filter,
+    filterFault,
     moveRow: filter !== undefined && settings.whereMoves === 'convert' ? rowMover(relation) : undefined,
     facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
@@ -149,6 +153,19 @@ export function compileTablePlan(
     read: actions.read,
     readKey: isRead ? readKeyOf(logged) : undefined,
   };
+}
+
+function filterOf(
+  relation: Relation,
+  table: TableOptions | undefined,
+  { where, onSchemaBreak }: SinkSettings,
+): Pick<TablePlan, 'filter' | 'filterFault'> {
+  try {
+    return { filter: compileTableFilter(relation, [where, table?.where]), filterFault: undefined };
+  } catch (error) {
+    if (onSchemaBreak === 'halt' || !(error instanceof TailraceError)) throw error;
+    return { filter: undefined, filterFault: error };
+  }
 }
 
 /** A table whose rows the sink has read under a name that it has no more: it is told so, and reads no further. */

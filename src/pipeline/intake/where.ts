@@ -2,20 +2,25 @@
 // Hot file: runs for every wanted row of a sink with a filter (bench/micro/where.ts).
 import type { Moved, RowEvent } from '../../core/change.ts';
 import type { SinkCounts } from '../../core/counts.ts';
-import type { DeliveryError } from '../../core/errors.ts';
+import { steadyMs } from '../../core/clock.ts';
+import { TailraceError, type DeliveryError } from '../../core/errors.ts';
+import { formatTableName } from '../../core/selection.ts';
 import type { Verdict } from '../../functions/where/filter.ts';
 import type { ChangeFacts } from '../../functions/where/scope.ts';
 import { EvaluationError } from '../../functions/where/values/failure.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
+import { quoteTable } from '../../postgres/preflight/tables.ts';
 import type { SinkSettings } from '../settings.ts';
+import { AbsentRate, MAX_ABSENT_LETTERS } from './absent-rate.ts';
 import { moveOf, SENT_AS } from './moved-rows.ts';
 import type { RowBatch, Step, WantedRow } from './steps.ts';
 import type { TableFilter } from './table-filter.ts';
 
 /** Undefined: the sink has no filter, and pays nothing for it. */
 export function whereStep(
-  settings: Pick<SinkSettings, 'where' | 'tables' | 'onAbsent' | 'deletesOutside'>,
+  settings: Pick<SinkSettings, 'name' | 'where' | 'tables' | 'onAbsent' | 'deletesOutside'>,
   counts: SinkCounts,
+  nowMs: () => number = steadyMs,
 ): Step | undefined {
   if (settings.where === undefined && settings.tables.every(({ where }) => where === undefined))
     return undefined;
@@ -23,15 +28,22 @@ export function whereStep(
     rows.drop(row);
     counts.filtered++;
   };
+  const rate = new AbsentRate(nowMs);
   return (rows) => {
     for (const row of rows) {
-      const { filter } = row.plan;
+      const { filter, filterFault } = row.plan;
+      if (filterFault !== undefined) row.refusal = refusal(filterFault.code, row, filterFault.message);
       if (filter === undefined) continue;
       const verdict = judged(filter, rows, row);
       if (verdict === 'pass') continue;
       if (verdict === 'drop') drop(rows, row);
-      else if (verdict === 'absent') decideAbsent(row, settings, () => drop(rows, row));
-      else if (typeof verdict === 'object') row.refusal = verdict;
+      else if (verdict === 'absent') {
+        const policy = policyFor(row, settings);
+        if (policy === 'drop') drop(rows, row);
+        else if (policy === 'dead_letter' && !rate.takes())
+          return rows.haltAt(row, tooManyAbsent(row, settings.name));
+        else if (policy === 'dead_letter') row.refusal = refusal('WHERE_ABSENT', row, ABSENT_HINT);
+      } else if (typeof verdict === 'object') row.refusal = verdict;
       else if (row.plan[SENT_AS[verdict]] === undefined) drop(rows, row);
       else row.moved = verdict;
     }
@@ -81,27 +93,26 @@ function judgedBefore(filter: TableFilter, event: RowEvent): Verdict {
 }
 
 /** Of a delete the absence is certain, of other changes an accident. */
-function decideAbsent(
-  row: WantedRow,
+const policyFor = (
+  { kind }: WantedRow,
   { onAbsent, deletesOutside }: Pick<SinkSettings, 'onAbsent' | 'deletesOutside'>,
-  drop: () => void,
-): void {
-  const policy = row.kind === FRAME.delete ? deletesOutside : onAbsent;
-  switch (policy) {
-    case 'deliver':
-      return;
-    case 'drop':
-      return drop();
-    case 'dead_letter':
-      row.refusal = refusal(
-        'WHERE_ABSENT',
-        row,
-        'where needs a value that Postgres did not send, a large one that did not change; with REPLICA IDENTITY FULL on the table it is sent, and on_absent says what else becomes of such changes',
-      );
-      return;
-    default:
-      policy satisfies never;
-  }
+): SinkSettings['onAbsent'] => (kind === FRAME.delete ? deletesOutside : onAbsent);
+
+const ABSENT_HINT =
+  'where needs a value that Postgres did not send, a large one that did not change; with REPLICA IDENTITY FULL on the table it is sent, and on_absent says what else becomes of such changes';
+
+/** It waits until somebody says that it goes on: each try would make as many again. */
+function tooManyAbsent({ plan }: WantedRow, sink: string): TailraceError {
+  const table = plan.partition ?? plan;
+  return new TailraceError(
+    `more than ${MAX_ABSENT_LETTERS} changes within a minute cannot be judged by where, the last one of ${formatTableName(table)}: a large value that it needs did not change, and Postgres did not send it again`,
+    {
+      code: 'WHERE_ABSENT_TOO_OFTEN',
+      kind: 'fatal',
+      mend: 'resume',
+      hint: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL; has such values sent from now on, on_absent says what else becomes of such changes; then \`tailrace resume ${sink}\` lets it go on`,
+    },
+  );
 }
 
 const refusal = (code: string, row: WantedRow, what: string): DeliveryError => ({

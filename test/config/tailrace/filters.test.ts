@@ -25,6 +25,15 @@ test('what becomes of rows that leave is what the sink says, and check says what
   expect(converting.notes.join()).toMatch(/sink users: .*REPLICA IDENTITY FULL.*delete by key/);
 });
 
+test.each(['halt', 'dead_letter'] as const)(
+  'a filter that tables do not fit any more: %s is what the sink says',
+  async (policy) => {
+    const { settings } = await loadText(sinkOf(`    where: size > 1\n    on_schema_break: ${policy}\n`));
+    expect(settings.sinks[0]!.onSchemaBreak).toBe(policy);
+    expect((await loadText(sinkOf(''))).settings.sinks[0]!.onSchemaBreak).toBe('halt');
+  },
+);
+
 test.each([
   [
     'without a filter',
