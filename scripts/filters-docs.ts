@@ -85,6 +85,9 @@ needs it; \`false and absent\` is false all the same, \`true or absent\` true. T
 - of an update \`on_absent\` decides: \`dead_letter\` (default), \`deliver\` or \`drop\`. More than 1,000 such dead letters within a minute are no accident: the sink is held, and says so, until \`tailrace resume\` (or the next start) lets it go on;
 - of a delete \`deletes_outside\`: \`deliver\` (default: who has the row must learn that it is gone) or \`drop\`.
 
+\`tailrace check --database\` and \`doctor\` name the tables whose deletes are not judged, and the columns that may be left out as large ones (TOAST), with the SQL that has Postgres send them: \`alter table … replica identity full\`. A service says the former in its log
+as soon as it meets the table, and at each start.
+
 An error in a row (a division by zero, a text that is no number) makes it a dead letter with SQL's error. A constant part that is an error is refused before anything runs.
 
 ## Rows that leave and enter: \`where_moves\`

@@ -42,6 +42,8 @@ export type IntakePorts = {
   /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
   readonly staysLong: boolean;
   readonly steps: Steps;
+  /** Told of each relation as it comes. */
+  readonly described?: ((relation: Relation) => void) | undefined;
 };
 
 /** The walker's ports of one sink, and the rendering of what was parked. */
@@ -96,6 +98,7 @@ export class RowIntake implements WalkPorts {
     this.#relations.set(relation.id, relation);
     this.#oldRows.relation(relation);
     this.#plans.delete(relation.id);
+    this.#ports.described?.(relation);
   }
 
   reads(relation: Relation, sinks: readonly string[] | undefined): void {

@@ -226,7 +226,7 @@ export const queueOf = (
 
 /** The actions of which a sink wants the changes of this table. */
 export const wantedActions = (
-  relation: Relation,
+  relation: TableName,
   settings: Pick<SinkSettings, 'tables' | 'actions'>,
 ): readonly Action[] => actionsOf(optionsFor(relation, settings.tables), settings);
 
