@@ -45,6 +45,20 @@ test('a row that leaves is a delete with the old row, one that enters an insert,
   expect(h.counts.filtered).toBe(2);
 });
 
+test('the format pg2sqs says which of the two it is, and no more', async () => {
+  const settings = { format: 'pg2sqs', formatOptions: {} } as const;
+  const sink = { actionsAt: () => ['insert', 'update', 'delete'] as const };
+  const h = convertingIntake({ where: 'size > 10', settings, sink }, [
+    updateMessage(1, outside('1'), full(inside('1'))),
+    updateMessage(1, inside('2'), full(outside('2'))),
+  ]);
+  await h.walk();
+  expect(h.bodies()).toEqual([
+    { id: 1, code: 'code 1', size: 20, note: 'a', kind: 'delete' },
+    { id: 2, code: 'code 2', size: 20, note: 'a', kind: 'insert' },
+  ]);
+});
+
 test('without an old row what does not match is a delete by its key alone, and what matches stays an update', async () => {
   const h = convertingIntake({ where: 'size > 10', identity: 'd' }, [
     updateMessage(1, outside('1')),
