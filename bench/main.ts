@@ -117,7 +117,8 @@ function wholeNumber(name: string, text: string): number {
 
 async function measure(bench: Workbench, { scenarios, rates, distances }: Usage): Promise<Line[]> {
   const lines: Line[] = [];
-  if (scenarios.has('drain') || scenarios.has('log')) lines.push(...(await replay(bench, scenarios)));
+  const ofOneWal: readonly ScenarioName[] = ['drain', 'log', 'filter'];
+  if (ofOneWal.some((name) => scenarios.has(name))) lines.push(...(await replay(bench, scenarios)));
   if (scenarios.has('latency')) lines.push(...(await latency(bench, rates)));
   if (scenarios.has('huge')) lines.push(...(await huge(bench)));
   if (scenarios.has('isolation')) lines.push(...(await isolation(bench)));

@@ -3,6 +3,7 @@
 export const SCENARIOS = [
   'drain',
   'log',
+  'filter',
   'latency',
   'huge',
   'isolation',

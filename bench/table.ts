@@ -45,7 +45,7 @@ export type Table = { readonly head: readonly string[]; readonly rows: readonly 
 
 /** What stands in one table: lines with the same kinds of figures. */
 const GROUPS: readonly { readonly title: string; readonly scenarios: readonly ScenarioName[] }[] = [
-  { title: 'A backlog in the slot', scenarios: ['drain', 'log'] },
+  { title: 'A backlog in the slot', scenarios: ['drain', 'log', 'filter'] },
   { title: 'Latency', scenarios: ['latency', 'isolation'] },
   { title: 'A huge transaction, a huge backlog', scenarios: ['huge', 'backlog'] },
   { title: 'Growth', scenarios: ['growth'] },

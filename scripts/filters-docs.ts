@@ -71,18 +71,47 @@ line and column of the file, inside of block scalars too. Nothing in it is repla
 | \`meta.commit_timestamp\` | when the transaction committed, a timestamptz                                                     |
 | \`meta.annotations\` | what the application said of its transaction (jsonb): \`meta.annotations->>'source' is distinct from 'import'\` |
 
-Only what is true passes: false and NULL do not. What does not pass is settled and counted (\`filtered\` in the status). TRUNCATE passes every filter. A row is judged by the columns that its table had when it was written: where a later
-table lacks a column that the filter names, or has it in a type that does not fit, the sink stops at that change and says so; nothing is lost.
+Only what is true passes: false and NULL do not. What does not pass is settled and counted (\`filtered\` in the status). TRUNCATE passes every filter. A row is judged by the columns that its table had when it was written. Where they do not fit
+the filter any more (a column was dropped or has another type), or a table comes later that lacks them, \`on_schema_break\` decides:
+
+- \`halt\` (default): the sink delivers what came before, waits at that change, and says which column it is and since when, in the status and the log. With another filter (or one of the table's own under \`tables\`) it goes on there at the next start;
+- \`dead_letter\`: changes of that table are dead letters until the filter is changed; the rest goes on.
 
 ## What Postgres did not send
 
 A value may be unknown: a large one (TOAST) that an update did not change, or all columns but the key of a deleted row, both in tables without \`REPLICA IDENTITY FULL\`. It is neither NULL nor false, but **absent**, and so is the result of whatever
 needs it; \`false and absent\` is false all the same, \`true or absent\` true. Then
 
-- of an update \`on_absent\` decides: \`dead_letter\` (default), \`deliver\` or \`drop\`;
+- of an update \`on_absent\` decides: \`dead_letter\` (default), \`deliver\` or \`drop\`. More than 1,000 such dead letters within a minute are no accident: the sink is held, and says so, until \`tailrace resume\` (or the next start) lets it go on;
 - of a delete \`deletes_outside\`: \`deliver\` (default: who has the row must learn that it is gone) or \`drop\`.
 
+\`tailrace check --database\` and \`doctor\` name the tables whose deletes are not judged, and the columns that may be left out as large ones (TOAST), with the SQL that has Postgres send them: \`alter table … replica identity full\`. A service says the former in its log
+as soon as it meets the table, and at each start.
+
 An error in a row (a division by zero, a text that is no number) makes it a dead letter with SQL's error. A constant part that is an error is refused before anything runs.
+
+## Rows that leave and enter: \`where_moves\`
+
+An update can take a row out of what the filter names. By default it is judged as it is after the change: what does not pass is not sent, and whoever keeps a copy keeps the row as it was. With \`where_moves: convert\` the copy stays what
+\`select … where\` would give, by [Postgres' own table](https://www.postgresql.org/docs/current/logical-replication-row-filter.html#LOGICAL-REPLICATION-ROW-FILTER-TRANSFORMATIONS) for publications with a row filter:
+
+| the old row | the new row | is sent as                            |
+| ----------- | ----------- | ------------------------------------- |
+| passes      | passes      | \`update\`                            |
+| passes      | does not    | \`delete\`, with \`metadata.moved: out\` |
+| does not    | passes      | \`insert\`, with \`metadata.moved: in\`  |
+| does not    | does not    | nothing                               |
+| not known   | passes      | \`update\`                            |
+| not known   | does not    | \`delete\`, with \`metadata.moved: out\` |
+| any         | not known   | as \`on_absent\` says                 |
+
+- It needs \`insert\`, \`update\` and \`delete\` among the actions, \`deletes_outside: deliver\`, and a filter that asks for one row's columns only: no \`old.x\` or \`new.x\`, no \`meta.action\`, \`meta.commit_timestamp\` or \`meta.annotations\`.
+- The delete is the one that Postgres would send of the old row: with all of its columns under \`REPLICA IDENTITY FULL\`, else with its key, and with nothing of the new row. It stands in the message group of the old row and goes where that went; what follows in the group of
+  the new row waits for it.
+- The old row is known under \`REPLICA IDENTITY FULL\`, or where the filter asks for columns of the replica identity alone. Else every update of a row outside is a \`delete\` by key, also of a row that was never inside: harmless, and many. A row that enters is an \`update\` then: upsert. \`tailrace check --database\` names such tables.
+- A row that enters may lack a large value that did not change, without \`REPLICA IDENTITY FULL\`: \`metadata.unchanged_columns\` names it.
+- A changed key is an \`update\`, or a delete and an insert (\`key_changes: split\`), where both rows pass; where only the old one passes or is not known it is a delete of the old key, where only the new one does an insert.
+- The format \`pg2sqs\` has no metadata: its \`kind\` is \`delete\` or \`insert\`, and nothing says that the row moved.
 
 ## The same answer, always
 

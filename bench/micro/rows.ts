@@ -52,6 +52,7 @@ export const renderContext: RenderContext = {
   transaction,
   index: 123,
   keyChange: false,
+  moved: undefined,
   read: false,
   idempotencyKey: 'k3q9z1x8c7v6-1-16B374D848-123',
 };

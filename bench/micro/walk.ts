@@ -1,6 +1,7 @@
 // A sink's way through the log without its endpoint: rows that it does not want, and rows that it lets in, groups,
 // batches and settles. The endpoint takes every batch in the next turn of the event loop.
 import { pino } from 'pino';
+import { loadFilterParser } from '../../src/functions/where/parser.ts';
 import { tablePattern } from '../../src/core/selection.ts';
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import { ORIGIN } from '../../src/core/position.ts';
@@ -13,6 +14,8 @@ import { LogWalker } from '../../src/pipeline/intake/log-walker.ts';
 import { SinkMarkers } from '../../src/pipeline/intake/markers.ts';
 import { RowIntake } from '../../src/pipeline/intake/row-intake.ts';
 import type { Unsettled } from '../../src/pipeline/delivery/unsettled.ts';
+import { whereStep } from '../../src/pipeline/intake/where.ts';
+import type { PlacedFilter } from '../../src/pipeline/settings.ts';
 import { compileTablePlan, type TablePlan } from '../../src/pipeline/intake/table-plan.ts';
 import { compileValue } from '../../src/postgres/values/values.ts';
 import { createDelivery, createDispatcher, routeTo } from '../../test/support/dispatcher.ts';
@@ -77,8 +80,14 @@ const NO_MARKS = new SinkMarkers({
   logger: pino({ enabled: false }),
 });
 
-/** A sink's walker, what it lets in, and the dispatcher; `wanted`: does the sink want the table? */
-function follow(wanted: boolean): { walker: LogWalker; unsettled: Unsettled; dispatcher: Dispatcher } {
+/** Two comparisons, of which each row needs both. */
+const FILTERS = { all: 'id > 0 and numeric_field < 1000000', none: 'id > 0 and numeric_field < 0' } as const;
+
+/** A sink's walker, what it lets in, and the dispatcher; `wanted`: does the sink want the table? `where`: its filter. */
+function follow(
+  wanted: boolean,
+  where?: PlacedFilter,
+): { walker: LogWalker; unsettled: Unsettled; dispatcher: Dispatcher } {
   const delivery = createDelivery({ maxBuffered: 10_000 });
   const { unsettled, routes, barriers } = delivery;
   const options = { ...formats.sequin.values, zonelessTimestampZ: false };
@@ -88,6 +97,7 @@ function follow(wanted: boolean): { walker: LogWalker; unsettled: Unsettled; dis
     actions: ['insert', 'update', 'delete'],
     messageGrouping: true,
     values: formats.sequin.values,
+    ...(where && { where }),
   } as unknown as Parameters<typeof compileTablePlan>[1];
   const dispatcher = createDispatcher(delivery, {
     deliver: async (batch) => {
@@ -96,6 +106,7 @@ function follow(wanted: boolean): { walker: LogWalker; unsettled: Unsettled; dis
     },
     sizeOf: (message) => message.jsonBytes,
   });
+  const step = whereStep(settings, delivery.counts);
   const intake = new RowIntake({
     sink: 'bench',
     unsettled,
@@ -113,7 +124,7 @@ function follow(wanted: boolean): { walker: LogWalker; unsettled: Unsettled; dis
     markers: NO_MARKS,
     staysLong: false,
     readFrames: () => Buffer.alloc(0),
-    steps: {},
+    steps: step === undefined ? {} : { where: step },
   });
   intake.relation(relation);
   return {
@@ -123,18 +134,17 @@ function follow(wanted: boolean): { walker: LogWalker; unsettled: Unsettled; dis
   };
 }
 
-function unwanted(): number {
+/** Rows of which none is let in. */
+function passedOver({ walker }: Pick<ReturnType<typeof follow>, 'walker'>): number {
   const { block, rows } = logBlock();
-  const { walker } = follow(false);
   return timePerRow(ROWS, (count) => {
     for (let walked = 0; walked < count; walked += rows) void walker.block(block, NEVER);
   });
 }
 
 /** Walk, decode, render, group, batch, settle. */
-async function delivered(): Promise<number> {
+async function delivered({ walker, unsettled, dispatcher }: ReturnType<typeof follow>): Promise<number> {
   const { block, rows } = logBlock();
-  const { walker, unsettled, dispatcher } = follow(true);
   let best = Infinity;
   for (let round = 0; round < ROUNDS; round++) {
     const cpu = await cpuPerRow(ROWS, async () => {
@@ -150,12 +160,24 @@ async function delivered(): Promise<number> {
 }
 
 export async function stages(): Promise<Stage[]> {
+  const parse = await loadFilterParser();
+  const filter = (text: string): PlacedFilter => ({ ...parse(text), place: 'bench' });
   return [
-    { stage: 'walk', usPerRow: unwanted(), note: 'a row that the sink does not want' },
+    { stage: 'walk', usPerRow: passedOver(follow(false)), note: 'a row that the sink does not want' },
+    {
+      stage: 'walk, filter, none pass',
+      usPerRow: passedOver(follow(true, filter(FILTERS.none))),
+      note: FILTERS.none,
+    },
     {
       stage: 'walk to settle',
-      usPerRow: await delivered(),
+      usPerRow: await delivered(follow(true)),
       note: 'walk, decode, render, group, batch, settle, without request and ledger',
+    },
+    {
+      stage: 'walk to settle, filter',
+      usPerRow: await delivered(follow(true, filter(FILTERS.all))),
+      note: `the same with ${FILTERS.all}`,
     },
   ];
 }

@@ -25,14 +25,12 @@ export type Replay = {
 /** CPU of a start without work, which the figures are told with and without. */
 export type StartUp = { readonly startUpCpuUs: number };
 
-const RUN_TIMEOUT_MS = 3_600_000;
+export const RUN_TIMEOUT_MS = 3_600_000;
+
+export type SinkReplay = Replay & { readonly sink: BenchSink };
 
 /** Drains the slot to the sink's queue. */
-export async function drainOnce(
-  bench: Workbench,
-  replay: Replay & { readonly sink: BenchSink },
-  startUp: StartUp,
-): Promise<Run> {
+export async function drainOnce(bench: Workbench, replay: SinkReplay, startUp: StartUp): Promise<Run> {
   const changes = changesIn(replay.committed);
   await bench.endpoint.reset();
   if (replay.network !== undefined) await bench.endpoint.setNetwork(replay.network);
@@ -120,7 +118,7 @@ export async function plainClientOnce(bench: Workbench, replay: Replay): Promise
 }
 
 /** To be read while the service still runs. */
-function processFigures(
+export function processFigures(
   { pid }: Tailrace,
   sender: Walsender,
   { changes, startUpCpuUs }: StartUp & { changes: number },

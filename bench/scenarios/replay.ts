@@ -1,4 +1,4 @@
-// `drain` and `log`: slots made before the load all hold the same WAL, and every run reads it from a slot of its own.
+// `drain`, `log` and `filter`: slots made before the load all hold the same WAL, and every run reads it from a slot of its own.
 // The references read it too, in turn with Tailrace, so that what disturbs the machine disturbs everybody.
 import { accountingFaults } from '../accounting-check.ts';
 import { changesIn, loadMixed, TABLE_COLUMNS, type ChangeCounts } from '../load/mixed.ts';
@@ -7,6 +7,7 @@ import { provideReceiver, runLimit } from '../references/limit.ts';
 import { createSlots, endOfWal } from '../slots.ts';
 import { startUpCpuUs, type BenchSink } from '../tailrace.ts';
 import type { Database, Workbench } from '../workbench.ts';
+import { ALL_PASS, LAST_ID, NONE_PASS, PASSING, rejectFromLog, rejectOnce } from './filter-runs.ts';
 import { drainOnce, logOnce, plainClientOnce, type Replay, type StartUp } from './replay-runs.ts';
 
 const PUBLICATION = 'bench';
@@ -78,9 +79,9 @@ function planOf(
   const receiver = provideReceiver(bench);
   if (receiver === undefined)
     bench.progress('limit: left out, there is no pg_recvlogical (postgresql-client)');
-  const scenario = wanted.has('drain') ? 'drain' : 'log';
+  const [scenario] = (['drain', 'log', 'filter'] as const).filter((name) => wanted.has(name));
   const limit: Planned = {
-    scenario,
+    scenario: scenario!,
     name: 'limit',
     work: 'pg_recvlogical to /dev/null',
     slot: 'limit',
@@ -126,10 +127,42 @@ function planOf(
     share: PLAIN_CLIENT_SHARE,
     run: (replay) => plainClientOnce(bench, replay),
   };
+  // A filter is measured against what it stands between.
+  const isFiltered = wanted.has('filter');
   return [
     ...(receiver === undefined ? [] : [limit]),
-    ...(wanted.has('log') ? [log] : []),
-    ...(wanted.has('drain') ? [drain, oneGroup, plainClient] : []),
+    ...(wanted.has('log') || isFiltered ? [log] : []),
+    ...(wanted.has('drain') || isFiltered ? [drain] : []),
+    ...(wanted.has('drain') ? [oneGroup, plainClient] : []),
+    ...(isFiltered ? filterLines(bench, state) : []),
+  ];
+}
+
+/** All of them have two comparisons, of the key: a delete has no more. */
+function filterLines(bench: Workbench, { withSink }: { readonly withSink: StartUp }): Planned[] {
+  const line = (name: string, work: string, run: Planned['run']): Planned => ({
+    scenario: 'filter',
+    name,
+    work,
+    slot: name.replaceAll(/[^a-z]+/g, '_'),
+    share: 1,
+    run,
+  });
+  const sink = (where: string): BenchSink => ({ ...SINK, options: { where: JSON.stringify(where) } });
+  const all = sink(ALL_PASS);
+  const none = sink(NONE_PASS);
+  return [
+    line('filter, all pass', `where: ${ALL_PASS}; slot → FIFO queue`, (replay) =>
+      drainOnce(bench, { ...replay, sink: all }, withSink),
+    ),
+    line(
+      'filter, none pass',
+      'where lets two changes through, the first and the last; slot → FIFO queue',
+      (replay) => rejectOnce(bench, { ...replay, sink: none }, withSink),
+    ),
+    line('filter, none pass, of the log', 'the same, from the change log', (replay) =>
+      rejectFromLog(bench, { ...replay, sink: none }, withSink),
+    ),
   ];
 }
 
@@ -141,7 +174,7 @@ async function loadFor(
 ): Promise<ChangeCounts[]> {
   const { changes, runs } = bench.sizes;
   bench.progress(`loading ${changes.toLocaleString('en')} changes`);
-  return loadMixed(database.client, 't', {
+  const counts = await loadMixed(database.client, 't', {
     changes,
     milestones: plan.map(({ slot, share }) => ({
       remaining: Math.ceil(changes * share),
@@ -152,10 +185,18 @@ async function loadFor(
         ),
     })),
   });
+  await database.client.query('insert into t (id) values ($1)', [LAST_ID]);
+  return counts.map((count) => ({ ...count, inserts: count.inserts + 1 }));
 }
 
 /** Of the lines that deliver to the queue. */
 async function accountingOf(bench: Workbench, name: string, committed: ChangeCounts): Promise<string[]> {
   if (name === 'limit' || name === 'log') return [];
-  return accountingFaults(await bench.endpoint.report(QUEUE), committed);
+  const report = await bench.endpoint.report(QUEUE);
+  if (name.startsWith('filter, none')) {
+    return report.accepted === PASSING && report.duplicates === 0
+      ? []
+      : [`${report.accepted} changes instead of ${PASSING}, ${report.duplicates} duplicates`];
+  }
+  return accountingFaults(report, committed);
 }

@@ -51,8 +51,10 @@ async function askDatabases({ settings }: LoadedSettings): Promise<Asked> {
     });
     const found = await inspectDatabase(database, sinkNamesOf(settings, database));
     const filters = await inspectFilters(database, settings.sinks);
-    names.push(...[...found.names, ...filters.filter(({ ok }) => !ok)].map(said));
-    unfit.push(...found.unfit.map(said));
+    const ofSeverity = (wanted: Finding['severity']): readonly Finding[] =>
+      filters.filter(({ ok, severity }) => !ok && severity === wanted);
+    names.push(...[...found.names, ...ofSeverity('error')].map(said));
+    unfit.push(...[...found.unfit, ...ofSeverity('warning')].map(said));
   }
   return { names, unfit };
 }

@@ -10,6 +10,8 @@ export type RowAction = 'insert' | 'update' | 'delete';
 export type Half = 'delete' | 'insert';
 /** What is settled by itself of a change that is several messages: a half, or what tells of the schema that it is the first row of. */
 export type Part = Half | 'schema';
+/** An update that took a row out of the set that a sink's filter names, or into it (`where_moves: convert`). */
+export type Moved = 'out' | 'in';
 export const PARTS: readonly Part[] = ['delete', 'insert', 'schema'];
 export const ROW_ACTIONS: readonly RowAction[] = ['insert', 'update', 'delete'];
 

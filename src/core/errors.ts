@@ -15,8 +15,9 @@ export type ErrorScope = 'message' | 'group' | 'batch' | 'route' | 'sink';
 /**
  * What mends an error. `retry`: it passes by itself, or by trying again. `restart`: this process cannot go on, a new start
  * (with recovery) can, or somebody before it. `operator`: somebody has to change something; who met it may look again meanwhile.
+ * `resume`: looking again would do harm; it waits until somebody says that it goes on.
  */
-export type Mend = 'retry' | 'restart' | 'operator';
+export type Mend = 'retry' | 'restart' | 'operator' | 'resume';
 
 export type DeliveryError = {
   readonly kind: ErrorKind;

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
-import type { Action, Relation, RowEvent, TransactionContext } from '../core/change.ts';
+import type { Action, Moved, Relation, RowEvent, TransactionContext } from '../core/change.ts';
 import type { ValueOptions, ValueRenderer } from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
@@ -49,6 +49,8 @@ export type RenderContext = {
   idempotencyKey: string;
   /** The event is half of an update that changed the key: the delete of the old one, or the insert of the new one. */
   keyChange: boolean;
+  /** The event was an update that took its row out of what the sink's filter names, or into it. */
+  moved: Moved | undefined;
   /** The event is a row that a backfill has read. */
   read: boolean;
 };

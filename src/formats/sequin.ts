@@ -2,7 +2,7 @@
 // with richer values.
 // https://sequinstream.com/docs/reference/messages Hot file: plain loops on purpose (bench/micro/render.ts).
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
-import type { RowEvent, TransactionContext } from '../core/change.ts';
+import type { Moved, RowEvent, TransactionContext } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
@@ -51,6 +51,8 @@ class SequinPlan implements RenderPlan {
   readonly #undecodableColumns: Literal;
   readonly #keyChangeOld: Literal;
   readonly #keyChangeNew: Literal;
+  /** As `END`, of a row that left what the sink's filter names, or entered it. */
+  readonly #ends: Readonly<Record<Moved, Literal>>;
   /** From `},"changes":null` (of an update: from `},"action"`, which ends them) to the value of `idempotency_key`. */
   readonly #afterInserted: Literal;
   readonly #afterRead: Literal;
@@ -86,6 +88,10 @@ class SequinPlan implements RenderPlan {
     this.#undecodableColumns = literal('],"undecodable_columns":[', encoding);
     this.#keyChangeOld = literal('],"key_change":{"old":{', encoding);
     this.#keyChangeNew = literal('},"new":{', encoding);
+    this.#ends = {
+      out: literal('],"moved":"out"}}', encoding),
+      in: literal('],"moved":"in"}}', encoding),
+    };
     this.#afterInserted = afterRecord('insert');
     this.#afterRead = afterRecord('read');
     this.#afterUpdated = literal(`},"action":"update",${metadata}`, encoding);
@@ -107,9 +113,7 @@ class SequinPlan implements RenderPlan {
       this.#finish(this.#afterDeleted, context, writer);
       this.#keyTexts.write(event, writer);
       if (damaged > 0) this.#writeUndecodable(event, writer);
-      if (context.keyChange) this.#writeKeyChange(event, writer);
-      else writer.literal(END);
-      return;
+      return this.#end(event, context, writer);
     }
     const unknown = this.#columns.writeNew(event, writer);
     if (event.action === 'insert') {
@@ -124,8 +128,12 @@ class SequinPlan implements RenderPlan {
       writer.literal(this.#unchangedColumns);
       this.#columns.writeUnknownNames(event, writer);
     }
-    if (context.keyChange) this.#writeKeyChange(event, writer);
-    else writer.literal(END);
+    this.#end(event, context, writer);
+  }
+
+  #end(event: RowEvent, { keyChange, moved }: RenderContext, writer: ByteWriter): void {
+    if (keyChange) this.#writeKeyChange(event, writer);
+    else writer.literal(moved === undefined ? END : this.#ends[moved]);
   }
 
   /** Not where the damage is in columns that the message does not have. */

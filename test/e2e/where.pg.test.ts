@@ -62,8 +62,18 @@ test('a sink gets what its condition says, before and after a kill, and its dead
     delete from orders where id = 3`);
   const whole = ['insert 1', 'insert 2', 'insert 3', 'update 1', 'delete 3'];
   await waitFor(() => arrived('all.fifo').length === whole.length, 'everything without a filter');
+  // Said when the table's first row comes, and at each start from then on.
+  const told = () =>
+    world.service.log
+      .filter(({ msg }) => msg?.startsWith('deletes of a table are not judged by where'))
+      .map(({ sink, columns }) => `${String(sink)} ${String(columns)}`)
+      .sort();
+  const unjudged = ['moods status,mood', 'notes note', 'readme status,amount'];
+  expect(told()).toEqual(unjudged);
   await world.service.kill();
   await world.start({ config });
+  await waitFor(() => told().length === unjudged.length, 'the start to tell whose deletes are not judged');
+  expect(told()).toEqual(unjudged);
   await sql(`insert into orders values (4, 'paid', 1000, 'ok', null)`);
   await waitFor(
     () => ['readme.fifo', 'moods.fifo', 'all.fifo'].every((queue) => arrived(queue).includes('insert 4')),

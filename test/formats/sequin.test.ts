@@ -375,6 +375,19 @@ test('both halves of a changed key say which row became which', () => {
   });
 });
 
+test.each([
+  ['out', 'delete'],
+  ['in', 'insert'],
+] as const)('a row that went %s of what a filter names says so, in each encoding', (moved, action) => {
+  const message =
+    moved === 'out'
+      ? deleteMessage(1, { kind: 'key', row: ['1', null, null] })
+      : insertMessage(1, ['1', 'new', 'b']);
+  const plain = renderRow(keyed, message, {}, { moved });
+  expect(JSON.parse(plain)).toMatchObject({ action, metadata: { record_pks: ['1'], moved } });
+  expect(JSON.parse(`"${renderRow(keyed, message, { encoding: 'json-string' }, { moved })}"`)).toBe(plain);
+});
+
 test('annotations and changed keys are the same messages inside a JSON string', () => {
   const message = updateMessage(1, ['2', 'new', 'b'], { kind: 'key', row: ['1', null, null] });
   const transaction = { ...TRANSACTION, annotations: '{"by": "a\\nb"}' };

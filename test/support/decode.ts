@@ -68,6 +68,7 @@ export const renderContext = (context: Partial<RenderContext> = {}): RenderConte
   index: 0,
   idempotencyKey: 'key-0',
   keyChange: false,
+  moved: undefined,
   read: false,
   ...context,
 });

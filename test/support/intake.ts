@@ -26,7 +26,7 @@ const TEXT = 25;
 export function describeTable(table: {
   readonly id: number;
   readonly name?: string;
-  readonly identity?: 'd' | 'f';
+  readonly identity?: 'd' | 'f' | 'i';
   readonly columns?: readonly ColumnSpec[];
   readonly key?: readonly string[];
   /** The xid that made the key; default: older than everything. */
@@ -75,6 +75,8 @@ export function sinkIntake(options: IntakeOptions = {}) {
     tables: [],
     onAbsent: 'dead_letter',
     deletesOutside: 'deliver',
+    whereMoves: 'ignore',
+    onSchemaBreak: 'halt',
     actions: ['insert', 'update', 'delete'] satisfies Action[],
     format: 'sequin',
     messageGrouping: true,
@@ -136,7 +138,10 @@ export function sinkIntake(options: IntakeOptions = {}) {
     dead,
     /** Takes all blocks, waiting for each, and sends nothing yet. */
     walk: async (): Promise<void> => {
-      for (const block of blocks) await walker.block(block, patient);
+      for (const block of blocks) {
+        await walker.block(block, patient);
+        if (intake.halt !== undefined) throw intake.halt;
+      }
     },
     /** What is let in and not settled. */
     letIn: (): Pending[] => [...unsettled.all()],

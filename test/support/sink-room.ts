@@ -44,6 +44,8 @@ const SINK_SETTINGS: SinkSettings = {
   tables: [],
   onAbsent: 'dead_letter',
   deletesOutside: 'deliver',
+  whereMoves: 'ignore',
+  onSchemaBreak: 'halt',
   actions: ['insert', 'update', 'delete'],
   format: 'sequin',
   formatOptions: undefined,

@@ -114,7 +114,14 @@ class MessagePrinter implements Printer {
       timeline,
     };
     this.#key = transactionKey(streamKey, transaction, undefined);
-    this.#context = { transaction, index: 0, idempotencyKey: this.#key, keyChange: false, read: false };
+    this.#context = {
+      transaction,
+      index: 0,
+      idempotencyKey: this.#key,
+      keyChange: false,
+      moved: undefined,
+      read: false,
+    };
   }
 
   /** Compiled anew each time: the table may have changed. What is not wanted is known all the same: it may be a partition of what is. */

@@ -148,6 +148,18 @@ export const sinkSchema = z
       .describe(
         'What becomes of a delete whose values are needed for `where` and not known: without `REPLICA IDENTITY FULL` Postgres sends only the key of a deleted row.',
       ),
+    where_moves: z
+      .enum(['ignore', 'convert'])
+      .default('ignore')
+      .describe(
+        '`convert`: an update after which a row does not pass `where` any more is a `delete`, and one after which it passes for the first time an `insert`, so that a filtered copy stays right. `ignore`: an update passes or not.',
+      ),
+    on_schema_break: z
+      .enum(['halt', 'dead_letter'])
+      .default('halt')
+      .describe(
+        'What becomes of the changes of a table whose columns `where` does not fit any more (or never did): `halt`, the sink waits at the first of them; `dead_letter`.',
+      ),
     format: z.enum(formatNames).default(DEFAULT_FORMAT).describe('The shape of its messages.'),
     values: valueForms.prefault({}).describe('How values are written, where not as the format says.'),
     ...optionFields,

@@ -60,6 +60,15 @@ export const sharedBudgetNotes = (config: FileConfig): readonly string[] =>
     return `database ${name}: if sink ${names} stays behind until the disk is full, the other sinks of this database stop too; load_shedding_policy: discard_on_full isolates them without limit`;
   });
 
+/** What a filtered copy costs where old rows are not sent: nobody is asked here how its tables are. */
+export const movingNotes = (config: FileConfig): readonly string[] =>
+  config.sinks
+    .filter(({ where_moves: moves }) => moves === 'convert')
+    .map(
+      ({ name }) =>
+        `sink ${name}: where_moves: convert knows which rows leave and enter where their tables have REPLICA IDENTITY FULL; with less, every update of a row outside becomes a delete by key if its filter needs more than that (tailrace check --database names the tables)`,
+    );
+
 /** Every `group_id` of a destination, at whatever depth, is a template. */
 export function checkTemplates({ file, faults, notes }: Reader): void {
   for (const index of listOf(file, 'sinks').keys()) {

@@ -1,5 +1,8 @@
 // The `where` of sinks and their tables: parsed all at once, with what is wrong in each said at its place in the file.
+import { beyondTheRow } from '../../functions/where/named-columns.ts';
 import { parseFilters } from '../../functions/where/parsing.ts';
+import type { WhereFault } from '../../functions/where/fault.ts';
+import type { Filter } from '../../functions/where/syntax.ts';
 import type { PlacedFilter } from '../../pipeline/settings.ts';
 import { formatFault } from '../file/faults.ts';
 import { listOf, valueAt, type FileValue, type Path } from '../file/file-value.ts';
@@ -23,8 +26,9 @@ export async function readFilters({ file, faults }: Reader): Promise<Filters> {
   const filters = new Map<string, PlacedFilter>();
   for (const [i, { path }] of written.entries()) {
     const found = parsed[i]!;
-    if (found.kind === 'fault') faults.push(file.faultWithin(path, found.fault.message, found.fault.at));
-    else
+    const fault = found.kind === 'fault' ? found.fault : moveFault(file, path, found.filter);
+    if (fault !== undefined) faults.push(file.faultWithin(path, fault.message, fault.at));
+    else if (found.kind === 'filter')
       filters.set(JSON.stringify(path), {
         ...found.filter,
         place: formatFault(file.fault(path, '')).trimEnd(),
@@ -35,6 +39,16 @@ export async function readFilters({ file, faults }: Reader): Promise<Filters> {
     where: at(['sinks', sink, 'where']),
     tables: tablesOf(file, sink).map((__, table) => at(['sinks', sink, 'tables', table, 'where'])),
   }));
+}
+
+/** Where rows move in and out, each row has to be inside or outside by itself. */
+function moveFault(file: FileValue, path: Path, { syntax }: Filter): WhereFault | undefined {
+  if (valueAt(file.value, [...path.slice(0, 2), 'where_moves']) !== 'convert') return undefined;
+  const found = beyondTheRow(syntax);
+  if (found === undefined) return undefined;
+  const { image, name, at } = found;
+  const message = `with where_moves: convert a row is inside or outside by its own columns: ${image}.${name} says more than they do`;
+  return { message, at };
 }
 
 function tablesOf(file: FileValue, sink: number): readonly unknown[] {

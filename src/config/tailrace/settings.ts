@@ -132,6 +132,8 @@ const toSink = (
   ...(filters.where && { where: filters.where }),
   onAbsent: config.on_absent,
   deletesOutside: config.deletes_outside,
+  whereMoves: config.where_moves,
+  onSchemaBreak: config.on_schema_break,
   format: config.format,
   formatOptions: config.format_options,
   values: config.values,

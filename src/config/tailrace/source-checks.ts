@@ -1,5 +1,5 @@
 // What a sink reads, as the pipeline takes it, and the faults that its lists of tables have among themselves.
-import type { Action } from '../../core/change.ts';
+import { ROW_ACTIONS, type Action } from '../../core/change.ts';
 import {
   exactTable,
   formatTableName,
@@ -35,10 +35,14 @@ type Options = {
     readonly name: TablePattern;
     readonly group_column_names?: readonly string[] | undefined;
     readonly actions?: readonly Action[] | undefined;
+    readonly where?: string | undefined;
   }[];
   readonly actions: readonly Action[];
   readonly message_grouping: boolean;
   readonly key_changes: 'update' | 'split';
+  readonly where?: string | undefined;
+  readonly where_moves: 'ignore' | 'convert';
+  readonly deletes_outside: 'deliver' | 'drop';
 };
 
 export function selectionOf({ source, table, schema, partitions_have_identity: assured }: Source): Selection {
@@ -86,6 +90,45 @@ export function* tableFaults(sink: Source & Options): Generator<TableFault> {
     yield {
       path: ['key_changes'],
       message: `split sends ${missing}s, which are not among the sink's actions`,
+    };
+  }
+  yield* moveFaults(sink);
+}
+
+/** Updates become deletes and inserts: whoever does not take all three has a copy that goes wrong. */
+function* moveFaults({
+  tables,
+  actions,
+  where,
+  where_moves,
+  deletes_outside,
+}: Options): Generator<TableFault> {
+  if (where_moves !== 'convert') return;
+  const path = ['where_moves'];
+  const lacking = (taken: readonly Action[]): Action | undefined =>
+    ROW_ACTIONS.find((action) => !taken.includes(action));
+  if (where === undefined && tables.every((table) => table.where === undefined)) {
+    yield { path, message: 'this goes with `where`: without a filter no row leaves or enters' };
+  }
+  const missing = lacking(actions);
+  if (missing !== undefined) {
+    yield {
+      path,
+      message: `convert sends inserts, updates and deletes; ${missing} is not among the sink's actions`,
+    };
+  }
+  for (const [index, table] of tables.entries()) {
+    const own = table.actions && lacking(table.actions);
+    if (missing !== undefined || own === undefined || (where ?? table.where) === undefined) continue;
+    yield {
+      path: ['tables', index, 'actions'],
+      message: `where_moves: convert sends inserts, updates and deletes: ${own} is missing`,
+    };
+  }
+  if (deletes_outside === 'drop') {
+    yield {
+      path: ['deletes_outside'],
+      message: '`drop` keeps rows in a copy that are gone: this contradicts `where_moves: convert`',
     };
   }
 }

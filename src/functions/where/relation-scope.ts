@@ -70,7 +70,7 @@ function scopedColumn(
     read:
       conversion === undefined
         ? () => ABSENT
-        : reader(image, index, column.identity, parserOf(found!, conversion.parse)),
+        : reader(image, { index, ...identityOf(relation, column) }, parserOf(found!, conversion.parse)),
   };
 }
 
@@ -109,10 +109,25 @@ function parserOf(type: SqlType, parse: (text: string) => Value): Parse {
   return (bytes, start, end) => fast(bytes, start, end) ?? parse(bytes.toString('utf8', start, end));
 }
 
+/** Where a column's values are. */
+type Place = {
+  readonly index: number;
+  /** An old row that is a key has it. */
+  readonly isIdentity: boolean;
+  /** An update without an old row did not change it. */
+  readonly isKept: boolean;
+};
+
+/** Under FULL each update has an old row, but that of a partition that has less than the table above it: of which nobody knows. */
+const identityOf = ({ replicaIdentity }: Relation, { identity }: Column): Omit<Place, 'index'> => ({
+  isIdentity: identity,
+  isKept: identity && replicaIdentity !== 'full',
+});
+
 /** `new` of a delete and `old` of an insert are NULL, as RETURNING has it. The row of a delete is the old one. */
-function reader(image: Image, index: number, isIdentity: boolean, parse: Parse): (row: FilterRow) => Result {
-  const after = ({ event }: FilterRow): Result => valueAfter(event, index, isIdentity, parse);
-  const before = ({ event }: FilterRow): Result => valueBefore(event, index, isIdentity, parse);
+function reader(image: Image, place: Place, parse: Parse): (row: FilterRow) => Result {
+  const after = ({ event }: FilterRow): Result => valueAfter(event, place, parse);
+  const before = ({ event }: FilterRow): Result => valueBefore(event, place, parse);
   switch (image) {
     case 'new':
       return (row) => (row.event.action === 'delete' ? null : after(row));
@@ -127,7 +142,7 @@ function reader(image: Image, index: number, isIdentity: boolean, parse: Parse):
 }
 
 /** What did not change and was not sent again is in the old row, if that has it. */
-function valueAfter(event: RowEvent, index: number, isIdentity: boolean, parse: Parse): Result {
+function valueAfter(event: RowEvent, { index, isIdentity }: Place, parse: Parse): Result {
   const length = event.newTuple.lengths[index]!;
   if (length === NULL_VALUE) return null;
   if (length !== UNCHANGED_TOAST) return valueIn(event, event.newTuple, index, parse);
@@ -136,8 +151,9 @@ function valueAfter(event: RowEvent, index: number, isIdentity: boolean, parse: 
 }
 
 /** An update without an old row has not changed its identity. */
-function valueBefore(event: RowEvent, index: number, isIdentity: boolean, parse: Parse): Result {
-  if (event.oldKind === 'none') return isIdentity ? valueAfter(event, index, isIdentity, parse) : ABSENT;
+function valueBefore(event: RowEvent, place: Place, parse: Parse): Result {
+  const { index, isIdentity } = place;
+  if (event.oldKind === 'none') return place.isKept ? valueAfter(event, place, parse) : ABSENT;
   if (event.oldKind === 'key' && !isIdentity) return ABSENT;
   const length = event.oldTuple.lengths[index]!;
   if (length === NULL_VALUE) return null;

@@ -1,5 +1,5 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
-import type { Action, Part, TransactionContext } from '../../core/change.ts';
+import type { Action, Moved, Part, TransactionContext } from '../../core/change.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import { idempotencyKey, partKey } from '../../core/idempotency.ts';
 import type { Lsn } from '../../core/lsn.ts';
@@ -104,6 +104,8 @@ export class Pending implements Message {
   readonly split: SplitChange | undefined;
   /** Which of them this is; undefined: the row itself. */
   readonly part: Part | undefined;
+  /** Of an update that is sent as a delete (`out`) or an insert (`in`). */
+  readonly moved: Moved | undefined;
   /** Of a row that a backfill has read: its own part of the idempotency key. */
   readonly readKey: string | undefined;
 
@@ -155,6 +157,7 @@ export class Pending implements Message {
     rawBytes: number;
     split?: SplitChange | undefined;
     part?: Part | undefined;
+    moved?: Moved | undefined;
     readKey?: string | undefined;
   }) {
     this.transaction = what.transaction;
@@ -169,6 +172,7 @@ export class Pending implements Message {
     this.lacksPayload = what.rawBytes > 0;
     this.split = what.split;
     this.part = what.part;
+    this.moved = what.moved;
     this.readKey = what.readKey;
   }
 

@@ -3,12 +3,13 @@
 import {
   createRowEvent,
   type Action,
+  type Moved,
   type Part,
   type Relation,
   type RowAction,
   type RowEvent,
 } from '../../core/change.ts';
-import type { DeliveryError } from '../../core/errors.ts';
+import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import { isFirstWith } from '../../core/schema-change.ts';
 import type { RenderContext } from '../../formats/format.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
@@ -18,7 +19,9 @@ import { OldRows } from '../../pgoutput/old-rows.ts';
 import type { Arena } from '../delivery/arena.ts';
 import { Pending, SplitChange, type PendingTransaction } from '../delivery/pending.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
+import { haltedAt } from './halts.ts';
 import type { SinkMarkers } from './markers.ts';
+import { SENT_AS } from './moved-rows.ts';
 import { oversizePlan, queueOf, type ActionPlan, type PlannedAction, type TablePlan } from './table-plan.ts';
 import type { LoggedRow, WalkPorts } from './log-walker.ts';
 import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
@@ -40,6 +43,8 @@ export type IntakePorts = {
   /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
   readonly staysLong: boolean;
   readonly steps: Steps;
+  /** Told of each relation as it comes. */
+  readonly described?: ((relation: Relation) => void) | undefined;
 };
 
 /** The walker's ports of one sink, and the rendering of what was parked. */
@@ -55,6 +60,7 @@ export class RowIntake implements WalkPorts {
     index: 0,
     idempotencyKey: '',
     keyChange: false,
+    moved: undefined,
     read: false,
   };
   readonly #steps: readonly Step[];
@@ -64,6 +70,7 @@ export class RowIntake implements WalkPorts {
   #split: SplitChange | undefined;
   /** Changes that a step has dropped. */
   dropped = 0;
+  #halt: TailraceError | undefined;
 
   constructor(ports: IntakePorts) {
     this.#ports = ports;
@@ -71,13 +78,20 @@ export class RowIntake implements WalkPorts {
     if (this.#steps.length > 0) this.#rows = [];
   }
 
+  /** What the sink waits at: nothing from there on is let in. */
+  get halt(): TailraceError | undefined {
+    return this.#halt;
+  }
+
   marker(transaction: PendingTransaction, message: LogicalMessage): PendingTransaction {
+    if (this.#halt !== undefined) return transaction;
     return this.#ports.markers.mark(transaction, message);
   }
   markersLost(transaction: PendingTransaction): void {
     this.#ports.markers.lost(transaction);
   }
   committed(transaction: PendingTransaction): void {
+    if (this.#halt !== undefined) return;
     this.#ports.markers.committed(transaction);
   }
 
@@ -85,6 +99,7 @@ export class RowIntake implements WalkPorts {
     this.#relations.set(relation.id, relation);
     this.#oldRows.relation(relation);
     this.#plans.delete(relation.id);
+    this.#ports.described?.(relation);
   }
 
   reads(relation: Relation, sinks: readonly string[] | undefined): void {
@@ -143,7 +158,7 @@ export class RowIntake implements WalkPorts {
   }
 
   letIn(signal: AbortSignal): boolean | Promise<boolean> {
-    if (this.#rows === undefined || this.#rows.length === 0) return true;
+    if (this.#rows === undefined || this.#rows.length === 0) return this.#halt === undefined;
     const rows = new RowBatch(this.#rows, signal, this.#oldRows);
     this.#rows = [];
     const haveRun = runSteps(this.#steps, rows);
@@ -152,10 +167,11 @@ export class RowIntake implements WalkPorts {
     return haveRun.then((isDone) => isDone && this.#addAll(rows, (row) => this.#isDone(row)));
   }
 
-  #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): true {
+  #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): boolean {
     this.dropped += rows.dropped;
     for (const row of rows.all) if (!row.isDropped && !isOver(row)) this.#add(row);
-    return true;
+    this.#halt = rows.halt ?? this.#halt;
+    return this.#halt === undefined;
   }
 
   #add(row: WantedRow): void {
@@ -164,6 +180,7 @@ export class RowIntake implements WalkPorts {
     if (row.isSchema) this.#addSchema(plan, row);
     else if (row.kind === FRAME.truncate) this.#addTruncate(plan, row);
     else if (row.rawBytes > 0) this.#addOversize(plan, row);
+    else if (row.moved !== undefined) this.#addMoved(plan, row, row.moved);
     else if (this.#isSplit(plan, row)) this.#addHalves(plan, row, row.refusal);
     else this.#addRow(plan, ACTIONS[row.kind]!, row, row.refusal);
     this.#split = undefined;
@@ -176,6 +193,7 @@ export class RowIntake implements WalkPorts {
     if (message.action === 'truncate') return this.#renderTruncate(message);
     this.#decode(bytes, 0, bytes.length);
     if (message.part !== undefined) this.#event.action = message.action as RowAction;
+    if (message.moved !== undefined) tablePlan(message).moveRow!(this.#event, message.moved);
     this.#renderRow(message);
   }
 
@@ -213,6 +231,26 @@ export class RowIntake implements WalkPorts {
     plan.barriers.regroup(plan.grouping);
     if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
     unsettled.enter(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
+  }
+
+  /** An update that is a delete in the old group, or an insert in the new one: in order with what follows and precedes in the other. */
+  #addMoved(plan: TablePlan, row: LoggedRow, moved: Moved): void {
+    const { unsettled } = this.#ports;
+    const { transaction } = row;
+    const event = this.#event;
+    const action = SENT_AS[moved];
+    const actionPlan = plan[action]!;
+    this.#decode(row.bytes, row.start, row.end);
+    if (isDamagedRow(event) && plan.hasDamagedKey(event)) return this.#addUndecodable(plan, 'update', row);
+    // As it is, and as it was: a delete alone would not know what the update did not change.
+    const current = actionPlan.group?.current(event, transaction);
+    const previous = actionPlan.group?.previous(event, transaction);
+    const [group, other] = moved === 'out' ? [previous ?? current, current] : [current, previous];
+    plan.moveRow!(event, moved);
+    const message = this.#message(row, { plan, actionPlan, action, event, group, moved });
+    plan.barriers.regroup(plan.grouping);
+    if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
+    unsettled.enter(message, { group, previousGroup: other === group ? undefined : other });
   }
 
   #addTruncate(plan: TablePlan, row: LoggedRow): void {
@@ -285,7 +323,10 @@ export class RowIntake implements WalkPorts {
     this.#split = undefined;
   }
 
-  #planOf({ relationId, transaction }: LoggedRow): TablePlan | null {
+  /** Null: the sink does not want such rows, or takes nothing any more. */
+  #planOf(row: LoggedRow): TablePlan | null {
+    if (this.#halt !== undefined) return null;
+    const { relationId, transaction } = row;
     const plan = this.#plans.get(relationId);
     const isKnown = plan !== undefined && (plan === null || !plan.awaitsKey);
     if (isKnown) return plan;
@@ -296,9 +337,15 @@ export class RowIntake implements WalkPorts {
     const isProven = transaction.readUpTo !== undefined || isKeyProven(relation, transaction.xid);
     if (plan !== undefined && !isProven) return plan;
     const isRead = transaction.readUpTo !== undefined;
-    const compiled = this.#ports.compile(relation, isProven, isRead) ?? null;
-    this.#plans.set(relationId, compiled);
-    return compiled;
+    try {
+      const compiled = this.#ports.compile(relation, isProven, isRead) ?? null;
+      this.#plans.set(relationId, compiled);
+      return compiled;
+    } catch (error) {
+      if (!(error instanceof TailraceError)) throw error;
+      this.#halt = haltedAt(row, error);
+      return null;
+    }
   }
 
   #message(
@@ -310,9 +357,10 @@ export class RowIntake implements WalkPorts {
       readonly event: RowEvent | undefined;
       readonly group: string | undefined;
       readonly part?: Part;
+      readonly moved?: Moved;
     },
   ): Pending {
-    const { plan, actionPlan, action, event, group, part } = what;
+    const { plan, actionPlan, action, event, group, part, moved } = what;
     const { rawBytes } = part === 'schema' ? WHOLE : row;
     const split = this.#split;
     split?.add(1);
@@ -328,6 +376,7 @@ export class RowIntake implements WalkPorts {
       rawBytes,
       split,
       part,
+      moved,
       ...(event !== undefined && action === 'read' && { readKey: plan.readKey?.(event) }),
     });
   }
@@ -370,6 +419,7 @@ export class RowIntake implements WalkPorts {
     context.index = message.index;
     context.idempotencyKey = message.idempotencyKey;
     context.keyChange = message.part !== undefined && message.part !== 'schema';
+    context.moved = message.moved;
     context.read = message.action === 'read';
     return this.#ports.unsettled.arenas.enter();
   }

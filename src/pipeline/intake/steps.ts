@@ -1,12 +1,13 @@
 // What a sink does to the rows that it wants before they become messages: the steps, their order, the rows they work on.
 // A filter, an enrichment, a function of the user's: each is one step.
-import { createRowEvent, type Relation, type RowEvent } from '../../core/change.ts';
-import type { DeliveryError } from '../../core/errors.ts';
+import { createRowEvent, type Moved, type Relation, type RowEvent } from '../../core/change.ts';
+import type { DeliveryError, TailraceError } from '../../core/errors.ts';
 import type { Position } from '../../core/position.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { decodeRow } from '../../pgoutput/messages.ts';
 import { OldRows } from '../../pgoutput/old-rows.ts';
 import type { PendingTransaction, SplitChange } from '../delivery/pending.ts';
+import { haltedAt } from './halts.ts';
 import type { LoggedRow } from './log-walker.ts';
 import type { TablePlan } from './table-plan.ts';
 
@@ -46,6 +47,8 @@ export class WantedRow implements LoggedRow {
   readonly isSchema: boolean;
   /** A step has decided that it is not sent. */
   isDropped = false;
+  /** The filter has decided that this update is a delete, or an insert. */
+  moved: Moved | undefined;
   /** A step has decided that it becomes a dead letter, and why. */
   refusal: DeliveryError | undefined;
 
@@ -85,15 +88,24 @@ export class WantedRow implements LoggedRow {
 export class RowBatch implements Iterable<WantedRow> {
   /** Aborts when the sink stops: what a step still does for these rows is for nothing then, they come again. */
   readonly signal: AbortSignal;
-  /** Also what steps have dropped, and what they cannot look at. */
-  readonly all: readonly WantedRow[];
   dropped = 0;
+  #all: readonly WantedRow[];
+  #halt: TailraceError | undefined;
   readonly #oldRows: OldRows;
 
   constructor(rows: readonly WantedRow[], signal: AbortSignal, oldRows: OldRows = NO_OLD_ROWS) {
-    this.all = rows;
+    this.#all = rows;
     this.signal = signal;
     this.#oldRows = oldRows;
+  }
+
+  /** Also what steps have dropped, and what they cannot look at. */
+  get all(): readonly WantedRow[] {
+    return this.#all;
+  }
+  /** What the sink waits at, behind the last of these rows. */
+  get halt(): TailraceError | undefined {
+    return this.#halt;
   }
 
   /**
@@ -101,7 +113,7 @@ export class RowBatch implements Iterable<WantedRow> {
    * kept whole and a changed schema have no columns to look at: they keep their places among the others, and pass.
    */
   *[Symbol.iterator](): Generator<WantedRow> {
-    for (const row of this.all) if (!row.isDropped && row.hasColumns) yield row;
+    for (const row of this.#all) if (!row.isDropped && row.hasColumns) yield row;
   }
   /** Is there nothing left to work on? */
   get isEmpty(): boolean {
@@ -113,6 +125,12 @@ export class RowBatch implements Iterable<WantedRow> {
     decodeRow(row.bytes, row.start, row.end, EVENT);
     this.#oldRows.forget(EVENT);
     return EVENT;
+  }
+
+  /** The sink waits at this row, and goes no further: the rows before it are all that there is to work on. */
+  haltAt(row: WantedRow, error: TailraceError): void {
+    this.#all = this.#all.slice(0, this.#all.indexOf(row));
+    this.#halt = haltedAt(row, error);
   }
 
   /** The sink does not want this row after all. It is settled without a message (invariant 3), and counted. */

@@ -1,5 +1,6 @@
 // How one sink treats the rows of one relation: compiled once, used for every row until the relation changes (row-intake.ts).
 import type { Action, Relation, RowAction, RowEvent } from '../../core/change.ts';
+import { TailraceError } from '../../core/errors.ts';
 import { asSeenBy, type SchemaChange } from '../../core/schema-change.ts';
 import type { ValueRenderer } from '../../core/render.ts';
 import { nameFor } from '../../core/partitions.ts';
@@ -8,6 +9,7 @@ import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
 import type { Sink } from '../../sinks/sink.ts';
 import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
+import { rowMover, type MoveRow } from './moved-rows.ts';
 import { readKeyOf } from './read-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
@@ -41,6 +43,10 @@ export type TablePlan = MessagePlan & {
   readonly hasDamagedKey: (event: RowEvent) => boolean;
   /** Which of its changes pass; undefined: all. */
   readonly filter: TableFilter | undefined;
+  /** Why there is none that could judge them: they are dead letters. */
+  readonly filterFault: TailraceError | undefined;
+  /** Set where an update is a delete for a row that leaves what the filter names, and an insert for one that enters. */
+  readonly moveRow: MoveRow | undefined;
   /** Set where the sink wants the facts of each row. */
   readonly facts: RowFactReader | undefined;
   /** Set where an update that changes the key is sent as a delete and an insert: is this one? */
@@ -104,6 +110,7 @@ export function compileTablePlan(
   const schemaChange = isRead ? undefined : schemaChangeOf(reading, settings, ports);
   if (Object.keys(actions).length === 0 && (hasRows || schemaChange === undefined)) return undefined;
   const columns = columnsOf(relation, table, ports);
+  const { filter, filterFault } = filterOf(relation, settings);
   return {
     schema: relation.schema,
     table: relation.table,
@@ -126,7 +133,9 @@ export function compileTablePlan(
     grouped: settings.messageGrouping,
     barriers: ports.barriers.of(relation.schema, relation.table),
     hasDamagedKey: damagedKey(relation),
-    filter: compileTableFilter(relation, filtersFor(relation, settings)),
+    filter,
+    filterFault,
+    moveRow: filter !== undefined && settings.whereMoves === 'convert' ? rowMover(relation) : undefined,
     facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
     insert: actions.insert,
@@ -164,6 +173,15 @@ export function readAs(
       read === undefined || read === logged ? undefined : { schema: logged.schema, table: logged.table },
     hasRows: read !== undefined,
   };
+}
+
+function filterOf(relation: Relation, settings: SinkSettings): Pick<TablePlan, 'filter' | 'filterFault'> {
+  try {
+    return { filter: compileTableFilter(relation, filtersFor(relation, settings)), filterFault: undefined };
+  } catch (error) {
+    if (settings.onSchemaBreak === 'halt' || !(error instanceof TailraceError)) throw error;
+    return { filter: undefined, filterFault: error };
+  }
 }
 
 /** A table whose rows the sink has read under a name that it has no more: it is told so, and reads no further. */
@@ -242,7 +260,7 @@ export const filtersFor = (relation: Relation, settings: Pick<SinkSettings, 'whe
 
 /** The actions of which a sink wants the changes of this table. */
 export const wantedActions = (
-  relation: Relation,
+  relation: TableName,
   settings: Pick<SinkSettings, 'tables' | 'actions'>,
 ): readonly Action[] => actionsOf(optionsFor(relation, settings.tables), settings);
 

@@ -6,9 +6,9 @@ import { TailraceError } from '../../core/errors.ts';
 import { nameFor } from '../../core/partitions.ts';
 import { formatTableName, optionsFor, type TableName } from '../../core/selection.ts';
 import { lineAndColumn } from '../../functions/where/fault.ts';
+import { namedColumns } from '../../functions/where/named-columns.ts';
 import { characterPlace } from '../../functions/where/positions.ts';
 import { characterCount } from '../../functions/where/values/texts.ts';
-import type { Syntax } from '../../functions/where/syntax.ts';
 import { buildRelation } from '../../pgoutput/enrichment.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
 import { closeConnection } from '../../postgres/connection/connection.ts';
@@ -19,9 +19,16 @@ import { listTables } from '../../postgres/preflight/tables.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { PlacedFilter, SinkSettings } from '../settings.ts';
 import { compileTableFilter } from './table-filter.ts';
+import { wantedActions } from './table-plan.ts';
+import { blindnessFindings, outsideIdentity, type Blindness } from './where-identity.ts';
 
-/** A filter for one table that it is used for. */
-type Use = { readonly filter: PlacedFilter; readonly table: TableName };
+/** A filter for one table that it is used for, which the sink reads under this name. */
+type Use = {
+  readonly sink: SinkSettings;
+  readonly filter: PlacedFilter;
+  readonly table: TableName;
+  readonly name: TableName;
+};
 
 /** Nothing where no sink of the database has a filter. Rejects where the database cannot be asked. */
 export async function inspectFilters(
@@ -37,11 +44,17 @@ export async function inspectFilters(
   const { client, target } = await findPrimary(settings);
   try {
     const uses = usesOf(own, await listTables(client));
-    const findings: Finding[] = [];
-    for (const use of uses) findings.push(...(await inspectUse(client, use, settings.publication.name)));
-    return findings.length > 0
-      ? findings
-      : [passed('filters', `${uses.length} mean the same here and there`)];
+    const faults: Finding[] = [];
+    const blind: Blindness[] = [];
+    for (const use of uses) {
+      const found = await readRelation(client, use.table, settings.publication.name);
+      if (found === undefined) continue;
+      const fault = await inspectUse(client, use, found);
+      if (fault === undefined) blind.push(...blindnessOf(use, found));
+      else faults.push(fault);
+    }
+    const same = faults.length > 0 ? [] : [passed('filters', `${uses.length} mean the same here and there`)];
+    return [...faults, ...same, ...blindnessFindings(blind)];
   } catch (error) {
     throw connectionFault(error, settings, target);
   } finally {
@@ -55,7 +68,7 @@ function usesOf(sinks: readonly SinkSettings[], tables: Awaited<ReturnType<typeo
       const name = nameFor(sink.selection, table);
       if (name === undefined) return [];
       const filters = [sink.where, optionsFor(name, sink.tables)?.where];
-      return filters.flatMap((filter) => (filter === undefined ? [] : [{ filter, table }]));
+      return filters.flatMap((filter) => (filter === undefined ? [] : [{ sink, filter, table, name }]));
     }),
   );
 }
@@ -63,23 +76,41 @@ function usesOf(sinks: readonly SinkSettings[], tables: Awaited<ReturnType<typeo
 async function inspectUse(
   client: Client,
   { filter, table }: Use,
-  publication: string,
-): Promise<readonly Finding[]> {
-  const found = await readRelation(client, table, publication);
-  if (found === undefined) return [];
+  found: Found,
+): Promise<Finding | undefined> {
   const title = `filter for ${formatTableName(table)}`;
   try {
     compileTableFilter(found.relation, [filter]);
   } catch (error) {
     if (!(error instanceof TailraceError)) throw error;
-    return [failed({ code: error.code, title, detail: error.message, cure: 'change the filter' })];
+    return failed({ code: error.code, title, detail: error.message, cure: 'change the filter' });
   }
   const refusal = await refusalOf(client, describing(client, filter, found));
   // Whoever may not use a type's schema cannot be told what it is: what we made of it stands.
-  if (refusal === undefined || refusal.code === INSUFFICIENT_PRIVILEGE) return [];
+  if (refusal === undefined || refusal.code === INSUFFICIENT_PRIVILEGE) return undefined;
   const { line, column } = lineAndColumn(filter.text, refusal.at);
   const detail = `${filter.place}: line ${line}, column ${column} of it: Postgres refuses it: ${refusal.message}`;
-  return [failed({ code: 'WHERE_REFUSED', title, detail, cure: 'change the filter' })];
+  return failed({ code: 'WHERE_REFUSED', title, detail, cure: 'change the filter' });
+}
+
+/** What the table does not send. A partitioned one sends nothing by itself. */
+function blindnessOf(
+  { sink, filter, table, name }: Use,
+  { relation, outOfLine, isPartitioned }: Found,
+): readonly Blindness[] {
+  if (isPartitioned) return [];
+  const outside = outsideIdentity(relation, filter);
+  const actions = wantedActions(name, sink);
+  const of = { sink, name, table };
+  const unchanged = outside.filter((column) => outOfLine.has(column));
+  return [
+    ...(actions.includes('delete') && outside.length > 0
+      ? [{ ...of, of: 'deleted' as const, columns: outside }]
+      : []),
+    ...(actions.includes('update') && unchanged.length > 0
+      ? [{ ...of, of: 'unchanged' as const, columns: unchanged }]
+      : []),
+  ];
 }
 
 const INSUFFICIENT_PRIVILEGE = '42501';
@@ -92,9 +123,20 @@ type ColumnRow = {
   readonly modifier: number;
   readonly typeText: string;
   readonly isIdentity: boolean;
+  readonly outOfLine: boolean;
+  readonly isPartitioned: boolean;
 };
 
-type Found = { readonly relation: Relation; readonly typeTexts: ReadonlyMap<string, string> };
+type Found = {
+  readonly relation: Relation;
+  readonly typeTexts: ReadonlyMap<string, string>;
+  /**
+   * Columns whose values may be stored out of line. Of storage MAIN they are only where they alone fill a page: that is not counted on.
+   * https://www.postgresql.org/docs/current/storage-toast.html
+   */
+  readonly outOfLine: ReadonlySet<string>;
+  readonly isPartitioned: boolean;
+};
 
 /** As the stream would describe the table now. */
 async function readRelation(
@@ -108,7 +150,8 @@ async function readRelation(
        a.attname as name, a.atttypid::int8::float8 as type, a.atttypmod as modifier,
        case when t.typtype in ('b', 'd', 'e') and n.nspname <> 'pg_catalog'
          then quote_ident(n.nspname) || '.' || quote_ident(t.typname) else format_type(a.atttypid, a.atttypmod) end as "typeText",
-       c.relreplident = 'f' or coalesce(i.indexrelid is not null, false) as "isIdentity"
+       c.relreplident = 'f' or coalesce(i.indexrelid is not null, false) as "isIdentity",
+       c.reltoastrelid <> 0 and a.attstorage in ('x', 'e') as "outOfLine", c.relkind = 'p' as "isPartitioned"
      from pg_class c
      join pg_namespace s on s.oid = c.relnamespace
      join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -134,7 +177,12 @@ async function readRelation(
     })),
   };
   const relation = buildRelation(raw, await enrichRelation(client, raw, { publication }));
-  return { relation, typeTexts: new Map(rows.map(({ name, typeText }) => [name, typeText])) };
+  return {
+    relation,
+    typeTexts: new Map(rows.map(({ name, typeText }) => [name, typeText])),
+    outOfLine: new Set(rows.flatMap(({ name, outOfLine }) => (outOfLine ? name : []))),
+    isPartitioned: first.isPartitioned,
+  };
 }
 
 const META = 'action text, schema text, "table" text, commit_timestamp timestamptz, annotations jsonb';
@@ -145,7 +193,7 @@ const BEFORE = 'select s.* from jsonb_to_record(null::jsonb) as old(';
  * out: nobody has to be allowed to use its type.
  */
 function describing(client: Client, filter: PlacedFilter, { relation, typeTexts }: Found): Described {
-  const named = new Set(columnsIn(filter.syntax));
+  const named = new Set(namedColumns(filter.syntax).map(({ name }) => name));
   const columns = relation.columns
     .filter(({ name }, i) => named.has(name) || i === 0)
     .map(({ name }) => `${client.escapeIdentifier(name)} ${typeTexts.get(name)!}`)
@@ -156,13 +204,6 @@ function describing(client: Client, filter: PlacedFilter, { relation, typeTexts 
     before.length,
     filter.text,
   );
-}
-
-function columnsIn(syntax: unknown): string[] {
-  if (typeof syntax !== 'object' || syntax === null) return [];
-  const { kind, name } = syntax as Partial<Extract<Syntax, { kind: 'column' }>>;
-  const own = kind === 'column' && name !== undefined ? [name] : [];
-  return [...own, ...Object.values(syntax).flatMap(columnsIn)];
 }
 
 type Refusal = { readonly code: string; readonly message: string; readonly at: number };

@@ -1,20 +1,26 @@
 // The step `where`: which changes a sink's filters let through, and what becomes of one that cannot be judged.
 // Hot file: runs for every wanted row of a sink with a filter (bench/micro/where.ts).
-import type { RowAction, RowEvent } from '../../core/change.ts';
+import type { Moved, RowEvent } from '../../core/change.ts';
 import type { SinkCounts } from '../../core/counts.ts';
-import type { DeliveryError } from '../../core/errors.ts';
+import { steadyMs } from '../../core/clock.ts';
+import { TailraceError, type DeliveryError } from '../../core/errors.ts';
+import { formatTableName } from '../../core/selection.ts';
 import type { Verdict } from '../../functions/where/filter.ts';
 import type { ChangeFacts } from '../../functions/where/scope.ts';
 import { EvaluationError } from '../../functions/where/values/failure.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
+import { quoteTable } from '../../postgres/preflight/tables.ts';
 import type { SinkSettings } from '../settings.ts';
+import { AbsentRate, MAX_ABSENT_LETTERS } from './absent-rate.ts';
+import { moveOf, SENT_AS } from './moved-rows.ts';
 import type { RowBatch, Step, WantedRow } from './steps.ts';
 import type { TableFilter } from './table-filter.ts';
 
 /** Undefined: the sink has no filter, and pays nothing for it. */
 export function whereStep(
-  settings: Pick<SinkSettings, 'where' | 'tables' | 'onAbsent' | 'deletesOutside'>,
+  settings: Pick<SinkSettings, 'name' | 'where' | 'tables' | 'onAbsent' | 'deletesOutside'>,
   counts: SinkCounts,
+  nowMs: () => number = steadyMs,
 ): Step | undefined {
   if (settings.where === undefined && settings.tables.every(({ where }) => where === undefined))
     return undefined;
@@ -22,15 +28,24 @@ export function whereStep(
     rows.drop(row);
     counts.filtered++;
   };
+  const rate = new AbsentRate(nowMs);
   return (rows) => {
     for (const row of rows) {
-      const { filter } = row.plan;
+      const { filter, filterFault } = row.plan;
+      if (filterFault !== undefined) row.refusal = refusal(filterFault.code, row, filterFault.message);
       if (filter === undefined) continue;
       const verdict = judged(filter, rows, row);
       if (verdict === 'pass') continue;
       if (verdict === 'drop') drop(rows, row);
-      else if (verdict !== 'absent') row.refusal = verdict;
-      else decideAbsent(row, settings, () => drop(rows, row));
+      else if (verdict === 'absent') {
+        const policy = policyFor(actionOf(row), settings);
+        if (policy === 'drop') drop(rows, row);
+        else if (policy === 'dead_letter' && !rate.takes())
+          return rows.haltAt(row, tooManyAbsent(row, settings.name));
+        else if (policy === 'dead_letter') row.refusal = refusal('WHERE_ABSENT', row, ABSENT_HINT);
+      } else if (typeof verdict === 'object') row.refusal = verdict;
+      else if (row.plan[SENT_AS[verdict]] === undefined) drop(rows, row);
+      else row.moved = verdict;
     }
   };
 }
@@ -44,17 +59,36 @@ const CHANGE: { -readonly [Key in keyof ChangeFacts]: ChangeFacts[Key] } = {
   annotations: undefined,
 };
 
-function judged(filter: TableFilter, rows: RowBatch, row: WantedRow): Verdict | DeliveryError {
+function judged(filter: TableFilter, rows: RowBatch, row: WantedRow): Verdict | Moved | DeliveryError {
   CHANGE.action = actionOf(row);
   CHANGE.schema = row.plan.schema;
   CHANGE.table = row.plan.table;
   CHANGE.commitTimeUs = row.transaction.commitTimeUs;
   CHANGE.annotations = row.transaction.annotations;
   try {
-    return filter.judge(rows.read(row), CHANGE);
+    const event = rows.read(row);
+    const verdict = filter.judge(event, CHANGE);
+    const moves = row.kind === FRAME.update && row.plan.moveRow !== undefined;
+    return moves ? moveOf(judgedBefore(filter, event), verdict) : verdict;
   } catch (error) {
     if (!(error instanceof EvaluationError)) throw error;
     return refusal('WHERE_ERROR', row, `where cannot be evaluated for this row: ${error.message}`);
+  }
+}
+
+/**
+ * Does the row as it was before an update pass? As the delete of it would. Where that is an error, nobody knows of it: the row as it is
+ * now may pass all the same.
+ */
+function judgedBefore(filter: TableFilter, event: RowEvent): Verdict {
+  event.action = 'delete';
+  try {
+    return filter.judge(event, CHANGE);
+  } catch (error) {
+    if (!(error instanceof EvaluationError)) throw error;
+    return 'absent';
+  } finally {
+    event.action = 'update';
   }
 }
 
@@ -77,26 +111,26 @@ export function isKeptOut(
 type AbsentPolicies = Pick<SinkSettings, 'onAbsent' | 'deletesOutside'>;
 
 /** Of a delete the absence is certain, of other changes an accident. */
-const policyFor = (action: ChangeFacts['action'], { onAbsent, deletesOutside }: AbsentPolicies) =>
-  action === 'delete' ? deletesOutside : onAbsent;
+const policyFor = (
+  action: ChangeFacts['action'],
+  { onAbsent, deletesOutside }: AbsentPolicies,
+): SinkSettings['onAbsent'] => (action === 'delete' ? deletesOutside : onAbsent);
 
-function decideAbsent(row: WantedRow, policies: AbsentPolicies, drop: () => void): void {
-  const policy = policyFor(actionOf(row), policies);
-  switch (policy) {
-    case 'deliver':
-      return;
-    case 'drop':
-      return drop();
-    case 'dead_letter':
-      row.refusal = refusal(
-        'WHERE_ABSENT',
-        row,
-        'where needs a value that Postgres did not send, a large one that did not change; with REPLICA IDENTITY FULL on the table it is sent, and on_absent says what else becomes of such changes',
-      );
-      return;
-    default:
-      policy satisfies never;
-  }
+const ABSENT_HINT =
+  'where needs a value that Postgres did not send, a large one that did not change; with REPLICA IDENTITY FULL on the table it is sent, and on_absent says what else becomes of such changes';
+
+/** It waits until somebody says that it goes on: each try would make as many again. */
+function tooManyAbsent({ plan }: WantedRow, sink: string): TailraceError {
+  const table = plan.partition ?? plan;
+  return new TailraceError(
+    `more than ${MAX_ABSENT_LETTERS} changes within a minute cannot be judged by where, the last one of ${formatTableName(table)}: a large value that it needs did not change, and Postgres did not send it again`,
+    {
+      code: 'WHERE_ABSENT_TOO_OFTEN',
+      kind: 'fatal',
+      mend: 'resume',
+      hint: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL; has such values sent from now on, on_absent says what else becomes of such changes; then \`tailrace resume ${sink}\` lets it go on`,
+    },
+  );
 }
 
 const refusal = (code: string, row: WantedRow, what: string): DeliveryError => ({
@@ -106,5 +140,11 @@ const refusal = (code: string, row: WantedRow, what: string): DeliveryError => (
   hint: `${actionOf(row)} of ${row.plan.schema}.${row.plan.table}: ${what}`,
 });
 
-const actionOf = ({ kind }: WantedRow): RowAction =>
-  kind === FRAME.insert ? 'insert' : kind === FRAME.update ? 'update' : 'delete';
+const actionOf = ({ kind }: WantedRow): ChangeFacts['action'] => ACTIONS[kind]!;
+
+const ACTIONS: Readonly<Record<number, ChangeFacts['action']>> = {
+  [FRAME.insert]: 'insert',
+  [FRAME.update]: 'update',
+  [FRAME.delete]: 'delete',
+  [FRAME.read]: 'read',
+};

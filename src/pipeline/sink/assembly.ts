@@ -2,6 +2,7 @@
 import { steadyMs, wallMs, wallTime } from '../../core/clock.ts';
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
 import type { Steps } from '../intake/steps.ts';
+import { deletesTeller } from '../intake/where-identity.ts';
 import { whereStep } from '../intake/where.ts';
 import { isLost } from '../../core/partings.ts';
 import { formats } from '../../formats/registry.ts';
@@ -138,6 +139,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
     readFrames: (offset, length) => place.reader.readFrames(offset, length),
     staysLong: sink.pull !== undefined,
     steps: stepsOf(settings, counts),
+    described: deletesTeller(settings, (fields, message) => logger.warn(fields, message)),
   });
   const salts = store.renumbered.salts(id.database);
   const walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake, salts);

@@ -2,10 +2,12 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { steadyMs } from '../../core/clock.ts';
 import { lastParted } from '../../core/partings.ts';
-import type { SinkStatus } from '../../core/status.ts';
+import type { TailraceError } from '../../core/errors.ts';
+import type { Condition, SinkStatus } from '../../core/status.ts';
 import type { PullPort } from '../../sinks/sink.ts';
 import { assemble, createSink, layGround, type SinkParts } from './assembly.ts';
 import { SinkCheck } from './check.ts';
+import { conditionOf } from './conditions.ts';
 import { meetDemand, SHED_INTERVAL_MS } from './load-shedding.ts';
 import type { SinkOptions } from './options.ts';
 import { idOf, openPlace, type SinkPlace } from './place.ts';
@@ -24,6 +26,8 @@ export class SinkRunner {
   readonly #failed: Promise<never>;
   readonly #check = new SinkCheck();
   readonly #stopping = new AbortController();
+  /** Set while it waits at a change. */
+  #halted: Condition | undefined;
   #shedTimer: NodeJS.Timeout | undefined;
 
   private constructor(options: SinkOptions, place: SinkPlace, parts: SinkParts, failed: Promise<never>) {
@@ -115,7 +119,7 @@ export class SinkRunner {
     return sinkStatus({
       settings,
       parts: this.#parts,
-      condition: this.#check.condition,
+      condition: this.#halted ?? this.#check.condition,
       writtenEnd: signals.writtenEnd(),
       deadLetters: store.deadLetters.counts(idOf(this.#options)),
       rewinds: this.#place.rewinds,
@@ -123,7 +127,7 @@ export class SinkRunner {
   }
 
   async #follow(): Promise<void> {
-    const { walker, dispatcher, settlement, restored, unsettled } = this.#parts;
+    const { intake, walker, dispatcher, settlement, restored, unsettled } = this.#parts;
     const { signals, slot } = this.#options;
     const { signal } = this.#stopping;
     let turnBeganMs = steadyMs();
@@ -136,6 +140,7 @@ export class SinkRunner {
       if (working !== undefined) await working;
       dispatcher.dispatch();
       settlement.soon();
+      if (intake.halt !== undefined) return await this.#untilHalted(intake.halt);
       restored.readTo(walker.head.position);
       if (unsettled.room.isFull()) await unsettled.room.untilRoom(signal);
       if (steadyMs() - turnBeganMs > TURN_MS) {
@@ -144,6 +149,16 @@ export class SinkRunner {
       }
       if (signal.aborted) break;
     }
+  }
+
+  /** It waits at a change: what came before is delivered first. Then rejects with what it waits at. */
+  async #untilHalted(halt: TailraceError): Promise<void> {
+    const { unsettled } = this.#parts;
+    const { signal } = this.#stopping;
+    this.#halted = conditionOf(halt, undefined);
+    while (unsettled.oldest !== undefined && !signal.aborted)
+      await sleep(DECIDED_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+    if (!signal.aborted) throw halt;
   }
 
   /** The histories have parted since it took its place: what it takes next it takes from another one. */

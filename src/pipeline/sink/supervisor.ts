@@ -227,6 +227,7 @@ class Supervisor {
       const { signal } = this.#turn;
       if (signal.aborted) continue;
       const startedMs = steadyMs();
+      let isHeld = false;
       try {
         if (this.#wanted !== 'active' || this.#isHalted) {
           await this.#rest(signal);
@@ -239,10 +240,12 @@ class Supervisor {
         const kind = error instanceof TailraceError ? error.code : describeError(error);
         const fields = { sink: this.#options.settings.name, err: error };
         this.#lines.say({ level: 'error', message: 'sink failed', fields, kind });
+        isHeld = error instanceof TailraceError && error.mend === 'resume';
       }
       if (steadyMs() - startedMs > STABLE_MS) failures = 1;
       const wait = backoffMs(this.#ports.restart, failures, Math.random());
-      await sleep(wait, undefined, { signal }).catch(() => undefined);
+      if (isHeld) await aborted(signal);
+      else await sleep(wait, undefined, { signal }).catch(() => undefined);
     }
   }
 

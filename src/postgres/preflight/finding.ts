@@ -45,13 +45,18 @@ export const alarmOf = (databaseName: string, finding: Finding, more = ''): Tail
     hint: finding.cure,
   });
 
-/** How much TLS verifies, how a database is encoded, what a failover costs and when large transactions come are the user's choice: worth knowing, and nothing is left out for it. */
+/**
+ * How much TLS verifies, how a database is encoded, what a failover costs, when large transactions come and what is known of old rows are
+ * the user's choice: worth knowing, and nothing is left out for it.
+ */
 const NOTES: ReadonlySet<string> = new Set([
   'TLS_UNVERIFIED',
   'ENCODING_UNCHECKED',
   'FAILOVER_LOSES_SLOT',
   'FAILOVER_MAY_PART',
   'STREAMING_UNSUPPORTED',
+  'WHERE_DELETES_UNJUDGED',
+  'WHERE_VALUE_MAY_BE_ABSENT',
 ]);
 
 /** Said where it is met, and no fault. */

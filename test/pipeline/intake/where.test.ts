@@ -1,7 +1,9 @@
 // The step `where`: what it lets through is sent, what it drops is settled and counted, what it cannot judge keeps its place.
 import { beforeAll, expect, test } from 'vitest';
 import { zeroCounts } from '../../../src/core/counts.ts';
+import { tablePattern } from '../../../src/core/selection.ts';
 import { loadFilterParser, type FilterParser } from '../../../src/functions/where/parser.ts';
+import { AbsentRate } from '../../../src/pipeline/intake/absent-rate.ts';
 import { whereStep } from '../../../src/pipeline/intake/where.ts';
 import type { PlacedFilter, SinkSettings } from '../../../src/pipeline/settings.ts';
 import { begin, commit } from '../../log/stream.ts';
@@ -14,6 +16,7 @@ import {
   UNCHANGED,
   updateMessage,
 } from '../../support/pgoutput-messages.ts';
+import { readsOf } from '../../support/reads.ts';
 
 const T = { commitLsn: 100n, rows: 0 };
 const INT4 = 23;
@@ -39,14 +42,19 @@ const filter = (text: string): PlacedFilter => ({
   place: 'tailrace.yaml:5:5  sinks[users].where',
 });
 
+const SETTINGS = { name: 'users', tables: [], onAbsent: 'dead_letter', deletesOutside: 'deliver' } as const;
+
 type Options = Partial<
-  Pick<SinkSettings, 'where' | 'tables' | 'onAbsent' | 'deletesOutside' | 'keyChanges' | 'actions'>
+  Pick<
+    SinkSettings,
+    'where' | 'tables' | 'onAbsent' | 'deletesOutside' | 'keyChanges' | 'actions' | 'onSchemaBreak'
+  >
 >;
 
-function intakeOf(options: Options, messages: readonly Buffer[]) {
+function intakeOf(options: Options, messages: readonly Buffer[], nowMs?: () => number) {
   const counts = zeroCounts();
-  const settings = { tables: [], onAbsent: 'dead_letter', deletesOutside: 'deliver', ...options } as const;
-  const where = whereStep(settings, counts);
+  const settings = { ...SETTINGS, ...options };
+  const where = whereStep(settings, counts, nowMs);
   const blocks = blocksOf([
     begin(T),
     ...describeTable({ id: 1, columns: COLUMNS, collations: COLLATIONS }),
@@ -63,9 +71,7 @@ const delivered = (h: ReturnType<typeof intakeOf>): string[] =>
     .map(({ action, index }) => `${action} ${index}`);
 
 test('without a filter there is no step', () => {
-  expect(
-    whereStep({ tables: [], onAbsent: 'dead_letter', deletesOutside: 'deliver' }, zeroCounts()),
-  ).toBeUndefined();
+  expect(whereStep(SETTINGS, zeroCounts())).toBeUndefined();
 });
 
 test("only what is true passes, the sink's filter and the table's own; the rest is settled and counted", async () => {
@@ -126,6 +132,23 @@ test('a change that cannot be judged is a dead letter in its place, and no other
   expect(dropping.counts.filtered).toBe(1);
 });
 
+test('a row that a backfill has read is judged as what it is', async () => {
+  const passing = async (text: string) => {
+    const where = filter(text);
+    const steps = { where: whereStep({ ...SETTINGS, where }, zeroCounts())! };
+    const rows = [
+      ['1', 'a'],
+      ['2', null],
+    ];
+    const h = sinkIntake({ settings: { where }, blocks: blocksOf(readsOf({ rows })), ports: { steps } });
+    await h.walk();
+    return h.letIn().map(({ action, index }) => `${action} ${index}`);
+  };
+  expect(await passing(`note is not null and meta.action = 'read'`)).toEqual(['read 0']);
+  expect(await passing(`old.id is null`)).toEqual(['read 0', 'read 1']);
+  expect(await passing(`meta.action in ('insert', 'update', 'delete')`)).toEqual([]);
+});
+
 test('a key change that is sent as two messages is judged once, for both', async () => {
   const change = (size: string): Buffer =>
     updateMessage(1, ['2', size, 'a'], { kind: 'key', row: ['1', null, null] });
@@ -140,13 +163,79 @@ test('a key change that is sent as two messages is judged once, for both', async
   expect(h.dead.map(({ message }) => message.action)).toEqual(['delete', 'insert']);
 });
 
-test('a filter that has no meaning for the columns of a change halts the sink there, and says where it is written', async () => {
+test('a filter that has no meaning for the columns of a change halts the sink there, and says where it is written, and since when', async () => {
   const h = intakeOf({ where: filter('size > 10 and\n  wieght > 1') }, [insertMessage(1, ['1', '5', 'a'])]);
   await expect(h.walk()).rejects.toMatchObject({
     code: 'WHERE_UNUSABLE',
     kind: 'fatal',
     message: expect.stringMatching(
-      /^tailrace\.yaml:5:5 {2}sinks\[users\]\.where cannot be used for public\.t1.*line 2, column 3 of it: there is no column "wieght"/,
+      /^tailrace\.yaml:5:5 {2}sinks\[users\]\.where cannot be used for public\.t1.*line 2, column 3 of it: there is no column "wieght".*the sink waits at the change 0:0\/64:0, committed at \d{4}-/,
     ),
   });
+});
+
+/** A column is dropped in the middle of a block. */
+const altered = [
+  insertMessage(1, ['1', '20', 'a']),
+  insertMessage(1, ['2', '5', 'a']),
+  ...describeTable({ id: 1, columns: COLUMNS.filter(({ name }) => name !== 'size') }),
+  insertMessage(1, ['3', 'a']),
+  truncateMessage([1]),
+  ...describeTable({ id: 2 }),
+  insertMessage(2, ['4', 'a']),
+];
+const OF_T1 = [{ pattern: tablePattern({ schema: 'public', table: 't1' }) }];
+
+test('what came before the change that halts a sink is let in, and nothing after it', async () => {
+  const h = intakeOf({ tables: [{ ...OF_T1[0]!, where: filter('size > 10') }] }, altered);
+  await expect(h.walk()).rejects.toMatchObject({ code: 'WHERE_UNUSABLE' });
+  expect(h.letIn().map(({ action, index }) => `${action} ${index}`)).toEqual(['insert 0']);
+  // The block is not passed: what is settled of it is remembered by itself.
+  expect(h.walker.head.offset).toBe(0);
+  expect(h.walker.isInHand).toBe(true);
+});
+
+test('with on_schema_break: dead_letter the changes that cannot be judged are dead letters, and nothing waits', async () => {
+  const h = intakeOf(
+    {
+      tables: [{ ...OF_T1[0]!, where: filter('size > 10') }],
+      onSchemaBreak: 'dead_letter',
+      actions: ['insert', 'truncate'],
+    },
+    altered,
+  );
+  await h.walk();
+  await h.drained();
+  expect(h.dead.map(({ message, code }) => `${message.index} ${code}`)).toEqual(['2 WHERE_UNUSABLE']);
+  expect(delivered(h)).toEqual(['insert 0', 'insert 4', 'truncate 3']);
+});
+
+test('more than a thousand changes a minute that cannot be judged hold the sink, where they would be dead letters', async () => {
+  let now = 0;
+  const unknown = (count: number) =>
+    Array.from({ length: count }, (_, i) => updateMessage(1, [String(i), '20', UNCHANGED]));
+  const where = filter("note = 'a'");
+  const ofCount = (count: number, options: Options = {}) =>
+    intakeOf({ where, ...options }, unknown(count), () => now);
+  const held = ofCount(1002);
+  await expect(held.walk()).rejects.toMatchObject({
+    code: 'WHERE_ABSENT_TOO_OFTEN',
+    mend: 'resume',
+    hint: expect.stringContaining('ALTER TABLE "public"."t1" REPLICA IDENTITY FULL;'),
+  });
+  expect(held.letIn().map(({ index }) => index)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+  await held.drained();
+  expect(held.dead).toHaveLength(1000);
+  await ofCount(1002, { onAbsent: 'deliver' }).walk();
+  await ofCount(1002, { onAbsent: 'drop' }).walk();
+  // Fewer than that in any minute are an accident.
+  const rate = new AbsentRate(() => now);
+  for (let i = 0; i < 3000; i++) {
+    now += 61;
+    expect(rate.takes()).toBe(true);
+  }
+  now += 1;
+  expect(rate.takes()).toBe(true);
+  for (let i = 0; i < 30; i++) rate.takes();
+  expect(rate.takes()).toBe(false);
 });

@@ -92,6 +92,21 @@ test('a runner that fails is made anew, and the status says why it halted until 
   });
 });
 
+test('a runner that is held is not made anew before somebody says that the sink goes on', async () => {
+  const s = await supervised();
+  const held = new TailraceError('too many', { code: 'MANY', kind: 'fatal', mend: 'resume', hint: 'resume' });
+  (await s.next()).fail(held);
+  await waitFor(() => s.sink.status().state === 'halted', 'the sink to halt');
+  // Others are made anew within milliseconds.
+  for (let i = 0; i < 20; i++) await new Promise((done) => setTimeout(done, 5));
+  expect(s.runners).toHaveLength(1);
+  expect(s.sink.status()).toMatchObject({ health: 'halted', reason: 'too many', cure: 'resume' });
+  expect(s.holds()).toBe(true);
+  await s.ask({ type: 'set_status', status: 'active' });
+  await s.next();
+  expect(s.sink.status()).toMatchObject({ state: 'running', health: 'healthy' });
+});
+
 test('a runner that has run for a while counts as well again', async () => {
   const s = await supervised({ ports: { mendedMs: 1 } });
   (await s.next()).fail(DENIED);

@@ -190,3 +190,30 @@ test('a column that the publication’s list leaves out is told, and no longer o
   expect(await doctor()).toEqual([]);
   await client.query(`drop publication ${database.name}`);
 });
+
+test('what a replica identity keeps from a filter is a warning of check and a note of doctor, with the same cure', async () => {
+  await database.client.query('create table paid (id int primary key, amount int)');
+  const filter = (where: string): Sink => ({
+    source: '{ include_tables: [public.paid] }',
+    extra: `where: ${where}\nwhere_moves: convert`,
+  });
+  await configure(filter('amunt > 1'));
+  expect(await check('--database')).toMatchObject({
+    ok: false,
+    code: 2,
+    names: [{ code: 'WHERE_UNUSABLE' }],
+  });
+  await configure(filter('amount > 1'));
+  const { code, warnings } = await check('--database');
+  expect(code).toBe(0);
+  expect(warnings).toMatchObject([
+    {
+      code: 'WHERE_DELETES_UNJUDGED',
+      detail: expect.stringContaining('every update of a row outside becomes a delete by key'),
+    },
+  ]);
+  const said = await doctor();
+  expect(said.find((finding) => finding.code === 'WHERE_DELETES_UNJUDGED')?.cure).toBe(warnings![0]!.cure);
+  await database.client.query(warnings![0]!.cure!);
+  expect((await check('--database')).warnings).toEqual([]);
+});
