@@ -94,6 +94,17 @@ the text the result is absent (under C they stay as they are). Labels of enums a
 
 Which operator or function is meant follows Postgres' own rules of types, over its own catalog: what it would choose and the list does not have is refused, never replaced by something similar.
 
+## Try it first
+
+\`\`\`sh
+tailrace where test large-orders "status = 'paid' and amount > 100"   # of the changes that the log has: how many pass, how many do not, which
+tailrace explain large-orders --last 20                               # what every step of the sink decides for the last changes
+tailrace explain large-orders --position 16/B374D848:0                # and for one: sent where, in which bytes, or why not
+\`\`\`
+
+Both read the change log beside the service, whether it runs or not, with its configuration and its data directory. Nothing is delivered, connected or written. The condition stands in the place of the sink's own and of those of its
+tables; exit code 1 says that it does not fit a table, or is an error for a row.
+
 ## Types
 
 ${SCALAR_TYPES.map(code).join(', ')}, enums, arrays and domains of these.

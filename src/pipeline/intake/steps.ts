@@ -2,6 +2,7 @@
 // A filter, an enrichment, a function of the user's: each is one step.
 import { createRowEvent, type Relation, type RowEvent } from '../../core/change.ts';
 import type { DeliveryError } from '../../core/errors.ts';
+import type { Verdict } from '../../functions/where/filter.ts';
 import type { Position } from '../../core/position.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { decodeRow } from '../../pgoutput/messages.ts';
@@ -48,6 +49,8 @@ export class WantedRow implements LoggedRow {
   isDropped = false;
   /** A step has decided that it becomes a dead letter, and why. */
   refusal: DeliveryError | undefined;
+  /** What its filter said; undefined: it has none, or could not say. */
+  verdict: Verdict | undefined;
 
   constructor(
     row: LoggedRow,

@@ -27,10 +27,13 @@ export function whereStep(
       const { filter } = row.plan;
       if (filter === undefined) continue;
       const verdict = judged(filter, rows, row);
-      if (verdict === 'pass') continue;
+      if (typeof verdict === 'object') {
+        row.refusal = verdict;
+        continue;
+      }
+      row.verdict = verdict;
       if (verdict === 'drop') drop(rows, row);
-      else if (verdict !== 'absent') row.refusal = verdict;
-      else decideAbsent(row, settings, () => drop(rows, row));
+      else if (verdict === 'absent') decideAbsent(row, settings, () => drop(rows, row));
     }
   };
 }
