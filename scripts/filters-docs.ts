@@ -94,6 +94,10 @@ the text the result is absent (under C they stay as they are). Labels of enums a
 
 Which operator or function is meant follows Postgres' own rules of types, over its own catalog: what it would choose and the list does not have is refused, never replaced by something similar.
 
+That is compared with your server: before a sink judges the first row of a table, and by \`doctor\` and \`check --database\`. The server parses the filter, and says which operators and types it takes for each part; it runs nothing of it, in a transaction that may
+only read. Where it means something else the sink halts, with the line and column; a server that does not answer stops no sink. \`extract\` answers another type before Postgres 14, so it needs 14. Where the role may not name a type (\`USAGE\` on its schema) what is
+understood here stands, and \`doctor\` notes the GRANT.
+
 ## Try it first
 
 \`\`\`sh

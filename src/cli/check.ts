@@ -2,7 +2,7 @@
 // databases: are there the tables and columns that it names, and does the application's UPDATE work on them?
 import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
-import { inspectFilters } from '../pipeline/intake/where-check.ts';
+import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
 import type { Finding } from '../postgres/preflight/finding.ts';
 import { inspectDatabase } from '../postgres/preflight/wanted.ts';

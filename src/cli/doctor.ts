@@ -1,7 +1,7 @@
 // `tailrace doctor`: connects to everything and lists what is missing, each with the SQL or policy that cures it.
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { SinkNames } from '../core/wanted-names.ts';
-import { inspectFilters } from '../pipeline/intake/where-check.ts';
+import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
 import type { SinkSettings } from '../pipeline/settings.ts';
 import { lookAtSink } from '../pipeline/sink/looked-at.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';

@@ -14,12 +14,14 @@ export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps'> 
     readonly settings: SinkSettings;
     readonly envelope: Envelope;
     readonly counts: SinkCounts;
+    /** Steps of the running sink alone. */
+    readonly steps?: Steps;
     /** Looks at what plans are compiled, and at why one cannot be. */
     readonly compiling?: (compile: IntakePorts['compile']) => IntakePorts['compile'];
   };
 
 export function sinkIntake(options: SinkIntakeOptions): RowIntake {
-  const { settings, envelope, counts, sink, routes, barriers, compiling, ...ports } = options;
+  const { settings, envelope, counts, sink, routes, barriers, compiling, steps, ...ports } = options;
   const planPorts = { ...formatting(settings, envelope), sink, routes, barriers };
   const compile: IntakePorts['compile'] = (relation, isKeyProven, isRead) =>
     compileTablePlan(relation, settings, planPorts, isKeyProven, isRead);
@@ -27,7 +29,7 @@ export function sinkIntake(options: SinkIntakeOptions): RowIntake {
     ...ports,
     sink: settings.name,
     compile: compiling === undefined ? compile : compiling(compile),
-    steps: stepsOf(settings, counts),
+    steps: { ...stepsOf(settings, counts), ...steps },
   });
 }
 

@@ -22,7 +22,7 @@ export type Step = (rows: RowBatch) => void | Promise<void>;
  * settled yet); after them its group is found, and its message rendered. What a table alone decides (its columns, format
  * and routes) is no step: it is compiled into the table's plan.
  */
-const STEP_ORDER = ['where', 'enrich', 'filter', 'columns', 'transform', 'route'] as const;
+const STEP_ORDER = ['agree', 'where', 'enrich', 'filter', 'columns', 'transform', 'route'] as const;
 
 export type Steps = { readonly [Name in (typeof STEP_ORDER)[number]]?: Step };
 

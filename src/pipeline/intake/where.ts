@@ -11,13 +11,15 @@ import type { SinkSettings } from '../settings.ts';
 import type { RowBatch, Step, WantedRow } from './steps.ts';
 import type { TableFilter } from './table-filter.ts';
 
+export const hasFilter = ({ where, tables }: Pick<SinkSettings, 'where' | 'tables'>): boolean =>
+  where !== undefined || tables.some((table) => table.where !== undefined);
+
 /** Undefined: the sink has no filter, and pays nothing for it. */
 export function whereStep(
   settings: Pick<SinkSettings, 'where' | 'tables' | 'onAbsent' | 'deletesOutside'>,
   counts: SinkCounts,
 ): Step | undefined {
-  if (settings.where === undefined && settings.tables.every(({ where }) => where === undefined))
-    return undefined;
+  if (!hasFilter(settings)) return undefined;
   const drop = (rows: RowBatch, row: WantedRow): void => {
     rows.drop(row);
     counts.filtered++;

@@ -13,6 +13,7 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { highestEpochIn } from '../../store/ledger.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
+import { hasFilter } from '../intake/where.ts';
 import { envelopeOf } from '../sink/envelope.ts';
 import { newSinkStatus } from '../sink/status.ts';
 import type { SinkThread } from '../sink/thread.ts';
@@ -170,6 +171,7 @@ export class Database {
       slot: this.#slots.of(sink.name),
       ledgerFile: ledgerFile(settings, { database: database.name, sink: sink.name }),
       heedsSkips: database.markers.skip && !sink.ignoreMarkers,
+      ...(hasFilter(sink) && { server: database }),
     };
   }
 

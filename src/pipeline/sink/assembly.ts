@@ -15,6 +15,8 @@ import { LogWalker } from '../intake/log-walker.ts';
 import { SinkMarkers } from '../intake/markers.ts';
 import type { RowIntake } from '../intake/row-intake.ts';
 import { sinkIntake } from '../intake/sink-intake.ts';
+import type { Steps } from '../intake/steps.ts';
+import { agreementStep } from '../intake/where-server/agreement.ts';
 import type { SinkSettings } from '../settings.ts';
 import { keepDeadLetter } from './dead-letter-store.ts';
 import { KeptLetters } from './kept-letters.ts';
@@ -135,6 +137,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
       restored.hasPart(transaction, index, part) || kept.hasPart(transaction, index, part),
     readFrames: (offset, length) => place.reader.readFrames(offset, length),
     staysLong: sink.pull !== undefined,
+    steps: agreement(options),
   });
   const salts = store.renumbered.salts(id.database);
   const walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake, salts);
@@ -217,3 +220,20 @@ const deliverySettings = (settings: SinkSettings): DispatcherSettings => ({
   maxRetryCount: settings.maxRetryCount,
   batchSize: settings.batchSize,
 });
+
+/** Where there is a server to be asked what the sink's filters mean. */
+function agreement({ settings, server, logger }: SinkOptions): Steps {
+  if (server === undefined) return {};
+  const repeated = new RepeatedLines(logger);
+  const asker = import('../intake/where-server/asker.ts').then(({ filterAsker }) => filterAsker(server));
+  const agree = agreementStep(settings, {
+    compare: async (filter, relation) => (await asker)(filter, relation),
+    unanswered: ({ place }, error) => {
+      const message = 'no server says what the filter means there: it is taken as it is understood here';
+      const fields = { sink: settings.name, filter: place, err: error };
+      repeated.say({ level: 'warn', message, fields });
+    },
+    nowMs: steadyMs,
+  });
+  return agree === undefined ? {} : { agree };
+}

@@ -45,13 +45,17 @@ export const alarmOf = (databaseName: string, finding: Finding, more = ''): Tail
     hint: finding.cure,
   });
 
-/** How much TLS verifies, how a database is encoded, what a failover costs and when large transactions come are the user's choice: worth knowing, and nothing is left out for it. */
+/**
+ * How much TLS verifies, how a database is encoded, what a failover costs, when large transactions come and what a role may see are the
+ * user's choice: worth knowing, and nothing is left out for it.
+ */
 const NOTES: ReadonlySet<string> = new Set([
   'TLS_UNVERIFIED',
   'ENCODING_UNCHECKED',
   'FAILOVER_LOSES_SLOT',
   'FAILOVER_MAY_PART',
   'STREAMING_UNSUPPORTED',
+  'WHERE_TYPES_HIDDEN',
 ]);
 
 /** Said where it is met, and no fault. */

@@ -1,10 +1,11 @@
 // Filters beside the server: what it would refuse is found before a row comes, and nothing of a filter runs there.
 import { expect, test } from 'vitest';
-import { parseFilters } from '../../../src/functions/where/parsing.ts';
-import { inspectFilters } from '../../../src/pipeline/intake/where-check.ts';
-import type { PlacedFilter, SinkSettings } from '../../../src/pipeline/settings.ts';
-import { databaseSettings } from '../../support/database-settings.ts';
-import { createTestDatabase } from '../../support/postgres.ts';
+import { parseFilters } from '../../../../src/functions/where/parsing.ts';
+import { inspectFilters } from '../../../../src/pipeline/intake/where-server/inspection.ts';
+import type { PlacedFilter, SinkSettings } from '../../../../src/pipeline/settings.ts';
+import { isNote } from '../../../../src/postgres/preflight/finding.ts';
+import { databaseSettings } from '../../../support/database-settings.ts';
+import { createTestDatabase } from '../../../support/postgres.ts';
 
 const place = 'tailrace.yaml:5:5  sinks[users].where';
 
@@ -54,5 +55,33 @@ test('a filter is compared with the catalog, and with what the server makes of i
   );
   // A sink without a filter asks nobody.
   expect(await inspectFilters({ ...settings, hosts: [] }, [])).toEqual([]);
+  await database.drop();
+});
+
+test('where a role may not name a type of the filter, doctor notes it with the GRANT that lets it', async () => {
+  const database = await createTestDatabase();
+  const role = `${database.name}_reader`;
+  await database.client.query(`
+    create schema "Kinds"; create type "Kinds".mood as enum ('sad', 'ok');
+    create table orders (id int primary key, mood "Kinds".mood);
+    create role ${role} login password 'secret'`);
+  const settings = { ...databaseSettings(database), username: role, password: 'secret' };
+  const inspected = async (text: string) => {
+    const [where] = await filtersOf([text]);
+    const includeTables = [{ schema: ['public'], table: ['orders'] }];
+    const sink = { name: 'users', database: settings.name, selection: { includeTables }, tables: [], where };
+    return inspectFilters(settings, [sink as unknown as SinkSettings]);
+  };
+  const fine = `mood = 'ok'`;
+  const [finding, ...others] = await inspected(fine);
+  expect(others).toEqual([]);
+  expect(finding).toMatchObject({ ok: false, code: 'WHERE_TYPES_HIDDEN' });
+  expect(isNote(finding!)).toBe(true);
+  // What does not name the type can be asked.
+  expect(await inspected('id > 0')).toMatchObject([{ ok: true }]);
+  await database.client.query(finding!.cure!);
+  expect(await inspected(fine)).toMatchObject([{ ok: true }]);
+  expect(await inspected(`mood = 'none'`)).toMatchObject([{ code: 'WHERE_REFUSED' }]);
+  await database.client.query(`drop owned by ${role}; drop role ${role}`);
   await database.drop();
 });

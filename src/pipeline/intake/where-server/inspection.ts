@@ -1,0 +1,92 @@
+// What `doctor` and `check --database` find of the filters of sinks: each is compared with the tables as they are now, and with what the
+// server makes of it.
+import { escapeIdentifier, type Client } from 'pg';
+import { TailraceError } from '../../../core/errors.ts';
+import { nameFor } from '../../../core/partitions.ts';
+import { formatTableName, optionsFor, type TableName } from '../../../core/selection.ts';
+import { closeConnection } from '../../../postgres/connection/connection.ts';
+import { connectionFault } from '../../../postgres/connection/fault.ts';
+import { findPrimary } from '../../../postgres/connection/hosts.ts';
+import { failed, passed, type Finding } from '../../../postgres/preflight/finding.ts';
+import { listTables } from '../../../postgres/preflight/tables.ts';
+import type { DatabaseSettings } from '../../../postgres/settings.ts';
+import type { PlacedFilter, SinkSettings } from '../../settings.ts';
+import { compareWithServer } from './comparison.ts';
+import { DISAGREEMENT_CODES, wordsOf } from './disagreement.ts';
+import { readPresentRelation } from './present-relation.ts';
+import { compileTableFilter } from '../table-filter.ts';
+import { hasFilter } from '../where.ts';
+
+/** A filter for one table that it is used for. */
+type Use = { readonly filter: PlacedFilter; readonly table: TableName };
+
+/** Nothing where no sink of the database has a filter. Rejects where the database cannot be asked. */
+export async function inspectFilters(
+  settings: DatabaseSettings,
+  sinks: readonly SinkSettings[],
+): Promise<readonly Finding[]> {
+  const own = sinks.filter((sink) => sink.database === settings.name && hasFilter(sink));
+  if (own.length === 0) return [];
+  const { client, target } = await findPrimary(settings);
+  try {
+    const uses = usesOf(own, await listTables(client));
+    const findings: Finding[] = [];
+    for (const use of uses) findings.push(...(await inspectUse(client, use, settings)));
+    return findings.length > 0
+      ? findings
+      : [passed('filters', `${uses.length} mean the same here and there`)];
+  } catch (error) {
+    throw connectionFault(error, settings, target);
+  } finally {
+    await closeConnection(client);
+  }
+}
+
+function usesOf(sinks: readonly SinkSettings[], tables: Awaited<ReturnType<typeof listTables>>): Use[] {
+  return sinks.flatMap((sink) =>
+    tables.flatMap((table) => {
+      const name = nameFor(sink.selection, table);
+      if (name === undefined) return [];
+      const filters = [sink.where, optionsFor(name, sink.tables)?.where];
+      return filters.flatMap((filter) => (filter === undefined ? [] : [{ filter, table }]));
+    }),
+  );
+}
+
+async function inspectUse(
+  client: Client,
+  { filter, table }: Use,
+  { publication, username }: DatabaseSettings,
+): Promise<readonly Finding[]> {
+  const relation = await readPresentRelation(client, table, publication.name);
+  if (relation === undefined) return [];
+  const title = `filter for ${formatTableName(table)}`;
+  try {
+    compileTableFilter(relation, [filter]);
+  } catch (error) {
+    if (!(error instanceof TailraceError)) throw error;
+    return [failed({ code: error.code, title, detail: error.message, cure: 'change the filter' })];
+  }
+  const compared = await compareWithServer(client, filter, relation);
+  switch (compared.kind) {
+    case 'agrees':
+    case 'unknown':
+      return [];
+    case 'refused':
+    case 'differs':
+      return [failed({ code: DISAGREEMENT_CODES[compared.kind], title, ...wordsOf(filter, compared) })];
+    case 'hidden':
+      return compared.schemas.map((schema) => hiddenTypes(title, schema, username));
+    default:
+      return compared satisfies never;
+  }
+}
+
+/** What was resolved here stands, so it is a note. */
+const hiddenTypes = (title: string, schema: string, role: string): Finding =>
+  failed({
+    code: 'WHERE_TYPES_HIDDEN',
+    title,
+    detail: `the server cannot be asked what it means there: types in the schema ${schema} may not be used by the role. It is taken as it is understood here`,
+    cure: `GRANT USAGE ON SCHEMA ${schema} TO ${escapeIdentifier(role)};`,
+  });
