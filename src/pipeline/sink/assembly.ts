@@ -1,4 +1,5 @@
 // Makes the parts of one sink, bottom-up: each is given what is there already.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { steadyMs, wallMs, wallTime } from '../../core/clock.ts';
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
 import { isLost } from '../../core/partings.ts';
@@ -234,6 +235,7 @@ function agreement({ settings, server, logger }: SinkOptions): Steps {
       repeated.say({ level: 'warn', message, fields });
     },
     nowMs: steadyMs,
+    sleep: (ms) => sleep(ms, undefined, { ref: false }),
   });
   return agree === undefined ? {} : { agree };
 }

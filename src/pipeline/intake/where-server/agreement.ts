@@ -1,6 +1,5 @@
 // The step `agree`: before a sink judges the first row of a table with these columns, a server is asked whether it means the same by the
 // filter. One that means something else halts the sink; one that does not answer stops nothing.
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Relation } from '../../../core/change.ts';
 import type { TailraceError } from '../../../core/errors.ts';
 import { optionsFor } from '../../../core/selection.ts';
@@ -27,7 +26,7 @@ export type AgreementPorts = {
   /** Never set back. */
   nowMs(): number;
   /** Resolves after that time. */
-  sleep?(ms: number): Promise<void>;
+  readonly sleep: (ms: number) => Promise<void>;
 };
 
 /** Of one filter and the columns that it names, whichever table has them. */
@@ -71,25 +70,29 @@ class Agreements {
 
   /** What is to be waited for before rows of this table are judged. Throws where the server has said something else. */
   unsettled(plan: TablePlan): readonly Promise<void>[] {
+    const verdicts = this.#check(plan);
+    if (this.#isSlow) return [];
+    return verdicts.flatMap(({ state, answer }) => (state === 'asking' ? [answer] : []));
+  }
+
+  /** Throws where the server has said something else. */
+  #check(plan: TablePlan): readonly Verdict[] {
     if (plan.filter === undefined || this.#settled.has(plan)) return [];
     const verdicts = this.#filtersOf(plan).map((filter) => this.#verdictOf(filter, plan.relation));
     const disagreeing = verdicts.find(({ state }) => typeof state === 'object');
     if (disagreeing !== undefined) throw disagreeing.state as TailraceError;
     if (verdicts.every(({ state }) => state === 'agrees')) this.#settled.add(plan);
-    if (this.#isSlow) return [];
-    return verdicts.flatMap(({ state, answer }) => (state === 'asking' ? [answer] : []));
+    return verdicts;
   }
 
   /** Until these are there, or for as long as rows may wait. */
   async wait(answers: readonly Promise<void>[], rows: Iterable<{ readonly plan: TablePlan }>): Promise<void> {
-    const { sleep: rest = (ms) => sleep(ms, undefined, { ref: false }) } = this.#ports;
     const isInTime = await Promise.race([
       Promise.all(answers).then(() => true),
-      rest(WAIT_MS).then(() => false),
+      this.#ports.sleep(WAIT_MS).then(() => false),
     ]);
     this.#isSlow = !isInTime;
-    // Throws where one of them has been found to mean something else.
-    for (const plan of new Set([...rows].map((row) => row.plan))) this.unsettled(plan);
+    for (const plan of new Set([...rows].map((row) => row.plan))) this.#check(plan);
   }
 
   #filtersOf({ relation }: TablePlan): readonly PlacedFilter[] {

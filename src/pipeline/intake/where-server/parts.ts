@@ -11,6 +11,7 @@ import {
 } from '../../../functions/where/catalog/types.ts';
 import type { Operand, ResolvedChoice } from '../../../functions/where/resolved-choice.ts';
 import type { Syntax } from '../../../functions/where/syntax.ts';
+import { characterCount } from '../../../functions/where/values/texts.ts';
 import type { TypeTexts } from './type-texts.ts';
 
 export type Disagreement = {
@@ -45,7 +46,7 @@ export function partsOf(all: readonly ResolvedChoice[], texts: TypeTexts): Parts
   let text = 'select ';
   for (const [i, choice] of choices.entries()) {
     text += `${i === 0 ? '' : ', '}${expressionOf(choice)}`;
-    ends.push([...text].length);
+    ends.push(characterCount(text));
   }
   const scope = columns.length === 0 ? 'nothing int4' : columns.join(', ');
   return {
@@ -154,33 +155,19 @@ function printedOperands(
   printed: Syntax | undefined,
   { kind, name }: ResolvedChoice,
 ): readonly Syntax[] | undefined {
-  if (printed === undefined) return undefined;
-  switch (printed.kind) {
-    case 'operator': {
-      const { left, right } = printed;
-      return kind === 'operator' && printed.name === name ? [...(left ? [left] : []), right] : undefined;
-    }
-    case 'any':
-    case 'all':
-      return kind === printed.kind && printed.name === name ? [printed.left, printed.right] : undefined;
-    case 'call':
-      return kind === 'function' && printed.name === name ? printed.args : undefined;
-    default:
-      return undefined;
+  if (printed?.kind === 'operator') {
+    const { left, right } = printed;
+    return kind === 'operator' && printed.name === name ? [...(left ? [left] : []), right] : undefined;
   }
+  if (printed?.kind === 'any' || printed?.kind === 'all')
+    return kind === printed.kind && printed.name === name ? [printed.left, printed.right] : undefined;
+  return printed?.kind === 'call' && kind === 'function' && printed.name === name ? printed.args : undefined;
 }
 
 function printedType(part: Syntax, types: ReadonlyMap<string, SqlType>): SqlType | undefined {
-  switch (part.kind) {
-    case 'column':
-      return types.get(part.name);
-    case 'cast':
-      return part.type.isArray ? arrayOf(part.type.name) : part.type.name;
-    case 'literal':
-      return LITERAL_TYPES[part.literal.kind];
-    default:
-      return undefined;
-  }
+  if (part.kind === 'column') return types.get(part.name);
+  if (part.kind === 'cast') return part.type.isArray ? arrayOf(part.type.name) : part.type.name;
+  return part.kind === 'literal' ? LITERAL_TYPES[part.literal.kind] : undefined;
 }
 
 /** Of what is printed without its type. */

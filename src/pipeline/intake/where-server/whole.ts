@@ -3,6 +3,7 @@ import { escapeIdentifier } from 'pg';
 import type { Relation } from '../../../core/change.ts';
 import { columnsIn } from '../../../functions/where/named-columns.ts';
 import type { Filter } from '../../../functions/where/syntax.ts';
+import { characterCount } from '../../../functions/where/values/texts.ts';
 import type { TypeTexts } from './type-texts.ts';
 
 const META = 'action text, schema text, "table" text, commit_timestamp timestamptz, annotations jsonb';
@@ -32,6 +33,6 @@ export function wholeFilter(
   const before = `${BEFORE}${scope}), jsonb_to_record(null::jsonb) as meta(${META}), lateral (select ((\n`;
   return {
     text: `${before}${text}\n) is true) from jsonb_to_record(null::jsonb) as new(${scope})) s`,
-    before: [...before].length,
+    before: characterCount(before),
   };
 }

@@ -101,17 +101,19 @@ async function compared(choices: readonly ResolvedChoice[]) {
 test('every operator and function on the list is chosen by the server for the same types', async (context) => {
   context.skip(version < NUMERIC_EXTRACT);
   const choices: ResolvedChoice[] = [];
+  const refusals: string[] = [];
   for (const signature of signatures()) {
     for (const expression of expressionsOf(signature)) {
       try {
         choices.push(...choicesIn(parse(expression), relation));
       } catch (error) {
         if (!(error instanceof WhereRefusal)) throw error;
-        // The order of texts under the database's own collation is not known here.
-        expect(`${signature}: ${error.message}`).toContain("is the server's own");
+        refusals.push(`${signature}: ${error.message}`);
       }
     }
   }
+  // The order of texts under the database's own collation is not known here.
+  expect(refusals.filter((refusal) => !refusal.includes("is the server's own"))).toEqual([]);
   expect(choices.length).toBeGreaterThan(signatures().length);
   const { refusal, found, isTold, choices: asked } = await compared(choices);
   expect(refusal).toBeUndefined();
@@ -196,11 +198,9 @@ test('what is no filter never reaches a server, and nothing of one is run there'
     `c_text::regclass = 'x'`,
     `public.lower(c_text) = 'x'`,
   ];
-  for (const [i, parsed] of (await parseFilters(hostile)).entries()) {
+  for (const parsed of await parseFilters(hostile)) {
     if (parsed.kind === 'fault') continue;
-    await expect(compareWithServer(client, parsed.filter, relation), hostile[i]!).rejects.toThrow(
-      WhereRefusal,
-    );
+    await expect(compareWithServer(client, parsed.filter, relation)).rejects.toThrow(WhereRefusal);
   }
   expect(asked).toBe(0);
   // A comment takes nothing with it, and a literal stays one.
