@@ -109,6 +109,12 @@ tailrace explain large-orders --position 16/B374D848:0                # and for 
 Both read the change log beside the service, whether it runs or not, with its configuration and its data directory. Nothing is delivered, connected or written. The condition stands in the place of the sink's own and of those of its
 tables; exit code 1 says that it does not fit a table, or is an error for a row.
 
+## In the publication instead
+
+Postgres 15 and newer can apply a filter itself, as a row filter of the publication: what is outside is then neither sent nor logged. Where every sink of a table has a filter that Postgres would take (columns of the replica identity, built-in types, immutable
+functions, no \`old\`, \`new\` or \`meta\`), \`doctor\` prints the SQL. It has a price: no rewind and no later filter brings what was never logged; an update that makes a row true comes as its insert, one that makes it false as its delete; and the change
+itself is a [gap](concepts.md) of that table, which halts its sinks until it is accepted. Tailrace never changes it by itself.
+
 ## Types
 
 ${SCALAR_TYPES.map(code).join(', ')}, enums, arrays and domains of these.

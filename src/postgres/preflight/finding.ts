@@ -46,8 +46,8 @@ export const alarmOf = (databaseName: string, finding: Finding, more = ''): Tail
   });
 
 /**
- * How much TLS verifies, how a database is encoded, what a failover costs, when large transactions come and what a role may see are the
- * user's choice: worth knowing, and nothing is left out for it.
+ * How much TLS verifies, how a database is encoded, what a failover costs, when large transactions come, what a role may see and what is
+ * filtered where are the user's choice: worth knowing, and nothing is left out for it.
  */
 const NOTES: ReadonlySet<string> = new Set([
   'TLS_UNVERIFIED',
@@ -56,6 +56,7 @@ const NOTES: ReadonlySet<string> = new Set([
   'FAILOVER_MAY_PART',
   'STREAMING_UNSUPPORTED',
   'WHERE_TYPES_HIDDEN',
+  'WHERE_PUBLISHABLE',
 ]);
 
 /** Said where it is met, and no fault. */

@@ -7,10 +7,11 @@ import { formatTableName, optionsFor, type TableName } from '../../../core/selec
 import { closeConnection } from '../../../postgres/connection/connection.ts';
 import { connectionFault } from '../../../postgres/connection/fault.ts';
 import { findPrimary } from '../../../postgres/connection/hosts.ts';
-import { failed, passed, type Finding } from '../../../postgres/preflight/finding.ts';
+import { failed, isNote, passed, type Finding } from '../../../postgres/preflight/finding.ts';
 import { listTables } from '../../../postgres/preflight/tables.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import type { PlacedFilter, SinkSettings } from '../../settings.ts';
+import { rowFilterAdvice } from './advice.ts';
 import { compareWithServer } from './comparison.ts';
 import { DISAGREEMENT_CODES, wordsOf } from './disagreement.ts';
 import { readPresentRelation } from './present-relation.ts';
@@ -29,12 +30,17 @@ export async function inspectFilters(
   if (own.length === 0) return [];
   const { client, target } = await findPrimary(settings);
   try {
-    const uses = usesOf(own, await listTables(client));
+    const tables = await listTables(client);
+    const uses = usesOf(own, tables);
     const findings: Finding[] = [];
     for (const use of uses) findings.push(...(await inspectUse(client, use, settings)));
-    return findings.length > 0
-      ? findings
-      : [passed('filters', `${uses.length} mean the same here and there`)];
+    if (findings.length === 0)
+      findings.push(passed('filters', `${uses.length} mean the same here and there`));
+    if (findings.every((finding) => finding.ok || isNote(finding))) {
+      const readers = sinks.filter((sink) => sink.database === settings.name);
+      for (const table of tables) findings.push(...(await adviceFor(client, table, { settings, readers })));
+    }
+    return findings;
   } catch (error) {
     throw connectionFault(error, settings, target);
   } finally {
@@ -42,15 +48,34 @@ export async function inspectFilters(
   }
 }
 
-function usesOf(sinks: readonly SinkSettings[], tables: Awaited<ReturnType<typeof listTables>>): Use[] {
-  return sinks.flatMap((sink) =>
-    tables.flatMap((table) => {
-      const name = nameFor(sink.selection, table);
-      if (name === undefined) return [];
-      const filters = [sink.where, optionsFor(name, sink.tables)?.where];
-      return filters.flatMap((filter) => (filter === undefined ? [] : [{ filter, table }]));
-    }),
+type Table = Awaited<ReturnType<typeof listTables>>[number];
+
+const usesOf = (sinks: readonly SinkSettings[], tables: readonly Table[]): Use[] =>
+  tables.flatMap((table) =>
+    sinks.flatMap((sink) => (filtersOf(sink, table) ?? []).map((filter) => ({ filter, table }))),
   );
+
+/** Undefined: the sink does not read the table. */
+function filtersOf(sink: SinkSettings, table: Table): readonly PlacedFilter[] | undefined {
+  const name = nameFor(sink.selection, table);
+  if (name === undefined) return undefined;
+  return [sink.where, optionsFor(name, sink.tables)?.where].flatMap((filter) => filter ?? []);
+}
+
+async function adviceFor(
+  client: Client,
+  table: Table,
+  of: { readonly settings: DatabaseSettings; readonly readers: readonly SinkSettings[] },
+): Promise<readonly Finding[]> {
+  const publication = of.settings.publication.name;
+  const sinks = of.readers.flatMap((sink) => {
+    const filters = filtersOf(sink, table);
+    return filters === undefined ? [] : [filters];
+  });
+  if (sinks.length === 0 || sinks.some((filters) => filters.length === 0)) return [];
+  const relation = await readPresentRelation(client, table, publication);
+  const advice = relation && (await rowFilterAdvice(client, relation, { publication, sinks }));
+  return advice === undefined ? [] : [advice];
 }
 
 async function inspectUse(

@@ -1,20 +1,21 @@
 // Filters beside the server: what it would refuse is found before a row comes, and nothing of a filter runs there.
-import { expect, test } from 'vitest';
-import { parseFilters } from '../../../../src/functions/where/parsing.ts';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { loadFilterParser, type FilterParser } from '../../../../src/functions/where/parser.ts';
 import { inspectFilters } from '../../../../src/pipeline/intake/where-server/inspection.ts';
 import type { PlacedFilter, SinkSettings } from '../../../../src/pipeline/settings.ts';
+import { HAS_ROW_FILTERS } from '../../../../src/postgres/versions.ts';
 import { isNote } from '../../../../src/postgres/preflight/finding.ts';
-import { databaseSettings } from '../../../support/database-settings.ts';
+import { databaseSettings, serverVersion } from '../../../support/database-settings.ts';
 import { createTestDatabase } from '../../../support/postgres.ts';
 
 const place = 'tailrace.yaml:5:5  sinks[users].where';
 
-async function filtersOf(texts: readonly string[]): Promise<PlacedFilter[]> {
-  return (await parseFilters(texts)).map((parsed, i) => {
-    if (parsed.kind === 'fault') throw new Error(`${texts[i]!}: ${parsed.fault.message}`);
-    return { ...parsed.filter, place };
-  });
-}
+let parse: FilterParser;
+beforeAll(async () => {
+  parse = await loadFilterParser();
+});
+
+const filterOf = (text: string): PlacedFilter => ({ ...parse(text), place });
 
 test('a filter is compared with the catalog, and with what the server makes of it', async () => {
   const database = await createTestDatabase();
@@ -24,7 +25,7 @@ test('a filter is compared with the catalog, and with what the server makes of i
     create table others (id int primary key, mood text)`);
   const settings = databaseSettings(database);
   const inspected = async (text: string, tables: readonly string[] = ['orders']) => {
-    const [where] = await filtersOf([text]);
+    const where = filterOf(text);
     const includeTables = tables.map((table) => ({ schema: ['public'], table: [table] }));
     const sink = {
       name: 'users',
@@ -67,7 +68,7 @@ test('where a role may not name a type of the filter, doctor notes it with the G
     create role ${role} login password 'secret'`);
   const settings = { ...databaseSettings(database), username: role, password: 'secret' };
   const inspected = async (text: string) => {
-    const [where] = await filtersOf([text]);
+    const where = filterOf(text);
     const includeTables = [{ schema: ['public'], table: ['orders'] }];
     const sink = { name: 'users', database: settings.name, selection: { includeTables }, tables: [], where };
     return inspectFilters(settings, [sink as unknown as SinkSettings]);
@@ -85,3 +86,87 @@ test('where a role may not name a type of the filter, doctor notes it with the G
   await database.client.query(`drop owned by ${role}; drop role ${role}`);
   await database.drop();
 });
+
+test(
+  'where every sink of a table has a filter that Postgres takes, doctor has the SQL that makes it a row filter',
+  { timeout: 300_000 },
+  async (context) => {
+    const database = await createTestDatabase();
+    onTestFinished(() => database.drop());
+    context.skip((await serverVersion(database.client)) < HAS_ROW_FILTERS);
+    const settings = databaseSettings(database);
+    const publication = settings.publication.name;
+    const { client } = database;
+    await client.query(`
+    create type mood as enum ('sad', 'ok'); create domain positive as int;
+    create table "Orders" (id int primary key, status text, amount numeric(10, 2), at timestamptz, name varchar(9), mood mood, size positive,
+      tags text[], doc jsonb, code text collate "C");
+    alter table "Orders" replica identity full;
+    create table plain (id int primary key, status text)`);
+    const remade = () =>
+      client.query(
+        `drop publication if exists "${publication}"; create publication "${publication}" for table "Orders", plain`,
+      );
+    const advised = async (table: string, ...sinks: readonly (readonly (string | undefined)[])[]) => {
+      const placed = (text: string | undefined) => text && filterOf(text);
+      const includeTables = [{ schema: ['public'], table: [table] }];
+      const found = await inspectFilters(
+        settings,
+        sinks.map(([where, own], i) => {
+          const tables = own === undefined ? [] : [{ pattern: includeTables[0], where: placed(own) }];
+          const sink = {
+            name: `s${i}`,
+            database: settings.name,
+            selection: { includeTables },
+            tables,
+            where: placed(where),
+          };
+          return sink as unknown as SinkSettings;
+        }),
+      );
+      expect(found.filter((finding) => !finding.ok && !isNote(finding))).toEqual([]);
+      return found.find(({ code }) => code === 'WHERE_PUBLISHABLE');
+    };
+    const taken = [
+      `status = 'paid' and amount > 100 -- large ones`,
+      `status in ('a', 'b') or name = 'a' or name like 'x%' or lower(status) is not null`,
+      `amount between 1 and 5 and at > '2026-01-01 00:00:00Z' and not (id = 1)`,
+      `coalesce(status, 'x') is distinct from 'y' and case when id > 1 then true else amount / 2 > 1 end`,
+      `doc ->> 'a' = 'b' and doc @> '{"a": 1}' and 'x' = any (tags) and tags @> '{a}'`,
+      `code < 'b' and md5(status) <> 'x' and length(name) + 1 > 2 and extract(year from at at time zone 'UTC') > 2000`,
+      `nullif(status, 'x') = 'y' and id % 2 = 0 and round(amount) > 1 and status || 'x' <> 'y'`,
+    ];
+    for (const text of taken) {
+      await remade();
+      const advice = await advised('Orders', [text]);
+      await client.query(advice!.cure!);
+      const { rows } = await client.query(
+        `select rowfilter from pg_publication_tables where tablename = 'Orders'`,
+      );
+      expect(rows).toMatchObject([{ rowfilter: expect.any(String) as unknown }]);
+    }
+    // It has one now.
+    expect(await advised('Orders', ['id > 1'])).toBeUndefined();
+    await remade();
+    const both = await advised('Orders', ['id > 1', `status = 'a'`], [`status = 'b'`]);
+    expect(both!.cure).toContain(`WHERE (((id > 1) AND (status = 'a')) OR ((status = 'b')))`);
+    await client.query(both!.cure!);
+    await remade();
+    // Not of all sinks, or not one that a row filter may be.
+    expect(await advised('Orders', ['id > 1'], [undefined])).toBeUndefined();
+    for (const text of [
+      "mood = 'ok'",
+      'size > 1',
+      "meta.action = 'insert'",
+      'new.id > old.id',
+      "status || id = 'x'",
+      'id::text = status',
+    ])
+      expect([text, await advised('Orders', [text])]).toEqual([text, undefined]);
+    // A column outside the replica identity would make the application's UPDATE fail.
+    expect(await advised('plain', [`status = 'x'`])).toBeUndefined();
+    const byKey = await advised('plain', ['id > 1']);
+    await client.query(byKey!.cure!);
+    await client.query(`insert into plain values (1, 'x'); update plain set status = 'y'; delete from plain`);
+  },
+);
