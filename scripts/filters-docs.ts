@@ -123,6 +123,27 @@ the text the result is absent (under C they stay as they are). Labels of enums a
 
 Which operator or function is meant follows Postgres' own rules of types, over its own catalog: what it would choose and the list does not have is refused, never replaced by something similar.
 
+That is compared with your server: before a sink judges the first row of a table, and by \`doctor\` and \`check --database\`. The server parses the filter, and says which operators and types it takes for each part; it runs nothing of it, in a transaction that may
+only read. Where it means something else the sink halts, with the line and column; a server that does not answer stops no sink. \`extract\` answers another type before Postgres 14, so it needs 14. Where the role may not name a type (\`USAGE\` on its schema) what is
+understood here stands, and \`doctor\` notes the GRANT.
+
+## Try it first
+
+\`\`\`sh
+tailrace where test large-orders "status = 'paid' and amount > 100"   # of the changes that the log has: how many pass, how many do not, which
+tailrace explain large-orders --last 20                               # what every step of the sink decides for the last changes
+tailrace explain large-orders --position 16/B374D848:0                # and for one: sent where, in which bytes, or why not
+\`\`\`
+
+Both read the change log beside the service, whether it runs or not, with its configuration and its data directory. Nothing is delivered, connected or written. The condition stands in the place of the sink's own and of those of its
+tables; exit code 1 says that it does not fit a table, or is an error for a row.
+
+## In the publication instead
+
+Postgres 15 and newer can apply a filter itself, as a row filter of the publication: what is outside is then neither sent nor logged. Where every sink of a table has a filter that Postgres would take (columns of the replica identity, built-in types, immutable
+functions, no \`old\`, \`new\` or \`meta\`), \`doctor\` prints the SQL. It has a price: no rewind and no later filter brings what was never logged; an update that makes a row true comes as its insert, one that makes it false as its delete; and the change
+itself is a [gap](concepts.md) of that table, which halts its sinks until it is accepted. Tailrace never changes it by itself.
+
 ## Types
 
 ${SCALAR_TYPES.map(code).join(', ')}, enums, arrays and domains of these.

@@ -1,14 +1,14 @@
 // `tailrace doctor`: connects to everything and lists what is missing, each with the SQL or policy that cures it.
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { SinkNames } from '../core/wanted-names.ts';
-import { inspectFilters } from '../pipeline/intake/where-check.ts';
+import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
 import type { SinkSettings } from '../pipeline/settings.ts';
+import { lookAtSink } from '../pipeline/sink/looked-at.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
 import { failed, isNote, passed, type Finding } from '../postgres/preflight/finding.ts';
 import { inspectDatabase } from '../postgres/preflight/preflight.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import { sinkDefinition } from '../sinks/registry.ts';
-import type { PullContext } from '../sinks/sink.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
 import { visibleLines } from '../telemetry/terminal-text.ts';
@@ -66,30 +66,15 @@ const examineFilters = (
   sinks: readonly SinkSettings[],
 ): Promise<readonly Finding[]> => inspectFilters(database, sinks).catch(() => []);
 
-/** Of a sink that is only looked at: what its workers hold is in the files of the service that runs. */
-const NOTHING_HELD: PullContext = {
-  openLeases: () => ({
-    load: () => [],
-    save: () => undefined,
-    remove: () => undefined,
-    close: () => undefined,
-  }),
-  remembered: () => Promise.resolve(),
-};
-
 async function examineSink(
   settings: SinkSettings,
   hasApi: boolean,
   { stderr, env }: CliPorts,
 ): Promise<Finding> {
-  const { type, config } = settings.destination;
+  const { type } = settings.destination;
   const toBeMade: string[] = [];
   try {
-    const definition = sinkDefinition(type);
-    if (definition === undefined) throw new Error(`there is no sink of type ${type}`);
-    const logger = createLogger({ level: 'error', destination: stderr, env });
-    const context = { name: settings.name, rewinds: 0, logger, pull: NOTHING_HELD };
-    const sink = await definition.create(config, context);
+    const sink = await lookAtSink(settings, createLogger({ level: 'error', destination: stderr, env }));
     try {
       const signal = AbortSignal.timeout(CHECK_TIMEOUT_MS);
       await sink.check(signal, { create: false, toBeMade: (what) => toBeMade.push(what) });
@@ -97,7 +82,7 @@ async function examineSink(
       await sink.close();
     }
     if (toBeMade.length > 0) return passed(type, toBeMade.join('; '));
-    if (definition.isPulled !== true) return passed(type, 'reachable and allowed');
+    if (sinkDefinition(type)?.isPulled !== true) return passed(type, 'reachable and allowed');
     return hasApi ? passed(type, 'workers fetch from the API') : withoutApi(type);
   } catch (error) {
     return findingOf(type, error);

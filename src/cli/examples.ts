@@ -84,6 +84,20 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace rewind users --to 16/B374D848', 'from an LSN on'],
     ['tailrace rewind users --to earliest', 'everything that the log still has'],
   ],
+  explain: [
+    ['tailrace explain users', 'what becomes of the last ten changes in the log'],
+    [
+      'tailrace explain users --position 16/B374D848:0',
+      'of one change: sent where, in which bytes, or why not',
+    ],
+    ['tailrace explain shop/users --last 100 --json', 'of the last hundred, as data'],
+  ],
+  where: [["tailrace where test users 'amount>100'", 'which changes would pass']],
+  'where test': [
+    ["tailrace where test users 'amount>100'", 'how many changes in the log would pass, with some of them'],
+    ["tailrace where test users 'amount>100' --last 1000", 'of the last thousand'],
+  ],
+  'where help': [['tailrace where help test', 'how to try a condition']],
   'dead-letters': [
     ['tailrace dead-letters list', 'of every sink'],
     ['tailrace dead-letters replay users --all --rate 50', 'send them again, gently'],

@@ -17,6 +17,7 @@ import { addCompletionCommands } from './completion/commands.ts';
 import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
 import { addHandoverCommands } from './handover-commands.ts';
 import { addExamples, pathOf } from './examples.ts';
+import { addExplainCommands } from './explain/commands.ts';
 import { addSlotCommands } from './slots/commands.ts';
 import { addGapCommands } from './gaps/commands.ts';
 import { addHelpCommands } from './help-commands.ts';
@@ -97,6 +98,7 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
   addServiceCommands(program, ports, end);
   addReadingCommands(program, ports, end);
   addSinkCommands(program, ports, end);
+  addExplainCommands(program, ports, end);
   addDeadLetterCommands(program, ports, end);
   addGapCommands(program, ports, end);
   addHandoverCommands(program, ports, end);

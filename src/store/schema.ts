@@ -260,10 +260,10 @@ const VERSION_6 = `
 
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */
 const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
-const NEWEST = STEPS.length;
+export const NEWEST = STEPS.length;
 
 /** `PRAGMA user_version` of the file. https://www.sqlite.org/pragma.html#pragma_user_version */
-const versionOf = (db: DatabaseSync): number =>
+export const versionOf = (db: DatabaseSync): number =>
   (db.prepare('pragma user_version').get() as { user_version: number }).user_version;
 
 /** Makes the tables, or brings those of an older version up to date. Was there nothing before? Throws STORE_VERSION. */

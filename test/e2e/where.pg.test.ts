@@ -81,10 +81,11 @@ test('a sink gets what its condition says, before and after a kill, and its dead
   );
   const sinks = async () => (await world.service.health()).sinks;
   await waitFor(async () => (await sinks()).every(({ lagBytes }) => lagBytes === 0), 'everything to settle');
-  const distinct = (queue: string): string[] => [...new Set(arrived(queue))];
-  expect(distinct('readme.fifo')).toEqual(['insert 1', 'delete 3', 'insert 4']);
-  expect(distinct('moods.fifo')).toEqual(['insert 1', 'insert 3', 'update 1', 'insert 4']);
-  expect(distinct('notes.fifo')).toEqual(['insert 1', 'delete 3']);
+  // Rows have groups of their own: what waits for nothing may go first.
+  const distinct = (queue: string): string[] => [...new Set(arrived(queue))].toSorted();
+  expect(distinct('readme.fifo')).toEqual(['delete 3', 'insert 1', 'insert 4']);
+  expect(distinct('moods.fifo')).toEqual(['insert 1', 'insert 3', 'insert 4', 'update 1']);
+  expect(distinct('notes.fifo')).toEqual(['delete 3', 'insert 1']);
   // The long note of the update did not change, so it was not sent.
   const letters = async () => (await sinks()).map(({ name, deadLetters }) => `${name} ${deadLetters}`).join();
   await waitFor(async () => (await letters()) === 'readme 0,moods 0,notes 1,all 0', 'its dead letter');

@@ -11,13 +11,15 @@ import {
 } from './catalog/candidates.ts';
 import { arrayOf, elementOf, isPolymorphic, type SqlType } from './catalog/types.ts';
 import { combine, judgeTexts, type Derived } from './collations.ts';
-import { coerce, collationOf, describeType, nodeOf, nullOf, type Coercing } from './coercion.ts';
+import { coerce, collationOf, describeType, nodeOf, nullOf } from './coercion.ts';
 import { nearestName, didYouMean } from '../../core/nearest-name.ts';
 import { WhereRefusal } from './fault.ts';
 import { isKnown, strict, type Evaluate, type Node } from './node.ts';
 import { CONSTANT_ARGUMENTS } from './operations/dates.ts';
 import type { Operation } from './operations/operation.ts';
+import { operandOf, type ResolvedChoice } from './resolved-choice.ts';
 import { BYTE_CASE_OPERATIONS, operationOf, UNKNOWN_TEXTS } from './operations/table.ts';
+import type { Coercing } from './scope.ts';
 import { ABSENT, type Result, type SqlArray, type Value } from './values/value.ts';
 
 type Chosen = {
@@ -28,7 +30,18 @@ type Chosen = {
 };
 
 export function operator(name: string, operands: readonly Node[], at: number, context: Coercing): Node {
-  return apply(chosenOperator(name, operands, at, context), at, context);
+  const chosen = chosenOperator(name, operands, at, context);
+  tell(context, { kind: 'operator', name, at }, operands, chosen);
+  return apply(chosen, at, context);
+}
+
+function tell(
+  { chosen: tells }: Coercing,
+  what: Pick<ResolvedChoice, 'kind' | 'name' | 'at'>,
+  operands: readonly Node[],
+  { args, result }: Pick<Chosen, 'args' | 'result'>,
+): void {
+  tells?.({ ...what, operands: operands.map(operandOf), args: args.map(({ type }) => type), result });
 }
 
 function chosenOperator(name: string, operands: readonly Node[], at: number, context: Coercing): Chosen {
@@ -45,7 +58,9 @@ export function call(name: string, operands: readonly Node[], at: number, contex
   if (!isFunction(name)) throw unknownFunction(name, at);
   const types = operands.map(({ type }) => type);
   const what = `the function ${name}(${types.map(describeType).join(', ')})`;
-  return apply(choose(chooseFunction(name, types), { what, at, operands, context }), at, context);
+  const chosen = choose(chooseFunction(name, types), { what, at, operands, context });
+  tell(context, { kind: 'function', name, at }, operands, chosen);
+  return apply(chosen, at, context);
 }
 
 /** What says another thing at another time, or of another session. */
@@ -148,6 +163,7 @@ export function withElements(
   if (result !== 'bool') throw new WhereRefusal(`the operator ${name} does not answer true or false`, at);
   const array = coerce(right, arrayOf(args[1]!.type), context);
   const parts = [args[0]!, array];
+  tell(context, { kind: isAny ? 'any' : 'all', name, at }, [left, right], { args: parts, result });
   const evaluate = overElements(operation, args[0]!.evaluate, array.evaluate, isAny);
   return nodeOf({ type: 'bool', at, collation: collationOf('bool', collation, context), evaluate, parts });
 }

@@ -5,18 +5,25 @@ import { combine, type Derived } from './collations.ts';
 import { coerce, collationOf, describeType, nodeOf, nullOf } from './coercion.ts';
 import { WhereRefusal } from './fault.ts';
 import type { Evaluate, Node } from './node.ts';
-import type { Scope } from './scope.ts';
+import { operandOf } from './resolved-choice.ts';
+import type { Coercing, Scope } from './scope.ts';
 import { listOf } from './values/arrays.ts';
 import { ABSENT, type Value } from './values/value.ts';
 
-export function common(nodes: readonly Node[], what: string, at: number): SqlType {
+export function common(nodes: readonly Node[], what: string, at: number, scope: Coercing): SqlType {
   const type = commonType(nodes.map((node) => node.type));
   if (type === undefined)
     throw new WhereRefusal(
       `the types of ${what} do not fit together: ${nodes.map((node) => describeType(node.type)).join(', ')}`,
       at,
     );
+  tellCommon(nodes, type, at, scope);
   return type;
+}
+
+export function tellCommon(nodes: readonly Node[], type: SqlType, at: number, { chosen }: Coercing): void {
+  const operands = nodes.map(operandOf);
+  chosen?.({ kind: 'common', name: '', operands, args: operands.map(() => type), result: type, at });
 }
 
 export function listNode(items: readonly Node[], type: SqlType, at: number, scope: Scope): Node {
@@ -71,7 +78,7 @@ export function simplifiedCase(written: {
 }
 
 export function coalesceNode(nodes: readonly Node[], at: number, scope: Scope): Node {
-  const type = common(nodes, 'COALESCE', at);
+  const type = common(nodes, 'COALESCE', at, scope);
   const values = nodes.map((node) => coerce(node, type, scope));
   const collation = combined(values, at);
   const hasColumn = values.some((value) => value.hasColumn);

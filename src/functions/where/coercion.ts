@@ -1,17 +1,14 @@
 // A part of an expression as another type: literals are read, casts applied, constants worked out at once.
 import { castContext, categoryOf, elementOf, isEnum, isImplicit, type SqlType } from './catalog/types.ts';
-import { NO_COLLATION, type Collation, type Derived } from './collations.ts';
+import { NO_COLLATION, type Derived } from './collations.ts';
 import { WhereRefusal } from './fault.ts';
 import type { Evaluate, Node } from './node.ts';
 import { isKnown } from './node.ts';
 import { castOf, modifierOf, type Cast } from './operations/casts.ts';
-import type { EnumLabels } from './operations/table.ts';
-import type { FilterRow } from './scope.ts';
+import type { Coercing, FilterRow } from './scope.ts';
 import { conversionOf } from './values/conversions.ts';
 import { EvaluationError } from './values/failure.ts';
 import { ABSENT, type Value } from './values/value.ts';
-
-export type Coercing = { readonly labelsOf: EnumLabels; readonly defaultCollation: Collation };
 
 export const isText = (type: SqlType): boolean =>
   categoryOf(type) === 'S' || (elementOf(type) !== undefined && categoryOf(elementOf(type)!) === 'S');

@@ -4,6 +4,7 @@ import { relationScope } from './relation-scope.ts';
 import { resolveFilter } from './resolve.ts';
 import type { ChangeFacts } from './scope.ts';
 import type { Filter } from './syntax.ts';
+import type { ResolvedChoice } from './resolved-choice.ts';
 import { ABSENT } from './values/value.ts';
 
 /** `absent`: what Postgres did not send decides it. */
@@ -23,4 +24,11 @@ export function compileFilter({ syntax }: Filter, relation: Relation): CompiledF
       return result === true ? 'pass' : result === ABSENT ? 'absent' : 'drop';
     },
   };
+}
+
+/** Every choice among types, overloads and casts that the filter's meaning for a relation rests on. Throws as `compileFilter`. */
+export function choicesIn({ syntax }: Filter, relation: Relation): readonly ResolvedChoice[] {
+  const choices: ResolvedChoice[] = [];
+  resolveFilter(syntax, { ...relationScope(relation), chosen: (choice) => choices.push(choice) });
+  return choices;
 }

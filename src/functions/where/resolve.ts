@@ -3,7 +3,7 @@ import { didYouMean, nearestName } from '../../core/nearest-name.ts';
 import { commonType } from './catalog/candidates.ts';
 import { arrayOf, elementOf, isKnownType, type SqlType } from './catalog/types.ts';
 import { call, operator, withElements } from './calls.ts';
-import { coalesceNode, combined, common, listNode, simplifiedCase } from './choices.ts';
+import { coalesceNode, combined, common, listNode, simplifiedCase, tellCommon } from './choices.ts';
 import { C_COLLATION, NO_COLLATION, type Derived } from './collations.ts';
 import { castExplicitly, coerce, collationOf, describeType, isText, nodeOf, nullOf } from './coercion.ts';
 import { WhereRefusal } from './fault.ts';
@@ -208,6 +208,7 @@ function inList({ operand, items, negated, at }: Of<'in'>, scope: Scope): Node {
   const common = listed.length > 1 ? commonType([left, ...listed].map(({ type }) => type)) : undefined;
   const hasList =
     common !== undefined && elementOf(common) === undefined && conversionOf(common) !== undefined;
+  if (hasList) tellCommon([left, ...listed], common, at, scope);
   const name = negated ? '<>' : '=';
   const single = (node: Node): Node => operator(name, [left, node], at, scope);
   const tests = hasList
@@ -243,7 +244,7 @@ function caseNode({ subject, arms, otherwise, at }: Of<'case'>, scope: Scope): N
   });
   const results = arms.map(({ result }) => resolve(result, scope));
   const last = otherwise === undefined ? nullOf('unknown', at, NO_COLLATION) : resolve(otherwise, scope);
-  const type = common([last, ...results], 'CASE', at);
+  const type = common([last, ...results], 'CASE', at, scope);
   const values = results.map((node) => coerce(node, type, scope));
   const fallback = coerce(last, type, scope);
   const collation = combined([...values, fallback], at);
@@ -262,7 +263,7 @@ function arrayNode({ items, at }: Of<'array'>, scope: Scope): Node {
   if (items.length === 0)
     throw new WhereRefusal("an empty list has no type; write '{}'::text[] (or another type)", at);
   const nodes = items.map((item) => resolve(item, scope));
-  const type = common(nodes, 'ARRAY', at);
+  const type = common(nodes, 'ARRAY', at, scope);
   if (elementOf(type) !== undefined) throw new WhereRefusal('a list of lists cannot stand in a filter', at);
   return listNode(nodes, type, at, scope);
 }

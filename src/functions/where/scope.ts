@@ -3,6 +3,7 @@ import type { RowAction, RowEvent } from '../../core/change.ts';
 import type { SqlType } from './catalog/types.ts';
 import type { Collation } from './collations.ts';
 import type { EnumLabels } from './operations/table.ts';
+import type { ResolvedChoice } from './resolved-choice.ts';
 import type { Image } from './syntax.ts';
 import type { Result } from './values/value.ts';
 
@@ -30,10 +31,16 @@ export type ScopedColumn = {
   readonly read: (row: FilterRow) => Result;
 };
 
-export type Scope = {
+/** What types are resolved with. */
+export type Coercing = {
+  readonly labelsOf: EnumLabels;
+  readonly defaultCollation: Collation;
+  /** Told of every choice, by whoever compares them with the server's. */
+  readonly chosen?: (choice: ResolvedChoice) => void;
+};
+
+export type Scope = Coercing & {
   /** Undefined: there is no such column. A text: why it cannot be asked for. */
   column(image: Image, name: string): ScopedColumn | string | undefined;
   names(image: Image): readonly string[];
-  readonly labelsOf: EnumLabels;
-  readonly defaultCollation: Collation;
 };

@@ -1,5 +1,6 @@
 // What the next request carries: cut by count and by bytes, and when two messages of a group may share it (`same_group`).
 // Reads no files: what is parked is prepared before, as far as one request may take it.
+import { isUnsendable } from './delivery-errors.ts';
 import type { Pending } from './pending.ts';
 import type { RouteQueue } from './route-queue.ts';
 
@@ -41,7 +42,7 @@ export function takeBatch(queue: RouteQueue<Pending>, cut: Cut): Taken {
     }
     if (next.isParked) break;
     let size = sizeOf(next);
-    if (size > limits.messageBytes || next.isKeyUndecodable || next.refusal !== undefined) {
+    if (isUnsendable(next, size, limits.messageBytes)) {
       queue.ready.shift();
       unsendable.push(next);
       continue;

@@ -3,7 +3,7 @@
 import type { SinkCounts } from '../../core/counts.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
-import { MISSING_OUTCOME, undecodableKeyError, unsendableError } from './delivery-errors.ts';
+import { MISSING_OUTCOME, unsendableError } from './delivery-errors.ts';
 import type { Answer } from './isolation.ts';
 import { LatencyWindow } from './latency.ts';
 import type { Outcomes } from './outcomes.ts';
@@ -135,9 +135,7 @@ export class Conclusions {
     const limit = queue.route.limits.messageBytes;
     const dead = messages.map((message) => ({
       message,
-      error: message.isKeyUndecodable
-        ? undecodableKeyError(message)
-        : (message.refusal ?? unsendableError(message, limit)),
+      error: unsendableError(message, limit),
     }));
     for (const { message, error } of dead) {
       const isRefused = message.refusal !== undefined;

@@ -10,11 +10,18 @@ export const MISSING_OUTCOME: DeliveryError = {
   hint: 'the sink gave no outcome for a message; it is sent again',
 };
 
+/** Can it never be sent? `size`: on the wire, of one that is rendered; `limit`: the most that its route takes. */
+export const isUnsendable = (message: Pending, size: number, limit: number): boolean =>
+  message.lacksPayload || size > limit || message.isKeyUndecodable || message.refusal !== undefined;
+
 /** Of a message that is never sent. */
 export const unsendableError = (message: Pending, limit: number): DeliveryError =>
-  message.emptied === undefined
-    ? tooLargeError(message, limit)
-    : notRepresentableError(message, message.emptied);
+  message.isKeyUndecodable
+    ? undecodableKeyError(message)
+    : (message.refusal ??
+      (message.emptied === undefined
+        ? tooLargeError(message, limit)
+        : notRepresentableError(message, message.emptied)));
 
 /** As a TRUNCATE of the whole table it would empty the consumer's. */
 const notRepresentableError = (message: Pending, partition: TableName): DeliveryError => ({
@@ -34,7 +41,7 @@ const tooLargeError = (message: Pending, limit: number): DeliveryError => ({
       : `${message.action} of ${message.schema}.${message.table}: the message is larger than the ${limit} bytes that its route takes; list fewer columns`,
 });
 
-export const undecodableKeyError = ({ action, schema, table }: Pending): DeliveryError => ({
+const undecodableKeyError = ({ action, schema, table }: Pending): DeliveryError => ({
   kind: 'rejected',
   scope: 'message',
   code: 'KEY_UNDECODABLE',

@@ -30,7 +30,7 @@ export type IntakePorts = {
   /** Its name. */
   readonly sink: string;
   /** Where messages enter. */
-  readonly unsettled: Unsettled;
+  readonly unsettled: Pick<Unsettled, 'arenas' | 'shouldPark' | 'enter'>;
   /** `isRead`: of rows that a backfill has read. */
   compile(relation: Relation, isKeyProven: boolean, isRead: boolean): TablePlan | undefined;
   readonly markers: SinkMarkers;
@@ -45,6 +45,18 @@ export type IntakePorts = {
   readonly steps: Steps;
   /** Told of each relation as it comes. */
   readonly described?: ((relation: Relation) => void) | undefined;
+  /** Whoever wants to know why a change is sent, or is not. */
+  readonly witness?: Witness | undefined;
+};
+
+/** Why a row is not sent: another table, another action, what a marker says, or it is done (`isDone`). */
+export type PassedOver = 'table' | 'action' | 'marker' | 'done';
+
+/** Told what becomes of each row event before its messages, if it has any, enter. */
+export type Witness = {
+  passedOver(row: LoggedRow, why: PassedOver): void;
+  /** The steps have run: what they decided is on the row. */
+  stepped(row: WantedRow): void;
 };
 
 /** The walker's ports of one sink, and the rendering of what was parked. */
@@ -109,12 +121,12 @@ export class RowIntake implements WalkPorts {
 
   row(row: LoggedRow): void {
     const plan = this.#planOf(row);
-    if (plan === null) return;
+    if (plan === null) return this.#ports.witness?.passedOver(row, 'table');
     const action = ACTIONS[row.kind]!;
     const isSplit = this.#isSplit(plan, row);
     const wanted = isSplit ? (plan.delete ?? plan.insert) : plan[action];
     if (isFirstOf(plan, row)) return this.#takeFirst(plan, row, wanted !== undefined);
-    if (wanted === undefined || this.#isOver(row)) return;
+    if (this.#isPassedOver(row, wanted !== undefined)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else if (isSplit) this.#addHalves(plan, row);
     else this.#addRow(plan, action, row);
@@ -122,20 +134,20 @@ export class RowIntake implements WalkPorts {
 
   truncate(row: LoggedRow): void {
     const plan = this.#planOf(row);
-    if (plan === null) return;
+    if (plan === null) return this.#ports.witness?.passedOver(row, 'table');
     const isWanted = plan.truncate !== undefined;
     if (isFirstOf(plan, row)) return this.#takeFirst(plan, row, isWanted);
-    if (!isWanted || this.#isOver(row)) return;
+    if (this.#isPassedOver(row, isWanted)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else this.#addTruncate(plan, row);
   }
 
   oversize(row: LoggedRow): void {
     const plan = this.#planOf(row);
-    if (plan === null) return;
+    if (plan === null) return this.#ports.witness?.passedOver(row, 'table');
     const isWanted = oversizePlan(plan, ACTIONS[row.kind]!) !== undefined;
     if (isFirstOf(plan, row)) return this.#takeFirst(plan, row, isWanted);
-    if (!isWanted || this.#isOver(row)) return;
+    if (this.#isPassedOver(row, isWanted)) return;
     if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else this.#addOversize(plan, row);
   }
@@ -147,7 +159,8 @@ export class RowIntake implements WalkPorts {
   #takeFirst(plan: TablePlan, row: LoggedRow, isWanted: boolean): void {
     const { transaction, index } = row;
     const isSkippedRow = isWanted && isSkipped(transaction);
-    if (this.#isDone(row)) return;
+    if (this.#isDone(row)) return this.#ports.witness?.passedOver(row, 'done');
+    if (!isWanted || isSkippedRow) this.#ports.witness?.passedOver(row, isWanted ? 'marker' : 'action');
     const isTold = this.#ports.isPartDone(transaction, index, 'schema');
     const split = new SplitChange(0, isTold ? ['schema'] : []);
     const rows: WantedRow[] = [];
@@ -169,7 +182,10 @@ export class RowIntake implements WalkPorts {
 
   #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): boolean {
     this.dropped += rows.dropped;
-    for (const row of rows.all) if (!row.isDropped && !isOver(row)) this.#add(row);
+    for (const row of rows.all) {
+      this.#ports.witness?.stepped(row);
+      if (!row.isDropped && !isOver(row)) this.#add(row);
+    }
     this.#halt = rows.halt ?? this.#halt;
     return this.#halt === undefined;
   }
@@ -209,9 +225,18 @@ export class RowIntake implements WalkPorts {
     return changesKey(this.#event);
   }
 
-  /** Is a wanted change nothing to send, because a marker says so, or because it is settled or given up? */
-  #isOver(row: LoggedRow): boolean {
-    return isSkipped(row.transaction) || this.#isDone(row);
+  /** Is a change nothing to send: not wanted, or a marker says so, or it is settled or given up? */
+  #isPassedOver(row: LoggedRow, isWanted: boolean): boolean {
+    const why = !isWanted
+      ? 'action'
+      : isSkipped(row.transaction)
+        ? 'marker'
+        : this.#isDone(row)
+          ? 'done'
+          : undefined;
+    if (why === undefined) return false;
+    this.#ports.witness?.passedOver(row, why);
+    return true;
   }
   #isDone({ transaction, index, offset }: LoggedRow): boolean {
     return this.#ports.isDone(transaction, index, offset);

@@ -2,6 +2,7 @@
 // A filter, an enrichment, a function of the user's: each is one step.
 import { createRowEvent, type Moved, type Relation, type RowEvent } from '../../core/change.ts';
 import type { DeliveryError, TailraceError } from '../../core/errors.ts';
+import type { Verdict } from '../../functions/where/filter.ts';
 import type { Position } from '../../core/position.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { decodeRow } from '../../pgoutput/messages.ts';
@@ -22,7 +23,7 @@ export type Step = (rows: RowBatch) => void | Promise<void>;
  * settled yet); after them its group is found, and its message rendered. What a table alone decides (its columns, format
  * and routes) is no step: it is compiled into the table's plan.
  */
-const STEP_ORDER = ['where', 'enrich', 'filter', 'columns', 'transform', 'route'] as const;
+const STEP_ORDER = ['agree', 'where', 'enrich', 'filter', 'columns', 'transform', 'route'] as const;
 
 export type Steps = { readonly [Name in (typeof STEP_ORDER)[number]]?: Step };
 
@@ -51,6 +52,8 @@ export class WantedRow implements LoggedRow {
   moved: Moved | undefined;
   /** A step has decided that it becomes a dead letter, and why. */
   refusal: DeliveryError | undefined;
+  /** What its filter said; undefined: it has none, or could not say. */
+  verdict: Verdict | undefined;
 
   constructor(
     row: LoggedRow,

@@ -16,14 +16,16 @@ import { moveOf, SENT_AS } from './moved-rows.ts';
 import type { RowBatch, Step, WantedRow } from './steps.ts';
 import type { TableFilter } from './table-filter.ts';
 
+export const hasFilter = ({ where, tables }: Pick<SinkSettings, 'where' | 'tables'>): boolean =>
+  where !== undefined || tables.some((table) => table.where !== undefined);
+
 /** Undefined: the sink has no filter, and pays nothing for it. */
 export function whereStep(
   settings: Pick<SinkSettings, 'name' | 'where' | 'tables' | 'onAbsent' | 'deletesOutside'>,
   counts: SinkCounts,
   nowMs: () => number = steadyMs,
 ): Step | undefined {
-  if (settings.where === undefined && settings.tables.every(({ where }) => where === undefined))
-    return undefined;
+  if (!hasFilter(settings)) return undefined;
   const drop = (rows: RowBatch, row: WantedRow): void => {
     rows.drop(row);
     counts.filtered++;
@@ -35,7 +37,16 @@ export function whereStep(
       if (filterFault !== undefined) row.refusal = refusal(filterFault.code, row, filterFault.message);
       if (filter === undefined) continue;
       const verdict = judged(filter, rows, row);
-      if (verdict === 'pass') continue;
+      if (typeof verdict === 'object') {
+        row.refusal = verdict;
+        continue;
+      }
+      if (verdict === 'out' || verdict === 'in') {
+        if (row.plan[SENT_AS[verdict]] === undefined) drop(rows, row);
+        else row.moved = verdict;
+        continue;
+      }
+      row.verdict = verdict;
       if (verdict === 'drop') drop(rows, row);
       else if (verdict === 'absent') {
         const policy = policyFor(actionOf(row), settings);
@@ -43,9 +54,7 @@ export function whereStep(
         else if (policy === 'dead_letter' && !rate.takes())
           return rows.haltAt(row, tooManyAbsent(row, settings.name));
         else if (policy === 'dead_letter') row.refusal = refusal('WHERE_ABSENT', row, ABSENT_HINT);
-      } else if (typeof verdict === 'object') row.refusal = verdict;
-      else if (row.plan[SENT_AS[verdict]] === undefined) drop(rows, row);
-      else row.moved = verdict;
+      }
     }
   };
 }

@@ -2,19 +2,19 @@
 import type { Logger } from 'pino';
 import { wallTime } from '../../core/clock.ts';
 import { describeGap, haltingGap, type Gap } from '../../core/gaps.ts';
-import { stableUuid, streamKey } from '../../core/idempotency.ts';
+import { streamKey } from '../../core/idempotency.ts';
 import type { ProcessLife } from '../../core/process-life.ts';
 import type { DatabaseStatus, LostHistories, SinkStatus, WantedStatus } from '../../core/status.ts';
 import { makeDirectory } from '../../data-directory/directory.ts';
 import { ledgerDirectory, ledgerFile, logDirectory } from '../../data-directory/places.ts';
-import type { Envelope } from '../../formats/format.ts';
 import { LogSignals } from '../../log/signals.ts';
 import { LogSlots } from '../../log/slots.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { highestEpochIn } from '../../store/ledger.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
-import { sinkId } from '../sink/pull/streams.ts';
+import { hasFilter } from '../intake/where.ts';
+import { envelopeOf } from '../sink/envelope.ts';
 import { newSinkStatus } from '../sink/status.ts';
 import type { SinkThread } from '../sink/thread.ts';
 import { untilDescriptorsFree } from '../threads/descriptors.ts';
@@ -159,7 +159,7 @@ export class Database {
     const { database, settings } = this.#options;
     return {
       settings: sink,
-      envelope: envelopeOf(sink, database, ready),
+      envelope: envelopeOf(sink, database, ready.host),
       streamKey: streamKey({
         databaseName: database.name,
         systemIdentifier: ready.log.systemIdentifier,
@@ -171,6 +171,7 @@ export class Database {
       slot: this.#slots.of(sink.name),
       ledgerFile: ledgerFile(settings, { database: database.name, sink: sink.name }),
       heedsSkips: database.markers.skip && !sink.ignoreMarkers,
+      ...(hasFilter(sink) && { server: database }),
     };
   }
 
@@ -206,17 +207,6 @@ function recallGaps({ store, database, logger }: DatabaseOptions): readonly Gap[
   }
   return store.gaps.unaccepted(name);
 }
-
-const envelopeOf = (sink: SinkSettings, database: DatabaseSettings, ready: SourceReady): Envelope => ({
-  sinkName: sink.name,
-  sinkId: sinkId(database.name, sink.name),
-  sinkAnnotations: sink.annotations,
-  databaseName: database.name,
-  databaseId: stableUuid('database', database.name),
-  databaseAnnotations: database.annotations ?? {},
-  postgresDatabase: database.database,
-  hostname: ready.host,
-});
 
 /** A sink whose thread has not reported yet: it waits for the log, which the source opens. */
 const waitingSink = (sink: SinkSettings, source: DatabaseStatus): SinkStatus =>

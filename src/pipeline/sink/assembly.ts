@@ -1,12 +1,9 @@
 // Makes the parts of one sink, bottom-up: each is given what is there already.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { steadyMs, wallMs, wallTime } from '../../core/clock.ts';
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
-import type { Steps } from '../intake/steps.ts';
 import { deletesTeller } from '../intake/where-identity.ts';
-import { whereStep } from '../intake/where.ts';
 import { isLost } from '../../core/partings.ts';
-import { formats } from '../../formats/registry.ts';
-import { compileValue } from '../../postgres/values/values.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import type { Sink } from '../../sinks/sink.ts';
 import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
@@ -18,8 +15,10 @@ import { Barriers } from '../delivery/table-order.ts';
 import { Unsettled } from '../delivery/unsettled.ts';
 import { LogWalker } from '../intake/log-walker.ts';
 import { SinkMarkers } from '../intake/markers.ts';
-import { RowIntake } from '../intake/row-intake.ts';
-import { compileTablePlan, type PlanPorts } from '../intake/table-plan.ts';
+import type { RowIntake } from '../intake/row-intake.ts';
+import { sinkIntake } from '../intake/sink-intake.ts';
+import type { Steps } from '../intake/steps.ts';
+import { agreementStep } from '../intake/where-server/agreement.ts';
 import type { SinkSettings } from '../settings.ts';
 import { keepDeadLetter } from './dead-letter-store.ts';
 import { KeptLetters } from './kept-letters.ts';
@@ -122,13 +121,15 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
     counts,
     logger,
   });
-  const planPorts = { ...formatting(options), sink, routes, barriers };
-  const intake = new RowIntake({
+  const intake = sinkIntake({
+    settings,
+    envelope: options.envelope,
+    counts,
+    sink,
+    routes,
+    barriers,
     markers,
     unsettled,
-    sink: settings.name,
-    compile: (relation, isKeyProven, isRead) =>
-      compileTablePlan(relation, settings, planPorts, isKeyProven, isRead),
     isDone: (transaction, index, offset) =>
       restored.has(transaction, index) ||
       isLost(place.partings, transaction) ||
@@ -138,7 +139,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
       restored.hasPart(transaction, index, part) || kept.hasPart(transaction, index, part),
     readFrames: (offset, length) => place.reader.readFrames(offset, length),
     staysLong: sink.pull !== undefined,
-    steps: stepsOf(settings, counts),
+    steps: agreement(options),
     described: deletesTeller(settings, (fields, message) => logger.warn(fields, message)),
   });
   const salts = store.renumbered.salts(id.database);
@@ -216,11 +217,6 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
   return { settlement, dispatcher, replays };
 }
 
-function stepsOf(settings: SinkSettings, counts: SinkCounts): Steps {
-  const where = whereStep(settings, counts);
-  return where === undefined ? {} : { where };
-}
-
 const deliverySettings = (settings: SinkSettings): DispatcherSettings => ({
   ordered: settings.sameGroup === 'ordered',
   retry: settings.retry,
@@ -228,16 +224,20 @@ const deliverySettings = (settings: SinkSettings): DispatcherSettings => ({
   batchSize: settings.batchSize,
 });
 
-/** How rows become messages here. */
-function formatting({
-  settings,
-  envelope,
-}: SinkOptions): Pick<PlanPorts, 'format' | 'envelope' | 'compileValue'> {
-  const format = formats[settings.format];
-  const values = { ...settings.values, zonelessTimestampZ: format.zonelessTimestampZ };
-  return {
-    format,
-    envelope,
-    compileValue: (type, relation) => compileValue(type, relation.types, values),
-  };
+/** Where there is a server to be asked what the sink's filters mean. */
+function agreement({ settings, server, logger }: SinkOptions): Steps {
+  if (server === undefined) return {};
+  const repeated = new RepeatedLines(logger);
+  const asker = import('../intake/where-server/asker.ts').then(({ filterAsker }) => filterAsker(server));
+  const agree = agreementStep(settings, {
+    compare: async (filter, relation) => (await asker)(filter, relation),
+    unanswered: ({ place }, error) => {
+      const message = 'no server says what the filter means there: it is taken as it is understood here';
+      const fields = { sink: settings.name, filter: place, err: error };
+      repeated.say({ level: 'warn', message, fields });
+    },
+    nowMs: steadyMs,
+    sleep: (ms) => sleep(ms, undefined, { ref: false }),
+  });
+  return agree === undefined ? {} : { agree };
 }

@@ -1,9 +1,12 @@
 // What a running sink is told.
 import type { Envelope } from '../../formats/format.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { PlaceOptions } from './place.ts';
 
 export type SinkOptions = PlaceOptions & {
   readonly envelope: Envelope;
   /** What idempotency keys of this stream begin with. */
   readonly streamKey: string;
+  /** Whom to ask what filters mean. Undefined: nobody. */
+  readonly server?: DatabaseSettings | undefined;
 };

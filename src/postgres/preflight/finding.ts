@@ -46,8 +46,8 @@ export const alarmOf = (databaseName: string, finding: Finding, more = ''): Tail
   });
 
 /**
- * How much TLS verifies, how a database is encoded, what a failover costs, when large transactions come and what is known of old rows are
- * the user's choice: worth knowing, and nothing is left out for it.
+ * How much TLS verifies, how a database is encoded, what a failover costs, when large transactions come, what is known of old rows, what a
+ * role may see and what is filtered where are the user's choice: worth knowing, and nothing is left out for it.
  */
 const NOTES: ReadonlySet<string> = new Set([
   'TLS_UNVERIFIED',
@@ -57,6 +57,8 @@ const NOTES: ReadonlySet<string> = new Set([
   'STREAMING_UNSUPPORTED',
   'WHERE_DELETES_UNJUDGED',
   'WHERE_VALUE_MAY_BE_ABSENT',
+  'WHERE_TYPES_HIDDEN',
+  'WHERE_PUBLISHABLE',
 ]);
 
 /** Said where it is met, and no fault. */

@@ -65,6 +65,8 @@ export const isPolymorphic = (type: SqlType): boolean => POLYMORPHIC.has(type);
 export function isImplicit(source: SqlType, target: SqlType): boolean {
   if (source === target || target === 'any' || source === 'unknown' || isPolymorphic(target)) return true;
   if (castContext(source, target) === 'i') return true;
+  // Arrays become arrays as their elements do; these two are none for that (`find_coercion_pathway` of parse_coerce.c).
+  if (target === 'oidvector' || target === 'int2vector') return false;
   const [from, to] = [elementOf(source), elementOf(target)];
   return from !== undefined && to !== undefined && isImplicit(from, to);
 }

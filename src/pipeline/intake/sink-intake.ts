@@ -1,0 +1,53 @@
+// The intake of one sink, put together from its settings: the same for the sink that runs and for whoever explains what it does.
+import type { SinkCounts } from '../../core/counts.ts';
+import type { Envelope } from '../../formats/format.ts';
+import { formats } from '../../formats/registry.ts';
+import { compileValue } from '../../postgres/values/values.ts';
+import type { SinkSettings } from '../settings.ts';
+import { RowIntake, type IntakePorts } from './row-intake.ts';
+import type { Steps } from './steps.ts';
+import { compileTablePlan, type PlanPorts } from './table-plan.ts';
+import { whereStep } from './where.ts';
+
+export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps'> &
+  Pick<PlanPorts, 'sink' | 'routes' | 'barriers'> & {
+    readonly settings: SinkSettings;
+    readonly envelope: Envelope;
+    readonly counts: SinkCounts;
+    /** Steps of the running sink alone. */
+    readonly steps?: Steps;
+    /** Looks at what plans are compiled, and at why one cannot be. */
+    readonly compiling?: (compile: IntakePorts['compile']) => IntakePorts['compile'];
+  };
+
+export function sinkIntake(options: SinkIntakeOptions): RowIntake {
+  const { settings, envelope, counts, sink, routes, barriers, compiling, steps, ...ports } = options;
+  const planPorts = { ...formatting(settings, envelope), sink, routes, barriers };
+  const compile: IntakePorts['compile'] = (relation, isKeyProven, isRead) =>
+    compileTablePlan(relation, settings, planPorts, isKeyProven, isRead);
+  return new RowIntake({
+    ...ports,
+    sink: settings.name,
+    compile: compiling === undefined ? compile : compiling(compile),
+    steps: { ...stepsOf(settings, counts), ...steps },
+  });
+}
+
+function stepsOf(settings: SinkSettings, counts: SinkCounts): Steps {
+  const where = whereStep(settings, counts);
+  return where === undefined ? {} : { where };
+}
+
+/** How rows become messages here. */
+function formatting(
+  settings: SinkSettings,
+  envelope: Envelope,
+): Pick<PlanPorts, 'format' | 'envelope' | 'compileValue'> {
+  const format = formats[settings.format];
+  const values = { ...settings.values, zonelessTimestampZ: format.zonelessTimestampZ };
+  return {
+    format,
+    envelope,
+    compileValue: (type, relation) => compileValue(type, relation.types, values),
+  };
+}

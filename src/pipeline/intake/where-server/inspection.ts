@@ -1,0 +1,152 @@
+// What `doctor` and `check --database` find of the filters of sinks: each is compared with the tables as they are now, and with what the
+// server makes of it.
+import { escapeIdentifier, type Client } from 'pg';
+import { TailraceError } from '../../../core/errors.ts';
+import { nameFor } from '../../../core/partitions.ts';
+import { formatTableName, optionsFor, type TableName } from '../../../core/selection.ts';
+import { closeConnection } from '../../../postgres/connection/connection.ts';
+import { connectionFault } from '../../../postgres/connection/fault.ts';
+import { findPrimary } from '../../../postgres/connection/hosts.ts';
+import { failed, isNote, passed, type Finding } from '../../../postgres/preflight/finding.ts';
+import { listTables } from '../../../postgres/preflight/tables.ts';
+import type { DatabaseSettings } from '../../../postgres/settings.ts';
+import type { PlacedFilter, SinkSettings } from '../../settings.ts';
+import { rowFilterAdvice } from './advice.ts';
+import { compareWithServer } from './comparison.ts';
+import { DISAGREEMENT_CODES, wordsOf } from './disagreement.ts';
+import { readPresentTable, type PresentTable } from './present-table.ts';
+import { compileTableFilter } from '../table-filter.ts';
+import { wantedActions } from '../table-plan.ts';
+import { blindnessFindings, outsideIdentity, type Blindness } from '../where-identity.ts';
+import { hasFilter } from '../where.ts';
+
+/** A filter for one table that it is used for, which the sink reads under this name. */
+type Use = {
+  readonly sink: SinkSettings;
+  readonly filter: PlacedFilter;
+  readonly table: TableName;
+  readonly name: TableName;
+};
+
+/** Nothing where no sink of the database has a filter. Rejects where the database cannot be asked. */
+export async function inspectFilters(
+  settings: DatabaseSettings,
+  sinks: readonly SinkSettings[],
+): Promise<readonly Finding[]> {
+  const own = sinks.filter((sink) => sink.database === settings.name && hasFilter(sink));
+  if (own.length === 0) return [];
+  const { client, target } = await findPrimary(settings);
+  try {
+    const tables = await listTables(client);
+    const uses = usesOf(own, tables);
+    const findings: Finding[] = [];
+    const blind: Blindness[] = [];
+    for (const use of uses) {
+      const present = await readPresentTable(client, use.table, settings.publication.name);
+      if (present === undefined) continue;
+      const found = await inspectUse(client, use, { relation: present.relation, settings });
+      findings.push(...found);
+      if (found.every(isNote)) blind.push(...blindnessOf(use, present));
+    }
+    if (findings.length === 0)
+      findings.push(passed('filters', `${uses.length} mean the same here and there`));
+    findings.push(...blindnessFindings(blind));
+    if (findings.every((finding) => finding.ok || isNote(finding))) {
+      const readers = sinks.filter((sink) => sink.database === settings.name);
+      for (const table of tables) findings.push(...(await adviceFor(client, table, { settings, readers })));
+    }
+    return findings;
+  } catch (error) {
+    throw connectionFault(error, settings, target);
+  } finally {
+    await closeConnection(client);
+  }
+}
+
+type Table = Awaited<ReturnType<typeof listTables>>[number];
+
+const usesOf = (sinks: readonly SinkSettings[], tables: readonly Table[]): Use[] =>
+  tables.flatMap((table) =>
+    sinks.flatMap((sink) => {
+      const name = nameFor(sink.selection, table);
+      return (filtersOf(sink, name) ?? []).map((filter) => ({ sink, filter, table, name: name! }));
+    }),
+  );
+
+/** Undefined: the sink does not read the table. */
+function filtersOf(sink: SinkSettings, name: TableName | undefined): readonly PlacedFilter[] | undefined {
+  if (name === undefined) return undefined;
+  return [sink.where, optionsFor(name, sink.tables)?.where].flatMap((filter) => filter ?? []);
+}
+
+async function adviceFor(
+  client: Client,
+  table: Table,
+  of: { readonly settings: DatabaseSettings; readonly readers: readonly SinkSettings[] },
+): Promise<readonly Finding[]> {
+  const publication = of.settings.publication.name;
+  const sinks = of.readers.flatMap((sink) => {
+    const filters = filtersOf(sink, nameFor(sink.selection, table));
+    return filters === undefined ? [] : [filters];
+  });
+  if (sinks.length === 0 || sinks.some((filters) => filters.length === 0)) return [];
+  const present = await readPresentTable(client, table, publication);
+  const advice = present && (await rowFilterAdvice(client, present.relation, { publication, sinks }));
+  return advice === undefined ? [] : [advice];
+}
+
+async function inspectUse(
+  client: Client,
+  { filter, table }: Use,
+  { relation, settings }: Pick<PresentTable, 'relation'> & { readonly settings: DatabaseSettings },
+): Promise<readonly Finding[]> {
+  const title = `filter for ${formatTableName(table)}`;
+  try {
+    compileTableFilter(relation, [filter]);
+  } catch (error) {
+    if (!(error instanceof TailraceError)) throw error;
+    return [failed({ code: error.code, title, detail: error.message, cure: 'change the filter' })];
+  }
+  const compared = await compareWithServer(client, filter, relation);
+  switch (compared.kind) {
+    case 'agrees':
+    case 'unknown':
+      return [];
+    case 'refused':
+    case 'differs':
+      return [failed({ code: DISAGREEMENT_CODES[compared.kind], title, ...wordsOf(filter, compared) })];
+    case 'hidden':
+      return compared.schemas.map((schema) => hiddenTypes(title, schema, settings.username));
+    default:
+      return compared satisfies never;
+  }
+}
+
+/** What the table does not send. A partitioned one sends nothing by itself. */
+function blindnessOf(
+  { sink, filter, table, name }: Use,
+  { relation, outOfLine, isPartitioned }: PresentTable,
+): readonly Blindness[] {
+  if (isPartitioned) return [];
+  const outside = outsideIdentity(relation, filter);
+  const actions = wantedActions(name, sink);
+  const of = { sink, name, table };
+  const unchanged = outside.filter((column) => outOfLine.has(column));
+  return [
+    ...(actions.includes('delete') && outside.length > 0
+      ? [{ ...of, of: 'deleted' as const, columns: outside }]
+      : []),
+    ...(actions.includes('update') && unchanged.length > 0
+      ? [{ ...of, of: 'unchanged' as const, columns: unchanged }]
+      : []),
+  ];
+}
+
+/** What was resolved here stands, so it is a note. */
+const hiddenTypes = (title: string, schema: string, role: string): Finding =>
+  failed({
+    code: 'WHERE_TYPES_HIDDEN',
+    title,
+    detail: `the server cannot be asked what it means there: types in the schema ${schema} may not be used by the role. It is taken as it is understood here`,
+    cure: `GRANT USAGE ON SCHEMA ${schema} TO ${escapeIdentifier(role)};`,
+  });
