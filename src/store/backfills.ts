@@ -13,7 +13,7 @@ import {
 } from '../core/backfill.ts';
 import type { TableName } from '../core/selection.ts';
 import { parseStored } from './errors.ts';
-import { transaction } from './sink-records.ts';
+import { transaction, type SinkId } from './sink-records.ts';
 
 /** Of a database, those that are over and kept as a record. */
 const MAX_OVER = 100;
@@ -49,6 +49,13 @@ export class Backfills {
       if (changes === 0) return undefined;
       return this.#insert({ ...request, sinks: [sink] }, { id, now }, { initial: true });
     });
+  }
+
+  hadInitial({ database, sink }: SinkId): boolean {
+    const row = this.#db
+      .prepare('select initial_backfill_at as at from sinks where database = ? and name = ?')
+      .get(database, sink);
+    return typeof row?.['at'] === 'string';
   }
 
   #insert(

@@ -20,6 +20,7 @@ import type { SinkThread } from '../sink/thread.ts';
 import { untilDescriptorsFree } from '../threads/descriptors.ts';
 import { startSourceThread, type SourceReady, type SourceThread } from '../source/thread.ts';
 import { namesOf } from '../source/wanted-names.ts';
+import { createInitialBackfills } from './initial-backfills.ts';
 import { startSinkPool, type SinkPool, type SinkWork } from './sink-pool.ts';
 
 export type DatabaseOptions = {
@@ -129,6 +130,11 @@ export class Database {
     this.#signals.setHolding(this.#slots.of(sink), status !== 'disabled');
   }
 
+  /** The store has other backfills than before, or in other states. */
+  backfillsChanged(): void {
+    this.#source.backfillsChanged();
+  }
+
   async stopSinks(deadlineMs: number): Promise<void> {
     this.#stopping.abort();
     await this.#pool?.stop(deadlineMs);
@@ -140,19 +146,22 @@ export class Database {
 
   #startSinks(ready: SourceReady): SinkPool {
     const { settings, store, logger, failed } = this.#options;
+    createInitialBackfills([...this.#sinks.values()], store, logger);
     const firstSinks = store.sinks.met(this.name, [...this.#sinks.keys()], wallTime());
     const work = [...this.#sinks.values()].map((sink) => ({
       ...this.#workOf(sink, ready),
       // Where it begins if it is new: the very first ones of a database at the slot, later ones at the log's end.
       newSinkStart: firstSinks.has(sink.name) ? ('earliest' as const) : ('end' as const),
     }));
-    return startSinkPool(work, {
+    const pool = startSinkPool(work, {
       databases: settings.databases.length,
       storeFile: settings.state.file,
       logLevel: settings.logLevel,
       logger,
       failed,
     });
+    this.backfillsChanged();
+    return pool;
   }
 
   #workOf(sink: SinkSettings, ready: SourceReady): Omit<SinkWork, 'newSinkStart'> {

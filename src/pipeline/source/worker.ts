@@ -30,7 +30,8 @@ export type SourceWorkerData = {
   readonly logLevel: string;
 };
 
-export type SourceWorkerCommand = { readonly type: 'stop' };
+/** backfillsChanged: the store has others, or in other states. */
+export type SourceWorkerCommand = { readonly type: 'stop' | 'backfillsChanged' };
 
 export type SourceFault = {
   readonly code: string;
