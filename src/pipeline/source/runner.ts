@@ -187,13 +187,12 @@ class SourceRun {
     const barrier = this.#barrier;
     if (barrier === undefined || !isNew) return;
     const { log, feed } = opened;
-    const add = (timeline: number): void => {
-      const { lastEndLsn: endLsn, epoch } = log.context;
-      barrier.add({ offset: log.writtenEnd, endLsn, epoch, timeline });
-    };
+    const add = (timeline: number, endLsn: Lsn): void =>
+      barrier.add({ offset: log.writtenEnd, endLsn, epoch: log.context.epoch, timeline });
     feed.onBoundary = add;
     // What it holds from before is let go as one.
-    if (!log.context.inTransaction && log.context.lastEndLsn > ZERO_LSN) add(log.context.timeline);
+    const { inTransaction, lastEndLsn, timeline } = log.context;
+    if (!inTransaction && lastEndLsn > ZERO_LSN) add(timeline, lastEndLsn);
   }
 
   /** Where spools have found no room, not again before something committed later than all that was there has come. */
