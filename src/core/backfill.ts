@@ -27,11 +27,9 @@ export const statesBefore = (state: BackfillState): readonly BackfillState[] =>
 export const isOver = (state: BackfillState): boolean => NEXT[state].length === 0;
 
 export type BackfillLimits = {
-  /** What reading a chunk should take. */
-  readonly targetMs?: number;
+  /** No statement takes longer: chunks become as small as that needs. */
+  readonly queryTimeoutMs: number;
   readonly maxRowsPerSecond?: number;
-  /** Connections that read at once. */
-  readonly workers?: number;
 };
 
 /** Which rows of a table. All conditions hold; none: all its rows. */

@@ -11,6 +11,7 @@ import { ITEMS } from '../support/gaps.ts';
 
 const NOW = new Date('2026-01-02T03:04:05Z');
 const LATER = new Date('2026-01-02T04:00:00Z');
+const LIMITS = { queryTimeoutMs: 5000 };
 const NOTES = { schema: 'public', table: 'notes' };
 
 let store: Store;
@@ -23,7 +24,7 @@ const request = (changes: Partial<BackfillRequest> = {}): BackfillRequest => ({
   database: 'shop',
   sinks: ['users'],
   tables: [ITEMS],
-  limits: {},
+  limits: LIMITS,
   ...changes,
 });
 const create = (id = 'first', changes: Partial<BackfillRequest> = {}, now = NOW) =>
@@ -37,7 +38,7 @@ describe('a backfill', () => {
   test('is kept as it was asked for, and waits', () => {
     const asked = request({
       sinks: ['users', 'audit'],
-      limits: { targetMs: 5000, maxRowsPerSecond: 100, workers: 2 },
+      limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 100 },
       tables: [
         { ...ITEMS, where: 'id > 3', sort: { column: 'updated_at', from: '2026-01-01' } },
         { ...NOTES, sort: { column: 'id' }, keys: [['1'], ['2']] },
@@ -48,7 +49,7 @@ describe('a backfill', () => {
       id: 'first',
       database: 'shop',
       sinks: ['users', 'audit'],
-      limits: { targetMs: 5000, maxRowsPerSecond: 100, workers: 2 },
+      limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 100 },
       initial: false,
       state: 'waiting',
       createdAt: NOW.toISOString(),
@@ -170,7 +171,7 @@ describe('what is to be read', () => {
 
 test('a sink has its initial backfill once, however often it is asked for', () => {
   const initial = (id: string) =>
-    store.backfills.createInitial('users', { database: 'shop', limits: {} }, { id, now: NOW });
+    store.backfills.createInitial('users', { database: 'shop', limits: LIMITS }, { id, now: NOW });
   expect(initial('first')).toMatchObject({ id: 'first', initial: true, sinks: ['users'] });
   expect(initial('second')).toBeUndefined();
   begin('users');

@@ -39,6 +39,8 @@ type Options = {
   readonly actions: readonly Action[];
   readonly message_grouping: boolean;
   readonly key_changes: 'update' | 'split';
+  readonly initial_backfill?: unknown;
+  readonly backfill: { readonly reads?: boolean | undefined };
 };
 
 export function selectionOf({ source, table, schema, partitions_have_identity: assured }: Source): Selection {
@@ -87,6 +89,9 @@ export function* tableFaults(sink: Source & Options): Generator<TableFault> {
       path: ['key_changes'],
       message: `split sends ${missing}s, which are not among the sink's actions`,
     };
+  }
+  if (sink.initial_backfill !== undefined && sink.backfill.reads === false) {
+    yield { path: ['initial_backfill'], message: 'this contradicts `backfill.reads: false`' };
   }
 }
 

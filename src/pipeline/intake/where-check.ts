@@ -1,19 +1,18 @@
 // Do the filters of sinks mean for the server what they mean here? Looked up in the catalog, and asked of the server's own parser:
 // each filter is parsed and described there, never planned or run.
-import type { Client, Connection, Submittable } from 'pg';
+import type { Client } from 'pg';
 import type { Relation } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { nameFor } from '../../core/partitions.ts';
 import { formatTableName, optionsFor, type TableName } from '../../core/selection.ts';
 import { lineAndColumn } from '../../functions/where/fault.ts';
-import { characterPlace } from '../../functions/where/positions.ts';
-import { characterCount } from '../../functions/where/values/texts.ts';
 import type { Syntax } from '../../functions/where/syntax.ts';
 import { buildRelation } from '../../pgoutput/enrichment.ts';
 import { enrichRelation } from '../../postgres/catalog.ts';
 import { closeConnection } from '../../postgres/connection/connection.ts';
 import { connectionFault } from '../../postgres/connection/fault.ts';
 import { findPrimary } from '../../postgres/connection/hosts.ts';
+import { refusalOf, type AroundText } from '../../postgres/described.ts';
 import { failed, passed, type Finding } from '../../postgres/preflight/finding.ts';
 import { listTables } from '../../postgres/preflight/tables.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
@@ -144,18 +143,18 @@ const BEFORE = 'select s.* from jsonb_to_record(null::jsonb) as old(';
  * A column by itself is that of the innermost scope, the new row; `old` and `meta` are around it. What the filter does not name is left
  * out: nobody has to be allowed to use its type.
  */
-function describing(client: Client, filter: PlacedFilter, { relation, typeTexts }: Found): Described {
+function describing(client: Client, filter: PlacedFilter, { relation, typeTexts }: Found): AroundText {
   const named = new Set(columnsIn(filter.syntax));
   const columns = relation.columns
     .filter(({ name }, i) => named.has(name) || i === 0)
     .map(({ name }) => `${client.escapeIdentifier(name)} ${typeTexts.get(name)!}`)
     .join(', ');
   const before = `${BEFORE}${columns}), jsonb_to_record(null::jsonb) as meta(${META}), lateral (select ((\n`;
-  return new Described(
-    `${before}${filter.text}\n) is true) from jsonb_to_record(null::jsonb) as new(${columns})) s`,
-    before.length,
-    filter.text,
-  );
+  return {
+    statement: `${before}${filter.text}\n) is true) from jsonb_to_record(null::jsonb) as new(${columns})) s`,
+    offset: before.length,
+    text: filter.text,
+  };
 }
 
 function columnsIn(syntax: unknown): string[] {
@@ -163,56 +162,4 @@ function columnsIn(syntax: unknown): string[] {
   const { kind, name } = syntax as Partial<Extract<Syntax, { kind: 'column' }>>;
   const own = kind === 'column' && name !== undefined ? [name] : [];
   return [...own, ...Object.values(syntax).flatMap(columnsIn)];
-}
-
-type Refusal = { readonly code: string; readonly message: string; readonly at: number };
-
-/** In a transaction of its own that changes nothing, whatever the text is, and ends soon. */
-async function refusalOf(client: Client, described: Described): Promise<Refusal | undefined> {
-  await client.query(
-    "begin read only; set local search_path = pg_catalog; set local statement_timeout = '10s'",
-  );
-  try {
-    client.query(described);
-    return await described.refusal;
-  } finally {
-    await client.query('rollback');
-  }
-}
-
-/** Parse and Describe of the extended protocol, and no more. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY */
-class Described implements Submittable {
-  readonly #text: string;
-  readonly #before: number;
-  readonly #filter: string;
-  readonly #done = Promise.withResolvers<Refusal | undefined>();
-
-  /** `before`: so many characters stand before the filter. */
-  constructor(text: string, before: number, filter: string) {
-    this.#text = text;
-    this.#before = before;
-    this.#filter = filter;
-  }
-
-  get refusal(): Promise<Refusal | undefined> {
-    return this.#done.promise;
-  }
-
-  submit(connection: Connection): void {
-    connection.parse({ name: '', text: this.#text, types: [] }, true);
-    connection.describe({ type: 'S', name: '' }, true);
-    connection.sync();
-  }
-  handleRowDescription(): void {}
-  handleError(error: Error & { code?: string; position?: string }): void {
-    const place =
-      Number(error.position ?? this.#before + 1) - 1 - characterCount(this.#text.slice(0, this.#before));
-    // A connection that is gone has no code to say.
-    if (error.code === undefined) return this.#done.reject(error);
-    const at = characterPlace(this.#filter, Math.max(0, place));
-    this.#done.resolve({ code: error.code, message: error.message, at });
-  }
-  handleReadyForQuery(): void {
-    this.#done.resolve(undefined);
-  }
 }
