@@ -326,7 +326,9 @@ export class LogFeed {
   /** May rows of backfills be appended now? Not into a transaction, of which a part may be in the log, or on its way there. */
   get isBetween(): boolean {
     const { inTransaction, epoch } = this.#log.context;
-    return !this.#inTransaction && this.#writer.length === 0 && !(inTransaction && epoch === this.#joint.epoch);
+    return (
+      !this.#inTransaction && this.#writer.length === 0 && !(inTransaction && epoch === this.#joint.epoch)
+    );
   }
 
   /** Rows that a backfill has read: whole frames. `endLsn`: all that they show was committed before. */

@@ -1,6 +1,6 @@
 // Where the stream stands while backfills run, and the places in it where their rows may be let in: between two batches, and between two
 // transactions. One for a connection. Hot: once a batch.
-import { maxLsn, toLsn, type Lsn } from '../../../core/lsn.ts';
+import { maxLsn, toLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import type { StreamBatch } from '../../../postgres/replication/stream.ts';
 import type { LogFeed } from '../feed.ts';
 import type { SourceLog } from '../log.ts';
@@ -8,7 +8,7 @@ import type { StreamWatch } from './stream-watch.ts';
 
 /** Of the log, what is asked before anything is let in. */
 type GatedLog = Pick<SourceLog, 'log' | 'keeper' | 'budget' | 'proved'> & {
-  readonly feed: Pick<LogFeed, 'isBetween' | 'onCommitted' | 'commitLsn'>;
+  readonly feed: Pick<LogFeed, 'isBetween' | 'onCommitted' | 'commitLsn' | 'openTransaction' | 'brought'>;
 };
 
 export class StreamGate {
@@ -28,7 +28,9 @@ export class StreamGate {
 
   /** Everything before this has come. */
   get reached(): Lsn {
-    return maxLsn(this.#reached, this.#opened.log.context.lastEndLsn);
+    const { log, feed } = this.#opened;
+    // What other connections brought may be of another history.
+    return feed.brought ? maxLsn(this.#reached, log.context.lastEndLsn) : this.#reached;
   }
 
   /** Before the batch is taken into the log. */
@@ -59,8 +61,9 @@ export class StreamGate {
    * and is replayed as a whole.
    */
   get streamedTo(): Lsn {
-    const { commitLsn } = this.#opened.feed;
-    return maxLsn(this.reached, toLsn(maxLsn(commitLsn, this.#watch?.commitLsn ?? commitLsn) + 1n));
+    const { feed } = this.#opened;
+    const begun = feed.openTransaction || feed.brought ? feed.commitLsn : ZERO_LSN;
+    return maxLsn(this.reached, toLsn(maxLsn(begun, this.#watch?.commitLsn ?? ZERO_LSN) + 1n));
   }
 
   /** Calls `act` where no batch is in hand: all that the stream has brought is in the log, and in force there. */
