@@ -3,7 +3,7 @@ import type { TableName } from './selection.ts';
 
 /**
  * waiting: nobody reads yet · running: it is being read · paused: somebody wants it so, and it goes on when they want that ·
- * completed, cancelled: for good · failed: the reason says what has to be mended before it is resumed.
+ * completed, cancelled: for good, but that what was read of a history that is lost is read again · failed: the reason says what has to be mended before it is resumed.
  */
 export type BackfillState = 'waiting' | 'running' | 'paused' | 'completed' | 'cancelled' | 'failed';
 

@@ -174,6 +174,15 @@ export class Backfills {
     return row && this.#read(row);
   }
 
+  /** One that was completed waits again: rows that it read are of a history that is lost. Durable when it returns. */
+  reopen(id: string, reason: string): void {
+    this.#db
+      .prepare(
+        `update backfills set state = 'waiting', reason = ?, ended_at = null where id = ? and state = 'completed'`,
+      )
+      .run(reason, id);
+  }
+
   /** What keeps one that is to be read from going on; undefined: nothing does any more. */
   hold(id: string, heldBy: string | undefined): void {
     this.#db

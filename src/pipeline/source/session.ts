@@ -18,6 +18,7 @@ import { transcoderOf } from '../../postgres/encoding/transcoder.ts';
 import { isToBeAltered, letStandbysTakeOver } from '../../postgres/preflight/slot-making.ts';
 import { slotKeeper } from '../../postgres/preflight/standby.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
+import { StreamGate } from './backfill/stream-gate.ts';
 import { anotherCluster } from './history/plan.ts';
 import { follow, tablePorts, type FollowPorts } from './following.ts';
 import { join, partWhereFound } from './joining.ts';
@@ -155,6 +156,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         describe,
         partitions,
         shapes,
+        gate: new StreamGate(opened, startLsn),
         markers,
         ports,
         keeper: slotKeeper(settings, {

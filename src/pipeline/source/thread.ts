@@ -20,7 +20,7 @@ export type SourceThread = {
   readonly ready: Promise<SourceReady>;
   /** Rejects when the source cannot go on by itself. */
   readonly failed: Promise<never>;
-  /** The store has other backfills than before, or in other states. */
+  /** The store has other backfills than before, or other states of them: the source looks at once. */
   backfillsChanged(): void;
   /** Stops reading, makes the log durable, confirms, closes. Safe to call again. */
   stop(): Promise<void>;

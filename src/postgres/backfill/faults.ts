@@ -11,6 +11,7 @@ const UNDEFINED_TABLE = '42P01';
 const POLICY_ROUTINE = 'check_enable_rls';
 
 export const ROW_SECURITY = 'ROW_SECURITY';
+export const TABLE_GONE = 'TABLE_GONE';
 
 const field = (error: unknown, name: 'routine' | 'message'): string => {
   const value = error instanceof Error ? (error as unknown as Record<string, unknown>)[name] : undefined;
@@ -34,7 +35,7 @@ export function readFault(
   const sqlName = `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`;
   if (state === UNDEFINED_TABLE) {
     return fault(
-      'TABLE_GONE',
+      TABLE_GONE,
       `${schema}.${name} is not there any more`,
       'it was dropped or renamed: begin a backfill of what there is now',
     );

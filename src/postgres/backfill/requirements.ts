@@ -85,7 +85,7 @@ async function requireColumn(
 }
 
 /** The filter by itself first, so that what is said of it is said of its own text. */
-async function requireConditions(
+export async function requireConditions(
   client: Client,
   table: BackfillTable,
   { where, sort }: BackfillTableRequest,
@@ -224,7 +224,7 @@ async function requireRunnable(
   }
 }
 
-async function estimateOf(client: Client, leaves: readonly number[]): Promise<number | undefined> {
+export async function estimateOf(client: Client, leaves: readonly number[]): Promise<number | undefined> {
   const { rows } = await client.query<{ rows: number | null }>(
     'select sum(nullif(greatest(reltuples, 0), 0))::float8 as rows from pg_class where oid = any ($1::oid[])',
     [leaves],
