@@ -24,6 +24,8 @@ const STATUS_OF: ReadonlyMap<string, number> = new Map([
   ['SINK_DISABLED', 409],
   ['SINK_TAKES_NO_READS', 409],
   ['BACKFILL_STATE', 409],
+  ['GAP_GOES_ON', 409],
+  ['GAP_IN_REPAIR', 409],
   ['NOTHING_TO_READ', 409],
   ['TABLE_NOT_READ', 409],
   ['TABLE_NOT_PUBLISHED', 409],

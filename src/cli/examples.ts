@@ -121,6 +121,10 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace gaps accept 3 4', 'of a running service, or of one that is stopped'],
     ['tailrace gaps accept 3 -c /etc/tailrace.yaml', 'found through this configuration'],
   ],
+  repair: [
+    ['tailrace repair shop --dry-run', 'what would be read, of its only gap'],
+    ['tailrace repair shop --gap 3', 'read it, and send it to the sinks'],
+  ],
   backfill: [
     ['tailrace backfill start users', 'every row of its tables, once more'],
     ['tailrace backfill list', 'how far each is'],

@@ -104,7 +104,9 @@ export class Backfills {
     this.#db
       .prepare(
         `delete from backfills where id in (
-           select id from backfills where database = ? and ended_at is not null order by ended_at desc limit -1 offset ${MAX_OVER})`,
+           select id from backfills where database = ? and ended_at is not null
+             and id not in (select repair from gaps where repair is not null)
+             order by ended_at desc limit -1 offset ${MAX_OVER})`,
       )
       .run(database);
   }

@@ -305,6 +305,11 @@ const VERSION_7 = `
   ) strict;
 `;
 
+/** The backfill that repairs a gap: its record stays as long as the gap's. */
+const VERSION_8 = `
+  alter table gaps add column repair text;
+`;
+
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */
 const STEPS: readonly string[] = [
   VERSION_1,
@@ -314,6 +319,7 @@ const STEPS: readonly string[] = [
   VERSION_5,
   VERSION_6,
   VERSION_7,
+  VERSION_8,
 ];
 const NEWEST = STEPS.length;
 

@@ -34,7 +34,12 @@ async function serve(refusal?: TailraceError) {
       wishes.push(wish);
       if (refusal !== undefined) throw refusal;
       const tables = wish.tables ?? [{ schema: 'public', table: 'all' }];
-      return { sinks: wish.sinks.map(({ name }) => name), tables, notes: ['it has no key'] };
+      return {
+        sinks: wish.sinks.map(({ name }) => name),
+        tables,
+        estimates: tables.map(() => 7),
+        notes: ['it has no key'],
+      };
     },
   });
   const { url } = await startTestApi({ control });

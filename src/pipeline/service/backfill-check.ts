@@ -18,6 +18,8 @@ export type CheckedBackfill = {
   /** By name, those that get a row of one of the tables. */
   readonly sinks: readonly string[];
   readonly tables: readonly BackfillTableRequest[];
+  /** Of each table, by the planner's statistics; undefined: it has none. */
+  readonly estimates: readonly (number | undefined)[];
   /** For whoever asked. */
   readonly notes: readonly string[];
 };
@@ -68,16 +70,23 @@ async function checkTables(
   const requests = tables ?? (await tablesTaken(client, sinks, context));
   const takers = new Set<SinkSettings>();
   const notes: string[] = [];
+  const estimates: (number | undefined)[] = [];
   for (const request of requests) {
     const report = await inspectBackfillTable(client, request, context);
     const taking = sinks.filter((sink) => takes(sink, report.placed));
     if (taking.length === 0) throw takenByNone(sinks, request, report.placed);
     for (const sink of taking) takers.add(sink);
     notes.push(...report.notes);
+    estimates.push(report.estimatedRows);
   }
   const idle = areNamed ? sinks.find((sink) => !takers.has(sink)) : undefined;
   if (takers.size === 0 || idle !== undefined) throw nothingToRead(idle === undefined ? sinks : [idle]);
-  return { sinks: sinks.filter((sink) => takers.has(sink)).map(({ name }) => name), tables: requests, notes };
+  return {
+    sinks: sinks.filter((sink) => takers.has(sink)).map(({ name }) => name),
+    tables: requests,
+    estimates,
+    notes,
+  };
 }
 
 /** Under the names that the sinks have for them: partitions with their root. */

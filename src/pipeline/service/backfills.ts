@@ -33,6 +33,8 @@ export interface BackfillControl {
   /** Newest first; of one sink, where it is named. */
   list(database: string, how?: { readonly sink?: string }): readonly BackfillDocument[];
   find(database: string, id: string): BackfillDocument;
+  /** Can it be, and what is read then? Nothing is begun. */
+  check(start: BackfillStart): Promise<CheckedBackfill>;
   /** Durable when it resolves. */
   start(start: BackfillStart): Promise<StartedBackfill>;
   /** Durable when it returns; who reads hears of it soon. */
@@ -53,13 +55,23 @@ export type BackfillPorts = {
 export function createBackfillControl(ports: BackfillPorts): BackfillControl {
   const { backfills, changed, check = checkBackfill } = ports;
   const known = (database: string): string => ports.database(database).name;
+  const checkOf = ({
+    database,
+    sinks: names,
+    tables,
+  }: BackfillStart): { sinks: readonly SinkSettings[]; checked: Promise<CheckedBackfill> } => {
+    const settings = ports.database(database);
+    const sinks = sinksOf(ports, database, names);
+    return { sinks, checked: check(settings, { sinks, tables, areNamed: names !== 'all' }) };
+  };
   return {
     list: (database, how) => backfills.list(known(database), how).map(backfillDocument),
     find: (database, id) => backfillDocument(foundIn(backfills, known(database), id)),
-    start: async ({ database, sinks: names, tables, limits }) => {
-      const settings = ports.database(database);
-      const sinks = sinksOf(ports, database, names);
-      const checked = await check(settings, { sinks, tables, areNamed: names !== 'all' });
+    check: (start) => checkOf(start).checked,
+    start: async (start) => {
+      const { database, limits } = start;
+      const { sinks, checked: checking } = checkOf(start);
+      const checked = await checking;
       const backfill = backfills.create(
         {
           database,

@@ -15,6 +15,7 @@ import type { RewindTarget, SinkReply, SinkRequest } from '../sink/requests.ts';
 import type { SinkThread } from '../sink/thread.ts';
 import { createBackfillControl, type BackfillControl, type BackfillPorts } from './backfills.ts';
 import { gapDocument, type GapDocument } from './gap-document.ts';
+import { createRepairControl, type RepairControl } from './repairs.ts';
 import type { Topology } from './topology.ts';
 
 type RewindReply = SinkReply<Extract<SinkRequest, { type: 'rewind' }>>;
@@ -29,6 +30,7 @@ export interface ServiceControl {
   /** Sinks that halted because of it go on. Durable when it returns. */
   acceptGap(database: string, id: number): GapDocument;
   readonly backfills: BackfillControl;
+  readonly repairs: RepairControl;
   /** Of a database, where its server's history parted from the log's, oldest first, with what that meant to each sink. */
   partings(database: string): readonly PartingRecord[];
   /** Changes that were delivered, and that the server's history does not have. */
@@ -87,25 +89,28 @@ export function createControl(ports: ControlPorts): ServiceControl {
     gapDocument(gap, { name: database, publication: publicationOf(database) }, store);
   const partingsOf = (database: string): Partings =>
     store.partings.list(database).map(({ epoch, lsn }) => ({ epoch, lsn: readLsn(lsn) }));
+  const gapWith = (database: string, id: number): Gap =>
+    store.gaps.find(known(database), id) ?? fail(unknownGap(database, id));
+  const backfills = createBackfillControl({
+    backfills: store.backfills,
+    database: (name) =>
+      settings.databases.find((database) => database.name === name) ?? fail(unknownDatabase(name)),
+    sinks: settings.sinks,
+    statuses: sinks,
+    changed: (database) => topology.backfillsChanged(database),
+    check: ports.checkBackfill,
+  });
   return {
     gaps: (database, { after = 0, limit }) =>
       store.gaps.list(known(database), { after, limit }).map((gap) => documentOf(database, gap)),
-    gap: (database, id) =>
-      documentOf(database, store.gaps.find(known(database), id) ?? fail(unknownGap(database, id))),
+    gap: (database, id) => documentOf(database, gapWith(database, id)),
     acceptGap: (database, id) =>
       documentOf(
         database,
         store.gaps.accept(known(database), id, wallTime()) ?? fail(unknownGap(database, id)),
       ),
-    backfills: createBackfillControl({
-      backfills: store.backfills,
-      database: (name) =>
-        settings.databases.find((database) => database.name === name) ?? fail(unknownDatabase(name)),
-      sinks: settings.sinks,
-      statuses: sinks,
-      changed: (database) => topology.backfillsChanged(database),
-      check: ports.checkBackfill,
-    }),
+    backfills,
+    repairs: createRepairControl({ store, backfills, gap: gapWith }),
     partings: (database) => store.partings.list(known(database)),
     orphans: (database, { after = 0, limit }) => store.partings.orphans(known(database), { after, limit }),
     drain: (database, { undo }) => {
