@@ -9,10 +9,12 @@ import { writeDocuments } from './report/documents.ts';
 import { SCENARIOS, type Line, type ScenarioName } from './measurement.ts';
 import { writeResult, type Result } from './results.ts';
 import { backlog } from './scenarios/backlog.ts';
+import { DEFAULT_DISTANCES, distance } from './scenarios/distance.ts';
 import { growth } from './scenarios/growth.ts';
 import { huge } from './scenarios/huge.ts';
 import { isolation } from './scenarios/isolation.ts';
 import { ALL_RATES, DEFAULT_RATES, latency } from './scenarios/latency.ts';
+import { throttle } from './scenarios/throttle.ts';
 import { replay } from './scenarios/replay.ts';
 import { budgetTable, stageTable, tablesOf, textOf } from './table.ts';
 import { withWorkbench, type Sizes, type Workbench } from './workbench.ts';
@@ -50,6 +52,7 @@ scenarios  ${SCENARIOS.join(', ')} (default: ${DEFAULT_SCENARIOS.join(', ')})
   --runs N         runs of each line, of which the median counts (default ${FULL.runs})
   --rates N,…      changes a second in latency (default ${DEFAULT_RATES.join(',')}; with --all ${ALL_RATES.join(',')})
   --stall SECONDS  how long a queue answers nothing in isolation (default ${FULL.stallSeconds})
+  --rtt MS,…       milliseconds between request and answer in distance (default ${DEFAULT_DISTANCES.join(',')})
   --quick          everything small, one run: does it work?
   --profile DIR    CPU profiles of the service into DIR
   --help           this text
@@ -60,6 +63,7 @@ type Usage = {
   /** Everything that is measured by default or with --all, in full size. */
   readonly whole: boolean;
   readonly rates: readonly number[];
+  readonly distances: readonly number[];
   readonly sizes: Sizes;
   readonly profile: string | undefined;
 };
@@ -74,6 +78,7 @@ function parseUsage(args: readonly string[]): Usage | undefined {
       runs: { type: 'string' },
       rates: { type: 'string' },
       stall: { type: 'string' },
+      rtt: { type: 'string' },
       quick: { type: 'boolean', default: false },
       profile: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -93,11 +98,15 @@ function parseUsage(args: readonly string[]): Usage | undefined {
   const whole =
     named.length === 0 &&
     !values.quick &&
-    [values.changes, values.runs, values.rates, values.stall].every((value) => value === undefined);
+    [values.changes, values.runs, values.rates, values.stall, values.rtt].every(
+      (value) => value === undefined,
+    );
   const rates =
     values.rates?.split(',').map((rate) => wholeNumber('rates', rate)) ??
     (values.all ? ALL_RATES : DEFAULT_RATES);
-  return { scenarios: new Set(scenarios), whole, rates, sizes, profile: values.profile };
+  const distances =
+    values.rtt?.split(',').map((ms) => (ms === '0' ? 0 : wholeNumber('rtt', ms))) ?? DEFAULT_DISTANCES;
+  return { scenarios: new Set(scenarios), whole, rates, distances, sizes, profile: values.profile };
 }
 
 function wholeNumber(name: string, text: string): number {
@@ -106,7 +115,7 @@ function wholeNumber(name: string, text: string): number {
   return value;
 }
 
-async function measure(bench: Workbench, { scenarios, rates }: Usage): Promise<Line[]> {
+async function measure(bench: Workbench, { scenarios, rates, distances }: Usage): Promise<Line[]> {
   const lines: Line[] = [];
   if (scenarios.has('drain') || scenarios.has('log')) lines.push(...(await replay(bench, scenarios)));
   if (scenarios.has('latency')) lines.push(...(await latency(bench, rates)));
@@ -114,6 +123,8 @@ async function measure(bench: Workbench, { scenarios, rates }: Usage): Promise<L
   if (scenarios.has('isolation')) lines.push(...(await isolation(bench)));
   if (scenarios.has('backlog')) lines.push(await backlog(bench));
   if (scenarios.has('growth')) lines.push(...(await growth(bench)));
+  if (scenarios.has('distance')) lines.push(...(await distance(bench, distances)));
+  if (scenarios.has('throttle')) lines.push(...(await throttle(bench)));
   return lines;
 }
 

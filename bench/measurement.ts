@@ -8,6 +8,8 @@ export const SCENARIOS = [
   'isolation',
   'backlog',
   'growth',
+  'distance',
+  'throttle',
   'micro',
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];

@@ -17,6 +17,10 @@ const figure =
 
 const COLUMNS: readonly Column[] = [
   { title: 'changes/s', value: figure('changesPerSecond') },
+  { title: 'steady/s', value: figure('steadyPerSecond') },
+  { title: 'of allowed', value: figure('shareOfAllowed', 3) },
+  { title: 'throttled %', value: figure('throttledPercent', 2) },
+  { title: 'lanes', value: figure('lanes') },
   { title: 'CPU µs/change', value: figure('cpuUsPerChange', 2) },
   { title: 'with start', value: figure('cpuUsPerChangeWithStart', 2) },
   { title: 'walsender µs', value: figure('senderCpuUsPerChange', 2) },
@@ -45,6 +49,7 @@ const GROUPS: readonly { readonly title: string; readonly scenarios: readonly Sc
   { title: 'Latency', scenarios: ['latency', 'isolation'] },
   { title: 'A huge transaction, a huge backlog', scenarios: ['huge', 'backlog'] },
   { title: 'Growth', scenarios: ['growth'] },
+  { title: 'Distance', scenarios: ['distance', 'throttle'] },
 ];
 
 /** The tables that the lines fill, with their titles. */

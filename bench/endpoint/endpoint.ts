@@ -8,6 +8,7 @@ import type {
   EndpointCommand,
   EndpointReady,
   EndpointRequest,
+  Network,
   QueueMode,
   QueueReport,
 } from './protocol.ts';
@@ -23,6 +24,7 @@ export type Endpoint = {
   /** Latencies of changes committed from now on are kept, others not. */
   sample(fromMs: number): Promise<void>;
   setMode(queue: string, mode: QueueMode): Promise<void>;
+  setNetwork(network: Network): Promise<void>;
   /** Resolves once the queue has accepted so many changes, or nothing new for minutes: then the report tells. */
   waitFor(queue: string, accepted: number): Promise<void>;
   report(queue: string): Promise<QueueReport>;
@@ -62,6 +64,7 @@ export async function startEndpoint(): Promise<Endpoint> {
     },
     sample: (fromMs) => tell({ do: 'sample', fromMs }),
     setMode: (queue, mode) => tell({ do: 'mode', queue, mode }),
+    setNetwork: (network) => tell({ do: 'network', network }),
     waitFor: (queue, accepted) => tell({ do: 'wait', queue, accepted }),
     report: async (queue) => (await ask({ do: 'report', queue })).report!,
     stop: async () => {

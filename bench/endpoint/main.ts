@@ -25,6 +25,7 @@ async function obey({ id, command }: EndpointRequest): Promise<EndpointAnswer> {
     case 'reset':
       queues.clear();
       endpoint.dropStalled();
+      endpoint.network = { rttMs: 0 };
       calibrateClock();
       cpuAtReset = process.cpuUsage();
       sampleFromMs = Infinity;
@@ -36,6 +37,9 @@ async function obey({ id, command }: EndpointRequest): Promise<EndpointAnswer> {
     case 'mode':
       queueOf(command.queue).mode = command.mode;
       if (command.mode === 'serving') endpoint.dropStalled();
+      return { id };
+    case 'network':
+      endpoint.network = command.network;
       return { id };
     case 'wait':
       await queueOf(command.queue).reached(command.accepted);

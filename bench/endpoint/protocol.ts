@@ -5,6 +5,16 @@ import type { LatencyFigures } from './latency-record.ts';
 /** `stalled`: requests are read and never answered; `refusing`: 503 at once. */
 export type QueueMode = 'serving' | 'stalled' | 'refusing';
 
+/** What lies between a client and the endpoint, and what the endpoint lets through. */
+export type Network = {
+  /** Milliseconds between request and answer, give or take a quarter; 0: as fast as it is. */
+  readonly rttMs: number;
+  /** Messages a second, a second's worth at once; what is beyond is throttled. Undefined: all. */
+  readonly perSecond?: number;
+  /** Of so many requests one is cut off, before it is looked at. Undefined: none. */
+  readonly cutOneIn?: number;
+};
+
 export type EndpointCommand =
   /** Forgets everything, calibrates the clock. */
   | { readonly do: 'reset' }
@@ -12,12 +22,19 @@ export type EndpointCommand =
   | { readonly do: 'sample'; readonly fromMs: number }
   | { readonly do: 'mode'; readonly queue: string; readonly mode: QueueMode }
   /** Answered once the queue has accepted so many changes. */
+  /** Until the next reset. */
+  | { readonly do: 'network'; readonly network: Network }
   | { readonly do: 'wait'; readonly queue: string; readonly accepted: number }
   | { readonly do: 'report'; readonly queue: string };
 
 export type QueueReport = AccountingFigures & {
   /** SendMessageBatch requests that were served. */
   readonly requests: number;
+  /** Those that were throttled, and those that were cut off. */
+  readonly throttled: number;
+  readonly cut: number;
+  /** Changes accepted by so many tenths of a second since the first one. */
+  readonly timeline: readonly number[];
   /** Milliseconds since 1970; NaN while there is none. */
   readonly firstAcceptedMs: number;
   readonly lastAcceptedMs: number;

@@ -7,9 +7,14 @@ import type { QueueMode, QueueReport } from './protocol.ts';
 /** A queue that accepts nothing new for so long will not: a bench that waits for a lost change would never end. */
 const STANDSTILL_MS = 300_000;
 
+const TIMELINE_MS = 100;
+
 export class BenchQueue {
   mode: QueueMode = 'serving';
   requests = 0;
+  throttled = 0;
+  cut = 0;
+  readonly #timeline: number[] = [];
   readonly #cpuAtReset: NodeJS.CpuUsage;
   readonly #accounting = new QueueAccounting();
   /** Commit time from which on latencies are kept. */
@@ -36,6 +41,8 @@ export class BenchQueue {
     if (commitMs === undefined) return;
     const acceptedMs = wallClockMs();
     this.#last.acceptedMs = acceptedMs;
+    this.#timeline[Math.floor((acceptedMs - (this.#first.acceptedMs || acceptedMs)) / TIMELINE_MS)] =
+      this.#accounting.accepted;
     this.#last.commitMs = commitMs;
     if (this.#accounting.accepted === 1) this.#first = { acceptedMs, commitMs };
     if (commitMs >= this.#sampleFromMs) this.#latency.add(acceptedMs - commitMs);
@@ -60,6 +67,9 @@ export class BenchQueue {
     return {
       ...this.#accounting.figures(),
       requests: this.requests,
+      throttled: this.throttled,
+      cut: this.cut,
+      timeline: Array.from(this.#timeline, (_, i) => this.#timeline[i] ?? 0),
       firstAcceptedMs: this.#first.acceptedMs,
       lastAcceptedMs: this.#last.acceptedMs,
       firstCommitMs: this.#first.commitMs,

@@ -4,6 +4,7 @@
 import { hash } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { startHttpServer, type BenchRequest, type Reply } from './http.ts';
+import type { Network } from './protocol.ts';
 import type { BenchQueue } from './queue.ts';
 
 const ACCOUNT = '000000000000';
@@ -27,8 +28,12 @@ type SqsRequest = {
   readonly Entries?: readonly Entry[];
 };
 
+/** Jitter: answers take up to a quarter more or less. */
+const JITTER = 0.5;
+
 export type EndpointServer = {
   readonly url: string;
+  network: Network;
   /** Cuts the connections of requests that were left without an answer. */
   dropStalled(): void;
 };
@@ -36,7 +41,21 @@ export type EndpointServer = {
 /** Listens on a free port of the loopback; every queue exists, as a FIFO queue. */
 export async function startEndpointServer(queueOf: (name: string) => BenchQueue): Promise<EndpointServer> {
   const stalled = new Set<Socket>();
-  const url = await startHttpServer(({ head, body }: BenchRequest, reply: Reply) => {
+  const limit = new RateLimit();
+  let requests = 0;
+  const server: EndpointServer = {
+    url: '',
+    network: { rttMs: 0 },
+    dropStalled: () => {
+      for (const socket of stalled) socket.destroy();
+    },
+  };
+  const url = await startHttpServer((request, reply) => {
+    const { rttMs } = server.network;
+    if (rttMs === 0) return serve(request, reply);
+    setTimeout(() => serve(request, reply), rttMs * (1 - JITTER / 2 + Math.random() * JITTER));
+  });
+  function serve({ head, body }: BenchRequest, reply: Reply): void {
     const request = JSON.parse(body) as SqsRequest;
     if (!SEND_TARGET.test(head)) {
       const name = request.QueueName ?? nameOf(request.QueueUrl ?? '');
@@ -47,20 +66,41 @@ export async function startEndpointServer(queueOf: (name: string) => BenchQueue)
     const queue = queueOf(nameOf(request.QueueUrl!));
     if (queue.mode === 'stalled') {
       stalled.add(reply.socket);
-      return reply.socket.once('close', () => stalled.delete(reply.socket));
+      reply.socket.once('close', () => stalled.delete(reply.socket));
+      return;
     }
     if (queue.mode === 'refusing') return reply.send(503, errorOf('ServiceUnavailable'));
     if (request.Entries!.length > MAX_ENTRIES || body.length > 2 * MAX_BYTES) {
       return reply.send(400, errorOf('BatchRequestTooLong'));
     }
+    const { perSecond, cutOneIn } = server.network;
+    if (cutOneIn !== undefined && ++requests % cutOneIn === 0) {
+      queue.cut++;
+      reply.socket.destroy();
+      return;
+    }
+    if (perSecond !== undefined && !limit.takes(request.Entries!.length, perSecond)) {
+      queue.throttled++;
+      return reply.send(400, errorOf('RequestThrottled'));
+    }
     return reply.send(200, accept(queue, request.Entries!, SDK_USER_AGENT.test(head)));
-  });
-  return {
-    url,
-    dropStalled: () => {
-      for (const socket of stalled) socket.destroy();
-    },
-  };
+  }
+  return Object.assign(server, { url });
+}
+
+/** A bucket that holds a second's worth. */
+class RateLimit {
+  #left = 0;
+  #atMs = Number.NEGATIVE_INFINITY;
+
+  takes(messages: number, perSecond: number): boolean {
+    const nowMs = performance.now();
+    this.#left = Math.min(perSecond, this.#left + ((nowMs - this.#atMs) * perSecond) / 1000);
+    this.#atMs = nowMs;
+    if (this.#left < messages) return false;
+    this.#left -= messages;
+    return true;
+  }
 }
 
 /** Every entry is accepted; whether it should have come is the accounting's business. Returns the answer. */

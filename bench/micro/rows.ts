@@ -4,7 +4,8 @@ import type { MessageEncoding } from '../../src/core/encoding.ts';
 import { ROW_ACTIONS, type Relation, type TransactionContext } from '../../src/core/change.ts';
 import { ZERO_LSN, toLsn } from '../../src/core/lsn.ts';
 import type { Envelope, RenderContext, RenderPlan } from '../../src/formats/format.ts';
-import { formats, type FormatName } from '../../src/formats/registry.ts';
+import type { FormatName } from '../../src/formats/names.ts';
+import { formats } from '../../src/formats/registry.ts';
 import { compileValue } from '../../src/postgres/values/values.ts';
 
 const COLUMNS: readonly (readonly [name: string, type: number, text: string])[] = [

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { waitFor } from '../../test/support/wait.ts';
 import { changesIn, type ChangeCounts } from '../load/mixed.ts';
 import type { Figures, Run } from '../measurement.ts';
+import type { Network, QueueReport } from '../endpoint/protocol.ts';
 import { cpuUsOf, diskBytesWrittenBy, peakRssMiBOf } from '../process-figures.ts';
 import { startPlainClient } from '../references/plain-client.ts';
 import { walsenderCpuUs, whenActive, type Walsender } from '../slots.ts';
@@ -17,6 +18,8 @@ export type Replay = {
   readonly queue: string;
   /** What the slot holds. */
   readonly committed: ChangeCounts;
+  /** Default: the loopback as it is. */
+  readonly network?: Network;
 };
 
 /** CPU of a start without work, which the figures are told with and without. */
@@ -32,6 +35,7 @@ export async function drainOnce(
 ): Promise<Run> {
   const changes = changesIn(replay.committed);
   await bench.endpoint.reset();
+  if (replay.network !== undefined) await bench.endpoint.setNetwork(replay.network);
   const directory = bench.newDirectory();
   const tailrace = startTailrace(bench, directory.path, { ...replay, sinks: [replay.sink] });
   const sender = await tailrace.until(whenActive(replay.database, replay.slot));
@@ -91,6 +95,7 @@ export async function plainClientOnce(bench: Workbench, replay: Replay): Promise
   const changes = changesIn(replay.committed);
   const { database, slot, publication, queue } = replay;
   await bench.endpoint.reset();
+  if (replay.network !== undefined) await bench.endpoint.setNetwork(replay.network);
   const client = startPlainClient(bench, {
     url: database.url,
     slot,
@@ -141,9 +146,20 @@ async function queueFigures(bench: Workbench, replay: Replay, sender: Walsender)
     seconds,
     changesPerSecond: changes / seconds,
     secondsToFirst: (report.firstAcceptedMs - sender.activeSinceMs) / 1000,
+    steadyPerSecond: steadyPerSecond(report),
     changesPerRequest: changes / report.requests,
+    throttledPercent: (100 * report.throttled) / (report.requests + report.throttled),
     endpointCpuUsPerChange: report.cpuUs / changes,
   };
+}
+
+/** What is found in the first two seconds is apart. Of a run that is not much longer nothing is known. */
+const STEADY_FROM_TENTH = 20;
+
+function steadyPerSecond({ timeline, lastAcceptedMs, firstAcceptedMs, accepted }: QueueReport): number {
+  const before = timeline.slice(0, STEADY_FROM_TENTH).at(-1) ?? 0;
+  const seconds = (lastAcceptedMs - firstAcceptedMs) / 1000 - STEADY_FROM_TENTH / 10;
+  return timeline.length < STEADY_FROM_TENTH * 1.5 ? Number.NaN : (accepted - before) / seconds;
 }
 
 type LogFile = { readonly bytes: number; readonly writtenMs: number };

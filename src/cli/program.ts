@@ -2,7 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { ConfigError, formatFault } from '../config/file/faults.ts';
 import { describeError, TailraceError } from '../core/errors.ts';
-import { DEFAULT_FORMAT, formatNames, type FormatName } from '../formats/registry.ts';
+import { DEFAULT_FORMAT, formatNames, type FormatName } from '../formats/names.ts';
 import { redactUrlPasswords } from '../telemetry/redaction.ts';
 import { terminalOutput, visibleLines } from '../telemetry/terminal-text.ts';
 import {

@@ -1,5 +1,5 @@
 // The status of a service as tables for a person.
-import type { Health, Trouble } from '../core/status.ts';
+import type { Health, SinkStatus, Trouble } from '../core/status.ts';
 import type { HealthDocument } from '../pipeline/service/health.ts';
 import { table, widthOf, wrap } from './layout.ts';
 import { painterFor, type CliPorts, type Painter } from './ports.ts';
@@ -87,11 +87,38 @@ export const parts = ({ databases, sinks }: HealthDocument): readonly Part[] => 
 function notes({ databases, sinks }: HealthDocument, paint: Painter, width: number): string[] {
   const all = [
     ...databases.flatMap(({ name, notes }) => notes.map((note) => `database ${name}: ${note}`)),
-    ...sinks.flatMap(({ database, name, gaps }) =>
-      gaps.map(({ from, to, reason }) => `sink ${database}/${name}: on record: gap ${from}–${to}: ${reason}`),
-    ),
+    ...sinks.flatMap(({ database, name, gaps, routes }) => [
+      ...gaps.map(
+        ({ from, to, reason }) => `sink ${database}/${name}: on record: gap ${from}–${to}: ${reason}`,
+      ),
+      ...routes.flatMap((route) => limitNote(route) ?? []).map((note) => `sink ${database}/${name}: ${note}`),
+    ]),
   ];
   return all.flatMap((note) => wrap(`${paint('yellow', '!')} ${note}`, width, '  '));
+}
+
+/** Of a route that could have more, by a change of the configuration or of the destination. */
+function limitNote({
+  id,
+  lanes,
+  limitedBy,
+  answerMs,
+  pace,
+}: SinkStatus['routes'][number]): string | undefined {
+  const answer = answerMs === undefined ? '' : ` of ${latencyText(answerMs)}`;
+  switch (limitedBy) {
+    case 'throttled':
+      return `${id} is throttled: it is given ${pace ?? 0} messages a second`;
+    case 'order':
+      return `${id} waits for the order of its groups: what follows in a group goes after an answer${answer}; a group of a column with more values lets more go at once`;
+    case 'lanes':
+      return `${id} uses all of its ${lanes} lanes, with answers${answer}; more \`lanes\` may bring more`;
+    case 'source':
+    case 'destination':
+      return undefined;
+    default:
+      return limitedBy satisfies never;
+  }
 }
 
 /** One that is not ready is a trouble. */

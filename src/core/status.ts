@@ -165,6 +165,13 @@ export type PullStatus = {
   readonly unknownAcks: number;
 };
 
+/**
+ * Why a route does not get more. source: nothing more is there · destination: more requests in flight bring no more · order: what is there
+ * waits for earlier messages of its groups · lanes: the configuration allows no more · throttled: it said that it takes less.
+ */
+export type RouteLimit = 'source' | 'destination' | 'order' | 'lanes' | 'throttled';
+export const ROUTE_LIMITS: readonly RouteLimit[] = ['source', 'destination', 'order', 'lanes', 'throttled'];
+
 export type SinkStatus = Condition &
   Readonly<SinkCounts> & {
     readonly name: string;
@@ -194,6 +201,14 @@ export type SinkStatus = Condition &
       readonly reason?: string;
       readonly cure?: string;
       readonly retryAt?: string;
+      /** Requests that it may have in flight, and those that it has. */
+      readonly lanes: number;
+      readonly lanesInUse: number;
+      /** Of a request, milliseconds, on average lately; undefined: none was answered. */
+      readonly answerMs?: number;
+      /** Messages a second that it is given, where it has said that it takes less. */
+      readonly pace?: number;
+      readonly limitedBy: RouteLimit;
     }[];
     readonly rewinds: number;
     /** The latest ones. */

@@ -1,5 +1,6 @@
-// Every message format, one line each, by its name in the configuration. To add a format, add its file and its line here.
+// Every message format, one line each, by its name in the configuration. To add a format, add its file, its name (names.ts) and its line here.
 import type { MessageFormat } from './format.ts';
+import type { FormatName } from './names.ts';
 import { pg2sqsFormat } from './pg2sqs.ts';
 import { sequinFormat } from './sequin.ts';
 import { tailraceFormat } from './tailrace.ts';
@@ -9,13 +10,4 @@ export const formats = {
   sequin: sequinFormat,
   tailrace: tailraceFormat,
   pg2sqs: pg2sqsFormat as MessageFormat,
-} satisfies Readonly<Record<string, MessageFormat>>;
-
-export type FormatName = keyof typeof formats;
-
-export const formatNames = Object.keys(formats) as readonly FormatName[];
-
-export const DEFAULT_FORMAT: FormatName = 'sequin';
-
-/** Names that a later version brings: not unknown, but not here. */
-export const FORMATS_NOT_YET: readonly string[] = ['debezium', 'wal2json'];
+} satisfies Readonly<Record<FormatName, MessageFormat>>;

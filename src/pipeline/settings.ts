@@ -6,7 +6,7 @@ import type { RetryPolicy } from '../core/retry.ts';
 import type { Selection, TablePattern } from '../core/selection.ts';
 import type { WantedStatus } from '../core/status.ts';
 import type { Filter } from '../functions/where/syntax.ts';
-import type { FormatName } from '../formats/registry.ts';
+import type { FormatName } from '../formats/names.ts';
 import type { LogSettings } from '../log/settings.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import type { DeadLetterLimits } from '../store/dead-letters.ts';

@@ -15,8 +15,10 @@ export type SinkLimits = {
   readonly batchBytes: number;
   /** Wire size of one message. */
   readonly messageBytes: number;
-  /** Requests in flight per route. */
+  /** Requests in flight per route, at most. */
   readonly lanesPerRoute: number;
+  /** Where they are found (pipeline/delivery/lane-limit.ts): how many there are at least. Undefined: always as many. */
+  readonly lanesAtFirst?: number;
 };
 
 export type RouteInput = { readonly schema: string; readonly table: string; readonly action: Action };

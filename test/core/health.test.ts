@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { judge } from '../../src/core/health.ts';
 import type { DatabaseStatus, Health, SinkStatus } from '../../src/core/status.ts';
-import { databaseStatus, gap, serviceStatus, sinkStatus } from '../support/status.ts';
+import { databaseStatus, gap, serviceStatus, sinkStatus, routeStatus } from '../support/status.ts';
 
 type Case<Part> = readonly [
   title: string,
@@ -67,8 +67,8 @@ const SINKS: readonly Case<SinkStatus>[] = [
     'with a route that is down',
     {
       routes: [
-        { id: 'q', health: 'healthy' },
-        { id: 'r', health: 'degraded', reason: 'AccessDenied', cure: 'allow' },
+        routeStatus('q'),
+        routeStatus('r', { health: 'degraded', reason: 'AccessDenied', cure: 'allow' }),
       ],
     },
     'degraded',
@@ -94,7 +94,7 @@ const SINKS: readonly Case<SinkStatus>[] = [
     {
       health: 'degraded',
       reason: 'discards what it is behind with',
-      routes: [{ id: 'r', health: 'halted', reason: 'no such queue', cure: 'make it' }],
+      routes: [routeStatus('r', { health: 'halted', reason: 'no such queue', cure: 'make it' })],
     },
     'halted',
     /^r: no such queue$/,

@@ -1,6 +1,6 @@
 // Schema, table, columns, sinks and annotations that are called like what every JavaScript object has.
 import { expect, test } from 'vitest';
-import { formatNames } from '../../src/formats/registry.ts';
+import { formatNames } from '../../src/formats/names.ts';
 import { startCli } from '../support/cli.ts';
 import { endToEnd } from '../support/end-to-end.ts';
 import { askCommand, runCommand } from '../support/operator.ts';

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { MessageFormat } from '../../src/formats/format.ts';
-import { DEFAULT_FORMAT, formatNames, formats, FORMATS_NOT_YET } from '../../src/formats/registry.ts';
+import { DEFAULT_FORMAT, formatNames, FORMATS_NOT_YET } from '../../src/formats/names.ts';
+import { formats } from '../../src/formats/registry.ts';
 
 const all: readonly MessageFormat[] = Object.values(formats);
 

@@ -13,7 +13,8 @@ import {
 import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
 import type { ValueOptions } from '../../src/core/render.ts';
 import type { Envelope, RenderContext, RenderPlan } from '../../src/formats/format.ts';
-import { formats, type FormatName } from '../../src/formats/registry.ts';
+import type { FormatName } from '../../src/formats/names.ts';
+import { formats } from '../../src/formats/registry.ts';
 import { enrichWithLineage, type EnrichmentContext } from '../../src/postgres/catalog.ts';
 import { buildRelation, type Enrichment } from '../../src/pgoutput/enrichment.ts';
 import {

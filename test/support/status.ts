@@ -48,6 +48,19 @@ export const gap = (overrides: Partial<Gap> = {}): Gap => ({
   ...overrides,
 });
 
+type RouteStatus = SinkStatus['routes'][number];
+
+/** Of a route that is well, with a lane of eight in use. */
+export const routeStatus = (id: string, overrides: Partial<RouteStatus> = {}): RouteStatus => ({
+  id,
+  health: 'healthy',
+  lanes: 8,
+  lanesInUse: 1,
+  answerMs: 4.5,
+  limitedBy: 'source',
+  ...overrides,
+});
+
 export const sinkStatus = (overrides: Partial<SinkStatus> = {}): SinkStatus => ({
   health: 'healthy',
   since: '2026-01-02T03:04:05.000Z',
@@ -81,7 +94,7 @@ export const sinkStatus = (overrides: Partial<SinkStatus> = {}): SinkStatus => (
     invalidAnnotations: 0,
   },
   blockedGroups: [],
-  routes: [{ id: 'https://sqs.eu-west-1.amazonaws.com/123456789012/users.fifo', health: 'healthy' }],
+  routes: [routeStatus('https://sqs.eu-west-1.amazonaws.com/123456789012/users.fifo')],
   latency: { p50: 2.5, p99: 18, max: 40 },
   ...overrides,
 });

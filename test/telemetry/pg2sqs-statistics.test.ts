@@ -2,7 +2,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { logStatistics } from '../../src/pipeline/service/statistics.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { pg2sqsStatistics } from '../../src/telemetry/pg2sqs-statistics.ts';
-import { serviceStatus, sinkStatus } from '../support/status.ts';
+import { routeStatus, serviceStatus, sinkStatus } from '../support/status.ts';
 
 test('pg2sqs’ names stand for what is counted here, of every queue', () => {
   const other = sinkStatus({
@@ -12,8 +12,8 @@ test('pg2sqs’ names stand for what is counted here, of every queue', () => {
     buffered: 1,
     inFlight: 0,
     routes: [
-      { id: 'orders.fifo', health: 'healthy' },
-      { id: 'https://sqs.eu-west-1.amazonaws.com/123456789012/gone', health: 'healthy' },
+      routeStatus('orders.fifo'),
+      routeStatus('https://sqs.eu-west-1.amazonaws.com/123456789012/gone'),
     ],
   });
   const idle = sinkStatus({ name: 'idle', buffered: 0, inFlight: 0, routes: [] });

@@ -8,7 +8,8 @@ import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { nameFor } from '../../core/partitions.ts';
 import type { Selection } from '../../core/selection.ts';
 import type { RenderContext, RenderPlan } from '../../formats/format.ts';
-import { formats, type FormatName } from '../../formats/registry.ts';
+import type { FormatName } from '../../formats/names.ts';
+import { formats } from '../../formats/registry.ts';
 import { buildRelation, type Enrichment } from '../../pgoutput/enrichment.ts';
 import {
   decodeBegin,

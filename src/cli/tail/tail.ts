@@ -7,7 +7,7 @@ import { describeError, TailraceError } from '../../core/errors.ts';
 import { streamKey } from '../../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { parseTableName, tablePattern, type TableName } from '../../core/selection.ts';
-import type { FormatName } from '../../formats/registry.ts';
+import type { FormatName } from '../../formats/names.ts';
 import { enrichWithLineage } from '../../postgres/catalog.ts';
 import { takeLook } from '../../postgres/look.ts';
 import {

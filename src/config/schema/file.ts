@@ -16,7 +16,7 @@ import {
   secret,
   timerDuration,
 } from './parts.ts';
-import { FORMATS_NOT_YET } from '../../formats/registry.ts';
+import { FORMATS_NOT_YET } from '../../formats/names.ts';
 import { SINKS_NOT_YET } from '../../sinks/registry.ts';
 import { sinkSchema, type SinkConfig } from './sink.ts';
 

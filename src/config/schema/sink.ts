@@ -1,7 +1,8 @@
 // The schema of one entry of `sinks` in tailrace.yaml: every key of it, with its default. Destinations come from the
 // registry of sinks, formats and their own keys from the registry of formats.
 import { z } from 'zod';
-import { DEFAULT_FORMAT, formatNames, formats } from '../../formats/registry.ts';
+import { DEFAULT_FORMAT, formatNames } from '../../formats/names.ts';
+import { formats } from '../../formats/registry.ts';
 import type { MessageFormat } from '../../formats/format.ts';
 import { sinkDefinition, sinkDefinitions } from '../../sinks/registry.ts';
 import { backfillOptions, initialBackfill } from './backfill.ts';

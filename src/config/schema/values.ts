@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import type { ValueOptions } from '../../core/render.ts';
 import type { MessageFormat } from '../../formats/format.ts';
-import { DEFAULT_FORMAT, formatNames, formats } from '../../formats/registry.ts';
+import { DEFAULT_FORMAT, formatNames } from '../../formats/names.ts';
+import { formats } from '../../formats/registry.ts';
 
 type Word = string | number | null;
 

@@ -38,6 +38,7 @@ export type Concluded = {
   readonly batch: readonly Pending[];
   /** How often the route had rested when the request started. */
   readonly startedAt: number;
+  readonly startedMs: number;
 };
 
 type Failed = { readonly message: Pending; readonly error: DeliveryError };
@@ -76,7 +77,7 @@ export class Conclusions {
   }
 
   /** An answer for each message of the request, in their order. */
-  conclude({ queue, batch, startedAt }: Concluded, answers: readonly Answer[]): void {
+  conclude({ queue, batch, startedAt, startedMs }: Concluded, answers: readonly Answer[]): void {
     const delivered: Pending[] = [];
     const failed: Failed[] = [];
     let routeError: DeliveryError | undefined;
@@ -96,6 +97,11 @@ export class Conclusions {
       failed.push({ message, error: answer });
       if (answer.scope === 'route' || answer.scope === 'sink') routeError = answer;
     }
+    this.#measure(queue, {
+      startedMs,
+      messages: delivered.length,
+      isThrottled: routeError?.throttled === true,
+    });
     const wasDown = queue.isDown;
     if (delivered.length > 0 || (routeError === undefined && areAllKnown)) {
       queue.health.succeed();
@@ -107,6 +113,21 @@ export class Conclusions {
     if (routeError === undefined || !queue.isDown) return;
     if (!wasDown) this.#unsettled.parkDown(queue);
     else this.#unsettled.parkProbe(batch);
+  }
+
+  /** What the request says of how many the route may have in flight, and how many it takes in a second. */
+  #measure(
+    { limit, pace, ready }: RouteQueue<Pending>,
+    request: { readonly startedMs: number; readonly messages: number; readonly isThrottled: boolean },
+  ): void {
+    const nowMs = this.#ports.nowMs();
+    const { startedMs, messages, isThrottled } = request;
+    if (messages > 0) pace.delivered(messages, nowMs);
+    if (isThrottled) limit.throttled(pace.throttled(startedMs, nowMs), nowMs);
+    else if (messages > 0) {
+      const isWanted = ready.length > 0 && nowMs >= pace.nextMs;
+      limit.answered({ nowMs, tookMs: nowMs - startedMs, messages, isWanted });
+    }
   }
 
   /** These can never be sent on their route. */
@@ -197,7 +218,8 @@ export class Conclusions {
         continue;
       }
       if (error.kind === 'fatal' || error.scope !== 'message') {
-        if (error.scope === 'group' || queue.isDown) {
+        // What is throttled goes again as soon as the route's pace lets it.
+        if (error.scope === 'group' || queue.isDown || error.throttled === true) {
           message.become('waiting');
           again.push(message);
         } else {

@@ -40,6 +40,9 @@ export type DispatcherPorts = {
   chance(): number;
 };
 
+/** Requests in flight of one sink, whatever the number of its routes. */
+export const MAX_LANES = 1024;
+
 export class Dispatcher {
   readonly #ports: DispatcherPorts;
   readonly #counts: SinkCounts;
@@ -54,6 +57,7 @@ export class Dispatcher {
   #dispatchIsDue = false;
   #stopping = false;
   #inFlight = 0;
+  #lanesInUse = 0;
   /** Requests in flight, and batches that are being rendered. */
   #atWork = 0;
 
@@ -97,13 +101,13 @@ export class Dispatcher {
     const now = this.#ports.nowMs();
     let probeAt = Infinity;
     for (const queue of this.#ports.routes.all()) {
-      while (!this.#stopping && queue.mayStart(now) && this.#isPrepared(queue)) {
+      while (!this.#stopping && this.#mayStart(queue, now) && this.#isPrepared(queue)) {
         const { batch, unsendable } = takeBatch(queue, this.#cut);
         if (unsendable.length > 0) this.#conclusions.rejectUnsendable(queue, unsendable);
-        if (batch.length > 0) void this.#send(queue, batch);
+        if (batch.length > 0) void this.#send(queue, batch, now);
         else if (unsendable.length === 0) break;
       }
-      if (queue.isDown && queue.lanesInUse === 0) probeAt = Math.min(probeAt, queue.health.retryAtMs);
+      probeAt = Math.min(probeAt, queue.waitsUntilMs() ?? Infinity);
     }
     clearTimeout(this.#routeTimer);
     if (probeAt !== Infinity && !this.#stopping) {
@@ -149,6 +153,10 @@ export class Dispatcher {
     return this.#conclusions.discardBelow(offset);
   }
 
+  #mayStart(queue: RouteQueue<Pending>, nowMs: number): boolean {
+    return (queue.limit.isFixed || this.#lanesInUse < MAX_LANES) && queue.mayStart(nowMs);
+  }
+
   /** Is what the next request may carry in memory? If not, it is rendered, and the route waits for that. */
   #isPrepared(queue: RouteQueue<Pending>): boolean {
     const { room } = this.#unsettled;
@@ -181,18 +189,25 @@ export class Dispatcher {
     return false;
   }
 
-  async #send(queue: RouteQueue<Pending>, batch: readonly Pending[]): Promise<void> {
+  async #send(queue: RouteQueue<Pending>, batch: readonly Pending[], startedMs: number): Promise<void> {
     const { rests: startedAt } = queue.health;
     queue.lanesInUse++;
+    queue.inFlight += batch.length;
+    queue.pace.started(batch.length, startedMs);
     this.#inFlight += batch.length;
+    this.#lanesInUse++;
     this.#atWork++;
     const { route } = queue;
     let answers = await this.#request(batch, route);
     if (blamesBatch(answers)) answers = await isolate(batch, answers, (part) => this.#request(part, route));
     queue.lanesInUse--;
+    queue.inFlight -= batch.length;
     this.#inFlight -= batch.length;
+    this.#lanesInUse--;
     this.#atWork--;
-    this.#conclusions.conclude({ queue, batch, startedAt }, answers);
+    const { lanes } = queue;
+    this.#conclusions.conclude({ queue, batch, startedAt, startedMs }, answers);
+    if (queue.lanes > lanes) this.#ports.routes.serve(queue);
     this.#ended();
   }
 

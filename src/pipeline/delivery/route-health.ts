@@ -1,12 +1,14 @@
 // When a route rests, and when it is tried again: the rule alone. Time and chance are arguments.
 //
 // A failed request backs off its own messages, and its lane. The route rests only where nothing gets through, or where it asks
-// for that itself (it is throttled): then one request at a time finds out whether it is back.
+// for that itself: then one request at a time finds out whether it is back.
 import type { DeliveryError } from '../../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
 
 /** Failed requests in a row, with no success in between, that mean that nothing gets through. */
 export const FAILURES_UNTIL_DOWN = 5;
+/** Throttled for so long without a success, it takes nothing. */
+export const THROTTLED_UNTIL_DOWN_MS = 2000;
 /** A route that is down is probed at least this often, unless it asks for another time itself: an outage must not outlive its end. */
 export const MAX_PROBE_INTERVAL_MS = 10_000;
 /** Of a route's lanes, at most one in so many rests after failed requests: failures here and there leave it most of its pace. */
@@ -43,10 +45,16 @@ export class RouteHealth {
     this.failuresInRow++;
     this.error = error;
     if (startedAt < this.rests) return;
-    const rests = this.isDown || error.throttled === true || this.failuresInRow >= FAILURES_UNTIL_DOWN;
-    if (!rests) return;
+    if (!this.#rests(error, nowMs)) return;
     this.rests++;
     this.retryAtMs = nowMs + waitMs(error, policy, this.rests, chance);
+  }
+
+  #rests({ throttled, retryAfterMs }: DeliveryError, nowMs: number): boolean {
+    if (this.isDown) return true;
+    if (throttled === undefined) return this.failuresInRow >= FAILURES_UNTIL_DOWN;
+    // It is given less (pace.ts), and rests only where it says until when, or takes nothing at all.
+    return retryAfterMs !== undefined || nowMs - this.failingSinceMs >= THROTTLED_UNTIL_DOWN_MS;
   }
 
   /** A request, or a part of it, got through. */

@@ -1,6 +1,9 @@
 // One route of a sink (a queue URL, a topic, an endpoint): what is ready for it, its lanes, and its health.
+import type { RouteLimit } from '../../core/status.ts';
 import type { Route } from '../../sinks/sink.ts';
 import { Outage } from '../../core/repeats.ts';
+import { LaneLimit } from './lane-limit.ts';
+import { Pace } from './pace.ts';
 import { RouteHealth } from './route-health.ts';
 
 /** A first-in-first-out queue whose head can also be pushed back. */
@@ -38,13 +41,16 @@ class ReadyQueue<Message> {
 }
 const SPARE_SLOTS = 256;
 
-/** A lane is one of a route's requests in flight: `lanes` of them at most. */
+/** A lane is one of a route's requests in flight. */
 export class RouteQueue<Message> {
   readonly id: string;
   readonly route: Route;
   readonly ready = new ReadyQueue<Message>();
-  readonly lanes: number;
+  readonly limit: LaneLimit;
+  readonly pace = new Pace();
   lanesInUse = 0;
+  /** Messages in them. */
+  inFlight = 0;
   /** Messages that are on their way there, parked ones too. */
   unsettled = 0;
   /** A row has opened it: it is closed when nothing is on its way there and others need the place. */
@@ -62,10 +68,15 @@ export class RouteQueue<Message> {
   /** What is said of its being down. */
   readonly outage = new Outage();
 
-  constructor(route: Route, lanes: number) {
+  constructor(route: Route) {
+    const { lanesPerRoute, lanesAtFirst = lanesPerRoute } = route.limits;
     this.id = route.id;
     this.route = route;
-    this.lanes = lanes;
+    this.limit = new LaneLimit({ first: lanesAtFirst, most: lanesPerRoute });
+  }
+
+  get lanes(): number {
+    return this.limit.lanes;
   }
 
   get isDown(): boolean {
@@ -76,6 +87,21 @@ export class RouteQueue<Message> {
   mayStart(nowMs: number): boolean {
     if (this.ready.length === 0 || this.isPreparing) return false;
     if (this.isDown) return this.lanesInUse === 0 && nowMs >= this.health.retryAtMs;
-    return this.lanesInUse + this.restingLanes < this.lanes;
+    return this.lanesInUse + this.restingLanes < this.lanes && nowMs >= this.pace.nextMs;
+  }
+
+  /** Undefined: nothing waits for its time alone. */
+  waitsUntilMs(): number | undefined {
+    if (this.isDown) return this.lanesInUse === 0 ? this.health.retryAtMs : undefined;
+    return this.ready.length > 0 && this.pace.nextMs > 0 && this.lanesInUse < this.lanes
+      ? this.pace.nextMs
+      : undefined;
+  }
+
+  /** What holds it back: status.ts. */
+  limitedBy(nowMs: number): RouteLimit {
+    if (this.pace.at(nowMs) !== Infinity) return 'throttled';
+    if (this.limit.isLimiting) return this.limit.isAtMost ? 'lanes' : 'destination';
+    return this.ready.length === 0 && this.unsettled > this.inFlight ? 'order' : 'source';
   }
 }

@@ -57,12 +57,16 @@ export class Routes {
   }
 
   #open(route: Route): RouteQueue<Pending> {
-    const { batchSize } = this.#settings;
-    const { limits } = route;
-    const queue = new RouteQueue<Pending>(route, limits.lanesPerRoute);
+    const queue = new RouteQueue<Pending>(route);
     this.#queues.set(route.id, queue);
-    this.#room.serve(queue.lanes * Math.min(limits.batchCount, batchSize ?? Infinity));
+    this.serve(queue);
     return queue;
+  }
+
+  /** There is room for what its lanes can have in flight, as many as they are now. */
+  serve(queue: RouteQueue<Pending>): void {
+    const { batchSize = Infinity } = this.#settings;
+    this.#room.serve(queue.lanes * Math.min(queue.route.limits.batchCount, batchSize));
   }
 
   /** Makes place for one more. Where all have messages on their way there is none: then reading stops soon (`Room.isFull`). */

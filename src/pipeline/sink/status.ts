@@ -49,14 +49,15 @@ export function sinkStatus(running: RunningSink): SinkStatus {
     blockedGroups: dispatcher.blockedGroups(),
     rewinds: running.rewinds,
     gaps: shedding.gaps,
-    routes: [...parts.routes.all()].map(routeStatus),
+    routes: [...parts.routes.all()].map((route) => routeStatus(route, steadyMs())),
     ...(latency === undefined ? {} : { latency }),
     ...(sink.pull === undefined ? {} : { pull: sink.pull.status() }),
   };
 }
 
-const routeStatus = (route: RouteQueue<Pending>): SinkStatus['routes'][number] => ({
+const routeStatus = (route: RouteQueue<Pending>, nowMs: number): SinkStatus['routes'][number] => ({
   id: route.id,
+  ...laneFields(route, nowMs),
   health: route.health.error === undefined ? 'healthy' : 'degraded',
   ...(route.health.error === undefined
     ? {}
@@ -66,6 +67,21 @@ const routeStatus = (route: RouteQueue<Pending>): SinkStatus['routes'][number] =
         ...(route.isDown && { retryAt: onTheWall(route.health.retryAtMs).toISOString() }),
       }),
 });
+
+function laneFields(
+  route: RouteQueue<Pending>,
+  nowMs: number,
+): Pick<SinkStatus['routes'][number], 'lanes' | 'lanesInUse' | 'answerMs' | 'pace' | 'limitedBy'> {
+  const { answerMs } = route.limit;
+  const pace = route.pace.at(nowMs);
+  return {
+    lanes: route.lanes,
+    lanesInUse: route.lanesInUse,
+    ...(answerMs > 0 && { answerMs: Math.round(answerMs * 10) / 10 }),
+    ...(pace !== Infinity && { pace: Math.round(pace) }),
+    limitedBy: route.limitedBy(nowMs),
+  };
+}
 
 function conditionOf({ settings, parts, condition }: RunningSink): Condition {
   const { shedding, routes, dispatcher } = parts;

@@ -2,11 +2,10 @@
 import { z } from 'zod';
 import { DURATION_PATTERN, parseDurationMs } from '../../core/duration.ts';
 import { faultOfText, faultOfToken } from '../http/printable.ts';
+import { laneFields } from '../http/lanes.ts';
 import { faultOfAwsUrl } from './endpoint-url.ts';
 import { isRegionName, judgeRegion, type RegionVerdict } from './known-regions.ts';
 
-export const DEFAULT_LANES = 32;
-const MAX_LANES = 1024;
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 const duration = z
@@ -88,13 +87,7 @@ export const awsKeys = (words: {
     .boolean()
     .optional()
     .describe(`As in sequin.yaml: must agree with the name of the ${words.route}, which decides.`),
-  lanes: z
-    .number()
-    .int()
-    .min(1)
-    .max(MAX_LANES)
-    .default(DEFAULT_LANES)
-    .describe(`Requests in flight for each ${words.route}.`),
+  ...laneFields(words.route),
   timeout: duration
     .default(DEFAULT_TIMEOUT_MS)
     .describe('How long a request may take before it counts as lost (`10s`). A number is in milliseconds.'),

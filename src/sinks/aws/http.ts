@@ -2,7 +2,7 @@
 import { HttpPool } from '../http/pool.ts';
 
 /** Connections to one endpoint, whatever the number of routes and lanes. */
-const MAX_CONNECTIONS = 256;
+const MAX_CONNECTIONS = 1024;
 
 /** Idle connections are closed by us before the server does, or its reset would meet the next request. */
 const KEEP_ALIVE_MS = 15_000;

@@ -32,13 +32,13 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
     deduplicationSuffix: deduplicationSuffix(context.name, context.rewinds),
     messageAttributes: config.message_attributes,
   });
-  const { topic_arn: arn, topic_name: name, create_if_not_exists: createIfNotExists, lanes } = config;
+  const { topic_arn: arn, topic_name: name, create_if_not_exists: createIfNotExists } = config;
   const region = arn === undefined ? undefined : parseTopicArn(arn)?.region;
   const topic = new SnsTopic({
     id: arn ?? name!, // the schema demands one of them
     connect: () => connections.clientFor({ region }),
     createIfNotExists,
-    lanes,
+    lanes: config,
     logger: context.logger,
   });
   const route: Route<SnsTopic> = {

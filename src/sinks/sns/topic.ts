@@ -1,10 +1,11 @@
 // One topic: found or created when first needed, forgotten when SNS says that it is gone.
 import type { Logger } from 'pino';
+import { laneLimits, type Lanes } from '../http/lanes.ts';
 import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT, messageLimit } from '../aws/batch.ts';
 import type { AwsClient } from '../aws/client.ts';
 import type { AwsRoute } from '../aws/delivery.ts';
 import { Finding, type LookOptions } from '../aws/finding.ts';
-import type { CheckOptions } from '../sink.ts';
+import type { CheckOptions, SinkLimits } from '../sink.ts';
 import { isDenied, isMissing, MALFORMED_REPLY, RequestError } from '../aws/errors.ts';
 import { queryBody } from '../aws/query.ts';
 import { childOf, textOf, type XmlElement } from '../aws/xml.ts';
@@ -31,7 +32,7 @@ export type TopicOptions = {
   /** Finds region and endpoint of the topic. */
   readonly connect: () => Promise<AwsClient>;
   readonly createIfNotExists: boolean;
-  readonly lanes: number;
+  readonly lanes: Lanes;
   readonly logger: Logger;
 };
 
@@ -48,7 +49,10 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
   readonly name: string;
   readonly isFifo: boolean;
   /** Live: what the topic says of itself counts from when it is known. Until then nothing is called too large. */
-  readonly limits: { batchBytes: number; messageBytes: number; batchCount: number; lanesPerRoute: number };
+  readonly limits: { batchBytes: number; messageBytes: number; batchCount: number } & Pick<
+    SinkLimits,
+    'lanesPerRoute' | 'lanesAtFirst'
+  >;
   readonly #options: TopicOptions;
   readonly #finding: Finding<FoundTopic>;
 
@@ -64,7 +68,7 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
     this.isFifo = this.name.endsWith('.fifo');
     this.limits = {
       batchCount: MAX_BATCH_COUNT,
-      lanesPerRoute: options.lanes,
+      ...laneLimits(options.lanes),
       batchBytes: MAX_BATCH_BYTES,
       messageBytes: MAX_BATCH_BYTES,
     };

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { Literal } from '../../core/byte-writer.ts';
 import { wholeBody } from '../http/connection.ts';
+import { laneLimits, type Lanes } from '../http/lanes.ts';
 import { isDenied, isMissing, MALFORMED_REPLY, QUEUE_NOT_FIFO, RequestError } from '../aws/errors.ts';
 import { FORMER_MAX_BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_COUNT, messageLimit } from '../aws/batch.ts';
 import type { AwsClient } from '../aws/client.ts';
@@ -26,7 +27,7 @@ export type QueueOptions = {
   /** Finds region and endpoint of the queue. */
   readonly connect: () => Promise<AwsClient>;
   readonly createIfNotExists: boolean;
-  readonly lanes: number;
+  readonly lanes: Lanes;
   readonly logger: Logger;
 };
 
@@ -63,7 +64,7 @@ export class SqsQueue implements AwsRoute<FoundQueue> {
     const batchBytes = (): number => this.#batchBytes;
     this.limits = {
       batchCount: MAX_BATCH_COUNT,
-      lanesPerRoute: options.lanes,
+      ...laneLimits(options.lanes),
       get batchBytes() {
         return batchBytes();
       },

@@ -43,8 +43,8 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
     const id = place.queue_name ?? place.queue_url;
     if (id === undefined) continue;
     const connect = () => connections.clientFor(queuePlace(place.queue_url));
-    const { create_if_not_exists: createIfNotExists, lanes } = config;
-    queues.set(id, new SqsQueue({ id, connect, createIfNotExists, lanes, logger: context.logger }));
+    const { create_if_not_exists: createIfNotExists } = config;
+    queues.set(id, new SqsQueue({ id, connect, createIfNotExists, lanes: config, logger: context.logger }));
   }
   const send = async (
     found: FoundQueue,

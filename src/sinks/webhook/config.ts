@@ -8,10 +8,8 @@ import {
   TLS_NEEDS_HTTPS,
   tlsNeedsHttps,
 } from '../http/endpoint.ts';
+import { laneFields } from '../http/lanes.ts';
 import { MAX_SECRET_BYTES, MIN_SECRET_BYTES, secretBytes } from './signature.ts';
-
-const DEFAULT_LANES = 32;
-const MAX_LANES = 1024;
 
 /** Sequin's. */
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -96,7 +94,7 @@ export const webhookConfigSchema = z
       .boolean()
       .default(false)
       .describe('Connect to public addresses only, whatever the host name resolves to.'),
-    lanes: z.int().min(1).max(MAX_LANES).default(DEFAULT_LANES).describe('Requests in flight.'),
+    ...laneFields('endpoint'),
     timeout: duration
       .default(DEFAULT_TIMEOUT_MS)
       .describe(

@@ -2,6 +2,7 @@
 import { wallMs } from '../../core/clock.ts';
 import { TailraceError, type DeliveryError, type Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
+import { laneLimits } from '../http/lanes.ts';
 import type { Route, Sink, SinkContext, SinkDefinition } from '../sink.ts';
 import { HttpClient } from '../http/client.ts';
 import { NoReplyError } from '../http/errors.ts';
@@ -44,7 +45,7 @@ function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<Ht
       batchBytes: config.max_batch_bytes,
       // The endpoint knows its limit, and answers 413.
       messageBytes: Number.MAX_SAFE_INTEGER,
-      lanesPerRoute: config.lanes,
+      ...laneLimits(config),
     },
     groupTemplate: undefined,
     target: client,

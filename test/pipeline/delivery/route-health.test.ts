@@ -4,10 +4,12 @@ import { steadyMs } from '../../../src/core/clock.ts';
 import type { DeliveryError, Outcome } from '../../../src/core/errors.ts';
 import type { Message } from '../../../src/core/message.ts';
 import type { RetryPolicy } from '../../../src/core/retry.ts';
+import type { Dispatcher } from '../../../src/pipeline/delivery/dispatcher.ts';
 import {
   FAILURES_UNTIL_DOWN,
   mayRestLane,
   RouteHealth,
+  THROTTLED_UNTIL_DOWN_MS,
 } from '../../../src/pipeline/delivery/route-health.ts';
 import {
   createDelivery,
@@ -52,10 +54,18 @@ describe('a route', () => {
     expect(health.retryAtMs).toBe(61_000);
   });
 
-  test('that is throttled rests at once', () => {
+  test('that is throttled is given less, and rests only where it says until when, or takes nothing for seconds', () => {
     const health = new RouteHealth();
-    fail(health, THROTTLED);
-    expect(health).toMatchObject({ isDown: true, retryAtMs: 1200 });
+    const throttle = (nowMs: number, error = THROTTLED): void =>
+      health.fail(error, RETRY, { startedAt: health.rests, nowMs, chance: 0.5 });
+    for (let i = 0; i < 50; i++) throttle(1000);
+    throttle(1000 + THROTTLED_UNTIL_DOWN_MS - 1);
+    expect(health.isDown).toBe(false);
+    throttle(1000 + THROTTLED_UNTIL_DOWN_MS);
+    expect(health).toMatchObject({ isDown: true, retryAtMs: 3200 });
+    health.succeed();
+    throttle(5000, { ...THROTTLED, retryAfterMs: 3000 });
+    expect(health).toMatchObject({ isDown: true, retryAtMs: 8000 });
   });
 
   test('lets a quarter of its lanes rest at most, and of few lanes none', () => {
@@ -101,6 +111,12 @@ describe('in simulated time', () => {
   beforeEach(() => void vi.useFakeTimers({ now: 0 }));
   afterEach(() => void vi.useRealTimers());
 
+  async function stopped(dispatcher: Dispatcher): Promise<void> {
+    const stopping = dispatcher.stop(steadyMs());
+    await vi.advanceTimersByTimeAsync(REQUEST_MS);
+    await stopping;
+  }
+
   const SECONDS = 5;
   /** Messages taken in five seconds, each of a group of its own, where one request in `every` fails. */
   async function takenWhere(lanes: number, every: number, error = DOWN): Promise<number> {
@@ -139,6 +155,46 @@ describe('in simulated time', () => {
     expect(await takenWhere(1, 10, THROTTLED)).toBeLessThan((await takenWhere(1, 10)) / 1.5);
   });
 
+  test('a route that takes 2,000 messages a second gets nearly as many, no attempt counts, and few requests are throttled', async () => {
+    const PER_SECOND = 2_000;
+    const SIMULATED_MS = 20_000;
+    let taken = 0;
+    let throttled = 0;
+    const s = simulation((_, now, batch) => {
+      // A tenth of a second's worth at once.
+      if (taken + batch.length > (PER_SECOND * (now + 100)) / 1000) {
+        throttled++;
+        return THROTTLED;
+      }
+      taken += batch.length;
+      return 'delivered';
+    });
+    const route = routeTo('q', { lanesPerRoute: 64, lanesAtFirst: 8 });
+    for (let i = 0; i < (PER_SECOND * SIMULATED_MS) / 1000 + 10_000; i++)
+      s.messages.add({ group: `g${i}`, route });
+    s.dispatcher.dispatch();
+    await vi.advanceTimersByTimeAsync(SIMULATED_MS);
+    expect(taken).toBeGreaterThan(0.93 * PER_SECOND * (SIMULATED_MS / 1000));
+    expect(throttled).toBeLessThan(0.02 * s.requests());
+    expect(s.delivery.counts.retried).toBe(0);
+    const [queue] = s.delivery.routes.all();
+    expect(queue!.isDown).toBe(false);
+    expect(queue!.limitedBy(steadyMs())).toBe('throttled');
+    await stopped(s.dispatcher);
+  });
+
+  test('a route that is far away gets as many lanes as it may have', async () => {
+    const s = simulation(() => 'delivered');
+    const route = routeTo('q', { lanesPerRoute: 64, lanesAtFirst: 4 });
+    for (let i = 0; i < 50_000; i++) s.messages.add({ group: `g${i}`, route });
+    s.dispatcher.dispatch();
+    await vi.advanceTimersByTimeAsync(1000);
+    const [queue] = s.delivery.routes.all();
+    expect(queue).toMatchObject({ lanes: 64, lanesInUse: 64 });
+    expect(queue!.limitedBy(steadyMs())).toBe('lanes');
+    await stopped(s.dispatcher);
+  });
+
   test('after five minutes of outage the first message is taken within ten seconds, and no more was asked meanwhile than needed', async () => {
     const OUTAGE_MS = 300_000;
     const s = simulation((_, now) => (now < OUTAGE_MS ? DOWN : 'delivered'));
@@ -175,8 +231,6 @@ describe('in simulated time', () => {
     expect(buffered).toBeLessThan(20);
     expect(parked).toBeGreaterThan(300);
     expect([...s.delivery.routes.all()][0]!.isDown).toBe(false);
-    const stopped = s.dispatcher.stop(steadyMs());
-    await vi.advanceTimersByTimeAsync(REQUEST_MS);
-    await stopped;
+    await stopped(s.dispatcher);
   });
 });

@@ -20,7 +20,8 @@ test('a queue is enough; the rest has defaults', () => {
     create_if_not_exists: false,
     message_attributes: false,
     use_task_role: false,
-    lanes: 32,
+    lanes: 512,
+    lanes_min: 8,
     timeout: 10_000,
   });
 });

@@ -1,0 +1,85 @@
+// The pace of a route that is throttled, over a simulated clock.
+import { describe, expect, test } from 'vitest';
+import { Pace } from '../../../src/pipeline/delivery/pace.ts';
+import { BATCH, Clock, Destination, rateOf, Sender } from '../../support/closed-loop.ts';
+
+function throttledRoute(options: { rttMs: number; perSecond: number; burst: number }): {
+  clock: Clock;
+  destination: Destination;
+  sender: Sender;
+} {
+  const clock = new Clock();
+  const destination = new Destination(clock, options);
+  const sender = new Sender(clock, destination, options);
+  sender.go();
+  return { clock, destination, sender };
+}
+
+describe('a pace', () => {
+  test('is none until the destination throttles', () => {
+    const { clock, sender } = throttledRoute({ rttMs: 1, perSecond: Infinity, burst: 0 });
+    clock.runUntil(5000);
+    expect(sender.pace.at(clock.now)).toBe(Infinity);
+  });
+
+  test.each([
+    [0.3, 5000],
+    [5, 5000],
+    [20, 500],
+    [50, 500],
+  ])(
+    'gives a destination %d ms away nearly all that it takes, with few requests throttled (bucket of %d)',
+    (rttMs, burst) => {
+      const { clock, sender } = throttledRoute({ rttMs, perSecond: 5000, burst });
+      clock.runUntil(30_000);
+      expect(sender.delivered).toBeGreaterThan(0.95 * 5000 * 30);
+      expect(sender.throttled / (sender.throttled + sender.delivered / BATCH)).toBeLessThan(0.02);
+    },
+  );
+
+  test('falls at the first answer that is throttled, once for all requests in flight', () => {
+    const pace = new Pace();
+    for (let nowMs = 0; nowMs <= 1000; nowMs += 10) pace.delivered(BATCH, nowMs);
+    expect(pace.throttled(995, 1001)).toBeLessThan(1);
+    const fallen = pace.at(1001);
+    expect(fallen).toBeLessThan(1000);
+    expect(pace.throttled(996, 1002)).toBe(1);
+    expect(pace.at(1001)).toBe(fallen);
+    expect(pace.throttled(1003, 1004)).toBeLessThan(1);
+    expect(pace.at(1004)).toBeLessThan(fallen);
+  });
+
+  test('finds it when the destination takes more', () => {
+    const { clock, destination, sender } = throttledRoute({ rttMs: 5, perSecond: 2000, burst: 200 });
+    clock.runUntil(20_000);
+    destination.perSecond = 8000;
+    expect(rateOf(clock, sender, 45_000, 60_000) * 1000).toBeGreaterThan(6500);
+  });
+
+  test('ends where it is not needed for a minute', () => {
+    const { clock, destination, sender } = throttledRoute({ rttMs: 5, perSecond: 2000, burst: 200 });
+    clock.runUntil(5000);
+    destination.perSecond = Infinity;
+    sender.supply = 0;
+    const feed = (): void => {
+      sender.supply = 1;
+      sender.go();
+      clock.at(clock.now + 50, feed);
+    };
+    feed();
+    clock.runUntil(90_000);
+    expect(sender.pace.at(clock.now)).toBe(Infinity);
+  });
+
+  test('is a message a second at least, so that it is found when a destination comes back', () => {
+    const { clock, destination, sender } = throttledRoute({ rttMs: 5, perSecond: 2000, burst: 200 });
+    clock.runUntil(3000);
+    destination.perSecond = 0;
+    clock.runUntil(30_000);
+    expect(sender.pace.at(clock.now)).toBeGreaterThanOrEqual(1);
+    destination.perSecond = 2000;
+    const before = sender.delivered;
+    clock.runUntil(60_000);
+    expect(sender.delivered).toBeGreaterThan(before);
+  });
+});
