@@ -1,5 +1,6 @@
 // How far a backfill is, over all its tables: rows, bytes, rate, and the time that it still takes, as far as anybody can know. Pure.
 import type { Backfill, BackfillTableStatus } from './backfill.ts';
+import type { BackfillStatus } from './status.ts';
 
 /** Counts as `TableProgress` has them. */
 export type BackfillProgress = {
@@ -40,6 +41,12 @@ export function progressOf({ state, tables = [] }: Pick<Backfill, 'state' | 'tab
       ? { secondsLeft: left / rowsPerSecond }
       : {}),
   };
+}
+
+/** What the status tells of it. */
+export function backfillStatus(backfill: Backfill): BackfillStatus {
+  const { limits: _limits, tables: _tables, database: _database, endedAt: _endedAt, ...told } = backfill;
+  return { ...told, progress: progressOf(backfill) };
 }
 
 /** Of a table that has been read it is known how many there were. */

@@ -2,7 +2,7 @@
 import type { BackfillTableDocument } from '../../pipeline/service/backfill-document.ts';
 import { table, widthOf } from '../layout.ts';
 import { painterFor, type CliPorts, type Painter } from '../ports.ts';
-import { formatBytes } from '../status-table.ts';
+import { countText, formatBytes } from '../status-table.ts';
 import { ageText } from '../times.ts';
 import type { FoundBackfill } from './ports.ts';
 
@@ -16,8 +16,6 @@ const STYLES: Readonly<Record<FoundBackfill['state'], Parameters<Painter>[0]>> =
   cancelled: 'dim',
   failed: 'red',
 };
-
-const numberText = (value: number): string => Math.round(value).toLocaleString('en-US');
 
 const BAR_CELLS = 20;
 
@@ -36,7 +34,7 @@ export function shareText(
 }
 
 const rateText = ({ rows_per_second: rate }: FoundBackfill): string =>
-  rate === null ? '-' : `${numberText(rate)}/s`;
+  rate === null ? '-' : `${countText(rate)}/s`;
 const leftText = ({ seconds_left: seconds }: FoundBackfill): string =>
   seconds === null ? '-' : ageText(seconds);
 
@@ -56,7 +54,7 @@ export function renderBackfills(backfills: readonly FoundBackfill[], screen: Scr
       backfill.sinks.join(', '),
       tablesText(backfill),
       paint(STYLES[backfill.state], backfill.state),
-      numberText(backfill.rows),
+      countText(backfill.rows),
       shareText(backfill, screen),
       rateText(backfill),
       leftText(backfill),
@@ -81,10 +79,10 @@ export function renderBackfill(backfill: FoundBackfill, screen: Screen): string[
     ['done', shareText(backfill, screen)],
     [
       'rows',
-      `${numberText(backfill.rows)} read${estimate === null ? '' : `, of about ${numberText(estimate)}`}, ${numberText(backfill.rows_appended)} into the log (${formatBytes(backfill.bytes)})`,
+      `${countText(backfill.rows)} read${estimate === null ? '' : `, of about ${countText(estimate)}`}, ${countText(backfill.rows_appended)} into the log (${formatBytes(backfill.bytes)})`,
     ],
-    ['left out', `${numberText(backfill.rows_dropped)}, because the stream brought what is newer`],
-    ['again', `${numberText(backfill.rows_read_again)} read once more`],
+    ['left out', `${countText(backfill.rows_dropped)}, because the stream brought what is newer`],
+    ['again', `${countText(backfill.rows_read_again)} read once more`],
     ['rate', rateText(backfill)],
     ['time left', leftText(backfill)],
   ];
@@ -106,9 +104,9 @@ function tableLines(tables: readonly BackfillTableDocument[] | null, screen: Scr
     ...tables.map((one) => [
       one.table,
       stateOf(one),
-      numberText(one.rows),
-      one.estimated_rows === null ? '-' : numberText(one.estimated_rows),
-      numberText(one.rows_appended),
+      countText(one.rows),
+      one.estimated_rows === null ? '-' : countText(one.estimated_rows),
+      countText(one.rows_appended),
       onlyText(one),
     ]),
   ];

@@ -79,8 +79,8 @@ async function checkTables(
     notes.push(...report.notes);
     estimates.push(report.estimatedRows);
   }
-  const idle = areNamed ? sinks.find((sink) => !takers.has(sink)) : undefined;
-  if (takers.size === 0 || idle !== undefined) throw nothingToRead(idle === undefined ? sinks : [idle]);
+  const idle = sinks.filter((sink) => !takers.has(sink));
+  if (takers.size === 0 || (areNamed && idle.length > 0)) throw nothingFor(idle);
   return {
     sinks: sinks.filter((sink) => takers.has(sink)).map(({ name }) => name),
     tables: requests,
@@ -136,7 +136,11 @@ const takesNoReads = ({ name }: SinkSettings, what = ''): TailraceError =>
     'write "backfill: { reads: true }" into the sink, or insert into its actions, and start again',
   );
 
-function nothingToRead(sinks: readonly SinkSettings[]): TailraceError {
+function nothingFor(sinks: readonly SinkSettings[]): TailraceError {
+  const unwilling = sinks.find(
+    (sink) => ![undefined, ...sink.tables].some((table) => takesReads(table, sink)),
+  );
+  if (unwilling !== undefined) return takesNoReads(unwilling);
   const names = sinks.map(({ name }) => `"${name}"`).join(', ');
   return refused(
     'NOTHING_TO_READ',

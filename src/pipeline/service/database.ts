@@ -1,10 +1,17 @@
 // One database while the service runs: its source thread, its log's signals, and its sinks' threads once there is a log to follow.
 import type { Logger } from 'pino';
+import { backfillStatus } from '../../core/backfill-progress.ts';
 import { wallTime } from '../../core/clock.ts';
 import { describeGap, haltingGap, type Gap } from '../../core/gaps.ts';
 import { stableUuid, streamKey } from '../../core/idempotency.ts';
 import type { ProcessLife } from '../../core/process-life.ts';
-import type { DatabaseStatus, LostHistories, SinkStatus, WantedStatus } from '../../core/status.ts';
+import type {
+  BackfillStatus,
+  DatabaseStatus,
+  LostHistories,
+  SinkStatus,
+  WantedStatus,
+} from '../../core/status.ts';
 import { makeDirectory } from '../../data-directory/directory.ts';
 import { ledgerDirectory, ledgerFile, logDirectory } from '../../data-directory/places.ts';
 import type { Envelope } from '../../formats/format.ts';
@@ -47,6 +54,7 @@ export class Database {
   /** Undefined while there is no log to follow. */
   #pool: SinkPool | undefined;
   #lost: LostHistories | undefined;
+  #backfills: readonly BackfillStatus[] | undefined;
 
   private constructor(options: DatabaseOptions) {
     const { database, sinks, settings } = options;
@@ -109,7 +117,12 @@ export class Database {
 
   status(): DatabaseStatus {
     this.#lost = readLost(this.#options) ?? this.#lost;
-    return { ...this.#source.status(), ...(this.#lost && { lostHistories: this.#lost }) };
+    this.#backfills = readBackfills(this.#options) ?? this.#backfills;
+    return {
+      ...this.#source.status(),
+      ...(this.#backfills && { backfills: this.#backfills }),
+      ...(this.#lost && { lostHistories: this.#lost }),
+    };
   }
 
   sinks(): readonly SinkStatus[] {
@@ -198,6 +211,14 @@ export class Database {
 function readLost({ store, database }: DatabaseOptions): LostHistories | undefined {
   try {
     return store.partings.totals(database.name);
+  } catch {
+    return undefined;
+  }
+}
+
+function readBackfills({ store, database }: DatabaseOptions): readonly BackfillStatus[] | undefined {
+  try {
+    return store.backfills.open(database.name).map(backfillStatus);
   } catch {
     return undefined;
   }
