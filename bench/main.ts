@@ -8,6 +8,7 @@ import { budgetOf } from './report/budget.ts';
 import { writeDocuments } from './report/documents.ts';
 import { SCENARIOS, type Line, type ScenarioName } from './measurement.ts';
 import { writeResult, type Result } from './results.ts';
+import { backfill } from './scenarios/backfill.ts';
 import { backlog } from './scenarios/backlog.ts';
 import { DEFAULT_DISTANCES, distance } from './scenarios/distance.ts';
 import { growth } from './scenarios/growth.ts';
@@ -30,6 +31,7 @@ const FULL: Sizes = {
   stallSeconds: 60,
   growthChanges: 200_000,
   unwantedChanges: 1_000_000,
+  backfillRows: 2_000_000,
 };
 const QUICK: Sizes = {
   runs: 1,
@@ -40,6 +42,7 @@ const QUICK: Sizes = {
   stallSeconds: 8,
   growthChanges: 20_000,
   unwantedChanges: 20_000,
+  backfillRows: 50_000,
 };
 
 const HELP = `usage: npm run bench -- [scenario …] [options]
@@ -126,6 +129,7 @@ async function measure(bench: Workbench, { scenarios, rates, distances }: Usage)
   if (scenarios.has('growth')) lines.push(...(await growth(bench)));
   if (scenarios.has('distance')) lines.push(...(await distance(bench, distances)));
   if (scenarios.has('throttle')) lines.push(...(await throttle(bench)));
+  if (scenarios.has('backfill')) lines.push(...(await backfill(bench)));
   return lines;
 }
 

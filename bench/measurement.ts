@@ -11,6 +11,7 @@ export const SCENARIOS = [
   'growth',
   'distance',
   'throttle',
+  'backfill',
   'micro',
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];

@@ -39,6 +39,7 @@ const NO_SIZES: Sizes = {
   stallSeconds: 0,
   growthChanges: 0,
   unwantedChanges: 0,
+  backfillRows: 0,
 };
 
 function configOf(database: Database, receivers: readonly Receiver[]): string {

@@ -17,6 +17,8 @@ const figure =
 
 const COLUMNS: readonly Column[] = [
   { title: 'changes/s', value: figure('changesPerSecond') },
+  { title: 'rows/s', value: figure('rowsPerSecond') },
+  { title: 'delivered/s', value: figure('deliveredPerSecond') },
   { title: 'steady/s', value: figure('steadyPerSecond') },
   { title: 'of allowed', value: figure('shareOfAllowed', 3) },
   { title: 'throttled %', value: figure('throttledPercent', 2) },
@@ -49,6 +51,7 @@ const GROUPS: readonly { readonly title: string; readonly scenarios: readonly Sc
   { title: 'Latency', scenarios: ['latency', 'isolation'] },
   { title: 'A huge transaction, a huge backlog', scenarios: ['huge', 'backlog'] },
   { title: 'Growth', scenarios: ['growth'] },
+  { title: 'Backfill', scenarios: ['backfill'] },
   { title: 'Distance', scenarios: ['distance', 'throttle'] },
 ];
 

@@ -33,6 +33,8 @@ export type Sizes = {
   readonly growthChanges: number;
   /** Enough that the difference which they make shows beside that of two starts. */
   readonly unwantedChanges: number;
+  /** Rows that a table has before it is read. */
+  readonly backfillRows: number;
 };
 
 export type Database = {

@@ -17,13 +17,20 @@ export type Live = {
 /** Resolves when the service streams. The endpoint begins anew. */
 export async function startLive(
   bench: Workbench,
-  what: { readonly sinks: readonly BenchSink[]; readonly slotOptions?: Readonly<Record<string, string>> },
+  what: {
+    readonly sinks: readonly BenchSink[];
+    readonly slotOptions?: Readonly<Record<string, string>>;
+    /** Fills the table before anything reads it. */
+    readonly fill?: (database: Database) => Promise<void>;
+  },
 ): Promise<Live> {
   await bench.endpoint.reset();
   const database = await bench.newDatabase();
   await database.client.query(`create table t (${TABLE_COLUMNS})`);
+  const { fill, ...served } = what;
+  await fill?.(database);
   await database.client.query('create publication bench for table t');
-  const options: TailraceOptions = { database, slot: database.name, publication: 'bench', ...what };
+  const options: TailraceOptions = { database, slot: database.name, publication: 'bench', ...served };
   const directory = bench.newDirectory();
   const tailrace = startTailrace(bench, directory.path, options);
   await tailrace.until(tailrace.service.ready());

@@ -1,9 +1,16 @@
 // The management API of gaps: which there are, and that somebody accepts one. Needs full access.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { z } from 'zod';
 import type { ServiceControl } from '../pipeline/service/control.ts';
 import { invalidRequest } from './errors.ts';
 import { addManagementRoutes, databaseOf } from './management-routes.ts';
 import { nextAfter, pageOf } from './pages.ts';
+import { parseRequest } from './parse-request.ts';
+
+const repairBody = z.strictObject({
+  dry_run: z.boolean().default(false),
+  whole: z.boolean().default(false),
+});
 
 export function addGapRoutes(app: FastifyInstance, control: ServiceControl): void {
   addManagementRoutes(app, (routes) => {
@@ -18,6 +25,10 @@ export function addGapRoutes(app: FastifyInstance, control: ServiceControl): voi
     routes.post('/api/databases/:database/gaps/:id/accept', async (request) =>
       control.acceptGap(databaseOf(request), idOf(request)),
     );
+    routes.post('/api/databases/:database/gaps/:id/repair', async (request) => {
+      const { dry_run: isDry, whole: isWhole } = parseRequest(repairBody, request.body);
+      return control.repairs.repair(databaseOf(request), idOf(request), { isDry, isWhole });
+    });
   });
 }
 

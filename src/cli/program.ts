@@ -19,6 +19,7 @@ import { addHandoverCommands } from './handover-commands.ts';
 import { addExamples, pathOf } from './examples.ts';
 import { addExplainCommands } from './explain/commands.ts';
 import { addSlotCommands } from './slots/commands.ts';
+import { addBackfillCommands } from './backfill/commands.ts';
 import { addGapCommands } from './gaps/commands.ts';
 import { addHelpCommands } from './help-commands.ts';
 import { widthOf, wrap } from './layout.ts';
@@ -101,6 +102,7 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
   addExplainCommands(program, ports, end);
   addDeadLetterCommands(program, ports, end);
   addGapCommands(program, ports, end);
+  addBackfillCommands(program, ports, end);
   addHandoverCommands(program, ports, end);
   addSlotCommands(program, ports, end);
   addCompletionCommands(program, ports, end);

@@ -25,7 +25,7 @@ export function rowsOf(
   gap: Pick<Gap, 'tables'>,
   { publication, xids }: { readonly publication: string; readonly xids: GapXids | undefined },
 ): GapRows {
-  const wrote = xids && condition(xids);
+  const wrote = xids && writtenBy(xids, 't');
   const where = wrote === undefined ? '' : ` WHERE ${wrote}`;
   const { tables } = gap;
   const look =
@@ -38,13 +38,17 @@ export function rowsOf(
 }
 
 /**
- * Of the row's version that is there now. 32 bits of an id wrap around; a frozen row keeps its own.
- * https://www.postgresql.org/docs/current/ddl-system-columns.html
+ * Of the row's version that is there now, under the name `row`. 32 bits of an id wrap around; a frozen row keeps its own.
+ * Undefined: too many ids to tell. https://www.postgresql.org/docs/current/ddl-system-columns.html
  */
-function condition({ from, below }: GapXids): string | undefined {
+export function writtenBy({ from, below }: GapXids, row: string): string | undefined {
   const width = below === undefined ? COMPARABLE : below - from;
   if (width > COMPARABLE) return undefined;
-  return `(t.xmin::text::bigint - ${from % XIDS} + ${XIDS}) % ${XIDS} < ${width > 0n ? width : 0n}`;
+  const isAmong = `(${row}.xmin::text::bigint - ${from % XIDS} + ${XIDS}) % ${XIDS} < ${width > 0n ? width : 0n}`;
+  // Without an end: as soon as ids have come half-way around, every row may be one of them.
+  return below === undefined
+    ? `(${isAmong} or pg_snapshot_xmax(pg_current_snapshot())::text::bigint >= ${from + COMPARABLE})`
+    : isAmong;
 }
 
 function describe(

@@ -49,10 +49,12 @@ export type Gap = {
   readonly skips: boolean;
   /** ISO 8601. */
   readonly acceptedAt?: string;
+  /** The backfill that reads again what may be missing, by its id. */
+  readonly repair?: string;
 };
 
 /** A gap as it is declared. `ends` is empty unless its end is still to come. */
-export type GapDeclaration = Omit<Gap, 'id' | 'since' | 'acceptedAt'> & { readonly ends: readonly GapEnd[] };
+export type GapDeclaration = Omit<Gap, 'id' | 'since' | 'acceptedAt' | 'repair'> & { readonly ends: readonly GapEnd[] };
 
 /** What a sink does about a gap that concerns it, until that is accepted. */
 export type OnGap = 'halt' | 'resume';

@@ -107,3 +107,13 @@ export const tooManyPartings = (directory: string): TailraceError =>
       hint: 'let the sinks settle what they hold, and log.retention pass; or stop Tailrace, move the log directory away to begin anew, and compare the consumers with the tables',
     },
   );
+
+export const readsNumbered = (directory: string): TailraceError =>
+  new TailraceError(
+    `the change log in ${directory} has no numbers left for rows of backfills behind the last transaction that was committed`,
+    {
+      code: 'LOG_READS_NUMBERED',
+      kind: 'retryable',
+      hint: "commit something that is logged: SELECT pg_logical_emit_message(true, 'tailrace', '');",
+    },
+  );

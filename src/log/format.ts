@@ -125,7 +125,12 @@ export function encodeFileHeader(header: SegmentHeader): Buffer {
   return bytes;
 }
 
-export type DecodedFileHeader = { readonly header: SegmentHeader; readonly byteLength: number };
+export type DecodedFileHeader = {
+  readonly header: SegmentHeader;
+  readonly byteLength: number;
+  /** In which the file was written. */
+  readonly version: number;
+};
 
 /** Reads a file header from the file's first bytes; undefined: damaged. Throws LOG_VERSION when a later version wrote it. */
 export function decodeFileHeader(bytes: Buffer, path: string): DecodedFileHeader | undefined {
@@ -147,7 +152,7 @@ export function decodeFileHeader(bytes: Buffer, path: string): DecodedFileHeader
       },
     );
   }
-  return { header, byteLength };
+  return { header, byteLength, version };
 }
 
 const BLOCK_MAGIC = 0x5452424b; // TRBK

@@ -11,12 +11,13 @@ import { BlockCursor } from './block-cursor.ts';
 import { abandonTransaction, advance } from './context.ts';
 import { FILE_DEVICE, writeFully } from './device.ts';
 import {
+  FORMAT_VERSION,
   INITIAL_CONTEXT,
   recallBirth,
   type BlockContext,
   type LogBirth,
   type LogIdentity,
-  type SegmentHeader,
+  type DecodedFileHeader,
 } from './format.ts';
 import { endOf, listSegments, readFileHeader, type SegmentFile } from './segments.ts';
 
@@ -92,6 +93,7 @@ export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
   const writtenEnd = segments.length === 0 ? 0 : endOf(segments.at(-1)!);
   const end = boundary?.offset ?? segments[0]?.startOffset ?? 0;
   const kept = cut(segments, boundary);
+  const last = kept.at(-1);
   const nextOffset = Math.max(writtenEnd, options.durableEnd, options.minimumEnd);
   for (const segment of kept.slice(scanFrom)) makeDurable(segment, options.durableEnd);
   syncDirectory(options.directory);
@@ -99,7 +101,8 @@ export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
     segments: kept,
     context: boundary?.context ?? cutAll(first),
     nextOffset,
-    needsSegment: kept.length === 0 || nextOffset > end,
+    // What only a later format has stands in no file of an earlier one: the version before would read it wrongly.
+    needsSegment: last === undefined || nextOffset > end || headerOf(last)?.version !== FORMAT_VERSION,
     cutBytes: bytesOf(segments) - bytesOf(kept),
     damaged: soundEnd < options.durableEnd,
     birth,
@@ -138,7 +141,7 @@ function checkHeaders(
   let known = birth;
   const holes: Hole[] = [];
   for (const [index, segment] of segments.entries()) {
-    const header = headerOf(segment);
+    const header = headerOf(segment)?.header;
     // A bad header says nothing of the identity: it is found as damage where the segment is read.
     if (header === undefined) continue;
     const differences = (['systemIdentifier', 'databaseOid', 'slot'] as const)
@@ -155,10 +158,10 @@ function checkHeaders(
   return { birth: known, holes };
 }
 
-function headerOf(segment: SegmentFile): SegmentHeader | undefined {
+function headerOf(segment: SegmentFile): DecodedFileHeader | undefined {
   const fd = openFile(segment.path, constants.O_RDONLY);
   try {
-    return readFileHeader(fd, segment.path)?.header;
+    return readFileHeader(fd, segment.path);
   } finally {
     closeSync(fd);
   }

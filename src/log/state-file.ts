@@ -28,6 +28,8 @@ export type LogState = {
   readonly birth: LogBirth | undefined;
   /** Where the histories in the log parted. */
   readonly partings: Partings;
+  /** Numbers of rows of backfills below this may have been given out: of those that a power cut took, somebody may remember. */
+  readonly readsBelow: number;
 };
 
 export const EMPTY_STATE: LogState = {
@@ -39,6 +41,7 @@ export const EMPTY_STATE: LogState = {
   streamOptions: '',
   birth: undefined,
   partings: NO_PARTINGS,
+  readsBelow: 0,
 };
 
 /** Its name in the log's directory. */
@@ -51,12 +54,14 @@ const SLOT_HEADER_BYTES = 8;
 type SlotIndex = 0 | 1;
 type Slot = LogState & { readonly sequence: number; readonly format: number; readonly writtenBy: string };
 /** A slot in JSON: LSNs as decimal numbers. */
-type StoredSlot = Omit<Slot, 'flushed' | 'settled' | 'birth' | 'partings'> & {
+type StoredSlot = Omit<Slot, 'flushed' | 'settled' | 'birth' | 'partings' | 'readsBelow'> & {
   readonly flushed: string;
   readonly settled: string;
   readonly birth?: StoredBirth | undefined;
   /** None: left out. */
   readonly partings?: readonly (readonly [epoch: number, lsn: string])[] | undefined;
+  /** None: left out. */
+  readonly readsBelow?: number | undefined;
 };
 
 const syncData = promisify(fdatasync);
@@ -98,7 +103,7 @@ export class StateFile {
 
   /** Writes the state without waiting for the disk. */
   note(state: LogState): void {
-    const { birth, partings } = state;
+    const { birth, partings, readsBelow } = state;
     const hasParted = partings.length > 0;
     const slot: StoredSlot = {
       ...state,
@@ -106,6 +111,7 @@ export class StateFile {
       settled: state.settled.toString(),
       birth: birth && storeBirth(birth),
       partings: hasParted ? partings.map(({ epoch, lsn }) => [epoch, lsn.toString()] as const) : undefined,
+      readsBelow: readsBelow === 0 ? undefined : readsBelow,
       sequence: ++this.#sequence,
       format: hasParted ? PARTED_FORMAT_VERSION : FORMAT_VERSION,
       writtenBy: this.#version,
@@ -189,6 +195,7 @@ function readSlot(fd: number, index: SlotIndex, path: string): Slot | undefined 
     settled: toLsn(BigInt(raw.settled)),
     birth: raw.birth && recallBirth(raw.birth),
     partings: (raw.partings ?? []).map(([epoch, lsn]) => ({ epoch, lsn: toLsn(BigInt(lsn)) })),
+    readsBelow: raw.readsBelow ?? 0,
   };
 }
 

@@ -9,7 +9,7 @@ import { makeDirectorySync } from '../data-directory/directory.ts';
 import { beginLife, laterHistory, type History } from './birth.ts';
 import { FILE_DEVICE, type LogDevice } from './device.ts';
 import { abandonTransaction, advance, partedEndOf } from './context.ts';
-import { fileError, syncError, stateDamaged, tooManyPartings } from './errors.ts';
+import { fileError, readsNumbered, syncError, stateDamaged, tooManyPartings } from './errors.ts';
 import type { BlockContext, LogBirth, LogIdentity } from './format.ts';
 import {
   holdsTransactions,
@@ -88,6 +88,12 @@ export interface LogWriter {
    * is something that passes (`mend: 'retry'`: a full disk, no descriptor free): `context` says what it has of the frames.
    */
   append(frames: Buffer, length: number, history: History): void;
+  /** The number of the next row of a backfill, behind the last whole transaction: none is given out twice, whatever a power cut takes. */
+  readonly readIndex: number;
+  /** Are so many numbers from `readIndex` on remembered as given out? Before that, none of them may be appended. */
+  hasNumbers(count: number): boolean;
+  /** Remembers them as given out, durably. Throws LOG_READS_NUMBERED where there are no more. */
+  reserveNumbers(count: number): Promise<void>;
   /** Makes durable all that is appended; calls share one fdatasync. Resolves to the durable end. */
   sync(): Promise<number>;
   /** Stores the flush position durably (invariant 1), with the history, which is the last append's by default. */
@@ -108,6 +114,10 @@ export interface LogWriter {
 /** The state file may lag behind the durable end by this much: it is a lower bound. */
 const STATE_INTERVAL_MS = 1000;
 const DEFAULT_MAX_BYTES = 10 * 1024 ** 3;
+/** Numbers that are remembered at once. */
+const NUMBERS_AT_ONCE = 16_384;
+/** What a position can hold, and the one behind it (format.ts). */
+const MAX_NUMBER = 0xffff_fff0;
 
 /** Recovers the log in `directory`, or makes one. Throws TailraceError. One writer a directory: see lock.ts. */
 export async function openLog(options: LogOptions): Promise<LogWriter> {
@@ -149,6 +159,10 @@ class Writer implements LogWriter {
   #context: BlockContext;
   #durableEnd = 0;
   #remembered: LogState;
+  /** Before the log was opened, rows of backfills had numbers below this. */
+  readonly #readsFrom: number;
+  /** Those below it are durably remembered. */
+  #numbersBelow: number;
   #notedAtMs = -Infinity;
   /** The sync begun last, and the one that waits behind it for everyone who asks meanwhile. */
   #lastSync: Promise<unknown> = Promise.resolve();
@@ -173,6 +187,8 @@ class Writer implements LogWriter {
     );
     this.birth = birth;
     this.#remembered = { ...remembered, birth };
+    this.#readsFrom = remembered.readsBelow;
+    this.#numbersBelow = remembered.readsBelow;
     const context = { ...partedEndOf(found.context, remembered.partings), ...history };
     this.#context = context;
     this.recovered = this.#describe(found, isBehind);
@@ -312,8 +328,28 @@ class Writer implements LogWriter {
       streamOptions: this.#streamOptions,
       birth: this.birth,
       partings: this.partings,
+      readsBelow: this.#remembered.readsBelow,
     };
     await this.#save();
+  }
+
+  get readIndex(): number {
+    const { inTransaction, index } = this.#context;
+    return Math.max(this.#readsFrom, inTransaction ? 0 : index);
+  }
+
+  hasNumbers(count: number): boolean {
+    return this.readIndex + count <= this.#numbersBelow;
+  }
+
+  async reserveNumbers(count: number): Promise<void> {
+    this.#assertAlive();
+    const wanted = this.readIndex + count;
+    if (wanted > MAX_NUMBER) throw readsNumbered(this.#options.directory);
+    const readsBelow = Math.min(MAX_NUMBER, wanted + NUMBERS_AT_ONCE);
+    if (readsBelow > this.#remembered.readsBelow) this.#remembered = { ...this.#remembered, readsBelow };
+    await this.#save();
+    this.#numbersBelow = Math.max(this.#numbersBelow, readsBelow);
   }
 
   async part({ lsn, flushed, history }: { lsn: Lsn; flushed: Lsn; history: History }): Promise<void> {

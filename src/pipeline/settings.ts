@@ -1,4 +1,5 @@
 // What the pipeline is told to do: the configuration after parsing, plain values that cross threads.
+import type { BackfillLimits, BackfillTableRequest } from '../core/backfill.ts';
 import type { Action } from '../core/change.ts';
 import type { ValueOptions } from '../core/render.ts';
 import type { RetryPolicy } from '../core/retry.ts';
@@ -33,6 +34,15 @@ export type SinkStart =
   | { readonly from: 'lsn'; readonly lsn: bigint }
   | { readonly from: 'time'; readonly timeUs: bigint };
 
+/** What backfills do for a sink. */
+export type SinkBackfill = {
+  /** Does it get the rows that they read? Undefined: those of tables whose inserts it takes. */
+  readonly reads?: boolean;
+  /** What it gets when it is new: the rows of all its tables, or of these; undefined: none. */
+  readonly initial?: 'all' | readonly BackfillTableRequest[];
+  readonly limits: BackfillLimits;
+};
+
 export type SinkSettings = {
   readonly name: string;
   /** The database's name in the configuration. */
@@ -42,6 +52,7 @@ export type SinkSettings = {
   /** Of the tables in the publication, those that it reads. */
   readonly selection: Selection;
   readonly tables: readonly TableOptions[];
+  readonly backfill: SinkBackfill;
   readonly actions: readonly Exclude<Action, 'read' | 'schema'>[];
   /** Of all its tables only the changes for which it is true; a table may have another one beside it. */
   readonly where?: PlacedFilter;

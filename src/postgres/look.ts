@@ -173,7 +173,7 @@ export async function takeLook(client: Client, request: LookRequest): Promise<Lo
 }
 
 /** The ids of transactions that run, those that wait for their commit included: each holds a lock on its own id. */
-async function runningXids(client: Client): Promise<readonly number[]> {
+export async function runningXids(client: Client): Promise<readonly number[]> {
   const { rows } = await client.query<{ xids: readonly number[] }>(
     `select coalesce(json_agg(transactionid::text::int8), '[]') as xids from pg_locks
      where locktype = 'transactionid' and granted`,

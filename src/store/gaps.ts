@@ -75,7 +75,7 @@ export class Gaps {
           : gap.to;
     const enlarged = this.#db
       .prepare(
-        'update gaps set from_lsn = ?, to_lsn = ?, tables = ?, ends = ?, halts = ?, skips = ?, reason = ? where id = ? returning *',
+        'update gaps set from_lsn = ?, to_lsn = ?, tables = ?, ends = ?, halts = ?, skips = ?, reason = ?, repair = null where id = ? returning *',
       )
       .get(
         from,
@@ -144,6 +144,14 @@ export class Gaps {
     return row && readGap(row);
   }
 
+  /** This backfill reads again what may be missing in it. Durable when it returns. Undefined: there is none. */
+  repair(database: string, id: number, backfill: string): Gap | undefined {
+    const row = this.#db
+      .prepare('update gaps set repair = ? where database = ? and id = ? returning *')
+      .get(backfill, database, id);
+    return row && readGap(row);
+  }
+
   /** Accepts those that have one of these names now (`gapName`). Returns them. */
   acceptNamed(database: string, names: readonly string[], now: Date): Gap[] {
     const wanted = new Set(names);
@@ -206,6 +214,7 @@ function readGap(row: Row): Gap {
   const tables = row['tables'] as string | null;
   const sink = row['sink'] as string | null;
   const acceptedAt = row['accepted_at'] as string | null;
+  const repair = row['repair'] as string | null;
   return {
     id: Number(row['id']),
     cause: row['cause'] as GapCause,
@@ -218,5 +227,6 @@ function readGap(row: Row): Gap {
     halts: row['halts'] === 1,
     skips: row['skips'] === 1,
     ...(acceptedAt === null ? {} : { acceptedAt }),
+    ...(repair === null ? {} : { repair }),
   };
 }

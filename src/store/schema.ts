@@ -258,8 +258,69 @@ const VERSION_6 = `
   create index used_shapes_by_name on used_shapes (database, server, schema_name, table_name);
 `;
 
+/**
+ * backfills: sinks and limits as JSON · backfill_tables: keys, cursor and notes as JSON; ended_at null while there is more to read ·
+ * initial_backfill_at: a sink has had its first one.
+ */
+const VERSION_7 = `
+  alter table sinks add column initial_backfill_at text;
+  create table backfills (
+    id text primary key,
+    database text not null,
+    sinks text not null,
+    limits text not null,
+    initial integer not null,
+    has_tables integer not null,
+    state text not null,
+    reason text,
+    held_by text,
+    created_at text not null,
+    ended_at text
+  ) strict;
+  create index backfills_by_state on backfills (database, state);
+  create table backfill_tables (
+    backfill text not null references backfills (id) on delete cascade,
+    place integer not null,
+    schema_name text not null,
+    table_name text not null,
+    filter text,
+    sort_column text,
+    sort_from text,
+    keys text,
+    key_count integer,
+    cursor text,
+    scanned integer not null default 0,
+    appended integer not null default 0,
+    dropped integer not null default 0,
+    read_again integer not null default 0,
+    bytes integer not null default 0,
+    restarts integer not null default 0,
+    active_ms integer not null default 0,
+    estimated_rows real,
+    started_at text,
+    ended_at text,
+    failure text,
+    notes text not null default '[]',
+    primary key (backfill, schema_name, table_name)
+  ) strict;
+`;
+
+/** The backfill that repairs a gap: its record stays as long as the gap's. */
+const VERSION_8 = `
+  alter table gaps add column repair text;
+`;
+
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */
-const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+const STEPS: readonly string[] = [
+  VERSION_1,
+  VERSION_2,
+  VERSION_3,
+  VERSION_4,
+  VERSION_5,
+  VERSION_6,
+  VERSION_7,
+  VERSION_8,
+];
 export const NEWEST = STEPS.length;
 
 /** `PRAGMA user_version` of the file. https://www.sqlite.org/pragma.html#pragma_user_version */

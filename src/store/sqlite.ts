@@ -1,9 +1,10 @@
 // The rare things, in one SQLite file: what is remembered of sinks, dead letters, what was skipped, which tables joined,
-// gaps, looks, renumbered transactions, partings, moves to another server, slots on standbys, shapes of tables.
+// gaps, looks, renumbered transactions, partings, moves to another server, slots on standbys, shapes of tables, backfills.
 import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
 import { prepareSqliteFile } from '../data-directory/files.ts';
+import { Backfills } from './backfills.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { requireSound, storeCure } from './errors.ts';
 import { Gaps } from './gaps.ts';
@@ -38,6 +39,7 @@ export type Store = {
   readonly handovers: Handovers;
   readonly standbySlots: StandbySlots;
   readonly usedShapes: UsedShapes;
+  readonly backfills: Backfills;
   close(): void;
 };
 
@@ -86,6 +88,7 @@ export function openStore(
     handovers: new Handovers(db),
     standbySlots: new StandbySlots(db),
     usedShapes: new UsedShapes(db),
+    backfills: new Backfills(db),
     close: () => db.close(),
   };
 }

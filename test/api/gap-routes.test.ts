@@ -50,6 +50,7 @@ test('gaps are listed page by page, and shown one by one', async () => {
       since: '2026-01-02T03:04:05.000Z',
       halts: true,
       accepted_at: null,
+      repair: null,
       look: ['SELECT * FROM "public"."0/2" t;'],
       rereads: expect.stringContaining('every row of "public"."0/2"') as string,
     },

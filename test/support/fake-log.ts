@@ -72,6 +72,9 @@ export function fakeLog(heard: (call: string) => void, recovered: Partial<Recove
         },
       };
     },
+    readIndex: 0,
+    hasNumbers: () => false,
+    reserveNumbers: () => Promise.reject(new Error('the flush numbers nothing')),
     append: () => {
       throw new Error('the flush appends nothing');
     },

@@ -73,6 +73,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
   const settings = {
     selection: {},
     tables: [],
+    backfill: { limits: { queryTimeoutMs: 5000 } },
     onAbsent: 'dead_letter',
     deletesOutside: 'deliver',
     whereMoves: 'ignore',

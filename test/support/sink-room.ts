@@ -42,6 +42,7 @@ const SINK_SETTINGS: SinkSettings = {
   start: { from: 'default' },
   selection: {},
   tables: [],
+  backfill: { limits: { queryTimeoutMs: 5000 } },
   onAbsent: 'dead_letter',
   deletesOutside: 'deliver',
   whereMoves: 'ignore',

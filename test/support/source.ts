@@ -3,7 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { createRowEvent, NULL_VALUE, type Relation, type Tuple } from '../../src/core/change.ts';
+import {
+  createRowEvent,
+  NULL_VALUE,
+  UNCHANGED_TOAST,
+  type Relation,
+  type Tuple,
+} from '../../src/core/change.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
 import { openLogReader, type ReadFrom } from '../../src/log/reader.ts';
 import { LogSignals } from '../../src/log/signals.ts';
@@ -18,7 +24,8 @@ import {
   decodeTruncate,
   type RawRelation,
 } from '../../src/pgoutput/messages.ts';
-import { openStore } from '../../src/store/sqlite.ts';
+import { decodeReads, readRelationId, readsLsn } from '../../src/pgoutput/reads.ts';
+import { openStore, type Store } from '../../src/store/sqlite.ts';
 import type { DatabaseSettings } from '../../src/postgres/settings.ts';
 
 const MIB = 1024 * 1024;
@@ -41,6 +48,8 @@ export type Logged = {
   types: string;
   readonly relations: Relation[];
   readonly commits: { readonly commitLsn: bigint; readonly endLsn: bigint }[];
+  /** Headers of rows that backfills have read. */
+  readonly reads: ReturnType<typeof decodeReads>[];
   readonly epochs: Set<number>;
   readonly timelines: Set<number>;
   /** Bytes of `p` frames. */
@@ -50,6 +59,7 @@ export type Logged = {
 export type TestSource = Source & {
   readonly signals: LogSignals;
   readonly lines: { readonly level: number; readonly msg: string }[];
+  readonly store: Store;
   /** Everything that is in the log now. */
   read(): Promise<Logged>;
 };
@@ -98,7 +108,7 @@ export function startTestSource(
     () => store.close(),
     () => store.close(),
   );
-  return { ...source, signals, lines, read: () => readLog(log, signals) };
+  return { ...source, signals, lines, store, read: () => readLog(log, signals) };
 }
 
 /** Reads the log to its present end, by default from its first retained byte. */
@@ -112,6 +122,7 @@ export async function readLog(
     types: '',
     relations: [],
     commits: [],
+    reads: [],
     epochs: new Set(),
     timelines: new Set(),
     pieceBytes: 0,
@@ -175,6 +186,24 @@ export async function readLog(
           case FRAME.piece:
             logged.pieceBytes += next - start - 1;
             break;
+          case FRAME.reads: {
+            const reads = decodeReads(block.buffer, start, next);
+            relations.set(reads.relation.id, reads.relation);
+            logged.reads.push(reads);
+            index = reads.firstIndex;
+            commitLsn = readsLsn(block.context.lastCommitLsn);
+            break;
+          }
+          case FRAME.read:
+            decodeRow(block.buffer, start, next, event);
+            logged.rows.push({
+              action: 'read',
+              ...shapeOf(relations.get(readRelationId(event.relationId))!),
+              values: texts(event.bytes, event.newTuple),
+              commitLsn,
+              index: index++,
+            });
+            break;
           case FRAME.insert:
           case FRAME.update:
           case FRAME.delete: {
@@ -207,9 +236,14 @@ const shapeOf = (relation: Relation) => ({
   relation,
 });
 
+/** In place of a large value that did not change, and was not sent. */
+export const NOT_SENT_AGAIN = '(unchanged)';
+
 const texts = (bytes: Buffer, tuple: Tuple): (string | null)[] =>
   Array.from({ length: tuple.columnCount }, (_, i) =>
     tuple.lengths[i] === NULL_VALUE
       ? null
-      : bytes.toString('utf8', tuple.starts[i], tuple.starts[i]! + tuple.lengths[i]!),
+      : tuple.lengths[i] === UNCHANGED_TOAST
+        ? NOT_SENT_AGAIN
+        : bytes.toString('utf8', tuple.starts[i], tuple.starts[i]! + tuple.lengths[i]!),
   );

@@ -2,6 +2,7 @@
 import { parseCount, parseCounts, withServiceOptions, type AddCommands } from '../command.ts';
 import type { ServiceOptions } from '../service-client.ts';
 import type { ListGapsOptions } from './gaps.ts';
+import type { RepairOptions } from './repair.ts';
 
 export const addGapCommands: AddCommands = (program, ports, end) => {
   const gaps = program
@@ -31,4 +32,17 @@ export const addGapCommands: AddCommands = (program, ports, end) => {
     const { acceptGaps } = await import('./gaps.ts');
     await end(acceptGaps(ids, options, ports));
   });
+  withServiceOptions(
+    program
+      .command('repair')
+      .description('read the rows again that a gap can concern, and send them to its sinks')
+      .argument('<database>', 'its name in the configuration'),
+  )
+    .option('--gap <id>', 'as `gaps list` shows it (default: the only one)', parseCount)
+    .option('--dry-run', 'say what would be read, and begin nothing')
+    .option('--whole', 'every row of its tables, whatever is known of them')
+    .action(async (database: string, options: RepairOptions) => {
+      const { repair } = await import('./repair.ts');
+      await end(repair(database, options, ports));
+    });
 };

@@ -1,5 +1,6 @@
 // `tailrace gaps list | show | accept`: ranges of the WAL of which not every change is here, with the SQL to look at them.
 import { inOneLine } from '../../core/json.ts';
+import type { GapDocument } from '../../pipeline/service/gap-document.ts';
 import { table, widthOf } from '../layout.ts';
 import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from '../ports.ts';
 import type { ServiceOptions } from '../service-client.ts';
@@ -67,7 +68,14 @@ const textOf = (name: string, value: unknown): string => {
   if (name === 'tables' && value === null) return 'any';
   if (name === 'sink' && value === null) return 'every one that reads these tables';
   if (name === 'accepted_at' && value === null) return 'by nobody yet';
+  if (name === 'repair') return repairText(value as GapDocument['repair']);
   return inOneLine(Array.isArray(value) ? value.join(', ') : String(value));
+};
+
+const repairText = (repair: GapDocument['repair']): string => {
+  if (repair === null) return 'none';
+  const { backfill, state, rows, ended_at: endedAt } = repair;
+  return `backfill ${backfill} ${state}${endedAt === null ? '' : ` at ${endedAt}`}, ${rows} rows sent again`;
 };
 
 function rendered(gaps: readonly FoundGap[], ports: CliPorts): string[] {
@@ -81,7 +89,7 @@ function rendered(gaps: readonly FoundGap[], ports: CliPorts): string[] {
       gap.cause,
       gap.tables?.join(', ') ?? 'any',
       gap.since,
-      gap.accepted_at === null ? 'open' : 'accepted',
+      `${gap.accepted_at === null ? 'open' : 'accepted'}${gap.repair?.state === 'completed' ? ', repaired' : ''}`,
       gap.reason,
     ]),
   ];

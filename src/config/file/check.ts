@@ -60,6 +60,16 @@ function wants(issue: ScalarIssue, reading: string | number | boolean): boolean 
   return typeof reading === (issue.expected === 'int' ? 'number' : issue.expected);
 }
 
+/** What is wrong in a list, where only one alternative is a list at all. */
+function alternativeMeant(
+  alternatives: readonly (readonly z.core.$ZodIssue[])[],
+): readonly z.core.$ZodIssue[] | undefined {
+  const isOther = ({ code, path }: z.core.$ZodIssue): boolean =>
+    path.length === 0 && (code === 'invalid_type' || code === 'invalid_value');
+  const fitting = alternatives.filter((issues) => !issues.some(isOther));
+  return fitting.length === 1 ? fitting[0] : undefined;
+}
+
 const placeOf = ({ line, column }: Fault): string => `${line}:${column}`;
 
 type Subject = { readonly value: unknown; readonly jsonSchema: JsonSchema; readonly file: FileValue };
@@ -77,6 +87,10 @@ function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
   if (found === undefined && (issue.code === 'invalid_type' || issue.code === 'invalid_union')) {
     return [file.fault(path, 'this is missing')];
   }
+  const isList = issue.code === 'invalid_union' && Array.isArray(found);
+  const meant = isList ? alternativeMeant(issue.errors) : undefined;
+  if (meant !== undefined)
+    return meant.flatMap((inner) => faultsOf({ ...inner, path: [...path, ...inner.path] }, subject));
   if (issue.code === 'invalid_value') {
     if (issue.message.startsWith('Invalid'))
       return [wrongValue(path, found, [...new Set(issue.values.map(String))], subject)];

@@ -5,6 +5,7 @@ import { DEFAULT_FORMAT, formatNames } from '../../formats/names.ts';
 import { formats } from '../../formats/registry.ts';
 import type { MessageFormat } from '../../formats/format.ts';
 import { sinkDefinition, sinkDefinitions } from '../../sinks/registry.ts';
+import { backfillOptions, initialBackfill } from './backfill.ts';
 import {
   annotations,
   exported,
@@ -235,7 +236,10 @@ export const sinkSchema = z
       .describe('Only `iso8601`.'),
     destination: destination.describe('Where the messages go; its keys depend on `type`.'),
     filters: notYet(),
-    initial_backfill: notYet(),
+    initial_backfill: initialBackfill().describe(
+      'The rows that are there when the sink is new, as messages with the action `read`: `true` (or `{ all: true }`) for all of its tables, or a list of tables. A sink that is there already gets none; `tailrace backfill start` reads for it.',
+    ),
+    backfill: backfillOptions().describe('How backfills read for this sink.'),
     active_backfill: ignored(NO_RECORD),
     active_backfills: ignored(NO_RECORD),
     health: ignored(NO_RECORD),
@@ -269,10 +273,20 @@ export const sinkSchema = z
       start: written.start ?? { from: 'default' as const },
       values: formsOf(written.values, format),
       format_options: optionsOf(format, written),
+      backfill: { ...written.backfill, reads: readsOf(written) },
       same_group: written.same_group ?? defaults?.sameGroup ?? SAME_GROUP_DEFAULT,
       batch_size: written.batch_size ?? defaults?.batchSize,
     };
   });
+
+/** Whoever asks for an initial backfill wants its rows. Undefined: those of the tables whose inserts it takes. */
+const readsOf = (sink: {
+  readonly backfill: { readonly reads?: boolean | undefined };
+  readonly initial_backfill?: unknown;
+  readonly actions: readonly string[];
+}): boolean | undefined =>
+  sink.backfill.reads ??
+  (sink.initial_backfill !== undefined && !sink.actions.includes('insert') ? true : undefined);
 
 /** What the format's schema makes of its own keys. */
 function optionsOf(format: MessageFormat, written: object): unknown {

@@ -2,7 +2,13 @@
 // wrong with it. Defaults are the schema's (config/schema/); here is none.
 import { matchesTable, tablePattern } from '../../core/selection.ts';
 import type { LogSettings } from '../../log/settings.ts';
-import type { ListenSettings, ServiceSettings, SinkSettings, TableOptions } from '../../pipeline/settings.ts';
+import type {
+  ListenSettings,
+  ServiceSettings,
+  SinkBackfill,
+  SinkSettings,
+  TableOptions,
+} from '../../pipeline/settings.ts';
 import { dataDirectory, stateFile, type LoadContext } from '../context.ts';
 import { checkFile } from '../file/check.ts';
 import { ConfigError, sortFaults, type Fault } from '../file/faults.ts';
@@ -128,6 +134,7 @@ const toSink = (
   start: config.start,
   selection: selectionOf(config),
   tables: tableOptions(config, filters),
+  backfill: backfillOf(config),
   actions: config.actions,
   ...(filters.where && { where: filters.where }),
   onAbsent: config.on_absent,
@@ -150,6 +157,15 @@ const toSink = (
   maxParked: config.max_parked,
   annotations: config.annotations,
   destination: toDestination(config, endpoints),
+});
+
+const backfillOf = ({ backfill, initial_backfill: initial }: SinkConfig): SinkBackfill => ({
+  ...(backfill.reads === undefined ? {} : { reads: backfill.reads }),
+  ...(initial === undefined ? {} : { initial }),
+  limits: {
+    queryTimeoutMs: backfill.query_timeout,
+    ...(backfill.max_rows_per_second === undefined ? {} : { maxRowsPerSecond: backfill.max_rows_per_second }),
+  },
 });
 
 /** Sequin's older spelling names the columns of the group beside `table`. */

@@ -43,6 +43,8 @@ type Options = {
   readonly where?: string | undefined;
   readonly where_moves: 'ignore' | 'convert';
   readonly deletes_outside: 'deliver' | 'drop';
+  readonly initial_backfill?: unknown;
+  readonly backfill: { readonly reads?: boolean | undefined };
 };
 
 export function selectionOf({ source, table, schema, partitions_have_identity: assured }: Source): Selection {
@@ -91,6 +93,9 @@ export function* tableFaults(sink: Source & Options): Generator<TableFault> {
       path: ['key_changes'],
       message: `split sends ${missing}s, which are not among the sink's actions`,
     };
+  }
+  if (sink.initial_backfill !== undefined && sink.backfill.reads === false) {
+    yield { path: ['initial_backfill'], message: 'this contradicts `backfill.reads: false`' };
   }
   yield* moveFaults(sink);
 }

@@ -264,11 +264,16 @@ export const wantedActions = (
   settings: Pick<SinkSettings, 'tables' | 'actions'>,
 ): readonly Action[] => actionsOf(optionsFor(relation, settings.tables), settings);
 
-/** Whoever takes inserts takes the rows that are there already. */
+/** Whoever takes inserts takes the rows that are there already, unless the sink says otherwise. */
+export const takesReads = (
+  table: TableOptions | undefined,
+  settings: Pick<SinkSettings, 'actions' | 'backfill'>,
+): boolean => settings.backfill.reads ?? actionsOf(table, settings).includes('insert');
+
 const readActions = (
   table: TableOptions | undefined,
-  settings: Pick<SinkSettings, 'actions'>,
-): readonly Action[] => (actionsOf(table, settings).includes('insert') ? ['read'] : []);
+  settings: Pick<SinkSettings, 'actions' | 'backfill'>,
+): readonly Action[] => (takesReads(table, settings) ? ['read'] : []);
 
 const actionsOf = (
   table: TableOptions | undefined,

@@ -42,6 +42,7 @@ export function whereStep(
         continue;
       }
       if (verdict === 'out' || verdict === 'in') {
+        row.verdict = verdict === 'in' ? 'pass' : 'drop';
         if (row.plan[SENT_AS[verdict]] === undefined) drop(rows, row);
         else row.moved = verdict;
         continue;

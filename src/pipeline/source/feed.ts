@@ -71,7 +71,9 @@ export class LogFeed {
   /** Told of a marker that proves the loop: it is not logged. */
   onProof: (content: string) => void = () => undefined;
   /** Told when the log ends with a whole transaction; undefined: nobody asks. */
-  onBoundary: ((timeline: number) => void) | undefined;
+  onBoundary: ((timeline: number, endLsn: Lsn) => void) | undefined;
+  /** Told once behind the next transaction, when the log ends with it: in the middle of a batch, most likely. */
+  onCommitted: (() => void) | undefined;
   readonly firstUses = new FirstUses();
   transactions = 0;
   changes = 0;
@@ -180,6 +182,7 @@ export class LogFeed {
           this.#inTransaction = false;
           this.#skipping = false;
           this.#skipBelow = 0;
+          if (this.onCommitted !== undefined) this.#tellCommitted();
           break;
         case MESSAGE.relation:
           return i;
@@ -308,8 +311,31 @@ export class LogFeed {
     if (start === end) return;
     const history = { epoch: this.#joint.epoch, timeline: this.#timeline };
     this.#log.append(buffer.subarray(start), end - start, history);
-    if (this.onBoundary !== undefined && !this.#log.context.inTransaction) this.onBoundary(this.#timeline);
+    const { inTransaction, lastEndLsn } = this.#log.context;
+    if (this.onBoundary !== undefined && !inTransaction) this.onBoundary(this.#timeline, lastEndLsn);
     this.#relations.appended(end);
+  }
+
+  #tellCommitted(): void {
+    this.flush();
+    const told = this.onCommitted;
+    this.onCommitted = undefined;
+    told?.();
+  }
+
+  /** May rows of backfills be appended now? Not into a transaction, of which a part may be in the log, or on its way there. */
+  get isBetween(): boolean {
+    const { inTransaction, epoch } = this.#log.context;
+    return (
+      !this.#inTransaction && this.#writer.length === 0 && !(inTransaction && epoch === this.#joint.epoch)
+    );
+  }
+
+  /** Rows that a backfill has read: whole frames. `endLsn`: all that they show was committed before. */
+  appendReads(frames: Buffer, length: number, endLsn: Lsn): void {
+    const { epoch, history } = this.#joint;
+    this.#log.append(frames, length, { epoch, timeline: history.current });
+    this.onBoundary?.(history.current, endLsn);
   }
 
   #begin(bytes: Buffer, start: number, end: number): void {

@@ -103,6 +103,11 @@ export class FlushKeeper {
     this.#onAppend?.();
   }
 
+  /** Rows of a backfill are in the log: of what Postgres may forget that says nothing. */
+  appendedReads(): void {
+    this.#onAppend?.();
+  }
+
   /** Is there more in the page cache than may be? */
   get behind(): boolean {
     return this.unsyncedBytes > MAX_UNSYNCED_BYTES;

@@ -5,6 +5,7 @@ import { TailraceError } from '../../core/errors.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
 import type { Followed, Primary } from '../../postgres/connection/hosts.ts';
+import type { Backfills } from './backfill/backfills.ts';
 import type { SlotKeeper } from '../../postgres/preflight/standby.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
@@ -26,6 +27,7 @@ import { keepStandbySlots } from './watch/standby-slots.ts';
 
 export type FollowPorts = JoinPorts & {
   readonly state: SourceState;
+  readonly backfills: Backfills;
   /** Everything up to here has come. */
   onReached(lsn: Lsn): void;
   /** For what may be said again on every connection. */
@@ -91,6 +93,19 @@ export async function follow(following: Following): Promise<void> {
     keeper.syncLoop(done.signal),
     keeper.flushLoop(stream, done.signal),
     budget.loop(state, warn, done.signal),
+    ports.backfills.follow(
+      {
+        options,
+        state,
+        opened,
+        followed: primary,
+        serverVersion,
+        gate: following.gate,
+        look: () => ports.looks.last,
+        logFailed: end,
+      },
+      done.signal,
+    ),
     // A server that fell silent leaves their questions unanswered: the end does not wait for them.
     ...[
       watchServer(

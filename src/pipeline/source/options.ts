@@ -12,7 +12,15 @@ import type { Store } from '../../store/sqlite.ts';
 /** What a source keeps beside its log. */
 export type SourceStore = Pick<
   Store,
-  'sinks' | 'gaps' | 'looks' | 'renumbered' | 'partings' | 'handovers' | 'standbySlots' | 'usedShapes'
+  | 'sinks'
+  | 'gaps'
+  | 'backfills'
+  | 'looks'
+  | 'renumbered'
+  | 'partings'
+  | 'handovers'
+  | 'standbySlots'
+  | 'usedShapes'
 >;
 
 export type SourceOptions = {

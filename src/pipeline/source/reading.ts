@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { maxLsn, type Lsn } from '../../core/lsn.ts';
 import { decodeRelation, MESSAGE } from '../../pgoutput/messages.ts';
+import type { StreamGate } from './backfill/stream-gate.ts';
 import type { Transcoder } from '../../postgres/encoding/transcoder.ts';
 import type { StreamBatch } from '../../postgres/replication/stream.ts';
 import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
@@ -26,6 +27,8 @@ export type Reading = {
   readonly describe: Describe;
   readonly partitions: PartitionWatch;
   readonly shapes: ShapesInUse | undefined;
+  /** Where rows of backfills come in. */
+  readonly gate: StreamGate;
   readonly ports: Pick<JoinPorts, 'options' | 'looks'> & {
     readonly state: SourceState;
     /** Everything up to here has come. */
@@ -35,7 +38,7 @@ export type Reading = {
 
 /** The hot loop: one block a batch. */
 export async function readAll(reading: Reading, signal: AbortSignal): Promise<void> {
-  const { source, transcoder, describe, partitions, shapes, looking, ports } = reading;
+  const { source, transcoder, describe, partitions, shapes, looking, gate, ports } = reading;
   const { feed, keeper, budget, log } = reading.opened;
   const proofs = openProofs(looking, ports);
   // A disk that the connection before this one found full.
@@ -45,6 +48,7 @@ export async function readAll(reading: Reading, signal: AbortSignal): Promise<vo
     if (came === undefined) return;
     proofs.received();
     const batch = transcoder === undefined ? came : await transcoder.inUtf8(came);
+    gate.take(batch);
     try {
       for (const enrichment of partitions.takeRenewed()) {
         const message = feed.messageOf(enrichment.relationId);
@@ -69,6 +73,7 @@ export async function readAll(reading: Reading, signal: AbortSignal): Promise<vo
     ports.onReached(maxLsn(source.walEnd, log.context.lastEndLsn));
     keeper.appended(source.walEnd, feed.openTransaction, feed.brought);
     partitions.reached = source.walEnd;
+    gate.taken(source.walEnd);
     while ((keeper.behind || budget.spent) && !signal.aborted) {
       if (budget.spent) source.waits?.();
       await sleep(ROOM_INTERVAL_MS);

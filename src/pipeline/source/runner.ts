@@ -13,6 +13,7 @@ import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { SourceLog } from './log.ts';
 import type { SourceOptions, SourceReady } from './options.ts';
 import { askedFor, DRAINED, drainedFault, DRAIN_INTERVAL_MS } from './drain.ts';
+import { Backfills } from './backfill/backfills.ts';
 import { Barrier } from './watch/barrier.ts';
 import { GapKeeper, GAPS_INTERVAL_MS } from './gaps.ts';
 import { followAlone } from './last-server.ts';
@@ -34,6 +35,8 @@ export interface Source {
   readonly ready: Promise<SourceReady>;
   /** Resolves after `stop`; rejects with TailraceError when the source cannot go on by itself. */
   readonly ended: Promise<void>;
+  /** The store has other backfills than before, or other states of them. */
+  backfillsChanged(): void;
   /** Stops reading, makes the log durable, confirms, closes. Safe to call again. */
   stop(): Promise<void>;
 }
@@ -48,6 +51,7 @@ export function startSource(options: SourceOptions): Source {
     status: () => run.status(),
     ready: ready.promise,
     ended,
+    backfillsChanged: () => run.backfillsChanged(),
     stop: async () => {
       run.stop();
       await ended.catch(() => undefined);
@@ -62,6 +66,7 @@ class SourceRun {
   readonly #gaps: GapKeeper;
   readonly #looks: LookKeeper;
   readonly #barrier: Barrier | undefined;
+  readonly #backfills: Backfills;
   #stopped: StoppedDecoding | undefined;
   #opened: SourceLog | undefined;
   #stream: ReplicationStream | undefined;
@@ -92,6 +97,7 @@ class SourceRun {
     this.#lines = new RepeatedLines(options.logger);
     this.#gaps = new GapKeeper(options, this.#state);
     this.#looks = new LookKeeper(options, this.#gaps);
+    this.#backfills = new Backfills(options);
     const { barrier } = options.settings;
     const warn = ({ code, message }: TailraceError): void =>
       this.#lines.say({ level: 'warn', message, fields: { code }, kind: code });
@@ -100,6 +106,10 @@ class SourceRun {
 
   stop(): void {
     this.#stopping.abort();
+  }
+
+  backfillsChanged(): void {
+    this.#backfills.changed();
   }
 
   status(): DatabaseStatus {
@@ -158,6 +168,7 @@ class SourceRun {
       state: this.#state,
       gaps: this.#gaps,
       looks: this.#looks,
+      backfills: this.#backfills,
       stopped: this.#stopped,
       opened: this.#opened,
       walsender: { ...this.#options.life, connection: ++this.#connections },
@@ -188,13 +199,12 @@ class SourceRun {
     if (barrier === undefined || !isNew) return;
     const { log, feed } = opened;
     barrier.follows(opened.systemIdentifier);
-    const add = (timeline: number): void => {
-      const { lastEndLsn: endLsn, epoch } = log.context;
-      barrier.add({ offset: log.writtenEnd, endLsn, epoch, timeline });
-    };
+    const add = (timeline: number, endLsn: Lsn): void =>
+      barrier.add({ offset: log.writtenEnd, endLsn, epoch: log.context.epoch, timeline });
     feed.onBoundary = add;
     // What it holds from before is let go as one.
-    if (!log.context.inTransaction && log.context.lastEndLsn > ZERO_LSN) add(log.context.timeline);
+    const { inTransaction, lastEndLsn, timeline } = log.context;
+    if (!inTransaction && lastEndLsn > ZERO_LSN) add(timeline, lastEndLsn);
   }
 
   /** Where spools have found no room, not again before something committed later than all that was there has come. */

@@ -19,6 +19,7 @@ import { isToBeAltered, letStandbysTakeOver } from '../../postgres/preflight/slo
 import type { Preflight } from '../../postgres/preflight/preflight.ts';
 import { slotKeeper } from '../../postgres/preflight/standby.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
+import { StreamGate } from './backfill/stream-gate.ts';
 import { anotherCluster } from './history/plan.ts';
 import { follow, tablePorts, type FollowPorts } from './following.ts';
 import { join, partWhereFound } from './joining.ts';
@@ -158,6 +159,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         describe,
         partitions,
         shapes,
+        gate: new StreamGate(opened, startLsn),
         markers,
         ports,
         keeper: slotKeeper(settings, {

@@ -98,6 +98,11 @@ export class SourceState {
     if (this.alarm(code, error) && error !== undefined) warn(error);
   }
 
+  /** What the first alarm among these says; undefined: none of them is raised. */
+  troubleAmong(codes: readonly string[]): string | undefined {
+    return codes.map((code) => this.#alarms.get(code)?.message).find((message) => message !== undefined);
+  }
+
   addStreamed(tables: readonly StreamedTable[]): void {
     this.#joined = [...this.#joined, ...tables].slice(-MAX_JOINED_TABLES);
   }

@@ -20,6 +20,8 @@ export type SourceThread = {
   readonly ready: Promise<SourceReady>;
   /** Rejects when the source cannot go on by itself. */
   readonly failed: Promise<never>;
+  /** The store has other backfills than before, or other states of them: the source looks at once. */
+  backfillsChanged(): void;
   /** Stops reading, makes the log durable, confirms, closes. Safe to call again. */
   stop(): Promise<void>;
 };
@@ -63,6 +65,7 @@ export function startSourceThread({ signals, logger, streamed, ...data }: Source
     status: () => status,
     ready: ready.promise,
     failed: failed.promise,
+    backfillsChanged: () => worker.postMessage({ type: 'backfillsChanged' } satisfies SourceWorkerCommand),
     stop: async () => {
       stopped = true;
       worker.postMessage({ type: 'stop' } satisfies SourceWorkerCommand);

@@ -30,7 +30,8 @@ export type SourceWorkerData = {
   readonly logLevel: string;
 };
 
-export type SourceWorkerCommand = { readonly type: 'stop' };
+/** backfillsChanged: the store has others than before, or other states of them. */
+export type SourceWorkerCommand = { readonly type: 'stop' | 'backfillsChanged' };
 
 export type SourceFault = {
   readonly code: string;
@@ -65,7 +66,14 @@ function main(): void {
   const status = (): void => post({ type: 'status', status: source.status() });
   const timer = setInterval(status, STATUS_INTERVAL_MS);
   port.on('message', (command: SourceWorkerCommand) => {
-    if (command.type === 'stop') void source.stop();
+    switch (command.type) {
+      case 'stop':
+        return void source.stop();
+      case 'backfillsChanged':
+        return source.backfillsChanged();
+      default:
+        return command.type satisfies never;
+    }
   });
   source.ready.then(
     (ready) => {

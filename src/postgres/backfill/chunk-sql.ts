@@ -65,17 +65,23 @@ export function chunkStatement(request: ChunkRequest, serverVersion: number): Ch
 
 type Range = { readonly from: string; readonly rest: string };
 
-function byKey({ table, cursor, size }: ChunkRequest): Range {
+/** What a filter may name beside the columns. https://www.postgresql.org/docs/current/ddl-system-columns.html */
+const SYSTEM_COLUMNS = ['tableoid', 'ctid', 'xmin', 'cmin', 'xmax', 'cmax']
+  .map((name) => `, r.${name}`)
+  .join('');
+
+function byKey({ table, cursor, size, where }: ChunkRequest): Range {
+  const all = `select r.*${where === undefined ? '' : SYSTEM_COLUMNS} from only ${name(table)} r`;
   const key = table.key.map((one) => column(one.name)).join(', ');
   const literals = (values: readonly string[]): string =>
     `(${values.map((value, i) => `${escapeLiteral(value)}::${table.key[i]!.type}`).join(', ')})`;
   const rest = ` order by ${key}`;
   if (cursor?.by === 'rows') {
     const chosen = cursor.keys.slice(0, ROWS_AT_ONCE).map(literals).join(', ');
-    return { from: `(select * from only ${name(table)} r where (${key}) in (${chosen})) r`, rest };
+    return { from: `(${all} where (${key}) in (${chosen})) r`, rest };
   }
   const after = cursor?.by === 'key' ? ` where (${key}) > ${literals(cursor.values)}` : '';
-  return { from: `(select * from only ${name(table)} r${after} order by ${key} limit ${size}) r`, rest };
+  return { from: `(${all}${after} order by ${key} limit ${size}) r`, rest };
 }
 
 function byPages({ table, cursor, size }: ChunkRequest, serverVersion: number): Range {

@@ -1,14 +1,17 @@
 // Why a table cannot be read for a backfill, with the cure: judged by SQLSTATE and routine.
 import { escapeIdentifier } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
+import type { TableName } from '../../core/selection.ts';
 import { sqlStateOf } from '../connection/fault.ts';
-import type { BackfillTable } from './table.ts';
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const INSUFFICIENT_PRIVILEGE = '42501';
 const UNDEFINED_TABLE = '42P01';
 /** Who looks at policies, in every version: https://github.com/postgres/postgres/blob/REL_18_STABLE/src/backend/utils/misc/rls.c */
 const POLICY_ROUTINE = 'check_enable_rls';
+
+export const ROW_SECURITY = 'ROW_SECURITY';
+export const TABLE_GONE = 'TABLE_GONE';
 
 const field = (error: unknown, name: 'routine' | 'message'): string => {
   const value = error instanceof Error ? (error as unknown as Record<string, unknown>)[name] : undefined;
@@ -22,7 +25,7 @@ export function readFault(
     table,
     where,
     role,
-  }: { readonly table: BackfillTable; readonly where: string | undefined; readonly role: string },
+  }: { readonly table: TableName; readonly where: string | undefined; readonly role: string },
 ): unknown {
   const state = sqlStateOf(error);
   if (state === undefined) return error;
@@ -32,14 +35,14 @@ export function readFault(
   const sqlName = `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`;
   if (state === UNDEFINED_TABLE) {
     return fault(
-      'TABLE_GONE',
+      TABLE_GONE,
       `${schema}.${name} is not there any more`,
       'it was dropped or renamed: begin a backfill of what there is now',
     );
   }
   if (state === INSUFFICIENT_PRIVILEGE && field(error, 'routine') === POLICY_ROUTINE) {
     return fault(
-      'ROW_SECURITY',
+      ROW_SECURITY,
       `row-level security hides rows of ${schema}.${name} from our role, which the stream sends all the same`,
       `a backfill would miss them. As a superuser: ALTER ROLE ${escapeIdentifier(role)} BYPASSRLS;`,
     );

@@ -88,7 +88,10 @@ type PublishedRow = {
   readonly columns: RawRelation['columns'] | null;
 };
 
-/** An index that orders all rows, in the way that its columns' types are ordered: the shortest of the most telling. */
+/**
+ * An index that orders all rows, in the way that its columns' types are ordered: the one that old rows in the stream are known by, else the
+ * primary key, else the shortest.
+ */
 const KEY = `(
   select json_agg(json_build_object('name', a.attname, 'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname)) order by k.place)
   from (
@@ -99,7 +102,7 @@ const KEY = `(
         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = u.attnum
         join pg_opclass o on o.oid = u.opclass
         where u.place <= i.indnkeyatts and not (a.attnotnull and o.opcdefault and u.colloid = a.attcollation))
-    order by i.indisprimary desc, i.indisreplident desc, i.indnkeyatts, i.indexrelid limit 1
+    order by i.indisreplident desc, i.indisprimary desc, i.indnkeyatts, i.indexrelid limit 1
   ) best
   cross join unnest(best.attnums) with ordinality k (attnum, place)
   join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum

@@ -221,8 +221,6 @@ describe('what the console exports', () => {
     ['transforms:', 'transforms: [{ name: f }]', 'this version does not have this yet'],
     ['change_retentions: []', 'change_retentions: [{ name: a }]', 'this version does not have this yet'],
     ['filters: []', 'filters: [{ column_name: a }]', 'this version does not have this yet'],
-    ['initial_backfill: false', 'initial_backfill: true', 'this version does not have this yet'],
-    ['initial_backfill: []', 'initial_backfill: [{ table: a.b }]', 'this version does not have this yet'],
     ['path:\n', 'path: /hook\n', 'write the path into url'],
     ['local: false', 'local: "true"', "Sequin Cloud's tunnels are not here: write url"],
     ['schema: Depot', 'schema: Depot\n    table: plain', 'table says this already: give one of the two'],

@@ -4,6 +4,7 @@ import { toLsn, ZERO_LSN } from '../../../src/core/lsn.ts';
 import { isLost } from '../../../src/core/partings.ts';
 import { formatPosition } from '../../../src/core/position.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
+import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { begin, commit, openTestLog, append, scratchDirectory } from '../../log/stream.ts';
 import { openLogReader, type LogBlock } from '../../../src/log/reader.ts';
 import { describeTable, sinkIntake, type IntakeOptions } from '../../support/intake.ts';
@@ -115,6 +116,14 @@ test('rows for other sinks are passed over, and so are all for a sink that takes
   expect(h.letIn().map(summary)).toEqual(['0:0/1:1 read public.t1:b']);
   expect((await walked(contents, { settings: { actions: ['update'] } })).letIn()).toEqual([]);
   expect(formatPosition(h.walker.head.position)).toBe('0:0/1:2');
+});
+
+test('a sink may say whether it gets them, whatever actions it takes', async () => {
+  const reads = async (settings: Partial<SinkSettings>) =>
+    (await walked([readsOf({ rows: [['a', 'x']] })], { settings })).letIn().length;
+  const backfill = (reads: boolean) => ({ reads, limits: { queryTimeoutMs: 5000 } });
+  expect(await reads({ backfill: backfill(false) })).toBe(0);
+  expect(await reads({ backfill: backfill(true), actions: ['delete'] })).toBe(1);
 });
 
 test('the shape that a row was read in does not become that of the stream', async () => {

@@ -10,6 +10,7 @@ import type { SourceLog } from '../../../src/pipeline/source/log.ts';
 import type { SourceOptions, SourceReady } from '../../../src/pipeline/source/options.ts';
 import type { StoppedDecoding } from '../../../src/pipeline/source/joining.ts';
 import { runSession, type SessionPorts } from '../../../src/pipeline/source/session.ts';
+import { Backfills } from '../../../src/pipeline/source/backfill/backfills.ts';
 import { GapKeeper } from '../../../src/pipeline/source/gaps.ts';
 import { LookKeeper } from '../../../src/pipeline/source/looks.ts';
 import { SourceState } from '../../../src/pipeline/source/status.ts';
@@ -111,6 +112,7 @@ function keepers(
   SessionPorts,
   | 'gaps'
   | 'looks'
+  | 'backfills'
   | 'stopped'
   | 'isFollowedAlone'
   | 'walsender'
@@ -130,7 +132,7 @@ function keepers(
     lines: new RepeatedLines(options.logger),
     onReached: () => undefined,
   };
-  return { gaps, looks, ...ports };
+  return { gaps, looks, backfills: new Backfills(options), ...ports };
 }
 
 function start({ before, stopped, ...changes }: Changes = {}): Session {

@@ -42,6 +42,8 @@ export type Facts = {
   /** Everything before this has come, and no transaction is in the middle. */
   readonly reached: Lsn;
   readonly walBlockBytes: number;
+  /** Changes that may have been of any row do not count: it has been read again often enough. */
+  readonly isForced?: boolean;
 };
 
 /**
@@ -51,11 +53,13 @@ export type Facts = {
 export type Admission =
   | { readonly verdict: 'wait' }
   | { readonly verdict: 'again'; readonly why: 'not visible yet' | 'all changed' }
-  | {
-      readonly verdict: 'let in';
-      readonly kept: readonly number[];
-      readonly partly: readonly (readonly string[])[];
-    };
+  | LetIn;
+
+export type LetIn = {
+  readonly verdict: 'let in';
+  readonly kept: readonly number[];
+  readonly partly: readonly (readonly string[])[];
+};
 
 const EVENT = createRowEvent();
 
@@ -63,7 +67,8 @@ export function admit(facts: Facts): Admission {
   const { window, chunk, streamed, watch, reached } = facts;
   // It does not get better by waiting.
   if (!showsAllBefore(facts)) return { verdict: 'again', why: 'not visible yet' };
-  if (watch.hasChangedAll(window.changes)) return { verdict: 'again', why: 'all changed' };
+  if (facts.isForced !== true && watch.hasChangedAll(window.changes))
+    return { verdict: 'again', why: 'all changed' };
   if (reached < lastEnd(chunk.watermark, facts.walBlockBytes)) return { verdict: 'wait' };
   // What no statement has seen, no later one need be asked for.
   streamed.shown(chunk.snapshot);

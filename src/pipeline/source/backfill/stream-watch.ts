@@ -1,5 +1,6 @@
 // What the stream brings while backfills read, told to those who have to know: transactions, and changes of the tables that are read. A
 // batch is looked through only while there is a backfill: without one the stream costs what it did.
+import { ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import {
   decodeBegin,
   decodeRelation,
@@ -14,8 +15,11 @@ import type { TableWatch } from './table-watch.ts';
 
 export class StreamWatch {
   readonly #streamed: Pick<StreamedTransactions, 'came'>;
-  /** By the ids that the stream has for them. Several backfills of one table share its watch. */
-  readonly #tables = new Map<number, TableWatch>();
+  /** By the ids that the stream has for them: one for each backfill of a table, and for each partition that it has under one id. */
+  readonly #tables = new Map<number, readonly TableWatch[]>();
+
+  /** Of the transaction that came last. */
+  commitLsn: Lsn = ZERO_LSN;
 
   constructor(streamed: Pick<StreamedTransactions, 'came'>) {
     this.#streamed = streamed;
@@ -26,11 +30,13 @@ export class StreamWatch {
    * come again.
    */
   watch(relationId: number, table: TableWatch, inForce: Buffer | undefined): void {
-    this.#tables.set(relationId, table);
+    this.#tables.set(relationId, [...(this.#tables.get(relationId) ?? []), table]);
     if (inForce !== undefined) table.relation(decodeRelation(inForce, 0, inForce.length));
   }
-  unwatch(relationId: number): void {
-    this.#tables.delete(relationId);
+  unwatch(relationId: number, table: TableWatch): void {
+    const left = (this.#tables.get(relationId) ?? []).filter((other) => other !== table);
+    if (left.length === 0) this.#tables.delete(relationId);
+    else this.#tables.set(relationId, left);
   }
 
   /** Before the batch is taken into the log. */
@@ -40,7 +46,8 @@ export class StreamWatch {
       const start = starts[i]!;
       if (kinds[i] === RANGE.whole) this.#message(bytes, start, ends[i]!);
       // Of a row too large to be kept whole nobody knows which it is.
-      else if (kinds[i] === RANGE.first && isRow(bytes[start]!)) this.#tableOf(bytes, start)?.any();
+      else if (kinds[i] === RANGE.first && isRow(bytes[start]!))
+        for (const table of this.#tablesOf(bytes, start)) table.any();
     }
   }
 
@@ -49,23 +56,29 @@ export class StreamWatch {
       case MESSAGE.insert:
       case MESSAGE.update:
       case MESSAGE.delete:
-        this.#tableOf(bytes, start)?.row(bytes, start, end);
+        for (const table of this.#tablesOf(bytes, start)) table.row(bytes, start, end);
         break;
-      case MESSAGE.begin:
-        this.#streamed.came(decodeBegin(bytes, start, end).xid);
+      case MESSAGE.begin: {
+        const { xid, commitLsn } = decodeBegin(bytes, start, end);
+        this.#streamed.came(xid);
+        this.commitLsn = commitLsn;
         break;
+      }
       case MESSAGE.relation: {
         const relation = decodeRelation(bytes, start, end);
-        this.#tables.get(relation.id)?.relation(relation);
+        for (const table of this.#tables.get(relation.id) ?? NONE) table.relation(relation);
         break;
       }
       case MESSAGE.truncate:
-        for (const id of decodeTruncate(bytes, start, end).relationIds) this.#tables.get(id)?.any();
+        for (const id of decodeTruncate(bytes, start, end).relationIds)
+          for (const table of this.#tables.get(id) ?? NONE) table.any();
         break;
       default:
     }
   }
 
-  #tableOf = (bytes: Buffer, start: number): TableWatch | undefined =>
-    this.#tables.get(relationIdOfRow(bytes, start));
+  #tablesOf = (bytes: Buffer, start: number): readonly TableWatch[] =>
+    this.#tables.get(relationIdOfRow(bytes, start)) ?? NONE;
 }
+
+const NONE: readonly TableWatch[] = [];

@@ -24,6 +24,16 @@ export class StreamedTransactions {
     for (let xid = atStart.xmax; xid < begun; xid++) this.#suspects.add(Number(BigInt.asUintN(32, xid)));
   }
 
+  /** The suspects among these had not been committed after every transaction was kept, or are no transactions of this database. */
+  cleared(xids: readonly number[]): void {
+    for (const xid of xids) this.#suspects.delete(xid);
+  }
+
+  /** Does one of the suspects have to be cleared, or to end, before a snapshot is believed? */
+  get hasSuspects(): boolean {
+    return this.#suspects.size > 0;
+  }
+
   /** Their count so far: what was brought before has a smaller number. */
   get count(): number {
     return this.#dropped + this.#count;

@@ -65,7 +65,10 @@ export class TableWatch {
     decodeRow(bytes, start, end, EVENT);
     const { hasNew, newTuple, oldKind, oldTuple } = EVENT;
     const old = oldKind === 'none' ? undefined : keyTexts(EVENT, oldTuple, undefined, indexes);
-    if (oldKind !== 'none' && (old === undefined || !this.#areInOldRows)) return void (this.#allAt = at);
+    // Without its old key in the stream, a row may have been any other before.
+    const isNew = oldKind === 'none' && EVENT.action === 'insert';
+    if (!isNew && !this.#areInOldRows) return void (this.#allAt = at);
+    if (oldKind !== 'none' && old === undefined) return void (this.#allAt = at);
     if (!hasNew) return this.#note(joined(old!), { at, said: 'gone' });
     const now = keyTexts(EVENT, newTuple, oldKind === 'none' ? undefined : oldTuple, indexes);
     if (now === undefined) return void (this.#allAt = at);

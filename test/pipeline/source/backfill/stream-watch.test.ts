@@ -54,7 +54,7 @@ test('transactions are counted, and changes of the watched table alone are remem
   expect(streamed.count).toBe(1);
   expect(watch.fateOf('2:Ã¤', 0)).toBe('newer came');
   expect(watch.fateOf('1:b', 0)).toBe('let in');
-  watching.unwatch(1);
+  watching.unwatch(1, watch);
   watching.take(batchOf([insertMessage(1, ['c', 'x'])]));
   expect(watch.now).toBe(1);
 });

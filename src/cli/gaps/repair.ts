@@ -1,0 +1,63 @@
+// `tailrace repair`: the rows that a gap can concern are read again.
+import type { StartedRepair } from '../../pipeline/service/repairs.ts';
+import { table, widthOf } from '../layout.ts';
+import { EXIT, painterFor, usageError, writeJson, writeLine, type CliPorts } from '../ports.ts';
+import { askAll, connectToService, databasePath, type ServiceOptions } from '../service-client.ts';
+import type { GapDocument } from '../../pipeline/service/gap-document.ts';
+
+export type RepairOptions = ServiceOptions & {
+  readonly gap?: number;
+  readonly dryRun?: boolean;
+  readonly whole?: boolean;
+};
+
+/** Its tables are looked at on the server first, one after the other. */
+const LOOK_TIMEOUT_MS = 5 * 60_000;
+
+export async function repair(database: string, options: RepairOptions, ports: CliPorts): Promise<number> {
+  const service = await connectToService(options, ports);
+  const path = `${databasePath(database)}/gaps`;
+  const gap = options.gap ?? onlyGap(await askAll<GapDocument>(service, path, 'gaps'));
+  const { dryRun = false, whole = false } = options;
+  const answer = await service.ask(`${path}/${gap}/repair`, {
+    method: 'POST',
+    body: { dry_run: dryRun, whole },
+    timeoutMs: LOOK_TIMEOUT_MS,
+  });
+  const started = answer as unknown as StartedRepair;
+  if (options.json === true) writeJson(ports.stdout, started, 2);
+  else show(started, ports);
+  return EXIT.ok;
+}
+
+function onlyGap(gaps: readonly GapDocument[]): number {
+  const left = gaps.filter(({ to, repair }) => to !== null && repair?.state !== 'completed');
+  const [gap] = left;
+  if (gap !== undefined && left.length === 1) return gap.id;
+  throw usageError(
+    gap === undefined ? 'there is no gap to repair' : 'there are several gaps',
+    gap === undefined
+      ? 'tailrace gaps list --all shows every gap, and which goes on'
+      : `name one with --gap: ${left.map(({ id, name }) => `${id} (${name})`).join(', ')}`,
+  );
+}
+
+function show({ gap, backfill, sinks, tables, notes }: StartedRepair, ports: CliPorts): void {
+  const paint = painterFor(ports.stdout, ports.env);
+  const rows = [
+    ['TABLE', 'ROWS TO READ', 'OF WHICH ARE SENT'],
+    ...tables.map((each) => [
+      each.table,
+      each.estimated_rows === null ? '-' : `about ${Math.round(each.estimated_rows).toLocaleString('en-US')}`,
+      each.where ?? 'all',
+    ]),
+  ];
+  for (const line of table(paint, rows, widthOf(ports.stdout))) writeLine(ports.stdout, line);
+  for (const note of notes) writeLine(ports.stderr, `note: ${note}`);
+  if (backfill === null) {
+    writeLine(ports.stdout, `gap ${gap} would be repaired for ${sinks.join(', ')}; nothing was begun`);
+    return;
+  }
+  writeLine(ports.stdout, `backfill ${backfill} repairs gap ${gap} for ${sinks.join(', ')}`);
+  writeLine(ports.stdout, `tailrace backfill show ${backfill} --watch says how far it is`);
+}

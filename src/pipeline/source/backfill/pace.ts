@@ -1,0 +1,31 @@
+// How fast rows may be read. Pure: the clock is an argument.
+
+/** A chunk is at most what may be read in this time. */
+const CHUNK_SHARE_MS = 500;
+
+/** Rows of one chunk, where so many may be read a second. */
+export const maxChunkRows = (rowsPerSecond: number | undefined, maxRows: number): number =>
+  rowsPerSecond === undefined
+    ? maxRows
+    : Math.max(1, Math.min(maxRows, Math.floor((rowsPerSecond * CHUNK_SHARE_MS) / 1000)));
+
+export class Pace {
+  readonly #rowsPerSecond: number | undefined;
+  /** From when on the next chunk may be read. */
+  #nextAtMs = 0;
+
+  constructor(rowsPerSecond: number | undefined) {
+    this.#rowsPerSecond = rowsPerSecond;
+  }
+
+  /** For how long to wait. */
+  waitMs(nowMs: number): number {
+    return Math.max(0, this.#nextAtMs - nowMs);
+  }
+
+  /** What was not read in time is not made good later. */
+  hasRead(rows: number, nowMs: number): void {
+    if (this.#rowsPerSecond === undefined) return;
+    this.#nextAtMs = Math.max(this.#nextAtMs, nowMs) + (rows * 1000) / this.#rowsPerSecond;
+  }
+}

@@ -1,0 +1,74 @@
+// What the store remembers of backfills, brought together with what the log holds of them, and with the history that it goes on in.
+import { isOver, type Backfill, type BackfillTableStatus } from '../../../core/backfill.ts';
+import type { Logger } from 'pino';
+import type { LogSignals } from '../../../log/signals.ts';
+import type { SourceLog } from '../log.ts';
+import type { SourceOptions } from '../options.ts';
+import { anew, firstPlace, placedIn, withoutLost, type PlacedProgress } from './place.ts';
+import { progressKey, recallProgress, type LoggedProgress } from './recall.ts';
+
+type Ports = Pick<SourceOptions, 'settings' | 'store'> & {
+  readonly signals: LogSignals;
+  readonly logger: Pick<Logger, 'warn'>;
+};
+
+/**
+ * `isKnown`: the store has all that the log holds. Before anything is appended behind that. Rejects with TailraceError where the log cannot
+ * be read.
+ */
+export async function reconcile(
+  { settings, store, signals, logger }: Ports,
+  opened: Pick<SourceLog, 'log' | 'directory'>,
+  { isKnown }: { readonly isKnown: boolean },
+): Promise<void> {
+  const { log, directory } = opened;
+  const { recovered, birth, partings } = log;
+  const backfills = store.backfills
+    .list(settings.name)
+    .filter(({ state }) => state !== 'cancelled')
+    .map((backfill) => ({ backfill, tables: begunOf(backfill) }))
+    .filter(({ tables }) => tables.length > 0);
+  if (backfills.length === 0) return;
+  // Of a log that has lost what was durable, nobody knows what else it had: what it still has is believed.
+  const isCut = recovered.damaged || recovered.behind;
+  const open = backfills.filter(({ backfill }) => !isOver(backfill.state)).flatMap(({ tables }) => tables);
+  const from = isCut ? 0 : Math.min(...open.map(({ progress }) => progress.cursor.offset));
+  const logged: ReadonlyMap<string, LoggedProgress> =
+    isKnown || open.length === 0 ? new Map() : await recallProgress(directory, signals, from);
+  for (const { backfill, tables } of backfills) {
+    let isReadAgain = false;
+    for (const { table, progress } of tables) {
+      const found = logged.get(progressKey(backfill.id, table))?.progress;
+      let next = found === undefined ? undefined : later(found, progress);
+      if (!isKnown && !isOver(backfill.state)) {
+        const isLost = progress.cursor.life !== birth.life || (isCut && found === undefined);
+        if (isLost)
+          next = anew(progress, {
+            ...firstPlace(birth.life, log.writtenEnd),
+            turn: progress.cursor.turn + 1,
+          });
+      }
+      const back = withoutLost(next ?? progress, partings);
+      if (back !== undefined) isReadAgain = true;
+      if ((back ?? next) !== undefined) store.backfills.note(backfill.id, table, (back ?? next)!);
+    }
+    if (!isReadAgain) continue;
+    const message = 'rows that it had read are of a history that is lost: they are read again';
+    logger.warn({ database: settings.name, backfill: backfill.id }, `backfill ${backfill.id}: ${message}`);
+    store.backfills.reopen(backfill.id, message);
+  }
+}
+
+type Begun = { readonly table: BackfillTableStatus; readonly progress: PlacedProgress };
+
+const begunOf = ({ tables = [] }: Backfill): readonly Begun[] =>
+  tables.flatMap((table) => {
+    const progress = placedIn(table);
+    return progress === undefined ? [] : [{ table, progress }];
+  });
+
+/** What the log says, with the marks that only the store has. Undefined: the store says as much. */
+function later(logged: PlacedProgress, stored: PlacedProgress): PlacedProgress | undefined {
+  if (logged.appended <= stored.appended && stored.cursor.turn >= logged.cursor.turn) return undefined;
+  return { ...logged, cursor: { ...logged.cursor, marks: stored.cursor.marks } };
+}

@@ -1,0 +1,236 @@
+// One backfill while a connection streams: its own session to read by, its tables one after the other, its progress written down.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from 'pg';
+import { NO_PROGRESS, type Backfill, type BackfillTableStatus } from '../../../core/backfill.ts';
+import { steadyMs, wallTime } from '../../../core/clock.ts';
+import type { Look } from '../../../core/look.ts';
+import { selects, type TableName } from '../../../core/selection.ts';
+import { beginReading, type ChunkLimits } from '../../../postgres/backfill/chunk-reader.ts';
+import { estimateOf } from '../../../postgres/backfill/requirements.ts';
+import { leavesOf } from '../../../postgres/backfill/table.ts';
+import { closeConnection, connectOrdinary } from '../../../postgres/connection/connection.ts';
+import type { Followed } from '../../../postgres/connection/hosts.ts';
+import type { SourceLog } from '../log.ts';
+import type { SourceOptions } from '../options.ts';
+import type { SourceState } from '../status.ts';
+import { LoadGuard } from './guard.ts';
+import { maxChunkRows, Pace } from './pace.ts';
+import type { Progressing } from './pass.ts';
+import { firstPlace, marked, placedIn, type PlacedProgress } from './place.ts';
+import type { StreamGate } from './stream-gate.ts';
+import type { StreamedTransactions } from './streamed-transactions.ts';
+import type { StreamWatch } from './stream-watch.ts';
+import { readTable, type TablePorts } from './table-run.ts';
+
+/** What the backfills of one connection share. */
+export type BackfillConnection = {
+  readonly options: Pick<
+    SourceOptions,
+    'settings' | 'store' | 'selections' | 'signals' | 'sinkSlots' | 'logger'
+  >;
+  readonly state: SourceState;
+  readonly opened: SourceLog;
+  readonly followed: Pick<Followed, 'target' | 'inRecovery'>;
+  readonly serverVersion: number;
+  readonly gate: StreamGate;
+  /** The last one that was taken. */
+  look(): Look | undefined;
+  logFailed(error: unknown): void;
+};
+
+export type Watching = { readonly watching: StreamWatch; readonly streamed: StreamedTransactions };
+
+/** Of a chunk's rows in memory: two chunks are. */
+const MAX_CHUNK_BYTES = 2 * 1024 * 1024;
+const MAX_CHUNK_ROWS = 20_000;
+/** A chunk is to take a part of the time that a statement may. */
+const TARGET_SHARE = 0.1;
+/** Progress is written down so often. */
+const NOTE_INTERVAL_MS = 1_000;
+/** While it waits, how often to look whether it may go on. */
+const TROUBLE_INTERVAL_MS = 250;
+
+/** Resolves when all its tables are in the log, durably. Rejects with TailraceError or what `pg` throws, or when `signal` aborts. */
+export async function runBackfill(
+  backfill: Backfill,
+  connection: BackfillConnection,
+  watch: (client: Client) => Promise<Watching>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { options, opened, followed } = connection;
+  const { store, settings } = options;
+  const limits = limitsOf(backfill);
+  const client = await connectOrdinary(settings, followed.target);
+  client.on('error', () => undefined);
+  // What the server is about need not be waited for.
+  const onAbort = (): void => void closeConnection(client);
+  signal.addEventListener('abort', onAbort);
+  try {
+    signal.throwIfAborted();
+    await beginReading(client, limits);
+    const { watching, streamed } = await watch(client);
+    const tables = backfill.tables ?? setTables(backfill, connection);
+    const tellHold = holder(backfill.id, connection);
+    const ready = readiness(backfill, connection, tellHold);
+    for (const request of tables) {
+      if (request.progress.endedAt !== undefined) continue;
+      const state = await begin(request, client, connection);
+      const noting = new Noting(backfill.id, request, state, connection);
+      const ports: TablePorts = {
+        id: backfill.id,
+        sinks: backfill.sinks,
+        client,
+        gate: connection.gate,
+        opened,
+        feed: opened.feed,
+        streamed,
+        watching,
+        readFrom: followed.inRecovery ? 'standby' : 'primary',
+        walBlockBytes: await walBlockBytes(client),
+        context: {
+          publication: settings.publication.name,
+          serverVersion: connection.serverVersion,
+          role: settings.username,
+        },
+        limits,
+        ...ready,
+        hold: tellHold,
+        between: () => noting.now(),
+        note: () => noting.write(),
+        logFailed: connection.logFailed,
+      };
+      try {
+        const keys = store.backfills.keys(backfill.id, request);
+        await readTable({ request, keys, state }, ports, signal);
+        state.progress = { ...state.progress, endedAt: wallTime().toISOString() };
+      } finally {
+        // Whoever goes on does so from here, and not from the last second; where that cannot be written, from the log.
+        await noting.write().catch((error: unknown) => {
+          if (state.progress.endedAt !== undefined) throw error;
+        });
+      }
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    await closeConnection(client);
+  }
+}
+
+function limitsOf({ limits }: Backfill): ChunkLimits {
+  const { queryTimeoutMs, maxRowsPerSecond } = limits;
+  return {
+    statementTimeoutMs: queryTimeoutMs,
+    targetMs: queryTimeoutMs * TARGET_SHARE,
+    maxRows: maxChunkRows(maxRowsPerSecond, MAX_CHUNK_ROWS),
+    maxBytes: MAX_CHUNK_BYTES,
+  };
+}
+
+const walBlockBytes = async (client: Client): Promise<number> =>
+  (await client.query<{ bytes: number }>(`select current_setting('wal_block_size')::int as bytes`)).rows[0]!
+    .bytes;
+
+/** All tables that its sinks take, as the publication carries them now. */
+function setTables(
+  { id, sinks }: Backfill,
+  { options, look }: BackfillConnection,
+): readonly BackfillTableStatus[] {
+  const { selections, sinkSlots, store } = options;
+  const wanted = [...sinkSlots.keys()].flatMap((name, i) =>
+    sinks.length === 0 || sinks.includes(name) ? (selections[i] ?? []) : [],
+  );
+  const isWanted = (name: TableName): boolean => wanted.some((selection) => selects(selection, name));
+  const tables = (look()?.catalog.tables ?? []).flatMap((carried): readonly TableName[] =>
+    isWanted(carried) || carried.above?.some(isWanted) === true
+      ? [carried]
+      : (carried.partitions ?? []).filter(isWanted),
+  );
+  const names = tables.map(({ schema, table }) => ({ schema, table }));
+  store.backfills.setTables(id, names);
+  return names.map((name) => ({ ...name, progress: NO_PROGRESS }));
+}
+
+async function begin(
+  request: BackfillTableStatus,
+  client: Client,
+  { opened: { log } }: BackfillConnection,
+): Promise<Progressing> {
+  const placed = placedIn(request);
+  if (placed !== undefined) return { progress: placed };
+  const leaves = await leavesOf(client, request);
+  const estimatedRows = await estimateOf(client, leaves ?? []);
+  const progress: PlacedProgress = {
+    ...request.progress,
+    ...(estimatedRows === undefined ? {} : { estimatedRows }),
+    startedAt: wallTime().toISOString(),
+    cursor: firstPlace(log.birth.life, log.writtenEnd),
+  };
+  return { progress };
+}
+
+/** Says what keeps a backfill waiting, where that is something else than before. */
+function holder(id: string, { options: { store } }: BackfillConnection): (why: string | undefined) => void {
+  let said: string | undefined;
+  return (why) => {
+    if (why !== said) store.backfills.hold(id, why);
+    said = why;
+  };
+}
+
+function readiness(
+  { sinks, limits }: Backfill,
+  { options, state, opened }: BackfillConnection,
+  hold: (why: string | undefined) => void,
+): Pick<TablePorts, 'ready' | 'hasRead'> {
+  const pace = new Pace(limits.maxRowsPerSecond);
+  const { signals, sinkSlots } = options;
+  const guard = new LoadGuard(sinks, { state, log: opened.log, signals, sinkSlots });
+  return {
+    ready: async (signal) => {
+      const waitMs = pace.waitMs(steadyMs());
+      if (waitMs > 0) await sleep(waitMs, undefined, { signal });
+      let trouble = guard.trouble();
+      if (trouble === undefined) return;
+      for (; trouble !== undefined; trouble = guard.trouble()) {
+        hold(trouble);
+        await sleep(TROUBLE_INTERVAL_MS, undefined, { signal });
+      }
+      hold(undefined);
+    },
+    hasRead: (rows) => pace.hasRead(rows, steadyMs()),
+  };
+}
+
+/** Writes the progress of a table into the store, once the log has its rows durably. */
+class Noting {
+  readonly #id: string;
+  readonly #table: TableName;
+  readonly #state: Progressing;
+  readonly #connection: BackfillConnection;
+  #atMs = steadyMs();
+
+  constructor(id: string, table: TableName, state: Progressing, connection: BackfillConnection) {
+    this.#id = id;
+    this.#table = table;
+    this.#state = state;
+    this.#connection = connection;
+  }
+
+  /** Where it is time to. */
+  async now(): Promise<void> {
+    if (steadyMs() - this.#atMs >= NOTE_INTERVAL_MS) await this.write();
+  }
+
+  async write(): Promise<void> {
+    const { opened, options } = this.#connection;
+    this.#atMs = steadyMs();
+    const { progress } = this.#state;
+    const end = opened.log.writtenEnd;
+    await opened.keeper.sync();
+    const noted = { ...progress, cursor: marked(progress.cursor, end) };
+    options.store.backfills.note(this.#id, this.#table, noted);
+    // What was appended meanwhile has marks of its own, later.
+    const { marks } = noted.cursor;
+    this.#state.progress = { ...this.#state.progress, cursor: { ...this.#state.progress.cursor, marks } };
+  }
+}

@@ -1,0 +1,130 @@
+// Reads one table of a backfill: each of its partitions in turn, what comes and goes meanwhile, and from where it was left.
+import type { BackfillTableStatus } from '../../../core/backfill.ts';
+import { TailraceError } from '../../../core/errors.ts';
+import { formatTableName } from '../../../core/selection.ts';
+import {
+  ChunkReader,
+  type ChunkLimits,
+  type ReadingContext,
+} from '../../../postgres/backfill/chunk-reader.ts';
+import { conditionOf } from '../../../postgres/backfill/conditions.ts';
+import { TABLE_GONE } from '../../../postgres/backfill/faults.ts';
+import { requireConditions } from '../../../postgres/backfill/requirements.ts';
+import { leavesOf, readBackfillTable, type BackfillTable } from '../../../postgres/backfill/table.ts';
+import { enrichWithLineage } from '../../../postgres/catalog.ts';
+import type { LogFeed } from '../feed.ts';
+import { noted } from './appending.ts';
+import { describeReads } from './chunk-block.ts';
+import { Pass, type PassedTable, type PassPorts, type Progressing } from './pass.ts';
+import { continues, type LeafPlace } from './place.ts';
+import type { StreamWatch } from './stream-watch.ts';
+import { TableWatch } from './table-watch.ts';
+
+export type TablePorts = PassPorts & {
+  readonly context: ReadingContext;
+  readonly limits: ChunkLimits;
+  readonly watching: StreamWatch;
+  readonly feed: Pick<LogFeed, 'messageOf'>;
+  /** Writes the progress down, durably. */
+  note(): Promise<void>;
+};
+
+export type RunTable = {
+  readonly request: BackfillTableStatus;
+  readonly keys: PassedTable['keys'];
+  readonly state: Progressing;
+};
+
+/** Until all of it is in the log. Rejects with TailraceError or what `pg` throws, or when `signal` aborts. */
+export async function readTable(run: RunTable, ports: TablePorts, signal: AbortSignal): Promise<void> {
+  const { request, state } = run;
+  const name = formatTableName(request);
+  for (;;) {
+    const leaves = await leavesOf(ports.client, request);
+    if (leaves === undefined) return note(state, `${name} is not there any more`);
+    // One that was attached meanwhile came with rows that the stream does not bring.
+    const left = leaves.filter((oid) => !state.progress.cursor.done.includes(oid));
+    if (left.length === 0) return;
+    const begun = state.progress.cursor.leaf?.oid;
+    for (const oid of left.toSorted((a, b) => Number(b === begun) - Number(a === begun))) {
+      await readLeaf(oid, run, ports, signal);
+      const { cursor } = state.progress;
+      const { leaf: _read, ...place } = cursor;
+      state.progress = { ...state.progress, cursor: { ...place, done: [...cursor.done, oid] } };
+    }
+  }
+}
+
+/** As long as the catalog says something else of it each time, it is looked at again. */
+async function readLeaf(oid: number, run: RunTable, ports: TablePorts, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted();
+    const table = await readBackfillTable(ports.client, oid, ports.context);
+    if (table === undefined) return note(run.state, `a part of ${formatTableName(run.request)} was dropped`);
+    await requireConditions(ports.client, table, run.request);
+    place(table, run.state);
+    // Known to be begun before anything of it is in the log.
+    await ports.note();
+    try {
+      const outcome = await passOver(table, run, ports, signal);
+      if (outcome === 'read') return;
+    } catch (error) {
+      if (!(error instanceof TailraceError) || error.code !== TABLE_GONE) throw error;
+    }
+  }
+}
+
+/** Where the place that is known is this table's as it is now, it goes on there; else from the beginning. */
+function place(table: BackfillTable, state: Progressing): void {
+  const { progress } = state;
+  const { leaf } = progress.cursor;
+  if (continues(leaf, table)) return;
+  const isAnew = leaf?.oid === table.oid;
+  const { oid, key, fileNode } = table;
+  const from: LeafPlace = { oid, key, fileNode, again: [] };
+  state.progress = {
+    ...progress,
+    restarts: progress.restarts + (isAnew ? 1 : 0),
+    notes: isAnew
+      ? noted(
+          progress.notes,
+          `${formatTableName(table)} was rewritten, or has another key: it was read again`,
+        )
+      : progress.notes,
+    // Its rows may be known by what others were known by.
+    cursor: { ...progress.cursor, leaf: from, turn: progress.cursor.turn + (isAnew ? 1 : 0) },
+  };
+}
+
+async function passOver(
+  table: BackfillTable,
+  { request, keys, state }: RunTable,
+  ports: TablePorts,
+  signal: AbortSignal,
+): Promise<'read' | 'altered' | 'rewritten'> {
+  const { client, context, limits, watching, gate, feed } = ports;
+  const { relation } = table;
+  const indexes = table.key.map(({ name }) => relation.columns.findIndex((column) => column.name === name));
+  const isTold = indexes.length > 0 && !indexes.includes(-1);
+  const watch = new TableWatch(isTold ? table.key.map(({ name }) => name) : []);
+  const enrichment = await enrichWithLineage(client, relation, context);
+  const what: PassedTable = {
+    name: { schema: request.schema, table: request.table },
+    table,
+    keys,
+    watch,
+    keyIndexes: isTold ? indexes : [],
+    description: describeReads(relation, enrichment, { hasPlaces: table.key.length === 0 }),
+    reader: new ChunkReader(client, { table, where: conditionOf(request) }, { context, limits }),
+  };
+  await gate.atRest(() => watching.watch(relation.id, watch, feed.messageOf(relation.id)));
+  try {
+    return await new Pass(what, state, ports).run(signal);
+  } finally {
+    watching.unwatch(relation.id, watch);
+  }
+}
+
+function note(state: Progressing, text: string): void {
+  state.progress = { ...state.progress, notes: noted(state.progress.notes, text) };
+}

@@ -1,0 +1,19 @@
+// What a backfill asks of each row beyond its table, in SQL: the user's filter, and where the sorted column begins. Pure.
+import { escapeIdentifier, escapeLiteral } from 'pg';
+import type { BackfillTableRequest } from '../../core/backfill.ts';
+
+/** The row stands under the name `r`; a comment at the filter's end ends with its line. Undefined: every row is wanted. */
+export function conditionOf({
+  where,
+  sort,
+}: Pick<BackfillTableRequest, 'where' | 'sort'>): string | undefined {
+  const conditions = [
+    ...(where === undefined ? [] : [`(${where}\n)`]),
+    ...(sort?.from === undefined ? [] : [`(${startsAt(sort.column, sort.from)})`]),
+  ];
+  return conditions.length === 0 ? undefined : conditions.join(' and ');
+}
+
+/** The value takes the type of the column, as any literal does. */
+const startsAt = (column: string, from: string): string =>
+  `r.${escapeIdentifier(column)} >= ${escapeLiteral(from)}`;

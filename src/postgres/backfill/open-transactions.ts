@@ -1,0 +1,30 @@
+// Which transactions a backfill finds running when it begins: any of them may have been streamed, and not be visible yet.
+import type { Client } from 'pg';
+import { begunBefore, runningXids } from '../look.ts';
+import { parseSnapshot, type Snapshot } from './snapshot.ts';
+
+/** `begun`: no id at or above it was given out before the question, 64 bits wide. Rejects with what `pg` throws. */
+export async function openTransactions(
+  client: Client,
+): Promise<{ readonly snapshot: Snapshot; readonly begun: bigint }> {
+  // In this order: what had begun and runs no more in the first is visible to the second.
+  const running = await runningXids(client);
+  const { rows } = await client.query<{ snapshot: string }>('select pg_current_snapshot()::text as snapshot');
+  const snapshot = parseSnapshot(rows[0]!.snapshot);
+  return { snapshot, begun: begunBefore(running, snapshot.xmax) };
+}
+
+/**
+ * Ids of transactions of which it is certain that the stream had not brought them before the question: they wait for a command of their
+ * client, or are of another database. A role that may not see what others do is told of the latter alone.
+ * https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW
+ */
+export async function uncommittedTransactions(client: Client): Promise<readonly number[]> {
+  // The view takes a backend's state first, and then its transaction: that has not come further than to wait, then.
+  const { rows } = await client.query<{ xids: readonly number[] }>(
+    `select coalesce(json_agg(backend_xid::text::int8), '[]') as xids from pg_stat_activity
+     where backend_xid is not null
+       and (state like 'idle in transaction%' or datid <> (select oid from pg_database where datname = current_database()))`,
+  );
+  return rows[0]!.xids;
+}

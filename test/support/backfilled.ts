@@ -1,0 +1,95 @@
+// A source with backfills in this process, and what a consumer of its log makes of them: each row as the last message has it.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Backfill, BackfillRequest } from '../../src/core/backfill.ts';
+import { wallTime } from '../../src/core/clock.ts';
+import { NOT_SENT_AGAIN, type LoggedRow, type TestSource } from './source.ts';
+import { waitFor } from './wait.ts';
+
+/** Slow machines read slowly. */
+const LIMIT_MS = 90_000;
+
+export const NOTES = { schema: 'public', table: 'notes' };
+
+let count = 0;
+
+/** Asks for a backfill, and has the source look at once. */
+export function ask(source: TestSource, request: Partial<BackfillRequest> = {}): string {
+  const id = `b${++count}`;
+  source.store.backfills.create(
+    { database: 'shop', sinks: [], tables: [NOTES], limits: { queryTimeoutMs: 5000 }, ...request },
+    { id, now: wallTime() },
+  );
+  source.backfillsChanged();
+  return id;
+}
+
+export const found = (source: TestSource, id: string): Backfill => source.store.backfills.find('shop', id)!;
+
+/** Waits until it is over; rejects where it failed. */
+export async function completed(source: TestSource, id: string, limitMs = LIMIT_MS): Promise<Backfill> {
+  return waitFor(
+    () => {
+      const backfill = found(source, id);
+      if (backfill.state === 'failed') throw new Error(`the backfill failed: ${backfill.reason}`);
+      return backfill.state === 'completed' && backfill;
+    },
+    'the backfill to complete',
+    limitMs,
+  );
+}
+
+export const progressOf = ({ tables = [] }: Backfill, table = NOTES.table) =>
+  tables.find((one) => one.table === table)!.progress;
+
+/** Of a table whose rows begin with a key and a version that grows with each change. */
+export type Known = { readonly version: number; readonly values: readonly (string | null)[] | undefined };
+
+export class Consumer {
+  readonly rows = new Map<string, Known>();
+  /** Rows that were read, and came after a newer change of them. */
+  readonly stale: string[] = [];
+  reads = 0;
+
+  constructor(rows: readonly LoggedRow[], key = 0, version = 1) {
+    for (const { action, values } of rows) {
+      const id = values[key]!;
+      const known = this.rows.get(id);
+      if (action === 'delete') {
+        this.rows.set(id, { version: known?.version ?? 0, values: undefined });
+        continue;
+      }
+      const now = Number(values[version]);
+      if (action === 'read') {
+        this.reads++;
+        if (known !== undefined && (known.values === undefined || known.version > now))
+          this.stale.push(`${id}: ${now} after ${known.version}`);
+      }
+      const merged = values.map((value, i) =>
+        value === NOT_SENT_AGAIN ? (known?.values?.[i] ?? null) : value,
+      );
+      this.rows.set(id, { version: now, values: merged });
+    }
+  }
+
+  /** As the table would give them, in the order of their first column as a number. */
+  get table(): readonly (readonly (string | null)[])[] {
+    return [...this.rows.values()]
+      .flatMap(({ values }) => (values === undefined ? [] : [values]))
+      .toSorted((a, b) => Number(a[0]) - Number(b[0]));
+  }
+}
+
+/** Writes until it is stopped: updates, deletes, inserts, in transactions of several rows. */
+export async function keepWriting(
+  write: (i: number) => Promise<unknown>,
+  signal: AbortSignal,
+  pauseMs = 0,
+): Promise<number> {
+  let written = 0;
+  for (let i = 1; !signal.aborted; i++) {
+    await write(i);
+    written++;
+    if (pauseMs > 0) await sleep(pauseMs);
+  }
+  return written;
+}
