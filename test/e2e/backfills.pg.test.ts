@@ -188,6 +188,28 @@ test('what cannot be read is refused with the reason, nothing begins, and the li
   await waitFor(() => idsOf('insert').includes(501), 'the live change');
 });
 
+test('one that fails says why in the status, and what the status advises lets it go on once that is mended', async () => {
+  await sql(TABLE);
+  const initial = `initial_backfill:
+  - { table: t, type: partial, sort_column: changed_at, start_position: 2026-01-01 }`;
+  await world.start({ config: world.config({ sinks: [{ name: 'users', tables: ['t'], extra: initial }] }) });
+  const trouble = await waitFor(async () => {
+    const [database] = (await world.service.health()).databases;
+    return database!.troubles.find(({ reason }) => reason.includes('has failed'));
+  }, 'it to fail');
+  expect(trouble.reason).toContain('no column "changed_at"');
+  expect(idsOf('read')).toEqual([]);
+  await sql(`alter table t add changed_at date not null default '2025-01-01'`);
+  await sql(`update t set changed_at = '2026-02-02' where id > 490`);
+  const [command] = /tailrace (backfill resume \w+)/.exec(trouble.cure!)!.slice(1);
+  expect(await runCommand(world.service, ...command!.split(' '))).toMatchObject({ code: 0 });
+  await waitFor(() => idsOf('read').length > 0, 'the rows that begin there');
+  await isCompleted(command!.split(' ').at(-1)!);
+  await waitFor(() => idsOf('read').length === 10, 'all of them');
+  expect(idsOf('read')).toEqual(upTo(10, 491));
+  await waitFor(async () => (await world.service.health()).status === 'healthy', 'all to be well');
+});
+
 test('for all sinks it is read once, and each that takes its rows gets them', async () => {
   await sql(TABLE);
   await world.start({
