@@ -6,6 +6,7 @@ import type { Backfill, BackfillRequest } from '../../src/core/backfill.ts';
 import { wallTime } from '../../src/core/clock.ts';
 import type { DatabaseSettings } from '../../src/postgres/settings.ts';
 import { databaseSettings } from './database-settings.ts';
+import type { EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
 import {
   createSourceDirectory,
@@ -120,8 +121,8 @@ export type BackfillRoom = {
   consumed(source: TestSource, table?: string): Promise<Consumer>;
 };
 
-/** A database, a directory, and sources that end with the test. */
-export function backfillRoom(): BackfillRoom {
+/** A database, a directory, and sources that end with the test. `server`: of the test's own, which it may do anything to. */
+export function backfillRoom({ server }: { readonly server?: () => EmbeddedPostgres } = {}): BackfillRoom {
   const running: TestSource[] = [];
   const room: BackfillRoom = {
     database: undefined as never,
@@ -153,7 +154,7 @@ export function backfillRoom(): BackfillRoom {
     },
   };
   beforeEach(async () => {
-    room.database = await createTestDatabase();
+    room.database = await createTestDatabase(server?.().url());
     room.client = room.database.client;
     room.directory = createSourceDirectory();
   });
