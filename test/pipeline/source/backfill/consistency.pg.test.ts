@@ -1,6 +1,6 @@
 // What makes a snapshot show less, or more, than the stream has brought: a backfill beside it is exact all the same.
 import { kill } from 'node:process';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { EmbeddedPostgres } from '../../../../src/cli/demo/embedded-postgres.ts';
 import { ask, backfillRoom, completed, found, keepWriting, progressOf } from '../../../support/backfilled.ts';
 import { connect } from '../../../support/postgres.ts';
@@ -102,11 +102,18 @@ test('what a crash of the server takes back was not let in', async () => {
   );
   // Nobody writes what is committed asynchronously to the disk.
   kill(rows[0]!.pid, 'SIGSTOP');
+  onTestFinished(() => {
+    try {
+      kill(rows[0]!.pid, 'SIGCONT');
+    } catch {
+      // It went with its server.
+    }
+  });
   await room.client.query('set synchronous_commit = off; update notes set v = 1 where id = 7');
   const id = ask(source);
   await waitFor(async () => {
     const { rows: read } = await room.client.query(
-      `select from pg_stat_activity where application_name = 'tailrace:shop' and query like '%copy (select%' and state = 'idle'`,
+      `select from pg_stat_activity where application_name = 'tailrace:shop' and query like 'begin;%pg_current_wal_insert_lsn%' and state = 'idle'`,
     );
     return read.length > 0;
   }, 'the rows to be read');
