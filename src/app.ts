@@ -82,7 +82,7 @@ export async function startService(
     http = await startHttp({
       settings,
       status,
-      control: createControl({ store, topology, configuredStatus }),
+      control: createControl({ store, topology, settings, configuredStatus }),
       metricsText: createMetrics(status),
       streams: pullStreams(settings.sinks, (sink, request, options) => {
         const thread = topology.threadOf({ database: sink.database, sink: sink.name });

@@ -14,6 +14,7 @@ import { addPullRoutes } from './pull-routes.ts';
 import { decideAccess, hostOf, isLoggedIn, isLoopbackHost, type Access } from './access.ts';
 import { boundConnections, connectionLimits, LISTENER_LIMITS, type ConnectionLimits } from './connections.ts';
 import { answerError, problem } from './errors.ts';
+import { addBackfillRoutes } from './backfill-routes.ts';
 import { addGapRoutes } from './gap-routes.ts';
 import { addServerRoutes } from './server-routes.ts';
 import { addSinkRoutes } from './sink-routes.ts';
@@ -98,6 +99,7 @@ async function listen(
   if (room === 'api') {
     addSinkRoutes(app, options.control);
     addGapRoutes(app, options.control);
+    addBackfillRoutes(app, options.control);
     addServerRoutes(app, options.control);
     addPullRoutes(app, options);
   }

@@ -3,7 +3,6 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { parseSinkStart } from '../config/schema/parts.ts';
 import { formatPosition } from '../core/position.ts';
-import { parseTableName } from '../core/selection.ts';
 import type { ServiceControl } from '../pipeline/service/control.ts';
 import { sinkDocument } from '../pipeline/service/health.ts';
 import type { RewindTarget } from '../pipeline/sink/requests.ts';
@@ -12,18 +11,17 @@ import type { SinkId } from '../store/sink-records.ts';
 import { invalidRequest } from './errors.ts';
 import { addManagementRoutes } from './management-routes.ts';
 import { nextAfter, pageQuery } from './pages.ts';
+import { parseRequest, tableField } from './parse-request.ts';
 
 const MAX_IDS = 10_000;
 const MAX_PER_SECOND = 100_000;
 
 const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
-const table = z.string().transform((text, context) => {
-  const name = parseTableName(text);
-  if (name !== undefined) return name;
-  context.addIssue({ code: 'custom', message: 'a table is named schema.table' });
-  return z.NEVER;
-});
-const conditions = { table: table.optional(), code: z.string().min(1).optional(), since: time.optional() };
+const conditions = {
+  table: tableField.optional(),
+  code: z.string().min(1).optional(),
+  since: time.optional(),
+};
 
 const statusBody = z.strictObject({
   status: z.enum(['active', 'paused', 'disabled']),
@@ -77,13 +75,13 @@ function addStatusRoutes(routes: FastifyInstance, control: ServiceControl): void
   routes.get('/api/sinks', async () => ({ sinks: control.sinks().map(sinkDocument) }));
   routes.get('/api/sinks/:name', async (request) => sinkDocument(control.sink(sinkOf(request, control))));
   routes.patch('/api/sinks/:name', async (request) => {
-    const { status, now } = parse(statusBody, request.body);
+    const { status, now } = parseRequest(statusBody, request.body);
     const id = sinkOf(request, control);
     await control.setStatus(id, status, { now });
     return { ...naming(id), status };
   });
   routes.post('/api/sinks/:name/rewind', async (request) => {
-    const { to } = parse(rewindBody, request.body);
+    const { to } = parseRequest(rewindBody, request.body);
     const id = sinkOf(request, control);
     const { from, rewinds, withdrawnDeadLetters } = await control.rewind(id, to);
     return { ...naming(id), from, rewinds, withdrawn_dead_letters: withdrawnDeadLetters };
@@ -93,7 +91,7 @@ function addStatusRoutes(routes: FastifyInstance, control: ServiceControl): void
 function addDeadLetterRoutes(routes: FastifyInstance, control: ServiceControl): void {
   const path = '/api/sinks/:name/dead_letters';
   routes.get(path, async (request) => {
-    const { after, limit, ...filter } = parse(listQuery, request.query);
+    const { after, limit, ...filter } = parseRequest(listQuery, request.query);
     const id = sinkOf(request, control);
     const letters = control.deadLetters(id, filterOf(filter), { after, limit });
     const isLost = control.lostIn(id.database);
@@ -112,11 +110,11 @@ function addDeadLetterRoutes(routes: FastifyInstance, control: ServiceControl): 
     };
   });
   routes.post(`${path}/discard`, async (request) => {
-    const filter = filterOf(parse(discardBody, request.body));
+    const filter = filterOf(parseRequest(discardBody, request.body));
     return control.discard(sinkOf(request, control), filter);
   });
   routes.post(`${path}/replay`, async (request) => {
-    const { per_second: perSecond, force, ...chosen } = parse(replayBody, request.body);
+    const { per_second: perSecond, force, ...chosen } = parseRequest(replayBody, request.body);
     const id = sinkOf(request, control);
     const { replaying, withoutPayload, withheld } = await control.replay(id, filterOf(chosen), {
       perSecond,
@@ -178,12 +176,3 @@ const letterDocument = (
   created_at: letter.createdAt,
   last_failed_at: letter.lastFailedAt,
 });
-
-function parse<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
-  const parsed = schema.safeParse(value ?? {});
-  if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map(({ path, message }) =>
-    path.length === 0 ? message : `${path.join('.')}: ${message}`,
-  );
-  throw invalidRequest(faults.join('; '), 'docs/operations.md describes the requests');
-}

@@ -44,3 +44,6 @@ export const parseCounts = (text: string, before: number[] | undefined): number[
   ...(before ?? []),
   parseCount(text),
 ];
+
+/** An option that may be given again. */
+export const collected = (text: string, before: string[] | undefined): string[] => [...(before ?? []), text];

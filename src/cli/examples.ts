@@ -121,6 +121,34 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace gaps accept 3 4', 'of a running service, or of one that is stopped'],
     ['tailrace gaps accept 3 -c /etc/tailrace.yaml', 'found through this configuration'],
   ],
+  backfill: [
+    ['tailrace backfill start users', 'every row of its tables, once more'],
+    ['tailrace backfill list', 'how far each is'],
+  ],
+  'backfill start': [
+    ['tailrace backfill start users --table public.users', 'one table'],
+    [`tailrace backfill start users --table public.users --where "total>100"`, 'some of its rows'],
+    [
+      'tailrace backfill start users --table orders --sort-column updated_at --from 2026-01-01',
+      'what was changed since',
+    ],
+    ['tailrace backfill start users --table orders --keys lost.txt', 'the rows with these keys'],
+    ['tailrace backfill start --all-sinks --max-rows-per-second 500', 'for every sink, gently'],
+  ],
+  'backfill list': [
+    ['tailrace backfill list', 'with rows, rate and time left'],
+    ['tailrace backfill list users --json', 'of one sink, as data'],
+  ],
+  'backfill show': [
+    ['tailrace backfill show k7x2m9p4qa', 'with its tables'],
+    ['tailrace backfill show k7x2m9p4qa --watch', 'until it is over; ends with 1 where not all was read'],
+  ],
+  'backfill pause': [
+    ['tailrace backfill pause k7x2m9p4qa', 'of a running service, or of one that is stopped'],
+  ],
+  'backfill resume': [['tailrace backfill resume k7x2m9p4qa', 'from where it was']],
+  'backfill cancel': [['tailrace backfill cancel k7x2m9p4qa', 'nothing more is read']],
+  'backfill help': [['tailrace backfill help start', 'how to start one']],
   'gaps help': [['tailrace gaps help accept', 'how to accept one']],
   'slots help': [['tailrace slots help drop', 'how to drop one']],
   'databases help': [['tailrace databases help adopt', 'how to go on with another server']],

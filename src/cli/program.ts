@@ -18,6 +18,7 @@ import { addDeadLetterCommands, addSinkCommands } from './control-commands.ts';
 import { addHandoverCommands } from './handover-commands.ts';
 import { addExamples, pathOf } from './examples.ts';
 import { addSlotCommands } from './slots/commands.ts';
+import { addBackfillCommands } from './backfill/commands.ts';
 import { addGapCommands } from './gaps/commands.ts';
 import { addHelpCommands } from './help-commands.ts';
 import { widthOf, wrap } from './layout.ts';
@@ -99,6 +100,7 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
   addSinkCommands(program, ports, end);
   addDeadLetterCommands(program, ports, end);
   addGapCommands(program, ports, end);
+  addBackfillCommands(program, ports, end);
   addHandoverCommands(program, ports, end);
   addSlotCommands(program, ports, end);
   addCompletionCommands(program, ports, end);

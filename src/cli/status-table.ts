@@ -1,4 +1,5 @@
 // The status of a service as tables for a person.
+import type { BackfillProgress } from '../core/backfill-progress.ts';
 import type { Health, Trouble } from '../core/status.ts';
 import type { HealthDocument } from '../pipeline/service/health.ts';
 import { table, widthOf, wrap } from './layout.ts';
@@ -49,6 +50,7 @@ export function renderStatus(document: HealthDocument, ports: Pick<CliPorts, 'st
     ]),
   ];
   const remarks = [
+    ...backfillLines(document, paint, width),
     ...troubles(document, paint, width),
     ...notes(document, paint, width),
     ...readyStandbys(document, paint, width),
@@ -94,6 +96,29 @@ function notes({ databases, sinks }: HealthDocument, paint: Painter, width: numb
   return all.flatMap((note) => wrap(`${paint('yellow', '!')} ${note}`, width, '  '));
 }
 
+/** Those that go on by themselves: of any other the troubles tell. */
+const backfillLines = ({ databases }: HealthDocument, paint: Painter, width: number): string[] =>
+  databases.flatMap(({ name, backfills = [] }) =>
+    backfills
+      .filter(({ state }) => state === 'running' || state === 'waiting')
+      .flatMap(({ id, state, sinks, heldBy, progress }) =>
+        wrap(
+          `${paint('green', '→')} database ${name}: backfill ${id} for ${sinks.join(', ')} ${state === 'running' ? 'reads' : 'waits'}: ${progressText(progress)}${heldBy === undefined ? '' : `; it waits: ${heldBy}`}`,
+          width,
+          '  ',
+        ),
+      ),
+  );
+
+/** `1,200 rows of about 5,000, 300/s, 12.7 s left`, as far as it is known. */
+function progressText({ scanned, estimatedRows, rowsPerSecond, secondsLeft }: BackfillProgress): string {
+  return [
+    `${countText(scanned)} rows${estimatedRows === undefined ? '' : ` of about ${countText(estimatedRows)}`}`,
+    ...(rowsPerSecond === undefined ? [] : [`${countText(rowsPerSecond)}/s`]),
+    ...(secondsLeft === undefined ? [] : [`${ageText(secondsLeft)} left`]),
+  ].join(', ');
+}
+
 /** One that is not ready is a trouble. */
 const readyStandbys = ({ databases }: HealthDocument, paint: Painter, width: number): string[] =>
   databases.flatMap(({ name, standbys = [] }) =>
@@ -103,6 +128,9 @@ const readyStandbys = ({ databases }: HealthDocument, paint: Painter, width: num
         wrap(`${paint('green', '✓')} database ${name}: standby ${host}: ${detail}`, width, '  '),
       ),
   );
+
+/** `1,234,567`. */
+export const countText = (value: number): string => Math.round(value).toLocaleString('en-US');
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const;
 

@@ -32,6 +32,9 @@ export type BackfillLimits = {
   readonly maxRowsPerSecond?: number;
 };
 
+/** Rows that one backfill may name by their keys: they are kept in the store. */
+export const MAX_BACKFILL_KEYS = 100_000;
+
 /** Which rows of a table. All conditions hold; none: all its rows. */
 export type BackfillTableRequest = TableName & {
   /** The user's SQL, over the row's columns. */

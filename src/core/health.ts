@@ -1,7 +1,15 @@
 // How the service, its databases and its sinks stand: judged in this one place, pure, from their status. Whatever is held back, left out or
 // waiting for somebody is a trouble, and nothing that has one is healthy: /health, the metrics, `status` and `status --check` all say so.
 import { acceptHint, describeGap } from './gaps.ts';
-import type { Condition, DatabaseStatus, Health, ServiceStatus, SinkStatus, Trouble } from './status.ts';
+import type {
+  BackfillStatus,
+  Condition,
+  DatabaseStatus,
+  Health,
+  ServiceStatus,
+  SinkStatus,
+  Trouble,
+} from './status.ts';
 
 const SEVERITY: readonly Health[] = ['healthy', 'degraded', 'halted'];
 
@@ -36,7 +44,7 @@ function judgement(own: Condition, troubles: readonly Trouble[]): Partial<Condit
 
 /** The worst first; what it said of itself before anything else. */
 function databaseTroubles(database: DatabaseStatus): readonly Trouble[] {
-  const { name, state, warnings, gaps } = database;
+  const { name, state, warnings, gaps, backfills = [] } = database;
   const own = ownTroubles(database);
   return sorted([
     ...own,
@@ -49,7 +57,17 @@ function databaseTroubles(database: DatabaseStatus): readonly Trouble[] {
         ...degraded(`gap ${gap.id}: ${describeGap(gap)}`, acceptHint(name, gap)),
         since: gap.since,
       })),
+    ...backfills.flatMap(backfillTrouble),
   ]);
+}
+
+/** Of a backfill that waits for somebody. */
+function backfillTrouble({ id, state, reason }: BackfillStatus): readonly Trouble[] {
+  if (state === 'paused')
+    return [degraded(`backfill ${id} is paused`, `tailrace backfill resume ${id}, or cancel ${id}`)];
+  if (state !== 'failed') return [];
+  const cure = `mend that, then tailrace backfill resume ${id}; or tailrace backfill cancel ${id}`;
+  return [degraded(`backfill ${id} has failed: ${reason ?? 'nobody knows why'}`, cure)];
 }
 
 /** The same of a sink. Its own gaps are none: they are the record of what it was told to leave out. */

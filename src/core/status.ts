@@ -1,4 +1,6 @@
 // What the service says of itself: one document for /health, `status`, metrics and the statistics line.
+import type { Backfill } from './backfill.ts';
+import type { BackfillProgress } from './backfill-progress.ts';
 import type { SinkCounts } from './counts.ts';
 import type { Gap } from './gaps.ts';
 
@@ -91,6 +93,12 @@ export type StandbyStatus = {
   readonly retainedBytes?: number;
 };
 
+/** A backfill that may still read a row. `tailrace backfill show` has its tables. */
+export type BackfillStatus = Pick<
+  Backfill,
+  'id' | 'sinks' | 'initial' | 'state' | 'reason' | 'heldBy' | 'createdAt'
+> & { readonly progress: BackfillProgress };
+
 export type DatabaseStatus = Condition & {
   readonly name: string;
   /** `connecting`, `streaming`, `waiting` (backoff), `drained`, `stopped`. */
@@ -127,6 +135,8 @@ export type DatabaseStatus = Condition & {
   readonly gaps: readonly Gap[];
   /** Of all histories that parted from the log's, as far as is on record; undefined: not read yet. */
   readonly lostHistories?: LostHistories;
+  /** Those that are not over, newest first; undefined: not read yet. */
+  readonly backfills?: readonly BackfillStatus[];
   /** What is left out or not as it should be, each of which degrades. */
   readonly warnings: readonly string[];
   /** What is worth knowing and degrades nothing: TLS that verifies nobody. */

@@ -1,6 +1,7 @@
 // Backfills: what was asked for, and how far each is. Asked for by one thread, read by another; a state moves only as it may.
 import type { DatabaseSync } from 'node:sqlite';
 import {
+  BACKFILL_STATES,
   isOver,
   statesBefore,
   type Backfill,
@@ -13,10 +14,12 @@ import {
 } from '../core/backfill.ts';
 import type { TableName } from '../core/selection.ts';
 import { parseStored } from './errors.ts';
-import { transaction } from './sink-records.ts';
+import { transaction, type SinkId } from './sink-records.ts';
 
 /** Of a database, those that are over and kept as a record. */
 const MAX_OVER = 100;
+
+const OPEN_STATES = JSON.stringify(BACKFILL_STATES.filter((state) => !isOver(state)));
 
 type Row = Readonly<Record<string, unknown>>;
 type Making = { readonly id: string; readonly now: Date };
@@ -49,6 +52,13 @@ export class Backfills {
       if (changes === 0) return undefined;
       return this.#insert({ ...request, sinks: [sink] }, { id, now }, { initial: true });
     });
+  }
+
+  hadInitial({ database, sink }: SinkId): boolean {
+    const row = this.#db
+      .prepare('select initial_backfill_at as at from sinks where database = ? and name = ?')
+      .get(database, sink);
+    return typeof row?.['at'] === 'string';
   }
 
   #insert(
@@ -109,6 +119,17 @@ export class Backfills {
       .all(database)
       .map((row) => this.#read(row))
       .filter(({ sinks }) => sink === undefined || sinks.includes(sink));
+  }
+
+  /** Those that may still read a row, newest first. */
+  open(database: string): Backfill[] {
+    return this.#db
+      .prepare(
+        `select * from backfills where database = ? and state in (select value from json_each(?))
+         order by created_at desc, rowid desc`,
+      )
+      .all(database, OPEN_STATES)
+      .map((row) => this.#read(row));
   }
 
   /** Undefined: there is none. */

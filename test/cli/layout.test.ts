@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { table, visibleLength, wrap } from '../../src/cli/layout.ts';
-import { fitting } from '../../src/cli/status-watch.ts';
+import { fitting } from '../../src/cli/screen.ts';
 import { renderStatus } from '../../src/cli/status-table.ts';
 import { healthDocument } from '../../src/pipeline/service/health.ts';
 import { wantsColor } from '../../src/telemetry/color.ts';

@@ -10,7 +10,14 @@ import type { ServiceStatus } from '../../src/core/status.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { startCli } from '../support/cli.ts';
 import { testControl } from '../support/control.ts';
-import { databaseStatus, gap, serviceStatus, serviceThatIs, sinkStatus } from '../support/status.ts';
+import {
+  backfillStatus,
+  databaseStatus,
+  gap,
+  serviceStatus,
+  serviceThatIs,
+  sinkStatus,
+} from '../support/status.ts';
 import { waitFor } from '../support/wait.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -42,6 +49,24 @@ test('status shows databases and sinks with their lag, and ends with 0', async (
     /shop +healthy +streaming +tailrace +auto \(delivered\) +1\/0 +0\/E0 +4\.0 kB/,
   );
   expect(cli.stdout()).toMatch(/shop\/users +healthy +running +sqs +90 +300 B +1\.5 s/);
+});
+
+test('a backfill that runs is shown with its rate and the time left, and what it waits for', async () => {
+  const backfills = [
+    backfillStatus({ heldBy: 'the log is full' }),
+    backfillStatus({
+      id: 'second',
+      state: 'waiting',
+      progress: { scanned: 0, appended: 0, dropped: 0, readAgain: 0, bytes: 0 },
+    }),
+  ];
+  const url = await serve(serviceStatus({ databases: [databaseStatus({ backfills })] }));
+  const cli = startCli(['status', '--url', url]);
+  expect(await cli.code).toBe(0);
+  expect(cli.stdout()).toContain(
+    'backfill k7x2m9p4qa for users reads: 1,200 rows of about 5,000, 300/s, 12.7 s left; it waits: the log is full\n',
+  );
+  expect(cli.stdout()).toContain('backfill second for users waits: 0 rows\n');
 });
 
 test('what is not well is named with its cure, and a halted service ends with 1', async () => {

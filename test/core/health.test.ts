@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { judge } from '../../src/core/health.ts';
 import type { DatabaseStatus, Health, SinkStatus } from '../../src/core/status.ts';
-import { databaseStatus, gap, serviceStatus, sinkStatus } from '../support/status.ts';
+import { backfillStatus, databaseStatus, gap, serviceStatus, sinkStatus } from '../support/status.ts';
 
 type Case<Part> = readonly [
   title: string,
@@ -41,6 +41,21 @@ const DATABASES: readonly Case<DatabaseStatus>[] = [
     'degraded',
     /gap 3: .*0\/1 and 0\/9.*made anew/,
     /gaps\/3\/accept/,
+  ],
+  ['with a backfill that runs', { backfills: [backfillStatus()] }, 'healthy'],
+  [
+    'with a backfill that has failed',
+    { backfills: [backfillStatus({ state: 'failed', reason: 'no right to read' })] },
+    'degraded',
+    /^backfill k7x2m9p4qa has failed: no right to read$/,
+    /tailrace backfill resume k7x2m9p4qa; or tailrace backfill cancel k7x2m9p4qa/,
+  ],
+  [
+    'with a backfill that is paused',
+    { backfills: [backfillStatus({ state: 'paused' })] },
+    'degraded',
+    /^backfill k7x2m9p4qa is paused$/,
+    /tailrace backfill resume k7x2m9p4qa/,
   ],
 ];
 

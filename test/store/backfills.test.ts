@@ -173,6 +173,8 @@ test('a sink has its initial backfill once, however often it is asked for', () =
   const initial = (id: string) =>
     store.backfills.createInitial('users', { database: 'shop', limits: LIMITS }, { id, now: NOW });
   expect(initial('first')).toMatchObject({ id: 'first', initial: true, sinks: ['users'] });
+  expect(store.backfills.hadInitial({ database: 'shop', sink: 'users' })).toBe(true);
+  expect(store.backfills.hadInitial({ database: 'shop', sink: 'audit' })).toBe(false);
   expect(initial('second')).toBeUndefined();
   begin('users');
   expect(initial('third')).toBeUndefined();

@@ -1,7 +1,13 @@
 // A service status for tests of what shows it: healthy, with values that can be told apart.
 import { zeroCounts } from '../../src/core/counts.ts';
 import type { Gap } from '../../src/core/gaps.ts';
-import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from '../../src/core/status.ts';
+import type {
+  BackfillStatus,
+  DatabaseStatus,
+  Health,
+  ServiceStatus,
+  SinkStatus,
+} from '../../src/core/status.ts';
 
 export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): DatabaseStatus => ({
   health: 'healthy',
@@ -28,11 +34,31 @@ export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): Databas
   reconnects: 2,
   stallsHealed: 6,
   gaps: [],
+  backfills: [],
   lostHistories: { partings: 1, orphaned: 2, discarded: 3 },
   warnings: [],
   notes: [],
   tables: 3,
   joinedTables: [],
+  ...overrides,
+});
+
+export const backfillStatus = (overrides: Partial<BackfillStatus> = {}): BackfillStatus => ({
+  id: 'k7x2m9p4qa',
+  sinks: ['users'],
+  initial: false,
+  state: 'running',
+  createdAt: '2026-01-02T03:04:05.000Z',
+  progress: {
+    scanned: 1200,
+    appended: 1100,
+    dropped: 90,
+    readAgain: 10,
+    bytes: 54_321,
+    estimatedRows: 5000,
+    rowsPerSecond: 300,
+    secondsLeft: 12.7,
+  },
   ...overrides,
 });
 

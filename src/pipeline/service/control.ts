@@ -10,8 +10,10 @@ import type { DeadLetterFilter, DeadLetterSummary, StoredDeadLetter } from '../.
 import type { OrphanRecord, PartingRecord } from '../../store/partings.ts';
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
+import type { ServiceSettings } from '../settings.ts';
 import type { RewindTarget, SinkReply, SinkRequest } from '../sink/requests.ts';
 import type { SinkThread } from '../sink/thread.ts';
+import { createBackfillControl, type BackfillControl, type BackfillPorts } from './backfills.ts';
 import { gapDocument, type GapDocument } from './gap-document.ts';
 import type { Topology } from './topology.ts';
 
@@ -26,6 +28,7 @@ export interface ServiceControl {
   gap(database: string, id: number): GapDocument;
   /** Sinks that halted because of it go on. Durable when it returns. */
   acceptGap(database: string, id: number): GapDocument;
+  readonly backfills: BackfillControl;
   /** Of a database, where its server's history parted from the log's, oldest first, with what that meant to each sink. */
   partings(database: string): readonly PartingRecord[];
   /** Changes that were delivered, and that the server's history does not have. */
@@ -60,14 +63,18 @@ export interface ServiceControl {
 
 export type ControlPorts = {
   readonly store: Store;
-  readonly topology: Pick<Topology, 'databases' | 'sinks' | 'startAs'> & {
+  readonly topology: Pick<Topology, 'databases' | 'sinks' | 'startAs' | 'backfillsChanged'> & {
     threadOf(id: SinkId): Pick<SinkThread, 'request'> | undefined;
   };
+  readonly settings: Pick<ServiceSettings, 'databases' | 'sinks'>;
+  /** Undefined: the server is looked at. */
+  readonly checkBackfill?: BackfillPorts['check'];
   /** What the configuration says. */
   readonly configuredStatus: (id: SinkId) => WantedStatus;
 };
 
-export function createControl({ store, topology, configuredStatus }: ControlPorts): ServiceControl {
+export function createControl(ports: ControlPorts): ServiceControl {
+  const { store, topology, settings, configuredStatus } = ports;
   const sinks = (): readonly SinkStatus[] => topology.sinks();
   const statusOf = ({ database, sink }: SinkId): SinkStatus | undefined =>
     sinks().find((status) => status.database === database && status.name === sink);
@@ -90,6 +97,15 @@ export function createControl({ store, topology, configuredStatus }: ControlPort
         database,
         store.gaps.accept(known(database), id, wallTime()) ?? fail(unknownGap(database, id)),
       ),
+    backfills: createBackfillControl({
+      backfills: store.backfills,
+      database: (name) =>
+        settings.databases.find((database) => database.name === name) ?? fail(unknownDatabase(name)),
+      sinks: settings.sinks,
+      statuses: sinks,
+      changed: (database) => topology.backfillsChanged(database),
+      check: ports.checkBackfill,
+    }),
     partings: (database) => store.partings.list(known(database)),
     orphans: (database, { after = 0, limit }) => store.partings.orphans(known(database), { after, limit }),
     drain: (database, { undo }) => {

@@ -1,10 +1,17 @@
 // One database while the service runs: its source thread, its log's signals, and its sinks' threads once there is a log to follow.
 import type { Logger } from 'pino';
+import { backfillStatus } from '../../core/backfill-progress.ts';
 import { wallTime } from '../../core/clock.ts';
 import { describeGap, haltingGap, type Gap } from '../../core/gaps.ts';
 import { stableUuid, streamKey } from '../../core/idempotency.ts';
 import type { ProcessLife } from '../../core/process-life.ts';
-import type { DatabaseStatus, LostHistories, SinkStatus, WantedStatus } from '../../core/status.ts';
+import type {
+  BackfillStatus,
+  DatabaseStatus,
+  LostHistories,
+  SinkStatus,
+  WantedStatus,
+} from '../../core/status.ts';
 import { makeDirectory } from '../../data-directory/directory.ts';
 import { ledgerDirectory, ledgerFile, logDirectory } from '../../data-directory/places.ts';
 import type { Envelope } from '../../formats/format.ts';
@@ -20,6 +27,7 @@ import type { SinkThread } from '../sink/thread.ts';
 import { untilDescriptorsFree } from '../threads/descriptors.ts';
 import { startSourceThread, type SourceReady, type SourceThread } from '../source/thread.ts';
 import { namesOf } from '../source/wanted-names.ts';
+import { createInitialBackfills } from './initial-backfills.ts';
 import { startSinkPool, type SinkPool, type SinkWork } from './sink-pool.ts';
 
 export type DatabaseOptions = {
@@ -46,6 +54,7 @@ export class Database {
   /** Undefined while there is no log to follow. */
   #pool: SinkPool | undefined;
   #lost: LostHistories | undefined;
+  #backfills: readonly BackfillStatus[] | undefined;
 
   private constructor(options: DatabaseOptions) {
     const { database, sinks, settings } = options;
@@ -108,7 +117,12 @@ export class Database {
 
   status(): DatabaseStatus {
     this.#lost = readLost(this.#options) ?? this.#lost;
-    return { ...this.#source.status(), ...(this.#lost && { lostHistories: this.#lost }) };
+    this.#backfills = readBackfills(this.#options) ?? this.#backfills;
+    return {
+      ...this.#source.status(),
+      ...(this.#backfills && { backfills: this.#backfills }),
+      ...(this.#lost && { lostHistories: this.#lost }),
+    };
   }
 
   sinks(): readonly SinkStatus[] {
@@ -129,6 +143,11 @@ export class Database {
     this.#signals.setHolding(this.#slots.of(sink), status !== 'disabled');
   }
 
+  /** The store has other backfills than before, or in other states. */
+  backfillsChanged(): void {
+    this.#source.backfillsChanged();
+  }
+
   async stopSinks(deadlineMs: number): Promise<void> {
     this.#stopping.abort();
     await this.#pool?.stop(deadlineMs);
@@ -140,19 +159,22 @@ export class Database {
 
   #startSinks(ready: SourceReady): SinkPool {
     const { settings, store, logger, failed } = this.#options;
+    createInitialBackfills([...this.#sinks.values()], store, logger);
     const firstSinks = store.sinks.met(this.name, [...this.#sinks.keys()], wallTime());
     const work = [...this.#sinks.values()].map((sink) => ({
       ...this.#workOf(sink, ready),
       // Where it begins if it is new: the very first ones of a database at the slot, later ones at the log's end.
       newSinkStart: firstSinks.has(sink.name) ? ('earliest' as const) : ('end' as const),
     }));
-    return startSinkPool(work, {
+    const pool = startSinkPool(work, {
       databases: settings.databases.length,
       storeFile: settings.state.file,
       logLevel: settings.logLevel,
       logger,
       failed,
     });
+    this.backfillsChanged();
+    return pool;
   }
 
   #workOf(sink: SinkSettings, ready: SourceReady): Omit<SinkWork, 'newSinkStart'> {
@@ -189,6 +211,14 @@ export class Database {
 function readLost({ store, database }: DatabaseOptions): LostHistories | undefined {
   try {
     return store.partings.totals(database.name);
+  } catch {
+    return undefined;
+  }
+}
+
+function readBackfills({ store, database }: DatabaseOptions): readonly BackfillStatus[] | undefined {
+  try {
+    return store.backfills.open(database.name).map(backfillStatus);
   } catch {
     return undefined;
   }

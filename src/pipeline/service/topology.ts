@@ -51,6 +51,11 @@ export class Topology {
     this.#find(database)?.startAs(sink, status);
   }
 
+  /** The store has other backfills of a database than before, or in other states. */
+  backfillsChanged(database: string): void {
+    this.#find(database)?.backfillsChanged();
+  }
+
   /** Sinks first: what they settle last is what the sources confirm last. */
   async stop(deadlineMs: number): Promise<void> {
     await Promise.all(this.#databases.map((database) => database.stopSinks(deadlineMs)));

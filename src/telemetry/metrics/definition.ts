@@ -22,6 +22,9 @@ export type Unit =
   | 'routes'
   | 'times'
   | 'standbys'
+  | 'backfills'
+  | 'rows'
+  | 'rows a second'
   | '0 or 1';
 
 /** Every value that the label can have, or in words what its one value is. Never a table, a group or a queue: these have no end. */

@@ -1,6 +1,7 @@
 // Makes the text of /metrics: every metric, filled from the service's status whenever somebody scrapes. A new one is an entry in the file of its subject.
 import { Counter, Gauge, Registry } from '@prometheus-io/client';
 import type { DatabaseStatus, ServiceStatus, SinkStatus } from '../../core/status.ts';
+import { BACKFILL_METRICS } from './backfills.ts';
 import { DATABASE_METRICS } from './database.ts';
 import type { Metric } from './definition.ts';
 import { SERVICE_METRICS } from './service.ts';
@@ -15,7 +16,7 @@ export const METRICS: {
   readonly sink: Room<SinkStatus>;
 } = {
   service: { metrics: SERVICE_METRICS, labels: [] },
-  database: { metrics: DATABASE_METRICS, labels: ['database'] },
+  database: { metrics: [...DATABASE_METRICS, ...BACKFILL_METRICS], labels: ['database'] },
   sink: { metrics: SINK_METRICS, labels: ['database', 'sink'] },
 };
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { ServiceStatus } from '../../../src/core/status.ts';
 import { createMetrics } from '../../../src/telemetry/metrics/metrics.ts';
 import { readExposition } from '../../support/exposition.ts';
-import { databaseStatus, serviceStatus, sinkStatus } from '../../support/status.ts';
+import { backfillStatus, databaseStatus, serviceStatus, sinkStatus } from '../../support/status.ts';
 
 /** Samples by name and labels, as they stand in the text format. */
 function samples(text: string): Map<string, number> {
@@ -62,6 +62,23 @@ test('every number of the status is a sample, positions as numbers and milliseco
     expect([name, found.get(name)]).toEqual([name, value]);
   expect(text).toContain('# TYPE tailrace_sink_delivered_total counter');
   expect(text).toContain('# TYPE tailrace_sink_lag_bytes gauge');
+});
+
+test('backfills are counted by state, and the rate is of those that run', async () => {
+  const backfills = [
+    backfillStatus(),
+    backfillStatus({ state: 'paused', progress: { ...backfillStatus().progress, bytes: 9 } }),
+    backfillStatus({ state: 'failed' }),
+  ];
+  const text = await createMetrics(() => serviceStatus({ databases: [databaseStatus({ backfills })] }))();
+  const found = samples(text);
+  const of = (name: string, labels = ''): number | undefined =>
+    found.get(`tailrace_database_backfill${name}{database="shop"${labels}}`);
+  expect(['waiting', 'running', 'paused', 'failed'].map((state) => of('s', `,state="${state}"`))).toEqual([
+    0, 1, 1, 1,
+  ]);
+  expect([of('_rows'), of('_bytes'), of('_estimated_rows')]).toEqual([3600, 108_651, 15_000]);
+  expect([of('_rows_per_second'), of('_remaining_seconds')]).toEqual([300, 12.7]);
 });
 
 test('metrics need no token, so they name no host and no queue', async () => {
