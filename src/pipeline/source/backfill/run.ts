@@ -34,8 +34,8 @@ export type BackfillConnection = {
   readonly serverVersion: number;
   readonly gate: StreamGate;
   /** The last one that was taken. */
-  look(): Look | undefined;
-  logFailed(error: unknown): void;
+  readonly look: () => Look | undefined;
+  readonly logFailed: (error: unknown) => void;
 };
 
 export type Watching = { readonly watching: StreamWatch; readonly streamed: StreamedTransactions };
