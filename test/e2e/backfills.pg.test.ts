@@ -210,6 +210,32 @@ test('one that fails says why in the status, and what the status advises lets it
   await waitFor(async () => (await world.service.health()).status === 'healthy', 'all to be well');
 });
 
+test('a table that is not there is named with the one that may be meant, once the others have been read', async () => {
+  await sql(TABLE);
+  const source = '{ include_tables: ["public.t*"] }';
+  const extra = 'initial_backfill: [{ table: tt }, { table: t }]';
+  await world.start({
+    config: world.config({
+      sinks: [{ name: 'users', tables: [], source, extra }],
+      publication: 'refresh_interval: 100ms',
+    }),
+  });
+  const failed = await waitFor(async () => {
+    const [backfill] = await backfills();
+    return backfill?.state === 'failed' && backfill;
+  }, 'it to fail');
+  expect(failed.reason).toContain('there is no table public.tt; did you mean "public.t"?');
+  await waitFor(() => idsOf('read').length === 500, 'the rows of the other one');
+  await sql('create table tt (id int primary key, note text); insert into tt values (1000, null)');
+  await waitFor(async () => {
+    const [database] = (await world.service.health()).databases;
+    return database!.joinedTables.some(({ table }) => table === 'tt');
+  }, 'the table to be streamed');
+  await askCommand(world.service, 'backfill', 'resume', failed.id);
+  await waitFor(() => idsOf('read').includes(1000), 'its row');
+  expect(idsOf('read')).toHaveLength(501);
+});
+
 test('for all sinks it is read once, and each that takes its rows gets them', async () => {
   await sql(TABLE);
   await world.start({

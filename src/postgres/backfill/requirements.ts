@@ -54,7 +54,8 @@ export async function inspectBackfillTable(
 const refused = (code: string, message: string, hint: string): TailraceError =>
   new TailraceError(message, { code, kind: 'fatal', hint });
 
-async function unknownTable(client: Client, name: TableName): Promise<TailraceError> {
+/** With the name that may have been meant. */
+export async function unknownTable(client: Client, name: TableName): Promise<TailraceError> {
   const known = (await listTables(client)).map(formatTableName);
   const nearest = nearestName(formatTableName(name), known);
   return refused(
