@@ -80,10 +80,8 @@ test('its configuration makes a new sink begin with what is there, and every com
   }
   expect(await run(['backfill', 'show', finished, '--watch'])).toContain('completed');
 
-  const slow = await askCommand<{ backfill: { id: string } }>(
-    service,
-    ...['backfill', 'start', 'users', '--max-rows-per-second', '1'],
-  );
+  const slowly = ['backfill', 'start', 'users', '--max-rows-per-second', '1'];
+  const slow = await askCommand<{ backfill: { id: string } }>(service, ...slowly);
   const states: string[] = [];
   for (const argv of commands.filter(([, verb]) => verb !== 'start')) {
     const id = argv.includes('--watch') ? finished : slow.backfill.id;
