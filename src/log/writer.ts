@@ -115,7 +115,7 @@ export interface LogWriter {
 const STATE_INTERVAL_MS = 1000;
 const DEFAULT_MAX_BYTES = 10 * 1024 ** 3;
 /** Numbers that are remembered at once. */
-const NUMBERS_AT_ONCE = 16_384;
+const NUMBERS_AT_ONCE = 65_536;
 /** What a position can hold, and the one behind it (format.ts). */
 const MAX_NUMBER = 0xffff_fff0;
 

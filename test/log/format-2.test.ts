@@ -7,6 +7,7 @@ import { ORIGIN } from '../../src/core/position.ts';
 import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { openLogReader } from '../../src/log/reader.ts';
 import { FORMAT_VERSION } from '../../src/log/format.ts';
+import { endOf, listSegments } from '../../src/log/segments.ts';
 import { encodeEnrichment } from '../../src/pgoutput/enrichment.ts';
 import { LogWalker } from '../../src/pipeline/intake/log-walker.ts';
 import { relationMessage } from '../support/pgoutput-messages.ts';
@@ -24,6 +25,7 @@ test('a log of format version 2 opens, and its relations are as they were: nobod
   const directory = join(scratchDirectory(), 'log');
   cpSync(WRITTEN, directory, { recursive: true });
   expect(versionOf(join(directory, `${'0'.repeat(20)}.log`))).toBe(2);
+  const before = listSegments(directory);
   const { log, signals } = await openTestLog(directory, OPTIONS);
   expect(log.recovered).toMatchObject({
     created: false,
@@ -70,4 +72,10 @@ test('a log of format version 2 opens, and its relations are as they were: nobod
   expect(users!.types.get(16_400)).toEqual({ kind: 'enum', name: 'mood' });
   expect(leaf).toMatchObject({ table: 'ev1', ancestors });
   expect(FORMAT_VERSION).toBe(4);
+  // What only the present format has stands in no file of an earlier one: not one byte more does.
+  const [first, second, ...more] = listSegments(directory);
+  expect(first).toEqual(before[0]);
+  expect(versionOf(second!.path)).toBe(FORMAT_VERSION);
+  expect(second!.startOffset).toBe(endOf(first!));
+  expect(more).toEqual([]);
 });

@@ -2,14 +2,15 @@
 import { watchDisk, type WatchedDisk } from '../support/power-cut.ts';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { toLsn } from '../../src/core/lsn.ts';
 import { openLogReader } from '../../src/log/reader.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import { syncDirectory } from '../../src/data-directory/directory.ts';
 import { EMPTY_STATE, StateFile } from '../../src/log/state-file.ts';
-import type { Recovered } from '../../src/log/writer.ts';
+import type { LogWriter, Recovered } from '../../src/log/writer.ts';
 import type { Chance } from '../support/power-cut-survivors.ts';
+import { readsOf } from '../support/reads.ts';
 import { seededRandom } from '../support/workload.ts';
 import {
   append,
@@ -181,6 +182,65 @@ test('a flush that was remembered is known after a cut, also one in the middle o
   const found = new Set<bigint>();
   for (const target of cuts) found.add((await logIn(target)).recovered.flushed);
   expect(found).toEqual(new Set([30n, 40n]));
+});
+
+describe('the numbers of rows that backfills read', () => {
+  const readsAt = (log: LogWriter, rows: number): void => {
+    const messages = readsOf({
+      rows: Array.from({ length: rows }, (_, i) => [`k${i}`, null]),
+      firstIndex: log.readIndex,
+    });
+    append(log, messages);
+  };
+
+  test('are remembered durably before one of them is given out', async () => {
+    const { log } = await openTestLog(directory);
+    append(log, messagesOf({ commitLsn: 100n, rows: 3 }));
+    expect(log.readIndex).toBe(0);
+    expect(log.hasNumbers(1)).toBe(false);
+    const reserved = log.reserveNumbers(10);
+    expect(log.hasNumbers(10)).toBe(false);
+    await reserved;
+    expect(log.hasNumbers(10)).toBe(true);
+  });
+
+  test('that the power took are not given out again, behind the same transaction or a later one that was lost with them', async () => {
+    const { log } = await openTestLog(directory);
+    append(log, messagesOf({ commitLsn: 100n, rows: 3 }));
+    await log.reserveNumbers(20);
+    await log.sync();
+    readsAt(log, 5);
+    append(log, messagesOf({ commitLsn: 200n, rows: 1 }));
+    readsAt(log, 7);
+    expect(log.context.before).toEqual({ epoch: 0, commitLsn: 201n, index: 6 });
+    const target = cut();
+    const { log: after } = await openTestLog(target);
+    expect(after.context.lastCommitLsn).toBe(100n);
+    expect(after.readIndex).toBeGreaterThanOrEqual(7);
+    append(after, messagesOf({ commitLsn: 200n, rows: 1 }));
+    expect(after.readIndex).toBeGreaterThanOrEqual(7);
+    const first = after.readIndex;
+    await after.reserveNumbers(1);
+    readsAt(after, 1);
+    expect(after.context.before).toEqual({ epoch: 0, commitLsn: 201n, index: first });
+    expect(after.readIndex).toBe(first + 1);
+  });
+
+  test('that were durable are behind the present ones, too', async () => {
+    const { log } = await openTestLog(directory);
+    append(log, messagesOf({ commitLsn: 100n, rows: 3 }));
+    await log.reserveNumbers(20);
+    readsAt(log, 20);
+    await log.sync();
+    const { log: after } = await openTestLog(cut());
+    expect(after.readIndex).toBeGreaterThanOrEqual(20);
+  });
+
+  test('end before a position could hold no more of them', async () => {
+    const { log } = await openTestLog(directory);
+    append(log, messagesOf({ commitLsn: 100n, rows: 1 }));
+    await expect(log.reserveNumbers(0xffff_fff1)).rejects.toMatchObject({ code: 'LOG_READS_NUMBERED' });
+  });
 });
 
 test('notes never touch what was saved, before the file was opened or since, nor while the next save is under way', async () => {

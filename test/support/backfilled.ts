@@ -1,8 +1,21 @@
 // A source with backfills in this process, and what a consumer of its log makes of them: each row as the last message has it.
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from 'pg';
+import { afterEach, beforeEach } from 'vitest';
 import type { Backfill, BackfillRequest } from '../../src/core/backfill.ts';
 import { wallTime } from '../../src/core/clock.ts';
-import { NOT_SENT_AGAIN, type LoggedRow, type TestSource } from './source.ts';
+import type { DatabaseSettings } from '../../src/postgres/settings.ts';
+import { databaseSettings } from './database-settings.ts';
+import type { EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
+import { createTestDatabase, type TestDatabase } from './postgres.ts';
+import {
+  createSourceDirectory,
+  NOT_SENT_AGAIN,
+  startTestSource,
+  type LoggedRow,
+  type SourceDirectory,
+  type TestSource,
+} from './source.ts';
 import { waitFor } from './wait.ts';
 
 /** Slow machines read slowly. */
@@ -92,4 +105,63 @@ export async function keepWriting(
     if (pauseMs > 0) await sleep(pauseMs);
   }
   return written;
+}
+
+export type BackfillRoom = {
+  database: TestDatabase;
+  client: Client;
+  directory: SourceDirectory;
+  start(
+    settings?: Partial<DatabaseSettings>,
+    options?: Parameters<typeof startTestSource>[2],
+  ): Promise<TestSource>;
+  /** Rows of a table, as texts. */
+  rowsOf(table?: string, order?: string): Promise<string[][]>;
+  /** What a consumer has once the stream has brought everything. */
+  consumed(source: TestSource, table?: string): Promise<Consumer>;
+};
+
+/** A database, a directory, and sources that end with the test. `server`: of the test's own, which it may do anything to. */
+export function backfillRoom({ server }: { readonly server?: () => EmbeddedPostgres } = {}): BackfillRoom {
+  const running: TestSource[] = [];
+  const room: BackfillRoom = {
+    database: undefined as never,
+    client: undefined as never,
+    directory: undefined as never,
+    start: async (settings = {}, options = {}) => {
+      const source = startTestSource(
+        { ...databaseSettings(room.database), ...settings },
+        room.directory,
+        options,
+      );
+      source.ended.catch(() => undefined);
+      running.push(source);
+      await source.ready;
+      return source;
+    },
+    rowsOf: async (table = 'notes', order = 'id') => {
+      const text = `select * from ${table} order by ${order}`;
+      const types = { getTypeParser: () => String };
+      return (await room.client.query<string[]>({ text, rowMode: 'array', types } as never)).rows;
+    },
+    consumed: async (source, table = 'notes') => {
+      const expected = JSON.stringify(await room.rowsOf(table));
+      return waitFor(async () => {
+        const { rows } = await source.read();
+        const consumer = new Consumer(rows.filter((row) => row.table === table));
+        return JSON.stringify(consumer.table) === expected && consumer;
+      }, 'the consumer to have what the table has');
+    },
+  };
+  beforeEach(async () => {
+    room.database = await createTestDatabase(server?.().url());
+    room.client = room.database.client;
+    room.directory = createSourceDirectory();
+  });
+  afterEach(async () => {
+    await Promise.all(running.splice(0).map((source) => source.stop()));
+    room.directory.remove();
+    await room.database.drop();
+  });
+  return room;
 }

@@ -39,7 +39,6 @@ export async function inspectBackfillTable(
   }
   const table = await readBackfillTable(client, first, context);
   if (table === undefined) throw await unknownTable(client, request);
-  await requireColumn(client, table, request);
   await requireConditions(client, table, request);
   await requireKeys(client, table, request);
   for (const leaf of await namesOf(client, leaves)) await requireReadable(client, leaf, { table, context });
@@ -55,7 +54,8 @@ export async function inspectBackfillTable(
 const refused = (code: string, message: string, hint: string): TailraceError =>
   new TailraceError(message, { code, kind: 'fatal', hint });
 
-async function unknownTable(client: Client, name: TableName): Promise<TailraceError> {
+/** With the name that may have been meant. */
+export async function unknownTable(client: Client, name: TableName): Promise<TailraceError> {
   const known = (await listTables(client)).map(formatTableName);
   const nearest = nearestName(formatTableName(name), known);
   return refused(
@@ -68,7 +68,7 @@ async function unknownTable(client: Client, name: TableName): Promise<TailraceEr
 async function requireColumn(
   client: Client,
   { oid, ...table }: BackfillTable,
-  { sort }: BackfillTableRequest,
+  sort: BackfillTableRequest['sort'],
 ): Promise<void> {
   if (sort === undefined) return;
   const { rows } = await client.query<{ name: string }>(
@@ -90,6 +90,7 @@ export async function requireConditions(
   table: BackfillTable,
   { where, sort }: BackfillTableRequest,
 ): Promise<void> {
+  await requireColumn(client, table, sort);
   if (where !== undefined) await requireFilter(client, table, where);
   const condition = conditionOf({ ...(sort && { sort }) });
   if (condition === undefined) return;

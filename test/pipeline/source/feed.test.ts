@@ -2,12 +2,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { toLsn } from '../../../src/core/lsn.ts';
 import { listSegments } from '../../../src/log/segments.ts';
 import { LogSignals } from '../../../src/log/signals.ts';
 import { openLog, type LogWriter } from '../../../src/log/writer.ts';
 import { LogFeed } from '../../../src/pipeline/source/feed.ts';
 import { RelationsInForce } from '../../../src/pipeline/source/relations-in-force.ts';
 import { RANGE, type StreamBatch } from '../../../src/postgres/replication/stream.ts';
+import { frames } from '../../log/stream.ts';
+import { readsOf } from '../../support/reads.ts';
 import { readLog } from '../../support/source.ts';
 import { tightDevice } from '../../support/tight-device.ts';
 
@@ -272,6 +275,59 @@ describe('the feed', () => {
     const another = begin(100n);
     another.writeBigInt64BE(another.readBigInt64BE(9) + 1n, 9);
     expect(() => batch([another, row('b')])).toThrow(/committed at 0\/64/);
+  });
+
+  describe('lets in rows of backfills', () => {
+    const readsNow = (): void => {
+      const bytes = frames(...readsOf({ rows: [['a', 'x']], firstIndex: log.readIndex }));
+      feed.appendReads(bytes, bytes.length, toLsn(900n));
+    };
+
+    test('between two transactions alone, also those of one batch', async () => {
+      const open: boolean[] = [feed.isBetween];
+      feed.onCommitted = () => {
+        open.push(feed.isBetween);
+        readsNow();
+      };
+      batch([relation(), begin(100n), row('1'), commit(100n, 150n), begin(200n), row('2')]);
+      open.push(feed.isBetween);
+      expect(feed.onCommitted).toBeUndefined();
+      batch([row('3'), commit(200n, 250n)]);
+      open.push(feed.isBetween);
+      expect(open).toEqual([true, true, false, true]);
+      readsNow();
+      const logged = await readLog(directory, signals);
+      expect(
+        logged.rows.map(({ action, values: [value], commitLsn, index }) => [action, value, commitLsn, index]),
+      ).toEqual([
+        ['insert', '1', 100n, 0],
+        ['read', 'a', 101n, 0],
+        ['insert', '2', 200n, 0],
+        ['insert', '3', 200n, 1],
+        ['read', 'a', 201n, 0],
+      ]);
+    });
+
+    test('not where an older connection left a transaction unfinished, unless that is given up', () => {
+      batch([relation(), begin(100n), row('1')]);
+      reconnect();
+      expect(feed.isBetween).toBe(false);
+      feed.join({ epoch: 1, history });
+      expect(feed.isBetween).toBe(true);
+      readsNow();
+      expect(log.context).toMatchObject({ epoch: 1, inTransaction: false });
+    });
+
+    test('and tells of a boundary behind them: who has replayed all that they show has them', () => {
+      const boundaries: (readonly [number, bigint])[] = [];
+      feed.onBoundary = (timeline, endLsn) => boundaries.push([timeline, endLsn]);
+      batch([relation(), begin(100n), row('1'), commit(100n, 150n)]);
+      readsNow();
+      expect(boundaries).toEqual([
+        [1, 150n],
+        [1, 900n],
+      ]);
+    });
   });
 
   test('abandons an unfinished transaction in a new epoch', async () => {

@@ -16,7 +16,7 @@ export type AppendPorts = {
   readonly opened: Pick<SourceLog, 'log' | 'feed' | 'keeper' | 'epoch'>;
   readonly walBlockBytes: number;
   /** The log takes nothing more. */
-  logFailed(error: unknown): void;
+  readonly logFailed: (error: unknown) => void;
 };
 
 export function progressAfter(

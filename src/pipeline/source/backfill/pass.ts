@@ -169,7 +169,7 @@ export class Pass {
     this.#windows.add(window);
     const ask: ChunkCursor | undefined = part.of === 'pass' ? part.ask : { by: 'rows', keys: part.keys };
     const outcome = await this.#what.reader.read(ask, signal);
-    if (outcome.kind !== 'chunk') return outcome as OtherOutcome;
+    if (outcome.kind !== 'chunk') return outcome;
     this.#ports.hasRead(outcome.chunk.scanned);
     return { kind: 'chunk', part, window, chunk: outcome.chunk };
   }

@@ -94,7 +94,7 @@ export class StreamGate {
         resolve(answer);
       } catch (error) {
         done();
-        reject(error as Error);
+        reject(error);
       }
     };
     this.#waiting.add(ask);

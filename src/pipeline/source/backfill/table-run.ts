@@ -60,7 +60,7 @@ async function readLeaf(oid: number, run: RunTable, ports: TablePorts, signal: A
   for (;;) {
     signal.throwIfAborted();
     const table = await readBackfillTable(ports.client, oid, ports.context);
-    if (table === undefined) return note(run.state, `a part of ${formatTableName(run.request)} was dropped`);
+    if (table === undefined) return;
     await requireConditions(ports.client, table, run.request);
     place(table, run.state);
     // Known to be begun before anything of it is in the log.

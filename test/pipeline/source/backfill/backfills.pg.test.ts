@@ -1,80 +1,21 @@
 // Backfills of a real source beside a real stream: what the log holds at the end is the table, and no row comes after a newer change of it.
-import type { Client } from 'pg';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { DatabaseSettings } from '../../../../src/postgres/settings.ts';
-import { ask, completed, Consumer, found, keepWriting, progressOf } from '../../../support/backfilled.ts';
-import { databaseSettings } from '../../../support/database-settings.ts';
-import { connect, createTestDatabase, type TestDatabase } from '../../../support/postgres.ts';
-import {
-  createSourceDirectory,
-  startTestSource,
-  type SourceDirectory,
-  type TestSource,
-} from '../../../support/source.ts';
-import { waitFor } from '../../../support/wait.ts';
+import { describe, expect, test } from 'vitest';
+import { ask, backfillRoom, completed, found, keepWriting, progressOf } from '../../../support/backfilled.ts';
+import { connect, waitFor } from '../../../support/postgres.ts';
 
-let database: TestDatabase;
-let client: Client;
-let directory: SourceDirectory;
-const running: TestSource[] = [];
-
-beforeEach(async () => {
-  database = await createTestDatabase();
-  client = database.client;
-  directory = createSourceDirectory();
-});
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((source) => source.stop()));
-  directory.remove();
-  await database.drop();
-});
-
-async function start(
-  settings: Partial<DatabaseSettings> = {},
-  options: Parameters<typeof startTestSource>[2] = {},
-): Promise<TestSource> {
-  const source = startTestSource({ ...databaseSettings(database), ...settings }, directory, options);
-  source.ended.catch(() => undefined);
-  running.push(source);
-  await source.ready;
-  return source;
-}
-
-const rowsOf = async (table = 'notes', order = 'id'): Promise<string[][]> =>
-  (
-    await client.query({
-      text: `select * from ${table} order by ${order}`,
-      rowMode: 'array',
-      types: { getTypeParser: () => String },
-    })
-  ).rows;
-
-/** What a consumer has once the stream has brought everything. */
-async function consumed(source: TestSource): Promise<Consumer> {
-  await client.query('create table if not exists ends (id int primary key, v int)');
-  const expected = await rowsOf();
-  return waitFor(
-    async () => {
-      const { rows } = await source.read();
-      const consumer = new Consumer(rows.filter(({ table }) => table === 'notes'));
-      return JSON.stringify(consumer.table) === JSON.stringify(expected) && consumer;
-    },
-    'the consumer to have what the table has',
-    60_000,
-  );
-}
+const room = backfillRoom();
 
 describe('a table that is there already', () => {
   test('is read into the log whole, for whom it was asked for', async () => {
-    await client.query(
+    await room.client.query(
       `create table notes (id int primary key, v int, "Text" text); insert into notes select i, 1, 'n' || i from generate_series(1, 3000) i; analyze notes`,
     );
-    const source = await start();
+    const source = await room.start();
     const id = ask(source, { sinks: [] });
     const backfill = await completed(source, id);
     const { rows, reads } = await source.read();
     expect(rows.map(({ action, values }) => [action, ...values])).toEqual(
-      (await rowsOf()).map((values) => ['read', ...values]),
+      (await room.rowsOf()).map((values) => ['read', ...values]),
     );
     expect(rows[0]!.relation).toMatchObject({ schema: 'public', table: 'notes', key: ['id'] });
     expect(new Set(rows.map(({ index }) => index)).size).toBe(3000);
@@ -92,12 +33,12 @@ describe('a table that is there already', () => {
 
 describe('a table that is written to meanwhile', () => {
   test('is the consumer’s at the end, with no row after a newer change of it', async () => {
-    await client.query(
+    await room.client.query(
       `create table notes (id int primary key, v int, note text); insert into notes select i, 0, 'n' || i from generate_series(1, 20000) i`,
     );
-    const source = await start();
+    const source = await room.start();
     const stopping = new AbortController();
-    const writer = await connect(database.url);
+    const writer = await connect(room.database.url);
     const writing = keepWriting((i) => {
       const id = (step: number): number => ((i * 7919 * step) % 20_000) + 1;
       return writer.query(
@@ -110,9 +51,114 @@ describe('a table that is written to meanwhile', () => {
     stopping.abort();
     expect(await writing).toBeGreaterThan(10);
     await writer.end();
-    const consumer = await consumed(source);
+    const consumer = await room.consumed(source);
     expect(consumer.stale).toEqual([]);
     expect(progressOf(backfill).appended).toBeGreaterThan(15_000);
     expect(found(source, id).heldBy).toBeUndefined();
+  });
+});
+
+describe('a table without a key', () => {
+  test('is read by its pages, each row known by its place', async () => {
+    await room.client.query(
+      `create table notes (id int, v int); alter table notes replica identity full; insert into notes select i, 0 from generate_series(1, 2000) i`,
+    );
+    const source = await room.start();
+    const backfill = await completed(source, ask(source));
+    const { rows } = await source.read();
+    expect(rows.map(({ values }) => values.slice(0, 2))).toEqual(await room.rowsOf());
+    expect(new Set(rows.map(({ values }) => values[2])).size).toBe(2000);
+    expect(progressOf(backfill)).toMatchObject({ appended: 2000, readAgain: 0, notes: [] });
+  });
+
+  test('that is changed all the time is read in the end, and it is said what that may mean', async () => {
+    await room.client.query(
+      `create table notes (id int, v int); alter table notes replica identity full; insert into notes select i, 0 from generate_series(1, 200) i`,
+    );
+    const source = await room.start();
+    const stopping = new AbortController();
+    const writer = await connect(room.database.url);
+    const writing = keepWriting(
+      (i) => writer.query(`insert into notes values (${1000 + i}, 0)`),
+      stopping.signal,
+    );
+    const backfill = await completed(source, ask(source));
+    stopping.abort();
+    await writing.catch(() => undefined);
+    await writer.end();
+    const { appended, readAgain, notes } = progressOf(backfill);
+    expect(appended).toBeGreaterThanOrEqual(200);
+    expect(readAgain).toBeGreaterThanOrEqual(200);
+    expect(notes).toEqual([expect.stringContaining('changed all the time')]);
+  });
+
+  test('that is rewritten midway is begun again, with keys of their own for its rows', async () => {
+    await room.client.query(
+      `create table notes (id int, v int) with (fillfactor = 10); alter table notes replica identity full; insert into notes select i, 0 from generate_series(1, 20000) i`,
+    );
+    const source = await room.start();
+    const id = ask(source, { limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 8000 } });
+    await waitFor(() => progressOf(found(source, id)).appended > 0, 'some rows to be read');
+    await room.client.query('delete from notes where id % 2 = 0');
+    await room.client.query('vacuum full notes');
+    const backfill = await completed(source, id);
+    const { restarts, notes } = progressOf(backfill);
+    expect(restarts).toBe(1);
+    expect(notes).toEqual([expect.stringContaining('was rewritten')]);
+    const { reads, rows } = await source.read();
+    expect(new Set(reads.map((read) => read.backfill))).toEqual(new Set([id, `${id}.1`]));
+    const present = new Set((await room.rowsOf()).map(([row]) => row));
+    const again = rows.slice(-10_000);
+    expect(new Set(again.map(({ values }) => values[0]))).toEqual(present);
+  });
+});
+
+describe('a table that changes its form midway', () => {
+  const limits = { queryTimeoutMs: 5000, maxRowsPerSecond: 8000 };
+  const begin = async () => {
+    await room.client.query(
+      `create table notes (id int primary key, v int); insert into notes select i, 0 from generate_series(1, 8000) i`,
+    );
+    const source = await room.start();
+    const id = ask(source, { limits });
+    await waitFor(() => progressOf(found(source, id)).appended > 0, 'some rows to be read');
+    return { source, id };
+  };
+
+  test('is read on as it is then', async () => {
+    const { source, id } = await begin();
+    await room.client.query(`alter table notes add note text default 'new'`);
+    const backfill = await completed(source, id);
+    expect(progressOf(backfill)).toMatchObject({ appended: 8000, restarts: 0 });
+    const { rows } = await source.read();
+    expect(rows[0]!.values).toEqual(['1', '0']);
+    expect(rows.at(-1)!.values).toEqual(['8000', '0', 'new']);
+  });
+
+  test('is begun again under another key', async () => {
+    const { source, id } = await begin();
+    await room.client.query('alter table notes drop constraint notes_pkey, add primary key (v, id)');
+    const backfill = await completed(source, id);
+    expect(progressOf(backfill).restarts).toBe(1);
+    const { rows } = await source.read();
+    expect(rows.slice(-8000).map(({ values }) => values[0])).toEqual(
+      (await room.rowsOf()).map(([row]) => row),
+    );
+  });
+
+  test('has no more rows once it is truncated', async () => {
+    const { source, id } = await begin();
+    await room.client.query('truncate notes');
+    await completed(source, id);
+    const { rows } = await source.read();
+    expect(rows.findLast(({ action }) => action === 'read')!.index).toBeLessThan(8000);
+    expect(rows.at(-1)!.action).toBe('truncate');
+  });
+
+  test('and is dropped, is read no further, which is said', async () => {
+    const { source, id } = await begin();
+    await room.client.query('drop table notes');
+    const backfill = await completed(source, id);
+    expect(progressOf(backfill).notes).toEqual([expect.stringContaining('not there any more')]);
   });
 });

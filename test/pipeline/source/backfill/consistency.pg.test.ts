@@ -1,0 +1,185 @@
+// What makes a snapshot show less, or more, than the stream has brought: a backfill beside it is exact all the same.
+import { kill } from 'node:process';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import type { EmbeddedPostgres } from '../../../../src/cli/demo/embedded-postgres.ts';
+import { ask, backfillRoom, completed, found, keepWriting, progressOf } from '../../../support/backfilled.ts';
+import { connect } from '../../../support/postgres.ts';
+import type { TestSource } from '../../../support/source.ts';
+import { killServer, startPrimary } from '../../../support/standby.ts';
+import { waitFor } from '../../../support/wait.ts';
+
+let server: EmbeddedPostgres;
+beforeAll(async () => {
+  server = await startPrimary();
+});
+afterAll(() => server.remove());
+
+const room = backfillRoom({ server: () => server });
+
+const makeTable = (rows: number, note = `'n' || i`): Promise<unknown> =>
+  room.client.query(
+    `create table notes (id int primary key, v int, note text); insert into notes select i, 0, ${note} from generate_series(1, ${rows}) i`,
+  );
+
+const configure = (setting: string): Promise<unknown> =>
+  room.client.query(`alter system ${setting}`).then(() => room.client.query('select pg_reload_conf()'));
+
+const hasCome = (source: TestSource, v: string): Promise<unknown> =>
+  waitFor(async () => {
+    const { rows } = await source.read();
+    return rows.some(({ action, values }) => action === 'update' && values[1] === v);
+  }, 'the stream to bring the change');
+
+describe('a commit that is streamed before it is visible', () => {
+  /** It waits for a standby that there is not. */
+  async function commitUnseen() {
+    await configure(`set synchronous_standby_names = 'absent'`);
+    const writer = await connect(room.database.url);
+    const update = writer.query('update notes set v = 1 where id = 7');
+    return {
+      release: async () => {
+        await configure('reset synchronous_standby_names');
+        await update;
+        await writer.end();
+      },
+    };
+  }
+
+  const isHeld = (source: TestSource, id: string): Promise<unknown> =>
+    waitFor(() => found(source, id).heldBy?.includes('not visible yet') === true, 'the backfill to wait');
+
+  test('is waited for: nothing that is older comes behind it', async () => {
+    await makeTable(200);
+    const source = await room.start();
+    const hidden = await commitUnseen();
+    await hasCome(source, '1');
+    const id = ask(source);
+    await isHeld(source, id);
+    expect(progressOf(found(source, id)).appended).toBe(0);
+    await hidden.release();
+    await completed(source, id);
+    expect(found(source, id).heldBy).toBeUndefined();
+    const consumer = await room.consumed(source);
+    expect(consumer.stale).toEqual([]);
+    expect(consumer.reads).toBe(200);
+  });
+
+  test('is waited for by a source that was started after it had come', async () => {
+    await makeTable(200);
+    const before = await room.start();
+    const hidden = await commitUnseen();
+    await hasCome(before, '1');
+    await before.stop();
+    const source = await room.start();
+    const id = ask(source);
+    await isHeld(source, id);
+    expect(progressOf(found(source, id)).appended).toBe(0);
+    await hidden.release();
+    await completed(source, id);
+    expect((await room.consumed(source)).stale).toEqual([]);
+  });
+});
+
+test('a transaction that is open when a backfill begins, and waits for its client, holds nothing up', async () => {
+  await makeTable(200);
+  const source = await room.start();
+  const writer = await connect(room.database.url);
+  await writer.query('begin; update notes set v = 1 where id = 7');
+  const id = ask(source);
+  await completed(source, id);
+  await writer.query('commit');
+  await writer.end();
+  const consumer = await room.consumed(source);
+  expect(consumer.stale).toEqual([]);
+  expect(consumer.reads).toBe(200);
+});
+
+test('what a crash of the server takes back was not let in', async () => {
+  await makeTable(200);
+  const source = await room.start();
+  const { rows } = await room.client.query<{ pid: number }>(
+    `select pid from pg_stat_activity where backend_type = 'walwriter'`,
+  );
+  // Nobody writes what is committed asynchronously to the disk.
+  kill(rows[0]!.pid, 'SIGSTOP');
+  onTestFinished(() => {
+    try {
+      kill(rows[0]!.pid, 'SIGCONT');
+    } catch {
+      // It went with its server.
+    }
+  });
+  await room.client.query('set synchronous_commit = off; update notes set v = 1 where id = 7');
+  const id = ask(source);
+  await waitFor(async () => {
+    const { rows: read } = await room.client.query(
+      `select from pg_stat_activity where application_name = 'tailrace:shop' and query like 'begin;%pg_current_wal_insert_lsn%' and state = 'idle'`,
+    );
+    return read.length > 0;
+  }, 'the rows to be read');
+  expect(progressOf(found(source, id)).appended).toBe(0);
+  const killed = killServer(server);
+  // It cannot see for itself that the postmaster is gone.
+  kill(rows[0]!.pid, 'SIGKILL');
+  await killed;
+  await server.start();
+  room.client = await connect(room.database.url);
+  expect((await room.rowsOf())[6]).toEqual(['7', '0', 'n7']);
+  await completed(source, id);
+  const consumer = await room.consumed(source);
+  expect(consumer.stale).toEqual([]);
+  await room.client.end();
+});
+
+test('a connection that breaks again and again in the middle of chunks costs no row, and brings none too late', async () => {
+  await makeTable(30_000);
+  const source = await room.start();
+  const stopping = new AbortController();
+  const writer = await connect(room.database.url);
+  const writing = keepWriting((i) => {
+    const id = ((i * 7919) % 30_000) + 1;
+    return writer.query(
+      `begin; update notes set v = ${i} where id between ${id} and ${id + 3}; delete from notes where id = ${id + 4}; commit`,
+    );
+  }, stopping.signal);
+  const id = ask(source, { limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 6000 } });
+  for (let breaks = 0; breaks < 6; breaks++) {
+    const before = progressOf(found(source, id)).appended;
+    await waitFor(() => {
+      const { state } = found(source, id);
+      return state === 'completed' || progressOf(found(source, id)).appended > before;
+    }, 'more rows');
+    await room.client.query(`select pg_terminate_backend(active_pid) from pg_replication_slots where active`);
+  }
+  const backfill = await completed(source, id);
+  stopping.abort();
+  await writing;
+  await writer.end();
+  const consumer = await room.consumed(source);
+  expect(consumer.stale).toEqual([]);
+  expect(source.status().reconnects).toBeGreaterThan(0);
+  expect(progressOf(backfill).restarts).toBe(0);
+});
+
+test('a large value that updates leave out is read until it has come', async () => {
+  await room.client.query(
+    `create table notes (id int primary key, v int, note text); alter table notes alter note set storage external;
+     insert into notes select i, 0, repeat(chr(64 + i), 1000000) from generate_series(1, 24) i`,
+  );
+  const source = await room.start();
+  const stopping = new AbortController();
+  const writer = await connect(room.database.url);
+  const writing = keepWriting(
+    (i) => writer.query(`update notes set v = ${i} where id = ${(i % 24) + 1}`),
+    stopping.signal,
+    5,
+  );
+  const id = ask(source);
+  const backfill = await completed(source, id);
+  stopping.abort();
+  await writing;
+  await writer.end();
+  const consumer = await room.consumed(source);
+  expect(consumer.stale).toEqual([]);
+  expect(progressOf(backfill).readAgain).toBeGreaterThan(0);
+});

@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest';
+import { maxChunkRows, Pace } from '../../../../src/pipeline/source/backfill/pace.ts';
+
+test('without a limit nobody waits', () => {
+  const pace = new Pace(undefined);
+  pace.hasRead(1_000_000, 0);
+  expect(pace.waitMs(0)).toBe(0);
+  expect(maxChunkRows(undefined, 20_000)).toBe(20_000);
+});
+
+test('rows are read no faster than they may be, and what was not read in time is not made good', () => {
+  const pace = new Pace(1000);
+  pace.hasRead(500, 0);
+  expect(pace.waitMs(0)).toBe(500);
+  expect(pace.waitMs(400)).toBe(100);
+  pace.hasRead(500, 400);
+  expect(pace.waitMs(400)).toBe(600);
+  pace.hasRead(100, 60_000);
+  expect(pace.waitMs(60_000)).toBe(100);
+});
+
+test('a chunk is at most what may be read in half a second, and at least a row', () => {
+  expect(maxChunkRows(1000, 20_000)).toBe(500);
+  expect(maxChunkRows(1, 20_000)).toBe(1);
+  expect(maxChunkRows(1_000_000, 20_000)).toBe(20_000);
+});
