@@ -10,8 +10,8 @@ import { seededRandom } from '../support/workload.ts';
 
 const world = endToEnd();
 
-const ROWS = 12_000;
-const KILLS = 4;
+const ROWS = 8_000;
+const KILLS = 3;
 /** Lanes and batches as they are: what was on its way at a kill may come once more. */
 const MOST_REPEATS = 0.005;
 
@@ -49,7 +49,7 @@ test('kill -9 of a service that reads a table beside its writers loses nothing, 
       {
         name: 'notes',
         tables: ['notes'],
-        extra: 'initial_backfill: true\nbackfill: { max_rows_per_second: 1500 }',
+        extra: 'initial_backfill: true\nbackfill: { max_rows_per_second: 1000 }',
       },
     ],
   });
@@ -68,7 +68,8 @@ test('kill -9 of a service that reads a table beside its writers loses nothing, 
   );
   for (let kill = 0; kill < KILLS; kill++) {
     const from = world.recorder.counts.accepted;
-    await waitFor(() => world.recorder.counts.accepted > from + 300 + random() * 1500, 'more messages');
+    const more = 300 + random() * 900;
+    await waitFor(() => world.recorder.counts.accepted > from + more, 'more messages');
     await world.service.kill();
     await world.start({ config });
   }
@@ -96,4 +97,4 @@ test('kill -9 of a service that reads a table beside its writers loses nothing, 
   expect(reads).toBeGreaterThan(ROWS / 2);
   expect(backfill.rows_appended - reads).toBeLessThanOrEqual(ROWS * MOST_REPEATS);
   expect(await world.service.stop()).toBe(0);
-});
+}, 300_000);

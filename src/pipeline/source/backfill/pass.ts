@@ -23,8 +23,8 @@ export type PassPorts = AppendPorts & {
   readonly gate: StreamGate;
   readonly streamed: StreamedTransactions;
   readonly readFrom: ReadFrom;
-  /** Resolves when the next chunk may be read. */
-  ready(signal: AbortSignal): Promise<void>;
+  /** Resolves when the next chunk may be read, to how long (ms) some trouble has kept it from that. */
+  ready(signal: AbortSignal): Promise<number>;
   /** So many rows were looked at. */
   hasRead(rows: number): void;
   /** What keeps the pass waiting; undefined: nothing does. */
@@ -123,6 +123,8 @@ export class Pass {
       if (await this.#letIn(held, signal)) ahead = following ?? this.#readNext(signal);
       else {
         await this.#putBack(held, following);
+        const { streamed, client } = this.#ports;
+        if (streamed.hasSuspects) streamed.cleared(await uncommittedTransactions(client));
         await sleep(backoffMs(this.#tries), undefined, { signal });
         ahead = this.#readNext(signal);
       }
@@ -161,9 +163,8 @@ export class Pass {
 
   async #read(part: Part, signal: AbortSignal): Promise<Held | OtherOutcome> {
     const { gate, streamed } = this.#ports;
-    const waitsSinceMs = steadyMs();
-    await this.#ports.ready(signal);
-    this.#activeSinceMs = Math.min(steadyMs(), this.#activeSinceMs + steadyMs() - waitsSinceMs);
+    const heldMs = await this.#ports.ready(signal);
+    this.#activeSinceMs = Math.min(steadyMs(), this.#activeSinceMs + heldMs);
     // Ahead of the statement: what comes from here on is remembered.
     const window = openWindow(streamed, this.#what.watch, gate.streamedTo);
     this.#windows.add(window);
@@ -190,7 +191,7 @@ export class Pass {
 
   /** Answers whether its rows are in the log, as far as they belong there. */
   async #letIn(held: Held, signal: AbortSignal): Promise<boolean> {
-    const { gate, streamed, client, opened } = this.#ports;
+    const { gate, opened } = this.#ports;
     for (;;) {
       const admission = await gate.between(() => this.#attempt(held), signal);
       switch (admission.verdict) {
@@ -207,7 +208,6 @@ export class Pass {
             this.#waits(
               'transactions that are committed, and streamed, are not visible yet: they wait for a synchronous standby, most likely (synchronous_standby_names)',
             );
-            if (streamed.hasSuspects) streamed.cleared(await uncommittedTransactions(client));
           } else this.#waits(`${this.#what.table.schema}.${this.#what.table.table} is changed all the time`);
           return false;
         default:

@@ -190,12 +190,14 @@ function readiness(
       const waitMs = pace.waitMs(steadyMs());
       if (waitMs > 0) await sleep(waitMs, undefined, { signal });
       let trouble = guard.trouble();
-      if (trouble === undefined) return;
+      if (trouble === undefined) return 0;
+      const sinceMs = steadyMs();
       for (; trouble !== undefined; trouble = guard.trouble()) {
         hold(trouble);
         await sleep(TROUBLE_INTERVAL_MS, undefined, { signal });
       }
       hold(undefined);
+      return steadyMs() - sinceMs;
     },
     hasRead: (rows) => pace.hasRead(rows, steadyMs()),
   };
