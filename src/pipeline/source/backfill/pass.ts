@@ -56,6 +56,8 @@ type Held = {
   readonly part: Part;
   readonly window: Window;
   readonly chunk: Chunk;
+  /** Was it found to show all that the stream had brought? */
+  showsAll: boolean;
 };
 /** What a chunk is to be of: of the pass itself, or rows that are read once more. */
 type Part = PassPart | { readonly of: 'again'; readonly keys: readonly (readonly string[])[] };
@@ -172,7 +174,7 @@ export class Pass {
     const outcome = await this.#what.reader.read(ask, signal);
     if (outcome.kind !== 'chunk') return outcome;
     this.#ports.hasRead(outcome.chunk.scanned);
-    return { kind: 'chunk', part, window, chunk: outcome.chunk };
+    return { kind: 'chunk', part, window, chunk: outcome.chunk, showsAll: false };
   }
 
   /** What was read behind a chunk that has to be read again is read again, too. */
@@ -233,8 +235,11 @@ export class Pass {
       keyIndexes,
       reached: gate.reached,
       walBlockBytes,
+      showsAll: held.showsAll,
       isForced,
     });
+    // Asked at every batch: what it costs is asked once.
+    held.showsAll ||= admission.verdict === 'wait';
     if (admission.verdict === 'wait') return undefined;
     if (admission.verdict === 'again') return admission;
     const { length } = admission.kept;

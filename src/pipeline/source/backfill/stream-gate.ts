@@ -115,7 +115,7 @@ export class StreamGate {
 
   #askAll(): void {
     if (!this.#isOpen) return;
-    for (const ask of [...this.#waiting]) ask();
+    for (const ask of this.#waiting) ask();
   }
 
   /** Until the server is known to be the log's, and while the disk is behind or full, nothing is let in. */
