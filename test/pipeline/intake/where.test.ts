@@ -9,7 +9,6 @@ import type { PlacedFilter, SinkSettings } from '../../../src/pipeline/settings.
 import { begin, commit } from '../../log/stream.ts';
 import { describeTable, sinkIntake } from '../../support/intake.ts';
 import { blocksOf } from '../../support/log-blocks.ts';
-import { readsOf } from '../../support/reads.ts';
 import {
   deleteMessage,
   insertMessage,
@@ -97,6 +96,7 @@ test("only what is true passes, the sink's filter and the table's own; the rest 
 test('a row that a backfill has read is judged as it is, and is told from an insert', async () => {
   const read = async (text: string): Promise<number> => {
     const settings = {
+      name: 'users',
       tables: [],
       onAbsent: 'dead_letter',
       deletesOutside: 'drop',
