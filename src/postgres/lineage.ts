@@ -23,6 +23,13 @@ export type CatalogLineage = {
   readonly links: readonly Link[];
 };
 
+/** Looked up for the one table: of thousands of partitions each is asked about, and no question may look at them all. */
+const linkAbove = (child: string): string => `
+      select i.inhparent as parent, ${xidOf('i', 'pg_inherits')} as since, ${xidOf('a', 'pg_attribute')} as made
+      from pg_inherits i join pg_class c on c.oid = i.inhrelid and c.relispartition
+      join pg_attribute a on a.attrelid = i.inhrelid and a.attnum = -6
+      where i.inhrelid = ${child} and coalesce(to_jsonb(i) ->> 'inhdetachpending', 'false') = 'false' offset 0`;
+
 // A table's `tableoid` (attribute -6) is written when it is made, and never again.
 const lineages = (serverVersion: number): string => `
   with recursive carrier as (select oid, puballtables from pg_publication where pubname = $2),
@@ -35,16 +42,10 @@ const lineages = (serverVersion: number): string => `
         : ''
     }
   ),
-  link as not materialized (
-    select i.inhrelid as child, i.inhparent as parent, ${xidOf('i', 'pg_inherits')} as since, ${xidOf('a', 'pg_attribute')} as made
-    from pg_inherits i join pg_class c on c.oid = i.inhrelid and c.relispartition
-    join pg_attribute a on a.attrelid = i.inhrelid and a.attnum = -6
-    where coalesce(to_jsonb(i) ->> 'inhdetachpending', 'false') = 'false'
-  ),
   up (leaf, parent, height, since, made) as (
-    select child, parent, 1, since, made from link where child = any ($1::oid[])
+    select leaf.oid, l.parent, 1, l.since, l.made from unnest($1::oid[]) leaf (oid) cross join lateral (${linkAbove('leaf.oid')}) l
     union all
-    select u.leaf, l.parent, u.height + 1, l.since, l.made from up u join link l on l.child = u.parent
+    select u.leaf, l.parent, u.height + 1, l.since, l.made from up u cross join lateral (${linkAbove('u.parent')}) l
   )
   select c.oid::int8::float8 as oid, c.relkind = 'p' as partitioned, ${xidOf('c', 'pg_class')} as altered,
     exists (select from carrier where puballtables) or c.oid in (select oid from member) as published,

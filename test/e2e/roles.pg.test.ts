@@ -47,6 +47,7 @@ test('whose password has run out is refused with a cure that mends that, too', a
   await sql(/ALTER ROLE .*;/.exec(cure!)![0].replace('…', 'secret'));
   await sql('insert into t values (1)');
   await waitFor(() => arrived().length === 1, 'the change');
+  expect(arrived()).toEqual([1]);
 });
 
 test('that becomes another one by SET role, when it connects, replicates as before', async () => {

@@ -364,4 +364,5 @@ primary: { hostname: 127.0.0.1, port: ${primary.port}, ssl: false }`,
   await connectsTo(conninfo);
   await deliveredOnce([1, 2, 3]);
   await healthy();
+  expect((await databaseHealth()).gaps).toEqual([]);
 });

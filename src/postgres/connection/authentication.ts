@@ -1,9 +1,10 @@
 // Watches how a server asks who we are, and gives it no password where that is not how it may: `require_auth` and
 // `channel_binding` of libpq. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CHANNEL-BINDING
+import type { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { TailraceError } from '../../core/errors.ts';
 import type { AuthenticationSettings, AuthMethod } from '../settings.ts';
-import type { PgInternals } from './login.ts';
 import { formatTarget, type Target } from './target.ts';
 import { isBindable } from './tls.ts';
 
@@ -21,7 +22,9 @@ export type Asked = {
 const BINDING = 'SCRAM-SHA-256-PLUS';
 
 /** `pg`'s connection tells each message of the server by its name; whoever listens before `pg` does hears it first. */
-export function watchAuthentication(connection: PgInternals['connection']): Asked {
+export function watchAuthentication(
+  connection: EventEmitter & { readonly stream: Socket | TLSSocket },
+): Asked {
   const asked: Asked = { method: 'none', canBind: false, isUnbindable: false, hasProved: false };
   connection.on('authenticationCleartextPassword', () => (asked.method = 'password'));
   connection.on('authenticationMD5Password', () => (asked.method = 'md5'));
