@@ -8,7 +8,7 @@ import { databaseSettings } from '../../support/database-settings.ts';
 const settings = (hosts: number, failover: boolean, primary = false) => {
   const of = databaseSettings({ name: 'shop', host: '', port: 0 }, { slot: { name: 'tailrace', failover } });
   const host = { host: 'db', port: 5432 };
-  return { slot: of.slot, hosts: Array<typeof host>(hosts).fill(host), ...(primary && { primary: of }) };
+  return { slot: of.slot, hosts: Array.from({ length: hosts }, () => host), ...(primary && { primary: of }) };
 };
 const server = (major: number, slotFailover?: boolean) => ({ serverVersion: major * 10_000, slotFailover });
 
