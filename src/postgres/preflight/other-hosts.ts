@@ -22,14 +22,8 @@ import type { DatabaseSettings } from '../settings.ts';
 import { failed, warned, type Finding } from './finding.ts';
 import type { Slot } from './slot.ts';
 import { inspectKeptSlot, inspectSnapshotRight, retainedBytes } from './kept-slot.ts';
-import {
-  inspectStandby,
-  inspectSynchronizedStandbys,
-  readStandby,
-  readSynchronizedStandbys,
-  slotKeeper,
-  type SlotKeeper,
-} from './standby.ts';
+import { inspectStandby, readStandby, slotKeeper, type SlotKeeper } from './standby.ts';
+import { inspectSynchronizedStandbys, readSynchronizedStandbys } from './synchronized-standbys.ts';
 
 export type OtherHost = { readonly target: Target } & (
   | ({ readonly role: 'primary' } & Standing)

@@ -112,6 +112,9 @@ describe('of several hosts', () => {
     const ours = await host('primary', { timeline: 2 });
     const known = { systemIdentifier: OURS, timeline: 2 };
     expect(await found([other, ours], known)).toEqual({ port: ours.port, refused: [] });
+    // On a lower timeline it is no old primary of ours: there is none to be made of it.
+    const another = await host('primary', { timeline: 1, system: '7000000000000000002' });
+    expect(await found([another, ours], known)).toEqual({ port: ours.port, refused: [] });
     // Alone it is judged by its whole history, and refused there with what that says.
     expect(await found([other, DEAD], known)).toEqual({ port: other.port, refused: [] });
   });

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { TailraceError } from '../../../core/errors.ts';
-import { setStandbys, SYNCHRONIZED_STANDBYS } from '../../../postgres/preflight/standby.ts';
+import { setStandbys, SYNCHRONIZED_STANDBYS } from '../../../postgres/preflight/synchronized-standbys.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import type { SourceState } from '../status.ts';
 

@@ -99,6 +99,10 @@ describe('transactions that come again', () => {
     };
     expect(upTo(2n)).toEqual({ at: 5n, lsn: 4n });
     expect(upTo(5n)).toBeUndefined();
+    // What follows the log's end is new to it.
+    const whole = new BeginComparison([at(3)], toLsn(3n), { wholeAfter: toLsn(2n) });
+    for (const begin of [at(3), at(5)]) whole.came(begin);
+    expect(whole.end()).toBeUndefined();
   });
 
   test('that another publication leaves out part nothing; where the last are left out, nothing is proved from there on', () => {

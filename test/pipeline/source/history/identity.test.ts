@@ -4,6 +4,7 @@ import {
   certainUpTo,
   commonFlushed,
   isInDoubt,
+  isSameLife,
   judgeIdentity,
   ownEnd,
   widenXid,
@@ -99,6 +100,20 @@ describe('a server is in doubt', () => {
     expect(isInDoubt(before, server({ timeline: 2 }))).toBe(true);
     expect(isInDoubt(before, look({ fold: 'other' }))).toBe(true);
   });
+});
+
+test('a process of a server has gone on to another timeline: of the same cluster, place and start, and to a higher one', () => {
+  const before = look();
+  const now = (changes: object) => look({ server: { ...before.server, timeline: 2, ...changes } });
+  expect(isSameLife(before, now({}))).toBe(true);
+  expect(isSameLife(undefined, now({}))).toBe(false);
+  for (const another of [
+    { address: '10.0.0.2:5432' },
+    { startedAtUs: '1700000000000001' },
+    { systemIdentifier: 'another' },
+    { timeline: 1 },
+  ])
+    expect(isSameLife(before, now(another))).toBe(false);
 });
 
 describe('the history of a server is certain', () => {

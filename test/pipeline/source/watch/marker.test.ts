@@ -49,6 +49,17 @@ describe('markers', () => {
     expect(due(LIMIT_MS + LIMIT_MS / 3, 30 * MIB, 10 * MIB)).toBe('token:3');
   });
 
+  test('prove nothing before what they tell of is flushed', () => {
+    loop.emits(due(0, MIB)!, 0);
+    loop.emitted(toLsn(BigInt(MIB)));
+    loop.came('token:1');
+    expect(due(LIMIT_MS, 9 * MIB, MIB - 1)).toBeUndefined();
+    // Had that been one, it would count up to where the WAL stood then.
+    expect(due(LIMIT_MS, 9 * MIB + 1, MIB)).toBeUndefined();
+    expect(due(LIMIT_MS, 9 * MIB + 64 * 1024, MIB)).toBeUndefined();
+    expect(due(LIMIT_MS, 9 * MIB + 1 + 64 * 1024, MIB)).toBe('token:2');
+  });
+
   test('that do not come are missing from when they were written, until they come', () => {
     expect(loop.missingForMs(5)).toBeUndefined();
     const content = due(10, MIB)!;
