@@ -114,6 +114,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     },
     staysLong: false,
     steps: {},
+    counts: delivery.counts,
     ...options.ports,
   });
   const dispatcher = createDispatcher(delivery, endpoint, {
@@ -132,6 +133,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     intake,
     walker,
     unsettled,
+    counts: delivery.counts,
     dispatcher,
     endpoint,
     settled,

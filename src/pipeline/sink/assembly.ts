@@ -138,7 +138,8 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
       restored.hasPart(transaction, index, part) || kept.hasPart(transaction, index, part),
     readFrames: (offset, length) => place.reader.readFrames(offset, length),
     staysLong: sink.pull !== undefined,
-    steps: stepsOf(settings, counts),
+    steps: stepsOf(settings),
+    counts,
     described: deletesTeller(settings, (fields, message) => logger.warn(fields, message)),
   });
   const salts = store.renumbered.salts(id.database);
@@ -216,8 +217,8 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
   return { settlement, dispatcher, replays };
 }
 
-function stepsOf(settings: SinkSettings, counts: SinkCounts): Steps {
-  const where = whereStep(settings, counts);
+function stepsOf(settings: SinkSettings): Steps {
+  const where = whereStep(settings);
   return where === undefined ? {} : { where };
 }
 
