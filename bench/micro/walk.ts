@@ -106,7 +106,7 @@ function follow(
     },
     sizeOf: (message) => message.jsonBytes,
   });
-  const step = whereStep(settings, delivery.counts);
+  const step = whereStep(settings);
   const intake = new RowIntake({
     sink: 'bench',
     unsettled,
@@ -125,6 +125,7 @@ function follow(
     staysLong: false,
     readFrames: () => Buffer.alloc(0),
     steps: step === undefined ? {} : { where: step },
+    counts: delivery.counts,
   });
   intake.relation(relation);
   return {

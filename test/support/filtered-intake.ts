@@ -1,6 +1,5 @@
 // The intake of a sink whose filter converts rows that move, over one table of numbers and texts.
 import { beforeAll } from 'vitest';
-import { zeroCounts } from '../../src/core/counts.ts';
 import { loadFilterParser, type FilterParser } from '../../src/functions/where/parser.ts';
 import { whereStep } from '../../src/pipeline/intake/where.ts';
 import type { SinkSettings } from '../../src/pipeline/settings.ts';
@@ -39,7 +38,6 @@ export function convertingIntake(
   { where, identity = 'f', settings, ...options }: Options,
   messages: readonly Buffer[],
 ) {
-  const counts = zeroCounts();
   const all = {
     name: 'users',
     tables: [],
@@ -56,13 +54,12 @@ export function convertingIntake(
     ...messages,
     commit({ commitLsn: 100n, rows: 0 }),
   ]);
-  const h = sinkIntake({
+  return sinkIntake({
     ...options,
     settings: all,
     blocks,
-    ports: { steps: { where: whereStep(all, counts)! } },
+    ports: { steps: { where: whereStep(all)! } },
   });
-  return { ...h, counts };
 }
 
 /** A message of the format `sequin`. */

@@ -115,6 +115,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     },
     staysLong: false,
     steps: {},
+    counts: delivery.counts,
     ...options.ports,
   });
   const dispatcher = createDispatcher(delivery, endpoint, {
@@ -133,6 +134,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     intake,
     walker,
     unsettled,
+    counts: delivery.counts,
     dispatcher,
     endpoint,
     settled,

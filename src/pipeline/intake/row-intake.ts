@@ -9,6 +9,7 @@ import {
   type RowAction,
   type RowEvent,
 } from '../../core/change.ts';
+import type { SinkCounts } from '../../core/counts.ts';
 import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import { isFirstWith } from '../../core/schema-change.ts';
 import type { RenderContext } from '../../formats/format.ts';
@@ -43,6 +44,8 @@ export type IntakePorts = {
   /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
   readonly staysLong: boolean;
   readonly steps: Steps;
+  /** What the steps drop is counted there. */
+  readonly counts: Pick<SinkCounts, 'filtered'>;
   /** Told of each relation as it comes. */
   readonly described?: ((relation: Relation) => void) | undefined;
   /** Whoever wants to know why a change is sent, or is not. */
@@ -80,8 +83,6 @@ export class RowIntake implements WalkPorts {
   #rows: WantedRow[] | undefined;
   /** Of the row in hand, where it shares its place with what tells of its schema. */
   #split: SplitChange | undefined;
-  /** Changes that a step has dropped. */
-  dropped = 0;
   #halt: TailraceError | undefined;
 
   constructor(ports: IntakePorts) {
@@ -181,13 +182,15 @@ export class RowIntake implements WalkPorts {
   }
 
   #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): boolean {
-    this.dropped += rows.dropped;
     for (const row of rows.all) {
       this.#ports.witness?.stepped(row);
       if (!row.isDropped && !isOver(row)) this.#add(row);
     }
     this.#halt = rows.halt ?? this.#halt;
-    return this.#halt === undefined;
+    if (this.#halt !== undefined) return false;
+    // Not of a block that comes again.
+    this.#ports.counts.filtered += rows.dropped;
+    return true;
   }
 
   #add(row: WantedRow): void {

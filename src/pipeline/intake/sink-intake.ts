@@ -1,5 +1,4 @@
 // The intake of one sink, put together from its settings: the same for the sink that runs and for whoever explains what it does.
-import type { SinkCounts } from '../../core/counts.ts';
 import type { Envelope } from '../../formats/format.ts';
 import { formats } from '../../formats/registry.ts';
 import { compileValue } from '../../postgres/values/values.ts';
@@ -13,7 +12,6 @@ export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps'> 
   Pick<PlanPorts, 'sink' | 'routes' | 'barriers'> & {
     readonly settings: SinkSettings;
     readonly envelope: Envelope;
-    readonly counts: SinkCounts;
     /** Steps of the running sink alone. */
     readonly steps?: Steps;
     /** Looks at what plans are compiled, and at why one cannot be. */
@@ -21,7 +19,7 @@ export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps'> 
   };
 
 export function sinkIntake(options: SinkIntakeOptions): RowIntake {
-  const { settings, envelope, counts, sink, routes, barriers, compiling, steps, ...ports } = options;
+  const { settings, envelope, sink, routes, barriers, compiling, steps, ...ports } = options;
   const planPorts = { ...formatting(settings, envelope), sink, routes, barriers };
   const compile: IntakePorts['compile'] = (relation, isKeyProven, isRead) =>
     compileTablePlan(relation, settings, planPorts, isKeyProven, isRead);
@@ -29,12 +27,12 @@ export function sinkIntake(options: SinkIntakeOptions): RowIntake {
     ...ports,
     sink: settings.name,
     compile: compiling === undefined ? compile : compiling(compile),
-    steps: { ...stepsOf(settings, counts), ...steps },
+    steps: { ...stepsOf(settings), ...steps },
   });
 }
 
-function stepsOf(settings: SinkSettings, counts: SinkCounts): Steps {
-  const where = whereStep(settings, counts);
+function stepsOf(settings: SinkSettings): Steps {
+  const where = whereStep(settings);
   return where === undefined ? {} : { where };
 }
 

@@ -1,7 +1,6 @@
 // The step `where`: which changes a sink's filters let through, and what becomes of one that cannot be judged.
 // Hot file: runs for every wanted row of a sink with a filter (bench/micro/where.ts).
 import type { Moved, RowEvent } from '../../core/change.ts';
-import type { SinkCounts } from '../../core/counts.ts';
 import { steadyMs } from '../../core/clock.ts';
 import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import { formatTableName } from '../../core/selection.ts';
@@ -22,14 +21,9 @@ export const hasFilter = ({ where, tables }: Pick<SinkSettings, 'where' | 'table
 /** Undefined: the sink has no filter, and pays nothing for it. */
 export function whereStep(
   settings: Pick<SinkSettings, 'name' | 'where' | 'tables' | 'onAbsent' | 'deletesOutside'>,
-  counts: SinkCounts,
   nowMs: () => number = steadyMs,
 ): Step | undefined {
   if (!hasFilter(settings)) return undefined;
-  const drop = (rows: RowBatch, row: WantedRow): void => {
-    rows.drop(row);
-    counts.filtered++;
-  };
   const rate = new AbsentRate(nowMs);
   return (rows) => {
     for (const row of rows) {
@@ -43,15 +37,15 @@ export function whereStep(
       }
       if (verdict === 'out' || verdict === 'in') {
         row.verdict = verdict === 'in' ? 'pass' : 'drop';
-        if (row.plan[SENT_AS[verdict]] === undefined) drop(rows, row);
+        if (row.plan[SENT_AS[verdict]] === undefined) rows.drop(row);
         else row.moved = verdict;
         continue;
       }
       row.verdict = verdict;
-      if (verdict === 'drop') drop(rows, row);
+      if (verdict === 'drop') rows.drop(row);
       else if (verdict === 'absent') {
         const policy = policyFor(actionOf(row), settings);
-        if (policy === 'drop') drop(rows, row);
+        if (policy === 'drop') rows.drop(row);
         else if (policy === 'dead_letter' && !rate.takes())
           return rows.haltAt(row, tooManyAbsent(row, settings.name));
         else if (policy === 'dead_letter') row.refusal = refusal('WHERE_ABSENT', row, ABSENT_HINT);

@@ -123,6 +123,7 @@ function harness(
     staysLong: false,
     readFrames: (offset) => frames.get(offset)!,
     steps: {},
+    counts: delivery.counts,
   });
   intake.relation(keyed);
   const dispatcher = createDispatcher(delivery, sink, {

@@ -84,7 +84,7 @@ test('without a step, and with steps that need no wait, a block is let in when i
   const filtered = withSteps([block!], { where: where(isOdd) });
   expect(filtered.walker.block(block!, patient)).toBeUndefined();
   expect(indexes(filtered)).toEqual([0, 2]);
-  expect(filtered.intake.dropped).toBe(1);
+  expect(filtered.counts.filtered).toBe(1);
 });
 
 test('a row that a step drops twice is one', () => {
@@ -94,7 +94,7 @@ test('a row that a step drops twice is one', () => {
   };
   const h = withSteps([block!], { where: twice });
   expect(h.walker.block(block!, patient)).toBeUndefined();
-  expect([indexes(h), h.intake.dropped]).toEqual([[], 2]);
+  expect([indexes(h), h.counts.filtered]).toEqual([[], 2]);
 });
 
 test('a filter and a step that waits: rows come out in log order, each at its own position', async () => {
@@ -113,7 +113,7 @@ test('a filter and a step that waits: rows come out in log order, each at its ow
     [100n, 2, 'public.t1:3'],
     [100n, 6, 'public.t1:7'],
   ]);
-  expect(h.intake.dropped).toBe(4);
+  expect(h.counts.filtered).toBe(4);
   await h.drained();
   expect(h.endpoint.accepted.map(({ index }) => index)).toEqual([0, 2, 6]);
 });
@@ -297,7 +297,7 @@ test('what a step drops is settled: the cursor passes it, at the end of the log 
   const sink = startSink(place, { where: where(isOdd), enrich: () => nextTurn() });
   await sink.allSettled();
   expect(acceptedOf(sink)).toEqual([1, 3]);
-  expect(sink.intake.dropped).toBe(4);
+  expect(sink.counts.filtered).toBe(4);
   await sink.stop();
   expect(openLedger(place.ledger, ID).restored?.position).toMatchObject({ commitLsn: 300n, index: 2 });
 });
@@ -328,7 +328,7 @@ test('a stop in the middle of a step loses nothing and repeats nothing; what the
   await nextTurn();
   expect(sink.letIn()).toEqual([]);
   expect(acceptedOf(sink)).toEqual([1]);
-  expect(sink.intake.dropped).toBe(1);
+  expect(sink.counts.filtered).toBe(1);
 
   const again = startSink(place, { where: where(isOdd), transform: () => nextTurn() });
   await waitFor(() => again.settled.length === 3, 'the rest');

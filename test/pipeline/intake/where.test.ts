@@ -1,6 +1,5 @@
 // The step `where`: what it lets through is sent, what it drops is settled and counted, what it cannot judge keeps its place.
 import { beforeAll, expect, test } from 'vitest';
-import { zeroCounts } from '../../../src/core/counts.ts';
 import { tablePattern } from '../../../src/core/selection.ts';
 import { loadFilterParser, type FilterParser } from '../../../src/functions/where/parser.ts';
 import { AbsentRate } from '../../../src/pipeline/intake/absent-rate.ts';
@@ -52,17 +51,15 @@ type Options = Partial<
 >;
 
 function intakeOf(options: Options, messages: readonly Buffer[], nowMs?: () => number) {
-  const counts = zeroCounts();
   const settings = { ...SETTINGS, ...options };
-  const where = whereStep(settings, counts, nowMs);
+  const where = whereStep(settings, nowMs);
   const blocks = blocksOf([
     begin(T),
     ...describeTable({ id: 1, columns: COLUMNS, collations: COLLATIONS }),
     ...messages,
     commit(T),
   ]);
-  const h = sinkIntake({ settings, blocks, ports: { steps: where === undefined ? {} : { where } } });
-  return { ...h, counts };
+  return sinkIntake({ settings, blocks, ports: { steps: where === undefined ? {} : { where } } });
 }
 
 const delivered = (h: ReturnType<typeof intakeOf>): string[] =>
@@ -71,7 +68,7 @@ const delivered = (h: ReturnType<typeof intakeOf>): string[] =>
     .map(({ action, index }) => `${action} ${index}`);
 
 test('without a filter there is no step', () => {
-  expect(whereStep(SETTINGS, zeroCounts())).toBeUndefined();
+  expect(whereStep(SETTINGS)).toBeUndefined();
 });
 
 test("only what is true passes, the sink's filter and the table's own; the rest is settled and counted", async () => {
@@ -102,7 +99,7 @@ test('a row that a backfill has read is judged as it is, and is told from an ins
       deletesOutside: 'drop',
       where: filter(text),
     } as const;
-    const steps = { where: whereStep(settings, zeroCounts())! };
+    const steps = { where: whereStep(settings)! };
     const h = sinkIntake({ settings, blocks: blocksOf(readsOf({ rows: [['a', null]] })), ports: { steps } });
     await h.walk();
     return h.letIn().length;
@@ -155,7 +152,7 @@ test('a change that cannot be judged is a dead letter in its place, and no other
 test('a row that a backfill has read is judged as what it is', async () => {
   const passing = async (text: string) => {
     const where = filter(text);
-    const steps = { where: whereStep({ ...SETTINGS, where }, zeroCounts())! };
+    const steps = { where: whereStep({ ...SETTINGS, where })! };
     const rows = [
       ['1', 'a'],
       ['2', null],
@@ -210,6 +207,8 @@ test('what came before the change that halts a sink is let in, and nothing after
   const h = intakeOf({ tables: [{ ...OF_T1[0]!, where: filter('size > 10') }] }, altered);
   await expect(h.walk()).rejects.toMatchObject({ code: 'WHERE_UNUSABLE' });
   expect(h.letIn().map(({ action, index }) => `${action} ${index}`)).toEqual(['insert 0']);
+  // It comes again, and counts then.
+  expect(h.counts.filtered).toBe(0);
   // The block is not passed: what is settled of it is remembered by itself.
   expect(h.walker.head.offset).toBe(0);
   expect(h.walker.isInHand).toBe(true);

@@ -1,6 +1,5 @@
 // The step that asks a server what a filter means before rows are judged by it: who waits, who halts, who goes on.
 import { beforeAll, expect, test } from 'vitest';
-import { zeroCounts } from '../../../../src/core/counts.ts';
 import { loadFilterParser, type FilterParser } from '../../../../src/functions/where/parser.ts';
 import { agreementStep } from '../../../../src/pipeline/intake/where-server/agreement.ts';
 import type { Compared } from '../../../../src/pipeline/intake/where-server/comparison.ts';
@@ -56,7 +55,7 @@ function asking(answers: readonly (() => Promise<Compared>)[], ...blocks: readon
       return new Promise((resolve) => (endRest = resolve));
     },
   })!;
-  const steps = { agree, where: whereStep(settings, zeroCounts())! };
+  const steps = { agree, where: whereStep(settings)! };
   const h = sinkIntake({ settings, blocks: blocksOf(...blocks), ports: { steps } });
   return {
     ...h,
