@@ -8,7 +8,9 @@ import { C_COLLATION, NO_COLLATION, type Derived } from './collations.ts';
 import { castExplicitly, coerce, collationOf, describeType, isText, nodeOf, nullOf } from './coercion.ts';
 import { WhereRefusal } from './fault.ts';
 import { all, any, not, type Evaluate, type Node } from './node.ts';
+import { extremeNode, rowsNode } from './ordered.ts';
 import type { Scope } from './scope.ts';
+import { subscriptNode } from './subscripts.ts';
 import type { Literal, Syntax, TypeName } from './syntax.ts';
 import { conversionOf, INTEGER_RANGES, MAX_INT8 } from './values/conversions.ts';
 import { parseNumeric } from './values/numeric.ts';
@@ -65,6 +67,12 @@ export function resolve(syntax: Syntax, scope: Scope): Node {
       return caseNode(syntax, scope);
     case 'coalesce':
       return coalesce(syntax, scope);
+    case 'extreme':
+      return extremeNode(syntax.parts.map(below), syntax.isGreatest, at, scope);
+    case 'rows':
+      return rowsNode({ ...syntax, left: syntax.left.map(below), right: syntax.right.map(below) }, scope);
+    case 'subscript':
+      return subscriptNode(below(syntax.operand), syntax.indexes.map(below), at, scope);
     case 'call':
       return call(syntax.name, syntax.args.map(below), at, scope);
     case 'cast':
