@@ -3,6 +3,7 @@ import { operator } from './calls.ts';
 import { isEnum, type SqlType } from './catalog/types.ts';
 import { common, combined } from './choices.ts';
 import { coerce, describeType, nodeOf } from './coercion.ts';
+import { condition } from './conditions.ts';
 import { judgeTexts } from './collations.ts';
 import { WhereRefusal } from './fault.ts';
 import { isKnown, type Evaluate, type Node } from './node.ts';
@@ -79,11 +80,5 @@ export function rowsNode(
     }
     return name !== strict;
   };
-  return nodeOf({
-    type: 'bool',
-    at,
-    collation: { strength: 'none' },
-    evaluate,
-    parts: [...equals, ...orders],
-  });
+  return condition(at, evaluate, [...equals, ...orders]);
 }

@@ -149,6 +149,14 @@ test('the greatest of several, rows and elements are absent where what was not s
   expect(verdict(`(('{' || status || '}')::text[])[null] is null`, toast)).toBe('pass');
 });
 
+test('a constant part of a list or a range that decides it takes the errors of the others with it, as on the server', () => {
+  expect(verdict('1 in (1, status::int)')).toBe('pass');
+  expect(verdict('1 not in (1, status::int)')).toBe('drop');
+  expect(verdict('1 between 2 and status::int')).toBe('drop');
+  expect(verdict('1 between symmetric 1 and 2 or status::int = 1')).toBe('pass');
+  expect(() => verdict('1 in (2, status::int)')).toThrow(/22P02/);
+});
+
 test('a condition is absent if and only if two values of its absent parts give two results, node by node', () => {
   type Tree = {
     readonly op: 'and' | 'or' | 'not' | 'is true' | 'is null';
