@@ -6,10 +6,10 @@ import type { Relation } from '../../../core/change.ts';
 import { formatTableName } from '../../../core/selection.ts';
 import { elementOf } from '../../../functions/where/catalog/types.ts';
 import { choicesIn } from '../../../functions/where/filter.ts';
-import { columnsIn } from '../../../functions/where/named-columns.ts';
+import { namedColumns } from '../../../functions/where/named-columns.ts';
 import type { ResolvedChoice } from '../../../functions/where/resolved-choice.ts';
 import type { Filter, Syntax } from '../../../functions/where/syntax.ts';
-import { failed, type Finding } from '../../../postgres/preflight/finding.ts';
+import { warned, type Finding } from '../../../postgres/preflight/finding.ts';
 import { quoteTable } from '../../../postgres/preflight/tables.ts';
 import { HAS_ROW_FILTERS } from '../../../postgres/versions.ts';
 
@@ -38,7 +38,7 @@ export async function rowFilterAdvice(
   ];
   const name = escapeIdentifier(publication);
   const table = `ONLY ${quoteTable(relation)}`;
-  return failed({
+  return warned({
     code: 'WHERE_PUBLISHABLE',
     title: `filter for ${formatTableName(relation)}`,
     detail:
@@ -53,7 +53,7 @@ const joined = (texts: readonly string[], word: 'AND' | 'OR'): string =>
 
 /** Only columns that are in the replica identity, constants, built-in types, operators and immutable functions. */
 function mayBePublished(filter: Filter, relation: Relation): boolean {
-  const named = new Set(columnsIn(filter.syntax));
+  const named = new Set(namedColumns(filter.syntax).map(({ name }) => name));
   const columns = relation.columns.filter(({ name }) => named.has(name));
   const isKnown = columns.every(
     ({ type, identity, generated }) =>

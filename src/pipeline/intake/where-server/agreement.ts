@@ -3,7 +3,7 @@
 import type { Relation } from '../../../core/change.ts';
 import type { TailraceError } from '../../../core/errors.ts';
 import { optionsFor } from '../../../core/selection.ts';
-import { columnsIn } from '../../../functions/where/named-columns.ts';
+import { namedColumns } from '../../../functions/where/named-columns.ts';
 import type { PlacedFilter, SinkSettings } from '../../settings.ts';
 import type { Step } from '../steps.ts';
 import type { TablePlan } from '../table-plan.ts';
@@ -132,7 +132,7 @@ class Agreements {
 
 /** One server answers alike for all tables that have the same columns, as far as the filter names them. */
 function keyOf({ text, syntax }: PlacedFilter, { columns }: Relation): string {
-  const named = new Set(columnsIn(syntax));
+  const named = new Set(namedColumns(syntax).map(({ name }) => name));
   const types = columns.flatMap(({ name, type, typeModifier }) =>
     named.has(name) ? [[name, type, typeModifier]] : [],
   );

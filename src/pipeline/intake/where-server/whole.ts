@@ -1,7 +1,7 @@
 // A whole filter as a statement that a server can be asked about, in a scope like the one that the filter has here. Pure.
 import { escapeIdentifier } from 'pg';
 import type { Relation } from '../../../core/change.ts';
-import { columnsIn } from '../../../functions/where/named-columns.ts';
+import { namedColumns } from '../../../functions/where/named-columns.ts';
 import type { Filter } from '../../../functions/where/syntax.ts';
 import { characterCount } from '../../../functions/where/values/texts.ts';
 import type { TypeTexts } from './type-texts.ts';
@@ -21,7 +21,7 @@ export function wholeFilter(
   relation: Relation,
   texts: TypeTexts,
 ): Whole | undefined {
-  const named = new Set(columnsIn(syntax));
+  const named = new Set(namedColumns(syntax).map(({ name }) => name));
   const columns: string[] = [];
   for (const { name, type, typeModifier } of relation.columns) {
     if (!named.has(name)) continue;
