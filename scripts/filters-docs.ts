@@ -116,7 +116,7 @@ An update can take a row out of what the filter names. By default it is judged a
 ## The same answer, always
 
 A change is judged alike after a restart, a rewind or on another machine. So what depends on the time, the session or the server is refused, with its cure: \`now()\` and its kin (\`meta.commit_timestamp\`), \`'today'\`, \`to_char\`, a timestamptz without its offset, one
-that is made a date or compared with one (\`at time zone 'UTC'\`), a text that is cast to a date.
+that is made a date or compared with one (\`at time zone 'UTC'\`), a text that is cast to a date or a time.
 
 Texts are equal where their bytes are, under every deterministic collation. Their order (\`<\`, \`between\`) is known only under the collation C: elsewhere write \`x collate "C" < 'b'\`. \`lower\`, \`upper\` and \`ilike\` know the letters of ASCII; with others in
 the text the result is absent (under C they stay as they are). Labels of enums are compared in their order; a label that was added after the table was last described has no place yet, which is an error of the row.
@@ -150,8 +150,8 @@ ${SCALAR_TYPES.map(code).join(', ')}, enums, arrays and domains of these.
 
 ## Syntax
 
-\`and\`, \`or\`, \`not\`; \`is [not] null | true | false | unknown\`; \`is [not] distinct from\`; \`[not] in (…)\`; \`[not] between [symmetric]\`; \`= any (…)\`, \`= all (…)\` with every operator that answers true or false; \`[not] like | ilike … [escape]\`; \`case\`; \`coalesce\`; \`nullif\`;
-\`array[…]\`; \`::type\`, \`cast\`; \`collate "C"\`; \`at time zone 'UTC'\`; \`extract\`, \`position\`, \`substring … from … for\`, \`trim\`.
+\`and\`, \`or\`, \`not\`; \`is [not] null | true | false | unknown\`; \`is [not] distinct from\`; \`[not] in (…)\`; \`[not] between [symmetric]\`; \`= any (…)\`, \`= all (…)\` with every operator that answers true or false; \`[not] like | ilike … [escape]\`; \`case\`; \`coalesce\`; \`nullif\`; \`greatest\`, \`least\`;
+rows beside rows: \`(a, b) = | <> | < | <= | > | >= (1, 2)\`, \`(a, b) [not] in ((1, 2), (3, 4))\`; \`tags[1]\`; \`array[…]\`; \`::type\`, \`cast\`; \`collate "C"\`; \`at time zone 'UTC'\`; \`extract\`, \`position\`, \`substring … from … for\`, \`trim\`.
 
 ## Operators
 

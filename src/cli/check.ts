@@ -4,7 +4,7 @@ import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
 import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
-import { isNote, type Finding } from '../postgres/preflight/finding.ts';
+import type { Finding } from '../postgres/preflight/finding.ts';
 import { inspectDatabase } from '../postgres/preflight/wanted.ts';
 import { loadConfiguration } from './configuration.ts';
 import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
@@ -51,9 +51,10 @@ async function askDatabases({ settings }: LoadedSettings): Promise<Asked> {
     });
     const found = await inspectDatabase(database, sinkNamesOf(settings, database));
     const filters = await inspectFilters(database, settings.sinks);
-    const faults = filters.filter((finding) => !finding.ok && !isNote(finding));
-    names.push(...[...found.names, ...faults].map(said));
-    unfit.push(...[...found.unfit, ...filters.filter(isNote)].map(said));
+    const ofSeverity = (wanted: Finding['severity']): readonly Finding[] =>
+      filters.filter(({ ok, severity }) => !ok && severity === wanted);
+    names.push(...[...found.names, ...ofSeverity('error')].map(said));
+    unfit.push(...[...found.unfit, ...ofSeverity('warning')].map(said));
   }
   return { names, unfit };
 }

@@ -17,6 +17,8 @@ export const COLUMN_TYPES = {
   c_varchar: 'varchar',
   c_bpchar: 'char(4)',
   c_uuid: 'uuid',
+  c_bytea: 'bytea',
+  c_time: 'time',
   c_date: 'date',
   c_timestamp: 'timestamp',
   c_timestamptz: 'timestamptz',
@@ -30,7 +32,7 @@ export const MOODS = ['sad', 'ok', 'happy', 'Zen'];
 
 type Column = keyof typeof COLUMN_TYPES;
 type Type =
-  | 'bool' | 'int2' | 'int4' | 'int8' | 'numeric' | 'float4' | 'float8' | 'text' | 'varchar' | 'bpchar' | 'uuid' | 'date'
+  | 'bool' | 'int2' | 'int4' | 'int8' | 'numeric' | 'float4' | 'float8' | 'text' | 'varchar' | 'bpchar' | 'uuid' | 'bytea' | 'time' | 'date'
   | 'timestamp' | 'timestamptz' | 'jsonb' | '_int4' | '_text' | 'mood'; // prettier-ignore
 
 const COLUMNS_OF: Readonly<Record<Type, readonly Column[]>> = {
@@ -45,6 +47,8 @@ const COLUMNS_OF: Readonly<Record<Type, readonly Column[]>> = {
   varchar: ['c_varchar'],
   bpchar: ['c_bpchar'],
   uuid: ['c_uuid'],
+  bytea: ['c_bytea'],
+  time: ['c_time'],
   date: ['c_date'],
   timestamp: ['c_timestamp'],
   timestamptz: ['c_timestamptz'],
@@ -78,6 +82,8 @@ const LITERALS: Readonly<Record<Type, readonly string[]>> = {
   varchar: ["'a'", "'abc'"],
   bpchar: ["'a'", "'a '", "'ab  '"],
   uuid: ["'00000000-0000-0000-0000-000000000001'", "'{FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF}'"],
+  bytea: [String.raw`'\x00ff'`, "'a'", String.raw`'\001b\\'`, "''"],
+  time: ["'00:00'", "'24:00:00'", "'12:34:56.789'", "time '13:00:00'"],
   date: ["'2020-02-29'", "'infinity'", "'0044-03-15 BC'", "date '1999-12-31'"],
   timestamp: ["'2020-02-29 12:34:56.789'", "'-infinity'", "timestamp '2000-01-01'"],
   timestamptz: ["'2020-02-29 12:34:56+02'", "'infinity'", "'2000-01-01 00:00:00Z'"],
@@ -107,6 +113,7 @@ for (const [data, isOperator] of [
 
 const FIELDS = ['year', 'month', 'day', 'quarter', 'week', 'dow', 'isodow', 'doy', 'epoch', 'decade', 'century', 'millennium', 'isoyear']; // prettier-ignore
 const CLOCK_FIELDS = [...FIELDS, 'hour', 'minute', 'second', 'milliseconds', 'microseconds'];
+const TIME_FIELDS = ['epoch', 'hour', 'minute', 'second', 'milliseconds', 'microseconds'];
 const UNITS = ['second', 'minute', 'hour', 'day', 'week', 'month', 'quarter', 'year'];
 
 const CASTS: Readonly<Partial<Record<Type, readonly Type[]>>> = {
@@ -121,6 +128,8 @@ const CASTS: Readonly<Partial<Record<Type, readonly Type[]>>> = {
   varchar: ['text', 'bpchar', 'int4'],
   bpchar: ['text', 'varchar'],
   uuid: ['text'],
+  bytea: ['text'],
+  time: ['text'],
   date: ['timestamp'],
   timestamp: ['date'],
   jsonb: ['text'],
@@ -150,9 +159,35 @@ class Writer {
           : `nullif(${this.write(type, depth - 1)}, ${this.write(type, depth - 1)})`;
       case 3:
         return this.#cast(type, depth);
+      case 4:
+        return this.#odd(type, depth);
       default:
         return type === 'bool' && int(2) === 0 ? this.#condition(depth) : this.#production(type, depth);
     }
+  }
+
+  /** The greatest of several, or an element of an array. */
+  #odd(type: Type, depth: number): string {
+    const { int, of } = this.#draw;
+    const array = type === 'int4' ? '_int4' : type === 'text' ? '_text' : undefined;
+    if (array !== undefined && int(2) === 0) {
+      const indexes = Array.from(
+        { length: 1 + int(2) },
+        () => `[${this.write('int4', Math.min(1, depth - 1))}]`,
+      );
+      return `(${this.write(array, depth - 1)})${indexes.join('')}`;
+    }
+    const parts = Array.from({ length: 1 + int(3) }, () => this.write(type, depth - 1));
+    return `${of(['greatest', 'least'])}(${parts.join(', ')})`;
+  }
+
+  /** Two rows, or one in a list of them. */
+  #rows(depth: number): string {
+    const { int, of } = this.#draw;
+    const types = Array.from({ length: 1 + int(3) }, () => of(TYPES));
+    const row = (): string => `row(${types.map((type) => this.write(type, depth - 1)).join(', ')})`;
+    if (int(3) > 0) return `(${row()} ${of(['=', '<>', '<', '<=', '>', '>='])} ${row()})`;
+    return `(${row()} ${of(['', 'not '])}in (${row()}, ${row()}))`;
   }
 
   #leaf(type: Type): string {
@@ -197,7 +232,7 @@ class Writer {
   #function(name: string, types: readonly Type[], texts: readonly string[]): string {
     const { of } = this.#draw;
     if (name === 'extract')
-      return `extract(${of(types[1] === 'date' ? FIELDS : CLOCK_FIELDS)} from ${texts[1]!})`;
+      return `extract(${of(types[1] === 'date' ? FIELDS : types[1] === 'time' ? TIME_FIELDS : CLOCK_FIELDS)} from ${texts[1]!})`;
     if (name === 'date_trunc')
       return `date_trunc('${of(UNITS)}', ${texts[1]!}${texts.length === 3 ? ", 'UTC'" : ''})`;
     if (name === 'timezone') return `(${texts[1]!} at time zone 'UTC')`;
@@ -211,7 +246,7 @@ class Writer {
     const below = (type: Type): string => this.write(type, depth - 1);
     const type = of(TYPES);
     const negated = int(2) === 0 ? 'not ' : '';
-    switch (int(10)) {
+    switch (int(11)) {
       case 0:
         return `(${below('bool')} and ${below('bool')})`;
       case 1:
@@ -236,6 +271,8 @@ class Writer {
         ] as const);
         return `(${below(element)} ${of(['=', '<>', '<', '>='])} ${of(['any', 'all'])} (${below(array)}))`;
       }
+      case 9:
+        return this.#rows(depth);
       default:
         return `(${below('text')} ${negated}${of(['like', 'ilike'])} ${below('text')})`;
     }
@@ -340,6 +377,8 @@ export const NASTY: Readonly<Record<Column, readonly (string | null)[]>> = {
     'ffffffff-ffff-ffff-ffff-ffffffffffff',
     'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',
   ],
+  c_bytea: [null, '\\x', '\\x00', '\\x00ff', '\\x61', '\\xff', '\\x6162'],
+  c_time: [null, '00:00:00', '24:00:00', '12:34:56.789', '23:59:59.999999', '13:00:00'],
   c_date: [
     null,
     '2020-02-29',

@@ -126,7 +126,7 @@ function castByRule(node: Node, target: SqlType, at: number, context: Coercing):
   );
 }
 
-const SESSION_CASTS: ReadonlySet<SqlType> = new Set(['date', 'timestamp', 'timestamptz']);
+const SESSION_CASTS: ReadonlySet<SqlType> = new Set(['date', 'time', 'timestamp', 'timestamptz']);
 
 function hintOf(source: SqlType, target: SqlType): string {
   const zoned = source === 'timestamptz' || target === 'timestamptz';
@@ -188,6 +188,7 @@ function isJson(text: string): boolean {
 
 const FORMS: Readonly<Record<string, string>> = {
   date: "'2026-01-31'",
+  time: "'13:45:00'",
   timestamp: "'2026-01-31 13:45:00'",
   timestamptz: "with its offset, '2026-01-31 13:45:00+00'",
 };

@@ -3,6 +3,7 @@
 import type {
   A_Const,
   A_Expr,
+  A_Indirection,
   BooleanTest,
   BoolExpr,
   CaseExpr,
@@ -43,6 +44,11 @@ export function readExpression(node: Node, placeOf: PlaceOf): Syntax {
     if ('BooleanTest' in node) return truthTest(node.BooleanTest, at, below);
     if ('CaseExpr' in node) return caseOf(node.CaseExpr, at, below);
     if ('CoalesceExpr' in node) return { kind: 'coalesce', at, parts: all(node.CoalesceExpr.args) };
+    if ('MinMaxExpr' in node) {
+      const { op, args } = node.MinMaxExpr;
+      return { kind: 'extreme', at, isGreatest: op === 'IS_GREATEST', parts: all(args) };
+    }
+    if ('A_Indirection' in node) return subscriptOf(node.A_Indirection, at, below);
     if ('FuncCall' in node) return callOf(node.FuncCall, at, all);
     if ('TypeCast' in node) {
       const { arg, typeName } = node.TypeCast;
@@ -64,9 +70,7 @@ const refused = (what: string, at: number): WhereRefusal =>
 const NAMES_OF_OTHERS: Readonly<Record<string, string>> = {
   SubLink: 'a subquery',
   ParamRef: 'a parameter',
-  RowExpr: 'a row of several values',
-  MinMaxExpr: 'GREATEST or LEAST',
-  A_Indirection: 'a subscript or field of a value',
+  RowExpr: 'a row of several values (but beside another one: (a, b) = (1, 2), (a, b) in ((1, 2)))',
   SQLValueFunction:
     'a value that depends on when and by whom it is asked for (meta.commit_timestamp is the time of the change)',
   SetToDefault: 'DEFAULT',
@@ -108,6 +112,8 @@ function operation(expression: A_Expr, at: number, below: Below): Syntax {
     case 'AEXPR_LIKE':
     case 'AEXPR_ILIKE': {
       const name = nameOf(expression.name, at);
+      const rows = rowsIn(lexpr, rexpr);
+      if (rows !== undefined) return comparedRows(name, rows, at, below);
       return { kind: 'operator', at, name, left: lexpr && below(lexpr), right: below(rexpr) };
     }
     case 'AEXPR_OP_ANY':
@@ -133,6 +139,7 @@ function operation(expression: A_Expr, at: number, below: Below): Syntax {
     case 'AEXPR_NULLIF':
       return { kind: 'nullif', at, left: below(lexpr), right: below(rexpr) };
     case 'AEXPR_IN': {
+      if (lexpr !== undefined && 'RowExpr' in lexpr) return rowInList(expression, at, below);
       const items = itemsOf(rexpr).map(below);
       return { kind: 'in', at, negated: nameOf(expression.name, at) === '<>', operand: below(lexpr), items };
     }
@@ -158,6 +165,50 @@ function operation(expression: A_Expr, at: number, below: Below): Syntax {
     default:
       throw refused('this operator', at);
   }
+}
+
+type Rows = { readonly left: readonly Node[]; readonly right: readonly Node[] };
+
+function rowsIn(left: Node | undefined, right: Node | undefined): Rows | undefined {
+  if (left === undefined || right === undefined || !('RowExpr' in left) || !('RowExpr' in right))
+    return undefined;
+  return { left: left.RowExpr.args ?? [], right: right.RowExpr.args ?? [] };
+}
+
+/** `make_row_comparison_op` of parse_expr.c: of `=` and `<>` the parts by themselves. */
+function comparedRows(name: string, { left, right }: Rows, at: number, below: Below): Syntax {
+  if (left.length !== right.length) throw new WhereRefusal('the two rows have not as many values', at);
+  if (left.length === 0) throw refused('a row without values', at);
+  if (name === '=' || name === '<>') {
+    const parts = left.map((part, i): Syntax => {
+      return { kind: 'operator', at, name, left: below(part), right: below(right[i]) };
+    });
+    return { kind: name === '=' ? 'and' : 'or', at, parts };
+  }
+  if (!ROW_ORDERS.has(name)) throw refused(`${name} of two rows`, at);
+  return { kind: 'rows', at, name, left: left.map(below), right: right.map(below) };
+}
+
+const ROW_ORDERS: ReadonlySet<string> = new Set(['<', '<=', '>', '>=']);
+
+function rowInList({ name, lexpr, rexpr }: A_Expr, at: number, below: Below): Syntax {
+  const operator = nameOf(name, at);
+  const parts = itemsOf(rexpr).map((item) => {
+    const rows = rowsIn(lexpr, item);
+    if (rows === undefined) throw new WhereRefusal('a row of values is expected in this list', at);
+    return comparedRows(operator, rows, at, below);
+  });
+  return { kind: operator === '<>' ? 'and' : 'or', at, parts };
+}
+
+/** One element: `tags[1]`. */
+function subscriptOf({ arg, indirection = [] }: A_Indirection, at: number, below: Below): Syntax {
+  const indexes = indirection.map((part) => {
+    if (!('A_Indices' in part) || part.A_Indices.is_slice === true)
+      throw refused('a field or a slice of a value', at);
+    return below(part.A_Indices.uidx);
+  });
+  return { kind: 'subscript', at, operand: below(arg), indexes };
 }
 
 const itemsOf = (node: Node | undefined): readonly Node[] =>

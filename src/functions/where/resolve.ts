@@ -5,10 +5,13 @@ import { arrayOf, elementOf, isKnownType, type SqlType } from './catalog/types.t
 import { call, operator, withElements } from './calls.ts';
 import { coalesceNode, combined, common, listNode, simplifiedCase, tellCommon } from './choices.ts';
 import { C_COLLATION, NO_COLLATION, type Derived } from './collations.ts';
+import { condition, decided } from './conditions.ts';
 import { castExplicitly, coerce, collationOf, describeType, isText, nodeOf, nullOf } from './coercion.ts';
 import { WhereRefusal } from './fault.ts';
-import { all, any, not, type Evaluate, type Node } from './node.ts';
+import { not, type Evaluate, type Node } from './node.ts';
+import { extremeNode, rowsNode } from './ordered.ts';
 import type { Scope } from './scope.ts';
+import { subscriptNode } from './subscripts.ts';
 import type { Literal, Syntax, TypeName } from './syntax.ts';
 import { conversionOf, INTEGER_RANGES, MAX_INT8 } from './values/conversions.ts';
 import { parseNumeric } from './values/numeric.ts';
@@ -65,6 +68,12 @@ export function resolve(syntax: Syntax, scope: Scope): Node {
       return caseNode(syntax, scope);
     case 'coalesce':
       return coalesce(syntax, scope);
+    case 'extreme':
+      return extremeNode(syntax.parts.map(below), syntax.isGreatest, at, scope);
+    case 'rows':
+      return rowsNode({ ...syntax, left: syntax.left.map(below), right: syntax.right.map(below) }, scope);
+    case 'subscript':
+      return subscriptNode(below(syntax.operand), syntax.indexes.map(below), at, scope);
     case 'call':
       return call(syntax.name, syntax.args.map(below), at, scope);
     case 'cast':
@@ -77,9 +86,6 @@ export function resolve(syntax: Syntax, scope: Scope): Node {
       return syntax satisfies never;
   }
 }
-
-const condition = (at: number, evaluate: Evaluate, parts: readonly Node[]): Node =>
-  nodeOf({ type: 'bool', at, collation: NO_COLLATION, evaluate, parts });
 
 function asCondition(node: Node, scope: Scope): Node {
   if (node.type === 'unknown') return coerce(node, 'bool', scope);
@@ -139,15 +145,12 @@ function columnNode({ image, name, at }: Of<'column'>, scope: Scope): Node {
   return { type, at, collation: derived, evaluate: read, constant: undefined, hasColumn: true };
 }
 
-/** As the server does before it looks at rows: a constant that decides takes the others with it. */
-function logic({ kind, parts, at }: Of<'and' | 'or'>, scope: Scope): Node {
-  const deciding = kind === 'or';
-  const nodes = parts.map((part) => asCondition(resolve(part, scope), scope));
-  if (nodes.some(({ constant }) => constant === deciding)) return condition(at, () => deciding, []);
-  const kept = nodes.filter(({ constant }) => constant !== !deciding);
-  const evaluates = kept.map(({ evaluate }) => evaluate);
-  return condition(at, kind === 'and' ? all(evaluates) : any(evaluates), kept);
-}
+const logic = ({ kind, parts, at }: Of<'and' | 'or'>, scope: Scope): Node =>
+  decided(
+    kind,
+    parts.map((part) => asCondition(resolve(part, scope), scope)),
+    at,
+  );
 
 function nullTest(operand: Node, { negated, at }: Of<'is-null'>): Node {
   const { evaluate } = operand;
@@ -217,19 +220,14 @@ function inList({ operand, items, negated, at }: Of<'in'>, scope: Scope): Node {
         ...nodes.filter(({ hasColumn }) => hasColumn).map(single),
       ]
     : nodes.map(single);
-  const evaluates = tests.map(({ evaluate }) => evaluate);
-  if (tests.length === 1) return tests[0]!;
-  return condition(at, negated ? all(evaluates) : any(evaluates), tests);
+  return tests.length === 1 ? tests[0]! : decided(negated ? 'and' : 'or', tests, at);
 }
 
 function between({ operand, low, high, negated, symmetric, at }: Of<'between'>, scope: Scope): Node {
   const [value, from, to] = [operand, low, high].map((part) => resolve(part, scope)) as [Node, Node, Node];
-  const within = (a: Node, b: Node): Node => {
-    const parts = [operator('>=', [value, a], at, scope), operator('<=', [value, b], at, scope)];
-    return condition(at, all(parts.map(({ evaluate }) => evaluate)), parts);
-  };
-  const ways = symmetric ? [within(from, to), within(to, from)] : [within(from, to)];
-  const test = condition(at, any(ways.map(({ evaluate }) => evaluate)), ways);
+  const within = (a: Node, b: Node): Node =>
+    decided('and', [operator('>=', [value, a], at, scope), operator('<=', [value, b], at, scope)], at);
+  const test = symmetric ? decided('or', [within(from, to), within(to, from)], at) : within(from, to);
   return negated ? condition(at, not(test.evaluate), [test]) : test;
 }
 

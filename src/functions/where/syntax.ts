@@ -46,6 +46,10 @@ export type Syntax =
       }
     >
   | Part<'coalesce', { parts: readonly Syntax[] }>
+  | Part<'extreme', { isGreatest: boolean; parts: readonly Syntax[] }>
+  /** `<`, `<=`, `>` or `>=` of two rows of as many parts. */
+  | Part<'rows', { name: string; left: readonly Syntax[]; right: readonly Syntax[] }>
+  | Part<'subscript', { operand: Syntax; indexes: readonly Syntax[] }>
   | Part<'call', { name: string; args: readonly Syntax[] }>
   | Part<'cast', { operand: Syntax; type: TypeName }>
   | Part<'array', { items: readonly Syntax[] }>

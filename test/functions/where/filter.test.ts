@@ -134,6 +134,29 @@ test('what was not sent is absent, neither NULL nor false, and only where it dec
   expect(verdict("status = 'paid'", kept)).toBe('pass');
 });
 
+test('the greatest of several, rows and elements are absent where what was not sent decides them', () => {
+  const toast = { message: updateMessage(1, [...ROW.slice(0, 1), UNCHANGED, ...ROW.slice(2)]) };
+  expect(verdict(`greatest(status collate "C", 'z') = 'z'`, toast)).toBe('absent');
+  expect(verdict(`greatest(id, null, 0) = 1`, toast)).toBe('pass');
+  expect(verdict(`(id, status) = (1, 'paid')`, toast)).toBe('absent');
+  // The first parts decide.
+  expect(verdict(`(id, status) = (2, 'paid')`, toast)).toBe('drop');
+  expect(verdict(`(id, status collate "C") < (2, 'paid')`, toast)).toBe('pass');
+  expect(verdict(`(id, status collate "C") >= (1, 'paid')`, toast)).toBe('absent');
+  expect(verdict(`(id, null::int) < (1, 2) is null`, toast)).toBe('pass');
+  expect(verdict(`('{' || status || '}')::text[] is null`, toast)).toBe('absent');
+  expect(verdict(`(('{' || status || '}')::text[])[1] = 'paid'`, toast)).toBe('absent');
+  expect(verdict(`(('{' || status || '}')::text[])[null] is null`, toast)).toBe('pass');
+});
+
+test('a constant part of a list or a range that decides it takes the errors of the others with it, as on the server', () => {
+  expect(verdict('1 in (1, status::int)')).toBe('pass');
+  expect(verdict('1 not in (1, status::int)')).toBe('drop');
+  expect(verdict('1 between 2 and status::int')).toBe('drop');
+  expect(verdict('1 between symmetric 1 and 2 or status::int = 1')).toBe('pass');
+  expect(() => verdict('1 in (2, status::int)')).toThrow(/22P02/);
+});
+
 test('a condition is absent if and only if two values of its absent parts give two results, node by node', () => {
   type Tree = {
     readonly op: 'and' | 'or' | 'not' | 'is true' | 'is null';

@@ -1,7 +1,7 @@
 // The names of operators and functions among which a filter's are looked for. A name that is not here is refused by itself.
 
 export const OPERATOR_NAMES: readonly string[] =
-  '= <> < <= > >= + - * / % || ~~ ~~* !~~ !~~* -> ->> #> #>> @> <@ ? ?| ?&'.split(' ');
+  '= <> < <= > >= + - * / % || ~~ ~~* !~~ !~~* -> ->> #> #>> @> <@ && ? ?| ?&'.split(' ');
 
 export const FUNCTION_NAMES: readonly string[] = (
   'abs array_length ascii btrim cardinality ceil ceiling char_length character_length date_part date_trunc extract floor isfinite ' +

@@ -445,6 +445,16 @@ export const OPERATORS = `
 % int4 int4 int4
 % int8 int8 int8
 % numeric numeric numeric
+&& anyarray anyarray bool
+&& anymultirange anymultirange bool
+&& anymultirange anyrange bool
+&& anyrange anymultirange bool
+&& anyrange anyrange bool
+&& box box bool
+&& circle circle bool
+&& inet inet bool
+&& polygon polygon bool
+&& tsquery tsquery tsquery
 * anymultirange anymultirange anymultirange
 * anyrange anyrange anyrange
 * box point box

@@ -112,7 +112,7 @@ function documentOf(text: string): Jsonb {
 }
 
 /** What a text means as a date depends on the session that reads it: only constants are read, once. */
-const SESSION_TYPES: ReadonlySet<SqlType> = new Set(['date', 'timestamp', 'timestamptz', 'json']);
+const SESSION_TYPES: ReadonlySet<SqlType> = new Set(['date', 'time', 'timestamp', 'timestamptz', 'json']);
 
 /** Undefined: there is no such cast in a filter. `context`: written out, or made by Postgres. */
 export function castOf(source: SqlType, target: SqlType): Cast | undefined {

@@ -1,6 +1,6 @@
 // `=`, `<>`, `<`, `<=`, `>`, `>=` of each pair of types, and the equality of elements. Pure.
 import { elementOf, isEnum, type SqlType } from '../catalog/types.ts';
-import { containsArray, equalArrays } from '../values/arrays.ts';
+import { containsArray, equalArrays, overlapArrays } from '../values/arrays.ts';
 import { compareDateWithTimestamp } from '../values/dates.ts';
 import { compareFloats } from '../values/floats.ts';
 import { compareJsonb, type Jsonb } from '../values/jsonb.ts';
@@ -15,7 +15,7 @@ const natural: Compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 const texts: Compare = (a, b) => compareUtf8(a as string, b as string);
 const blankPadded: Compare = (a, b) => compareUtf8(withoutBlanks(a as string), withoutBlanks(b as string));
 
-/** Of values of one type; undefined: they have no order, or no equality. */
+/** Of values of one type, for their equality. */
 export const COMPARISONS: Readonly<Record<string, Compare>> = {
   bool: (a, b) => Number(a) - Number(b),
   int2: natural,
@@ -28,11 +28,17 @@ export const COMPARISONS: Readonly<Record<string, Compare>> = {
   varchar: texts,
   bpchar: blankPadded,
   uuid: natural,
+  bytea: natural,
   date: natural,
+  time: natural,
   timestamp: natural,
   timestamptz: natural,
   jsonb: (a, b) => compareJsonb(a as Jsonb, b as Jsonb),
 };
+
+/** Undefined: it is not known. Of documents it is that of the database's texts. */
+export const orderOf = (type: SqlType): Compare | undefined =>
+  type === 'jsonb' || !Object.hasOwn(COMPARISONS, type) ? undefined : COMPARISONS[type];
 
 /** Are two values of a type equal? Undefined: the type has no `=`. */
 export function equalityOf(type: SqlType): ((a: Value, b: Value) => boolean) | undefined {
@@ -73,9 +79,19 @@ const pairs = (types: readonly SqlType[]): [SqlType, SqlType][] =>
 
 /** Of texts of two columns there is `varchar`, which Postgres compares as text. */
 export const comparisons: Operations = Object.fromEntries([
-  ...['bool', 'numeric', 'text', 'bpchar', 'uuid', 'date', 'timestamp', 'timestamptz', 'jsonb'].flatMap(
-    (type) => comparisonsOf(type, type, COMPARISONS[type]!),
-  ),
+  ...[
+    'bool',
+    'numeric',
+    'text',
+    'bpchar',
+    'uuid',
+    'bytea',
+    'date',
+    'time',
+    'timestamp',
+    'timestamptz',
+    'jsonb',
+  ].flatMap((type) => comparisonsOf(type, type, COMPARISONS[type]!)),
   ...pairs(INTEGERS).flatMap(([left, right]) => comparisonsOf(left, right, natural)),
   ...pairs(FLOATS).flatMap(([left, right]) => comparisonsOf(left, right, COMPARISONS['float8']!)),
   ...comparisonsOf('date', 'timestamp', (a, b) => compareDateWithTimestamp(a as number, b as bigint)),
@@ -89,7 +105,7 @@ export function enumComparison(name: string, placeOf: ((label: string) => number
   return operation((a: string, b: string) => TESTS[name]!(placeOf(a) - placeOf(b)));
 }
 
-/** `=`, `<>`, `@>` and `<@` of arrays; undefined: not of these elements, or not known. */
+/** `=`, `<>`, `@>`, `<@` and `&&` of arrays; undefined: not of these elements, or not known. */
 export function arrayOperation(name: string, element: SqlType): Operation | undefined {
   const isEqual = equalityOf(element);
   if (isEqual === undefined) return undefined;
@@ -103,6 +119,8 @@ export function arrayOperation(name: string, element: SqlType): Operation | unde
       return operation((a: SqlArray, b: SqlArray) => containsArray(a, b, isEqual), rule);
     case '<@':
       return operation((a: SqlArray, b: SqlArray) => containsArray(b, a, isEqual), rule);
+    case '&&':
+      return operation((a: SqlArray, b: SqlArray) => overlapArrays(a, b, isEqual), rule);
     default:
       return undefined;
   }

@@ -10,6 +10,7 @@ import {
   NEVER,
   truncateTimestamp,
 } from '../values/dates.ts';
+import { extractFromTime, isTimeField } from '../values/times.ts';
 import { operation, type Operations } from './operation.ts';
 
 const isFinite = (us: bigint): boolean => us !== FOREVER && us !== NEVER;
@@ -19,6 +20,7 @@ export const dates: Operations = {
   'extract text timestamp': operation((field: string, us: bigint) =>
     extractFromTimestamp(field.toLowerCase(), us),
   ),
+  'extract text time': operation((field: string, us: number) => extractFromTime(field.toLowerCase(), us)),
   'date_trunc text timestamp': operation((unit: string, us: bigint) =>
     truncateTimestamp(unit.toLowerCase(), us),
   ),
@@ -46,6 +48,9 @@ export const CONSTANT_ARGUMENTS: Readonly<
 > = {
   'extract text date': [
     { index: 0, what: 'a field of a date', isKnown: (text) => isDateField(text.toLowerCase()) },
+  ],
+  'extract text time': [
+    { index: 0, what: 'a field of a time', isKnown: (text) => isTimeField(text.toLowerCase()) },
   ],
   'extract text timestamp': [
     { index: 0, what: 'a field of a timestamp', isKnown: (text) => isTimestampField(text.toLowerCase()) },

@@ -48,7 +48,7 @@ function concatenation(
 }
 
 /** A label that came later has a place that is not known yet. */
-function placesOf(labels: readonly string[] | undefined): ((label: string) => number) | undefined {
+export function placesOf(labels: readonly string[] | undefined): ((label: string) => number) | undefined {
   if (labels === undefined) return undefined;
   const places = new Map(labels.map((label, place) => [label, place]));
   return (label) => {
@@ -74,7 +74,7 @@ export const UNKNOWN_TEXTS: Operation = operation(() => ABSENT);
 export const signatures = (): string[] => [
   ...Object.keys(OPERATIONS),
   ...['=', '<>', '<', '<=', '>', '>='].map((name) => `${name} anyenum anyenum`),
-  ...['=', '<>', '@>', '<@'].map((name) => `${name} anyarray anyarray`),
+  ...['=', '<>', '@>', '<@', '&&'].map((name) => `${name} anyarray anyarray`),
   '|| text anynonarray',
   '|| anynonarray text',
 ];

@@ -1,6 +1,7 @@
-// Operators and functions of texts. Pure.
+// Operators and functions of texts and bytes. Pure.
 // https://www.postgresql.org/docs/current/functions-string.html
 import { createHash } from 'node:crypto';
+import { byteCount } from '../values/bytes.ts';
 import { EvaluationError } from '../values/failure.ts';
 import {
   characterCount,
@@ -112,4 +113,8 @@ export const texts: Operations = {
   'reverse text': operation((text: string) => Array.from(text).reverse().join('')),
   'ascii text': operation((text: string) => text.codePointAt(0) ?? 0),
   'md5 text': operation((text: string) => createHash('md5').update(text).digest('hex')),
+  'length bytea': operation(byteCount),
+  'octet_length bytea': operation(byteCount),
+  '|| bytea bytea': operation((a: string, b: string) => a + b),
+  'md5 bytea': operation((hex: string) => createHash('md5').update(Buffer.from(hex, 'hex')).digest('hex')),
 };

@@ -150,6 +150,25 @@ export const containsArray = (a: SqlArray, b: SqlArray, isEqual: IsEqual): boole
     (wanted) => wanted !== null && a.elements.some((element) => element !== null && isEqual(element, wanted)),
   );
 
+/** Have they an element in common? NULL is none. */
+export const overlapArrays = (a: SqlArray, b: SqlArray, isEqual: IsEqual): boolean =>
+  a.elements.some((one) => one !== null && b.elements.some((other) => other !== null && isEqual(one, other)));
+
+/** NULL: there is none, or it is one of an array's own arrays. */
+export function elementAt(
+  { elements, dimensions, lowerBounds }: SqlArray,
+  indexes: readonly number[],
+): Value | null {
+  if (indexes.length !== dimensions.length) return null;
+  let offset = 0;
+  for (const [i, index] of indexes.entries()) {
+    const place = index - lowerBounds[i]!;
+    if (place < 0 || place >= dimensions[i]!) return null;
+    offset = offset * dimensions[i]! + place;
+  }
+  return elements[offset]!;
+}
+
 export const arrayLength = ({ dimensions }: SqlArray, dimension: number): number | null =>
   dimensions[dimension - 1] ?? null;
 

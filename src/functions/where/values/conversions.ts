@@ -1,11 +1,13 @@
 // Values from the text that Postgres writes, and back: by type, as the server's own input and output functions do it. Pure.
 import { elementOf, isEnum, type SqlType } from '../catalog/types.ts';
 import { formatArray, parseArray } from './arrays.ts';
+import { formatBytes, parseBytes } from './bytes.ts';
 import { formatDate, formatTimestamp, parseDate, parseTimestamp } from './dates.ts';
 import { malformedText, outOfRange } from './failure.ts';
 import { formatFloat4, formatFloat8, parseFloat4, parseFloat8 } from './floats.ts';
 import { formatJsonb, parseJsonb, type Jsonb } from './jsonb.ts';
 import { formatNumeric, parseNumeric, trimSpace, type Numeric } from './numeric.ts';
+import { formatTime, parseTime } from './times.ts';
 import type { SqlArray, Value } from './value.ts';
 
 const INTEGER = /^[+-]?\d+$/;
@@ -75,7 +77,9 @@ const CONVERSIONS: Readonly<Record<string, Conversion>> = {
   uuid: { parse: parseUuid, format: plain },
   json: { parse: (text) => text, format: plain },
   jsonb: { parse: (text) => orMalformed(parseJsonb(text)), format: (value) => formatJsonb(value as Jsonb) },
+  bytea: { parse: parseBytes, format: (value) => formatBytes(value as string) },
   date: { parse: (text) => orMalformed(parseDate(text)), format: (value) => formatDate(value as number) },
+  time: { parse: (text) => orMalformed(parseTime(text)), format: (value) => formatTime(value as number) },
   timestamp: {
     parse: (text) => orMalformed(parseTimestamp(text, 'without')),
     format: (value) => formatTimestamp(value as bigint, ''),

@@ -10,8 +10,8 @@ export type SqlArray = {
 };
 
 /**
- * bool: boolean. int2, int4, float4, float8, date: number. int8, timestamp, timestamptz: bigint. numeric: Numeric. Texts, uuid, enum
- * and json: string. jsonb: Jsonb.
+ * bool: boolean. int2, int4, float4, float8, date, time: number. int8, timestamp, timestamptz: bigint. numeric: Numeric. Texts, uuid, enum,
+ * bytea (its digits) and json: string. jsonb: Jsonb.
  */
 export type Value = boolean | number | bigint | string | Numeric | Jsonb | SqlArray;
 

@@ -9,7 +9,7 @@ import { choicesIn } from '../../../functions/where/filter.ts';
 import { namedColumns } from '../../../functions/where/named-columns.ts';
 import type { ResolvedChoice } from '../../../functions/where/resolved-choice.ts';
 import type { Filter, Syntax } from '../../../functions/where/syntax.ts';
-import { failed, type Finding } from '../../../postgres/preflight/finding.ts';
+import { warned, type Finding } from '../../../postgres/preflight/finding.ts';
 import { quoteTable } from '../../../postgres/preflight/tables.ts';
 import { HAS_ROW_FILTERS } from '../../../postgres/versions.ts';
 
@@ -38,7 +38,7 @@ export async function rowFilterAdvice(
   ];
   const name = escapeIdentifier(publication);
   const table = `ONLY ${quoteTable(relation)}`;
-  return failed({
+  return warned({
     code: 'WHERE_PUBLISHABLE',
     title: `filter for ${formatTableName(relation)}`,
     detail:

@@ -7,7 +7,7 @@ import { formatTableName, optionsFor, type TableName } from '../../../core/selec
 import { closeConnection } from '../../../postgres/connection/connection.ts';
 import { connectionFault } from '../../../postgres/connection/fault.ts';
 import { findPrimary } from '../../../postgres/connection/hosts.ts';
-import { failed, isNote, passed, type Finding } from '../../../postgres/preflight/finding.ts';
+import { failed, isNote, passed, warned, type Finding } from '../../../postgres/preflight/finding.ts';
 import { listTables } from '../../../postgres/preflight/tables.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import type { PlacedFilter, SinkSettings } from '../../settings.ts';
@@ -144,7 +144,7 @@ function blindnessOf(
 
 /** What was resolved here stands, so it is a note. */
 const hiddenTypes = (title: string, schema: string, role: string): Finding =>
-  failed({
+  warned({
     code: 'WHERE_TYPES_HIDDEN',
     title,
     detail: `the server cannot be asked what it means there: types in the schema ${schema} may not be used by the role. It is taken as it is understood here`,

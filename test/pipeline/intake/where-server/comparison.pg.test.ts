@@ -70,6 +70,7 @@ function expressionsOf(signature: string): string[] {
       ? [CONSTANTS[`${name} text`]!]
       : columnsOf(type),
   );
+  if (name === 'extract' && types[1] === 'time') args[0] = ["'hour'"];
   if (name === 'date_trunc' && types.length === 3) args[2] = ["'UTC'"];
   const longest = Math.max(...args.map((columns) => columns.length));
   return Array.from({ length: longest }, (_, i) => {
@@ -148,6 +149,7 @@ test('filters are compared whole: what is fine agrees, and what only the server 
     `c_mood in ('ok', 'sad') and c_mood = any ('{ok}') and c_texts @> '{a}' and c_jsonb ->> 'a' like 'x%'`,
     `nullif(c_text, 'x') is distinct from c_bpchar::text and 'é😀' = c_textc collate "C"`,
     `c_bool = 't' and not c_bool and (c_text || c_int4) <> '' and true`,
+    `greatest(c_int4, 1.5) > 1 and (c_int4, c_bytea) < (1, 'a') and (c_time, 2) in (('12:00', c_int8)) and c_ints && '{1}' and c_texts[1] = 'a'`,
     `c_ints = array[1, 2] and cardinality(c_ints) = 2 and 3 = all (c_ints)`,
   ];
   for (const text of fine)
