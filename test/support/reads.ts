@@ -1,6 +1,7 @@
 // Rows of a backfill as frames of the log, for tests that need no server.
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import { toLsn } from '../../src/core/lsn.ts';
+import type { Progress } from '../../src/pgoutput/reads.ts';
 import { frameBytes, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
 import { describeReads, writeChunk } from '../../src/pipeline/source/backfill/chunk-block.ts';
 import { insertMessage, type Cell } from './pgoutput-messages.ts';
@@ -18,6 +19,7 @@ export type TestReads = {
   readonly rows: readonly (readonly Cell[])[];
   readonly places?: readonly string[];
   readonly kept?: readonly number[];
+  readonly progress?: Progress;
 };
 
 /** The messages of one chunk of a table with the columns `id` and `note`: its header, then its rows. */
@@ -52,7 +54,7 @@ export function readsOf(reads: TestReads): Buffer[] {
         { relationId: 1, key, keySince: 0, types: new Map() },
         { hasPlaces: places.length > 0 },
       ),
-      progress: { rows: rows.length },
+      progress: reads.progress ?? { rows: rows.length },
     },
     {
       rows: { bytes: Buffer.concat(messages), count: rows.length, starts, ends },

@@ -156,7 +156,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         describe,
         partitions,
         shapes,
-        gate: new StreamGate(opened, startLsn),
+        gate: new StreamGate(opened, startLsn, () => stream.askPosition()),
         markers,
         ports,
         keeper: slotKeeper(settings, {

@@ -9,9 +9,13 @@ export async function openTransactions(
 ): Promise<{ readonly snapshot: Snapshot; readonly begun: bigint }> {
   // In this order: what had begun and runs no more in the first is visible to the second.
   const running = await runningXids(client);
-  const { rows } = await client.query<{ snapshot: string }>('select pg_current_snapshot()::text as snapshot');
-  const snapshot = parseSnapshot(rows[0]!.snapshot);
+  const snapshot = await currentSnapshot(client);
   return { snapshot, begun: begunBefore(running, snapshot.xmax) };
+}
+
+export async function currentSnapshot(client: Client): Promise<Snapshot> {
+  const { rows } = await client.query<{ snapshot: string }>('select pg_current_snapshot()::text as snapshot');
+  return parseSnapshot(rows[0]!.snapshot);
 }
 
 /**

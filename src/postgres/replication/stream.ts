@@ -143,6 +143,11 @@ export class ReplicationStream {
     this.#reply(false);
   }
 
+  /** Has the server say how far it is: with nothing to send it may be silent for long. */
+  askPosition(): void {
+    if (this.#failure === undefined && !this.#ended && !this.#stopping) this.#reply(true);
+  }
+
   get confirmed(): Lsn {
     return this.#confirmed;
   }

@@ -42,6 +42,8 @@ export type Facts = {
   /** Everything before this has come, and no transaction is in the middle. */
   readonly reached: Lsn;
   readonly walBlockBytes: number;
+  /** What had been brought was found to be visible to the chunk before: that does not change. */
+  readonly showsAll?: boolean;
   /** Changes that may have been of any row do not count: it has been read again often enough. */
   readonly isForced?: boolean;
 };
@@ -66,7 +68,7 @@ const EVENT = createRowEvent();
 export function admit(facts: Facts): Admission {
   const { window, chunk, streamed, watch, reached } = facts;
   // It does not get better by waiting.
-  if (!showsAllBefore(facts)) return { verdict: 'again', why: 'not visible yet' };
+  if (facts.showsAll !== true && !showsAllBefore(facts)) return { verdict: 'again', why: 'not visible yet' };
   if (facts.isForced !== true && watch.hasChangedAll(window.changes))
     return { verdict: 'again', why: 'all changed' };
   if (reached < lastEnd(chunk.watermark, facts.walBlockBytes)) return { verdict: 'wait' };

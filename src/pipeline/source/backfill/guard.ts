@@ -12,6 +12,7 @@ const TROUBLES = [
   'LOG_DISK_LOW',
   'LOG_FILLS',
   'BARRIER_HELD',
+  'DRAINS',
 ] as const;
 
 /** A sink may have so much before it that it has not settled; reading goes on at half of it. */

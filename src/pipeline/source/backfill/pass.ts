@@ -23,8 +23,8 @@ export type PassPorts = AppendPorts & {
   readonly gate: StreamGate;
   readonly streamed: StreamedTransactions;
   readonly readFrom: ReadFrom;
-  /** Resolves when the next chunk may be read. */
-  ready(signal: AbortSignal): Promise<void>;
+  /** Resolves when the next chunk may be read, to how long (ms) some trouble has kept it from that. */
+  ready(signal: AbortSignal): Promise<number>;
   /** So many rows were looked at. */
   hasRead(rows: number): void;
   /** What keeps the pass waiting; undefined: nothing does. */
@@ -56,6 +56,8 @@ type Held = {
   readonly part: Part;
   readonly window: Window;
   readonly chunk: Chunk;
+  /** Was it found to show all that the stream had brought? */
+  showsAll: boolean;
 };
 /** What a chunk is to be of: of the pass itself, or rows that are read once more. */
 type Part = PassPart | { readonly of: 'again'; readonly keys: readonly (readonly string[])[] };
@@ -123,6 +125,8 @@ export class Pass {
       if (await this.#letIn(held, signal)) ahead = following ?? this.#readNext(signal);
       else {
         await this.#putBack(held, following);
+        const { streamed, client } = this.#ports;
+        if (streamed.hasSuspects) streamed.cleared(await uncommittedTransactions(client));
         await sleep(backoffMs(this.#tries), undefined, { signal });
         ahead = this.#readNext(signal);
       }
@@ -161,9 +165,8 @@ export class Pass {
 
   async #read(part: Part, signal: AbortSignal): Promise<Held | OtherOutcome> {
     const { gate, streamed } = this.#ports;
-    const waitsSinceMs = steadyMs();
-    await this.#ports.ready(signal);
-    this.#activeSinceMs = Math.min(steadyMs(), this.#activeSinceMs + steadyMs() - waitsSinceMs);
+    const heldMs = await this.#ports.ready(signal);
+    this.#activeSinceMs = Math.min(steadyMs(), this.#activeSinceMs + heldMs);
     // Ahead of the statement: what comes from here on is remembered.
     const window = openWindow(streamed, this.#what.watch, gate.streamedTo);
     this.#windows.add(window);
@@ -171,7 +174,7 @@ export class Pass {
     const outcome = await this.#what.reader.read(ask, signal);
     if (outcome.kind !== 'chunk') return outcome;
     this.#ports.hasRead(outcome.chunk.scanned);
-    return { kind: 'chunk', part, window, chunk: outcome.chunk };
+    return { kind: 'chunk', part, window, chunk: outcome.chunk, showsAll: false };
   }
 
   /** What was read behind a chunk that has to be read again is read again, too. */
@@ -190,7 +193,7 @@ export class Pass {
 
   /** Answers whether its rows are in the log, as far as they belong there. */
   async #letIn(held: Held, signal: AbortSignal): Promise<boolean> {
-    const { gate, streamed, client, opened } = this.#ports;
+    const { gate, opened } = this.#ports;
     for (;;) {
       const admission = await gate.between(() => this.#attempt(held), signal);
       switch (admission.verdict) {
@@ -207,7 +210,6 @@ export class Pass {
             this.#waits(
               'transactions that are committed, and streamed, are not visible yet: they wait for a synchronous standby, most likely (synchronous_standby_names)',
             );
-            if (streamed.hasSuspects) streamed.cleared(await uncommittedTransactions(client));
           } else this.#waits(`${this.#what.table.schema}.${this.#what.table.table} is changed all the time`);
           return false;
         default:
@@ -233,8 +235,11 @@ export class Pass {
       keyIndexes,
       reached: gate.reached,
       walBlockBytes,
+      showsAll: held.showsAll,
       isForced,
     });
+    // Asked at every batch: what it costs is asked once.
+    held.showsAll ||= admission.verdict === 'wait';
     if (admission.verdict === 'wait') return undefined;
     if (admission.verdict === 'again') return admission;
     const { length } = admission.kept;

@@ -6,6 +6,7 @@ import { steadyMs, wallTime } from '../../../core/clock.ts';
 import type { Look } from '../../../core/look.ts';
 import { selects, type TableName } from '../../../core/selection.ts';
 import { beginReading, type ChunkLimits } from '../../../postgres/backfill/chunk-reader.ts';
+import { currentSnapshot } from '../../../postgres/backfill/open-transactions.ts';
 import { estimateOf, unknownTable } from '../../../postgres/backfill/requirements.ts';
 import { leavesOf } from '../../../postgres/backfill/table.ts';
 import { closeConnection, connectOrdinary } from '../../../postgres/connection/connection.ts';
@@ -48,7 +49,7 @@ const TARGET_SHARE = 0.1;
 /** Progress is written down so often. */
 const NOTE_INTERVAL_MS = 1_000;
 /** While it waits, how often to look whether it may go on. */
-const TROUBLE_INTERVAL_MS = 250;
+const TROUBLE_INTERVAL_MS = 500;
 
 /** Resolves when all its tables are in the log, durably. Rejects with TailraceError or what `pg` throws, or when `signal` aborts. */
 export async function runBackfill(
@@ -71,7 +72,11 @@ export async function runBackfill(
     const { watching, streamed } = await watch(client);
     const tables = backfill.tables ?? setTables(backfill, connection);
     const tellHold = holder(backfill.id, connection);
-    const ready = readiness(backfill, connection, tellHold);
+    const ready = readiness(backfill, connection, {
+      hold: tellHold,
+      // What is visible to everybody by now need not be kept any longer: it may be held for hours.
+      forget: async () => streamed.shown(await currentSnapshot(client)),
+    });
     let missing: TableName | undefined;
     for (const request of tables) {
       if (request.progress.endedAt !== undefined) continue;
@@ -189,7 +194,7 @@ function holder(id: string, { options: { store } }: BackfillConnection): (why: s
 function readiness(
   { sinks, limits }: Backfill,
   { options, state, opened }: BackfillConnection,
-  hold: (why: string | undefined) => void,
+  { hold, forget }: { readonly hold: TablePorts['hold']; readonly forget: () => Promise<void> },
 ): Pick<TablePorts, 'ready' | 'hasRead'> {
   const pace = new Pace(limits.maxRowsPerSecond);
   const { signals, sinkSlots } = options;
@@ -199,12 +204,15 @@ function readiness(
       const waitMs = pace.waitMs(steadyMs());
       if (waitMs > 0) await sleep(waitMs, undefined, { signal });
       let trouble = guard.trouble();
-      if (trouble === undefined) return;
+      if (trouble === undefined) return 0;
+      const sinceMs = steadyMs();
       for (; trouble !== undefined; trouble = guard.trouble()) {
         hold(trouble);
         await sleep(TROUBLE_INTERVAL_MS, undefined, { signal });
+        await forget();
       }
       hold(undefined);
+      return steadyMs() - sinceMs;
     },
     hasRead: (rows) => pace.hasRead(rows, steadyMs()),
   };

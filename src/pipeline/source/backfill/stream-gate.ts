@@ -11,6 +11,9 @@ type GatedLog = Pick<SourceLog, 'log' | 'keeper' | 'budget' | 'proved'> & {
   readonly feed: Pick<LogFeed, 'isBetween' | 'onCommitted' | 'commitLsn' | 'openTransaction' | 'brought'>;
 };
 
+/** While somebody waits. */
+const ASK_INTERVAL_MS = 50;
+
 export class StreamGate {
   readonly #opened: GatedLog;
   #reached: Lsn;
@@ -20,10 +23,13 @@ export class StreamGate {
   readonly #waiting = new Set<() => void>();
   readonly #resting: (() => void)[] = [];
 
-  /** `reached`: everything before it is in the log. */
-  constructor(opened: GatedLog, reached: Lsn) {
+  readonly #askPosition: () => void;
+
+  /** `reached`: everything before it is in the log; `askPosition`: has the server say how far it is. */
+  constructor(opened: GatedLog, reached: Lsn, askPosition: () => void) {
     this.#opened = opened;
     this.#reached = reached;
+    this.#askPosition = askPosition;
   }
 
   /** Everything before this has come. */
@@ -101,12 +107,15 @@ export class StreamGate {
     signal.addEventListener('abort', onAbort);
     if (signal.aborted) onAbort();
     else if (!this.#isBusy && this.#isOpen) ask();
-    return promise;
+    if (!this.#waiting.has(ask)) return promise;
+    // Of a database in which nothing happens the server says so seldom.
+    const asking = setInterval(this.#askPosition, ASK_INTERVAL_MS);
+    return promise.finally(() => clearInterval(asking));
   }
 
   #askAll(): void {
     if (!this.#isOpen) return;
-    for (const ask of [...this.#waiting]) ask();
+    for (const ask of this.#waiting) ask();
   }
 
   /** Until the server is known to be the log's, and while the disk is behind or full, nothing is let in. */

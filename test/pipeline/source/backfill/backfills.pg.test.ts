@@ -1,7 +1,9 @@
 // Backfills of a real source beside a real stream: what the log holds at the end is the table, and no row comes after a newer change of it.
 import { describe, expect, test } from 'vitest';
 import { ask, backfillRoom, completed, found, keepWriting, progressOf } from '../../../support/backfilled.ts';
+import { tablePattern } from '../../../../src/core/selection.ts';
 import { connect, waitFor } from '../../../support/postgres.ts';
+import type { TestSource } from '../../../support/source.ts';
 
 const room = backfillRoom();
 
@@ -97,7 +99,7 @@ describe('a table without a key', () => {
       `create table notes (id int, v int) with (fillfactor = 10); alter table notes replica identity full; insert into notes select i, 0 from generate_series(1, 20000) i`,
     );
     const source = await room.start();
-    const id = ask(source, { limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 8000 } });
+    const id = ask(source, { limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 2500 } });
     await waitFor(() => progressOf(found(source, id)).appended > 0, 'some rows to be read');
     await room.client.query('delete from notes where id % 2 = 0');
     await room.client.query('vacuum full notes');
@@ -114,7 +116,7 @@ describe('a table without a key', () => {
 });
 
 describe('a table that changes its form midway', () => {
-  const limits = { queryTimeoutMs: 5000, maxRowsPerSecond: 8000 };
+  const limits = { queryTimeoutMs: 5000, maxRowsPerSecond: 2500 };
   const begin = async () => {
     await room.client.query(
       `create table notes (id int primary key, v int); insert into notes select i, 0 from generate_series(1, 8000) i`,
@@ -161,4 +163,92 @@ describe('a table that changes its form midway', () => {
     const backfill = await completed(source, id);
     expect(progressOf(backfill).notes).toEqual([expect.stringContaining('not there any more')]);
   });
+});
+
+describe('a partitioned table', () => {
+  const makeParts = () =>
+    room.client.query(
+      `create table notes (id int, v int, primary key (id)) partition by range (id);
+       create table notes_1 partition of notes for values from (1) to (4001);
+       create table notes_2 partition of notes for values from (4001) to (8001);
+       insert into notes select i, 0 from generate_series(1, 8000) i`,
+    );
+  const idsIn = async (source: TestSource) =>
+    (await source.read()).rows.map(({ values: [value] }) => Number(value));
+
+  test('is read partition by partition, also one that is attached with its rows meanwhile', async () => {
+    await makeParts();
+    const source = await room.start();
+    const id = ask(source, { limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 2500 } });
+    await waitFor(() => progressOf(found(source, id)).appended > 0, 'some rows to be read');
+    await room.client.query(
+      `create table notes_3 (like notes including all); insert into notes_3 select i, 0 from generate_series(8001, 8100) i;
+       alter table notes attach partition notes_3 for values from (8001) to (9001)`,
+    );
+    const backfill = await completed(source, id);
+    const ids = await idsIn(source);
+    expect(new Set(ids.filter((one) => one <= 8000)).size).toBe(8000);
+    expect(new Set(ids)).toEqual(new Set((await room.rowsOf()).map(([one]) => Number(one))));
+    expect(progressOf(backfill)).toMatchObject({ restarts: 0 });
+    const { rows } = await source.read();
+    expect(new Set(rows.map(({ relation }) => relation.ancestors?.[0]?.table))).toEqual(new Set(['notes']));
+  });
+
+  test('is read by one of its partitions alone', async () => {
+    await makeParts();
+    const source = await room.start();
+    await completed(source, ask(source, { tables: [{ schema: 'public', table: 'notes_2' }] }));
+    expect((await idsIn(source)).toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: 4000 }, (_, i) => 4001 + i),
+    );
+  });
+});
+
+test('without tables, those that its sinks take are read, as the publication carries them', async () => {
+  await room.client.query(
+    `create table notes (id int primary key, v int); create table other (id int primary key, v int); create table third (id int primary key, v int);
+     insert into notes values (1, 0); insert into other values (2, 0); insert into third values (3, 0)`,
+  );
+  const source = await room.start(
+    {},
+    {
+      selections: ['notes', 'other'].map((table) => ({
+        includeTables: [tablePattern({ schema: 'public', table })],
+      })),
+      sinkSlots: new Map([
+        ['first', 0],
+        ['second', 1],
+      ]),
+    },
+  );
+  for (const sink of ['first', 'second'])
+    source.store.sinks.started({ database: 'shop', sink }, [], { configured: 'active', now: new Date() });
+  const request = { database: 'shop', limits: { queryTimeoutMs: 5000 } };
+  const readBy = async (sinks: string[], id: string) => {
+    source.store.backfills.create({ ...request, sinks }, { id, now: new Date() });
+    source.backfillsChanged();
+    const { tables = [] } = await completed(source, id);
+    return tables.map(({ table }) => table);
+  };
+  expect(await readBy(['second'], 'of one')).toEqual(['other']);
+  expect(await readBy([], 'of all')).toEqual(['notes', 'other']);
+  const { reads } = await source.read();
+  expect(reads.map(({ backfill, sinks }) => [backfill, sinks])).toEqual([
+    ['of one', ['second']],
+    ['of all', undefined],
+    ['of all', undefined],
+  ]);
+});
+
+test('a table that the publication does not carry fails, with the cure, and the stream goes on', async () => {
+  await room.client.query(
+    `create table notes (id int primary key, v int); create table streamed (id int primary key)`,
+  );
+  const streamed = tablePattern({ schema: 'public', table: 'streamed' });
+  const source = await room.start({}, { selections: [{ includeTables: [streamed] }] });
+  const id = ask(source);
+  const failed = await waitFor(() => found(source, id).state === 'failed' && found(source, id), 'it to fail');
+  expect(failed.reason).toContain('does not carry public.notes');
+  await room.client.query('insert into streamed values (1)');
+  await waitFor(async () => (await source.read()).rows.length === 1, 'the live change');
 });

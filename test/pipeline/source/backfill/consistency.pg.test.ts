@@ -10,7 +10,8 @@ import { waitFor } from '../../../support/wait.ts';
 
 let server: EmbeddedPostgres;
 beforeAll(async () => {
-  server = await startPrimary();
+  // Whoever commits writes what others committed asynchronously to the disk, too.
+  server = await startPrimary({ autovacuum: 'off' });
 });
 afterAll(() => server.remove());
 
