@@ -2,6 +2,7 @@
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { SinkNames } from '../core/wanted-names.ts';
 import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
+import { inspectInitialBackfills } from '../pipeline/service/initial-backfill-findings.ts';
 import type { SinkSettings } from '../pipeline/settings.ts';
 import { lookAtSink } from '../pipeline/sink/looked-at.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
@@ -30,6 +31,7 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
       findings: [
         ...(await examineDatabase(database, sinkNamesOf(settings, database))),
         ...(await examineFilters(database, settings.sinks)),
+        ...(await examineInitialBackfills(database, settings.sinks)),
       ],
     });
   }
@@ -65,6 +67,11 @@ const examineFilters = (
   database: DatabaseSettings,
   sinks: readonly SinkSettings[],
 ): Promise<readonly Finding[]> => inspectFilters(database, sinks).catch(() => []);
+
+const examineInitialBackfills = (
+  database: DatabaseSettings,
+  sinks: readonly SinkSettings[],
+): Promise<readonly Finding[]> => inspectInitialBackfills(database, sinks).catch(() => []);
 
 async function examineSink(
   settings: SinkSettings,
