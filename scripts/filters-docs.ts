@@ -65,8 +65,8 @@ line and column of the file, inside of block scalars too. Nothing in it is repla
 | -------------------- | ------------------------------------------------------------------------------------------------------ |
 | \`x\`                | the column after the change; of a delete, the old one                                                  |
 | \`new.x\`            | the column after the change; of a delete NULL                                                          |
-| \`old.x\`            | the column before the change; of an insert NULL. It must be part of the table's replica identity       |
-| \`meta.action\`      | \`insert\`, \`update\` or \`delete\`                                                                   |
+| \`old.x\`            | the column before the change; of an insert and a read NULL. It must be part of the table's replica identity       |
+| \`meta.action\`      | \`insert\`, \`update\`, \`delete\`; \`read\` of a row that a [backfill](backfills.md) has read |
 | \`meta.schema\`, \`meta.table\` | the table, under the name that the sink reads it by                                         |
 | \`meta.commit_timestamp\` | when the transaction committed, a timestamptz                                                     |
 | \`meta.annotations\` | what the application said of its transaction (jsonb): \`meta.annotations->>'source' is distinct from 'import'\` |

@@ -2,6 +2,7 @@
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { SinkNames } from '../core/wanted-names.ts';
 import { inspectFilters } from '../pipeline/intake/where-check.ts';
+import { inspectInitialBackfills } from '../pipeline/service/initial-backfill-findings.ts';
 import type { SinkSettings } from '../pipeline/settings.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
 import { failed, isNote, passed, type Finding } from '../postgres/preflight/finding.ts';
@@ -30,6 +31,7 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
       findings: [
         ...(await examineDatabase(database, sinkNamesOf(settings, database))),
         ...(await examineFilters(database, settings.sinks)),
+        ...(await examineInitialBackfills(database, settings.sinks)),
       ],
     });
   }
@@ -65,6 +67,11 @@ const examineFilters = (
   database: DatabaseSettings,
   sinks: readonly SinkSettings[],
 ): Promise<readonly Finding[]> => inspectFilters(database, sinks).catch(() => []);
+
+const examineInitialBackfills = (
+  database: DatabaseSettings,
+  sinks: readonly SinkSettings[],
+): Promise<readonly Finding[]> => inspectInitialBackfills(database, sinks).catch(() => []);
 
 /** Of a sink that is only looked at: what its workers hold is in the files of the service that runs. */
 const NOTHING_HELD: PullContext = {

@@ -1,5 +1,6 @@
 // Backfills over the API: what is asked for comes to the store whole, states move as they may, and what is no question is refused.
 import { expect, test } from 'vitest';
+import { MAX_BACKFILL_KEYS } from '../../src/core/backfill.ts';
 import { TailraceError } from '../../src/core/errors.ts';
 import type { BackfillWish } from '../../src/pipeline/service/backfill-check.ts';
 import type { SinkSettings } from '../../src/pipeline/settings.ts';
@@ -89,6 +90,18 @@ test('a backfill is started with all that is asked for, and shown as it stands',
     ((await ask('GET', `${PATH}${query}`)).body['backfills'] as { id: string }[]).map(({ id }) => id);
   expect(await ids()).toEqual([second['id'], started.id]);
   expect(await ids('?sink=users')).toEqual([started.id]);
+});
+
+test('as many keys as one backfill may have fit into a request, and one more is refused', async () => {
+  const { ask, start, wishes } = await serve();
+  const keys = Array.from({ length: MAX_BACKFILL_KEYS }, (_, i) => [`key-of-some-length-${i}`]);
+  await start({ sinks: ['users'], tables: [{ table: 't', keys }] });
+  expect(wishes[0]!.tables![0]!.keys).toHaveLength(MAX_BACKFILL_KEYS);
+  const more = await ask('POST', PATH, {
+    sinks: ['users'],
+    tables: [{ table: 't', keys: [...keys, ['1']] }],
+  });
+  expect(more).toMatchObject({ status: 400 });
 });
 
 test('for all sinks it takes those that are there, with the limits that spare the database most', async () => {

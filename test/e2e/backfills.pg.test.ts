@@ -188,6 +188,54 @@ test('what cannot be read is refused with the reason, nothing begins, and the li
   await waitFor(() => idsOf('insert').includes(501), 'the live change');
 });
 
+test('one that fails says why in the status, and what the status advises lets it go on once that is mended', async () => {
+  await sql(TABLE);
+  const initial = `initial_backfill:
+  - { table: t, type: partial, sort_column: changed_at, start_position: 2026-01-01 }`;
+  await world.start({ config: world.config({ sinks: [{ name: 'users', tables: ['t'], extra: initial }] }) });
+  const trouble = await waitFor(async () => {
+    const [database] = (await world.service.health()).databases;
+    return database!.troubles.find(({ reason }) => reason.includes('has failed'));
+  }, 'it to fail');
+  expect(trouble.reason).toContain('no column "changed_at"');
+  expect(idsOf('read')).toEqual([]);
+  await sql(`alter table t add changed_at date not null default '2025-01-01'`);
+  await sql(`update t set changed_at = '2026-02-02' where id > 490`);
+  const [command] = /tailrace (backfill resume \w+)/.exec(trouble.cure!)!.slice(1);
+  expect(await runCommand(world.service, ...command!.split(' '))).toMatchObject({ code: 0 });
+  await waitFor(() => idsOf('read').length > 0, 'the rows that begin there');
+  await isCompleted(command!.split(' ').at(-1)!);
+  await waitFor(() => idsOf('read').length === 10, 'all of them');
+  expect(idsOf('read')).toEqual(upTo(10, 491));
+  await waitFor(async () => (await world.service.health()).status === 'healthy', 'all to be well');
+});
+
+test('a table that is not there is named with the one that may be meant, once the others have been read', async () => {
+  await sql(TABLE);
+  const source = '{ include_tables: ["public.t*"] }';
+  const extra = 'initial_backfill: [{ table: tt }, { table: t }]';
+  await world.start({
+    config: world.config({
+      sinks: [{ name: 'users', tables: [], source, extra }],
+      publication: 'refresh_interval: 100ms',
+    }),
+  });
+  const failed = await waitFor(async () => {
+    const [backfill] = await backfills();
+    return backfill?.state === 'failed' && backfill;
+  }, 'it to fail');
+  expect(failed.reason).toContain('there is no table public.tt; did you mean "public.t"?');
+  await waitFor(() => idsOf('read').length === 500, 'the rows of the other one');
+  await sql('create table tt (id int primary key, note text); insert into tt values (1000, null)');
+  await waitFor(async () => {
+    const [database] = (await world.service.health()).databases;
+    return database!.joinedTables.some(({ table }) => table === 'tt');
+  }, 'the table to be streamed');
+  await askCommand(world.service, 'backfill', 'resume', failed.id);
+  await waitFor(() => idsOf('read').includes(1000), 'its row');
+  expect(idsOf('read')).toHaveLength(501);
+});
+
 test('for all sinks it is read once, and each that takes its rows gets them', async () => {
   await sql(TABLE);
   await world.start({

@@ -1,6 +1,5 @@
 // The step `where`: which changes a sink's filters let through, and what becomes of one that cannot be judged.
 // Hot file: runs for every wanted row of a sink with a filter (bench/micro/where.ts).
-import type { RowAction } from '../../core/change.ts';
 import type { SinkCounts } from '../../core/counts.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import type { Verdict } from '../../functions/where/filter.ts';
@@ -89,5 +88,10 @@ const refusal = (code: string, row: WantedRow, what: string): DeliveryError => (
   hint: `${actionOf(row)} of ${row.plan.schema}.${row.plan.table}: ${what}`,
 });
 
-const actionOf = ({ kind }: WantedRow): RowAction =>
-  kind === FRAME.insert ? 'insert' : kind === FRAME.update ? 'update' : 'delete';
+const actionOf = ({ kind }: WantedRow): ChangeFacts['action'] => ACTIONS[kind] ?? 'delete';
+
+const ACTIONS: Readonly<Record<number, ChangeFacts['action']>> = {
+  [FRAME.insert]: 'insert',
+  [FRAME.update]: 'update',
+  [FRAME.read]: 'read',
+};

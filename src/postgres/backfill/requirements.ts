@@ -39,10 +39,10 @@ export async function inspectBackfillTable(
   }
   const table = await readBackfillTable(client, first, context);
   if (table === undefined) throw await unknownTable(client, request);
-  await requireColumn(client, table, request);
   await requireConditions(client, table, request);
   await requireKeys(client, table, request);
-  for (const leaf of await namesOf(client, leaves)) await requireReadable(client, leaf, { table, context });
+  const columns = [...table.key, ...table.relation.columns].map(({ name }) => name);
+  await requireReadable(client, leaves, { role: context.role, columns });
   await requireRunnable(client, table, request);
   const [lineage] = await readLineages(client, [first], context);
   return {
@@ -55,7 +55,8 @@ export async function inspectBackfillTable(
 const refused = (code: string, message: string, hint: string): TailraceError =>
   new TailraceError(message, { code, kind: 'fatal', hint });
 
-async function unknownTable(client: Client, name: TableName): Promise<TailraceError> {
+/** With the name that may have been meant. */
+export async function unknownTable(client: Client, name: TableName): Promise<TailraceError> {
   const known = (await listTables(client)).map(formatTableName);
   const nearest = nearestName(formatTableName(name), known);
   return refused(
@@ -68,7 +69,7 @@ async function unknownTable(client: Client, name: TableName): Promise<TailraceEr
 async function requireColumn(
   client: Client,
   { oid, ...table }: BackfillTable,
-  { sort }: BackfillTableRequest,
+  sort: BackfillTableRequest['sort'],
 ): Promise<void> {
   if (sort === undefined) return;
   const { rows } = await client.query<{ name: string }>(
@@ -90,6 +91,7 @@ export async function requireConditions(
   table: BackfillTable,
   { where, sort }: BackfillTableRequest,
 ): Promise<void> {
+  await requireColumn(client, table, sort);
   if (where !== undefined) await requireFilter(client, table, where);
   const condition = conditionOf({ ...(sort && { sort }) });
   if (condition === undefined) return;
@@ -163,29 +165,28 @@ async function requireKeys(
   }
 }
 
-const namesOf = async (client: Client, oids: readonly number[]): Promise<readonly TableName[]> =>
-  (
-    await client.query<TableName>(
-      `select n.nspname as schema, c.relname as table from pg_class c join pg_namespace n on n.oid = c.relnamespace
-       where c.oid = any ($1::oid[]) order by c.oid`,
-      [oids],
-    )
-  ).rows;
-
-/** Rights are looked at when a statement begins to run, and so are policies: this one ends there. */
-async function requireReadable(
+/**
+ * Rights are looked at when a statement begins to run, and so are policies: each of these ends there. No columns: of whichever may be
+ * read. Rejects with TailraceError: TABLE_UNREADABLE, ROW_SECURITY.
+ */
+export async function requireReadable(
   client: Client,
-  leaf: TableName,
-  { table, context: { role } }: { readonly table: BackfillTable; readonly context: ReadingContext },
+  leaves: readonly number[],
+  { role, columns }: { readonly role: string; readonly columns: readonly string[] },
 ): Promise<void> {
-  const columns = new Set(
-    [...table.key, ...table.relation.columns].map(({ name }) => escapeIdentifier(name)),
+  const { rows } = await client.query<TableName>(
+    `select n.nspname as schema, c.relname as table from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.oid = any ($1::oid[]) order by c.oid`,
+    [leaves],
   );
-  try {
-    await client.query(`select ${[...columns].join(', ')} from only ${quoteTable(leaf)} limit 0`);
-  } catch (error) {
-    const fault = readFault(error, { table: leaf, where: undefined, role });
-    throw isRowSecurity(fault) ? await withPolicies(client, leaf, fault) : fault;
+  const list = [...new Set(columns.map(escapeIdentifier))].join(', ');
+  for (const leaf of rows) {
+    try {
+      await client.query(`select ${list} from only ${quoteTable(leaf)} limit 0`);
+    } catch (error) {
+      const fault = readFault(error, { table: leaf, where: undefined, role });
+      throw isRowSecurity(fault) ? await withPolicies(client, leaf, fault) : fault;
+    }
   }
 }
 

@@ -7,6 +7,7 @@ import type { PlacedFilter, SinkSettings } from '../../../src/pipeline/settings.
 import { begin, commit } from '../../log/stream.ts';
 import { describeTable, sinkIntake } from '../../support/intake.ts';
 import { blocksOf } from '../../support/log-blocks.ts';
+import { readsOf } from '../../support/reads.ts';
 import {
   deleteMessage,
   insertMessage,
@@ -85,6 +86,25 @@ test("only what is true passes, the sink's filter and the table's own; the rest 
   expect(h.counts.filtered).toBe(3);
   await h.drained();
   expect(delivered(h)).toEqual(['insert 1']);
+});
+
+test('a row that a backfill has read is judged as it is, and is told from an insert', async () => {
+  const read = async (text: string): Promise<number> => {
+    const settings = {
+      tables: [],
+      onAbsent: 'dead_letter',
+      deletesOutside: 'drop',
+      where: filter(text),
+    } as const;
+    const steps = { where: whereStep(settings, zeroCounts())! };
+    const h = sinkIntake({ settings, blocks: blocksOf(readsOf({ rows: [['a', null]] })), ports: { steps } });
+    await h.walk();
+    return h.letIn().length;
+  };
+  expect(await read("meta.action = 'read'")).toBe(1);
+  expect(await read("meta.action in ('insert', 'delete')")).toBe(0);
+  expect(await read('new.note is null and id is not null')).toBe(1);
+  expect(await read('note is not null')).toBe(0);
 });
 
 test('a TRUNCATE passes every filter, and so does a delete that cannot be judged, unless it is to be dropped', async () => {

@@ -45,16 +45,30 @@ export class LoadGuard {
     const { state, log, signals } = this.#ports;
     const alarm = state.troubleAmong(TROUBLES);
     if (alarm !== undefined) return alarm;
+    if (this.#isForNobody())
+      return 'none of its sinks would get what it reads: each is disabled, or not in the configuration';
     const held = log.writtenEnd - (signals.lowestSettled()?.offset ?? log.writtenEnd);
     if (held > log.maxBytes * MAX_HELD_SHARE) return 'the change log fills: sinks are behind';
     return this.#aheadOfSinks();
   }
 
+  /** A sink that is disabled misses what comes meanwhile, but of a backfill that is for it alone nothing would be left. */
+  #isForNobody(): boolean {
+    const { signals, sinkSlots } = this.#ports;
+    return !this.#wanted().some((name) => {
+      const slot = sinkSlots.get(name);
+      return slot !== undefined && signals.isHolding(slot);
+    });
+  }
+
+  #wanted(): readonly string[] {
+    return this.#sinks.length === 0 ? [...this.#ports.sinkSlots.keys()] : this.#sinks;
+  }
+
   #aheadOfSinks(): string | undefined {
     const { log, signals, sinkSlots } = this.#ports;
     const limit = Math.min(MAX_AHEAD_BYTES, log.maxBytes * MAX_HELD_SHARE) / (this.#isAhead ? 2 : 1);
-    const wanted = this.#sinks.length === 0 ? [...sinkSlots.keys()] : this.#sinks;
-    const behind = wanted.filter((name) => {
+    const behind = this.#wanted().filter((name) => {
       const slot = sinkSlots.get(name);
       if (slot === undefined || !signals.isHolding(slot)) return false;
       return log.writtenEnd - signals.settled(slot).offset > limit;

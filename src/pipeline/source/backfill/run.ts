@@ -7,7 +7,7 @@ import type { Look } from '../../../core/look.ts';
 import { selects, type TableName } from '../../../core/selection.ts';
 import { beginReading, type ChunkLimits } from '../../../postgres/backfill/chunk-reader.ts';
 import { currentSnapshot } from '../../../postgres/backfill/open-transactions.ts';
-import { estimateOf } from '../../../postgres/backfill/requirements.ts';
+import { estimateOf, unknownTable } from '../../../postgres/backfill/requirements.ts';
 import { leavesOf } from '../../../postgres/backfill/table.ts';
 import { closeConnection, connectOrdinary } from '../../../postgres/connection/connection.ts';
 import type { Followed } from '../../../postgres/connection/hosts.ts';
@@ -77,9 +77,14 @@ export async function runBackfill(
       // What is visible to everybody by now need not be kept any longer: it may be held for hours.
       forget: async () => streamed.shown(await currentSnapshot(client)),
     });
+    let missing: TableName | undefined;
     for (const request of tables) {
       if (request.progress.endedAt !== undefined) continue;
       const state = await begin(request, client, connection);
+      if (state === undefined) {
+        missing ??= request;
+        continue;
+      }
       const noting = new Noting(backfill.id, request, state, connection);
       const ports: TablePorts = {
         id: backfill.id,
@@ -115,6 +120,8 @@ export async function runBackfill(
         });
       }
     }
+    // The others have been read by now.
+    if (missing !== undefined) throw await unknownTable(client, missing);
   } finally {
     signal.removeEventListener('abort', onAbort);
     await closeConnection(client);
@@ -155,15 +162,17 @@ function setTables(
   return names.map((name) => ({ ...name, progress: NO_PROGRESS }));
 }
 
+/** Undefined: there is no such table. */
 async function begin(
   request: BackfillTableStatus,
   client: Client,
   { opened: { log } }: BackfillConnection,
-): Promise<Progressing> {
+): Promise<Progressing | undefined> {
   const placed = placedIn(request);
   if (placed !== undefined) return { progress: placed };
   const leaves = await leavesOf(client, request);
-  const estimatedRows = await estimateOf(client, leaves ?? []);
+  if (leaves === undefined) return undefined;
+  const estimatedRows = await estimateOf(client, leaves);
   const progress: PlacedProgress = {
     ...request.progress,
     ...(estimatedRows === undefined ? {} : { estimatedRows }),

@@ -64,6 +64,16 @@ test('a sink that holds nothing is waited for by nobody', () => {
   expect(guard.trouble()).toBeUndefined();
 });
 
+test('where each of its sinks is disabled or gone it waits: nobody would get what it reads', () => {
+  const { guard, signals } = guarded(['slow', 'gone']);
+  expect(guard.trouble()).toBeUndefined();
+  signals.setHolding(1, false);
+  expect(guard.trouble()).toContain('none of its sinks would get what it reads');
+  signals.setHolding(1, true);
+  expect(guard.trouble()).toBeUndefined();
+  expect(guarded(['gone']).guard.trouble()).toContain('not in the configuration');
+});
+
 test('what any sink holds of the log’s budget stops it in time', () => {
   const { guard, log, settle } = guarded(['fast']);
   log.writtenEnd = 500 * MIB;
