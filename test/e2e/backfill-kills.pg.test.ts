@@ -40,7 +40,7 @@ function consume(bodies: readonly string[]) {
   return { rows, stale, reads };
 }
 
-test('kill -9 of a service that reads a table beside its writers loses nothing, and brings nothing too late', async () => {
+test('kill -9 of a service that reads a table beside its writers loses nothing, and brings nothing too late (C202)', async () => {
   const { client } = world.database;
   await client.query(`create table notes (id int primary key, v int, note text);
     insert into notes select i, 0, repeat('n', 100) from generate_series(1, ${ROWS}) i; analyze notes`);

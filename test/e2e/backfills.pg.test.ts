@@ -87,7 +87,7 @@ test('a sink that is there already is not new: it is told what reads for it, whi
   await waitFor(() => idsOf('read').length === 500, 'every row');
 });
 
-test('a backfill is paused, resumed over a restart and cancelled from the command line, and every row comes once', async () => {
+test('a backfill is paused, resumed over a restart and cancelled from the command line, and every row comes once (C208)', async () => {
   await sql(`create table t (id int primary key, note text);
     insert into t select i, 'old' from generate_series(1, 1500) i; analyze t`);
   const config = world.config({
@@ -137,7 +137,7 @@ test('a backfill is paused, resumed over a restart and cancelled from the comman
   expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('is cancelled') as string });
 });
 
-test('only the rows that are asked for come: by a filter, from a value on, by their keys', async () => {
+test('only the rows that are asked for come: by a filter, from a value on, by their keys (C206)', async () => {
   await sql(TABLE);
   await world.start({ config: world.config({ sinks: [{ name: 'users', tables: ['t'] }] }) });
   await isCompleted(await start('users', '--table', 't', '--where', 'id % 100 = 0 -- some'));

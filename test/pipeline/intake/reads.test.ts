@@ -37,7 +37,7 @@ const AROUND: readonly (readonly Buffer[])[] = [
   [begin(SECOND), updateMessage(1, ['b', 'second']), commit(SECOND)],
 ];
 
-test('they come in their places between the changes, in the groups of their keys, as messages of their own', async () => {
+test('they come in their places between the changes, in the groups of their keys, as messages of their own (C216)', async () => {
   const h = await walked(AROUND);
   expect(h.letIn().map(summary)).toEqual([
     '0:0/68:0 insert public.t1:a',

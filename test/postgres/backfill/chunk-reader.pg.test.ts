@@ -34,7 +34,7 @@ async function readAll(table: string, how: Parameters<TestReading['reader']>[1] 
 /** One row a chunk: every value of the key is a boundary once. */
 const ROW_BY_ROW = { limits: { maxRows: 1 } };
 
-describe('every row comes once, in the order of its key', () => {
+describe('every row comes once, in the order of its key (C203, C204)', () => {
   const numbers = [`'NaN'`, '0', '-1.5', '1e20', '1.0', '-0.001'];
   test.each<[key: string, columns: string, values: readonly string[], before?: string]>([
     ['bool', 'k bool', ['false', 'true']],
@@ -101,7 +101,7 @@ describe('every row comes once, in the order of its key', () => {
     expect(rows.map(({ v }) => v)).toEqual(inOrder.rows.map(({ v }) => v));
   });
 
-  test('a key of several columns of mixed types, not in the order of the columns, with quoted names in a quoted schema', async () => {
+  test('a key of several columns of mixed types, not in the order of the columns, with quoted names in a quoted schema (C205)', async () => {
     await sql(`create schema "My ""Schema"; create type "My ""Schema"."Mood" as enum ('z', 'a')`);
     await sql(
       `create table "My ""Schema"."Täble" (v text, "Id" int, "from" "My ""Schema"."Mood", name text collate "C", primary key (name, "from", "Id"))`,
@@ -180,7 +180,7 @@ describe('every row comes once, in the order of its key', () => {
 });
 
 describe('a chunk reads what the stream would send', () => {
-  test('values have the text that the stream gives them', async () => {
+  test('values have the text that the stream gives them (C047)', async () => {
     await sql(
       `create table t (id int primary key, at timestamptz, span interval, bytes bytea, padded char(4), flag bool, ip inet)`,
     );
@@ -222,7 +222,7 @@ describe('a chunk reads what the stream would send', () => {
     await sql('alter publication everything set (publish_generated_columns = none)');
   });
 
-  test('the columns and rows that the publication chooses, and of these the ones that the filter wants', async () => {
+  test('the columns and rows that the publication chooses, and of these the ones that the filter wants (C214)', async () => {
     if ((await serverVersion(database.client)) < 150_000) return;
     await sql('create table t (id int primary key, wanted text, secret text, n int)');
     await sql(`insert into t select n, 'w' || n, 'secret', n % 10 from generate_series(1, 100) n`);
@@ -329,7 +329,7 @@ describe('a table that cannot be read is refused with its cure', () => {
     await sql(`drop owned by "${ROLE}"; drop role "${ROLE}"`);
   });
 
-  test('no right to read it, and then a policy that hides rows', async () => {
+  test('no right to read it, and then a policy that hides rows (C173)', async () => {
     await sql(
       `create role "${ROLE}" login password 'postgres'; create schema s; create table s.t (id int primary key); insert into s.t values (1)`,
     );
@@ -369,7 +369,7 @@ describe('a table that cannot be read is refused with its cure', () => {
   });
 });
 
-test('nothing stays open between two chunks, and a chunk that waits too long is tried again', async () => {
+test('nothing stays open between two chunks, and a chunk that waits too long is tried again (C209, C215)', async () => {
   await sql('create table t (id int primary key); insert into t select generate_series(1, 10)');
   const own = await openReading(database, { publication: 'everything' });
   await own.client.query('set statement_timeout = 300');

@@ -71,7 +71,7 @@ function finish(world: World): void {
   }
 }
 
-test('no row comes after a newer change of it, and at the end the consumer has the table, large values too', () => {
+test('no row comes after a newer change of it, and at the end the consumer has the table, large values too (C199)', () => {
   const total = { letIn: 0, again: 0 };
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120, size: 'max' }), (steps) => {
@@ -185,7 +185,7 @@ describe('a chunk is read again', () => {
   });
 });
 
-test('a chunk waits until the stream has passed its watermark, which at the beginning of a page is where the page begins', () => {
+test('a chunk waits until the stream has passed its watermark, which at the beginning of a page is where the page begins (C212)', () => {
   expect(admit({ ...factsWith(), reached: toLsn(199n) })).toEqual({ verdict: 'wait' });
   const page = BigInt(WAL_BLOCK_BYTES);
   expect(lastEnd(toLsn(page * 3n + 24n), WAL_BLOCK_BYTES)).toBe(page * 3n);

@@ -8,7 +8,7 @@ import type { TestSource } from '../../../support/source.ts';
 const room = backfillRoom();
 
 describe('a table that is there already', () => {
-  test('is read into the log whole, for whom it was asked for', async () => {
+  test('is read into the log whole, for whom it was asked for (C194)', async () => {
     await room.client.query(
       `create table notes (id int primary key, v int, "Text" text); insert into notes select i, 1, 'n' || i from generate_series(1, 3000) i; analyze notes`,
     );
@@ -34,7 +34,7 @@ describe('a table that is there already', () => {
 });
 
 describe('a table that is written to meanwhile', () => {
-  test('is the consumer’s at the end, with no row after a newer change of it', async () => {
+  test('is the consumer’s at the end, with no row after a newer change of it (C195, C196, C197, C198)', async () => {
     await room.client.query(
       `create table notes (id int primary key, v int, note text); insert into notes select i, 0, 'n' || i from generate_series(1, 20000) i`,
     );
@@ -61,7 +61,7 @@ describe('a table that is written to meanwhile', () => {
 });
 
 describe('a table without a key', () => {
-  test('is read by its pages, each row known by its place', async () => {
+  test('is read by its pages, each row known by its place (C207)', async () => {
     await room.client.query(
       `create table notes (id int, v int); alter table notes replica identity full; insert into notes select i, 0 from generate_series(1, 2000) i`,
     );
@@ -148,7 +148,7 @@ describe('a table that changes its form midway', () => {
     );
   });
 
-  test('has no more rows once it is truncated', async () => {
+  test('has no more rows once it is truncated (C088, C200)', async () => {
     const { source, id } = await begin();
     await room.client.query('truncate notes');
     await completed(source, id);
@@ -157,7 +157,7 @@ describe('a table that changes its form midway', () => {
     expect(rows.at(-1)!.action).toBe('truncate');
   });
 
-  test('and is dropped, is read no further, which is said', async () => {
+  test('and is dropped, is read no further, which is said (C200)', async () => {
     const { source, id } = await begin();
     await room.client.query('drop table notes');
     const backfill = await completed(source, id);
@@ -176,7 +176,7 @@ describe('a partitioned table', () => {
   const idsIn = async (source: TestSource) =>
     (await source.read()).rows.map(({ values: [value] }) => Number(value));
 
-  test('is read partition by partition, also one that is attached with its rows meanwhile', async () => {
+  test('is read partition by partition, also one that is attached with its rows meanwhile (C096)', async () => {
     await makeParts();
     const source = await room.start();
     const id = ask(source, { limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 2500 } });

@@ -81,7 +81,7 @@ describe('a commit that is streamed before it is visible', () => {
   });
 });
 
-test('a transaction that is open when a backfill begins, and waits for its client, holds nothing up', async () => {
+test('a transaction that is open when a backfill begins, and waits for its client, holds nothing up (C201)', async () => {
   await makeTable(200);
   const source = await room.start();
   const writer = await connect(room.database.url);
@@ -162,7 +162,7 @@ test('a connection that breaks again and again in the middle of chunks costs no 
   expect(progressOf(backfill).restarts).toBe(0);
 });
 
-test('a large value that updates leave out is read until it has come', async () => {
+test('a large value that updates leave out is read until it has come (C072)', async () => {
   await room.client.query(
     `create table notes (id int primary key, v int, note text); alter table notes alter note set storage external;
      insert into notes select i, 0, repeat(chr(64 + i), 1000000) from generate_series(1, 24) i`,

@@ -39,7 +39,7 @@ test('nothing is read while the slot or the log is in trouble, and the alarm say
   expect(guard.trouble()).toBeUndefined();
 });
 
-test('it waits for its own sinks alone, by name, until they have caught up', () => {
+test('it waits for its own sinks alone, by name, until they have caught up (C210)', () => {
   const all = guarded();
   const fast = guarded(['fast']);
   for (const { log, settle } of [all, fast]) {
