@@ -137,7 +137,7 @@ test('a backfill is paused, resumed over a restart and cancelled from the comman
   expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('is cancelled') as string });
 });
 
-test('only the rows that are asked for come: by a filter, from a value on, by their keys (C206)', async () => {
+test('only the rows that are asked for come: by a filter, from a value on, by their keys (C208)', async () => {
   await sql(TABLE);
   await world.start({ config: world.config({ sinks: [{ name: 'users', tables: ['t'] }] }) });
   await isCompleted(await start('users', '--table', 't', '--where', 'id % 100 = 0 -- some'));

@@ -69,7 +69,7 @@ test('of a partitioned table its leaves are counted, and a leaf stands under its
   });
 });
 
-test('where something else orders the work than one may think, that is said', async () => {
+test('where something else orders the work than one may think, that is said (C206)', async () => {
   await sql(`${USERS}; create table log (line text)`);
   const { notes } = await inspect({ sort: { column: 'created_at', from: '2026-01-01' } });
   expect(notes).toEqual([expect.stringContaining('in the order of its key (id), not of created_at')]);
@@ -192,7 +192,7 @@ describe('a right that is missing', () => {
     });
   });
 
-  test('to see all rows is named with the cure, as a superuser has it', async () => {
+  test('to see all rows is named with the cure, as a superuser has it (C173)', async () => {
     await sql(
       `${USERS}; alter table users enable row level security; create policy mine on users using (id < 10)`,
     );

@@ -201,7 +201,7 @@ describe('a chunk is read again', () => {
   });
 });
 
-test('a chunk waits until the stream has passed its watermark, which at the beginning of a page is where the page begins (C212)', () => {
+test('a chunk waits until the stream has passed its watermark, which at the beginning of a page is where the page begins (C211, C212)', () => {
   expect(admit({ ...factsWith(), reached: toLsn(199n) })).toEqual({ verdict: 'wait' });
   const page = BigInt(WAL_BLOCK_BYTES);
   expect(lastEnd(toLsn(page * 3n + 24n), WAL_BLOCK_BYTES)).toBe(page * 3n);

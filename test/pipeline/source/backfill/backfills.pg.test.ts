@@ -34,7 +34,7 @@ describe('a table that is there already', () => {
 });
 
 describe('a table that is written to meanwhile', () => {
-  test('is the consumer’s at the end, with no row after a newer change of it (C195, C196, C197, C198)', async () => {
+  test('is the consumer’s at the end, with no row after a newer change of it (C195–C197)', async () => {
     await room.client.query(
       `create table notes (id int primary key, v int, note text); insert into notes select i, 0, 'n' || i from generate_series(1, 20000) i`,
     );
