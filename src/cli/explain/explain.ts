@@ -97,8 +97,13 @@ const VERDICTS = {
   absent: 'absent: Postgres did not send what it needs',
 } as const;
 
+const MOVES = {
+  out: 'the row leaves what the filter names: a delete',
+  in: 'the row enters what the filter names: an insert',
+} as const;
+
 function toDocument(change: ExplainedChange, seen: readonly SeenMessage[]) {
-  const { position, commitTimeUs, action, table, key, verdict, refusal, notSent, fault } = change;
+  const { position, commitTimeUs, action, table, key, verdict, moved, refusal, notSent, fault } = change;
   return {
     position: formatPosition(position),
     commit_lsn: formatLsn(position.commitLsn),
@@ -108,6 +113,7 @@ function toDocument(change: ExplainedChange, seen: readonly SeenMessage[]) {
     action,
     key: key ?? null,
     where: refusal?.code === 'WHERE_ERROR' ? 'error' : (verdict ?? null),
+    moved: moved ?? null,
     not_sent: notSent ?? null,
     ...(fault !== undefined && { halts: fault.message }),
     // A body as text: parsed, its large numbers would not be what is sent.
@@ -128,7 +134,7 @@ function describe(
   settings: SinkSettings,
   paint: Painter,
 ): string[] {
-  const { position, commitTimeUs, action, table, key, verdict, refusal } = change;
+  const { position, commitTimeUs, action, table, key, verdict, moved, refusal } = change;
   const reason = reasonOf(change, settings);
   const line = (what: string, text: string): string => `  ${paint('dim', what.padEnd(8))} ${visible(text)}`;
   const at = `${formatLsn(position.commitLsn)}:${position.index}`;
@@ -137,6 +143,7 @@ function describe(
   return [
     paint('bold', visible(`${at}  ${action} ${key ?? formatTableName(table)}  ${timeOf(commitTimeUs)}`)),
     ...(judged === undefined ? [] : [line('where', `${filterOf(table, settings)}: ${judged}`)]),
+    ...(moved === undefined ? [] : [line('moved', MOVES[moved])]),
     ...(reason === undefined ? [] : [line('not sent', reason)]),
     ...seen.flatMap((message) => [
       message.deadLetter === undefined

@@ -71,6 +71,8 @@ async function parsed(text: string): Promise<PlacedFilter> {
 const withFilter = (settings: SinkSettings, where: PlacedFilter): SinkSettings => ({
   ...settings,
   where,
+  whereMoves: 'ignore',
+  onSchemaBreak: 'halt',
   tables: settings.tables.map((table) => {
     const { where: _, ...others } = table;
     return others;

@@ -14,12 +14,14 @@ export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps'> 
     readonly envelope: Envelope;
     /** Steps of the running sink alone. */
     readonly steps?: Steps;
+    /** Never set back; default: the process'. */
+    readonly nowMs?: () => number;
     /** Looks at what plans are compiled, and at why one cannot be. */
     readonly compiling?: (compile: IntakePorts['compile']) => IntakePorts['compile'];
   };
 
 export function sinkIntake(options: SinkIntakeOptions): RowIntake {
-  const { settings, envelope, sink, routes, barriers, compiling, steps, ...ports } = options;
+  const { settings, envelope, sink, routes, barriers, compiling, steps, nowMs, ...ports } = options;
   const planPorts = { ...formatting(settings, envelope), sink, routes, barriers };
   const compile: IntakePorts['compile'] = (relation, isKeyProven, isRead) =>
     compileTablePlan(relation, settings, planPorts, isKeyProven, isRead);
@@ -27,12 +29,12 @@ export function sinkIntake(options: SinkIntakeOptions): RowIntake {
     ...ports,
     sink: settings.name,
     compile: compiling === undefined ? compile : compiling(compile),
-    steps: { ...stepsOf(settings), ...steps },
+    steps: { ...stepsOf(settings, nowMs), ...steps },
   });
 }
 
-function stepsOf(settings: SinkSettings): Steps {
-  const where = whereStep(settings);
+function stepsOf(settings: SinkSettings, nowMs?: () => number): Steps {
+  const where = whereStep(settings, nowMs);
   return where === undefined ? {} : { where };
 }
 

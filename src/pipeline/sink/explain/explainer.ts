@@ -1,6 +1,6 @@
 // What the intake of a sink makes of each change in the log, kept instead of sent: it is the running sink's own intake, watched.
 import type { Logger } from 'pino';
-import type { Action, Relation } from '../../../core/change.ts';
+import type { Action, Moved, Relation } from '../../../core/change.ts';
 import { createRowEvent } from '../../../core/change.ts';
 import { zeroCounts } from '../../../core/counts.ts';
 import type { DeliveryError } from '../../../core/errors.ts';
@@ -47,6 +47,8 @@ export type Explained = {
   key: string | undefined;
   /** What its filter said; undefined: it has none, it was not asked, or it could not say (`refusal`). */
   verdict: Verdict | undefined;
+  /** The update comes as a delete (`out`) or an insert (`in`), because its row leaves or enters what the filter names. */
+  moved: Moved | undefined;
   /** A step made it a dead letter. */
   refusal: DeliveryError | undefined;
   /** Undefined where it has messages. */
@@ -76,10 +78,13 @@ export class Explainer implements WalkPorts {
     this.#partings = partings;
     // Nothing waits here: these only give messages their routes and their memory.
     const { room } = new Unsettled(settings);
+    let nowMs = 0;
     this.intake = sinkIntake({
       settings,
       envelope,
       counts: zeroCounts(),
+      // What came in a minute is of no interest here: nothing is held back.
+      nowMs: () => (nowMs += 60_000),
       sink,
       routes: new Routes(settings, room),
       barriers: new Barriers<Pending>(),
@@ -148,6 +153,7 @@ export class Explainer implements WalkPorts {
       table: { schema, table },
       key: undefined,
       verdict: undefined,
+      moved: undefined,
       refusal: undefined,
       notSent: undefined,
       fault: undefined,
@@ -168,9 +174,10 @@ export class Explainer implements WalkPorts {
     found.notSent = found.fault === undefined ? why : 'unusable';
   }
 
-  #stepped({ transaction, index, verdict, refusal, isDropped }: WantedRow): void {
+  #stepped({ transaction, index, verdict, moved, refusal, isDropped }: WantedRow): void {
     const found = this.#at(transaction, index)!;
     found.verdict ??= verdict;
+    found.moved ??= moved;
     found.refusal ??= refusal;
     if (isDropped) found.notSent = 'where';
   }
