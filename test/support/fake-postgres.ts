@@ -186,10 +186,13 @@ const publicationRows = ({ publication }: FakeServer): readonly WireRow[] =>
           sendsStored: false,
           kept: false,
           changeable: true,
-          tables: publication.map((table) => ({ schema: 'public', table })),
+          serverVersion: 180_000,
           entries: publication.map((table) => ({ schema: 'public', table, hasColumns: false })),
         },
       ];
+
+const carriedRows = ({ publication = [] }: FakeServer): readonly WireRow[] =>
+  publication.map((table) => ({ schema: 'public', table }));
 
 /** What a look sees; the versions of the publication and its members are those of their names. */
 const lookRows = ({ publication, walEnd, nextXid, startedAtUs }: FakeServer): readonly WireRow[] => [
@@ -270,6 +273,8 @@ const ANSWERS: readonly (readonly [
       },
     ],
   ],
+  [/from pg_publication p where pubname/, publicationRows],
+  [/listed \(oid\) as/, carriedRows],
   [/with recursive pub as/, lookRows],
   [/pg_last_wal_replay_lsn/, ({ walEnd }) => [{ lsn: lsnText(walEnd) }]],
   [/from pg_locks w/, () => []],
@@ -284,7 +289,6 @@ const ANSWERS: readonly (readonly [
   [/iam_auth_for_replication/, () => [{ setting: null, isMember: false }]],
   [/from pg_replication_slots/, slotRows],
   [/pg_create_logical_replication_slot/, makeSlot],
-  [/from pg_publication p/, publicationRows],
   // Whoever it is asked of is there, and waits for WAL.
   [/from pg_stat_activity where pid/, () => [{ waitsFor: 'wal' }]],
   [/as "keepMegabytes"/, () => [{ keepMegabytes: -1, idleSeconds: null }]],
