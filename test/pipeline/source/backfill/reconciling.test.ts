@@ -7,10 +7,12 @@ import type { LogWriter } from '../../../../src/log/writer.ts';
 import { firstPlace, marked, type PlacedProgress } from '../../../../src/pipeline/source/backfill/place.ts';
 import { reconcile } from '../../../../src/pipeline/source/backfill/reconciling.ts';
 import { openStore, type Store } from '../../../../src/store/sqlite.ts';
-import { NOTES } from '../../../support/backfilled.ts';
+
 import { databaseSettings } from '../../../support/database-settings.ts';
 import { readsOf } from '../../../support/reads.ts';
 import { append, messagesOf, openTestLog, scratchDirectory } from '../../../log/stream.ts';
+
+const NOTES = { schema: 'public', table: 'notes' };
 
 const NOW = new Date('2026-01-02T03:04:05Z');
 const ID = 'first';
