@@ -268,7 +268,10 @@ export const CASES: Readonly<Record<string, readonly (string | Case)[]>> = {
     'keys of every type',
     'keys under collations',
     'composite keys',
-    'a column to sort by that is not unique, not there, without an index',
+    {
+      title: 'a column to sort by that is not unique, not there, without an index',
+      reason: 'the key orders the work; the column says where the rows begin',
+    },
     'no primary key',
     'paused, cancelled, partial, several at once',
     'queries that take too long',

@@ -1,6 +1,5 @@
 // How far a backfill is, over all its tables: rows, bytes, rate, and the time that it still takes, as far as anybody can know. Pure.
 import type { Backfill, BackfillTableStatus } from './backfill.ts';
-import type { BackfillStatus } from './status.ts';
 
 /** Counts as `TableProgress` has them. */
 export type BackfillProgress = {
@@ -42,6 +41,12 @@ export function progressOf({ state, tables = [] }: Pick<Backfill, 'state' | 'tab
       : {}),
   };
 }
+
+/** A backfill that may still read a row. `tailrace backfill show` has its tables. */
+export type BackfillStatus = Pick<
+  Backfill,
+  'id' | 'sinks' | 'initial' | 'state' | 'reason' | 'heldBy' | 'createdAt'
+> & { readonly progress: BackfillProgress };
 
 /** What the status tells of it. */
 export function backfillStatus(backfill: Backfill): BackfillStatus {

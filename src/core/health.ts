@@ -1,15 +1,8 @@
 // How the service, its databases and its sinks stand: judged in this one place, pure, from their status. Whatever is held back, left out or
 // waiting for somebody is a trouble, and nothing that has one is healthy: /health, the metrics, `status` and `status --check` all say so.
+import type { BackfillStatus } from './backfill-progress.ts';
 import { acceptHint, describeGap } from './gaps.ts';
-import type {
-  BackfillStatus,
-  Condition,
-  DatabaseStatus,
-  Health,
-  ServiceStatus,
-  SinkStatus,
-  Trouble,
-} from './status.ts';
+import type { Condition, DatabaseStatus, Health, ServiceStatus, SinkStatus, Trouble } from './status.ts';
 
 const SEVERITY: readonly Health[] = ['healthy', 'degraded', 'halted'];
 

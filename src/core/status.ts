@@ -1,6 +1,5 @@
 // What the service says of itself: one document for /health, `status`, metrics and the statistics line.
-import type { Backfill } from './backfill.ts';
-import type { BackfillProgress } from './backfill-progress.ts';
+import type { BackfillStatus } from './backfill-progress.ts';
 import type { SinkCounts } from './counts.ts';
 import type { Gap } from './gaps.ts';
 
@@ -92,12 +91,6 @@ export type StandbyStatus = {
   /** WAL that it keeps for the slot, where it has one. */
   readonly retainedBytes?: number;
 };
-
-/** A backfill that may still read a row. `tailrace backfill show` has its tables. */
-export type BackfillStatus = Pick<
-  Backfill,
-  'id' | 'sinks' | 'initial' | 'state' | 'reason' | 'heldBy' | 'createdAt'
-> & { readonly progress: BackfillProgress };
 
 export type DatabaseStatus = Condition & {
   readonly name: string;

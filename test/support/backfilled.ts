@@ -4,6 +4,7 @@ import type { Client } from 'pg';
 import { afterEach, beforeEach } from 'vitest';
 import type { Backfill, BackfillRequest } from '../../src/core/backfill.ts';
 import { wallTime } from '../../src/core/clock.ts';
+import { LogSignals } from '../../src/log/signals.ts';
 import type { DatabaseSettings } from '../../src/postgres/settings.ts';
 import { databaseSettings } from './database-settings.ts';
 import type { EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
@@ -20,6 +21,9 @@ import { waitFor } from './wait.ts';
 
 /** Slow machines read slowly. */
 const LIMIT_MS = 90_000;
+
+/** By its name, its slot: whoever reads the log back in the tests. */
+const CONSUMER: ReadonlyMap<string, number> = new Map([['consumer', 0]]);
 
 export const NOTES = { schema: 'public', table: 'notes' };
 
@@ -129,11 +133,14 @@ export function backfillRoom({ server }: { readonly server?: () => EmbeddedPostg
     client: undefined as never,
     directory: undefined as never,
     start: async (settings = {}, options = {}) => {
-      const source = startTestSource(
-        { ...databaseSettings(room.database), ...settings },
-        room.directory,
-        options,
-      );
+      const { sinkSlots = CONSUMER, signals = new LogSignals() } = options;
+      // Nobody reads for sinks that hold nothing.
+      for (const slot of sinkSlots.values()) signals.setHolding(slot, true);
+      const source = startTestSource({ ...databaseSettings(room.database), ...settings }, room.directory, {
+        ...options,
+        sinkSlots,
+        signals,
+      });
       source.ended.catch(() => undefined);
       running.push(source);
       await source.ready;

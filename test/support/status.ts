@@ -1,13 +1,8 @@
 // A service status for tests of what shows it: healthy, with values that can be told apart.
+import type { BackfillStatus } from '../../src/core/backfill-progress.ts';
 import { zeroCounts } from '../../src/core/counts.ts';
 import type { Gap } from '../../src/core/gaps.ts';
-import type {
-  BackfillStatus,
-  DatabaseStatus,
-  Health,
-  ServiceStatus,
-  SinkStatus,
-} from '../../src/core/status.ts';
+import type { DatabaseStatus, Health, ServiceStatus, SinkStatus } from '../../src/core/status.ts';
 
 export const databaseStatus = (overrides: Partial<DatabaseStatus> = {}): DatabaseStatus => ({
   health: 'healthy',

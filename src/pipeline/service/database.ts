@@ -1,17 +1,12 @@
 // One database while the service runs: its source thread, its log's signals, and its sinks' threads once there is a log to follow.
+import type { BackfillStatus } from '../../core/backfill-progress.ts';
 import type { Logger } from 'pino';
 import { backfillStatus } from '../../core/backfill-progress.ts';
 import { wallTime } from '../../core/clock.ts';
 import { describeGap, haltingGap, type Gap } from '../../core/gaps.ts';
 import { stableUuid, streamKey } from '../../core/idempotency.ts';
 import type { ProcessLife } from '../../core/process-life.ts';
-import type {
-  BackfillStatus,
-  DatabaseStatus,
-  LostHistories,
-  SinkStatus,
-  WantedStatus,
-} from '../../core/status.ts';
+import type { DatabaseStatus, LostHistories, SinkStatus, WantedStatus } from '../../core/status.ts';
 import { makeDirectory } from '../../data-directory/directory.ts';
 import { ledgerDirectory, ledgerFile, logDirectory } from '../../data-directory/places.ts';
 import type { Envelope } from '../../formats/format.ts';

@@ -1,5 +1,6 @@
 // The metrics of a database's backfills, of those that are not over.
-import type { BackfillStatus, DatabaseStatus } from '../../core/status.ts';
+import type { BackfillStatus } from '../../core/backfill-progress.ts';
+import type { DatabaseStatus } from '../../core/status.ts';
 import { gauge, type Metric } from './definition.ts';
 
 /** Those that may still read a row. */

@@ -150,6 +150,13 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     expect((await reading.table('t')).key).toEqual([{ name: 'a', type: 'pg_catalog.int4' }]);
   });
 
+  test('the key that the stream tells old rows by is the one to read by', async () => {
+    await sql('create table t (a int primary key, b int not null unique)');
+    expect((await reading.table('t')).key).toEqual([{ name: 'a', type: 'pg_catalog.int4' }]);
+    await sql('alter table t replica identity using index t_b_key');
+    expect((await reading.table('t')).key).toEqual([{ name: 'b', type: 'pg_catalog.int4' }]);
+  });
+
   test('a table without any key is read by its pages, each row with its place', async () => {
     await sql(
       `create table t (n int, pad text); insert into t select n, repeat('x', 500) from generate_series(1, 500) n`,
@@ -329,7 +336,7 @@ describe('a table that cannot be read is refused with its cure', () => {
     await sql(`drop owned by "${ROLE}"; drop role "${ROLE}"`);
   });
 
-  test('no right to read it, and then a policy that hides rows', async () => {
+  test('no right to read it, and then a policy that hides rows (C173)', async () => {
     await sql(
       `create role "${ROLE}" login password 'postgres'; create schema s; create table s.t (id int primary key); insert into s.t values (1)`,
     );

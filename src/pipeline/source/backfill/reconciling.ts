@@ -35,22 +35,16 @@ export async function reconcile(
   const from = isCut ? 0 : Math.min(...open.map(({ progress }) => progress.cursor.offset));
   const logged: ReadonlyMap<string, LoggedProgress> =
     isKnown || open.length === 0 ? new Map() : await recallProgress(directory, signals, from);
+  const end = log.writtenEnd;
   for (const { backfill, tables } of backfills) {
     let isReadAgain = false;
     for (const { table, progress } of tables) {
       const found = logged.get(progressKey(backfill.id, table))?.progress;
-      let next = found === undefined ? undefined : later(found, progress);
-      if (!isKnown && !isOver(backfill.state)) {
-        const isLost = progress.cursor.life !== birth.life || (isCut && found === undefined);
-        if (isLost)
-          next = anew(progress, {
-            ...firstPlace(birth.life, log.writtenEnd),
-            turn: progress.cursor.turn + 1,
-          });
-      }
-      const back = withoutLost(next ?? progress, partings);
+      const isAsked = !isKnown && !isOver(backfill.state);
+      const next = isAsked ? believed(progress, found, { life: birth.life, isCut, end }) : progress;
+      const back = withoutLost(next, partings);
       if (back !== undefined) isReadAgain = true;
-      if ((back ?? next) !== undefined) store.backfills.note(backfill.id, table, (back ?? next)!);
+      if (isAsked || back !== undefined) store.backfills.note(backfill.id, table, back ?? next);
     }
     if (!isReadAgain) continue;
     const message = 'rows that it had read are of a history that is lost: they are read again';
@@ -67,8 +61,19 @@ const begunOf = ({ tables = [] }: Backfill): readonly Begun[] =>
     return progress === undefined ? [] : [{ table, progress }];
   });
 
-/** What the log says, with the marks that only the store has. Undefined: the store says as much. */
-function later(logged: PlacedProgress, stored: PlacedProgress): PlacedProgress | undefined {
-  if (logged.appended <= stored.appended && stored.cursor.turn >= logged.cursor.turn) return undefined;
-  return { ...logged, cursor: { ...logged.cursor, marks: stored.cursor.marks } };
+/** `end`: of the log, which was looked through up to there. */
+function believed(
+  stored: PlacedProgress,
+  logged: PlacedProgress | undefined,
+  { life, isCut, end }: { readonly life: string; readonly isCut: boolean; readonly end: number },
+): PlacedProgress {
+  const { turn, marks } = stored.cursor;
+  if (stored.cursor.life !== life || (isCut && logged === undefined))
+    return anew(stored, { ...firstPlace(life, end), turn: turn + 1 });
+  // Marks may be of what was cut off.
+  if (logged !== undefined && isCut)
+    return { ...logged, cursor: { ...logged.cursor, offset: end, marks: [] } };
+  const isLater = logged !== undefined && (logged.appended > stored.appended || logged.cursor.turn > turn);
+  const last = isLater ? logged : stored;
+  return { ...last, cursor: { ...last.cursor, offset: end, marks } };
 }

@@ -42,7 +42,7 @@ export type BackfillConnection = {
 export type Watching = { readonly watching: StreamWatch; readonly streamed: StreamedTransactions };
 
 /** Of a chunk's rows in memory: two chunks are. */
-const MAX_CHUNK_BYTES = 2 * 1024 * 1024;
+const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
 const MAX_CHUNK_ROWS = 20_000;
 /** A chunk is to take a part of the time that a statement may. */
 const TARGET_SHARE = 0.1;

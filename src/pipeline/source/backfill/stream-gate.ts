@@ -109,6 +109,7 @@ export class StreamGate {
     else if (!this.#isBusy && this.#isOpen) ask();
     if (!this.#waiting.has(ask)) return promise;
     // Of a database in which nothing happens the server says so seldom.
+    this.#askPosition();
     const asking = setInterval(this.#askPosition, ASK_INTERVAL_MS);
     return promise.finally(() => clearInterval(asking));
   }

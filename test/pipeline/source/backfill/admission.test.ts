@@ -7,7 +7,12 @@ import { parseSnapshot } from '../../../../src/postgres/backfill/snapshot.ts';
 import { admit, lastEnd, openWindow } from '../../../../src/pipeline/source/backfill/admission.ts';
 import { StreamedTransactions } from '../../../../src/pipeline/source/backfill/streamed-transactions.ts';
 import { TableWatch } from '../../../../src/pipeline/source/backfill/table-watch.ts';
-import { deleteMessage, insertMessage, relationMessage } from '../../../support/pgoutput-messages.ts';
+import {
+  deleteMessage,
+  insertMessage,
+  relationMessage,
+  updateMessage,
+} from '../../../support/pgoutput-messages.ts';
 import { COLUMNS, RELATION, WAL_BLOCK_BYTES, World } from './world.ts';
 
 const IDS = ['a', 'b', 'c', 'd', 'e', 'f'];
@@ -148,6 +153,17 @@ describe('a chunk is read again', () => {
           COLUMNS.map((one) => ({ ...one, identity: one.name === 'a' })),
         );
         row(watch, deleteMessage(1, { kind: 'key', row: [null, 'a', null] }));
+      },
+    ],
+    [
+      'an update whose old key would not be told',
+      (watch) => {
+        shaped(
+          watch,
+          'i',
+          COLUMNS.map((one) => ({ ...one, identity: one.name === 'a' })),
+        );
+        row(watch, updateMessage(1, ['x', 'a', 'b']));
       },
     ],
   ])('after %s, which may be about any row', (_, inWindow) => {

@@ -157,7 +157,7 @@ describe('a table that changes its form midway', () => {
     expect(rows.at(-1)!.action).toBe('truncate');
   });
 
-  test('and is dropped, is read no further, which is said', async () => {
+  test('and is dropped, is read no further, which is said (C200)', async () => {
     const { source, id } = await begin();
     await room.client.query('drop table notes');
     const backfill = await completed(source, id);

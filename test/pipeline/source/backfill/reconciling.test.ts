@@ -2,7 +2,7 @@
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { NO_PROGRESS, type Backfill } from '../../../../src/core/backfill.ts';
 import { toLsn } from '../../../../src/core/lsn.ts';
-import type { LogSignals } from '../../../../src/log/signals.ts';
+import { LogSignals } from '../../../../src/log/signals.ts';
 import type { LogWriter } from '../../../../src/log/writer.ts';
 import { firstPlace, marked, type PlacedProgress } from '../../../../src/pipeline/source/backfill/place.ts';
 import { reconcile } from '../../../../src/pipeline/source/backfill/reconciling.ts';
@@ -83,6 +83,41 @@ test('what the store remembers counts where the log has nothing behind it', asyn
   note({ ...noted, cursor: marked(noted.cursor, log.writtenEnd) });
   append(log, messagesOf({ commitLsn: 200n, rows: 1 }));
   expect(progressIn(await reconciled()).appended).toBe(5);
+});
+
+test('of a log that has lost what was durable, what it still has counts, and without anything the table is begun again', async () => {
+  note(begun());
+  appendReads(readUpTo(begun(), 2));
+  const ahead = readUpTo(begun(), 5);
+  note({ ...ahead, cursor: marked(ahead.cursor, log.writtenEnd) });
+  const cut = {
+    ...log,
+    recovered: { ...log.recovered, damaged: true },
+    birth: log.birth,
+    partings: [],
+    writtenEnd: log.writtenEnd,
+  };
+  await reconcile(
+    { settings, store, signals, logger },
+    { log: cut as LogWriter, directory },
+    { isKnown: false },
+  );
+  const kept = progressIn(store.backfills.find(settings.name, ID)!);
+  expect(kept.appended).toBe(2);
+  expect(kept.cursor.marks).toEqual([]);
+  note({ ...ahead, cursor: { ...ahead.cursor, offset: 0 } });
+  const empty = await openTestLog(scratchDirectory());
+  append(empty.log, messagesOf({ commitLsn: 100n, rows: 1 }));
+  const without = { ...cut, writtenEnd: empty.log.writtenEnd };
+  const at = { log: without as LogWriter, directory: scratchDirectory() };
+  await reconcile({ settings, store, signals: new LogSignals(), logger }, at, { isKnown: false });
+  expect(progressIn(store.backfills.find(settings.name, ID)!).cursor).toMatchObject({ turn: 1, done: [] });
+});
+
+test('a log is looked through once, as far as it goes then', async () => {
+  note(begun());
+  appendReads(readUpTo(begun(), 1));
+  expect(progressIn(await reconciled()).cursor.offset).toBe(log.writtenEnd);
 });
 
 test('with another log than the one that held its rows a table is begun again', async () => {

@@ -30,7 +30,7 @@ afterAll(async () => {
 
 const room = backfillRoom({ server: () => primary });
 
-test('is exact beside writers, also where the standby stops replaying midway', async ({ skip }) => {
+test('is exact beside writers, also where the standby stops replaying midway (C211)', async ({ skip }) => {
   if (version < STANDBYS_DECODE) skip();
   await room.client.query(
     `create table notes (id int primary key, v int, note text); insert into notes select i, 0, 'n' || i from generate_series(1, ${ROWS}) i`,
