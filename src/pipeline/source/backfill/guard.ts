@@ -55,20 +55,18 @@ export class LoadGuard {
   /** A sink that is disabled misses what comes meanwhile, but of a backfill that is for it alone nothing would be left. */
   #isForNobody(): boolean {
     const { signals, sinkSlots } = this.#ports;
-    return !this.#wanted().some((name) => {
+    const mayGet = (name: string): boolean => {
       const slot = sinkSlots.get(name);
       return slot !== undefined && signals.isHolding(slot);
-    });
-  }
-
-  #wanted(): readonly string[] {
-    return this.#sinks.length === 0 ? [...this.#ports.sinkSlots.keys()] : this.#sinks;
+    };
+    return this.#sinks.length > 0 && !this.#sinks.some(mayGet);
   }
 
   #aheadOfSinks(): string | undefined {
     const { log, signals, sinkSlots } = this.#ports;
     const limit = Math.min(MAX_AHEAD_BYTES, log.maxBytes * MAX_HELD_SHARE) / (this.#isAhead ? 2 : 1);
-    const behind = this.#wanted().filter((name) => {
+    const wanted = this.#sinks.length === 0 ? [...sinkSlots.keys()] : this.#sinks;
+    const behind = wanted.filter((name) => {
       const slot = sinkSlots.get(name);
       if (slot === undefined || !signals.isHolding(slot)) return false;
       return log.writtenEnd - signals.settled(slot).offset > limit;

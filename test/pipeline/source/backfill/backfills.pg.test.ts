@@ -221,6 +221,7 @@ test('without tables, those that its sinks take are read, as the publication car
       ]),
     },
   );
+  for (const slot of [0, 1]) source.signals.setHolding(slot, true);
   for (const sink of ['first', 'second'])
     source.store.sinks.started({ database: 'shop', sink }, [], { configured: 'active', now: new Date() });
   const request = { database: 'shop', limits: { queryTimeoutMs: 5000 } };
