@@ -54,7 +54,9 @@ export type Gap = {
 };
 
 /** A gap as it is declared. `ends` is empty unless its end is still to come. */
-export type GapDeclaration = Omit<Gap, 'id' | 'since' | 'acceptedAt' | 'repair'> & { readonly ends: readonly GapEnd[] };
+export type GapDeclaration = Omit<Gap, 'id' | 'since' | 'acceptedAt' | 'repair'> & {
+  readonly ends: readonly GapEnd[];
+};
 
 /** What a sink does about a gap that concerns it, until that is accepted. */
 export type OnGap = 'halt' | 'resume';

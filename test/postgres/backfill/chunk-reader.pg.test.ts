@@ -254,7 +254,9 @@ describe('a chunk reads what the stream would send', () => {
       '93',
     ]);
     const bySystemColumns = await readChunks(
-      chosen.reader(table, { where: `r.xmin::text <> '' and tableoid = 'public.t'::regclass and r.ctid is not null` }),
+      chosen.reader(table, {
+        where: `r.xmin::text <> '' and tableoid = 'public.t'::regclass and r.ctid is not null`,
+      }),
     );
     expect(bySystemColumns.flatMap((chunk) => rowsOf(chunk, table))).toHaveLength(50);
     // A chunk is a range of the key, whatever of it is wanted.
