@@ -55,12 +55,7 @@ async function loseUsers(): Promise<FoundGap> {
 
 test('the rows that were written in a gap are read again, and no others; the gap says what repaired it', async () => {
   const gap = await loseUsers();
-  const planned = (await askCommand(
-    world.service,
-    'repair',
-    'shop',
-    '--dry-run',
-  )) as unknown as StartedRepair;
+  const planned = await askCommand<StartedRepair>(world.service, 'repair', 'shop', '--dry-run');
   expect(planned).toMatchObject({
     gap: gap.id,
     backfill: null,
