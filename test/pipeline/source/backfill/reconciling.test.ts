@@ -97,11 +97,7 @@ test('of a log that has lost what was durable, what it still has counts, and wit
     partings: [],
     writtenEnd: log.writtenEnd,
   };
-  await reconcile(
-    { settings, store, signals, logger },
-    { log: cut as LogWriter, directory },
-    { isKnown: false },
-  );
+  await reconcile({ settings, store, signals, logger }, { log: cut, directory }, { isKnown: false });
   const kept = progressIn(store.backfills.find(settings.name, ID)!);
   expect(kept.appended).toBe(2);
   expect(kept.cursor.marks).toEqual([]);
