@@ -9,6 +9,12 @@ export const maxChunkRows = (rowsPerSecond: number | undefined, maxRows: number)
     ? maxRows
     : Math.max(1, Math.min(maxRows, Math.floor((rowsPerSecond * CHUNK_SHARE_MS) / 1000)));
 
+/** Nobody knows how many rows a page has before it is read. */
+const ROWS_OF_A_PAGE = 100;
+
+/** Pages of one chunk, where no key tells rows apart. */
+export const maxChunkPages = (maxRows: number): number => Math.max(1, Math.floor(maxRows / ROWS_OF_A_PAGE));
+
 export class Pace {
   readonly #rowsPerSecond: number | undefined;
   /** From when on the next chunk may be read. */

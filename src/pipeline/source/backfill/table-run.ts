@@ -16,6 +16,7 @@ import type { LogFeed } from '../feed.ts';
 import { noted } from './appending.ts';
 import { describeReads } from './chunk-block.ts';
 import { Pass, type PassedTable, type PassPorts, type Progressing } from './pass.ts';
+import { maxChunkPages } from './pace.ts';
 import { continues, type LeafPlace } from './place.ts';
 import type { StreamWatch } from './stream-watch.ts';
 import { TableWatch } from './table-watch.ts';
@@ -115,7 +116,14 @@ async function passOver(
     watch,
     keyIndexes: isTold ? indexes : [],
     description: describeReads(relation, enrichment, { hasPlaces: table.key.length === 0 }),
-    reader: new ChunkReader(client, { table, where: conditionOf(request) }, { context, limits }),
+    reader: new ChunkReader(
+      client,
+      { table, where: conditionOf(request) },
+      {
+        context,
+        limits: table.key.length > 0 ? limits : { ...limits, maxRows: maxChunkPages(limits.maxRows) },
+      },
+    ),
   };
   await gate.atRest(() => watching.watch(relation.id, watch, feed.messageOf(relation.id)));
   try {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { maxChunkRows, Pace } from '../../../../src/pipeline/source/backfill/pace.ts';
+import { maxChunkPages, maxChunkRows, Pace } from '../../../../src/pipeline/source/backfill/pace.ts';
 
 test('without a limit nobody waits', () => {
   const pace = new Pace(undefined);
@@ -23,4 +23,6 @@ test('a chunk is at most what may be read in half a second, and at least a row',
   expect(maxChunkRows(1000, 20_000)).toBe(500);
   expect(maxChunkRows(1, 20_000)).toBe(1);
   expect(maxChunkRows(1_000_000, 20_000)).toBe(20_000);
+  expect(maxChunkPages(20_000)).toBe(200);
+  expect(maxChunkPages(1)).toBe(1);
 });
