@@ -43,4 +43,4 @@ test('kill -9 under load loses nothing, keeps the order, and repeats at most wha
   expect(world.recorder.counts.duplicates).toBeLessThanOrEqual(KILLS * LANES * BATCH);
   await replica.compareWith(world.database.client);
   expect(await world.service.stop()).toBe(0);
-});
+}, 300_000);
