@@ -12,12 +12,11 @@ import {
 import type { SinkCounts } from '../../core/counts.ts';
 import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import { isFirstWith } from '../../core/schema-change.ts';
-import type { RenderContext } from '../../formats/format.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { isKeyProven } from '../../pgoutput/enrichment.ts';
 import { decodeRow, hasOldRow, type LogicalMessage } from '../../pgoutput/messages.ts';
 import { OldRows } from '../../pgoutput/old-rows.ts';
-import type { Arena } from '../delivery/arena.ts';
+import { MessageRendering, tablePlan } from './message-rendering.ts';
 import { Pending, SplitChange, type PendingTransaction } from '../delivery/pending.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
 import { haltedAt } from './halts.ts';
@@ -70,14 +69,7 @@ export class RowIntake implements WalkPorts {
   readonly #plans = new Map<number, TablePlan | null>();
   readonly #oldRows = new OldRows();
   readonly #event: RowEvent = createRowEvent();
-  readonly #context: RenderContext = {
-    transaction: undefined as never,
-    index: 0,
-    idempotencyKey: '',
-    keyChange: false,
-    moved: undefined,
-    read: false,
-  };
+  readonly #rendering: MessageRendering;
   readonly #steps: readonly Step[];
   /** The wanted rows of the block in hand; undefined: there are no steps, and rows go straight on. */
   #rows: WantedRow[] | undefined;
@@ -87,6 +79,7 @@ export class RowIntake implements WalkPorts {
 
   constructor(ports: IntakePorts) {
     this.#ports = ports;
+    this.#rendering = new MessageRendering({ arenas: ports.unsettled.arenas, staysLong: ports.staysLong });
     this.#steps = stepsInOrder(ports.steps);
     if (this.#steps.length > 0) this.#rows = [];
   }
@@ -207,13 +200,13 @@ export class RowIntake implements WalkPorts {
 
   /** Renders a parked message again. */
   renderParked(message: Pending): void {
-    if (message.action === 'schema') return this.#renderSchema(message);
+    if (message.action === 'schema') return this.#rendering.schema(message);
     const bytes = this.#ports.readFrames(message.offset, message.frameLength);
-    if (message.action === 'truncate') return this.#renderTruncate(message);
+    if (message.action === 'truncate') return this.#rendering.truncate(message);
     this.#decode(bytes, 0, bytes.length);
     if (message.part !== undefined) this.#event.action = message.action as RowAction;
     if (message.moved !== undefined) tablePlan(message).moveRow!(this.#event, message.moved);
-    this.#renderRow(message);
+    this.#rendering.row(message, this.#event);
   }
 
   #decode(bytes: Buffer, start: number, end: number): void {
@@ -257,7 +250,8 @@ export class RowIntake implements WalkPorts {
     const message = this.#message(row, { plan, actionPlan, action, event, group });
     message.refusal = refusal;
     plan.barriers.regroup(plan.grouping);
-    if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
+    if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue))
+      this.#rendering.row(message, this.#event);
     unsettled.enter(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
   }
 
@@ -277,7 +271,8 @@ export class RowIntake implements WalkPorts {
     plan.moveRow!(event, moved);
     const message = this.#message(row, { plan, actionPlan, action, event, group, moved });
     plan.barriers.regroup(plan.grouping);
-    if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
+    if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue))
+      this.#rendering.row(message, this.#event);
     unsettled.enter(message, { group, previousGroup: other === group ? undefined : other });
   }
 
@@ -285,7 +280,7 @@ export class RowIntake implements WalkPorts {
     const group = tableGroup(plan);
     const what = { plan, actionPlan: plan.truncate!, action: 'truncate', event: undefined, group } as const;
     const message = this.#message(row, what);
-    if (plan.render.tellsPartition) this.#renderTruncate(message);
+    if (plan.render.tellsPartition) this.#rendering.truncate(message);
     else {
       message.lacksPayload = true;
       message.emptied = plan.partition;
@@ -298,7 +293,7 @@ export class RowIntake implements WalkPorts {
     const group = tableGroup(plan);
     const what = { plan, actionPlan, action: 'schema', part: 'schema', event: undefined, group } as const;
     const message = this.#message(row, what);
-    this.#renderSchema(message);
+    this.#rendering.schema(message);
     formerly?.precede(message);
     this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
   }
@@ -318,7 +313,7 @@ export class RowIntake implements WalkPorts {
     const group = tableGroup(plan);
     const message = this.#message(row, { plan, actionPlan, action, event: this.#event, group });
     message.isKeyUndecodable = true;
-    this.#renderRow(message);
+    this.#rendering.row(message, this.#event);
     this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
   }
 
@@ -345,7 +340,8 @@ export class RowIntake implements WalkPorts {
       event.action = action;
       const message = this.#message(row, { plan, actionPlan, action, part: action, event, group });
       message.refusal = refusal;
-      if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) this.#renderRow(message);
+      if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue))
+        this.#rendering.row(message, this.#event);
       unsettled.enter(message, { group, previousGroup: undefined });
     }
     this.#split = undefined;
@@ -408,49 +404,6 @@ export class RowIntake implements WalkPorts {
       ...(event !== undefined && action === 'read' && { readKey: plan.readKey?.(event) }),
     });
   }
-
-  #renderRow(message: Pending): void {
-    const arena = this.#beginRender(message);
-    const { writer } = arena;
-    const { length, escapes } = writer;
-    const { render, facts } = tablePlan(message);
-    render.render(this.#event, this.#context, writer);
-    this.#rendered(message, arena, { length, escapes });
-    if (facts !== undefined) message.row = facts.read(this.#event);
-  }
-
-  #renderTruncate(message: Pending): void {
-    const arena = this.#beginRender(message);
-    const { writer } = arena;
-    const { length, escapes } = writer;
-    tablePlan(message).render.renderTruncate(this.#context, writer);
-    this.#rendered(message, arena, { length, escapes });
-  }
-
-  #renderSchema(message: Pending): void {
-    const arena = this.#beginRender(message);
-    const { writer } = arena;
-    const { length, escapes } = writer;
-    const { render, schemaChange } = tablePlan(message);
-    render.renderSchema(schemaChange!.change, this.#context, writer);
-    this.#rendered(message, arena, { length, escapes });
-  }
-
-  #rendered(message: Pending, arena: Arena, before: { length: number; escapes: number }): void {
-    message.rendered(arena, before.length, before.escapes);
-    if (this.#ports.staysLong) message.own(this.#ports.unsettled.arenas);
-  }
-
-  #beginRender(message: Pending): Arena {
-    const context = this.#context;
-    context.transaction = message.transaction;
-    context.index = message.index;
-    context.idempotencyKey = message.idempotencyKey;
-    context.keyChange = message.part !== undefined && message.part !== 'schema';
-    context.moved = message.moved;
-    context.read = message.action === 'read';
-    return this.#ports.unsettled.arenas.enter();
-  }
 }
 
 const isDamagedRow = ({ newTuple, oldTuple }: RowEvent): boolean =>
@@ -479,6 +432,3 @@ const ACTIONS: Readonly<Record<number, PlannedAction>> = {
 const HALVES = ['delete', 'insert'] as const;
 
 const tableGroup = (plan: TablePlan): string => `${plan.relation.schema}.${plan.relation.table}`;
-
-/** What comes from the log has a plan that was compiled for it. */
-const tablePlan = ({ plan }: Pending): TablePlan => plan as TablePlan;

@@ -1,0 +1,75 @@
+// Rendering of messages into the arenas of a sink, by the plans of their tables. Hot: once for every message.
+import type { RowEvent } from '../../core/change.ts';
+import type { RenderContext } from '../../formats/format.ts';
+import type { Arena, Arenas } from '../delivery/arena.ts';
+import type { Pending } from '../delivery/pending.ts';
+import type { TablePlan } from './table-plan.ts';
+
+export type RenderingPorts = {
+  readonly arenas: Arenas;
+  /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
+  readonly staysLong: boolean;
+};
+
+export class MessageRendering {
+  readonly #ports: RenderingPorts;
+  readonly #context: RenderContext = {
+    transaction: undefined as never,
+    index: 0,
+    idempotencyKey: '',
+    keyChange: false,
+    moved: undefined,
+    read: false,
+  };
+
+  constructor(ports: RenderingPorts) {
+    this.#ports = ports;
+  }
+
+  /** `event`: its row, as the message says it. */
+  row(message: Pending, event: RowEvent): void {
+    const arena = this.#begin(message);
+    const { writer } = arena;
+    const { length, escapes } = writer;
+    const { render, facts } = tablePlan(message);
+    render.render(event, this.#context, writer);
+    this.#end(message, arena, { length, escapes });
+    if (facts !== undefined) message.row = facts.read(event);
+  }
+
+  truncate(message: Pending): void {
+    const arena = this.#begin(message);
+    const { writer } = arena;
+    const { length, escapes } = writer;
+    tablePlan(message).render.renderTruncate(this.#context, writer);
+    this.#end(message, arena, { length, escapes });
+  }
+
+  schema(message: Pending): void {
+    const arena = this.#begin(message);
+    const { writer } = arena;
+    const { length, escapes } = writer;
+    const { render, schemaChange } = tablePlan(message);
+    render.renderSchema(schemaChange!.change, this.#context, writer);
+    this.#end(message, arena, { length, escapes });
+  }
+
+  #begin(message: Pending): Arena {
+    const context = this.#context;
+    context.transaction = message.transaction;
+    context.index = message.index;
+    context.idempotencyKey = message.idempotencyKey;
+    context.keyChange = message.part !== undefined && message.part !== 'schema';
+    context.moved = message.moved;
+    context.read = message.action === 'read';
+    return this.#ports.arenas.enter();
+  }
+
+  #end(message: Pending, arena: Arena, before: { length: number; escapes: number }): void {
+    message.rendered(arena, before.length, before.escapes);
+    if (this.#ports.staysLong) message.own(this.#ports.arenas);
+  }
+}
+
+/** What comes from the log has a plan that was compiled for it. */
+export const tablePlan = ({ plan }: Pending): TablePlan => plan as TablePlan;
