@@ -71,7 +71,14 @@ test('where a role may not name a type of the filter, doctor notes it with the G
   const inspected = async (text: string) => {
     const where = filterOf(text);
     const includeTables = [{ schema: ['public'], table: ['orders'] }];
-    const sink = { name: 'users', database: settings.name, selection: { includeTables }, tables: [], where };
+    const sink = {
+      name: 'users',
+      database: settings.name,
+      selection: { includeTables },
+      tables: [],
+      actions: ['insert'],
+      where,
+    };
     return inspectFilters(settings, [sink as unknown as SinkSettings]);
   };
   const fine = `mood = 'ok'`;
@@ -116,6 +123,7 @@ test(
         sinks.map(([where, own], i) => {
           const tables = own === undefined ? [] : [{ pattern: includeTables[0], where: placed(own) }];
           const sink = {
+            actions: ['insert'],
             name: `s${i}`,
             database: settings.name,
             selection: { includeTables },
