@@ -430,7 +430,7 @@ describe('the feed', () => {
     const tail = [row('y'), row('z'), commit(100n, 200n)];
 
     test('and says nothing where the same rows come, whatever was cut off, and how often', async () => {
-      const rows = [...'abcdefghij'].map((letter) => row(letter.repeat(100)));
+      const rows = 'abcdefghij'.split('').map((letter) => row(letter.repeat(100)));
       await restart();
       batch([begin(50n), relation(), row('0'), commit(50n, 60n)]);
       batch([...head, ...rows.slice(0, 4), truncate()]);
@@ -443,7 +443,7 @@ describe('the feed', () => {
       batch([begin(300n), row('b'), commit(300n, 350n)]);
       expect(differing).toEqual([]);
       expect(await log.held()).toEqual([]);
-      expect((await values()).map((value) => value?.[0])).toEqual([...'0abcd', undefined, ...'efghijyzb']);
+      expect((await values()).map((value) => value?.[0] ?? '-').join('')).toBe('0abcd-efghijyzb');
     });
 
     const logged = [row('a'), row('b'), row('c')];
