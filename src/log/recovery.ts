@@ -97,7 +97,8 @@ export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
   const writtenEnd = segments.length === 0 ? 0 : endOf(segments.at(-1)!);
   const end = boundary?.offset ?? segments[0]?.startOffset ?? 0;
   // Before it is cut off: rows of it may be delivered.
-  const held = rememberHeld(options.directory, boundary?.context, heldRowsIn(segments, soundEnd));
+  const cutOff = boundary?.offset === soundEnd ? undefined : heldRowsIn(segments, soundEnd);
+  const held = rememberHeld(options.directory, boundary?.context, cutOff);
   const kept = cut(segments, boundary);
   const last = kept.at(-1);
   const nextOffset = Math.max(writtenEnd, options.durableEnd, options.minimumEnd);

@@ -5,6 +5,7 @@ import { TailraceError } from '../../core/errors.ts';
 import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { timelineOf } from '../../core/timeline.ts';
 import type { BlockContext } from '../../log/format.ts';
+import type { HeldRows } from '../../log/held-rows.ts';
 import { appendFrame } from '../../pgoutput/frames.ts';
 import type { LogWriter } from '../../log/writer.ts';
 import { STREAMED } from '../../pgoutput/bytes.ts';
@@ -62,6 +63,8 @@ export class LogFeed {
   #skipping = false;
   /** Row events of this transaction below this number are logged. */
   #skipBelow = 0;
+  /** What was logged of transactions that have still to come again. */
+  #held: readonly HeldRows[] = [];
   /** Rows of this transaction were logged before: those that come are compared with them. */
   #resent: ResentRows | undefined;
   #index = 0;
@@ -116,6 +119,7 @@ export class LogFeed {
     this.#skipping = false;
     this.#skipBelow = 0;
     this.#resent = undefined;
+    this.#held = joint.held?.rows.filter(({ epoch }) => epoch === joint.epoch) ?? [];
     this.#beginAt = NOT_HERE;
     // What could not be appended comes again.
     this.#writer.reset();
@@ -179,7 +183,7 @@ export class LogFeed {
           break;
         case MESSAGE.commit:
           this.#checkCommit(bytes, start, end);
-          if (this.#resent !== undefined) this.#differs(this.#resent);
+          if (this.#resent !== undefined) this.#differs(this, this.#resent.writtenFrom);
           if (!this.#skipping) {
             this.transactions++;
             this.brought = true;
@@ -230,7 +234,7 @@ export class LogFeed {
   #compareRow(resent: ResentRows, bytes: Buffer, start: number, end: number, rows: number): void {
     resent.add(bytes, start, end, this.#index);
     const judged = resent.judge(this.#index + rows);
-    if (judged === 'differs') this.#differs(resent);
+    if (judged === 'differs') this.#differs(this, resent.writtenFrom);
     else if (judged === 'same') this.#resent = undefined;
   }
 
@@ -240,9 +244,17 @@ export class LogFeed {
     this.#compareRow(resent, frame, 0, frame.length, 1);
   }
 
+  /** A transaction begins: is it one that was logged in part? One that has not come before it has no row any more (15 and newer). */
+  #expectHeld(begin: Begin): void {
+    for (const rows of this.#held)
+      if (rows.commitLsn <= begin.commitLsn && !isSameTransaction(rows, begin)) this.#differs(rows, ZERO_LSN);
+    this.#resent = resentRows(this.#held, begin);
+    this.#held = this.#held.filter(({ commitLsn }) => commitLsn > begin.commitLsn);
+  }
+
   /** Throws while that cannot be recorded. */
-  #differs({ writtenFrom }: ResentRows): void {
-    this.#joint.held?.differs({ xid: this.#xid, commitLsn: this.#commitLsn, writtenFrom });
+  #differs({ xid, commitLsn }: { readonly xid: number; readonly commitLsn: Lsn }, writtenFrom: Lsn): void {
+    this.#joint.held?.differs({ xid, commitLsn, writtenFrom });
     this.#resent = undefined;
   }
 
@@ -389,8 +401,7 @@ export class LogFeed {
       this.#skipBelow = Number.POSITIVE_INFINITY;
       return;
     }
-    const { held, epoch } = this.#joint;
-    this.#resent = held && resentRows(held.rows, begin, epoch);
+    if (this.#held.length > 0) this.#expectHeld(begin);
     if (partial !== undefined) {
       this.#skipBelow = partial.index;
       return;

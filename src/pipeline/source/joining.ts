@@ -138,7 +138,7 @@ function gapOf({ xid, commitLsn, writtenFrom }: DifferingTransaction, lastEndLsn
     cause: 'transaction_differs',
     from: formatLsn(writtenFrom === ZERO_LSN ? lastEndLsn : minLsn(writtenFrom, lastEndLsn)),
     to: at,
-    reason: `transaction ${xid}, committed at ${at}, came again with other rows than before: its publication was altered while it was open, most likely. Rows of it may be missing, or delivered twice`,
+    reason: `transaction ${xid}, committed at ${at}, came again with other rows than before, or with none: its publication was altered while it was open, most likely. Rows of it may be missing, or delivered twice`,
     halts: true,
     skips: false,
     ends: [],

@@ -16,7 +16,7 @@ export type Comparing = {
 /** What was logged of transactions that will come again. */
 export type Held = {
   readonly rows: readonly HeldRows[];
-  /** One of them has come with other rows. On record when it returns; throws when it cannot be recorded. */
+  /** One of them has come with other rows, or with none. On record when it returns; throws when it cannot be recorded. */
   differs(transaction: DifferingTransaction): void;
 };
 

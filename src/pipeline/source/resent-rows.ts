@@ -34,7 +34,7 @@ export class ResentRows {
 }
 
 /** Undefined: nothing was logged of this transaction. */
-export function resentRows(held: readonly HeldRows[], begin: Begin, epoch: number): ResentRows | undefined {
-  const own = held.filter((rows) => rows.epoch === epoch && isSameTransaction(rows, begin));
+export function resentRows(held: readonly HeldRows[], begin: Begin): ResentRows | undefined {
+  const own = held.filter((rows) => isSameTransaction(rows, begin));
   return own.length === 0 ? undefined : new ResentRows(own);
 }

@@ -487,6 +487,18 @@ describe('the feed', () => {
       expect(await values()).toEqual(['a', 'b', 'c']);
     });
 
+    test('says so where it does not come at all, as it has no row any more', async () => {
+      batch([...head, ...logged]);
+      await again();
+      const next = [begin(300n, 8), relation(), row('b'), commit(300n, 350n)];
+      expect(() => batch(next)).toThrow(/committed at 0\/12C/);
+      expect(differing).toEqual([]);
+      await restart();
+      batch([...next, begin(400n, 9), row('c'), commit(400n, 450n)]);
+      expect(differing).toEqual([{ xid: 7, logged: 0 }]);
+      expect(await values()).toEqual(['b', 'c']);
+    });
+
     test('knows a row too large to be kept whole by its table and length', async () => {
       const oversize = long('x')[1].length;
       batch([...head, row('a'), long('x')], oversize);
