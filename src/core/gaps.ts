@@ -7,6 +7,7 @@ import { selects, type Selection, type TableName } from './selection.ts';
  * publication_missing: nothing could be decoded · publication_changed: it may have published less for a while ·
  * member_changed, member_lost: the same, of one table · table_dropped: a table went, and its membership with it ·
  * root_unknown: rows of a partition came whose root is not known · partition_unseen: rows of a partition may not have been streamed ·
+ * transaction_differs: a transaction that the log had in part came again with other rows ·
  * place_lost: the log does not reach back to what one sink had settled.
  */
 export type GapCause =
@@ -20,6 +21,7 @@ export type GapCause =
   | 'table_dropped'
   | 'root_unknown'
   | 'partition_unseen'
+  | 'transaction_differs'
   | 'place_lost';
 
 /** What a gap waits for that has no end yet: a later look at the catalog tells. */

@@ -19,6 +19,8 @@ import {
   type LogIdentity,
   type DecodedFileHeader,
 } from './format.ts';
+import { rememberHeld } from './held-file.ts';
+import { readHeldRows, type HeldRows } from './held-rows.ts';
 import { endOf, listSegments, readFileHeader, type SegmentFile } from './segments.ts';
 
 export type RecoveredSegments = {
@@ -36,6 +38,8 @@ export type RecoveredSegments = {
   /** What was remembered of the log's beginning; undefined: nothing was. */
   readonly birth: LogBirth | undefined;
   readonly holes: readonly Hole[];
+  /** What was cut off, now or before, of transactions that the log does not have whole. */
+  readonly held: readonly HeldRows[];
 };
 
 /** What is missing between two segments that are kept, below the durable end: nobody looks there but who is behind, or goes back. */
@@ -92,6 +96,9 @@ export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
   const { boundary, soundEnd, first } = scan;
   const writtenEnd = segments.length === 0 ? 0 : endOf(segments.at(-1)!);
   const end = boundary?.offset ?? segments[0]?.startOffset ?? 0;
+  // Before it is cut off: rows of it may be delivered.
+  const cutOff = boundary?.offset === soundEnd ? undefined : heldRowsIn(segments, soundEnd);
+  const held = rememberHeld(options.directory, boundary?.context, cutOff);
   const kept = cut(segments, boundary);
   const last = kept.at(-1);
   const nextOffset = Math.max(writtenEnd, options.durableEnd, options.minimumEnd);
@@ -107,7 +114,16 @@ export function recoverSegments(options: RecoveryOptions): RecoveredSegments {
     damaged: soundEnd < options.durableEnd,
     birth,
     holes: holes.filter(({ before }) => kept.some(({ path }) => path === before)),
+    held,
   };
+}
+
+function heldRowsIn(segments: readonly SegmentFile[], soundEnd: number): HeldRows | undefined {
+  const reading = readHeldRows(segments, soundEnd);
+  for (;;) {
+    const step = reading.next();
+    if (step.done === true) return step.value;
+  }
 }
 
 function scanAll(options: Omit<RecoveryOptions, 'minimumEnd'>): {

@@ -1,6 +1,7 @@
 // The log's one writer: appends blocks, makes them durable in groups, remembers the flush position, retires segments.
 import { statfsSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { steadyMs } from '../core/clock.ts';
 import { TailraceError } from '../core/errors.ts';
 import { minLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
@@ -18,6 +19,7 @@ import {
   type Hole,
   type RecoveredSegments,
 } from './recovery.ts';
+import { readHeldRows, type HeldRows } from './held-rows.ts';
 import { expiredSegments } from './retention.ts';
 import { SegmentChain } from './segment-chain.ts';
 import { listSegments, readSegmentContext } from './segments.ts';
@@ -94,6 +96,11 @@ export interface LogWriter {
   hasNumbers(count: number): boolean;
   /** Remembers them as given out, durably. Throws LOG_READS_NUMBERED where there are no more. */
   reserveNumbers(count: number): Promise<void>;
+  /**
+   * What the log has of the transaction that it ends within, and what crashes have cut off of such ones: rows of them may be delivered. Reads
+   * that transaction; nothing may be appended meanwhile. Throws LOG_CORRUPT.
+   */
+  held(): Promise<readonly HeldRows[]>;
   /** Makes durable all that is appended; calls share one fdatasync. Resolves to the durable end. */
   sync(): Promise<number>;
   /** Stores the flush position durably (invariant 1), with the history, which is the last append's by default. */
@@ -159,6 +166,7 @@ class Writer implements LogWriter {
   #context: BlockContext;
   #durableEnd = 0;
   #remembered: LogState;
+  readonly #cutOff: readonly HeldRows[];
   /** Before the log was opened, rows of backfills had numbers below this. */
   readonly #readsFrom: number;
   /** Those below it are durably remembered. */
@@ -187,6 +195,7 @@ class Writer implements LogWriter {
     );
     this.birth = birth;
     this.#remembered = { ...remembered, birth };
+    this.#cutOff = found.held;
     this.#readsFrom = remembered.readsBelow;
     this.#numbersBelow = remembered.readsBelow;
     const context = { ...partedEndOf(found.context, remembered.partings), ...history };
@@ -272,6 +281,18 @@ class Writer implements LogWriter {
   #publish(): void {
     const { epoch, lastCommitLsn, lastEndLsn } = this.#context;
     this.#options.signals.publishAppend({ writtenEnd: this.#chain.end, epoch, lastCommitLsn, lastEndLsn });
+  }
+
+  async held(): Promise<readonly HeldRows[]> {
+    const { inTransaction, lastCommitLsn } = this.#context;
+    const cutOff = this.#cutOff.filter(({ commitLsn }) => commitLsn > lastCommitLsn);
+    if (!inTransaction) return cutOff;
+    const reading = readHeldRows(listSegments(this.#options.directory), this.#chain.end);
+    for (;;) {
+      const step = reading.next();
+      if (step.done === true) return step.value === undefined ? cutOff : [...cutOff, step.value];
+      await setImmediate();
+    }
   }
 
   sync(): Promise<number> {

@@ -78,6 +78,7 @@ export function fakeLog(heard: (call: string) => void, recovered: Partial<Recove
     append: () => {
       throw new Error('the flush appends nothing');
     },
+    held: () => Promise.resolve([]),
     sync: async () => {
       syncs++;
       const end = writtenEnd;

@@ -5,6 +5,7 @@ import { TailraceError } from '../../core/errors.ts';
 import { formatLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { timelineOf } from '../../core/timeline.ts';
 import type { BlockContext } from '../../log/format.ts';
+import type { HeldRows } from '../../log/held-rows.ts';
 import { appendFrame } from '../../pgoutput/frames.ts';
 import type { LogWriter } from '../../log/writer.ts';
 import { STREAMED } from '../../pgoutput/bytes.ts';
@@ -22,11 +23,12 @@ import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import { RANGE, type StreamBatch } from '../../postgres/replication/stream.ts';
 import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
 import { FirstUses } from './first-uses.ts';
-import type { Begin } from './history/begins.ts';
+import { isSameTransaction, type Begin } from './history/begins.ts';
 import type { Comparing, Joint } from './joint.ts';
 import { corruptStream } from './corrupt-stream.ts';
-import { OversizeRows } from './oversize-rows.ts';
+import { oversizeFrame, OversizeRows, type OversizeRow } from './oversize-rows.ts';
 import type { RelationsInForce } from './relations-in-force.ts';
+import { resentRows, type ResentRows } from './resent-rows.ts';
 import { readMarker } from './watch/marker.ts';
 
 /** Of the socket's own size, so that a block seldom grows it. */
@@ -61,6 +63,10 @@ export class LogFeed {
   #skipping = false;
   /** Row events of this transaction below this number are logged. */
   #skipBelow = 0;
+  /** What was logged of transactions that have still to come again. */
+  #held: readonly HeldRows[] = [];
+  /** Rows of this transaction were logged before: those that come are compared with them. */
+  #resent: ResentRows | undefined;
   #index = 0;
   /** Of the transaction that began last. */
   #xid = 0;
@@ -112,6 +118,8 @@ export class LogFeed {
     this.#inTransaction = false;
     this.#skipping = false;
     this.#skipBelow = 0;
+    this.#resent = undefined;
+    this.#held = joint.held?.rows.filter(({ epoch }) => epoch === joint.epoch) ?? [];
     this.#beginAt = NOT_HERE;
     // What could not be appended comes again.
     this.#writer.reset();
@@ -166,6 +174,7 @@ export class LogFeed {
             if (judging !== undefined) this.#passOver(bytes, start, judging);
             if (this.firstUses.isAwaited) this.#useRelations(bytes, start, end);
           }
+          if (this.#resent !== undefined) this.#compareRow(this.#resent, bytes, start, end, rows);
           this.#index += rows;
           break;
         }
@@ -174,6 +183,7 @@ export class LogFeed {
           break;
         case MESSAGE.commit:
           this.#checkCommit(bytes, start, end);
+          if (this.#resent !== undefined) this.#differs(this, this.#resent.writtenFrom);
           if (!this.#skipping) {
             this.transactions++;
             this.brought = true;
@@ -218,6 +228,34 @@ export class LogFeed {
     if (id === this.#lastDescribed) return;
     if (!this.#described.has(id)) throw this.#corrupt(UNDESCRIBED, bytes, start, end);
     this.#lastDescribed = id;
+  }
+
+  /** Before the row behind those that were logged is, it is known whether they came again. */
+  #compareRow(resent: ResentRows, bytes: Buffer, start: number, end: number, rows: number): void {
+    resent.add(bytes, start, end, this.#index);
+    const judged = resent.judge(this.#index + rows);
+    if (judged === 'differs') this.#differs(this, resent.writtenFrom);
+    else if (judged === 'same') this.#resent = undefined;
+  }
+
+  /** What it holds is not compared: that it is one of this table and length. */
+  #compareOversize(resent: ResentRows, row: OversizeRow): void {
+    const frame = oversizeFrame(row);
+    this.#compareRow(resent, frame, 0, frame.length, 1);
+  }
+
+  /** A transaction begins: is it one that was logged in part? One that has not come before it has no row any more (15 and newer). */
+  #expectHeld(begin: Begin): void {
+    for (const rows of this.#held)
+      if (rows.commitLsn <= begin.commitLsn && !isSameTransaction(rows, begin)) this.#differs(rows, ZERO_LSN);
+    this.#resent = resentRows(this.#held, begin);
+    this.#held = this.#held.filter(({ commitLsn }) => commitLsn > begin.commitLsn);
+  }
+
+  /** Throws while that cannot be recorded. */
+  #differs({ xid, commitLsn }: { readonly xid: number; readonly commitLsn: Lsn }, writtenFrom: Lsn): void {
+    this.#joint.held?.differs({ xid, commitLsn, writtenFrom });
+    this.#resent = undefined;
   }
 
   #checkCommit(bytes: Buffer, start: number, end: number): void {
@@ -343,7 +381,7 @@ export class LogFeed {
     const { commitLsn, xid } = begin;
     const partial = this.#partial;
     if (this.#comparing !== undefined) this.#compare(begin);
-    if (partial !== undefined && commitLsn > this.#loggedCommitLsn && !isSame(partial, begin)) {
+    if (partial !== undefined && commitLsn > this.#loggedCommitLsn && !isSameTransaction(partial, begin)) {
       throw (
         this.#joint.endParts?.(partial.commitLsn, commitLsn) ??
         transactionParted(partial.commitLsn, commitLsn)
@@ -363,6 +401,7 @@ export class LogFeed {
       this.#skipBelow = Number.POSITIVE_INFINITY;
       return;
     }
+    if (this.#held.length > 0) this.#expectHeld(begin);
     if (partial !== undefined) {
       this.#skipBelow = partial.index;
       return;
@@ -421,18 +460,16 @@ export class LogFeed {
     if (!isRow(type)) return;
     this.#checkRow(bytes, start, end);
     const index = this.#index;
+    const row = { type, relationId: relationIdOfRow(bytes, start), totalBytes };
     if (this.firstUses.isAwaited) this.#useRelations(bytes, start, start + totalBytes);
+    if (this.#resent !== undefined) this.#compareOversize(this.#resent, row);
     this.#index += rowEventsIn(bytes, start);
     if (index >= this.#skipBelow) {
-      this.#oversize.begin(index, { type, relationId: relationIdOfRow(bytes, start), totalBytes });
+      this.#oversize.begin(index, row);
       this.changes++;
     } else if (index === this.#skipBelow - 1) this.#oversize.goOn(index);
   }
 }
-
-/** With the time: a server that went back to an earlier state gives place and id to another transaction. */
-const isSame = (a: Begin, b: Begin): boolean =>
-  a.commitLsn === b.commitLsn && a.xid === b.xid && a.commitTimeUs === b.commitTimeUs;
 
 const transactionParted = (held: Lsn, got: Lsn): TailraceError =>
   new TailraceError(

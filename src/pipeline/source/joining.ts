@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { wallTime } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
-import type { Gap } from '../../core/gaps.ts';
+import type { Gap, GapDeclaration } from '../../core/gaps.ts';
 import { shortHash } from '../../core/idempotency.ts';
 import type { Look } from '../../core/look.ts';
 import { formatLsn, maxLsn, minLsn, parseLsn, readLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
@@ -12,6 +12,7 @@ import type { SaltedRange } from '../../store/renumbered.ts';
 import type { GapKeeper } from './gaps.ts';
 import { certainUpTo } from './history/identity.ts';
 import type { StartPlan } from './history/plan.ts';
+import type { DifferingTransaction } from './joint.ts';
 import type { FoundParting, SourceLog } from './log.ts';
 import type { LookKeeper, Looking } from './looks.ts';
 import type { SourceOptions } from './options.ts';
@@ -99,7 +100,13 @@ export async function join(joining: Joining): Promise<StartPlan> {
     { looks, declare: (gap) => void gaps.declare(gap) },
   );
   const endParts = endPartsOf({ opened, server });
-  opened.feed.join({ epoch: plan.epoch, history: server, comparing, endParts });
+  const held = {
+    rows: await opened.log.held(),
+    differs: (transaction: DifferingTransaction) => {
+      gaps.declare(gapOf(transaction, opened.log.context.lastEndLsn));
+    },
+  };
+  opened.feed.join({ epoch: plan.epoch, history: server, comparing, held, endParts });
   await opened.keeper.begin(plan.confirmed, { epoch: plan.epoch, timeline: server.current }, told);
   // Once the epoch is remembered: at a server that is proved it is not asked for again.
   if (comparing === undefined) looks.prove();
@@ -120,6 +127,23 @@ const endOfRead = ({ log }: SourceLog, { confirmed, parting }: StartPlan): Lsn =
   const { lastEndLsn } = log.context;
   return maxLsn(parting === undefined ? lastEndLsn : minLsn(lastEndLsn, parting), confirmed);
 };
+
+/**
+ * Its commit record stands behind all of its rows. The first of them may have been written before the transaction in front of it in the log
+ * was committed.
+ */
+function gapOf({ xid, commitLsn, writtenFrom }: DifferingTransaction, lastEndLsn: Lsn): GapDeclaration {
+  const at = formatLsn(commitLsn);
+  return {
+    cause: 'transaction_differs',
+    from: formatLsn(writtenFrom === ZERO_LSN ? lastEndLsn : minLsn(writtenFrom, lastEndLsn)),
+    to: at,
+    reason: `transaction ${xid}, committed at ${at}, came again with other rows than before, or with none: its publication was altered while it was open, most likely. Rows of it may be missing, or delivered twice`,
+    halts: true,
+    skips: false,
+    ends: [],
+  };
+}
 
 /** What a comparison has found goes on record before any server is asked again: the next one may be another, and tell nothing. */
 export async function partWhereFound(opened: SourceLog, options: SourceOptions): Promise<void> {

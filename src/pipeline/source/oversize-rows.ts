@@ -5,7 +5,7 @@ import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts
 const PIECE_BYTES = 1024 * 1024;
 const OVERSIZE_FRAME_BYTES = 14;
 
-type OversizeRow = { readonly type: number; readonly relationId: number; readonly totalBytes: number };
+export type OversizeRow = { readonly type: number; readonly relationId: number; readonly totalBytes: number };
 
 /** Rows are known by their number in the transaction. */
 export class OversizeRows {
@@ -27,12 +27,8 @@ export class OversizeRows {
   }
 
   /** It is a row that the log does not have. */
-  begin(index: number, { type, relationId, totalBytes }: OversizeRow): void {
-    const frame = Buffer.alloc(OVERSIZE_FRAME_BYTES);
-    frame[0] = FRAME.oversize;
-    frame[1] = type;
-    frame.writeUInt32BE(relationId, 2);
-    frame.writeBigUInt64BE(BigInt(totalBytes), 6);
+  begin(index: number, row: OversizeRow): void {
+    const frame = oversizeFrame(row);
     appendFrame(this.#writer, frame, 0, frame.length);
     this.#coming.skipBytes = 0;
     this.#taken = { index, bytes: 0 };
@@ -70,4 +66,14 @@ export class OversizeRows {
   appended(): void {
     this.#logged = { ...this.#taken };
   }
+}
+
+/** The frame that tells of the row. */
+export function oversizeFrame({ type, relationId, totalBytes }: OversizeRow): Buffer {
+  const frame = Buffer.alloc(OVERSIZE_FRAME_BYTES);
+  frame[0] = FRAME.oversize;
+  frame[1] = type;
+  frame.writeUInt32BE(relationId, 2);
+  frame.writeBigUInt64BE(BigInt(totalBytes), 6);
+  return frame;
 }

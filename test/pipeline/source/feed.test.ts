@@ -406,4 +406,133 @@ describe('the feed', () => {
     batch([begin(100n), relation(), row('a'), commit(100n, 200n), begin(200n), row('b'), commit(200n, 300n)]);
     expect((await readLog(directory, signals)).timelines).toEqual(new Set([1, 2]));
   });
+
+  describe('compares a transaction that comes again with what the log has of it', () => {
+    const differing: { readonly xid: number; readonly logged: number }[] = [];
+    beforeEach(() => void differing.splice(0));
+
+    /** What is on record when the feed goes on, with how much was logged then. */
+    const again = async (): Promise<void> => {
+      const held = {
+        rows: await log.held(),
+        differs: ({ xid }: { readonly xid: number }) =>
+          void differing.push({ xid, logged: log.context.index }),
+      };
+      feed.join({ epoch: 0, history, held });
+    };
+    const restart = async (): Promise<void> => {
+      await log.close();
+      await reopen(400);
+      await again();
+    };
+    const long = (letter: string) => [RANGE.first, row(letter.repeat(2000))] as const;
+    const head = [begin(100n), relation()];
+    const tail = [row('y'), row('z'), commit(100n, 200n)];
+
+    test('and says nothing where the same rows come, whatever was cut off, and how often', async () => {
+      const rows = 'abcdefghij'.split('').map((letter) => row(letter.repeat(100)));
+      await restart();
+      batch([begin(50n), relation(), row('0'), commit(50n, 60n)]);
+      batch([...head, ...rows.slice(0, 4), truncate()]);
+      await again();
+      batch([...head, ...rows.slice(0, 4), truncate(), ...rows.slice(4, 7)]);
+      await restart();
+      batch([...head, ...rows.slice(0, 2)]);
+      await restart();
+      batch([...head, ...rows.slice(0, 4), truncate(), ...rows.slice(4), ...tail]);
+      batch([begin(300n), row('b'), commit(300n, 350n)]);
+      expect(differing).toEqual([]);
+      expect(await log.held()).toEqual([]);
+      expect((await values()).map((value) => value?.[0] ?? '-').join('')).toBe('0abcd-efghijyzb');
+    });
+
+    const logged = [row('a'), row('b'), row('c')];
+    const others: readonly (readonly [string, readonly Buffer[]])[] = [
+      ['one row fewer', [row('a'), row('c')]],
+      ['one more', [row('a'), row('more'), row('b'), row('c')]],
+      ['another order', [row('b'), row('a'), row('c')]],
+      ['another row', [row('a'), row('b'), row('x')]],
+      ['a row of another kind', [row('a'), row('b'), truncate()]],
+    ];
+    test.each(others)('says once that it has %s, before a row behind them is logged', async (_, rows) => {
+      batch([...head, ...logged]);
+      await again();
+      batch([...head, ...rows, ...tail, begin(300n), row('b'), commit(300n, 350n)]);
+      expect(differing).toEqual([{ xid: 7, logged: 3 }]);
+      // Nothing has the place of another row.
+      const { rows: inLog } = await readLog(directory, signals);
+      expect(inLog.slice(0, 3).map(({ values: [value] }) => value)).toEqual(['a', 'b', 'c']);
+      expect(new Set(inLog.map(({ commitLsn, index }) => `${commitLsn}:${index}`)).size).toBe(inLog.length);
+    });
+
+    test.each(others)('says so after a crash as well, where %s comes', async (_, rows) => {
+      batch([...head, ...logged]);
+      await restart();
+      batch([...head, ...rows]);
+      // Another crash before all of it has come.
+      await restart();
+      batch([...head, ...rows, ...tail]);
+      expect(differing.at(-1)).toMatchObject({ xid: 7 });
+      const known = differing.length;
+      await restart();
+      batch([begin(300n), relation(), row('b'), commit(300n, 350n)]);
+      expect(differing).toHaveLength(known);
+    });
+
+    test('says so where it ends before what was logged', async () => {
+      batch([...head, ...logged]);
+      await again();
+      batch([...head, row('a'), row('b'), commit(100n, 200n)]);
+      expect(differing).toEqual([{ xid: 7, logged: 3 }]);
+      expect(await values()).toEqual(['a', 'b', 'c']);
+    });
+
+    test('says so where it does not come at all, as it has no row any more', async () => {
+      batch([...head, ...logged]);
+      await again();
+      const next = [begin(300n, 8), relation(), row('b'), commit(300n, 350n)];
+      expect(() => batch(next)).toThrow(/committed at 0\/12C/);
+      expect(differing).toEqual([]);
+      await restart();
+      batch([...next, begin(400n, 9), row('c'), commit(400n, 450n)]);
+      expect(differing).toEqual([{ xid: 7, logged: 0 }]);
+      expect(await values()).toEqual(['b', 'c']);
+    });
+
+    test('knows a row too large to be kept whole by its table and length', async () => {
+      const oversize = long('x')[1].length;
+      batch([...head, row('a'), long('x')], oversize);
+      await again();
+      batch([...head, row('a'), long('x')], oversize);
+      batch([[RANGE.last, Buffer.alloc(0)], row('b')]);
+      expect(differing).toEqual([]);
+      await restart();
+      batch([...head, long('x')], oversize);
+      batch([[RANGE.last, Buffer.alloc(0)], row('a'), row('b')]);
+      expect(differing).toHaveLength(1);
+    });
+
+    test('is not passed over while that cannot be recorded', async () => {
+      batch([...head, ...logged]);
+      const held = {
+        rows: await log.held(),
+        differs: () => {
+          throw new Error('no room');
+        },
+      };
+      for (let attempt = 0; attempt < 2; attempt++) {
+        feed.join({ epoch: 0, history, held });
+        expect(() => batch([...head, row('a'), row('c'), row('d'), ...tail])).toThrow('no room');
+      }
+      expect(await values()).toEqual(['a', 'b', 'c']);
+    });
+
+    test('does not look at one that another epoch has from its beginning', async () => {
+      batch([...head, ...logged]);
+      const held = { rows: await log.held(), differs: () => expect.fail('it is another one') };
+      feed.join({ epoch: 1, history, held });
+      batch([...head, row('b'), ...tail]);
+      expect((await values()).slice(3)).toEqual(['b', 'y', 'z']);
+    });
+  });
 });

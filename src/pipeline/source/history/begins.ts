@@ -4,6 +4,10 @@ import { minLsn, toLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 
 export type Begin = { readonly commitLsn: Lsn; readonly commitTimeUs: bigint; readonly xid: number };
 
+/** With the time: a server that went back to an earlier state gives place and id to another transaction. */
+export const isSameTransaction = (a: Begin, b: Begin): boolean =>
+  a.commitLsn === b.commitLsn && a.xid === b.xid && a.commitTimeUs === b.commitTimeUs;
+
 /** The server has another transaction than the log, or none, at `at`. */
 export type PartedBegins = {
   readonly at: Lsn;
