@@ -44,6 +44,8 @@ test('without names it is of every table that one of the sinks takes, partitions
   expect(await check({ sinks: [every('all')] })).toEqual({
     sinks: ['all'],
     tables: [table('notes'), table('orders'), table('users')],
+    // Nobody has analyzed them.
+    estimates: [undefined, undefined, undefined],
     notes: [],
   });
   expect(await check({ sinks: [sink('some', ['users', 'orders_2', 'unseen'])] })).toMatchObject({
