@@ -23,7 +23,25 @@ beforeAll(async () => {
     );
     return rows[0]!.names === 'nobody';
   }, 'the setting');
+  // Commits wait once the checkpointer has read it, too.
+  for (let probe = 0; !(await doesCommitWait(`probe_${probe}`)); probe++);
 });
+
+/** Ends the wait, too. */
+async function doesCommitWait(table: string): Promise<boolean> {
+  let isOver = false;
+  const committing = writer.query(`create table ${table} ()`).then(() => (isOver = true));
+  let waits = false;
+  await waitFor(async () => {
+    const { rows } = await client.query(
+      `select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'`,
+    );
+    waits = rows.length > 0;
+    return waits || isOver;
+  }, 'the commit to wait, or to be over');
+  await committing;
+  return waits;
+}
 afterAll(async () => {
   await Promise.all([client.end(), writer.end()]);
   await server.remove();
