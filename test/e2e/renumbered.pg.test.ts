@@ -60,4 +60,4 @@ test('a kill in the middle of a large transaction, and another publication after
   await sql(`insert into b values (${ROWS + 2})`);
   await waitFor(() => ids().includes(ROWS + 2), 'the next row');
   expect(world.recorder.messages).toHaveLength(ROWS + 3 + delivered);
-});
+}, 300_000);
