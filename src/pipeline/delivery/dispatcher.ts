@@ -107,7 +107,7 @@ export class Dispatcher {
         if (batch.length > 0) void this.#send(queue, batch, now);
         else if (unsendable.length === 0) break;
       }
-      probeAt = Math.min(probeAt, queue.waitsUntilMs() ?? Infinity);
+      probeAt = Math.min(probeAt, queue.waitsUntilMs(now) ?? Infinity);
     }
     clearTimeout(this.#routeTimer);
     if (probeAt !== Infinity && !this.#stopping) {

@@ -90,12 +90,11 @@ export class RouteQueue<Message> {
     return this.lanesInUse + this.restingLanes < this.lanes && nowMs >= this.pace.nextMs;
   }
 
-  /** Undefined: nothing waits for its time alone. */
-  waitsUntilMs(): number | undefined {
+  /** Undefined: nothing waits for its time alone: what else it waits for will tell. */
+  waitsUntilMs(nowMs: number): number | undefined {
     if (this.isDown) return this.lanesInUse === 0 ? this.health.retryAtMs : undefined;
-    return this.ready.length > 0 && this.pace.nextMs > 0 && this.lanesInUse < this.lanes
-      ? this.pace.nextMs
-      : undefined;
+    const { nextMs } = this.pace;
+    return this.ready.length > 0 && nextMs > nowMs ? nextMs : undefined;
   }
 
   /** What holds it back: status.ts. */

@@ -1,7 +1,9 @@
 // The pace of a route that is throttled, over a simulated clock.
 import { describe, expect, test } from 'vitest';
 import { Pace } from '../../../src/pipeline/delivery/pace.ts';
+import { RouteQueue } from '../../../src/pipeline/delivery/route-queue.ts';
 import { BATCH, Clock, Destination, rateOf, Sender } from '../../support/closed-loop.ts';
+import { routeTo } from '../../support/dispatcher.ts';
 
 function throttledRoute(options: { rttMs: number; perSecond: number; burst: number }): {
   clock: Clock;
@@ -82,4 +84,18 @@ describe('a pace', () => {
     clock.runUntil(60_000);
     expect(sender.delivered).toBeGreaterThan(before);
   });
+});
+
+test('a route waits for its pace only while its time is to come, and something is to be sent', () => {
+  const queue = new RouteQueue<string>(routeTo('q'));
+  queue.pace.delivered(BATCH, 0);
+  queue.pace.throttled(0, 100);
+  const { nextMs } = queue.pace;
+  expect(queue.waitsUntilMs(100)).toBeUndefined();
+  queue.ready.push('a');
+  expect(queue.waitsUntilMs(100)).toBe(nextMs);
+  expect(queue.mayStart(100)).toBe(false);
+  // Its time has come: what it waits for now, a lane or a rendered message, tells by itself.
+  expect(queue.waitsUntilMs(nextMs)).toBeUndefined();
+  expect(queue.mayStart(nextMs)).toBe(true);
 });
