@@ -1,7 +1,13 @@
-// What the server's parser says of SQL that a user wrote: it is parsed and described there, never planned or run.
+// What the server makes of SQL that a user wrote: it is parsed and described there, never planned or run.
 import type { Client, Connection, Submittable } from 'pg';
 import { characterPlace } from '../functions/where/positions.ts';
 import { characterCount } from '../functions/where/values/texts.ts';
+
+export type Described =
+  /** OIDs of the columns that it would give. */
+  | { readonly kind: 'types'; readonly types: readonly number[] }
+  /** `place`: in characters from the start of the statement. */
+  | { readonly kind: 'refusal'; readonly code: string; readonly message: string; readonly place: number };
 
 /** A statement of ours around a text of the user's, which stands behind so many UTF-16 units of it. */
 export type AroundText = { readonly statement: string; readonly offset: number; readonly text: string };
@@ -11,51 +17,68 @@ export type Refusal = { readonly code: string; readonly message: string; readonl
 
 const TIMEOUT = '10s';
 
-/**
- * In a transaction of its own that changes nothing, whatever the text is, and ends soon. Undefined: the server takes it. Rejects where
- * it did not answer.
- */
-export async function refusalOf(client: Client, around: AroundText): Promise<Refusal | undefined> {
+/** In a transaction of its own that changes nothing, whatever is asked in it, and ends soon. Rejects as `ask` does. */
+export async function readOnly<Answer>(client: Client, ask: () => Promise<Answer>): Promise<Answer> {
   await client.query(
     `begin read only; set local search_path = pg_catalog; set local statement_timeout = '${TIMEOUT}'`,
   );
   try {
-    const described = new Described(around);
-    client.query(described);
-    return await described.refusal;
+    return await ask();
   } finally {
     await client.query('rollback');
   }
 }
 
-/** Parse and Describe of the extended protocol, and no more. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY */
-class Described implements Submittable {
-  readonly #around: AroundText;
-  readonly #done = Promise.withResolvers<Refusal | undefined>();
+/** Rejects where the connection is gone. */
+export function describeStatement(client: Client, statement: string): Promise<Described> {
+  const question = new Question(statement);
+  client.query(question);
+  return question.answer;
+}
 
-  constructor(around: AroundText) {
-    this.#around = around;
+/** Undefined: the server takes it. Rejects where it did not answer. */
+export async function refusalOf(
+  client: Client,
+  { statement, offset, text }: AroundText,
+): Promise<Refusal | undefined> {
+  const described = await readOnly(client, () => describeStatement(client, statement));
+  if (described.kind === 'types') return undefined;
+  const { code, message, place } = described;
+  const at = characterPlace(text, Math.max(0, place - characterCount(statement.slice(0, offset))));
+  return { code, message, at };
+}
+
+type RowDescription = { readonly fields: readonly { readonly dataTypeID: number }[] };
+
+/** Parse and Describe of the extended protocol, and no more. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY */
+class Question implements Submittable {
+  readonly #statement: string;
+  readonly #done = Promise.withResolvers<Described>();
+  #types: readonly number[] = [];
+
+  constructor(statement: string) {
+    this.#statement = statement;
   }
 
-  get refusal(): Promise<Refusal | undefined> {
+  get answer(): Promise<Described> {
     return this.#done.promise;
   }
 
   submit(connection: Connection): void {
-    connection.parse({ name: '', text: this.#around.statement, types: [] }, true);
+    connection.parse({ name: '', text: this.#statement, types: [] }, true);
     connection.describe({ type: 'S', name: '' }, true);
     connection.sync();
   }
-  handleRowDescription(): void {}
+  handleRowDescription({ fields }: RowDescription): void {
+    this.#types = fields.map(({ dataTypeID }) => dataTypeID);
+  }
   handleError(error: Error & { code?: string; position?: string }): void {
+    const { code, message, position = '1' } = error;
     // A connection that is gone has no code to say.
-    if (error.code === undefined) return this.#done.reject(error);
-    const { statement, offset, text } = this.#around;
-    const place = Number(error.position ?? offset + 1) - 1 - characterCount(statement.slice(0, offset));
-    const at = characterPlace(text, Math.max(0, place));
-    this.#done.resolve({ code: error.code, message: error.message, at });
+    if (code === undefined) this.#done.reject(error);
+    else this.#done.resolve({ kind: 'refusal', code, message, place: Number(position) - 1 });
   }
   handleReadyForQuery(): void {
-    this.#done.resolve(undefined);
+    this.#done.resolve({ kind: 'types', types: this.#types });
   }
 }

@@ -5,7 +5,7 @@ import { choicesIn } from '../../../functions/where/filter.ts';
 import { parseFilters } from '../../../functions/where/parsing.ts';
 import { characterPlace } from '../../../functions/where/positions.ts';
 import type { Filter, Syntax } from '../../../functions/where/syntax.ts';
-import { describeStatement } from './described.ts';
+import { describeStatement, readOnly } from '../../../postgres/described.ts';
 import { comparedOperands, comparedTypes, partsOf, type Disagreement, type Parts } from './parts.ts';
 import { readTypeTexts } from './type-texts.ts';
 import { wholeFilter } from './whole.ts';
@@ -19,7 +19,6 @@ export type Compared =
   /** It cannot be asked: the relation is older than the server's catalog, or it has other worries. */
   | { readonly kind: 'unknown' };
 
-const TIMEOUT_MS = 10_000;
 const INSUFFICIENT_PRIVILEGE = '42501';
 /** What is wrong with a statement, and not with the server. https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const FAULT_CLASSES: ReadonlySet<string> = new Set(['0A', '22', '42']);
@@ -38,10 +37,7 @@ export async function compareWithServer(
   const whole = wholeFilter(filter, relation, texts);
   const parts = partsOf(choices, texts);
   if (whole === undefined) return { kind: 'unknown' };
-  await client.query(
-    `begin read only; set local search_path = pg_catalog; set local statement_timeout = ${TIMEOUT_MS}`,
-  );
-  try {
+  return readOnly(client, async () => {
     const described = await describeStatement(client, whole.text);
     if (described.kind === 'refusal') {
       const { code, message, place } = described;
@@ -51,9 +47,7 @@ export async function compareWithServer(
     }
     const found = parts && (await compareParts(client, parts, relation));
     return found === undefined ? { kind: 'agrees' } : { kind: 'differs', ...found };
-  } finally {
-    await client.query('rollback');
-  }
+  });
 }
 
 async function compareParts(

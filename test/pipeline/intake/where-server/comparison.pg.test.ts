@@ -8,7 +8,7 @@ import { loadFilterParser, type FilterParser } from '../../../../src/functions/w
 import { parseFilters } from '../../../../src/functions/where/parsing.ts';
 import type { ResolvedChoice } from '../../../../src/functions/where/resolved-choice.ts';
 import { compareWithServer, printedParts } from '../../../../src/pipeline/intake/where-server/comparison.ts';
-import { describeStatement } from '../../../../src/pipeline/intake/where-server/described.ts';
+import { describeStatement } from '../../../../src/postgres/described.ts';
 import {
   comparedOperands,
   comparedTypes,
