@@ -5,10 +5,8 @@ import { join } from 'node:path';
 import { TailraceError } from '../core/errors.ts';
 import { formatLsn, readLsn } from '../core/lsn.ts';
 import { quoted } from '../core/shell.ts';
-import { readTextFile } from '../data-directory/files.ts';
-import { seal, unseal } from '../data-directory/sealed.ts';
+import { readSealed, seal } from '../data-directory/sealed.ts';
 import { LEDGER_FILES, replaceFile } from '../store/ledger/files.ts';
-import { isMissing } from './errors.ts';
 import type { BlockContext } from './format.ts';
 import type { HeldRows } from './held-rows.ts';
 
@@ -29,26 +27,13 @@ type StoredFile = {
 };
 
 /** Throws LOG_HELD_DAMAGED, LOG_VERSION. */
-export function readHeldFile(directory: string): readonly HeldRows[] {
-  const path = join(directory, HELD_FILE);
-  let stored: StoredFile;
-  try {
-    stored = unseal(readTextFile(path)) as StoredFile;
-    if (stored.tailrace !== 'held') throw new Error('it is something else');
-    if (stored.format <= FORMAT_VERSION) return stored.held.map(recalled);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw damaged(path, error);
-  }
-  throw new TailraceError(
-    `${path} has format version ${stored.format}, newer than ${FORMAT_VERSION}, the newest known here`,
-    {
-      code: 'LOG_VERSION',
-      kind: 'fatal',
-      hint: 'run the version of Tailrace that wrote it, or a newer one',
-    },
-  );
-}
+export const readHeldFile = (directory: string): readonly HeldRows[] =>
+  readSealed(join(directory, HELD_FILE), {
+    name: 'held',
+    format: FORMAT_VERSION,
+    read: (stored) => (stored as StoredFile).held.map(recalled),
+    damaged,
+  }) ?? [];
 
 /**
  * The log ends in `end` from now on, and `cut` goes with what is cut off there. Answers what is to be remembered, and is durable when it

@@ -7,8 +7,7 @@ import { TailraceError } from '../core/errors.ts';
 import type { GapDeclaration } from '../core/gaps.ts';
 import type { Look } from '../core/look.ts';
 import { formatLsn, readLsn } from '../core/lsn.ts';
-import { readTextFile } from '../data-directory/files.ts';
-import { seal, unseal } from '../data-directory/sealed.ts';
+import { readSealed, seal } from '../data-directory/sealed.ts';
 import { LEDGER_FILES, replaceFile } from './ledger/files.ts';
 import { parseLook, storeLook, type StoredLook } from './looks.ts';
 import type { Salts } from './renumbered.ts';
@@ -42,26 +41,13 @@ type StoredFile = {
  * Undefined: there is none. Throws LOOK_DAMAGED when it says nothing that can be believed: it is never half written. Throws LOG_VERSION when a
  * later version wrote it.
  */
-export function readLookFile(directory: string): KeptLook | undefined {
-  const path = join(directory, LOOK_FILE);
-  let stored: StoredFile;
-  try {
-    stored = unseal(readTextFile(path)) as StoredFile;
-    if (stored.tailrace !== 'look') throw new Error('it is something else');
-    if (stored.format <= FORMAT_VERSION) return keptLook(stored);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw damaged(path, error);
-  }
-  throw new TailraceError(
-    `${path} has format version ${stored.format}, newer than ${FORMAT_VERSION}, the newest known here`,
-    {
-      code: 'LOG_VERSION',
-      kind: 'fatal',
-      hint: 'run the version of Tailrace that wrote it, or a newer one',
-    },
-  );
-}
+export const readLookFile = (directory: string): KeptLook | undefined =>
+  readSealed(join(directory, LOOK_FILE), {
+    name: 'look',
+    format: FORMAT_VERSION,
+    read: (stored) => keptLook(stored as StoredFile),
+    damaged,
+  });
 
 function keptLook({ look, open, salts = [] }: StoredFile): KeptLook {
   const ranges = salts.map((range) => ({ ...range, from: readLsn(range.from), to: readLsn(range.to) }));
