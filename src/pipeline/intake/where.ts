@@ -70,24 +70,33 @@ function judged(filter: TableFilter, rows: RowBatch, row: WantedRow): Verdict | 
   CHANGE.commitTimeUs = row.transaction.commitTimeUs;
   CHANGE.annotations = row.transaction.annotations;
   try {
-    const event = rows.read(row);
-    const verdict = filter.judge(event, CHANGE);
-    const moves = row.kind === FRAME.update && row.plan.moveRow !== undefined;
-    return moves ? moveOf(judgedBefore(filter, event), verdict) : verdict;
+    return verdictOn(filter, rows.read(row), CHANGE, row.plan.moveRow !== undefined);
   } catch (error) {
     if (!(error instanceof EvaluationError)) throw error;
     return refusal('WHERE_ERROR', row, `where cannot be evaluated for this row: ${error.message}`);
   }
 }
 
+/** `moves`: an update may take its row out of what the filter names, or into it. */
+function verdictOn(
+  filter: TableFilter,
+  event: RowEvent,
+  change: ChangeFacts,
+  moves: boolean,
+): Verdict | Moved {
+  const isUpdate = event.action === 'update';
+  const verdict = filter.judge(event, change);
+  return moves && isUpdate ? moveOf(judgedBefore(filter, event, change), verdict) : verdict;
+}
+
 /**
  * Does the row as it was before an update pass? As the delete of it would. Where that is an error, nobody knows of it: the row as it is
  * now may pass all the same.
  */
-function judgedBefore(filter: TableFilter, event: RowEvent): Verdict {
+function judgedBefore(filter: TableFilter, event: RowEvent, change: ChangeFacts): Verdict {
   event.action = 'delete';
   try {
-    return filter.judge(event, CHANGE);
+    return filter.judge(event, change);
   } catch (error) {
     if (!(error instanceof EvaluationError)) throw error;
     return 'absent';
@@ -101,11 +110,11 @@ export function isKeptOut(
   filter: TableFilter,
   event: RowEvent,
   change: ChangeFacts,
-  policies: AbsentPolicies,
+  settings: AbsentPolicies & Pick<SinkSettings, 'whereMoves'>,
 ): boolean {
   try {
-    const verdict = filter.judge(event, change);
-    return verdict === 'drop' || (verdict === 'absent' && policyFor(change.action, policies) === 'drop');
+    const verdict = verdictOn(filter, event, change, settings.whereMoves === 'convert');
+    return verdict === 'drop' || (verdict === 'absent' && policyFor(change.action, settings) === 'drop');
   } catch (error) {
     if (error instanceof EvaluationError) return false;
     throw error;

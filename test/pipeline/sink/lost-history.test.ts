@@ -18,6 +18,7 @@ import {
   insertMessage,
   logicalMessage,
   relationMessage,
+  updateMessage,
 } from '../../support/pgoutput-messages.ts';
 import { lookAtPlace, PLACE_SETTINGS, placeOptions } from '../../support/sink-place.ts';
 
@@ -350,6 +351,32 @@ test.each([
     const gone = deleteMessage(1, { kind: 'key', row: ['1', null] });
     append(log, [sized, encodeEnrichment({ relationId: 1, key: ['id'], types: new Map() })]);
     append(log, [begin(transaction), gone, commit(transaction)]);
+    await place();
+    settle(300n);
+    await part(150n, 1);
+    await place();
+    expect(kept()).toEqual(expected);
+  },
+);
+
+test.each([
+  ['ignore', []],
+  ['convert', [['update', '0/C8', 0]]],
+] as const)(
+  'an update that takes its row out of a filter counts as what was sent of it: where_moves: %s',
+  async (whereMoves, expected) => {
+    await filtered('size > 10', { whereMoves, actions: ['insert', 'update', 'delete'] });
+    const sized = relationMessage({
+      id: 1,
+      schema: 'public',
+      table: 'users',
+      identity: 'f',
+      columns: [...columns, { name: 'size', type: INT4, identity: true }],
+    });
+    const transaction = { commitLsn: 200n, rows: 1 };
+    const left = updateMessage(1, ['1', '5'], { kind: 'full', row: ['1', '20'] });
+    append(log, [sized, encodeEnrichment({ relationId: 1, key: ['id'], types: new Map() })]);
+    append(log, [begin(transaction), left, commit(transaction)]);
     await place();
     settle(300n);
     await part(150n, 1);
