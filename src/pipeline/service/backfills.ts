@@ -35,7 +35,9 @@ export interface BackfillControl {
   find(database: string, id: string): BackfillDocument;
   /** Can it be, and what is read then? Nothing is begun. */
   check(start: BackfillStart): Promise<CheckedBackfill>;
-  /** Durable when it resolves. */
+  /** Begins what was checked. Durable when it returns. */
+  begin(start: Pick<BackfillStart, 'database' | 'limits'>, checked: CheckedBackfill): BackfillDocument;
+  /** Checks, and begins. Durable when it resolves. */
   start(start: BackfillStart): Promise<StartedBackfill>;
   /** Durable when it returns; who reads hears of it soon. */
   move(database: string, id: string, to: BackfillMove): BackfillDocument;
@@ -55,34 +57,28 @@ export type BackfillPorts = {
 export function createBackfillControl(ports: BackfillPorts): BackfillControl {
   const { backfills, changed, check = checkBackfill } = ports;
   const known = (database: string): string => ports.database(database).name;
-  const checkOf = ({
-    database,
-    sinks: names,
-    tables,
-  }: BackfillStart): { sinks: readonly SinkSettings[]; checked: Promise<CheckedBackfill> } => {
+  const checked = async ({ database, sinks: names, tables }: BackfillStart): Promise<CheckedBackfill> => {
     const settings = ports.database(database);
     const sinks = sinksOf(ports, database, names);
-    return { sinks, checked: check(settings, { sinks, tables, areNamed: names !== 'all' }) };
+    return check(settings, { sinks, tables, areNamed: names !== 'all' });
+  };
+  const begin: BackfillControl['begin'] = ({ database, limits }, { sinks, tables }) => {
+    const own = ports.sinks.filter((sink) => sink.database === database && sinks.includes(sink.name));
+    const backfill = backfills.create(
+      { database, sinks, tables, limits: { ...strictest(own), ...limits } },
+      { id: newBackfillId(), now: wallTime() },
+    );
+    changed(database);
+    return backfillDocument(backfill);
   };
   return {
     list: (database, how) => backfills.list(known(database), how).map(backfillDocument),
     find: (database, id) => backfillDocument(foundIn(backfills, known(database), id)),
-    check: (start) => checkOf(start).checked,
+    check: checked,
+    begin,
     start: async (start) => {
-      const { database, limits } = start;
-      const { sinks, checked: checking } = checkOf(start);
-      const checked = await checking;
-      const backfill = backfills.create(
-        {
-          database,
-          sinks: checked.sinks,
-          tables: checked.tables,
-          limits: { ...strictest(sinks), ...limits },
-        },
-        { id: newBackfillId(), now: wallTime() },
-      );
-      changed(database);
-      return { backfill: backfillDocument(backfill), notes: checked.notes };
+      const found = await checked(start);
+      return { backfill: begin(start, found), notes: found.notes };
     },
     move: (database, id, to) => {
       const moved = moveBackfill(backfills, { database: known(database), id }, to);

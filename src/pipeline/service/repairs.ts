@@ -1,12 +1,12 @@
 // Repair of a gap: what may be missing is read again, as a backfill of the rows that its transactions may have written.
-import { isOver, type BackfillTableRequest } from '../../core/backfill.ts';
+import { isOver } from '../../core/backfill.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { writtenBy } from '../../core/gap-rows.ts';
 import type { Gap } from '../../core/gaps.ts';
 import { readLsn } from '../../core/lsn.ts';
-import { formatTableName, type TableName } from '../../core/selection.ts';
+import { formatTableName } from '../../core/selection.ts';
 import type { Store } from '../../store/sqlite.ts';
-import type { BackfillControl, BackfillStart } from './backfills.ts';
+import type { BackfillControl } from './backfills.ts';
 
 export type RepairPlan = {
   readonly gap: number;
@@ -53,32 +53,23 @@ export const createRepairControl = ({ store, backfills, gap: gapWith }: RepairPo
     const xids = isWhole ? undefined : store.looks.xidsBetween(database, readLsn(gap.from), to);
     // A row stands under this name there.
     const where = xids && writtenBy(xids, 'r');
-    const whole: BackfillStart = {
-      database,
-      sinks: gap.sink === undefined ? 'all' : [gap.sink],
-      tables: gap.tables,
-    };
-    const { tables: names } =
-      gap.tables === undefined ? await backfills.check(whole) : { tables: gap.tables };
-    const tables = names.map(({ schema, table }): BackfillTableRequest & TableName =>
-      where === undefined ? { schema, table } : { schema, table, where },
-    );
-    const start = { ...whole, tables };
-    const checked = await backfills.check(start);
+    const sinks = gap.sink === undefined ? 'all' : [gap.sink];
+    const checked = await backfills.check({ database, sinks, tables: gap.tables });
+    const tables = checked.tables.map((table) => (where === undefined ? table : { ...table, where }));
     const plan: RepairPlan = {
       gap: id,
       sinks: checked.sinks,
-      tables: checked.tables.map((request, i) => ({
+      tables: tables.map((request, i) => ({
         table: formatTableName(request),
-        where: request.where ?? null,
+        where: where ?? null,
         estimated_rows: checked.estimates[i] ?? null,
       })),
       notes: [...checked.notes, ...(where === undefined ? [EVERY_ROW] : []), NOT_FOUND],
     };
     if (isDry) return { ...plan, backfill: null };
-    const { backfill } = await backfills.start(start);
-    store.gaps.repair(database, id, backfill.id);
-    return { ...plan, backfill: backfill.id };
+    const { id: backfill } = backfills.begin({ database }, { ...checked, tables });
+    store.gaps.repair(database, id, backfill);
+    return { ...plan, backfill };
   },
 });
 
