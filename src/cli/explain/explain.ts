@@ -1,9 +1,10 @@
 // `tailrace explain`: what every step of a sink decided for changes of the log. It reads the log only, and delivers nothing.
 import type { TableName } from '../../core/selection.ts';
-import { formatTableName, optionsFor } from '../../core/selection.ts';
+import { formatTableName } from '../../core/selection.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { formatLsn } from '../../core/lsn.ts';
 import { formatPosition } from '../../core/position.ts';
+import { filtersFor } from '../../pipeline/intake/table-filter.ts';
 import {
   changesAt,
   lastChanges,
@@ -86,10 +87,10 @@ function reasonOf({ notSent, fault, table }: ExplainedChange, settings: SinkSett
 }
 
 /** The filters of a table, by where they are written. */
-function filterOf(table: TableName, { where, tables }: SinkSettings): string {
-  const filters = [where, optionsFor(table, tables)?.where];
-  return filters.flatMap((filter) => (filter === undefined ? [] : [filter.place])).join(' and ');
-}
+const filterOf = (table: TableName, settings: SinkSettings): string =>
+  filtersFor(table, settings)
+    .map(({ place }) => place)
+    .join(' and ');
 
 const VERDICTS = {
   pass: 'true',

@@ -1,20 +1,30 @@
 // The filters of one relation, the sink's and the table's own, compiled for the columns that it has.
 import type { Relation, RowEvent } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
+import { optionsFor, type TableName } from '../../core/selection.ts';
 import { lineAndColumn, WhereRefusal } from '../../functions/where/fault.ts';
 import { compileFilter, type CompiledFilter, type Verdict } from '../../functions/where/filter.ts';
 import type { ChangeFacts } from '../../functions/where/scope.ts';
-import type { PlacedFilter } from '../settings.ts';
+import type { PlacedFilter, SinkSettings } from '../settings.ts';
 
 /** The filters of one relation: the sink's, and the table's own. */
 export type TableFilter = { judge(event: RowEvent, change: ChangeFacts): Verdict };
 
+export const hasFilter = ({ where, tables }: Pick<SinkSettings, 'where' | 'tables'>): boolean =>
+  where !== undefined || tables.some((table) => table.where !== undefined);
+
+/** The sink's, and the table's own, under the name that the sink reads the table by. */
+export const filtersFor = (
+  name: TableName,
+  { where, tables }: Pick<SinkSettings, 'where' | 'tables'>,
+): readonly PlacedFilter[] => [where, optionsFor(name, tables)?.where].flatMap((filter) => filter ?? []);
+
 /** Throws TailraceError (fatal) where a filter has no meaning for the relation. */
 export function compileTableFilter(
   relation: Relation,
-  filters: readonly (PlacedFilter | undefined)[],
+  filters: readonly PlacedFilter[],
 ): TableFilter | undefined {
-  const compiled = filters.flatMap((filter) => (filter === undefined ? [] : [compiledFor(relation, filter)]));
+  const compiled = filters.map((filter) => compiledFor(relation, filter));
   const [only] = compiled;
   if (only === undefined || compiled.length === 1) return only;
   return {

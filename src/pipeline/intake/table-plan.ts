@@ -16,7 +16,7 @@ import type { RouteQueue } from '../delivery/route-queue.ts';
 import { RowRoutes } from './row-routes.ts';
 import { RowFactReader } from './row-values.ts';
 import type { SinkSettings, TableOptions } from '../settings.ts';
-import { compileTableFilter, type TableFilter } from './table-filter.ts';
+import { compileTableFilter, filtersFor, type TableFilter } from './table-filter.ts';
 import type { Routes } from '../delivery/routes.ts';
 import type { Barriers, TableBarriers } from '../delivery/table-order.ts';
 
@@ -251,12 +251,6 @@ export const queueOf = (
   { routeQueue, routeByRow }: ActionPlan,
   event: RowEvent | undefined,
 ): RouteQueue<Pending> => routeQueue ?? routeByRow!.queueOf(event);
-
-/** The sink's, and the table's own. */
-export const filtersFor = (relation: Relation, settings: Pick<SinkSettings, 'where' | 'tables'>) => [
-  settings.where,
-  optionsFor(relation, settings.tables)?.where,
-];
 
 /** The actions of which a sink wants the changes of this table. */
 export const wantedActions = (

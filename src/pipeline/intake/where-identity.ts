@@ -1,11 +1,12 @@
 // What a table's replica identity keeps from a filter: columns of deleted rows, and large values that an update did not change.
 import type { Relation } from '../../core/change.ts';
 import { nameFor } from '../../core/partitions.ts';
-import { formatTableName, optionsFor, type TableName } from '../../core/selection.ts';
+import { formatTableName, type TableName } from '../../core/selection.ts';
 import { namedColumns } from '../../functions/where/named-columns.ts';
 import { warned, type Finding } from '../../postgres/preflight/finding.ts';
 import { quoteTable } from '../../postgres/preflight/tables.ts';
 import type { PlacedFilter, SinkSettings } from '../settings.ts';
+import { filtersFor, hasFilter } from './table-filter.ts';
 import { wantedActions } from './table-plan.ts';
 
 type Settings = Pick<
@@ -73,14 +74,14 @@ export function deletesTeller(
   settings: Settings & Pick<SinkSettings, 'selection'>,
   warn: (fields: Record<string, unknown>, message: string) => void,
 ): ((relation: Relation) => void) | undefined {
-  const { name: sink, selection, where, tables } = settings;
-  if (where === undefined && tables.every((table) => table.where === undefined)) return undefined;
+  const { name: sink, selection } = settings;
+  if (!hasFilter(settings)) return undefined;
   const told = new Set<string>();
   return (relation) => {
     // The rows of a partitioned table are its partitions'.
     const name = relation.partitioned === true ? undefined : nameFor(selection, relation);
     if (name === undefined || !wantedActions(name, settings).includes('delete')) return;
-    const columns = unjudgedBy(relation, [where, optionsFor(name, tables)?.where]);
+    const columns = unjudgedBy(relation, filtersFor(name, settings));
     const what = JSON.stringify([name.schema, name.table, columns]);
     if (columns.length === 0 || told.has(what)) return;
     told.add(what);
@@ -91,9 +92,6 @@ export function deletesTeller(
   };
 }
 
-const unjudgedBy = (
-  relation: Relation,
-  filters: readonly (PlacedFilter | undefined)[],
-): readonly string[] => [
-  ...new Set(filters.flatMap((filter) => (filter === undefined ? [] : outsideIdentity(relation, filter)))),
+const unjudgedBy = (relation: Relation, filters: readonly PlacedFilter[]): readonly string[] => [
+  ...new Set(filters.flatMap((filter) => outsideIdentity(relation, filter))),
 ];

@@ -13,10 +13,7 @@ import type { SinkSettings } from '../settings.ts';
 import { AbsentRate, MAX_ABSENT_LETTERS } from './absent-rate.ts';
 import { moveOf, SENT_AS } from './moved-rows.ts';
 import type { RowBatch, Step, WantedRow } from './steps.ts';
-import type { TableFilter } from './table-filter.ts';
-
-export const hasFilter = ({ where, tables }: Pick<SinkSettings, 'where' | 'tables'>): boolean =>
-  where !== undefined || tables.some((table) => table.where !== undefined);
+import { hasFilter, type TableFilter } from './table-filter.ts';
 
 /** Undefined: the sink has no filter, and pays nothing for it. */
 export function whereStep(

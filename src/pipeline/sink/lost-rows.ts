@@ -12,8 +12,8 @@ import { MAX_LISTED_ORPHANS, type Orphan } from '../../store/partings.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
 import { groupByColumns, type GroupKey } from '../intake/group-key.ts';
 import type { LoggedRow, WalkPorts } from '../intake/log-walker.ts';
-import { compileTableFilter, type TableFilter } from '../intake/table-filter.ts';
-import { filtersFor, readAs, toldChange, wantedActions } from '../intake/table-plan.ts';
+import { compileTableFilter, filtersFor, type TableFilter } from '../intake/table-filter.ts';
+import { readAs, toldChange, wantedActions } from '../intake/table-plan.ts';
 import { isKeptOut } from '../intake/where.ts';
 import type { SinkSettings } from '../settings.ts';
 

@@ -2,12 +2,11 @@
 // filter. One that means something else halts the sink; one that does not answer stops nothing.
 import type { Relation } from '../../../core/change.ts';
 import type { TailraceError } from '../../../core/errors.ts';
-import { optionsFor } from '../../../core/selection.ts';
 import { namedColumns } from '../../../functions/where/named-columns.ts';
 import type { PlacedFilter, SinkSettings } from '../../settings.ts';
 import type { Step } from '../steps.ts';
+import { filtersFor, hasFilter } from '../table-filter.ts';
 import type { TablePlan } from '../table-plan.ts';
-import { hasFilter } from '../where.ts';
 import type { Compared } from './comparison.ts';
 import { disagreementError } from './disagreement.ts';
 
@@ -96,8 +95,7 @@ class Agreements {
   }
 
   #filtersOf({ relation }: TablePlan): readonly PlacedFilter[] {
-    const { where, tables } = this.#settings;
-    return [where, optionsFor(relation, tables)?.where].flatMap((filter) => filter ?? []);
+    return filtersFor(relation, this.#settings);
   }
 
   #verdictOf(filter: PlacedFilter, relation: Relation): Verdict {

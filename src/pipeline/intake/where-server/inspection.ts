@@ -3,7 +3,7 @@
 import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../../../core/errors.ts';
 import { nameFor } from '../../../core/partitions.ts';
-import { formatTableName, optionsFor, type TableName } from '../../../core/selection.ts';
+import { formatTableName, type TableName } from '../../../core/selection.ts';
 import { closeConnection } from '../../../postgres/connection/connection.ts';
 import { connectionFault } from '../../../postgres/connection/fault.ts';
 import { findPrimary } from '../../../postgres/connection/hosts.ts';
@@ -15,16 +15,15 @@ import { rowFilterAdvice } from './advice.ts';
 import { compareWithServer } from './comparison.ts';
 import { DISAGREEMENT_CODES, wordsOf } from './disagreement.ts';
 import { readPresentTable, type PresentTable } from './present-table.ts';
-import { compileTableFilter } from '../table-filter.ts';
+import { compileTableFilter, filtersFor, hasFilter } from '../table-filter.ts';
 import { wantedActions } from '../table-plan.ts';
 import { blindnessFindings, outsideIdentity, type Blindness } from '../where-identity.ts';
-import { hasFilter } from '../where.ts';
 
 /** A filter for one table that it is used for, which the sink reads under this name. */
 type Use = {
   readonly sink: SinkSettings;
   readonly filter: PlacedFilter;
-  readonly table: TableName;
+  readonly table: Table;
   readonly name: TableName;
 };
 
@@ -39,10 +38,17 @@ export async function inspectFilters(
   try {
     const tables = await listTables(client);
     const uses = usesOf(own, tables);
+    const { name: publication } = settings.publication;
+    const known = new Map<Table, Promise<PresentTable | undefined>>();
+    const presentOf: PresentTables = (table) => {
+      const found = known.get(table) ?? readPresentTable(client, table, publication);
+      known.set(table, found);
+      return found;
+    };
     const findings: Finding[] = [];
     const blind: Blindness[] = [];
     for (const use of uses) {
-      const present = await readPresentTable(client, use.table, settings.publication.name);
+      const present = await presentOf(use.table);
       if (present === undefined) continue;
       const found = await inspectUse(client, use, { relation: present.relation, settings });
       findings.push(...found);
@@ -53,7 +59,8 @@ export async function inspectFilters(
     findings.push(...blindnessFindings(blind));
     if (findings.every((finding) => finding.ok || isNote(finding))) {
       const readers = sinks.filter((sink) => sink.database === settings.name);
-      for (const table of tables) findings.push(...(await adviceFor(client, table, { settings, readers })));
+      for (const table of tables)
+        findings.push(...(await adviceFor(client, table, { publication, readers, presentOf })));
     }
     return findings;
   } catch (error) {
@@ -64,33 +71,34 @@ export async function inspectFilters(
 }
 
 type Table = Awaited<ReturnType<typeof listTables>>[number];
+/** As it is now, asked for once. Undefined: there is no such table any more. */
+type PresentTables = (table: Table) => Promise<PresentTable | undefined>;
 
 const usesOf = (sinks: readonly SinkSettings[], tables: readonly Table[]): Use[] =>
   tables.flatMap((table) =>
     sinks.flatMap((sink) => {
       const name = nameFor(sink.selection, table);
-      return (filtersOf(sink, name) ?? []).map((filter) => ({ sink, filter, table, name: name! }));
+      if (name === undefined) return [];
+      return filtersFor(name, sink).map((filter) => ({ sink, filter, table, name }));
     }),
   );
-
-/** Undefined: the sink does not read the table. */
-function filtersOf(sink: SinkSettings, name: TableName | undefined): readonly PlacedFilter[] | undefined {
-  if (name === undefined) return undefined;
-  return [sink.where, optionsFor(name, sink.tables)?.where].flatMap((filter) => filter ?? []);
-}
 
 async function adviceFor(
   client: Client,
   table: Table,
-  of: { readonly settings: DatabaseSettings; readonly readers: readonly SinkSettings[] },
+  of: {
+    readonly publication: string;
+    readonly readers: readonly SinkSettings[];
+    readonly presentOf: PresentTables;
+  },
 ): Promise<readonly Finding[]> {
-  const publication = of.settings.publication.name;
+  const { publication } = of;
   const sinks = of.readers.flatMap((sink) => {
-    const filters = filtersOf(sink, nameFor(sink.selection, table));
-    return filters === undefined ? [] : [filters];
+    const name = nameFor(sink.selection, table);
+    return name === undefined ? [] : [filtersFor(name, sink)];
   });
   if (sinks.length === 0 || sinks.some((filters) => filters.length === 0)) return [];
-  const present = await readPresentTable(client, table, publication);
+  const present = await of.presentOf(table);
   const advice = present && (await rowFilterAdvice(client, present.relation, { publication, sinks }));
   return advice === undefined ? [] : [advice];
 }
