@@ -1,4 +1,5 @@
 // `distance`: the drain of a slot with time between request and answer, as found lanes have it and as 32 would, and the plain client.
+import { accountingFaults } from '../accounting-check.ts';
 import type { Line } from '../measurement.ts';
 import type { BenchSink } from '../tailrace.ts';
 import type { Workbench } from '../workbench.ts';
@@ -20,24 +21,32 @@ export function distance(bench: Workbench, distances: readonly number[]): Promis
     {
       name: `drain, ${rttMs} ms`,
       work: 'slot → FIFO queue',
+      scenario: 'distance',
+      faultsOf: accountingFaults,
       slot: `found_${rttMs}`,
       changes,
-      run: (replay, startUp) => drainOnce(bench, { ...replay, network: { rttMs }, sink: SINK }, startUp),
+      run: (replay, { withSink }) =>
+        drainOnce(bench, { ...replay, network: { rttMs }, sink: SINK }, withSink),
     },
     {
       name: `32 lanes, ${rttMs} ms`,
       work: 'the same with 32 lanes',
+      scenario: 'distance',
+      faultsOf: accountingFaults,
       slot: `fixed_${rttMs}`,
       changes: Math.ceil(changes * FIXED_SHARE),
-      run: (replay, startUp) => drainOnce(bench, { ...replay, network: { rttMs }, sink: FIXED }, startUp),
+      run: (replay, { withSink }) =>
+        drainOnce(bench, { ...replay, network: { rttMs }, sink: FIXED }, withSink),
     },
     {
       name: `plain client, ${rttMs} ms`,
       work: 'pg-logical-replication, AWS SDK, 32 requests in flight',
+      scenario: 'distance',
+      faultsOf: accountingFaults,
       slot: `plain_${rttMs}`,
       changes: Math.ceil(changes * PLAIN_CLIENT_SHARE),
       run: (replay) => plainClientOnce(bench, { ...replay, network: { rttMs } }),
     },
   ]);
-  return runOverSlots(bench, 'distance', plan);
+  return runOverSlots(bench, plan);
 }

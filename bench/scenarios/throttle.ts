@@ -1,5 +1,6 @@
 // `throttle`: the drain of a slot to a queue that takes 5,000 messages a second, and over connections that break.
 import type { Network } from '../endpoint/protocol.ts';
+import { accountingFaults } from '../accounting-check.ts';
 import type { Line } from '../measurement.ts';
 import type { Workbench } from '../workbench.ts';
 import { SINK } from './live.ts';
@@ -20,11 +21,13 @@ export function throttle(bench: Workbench): Promise<Line[]> {
   const throttled: PlannedLine = {
     name: `${PER_SECOND.toLocaleString('en')}/s`,
     work: `a queue that takes so many a second, ${RTT_MS} ms away`,
+    scenario: 'throttle',
+    faultsOf: accountingFaults,
     slot: 'throttled',
     changes: PER_SECOND * seconds,
-    run: async (replay, startUp) => {
+    run: async (replay, { withSink }) => {
       const network = { rttMs: RTT_MS, perSecond: PER_SECOND };
-      const run = await drainOnce(bench, { ...replay, network, sink: SINK }, startUp);
+      const run = await drainOnce(bench, { ...replay, network, sink: SINK }, withSink);
       const { seconds: took, secondsToFirst } = run.figures;
       // A second's worth may come at once.
       const allowed = PER_SECOND * (took! - secondsToFirst! + 1);
@@ -37,9 +40,11 @@ export function throttle(bench: Workbench): Promise<Line[]> {
   const failing = NETWORKS.map(({ name, slot, network }): PlannedLine => ({
     name,
     work: `of the requests, ${RTT_MS} ms away`,
+    scenario: 'throttle',
+    faultsOf: accountingFaults,
     slot,
     changes: Math.ceil(changes / 2),
-    run: (replay, startUp) => drainOnce(bench, { ...replay, network, sink: SINK }, startUp),
+    run: (replay, { withSink }) => drainOnce(bench, { ...replay, network, sink: SINK }, withSink),
   }));
-  return runOverSlots(bench, 'throttle', [throttled, ...failing]);
+  return runOverSlots(bench, [throttled, ...failing]);
 }
