@@ -88,9 +88,9 @@ export class BatchParts<Encoded> {
     return group === undefined ? undefined : fifoId(group);
   }
 
-  /** For FIFO only: standard queues and topics take none. */
+  /** For FIFO only: standard queues and topics take none. Made of our own alphabet, and short: there is nothing to look for. */
   deduplicationId(message: Message): string {
-    return fifoId(message.idempotencyKey + this.#options.deduplicationSuffix);
+    return message.idempotencyKey + this.#options.deduplicationSuffix;
   }
 
   /** A buffer for a body, with room for the head before it. */

@@ -34,6 +34,13 @@ export type AwsProtocol = {
   readRefusal(text: string): { readonly code: string; readonly message: string | undefined } | undefined;
 };
 
+/** An answer with status 200. */
+export type AwsAnswer = {
+  readonly body: Buffer;
+  /** As the protocol reads it; throws when it is none to the action. */
+  parse(): unknown;
+};
+
 export type AwsClientOptions = {
   /** As the signature's scope names it. */
   readonly service: string;
@@ -58,7 +65,7 @@ export class AwsClient {
   }
 
   /**
-   * Calls `action` with `body`, in the protocol's bytes; resolves with what `read` makes of the parsed answer. Throws
+   * Calls `action` with `body`, in the protocol's bytes; resolves with what `read` makes of the answer. Throws
    * RequestError when AWS refuses or nobody answers, and the signal's reason when it aborts. What `read` throws says that
    * this answers something else: RequestError, and the connection is closed. The bytes must not change before this
    * settles, nor after an error (a dead socket may still hold them).
@@ -67,7 +74,7 @@ export class AwsClient {
     action: string,
     body: RequestBytes,
     signal: AbortSignal,
-    read: (answer: unknown) => Answer,
+    read: (answer: AwsAnswer) => Answer,
   ): Promise<Answer> {
     signal.throwIfAborted();
     const { protocol, endpoint, credentials: cache } = this.#options;
@@ -142,9 +149,13 @@ type Answered = {
   readonly action: string;
 };
 
-function readWith<Answer>(read: (answer: unknown) => Answer, { protocol, reply, action }: Answered): Answer {
+function readWith<Answer>(
+  read: (answer: AwsAnswer) => Answer,
+  { protocol, reply, action }: Answered,
+): Answer {
+  const { body } = reply;
   try {
-    return read(protocol.read(reply.body.toString(), action));
+    return read({ body, parse: () => protocol.read(body.toString(), action) });
   } catch (cause) {
     reply.hangUp();
     if (cause instanceof RequestError) throw cause;

@@ -57,7 +57,7 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
     const sent = { tag: body.tag, count: batch.length };
     const outcomes = await found.client.call('PublishBatch', body, signal, (answer) =>
       // `awsQuery` reads an answer as an element, or not at all.
-      outcomesOf(readPublishReply(answer as XmlElement), sent, failures),
+      outcomesOf(readPublishReply(answer.parse() as XmlElement), sent, failures),
     );
     body.release();
     return outcomes;

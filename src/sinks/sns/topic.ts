@@ -99,7 +99,7 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
         wholeBody(queryBody(SNS_VERSION, action, parameters)),
         signal,
         // `awsQuery` reads an answer as an element, or not at all.
-        (answer) => answer as XmlElement,
+        (answer) => answer.parse() as XmlElement,
       );
     const isArn = this.id !== this.name;
     let arn = isArn ? this.id : await this.#findArn(call);

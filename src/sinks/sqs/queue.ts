@@ -156,7 +156,8 @@ async function callFor(
   signal: AbortSignal,
 ): Promise<Fields> {
   const body = wholeBody(Buffer.from(JSON.stringify(input)));
-  return await client.call(action, body, signal, (reply) => {
+  return await client.call(action, body, signal, (answer) => {
+    const reply = answer.parse();
     if (typeof reply === 'object' && reply !== null) return reply as Fields;
     throw new RequestError({ code: MALFORMED_REPLY, status: 200, message: `no answer to ${action}` });
   });

@@ -17,6 +17,7 @@ import { queuePlace, SqsQueue, type FoundQueue } from './queue.ts';
 import { readSendReply } from './reply.ts';
 import { RequestWriter } from './request.ts';
 import { actionsAtQueue, groupTemplates, queueRoute } from './routes.ts';
+import { scanSendReply } from './scanned-reply.ts';
 
 export const sqs: SinkDefinition<SqsConfig> = {
   type: 'sqs',
@@ -54,7 +55,7 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
     const body = requests.write(found, batch);
     const { client } = found;
     const outcomes = await client.call('SendMessageBatch', body, signal, (answer) => {
-      const reply = readSendReply(answer);
+      const reply = scanSendReply(answer.body) ?? readSendReply(answer.parse());
       const outcomes = outcomesOf(reply, { tag: body.tag, count: batch.length }, failures);
       if (!isOfBatch(reply, body.tag, batch)) throw strayReply();
       return outcomes;
