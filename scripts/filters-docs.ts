@@ -116,7 +116,9 @@ An update can take a row out of what the filter names. By default it is judged a
 ## The same answer, always
 
 A change is judged alike after a restart, a rewind or on another machine. So what depends on the time, the session or the server is refused, with its cure: \`now()\` and its kin (\`meta.commit_timestamp\`), \`'today'\`, \`to_char\`, a timestamptz without its offset, one
-that is made a date or compared with one (\`at time zone 'UTC'\`), a text that is cast to a date or a time.
+that is made a date or compared with one (\`at time zone 'UTC'\`), a text that is cast to a date, a time or an interval.
+Beside a timestamptz an interval has hours and smaller parts only, since how long a day is depends on the zone: \`meta.commit_timestamp - at < '48 hours'\`, or \`(at at time zone 'UTC') + interval '1 month'\`. Intervals are written \`'1 day 02:03:04'\` or \`'P1DT2H3M4S'\`; behind a negative
+number each one has its sign (\`'-1 day +02:03:04'\`), because without it a style of the session decides. An infinite interval as a result is an error of the row, since Postgres has them since 17 only; a column of that type may have them.
 
 Texts are equal where their bytes are, under every deterministic collation. Their order (\`<\`, \`between\`) is known only under the collation C: elsewhere write \`x collate "C" < 'b'\`. \`lower\`, \`upper\` and \`ilike\` know the letters of ASCII; with others in
 the text the result is absent (under C they stay as they are). Labels of enums are compared in their order; a label that was added after the table was last described has no place yet, which is an error of the row.

@@ -19,6 +19,7 @@ export const COLUMN_TYPES = {
   c_uuid: 'uuid',
   c_bytea: 'bytea',
   c_time: 'time',
+  c_interval: 'interval',
   c_date: 'date',
   c_timestamp: 'timestamp',
   c_timestamptz: 'timestamptz',
@@ -32,7 +33,7 @@ export const MOODS = ['sad', 'ok', 'happy', 'Zen'];
 
 type Column = keyof typeof COLUMN_TYPES;
 type Type =
-  | 'bool' | 'int2' | 'int4' | 'int8' | 'numeric' | 'float4' | 'float8' | 'text' | 'varchar' | 'bpchar' | 'uuid' | 'bytea' | 'time' | 'date'
+  | 'bool' | 'int2' | 'int4' | 'int8' | 'numeric' | 'float4' | 'float8' | 'text' | 'varchar' | 'bpchar' | 'uuid' | 'bytea' | 'time' | 'interval' | 'date'
   | 'timestamp' | 'timestamptz' | 'jsonb' | '_int4' | '_text' | 'mood'; // prettier-ignore
 
 const COLUMNS_OF: Readonly<Record<Type, readonly Column[]>> = {
@@ -49,6 +50,7 @@ const COLUMNS_OF: Readonly<Record<Type, readonly Column[]>> = {
   uuid: ['c_uuid'],
   bytea: ['c_bytea'],
   time: ['c_time'],
+  interval: ['c_interval'],
   date: ['c_date'],
   timestamp: ['c_timestamp'],
   timestamptz: ['c_timestamptz'],
@@ -84,6 +86,15 @@ const LITERALS: Readonly<Record<Type, readonly string[]>> = {
   uuid: ["'00000000-0000-0000-0000-000000000001'", "'{FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF}'"],
   bytea: [String.raw`'\x00ff'`, "'a'", String.raw`'\001b\\'`, "''"],
   time: ["'00:00'", "'24:00:00'", "'12:34:56.789'", "time '13:00:00'"],
+  interval: [
+    "'1 day'",
+    "'P1Y2M-3DT4H'",
+    "interval '1 month'",
+    "'-1 day +02:03:04.5'",
+    "'PT0S'",
+    "'30 days'",
+    "interval '-36 hours'",
+  ],
   date: ["'2020-02-29'", "'infinity'", "'0044-03-15 BC'", "date '1999-12-31'"],
   timestamp: ["'2020-02-29 12:34:56.789'", "'-infinity'", "timestamp '2000-01-01'"],
   timestamptz: ["'2020-02-29 12:34:56+02'", "'infinity'", "'2000-01-01 00:00:00Z'"],
@@ -114,6 +125,12 @@ for (const [data, isOperator] of [
 const FIELDS = ['year', 'month', 'day', 'quarter', 'week', 'dow', 'isodow', 'doy', 'epoch', 'decade', 'century', 'millennium', 'isoyear']; // prettier-ignore
 const CLOCK_FIELDS = [...FIELDS, 'hour', 'minute', 'second', 'milliseconds', 'microseconds'];
 const TIME_FIELDS = ['epoch', 'hour', 'minute', 'second', 'milliseconds', 'microseconds'];
+const INTERVAL_FIELDS = [...TIME_FIELDS, 'day', 'month', 'year', 'decade', 'century', 'millennium'];
+const FIELDS_OF: Readonly<Record<string, readonly string[]>> = {
+  date: FIELDS,
+  time: TIME_FIELDS,
+  interval: INTERVAL_FIELDS,
+};
 const UNITS = ['second', 'minute', 'hour', 'day', 'week', 'month', 'quarter', 'year'];
 
 const CASTS: Readonly<Partial<Record<Type, readonly Type[]>>> = {
@@ -129,7 +146,8 @@ const CASTS: Readonly<Partial<Record<Type, readonly Type[]>>> = {
   bpchar: ['text', 'varchar'],
   uuid: ['text'],
   bytea: ['text'],
-  time: ['text'],
+  time: ['text', 'interval'],
+  interval: ['time', 'text'],
   date: ['timestamp'],
   timestamp: ['date'],
   jsonb: ['text'],
@@ -219,20 +237,23 @@ class Writer {
         : arg === 'anyenum'
           ? 'mood'
           : arg === 'anynonarray'
-            ? this.#draw.of(['int4', 'numeric', 'bool', 'date', 'float8', 'uuid', 'jsonb'])
+            ? this.#draw.of(['int4', 'numeric', 'bool', 'date', 'float8', 'uuid', 'jsonb', 'interval'])
             : isType(arg)
               ? arg
               : 'text',
     );
     const texts = types.map((arg) => this.write(arg, depth - 1));
+    // Beside a timestamptz only what no zone decides.
+    const zoned = types.includes('timestamptz') ? types.indexOf('interval') : -1;
+    if (zoned !== -1 && this.#draw.int(8) > 0)
+      texts[zoned] = this.#draw.of(["interval '36 hours'", "'-00:00:01.5'"]);
     if (isOperator) return texts.length === 1 ? `(${name} ${texts[0]!})` : `(${texts.join(` ${name} `)})`;
     return this.#function(name, types, texts);
   }
 
   #function(name: string, types: readonly Type[], texts: readonly string[]): string {
     const { of } = this.#draw;
-    if (name === 'extract')
-      return `extract(${of(types[1] === 'date' ? FIELDS : types[1] === 'time' ? TIME_FIELDS : CLOCK_FIELDS)} from ${texts[1]!})`;
+    if (name === 'extract') return `extract(${of(FIELDS_OF[types[1]!] ?? CLOCK_FIELDS)} from ${texts[1]!})`;
     if (name === 'date_trunc')
       return `date_trunc('${of(UNITS)}', ${texts[1]!}${texts.length === 3 ? ", 'UTC'" : ''})`;
     if (name === 'timezone') return `(${texts[1]!} at time zone 'UTC')`;
@@ -379,6 +400,10 @@ export const NASTY: Readonly<Record<Column, readonly (string | null)[]>> = {
   ],
   c_bytea: [null, '\\x', '\\x00', '\\x00ff', '\\x61', '\\xff', '\\x6162'],
   c_time: [null, '00:00:00', '24:00:00', '12:34:56.789', '23:59:59.999999', '13:00:00'],
+  c_interval: [
+    null, 'PT0S', 'P1D', 'P30D', 'P1M', 'PT24H', 'P-1D', 'P1Y2M-3DT4H-5M6.789S', 'P-1Y-2M3DT-4H-5M-6.7S', 'PT0.000001S', 'P1M-30D', 'P100Y',
+    'P178956970Y7M', 'P-178956970Y-8M', 'P2147483647D', 'PT2147483647H', 'PT1H30M', 'P1234Y11M', 'infinity', '-infinity',
+  ], // prettier-ignore
   c_date: [
     null,
     '2020-02-29',

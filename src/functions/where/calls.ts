@@ -15,7 +15,7 @@ import { coerce, collationOf, describeType, nodeOf, nullOf } from './coercion.ts
 import { nearestName, didYouMean } from '../../core/nearest-name.ts';
 import { WhereRefusal } from './fault.ts';
 import { isKnown, strict, type Evaluate, type Node } from './node.ts';
-import { CONSTANT_ARGUMENTS } from './operations/dates.ts';
+import { CONSTANT_ARGUMENTS } from './operations/constants.ts';
 import type { Operation } from './operations/operation.ts';
 import { operandOf, type ResolvedChoice } from './resolved-choice.ts';
 import { BYTE_CASE_OPERATIONS, operationOf, UNKNOWN_TEXTS } from './operations/table.ts';
@@ -119,10 +119,10 @@ function notListed({ args }: Candidate, what: string, at: number): WhereRefusal 
 }
 
 function checkConstants({ signature }: Candidate, args: readonly Node[]): void {
-  for (const { index, what, isKnown: isKnownText } of CONSTANT_ARGUMENTS[signature] ?? []) {
+  for (const { index, wanted, isKnown: isWanted } of CONSTANT_ARGUMENTS[signature] ?? []) {
     const { constant, at } = args[index]!;
-    if (typeof constant !== 'string' || !isKnownText(constant))
-      throw new WhereRefusal(`${what} that a filter knows must stand here, as a constant`, at);
+    if (constant === undefined || constant === null || !isWanted(constant))
+      throw new WhereRefusal(wanted, at);
   }
 }
 

@@ -126,7 +126,7 @@ function castByRule(node: Node, target: SqlType, at: number, context: Coercing):
   );
 }
 
-const SESSION_CASTS: ReadonlySet<SqlType> = new Set(['date', 'time', 'timestamp', 'timestamptz']);
+const SESSION_CASTS: ReadonlySet<SqlType> = new Set(['date', 'time', 'interval', 'timestamp', 'timestamptz']);
 
 function hintOf(source: SqlType, target: SqlType): string {
   const zoned = source === 'timestamptz' || target === 'timestamptz';
@@ -189,6 +189,8 @@ function isJson(text: string): boolean {
 const FORMS: Readonly<Record<string, string>> = {
   date: "'2026-01-31'",
   time: "'13:45:00'",
+  interval:
+    "'1 day 02:03:04' (behind a negative number each with its sign: '-1 day +02:03:04') or 'P1DT2H3M4S'",
   timestamp: "'2026-01-31 13:45:00'",
   timestamptz: "with its offset, '2026-01-31 13:45:00+00'",
 };

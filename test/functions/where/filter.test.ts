@@ -257,6 +257,17 @@ test.each([
   ["lowr(status) = 'a'", 'did you mean "lower"?'],
   ['meta.actoin = 1', 'did you mean "action"?'],
   ["day > '2026-02-30'", '22008'],
+  [
+    "at + interval '1 day' > '2026-01-01 00:00:00Z'",
+    "interval '1 day' > '2026-01-01 00:00:00Z' | an interval of hours, minutes and seconds only",
+  ],
+  ["at - meta.commit_timestamp > '-1 day 02:00'", "with its sign: '-1 day +02:03:04'"],
+  ["at - meta.commit_timestamp > '1 fortnight'", "'1 day 02:03:04'"],
+  ["at - meta.commit_timestamp > '1.5 days'", "'P1DT2H3M4S'"],
+  ["interval '99999999999 days' is null", '22015'],
+  ["status::interval > '1 day'", 'depends on the session'],
+  ["interval '1' day is null", "'1 day 02:03:04'"],
+  ['extract(week from at - meta.commit_timestamp) = 1', 'a field of an interval'],
 ])('%s is refused, and told what cures it', (text, told) => {
   expect(refusal(text)).toContain(told);
 });
@@ -266,6 +277,21 @@ test('times are judged with a zone that is written', () => {
     verdict("(at at time zone 'UTC')::date = day and extract(hour from at at time zone 'UTC') = 0"),
   ).toBe('pass');
   expect(verdict("date_trunc('day', at, 'UTC') = '2026-01-01 00:00:00+00'")).toBe('pass');
+});
+
+test('a time is compared with the time of the change by an interval between them', () => {
+  const said = (text: string) => verdict(text);
+  expect(
+    said("meta.commit_timestamp - at < '1 hour' and at > meta.commit_timestamp - interval '24 hours'"),
+  ).toBe('pass');
+  expect(said("day + interval '1 month' = '2026-02-01'")).toBe('pass');
+  expect(said("interval '1 month' = '30 days' and 'P1M'::interval = interval '29 days 24:00'")).toBe('pass');
+  expect(
+    said("interval '1 day' * 1.5 = '36 hours' and extract(epoch from interval '1 day -1:30') = 81000"),
+  ).toBe('pass');
+  expect(said("(at at time zone 'UTC') + interval '1 day' > '2026-01-02' or interval '1 day' is null")).toBe(
+    'drop',
+  );
 });
 
 test('texts are compared by bytes under the collation that says so, and cannot be judged where it is not known', () => {

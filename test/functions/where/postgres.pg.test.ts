@@ -32,6 +32,8 @@ const CHANGE = {
 
 /** Before it numeric has no infinity, and `extract` answers a float8. */
 const NUMERIC_INFINITY = 140_000;
+/** Before it no interval is infinite. */
+const INTERVAL_INFINITY = 170_000;
 /** Of this major version is what the code has of the catalog. */
 const CATALOG_VERSION = 180_000;
 
@@ -92,6 +94,10 @@ async function fillRows(): Promise<void> {
   const most = Math.max(...columns.map((column) => NASTY[column].length));
   for (let i = 0; i < most; i++)
     values[i] = columns.map((column) => NASTY[column][i % NASTY[column].length]!);
+  const infiniteInterval = columns.indexOf('c_interval');
+  if (version < INTERVAL_INFINITY)
+    for (const row of values)
+      if (row[infiniteInterval]?.endsWith('infinity') === true) row[infiniteInterval] = null;
   const marks = columns.map((_, i) => `$${i + 2}`).join(',');
   for (const [id, row] of values.entries())
     await client.query(`insert into rows values ($1, ${marks})`, [id, ...row]);
@@ -128,6 +134,9 @@ async function readRelation(): Promise<Relation> {
   };
 }
 
+/** The result depends on the server's version. */
+const OF_A_VERSION = '0A000';
+
 /** `refused`: we do not take it. `absent`: the answer is the server's own. */
 function judged(expression: string): (newRow: number, oldRow: number) => string {
   const filter = compileFilter(parse(`not (${expression}) is true`), relation);
@@ -142,7 +151,8 @@ function judged(expression: string): (newRow: number, oldRow: number) => string 
       if (verdict === 'pass') return 'null';
       return filter.judge(event, CHANGE) === 'pass' ? 'f' : 't';
     } catch (error) {
-      if (error instanceof EvaluationError) return error.sqlState;
+      if (error instanceof EvaluationError)
+        return error.sqlState === OF_A_VERSION ? 'absent' : error.sqlState;
       throw error;
     }
   };
@@ -202,6 +212,8 @@ test(
         const agrees =
           ours === theirs ||
           ours === 'absent' ||
+          // An infinite literal, which the server does not take.
+          (version < INTERVAL_INFINITY && theirs === '22007' && expression.includes('infinity')) ||
           (isError(ours) && isError(theirs) && !theirs.startsWith('42'));
         if (!agrees)
           differences.push(`ours ${ours}, theirs ${theirs}: ${expression} (new ${newRow}, old ${oldRow})`);

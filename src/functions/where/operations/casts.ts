@@ -1,5 +1,7 @@
 // Casts among the types of a filter, and what a type's modifier (`numeric(10,2)`, `char(3)`) does to a value. Pure.
+import type { Interval } from '../../../core/interval.ts';
 import { castContext, categoryOf, elementOf, isEnum, type SqlType } from '../catalog/types.ts';
+import { timeOf } from '../values/calendar.ts';
 import { conversionOf, INTEGER_RANGES, MAX_INT8, MIN_INT8 } from '../values/conversions.ts';
 import { dateToTimestamp, isForever, checkedTimestamp, timestampToDate } from '../values/dates.ts';
 import { EvaluationError, malformedText, outOfRange } from '../values/failure.ts';
@@ -100,6 +102,8 @@ const OWN_CASTS: Readonly<Record<string, Cast>> = {
   'bpchar::text': (value) => withoutBlanks(value as string),
   'bpchar::varchar': (value) => withoutBlanks(value as string),
   'date::timestamp': (value) => dateToTimestamp(value as number),
+  'time::interval': (value) => ({ months: 0, days: 0, us: BigInt(value as number) }),
+  'interval::time': (value) => timeOf(value as Interval),
   'timestamp::date': (value) => timestampToDate(value as bigint),
   'json::jsonb': (value) => documentOf(value as string),
   'jsonb::json': (value) => formatJsonb(value as Jsonb),
@@ -112,7 +116,14 @@ function documentOf(text: string): Jsonb {
 }
 
 /** What a text means as a date depends on the session that reads it: only constants are read, once. */
-const SESSION_TYPES: ReadonlySet<SqlType> = new Set(['date', 'time', 'timestamp', 'timestamptz', 'json']);
+const SESSION_TYPES: ReadonlySet<SqlType> = new Set([
+  'date',
+  'time',
+  'interval',
+  'timestamp',
+  'timestamptz',
+  'json',
+]);
 
 /** Undefined: there is no such cast in a filter. `context`: written out, or made by Postgres. */
 export function castOf(source: SqlType, target: SqlType): Cast | undefined {

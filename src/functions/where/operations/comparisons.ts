@@ -1,8 +1,10 @@
 // `=`, `<>`, `<`, `<=`, `>`, `>=` of each pair of types, and the equality of elements. Pure.
+import type { Interval } from '../../../core/interval.ts';
 import { elementOf, isEnum, type SqlType } from '../catalog/types.ts';
 import { containsArray, equalArrays, overlapArrays } from '../values/arrays.ts';
 import { compareDateWithTimestamp } from '../values/dates.ts';
 import { compareFloats } from '../values/floats.ts';
+import { compareIntervals } from '../values/intervals.ts';
 import { compareJsonb, type Jsonb } from '../values/jsonb.ts';
 import { compareNumerics, type Numeric } from '../values/numeric.ts';
 import { compareUtf8, withoutBlanks } from '../values/texts.ts';
@@ -31,6 +33,7 @@ export const COMPARISONS: Readonly<Record<string, Compare>> = {
   bytea: natural,
   date: natural,
   time: natural,
+  interval: (a, b) => compareIntervals(a as Interval, b as Interval),
   timestamp: natural,
   timestamptz: natural,
   jsonb: (a, b) => compareJsonb(a as Jsonb, b as Jsonb),
@@ -88,6 +91,7 @@ export const comparisons: Operations = Object.fromEntries([
     'bytea',
     'date',
     'time',
+    'interval',
     'timestamp',
     'timestamptz',
     'jsonb',

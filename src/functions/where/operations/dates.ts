@@ -1,16 +1,7 @@
 // Functions of dates and timestamps. The field that is wanted is a constant, known when the filter is compiled. Pure.
 // https://www.postgresql.org/docs/current/functions-datetime.html
-import {
-  extractFromDate,
-  extractFromTimestamp,
-  FOREVER,
-  isDateField,
-  isTimestampField,
-  isTruncation,
-  NEVER,
-  truncateTimestamp,
-} from '../values/dates.ts';
-import { extractFromTime, isTimeField } from '../values/times.ts';
+import { extractFromDate, extractFromTimestamp, FOREVER, NEVER, truncateTimestamp } from '../values/dates.ts';
+import { extractFromTime } from '../values/times.ts';
 import { operation, type Operations } from './operation.ts';
 
 const isFinite = (us: bigint): boolean => us !== FOREVER && us !== NEVER;
@@ -32,36 +23,4 @@ export const dates: Operations = {
   'isfinite date': operation((days: number) => Number.isFinite(days)),
   'isfinite timestamp': operation(isFinite),
   'isfinite timestamptz': operation(isFinite),
-};
-
-const isUtc = (text: string): boolean => /^(?:utc|etc\/utc)$/i.test(text);
-
-/**
- * Arguments that must be constants of a few: by signature, at which place, and which. What a zone other than UTC means depends on the
- * server's own table of zones.
- */
-export const CONSTANT_ARGUMENTS: Readonly<
-  Record<
-    string,
-    readonly { readonly index: number; readonly what: string; readonly isKnown: (text: string) => boolean }[]
-  >
-> = {
-  'extract text date': [
-    { index: 0, what: 'a field of a date', isKnown: (text) => isDateField(text.toLowerCase()) },
-  ],
-  'extract text time': [
-    { index: 0, what: 'a field of a time', isKnown: (text) => isTimeField(text.toLowerCase()) },
-  ],
-  'extract text timestamp': [
-    { index: 0, what: 'a field of a timestamp', isKnown: (text) => isTimestampField(text.toLowerCase()) },
-  ],
-  'date_trunc text timestamp': [
-    { index: 0, what: 'a unit', isKnown: (text) => isTruncation(text.toLowerCase()) },
-  ],
-  'date_trunc text timestamptz text': [
-    { index: 0, what: 'a unit', isKnown: (text) => isTruncation(text.toLowerCase()) },
-    { index: 2, what: "the zone 'UTC'", isKnown: isUtc },
-  ],
-  'timezone text timestamptz': [{ index: 0, what: "the zone 'UTC'", isKnown: isUtc }],
-  'timezone text timestamp': [{ index: 0, what: "the zone 'UTC'", isKnown: isUtc }],
 };

@@ -9,10 +9,18 @@ import { castOf } from './casts.ts';
 import { arrayOperation, comparisons, enumComparison, isComparison } from './comparisons.ts';
 import { dates } from './dates.ts';
 import { documents } from './documents.ts';
+import { intervals } from './intervals.ts';
 import { operation, type Operation, type Operations } from './operation.ts';
 import { texts } from './texts.ts';
 
-const OPERATIONS: Operations = { ...comparisons, ...arithmetic, ...texts, ...documents, ...dates };
+const OPERATIONS: Operations = {
+  ...comparisons,
+  ...arithmetic,
+  ...texts,
+  ...documents,
+  ...dates,
+  ...intervals,
+};
 
 /** Labels by enum type, in their order; undefined: not known. */
 export type EnumLabels = (type: SqlType) => readonly string[] | undefined;

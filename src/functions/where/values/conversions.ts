@@ -1,10 +1,12 @@
 // Values from the text that Postgres writes, and back: by type, as the server's own input and output functions do it. Pure.
+import type { Interval } from '../../../core/interval.ts';
 import { elementOf, isEnum, type SqlType } from '../catalog/types.ts';
 import { formatArray, parseArray } from './arrays.ts';
 import { formatBytes, parseBytes } from './bytes.ts';
 import { formatDate, formatTimestamp, parseDate, parseTimestamp } from './dates.ts';
 import { malformedText, outOfRange } from './failure.ts';
 import { formatFloat4, formatFloat8, parseFloat4, parseFloat8 } from './floats.ts';
+import { formatInterval, parseInterval } from './intervals.ts';
 import { formatJsonb, parseJsonb, type Jsonb } from './jsonb.ts';
 import { formatNumeric, parseNumeric, trimSpace, type Numeric } from './numeric.ts';
 import { formatTime, parseTime } from './times.ts';
@@ -80,6 +82,7 @@ const CONVERSIONS: Readonly<Record<string, Conversion>> = {
   bytea: { parse: parseBytes, format: (value) => formatBytes(value as string) },
   date: { parse: (text) => orMalformed(parseDate(text)), format: (value) => formatDate(value as number) },
   time: { parse: (text) => orMalformed(parseTime(text)), format: (value) => formatTime(value as number) },
+  interval: { parse: parseInterval, format: (value) => formatInterval(value as Interval) },
   timestamp: {
     parse: (text) => orMalformed(parseTimestamp(text, 'without')),
     format: (value) => formatTimestamp(value as bigint, ''),

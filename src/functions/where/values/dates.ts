@@ -24,7 +24,7 @@ const END_US = 9_223_371_331_200_000_000n;
 export const UNIX_EPOCH_US = -10_957n * DAY_US;
 
 /** Proleptic Gregorian, the year 0 being 1 BC. Howard Hinnant's days_from_civil. https://howardhinnant.github.io/date_algorithms.html */
-function daysFromCivil(year: number, month: number, day: number): number {
+export function daysFromCivil(year: number, month: number, day: number): number {
   const shifted = month <= 2 ? year - 1 : year;
   const era = Math.floor(shifted / 400);
   const yearOfEra = shifted - era * 400;

@@ -8,6 +8,7 @@ const MEANINGS = {
   '22011': 'a length is negative',
   '2200D': 'the escape is not one character',
   '22019': 'the escape is not one character',
+  '22015': 'a part of an interval is out of range',
   '22023': 'an argument has a value that the function does not take',
   '22025': 'a pattern ends with its escape character',
   '22P02': 'a text is not of the type that it is cast to',
@@ -30,4 +31,6 @@ export class EvaluationError extends Error {
 
 export const outOfRange = (): EvaluationError => new EvaluationError('22003');
 export const divisionByZero = (): EvaluationError => new EvaluationError('22012');
+/** A value on one version of the server, and an error on another. */
+export const ofNewerServer = (): EvaluationError => new EvaluationError('0A000');
 export const malformedText = (): EvaluationError => new EvaluationError('22P02');

@@ -77,6 +77,7 @@ function isPlain(syntax: unknown): boolean {
  */
 const isImmutable = ({ kind, name, operands, args }: ResolvedChoice): boolean =>
   !(kind === 'function' && name === 'date_trunc' && args.includes('timestamptz')) &&
+  !(args.includes('timestamptz') && args.includes('interval')) &&
   !(name === '||' && args.some((type) => type !== 'text')) &&
   operands.every(({ type }, i) => type === args[i] || elementOf(type) === undefined);
 

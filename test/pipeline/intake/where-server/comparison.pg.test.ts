@@ -70,8 +70,11 @@ function expressionsOf(signature: string): string[] {
       ? [CONSTANTS[`${name} text`]!]
       : columnsOf(type),
   );
-  if (name === 'extract' && types[1] === 'time') args[0] = ["'hour'"];
+  if (name === 'extract' && ['time', 'interval'].includes(types[1]!)) args[0] = ["'hour'"];
   if (name === 'date_trunc' && types.length === 3) args[2] = ["'UTC'"];
+  // Beside a timestamptz only what no zone decides.
+  if (types.includes('timestamptz') && types.includes('interval'))
+    args[types.indexOf('interval')] = ["interval '36 hours'"];
   const longest = Math.max(...args.map((columns) => columns.length));
   return Array.from({ length: longest }, (_, i) => {
     const chosen = args.map((columns) => columns[i % columns.length]!);

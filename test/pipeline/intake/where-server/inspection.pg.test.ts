@@ -142,6 +142,7 @@ test(
       `amount between 1 and 5 and at > '2026-01-01 00:00:00Z' and not (id = 1)`,
       `coalesce(status, 'x') is distinct from 'y' and case when id > 1 then true else amount / 2 > 1 end`,
       `doc ->> 'a' = 'b' and doc @> '{"a": 1}' and 'x' = any (tags) and tags @> '{a}'`,
+      `at - '2026-01-01 00:00:00Z' > '1 day' and (at at time zone 'UTC') + interval '1 month' > '2026-01-01'`,
       `code < 'b' and md5(status) <> 'x' and length(name) + 1 > 2 and extract(year from at at time zone 'UTC') > 2000`,
       `nullif(status, 'x') = 'y' and id % 2 = 0 and round(amount) > 1 and status || 'x' <> 'y'`,
     ];
@@ -170,6 +171,7 @@ test(
       'new.id > old.id',
       "status || id = 'x'",
       'id::text = status',
+      "at + interval '1 hour' > '2026-01-01 00:00:00Z'",
     ])
       expect([text, await advised('Orders', [text])]).toEqual([text, undefined]);
     // A column outside the replica identity would make the application's UPDATE fail.
