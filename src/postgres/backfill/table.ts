@@ -7,8 +7,11 @@ import { readLineages } from '../lineage.ts';
 import { FIRST_OWN_OID, shapeVersions } from '../shapes/sql.ts';
 import { CHECKS_GENERATED, HAS_ROW_FILTERS } from '../versions.ts';
 
-/** A column to read by, in the order of its index. `type`: as SQL writes it, below any domain. */
-export type KeyColumn = { readonly name: string; readonly type: string };
+/**
+ * A column to read by, in the order of its index. `type`: as SQL writes it, below any domain. `operators`: the schema, as SQL writes it,
+ * of the operators that order it; undefined: pg_catalog.
+ */
+export type KeyColumn = { readonly name: string; readonly type: string; readonly operators?: string };
 
 export type BackfillTable = {
   readonly oid: number;
@@ -88,23 +91,30 @@ type PublishedRow = {
   readonly columns: RawRelation['columns'] | null;
 };
 
+/** https://www.postgresql.org/docs/current/xindex.html#XINDEX-STRATEGIES */
+const GREATER = 5;
+
 /**
  * An index that orders all rows, in the way that its columns' types are ordered: the one that old rows in the stream are known by, else the
- * primary key, else the shortest.
+ * primary key, else the shortest. From Postgres 18 on a column that is NOT NULL may have NULLs all the same, where that is NOT VALID.
+ * https://www.postgresql.org/docs/18/sql-altertable.html#SQL-ALTERTABLE-DESC-ADD-TABLE-CONSTRAINT
  */
 const KEY = `(
-  select json_agg(json_build_object('name', a.attname, 'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname)) order by k.place)
+  select json_agg(json_strip_nulls(json_build_object('name', a.attname, 'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname),
+    'operators', nullif(quote_ident(ordering.nspname), 'pg_catalog'))) order by k.place)
   from (
-    select i.indkey::int2[] as attnums, i.indnkeyatts from pg_index i join pg_class x on x.oid = i.indexrelid
+    select i.indkey::int2[] as attnums, i.indclass::oid[] as opclasses, i.indnkeyatts from pg_index i join pg_class x on x.oid = i.indexrelid
     where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
       and not exists (
         select from unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[]) with ordinality u (attnum, opclass, colloid, place)
         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = u.attnum
         join pg_opclass o on o.oid = u.opclass
-        where u.place <= i.indnkeyatts and not (a.attnotnull and o.opcdefault and u.colloid = a.attcollation))
+        where u.place <= i.indnkeyatts and (not (a.attnotnull and o.opcdefault and u.colloid = a.attcollation)
+          or exists (select from pg_constraint n where n.conrelid = a.attrelid and n.contype = 'n' and n.conkey = array[a.attnum]
+            and not n.convalidated)))
     order by i.indisreplident desc, i.indisprimary desc, i.indnkeyatts, i.indexrelid limit 1
   ) best
-  cross join unnest(best.attnums) with ordinality k (attnum, place)
+  cross join unnest(best.attnums, best.opclasses) with ordinality k (attnum, opclass, place)
   join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
   cross join lateral (
     with recursive down (oid) as (
@@ -113,6 +123,13 @@ const KEY = `(
     select down.oid from down join pg_type d on d.oid = down.oid and d.typtype <> 'd'
   ) base
   join pg_type t on t.oid = base.oid join pg_namespace tn on tn.oid = t.typnamespace
+  left join lateral (
+    select n.nspname from pg_opclass c join pg_amop m on m.amopfamily = c.opcfamily and m.amoplefttype = c.opcintype
+      and m.amoprighttype = c.opcintype and m.amopstrategy = ${GREATER}
+    join pg_am am on am.oid = m.amopmethod and am.amname = 'btree'
+    join pg_operator o on o.oid = m.amopopr join pg_namespace n on n.oid = o.oprnamespace
+    where c.oid = k.opclass
+  ) ordering on true
   where k.place <= best.indnkeyatts)`;
 
 const IDENTITIES: Readonly<Record<string, ReplicaIdentity>> = {

@@ -85,6 +85,18 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
       'create type pair as (a int, b text)',
     ],
     [
+      'a type of an extension that is like text, in an order of its own',
+      'k citext',
+      [`'a'`, `'B'`, `'c'`, `'D'`, `'_'`, `'aB'`],
+      'create extension citext schema public',
+    ],
+    [
+      'a type of an extension that is like nothing else, in another schema',
+      'k s.ltree',
+      [`'b'`, `'a.b'`, `'a'`, `'a.B'`],
+      'create schema s; create extension ltree schema s',
+    ],
+    [
       'a domain over a domain, with a rule that old rows break',
       'k strict',
       ['1', '5'],
@@ -99,6 +111,25 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     expect(table.key).toHaveLength(1);
     const inOrder = await reading.client.query<{ v: string }>('select v from public.t order by k');
     expect(rows.map(({ v }) => v)).toEqual(inOrder.rows.map(({ v }) => v));
+  });
+
+  test('a key whose columns are ordered by operators of several schemas, also where its rows are read once more', async () => {
+    await sql(`create extension citext schema public; create table t (v text, n int, k citext, m int, primary key (n, k, m));
+      insert into t select n || k || m, n, k, m from generate_series(1, 2) n, unnest(array['a', 'B', 'c', 'D']) k, generate_series(1, 2) m`);
+    const { rows, table } = await readAll('t', ROW_BY_ROW);
+    const inOrder = (await sql('select v from t order by n, k, m')).rows as { v: string }[];
+    expect(rows.map(({ v }) => v)).toEqual(inOrder.map(({ v }) => v));
+    const again: ChunkCursor = {
+      by: 'rows',
+      keys: [
+        ['2', 'B', '1'],
+        ['1', 'd', '2'],
+        ['3', 'B', '1'],
+      ],
+    };
+    const outcome = await reading.reader(table).read(again, AbortSignal.timeout(60_000));
+    if (outcome.kind !== 'chunk') throw new Error(outcome.kind);
+    expect(rowsOf(outcome.chunk, table).map(({ v }) => v)).toEqual(['1D2', '2B1']);
   });
 
   test('a key of several columns of mixed types, not in the order of the columns, with quoted names in a quoted schema (C205)', async () => {
@@ -148,6 +179,20 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     expect((await reading.table('t')).key).toEqual([]);
     await sql('create unique index on t (a) include (b)');
     expect((await reading.table('t')).key).toEqual([{ name: 'a', type: 'pg_catalog.int4' }]);
+  });
+
+  test('an index over a column that may have NULLs in spite of its NOT NULL is none to read by', async ({
+    skip,
+  }) => {
+    if ((await serverVersion(database.client)) < 180_000) return skip('NOT NULL has no NOT VALID');
+    await sql('create table t (v text, k int unique)');
+    await sql(
+      `insert into t values ('1', 1), ('none', null), ('2', 2); alter table t add constraint filled not null k not valid`,
+    );
+    const { rows } = await readAll('t', ROW_BY_ROW);
+    expect(rows.map(({ v }) => v)).toEqual(['1', 'none', '2']);
+    await sql('truncate t; alter table t validate constraint filled');
+    expect((await reading.table('t')).key).toEqual([{ name: 'k', type: 'pg_catalog.int4' }]);
   });
 
   test('the key that the stream tells old rows by is the one to read by', async () => {
