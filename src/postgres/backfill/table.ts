@@ -181,6 +181,10 @@ export async function readBackfillTable(
   };
 }
 
+/** A publication of the table's whole schema lets every row through, whatever its own entry says: pgoutput_row_filter_init. */
+const FILTER = `case when not exists (select from pg_publication_namespace s where s.pnpubid = p.oid and s.pnnspid = c.relnamespace)
+  then pg_get_expr(r.prqual, c.oid) end`;
+
 /**
  * The columns that are sent, as pgoutput chooses them: those of the publication's list, else all. Generated ones up to Postgres 17
  * never, then stored ones where the list names them, or where there is no list and the publication has them sent.
@@ -197,10 +201,10 @@ async function readPublished(
       : '';
   const { rows } = await client.query<PublishedRow>(
     `select n.nspname as schema, c.relname as table, c.relreplident as identity,
-       ${serverVersion >= HAS_ROW_FILTERS ? 'pg_get_expr(r.prqual, c.oid)' : 'null::text'} as filter,
+       ${serverVersion >= HAS_ROW_FILTERS ? FILTER : 'null::text'} as filter,
        (select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8, 'typeModifier', a.atttypmod,
             'identity', case c.relreplident when 'f' then true when 'n' then false else a.attnum = any (coalesce(
-              (select i.indkey::int2[] from pg_index i where i.indrelid = c.oid and i.indisvalid
+              (select (i.indkey::int2[])[0:i.indnkeyatts - 1] from pg_index i where i.indrelid = c.oid and i.indisvalid and i.indimmediate
                 and case c.relreplident when 'i' then i.indisreplident else i.indisprimary end), '{}')) end) order by a.attnum)
         from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
           and (a.attgenerated = '' ${stored})

@@ -1,5 +1,7 @@
 // Chunks of real tables: every row once whatever the key is, and of each what the stream would send.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { PGOUTPUT } from '../../../src/pgoutput/bytes.ts';
+import { decodeRelation } from '../../../src/pgoutput/messages.ts';
 import type { ChunkCursor } from '../../../src/postgres/backfill/chunk-sql.ts';
 import { leavesOf, readBackfillTable } from '../../../src/postgres/backfill/table.ts';
 import { openReading, readChunks, rowsOf, type TestReading } from '../../support/backfill.ts';
@@ -307,6 +309,48 @@ describe('a chunk reads what the stream would send', () => {
     // A chunk is a range of the key, whatever of it is wanted.
     expect(filtered.map(({ scanned }) => scanned)).toEqual([...Array.from({ length: 11 }, () => 9), 1]);
     await chosen.close();
+  });
+
+  test('no filter where the publication carries the whole schema of the table, as the stream knows none then', async ({
+    skip,
+  }) => {
+    if ((await serverVersion(database.client)) < 150_000) return skip('publications have no schemas');
+    await sql('create table t (id int primary key); insert into t select generate_series(1, 10)');
+    await sql('create publication doubly for tables in schema public, table t where (id > 5)');
+    const doubly = await openReading(database, { publication: 'doubly' });
+    const table = await doubly.table('t');
+    expect((await readChunks(doubly.reader(table))).flatMap((chunk) => rowsOf(chunk, table))).toHaveLength(
+      10,
+    );
+    await doubly.close();
+    await sql('drop publication doubly');
+  });
+
+  test.each([
+    ['create table t (v int, id int primary key)', [false, true]],
+    ['create table t (v int, id int primary key deferrable)', [false, false]],
+    ['create table t (v int, id int primary key); alter table t replica identity nothing', [false, false]],
+    [
+      'create table t (v int, id int primary key deferrable); alter table t replica identity full',
+      [true, true],
+    ],
+    [
+      'create table t (v int not null, id int primary key); create unique index u on t (v) include (id); alter table t replica identity using index u',
+      [true, false],
+    ],
+  ])('columns are part of the identity where they are in the stream: %s', async (statements, identity) => {
+    await sql(statements);
+    const slot = `identity_${database.name}`;
+    await sql(`select pg_create_logical_replication_slot('${slot}', 'pgoutput', true)`);
+    await sql('insert into t values (1, 1)');
+    const { rows } = await database.client.query<{ data: Buffer }>(
+      `select data from pg_logical_slot_get_binary_changes('${slot}', null, null, 'proto_version', '1', 'publication_names', 'everything')`,
+    );
+    await sql(`select pg_drop_replication_slot('${slot}')`);
+    const relation = rows.map(({ data }) => data).find((data) => data[0] === PGOUTPUT.relation)!;
+    const streamed = decodeRelation(relation, 0, relation.length);
+    expect((await reading.table('t')).relation).toEqual(streamed);
+    expect(streamed.columns.map((column) => column.identity)).toEqual(identity);
   });
 
   test('partitions are read one by one, under the name that the publication gives their rows', async () => {
