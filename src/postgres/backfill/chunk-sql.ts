@@ -4,6 +4,7 @@
 // read the rest of the table for each chunk.
 import { escapeIdentifier, escapeLiteral } from 'pg';
 import { WAL_END } from '../preflight/slot.ts';
+import { compared, isAmong, keyColumns, rowColumn } from './key-order.ts';
 import { versionOf, type BackfillTable } from './table.ts';
 
 /** Behind which row the next chunk begins. Undefined: at the table's beginning. */
@@ -39,17 +40,15 @@ const SCANS_PLACES = 140_000;
 const name = (table: BackfillTable): string =>
   `${escapeIdentifier(table.schema)}.${escapeIdentifier(table.table)}`;
 
-const column = (of: string): string => `r.${escapeIdentifier(of)}`;
-
 /** What is copied out. */
 export function chunkStatement(request: ChunkRequest, serverVersion: number): ChunkStatement {
   const { table, where } = request;
   const conditions = [table.filter, where].filter((condition) => condition !== undefined);
   const isJudged = conditions.length > 0;
-  const known = table.key.length === 0 ? ['r.ctid'] : table.key.map((key) => column(key.name));
+  const known = table.key.length === 0 ? ['r.ctid'] : table.key.map((key) => rowColumn(key.name));
   // What is not wanted is not sent: only how far the chunk goes.
   const columns = table.relation.columns.map((one) =>
-    isJudged ? `case when tailrace_judged.wanted then ${column(one.name)} end` : column(one.name),
+    isJudged ? `case when tailrace_judged.wanted then ${rowColumn(one.name)} end` : rowColumn(one.name),
   );
   const selected = [...(isJudged ? ['tailrace_judged.wanted'] : []), ...known, ...columns].join(', ');
   // Evaluated once a row, and not once a column.
@@ -72,16 +71,13 @@ const SYSTEM_COLUMNS = ['tableoid', 'ctid', 'xmin', 'cmin', 'xmax', 'cmax']
 
 function byKey({ table, cursor, size, where }: ChunkRequest): Range {
   const all = `select r.*${where === undefined ? '' : SYSTEM_COLUMNS} from only ${name(table)} r`;
-  const key = table.key.map((one) => column(one.name)).join(', ');
-  const literals = (values: readonly string[]): string =>
-    `(${values.map((value, i) => `${escapeLiteral(value)}::${table.key[i]!.type}`).join(', ')})`;
-  const rest = ` order by ${key}`;
+  const order = ` order by ${keyColumns(table.key)}`;
   if (cursor?.by === 'rows') {
-    const chosen = cursor.keys.slice(0, ROWS_AT_ONCE).map(literals).join(', ');
-    return { from: `(${all} where (${key}) in (${chosen})) r`, rest };
+    const chosen = isAmong(table.key, cursor.keys.slice(0, ROWS_AT_ONCE));
+    return { from: `(${all} where ${chosen}) r`, rest: order };
   }
-  const after = cursor?.by === 'key' ? ` where (${key}) > ${literals(cursor.values)}` : '';
-  return { from: `(${all}${after} order by ${key} limit ${size}) r`, rest };
+  const after = cursor?.by === 'key' ? ` where ${compared(table.key, '>', cursor.values)}` : '';
+  return { from: `(${all}${after}${order} limit ${size}) r`, rest: order };
 }
 
 function byPages({ table, cursor, size }: ChunkRequest, serverVersion: number): Range {

@@ -7,8 +7,11 @@ import { readLineages } from '../lineage.ts';
 import { FIRST_OWN_OID, shapeVersions } from '../shapes/sql.ts';
 import { CHECKS_GENERATED, HAS_ROW_FILTERS } from '../versions.ts';
 
-/** A column to read by, in the order of its index. `type`: as SQL writes it, below any domain. */
-export type KeyColumn = { readonly name: string; readonly type: string };
+/**
+ * A column to read by, in the order of its index. `type`: as SQL writes it, below any domain. `operators`: the schema, as SQL writes it,
+ * of the operators that order it; undefined: pg_catalog.
+ */
+export type KeyColumn = { readonly name: string; readonly type: string; readonly operators?: string };
 
 export type BackfillTable = {
   readonly oid: number;
@@ -88,23 +91,30 @@ type PublishedRow = {
   readonly columns: RawRelation['columns'] | null;
 };
 
+/** https://www.postgresql.org/docs/current/xindex.html#XINDEX-STRATEGIES */
+const GREATER = 5;
+
 /**
  * An index that orders all rows, in the way that its columns' types are ordered: the one that old rows in the stream are known by, else the
- * primary key, else the shortest.
+ * primary key, else the shortest. From Postgres 18 on a column that is NOT NULL may have NULLs all the same, where that is NOT VALID.
+ * https://www.postgresql.org/docs/18/sql-altertable.html#SQL-ALTERTABLE-DESC-ADD-TABLE-CONSTRAINT
  */
 const KEY = `(
-  select json_agg(json_build_object('name', a.attname, 'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname)) order by k.place)
+  select json_agg(json_strip_nulls(json_build_object('name', a.attname, 'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname),
+    'operators', nullif(quote_ident(ordering.nspname), 'pg_catalog'))) order by k.place)
   from (
-    select i.indkey::int2[] as attnums, i.indnkeyatts from pg_index i join pg_class x on x.oid = i.indexrelid
+    select i.indkey::int2[] as attnums, i.indclass::oid[] as opclasses, i.indnkeyatts from pg_index i join pg_class x on x.oid = i.indexrelid
     where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
       and not exists (
         select from unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[]) with ordinality u (attnum, opclass, colloid, place)
         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = u.attnum
         join pg_opclass o on o.oid = u.opclass
-        where u.place <= i.indnkeyatts and not (a.attnotnull and o.opcdefault and u.colloid = a.attcollation))
+        where u.place <= i.indnkeyatts and (not (a.attnotnull and o.opcdefault and u.colloid = a.attcollation)
+          or exists (select from pg_constraint n where n.conrelid = a.attrelid and n.contype = 'n' and n.conkey = array[a.attnum]
+            and not n.convalidated)))
     order by i.indisreplident desc, i.indisprimary desc, i.indnkeyatts, i.indexrelid limit 1
   ) best
-  cross join unnest(best.attnums) with ordinality k (attnum, place)
+  cross join unnest(best.attnums, best.opclasses) with ordinality k (attnum, opclass, place)
   join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
   cross join lateral (
     with recursive down (oid) as (
@@ -113,6 +123,13 @@ const KEY = `(
     select down.oid from down join pg_type d on d.oid = down.oid and d.typtype <> 'd'
   ) base
   join pg_type t on t.oid = base.oid join pg_namespace tn on tn.oid = t.typnamespace
+  left join lateral (
+    select n.nspname from pg_opclass c join pg_amop m on m.amopfamily = c.opcfamily and m.amoplefttype = c.opcintype
+      and m.amoprighttype = c.opcintype and m.amopstrategy = ${GREATER}
+    join pg_am am on am.oid = m.amopmethod and am.amname = 'btree'
+    join pg_operator o on o.oid = m.amopopr join pg_namespace n on n.oid = o.oprnamespace
+    where c.oid = k.opclass
+  ) ordering on true
   where k.place <= best.indnkeyatts)`;
 
 const IDENTITIES: Readonly<Record<string, ReplicaIdentity>> = {
@@ -164,6 +181,10 @@ export async function readBackfillTable(
   };
 }
 
+/** A publication of the table's whole schema lets every row through, whatever its own entry says: pgoutput_row_filter_init. */
+const FILTER = `case when not exists (select from pg_publication_namespace s where s.pnpubid = p.oid and s.pnnspid = c.relnamespace)
+  then pg_get_expr(r.prqual, c.oid) end`;
+
 /**
  * The columns that are sent, as pgoutput chooses them: those of the publication's list, else all. Generated ones up to Postgres 17
  * never, then stored ones where the list names them, or where there is no list and the publication has them sent.
@@ -180,10 +201,10 @@ async function readPublished(
       : '';
   const { rows } = await client.query<PublishedRow>(
     `select n.nspname as schema, c.relname as table, c.relreplident as identity,
-       ${serverVersion >= HAS_ROW_FILTERS ? 'pg_get_expr(r.prqual, c.oid)' : 'null::text'} as filter,
+       ${serverVersion >= HAS_ROW_FILTERS ? FILTER : 'null::text'} as filter,
        (select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8, 'typeModifier', a.atttypmod,
             'identity', case c.relreplident when 'f' then true when 'n' then false else a.attnum = any (coalesce(
-              (select i.indkey::int2[] from pg_index i where i.indrelid = c.oid and i.indisvalid
+              (select (i.indkey::int2[])[0:i.indnkeyatts - 1] from pg_index i where i.indrelid = c.oid and i.indisvalid and i.indimmediate
                 and case c.relreplident when 'i' then i.indisreplident else i.indisprimary end), '{}')) end) order by a.attnum)
         from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
           and (a.attgenerated = '' ${stored})

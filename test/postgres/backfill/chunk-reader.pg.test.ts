@@ -1,5 +1,7 @@
 // Chunks of real tables: every row once whatever the key is, and of each what the stream would send.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { PGOUTPUT } from '../../../src/pgoutput/bytes.ts';
+import { decodeRelation } from '../../../src/pgoutput/messages.ts';
 import type { ChunkCursor } from '../../../src/postgres/backfill/chunk-sql.ts';
 import { leavesOf, readBackfillTable } from '../../../src/postgres/backfill/table.ts';
 import { openReading, readChunks, rowsOf, type TestReading } from '../../support/backfill.ts';
@@ -85,6 +87,18 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
       'create type pair as (a int, b text)',
     ],
     [
+      'a type of an extension that is like text, in an order of its own',
+      'k citext',
+      [`'a'`, `'B'`, `'c'`, `'D'`, `'_'`, `'aB'`],
+      'create extension citext schema public',
+    ],
+    [
+      'a type of an extension that is like nothing else, in another schema',
+      'k s.ltree',
+      [`'b'`, `'a.b'`, `'a'`, `'a.B'`],
+      'create schema s; create extension ltree schema s',
+    ],
+    [
       'a domain over a domain, with a rule that old rows break',
       'k strict',
       ['1', '5'],
@@ -99,6 +113,25 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     expect(table.key).toHaveLength(1);
     const inOrder = await reading.client.query<{ v: string }>('select v from public.t order by k');
     expect(rows.map(({ v }) => v)).toEqual(inOrder.rows.map(({ v }) => v));
+  });
+
+  test('a key whose columns are ordered by operators of several schemas, also where its rows are read once more', async () => {
+    await sql(`create extension citext schema public; create table t (v text, n int, k citext, m int, primary key (n, k, m));
+      insert into t select n || k || m, n, k, m from generate_series(1, 2) n, unnest(array['a', 'B', 'c', 'D']) k, generate_series(1, 2) m`);
+    const { rows, table } = await readAll('t', ROW_BY_ROW);
+    const inOrder = (await sql('select v from t order by n, k, m')).rows as { v: string }[];
+    expect(rows.map(({ v }) => v)).toEqual(inOrder.map(({ v }) => v));
+    const again: ChunkCursor = {
+      by: 'rows',
+      keys: [
+        ['2', 'B', '1'],
+        ['1', 'd', '2'],
+        ['3', 'B', '1'],
+      ],
+    };
+    const outcome = await reading.reader(table).read(again, AbortSignal.timeout(60_000));
+    if (outcome.kind !== 'chunk') throw new Error(outcome.kind);
+    expect(rowsOf(outcome.chunk, table).map(({ v }) => v)).toEqual(['1D2', '2B1']);
   });
 
   test('a key of several columns of mixed types, not in the order of the columns, with quoted names in a quoted schema (C205)', async () => {
@@ -148,6 +181,20 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     expect((await reading.table('t')).key).toEqual([]);
     await sql('create unique index on t (a) include (b)');
     expect((await reading.table('t')).key).toEqual([{ name: 'a', type: 'pg_catalog.int4' }]);
+  });
+
+  test('an index over a column that may have NULLs in spite of its NOT NULL is none to read by', async ({
+    skip,
+  }) => {
+    if ((await serverVersion(database.client)) < 180_000) return skip('NOT NULL has no NOT VALID');
+    await sql('create table t (v text, k int unique)');
+    await sql(
+      `insert into t values ('1', 1), ('none', null), ('2', 2); alter table t add constraint filled not null k not valid`,
+    );
+    const { rows } = await readAll('t', ROW_BY_ROW);
+    expect(rows.map(({ v }) => v)).toEqual(['1', 'none', '2']);
+    await sql('truncate t; alter table t validate constraint filled');
+    expect((await reading.table('t')).key).toEqual([{ name: 'k', type: 'pg_catalog.int4' }]);
   });
 
   test('the key that the stream tells old rows by is the one to read by', async () => {
@@ -262,6 +309,48 @@ describe('a chunk reads what the stream would send', () => {
     // A chunk is a range of the key, whatever of it is wanted.
     expect(filtered.map(({ scanned }) => scanned)).toEqual([...Array.from({ length: 11 }, () => 9), 1]);
     await chosen.close();
+  });
+
+  test('no filter where the publication carries the whole schema of the table, as the stream knows none then', async ({
+    skip,
+  }) => {
+    if ((await serverVersion(database.client)) < 150_000) return skip('publications have no schemas');
+    await sql('create table t (id int primary key); insert into t select generate_series(1, 10)');
+    await sql('create publication doubly for tables in schema public, table t where (id > 5)');
+    const doubly = await openReading(database, { publication: 'doubly' });
+    const table = await doubly.table('t');
+    expect((await readChunks(doubly.reader(table))).flatMap((chunk) => rowsOf(chunk, table))).toHaveLength(
+      10,
+    );
+    await doubly.close();
+    await sql('drop publication doubly');
+  });
+
+  test.each([
+    ['create table t (v int, id int primary key)', [false, true]],
+    ['create table t (v int, id int primary key deferrable)', [false, false]],
+    ['create table t (v int, id int primary key); alter table t replica identity nothing', [false, false]],
+    [
+      'create table t (v int, id int primary key deferrable); alter table t replica identity full',
+      [true, true],
+    ],
+    [
+      'create table t (v int not null, id int primary key); create unique index u on t (v) include (id); alter table t replica identity using index u',
+      [true, false],
+    ],
+  ])('columns are part of the identity where they are in the stream: %s', async (statements, identity) => {
+    await sql(statements);
+    const slot = `identity_${database.name}`;
+    await sql(`select pg_create_logical_replication_slot('${slot}', 'pgoutput', true)`);
+    await sql('insert into t values (1, 1)');
+    const { rows } = await database.client.query<{ data: Buffer }>(
+      `select data from pg_logical_slot_get_binary_changes('${slot}', null, null, 'proto_version', '1', 'publication_names', 'everything')`,
+    );
+    await sql(`select pg_drop_replication_slot('${slot}')`);
+    const relation = rows.map(({ data }) => data).find((data) => data[0] === PGOUTPUT.relation)!;
+    const streamed = decodeRelation(relation, 0, relation.length);
+    expect((await reading.table('t')).relation).toEqual(streamed);
+    expect(streamed.columns.map((column) => column.identity)).toEqual(identity);
   });
 
   test('partitions are read one by one, under the name that the publication gives their rows', async () => {
