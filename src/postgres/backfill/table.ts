@@ -7,8 +7,11 @@ import { readLineages } from '../lineage.ts';
 import { FIRST_OWN_OID, shapeVersions } from '../shapes/sql.ts';
 import { CHECKS_GENERATED, HAS_ROW_FILTERS } from '../versions.ts';
 
-/** A column to read by, in the order of its index. `type`: as SQL writes it, below any domain. */
-export type KeyColumn = { readonly name: string; readonly type: string };
+/**
+ * A column to read by, in the order of its index. `type`: as SQL writes it, below any domain; `collation`: the OID of what its texts are
+ * ordered by.
+ */
+export type KeyColumn = { readonly name: string; readonly type: string; readonly collation?: number };
 
 export type BackfillTable = {
   readonly oid: number;
@@ -93,7 +96,8 @@ type PublishedRow = {
  * primary key, else the shortest.
  */
 const KEY = `(
-  select json_agg(json_build_object('name', a.attname, 'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname)) order by k.place)
+  select json_strip_nulls(json_agg(json_build_object('name', a.attname, 'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname),
+    'collation', nullif(a.attcollation, 0)::int8) order by k.place))
   from (
     select i.indkey::int2[] as attnums, i.indnkeyatts from pg_index i join pg_class x on x.oid = i.indexrelid
     where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
