@@ -4,6 +4,7 @@
 // read the rest of the table for each chunk.
 import { escapeIdentifier, escapeLiteral } from 'pg';
 import { WAL_END } from '../preflight/slot.ts';
+import { keyLiteral } from './chunk-texts.ts';
 import { versionOf, type BackfillTable } from './table.ts';
 
 /** Behind which row the next chunk begins. Undefined: at the table's beginning. */
@@ -74,7 +75,7 @@ function byKey({ table, cursor, size, where }: ChunkRequest): Range {
   const all = `select r.*${where === undefined ? '' : SYSTEM_COLUMNS} from only ${name(table)} r`;
   const key = table.key.map((one) => column(one.name)).join(', ');
   const literals = (values: readonly string[]): string =>
-    `(${values.map((value, i) => `${escapeLiteral(value)}::${table.key[i]!.type}`).join(', ')})`;
+    `(${values.map((value, i) => `${keyLiteral(value)}::${table.key[i]!.type}`).join(', ')})`;
   const rest = ` order by ${key}`;
   if (cursor?.by === 'rows') {
     const chosen = cursor.keys.slice(0, ROWS_AT_ONCE).map(literals).join(', ');
@@ -97,9 +98,13 @@ function byPages({ table, cursor, size }: ChunkRequest, serverVersion: number): 
 
 /**
  * One message with everything in it, so that no transaction stays open between chunks. The lock, which is the one that any reader takes,
- * comes before the snapshot: whoever alters the table has done so before, or waits.
+ * comes before the snapshot: whoever alters the table has done so before, or waits. `copiedIn`: the encoding of the texts, else UTF-8.
  */
-export const chunkScript = (statement: ChunkStatement, table: BackfillTable, publication: string): string => {
+export const chunkScript = (
+  statement: ChunkStatement,
+  table: BackfillTable,
+  { publication, copiedIn }: { readonly publication: string; readonly copiedIn: string | undefined },
+): string => {
   const version = versionOf(table.oid, escapeLiteral(publication));
   return `begin;
 select ${WAL_END};
@@ -107,7 +112,7 @@ commit;
 begin isolation level repeatable read, read only;
 lock table only ${name(table)} in access share mode;
 select pg_current_snapshot()::text, ${version}, pg_relation_filenode(${table.oid}::oid)::text, (extract(epoch from clock_timestamp()) * 1000000)::int8::text;
-copy (${statement.sql}) to stdout;
+copy (${statement.sql}) to stdout${copiedIn === undefined ? '' : ` with (encoding ${escapeLiteral(copiedIn)})`};
 commit;
 select ${WAL_END}, ${version}`;
 };
