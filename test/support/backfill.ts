@@ -50,7 +50,11 @@ export async function openReading(
       return (await readBackfillTable(client, leaf!, context))!;
     },
     reader: (table, { where, limits } = {}) =>
-      new ChunkReader(client, { table, where }, { context, limits: { ...CHUNK_LIMITS, ...limits } }),
+      new ChunkReader(
+        client,
+        { table, where },
+        { context, encoding: 'UTF8', limits: { ...CHUNK_LIMITS, ...limits } },
+      ),
     close: () => closeConnection(client),
   };
 }

@@ -9,14 +9,8 @@ import type { DatabaseSettings } from '../../src/postgres/settings.ts';
 import { databaseSettings } from './database-settings.ts';
 import type { EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
-import {
-  createSourceDirectory,
-  NOT_SENT_AGAIN,
-  startTestSource,
-  type LoggedRow,
-  type SourceDirectory,
-  type TestSource,
-} from './source.ts';
+import { LogConsumer, sortedRows, type ConsumedRow } from './log-consumer.ts';
+import { createSourceDirectory, startTestSource, type SourceDirectory, type TestSource } from './source.ts';
 import { waitFor } from './wait.ts';
 
 /** Slow machines read slowly. */
@@ -58,44 +52,6 @@ export async function completed(source: TestSource, id: string, limitMs = LIMIT_
 export const progressOf = ({ tables = [] }: Backfill, table = NOTES.table) =>
   tables.find((one) => one.table === table)!.progress;
 
-/** Of a table whose rows begin with a key and a version that grows with each change. */
-export type Known = { readonly version: number; readonly values: readonly (string | null)[] | undefined };
-
-export class Consumer {
-  readonly rows = new Map<string, Known>();
-  /** Rows that were read, and came after a newer change of them. */
-  readonly stale: string[] = [];
-  reads = 0;
-
-  constructor(rows: readonly LoggedRow[], key = 0, version = 1) {
-    for (const { action, values } of rows) {
-      const id = values[key]!;
-      const known = this.rows.get(id);
-      if (action === 'delete') {
-        this.rows.set(id, { version: known?.version ?? 0, values: undefined });
-        continue;
-      }
-      const now = Number(values[version]);
-      if (action === 'read') {
-        this.reads++;
-        if (known !== undefined && (known.values === undefined || known.version > now))
-          this.stale.push(`${id}: ${now} after ${known.version}`);
-      }
-      const merged = values.map((value, i) =>
-        value === NOT_SENT_AGAIN ? (known?.values?.[i] ?? null) : value,
-      );
-      this.rows.set(id, { version: now, values: merged });
-    }
-  }
-
-  /** As the table would give them, in the order of their first column as a number. */
-  get table(): readonly (readonly (string | null)[])[] {
-    return [...this.rows.values()]
-      .flatMap(({ values }) => (values === undefined ? [] : [values]))
-      .toSorted((a, b) => Number(a[0]) - Number(b[0]));
-  }
-}
-
 /** Writes until it is stopped: updates, deletes, inserts, in transactions of several rows. */
 export async function keepWriting(
   write: (i: number) => Promise<unknown>,
@@ -121,12 +77,15 @@ export type BackfillRoom = {
   ): Promise<TestSource>;
   /** Rows of a table, as texts. */
   rowsOf(table?: string, order?: string): Promise<string[][]>;
-  /** What a consumer has once the stream has brought everything. */
-  consumed(source: TestSource, table?: string): Promise<Consumer>;
+  /** What a consumer has once the stream has brought everything: of each of these (as SQL names them) what is there. */
+  consumed(source: TestSource, ...tables: readonly string[]): Promise<LogConsumer>;
 };
 
 /** A database, a directory, and sources that end with the test. `server`: of the test's own, which it may do anything to. */
-export function backfillRoom({ server }: { readonly server?: () => EmbeddedPostgres } = {}): BackfillRoom {
+export function backfillRoom({
+  server,
+  encoding,
+}: { readonly server?: () => EmbeddedPostgres; readonly encoding?: string } = {}): BackfillRoom {
   const running: TestSource[] = [];
   const room: BackfillRoom = {
     database: undefined as never,
@@ -151,17 +110,26 @@ export function backfillRoom({ server }: { readonly server?: () => EmbeddedPostg
       const types = { getTypeParser: () => String };
       return (await room.client.query<string[]>({ text, rowMode: 'array', types } as never)).rows;
     },
-    consumed: async (source, table = 'notes') => {
-      const expected = JSON.stringify(await room.rowsOf(table));
-      return waitFor(async () => {
-        const { rows } = await source.read();
-        const consumer = new Consumer(rows.filter((row) => row.table === table));
-        return JSON.stringify(consumer.table) === expected && consumer;
-      }, 'the consumer to have what the table has');
+    consumed: async (source, ...tables) => {
+      let left: Present[] = [];
+      for (const table of tables.length === 0 ? ['notes'] : tables)
+        left.push(await presentRows(room.client, table));
+      const told = (): string => left.map(({ table }) => table).join(', ');
+      return waitFor(
+        async () => {
+          const consumer = new LogConsumer((await source.read()).rows);
+          left = left.filter(
+            ({ table, columns, rows }) =>
+              sortedRows(consumer.rowsOf(table), columns).join() !== sortedRows(rows, columns).join(),
+          );
+          return left.length === 0 && consumer;
+        },
+        () => `the consumer to have what the tables have: ${told()}`,
+      );
     },
   };
   beforeEach(async () => {
-    room.database = await createTestDatabase(server?.().url());
+    room.database = await createTestDatabase(server?.().url(), encoding);
     room.client = room.database.client;
     room.directory = createSourceDirectory();
   });
@@ -171,4 +139,22 @@ export function backfillRoom({ server }: { readonly server?: () => EmbeddedPostg
     await room.database.drop();
   });
   return room;
+}
+
+type Present = {
+  readonly table: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly ConsumedRow[];
+};
+
+/** As the stream writes the values. */
+async function presentRows(client: Client, table: string): Promise<Present> {
+  const text = `select * from ${table}`;
+  await client.query(`set timezone = 'UTC'; set intervalstyle = 'iso_8601'; set extra_float_digits = 3`);
+  const { fields, rows } = await client.query<ConsumedRow>({
+    text,
+    types: { getTypeParser: () => String },
+  } as never);
+  const name = table.slice(table.lastIndexOf('.') + 1).replaceAll('"', '');
+  return { table: name, columns: fields.map((field) => field.name), rows };
 }

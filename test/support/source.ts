@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import {
   createRowEvent,
+  isDamaged,
   NULL_VALUE,
   UNCHANGED_TOAST,
   type Relation,
@@ -38,6 +39,10 @@ export type LoggedRow = {
   /** That relation. */
   readonly relation: Relation;
   readonly values: readonly (string | null)[];
+  /** Of an update or delete, where the stream brought it: of what is not known of it, NULL. */
+  readonly old?: readonly (string | null)[];
+  /** Names of columns whose text the database could not read. */
+  readonly damaged?: readonly string[];
   readonly commitLsn: bigint;
   readonly index: number;
 };
@@ -200,6 +205,7 @@ export async function readLog(
               action: 'read',
               ...shapeOf(relations.get(readRelationId(event.relationId))!),
               values: texts(event.bytes, event.newTuple),
+              ...damageOf(event.newTuple, relations.get(readRelationId(event.relationId))!),
               commitLsn,
               index: index++,
             });
@@ -213,6 +219,8 @@ export async function readLog(
               action: event.action,
               ...shapeOf(relations.get(event.relationId)!),
               values: texts(event.bytes, tuple),
+              ...damageOf(tuple, relations.get(event.relationId)!),
+              ...(event.oldKind !== 'none' && { old: texts(event.bytes, event.oldTuple) }),
               commitLsn,
               index: index++,
             });
@@ -235,6 +243,11 @@ const shapeOf = (relation: Relation) => ({
   columns: relation.columns.length,
   relation,
 });
+
+const damageOf = (tuple: Tuple, { columns }: Relation): Pick<LoggedRow, 'damaged'> =>
+  tuple.damagedCount === 0
+    ? {}
+    : { damaged: columns.filter((_, i) => isDamaged(tuple, i)).map(({ name }) => name) };
 
 /** In place of a large value that did not change, and was not sent. */
 export const NOT_SENT_AGAIN = '(unchanged)';

@@ -7,14 +7,15 @@ export const timersInUse = (): number =>
 /** Polls until `condition` holds; fails with `what` after `timeoutMs`. */
 export async function waitFor<T>(
   condition: () => Promise<T | false | undefined> | T | false | undefined,
-  what: string,
+  what: string | (() => string),
   timeoutMs = 60_000,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const value = await condition();
     if (value !== false && value !== undefined) return value;
-    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
+    if (Date.now() > deadline)
+      throw new Error(`waited ${timeoutMs} ms in vain for ${typeof what === 'string' ? what : what()}`);
     await new Promise((done) => setTimeout(done, 20));
   }
 }

@@ -7,6 +7,8 @@ import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { sqlStateOf } from '../connection/fault.ts';
+import { UNREADABLE } from '../encoding/reading.ts';
+import { ChunkTexts } from './chunk-texts.ts';
 import { chunkScript, chunkStatement, pagesOf, ROWS_AT_ONCE, type ChunkCursor } from './chunk-sql.ts';
 import { nextChunkSize, smallerChunkSize, FIRST_CHUNK_SIZE } from './chunk-size.ts';
 import { CopyLine } from './copy-line.ts';
@@ -60,6 +62,7 @@ export type ChunkLimits = {
 
 /** A table that somebody else has locked is tried again after this. */
 const RETRY_MS = 200;
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const TIMED_OUT = '57014';
 const TARGET_SHARE_OF_BYTES = 0.5;
 
@@ -75,18 +78,21 @@ export class ChunkReader {
   readonly #table: BackfillTable;
   readonly #where: string | undefined;
   readonly #line = new CopyLine(MAX_COLUMNS * 2);
+  readonly #texts: ChunkTexts;
   #size: number;
 
+  /** `encoding`: the database's. */
   constructor(
     client: Client,
     what: { readonly table: BackfillTable; readonly where?: string | undefined },
-    how: { readonly context: ReadingContext; readonly limits: ChunkLimits },
+    how: { readonly context: ReadingContext; readonly limits: ChunkLimits; readonly encoding: string },
   ) {
     this.#client = client;
     this.#table = what.table;
     this.#where = what.where;
     this.#context = how.context;
     this.#limits = how.limits;
+    this.#texts = new ChunkTexts(client, how.encoding);
     this.#size = Math.min(FIRST_CHUNK_SIZE, how.limits.maxRows);
   }
 
@@ -114,14 +120,17 @@ export class ChunkReader {
         this.#context.serverVersion,
       );
       chunk.leading = statement.leading;
-      const script = chunkScript(statement, this.#table, this.#context.publication);
+      const { publication } = this.#context;
+      const script = chunkScript(statement, this.#table, { publication, copiedIn: this.#texts.copiedIn });
       let told: ScriptRows;
       try {
         told = await runCopyScript(this.#client, script, (line) => chunk.take(line));
       } catch (error) {
         await this.#client.query('rollback').catch(() => undefined);
+        const state = sqlStateOf(error) ?? '';
+        if (UNREADABLE.includes(state) && (await this.#texts.takeAsTheyLie())) continue;
         const smaller = smallerChunkSize(size);
-        if (sqlStateOf(error) !== TIMED_OUT)
+        if (state !== TIMED_OUT)
           throw readFault(error, { table: this.#table, where: this.#where, role: this.#context.role });
         if (smaller === undefined) throw tooSlow(this.#table, this.#limits, error);
         this.#size = smaller;
@@ -135,15 +144,15 @@ export class ChunkReader {
         targetBytes: this.#limits.maxBytes * TARGET_SHARE_OF_BYTES,
         maxSize: this.#limits.maxRows,
       });
-      return this.#judge(told, chunk, { cursor, size });
+      return await this.#judge(told, chunk, { cursor, size });
     }
   }
 
-  #judge(
+  async #judge(
     told: ScriptRows,
     chunk: ChunkInMaking,
     asked: { readonly cursor: ChunkCursor | undefined; readonly size: number },
-  ): ChunkOutcome {
+  ): Promise<ChunkOutcome> {
     const [ahead, before, after] = told as [readonly string[], readonly string[], readonly string[]];
     const [snapshot, version, fileNode, readAtUs] = before as readonly [string, string, string, string];
     const [watermark, versionAfter] = after as readonly [string, string];
@@ -151,10 +160,13 @@ export class ChunkReader {
     if (version !== this.#table.version || versionAfter !== version) return { kind: 'altered' };
     const isPlaced = this.#table.key.length === 0;
     if (isPlaced && fileNode !== String(this.#table.fileNode)) return { kind: 'rewritten' };
+    const { rows, next, ...made } = chunk.finish(asked);
     return {
       kind: 'chunk',
       chunk: {
-        ...chunk.finish(asked),
+        ...made,
+        rows: await this.#texts.inUtf8(rows, this.#table),
+        next: next?.by === 'key' ? { ...next, values: await this.#texts.cursor(next.values) } : next,
         snapshot: parseSnapshot(snapshot),
         walBefore: readLsn(ahead[0]!),
         watermark: readLsn(watermark),

@@ -93,9 +93,13 @@ function byPages({ table, cursor, size }: ChunkRequest, serverVersion: number): 
 
 /**
  * One message with everything in it, so that no transaction stays open between chunks. The lock, which is the one that any reader takes,
- * comes before the snapshot: whoever alters the table has done so before, or waits.
+ * comes before the snapshot: whoever alters the table has done so before, or waits. `copiedIn`: the encoding of the texts, else UTF-8.
  */
-export const chunkScript = (statement: ChunkStatement, table: BackfillTable, publication: string): string => {
+export const chunkScript = (
+  statement: ChunkStatement,
+  table: BackfillTable,
+  { publication, copiedIn }: { readonly publication: string; readonly copiedIn: string | undefined },
+): string => {
   const version = versionOf(table.oid, escapeLiteral(publication));
   return `begin;
 select ${WAL_END};
@@ -103,7 +107,7 @@ commit;
 begin isolation level repeatable read, read only;
 lock table only ${name(table)} in access share mode;
 select pg_current_snapshot()::text, ${version}, pg_relation_filenode(${table.oid}::oid)::text, (extract(epoch from clock_timestamp()) * 1000000)::int8::text;
-copy (${statement.sql}) to stdout;
+copy (${statement.sql}) to stdout${copiedIn === undefined ? '' : ` with (encoding ${escapeLiteral(copiedIn)})`};
 commit;
 select ${WAL_END}, ${version}`;
 };

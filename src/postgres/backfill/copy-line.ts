@@ -39,11 +39,12 @@ export class CopyLine {
     else this.#splitEscaped(line, end);
   }
 
+  /** One character a byte. */
   text(field: number): string | null {
     const length = this.lengths[field]!;
     if (length < 0) return null;
     const start = this.starts[field]!;
-    return this.bytes.toString('utf8', start, start + length);
+    return this.bytes.toString('latin1', start, start + length);
   }
 
   /** Appends the fields from `first` on as an Insert message of the relation. */

@@ -2,7 +2,8 @@
 //
 // An operator without a schema is looked for in the search path, which is pinned: for an extension's type that finds none, or by an
 // implicit cast another type's, whose order is not the index's. So operators are those of the index's own class.
-import { escapeIdentifier, escapeLiteral } from 'pg';
+import { escapeIdentifier } from 'pg';
+import { keyLiteral } from './chunk-texts.ts';
 import type { KeyColumn } from './table.ts';
 
 type Key = readonly KeyColumn[];
@@ -37,7 +38,7 @@ const named = (operator: string, schema: string | undefined): string =>
 const pair = (column: KeyColumn, operator: string, value: string): string =>
   `${rowColumn(column.name)} ${named(operator, column.operators)} ${literal(column, value)}`;
 
-const literal = ({ type }: KeyColumn, value: string): string => `${escapeLiteral(value)}::${type}`;
+const literal = ({ type }: KeyColumn, value: string): string => `${keyLiteral(value)}::${type}`;
 
 const literals = (key: Key, values: readonly string[]): string =>
   values.map((value, i) => literal(key[i]!, value)).join(', ');

@@ -8,10 +8,15 @@ import { FIRST_OWN_OID, shapeVersions } from '../shapes/sql.ts';
 import { CHECKS_GENERATED, HAS_ROW_FILTERS } from '../versions.ts';
 
 /**
- * A column to read by, in the order of its index. `type`: as SQL writes it, below any domain. `operators`: the schema, as SQL writes it,
- * of the operators that order it; undefined: pg_catalog.
+ * A column to read by, in the order of its index. `type`: as SQL writes it, below any domain; `collation`: the OID of what its texts are
+ * ordered by. `operators`: the schema, as SQL writes it, of the operators that order it; undefined: pg_catalog.
  */
-export type KeyColumn = { readonly name: string; readonly type: string; readonly operators?: string };
+export type KeyColumn = {
+  readonly name: string;
+  readonly type: string;
+  readonly collation?: number;
+  readonly operators?: string;
+};
 
 export type BackfillTable = {
   readonly oid: number;
@@ -100,8 +105,8 @@ const GREATER = 5;
  * https://www.postgresql.org/docs/18/sql-altertable.html#SQL-ALTERTABLE-DESC-ADD-TABLE-CONSTRAINT
  */
 const KEY = `(
-  select json_agg(json_strip_nulls(json_build_object('name', a.attname, 'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname),
-    'operators', nullif(quote_ident(ordering.nspname), 'pg_catalog'))) order by k.place)
+  select json_strip_nulls(json_agg(json_build_object('name', a.attname, 'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname),
+    'collation', nullif(a.attcollation, 0)::int8, 'operators', nullif(quote_ident(ordering.nspname), 'pg_catalog')) order by k.place))
   from (
     select i.indkey::int2[] as attnums, i.indclass::oid[] as opclasses, i.indnkeyatts from pg_index i join pg_class x on x.oid = i.indexrelid
     where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null

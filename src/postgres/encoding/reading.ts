@@ -34,7 +34,7 @@ const MAX_QUESTIONS_A_TEXT = 200;
 const MAX_UNREADABLE = 10_000;
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html: not in the encoding; no equivalent in UTF-8. */
-const UNREADABLE: readonly string[] = ['22021', '22P05'];
+export const UNREADABLE: readonly string[] = ['22021', '22P05'];
 
 /** Asks the server to convert; undefined: it cannot read one of these. */
 type Ask = (texts: readonly Buffer[]) => Promise<readonly string[] | undefined>;

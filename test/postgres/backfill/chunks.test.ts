@@ -6,6 +6,7 @@ import { createRowEvent } from '../../../src/core/change.ts';
 import { decodeRelation, decodeRow } from '../../../src/pgoutput/messages.ts';
 import { encodeRelation } from '../../../src/pgoutput/relation-message.ts';
 import { nextChunkSize, smallerChunkSize } from '../../../src/postgres/backfill/chunk-size.ts';
+import { ChunkTexts, keyLiteral } from '../../../src/postgres/backfill/chunk-texts.ts';
 import { CopyLine } from '../../../src/postgres/backfill/copy-line.ts';
 import { parseSnapshot, sees } from '../../../src/postgres/backfill/snapshot.ts';
 
@@ -99,4 +100,13 @@ test('a Relation message that is made here reads as what it was made of', () => 
   };
   const bytes = encodeRelation(relation);
   expect(decodeRelation(bytes, 0, bytes.length)).toEqual(relation);
+});
+
+test('a key whose bytes are no text stands in a cursor as it is, and in SQL as its bytes', async () => {
+  const texts = new ChunkTexts(undefined as never, 'SQL_ASCII');
+  const key = ['17', "it's", 'caf\u00c3\u00a9', "'\u00e9\\"];
+  const cursor = await texts.cursor(key);
+  expect(cursor.slice(0, 3)).toEqual(['17', "it's", 'café']);
+  const kept = JSON.parse(JSON.stringify(cursor)) as readonly string[];
+  expect(kept.map(keyLiteral)).toEqual(["'17'", "'it''s'", "'café'", String.raw`E'\x27\xe9\x5c'`]);
 });

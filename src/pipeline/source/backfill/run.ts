@@ -96,7 +96,7 @@ export async function runBackfill(
         streamed,
         watching,
         readFrom: followed.inRecovery ? 'standby' : 'primary',
-        walBlockBytes: await walBlockBytes(client),
+        ...(await serverFacts(client)),
         context: {
           publication: settings.publication.name,
           serverVersion: connection.serverVersion,
@@ -138,9 +138,12 @@ function limitsOf({ limits }: Backfill): ChunkLimits {
   };
 }
 
-const walBlockBytes = async (client: Client): Promise<number> =>
-  (await client.query<{ bytes: number }>(`select current_setting('wal_block_size')::int as bytes`)).rows[0]!
-    .bytes;
+async function serverFacts(client: Client): Promise<Pick<TablePorts, 'walBlockBytes' | 'encoding'>> {
+  const { rows } = await client.query<Pick<TablePorts, 'walBlockBytes' | 'encoding'>>(
+    `select current_setting('wal_block_size')::int as "walBlockBytes", current_setting('server_encoding') as encoding`,
+  );
+  return rows[0]!;
+}
 
 /** All tables that its sinks take, as the publication carries them now. */
 function setTables(

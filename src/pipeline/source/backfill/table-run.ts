@@ -23,6 +23,8 @@ import { TableWatch } from './table-watch.ts';
 
 export type TablePorts = PassPorts & {
   readonly context: ReadingContext;
+  /** The database's. */
+  readonly encoding: string;
   readonly limits: ChunkLimits;
   readonly watching: StreamWatch;
   readonly feed: Pick<LogFeed, 'messageOf'>;
@@ -103,7 +105,7 @@ async function passOver(
   ports: TablePorts,
   signal: AbortSignal,
 ): Promise<'read' | 'altered' | 'rewritten'> {
-  const { client, context, limits, watching, gate, feed } = ports;
+  const { client, context, encoding, limits, watching, gate, feed } = ports;
   const { relation } = table;
   const indexes = table.key.map(({ name }) => relation.columns.findIndex((column) => column.name === name));
   const isTold = indexes.length > 0 && !indexes.includes(-1);
@@ -121,6 +123,7 @@ async function passOver(
       { table, where: conditionOf(request) },
       {
         context,
+        encoding,
         limits: table.key.length > 0 ? limits : { ...limits, maxRows: maxChunkPages(limits.maxRows) },
       },
     ),

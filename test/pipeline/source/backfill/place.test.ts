@@ -76,6 +76,7 @@ test('of a table that has another key, or whose rows lie elsewhere while it has 
   expect(continues(place, { ...table, fileNode: 11 })).toBe(true);
   expect(continues(place, { ...table, oid: 2 })).toBe(false);
   expect(continues(place, { ...table, key: [{ ...ID, type: 'pg_catalog.int8' }] })).toBe(false);
+  expect(continues(place, { ...table, key: [{ ...ID, collation: 950 }] })).toBe(false);
   const unkeyed = leafAt(1, { key: [] });
   expect(continues(unkeyed, { ...table, key: [] })).toBe(true);
   expect(continues(unkeyed, { ...table, key: [], fileNode: 11 })).toBe(false);
