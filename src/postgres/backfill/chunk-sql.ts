@@ -6,18 +6,38 @@ import { escapeIdentifier, escapeLiteral } from 'pg';
 import { WAL_END } from '../preflight/slot.ts';
 import { versionOf, type BackfillTable } from './table.ts';
 
-/** Behind which row the next chunk begins. Undefined: at the table's beginning. */
+/** Where the reading of a table goes on: behind the row with this key, or at this page. */
 export type ChunkCursor =
   | { readonly by: 'key'; readonly values: readonly string[] }
-  /** These rows and no others, by their keys: what has to be read once more. */
-  | { readonly by: 'rows'; readonly keys: readonly (readonly string[])[] }
   /** Pages below `page` are read; the table had `pages` when its backfill began: what is on later ones came by the stream. */
   | { readonly by: 'page'; readonly page: number; readonly pages: number };
 
+/** What one chunk is to be of. */
+export type ChunkRange =
+  /** Behind the row with the one key, up to that with the other; undefined: from the table's beginning, to its end. */
+  | {
+      readonly by: 'key';
+      readonly after: readonly string[] | undefined;
+      readonly upTo: readonly string[] | undefined;
+    }
+  /** The page at `end` is not of it any more; the table had `pages`. */
+  | { readonly by: 'page'; readonly page: number; readonly end: number; readonly pages: number }
+  /** These rows and no others, by their keys. */
+  | { readonly by: 'rows'; readonly keys: readonly (readonly string[])[] };
+
+/** Of the rest of a chunk, which does not begin where the table does. */
+export type ChunkRest = Exclude<ChunkRange, { by: 'rows' }>;
+
+/** Where reading goes on with it. */
+export const cursorAt = (rest: ChunkRest): ChunkCursor =>
+  rest.by === 'page'
+    ? { by: 'page', page: rest.page, pages: rest.pages }
+    : { by: 'key', values: rest.after ?? [] };
+
 export type ChunkRequest = {
   readonly table: BackfillTable;
-  readonly cursor: ChunkCursor | undefined;
-  /** Rows, or pages where there is no key. */
+  readonly range: ChunkRange;
+  /** Rows, or pages where there is no key: what is beyond in the range is left. */
   readonly size: number;
   /** The user's own filter, in SQL. */
   readonly where: string | undefined;
@@ -43,7 +63,7 @@ const column = (of: string): string => `r.${escapeIdentifier(of)}`;
 
 /** What is copied out. */
 export function chunkStatement(request: ChunkRequest, serverVersion: number): ChunkStatement {
-  const { table, where } = request;
+  const { table, range, where } = request;
   const conditions = [table.filter, where].filter((condition) => condition !== undefined);
   const isJudged = conditions.length > 0;
   const known = table.key.length === 0 ? ['r.ctid'] : table.key.map((key) => column(key.name));
@@ -56,7 +76,7 @@ export function chunkStatement(request: ChunkRequest, serverVersion: number): Ch
   const judged = isJudged
     ? ` cross join lateral (select (${conditions.map((one) => `(${one}\n)`).join(' and ')}) is true as wanted offset 0) tailrace_judged`
     : '';
-  const rows = table.key.length === 0 ? byPages(request, serverVersion) : byKey(request);
+  const rows = range.by === 'page' ? byPages(table, range, serverVersion) : byKey(request, range);
   return {
     sql: `select ${selected} from ${rows.from}${judged}${rows.rest}`,
     leading: { wanted: isJudged, key: known.length },
@@ -70,23 +90,46 @@ const SYSTEM_COLUMNS = ['tableoid', 'ctid', 'xmin', 'cmin', 'xmax', 'cmax']
   .map((name) => `, r.${name}`)
   .join('');
 
-function byKey({ table, cursor, size, where }: ChunkRequest): Range {
+function byKey({ table, size, where }: ChunkRequest, range: Exclude<ChunkRange, { by: 'page' }>): Range {
   const all = `select r.*${where === undefined ? '' : SYSTEM_COLUMNS} from only ${name(table)} r`;
-  const key = table.key.map((one) => column(one.name)).join(', ');
-  const literals = (values: readonly string[]): string =>
-    `(${values.map((value, i) => `${escapeLiteral(value)}::${table.key[i]!.type}`).join(', ')})`;
+  const key = keyOf(table);
   const rest = ` order by ${key}`;
-  if (cursor?.by === 'rows') {
-    const chosen = cursor.keys.slice(0, ROWS_AT_ONCE).map(literals).join(', ');
+  if (range.by === 'rows') {
+    const chosen = range.keys.map((values) => literals(table, values)).join(', ');
     return { from: `(${all} where (${key}) in (${chosen})) r`, rest };
   }
-  const after = cursor?.by === 'key' ? ` where (${key}) > ${literals(cursor.values)}` : '';
-  return { from: `(${all}${after} order by ${key} limit ${size}) r`, rest };
+  return { from: `(${all}${within(table, range)} order by ${key} limit ${size}) r`, rest };
 }
 
-function byPages({ table, cursor, size }: ChunkRequest, serverVersion: number): Range {
-  const { page, pages } = cursor?.by === 'page' ? cursor : { page: 0, pages: 0 };
-  const end = Math.min(page + size, pages);
+const keyOf = (table: BackfillTable): string => table.key.map((one) => column(one.name)).join(', ');
+
+const literals = (table: BackfillTable, values: readonly string[]): string =>
+  `(${values.map((value, i) => `${escapeLiteral(value)}::${table.key[i]!.type}`).join(', ')})`;
+
+function within(
+  table: BackfillTable,
+  { after, upTo }: Omit<Extract<ChunkRange, { by: 'key' }>, 'by'>,
+): string {
+  const conditions = [
+    ...(after === undefined ? [] : [`(${keyOf(table)}) > ${literals(table, after)}`]),
+    ...(upTo === undefined ? [] : [`(${keyOf(table)}) <= ${literals(table, upTo)}`]),
+  ];
+  return conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`;
+}
+
+/** The key of the row that many behind `after`, which is all that is read for it; no row: there are fewer. */
+export const cutStatement = (
+  table: BackfillTable,
+  after: readonly string[] | undefined,
+  size: number,
+): string =>
+  `select ${keyOf(table)} from only ${name(table)} r${within(table, { after, upTo: undefined })} order by ${keyOf(table)} offset ${size - 1} limit 1`;
+
+function byPages(
+  table: BackfillTable,
+  { page, end }: Extract<ChunkRange, { by: 'page' }>,
+  serverVersion: number,
+): Range {
   const places =
     serverVersion >= SCANS_PLACES
       ? `r.ctid >= '(${page},0)' and r.ctid < '(${end},0)'`
