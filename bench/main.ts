@@ -52,6 +52,7 @@ scenarios  ${SCENARIOS.join(', ')} (default: ${DEFAULT_SCENARIOS.join(', ')})
 
   --all            every scenario
   --changes N      changes in the slot of drain and log (default ${FULL.changes.toLocaleString('en')})
+  --rows N         rows of the table of backfill (default ${FULL.backfillRows.toLocaleString('en')})
   --runs N         runs of each line, of which the median counts (default ${FULL.runs})
   --rates N,…      changes a second in latency (default ${DEFAULT_RATES.join(',')}; with --all ${ALL_RATES.join(',')})
   --stall SECONDS  how long a queue answers nothing in isolation (default ${FULL.stallSeconds})
@@ -78,6 +79,7 @@ function parseUsage(args: readonly string[]): Usage | undefined {
     options: {
       all: { type: 'boolean', default: false },
       changes: { type: 'string' },
+      rows: { type: 'string' },
       runs: { type: 'string' },
       rates: { type: 'string' },
       stall: { type: 'string' },
@@ -95,13 +97,14 @@ function parseUsage(args: readonly string[]): Usage | undefined {
   const sizes = {
     ...(values.quick ? QUICK : FULL),
     ...(values.changes !== undefined && { changes: wholeNumber('changes', values.changes) }),
+    ...(values.rows !== undefined && { backfillRows: wholeNumber('rows', values.rows) }),
     ...(values.runs !== undefined && { runs: wholeNumber('runs', values.runs) }),
     ...(values.stall !== undefined && { stallSeconds: wholeNumber('stall', values.stall) }),
   };
   const whole =
     named.length === 0 &&
     !values.quick &&
-    [values.changes, values.runs, values.rates, values.stall, values.rtt].every(
+    [values.changes, values.rows, values.runs, values.rates, values.stall, values.rtt].every(
       (value) => value === undefined,
     );
   const rates =

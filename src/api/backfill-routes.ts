@@ -1,7 +1,7 @@
 // The management API of backfills: they are started, listed, paused, resumed and cancelled. Needs full access.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { MAX_BACKFILL_KEYS, type BackfillTableRequest } from '../core/backfill.ts';
+import { MAX_BACKFILL_KEYS, MAX_BACKFILL_WORKERS, type BackfillTableRequest } from '../core/backfill.ts';
 import type { BackfillMove } from '../pipeline/service/backfills.ts';
 import type { ServiceControl } from '../pipeline/service/control.ts';
 import { addManagementRoutes, databaseOf } from './management-routes.ts';
@@ -41,6 +41,7 @@ const startBody = z.strictObject({
   sinks: z.union([z.literal('all'), z.array(text).min(1).max(MAX_SINKS)]),
   tables: z.array(table).min(1).max(MAX_TABLES).optional(),
   query_timeout_ms: z.int().min(1).max(MAX_TIMEOUT_MS).optional(),
+  workers: z.int().min(1).max(MAX_BACKFILL_WORKERS).optional(),
   max_rows_per_second: z.int().min(1).optional(),
 });
 
@@ -63,13 +64,14 @@ export function addBackfillRoutes(app: FastifyInstance, { backfills }: ServiceCo
     routes.get(`${path}/:id`, async (request) => backfills.find(databaseOf(request), idOf(request)));
     routes.post(path, { bodyLimit: MAX_BODY_BYTES }, async (request) => {
       const body = parseRequest(startBody, request.body);
-      const { sinks, tables, query_timeout_ms: queryTimeoutMs, max_rows_per_second: rate } = body;
+      const { sinks, tables, query_timeout_ms: queryTimeoutMs, workers, max_rows_per_second: rate } = body;
       return backfills.start({
         database: databaseOf(request),
         sinks,
         tables,
         limits: {
           ...(queryTimeoutMs === undefined ? {} : { queryTimeoutMs }),
+          ...(workers === undefined ? {} : { workers }),
           ...(rate === undefined ? {} : { maxRowsPerSecond: rate }),
         },
       });

@@ -26,9 +26,15 @@ export const statesBefore = (state: BackfillState): readonly BackfillState[] =>
 /** Nothing follows. */
 export const isOver = (state: BackfillState): boolean => NEXT[state].length === 0;
 
+/** Connections that one backfill reads by, unless it says otherwise, and at most. */
+export const DEFAULT_BACKFILL_WORKERS = 4;
+export const MAX_BACKFILL_WORKERS = 16;
+
 export type BackfillLimits = {
   /** No statement takes longer: chunks become as small as that needs. */
   readonly queryTimeoutMs: number;
+  /** Chunks of a table that are read at once, each over a connection of its own. Undefined: as many as by default. */
+  readonly workers?: number;
   readonly maxRowsPerSecond?: number;
 };
 

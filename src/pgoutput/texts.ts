@@ -2,6 +2,7 @@
 // https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
 import type { ByteWriter } from '../core/byte-writer.ts';
 import { COLUMN, PGOUTPUT } from './bytes.ts';
+import { FRAME } from './frames.ts';
 
 /** What a text is in UTF-8. */
 export type ReadText = { readonly utf8: Buffer; readonly isDamaged: boolean };
@@ -20,12 +21,13 @@ export type TextPlace = {
 const NO_HEAD = -1;
 const NO_COLUMN = -1;
 
-/** The texts of the whole message `bytes[start, end)`, in order. */
+/** The texts of the whole message `bytes[start, end)`, in order; of a row that a backfill has read, too. */
 export function* textsOf(bytes: Buffer, start: number, end: number): Generator<TextPlace> {
   switch (bytes[start]!) {
     case PGOUTPUT.insert:
     case PGOUTPUT.update:
     case PGOUTPUT.delete:
+    case FRAME.read:
       for (let at = start + 5; at < end;) at = yield* valuesOf(bytes, at + 1);
       return;
     case PGOUTPUT.relation: {

@@ -7,9 +7,11 @@ import {
   ChunkReader,
   type Chunk,
   type ChunkLimits,
+  type ChunkOutcome,
+  type Cut,
   type ReadingContext,
 } from '../../src/postgres/backfill/chunk-reader.ts';
-import type { ChunkCursor } from '../../src/postgres/backfill/chunk-sql.ts';
+import type { ChunkCursor, ChunkRange } from '../../src/postgres/backfill/chunk-sql.ts';
 import { leavesOf, readBackfillTable, type BackfillTable } from '../../src/postgres/backfill/table.ts';
 import { connectOrdinary } from '../../src/postgres/connection/connection.ts';
 import { closeConnection } from '../../src/postgres/connection/connection.ts';
@@ -25,11 +27,19 @@ export const CHUNK_LIMITS: ChunkLimits = {
   maxBytes: 1_000_000,
 };
 
+/** A reader, over the one connection. */
+export type TestReader = {
+  cut(cursor: ChunkCursor | undefined): Promise<Cut>;
+  read(range: ChunkRange): Promise<ChunkOutcome>;
+  /** The ranges of all chunks, before any of them is read. */
+  cutAll(): Promise<readonly ChunkRange[]>;
+};
+
 export type TestReading = {
   readonly client: Client;
   readonly context: ReadingContext;
   table(name: string): Promise<BackfillTable>;
-  reader(table: BackfillTable, how?: { where?: string; limits?: Partial<ChunkLimits> }): ChunkReader;
+  reader(table: BackfillTable, how?: { where?: string; limits?: Partial<ChunkLimits> }): TestReader;
   close(): Promise<void>;
 };
 
@@ -49,12 +59,10 @@ export async function openReading(
       const [leaf] = (await leavesOf(client, { schema: 'public', table: name }))!;
       return (await readBackfillTable(client, leaf!, context))!;
     },
-    reader: (table, { where, limits } = {}) =>
-      new ChunkReader(
-        client,
-        { table, where },
-        { context, encoding: 'UTF8', limits: { ...CHUNK_LIMITS, ...limits } },
-      ),
+    reader: (table, { where, limits } = {}) => {
+      const what = { context, encoding: 'UTF8', limits: { ...CHUNK_LIMITS, ...limits } };
+      return testReader(client, new ChunkReader({ table, where }, what));
+    },
     close: () => closeConnection(client),
   };
 }
@@ -75,14 +83,48 @@ export const rowsOf = ({ rows }: Chunk, { relation }: BackfillTable): readonly R
   });
 
 /** All chunks to the table's end. */
-export async function readChunks(reader: ChunkReader): Promise<readonly Chunk[]> {
+export async function readChunks(reader: TestReader): Promise<readonly Chunk[]> {
   const chunks: Chunk[] = [];
-  let cursor: ChunkCursor | undefined = await reader.first();
+  let cursor: ChunkCursor | undefined;
   do {
-    const outcome = await reader.read(cursor, AbortSignal.timeout(60_000));
-    if (outcome.kind !== 'chunk') throw new Error(`the table was ${outcome.kind}`);
-    chunks.push(outcome.chunk);
-    cursor = outcome.chunk.next;
+    const { range, next } = await reader.cut(cursor);
+    chunks.push(...(await readWhole(reader, range)));
+    cursor = next;
   } while (cursor !== undefined);
   return chunks;
 }
+
+/** The chunks of one range: more than one where it is too much at once. */
+export async function readWhole(reader: TestReader, range: ChunkRange): Promise<readonly Chunk[]> {
+  const chunks: Chunk[] = [];
+  for (let rest: ChunkRange | undefined = range; rest !== undefined;) {
+    const outcome = await reader.read(rest);
+    if (outcome.kind !== 'chunk') throw new Error(`the table was ${outcome.kind}`);
+    chunks.push(outcome.chunk);
+    ({ rest } = outcome.chunk);
+  }
+  return chunks;
+}
+
+function testReader(client: Client, reader: ChunkReader): TestReader {
+  const signal = AbortSignal.timeout(300_000);
+  const cut: TestReader['cut'] = async (cursor) =>
+    reader.cut(client, cursor ?? (await reader.first(client)), signal);
+  return {
+    cut,
+    read: (range) => reader.read(client, range, signal),
+    cutAll: async () => {
+      const ranges: ChunkRange[] = [];
+      for (let cursor: ChunkCursor | undefined, isLast = false; !isLast;) {
+        const { range, next } = await cut(cursor);
+        ranges.push(range);
+        cursor = next;
+        isLast = next === undefined;
+      }
+      return ranges;
+    },
+  };
+}
+
+/** A range that is all of a table with a key. */
+export const WHOLE: ChunkRange = { by: 'key', after: undefined, upTo: undefined };

@@ -23,6 +23,11 @@ export const addBackfillCommands: AddCommands = (program, ports, end) => {
     .option('--sort-column <column>', 'only rows whose value in this column is --from, or above it')
     .option('--from <value>', 'the smallest value of the sort column')
     .option('--keys <file>', 'only the rows with these keys: one a line, a value, or a JSON array of them')
+    .option(
+      '--workers <n>',
+      'chunks of a table that are read at once (default: as the sink says)',
+      parseCount,
+    )
     .option('--max-rows-per-second <n>', 'not faster than this (default: as the sink says)', parseCount)
     .action(async (sink: string | undefined, options: StartOptions) => {
       const { start } = await import('./start.ts');

@@ -16,6 +16,7 @@ export type StartOptions = ServiceOptions & {
   readonly from?: string;
   readonly keys?: string;
   readonly maxRowsPerSecond?: number;
+  readonly workers?: number;
 };
 
 /** Its tables are looked at on the server first, one after the other. */
@@ -32,12 +33,13 @@ export async function start(
   }
   const service = await connectToService(options, ports);
   const { database, sinks } = await placeOf(sink, options, service);
-  const { maxRowsPerSecond } = options;
+  const { maxRowsPerSecond, workers } = options;
   const answer = await service.ask(backfillsPath(database), {
     method: 'POST',
     body: {
       sinks,
       ...(tables === undefined ? {} : { tables }),
+      ...(workers === undefined ? {} : { workers }),
       ...(maxRowsPerSecond === undefined ? {} : { max_rows_per_second: maxRowsPerSecond }),
     },
     timeoutMs: LOOK_TIMEOUT_MS,

@@ -1,5 +1,6 @@
 // The keys of a sink that say which rows of before it gets: `initial_backfill`, as in sequin.yaml, and `backfill`.
 import { z } from 'zod';
+import { DEFAULT_BACKFILL_WORKERS, MAX_BACKFILL_WORKERS } from '../../core/backfill.ts';
 import { formatTableName } from '../../core/selection.ts';
 import { nonEmpty, positiveDuration, tableName } from './parts.ts';
 
@@ -83,6 +84,14 @@ export const backfillOptions = () =>
         .prefault(QUERY_TIMEOUT)
         .describe(
           'The longest that one statement of a backfill may take: its chunks become as small as that needs.',
+        ),
+      workers: z
+        .int()
+        .min(1)
+        .max(MAX_BACKFILL_WORKERS)
+        .prefault(DEFAULT_BACKFILL_WORKERS)
+        .describe(
+          `How many chunks of a table are read at once, each over a connection of its own: 1 to ${MAX_BACKFILL_WORKERS}. They come into the log in order all the same.`,
         ),
       max_rows_per_second: z
         .int()

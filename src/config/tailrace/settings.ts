@@ -164,6 +164,7 @@ const backfillOf = ({ backfill, initial_backfill: initial }: SinkConfig): SinkBa
   ...(initial === undefined ? {} : { initial }),
   limits: {
     queryTimeoutMs: backfill.query_timeout,
+    workers: backfill.workers,
     ...(backfill.max_rows_per_second === undefined ? {} : { maxRowsPerSecond: backfill.max_rows_per_second }),
   },
 });

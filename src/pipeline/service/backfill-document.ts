@@ -1,5 +1,10 @@
 // A backfill as the API, `tailrace backfill`, the status and scripts see it, whether the service runs or only its store is there.
-import type { Backfill, BackfillState, BackfillTableStatus } from '../../core/backfill.ts';
+import {
+  DEFAULT_BACKFILL_WORKERS,
+  type Backfill,
+  type BackfillState,
+  type BackfillTableStatus,
+} from '../../core/backfill.ts';
 import { progressOf } from '../../core/backfill-progress.ts';
 import { formatTableName } from '../../core/selection.ts';
 
@@ -23,6 +28,7 @@ export type BackfillDocument = {
   readonly rows_per_second: number | null;
   readonly seconds_left: number | null;
   readonly query_timeout_ms: number;
+  readonly workers: number;
   readonly max_rows_per_second: number | null;
   /** ISO 8601. */
   readonly created_at: string;
@@ -70,6 +76,7 @@ export function backfillDocument(backfill: Backfill): BackfillDocument {
     rows_per_second: progress.rowsPerSecond ?? null,
     seconds_left: progress.secondsLeft ?? null,
     query_timeout_ms: backfill.limits.queryTimeoutMs,
+    workers: backfill.limits.workers ?? DEFAULT_BACKFILL_WORKERS,
     max_rows_per_second: backfill.limits.maxRowsPerSecond ?? null,
     created_at: backfill.createdAt,
     ended_at: backfill.endedAt ?? null,

@@ -1,5 +1,11 @@
 // Backfills of a running service: started after a look at the database, listed, paused, resumed, cancelled.
-import type { Backfill, BackfillLimits, BackfillState, BackfillTableRequest } from '../../core/backfill.ts';
+import {
+  DEFAULT_BACKFILL_WORKERS,
+  type Backfill,
+  type BackfillLimits,
+  type BackfillState,
+  type BackfillTableRequest,
+} from '../../core/backfill.ts';
 import { wallTime } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { didYouMean, nearestName } from '../../core/nearest-name.ts';
@@ -144,9 +150,11 @@ function sinksOf(
 /** Of several sinks the one that spares the database most. */
 function strictest(sinks: readonly SinkSettings[]): BackfillLimits {
   const limits = sinks.map(({ backfill }) => backfill.limits);
+  const workers = limits.map(({ workers: count = DEFAULT_BACKFILL_WORKERS }) => count);
   const rates = limits.flatMap(({ maxRowsPerSecond: rate }) => (rate === undefined ? [] : [rate]));
   return {
     queryTimeoutMs: Math.min(...limits.map(({ queryTimeoutMs }) => queryTimeoutMs)),
+    workers: Math.min(...workers),
     ...(rates.length === 0 ? {} : { maxRowsPerSecond: Math.min(...rates) }),
   };
 }

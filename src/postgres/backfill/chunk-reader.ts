@@ -1,17 +1,24 @@
 // Reads a table chunk by chunk, each one short statement, and says of each what has to be known before its rows may be let into the log.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import { ByteWriter } from '../../core/byte-writer.ts';
-import { MAX_COLUMNS } from '../../core/change.ts';
 import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { sqlStateOf } from '../connection/fault.ts';
 import { UNREADABLE } from '../encoding/reading.ts';
-import { ChunkTexts } from './chunk-texts.ts';
-import { chunkScript, chunkStatement, pagesOf, ROWS_AT_ONCE, type ChunkCursor } from './chunk-sql.ts';
-import { nextChunkSize, smallerChunkSize, FIRST_CHUNK_SIZE } from './chunk-size.ts';
-import { CopyLine } from './copy-line.ts';
+import {
+  chunkScript,
+  chunkStatement,
+  cutStatement,
+  pagesOf,
+  type ChunkCursor,
+  type ChunkRange,
+  type ChunkRest,
+} from './chunk-sql.ts';
+import { ChunkInMaking } from './chunk-making.ts';
+import { FIRST_CHUNK_SIZE, nextChunkSize, smallerChunkSize, type ChunkAims } from './chunk-size.ts';
+import { ChunkTexts, type Copied } from './chunk-texts.ts';
+import type { ChunkRows } from './copy-rows.ts';
 import { runCopyScript, type ScriptRows } from './copy-script.ts';
 import { readFault } from './faults.ts';
 import { parseSnapshot, type Snapshot } from './snapshot.ts';
@@ -20,13 +27,8 @@ import type { BackfillContext, BackfillTable } from './table.ts';
 /** `role`: ours, for the cures. */
 export type ReadingContext = BackfillContext & { readonly role: string };
 
-/** Rows as Insert messages, in the order of the chunk. */
-export type ChunkRows = {
-  readonly bytes: Buffer;
-  readonly count: number;
-  readonly starts: Int32Array;
-  readonly ends: Int32Array;
-};
+/** Where a chunk is to begin and end; `next`: behind it, undefined where the table ends. */
+export type Cut = { readonly range: ChunkRange; readonly next: ChunkCursor | undefined };
 
 export type Chunk = {
   readonly rows: ChunkRows;
@@ -34,8 +36,9 @@ export type Chunk = {
   readonly places: readonly string[];
   /** How many rows were looked at: wanted or not. */
   readonly scanned: number;
-  /** Behind its last row. Undefined: the table has been read to its end. */
-  readonly next: ChunkCursor | undefined;
+  /** What was read of what was asked for, and what was not, because it was too much; undefined: all was. */
+  readonly range: ChunkRange;
+  readonly rest: ChunkRest | undefined;
   /** What its statement could see. */
   readonly snapshot: Snapshot;
   /** Where the WAL ended before it (of a standby: how far it was replayed). */
@@ -66,92 +69,130 @@ const RETRY_MS = 200;
 const TIMED_OUT = '57014';
 const TARGET_SHARE_OF_BYTES = 0.5;
 
-/** Sets the connection, which is the reader's alone, to what every chunk needs. */
+/** Sets a connection, which is the reader's alone, to what every chunk needs. */
 export async function beginReading(client: Client, { statementTimeoutMs }: ChunkLimits): Promise<void> {
   await client.query(`set statement_timeout = ${Math.ceil(statementTimeoutMs)}`);
 }
 
+/** Of one table, over any number of connections at once. */
 export class ChunkReader {
-  readonly #client: Client;
   readonly #context: ReadingContext;
   readonly #limits: ChunkLimits;
   readonly #table: BackfillTable;
   readonly #where: string | undefined;
-  readonly #line = new CopyLine(MAX_COLUMNS * 2);
   readonly #texts: ChunkTexts;
   #size: number;
 
   /** `encoding`: the database's. */
   constructor(
-    client: Client,
     what: { readonly table: BackfillTable; readonly where?: string | undefined },
     how: { readonly context: ReadingContext; readonly limits: ChunkLimits; readonly encoding: string },
   ) {
-    this.#client = client;
     this.#table = what.table;
     this.#where = what.where;
     this.#context = how.context;
     this.#limits = how.limits;
-    this.#texts = new ChunkTexts(client, how.encoding);
+    this.#texts = new ChunkTexts(how.encoding);
     this.#size = Math.min(FIRST_CHUNK_SIZE, how.limits.maxRows);
   }
 
   /** Where a table without a key begins, and ends: with what it has now. */
-  async first(): Promise<ChunkCursor | undefined> {
+  async first(client: Client): Promise<ChunkCursor | undefined> {
     if (this.#table.key.length > 0) return undefined;
-    const { rows } = await this.#client.query<{ pages: number }>(pagesOf(this.#table.oid));
+    const { rows } = await client.query<{ pages: number }>(pagesOf(this.#table.oid));
     return { by: 'page', page: 0, pages: rows[0]!.pages };
   }
 
   /**
-   * The rows behind a cursor. Rejects with TailraceError: the table cannot be read, or the connection broke. What takes too long is
-   * tried again, smaller.
+   * Says what the chunk behind a cursor is to be, before it is read, so that the one behind it can be read at once. Of the rows it looks
+   * at the key alone. Rejects as \`read\` does.
    */
-  async read(cursor: ChunkCursor | undefined, signal: AbortSignal): Promise<ChunkOutcome> {
+  async cut(client: Client, cursor: ChunkCursor | undefined, signal: AbortSignal): Promise<Cut> {
+    if (cursor?.by === 'page') {
+      const { page, pages } = cursor;
+      const end = Math.min(page + this.#size, pages);
+      return {
+        range: { by: 'page', page, end, pages },
+        next: end === pages ? undefined : { ...cursor, page: end },
+      };
+    }
+    const after = cursor?.values;
+    const upTo = await this.#inTime(client, signal, async (size, copiedIn) => {
+      const text = cutStatement(this.#table, { after, size, copiedIn });
+      const { rows } = await client.query<string[]>({ text, rowMode: 'array', types: AS_TEXT });
+      const [key] = rows;
+      if (key === undefined || copiedIn === undefined) return key;
+      const texts = key.map((digits) => Buffer.from(digits, 'hex').toString('latin1'));
+      return await this.#texts.cursor({ client, copiedIn }, texts);
+    });
+    return {
+      range: { by: 'key', after, upTo },
+      next: upTo === undefined ? undefined : { by: 'key', values: upTo },
+    };
+  }
+
+  /**
+   * The rows of a range, from its beginning on. Rejects with TailraceError: the table cannot be read, or the connection broke. What takes
+   * too long is tried again, smaller.
+   */
+  read(client: Client, range: ChunkRange, signal: AbortSignal): Promise<ChunkOutcome> {
+    return this.#inTime(client, signal, async (size, copiedIn) => {
+      const beganMs = steadyMs();
+      const asked = atMost(range, size);
+      const statement = chunkStatement(
+        { table: this.#table, range: asked, size, where: this.#where },
+        this.#context.serverVersion,
+      );
+      const chunk = new ChunkInMaking(
+        this.#table,
+        { range: asked, size, maxBytes: this.#limits.maxBytes },
+        statement.leading,
+      );
+      const { publication } = this.#context;
+      const script = chunkScript(statement, this.#table, { publication, copiedIn });
+      const told = await runCopyScript(client, script, (bytes, start, end) => chunk.take(bytes, start, end));
+      const cost = { size: chunk.size, elapsedMs: steadyMs() - beganMs, bytes: chunk.bytes };
+      if (range.by !== 'rows' && cost.size > 0) this.#size = nextChunkSize(this.#size, cost, this.#aims);
+      return await this.#judge(told, chunk, range, { client, copiedIn });
+    });
+  }
+
+  get #aims(): ChunkAims {
+    const { targetMs, maxBytes, maxRows } = this.#limits;
+    return { targetMs, targetBytes: maxBytes * TARGET_SHARE_OF_BYTES, maxSize: maxRows };
+  }
+
+  async #inTime<Answer>(
+    client: Client,
+    signal: AbortSignal,
+    act: (size: number, copiedIn: string | undefined) => Promise<Answer>,
+  ): Promise<Answer> {
     for (;;) {
       signal.throwIfAborted();
       const size = this.#size;
-      const beganMs = steadyMs();
-      // Rows that are asked for one by one come as they are: the next chunk would not know which of them were left.
-      const maxBytes = cursor?.by === 'rows' ? Infinity : this.#limits.maxBytes;
-      const chunk = new ChunkInMaking(this.#table, this.#line, maxBytes);
-      const statement = chunkStatement(
-        { table: this.#table, cursor, size, where: this.#where },
-        this.#context.serverVersion,
-      );
-      chunk.leading = statement.leading;
-      const { publication } = this.#context;
-      const script = chunkScript(statement, this.#table, { publication, copiedIn: this.#texts.copiedIn });
-      let told: ScriptRows;
+      const { copiedIn } = this.#texts;
       try {
-        told = await runCopyScript(this.#client, script, (line) => chunk.take(line));
+        return await act(size, copiedIn);
       } catch (error) {
-        await this.#client.query('rollback').catch(() => undefined);
+        await client.query('rollback').catch(() => undefined);
         const state = sqlStateOf(error) ?? '';
-        if (UNREADABLE.includes(state) && (await this.#texts.takeAsTheyLie())) continue;
+        if (UNREADABLE.includes(state) && this.#texts.takeAsTheyLie(copiedIn)) continue;
         const smaller = smallerChunkSize(size);
         if (state !== TIMED_OUT)
           throw readFault(error, { table: this.#table, where: this.#where, role: this.#context.role });
         if (smaller === undefined) throw tooSlow(this.#table, this.#limits, error);
-        this.#size = smaller;
+        // Others of the same size may have been too slow at the same moment.
+        this.#size = Math.min(this.#size, smaller);
         await sleep(RETRY_MS, undefined, { signal });
-        continue;
       }
-      const { bytes } = chunk;
-      const cost = { size, elapsedMs: steadyMs() - beganMs, bytes };
-      this.#size = nextChunkSize(cost, {
-        targetMs: this.#limits.targetMs,
-        targetBytes: this.#limits.maxBytes * TARGET_SHARE_OF_BYTES,
-        maxSize: this.#limits.maxRows,
-      });
-      return await this.#judge(told, chunk, { cursor, size });
     }
   }
 
   async #judge(
     told: ScriptRows,
     chunk: ChunkInMaking,
-    asked: { readonly cursor: ChunkCursor | undefined; readonly size: number },
+    range: ChunkRange,
+    copied: Copied,
   ): Promise<ChunkOutcome> {
     const [ahead, before, after] = told as [readonly string[], readonly string[], readonly string[]];
     const [snapshot, version, fileNode, readAtUs] = before as readonly [string, string, string, string];
@@ -160,13 +201,13 @@ export class ChunkReader {
     if (version !== this.#table.version || versionAfter !== version) return { kind: 'altered' };
     const isPlaced = this.#table.key.length === 0;
     if (isPlaced && fileNode !== String(this.#table.fileNode)) return { kind: 'rewritten' };
-    const { rows, next, ...made } = chunk.finish(asked);
     return {
       kind: 'chunk',
       chunk: {
-        ...made,
-        rows: await this.#texts.inUtf8(rows, this.#table),
-        next: next?.by === 'key' ? { ...next, values: await this.#texts.cursor(next.values) } : next,
+        rows: await this.#texts.inUtf8(copied, chunk.rows.finish(), this.#table),
+        places: chunk.places,
+        scanned: chunk.scanned,
+        ...chunk.divided(range, await this.#texts.cursor(copied, chunk.last)),
         snapshot: parseSnapshot(snapshot),
         walBefore: readLsn(ahead[0]!),
         watermark: readLsn(watermark),
@@ -176,88 +217,12 @@ export class ChunkReader {
   }
 }
 
-/** Takes the lines of one chunk as they come. */
-class ChunkInMaking {
-  leading = { wanted: false, key: 0 };
-  readonly #table: BackfillTable;
-  readonly #line: CopyLine;
-  readonly #maxBytes: number;
-  readonly #writer = new ByteWriter();
-  readonly #starts: number[] = [];
-  readonly #ends: number[] = [];
-  readonly #places: string[] = [];
-  #scanned = 0;
-  #last: readonly string[] | undefined;
-  #isFull = false;
+/** Every value as the text that it is. */
+const AS_TEXT = { getTypeParser: () => String };
 
-  constructor(table: BackfillTable, line: CopyLine, maxBytes: number) {
-    this.#table = table;
-    this.#line = line;
-    this.#maxBytes = maxBytes;
-  }
-
-  get bytes(): number {
-    return this.#writer.length;
-  }
-
-  take(bytes: Buffer): void {
-    // What came beyond the bound is read again: memory is bounded by it and one row (invariant 8).
-    if (this.#isFull) return;
-    const line = this.#line;
-    line.split(bytes);
-    const { wanted, key } = this.leading;
-    const first = wanted ? 1 : 0;
-    if (this.#writer.length > this.#maxBytes && this.#mayEndBefore(line.text(first)!)) {
-      this.#isFull = true;
-      return;
-    }
-    this.#scanned++;
-    this.#last = Array.from({ length: key }, (_, i) => line.text(first + i)!);
-    if (wanted && line.text(0) !== 't') return;
-    this.#starts.push(this.#writer.length);
-    line.writeInsert(this.#writer, this.#table.relation.id, first + key);
-    this.#ends.push(this.#writer.length);
-    if (this.#table.key.length === 0) this.#places.push(this.#last[0]!);
-  }
-
-  /** Of a table that is read by its pages a chunk is whole pages. */
-  #mayEndBefore(known: string): boolean {
-    return this.#table.key.length > 0 || pageOf(known) !== pageOf(this.#last![0]!);
-  }
-
-  finish({
-    cursor,
-    size,
-  }: {
-    readonly cursor: ChunkCursor | undefined;
-    readonly size: number;
-  }): Pick<Chunk, 'rows' | 'places' | 'scanned' | 'next'> {
-    const rows: ChunkRows = {
-      bytes: this.#writer.buffer.subarray(0, this.#writer.length),
-      count: this.#starts.length,
-      starts: Int32Array.from(this.#starts),
-      ends: Int32Array.from(this.#ends),
-    };
-    return { rows, places: this.#places, scanned: this.#scanned, next: this.#next(cursor, size) };
-  }
-
-  #next(cursor: ChunkCursor | undefined, size: number): ChunkCursor | undefined {
-    const last = this.#last;
-    if (cursor?.by === 'page') {
-      const page = this.#isFull ? pageOf(last![0]!) + 1 : cursor.page + size;
-      return page >= cursor.pages ? undefined : { ...cursor, page };
-    }
-    if (cursor?.by === 'rows') {
-      const left = cursor.keys.slice(ROWS_AT_ONCE);
-      return left.length === 0 ? undefined : { ...cursor, keys: left };
-    }
-    if (last === undefined || (!this.#isFull && this.#scanned < size)) return undefined;
-    return { by: 'key', values: last };
-  }
-}
-
-/** Of a place as Postgres writes it: `(page,number)`. */
-const pageOf = (place: string): number => Number(place.slice(1, place.indexOf(',')));
+/** Pages are taken as so many; rows are bounded in the statement. */
+const atMost = (range: ChunkRange, size: number): ChunkRange =>
+  range.by === 'page' ? { ...range, end: Math.min(range.end, range.page + size) } : range;
 
 const tooSlow = (
   { schema, table }: BackfillTable,

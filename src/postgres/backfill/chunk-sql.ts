@@ -7,18 +7,38 @@ import { WAL_END } from '../preflight/slot.ts';
 import { compared, isAmong, keyColumns, rowColumn } from './key-order.ts';
 import { versionOf, type BackfillTable } from './table.ts';
 
-/** Behind which row the next chunk begins. Undefined: at the table's beginning. */
+/** Where the reading of a table goes on: behind the row with this key, or at this page. */
 export type ChunkCursor =
   | { readonly by: 'key'; readonly values: readonly string[] }
-  /** These rows and no others, by their keys: what has to be read once more. */
-  | { readonly by: 'rows'; readonly keys: readonly (readonly string[])[] }
   /** Pages below `page` are read; the table had `pages` when its backfill began: what is on later ones came by the stream. */
   | { readonly by: 'page'; readonly page: number; readonly pages: number };
 
+/** What one chunk is to be of. */
+export type ChunkRange =
+  /** Behind the row with the one key, up to that with the other; undefined: from the table's beginning, to its end. */
+  | {
+      readonly by: 'key';
+      readonly after: readonly string[] | undefined;
+      readonly upTo: readonly string[] | undefined;
+    }
+  /** The page at `end` is not of it any more; the table had `pages`. */
+  | { readonly by: 'page'; readonly page: number; readonly end: number; readonly pages: number }
+  /** These rows and no others, by their keys. */
+  | { readonly by: 'rows'; readonly keys: readonly (readonly string[])[] };
+
+/** Of the rest of a chunk, which does not begin where the table does. */
+export type ChunkRest = Exclude<ChunkRange, { by: 'rows' }>;
+
+/** Where reading goes on with it. */
+export const cursorAt = (rest: ChunkRest): ChunkCursor =>
+  rest.by === 'page'
+    ? { by: 'page', page: rest.page, pages: rest.pages }
+    : { by: 'key', values: rest.after ?? [] };
+
 export type ChunkRequest = {
   readonly table: BackfillTable;
-  readonly cursor: ChunkCursor | undefined;
-  /** Rows, or pages where there is no key. */
+  readonly range: ChunkRange;
+  /** Rows, or pages where there is no key: what is beyond in the range is left. */
   readonly size: number;
   /** The user's own filter, in SQL. */
   readonly where: string | undefined;
@@ -42,7 +62,7 @@ const name = (table: BackfillTable): string =>
 
 /** What is copied out. */
 export function chunkStatement(request: ChunkRequest, serverVersion: number): ChunkStatement {
-  const { table, where } = request;
+  const { table, range, where } = request;
   const conditions = [table.filter, where].filter((condition) => condition !== undefined);
   const isJudged = conditions.length > 0;
   const known = table.key.length === 0 ? ['r.ctid'] : table.key.map((key) => rowColumn(key.name));
@@ -55,7 +75,7 @@ export function chunkStatement(request: ChunkRequest, serverVersion: number): Ch
   const judged = isJudged
     ? ` cross join lateral (select (${conditions.map((one) => `(${one}\n)`).join(' and ')}) is true as wanted offset 0) tailrace_judged`
     : '';
-  const rows = table.key.length === 0 ? byPages(request, serverVersion) : byKey(request);
+  const rows = range.by === 'page' ? byPages(table, range, serverVersion) : byKey(request, range);
   return {
     sql: `select ${selected} from ${rows.from}${judged}${rows.rest}`,
     leading: { wanted: isJudged, key: known.length },
@@ -69,20 +89,50 @@ const SYSTEM_COLUMNS = ['tableoid', 'ctid', 'xmin', 'cmin', 'xmax', 'cmax']
   .map((name) => `, r.${name}`)
   .join('');
 
-function byKey({ table, cursor, size, where }: ChunkRequest): Range {
+function byKey({ table, size, where }: ChunkRequest, range: Exclude<ChunkRange, { by: 'page' }>): Range {
   const all = `select r.*${where === undefined ? '' : SYSTEM_COLUMNS} from only ${name(table)} r`;
   const order = ` order by ${keyColumns(table.key)}`;
-  if (cursor?.by === 'rows') {
-    const chosen = isAmong(table.key, cursor.keys.slice(0, ROWS_AT_ONCE));
-    return { from: `(${all} where ${chosen}) r`, rest: order };
-  }
-  const after = cursor?.by === 'key' ? ` where ${compared(table.key, '>', cursor.values)}` : '';
-  return { from: `(${all}${after}${order} limit ${size}) r`, rest: order };
+  if (range.by === 'rows') return { from: `(${all} where ${isAmong(table.key, range.keys)}) r`, rest: order };
+  return { from: `(${all}${within(table, range)}${order} limit ${size}) r`, rest: order };
 }
 
-function byPages({ table, cursor, size }: ChunkRequest, serverVersion: number): Range {
-  const { page, pages } = cursor?.by === 'page' ? cursor : { page: 0, pages: 0 };
-  const end = Math.min(page + size, pages);
+function within(
+  { key }: BackfillTable,
+  { after, upTo }: Omit<Extract<ChunkRange, { by: 'key' }>, 'by'>,
+): string {
+  const conditions = [
+    ...(after === undefined ? [] : [compared(key, '>', after)]),
+    ...(upTo === undefined ? [] : [compared(key, '<=', upTo)]),
+  ];
+  return conditions.length === 0 ? '' : ` where ${conditions.map((one) => `(${one})`).join(' and ')}`;
+}
+
+/**
+ * The key of the row that many behind `after`, which is all that is read for it; no row: there are fewer. `copiedIn`: its texts are wanted
+ * as the database has them, in hexadecimal digits.
+ */
+export function cutStatement(
+  table: BackfillTable,
+  {
+    after,
+    size,
+    copiedIn,
+  }: { after: readonly string[] | undefined; size: number; copiedIn: string | undefined },
+): string {
+  const texts = table.key.map(({ name }) =>
+    copiedIn === undefined
+      ? rowColumn(name)
+      : `encode(convert_to(${rowColumn(name)}::text, ${escapeLiteral(copiedIn)}), 'hex')`,
+  );
+  const rest = `${within(table, { after, upTo: undefined })} order by ${keyColumns(table.key)}`;
+  return `select ${texts.join(', ')} from only ${name(table)} r${rest} offset ${size - 1} limit 1`;
+}
+
+function byPages(
+  table: BackfillTable,
+  { page, end }: Extract<ChunkRange, { by: 'page' }>,
+  serverVersion: number,
+): Range {
   const places =
     serverVersion >= SCANS_PLACES
       ? `r.ctid >= '(${page},0)' and r.ctid < '(${end},0)'`

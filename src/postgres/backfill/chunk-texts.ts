@@ -3,41 +3,58 @@
 import { isAscii } from 'node:buffer';
 import { escapeLiteral, type Client } from 'pg';
 import { ByteWriter } from '../../core/byte-writer.ts';
+import { FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
 import { textsOf, writeReplaced, type TextPlace } from '../../pgoutput/texts.ts';
 import { askServer, readAsUtf8, type TextReading } from '../encoding/reading.ts';
 import { TYPE } from '../values/builtin.ts';
-import type { ChunkRows } from './chunk-reader.ts';
+import type { ChunkRows } from './copy-rows.ts';
 import type { BackfillTable } from './table.ts';
 
+/** Over which connection texts came, and in which encoding; undefined: in UTF-8. */
+export type Copied = { readonly client: Client; readonly copiedIn: string | undefined };
+
+/** Of one table, over any number of connections at once. */
 export class ChunkTexts {
-  readonly #client: Client;
   readonly #encoding: string;
-  #reading: TextReading | undefined;
+  #asTheyLie: boolean;
+  readonly #readings = new WeakMap<Client, Promise<TextReading>>();
 
   /** `encoding`: the database's. */
-  constructor(client: Client, encoding: string) {
-    this.#client = client;
+  constructor(encoding: string) {
     this.#encoding = encoding;
     // There is nothing that the server could convert.
-    if (encoding === 'SQL_ASCII') this.#reading = readAsUtf8;
+    this.#asTheyLie = encoding === 'SQL_ASCII';
   }
 
   /** How texts are to be copied out; undefined: in UTF-8. */
   get copiedIn(): string | undefined {
-    return this.#reading === undefined ? undefined : this.#encoding;
+    return this.#asTheyLie ? this.#encoding : undefined;
   }
 
-  /** The server could not read one. Answers whether another try makes sense. */
-  async takeAsTheyLie(): Promise<boolean> {
-    if (this.#reading !== undefined || this.#encoding === 'UTF8') return false;
-    this.#reading = await askServer(this.#client, this.#encoding);
+  /** The server could not read one that was `copiedIn`. Answers whether another try makes sense. */
+  takeAsTheyLie(copiedIn: string | undefined): boolean {
+    if (copiedIn !== undefined || this.#encoding === 'UTF8') return false;
+    this.#asTheyLie = true;
     return true;
   }
 
+  async #readingOf(client: Client): Promise<TextReading> {
+    if (this.#encoding === 'SQL_ASCII') return readAsUtf8;
+    const known = this.#readings.get(client);
+    if (known !== undefined) return await known;
+    const reading = askServer(client, this.#encoding);
+    this.#readings.set(client, reading);
+    return await reading;
+  }
+
   /** The same rows in UTF-8, with what the server cannot read marked. */
-  async inUtf8(rows: ChunkRows, { relation }: BackfillTable): Promise<ChunkRows> {
-    const reading = this.#reading;
-    if (reading === undefined || isAscii(rows.bytes)) return rows;
+  async inUtf8(
+    { client, copiedIn }: Copied,
+    rows: ChunkRows,
+    { relation }: BackfillTable,
+  ): Promise<ChunkRows> {
+    if (copiedIn === undefined || isAscii(rows.bytes)) return rows;
+    const reading = await this.#readingOf(client);
     const { bytes, count } = rows;
     // One byte, whatever it is (encoding/transcoder.ts).
     const isLetter = ({ column, start, end }: TextPlace): boolean =>
@@ -52,20 +69,24 @@ export class ChunkTexts {
     const starts = new Int32Array(count);
     const ends = new Int32Array(count);
     for (const [i, found] of places.entries()) {
+      // The frame's length is known behind it.
+      writer.reserve(FRAME_HEADER_BYTES);
+      writer.length += FRAME_HEADER_BYTES;
       starts[i] = writer.length;
       const read = found.map((place) => ({ place, text: reading.read(bytes, place.start, place.end) }));
       writeReplaced(bytes, rows.starts[i]!, rows.ends[i]!, read, writer);
       ends[i] = writer.length;
+      writer.buffer.writeUInt32BE(ends[i]! - starts[i]!, starts[i]! - FRAME_HEADER_BYTES);
     }
     return { bytes: writer.buffer.subarray(0, writer.length), count, starts, ends };
   }
 
   /** Texts of a key, one character a byte, as cursors have them: `keyLiteral` makes SQL of them again. */
-  async cursor(key: readonly string[]): Promise<readonly string[]> {
-    const reading = this.#reading;
+  async cursor({ client, copiedIn }: Copied, key: readonly string[]): Promise<readonly string[]> {
     const texts = key.map((text) => Buffer.from(text, 'latin1'));
     const high = texts.filter((text) => !isAscii(text));
-    if (reading === undefined || high.length === 0) return texts.map(String);
+    if (copiedIn === undefined || high.length === 0) return texts.map(String);
+    const reading = await this.#readingOf(client);
     await reading.learn(high);
     return texts.map((text) => {
       if (isAscii(text)) return text.toString('latin1');

@@ -1,6 +1,7 @@
 // Runs one message of several statements, one of which copies rows out, over a connection of `pg`: rows come as bytes, unread.
 // https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
 import type { Client } from 'pg';
+import { takeCopied, type CopiedRow } from '../connection/framing.ts';
 
 /** Rows of what was selected beside the copy, in order: each is its columns' texts. */
 export type ScriptRows = readonly (readonly (string | null)[])[];
@@ -19,33 +20,41 @@ interface PgQuery {
 }
 
 /**
- * `onLine` gets a copied row at a time, valid during the call. Rejects with what `pg` throws: a transaction that the
- * script has begun is still open then.
+ * `onLine` gets a copied row at a time. Rejects with what `pg` throws, or what `onLine` does: a transaction that the script has begun is
+ * still open then.
  */
-export function runCopyScript(
-  client: Client,
-  text: string,
-  onLine: (line: Buffer) => void,
-): Promise<ScriptRows> {
+export function runCopyScript(client: Client, text: string, onLine: CopiedRow): Promise<ScriptRows> {
   const rows: (string | null)[][] = [];
   const { promise, resolve, reject } = Promise.withResolvers<ScriptRows>();
   let failure: Error | undefined;
+  const take: CopiedRow = (bytes, start, end) => {
+    if (failure !== undefined) return;
+    try {
+      onLine(bytes, start, end);
+    } catch (error) {
+      failure = error instanceof Error ? error : new Error(String(error));
+    }
+  };
   const query: PgQuery & { catch(onRejected: (error: unknown) => never): Promise<ScriptRows> } = {
-    submit: (connection) => connection.query(text),
+    submit: (connection) => {
+      takeCopied(client, take);
+      connection.query(text);
+    },
     handleRowDescription: () => undefined,
     handleDataRow: ({ fields }) => void rows.push([...fields]),
-    handleCopyData: ({ chunk }) => {
-      try {
-        onLine(chunk);
-      } catch (error) {
-        failure ??= error instanceof Error ? error : new Error(String(error));
-      }
-    },
+    handleCopyData: ({ chunk }) => take(chunk, 0, chunk.length),
     handleCommandComplete: () => undefined,
     handleEmptyQuery: () => undefined,
     handlePortalSuspended: () => undefined,
-    handleError: reject,
-    handleReadyForQuery: () => (failure === undefined ? resolve(rows) : reject(failure)),
+    handleError: (error) => {
+      takeCopied(client, undefined);
+      reject(error);
+    },
+    handleReadyForQuery: () => {
+      takeCopied(client, undefined);
+      if (failure === undefined) resolve(rows);
+      else reject(failure);
+    },
     // As `client.query` of our connections asks its answer (connection/connection.ts).
     catch: (onRejected) => promise.catch(onRejected),
   };

@@ -20,6 +20,7 @@ const backfill = (overrides: Partial<FoundBackfill> = {}): FoundBackfill => ({
   rows_per_second: 300.4,
   seconds_left: 12,
   query_timeout_ms: 5000,
+  workers: 4,
   max_rows_per_second: null,
   created_at: '2026-01-02T03:04:05.000Z',
   ended_at: null,

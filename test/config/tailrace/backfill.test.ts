@@ -11,7 +11,7 @@ ${lines.replaceAll(/^/gm, '    ')}
     destination: { type: sequin_stream }
 `;
 const backfillOf = async (lines: string) => (await loadText(file(lines))).settings.sinks[0]!.backfill;
-const LIMITS = { queryTimeoutMs: 5000 };
+const LIMITS = { queryTimeoutMs: 5000, workers: 4 };
 
 describe('initial_backfill, as sequin.yaml has it', () => {
   test.each(['initial_backfill: true', 'initial_backfill: "true"', 'initial_backfill: { all: true }'])(
@@ -87,8 +87,13 @@ describe('which rows of backfills a sink gets', () => {
 test('limits are those of the sink', async () => {
   expect((await backfillOf('backfill: { query_timeout: 800ms, max_rows_per_second: 50 }')).limits).toEqual({
     queryTimeoutMs: 800,
+    workers: 4,
     maxRowsPerSecond: 50,
   });
+  expect((await backfillOf('backfill: { workers: 16 }')).limits).toMatchObject({ workers: 16 });
+  expect(await faultLines(loadText(file('backfill: { workers: 17 }')))).toEqual([
+    expect.stringContaining('sinks[users].backfill.workers'),
+  ]);
   expect(await faultLines(loadText(file('backfill: { query_timeout: 0s }')))).toEqual([
     '7:32 sinks[users].backfill.query_timeout a duration above 0 and below 24 days is expected, with its unit: 500ms, 35s, 2m',
   ]);

@@ -2,9 +2,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { PGOUTPUT } from '../../../src/pgoutput/bytes.ts';
 import { decodeRelation } from '../../../src/pgoutput/messages.ts';
-import type { ChunkCursor } from '../../../src/postgres/backfill/chunk-sql.ts';
+import type { ChunkRange } from '../../../src/postgres/backfill/chunk-sql.ts';
 import { leavesOf, readBackfillTable } from '../../../src/postgres/backfill/table.ts';
-import { openReading, readChunks, rowsOf, type TestReading } from '../../support/backfill.ts';
+import {
+  openReading,
+  readChunks,
+  readWhole,
+  rowsOf,
+  WHOLE,
+  type TestReading,
+} from '../../support/backfill.ts';
 import { serverVersion } from '../../support/database-settings.ts';
 import { createTestDatabase, waitFor, type TestDatabase } from '../../support/postgres.ts';
 
@@ -121,7 +128,7 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     const { rows, table } = await readAll('t', ROW_BY_ROW);
     const inOrder = (await sql('select v from t order by n, k, m')).rows as { v: string }[];
     expect(rows.map(({ v }) => v)).toEqual(inOrder.map(({ v }) => v));
-    const again: ChunkCursor = {
+    const again: ChunkRange = {
       by: 'rows',
       keys: [
         ['2', 'B', '1'],
@@ -129,7 +136,7 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
         ['3', 'B', '1'],
       ],
     };
-    const outcome = await reading.reader(table).read(again, AbortSignal.timeout(60_000));
+    const outcome = await reading.reader(table).read(again);
     if (outcome.kind !== 'chunk') throw new Error(outcome.kind);
     expect(rowsOf(outcome.chunk, table).map(({ v }) => v)).toEqual(['1D2', '2B1']);
   });
@@ -152,6 +159,22 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     );
   });
 
+  test('chunks that were cut ahead hold every row once, whatever comes and goes in them before they are read', async () => {
+    await sql('create table t (id int primary key, v text)');
+    await sql(`insert into t select i * 2, 'v' from generate_series(1, 200) i`);
+    const table = await reading.table('t');
+    const reader = reading.reader(table, { limits: { maxRows: 16 } });
+    const ranges = await reader.cutAll();
+    expect(ranges).toHaveLength(13);
+    // The rows that ranges end with, whole ranges, and far more rows than one may hold.
+    await sql(`delete from t where id % 32 = 0; delete from t where id between 100 and 180;
+      insert into t select i * 2 + 1, 'new' from generate_series(0, 40) i; insert into t select i, 'end' from generate_series(500, 600) i`);
+    const chunks = (await Promise.all(ranges.map((range) => readWhole(reader, range)))).flat();
+    const inOrder = await sql('select id::text, v from t order by t.id');
+    expect(chunks.flatMap((chunk) => rowsOf(chunk, table))).toEqual(inOrder.rows);
+    expect(Math.max(...chunks.map(({ scanned }) => scanned))).toBe(16);
+  });
+
   test('rows are read once more by their keys, and those that are gone are not there', async () => {
     await sql('create table t (name text, id int, v text, primary key (name, id))');
     await sql(`insert into t select 'n''' || n / 10, n, 'v' || n from generate_series(0, 99) n`);
@@ -159,14 +182,8 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     const reader = reading.reader(table);
     const numbers = [7, 42, 99, 100, ...Array.from({ length: 20 }, (_, i) => 50 + i)];
     const keys = numbers.map((n) => [`n'${Math.floor(n / 10)}`, String(n)]);
-    const found: string[] = [];
-    let cursor: ChunkCursor | undefined = { by: 'rows', keys };
-    while (cursor !== undefined) {
-      const outcome = await reader.read(cursor, AbortSignal.timeout(60_000));
-      if (outcome.kind !== 'chunk') throw new Error(outcome.kind);
-      found.push(...rowsOf(outcome.chunk, table).map(({ v }) => v!));
-      cursor = outcome.chunk.next;
-    }
+    const [chunk] = await readWhole(reader, { by: 'rows', keys });
+    const found = rowsOf(chunk!, table).map(({ v }) => v!);
     expect(found.toSorted()).toEqual(
       numbers
         .filter((n) => n < 100)
@@ -219,8 +236,8 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
 
   test('an empty table is read at once, with a key or without one', async () => {
     await sql('create table keyed (id int primary key); create table bare (id int)');
-    expect((await readAll('keyed')).chunks).toMatchObject([{ scanned: 0, next: undefined }]);
-    expect((await readAll('bare')).chunks).toMatchObject([{ scanned: 0, next: undefined }]);
+    expect((await readAll('keyed')).chunks).toMatchObject([{ scanned: 0, rest: undefined }]);
+    expect((await readAll('bare')).chunks).toMatchObject([{ scanned: 0, rest: undefined }]);
   });
 
   test('rows in the order of an index of any size come in chunks that are bounded by their bytes', async () => {
@@ -401,25 +418,25 @@ describe('what happens to a table between its chunks is told', () => {
     );
     const table = await reading.table('t');
     const reader = reading.reader(table, ROW_BY_ROW);
-    const first = await reader.read(undefined, AbortSignal.timeout(60_000));
+    const first = await reader.read(WHOLE);
     expect(first.kind).toBe('chunk');
     await sql(statement);
-    expect(await reader.read(undefined, AbortSignal.timeout(60_000))).toEqual({ kind: 'altered' });
+    expect(await reader.read(WHOLE)).toEqual({ kind: 'altered' });
   });
 
   test('a rewrite of a table that is read by its pages', async () => {
     await sql('create table t (id int); insert into t select generate_series(1, 10)');
     const reader = reading.reader(await reading.table('t'));
-    const cursor = await reader.first();
+    const { range } = await reader.cut(undefined);
     await sql('vacuum full t');
-    expect((await reader.read(cursor, AbortSignal.timeout(60_000))).kind).not.toBe('chunk');
+    expect((await reader.read(range)).kind).not.toBe('chunk');
   });
 
   test('a table that is dropped', async () => {
     await sql('create table t (id int primary key)');
     const reader = reading.reader(await reading.table('t'));
     await sql('drop table t');
-    await expect(reader.read(undefined, AbortSignal.timeout(60_000))).rejects.toMatchObject({
+    await expect(reader.read(WHOLE)).rejects.toMatchObject({
       code: 'TABLE_GONE',
     });
   });
@@ -486,7 +503,7 @@ test('nothing stays open between two chunks, and a chunk that waits too long is 
   };
   const reader = own.reader(await own.table('t'));
   await sql('begin; lock table t in access exclusive mode');
-  const waiting = reader.read(undefined, AbortSignal.timeout(60_000));
+  const waiting = reader.read(WHOLE);
   const begun = new Set<string>();
   await waitFor(async () => {
     const { waits, since } = await activity();

@@ -1,24 +1,30 @@
 // What a backfill decides and reads without a server: sizes of chunks, lines of COPY, snapshots, Relation messages.
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ByteWriter } from '../../../src/core/byte-writer.ts';
 import { createRowEvent } from '../../../src/core/change.ts';
 import { decodeRelation, decodeRow } from '../../../src/pgoutput/messages.ts';
 import { encodeRelation } from '../../../src/pgoutput/relation-message.ts';
 import { nextChunkSize, smallerChunkSize } from '../../../src/postgres/backfill/chunk-size.ts';
 import { ChunkTexts, keyLiteral } from '../../../src/postgres/backfill/chunk-texts.ts';
-import { CopyLine } from '../../../src/postgres/backfill/copy-line.ts';
+import { CopyRows } from '../../../src/postgres/backfill/copy-rows.ts';
 import { parseSnapshot, sees } from '../../../src/postgres/backfill/snapshot.ts';
 
 const AIMS = { targetMs: 100, targetBytes: 1_000_000, maxSize: 50_000 };
 
 test('a chunk that was quick is followed by a larger one, up to the limit, and one that was slow or wide by a smaller one', () => {
-  expect(nextChunkSize({ size: 100, elapsedMs: 1, bytes: 1000 }, AIMS)).toBe(300);
-  expect(nextChunkSize({ size: 40_000, elapsedMs: 1, bytes: 1000 }, AIMS)).toBe(50_000);
-  expect(nextChunkSize({ size: 1000, elapsedMs: 400, bytes: 1000 }, AIMS)).toBe(250);
-  expect(nextChunkSize({ size: 1000, elapsedMs: 1, bytes: 10_000_000 }, AIMS)).toBe(100);
-  expect(nextChunkSize({ size: 1, elapsedMs: 60_000, bytes: 1 }, AIMS)).toBe(1);
-  expect(nextChunkSize({ size: 100, elapsedMs: 0, bytes: 0 }, AIMS)).toBe(300);
+  const after = (size: number, cost: { elapsedMs: number; bytes: number }) =>
+    nextChunkSize(size, { size, ...cost }, AIMS);
+  expect(after(100, { elapsedMs: 1, bytes: 1000 })).toBe(300);
+  expect(after(40_000, { elapsedMs: 1, bytes: 1000 })).toBe(50_000);
+  expect(after(1000, { elapsedMs: 400, bytes: 1000 })).toBe(250);
+  expect(after(1000, { elapsedMs: 1, bytes: 10_000_000 })).toBe(100);
+  expect(after(1, { elapsedMs: 60_000, bytes: 1 })).toBe(1);
+  expect(after(100, { elapsedMs: 0, bytes: 0 })).toBe(300);
+});
+
+test('a chunk that ended early, or was begun when chunks were smaller, does not make them smaller by being cheap, nor larger by being dear', () => {
+  expect(nextChunkSize(900, { size: 7, elapsedMs: 1, bytes: 100 }, AIMS)).toBe(900);
+  expect(nextChunkSize(100, { size: 2000, elapsedMs: 400, bytes: 100 }, AIMS)).toBe(100);
 });
 
 test('a chunk that the server cut short is tried again smaller, down to one row', () => {
@@ -38,7 +44,6 @@ const copied = (value: string | null): string =>
       );
 
 test('any row that COPY writes comes out as the Insert message of that row', () => {
-  const line = new CopyLine(64);
   const event = createRowEvent();
   const value = fc.option(
     fc.string({
@@ -46,21 +51,36 @@ test('any row that COPY writes comes out as the Insert message of that row', () 
     }),
   );
   fc.assert(
-    fc.property(fc.array(value, { minLength: 1, maxLength: 8 }), fc.nat(3), (row, leading) => {
-      const before = Array.from({ length: leading }, (_, i) => `lead\\${i}`);
-      line.split(Buffer.from(`${[...before, ...row].map(copied).join('\t')}\n`));
-      expect(before.map((_, i) => line.text(i))).toEqual(before);
-      const writer = new ByteWriter(16);
-      line.writeInsert(writer, 4_000_000_000, leading);
-      decodeRow(writer.buffer, 0, writer.length, event);
-      const { newTuple, relationId, bytes, action } = event;
-      expect([action, relationId]).toEqual(['insert', 4_000_000_000]);
-      const read = Array.from({ length: newTuple.columnCount }, (_, i) => {
-        const [start, length] = [newTuple.starts[i]!, newTuple.lengths[i]!];
-        return length < 0 ? null : bytes.toString('utf8', start, start + length);
-      });
-      expect(read).toEqual(row);
-    }),
+    fc.property(
+      fc.array(value, { minLength: 1, maxLength: 8 }),
+      fc.nat(3),
+      fc.boolean(),
+      (row, key, wanted) => {
+        const before = Array.from({ length: key }, (_, i) => `lead\\${i}${'ä'.repeat(40 * i)}`);
+        const known = before.map((text) => Buffer.from(text).toString('latin1'));
+        const judged = wanted ? ['t'] : [];
+        const line = Buffer.from(`${[...judged, ...before, ...row].map(copied).join('\t')}\n`);
+        const rows = new CopyRows({ id: 4_000_000_000, columns: row.length }, { wanted, key });
+        // Twice: what is scratch holds the line before, then.
+        for (let i = 0; i < 2; i++) {
+          expect(rows.begin(line, 0)).toBe(true);
+          expect(rows.key).toEqual(known);
+          rows.row(line, line.length);
+        }
+        expect(rows.keyBefore).toEqual(known);
+        const { bytes: framed, starts, ends, count } = rows.finish();
+        expect([count, starts[1], framed.length]).toEqual([2, ends[0]! + 4, ends[1]]);
+        expect(framed.readUInt32BE(0)).toBe(ends[0]! - 4);
+        decodeRow(framed, starts[1]!, ends[1]!, event);
+        const { newTuple, relationId, bytes, action } = event;
+        expect([action, relationId]).toEqual(['insert', 4_000_000_000]);
+        const read = Array.from({ length: newTuple.columnCount }, (_, i) => {
+          const [start, length] = [newTuple.starts[i]!, newTuple.lengths[i]!];
+          return length < 0 ? null : bytes.toString('utf8', start, start + length);
+        });
+        expect(read).toEqual(row);
+      },
+    ),
   );
 });
 
@@ -103,9 +123,9 @@ test('a Relation message that is made here reads as what it was made of', () => 
 });
 
 test('a key whose bytes are no text stands in a cursor as it is, and in SQL as its bytes', async () => {
-  const texts = new ChunkTexts(undefined as never, 'SQL_ASCII');
+  const texts = new ChunkTexts('SQL_ASCII');
   const key = ['17', "it's", 'caf\u00c3\u00a9', "'\u00e9\\"];
-  const cursor = await texts.cursor(key);
+  const cursor = await texts.cursor({ client: undefined as never, copiedIn: 'SQL_ASCII' }, key);
   expect(cursor.slice(0, 3)).toEqual(['17', "it's", 'café']);
   const kept = JSON.parse(JSON.stringify(cursor)) as readonly string[];
   expect(kept.map(keyLiteral)).toEqual(["'17'", "'it''s'", "'café'", String.raw`E'\x27\xe9\x5c'`]);

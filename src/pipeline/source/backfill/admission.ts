@@ -87,6 +87,9 @@ function rowsToLetIn({ chunk: { rows }, watch, window, keyIndexes }: Facts): {
   kept: number[];
   partly: (readonly string[])[];
 } {
+  // Most of the time nothing has: then no row need be looked at.
+  if (!watch.hasChanged(window.changes))
+    return { kept: Array.from({ length: rows.count }, (_, i) => i), partly: [] };
   const kept: number[] = [];
   const partly: (readonly string[])[] = [];
   for (let i = 0; i < rows.count; i++) {

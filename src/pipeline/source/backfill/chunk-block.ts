@@ -1,14 +1,14 @@
 // Rows of a chunk as the log holds them: a header, and a frame a row. Hot: once for every row that a backfill reads.
 import type { ByteWriter } from '../../../core/byte-writer.ts';
 import { COLUMN } from '../../../pgoutput/bytes.ts';
-import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../../pgoutput/frames.ts';
+import { appendFrame, FRAME_HEADER_BYTES } from '../../../pgoutput/frames.ts';
 import { encodeEnrichment, type Enrichment } from '../../../pgoutput/enrichment.ts';
 import type { RawRelation } from '../../../pgoutput/messages.ts';
 import { encodeRelation } from '../../../pgoutput/relation-message.ts';
 import { encodeReads } from '../../../pgoutput/reads.ts';
-import type { ChunkRows } from '../../../postgres/backfill/chunk-reader.ts';
+import type { ChunkRows } from '../../../postgres/backfill/copy-rows.ts';
 
-/** Rows as Insert messages, of which those with these numbers are wanted; `places`: what each is known by, where not by its key. */
+/** Rows, of which those with these numbers are wanted; `places`: what each is known by, where not by its key. */
 export type BlockRows = {
   readonly rows: ChunkRows;
   readonly kept: readonly number[];
@@ -47,12 +47,20 @@ export function writeChunk(
   const { rows, kept, places } = what;
   const encoded = encodeReads(header);
   appendFrame(writer, encoded, 0, encoded.length);
-  for (const i of kept) {
-    const at = writer.length + FRAME_HEADER_BYTES;
-    appendFrame(writer, rows.bytes, rows.starts[i]!, rows.ends[i]!);
-    writer.buffer[at] = FRAME.read;
-    const place = places[i];
-    if (place !== undefined) addColumn(writer, at, place);
+  if (places.length > 0) {
+    for (const i of kept) {
+      const at = writer.length + FRAME_HEADER_BYTES;
+      appendFrame(writer, rows.bytes, rows.starts[i]!, rows.ends[i]!);
+      addColumn(writer, at, places[i]!);
+    }
+    return;
+  }
+  // They are frames already: those that stand side by side are copied at once.
+  for (let from = 0; from < kept.length;) {
+    let last = from;
+    while (kept[last + 1] === kept[last]! + 1) last++;
+    writer.bytes(rows.bytes, rows.starts[kept[from]!]! - FRAME_HEADER_BYTES, rows.ends[kept[last]!]);
+    from = last + 1;
   }
 }
 

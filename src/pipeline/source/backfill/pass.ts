@@ -1,25 +1,23 @@
-// One pass over a table, or over one partition: chunk by chunk, the next one being read while the one before waits to be let in.
+// One pass over a table, or over one partition: its chunks are read ahead (read-ahead.ts), and let in one after the other, in order.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from 'pg';
 import { steadyMs } from '../../../core/clock.ts';
 import type { TableName } from '../../../core/selection.ts';
-import type { Chunk, ChunkReader } from '../../../postgres/backfill/chunk-reader.ts';
-import { ROWS_AT_ONCE, type ChunkCursor } from '../../../postgres/backfill/chunk-sql.ts';
 import { uncommittedTransactions } from '../../../postgres/backfill/open-transactions.ts';
+import type { ReadingConnections } from '../../../postgres/backfill/reading-connections.ts';
 import type { BackfillTable } from '../../../postgres/backfill/table.ts';
-import { admit, openWindow, type Admission, type LetIn, type ReadFrom, type Window } from './admission.ts';
+import { admit, type Admission, type LetIn, type ReadFrom } from './admission.ts';
 import { appendRows, progressAfter, type AppendPorts } from './appending.ts';
-import type { LeafPlace, PassCursor, PlacedProgress } from './place.ts';
+import type { LeafPlace, PlacedProgress } from './place.ts';
+import { ReadAhead, type Held, type ReadAheadOf } from './read-ahead.ts';
 import type { StreamGate } from './stream-gate.ts';
 import type { StreamedTransactions } from './streamed-transactions.ts';
-import type { TableWatch } from './table-watch.ts';
 
 /** The table's progress: each step in place of the one before. */
 export type Progressing = { progress: PlacedProgress };
 
 /** What a pass is told of its backfill, and of the connection. */
 export type PassPorts = AppendPorts & {
-  readonly client: Client;
+  readonly connections: ReadingConnections;
   readonly gate: StreamGate;
   readonly streamed: StreamedTransactions;
   readonly readFrom: ReadFrom;
@@ -33,41 +31,18 @@ export type PassPorts = AppendPorts & {
   between(): Promise<void>;
 };
 
-export type PassedTable = {
+export type PassedTable = ReadAheadOf & {
   /** As it was asked for: by its root, where it is a partition of that. */
   readonly name: TableName;
   readonly table: BackfillTable;
-  readonly reader: ChunkReader;
-  readonly watch: TableWatch;
   /** In the chunk's rows, the columns of the watch's key. */
   readonly keyIndexes: readonly number[];
   /** How its rows are described in the log. */
   readonly description: { readonly relation: Buffer; readonly enrichment: Buffer };
-  /** The rows that were asked for, by their keys; undefined: all. */
-  readonly keys: readonly (readonly string[])[] | undefined;
 };
 
 /** altered, rewritten: chunk-reader.ts. */
 export type PassOutcome = 'read' | 'altered' | 'rewritten';
-
-/** A chunk that was read. */
-type Held = {
-  readonly kind: 'chunk';
-  readonly part: Part;
-  readonly window: Window;
-  readonly chunk: Chunk;
-  /** Was it found to show all that the stream had brought? */
-  showsAll: boolean;
-};
-/** What a chunk is to be of: of the pass itself, or rows that are read once more. */
-type Part = PassPart | { readonly of: 'again'; readonly keys: readonly (readonly string[])[] };
-/** `next`: what follows it, where that does not depend on what is read. */
-type PassPart = {
-  readonly of: 'pass';
-  readonly cursor: PassCursor | undefined;
-  readonly ask: ChunkCursor | undefined;
-  readonly next?: PassCursor;
-};
 
 /** A chunk of a table without a key, in whose window something was changed, is read again so often; then it is let in as it is. */
 const MAX_TRIES_WITHOUT_KEY = 8;
@@ -76,22 +51,10 @@ const LONGEST_BACKOFF_MS = 2_000;
 /** Transactions that do not become visible for so long are told of. */
 const TELL_AFTER_MS = 5_000;
 
-const END: PassCursor = { by: 'end' };
-
-const behind = ({ next }: PassPart, chunk: Chunk): PassCursor =>
-  next ?? (chunk.next === undefined || chunk.next.by === 'rows' ? END : chunk.next);
-
 export class Pass {
   readonly #ports: PassPorts;
   readonly #what: PassedTable;
   readonly #state: Progressing;
-  /** Where the next chunk begins: ahead of what is let in. */
-  #readAt: PassCursor | undefined;
-  /** Rows to be read once more that nobody reads yet. */
-  #again: (readonly string[])[];
-  readonly #windows = new Set<Window>();
-  /** Of the chunks that are read, and not let in yet. */
-  readonly #asked = new Set<Part>();
   /** How often the chunk at hand has been read. */
   #tries = 0;
   #waitsSinceMs: number | undefined;
@@ -102,9 +65,6 @@ export class Pass {
     this.#what = what;
     this.#state = state;
     this.#ports = ports;
-    const { cursor, again } = this.#leaf;
-    this.#readAt = cursor ?? (what.keys === undefined ? undefined : { by: 'list', done: 0 });
-    this.#again = [...again];
   }
 
   get #leaf(): LeafPlace {
@@ -113,89 +73,54 @@ export class Pass {
 
   /** Until everything is let in. Rejects with TailraceError or what `pg` throws, or when `signal` aborts. */
   async run(signal: AbortSignal): Promise<PassOutcome> {
-    await this.#findEnd();
-    let ahead = this.#readNext(signal);
-    while (ahead !== undefined) {
-      const held = await ahead;
-      if (held.kind !== 'chunk') return held.kind;
-      if (held.part.of === 'pass') this.#readAt = behind(held.part, held.chunk);
-      const following = this.#readNext(signal);
-      // It is looked at when its turn comes.
-      following?.catch(() => undefined);
-      if (await this.#letIn(held, signal)) ahead = following ?? this.#readNext(signal);
-      else {
-        await this.#putBack(held, following);
-        const { streamed, client } = this.#ports;
-        if (streamed.hasSuspects) streamed.cleared(await uncommittedTransactions(client));
-        await sleep(backoffMs(this.#tries), undefined, { signal });
-        ahead = this.#readNext(signal);
+    const over = new AbortController();
+    const either = AbortSignal.any([signal, over.signal]);
+    const { cursor, again } = this.#leaf;
+    const ports = { ...this.#ports, ready: () => this.#ready(either) };
+    const ahead = new ReadAhead(this.#what, { cursor, again }, { ports, signal: either });
+    try {
+      return await this.#letAllIn(ahead, either);
+    } finally {
+      over.abort();
+      await ahead.settled();
+    }
+  }
+
+  async #letAllIn(ahead: ReadAhead, signal: AbortSignal): Promise<PassOutcome> {
+    await ahead.findEnd();
+    for (let next = ahead.take(); next !== undefined; next = ahead.take()) {
+      const read = await next;
+      if (read === undefined) continue;
+      if (read.kind !== 'chunk') return read.kind;
+      const held = ahead.divided(read);
+      ahead.fill();
+      if (!(await this.#letIn(held, ahead, signal))) {
+        await this.#beforeRepeating(held, signal);
+        ahead.repeat(held);
       }
       await this.#ports.between();
     }
     return 'read';
   }
 
-  /** A table without a key ends where it does now. */
-  async #findEnd(): Promise<void> {
-    if (this.#readAt !== undefined) return;
-    const first = await this.#what.reader.first();
-    if (first?.by === 'page') this.#readAt = first.pages === 0 ? END : first;
-  }
-
-  /** Undefined: nothing is left that is not being read. */
-  #readNext(signal: AbortSignal): Promise<Held | OtherOutcome> | undefined {
-    const part = this.#nextPart();
-    if (part === undefined) return undefined;
-    this.#asked.add(part);
-    return this.#read(part, signal);
-  }
-
-  #nextPart(): Part | undefined {
-    if (this.#again.length > 0) return { of: 'again', keys: this.#again.splice(0, ROWS_AT_ONCE) };
-    const cursor = this.#readAt;
-    if (cursor?.by === 'end') return undefined;
-    if (cursor?.by !== 'list') return { of: 'pass', cursor, ask: cursor };
-    const { keys = [] } = this.#what;
-    const asked = keys.slice(cursor.done, cursor.done + ROWS_AT_ONCE);
-    if (asked.length === 0) return undefined;
-    const done = cursor.done + asked.length;
-    const next: PassCursor = done === keys.length ? END : { by: 'list', done };
-    return { of: 'pass', cursor, ask: { by: 'rows', keys: asked }, next };
-  }
-
-  async #read(part: Part, signal: AbortSignal): Promise<Held | OtherOutcome> {
-    const { gate, streamed } = this.#ports;
+  async #ready(signal: AbortSignal): Promise<void> {
     const heldMs = await this.#ports.ready(signal);
     this.#activeSinceMs = Math.min(steadyMs(), this.#activeSinceMs + heldMs);
-    // Ahead of the statement: what comes from here on is remembered.
-    const window = openWindow(streamed, this.#what.watch, gate.streamedTo);
-    this.#windows.add(window);
-    const ask: ChunkCursor | undefined = part.of === 'pass' ? part.ask : { by: 'rows', keys: part.keys };
-    const outcome = await this.#what.reader.read(ask, signal);
-    if (outcome.kind !== 'chunk') return outcome;
-    this.#ports.hasRead(outcome.chunk.scanned);
-    return { kind: 'chunk', part, window, chunk: outcome.chunk, showsAll: false };
   }
 
-  /** What was read behind a chunk that has to be read again is read again, too. */
-  async #putBack(held: Held, following: Promise<Held | OtherOutcome> | undefined): Promise<void> {
-    const behind = await following;
-    for (const each of [behind, held]) {
-      if (each === undefined || each.kind !== 'chunk') continue;
-      this.#windows.delete(each.window);
-      this.#asked.delete(each.part);
-      if (each.part.of === 'pass') this.#readAt = each.part.cursor;
-      else this.#again.unshift(...each.part.keys);
-    }
+  async #beforeRepeating({ chunk }: Held, signal: AbortSignal): Promise<void> {
+    const { streamed, connections } = this.#ports;
     const { progress } = this.#state;
-    this.#state.progress = { ...progress, readAgain: progress.readAgain + held.chunk.rows.count };
+    this.#state.progress = { ...progress, readAgain: progress.readAgain + chunk.rows.count };
+    if (streamed.hasSuspects) streamed.cleared(await connections.use(uncommittedTransactions));
+    await sleep(backoffMs(this.#tries), undefined, { signal });
   }
 
   /** Answers whether its rows are in the log, as far as they belong there. */
-  async #letIn(held: Held, signal: AbortSignal): Promise<boolean> {
+  async #letIn(held: Held, ahead: ReadAhead, signal: AbortSignal): Promise<boolean> {
     const { gate, opened } = this.#ports;
     for (;;) {
-      const admission = await gate.between(() => this.#attempt(held), signal);
+      const admission = await gate.between(() => this.#attempt(held, ahead), signal);
       switch (admission.verdict) {
         case 'let in':
           this.#tries = 0;
@@ -221,6 +146,7 @@ export class Pass {
   /** Where rows may be let in: one turn of the event loop, in which nothing else comes. */
   #attempt(
     held: Held,
+    ahead: ReadAhead,
   ): Exclude<Admission, { verdict: 'wait' }> | { verdict: 'numbers'; count: number } | undefined {
     const { gate, streamed, readFrom, walBlockBytes, opened } = this.#ports;
     const { watch, keyIndexes } = this.#what;
@@ -244,25 +170,19 @@ export class Pass {
     if (admission.verdict === 'again') return admission;
     const { length } = admission.kept;
     if (!opened.log.hasNumbers(length)) return { verdict: 'numbers', count: length };
-    this.#append(held, admission, isForced && watch.hasChangedAll(window.changes));
+    this.#append(held, ahead, admission, isForced && watch.hasChangedAll(window.changes));
     return admission;
   }
 
-  #append(held: Held, admission: LetIn, isOverrun: boolean): void {
+  #append(held: Held, ahead: ReadAhead, admission: LetIn, isOverrun: boolean): void {
     const { watch, table, name, description } = this.#what;
     const { chunk, part } = held;
     const { kept, partly } = admission;
-    this.#windows.delete(held.window);
-    this.#asked.delete(part);
-    this.#again.push(...partly, ...watch.takeMovedInPart());
-    watch.forgetBefore(Math.min(watch.now, ...[...this.#windows].map(({ changes }) => changes)));
+    watch.forgetBefore(ahead.done(held, [...partly, ...watch.takeMovedInPart()]));
     const leaf: LeafPlace = {
       ...this.#leaf,
-      ...(part.of === 'pass' && { cursor: behind(part, chunk) }),
-      again: [
-        ...[...this.#asked].flatMap((asked) => (asked.of === 'again' ? asked.keys : [])),
-        ...this.#again,
-      ],
+      ...(part.of === 'pass' && { cursor: part.next }),
+      again: ahead.again,
     };
     const nowMs = steadyMs();
     const { epoch } = this.#ports.opened;
@@ -290,8 +210,6 @@ export class Pass {
     if (steadyMs() - this.#waitsSinceMs >= TELL_AFTER_MS) this.#ports.hold(why);
   }
 }
-
-type OtherOutcome = { readonly kind: 'altered' | 'rewritten' };
 
 const backoffMs = (tries: number): number =>
   Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(tries, 10));

@@ -7,9 +7,7 @@ import type { KeyColumn } from '../../../postgres/backfill/table.ts';
 
 /** Behind which row the pass over a table goes on; undefined: at its beginning. `list`: so many of the keys that were asked for are done. */
 export type PassCursor =
-  | Exclude<ChunkCursor, { readonly by: 'rows' }>
-  | { readonly by: 'list'; readonly done: number }
-  | { readonly by: 'end' };
+  ChunkCursor | { readonly by: 'list'; readonly done: number } | { readonly by: 'end' };
 
 /** One table, or one partition, that is being read. */
 export type LeafPlace = {

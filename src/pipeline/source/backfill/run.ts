@@ -1,15 +1,22 @@
 // One backfill while a connection streams: its own session to read by, its tables one after the other, its progress written down.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import { NO_PROGRESS, type Backfill, type BackfillTableStatus } from '../../../core/backfill.ts';
+import {
+  DEFAULT_BACKFILL_WORKERS,
+  NO_PROGRESS,
+  type Backfill,
+  type BackfillTableStatus,
+} from '../../../core/backfill.ts';
 import { steadyMs, wallTime } from '../../../core/clock.ts';
+import { describeError } from '../../../core/errors.ts';
 import type { Look } from '../../../core/look.ts';
 import { selects, type TableName } from '../../../core/selection.ts';
 import { beginReading, type ChunkLimits } from '../../../postgres/backfill/chunk-reader.ts';
 import { currentSnapshot } from '../../../postgres/backfill/open-transactions.ts';
+import { ReadingConnections } from '../../../postgres/backfill/reading-connections.ts';
 import { estimateOf, unknownTable } from '../../../postgres/backfill/requirements.ts';
 import { leavesOf } from '../../../postgres/backfill/table.ts';
-import { closeConnection, connectOrdinary } from '../../../postgres/connection/connection.ts';
+import { connectOrdinary } from '../../../postgres/connection/connection.ts';
 import type { Followed } from '../../../postgres/connection/hosts.ts';
 import type { SourceLog } from '../log.ts';
 import type { SourceOptions } from '../options.ts';
@@ -41,7 +48,7 @@ export type BackfillConnection = {
 
 export type Watching = { readonly watching: StreamWatch; readonly streamed: StreamedTransactions };
 
-/** Of a chunk's rows in memory: two chunks are. */
+/** Of a chunk's rows in memory: as many chunks are as there are workers, and one that is let in. */
 const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
 const MAX_CHUNK_ROWS = 20_000;
 /** A chunk is to take a part of the time that a statement may. */
@@ -61,21 +68,28 @@ export async function runBackfill(
   const { options, opened, followed } = connection;
   const { store, settings } = options;
   const limits = limitsOf(backfill);
-  const client = await connectOrdinary(settings, followed.target);
-  client.on('error', () => undefined);
-  // What the server is about need not be waited for.
-  const onAbort = (): void => void closeConnection(client);
+  const open = async (): Promise<Client> => {
+    const opened = await connectOrdinary(settings, followed.target);
+    await beginReading(opened, limits);
+    return opened;
+  };
+  const client = await open();
+  const connections = new ReadingConnections(client, {
+    most: workersOf(backfill),
+    open,
+    noMore: (error) => saysFewer(backfill, connection, error),
+  });
+  const onAbort = (): void => void connections.close();
   signal.addEventListener('abort', onAbort);
   try {
     signal.throwIfAborted();
-    await beginReading(client, limits);
     const { watching, streamed } = await watch(client);
     const tables = backfill.tables ?? setTables(backfill, connection);
     const tellHold = holder(backfill.id, connection);
     const ready = readiness(backfill, connection, {
       hold: tellHold,
       // What is visible to everybody by now need not be kept any longer: it may be held for hours.
-      forget: async () => streamed.shown(await currentSnapshot(client)),
+      forget: async () => streamed.shown(await connections.use(currentSnapshot)),
     });
     let missing: TableName | undefined;
     for (const request of tables) {
@@ -90,6 +104,7 @@ export async function runBackfill(
         id: backfill.id,
         sinks: backfill.sinks,
         client,
+        connections,
         gate: connection.gate,
         opened,
         feed: opened.feed,
@@ -124,16 +139,29 @@ export async function runBackfill(
     if (missing !== undefined) throw await unknownTable(client, missing);
   } finally {
     signal.removeEventListener('abort', onAbort);
-    await closeConnection(client);
+    await connections.close();
   }
 }
 
-function limitsOf({ limits }: Backfill): ChunkLimits {
-  const { queryTimeoutMs, maxRowsPerSecond } = limits;
+const workersOf = ({ limits }: Backfill): number => limits.workers ?? DEFAULT_BACKFILL_WORKERS;
+
+/** A server that has no connection to spare is read more slowly. */
+function saysFewer(
+  { id }: Backfill,
+  { options: { settings, logger } }: BackfillConnection,
+  error: unknown,
+): void {
+  const { name } = settings;
+  const message = `backfill ${id} goes on with the connections that it has: no other could be opened: ${describeError(error)}`;
+  logger.warn({ database: name, backfill: id }, message);
+}
+
+function limitsOf(backfill: Backfill): ChunkLimits {
+  const { queryTimeoutMs, maxRowsPerSecond: rate } = backfill.limits;
   return {
     statementTimeoutMs: queryTimeoutMs,
     targetMs: queryTimeoutMs * TARGET_SHARE,
-    maxRows: maxChunkRows(maxRowsPerSecond, MAX_CHUNK_ROWS),
+    maxRows: maxChunkRows(rate === undefined ? undefined : rate / workersOf(backfill), MAX_CHUNK_ROWS),
     maxBytes: MAX_CHUNK_BYTES,
   };
 }

@@ -1,4 +1,5 @@
 // Reads one table of a backfill: each of its partitions in turn, what comes and goes meanwhile, and from where it was left.
+import type { Client } from 'pg';
 import type { BackfillTableStatus } from '../../../core/backfill.ts';
 import { TailraceError } from '../../../core/errors.ts';
 import { formatTableName } from '../../../core/selection.ts';
@@ -22,6 +23,8 @@ import type { StreamWatch } from './stream-watch.ts';
 import { TableWatch } from './table-watch.ts';
 
 export type TablePorts = PassPorts & {
+  /** For what is asked while nothing is read. */
+  readonly client: Client;
   readonly context: ReadingContext;
   /** The database's. */
   readonly encoding: string;
@@ -119,7 +122,6 @@ async function passOver(
     keyIndexes: isTold ? indexes : [],
     description: describeReads(relation, enrichment, { hasPlaces: table.key.length === 0 }),
     reader: new ChunkReader(
-      client,
       { table, where: conditionOf(request) },
       {
         context,

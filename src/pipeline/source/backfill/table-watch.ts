@@ -106,6 +106,11 @@ export class TableWatch {
     return this.#allAt >= since;
   }
 
+  /** Has the table changed since a window opened? */
+  hasChanged(since: number): boolean {
+    return this.#count > since;
+  }
+
   /**
    * What is to become of a row that was read in a window that opened at `since`: let in, left out because what the stream brought is
    * newer, or read again because it brought only a part of that.

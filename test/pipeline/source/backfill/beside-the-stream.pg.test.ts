@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createRowEvent, UNCHANGED_TOAST } from '../../../../src/core/change.ts';
 import { readLsn, toLsn, ZERO_LSN, type Lsn } from '../../../../src/core/lsn.ts';
 import { decodeRow, MESSAGE } from '../../../../src/pgoutput/messages.ts';
-import type { ChunkCursor } from '../../../../src/postgres/backfill/chunk-sql.ts';
+import type { ChunkRange } from '../../../../src/postgres/backfill/chunk-sql.ts';
 import { parseSnapshot } from '../../../../src/postgres/backfill/snapshot.ts';
 import { connectReplication } from '../../../../src/postgres/connection/connection.ts';
 import { asksForMessages } from '../../../../src/postgres/replication/protocol.ts';
@@ -125,11 +125,10 @@ test('rows are let in that the stream has not overtaken, and read again where it
   const writing = write(stopWriting.signal);
   const reader = reading.reader(table, { limits: { maxRows: 25 } });
   const counts = { letIn: 0, left: 0, partly: 0, again: 0 };
-  const todo: (ChunkCursor | undefined)[] = [undefined];
-  while (todo.length > 0) {
-    const cursor = todo.shift();
+  const todo: ChunkRange[] = [...(await reader.cutAll())];
+  for (let range = todo.shift(); range !== undefined; range = todo.shift()) {
     const window = openWindow(streamed, watch, consumer.reached);
-    const outcome = await reader.read(cursor, AbortSignal.timeout(60_000));
+    const outcome = await reader.read(range);
     if (outcome.kind !== 'chunk') throw new Error(outcome.kind);
     const { chunk } = outcome;
     const judge = () =>
@@ -148,7 +147,7 @@ test('rows are let in that the stream has not overtaken, and read again where it
     if (admission.verdict === 'wait') throw new Error('unreachable');
     if (admission.verdict === 'again') {
       counts.again++;
-      todo.unshift(cursor);
+      todo.unshift(range);
       continue;
     }
     const rows = rowsOf(chunk, table);
@@ -158,7 +157,7 @@ test('rows are let in that the stream has not overtaken, and read again where it
     counts.partly += admission.partly.length;
     watch.forgetBefore(watch.now);
     const keys = [...admission.partly, ...watch.takeMovedInPart()];
-    if (chunk.next !== undefined) todo.push(chunk.next);
+    if (chunk.rest !== undefined) todo.unshift(chunk.rest);
     if (keys.length > 0) todo.push({ by: 'rows', keys });
   }
   stopWriting.abort();
