@@ -97,6 +97,7 @@ export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json')
       name,
       render: compileValue(type, relation.types, options),
     })),
+    masks: new Map(),
     envelope,
     values: format.values,
     options: format.options?.parse({}),

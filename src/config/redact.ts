@@ -26,6 +26,7 @@ export function redact(settings: ServiceSettings): ServiceSettings {
     })),
     sinks: settings.sinks.map((sink) => ({
       ...sink,
+      ...(sink.maskKey !== undefined && { maskKey: REDACTED }),
       destination: { ...sink.destination, config: redactDestination(sink.destination) },
     })),
   };

@@ -151,6 +151,19 @@ export type RowEvent = {
 export const isDamaged = ({ damaged, damagedCount }: Tuple, index: number): boolean =>
   damagedCount > 0 && damaged.subarray(0, damagedCount).includes(index);
 
+/**
+ * Is a column's text the same in the old row and the new one? Equal bytes are an equal value (the reverse need not hold: `1.0` and
+ * `1.00`); so are two NULLs. Asked where both rows have the column.
+ */
+export function hasSameText({ bytes, newTuple, oldTuple }: RowEvent, index: number): boolean {
+  const length = newTuple.lengths[index]!;
+  if (length !== oldTuple.lengths[index]) return false;
+  const start = newTuple.starts[index]!;
+  const oldStart = oldTuple.starts[index]!;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== bytes[oldStart + i]) return false;
+  return true;
+}
+
 /** Postgres allows 1600 columns a table. https://www.postgresql.org/docs/current/limits.html */
 export const MAX_COLUMNS = 1600;
 

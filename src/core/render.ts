@@ -4,6 +4,16 @@ import type { ByteWriter } from './byte-writer.ts';
 /** Appends the JSON of the value whose Postgres text is `bytes[start, start + length)`. Never called for NULL. */
 export type ValueRenderer = (bytes: Buffer, start: number, length: number, writer: ByteWriter) => void;
 
+/** What is told of a value whose Postgres text is `bytes[start, start + length)`. Never called for NULL. */
+export type TextOf<Text extends string | null = string> = (
+  bytes: Buffer,
+  start: number,
+  length: number,
+) => Text;
+
+/** Columns whose values stay here: what is told in the place of each; null: NULL. By their names in Postgres. */
+export type MaskedTexts = ReadonlyMap<string, { readonly textOf: TextOf<string | null> }>;
+
 /** The forms of values that can be chosen: a format is a set of defaults for them. */
 export type ValueOptions = {
   /** numeric → `string` (exact text), `number` (exact digits as a JSON number), `float` (a double; NaN, ±Infinity → null). */

@@ -22,6 +22,8 @@ export type ColumnOptions = {
   readonly pattern: TablePattern;
   readonly columns?: readonly string[];
   readonly groupColumns?: readonly string[];
+  /** By their keys, the rules that name columns. */
+  readonly rules?: Readonly<Record<string, readonly string[]>>;
 };
 
 /** What one sink reads, and the names in its options. Plain values that cross threads. */
@@ -68,6 +70,7 @@ export function columnUses({ sink }: SinkNames, name: TableName): readonly Colum
     (columns ?? []).map((column) => ({ column, key, isGroup, byPattern }));
   return [
     ...ofOptions(options?.columns, 'columns', false),
+    ...Object.entries(options?.rules ?? {}).flatMap(([key, columns]) => ofOptions(columns, key, false)),
     ...ofOptions(options?.groupColumns, 'group_column_names', true),
     ...templatesFor(sink, name).flatMap(({ columns, key }) =>
       columns.map((column) => ({ column, key, isGroup: true, byPattern: undefined })),

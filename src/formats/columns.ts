@@ -2,6 +2,7 @@
 // row, or is left out and named. Hot file: plain loops on purpose (bench/micro/render.ts).
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import {
+  hasSameText,
   isDamaged,
   NOT_SENT,
   NULL_VALUE,
@@ -182,15 +183,10 @@ const hasOldValue = (column: PlannedColumn, event: RowEvent): boolean =>
   (event.oldKind !== 'key' || column.identity) &&
   event.oldTuple.lengths[column.index]! >= 0;
 
-/** Compares texts: equal bytes are an equal value (the reverse need not hold: `1.0` and `1.00`). */
+/** As far as both rows know the value. */
 function isChanged(index: number, event: RowEvent): boolean {
   const length = event.newTuple.lengths[index]!;
   const oldLength = event.oldTuple.lengths[index]!;
   if (length === UNCHANGED_TOAST || oldLength === UNCHANGED_TOAST || oldLength === NOT_SENT) return false;
-  if (length !== oldLength) return true;
-  const { bytes } = event;
-  const start = event.newTuple.starts[index]!;
-  const oldStart = event.oldTuple.starts[index]!;
-  for (let i = 0; i < length; i++) if (bytes[start + i] !== bytes[oldStart + i]) return true;
-  return false;
+  return !hasSameText(event, index);
 }

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Action, Moved, Relation, RowEvent, TransactionContext } from '../core/change.ts';
-import type { ValueOptions, ValueRenderer } from '../core/render.ts';
+import type { MaskedTexts, ValueOptions, ValueRenderer } from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
 
@@ -21,16 +21,23 @@ export type Envelope = {
   readonly hostname: string;
 };
 
+export type MessageColumn = {
+  /** The place in `relation.columns`. */
+  readonly index: number;
+  /** In the message: in Postgres it may be called otherwise. */
+  readonly name: string;
+  /** Writes what is told of the value, which is not the value where the column is masked. */
+  readonly render: ValueRenderer;
+};
+
 export type CompileInput<Options = unknown> = {
   readonly relation: Relation;
   /** The partition that holds the rows, where `relation` has the name of a table above it. Of rows nothing is said of it. */
   readonly partition?: TableName | undefined;
-  /** The columns that the message has, in order; `index` is the place in `relation.columns`. */
-  readonly columns: readonly {
-    readonly index: number;
-    readonly name: string;
-    readonly render: ValueRenderer;
-  }[];
+  /** The columns that the message has, in order. */
+  readonly columns: readonly MessageColumn[];
+  /** What else says a value of the row (its key) says it as these do. */
+  readonly masks: MaskedTexts;
   readonly envelope: Envelope;
   /** What stands for values that Postgres did not send. */
   readonly values: Pick<ValueOptions, 'absent' | 'unchanged'>;

@@ -3,7 +3,8 @@
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import { MAX_COLUMNS, NULL_VALUE, type RowEvent, type Tuple } from '../core/change.ts';
 import { escapeFrom, literal } from '../core/encoding.ts';
-import { writeJsonString } from '../core/json.ts';
+import { jsonText, writeJsonString } from '../core/json.ts';
+import type { TextOf } from '../core/render.ts';
 import type { CompileInput } from './format.ts';
 
 const COMMA = 0x2c;
@@ -21,6 +22,8 @@ type KeyColumn = {
   readonly index: number;
   /** Part of the replica identity: an old key tuple knows it. */
   readonly identity: boolean;
+  /** What is told in the place of a value that stays here. */
+  readonly masked: TextOf<string | null> | undefined;
 };
 
 export class KeyTexts {
@@ -28,10 +31,10 @@ export class KeyTexts {
   readonly #columns: readonly KeyColumn[];
   readonly #escaped: boolean;
 
-  constructor({ relation, encoding }: Pick<CompileInput, 'relation' | 'encoding'>) {
+  constructor({ relation, encoding, masks }: Pick<CompileInput, 'relation' | 'encoding' | 'masks'>) {
     this.#escaped = encoding === 'json-string';
     this.#columns = relation.columns.flatMap(({ name, identity }, index) =>
-      relation.key.includes(name) ? [{ index, identity }] : [],
+      relation.key.includes(name) ? [{ index, identity, masked: masks.get(name)?.textOf }] : [],
     );
   }
 
@@ -40,14 +43,23 @@ export class KeyTexts {
     const columns = this.#columns;
     for (let i = 0; i < columns.length; i++) {
       if (i > 0) writer.byte(COMMA);
-      const { index, identity } = columns[i]!;
+      const { index, identity, masked } = columns[i]!;
       const tuple = tupleOf(event, index, identity);
       const length = tuple.lengths[index]!;
       const start = tuple.starts[index]!;
-      if (!writeShort(event.bytes, start, length, writer, this.#escaped)) {
+      if (masked !== undefined) {
+        this.#writeMasked(length < 0 ? null : masked(event.bytes, start, length), writer);
+      } else if (!writeShort(event.bytes, start, length, writer, this.#escaped)) {
         this.#writeLong(event.bytes, start, length, writer);
       }
     }
+  }
+
+  #writeMasked(text: string | null, writer: ByteWriter): void {
+    if (text === null) return writer.literal(NULL);
+    const from = writer.length;
+    writer.text(jsonText(text));
+    if (this.#escaped) escapeFrom(from, writer);
   }
 
   #writeLong(bytes: Buffer, start: number, length: number, writer: ByteWriter): void {

@@ -11,7 +11,14 @@ import { ColumnPlan } from './columns.ts';
 import { formatCommitTime } from './commit-time.ts';
 import { KeyTexts } from './key-texts.ts';
 import { schemaJson } from './schema-json.ts';
-import type { CompileInput, Envelope, MessageFormat, RenderContext, RenderPlan } from './format.ts';
+import type {
+  CompileInput,
+  Envelope,
+  MessageColumn,
+  MessageFormat,
+  RenderContext,
+  RenderPlan,
+} from './format.ts';
 
 const NULL = literal('null', 'json');
 /** Closes the key's texts, metadata and message. */
@@ -78,7 +85,8 @@ class SequinPlan implements RenderPlan {
       literal(`},"changes":null,"action":"${action}",${from}`, encoding);
     this.#encoding = encoding;
     this.#columns = new ColumnPlan(input);
-    const isKey = ({ name }: { name: string }): boolean => input.relation.key.includes(name);
+    const { columns, key } = input.relation;
+    const isKey = ({ index }: MessageColumn): boolean => key.includes(columns[index]!.name);
     this.#key = new ColumnPlan({ ...input, columns: input.columns.filter(isKey) });
     this.#keyTexts = new KeyTexts(input);
     this.#envelope = input.envelope;

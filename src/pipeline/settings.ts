@@ -5,6 +5,7 @@ import type { ValueOptions } from '../core/render.ts';
 import type { RetryPolicy } from '../core/retry.ts';
 import type { Selection, TablePattern } from '../core/selection.ts';
 import type { WantedStatus } from '../core/status.ts';
+import type { ColumnRules } from '../functions/columns/rules.ts';
 import type { Filter } from '../functions/where/syntax.ts';
 import type { FormatName } from '../formats/names.ts';
 import type { LogSettings } from '../log/settings.ts';
@@ -17,6 +18,8 @@ export type TableOptions = {
   readonly pattern: TablePattern;
   /** Only these columns (and the key); undefined: all. */
   readonly columns?: readonly string[];
+  /** What else is declared of its columns. */
+  readonly rules?: ColumnRules;
   /** Columns of the message group; undefined: the key. */
   readonly groupColumns?: readonly string[];
   /** Of the sink's actions only these. */
@@ -68,6 +71,8 @@ export type SinkSettings = {
   /** What the format's own schema made of its keys; undefined where it has none. */
   readonly formatOptions: unknown;
   readonly values: ValueOptions;
+  /** Of the hashes that stand for masked values; secret. */
+  readonly maskKey?: string;
   readonly messageGrouping: boolean;
   /** `split`: an update that changes the primary key is a delete in the old group and an insert in the new one. */
   readonly keyChanges: 'update' | 'split';

@@ -107,6 +107,7 @@ export function compileRelation(relation: Relation, settings: RenderSettings = {
     columns: relation.columns
       .map(({ name, type }, index) => ({ index, name, render: compileValue(type, relation.types, options) }))
       .filter(({ name }) => settings.columns === undefined || settings.columns.includes(name)),
+    masks: new Map(),
     envelope: { ...ENVELOPE, ...settings.envelope },
     values,
     options: format.options?.parse(settings.options ?? {}),

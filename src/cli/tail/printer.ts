@@ -220,6 +220,7 @@ function compile(logged: Relation, options: PrinterOptions): RenderPlan | undefi
         zonelessTimestampZ: format.zonelessTimestampZ,
       }),
     })),
+    masks: new Map(),
     envelope: {
       sinkName: 'tail',
       sinkId: stableUuid('sink', database, 'tail'),

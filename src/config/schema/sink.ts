@@ -22,7 +22,9 @@ import {
   tablePattern,
   tablePatterns,
 } from './parts.ts';
+import { columnRules, maskKey } from './columns.ts';
 import { formsOf, valueForms } from './values.ts';
+import { ruleFaults } from '../tailrace/column-rules.ts';
 import { tableFaults } from '../tailrace/source-checks.ts';
 
 const action = () => z.enum(['insert', 'update', 'delete', 'truncate']);
@@ -44,11 +46,7 @@ const sinkTable = z.strictObject({
   group_column_names: groupColumns().describe(
     'Columns whose values make the message group: order holds inside it. Default, and of an empty list: the primary key.',
   ),
-  columns: z
-    .array(nonEmpty())
-    .min(1)
-    .optional()
-    .describe('Only these columns go into the message (and the key). Default: all.'),
+  ...columnRules,
   actions: z
     .array(action())
     .min(1)
@@ -164,6 +162,7 @@ export const sinkSchema = z
     format: z.enum(formatNames).default(DEFAULT_FORMAT).describe('The shape of its messages.'),
     values: valueForms.prefault({}).describe('How values are written, where not as the format says.'),
     ...optionFields,
+    mask_key: maskKey(),
     message_grouping: z
       .boolean()
       .default(true)
@@ -261,6 +260,7 @@ export const sinkSchema = z
       if (value.format === format || (value as Record<string, unknown>)[key] === undefined) continue;
       fault([key], `this needs \`format: ${format}\`${elsewhere === undefined ? '' : `; ${elsewhere}`}`);
     }
+    for (const { path, message } of ruleFaults(value)) fault(path, message);
     for (const { path, message, nearest } of tableFaults(value)) {
       context.addIssue({ code: 'custom', path, message, ...(nearest && { params: { nearest } }) });
     }

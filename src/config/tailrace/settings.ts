@@ -1,6 +1,7 @@
 // The one mapper: a file value, whichever language it was written in, becomes the service's settings, or everything that is
 // wrong with it. Defaults are the schema's (config/schema/); here is none.
 import { matchesTable, tablePattern } from '../../core/selection.ts';
+import type { ColumnRules } from '../../functions/columns/rules.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import type {
   ListenSettings,
@@ -11,7 +12,7 @@ import type {
 } from '../../pipeline/settings.ts';
 import { dataDirectory, stateFile, type LoadContext } from '../context.ts';
 import { checkFile } from '../file/check.ts';
-import { ConfigError, sortFaults, type Fault } from '../file/faults.ts';
+import { ConfigError, formatFault, sortFaults, type Fault } from '../file/faults.ts';
 import { listOf, valueAt, type FileValue } from '../file/file-value.ts';
 import { apiListen, metricsListen } from '../listening.ts';
 import { logFormatOf, logLevelOf } from '../logging.ts';
@@ -20,6 +21,7 @@ import { fileSchema, withDatabases, type FileConfig } from '../schema/file.ts';
 import { jsonSchemaOfFile } from '../schema/json-schema.ts';
 import type { SinkConfig } from '../schema/sink.ts';
 import { readCertificates, withCertificates } from './certificates.ts';
+import { checkRuleNames, rulesOf } from './column-rules.ts';
 import { checkNames, checkTemplates, type Reader } from './cross-checks.ts';
 import { noteUnverifiedDatabase, retrySettings, toDatabase } from './databases.ts';
 import { checkEndpoints, noteDestination, noteUnverifiedDestination, toDestination } from './destinations.ts';
@@ -42,6 +44,7 @@ export async function settingsOf(file: FileValue, context: LoadContext): Promise
   const parsed = checkFile(fileSchema, jsonSchemaOfFile(), file, faults);
   checkNames(reader);
   checkTemplates(reader);
+  checkRuleNames(reader);
   checkEndpoints(reader);
   const surroundings = await readAllSurroundings(reader);
   await checkPlaces(reader, surroundings);
@@ -92,11 +95,17 @@ function metricsLogin({ username, password }: FileConfig['metrics'], { env }: Lo
 const toService = (
   config: FileConfig,
   { listening, filters }: { readonly listening: Listening; readonly filters: Filters },
-  { context, notes }: Reader,
+  { file, context, notes }: Reader,
 ): ServiceSettings => ({
   dataDir: dataDirectory(context),
   databases: config.databases.map(toDatabase),
-  sinks: config.sinks.map((sink, index) => toSink(sink, config.http_endpoints, filters[index])),
+  sinks: config.sinks.map((sink, index) => {
+    const rules = sink.tables.map((table, i) => {
+      const at = file.fault(['sinks', index, 'tables', i], '');
+      return rulesOf(table, formatFault(at).trimEnd());
+    });
+    return toSink(sink, config.http_endpoints, { ...(filters[index] ?? NO_FILTERS), rules });
+  }),
   log: logSettings(config.log),
   state: { file: stateFile(config.state.url, dataDirectory(context)) },
   deadLetters: {
@@ -123,20 +132,19 @@ const logSettings = (log: FileConfig['log']): LogSettings => ({
   maxMessageBytes: log.max_message_bytes,
 });
 
-const toSink = (
-  config: SinkConfig,
-  endpoints: readonly EndpointConfig[],
-  filters: SinkFilters = NO_FILTERS,
-): SinkSettings => ({
+/** What knows where it was written; rules by the index of the table's entry. */
+type Placed = SinkFilters & { readonly rules: readonly (ColumnRules | undefined)[] };
+
+const toSink = (config: SinkConfig, endpoints: readonly EndpointConfig[], placed: Placed): SinkSettings => ({
   name: config.name,
   database: config.database,
   status: config.status,
   start: config.start,
   selection: selectionOf(config),
-  tables: tableOptions(config, filters),
+  tables: tableOptions(config, placed),
   backfill: backfillOf(config),
   actions: config.actions,
-  ...(filters.where && { where: filters.where }),
+  ...(placed.where && { where: placed.where }),
   onAbsent: config.on_absent,
   deletesOutside: config.deletes_outside,
   whereMoves: config.where_moves,
@@ -144,6 +152,7 @@ const toSink = (
   format: config.format,
   formatOptions: config.format_options,
   values: config.values,
+  ...(config.mask_key === undefined ? {} : { maskKey: config.mask_key }),
   messageGrouping: config.message_grouping,
   keyChanges: config.key_changes,
   ddl: config.ddl,
@@ -170,14 +179,15 @@ const backfillOf = ({ backfill, initial_backfill: initial }: SinkConfig): SinkBa
 });
 
 /** Sequin's older spelling names the columns of the group beside `table`. */
-function tableOptions(config: SinkConfig, filters: SinkFilters): TableOptions[] {
+function tableOptions(config: SinkConfig, { tables, rules }: Placed): TableOptions[] {
   const options = config.tables.map(
     ({ name, columns, group_column_names: groupColumns, actions }, index) => ({
       pattern: name,
       ...(columns && { columns }),
       ...(groupColumns && { groupColumns }),
       ...(actions && { actions }),
-      ...(filters.tables[index] && { where: filters.tables[index] }),
+      ...(tables[index] && { where: tables[index] }),
+      ...(rules[index] && { rules: rules[index] }),
     }),
   );
   const { table, group_column_names: groupColumns } = config;

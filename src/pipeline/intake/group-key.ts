@@ -1,6 +1,7 @@
 // Which message group a row event belongs to, also where its key changed or lies in an unchanged TOAST value. Hot file: runs
 // for every wanted row (bench/micro).
 import {
+  hasSameText,
   isDamaged,
   NOT_SENT,
   NULL_VALUE,
@@ -11,7 +12,11 @@ import {
   type Tuple,
 } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
+import type { TextOf } from '../../core/render.ts';
 import type { Template } from '../../core/template.ts';
+import type { Masks } from '../../functions/columns/masks.ts';
+import { hidesAll } from '../../functions/columns/rules.ts';
+import { digestOf, masksForReaders } from './columns/digests.ts';
 import { GroupText } from './group-text.ts';
 
 export interface GroupKey {
@@ -23,28 +28,45 @@ export interface GroupKey {
 
 type Part =
   | { readonly kind: 'text'; readonly text: string; readonly bytes: Buffer }
-  | { readonly kind: 'column'; readonly index: number; readonly identity: boolean }
+  | {
+      readonly kind: 'column';
+      readonly index: number;
+      readonly identity: boolean;
+      /** What stands for a value that stays here. */
+      readonly masked: TextOf | undefined;
+    }
   | { readonly kind: 'xid' };
+
+type ColumnPart = Extract<Part, { kind: 'column' }>;
 
 /** How a NULL stands in a group made of columns: no text value escapes to this. */
 const NULL_PART = Buffer.from('\\N');
 
 /**
  * Groups by a table's columns: `schema.table:value[:value…]`. Different keys never give the same group: separators
- * inside a part are escaped. No columns: the table is one group.
+ * inside a part are escaped. Of a masked column stands the HMAC of its value, which tells as many groups apart. No columns: the
+ * table is one group.
  */
-export function groupByColumns(relation: Relation, columns: readonly string[]): GroupKey {
+export function groupByColumns(relation: Relation, columns: readonly string[], masks: Masks): GroupKey {
   const table = `${escapeName(relation.schema)}.${escapeName(relation.table)}`;
   if (columns.length === 0) return constantGroup(table);
   const parts: Part[] = [];
   columns.forEach((name, i) => {
-    parts.push(textPart(i === 0 ? `${table}:` : ':'), columnPart(relation, name));
+    const masked = digestOf(relation, name, masks);
+    parts.push(textPart(i === 0 ? `${table}:` : ':'), columnPart(relation, name, masked));
   });
   return new ComputedGroup(relation, parts, { escaped: true });
 }
 
-/** Groups by a template's text, as it comes out. A value that is NULL or was not sent is the empty text. */
-export function groupByTemplate(relation: Relation, template: Template): GroupKey {
+/** Names rows as `groupByColumns` does by the key, for who reads about them: a masked value is hidden where there is no key for it. */
+export const rowNames = (relation: Relation, masks: Masks): GroupKey =>
+  groupByColumns(relation, relation.key, masksForReaders(masks));
+
+/**
+ * Groups by a template's text, as it comes out. A value that is NULL or was not sent is the empty text; of a masked column stands what
+ * consumers see.
+ */
+export function groupByTemplate(relation: Relation, template: Template, masks: Masks): GroupKey {
   const parts = template.map((part): Part => {
     switch (part.kind) {
       case 'text':
@@ -56,7 +78,7 @@ export function groupByTemplate(relation: Relation, template: Template): GroupKe
       case 'xid':
         return { kind: 'xid' };
       case 'column':
-        return columnPart(relation, part.name);
+        return columnPart(relation, part.name, toldBy(relation, part.name, masks));
       default:
         return part satisfies never;
     }
@@ -69,7 +91,15 @@ export function groupByTemplate(relation: Relation, template: Template): GroupKe
 
 const textPart = (text: string): Part => ({ kind: 'text', text, bytes: Buffer.from(text) });
 
-function columnPart(relation: Relation, name: string): Part {
+/** What a mask tells of a value; undefined: it has none. */
+function toldBy(relation: Relation, name: string, masks: Masks): TextOf | undefined {
+  const mask = masks.get(name);
+  if (mask === undefined) return undefined;
+  if (hidesAll(mask.rule)) throw hiddenInGroup(relation, name, mask.rule.kind);
+  return mask.textOf as TextOf;
+}
+
+function columnPart(relation: Relation, name: string, masked: TextOf | undefined): Part {
   const index = relation.columns.findIndex((column) => column.name === name);
   if (index === -1) {
     throw new TailraceError(
@@ -81,8 +111,18 @@ function columnPart(relation: Relation, name: string): Part {
       },
     );
   }
-  return { kind: 'column', index, identity: relation.columns[index]!.identity };
+  return { kind: 'column', index, identity: relation.columns[index]!.identity, masked };
 }
+
+const hiddenInGroup = ({ schema, table }: Relation, column: string, mask: string): TailraceError =>
+  new TailraceError(
+    `the group of table ${schema}.${table} names the column "${column}", whose mask \`${mask}\` leaves nothing to tell groups apart by`,
+    {
+      code: 'GROUP_COLUMN_MASKED',
+      kind: 'fatal',
+      hint: 'mask it by `hash`, which keeps groups apart, or name another column',
+    },
+  );
 
 const constantGroup = (group: string): GroupKey => ({ current: () => group, previous: () => undefined });
 
@@ -110,7 +150,7 @@ class ComputedGroup implements GroupKey {
       else if (!event.hasNew) this.#writeOld(event, part, text);
       // An unchanged value that was not sent again stands in the old row, where that was sent.
       else if (event.newTuple.lengths[part.index] === UNCHANGED_TOAST) this.#writeOld(event, part, text);
-      else this.#write(event, event.newTuple, part.index, text);
+      else this.#write(event, event.newTuple, part, text);
     }
     return text.end();
   }
@@ -121,8 +161,8 @@ class ComputedGroup implements GroupKey {
     for (const part of this.#parts) {
       if (part.kind === 'text') text.bytes(part.bytes, 0, part.bytes.length, false);
       else if (part.kind === 'xid') text.text(String(transaction.xid));
-      else if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part.index, text);
-      else this.#write(event, event.newTuple, part.index, text);
+      else if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part, text);
+      else this.#write(event, event.newTuple, part, text);
     }
     return text.end();
   }
@@ -132,12 +172,8 @@ class ComputedGroup implements GroupKey {
     return event.oldKind === 'full' || (event.oldKind === 'key' && (this.#full || part.identity));
   }
 
-  #writeOld(
-    event: RowEvent,
-    part: { readonly index: number; readonly identity: boolean },
-    text: GroupText,
-  ): void {
-    if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part.index, text);
+  #writeOld(event: RowEvent, part: ColumnPart, text: GroupText): void {
+    if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part, text);
     else if (this.#escaped) text.bytes(NULL_PART, 0, NULL_PART.length, false);
   }
 
@@ -149,14 +185,15 @@ class ComputedGroup implements GroupKey {
     return false;
   }
 
-  #write(event: RowEvent, tuple: Tuple, index: number, text: GroupText): void {
+  #write(event: RowEvent, tuple: Tuple, { index, masked }: ColumnPart, text: GroupText): void {
     const length = tuple.lengths[index]!;
     if (length === NULL_VALUE || length === NOT_SENT || length === UNCHANGED_TOAST) {
       if (this.#escaped) text.bytes(NULL_PART, 0, NULL_PART.length, false);
       return;
     }
     const start = tuple.starts[index]!;
-    text.bytes(event.bytes, start, start + length, this.#escaped);
+    if (masked !== undefined) text.text(masked(event.bytes, start, length));
+    else text.bytes(event.bytes, start, start + length, this.#escaped);
   }
 }
 
@@ -175,15 +212,7 @@ export function damagedKey(relation: Relation): (event: RowEvent) => boolean {
 }
 
 /** Are the old and the new text of a column different? An unchanged TOAST value is not, and nobody knows of one that was not sent. */
-function valuesDiffer(event: RowEvent, index: number): boolean {
-  const length = event.newTuple.lengths[index]!;
-  if (length === UNCHANGED_TOAST || event.oldTuple.lengths[index] === NOT_SENT) return false;
-  if (event.oldTuple.lengths[index] !== length) return true;
-  if (length <= 0) return false;
-  const a = event.newTuple.starts[index]!;
-  const b = event.oldTuple.starts[index]!;
-  for (let i = 0; i < length; i++) {
-    if (event.bytes[a + i] !== event.bytes[b + i]) return true;
-  }
-  return false;
-}
+const valuesDiffer = (event: RowEvent, index: number): boolean =>
+  event.newTuple.lengths[index] !== UNCHANGED_TOAST &&
+  event.oldTuple.lengths[index] !== NOT_SENT &&
+  !hasSameText(event, index);

@@ -1,19 +1,28 @@
 // What a row that a backfill has read is known by: its key, or where the table has none, its place.
 import { type Column, type Relation, type RowEvent, type Tuple } from '../../core/change.ts';
 import { readKey } from '../../core/idempotency.ts';
+import type { TextOf } from '../../core/render.ts';
+import type { Masks } from '../../functions/columns/masks.ts';
+import { digestOf } from './columns/digests.ts';
 
-/** `relation`: as it was logged, under its own name. */
-export function readKeyOf(relation: Relation): (event: RowEvent) => string {
+/**
+ * `relation`: as it was logged, under its own name. Hashes of few possible values can be guessed: a masked value goes in as its HMAC.
+ */
+export function readKeyOf(relation: Relation, masks: Masks): (event: RowEvent) => string {
   const isPlace = ({ name }: Column): boolean => name === PLACE;
   const place = relation.columns.findIndex(isPlace);
   const indexes =
     place !== -1
       ? [place]
       : relation.key.map((name) => relation.columns.findIndex((column) => column.name === name));
+  const parts = indexes.map((index) => ({
+    index,
+    masked: digestOf(relation, relation.columns[index]?.name ?? '', masks),
+  }));
   return (event) =>
     readKey(
       relation,
-      indexes.map((index) => textAt(event, event.newTuple, index)),
+      parts.map(({ index, masked }) => textAt(event, event.newTuple, index, masked)),
     );
 }
 
@@ -21,8 +30,14 @@ export function readKeyOf(relation: Relation): (event: RowEvent) => string {
 const PLACE = 'ctid';
 
 /** No key has a NULL in it. */
-function textAt({ bytes }: RowEvent, { starts, lengths }: Tuple, index: number): string {
+function textAt(
+  { bytes }: RowEvent,
+  { starts, lengths }: Tuple,
+  index: number,
+  masked: TextOf | undefined,
+): string {
   const length = lengths[index]!;
   const start = starts[index]!;
+  if (length >= 0 && masked !== undefined) return masked(bytes, start, length);
   return length < 0 ? '' : bytes.toString('latin1', start, start + length);
 }

@@ -2,21 +2,30 @@
 // columns for sinks that ask for them. Others pay nothing.
 import { UNCHANGED_TOAST, NULL_VALUE, type Relation, type RowEvent, type Tuple } from '../../core/change.ts';
 import type { RowFacts } from '../../core/message.ts';
+import type { MaskedTexts, TextOf } from '../../core/render.ts';
+import type { MessageColumn } from '../../formats/format.ts';
 import type { RowValues } from '../../sinks/sink.ts';
 
 type KnownColumn = {
   readonly index: number;
   /** Part of the replica identity: an old key tuple knows it. */
   readonly identity: boolean;
+  /** What is told in the place of a value that stays here. */
+  readonly masked: TextOf<string | null> | undefined;
 };
 
-/** The values of the row event in hand; of a delete, as the row was. One for a relation, used for every row. */
+/** The values of the row event in hand, masked where they stay here; of a delete, as the row was. One for a relation, used for every row. */
 export class RowTexts implements RowValues {
   readonly #columns: ReadonlyMap<string, KnownColumn>;
   #event: RowEvent | undefined;
 
-  constructor(relation: Relation) {
-    this.#columns = new Map(relation.columns.map(({ name, identity }, index) => [name, { index, identity }]));
+  constructor(relation: Relation, masks: MaskedTexts) {
+    this.#columns = new Map(
+      relation.columns.map(({ name, identity }, index) => [
+        name,
+        { index, identity, masked: masks.get(name)?.textOf },
+      ]),
+    );
   }
 
   of(event: RowEvent): this {
@@ -33,6 +42,7 @@ export class RowTexts implements RowValues {
     const length = tuple.lengths[known.index]!;
     if (length === NULL_VALUE) return null;
     const start = tuple.starts[known.index]!;
+    if (known.masked !== undefined) return known.masked(event.bytes, start, length);
     return event.bytes.toString('utf8', start, start + length);
   }
 
@@ -45,26 +55,37 @@ export class RowTexts implements RowValues {
   }
 }
 
-/** Reads the facts of rows of one relation; `columns`: those that its messages have. */
+/** A column, and what messages call it. */
+type NamedColumn = { readonly column: string; readonly name: string };
+
+/** Reads the facts of rows of one relation; `columns`: those that its messages have. They are called as there. */
 export class RowFactReader {
   readonly #texts: RowTexts;
-  readonly #key: readonly string[];
-  readonly #columns: readonly { readonly name: string }[];
+  readonly #key: readonly NamedColumn[];
+  readonly #columns: readonly NamedColumn[];
 
-  constructor(relation: Relation, columns: readonly { readonly name: string }[]) {
-    this.#texts = new RowTexts(relation);
-    this.#key = relation.key;
-    this.#columns = columns;
+  constructor(
+    relation: Relation,
+    columns: readonly Pick<MessageColumn, 'index' | 'name'>[],
+    masks: MaskedTexts,
+  ) {
+    this.#texts = new RowTexts(relation, masks);
+    this.#columns = columns.map(({ index, name }) => ({ column: relation.columns[index]!.name, name }));
+    const named = (column: string): NamedColumn =>
+      this.#columns.find((each) => each.column === column) ?? { column, name: column };
+    this.#key = relation.key.map(named);
   }
 
   read(event: RowEvent): RowFacts {
     const texts = this.#texts.of(event);
     return {
-      key: this.#key.flatMap((name) => {
-        const text = texts.text(name);
+      key: this.#key.flatMap(({ column, name }) => {
+        const text = texts.text(column);
         return text === undefined ? [] : [{ name, text }];
       }),
-      unchangedColumns: this.#columns.filter(({ name }) => texts.isUnchanged(name)).map(({ name }) => name),
+      unchangedColumns: this.#columns
+        .filter(({ column }) => texts.isUnchanged(column))
+        .map(({ name }) => name),
     };
   }
 }

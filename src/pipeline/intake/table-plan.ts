@@ -7,14 +7,16 @@ import { nameFor } from '../../core/partitions.ts';
 import { optionsFor, type TableName } from '../../core/selection.ts';
 import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
+import { compileMasks, type Masks } from '../../functions/columns/masks.ts';
 import type { Sink } from '../../sinks/sink.ts';
+import { isInMessage, messageColumns } from './columns/message-columns.ts';
 import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
 import { rowMover, type MoveRow } from './moved-rows.ts';
 import { readKeyOf } from './read-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
 import { RowRoutes } from './row-routes.ts';
-import { RowFactReader } from './row-values.ts';
+import { RowFactReader, RowTexts } from './row-values.ts';
 import type { SinkSettings, TableOptions } from '../settings.ts';
 import { compileTableFilter, filtersFor, type TableFilter } from './table-filter.ts';
 import type { Routes } from '../delivery/routes.ts';
@@ -39,6 +41,8 @@ export type TablePlan = MessagePlan & {
   /** The rows' key is not proven yet: the table is one group, until a transaction comes that has the key for certain. */
   readonly awaitsKey: boolean;
   readonly render: RenderPlan;
+  /** Columns whose values stay here. */
+  readonly masks: Masks;
   /** Was a text of the row's key damaged? Asked of damaged rows only. */
   readonly hasDamagedKey: (event: RowEvent) => boolean;
   /** Which of its changes pass; undefined: all. */
@@ -97,19 +101,22 @@ export function compileTablePlan(
   if (reading === undefined) return undefined;
   const { relation, partition, hasRows } = reading;
   const table = optionsFor(relation, settings.tables);
+  const masks = masksFor(relation, settings);
   const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
   const planned = isRead ? readActions(table, settings) : actionsOf(table, settings);
   for (const action of hasRows ? planned : []) {
-    const routing = routingOf(relation, action, ports);
+    const routing = routingOf(relation, { action, masks }, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
-    const group = settings.messageGrouping ? groupOf(relation, groupColumns, groupTemplate) : undefined;
+    const group = settings.messageGrouping
+      ? groupOf(relation, groupColumns, { template: groupTemplate, masks })
+      : undefined;
     actions[action] = { routeQueue, routeByRow, group };
   }
   const schemaChange = isRead ? undefined : schemaChangeOf(reading, settings, ports);
   if (Object.keys(actions).length === 0 && (hasRows || schemaChange === undefined)) return undefined;
-  const columns = columnsOf(relation, table, ports);
+  const columns = messageColumns(relation, table, { ...ports, masks });
   const { filter, filterFault } = filterOf(relation, settings);
   return {
     schema: relation.schema,
@@ -122,6 +129,7 @@ export function compileTablePlan(
       relation,
       partition,
       columns,
+      masks,
       envelope: ports.envelope,
       values: settings.values,
       options: settings.formatOptions,
@@ -132,11 +140,12 @@ export function compileTablePlan(
     }),
     grouped: settings.messageGrouping,
     barriers: ports.barriers.of(relation.schema, relation.table),
+    masks,
     hasDamagedKey: damagedKey(relation),
     filter,
     filterFault,
     moveRow: filter !== undefined && settings.whereMoves === 'convert' ? rowMover(relation) : undefined,
-    facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns) : undefined,
+    facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns, masks) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
     insert: actions.insert,
     update: actions.update,
@@ -144,7 +153,7 @@ export function compileTablePlan(
     truncate: actions.truncate,
     schemaChange,
     read: actions.read,
-    readKey: isRead ? readKeyOf(logged) : undefined,
+    readKey: isRead ? readKeyOf(logged, masks) : undefined,
   };
 }
 
@@ -201,8 +210,8 @@ export function toldChange(
   const { schemaChange } = relation;
   if (settings.ddl !== 'events' || schemaChange === undefined) return undefined;
   const table = optionsFor(relation, settings.tables);
-  return asSeenBy(schemaChange, partition && relation, ({ name, generated }, { key = [] }) =>
-    table?.columns === undefined ? generated !== true : table.columns.includes(name) || key.includes(name),
+  return asSeenBy(schemaChange, partition && relation, (column, { key = [] }) =>
+    isInMessage(column, key, table),
   );
 }
 
@@ -214,7 +223,7 @@ function schemaChangeOf(
   const { relation } = reading;
   const change = toldChange(reading, settings);
   if (change === undefined) return undefined;
-  const routing = routingOf(relation, 'schema', ports);
+  const routing = routingOf(relation, { action: 'schema', masks: masksFor(relation, settings) }, ports);
   if (routing === undefined) return undefined;
   const { schema, table: name } = change.before;
   const isRenamed = schema !== relation.schema || name !== relation.table;
@@ -232,13 +241,13 @@ export const oversizePlan = (plan: TablePlan, action: PlannedAction): ActionPlan
 /** Undefined: the sink does not want these changes. */
 function routingOf(
   relation: Relation,
-  action: Action,
+  { action, masks }: { readonly action: Action; readonly masks: Masks },
   { sink, routes }: PlanPorts,
 ): (Omit<ActionPlan, 'group'> & { readonly groupTemplate: string | undefined }) | undefined {
   const input = { schema: relation.schema, table: relation.table, action };
   const byRow = sink.routeByRow?.(input);
   if (byRow !== undefined) {
-    const routeByRow = new RowRoutes(relation, byRow, routes);
+    const routeByRow = new RowRoutes(byRow, routes, new RowTexts(relation, masks));
     return { routeQueue: undefined, routeByRow, groupTemplate: byRow.groupTemplate };
   }
   const route = sink.routeOf(input);
@@ -274,20 +283,17 @@ const actionsOf = (
   { actions }: Pick<SinkSettings, 'actions'>,
 ): readonly Action[] => table?.actions ?? actions;
 
-function groupOf(relation: Relation, columns: readonly string[], template: string | undefined): GroupKey {
-  if (template !== undefined) return groupByTemplate(relation, parseTemplate(template));
-  return groupByColumns(relation, columns);
+function groupOf(
+  relation: Relation,
+  columns: readonly string[],
+  { template, masks }: { readonly template: string | undefined; readonly masks: Masks },
+): GroupKey {
+  if (template !== undefined) return groupByTemplate(relation, parseTemplate(template), masks);
+  return groupByColumns(relation, columns, masks);
 }
 
-/**
- * The columns that the message has: those listed, and the key in any case. Generated columns that are only sent for some table's key
- * must be listed.
- */
-function columnsOf(relation: Relation, table: TableOptions | undefined, ports: PlanPorts) {
-  const wanted = table?.columns === undefined ? undefined : new Set([...table.columns, ...relation.key]);
-  return relation.columns.flatMap((column, index) =>
-    (wanted === undefined ? column.generated !== true : wanted.has(column.name))
-      ? [{ index, name: column.name, render: ports.compileValue(column.type, relation) }]
-      : [],
-  );
-}
+/** The masks of a table, under the name that the sink reads it by. */
+export const masksFor = (
+  name: TableName,
+  { tables, maskKey }: Pick<SinkSettings, 'tables' | 'maskKey'>,
+): Masks => compileMasks(optionsFor(name, tables)?.rules, maskKey);

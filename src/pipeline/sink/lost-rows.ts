@@ -10,10 +10,10 @@ import { decodeRow, type LogicalMessage } from '../../pgoutput/messages.ts';
 import { OldRows } from '../../pgoutput/old-rows.ts';
 import { MAX_LISTED_ORPHANS, type Orphan } from '../../store/partings.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
-import { groupByColumns, type GroupKey } from '../intake/group-key.ts';
+import { rowNames, type GroupKey } from '../intake/group-key.ts';
 import type { LoggedRow, WalkPorts } from '../intake/log-walker.ts';
 import { compileTableFilter, filtersFor, type TableFilter } from '../intake/table-filter.ts';
-import { readAs, toldChange, wantedActions } from '../intake/table-plan.ts';
+import { masksFor, readAs, toldChange, wantedActions } from '../intake/table-plan.ts';
 import { isKeptOut } from '../intake/where.ts';
 import type { SinkSettings } from '../settings.ts';
 
@@ -103,7 +103,7 @@ export class LostRows implements WalkPorts, Lost {
       schema,
       table,
       actions: new Set(hasRows ? wantedActions(named, settings) : []),
-      key: groupByColumns(named, named.key),
+      key: rowNames(named, masksFor(named, settings)),
       schemaChange: toldChange(reading, settings),
       filter: presentFilter(named, settings),
     });

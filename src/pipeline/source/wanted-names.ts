@@ -2,6 +2,7 @@
 import { ROW_ACTIONS } from '../../core/change.ts';
 import { parseTemplate, templateColumns } from '../../core/template.ts';
 import type { SinkNames } from '../../core/wanted-names.ts';
+import { columnsNamedBy } from '../../functions/columns/rules.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
 
@@ -13,10 +14,11 @@ export function namesOf(sink: SinkSettings): SinkNames {
     ...sink.selection,
     sink: {
       name: sink.name,
-      tables: sink.tables.map(({ pattern, columns, groupColumns }) => ({
+      tables: sink.tables.map(({ pattern, columns, groupColumns, rules }) => ({
         pattern,
         ...(columns && { columns }),
         ...(groupColumns && { groupColumns }),
+        ...(rules && { rules: columnsNamedBy(rules) }),
       })),
       destinationTables: definition?.tableNames?.(config) ?? [],
       groups: templates.map(({ template, ...place }) => ({

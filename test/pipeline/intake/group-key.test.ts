@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createRowEvent, type RowEvent } from '../../../src/core/change.ts';
 import { parseTemplate } from '../../../src/core/template.ts';
+import { NO_MASKS } from '../../../src/functions/columns/masks.ts';
 import { groupByColumns, groupByTemplate } from '../../../src/pipeline/intake/group-key.ts';
 import { buildRelation } from '../../../src/pgoutput/enrichment.ts';
 import { decodeRelation, decodeRow } from '../../../src/pgoutput/messages.ts';
@@ -26,7 +27,7 @@ const relation = buildRelation(
   ),
   undefined,
 );
-const byKey = groupByColumns(relation, ['a', 'b']);
+const byKey = groupByColumns(relation, ['a', 'b'], NO_MASKS);
 
 function decoded(message: Buffer): RowEvent {
   const event = createRowEvent();
@@ -77,16 +78,16 @@ test('only a key that changed has a previous group', () => {
 });
 
 test('a template gives its text as it comes out', () => {
-  const group = groupByTemplate(relation, parseTemplate('${%table%}/${a}-${b}'));
+  const group = groupByTemplate(relation, parseTemplate('${%table%}/${a}-${b}'), NO_MASKS);
   expect(group.current(inserted('x:y', null), TRANSACTION)).toBe('us:ers/x:y-');
-  const constant = groupByTemplate(relation, parseTemplate('${%schema%}'));
+  const constant = groupByTemplate(relation, parseTemplate('${%schema%}'), NO_MASKS);
   expect(constant.current(inserted('1', '2'), TRANSACTION)).toBe('pub.lic');
 });
 
 test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'gone'])(
   'a template that names the column %s, which the table does not have, is a fault that names it',
   (name) => {
-    expect(() => groupByTemplate(relation, parseTemplate(`\${${name}}`))).toThrow(
+    expect(() => groupByTemplate(relation, parseTemplate(`\${${name}}`), NO_MASKS)).toThrow(
       `names the column "${name}", which the table does not have`,
     );
   },

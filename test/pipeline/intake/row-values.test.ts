@@ -1,6 +1,7 @@
 // What a row says apart from its message: values for routes, key and unchanged columns for sinks that ask.
 import { describe, expect, test } from 'vitest';
 import { createRowEvent, type Relation, type RowAction, type RowEvent } from '../../../src/core/change.ts';
+import { NO_MASKS } from '../../../src/functions/columns/masks.ts';
 import { RowFactReader, RowTexts } from '../../../src/pipeline/intake/row-values.ts';
 import { buildRelation } from '../../../src/pgoutput/enrichment.ts';
 import { decodeRelation, decodeRow } from '../../../src/pgoutput/messages.ts';
@@ -34,7 +35,8 @@ const relationOf = (identity: 'd' | 'f' | 'n'): Relation =>
     undefined,
   );
 
-const columns = (...names: string[]): { name: string }[] => names.map((name) => ({ name }));
+const columns = (...names: string[]): { index: number; name: string }[] =>
+  names.map((name) => ({ index: NAMES.indexOf(name), name }));
 const byKey = relationOf('d');
 const full = { ...relationOf('f'), key: ['tenant', 'id'] };
 
@@ -47,7 +49,7 @@ function decoded(message: Buffer, action?: RowAction): RowEvent {
 }
 
 const textsOf = (relation: Relation, event: RowEvent): (string | null | undefined)[] => {
-  const texts = new RowTexts(relation).of(event);
+  const texts = new RowTexts(relation, NO_MASKS).of(event);
   return NAMES.map((name) => texts.text(name));
 };
 
@@ -55,7 +57,7 @@ describe('the values of a row are', () => {
   test('of an insert those that it has', () => {
     const event = decoded(insertMessage(1, ['1', 'é', null, '']));
     expect(textsOf(byKey, event)).toEqual(['1', 'é', null, '']);
-    expect(new RowTexts(byKey).of(event).text('no such column')).toBeUndefined();
+    expect(new RowTexts(byKey, NO_MASKS).of(event).text('no such column')).toBeUndefined();
   });
 
   test('of an update those after it; what did not change and was not sent is not known without the old row', () => {
@@ -81,7 +83,11 @@ describe('the values of a row are', () => {
 
 describe('the facts of a row are', () => {
   test('its key, in the key’s order, and the unchanged columns that its message leaves out', () => {
-    const facts = new RowFactReader({ ...byKey, key: ['tenant', 'id'] }, columns('id', 'tenant', 'body'));
+    const facts = new RowFactReader(
+      { ...byKey, key: ['tenant', 'id'] },
+      columns('id', 'tenant', 'body'),
+      NO_MASKS,
+    );
     expect(facts.read(decoded(updateMessage(1, ['1', 'a', UNCHANGED, UNCHANGED])))).toEqual({
       key: [
         { name: 'tenant', text: 'a' },
@@ -93,7 +99,7 @@ describe('the facts of a row are', () => {
   });
 
   test('without unchanged columns where the old row has their values, but for a NULL, which says that it does not', () => {
-    const facts = new RowFactReader(full, columns(...NAMES));
+    const facts = new RowFactReader(full, columns(...NAMES), NO_MASKS);
     const old = { kind: 'full' as const, row: ['1', 'a', null, 'long'] };
     expect(
       facts.read(decoded(updateMessage(1, ['1', 'a', UNCHANGED, UNCHANGED], old))).unchangedColumns,
@@ -101,7 +107,7 @@ describe('the facts of a row are', () => {
   });
 
   test('of a delete the key as it was, and nothing unchanged', () => {
-    const facts = new RowFactReader(full, columns(...NAMES));
+    const facts = new RowFactReader(full, columns(...NAMES), NO_MASKS);
     const deleted = decoded(deleteMessage(1, { kind: 'full', row: ['1', 'a', 'n', UNCHANGED] }));
     expect(facts.read(deleted)).toEqual({
       key: [
@@ -113,7 +119,7 @@ describe('the facts of a row are', () => {
   });
 
   test('of a table without a key no key', () => {
-    const facts = new RowFactReader({ ...relationOf('n'), key: [] }, columns(...NAMES));
+    const facts = new RowFactReader({ ...relationOf('n'), key: [] }, columns(...NAMES), NO_MASKS);
     expect(facts.read(decoded(insertMessage(1, ['1', 'a', 'n', 'b'])))).toEqual({
       key: [],
       unchangedColumns: [],

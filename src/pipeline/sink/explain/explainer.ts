@@ -17,7 +17,7 @@ import type { Pending } from '../../delivery/pending.ts';
 import { Routes } from '../../delivery/routes.ts';
 import { Barriers } from '../../delivery/table-order.ts';
 import { Unsettled } from '../../delivery/unsettled.ts';
-import { groupByColumns, type GroupKey } from '../../intake/group-key.ts';
+import { rowNames, type GroupKey } from '../../intake/group-key.ts';
 import type { LoggedRow, WalkPorts } from '../../intake/log-walker.ts';
 import { SinkMarkers } from '../../intake/markers.ts';
 import type { IntakePorts, PassedOver, RowIntake } from '../../intake/row-intake.ts';
@@ -202,7 +202,7 @@ export class Explainer implements WalkPorts {
     if (plan === undefined) return undefined;
     let key = this.#keys.get(plan);
     if (key === undefined) {
-      key = groupByColumns(plan.relation, plan.relation.key);
+      key = rowNames(plan.relation, plan.masks);
       this.#keys.set(plan, key);
     }
     decodeRow(bytes, start, end, this.#event);

@@ -1,0 +1,60 @@
+// The schema of what is declared of a table's columns: `tables[].columns` and the keys beside it. Columns are named as in Postgres.
+import { z } from 'zod';
+import type { MaskRule } from '../../functions/columns/rules.ts';
+import { nonEmpty, secret } from './parts.ts';
+
+/** Longer ends of values hide little. */
+const MAX_LAST = 64;
+/** Of a key that is shorter, every value could be tried. */
+const MIN_KEY_CHARACTERS = 16;
+
+const MASK_EXPECTED = `a mask is redact, null, hash, email, or { last: N } with N from 1 to ${MAX_LAST}`;
+
+const maskRule = () =>
+  z
+    .union(
+      [
+        z.enum(['redact', 'null', 'hash', 'email']),
+        z.null(),
+        z.strictObject({ last: z.int().min(1).max(MAX_LAST) }),
+      ],
+      { error: MASK_EXPECTED },
+    )
+    .transform((written): MaskRule => {
+      if (written === null) return { kind: 'null' };
+      return typeof written === 'string' ? { kind: written } : { kind: 'last', count: written.last };
+    });
+
+const byColumn = <S extends z.ZodType>(rule: S) => z.record(nonEmpty(), rule).optional();
+
+/** A text of its own for the key of all hashes of a sink. */
+export const maskKey = () =>
+  secret(
+    z
+      .string()
+      .min(
+        MIN_KEY_CHARACTERS,
+        `a key has ${MIN_KEY_CHARACTERS} characters at least: shorter ones can be guessed`,
+      ),
+  )
+    .optional()
+    .describe(
+      'The key of `mask: hash`, and of the hashes that stand for masked values in message groups: at least 16 characters. Sinks with the same key give the same hash for the same value.',
+    );
+
+export const columnRules = {
+  columns: z
+    .array(nonEmpty())
+    .min(1)
+    .optional()
+    .describe('Only these columns go into the message (and the key). Default: all.'),
+  exclude_columns: z
+    .array(nonEmpty())
+    .min(1)
+    .optional()
+    .describe('These columns do not go into the message. A column of the key must: mask it.'),
+  rename: byColumn(nonEmpty()).describe('By column, its name in the message.'),
+  mask: byColumn(maskRule()).describe(
+    'By column, what stands for its values wherever they would leave Tailrace: `redact` (`***`), `null`, `hash` (HMAC-SHA-256 with `mask_key`), `email` (`a***@example.com`), `{ last: 4 }` (`***1234`). NULL stays NULL. docs/columns.md',
+  ),
+};

@@ -1,0 +1,160 @@
+// What is declared of columns: the pipeline's form of it, and the faults that the declarations of one table have among themselves.
+import { parseTemplate, templateColumns } from '../../core/template.ts';
+import { exactTable, formatTableName, type TablePattern } from '../../core/selection.ts';
+import { hidesAll, type ColumnRules, type MaskRule } from '../../functions/columns/rules.ts';
+import { sinkDefinition } from '../../sinks/registry.ts';
+import type { Fault } from '../file/faults.ts';
+import { listOf, valueAt, type FileValue, type Path } from '../file/file-value.ts';
+
+type WrittenTable = {
+  readonly name: TablePattern;
+  readonly group_column_names?: readonly string[] | undefined;
+  readonly columns?: readonly string[] | undefined;
+  readonly exclude_columns?: readonly string[] | undefined;
+  readonly rename?: Readonly<Record<string, string>> | undefined;
+  readonly mask?: Readonly<Record<string, MaskRule>> | undefined;
+};
+
+type WrittenSink = {
+  readonly tables: readonly WrittenTable[];
+  readonly mask_key?: string | undefined;
+  readonly message_grouping: boolean;
+  readonly destination: unknown;
+};
+
+/** `place`: where the table's entry stands. Undefined: nothing but `columns` is declared. */
+export function rulesOf(table: WrittenTable, place: string): ColumnRules | undefined {
+  const { exclude_columns: exclude = [], rename = {}, mask = {} } = table;
+  const rules = {
+    place,
+    exclude,
+    rename: new Map(Object.entries(rename)),
+    mask: new Map(Object.entries(mask)),
+  };
+  const isEmpty = exclude.length + rules.rename.size + rules.mask.size === 0;
+  return isEmpty ? undefined : rules;
+}
+
+/** `path`: within the sink. */
+export type RuleFault = { readonly path: (string | number)[]; readonly message: string };
+
+/** What contradicts itself, or needs what is not there, whatever the table looks like. */
+export function* ruleFaults(sink: WrittenSink): Generator<RuleFault> {
+  for (const [index, table] of sink.tables.entries()) {
+    for (const { path, message } of tableFaults(table, sink)) {
+      yield { path: ['tables', index, ...path], message };
+    }
+  }
+}
+
+function* tableFaults(table: WrittenTable, sink: WrittenSink): Generator<RuleFault> {
+  yield* excludedFaults(table);
+  yield* renameFaults(table);
+  const masks = Object.entries(table.mask ?? {});
+  const groups = sink.message_grouping ? groupUses(table, sink) : [];
+  for (const [column, rule] of masks) {
+    const path = ['mask', column];
+    const use = groups.find(({ columns }) => columns.includes(column));
+    if (use !== undefined && hidesAll(rule)) {
+      yield {
+        path,
+        message: `${use.key} makes message groups of this column, and \`${rule.kind}\` leaves nothing to tell them apart by: mask it by \`hash\``,
+      };
+    } else if (sink.mask_key === undefined && (rule.kind === 'hash' || use?.isHashed === true)) {
+      const why =
+        rule.kind === 'hash' ? '`hash` needs' : `${use!.key} makes message groups of its hash, which needs`;
+      yield { path, message: `${why} a key: give the sink a \`mask_key\` of 16 characters or more` };
+    }
+  }
+}
+
+/** Nothing else can be said of a column that is not there. */
+function* excludedFaults({ exclude_columns: excluded = [], columns, rename, mask }: WrittenTable) {
+  const others = Object.entries({ rename, mask });
+  for (const [i, column] of excluded.entries()) {
+    const path = ['exclude_columns', i];
+    if (excluded.indexOf(column) < i) yield { path, message: `"${column}" is named twice` };
+    if (columns?.includes(column) === true)
+      yield { path, message: `"${column}" is in \`columns\` too: keep it in one of the two` };
+    for (const [key, rules] of others) {
+      if (rules !== undefined && Object.hasOwn(rules, column))
+        yield {
+          path,
+          message: `\`${key}\` has a rule for "${column}", which is not in the message: keep one of the two`,
+        };
+    }
+  }
+}
+
+function* renameFaults({ columns = [], rename = {} }: WrittenTable): Generator<RuleFault> {
+  const names = new Map(
+    columns.flatMap((column) => (Object.hasOwn(rename, column) ? [] : [[column, column]])),
+  );
+  for (const [column, name] of Object.entries(rename)) {
+    const other = names.get(name);
+    if (other !== undefined)
+      yield {
+        path: ['rename', column],
+        message: `"${name}" is the name of "${other}" in the message already: give another name`,
+      };
+    names.set(name, column);
+  }
+}
+
+type GroupUse = { readonly key: string; readonly columns: readonly string[]; readonly isHashed: boolean };
+
+/** Where the groups of a table's messages name columns. */
+function groupUses(
+  { name, group_column_names: own }: WrittenTable,
+  { destination }: WrittenSink,
+): GroupUse[] {
+  const table = exactTable(name);
+  const definition = sinkDefinition((destination as { type: string }).type);
+  const templates = (definition?.groupTemplates?.(destination) ?? []).filter(
+    (each) => each.table === undefined || (table !== undefined && each.table === formatTableName(table)),
+  );
+  return [
+    ...(own === undefined ? [] : [{ key: 'group_column_names', columns: own, isHashed: true }]),
+    ...templates.map(({ key, template }) => ({
+      key: `destination.${key}`,
+      columns: columnsIn(template),
+      isHashed: false,
+    })),
+  ];
+}
+
+/** One that cannot be read is a fault of its own. */
+function columnsIn(template: string): readonly string[] {
+  try {
+    return templateColumns(parseTemplate(template));
+  } catch {
+    return [];
+  }
+}
+
+const KEYED_BY_COLUMN = ['rename', 'mask'] as const;
+
+/** What JavaScript keeps for itself is no key of a mapping here: a rule for such a column must not be passed over in silence. */
+export function checkRuleNames({
+  file,
+  faults,
+}: {
+  readonly file: FileValue;
+  readonly faults: Fault[];
+}): void {
+  for (const sink of listOf(file, 'sinks').keys()) {
+    const tables = valueAt(file.value, ['sinks', sink, 'tables']);
+    for (const table of Array.isArray(tables) ? tables.keys() : []) {
+      for (const key of KEYED_BY_COLUMN) {
+        const path: Path = ['sinks', sink, 'tables', table, key];
+        if (valueAt(file.value, [...path, '__proto__']) === undefined) continue;
+        faults.push(
+          file.fault(
+            path,
+            'a column called "__proto__" cannot have a rule here: exclude it (`exclude_columns`)',
+          ),
+        );
+      }
+    }
+  }
+}

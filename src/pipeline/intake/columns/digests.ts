@@ -1,0 +1,27 @@
+// What stands for a masked value where it tells rows apart: in groups that columns make, and in the keys of rows that a backfill has read.
+import type { Relation } from '../../../core/change.ts';
+import { TailraceError } from '../../../core/errors.ts';
+import type { TextOf } from '../../../core/render.ts';
+import { HIDDEN, type Masks } from '../../../functions/columns/masks.ts';
+
+/** Undefined: the column is not masked. Throws TailraceError (fatal) where there is no key to hash its values with. */
+export function digestOf(relation: Relation, column: string, masks: Masks): TextOf | undefined {
+  const mask = masks.get(column);
+  if (mask === undefined) return undefined;
+  if (mask.digestOf === undefined) throw keyMissing(relation, column);
+  return mask.digestOf;
+}
+
+/** For who reads about rows: without a key the values are hidden. */
+export const masksForReaders = (masks: Masks): Masks =>
+  new Map([...masks].map(([name, mask]) => [name, { ...mask, digestOf: mask.digestOf ?? (() => HIDDEN) }]));
+
+const keyMissing = ({ schema, table }: Relation, column: string): TailraceError =>
+  new TailraceError(
+    `the rows of table ${schema}.${table} are told apart by the column "${column}", which is masked, and there is no key to hash its values with`,
+    {
+      code: 'MASK_KEY_MISSING',
+      kind: 'fatal',
+      hint: 'give the sink a `mask_key`',
+    },
+  );
