@@ -140,6 +140,7 @@ const toSink = (
   onAbsent: config.on_absent,
   deletesOutside: config.deletes_outside,
   whereMoves: config.where_moves,
+  routeMoves: config.route_moves,
   onSchemaBreak: config.on_schema_break,
   format: config.format,
   formatOptions: config.format_options,

@@ -19,15 +19,26 @@ export interface GroupKey {
   current(event: RowEvent, transaction: TransactionContext): string;
   /** The group of the row before an update, when that is known to be another one. */
   previous(event: RowEvent, transaction: TransactionContext): string | undefined;
+  /** The column that its template cannot do without, and that is NULL or was not sent; undefined: none. */
+  lacks?(event: RowEvent): string | undefined;
 }
 
 type Part =
   | { readonly kind: 'text'; readonly text: string; readonly bytes: Buffer }
-  | { readonly kind: 'column'; readonly index: number; readonly identity: boolean }
+  | ColumnValue
   | { readonly kind: 'xid' };
+
+type ColumnValue = {
+  readonly kind: 'column';
+  readonly index: number;
+  readonly identity: boolean;
+  /** What stands for a value that is NULL or was not sent. */
+  readonly instead: Buffer;
+};
 
 /** How a NULL stands in a group made of columns: no text value escapes to this. */
 const NULL_PART = Buffer.from('\\N');
+const NOTHING = Buffer.alloc(0);
 
 /**
  * Groups by a table's columns: `schema.table:value[:value…]`. Different keys never give the same group: separators
@@ -38,13 +49,14 @@ export function groupByColumns(relation: Relation, columns: readonly string[]): 
   if (columns.length === 0) return constantGroup(table);
   const parts: Part[] = [];
   columns.forEach((name, i) => {
-    parts.push(textPart(i === 0 ? `${table}:` : ':'), columnPart(relation, name));
+    parts.push(textPart(i === 0 ? `${table}:` : ':'), columnPart(relation, name, NULL_PART));
   });
   return new ComputedGroup(relation, parts, { escaped: true });
 }
 
-/** Groups by a template's text, as it comes out. A value that is NULL or was not sent is the empty text. */
+/** Groups by a template's text, as it comes out. A value that is NULL or was not sent is its default, else the empty text. */
 export function groupByTemplate(relation: Relation, template: Template): GroupKey {
+  const needed: ColumnValue[] = [];
   const parts = template.map((part): Part => {
     switch (part.kind) {
       case 'text':
@@ -57,6 +69,14 @@ export function groupByTemplate(relation: Relation, template: Template): GroupKe
         return { kind: 'xid' };
       case 'column':
         return columnPart(relation, part.name);
+      case 'value': {
+        const { name, fallback } = part;
+        const value = columnPart(relation, name, fallback === undefined ? NOTHING : Buffer.from(fallback));
+        if (fallback === undefined) needed.push(value);
+        return value;
+      }
+      case 'action':
+        throw new Error('a group has no action');
       default:
         return part satisfies never;
     }
@@ -64,12 +84,12 @@ export function groupByTemplate(relation: Relation, template: Template): GroupKe
   if (parts.every((part) => part.kind === 'text')) {
     return constantGroup(parts.map((part) => part.text).join(''));
   }
-  return new ComputedGroup(relation, parts, { escaped: false });
+  return new ComputedGroup(relation, parts, { escaped: false, needed });
 }
 
 const textPart = (text: string): Part => ({ kind: 'text', text, bytes: Buffer.from(text) });
 
-function columnPart(relation: Relation, name: string): Part {
+function columnPart(relation: Relation, name: string, instead = NOTHING): ColumnValue {
   const index = relation.columns.findIndex((column) => column.name === name);
   if (index === -1) {
     throw new TailraceError(
@@ -81,7 +101,7 @@ function columnPart(relation: Relation, name: string): Part {
       },
     );
   }
-  return { kind: 'column', index, identity: relation.columns[index]!.identity };
+  return { kind: 'column', index, identity: relation.columns[index]!.identity, instead };
 }
 
 const constantGroup = (group: string): GroupKey => ({ current: () => group, previous: () => undefined });
@@ -95,11 +115,28 @@ class ComputedGroup implements GroupKey {
   readonly #parts: readonly Part[];
   readonly #escaped: boolean;
   readonly #full: boolean;
+  readonly #relation: Relation;
+  readonly #needed: readonly ColumnValue[];
 
-  constructor(relation: Relation, parts: readonly Part[], options: { escaped: boolean }) {
+  constructor(
+    relation: Relation,
+    parts: readonly Part[],
+    options: { readonly escaped: boolean; readonly needed?: readonly ColumnValue[] },
+  ) {
     this.#parts = parts;
     this.#escaped = options.escaped;
     this.#full = relation.replicaIdentity === 'full';
+    this.#relation = relation;
+    this.#needed = options.needed ?? [];
+  }
+
+  lacks(event: RowEvent): string | undefined {
+    const lacking = this.#needed.find((part) => {
+      const isNew = event.hasNew && event.newTuple.lengths[part.index] !== UNCHANGED_TOAST;
+      if (!isNew && !this.#isInOld(event, part)) return true;
+      return (isNew ? event.newTuple : event.oldTuple).lengths[part.index]! < 0;
+    });
+    return lacking && this.#relation.columns[lacking.index]!.name;
   }
 
   current(event: RowEvent, transaction: TransactionContext): string {
@@ -110,7 +147,7 @@ class ComputedGroup implements GroupKey {
       else if (!event.hasNew) this.#writeOld(event, part, text);
       // An unchanged value that was not sent again stands in the old row, where that was sent.
       else if (event.newTuple.lengths[part.index] === UNCHANGED_TOAST) this.#writeOld(event, part, text);
-      else this.#write(event, event.newTuple, part.index, text);
+      else this.#write(event, event.newTuple, part, text);
     }
     return text.end();
   }
@@ -121,8 +158,8 @@ class ComputedGroup implements GroupKey {
     for (const part of this.#parts) {
       if (part.kind === 'text') text.bytes(part.bytes, 0, part.bytes.length, false);
       else if (part.kind === 'xid') text.text(String(transaction.xid));
-      else if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part.index, text);
-      else this.#write(event, event.newTuple, part.index, text);
+      else if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part, text);
+      else this.#write(event, event.newTuple, part, text);
     }
     return text.end();
   }
@@ -132,13 +169,9 @@ class ComputedGroup implements GroupKey {
     return event.oldKind === 'full' || (event.oldKind === 'key' && (this.#full || part.identity));
   }
 
-  #writeOld(
-    event: RowEvent,
-    part: { readonly index: number; readonly identity: boolean },
-    text: GroupText,
-  ): void {
-    if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part.index, text);
-    else if (this.#escaped) text.bytes(NULL_PART, 0, NULL_PART.length, false);
+  #writeOld(event: RowEvent, part: ColumnValue, text: GroupText): void {
+    if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part, text);
+    else text.bytes(part.instead, 0, part.instead.length, false);
   }
 
   #columnsDiffer(event: RowEvent): boolean {
@@ -149,10 +182,10 @@ class ComputedGroup implements GroupKey {
     return false;
   }
 
-  #write(event: RowEvent, tuple: Tuple, index: number, text: GroupText): void {
+  #write(event: RowEvent, tuple: Tuple, { index, instead }: ColumnValue, text: GroupText): void {
     const length = tuple.lengths[index]!;
     if (length === NULL_VALUE || length === NOT_SENT || length === UNCHANGED_TOAST) {
-      if (this.#escaped) text.bytes(NULL_PART, 0, NULL_PART.length, false);
+      text.bytes(instead, 0, instead.length, false);
       return;
     }
     const start = tuple.starts[index]!;
