@@ -2,6 +2,7 @@
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { SinkNames } from '../core/wanted-names.ts';
 import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
+import { inspectRoutes } from '../pipeline/intake/route-identity.ts';
 import { inspectInitialBackfills } from '../pipeline/service/initial-backfill-findings.ts';
 import type { SinkSettings } from '../pipeline/settings.ts';
 import { lookAtSink } from '../pipeline/sink/looked-at.ts';
@@ -31,6 +32,7 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
       findings: [
         ...(await examineDatabase(database, sinkNamesOf(settings, database))),
         ...(await examineFilters(database, settings.sinks)),
+        ...(await examineRoutes(database, settings.sinks)),
         ...(await examineInitialBackfills(database, settings.sinks)),
       ],
     });
@@ -67,6 +69,11 @@ const examineFilters = (
   database: DatabaseSettings,
   sinks: readonly SinkSettings[],
 ): Promise<readonly Finding[]> => inspectFilters(database, sinks).catch(() => []);
+
+const examineRoutes = (
+  database: DatabaseSettings,
+  sinks: readonly SinkSettings[],
+): Promise<readonly Finding[]> => inspectRoutes(database, sinks).catch(() => []);
 
 const examineInitialBackfills = (
   database: DatabaseSettings,

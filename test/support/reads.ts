@@ -2,7 +2,7 @@
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import { toLsn } from '../../src/core/lsn.ts';
 import type { Progress } from '../../src/pgoutput/reads.ts';
-import { frameBytes, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
+import { appendFrame, FRAME, frameBytes, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
 import { describeReads, writeChunk } from '../../src/pipeline/source/backfill/chunk-block.ts';
 import { insertMessage, type Cell } from './pgoutput-messages.ts';
 
@@ -25,14 +25,15 @@ export type TestReads = {
 /** The messages of one chunk of a table with the columns `id` and `note`: its header, then its rows. */
 export function readsOf(reads: TestReads): Buffer[] {
   const { table = 't1', key = ['id'], places = [], rows } = reads;
-  const messages = rows.map((row) => insertMessage(1, row));
   const starts = new Int32Array(rows.length);
   const ends = new Int32Array(rows.length);
-  let at = 0;
-  messages.forEach((message, i) => {
-    starts[i] = at;
-    at += message.length;
-    ends[i] = at;
+  const framed = new ByteWriter(64);
+  rows.forEach((row, i) => {
+    const message = insertMessage(1, row);
+    message[0] = FRAME.read;
+    starts[i] = framed.length + FRAME_HEADER_BYTES;
+    appendFrame(framed, message, 0, message.length);
+    ends[i] = framed.length;
   });
   const writer = new ByteWriter(64);
   const columns = ['id', 'note'].map((name) => ({
@@ -57,7 +58,7 @@ export function readsOf(reads: TestReads): Buffer[] {
       progress: reads.progress ?? { rows: rows.length },
     },
     {
-      rows: { bytes: Buffer.concat(messages), count: rows.length, starts, ends },
+      rows: { bytes: framed.buffer, count: rows.length, starts, ends },
       kept: reads.kept ?? rows.map((_, i) => i),
       places,
     },
