@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Action, Moved, Relation, RowEvent, TransactionContext } from '../core/change.ts';
-import type { ValueOptions, ValueRenderer } from '../core/render.ts';
+import type { ColumnForm, RenderOptions, ValueOptions } from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
 
@@ -26,18 +26,16 @@ export type CompileInput<Options = unknown> = {
   /** The partition that holds the rows, where `relation` has the name of a table above it. Of rows nothing is said of it. */
   readonly partition?: TableName | undefined;
   /** The columns that the message has, in order; `index` is the place in `relation.columns`. */
-  readonly columns: readonly {
-    readonly index: number;
-    readonly name: string;
-    readonly render: ValueRenderer;
-  }[];
+  readonly columns: readonly (ColumnForm & { readonly index: number; readonly name: string })[];
   readonly envelope: Envelope;
-  /** What stands for values that Postgres did not send. */
-  readonly values: Pick<ValueOptions, 'absent' | 'unchanged'>;
+  /** What stands for columns of old rows that Postgres did not send. */
+  readonly values: Pick<ValueOptions, 'absent'>;
   /** What the format's own schema made of the keys that the sink writes. */
   readonly options: Options;
   /** The actions whose changes of this table come out where those of `action` do. */
   readonly actionsAt: (action: Action) => readonly Action[];
+  /** Milliseconds since 1970: when a message is made. */
+  readonly wallMs: () => number;
   /** How the messages are to lie in memory. */
   readonly encoding: MessageEncoding;
 };
@@ -66,6 +64,16 @@ export interface RenderPlan {
   renderSchema(change: SchemaChange, context: RenderContext, writer: ByteWriter): void;
 }
 
+/** Of a sink's configuration, what a format may have no words for. */
+export type SinkWish = {
+  readonly actions: readonly string[];
+  readonly ddl: 'ignore' | 'events';
+  /** Type of the destination. */
+  readonly destination: string;
+};
+
+export type FormatFault = { readonly path: readonly string[]; readonly message: string };
+
 /** A format's whole definition: the configuration's schema, its documentation and the command line derive from it. */
 export interface MessageFormat<Options = unknown> {
   readonly name: string;
@@ -75,6 +83,25 @@ export interface MessageFormat<Options = unknown> {
   readonly values: ValueOptions;
   /** Do timestamps without time zone get a `Z`? */
   readonly zonelessTimestampZ: boolean;
+  /** What its own keys say of values; undefined: nothing. Then none of `values` can be chosen beside them. */
+  readonly valuesOf?: (options: Options) => Partial<RenderOptions>;
+  /** How a changed key is told where the sink does not say. Default: as one update. */
+  readonly keyChanges?: 'split';
+  /** What in a sink this format cannot do, with the cure. `path`: of the key in the sink. */
+  readonly faultsOf?: (sink: SinkWish, options: Options) => readonly FormatFault[];
+  /** What is no fault of a configuration, but may be one: said once at start, and by `check`. */
+  readonly notesOf?: (options: Options) => readonly string[];
   /** Throws TailraceError (fatal) when the table cannot be rendered, e.g. a column clashes with a field of the format. */
   compile(input: CompileInput<Options>): RenderPlan;
 }
+
+/** How values are written in a sink of this format. `values`: as the sink chose them; `options`: what the format's schema made of its keys. */
+export const renderOptions = (
+  format: MessageFormat,
+  values: ValueOptions,
+  options: unknown,
+): RenderOptions => ({
+  ...values,
+  zonelessTimestampZ: format.zonelessTimestampZ,
+  ...format.valuesOf?.(options),
+});
