@@ -1,12 +1,19 @@
 // The bench's table and its rows as pgoutput sends them, for the micro-benchmarks and the guard in the tests.
 import { ByteWriter } from '../../src/core/byte-writer.ts';
+import { wallMs } from '../../src/core/clock.ts';
 import type { MessageEncoding } from '../../src/core/encoding.ts';
 import { ROW_ACTIONS, type Relation, type TransactionContext } from '../../src/core/change.ts';
 import { ZERO_LSN, toLsn } from '../../src/core/lsn.ts';
-import type { Envelope, RenderContext, RenderPlan } from '../../src/formats/format.ts';
+import {
+  renderOptions,
+  type Envelope,
+  type MessageFormat,
+  type RenderContext,
+  type RenderPlan,
+} from '../../src/formats/format.ts';
 import type { FormatName } from '../../src/formats/names.ts';
 import { formats } from '../../src/formats/registry.ts';
-import { compileValue } from '../../src/postgres/values/values.ts';
+import { compileColumn } from '../../src/postgres/values/values.ts';
 
 const COLUMNS: readonly (readonly [name: string, type: number, text: string])[] = [
   ['id', 23, '123456'],
@@ -88,20 +95,22 @@ export function messageBlock(): MessageBlock {
 }
 
 export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json'): RenderPlan {
-  const format = formats[name];
-  const options = { ...format.values, zonelessTimestampZ: format.zonelessTimestampZ };
+  const format: MessageFormat = formats[name];
+  const options = format.options?.parse({});
+  const values = renderOptions(format, format.values, options);
   return format.compile({
     relation,
-    columns: relation.columns.map(({ name, type }, index) => ({
+    columns: relation.columns.map((column, index) => ({
       index,
-      name,
-      render: compileValue(type, relation.types, options),
+      name: column.name,
+      ...compileColumn(column, relation.types, values),
     })),
     masks: new Map(),
     envelope,
     values: format.values,
-    options: format.options?.parse({}),
+    options,
     encoding,
+    wallMs,
     actionsAt: () => ROW_ACTIONS,
   });
 }

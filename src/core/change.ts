@@ -20,7 +20,8 @@ export type TypeInfo =
   | { readonly kind: 'base'; readonly name: string }
   /** `labels`: in their order, as they were when the relation was logged; undefined: not known. */
   | { readonly kind: 'enum'; readonly name: string; readonly labels?: readonly string[] }
-  | { readonly kind: 'domain'; readonly name: string; readonly base: number }
+  /** `modifier`: of the base; undefined: there is none, or it is not known. */
+  | { readonly kind: 'domain'; readonly name: string; readonly base: number; readonly modifier?: number }
   | { readonly kind: 'array'; readonly name: string; readonly element: number; readonly delimiter: string }
   | {
       readonly kind: 'composite';

@@ -18,8 +18,6 @@ import type { CompileInput } from './format.ts';
 
 const COMMA = 0x2c;
 const NULL: Literal = literal('null', 'json');
-/** As Sequin has it. https://sequinstream.com/docs/reference/databases */
-const UNCHANGED_TEXT = '"unchanged_toast"';
 
 /** One column of the message. */
 type PlannedColumn = {
@@ -32,6 +30,8 @@ type PlannedColumn = {
   /** `,"name":` */
   readonly next: Literal;
   readonly render: ValueRenderer;
+  /** Stands for an unchanged value that was not sent; undefined: the column is left out. */
+  readonly unchanged: Literal | undefined;
   /** Part of the replica identity: an old key tuple knows it. */
   readonly identity: boolean;
 };
@@ -44,7 +44,6 @@ export class ColumnPlan {
   readonly #relationColumnCount: number;
   /** Undefined: what was not sent is left out. */
   readonly #absent: Literal | undefined;
-  readonly #unchanged: Literal | undefined;
 
   constructor(input: CompileInput) {
     const { relation } = input;
@@ -52,21 +51,21 @@ export class ColumnPlan {
     this.#relationColumnCount = relation.columns.length;
     const { encoding, values } = input;
     this.#absent = values.absent === 'null' ? NULL : undefined;
-    this.#unchanged = values.unchanged === 'text' ? literal(UNCHANGED_TEXT, encoding) : undefined;
     this.#escaped = encoding === 'json-string';
-    this.#columns = input.columns.map(({ index, name, render }) => ({
+    this.#columns = input.columns.map(({ index, name, render, unchanged }) => ({
       index,
       name: literal(jsonText(name), encoding),
       first: literal(`${jsonText(name)}:`, encoding),
       next: literal(`,${jsonText(name)}:`, encoding),
       render,
+      unchanged: unchanged === undefined ? undefined : literal(unchanged, encoding),
       identity: relation.columns[index]!.identity,
     }));
   }
 
   /**
    * Appends the members of the new row. An unchanged TOAST value comes from the old row where that has it, else the
-   * column is left out (invariant 7), or says that it is unchanged where that was asked for. Answers how many were not known.
+   * column is left out (invariant 7), or says that it is unchanged where its form has words for that. Answers how many were not known.
    */
   writeNew(event: RowEvent, writer: ByteWriter): number {
     this.#expectColumns(event.newTuple);
@@ -77,9 +76,9 @@ export class ColumnPlan {
       if (tuple.lengths[column.index] === UNCHANGED_TOAST) {
         if (!hasOldValue(column, event)) {
           unknown++;
-          if (this.#unchanged === undefined) continue;
+          if (column.unchanged === undefined) continue;
           writer.literal(isFirst ? column.first : column.next);
-          writer.literal(this.#unchanged);
+          writer.literal(column.unchanged);
           isFirst = false;
           continue;
         }

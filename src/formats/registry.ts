@@ -1,4 +1,5 @@
 // Every message format, one line each, by its name in the configuration. To add a format, add its file, its name (names.ts) and its line here.
+import { debeziumFormat } from './debezium/debezium.ts';
 import type { MessageFormat } from './format.ts';
 import type { FormatName } from './names.ts';
 import { pg2sqsFormat } from './pg2sqs.ts';
@@ -10,4 +11,5 @@ export const formats = {
   sequin: sequinFormat,
   tailrace: tailraceFormat,
   pg2sqs: pg2sqsFormat as MessageFormat,
+  debezium: debeziumFormat as MessageFormat,
 } satisfies Readonly<Record<FormatName, MessageFormat>>;

@@ -1,9 +1,9 @@
 // The schema of one entry of `sinks` in tailrace.yaml: every key of it, with its default. Destinations come from the
 // registry of sinks, formats and their own keys from the registry of formats.
 import { z } from 'zod';
-import { DEFAULT_FORMAT, formatNames } from '../../formats/names.ts';
+import { DEFAULT_FORMAT, formatNames, type FormatName } from '../../formats/names.ts';
 import { formats } from '../../formats/registry.ts';
-import type { MessageFormat } from '../../formats/format.ts';
+import type { FormatFault, MessageFormat, SinkWish } from '../../formats/format.ts';
 import { sinkDefinition, sinkDefinitions } from '../../sinks/registry.ts';
 import { backfillOptions, initialBackfill } from './backfill.ts';
 import {
@@ -23,7 +23,7 @@ import {
   tablePatterns,
 } from './parts.ts';
 import { columnRules, maskKey } from './columns.ts';
-import { formsOf, valueForms } from './values.ts';
+import { formsOf, takesForms, valueForms } from './values.ts';
 import { ruleFaults } from '../tailrace/column-rules.ts';
 import { routeFaults } from '../tailrace/route-checks.ts';
 import { tableFaults } from '../tailrace/source-checks.ts';
@@ -79,6 +79,11 @@ const formatOptions = formatNames.flatMap((format) =>
 const optionFields: Readonly<Record<string, z.core.$ZodType>> = Object.fromEntries(
   formatOptions.map(({ key, schema }) => [key, schema]),
 );
+
+const splittingFormats = formatNames
+  .filter((format) => (formats[format] as MessageFormat).keyChanges === 'split')
+  .map((format) => `; \`split\` in format \`${format}\``)
+  .join('');
 
 const SAME_GROUP_DEFAULT = 'strict';
 
@@ -187,9 +192,9 @@ export const sinkSchema = z
       ),
     key_changes: z
       .enum(['update', 'split'])
-      .default('update')
+      .optional()
       .describe(
-        'An update that changes the primary key: one `update`, or (`split`) a `delete` in the old message group and an `insert` in the new one.',
+        `An update that changes the primary key: one \`update\`, or (\`split\`) a \`delete\` in the old message group and an \`insert\` in the new one. Default: \`update\`${splittingFormats}.`,
       ),
     ddl: z
       .enum(['ignore', 'events'])
@@ -268,6 +273,7 @@ export const sinkSchema = z
       fault([key], `this needs \`format: ${format}\`${elsewhere === undefined ? '' : `; ${elsewhere}`}`);
     }
     for (const { path, message } of ruleFaults(value)) fault(path, message);
+    for (const { path, message } of formatFaults(value)) fault([...path], message);
     for (const { path, message, nearest } of tableFaults(value)) {
       context.addIssue({ code: 'custom', path, message, ...(nearest && { params: { nearest } }) });
     }
@@ -281,6 +287,7 @@ export const sinkSchema = z
       start: written.start ?? { from: 'default' as const },
       values: formsOf(written.values, format),
       format_options: optionsOf(format, written),
+      key_changes: written.key_changes ?? format.keyChanges ?? ('update' as const),
       backfill: { ...written.backfill, reads: readsOf(written) },
       same_group: written.same_group ?? defaults?.sameGroup ?? SAME_GROUP_DEFAULT,
       batch_size: written.batch_size ?? defaults?.batchSize,
@@ -296,12 +303,32 @@ const readsOf = (sink: {
   sink.backfill.reads ??
   (sink.initial_backfill !== undefined && !sink.actions.includes('insert') ? true : undefined);
 
+/** What the sink asks for and its format cannot do. */
+function formatFaults(
+  written: Omit<SinkWish, 'destination'> & {
+    readonly format: FormatName;
+    readonly values: object;
+    readonly destination: unknown;
+  },
+): readonly FormatFault[] {
+  const format: MessageFormat = formats[written.format];
+  const { type } = written.destination as { readonly type: string };
+  // What its own keys say may be a fault already, which stands at its place.
+  const options = format.options?.safeParse(optionsIn(format, written));
+  if (options?.success === false) return [];
+  const faults = format.faultsOf?.({ ...written, destination: type }, options?.data) ?? [];
+  if (takesForms(format) || Object.keys(written.values).length === 0) return faults;
+  const message = `format ${format.name} says by keys of its own how values are written: ${Object.keys(format.options?.shape ?? {}).join(', ')}`;
+  return [...faults, { path: ['values'], message }];
+}
+
 /** What the format's schema makes of its own keys. */
-function optionsOf(format: MessageFormat, written: object): unknown {
+const optionsOf = (format: MessageFormat, written: object): unknown =>
+  format.options?.parse(optionsIn(format, written));
+
+function optionsIn(format: MessageFormat, written: object): object {
   const keys = Object.keys(format.options?.shape ?? {});
-  return format.options?.parse(
-    Object.fromEntries(Object.entries(written).filter(([key]) => keys.includes(key))),
-  );
+  return Object.fromEntries(Object.entries(written).filter(([key]) => keys.includes(key)));
 }
 
 /** A sink, checked and read; its database is known only in the whole file where it names none. */

@@ -7,6 +7,9 @@ import { formats } from '../../formats/registry.ts';
 
 type Word = string | number | null;
 
+/** Can `values` be written beside this format, or do its own keys say all of that? */
+export const takesForms = ({ valuesOf }: MessageFormat): boolean => valuesOf === undefined;
+
 /** One way to write values. Default: the format's. */
 function valueOption<const Words extends readonly Word[]>(
   key: keyof ValueOptions,
@@ -14,7 +17,9 @@ function valueOption<const Words extends readonly Word[]>(
   description: string,
 ) {
   const usual = formats[DEFAULT_FORMAT].values[key];
-  const others = formatNames.filter((format) => formats[format].values[key] !== usual);
+  const others = formatNames.filter(
+    (format) => takesForms(formats[format]) && formats[format].values[key] !== usual,
+  );
   const option = z.literal(words).optional();
   if (others.length === 0) return option.meta({ description, default: usual });
   const exceptions = others.map((format) => `; \`${formats[format].values[key]}\` in format \`${format}\``);

@@ -1,6 +1,8 @@
 // The one mapper: a file value, whichever language it was written in, becomes the service's settings, or everything that is
 // wrong with it. Defaults are the schema's (config/schema/); here is none.
 import { matchesTable, tablePattern } from '../../core/selection.ts';
+import type { MessageFormat } from '../../formats/format.ts';
+import { formats } from '../../formats/registry.ts';
 import type { ColumnRules } from '../../functions/columns/rules.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import type {
@@ -56,7 +58,9 @@ export async function settingsOf(file: FileValue, context: LoadContext): Promise
   if (parsed === undefined || faults.length > 0) throw new ConfigError(sortFaults(faults));
   const config = withCertificates(withDatabases(parsed, databases), certificates);
   const settings = toService(config, { listening, filters }, reader);
-  for (const { name, destination } of settings.sinks) {
+  for (const sink of settings.sinks) {
+    const { name, destination } = sink;
+    noteFormat(sink, notes);
     noteUnverifiedDestination(name, destination, notes);
     noteDestination(name, destination, notes);
   }
@@ -195,4 +199,10 @@ function tableOptions(config: SinkConfig, { tables, rules }: Placed): TableOptio
   if (table === undefined || groupColumns === undefined) return options;
   const own = options.find(({ pattern }) => matchesTable(pattern, table));
   return [{ groupColumns, ...own, pattern: tablePattern(table) }, ...options];
+}
+
+/** What the sink's format has to say of its options. */
+function noteFormat({ name, format, formatOptions }: SinkSettings, notes: string[]): void {
+  const { notesOf }: MessageFormat = formats[format];
+  for (const note of notesOf?.(formatOptions) ?? []) notes.push(`sink ${name}: ${note}`);
 }

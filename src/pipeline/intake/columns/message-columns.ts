@@ -1,6 +1,6 @@
 // The columns that the messages of one relation have, by the rules of its table: which, under which names, and what is told of each.
 import type { Column, Relation } from '../../../core/change.ts';
-import type { ValueRenderer } from '../../../core/render.ts';
+import type { ColumnForm } from '../../../core/render.ts';
 import { schemaSteps, type ShapeColumn } from '../../../core/schema-change.ts';
 import type { MessageColumn } from '../../../formats/format.ts';
 import { NO_MASKS, type Masks } from '../../../functions/columns/masks.ts';
@@ -9,21 +9,28 @@ import type { TableOptions } from '../../settings.ts';
 
 type Options = Pick<TableOptions, 'columns' | 'rules'>;
 
-export type ColumnPorts = { readonly compileValue: (type: number, relation: Relation) => ValueRenderer };
+export type ColumnPorts = { readonly compileColumn: (column: Column, relation: Relation) => ColumnForm };
 
 /** Throws TailraceError (fatal) where the rules do not fit the relation. */
 export function messageColumns(
   relation: Relation,
   options: Options | undefined,
-  { compileValue, masks = NO_MASKS }: ColumnPorts & { readonly masks?: Masks },
+  { compileColumn, masks = NO_MASKS }: ColumnPorts & { readonly masks?: Masks },
 ): readonly MessageColumn[] {
   const rules = options?.rules;
   if (rules !== undefined) expectFit(relation, rules);
   const columns = relation.columns.flatMap((column, index): MessageColumn[] => {
     if (!isInMessage(column, relation.key, options)) return [];
-    const { name, type } = column;
-    const render = masks.get(name)?.render ?? compileValue(type, relation);
-    return [{ index, name: rules?.rename.get(name) ?? name, render }];
+    const { name } = column;
+    const { render, unchanged } = compileColumn(column, relation);
+    return [
+      {
+        index,
+        name: rules?.rename.get(name) ?? name,
+        render: masks.get(name)?.render ?? render,
+        unchanged,
+      },
+    ];
   });
   if (rules !== undefined) expectDistinct(relation, rules, columns);
   return columns;

@@ -1,0 +1,107 @@
+import { expect, test } from 'vitest';
+import { faultLines, loadText } from '../load-config.ts';
+
+const sinkOf = (lines: string): string => `databases:
+  - name: shop
+    hostname: localhost
+    database: shop
+    slot: { name: tailrace }
+    publication: { name: tailrace }
+sinks:
+  - name: users
+${lines}
+    destination: { type: webhook, url: "https://example.com/in" }
+`;
+
+const faultsOf = (lines: string): Promise<string[]> => faultLines(loadText(sinkOf(lines)));
+
+test("a debezium sink takes its connector's options by their names, and tells a changed key as two messages", async () => {
+  const { settings, notes } = await loadText(
+    sinkOf(`    format: debezium
+    debezium:
+      topic.prefix: prefix
+      time.precision.mode: connect
+      decimal.handling.mode: string
+      unwrap: true
+      add.fields: op,source.ts_ms`),
+  );
+  const [sink] = settings.sinks;
+  expect(sink).toMatchObject({
+    format: 'debezium',
+    keyChanges: 'split',
+    formatOptions: {
+      debezium: {
+        'topic.prefix': 'prefix',
+        'time.precision.mode': 'connect',
+        'decimal.handling.mode': 'string',
+        'interval.handling.mode': 'numeric',
+        unwrap: true,
+        'add.fields': 'op,source.ts_ms',
+      },
+    },
+  });
+  expect(notes).toEqual([]);
+});
+
+test('decimals as bytes are noted, with what would be exact text', async () => {
+  const { settings, notes } = await loadText(sinkOf('    format: debezium\n    key_changes: update'));
+  expect(settings.sinks[0]!.keyChanges).toBe('update');
+  expect(notes).toEqual([
+    expect.stringMatching(/^sink users: numeric .* decimal\.handling\.mode: string is exact text$/),
+  ]);
+});
+
+test.each([
+  [
+    'an option of another connector',
+    '    format: debezium\n    debezium: { snapshot.mode: initial }',
+    /^10:17 .*snapshot\.mode unknown key/,
+  ],
+  [
+    'a word that an option does not know',
+    '    format: debezium\n    debezium: { decimal.handling.mode: exact }',
+    /^10:40 .*"exact" is not known here/,
+  ],
+  [
+    'a tombstone',
+    '    format: debezium\n    debezium: { tombstones.on.delete: true }',
+    /only false is possible: no sink here can carry a message that is null/,
+  ],
+  [
+    'a field that no message has',
+    '    format: debezium\n    debezium: { unwrap: true, add.fields: "op,nothing" }',
+    /"nothing" is no field of these messages, which are op, .*source\.lsn/,
+  ],
+  [
+    'fields without unwrap',
+    '    format: debezium\n    debezium: { add.fields: op }',
+    /add\.fields this goes with unwrap: true/,
+  ],
+  [
+    'deletes that become tombstones',
+    '    format: debezium\n    debezium: { unwrap: true, delete.tombstone.handling.mode: tombstone }',
+    /only rewrite is possible.*who wants no deletes writes actions: \[insert, update\]/,
+  ],
+  [
+    'unwrapped truncates',
+    '    format: debezium\n    actions: [insert, truncate]\n    debezium: { unwrap: true }',
+    /^10:14 sinks\[users\]\.actions an unwrapped message is a row/,
+  ],
+  [
+    'messages of schemas',
+    '    format: debezium\n    ddl: events',
+    /^10:10 sinks\[users\]\.ddl Debezium's Postgres connector has no messages of schemas/,
+  ],
+  [
+    'forms of values',
+    '    format: debezium\n    values: { numeric: float }',
+    /^10:13 sinks\[users\]\.values format debezium says by keys of its own how values are written: debezium/,
+  ],
+  [
+    'the block with another format',
+    '    debezium: { unwrap: true }',
+    /^9:15 sinks\[users\]\.debezium this needs `format: debezium`/,
+  ],
+])('%s is a fault with its place and its cure', async (_, lines, expected) => {
+  expect(await faultsOf(lines)).toEqual([expect.stringMatching(expected)]);
+});
