@@ -60,6 +60,14 @@ const COLUMNS_OF: Readonly<Record<Type, readonly Column[]>> = {
   mood: ['c_mood'],
 };
 const TYPES = Object.keys(COLUMNS_OF) as Type[];
+/** Of regular expressions; several beside each other are one, or are none. */
+const PATTERN_PARTS = [
+  'a', 'b', 'A', 'é', '1', ' ', 'x', '.', '^', '$', '*', '+', '?', '{2}', '{1,}', '{0,2}?', '|', '(', ')', '(?:', '[', ']', '[ab]', '[^a-c]', '[A-Z]+',
+  '[[:alpha:]]', '[[:upper:]_]', '[]-]', '[a-]', '\\d', '\\w', '\\s', '\\D', '\\W', '\\S', '[\\w.]', '\\y', '\\Y', '\\A', '\\Z', '\\.', '\\\\', '\\n', '\\u00e9',
+  '\\1', '\\m', '(?=', '-', '{', '}', '[[:punct:]]', '[[.a.]]', '😀', '[😀-😂]', '(a|b)*', '(?:ab|1)?', 'É', '[à-ü]',
+]; // prettier-ignore
+const SIMILAR_PARTS = ['a', 'b', '%', '_', '|', '*', '(', ')', '[ab]', '[[:digit:]]', '[^a%]', '.', '\\_', '#%', '+', 'é', '{1,2}', '^', '1', '[]a]']; // prettier-ignore
+
 const isType = (type: string): type is Type => Object.hasOwn(COLUMNS_OF, type);
 
 const LITERALS: Readonly<Record<Type, readonly string[]>> = {
@@ -247,6 +255,7 @@ class Writer {
     const zoned = types.includes('timestamptz') ? types.indexOf('interval') : -1;
     if (zoned !== -1 && this.#draw.int(8) > 0)
       texts[zoned] = this.#draw.of(["interval '36 hours'", "'-00:00:01.5'"]);
+    if (/^!?~\*?$/.test(name) && texts.length === 2) texts[1] = this.pattern();
     if (isOperator) return texts.length === 1 ? `(${name} ${texts[0]!})` : `(${texts.join(` ${name} `)})`;
     return this.#function(name, types, texts);
   }
@@ -262,12 +271,21 @@ class Writer {
     return `${name}(${texts.join(', ')})`;
   }
 
+  pattern(parts = PATTERN_PARTS): string {
+    const { int, of } = this.#draw;
+    return `'${Array.from({ length: int(6) }, () => of(parts)).join('')}'`;
+  }
+
+  similarPattern(): string {
+    return this.pattern(SIMILAR_PARTS) + this.#draw.of(['', '', " escape '#'", " escape ''"]);
+  }
+
   #condition(depth: number): string {
     const { int, of } = this.#draw;
     const below = (type: Type): string => this.write(type, depth - 1);
     const type = of(TYPES);
     const negated = int(2) === 0 ? 'not ' : '';
-    switch (int(11)) {
+    switch (int(12)) {
       case 0:
         return `(${below('bool')} and ${below('bool')})`;
       case 1:
@@ -294,20 +312,35 @@ class Writer {
       }
       case 9:
         return this.#rows(depth);
+      case 10:
+        return `(${below(of(['text', 'varchar', 'bpchar']))} ${negated}similar to ${this.similarPattern()})`;
       default:
         return `(${below('text')} ${negated}${of(['like', 'ilike'])} ${below('text')})`;
     }
   }
 }
 
-/** Conditions over `new.` and `old.` columns; most are of types that fit, some are not. */
-export const conditions = (depth = 4): fc.Arbitrary<string> =>
+/** Writes with what fast-check draws. */
+const written = (write: (writer: Writer, draw: Draw) => string): fc.Arbitrary<string> =>
   fc.gen().map((g) => {
     const draw: Draw = {
       int: (max) => g(fc.nat, { max: max - 1 }),
       of: (list) => list[g(fc.nat, { max: list.length - 1 })]!,
     };
-    return new Writer(draw).write('bool', depth);
+    return write(new Writer(draw), draw);
+  });
+
+/** Conditions over `new.` and `old.` columns; most are of types that fit, some are not. */
+export const conditions = (depth = 4): fc.Arbitrary<string> =>
+  written((writer) => writer.write('bool', depth));
+
+/** A text beside a pattern, of which many are none. */
+export const patternConditions = (): fc.Arbitrary<string> =>
+  written((writer, { of }) => {
+    const text = `new.${of(['c_text', 'c_textc', 'c_varchar', 'c_bpchar'] as const)}`;
+    return of([0, 1, 2]) === 0
+      ? `(${text} similar to ${writer.similarPattern()})`
+      : `(${text} ${of(['~', '~*', '!~', '!~*'])} ${writer.pattern()})`;
   });
 
 /** Texts of values that are easily got wrong, by column. */

@@ -72,6 +72,7 @@ function expressionsOf(signature: string): string[] {
   );
   if (name === 'extract' && ['time', 'interval'].includes(types[1]!)) args[0] = ["'hour'"];
   if (name === 'date_trunc' && types.length === 3) args[2] = ["'UTC'"];
+  if (/^!?~\*?$/.test(name)) args[1] = ["'a'"];
   // Beside a timestamptz only what no zone decides.
   if (types.includes('timestamptz') && types.includes('interval'))
     args[types.indexOf('interval')] = ["interval '36 hours'"];
