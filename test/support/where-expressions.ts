@@ -24,6 +24,7 @@ export const COLUMN_TYPES = {
   c_timestamp: 'timestamp',
   c_timestamptz: 'timestamptz',
   c_jsonb: 'jsonb',
+  c_json: 'json',
   c_ints: 'int4[]',
   c_texts: 'text[] collate "C"',
   c_mood: 'mood',
@@ -34,7 +35,7 @@ export const MOODS = ['sad', 'ok', 'happy', 'Zen'];
 type Column = keyof typeof COLUMN_TYPES;
 type Type =
   | 'bool' | 'int2' | 'int4' | 'int8' | 'numeric' | 'float4' | 'float8' | 'text' | 'varchar' | 'bpchar' | 'uuid' | 'bytea' | 'time' | 'interval' | 'date'
-  | 'timestamp' | 'timestamptz' | 'jsonb' | '_int4' | '_text' | 'mood'; // prettier-ignore
+  | 'timestamp' | 'timestamptz' | 'jsonb' | 'json' | '_int4' | '_text' | 'mood'; // prettier-ignore
 
 const COLUMNS_OF: Readonly<Record<Type, readonly Column[]>> = {
   bool: ['c_bool'],
@@ -55,6 +56,7 @@ const COLUMNS_OF: Readonly<Record<Type, readonly Column[]>> = {
   timestamp: ['c_timestamp'],
   timestamptz: ['c_timestamptz'],
   jsonb: ['c_jsonb'],
+  json: ['c_json'],
   _int4: ['c_ints'],
   _text: ['c_texts'],
   mood: ['c_mood'],
@@ -107,8 +109,9 @@ const LITERALS: Readonly<Record<Type, readonly string[]>> = {
   timestamp: ["'2020-02-29 12:34:56.789'", "'-infinity'", "timestamp '2000-01-01'"],
   timestamptz: ["'2020-02-29 12:34:56+02'", "'infinity'", "'2000-01-01 00:00:00Z'"],
   jsonb: [`'{"a": 1}'`, `'[1, "a", null]'`, `'"a"'`, "'1.0'", "'null'", "'{}'", "'[]'"],
+  json: [`'{"a": 1}'`, `'[1, "a", null]'`, `' "a" '`, "'1.0'", "'null'", `'{"a" : {"b":[ 1,2 ]},"a":2}'`],
   _int4: ["'{1,2,3}'", "'{}'", "'{{1,2},{3,NULL}}'", 'array[1,2]', "'[0:1]={1,2}'"],
-  _text: ["'{a,b}'", "'{}'", `'{"a b",NULL}'`, "array['a','1']"],
+  _text: ["'{a,b}'", "'{b,-1}'", "'{a}'", "'{1}'", "'{}'", `'{"a b",NULL}'`, "array['a','1']"],
   mood: ["'ok'", "'Zen'"],
 };
 
@@ -158,7 +161,8 @@ const CASTS: Readonly<Partial<Record<Type, readonly Type[]>>> = {
   interval: ['time', 'text'],
   date: ['timestamp'],
   timestamp: ['date'],
-  jsonb: ['text'],
+  jsonb: ['text', 'json'],
+  json: ['text', 'jsonb'],
   _int4: ['_text', 'text'],
   _text: ['_int4', 'text'],
 };
@@ -488,6 +492,11 @@ export const NASTY: Readonly<Record<Column, readonly (string | null)[]>> = {
     '{"aa": 1, "b": 2}',
     '-1.50',
   ],
+  c_json: [
+    null, 'null', ' 1 ', '1.0', ' "a" ', 'true', '{}', '[]', '{"a": 1, "b": [1, 2.50, {"c": null}]}', '[1, "a" , null, [ 2 ]]', ' {"a" : {"b": "x"}} ', '1e2',
+    '"\\u00e9\\n"', '[[1], {}]', '{"a": 1, "a": 2}', '{"a": {"b": 1}, "a": {"c": 2}}', '{"x": [1, 2, 3], "b": [5, 6]}', '{"1": "one", "b": {"a": "\\u0000"}}',
+    '{"a": "\\ud800"}', '[{"a":[1, {"b":"}]"} ]}]', '{"\\u0061": "A\\"", "": 0}',
+  ], // prettier-ignore
   c_ints: [null, '{}', '{1,2,3}', '{NULL,1}', '{{1,2},{3,4}}', '[0:1]={1,2}', '{100}'],
   c_texts: [null, '{}', '{a,b}', '{NULL}', '{"a b","",null,"NULL","x\\"y"}', '{a}', '{1,2}'],
   c_mood: [null, ...MOODS],

@@ -322,6 +322,28 @@ test('a time is compared with the time of the change by an interval between them
   );
 });
 
+test('of json a part is found as it was written, and of doubled keys the last one', () => {
+  const relation = {
+    ...RELATION,
+    columns: RELATION.columns.map((column) => (column.name === 'doc' ? { ...column, type: 114 } : column)),
+  };
+  const said = (doc: string, text: string) =>
+    verdict(text, { relation, message: insertMessage(1, rowWith({ 6: doc })) });
+  expect(
+    said(
+      '{"a" : [1,  2.0 ], "a": {"b" :"\\u0041"} }',
+      `(doc -> 'a')::text = '{"b" :"\\u0041"}' and doc #>> '{a,b}' = 'A'`,
+    ),
+  ).toBe('pass');
+  expect(
+    said(
+      '[1, {"a": null}]',
+      `doc -> 1 ->> 'a' is null and (doc #> '{1,a}')::text = 'null' and doc ->> -2 = '1'`,
+    ),
+  ).toBe('pass');
+  expect(() => said('{"a": 1, "b": "\\u0000"}', `doc ->> 'a' = '1'`)).toThrow('22P05');
+});
+
 test('a regular expression means what Postgres means by it', () => {
   expect(verdict(String.raw`status ~ '^p(a|i)+\wd?$' and status !~ 'x' and status ~* 'PAI[A-F]'`)).toBe(
     'pass',

@@ -36,7 +36,7 @@ beforeAll(async () => {
   const columns = Object.entries(COLUMN_TYPES).map(([name, type]) => `${name} ${type}`);
   await database.client.query(`
     create type mood as enum (${MOODS.map((mood) => `'${mood}'`).join(',')});
-    create table rows (id int primary key, ${columns.join(', ')}, c_json json, c_json_text json);
+    create table rows (id int primary key, ${columns.join(', ')}, c_json_text json);
     alter table rows replica identity full`);
   relation = (await readPresentTable(database.client, { schema: 'public', table: 'rows' }, 'none'))!.relation;
   texts = await readTypeTexts(database.client, relation);
