@@ -1,4 +1,5 @@
 // docs/filters.md: what a filter means, and the list of what it may have, from the code's own tables.
+import { CLASSES } from '../src/functions/where/patterns/pattern.ts';
 import { castOf } from '../src/functions/where/operations/casts.ts';
 import { signatures } from '../src/functions/where/operations/table.ts';
 import { MAX_FILTER_DEPTH } from '../src/functions/where/grammar.ts';
@@ -152,8 +153,19 @@ ${SCALAR_TYPES.map(code).join(', ')}, enums, arrays and domains of these.
 
 ## Syntax
 
-\`and\`, \`or\`, \`not\`; \`is [not] null | true | false | unknown\`; \`is [not] distinct from\`; \`[not] in (…)\`; \`[not] between [symmetric]\`; \`= any (…)\`, \`= all (…)\` with every operator that answers true or false; \`[not] like | ilike … [escape]\`; \`case\`; \`coalesce\`; \`nullif\`; \`greatest\`, \`least\`;
+\`and\`, \`or\`, \`not\`; \`is [not] null | true | false | unknown\`; \`is [not] distinct from\`; \`[not] in (…)\`; \`[not] between [symmetric]\`; \`= any (…)\`, \`= all (…)\` with every operator that answers true or false; \`[not] like | ilike | similar to … [escape]\`; \`~\`, \`~*\`, \`!~\`, \`!~*\`; \`case\`; \`coalesce\`; \`nullif\`; \`greatest\`, \`least\`;
 rows beside rows: \`(a, b) = | <> | < | <= | > | >= (1, 2)\`, \`(a, b) [not] in ((1, 2), (3, 4))\`; \`tags[1]\`; \`array[…]\`; \`::type\`, \`cast\`; \`collate "C"\`; \`at time zone 'UTC'\`; \`extract\`, \`position\`, \`substring … from … for\`, \`trim\`.
+
+## Regular expressions
+
+\`~\`, \`~*\`, \`!~\`, \`!~*\` and \`similar to\` take as long as the text is long, whatever the pattern. It stands there as a constant, and has of [Postgres' expressions](https://www.postgresql.org/docs/current/functions-matching.html#FUNCTIONS-POSIX-REGEXP) what follows; the rest is refused by its name and place:
+characters, \`.\`, \`[a-z]\`, \`[^a-z]\`, \`|\`, \`( )\`, \`(?: )\`; \`*\`, \`+\`, \`?\`, \`{m}\`, \`{m,}\`, \`{m,n}\`, also with \`?\` behind them; \`^\`, \`$\`, \`\\A\`, \`\\Z\`, \`\\y\`, \`\\Y\`; \`\\d\`, \`\\w\`, \`\\s\`, \`\\D\`, \`\\W\`, \`\\S\`; in brackets
+${Object.keys(CLASSES)
+  .map((name) => code(`[:${name}:]`))
+  .join(
+    ', ',
+  )}; \`\\t\`, \`\\n\`, \`\\r\`, \`\\f\`, \`\\v\`, \`\\e\`, \`\\a\`, \`\\u00e9\`. Not taken are back references, conditions on what follows or comes before, \`\\m\`, \`\\M\`, options (\`(?i)\`, \`***=\`) and classes that each library has for itself (\`[:punct:]\`).
+What belongs to a class is known within ASCII: where a pattern has one and the text has other characters, the result is absent, but under C, where those belong to none. Write \`[0-9]\` or \`[a-z]\` where that is meant.
 
 ## Operators
 

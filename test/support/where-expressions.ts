@@ -24,6 +24,7 @@ export const COLUMN_TYPES = {
   c_timestamp: 'timestamp',
   c_timestamptz: 'timestamptz',
   c_jsonb: 'jsonb',
+  c_json: 'json',
   c_ints: 'int4[]',
   c_texts: 'text[] collate "C"',
   c_mood: 'mood',
@@ -34,7 +35,7 @@ export const MOODS = ['sad', 'ok', 'happy', 'Zen'];
 type Column = keyof typeof COLUMN_TYPES;
 type Type =
   | 'bool' | 'int2' | 'int4' | 'int8' | 'numeric' | 'float4' | 'float8' | 'text' | 'varchar' | 'bpchar' | 'uuid' | 'bytea' | 'time' | 'interval' | 'date'
-  | 'timestamp' | 'timestamptz' | 'jsonb' | '_int4' | '_text' | 'mood'; // prettier-ignore
+  | 'timestamp' | 'timestamptz' | 'jsonb' | 'json' | '_int4' | '_text' | 'mood'; // prettier-ignore
 
 const COLUMNS_OF: Readonly<Record<Type, readonly Column[]>> = {
   bool: ['c_bool'],
@@ -55,11 +56,20 @@ const COLUMNS_OF: Readonly<Record<Type, readonly Column[]>> = {
   timestamp: ['c_timestamp'],
   timestamptz: ['c_timestamptz'],
   jsonb: ['c_jsonb'],
+  json: ['c_json'],
   _int4: ['c_ints'],
   _text: ['c_texts'],
   mood: ['c_mood'],
 };
 const TYPES = Object.keys(COLUMNS_OF) as Type[];
+/** Of regular expressions; several beside each other are one, or are none. */
+const PATTERN_PARTS = [
+  'a', 'b', 'A', 'é', '1', ' ', 'x', '.', '^', '$', '*', '+', '?', '{2}', '{1,}', '{0,2}?', '|', '(', ')', '(?:', '[', ']', '[ab]', '[^a-c]', '[A-Z]+',
+  '[[:alpha:]]', '[[:upper:]_]', '[]-]', '[a-]', '\\d', '\\w', '\\s', '\\D', '\\W', '\\S', '[\\w.]', '\\y', '\\Y', '\\A', '\\Z', '\\.', '\\\\', '\\n', '\\u00e9',
+  '\\1', '\\m', '(?=', '-', '{', '}', '[[:punct:]]', '[[.a.]]', '😀', '[😀-😂]', '(a|b)*', '(?:ab|1)?', 'É', '[à-ü]',
+]; // prettier-ignore
+const SIMILAR_PARTS = ['a', 'b', '%', '_', '|', '*', '(', ')', '[ab]', '[[:digit:]]', '[^a%]', '.', '\\_', '#%', '+', 'é', '{1,2}', '^', '1', '[]a]']; // prettier-ignore
+
 const isType = (type: string): type is Type => Object.hasOwn(COLUMNS_OF, type);
 
 const LITERALS: Readonly<Record<Type, readonly string[]>> = {
@@ -99,8 +109,9 @@ const LITERALS: Readonly<Record<Type, readonly string[]>> = {
   timestamp: ["'2020-02-29 12:34:56.789'", "'-infinity'", "timestamp '2000-01-01'"],
   timestamptz: ["'2020-02-29 12:34:56+02'", "'infinity'", "'2000-01-01 00:00:00Z'"],
   jsonb: [`'{"a": 1}'`, `'[1, "a", null]'`, `'"a"'`, "'1.0'", "'null'", "'{}'", "'[]'"],
+  json: [`'{"a": 1}'`, `'[1, "a", null]'`, `' "a" '`, "'1.0'", "'null'", `'{"a" : {"b":[ 1,2 ]},"a":2}'`],
   _int4: ["'{1,2,3}'", "'{}'", "'{{1,2},{3,NULL}}'", 'array[1,2]', "'[0:1]={1,2}'"],
-  _text: ["'{a,b}'", "'{}'", `'{"a b",NULL}'`, "array['a','1']"],
+  _text: ["'{a,b}'", "'{b,-1}'", "'{a}'", "'{1}'", "'{}'", `'{"a b",NULL}'`, "array['a','1']"],
   mood: ["'ok'", "'Zen'"],
 };
 
@@ -150,7 +161,8 @@ const CASTS: Readonly<Partial<Record<Type, readonly Type[]>>> = {
   interval: ['time', 'text'],
   date: ['timestamp'],
   timestamp: ['date'],
-  jsonb: ['text'],
+  jsonb: ['text', 'json'],
+  json: ['text', 'jsonb'],
   _int4: ['_text', 'text'],
   _text: ['_int4', 'text'],
 };
@@ -247,6 +259,7 @@ class Writer {
     const zoned = types.includes('timestamptz') ? types.indexOf('interval') : -1;
     if (zoned !== -1 && this.#draw.int(8) > 0)
       texts[zoned] = this.#draw.of(["interval '36 hours'", "'-00:00:01.5'"]);
+    if (/^!?~\*?$/.test(name) && texts.length === 2) texts[1] = this.pattern();
     if (isOperator) return texts.length === 1 ? `(${name} ${texts[0]!})` : `(${texts.join(` ${name} `)})`;
     return this.#function(name, types, texts);
   }
@@ -262,12 +275,21 @@ class Writer {
     return `${name}(${texts.join(', ')})`;
   }
 
+  pattern(parts = PATTERN_PARTS): string {
+    const { int, of } = this.#draw;
+    return `'${Array.from({ length: int(6) }, () => of(parts)).join('')}'`;
+  }
+
+  similarPattern(): string {
+    return this.pattern(SIMILAR_PARTS) + this.#draw.of(['', '', " escape '#'", " escape ''"]);
+  }
+
   #condition(depth: number): string {
     const { int, of } = this.#draw;
     const below = (type: Type): string => this.write(type, depth - 1);
     const type = of(TYPES);
     const negated = int(2) === 0 ? 'not ' : '';
-    switch (int(11)) {
+    switch (int(12)) {
       case 0:
         return `(${below('bool')} and ${below('bool')})`;
       case 1:
@@ -294,20 +316,35 @@ class Writer {
       }
       case 9:
         return this.#rows(depth);
+      case 10:
+        return `(${below(of(['text', 'varchar', 'bpchar']))} ${negated}similar to ${this.similarPattern()})`;
       default:
         return `(${below('text')} ${negated}${of(['like', 'ilike'])} ${below('text')})`;
     }
   }
 }
 
-/** Conditions over `new.` and `old.` columns; most are of types that fit, some are not. */
-export const conditions = (depth = 4): fc.Arbitrary<string> =>
+/** Writes with what fast-check draws. */
+const written = (write: (writer: Writer, draw: Draw) => string): fc.Arbitrary<string> =>
   fc.gen().map((g) => {
     const draw: Draw = {
       int: (max) => g(fc.nat, { max: max - 1 }),
       of: (list) => list[g(fc.nat, { max: list.length - 1 })]!,
     };
-    return new Writer(draw).write('bool', depth);
+    return write(new Writer(draw), draw);
+  });
+
+/** Conditions over `new.` and `old.` columns; most are of types that fit, some are not. */
+export const conditions = (depth = 4): fc.Arbitrary<string> =>
+  written((writer) => writer.write('bool', depth));
+
+/** A text beside a pattern, of which many are none. */
+export const patternConditions = (): fc.Arbitrary<string> =>
+  written((writer, { of }) => {
+    const text = `new.${of(['c_text', 'c_textc', 'c_varchar', 'c_bpchar'] as const)}`;
+    return of([0, 1, 2]) === 0
+      ? `(${text} similar to ${writer.similarPattern()})`
+      : `(${text} ${of(['~', '~*', '!~', '!~*'])} ${writer.pattern()})`;
   });
 
 /** Texts of values that are easily got wrong, by column. */
@@ -455,6 +492,11 @@ export const NASTY: Readonly<Record<Column, readonly (string | null)[]>> = {
     '{"aa": 1, "b": 2}',
     '-1.50',
   ],
+  c_json: [
+    null, 'null', ' 1 ', '1.0', ' "a" ', 'true', '{}', '[]', '{"a": 1, "b": [1, 2.50, {"c": null}]}', '[1, "a" , null, [ 2 ]]', ' {"a" : {"b": "x"}} ', '1e2',
+    '"\\u00e9\\n"', '[[1], {}]', '{"a": 1, "a": 2}', '{"a": {"b": 1}, "a": {"c": 2}}', '{"x": [1, 2, 3], "b": [5, 6]}', '{"1": "one", "b": {"a": "\\u0000"}}',
+    '{"a": "\\ud800"}', '[{"a":[1, {"b":"}]"} ]}]', '{"\\u0061": "A\\"", "": 0}',
+  ], // prettier-ignore
   c_ints: [null, '{}', '{1,2,3}', '{NULL,1}', '{{1,2},{3,4}}', '[0:1]={1,2}', '{100}'],
   c_texts: [null, '{}', '{a,b}', '{NULL}', '{"a b","",null,"NULL","x\\"y"}', '{a}', '{1,2}'],
   c_mood: [null, ...MOODS],

@@ -10,15 +10,16 @@ import {
   type Choice,
 } from './catalog/candidates.ts';
 import { arrayOf, elementOf, isPolymorphic, type SqlType } from './catalog/types.ts';
-import { combine, judgeTexts, type Derived } from './collations.ts';
+import { combine, judgeTexts, lettersOf, type Derived } from './collations.ts';
 import { coerce, collationOf, describeType, nodeOf, nullOf } from './coercion.ts';
 import { nearestName, didYouMean } from '../../core/nearest-name.ts';
 import { WhereRefusal } from './fault.ts';
 import { isKnown, strict, type Evaluate, type Node } from './node.ts';
 import { CONSTANT_ARGUMENTS } from './operations/constants.ts';
-import type { Operation } from './operations/operation.ts';
+import { unknownTexts, type Operation } from './operations/operation.ts';
 import { operandOf, type ResolvedChoice } from './resolved-choice.ts';
-import { BYTE_CASE_OPERATIONS, operationOf, UNKNOWN_TEXTS } from './operations/table.ts';
+import { operationOf } from './operations/table.ts';
+import { PatternFault } from './patterns/pattern.ts';
 import type { Coercing } from './scope.ts';
 import { ABSENT, type Result, type SqlArray, type Value } from './values/value.ts';
 
@@ -108,7 +109,7 @@ function choose(choice: Choice, { what, at, operands, context }: Choosing): Chos
   const result = actual.resultOf(choice.result);
   const collation = combine(args.map((arg) => arg.collation));
   if (collation === 'clash') throw new WhereRefusal('two different COLLATE meet here', at);
-  return { operation: withTexts(operation, { choice, collation, at }), args, result, collation };
+  return { operation: withTexts(ofConstant(operation, args), collation, at), args, result, collation };
 }
 
 function notListed({ args }: Candidate, what: string, at: number): WhereRefusal {
@@ -126,18 +127,29 @@ function checkConstants({ signature }: Candidate, args: readonly Node[]): void {
   }
 }
 
+/** What it does with the constant that it is made of. Of NULL it is nothing. */
+function ofConstant(operation: Operation, args: readonly Node[]): Operation {
+  if (operation.ofConstant === undefined) return operation;
+  const { index, wanted, make } = operation.ofConstant;
+  const { constant, at } = args[index]!;
+  if (constant === undefined) throw new WhereRefusal(wanted, at);
+  if (constant === null) return operation;
+  try {
+    return make(constant);
+  } catch (error) {
+    if (error instanceof PatternFault) throw new WhereRefusal(error.message, at);
+    throw error;
+  }
+}
+
 /** The operation as far as the collation of its texts lets it be known. */
-function withTexts(
-  operation: Operation,
-  { choice, collation, at }: { readonly choice: Candidate; readonly collation: Derived; readonly at: number },
-): Operation {
+function withTexts(operation: Operation, collation: Derived, at: number): Operation {
   if (operation.texts === undefined) return operation;
   const judged = judgeTexts(operation.texts, collation);
   if (typeof judged === 'object') throw new WhereRefusal(judged.refused, at);
-  if (judged === 'unknown') return UNKNOWN_TEXTS;
-  const isByteCase =
-    operation.texts === 'case' && 'collation' in collation && collation.collation.facts?.letters === 'ascii';
-  return isByteCase ? (BYTE_CASE_OPERATIONS[choice.signature] ?? operation) : operation;
+  if (judged === 'unknown') return unknownTexts;
+  if (operation.withLetters === undefined || !('collation' in collation)) return operation;
+  return { run: operation.withLetters(lettersOf(collation.collation)) };
 }
 
 function apply({ operation, args, result, collation }: Chosen, at: number, context: Coercing): Node {
@@ -161,6 +173,7 @@ export function withElements(
   const stand = { ...right, type: element, constant: element === 'unknown' ? null : undefined };
   const { operation, args, result, collation } = chosenOperator(name, [left, stand], at, context);
   if (result !== 'bool') throw new WhereRefusal(`the operator ${name} does not answer true or false`, at);
+  if (operation.ofConstant !== undefined) throw new WhereRefusal(operation.ofConstant.wanted, right.at);
   const array = coerce(right, arrayOf(args[1]!.type), context);
   const parts = [args[0]!, array];
   tell(context, { kind: isAny ? 'any' : 'all', name, at }, [left, right], { args: parts, result });

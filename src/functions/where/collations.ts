@@ -2,6 +2,7 @@
 // https://www.postgresql.org/docs/current/collation.html#COLLATION-CONCEPTS
 import type { CollationFacts } from '../../core/change.ts';
 import type { TextRule } from './operations/operation.ts';
+import { ASCII_LETTERS, C_LETTERS, type Letters } from './values/letters.ts';
 
 export type Collation = {
   /** Two collations are one where their names are. */
@@ -10,6 +11,10 @@ export type Collation = {
   /** Undefined: not known when the row was written. */
   readonly facts: CollationFacts | undefined;
 };
+
+/** What is known of the letters of its texts. */
+export const lettersOf = ({ facts }: Collation): Letters =>
+  facts?.letters === 'ascii' ? C_LETTERS : ASCII_LETTERS;
 
 /** Of a part of an expression: where its collation comes from. `none`: it is no text, and has none in it. */
 export type Derived =
@@ -70,7 +75,7 @@ export function judgeTexts(
       return facts.isByteOrder
         ? 'known'
         : { refused: `the order of texts under the collation "${name}" is the server's own; ${CURE}` };
-    case 'case':
+    case 'letters':
       if (!facts.isDeterministic) return { refused: `the collation "${name}" is not deterministic; ${CURE}` };
       return facts.letters === 'own'
         ? { refused: `the letters of the collation "${name}" are the server's own; ${CURE}` }

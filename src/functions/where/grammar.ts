@@ -110,6 +110,7 @@ function operation(expression: A_Expr, at: number, below: Below): Syntax {
   switch (kind) {
     case 'AEXPR_OP':
     case 'AEXPR_LIKE':
+    case 'AEXPR_SIMILAR':
     case 'AEXPR_ILIKE': {
       const name = nameOf(expression.name, at);
       const rows = rowsIn(lexpr, rexpr);
@@ -159,8 +160,6 @@ function operation(expression: A_Expr, at: number, below: Below): Syntax {
         high: high!,
       };
     }
-    case 'AEXPR_SIMILAR':
-      throw refused('SIMILAR TO', at);
     case undefined:
     default:
       throw refused('this operator', at);

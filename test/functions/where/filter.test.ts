@@ -272,6 +272,34 @@ test.each([
   expect(refusal(text)).toContain(told);
 });
 
+test.each([
+  ['a(?=b)', '(?=, is not taken (character 2 of the pattern a(?=b))'],
+  ['(?<!a)b', '(?<!, is not taken'],
+  ['(a)\\1', 'a back reference or an octal number (\\1) is not taken (character 4'],
+  ['\\mab', 'the beginning of a word (\\m) is not taken; \\y is'],
+  ['a\\b', 'the boundary of a word is \\y'],
+  ['[[:<:]]a', '\\y is where a word'],
+  ['[[.a.]]', '[.'],
+  ['[[:punct:]]', 'known are alpha, digit'],
+  ['(?i)a', '~* ignores case'],
+  ['***=a', '*** at the start'],
+  ['a{300}', 'of at most 255'],
+  ['a**', 'nothing that could be repeated stands before * (character 3'],
+  ['^*', 'nothing that could be repeated'],
+  ['é😀(', 'a ( without its ) (character 3'],
+  ['[b-a]', 'a range ends before it begins'],
+  ['a\\', 'ends with a backslash'],
+  ['((a{255}){255}){255}', 'larger than can be matched in linear time'],
+])('the pattern %s is refused by name, with its place', (pattern, told) => {
+  expect(refusal(`status ~ '${pattern}'`)).toContain(told);
+});
+
+test('a pattern is a constant, so that what is not taken is known before a row comes', () => {
+  expect(refusal('status ~ status')).toBe('status | a regular expression must stand here as a constant');
+  expect(refusal("status ~ any ('{a,b}')")).toContain('must stand here as a constant');
+  expect(verdict("status ~ ('^' || 'pa')")).toBe('pass');
+});
+
 test('times are judged with a zone that is written', () => {
   expect(
     verdict("(at at time zone 'UTC')::date = day and extract(hour from at at time zone 'UTC') = 0"),
@@ -291,6 +319,55 @@ test('a time is compared with the time of the change by an interval between them
   ).toBe('pass');
   expect(said("(at at time zone 'UTC') + interval '1 day' > '2026-01-02' or interval '1 day' is null")).toBe(
     'drop',
+  );
+});
+
+test('of json a part is found as it was written, and of doubled keys the last one', () => {
+  const relation = {
+    ...RELATION,
+    columns: RELATION.columns.map((column) => (column.name === 'doc' ? { ...column, type: 114 } : column)),
+  };
+  const said = (doc: string, text: string) =>
+    verdict(text, { relation, message: insertMessage(1, rowWith({ 6: doc })) });
+  expect(
+    said(
+      '{"a" : [1,  2.0 ], "a": {"b" :"\\u0041"} }',
+      `(doc -> 'a')::text = '{"b" :"\\u0041"}' and doc #>> '{a,b}' = 'A'`,
+    ),
+  ).toBe('pass');
+  expect(
+    said(
+      '[1, {"a": null}]',
+      `doc -> 1 ->> 'a' is null and (doc #> '{1,a}')::text = 'null' and doc ->> -2 = '1'`,
+    ),
+  ).toBe('pass');
+  expect(() => said('{"a": 1, "b": "\\u0000"}', `doc ->> 'a' = '1'`)).toThrow('22P05');
+});
+
+test('a regular expression means what Postgres means by it', () => {
+  expect(verdict(String.raw`status ~ '^p(a|i)+\wd?$' and status !~ 'x' and status ~* 'PAI[A-F]'`)).toBe(
+    'pass',
+  );
+  expect(
+    verdict(
+      `status similar to 'p_(i|x)%' and status not similar to 'pai' and status similar to '[[:alpha:]]+'`,
+    ),
+  ).toBe('pass');
+  expect(
+    verdict(
+      `'a\nb' || status ~ 'a.+b' and (status = any ('{paid}')) and 'x' ~ '' and (status ~ null) is null`,
+    ),
+  ).toBe('pass');
+});
+
+test('beyond ASCII classes of characters and their forms are the server\'s own, but under "C" they are none', () => {
+  const message = insertMessage(1, rowWith({ 1: 'é1' }));
+  expect(verdict(String.raw`status ~ '^\w'`, { message })).toBe('absent');
+  expect(verdict(String.raw`status ~ '^[é]\u0031$'`, { message })).toBe('pass');
+  expect(verdict(`status ~* 'É'`, { message })).toBe('absent');
+  expect(verdict(`status ~* 'E|1'`, { message })).toBe('pass');
+  expect(verdict(String.raw`status collate "C" ~ '^\W\d$' and status collate "C" !~* 'É'`, { message })).toBe(
+    'pass',
   );
 });
 

@@ -13,7 +13,13 @@ import { updateMessage } from '../../support/pgoutput-messages.ts';
 import { serverVersion } from '../../support/database-settings.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { readServerCatalog } from '../../support/server-catalog.ts';
-import { COLUMN_TYPES, conditions, MOODS, NASTY } from '../../support/where-expressions.ts';
+import {
+  COLUMN_TYPES,
+  conditions,
+  MOODS,
+  NASTY,
+  patternConditions,
+} from '../../support/where-expressions.ts';
 
 /** Pairs of an expression and a row. */
 const PAIRS = Number(process.env['TAILRACE_TEST_WHERE_PAIRS'] ?? 20_000);
@@ -21,6 +27,7 @@ const SEED = Number(process.env['TAILRACE_TEST_SEED'] ?? 20_261_129);
 const ROWS = 40;
 const PAIRS_OF_EXPRESSION = 10;
 const EXPRESSIONS_OF_BATCH = 100;
+const PATTERNS_OF_BATCH = 20;
 
 const CHANGE = {
   action: 'update',
@@ -192,10 +199,12 @@ test(
     let state = SEED;
     const random = (): number => (state = (state * 48_271 + 11) % 2_147_483_647) / 2_147_483_647;
     for (let batch = 0; counts['pairs']! < PAIRS && differences.length < 40; batch++) {
-      const expressions = fc.sample(conditions(1 + (batch % 4)), {
-        numRuns: EXPRESSIONS_OF_BATCH,
-        seed: SEED + batch,
-      });
+      const sample = (arbitrary: fc.Arbitrary<string>, numRuns: number): string[] =>
+        fc.sample(arbitrary, { numRuns, seed: SEED + batch });
+      const expressions = [
+        ...sample(conditions(1 + (batch % 4)), EXPRESSIONS_OF_BATCH),
+        ...sample(patternConditions(), PATTERNS_OF_BATCH),
+      ];
       const pairs = expressions.flatMap((expression) => pairsOf(expression, random, counts));
       const { rows: answers } = await client.query<{ theirs: string }>(
         `select evaluate(e, n, o) as theirs from unnest($1::text[], $2::int[], $3::int[]) with ordinality as x(e, n, o, i) order by i`,

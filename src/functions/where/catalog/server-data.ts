@@ -430,6 +430,12 @@ xml varchar a b
 
 /** name, left (- for none), right, result. */
 export const OPERATORS = `
+!~ bpchar text bool
+!~ name text bool
+!~ text text bool
+!~* bpchar text bool
+!~* name text bool
+!~* text text bool
 !~~ bpchar text bool
 !~~ bytea bytea bool
 !~~ name text bool
@@ -1025,6 +1031,19 @@ export const OPERATORS = `
 || tsquery tsquery tsquery
 || tsvector tsvector tsvector
 || varbit varbit varbit
+~ - bit bit
+~ - inet inet
+~ - int2 int2
+~ - int4 int4
+~ - int8 int8
+~ - macaddr macaddr
+~ - macaddr8 macaddr8
+~ bpchar text bool
+~ name text bool
+~ text text bool
+~* bpchar text bool
+~* name text bool
+~* text text bool
 ~~ bpchar text bool
 ~~ bytea bytea bool
 ~~ name text bool
@@ -1125,6 +1144,8 @@ rtrim text text
 rtrim text text text
 sign float8 float8
 sign numeric numeric
+similar_to_escape text text
+similar_to_escape text text text
 split_part text text text int4
 starts_with bool text text
 strpos int4 text text

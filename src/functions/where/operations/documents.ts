@@ -1,8 +1,16 @@
-// Operators and functions of jsonb, and of arrays whose elements do not matter. Pure.
+// Operators and functions of json and jsonb, and of arrays whose elements do not matter. Pure.
 // https://www.postgresql.org/docs/current/functions-json.html
 import { arrayLength } from '../values/arrays.ts';
 import { EvaluationError } from '../values/failure.ts';
 import { atPath, containsJsonb, hasKey, itemOf, jsonbText, memberOf, type Jsonb } from '../values/jsonb.ts';
+import {
+  jsonArrayLength,
+  jsonAtPath,
+  jsonTextOf,
+  jsonTypeOf,
+  stepOf,
+  type JsonStep,
+} from '../values/json.ts';
 import type { SqlArray } from '../values/value.ts';
 import { operation, type Operations, type Outcome } from './operation.ts';
 
@@ -14,6 +22,11 @@ function onPath(value: Jsonb, path: SqlArray, read: (found: Jsonb | undefined) =
   if (path.elements.includes(null)) return null;
   return read(atPath(value, path.elements as readonly string[]));
 }
+
+const jsonOrNull = (value: string, path: readonly JsonStep[]): Outcome => jsonAtPath(value, path) ?? null;
+
+const onJsonPath = ({ elements }: SqlArray, read: (path: readonly JsonStep[]) => Outcome): Outcome =>
+  elements.includes(null) ? null : read(elements.map((element) => stepOf(element as string)));
 
 /** NULLs are no keys. */
 const keysOf = ({ elements }: SqlArray): readonly string[] =>
@@ -49,6 +62,18 @@ export const documents: Operations = {
   '?& jsonb _text': operation((value: Jsonb, keys: SqlArray) =>
     keysOf(keys).every((key) => hasKey(value, key)),
   ),
+  '-> json text': operation((value: string, key: string) => jsonOrNull(value, [{ key }])),
+  '-> json int4': operation((value: string, place: number) => jsonOrNull(value, [{ place }])),
+  '->> json text': operation((value: string, key: string) => jsonTextOf(jsonAtPath(value, [{ key }]))),
+  '->> json int4': operation((value: string, place: number) => jsonTextOf(jsonAtPath(value, [{ place }]))),
+  '#> json _text': operation((value: string, path: SqlArray) =>
+    onJsonPath(path, (steps) => jsonOrNull(value, steps)),
+  ),
+  '#>> json _text': operation((value: string, path: SqlArray) =>
+    onJsonPath(path, (steps) => jsonTextOf(jsonAtPath(value, steps))),
+  ),
+  'json_typeof json': operation(jsonTypeOf),
+  'json_array_length json': operation(jsonArrayLength),
   'jsonb_typeof jsonb': operation((value: Jsonb) => TYPE_NAMES[value.kind]),
   'jsonb_array_length jsonb': operation(lengthOf),
   'cardinality anyarray': operation((array: SqlArray) => array.elements.length),

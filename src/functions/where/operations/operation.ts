@@ -1,21 +1,46 @@
 // What an operator, function or cast does with values; strict, all of them: NULL where one argument is NULL.
-import type { ABSENT, Value } from '../values/value.ts';
+import type { Letters } from '../values/letters.ts';
+import { ABSENT, type Value } from '../values/value.ts';
 
-/** What must be known of the collation of its texts: `equal`: are equal texts equal bytes? `order`: is it that of bytes? `case`: see case-mapping.ts. */
-export type TextRule = 'equal' | 'order' | 'case';
+/**
+ * What must be known of the collation of its texts: `equal`: are equal texts equal bytes? `order`: is it that of bytes? `letters`: which are
+ * there, small and capital?
+ */
+export type TextRule = 'equal' | 'order' | 'letters';
 
 export type Outcome = Value | null | typeof ABSENT;
 
+type Run = (a: Value, b: Value, c: Value, d: Value) => Outcome;
+
 export type Operation = {
-  readonly run: (a: Value, b: Value, c: Value, d: Value) => Outcome;
+  readonly run: Run;
   readonly texts?: TextRule;
+  /** What it does where these are the letters. */
+  readonly withLetters?: (letters: Letters) => Run;
+  /** An argument must be a constant, and what it does is made of that, once. */
+  readonly ofConstant?: {
+    readonly index: number;
+    readonly wanted: string;
+    /** Throws PatternFault. */
+    readonly make: (value: Value) => Operation;
+  };
 };
 
 /** By signature: `= int4 int4`, `lower text`; a cast: `int4::text`. */
 export type Operations = Readonly<Record<string, Operation>>;
 
 /** The arguments' types are what the signature says. */
-export const operation = (
-  run: (a: never, b: never, c: never, d: never) => Outcome,
-  texts?: TextRule,
-): Operation => ({ run: run as Operation['run'], ...(texts && { texts }) });
+type Typed = (a: never, b: never, c: never, d: never) => Outcome;
+
+export const operation = (run: Typed, texts?: TextRule): Operation => ({
+  run: run as Run,
+  ...(texts && { texts }),
+});
+
+export const unknownTexts: Operation = { run: () => ABSENT };
+
+export const ofLetters = (make: (letters: Letters) => Typed): Operation => ({
+  ...unknownTexts,
+  texts: 'letters',
+  withLetters: (letters) => make(letters) as Run,
+});

@@ -2,8 +2,7 @@
 import type { Candidate } from '../catalog/candidates.ts';
 import { elementOf, isEnum, type SqlType } from '../catalog/types.ts';
 import { EvaluationError } from '../values/failure.ts';
-import { lowerAscii, upperAscii, like } from '../values/texts.ts';
-import { ABSENT, type Value } from '../values/value.ts';
+import type { Value } from '../values/value.ts';
 import { arithmetic } from './arithmetic.ts';
 import { castOf } from './casts.ts';
 import { arrayOperation, comparisons, enumComparison, isComparison } from './comparisons.ts';
@@ -11,12 +10,14 @@ import { dates } from './dates.ts';
 import { documents } from './documents.ts';
 import { intervals } from './intervals.ts';
 import { operation, type Operation, type Operations } from './operation.ts';
+import { patterns } from './patterns.ts';
 import { texts } from './texts.ts';
 
 const OPERATIONS: Operations = {
   ...comparisons,
   ...arithmetic,
   ...texts,
+  ...patterns,
   ...documents,
   ...dates,
   ...intervals,
@@ -65,18 +66,6 @@ export function placesOf(labels: readonly string[] | undefined): ((label: string
     return place;
   };
 }
-
-/** Under "C" letters beyond ASCII stay as they are. */
-export const BYTE_CASE_OPERATIONS: Operations = {
-  'lower text': operation((text: string) => lowerAscii(text)),
-  'upper text': operation((text: string) => upperAscii(text)),
-  '~~* text text': operation((a: string, b: string) => like(lowerAscii(a), lowerAscii(b))),
-  '!~~* text text': operation((a: string, b: string) => !like(lowerAscii(a), lowerAscii(b))),
-  '~~* bpchar text': operation((a: string, b: string) => like(lowerAscii(a), lowerAscii(b))),
-  '!~~* bpchar text': operation((a: string, b: string) => !like(lowerAscii(a), lowerAscii(b))),
-};
-
-export const UNKNOWN_TEXTS: Operation = operation(() => ABSENT);
 
 /** As the documentation lists them. */
 export const signatures = (): string[] => [

@@ -5,33 +5,29 @@ import { byteCount } from '../values/bytes.ts';
 import { EvaluationError } from '../values/failure.ts';
 import {
   characterCount,
-  isAscii,
   like,
   likeEscape,
-  lowerAscii,
   positionOf,
   slice,
   splitPart,
   trim,
-  upperAscii,
   withoutBlanks,
 } from '../values/texts.ts';
 import { ABSENT } from '../values/value.ts';
-import { operation, type Operations, type Outcome } from './operation.ts';
+import { ofLetters, operation, type Operation, type Operations } from './operation.ts';
 
 /** What the server's own limit is: no text is longer. */
 const MAX_TEXT_BYTES = 1_073_741_823;
 
-/** Case mapping of letters beyond ASCII is the server's: what it makes of them is not known here. */
-const ofAscii =
-  (map: (text: string) => string) =>
-  (text: string): Outcome =>
-    isAscii(text) ? map(text) : ABSENT;
+/** Beyond ASCII they may be the server's own: what it makes of such a text is not known here. */
+const lower = ofLetters((letters) => (text: string) => letters.lower(text) ?? ABSENT);
+const upper = ofLetters((letters) => (text: string) => letters.upper(text) ?? ABSENT);
 
-const ilike = (text: string, pattern: string): Outcome =>
-  isAscii(text) && isAscii(pattern) ? like(lowerAscii(text), lowerAscii(pattern)) : ABSENT;
-
-const negated = (outcome: Outcome): Outcome => (typeof outcome === 'boolean' ? !outcome : outcome);
+const ilike = (isWanted: boolean): Operation =>
+  ofLetters((letters) => (text: string, pattern: string) => {
+    const [a, b] = [letters.lower(text), letters.lower(pattern)];
+    return a === undefined || b === undefined ? ABSENT : like(a, b) === isWanted;
+  });
 
 /** From 1; what lies before the first character takes its part of the length. */
 function substring(text: string, start: number, length?: number): string {
@@ -68,22 +64,20 @@ const substr = operation((text: string, start: number, count: number) => substri
 const substrToEnd = operation((text: string, start: number) => substring(text, start));
 const likeText = operation((text: string, pattern: string) => like(text, pattern), 'equal');
 const notLikeText = operation((text: string, pattern: string) => !like(text, pattern), 'equal');
-const ilikeText = operation((text: string, pattern: string) => ilike(text, pattern), 'case');
-const notIlikeText = operation((text: string, pattern: string) => negated(ilike(text, pattern)), 'case');
 
 export const texts: Operations = {
   '|| text text': operation((a: string, b: string) => a + b),
   '~~ text text': likeText,
   '!~~ text text': notLikeText,
-  '~~* text text': ilikeText,
-  '!~~* text text': notIlikeText,
+  '~~* text text': ilike(true),
+  '!~~* text text': ilike(false),
   '~~ bpchar text': likeText,
   '!~~ bpchar text': notLikeText,
-  '~~* bpchar text': ilikeText,
-  '!~~* bpchar text': notIlikeText,
+  '~~* bpchar text': ilike(true),
+  '!~~* bpchar text': ilike(false),
   'like_escape text text': operation((pattern: string, escape: string) => likeEscape(pattern, escape)),
-  'lower text': operation(ofAscii(lowerAscii), 'case'),
-  'upper text': operation(ofAscii(upperAscii), 'case'),
+  'lower text': lower,
+  'upper text': upper,
   'length text': length,
   'length bpchar': lengthWithoutBlanks,
   'char_length text': length,

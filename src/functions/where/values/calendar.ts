@@ -3,7 +3,7 @@
 import type { Interval } from '../../../core/interval.ts';
 import { checkedTimestamp, civilFromDays, daysFromCivil, DAY_US, FOREVER, isForever, NEVER, timestampToDate } from './dates.ts'; // prettier-ignore
 import { EvaluationError, ofNewerServer } from './failure.ts';
-import { endlessness, isFiniteInterval, negateInterval } from './intervals.ts';
+import { endlessness, hasNegative, isFiniteInterval, negateInterval } from './intervals.ts';
 
 const outOfRange = (): EvaluationError => new EvaluationError('22008');
 
@@ -31,8 +31,11 @@ function monthsLater(us: bigint, months: number): bigint {
   return checkedTimestamp(BigInt(newDays) * DAY_US + us - BigInt(days) * DAY_US);
 }
 
-export const subtractFromTimestamp = (us: bigint, interval: Interval): bigint =>
-  addToTimestamp(us, negateInterval(interval));
+export function subtractFromTimestamp(us: bigint, interval: Interval): bigint {
+  // Before Postgres 17 nobody looks at it.
+  if (isForever(us) && !hasNegative(interval)) throw ofNewerServer();
+  return addToTimestamp(us, negateInterval(interval));
+}
 
 /** In days of 24 hours. Before Postgres 17 an infinite one has no distance, and before 16 a distance that is too long is a wrong one. */
 export function betweenTimestamps(a: bigint, b: bigint): Interval {

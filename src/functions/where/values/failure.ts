@@ -12,6 +12,7 @@ const MEANINGS = {
   '22023': 'an argument has a value that the function does not take',
   '22025': 'a pattern ends with its escape character',
   '22P02': 'a text is not of the type that it is cast to',
+  '22P05': 'a text has a character that the server does not know',
   '22001': 'a text is too long for its type',
   '54000': 'a limit of the server is exceeded',
   '0A000': 'this is not supported for the value',

@@ -154,6 +154,10 @@ export function subtractIntervals(a: Interval, b: Interval): Interval {
   return checked({ months: a.months - b.months, days: a.days - b.days, us: a.us - b.us });
 }
 
+/** Of the least number of 32 or 64 bits there is none. */
+export const hasNegative = (value: Interval): boolean =>
+  !isFiniteInterval(value) || fits({ months: -value.months, days: -value.days, us: -value.us });
+
 export const negateInterval = (value: Interval): Interval =>
   subtractIntervals({ months: 0, days: 0, us: 0n }, value);
 

@@ -119,15 +119,6 @@ export function likeEscape(pattern: string, escape: string): string {
   return written;
 }
 
-const NON_ASCII = /[^\0-\x7f]/;
-export const isAscii = (text: string): boolean => !NON_ASCII.test(text);
-
-/** Only the letters of ASCII. */
-export const lowerAscii = (text: string): string =>
-  text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
-export const upperAscii = (text: string): string =>
-  text.replace(/[a-z]+/g, (letters) => letters.toUpperCase());
-
 /** `trim`: characters of this set, at the start and at the end. */
 export function trim(text: string, set: string, sides: 'both' | 'start' | 'end'): string {
   const characters = Array.from(text);

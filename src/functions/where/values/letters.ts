@@ -1,0 +1,57 @@
+// Small and capital letters, as far as it is known what the server makes of them. Pure.
+// https://www.postgresql.org/docs/current/collation.html
+
+/** From and to, in code points. */
+export type CodeRange = readonly [number, number];
+
+/** Undefined: it is not known. */
+export type Letters = {
+  lower(text: string): string | undefined;
+  upper(text: string): string | undefined;
+  /** Is it known of every character of the text what it is? */
+  knowsClasses(text: string): boolean;
+  /** These characters and those that differ in case only. */
+  formsOf(range: CodeRange): readonly CodeRange[];
+  /** Are the forms of all these characters known? */
+  knowsForms(range: CodeRange): boolean;
+};
+
+const NON_ASCII = /[^\0-\x7f]/;
+export const isAscii = (text: string): boolean => !NON_ASCII.test(text);
+const MAX_ASCII = 0x7f;
+
+const lowerAscii = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+const upperAscii = (text: string): string => text.replace(/[a-z]+/g, (letters) => letters.toUpperCase());
+
+const CASE_DISTANCE = 0x20;
+const SMALL: CodeRange = [0x61, 0x7a];
+const CAPITAL: CodeRange = [0x41, 0x5a];
+
+function formsInAscii([from, to]: CodeRange): readonly CodeRange[] {
+  const moved = ([first, last]: CodeRange, by: number): CodeRange[] => {
+    const [low, high] = [Math.max(from, first), Math.min(to, last)];
+    return low > high ? [] : [[low + by, high + by]];
+  };
+  return [[from, to], ...moved(SMALL, -CASE_DISTANCE), ...moved(CAPITAL, CASE_DISTANCE)];
+}
+
+/** Under "C": letters beyond ASCII are none. */
+export const C_LETTERS: Letters = {
+  lower: lowerAscii,
+  upper: upperAscii,
+  knowsClasses: () => true,
+  formsOf: formsInAscii,
+  knowsForms: () => true,
+};
+
+/** These are spaces for one library, and none for another one. */
+const SEPARATORS = ['\x1c', '\x1d', '\x1e', '\x1f'];
+
+/** Of all other collations: beyond ASCII the server's library decides. */
+export const ASCII_LETTERS: Letters = {
+  lower: (text) => (isAscii(text) ? lowerAscii(text) : undefined),
+  upper: (text) => (isAscii(text) ? upperAscii(text) : undefined),
+  knowsClasses: (text) => isAscii(text) && !SEPARATORS.some((separator) => text.includes(separator)),
+  formsOf: formsInAscii,
+  knowsForms: ([, to]) => to <= MAX_ASCII,
+};
