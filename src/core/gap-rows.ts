@@ -31,7 +31,7 @@ export function rowsOf(
   const look =
     tables === undefined
       ? [
-          `SELECT format('SELECT * FROM %I.%I t${where.replaceAll('%', '%%')};', schemaname, tablename) FROM pg_publication_tables WHERE pubname = ${literal(publication)} ORDER BY 1;`,
+          `SELECT format(${literal(`SELECT * FROM %I.%I t${where.replaceAll('%', '%%')};`)}, schemaname, tablename) FROM pg_publication_tables WHERE pubname = ${literal(publication)} ORDER BY 1;`,
         ]
       : tables.map((table) => `SELECT * FROM ${nameOf(table)} t${where};`);
   return { look, rereads: describe(tables, publication, wrote === undefined ? undefined : xids) };
@@ -44,12 +44,23 @@ export function rowsOf(
 export function writtenBy({ from, below }: GapXids, row: string): string | undefined {
   const width = below === undefined ? COMPARABLE : below - from;
   if (width > COMPARABLE) return undefined;
-  const isAmong = `(${row}.xmin::text::bigint - ${from % XIDS} + ${XIDS}) % ${XIDS} < ${width > 0n ? width : 0n}`;
-  // Without an end: as soon as ids have come half-way around, every row may be one of them.
-  return below === undefined
-    ? `(${isAmong} or pg_snapshot_xmax(pg_current_snapshot())::text::bigint >= ${from + COMPARABLE})`
-    : isAmong;
+  return `(${[
+    isWithin(row, from, width > 0n ? width : 0n),
+    ...(below === undefined ? [] : [isHidden(row, below)]),
+    // As soon as ids have come half-way around, every row may be one of them.
+    `pg_snapshot_xmax(pg_current_snapshot())::text::bigint >= ${from + COMPARABLE}`,
+  ].join(' or ')})`;
 }
+
+const isWithin = (row: string, from: bigint, width: bigint): string =>
+  `(${row}.xmin::text::bigint - ${from % XIDS} + ${XIDS}) % ${XIDS} < ${width}`;
+
+/**
+ * May a version that was written later hide what came in the gap? A rewrite of the table gives all rows its own id. An update comes without
+ * the large values that it did not change (TOAST), unless the old row comes whole.
+ */
+const isHidden = (row: string, below: bigint): string =>
+  `${isWithin(row, below, COMPARABLE)} and exists (select from pg_class c where c.oid = ${row}.tableoid and (${isWithin('c', below, COMPARABLE)} or c.relreplident <> 'f' and pg_relation_size(c.reltoastrelid) > 0))`;
 
 function describe(
   tables: readonly TableName[] | undefined,
@@ -63,7 +74,7 @@ function describe(
   const rows =
     xids === undefined
       ? `every row ${of}`
-      : `the rows ${of} that transactions ${xids.from} to ${xids.below === undefined ? 'now' : xids.below - 1n} wrote`;
+      : `the rows ${of} that transactions ${xids.from} to ${xids.below === undefined ? 'now' : `${xids.below - 1n} wrote, and those behind whose later version that may be hidden: their table was rewritten since, or an update came without a large value`}`;
   return `${rows}; rows that were deleted are found only by comparing the consumer's keys with the table's`;
 }
 

@@ -3,7 +3,8 @@ import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import { nameFor } from '../../core/partitions.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
-import { requireReadable, unknownTable } from '../../postgres/backfill/requirements.ts';
+import { unknownTable } from '../../postgres/backfill/requirements.ts';
+import { requireReadable } from '../../postgres/backfill/rights.ts';
 import { leavesOf } from '../../postgres/backfill/table.ts';
 import { closeConnection } from '../../postgres/connection/connection.ts';
 import { findServer } from '../../postgres/connection/standbys.ts';
@@ -37,7 +38,7 @@ async function inspectOne(client: Client, sink: SinkSettings, role: string): Pro
     try {
       const leaves = await leavesOf(client, table);
       if (leaves === undefined) throw await unknownTable(client, table);
-      await requireReadable(client, leaves, { role, columns: [] });
+      await requireReadable(client, leaves, role);
     } catch (error) {
       if (!(error instanceof TailraceError)) throw error;
       const { code, message: detail, hint: cure } = error;

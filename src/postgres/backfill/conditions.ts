@@ -1,19 +1,13 @@
 // What a backfill asks of each row beyond its table, in SQL: the user's filter, and where the sorted column begins. Pure.
-import { escapeIdentifier, escapeLiteral } from 'pg';
-import type { BackfillTableRequest } from '../../core/backfill.ts';
+import { escapeLiteral } from 'pg';
+import { operatorIn, rowColumn } from './key-order.ts';
 
-/** The row stands under the name `r`; a comment at the filter's end ends with its line. Undefined: every row is wanted. */
-export function conditionOf({
-  where,
-  sort,
-}: Pick<BackfillTableRequest, 'where' | 'sort'>): string | undefined {
-  const conditions = [
-    ...(where === undefined ? [] : [`(${where}\n)`]),
-    ...(sort?.from === undefined ? [] : [`(${startsAt(sort.column, sort.from)})`]),
-  ];
-  return conditions.length === 0 ? undefined : conditions.join(' and ');
+/** A comment at a condition's end ends with its line. Undefined: every row is wanted. */
+export function allOf(...conditions: readonly (string | undefined)[]): string | undefined {
+  const given = conditions.filter((condition) => condition !== undefined);
+  return given.length === 0 ? undefined : given.map((one) => `(${one}\n)`).join(' and ');
 }
 
-/** The value takes the type of the column, as any literal does. */
-const startsAt = (column: string, from: string): string =>
-  `r.${escapeIdentifier(column)} >= ${escapeLiteral(from)}`;
+/** The value takes the type of the column, as any literal does. `operators`: the schema of those that order it, as in a key (table.ts). */
+export const startsAt = (column: string, from: string, operators: string | undefined): string =>
+  `${rowColumn(column)} ${operatorIn(operators, '>=')} ${escapeLiteral(from)}`;

@@ -13,6 +13,9 @@ const POLICY_ROUTINE = 'check_enable_rls';
 export const ROW_SECURITY = 'ROW_SECURITY';
 export const TABLE_GONE = 'TABLE_GONE';
 
+export const refused = (code: string, message: string, hint: string): TailraceError =>
+  new TailraceError(message, { code, kind: 'fatal', hint });
+
 const field = (error: unknown, name: 'routine' | 'message'): string => {
   const value = error instanceof Error ? (error as unknown as Record<string, unknown>)[name] : undefined;
   return typeof value === 'string' ? value : '';
@@ -32,7 +35,6 @@ export function readFault(
   const { schema, table: name } = table;
   const fault = (code: string, message: string, hint: string): TailraceError =>
     new TailraceError(message, { code, kind: 'fatal', hint, cause: error });
-  const sqlName = `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`;
   if (state === UNDEFINED_TABLE) {
     return fault(
       TABLE_GONE,
@@ -47,13 +49,7 @@ export function readFault(
       `a backfill would miss them. As a superuser: ALTER ROLE ${escapeIdentifier(role)} BYPASSRLS;`,
     );
   }
-  if (state === INSUFFICIENT_PRIVILEGE) {
-    return fault(
-      'TABLE_UNREADABLE',
-      `our role may not read ${schema}.${name}: the stream needs no right to do so, a backfill does`,
-      `GRANT USAGE ON SCHEMA ${escapeIdentifier(schema)} TO ${escapeIdentifier(role)}; GRANT SELECT ON ${sqlName} TO ${escapeIdentifier(role)};`,
-    );
-  }
+  if (state === INSUFFICIENT_PRIVILEGE) return unreadable(table, role, error);
   // A filter of the user's may meet a value that it cannot take, in any row.
   if (where !== undefined && (state.startsWith('22') || state.startsWith('42'))) {
     return fault(
@@ -64,3 +60,15 @@ export function readFault(
   }
   return error;
 }
+
+/** A right to some of its columns is not enough: the table is locked, as any reader does, before a snapshot is taken. */
+export const unreadable = ({ schema, table }: TableName, role: string, cause?: unknown): TailraceError =>
+  new TailraceError(
+    `our role may not read ${schema}.${table}: the stream needs no right to do so, a backfill does, to the whole table`,
+    {
+      code: 'TABLE_UNREADABLE',
+      kind: 'fatal',
+      hint: `GRANT USAGE ON SCHEMA ${escapeIdentifier(schema)} TO ${escapeIdentifier(role)}; GRANT SELECT ON ${escapeIdentifier(schema)}.${escapeIdentifier(table)} TO ${escapeIdentifier(role)};`,
+      ...(cause === undefined ? {} : { cause }),
+    },
+  );

@@ -18,7 +18,7 @@ export const keyColumns = (key: Key): string => key.map(({ name }) => rowColumn(
 export function compared(key: Key, operator: '>' | '<=', values: readonly string[]): string {
   const [first] = key;
   if (key.every(({ operators }) => operators === first?.operators))
-    return `(${keyColumns(key)}) ${named(operator, first?.operators)} (${literals(key, values)})`;
+    return `(${keyColumns(key)}) ${operatorIn(first?.operators, operator)} (${literals(key, values)})`;
   // A comparison of rows has one operator for all columns. The bound in front is what an index is searched by.
   const side = operator === '>' ? '>' : '<';
   const from = (i: number): string => {
@@ -32,11 +32,12 @@ export function compared(key: Key, operator: '>' | '<=', values: readonly string
 export const isAmong = (key: Key, keys: readonly (readonly string[])[]): string =>
   keys.map((values) => `(${key.map((one, i) => pair(one, '=', values[i]!)).join(' and ')})`).join(' or ');
 
-const named = (operator: string, schema: string | undefined): string =>
+/** Undefined: of pg_catalog. */
+export const operatorIn = (schema: string | undefined, operator: string): string =>
   schema === undefined ? operator : `operator(${schema}.${operator})`;
 
 const pair = (column: KeyColumn, operator: string, value: string): string =>
-  `${rowColumn(column.name)} ${named(operator, column.operators)} ${literal(column, value)}`;
+  `${rowColumn(column.name)} ${operatorIn(column.operators, operator)} ${literal(column, value)}`;
 
 const literal = ({ type }: KeyColumn, value: string): string => `${keyLiteral(value)}::${type}`;
 

@@ -1,20 +1,21 @@
 // What a backfill needs of a table before it begins: that there is one, that it is published and may be read whole, and that the server
 // takes what the user wrote. Only its parser sees that before this is settled.
-import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
+import { escapeLiteral, type Client } from 'pg';
 import type { BackfillTableRequest } from '../../core/backfill.ts';
-import { TailraceError } from '../../core/errors.ts';
+import type { TailraceError } from '../../core/errors.ts';
 import { didYouMean, nearestName } from '../../core/nearest-name.ts';
 import type { Placed } from '../../core/partitions.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
 import { lineAndColumn } from '../../functions/where/fault.ts';
 import { refusalOf } from '../described.ts';
 import { readLineages } from '../lineage.ts';
-import { listTables, quoteTable } from '../preflight/tables.ts';
+import { listTables, quoteTable, readOthers } from '../preflight/tables.ts';
 import type { ReadingContext } from './chunk-reader.ts';
 import { filterCheck } from './chunk-sql.ts';
-import { conditionOf } from './conditions.ts';
-import { readFault, ROW_SECURITY } from './faults.ts';
-import { leavesOf, readBackfillTable, type BackfillTable } from './table.ts';
+import { allOf, startsAt } from './conditions.ts';
+import { refused } from './faults.ts';
+import { requireKeyUsable, requireReadable, requireRunnable } from './rights.ts';
+import { belowDomains, leavesOf, operatorsOf, readBackfillTable, type BackfillTable } from './table.ts';
 
 export type TableReport = {
   /** Where its rows stand among partitioned tables: one of its leaves, or itself. */
@@ -37,26 +38,37 @@ export async function inspectBackfillTable(
   if (first === undefined) {
     return { placed: request, estimatedRows: 0, notes: [`${formatTableName(request)} has no partitions`] };
   }
-  const table = await readBackfillTable(client, first, context);
+  const lineages = await readLineages(client, leaves, context);
+  const unpublished = lineages.find((one) => !one.published && !one.links.some(({ published }) => published));
+  // Of one that is not published this says so.
+  const table = await readBackfillTable(client, unpublished?.oid ?? first, context);
   if (table === undefined) throw await unknownTable(client, request);
   await requireConditions(client, table, request);
+  await requireKeyUsable(client, table, context.role);
   await requireKeys(client, table, request);
-  const columns = [...table.key, ...table.relation.columns].map(({ name }) => name);
-  await requireReadable(client, leaves, { role: context.role, columns });
+  await requireReadable(client, leaves, context.role);
   await requireRunnable(client, table, request);
-  const [lineage] = await readLineages(client, [first], context);
   return {
-    placed: { schema: table.schema, table: table.table, ancestors: lineage?.links ?? [] },
+    placed: {
+      schema: table.schema,
+      table: table.table,
+      ancestors: lineages.find(({ oid }) => oid === table.oid)?.links ?? [],
+    },
     estimatedRows: await estimateOf(client, leaves),
     notes: notesOf(table, request),
   };
 }
 
-const refused = (code: string, message: string, hint: string): TailraceError =>
-  new TailraceError(message, { code, kind: 'fatal', hint });
-
-/** With the name that may have been meant. */
+/** With what has the name, or the name that may have been meant. */
 export async function unknownTable(client: Client, name: TableName): Promise<TailraceError> {
+  const [other] = await readOthers(client, [name]);
+  if (other !== undefined) {
+    return refused(
+      'TABLE_UNKNOWN',
+      `${formatTableName(name)} is ${other.what}: of that nothing is streamed, so what was read would soon be stale`,
+      'read the tables that hold its rows; they have to be in the publication, and an unlogged one to be SET LOGGED first',
+    );
+  }
   const known = (await listTables(client)).map(formatTableName);
   const nearest = nearestName(formatTableName(name), known);
   return refused(
@@ -66,18 +78,22 @@ export async function unknownTable(client: Client, name: TableName): Promise<Tai
   );
 }
 
+/** Answers whose operators order it. */
 async function requireColumn(
   client: Client,
   { oid, ...table }: BackfillTable,
   sort: BackfillTableRequest['sort'],
-): Promise<void> {
-  if (sort === undefined) return;
-  const { rows } = await client.query<{ name: string }>(
-    'select attname as name from pg_attribute where attrelid = $1 and attnum > 0 and not attisdropped',
+): Promise<string | undefined> {
+  if (sort === undefined) return undefined;
+  const { rows } = await client.query<{ name: string; operators: string | null }>(
+    `select a.attname as name, ${operatorsOf('c.opcdefault and c.opcintype = base.oid')} as operators
+     from pg_attribute a cross join lateral ${belowDomains('a.atttypid')} base
+     where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum`,
     [oid],
   );
+  const found = rows.find(({ name }) => name === sort.column);
+  if (found !== undefined) return found.operators ?? undefined;
   const names = rows.map(({ name }) => name);
-  if (names.includes(sort.column)) return;
   throw refused(
     'COLUMN_UNKNOWN',
     `${formatTableName(table)} has no column "${sort.column}"${didYouMean(nearestName(sort.column, names))}`,
@@ -85,19 +101,19 @@ async function requireColumn(
   );
 }
 
-/** The filter by itself first, so that what is said of it is said of its own text. */
+/** Answers the condition of both. The filter by itself first, so that what is said of it is said of its own text. */
 export async function requireConditions(
   client: Client,
   table: BackfillTable,
-  { where, sort }: BackfillTableRequest,
-): Promise<void> {
-  await requireColumn(client, table, sort);
+  { where, sort }: Pick<BackfillTableRequest, 'where' | 'sort'>,
+): Promise<string | undefined> {
+  const operators = await requireColumn(client, table, sort);
   if (where !== undefined) await requireFilter(client, table, where);
-  const condition = conditionOf({ ...(sort && { sort }) });
-  if (condition === undefined) return;
-  const { text: statement, offset } = filterCheck(table, condition);
-  const refusal = await refusalOf(client, { statement, offset, text: condition });
-  if (refusal === undefined) return;
+  const start = sort?.from === undefined ? undefined : startsAt(sort.column, sort.from, operators);
+  if (start === undefined) return allOf(where);
+  const { text: statement, offset } = filterCheck(table, start);
+  const refusal = await refusalOf(client, { statement, offset, text: start });
+  if (refusal === undefined) return allOf(where, start);
   throw refused(
     'START_REFUSED',
     `${formatTableName(table)}.${sort!.column} cannot begin at "${sort!.from}": ${refusal.message}`,
@@ -162,66 +178,6 @@ async function requireKeys(
         `keys are values of ${names}, as Postgres reads them`,
       );
     }
-  }
-}
-
-/**
- * Rights are looked at when a statement begins to run, and so are policies: each of these ends there. No columns: of whichever may be
- * read. Rejects with TailraceError: TABLE_UNREADABLE, ROW_SECURITY.
- */
-export async function requireReadable(
-  client: Client,
-  leaves: readonly number[],
-  { role, columns }: { readonly role: string; readonly columns: readonly string[] },
-): Promise<void> {
-  const { rows } = await client.query<TableName>(
-    `select n.nspname as schema, c.relname as table from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where c.oid = any ($1::oid[]) order by c.oid`,
-    [leaves],
-  );
-  const list = [...new Set(columns.map(escapeIdentifier))].join(', ');
-  for (const leaf of rows) {
-    try {
-      await client.query(`select ${list} from only ${quoteTable(leaf)} limit 0`);
-    } catch (error) {
-      const fault = readFault(error, { table: leaf, where: undefined, role });
-      throw isRowSecurity(fault) ? await withPolicies(client, leaf, fault) : fault;
-    }
-  }
-}
-
-const isRowSecurity = (fault: unknown): fault is TailraceError =>
-  fault instanceof TailraceError && fault.code === ROW_SECURITY;
-
-async function withPolicies(client: Client, table: TableName, fault: TailraceError): Promise<TailraceError> {
-  const { rows } = await client.query<{ name: string }>(
-    'select policyname as name from pg_policies where schemaname = $1 and tablename = $2 order by 1',
-    [table.schema, table.table],
-  );
-  const names = rows.map(({ name }) => `"${name}"`).join(', ');
-  const policies = names === '' ? 'no policy lets it see any' : `policy ${names}`;
-  const { code, kind, hint, cause } = fault;
-  return new TailraceError(`${fault.message} (${policies})`, { code, kind, hint, cause });
-}
-
-/** May we run what the filter calls, and read what else it names? It is asked of no row. */
-async function requireRunnable(
-  client: Client,
-  table: BackfillTable,
-  { where }: BackfillTableRequest,
-): Promise<void> {
-  if (where === undefined) return;
-  await client.query('begin read only');
-  try {
-    await client.query(filterCheck(table, where).text, [true]);
-  } catch (error) {
-    throw refused(
-      'FILTER_REFUSED',
-      `Postgres refuses the filter: ${(error as Error).message}`,
-      'our role needs the right to run what it calls, and to read what it names',
-    );
-  } finally {
-    await client.query('rollback');
   }
 }
 

@@ -38,7 +38,7 @@ export type BackfillTable = {
 
 export type BackfillContext = { readonly publication: string; readonly serverVersion: number };
 
-/** The tables that hold the rows of one: itself, or its partitions, however deep. Undefined: there is no such table. */
+/** The tables that hold the streamed rows of one: itself, or its partitions, however deep. Undefined: there is no such table. */
 export async function leavesOf(
   client: Client,
   { schema, table }: { readonly schema: string; readonly table: string },
@@ -46,10 +46,10 @@ export async function leavesOf(
   const { rows } = await client.query<{ oid: number; kind: string }>(
     `with recursive family (oid, relkind) as (
        select c.oid, c.relkind from pg_class c join pg_namespace n on n.oid = c.relnamespace
-         where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p')
+         where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p') and c.relpersistence = 'p'
        union
        select c.oid, c.relkind from family f join pg_inherits i on i.inhparent = f.oid and f.relkind = 'p'
-         join pg_class c on c.oid = i.inhrelid
+         join pg_class c on c.oid = i.inhrelid and c.relpersistence = 'p'
      )
      select oid::int8::float8 as oid, relkind as kind from family order by 1`,
     [schema, table],
@@ -99,6 +99,22 @@ type PublishedRow = {
 /** https://www.postgresql.org/docs/current/xindex.html#XINDEX-STRATEGIES */
 const GREATER = 5;
 
+/** Of the B-tree class `c` for which `which` is true: the schema of its operators; NULL: pg_catalog, or there is no such class. */
+export const operatorsOf = (which: string): string => `(
+  select nullif(quote_ident(n.nspname), 'pg_catalog') from pg_opclass c
+  join pg_am m on m.oid = c.opcmethod and m.amname = 'btree'
+  join pg_amop p on p.amopfamily = c.opcfamily and p.amoplefttype = c.opcintype and p.amoprighttype = c.opcintype
+    and p.amopstrategy = ${GREATER}
+  join pg_operator o on o.oid = p.amopopr join pg_namespace n on n.oid = o.oprnamespace
+  where ${which})`;
+
+/** A row with an `oid`: of the type itself, or of what a domain is made of. */
+export const belowDomains = (type: string): string => `(
+  with recursive down (oid) as (
+    select ${type} union select d.typbasetype from down join pg_type d on d.oid = down.oid and d.typtype = 'd'
+  )
+  select down.oid from down join pg_type d on d.oid = down.oid and d.typtype <> 'd')`;
+
 /**
  * An index that orders all rows, in the way that its columns' types are ordered: the one that old rows in the stream are known by, else the
  * primary key, else the shortest. From Postgres 18 on a column that is NOT NULL may have NULLs all the same, where that is NOT VALID.
@@ -106,7 +122,7 @@ const GREATER = 5;
  */
 const KEY = `(
   select json_strip_nulls(json_agg(json_build_object('name', a.attname, 'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname),
-    'collation', nullif(a.attcollation, 0)::int8, 'operators', nullif(quote_ident(ordering.nspname), 'pg_catalog')) order by k.place))
+    'collation', nullif(a.attcollation, 0)::int8, 'operators', ${operatorsOf('c.oid = k.opclass')}) order by k.place))
   from (
     select i.indkey::int2[] as attnums, i.indclass::oid[] as opclasses, i.indnkeyatts from pg_index i join pg_class x on x.oid = i.indexrelid
     where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
@@ -121,20 +137,8 @@ const KEY = `(
   ) best
   cross join unnest(best.attnums, best.opclasses) with ordinality k (attnum, opclass, place)
   join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-  cross join lateral (
-    with recursive down (oid) as (
-      select a.atttypid union select d.typbasetype from down join pg_type d on d.oid = down.oid and d.typtype = 'd'
-    )
-    select down.oid from down join pg_type d on d.oid = down.oid and d.typtype <> 'd'
-  ) base
+  cross join lateral ${belowDomains('a.atttypid')} base
   join pg_type t on t.oid = base.oid join pg_namespace tn on tn.oid = t.typnamespace
-  left join lateral (
-    select n.nspname from pg_opclass c join pg_amop m on m.amopfamily = c.opcfamily and m.amoplefttype = c.opcintype
-      and m.amoprighttype = c.opcintype and m.amopstrategy = ${GREATER}
-    join pg_am am on am.oid = m.amopmethod and am.amname = 'btree'
-    join pg_operator o on o.oid = m.amopopr join pg_namespace n on n.oid = o.oprnamespace
-    where c.oid = k.opclass
-  ) ordering on true
   where k.place <= best.indnkeyatts)`;
 
 const IDENTITIES: Readonly<Record<string, ReplicaIdentity>> = {
@@ -154,7 +158,7 @@ export async function readBackfillTable(
     `select n.nspname as schema, c.relname as table, p.pubviaroot as "viaRoot", pg_relation_filenode(c.oid)::int8::float8 as "fileNode",
        c.reltuples::float8 as "estimatedRows", ${KEY} as key, ${versionOf(oid, '$1')} as version
      from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_publication p on p.pubname = $1
-     where c.oid = ${oid}::oid and c.relkind = 'r'`,
+     where c.oid = ${oid}::oid and c.relkind = 'r' and c.relpersistence = 'p'`,
     [context.publication],
   );
   const found = rows[0];

@@ -2,8 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { BackfillTableRequest } from '../../../src/core/backfill.ts';
 import { TailraceError } from '../../../src/core/errors.ts';
-import { inspectBackfillTable } from '../../../src/postgres/backfill/requirements.ts';
-import { openReading, type TestReading } from '../../support/backfill.ts';
+import { inspectBackfillTable, requireConditions } from '../../../src/postgres/backfill/requirements.ts';
+import { openReading, readChunks, rowsOf, type TestReading } from '../../support/backfill.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
 
 let database: TestDatabase;
@@ -76,6 +76,20 @@ test('where something else orders the work than one may think, that is said (C20
   expect((await inspect({ table: 'log' })).notes).toEqual([expect.stringContaining('page by page')]);
 });
 
+test('where a sorted column begins is judged by its own order, also that of an extension’s type', async () => {
+  await sql(`create extension citext schema public; create extension ltree schema public;
+    create domain code as citext; create table users (id int primary key, name code, path ltree);
+    insert into users values (1, 'a', 'a'), (2, 'B', 'b.c'), (3, 'c', 'c'), (4, null, null)`);
+  for (const column of ['name', 'path']) {
+    const sort = { column, from: 'b' };
+    await inspect({ sort });
+    const table = await reading.table('users');
+    const where = await requireConditions(reading.client, table, { sort, where: 'id > 0 -- all' });
+    const chunks = await readChunks(reading.reader(table, { ...(where !== undefined && { where }) }));
+    expect(chunks.flatMap((chunk) => rowsOf(chunk, table)).map(({ id }) => id)).toEqual(['2', '3']);
+  }
+});
+
 describe('what is refused', () => {
   test('an unknown table or column, with the nearest name', async () => {
     await sql(USERS);
@@ -88,6 +102,29 @@ describe('what is refused', () => {
       message: 'public.users has no column "creatd_at"; did you mean "created_at"?',
       hint: 'it has id, Status, created_at',
     });
+  });
+
+  test.each([
+    ['a view', 'create view users as select 1 as id'],
+    ['a materialized view', 'create materialized view users as select 1 as id'],
+    ['an unlogged table', 'create unlogged table users (id int primary key)'],
+  ])('%s, of which nothing is streamed', async (what, statement) => {
+    await sql(statement);
+    const { code, message } = await refusalOf({});
+    expect([code, message]).toEqual(['TABLE_UNKNOWN', expect.stringContaining(`public.users is ${what}:`)]);
+  });
+
+  test('a partitioned table of which the publication carries some partitions, by the first that it does not', async () => {
+    await sql(`create table users (id int primary key) partition by list (id); create table low partition of users for values in (1);
+      create table high partition of users for values in (2); create publication half for table low`);
+    const half = await openReading(database, { publication: 'half' });
+    expect(await refusalOf({}, half)).toMatchObject({
+      code: 'TABLE_NOT_PUBLISHED',
+      message: 'the publication "half" does not carry public.high',
+    });
+    expect((await inspect({ table: 'low' }, half)).notes).toEqual([]);
+    await half.close();
+    await sql('drop publication half');
   });
 
   test('a table that the publication does not carry', async () => {
@@ -189,6 +226,39 @@ describe('a right that is missing', () => {
         await sql(refusal.hint!);
       }
       expect((await inspect({}, reader)).notes).toEqual([]);
+    });
+  });
+
+  test('to some columns is not enough', async () => {
+    await sql(USERS);
+    await asReader(async (reader) => {
+      await sql('grant select (id, "Status", created_at) on users to backfill_reader');
+      const refusal = await refusalOf({}, reader);
+      expect(refusal.code).toBe('TABLE_UNREADABLE');
+      await sql(refusal.hint!);
+      const table = await reader.table('users');
+      expect((await readChunks(reader.reader(table))).flatMap((chunk) => rowsOf(chunk, table))).toHaveLength(
+        50,
+      );
+    });
+  });
+
+  test('to name the types of a key is told with the schemas, and then its rows are read one behind the other', async () => {
+    await sql(`create schema secret; create type secret.mood as enum ('b', 'a'); create extension citext schema secret;
+      create table users (m secret.mood, c secret.citext, primary key (m, c)); insert into users values ('b', 'x'), ('a', 'x'), ('b', 'Y')`);
+    await asReader(async (reader) => {
+      await sql('grant select on users to backfill_reader');
+      const refusal = await refusalOf({ keys: [['b', 'x']] }, reader);
+      expect(refusal.code).toBe('KEY_UNUSABLE');
+      await sql(refusal.hint!);
+      await inspect({ keys: [['b', 'x']] }, reader);
+      const table = await reader.table('users');
+      const chunks = await readChunks(reader.reader(table, { limits: { maxRows: 1 } }));
+      expect(chunks.flatMap((chunk) => rowsOf(chunk, table)).map(({ m, c }) => `${m} ${c}`)).toEqual([
+        'b x',
+        'b Y',
+        'a x',
+      ]);
     });
   });
 

@@ -8,9 +8,9 @@ import {
   type ChunkLimits,
   type ReadingContext,
 } from '../../../postgres/backfill/chunk-reader.ts';
-import { conditionOf } from '../../../postgres/backfill/conditions.ts';
 import { TABLE_GONE } from '../../../postgres/backfill/faults.ts';
 import { requireConditions } from '../../../postgres/backfill/requirements.ts';
+import { requireKeyUsable } from '../../../postgres/backfill/rights.ts';
 import { leavesOf, readBackfillTable, type BackfillTable } from '../../../postgres/backfill/table.ts';
 import { enrichWithLineage } from '../../../postgres/catalog.ts';
 import type { LogFeed } from '../feed.ts';
@@ -67,12 +67,13 @@ async function readLeaf(oid: number, run: RunTable, ports: TablePorts, signal: A
     signal.throwIfAborted();
     const table = await readBackfillTable(ports.client, oid, ports.context);
     if (table === undefined) return;
-    await requireConditions(ports.client, table, run.request);
+    const where = await requireConditions(ports.client, table, run.request);
+    await requireKeyUsable(ports.client, table, ports.context.role);
     place(table, run.state);
     // Known to be begun before anything of it is in the log.
     await ports.note();
     try {
-      const outcome = await passOver(table, run, ports, signal);
+      const outcome = await passOver({ table, where }, run, ports, signal);
       if (outcome === 'read') return;
     } catch (error) {
       if (!(error instanceof TailraceError) || error.code !== TABLE_GONE) throw error;
@@ -103,7 +104,7 @@ function place(table: BackfillTable, state: Progressing): void {
 }
 
 async function passOver(
-  table: BackfillTable,
+  { table, where }: { readonly table: BackfillTable; readonly where: string | undefined },
   { request, keys, state }: RunTable,
   ports: TablePorts,
   signal: AbortSignal,
@@ -122,7 +123,7 @@ async function passOver(
     keyIndexes: isTold ? indexes : [],
     description: describeReads(relation, enrichment, { hasPlaces: table.key.length === 0 }),
     reader: new ChunkReader(
-      { table, where: conditionOf(request) },
+      { table, where },
       {
         context,
         encoding,
