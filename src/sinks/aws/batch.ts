@@ -90,7 +90,9 @@ export class BatchParts<Encoded> {
 
   /** For FIFO only: standard queues and topics take none. */
   deduplicationId(message: Message): string {
-    return fifoId(message.idempotencyKey + this.#options.deduplicationSuffix);
+    const { idempotencyKey, repeat } = message;
+    const again = repeat === undefined ? '' : `:${repeat}`;
+    return fifoId(idempotencyKey + this.#options.deduplicationSuffix + again);
   }
 
   /** A buffer for a body, with room for the head before it. */
