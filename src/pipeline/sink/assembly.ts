@@ -152,6 +152,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place, fail }: Ground, 
   });
   const salts = store.renumbered.salts(id.database);
   const walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake, salts);
+  const writtenBefore = signals.writtenEnd();
   const rowRewinds = new RowRewinds({
     id,
     settings,
@@ -163,7 +164,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place, fail }: Ground, 
     salts,
     partings: place.partings,
     first: walker,
-    hasPassedSettled: () => restored.isOver,
+    hasPassedSettled: () => restored.isOver || walker.head.offset >= writtenBefore,
     unsettled,
     makeIntake: (again) =>
       sinkIntake({

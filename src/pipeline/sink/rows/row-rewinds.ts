@@ -161,7 +161,7 @@ class Current {
           unsettled.enter(message, groups);
         },
       },
-      // Asked again before a row enters: its table may have been emptied while a step waited.
+      // Asked of each row, and again before it enters: its table may be emptied while a step waits.
       isDone: ({ epoch, commitLsn }, index, _offset, relationId) =>
         this.#emptied.isBehind({ epoch, commitLsn, index }, relationId),
     });
@@ -210,7 +210,6 @@ class Current {
       intake,
       followed: new FollowedRows(request, settings),
       sink: settings.name,
-      emptied: this.#emptied,
       from: this.#noted,
       hasRoom: () => {
         this.#advance();

@@ -12,7 +12,6 @@ import type { Salts } from '../../../store/renumbered.ts';
 import { LogWalker, type LoggedRow, type WalkHead, type WalkPorts } from '../../intake/log-walker.ts';
 import type { RowIntake } from '../../intake/row-intake.ts';
 import type { FollowedRows } from './followed-rows.ts';
-import type { Emptied } from './retained.ts';
 
 export type SecondWalkPorts = {
   readonly reader: Pick<LogReader, 'read'>;
@@ -26,7 +25,6 @@ export type SecondWalkPorts = {
   readonly followed: FollowedRows;
   /** Its sink, by name. */
   readonly sink: string;
-  readonly emptied: Emptied;
   /** What is before it is settled. */
   readonly from: Position;
   readonly hasRoom: () => boolean;
@@ -35,6 +33,8 @@ export type SecondWalkPorts = {
 };
 
 const ROOM_INTERVAL_MS = 20;
+/** The first change that a log may have. */
+const BEGINNING: Position = { ...ORIGIN, index: 0 };
 
 export class SecondWalk implements WalkPorts {
   readonly #ports: SecondWalkPorts;
@@ -57,9 +57,14 @@ export class SecondWalk implements WalkPorts {
   /** Where to go on from; undefined: it is done. */
   async #walk(from: ReadFrom, signal: AbortSignal): Promise<ReadFrom | undefined> {
     const { reader, streamKey, salts, first, intake, hasRoom, walked } = this.#ports;
-    const walker = new LogWalker(streamKey, { position: ORIGIN, endLsn: ZERO_LSN, offset: 0 }, this, salts);
+    const walker = new LogWalker(
+      streamKey,
+      { position: BEGINNING, endLsn: ZERO_LSN, offset: 0 },
+      this,
+      salts,
+    );
     this.#left = undefined;
-    if (isAtOrBehind(ORIGIN, first.head.position)) return undefined;
+    if (isAtOrBehind(BEGINNING, first.head.position)) return undefined;
     for await (const block of reader.read(from, signal)) {
       while (!hasRoom() && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
       if (signal.aborted) return undefined;
@@ -101,17 +106,17 @@ export class SecondWalk implements WalkPorts {
     else followed.relation(relation);
     intake.reads(relation, sinks);
   };
-  /** Told of tables that are emptied by the sink's own walk: it comes there first. */
+  /** Who makes the intake knows which tables were emptied: the sink's own walk comes there first. */
   truncate(): void {}
   /** Whose row it is, nobody knows: it is among the dead letters. */
   oversize(): void {}
 
   row(row: LoggedRow): void {
-    const { followed, partings, emptied, first, intake } = this.#ports;
+    const { followed, partings, first, intake } = this.#ports;
     if (followed.follow(row).length === 0 || isLost(partings, row.transaction)) return;
     const { epoch, commitLsn } = row.transaction;
     const position = { epoch, commitLsn, index: row.index };
-    if (comparePositions(position, this.#from) < 0 || emptied.isBehind(position, row.relationId)) return;
+    if (comparePositions(position, this.#from) < 0) return;
     if (this.#left !== undefined) return;
     if (isAtOrBehind(position, first.head.position)) this.#left = position;
     else intake.row(row);
