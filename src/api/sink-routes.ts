@@ -39,6 +39,15 @@ const rewindBody = z.strictObject({
     return z.NEVER;
   }),
 });
+const rewindRowsBody = z
+  .strictObject({
+    table: tableField,
+    key: z.array(z.string()).min(1).optional(),
+    where: z.string().min(1).optional(),
+    dry_run: z.boolean().default(false),
+  })
+  .refine(({ key, where }) => (key === undefined) !== (where === undefined), 'give a key, or a where');
+const noBody = z.strictObject({});
 const listQuery = z.strictObject({
   ...conditions,
   database: z.string().optional(),
@@ -85,6 +94,20 @@ function addStatusRoutes(routes: FastifyInstance, control: ServiceControl): void
     const id = sinkOf(request, control);
     const { from, rewinds, withdrawnDeadLetters } = await control.rewind(id, to);
     return { ...naming(id), from, rewinds, withdrawn_dead_letters: withdrawnDeadLetters };
+  });
+  routes.post('/api/sinks/:name/rewind_rows', async (request) => {
+    const { table: name, key, where, dry_run: isDry } = parseRequest(rewindRowsBody, request.body);
+    const id = sinkOf(request, control);
+    const wish = key === undefined ? { ...name, where: where! } : { ...name, row: key };
+    return { ...naming(id), ...(await control.rowRewinds.rewind(id, wish, { isDry })) };
+  });
+  routes.get('/api/sinks/:name/rewind_rows', async (request) => ({
+    rewinds: control.rowRewinds.list(sinkOf(request, control)),
+  }));
+  routes.post('/api/sinks/:name/rewind_rows/cancel', async (request) => {
+    parseRequest(noBody, request.body);
+    const id = sinkOf(request, control);
+    return { ...naming(id), ...(await control.rowRewinds.cancel(id)) };
   });
 }
 

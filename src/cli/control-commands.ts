@@ -2,6 +2,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { parseCount, parseCounts, withServiceOptions, type AddCommands } from './command.ts';
 import type { ActOptions, ListOptions } from './dead-letters.ts';
+import type { RewindOptions } from './rewind.ts';
 import type { ServiceOptions } from './service-client.ts';
 
 const SINK: readonly [string, string] = ['<sink>', 'name, or database/name'];
@@ -33,9 +34,14 @@ export const addSinkCommands: AddCommands = (program, ports, end) => {
       .command('rewind')
       .description('deliver the changes again that are still in the log')
       .argument(...SINK)
-      .requiredOption('--to <place>', 'an LSN, a time such as 2026-01-02T03:04:05Z, or earliest'),
-  ).action(async (sink: string, options: ServiceOptions & { to: string }) => {
-    const { rewind } = await import('./sink-commands.ts');
+      .option('--to <place>', 'all since an LSN, a time such as 2026-01-02T03:04:05Z, or earliest')
+      .option('--to-row <table and key...>', 'those of one row: its table, and its key')
+      .option('--where <sql>', 'those of the rows of a table that this is true of')
+      .option('--table <table>', 'with --where: the table')
+      .option('--dry-run', 'with --to-row or --where: say what would be sent, and send nothing')
+      .option('--cancel', 'send nothing more of what --to-row and --where have begun'),
+  ).action(async (sink: string, options: RewindOptions) => {
+    const { rewind } = await import('./rewind.ts');
     await end(rewind(sink, options, ports));
   });
 };

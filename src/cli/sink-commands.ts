@@ -1,4 +1,4 @@
-// `tailrace pause | resume | disable | rewind`: what a running service's sink shall do.
+// `tailrace pause | resume | disable`: what a running service's sink shall do.
 import type { WantedStatus } from '../core/status.ts';
 import { EXIT, writeLine, type CliPorts } from './ports.ts';
 import { connectToService, type ServiceOptions } from './service-client.ts';
@@ -26,28 +26,9 @@ export async function setStatus(
   return EXIT.ok;
 }
 
-export async function rewind(
-  sink: string,
-  options: ServiceOptions & { readonly to: string },
-  ports: CliPorts,
-): Promise<number> {
-  const service = await connectToService(options, ports);
-  const answer = await service.ask(`${sinkPath(sink)}/rewind`, { method: 'POST', body: { to: options.to } });
-  if (options.json === true) {
-    writeLine(ports.stdout, JSON.stringify(answer));
-    return EXIT.ok;
-  }
-  const { from, rewinds, withdrawn_dead_letters: withdrawn } = answer;
-  writeLine(ports.stdout, `${nameOf(answer)} is rewound: it delivers again from LSN ${String(from)} on`);
-  writeLine(
-    ports.stdout,
-    `rewind ${String(rewinds)} of this sink; ${String(withdrawn)} dead letters from there on are withdrawn`,
-  );
-  return EXIT.ok;
-}
-
 /** `users` or `shop/users`. */
 export const sinkPath = (sink: string): string => `/api/sinks/${encodeURIComponent(sink)}`;
 
-const nameOf = (answer: Readonly<Record<string, unknown>>): string =>
+/** `shop/users`, of an answer that names a sink. */
+export const nameOf = (answer: Readonly<Record<string, unknown>>): string =>
   `${String(answer['database'])}/${String(answer['name'])}`;

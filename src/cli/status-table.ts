@@ -51,6 +51,7 @@ export function renderStatus(document: HealthDocument, ports: Pick<CliPorts, 'st
   ];
   const remarks = [
     ...backfillLines(document, paint, width),
+    ...rewindLines(document, paint, width),
     ...troubles(document, paint, width),
     ...notes(document, paint, width),
     ...readyStandbys(document, paint, width),
@@ -135,6 +136,18 @@ const backfillLines = ({ databases }: HealthDocument, paint: Painter, width: num
           '  ',
         ),
       ),
+  );
+
+/** Rows that are sent again. */
+const rewindLines = ({ sinks }: HealthDocument, paint: Painter, width: number): string[] =>
+  sinks.flatMap(({ database, name, rowRewind }) =>
+    rowRewind === undefined
+      ? []
+      : wrap(
+          `${paint('green', '→')} sink ${database}/${name}: ${countText(rowRewind.rows)} rows of ${rowRewind.table} are sent again: ${countText(rowRewind.sent)} of ${countText(rowRewind.changes)} changes`,
+          width,
+          '  ',
+        ),
   );
 
 /** `1,200 rows of about 5,000, 300/s, 12.7 s left`, as far as it is known. */

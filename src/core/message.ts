@@ -30,6 +30,8 @@ export interface Message {
   readonly table: string;
   /** Identifies the change for ever; at most 128 characters of `[A-Za-z0-9_-]`. */
   readonly idempotencyKey: string;
+  /** Where a rewind of rows sends the change again: what makes this another delivery than those before, in characters of the key. */
+  readonly repeat?: string | undefined;
   /** Microseconds since 1970, by the server's clock. Undefined: a dead letter that is sent again, which does not know. */
   readonly commitTimeUs: bigint | undefined;
   /** Only where the sink asks for it (`Sink.wantsRow`). Undefined also of a TRUNCATE, and of a dead letter that is sent again. */

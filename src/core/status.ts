@@ -2,6 +2,7 @@
 import type { BackfillStatus } from './backfill-progress.ts';
 import type { SinkCounts } from './counts.ts';
 import type { Gap } from './gaps.ts';
+import type { RowRewindStatus } from './row-rewind.ts';
 
 export type Health = 'healthy' | 'degraded' | 'halted';
 
@@ -214,6 +215,8 @@ export type SinkStatus = Condition &
       readonly limitedBy: RouteLimit;
     }[];
     readonly rewinds: number;
+    /** A rewind of rows under way. */
+    readonly rowRewind?: RowRewindStatus;
     /** The latest ones. */
     readonly gaps: readonly SinkGap[];
     /** Commit to accepted, milliseconds, over the last minute at most. */

@@ -9,7 +9,7 @@ export const MAX_SINKS_PER_DATABASE = 256;
 /** Behind those that are named here: the partings, two fields each. */
 const PARTINGS = 12;
 const LOG_FIELDS = PARTINGS + 2 * MAX_PARTINGS;
-const SINK_FIELDS = 5;
+const SINK_FIELDS = 6;
 const VERSION_BYTES = 16;
 
 // Log fields.
@@ -37,6 +37,8 @@ const FLAGS = 2;
 const SHED_BELOW = 3;
 /** Which parting the sink knew of when it took its place: what it says of LSNs holds up to that one. */
 const SETTLED_PARTED = 4;
+/** Offset from which on the sink still reads what it has settled, plus one; 0: it does not. */
+const READ_AGAIN_FROM = 5;
 
 /** The slot is in use and its sink holds the log back. */
 const HOLDS = 1n;
@@ -220,6 +222,23 @@ export class LogSignals {
       // Up to somewhere in a history that is lost: of the present one that says nothing.
       lsn: knows === this.parted() ? lsn : ZERO_LSN,
     };
+  }
+
+  /** Called by the runner of sink `slot` only: it reads again from here on what it has settled; undefined: not any more. */
+  readAgain(slot: number, from: number | undefined): void {
+    const value = from === undefined ? 0n : BigInt(from) + 1n;
+    Atomics.store(this.#values, LOG_FIELDS + slot * SINK_FIELDS + READ_AGAIN_FROM, value);
+  }
+  /** Offset from which on the sink in `slot` needs the log. */
+  needs(slot: number): number {
+    const value = Atomics.load(this.#values, LOG_FIELDS + slot * SINK_FIELDS + READ_AGAIN_FROM);
+    const { offset } = this.settled(slot);
+    return value === 0n ? offset : Math.min(offset, Number(value) - 1);
+  }
+  /** Offset from which on some sink needs the log; undefined: none holds it. */
+  needed(): number | undefined {
+    const needs = [...this.holders()].map((slot) => this.needs(slot));
+    return needs.length === 0 ? undefined : Math.min(...needs);
   }
 
   /** Does the sink in `slot` hold the log back (in use, not disabled)? Set by main before it runs, then where it runs. */

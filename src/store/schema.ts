@@ -310,6 +310,27 @@ const VERSION_8 = `
   alter table gaps add column repair text;
 `;
 
+/** row_rewinds: request as JSON; the place is null before anything of it is settled. */
+const VERSION_9 = `
+  create table row_rewinds (
+    id integer primary key autoincrement,
+    database text not null,
+    sink text not null,
+    request text not null,
+    state text not null default 'running',
+    reason text,
+    row_count integer not null,
+    changes integer not null,
+    sent integer not null default 0,
+    epoch integer,
+    commit_lsn text,
+    change_index integer,
+    asked_at text not null,
+    ended_at text
+  ) strict;
+  create index row_rewinds_by_sink on row_rewinds (database, sink, state);
+`;
+
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */
 const STEPS: readonly string[] = [
   VERSION_1,
@@ -320,6 +341,7 @@ const STEPS: readonly string[] = [
   VERSION_6,
   VERSION_7,
   VERSION_8,
+  VERSION_9,
 ];
 export const NEWEST = STEPS.length;
 

@@ -1,5 +1,6 @@
 // The rare things, in one SQLite file: what is remembered of sinks, dead letters, what was skipped, which tables joined,
-// gaps, looks, renumbered transactions, partings, moves to another server, slots on standbys, shapes of tables, backfills.
+// gaps, looks, renumbered transactions, partings, moves to another server, slots on standbys, shapes of tables, backfills,
+// rewinds of rows.
 import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../core/errors.ts';
@@ -12,6 +13,7 @@ import { Handovers } from './handovers.ts';
 import { Looks } from './looks.ts';
 import { PartingRecords } from './partings.ts';
 import { Renumbered } from './renumbered.ts';
+import { RowRewinds } from './row-rewinds.ts';
 import { migrate } from './schema.ts';
 import { SinkRecords } from './sink-records.ts';
 import { SkippedTransactions } from './skipped-transactions.ts';
@@ -40,6 +42,7 @@ export type Store = {
   readonly standbySlots: StandbySlots;
   readonly usedShapes: UsedShapes;
   readonly backfills: Backfills;
+  readonly rowRewinds: RowRewinds;
   close(): void;
 };
 
@@ -89,6 +92,7 @@ export function openStore(
     standbySlots: new StandbySlots(db),
     usedShapes: new UsedShapes(db),
     backfills: new Backfills(db),
+    rowRewinds: new RowRewinds(db),
     close: () => db.close(),
   };
 }

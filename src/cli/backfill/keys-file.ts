@@ -28,7 +28,8 @@ export function parseKeys(text: string, file: string): readonly (readonly string
 
 const EXPECTED = 'a line is a key: its value as it stands, or a JSON array of the values of its columns';
 
-function parseKey(line: string, place: string): readonly string[] {
+/** Of one row. Throws USAGE, with `place`. */
+export function parseKey(line: string, place: string): readonly string[] {
   if (!line.startsWith('[')) return [line];
   let values: unknown;
   try {

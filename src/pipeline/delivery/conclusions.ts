@@ -211,7 +211,7 @@ export class Conclusions {
     let heldBy: DeliveryError | undefined;
     let discarded = 0;
     for (const { message, error } of failed) {
-      if (message.letterId === 0 && message.offset < this.#discardBelow) {
+      if (message.isOfTheLog && message.offset < this.#discardBelow) {
         discarded += this.#discard(message);
         continue;
       }
@@ -303,7 +303,7 @@ export class Conclusions {
     for (const message of delivered) {
       this.#counts.delivered++;
       this.#counts.bytes += message.jsonBytes;
-      if (message.letterId !== 0) continue;
+      if (!message.isOfTheLog) continue;
       this.latency.add(now, wallMs - Number(message.transaction.commitTimeUs) / 1000);
     }
     this.#settled(delivered);

@@ -136,6 +136,8 @@ export class Pending implements Message {
   failedRequests = 0;
   /** Of a dead letter that is sent again: its id in the store. Else 0. */
   letterId = 0;
+  /** Of a change that a rewind of rows sends again: which rewind. Else 0. */
+  rowRewind = 0;
   /** How many unsettled messages must settle before this one may go. */
   waitsOn = 0;
   links: GroupLink<Pending> | undefined;
@@ -191,6 +193,13 @@ export class Pending implements Message {
   }
   get commitTimeUs(): bigint | undefined {
     return this.letterId === 0 ? this.transaction.commitTimeUs : undefined;
+  }
+  /** Does the cursor wait for it? Not for what is sent again beside the log's own course. */
+  get isOfTheLog(): boolean {
+    return this.letterId === 0 && this.rowRewind === 0;
+  }
+  get repeat(): string | undefined {
+    return this.rowRewind === 0 ? undefined : `w${this.rowRewind}`;
   }
   get idempotencyKey(): string {
     if (this.readKey !== undefined) return `${this.transaction.key}-${this.readKey}`;

@@ -58,8 +58,7 @@ export class Unsettled {
 
   /** Lets a message in, in log order. It has been rendered, or is parked. */
   enter(message: Pending, groups: { group: string | undefined; previousGroup: string | undefined }): void {
-    // A replayed dead letter is not of the log: no cursor waits for it.
-    if (message.letterId === 0) {
+    if (message.isOfTheLog) {
       message.before = this.#last;
       if (this.#last === undefined) this.#first = message;
       else this.#last.after = message;
@@ -81,7 +80,7 @@ export class Unsettled {
 
   /** A message is settled: what waited for it alone may go. */
   leave(message: Pending): void {
-    if (message.letterId === 0) {
+    if (message.isOfTheLog) {
       if (message.before === undefined) this.#first = message.after;
       else message.before.after = message.after;
       if (message.after === undefined) this.#last = message.before;

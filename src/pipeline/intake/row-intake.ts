@@ -35,7 +35,7 @@ export type IntakePorts = {
   compile(relation: Relation, isKeyProven: boolean, isRead: boolean): TablePlan | undefined;
   readonly markers: SinkMarkers;
   /** Was it settled before the restart, or is it given up? */
-  isDone(transaction: PendingTransaction, index: number, offset: number): boolean;
+  isDone(transaction: PendingTransaction, index: number, offset: number, relationId: number): boolean;
   /** Was this part of a change settled, which is not done as a whole? */
   isPartDone(transaction: PendingTransaction, index: number, part: Part): boolean;
   /** The bytes of a raw message in the log. */
@@ -47,6 +47,8 @@ export type IntakePorts = {
   readonly counts: Pick<SinkCounts, 'filtered'>;
   /** Told of each relation as it comes. */
   readonly described?: ((relation: Relation) => void) | undefined;
+  /** Told of each table that is emptied, before anything of that enters. */
+  readonly truncated?: ((row: LoggedRow) => void) | undefined;
   /** Whoever wants to know why a change is sent, or is not. */
   readonly witness?: Witness | undefined;
 };
@@ -127,6 +129,7 @@ export class RowIntake implements WalkPorts {
   }
 
   truncate(row: LoggedRow): void {
+    this.#ports.truncated?.(row);
     const plan = this.#planOf(row);
     if (plan === null) return this.#ports.witness?.passedOver(row, 'table');
     const isWanted = plan.truncate !== undefined;
@@ -235,8 +238,8 @@ export class RowIntake implements WalkPorts {
     this.#ports.witness?.passedOver(row, why);
     return true;
   }
-  #isDone({ transaction, index, offset }: LoggedRow): boolean {
-    return this.#ports.isDone(transaction, index, offset);
+  #isDone({ transaction, index, offset, relationId }: LoggedRow): boolean {
+    return this.#ports.isDone(transaction, index, offset, relationId);
   }
 
   #addRow(plan: TablePlan, action: PlannedAction, row: LoggedRow, refusal?: DeliveryError): void {

@@ -102,6 +102,13 @@ function judgedBefore(filter: TableFilter, event: RowEvent, change: ChangeFacts)
   }
 }
 
+/** Is a filter true of the row as a change leaves it, or as it was before? Throws EvaluationError where the row as it is now cannot be judged. */
+export function passesNowOrBefore(filter: TableFilter, event: RowEvent, change: ChangeFacts): Verdict {
+  const now = filter.judge(event, change);
+  if (now === 'pass' || change.action !== 'update') return now;
+  return judgedBefore(filter, event, change) === 'pass' ? 'pass' : now;
+}
+
 /** Asked of a change that is not on its way any more: does the filter keep it from the sink? One that fails for it does not. */
 export function isKeptOut(
   filter: TableFilter,

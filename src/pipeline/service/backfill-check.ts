@@ -36,10 +36,14 @@ export type BackfillWish = {
  * Rejects with TailraceError: TABLE_UNKNOWN, TABLE_NOT_READ, SINK_TAKES_NO_READS, NOTHING_TO_READ, DATABASE_NOT_REACHED, and what
  * `inspectBackfillTable` refuses with.
  */
-export async function checkBackfill(
+export const checkBackfill = (database: DatabaseSettings, wish: BackfillWish): Promise<CheckedBackfill> =>
+  askServer(database, (client, context) => checkTables(client, wish, context));
+
+/** On a connection of its own. Rejects with what `ask` does, or DATABASE_NOT_REACHED. */
+export async function askServer<T>(
   database: DatabaseSettings,
-  wish: BackfillWish,
-): Promise<CheckedBackfill> {
+  ask: (client: Client, context: ReadingContext) => Promise<T>,
+): Promise<T> {
   const { client, target } = await findServer(database).catch((error: unknown) => {
     throw notReached(database, error);
   });
@@ -48,7 +52,7 @@ export async function checkBackfill(
       `select current_setting('server_version_num')::int as version, current_user as role`,
     );
     const { version: serverVersion, role } = rows[0]!;
-    return await checkTables(client, wish, {
+    return await ask(client, {
       publication: database.publication.name,
       serverVersion,
       role,
@@ -107,7 +111,7 @@ async function tablesTaken(
   return [...names.values()];
 }
 
-function takes(sink: SinkSettings, placed: Placed): boolean {
+export function takes(sink: SinkSettings, placed: Placed): boolean {
   const name = nameFor(sink.selection, placed);
   return name !== undefined && takesReads(optionsFor(name, sink.tables), sink);
 }
@@ -115,7 +119,7 @@ function takes(sink: SinkSettings, placed: Placed): boolean {
 const refused = (code: string, message: string, hint: string): TailraceError =>
   new TailraceError(message, { code, kind: 'fatal', hint });
 
-function takenByNone(sinks: readonly SinkSettings[], name: TableName, placed: Placed): TailraceError {
+export function takenByNone(sinks: readonly SinkSettings[], name: TableName, placed: Placed): TailraceError {
   const selecting = sinks.find((sink) => nameFor(sink.selection, placed) !== undefined);
   if (selecting !== undefined) return takesNoReads(selecting, ` of ${formatTableName(name)}`);
   const [sink] = sinks;
@@ -152,6 +156,6 @@ function nothingFor(sinks: readonly SinkSettings[]): TailraceError {
 const notReached = ({ name }: DatabaseSettings, error: unknown): TailraceError =>
   refused(
     'DATABASE_NOT_REACHED',
-    `database "${name}" has to be asked before a backfill begins, and cannot be: ${describeError(error)}`,
+    `database "${name}" has to be asked before this begins, and cannot be: ${describeError(error)}`,
     'ask again when it can be reached',
   );

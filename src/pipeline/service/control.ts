@@ -10,12 +10,14 @@ import type { DeadLetterFilter, DeadLetterSummary, StoredDeadLetter } from '../.
 import type { OrphanRecord, PartingRecord } from '../../store/partings.ts';
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Store } from '../../store/sqlite.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { ServiceSettings } from '../settings.ts';
 import type { RewindTarget, SinkReply, SinkRequest } from '../sink/requests.ts';
 import type { SinkThread } from '../sink/thread.ts';
 import { createBackfillControl, type BackfillControl, type BackfillPorts } from './backfills.ts';
 import { gapDocument, type GapDocument } from './gap-document.ts';
 import { createRepairControl, type RepairControl } from './repairs.ts';
+import { createRowRewindControl, type RowRewindControl } from './row-rewinds.ts';
 import type { Topology } from './topology.ts';
 
 type RewindReply = SinkReply<Extract<SinkRequest, { type: 'rewind' }>>;
@@ -31,6 +33,7 @@ export interface ServiceControl {
   acceptGap(database: string, id: number): GapDocument;
   readonly backfills: BackfillControl;
   readonly repairs: RepairControl;
+  readonly rowRewinds: RowRewindControl;
   /** Of a database, where its server's history parted from the log's, oldest first, with what that meant to each sink. */
   partings(database: string): readonly PartingRecord[];
   /** Changes that were delivered, and that the server's history does not have. */
@@ -91,10 +94,12 @@ export function createControl(ports: ControlPorts): ServiceControl {
     store.partings.list(database).map(({ epoch, lsn }) => ({ epoch, lsn: readLsn(lsn) }));
   const gapWith = (database: string, id: number): Gap =>
     store.gaps.find(known(database), id) ?? fail(unknownGap(database, id));
+  const databaseWith = (name: string): DatabaseSettings =>
+    settings.databases.find((database) => database.name === name) ?? fail(unknownDatabase(name));
+  const runningThread = (id: SinkId): Pick<SinkThread, 'request'> => threadOf(id) ?? fail(notReady(id));
   const backfills = createBackfillControl({
     backfills: store.backfills,
-    database: (name) =>
-      settings.databases.find((database) => database.name === name) ?? fail(unknownDatabase(name)),
+    database: databaseWith,
     sinks: settings.sinks,
     statuses: sinks,
     changed: (database) => topology.backfillsChanged(database),
@@ -111,6 +116,15 @@ export function createControl(ports: ControlPorts): ServiceControl {
       ),
     backfills,
     repairs: createRepairControl({ store, backfills, gap: gapWith }),
+    rowRewinds: createRowRewindControl({
+      store,
+      backfills,
+      thread: runningThread,
+      database: databaseWith,
+      settings: ({ database, sink }) =>
+        settings.sinks.find((one) => one.database === database && one.name === sink) ??
+        fail(unknownSink(sink)),
+    }),
     partings: (database) => store.partings.list(known(database)),
     orphans: (database, { after = 0, limit }) => store.partings.orphans(known(database), { after, limit }),
     drain: (database, { undo }) => {
@@ -126,7 +140,7 @@ export function createControl(ports: ControlPorts): ServiceControl {
       if (thread === undefined) topology.startAs(id, status);
       else await thread.request(id.sink, { type: 'set_status', status, ...(now ? { now } : {}) });
     },
-    rewind: (id, to) => (threadOf(id) ?? fail(notReady(id))).request(id.sink, { type: 'rewind', to }),
+    rewind: (id, to) => runningThread(id).request(id.sink, { type: 'rewind', to }),
     deadLetters: (id, filter, page) => store.deadLetters.list(id, filter, page),
     deadLetter: (id, letter) => store.deadLetters.find(id, letter) ?? fail(unknownLetter(id, letter)),
     discard: (id, filter) => {

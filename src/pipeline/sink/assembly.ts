@@ -30,6 +30,7 @@ import { idOf, notePlace, type SinkPlace } from './place.ts';
 import { ReplayedLetters } from './replayed-letters.ts';
 import { Replays } from './replays.ts';
 import { Restored } from './restored.ts';
+import { RowRewinds } from './rows/row-rewinds.ts';
 import { Settlement } from './settlement.ts';
 
 /** What is there before the sink's parts: where it stands, and who is told that it cannot go on. */
@@ -54,6 +55,8 @@ type Reading = {
   readonly shedding: LoadShedding;
   readonly intake: RowIntake;
   readonly walker: LogWalker;
+  /** The same way again, for some rows. */
+  readonly rowRewinds: RowRewinds;
 };
 
 /** From there to the sink, and what becomes of it. */
@@ -102,15 +105,15 @@ function makeInflow(settings: SinkSettings): Inflow {
   return { unsettled, routes, barriers: new Barriers<Pending>(), counts: zeroCounts() };
 }
 
-function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow: Inflow): Reading {
-  const { settings, store, logger } = options;
+function makeReading(options: SinkOptions, sink: Sink, { place, fail }: Ground, inflow: Inflow): Reading {
+  const { settings, store, signals, slot, heedsSkips, logger } = options;
   const { unsettled, routes, barriers, counts } = inflow;
   const id = idOf(options);
   const restored = new Restored(place.ledger);
   const kept = new KeptLetters({ id, letters: store.deadLetters, ledger: place.ledger, start: place.start });
   const markers = new SinkMarkers({
     sink: settings.name,
-    heedsSkips: options.heedsSkips,
+    heedsSkips,
     keep: (skipped) => store.skipped.add(id, skipped),
     logger,
   });
@@ -121,6 +124,10 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
     counts,
     logger,
   });
+  const readFrames = (offset: number, length: number): Buffer => place.reader.readFrames(offset, length);
+  const staysLong = sink.pull !== undefined;
+  const warn = (fields: Readonly<Record<string, unknown>>, message: string): void =>
+    logger.warn(fields, message);
   const intake = sinkIntake({
     settings,
     envelope: options.envelope,
@@ -137,20 +144,57 @@ function makeReading(options: SinkOptions, sink: Sink, { place }: Ground, inflow
       shedding.givesUp(offset),
     isPartDone: (transaction, index, part) =>
       restored.hasPart(transaction, index, part) || kept.hasPart(transaction, index, part),
-    readFrames: (offset, length) => place.reader.readFrames(offset, length),
-    staysLong: sink.pull !== undefined,
+    readFrames,
+    staysLong,
     steps: agreement(options),
-    described: deletesTeller(settings, (fields, message) => logger.warn(fields, message)),
+    truncated: (row) => rowRewinds.truncated(row),
+    described: deletesTeller(settings, warn),
   });
   const salts = store.renumbered.salts(id.database);
   const walker = new LogWalker(options.streamKey, { ...place.start, offset: place.offset }, intake, salts);
-  return { restored, markers, shedding, intake, walker };
+  const writtenBefore = signals.writtenEnd();
+  const rowRewinds = new RowRewinds({
+    id,
+    settings,
+    stored: store.rowRewinds,
+    reader: place.reader,
+    signals,
+    slot,
+    streamKey: options.streamKey,
+    salts,
+    partings: place.partings,
+    first: walker,
+    hasPassedSettled: () => restored.isOver || walker.head.offset >= writtenBefore,
+    unsettled,
+    makeIntake: (again) =>
+      sinkIntake({
+        ...again,
+        // How the table changed is no change of a row, and what is not sent again was counted once.
+        settings: { ...settings, ddl: 'ignore' },
+        envelope: options.envelope,
+        counts: zeroCounts(),
+        sink,
+        routes,
+        barriers,
+        markers: new SinkMarkers({ sink: settings.name, heedsSkips, keep: () => undefined, logger }),
+        isPartDone: () => false,
+        readFrames,
+        staysLong,
+        steps: agreement(options),
+      }),
+    warn,
+    fail,
+    nowMs: steadyMs,
+    wallTime,
+  });
+  return { restored, markers, shedding, intake, walker, rowRewinds };
 }
 
 function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: Inflow & Reading): Sending {
   const { settings, store, signals, slot, logger } = options;
   const { place, ledgerWrites, fail } = ground;
-  const { unsettled, routes, barriers, counts, restored, markers, shedding, intake, walker } = before;
+  const { unsettled, routes, barriers, counts, restored, markers, shedding, intake, walker, rowRewinds } =
+    before;
   const { name } = settings;
   const { encoding } = sink;
   const repeated = new RepeatedLines(logger);
@@ -180,13 +224,15 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     counts,
     prepare: (messages) => {
       for (const message of messages) {
-        if (message.letterId === 0) intake.renderParked(message);
-        else replayed.render(message);
+        if (message.isOfTheLog) intake.renderParked(message);
+        else if (message.letterId !== 0) replayed.render(message);
+        else rowRewinds.renderParked(message);
       }
     },
     outcomes: sinkOutcomes({
       sink: name,
       replayed,
+      rowRewinds,
       ledger: ledgerWrites,
       settlement,
       shedding,
@@ -214,6 +260,7 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     maxParked: settings.maxParked,
     rate: () => store.sinks.find(letters.id)?.replayRate,
   });
+  rowRewinds.onLetIn(() => dispatcher.dispatch());
   return { settlement, dispatcher, replays };
 }
 

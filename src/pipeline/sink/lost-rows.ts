@@ -181,7 +181,7 @@ export class LostRows implements WalkPorts, Lost {
 }
 
 /** The filter that the sink has now, where it has a meaning for how the table looked then. */
-function presentFilter(relation: Relation, settings: SinkSettings): TableFilter | undefined {
+export function presentFilter(relation: Relation, settings: SinkSettings): TableFilter | undefined {
   try {
     return compileTableFilter(relation, filtersFor(relation, settings));
   } catch (error) {

@@ -6,11 +6,13 @@ import type { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { LedgerWrites } from './ledger-writes.ts';
 import type { LoadShedding } from './load-shedding.ts';
 import type { ReplayedLetters } from './replayed-letters.ts';
+import type { RowRewinds } from './rows/row-rewinds.ts';
 import type { Settlement } from './settlement.ts';
 
 export type SinkOutcomePorts = {
   readonly sink: string;
   readonly replayed: Pick<ReplayedLetters, 'settled' | 'refused'>;
+  readonly rowRewinds: Pick<RowRewinds, 'settled'>;
   readonly ledger: Pick<LedgerWrites, 'remember' | 'rememberParts' | 'record'>;
   readonly settlement: Pick<Settlement, 'soon'>;
   readonly shedding: Pick<LoadShedding, 'count'>;
@@ -22,10 +24,10 @@ export type SinkOutcomePorts = {
 };
 
 export function sinkOutcomes(ports: SinkOutcomePorts): Outcomes {
-  const { sink, replayed, ledger, settlement, shedding, repeated } = ports;
+  const { sink, replayed, rowRewinds, ledger, settlement, shedding, repeated } = ports;
   return {
     settled: (messages) => {
-      const ofTheLog = replayed.settled(messages);
+      const ofTheLog = rowRewinds.settled(replayed.settled(messages));
       const isSplit = ofTheLog.some(({ split }) => split !== undefined);
       const changes = isSplit ? ofTheLog.filter((message) => message.settlesChange) : ofTheLog;
       if (changes.length > 0) ledger.remember(changes);

@@ -2,6 +2,7 @@
 import type { WantedStatus } from '../../core/status.ts';
 import type { ReceiveRequest } from '../../sinks/sink.ts';
 import type { SinkStart } from '../settings.ts';
+import type { RowChoice, Surveyed } from './rows/survey.ts';
 
 /** Where to rewind to: everything committed from there on is delivered again. */
 export type RewindTarget = Exclude<SinkStart, { readonly from: 'default' }>;
@@ -29,6 +30,10 @@ export type SinkExchanges = {
       readonly withdrawnDeadLetters: number;
     };
   };
+  /** What the log has of some rows. Nothing is begun. */
+  readonly survey_rows: { readonly ask: { readonly choice: RowChoice }; readonly reply: Surveyed };
+  /** There are rows to be sent again, or not any more: the store says which. */
+  readonly rewind_rows: { readonly ask: object; readonly reply: object };
   /** There are dead letters to be sent again: the store says which. */
   readonly replay: { readonly ask: object; readonly reply: object };
   /** Of a pull sink: the answer of its consumer, or undefined when there are no messages in time. */

@@ -63,12 +63,13 @@ export class SinkRunner {
   /** Follows the log until `stop`. Rejects when the sink cannot go on; what is not settled stays so. */
   async run(): Promise<void> {
     const { settings, logger, signals, slot } = this.#options;
-    const { sink, dispatcher, replays, shedding, settlement } = this.#parts;
+    const { sink, dispatcher, replays, rowRewinds, shedding, settlement } = this.#parts;
     const { signal } = this.#stopping;
     void this.#check
       .untilFine(sink, { name: settings.name, retry: settings.retry, logger }, signal)
       .then(() => dispatcher.dispatch());
     replays.restart();
+    rowRewinds.restart();
     settlement.watch();
     if (settings.loadShedding === 'discard') {
       const demand = { signals, slot, shedding, settlement, dispatcher };
@@ -82,6 +83,11 @@ export class SinkRunner {
     this.#parts.replays.restart();
   }
 
+  /** There are rows to be sent again, or not any more. */
+  rewindRows(): void {
+    this.#parts.rowRewinds.restart();
+  }
+
   /** While it stops: another deadline. */
   hurry(deadlineMs: number): void {
     const { sink, dispatcher } = this.#parts;
@@ -91,14 +97,16 @@ export class SinkRunner {
 
   /** Settles what is in flight until the deadline (Infinity: until all is answered), saves the ledger, closes. */
   async stop(deadlineMs: number): Promise<void> {
-    const { sink, dispatcher, replays, settlement, walker } = this.#parts;
+    const { sink, dispatcher, replays, rowRewinds, settlement, walker } = this.#parts;
     this.#stopping.abort();
     settlement.stop();
     replays.stop();
+    rowRewinds.stop();
     clearInterval(this.#shedTimer);
     // What waits for consumers may wait for hours; it is theirs again after the restart.
     await dispatcher.stop(sink.pull === undefined ? deadlineMs : 0);
     try {
+      await rowRewinds.finish();
       await settlement.finish({ sync: walker.head.offset !== this.#place.offset });
     } finally {
       // Also where the ledger can still not be written.

@@ -17,7 +17,15 @@ export type RunningSink = {
   readonly settings: SinkSettings;
   readonly parts: Pick<
     SinkParts,
-    'sink' | 'counts' | 'unsettled' | 'routes' | 'dispatcher' | 'settlement' | 'markers' | 'shedding'
+    | 'sink'
+    | 'counts'
+    | 'unsettled'
+    | 'routes'
+    | 'dispatcher'
+    | 'settlement'
+    | 'markers'
+    | 'shedding'
+    | 'rowRewinds'
   >;
   /** What the preflight says. */
   readonly condition: Condition;
@@ -32,6 +40,7 @@ export function sinkStatus(running: RunningSink): SinkStatus {
   const settled = parts.settlement.current;
   const latency = dispatcher.latency.quantiles(steadyMs());
   const { oldest } = unsettled;
+  const rowRewind = parts.rowRewinds.status();
   return {
     ...conditionOf(running),
     name: settings.name,
@@ -49,6 +58,7 @@ export function sinkStatus(running: RunningSink): SinkStatus {
     blockedGroups: dispatcher.blockedGroups(),
     rewinds: running.rewinds,
     gaps: shedding.gaps,
+    ...(rowRewind === undefined ? {} : { rowRewind }),
     routes: [...parts.routes.all()].map((route) => routeStatus(route, steadyMs())),
     ...(latency === undefined ? {} : { latency }),
     ...(sink.pull === undefined ? {} : { pull: sink.pull.status() }),
@@ -132,7 +142,7 @@ export function restingStatus(sink: {
   wallMs: number;
 }): SinkStatus {
   const { last, place, condition } = sink;
-  const { reason: _reason, cure: _cure, latency: _latency, ...known } = last;
+  const { reason: _reason, cure: _cure, latency: _latency, rowRewind: _rowRewind, ...known } = last;
   const lagBytes = place === undefined ? 0 : Math.max(0, sink.writtenEnd - place.offset);
   return {
     ...known,

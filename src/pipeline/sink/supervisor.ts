@@ -20,6 +20,7 @@ import type { SinkAnswer, SinkRequest } from './requests.ts';
 import { storeError } from '../../store/errors.ts';
 import { idOf, openPlace, type SinkPlace } from './place.ts';
 import { rewindSink } from './rewind.ts';
+import { surveyRows } from './rows/survey.ts';
 import { withEarlierCounts, newSinkStatus, restingStatus } from './status.ts';
 import { SHED_INTERVAL_MS } from './load-shedding.ts';
 import type { SinkOptions } from './options.ts';
@@ -51,7 +52,7 @@ export type SupervisedSink = {
 };
 
 /** What a supervisor keeps running. */
-export type Runner = Pick<SinkRunner, 'run' | 'replay' | 'hurry' | 'stop' | 'status' | 'pull'>;
+export type Runner = Pick<SinkRunner, 'run' | 'replay' | 'rewindRows' | 'hurry' | 'stop' | 'status' | 'pull'>;
 
 export type SupervisorPorts = {
   /** Takes the sink's place: nobody else has it until the runner has stopped. */
@@ -165,6 +166,11 @@ class Supervisor {
         return this.#betweenRunners(steadyMs() + REWIND_SETTLE_MS, async () => ({
           reply: await rewindSink(this.#currentOptions(), request.to),
         }));
+      case 'survey_rows':
+        return { reply: await surveyRows(request.choice, this.#options, asking) };
+      case 'rewind_rows':
+        this.#runner?.rewindRows();
+        return { reply: {} };
       case 'replay':
         this.#runner?.replay();
         return { reply: {} };

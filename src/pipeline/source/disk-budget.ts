@@ -52,7 +52,7 @@ export class DiskBudget {
   async check(nowMs: number): Promise<void> {
     const { log, signals, settings, directory, isProved } = this.#ports;
     // Without a sink nobody waits for anything: what is durable is settled.
-    const settled = signals.lowestSettled()?.offset ?? signals.durableEnd();
+    const settled = signals.needed() ?? signals.durableEnd();
     const bytes = await log.retain(isProved() ? settled : 0, nowMs);
     // The last segment is never retired: with all of it settled, nobody is behind, whatever its size.
     const isWithin = bytes < log.maxBytes || settled >= log.writtenEnd;
@@ -79,10 +79,10 @@ export class DiskBudget {
     const { log, signals, settings } = this.#ports;
     let below = Math.min(log.writtenEnd, log.writtenEnd - log.maxBytes + settings.segmentBytes);
     for (const slot of signals.holders()) {
-      if (!signals.sheds(slot)) below = Math.min(below, signals.settled(slot).offset);
+      if (!signals.sheds(slot)) below = Math.min(below, signals.needs(slot));
     }
     for (const slot of signals.holders()) {
-      if (!signals.sheds(slot) || signals.settled(slot).offset >= below) continue;
+      if (!signals.sheds(slot) || signals.needs(slot) >= below) continue;
       if (signals.shedBelow(slot) < below) signals.shed(slot, below);
     }
   }
@@ -116,7 +116,7 @@ export class DiskBudget {
     return [...signals.holders()]
       .map((slot) => ({
         name: names.get(slot) ?? `#${slot}`,
-        behind: log.writtenEnd - signals.settled(slot).offset,
+        behind: log.writtenEnd - signals.needs(slot),
       }))
       .filter(({ behind }) => behind > (log.maxBytes * ALARM_SHARE) / 2)
       .toSorted((a, b) => b.behind - a.behind)

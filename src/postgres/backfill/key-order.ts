@@ -18,7 +18,7 @@ export const keyColumns = (key: Key): string => key.map(({ name }) => rowColumn(
 export function compared(key: Key, operator: '>' | '<=', values: readonly string[]): string {
   const [first] = key;
   if (key.every(({ operators }) => operators === first?.operators))
-    return `(${keyColumns(key)}) ${operatorIn(first?.operators, operator)} (${literals(key, values)})`;
+    return `(${keyColumns(key)}) ${operatorIn(first?.operators, operator)} (${keyLiterals(key, values)})`;
   // A comparison of rows has one operator for all columns. The bound in front is what an index is searched by.
   const side = operator === '>' ? '>' : '<';
   const from = (i: number): string => {
@@ -41,5 +41,6 @@ const pair = (column: KeyColumn, operator: string, value: string): string =>
 
 const literal = ({ type }: KeyColumn, value: string): string => `${keyLiteral(value)}::${type}`;
 
-const literals = (key: Key, values: readonly string[]): string =>
+/** Values of the key's columns, of their types. */
+export const keyLiterals = (key: Key, values: readonly string[]): string =>
   values.map((value, i) => literal(key[i]!, value)).join(', ');

@@ -1,6 +1,6 @@
 // What a backfill needs of a table before it begins: that there is one, that it is published and may be read whole, and that the server
 // takes what the user wrote. Only its parser sees that before this is settled.
-import { escapeLiteral, type Client } from 'pg';
+import type { Client } from 'pg';
 import type { BackfillTableRequest } from '../../core/backfill.ts';
 import type { TailraceError } from '../../core/errors.ts';
 import { didYouMean, nearestName } from '../../core/nearest-name.ts';
@@ -12,10 +12,17 @@ import { readLineages } from '../lineage.ts';
 import { listTables, quoteTable, readOthers } from '../preflight/tables.ts';
 import type { ReadingContext } from './chunk-reader.ts';
 import { filterCheck } from './chunk-sql.ts';
-import { allOf, startsAt } from './conditions.ts';
+import { allOf, keyValues, startsAt } from './conditions.ts';
 import { refused } from './faults.ts';
 import { requireKeyUsable, requireReadable, requireRunnable } from './rights.ts';
-import { belowDomains, leavesOf, operatorsOf, readBackfillTable, type BackfillTable } from './table.ts';
+import {
+  belowDomains,
+  leavesOf,
+  operatorsOf,
+  readBackfillTable,
+  type BackfillTable,
+  type KeyColumn,
+} from './table.ts';
 
 export type TableReport = {
   /** Where its rows stand among partitioned tables: one of its leaves, or itself. */
@@ -24,6 +31,8 @@ export type TableReport = {
   readonly estimatedRows: number | undefined;
   /** What is worth knowing before it begins. */
   readonly notes: readonly string[];
+  /** What its rows are told apart by; empty: nothing tells them apart, or there are none. */
+  readonly key: readonly KeyColumn[];
 };
 
 /** Rejects with TailraceError (fatal): what is asked for cannot be read, with the cure. Nothing of it has run by then. */
@@ -36,7 +45,12 @@ export async function inspectBackfillTable(
   if (leaves === undefined) throw await unknownTable(client, request);
   const [first] = leaves;
   if (first === undefined) {
-    return { placed: request, estimatedRows: 0, notes: [`${formatTableName(request)} has no partitions`] };
+    return {
+      placed: request,
+      estimatedRows: 0,
+      notes: [`${formatTableName(request)} has no partitions`],
+      key: [],
+    };
   }
   const lineages = await readLineages(client, leaves, context);
   const unpublished = lineages.find((one) => !one.published && !one.links.some(({ published }) => published));
@@ -56,6 +70,7 @@ export async function inspectBackfillTable(
     },
     estimatedRows: await estimateOf(client, leaves),
     notes: notesOf(table, request),
+    key: table.key,
   };
 }
 
@@ -166,11 +181,9 @@ async function requireKeys(
     );
   }
   for (let from = 0; from < keys.length; from += KEYS_AT_ONCE) {
-    const values = keys
-      .slice(from, from + KEYS_AT_ONCE)
-      .map((texts) => `(${texts.map((text, i) => `${escapeLiteral(text)}::${key[i]!.type}`).join(', ')})`);
+    const values = keyValues(key, keys.slice(from, from + KEYS_AT_ONCE));
     try {
-      await client.query(`select count(*) from (values ${values.join(', ')}) tailrace_keys`);
+      await client.query(`select count(*) from (values ${values}) tailrace_keys`);
     } catch (error) {
       throw refused(
         'KEY_REFUSED',

@@ -90,7 +90,9 @@ export class BatchParts<Encoded> {
 
   /** For FIFO only: standard queues and topics take none. Made of our own alphabet, and short: there is nothing to look for. */
   deduplicationId(message: Message): string {
-    return message.idempotencyKey + this.#options.deduplicationSuffix;
+    const { idempotencyKey, repeat } = message;
+    const again = repeat === undefined ? '' : `:${repeat}`;
+    return idempotencyKey + this.#options.deduplicationSuffix + again;
   }
 
   /** A buffer for a body, with room for the head before it. */

@@ -171,7 +171,8 @@ class Stream implements Sink, PullPort {
 
   /** The same before and after a restart, and for every time that the message is given out. */
   #ackId(message: Message): string {
-    return stableUuid('ack', ...this.#identity, message.idempotencyKey);
+    const { idempotencyKey, repeat } = message;
+    return stableUuid('ack', ...this.#identity, idempotencyKey, ...(repeat === undefined ? [] : [repeat]));
   }
 
   #restore(): void {

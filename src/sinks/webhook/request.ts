@@ -72,9 +72,9 @@ export class RequestBuilder {
 
   /** The same messages in the same order have the same id, at every try and after a restart. */
   #idOf(batch: readonly Message[]): string {
-    if (batch.length === 1) return batch[0]!.idempotencyKey + this.#idSuffix;
+    if (batch.length === 1) return `${batch[0]!.idempotencyKey}${this.#idSuffix}${repeatOf(batch[0]!)}`;
     const hash = createHash('sha256');
-    for (const { idempotencyKey } of batch) hash.update(idempotencyKey).update('\n');
+    for (const message of batch) hash.update(message.idempotencyKey + repeatOf(message)).update('\n');
     return `batch-${hash.digest('base64url')}${this.#idSuffix}`;
   }
 
@@ -89,3 +89,5 @@ export class RequestBuilder {
     ]);
   }
 }
+
+const repeatOf = ({ repeat }: Message): string => (repeat === undefined ? '' : `-${repeat}`);

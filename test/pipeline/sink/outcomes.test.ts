@@ -32,6 +32,7 @@ function room() {
   const names = (messages: readonly Pending[]): string[] => messages.map((message) => message.idempotencyKey);
   const ports: SinkOutcomePorts = {
     sink: 'users',
+    rowRewinds: { settled: (messages) => messages },
     replayed: {
       settled: (messages) => messages.filter(({ letterId }) => letterId === 0),
       refused: (message) => void told.push(['refused again', message.idempotencyKey]),

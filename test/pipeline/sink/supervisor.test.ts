@@ -40,6 +40,7 @@ class TestRunner implements Runner {
   replay(): void {
     this.replays++;
   }
+  rewindRows(): void {}
   hurry(deadlineMs: number): void {
     this.stoppedAt = deadlineMs;
   }

@@ -5,9 +5,10 @@
 import { createRowEvent } from '../../../core/change.ts';
 import { toLsn, type Lsn } from '../../../core/lsn.ts';
 import { decodeRow } from '../../../pgoutput/messages.ts';
+import { asRead, joined, keyTexts } from '../../../pgoutput/row-keys.ts';
 import type { Chunk } from '../../../postgres/backfill/chunk-reader.ts';
 import type { StreamedTransactions } from './streamed-transactions.ts';
-import { asRead, joined, keyTexts, type TableWatch } from './table-watch.ts';
+import type { TableWatch } from './table-watch.ts';
 
 /** Where everything stood ahead of a chunk's statement. */
 export type Window = {
