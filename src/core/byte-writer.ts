@@ -15,8 +15,9 @@ export class ByteWriter {
   /** Bytes among them that are there because of the encoding: without them it would be the plain JSON. */
   escapes = 0;
 
-  constructor(initialBytes: number = INITIAL_BYTES) {
-    this.buffer = Buffer.allocUnsafeSlow(initialBytes);
+  /** `initial`: so many bytes to begin with, or a buffer that nobody else needs. */
+  constructor(initial: number | Buffer = INITIAL_BYTES) {
+    this.buffer = typeof initial === 'number' ? Buffer.allocUnsafeSlow(initial) : initial;
   }
 
   /** Makes room for `byteCount` more bytes. */

@@ -20,10 +20,18 @@ export class ChunkInMaking {
   readonly #hasKey: boolean;
   #isFull = false;
 
-  constructor({ relation, key }: BackfillTable, asked: AskedFor, leading: Leading) {
+  /** `spare`: for its rows. */
+  constructor(
+    { relation, key }: BackfillTable,
+    asked: AskedFor & { readonly leading: Leading; readonly spare: Buffer | undefined },
+  ) {
     this.#asked = asked;
     this.#hasKey = key.length > 0;
-    this.rows = new CopyRows({ id: relation.id, columns: relation.columns.length }, leading);
+    this.rows = new CopyRows(
+      { id: relation.id, columns: relation.columns.length },
+      asked.leading,
+      asked.spare,
+    );
   }
 
   get bytes(): number {

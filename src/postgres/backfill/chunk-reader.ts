@@ -7,6 +7,7 @@ import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { sqlStateOf } from '../connection/fault.ts';
 import { UNREADABLE } from '../encoding/reading.ts';
 import {
+  chunkPreparation,
   chunkScript,
   chunkStatement,
   cutStatement,
@@ -81,6 +82,9 @@ export class ChunkReader {
   readonly #table: BackfillTable;
   readonly #where: string | undefined;
   readonly #texts: ChunkTexts;
+  readonly #prepared = new WeakSet<Client>();
+  /** Memory of chunks that nobody needs any more. */
+  readonly #spare: Buffer[] = [];
   #size: number;
 
   /** `encoding`: the database's. */
@@ -137,24 +141,37 @@ export class ChunkReader {
    */
   read(client: Client, range: ChunkRange, signal: AbortSignal): Promise<ChunkOutcome> {
     return this.#inTime(client, signal, async (size, copiedIn) => {
+      await this.#prepare(client);
       const beganMs = steadyMs();
       const asked = atMost(range, size);
       const statement = chunkStatement(
         { table: this.#table, range: asked, size, where: this.#where },
         this.#context.serverVersion,
       );
-      const chunk = new ChunkInMaking(
-        this.#table,
-        { range: asked, size, maxBytes: this.#limits.maxBytes },
-        statement.leading,
-      );
-      const { publication } = this.#context;
-      const script = chunkScript(statement, this.#table, { publication, copiedIn });
+      const chunk = new ChunkInMaking(this.#table, {
+        range: asked,
+        size,
+        maxBytes: this.#limits.maxBytes,
+        leading: statement.leading,
+        spare: this.#spare.pop(),
+      });
+      const script = chunkScript(statement, this.#table, copiedIn);
       const told = await runCopyScript(client, script, (bytes, start, end) => chunk.take(bytes, start, end));
       const cost = { size: chunk.size, elapsedMs: steadyMs() - beganMs, bytes: chunk.bytes };
       if (range.by !== 'rows' && cost.size > 0) this.#size = nextChunkSize(this.#size, cost, this.#aims);
       return await this.#judge(told, chunk, range, { client, copiedIn });
     });
+  }
+
+  /** Nobody looks at the rows of the chunk again: the next one may take their place. */
+  release({ rows }: Chunk): void {
+    this.#spare.push(Buffer.from(rows.bytes.buffer));
+  }
+
+  async #prepare(client: Client): Promise<void> {
+    if (this.#prepared.has(client)) return;
+    await client.query(chunkPreparation(this.#table, this.#context.publication));
+    this.#prepared.add(client);
   }
 
   get #aims(): ChunkAims {

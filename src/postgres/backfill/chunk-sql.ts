@@ -141,6 +141,20 @@ function byPages(
   return { from: `only ${name(table)} r`, rest: ` where ${places}` };
 }
 
+const BEFORE = 'tailrace_before';
+const AFTER = 'tailrace_after';
+
+/**
+ * What is asked around each chunk of a table, planned once for a connection: planned anew each time, it would cost the server more than
+ * thousands of rows do.
+ */
+export const chunkPreparation = (table: BackfillTable, publication: string): string => {
+  const version = versionOf(table.oid, escapeLiteral(publication));
+  return `deallocate all;
+prepare ${BEFORE} as select pg_current_snapshot()::text, ${version}, pg_relation_filenode(${table.oid}::oid)::text, (extract(epoch from clock_timestamp()) * 1000000)::int8::text;
+prepare ${AFTER} as select ${WAL_END}, ${version}`;
+};
+
 /**
  * One message with everything in it, so that no transaction stays open between chunks. The lock, which is the one that any reader takes,
  * comes before the snapshot: whoever alters the table has done so before, or waits. `copiedIn`: the encoding of the texts, else UTF-8.
@@ -148,19 +162,16 @@ function byPages(
 export const chunkScript = (
   statement: ChunkStatement,
   table: BackfillTable,
-  { publication, copiedIn }: { readonly publication: string; readonly copiedIn: string | undefined },
-): string => {
-  const version = versionOf(table.oid, escapeLiteral(publication));
-  return `begin;
+  copiedIn: string | undefined,
+): string => `begin;
 select ${WAL_END};
 commit;
 begin isolation level repeatable read, read only;
 lock table only ${name(table)} in access share mode;
-select pg_current_snapshot()::text, ${version}, pg_relation_filenode(${table.oid}::oid)::text, (extract(epoch from clock_timestamp()) * 1000000)::int8::text;
+execute ${BEFORE};
 copy (${statement.sql}) to stdout${copiedIn === undefined ? '' : ` with (encoding ${escapeLiteral(copiedIn)})`};
 commit;
-select ${WAL_END}, ${version}`;
-};
+execute ${AFTER}`;
 
 /** How many pages a table without a key has now: its backfill ends there. */
 export const pagesOf = (oid: number): string =>

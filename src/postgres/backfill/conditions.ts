@@ -23,6 +23,4 @@ export const besidesKeys = (
   key: readonly KeyColumn[],
   keys: readonly (readonly string[])[],
 ): string =>
-  keys.length === 0
-    ? where
-    : `(${where}\n) and (${keyColumns(key)}) not in (values ${keyValues(key, keys)})`;
+  keys.length === 0 ? where : `(${where}\n) and (${keyColumns(key)}) not in (values ${keyValues(key, keys)})`;

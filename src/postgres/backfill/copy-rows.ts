@@ -38,7 +38,7 @@ export class CopyRows {
   readonly #relationId: number;
   readonly #columns: number;
   readonly #leading: Leading;
-  readonly #writer = new ByteWriter();
+  readonly #writer: ByteWriter;
   #starts = new Int32Array(1024);
   #ends = new Int32Array(1024);
   #count = 0;
@@ -48,7 +48,9 @@ export class CopyRows {
   /** Of the line that was begun last: where its row begins. */
   #at = 0;
 
-  constructor(relation: { readonly id: number; readonly columns: number }, leading: Leading) {
+  /** `spare`: to write into. */
+  constructor(relation: { readonly id: number; readonly columns: number }, leading: Leading, spare?: Buffer) {
+    this.#writer = new ByteWriter(spare);
     this.#relationId = relation.id;
     this.#columns = relation.columns;
     this.#leading = leading;

@@ -37,33 +37,59 @@ function endsItsFields(bytes: Buffer, from: number, end: number): boolean {
 
 /** Hands on whole messages only. */
 export class MessageGuard {
+  /** The beginning of a message, or of its header. */
   #chunks: Buffer[] = [];
   #length = 0;
   #needed = HEADER_BYTES;
 
-  /** The bytes of the messages that are complete with these; undefined: none is. Throws Error at what is no message. */
-  push(bytes: Buffer): Buffer | undefined {
-    this.#chunks.push(bytes);
-    this.#length += bytes.length;
-    if (this.#length < this.#needed) return undefined;
-    const all = this.#chunks.length === 1 ? bytes : Buffer.concat(this.#chunks, this.#length);
+  /** Hands on the messages that are complete with these bytes. Throws Error at what is no message. */
+  push(bytes: Buffer, hand: (whole: Buffer) => void): void {
+    let rest = bytes;
+    // Of a message that began before, its own bytes alone are put together: what follows is handed on as it came.
+    while (this.#length > 0) {
+      const missing = rest.subarray(0, this.#needed - this.#length);
+      this.#chunks.push(missing);
+      this.#length += missing.length;
+      rest = rest.subarray(missing.length);
+      if (this.#length < this.#needed) return;
+      const begun = Buffer.concat(this.#chunks, this.#length);
+      const end = 1 + checkedLength(begun, 0);
+      this.#chunks = [begun];
+      this.#needed = end;
+      if (begun.length < end) continue;
+      this.#chunks = [];
+      this.#length = 0;
+      checkEnd(begun, 0, end);
+      hand(begun);
+    }
+    const end = this.#wholeIn(rest);
+    if (end < rest.length) {
+      this.#chunks = [rest.subarray(end)];
+      this.#length = rest.length - end;
+    }
+    if (end > 0) hand(rest.subarray(0, end));
+  }
+
+  /** Where the last message ends that is complete. */
+  #wholeIn(bytes: Buffer): number {
     let at = 0;
     this.#needed = HEADER_BYTES;
-    while (all.length - at >= HEADER_BYTES) {
-      const end = at + 1 + checkedLength(all, at);
-      if (end > all.length) {
+    while (bytes.length - at >= HEADER_BYTES) {
+      const end = at + 1 + checkedLength(bytes, at);
+      if (end > bytes.length) {
         this.#needed = end - at;
         break;
       }
-      const isError = all[at] === ERROR || all[at] === NOTICE;
-      if (isError && !endsItsFields(all, at + HEADER_BYTES, end)) throw new Error('an error without an end');
+      checkEnd(bytes, at, end);
       at = end;
     }
-    const rest = all.subarray(at);
-    this.#chunks = rest.length === 0 ? [] : [rest];
-    this.#length = rest.length;
-    return at === 0 ? undefined : all.subarray(0, at);
+    return at;
   }
+}
+
+function checkEnd(bytes: Buffer, at: number, end: number): void {
+  const isError = bytes[at] === ERROR || bytes[at] === NOTICE;
+  if (isError && !endsItsFields(bytes, at + HEADER_BYTES, end)) throw new Error('an error without an end');
 }
 
 function checkedLength(bytes: Buffer, at: number): number {
@@ -117,17 +143,20 @@ export function guardMessages(client: Client, fault: (words: string) => Error): 
   connection.attachListeners = (stream) => {
     const socket = stream as unknown as Socket;
     const guard = new MessageGuard();
-    const guarded = (parse: Listener) => (bytes: Buffer) => {
-      if (socket.destroyed) return;
-      try {
-        const whole = guard.push(bytes);
-        if (whole === undefined) return;
+    const guarded = (parse: Listener) => {
+      const hand = (whole: Buffer): void => {
         const take = COPYING.get(client);
         if (take === undefined) parse(whole);
         else divide(whole, take, parse);
-      } catch (error) {
-        socket.destroy(fault(error instanceof Error ? error.message : String(error)));
-      }
+      };
+      return (bytes: Buffer) => {
+        if (socket.destroyed) return;
+        try {
+          guard.push(bytes, hand);
+        } catch (error) {
+          socket.destroy(fault(error instanceof Error ? error.message : String(error)));
+        }
+      };
     };
     attach({ on: (event, listener) => stream.on(event, event === 'data' ? guarded(listener) : listener) });
   };

@@ -27,8 +27,7 @@ test('what comes in pieces is handed on in whole messages, unchanged', () => {
       const handedOn: Buffer[] = [];
       let from = 0;
       for (const to of [...cuts.map((cut) => cut % stream.length), stream.length].sort((a, b) => a - b)) {
-        const whole = guard.push(stream.subarray(from, to));
-        if (whole !== undefined) handedOn.push(Buffer.from(whole));
+        guard.push(stream.subarray(from, to), (whole) => handedOn.push(Buffer.from(whole)));
         expect(ends).toContain(Buffer.concat(handedOn).length);
         from = to;
       }
@@ -49,6 +48,18 @@ test.each([
 ])('%s is refused as soon as it is seen, behind what is sound', (_, bytes) => {
   const guard = new MessageGuard();
   const sound = backendMessage('Z', Buffer.from('I'));
-  expect(guard.push(sound)).toEqual(sound);
-  expect(() => guard.push(Buffer.concat([sound, bytes]))).toThrow(/message of type|without an end/);
+  const handedOn: Buffer[] = [];
+  const hand = (whole: Buffer): void => void handedOn.push(whole);
+  guard.push(sound, hand);
+  expect(handedOn).toEqual([sound]);
+  expect(() => guard.push(Buffer.concat([sound, bytes]), hand)).toThrow(/message of type|without an end/);
+});
+
+test.each([
+  ['a length that is cut', claiming('R', 3), 3],
+  ['an error without an end that is cut', backendMessage('E', Buffer.from('SFATAL\0Mtext')), 9],
+])('%s is refused when the rest comes', (_, bytes, at) => {
+  const guard = new MessageGuard();
+  guard.push(bytes.subarray(0, at), () => undefined);
+  expect(() => guard.push(bytes.subarray(at), () => undefined)).toThrow(/message of type|without an end/);
 });

@@ -175,7 +175,7 @@ export class Pass {
   }
 
   #append(held: Held, ahead: ReadAhead, admission: LetIn, isOverrun: boolean): void {
-    const { watch, table, name, description } = this.#what;
+    const { watch, table, name, description, reader } = this.#what;
     const { chunk, part } = held;
     const { kept, partly } = admission;
     watch.forgetBefore(ahead.done(held, [...partly, ...watch.takeMovedInPart()]));
@@ -197,6 +197,7 @@ export class Pass {
     this.#activeSinceMs = nowMs;
     // Without rows nothing could be ahead of them, or behind.
     if (kept.length > 0) appendRows(this.#ports, { name, description, chunk, kept, progress: next });
+    reader.release(chunk);
     this.#state.progress = next;
   }
 

@@ -49,7 +49,7 @@ export type BackfillConnection = {
 export type Watching = { readonly watching: StreamWatch; readonly streamed: StreamedTransactions };
 
 /** Of a chunk's rows in memory: as many chunks are as there are workers, and one that is let in. */
-const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
+const MAX_CHUNK_BYTES = 8 * 1024 * 1024;
 const MAX_CHUNK_ROWS = 20_000;
 /** A chunk is to take a part of the time that a statement may. */
 const TARGET_SHARE = 0.1;

@@ -79,15 +79,15 @@ describe('a table without a key', () => {
     );
     const source = await room.start();
     const stopping = new AbortController();
-    const writer = await connect(room.database.url);
-    const writing = keepWriting(
-      (i) => writer.query(`insert into notes values (${1000 + i}, 0)`),
-      stopping.signal,
+    // So many that no chunk is without a change.
+    const writers = await Promise.all(Array.from({ length: 4 }, () => connect(room.database.url)));
+    const writing = writers.map((writer) =>
+      keepWriting((i) => writer.query(`insert into notes values (${1000 + i}, 0)`), stopping.signal),
     );
     const backfill = await completed(source, ask(source));
     stopping.abort();
-    await writing.catch(() => undefined);
-    await writer.end();
+    await Promise.all(writing);
+    await Promise.all(writers.map((writer) => writer.end()));
     const { appended, readAgain, notes } = progressOf(backfill);
     expect(appended).toBeGreaterThanOrEqual(200);
     expect(readAgain).toBeGreaterThanOrEqual(200);
