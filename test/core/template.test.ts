@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { neededColumns, parseRowTemplate, parseTemplate, templateColumns, writtenAs } from '../../src/core/template.ts';
+import {
+  neededColumns,
+  parseRowTemplate,
+  parseTemplate,
+  templateColumns,
+  writtenAs,
+} from '../../src/core/template.ts';
 
 test('a template is text, macros and columns in their order', () => {
   expect(parseTemplate('${%table%}-${id}/${%schema%}${%xid%}')).toEqual([

@@ -42,7 +42,8 @@ export const listed = (allowed: AllowedNames | undefined): readonly string[] =>
 /** Has a name, URL or ARN nothing of its own in the part that says which one, or the row's values before it? Then the row may name any. */
 export function namesFreely(text: string): boolean {
   if (!isTemplate(text)) return false;
-  const fixed = text.replaceAll(/\$\{[^}]*\}/g, '\0');
+  // What is known of the change is no row's to choose.
+  const fixed = text.replaceAll(/\$\{meta\.[^}]*\}/g, 'meta').replaceAll(/\$\{[^}]*\}/g, '\0');
   const last = Math.max(fixed.lastIndexOf('/'), fixed.lastIndexOf(':'));
   if (fixed.slice(0, last + 1).includes('\0')) return true;
   return !/[A-Za-z0-9]/.test(fixed.slice(last + 1).replace(/\.fifo$/, ''));
