@@ -103,7 +103,11 @@ export class Dispatcher {
     for (const queue of this.#ports.routes.all()) {
       while (!this.#stopping && this.#mayStart(queue, now) && this.#isPrepared(queue)) {
         const { batch, unsendable } = takeBatch(queue, this.#cut);
-        if (unsendable.length > 0) this.#conclusions.rejectUnsendable(queue, unsendable);
+        if (unsendable.length > 0) {
+          this.#conclusions.rejectUnsendable(queue, unsendable);
+          // What waited for them may be ready on a route that had its turn.
+          this.#dispatchSoon();
+        }
         if (batch.length > 0) void this.#send(queue, batch, now);
         else if (unsendable.length === 0) break;
       }

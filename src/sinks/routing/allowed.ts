@@ -1,7 +1,7 @@
 // What a row may name where it gives a whole name, URL or ARN: a list of them, or a pattern with `*`.
 import { z } from 'zod';
 import { isTemplate } from '../../core/template.ts';
-import type { RouteTemplate } from '../sink.ts';
+import type { RoutedFields, RouteTemplate } from '../sink.ts';
 import { escapePattern } from './bounds.ts';
 
 export type AllowedNames = string | readonly string[];
@@ -42,7 +42,8 @@ export const listed = (allowed: AllowedNames | undefined): readonly string[] =>
 /** Has a name, URL or ARN nothing of its own in the part that says which one, or the row's values before it? Then the row may name any. */
 export function namesFreely(text: string): boolean {
   if (!isTemplate(text)) return false;
-  const fixed = text.replaceAll(/\$\{[^}]*\}/g, '\0');
+  // What is known of the change is no row's to choose.
+  const fixed = text.replaceAll(/\$\{meta\.[^}]*\}/g, 'meta').replaceAll(/\$\{[^}]*\}/g, '\0');
   const last = Math.max(fixed.lastIndexOf('/'), fixed.lastIndexOf(':'));
   if (fixed.slice(0, last + 1).includes('\0')) return true;
   return !/[A-Za-z0-9]/.test(fixed.slice(last + 1).replace(/\.fifo$/, ''));
@@ -51,6 +52,19 @@ export function namesFreely(text: string): boolean {
 /** What there is to say of it. */
 export const freelyNamed = (noun: string): string =>
   `the row would name any ${noun}: give the template a text of its own (orders-\${row.region}), or say in allowed which ${noun}s there may be`;
+
+/** Of a list the names that are none, by the schemas of the fields that may have them: `allowed[1]`. */
+export function* unfitNames(
+  allowed: AllowedNames | undefined,
+  { shape }: RoutedFields,
+): Generator<{ readonly path: readonly string[]; readonly message: string }> {
+  const schemas = Object.values(shape);
+  for (const [index, name] of listed(allowed).entries()) {
+    const errors = schemas.map((schema) => schema.safeParse(name).error);
+    if (errors.every((error) => error !== undefined))
+      yield { path: ['allowed', String(index)], message: errors[0]!.issues[0]!.message };
+  }
+}
 
 /** Who asks for missing ones to be made is told of which none are. */
 export function unmadeNotes(

@@ -52,7 +52,8 @@ export type BoundsName = keyof typeof BOUNDS;
 
 /** Of a whole name that the row gives: a list or a pattern decides (`allowed`). */
 export const ANYTHING: Bounds = {
-  faultOf: (value) => (value === '' ? 'it is empty' : undefined),
+  // A name has no #: behind it stands what is not shown (route-by-row.ts).
+  faultOf: (value) => (value === '' || value.includes('#') ? 'this is no name' : undefined),
   write: (value) => value,
   pattern: '[^]+',
 };

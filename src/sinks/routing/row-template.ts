@@ -13,6 +13,7 @@ export class RowTemplate {
   /** Of that key's texts which: a header's name. */
   readonly name: string;
   readonly bounds: Bounds;
+  readonly columns: readonly ColumnPart[];
   /** Texts, and the columns between them. */
   readonly #parts: readonly (string | ColumnPart)[];
   readonly #matcher: RegExp;
@@ -43,14 +44,11 @@ export class RowTemplate {
           return part satisfies never;
       }
     });
+    this.columns = this.#parts.filter((part) => typeof part !== 'string');
     const pattern = this.#parts.map((part) =>
       typeof part === 'string' ? escapePattern(part) : bounds.pattern,
     );
     this.#matcher = new RegExp(`^${pattern.join('')}$`);
-  }
-
-  get columns(): readonly ColumnPart[] {
-    return this.#parts.filter((part) => typeof part !== 'string');
   }
 
   /** What the last text lacked; undefined: nothing. */
