@@ -2,6 +2,7 @@
 // databases: are there the tables and columns that it names, and does the application's UPDATE work on them?
 import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
+import { inspectColumnRules } from '../pipeline/intake/columns/inspection.ts';
 import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
 import type { Finding } from '../postgres/preflight/finding.ts';
@@ -50,9 +51,12 @@ async function askDatabases({ settings }: LoadedSettings): Promise<Asked> {
       ...(cure !== undefined && { cure }),
     });
     const found = await inspectDatabase(database, sinkNamesOf(settings, database));
-    const filters = await inspectFilters(database, settings.sinks);
+    const rules = [
+      ...(await inspectFilters(database, settings.sinks)),
+      ...(await inspectColumnRules(database, settings.sinks)),
+    ];
     const ofSeverity = (wanted: Finding['severity']): readonly Finding[] =>
-      filters.filter(({ ok, severity }) => !ok && severity === wanted);
+      rules.filter(({ ok, severity }) => !ok && severity === wanted);
     names.push(...[...found.names, ...ofSeverity('error')].map(said));
     unfit.push(...[...found.unfit, ...ofSeverity('warning')].map(said));
   }

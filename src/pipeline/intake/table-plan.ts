@@ -9,6 +9,7 @@ import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
 import { compileMasks, type Masks } from '../../functions/columns/masks.ts';
 import type { Sink } from '../../sinks/sink.ts';
+import { expectTold, unchangedRule } from './columns/told-changes.ts';
 import { isInMessage, messageColumns } from './columns/message-columns.ts';
 import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
 import { rowMover, type MoveRow } from './moved-rows.ts';
@@ -47,6 +48,8 @@ export type TablePlan = MessagePlan & {
   readonly hasDamagedKey: (event: RowEvent) => boolean;
   /** Which of its changes pass; undefined: all. */
   readonly filter: TableFilter | undefined;
+  /** Set where an update that leaves some columns as they were is not sent: is this one? */
+  readonly isUnchanged: ((event: RowEvent) => boolean) | undefined;
   /** Why there is none that could judge them: they are dead letters. */
   readonly filterFault: TailraceError | undefined;
   /** Set where an update is a delete for a row that leaves what the filter names, and an insert for one that enters. */
@@ -117,6 +120,7 @@ export function compileTablePlan(
   const schemaChange = isRead ? undefined : schemaChangeOf(reading, settings, ports);
   if (Object.keys(actions).length === 0 && (hasRows || schemaChange === undefined)) return undefined;
   const columns = messageColumns(relation, table, { ...ports, masks });
+  if (actions.update !== undefined) expectTold(relation, table?.rules, partition ?? relation);
   const { filter, filterFault } = filterOf(relation, settings);
   return {
     schema: relation.schema,
@@ -144,6 +148,7 @@ export function compileTablePlan(
     hasDamagedKey: damagedKey(relation),
     filter,
     filterFault,
+    isUnchanged: unchangedRule(relation, table?.rules),
     moveRow: filter !== undefined && settings.whereMoves === 'convert' ? rowMover(relation) : undefined,
     facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns, masks) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
