@@ -22,7 +22,14 @@ const LAYERS: readonly (readonly string[])[] = [
 /** The same inside a room: what stands there, from the lowest to the highest. */
 const INNER_LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   pipeline: [['settings.ts'], ['delivery', 'threads'], ['intake'], ['source'], ['sink'], ['service']],
-  sinks: [['sink.ts'], ['http'], ['aws'], sinkDefinitions.map(({ type }) => type), ['registry.ts']],
+  sinks: [
+    ['sink.ts'],
+    ['routing'],
+    ['http'],
+    ['aws'],
+    sinkDefinitions.map(({ type }) => type),
+    ['registry.ts'],
+  ],
 };
 
 function* filesBelow(directory: string): Generator<string> {

@@ -4,6 +4,7 @@ import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
 import { inspectColumnRules } from '../pipeline/intake/columns/inspection.ts';
 import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
+import { inspectRoutes } from '../pipeline/intake/route-identity.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
 import type { Finding } from '../postgres/preflight/finding.ts';
 import { inspectDatabase } from '../postgres/preflight/wanted.ts';
@@ -51,12 +52,13 @@ async function askDatabases({ settings }: LoadedSettings): Promise<Asked> {
       ...(cure !== undefined && { cure }),
     });
     const found = await inspectDatabase(database, sinkNamesOf(settings, database));
-    const rules = [
+    const inspected = [
       ...(await inspectFilters(database, settings.sinks)),
       ...(await inspectColumnRules(database, settings.sinks)),
+      ...(await inspectRoutes(database, settings.sinks)),
     ];
     const ofSeverity = (wanted: Finding['severity']): readonly Finding[] =>
-      rules.filter(({ ok, severity }) => !ok && severity === wanted);
+      inspected.filter(({ ok, severity }) => !ok && severity === wanted);
     names.push(...[...found.names, ...ofSeverity('error')].map(said));
     unfit.push(...[...found.unfit, ...ofSeverity('warning')].map(said));
   }

@@ -3,6 +3,7 @@ import { describeError, TailraceError } from '../core/errors.ts';
 import type { SinkNames } from '../core/wanted-names.ts';
 import { inspectColumnRules } from '../pipeline/intake/columns/inspection.ts';
 import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
+import { inspectRoutes } from '../pipeline/intake/route-identity.ts';
 import { inspectInitialBackfills } from '../pipeline/service/initial-backfill-findings.ts';
 import type { SinkSettings } from '../pipeline/settings.ts';
 import { lookAtSink } from '../pipeline/sink/looked-at.ts';
@@ -33,6 +34,7 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
         ...(await examineDatabase(database, sinkNamesOf(settings, database))),
         ...(await examineFilters(database, settings.sinks)),
         ...(await examineColumns(database, settings.sinks)),
+        ...(await examineRoutes(database, settings.sinks)),
         ...(await examineInitialBackfills(database, settings.sinks)),
       ],
     });
@@ -74,6 +76,11 @@ const examineColumns = (
   database: DatabaseSettings,
   sinks: readonly SinkSettings[],
 ): Promise<readonly Finding[]> => inspectColumnRules(database, sinks).catch(() => []);
+
+const examineRoutes = (
+  database: DatabaseSettings,
+  sinks: readonly SinkSettings[],
+): Promise<readonly Finding[]> => inspectRoutes(database, sinks).catch(() => []);
 
 const examineInitialBackfills = (
   database: DatabaseSettings,

@@ -8,7 +8,7 @@ import {
   formatTableName,
 } from './selection.ts';
 
-/** Columns that one template of a group id names, at the destination's key `key`. */
+/** Columns that one template of a group id or a route names, at the destination's key `key`. */
 export type GroupColumns = {
   readonly key: string;
   /** Of this table (`schema.table`) or action only: those go before the others, the table's first. */
@@ -35,6 +35,8 @@ export type SinkNames = Selection & {
     readonly destinationTables: readonly string[];
     /** In the order in which they are taken; none where the sink has no message groups. */
     readonly groups: readonly GroupColumns[];
+    /** The same of what rows decide of their routes. */
+    readonly routes?: readonly GroupColumns[];
     readonly actions: readonly RowAction[];
   };
 };
@@ -52,8 +54,8 @@ export type ColumnUse = {
   readonly column: string;
   /** Where it is named: `group_column_names`. */
   readonly key: string;
-  /** Without it there is no group: the sink halts at the first row. */
-  readonly isGroup: boolean;
+  /** Without it there is no group, or no route: the sink halts at the first row. */
+  readonly halts: 'group' | 'route' | undefined;
   /** Several tables share what names it. */
   readonly byPattern: TablePattern | undefined;
 };
@@ -66,30 +68,33 @@ export function columnUses({ sink }: SinkNames, name: TableName): readonly Colum
     options === undefined || (options.pattern.schema.length === 1 && options.pattern.table.length === 1)
       ? undefined
       : options.pattern;
-  const ofOptions = (columns: readonly string[] | undefined, key: string, isGroup: boolean): ColumnUse[] =>
-    (columns ?? []).map((column) => ({ column, key, isGroup, byPattern }));
+  const ofOptions = (
+    columns: readonly string[] | undefined,
+    key: string,
+    halts: ColumnUse['halts'],
+  ): ColumnUse[] => (columns ?? []).map((column) => ({ column, key, halts, byPattern }));
+  const ofTemplates = (templates: readonly GroupColumns[], halts: ColumnUse['halts']): ColumnUse[] =>
+    takenFor(templates, name, sink.actions).flatMap(({ columns, key }) =>
+      columns.map((column) => ({ column, key, halts, byPattern: undefined })),
+    );
   return [
-    ...ofOptions(options?.columns, 'columns', false),
-    ...Object.entries(options?.rules ?? {}).flatMap(([key, columns]) => ofOptions(columns, key, false)),
-    ...ofOptions(options?.groupColumns, 'group_column_names', true),
-    ...templatesFor(sink, name).flatMap(({ columns, key }) =>
-      columns.map((column) => ({ column, key, isGroup: true, byPattern: undefined })),
-    ),
+    ...ofOptions(options?.columns, 'columns', undefined),
+    ...Object.entries(options?.rules ?? {}).flatMap(([key, columns]) => ofOptions(columns, key, undefined)),
+    ...ofOptions(options?.groupColumns, 'group_column_names', 'group'),
+    ...ofTemplates(sink.groups, 'group'),
+    ...ofTemplates(sink.routes ?? [], 'route'),
   ];
 }
 
-/** Those that some action of the table is grouped by. */
-function templatesFor(
-  { groups, actions }: NonNullable<SinkNames['sink']>,
+/** Of what a destination says for a table, an action, both or neither: what some action of the table is under. */
+export function takenFor<Said extends { readonly table?: string; readonly action?: RowAction }>(
+  said: readonly Said[],
   name: TableName,
-): readonly GroupColumns[] {
+  actions: readonly RowAction[],
+): readonly Said[] {
   const text = formatTableName(name);
   const taken = actions.map((action) =>
-    groups.find(
-      (group) =>
-        (group.table === undefined || group.table === text) &&
-        (group.action === undefined || group.action === action),
-    ),
+    said.find(({ table, action: only }) => (table ?? text) === text && (only ?? action) === action),
   );
-  return [...new Set(taken)].filter((group) => group !== undefined);
+  return [...new Set(taken)].filter((each) => each !== undefined);
 }

@@ -65,7 +65,9 @@ export type SinkSettings = {
   readonly deletesOutside: 'deliver' | 'drop';
   /** `convert`: an update is a delete where its row leaves what the filter names, and an insert where it enters. */
   readonly whereMoves: 'ignore' | 'convert';
-  /** A filter has no meaning for the columns that a table has at a change: does the sink wait there, or are its changes dead letters? */
+  /** `convert`: an update whose row goes elsewhere than before is a delete there, then an insert here. */
+  readonly routeMoves: 'ignore' | 'convert';
+  /** A filter or a route has no meaning for the columns that a table has at a change: does the sink wait there, or are its changes dead letters? */
   readonly onSchemaBreak: 'halt' | 'dead_letter';
   readonly format: FormatName;
   /** What the format's own schema made of its keys; undefined where it has none. */

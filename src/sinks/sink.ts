@@ -37,18 +37,34 @@ export type Route<Target = unknown> = {
 
 /** One row, as far as it is known, for what depends on it. Valid during the call only. */
 export interface RowValues {
-  /** A column's value as Postgres' text. null: NULL. Undefined: not sent, or no such column. */
+  /** A column's value as Postgres' text, of a delete as the row was. null: NULL. Undefined: not sent, or no such column. */
   text(column: string): string | null | undefined;
+  /** The value before the change. An insert has none. */
+  old(column: string): string | null | undefined;
 }
+
+/** What is wrong with a row that has no route: it becomes a dead letter. */
+export type RouteFault = {
+  /** What is known of the route; what is missing stands there as it was written. A dead letter keeps it. */
+  readonly id: string;
+  /** `ROUTE_VALUE_NULL`, `ROUTE_VALUE_ABSENT`, … */
+  readonly code: string;
+  /** What is wrong and what cures it. Never the value. */
+  readonly hint: string;
+};
 
 /** Where the row decides where it goes. About 1,000 such routes of a sink are open at most: idle ones are closed for new ones. */
 export interface RouteByRow<Target = unknown> {
   /** The same for all these routes; see `Route`. */
   readonly groupTemplate: string | undefined;
+  /** The columns that it asks for: a table that lacks one is a fault before any row. */
+  readonly columns?: readonly string[];
   /** Asked for every row: the same text is the same route. Undefined: there is no row (a TRUNCATE), or it is too large to be known. */
-  idOf(row: RowValues | undefined): string;
+  idOf(row: RowValues | undefined): string | RouteFault;
+  /** The id of a dead letter's route, which may lack what the configuration now has a default for. Undefined: it is as it was. */
+  idAgain?(id: string): string | RouteFault;
   /** The route of an id that `idOf` gave, now or before a restart. May be asked again once the route was closed. */
-  open(id: string): Route<Target>;
+  open(id: string): Route<Target> | RouteFault;
   /** Nothing is on its way there any more, and the core has let go of it. */
   closed?(route: Route<Target>): void;
 }
@@ -133,6 +149,12 @@ export type GroupTemplate = {
   readonly template: string;
 };
 
+/** A template over the row in what a sink's rows decide, of one table or action where it says so. */
+export type RouteTemplate = GroupTemplate;
+
+/** Of a destination's keys those that a row may decide: what each may be once the row's values stand in it (routing/fields.ts). */
+export type RoutedFields = z.ZodObject<Readonly<Record<string, z.ZodType<string>>>>;
+
 /** A sink's whole definition: everything else (schemas, docs, validation) derives from it. */
 export interface SinkDefinition<Config> {
   readonly type: string;
@@ -155,6 +177,10 @@ export interface SinkDefinition<Config> {
   };
   /** What is no fault of a configuration, but may be one: said once at start, and by `check`. */
   notesOf?(config: Config): readonly string[];
+  /** What rows may decide by templates; undefined: nothing. `routeTemplates` lists what a configuration has of them. */
+  readonly routing?: RoutedFields;
+  /** All that are taken for a table and action, before there is a sink: those of one table, then those of one action go first. */
+  routeTemplates?(config: Config): readonly RouteTemplate[];
   /** The templates of `Route.groupTemplate`, before there is a sink; undefined: it has none. */
   groupTemplates?(config: Config): readonly GroupTemplate[];
   /** Tables that the destination's own keys name, by `schema.table`. */

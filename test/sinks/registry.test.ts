@@ -10,7 +10,7 @@ const root = resolve(import.meta.dirname, '../..');
 const types = sinkDefinitions.map(({ type }) => type);
 
 /** Of no sink alone: the contract, the list, and what several sinks share, by idea. */
-const SHARED = /^src\/sinks\/(?:sink\.ts|registry\.ts|(?:aws|http)\/.*)$/;
+const SHARED = /^src\/sinks\/(?:sink\.ts|registry\.ts|(?:aws|http|routing)\/.*)$/;
 
 const sourceFiles = (directory: string): string[] =>
   readdirSync(resolve(root, directory), { recursive: true, encoding: 'utf8' })

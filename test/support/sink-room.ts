@@ -46,6 +46,7 @@ const SINK_SETTINGS: SinkSettings = {
   onAbsent: 'dead_letter',
   deletesOutside: 'deliver',
   whereMoves: 'ignore',
+  routeMoves: 'ignore',
   onSchemaBreak: 'halt',
   actions: ['insert', 'update', 'delete'],
   format: 'sequin',

@@ -25,7 +25,12 @@ const NESTED_TOO_DEEP = `variables are nested deeper than ${MAX_NESTED} levels`;
 /** Names of variables of an environment; what else stands behind a dollar sign may be part of a secret. */
 const USUAL_NAME = /^[A-Z_][A-Z0-9_]*$/;
 
-export function substituteVariables(text: string, variables: Variables, depth = 0): Substitution {
+/** `mayBeColumn`: of an unset name it is said how a column would be written. */
+export function substituteVariables(
+  text: string,
+  variables: Variables,
+  { depth = 0, mayBeColumn = false } = {},
+): Substitution {
   if (depth > MAX_NESTED) return { text, problems: [NESTED_TOO_DEEP], changed: false };
   const problems: string[] = [];
   let result = '';
@@ -38,7 +43,7 @@ export function substituteVariables(text: string, variables: Variables, depth = 
     if (dollar !== undefined) result += '$';
     else if (bare !== undefined || operator === '}') {
       const value = valueOf(variables, name!);
-      if (value === undefined) problems.push(missing(name!, bare !== undefined));
+      if (value === undefined) problems.push(missing(name!, bare !== undefined, mayBeColumn));
       result += value ?? '';
     } else {
       const end = operator === '' ? undefined : endOfOperand(text, at);
@@ -47,7 +52,7 @@ export function substituteVariables(text: string, variables: Variables, depth = 
         return { text, problems, changed: false };
       }
       const operand = text.slice(at, end);
-      const chosen = choose({ name: name!, operator: operator!, operand }, variables, depth + 1);
+      const chosen = choose({ name: name!, operator: operator!, operand }, variables, { depth: depth + 1 });
       problems.push(...chosen.problems);
       result += chosen.text;
       at = end + 1;
@@ -64,7 +69,7 @@ export const valueOf = (variables: Variables, name: string): string | undefined 
 function choose(
   { name, operator, operand }: { name: string; operator: string; operand: string },
   variables: Variables,
-  depth: number,
+  depth: { readonly depth: number },
 ): Pick<Substitution, 'text' | 'problems'> {
   const value = valueOf(variables, name);
   const rule = operator.at(-1);
@@ -87,7 +92,9 @@ function endOfOperand(text: string, start: number): number | undefined {
 }
 
 /** The text behind a bare dollar sign is named only where it looks like a variable: it may be a part of a password. */
-function missing(name: string, isBare: boolean): string {
+function missing(name: string, isBare: boolean, mayBeColumn: boolean): string {
+  if (!isBare && mayBeColumn && !USUAL_NAME.test(name))
+    return `the variable ${name} is not set: did you mean the column, \${row.${name}}? Else set it, or give a default: \${${name}:-value}`;
   if (!isBare) return `the variable ${name} is not set; set it, or give a default: \${${name}:-value}`;
   const what = USUAL_NAME.test(name)
     ? `the variable ${name} is`

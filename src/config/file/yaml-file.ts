@@ -255,7 +255,8 @@ class Reader {
     const entry = this.#entry(path);
     const { variables } = this.#options;
     if (variables !== undefined && !verbatim) {
-      const { text, problems, changed } = substituteVariables(written, variables);
+      const mayBeColumn = path[0] === 'sinks' && path.includes('destination');
+      const { text, problems, changed } = substituteVariables(written, variables, { mayBeColumn });
       for (const problem of problems) this.faults.push(this.faultAt(entry.value, path, problem));
       if (changed) {
         entry.text = text;

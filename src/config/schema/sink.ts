@@ -25,6 +25,7 @@ import {
 import { columnRules, maskKey } from './columns.ts';
 import { formsOf, valueForms } from './values.ts';
 import { ruleFaults } from '../tailrace/column-rules.ts';
+import { routeFaults } from '../tailrace/route-checks.ts';
 import { tableFaults } from '../tailrace/source-checks.ts';
 
 const action = () => z.enum(['insert', 'update', 'delete', 'truncate']);
@@ -153,11 +154,17 @@ export const sinkSchema = z
       .describe(
         '`convert`: an update after which a row does not pass `where` any more is a `delete`, and one after which it passes for the first time an `insert`, so that a filtered copy stays right. `ignore`: an update passes or not.',
       ),
+    route_moves: z
+      .enum(['ignore', 'convert'])
+      .default('ignore')
+      .describe(
+        '`convert`: an update after which a row goes elsewhere (a template of the destination gives another route) is a `delete` for the old route, and then an `insert` for the new one. It needs the old row: `REPLICA IDENTITY FULL`. `ignore`: the update goes to the new route, and the old one is not told.',
+      ),
     on_schema_break: z
       .enum(['halt', 'dead_letter'])
       .default('halt')
       .describe(
-        'What becomes of the changes of a table whose columns `where` does not fit any more (or never did): `halt`, the sink waits at the first of them; `dead_letter`.',
+        'What becomes of the changes of a table whose columns `where` or the templates of a route do not fit any more (or never did): `halt`, the sink waits at the first of them; `dead_letter`.',
       ),
     format: z.enum(formatNames).default(DEFAULT_FORMAT).describe('The shape of its messages.'),
     values: valueForms.prefault({}).describe('How values are written, where not as the format says.'),
@@ -264,6 +271,7 @@ export const sinkSchema = z
     for (const { path, message, nearest } of tableFaults(value)) {
       context.addIssue({ code: 'custom', path, message, ...(nearest && { params: { nearest } }) });
     }
+    for (const { path, message } of routeFaults(value)) fault(path, message);
   })
   .transform((written) => {
     const format: MessageFormat = formats[written.format];

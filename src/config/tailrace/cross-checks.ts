@@ -7,6 +7,7 @@ import type { Fault } from '../file/faults.ts';
 import { listOf, valueAt, type FileValue, type Path } from '../file/file-value.ts';
 import { jsonSchemaOfFile, walkSchema } from '../schema/json-schema.ts';
 import type { FileConfig } from '../schema/file.ts';
+import { hasRoutesByRow } from './route-checks.ts';
 
 export type Reader = {
   readonly file: FileValue;
@@ -67,6 +68,18 @@ export const movingNotes = (config: FileConfig): readonly string[] =>
     .map(
       ({ name }) =>
         `sink ${name}: where_moves: convert knows which rows leave and enter where their tables have REPLICA IDENTITY FULL; with less, every update of a row outside becomes a delete by key if its filter needs more than that (tailrace check --database names the tables)`,
+    );
+
+/** A consumer of one route is not told that a row has gone to another one, unless the sink says so. */
+export const routeMovesNotes = (config: FileConfig): readonly string[] =>
+  config.sinks
+    .filter(
+      ({ route_moves: moves, actions, destination }) =>
+        moves === 'ignore' && actions.includes('update') && hasRoutesByRow(destination),
+    )
+    .map(
+      ({ name }) =>
+        `sink ${name}: an update that takes a row to another route is sent there only; with route_moves: convert the route that it leaves gets a delete`,
     );
 
 /** Every `group_id` of a destination, at whatever depth, is a template. */

@@ -148,6 +148,7 @@ const toSink = (config: SinkConfig, endpoints: readonly EndpointConfig[], placed
   onAbsent: config.on_absent,
   deletesOutside: config.deletes_outside,
   whereMoves: config.where_moves,
+  routeMoves: config.route_moves,
   onSchemaBreak: config.on_schema_break,
   format: config.format,
   formatOptions: config.format_options,

@@ -3,7 +3,13 @@ import type { LoadContext } from '../context.ts';
 import { ConfigError, sortFaults } from '../file/faults.ts';
 import type { FileValue } from '../file/file-value.ts';
 import { fileSchema } from '../schema/file.ts';
-import { ignoredKeyNotes, maskedSecretNotes, movingNotes, sharedBudgetNotes } from './cross-checks.ts';
+import {
+  ignoredKeyNotes,
+  maskedSecretNotes,
+  movingNotes,
+  routeMovesNotes,
+  sharedBudgetNotes,
+} from './cross-checks.ts';
 import { passedOverNotes } from './databases.ts';
 import { settingsOf, type Reading } from './settings.ts';
 
@@ -26,6 +32,7 @@ export async function readTailraceYaml(file: FileValue, context: LoadContext): P
       ...passedOverNotes(file),
       ...sharedBudgetNotes(reading.config),
       ...movingNotes(reading.config),
+      ...routeMovesNotes(reading.config),
     ],
   };
 }

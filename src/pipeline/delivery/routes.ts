@@ -1,6 +1,6 @@
 // The routes of one sink: one queue for each queue URL, topic or endpoint. Those that rows decide are opened when a row wants
 // them, and closed when nothing is on its way there and others need the place: the one used least recently first.
-import type { Route, RouteByRow } from '../../sinks/sink.ts';
+import type { Route, RouteByRow, RouteFault } from '../../sinks/sink.ts';
 import type { Pending } from './pending.ts';
 import { MAX_ROUTES_BY_ROW, type Room } from './room.ts';
 import { RouteQueue } from './route-queue.ts';
@@ -10,8 +10,32 @@ export type RouteSettings = {
   readonly batchSize?: number | undefined;
 };
 
+/** No id begins with it: what a row is refused for may be the name of a route that is there. */
+const NOWHERE_MARK = '\0';
+
+/** What has no route waits here for its turn to become a dead letter, in its place among the others. Nothing is sent. */
+const NOWHERE: Pick<RouteByRow, 'open'> = {
+  open: (key) => ({
+    id: key.slice(NOWHERE_MARK.length),
+    keepsOrder: false,
+    limits: {
+      batchCount: 1000,
+      batchBytes: Number.MAX_SAFE_INTEGER,
+      messageBytes: Number.MAX_SAFE_INTEGER,
+      lanesPerRoute: 1,
+    },
+    groupTemplate: undefined,
+    target: undefined,
+  }),
+};
+
+type Opening = Pick<RouteByRow, 'open' | 'closed'>;
+
+export const isFault = (found: unknown): found is RouteFault =>
+  typeof found === 'object' && found !== null && 'hint' in found;
+
 /** One that a row has opened. */
-type Opened = { readonly queue: RouteQueue<Pending>; readonly by: RouteByRow };
+type Opened = { readonly queue: RouteQueue<Pending>; readonly by: Opening };
 
 export class Routes {
   readonly #settings: RouteSettings;
@@ -32,11 +56,14 @@ export class Routes {
       this.#opened.delete(route.id);
       this.#room.keepRoute(opened.queue);
     }
-    return this.#queues.get(route.id) ?? this.#open(route);
+    return this.#queues.get(route.id) ?? this.#open(route.id, route);
   }
 
-  /** The queue of the route with this id, which a row wants. It stays open as long as messages are on their way there. */
-  queueByRow(id: string, by: RouteByRow): RouteQueue<Pending> {
+  /**
+   * The queue of the route with this id, which a row wants. It stays open as long as messages are on their way there. What is wrong
+   * with the id, where it is none of the sink's.
+   */
+  queueByRow(id: string, by: Opening): RouteQueue<Pending> | RouteFault {
     const opened = this.#opened.get(id);
     if (opened !== undefined) {
       this.#opened.delete(id);
@@ -45,20 +72,27 @@ export class Routes {
     }
     const known = this.#queues.get(id);
     if (known !== undefined) return known;
+    const route = by.open(id);
+    if (isFault(route)) return route;
     this.#closeIdle();
-    const queue = this.#open(by.open(id));
+    const queue = this.#open(id, route);
     queue.isByRow = true;
     this.#opened.set(id, { queue, by });
     return queue;
+  }
+
+  /** The queue of messages without a route: what is known of it is its name. */
+  nowhere({ id }: Pick<RouteFault, 'id'>): RouteQueue<Pending> {
+    return this.queueByRow(NOWHERE_MARK + id, NOWHERE) as RouteQueue<Pending>;
   }
 
   all(): Iterable<RouteQueue<Pending>> {
     return this.#queues.values();
   }
 
-  #open(route: Route): RouteQueue<Pending> {
+  #open(key: string, route: Route): RouteQueue<Pending> {
     const queue = new RouteQueue<Pending>(route);
-    this.#queues.set(route.id, queue);
+    this.#queues.set(key, queue);
     this.serve(queue);
     return queue;
   }

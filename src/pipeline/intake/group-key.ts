@@ -13,10 +13,9 @@ import {
 } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { TextOf } from '../../core/render.ts';
-import type { Template } from '../../core/template.ts';
+import { templateColumns, type Template } from '../../core/template.ts';
 import type { Masks } from '../../functions/columns/masks.ts';
-import { hidesAll } from '../../functions/columns/rules.ts';
-import { digestOf, masksForReaders } from './columns/digests.ts';
+import { digestOf, expectShown, masksForReaders } from './columns/masked.ts';
 import { GroupText } from './group-text.ts';
 
 export interface GroupKey {
@@ -24,23 +23,28 @@ export interface GroupKey {
   current(event: RowEvent, transaction: TransactionContext): string;
   /** The group of the row before an update, when that is known to be another one. */
   previous(event: RowEvent, transaction: TransactionContext): string | undefined;
+  /** The column that its template cannot do without, and that is NULL or was not sent; undefined: none. */
+  lacks?(event: RowEvent): string | undefined;
 }
 
 type Part =
   | { readonly kind: 'text'; readonly text: string; readonly bytes: Buffer }
-  | {
-      readonly kind: 'column';
-      readonly index: number;
-      readonly identity: boolean;
-      /** What stands for a value that stays here. */
-      readonly masked: TextOf | undefined;
-    }
+  | ColumnValue
   | { readonly kind: 'xid' };
 
-type ColumnPart = Extract<Part, { kind: 'column' }>;
+type ColumnValue = {
+  readonly kind: 'column';
+  readonly index: number;
+  readonly identity: boolean;
+  /** What stands for a value that is NULL or was not sent. */
+  readonly instead: Buffer;
+  /** What stands for a value that stays here. */
+  readonly masked: TextOf | undefined;
+};
 
 /** How a NULL stands in a group made of columns: no text value escapes to this. */
 const NULL_PART = Buffer.from('\\N');
+const NOTHING = Buffer.alloc(0);
 
 /**
  * Groups by a table's columns: `schema.table:value[:value…]`. Different keys never give the same group: separators
@@ -53,7 +57,8 @@ export function groupByColumns(relation: Relation, columns: readonly string[], m
   const parts: Part[] = [];
   columns.forEach((name, i) => {
     const masked = digestOf(relation, name, masks);
-    parts.push(textPart(i === 0 ? `${table}:` : ':'), columnPart(relation, name, masked));
+    const part = columnPart(relation, name, { instead: NULL_PART, masked });
+    parts.push(textPart(i === 0 ? `${table}:` : ':'), part);
   });
   return new ComputedGroup(relation, parts, { escaped: true });
 }
@@ -63,10 +68,13 @@ export const rowNames = (relation: Relation, masks: Masks): GroupKey =>
   groupByColumns(relation, relation.key, masksForReaders(masks));
 
 /**
- * Groups by a template's text, as it comes out. A value that is NULL or was not sent is the empty text; of a masked column stands what
- * consumers see.
+ * Groups by a template's text, as it comes out. A value that is NULL or was not sent is its default, else the empty text; of a masked
+ * column stands what consumers see.
  */
 export function groupByTemplate(relation: Relation, template: Template, masks: Masks): GroupKey {
+  expectShown(relation, templateColumns(template), { masks, by: 'group' });
+  const maskOf = (name: string): TextOf | undefined => masks.get(name)?.textOf as TextOf | undefined;
+  const needed: ColumnValue[] = [];
   const parts = template.map((part): Part => {
     switch (part.kind) {
       case 'text':
@@ -78,7 +86,16 @@ export function groupByTemplate(relation: Relation, template: Template, masks: M
       case 'xid':
         return { kind: 'xid' };
       case 'column':
-        return columnPart(relation, part.name, toldBy(relation, part.name, masks));
+        return columnPart(relation, part.name, { instead: NOTHING, masked: maskOf(part.name) });
+      case 'value': {
+        const { name, fallback } = part;
+        const instead = fallback === undefined ? NOTHING : Buffer.from(fallback);
+        const value = columnPart(relation, name, { instead, masked: maskOf(name) });
+        if (fallback === undefined) needed.push(value);
+        return value;
+      }
+      case 'action':
+        throw new Error('a group has no action');
       default:
         return part satisfies never;
     }
@@ -86,20 +103,16 @@ export function groupByTemplate(relation: Relation, template: Template, masks: M
   if (parts.every((part) => part.kind === 'text')) {
     return constantGroup(parts.map((part) => part.text).join(''));
   }
-  return new ComputedGroup(relation, parts, { escaped: false });
+  return new ComputedGroup(relation, parts, { escaped: false, needed });
 }
 
 const textPart = (text: string): Part => ({ kind: 'text', text, bytes: Buffer.from(text) });
 
-/** What a mask tells of a value; undefined: it has none. */
-function toldBy(relation: Relation, name: string, masks: Masks): TextOf | undefined {
-  const mask = masks.get(name);
-  if (mask === undefined) return undefined;
-  if (hidesAll(mask.rule)) throw hiddenInGroup(relation, name, mask.rule.kind);
-  return mask.textOf as TextOf;
-}
-
-function columnPart(relation: Relation, name: string, masked: TextOf | undefined): Part {
+function columnPart(
+  relation: Relation,
+  name: string,
+  how: Pick<ColumnValue, 'instead' | 'masked'>,
+): ColumnValue {
   const index = relation.columns.findIndex((column) => column.name === name);
   if (index === -1) {
     throw new TailraceError(
@@ -111,18 +124,8 @@ function columnPart(relation: Relation, name: string, masked: TextOf | undefined
       },
     );
   }
-  return { kind: 'column', index, identity: relation.columns[index]!.identity, masked };
+  return { kind: 'column', index, identity: relation.columns[index]!.identity, ...how };
 }
-
-const hiddenInGroup = ({ schema, table }: Relation, column: string, mask: string): TailraceError =>
-  new TailraceError(
-    `the group of table ${schema}.${table} names the column "${column}", whose mask \`${mask}\` leaves nothing to tell groups apart by`,
-    {
-      code: 'GROUP_COLUMN_MASKED',
-      kind: 'fatal',
-      hint: 'mask it by `hash`, which keeps groups apart, or name another column',
-    },
-  );
 
 const constantGroup = (group: string): GroupKey => ({ current: () => group, previous: () => undefined });
 
@@ -135,11 +138,28 @@ class ComputedGroup implements GroupKey {
   readonly #parts: readonly Part[];
   readonly #escaped: boolean;
   readonly #full: boolean;
+  readonly #relation: Relation;
+  readonly #needed: readonly ColumnValue[];
 
-  constructor(relation: Relation, parts: readonly Part[], options: { escaped: boolean }) {
+  constructor(
+    relation: Relation,
+    parts: readonly Part[],
+    options: { readonly escaped: boolean; readonly needed?: readonly ColumnValue[] },
+  ) {
     this.#parts = parts;
     this.#escaped = options.escaped;
     this.#full = relation.replicaIdentity === 'full';
+    this.#relation = relation;
+    this.#needed = options.needed ?? [];
+  }
+
+  lacks(event: RowEvent): string | undefined {
+    const lacking = this.#needed.find((part) => {
+      const isNew = event.hasNew && event.newTuple.lengths[part.index] !== UNCHANGED_TOAST;
+      if (!isNew && !this.#isInOld(event, part)) return true;
+      return (isNew ? event.newTuple : event.oldTuple).lengths[part.index]! < 0;
+    });
+    return lacking && this.#relation.columns[lacking.index]!.name;
   }
 
   current(event: RowEvent, transaction: TransactionContext): string {
@@ -172,9 +192,9 @@ class ComputedGroup implements GroupKey {
     return event.oldKind === 'full' || (event.oldKind === 'key' && (this.#full || part.identity));
   }
 
-  #writeOld(event: RowEvent, part: ColumnPart, text: GroupText): void {
+  #writeOld(event: RowEvent, part: ColumnValue, text: GroupText): void {
     if (this.#isInOld(event, part)) this.#write(event, event.oldTuple, part, text);
-    else if (this.#escaped) text.bytes(NULL_PART, 0, NULL_PART.length, false);
+    else text.bytes(part.instead, 0, part.instead.length, false);
   }
 
   #columnsDiffer(event: RowEvent): boolean {
@@ -185,10 +205,10 @@ class ComputedGroup implements GroupKey {
     return false;
   }
 
-  #write(event: RowEvent, tuple: Tuple, { index, masked }: ColumnPart, text: GroupText): void {
+  #write(event: RowEvent, tuple: Tuple, { index, instead, masked }: ColumnValue, text: GroupText): void {
     const length = tuple.lengths[index]!;
     if (length === NULL_VALUE || length === NOT_SENT || length === UNCHANGED_TOAST) {
-      if (this.#escaped) text.bytes(NULL_PART, 0, NULL_PART.length, false);
+      text.bytes(instead, 0, instead.length, false);
       return;
     }
     const start = tuple.starts[index]!;

@@ -59,7 +59,8 @@ export class MessageRendering {
     context.transaction = message.transaction;
     context.index = message.index;
     context.idempotencyKey = message.idempotencyKey;
-    context.keyChange = message.part !== undefined && message.part !== 'schema';
+    context.keyChange =
+      message.part !== undefined && message.part !== 'schema' && message.moved === undefined;
     context.moved = message.moved;
     context.read = message.action === 'read';
     return this.#ports.arenas.enter();

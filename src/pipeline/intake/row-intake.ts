@@ -214,11 +214,12 @@ export class RowIntake implements WalkPorts {
     this.#oldRows.forget(this.#event);
   }
 
-  /** Is it an update that changes its key, where that is sent as two messages? */
-  #isSplit({ changesKey }: TablePlan, { kind, bytes, start, end }: LoggedRow): boolean {
-    if (changesKey === undefined || kind !== FRAME.update || !hasOldRow(bytes, start)) return false;
+  /** Is it an update that changes its key or its route, where that is sent as two messages? */
+  #isSplit({ changesKey, changesRoute }: TablePlan, { kind, bytes, start, end }: LoggedRow): boolean {
+    if (changesKey === undefined && changesRoute === undefined) return false;
+    if (kind !== FRAME.update || !hasOldRow(bytes, start)) return false;
     this.#decode(bytes, start, end);
-    return changesKey(this.#event);
+    return changesKey?.(this.#event) === true || changesRoute?.(this.#event) === true;
   }
 
   /** Is a change nothing to send: not wanted, or a marker says so, or it is settled or given up? */
@@ -248,7 +249,7 @@ export class RowIntake implements WalkPorts {
     const group = actionPlan.group?.current(event, transaction);
     const previousGroup = actionPlan.group?.previous(event, transaction);
     const message = this.#message(row, { plan, actionPlan, action, event, group });
-    message.refusal = refusal;
+    message.refusal ??= refusal;
     plan.barriers.regroup(plan.grouping);
     if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue))
       this.#rendering.row(message, this.#event);
@@ -317,7 +318,7 @@ export class RowIntake implements WalkPorts {
     this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
   }
 
-  /** An update that changed the key, as a delete in the old group and an insert in the new one. */
+  /** An update that changed the key or the route, as a delete in the old group, for the old route, and an insert in the new one. */
   #addHalves(plan: TablePlan, row: LoggedRow, refusal?: DeliveryError): void {
     const { unsettled } = this.#ports;
     const { transaction } = row;
@@ -325,6 +326,7 @@ export class RowIntake implements WalkPorts {
     this.#decode(row.bytes, row.start, row.end);
     if (isDamagedRow(event) && plan.hasDamagedKey(event)) return this.#addUndecodable(plan, 'update', row);
     plan.barriers.regroup(plan.grouping);
+    const isRekeyed = plan.changesKey?.(event) === true;
     const wanted = HALVES.filter((action) => plan[action] !== undefined);
     const settled = wanted.filter((half) => this.#ports.isPartDone(transaction, row.index, half));
     this.#split ??= new SplitChange(0);
@@ -333,16 +335,21 @@ export class RowIntake implements WalkPorts {
       if (settled.includes(action)) continue;
       const actionPlan = plan[action]!;
       // Both groups are read from the update: a delete alone would not know what it did not change.
-      event.action = 'update';
+      this.#decode(row.bytes, row.start, row.end);
       const current = actionPlan.group?.current(event, transaction);
-      const previous = action === 'delete' ? actionPlan.group?.previous(event, transaction) : undefined;
-      const group = previous ?? current;
-      event.action = action;
-      const message = this.#message(row, { plan, actionPlan, action, part: action, event, group });
-      message.refusal = refusal;
+      const previous = actionPlan.group?.previous(event, transaction);
+      const group = action === 'delete' ? (previous ?? current) : current;
+      const moved = isRekeyed ? undefined : MOVED_AS[action];
+      if (moved === undefined) event.action = action;
+      else plan.moveRow!(event, moved);
+      const half = { plan, actionPlan, action, part: action, event, group };
+      const message = this.#message(row, moved === undefined ? half : { ...half, moved });
+      message.refusal ??= refusal;
       if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue))
         this.#rendering.row(message, this.#event);
-      unsettled.enter(message, { group, previousGroup: undefined });
+      // To another route the insert goes when the delete has arrived, also where the key is another one.
+      const follows = moved === 'in' && previous !== group;
+      unsettled.enter(message, { group, previousGroup: follows ? previous : undefined });
     }
     this.#split = undefined;
   }
@@ -388,7 +395,7 @@ export class RowIntake implements WalkPorts {
     const { rawBytes } = part === 'schema' ? WHOLE : row;
     const split = this.#split;
     split?.add(1);
-    return new Pending({
+    const message = new Pending({
       transaction: row.transaction,
       index: row.index,
       plan,
@@ -403,6 +410,8 @@ export class RowIntake implements WalkPorts {
       moved,
       ...(event !== undefined && action === 'read' && { readKey: plan.readKey?.(event) }),
     });
+    message.refusal = actionPlan.routeByRow?.refusal ?? (event && ungrouped(message, actionPlan, event));
+    return message;
   }
 }
 
@@ -411,6 +420,22 @@ const isDamagedRow = ({ newTuple, oldTuple }: RowEvent): boolean =>
 
 const isFirstOf = ({ schemaChange }: TablePlan, { transaction, index }: LoggedRow): boolean =>
   isFirstWith(schemaChange?.change, transaction, index);
+
+/** A row whose group cannot be said, by the template that the sink has for it. */
+function ungrouped(
+  { action, schema, table }: Pending,
+  { group }: ActionPlan,
+  event: RowEvent,
+): DeliveryError | undefined {
+  const column = group?.lacks?.(event);
+  if (column === undefined) return undefined;
+  return {
+    kind: 'rejected',
+    scope: 'message',
+    code: 'GROUP_VALUE_ABSENT',
+    hint: `${action} of ${schema}.${table}: group_id needs row.${column}, which is NULL or was not sent: give it a default: \${row.${column}:-other}`,
+  };
+}
 
 /** What tells of a schema is known also where the row is too large to be kept. */
 const WHOLE = { rawBytes: 0 };
@@ -430,5 +455,6 @@ const ACTIONS: Readonly<Record<number, PlannedAction>> = {
 };
 
 const HALVES = ['delete', 'insert'] as const;
+const MOVED_AS = { delete: 'out', insert: 'in' } as const;
 
 const tableGroup = (plan: TablePlan): string => `${plan.relation.schema}.${plan.relation.table}`;

@@ -1,25 +1,90 @@
 // Where the rows of one table and action go, when each row decides it (a template or function of the sink).
-import type { RowEvent } from '../../core/change.ts';
-import type { RouteByRow } from '../../sinks/sink.ts';
+import type { Relation, RowEvent } from '../../core/change.ts';
+import { TailraceError, type DeliveryError } from '../../core/errors.ts';
+import { didYouMean, nearestName } from '../../core/nearest-name.ts';
+import { formatTableName } from '../../core/selection.ts';
+import { quoteTable } from '../../postgres/preflight/tables.ts';
+import type { RouteByRow, RouteFault, RouteInput } from '../../sinks/sink.ts';
 import type { Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
-import type { Routes } from '../delivery/routes.ts';
-import type { RowTexts } from './row-values.ts';
+import { isFault, type Routes } from '../delivery/routes.ts';
+import type { Masks } from '../../functions/columns/masks.ts';
+import { expectShown } from './columns/masked.ts';
+import { RowTexts } from './row-values.ts';
+
+export type OpenRoutes = Pick<Routes, 'queueByRow' | 'nowhere'>;
+
+/** For rows of a table that the sink's templates do not fit: none has a route. */
+export const lostRoutes = ({ code, message }: TailraceError): RouteByRow => {
+  const fault = { id: 'no route', code, hint: message };
+  return { groupTemplate: undefined, idOf: () => fault, open: () => fault };
+};
 
 export class RowRoutes {
+  readonly #input: RouteInput;
   readonly #by: RouteByRow;
-  readonly #routes: Pick<Routes, 'queueByRow'>;
+  readonly #routes: OpenRoutes;
   readonly #texts: RowTexts;
+  #refusal: DeliveryError | undefined;
 
-  constructor(by: RouteByRow, routes: Pick<Routes, 'queueByRow'>, texts: RowTexts) {
+  /** Throws TailraceError (fatal) where the table lacks a column that decides, or its values stay here. */
+  constructor(
+    relation: Relation,
+    input: RouteInput,
+    { by, routes, masks }: { by: RouteByRow; routes: OpenRoutes; masks: Masks },
+  ) {
+    this.#input = input;
     this.#by = by;
     this.#routes = routes;
-    this.#texts = texts;
+    this.#texts = new RowTexts(relation, masks);
+    expectShown(relation, by.columns ?? [], { masks, by: 'route' });
+    const names = relation.columns.map(({ name }) => name);
+    const missing = by.columns?.find((column) => !names.includes(column));
+    if (missing === undefined) return;
+    throw new TailraceError(
+      `the route of ${input.action}s of table ${formatTableName(relation)} names the column "${missing}", which the table does not have`,
+      {
+        code: 'ROUTE_COLUMN_MISSING',
+        kind: 'fatal',
+        hint: `name one of ${names.join(', ')}${didYouMean(nearestName(missing, names))}; or add the column to the publication`,
+      },
+    );
   }
 
-  /** `event` undefined: a TRUNCATE, or a row too large to be known. */
+  /** `event` undefined: a TRUNCATE, or a row too large to be known. A row without a route is refused: `refusal` says why. */
   queueOf(event: RowEvent | undefined): RouteQueue<Pending> {
+    this.#refusal = undefined;
     const id = this.#by.idOf(event === undefined ? undefined : this.#texts.of(event));
-    return this.#routes.queueByRow(id, this.#by);
+    const found = isFault(id) ? id : this.#routes.queueByRow(id, this.#by);
+    if (!isFault(found)) return found;
+    this.#refusal = this.#refused(found);
+    return this.#routes.nowhere(found);
+  }
+
+  /** Why the last row has no route; undefined: it has one. */
+  get refusal(): DeliveryError | undefined {
+    return this.#refusal;
+  }
+
+  /** Does an update take its row from one route to another? Not where nobody knows of the one before. */
+  moves(event: RowEvent): boolean {
+    const before = this.#by.idOf(this.#texts.before(event));
+    if (isFault(before)) return false;
+    const now = this.#by.idOf(this.#texts.of(event));
+    return !isFault(now) && now !== before;
+  }
+
+  #refused({ code, hint }: RouteFault): DeliveryError {
+    const { action, schema, table } = this.#input;
+    const identity =
+      code === 'ROUTE_VALUE_ABSENT'
+        ? `; from ALTER TABLE ${quoteTable({ schema, table })} REPLICA IDENTITY FULL; on it is sent`
+        : '';
+    return {
+      kind: 'rejected',
+      scope: 'message',
+      code,
+      hint: `${action} of ${schema}.${table}: ${hint}${identity}`,
+    };
   }
 }

@@ -1,6 +1,13 @@
 // What a row says apart from its message: a column's value as text for a route that rows decide, key and unchanged (TOAST)
 // columns for sinks that ask for them. Others pay nothing.
-import { UNCHANGED_TOAST, NULL_VALUE, type Relation, type RowEvent, type Tuple } from '../../core/change.ts';
+import {
+  NOT_SENT,
+  NULL_VALUE,
+  UNCHANGED_TOAST,
+  type Relation,
+  type RowEvent,
+  type Tuple,
+} from '../../core/change.ts';
 import type { RowFacts } from '../../core/message.ts';
 import type { MaskedTexts, TextOf } from '../../core/render.ts';
 import type { MessageColumn } from '../../formats/format.ts';
@@ -18,6 +25,7 @@ type KnownColumn = {
 export class RowTexts implements RowValues {
   readonly #columns: ReadonlyMap<string, KnownColumn>;
   #event: RowEvent | undefined;
+  #isBefore = false;
 
   constructor(relation: Relation, masks: MaskedTexts) {
     this.#columns = new Map(
@@ -30,20 +38,34 @@ export class RowTexts implements RowValues {
 
   of(event: RowEvent): this {
     this.#event = event;
+    this.#isBefore = false;
+    return this;
+  }
+  /** The row as it was before an update: its values are the old ones. */
+  before(event: RowEvent): this {
+    this.#event = event;
+    this.#isBefore = true;
     return this;
   }
 
   text(column: string): string | null | undefined {
+    if (this.#isBefore) return this.old(column);
     const known = this.#columns.get(column);
-    const event = this.#event!;
-    if (known === undefined) return undefined;
-    const tuple = tupleOf(event, known);
+    return known && this.#read(tupleOf(this.#event!, known), known);
+  }
+
+  old(column: string): string | null | undefined {
+    const known = this.#columns.get(column);
+    return known && this.#read(oldTupleOf(this.#event!, known), known);
+  }
+
+  #read(tuple: Tuple | undefined, { index, masked }: KnownColumn): string | null | undefined {
     if (tuple === undefined) return undefined;
-    const length = tuple.lengths[known.index]!;
+    const length = tuple.lengths[index]!;
     if (length === NULL_VALUE) return null;
-    const start = tuple.starts[known.index]!;
-    if (known.masked !== undefined) return known.masked(event.bytes, start, length);
-    return event.bytes.toString('utf8', start, start + length);
+    const start = tuple.starts[index]!;
+    if (masked !== undefined) return masked(this.#event!.bytes, start, length);
+    return this.#event!.bytes.toString('utf8', start, start + length);
   }
 
   /** Is it left out of the message, because it did not change and was not sent again (invariant 7)? */
@@ -100,4 +122,16 @@ function tupleOf(event: RowEvent, { index, identity }: KnownColumn): Tuple | und
   if (!isDelete && newTuple.lengths[index] !== UNCHANGED_TOAST) return newTuple;
   if (oldKind === 'none' || (oldKind === 'key' && !identity)) return undefined;
   return oldTuple.lengths[index]! >= (isDelete ? NULL_VALUE : 0) ? oldTuple : undefined;
+}
+
+/** The tuple that has a column's value before the change; undefined where it is not known. */
+function oldTupleOf(event: RowEvent, known: KnownColumn): Tuple | undefined {
+  const { action, newTuple, oldTuple, oldKind } = event;
+  if (action === 'delete') return tupleOf(event, known);
+  if (action !== 'update') return undefined;
+  const { index, identity } = known;
+  // An update without an old row has not changed its identity.
+  if (oldKind === 'none') return identity && newTuple.lengths[index]! >= NULL_VALUE ? newTuple : undefined;
+  if (oldKind === 'key' && !identity) return undefined;
+  return oldTuple.lengths[index] === NOT_SENT ? undefined : oldTuple;
 }

@@ -16,8 +16,8 @@ import { rowMover, type MoveRow } from './moved-rows.ts';
 import { readKeyOf } from './read-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
-import { RowRoutes } from './row-routes.ts';
-import { RowFactReader, RowTexts } from './row-values.ts';
+import { lostRoutes, RowRoutes, type OpenRoutes } from './row-routes.ts';
+import { RowFactReader } from './row-values.ts';
 import type { SinkSettings, TableOptions } from '../settings.ts';
 import { compileTableFilter, filtersFor, type TableFilter } from './table-filter.ts';
 import type { Routes } from '../delivery/routes.ts';
@@ -52,12 +52,16 @@ export type TablePlan = MessagePlan & {
   readonly isUnchanged: ((event: RowEvent) => boolean) | undefined;
   /** Why there is none that could judge them: they are dead letters. */
   readonly filterFault: TailraceError | undefined;
-  /** Set where an update is a delete for a row that leaves what the filter names, and an insert for one that enters. */
+  /** Is an update a delete for a row that leaves what the filter names, and an insert for one that enters? */
+  readonly movesByFilter: boolean;
+  /** Set where updates become deletes or inserts, for that or for `changesRoute`. */
   readonly moveRow: MoveRow | undefined;
   /** Set where the sink wants the facts of each row. */
   readonly facts: RowFactReader | undefined;
   /** Set where an update that changes the key is sent as a delete and an insert: is this one? */
   readonly changesKey: ((event: RowEvent) => boolean) | undefined;
+  /** Set where an update whose row goes elsewhere than before is sent as a delete there and an insert here: is this one? */
+  readonly changesRoute: ((event: RowEvent) => boolean) | undefined;
   readonly insert: ActionPlan | undefined;
   readonly update: ActionPlan | undefined;
   readonly delete: ActionPlan | undefined;
@@ -84,7 +88,7 @@ export type PlanPorts = {
   readonly format: MessageFormat;
   readonly envelope: Envelope;
   compileValue(type: number, relation: Relation): ValueRenderer;
-  readonly routes: Pick<Routes, 'queue' | 'queueByRow'>;
+  readonly routes: Pick<Routes, 'queue'> & OpenRoutes;
   readonly barriers: Pick<Barriers<Pending>, 'of'>;
 };
 
@@ -109,7 +113,7 @@ export function compileTablePlan(
   const actions: Partial<Record<Action, ActionPlan>> = {};
   const planned = isRead ? readActions(table, settings) : actionsOf(table, settings);
   for (const action of hasRows ? planned : []) {
-    const routing = routingOf(relation, { action, masks }, ports);
+    const routing = routingOf(relation, action, { ...settings, masks }, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
     const group = settings.messageGrouping
@@ -122,6 +126,8 @@ export function compileTablePlan(
   const columns = messageColumns(relation, table, { ...ports, masks });
   if (actions.update !== undefined) expectTold(relation, table?.rules, partition ?? relation);
   const { filter, filterFault } = filterOf(relation, settings);
+  const movesByFilter = filter !== undefined && settings.whereMoves === 'convert';
+  const changesRoute = settings.routeMoves === 'convert' ? routeChange(actions.update) : undefined;
   return {
     schema: relation.schema,
     table: relation.table,
@@ -149,9 +155,11 @@ export function compileTablePlan(
     filter,
     filterFault,
     isUnchanged: unchangedRule(relation, table?.rules),
-    moveRow: filter !== undefined && settings.whereMoves === 'convert' ? rowMover(relation) : undefined,
+    movesByFilter,
+    moveRow: movesByFilter || changesRoute !== undefined ? rowMover(relation) : undefined,
     facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns, masks) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
+    changesRoute,
     insert: actions.insert,
     update: actions.update,
     delete: actions.delete,
@@ -228,7 +236,9 @@ function schemaChangeOf(
   const { relation } = reading;
   const change = toldChange(reading, settings);
   if (change === undefined) return undefined;
-  const routing = routingOf(relation, { action: 'schema', masks: masksFor(relation, settings) }, ports);
+  const { onSchemaBreak } = settings;
+  const how = { onSchemaBreak, masks: masksFor(relation, settings) };
+  const routing = routingOf(relation, 'schema', how, ports);
   if (routing === undefined) return undefined;
   const { schema, table: name } = change.before;
   const isRenamed = schema !== relation.schema || name !== relation.table;
@@ -241,19 +251,33 @@ function schemaChangeOf(
  * an insert, it is one.
  */
 export const oversizePlan = (plan: TablePlan, action: PlannedAction): ActionPlan | undefined =>
-  plan[action] ?? (plan.changesKey === undefined ? undefined : plan.insert);
+  plan[action] ??
+  (plan.changesKey === undefined && plan.changesRoute === undefined ? undefined : plan.insert);
 
-/** Undefined: the sink does not want these changes. */
+/** Does an update's row go elsewhere than before? Where it went is the update's own template over the old row. */
+function routeChange(update: ActionPlan | undefined): TablePlan['changesRoute'] {
+  const routes = update?.routeByRow;
+  return routes && ((event) => routes.moves(event));
+}
+
+/** Undefined: the sink does not want these changes. Throws as `compileTablePlan`, unless such changes are dead letters. */
 function routingOf(
   relation: Relation,
-  { action, masks }: { readonly action: Action; readonly masks: Masks },
+  action: Action,
+  { onSchemaBreak, masks }: Pick<SinkSettings, 'onSchemaBreak'> & { readonly masks: Masks },
   { sink, routes }: PlanPorts,
 ): (Omit<ActionPlan, 'group'> & { readonly groupTemplate: string | undefined }) | undefined {
   const input = { schema: relation.schema, table: relation.table, action };
-  const byRow = sink.routeByRow?.(input);
-  if (byRow !== undefined) {
-    const routeByRow = new RowRoutes(byRow, routes, new RowTexts(relation, masks));
-    return { routeQueue: undefined, routeByRow, groupTemplate: byRow.groupTemplate };
+  try {
+    const by = sink.routeByRow?.(input);
+    if (by !== undefined) {
+      const routeByRow = new RowRoutes(relation, input, { by, routes, masks });
+      return { routeQueue: undefined, routeByRow, groupTemplate: by.groupTemplate };
+    }
+  } catch (error) {
+    if (onSchemaBreak === 'halt' || !(error instanceof TailraceError)) throw error;
+    const routeByRow = new RowRoutes(relation, input, { by: lostRoutes(error), routes, masks });
+    return { routeQueue: undefined, routeByRow, groupTemplate: undefined };
   }
   const route = sink.routeOf(input);
   if (route === undefined) return undefined;

@@ -67,7 +67,7 @@ function judged(filter: TableFilter, rows: RowBatch, row: WantedRow): Verdict | 
   CHANGE.commitTimeUs = row.transaction.commitTimeUs;
   CHANGE.annotations = row.transaction.annotations;
   try {
-    return verdictOn(filter, rows.read(row), CHANGE, row.plan.moveRow !== undefined);
+    return verdictOn(filter, rows.read(row), CHANGE, row.plan.movesByFilter);
   } catch (error) {
     if (!(error instanceof EvaluationError)) throw error;
     return refusal('WHERE_ERROR', row, `where cannot be evaluated for this row: ${error.message}`);

@@ -3,13 +3,13 @@ import type { Action, Part } from '../../core/change.ts';
 import { idempotencyKey, partKey } from '../../core/idempotency.ts';
 import { ZERO_LSN } from '../../core/lsn.ts';
 import { comparePositions } from '../../core/position.ts';
-import type { Sink } from '../../sinks/sink.ts';
+import type { RouteFault, Sink } from '../../sinks/sink.ts';
 import type { DeadLetters, DeadLetterSummary } from '../../store/dead-letters.ts';
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import { Pending, SplitChange } from '../delivery/pending.ts';
-import type { RouteQueue } from '../delivery/route-queue.ts';
-import type { Routes } from '../delivery/routes.ts';
+import { RouteQueue } from '../delivery/route-queue.ts';
+import { isFault, type Routes } from '../delivery/routes.ts';
 import type { Barriers } from '../delivery/table-order.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
 import type { ReplayedLetters } from './replayed-letters.ts';
@@ -115,8 +115,10 @@ export class Replays {
     const { schema, table } = letter;
     const action = letter.action as Action;
     const routeQueue = this.#queueOf(letter);
-    if (routeQueue === undefined) {
-      letters.returned(letter.id, { ...noRoute(letter), attempts: 0 }, wallTime());
+    if (!(routeQueue instanceof RouteQueue)) {
+      const why =
+        routeQueue === undefined ? noRoute(letter) : { code: routeQueue.code, reason: routeQueue.hint };
+      letters.returned(letter.id, { ...why, attempts: 0 }, wallTime());
       return;
     }
     const { epoch, commitLsn, index } = letter.position;
@@ -151,12 +153,23 @@ export class Replays {
     });
   }
 
-  /** Undefined: the sink has no route for it any more. Where rows decide, the route that its row decided then. */
-  #queueOf({ schema, table, action, route: id }: DeadLetterSummary): RouteQueue<Pending> | undefined {
+  /**
+   * Undefined: the sink has no route for it any more. Where rows decide, the route that its row decided then; what its row lacked for it
+   * may have a default now.
+   */
+  #queueOf({
+    schema,
+    table,
+    action,
+    route: written,
+  }: DeadLetterSummary): RouteQueue<Pending> | RouteFault | undefined {
     const { sink, routes } = this.#ports;
     const input = { schema, table, action: action as Action };
     const byRow = sink.routeByRow?.(input);
-    if (byRow !== undefined) return routes.queueByRow(id, byRow);
+    if (byRow !== undefined) {
+      const id = byRow.idAgain === undefined ? written : byRow.idAgain(written);
+      return isFault(id) ? id : routes.queueByRow(id, byRow);
+    }
     const route = sink.routeOf(input);
     return route === undefined ? undefined : routes.queue(route);
   }

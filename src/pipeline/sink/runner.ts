@@ -5,6 +5,7 @@ import { lastParted } from '../../core/partings.ts';
 import type { TailraceError } from '../../core/errors.ts';
 import type { Condition, SinkStatus } from '../../core/status.ts';
 import type { PullPort } from '../../sinks/sink.ts';
+import { refuseUnroutable } from '../intake/route-identity.ts';
 import { assemble, createSink, layGround, type SinkParts } from './assembly.ts';
 import { SinkCheck } from './check.ts';
 import { conditionOf } from './conditions.ts';
@@ -37,8 +38,9 @@ export class SinkRunner {
     this.#failed = failed;
   }
 
-  /** Takes the sink's place and makes the sink; `run` does the rest. */
+  /** Takes the sink's place and makes the sink; `run` does the rest. Throws where some changes would never have a route. */
   static async create(options: SinkOptions, makeSink = createSink): Promise<SinkRunner> {
+    await refuseUnroutable(options.server, options.settings);
     const place = await openPlace(options);
     try {
       const failed = Promise.withResolvers<never>();

@@ -1,6 +1,6 @@
 // The names of tables and columns in a sink's settings, those of its destination among them: what a look at the database compares.
 import { ROW_ACTIONS } from '../../core/change.ts';
-import { parseTemplate, templateColumns } from '../../core/template.ts';
+import { isTemplate, parseRowTemplate, parseTemplate, templateColumns } from '../../core/template.ts';
 import type { SinkNames } from '../../core/wanted-names.ts';
 import { columnsNamedBy } from '../../functions/columns/rules.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
@@ -24,6 +24,10 @@ export function namesOf(sink: SinkSettings): SinkNames {
       groups: templates.map(({ template, ...place }) => ({
         ...place,
         columns: templateColumns(parseTemplate(template)),
+      })),
+      routes: (definition?.routeTemplates?.(config) ?? []).map(({ template, ...place }) => ({
+        ...place,
+        columns: isTemplate(template) ? templateColumns(parseRowTemplate(template)) : [],
       })),
       actions: ROW_ACTIONS.filter((action) => sink.actions.includes(action)),
     },

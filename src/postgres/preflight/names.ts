@@ -96,10 +96,11 @@ export function columnFaults(
       own.some((table) => matchesTable(pattern, table) && table.columns.includes(column));
     return own.flatMap((table) =>
       columnUses(sink, table).flatMap((use): ColumnFault[] => {
-        const { column, isGroup, byPattern } = use;
+        const { column, halts, byPattern } = use;
         const isThere = table.columns.includes(column);
         if (isThere && (table.sent === null || table.sent.includes(column))) return [];
-        if (!isThere && !isGroup && byPattern !== undefined && someHas(byPattern, column)) return [];
+        if (!isThere && halts === undefined && byPattern !== undefined && someHas(byPattern, column))
+          return [];
         const { schema, table: name, columns } = table;
         const fault = {
           sink: sink.sink?.name ?? '',
@@ -199,7 +200,7 @@ function cureOfColumn({ key, column, columns, isUnsent }: ColumnFault): string {
     : `name one of ${columns.join(', ')} in ${key}, or add the column`;
 }
 
-/** One sink's column must not keep the others from being served: where it makes groups, that sink halts by itself at the first row. */
+/** One sink's column must not keep the others from being served: where it makes groups or routes, that sink halts by itself at the first row. */
 export function inspectColumns(faults: readonly ColumnFault[]): readonly Finding[] {
   const told = new Map<string, number>();
   return faults
@@ -210,13 +211,19 @@ export function inspectColumns(faults: readonly ColumnFault[]): readonly Finding
     })
     .map((fault) =>
       warned({
-        code: fault.isGroup ? 'GROUP_COLUMN_MISSING' : 'COLUMN_MISSING',
+        code: COLUMN_CODES[fault.halts ?? 'message'],
         title: `sink "${fault.sink}"`,
         detail: describeColumn(fault),
         cure: cureOfColumn(fault),
       }),
     );
 }
+
+const COLUMN_CODES = {
+  group: 'GROUP_COLUMN_MISSING',
+  route: 'ROUTE_COLUMN_MISSING',
+  message: 'COLUMN_MISSING',
+} as const;
 
 /** By name, the nearest table to one that is not there. */
 export const nearestTable = (name: TableName, existing: readonly TableName[]): string | undefined => {

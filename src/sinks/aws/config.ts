@@ -46,8 +46,7 @@ export const awsUrl = (example: string) =>
       const fault = faultOfAwsUrl(text, example);
       if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
     })
-    .meta({ format: 'uri' })
-    .optional();
+    .meta({ format: 'uri' });
 
 /** `route`: what the sink delivers to; `identifier`: what of it tells a region. */
 export const awsKeys = (words: {
@@ -76,9 +75,11 @@ export const awsKeys = (words: {
   profile: name().describe('Profile of the shared AWS configuration files.'),
   role_arn: token().describe('Role to assume with the credentials found above.'),
   external_id: token().describe('External id that the role asks for.'),
-  emulator_base_url: awsUrl('http://localhost:4566').describe(
-    `Endpoint to use instead of AWS (fauxqs, LocalStack, a VPC endpoint). Default: \`AWS_ENDPOINT_URL_${words.service}\`, \`AWS_ENDPOINT_URL\`.`,
-  ),
+  emulator_base_url: awsUrl('http://localhost:4566')
+    .optional()
+    .describe(
+      `Endpoint to use instead of AWS (fauxqs, LocalStack, a VPC endpoint). Default: \`AWS_ENDPOINT_URL_${words.service}\`, \`AWS_ENDPOINT_URL\`.`,
+    ),
   use_emulator: z
     .boolean()
     .optional()

@@ -1,5 +1,6 @@
 // What the configuration says of an HTTP endpoint, in `http_endpoints` and in a destination: URL, headers, TLS.
 import { z } from 'zod';
+import { isTemplate } from '../../core/template.ts';
 import { headerList, mergeHeaders, type Header } from './headers.ts';
 
 /** A message never repeats the URL: a query may hold a token. */
@@ -90,16 +91,19 @@ type Endpoint = {
 /** The destination with what its endpoint says. Its own headers win; in each place, the encrypted ones over the others. */
 export function withEndpoint<D extends Endpoint>(destination: D, endpoint: Endpoint): D {
   const { url, tls } = endpoint;
+  // Those that rows decide are no secrets of the endpoint's, and stay apart.
+  const routed = (destination.headers ?? []).filter(({ value }) => isTemplate(value));
+  const names = new Set(routed.map(({ key }) => key.toLowerCase()));
+  const fixed = mergeHeaders(
+    endpoint.headers ?? [],
+    endpoint.encrypted_headers ?? [],
+    destination.headers ?? [],
+  ).filter(({ key }) => !names.has(key.toLowerCase()));
   return {
     ...destination,
     url,
     ...(tls === undefined ? {} : { tls }),
-    headers: [],
-    encrypted_headers: mergeHeaders(
-      endpoint.headers ?? [],
-      endpoint.encrypted_headers ?? [],
-      destination.headers ?? [],
-      destination.encrypted_headers ?? [],
-    ),
+    headers: routed,
+    encrypted_headers: mergeHeaders(fixed, destination.encrypted_headers ?? []),
   };
 }

@@ -1,5 +1,7 @@
 // The headers of a webhook: checked where they are written, merged without regard to case.
 import { z } from 'zod';
+import { isTemplate } from '../../core/template.ts';
+import { faultsOfRouted, resolved } from '../routing/fields.ts';
 import { faultOfText } from './printable.ts';
 
 export type Header = { readonly key: string; readonly value: string };
@@ -44,8 +46,22 @@ const mappingOfTexts = () =>
     })
     .meta({ type: 'object', additionalProperties: { type: 'string' } });
 
-/** As sequin.yaml writes them: a list of `key` and `value`, or a mapping. A fault never repeats a value. */
-export const headerList = () =>
+/** A header's value, also once the row's values stand in it. */
+export const headerValue = resolved(
+  z.string().superRefine((text, context) => {
+    const fault = faultOfText(text);
+    if (fault === undefined) return;
+    const message = `the value of a header is printable ASCII, without blanks around it: ${fault}`;
+    context.addIssue({ code: 'custom', message });
+  }),
+  'header',
+);
+
+/**
+ * As sequin.yaml writes them: a list of `key` and `value`, or a mapping. A fault never repeats a value. `takesTemplates`: the row's values
+ * may stand in them.
+ */
+export const headerList = ({ takesTemplates = false } = {}) =>
   z
     .union([z.array(z.strictObject({ key: z.string(), value: z.string() })), mappingOfTexts()], {
       error: 'headers are a list of `key` and `value`, or a mapping of names to values; numbers in quotes',
@@ -62,7 +78,8 @@ export const headerList = () =>
           context.addIssue({ code: 'custom', path: isList ? [index, part] : [key], message });
         const nameFault = faultOfName(key, seen);
         if (nameFault !== undefined) fault('key', nameFault);
-        const valueFault = faultOfValue(key, value);
+        const valueFault =
+          takesTemplates && isTemplate(value) ? faultOfTemplate(key, value) : faultOfValue(key, value);
         if (valueFault !== undefined) fault('value', valueFault);
         seen.add(key.toLowerCase());
       }
@@ -80,14 +97,17 @@ function faultOfValue(name: string, value: string): string | undefined {
   if (/[\r\n]/.test(value)) {
     return 'a header has no line breaks; a block that begins with "|" ends with one: write "|-"';
   }
-  const fault = faultOfText(value);
-  if (fault !== undefined)
-    return `the value of a header is printable ASCII, without blanks around it: ${fault}`;
+  const fault = headerValue.safeParse(value).error;
+  if (fault !== undefined) return fault.issues[0]!.message;
   if (name.toLowerCase() === CONTENT_ENCODING && !/^gzip$/i.test(value)) {
     return 'gzip is the only content-encoding that is known here';
   }
   return undefined;
 }
+
+/** Whether a body is compressed is no row's to say. */
+const faultOfTemplate = (name: string, value: string): string | undefined =>
+  name.toLowerCase() === CONTENT_ENCODING ? faultOfValue(name, value) : faultsOfRouted(value, headerValue)[0];
 
 /** The later list wins. */
 export function mergeHeaders(...lists: readonly (readonly Header[])[]): Header[] {

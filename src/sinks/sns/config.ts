@@ -1,32 +1,50 @@
 // The configuration of an SNS destination: one schema, from which validation, JSON Schema and the docs table derive.
 import { z } from 'zod';
+import { isTemplate } from '../../core/template.ts';
 import { awsFaultsOf, awsKeys, type Fault } from '../aws/config.ts';
+import { allowedField, freelyNamed, namesFreely } from '../routing/allowed.ts';
+import { resolved, routed } from '../routing/fields.ts';
 import { parseTopicArn, TOPIC_NAME } from './arn.ts';
 
-export const snsConfigSchema = z
-  .strictObject({
-    type: z.literal('sns').describe('Amazon SNS.'),
-    topic_arn: z
-      .string()
-      .refine((arn) => parseTopicArn(arn) !== undefined, {
-        error: 'a topic ARN looks like arn:aws:sns:eu-west-1:123456789012:users.fifo',
-      })
-      .optional()
-      .describe('ARN of the topic. The region is read from it. `.fifo` at its end: a FIFO topic.'),
-    topic_name: z
+/** What a topic may be called, and where it may be, once the row's values stand there. */
+export const snsRouting = z.object({
+  topic_arn: resolved(
+    z.string().refine((arn) => parseTopicArn(arn) !== undefined, {
+      error: 'a topic ARN looks like arn:aws:sns:eu-west-1:123456789012:users.fifo',
+    }),
+    'name',
+  ),
+  topic_name: resolved(
+    z
       .string()
       .regex(
         TOPIC_NAME,
         'a topic name has at most 256 letters, digits, hyphens and underscores, and may end with .fifo',
-      )
+      ),
+    'name',
+  ),
+});
+
+export const snsConfigSchema = z
+  .strictObject({
+    type: z.literal('sns').describe('Amazon SNS.'),
+    topic_arn: routed(snsRouting.shape.topic_arn)
       .optional()
-      .describe('Name of the topic, instead of its ARN, in the account and region of the credentials.'),
+      .describe(
+        'ARN of the topic. The region is read from it. `.fifo` at its end: a FIFO topic. Values of the row may stand in its last part: `arn:aws:sns:eu-west-1:123456789012:orders-${row.region}`.',
+      ),
+    topic_name: routed(snsRouting.shape.topic_name)
+      .optional()
+      .describe(
+        'Name of the topic, instead of its ARN, in the account and region of the credentials. Values of the row may stand in it.',
+      ),
+    allowed: allowedField('topic'),
     group_id: z
       .string()
       .min(1)
       .optional()
       .describe(
-        'Template of the message group id: `${column}`, `${%table%}`, `${%schema%}`, `${%xid%}`. ' +
+        'Template of the message group id: `${column}`, `${row.column}`, `${%table%}`, `${%schema%}`, `${%xid%}`. ' +
           'FIFO topics use the message group when there is none; standard topics send a group id (fair queues of subscribers) only when there is one.',
       ),
     create_if_not_exists: z
@@ -52,6 +70,9 @@ export const snsConfigSchema = z
 /** A destination's configuration after parsing; `timeout` is in milliseconds. */
 export type SnsConfig = z.output<typeof snsConfigSchema>;
 
+/** The topic as configured: name or ARN, or a template of one. */
+export const topicOf = ({ topic_arn: arn, topic_name: name }: SnsConfig): string | undefined => arn ?? name;
+
 /** What one field cannot say alone. */
 function* faultsOf(config: SnsConfig): Generator<Fault> {
   const { topic_arn: arn, topic_name: name, region, is_fifo: isFifo } = config;
@@ -61,12 +82,25 @@ function* faultsOf(config: SnsConfig): Generator<Fault> {
   if (arn === undefined && name === undefined) {
     yield { path: ['topic_arn'], message: 'no topic: write topic_arn or topic_name' };
   }
+  for (const [key, text = ''] of [
+    ['topic_arn', arn],
+    ['topic_name', name],
+  ] as const)
+    if (config.allowed === undefined && namesFreely(text))
+      yield { path: [key], message: freelyNamed('topic') };
+  if (config.allowed !== undefined && !isTemplate(topicOf(config) ?? ''))
+    yield { path: ['allowed'], message: 'this goes with a template: no row decides the topic here' };
   const parsed = arn === undefined ? undefined : parseTopicArn(arn);
   if (region !== undefined && parsed !== undefined && parsed.region !== region) {
     yield { path: ['topic_arn'], message: `this topic is in ${parsed.region}, but region says ${region}` };
   }
   const called = name ?? parsed?.name;
-  if (isFifo !== undefined && called !== undefined && isFifo !== called.endsWith('.fifo')) {
+  if (
+    isFifo !== undefined &&
+    called !== undefined &&
+    !called.endsWith('}') &&
+    isFifo !== called.endsWith('.fifo')
+  ) {
     const message = `is_fifo is ${isFifo}, but the topic is called ${called}: FIFO topics, and only they, end with .fifo`;
     yield { path: ['is_fifo'], message };
   }

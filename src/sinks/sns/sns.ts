@@ -2,6 +2,7 @@
 // https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
 import type { Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
+import { isTemplate } from '../../core/template.ts';
 import { awsNotesOf } from '../aws/config.ts';
 import { AwsConnections } from '../aws/connections.ts';
 import { checkRoutes, deliver } from '../aws/delivery.ts';
@@ -9,9 +10,20 @@ import { deduplicationSuffix } from '../aws/ids.ts';
 import { awsQuery } from '../aws/query.ts';
 import { outcomesOf } from '../aws/reply.ts';
 import type { XmlElement } from '../aws/xml.ts';
-import type { Route, Sink, SinkContext, SinkDefinition } from '../sink.ts';
+import { listed, unmadeNotes } from '../routing/allowed.ts';
+import { KnownRoutes } from '../routing/known-routes.ts';
+import { routeByTemplates } from '../routing/route-by-row.ts';
+import type {
+  Route,
+  RouteByRow,
+  RouteInput,
+  RouteTemplate,
+  Sink,
+  SinkContext,
+  SinkDefinition,
+} from '../sink.ts';
 import { parseTopicArn } from './arn.ts';
-import { snsConfigSchema, type SnsConfig } from './config.ts';
+import { snsConfigSchema, snsRouting, topicOf, type SnsConfig } from './config.ts';
 import { snsFailures as failures } from './failures.ts';
 import { readPublishReply } from './reply.ts';
 import { PublishWriter } from './request.ts';
@@ -21,10 +33,22 @@ export const sns: SinkDefinition<SnsConfig> = {
   type: 'sns',
   title: 'Amazon SNS',
   config: snsConfigSchema,
-  notesOf: awsNotesOf,
+  notesOf: (config) => [...awsNotesOf(config), ...unmadeNotes(config, topicTemplates(config))],
+  routing: snsRouting,
+  routeTemplates: topicTemplates,
   groupTemplates: ({ group_id: template }) => (template === undefined ? [] : [{ key: 'group_id', template }]),
   create: (config, context) => Promise.resolve(createSnsSink(config, context)),
 };
+
+/** The key that says which topic. */
+const keyOf = ({ topic_arn: arn }: SnsConfig): 'topic_arn' | 'topic_name' =>
+  arn === undefined ? 'topic_name' : 'topic_arn';
+
+// A function: the definition above needs it.
+function topicTemplates(config: SnsConfig): readonly RouteTemplate[] {
+  const template = topicOf(config);
+  return template === undefined ? [] : [{ key: keyOf(config), template }];
+}
 
 function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> {
   const connections = new AwsConnections({ service: 'sns', protocol: awsQuery }, config, process.env);
@@ -32,22 +56,32 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
     deduplicationSuffix: deduplicationSuffix(context.name, context.rewinds),
     messageAttributes: config.message_attributes,
   });
-  const { topic_arn: arn, topic_name: name, create_if_not_exists: createIfNotExists } = config;
-  const region = arn === undefined ? undefined : parseTopicArn(arn)?.region;
-  const topic = new SnsTopic({
-    id: arn ?? name!, // the schema demands one of them
-    connect: () => connections.clientFor({ region }),
-    createIfNotExists,
-    lanes: config,
-    logger: context.logger,
-  });
-  const route: Route<SnsTopic> = {
+  const { create_if_not_exists: createIfNotExists, allowed, group_id: groupTemplate } = config;
+  const makeTopic = (id: string, creates: boolean): SnsTopic =>
+    new SnsTopic({
+      id,
+      connect: () => connections.clientFor({ region: parseTopicArn(id)?.region }),
+      createIfNotExists: creates,
+      lanes: config,
+      logger: context.logger,
+    });
+  const written = topicOf(config)!; // the schema demands one
+  /** Those that are known before any row. */
+  const topics = new Map(
+    [written, ...listed(allowed)]
+      .filter((id) => !isTemplate(id))
+      .map((id) => [id, makeTopic(id, createIfNotExists)]),
+  );
+  const byRow = new KnownRoutes((id) => makeTopic(id, false));
+  const routeTo = (topic: SnsTopic): Route<SnsTopic> => ({
     id: topic.id,
     keepsOrder: topic.isFifo,
     limits: topic.limits,
-    groupTemplate: config.group_id,
+    groupTemplate,
     target: topic,
-  };
+  });
+  const fixed = topics.get(written);
+  const route = fixed && routeTo(fixed);
   const send = async (
     found: FoundTopic,
     batch: readonly Message[],
@@ -64,9 +98,21 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
   };
   return {
     routeOf: () => route,
+    routeByRow(input: RouteInput): RouteByRow<SnsTopic> | undefined {
+      if (route !== undefined) return undefined;
+      return routeByTemplates({
+        input,
+        routing: snsRouting,
+        shown: { key: keyOf(config), template: written },
+        allowed,
+        groupTemplate,
+        open: (_, id) => routeTo(topics.get(id) ?? byRow.get(id)),
+      });
+    },
     sizeOf: (message) => requests.sizeOf(message),
     deliver: (batch, signal, { target }) => deliver({ route: target, failures, signal, send }, batch),
-    check: (signal, options) => checkRoutes([topic], { noun: 'topic', failures }, signal, options),
+    check: (signal, options) =>
+      checkRoutes([...topics.values()], { noun: 'topic', failures }, signal, options),
     close: async () => connections.close(),
   };
 }

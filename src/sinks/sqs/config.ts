@@ -1,32 +1,46 @@
 // The configuration of an SQS destination: one schema, from which validation, JSON Schema and the docs table derive.
 import { z } from 'zod';
 import { ROW_ACTIONS, type RowAction } from '../../core/change.ts';
+import { isTemplate } from '../../core/template.ts';
 import { awsFaultsOf, awsKeys, awsUrl, type Fault } from '../aws/config.ts';
+import { allowedField, freelyNamed, namesFreely } from '../routing/allowed.ts';
+import { resolved, routed } from '../routing/fields.ts';
 import { queueNameOfUrl, regionOfQueueUrl } from './queue-url.ts';
 
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
 const QUEUE_NAME = /^(?=.{1,80}$)[A-Za-z0-9_-]+(\.fifo)?$/;
 
+/** What a queue may be called, and where it may be, once the row's values stand there. */
+export const sqsRouting = z.object({
+  queue_name: resolved(
+    z
+      .string()
+      .regex(
+        QUEUE_NAME,
+        'a queue name has at most 80 letters, digits, hyphens and underscores, and may end with .fifo',
+      ),
+    'name',
+  ),
+  queue_url: resolved(awsUrl('https://sqs.eu-west-1.amazonaws.com/123456789012/users'), 'name'),
+});
+
 const place = {
-  queue_name: z
-    .string()
-    .regex(
-      QUEUE_NAME,
-      'a queue name has at most 80 letters, digits, hyphens and underscores, and may end with .fifo',
-    )
+  queue_name: routed(sqsRouting.shape.queue_name)
     .optional()
     .describe(
-      'Name of the queue, in the account and region of the credentials. `.fifo` at its end: a FIFO queue.',
+      'Name of the queue, in the account and region of the credentials. `.fifo` at its end: a FIFO queue. Values of the row may stand in it: `orders-${row.region}.fifo`.',
     ),
-  queue_url: awsUrl('https://sqs.eu-west-1.amazonaws.com/123456789012/users').describe(
-    'URL of the queue, instead of its name. The region is read from it.',
-  ),
+  queue_url: routed(sqsRouting.shape.queue_url)
+    .optional()
+    .describe(
+      'URL of the queue, instead of its name. The region is read from it. Values of the row may stand in its last part.',
+    ),
   group_id: z
     .string()
     .min(1)
     .optional()
     .describe(
-      'Template of the message group id: `${column}`, `${%table%}`, `${%schema%}`, `${%xid%}`. ' +
+      'Template of the message group id: `${column}`, `${row.column}`, `${%table%}`, `${%schema%}`, `${%xid%}`. ' +
         'FIFO queues use the message group when there is none; standard queues send a group id (fair queues) only when there is one.',
     ),
 };
@@ -61,6 +75,7 @@ export const sqsConfigSchema = z
       .describe(
         'Tables that go elsewhere, by `schema.table`: the same keys again for each, on top of the ones above.',
       ),
+    allowed: allowedField('queue'),
     create_if_not_exists: z
       .boolean()
       .default(false)
@@ -103,7 +118,13 @@ function* faultsOf(config: SqsConfig): Generator<Fault> {
     const message = 'this names no table: a table is written as schema.table';
     yield { path: ['tables', table], message, params: { nearest: `public.${table}` } };
   }
+  const rowDecides = places.some(({ place }) => isTemplate(place.queue_name ?? place.queue_url ?? ''));
+  if (config.allowed !== undefined && !rowDecides)
+    yield { path: ['allowed'], message: 'this goes with a template: no row decides the queue here' };
   for (const { path, place } of places) {
+    for (const key of ['queue_name', 'queue_url'] as const)
+      if (config.allowed === undefined && namesFreely(place[key] ?? ''))
+        yield { path: [...path, key], message: freelyNamed('queue') };
     if (URL.canParse(place.queue_url ?? '') && queueNameOfUrl(place.queue_url ?? '') === '') {
       yield { path: [...path, 'queue_url'], message: 'this URL names no queue' };
     }
@@ -115,7 +136,12 @@ function* faultsOf(config: SqsConfig): Generator<Fault> {
     }
     const name =
       place.queue_name ?? (place.queue_url === undefined ? undefined : queueNameOfUrl(place.queue_url));
-    if (config.is_fifo !== undefined && name !== undefined && config.is_fifo !== name.endsWith('.fifo')) {
+    if (
+      config.is_fifo !== undefined &&
+      name !== undefined &&
+      !name.endsWith('}') &&
+      config.is_fifo !== name.endsWith('.fifo')
+    ) {
       const message = `is_fifo is ${config.is_fifo}, but the queue is called ${name}: FIFO queues, and only they, end with .fifo`;
       yield { path: path.length === 0 ? ['is_fifo'] : path, message };
     }

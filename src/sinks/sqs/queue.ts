@@ -139,8 +139,7 @@ export class SqsQueue implements AwsRoute<FoundQueue> {
 }
 
 /** A queue is served where its URL says, as the SDK does it. */
-export const queuePlace = (queueUrl: string | undefined): AwsPlace =>
-  queueUrl === undefined ? {} : { endpoint: new URL('/', queueUrl) };
+export const queuePlace = (id: string): AwsPlace => (isUrl(id) ? { endpoint: new URL('/', id) } : {});
 
 const isUrl = (id: string): boolean => id.includes('://');
 

@@ -1,11 +1,13 @@
 // Which queue takes the changes of a table and action, and with which group id template. Pure.
 import { ROW_ACTIONS, type Action, type RowAction } from '../../core/change.ts';
-import type { GroupTemplate, RouteInput } from '../sink.ts';
+import type { GroupTemplate, RouteInput, RouteTemplate } from '../sink.ts';
 import type { QueuePlace, SqsConfig, TablePlace } from './config.ts';
 
 export type QueueRoute = {
-  /** The queue as configured: name or URL. */
+  /** The queue as configured: name or URL, or a template of one. */
   readonly queue: string;
+  /** The key that says it. */
+  readonly key: 'queue_name' | 'queue_url';
   readonly groupTemplate: string | undefined;
 };
 
@@ -25,10 +27,10 @@ const PLACE_OF: Readonly<Record<Action, RowAction | undefined>> = {
 /** Undefined: nothing takes these changes. */
 export function queueRoute(config: SqsConfig, input: RouteInput): QueueRoute | undefined {
   const places = placesInOrder(config, input);
-  const queue = firstDefined(places, (place) => place.queue_name ?? place.queue_url);
-  if (queue === undefined && input.action === 'schema') return firstRoute(config, input);
-  if (queue === undefined) return undefined;
-  return { queue, groupTemplate: firstDefined(places, (place) => place.group_id) };
+  const found = places.find((place) => place.queue_name !== undefined || place.queue_url !== undefined);
+  if (found === undefined) return input.action === 'schema' ? firstRoute(config, input) : undefined;
+  const key = found.queue_name === undefined ? 'queue_url' : 'queue_name';
+  return { queue: found[key]!, key, groupTemplate: firstDefined(places, (place) => place.group_id) };
 }
 
 function firstRoute(config: SqsConfig, input: RouteInput): QueueRoute | undefined {
@@ -52,19 +54,31 @@ export function actionsAtQueue(
 }
 
 /** As `placesInOrder` takes them. */
-export function groupTemplates(config: SqsConfig): readonly GroupTemplate[] {
+export const groupTemplates = (config: SqsConfig): readonly GroupTemplate[] =>
+  textsOf(config, (place) => (place.group_id === undefined ? undefined : ['group_id', place.group_id]));
+
+/** The queues that rows decide, and those that they do not: a place of its own goes before a template around it. */
+export const queueTemplates = (config: SqsConfig): readonly RouteTemplate[] =>
+  textsOf(config, ({ queue_name: name, queue_url: url }) =>
+    name === undefined ? url && ['queue_url', url] : ['queue_name', name],
+  );
+
+/** Of all places, in that order, what they say. */
+function textsOf(
+  config: SqsConfig,
+  read: (place: QueuePlace) => [key: string, text: string] | '' | undefined,
+): GroupTemplate[] {
   const at = (holder: TablePlace, table?: string): GroupTemplate[] => {
     const base = table === undefined ? '' : `tables[${table}].`;
     const ofTable = table === undefined ? {} : { table };
-    const own = holder.group_id;
+    const own = read(holder);
     return [
       ...ROW_ACTIONS.flatMap((action) => {
-        const template = holder[action]?.group_id;
-        return template === undefined
-          ? []
-          : [{ key: `${base}${action}.group_id`, ...ofTable, action, template }];
+        const found = holder[action] && read(holder[action]);
+        if (!found) return [];
+        return [{ key: `${base}${action}.${found[0]}`, ...ofTable, action, template: found[1] }];
       }),
-      ...(own === undefined ? [] : [{ key: `${base}group_id`, ...ofTable, template: own }]),
+      ...(own ? [{ key: `${base}${own[0]}`, ...ofTable, template: own[1] }] : []),
     ];
   };
   return [...Object.entries(config.tables).flatMap(([table, place]) => at(place, table)), ...at(config)];

@@ -2,6 +2,7 @@
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 import type { Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
+import { isTemplate } from '../../core/template.ts';
 import { awsNotesOf } from '../aws/config.ts';
 import { AwsConnections } from '../aws/connections.ts';
 import { checkRoutes, deliver } from '../aws/delivery.ts';
@@ -9,20 +10,25 @@ import { deduplicationSuffix } from '../aws/ids.ts';
 import { awsJson } from '../aws/json.ts';
 import { indexOfEntry, type EntryTag } from '../aws/entry-ids.ts';
 import { outcomesOf, strayReply } from '../aws/reply.ts';
-import type { Route, RouteInput, Sink, SinkContext, SinkDefinition } from '../sink.ts';
-import { placesOf, sqsConfigSchema, type SqsConfig } from './config.ts';
+import { listed, unmadeNotes } from '../routing/allowed.ts';
+import { KnownRoutes } from '../routing/known-routes.ts';
+import { routeByTemplates } from '../routing/route-by-row.ts';
+import type { Route, RouteByRow, RouteInput, Sink, SinkContext, SinkDefinition } from '../sink.ts';
+import { placesOf, sqsConfigSchema, sqsRouting, type SqsConfig } from './config.ts';
 import { comparedIndex, digestsAgree } from './digests.ts';
 import { sqsFailures as failures } from './failures.ts';
 import { queuePlace, SqsQueue, type FoundQueue } from './queue.ts';
 import { readSendReply } from './reply.ts';
 import { RequestWriter } from './request.ts';
-import { actionsAtQueue, groupTemplates, queueRoute } from './routes.ts';
+import { actionsAtQueue, groupTemplates, queueRoute, queueTemplates } from './routes.ts';
 
 export const sqs: SinkDefinition<SqsConfig> = {
   type: 'sqs',
   title: 'Amazon SQS',
   config: sqsConfigSchema,
-  notesOf: awsNotesOf,
+  notesOf: (config) => [...awsNotesOf(config), ...unmadeNotes(config, queueTemplates(config))],
+  routing: sqsRouting,
+  routeTemplates: queueTemplates,
   groupTemplates,
   tableNames: ({ tables }) => Object.keys(tables),
   create: (config, context) => Promise.resolve(createSqsSink(config, context)),
@@ -38,14 +44,32 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
     deduplicationSuffix: deduplicationSuffix(context.name, context.rewinds),
     messageAttributes: config.message_attributes,
   });
-  const queues = new Map<string, SqsQueue>();
-  for (const { place } of placesOf(config)) {
-    const id = place.queue_name ?? place.queue_url;
-    if (id === undefined) continue;
-    const connect = () => connections.clientFor(queuePlace(place.queue_url));
-    const { create_if_not_exists: createIfNotExists } = config;
-    queues.set(id, new SqsQueue({ id, connect, createIfNotExists, lanes: config, logger: context.logger }));
-  }
+  const { create_if_not_exists: createIfNotExists, allowed } = config;
+  const makeQueue = (id: string, creates: boolean): SqsQueue =>
+    new SqsQueue({
+      id,
+      connect: () => connections.clientFor(queuePlace(id)),
+      createIfNotExists: creates,
+      lanes: config,
+      logger: context.logger,
+    });
+  /** Those that are known before any row. */
+  const queues = new Map(
+    [
+      ...placesOf(config).flatMap(({ place }) => place.queue_name ?? place.queue_url ?? []),
+      ...listed(allowed),
+    ]
+      .filter((id) => !isTemplate(id))
+      .map((id) => [id, makeQueue(id, createIfNotExists)]),
+  );
+  const byRow = new KnownRoutes((id) => makeQueue(id, false));
+  const routeTo = (queue: SqsQueue, groupTemplate: string | undefined): Route<SqsQueue> => ({
+    id: queue.id,
+    keepsOrder: queue.isFifo,
+    limits: queue.limits,
+    groupTemplate,
+    target: queue,
+  });
   const send = async (
     found: FoundQueue,
     batch: readonly Message[],
@@ -77,15 +101,20 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
     encoding: 'json-string',
     routeOf(input: RouteInput): Route<SqsQueue> | undefined {
       const route = queueRoute(config, input);
-      if (route === undefined) return undefined;
-      const queue = queues.get(route.queue)!;
-      return {
-        id: queue.id,
-        keepsOrder: queue.isFifo,
-        limits: queue.limits,
-        groupTemplate: route.groupTemplate,
-        target: queue,
-      };
+      return route && routeTo(queues.get(route.queue)!, route.groupTemplate);
+    },
+    routeByRow(input: RouteInput): RouteByRow<SqsQueue> | undefined {
+      const route = queueRoute(config, input);
+      if (route === undefined || !isTemplate(route.queue)) return undefined;
+      const { key, queue: template, groupTemplate } = route;
+      return routeByTemplates({
+        input,
+        routing: sqsRouting,
+        shown: { key, template },
+        allowed,
+        groupTemplate,
+        open: (_, id) => routeTo(queues.get(id) ?? byRow.get(id), groupTemplate),
+      });
     },
     actionsAt: (input) => actionsAtQueue(config, input, context.actions),
     sizeOf: (message) => requests.sizeOf(message),

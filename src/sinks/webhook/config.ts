@@ -8,7 +8,9 @@ import {
   TLS_NEEDS_HTTPS,
   tlsNeedsHttps,
 } from '../http/endpoint.ts';
+import { headerList, headerValue } from '../http/headers.ts';
 import { laneFields } from '../http/lanes.ts';
+import { resolved, routed } from '../routing/fields.ts';
 import { MAX_SECRET_BYTES, MIN_SECRET_BYTES, secretBytes } from './signature.ts';
 
 /** Sequin's. */
@@ -38,20 +40,41 @@ const signingSecret = z.string().superRefine((text, context) => {
   });
 });
 
+const path = z
+  .string()
+  .max(2000, 'a path of at most 2000 characters is expected')
+  .regex(/^([/?][A-Za-z0-9\-._~!$&'()*+,;=:@%?/]*)?$/, 'a path is expected that begins with / or ?');
+
+/** Segments that a URL takes as a way up, or as nothing. https://url.spec.whatwg.org/#double-dot-path-segment */
+const DOTS = /\/(?:\.|%2e){1,2}(?:[/?]|$)/i;
+
+/** What path and headers may be once the row's values stand there. */
+export const webhookRouting = z.object({
+  http_endpoint_path: resolved(
+    path.refine((text) => !DOTS.test(text), 'a segment of the path would be . or ..'),
+    'segment',
+  ),
+  headers: headerValue,
+});
+
 export const webhookConfigSchema = z
   .strictObject({
     type: z.literal('webhook').describe('An HTTP endpoint.'),
     http_endpoint: endpointReference(),
-    http_endpoint_path: z
-      .string()
-      .max(2000)
-      .regex(/^([/?][A-Za-z0-9\-._~!$&'()*+,;=:@%?/]*)?$/, 'a path is expected that begins with / or ?')
+    http_endpoint_path: routed(webhookRouting.shape.http_endpoint_path, path)
       .optional()
-      .describe('Appended to the URL.'),
+      .describe(
+        'Appended to the URL. Values of the row may stand in it, each as one segment: `/tenants/${row.tenant}/orders`.',
+      ),
     url: endpointUrl()
       .optional()
       .describe('URL of the endpoint. It is shown in status and logs, except for its query.'),
     ...endpointFields,
+    headers: headerList({ takesTemplates: true }).meta({
+      description:
+        'Headers of each request, as a list of `key` and `value` or as a mapping. `content-encoding: gzip` compresses the body. Values of the row may stand in them: `x-tenant: ${row.tenant}`. Never shown.',
+      secret: true,
+    }),
     batch: z
       .boolean()
       .default(true)

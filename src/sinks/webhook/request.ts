@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Message } from '../../core/message.ts';
+import { isTemplate } from '../../core/template.ts';
 import { shortHash } from '../../core/idempotency.ts';
 import type { WebhookConfig } from './config.ts';
-import { CONTENT_ENCODING, mergeHeaders } from '../http/headers.ts';
+import { CONTENT_ENCODING, mergeHeaders, type Header } from '../http/headers.ts';
 import { WebhookSigner } from './signature.ts';
 
 const compress = promisify(gzip);
@@ -21,6 +22,13 @@ const COMMA = Buffer.from(',');
 
 export type WebhookRequest = { readonly headers: Readonly<Record<string, string>>; readonly body: Buffer };
 
+const allHeaders = ({ headers, encrypted_headers: encrypted }: WebhookConfig): readonly Header[] =>
+  mergeHeaders(DEFAULT_HEADERS, headers, encrypted);
+
+/** Those that the row decides. */
+export const routedHeaders = (config: WebhookConfig): readonly Header[] =>
+  allHeaders(config).filter((header) => config.headers.includes(header) && isTemplate(header.value));
+
 export class RequestBuilder {
   readonly #batch: boolean;
   readonly #headers: Readonly<Record<string, string>>;
@@ -29,7 +37,8 @@ export class RequestBuilder {
   readonly #idSuffix: string;
 
   constructor(config: WebhookConfig, sink: { readonly name: string; readonly rewinds: number }) {
-    const headers = mergeHeaders(DEFAULT_HEADERS, config.headers, config.encrypted_headers);
+    const routed = routedHeaders(config);
+    const headers = allHeaders(config).filter((header) => !routed.includes(header));
     this.#batch = config.batch;
     this.#headers = Object.fromEntries(headers.map(({ key, value }) => [key, value]));
     this.#compresses = headers.some(({ key }) => key.toLowerCase() === CONTENT_ENCODING);
@@ -43,11 +52,16 @@ export class RequestBuilder {
     return message.end - message.start + COMMA.length;
   }
 
-  async build(batch: readonly Message[], nowMs: number): Promise<WebhookRequest> {
+  /** `routed`: the headers of the route. */
+  async build(
+    batch: readonly Message[],
+    { routed, nowMs }: { readonly routed: Readonly<Record<string, string>>; readonly nowMs: number },
+  ): Promise<WebhookRequest> {
     const id = this.#idOf(batch);
     const body = this.#bodyOf(batch);
     const headers = {
       ...this.#headers,
+      ...routed,
       // https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
       'idempotency-key': id,
       // The signature is of what a receiver's framework hands to it: the body without its content coding.

@@ -2,15 +2,25 @@
 import { wallMs } from '../../core/clock.ts';
 import { TailraceError, type DeliveryError, type Outcome } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
+import { isTemplate } from '../../core/template.ts';
 import { laneLimits } from '../http/lanes.ts';
-import type { Route, Sink, SinkContext, SinkDefinition } from '../sink.ts';
+import { routeByTemplates } from '../routing/route-by-row.ts';
+import type {
+  Route,
+  RouteByRow,
+  RouteInput,
+  RouteTemplate,
+  Sink,
+  SinkContext,
+  SinkDefinition,
+} from '../sink.ts';
 import { HttpClient } from '../http/client.ts';
 import { NoReplyError } from '../http/errors.ts';
-import { webhookConfigSchema, type WebhookConfig } from './config.ts';
+import { webhookConfigSchema, webhookRouting, type WebhookConfig } from './config.ts';
 import { statusFailure, transportFailure } from './errors.ts';
 import { acknowledgedOutcomes } from './reply.ts';
-import { RequestBuilder } from './request.ts';
-import { shownUrl, webhookUrl } from './url.ts';
+import { RequestBuilder, routedHeaders } from './request.ts';
+import { pathFields, shownUrl, webhookUrl } from './url.ts';
 
 /** Sequin's most. */
 const MAX_BATCH_COUNT = 1000;
@@ -19,14 +29,32 @@ export const webhook: SinkDefinition<WebhookConfig> = {
   type: 'webhook',
   title: 'Webhook',
   config: webhookConfigSchema,
+  routing: webhookRouting,
+  routeTemplates,
   // Sequin's: an endpoint that reads `data[0]` only must not be sent more unless somebody says so.
   defaults: { batchSize: 1 },
   create: (config, context) => Promise.resolve(createWebhookSink(config, context)),
 };
 
-function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<HttpClient> {
-  const url = webhookUrl(urlOf(config, context.name), config.http_endpoint_path ?? '');
-  const path = url.pathname + url.search;
+/** Path and headers make one route: all of them are one template here. */
+function routeTemplates(config: WebhookConfig): readonly RouteTemplate[] {
+  const { http_endpoint_path: path = '' } = config;
+  const texts = [
+    ...(isTemplate(path) ? [{ key: 'http_endpoint_path', text: path }] : []),
+    ...routedHeaders(config).map(({ key, value }) => ({ key: `headers[${key}]`, text: value })),
+  ];
+  if (texts.length === 0) return [];
+  return [{ key: texts.map(({ key }) => key).join(', '), template: texts.map(({ text }) => text).join(' ') }];
+}
+
+/** What is sent to a route, and how. */
+type Target = { readonly path: string; readonly headers: Readonly<Record<string, string>> };
+
+function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<Target> {
+  const base = urlOf(config, context.name);
+  const { http_endpoint_path: path = '' } = config;
+  // What is reached without a row: the endpoint itself.
+  const url = webhookUrl(base, isTemplate(path) ? '' : path);
   const requests = new RequestBuilder(config, context);
   const client = new HttpClient({
     url,
@@ -36,25 +64,41 @@ function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<Ht
     denyPrivateAddresses: config.deny_private_addresses,
     keepsBodies: config.partial_acknowledgement,
   });
-  const route: Route<HttpClient> = {
-    id: shownUrl(url),
+  const limits = {
+    batchCount: config.batch ? MAX_BATCH_COUNT : 1,
+    batchBytes: config.max_batch_bytes,
+    // The endpoint knows its limit, and answers 413.
+    messageBytes: Number.MAX_SAFE_INTEGER,
+    ...laneLimits(config),
+  };
+  const routeTo = (id: string, to: URL, headers: Target['headers']): Route<Target> => ({
+    id,
     // One answer covers a whole array, in its order; parts of it may fail only with partial acknowledgement.
     keepsOrder: config.batch && !config.partial_acknowledgement,
-    limits: {
-      batchCount: config.batch ? MAX_BATCH_COUNT : 1,
-      batchBytes: config.max_batch_bytes,
-      // The endpoint knows its limit, and answers 413.
-      messageBytes: Number.MAX_SAFE_INTEGER,
-      ...laneLimits(config),
-    },
+    limits,
     groupTemplate: undefined,
-    target: client,
-  };
+    target: { path: to.pathname + to.search, headers },
+  });
+  const route = routeTo(shownUrl(url), url, {});
   return {
     routeOf: () => route,
+    routeByRow(input: RouteInput): RouteByRow<Target> | undefined {
+      const headers = routedHeaders(config);
+      if (!isTemplate(path) && headers.length === 0) return undefined;
+      const { shown, query } = pathFields(path);
+      return routeByTemplates({
+        input,
+        routing: webhookRouting,
+        shown,
+        prefix: shownUrl(webhookUrl(base, '')).replace(/\/$/, ''),
+        hidden: [query, ...headers.map(({ key, value }) => ({ key: 'headers', name: key, template: value }))],
+        groupTemplate: undefined,
+        open: ({ [shown.name]: pathname, [query.name]: search, ...values }, id) =>
+          routeTo(id, webhookUrl(base, `${pathname}${search}`), values),
+      });
+    },
     sizeOf: (message) => requests.sizeOf(message),
-    deliver: (batch, signal, { target }) =>
-      deliver({ config, requests, path, client: target, signal }, batch),
+    deliver: (batch, signal, { target }) => deliver({ config, requests, client, target, signal }, batch),
     check: async (signal) => {
       try {
         await client.probe(signal);
@@ -85,15 +129,16 @@ function urlOf(config: WebhookConfig, sink: string): string {
 type Delivery = {
   readonly config: WebhookConfig;
   readonly requests: RequestBuilder;
-  readonly path: string;
   readonly client: HttpClient;
+  readonly target: Target;
   readonly signal: AbortSignal;
 };
 
 /** One request: the answer is of the whole batch, unless the endpoint acknowledges partially. */
 async function deliver(delivery: Delivery, batch: readonly Message[]): Promise<readonly Outcome[]> {
-  const { config, requests, path, client, signal } = delivery;
-  const { headers, body } = await requests.build(batch, wallMs());
+  const { config, requests, client, target, signal } = delivery;
+  const { path } = target;
+  const { headers, body } = await requests.build(batch, { routed: target.headers, nowMs: wallMs() });
   let failure: DeliveryError | undefined;
   try {
     const reply = await client.request({ method: 'POST', path, headers, body }, signal);

@@ -1,6 +1,7 @@
 // Which routes are open: those of tables stay, those that rows decide come and go.
 import { expect, test } from 'vitest';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
+import type { RouteQueue } from '../../../src/pipeline/delivery/route-queue.ts';
 import { MAX_ROUTES_BY_ROW } from '../../../src/pipeline/delivery/room.ts';
 import type { RouteByRow } from '../../../src/sinks/sink.ts';
 import {
@@ -31,7 +32,8 @@ function topics(): { by: RouteByRow; opened: string[]; closed: string[] } {
 
 /** A message on its way to the route that its row decides. */
 function send(delivery: Delivery, id: string, by: RouteByRow): Pending {
-  const message = pendingMessage(delivery, { routeQueue: delivery.routes.queueByRow(id, by) });
+  const routeQueue = delivery.routes.queueByRow(id, by) as RouteQueue<Pending>;
+  const message = pendingMessage(delivery, { routeQueue });
   delivery.unsettled.enter(message, { group: undefined, previousGroup: undefined });
   return message;
 }

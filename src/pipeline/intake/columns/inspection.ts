@@ -14,7 +14,7 @@ import type { SinkSettings } from '../../settings.ts';
 import { masksFor, wantedActions } from '../table-plan.ts';
 import { readPresentTable, type PresentTable } from '../where-server/present-table.ts';
 import { expectTold } from './told-changes.ts';
-import { digestOf } from './digests.ts';
+import { digestOf } from './masked.ts';
 import { messageColumns } from './message-columns.ts';
 
 type Use = { readonly sink: SinkSettings; readonly table: TableName; readonly name: TableName };

@@ -1,0 +1,141 @@
+// What a table's replica identity keeps from the routes of a sink for certain: columns of deleted rows, and of rows before an update.
+// Such a sink is refused before its first row; `doctor` and `check --database` say the same.
+import type { Client } from 'pg';
+import type { RowAction } from '../../core/change.ts';
+import { nameFor } from '../../core/partitions.ts';
+import { formatTableName, type TableName } from '../../core/selection.ts';
+import {
+  isTemplate,
+  neededColumns,
+  parseRowTemplate,
+  parseTemplate,
+  templateColumns,
+} from '../../core/template.ts';
+import { takenFor } from '../../core/wanted-names.ts';
+import { closeConnection } from '../../postgres/connection/connection.ts';
+import { findServer } from '../../postgres/connection/standbys.ts';
+import { failed, faultOf, type Finding } from '../../postgres/preflight/finding.ts';
+import { readIdentityColumns, type IdentityColumns } from '../../postgres/preflight/identity-columns.ts';
+import { listTables, quoteTable } from '../../postgres/preflight/tables.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
+import { sinkDefinition } from '../../sinks/registry.ts';
+import type { GroupTemplate, RouteTemplate, SinkDefinition } from '../../sinks/sink.ts';
+import type { SinkSettings } from '../settings.ts';
+import { wantedActions } from './table-plan.ts';
+
+type Settings = Pick<
+  SinkSettings,
+  'name' | 'selection' | 'tables' | 'actions' | 'messageGrouping' | 'routeMoves' | 'destination'
+>;
+
+/** Of many tables, this many are named. */
+const MAX_NAMED = 10;
+
+/** What has to be known of old rows. */
+type Need = { readonly action: RowAction; readonly key: string; readonly columns: readonly string[] };
+
+const definitionOf = ({ destination: { type } }: Settings): SinkDefinition<unknown> => sinkDefinition(type)!;
+
+const routeTemplatesOf = (settings: Settings): readonly RouteTemplate[] =>
+  definitionOf(settings).routeTemplates?.(settings.destination.config) ?? [];
+
+const groupTemplatesOf = (settings: Settings): readonly GroupTemplate[] =>
+  settings.messageGrouping
+    ? (definitionOf(settings).groupTemplates?.(settings.destination.config) ?? [])
+    : [];
+
+function needsOf(settings: Settings, name: TableName): readonly Need[] {
+  const wanted = wantedActions(name, settings);
+  const need = (
+    action: RowAction,
+    templates: readonly RouteTemplate[],
+    columnsOf: (text: string) => readonly string[],
+  ): readonly Need[] =>
+    takenFor(templates, name, [action])
+      .filter(({ template }) => wanted.includes(action) && isTemplate(template))
+      .map(({ key, template }) => ({ action, key, columns: columnsOf(template) }))
+      .filter(({ columns }) => columns.length > 0);
+  const routes = routeTemplatesOf(settings);
+  return [
+    ...need('delete', routes, (text) =>
+      neededColumns(parseRowTemplate(text)).map(({ name: column }) => column),
+    ),
+    ...need('delete', groupTemplatesOf(settings), (text) =>
+      neededColumns(parseTemplate(text)).map(({ name: column }) => column),
+    ),
+    ...need('update', routes, (text) => {
+      const template = parseRowTemplate(text);
+      if (settings.routeMoves === 'convert') return templateColumns(template);
+      return neededColumns(template).flatMap(({ image, name: column }) => (image === 'old' ? column : []));
+    }),
+  ];
+}
+
+/** What a sink needs of a table's old rows and never gets. */
+export function unsentFindings(
+  settings: Settings,
+  name: TableName,
+  table: IdentityColumns,
+): readonly Finding[] {
+  if (table.isFull) return [];
+  return needsOf(settings, name).flatMap(({ action, key, columns }) => {
+    const unsent = [...new Set(columns)].filter((column) => !table.columns.includes(column));
+    if (unsent.length === 0) return [];
+    const converts = action === 'update' && settings.routeMoves === 'convert';
+    return failed({
+      code: 'ROUTE_VALUE_NEVER_SENT',
+      title: `routes of sink "${settings.name}" for ${formatTableName(name)}`,
+      detail: `${key} asks for ${unsent.join(', ')} of ${formatTableName(table)}, and a row ${action === 'delete' ? 'that is deleted' : 'before an update'} comes with its replica identity alone`,
+      cure: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL;${converts ? ' or route_moves: ignore' : ` or give it a default: \${row.${unsent[0]}:-other}`}`,
+    });
+  });
+}
+
+/** Does any of its templates need what an identity may keep back? */
+const mayBeRefused = (settings: Settings): boolean =>
+  settings.actions.some((action) => action !== 'insert' && action !== 'truncate') &&
+  [...routeTemplatesOf(settings), ...groupTemplatesOf(settings)].some(({ template }) => isTemplate(template));
+
+async function unsentIn(client: Client, sinks: readonly Settings[]): Promise<readonly Finding[]> {
+  const tables = await listTables(client);
+  const read = (table: TableName & Parameters<typeof nameFor>[1]) =>
+    sinks.flatMap((sink) => {
+      const name = nameFor(sink.selection, table);
+      return name === undefined || needsOf(sink, name).length === 0 ? [] : { sink, name };
+    });
+  const needed = tables.filter((table) => read(table).length > 0);
+  const identities = new Map(
+    (await readIdentityColumns(client, needed)).map((table) => [formatTableName(table), table]),
+  );
+  return needed.flatMap((table) => {
+    const identity = identities.get(formatTableName(table));
+    if (identity === undefined) return [];
+    return read(table).flatMap(({ sink, name }) => unsentFindings(sink, name, identity));
+  });
+}
+
+/** Nothing where no sink of the database has such templates. Rejects where the database cannot be asked. */
+export async function inspectRoutes(
+  database: DatabaseSettings,
+  sinks: readonly (Settings & Pick<SinkSettings, 'database'>)[],
+): Promise<readonly Finding[]> {
+  const own = sinks.filter((sink) => sink.database === database.name && mayBeRefused(sink));
+  if (own.length === 0) return [];
+  const { client } = await findServer(database);
+  try {
+    return await unsentIn(client, own);
+  } finally {
+    await closeConnection(client);
+  }
+}
+
+/** Throws TailraceError (fatal) where the sink would never have a route for some changes. Where nobody can be asked it goes on. */
+export async function refuseUnroutable(
+  database: DatabaseSettings | undefined,
+  sink: Settings & Pick<SinkSettings, 'database'>,
+): Promise<void> {
+  if (database === undefined) return;
+  const findings = await inspectRoutes(database, [sink]).catch(() => []);
+  const fault = faultOf(database.name, findings.slice(0, MAX_NAMED));
+  if (fault !== undefined) throw fault;
+}
