@@ -2,6 +2,7 @@
 // databases: are there the tables and columns that it names, and does the application's UPDATE work on them?
 import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
+import { inspectColumnRules } from '../pipeline/intake/columns/inspection.ts';
 import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
 import { inspectRoutes } from '../pipeline/intake/route-identity.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
@@ -53,6 +54,7 @@ async function askDatabases({ settings }: LoadedSettings): Promise<Asked> {
     const found = await inspectDatabase(database, sinkNamesOf(settings, database));
     const inspected = [
       ...(await inspectFilters(database, settings.sinks)),
+      ...(await inspectColumnRules(database, settings.sinks)),
       ...(await inspectRoutes(database, settings.sinks)),
     ];
     const ofSeverity = (wanted: Finding['severity']): readonly Finding[] =>

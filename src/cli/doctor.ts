@@ -1,6 +1,7 @@
 // `tailrace doctor`: connects to everything and lists what is missing, each with the SQL or policy that cures it.
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { SinkNames } from '../core/wanted-names.ts';
+import { inspectColumnRules } from '../pipeline/intake/columns/inspection.ts';
 import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
 import { inspectRoutes } from '../pipeline/intake/route-identity.ts';
 import { inspectInitialBackfills } from '../pipeline/service/initial-backfill-findings.ts';
@@ -32,6 +33,7 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
       findings: [
         ...(await examineDatabase(database, sinkNamesOf(settings, database))),
         ...(await examineFilters(database, settings.sinks)),
+        ...(await examineColumns(database, settings.sinks)),
         ...(await examineRoutes(database, settings.sinks)),
         ...(await examineInitialBackfills(database, settings.sinks)),
       ],
@@ -69,6 +71,11 @@ const examineFilters = (
   database: DatabaseSettings,
   sinks: readonly SinkSettings[],
 ): Promise<readonly Finding[]> => inspectFilters(database, sinks).catch(() => []);
+
+const examineColumns = (
+  database: DatabaseSettings,
+  sinks: readonly SinkSettings[],
+): Promise<readonly Finding[]> => inspectColumnRules(database, sinks).catch(() => []);
 
 const examineRoutes = (
   database: DatabaseSettings,

@@ -1,6 +1,7 @@
 // The intake of a sink whose filter converts rows that move, over one table of numbers and texts.
 import { beforeAll } from 'vitest';
 import { loadFilterParser, type FilterParser } from '../../src/functions/where/parser.ts';
+import { changedStep } from '../../src/pipeline/intake/columns/changed.ts';
 import { whereStep } from '../../src/pipeline/intake/where.ts';
 import type { SinkSettings } from '../../src/pipeline/settings.ts';
 import { begin, commit } from '../log/stream.ts';
@@ -47,6 +48,7 @@ export function convertingIntake(
     ...settings,
     where: { ...parse(where), place: 'tailrace.yaml:5:5  sinks[users].where' },
   } as const;
+  const changed = changedStep(all);
   const table = { id: 1, identity, columns: columnsUnder(identity), collations: COLLATIONS };
   const blocks = blocksOf([
     begin({ commitLsn: 100n, rows: 0 }),
@@ -58,7 +60,7 @@ export function convertingIntake(
     ...options,
     settings: all,
     blocks,
-    ports: { steps: { where: whereStep(all)! } },
+    ports: { steps: { where: whereStep(all)!, ...(changed && { changed }) } },
   });
 }
 

@@ -1,6 +1,7 @@
 // `tailrace explain`: what every step of a sink decided for changes of the log. It reads the log only, and delivers nothing.
 import type { TableName } from '../../core/selection.ts';
-import { formatTableName } from '../../core/selection.ts';
+import { nameFor } from '../../core/partitions.ts';
+import { formatTableName, optionsFor } from '../../core/selection.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { formatLsn } from '../../core/lsn.ts';
 import { formatPosition } from '../../core/position.ts';
@@ -79,12 +80,18 @@ function reasonOf({ notSent, fault, table }: ExplainedChange, settings: SinkSett
       return 'it is of a history that a failover or a restore has lost';
     case 'where':
       return `${filterOf(table, settings)} is not true for it`;
+    case 'unchanged':
+      return `it leaves ${watchedIn(table, settings)} as before (only_when_changed)`;
     case 'unusable':
       return `the sink halts here: ${fault?.message}`;
     default:
       return notSent satisfies never;
   }
 }
+
+/** What an update of a table must change to be sent. */
+const watchedIn = (table: TableName, { selection, tables }: SinkSettings): string =>
+  (optionsFor(nameFor(selection, table) ?? table, tables)?.rules?.onlyWhenChanged?.columns ?? []).join(', ');
 
 /** The filters of a table, by where they are written. */
 const filterOf = (table: TableName, settings: SinkSettings): string =>

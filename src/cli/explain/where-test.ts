@@ -81,7 +81,7 @@ const withFilter = (settings: SinkSettings, where: PlacedFilter): SinkSettings =
 
 /** Is it one that the sink takes, but for its filters? */
 const isOfSink = ({ notSent }: Explained): boolean =>
-  notSent === undefined || notSent === 'where' || notSent === 'unusable';
+  notSent === undefined || notSent === 'where' || notSent === 'unchanged' || notSent === 'unusable';
 
 async function tallied(
   explained: ExplainOptions,

@@ -25,6 +25,28 @@ const maskRule = () =>
       return typeof written === 'string' ? { kind: written } : { kind: 'last', count: written.last };
     });
 
+const CHANGED_EXPECTED =
+  'columns are expected here, [price, stock], or a mapping, { columns: [price, stock], when_unknown: send }';
+
+const changedRule = () =>
+  z
+    .union(
+      [
+        z.array(nonEmpty()).min(1),
+        z.strictObject({
+          columns: z.array(nonEmpty()).min(1),
+          when_unknown: z.enum(['refuse', 'send']).default('refuse'),
+        }),
+      ],
+      { error: CHANGED_EXPECTED },
+    )
+    .transform((written) =>
+      Array.isArray(written)
+        ? { columns: written, whenUnknown: 'refuse' as const }
+        : { columns: written.columns, whenUnknown: written.when_unknown },
+    )
+    .optional();
+
 const byColumn = <S extends z.ZodType>(rule: S) => z.record(nonEmpty(), rule).optional();
 
 /** A text of its own for the key of all hashes of a sink. */
@@ -54,6 +76,9 @@ export const columnRules = {
     .optional()
     .describe('These columns do not go into the message. A column of the key must: mask it.'),
   rename: byColumn(nonEmpty()).describe('By column, its name in the message.'),
+  only_when_changed: changedRule().describe(
+    'Of updates only those that changed one of these columns, or may have: `[price, stock]`. Needs `REPLICA IDENTITY FULL`, or `{ columns: [price, stock], when_unknown: send }`. docs/columns.md',
+  ),
   mask: byColumn(maskRule()).describe(
     'By column, what stands for its values wherever they would leave Tailrace: `redact` (`***`), `null`, `hash` (HMAC-SHA-256 with `mask_key`), `email` (`a***@example.com`), `{ last: 4 }` (`***1234`). NULL stays NULL. docs/columns.md',
   ),

@@ -1,4 +1,5 @@
 // What is declared of columns: the pipeline's form of it, and the faults that the declarations of one table have among themselves.
+import type { Action } from '../../core/change.ts';
 import { parseTemplate, templateColumns } from '../../core/template.ts';
 import { exactTable, formatTableName, type TablePattern } from '../../core/selection.ts';
 import { hidesAll, type ColumnRules, type MaskRule } from '../../functions/columns/rules.ts';
@@ -13,26 +14,30 @@ type WrittenTable = {
   readonly exclude_columns?: readonly string[] | undefined;
   readonly rename?: Readonly<Record<string, string>> | undefined;
   readonly mask?: Readonly<Record<string, MaskRule>> | undefined;
+  readonly only_when_changed?: ColumnRules['onlyWhenChanged'];
+  readonly actions?: readonly Action[] | undefined;
 };
 
 type WrittenSink = {
   readonly tables: readonly WrittenTable[];
   readonly mask_key?: string | undefined;
   readonly message_grouping: boolean;
+  readonly actions: readonly Action[];
   readonly destination: unknown;
 };
 
 /** `place`: where the table's entry stands. Undefined: nothing but `columns` is declared. */
 export function rulesOf(table: WrittenTable, place: string): ColumnRules | undefined {
-  const { exclude_columns: exclude = [], rename = {}, mask = {} } = table;
+  const { exclude_columns: exclude = [], rename = {}, mask = {}, only_when_changed: onlyWhenChanged } = table;
   const rules = {
     place,
     exclude,
     rename: new Map(Object.entries(rename)),
     mask: new Map(Object.entries(mask)),
+    ...(onlyWhenChanged && { onlyWhenChanged }),
   };
   const isEmpty = exclude.length + rules.rename.size + rules.mask.size === 0;
-  return isEmpty ? undefined : rules;
+  return isEmpty && onlyWhenChanged === undefined ? undefined : rules;
 }
 
 /** `path`: within the sink. */
@@ -50,6 +55,9 @@ export function* ruleFaults(sink: WrittenSink): Generator<RuleFault> {
 function* tableFaults(table: WrittenTable, sink: WrittenSink): Generator<RuleFault> {
   yield* excludedFaults(table);
   yield* renameFaults(table);
+  if (table.only_when_changed !== undefined && !(table.actions ?? sink.actions).includes('update')) {
+    yield { path: ['only_when_changed'], message: 'this is about updates, and none is taken of this table' };
+  }
   const masks = Object.entries(table.mask ?? {});
   const groups = sink.message_grouping ? groupUses(table, sink) : [];
   for (const [column, rule] of masks) {

@@ -15,6 +15,12 @@ export type ColumnRules = {
   /** From a column's name to its name in the message. */
   readonly rename: ReadonlyMap<string, string>;
   readonly mask: ReadonlyMap<string, MaskRule>;
+  /** Of updates only those that may have changed one of these columns. */
+  readonly onlyWhenChanged?: {
+    readonly columns: readonly string[];
+    /** Of a table whose updates do not tell: does the sink wait, or is every one sent that cannot be judged? */
+    readonly whenUnknown: 'refuse' | 'send';
+  };
 };
 
 /** By the keys of the configuration. */
@@ -22,10 +28,12 @@ export const columnsNamedBy = ({
   exclude,
   rename,
   mask,
+  onlyWhenChanged,
 }: ColumnRules): Readonly<Record<string, readonly string[]>> => ({
   exclude_columns: exclude,
   rename: [...rename.keys()],
   mask: [...mask.keys()],
+  only_when_changed: onlyWhenChanged?.columns ?? [],
 });
 
 /** Masks that tell nothing of a value: rows that differ in it look alike. */

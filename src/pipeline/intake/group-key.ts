@@ -13,10 +13,9 @@ import {
 } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { TextOf } from '../../core/render.ts';
-import type { Template } from '../../core/template.ts';
+import { templateColumns, type Template } from '../../core/template.ts';
 import type { Masks } from '../../functions/columns/masks.ts';
-import { hidesAll } from '../../functions/columns/rules.ts';
-import { digestOf, masksForReaders } from './columns/digests.ts';
+import { digestOf, expectShown, masksForReaders } from './columns/masked.ts';
 import { GroupText } from './group-text.ts';
 
 export interface GroupKey {
@@ -58,10 +57,8 @@ export function groupByColumns(relation: Relation, columns: readonly string[], m
   const parts: Part[] = [];
   columns.forEach((name, i) => {
     const masked = digestOf(relation, name, masks);
-    parts.push(
-      textPart(i === 0 ? `${table}:` : ':'),
-      columnPart(relation, name, { instead: NULL_PART, masked }),
-    );
+    const part = columnPart(relation, name, { instead: NULL_PART, masked });
+    parts.push(textPart(i === 0 ? `${table}:` : ':'), part);
   });
   return new ComputedGroup(relation, parts, { escaped: true });
 }
@@ -75,6 +72,8 @@ export const rowNames = (relation: Relation, masks: Masks): GroupKey =>
  * column stands what consumers see.
  */
 export function groupByTemplate(relation: Relation, template: Template, masks: Masks): GroupKey {
+  expectShown(relation, templateColumns(template), { masks, by: 'group' });
+  const maskOf = (name: string): TextOf | undefined => masks.get(name)?.textOf as TextOf | undefined;
   const needed: ColumnValue[] = [];
   const parts = template.map((part): Part => {
     switch (part.kind) {
@@ -87,11 +86,11 @@ export function groupByTemplate(relation: Relation, template: Template, masks: M
       case 'xid':
         return { kind: 'xid' };
       case 'column':
-        return columnPart(relation, part.name, { masked: toldBy(relation, part.name, masks) });
+        return columnPart(relation, part.name, { instead: NOTHING, masked: maskOf(part.name) });
       case 'value': {
         const { name, fallback } = part;
         const instead = fallback === undefined ? NOTHING : Buffer.from(fallback);
-        const value = columnPart(relation, name, { instead, masked: toldBy(relation, name, masks) });
+        const value = columnPart(relation, name, { instead, masked: maskOf(name) });
         if (fallback === undefined) needed.push(value);
         return value;
       }
@@ -109,18 +108,10 @@ export function groupByTemplate(relation: Relation, template: Template, masks: M
 
 const textPart = (text: string): Part => ({ kind: 'text', text, bytes: Buffer.from(text) });
 
-/** What a mask tells of a value; undefined: it has none. */
-function toldBy(relation: Relation, name: string, masks: Masks): TextOf | undefined {
-  const mask = masks.get(name);
-  if (mask === undefined) return undefined;
-  if (hidesAll(mask.rule)) throw hiddenInGroup(relation, name, mask.rule.kind);
-  return mask.textOf as TextOf;
-}
-
 function columnPart(
   relation: Relation,
   name: string,
-  { instead = NOTHING, masked }: Partial<Pick<ColumnValue, 'instead' | 'masked'>>,
+  how: Pick<ColumnValue, 'instead' | 'masked'>,
 ): ColumnValue {
   const index = relation.columns.findIndex((column) => column.name === name);
   if (index === -1) {
@@ -133,18 +124,8 @@ function columnPart(
       },
     );
   }
-  return { kind: 'column', index, identity: relation.columns[index]!.identity, instead, masked };
+  return { kind: 'column', index, identity: relation.columns[index]!.identity, ...how };
 }
-
-const hiddenInGroup = ({ schema, table }: Relation, column: string, mask: string): TailraceError =>
-  new TailraceError(
-    `the group of table ${schema}.${table} names the column "${column}", whose mask \`${mask}\` leaves nothing to tell groups apart by`,
-    {
-      code: 'GROUP_COLUMN_MASKED',
-      kind: 'fatal',
-      hint: 'mask it by `hash`, which keeps groups apart, or name another column',
-    },
-  );
 
 const constantGroup = (group: string): GroupKey => ({ current: () => group, previous: () => undefined });
 

@@ -3,7 +3,7 @@ import { type Column, type Relation, type RowEvent, type Tuple } from '../../cor
 import { readKey } from '../../core/idempotency.ts';
 import type { TextOf } from '../../core/render.ts';
 import type { Masks } from '../../functions/columns/masks.ts';
-import { digestOf } from './columns/digests.ts';
+import { digestOf } from './columns/masked.ts';
 
 /**
  * `relation`: as it was logged, under its own name. Hashes of few possible values can be guessed: a masked value goes in as its HMAC.

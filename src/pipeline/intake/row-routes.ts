@@ -10,30 +10,11 @@ import type { Masks } from '../../functions/columns/masks.ts';
 import type { Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
 import { isFault, type Routes } from '../delivery/routes.ts';
+import type { Masks } from '../../functions/columns/masks.ts';
+import { expectShown } from './columns/masked.ts';
 import { RowTexts } from './row-values.ts';
 
 export type OpenRoutes = Pick<Routes, 'queueByRow' | 'nowhere'>;
-
-/** A mask that tells nothing of a value would send all rows to one place. Throws TailraceError (fatal). */
-function expectTold(
-  relation: Relation,
-  { action }: RouteInput,
-  { by, masks }: { by: RouteByRow; masks: Masks },
-): void {
-  const hidden = by.columns?.find((column) => {
-    const mask = masks.get(column);
-    return mask !== undefined && hidesAll(mask.rule);
-  });
-  if (hidden === undefined) return;
-  throw new TailraceError(
-    `the route of ${action}s of table ${formatTableName(relation)} names the column "${hidden}", whose mask \`${masks.get(hidden)!.rule.kind}\` leaves nothing to tell routes apart by`,
-    {
-      code: 'ROUTE_COLUMN_MASKED',
-      kind: 'fatal',
-      hint: 'mask it by `hash`, which keeps routes apart, or name another column',
-    },
-  );
-}
 
 /** For rows of a table that the sink's templates do not fit: none has a route. */
 export const lostRoutes = ({ code, message }: TailraceError): RouteByRow => {
@@ -48,7 +29,7 @@ export class RowRoutes {
   readonly #texts: RowTexts;
   #refusal: DeliveryError | undefined;
 
-  /** Throws TailraceError (fatal) where the table lacks a column that decides. */
+  /** Throws TailraceError (fatal) where the table lacks a column that decides, or its values stay here. */
   constructor(
     relation: Relation,
     input: RouteInput,
@@ -58,7 +39,7 @@ export class RowRoutes {
     this.#by = by;
     this.#routes = routes;
     this.#texts = new RowTexts(relation, masks);
-    expectTold(relation, input, { by, masks });
+    expectShown(relation, by.columns ?? [], { masks, by: 'route' });
     const names = relation.columns.map(({ name }) => name);
     const missing = by.columns?.find((column) => !names.includes(column));
     if (missing === undefined) return;

@@ -64,10 +64,8 @@ export class RowTexts implements RowValues {
     const length = tuple.lengths[index]!;
     if (length === NULL_VALUE) return null;
     const start = tuple.starts[index]!;
-    const { bytes } = this.#event!;
-    return masked === undefined
-      ? bytes.toString('utf8', start, start + length)
-      : masked(bytes, start, length);
+    if (masked !== undefined) return masked(this.#event!.bytes, start, length);
+    return this.#event!.bytes.toString('utf8', start, start + length);
   }
 
   /** Is it left out of the message, because it did not change and was not sent again (invariant 7)? */

@@ -3,6 +3,7 @@ import { renderOptions, type Envelope } from '../../formats/format.ts';
 import { formats } from '../../formats/registry.ts';
 import { compileColumn } from '../../postgres/values/values.ts';
 import type { SinkSettings } from '../settings.ts';
+import { changedStep } from './columns/changed.ts';
 import { RowIntake, type IntakePorts } from './row-intake.ts';
 import type { Steps } from './steps.ts';
 import { compileTablePlan, type PlanPorts } from './table-plan.ts';
@@ -35,7 +36,8 @@ export function sinkIntake(options: SinkIntakeOptions): RowIntake {
 
 function stepsOf(settings: SinkSettings, nowMs?: () => number): Steps {
   const where = whereStep(settings, nowMs);
-  return where === undefined ? {} : { where };
+  const changed = changedStep(settings);
+  return { ...(where && { where }), ...(changed && { changed }) };
 }
 
 /** How rows become messages here. */

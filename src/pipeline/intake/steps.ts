@@ -23,12 +23,24 @@ export type Step = (rows: RowBatch) => void | Promise<void>;
  * settled yet); after them its group is found, and its message rendered. What a table alone decides (its columns, format
  * and routes) is no step: it is compiled into the table's plan.
  */
-const STEP_ORDER = ['agree', 'where', 'enrich', 'filter', 'columns', 'transform', 'route'] as const;
+const STEP_ORDER = [
+  'agree',
+  'where',
+  'changed',
+  'enrich',
+  'filter',
+  'columns',
+  'transform',
+  'route',
+] as const;
 
 export type Steps = { readonly [Name in (typeof STEP_ORDER)[number]]?: Step };
 
 export const stepsInOrder = (steps: Steps): readonly Step[] =>
   STEP_ORDER.flatMap((name) => steps[name] ?? []);
+
+/** Its filter is not true for it, or it is an update that changes none of the columns that the sink waits for. */
+export type DroppedBy = 'where' | 'unchanged';
 
 /** A row event that the sink wants. */
 export class WantedRow implements LoggedRow {
@@ -46,8 +58,8 @@ export class WantedRow implements LoggedRow {
   readonly split: SplitChange | undefined;
   /** What tells so: it stands before the row. */
   readonly isSchema: boolean;
-  /** A step has decided that it is not sent. */
-  isDropped = false;
+  /** Which step has decided that it is not sent. */
+  dropped: DroppedBy | undefined;
   /** The filter has decided that this update is a delete, or an insert. */
   moved: Moved | undefined;
   /** A step has decided that it becomes a dead letter, and why. */
@@ -74,6 +86,9 @@ export class WantedRow implements LoggedRow {
     this.isSchema = schema?.isSchema === true;
   }
 
+  get isDropped(): boolean {
+    return this.dropped !== undefined;
+  }
   /** Is it an insert, an update or a delete, and whole? */
   get hasColumns(): boolean {
     return this.kind !== FRAME.truncate && this.rawBytes === 0 && !this.isSchema;
@@ -137,9 +152,9 @@ export class RowBatch implements Iterable<WantedRow> {
   }
 
   /** The sink does not want this row after all. It is settled without a message (invariant 3), and counted. */
-  drop(row: WantedRow): void {
+  drop(row: WantedRow, by: DroppedBy): void {
     if (!row.isDropped) this.dropped++;
-    row.isDropped = true;
+    row.dropped ??= by;
   }
 }
 

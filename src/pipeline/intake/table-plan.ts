@@ -10,6 +10,7 @@ import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
 import { compileMasks, type Masks } from '../../functions/columns/masks.ts';
 import type { Sink } from '../../sinks/sink.ts';
+import { expectTold, unchangedRule } from './columns/told-changes.ts';
 import { isInMessage, messageColumns } from './columns/message-columns.ts';
 import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
 import { rowMover, type MoveRow } from './moved-rows.ts';
@@ -48,6 +49,8 @@ export type TablePlan = MessagePlan & {
   readonly hasDamagedKey: (event: RowEvent) => boolean;
   /** Which of its changes pass; undefined: all. */
   readonly filter: TableFilter | undefined;
+  /** Set where an update that leaves some columns as they were is not sent: is this one? */
+  readonly isUnchanged: ((event: RowEvent) => boolean) | undefined;
   /** Why there is none that could judge them: they are dead letters. */
   readonly filterFault: TailraceError | undefined;
   /** Is an update a delete for a row that leaves what the filter names, and an insert for one that enters? */
@@ -111,7 +114,7 @@ export function compileTablePlan(
   const actions: Partial<Record<Action, ActionPlan>> = {};
   const planned = isRead ? readActions(table, settings) : actionsOf(table, settings);
   for (const action of hasRows ? planned : []) {
-    const routing = routingOf(relation, { action, masks }, settings, ports);
+    const routing = routingOf(relation, action, { ...settings, masks }, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
     const group = settings.messageGrouping
@@ -122,6 +125,7 @@ export function compileTablePlan(
   const schemaChange = isRead ? undefined : schemaChangeOf(reading, settings, ports);
   if (Object.keys(actions).length === 0 && (hasRows || schemaChange === undefined)) return undefined;
   const columns = messageColumns(relation, table, { ...ports, masks });
+  if (actions.update !== undefined) expectTold(relation, table?.rules, partition ?? relation);
   const { filter, filterFault } = filterOf(relation, settings);
   const movesByFilter = filter !== undefined && settings.whereMoves === 'convert';
   const changesRoute = settings.routeMoves === 'convert' ? routeChange(actions.update) : undefined;
@@ -152,6 +156,7 @@ export function compileTablePlan(
     hasDamagedKey: damagedKey(relation),
     filter,
     filterFault,
+    isUnchanged: unchangedRule(relation, table?.rules),
     movesByFilter,
     moveRow: movesByFilter || changesRoute !== undefined ? rowMover(relation) : undefined,
     facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns, masks) : undefined,
@@ -233,8 +238,9 @@ function schemaChangeOf(
   const { relation } = reading;
   const change = toldChange(reading, settings);
   if (change === undefined) return undefined;
-  const masks = masksFor(relation, settings);
-  const routing = routingOf(relation, { action: 'schema', masks }, settings, ports);
+  const { onSchemaBreak } = settings;
+  const how = { onSchemaBreak, masks: masksFor(relation, settings) };
+  const routing = routingOf(relation, 'schema', how, ports);
   if (routing === undefined) return undefined;
   const { schema, table: name } = change.before;
   const isRenamed = schema !== relation.schema || name !== relation.table;
@@ -259,8 +265,8 @@ function routeChange(update: ActionPlan | undefined): TablePlan['changesRoute'] 
 /** Undefined: the sink does not want these changes. Throws as `compileTablePlan`, unless such changes are dead letters. */
 function routingOf(
   relation: Relation,
-  { action, masks }: { readonly action: Action; readonly masks: Masks },
-  { onSchemaBreak }: Pick<SinkSettings, 'onSchemaBreak'>,
+  action: Action,
+  { onSchemaBreak, masks }: Pick<SinkSettings, 'onSchemaBreak'> & { readonly masks: Masks },
   { sink, routes }: PlanPorts,
 ): (Omit<ActionPlan, 'group'> & { readonly groupTemplate: string | undefined }) | undefined {
   const input = { schema: relation.schema, table: relation.table, action };

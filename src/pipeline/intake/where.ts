@@ -34,15 +34,15 @@ export function whereStep(
       }
       if (verdict === 'out' || verdict === 'in') {
         row.verdict = verdict === 'in' ? 'pass' : 'drop';
-        if (row.plan[SENT_AS[verdict]] === undefined) rows.drop(row);
+        if (row.plan[SENT_AS[verdict]] === undefined) rows.drop(row, 'where');
         else row.moved = verdict;
         continue;
       }
       row.verdict = verdict;
-      if (verdict === 'drop') rows.drop(row);
+      if (verdict === 'drop') rows.drop(row, 'where');
       else if (verdict === 'absent') {
         const policy = policyFor(actionOf(row), settings);
-        if (policy === 'drop') rows.drop(row);
+        if (policy === 'drop') rows.drop(row, 'where');
         else if (policy === 'dead_letter' && !rate.takes())
           return rows.haltAt(row, tooManyAbsent(row, settings.name));
         else if (policy === 'dead_letter') row.refusal = refusal('WHERE_ABSENT', row, ABSENT_HINT);
@@ -109,18 +109,27 @@ export function passesNowOrBefore(filter: TableFilter, event: RowEvent, change: 
   return judgedBefore(filter, event, change) === 'pass' ? 'pass' : now;
 }
 
-/** Asked of a change that is not on its way any more: does the filter keep it from the sink? One that fails for it does not. */
+/**
+ * Asked of a change that is not on its way any more: does the filter keep it from the sink? One that fails for it does not. `isUnchanged`:
+ * it is kept out for what it leaves as it was, but where its row moves.
+ */
 export function isKeptOut(
   filter: TableFilter,
   event: RowEvent,
   change: ChangeFacts,
   settings: AbsentPolicies & Pick<SinkSettings, 'whereMoves'>,
+  isUnchanged: boolean,
 ): boolean {
   try {
     const verdict = verdictOn(filter, event, change, settings.whereMoves === 'convert');
-    return verdict === 'drop' || (verdict === 'absent' && policyFor(change.action, settings) === 'drop');
+    if (verdict === 'in' || verdict === 'out') return false;
+    return (
+      isUnchanged ||
+      verdict === 'drop' ||
+      (verdict === 'absent' && policyFor(change.action, settings) === 'drop')
+    );
   } catch (error) {
-    if (error instanceof EvaluationError) return false;
+    if (error instanceof EvaluationError) return isUnchanged;
     throw error;
   }
 }

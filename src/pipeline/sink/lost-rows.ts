@@ -1,9 +1,16 @@
 // What one sink had, or would have had, of a history that is lost: the rows of its log that are told apart into delivered and not.
-import { createRowEvent, type Action, type Relation, type RowAction } from '../../core/change.ts';
+import {
+  createRowEvent,
+  type Action,
+  type Relation,
+  type RowAction,
+  type RowEvent,
+} from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import { parseMarker } from '../../core/markers.ts';
 import { isLost, type Parting, type Partings } from '../../core/partings.ts';
+import { optionsFor } from '../../core/selection.ts';
 import { isFirstWith, type SchemaChange } from '../../core/schema-change.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { decodeRow, type LogicalMessage } from '../../pgoutput/messages.ts';
@@ -12,6 +19,7 @@ import { MAX_LISTED_ORPHANS, type Orphan } from '../../store/partings.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
 import { rowNames, type GroupKey } from '../intake/group-key.ts';
 import type { LoggedRow, WalkPorts } from '../intake/log-walker.ts';
+import { unchangedRule } from '../intake/columns/told-changes.ts';
 import { compileTableFilter, filtersFor, type TableFilter } from '../intake/table-filter.ts';
 import { masksFor, readAs, toldChange, wantedActions } from '../intake/table-plan.ts';
 import { isKeptOut } from '../intake/where.ts';
@@ -46,6 +54,8 @@ type Wanted = {
   /** What the sink is told of how the table changed, before the first row with the new schema. */
   readonly schemaChange: SchemaChange | undefined;
   readonly filter: TableFilter | undefined;
+  /** Is this update one that is not sent because of what it leaves as it was? */
+  readonly isUnchanged: (event: RowEvent) => boolean;
 };
 
 export class LostRows implements WalkPorts, Lost {
@@ -106,6 +116,7 @@ export class LostRows implements WalkPorts, Lost {
       key: rowNames(named, masksFor(named, settings)),
       schemaChange: toldChange(reading, settings),
       filter: presentFilter(named, settings),
+      isUnchanged: unchangedRule(named, optionsFor(named, settings.tables)?.rules) ?? (() => false),
     });
   }
 
@@ -127,15 +138,16 @@ export class LostRows implements WalkPorts, Lost {
     this.#count(row);
   }
 
-  /** Reads it. Rows that a filter kept from the sink were neither delivered nor are they to be. */
-  #isKeptOut(row: LoggedRow, { filter, schema, table }: Wanted): boolean {
+  /** Reads it. Rows that a rule kept from the sink were neither delivered nor are they to be. */
+  #isKeptOut(row: LoggedRow, { filter, isUnchanged, schema, table }: Wanted): boolean {
     const event = this.#event;
     decodeRow(row.bytes, row.start, row.end, event);
     this.#oldRows.forget(event);
-    if (filter === undefined) return false;
+    const leavesAll = event.action === 'update' && isUnchanged(event);
+    if (filter === undefined) return leavesAll;
     const { commitTimeUs, annotations } = row.transaction;
     const change = { action: event.action, schema, table, commitTimeUs, annotations };
-    return isKeptOut(filter, event, change, this.#facts.settings);
+    return isKeptOut(filter, event, change, this.#facts.settings, leavesAll);
   }
 
   #count(

@@ -49,6 +49,18 @@ test('rules are read by the names of columns in Postgres, and know where they st
   });
 });
 
+test('what an update must change is a list, or says also what becomes of updates that do not tell', async () => {
+  const ruleOf = async (line: string) => (await sinkOf(fileWith([line]))).tables[0]!.rules?.onlyWhenChanged;
+  expect(await ruleOf('only_when_changed: [price, stock]')).toEqual({
+    columns: ['price', 'stock'],
+    whenUnknown: 'refuse',
+  });
+  expect(await ruleOf('only_when_changed: { columns: [price], when_unknown: send }')).toEqual({
+    columns: ['price'],
+    whenUnknown: 'send',
+  });
+});
+
 test('a table without rules has none', async () => {
   const { tables } = await sinkOf(fileWith(['columns: [id, email]']));
   expect(tables[0]).toEqual({ pattern: { schema: ['public'], table: ['users'] }, columns: ['id', 'email'] });
@@ -134,6 +146,19 @@ describe('what is wrong is said at its place:', () => {
       ['mask: { __proto__: redact }'],
       [],
       /^9:15 .*mask a column called "__proto__" cannot have a rule here/,
+    ],
+    [
+      'changes of a table whose updates are not taken',
+      ['actions: [insert]', 'only_when_changed: [price]'],
+      [],
+      /^10:28 .*only_when_changed this is about updates, and none is taken of this table/,
+    ],
+    ['changes of no column', ['only_when_changed: []'], [], /^9:28 .*only_when_changed .*list is empty/],
+    [
+      'changes of a text',
+      ['only_when_changed: price'],
+      [],
+      /^9:28 .*only_when_changed columns are expected here/,
     ],
     ['an unknown key', ['exclude: [a]'], [], /^9:9 .*exclude unknown key/],
   ] as const)('%s', async (_, table, sink, line) => {

@@ -180,7 +180,7 @@ test.each([0, 1])('a step sees the rows alone, and drops what it drops of them (
   const where = (rows: RowBatch): void | Promise<void> => {
     for (const each of rows) {
       seen.push(each.index);
-      if (each.index === 0) rows.drop(each);
+      if (each.index === 0) rows.drop(each, 'where');
     }
     if (turns > 0) return Promise.resolve();
   };

@@ -42,7 +42,7 @@ const idOf = (rows: RowBatch, row: Parameters<RowBatch['read']>[0]): number => {
 const where =
   (isWanted: (id: number) => boolean): Step =>
   (rows) => {
-    for (const row of rows) if (!isWanted(idOf(rows, row))) rows.drop(row);
+    for (const row of rows) if (!isWanted(idOf(rows, row))) rows.drop(row, 'where');
   };
 
 const isOdd = (id: number): boolean => id % 2 === 1;
@@ -90,7 +90,7 @@ test('without a step, and with steps that need no wait, a block is let in when i
 test('a row that a step drops twice is one', () => {
   const [block] = transactionOf([1, 2]);
   const twice: Step = (rows) => {
-    for (const row of rows.all) for (let i = 0; i < 2; i++) rows.drop(row);
+    for (const row of rows.all) for (let i = 0; i < 2; i++) rows.drop(row, 'where');
   };
   const h = withSteps([block!], { where: twice });
   expect(h.walker.block(block!, patient)).toBeUndefined();
@@ -104,7 +104,7 @@ test('a filter and a step that waits: rows come out in log order, each at its ow
       // As a batch of questions would: one answer for all rows, some time later.
       const ids = [...rows].map((row) => idOf(rows, row));
       await nextTurn();
-      for (const [i, row] of [...rows].entries()) if (ids[i] === 5) rows.drop(row);
+      for (const [i, row] of [...rows].entries()) if (ids[i] === 5) rows.drop(row, 'where');
     },
   });
   await h.walk();

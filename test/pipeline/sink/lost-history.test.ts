@@ -385,6 +385,77 @@ test.each([
   },
 );
 
+test.each([
+  ['ignore', [['update', '0/C8', 2]]],
+  [
+    'convert',
+    [
+      ['update', '0/C8', 1],
+      ['update', '0/C8', 2],
+    ],
+  ],
+] as const)(
+  'an update that leaves the watched columns as they were was not sent, but where it moved its row: where_moves: %s',
+  async (whereMoves, expected) => {
+    const rules = { ...NO_RULES, onlyWhenChanged: { columns: ['price'], whenUnknown: 'refuse' } } as const;
+    const tables = [{ pattern: USERS, rules }];
+    await filtered('size > 10', { whereMoves, tables, actions: ['insert', 'update', 'delete'] });
+    await sentUpdates([
+      [
+        ['1', '20', '9'],
+        ['1', '30', '9'],
+      ],
+      [
+        ['1', '5', '9'],
+        ['1', '20', '9'],
+      ],
+      [
+        ['1', '20', '9'],
+        ['1', '20', '8'],
+      ],
+    ]);
+    // The first stays inside without another price; the second enters.
+    expect(kept()).toEqual(expected);
+  },
+);
+
+test('keys of orphans are masked as they are in messages, and hidden where there is no key for them', async () => {
+  const mask = new Map([['id', { kind: 'redact' }]] as const);
+  const tables = [{ pattern: USERS, rules: { ...NO_RULES, mask } }];
+  options = { ...options, settings: { ...options.settings, tables } };
+  write([200n, 300n]);
+  await place();
+  settle(300n);
+  await part(150n, 1);
+  await place();
+  expect(orphans()).toMatchObject([{ key: 'public.users:***' }]);
+});
+
+const USERS = { schema: ['public'], table: ['users'] };
+const NO_RULES = { place: 'here', exclude: [], rename: new Map(), mask: new Map() };
+
+/** Updates of one transaction, from row to row: id, size, price. All settled, and then lost. */
+async function sentUpdates(
+  updates: readonly (readonly [readonly string[], readonly string[]])[],
+): Promise<void> {
+  const names = ['size', 'price'].map((name) => ({ name, type: INT4, identity: true }));
+  const wide = {
+    id: 1,
+    schema: 'public',
+    table: 'users',
+    identity: 'f',
+    columns: [...columns, ...names],
+  } as const;
+  const transaction = { commitLsn: 200n, rows: updates.length };
+  const rows = updates.map(([old, row]) => updateMessage(1, row, { kind: 'full', row: old }));
+  append(log, [relationMessage(wide), encodeEnrichment({ relationId: 1, key: ['id'], types: new Map() })]);
+  append(log, [begin(transaction), ...rows, commit(transaction)]);
+  await place();
+  settle(300n);
+  await part(150n, 1);
+  await place();
+}
+
 test('a filter on a column that the table did not have then keeps nothing out, nor does it what tells of a schema', async () => {
   await filtered('c300 > 100');
   writeAltered([200n, 300n]);

@@ -22,7 +22,7 @@ import type { LoggedRow, WalkPorts } from '../../intake/log-walker.ts';
 import { SinkMarkers } from '../../intake/markers.ts';
 import type { IntakePorts, PassedOver, RowIntake } from '../../intake/row-intake.ts';
 import { sinkIntake } from '../../intake/sink-intake.ts';
-import type { WantedRow } from '../../intake/steps.ts';
+import type { DroppedBy, WantedRow } from '../../intake/steps.ts';
 import type { TablePlan } from '../../intake/table-plan.ts';
 import type { SinkSettings } from '../../settings.ts';
 
@@ -52,7 +52,7 @@ export type Explained = {
   /** A step made it a dead letter. */
   refusal: DeliveryError | undefined;
   /** Undefined where it has messages. */
-  notSent: PassedOver | 'where' | 'unusable' | undefined;
+  notSent: PassedOver | DroppedBy | 'unusable' | undefined;
   /** The sink would halt here: its settings do not fit the table. */
   fault: TailraceError | undefined;
   /** More than one where a change is several messages. Of those that are parked `render` gives the bytes. */
@@ -174,12 +174,12 @@ export class Explainer implements WalkPorts {
     found.notSent = found.fault === undefined ? why : 'unusable';
   }
 
-  #stepped({ transaction, index, verdict, moved, refusal, isDropped }: WantedRow): void {
+  #stepped({ transaction, index, verdict, moved, refusal, dropped }: WantedRow): void {
     const found = this.#at(transaction, index)!;
     found.verdict ??= verdict;
     found.moved ??= moved;
     found.refusal ??= refusal;
-    if (isDropped) found.notSent = 'where';
+    if (dropped !== undefined) found.notSent = dropped;
   }
 
   /** What a sink cannot work with halts it; here the next table is looked at, too. */

@@ -1,8 +1,10 @@
-// What stands for a masked value where it tells rows apart: in groups that columns make, and in the keys of rows that a backfill has read.
+// What stands for masked values beside messages: where they tell rows apart, in groups that columns make and in the keys of rows that a
+// backfill has read; and in templates.
 import type { Relation } from '../../../core/change.ts';
 import { TailraceError } from '../../../core/errors.ts';
 import type { TextOf } from '../../../core/render.ts';
 import { HIDDEN, type Masks } from '../../../functions/columns/masks.ts';
+import { hidesAll } from '../../../functions/columns/rules.ts';
 
 /** Undefined: the column is not masked. Throws TailraceError (fatal) where there is no key to hash its values with. */
 export function digestOf(relation: Relation, column: string, masks: Masks): TextOf | undefined {
@@ -25,3 +27,23 @@ const keyMissing = ({ schema, table }: Relation, column: string): TailraceError 
       hint: 'give the sink a `mask_key`',
     },
   );
+
+/** Throws TailraceError (fatal) where a template of groups or routes is made of what its mask hides. */
+export function expectShown(
+  { schema, table }: Relation,
+  columns: readonly string[],
+  { masks, by }: { readonly masks: Masks; readonly by: 'group' | 'route' },
+): void {
+  for (const column of columns) {
+    const rule = masks.get(column)?.rule;
+    if (rule === undefined || !hidesAll(rule)) continue;
+    throw new TailraceError(
+      `the ${by} of table ${schema}.${table} names the column "${column}", whose mask \`${rule.kind}\` leaves nothing to tell ${by}s apart by`,
+      {
+        code: by === 'group' ? 'GROUP_COLUMN_MASKED' : 'ROUTE_COLUMN_MASKED',
+        kind: 'fatal',
+        hint: `mask it by \`hash\`, which keeps ${by}s apart, or name another column`,
+      },
+    );
+  }
+}
