@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Action, Moved, Relation, RowEvent, TransactionContext } from '../core/change.ts';
+import type { Media } from '../core/message.ts';
 import type { ColumnForm, MaskedTexts, RenderOptions, ValueOptions } from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
@@ -78,8 +79,7 @@ export interface RenderPlan {
 export type SinkWish = {
   readonly actions: readonly string[];
   readonly ddl: 'ignore' | 'events';
-  /** Type of the destination. */
-  readonly destination: string;
+  readonly destination: Readonly<Record<string, unknown>>;
 };
 
 export type FormatFault = { readonly path: readonly string[]; readonly message: string };
@@ -93,8 +93,10 @@ export interface MessageFormat<Options = unknown> {
   readonly values: ValueOptions;
   /** Do timestamps without time zone get a `Z`? */
   readonly zonelessTimestampZ: boolean;
-  /** What its own keys say of values; undefined: nothing. Then none of `values` can be chosen beside them. */
+  /** What its own keys say of values, so that `values` cannot be written beside them; undefined: nothing. */
   readonly valuesOf?: (options: Options) => Partial<RenderOptions>;
+  /** What HTTP calls its messages; undefined: plain JSON. */
+  readonly mediaOf?: (options: Options) => Media;
   /** How a changed key is told where the sink does not say. Default: as one update. */
   readonly keyChanges?: 'split';
   /** What in a sink this format cannot do, with the cure. `path`: of the key in the sink. */

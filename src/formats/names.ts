@@ -1,10 +1,16 @@
 // The names of the message formats, for who needs no more: a command line that only names them starts in half the time.
 
-export const formatNames = ['sequin', 'tailrace', 'pg2sqs', 'debezium'] as const;
+/** Those that say by themselves what happened. */
+export const dataFormatNames = ['sequin', 'tailrace', 'pg2sqs', 'debezium'] as const;
+
+/** With those that put another one into an envelope. */
+export const formatNames = [...dataFormatNames, 'cloudevents'] as const;
 
 export type FormatName = (typeof formatNames)[number];
 
-export const DEFAULT_FORMAT: FormatName = 'sequin';
+export type DataFormatName = (typeof dataFormatNames)[number];
+
+export const DEFAULT_FORMAT: DataFormatName = 'sequin';
 
 /** Names that a later version brings: not unknown, but not here. */
 export const FORMATS_NOT_YET: readonly string[] = ['wal2json'];

@@ -1,7 +1,13 @@
 // The schema of one entry of `sinks` in tailrace.yaml: every key of it, with its default. Destinations come from the
 // registry of sinks, formats and their own keys from the registry of formats.
 import { z } from 'zod';
-import { DEFAULT_FORMAT, formatNames, type FormatName } from '../../formats/names.ts';
+import {
+  dataFormatNames,
+  DEFAULT_FORMAT,
+  formatNames,
+  type DataFormatName,
+  type FormatName,
+} from '../../formats/names.ts';
 import { formats } from '../../formats/registry.ts';
 import type { FormatFault, MessageFormat, SinkWish } from '../../formats/format.ts';
 import { sinkDefinition, sinkDefinitions } from '../../sinks/registry.ts';
@@ -23,7 +29,7 @@ import {
   tablePatterns,
 } from './parts.ts';
 import { columnRules, maskKey } from './columns.ts';
-import { formsOf, takesForms, valueForms } from './values.ts';
+import { formsOf, valueForms } from './values.ts';
 import { ruleFaults } from '../tailrace/column-rules.ts';
 import { routeFaults } from '../tailrace/route-checks.ts';
 import { tableFaults } from '../tailrace/source-checks.ts';
@@ -268,8 +274,9 @@ export const sinkSchema = z
     if (value.group_column_names !== undefined && value.table === undefined) {
       fault(['group_column_names'], 'this goes with `table`; otherwise write it in `tables`, for each table');
     }
+    const used: readonly string[] = [value.format, dataFormatOf(value).name];
     for (const { format, key, elsewhere } of formatOptions) {
-      if (value.format === format || (value as Record<string, unknown>)[key] === undefined) continue;
+      if (used.includes(format) || (value as Record<string, unknown>)[key] === undefined) continue;
       fault([key], `this needs \`format: ${format}\`${elsewhere === undefined ? '' : `; ${elsewhere}`}`);
     }
     for (const { path, message } of ruleFaults(value)) fault(path, message);
@@ -280,13 +287,13 @@ export const sinkSchema = z
     for (const { path, message } of routeFaults(value)) fault(path, message);
   })
   .transform((written) => {
-    const format: MessageFormat = formats[written.format];
+    const format = dataFormatOf(written);
     const { defaults } = sinkDefinition((written.destination as { type: string }).type) ?? {};
     return {
       ...written,
       start: written.start ?? { from: 'default' as const },
       values: formsOf(written.values, format),
-      format_options: optionsOf(format, written),
+      format_options: optionsOf(written),
       key_changes: written.key_changes ?? format.keyChanges ?? ('update' as const),
       backfill: { ...written.backfill, reads: readsOf(written) },
       same_group: written.same_group ?? defaults?.sameGroup ?? SAME_GROUP_DEFAULT,
@@ -305,30 +312,43 @@ const readsOf = (sink: {
 
 /** What the sink asks for and its format cannot do. */
 function formatFaults(
-  written: Omit<SinkWish, 'destination'> & {
-    readonly format: FormatName;
-    readonly values: object;
-    readonly destination: unknown;
-  },
+  written: Omit<SinkWish, 'destination'> &
+    Chosen & { readonly values: object; readonly destination: unknown },
 ): readonly FormatFault[] {
   const format: MessageFormat = formats[written.format];
-  const { type } = written.destination as { readonly type: string };
+  const destination = written.destination as SinkWish['destination'];
   // What its own keys say may be a fault already, which stands at its place.
-  const options = format.options?.safeParse(optionsIn(format, written));
-  if (options?.success === false) return [];
-  const faults = format.faultsOf?.({ ...written, destination: type }, options?.data) ?? [];
-  if (takesForms(format) || Object.keys(written.values).length === 0) return faults;
-  const message = `format ${format.name} says by keys of its own how values are written: ${Object.keys(format.options?.shape ?? {}).join(', ')}`;
+  if ([format, dataFormatOf(written)].some((each) => readOptions(each, written)?.success === false))
+    return [];
+  const faults = format.faultsOf?.({ ...written, destination }, optionsOf(written)) ?? [];
+  const { name, options, valuesOf } = dataFormatOf(written);
+  if (valuesOf === undefined || Object.keys(written.values).length === 0) return faults;
+  const message = `format ${name} says by keys of its own how values are written: ${Object.keys(options?.shape ?? {}).join(', ')}`;
   return [...faults, { path: ['values'], message }];
 }
 
-/** What the format's schema makes of its own keys. */
-const optionsOf = (format: MessageFormat, written: object): unknown =>
-  format.options?.parse(optionsIn(format, written));
+/** The format that says what happened: another one than the sink's where that puts it into an envelope. */
+const dataFormatOf = (written: Chosen): MessageFormat =>
+  isEnvelope(written.format) ? formats[written.data_format ?? DEFAULT_FORMAT] : formats[written.format];
 
-function optionsIn(format: MessageFormat, written: object): object {
-  const keys = Object.keys(format.options?.shape ?? {});
-  return Object.fromEntries(Object.entries(written).filter(([key]) => keys.includes(key)));
+const isEnvelope = (name: FormatName): boolean => !(dataFormatNames as readonly string[]).includes(name);
+
+type Chosen = { readonly format: FormatName; readonly data_format?: DataFormatName | undefined };
+
+/** What the schemas of its formats make of their own keys. */
+function optionsOf(written: Chosen): unknown {
+  const data = dataFormatOf(written);
+  const own = readOptions(formats[written.format], written)?.data;
+  if (!isEnvelope(written.format)) return own;
+  return { ...(own as object), data: { format: data.name, options: readOptions(data, written)?.data } };
+}
+
+/** Of one format. */
+function readOptions({ options }: MessageFormat, written: object): z.ZodSafeParseResult<unknown> | undefined {
+  const keys = Object.keys(options?.shape ?? {});
+  return options?.safeParse(
+    Object.fromEntries(Object.entries(written).filter(([key]) => keys.includes(key))),
+  );
 }
 
 /** A sink, checked and read; its database is known only in the whole file where it names none. */

@@ -8,7 +8,7 @@ import { formats } from '../../formats/registry.ts';
 type Word = string | number | null;
 
 /** Can `values` be written beside this format, or do its own keys say all of that? */
-export const takesForms = ({ valuesOf }: MessageFormat): boolean => valuesOf === undefined;
+const takesForms = ({ valuesOf }: MessageFormat): boolean => valuesOf === undefined;
 
 /** One way to write values. Default: the format's. */
 function valueOption<const Words extends readonly Word[]>(

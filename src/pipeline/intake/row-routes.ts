@@ -5,8 +5,6 @@ import { didYouMean, nearestName } from '../../core/nearest-name.ts';
 import { formatTableName } from '../../core/selection.ts';
 import { quoteTable } from '../../postgres/preflight/tables.ts';
 import type { RouteByRow, RouteFault, RouteInput } from '../../sinks/sink.ts';
-import { hidesAll } from '../../functions/columns/rules.ts';
-import type { Masks } from '../../functions/columns/masks.ts';
 import type { Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
 import { isFault, type Routes } from '../delivery/routes.ts';

@@ -105,3 +105,75 @@ test.each([
 ])('%s is a fault with its place and its cure', async (_, lines, expected) => {
   expect(await faultsOf(lines)).toEqual([expect.stringMatching(expected)]);
 });
+
+test('the format inside a cloudevents sink has its own options beside it, its forms of values and its way with keys', async () => {
+  const { settings } = await loadText(
+    sinkOf(`    format: cloudevents
+    data_format: debezium
+    debezium: { decimal.handling.mode: string }
+    cloudevents: { source: /shop }`),
+  );
+  expect(settings.sinks[0]).toMatchObject({
+    format: 'cloudevents',
+    keyChanges: 'split',
+    formatOptions: {
+      cloudevents: { source: '/shop', content_mode: 'structured' },
+      data: { format: 'debezium', options: { debezium: { 'decimal.handling.mode': 'string' } } },
+    },
+  });
+  const flat = await loadText(
+    sinkOf(
+      '    format: cloudevents\n    data_format: pg2sqs\n    commit_time_column: at\n    values: { numeric: number }',
+    ),
+  );
+  expect(flat.settings.sinks[0]).toMatchObject({
+    keyChanges: 'update',
+    values: { numeric: 'number', bytea: 'base64' },
+    formatOptions: { data: { format: 'pg2sqs', options: { commit_time_column: 'at' } } },
+  });
+});
+
+test.each([
+  [
+    'an option of a format that is not inside',
+    '    format: cloudevents\n    debezium: { unwrap: true }',
+    /debezium this needs `format: debezium`/,
+  ],
+  [
+    'an envelope inside an envelope',
+    '    format: cloudevents\n    data_format: cloudevents',
+    /data_format "cloudevents" is not known here/,
+  ],
+  [
+    'a fault of the format inside',
+    '    format: cloudevents\n    data_format: debezium\n    ddl: events',
+    /^11:10 .*no messages of schemas/,
+  ],
+  [
+    'a source with a space',
+    '    format: cloudevents\n    cloudevents: { source: "a b" }',
+    /^10:28 .*a URI is expected/,
+  ],
+  [
+    'binary mode with batches',
+    '    format: cloudevents\n    cloudevents: { content_mode: binary }',
+    /content_mode binary mode is one event a request: write batch: false in the destination/,
+  ],
+])('%s is a fault with its place and its cure', async (_, lines, expected) => {
+  expect(await faultsOf(lines)).toEqual([expect.stringMatching(expected)]);
+});
+
+test('binary mode is for webhooks', async () => {
+  const queue = sinkOf('    format: cloudevents\n    cloudevents: { content_mode: binary }').replace(
+    /destination: .*/,
+    'destination: { type: sqs, queue_name: users.fifo }',
+  );
+  expect(await faultLines(loadText(queue))).toEqual([
+    expect.stringMatching(/headers of HTTP, which only a webhook has/),
+  ]);
+  const single = sinkOf('    format: cloudevents\n    cloudevents: { content_mode: binary }').replace(
+    'in" }',
+    'in", batch: false }',
+  );
+  await expect(loadText(single)).resolves.toBeDefined();
+});

@@ -9,7 +9,7 @@ import { findPrimary } from '../../../postgres/connection/hosts.ts';
 import { failed, passed, type Finding } from '../../../postgres/preflight/finding.ts';
 import { listTables } from '../../../postgres/preflight/tables.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
-import { compileValue } from '../../../postgres/values/values.ts';
+import { compileColumn } from '../../../postgres/values/values.ts';
 import type { SinkSettings } from '../../settings.ts';
 import { masksFor, wantedActions } from '../table-plan.ts';
 import { readPresentTable, type PresentTable } from '../where-server/present-table.ts';
@@ -70,8 +70,8 @@ function faultOf({ sink, table, name }: Use, { relation, isPartitioned }: Presen
   try {
     messageColumns(relation, options, {
       masks,
-      compileValue: (type, { types }) =>
-        compileValue(type, types, { ...sink.values, zonelessTimestampZ: false }),
+      compileColumn: (column, { types }) =>
+        compileColumn(column, types, { ...sink.values, zonelessTimestampZ: false }),
     });
     const grouping = sink.messageGrouping ? (options.groupColumns ?? relation.key) : [];
     for (const column of grouping) digestOf(relation, column, masks);

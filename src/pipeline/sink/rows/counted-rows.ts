@@ -1,5 +1,5 @@
 // How many changes the log has of rows that are asked for by their keys, as far as a sink takes them.
-import type { Action, Relation } from '../../../core/change.ts';
+import type { Action, Relation, RowEvent } from '../../../core/change.ts';
 import { isLost, type Partings } from '../../../core/partings.ts';
 import type { FollowedRequest } from '../../../core/row-rewind.ts';
 import { optionsFor, type TableName } from '../../../core/selection.ts';
@@ -8,6 +8,7 @@ import { asStored, joined } from '../../../pgoutput/row-keys.ts';
 import type { LoggedRow, WalkPorts } from '../../intake/log-walker.ts';
 import type { TableFilter } from '../../intake/table-filter.ts';
 import { readAs, takesReads, wantedActions } from '../../intake/table-plan.ts';
+import { unchangedRule } from '../../intake/columns/told-changes.ts';
 import { isKeptOut } from '../../intake/where.ts';
 import type { SinkSettings } from '../../settings.ts';
 import { presentFilter } from '../lost-rows.ts';
@@ -29,6 +30,7 @@ type Counted = { changes: number; sinceUs: bigint | undefined; readonly rows: Ma
 type CountedTable = {
   readonly actions: ReadonlySet<Action>;
   readonly filter: TableFilter | undefined;
+  readonly isUnchanged: (event: RowEvent) => boolean;
 } & TableName;
 
 /** Since their tables were emptied: what was before says nothing of rows that are there now. */
@@ -86,7 +88,13 @@ export class CountedRows {
     const { schema, table } = named;
     const reads: readonly Action[] = takesReads(optionsFor(named, settings.tables), settings) ? ['read'] : [];
     const actions = new Set<Action>(isRead ? reads : wantedActions(named, settings));
-    this.#tables.set(relation.id, { schema, table, actions, filter: presentFilter(named, settings) });
+    this.#tables.set(relation.id, {
+      schema,
+      table,
+      actions,
+      filter: presentFilter(named, settings),
+      isUnchanged: unchangedRule(named, optionsFor(named, settings.tables)?.rules) ?? (() => false),
+    });
   }
 
   #row(row: LoggedRow): void {
@@ -102,9 +110,11 @@ export class CountedRows {
     counted.sinceUs ??= transaction.commitTimeUs;
   }
 
-  #isSent(row: LoggedRow, { actions, filter, ...name }: CountedTable): boolean {
+  #isSent(row: LoggedRow, { actions, filter, isUnchanged, ...name }: CountedTable): boolean {
+    const { event } = this.#followed;
     const change = changeOf(row, name);
     if (!actions.has(change.action)) return false;
-    return filter === undefined || !isKeptOut(filter, this.#followed.event, change, this.#settings);
+    const leavesAll = change.action === 'update' && isUnchanged(event);
+    return filter === undefined ? !leavesAll : !isKeptOut(filter, event, change, this.#settings, leavesAll);
   }
 }
