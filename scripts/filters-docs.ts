@@ -122,7 +122,7 @@ Beside a timestamptz an interval has hours and smaller parts only, since how lon
 number each one has its sign (\`'-1 day +02:03:04'\`), because without it a style of the session decides. An infinite interval as a result is an error of the row, since Postgres has them since 17 only; a column of that type may have them.
 
 Texts are equal where their bytes are, under every deterministic collation. Their order (\`<\`, \`between\`) is known only under the collation C: elsewhere write \`x collate "C" < 'b'\`. \`lower\`, \`upper\` and \`ilike\` know the letters of ASCII; with others in
-the text the result is absent (under C they stay as they are). Labels of enums are compared in their order; a label that was added after the table was last described has no place yet, which is an error of the row.
+the text the result is absent (under C they stay as they are). Labels of enums are compared in their order; for one that was added after the table was last described the catalog is asked once, and without an answer (or where other labels were renamed) it is an error of the row.
 
 Which operator or function is meant follows Postgres' own rules of types, over its own catalog: what it would choose and the list does not have is refused, never replaced by something similar.
 

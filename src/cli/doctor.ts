@@ -70,7 +70,10 @@ async function examineDatabase(
 const examineFilters = (
   database: DatabaseSettings,
   sinks: readonly SinkSettings[],
-): Promise<readonly Finding[]> => inspectFilters(database, sinks).catch(() => []);
+): Promise<readonly Finding[]> =>
+  inspectFilters(database, sinks).catch((error: unknown) =>
+    error instanceof TailraceError ? [] : [findingOf('filters', error)],
+  );
 
 const examineColumns = (
   database: DatabaseSettings,

@@ -13,6 +13,7 @@ test('a filter that the server refuses halts its sink with the place in the text
   const config = world.config({
     sinks: [
       { name: 'moods', queue: 'moods.fifo', tables: ['orders'], extra: `where: "id > 0 and mood <> 'okay'"` },
+      { name: 'better', queue: 'better.fifo', tables: ['orders'], extra: `where: "mood > 'ok'"` },
       { name: 'all', queue: 'all.fifo', tables: ['orders'], extra: `where: "id > 0"` },
     ],
   });
@@ -28,4 +29,8 @@ test('a filter that the server refuses halts its sink with the place in the text
   expect(arrived('moods.fifo')).toBe(0);
   await sql(`alter type mood add value 'okay'`);
   await waitFor(() => arrived('moods.fifo') === 2, 'the sink to go on by itself');
+  // What the log knows of the type is older than the label.
+  await sql(`insert into orders values (3, 'okay'), (4, 'ok')`);
+  await waitFor(() => arrived('all.fifo') === 4 && arrived('better.fifo') === 1, 'a label that came later');
+  expect(world.recorder.messagesOf('better.fifo')[0]!.body).toContain('okay');
 });

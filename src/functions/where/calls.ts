@@ -102,7 +102,7 @@ function choose(choice: Choice, { what, at, operands, context }: Choosing): Chos
       `nothing says of which type the arguments of ${what} are; write it ('{}'::text[])`,
       at,
     );
-  const operation = operationOf(choice, actual.args, context.labelsOf);
+  const operation = operationOf(choice, actual.args, context.placesOf);
   if (operation === undefined) throw notListed(choice, what, at);
   const args = operands.map((operand, i) => coerce(operand, actual.args[i]!, context));
   checkConstants(choice, args);

@@ -8,7 +8,6 @@ import { judgeTexts } from './collations.ts';
 import { WhereRefusal } from './fault.ts';
 import { isKnown, type Evaluate, type Node } from './node.ts';
 import { orderOf } from './operations/comparisons.ts';
-import { placesOf } from './operations/table.ts';
 import type { Coercing, Scope } from './scope.ts';
 import { ABSENT, type Value } from './values/value.ts';
 
@@ -41,11 +40,11 @@ const isText = (type: SqlType): boolean => type === 'text' || type === 'varchar'
 function knownOrder(
   type: SqlType,
   at: number,
-  { labelsOf }: Coercing,
+  { placesOf }: Coercing,
 ): ((a: Value, b: Value) => number) | undefined {
   if (isEnum(type)) {
-    const places = placesOf(labelsOf(type));
-    return places && ((a, b) => places(a as string) - places(b as string));
+    const places = placesOf(type);
+    return places && ((a, b) => places.placeOf(a as string) - places.placeOf(b as string));
   }
   const order = orderOf(type);
   if (order === undefined)

@@ -17,6 +17,7 @@ import type { FilterRow, Scope, ScopedColumn } from './scope.ts';
 import type { Image } from './syntax.ts';
 import { conversionOf } from './values/conversions.ts';
 import { UNIX_EPOCH_US } from './values/dates.ts';
+import { EnumPlaces } from './values/enums.ts';
 import { parseJsonb } from './values/jsonb.ts';
 import { ABSENT, type Result, type Value } from './values/value.ts';
 
@@ -28,10 +29,7 @@ export function relationScope(relation: Relation): Scope {
   const defaultCollation: Collation = { name: 'default', isDefault: true, facts: collations?.default };
   return {
     defaultCollation,
-    labelsOf: (type) => {
-      const info = relation.types.get(Number(type.slice(type.indexOf(':') + 1)));
-      return info?.kind === 'enum' ? info.labels : undefined;
-    },
+    placesOf: enumPlaces(relation),
     names: (image) => (image === 'meta' ? Object.keys(META) : columns.map(({ name }) => name)),
     column: (image, name) => {
       if (image === 'meta') return Object.hasOwn(META, name) ? META[name] : undefined;
@@ -42,6 +40,19 @@ export function relationScope(relation: Relation): Scope {
         return `old.${name} is not known: it is outside of the table's replica identity. REPLICA IDENTITY FULL on the table makes it known`;
       return scopedColumn(relation, { image, index, column, defaultCollation });
     },
+  };
+}
+
+/** One for each enum, whoever asks for it. */
+function enumPlaces({ types }: Relation): Scope['placesOf'] {
+  const known = new Map<SqlType, EnumPlaces>();
+  return (type) => {
+    const oid = Number(type.slice(type.indexOf(':') + 1));
+    const info = types.get(oid);
+    if (info?.kind !== 'enum' || info.labels === undefined) return undefined;
+    const places = known.get(type) ?? new EnumPlaces(oid, info.labels);
+    known.set(type, places);
+    return places;
   };
 }
 

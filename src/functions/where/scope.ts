@@ -2,7 +2,7 @@
 import type { RowAction, RowEvent } from '../../core/change.ts';
 import type { SqlType } from './catalog/types.ts';
 import type { Collation } from './collations.ts';
-import type { EnumLabels } from './operations/table.ts';
+import type { PlacesOf } from './operations/table.ts';
 import type { ResolvedChoice } from './resolved-choice.ts';
 import type { Image } from './syntax.ts';
 import type { Result } from './values/value.ts';
@@ -33,7 +33,7 @@ export type ScopedColumn = {
 
 /** What types are resolved with. */
 export type Coercing = {
-  readonly labelsOf: EnumLabels;
+  readonly placesOf: PlacesOf;
   readonly defaultCollation: Collation;
   /** Told of every choice, by whoever compares them with the server's. */
   readonly chosen?: (choice: ResolvedChoice) => void;

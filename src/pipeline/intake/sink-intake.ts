@@ -7,22 +7,21 @@ import { changedStep } from './columns/changed.ts';
 import { RowIntake, type IntakePorts } from './row-intake.ts';
 import type { Steps } from './steps.ts';
 import { compileTablePlan, type PlanPorts } from './table-plan.ts';
-import { whereStep } from './where.ts';
+import { whereStep, type WherePorts } from './where.ts';
 
 export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps'> &
-  Pick<PlanPorts, 'sink' | 'routes' | 'barriers'> & {
+  Pick<PlanPorts, 'sink' | 'routes' | 'barriers'> &
+  WherePorts & {
     readonly settings: SinkSettings;
     readonly envelope: Envelope;
     /** Steps of the running sink alone. */
     readonly steps?: Steps;
-    /** Never set back; default: the process'. */
-    readonly nowMs?: () => number;
     /** Looks at what plans are compiled, and at why one cannot be. */
     readonly compiling?: (compile: IntakePorts['compile']) => IntakePorts['compile'];
   };
 
 export function sinkIntake(options: SinkIntakeOptions): RowIntake {
-  const { settings, envelope, sink, routes, barriers, compiling, steps, nowMs, ...ports } = options;
+  const { settings, envelope, sink, routes, barriers, compiling, steps, nowMs, lookUp, ...ports } = options;
   const planPorts = { ...formatting(settings, envelope), sink, routes, barriers };
   const compile: IntakePorts['compile'] = (relation, isKeyProven, isRead) =>
     compileTablePlan(relation, settings, planPorts, isKeyProven, isRead);
@@ -30,12 +29,12 @@ export function sinkIntake(options: SinkIntakeOptions): RowIntake {
     ...ports,
     sink: settings.name,
     compile: compiling === undefined ? compile : compiling(compile),
-    steps: { ...stepsOf(settings, nowMs), ...steps },
+    steps: { ...stepsOf(settings, { nowMs, lookUp }), ...steps },
   });
 }
 
-function stepsOf(settings: SinkSettings, nowMs?: () => number): Steps {
-  const where = whereStep(settings, nowMs);
+function stepsOf(settings: SinkSettings, ports: WherePorts): Steps {
+  const where = whereStep(settings, ports);
   const changed = changedStep(settings);
   return { ...(where && { where }), ...(changed && { changed }) };
 }

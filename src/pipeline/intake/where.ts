@@ -6,6 +6,7 @@ import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import { formatTableName } from '../../core/selection.ts';
 import type { Verdict } from '../../functions/where/filter.ts';
 import type { ChangeFacts } from '../../functions/where/scope.ts';
+import { UnknownLabel, type EnumPlaces } from '../../functions/where/values/enums.ts';
 import { EvaluationError } from '../../functions/where/values/failure.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { quoteTable } from '../../postgres/preflight/tables.ts';
@@ -15,19 +16,31 @@ import { moveOf, SENT_AS } from './moved-rows.ts';
 import type { RowBatch, Step, WantedRow } from './steps.ts';
 import { hasFilter, type TableFilter } from './table-filter.ts';
 
+export type WherePorts = {
+  /** Never set back; default: the process'. */
+  readonly nowMs?: (() => number) | undefined;
+  /** Asks the catalog for the labels of an enum, once; without it an unknown one is an error at once. */
+  readonly lookUp?: ((places: EnumPlaces) => Promise<void>) | undefined;
+};
+
 /** Undefined: the sink has no filter, and pays nothing for it. */
 export function whereStep(
   settings: Pick<SinkSettings, 'name' | 'where' | 'tables' | 'onAbsent' | 'deletesOutside'>,
-  nowMs: () => number = steadyMs,
+  { nowMs = steadyMs, lookUp }: WherePorts = {},
 ): Step | undefined {
   if (!hasFilter(settings)) return undefined;
   const rate = new AbsentRate(nowMs);
-  return (rows) => {
+  /** `from`: the row that it stopped at; those before it have been judged. */
+  const judge = (rows: RowBatch, from?: WantedRow): void | Promise<void> => {
+    let isPast = from === undefined;
     for (const row of rows) {
+      isPast ||= row === from;
+      if (!isPast) continue;
       const { filter, filterFault } = row.plan;
       if (filterFault !== undefined) row.refusal = refusal(filterFault.code, row, filterFault.message);
       if (filter === undefined) continue;
-      const verdict = judged(filter, rows, row);
+      const verdict = judged(filter, rows, row, lookUp !== undefined);
+      if (verdict instanceof UnknownLabel) return lookUp!(verdict.places).then(() => judge(rows, row));
       if (typeof verdict === 'object') {
         row.refusal = verdict;
         continue;
@@ -49,6 +62,7 @@ export function whereStep(
       }
     }
   };
+  return (rows) => judge(rows);
 }
 
 /** One is enough: it is filled again for each row. */
@@ -60,7 +74,13 @@ const CHANGE: { -readonly [Key in keyof ChangeFacts]: ChangeFacts[Key] } = {
   annotations: undefined,
 };
 
-function judged(filter: TableFilter, rows: RowBatch, row: WantedRow): Verdict | Moved | DeliveryError {
+/** `asks`: a label of an enum that is not known is looked up. */
+function judged(
+  filter: TableFilter,
+  rows: RowBatch,
+  row: WantedRow,
+  asks: boolean,
+): Verdict | Moved | DeliveryError | UnknownLabel {
   CHANGE.action = actionOf(row);
   CHANGE.schema = row.plan.schema;
   CHANGE.table = row.plan.table;
@@ -70,6 +90,7 @@ function judged(filter: TableFilter, rows: RowBatch, row: WantedRow): Verdict | 
     return verdictOn(filter, rows.read(row), CHANGE, row.plan.movesByFilter);
   } catch (error) {
     if (!(error instanceof EvaluationError)) throw error;
+    if (asks && error instanceof UnknownLabel) return error;
     return refusal('WHERE_ERROR', row, `where cannot be evaluated for this row: ${error.message}`);
   }
 }
@@ -95,7 +116,8 @@ function judgedBefore(filter: TableFilter, event: RowEvent, change: ChangeFacts)
   try {
     return filter.judge(event, change);
   } catch (error) {
-    if (!(error instanceof EvaluationError)) throw error;
+    // Who can find out what it is should do so before it counts as unknown.
+    if (!(error instanceof EvaluationError) || error instanceof UnknownLabel) throw error;
     return 'absent';
   } finally {
     event.action = 'update';

@@ -18,9 +18,9 @@ import { Unsettled } from '../delivery/unsettled.ts';
 import { LogWalker } from '../intake/log-walker.ts';
 import { SinkMarkers } from '../intake/markers.ts';
 import type { RowIntake } from '../intake/row-intake.ts';
-import { sinkIntake } from '../intake/sink-intake.ts';
-import type { Steps } from '../intake/steps.ts';
+import { sinkIntake, type SinkIntakeOptions } from '../intake/sink-intake.ts';
 import { agreementStep } from '../intake/where-server/agreement.ts';
+import { labelLookUp } from '../intake/where-server/enum-labels.ts';
 import type { SinkSettings } from '../settings.ts';
 import { keepDeadLetter } from './dead-letter-store.ts';
 import { KeptLetters } from './kept-letters.ts';
@@ -152,7 +152,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place, fail }: Ground, 
       restored.hasPart(transaction, index, part) || kept.hasPart(transaction, index, part),
     readFrames,
     staysLong,
-    steps: agreement(options),
+    ...questions(options),
     truncated: (row) => rowRewinds.truncated(row),
     described: deletesTeller(settings, warn),
   });
@@ -277,20 +277,31 @@ const deliverySettings = (settings: SinkSettings): DispatcherSettings => ({
   batchSize: settings.batchSize,
 });
 
-/** Where there is a server to be asked what the sink's filters mean. */
-function agreement({ settings, server, logger }: SinkOptions): Steps {
+/** Where there is a server to be asked what the sink's filters mean, and which labels enums have. */
+function questions({ settings, server, logger }: SinkOptions): Pick<SinkIntakeOptions, 'steps' | 'lookUp'> {
   if (server === undefined) return {};
   const repeated = new RepeatedLines(logger);
   const asker = import('../intake/where-server/asker.ts').then(({ filterAsker }) => filterAsker(server));
+  const warn = (message: string, fields: object): void =>
+    repeated.say({ level: 'warn', message, fields: { sink: settings.name, ...fields } });
+  const resting = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });
   const agree = agreementStep(settings, {
-    compare: async (filter, relation) => (await asker)(filter, relation),
-    unanswered: ({ place }, error) => {
-      const message = 'no server says what the filter means there: it is taken as it is understood here';
-      const fields = { sink: settings.name, filter: place, err: error };
-      repeated.say({ level: 'warn', message, fields });
-    },
+    compare: async (filter, relation) => (await asker).compare(filter, relation),
+    unanswered: ({ place }, error) =>
+      warn('no server says what the filter means there: it is taken as it is understood here', {
+        filter: place,
+        err: error,
+      }),
     nowMs: steadyMs,
-    sleep: (ms) => sleep(ms, undefined, { ref: false }),
+    sleep: resting,
   });
-  return agree === undefined ? {} : { agree };
+  const lookUp = labelLookUp({
+    labelsOf: async (oid) => (await asker).labelsOf(oid),
+    unanswered: (error) =>
+      warn('no server says which labels an enum has now: rows whose label is not known are dead letters', {
+        err: error,
+      }),
+    sleep: resting,
+  });
+  return { lookUp, ...(agree && { steps: { agree } }) };
 }

@@ -21,6 +21,14 @@ export function sqlStateOf(error: unknown): string | undefined {
   return isSqlState(code) ? code : undefined;
 }
 
+/** Is it a server's answer, or what became of the way to it? Anything else is a fault of our own, of which no server should be suspected. */
+export const comesFromServer = (error: unknown): boolean =>
+  sqlStateOf(error) !== undefined ||
+  (error instanceof Error && ('syscall' in error || error.message === READ_TIMEOUT));
+
+/** `pg`'s own, where `query_timeout` is over. */
+const READ_TIMEOUT = 'Query read timeout';
+
 const isSqlState = (code: string): boolean => /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code);
 
 /** The function of the server that refused; '' where none is named: whatever answered is not Postgres, which names it always. */
@@ -234,8 +242,7 @@ function networkFault(code: string, text: string, settings: DatabaseSettings, ta
       hint: isBinding ? 'set databases[].channel_binding to disable' : 'set databases[].password',
     };
   }
-  // `pg`'s own, where `query_timeout` is over.
-  if (text === 'Query read timeout') {
+  if (text === READ_TIMEOUT) {
     return {
       code: 'CONNECTION_SILENT',
       kind: 'retryable',

@@ -52,7 +52,7 @@ type Options = Partial<
 
 function intakeOf(options: Options, messages: readonly Buffer[], nowMs?: () => number) {
   const settings = { ...SETTINGS, ...options };
-  const where = whereStep(settings, nowMs);
+  const where = whereStep(settings, { nowMs });
   const blocks = blocksOf([
     begin(T),
     ...describeTable({ id: 1, columns: COLUMNS, collations: COLLATIONS }),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { connectionFault, sqlStateOf } from '../../../src/postgres/connection/fault.ts';
+import { comesFromServer, connectionFault, sqlStateOf } from '../../../src/postgres/connection/fault.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
 
 test.each([
@@ -26,4 +26,16 @@ test('a query that is not answered is no server that cannot be reached', () => {
     kind: 'retryable',
     message: 'database "shop": db:5432 has not answered a query in time',
   });
+});
+
+test('what a server answered and what became of the way to it are told from a fault of our own', () => {
+  const withFields = (fields: object): Error => Object.assign(new Error('x'), fields);
+  for (const error of [
+    withFields({ code: '57P01' }),
+    withFields({ code: 'ECONNRESET', syscall: 'read' }),
+    new Error('Query read timeout'),
+  ])
+    expect(comesFromServer(error)).toBe(true);
+  for (const error of [new TypeError('x is undefined'), withFields({ code: 'ERR_INVALID_ARG_TYPE' }), 'x'])
+    expect(comesFromServer(error)).toBe(false);
 });

@@ -3,6 +3,7 @@ import type { Interval } from '../../../core/interval.ts';
 import { elementOf, isEnum, type SqlType } from '../catalog/types.ts';
 import { containsArray, equalArrays, overlapArrays } from '../values/arrays.ts';
 import { compareDateWithTimestamp } from '../values/dates.ts';
+import type { EnumPlaces } from '../values/enums.ts';
 import { compareFloats } from '../values/floats.ts';
 import { compareIntervals } from '../values/intervals.ts';
 import { compareJsonb, type Jsonb } from '../values/jsonb.ts';
@@ -103,10 +104,10 @@ export const comparisons: Operations = Object.fromEntries([
 ]);
 
 /** Of enums, by the place of their labels; undefined: it is not known. */
-export function enumComparison(name: string, placeOf: ((label: string) => number) | undefined): Operation {
+export function enumComparison(name: string, places: EnumPlaces | undefined): Operation {
   if (isEquality(name)) return operation((a, b) => TESTS[name]!(a === b ? 0 : 1));
-  if (placeOf === undefined) return operation(() => ABSENT);
-  return operation((a: string, b: string) => TESTS[name]!(placeOf(a) - placeOf(b)));
+  if (places === undefined) return operation(() => ABSENT);
+  return operation((a: string, b: string) => TESTS[name]!(places.placeOf(a) - places.placeOf(b)));
 }
 
 /** `=`, `<>`, `@>`, `<@` and `&&` of arrays; undefined: not of these elements, or not known. */

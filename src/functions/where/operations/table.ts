@@ -1,7 +1,7 @@
 // All operators and functions that a filter may use: the one table, from which the documentation's list is made too.
 import type { Candidate } from '../catalog/candidates.ts';
 import { elementOf, isEnum, type SqlType } from '../catalog/types.ts';
-import { EvaluationError } from '../values/failure.ts';
+import type { EnumPlaces } from '../values/enums.ts';
 import type { Value } from '../values/value.ts';
 import { arithmetic } from './arithmetic.ts';
 import { castOf } from './casts.ts';
@@ -23,21 +23,20 @@ const OPERATIONS: Operations = {
   ...intervals,
 };
 
-/** Labels by enum type, in their order; undefined: not known. */
-export type EnumLabels = (type: SqlType) => readonly string[] | undefined;
+/** By enum type; undefined: not known. */
+export type PlacesOf = (type: SqlType) => EnumPlaces | undefined;
 
 /** `args`: the actual types. Undefined: it is not on the list. */
 export function operationOf(
   { signature }: Candidate,
   args: readonly SqlType[],
-  labelsOf: EnumLabels,
+  placesOf: PlacesOf,
 ): Operation | undefined {
   const known = OPERATIONS[signature];
   if (known !== undefined) return known;
   const [name = '', first] = signature.split(' ');
   const [type = '', second = ''] = args;
-  if (first === 'anyenum' && isEnum(type) && isComparison(name))
-    return enumComparison(name, placesOf(labelsOf(type)));
+  if (first === 'anyenum' && isEnum(type) && isComparison(name)) return enumComparison(name, placesOf(type));
   if (first === 'anyarray') {
     const element = elementOf(type);
     return element === undefined ? undefined : arrayOperation(name, element);
@@ -54,17 +53,6 @@ function concatenation(
   if (left === undefined && right === undefined) return undefined;
   const text = (value: Value, cast = (same: Value): Value => same): string => cast(value) as string;
   return operation((a, b) => text(a, left) + text(b, right));
-}
-
-/** A label that came later has a place that is not known yet. */
-export function placesOf(labels: readonly string[] | undefined): ((label: string) => number) | undefined {
-  if (labels === undefined) return undefined;
-  const places = new Map(labels.map((label, place) => [label, place]));
-  return (label) => {
-    const place = places.get(label);
-    if (place === undefined) throw new EvaluationError('22P02');
-    return place;
-  };
 }
 
 /** As the documentation lists them. */

@@ -5,7 +5,7 @@ import { TailraceError } from '../../../core/errors.ts';
 import { nameFor } from '../../../core/partitions.ts';
 import { formatTableName, type TableName } from '../../../core/selection.ts';
 import { closeConnection } from '../../../postgres/connection/connection.ts';
-import { connectionFault } from '../../../postgres/connection/fault.ts';
+import { comesFromServer, connectionFault } from '../../../postgres/connection/fault.ts';
 import { findPrimary } from '../../../postgres/connection/hosts.ts';
 import { failed, isNote, passed, warned, type Finding } from '../../../postgres/preflight/finding.ts';
 import { listTables } from '../../../postgres/preflight/tables.ts';
@@ -35,6 +35,8 @@ export async function inspectFilters(
   const own = sinks.filter((sink) => sink.database === settings.name && hasFilter(sink));
   if (own.length === 0) return [];
   const { client, target } = await findPrimary(settings);
+  let isLost = false;
+  client.on('end', () => (isLost = true));
   try {
     const tables = await listTables(client);
     const uses = usesOf(own, tables);
@@ -64,7 +66,7 @@ export async function inspectFilters(
     }
     return findings;
   } catch (error) {
-    throw connectionFault(error, settings, target);
+    throw isLost || comesFromServer(error) ? connectionFault(error, settings, target) : error;
   } finally {
     await closeConnection(client);
   }

@@ -24,8 +24,7 @@ test('a filter is compared with the catalog, and with what the server makes of i
     create table orders (id int primary key, "Status" text, mood kinds.mood, size kinds.positive, price money, code char(3), tags text[]);
     create table others (id int primary key, mood text)`);
   const settings = databaseSettings(database);
-  const inspected = async (text: string, tables: readonly string[] = ['orders']) => {
-    const where = filterOf(text);
+  const inspectedBy = async (where: PlacedFilter, tables: readonly string[] = ['orders']) => {
     const includeTables = tables.map((table) => ({ schema: ['public'], table: [table] }));
     const sink = {
       name: 'users',
@@ -37,6 +36,7 @@ test('a filter is compared with the catalog, and with what the server makes of i
     } as unknown as SinkSettings;
     return inspectFilters(settings, [sink]);
   };
+  const inspected = (text: string, tables?: readonly string[]) => inspectedBy(filterOf(text), tables);
   const fine = [
     `"Status" = 'paid' and mood > 'sad' and size > 1 and code = 'ab' and 'x' = any (tags)`,
     `old.id = new.id or meta.annotations->>'source' is null or meta.commit_timestamp > '2026-01-01 00:00:00Z' -- done`,
@@ -55,6 +55,9 @@ test('a filter is compared with the catalog, and with what the server makes of i
   expect(await refused('mood is null and size > 0', ['orders', 'others'])).toMatch(
     /^WHERE_UNUSABLE .*public\.others/,
   );
+  // A fault of our own is none of the server's.
+  const broken = { ...filterOf('id > 0'), syntax: undefined } as unknown as PlacedFilter;
+  await expect(inspectedBy(broken)).rejects.toThrow(TypeError);
   // A sink without a filter asks nobody.
   expect(await inspectFilters({ ...settings, hosts: [] }, [])).toEqual([]);
   await database.drop();
