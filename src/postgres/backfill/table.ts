@@ -36,9 +36,14 @@ export type BackfillTable = {
   readonly estimatedRows: number | undefined;
 };
 
+export const TABLE_NOT_PUBLISHED = 'TABLE_NOT_PUBLISHED';
+
 export type BackfillContext = { readonly publication: string; readonly serverVersion: number };
 
-/** The tables that hold the streamed rows of one: itself, or its partitions, however deep. Undefined: there is no such table. */
+/**
+ * The tables that hold the streamed rows of one: itself, or its partitions, however deep, without those that wait to be detached.
+ * Undefined: there is no such table.
+ */
 export async function leavesOf(
   client: Client,
   { schema, table }: { readonly schema: string; readonly table: string },
@@ -49,6 +54,7 @@ export async function leavesOf(
          where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p') and c.relpersistence = 'p'
        union
        select c.oid, c.relkind from family f join pg_inherits i on i.inhparent = f.oid and f.relkind = 'p'
+           and coalesce(to_jsonb(i) ->> 'inhdetachpending', 'false') = 'false'
          join pg_class c on c.oid = i.inhrelid and c.relpersistence = 'p'
      )
      select oid::int8::float8 as oid, relkind as kind from family order by 1`,
@@ -232,7 +238,7 @@ const notPublished = (
   publication: string,
 ): TailraceError =>
   new TailraceError(`the publication "${publication}" does not carry ${schema}.${table}`, {
-    code: 'TABLE_NOT_PUBLISHED',
+    code: TABLE_NOT_PUBLISHED,
     kind: 'fatal',
     hint: `of a table that is not streamed, what was read would soon be stale: let a sink take it, or add it to the publication, and begin the backfill then`,
   });

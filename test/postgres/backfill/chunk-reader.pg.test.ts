@@ -40,6 +40,15 @@ async function readAll(table: string, how: Parameters<TestReading['reader']>[1] 
   return { table: found, chunks, rows: chunks.flatMap((chunk) => rowsOf(chunk, found)) };
 }
 
+/** It would have the whole table scanned by several workers at once. */
+const ODD_PLANNER = [
+  'enable_tidscan = off',
+  'parallel_setup_cost = 0',
+  'parallel_tuple_cost = 0',
+  'min_parallel_table_scan_size = 0',
+  'max_parallel_workers_per_gather = 4',
+];
+
 /** One row a chunk: every value of the key is a boundary once. */
 const ROW_BY_ROW = { limits: { maxRows: 1 } };
 
@@ -232,6 +241,23 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     expect(rows).toHaveLength(await count('t'));
     expect(new Set(chunks.flatMap(({ places }) => places)).size).toBe(rows.length);
     expect(chunks.length).toBeGreaterThan(5);
+  });
+
+  test('rows of pages come in order, whatever planner a database has', async () => {
+    await sql(
+      `create table t (n int, pad text); insert into t select n, repeat('x', 1000) from generate_series(1, 9000) n; analyze t`,
+    );
+    for (const setting of ODD_PLANNER) await sql(`alter database ${database.name} set ${setting}`);
+    const odd = await openReading(database, { publication: 'everything' });
+    const table = await odd.table('t');
+    const places = (
+      await readChunks(odd.reader(table, { limits: { maxBytes: 1e9, targetMs: 60_000 } }))
+    ).flatMap((chunk) => chunk.places.map((place) => Number(place.slice(1, place.indexOf(',')))));
+    expect(places).toHaveLength(9000);
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+    await odd.close();
+    for (const setting of ODD_PLANNER)
+      await sql(`alter database ${database.name} reset ${setting.split(' ')[0]!}`);
   });
 
   test('an empty table is read at once, with a key or without one', async () => {

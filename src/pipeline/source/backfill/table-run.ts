@@ -11,7 +11,12 @@ import {
 import { TABLE_GONE } from '../../../postgres/backfill/faults.ts';
 import { requireConditions } from '../../../postgres/backfill/requirements.ts';
 import { requireKeyUsable } from '../../../postgres/backfill/rights.ts';
-import { leavesOf, readBackfillTable, type BackfillTable } from '../../../postgres/backfill/table.ts';
+import {
+  leavesOf,
+  readBackfillTable,
+  TABLE_NOT_PUBLISHED,
+  type BackfillTable,
+} from '../../../postgres/backfill/table.ts';
 import { enrichWithLineage } from '../../../postgres/catalog.ts';
 import type { LogFeed } from '../feed.ts';
 import { noted } from './appending.ts';
@@ -53,7 +58,13 @@ export async function readTable(run: RunTable, ports: TablePorts, signal: AbortS
     if (left.length === 0) return;
     const begun = state.progress.cursor.leaf?.oid;
     for (const oid of left.toSorted((a, b) => Number(b === begun) - Number(a === begun))) {
-      await readLeaf(oid, run, ports, signal);
+      try {
+        await readLeaf(oid, run, ports, signal);
+      } catch (error) {
+        // What was detached has gone with its rows.
+        if (!isCode(error, TABLE_NOT_PUBLISHED) || (await leavesOf(ports.client, request))?.includes(oid))
+          throw error;
+      }
       const { cursor } = state.progress;
       const { leaf: _read, ...place } = cursor;
       state.progress = { ...state.progress, cursor: { ...place, done: [...cursor.done, oid] } };
@@ -76,10 +87,13 @@ async function readLeaf(oid: number, run: RunTable, ports: TablePorts, signal: A
       const outcome = await passOver({ table, where }, run, ports, signal);
       if (outcome === 'read') return;
     } catch (error) {
-      if (!(error instanceof TailraceError) || error.code !== TABLE_GONE) throw error;
+      if (!isCode(error, TABLE_GONE)) throw error;
     }
   }
 }
+
+const isCode = (error: unknown, code: string): boolean =>
+  error instanceof TailraceError && error.code === code;
 
 /** Where the place that is known is this table's as it is now, it goes on there; else from the beginning. */
 function place(table: BackfillTable, state: Progressing): void {

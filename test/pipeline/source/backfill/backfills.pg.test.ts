@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { ask, backfillRoom, completed, found, keepWriting, progressOf } from '../../../support/backfilled.ts';
 import { tablePattern } from '../../../../src/core/selection.ts';
+import { serverVersion } from '../../../support/database-settings.ts';
 import { connect, waitFor } from '../../../support/postgres.ts';
 import type { TestSource } from '../../../support/source.ts';
 
@@ -192,6 +193,37 @@ describe('a partitioned table', () => {
     expect(progressOf(backfill)).toMatchObject({ restarts: 0 });
     const { rows } = await source.read();
     expect(new Set(rows.map(({ relation }) => relation.ancestors?.[0]?.table))).toEqual(new Set(['notes']));
+  });
+
+  test('loses partitions meanwhile, and one that waits for that: they are read no further, and the others are', async () => {
+    await makeParts();
+    await room.client.query(
+      `create table notes_3 partition of notes for values from (8001) to (9001);
+       create table notes_4 partition of notes for values from (9001) to (9101); insert into notes select i, 0 from generate_series(9001, 9100) i;
+       create publication pub_${room.database.name} for table notes`,
+    );
+    const source = await room.start();
+    const id = ask(source, { limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 2500 } });
+    await waitFor(() => progressOf(found(source, id)).appended > 0, 'some rows to be read');
+    await room.client.query('alter table notes detach partition notes_3');
+    const reader = await connect(room.database.url);
+    const detaching = await connect(room.database.url);
+    await reader.query('begin; select from notes');
+    let detached: Promise<unknown> | undefined;
+    if ((await serverVersion(room.client)) >= 140_000) {
+      detached = detaching.query('alter table notes detach partition notes_2 concurrently');
+      detached.catch(() => undefined);
+      await waitFor(async () => {
+        const { rows } = await room.client.query('select from pg_inherits where inhdetachpending');
+        return rows.length === 1;
+      }, 'the partition to wait');
+    }
+    await completed(source, id);
+    const ids = new Set(await idsIn(source));
+    expect([...ids].filter((one) => one <= 4000 || one > 8000)).toHaveLength(4100);
+    await reader.end();
+    await detached;
+    await detaching.end();
   });
 
   test('is read by one of its partitions alone', async () => {
