@@ -1,6 +1,6 @@
 // What is declared of columns: the pipeline's form of it, and the faults that the declarations of one table have among themselves.
 import type { Action } from '../../core/change.ts';
-import { parseTemplate, templateColumns } from '../../core/template.ts';
+import { parseRowTemplate, parseTemplate, templateColumns } from '../../core/template.ts';
 import { exactTable, formatTableName, type TablePattern } from '../../core/selection.ts';
 import { hidesAll, type ColumnRules, type MaskRule } from '../../functions/columns/rules.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
@@ -59,18 +59,23 @@ function* tableFaults(table: WrittenTable, sink: WrittenSink): Generator<RuleFau
     yield { path: ['only_when_changed'], message: 'this is about updates, and none is taken of this table' };
   }
   const masks = Object.entries(table.mask ?? {});
-  const groups = sink.message_grouping ? groupUses(table, sink) : [];
+  const uses = usesOf(table, sink);
   for (const [column, rule] of masks) {
     const path = ['mask', column];
-    const use = groups.find(({ columns }) => columns.includes(column));
+    const own = uses.filter(({ columns }) => columns.includes(column));
+    const [use] = own;
+    const hashed = own.find(({ isHashed }) => isHashed);
     if (use !== undefined && hidesAll(rule)) {
+      const { key, what } = use;
       yield {
         path,
-        message: `${use.key} makes message groups of this column, and \`${rule.kind}\` leaves nothing to tell them apart by: mask it by \`hash\``,
+        message: `${key} makes ${what} of this column, and \`${rule.kind}\` leaves nothing to tell them apart by: mask it by \`hash\``,
       };
-    } else if (sink.mask_key === undefined && (rule.kind === 'hash' || use?.isHashed === true)) {
+    } else if (sink.mask_key === undefined && (rule.kind === 'hash' || hashed !== undefined)) {
       const why =
-        rule.kind === 'hash' ? '`hash` needs' : `${use!.key} makes message groups of its hash, which needs`;
+        rule.kind === 'hash'
+          ? '`hash` needs'
+          : `${hashed!.key} makes message groups of its hash, which needs`;
       yield { path, message: `${why} a key: give the sink a \`mask_key\` of 16 characters or more` };
     }
   }
@@ -109,32 +114,47 @@ function* renameFaults({ columns = [], rename = {} }: WrittenTable): Generator<R
   }
 }
 
-type GroupUse = { readonly key: string; readonly columns: readonly string[]; readonly isHashed: boolean };
+/** What names columns, and makes of their values what must tell them apart. */
+type ColumnUse = {
+  readonly key: string;
+  readonly what: 'message groups' | 'routes';
+  readonly columns: readonly string[];
+  /** The values go in as their hashes, whatever the mask is. */
+  readonly isHashed: boolean;
+};
 
-/** Where the groups of a table's messages name columns. */
-function groupUses(
-  { name, group_column_names: own }: WrittenTable,
-  { destination }: WrittenSink,
-): GroupUse[] {
+/** Of the messages of one table. */
+function usesOf({ name, group_column_names: own }: WrittenTable, sink: WrittenSink): ColumnUse[] {
+  const { destination, message_grouping: isGrouped } = sink;
   const table = exactTable(name);
   const definition = sinkDefinition((destination as { type: string }).type);
-  const templates = (definition?.groupTemplates?.(destination) ?? []).filter(
-    (each) => each.table === undefined || (table !== undefined && each.table === formatTableName(table)),
-  );
-  return [
-    ...(own === undefined ? [] : [{ key: 'group_column_names', columns: own, isHashed: true }]),
-    ...templates.map(({ key, template }) => ({
+  const isOfTable = (each: { readonly table?: string }): boolean =>
+    each.table === undefined || (table !== undefined && each.table === formatTableName(table));
+  const named = (what: ColumnUse['what'], parse: typeof parseTemplate, templates: readonly Placed[] = []) =>
+    templates.filter(isOfTable).map(({ key, template }) => ({
       key: `destination.${key}`,
-      columns: columnsIn(template),
+      what,
+      columns: columnsIn(template, parse),
       isHashed: false,
-    })),
+    }));
+  const groups = [
+    ...(own === undefined
+      ? []
+      : [{ key: 'group_column_names', what: 'message groups', columns: own, isHashed: true } as const]),
+    ...named('message groups', parseTemplate, definition?.groupTemplates?.(destination)),
+  ];
+  return [
+    ...(isGrouped ? groups : []),
+    ...named('routes', parseRowTemplate, definition?.routeTemplates?.(destination)),
   ];
 }
 
+type Placed = { readonly key: string; readonly table?: string; readonly template: string };
+
 /** One that cannot be read is a fault of its own. */
-function columnsIn(template: string): readonly string[] {
+function columnsIn(template: string, parse: typeof parseTemplate): readonly string[] {
   try {
-    return templateColumns(parseTemplate(template));
+    return templateColumns(parse(template));
   } catch {
     return [];
   }

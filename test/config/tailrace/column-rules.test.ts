@@ -167,15 +167,14 @@ describe('what is wrong is said at its place:', () => {
     expect(lines[0]).toMatch(line);
   });
 
-  test('a template of groups that names what is hidden', async () => {
-    const text = fileWith(['mask: { email: redact }']).replace(
-      'queue_name: users.fifo',
-      'queue_name: users.fifo, group_id: "${email}"',
-    );
+  test.each([
+    ['group_id: "${email}"', 'destination\\.group_id makes message groups of this column'],
+    ['queue_name: "users-${row.email}.fifo"', 'destination\\.queue_name makes routes of this column'],
+  ])('a template that names what is hidden: %s', async (key, message) => {
+    const named = key.startsWith('queue_name') ? '' : 'queue_name: users.fifo, ';
+    const text = fileWith(['mask: { email: redact }']).replace('queue_name: users.fifo', `${named}${key}`);
     expect(await faultLines(loadText(text))).toEqual([
-      expect.stringMatching(
-        /^9:24 .*mask\.email destination\.group_id makes message groups of this column, and `redact`/,
-      ),
+      expect.stringMatching(new RegExp(`^9:24 .*mask\\.email ${message}, and \`redact\``)),
     ]);
   });
 });
