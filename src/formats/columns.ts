@@ -13,8 +13,8 @@ import {
 import { escapeFrom, literal } from '../core/encoding.ts';
 import { TailraceError } from '../core/errors.ts';
 import { jsonText } from '../core/json.ts';
-import type { ValueRenderer } from '../core/render.ts';
-import type { CompileInput } from './format.ts';
+import type { SpreadRenderer, ValueRenderer } from '../core/render.ts';
+import type { AddedMember, CompileInput } from './format.ts';
 
 const COMMA = 0x2c;
 const NULL: Literal = literal('null', 'json');
@@ -32,13 +32,17 @@ type PlannedColumn = {
   /** `,"name":` */
   readonly next: Literal;
   readonly render: ValueRenderer;
+  readonly spread: SpreadRenderer | undefined;
   /** Part of the replica identity: an old key tuple knows it. */
   readonly identity: boolean;
 };
 
+type PlannedMember = Pick<PlannedColumn, 'first' | 'next'> & Pick<AddedMember, 'write'>;
+
 export class ColumnPlan {
   readonly #table: string;
   readonly #columns: readonly PlannedColumn[];
+  readonly #added: readonly PlannedMember[];
   readonly #escaped: boolean;
   /** Columns of the relation, of which the message may have fewer. */
   readonly #relationColumnCount: number;
@@ -46,21 +50,29 @@ export class ColumnPlan {
   readonly #absent: Literal | undefined;
   readonly #unchanged: Literal | undefined;
 
-  constructor(input: CompileInput) {
-    const { relation } = input;
+  /** `reserved`: names of members that stand beside the row's. */
+  constructor(input: CompileInput, reserved: readonly string[] = []) {
+    const { relation, added = [] } = input;
     this.#table = `${relation.schema}.${relation.table}`;
     this.#relationColumnCount = relation.columns.length;
     const { encoding, values } = input;
     this.#absent = values.absent === 'null' ? NULL : undefined;
     this.#unchanged = values.unchanged === 'text' ? literal(UNCHANGED_TEXT, encoding) : undefined;
     this.#escaped = encoding === 'json-string';
-    this.#columns = input.columns.map(({ index, name, render }) => ({
+    const taken = new Set([...input.columns, ...added].map(({ name }) => name).concat(reserved));
+    this.#columns = input.columns.map(({ index, name, render, spread }) => ({
       index,
       name: literal(jsonText(name), encoding),
       first: literal(`${jsonText(name)}:`, encoding),
       next: literal(`,${jsonText(name)}:`, encoding),
       render,
+      spread: spread?.(taken),
       identity: relation.columns[index]!.identity,
+    }));
+    this.#added = added.map(({ name, write }) => ({
+      first: literal(`${jsonText(name)}:`, encoding),
+      next: literal(`,${jsonText(name)}:`, encoding),
+      write,
     }));
   }
 
@@ -88,6 +100,8 @@ export class ColumnPlan {
       this.#writeMember(column, event.bytes, tuple, isFirst, writer);
       isFirst = false;
     }
+    for (const member of this.#added)
+      isFirst = this.#writeAdded(member, event, { isOld: false, isFirst }, writer);
     return unknown;
   }
 
@@ -105,6 +119,8 @@ export class ColumnPlan {
       }
       isFirst = false;
     }
+    for (const member of this.#added)
+      isFirst = this.#writeAdded(member, event, { isOld: true, isFirst }, writer);
   }
 
   /** Appends the old values of the columns that an update changed, as far as the old row tells. Answers how many. */
@@ -149,12 +165,51 @@ export class ColumnPlan {
     isFirst: boolean,
     writer: ByteWriter,
   ): void {
-    writer.literal(isFirst ? column.first : column.next);
     const length = tuple.lengths[column.index]!;
+    if (
+      column.spread !== undefined &&
+      this.#spread(column.spread, bytes, tuple, column.index, isFirst, writer)
+    )
+      return;
+    writer.literal(isFirst ? column.first : column.next);
     if (length === NULL_VALUE) return writer.literal(NULL);
     const start = writer.length;
     column.render(bytes, tuple.starts[column.index]!, length, writer);
     if (this.#escaped) escapeFrom(start, writer);
+  }
+
+  /** False: the value stays whole. */
+  #spread(
+    spread: SpreadRenderer,
+    bytes: Buffer,
+    tuple: Tuple,
+    index: number,
+    isFirst: boolean,
+    writer: ByteWriter,
+  ): boolean {
+    const length = tuple.lengths[index]!;
+    const start = writer.length;
+    if (length === NULL_VALUE || !spread(bytes, tuple.starts[index]!, length, isFirst, writer)) return false;
+    if (this.#escaped) escapeFrom(start, writer);
+    return true;
+  }
+
+  /** Answers whether what follows is the first member. */
+  #writeAdded(
+    { first, next, write }: PlannedMember,
+    event: RowEvent,
+    { isOld, isFirst }: { readonly isOld: boolean; readonly isFirst: boolean },
+    writer: ByteWriter,
+  ): boolean {
+    const { length, escapes } = writer;
+    writer.literal(isFirst ? first : next);
+    const start = writer.length;
+    if (!write(event, isOld, writer)) {
+      writer.truncate(length, escapes);
+      return isFirst;
+    }
+    if (this.#escaped) escapeFrom(start, writer);
+    return false;
   }
 
   #expectColumns(tuple: Tuple): void {

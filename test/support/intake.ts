@@ -96,8 +96,12 @@ export function sinkIntake(options: IntakeOptions = {}) {
     sink: { routeOf: () => routeTo('q', { batchBytes: 1 << 20, messageBytes: 1 << 20 }), ...options.sink },
     format,
     envelope: ENVELOPE,
-    compileValue: (type, { types }) =>
-      compileValue(type, types, { ...format.values, zonelessTimestampZ: format.zonelessTimestampZ }),
+    compileValue: (type, { types }, forms) =>
+      compileValue(type, types, {
+        ...format.values,
+        zonelessTimestampZ: format.zonelessTimestampZ,
+        ...forms,
+      }),
     routes,
     barriers,
   };

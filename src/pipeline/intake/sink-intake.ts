@@ -50,6 +50,6 @@ function formatting(
   return {
     format,
     envelope,
-    compileValue: (type, relation) => compileValue(type, relation.types, values),
+    compileValue: (type, relation, forms) => compileValue(type, relation.types, { ...values, ...forms }),
   };
 }

@@ -2,7 +2,7 @@
 import type { Action, Relation, RowAction, RowEvent } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { asSeenBy, type SchemaChange } from '../../core/schema-change.ts';
-import type { ValueRenderer } from '../../core/render.ts';
+import type { ValueOptions, ValueRenderer } from '../../core/render.ts';
 import { nameFor } from '../../core/partitions.ts';
 import { optionsFor, type TableName } from '../../core/selection.ts';
 import { parseTemplate } from '../../core/template.ts';
@@ -10,7 +10,7 @@ import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.t
 import { compileMasks, type Masks } from '../../functions/columns/masks.ts';
 import type { Sink } from '../../sinks/sink.ts';
 import { expectTold, unchangedRule } from './columns/told-changes.ts';
-import { isInMessage, messageColumns } from './columns/message-columns.ts';
+import { isInMessage, rowMembers } from './columns/row-members.ts';
 import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
 import { rowMover, type MoveRow } from './moved-rows.ts';
 import { readKeyOf } from './read-key.ts';
@@ -87,7 +87,7 @@ export type PlanPorts = {
   readonly sink: Pick<Sink, 'routeOf' | 'routeByRow' | 'actionsAt' | 'encoding' | 'wantsRow'>;
   readonly format: MessageFormat;
   readonly envelope: Envelope;
-  compileValue(type: number, relation: Relation): ValueRenderer;
+  compileValue(type: number, relation: Relation, forms?: Partial<ValueOptions>): ValueRenderer;
   readonly routes: Pick<Routes, 'queue'> & OpenRoutes;
   readonly barriers: Pick<Barriers<Pending>, 'of'>;
 };
@@ -123,7 +123,7 @@ export function compileTablePlan(
   }
   const schemaChange = isRead ? undefined : schemaChangeOf(reading, settings, ports);
   if (Object.keys(actions).length === 0 && (hasRows || schemaChange === undefined)) return undefined;
-  const columns = messageColumns(relation, table, { ...ports, masks });
+  const { columns, added } = rowMembers(relation, table, { ...ports, masks });
   if (actions.update !== undefined) expectTold(relation, table?.rules, partition ?? relation);
   const { filter, filterFault } = filterOf(relation, settings);
   const movesByFilter = filter !== undefined && settings.whereMoves === 'convert';
@@ -139,6 +139,7 @@ export function compileTablePlan(
       relation,
       partition,
       columns,
+      added,
       masks,
       envelope: ports.envelope,
       values: settings.values,
