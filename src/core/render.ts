@@ -4,6 +4,21 @@ import type { ByteWriter } from './byte-writer.ts';
 /** Appends the JSON of the value whose Postgres text is `bytes[start, start + length)`. Never called for NULL. */
 export type ValueRenderer = (bytes: Buffer, start: number, length: number, writer: ByteWriter) => void;
 
+/**
+ * Appends the members that stand for a value, `"a_x":1,"a_y":2`, behind a comma unless they are the first; false: it has none, and
+ * nothing is written. Never called for NULL.
+ */
+export type SpreadRenderer = (
+  bytes: Buffer,
+  start: number,
+  length: number,
+  isFirst: boolean,
+  writer: ByteWriter,
+) => boolean;
+
+/** Appends the JSON of a member that is no column's; false: it is absent, and nothing is written. */
+export type MemberRenderer<Row> = (row: Row, writer: ByteWriter) => boolean;
+
 /** What is told of a value whose Postgres text is `bytes[start, start + length)`. Never called for NULL. */
 export type TextOf<Text extends string | null = string> = (
   bytes: Buffer,

@@ -13,8 +13,8 @@ import {
 import { escapeFrom, literal } from '../core/encoding.ts';
 import { TailraceError } from '../core/errors.ts';
 import { jsonText } from '../core/json.ts';
-import type { ValueRenderer } from '../core/render.ts';
-import type { CompileInput } from './format.ts';
+import type { SpreadRenderer, ValueRenderer } from '../core/render.ts';
+import type { AddedMember, CompileInput } from './format.ts';
 
 const COMMA = 0x2c;
 const NULL: Literal = literal('null', 'json');
@@ -32,34 +32,46 @@ type PlannedColumn = {
   readonly render: ValueRenderer;
   /** Stands for an unchanged value that was not sent; undefined: the column is left out. */
   readonly unchanged: Literal | undefined;
+  readonly spread: SpreadRenderer | undefined;
   /** Part of the replica identity: an old key tuple knows it. */
   readonly identity: boolean;
 };
 
+type PlannedMember = Pick<PlannedColumn, 'first' | 'next'> & Pick<AddedMember, 'write'>;
+
 export class ColumnPlan {
   readonly #table: string;
   readonly #columns: readonly PlannedColumn[];
+  readonly #added: readonly PlannedMember[];
   readonly #escaped: boolean;
   /** Columns of the relation, of which the message may have fewer. */
   readonly #relationColumnCount: number;
   /** Undefined: what was not sent is left out. */
   readonly #absent: Literal | undefined;
 
-  constructor(input: CompileInput) {
-    const { relation } = input;
+  /** `reserved`: names of members that stand beside the row's. */
+  constructor(input: CompileInput, reserved: readonly string[] = []) {
+    const { relation, added = [] } = input;
     this.#table = `${relation.schema}.${relation.table}`;
     this.#relationColumnCount = relation.columns.length;
     const { encoding, values } = input;
     this.#absent = values.absent === 'null' ? NULL : undefined;
     this.#escaped = encoding === 'json-string';
-    this.#columns = input.columns.map(({ index, name, render, unchanged }) => ({
+    const taken = new Set([...input.columns, ...added].map(({ name }) => name).concat(reserved));
+    this.#columns = input.columns.map(({ index, name, render, unchanged, spread }) => ({
       index,
       name: literal(jsonText(name), encoding),
       first: literal(`${jsonText(name)}:`, encoding),
       next: literal(`,${jsonText(name)}:`, encoding),
       render,
       unchanged: unchanged === undefined ? undefined : literal(unchanged, encoding),
+      spread: spread?.(taken),
       identity: relation.columns[index]!.identity,
+    }));
+    this.#added = added.map(({ name, write }) => ({
+      first: literal(`${jsonText(name)}:`, encoding),
+      next: literal(`,${jsonText(name)}:`, encoding),
+      write,
     }));
   }
 
@@ -87,6 +99,8 @@ export class ColumnPlan {
       this.#writeMember(column, event.bytes, tuple, isFirst, writer);
       isFirst = false;
     }
+    for (const member of this.#added)
+      isFirst = this.#writeAdded(member, event, { isOld: false, isFirst }, writer);
     return unknown;
   }
 
@@ -104,6 +118,8 @@ export class ColumnPlan {
       }
       isFirst = false;
     }
+    for (const member of this.#added)
+      isFirst = this.#writeAdded(member, event, { isOld: true, isFirst }, writer);
   }
 
   /** Appends the old values of the columns that an update changed, as far as the old row tells. Answers how many. */
@@ -148,12 +164,51 @@ export class ColumnPlan {
     isFirst: boolean,
     writer: ByteWriter,
   ): void {
-    writer.literal(isFirst ? column.first : column.next);
     const length = tuple.lengths[column.index]!;
+    if (
+      column.spread !== undefined &&
+      this.#spread(column.spread, bytes, tuple, column.index, isFirst, writer)
+    )
+      return;
+    writer.literal(isFirst ? column.first : column.next);
     if (length === NULL_VALUE) return writer.literal(NULL);
     const start = writer.length;
     column.render(bytes, tuple.starts[column.index]!, length, writer);
     if (this.#escaped) escapeFrom(start, writer);
+  }
+
+  /** False: the value stays whole. */
+  #spread(
+    spread: SpreadRenderer,
+    bytes: Buffer,
+    tuple: Tuple,
+    index: number,
+    isFirst: boolean,
+    writer: ByteWriter,
+  ): boolean {
+    const length = tuple.lengths[index]!;
+    const start = writer.length;
+    if (length === NULL_VALUE || !spread(bytes, tuple.starts[index]!, length, isFirst, writer)) return false;
+    if (this.#escaped) escapeFrom(start, writer);
+    return true;
+  }
+
+  /** Answers whether what follows is the first member. */
+  #writeAdded(
+    { first, next, write }: PlannedMember,
+    event: RowEvent,
+    { isOld, isFirst }: { readonly isOld: boolean; readonly isFirst: boolean },
+    writer: ByteWriter,
+  ): boolean {
+    const { length, escapes } = writer;
+    writer.literal(isFirst ? first : next);
+    const start = writer.length;
+    if (!write(event, isOld, writer)) {
+      writer.truncate(length, escapes);
+      return isFirst;
+    }
+    if (this.#escaped) escapeFrom(start, writer);
+    return false;
   }
 
   #expectColumns(tuple: Tuple): void {

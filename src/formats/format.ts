@@ -4,7 +4,7 @@ import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Action, Moved, Relation, RowEvent, TransactionContext } from '../core/change.ts';
 import type { Media } from '../core/message.ts';
-import type { ColumnForm, MaskedTexts, RenderOptions, ValueOptions } from '../core/render.ts';
+import type { ColumnForm, MaskedTexts, RenderOptions, SpreadRenderer, ValueOptions } from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
 
@@ -28,6 +28,15 @@ export type MessageColumn = ColumnForm & {
   readonly index: number;
   /** In the message: in Postgres it may be called otherwise. */
   readonly name: string;
+  /** Set where the members of its values are members of the message; `taken`: the names of the others. */
+  readonly spread?: ((taken: ReadonlySet<string>) => SpreadRenderer) | undefined;
+};
+
+/** A member of a message's row that is no column's. */
+export type AddedMember = {
+  readonly name: string;
+  /** `isOld`: of the row before an update. */
+  readonly write: (event: RowEvent, isOld: boolean, writer: ByteWriter) => boolean;
 };
 
 export type CompileInput<Options = unknown> = {
@@ -36,6 +45,8 @@ export type CompileInput<Options = unknown> = {
   readonly partition?: TableName | undefined;
   /** The columns that the message has, in order. */
   readonly columns: readonly MessageColumn[];
+  /** What the row has beside its columns, behind them. */
+  readonly added?: readonly AddedMember[];
   /** What else says a value of the row (its key) says it as these do. */
   readonly masks: MaskedTexts;
   readonly envelope: Envelope;

@@ -62,7 +62,7 @@ class Pg2sqsPlan implements RenderPlan {
   #commitTime = NO_BYTES;
 
   constructor(input: CompileInput<Options>) {
-    const { relation, columns, encoding, actionsAt } = input;
+    const { relation, columns, added = [], encoding, actionsAt } = input;
     const { commit_time_column: commitTimeColumn } = input.options;
     const kind = (action: Action): Literal | undefined =>
       actionsAt(action).length > 1 ? literal(`"${KIND}":"${action}"`, encoding) : undefined;
@@ -77,10 +77,10 @@ class Pg2sqsPlan implements RenderPlan {
       schema: literal(`"${KIND}":"schema"`, encoding),
     };
     this.#table = `${relation.schema}.${relation.table}`;
-    this.#columns = new ColumnPlan(input);
+    this.#columns = new ColumnPlan(input, [KIND, commitTimeColumn ?? KIND]);
     this.tellsPartition = input.partition === undefined;
     this.#commitTimeColumn = commitTimeColumn;
-    const names = columns.map((column) => column.name);
+    const names = [...columns, ...added].map(({ name }) => name);
     if (commitTimeColumn !== undefined && names.includes(commitTimeColumn)) {
       throw clash(this.#table, commitTimeColumn, 'name another commit time column');
     }

@@ -87,7 +87,7 @@ class SequinPlan implements RenderPlan {
     this.#columns = new ColumnPlan(input);
     const { columns, key } = input.relation;
     const isKey = ({ index }: MessageColumn): boolean => key.includes(columns[index]!.name);
-    this.#key = new ColumnPlan({ ...input, columns: input.columns.filter(isKey) });
+    this.#key = new ColumnPlan({ ...input, columns: input.columns.filter(isKey), added: [] });
     this.#keyTexts = new KeyTexts(input);
     this.#envelope = input.envelope;
     this.#record = literal('{"record":{', encoding);

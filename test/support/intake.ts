@@ -96,8 +96,12 @@ export function sinkIntake(options: IntakeOptions = {}) {
     sink: { routeOf: () => routeTo('q', { batchBytes: 1 << 20, messageBytes: 1 << 20 }), ...options.sink },
     format,
     envelope: ENVELOPE,
-    compileColumn: (column, { types }) =>
-      compileColumn(column, types, { ...format.values, zonelessTimestampZ: format.zonelessTimestampZ }),
+    compileColumn: (column, { types }, forms) =>
+      compileColumn(column, types, {
+        ...format.values,
+        zonelessTimestampZ: format.zonelessTimestampZ,
+        ...forms,
+      }),
     routes,
     barriers,
   };

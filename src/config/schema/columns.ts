@@ -1,6 +1,10 @@
 // The schema of what is declared of a table's columns: `tables[].columns` and the keys beside it. Columns are named as in Postgres.
 import { z } from 'zod';
-import type { MaskRule } from '../../functions/columns/rules.ts';
+import { TailraceError } from '../../core/errors.ts';
+import { jsonText } from '../../core/json.ts';
+import { isTemplate, parseRowTemplate } from '../../core/template.ts';
+import { MAX_DEPTH } from '../../functions/columns/flatten.ts';
+import type { AddRule, MaskRule } from '../../functions/columns/rules.ts';
 import { nonEmpty, secret } from './parts.ts';
 
 /** Longer ends of values hide little. */
@@ -47,6 +51,41 @@ const changedRule = () =>
     )
     .optional();
 
+const flattenRule = () =>
+  z
+    .union(
+      [
+        z.literal(true),
+        z.strictObject({
+          separator: z.string().min(1).max(8).default('_'),
+          depth: z.int().min(1).max(MAX_DEPTH).default(MAX_DEPTH),
+        }),
+      ],
+      { error: 'true is expected here, or a mapping, { separator: ".", depth: 2 }' },
+    )
+    .transform((written) => (written === true ? { separator: '_', depth: MAX_DEPTH } : written));
+
+/** A text with `${` is a template; anything else is a constant. */
+const addRule = () =>
+  z.unknown().transform((written, context): AddRule => {
+    if (typeof written !== 'string' || !isTemplate(written))
+      return { kind: 'constant', json: jsonText(written ?? null) };
+    const message = faultOfTemplate(written);
+    if (message === undefined) return { kind: 'template', template: written };
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  });
+
+function faultOfTemplate(text: string): string | undefined {
+  try {
+    const isOfAction = parseRowTemplate(text).some((part) => part.kind === 'action');
+    return isOfAction ? 'the action is no part of the row: messages say it beside' : undefined;
+  } catch (error) {
+    if (error instanceof TailraceError) return `${error.message}: ${error.hint}`;
+    throw error;
+  }
+}
+
 const byColumn = <S extends z.ZodType>(rule: S) => z.record(nonEmpty(), rule).optional();
 
 /** A text of its own for the key of all hashes of a sink. */
@@ -76,6 +115,12 @@ export const columnRules = {
     .optional()
     .describe('These columns do not go into the message. A column of the key must: mask it.'),
   rename: byColumn(nonEmpty()).describe('By column, its name in the message.'),
+  flatten: byColumn(flattenRule()).describe(
+    'By column, a composite or jsonb one: its members are members of the message, `address_city`. `true`, or `{ separator: ".", depth: 2 }`. docs/columns.md',
+  ),
+  add: byColumn(addRule()).describe(
+    'By name in the message, what the row has beside its columns: a constant, or a template over the row, `"${row.first} ${row.last}"`. docs/columns.md',
+  ),
   only_when_changed: changedRule().describe(
     'Of updates only those that changed one of these columns, or may have: `[price, stock]`. Needs `REPLICA IDENTITY FULL`, or `{ columns: [price, stock], when_unknown: send }`. docs/columns.md',
   ),

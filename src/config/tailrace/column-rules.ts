@@ -1,8 +1,15 @@
 // What is declared of columns: the pipeline's form of it, and the faults that the declarations of one table have among themselves.
 import type { Action } from '../../core/change.ts';
-import { parseTemplate, templateColumns } from '../../core/template.ts';
+import { parseRowTemplate, parseTemplate, templateColumns } from '../../core/template.ts';
 import { exactTable, formatTableName, type TablePattern } from '../../core/selection.ts';
-import { hidesAll, type ColumnRules, type MaskRule } from '../../functions/columns/rules.ts';
+import {
+  columnsAddedFrom,
+  hidesAll,
+  type AddRule,
+  type ColumnRules,
+  type FlattenRule,
+  type MaskRule,
+} from '../../functions/columns/rules.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import type { Fault } from '../file/faults.ts';
 import { listOf, valueAt, type FileValue, type Path } from '../file/file-value.ts';
@@ -14,6 +21,8 @@ type WrittenTable = {
   readonly exclude_columns?: readonly string[] | undefined;
   readonly rename?: Readonly<Record<string, string>> | undefined;
   readonly mask?: Readonly<Record<string, MaskRule>> | undefined;
+  readonly flatten?: Readonly<Record<string, FlattenRule>> | undefined;
+  readonly add?: Readonly<Record<string, AddRule>> | undefined;
   readonly only_when_changed?: ColumnRules['onlyWhenChanged'];
   readonly actions?: readonly Action[] | undefined;
 };
@@ -28,16 +37,18 @@ type WrittenSink = {
 
 /** `place`: where the table's entry stands. Undefined: nothing but `columns` is declared. */
 export function rulesOf(table: WrittenTable, place: string): ColumnRules | undefined {
-  const { exclude_columns: exclude = [], rename = {}, mask = {}, only_when_changed: onlyWhenChanged } = table;
-  const rules = {
+  const { exclude_columns: exclude, rename, mask, flatten, add, only_when_changed: onlyWhenChanged } = table;
+  const declared = [exclude, rename, mask, flatten, add, onlyWhenChanged];
+  if (declared.every((rule) => rule === undefined)) return undefined;
+  return {
     place,
-    exclude,
-    rename: new Map(Object.entries(rename)),
-    mask: new Map(Object.entries(mask)),
+    exclude: exclude ?? [],
+    rename: new Map(Object.entries(rename ?? {})),
+    mask: new Map(Object.entries(mask ?? {})),
+    flatten: new Map(Object.entries(flatten ?? {})),
+    add: new Map(Object.entries(add ?? {})),
     ...(onlyWhenChanged && { onlyWhenChanged }),
   };
-  const isEmpty = exclude.length + rules.rename.size + rules.mask.size === 0;
-  return isEmpty && onlyWhenChanged === undefined ? undefined : rules;
 }
 
 /** `path`: within the sink. */
@@ -55,30 +66,39 @@ export function* ruleFaults(sink: WrittenSink): Generator<RuleFault> {
 function* tableFaults(table: WrittenTable, sink: WrittenSink): Generator<RuleFault> {
   yield* excludedFaults(table);
   yield* renameFaults(table);
+  for (const column of Object.keys(table.flatten ?? {})) {
+    if (Object.hasOwn(table.mask ?? {}, column))
+      yield { path: ['flatten', column], message: 'this contradicts its mask: keep one of the two' };
+  }
   if (table.only_when_changed !== undefined && !(table.actions ?? sink.actions).includes('update')) {
     yield { path: ['only_when_changed'], message: 'this is about updates, and none is taken of this table' };
   }
   const masks = Object.entries(table.mask ?? {});
-  const groups = sink.message_grouping ? groupUses(table, sink) : [];
+  const uses = usesOf(table, sink);
   for (const [column, rule] of masks) {
     const path = ['mask', column];
-    const use = groups.find(({ columns }) => columns.includes(column));
+    const own = uses.filter(({ columns }) => columns.includes(column));
+    const [use] = own;
+    const hashed = own.find(({ isHashed }) => isHashed);
     if (use !== undefined && hidesAll(rule)) {
+      const { key, what } = use;
       yield {
         path,
-        message: `${use.key} makes message groups of this column, and \`${rule.kind}\` leaves nothing to tell them apart by: mask it by \`hash\``,
+        message: `${key} makes ${what} of this column, and \`${rule.kind}\` leaves nothing of it: mask it by \`hash\``,
       };
-    } else if (sink.mask_key === undefined && (rule.kind === 'hash' || use?.isHashed === true)) {
+    } else if (sink.mask_key === undefined && (rule.kind === 'hash' || hashed !== undefined)) {
       const why =
-        rule.kind === 'hash' ? '`hash` needs' : `${use!.key} makes message groups of its hash, which needs`;
+        rule.kind === 'hash'
+          ? '`hash` needs'
+          : `${hashed!.key} makes message groups of its hash, which needs`;
       yield { path, message: `${why} a key: give the sink a \`mask_key\` of 16 characters or more` };
     }
   }
 }
 
 /** Nothing else can be said of a column that is not there. */
-function* excludedFaults({ exclude_columns: excluded = [], columns, rename, mask }: WrittenTable) {
-  const others = Object.entries({ rename, mask });
+function* excludedFaults({ exclude_columns: excluded = [], columns, rename, mask, flatten }: WrittenTable) {
+  const others = Object.entries({ rename, mask, flatten });
   for (const [i, column] of excluded.entries()) {
     const path = ['exclude_columns', i];
     if (excluded.indexOf(column) < i) yield { path, message: `"${column}" is named twice` };
@@ -94,7 +114,7 @@ function* excludedFaults({ exclude_columns: excluded = [], columns, rename, mask
   }
 }
 
-function* renameFaults({ columns = [], rename = {} }: WrittenTable): Generator<RuleFault> {
+function* renameFaults({ columns = [], rename = {}, add = {} }: WrittenTable): Generator<RuleFault> {
   const names = new Map(
     columns.flatMap((column) => (Object.hasOwn(rename, column) ? [] : [[column, column]])),
   );
@@ -107,40 +127,69 @@ function* renameFaults({ columns = [], rename = {} }: WrittenTable): Generator<R
       };
     names.set(name, column);
   }
+  for (const name of Object.keys(add)) {
+    const other = names.get(name);
+    if (other !== undefined)
+      yield {
+        path: ['add', name],
+        message: `"${name}" is the name of "${other}" in the message already: give another name`,
+      };
+  }
 }
 
-type GroupUse = { readonly key: string; readonly columns: readonly string[]; readonly isHashed: boolean };
+/** What names columns, and makes of their values what must tell them apart. */
+type ColumnUse = {
+  readonly key: string;
+  readonly what: 'message groups' | 'routes' | 'members';
+  readonly columns: readonly string[];
+  /** The values go in as their hashes, whatever the mask is. */
+  readonly isHashed: boolean;
+};
 
-/** Where the groups of a table's messages name columns. */
-function groupUses(
-  { name, group_column_names: own }: WrittenTable,
-  { destination }: WrittenSink,
-): GroupUse[] {
+/** Of the messages of one table. */
+function usesOf({ name, group_column_names: own, add = {} }: WrittenTable, sink: WrittenSink): ColumnUse[] {
+  const { destination, message_grouping: isGrouped } = sink;
   const table = exactTable(name);
   const definition = sinkDefinition((destination as { type: string }).type);
-  const templates = (definition?.groupTemplates?.(destination) ?? []).filter(
-    (each) => each.table === undefined || (table !== undefined && each.table === formatTableName(table)),
-  );
-  return [
-    ...(own === undefined ? [] : [{ key: 'group_column_names', columns: own, isHashed: true }]),
-    ...templates.map(({ key, template }) => ({
+  const isOfTable = (each: { readonly table?: string }): boolean =>
+    each.table === undefined || (table !== undefined && each.table === formatTableName(table));
+  const named = (what: ColumnUse['what'], parse: typeof parseTemplate, templates: readonly Placed[] = []) =>
+    templates.filter(isOfTable).map(({ key, template }) => ({
       key: `destination.${key}`,
-      columns: columnsIn(template),
+      what,
+      columns: columnsIn(template, parse),
+      isHashed: false,
+    }));
+  const groups = [
+    ...(own === undefined
+      ? []
+      : [{ key: 'group_column_names', what: 'message groups', columns: own, isHashed: true } as const]),
+    ...named('message groups', parseTemplate, definition?.groupTemplates?.(destination)),
+  ];
+  return [
+    ...(isGrouped ? groups : []),
+    ...[...columnsAddedFrom({ add: new Map(Object.entries(add)) })].map(([member, columns]) => ({
+      key: `add.${member}`,
+      what: 'members' as const,
+      columns,
       isHashed: false,
     })),
+    ...named('routes', parseRowTemplate, definition?.routeTemplates?.(destination)),
   ];
 }
 
+type Placed = { readonly key: string; readonly table?: string; readonly template: string };
+
 /** One that cannot be read is a fault of its own. */
-function columnsIn(template: string): readonly string[] {
+function columnsIn(template: string, parse: typeof parseTemplate): readonly string[] {
   try {
-    return templateColumns(parseTemplate(template));
+    return templateColumns(parse(template));
   } catch {
     return [];
   }
 }
 
-const KEYED_BY_COLUMN = ['rename', 'mask'] as const;
+const KEYED_BY_COLUMN = ['rename', 'mask', 'flatten', 'add'] as const;
 
 /** What JavaScript keeps for itself is no key of a mapping here: a rule for such a column must not be passed over in silence. */
 export function checkRuleNames({
@@ -159,7 +208,7 @@ export function checkRuleNames({
         faults.push(
           file.fault(
             path,
-            'a column called "__proto__" cannot have a rule here: exclude it (`exclude_columns`)',
+            '"__proto__" cannot be named here: a column of that name can be excluded (`exclude_columns`)',
           ),
         );
       }

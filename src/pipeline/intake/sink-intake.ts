@@ -49,6 +49,7 @@ function formatting(
   return {
     format,
     envelope,
-    compileColumn: (column, relation) => compileColumn(column, relation.types, values),
+    compileColumn: (column, relation, forms) =>
+      compileColumn(column, relation.types, forms === undefined ? values : { ...values, ...forms }),
   };
 }

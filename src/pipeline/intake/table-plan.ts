@@ -1,9 +1,8 @@
 // How one sink treats the rows of one relation: compiled once, used for every row until the relation changes (row-intake.ts).
-import type { Action, Column, Relation, RowAction, RowEvent } from '../../core/change.ts';
+import type { Action, Relation, RowAction, RowEvent } from '../../core/change.ts';
 import { wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { asSeenBy, type SchemaChange } from '../../core/schema-change.ts';
-import type { ColumnForm } from '../../core/render.ts';
 import { nameFor } from '../../core/partitions.ts';
 import { optionsFor, type TableName } from '../../core/selection.ts';
 import { parseTemplate } from '../../core/template.ts';
@@ -11,7 +10,7 @@ import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.t
 import { compileMasks, type Masks } from '../../functions/columns/masks.ts';
 import type { Sink } from '../../sinks/sink.ts';
 import { expectTold, unchangedRule } from './columns/told-changes.ts';
-import { isInMessage, messageColumns } from './columns/message-columns.ts';
+import { isInMessage, rowMembers, type ColumnPorts } from './columns/row-members.ts';
 import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
 import { rowMover, type MoveRow } from './moved-rows.ts';
 import { readKeyOf } from './read-key.ts';
@@ -88,7 +87,7 @@ export type PlanPorts = {
   readonly sink: Pick<Sink, 'routeOf' | 'routeByRow' | 'actionsAt' | 'encoding' | 'wantsRow'>;
   readonly format: MessageFormat;
   readonly envelope: Envelope;
-  compileColumn(column: Column, relation: Relation): ColumnForm;
+  readonly compileColumn: ColumnPorts['compileColumn'];
   readonly routes: Pick<Routes, 'queue'> & OpenRoutes;
   readonly barriers: Pick<Barriers<Pending>, 'of'>;
 };
@@ -124,7 +123,7 @@ export function compileTablePlan(
   }
   const schemaChange = isRead ? undefined : schemaChangeOf(reading, settings, ports);
   if (Object.keys(actions).length === 0 && (hasRows || schemaChange === undefined)) return undefined;
-  const columns = messageColumns(relation, table, { ...ports, masks });
+  const { columns, added } = rowMembers(relation, table, { ...ports, masks });
   if (actions.update !== undefined) expectTold(relation, table?.rules, partition ?? relation);
   const { filter, filterFault } = filterOf(relation, settings);
   const movesByFilter = filter !== undefined && settings.whereMoves === 'convert';
@@ -140,6 +139,7 @@ export function compileTablePlan(
       relation,
       partition,
       columns,
+      added,
       masks,
       envelope: ports.envelope,
       values: settings.values,

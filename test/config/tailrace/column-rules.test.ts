@@ -46,7 +46,32 @@ test('rules are read by the names of columns in Postgres, and know where they st
       ['card', { kind: 'last', count: 4 }],
       ['contact', { kind: 'email' }],
     ]),
+    flatten: new Map(),
+    add: new Map(),
   });
+});
+
+test('flattened columns and added members', async () => {
+  const table = [
+    'flatten: { address: true, doc: { separator: ".", depth: 2 }, other: {} }',
+    'add: { source: "shop", nothing: null, list: [1, "a"], label: "${row.first} ${row.last:-?}" }',
+  ];
+  const { rules } = (await sinkOf(fileWith(table))).tables[0]!;
+  expect(rules!.flatten).toEqual(
+    new Map([
+      ['address', { separator: '_', depth: 16 }],
+      ['doc', { separator: '.', depth: 2 }],
+      ['other', { separator: '_', depth: 16 }],
+    ]),
+  );
+  expect(rules!.add).toEqual(
+    new Map([
+      ['source', { kind: 'constant', json: '"shop"' }],
+      ['nothing', { kind: 'constant', json: 'null' }],
+      ['list', { kind: 'constant', json: '[1,"a"]' }],
+      ['label', { kind: 'template', template: '${row.first} ${row.last:-?}' }],
+    ]),
+  );
 });
 
 test('what an update must change is a list, or says also what becomes of updates that do not tell', async () => {
@@ -101,7 +126,7 @@ describe('what is wrong is said at its place:', () => {
       'a group of what is hidden',
       ['group_column_names: [email]', 'mask: { email: redact }'],
       [KEY],
-      /^10:24 .*mask\.email group_column_names makes message groups of this column, and `redact` leaves nothing to tell them apart by: mask it by `hash`/,
+      /^10:24 .*mask\.email group_column_names makes message groups of this column, and `redact` leaves nothing of it: mask it by `hash`/,
     ],
     [
       'a group of hashes without a key',
@@ -145,7 +170,7 @@ describe('what is wrong is said at its place:', () => {
       'a column that no mapping of JavaScript holds',
       ['mask: { __proto__: redact }'],
       [],
-      /^9:15 .*mask a column called "__proto__" cannot have a rule here/,
+      /^9:15 .*mask "__proto__" cannot be named here/,
     ],
     [
       'changes of a table whose updates are not taken',
@@ -160,6 +185,42 @@ describe('what is wrong is said at its place:', () => {
       [],
       /^9:28 .*only_when_changed columns are expected here/,
     ],
+    [
+      'a flattened column that is masked',
+      ['mask: { doc: redact }', 'flatten: { doc: true }'],
+      [],
+      /^10:25 .*flatten\.doc this contradicts its mask/,
+    ],
+    [
+      'a depth without end',
+      ['flatten: { doc: { depth: 17 } }'],
+      [],
+      /^9:34 .*flatten\.doc\.depth at most 16 is expected/,
+    ],
+    [
+      'a template that cannot be read',
+      ['add: { label: "${name}" }', 'rename: { a: b }'],
+      ['mask_key: 0123456789abcdef'],
+      /^9:23 .*name/,
+    ],
+    [
+      'an action that is no part of the row',
+      ['add: { what: "${meta.action}" }'],
+      [],
+      /^9:22 .*add\.what the action is no part of the row/,
+    ],
+    [
+      'an added member with the name of a column',
+      ['columns: [id, a]', 'add: { a: 1 }'],
+      [],
+      /^10:19 .*add\.a "a" is the name of "a" in the message already/,
+    ],
+    [
+      'an added member that is made of what is hidden',
+      ['add: { label: "to ${row.email}" }', 'mask: { email: redact }'],
+      [],
+      /^10:24 .*mask\.email add\.label makes members of this column, and `redact` leaves nothing of it/,
+    ],
     ['an unknown key', ['exclude: [a]'], [], /^9:9 .*exclude unknown key/],
   ] as const)('%s', async (_, table, sink, line) => {
     const lines = await linesOf(table, sink);
@@ -167,15 +228,14 @@ describe('what is wrong is said at its place:', () => {
     expect(lines[0]).toMatch(line);
   });
 
-  test('a template of groups that names what is hidden', async () => {
-    const text = fileWith(['mask: { email: redact }']).replace(
-      'queue_name: users.fifo',
-      'queue_name: users.fifo, group_id: "${email}"',
-    );
+  test.each([
+    ['group_id: "${email}"', 'destination\\.group_id makes message groups of this column'],
+    ['queue_name: "users-${row.email}.fifo"', 'destination\\.queue_name makes routes of this column'],
+  ])('a template that names what is hidden: %s', async (key, message) => {
+    const named = key.startsWith('queue_name') ? '' : 'queue_name: users.fifo, ';
+    const text = fileWith(['mask: { email: redact }']).replace('queue_name: users.fifo', `${named}${key}`);
     expect(await faultLines(loadText(text))).toEqual([
-      expect.stringMatching(
-        /^9:24 .*mask\.email destination\.group_id makes message groups of this column, and `redact`/,
-      ),
+      expect.stringMatching(new RegExp(`^9:24 .*mask\\.email ${message}, and \`redact\``)),
     ]);
   });
 });

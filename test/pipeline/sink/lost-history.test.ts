@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { formatLsn, toLsn } from '../../../src/core/lsn.ts';
 import type { TableShape } from '../../../src/core/schema-change.ts';
+import { NO_RULES } from '../../../src/functions/columns/rules.ts';
 import { loadFilterParser } from '../../../src/functions/where/parser.ts';
 import type { LogSignals } from '../../../src/log/signals.ts';
 import type { LogWriter } from '../../../src/log/writer.ts';
@@ -397,7 +398,11 @@ test.each([
 ] as const)(
   'an update that leaves the watched columns as they were was not sent, but where it moved its row: where_moves: %s',
   async (whereMoves, expected) => {
-    const rules = { ...NO_RULES, onlyWhenChanged: { columns: ['price'], whenUnknown: 'refuse' } } as const;
+    const rules = {
+      place: 'here',
+      ...NO_RULES,
+      onlyWhenChanged: { columns: ['price'], whenUnknown: 'refuse' },
+    } as const;
     const tables = [{ pattern: USERS, rules }];
     await filtered('size > 10', { whereMoves, tables, actions: ['insert', 'update', 'delete'] });
     await sentUpdates([
@@ -421,7 +426,7 @@ test.each([
 
 test('keys of orphans are masked as they are in messages, and hidden where there is no key for them', async () => {
   const mask = new Map([['id', { kind: 'redact' }]] as const);
-  const tables = [{ pattern: USERS, rules: { ...NO_RULES, mask } }];
+  const tables = [{ pattern: USERS, rules: { place: 'here', ...NO_RULES, mask } }];
   options = { ...options, settings: { ...options.settings, tables } };
   write([200n, 300n]);
   await place();
@@ -432,7 +437,6 @@ test('keys of orphans are masked as they are in messages, and hidden where there
 });
 
 const USERS = { schema: ['public'], table: ['users'] };
-const NO_RULES = { place: 'here', exclude: [], rename: new Map(), mask: new Map() };
 
 /** Updates of one transaction, from row to row: id, size, price. All settled, and then lost. */
 async function sentUpdates(

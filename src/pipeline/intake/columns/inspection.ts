@@ -15,7 +15,7 @@ import { masksFor, wantedActions } from '../table-plan.ts';
 import { readPresentTable, type PresentTable } from '../where-server/present-table.ts';
 import { expectTold } from './told-changes.ts';
 import { digestOf } from './masked.ts';
-import { messageColumns } from './message-columns.ts';
+import { rowMembers } from './row-members.ts';
 
 type Use = { readonly sink: SinkSettings; readonly table: TableName; readonly name: TableName };
 
@@ -68,7 +68,7 @@ function faultOf({ sink, table, name }: Use, { relation, isPartitioned }: Presen
   const options = optionsFor(name, sink.tables)!;
   const masks = masksFor(name, sink);
   try {
-    messageColumns(relation, options, {
+    rowMembers(relation, options, {
       masks,
       compileColumn: (column, { types }) =>
         compileColumn(column, types, { ...sink.values, zonelessTimestampZ: false }),

@@ -28,21 +28,27 @@ const keyMissing = ({ schema, table }: Relation, column: string): TailraceError 
     },
   );
 
-/** Throws TailraceError (fatal) where a template of groups or routes is made of what its mask hides. */
+const HIDDEN_CODES = {
+  group: 'GROUP_COLUMN_MASKED',
+  route: 'ROUTE_COLUMN_MASKED',
+  'added member': 'ADDED_COLUMN_MASKED',
+} as const;
+
+/** Throws TailraceError (fatal) where a template is made of what its mask hides. */
 export function expectShown(
   { schema, table }: Relation,
   columns: readonly string[],
-  { masks, by }: { readonly masks: Masks; readonly by: 'group' | 'route' },
+  { masks, by }: { readonly masks: Masks; readonly by: 'group' | 'route' | 'added member' },
 ): void {
   for (const column of columns) {
     const rule = masks.get(column)?.rule;
     if (rule === undefined || !hidesAll(rule)) continue;
     throw new TailraceError(
-      `the ${by} of table ${schema}.${table} names the column "${column}", whose mask \`${rule.kind}\` leaves nothing to tell ${by}s apart by`,
+      `the ${by} of table ${schema}.${table} names the column "${column}", whose mask \`${rule.kind}\` leaves nothing of it`,
       {
-        code: by === 'group' ? 'GROUP_COLUMN_MASKED' : 'ROUTE_COLUMN_MASKED',
+        code: HIDDEN_CODES[by],
         kind: 'fatal',
-        hint: `mask it by \`hash\`, which keeps ${by}s apart, or name another column`,
+        hint: `mask it by \`hash\`, which tells values apart, or name another column`,
       },
     );
   }

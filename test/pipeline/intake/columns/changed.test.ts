@@ -1,7 +1,7 @@
 // The step `changed`: updates that leave the watched columns as they were are settled unsent and counted; nothing else is.
 import { expect, test } from 'vitest';
 import { tablePattern } from '../../../../src/core/selection.ts';
-import type { ColumnRules } from '../../../../src/functions/columns/rules.ts';
+import { NO_RULES, type ColumnRules } from '../../../../src/functions/columns/rules.ts';
 import { changedStep } from '../../../../src/pipeline/intake/columns/changed.ts';
 import type { SinkSettings } from '../../../../src/pipeline/settings.ts';
 import { begin, commit } from '../../../log/stream.ts';
@@ -24,9 +24,7 @@ const tablesWith = (onlyWhenChanged: ColumnRules['onlyWhenChanged']): SinkSettin
     pattern: tablePattern({ schema: 'public', table: 't1' }),
     rules: {
       place: 'tailrace.yaml:8:9  sinks[items].tables[public.t1]',
-      exclude: [],
-      rename: new Map(),
-      mask: new Map(),
+      ...NO_RULES,
       ...(onlyWhenChanged && { onlyWhenChanged }),
     },
   },

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { tablePattern } from '../../../../src/core/selection.ts';
 import { toLsn } from '../../../../src/core/lsn.ts';
-import type { MaskRule } from '../../../../src/functions/columns/rules.ts';
+import { NO_RULES, type MaskRule } from '../../../../src/functions/columns/rules.ts';
 import { encodeEnrichment } from '../../../../src/pgoutput/enrichment.ts';
 import type { Pending } from '../../../../src/pipeline/delivery/pending.ts';
 import type { SinkSettings, TableOptions } from '../../../../src/pipeline/settings.ts';
@@ -32,7 +32,7 @@ const tableWith = (rules: Rules, options: Partial<TableOptions> = {}): Partial<S
   tables: [
     {
       pattern: tablePattern({ schema: 'public', table: 't1' }),
-      rules: { place: PLACE, exclude: [], rename: new Map(), mask: new Map(), ...rules },
+      rules: { place: PLACE, ...NO_RULES, ...rules },
       ...options,
     },
   ],
@@ -267,6 +267,39 @@ const renamed = (to: string): Buffer[] => {
   ];
 };
 
+const JSONB = 3802;
+const COMPOSITE = 50_000;
+/** A table with a document, and another one. */
+const documents = (type: number, second = 'more'): Buffer[] => [
+  relationMessage({
+    id: 1,
+    schema: 'public',
+    table: 't1',
+    identity: 'd',
+    columns: [
+      { name: 'id', type: TEXT, identity: true },
+      { name: 'doc', type },
+      { name: second, type: JSONB },
+    ],
+  }),
+  encodeEnrichment({
+    relationId: 1,
+    key: ['id'],
+    types: new Map([
+      [
+        COMPOSITE,
+        {
+          kind: 'composite',
+          name: 'address',
+          attributes: [
+            { name: 'city', type: TEXT },
+            { name: 'zip', type: 23 },
+          ],
+        },
+      ],
+    ]),
+  }),
+];
 describe('the sink halts, and says where and what to do,', () => {
   const row = insertMessage(1, ['1', 'alice@x.de', 'n']);
 
@@ -282,8 +315,34 @@ describe('the sink halts, and says where and what to do,', () => {
       'where two columns would have one name',
       { rename: new Map([['email', 'note']]) },
       table(),
-      /"email" and "note" would both be called "note"/,
-      /rename one of them/,
+      /"email" and the column "note" would both be called "note"/,
+      /give one of them another name/,
+    ],
+    [
+      'where a flattened column has no members',
+      { flatten: new Map([['email', { separator: '_', depth: 1 }]]) },
+      table(),
+      /flatten names "email", which is neither a composite nor jsonb/,
+      /take it out of flatten/,
+    ],
+    [
+      'where members of two columns could have one name',
+      {
+        flatten: new Map([
+          ['doc', { separator: '_', depth: 1 }],
+          ['doc_a', { separator: '_', depth: 1 }],
+        ]),
+      },
+      documents(3802, 'doc_a'),
+      /members of the columns "doc" and "doc_a" could have the same names, as both begin with "doc_"/,
+      /another separator/,
+    ],
+    [
+      'where an added member has the name of a column',
+      { add: new Map([['note', { kind: 'constant', json: '1' }]]) },
+      table(),
+      /the column "note" and a member of add would both be called "note"/,
+      /give one of them another name/,
     ],
     [
       'where a masked column has another name now',
@@ -323,6 +382,127 @@ describe('the sink halts, and says where and what to do,', () => {
     await expect(letIn(tableWith(rules), [...table(), row], { sink })).rejects.toMatchObject({
       code: 'GROUP_COLUMN_MASKED',
     });
+  });
+});
+
+const flatten = (rule: Partial<{ separator: string; depth: number }> = {}): Rules => ({
+  flatten: new Map([['doc', { separator: '_', depth: 16, ...rule }]]),
+});
+
+describe('a flattened column', () => {
+  test('stands as its members, of a composite and of jsonb; what is none stays whole, NULL stays NULL, and absent stays absent', async () => {
+    const composite = await letIn(tableWith(flatten()), [
+      ...documents(COMPOSITE),
+      insertMessage(1, ['1', '("New York",10001)', null]),
+      insertMessage(1, ['2', '(,)', '{"a":1}']),
+      insertMessage(1, ['3', null, null]),
+      updateMessage(1, ['4', UNCHANGED, UNCHANGED]),
+    ]);
+    expect(bodiesOf(composite).map(({ record }) => record)).toEqual([
+      { id: '1', doc_city: 'New York', doc_zip: 10001, more: null },
+      { id: '2', doc_city: null, doc_zip: null, more: { a: 1 } },
+      { id: '3', doc: null, more: null },
+      { id: '4' },
+    ]);
+    expect(bodiesOf(composite)[3]!.metadata['unchanged_columns']).toEqual(['doc', 'more']);
+    const json = await letIn(tableWith({ ...flatten({ separator: '.' }), rename: new Map([['doc', 'd']]) }), [
+      ...documents(JSONB),
+      insertMessage(1, ['1', '{"a": {"b": 1.50, "c": []}, "d": null}', null]),
+      insertMessage(1, ['2', '[1]', null]),
+      insertMessage(1, ['3', '{}', null]),
+    ]);
+    expect(bodiesOf(json).map(({ record }) => record)).toEqual([
+      { id: '1', 'd.a.b': 1.5, 'd.a.c': [], 'd.d': null, more: null },
+      { id: '2', d: [1], more: null },
+      { id: '3', d: {}, more: null },
+    ]);
+  });
+
+  test('stays whole where a member would have the name of another column, or of what the format adds', async () => {
+    const h = await letIn(tableWith(flatten()), [
+      ...documents(JSONB, 'doc_x'),
+      insertMessage(1, ['1', '{"x": "not the column"}', '"the column"']),
+      insertMessage(1, ['2', '{"y": 1}', '"the column"']),
+    ]);
+    expect(bodiesOf(h).map(({ record }) => record)).toEqual([
+      { id: '1', doc: { x: 'not the column' }, doc_x: 'the column' },
+      { id: '2', doc_y: 1, doc_x: 'the column' },
+    ]);
+    const rules = { ...flatten({ separator: 'n' }), rename: new Map([['doc', 'ki']]) };
+    const flat = await letIn({ ...tableWith(rules), format: 'pg2sqs', formatOptions: {} }, [
+      ...documents(JSONB),
+      insertMessage(1, ['1', '{"d": "not the kind"}', null]),
+    ]);
+    expect(flat.bodies()).toEqual([{ id: '1', ki: { d: 'not the kind' }, more: null, kind: 'insert' }]);
+  });
+
+  test('is escaped as the rest is where a sink asks for that', async () => {
+    const h = await letIn(
+      tableWith(flatten()),
+      [...documents(JSONB), insertMessage(1, ['1', '{"a\\"b": "c\\nd"}', null])],
+      {
+        sink: { routeOf: () => ROUTE, encoding: 'json-string' },
+      },
+    );
+    const [message] = h.letIn();
+    const text = message!.buffer.toString('utf8', message!.start, message!.end);
+    const body = JSON.parse(JSON.parse(`"${text}"`) as string) as Body;
+    expect(body.record).toEqual({ id: '1', 'doc_a"b': 'c\nd', more: null });
+  });
+});
+
+describe('an added member', () => {
+  const add = (members: Readonly<Record<string, string | { json: string }>>): Rules => ({
+    add: new Map(
+      Object.entries(members).map(([name, of]) => [
+        name,
+        typeof of === 'string' ? { kind: 'template', template: of } : { kind: 'constant', json: of.json },
+      ]),
+    ),
+  });
+
+  test('stands in every record, made of the row that the record has; NULL makes NULL, absent makes it absent, a default stands for both', async () => {
+    const members = {
+      source: { json: '"shop"' },
+      label: '${meta.table}: ${row.email}',
+      was: '${old.note}',
+      sure: '${row.note:-none}',
+    };
+    const h = await letIn(tableWith(add(members)), [
+      ...table('f'),
+      insertMessage(1, ['1', 'e', null]),
+      updateMessage(1, ['1', null, 'n'], { kind: 'full', row: ['1', 'e', 'm'] }),
+      deleteMessage(1, { kind: 'full', row: ['1', 'f', 'n'] }),
+    ]);
+    expect(bodiesOf(h).map(({ record, changes }) => [record, changes])).toEqual([
+      [{ id: '1', email: 'e', note: null, source: 'shop', label: 't1: e', sure: 'none' }, null],
+      [
+        { id: '1', email: null, note: 'n', source: 'shop', label: null, was: 'm', sure: 'n' },
+        { email: 'e', note: 'm' },
+      ],
+      [{ id: '1', email: 'f', note: 'n', source: 'shop', label: 't1: f', was: 'n', sure: 'n' }, null],
+    ]);
+    const byKey = await letIn(tableWith(add({ label: '${row.email}', key: '${row.id}' })), [
+      ...table('d'),
+      deleteMessage(1, { kind: 'key', row: ['1', null, null] }),
+    ]);
+    expect(bodiesOf(byKey).map(({ record }) => record)).toEqual([{ id: '1', key: '1' }]);
+  });
+
+  test('says of a masked column what consumers see, and halts the sink where that is nothing', async () => {
+    const label = add({ label: 'to ${row.email}' });
+    const masked = { ...label, ...masks({ email: { kind: 'email' } }) };
+    const rows = [...table(), insertMessage(1, ['1', 'alice@x.de', 'n'])];
+    const h = await letIn(tableWith(masked), rows);
+    expect(bodiesOf(h)[0]!.record).toMatchObject({ label: 'to a***@x.de' });
+    const hidden = tableWith({ ...label, ...masks({ email: { kind: 'redact' } }) });
+    await expect(letIn(hidden, rows)).rejects.toMatchObject({ code: 'ADDED_COLUMN_MASKED' });
+  });
+
+  test('that is the only member of a record stands without a comma', async () => {
+    const settings = tableWith({ ...add({ a: '${row.email}', b: { json: '1' } }) }, { columns: ['id'] });
+    const h = await letIn(settings, [...table(), deleteMessage(1, { kind: 'key', row: [null, null, null] })]);
+    expect(bodiesOf(h)[0]!.record).toEqual({ id: null, b: 1 });
   });
 });
 

@@ -1,0 +1,143 @@
+// Flattened columns: the members of a JSON object as members of the message, `address_city`. Pure; hot where a column is flattened
+// (bench/micro/render.ts). A value stays whole, under its column's name, where it is no object, or where a name would stand twice.
+import { ByteWriter } from '../../core/byte-writer.ts';
+import { isJson } from '../../core/json-grammar.ts';
+import { jsonText } from '../../core/json.ts';
+import type { SpreadRenderer, ValueRenderer } from '../../core/render.ts';
+import type { FlattenRule } from './rules.ts';
+
+/** Objects in objects: deeper ones stay whole. */
+export const MAX_DEPTH = 16;
+/** Of one value; with more it stays whole. */
+const MAX_MEMBERS = 1000;
+const MAX_SCRATCH_KEPT_BYTES = 1024 * 1024;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const SPACE = 0x20;
+
+/** A value of the document is `bytes[start, end)`. */
+type Member = { readonly name: string; readonly start: number; readonly end: number };
+
+/**
+ * Writes what `render` makes of a value, member by member. `name`: of the column in the message; `taken`: names that stand in the
+ * message otherwise.
+ */
+export function spreadWith(
+  render: ValueRenderer,
+  {
+    name,
+    rule,
+    taken,
+  }: { readonly name: string; readonly rule: FlattenRule; readonly taken: ReadonlySet<string> },
+): SpreadRenderer {
+  let scratch = new ByteWriter(1024);
+  return (bytes, start, length, isFirst, writer) => {
+    if (scratch.buffer.length > MAX_SCRATCH_KEPT_BYTES) scratch = new ByteWriter(1024);
+    scratch.reset();
+    render(bytes, start, length, scratch);
+    const { buffer, length: end } = scratch;
+    if (!isJson(buffer, 0, end)) return false;
+    const members = flatMembers(buffer, end, { name, rule });
+    if (members === undefined || members.some((member) => taken.has(member.name))) return false;
+    let first = isFirst;
+    for (const member of members) {
+      if (!first) writer.byte(COMMA);
+      first = false;
+      writer.text(jsonText(member.name));
+      writer.byte(COLON);
+      writer.bytes(buffer, member.start, member.end);
+    }
+    return true;
+  };
+}
+
+/** Of the document `bytes[0, end)`; undefined: it is no object, is empty, has too many members, or a name twice. */
+function flatMembers(
+  bytes: Buffer,
+  end: number,
+  { name, rule }: { readonly name: string; readonly rule: FlattenRule },
+): readonly Member[] | undefined {
+  const found: Member[] = [];
+  const names = new Set<string>();
+  const isComplete = collect(afterBlanks(bytes, 0, end), name, rule.depth);
+  return isComplete && found.length > 0 ? found : undefined;
+
+  /** `at`: where a value begins. Its members go in; false: they cannot. */
+  function collect(at: number, prefix: string, depth: number): boolean {
+    if (bytes[at] !== OPEN_BRACE) return false;
+    let next = afterBlanks(bytes, at + 1, end);
+    while (bytes[next] !== CLOSE_BRACE) {
+      const keyEnd = afterString(bytes, next);
+      const key = `${prefix}${rule.separator}${JSON.parse(bytes.toString('utf8', next, keyEnd)) as string}`;
+      const valueStart = afterBlanks(bytes, afterBlanks(bytes, keyEnd, end) + 1, end);
+      const valueEnd = afterValue(bytes, valueStart);
+      const isSpread = depth > 1 && isFilledObject(bytes, valueStart, valueEnd);
+      if (isSpread) {
+        if (!collect(valueStart, key, depth - 1)) return false;
+      } else {
+        if (names.has(key) || names.size === MAX_MEMBERS) return false;
+        names.add(key);
+        found.push({ name: key, start: valueStart, end: valueEnd });
+      }
+      next = afterBlanks(bytes, valueEnd, end);
+      if (bytes[next] === COMMA) next = afterBlanks(bytes, next + 1, end);
+    }
+    return true;
+  }
+}
+
+const isFilledObject = (bytes: Buffer, start: number, end: number): boolean =>
+  bytes[start] === OPEN_BRACE && bytes[afterBlanks(bytes, start + 1, end)] !== CLOSE_BRACE;
+
+// Below the document is known to be JSON.
+
+function afterBlanks(bytes: Buffer, start: number, end: number): number {
+  let at = start;
+  while (at < end && bytes[at]! <= SPACE) at++;
+  return at;
+}
+
+function afterString(bytes: Buffer, start: number): number {
+  let at = start + 1;
+  while (bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+  return at + 1;
+}
+
+function afterValue(bytes: Buffer, start: number): number {
+  const first = bytes[start];
+  if (first === QUOTE) return afterString(bytes, start);
+  let at = start;
+  if (first !== OPEN_BRACE && first !== OPEN_BRACKET) {
+    while (at < bytes.length && !ENDS_SCALAR.has(bytes[at]!)) at++;
+    return at;
+  }
+  let open = 0;
+  do {
+    const byte = bytes[at]!;
+    if (byte === QUOTE) {
+      at = afterString(bytes, at);
+      continue;
+    }
+    if (byte === OPEN_BRACE || byte === OPEN_BRACKET) open++;
+    else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) open--;
+    at++;
+  } while (open > 0);
+  return at;
+}
+
+const ENDS_SCALAR: ReadonlySet<number> = new Set([
+  COMMA,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  SPACE,
+  0x09,
+  0x0a,
+  0x0d,
+]);

@@ -1,0 +1,90 @@
+// Do the rules of a table fit a relation? What would make a message ambiguous, or let a value out that stays here, is a fault of the sink.
+import type { Relation } from '../../../core/change.ts';
+import { schemaSteps } from '../../../core/schema-change.ts';
+import type { CompileInput } from '../../../formats/format.ts';
+import { rulesUnusable, type ColumnRules } from '../../../functions/columns/rules.ts';
+import { TYPE } from '../../../postgres/values/builtin.ts';
+
+/** Throws TailraceError (fatal). Of a column that the table does not have nothing is expected: it may be to come, or gone. */
+export function expectFit(relation: Relation, rules: ColumnRules): void {
+  const key = rules.exclude.find((name) => relation.key.includes(name));
+  if (key !== undefined) {
+    throw rulesUnusable(rules, relation, {
+      message: `exclude_columns names "${key}", which is part of the key: nothing else says which row a message is about`,
+      hint: 'mask it instead of excluding it',
+    });
+  }
+  for (const name of rules.flatten.keys()) {
+    const column = relation.columns.find((each) => each.name === name);
+    if (column === undefined || mayHaveMembers(column.type, relation)) continue;
+    throw rulesUnusable(rules, relation, {
+      message: `flatten names "${name}", which is neither a composite nor jsonb: it has no members`,
+      hint: 'take it out of flatten',
+    });
+  }
+  expectKept(relation, rules);
+}
+
+/** A column that is renamed in Postgres must not let out what stayed here under its old name. */
+function expectKept(relation: Relation, rules: ColumnRules): void {
+  const { schemaChange } = relation;
+  if (schemaChange === undefined) return;
+  const isKept = (name: string): boolean => rules.mask.has(name) || rules.exclude.includes(name);
+  for (const step of schemaSteps(schemaChange.before, schemaChange.after)) {
+    if (step.change !== 'column_renamed' || !isKept(step.from) || isKept(step.to)) continue;
+    throw rulesUnusable(rules, relation, {
+      message: `the column "${step.from}", whose values stay here, is now called "${step.to}"`,
+      hint: `name "${step.to}" beside "${step.from}" under ${rules.mask.has(step.from) ? 'mask' : 'exclude_columns'}`,
+    });
+  }
+}
+
+/** OIDs below are built in, and known. https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT */
+const FIRST_USER_OID = 16_384;
+/** Only a damaged catalog has a domain over itself. */
+const MAX_DOMAINS = 64;
+
+/** Of a type that nobody remembers nothing is known. */
+function mayHaveMembers(type: number, { types }: Relation): boolean {
+  let at = type;
+  for (let i = 0; i < MAX_DOMAINS; i++) {
+    const info = types.get(at);
+    if (info === undefined) return at === TYPE.json || at === TYPE.jsonb || at >= FIRST_USER_OID;
+    if (info.kind !== 'domain') return info.kind === 'composite';
+    at = info.base;
+  }
+  return false;
+}
+
+type Members = Required<Pick<CompileInput, 'columns' | 'added'>>;
+
+/** A name stands once in a message, whatever columns are added to the table. Throws TailraceError (fatal). */
+export function expectDistinct(relation: Relation, rules: ColumnRules, { columns, added }: Members): void {
+  const nameOf = (index: number): string => relation.columns[index]!.name;
+  const from = new Map<string, string>();
+  const members = [
+    ...columns.map(({ index, name }) => ({ name, what: `the column "${nameOf(index)}"` })),
+    ...added.map(({ name }) => ({ name, what: 'a member of add' })),
+  ];
+  for (const { name, what } of members) {
+    const other = from.get(name);
+    from.set(name, what);
+    if (other === undefined) continue;
+    throw rulesUnusable(rules, relation, {
+      message: `${other} and ${what} would both be called "${name}" in the message`,
+      hint: 'give one of them another name, or exclude it',
+    });
+  }
+  const flattened = columns.flatMap(({ index, name }) => {
+    const rule = rules.flatten.get(nameOf(index));
+    return rule === undefined ? [] : [{ column: nameOf(index), beginning: name + rule.separator }];
+  });
+  for (const { column, beginning } of flattened) {
+    const other = flattened.find((each) => each.column !== column && each.beginning.startsWith(beginning));
+    if (other === undefined) continue;
+    throw rulesUnusable(rules, relation, {
+      message: `members of the columns "${column}" and "${other.column}" could have the same names, as both begin with "${beginning}"`,
+      hint: 'flatten one of them with another separator, or rename it',
+    });
+  }
+}

@@ -1,0 +1,86 @@
+// What the rows of one relation have in messages, by the rules of its table: which columns, under which names, what is told of each, and
+// what stands beside them.
+import type { Column, Relation } from '../../../core/change.ts';
+import type { ColumnForm, RenderOptions } from '../../../core/render.ts';
+import type { ShapeColumn } from '../../../core/schema-change.ts';
+import type { AddedMember, MessageColumn } from '../../../formats/format.ts';
+import { compileAdded } from '../../../functions/columns/added.ts';
+import { spreadWith } from '../../../functions/columns/flatten.ts';
+import type { Masks } from '../../../functions/columns/masks.ts';
+import { columnsAddedFrom, type ColumnRules } from '../../../functions/columns/rules.ts';
+import type { TableOptions } from '../../settings.ts';
+import { RowTexts } from '../row-values.ts';
+import { expectDistinct, expectFit } from './fit.ts';
+import { expectShown } from './masked.ts';
+
+type Options = Pick<TableOptions, 'columns' | 'rules'>;
+
+export type ColumnPorts = {
+  /** `forms`: how values are written whatever the sink says. */
+  readonly compileColumn: (column: Column, relation: Relation, forms?: Partial<RenderOptions>) => ColumnForm;
+};
+
+export type RowMembers = {
+  readonly columns: readonly MessageColumn[];
+  readonly added: readonly AddedMember[];
+};
+
+/** Throws TailraceError (fatal) where the rules do not fit the relation. */
+export function rowMembers(
+  relation: Relation,
+  options: Options | undefined,
+  { compileColumn, masks }: ColumnPorts & { readonly masks: Masks },
+): RowMembers {
+  const rules = options?.rules;
+  if (rules !== undefined) expectFit(relation, rules);
+  const columns = relation.columns.flatMap((column, index): MessageColumn[] => {
+    if (!isInMessage(column, relation.key, options)) return [];
+    const name = rules?.rename.get(column.name) ?? column.name;
+    const form = compileColumn(column, relation);
+    const told = { index, name, ...form, render: masks.get(column.name)?.render ?? form.render };
+    const rule = rules?.flatten.get(column.name);
+    if (rule === undefined) return [told];
+    const { render } = compileColumn(column, relation, FLATTENED);
+    return [{ ...told, spread: (taken) => spreadWith(render, { name, rule, taken }) }];
+  });
+  const added = rules === undefined ? [] : addedMembers(relation, rules, masks);
+  if (rules !== undefined) expectDistinct(relation, rules, { columns, added });
+  return { columns, added };
+}
+
+/** Only objects have members. */
+const FLATTENED = {
+  composite: 'object',
+  json: 'embed',
+  debezium: undefined,
+} as const satisfies Partial<RenderOptions>;
+
+/**
+ * Those listed, and the key in any case; never one that is excluded. Generated columns that are only sent for some table's key must be
+ * listed.
+ */
+export function isInMessage(
+  { name, generated }: Pick<Column | ShapeColumn, 'name' | 'generated'>,
+  key: readonly string[],
+  options: Options | undefined,
+): boolean {
+  if (options?.rules?.exclude.includes(name) === true) return false;
+  return options?.columns === undefined
+    ? generated !== true
+    : options.columns.includes(name) || key.includes(name);
+}
+
+function addedMembers(relation: Relation, rules: ColumnRules, masks: Masks): readonly AddedMember[] {
+  const from = columnsAddedFrom(rules);
+  const texts = new RowTexts(relation, masks);
+  return [...rules.add].map(([name, rule]): AddedMember => {
+    expectShown(relation, from.get(name)!, { masks, by: 'added member' });
+    const write = compileAdded(rule, relation);
+    return {
+      name,
+      // Of a delete the row is the old one in any case.
+      write: (event, isOld, writer) =>
+        write(isOld && event.action !== 'delete' ? texts.before(event) : texts.of(event), writer),
+    };
+  });
+}
