@@ -59,6 +59,8 @@ export class RouteQueue<Message> {
   unsettled = 0;
   /** A row has opened it: it is closed when nothing is on its way there and others need the place. */
   isByRow = false;
+  /** It is none: here waits what has no route, to become dead letters. */
+  isNowhere = false;
   /** What its next request carries is being rendered. */
   isPreparing = false;
   readonly health = new RouteHealth();

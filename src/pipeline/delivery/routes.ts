@@ -91,7 +91,9 @@ export class Routes {
 
   /** The queue of messages without a route: what is known of it is its name. */
   nowhere({ id }: Pick<RouteFault, 'id'>): RouteQueue<Pending> {
-    return this.queueByRow(NOWHERE_MARK + id, NOWHERE) as RouteQueue<Pending>;
+    const queue = this.queueByRow(NOWHERE_MARK + id, NOWHERE) as RouteQueue<Pending>;
+    queue.isNowhere = true;
+    return queue;
   }
 
   all(): Iterable<RouteQueue<Pending>> {
