@@ -18,6 +18,8 @@ export type ValueOptions = {
   /** pgvector's types → an `array` of numbers, or Postgres' `text`. */
   readonly vector: 'array' | 'text';
   readonly halfvec: 'array' | 'text';
+  /** timestamp and timestamptz → ISO 8601, or whole microseconds since 1970. */
+  readonly timestamps: 'iso8601' | 'unix_microsecond';
   /** Fraction digits of timestamps: always 6, or those that are not zero at the end. */
   readonly timestampDigits: 6 | 'as_needed';
   /** A column of a deleted row that Postgres did not send → left out (`omit`), or `null`. */

@@ -39,6 +39,7 @@ export const pg2sqsFormat: MessageFormat<Options> = {
     hstore: 'object',
     vector: 'array',
     halfvec: 'array',
+    timestamps: 'iso8601',
     timestampDigits: 'as_needed',
     absent: 'omit',
     unchanged: 'omit',

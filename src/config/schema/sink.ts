@@ -242,9 +242,11 @@ export const sinkSchema = z
     enrichment: noFunction('enrichments'),
     routing: noFunction('routing functions'),
     timestamp_format: z
-      .literal('iso8601', { error: 'only iso8601 is in this version' })
+      .enum(['iso8601', 'unix_microsecond'])
       .optional()
-      .describe('Only `iso8601`.'),
+      .describe(
+        "Sequin's key. `unix_microsecond`: `timestamp` and `timestamptz` in rows are whole microseconds since 1970. Default: `iso8601`.",
+      ),
     destination: destination.describe('Where the messages go; its keys depend on `type`.'),
     filters: notYet(),
     initial_backfill: initialBackfill().describe(
@@ -284,7 +286,7 @@ export const sinkSchema = z
     return {
       ...written,
       start: written.start ?? { from: 'default' as const },
-      values: formsOf(written.values, format),
+      values: formsOf(written.values, written.timestamp_format, format),
       format_options: optionsOf(written),
       key_changes: written.key_changes ?? format.keyChanges ?? ('update' as const),
       backfill: { ...written.backfill, reads: readsOf(written) },
@@ -305,7 +307,7 @@ const readsOf = (sink: {
 /** What the sink asks for and its format cannot do. */
 function formatFaults(
   written: Omit<SinkWish, 'destination'> &
-    Chosen & { readonly values: object; readonly destination: unknown },
+    Chosen & { readonly values: object; readonly timestamp_format?: unknown; readonly destination: unknown },
 ): readonly FormatFault[] {
   const format: MessageFormat = formats[written.format];
   const destination = written.destination as SinkWish['destination'];
@@ -314,9 +316,11 @@ function formatFaults(
     return [];
   const faults = format.faultsOf?.({ ...written, destination }, optionsOf(written)) ?? [];
   const { name, options, valuesOf } = dataFormatOf(written);
-  if (valuesOf === undefined || Object.keys(written.values).length === 0) return faults;
+  if (valuesOf === undefined) return faults;
+  const key = Object.keys(written.values).length > 0 ? 'values' : 'timestamp_format';
+  if (key === 'timestamp_format' && written.timestamp_format === undefined) return faults;
   const message = `format ${name} says by keys of its own how values are written: ${Object.keys(options?.shape ?? {}).join(', ')}`;
-  return [...faults, { path: ['values'], message }];
+  return [...faults, { path: [key], message }];
 }
 
 /** The format that says what happened: another one than the sink's where that puts it into an envelope. */

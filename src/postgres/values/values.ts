@@ -6,6 +6,7 @@ import type { ColumnForm, RenderOptions, ValueOptions, ValueRenderer } from '../
 import { builtInArray, TYPE } from './builtin.ts';
 import { debeziumExtension, debeziumScalar, unavailableJson } from './debezium.ts';
 import { writeIntervalAsObject } from './interval.ts';
+import { writeMicroseconds } from './moments.ts';
 import { arrayRenderer, compositeRenderer, writeHstore, writeVector } from './nested.ts';
 import {
   timestampRenderer,
@@ -161,8 +162,10 @@ function builtInScalar(type: number, options: RenderOptions): ValueRenderer {
     case TYPE.jsonb:
       return options.json === 'embed' ? writeJsonDocument : writeJsonString;
     case TYPE.timestamp:
+      if (options.timestamps === 'unix_microsecond') return writeMicroseconds;
       return timestampRenderer({ digits: options.timestampDigits, z: options.zonelessTimestampZ });
     case TYPE.timestamptz:
+      if (options.timestamps === 'unix_microsecond') return writeMicroseconds;
       return timestamptzRenderer({ digits: options.timestampDigits });
     case TYPE.interval:
       return options.interval === 'object' ? writeIntervalAsObject : writeJsonString;

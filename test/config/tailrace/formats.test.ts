@@ -163,6 +163,19 @@ test.each([
   expect(await faultsOf(lines)).toEqual([expect.stringMatching(expected)]);
 });
 
+test("timestamps in microseconds are asked for by Sequin's key", async () => {
+  const written = await loadText(sinkOf('    timestamp_format: unix_microsecond'));
+  expect(written.settings.sinks[0]!.values).toMatchObject({
+    timestamps: 'unix_microsecond',
+    timestampDigits: 6,
+  });
+  expect((await loadText(sinkOf(''))).settings.sinks[0]!.values.timestamps).toBe('iso8601');
+  const contradicting = '    format: debezium\n    timestamp_format: unix_microsecond';
+  expect(await faultsOf(contradicting)).toEqual([
+    expect.stringMatching(/^10:23 sinks\[users\]\.timestamp_format format debezium says by keys of its own/),
+  ]);
+});
+
 test('binary mode is for webhooks', async () => {
   const queue = sinkOf('    format: cloudevents\n    cloudevents: { content_mode: binary }').replace(
     /destination: .*/,
