@@ -42,12 +42,17 @@ export type DebeziumValues = {
   readonly unavailable: string;
 };
 
+/** Values as wal2json writes them. */
+export type Wal2jsonValues = { readonly numbersAsString: boolean };
+
 /** All that decides how a value is written. */
 export type RenderOptions = ValueOptions & {
   /** Do timestamps without time zone get a `Z`? */
   readonly zonelessTimestampZ: boolean;
   /** Set where values are written as Debezium does: then nothing else counts but `absent`. */
   readonly debezium?: DebeziumValues | undefined;
+  /** The same of wal2json. */
+  readonly wal2json?: Wal2jsonValues | undefined;
 };
 
 /** How a message has one column. */

@@ -28,11 +28,19 @@ type PlannedColumn = {
   readonly first: Literal;
   /** `,"name":` */
   readonly next: Literal;
+  /** Behind the value, where something stands there. */
+  readonly end: Literal | undefined;
   readonly render: ValueRenderer;
   /** Stands for an unchanged value that was not sent; undefined: the column is left out. */
   readonly unchanged: Literal | undefined;
   /** Part of the replica identity: an old key tuple knows it. */
   readonly identity: boolean;
+};
+
+/** How a column stands in the message where it is not a member of an object. */
+export type MemberForm = {
+  readonly before: (column: { readonly name: string; readonly index: number }) => string;
+  readonly after: string;
 };
 
 export class ColumnPlan {
@@ -44,18 +52,21 @@ export class ColumnPlan {
   /** Undefined: what was not sent is left out. */
   readonly #absent: Literal | undefined;
 
-  constructor(input: CompileInput) {
+  constructor(input: CompileInput, form?: MemberForm) {
     const { relation } = input;
     this.#table = `${relation.schema}.${relation.table}`;
     this.#relationColumnCount = relation.columns.length;
     const { encoding, values } = input;
     this.#absent = values.absent === 'null' ? NULL : undefined;
     this.#escaped = encoding === 'json-string';
+    const beforeOf = form?.before ?? (({ name }) => `${jsonText(name)}:`);
+    const end = form && literal(form.after, encoding);
     this.#columns = input.columns.map(({ index, name, render, unchanged }) => ({
       index,
       name: literal(jsonText(name), encoding),
-      first: literal(`${jsonText(name)}:`, encoding),
-      next: literal(`,${jsonText(name)}:`, encoding),
+      first: literal(beforeOf({ name, index }), encoding),
+      next: literal(`,${beforeOf({ name, index })}`, encoding),
+      end,
       render,
       unchanged: unchanged === undefined ? undefined : literal(unchanged, encoding),
       identity: relation.columns[index]!.identity,
@@ -149,10 +160,13 @@ export class ColumnPlan {
   ): void {
     writer.literal(isFirst ? column.first : column.next);
     const length = tuple.lengths[column.index]!;
-    if (length === NULL_VALUE) return writer.literal(NULL);
-    const start = writer.length;
-    column.render(bytes, tuple.starts[column.index]!, length, writer);
-    if (this.#escaped) escapeFrom(start, writer);
+    if (length === NULL_VALUE) writer.literal(NULL);
+    else {
+      const start = writer.length;
+      column.render(bytes, tuple.starts[column.index]!, length, writer);
+      if (this.#escaped) escapeFrom(start, writer);
+    }
+    if (column.end !== undefined) writer.literal(column.end);
   }
 
   #expectColumns(tuple: Tuple): void {

@@ -81,5 +81,5 @@ test('cloudevents around debezium reach a webhook in batches and in binary mode:
     subject: headers['ce-subject'] as string,
     data: JSON.parse(body) as Change,
   }));
-  expect(inHeaders.map(told).toSorted()).toEqual(eventsOf().map(told).toSorted());
+  expect(new Set(inHeaders.map(told))).toEqual(new Set(eventsOf().map(told)));
 });

@@ -19,6 +19,7 @@ import {
   writeNumericAsFloat,
   writeVerbatim,
 } from './scalar.ts';
+import { wal2jsonValue } from './wal2json.ts';
 
 /** Types nest this deep at most; deeper ones (only a damaged catalog has a cycle) render as text. */
 const MAX_TYPE_DEPTH = 64;
@@ -70,7 +71,8 @@ export function compileValue(
   options: RenderOptions,
   modifier = -1,
 ): ValueRenderer {
-  const { debezium } = options;
+  const { debezium, wal2json } = options;
+  if (wal2json !== undefined) return wal2jsonValue(type, wal2json);
   return compile(type, modifier, 0);
 
   function compile(type: number, modifier: number, depth: number): ValueRenderer {

@@ -190,3 +190,41 @@ test('binary mode is for webhooks', async () => {
   );
   await expect(loadText(single)).resolves.toBeDefined();
 });
+
+test("a wal2json sink takes its plugin's parameters by their names", async () => {
+  const { settings } = await loadText(
+    sinkOf(
+      '    format: wal2json\n    wal2json: { format-version: 2, include-xids: true, include-types: "false" }',
+    ),
+  );
+  expect(settings.sinks[0]).toMatchObject({
+    keyChanges: 'update',
+    formatOptions: { wal2json: { 'include-xids': true, 'include-types': false, 'include-typmod': true } },
+  });
+});
+
+test.each([
+  [
+    'messages of transactions',
+    '    format: wal2json\n    wal2json: { include-transaction: true }',
+    /^10:38 .*not in this version; include-xids: true tells which changes belong together/,
+  ],
+  [
+    'format version 1',
+    '    format: wal2json\n    wal2json: { format-version: 1 }',
+    /only 2 is possible: a message is one change/,
+  ],
+  ['messages of schemas', '    format: wal2json\n    ddl: events', /wal2json has no messages of schemas/],
+  [
+    'forms of values',
+    '    format: wal2json\n    values: { bytea: base64 }',
+    /format wal2json says by keys of its own .*: wal2json/,
+  ],
+  [
+    'a parameter that is not here',
+    '    format: wal2json\n    wal2json: { include-default: true }',
+    /include-default unknown key/,
+  ],
+])('of wal2json: %s is a fault with its place and its cure', async (_, lines, expected) => {
+  expect(await faultsOf(lines)).toEqual([expect.stringMatching(expected)]);
+});
