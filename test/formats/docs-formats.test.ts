@@ -19,21 +19,21 @@ const examples = [...page.matchAll(/```yaml\n(.*?)```\n(?:\n```json\n(.*?)```)?/
 
 const NUMERIC_10_2 = ((10 << 16) | 2) + 4;
 const COLUMNS = [
-  { name: 'id', type: 23, sql: 'integer' },
-  { name: 'name', type: 25, sql: 'text' },
-  { name: 'price', type: 1700, typeModifier: NUMERIC_10_2, sql: 'numeric(10,2)' },
-  { name: 'made', type: 1184, sql: 'timestamp with time zone' },
+  { name: 'id', type: 23 },
+  { name: 'name', type: 25 },
+  { name: 'price', type: 1700, typeModifier: NUMERIC_10_2 },
+  { name: 'made', type: 1184 },
 ];
+const TYPE_NAMES = ['integer', 'text', 'numeric(10,2)', 'timestamp with time zone'];
 
 function products(): Relation {
-  const columns = COLUMNS.map(({ sql: _, ...column }) => ({ ...column, identity: true }));
+  const columns = COLUMNS.map((column) => ({ ...column, identity: true }));
   const message = relationMessage({ id: 1, schema: 'public', table: 'products', identity: 'f', columns });
-  const typeNames = COLUMNS.map(({ sql }) => sql);
   return buildRelation(decodeRelation(message, 0), {
     relationId: 1,
     key: ['id'],
     types: new Map(),
-    typeNames,
+    typeNames: TYPE_NAMES,
   });
 }
 

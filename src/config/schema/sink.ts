@@ -1,15 +1,7 @@
 // The schema of one entry of `sinks` in tailrace.yaml: every key of it, with its default. Destinations come from the
 // registry of sinks, formats and their own keys from the registry of formats.
 import { z } from 'zod';
-import {
-  dataFormatNames,
-  DEFAULT_FORMAT,
-  formatNames,
-  type DataFormatName,
-  type FormatName,
-} from '../../formats/names.ts';
-import { formats } from '../../formats/registry.ts';
-import type { FormatFault, MessageFormat, SinkWish } from '../../formats/format.ts';
+import { DEFAULT_FORMAT, formatNames } from '../../formats/names.ts';
 import { sinkDefinition, sinkDefinitions } from '../../sinks/registry.ts';
 import { backfillOptions, initialBackfill } from './backfill.ts';
 import {
@@ -28,6 +20,7 @@ import {
   tablePattern,
   tablePatterns,
 } from './parts.ts';
+import { dataFormatOf, formatFaults, formatFields, optionsOf, splittingFormats } from './formats.ts';
 import { formsOf, valueForms } from './values.ts';
 import { tableFaults } from '../tailrace/source-checks.ts';
 
@@ -74,23 +67,6 @@ const destination = z.discriminatedUnion(
   'type',
   sinkDefinitions.map((definition) => definition.config) as unknown as [z.core.$ZodTypeDiscriminable],
 );
-
-/** Keys that belong to one format each. A format of its own is written beside them. */
-const formatOptions = formatNames.flatMap((format) =>
-  Object.entries((formats[format] as MessageFormat).options?.shape ?? {}).map(([key, schema]) => {
-    const { elsewhere } = (z.globalRegistry.get(schema) as { elsewhere?: string }) ?? {};
-    return { format, key, schema, elsewhere };
-  }),
-);
-
-const optionFields: Readonly<Record<string, z.core.$ZodType>> = Object.fromEntries(
-  formatOptions.map(({ key, schema }) => [key, schema]),
-);
-
-const splittingFormats = formatNames
-  .filter((format) => (formats[format] as MessageFormat).keyChanges === 'split')
-  .map((format) => `; \`split\` in format \`${format}\``)
-  .join('');
 
 const SAME_GROUP_DEFAULT = 'strict';
 
@@ -174,7 +150,7 @@ export const sinkSchema = z
       ),
     format: z.enum(formatNames).default(DEFAULT_FORMAT).describe('The shape of its messages.'),
     values: valueForms.prefault({}).describe('How values are written, where not as the format says.'),
-    ...optionFields,
+    ...formatFields,
     message_grouping: z
       .boolean()
       .default(true)
@@ -270,11 +246,6 @@ export const sinkSchema = z
     if (value.group_column_names !== undefined && value.table === undefined) {
       fault(['group_column_names'], 'this goes with `table`; otherwise write it in `tables`, for each table');
     }
-    const used: readonly string[] = [value.format, dataFormatOf(value).name];
-    for (const { format, key, elsewhere } of formatOptions) {
-      if (used.includes(format) || (value as Record<string, unknown>)[key] === undefined) continue;
-      fault([key], `this needs \`format: ${format}\`${elsewhere === undefined ? '' : `; ${elsewhere}`}`);
-    }
     for (const { path, message } of formatFaults(value)) fault([...path], message);
     for (const { path, message, nearest } of tableFaults(value)) {
       context.addIssue({ code: 'custom', path, message, ...(nearest && { params: { nearest } }) });
@@ -303,49 +274,6 @@ const readsOf = (sink: {
 }): boolean | undefined =>
   sink.backfill.reads ??
   (sink.initial_backfill !== undefined && !sink.actions.includes('insert') ? true : undefined);
-
-/** What the sink asks for and its format cannot do. */
-function formatFaults(
-  written: Omit<SinkWish, 'destination'> &
-    Chosen & { readonly values: object; readonly timestamp_format?: unknown; readonly destination: unknown },
-): readonly FormatFault[] {
-  const format: MessageFormat = formats[written.format];
-  const destination = written.destination as SinkWish['destination'];
-  // What its own keys say may be a fault already, which stands at its place.
-  if ([format, dataFormatOf(written)].some((each) => readOptions(each, written)?.success === false))
-    return [];
-  const faults = format.faultsOf?.({ ...written, destination }, optionsOf(written)) ?? [];
-  const { name, options, valuesOf } = dataFormatOf(written);
-  if (valuesOf === undefined) return faults;
-  const key = Object.keys(written.values).length > 0 ? 'values' : 'timestamp_format';
-  if (key === 'timestamp_format' && written.timestamp_format === undefined) return faults;
-  const message = `format ${name} says by keys of its own how values are written: ${Object.keys(options?.shape ?? {}).join(', ')}`;
-  return [...faults, { path: [key], message }];
-}
-
-/** The format that says what happened: another one than the sink's where that puts it into an envelope. */
-const dataFormatOf = (written: Chosen): MessageFormat =>
-  isEnvelope(written.format) ? formats[written.data_format ?? DEFAULT_FORMAT] : formats[written.format];
-
-const isEnvelope = (name: FormatName): boolean => !(dataFormatNames as readonly string[]).includes(name);
-
-type Chosen = { readonly format: FormatName; readonly data_format?: DataFormatName | undefined };
-
-/** What the schemas of its formats make of their own keys. */
-function optionsOf(written: Chosen): unknown {
-  const data = dataFormatOf(written);
-  const own = readOptions(formats[written.format], written)?.data;
-  if (!isEnvelope(written.format)) return own;
-  return { ...(own as object), data: { format: data.name, options: readOptions(data, written)?.data } };
-}
-
-/** Of one format. */
-function readOptions({ options }: MessageFormat, written: object): z.ZodSafeParseResult<unknown> | undefined {
-  const keys = Object.keys(options?.shape ?? {});
-  return options?.safeParse(
-    Object.fromEntries(Object.entries(written).filter(([key]) => keys.includes(key))),
-  );
-}
 
 /** A sink, checked and read; its database is known only in the whole file where it names none. */
 export type SinkConfig = z.output<typeof sinkSchema> & { readonly database: string };

@@ -137,7 +137,7 @@ test.each([
   [
     'an option of a format that is not inside',
     '    format: cloudevents\n    debezium: { unwrap: true }',
-    /debezium this needs `format: debezium`/,
+    /debezium this needs `data_format: debezium`/,
   ],
   [
     'an envelope inside an envelope',
