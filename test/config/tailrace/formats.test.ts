@@ -228,3 +228,12 @@ test.each([
 ])('of wal2json: %s is a fault with its place and its cure', async (_, lines, expected) => {
   expect(await faultsOf(lines)).toEqual([expect.stringMatching(expected)]);
 });
+
+test.each([
+  '    format: debezium\n    debezium: { unwrap: true }\n    actions: [insert, update]',
+  '    format: debezium\n    debezium: { unwrap: false }\n    actions: [insert, truncate]',
+  '    format: debezium\n    debezium: { unwrap: true, add.fields: "op,source.lsn" }',
+  '    format: tailrace\n    ddl: events',
+])('the cures that faults of formats name are none: %j', async (lines) => {
+  await expect(loadText(sinkOf(lines))).resolves.toBeDefined();
+});
