@@ -95,6 +95,8 @@ export type Relation = Lineage & {
    */
   readonly keySince?: number | 'unknown' | undefined;
   readonly types: TypeCatalog;
+  /** The types of the columns as SQL writes them; null and undefined: not known when the relation was logged. */
+  readonly typeNames?: readonly (string | null)[] | undefined;
   /** The rows that were written before it looked otherwise. */
   readonly schemaChange?: SchemaChange | undefined;
   /** Undefined: not known when the relation was logged. */

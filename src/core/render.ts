@@ -43,6 +43,8 @@ export type ValueOptions = {
   /** pgvector's types → an `array` of numbers, or Postgres' `text`. */
   readonly vector: 'array' | 'text';
   readonly halfvec: 'array' | 'text';
+  /** timestamp and timestamptz → ISO 8601, or whole microseconds since 1970. */
+  readonly timestamps: 'iso8601' | 'unix_microsecond';
   /** Fraction digits of timestamps: always 6, or those that are not zero at the end. */
   readonly timestampDigits: 6 | 'as_needed';
   /** A column of a deleted row that Postgres did not send → left out (`omit`), or `null`. */
@@ -65,12 +67,17 @@ export type DebeziumValues = {
   readonly unavailable: string;
 };
 
+/** Values as wal2json writes them. */
+export type Wal2jsonValues = { readonly numbersAsString: boolean };
+
 /** All that decides how a value is written. */
 export type RenderOptions = ValueOptions & {
   /** Do timestamps without time zone get a `Z`? */
   readonly zonelessTimestampZ: boolean;
   /** Set where values are written as Debezium does: then nothing else counts but `absent`. */
   readonly debezium?: DebeziumValues | undefined;
+  /** The same of wal2json. */
+  readonly wal2json?: Wal2jsonValues | undefined;
 };
 
 /** How a message has one column. */

@@ -29,6 +29,8 @@ type PlannedColumn = {
   readonly first: Literal;
   /** `,"name":` */
   readonly next: Literal;
+  /** Behind the value, where something stands there. */
+  readonly end: Literal | undefined;
   readonly render: ValueRenderer;
   /** Stands for an unchanged value that was not sent; undefined: the column is left out. */
   readonly unchanged: Literal | undefined;
@@ -38,6 +40,19 @@ type PlannedColumn = {
 };
 
 type PlannedMember = Pick<PlannedColumn, 'first' | 'next'> & Pick<AddedMember, 'write'>;
+
+/** How a column stands in the message where it is not a member of an object. */
+export type MemberForm = {
+  readonly before: (column: { readonly name: string; readonly index: number }) => string;
+  readonly after: string;
+};
+
+export type ColumnPlanOptions = {
+  /** Names of members that stand beside the row's. */
+  readonly reserved?: readonly string[];
+  /** Of columns alone: what is flattened or added is a member of an object. */
+  readonly form?: MemberForm;
+};
 
 export class ColumnPlan {
   readonly #table: string;
@@ -49,8 +64,7 @@ export class ColumnPlan {
   /** Undefined: what was not sent is left out. */
   readonly #absent: Literal | undefined;
 
-  /** `reserved`: names of members that stand beside the row's. */
-  constructor(input: CompileInput, reserved: readonly string[] = []) {
+  constructor(input: CompileInput, { reserved = [], form }: ColumnPlanOptions = {}) {
     const { relation, added = [] } = input;
     this.#table = `${relation.schema}.${relation.table}`;
     this.#relationColumnCount = relation.columns.length;
@@ -58,11 +72,14 @@ export class ColumnPlan {
     this.#absent = values.absent === 'null' ? NULL : undefined;
     this.#escaped = encoding === 'json-string';
     const taken = new Set([...input.columns, ...added].map(({ name }) => name).concat(reserved));
+    const beforeOf = form?.before ?? (({ name }) => `${jsonText(name)}:`);
+    const end = form && literal(form.after, encoding);
     this.#columns = input.columns.map(({ index, name, render, unchanged, spread }) => ({
       index,
       name: literal(jsonText(name), encoding),
-      first: literal(`${jsonText(name)}:`, encoding),
-      next: literal(`,${jsonText(name)}:`, encoding),
+      first: literal(beforeOf({ name, index }), encoding),
+      next: literal(`,${beforeOf({ name, index })}`, encoding),
+      end,
       render,
       unchanged: unchanged === undefined ? undefined : literal(unchanged, encoding),
       spread: spread?.(taken),
@@ -171,10 +188,13 @@ export class ColumnPlan {
     )
       return;
     writer.literal(isFirst ? column.first : column.next);
-    if (length === NULL_VALUE) return writer.literal(NULL);
-    const start = writer.length;
-    column.render(bytes, tuple.starts[column.index]!, length, writer);
-    if (this.#escaped) escapeFrom(start, writer);
+    if (length === NULL_VALUE) writer.literal(NULL);
+    else {
+      const start = writer.length;
+      column.render(bytes, tuple.starts[column.index]!, length, writer);
+      if (this.#escaped) escapeFrom(start, writer);
+    }
+    if (column.end !== undefined) writer.literal(column.end);
   }
 
   /** False: the value stays whole. */

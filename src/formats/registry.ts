@@ -6,6 +6,7 @@ import type { DataFormatName, FormatName } from './names.ts';
 import { pg2sqsFormat } from './pg2sqs.ts';
 import { sequinFormat } from './sequin.ts';
 import { tailraceFormat } from './tailrace.ts';
+import { wal2jsonFormat } from './wal2json.ts';
 
 /** A format gets only options that its own schema has parsed, hence `unknown` here. */
 const dataFormats = {
@@ -13,6 +14,7 @@ const dataFormats = {
   tailrace: tailraceFormat,
   pg2sqs: pg2sqsFormat as MessageFormat,
   debezium: debeziumFormat as MessageFormat,
+  wal2json: wal2jsonFormat as MessageFormat,
 } satisfies Readonly<Record<DataFormatName, MessageFormat>>;
 
 export const formats = {

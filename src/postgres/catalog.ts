@@ -67,7 +67,17 @@ export async function describeRelation(
     relation.columns.map((column) => column.type),
   );
   const collations = await readCollations(client, relation);
-  const enrichment = { relationId: relation.id, ...keyIn(columns, relation, xid), collations, types };
+  const typeNames = relation.columns.map(({ name, type, typeModifier }) => {
+    const found = columns.find((column) => column.name === name);
+    return found?.type === type && found.typeModifier === typeModifier ? found.typeName : null;
+  });
+  const enrichment = {
+    relationId: relation.id,
+    ...keyIn(columns, relation, xid),
+    collations,
+    types,
+    typeNames,
+  };
   return { enrichment, columns };
 }
 

@@ -42,7 +42,7 @@ test('cloudevents around debezium reach a webhook in batches and in binary mode:
     `insert into pets values (2, 'dög'); update pets set id = 3 where id = 2; delete from pets where id = 1`,
   );
   await waitFor(() => eventsOf().length === 5 && requestsOf('single').length === 5, 'the changes');
-  const told = eventsOf().map(({ type, subject, data }) => [
+  const changes = eventsOf().map(({ type, subject, data }) => [
     type,
     subject,
     data.op,
@@ -50,8 +50,8 @@ test('cloudevents around debezium reach a webhook in batches and in binary mode:
     data.after,
     data.source.snapshot,
   ]);
-  expect(told).toHaveLength(5);
-  expect(told).toEqual(
+  expect(changes).toHaveLength(5);
+  expect(changes).toEqual(
     expect.arrayContaining([
       ['tailrace.read', '1', 'r', null, { id: 1, name: 'cat' }, 'incremental'],
       ['tailrace.insert', '2', 'c', null, { id: 2, name: 'dög' }, 'false'],
@@ -68,13 +68,18 @@ test('cloudevents around debezium reach a webhook in batches and in binary mode:
   expect(new Set(singles.map(({ headers }) => headers['content-type']))).toEqual(
     new Set(['application/json']),
   );
-  for (const { headers, body } of singles) {
-    expect(headers['ce-specversion']).toBe('1.0');
-    const twin = eventsOf().find(
-      ({ type, subject }) => type === headers['ce-type'] && subject === headers['ce-subject'],
-    );
-    expect((JSON.parse(body) as Change).after).toEqual(twin!.data.after);
-    // Each sink had its own backfill.
-    if (twin!.type !== 'tailrace.read') expect(headers['ce-id']).toBe(twin!.id);
-  }
+  // The same events, but for the read, as each sink had its own backfill.
+  const told = ({ id, type, subject, data }: Event) => [
+    type === 'tailrace.read' ? '' : id,
+    type,
+    subject,
+    data.op,
+  ];
+  const inHeaders = singles.map(({ headers, body }) => ({
+    id: headers['ce-id'] as string,
+    type: headers['ce-type'] as string,
+    subject: headers['ce-subject'] as string,
+    data: JSON.parse(body) as Change,
+  }));
+  expect(new Set(inHeaders.map(told))).toEqual(new Set(eventsOf().map(told)));
 });

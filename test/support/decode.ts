@@ -42,6 +42,8 @@ export type RenderSettings = {
   readonly envelope?: Partial<Envelope>;
   /** Keys of the format's own. */
   readonly options?: Readonly<Record<string, unknown>>;
+  /** The same as a configuration has read them. */
+  readonly formatOptions?: unknown;
   /** Does a queue take all actions, or each its own? */
   readonly severalActions?: boolean;
   readonly encoding?: MessageEncoding;
@@ -107,7 +109,7 @@ export function renderValue(
 
 export function compileRelation(relation: Relation, settings: RenderSettings = {}): RenderPlan {
   const format: MessageFormat = formats[settings.format ?? 'sequin'];
-  const options = format.options?.parse(settings.options ?? {});
+  const options = settings.formatOptions ?? format.options?.parse(settings.options ?? {});
   const values = { ...format.values, ...settings.values };
   const forms = renderOptions(format, values, options);
   return format.compile({

@@ -1,15 +1,7 @@
 // The schema of one entry of `sinks` in tailrace.yaml: every key of it, with its default. Destinations come from the
 // registry of sinks, formats and their own keys from the registry of formats.
 import { z } from 'zod';
-import {
-  dataFormatNames,
-  DEFAULT_FORMAT,
-  formatNames,
-  type DataFormatName,
-  type FormatName,
-} from '../../formats/names.ts';
-import { formats } from '../../formats/registry.ts';
-import type { FormatFault, MessageFormat, SinkWish } from '../../formats/format.ts';
+import { DEFAULT_FORMAT, formatNames } from '../../formats/names.ts';
 import { sinkDefinition, sinkDefinitions } from '../../sinks/registry.ts';
 import { backfillOptions, initialBackfill } from './backfill.ts';
 import {
@@ -29,6 +21,7 @@ import {
   tablePatterns,
 } from './parts.ts';
 import { columnRules, maskKey } from './columns.ts';
+import { dataFormatOf, formatFaults, formatFields, optionsOf, splittingFormats } from './formats.ts';
 import { formsOf, valueForms } from './values.ts';
 import { ruleFaults } from '../tailrace/column-rules.ts';
 import { routeFaults } from '../tailrace/route-checks.ts';
@@ -73,23 +66,6 @@ const destination = z.discriminatedUnion(
   'type',
   sinkDefinitions.map((definition) => definition.config) as unknown as [z.core.$ZodTypeDiscriminable],
 );
-
-/** Keys that belong to one format each. A format of its own is written beside them. */
-const formatOptions = formatNames.flatMap((format) =>
-  Object.entries((formats[format] as MessageFormat).options?.shape ?? {}).map(([key, schema]) => {
-    const { elsewhere } = (z.globalRegistry.get(schema) as { elsewhere?: string }) ?? {};
-    return { format, key, schema, elsewhere };
-  }),
-);
-
-const optionFields: Readonly<Record<string, z.core.$ZodType>> = Object.fromEntries(
-  formatOptions.map(({ key, schema }) => [key, schema]),
-);
-
-const splittingFormats = formatNames
-  .filter((format) => (formats[format] as MessageFormat).keyChanges === 'split')
-  .map((format) => `; \`split\` in format \`${format}\``)
-  .join('');
 
 const SAME_GROUP_DEFAULT = 'strict';
 
@@ -179,7 +155,7 @@ export const sinkSchema = z
       ),
     format: z.enum(formatNames).default(DEFAULT_FORMAT).describe('The shape of its messages.'),
     values: valueForms.prefault({}).describe('How values are written, where not as the format says.'),
-    ...optionFields,
+    ...formatFields,
     mask_key: maskKey(),
     message_grouping: z
       .boolean()
@@ -248,9 +224,11 @@ export const sinkSchema = z
     enrichment: noFunction('enrichments'),
     routing: noFunction('routing functions'),
     timestamp_format: z
-      .literal('iso8601', { error: 'only iso8601 is in this version' })
+      .enum(['iso8601', 'unix_microsecond'])
       .optional()
-      .describe('Only `iso8601`.'),
+      .describe(
+        "Sequin's key. `unix_microsecond`: `timestamp` and `timestamptz` in rows are whole microseconds since 1970. Default: `iso8601`.",
+      ),
     destination: destination.describe('Where the messages go; its keys depend on `type`.'),
     filters: notYet(),
     initial_backfill: initialBackfill().describe(
@@ -274,11 +252,6 @@ export const sinkSchema = z
     if (value.group_column_names !== undefined && value.table === undefined) {
       fault(['group_column_names'], 'this goes with `table`; otherwise write it in `tables`, for each table');
     }
-    const used: readonly string[] = [value.format, dataFormatOf(value).name];
-    for (const { format, key, elsewhere } of formatOptions) {
-      if (used.includes(format) || (value as Record<string, unknown>)[key] === undefined) continue;
-      fault([key], `this needs \`format: ${format}\`${elsewhere === undefined ? '' : `; ${elsewhere}`}`);
-    }
     for (const { path, message } of ruleFaults(value)) fault(path, message);
     for (const { path, message } of formatFaults(value)) fault([...path], message);
     for (const { path, message, nearest } of tableFaults(value)) {
@@ -292,7 +265,7 @@ export const sinkSchema = z
     return {
       ...written,
       start: written.start ?? { from: 'default' as const },
-      values: formsOf(written.values, format),
+      values: formsOf(written.values, written.timestamp_format, format),
       format_options: optionsOf(written),
       key_changes: written.key_changes ?? format.keyChanges ?? ('update' as const),
       backfill: { ...written.backfill, reads: readsOf(written) },
@@ -309,47 +282,6 @@ const readsOf = (sink: {
 }): boolean | undefined =>
   sink.backfill.reads ??
   (sink.initial_backfill !== undefined && !sink.actions.includes('insert') ? true : undefined);
-
-/** What the sink asks for and its format cannot do. */
-function formatFaults(
-  written: Omit<SinkWish, 'destination'> &
-    Chosen & { readonly values: object; readonly destination: unknown },
-): readonly FormatFault[] {
-  const format: MessageFormat = formats[written.format];
-  const destination = written.destination as SinkWish['destination'];
-  // What its own keys say may be a fault already, which stands at its place.
-  if ([format, dataFormatOf(written)].some((each) => readOptions(each, written)?.success === false))
-    return [];
-  const faults = format.faultsOf?.({ ...written, destination }, optionsOf(written)) ?? [];
-  const { name, options, valuesOf } = dataFormatOf(written);
-  if (valuesOf === undefined || Object.keys(written.values).length === 0) return faults;
-  const message = `format ${name} says by keys of its own how values are written: ${Object.keys(options?.shape ?? {}).join(', ')}`;
-  return [...faults, { path: ['values'], message }];
-}
-
-/** The format that says what happened: another one than the sink's where that puts it into an envelope. */
-const dataFormatOf = (written: Chosen): MessageFormat =>
-  isEnvelope(written.format) ? formats[written.data_format ?? DEFAULT_FORMAT] : formats[written.format];
-
-const isEnvelope = (name: FormatName): boolean => !(dataFormatNames as readonly string[]).includes(name);
-
-type Chosen = { readonly format: FormatName; readonly data_format?: DataFormatName | undefined };
-
-/** What the schemas of its formats make of their own keys. */
-function optionsOf(written: Chosen): unknown {
-  const data = dataFormatOf(written);
-  const own = readOptions(formats[written.format], written)?.data;
-  if (!isEnvelope(written.format)) return own;
-  return { ...(own as object), data: { format: data.name, options: readOptions(data, written)?.data } };
-}
-
-/** Of one format. */
-function readOptions({ options }: MessageFormat, written: object): z.ZodSafeParseResult<unknown> | undefined {
-  const keys = Object.keys(options?.shape ?? {});
-  return options?.safeParse(
-    Object.fromEntries(Object.entries(written).filter(([key]) => keys.includes(key))),
-  );
-}
 
 /** A sink, checked and read; its database is known only in the whole file where it names none. */
 export type SinkConfig = z.output<typeof sinkSchema> & { readonly database: string };

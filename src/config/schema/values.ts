@@ -79,7 +79,12 @@ export const valueForms = z.strictObject({
 });
 
 /** What is not written is the format's. A key that is there without a value says null, as YAML reads the word. */
-export const formsOf = (written: z.output<typeof valueForms>, { values }: MessageFormat): ValueOptions => ({
+export const formsOf = (
+  written: z.output<typeof valueForms>,
+  timestamps: ValueOptions['timestamps'] | undefined,
+  { values }: MessageFormat,
+): ValueOptions => ({
+  timestamps: timestamps ?? values.timestamps,
   numeric: written.numeric ?? values.numeric,
   json: written.json ?? values.json,
   bytea: written.bytea ?? values.bytea,

@@ -45,6 +45,7 @@ export const debeziumFormat: MessageFormat<Options> = {
     hstore: 'text',
     vector: 'array',
     halfvec: 'array',
+    timestamps: 'iso8601',
     timestampDigits: 6,
     absent: 'null',
     unchanged: 'text',

@@ -76,8 +76,10 @@ export const layGround = (place: SinkPlace, fail: (error: unknown) => void): Gro
   fail,
 });
 
-const mediaOf = ({ format, formatOptions }: SinkSettings): SinkContext['media'] =>
-  (formats[format] as MessageFormat).mediaOf?.(formatOptions);
+function mediaOf({ format, formatOptions }: SinkSettings): SinkContext['media'] {
+  const { mediaOf }: MessageFormat = formats[format];
+  return mediaOf?.(formatOptions);
+}
 
 /** The sink itself, of the type that its settings name. */
 export async function createSink(options: SinkOptions, { place, ledgerWrites }: Ground): Promise<Sink> {

@@ -1,6 +1,8 @@
 // Dates and times of day as numbers, from Postgres' text. Hot file: a Moment is a scratch object (bench/micro/render.ts).
 // https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-OUTPUT (DateStyle ISO)
 import type { ByteWriter } from '../../core/byte-writer.ts';
+import { writeJsonString } from '../../core/json.ts';
+import type { ValueRenderer } from '../../core/render.ts';
 
 const DASH = 0x2d;
 const PLUS = 0x2b;
@@ -147,6 +149,15 @@ export function writeCount(seconds: number, microseconds: number, unit: Unit, wr
   }
   if (unit === 9 && (whole !== 0 || parts !== 0)) writer.paddedInteger(0, 3);
 }
+
+const moment = createMoment();
+
+/** A timestamp as microseconds since 1970-01-01T00:00:00Z, one without zone as if it were in UTC. ±infinity stays a word. */
+export const writeMicroseconds: ValueRenderer = (bytes, start, length, writer) => {
+  if (readTimestamp(bytes, start, length, moment)) {
+    writeCount(epochSeconds(moment), moment.microseconds, MICROSECOND_DIGITS, writer);
+  } else writeJsonString(bytes, start, length, writer);
+};
 
 /** `2026-01-02`, `-0043-03-15`, `+12345-01-01`: years as ISO 8601 has them, where 1 BC is the year 0. */
 export function isoDate(days: number): string {

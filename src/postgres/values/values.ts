@@ -6,6 +6,7 @@ import type { ColumnForm, RenderOptions, ValueOptions, ValueRenderer } from '../
 import { builtInArray, TYPE } from './builtin.ts';
 import { debeziumExtension, debeziumScalar, unavailableJson } from './debezium.ts';
 import { writeIntervalAsObject } from './interval.ts';
+import { writeMicroseconds } from './moments.ts';
 import { arrayRenderer, compositeRenderer, writeHstore, writeVector } from './nested.ts';
 import {
   timestampRenderer,
@@ -18,6 +19,7 @@ import {
   writeNumericAsFloat,
   writeVerbatim,
 } from './scalar.ts';
+import { wal2jsonValue } from './wal2json.ts';
 
 /** Types nest this deep at most; deeper ones (only a damaged catalog has a cycle) render as text. */
 const MAX_TYPE_DEPTH = 64;
@@ -69,7 +71,8 @@ export function compileValue(
   options: RenderOptions,
   modifier = -1,
 ): ValueRenderer {
-  const { debezium } = options;
+  const { debezium, wal2json } = options;
+  if (wal2json !== undefined) return wal2jsonValue(type, wal2json);
   return compile(type, modifier, 0);
 
   function compile(type: number, modifier: number, depth: number): ValueRenderer {
@@ -161,8 +164,10 @@ function builtInScalar(type: number, options: RenderOptions): ValueRenderer {
     case TYPE.jsonb:
       return options.json === 'embed' ? writeJsonDocument : writeJsonString;
     case TYPE.timestamp:
+      if (options.timestamps === 'unix_microsecond') return writeMicroseconds;
       return timestampRenderer({ digits: options.timestampDigits, z: options.zonelessTimestampZ });
     case TYPE.timestamptz:
+      if (options.timestamps === 'unix_microsecond') return writeMicroseconds;
       return timestamptzRenderer({ digits: options.timestampDigits });
     case TYPE.interval:
       return options.interval === 'object' ? writeIntervalAsObject : writeJsonString;

@@ -137,7 +137,7 @@ test.each([
   [
     'an option of a format that is not inside',
     '    format: cloudevents\n    debezium: { unwrap: true }',
-    /debezium this needs `format: debezium`/,
+    /debezium this needs `data_format: debezium`/,
   ],
   [
     'an envelope inside an envelope',
@@ -163,6 +163,19 @@ test.each([
   expect(await faultsOf(lines)).toEqual([expect.stringMatching(expected)]);
 });
 
+test("timestamps in microseconds are asked for by Sequin's key", async () => {
+  const written = await loadText(sinkOf('    timestamp_format: unix_microsecond'));
+  expect(written.settings.sinks[0]!.values).toMatchObject({
+    timestamps: 'unix_microsecond',
+    timestampDigits: 6,
+  });
+  expect((await loadText(sinkOf(''))).settings.sinks[0]!.values.timestamps).toBe('iso8601');
+  const contradicting = '    format: debezium\n    timestamp_format: unix_microsecond';
+  expect(await faultsOf(contradicting)).toEqual([
+    expect.stringMatching(/^10:23 sinks\[users\]\.timestamp_format format debezium says by keys of its own/),
+  ]);
+});
+
 test('binary mode is for webhooks', async () => {
   const queue = sinkOf('    format: cloudevents\n    cloudevents: { content_mode: binary }').replace(
     /destination: .*/,
@@ -176,4 +189,51 @@ test('binary mode is for webhooks', async () => {
     'in", batch: false }',
   );
   await expect(loadText(single)).resolves.toBeDefined();
+});
+
+test("a wal2json sink takes its plugin's parameters by their names", async () => {
+  const { settings } = await loadText(
+    sinkOf(
+      '    format: wal2json\n    wal2json: { format-version: 2, include-xids: true, include-types: "false" }',
+    ),
+  );
+  expect(settings.sinks[0]).toMatchObject({
+    keyChanges: 'update',
+    formatOptions: { wal2json: { 'include-xids': true, 'include-types': false, 'include-typmod': true } },
+  });
+});
+
+test.each([
+  [
+    'messages of transactions',
+    '    format: wal2json\n    wal2json: { include-transaction: true }',
+    /^10:38 .*not in this version; include-xids: true tells which changes belong together/,
+  ],
+  [
+    'format version 1',
+    '    format: wal2json\n    wal2json: { format-version: 1 }',
+    /only 2 is possible: a message is one change/,
+  ],
+  ['messages of schemas', '    format: wal2json\n    ddl: events', /wal2json has no messages of schemas/],
+  [
+    'forms of values',
+    '    format: wal2json\n    values: { bytea: base64 }',
+    /format wal2json says by keys of its own .*: wal2json/,
+  ],
+  [
+    'a parameter that is not here',
+    '    format: wal2json\n    wal2json: { include-default: true }',
+    /include-default unknown key/,
+  ],
+])('of wal2json: %s is a fault with its place and its cure', async (_, lines, expected) => {
+  expect(await faultsOf(lines)).toEqual([expect.stringMatching(expected)]);
+});
+
+test.each([
+  '    format: debezium\n    debezium: { unwrap: true }\n    actions: [insert, update]',
+  '    format: debezium\n    debezium: { unwrap: false }\n    actions: [insert, truncate]',
+  '    format: debezium\n    debezium: { unwrap: true, add.fields: "op,source.lsn" }',
+  '    format: tailrace\n    ddl: events',
+])('the cures that faults of formats name are none: %j', async (lines) => {
+  await expect(loadText(sinkOf(lines))).resolves.toBeDefined();
 });

@@ -42,6 +42,7 @@ describe('the forms of values', () => {
       if (own !== undefined) continue;
       await expect(valuesOf(`format: ${format}\n    values: ${JSON.stringify(written)}`)).resolves.toEqual({
         ...others,
+        timestamps: 'iso8601',
         timestampDigits,
       });
       for (const [key, word] of Object.entries(others)) {
