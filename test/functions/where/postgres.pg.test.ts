@@ -2,12 +2,13 @@
 import * as fc from 'fast-check';
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createRowEvent, type CollationFacts, type Relation } from '../../../src/core/change.ts';
+import { createRowEvent, type Relation } from '../../../src/core/change.ts';
 import * as catalog from '../../../src/functions/where/catalog/server-data.ts';
 import { WhereRefusal } from '../../../src/functions/where/fault.ts';
 import { compileFilter } from '../../../src/functions/where/filter.ts';
 import { loadFilterParser, type FilterParser } from '../../../src/functions/where/parser.ts';
 import { EvaluationError } from '../../../src/functions/where/values/failure.ts';
+import { readPresentTable } from '../../../src/pipeline/intake/where-server/present-table.ts';
 import { decodeRow } from '../../../src/pgoutput/messages.ts';
 import { updateMessage } from '../../support/pgoutput-messages.ts';
 import { serverVersion } from '../../support/database-settings.ts';
@@ -67,6 +68,7 @@ beforeAll(async () => {
   await client.query(
     `create table rows (id int primary key, ${columns.map((pair) => pair.join(' ')).join(', ')})`,
   );
+  await client.query(`alter table rows alter c_letters type text collate ${await collationOfLetters()}`);
   await client.query(EVALUATE);
   await fillRows();
   rows = (
@@ -81,6 +83,15 @@ afterAll(async () => {
   await client?.end();
   await database?.drop();
 });
+
+/** One whose letters the server says: what is built in, or a locale of this machine; else there is none. */
+async function collationOfLetters(): Promise<string> {
+  const { rows: found } = await client.query<{ name: string }>(
+    `select 'pg_catalog.' || quote_ident(collname) as name from pg_collation
+     where collname in ('C.utf8', 'en_US.utf8', 'pg_c_utf8') and collencoding in (-1, 6) order by collprovider = 'b', collname`,
+  );
+  return found[0]?.name ?? 'pg_catalog."default"';
+}
 
 /** `t`, `f`, `null`, or the SQLSTATE of the error. */
 const EVALUATE = `create function evaluate(expression text, new_id int, old_id int) returns text language plpgsql as $$
@@ -114,13 +125,8 @@ async function readRelation(): Promise<Relation> {
   const { rows: attributes } = await client.query<{ name: string; type: string }>(
     `select attname as name, atttypid as type from pg_attribute where attrelid = 'rows'::regclass and attnum > 1 order by attnum`,
   );
-  const { rows: found } = await client.query<{ collation: string }>(
-    'select datcollate as collation from pg_database where datname = current_database()',
-  );
   const moodOid = Number(attributes.find(({ name }) => name === 'c_mood')!.type);
-  const isC = ['C', 'POSIX'].includes(found[0]!.collation);
-  const c: CollationFacts = { isDeterministic: true, isByteOrder: true, letters: 'ascii' };
-  const byteOrder = { ...c, name: 'C' };
+  const present = await readPresentTable(database.client, { schema: 'public', table: 'rows' }, 'none');
   return {
     id: 1,
     schema: 'public',
@@ -134,10 +140,7 @@ async function readRelation(): Promise<Relation> {
     })),
     key: [],
     types: new Map([[moodOid, { kind: 'enum', name: 'mood', labels: MOODS }]]),
-    collations: {
-      default: isC ? c : { isDeterministic: true, isByteOrder: false, letters: 'more' },
-      own: { c_textc: byteOrder, c_texts: byteOrder },
-    },
+    collations: present!.relation.collations!,
   };
 }
 
