@@ -42,6 +42,11 @@ const CHANGE = {
 const NUMERIC_INFINITY = 140_000;
 /** Before it no interval is infinite. */
 const INTERVAL_INFINITY = 170_000;
+/**
+ * What is another function before 14, or an error, or whose constants are not folded there: whatever is infinite, `extract`, `split_part`
+ * from the end, `nullif`, and a second subscript behind one that is NULL.
+ */
+const OF_LATER_SERVERS = /extract|infinity|split_part|nullif|\]\[/;
 /** Of this major version is what the code has of the catalog. */
 const CATALOG_VERSION = 180_000;
 
@@ -56,7 +61,6 @@ beforeAll(async () => {
   parse = await loadFilterParser();
   database = await createTestDatabase();
   version = await serverVersion(database.client);
-  if (version < NUMERIC_INFINITY) return;
   client = new Client({
     connectionString: database.url,
     types: { getTypeParser: () => (text: string) => text },
@@ -102,6 +106,10 @@ const EVALUATE = `create function evaluate(expression text, new_id int, old_id i
   exception when others then return sqlstate;
   end $$`;
 
+/** A float that is infinite becomes a numeric that is, or an error. */
+const infinitySince = (column: keyof typeof COLUMN_TYPES): number =>
+  column === 'c_interval' ? INTERVAL_INFINITY : /numeric|float/.test(column) ? NUMERIC_INFINITY : 0;
+
 async function fillRows(): Promise<void> {
   const columns = Object.keys(COLUMN_TYPES) as (keyof typeof COLUMN_TYPES)[];
   const values = fc.sample(fc.tuple(...columns.map((column) => fc.constantFrom(...NASTY[column]))), {
@@ -112,10 +120,9 @@ async function fillRows(): Promise<void> {
   const most = Math.max(...columns.map((column) => NASTY[column].length));
   for (let i = 0; i < most; i++)
     values[i] = columns.map((column) => NASTY[column][i % NASTY[column].length]!);
-  const infiniteInterval = columns.indexOf('c_interval');
-  if (version < INTERVAL_INFINITY)
-    for (const row of values)
-      if (row[infiniteInterval]?.endsWith('infinity') === true) row[infiniteInterval] = null;
+  for (const row of values)
+    for (const [i, column] of columns.entries())
+      if (/infinity$/i.test(row[i] ?? '') && version < infinitySince(column)) row[i] = null;
   const marks = columns.map((_, i) => `$${i + 2}`).join(',');
   for (const [id, row] of values.entries())
     await client.query(`insert into rows values ($1, ${marks})`, [id, ...row]);
@@ -178,6 +185,8 @@ type Pair = {
 function pairsOf(expression: string, random: () => number, counts: Record<string, number>): Pair[] {
   let judge: ReturnType<typeof judged>;
   try {
+    if (version < NUMERIC_INFINITY && OF_LATER_SERVERS.test(expression))
+      throw new WhereRefusal('it is another function there', 0);
     judge = judged(expression);
   } catch (error) {
     if (!(error instanceof WhereRefusal)) throw new Error(`in ${expression}`, { cause: error });
@@ -195,8 +204,7 @@ const isError = (result: string): boolean => /^[0-9A-Z]{5}$/.test(result);
 test(
   'a filter says true, false, NULL or error where Postgres does',
   { timeout: 120_000 + 20 * PAIRS },
-  async (context) => {
-    context.skip(version < NUMERIC_INFINITY);
+  async () => {
     const counts: Record<string, number> = { pairs: 0, refused: 0, absent: 0, t: 0, f: 0, null: 0, error: 0 };
     const differences: string[] = [];
     let state = SEED;
