@@ -121,13 +121,13 @@ that is made a date or compared with one (\`at time zone 'UTC'\`), a text that i
 Beside a timestamptz an interval has hours and smaller parts only, since how long a day is depends on the zone: \`meta.commit_timestamp - at < '48 hours'\`, or \`(at at time zone 'UTC') + interval '1 month'\`. Intervals are written \`'1 day 02:03:04'\` or \`'P1DT2H3M4S'\`; behind a negative
 number each one has its sign (\`'-1 day +02:03:04'\`), because without it a style of the session decides. An infinite interval as a result is an error of the row, since Postgres has them since 17 only; a column of that type may have them.
 
-Texts are equal where their bytes are, under every deterministic collation. Their order (\`<\`, \`between\`) is known only under the collation C: elsewhere write \`x collate "C" < 'b'\`. \`lower\`, \`upper\` and \`ilike\` know the letters of ASCII; with others in
-the text the result is absent (under C they stay as they are). Labels of enums are compared in their order; for one that was added after the table was last described the catalog is asked once, and without an answer (or where other labels were renamed) it is an error of the row.
+Texts are equal where their bytes are, under every deterministic collation. Their order (\`<\`, \`between\`) is known only under the collation C: elsewhere write \`x collate "C" < 'b'\`. \`lower\`, \`upper\`, \`ilike\` and \`~*\` know the letters of
+ASCII, and under collations of libc and \`C.UTF-8\` in a UTF8 database all others as the server maps them, which the log notes with each table; under ICU, and in logs of earlier versions, the result is absent where there are others (under C they stay as they are). Labels of enums are compared in their order; for one that was added after the table was last described the catalog is asked once, and without an answer (or where other labels were renamed) it is an error of the row.
 
 Which operator or function is meant follows Postgres' own rules of types, over its own catalog: what it would choose and the list does not have is refused, never replaced by something similar.
 
 That is compared with your server: before a sink judges the first row of a table, and by \`doctor\` and \`check --database\`. The server parses the filter, and says which operators and types it takes for each part; it runs nothing of it, in a transaction that may
-only read. Where it means something else the sink halts, with the line and column; a server that does not answer stops no sink. \`extract\` answers another type before Postgres 14, so it needs 14. Where the role may not name a type (\`USAGE\` on its schema) what is
+only read. Where it means something else the sink halts, with the line and column; a server that does not answer stops no sink. \`extract\` answers another type before Postgres 14, so it needs 14, and so does \`split_part\` from the end. Where the role may not name a type (\`USAGE\` on its schema) what is
 understood here stands, and \`doctor\` notes the GRANT.
 
 ## Try it first

@@ -34,6 +34,12 @@ export type TypeInfo =
 /** Types by OID. Built-in OIDs need no entry. */
 export type TypeCatalog = ReadonlyMap<number, TypeInfo>;
 
+/**
+ * Which characters beyond ASCII `lower` and `upper` map otherwise than Unicode does, one by one; written as
+ * src/functions/where/letters/runs.ts does it.
+ */
+export type CaseTable = { readonly lower: string; readonly upper: string };
+
 /** What must be known of a collation to judge texts as the server does. https://www.postgresql.org/docs/current/collation.html */
 export type CollationFacts = {
   /** Are equal texts equal bytes? */
@@ -42,6 +48,8 @@ export type CollationFacts = {
   readonly isByteOrder: boolean;
   /** Which letters `lower` and `upper` know: only ASCII's; others too; or even ASCII's in their own way (Turkish). */
   readonly letters: 'ascii' | 'more' | 'own';
+  /** Of `more`: which, where the server has said so. */
+  readonly cases?: CaseTable;
 };
 
 /** The collations of a table's columns. */

@@ -2,6 +2,7 @@
 // https://www.postgresql.org/docs/current/catalog-pg-collation.html
 import type { Client } from 'pg';
 import type { CollationFacts, Collations } from '../core/change.ts';
+import { caseTableOf } from './case-tables.ts';
 import type { RawRelation } from '../pgoutput/messages.ts';
 
 type CollationRow = {
@@ -9,6 +10,9 @@ type CollationRow = {
   readonly column: string | null;
   readonly type: number;
   readonly name: string;
+  /** As SQL writes it. */
+  readonly sql: string;
+  readonly isUtf8: boolean;
   /** `c` libc, `i` ICU, `b` built in. */
   readonly provider: string;
   readonly collate: string;
@@ -23,13 +27,13 @@ const localeOf = (row: string, kinds: string): string =>
 /** Undefined: the catalog has other columns by now. */
 export async function readCollations(client: Client, relation: RawRelation): Promise<Collations | undefined> {
   const { rows } = await client.query<CollationRow>(
-    `select null as column, 0::float8 as type, 'default' as name, coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') as provider,
+    `select null as column, 0::float8 as type, 'default' as name, 'pg_catalog."default"' as sql, getdatabaseencoding() = 'UTF8' as "isUtf8", coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') as provider,
        case coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') when 'c' then d.datcollate::text else ${localeOf('d', 'dat')} end as collate,
        case coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') when 'c' then d.datctype::text else ${localeOf('d', 'dat')} end as ctype,
        true as "isDeterministic"
      from pg_database d where d.datname = current_database()
      union all
-     select a.attname::text, a.atttypid::int8::float8, n.nspname || '.' || c.collname, c.collprovider::text,
+     select a.attname::text, a.atttypid::int8::float8, n.nspname || '.' || c.collname, quote_ident(n.nspname) || '.' || quote_ident(c.collname), getdatabaseencoding() = 'UTF8', c.collprovider::text,
        case c.collprovider when 'c' then to_jsonb(c) ->> 'collcollate' else ${localeOf('c', 'coll')} end,
        case c.collprovider when 'c' then to_jsonb(c) ->> 'collctype' else ${localeOf('c', 'coll')} end,
        c.collisdeterministic
@@ -45,15 +49,22 @@ export async function readCollations(client: Client, relation: RawRelation): Pro
   if (ofDatabase === undefined) return undefined;
   // A column list may hide some of them.
   if (own.some(({ column, type }) => types.has(column!) && types.get(column!) !== type)) return undefined;
-  return {
-    default: collationFacts(ofDatabase),
-    own: Object.fromEntries(
-      own.flatMap((row) =>
-        types.has(row.column!) ? [[row.column!, { name: row.name, ...collationFacts(row) }] as const] : [],
-      ),
-    ),
-  };
+  const facts: Record<string, CollationFacts & { readonly name: string }> = {};
+  for (const row of own)
+    if (types.has(row.column!)) facts[row.column!] = { name: row.name, ...(await knownFacts(client, row)) };
+  return { default: await knownFacts(client, ofDatabase), own: facts };
 }
+
+async function knownFacts(client: Client, row: CollationRow): Promise<CollationFacts> {
+  const facts = collationFacts(row);
+  const cases =
+    facts.letters === 'more' && mapsOneByOne(row) ? await caseTableOf(client, row.sql) : undefined;
+  return cases === undefined ? facts : { ...facts, cases };
+}
+
+/** libc does, and what is built in, but not where it maps as Unicode's full rules have it: those look at the letters beside, as ICU's do. */
+const mapsOneByOne = ({ provider, ctype, isDeterministic, isUtf8 }: CollationRow): boolean =>
+  isDeterministic && isUtf8 && (provider === 'c' || (provider === 'b' && ctype === 'C.UTF-8'));
 
 const isC = (locale: string): boolean => locale === 'C' || locale === 'POSIX';
 

@@ -1,7 +1,9 @@
 // What the source logs of collations and enums, beside what the server does with such texts.
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { enrichRelation } from '../../src/postgres/catalog.ts';
 import { collationFacts } from '../../src/postgres/collations.ts';
+import { tableLetters } from '../../src/functions/where/letters/letters.ts';
+import { readPresentTable } from '../../src/pipeline/intake/where-server/present-table.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 
 test('collations of columns and labels of enums are logged with a relation', async () => {
@@ -65,3 +67,30 @@ test.each([
     });
   },
 );
+
+test('which letters beyond ASCII a library maps to which is logged as the server says it, of each one', async (context) => {
+  const database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  const { client } = database;
+  // What is built in, and a locale of this machine.
+  const { rows: found } = await client.query<{ sql: string }>(
+    `select 'pg_catalog.' || quote_ident(collname) as sql from pg_collation
+     where collname in ('pg_c_utf8', 'C.utf8', 'en_US.utf8') and collprovider in ('b', 'c') and collencoding in (-1, 6)`,
+  );
+  context.skip(found.length === 0);
+  for (const [i, { sql }] of found.entries()) {
+    await client.query(`create table t${i} (id int primary key, note text collate ${sql})`);
+    const { relation } = (await readPresentTable(client, { schema: 'public', table: `t${i}` }, 'none'))!;
+    const facts = relation.collations!.own['note']!;
+    expect(facts.letters).toBe('more');
+    expect(JSON.stringify(facts).length).toBeLessThan(20_000);
+    const letters = tableLetters(facts.cases!);
+    const { rows } = await client.query<{ texts: string[]; lower: string[]; upper: string[] }>(
+      `select array_agg(t) as texts, array_agg(lower(t collate ${sql})) as lower, array_agg(upper(t collate ${sql})) as upper
+       from (select string_agg(chr(c), '') as t from generate_series(1, 262143) c where c not between 55296 and 57343 group by c / 512) x`,
+    );
+    const { texts, lower, upper } = rows[0]!;
+    expect(texts.map((text) => letters.lower(text)).join('') === lower.join('')).toBe(true);
+    expect(texts.map((text) => letters.upper(text)).join('') === upper.join('')).toBe(true);
+  }
+});

@@ -14,6 +14,7 @@ export const COLUMN_TYPES = {
   c_float8: 'float8',
   c_text: 'text',
   c_textc: 'text collate "C"',
+  c_letters: 'text',
   c_varchar: 'varchar',
   c_bpchar: 'char(4)',
   c_uuid: 'uuid',
@@ -45,7 +46,7 @@ const COLUMNS_OF: Readonly<Record<Type, readonly Column[]>> = {
   numeric: ['c_numeric'],
   float4: ['c_float4'],
   float8: ['c_float8'],
-  text: ['c_text', 'c_textc'],
+  text: ['c_text', 'c_textc', 'c_letters'],
   varchar: ['c_varchar'],
   bpchar: ['c_bpchar'],
   uuid: ['c_uuid'],
@@ -66,7 +67,7 @@ const TYPES = Object.keys(COLUMNS_OF) as Type[];
 const PATTERN_PARTS = [
   'a', 'b', 'A', 'é', '1', ' ', 'x', '.', '^', '$', '*', '+', '?', '{2}', '{1,}', '{0,2}?', '|', '(', ')', '(?:', '[', ']', '[ab]', '[^a-c]', '[A-Z]+',
   '[[:alpha:]]', '[[:upper:]_]', '[]-]', '[a-]', '\\d', '\\w', '\\s', '\\D', '\\W', '\\S', '[\\w.]', '\\y', '\\Y', '\\A', '\\Z', '\\.', '\\\\', '\\n', '\\u00e9',
-  '\\1', '\\m', '(?=', '-', '{', '}', '[[:punct:]]', '[[.a.]]', '😀', '[😀-😂]', '(a|b)*', '(?:ab|1)?', 'É', '[à-ü]',
+  '\\1', '\\m', '(?=', '-', '{', '}', '[[:punct:]]', '[[.a.]]', '😀', '[😀-😂]', '(a|b)*', '(?:ab|1)?', 'É', '[à-ü]', 'ǆ', 'σ', 'k', '[^É]',
 ]; // prettier-ignore
 const SIMILAR_PARTS = ['a', 'b', '%', '_', '|', '*', '(', ')', '[ab]', '[[:digit:]]', '[^a%]', '.', '\\_', '#%', '+', 'é', '{1,2}', '^', '1', '[]a]']; // prettier-ignore
 
@@ -341,7 +342,7 @@ export const conditions = (depth = 4): fc.Arbitrary<string> =>
 /** A text beside a pattern, of which many are none. */
 export const patternConditions = (): fc.Arbitrary<string> =>
   written((writer, { of }) => {
-    const text = `new.${of(['c_text', 'c_textc', 'c_varchar', 'c_bpchar'] as const)}`;
+    const text = `new.${of(['c_text', 'c_textc', 'c_letters', 'c_varchar', 'c_bpchar'] as const)}`;
     return of([0, 1, 2]) === 0
       ? `(${text} similar to ${writer.similarPattern()})`
       : `(${text} ${of(['~', '~*', '!~', '!~*'])} ${writer.pattern()})`;
@@ -427,6 +428,23 @@ export const NASTY: Readonly<Record<Column, readonly (string | null)[]>> = {
     'x\n',
   ],
   c_textc: [null, '', 'a', 'B', 'é', '😀', '\u{ffff}', '007', 'a_b', 'abcabc'],
+  c_letters: [
+    null,
+    '',
+    'a',
+    'É',
+    'é',
+    'straße',
+    'İı',
+    'Σας',
+    'ǅ',
+    '\u212a',
+    'ﬁ',
+    'ა',
+    'ÀÉ-b',
+    '😀É',
+    'x\u001c1',
+  ],
   c_varchar: [null, '', 'a', 'abc', 'é', '3'],
   c_bpchar: [null, '', 'a', 'ab', 'é', 'a b', '12'],
   c_uuid: [

@@ -31,9 +31,34 @@ type Chosen = {
 };
 
 export function operator(name: string, operands: readonly Node[], at: number, context: Coercing): Node {
+  return apply(toldOperator(name, operands, at, context), at, context);
+}
+
+export type Comparison = {
+  readonly compare: (a: Value, b: Value) => Result;
+  /** As the operator takes them. */
+  readonly left: Node;
+  readonly right: Node;
+  /** Of both. */
+  readonly collation: Derived;
+};
+
+/** `=` or another one where the server looks at both operands, whatever they are. */
+export function comparison(
+  name: string,
+  operands: readonly [Node, Node],
+  at: number,
+  context: Coercing,
+): Comparison {
+  const { operation, args, collation } = toldOperator(name, operands, at, context);
+  const compare: (a: Value, b: Value) => Result = operation.run as never;
+  return { compare, left: args[0]!, right: args[1]!, collation };
+}
+
+function toldOperator(name: string, operands: readonly Node[], at: number, context: Coercing): Chosen {
   const chosen = chosenOperator(name, operands, at, context);
   tell(context, { kind: 'operator', name, at }, operands, chosen);
-  return apply(chosen, at, context);
+  return chosen;
 }
 
 function tell(

@@ -2,7 +2,7 @@
 // https://www.postgresql.org/docs/current/collation.html#COLLATION-CONCEPTS
 import type { CollationFacts } from '../../core/change.ts';
 import type { TextRule } from './operations/operation.ts';
-import { ASCII_LETTERS, C_LETTERS, type Letters } from './values/letters.ts';
+import { ASCII_LETTERS, C_LETTERS, tableLetters, type Letters } from './letters/letters.ts';
 
 export type Collation = {
   /** Two collations are one where their names are. */
@@ -13,8 +13,10 @@ export type Collation = {
 };
 
 /** What is known of the letters of its texts. */
-export const lettersOf = ({ facts }: Collation): Letters =>
-  facts?.letters === 'ascii' ? C_LETTERS : ASCII_LETTERS;
+export function lettersOf({ facts }: Collation): Letters {
+  if (facts?.letters === 'ascii') return C_LETTERS;
+  return facts?.cases === undefined ? ASCII_LETTERS : tableLetters(facts.cases);
+}
 
 /** Of a part of an expression: where its collation comes from. `none`: it is no text, and has none in it. */
 export type Derived =

@@ -1,5 +1,5 @@
 // What rests on the order of values: GREATEST and LEAST, rows that are compared part by part. Pure.
-import { operator } from './calls.ts';
+import { comparison } from './calls.ts';
 import { isEnum, type SqlType } from './catalog/types.ts';
 import { common, combined } from './choices.ts';
 import { coerce, describeType, nodeOf } from './coercion.ts';
@@ -69,15 +69,23 @@ export function rowsNode(
 ): Node {
   const strict = name.slice(0, 1);
   const pairs = left.map((node, i) => [node, right[i]!] as const);
-  const equals = pairs.map((pair) => operator('=', pair, at, scope));
-  const orders = pairs.map((pair) => operator(strict, pair, at, scope));
+  const equals = pairs.map((pair) => comparison('=', pair, at, scope));
+  const orders = pairs.map((pair) => comparison(strict, pair, at, scope));
   const evaluate: Evaluate = (row) => {
-    for (const [i, equal] of equals.entries()) {
-      const same = equal.evaluate(row);
+    for (const [i, { compare, left: a, right: b }] of equals.entries()) {
+      const one = a.evaluate(row);
+      const other = b.evaluate(row);
+      if (one === null || other === null) return null;
+      if (one === ABSENT || other === ABSENT) return ABSENT;
+      const same = compare(one, other);
       if (!isKnown(same)) return same;
-      if (same === false) return orders[i]!.evaluate(row);
+      if (same === false) return orders[i]!.compare(one, other);
     }
     return name !== strict;
   };
-  return condition(at, evaluate, [...equals, ...orders]);
+  return condition(
+    at,
+    evaluate,
+    [...equals, ...orders].flatMap((one) => [one.left, one.right]),
+  );
 }

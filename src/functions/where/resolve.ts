@@ -2,7 +2,7 @@
 import { didYouMean, nearestName } from '../../core/nearest-name.ts';
 import { commonType } from './catalog/candidates.ts';
 import { arrayOf, elementOf, isKnownType, type SqlType } from './catalog/types.ts';
-import { call, operator, withElements } from './calls.ts';
+import { call, comparison, operator, withElements, type Comparison } from './calls.ts';
 import { coalesceNode, combined, common, listNode, simplifiedCase, tellCommon } from './choices.ts';
 import { C_COLLATION, NO_COLLATION, type Derived } from './collations.ts';
 import { condition, decided } from './conditions.ts';
@@ -171,36 +171,37 @@ function truthTest(operand: Node, { truth, negated, at }: Of<'is-truth'>): Node 
 }
 
 /** `=` of both, for what is known of each; NULL is not distinct from NULL. */
-function distinct({ left, right, negated, at }: Of<'distinct'>, scope: Scope): Node {
-  const [a, b] = [resolve(left, scope), resolve(right, scope)];
-  const { evaluate: x } = a;
-  const { evaluate: y } = b;
-  const equal = equality(a, b, at, scope);
+function distinct(syntax: Of<'distinct'>, scope: Scope): Node {
+  const { negated, at } = syntax;
+  const { compare, left, right } = equality(syntax, scope);
   const isDistinct: Evaluate = (row) => {
-    const [one, other] = [x(row), y(row)];
+    const one = left.evaluate(row);
+    const other = right.evaluate(row);
     if (one === ABSENT || other === ABSENT) return ABSENT;
     if (one === null || other === null) return (one !== other) !== negated;
-    const same = equal(row);
+    const same = compare(one, other);
     return same === ABSENT ? ABSENT : (same === false) !== negated;
   };
-  return condition(at, isDistinct, [a, b]);
+  return condition(at, isDistinct, [left, right]);
 }
 
-/** Where a part is NULL for certain, the operator is not asked; but it must be one. */
-const equality = (a: Node, b: Node, at: number, scope: Scope): Evaluate =>
-  operator('=', [a, b], at, scope).evaluate;
+const equality = ({ left, right, at }: Of<'distinct'> | Of<'nullif'>, scope: Scope): Comparison =>
+  comparison('=', [resolve(left, scope), resolve(right, scope)], at, scope);
 
-function nullIf({ left, right, at }: Of<'nullif'>, scope: Scope): Node {
-  const [a, b] = [resolve(left, scope), resolve(right, scope)];
-  const equal = equality(a, b, at, scope);
-  // Two literals are texts.
-  const value = a.type === 'unknown' ? coerce(a, b.type === 'unknown' ? 'text' : b.type, scope) : a;
-  if (value.constant === null) return { ...value, at, hasColumn: b.hasColumn };
+/** Of the type that the first one is compared as (`transformAExprNullIf` of parse_expr.c). */
+function nullIf(syntax: Of<'nullif'>, scope: Scope): Node {
+  const { at } = syntax;
+  const { compare, left, right, collation } = equality(syntax, scope);
   const evaluate: Evaluate = (row) => {
-    const same = equal(row);
-    return same === true ? null : same === ABSENT ? ABSENT : value.evaluate(row);
+    const value = left.evaluate(row);
+    const other = right.evaluate(row);
+    if (value === null) return null;
+    if (other === null) return value;
+    const same = value === ABSENT || other === ABSENT ? ABSENT : compare(value, other);
+    return same === true ? null : same === ABSENT ? ABSENT : value;
   };
-  return nodeOf({ type: value.type, at, collation: value.collation, evaluate, parts: [value, b] });
+  const { type } = left;
+  return nodeOf({ type, at, collation: collationOf(type, collation, scope), evaluate, parts: [left, right] });
 }
 
 /** As `transformAExprIn`: the items without columns are one list of one type, the others are compared one by one. */

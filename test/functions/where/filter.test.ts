@@ -322,6 +322,34 @@ test('a time is compared with the time of the change by an interval between them
   );
 });
 
+test('NULLIF is of the type that its parts are compared as; it, rows and IS DISTINCT FROM look at both parts, whatever one is', () => {
+  expect(refusal('nullif(id, 1.5)::bool')).toContain('a cast from numeric to bool');
+  expect(verdict('nullif(id, 2.5) / 2 = 0.5')).toBe('pass');
+  const zero = { message: insertMessage(1, rowWith({ 0: '0' })) };
+  expect(() => verdict('(null::int, 1) < (1 / id, 2)', zero)).toThrow('22012');
+  expect(() => verdict('null::int is distinct from 1 / id', zero)).toThrow('22012');
+});
+
+test('a small float is written with its own sign and that of its exponent', () => {
+  expect(
+    verdict(
+      "('1e-7'::float8)::text = '1e-07' and ('-5e-324'::float8)::text = '-5e-324' and ('1e-7'::float4)::text = '1e-07'",
+    ),
+  ).toBe('pass');
+});
+
+test('where the server has said which letters it maps, they are mapped as it does', () => {
+  // As Unicode has it, but for the long s, which stays as it is, and the dotted I, which becomes the small one.
+  const cases = { lower: '130.1.1.-c7', upper: '17f.1.1.0' };
+  const relation: Relation = { ...RELATION, collations: { default: { ...PLAIN.default, cases }, own: {} } };
+  const said = (status: string, text: string) =>
+    verdict(text, { relation, message: insertMessage(1, rowWith({ 1: status })) });
+  expect(said('ÀÉİ𐐀', "lower(status) = 'àéi𐐨' and status ilike 'àÉ%'")).toBe('pass');
+  expect(said('straſße', "upper(status) = 'STRAſßE'")).toBe('pass');
+  expect(said('É', String.raw`status ~* '^é$' and status ~* '^[à-ü]$' and status !~ 'é'`)).toBe('pass');
+  expect(said('É', String.raw`status ~ '\w'`)).toBe('absent');
+});
+
 test('of json a part is found as it was written, and of doubled keys the last one', () => {
   const relation = {
     ...RELATION,

@@ -1,5 +1,5 @@
 // What an operator, function or cast does with values; strict, all of them: NULL where one argument is NULL.
-import type { Letters } from '../values/letters.ts';
+import type { Letters } from '../letters/letters.ts';
 import { ABSENT, type Value } from '../values/value.ts';
 
 /**

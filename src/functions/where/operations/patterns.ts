@@ -4,7 +4,7 @@ import { patternTest } from '../patterns/matcher.ts';
 import { parsePattern } from '../patterns/parse.ts';
 import { PatternFault, rangesIn } from '../patterns/pattern.ts';
 import { similarPattern } from '../patterns/similar.ts';
-import type { Letters } from '../values/letters.ts';
+import type { Letters } from '../letters/letters.ts';
 import { ABSENT } from '../values/value.ts';
 import {
   ofLetters,

@@ -1,7 +1,7 @@
 // A bracket of a regular expression: characters, ranges of them by code point, classes. Pure.
 // https://www.postgresql.org/docs/current/functions-matching.html#POSIX-BRACKET-EXPRESSIONS
 import { escapeAt, type FaultAt } from './escapes.ts';
-import type { CodeRange } from '../values/letters.ts';
+import type { CodeRange } from '../letters/letters.ts';
 import { CLASSES, type CharacterSet } from './pattern.ts';
 
 type Bracket = {

@@ -1,6 +1,6 @@
 // What stands behind a backslash in a regular expression of Postgres. Pure.
 // https://www.postgresql.org/docs/current/functions-matching.html#POSIX-ESCAPE-SEQUENCES
-import type { CodeRange } from '../values/letters.ts';
+import type { CodeRange } from '../letters/letters.ts';
 import { ESCAPED_CLASSES, type PatternFault } from './pattern.ts';
 
 export type Escape = { readonly end: number } & (

@@ -1,7 +1,7 @@
 // Finds a pattern in a text, in a time that grows with the text and no faster. The engine is loaded where a filter has a pattern, and not before.
 // Hot (bench/micro/where.ts).
 import { createRequire } from 'node:module';
-import type { CodeRange, Letters } from '../values/letters.ts';
+import type { CodeRange, Letters } from '../letters/letters.ts';
 import type { CharacterSet, Pattern } from './pattern.ts';
 
 const require = createRequire(import.meta.url);

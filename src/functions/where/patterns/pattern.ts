@@ -1,7 +1,7 @@
 // A regular expression, as far as it means the same for Postgres and for an engine of linear time.
 // https://www.postgresql.org/docs/current/functions-matching.html#FUNCTIONS-POSIX-REGEXP
 
-import type { CodeRange } from '../values/letters.ts';
+import type { CodeRange } from '../letters/letters.ts';
 
 /** One character of these; `negated`: of all others. */
 export type CharacterSet = { readonly ranges: readonly CodeRange[]; readonly negated: boolean };

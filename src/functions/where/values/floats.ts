@@ -168,7 +168,7 @@ function formatFloat(value: number, shortest: string, exponentFrom: number): str
   if (!Number.isFinite(value)) return value > 0 ? 'Infinity' : '-Infinity';
   const sign = value < 0 || Object.is(value, -0) ? '-' : '';
   if (value === 0) return `${sign}0`;
-  const [mantissa = '', exponentText = '0'] = shortest.replace('-', '').split('e');
+  const [mantissa = '', exponentText = '0'] = shortest.replace(/^-/, '').split('e');
   const [whole = '', fraction = ''] = mantissa.split('.');
   const all = whole + fraction;
   const digits = all.replace(/^0+/, '').replace(/0+$/, '');

@@ -1,6 +1,10 @@
 // Small and capital letters, as far as it is known what the server makes of them. Pure.
 // https://www.postgresql.org/docs/current/collation.html
 
+import type { CaseTable } from '../../../core/change.ts';
+import { readRuns, type CaseMap } from './runs.ts';
+import { LOWER, UPPER } from './unicode.ts';
+
 /** From and to, in code points. */
 export type CodeRange = readonly [number, number];
 
@@ -55,3 +59,34 @@ export const ASCII_LETTERS: Letters = {
   formsOf: formsInAscii,
   knowsForms: ([, to]) => to <= MAX_ASCII,
 };
+
+/** Letters beyond ASCII lie here: what comes behind are signs of Chinese, and nothing yet. */
+export const FIRST_LETTER = 0x80;
+export const LAST_LETTER = 0x3ffff;
+
+/** Of libraries that map each character by itself, as the server's table has it. */
+export function tableLetters({ lower, upper }: CaseTable): Letters {
+  const toLower = mapOf(lower, LOWER);
+  const toUpper = mapOf(upper, UPPER);
+  const mapped = (text: string, map: CaseMap): string =>
+    Array.from(text, (character) => {
+      const to = map.get(character.codePointAt(0)!);
+      return to === undefined ? character : String.fromCodePoint(to);
+    }).join('');
+  const formsOf = ([from, to]: CodeRange): readonly CodeRange[] => {
+    const found = [...formsInAscii([from, to])];
+    for (const map of [toLower, toUpper])
+      for (const [code, other] of map) if (code >= from && code <= to) found.push([other, other]);
+    return found;
+  };
+  return {
+    lower: (text) => (isAscii(text) ? lowerAscii(text) : mapped(lowerAscii(text), toLower)),
+    upper: (text) => (isAscii(text) ? upperAscii(text) : mapped(upperAscii(text), toUpper)),
+    knowsClasses: ASCII_LETTERS.knowsClasses,
+    formsOf,
+    knowsForms: () => true,
+  };
+}
+
+const mapOf = (differing: string, base: string): CaseMap =>
+  new Map([...readRuns(base), ...readRuns(differing)]);
