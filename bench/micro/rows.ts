@@ -6,6 +6,9 @@ import { ZERO_LSN, toLsn } from '../../src/core/lsn.ts';
 import type { Envelope, RenderContext, RenderPlan } from '../../src/formats/format.ts';
 import type { FormatName } from '../../src/formats/names.ts';
 import { formats } from '../../src/formats/registry.ts';
+import { compileMasks } from '../../src/functions/columns/masks.ts';
+import { NO_RULES, type ColumnRules } from '../../src/functions/columns/rules.ts';
+import { rowMembers } from '../../src/pipeline/intake/columns/row-members.ts';
 import { compileValue } from '../../src/postgres/values/values.ts';
 
 const COLUMNS: readonly (readonly [name: string, type: number, text: string])[] = [
@@ -87,17 +90,21 @@ export function messageBlock(): MessageBlock {
   return { bytes: writer.buffer.subarray(0, writer.length), ends };
 }
 
-export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json'): RenderPlan {
+type Rules = Partial<Omit<ColumnRules, 'place'>>;
+
+export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json', rules?: Rules): RenderPlan {
   const format = formats[name];
   const options = { ...format.values, zonelessTimestampZ: format.zonelessTimestampZ };
+  const declared = rules && { place: 'bench', ...NO_RULES, ...rules };
+  const masks = compileMasks(declared, 'a key for the bench');
+  const members = rowMembers(relation, declared && { rules: declared }, {
+    compileValue: (type, { types }, forms) => compileValue(type, types, { ...options, ...forms }),
+    masks,
+  });
   return format.compile({
     relation,
-    columns: relation.columns.map(({ name, type }, index) => ({
-      index,
-      name,
-      render: compileValue(type, relation.types, options),
-    })),
-    masks: new Map(),
+    ...members,
+    masks,
     envelope,
     values: format.values,
     options: format.options?.parse({}),
