@@ -22,7 +22,7 @@ const RULES: Readonly<Record<string, Parameters<typeof renderPlan>[2]>> = {
     add: new Map([['source', { kind: 'constant', json: '"shop"' }]]),
   },
   'mask: last': { mask: new Map([['string_field', { kind: 'last', count: 4 }]]) },
-  'mask: hash': { mask: new Map([['string_field', { kind: 'hash' }]]) },
+  'mask: hash': { mask: new Map([['id', { kind: 'hash' }]]) },
   'add: template': {
     add: new Map([['label', { kind: 'template', template: '${row.id}-${row.string_field}' }]]),
   },
