@@ -15,6 +15,7 @@ import { growth } from './scenarios/growth.ts';
 import { huge } from './scenarios/huge.ts';
 import { isolation } from './scenarios/isolation.ts';
 import { ALL_RATES, DEFAULT_RATES, latency } from './scenarios/latency.ts';
+import { routes } from './scenarios/routes.ts';
 import { throttle } from './scenarios/throttle.ts';
 import { replay } from './scenarios/replay.ts';
 import { budgetTable, stageTable, tablesOf, textOf } from './table.ts';
@@ -129,6 +130,7 @@ async function measure(bench: Workbench, { scenarios, rates, distances }: Usage)
   if (scenarios.has('growth')) lines.push(...(await growth(bench)));
   if (scenarios.has('distance')) lines.push(...(await distance(bench, distances)));
   if (scenarios.has('throttle')) lines.push(...(await throttle(bench)));
+  if (scenarios.has('routes')) lines.push(...(await routes(bench)));
   if (scenarios.has('backfill')) lines.push(...(await backfill(bench)));
   return lines;
 }

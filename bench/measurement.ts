@@ -11,6 +11,7 @@ export const SCENARIOS = [
   'growth',
   'distance',
   'throttle',
+  'routes',
   'backfill',
   'micro',
 ] as const;

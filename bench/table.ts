@@ -51,6 +51,7 @@ const GROUPS: readonly { readonly title: string; readonly scenarios: readonly Sc
   { title: 'Latency', scenarios: ['latency', 'isolation'] },
   { title: 'A huge transaction, a huge backlog', scenarios: ['huge', 'backlog'] },
   { title: 'Growth', scenarios: ['growth'] },
+  { title: 'Routes from rows', scenarios: ['routes'] },
   { title: 'Backfill', scenarios: ['backfill'] },
   { title: 'Distance', scenarios: ['distance', 'throttle'] },
 ];

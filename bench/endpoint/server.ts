@@ -8,6 +8,8 @@ import type { Network } from './protocol.ts';
 import type { BenchQueue } from './queue.ts';
 
 const ACCOUNT = '000000000000';
+/** A queue that rows name is accounted for with its like: `bench-17.fifo` with `bench.fifo`. */
+const ROUTED = /-\d+(?=\.fifo$)/;
 const MAX_ENTRIES = 10;
 const MAX_BYTES = 1_048_576;
 
@@ -63,7 +65,7 @@ export async function startEndpointServer(queueOf: (name: string) => BenchQueue)
       const QueueUrl = `${url}/${ACCOUNT}/${name}`;
       return reply.send(200, JSON.stringify({ QueueUrl, Attributes: ATTRIBUTES }));
     }
-    const queue = queueOf(nameOf(request.QueueUrl!));
+    const queue = queueOf(nameOf(request.QueueUrl!).replace(ROUTED, ''));
     if (queue.mode === 'stalled') {
       stalled.add(reply.socket);
       reply.socket.once('close', () => stalled.delete(reply.socket));

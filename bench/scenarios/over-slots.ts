@@ -33,9 +33,17 @@ export type PlannedLine = {
 
 const PUBLICATION = 'bench';
 
-export async function runOverSlots(bench: Workbench, plan: readonly PlannedLine[]): Promise<Line[]> {
+/** `columns`: more of the table, with defaults; its old rows are then sent whole. */
+export async function runOverSlots(
+  bench: Workbench,
+  plan: readonly PlannedLine[],
+  { columns }: { readonly columns?: string } = {},
+): Promise<Line[]> {
   const database = await bench.newDatabase();
-  await database.client.query(`create table t (${TABLE_COLUMNS})`);
+  await database.client.query(
+    `create table t (${TABLE_COLUMNS}${columns === undefined ? '' : `, ${columns}`})`,
+  );
+  if (columns !== undefined) await database.client.query('alter table t replica identity full');
   await database.client.query(`create publication ${PUBLICATION} for table t`);
   const counts = await loadFor(bench, database, plan);
   const ground = await groundOf(bench, database);

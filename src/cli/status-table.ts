@@ -89,15 +89,23 @@ export const parts = ({ databases, sinks }: HealthDocument): readonly Part[] => 
 function notes({ databases, sinks }: HealthDocument, paint: Painter, width: number): string[] {
   const all = [
     ...databases.flatMap(({ name, notes }) => notes.map((note) => `database ${name}: ${note}`)),
-    ...sinks.flatMap(({ database, name, gaps, routes }) => [
+    ...sinks.flatMap(({ database, name, gaps, routes, routeCounts }) => [
       ...gaps.map(
         ({ from, to, reason }) => `sink ${database}/${name}: on record: gap ${from}–${to}: ${reason}`,
       ),
+      ...(routeCounts === undefined
+        ? []
+        : [
+            `sink ${database}/${name}: ${countText(countOf(routeCounts))} routes are open, of which ${routes.length} are looked at here`,
+          ]),
       ...routes.flatMap((route) => limitNote(route) ?? []).map((note) => `sink ${database}/${name}: ${note}`),
     ]),
   ];
   return all.flatMap((note) => wrap(`${paint('yellow', '!')} ${note}`, width, '  '));
 }
+
+const countOf = (counts: Readonly<Record<Health, number>>): number =>
+  Object.values(counts).reduce((sum, count) => sum + count, 0);
 
 /** Of a route that could have more, by a change of the configuration or of the destination. */
 function limitNote({

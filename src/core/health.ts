@@ -77,6 +77,7 @@ function sinkTroubles(sink: SinkStatus): readonly Trouble[] {
         ...degraded(`${id}: ${reason ?? health}`, cure),
         health: health === 'halted' ? health : ('degraded' as const),
       })),
+    ...untoldRoutes(sink),
     ...(blockedGroups.length === 0
       ? []
       : [
@@ -94,6 +95,15 @@ function sinkTroubles(sink: SinkStatus): readonly Trouble[] {
           ),
         ]),
   ]);
+}
+
+/** Of many routes in trouble the status names some. */
+function untoldRoutes({ routes, routeCounts }: SinkStatus): readonly Trouble[] {
+  const told = routes.filter(({ health }) => health !== 'healthy').length;
+  const more = (routeCounts?.degraded ?? 0) + (routeCounts?.halted ?? 0) - told;
+  return more > 0
+    ? [degraded(`${more} more of ${told + more} routes that fail`, 'what is said of the others')]
+    : [];
 }
 
 /** Of a sink that does not run. */

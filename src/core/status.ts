@@ -198,6 +198,9 @@ export type SinkStatus = Condition &
     readonly markers: MarkerStatus;
     /** Groups held back by a failing message: at most ten names. */
     readonly blockedGroups: readonly string[];
+    /** Of all that are open, how many there are; undefined: `routes` has all. */
+    readonly routeCounts?: Readonly<Record<Health, number>>;
+    /** At most fifty, those that are not healthy first. */
     readonly routes: readonly {
       readonly id: string;
       readonly health: Health;

@@ -1,6 +1,13 @@
 // What a sink's templates over the row and its other keys cannot be together: changes without a row, and rows without an old one.
 import type { Action } from '../../core/change.ts';
-import { isTemplate, neededColumns, parseRowTemplate, writtenAs } from '../../core/template.ts';
+import { TailraceError } from '../../core/errors.ts';
+import {
+  isTemplate,
+  neededColumns,
+  parseRowTemplate,
+  writtenAs,
+  type ColumnPart,
+} from '../../core/template.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 
 type Sink = {
@@ -17,33 +24,42 @@ const templatesOf = (destination: unknown) =>
     ({ template }) => isTemplate(template),
   );
 
+/** Of one that cannot be read its field says so. */
+function neededIn(template: string): readonly ColumnPart[] {
+  try {
+    return neededColumns(parseRowTemplate(template));
+  } catch (error) {
+    if (error instanceof TailraceError) return [];
+    throw error;
+  }
+}
+
 export const hasRoutesByRow = (destination: unknown): boolean => templatesOf(destination).length > 0;
 
 export function* routeFaults({ actions, ddl, route_moves: moves, destination }: Sink): Generator<RouteCheck> {
   const templates = templatesOf(destination).map(({ key, action, template }) => ({
     key,
     takes: (other: Action): boolean => (action ?? other) === other,
-    needed: neededColumns(parseRowTemplate(template)),
+    needed: neededIn(template),
   }));
   const lacking = (
     rowless: string,
     path: string[],
-    isTaken: (each: (typeof templates)[number]) => boolean,
-  ) => {
-    const found = templates.find((each) => isTaken(each));
+    isLacking: (part: ColumnPart) => boolean,
+    action?: Action,
+  ): readonly RouteCheck[] => {
+    const found = templates.find(
+      ({ needed, takes }) => needed.some(isLacking) && (action === undefined || takes(action)),
+    );
     if (found === undefined) return [];
-    const part = writtenAs(found.needed[0]!);
+    const part = writtenAs(found.needed.find(isLacking)!);
     const message = `${rowless}, and ${found.key} needs ${part}: give it a default, ${part.replace('}', ':-other}')}`;
     return [{ path, message }];
   };
-  const needs = ({ needed }: (typeof templates)[number]): boolean => needed.length > 0;
-  if (actions.includes('truncate')) yield* lacking('a truncate has no row', ['actions'], needs);
-  if (ddl === 'events') yield* lacking('a changed schema has no row', ['ddl'], needs);
-  if (actions.includes('insert')) {
-    const asksOld = ({ needed, takes }: (typeof templates)[number]): boolean =>
-      takes('insert') && needed[0]?.image === 'old';
-    yield* lacking('an insert has no old row', ['destination'], asksOld);
-  }
+  if (actions.includes('truncate')) yield* lacking('a truncate has no row', ['actions'], () => true);
+  if (ddl === 'events') yield* lacking('a changed schema has no row', ['ddl'], () => true);
+  if (actions.includes('insert'))
+    yield* lacking('an insert has no old row', ['destination'], ({ image }) => image === 'old', 'insert');
   if (moves !== 'convert') return;
   const path = ['route_moves'];
   if (templates.length === 0) {

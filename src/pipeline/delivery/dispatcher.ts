@@ -9,6 +9,7 @@ import { thrownError } from './delivery-errors.ts';
 import { blamesBatch, isolate, type Answer } from './isolation.ts';
 import type { LatencyWindow } from './latency.ts';
 import type { Outcomes } from './outcomes.ts';
+import { PartialRequests } from './partial-requests.ts';
 import type { Pending } from './pending.ts';
 import type { RouteQueue } from './route-queue.ts';
 import type { Routes } from './routes.ts';
@@ -50,6 +51,7 @@ export class Dispatcher {
   readonly #conclusions: Conclusions;
   readonly #cut: Cut;
   readonly #abort = new AbortController();
+  readonly #partial = new PartialRequests();
   #routeTimer: NodeJS.Timeout | undefined;
   #abortTimer: NodeJS.Timeout | undefined;
   #idle: (() => void) | undefined;
@@ -99,16 +101,26 @@ export class Dispatcher {
     if (this.#stopping) return;
     this.#ports.outcomes.record();
     const now = this.#ports.nowMs();
+    const { routes } = this.#ports;
     let probeAt = Infinity;
-    for (const queue of this.#ports.routes.all()) {
-      while (!this.#stopping && this.#mayStart(queue, now) && this.#isPrepared(queue)) {
-        const { batch, unsendable } = takeBatch(queue, this.#cut);
-        if (unsendable.length > 0) this.#conclusions.rejectUnsendable(queue, unsendable);
-        if (batch.length > 0) void this.#send(queue, batch, now);
-        else if (unsendable.length === 0) break;
-      }
+    const look = (queue: RouteQueue<Pending>): void => {
       probeAt = Math.min(probeAt, queue.waitsUntilMs(now) ?? Infinity);
+    };
+    for (const queue of routes.fixed()) {
+      while (this.#sendNext(queue, now));
+      look(queue);
     }
+    for (const queue of routes.turns.full()) {
+      while (routes.turns.isFull(queue) && this.#sendNext(queue, now));
+      look(queue);
+    }
+    let free = this.#partial.free(now);
+    for (const queue of routes.turns.waiting()) {
+      if (free <= 0) break;
+      if (this.#sendNext(queue, now)) free--;
+      look(queue);
+    }
+    if (free <= 0) probeAt = Math.min(probeAt, this.#partial.expiresMs ?? Infinity);
     clearTimeout(this.#routeTimer);
     if (probeAt !== Infinity && !this.#stopping) {
       this.#routeTimer = setTimeout(() => this.dispatch(), Math.max(1, probeAt - now));
@@ -157,6 +169,20 @@ export class Dispatcher {
     return (queue.limit.isFixed || this.#lanesInUse < MAX_LANES) && queue.mayStart(nowMs);
   }
 
+  /** Has it sent something, or found what can never be sent? */
+  #sendNext(queue: RouteQueue<Pending>, nowMs: number): boolean {
+    if (this.#stopping || !this.#mayStart(queue, nowMs) || !this.#isPrepared(queue)) return false;
+    const isPartial = queue.isByRow && !queue.isDown && !this.#ports.routes.turns.isFull(queue);
+    const { batch, unsendable } = takeBatch(queue, this.#cut);
+    if (unsendable.length > 0) {
+      this.#conclusions.rejectUnsendable(queue, unsendable);
+      // What waited for them may be ready on a route that had its turn.
+      this.#dispatchSoon();
+    }
+    if (batch.length > 0) void this.#send(queue, batch, { startedMs: nowMs, isPartial });
+    return batch.length > 0 || unsendable.length > 0;
+  }
+
   /** Is what the next request may carry in memory? If not, it is rendered, and the route waits for that. */
   #isPrepared(queue: RouteQueue<Pending>): boolean {
     const { room } = this.#unsettled;
@@ -189,7 +215,12 @@ export class Dispatcher {
     return false;
   }
 
-  async #send(queue: RouteQueue<Pending>, batch: readonly Pending[], startedMs: number): Promise<void> {
+  async #send(
+    queue: RouteQueue<Pending>,
+    batch: readonly Pending[],
+    { startedMs, isPartial }: { readonly startedMs: number; readonly isPartial: boolean },
+  ): Promise<void> {
+    const partial = isPartial ? this.#partial.started(startedMs) : undefined;
     const { rests: startedAt } = queue.health;
     queue.lanesInUse++;
     queue.inFlight += batch.length;
@@ -200,6 +231,7 @@ export class Dispatcher {
     const { route } = queue;
     let answers = await this.#request(batch, route);
     if (blamesBatch(answers)) answers = await isolate(batch, answers, (part) => this.#request(part, route));
+    if (partial !== undefined) this.#partial.answered(partial);
     queue.lanesInUse--;
     queue.inFlight -= batch.length;
     this.#inFlight -= batch.length;

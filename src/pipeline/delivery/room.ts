@@ -10,6 +10,8 @@ const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 const RESUME_SHARE = 0.75;
 /** Routes that rows have opened (a sink's templates and functions) and that messages are on their way to. */
 export const MAX_ROUTES_BY_ROW = 1000;
+/** Of each of them in memory, where they share the room evenly. */
+const MESSAGES_PER_ROUTE = 10;
 /**
  * What the routes that are down may have in memory together, of the room there is: the rest is parked, so that they cannot
  * take the room of the others, however many they are.
@@ -42,6 +44,8 @@ export class Room {
   #downBytes = 0;
   /** Routes that rows have opened and that are in use. */
   #routesByRow = 0;
+  /** Those of them that nothing is on its way to, the one idle for the longest first. */
+  readonly idleRoutes = new Set<RouteQueue<Pending>>();
   /** Somebody waits for room. */
   #roomMade: (() => void) | undefined;
 
@@ -54,6 +58,11 @@ export class Room {
   /** A route may have this many messages in flight: there is room for those and as many more, unless somebody set a limit. */
   serve(inFlight: number): void {
     if (!this.#isFixed) this.#maxBuffered = Math.max(this.#maxBuffered, 2 * inFlight);
+  }
+
+  /** Rows have opened so many routes: there is room for some messages of each, unless somebody set a limit. */
+  serveRoutes(count: number): void {
+    if (!this.#isFixed) this.#maxBuffered = Math.max(this.#maxBuffered, count * MESSAGES_PER_ROUTE);
   }
 
   enter(message: Pending): void {
@@ -100,16 +109,21 @@ export class Room {
 
   /** A message begins its way to this route. */
   enterRoute(route: RouteQueue<Pending>): void {
-    if (route.unsettled++ === 0 && route.isByRow) this.#routesByRow++;
+    if (route.unsettled++ > 0 || !route.isByRow) return;
+    this.#routesByRow++;
+    this.idleRoutes.delete(route);
   }
 
   leaveRoute(route: RouteQueue<Pending>): void {
-    if (--route.unsettled === 0 && route.isByRow) this.#routesByRow--;
+    if (--route.unsettled > 0 || !route.isByRow) return;
+    this.#routesByRow--;
+    this.idleRoutes.add(route);
   }
 
   /** A route that a row has opened is not closed any more, and does not count. */
   keepRoute(route: RouteQueue<Pending>): void {
     if (route.unsettled > 0 && route.isByRow) this.#routesByRow--;
+    this.idleRoutes.delete(route);
     route.isByRow = false;
   }
 

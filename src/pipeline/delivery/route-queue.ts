@@ -10,16 +10,20 @@ import { RouteHealth } from './route-health.ts';
 class ReadyQueue<Message> {
   #items: (Message | undefined)[] = [];
   #head = 0;
+  /** Told when something has come. */
+  grown: (() => void) | undefined;
 
   get length(): number {
     return this.#items.length - this.#head;
   }
   push(message: Message): void {
     this.#items.push(message);
+    this.grown?.();
   }
   pushFront(messages: readonly Message[]): void {
     this.#items.splice(0, this.#head, ...messages);
     this.#head = 0;
+    this.grown?.();
   }
   peek(): Message | undefined {
     return this.#items[this.#head];
@@ -55,6 +59,8 @@ export class RouteQueue<Message> {
   unsettled = 0;
   /** A row has opened it: it is closed when nothing is on its way there and others need the place. */
   isByRow = false;
+  /** It is none: here waits what has no route, to become dead letters. */
+  isNowhere = false;
   /** What its next request carries is being rendered. */
   isPreparing = false;
   readonly health = new RouteHealth();

@@ -1,9 +1,10 @@
 // The routes of one sink: one queue for each queue URL, topic or endpoint. Those that rows decide are opened when a row wants
-// them, and closed when nothing is on its way there and others need the place: the one used least recently first.
+// them, and closed when nothing is on its way there and others need the place: the one idle for the longest first.
 import type { Route, RouteByRow, RouteFault } from '../../sinks/sink.ts';
 import type { Pending } from './pending.ts';
 import { MAX_ROUTES_BY_ROW, type Room } from './room.ts';
 import { RouteQueue } from './route-queue.ts';
+import { Turns } from './turns.ts';
 
 export type RouteSettings = {
   /** A cap on the messages of one request; undefined: the route's. */
@@ -34,29 +35,35 @@ type Opening = Pick<RouteByRow, 'open' | 'closed'>;
 export const isFault = (found: unknown): found is RouteFault =>
   typeof found === 'object' && found !== null && 'hint' in found;
 
-/** One that a row has opened. */
-type Opened = { readonly queue: RouteQueue<Pending>; readonly by: Opening };
+/** How a row has opened it. */
+type Opened = { readonly key: string; readonly by: Opening };
 
 export class Routes {
   readonly #settings: RouteSettings;
   readonly #room: Room;
   readonly #queues = new Map<string, RouteQueue<Pending>>();
-  /** Those of `#queues` that may be closed, the one used least recently first. */
-  readonly #opened = new Map<string, Opened>();
+  /** Those of `#queues` that stay. */
+  readonly #fixed = new Set<RouteQueue<Pending>>();
+  /** Those of `#queues` that may be closed. */
+  readonly #opened = new Map<RouteQueue<Pending>, Opened>();
+  /** The same, as far as they have something to send. */
+  readonly turns: Turns;
 
   constructor(settings: RouteSettings, room: Room) {
     this.#settings = settings;
     this.#room = room;
+    this.turns = new Turns(settings.batchSize ?? Infinity);
   }
 
   /** The queue of a route that stays; the same id gives the same queue. */
   queue(route: Route): RouteQueue<Pending> {
-    const opened = this.#opened.get(route.id);
-    if (opened !== undefined) {
-      this.#opened.delete(route.id);
-      this.#room.keepRoute(opened.queue);
+    const queue = this.#queues.get(route.id) ?? this.#open(route.id, route);
+    if (this.#opened.delete(queue)) {
+      this.#room.keepRoute(queue);
+      this.turns.leave(queue);
     }
-    return this.#queues.get(route.id) ?? this.#open(route.id, route);
+    this.#fixed.add(queue);
+    return queue;
   }
 
   /**
@@ -64,30 +71,37 @@ export class Routes {
    * with the id, where it is none of the sink's.
    */
   queueByRow(id: string, by: Opening): RouteQueue<Pending> | RouteFault {
-    const opened = this.#opened.get(id);
-    if (opened !== undefined) {
-      this.#opened.delete(id);
-      this.#opened.set(id, opened);
-      return opened.queue;
-    }
     const known = this.#queues.get(id);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      // It is used: others are closed before it.
+      if (this.#room.idleRoutes.delete(known)) this.#room.idleRoutes.add(known);
+      return known;
+    }
     const route = by.open(id);
     if (isFault(route)) return route;
     this.#closeIdle();
     const queue = this.#open(id, route);
     queue.isByRow = true;
-    this.#opened.set(id, { queue, by });
+    this.#opened.set(queue, { key: id, by });
+    this.#room.idleRoutes.add(queue);
+    this.#room.serveRoutes(this.#opened.size);
+    this.turns.join(queue);
     return queue;
   }
 
   /** The queue of messages without a route: what is known of it is its name. */
   nowhere({ id }: Pick<RouteFault, 'id'>): RouteQueue<Pending> {
-    return this.queueByRow(NOWHERE_MARK + id, NOWHERE) as RouteQueue<Pending>;
+    const queue = this.queueByRow(NOWHERE_MARK + id, NOWHERE) as RouteQueue<Pending>;
+    queue.isNowhere = true;
+    return queue;
   }
 
   all(): Iterable<RouteQueue<Pending>> {
     return this.#queues.values();
+  }
+  /** Those that no row has opened. */
+  fixed(): Iterable<RouteQueue<Pending>> {
+    return this.#fixed;
   }
 
   #open(key: string, route: Route): RouteQueue<Pending> {
@@ -105,11 +119,13 @@ export class Routes {
 
   /** Makes place for one more. Where all have messages on their way there is none: then reading stops soon (`Room.isFull`). */
   #closeIdle(): void {
-    for (const [id, { queue, by }] of this.#opened) {
+    for (const queue of this.#room.idleRoutes) {
       if (this.#opened.size < MAX_ROUTES_BY_ROW) return;
-      if (queue.unsettled > 0) continue;
-      this.#opened.delete(id);
-      this.#queues.delete(id);
+      const { key, by } = this.#opened.get(queue)!;
+      this.#room.idleRoutes.delete(queue);
+      this.#opened.delete(queue);
+      this.#queues.delete(key);
+      this.turns.leave(queue);
       by.closed?.(queue.route);
     }
   }

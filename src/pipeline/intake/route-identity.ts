@@ -91,10 +91,18 @@ export function unsentFindings(
   });
 }
 
-/** Does any of its templates need what an identity may keep back? */
-const mayBeRefused = (settings: Settings): boolean =>
-  settings.actions.some((action) => action !== 'insert' && action !== 'truncate') &&
-  [...routeTemplatesOf(settings), ...groupTemplatesOf(settings)].some(({ template }) => isTemplate(template));
+/** May any of its templates need what an identity keeps back? */
+export function asksOfOldRows(settings: Settings): boolean {
+  if (!settings.actions.some((action) => action === 'update' || action === 'delete')) return false;
+  const needs = (parse: typeof parseTemplate, templates: readonly RouteTemplate[], always = false): boolean =>
+    templates.some(
+      ({ template }) => isTemplate(template) && (always || neededColumns(parse(template)).length > 0),
+    );
+  return (
+    needs(parseRowTemplate, routeTemplatesOf(settings), settings.routeMoves === 'convert') ||
+    needs(parseTemplate, groupTemplatesOf(settings))
+  );
+}
 
 async function unsentIn(client: Client, sinks: readonly Settings[]): Promise<readonly Finding[]> {
   const tables = await listTables(client);
@@ -119,7 +127,7 @@ export async function inspectRoutes(
   database: DatabaseSettings,
   sinks: readonly (Settings & Pick<SinkSettings, 'database'>)[],
 ): Promise<readonly Finding[]> {
-  const own = sinks.filter((sink) => sink.database === database.name && mayBeRefused(sink));
+  const own = sinks.filter((sink) => sink.database === database.name && asksOfOldRows(sink));
   if (own.length === 0) return [];
   const { client } = await findServer(database);
   try {

@@ -15,6 +15,7 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { highestEpochIn } from '../../store/ledger.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
+import { asksOfOldRows } from '../intake/route-identity.ts';
 import { hasFilter } from '../intake/table-filter.ts';
 import { envelopeOf } from '../sink/envelope.ts';
 import { newSinkStatus } from '../sink/status.ts';
@@ -188,7 +189,7 @@ export class Database {
       slot: this.#slots.of(sink.name),
       ledgerFile: ledgerFile(settings, { database: database.name, sink: sink.name }),
       heedsSkips: database.markers.skip && !sink.ignoreMarkers,
-      ...(hasFilter(sink) && { server: database }),
+      ...((hasFilter(sink) || asksOfOldRows(sink)) && { server: database }),
     };
   }
 

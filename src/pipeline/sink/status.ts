@@ -2,7 +2,7 @@
 import { onTheWall, steadyMs, wallMs } from '../../core/clock.ts';
 import { addCounts, zeroCounts } from '../../core/counts.ts';
 import { formatLsn, ZERO_LSN } from '../../core/lsn.ts';
-import type { Condition, SinkStatus } from '../../core/status.ts';
+import type { Condition, Health, SinkStatus } from '../../core/status.ts';
 import type { DeadLetters } from '../../store/dead-letters.ts';
 import type { Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
@@ -49,16 +49,34 @@ export function sinkStatus(running: RunningSink): SinkStatus {
     blockedGroups: dispatcher.blockedGroups(),
     rewinds: running.rewinds,
     gaps: shedding.gaps,
-    routes: [...parts.routes.all()].map((route) => routeStatus(route, steadyMs())),
+    ...routesStatus([...parts.routes.all()].filter(({ isNowhere }) => !isNowhere)),
     ...(latency === undefined ? {} : { latency }),
     ...(sink.pull === undefined ? {} : { pull: sink.pull.status() }),
+  };
+}
+
+/** Of a sink whose rows name hundreds of routes nobody reads all. */
+const MAX_SHOWN_ROUTES = 50;
+
+const healthOf = ({ health }: RouteQueue<Pending>): Health =>
+  health.error === undefined ? 'healthy' : 'degraded';
+
+function routesStatus(all: readonly RouteQueue<Pending>[]): Pick<SinkStatus, 'routes' | 'routeCounts'> {
+  const now = steadyMs();
+  if (all.length <= MAX_SHOWN_ROUTES) return { routes: all.map((route) => routeStatus(route, now)) };
+  const degraded = all.filter((route) => healthOf(route) === 'degraded');
+  const healthy = all.filter((route) => healthOf(route) === 'healthy');
+  const shown = [...degraded, ...healthy].slice(0, MAX_SHOWN_ROUTES);
+  return {
+    routeCounts: { healthy: healthy.length, degraded: degraded.length, halted: 0 },
+    routes: shown.map((route) => routeStatus(route, now)),
   };
 }
 
 const routeStatus = (route: RouteQueue<Pending>, nowMs: number): SinkStatus['routes'][number] => ({
   id: route.id,
   ...laneFields(route, nowMs),
-  health: route.health.error === undefined ? 'healthy' : 'degraded',
+  health: healthOf(route),
   ...(route.health.error === undefined
     ? {}
     : {

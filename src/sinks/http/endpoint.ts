@@ -12,6 +12,7 @@ export const endpointUrl = () =>
 
 function faultOfUrl(text: string): string | undefined {
   const expected = 'a URL with its scheme is expected: https://example.com/hook';
+  if (isTemplate(text)) return 'no row chooses the host: its values belong into http_endpoint_path';
   // The URL parser drops line breaks in silence.
   if (/[\s\p{Cc}]/u.test(text) || !URL.canParse(text)) return expected;
   const url = new URL(text);

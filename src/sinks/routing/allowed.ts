@@ -1,7 +1,7 @@
 // What a row may name where it gives a whole name, URL or ARN: a list of them, or a pattern with `*`.
 import { z } from 'zod';
 import { isTemplate } from '../../core/template.ts';
-import type { RouteTemplate } from '../sink.ts';
+import type { RoutedFields, RouteTemplate } from '../sink.ts';
 import { escapePattern } from './bounds.ts';
 
 export type AllowedNames = string | readonly string[];
@@ -52,6 +52,19 @@ export function namesFreely(text: string): boolean {
 /** What there is to say of it. */
 export const freelyNamed = (noun: string): string =>
   `the row would name any ${noun}: give the template a text of its own (orders-\${row.region}), or say in allowed which ${noun}s there may be`;
+
+/** Of a list the names that are none, by the schemas of the fields that may have them: `allowed[1]`. */
+export function* unfitNames(
+  allowed: AllowedNames | undefined,
+  { shape }: RoutedFields,
+): Generator<{ readonly path: readonly string[]; readonly message: string }> {
+  const schemas = Object.values(shape);
+  for (const [index, name] of listed(allowed).entries()) {
+    const errors = schemas.map((schema) => schema.safeParse(name).error);
+    if (errors.every((error) => error !== undefined))
+      yield { path: ['allowed', String(index)], message: errors[0]!.issues[0]!.message };
+  }
+}
 
 /** Who asks for missing ones to be made is told of which none are. */
 export function unmadeNotes(

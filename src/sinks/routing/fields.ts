@@ -37,7 +37,8 @@ export function faultsOfRouted(text: string, schema: z.ZodType<string>, fixed = 
         : undefined;
     return fault === undefined ? [] : `its default does not fit: ${fault}`;
   });
-  if (wrong.length > 0) return wrong;
+  // Of a whole text from the row `allowed` says what it may be.
+  if (wrong.length > 0 || template.every(({ kind }) => kind !== 'text')) return wrong;
   return schema.safeParse(sampleOf(template)).error?.issues.map(({ message }) => message) ?? [];
 }
 

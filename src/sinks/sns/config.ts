@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { isTemplate } from '../../core/template.ts';
 import { awsFaultsOf, awsKeys, type Fault } from '../aws/config.ts';
-import { allowedField, freelyNamed, namesFreely } from '../routing/allowed.ts';
+import { allowedField, freelyNamed, namesFreely, unfitNames } from '../routing/allowed.ts';
 import { resolved, routed } from '../routing/fields.ts';
 import { parseTopicArn, TOPIC_NAME } from './arn.ts';
 
@@ -90,6 +90,7 @@ function* faultsOf(config: SnsConfig): Generator<Fault> {
       yield { path: [key], message: freelyNamed('topic') };
   if (config.allowed !== undefined && !isTemplate(topicOf(config) ?? ''))
     yield { path: ['allowed'], message: 'this goes with a template: no row decides the topic here' };
+  yield* unfitNames(config.allowed, snsRouting);
   const parsed = arn === undefined ? undefined : parseTopicArn(arn);
   if (region !== undefined && parsed !== undefined && parsed.region !== region) {
     yield { path: ['topic_arn'], message: `this topic is in ${parsed.region}, but region says ${region}` };

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ROW_ACTIONS, type RowAction } from '../../core/change.ts';
 import { isTemplate } from '../../core/template.ts';
 import { awsFaultsOf, awsKeys, awsUrl, type Fault } from '../aws/config.ts';
-import { allowedField, freelyNamed, namesFreely } from '../routing/allowed.ts';
+import { allowedField, freelyNamed, namesFreely, unfitNames } from '../routing/allowed.ts';
 import { resolved, routed } from '../routing/fields.ts';
 import { queueNameOfUrl, regionOfQueueUrl } from './queue-url.ts';
 
@@ -121,6 +121,7 @@ function* faultsOf(config: SqsConfig): Generator<Fault> {
   const rowDecides = places.some(({ place }) => isTemplate(place.queue_name ?? place.queue_url ?? ''));
   if (config.allowed !== undefined && !rowDecides)
     yield { path: ['allowed'], message: 'this goes with a template: no row decides the queue here' };
+  yield* unfitNames(config.allowed, sqsRouting);
   for (const { path, place } of places) {
     for (const key of ['queue_name', 'queue_url'] as const)
       if (config.allowed === undefined && namesFreely(place[key] ?? ''))

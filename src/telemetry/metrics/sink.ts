@@ -170,7 +170,7 @@ export const SINK_METRICS: readonly Metric<SinkStatus>[] = [
     value: (sink) =>
       HEALTHS.map((status) => ({
         labels: { status },
-        value: sink.routes.filter((route) => route.health === status).length,
+        value: sink.routeCounts?.[status] ?? sink.routes.filter((route) => route.health === status).length,
       })),
     meaning: 'A route that fails makes its sink `degraded`; `tailrace status` names it.',
   }),

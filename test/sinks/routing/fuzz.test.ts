@@ -13,8 +13,12 @@ const ARN = 'arn:aws:sns:eu-west-1:123456789012:';
 const URL_BASE = 'https://sqs.eu-west-1.amazonaws.com/123456789012/';
 
 async function sinkTo(destination: { readonly type: string } & Record<string, unknown>): Promise<Sink> {
-  const { config, create } = sinkDefinition(destination.type)!;
-  const sink = await create(config.parse(destination), { name: 'fuzz', rewinds: 0, logger: silent });
+  const definition = sinkDefinition(destination.type)!;
+  const sink = await definition.create(definition.config.parse(destination), {
+    name: 'fuzz',
+    rewinds: 0,
+    logger: silent,
+  });
   onTestFinished(() => sink.close());
   return sink;
 }
@@ -65,8 +69,9 @@ const values = fc.oneof(
 function expectFault(fault: RouteFault, value: string, key: string): void {
   expect(fault.code).toMatch(/^ROUTE_/);
   expect(fault.hint).toContain(`${key}: `);
-  if (value.length > 4 && !fault.hint.includes(`\${${value}`) && value !== 'users.fifo')
-    expect(`${fault.id} ${fault.hint}`).not.toContain(value);
+  // What is as short, or of the template itself, may stand there by chance.
+  const mayStand = value.length <= 4 || value.includes('${');
+  expect(!mayStand && `${fault.id} ${fault.hint}`.includes(value)).toBe(false);
 }
 
 test.each([
@@ -112,8 +117,8 @@ test.each([
   fc.assert(
     fc.property(values, (value) => {
       const found = routeOf(sink, rowOf(value));
-      if (isRoute(found)) expect(found.id).toMatch(/^(?:eu|us|orders-[A-Za-z0-9_-]*)\.fifo$/);
-      else expectFault(found, value, 'queue_name');
+      if (!isRoute(found)) return expectFault(found, value, 'queue_name');
+      expect(found.id).toMatch(/^(?:eu|us|orders-[A-Za-z0-9_-]*)\.fifo$/);
     }),
     { numRuns: 500 },
   );

@@ -11,8 +11,12 @@ async function byRow(
   destination: { readonly type: string } & Record<string, unknown>,
   input: RouteInput = INSERT,
 ): Promise<RouteByRow | undefined> {
-  const { config, create } = sinkDefinition(destination.type)!;
-  const sink = await create(config.parse(destination), { name: 's', rewinds: 0, logger: silent });
+  const definition = sinkDefinition(destination.type)!;
+  const sink = await definition.create(definition.config.parse(destination), {
+    name: 's',
+    rewinds: 0,
+    logger: silent,
+  });
   onTestFinished(() => sink.close());
   return sink.routeByRow!(input);
 }
@@ -135,10 +139,16 @@ test('a table whose name does not fit where it stands is a fault of the configur
 });
 
 test('queues of a list are made and looked for at the start, others that rows name are not', async () => {
-  const { config, notesOf } = sinkDefinition('sqs')!;
+  const sqs = sinkDefinition('sqs')!;
   const notes = (more: object) =>
-    notesOf!(
-      config.parse({ type: 'sqs', queue_name: 'q-${row.a}', create_if_not_exists: true, ...AWS, ...more }),
+    sqs.notesOf!(
+      sqs.config.parse({
+        type: 'sqs',
+        queue_name: 'q-${row.a}',
+        create_if_not_exists: true,
+        ...AWS,
+        ...more,
+      }),
     );
   expect(notes({}).join()).toMatch(/queue_name: what rows name by "q-\$\{row\.a\}" is not created/);
   expect(notes({ allowed: ['q-1'] })).toEqual([]);

@@ -1,0 +1,43 @@
+// Requests that carry less than they could, of routes that rows decide. With hundreds of such routes each row would be a request of its
+// own: so many are in flight at once, and meanwhile the others fill. A full one never waits. Pure; its clock is an argument.
+
+/** Few enough that the rest fills while they are answered. */
+export const MAX_PARTIAL = 32;
+/**
+ * One that is not answered by then does not count: the destination is far, or hangs, and nobody waits for it. So at least 1,280 of them
+ * begin in a second, whatever the answers take.
+ */
+export const COUNTED_MS = 25;
+
+/** One in flight. */
+export type PartialRequest = { readonly startedMs: number };
+
+export class PartialRequests {
+  /** Oldest first. */
+  readonly #counted = new Set<PartialRequest>();
+
+  /** How many more may go now. */
+  free(nowMs: number): number {
+    for (const request of this.#counted) {
+      if (nowMs - request.startedMs < COUNTED_MS) break;
+      this.#counted.delete(request);
+    }
+    return MAX_PARTIAL - this.#counted.size;
+  }
+
+  started(startedMs: number): PartialRequest {
+    const request = { startedMs };
+    this.#counted.add(request);
+    return request;
+  }
+
+  answered(request: PartialRequest): void {
+    this.#counted.delete(request);
+  }
+
+  /** When the oldest does not count any more, though it is not answered; undefined: there is none. */
+  get expiresMs(): number | undefined {
+    const [oldest] = this.#counted;
+    return oldest === undefined ? undefined : oldest.startedMs + COUNTED_MS;
+  }
+}

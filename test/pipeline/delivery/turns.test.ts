@@ -1,0 +1,111 @@
+// Whose turn it is among hundreds of routes that rows have opened: full requests go at once, others a few at a time while they fill.
+import { expect, test } from 'vitest';
+import { COUNTED_MS, MAX_PARTIAL } from '../../../src/pipeline/delivery/partial-requests.ts';
+import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
+import type { RouteQueue } from '../../../src/pipeline/delivery/route-queue.ts';
+import type { RouteByRow } from '../../../src/sinks/sink.ts';
+import {
+  createDelivery,
+  createDispatcher,
+  DOWN,
+  Endpoint,
+  pendingMessage,
+  routeTo,
+  type EndpointOptions,
+} from '../../support/dispatcher.ts';
+import { waitFor } from '../../support/wait.ts';
+
+const BY: RouteByRow = {
+  groupTemplate: undefined,
+  idOf: () => '',
+  open: (id) => routeTo(id, { batchCount: 10, batchBytes: 100_000, lanesPerRoute: 4 }),
+};
+
+function harness(options: EndpointOptions = {}) {
+  const delivery = createDelivery({ maxBuffered: undefined, maxParked: 100_000 });
+  const endpoint = new Endpoint(options);
+  const clock = { ms: 0 };
+  const dispatcher = createDispatcher(delivery, endpoint, { nowMs: () => clock.ms });
+  const rendered = (routeQueue: RouteQueue<Pending>): void => {
+    const message = pendingMessage(delivery, { routeQueue });
+    message.rendered(delivery.unsettled.arenas.enter(), 0, 0);
+    delivery.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+  };
+  return {
+    delivery,
+    endpoint,
+    clock,
+    dispatcher,
+    send: (route: string, count = 1) => {
+      for (let i = 0; i < count; i++) rendered(delivery.routes.queueByRow(route, BY) as RouteQueue<Pending>);
+    },
+    sizes: () => endpoint.batches.map((batch) => batch.length),
+  };
+}
+
+test('of hundreds of routes with a row each a few are sent to, and the others fill meanwhile', async () => {
+  const h = harness({ hold: true });
+  for (let i = 0; i < 300; i++) h.send(`r${i}`);
+  h.dispatcher.dispatch();
+  expect(h.sizes()).toEqual(Array.from({ length: MAX_PARTIAL }, () => 1));
+  for (let i = 0; i < 300; i++) h.send(`r${i}`);
+  h.dispatcher.dispatch();
+  expect(h.endpoint.batches).toHaveLength(MAX_PARTIAL);
+  h.endpoint.held.shift()!();
+  await waitFor(() => h.endpoint.batches.length > MAX_PARTIAL, 'the next request');
+  expect(h.sizes().at(-1)).toBe(2);
+  await h.dispatcher.stop(0);
+});
+
+test('a full request never waits for those that are not', async () => {
+  const h = harness({ hold: true });
+  for (let i = 0; i < 100; i++) h.send(`r${i}`);
+  h.send('busy', 23);
+  h.dispatcher.dispatch();
+  expect(h.sizes().filter((size) => size === 10)).toHaveLength(2);
+  expect(h.endpoint.batches).toHaveLength(MAX_PARTIAL + 2);
+  await h.dispatcher.stop(0);
+});
+
+test('requests that are not answered for long hold back nobody else', async () => {
+  const h = harness({ hold: true });
+  for (let i = 0; i < 100; i++) h.send(`r${i}`);
+  for (let turn = 0; turn < Math.ceil(100 / MAX_PARTIAL); turn++) {
+    h.clock.ms = turn * COUNTED_MS;
+    h.dispatcher.dispatch();
+    expect(h.endpoint.batches).toHaveLength(Math.min(100, (turn + 1) * MAX_PARTIAL));
+  }
+  await h.dispatcher.stop(0);
+});
+
+test('every route has its turn, the one that has waited for the longest first', async () => {
+  const h = harness();
+  for (let round = 0; round < 3; round++) for (let i = 0; i < 200; i++) h.send(`r${i}`);
+  h.dispatcher.dispatch();
+  await waitFor(() => h.delivery.unsettled.oldest === undefined, 'everything to settle');
+  expect(h.sizes()).toEqual(Array.from({ length: 200 }, () => 3));
+});
+
+test('many routes that are down hold back no other', async () => {
+  const isDown = (route: string): boolean => Number(route.slice(1)) < 150;
+  const h = harness({ answer: ({ route }) => (isDown(route) ? DOWN : 'delivered') });
+  for (let round = 0; round < 3; round++) {
+    for (let i = 0; i < 200; i++) h.send(`r${i}`);
+    h.dispatcher.dispatch();
+    await waitFor(
+      () => [...h.delivery.routes.all()].every(({ id, unsettled }) => isDown(id) || unsettled === 0),
+      'what can be delivered',
+    );
+  }
+  expect(h.endpoint.accepted).toHaveLength(150);
+  expect([...h.delivery.routes.all()].filter(({ health }) => health.error !== undefined)).toHaveLength(150);
+  await h.dispatcher.stop(0);
+});
+
+test('there is room for ten messages of each route that rows have opened', () => {
+  const h = harness();
+  for (let i = 0; i < 500; i++) h.send(`r${i}`, 9);
+  expect(h.delivery.unsettled.room.isFull()).toBe(false);
+  for (let i = 0; i < 500; i++) h.send(`r${i}`);
+  expect(h.delivery.unsettled.room.isFull()).toBe(true);
+});

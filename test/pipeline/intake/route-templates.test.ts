@@ -1,0 +1,235 @@
+// Rows that go where templates of their sink say: which route each has, in which order, what becomes of one that has none, and of an
+// update that takes its row elsewhere (`route_moves`).
+import { expect, test } from 'vitest';
+import type { SinkSettings } from '../../../src/pipeline/settings.ts';
+import { routeByTemplates } from '../../../src/sinks/routing/route-by-row.ts';
+import type { Message } from '../../../src/core/message.ts';
+import type { RouteInput } from '../../../src/sinks/sink.ts';
+import { sqs } from '../../../src/sinks/sqs/sqs.ts';
+import { begin, commit } from '../../log/stream.ts';
+import { DOWN, REFUSED, routeTo } from '../../support/dispatcher.ts';
+import { describeTable, sinkIntake, type IntakeOptions } from '../../support/intake.ts';
+import { blocksOf } from '../../support/log-blocks.ts';
+import {
+  deleteMessage,
+  insertMessage,
+  UNCHANGED,
+  updateMessage,
+  type Cell,
+} from '../../support/pgoutput-messages.ts';
+
+const TEXT = 25;
+const columnsUnder = (identity: 'd' | 'f') => [
+  { name: 'id', type: TEXT, identity: true },
+  { name: 'region', type: TEXT, identity: identity === 'f' },
+  { name: 'note', type: TEXT, identity: identity === 'f' },
+];
+
+type Options = IntakeOptions & {
+  readonly template?: string;
+  readonly identity?: 'd' | 'f';
+  readonly groupTemplate?: string;
+  readonly settings?: Partial<SinkSettings>;
+};
+
+function routedIntake(
+  { template = 'q-${row.region}', identity = 'f', groupTemplate, ...options }: Options,
+  messages: readonly Buffer[],
+) {
+  const blocks = blocksOf([
+    begin({ commitLsn: 100n, rows: 0 }),
+    ...describeTable({ id: 1, identity, columns: columnsUnder(identity) }),
+    ...messages,
+    commit({ commitLsn: 100n, rows: 0 }),
+  ]);
+  const limits = { batchBytes: 1 << 20, messageBytes: 1 << 20 };
+  return sinkIntake({
+    ...options,
+    blocks,
+    sink: {
+      routeByRow: (input: RouteInput) =>
+        routeByTemplates({
+          input,
+          routing: sqs.routing!,
+          shown: { key: 'queue_name', template },
+          groupTemplate,
+          open: (_, id) => ({ ...routeTo(id, limits), groupTemplate }),
+        }),
+    },
+  });
+}
+
+const full = (...row: Cell[]) => ({ kind: 'full', row }) as const;
+type Row = { action: string; record: { id: string }; metadata: { moved?: string; key_change?: boolean } };
+const sent = (h: ReturnType<typeof routedIntake>): string[] =>
+  h.letIn().map(({ route, action }) => `${route} ${action}`);
+
+test('each row goes where it says, a delete where the row was', async () => {
+  const h = routedIntake({}, [
+    insertMessage(1, ['1', 'eu', 'n']),
+    insertMessage(1, ['2', 'us', 'n']),
+    updateMessage(1, ['1', UNCHANGED, 'm'], full('1', 'eu', 'n')),
+    deleteMessage(1, full('2', 'us', 'n')),
+  ]);
+  await h.walk();
+  expect(sent(h)).toEqual(['q-eu insert', 'q-us insert', 'q-eu update', 'q-us delete']);
+});
+
+test('a row without a route is a dead letter in its turn, and the others go on', async () => {
+  const order: string[] = [];
+  const h = routedIntake(
+    { onSettled: (messages) => order.push(...messages.map(({ index }) => String(index))) },
+    [
+      insertMessage(1, ['1', 'eu', 'n']),
+      updateMessage(1, ['1', null, 'n'], full('1', 'eu', 'n')),
+      updateMessage(1, ['1', 'eu', 'm'], full('1', null, 'n')),
+      insertMessage(1, ['2', 'x/y', 'n']),
+      insertMessage(1, ['3', 'us', 'n']),
+    ],
+  );
+  await h.walk();
+  await h.drained();
+  expect(h.dead.map(({ code, message }) => [code, message.index, message.route])).toEqual([
+    ['ROUTE_VALUE_UNFIT', 3, 'q-${row.region}'],
+    ['ROUTE_VALUE_NULL', 1, 'q-${row.region}'],
+  ]);
+  expect(h.endpoint.accepted.map(({ index }) => index).toSorted((a, b) => a - b)).toEqual([0, 2, 4]);
+  expect(order.indexOf('0')).toBeLessThan(order.indexOf('1'));
+  expect(order.indexOf('1')).toBeLessThan(order.indexOf('2'));
+  expect(h.dead[0]!.message.refusal!.hint).toMatch(
+    /^insert of public\.t1: queue_name: what row\.region holds/,
+  );
+});
+
+test('a delete that Postgres sent without the column says what has it sent', async () => {
+  const h = routedIntake({ identity: 'd' }, [deleteMessage(1, { kind: 'key', row: ['1', null, null] })]);
+  await h.walk();
+  await h.drained();
+  expect(h.dead.map(({ code }) => code)).toEqual(['ROUTE_VALUE_ABSENT']);
+  expect(h.dead[0]!.message.refusal!.hint).toMatch(/ALTER TABLE "public"\."t1" REPLICA IDENTITY FULL;/);
+});
+
+test('a column that the table does not have halts before its first row, or makes dead letters of its rows', async () => {
+  const rows = [insertMessage(1, ['1', 'eu', 'n'])];
+  const template = 'q-${row.regoin}';
+  await expect(routedIntake({ template }, rows).walk()).rejects.toThrow(/names the column "regoin"/);
+  const lenient = routedIntake({ template, settings: { onSchemaBreak: 'dead_letter' } }, rows);
+  await lenient.walk();
+  await lenient.drained();
+  expect(lenient.dead.map(({ code }) => code)).toEqual(['ROUTE_COLUMN_MISSING']);
+});
+
+test('an update stays behind what went to another route before, until that has arrived', async () => {
+  const h = routedIntake(
+    {
+      answer: ({ position, route }: Message, attempt) =>
+        route === 'q-eu' && position.index === 0 && attempt < 3 ? DOWN : 'delivered',
+    },
+    [
+      insertMessage(1, ['1', 'eu', 'n']),
+      updateMessage(1, ['1', 'us', 'n'], full('1', 'eu', 'n')),
+      insertMessage(1, ['2', 'us', 'n']),
+    ],
+  );
+  await h.walk();
+  await h.drained();
+  // The down route holds back its own row's group and no other.
+  expect(h.endpoint.accepted.map(({ index }) => index)).toEqual([2, 0, 1]);
+});
+
+test('with route_moves: convert the old route gets a delete first, then the new one an insert', async () => {
+  const h = routedIntake(
+    {
+      settings: { routeMoves: 'convert' },
+      answer: ({ action }: Message, attempt) => (action === 'delete' && attempt < 3 ? REFUSED : 'delivered'),
+    },
+    [
+      insertMessage(1, ['1', 'eu', 'n']),
+      updateMessage(1, ['1', 'us', 'm'], full('1', 'eu', 'n')),
+      updateMessage(1, ['1', 'us', 'o'], full('1', 'us', 'm')),
+    ],
+  );
+  await h.walk();
+  expect(sent(h)).toEqual(['q-eu insert', 'q-eu delete', 'q-us insert', 'q-us update']);
+  const bodies = h.bodies() as unknown as Row[];
+  expect(bodies.map(({ record, metadata }) => [record, metadata.moved, metadata.key_change])).toEqual([
+    [{ id: '1', region: 'eu', note: 'n' }, undefined, undefined],
+    [{ id: '1', region: 'eu', note: 'n' }, 'out', undefined],
+    [{ id: '1', region: 'us', note: 'm' }, 'in', undefined],
+    [{ id: '1', region: 'us', note: 'o' }, undefined, undefined],
+  ]);
+  await h.drained();
+  expect(h.endpoint.accepted.map(({ body }) => (JSON.parse(body) as Row).action)).toEqual([
+    'insert',
+    'delete',
+    'insert',
+    'update',
+  ]);
+});
+
+test('a move that changes the key too is sent in order over both groups', async () => {
+  const answer = ({ action }: Message, attempt: number) =>
+    action === 'delete' && attempt < 3 ? REFUSED : 'delivered';
+  const rows = [updateMessage(1, ['2', 'us', 'm'], full('1', 'eu', 'n'))];
+  const h = routedIntake({ settings: { routeMoves: 'convert' }, answer }, rows);
+  await h.walk();
+  expect(sent(h)).toEqual(['q-eu delete', 'q-us insert']);
+  await h.drained();
+  expect(h.endpoint.accepted.map(({ body }) => (JSON.parse(body) as Row).action)).toEqual([
+    'delete',
+    'insert',
+  ]);
+});
+
+test('where nobody knows of the old route an update is sent as it is', async () => {
+  const h = routedIntake({ settings: { routeMoves: 'convert' }, identity: 'd' }, [
+    updateMessage(1, ['1', 'us', 'm']),
+    updateMessage(1, ['2', 'us', 'm'], { kind: 'key', row: ['1', null, null] }),
+  ]);
+  await h.walk();
+  expect(sent(h)).toEqual(['q-us update', 'q-us update']);
+});
+
+test('the halves of a move that were settled before a restart are not sent again', async () => {
+  const isPartDone = (_: unknown, index: number, part: string): boolean => index === 0 && part === 'delete';
+  const rows = [updateMessage(1, ['1', 'us', 'm'], full('1', 'eu', 'n'))];
+  const h = routedIntake({ settings: { routeMoves: 'convert' }, ports: { isPartDone } }, rows);
+  await h.walk();
+  expect(sent(h)).toEqual(['q-us insert']);
+});
+
+test('a parked move is rendered again as what it was', async () => {
+  const rows = Array.from({ length: 40 }, (_, i) => {
+    const [from, to] = i % 2 === 0 ? ['eu', 'us'] : ['us', 'eu'];
+    return updateMessage(1, ['1', to!, `n${i + 1}`], full('1', from!, `n${i}`));
+  });
+  const h = routedIntake({ settings: { routeMoves: 'convert' } }, rows);
+  await h.walk();
+  expect(h.unsettled.room.parked).toBeGreaterThan(20);
+  await h.drained();
+  const bodies = h.endpoint.accepted.map(
+    ({ body }) => JSON.parse(body) as Row & { record: { note: string } },
+  );
+  expect(bodies.map(({ action, record, metadata }) => [action, record.note, metadata.moved])).toEqual(
+    Array.from({ length: 40 }, (_, i) => [
+      ['delete', `n${i}`, 'out'],
+      ['insert', `n${i + 1}`, 'in'],
+    ]).flat(),
+  );
+});
+
+test('a group that needs a value of the row has its default, or the row is a dead letter', async () => {
+  const rows = [insertMessage(1, ['1', 'eu', 'a']), insertMessage(1, ['2', 'eu', null])];
+  const h = routedIntake({ groupTemplate: 'g-${row.note}' }, rows);
+  await h.walk();
+  expect(h.letIn().map(({ groupId, refusal }) => [groupId, refusal?.code])).toEqual([
+    ['g-a', undefined],
+    ['g-', 'GROUP_VALUE_ABSENT'],
+  ]);
+  const defaulted = routedIntake({ groupTemplate: 'g-${row.note:-none}' }, rows);
+  await defaulted.walk();
+  expect(defaulted.letIn().map(({ groupId, refusal }) => [groupId, refusal?.code])).toEqual([
+    ['g-a', undefined],
+    ['g-none', undefined],
+  ]);
+});
