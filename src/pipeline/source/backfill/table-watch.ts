@@ -1,14 +1,7 @@
 // Which rows of one table the stream has changed while chunks of it were on their way: those of a chunk that are not the latest any more.
-import {
-  createRowEvent,
-  isDamaged,
-  NOT_SENT,
-  NULL_VALUE,
-  UNCHANGED_TOAST,
-  type RowEvent,
-  type Tuple,
-} from '../../../core/change.ts';
+import { createRowEvent, UNCHANGED_TOAST } from '../../../core/change.ts';
 import { decodeRow, type RawRelation } from '../../../pgoutput/messages.ts';
+import { asRead, hashOfKey, joined, keyTexts } from './row-keys.ts';
 
 /**
  * What the stream has said of a row. whole: all its columns · part: not those that were too large to be sent again · gone: it was
@@ -111,6 +104,13 @@ export class TableWatch {
     return this.#count > since;
   }
 
+  /** Hashes of the keys that have changed since a window opened: of a row with another one nothing has been said (row-keys.ts). */
+  changedSince(since: number): ReadonlySet<number> {
+    const hashes = new Set<number>();
+    for (const [key, { at }] of this.#changes) if (at >= since) hashes.add(hashOfKey(key));
+    return hashes;
+  }
+
   /**
    * What is to become of a row that was read in a window that opened at `since`: let in, left out because what the stream brought is
    * newer, or read again because it brought only a part of that.
@@ -132,33 +132,4 @@ export class TableWatch {
   forgetBefore(since: number): void {
     for (const [key, { at }] of this.#changes) if (at < since) this.#changes.delete(key);
   }
-}
-
-/** A key as it is asked for. */
-export const asRead = (key: readonly string[]): readonly string[] =>
-  key.map((text) => Buffer.from(text, 'latin1').toString());
-
-/** Different keys never give the same text. */
-export const joined = (texts: readonly string[]): string =>
-  texts.map((text) => `${text.length}:${text}`).join('');
-
-/**
- * A row's key as texts, one character a byte. Undefined: a part of it is not known. A value that did not change may stand in the old
- * row alone.
- */
-export function keyTexts(
-  { bytes }: RowEvent,
-  tuple: Tuple,
-  old: Tuple | undefined,
-  indexes: readonly number[],
-): readonly string[] | undefined {
-  const texts: string[] = [];
-  for (const index of indexes) {
-    const from = tuple.lengths[index] === UNCHANGED_TOAST ? old : tuple;
-    const length = from?.lengths[index] ?? NOT_SENT;
-    if (from === undefined || length <= NULL_VALUE || isDamaged(from, index)) return undefined;
-    const start = from.starts[index]!;
-    texts.push(bytes.toString('latin1', start, start + length));
-  }
-  return texts;
 }
