@@ -13,7 +13,7 @@ import { TableWatch } from '../../../../src/pipeline/source/backfill/table-watch
 /** A table with the keys 1 to `rows`, ten to a chunk. */
 const SIZE = 10;
 
-type Reading = { readonly range: ChunkRange; finish(rest?: ChunkRest): void };
+type Reading = { readonly range: ChunkRange; readonly finish: (rest?: ChunkRest) => void };
 
 const keyed = (after: number | undefined, upTo: number | undefined): ChunkRest => ({
   by: 'key',
