@@ -116,7 +116,7 @@ export class ChunkReader {
 
   /**
    * Says what the chunk behind a cursor is to be, before it is read, so that the one behind it can be read at once. Of the rows it looks
-   * at the key alone. Rejects as \`read\` does.
+   * at the key alone. Rejects as `read` does.
    */
   async cut(client: Client, cursor: ChunkCursor | undefined, signal: AbortSignal): Promise<Cut> {
     if (cursor?.by === 'page') {
@@ -128,7 +128,7 @@ export class ChunkReader {
       };
     }
     const after = cursor?.values;
-    const upTo = await this.#inTime(client, signal, async (size, copiedIn) => {
+    const upTo = await this.#inTime(client, { where: undefined, signal }, async (size, copiedIn) => {
       const text = cutStatement(this.#table, { after, size, copiedIn });
       const { rows } = await client.query<string[]>({ text, rowMode: 'array', types: AS_TEXT });
       const [key] = rows;
@@ -147,7 +147,7 @@ export class ChunkReader {
    * too long is tried again, smaller.
    */
   read(client: Client, range: ChunkRange, signal: AbortSignal): Promise<ChunkOutcome> {
-    return this.#inTime(client, signal, async (size, copiedIn) => {
+    return this.#inTime(client, { where: this.#where, signal }, async (size, copiedIn) => {
       await this.#prepare(client);
       const beganMs = steadyMs();
       const asked = atMost(range, size);
@@ -172,7 +172,9 @@ export class ChunkReader {
 
   /** Nobody looks at the rows of the chunk again: the next one may take their place. */
   release({ rows }: Chunk): void {
-    this.#spare.push(Buffer.from(rows.bytes.buffer));
+    const spare = Buffer.from(rows.bytes.buffer);
+    // One that a huge row has made is not kept.
+    if (spare.length <= this.#limits.maxBytes * 2) this.#spare.push(spare);
   }
 
   async #prepare(client: Client): Promise<void> {
@@ -186,9 +188,10 @@ export class ChunkReader {
     return { targetMs, targetBytes: maxBytes * TARGET_SHARE_OF_BYTES, maxSize: maxRows };
   }
 
+  /** `where`: what of the user's is asked. */
   async #inTime<Answer>(
     client: Client,
-    signal: AbortSignal,
+    { where, signal }: { readonly where: string | undefined; readonly signal: AbortSignal },
     act: (size: number, copiedIn: string | undefined) => Promise<Answer>,
   ): Promise<Answer> {
     for (;;) {
@@ -203,7 +206,7 @@ export class ChunkReader {
         if (UNREADABLE.includes(state) && this.#texts.takeAsTheyLie(copiedIn)) continue;
         const smaller = smallerChunkSize(size);
         if (state !== TIMED_OUT)
-          throw readFault(error, { table: this.#table, where: this.#where, role: this.#context.role });
+          throw readFault(error, { table: this.#table, where, role: this.#context.role });
         if (smaller === undefined) throw tooSlow(this.#table, this.#limits, error);
         // Others of the same size may have been too slow at the same moment.
         this.#size = Math.min(this.#size, smaller);

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { PGOUTPUT } from '../../../src/pgoutput/bytes.ts';
 import { decodeRelation } from '../../../src/pgoutput/messages.ts';
+import type { Chunk } from '../../../src/postgres/backfill/chunk-reader.ts';
 import type { ChunkRange } from '../../../src/postgres/backfill/chunk-sql.ts';
 import { leavesOf, readBackfillTable } from '../../../src/postgres/backfill/table.ts';
 import {
@@ -178,7 +179,8 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     // The rows that ranges end with, whole ranges, and far more rows than one may hold.
     await sql(`delete from t where id % 32 = 0; delete from t where id between 100 and 180;
       insert into t select i * 2 + 1, 'new' from generate_series(0, 40) i; insert into t select i, 'end' from generate_series(500, 600) i`);
-    const chunks = (await Promise.all(ranges.map((range) => readWhole(reader, range)))).flat();
+    const chunks: Chunk[] = [];
+    for (const range of ranges.toReversed()) chunks.unshift(...(await readWhole(reader, range)));
     const inOrder = await sql('select id::text, v from t order by t.id');
     expect(chunks.flatMap((chunk) => rowsOf(chunk, table))).toEqual(inOrder.rows);
     expect(Math.max(...chunks.map(({ scanned }) => scanned))).toBe(16);

@@ -49,14 +49,17 @@ export type BackfillConnection = {
 export type Watching = { readonly watching: StreamWatch; readonly streamed: StreamedTransactions };
 
 /** Of a chunk's rows in memory: as many chunks are as there are workers, and one that is let in. */
-const MAX_CHUNK_BYTES = 8 * 1024 * 1024;
+const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
 const MAX_CHUNK_ROWS = 20_000;
 /** A chunk is to take a part of the time that a statement may. */
 const TARGET_SHARE = 0.1;
 /** Progress is written down so often. */
 const NOTE_INTERVAL_MS = 1_000;
-/** While it waits, how often to look whether it may go on. */
-const TROUBLE_INTERVAL_MS = 500;
+/** While it waits, how often to look whether it may go on. A wait is told of when it has lasted so long. */
+const TROUBLE_INTERVAL_MS = 50;
+const TELL_AFTER_MS = 1_000;
+/** What is kept for chunks to come is looked through so often, then. */
+const FORGET_INTERVAL_MS = 500;
 
 /** Resolves when all its tables are in the log, durably. Rejects with TailraceError or what `pg` throws, or when `signal` aborts. */
 export async function runBackfill(
@@ -237,10 +240,12 @@ function readiness(
       let trouble = guard.trouble();
       if (trouble === undefined) return 0;
       const sinceMs = steadyMs();
-      for (; trouble !== undefined; trouble = guard.trouble()) {
-        hold(trouble);
+      for (let forgotMs = sinceMs; trouble !== undefined; trouble = guard.trouble()) {
+        if (steadyMs() - sinceMs >= TELL_AFTER_MS) hold(trouble);
         await sleep(TROUBLE_INTERVAL_MS, undefined, { signal });
+        if (steadyMs() - forgotMs < FORGET_INTERVAL_MS) continue;
         await forget();
+        forgotMs = steadyMs();
       }
       hold(undefined);
       return steadyMs() - sinceMs;

@@ -1,7 +1,7 @@
 // Which rows of one table the stream has changed while chunks of it were on their way: those of a chunk that are not the latest any more.
 import { createRowEvent, UNCHANGED_TOAST } from '../../../core/change.ts';
 import { decodeRow, type RawRelation } from '../../../pgoutput/messages.ts';
-import { asRead, joined, keyTexts } from '../../../pgoutput/row-keys.ts';
+import { asRead, hashOfKey, joined, keyTexts } from '../../../pgoutput/row-keys.ts';
 
 /**
  * What the stream has said of a row. whole: all its columns · part: not those that were too large to be sent again · gone: it was
@@ -102,6 +102,13 @@ export class TableWatch {
   /** Has the table changed since a window opened? */
   hasChanged(since: number): boolean {
     return this.#count > since;
+  }
+
+  /** Hashes of the keys that have changed since a window opened: of a row with another one nothing has been said (row-keys.ts). */
+  changedSince(since: number): ReadonlySet<number> {
+    const hashes = new Set<number>();
+    for (const [key, { at }] of this.#changes) if (at >= since) hashes.add(hashOfKey(key));
+    return hashes;
   }
 
   /**
