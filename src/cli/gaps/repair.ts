@@ -1,6 +1,7 @@
 // `tailrace repair`: the rows that a gap can concern are read again.
 import type { StartedRepair } from '../../pipeline/service/repairs.ts';
-import { table, widthOf } from '../layout.ts';
+import { readKeysFile } from '../backfill/keys-file.ts';
+import { table as aligned, widthOf } from '../layout.ts';
 import { EXIT, painterFor, usageError, writeJson, writeLine, type CliPorts } from '../ports.ts';
 import { askAll, connectToService, databasePath, type ServiceOptions } from '../service-client.ts';
 import type { GapDocument } from '../../pipeline/service/gap-document.ts';
@@ -9,19 +10,25 @@ export type RepairOptions = ServiceOptions & {
   readonly gap?: number;
   readonly dryRun?: boolean;
   readonly whole?: boolean;
+  readonly keys?: string;
+  readonly table?: string;
 };
 
 /** Its tables are looked at on the server first, one after the other. */
 const LOOK_TIMEOUT_MS = 5 * 60_000;
 
 export async function repair(database: string, options: RepairOptions, ports: CliPorts): Promise<number> {
+  const { keys: file, table } = options;
+  if ((file === undefined) !== (table === undefined))
+    throw usageError('--keys and --table go together', 'give the file, and the table whose keys are in it');
+  const keys = file === undefined ? undefined : { table, keys: await readKeysFile(file, ports.cwd) };
   const service = await connectToService(options, ports);
   const path = `${databasePath(database)}/gaps`;
   const gap = options.gap ?? onlyGap(await askAll<GapDocument>(service, path, 'gaps'));
   const { dryRun = false, whole = false } = options;
   const answer = await service.ask(`${path}/${gap}/repair`, {
     method: 'POST',
-    body: { dry_run: dryRun, whole },
+    body: { dry_run: dryRun, whole, ...(keys && { keys }) },
     timeoutMs: LOOK_TIMEOUT_MS,
   });
   const started = answer as unknown as StartedRepair;
@@ -45,14 +52,15 @@ function onlyGap(gaps: readonly GapDocument[]): number {
 function show({ gap, backfill, sinks, tables, notes }: StartedRepair, ports: CliPorts): void {
   const paint = painterFor(ports.stdout, ports.env);
   const rows = [
-    ['TABLE', 'ROWS TO READ', 'OF WHICH ARE SENT'],
+    ['TABLE', 'ROWS TO READ', 'OF WHICH ARE SENT', 'KEYS TO LOOK FOR'],
     ...tables.map((each) => [
       each.table,
       each.estimated_rows === null ? '-' : `about ${Math.round(each.estimated_rows).toLocaleString('en-US')}`,
       each.where ?? 'all',
+      each.looked_for === 0 ? '-' : each.looked_for.toLocaleString('en-US'),
     ]),
   ];
-  for (const line of table(paint, rows, widthOf(ports.stdout))) writeLine(ports.stdout, line);
+  for (const line of aligned(paint, rows, widthOf(ports.stdout))) writeLine(ports.stdout, line);
   for (const note of notes) writeLine(ports.stderr, `note: ${note}`);
   if (backfill === null) {
     writeLine(ports.stdout, `gap ${gap} would be repaired for ${sinks.join(', ')}; nothing was begun`);

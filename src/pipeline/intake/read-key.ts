@@ -1,6 +1,6 @@
-// What a row that a backfill has read is known by: its key, or where the table has none, its place.
+// What a row that a backfill has read, or has not found, is known by: its key, or where the table has none, its place.
 import { type Column, type Relation, type RowEvent, type Tuple } from '../../core/change.ts';
-import { readKey } from '../../core/idempotency.ts';
+import { goneKey, readKey } from '../../core/idempotency.ts';
 
 /** `relation`: as it was logged, under its own name. */
 export function readKeyOf(relation: Relation): (event: RowEvent) => string {
@@ -10,11 +10,14 @@ export function readKeyOf(relation: Relation): (event: RowEvent) => string {
     place !== -1
       ? [place]
       : relation.key.map((name) => relation.columns.findIndex((column) => column.name === name));
-  return (event) =>
-    readKey(
+  return (event) => {
+    const tuple = event.hasNew ? event.newTuple : event.oldTuple;
+    const row = readKey(
       relation,
-      indexes.map((index) => textAt(event, event.newTuple, index)),
+      indexes.map((index) => textAt(event, tuple, index)),
     );
+    return event.hasNew ? row : goneKey(row);
+  };
 }
 
 /** A system column, which comes only with rows that are known by it. */

@@ -404,7 +404,7 @@ export class RowIntake implements WalkPorts {
       split,
       part,
       moved,
-      ...(event !== undefined && action === 'read' && { readKey: plan.readKey?.(event) }),
+      ...(event !== undefined && { readKey: plan.readKey?.(event) }),
     });
   }
 }

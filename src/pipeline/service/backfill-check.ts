@@ -75,19 +75,21 @@ async function checkTables(
   const takers = new Set<SinkSettings>();
   const notes: string[] = [];
   const estimates: (number | undefined)[] = [];
+  const checked: BackfillTableRequest[] = [];
   for (const request of requests) {
     const report = await inspectBackfillTable(client, request, context);
     const taking = sinks.filter((sink) => takes(sink, report.placed));
     if (taking.length === 0) throw takenByNone(sinks, request, report.placed);
     for (const sink of taking) takers.add(sink);
     notes.push(...report.notes);
+    checked.push(report.gone === undefined ? request : { ...request, gone: report.gone });
     estimates.push(report.estimatedRows);
   }
   const idle = sinks.filter((sink) => !takers.has(sink));
   if (takers.size === 0 || (areNamed && idle.length > 0)) throw nothingFor(idle);
   return {
     sinks: sinks.filter((sink) => takers.has(sink)).map(({ name }) => name),
-    tables: requests,
+    tables: checked,
     estimates,
     notes,
   };

@@ -12,13 +12,14 @@ import { nextChunkSize, smallerChunkSize, FIRST_CHUNK_SIZE } from './chunk-size.
 import { CopyLine } from './copy-line.ts';
 import { runCopyScript, type ScriptRows } from './copy-script.ts';
 import { readFault } from './faults.ts';
+import { writeGone } from './gone-row.ts';
 import { parseSnapshot, type Snapshot } from './snapshot.ts';
 import type { BackfillContext, BackfillTable } from './table.ts';
 
 /** `role`: ours, for the cures. */
 export type ReadingContext = BackfillContext & { readonly role: string };
 
-/** Rows as Insert messages, in the order of the chunk. */
+/** Rows as Insert messages, in the order of the chunk; of those that are absent Delete messages. */
 export type ChunkRows = {
   readonly bytes: Buffer;
   readonly count: number;
@@ -107,8 +108,10 @@ export class ChunkReader {
       const size = this.#size;
       const beganMs = steadyMs();
       // Rows that are asked for one by one come as they are: the next chunk would not know which of them were left.
-      const maxBytes = cursor?.by === 'rows' ? Infinity : this.#limits.maxBytes;
+      const isAsked = cursor?.by === 'rows' || cursor?.by === 'absent';
+      const maxBytes = isAsked ? Infinity : this.#limits.maxBytes;
       const chunk = new ChunkInMaking(this.#table, this.#line, maxBytes);
+      chunk.absent = cursor?.by === 'absent' ? cursor.keys : undefined;
       const statement = chunkStatement(
         { table: this.#table, cursor, size, where: this.#where },
         this.#context.serverVersion,
@@ -167,6 +170,8 @@ export class ChunkReader {
 /** Takes the lines of one chunk as they come. */
 class ChunkInMaking {
   leading = { wanted: false, key: 0 };
+  /** The keys of which it is told by their numbers that no row has them. */
+  absent: readonly (readonly string[])[] | undefined;
   readonly #table: BackfillTable;
   readonly #line: CopyLine;
   readonly #maxBytes: number;
@@ -193,6 +198,7 @@ class ChunkInMaking {
     if (this.#isFull) return;
     const line = this.#line;
     line.split(bytes);
+    if (this.absent !== undefined) return this.#takeAbsent(this.absent[Number(line.text(0))]!);
     const { wanted, key } = this.leading;
     const first = wanted ? 1 : 0;
     if (this.#writer.length > this.#maxBytes && this.#mayEndBefore(line.text(first)!)) {
@@ -206,6 +212,13 @@ class ChunkInMaking {
     line.writeInsert(this.#writer, this.#table.relation.id, first + key);
     this.#ends.push(this.#writer.length);
     if (this.#table.key.length === 0) this.#places.push(this.#last[0]!);
+  }
+
+  #takeAbsent(key: readonly string[]): void {
+    this.#scanned++;
+    this.#starts.push(this.#writer.length);
+    writeGone(this.#writer, this.#table, key);
+    this.#ends.push(this.#writer.length);
   }
 
   /** Of a table that is read by its pages a chunk is whole pages. */
@@ -239,6 +252,7 @@ class ChunkInMaking {
       const left = cursor.keys.slice(ROWS_AT_ONCE);
       return left.length === 0 ? undefined : { ...cursor, keys: left };
     }
+    if (cursor?.by === 'absent') return undefined;
     if (last === undefined || (!this.#isFull && this.#scanned < size)) return undefined;
     return { by: 'key', values: last };
   }

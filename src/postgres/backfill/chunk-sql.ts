@@ -11,6 +11,8 @@ export type ChunkCursor =
   | { readonly by: 'key'; readonly values: readonly string[] }
   /** These rows and no others, by their keys: what has to be read once more. */
   | { readonly by: 'rows'; readonly keys: readonly (readonly string[])[] }
+  /** Of these keys those that no row has; what the publication's filter keeps from the stream has none. */
+  | { readonly by: 'absent'; readonly keys: readonly (readonly string[])[] }
   /** Pages below `page` are read; the table had `pages` when its backfill began: what is on later ones came by the stream. */
   | { readonly by: 'page'; readonly page: number; readonly pages: number };
 
@@ -31,6 +33,8 @@ export type ChunkStatement = {
 
 /** Rows that are read once more are large, most likely: that is why a part of them was missing. */
 export const ROWS_AT_ONCE = 16;
+/** Keys that are looked for in one statement. */
+export const KEYS_AT_ONCE = 1000;
 /** As many line pointers as fit on a page of 32 kB, the largest that Postgres can be built with. */
 const MAX_TUPLES_PER_PAGE = 1200;
 /** Ranges of places are scanned as such. https://www.postgresql.org/docs/14/release-14.html */
@@ -43,7 +47,8 @@ const column = (of: string): string => `r.${escapeIdentifier(of)}`;
 
 /** What is copied out. */
 export function chunkStatement(request: ChunkRequest, serverVersion: number): ChunkStatement {
-  const { table, where } = request;
+  const { table, where, cursor } = request;
+  if (cursor?.by === 'absent') return absentKeys(table, cursor.keys);
   const conditions = [table.filter, where].filter((condition) => condition !== undefined);
   const isJudged = conditions.length > 0;
   const known = table.key.length === 0 ? ['r.ctid'] : table.key.map((key) => column(key.name));
@@ -73,8 +78,7 @@ const SYSTEM_COLUMNS = ['tableoid', 'ctid', 'xmin', 'cmin', 'xmax', 'cmax']
 function byKey({ table, cursor, size, where }: ChunkRequest): Range {
   const all = `select r.*${where === undefined ? '' : SYSTEM_COLUMNS} from only ${name(table)} r`;
   const key = table.key.map((one) => column(one.name)).join(', ');
-  const literals = (values: readonly string[]): string =>
-    `(${values.map((value, i) => `${escapeLiteral(value)}::${table.key[i]!.type}`).join(', ')})`;
+  const literals = (values: readonly string[]): string => `(${typed(table, values).join(', ')})`;
   const rest = ` order by ${key}`;
   if (cursor?.by === 'rows') {
     const chosen = cursor.keys.slice(0, ROWS_AT_ONCE).map(literals).join(', ');
@@ -94,6 +98,22 @@ function byPages({ table, cursor, size }: ChunkRequest, serverVersion: number): 
           from generate_series(${page}, ${end - 1}) p, generate_series(1, ${MAX_TUPLES_PER_PAGE}) t))`;
   return { from: `only ${name(table)} r`, rest: ` where ${places}` };
 }
+
+/** Answers with the numbers of the keys. */
+function absentKeys(table: BackfillTable, keys: readonly (readonly string[])[]): ChunkStatement {
+  const values = keys.map((texts, i) => `(${i}, ${typed(table, texts).join(', ')})`).join(', ');
+  const names = table.key.map((_, i) => `tailrace_k${i}`);
+  const is = table.key.map((one, i) => `${column(one.name)} = ${names[i]!}`).join(' and ');
+  const filter = table.filter === undefined ? '' : ` and (${table.filter}\n)`;
+  const asked = `(values ${values}) tailrace_asked (tailrace_i, ${names.join(', ')})`;
+  return {
+    sql: `select tailrace_i from ${asked} where not exists (select from only ${name(table)} r where ${is}${filter}) order by 1`,
+    leading: { wanted: false, key: 1 },
+  };
+}
+
+const typed = ({ key }: BackfillTable, values: readonly string[]): readonly string[] =>
+  values.map((value, i) => `${escapeLiteral(value)}::${key[i]!.type}`);
 
 /**
  * One message with everything in it, so that no transaction stays open between chunks. The lock, which is the one that any reader takes,

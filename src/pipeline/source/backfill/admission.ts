@@ -92,10 +92,12 @@ function rowsToLetIn({ chunk: { rows }, watch, window, keyIndexes }: Facts): {
   const partly: (readonly string[])[] = [];
   for (let i = 0; i < rows.count; i++) {
     decodeRow(rows.bytes, rows.starts[i]!, rows.ends[i]!, EVENT);
-    const key = keyIndexes.length === 0 ? undefined : keyTexts(EVENT, EVENT.newTuple, undefined, keyIndexes);
+    const tuple = EVENT.hasNew ? EVENT.newTuple : EVENT.oldTuple;
+    const key = keyIndexes.length === 0 ? undefined : keyTexts(EVENT, tuple, undefined, keyIndexes);
     const fate = key === undefined ? 'let in' : watch.fateOf(joined(key), window.changes);
     if (fate === 'let in') kept.push(i);
-    else if (fate === 'part came') partly.push(asRead(key!));
+    // Of one that was not there, any part that came says that it is there.
+    else if (fate === 'part came' && EVENT.hasNew) partly.push(asRead(key!));
   }
   return { kept, partly };
 }

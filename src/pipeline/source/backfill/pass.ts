@@ -4,7 +4,7 @@ import type { Client } from 'pg';
 import { steadyMs } from '../../../core/clock.ts';
 import type { TableName } from '../../../core/selection.ts';
 import type { Chunk, ChunkReader } from '../../../postgres/backfill/chunk-reader.ts';
-import { ROWS_AT_ONCE, type ChunkCursor } from '../../../postgres/backfill/chunk-sql.ts';
+import { KEYS_AT_ONCE, ROWS_AT_ONCE, type ChunkCursor } from '../../../postgres/backfill/chunk-sql.ts';
 import { uncommittedTransactions } from '../../../postgres/backfill/open-transactions.ts';
 import type { BackfillTable } from '../../../postgres/backfill/table.ts';
 import { admit, openWindow, type Admission, type LetIn, type ReadFrom, type Window } from './admission.ts';
@@ -45,6 +45,8 @@ export type PassedTable = {
   readonly description: { readonly relation: Buffer; readonly enrichment: Buffer };
   /** The rows that were asked for, by their keys; undefined: all. */
   readonly keys: readonly (readonly string[])[] | undefined;
+  /** Keys that somebody has: what of them the table does not have comes as deletes, behind its rows. */
+  readonly gone: readonly (readonly string[])[];
 };
 
 /** altered, rewritten: chunk-reader.ts. */
@@ -78,9 +80,6 @@ const TELL_AFTER_MS = 5_000;
 
 const END: PassCursor = { by: 'end' };
 
-const behind = ({ next }: PassPart, chunk: Chunk): PassCursor =>
-  next ?? (chunk.next === undefined || chunk.next.by === 'rows' ? END : chunk.next);
-
 export class Pass {
   readonly #ports: PassPorts;
   readonly #what: PassedTable;
@@ -107,6 +106,16 @@ export class Pass {
     this.#again = [...again];
   }
 
+  /** Behind the last row. */
+  get #end(): PassCursor {
+    return this.#what.gone.length === 0 ? END : { by: 'gone', done: 0 };
+  }
+
+  #behind({ next }: PassPart, { next: read }: Chunk): PassCursor {
+    const isOfPass = read !== undefined && read.by !== 'rows' && read.by !== 'absent';
+    return next ?? (isOfPass ? read : this.#end);
+  }
+
   get #leaf(): LeafPlace {
     return this.#state.progress.cursor.leaf!;
   }
@@ -118,7 +127,7 @@ export class Pass {
     while (ahead !== undefined) {
       const held = await ahead;
       if (held.kind !== 'chunk') return held.kind;
-      if (held.part.of === 'pass') this.#readAt = behind(held.part, held.chunk);
+      if (held.part.of === 'pass') this.#readAt = this.#behind(held.part, held.chunk);
       const following = this.#readNext(signal);
       // It is looked at when its turn comes.
       following?.catch(() => undefined);
@@ -139,7 +148,7 @@ export class Pass {
   async #findEnd(): Promise<void> {
     if (this.#readAt !== undefined) return;
     const first = await this.#what.reader.first();
-    if (first?.by === 'page') this.#readAt = first.pages === 0 ? END : first;
+    if (first?.by === 'page') this.#readAt = first.pages === 0 ? this.#end : first;
   }
 
   /** Undefined: nothing is left that is not being read. */
@@ -154,13 +163,17 @@ export class Pass {
     if (this.#again.length > 0) return { of: 'again', keys: this.#again.splice(0, ROWS_AT_ONCE) };
     const cursor = this.#readAt;
     if (cursor?.by === 'end') return undefined;
-    if (cursor?.by !== 'list') return { of: 'pass', cursor, ask: cursor };
-    const { keys = [] } = this.#what;
-    const asked = keys.slice(cursor.done, cursor.done + ROWS_AT_ONCE);
+    if (cursor?.by !== 'list' && cursor?.by !== 'gone') return { of: 'pass', cursor, ask: cursor };
+    const { by } = cursor;
+    const { keys = [], gone } = this.#what;
+    const [all, atOnce, end] = by === 'list' ? [keys, ROWS_AT_ONCE, this.#end] : [gone, KEYS_AT_ONCE, END];
+    const asked = all.slice(cursor.done, cursor.done + atOnce);
     if (asked.length === 0) return undefined;
     const done = cursor.done + asked.length;
-    const next: PassCursor = done === keys.length ? END : { by: 'list', done };
-    return { of: 'pass', cursor, ask: { by: 'rows', keys: asked }, next };
+    const next: PassCursor = done === all.length ? end : { by, done };
+    const ask =
+      by === 'list' ? ({ by: 'rows', keys: asked } as const) : ({ by: 'absent', keys: asked } as const);
+    return { of: 'pass', cursor, ask, next };
   }
 
   async #read(part: Part, signal: AbortSignal): Promise<Held | OtherOutcome> {
@@ -258,7 +271,7 @@ export class Pass {
     watch.forgetBefore(Math.min(watch.now, ...[...this.#windows].map(({ changes }) => changes)));
     const leaf: LeafPlace = {
       ...this.#leaf,
-      ...(part.of === 'pass' && { cursor: behind(part, chunk) }),
+      ...(part.of === 'pass' && { cursor: this.#behind(part, chunk) }),
       again: [
         ...[...this.#asked].flatMap((asked) => (asked.of === 'again' ? asked.keys : [])),
         ...this.#again,
