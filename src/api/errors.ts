@@ -28,6 +28,7 @@ const STATUS_OF: ReadonlyMap<string, number> = new Map([
   ['GAP_GOES_ON', 409],
   ['GAP_IN_REPAIR', 409],
   ['NOTHING_TO_READ', 409],
+  ['NO_ORPHANS', 409],
   ['NOTHING_TO_REWIND', 409],
   ['TABLE_NOT_READ', 409],
   ['TABLE_NOT_PUBLISHED', 409],

@@ -17,6 +17,8 @@ const repairBody = z.strictObject({
     .optional(),
 });
 
+const orphansBody = z.strictObject({ dry_run: z.boolean().default(false) });
+
 export function addGapRoutes(app: FastifyInstance, control: ServiceControl): void {
   addManagementRoutes(app, (routes) => {
     routes.get('/api/databases/:database/gaps', async (request) => {
@@ -27,6 +29,10 @@ export function addGapRoutes(app: FastifyInstance, control: ServiceControl): voi
     routes.get('/api/databases/:database/gaps/:id', async (request) =>
       control.gap(databaseOf(request), idOf(request)),
     );
+    routes.post('/api/databases/:database/orphans/repair', async (request) => {
+      const { dry_run: isDry } = parseRequest(orphansBody, request.body);
+      return control.repairs.repairOrphans(databaseOf(request), { isDry });
+    });
     routes.post('/api/databases/:database/gaps/:id/accept', async (request) =>
       control.acceptGap(databaseOf(request), idOf(request)),
     );

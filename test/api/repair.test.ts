@@ -25,6 +25,7 @@ async function serve(changes: Parameters<typeof declaredGap>[0] = {}) {
       sinks: sinks.map(({ name }) => name),
       tables,
       estimates: tables.map(() => 70),
+      keys: [],
       notes: [],
     }),
   });

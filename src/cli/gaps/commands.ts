@@ -40,6 +40,7 @@ export const addGapCommands: AddCommands = (program, ports, end) => {
   )
     .option('--gap <id>', 'as `gaps list` shows it (default: the only one)', parseCount)
     .option('--dry-run', 'say what would be read, and begin nothing')
+    .option('--orphans', 'of no gap: what a lost history has changed, after a failover or a restore')
     .option('--whole', 'every row of its tables, whatever is known of them')
     .option(
       '--keys <file>',

@@ -4,19 +4,23 @@ import { TailraceError } from '../../core/errors.ts';
 import { writtenBy } from '../../core/gap-rows.ts';
 import type { Gap } from '../../core/gaps.ts';
 import { readLsn } from '../../core/lsn.ts';
+import type { Partings } from '../../core/partings.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { CheckedBackfill } from './backfill-check.ts';
+import type { LostKeys } from '../sink/rows/lost-keys.ts';
 import type { BackfillControl, BackfillStart } from './backfills.ts';
+import { lossy, withOrphans } from './orphaned-rows.ts';
 
 export type RepairPlan = {
-  readonly gap: number;
+  /** Null: of no gap, but of what a lost history has left. */
+  readonly gap: number | null;
   /** By name. */
   readonly sinks: readonly string[];
   readonly tables: readonly {
     /** `schema.table`. */
     readonly table: string;
-    /** Of which rows, in SQL; null: every row, because nothing says which the gap can concern. */
+    /** Of which rows, in SQL, or how many keys; null: every row, because nothing says which. */
     readonly where: string | null;
     /** Rows of the table, which is read to its end whatever the condition; null: the planner has no statistics. */
     readonly estimated_rows: number | null;
@@ -46,16 +50,25 @@ export interface RepairControl {
       readonly keys?: KeysOfTable | undefined;
     },
   ): Promise<StartedRepair>;
+  /** What the lost histories have changed, of all partings. Errors: NO_ORPHANS, SINK_NOT_READY. */
+  repairOrphans(database: string, how: { readonly isDry: boolean }): Promise<StartedRepair>;
 }
 
 export type RepairPorts = {
-  readonly store: Pick<Store, 'gaps' | 'looks' | 'backfills'>;
+  readonly store: Pick<Store, 'gaps' | 'looks' | 'backfills' | 'partings'>;
   readonly backfills: BackfillControl;
   /** Throws GAP_UNKNOWN. */
   readonly gap: (database: string, id: number) => Gap;
+  /** Looks through the log. */
+  readonly lostKeys: (database: string, partings: Partings) => Promise<LostKeys>;
 };
 
-export const createRepairControl = ({ store, backfills, gap: gapWith }: RepairPorts): RepairControl => ({
+export const createRepairControl = ({
+  store,
+  backfills,
+  gap: gapWith,
+  lostKeys,
+}: RepairPorts): RepairControl => ({
   repair: async (database, id, { isDry, isWhole, keys }) => {
     const gap = gapWith(database, id);
     const to = requireEnd(gap);
@@ -66,28 +79,78 @@ export const createRepairControl = ({ store, backfills, gap: gapWith }: RepairPo
     const sinks = gap.sink === undefined ? ('all' as const) : [gap.sink];
     const checked = await backfills.check({ database, sinks, tables: gap.tables });
     const gone = keys && (await findable(keys, checked, { database, sinks }, backfills));
-    const tables = checked.tables.map((table) => ({
+    const own = checked.tables.map((table) => ({
       ...table,
       ...(where === undefined ? {} : { where }),
       ...(gone !== undefined && isSame(table, gone) && { gone: gone.keys }),
     }));
+    const partings = lossy(store.partings.list(database)).filter(
+      ({ lsn }) => lsn >= readLsn(gap.from) && lsn <= to,
+    );
+    const orphans =
+      partings.length === 0
+        ? undefined
+        : await withOrphans(await lostKeys(database, partings), own, { database, sinks }, backfills);
+    const tables = orphans?.tables ?? own;
     const plan: RepairPlan = {
       gap: id,
       sinks: checked.sinks,
-      tables: tables.map((request, i) => ({
-        table: formatTableName(request),
-        where: where ?? null,
-        estimated_rows: checked.estimates[i] ?? null,
-        looked_for: request.gone?.length ?? 0,
-      })),
-      notes: [...checked.notes, ...(where === undefined ? [EVERY_ROW] : []), ...unfound(tables)],
+      tables: tables.map((request, i) => planned(request, checked.estimates[i])),
+      notes: [
+        ...checked.notes,
+        ...(where === undefined ? [EVERY_ROW] : []),
+        ...(orphans === undefined ? [] : [orphansNote(orphans.keys), ...orphans.notes]),
+        ...unfound(own),
+      ],
     };
     if (isDry) return { ...plan, backfill: null };
     const { id: backfill } = backfills.begin({ database }, { ...checked, tables });
     store.gaps.repair(database, id, backfill);
     return { ...plan, backfill };
   },
+  repairOrphans: async (database, { isDry }) => {
+    const partings = lossy(store.partings.list(database));
+    if (partings.length === 0) throw noOrphans(database);
+    const whose = { database, sinks: 'all' as const };
+    const { keys, tables, notes } = await withOrphans(
+      await lostKeys(database, partings),
+      [],
+      whose,
+      backfills,
+    );
+    if (tables.length === 0) throw noOrphans(database);
+    const checked = await backfills.check({ ...whose, tables });
+    const plan: RepairPlan = {
+      gap: null,
+      sinks: checked.sinks,
+      tables: checked.tables.map((request, i) => planned(request, checked.estimates[i])),
+      notes: [orphansNote(keys), ...checked.notes, ...notes],
+    };
+    return isDry
+      ? { ...plan, backfill: null }
+      : { ...plan, backfill: backfills.begin({ database }, checked).id };
+  },
 });
+
+const planned = (
+  request: BackfillTableRequest,
+  estimate: number | undefined,
+): RepairPlan['tables'][number] => ({
+  table: formatTableName(request),
+  where: request.keys === undefined ? (request.where ?? null) : `${request.keys.length} keys`,
+  estimated_rows: estimate ?? null,
+  looked_for: request.gone?.length ?? 0,
+});
+
+const orphansNote = (keys: number): string =>
+  `a history parted: ${keys} keys that the lost one had changed are read again, and those that the table does not have are deleted`;
+
+const noOrphans = (database: string): TailraceError =>
+  refused(
+    'NO_ORPHANS',
+    `no history of database "${database}" has parted that left a change in the log which the server does not have`,
+    'tailrace status --orphans lists what was delivered of lost histories',
+  );
 
 const EVERY_ROW = 'nothing tells which rows the gap can concern, so every row is sent again';
 

@@ -30,7 +30,8 @@ export const besidesKeys = (
   where: string,
   key: readonly KeyColumn[],
   keys: readonly (readonly string[])[],
-): string =>
-  keys.length === 0
-    ? where
-    : `(${where}\n) and (${key.map(({ name }) => `r.${escapeIdentifier(name)}`).join(', ')}) not in (values ${keyValues(key, keys)})`;
+): string => (keys.length === 0 ? where : `(${where}\n) and not ${amongKeys(key, keys)}`);
+
+/** The row stands under the name `r`. */
+export const amongKeys = (key: readonly KeyColumn[], keys: readonly (readonly string[])[]): string =>
+  `((${key.map(({ name }) => `r.${escapeIdentifier(name)}`).join(', ')}) in (values ${keyValues(key, keys)}))`;
