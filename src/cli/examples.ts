@@ -85,7 +85,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace rewind users --to earliest', 'everything that the log still has'],
     ['tailrace rewind users --to-row public.users 17', 'the changes of one row, and no others'],
     [
-      `tailrace rewind users --where "state = 'paid'" --table public.orders --dry-run`,
+      `tailrace rewind users --where 'total>100' --table public.orders --dry-run`,
       'how many changes of how many rows would come again, and since when',
     ],
   ],

@@ -1,5 +1,5 @@
 // Rows are sent again while others are written: whatever comes in between, the consumer's last word on each row is the table's.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
 import { parseFilters } from '../../../../src/functions/where/parsing.ts';
 import { SinkRunner } from '../../../../src/pipeline/sink/runner.ts';
