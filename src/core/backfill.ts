@@ -49,6 +49,8 @@ export type BackfillTableRequest = TableName & {
   readonly sort?: { readonly column: string; readonly from?: string };
   /** These rows alone, each as the texts of its key, in the order of the key's columns. */
   readonly keys?: readonly (readonly string[])[];
+  /** Keys that somebody has, as Postgres writes them: those that the table does not have are sent as deletes, behind its rows. */
+  readonly gone?: readonly (readonly string[])[];
 };
 
 export type BackfillRequest = {
@@ -91,8 +93,9 @@ export type TableProgress = {
 };
 
 /** One table of a backfill. Its keys stay in the store. */
-export type BackfillTableStatus = Omit<BackfillTableRequest, 'keys'> & {
+export type BackfillTableStatus = Omit<BackfillTableRequest, 'keys' | 'gone'> & {
   readonly keyCount?: number;
+  readonly goneCount?: number;
   readonly progress: TableProgress;
 };
 

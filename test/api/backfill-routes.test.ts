@@ -39,6 +39,7 @@ async function serve(refusal?: TailraceError) {
         sinks: wish.sinks.map(({ name }) => name),
         tables,
         estimates: tables.map(() => 7),
+        keys: [],
         notes: ['it has no key'],
       };
     },

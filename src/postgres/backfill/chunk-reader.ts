@@ -11,6 +11,7 @@ import {
   chunkScript,
   chunkStatement,
   cutStatement,
+  isList,
   pagesOf,
   type ChunkCursor,
   type ChunkRange,
@@ -165,7 +166,7 @@ export class ChunkReader {
       const script = chunkScript(statement, this.#table, copiedIn);
       const told = await runCopyScript(client, script, (bytes, start, end) => chunk.take(bytes, start, end));
       const cost = { size: chunk.size, elapsedMs: steadyMs() - beganMs, bytes: chunk.bytes };
-      if (range.by !== 'rows' && cost.size > 0) this.#size = nextChunkSize(this.#size, cost, this.#aims);
+      if (!isList(range) && cost.size > 0) this.#size = nextChunkSize(this.#size, cost, this.#aims);
       return await this.#judge(told, chunk, range, { client, copiedIn });
     });
   }
@@ -231,7 +232,11 @@ export class ChunkReader {
     return {
       kind: 'chunk',
       chunk: {
-        rows: await this.#texts.inUtf8(copied, chunk.rows.finish(), this.#table),
+        // Keys that were asked for are in UTF-8.
+        rows:
+          range.by === 'absent'
+            ? chunk.rows.finish()
+            : await this.#texts.inUtf8(copied, chunk.rows.finish(), this.#table),
         places: chunk.places,
         scanned: chunk.scanned,
         ...chunk.divided(range, await this.#texts.cursor(copied, chunk.last)),

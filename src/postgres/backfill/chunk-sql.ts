@@ -4,7 +4,7 @@
 // read the rest of the table for each chunk.
 import { escapeIdentifier, escapeLiteral } from 'pg';
 import { WAL_END } from '../preflight/slot.ts';
-import { compared, isAmong, keyColumns, rowColumn } from './key-order.ts';
+import { compared, isAmong, isSameKey, keyColumns, keyLiterals, rowColumn } from './key-order.ts';
 import { versionOf, type BackfillTable } from './table.ts';
 
 /** Where the reading of a table goes on: behind the row with this key, or at this page. */
@@ -24,10 +24,16 @@ export type ChunkRange =
   /** The page at `end` is not of it any more; the table had `pages`. */
   | { readonly by: 'page'; readonly page: number; readonly end: number; readonly pages: number }
   /** These rows and no others, by their keys. */
-  | { readonly by: 'rows'; readonly keys: readonly (readonly string[])[] };
+  | { readonly by: 'rows'; readonly keys: readonly (readonly string[])[] }
+  /** Of these keys those that no row has; what the publication's filter keeps from the stream has none. */
+  | { readonly by: 'absent'; readonly keys: readonly (readonly string[])[] };
 
 /** Of the rest of a chunk, which does not begin where the table does. */
-export type ChunkRest = Exclude<ChunkRange, { by: 'rows' }>;
+export type ChunkRest = Exclude<ChunkRange, { by: 'rows' | 'absent' }>;
+
+/** Is it of keys that were asked for one by one? */
+export const isList = (range: ChunkRange): range is Exclude<ChunkRange, ChunkRest> =>
+  range.by === 'rows' || range.by === 'absent';
 
 /** Where reading goes on with it. */
 export const cursorAt = (rest: ChunkRest): ChunkCursor =>
@@ -52,6 +58,8 @@ export type ChunkStatement = {
 
 /** Rows that are read once more are large, most likely: that is why a part of them was missing. */
 export const ROWS_AT_ONCE = 16;
+/** Keys that are looked for in one statement. */
+export const KEYS_AT_ONCE = 1000;
 /** As many line pointers as fit on a page of 32 kB, the largest that Postgres can be built with. */
 const MAX_TUPLES_PER_PAGE = 1200;
 /** Ranges of places are scanned as such. https://www.postgresql.org/docs/14/release-14.html */
@@ -63,6 +71,7 @@ const name = (table: BackfillTable): string =>
 /** What is copied out. */
 export function chunkStatement(request: ChunkRequest, serverVersion: number): ChunkStatement {
   const { table, range, where } = request;
+  if (range.by === 'absent') return absentKeys(table, range.keys);
   const conditions = [table.filter, where].filter((condition) => condition !== undefined);
   const isJudged = conditions.length > 0;
   const known = table.key.length === 0 ? ['r.ctid'] : table.key.map((key) => rowColumn(key.name));
@@ -89,7 +98,10 @@ const SYSTEM_COLUMNS = ['tableoid', 'ctid', 'xmin', 'cmin', 'xmax', 'cmax']
   .map((name) => `, r.${name}`)
   .join('');
 
-function byKey({ table, size, where }: ChunkRequest, range: Exclude<ChunkRange, { by: 'page' }>): Range {
+function byKey(
+  { table, size, where }: ChunkRequest,
+  range: Exclude<ChunkRange, { by: 'page' | 'absent' }>,
+): Range {
   const all = `select r.*${where === undefined ? '' : SYSTEM_COLUMNS} from only ${name(table)} r`;
   const order = ` order by ${keyColumns(table.key)}`;
   if (range.by === 'rows') return { from: `(${all} where ${isAmong(table.key, range.keys)}) r`, rest: order };
@@ -139,6 +151,18 @@ function byPages(
       : `r.ctid = any (array(select format('(%s,%s)', p, t)::tid
           from generate_series(${page}, ${end - 1}) p, generate_series(1, ${MAX_TUPLES_PER_PAGE}) t))`;
   return { from: `only ${name(table)} r`, rest: ` where ${places}` };
+}
+
+/** Answers with the numbers of the keys. */
+function absentKeys(table: BackfillTable, keys: readonly (readonly string[])[]): ChunkStatement {
+  const values = keys.map((texts, i) => `(${i}, ${keyLiterals(table.key, texts)})`).join(', ');
+  const names = table.key.map((_, i) => `tailrace_k${i}`);
+  const filter = table.filter === undefined ? '' : ` and (${table.filter}\n)`;
+  const asked = `(values ${values}) tailrace_asked (tailrace_i, ${names.join(', ')})`;
+  return {
+    sql: `select tailrace_i from ${asked} where not exists (select from only ${name(table)} r where ${isSameKey(table.key, names)}${filter}) order by 1`,
+    leading: { wanted: false, key: 1 },
+  };
 }
 
 const BEFORE = 'tailrace_before';

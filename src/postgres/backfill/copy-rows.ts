@@ -3,7 +3,7 @@
 // https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { COLUMN, TUPLE } from '../../pgoutput/bytes.ts';
-import { FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
+import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
 
 const TAB = 0x09;
 const NEWLINE = 0x0a;
@@ -121,6 +121,13 @@ export class CopyRows {
     writeUint32(target, to - start, start - FRAME_HEADER_BYTES);
     writer.length = to;
     this.#note(start, to);
+  }
+
+  /** Appends what is a row's message already. */
+  message(message: Buffer): void {
+    const start = this.#writer.length + FRAME_HEADER_BYTES;
+    appendFrame(this.#writer, message, 0, message.length);
+    this.#note(start, this.#writer.length);
   }
 
   #note(start: number, end: number): void {

@@ -32,6 +32,12 @@ export function compared(key: Key, operator: '>' | '<=', values: readonly string
 export const isAmong = (key: Key, keys: readonly (readonly string[])[]): string =>
   keys.map((values) => `(${key.map((one, i) => pair(one, '=', values[i]!)).join(' and ')})`).join(' or ');
 
+/** Is the row's key what these columns hold? */
+export const isSameKey = (key: Key, names: readonly string[]): string =>
+  key
+    .map(({ name, operators }, i) => `${rowColumn(name)} ${operatorIn(operators, '=')} ${names[i]!}`)
+    .join(' and ');
+
 /** Undefined: of pg_catalog. */
 export const operatorIn = (schema: string | undefined, operator: string): string =>
   schema === undefined ? operator : `operator(${schema}.${operator})`;

@@ -101,10 +101,11 @@ function rowsToLetIn({ chunk: { rows }, watch, window, keyIndexes }: Facts): {
       continue;
     }
     decodeRow(rows.bytes, rows.starts[i]!, rows.ends[i]!, EVENT);
-    const key = keyTexts(EVENT, EVENT.newTuple, undefined, keyIndexes);
+    const key = keyTexts(EVENT, EVENT.hasNew ? EVENT.newTuple : EVENT.oldTuple, undefined, keyIndexes);
     const fate = key === undefined ? 'let in' : watch.fateOf(joined(key), window.changes);
     if (fate === 'let in') kept.push(i);
-    else if (fate === 'part came') partly.push(asRead(key!));
+    // Of one that was not there, any part that came says that it is there.
+    else if (fate === 'part came' && EVENT.hasNew) partly.push(asRead(key!));
   }
   return { kept, partly };
 }

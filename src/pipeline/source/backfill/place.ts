@@ -5,9 +5,15 @@ import { isLost, type Partings } from '../../../core/partings.ts';
 import type { ChunkCursor } from '../../../postgres/backfill/chunk-sql.ts';
 import type { KeyColumn } from '../../../postgres/backfill/table.ts';
 
-/** Behind which row the pass over a table goes on; undefined: at its beginning. `list`: so many of the keys that were asked for are done. */
+/**
+ * Behind which row the pass over a table goes on; undefined: at its beginning. `list`: so many of the keys that were asked for are done ·
+ * `gone`: its rows are read, and so many of the keys that somebody has were looked for.
+ */
 export type PassCursor =
-  ChunkCursor | { readonly by: 'list'; readonly done: number } | { readonly by: 'end' };
+  | ChunkCursor
+  | { readonly by: 'list'; readonly done: number }
+  | { readonly by: 'gone'; readonly done: number }
+  | { readonly by: 'end' };
 
 /** One table, or one partition, that is being read. */
 export type LeafPlace = {

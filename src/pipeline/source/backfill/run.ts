@@ -129,7 +129,8 @@ export async function runBackfill(
       };
       try {
         const keys = store.backfills.keys(backfill.id, request);
-        await readTable({ request, keys, state }, ports, signal);
+        const gone = store.backfills.gone(backfill.id, request);
+        await readTable({ request, keys, gone, state }, ports, signal);
         state.progress = { ...state.progress, endedAt: wallTime().toISOString() };
       } finally {
         // Whoever goes on does so from here, and not from the last second; where that cannot be written, from the log.

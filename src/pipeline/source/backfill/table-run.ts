@@ -43,6 +43,7 @@ export type TablePorts = PassPorts & {
 export type RunTable = {
   readonly request: BackfillTableStatus;
   readonly keys: PassedTable['keys'];
+  readonly gone: PassedTable['gone'];
   readonly state: Progressing;
 };
 
@@ -119,7 +120,7 @@ function place(table: BackfillTable, state: Progressing): void {
 
 async function passOver(
   { table, where }: { readonly table: BackfillTable; readonly where: string | undefined },
-  { request, keys, state }: RunTable,
+  { request, keys, gone, state }: RunTable,
   ports: TablePorts,
   signal: AbortSignal,
 ): Promise<'read' | 'altered' | 'rewritten'> {
@@ -133,9 +134,12 @@ async function passOver(
     name: { schema: request.schema, table: request.table },
     table,
     keys,
+    gone,
     watch,
     keyIndexes: isTold ? indexes : [],
-    description: describeReads(relation, enrichment, { hasPlaces: table.key.length === 0 }),
+    description: describeReads(gone.length === 0 ? relation : knownByKey(table), enrichment, {
+      hasPlaces: table.key.length === 0,
+    }),
     reader: new ChunkReader(
       { table, where },
       {
@@ -152,6 +156,16 @@ async function passOver(
     watching.unwatch(relation.id, watch);
   }
 }
+
+/** Of a row that is gone its key is all that is known, whatever the stream would send of it. */
+const knownByKey = ({ relation, key }: BackfillTable): BackfillTable['relation'] => ({
+  ...relation,
+  replicaIdentity: 'index',
+  columns: relation.columns.map((column) => ({
+    ...column,
+    identity: key.some(({ name }) => name === column.name),
+  })),
+});
 
 function note(state: Progressing, text: string): void {
   state.progress = { ...state.progress, notes: noted(state.progress.notes, text) };

@@ -28,11 +28,13 @@ function pretended(
     cursor,
     again = [],
     keys,
+    gone = [],
   }: {
     readonly most?: number;
     readonly cursor?: PassCursor;
     readonly again?: readonly (readonly string[])[];
     readonly keys?: readonly (readonly string[])[];
+    readonly gone?: readonly (readonly string[])[];
   } = {},
 ) {
   const readings: Reading[] = [];
@@ -54,7 +56,7 @@ function pretended(
     },
   } as unknown as ChunkReader;
   const ahead = new ReadAhead(
-    { reader, watch: new TableWatch(['id']), keys },
+    { reader, watch: new TableWatch(['id']), keys, gone },
     { cursor, again },
     {
       signal: new AbortController().signal,
@@ -156,4 +158,27 @@ test('rows that were asked for by their keys come in parts, from where they were
   for (const { finish } of readings) finish();
   expect((await heldOf(first)).part).toMatchObject({ next: { by: 'list', done: 32 } });
   expect((await heldOf(ahead.take())).part).toMatchObject({ next: { by: 'end' } });
+});
+
+test('keys that somebody has are looked for in parts behind the rows, from where they were left', async () => {
+  const gone = Array.from({ length: 1500 }, (_, i) => [String(i)]);
+  const { ahead, readings } = pretended(9, { most: 4, gone });
+  const first = ahead.take();
+  const ranges = await begun(readings);
+  expect(ranges[0]).toEqual(keyed(undefined, undefined));
+  expect(ranges.slice(1).map((range) => range.by === 'absent' && range.keys.length)).toEqual([1000, 500]);
+  for (const { finish } of readings) finish();
+  expect((await heldOf(first)).part).toMatchObject({ next: { by: 'gone', done: 0 } });
+  expect((await heldOf(ahead.take())).part).toMatchObject({ next: { by: 'gone', done: 1000 } });
+  expect((await heldOf(ahead.take())).part).toMatchObject({ next: { by: 'end' } });
+
+  const continued = pretended(9, { gone, cursor: { by: 'gone', done: 1000 } });
+  continued.ahead.take();
+  expect(await begun(continued.readings)).toEqual([{ by: 'absent', keys: gone.slice(1000) }]);
+});
+
+test('keys that somebody has are looked for where no row was asked for by its key', async () => {
+  const { ahead, readings } = pretended(9, { keys: [], gone: [['1']] });
+  expect(await ahead.take()).toBeUndefined();
+  expect(await begun(readings)).toEqual([{ by: 'absent', keys: [['1']] }]);
 });
