@@ -23,6 +23,7 @@ export const CHUNK_LIMITS: ChunkLimits = {
   targetMs: 100,
   maxRows: 10_000,
   maxBytes: 1_000_000,
+  maxRowBytes: 64_000_000,
 };
 
 export type TestReading = {

@@ -1,7 +1,6 @@
 // Reads a table chunk by chunk, each one short statement, and says of each what has to be known before its rows may be let into the log.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import { ByteWriter } from '../../core/byte-writer.ts';
 import { MAX_COLUMNS } from '../../core/change.ts';
 import { steadyMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
@@ -9,7 +8,8 @@ import { readLsn, type Lsn } from '../../core/lsn.ts';
 import { sqlStateOf } from '../connection/fault.ts';
 import { UNREADABLE } from '../encoding/reading.ts';
 import { ChunkTexts } from './chunk-texts.ts';
-import { chunkScript, chunkStatement, pagesOf, ROWS_AT_ONCE, type ChunkCursor } from './chunk-sql.ts';
+import { ChunkInMaking, type ReadRows, type RowLimits } from './chunk-rows.ts';
+import { chunkScript, chunkStatement, pagesOf, type ChunkCursor } from './chunk-sql.ts';
 import { nextChunkSize, smallerChunkSize, FIRST_CHUNK_SIZE } from './chunk-size.ts';
 import { CopyLine } from './copy-line.ts';
 import { runCopyScript, type ScriptRows } from './copy-script.ts';
@@ -20,22 +20,7 @@ import type { BackfillContext, BackfillTable } from './table.ts';
 /** `role`: ours, for the cures. */
 export type ReadingContext = BackfillContext & { readonly role: string };
 
-/** Rows as Insert messages, in the order of the chunk. */
-export type ChunkRows = {
-  readonly bytes: Buffer;
-  readonly count: number;
-  readonly starts: Int32Array;
-  readonly ends: Int32Array;
-};
-
-export type Chunk = {
-  readonly rows: ChunkRows;
-  /** Each row's place in the table, where that is all that it is known by. */
-  readonly places: readonly string[];
-  /** How many rows were looked at: wanted or not. */
-  readonly scanned: number;
-  /** Behind its last row. Undefined: the table has been read to its end. */
-  readonly next: ChunkCursor | undefined;
+export type Chunk = ReadRows & {
   /** What its statement could see. */
   readonly snapshot: Snapshot;
   /** Where the WAL ended before it (of a standby: how far it was replayed). */
@@ -50,14 +35,12 @@ export type Chunk = {
 export type ChunkOutcome =
   { readonly kind: 'chunk'; readonly chunk: Chunk } | { readonly kind: 'altered' | 'rewritten' };
 
-export type ChunkLimits = {
+export type ChunkLimits = RowLimits & {
   /** No statement takes longer. */
   readonly statementTimeoutMs: number;
   /** What a chunk should take. */
   readonly targetMs: number;
   readonly maxRows: number;
-  /** Of its rows in memory: what is beyond is left for the next chunk. */
-  readonly maxBytes: number;
 };
 
 /** A table that somebody else has locked is tried again after this. */
@@ -114,9 +97,10 @@ export class ChunkReader {
       const beganMs = steadyMs();
       // Rows that are asked for one by one come as they are: the next chunk would not know which of them were left.
       const maxBytes = cursor?.by === 'rows' ? Infinity : this.#limits.maxBytes;
-      const chunk = new ChunkInMaking(this.#table, this.#line, maxBytes);
+      const { maxRowBytes } = this.#limits;
+      const chunk = new ChunkInMaking(this.#table, this.#line, { maxBytes, maxRowBytes });
       const statement = chunkStatement(
-        { table: this.#table, cursor, size, where: this.#where },
+        { table: this.#table, cursor, size, where: this.#where, maxRowBytes },
         this.#context.serverVersion,
       );
       chunk.leading = statement.leading;
@@ -175,89 +159,6 @@ export class ChunkReader {
     };
   }
 }
-
-/** Takes the lines of one chunk as they come. */
-class ChunkInMaking {
-  leading = { wanted: false, key: 0 };
-  readonly #table: BackfillTable;
-  readonly #line: CopyLine;
-  readonly #maxBytes: number;
-  readonly #writer = new ByteWriter();
-  readonly #starts: number[] = [];
-  readonly #ends: number[] = [];
-  readonly #places: string[] = [];
-  #scanned = 0;
-  #last: readonly string[] | undefined;
-  #isFull = false;
-
-  constructor(table: BackfillTable, line: CopyLine, maxBytes: number) {
-    this.#table = table;
-    this.#line = line;
-    this.#maxBytes = maxBytes;
-  }
-
-  get bytes(): number {
-    return this.#writer.length;
-  }
-
-  take(bytes: Buffer): void {
-    // What came beyond the bound is read again: memory is bounded by it and one row (invariant 8).
-    if (this.#isFull) return;
-    const line = this.#line;
-    line.split(bytes);
-    const { wanted, key } = this.leading;
-    const first = wanted ? 1 : 0;
-    if (this.#writer.length > this.#maxBytes && this.#mayEndBefore(line.text(first)!)) {
-      this.#isFull = true;
-      return;
-    }
-    this.#scanned++;
-    this.#last = Array.from({ length: key }, (_, i) => line.text(first + i)!);
-    if (wanted && line.text(0) !== 't') return;
-    this.#starts.push(this.#writer.length);
-    line.writeInsert(this.#writer, this.#table.relation.id, first + key);
-    this.#ends.push(this.#writer.length);
-    if (this.#table.key.length === 0) this.#places.push(this.#last[0]!);
-  }
-
-  /** Of a table that is read by its pages a chunk is whole pages. */
-  #mayEndBefore(known: string): boolean {
-    return this.#table.key.length > 0 || pageOf(known) !== pageOf(this.#last![0]!);
-  }
-
-  finish({
-    cursor,
-    size,
-  }: {
-    readonly cursor: ChunkCursor | undefined;
-    readonly size: number;
-  }): Pick<Chunk, 'rows' | 'places' | 'scanned' | 'next'> {
-    const rows: ChunkRows = {
-      bytes: this.#writer.buffer.subarray(0, this.#writer.length),
-      count: this.#starts.length,
-      starts: Int32Array.from(this.#starts),
-      ends: Int32Array.from(this.#ends),
-    };
-    return { rows, places: this.#places, scanned: this.#scanned, next: this.#next(cursor, size) };
-  }
-
-  #next(cursor: ChunkCursor | undefined, size: number): ChunkCursor | undefined {
-    const last = this.#last;
-    if (cursor?.by === 'page') {
-      const page = this.#isFull ? pageOf(last![0]!) + 1 : cursor.page + size;
-      return page >= cursor.pages ? undefined : { ...cursor, page };
-    }
-    if (cursor?.by === 'rows') {
-      const left = cursor.keys.slice(ROWS_AT_ONCE);
-      return left.length === 0 ? undefined : { ...cursor, keys: left };
-    }
-    if (last === undefined || (!this.#isFull && this.#scanned < size)) return undefined;
-    return { by: 'key', values: last };
-  }
-}
-
-/** Of a place as Postgres writes it: `(page,number)`. */
-const pageOf = (place: string): number => Number(place.slice(1, place.indexOf(',')));
 
 const tooSlow = (
   { schema, table }: BackfillTable,

@@ -4,7 +4,8 @@
 // read the rest of the table for each chunk.
 import { escapeIdentifier, escapeLiteral } from 'pg';
 import { WAL_END } from '../preflight/slot.ts';
-import { keyLiteral } from './chunk-texts.ts';
+import { keyLiteral } from './cursor-text.ts';
+import { TYPE } from '../values/builtin.ts';
 import { versionOf, type BackfillTable } from './table.ts';
 
 /** Behind which row the next chunk begins. Undefined: at the table's beginning. */
@@ -22,12 +23,23 @@ export type ChunkRequest = {
   readonly size: number;
   /** The user's own filter, in SQL. */
   readonly where: string | undefined;
+  /** What a row may have: of one that has more, no large value is sent. */
+  readonly maxRowBytes: number;
+};
+
+/** Columns of the answer before those of the row. */
+export type Leading = {
+  /** Whether it is wanted, where rows may not be. */
+  readonly wanted: boolean;
+  /** How many bytes of it are left out, where rows may have too many. */
+  readonly sized: boolean;
+  /** What it is known by. */
+  readonly key: number;
 };
 
 export type ChunkStatement = {
   readonly sql: string;
-  /** Columns of the answer before those of the row: whether it is wanted, where rows may not be; and what it is known by. */
-  readonly leading: { readonly wanted: boolean; readonly key: number };
+  readonly leading: Leading;
 };
 
 /** Rows that are read once more are large, most likely: that is why a part of them was missing. */
@@ -44,24 +56,64 @@ const column = (of: string): string => `r.${escapeIdentifier(of)}`;
 
 /** What is copied out. */
 export function chunkStatement(request: ChunkRequest, serverVersion: number): ChunkStatement {
-  const { table, where } = request;
+  const { table, where, maxRowBytes } = request;
   const conditions = [table.filter, where].filter((condition) => condition !== undefined);
   const isJudged = conditions.length > 0;
+  const isSized = table.large.length > 0 && table.largeBytes > storedAtLeast(maxRowBytes);
   const known = table.key.length === 0 ? ['r.ctid'] : table.key.map((key) => column(key.name));
   // What is not wanted is not sent: only how far the chunk goes.
-  const columns = table.relation.columns.map((one) =>
-    isJudged ? `case when tailrace_judged.wanted then ${column(one.name)} end` : column(one.name),
-  );
-  const selected = [...(isJudged ? ['tailrace_judged.wanted'] : []), ...known, ...columns].join(', ');
+  const columns = table.relation.columns.map((one) => {
+    const isLarge = isSized && table.large.includes(one.name);
+    const sent = [
+      ...(isJudged ? ['tailrace_judged.wanted'] : []),
+      ...(isLarge ? ['tailrace_sized.bytes = 0'] : []),
+    ];
+    return sent.length === 0
+      ? column(one.name)
+      : `case when ${sent.join(' and ')} then ${column(one.name)} end`;
+  });
+  const leading = [
+    ...(isJudged ? ['tailrace_judged.wanted'] : []),
+    ...(isSized ? ['tailrace_sized.bytes'] : []),
+    ...known,
+  ];
   // Evaluated once a row, and not once a column.
   const judged = isJudged
     ? ` cross join lateral (select (${conditions.map((one) => `(${one}\n)`).join(' and ')}) is true as wanted offset 0) tailrace_judged`
     : '';
   const rows = table.key.length === 0 ? byPages(request, serverVersion) : byKey(request);
   return {
-    sql: `select ${selected} from ${rows.from}${judged}${rows.rest}`,
-    leading: { wanted: isJudged, key: known.length },
+    sql: `select ${[...leading, ...columns].join(', ')} from ${rows.from}${judged}${isSized ? sized(request, isJudged) : ''}${rows.rest}`,
+    leading: { wanted: isJudged, sized: isSized, key: known.length },
   };
+}
+
+/** No value has so many times more bytes as text than it is stored with: compressed, and in hexadecimal digits. */
+const MOST_OF_STORED = 1000;
+
+/** How many bytes of large values a row of so many has at least, where it lies. */
+const storedAtLeast = (rowBytes: number): number => Math.floor(rowBytes / MOST_OF_STORED);
+
+/**
+ * Bytes of a row's large values in a message, where these alone are more than it may have: else none. Only where much is stored they are
+ * written out to be counted.
+ */
+function sized({ table, maxRowBytes }: ChunkRequest, isJudged: boolean): string {
+  const { large, relation } = table;
+  const stored = large.map((name) => `coalesce(pg_column_size(${column(name)}), 0)`).join(' + ');
+  const texts = large.map((name) => {
+    const isBytes = relation.columns.some((one) => one.name === name && one.type === TYPE.bytea);
+    const length = isBytes
+      ? `length(${column(name)})::int8 * 2 + 2`
+      : `octet_length(${column(name)}::text)::int8`;
+    return `coalesce(4 + ${length}, 0)`;
+  });
+  const written = `select case when bytes > ${maxRowBytes} then bytes else 0 end from (select ${texts.join(' + ')} as bytes offset 0) written`;
+  const isLarge = [
+    ...(isJudged ? ['tailrace_judged.wanted'] : []),
+    `${stored} > ${storedAtLeast(maxRowBytes)}`,
+  ];
+  return ` cross join lateral (select case when ${isLarge.join(' and ')} then (${written}) else 0 end as bytes offset 0) tailrace_sized`;
 }
 
 type Range = { readonly from: string; readonly rest: string };

@@ -1,12 +1,13 @@
 // The texts of a chunk in a database that is not UTF8, read as those of the stream are (encoding/reading.ts): by the server, row after row,
 // until it meets one that it cannot read; from then on they are copied out as they lie there.
 import { isAscii } from 'node:buffer';
-import { escapeLiteral, type Client } from 'pg';
+import type { Client } from 'pg';
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { textsOf, writeReplaced, type TextPlace } from '../../pgoutput/texts.ts';
 import { askServer, readAsUtf8, type TextReading } from '../encoding/reading.ts';
 import { TYPE } from '../values/builtin.ts';
-import type { ChunkRows } from './chunk-reader.ts';
+import type { ChunkRows } from './chunk-rows.ts';
+import { unreadable } from './cursor-text.ts';
 import type { BackfillTable } from './table.ts';
 
 export class ChunkTexts {
@@ -57,10 +58,10 @@ export class ChunkTexts {
       writeReplaced(bytes, rows.starts[i]!, rows.ends[i]!, read, writer);
       ends[i] = writer.length;
     }
-    return { bytes: writer.buffer.subarray(0, writer.length), count, starts, ends };
+    return { ...rows, bytes: writer.buffer.subarray(0, writer.length), starts, ends };
   }
 
-  /** Texts of a key, one character a byte, as cursors have them: `keyLiteral` makes SQL of them again. */
+  /** Texts of a key, one character a byte, as cursors have them (cursor-text.ts). */
   async cursor(key: readonly string[]): Promise<readonly string[]> {
     const reading = this.#reading;
     const texts = key.map((text) => Buffer.from(text, 'latin1'));
@@ -74,16 +75,3 @@ export class ChunkTexts {
     });
   }
 }
-
-/** Where bytes that are no text stand in a cursor: in no text, and so in no other key, there is half of a surrogate pair. */
-const HALF_PAIRS = 0xdc00;
-const HIGH = 0x80;
-
-const unreadable = (bytes: Buffer): string =>
-  Array.from(bytes, (byte) => String.fromCharCode(byte < HIGH ? byte : HALF_PAIRS + byte)).join('');
-
-/** A text of a cursor in SQL. */
-export const keyLiteral = (text: string): string =>
-  text.isWellFormed()
-    ? escapeLiteral(text)
-    : `E'${Array.from(text, (character) => `\\x${(character.charCodeAt(0) & 0xff).toString(16).padStart(2, '0')}`).join('')}'`;

@@ -18,14 +18,19 @@ const ESCAPED: Readonly<Record<number, number>> = {
   0x76: 0x0b, // \v
 };
 
+/** Type, relation, the tuple's letter, and how many columns follow. */
+const INSERT_HEAD_BYTES = 8;
+const FIRST_BYTES = 4096;
+const EMPTY = Buffer.alloc(0);
+
 /** Scratch: the fields of the line that was split last. */
 export class CopyLine {
-  bytes: Buffer = Buffer.alloc(0);
+  bytes: Buffer = EMPTY;
   count = 0;
   readonly starts: Int32Array;
   /** -1: NULL. */
   readonly lengths: Int32Array;
-  #unescaped = Buffer.alloc(4096);
+  #unescaped = Buffer.alloc(FIRST_BYTES);
 
   constructor(maxFields: number) {
     this.starts = new Int32Array(maxFields);
@@ -47,10 +52,29 @@ export class CopyLine {
     return this.bytes.toString('latin1', start, start + length);
   }
 
-  /** Appends the fields from `first` on as an Insert message of the relation. */
-  writeInsert(writer: ByteWriter, relationId: number, first: number): void {
+  /** Of the fields from `first` on, as an Insert message. */
+  insertBytes(first: number): number {
+    let bytes = INSERT_HEAD_BYTES;
+    for (let field = first; field < this.count; field++)
+      bytes += 1 + (this.lengths[field]! < 0 ? 0 : 4 + this.lengths[field]!);
+    return bytes;
+  }
+
+  /** The next lines are as short as others. */
+  forget(): void {
+    this.bytes = EMPTY;
+    this.#unescaped = Buffer.alloc(FIRST_BYTES);
+  }
+
+  /** Appends the fields from `first` on as an Insert message of the relation; `isKept`: others, by their number there, become NULL. */
+  writeInsert(
+    writer: ByteWriter,
+    relationId: number,
+    first: number,
+    isKept?: (column: number) => boolean,
+  ): void {
     const count = this.count - first;
-    writer.reserve(8);
+    writer.reserve(INSERT_HEAD_BYTES);
     const head = writer.buffer;
     let at = writer.length;
     head[at++] = PGOUTPUT.insert;
@@ -60,7 +84,7 @@ export class CopyLine {
     for (let field = first; field < this.count; field++) {
       const length = this.lengths[field]!;
       writer.reserve(5);
-      if (length < 0) {
+      if (length < 0 || isKept?.(field - first) === false) {
         writer.buffer[writer.length++] = COLUMN.null;
         continue;
       }

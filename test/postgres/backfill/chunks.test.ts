@@ -6,7 +6,8 @@ import { createRowEvent } from '../../../src/core/change.ts';
 import { decodeRelation, decodeRow } from '../../../src/pgoutput/messages.ts';
 import { encodeRelation } from '../../../src/pgoutput/relation-message.ts';
 import { nextChunkSize, smallerChunkSize } from '../../../src/postgres/backfill/chunk-size.ts';
-import { ChunkTexts, keyLiteral } from '../../../src/postgres/backfill/chunk-texts.ts';
+import { ChunkTexts } from '../../../src/postgres/backfill/chunk-texts.ts';
+import { keyLiteral } from '../../../src/postgres/backfill/cursor-text.ts';
 import { CopyLine } from '../../../src/postgres/backfill/copy-line.ts';
 import { parseSnapshot, sees } from '../../../src/postgres/backfill/snapshot.ts';
 

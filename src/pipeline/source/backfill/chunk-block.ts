@@ -3,10 +3,11 @@ import type { ByteWriter } from '../../../core/byte-writer.ts';
 import { COLUMN } from '../../../pgoutput/bytes.ts';
 import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../../pgoutput/frames.ts';
 import { encodeEnrichment, type Enrichment } from '../../../pgoutput/enrichment.ts';
-import type { RawRelation } from '../../../pgoutput/messages.ts';
+import { relationIdOfRow, type RawRelation } from '../../../pgoutput/messages.ts';
 import { encodeRelation } from '../../../pgoutput/relation-message.ts';
 import { encodeReads } from '../../../pgoutput/reads.ts';
-import type { ChunkRows } from '../../../postgres/backfill/chunk-reader.ts';
+import { oversizeFrame } from '../oversize-rows.ts';
+import type { ChunkRows } from '../../../postgres/backfill/chunk-rows.ts';
 
 /** Rows as Insert messages, of which those with these numbers are wanted; `places`: what each is known by, where not by its key. */
 export type BlockRows = {
@@ -38,7 +39,7 @@ export function describeReads(
 /** Of an Insert message: its type, the relation's id and the tuple's letter. The column count follows. */
 const COLUMN_COUNT_AT = 6;
 
-/** Appends the frames; in the log they are one block. */
+/** Appends the frames; in the log they are one block. Of a row that is too large it has the size. */
 export function writeChunk(
   writer: ByteWriter,
   header: Parameters<typeof encodeReads>[0],
@@ -48,6 +49,16 @@ export function writeChunk(
   const encoded = encodeReads(header);
   appendFrame(writer, encoded, 0, encoded.length);
   for (const i of kept) {
+    const totalBytes = rows.tooLarge?.get(i);
+    if (totalBytes !== undefined) {
+      const frame = oversizeFrame({
+        type: FRAME.read,
+        relationId: relationIdOfRow(rows.bytes, rows.starts[i]!),
+        totalBytes,
+      });
+      appendFrame(writer, frame, 0, frame.length);
+      continue;
+    }
     const at = writer.length + FRAME_HEADER_BYTES;
     appendFrame(writer, rows.bytes, rows.starts[i]!, rows.ends[i]!);
     writer.buffer[at] = FRAME.read;

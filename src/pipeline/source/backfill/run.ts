@@ -14,6 +14,7 @@ import type { Followed } from '../../../postgres/connection/hosts.ts';
 import type { SourceLog } from '../log.ts';
 import type { SourceOptions } from '../options.ts';
 import type { SourceState } from '../status.ts';
+import { maxMessageBytes } from '../stream-options.ts';
 import { LoadGuard } from './guard.ts';
 import { maxChunkRows, Pace } from './pace.ts';
 import type { Progressing } from './pass.ts';
@@ -27,7 +28,7 @@ import { readTable, type TablePorts } from './table-run.ts';
 export type BackfillConnection = {
   readonly options: Pick<
     SourceOptions,
-    'settings' | 'store' | 'selections' | 'signals' | 'sinkSlots' | 'logger'
+    'settings' | 'store' | 'selections' | 'signals' | 'sinkSlots' | 'log' | 'logger'
   >;
   readonly state: SourceState;
   readonly opened: SourceLog;
@@ -60,7 +61,7 @@ export async function runBackfill(
 ): Promise<void> {
   const { options, opened, followed } = connection;
   const { store, settings } = options;
-  const limits = limitsOf(backfill);
+  const limits = limitsOf(backfill, maxMessageBytes(options));
   const client = await connectOrdinary(settings, followed.target);
   client.on('error', () => undefined);
   // What the server is about need not be waited for.
@@ -128,13 +129,14 @@ export async function runBackfill(
   }
 }
 
-function limitsOf({ limits }: Backfill): ChunkLimits {
+function limitsOf({ limits }: Backfill, maxRowBytes: number): ChunkLimits {
   const { queryTimeoutMs, maxRowsPerSecond } = limits;
   return {
     statementTimeoutMs: queryTimeoutMs,
     targetMs: queryTimeoutMs * TARGET_SHARE,
     maxRows: maxChunkRows(maxRowsPerSecond, MAX_CHUNK_ROWS),
     maxBytes: MAX_CHUNK_BYTES,
+    maxRowBytes,
   };
 }
 
