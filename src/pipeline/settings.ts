@@ -7,6 +7,7 @@ import type { Selection, TablePattern } from '../core/selection.ts';
 import type { WantedStatus } from '../core/status.ts';
 import type { Filter } from '../functions/where/syntax.ts';
 import type { FormatName } from '../formats/names.ts';
+import type { MessagePath } from '../formats/path.ts';
 import type { LogSettings } from '../log/settings.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import type { DeadLetterLimits } from '../store/dead-letters.ts';
@@ -67,6 +68,8 @@ export type SinkSettings = {
   readonly format: FormatName;
   /** What the format's own schema made of its keys; undefined where it has none. */
   readonly formatOptions: unknown;
+  /** What of its message is sent; undefined: all. */
+  readonly path?: MessagePath;
   readonly values: ValueOptions;
   readonly messageGrouping: boolean;
   /** `split`: an update that changes the primary key is a delete in the old group and an insert in the new one. */

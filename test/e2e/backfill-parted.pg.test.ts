@@ -126,6 +126,6 @@ test.for([
     const { tables } = await shown(backfill.id);
     expect(tables).toMatchObject([{ restarts: 1 }]);
     expect(reads().some(({ record }) => record.v === 1)).toBe(!barrier);
-    if (barrier) expect(messages().filter(({ record }) => record.v === 1)).toEqual([]);
+    expect(messages().some(({ record }) => record.v === 1)).toBe(!barrier);
   },
 );

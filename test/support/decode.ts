@@ -12,8 +12,9 @@ import {
 } from '../../src/core/change.ts';
 import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
 import type { ValueOptions } from '../../src/core/render.ts';
-import type { Envelope, RenderContext, RenderPlan } from '../../src/formats/format.ts';
+import type { Envelope, MessageFormat, RenderContext, RenderPlan } from '../../src/formats/format.ts';
 import type { FormatName } from '../../src/formats/names.ts';
+import { atPath, type MessagePath } from '../../src/formats/path.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { enrichWithLineage, type EnrichmentContext } from '../../src/postgres/catalog.ts';
 import { buildRelation, type Enrichment } from '../../src/pgoutput/enrichment.ts';
@@ -31,6 +32,8 @@ import { serverVersion } from './database-settings.ts';
 import type { TestDatabase } from './postgres.ts';
 
 export type RenderSettings = {
+  /** Only what stands there. */
+  readonly path?: MessagePath;
   readonly format?: FormatName;
   readonly values?: Partial<ValueOptions>;
   readonly envelope?: Partial<Envelope>;
@@ -97,7 +100,8 @@ export function renderValue(
 }
 
 export function compileRelation(relation: Relation, settings: RenderSettings = {}): RenderPlan {
-  const format = formats[settings.format ?? 'sequin'];
+  const whole: MessageFormat = formats[settings.format ?? 'sequin'];
+  const format = settings.path === undefined ? whole : atPath(whole, settings.path);
   const values = { ...format.values, ...settings.values };
   const options = { ...values, zonelessTimestampZ: format.zonelessTimestampZ };
   return format.compile({

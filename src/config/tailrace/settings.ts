@@ -15,7 +15,6 @@ import { ConfigError, sortFaults, type Fault } from '../file/faults.ts';
 import { listOf, valueAt, type FileValue } from '../file/file-value.ts';
 import { apiListen, metricsListen } from '../listening.ts';
 import { logFormatOf, logLevelOf } from '../logging.ts';
-import type { EndpointConfig } from '../schema/endpoint.ts';
 import { fileSchema, withDatabases, type FileConfig } from '../schema/file.ts';
 import { jsonSchemaOfFile } from '../schema/json-schema.ts';
 import type { SinkConfig } from '../schema/sink.ts';
@@ -24,6 +23,7 @@ import { checkNames, checkTemplates, type Reader } from './cross-checks.ts';
 import { noteUnverifiedDatabase, retrySettings, toDatabase } from './databases.ts';
 import { checkEndpoints, noteDestination, noteUnverifiedDestination, toDestination } from './destinations.ts';
 import { NO_FILTERS, readFilters, type Filters, type SinkFilters } from './filters.ts';
+import { checkFunctions, pathOf } from './functions.ts';
 import { selectionOf } from './source-checks.ts';
 import { checkPlaces, readAllSurroundings, withPlaces } from './surroundings.ts';
 
@@ -43,6 +43,7 @@ export async function settingsOf(file: FileValue, context: LoadContext): Promise
   checkNames(reader);
   checkTemplates(reader);
   checkEndpoints(reader);
+  checkFunctions(reader);
   const surroundings = await readAllSurroundings(reader);
   await checkPlaces(reader, surroundings);
   const filters = await readFilters(reader);
@@ -96,7 +97,7 @@ const toService = (
 ): ServiceSettings => ({
   dataDir: dataDirectory(context),
   databases: config.databases.map(toDatabase),
-  sinks: config.sinks.map((sink, index) => toSink(sink, config.http_endpoints, filters[index])),
+  sinks: config.sinks.map((sink, index) => toSink(sink, config, filters[index])),
   log: logSettings(config.log),
   state: { file: stateFile(config.state.url, dataDirectory(context)) },
   deadLetters: {
@@ -123,11 +124,7 @@ const logSettings = (log: FileConfig['log']): LogSettings => ({
   maxMessageBytes: log.max_message_bytes,
 });
 
-const toSink = (
-  config: SinkConfig,
-  endpoints: readonly EndpointConfig[],
-  filters: SinkFilters = NO_FILTERS,
-): SinkSettings => ({
+const toSink = (config: SinkConfig, file: FileConfig, filters: SinkFilters = NO_FILTERS): SinkSettings => ({
   name: config.name,
   database: config.database,
   status: config.status,
@@ -143,6 +140,7 @@ const toSink = (
   onSchemaBreak: config.on_schema_break,
   format: config.format,
   formatOptions: config.format_options,
+  ...pathOf(config, file),
   values: config.values,
   messageGrouping: config.message_grouping,
   keyChanges: config.key_changes,
@@ -156,7 +154,7 @@ const toSink = (
   ...(config.max_buffered === undefined ? {} : { maxBuffered: config.max_buffered }),
   maxParked: config.max_parked,
   annotations: config.annotations,
-  destination: toDestination(config, endpoints),
+  destination: toDestination(config, file.http_endpoints),
 });
 
 const backfillOf = ({ backfill, initial_backfill: initial }: SinkConfig): SinkBackfill => ({
