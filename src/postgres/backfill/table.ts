@@ -25,7 +25,7 @@ export type BackfillTable = {
   readonly filter: string | undefined;
   /** Differs whenever the catalog says anything else of all this: of the table, its types, or the publication. */
   readonly version: string;
-  /** Columns, none of them of the key, whose values may be too large for a page, and how many bytes of those there were. */
+  /** Columns, none of them of the key, whose values may be too large for a page; and how many bytes the table has that are. */
   readonly large: readonly string[];
   readonly largeBytes: number;
   /** Where its rows lie: a rewrite moves them without a change in the stream. */

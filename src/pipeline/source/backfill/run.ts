@@ -94,6 +94,7 @@ export async function runBackfill(
         gate: connection.gate,
         opened,
         feed: opened.feed,
+        signals: options.signals,
         streamed,
         watching,
         readFrom: followed.inRecovery ? 'standby' : 'primary',

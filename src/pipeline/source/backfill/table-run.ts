@@ -12,6 +12,7 @@ import { TABLE_GONE } from '../../../postgres/backfill/faults.ts';
 import { requireConditions } from '../../../postgres/backfill/requirements.ts';
 import { leavesOf, readBackfillTable, type BackfillTable } from '../../../postgres/backfill/table.ts';
 import { enrichWithLineage } from '../../../postgres/catalog.ts';
+import type { LogSignals } from '../../../log/signals.ts';
 import type { LogFeed } from '../feed.ts';
 import { noted } from './appending.ts';
 import { describeReads } from './chunk-block.ts';
@@ -20,6 +21,7 @@ import { maxChunkPages } from './pace.ts';
 import { continues, type LeafPlace } from './place.ts';
 import type { StreamWatch } from './stream-watch.ts';
 import { TableWatch } from './table-watch.ts';
+import { movedUnwatched } from './unwatched.ts';
 
 export type TablePorts = PassPorts & {
   readonly context: ReadingContext;
@@ -28,6 +30,7 @@ export type TablePorts = PassPorts & {
   readonly limits: ChunkLimits;
   readonly watching: StreamWatch;
   readonly feed: Pick<LogFeed, 'messageOf'>;
+  readonly signals: LogSignals;
   /** Writes the progress down, durably. */
   note(): Promise<void>;
 };
@@ -82,20 +85,21 @@ function place(table: BackfillTable, state: Progressing): void {
   const { progress } = state;
   const { leaf } = progress.cursor;
   if (continues(leaf, table)) return;
-  const isAnew = leaf?.oid === table.oid;
-  const { oid, key, fileNode } = table;
-  const from: LeafPlace = { oid, key, fileNode, again: [] };
+  if (leaf?.oid === table.oid) return beginAnew(table, state, 'was rewritten, or has another key');
+  state.progress = { ...progress, cursor: { ...progress.cursor, leaf: beginningOf(table) } };
+}
+
+const beginningOf = ({ oid, key, fileNode }: BackfillTable): LeafPlace => ({ oid, key, fileNode, again: [] });
+
+function beginAnew(table: BackfillTable, state: Progressing, why: string): void {
+  const { progress } = state;
+  const { cursor } = progress;
   state.progress = {
     ...progress,
-    restarts: progress.restarts + (isAnew ? 1 : 0),
-    notes: isAnew
-      ? noted(
-          progress.notes,
-          `${formatTableName(table)} was rewritten, or has another key: it was read again`,
-        )
-      : progress.notes,
+    restarts: progress.restarts + 1,
+    notes: noted(progress.notes, `${formatTableName(table)} ${why}: it was read again`),
     // Its rows may be known by what others were known by.
-    cursor: { ...progress.cursor, leaf: from, turn: progress.cursor.turn + (isAnew ? 1 : 0) },
+    cursor: { ...cursor, leaf: beginningOf(table), turn: cursor.turn + 1 },
   };
 }
 
@@ -128,12 +132,43 @@ async function passOver(
       },
     ),
   };
+  const { log } = ports.opened;
+  const noteWatched = (): void => {
+    const { progress } = state;
+    state.progress = { ...progress, cursor: { ...progress.cursor, watchedTo: log.writtenEnd } };
+  };
   await gate.atRest(() => watching.watch(relation.id, watch, feed.messageOf(relation.id)));
   try {
-    return await new Pass(what, state, ports).run(signal);
+    if (isTold) await makeUpFor(table, state, ports);
+    noteWatched();
+    const between = (): Promise<void> => {
+      noteWatched();
+      return ports.between();
+    };
+    return await new Pass(what, state, { ...ports, between }).run(signal);
   } finally {
     watching.unwatch(relation.id, watch);
   }
+}
+
+/** What came since the table was read last, and was told to nobody. */
+async function makeUpFor(table: BackfillTable, state: Progressing, ports: TablePorts): Promise<void> {
+  const { cursor } = state.progress;
+  const { leaf, watchedTo } = cursor;
+  // Without large values no change leaves one out.
+  if (leaf?.cursor === undefined || table.largeBytes === 0) return;
+  const { opened, signals } = ports;
+  const moved = await movedUnwatched(
+    { directory: opened.directory, signals },
+    { relationId: table.relation.id, key: table.key.map(({ name }) => name) },
+    { offset: watchedTo, end: opened.log.writtenEnd },
+  );
+  if (moved === undefined) {
+    beginAnew(table, state, 'was not read for longer than the log goes back');
+    return;
+  }
+  const again = [...leaf.again, ...moved];
+  state.progress = { ...state.progress, cursor: { ...cursor, leaf: { ...leaf, again } } };
 }
 
 function note(state: Progressing, text: string): void {
