@@ -28,7 +28,7 @@ import { readTable, type TablePorts } from './table-run.ts';
 export type BackfillConnection = {
   readonly options: Pick<
     SourceOptions,
-    'settings' | 'store' | 'selections' | 'signals' | 'sinkSlots' | 'log' | 'logger'
+    'settings' | 'store' | 'selections' | 'signals' | 'sinkSlots' | 'withoutUpdates' | 'log' | 'logger'
   >;
   readonly state: SourceState;
   readonly opened: SourceLog;
@@ -95,6 +95,7 @@ export async function runBackfill(
         opened,
         feed: opened.feed,
         signals: options.signals,
+        updatesAreTold: updatesAreTold(backfill, options),
         streamed,
         watching,
         readFrom: followed.inRecovery ? 'standby' : 'primary',
@@ -146,6 +147,15 @@ async function serverFacts(client: Client): Promise<Pick<TablePorts, 'walBlockBy
     `select current_setting('wal_block_size')::int as "walBlockBytes", current_setting('server_encoding') as encoding`,
   );
   return rows[0]!;
+}
+
+/** Does every sink that it is for get updates? Else one says nothing of its row, and that is read once more. */
+function updatesAreTold(
+  { sinks }: Backfill,
+  { sinkSlots, withoutUpdates }: BackfillConnection['options'],
+): boolean {
+  const wanted = sinks.length === 0 ? [...sinkSlots.keys()] : sinks;
+  return !wanted.some((name) => withoutUpdates?.has(name) === true);
 }
 
 /** All tables that its sinks take, as the publication carries them now. */

@@ -31,6 +31,8 @@ export type TablePorts = PassPorts & {
   readonly watching: StreamWatch;
   readonly feed: Pick<LogFeed, 'messageOf'>;
   readonly signals: LogSignals;
+  /** Do all who get the rows get updates of them, too? */
+  readonly updatesAreTold: boolean;
   /** Writes the progress down, durably. */
   note(): Promise<void>;
 };
@@ -113,7 +115,7 @@ async function passOver(
   const { relation } = table;
   const indexes = table.key.map(({ name }) => relation.columns.findIndex((column) => column.name === name));
   const isTold = indexes.length > 0 && !indexes.includes(-1);
-  const watch = new TableWatch(isTold ? table.key.map(({ name }) => name) : []);
+  const watch = new TableWatch(isTold ? table.key.map(({ name }) => name) : [], ports);
   const enrichment = await enrichWithLineage(client, relation, context);
   const what: PassedTable = {
     name: { schema: request.schema, table: request.table },
@@ -155,12 +157,13 @@ async function passOver(
 async function makeUpFor(table: BackfillTable, state: Progressing, ports: TablePorts): Promise<void> {
   const { cursor } = state.progress;
   const { leaf, watchedTo } = cursor;
+  if (leaf?.cursor === undefined) return;
   // Without large values no change leaves one out.
-  if (leaf?.cursor === undefined || table.largeBytes === 0) return;
-  const { opened, signals } = ports;
+  if (table.largeBytes === 0 && ports.updatesAreTold) return;
+  const { opened, signals, updatesAreTold } = ports;
   const moved = await movedUnwatched(
     { directory: opened.directory, signals },
-    { relationId: table.relation.id, key: table.key.map(({ name }) => name) },
+    { relationId: table.relation.id, key: table.key.map(({ name }) => name), updatesAreTold },
     { offset: watchedTo, end: opened.log.writtenEnd },
   );
   if (moved === undefined) {

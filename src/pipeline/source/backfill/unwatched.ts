@@ -11,11 +11,15 @@ import { TableWatch } from './table-watch.ts';
  */
 export async function movedUnwatched(
   log: LogPlace,
-  table: { readonly relationId: number; readonly key: readonly string[] },
+  table: {
+    readonly relationId: number;
+    readonly key: readonly string[];
+    readonly updatesAreTold: boolean;
+  },
   range: { readonly offset: number; readonly end: number },
 ): Promise<readonly (readonly string[])[] | undefined> {
   if (range.offset < log.signals.firstOffset()) return undefined;
-  const watch = new TableWatch(table.key);
+  const watch = new TableWatch(table.key, table);
   for await (const { buffer, start, end } of blocksBetween(log, range)) {
     for (let at = start; at < end;) {
       const body = at + FRAME_HEADER_BYTES;
