@@ -45,7 +45,7 @@ export const MAX_BACKFILL_KEYS = 100_000;
 export type BackfillTableRequest = TableName & {
   /** The user's SQL, over the row's columns. */
   readonly where?: string;
-  /** Rows whose column is at or above `from`, as Postgres text; the column orders the work where an index leads with it. */
+  /** Rows whose column is at or above `from`, as Postgres text. The key orders the work all the same. */
   readonly sort?: { readonly column: string; readonly from?: string };
   /** These rows alone, each as the texts of its key, in the order of the key's columns. */
   readonly keys?: readonly (readonly string[])[];

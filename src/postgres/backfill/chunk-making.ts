@@ -9,6 +9,7 @@ export type AskedFor = {
   /** Rows that the statement gives at most. */
   readonly size: number;
   readonly maxBytes: number;
+  readonly maxRowBytes: number;
 };
 
 export class ChunkInMaking {
@@ -28,12 +29,9 @@ export class ChunkInMaking {
   ) {
     this.#asked = asked;
     this.#table = table;
-    const { relation } = table;
-    this.rows = new CopyRows(
-      { id: relation.id, columns: relation.columns.length },
-      asked.leading,
-      asked.spare,
-    );
+    const { id, columns } = table.relation;
+    const key = table.key.map(({ name }) => columns.findIndex((column) => column.name === name));
+    this.rows = new CopyRows({ id, columns: columns.length, key }, asked.leading, asked);
   }
 
   get bytes(): number {

@@ -63,6 +63,8 @@ export type ChunkLimits = {
   readonly maxRows: number;
   /** Of its rows in memory: what is beyond is left for the next chunk. */
   readonly maxBytes: number;
+  /** Of one row, as a message: of one that is larger the key is kept alone. */
+  readonly maxRowBytes: number;
 };
 
 /** A table that somebody else has locked is tried again after this. */
@@ -152,14 +154,16 @@ export class ChunkReader {
       await this.#prepare(client);
       const beganMs = steadyMs();
       const asked = atMost(range, size);
+      const { maxBytes, maxRowBytes } = this.#limits;
       const statement = chunkStatement(
-        { table: this.#table, range: asked, size, where: this.#where },
+        { table: this.#table, range: asked, size, where: this.#where, maxRowBytes },
         this.#context.serverVersion,
       );
       const chunk = new ChunkInMaking(this.#table, {
         range: asked,
         size,
-        maxBytes: this.#limits.maxBytes,
+        maxBytes,
+        maxRowBytes,
         leading: statement.leading,
         spare: this.#spare.pop(),
       });

@@ -3,7 +3,7 @@
 // An operator without a schema is looked for in the search path, which is pinned: for an extension's type that finds none, or by an
 // implicit cast another type's, whose order is not the index's. So operators are those of the index's own class.
 import { escapeIdentifier } from 'pg';
-import { keyLiteral } from './chunk-texts.ts';
+import { keyLiteral } from './cursor-text.ts';
 import type { KeyColumn } from './table.ts';
 
 type Key = readonly KeyColumn[];

@@ -21,6 +21,7 @@ import type { Followed } from '../../../postgres/connection/hosts.ts';
 import type { SourceLog } from '../log.ts';
 import type { SourceOptions } from '../options.ts';
 import type { SourceState } from '../status.ts';
+import { maxMessageBytes } from '../stream-options.ts';
 import { LoadGuard } from './guard.ts';
 import { maxChunkRows, Pace } from './pace.ts';
 import type { Progressing } from './pass.ts';
@@ -34,7 +35,7 @@ import { readTable, type TablePorts } from './table-run.ts';
 export type BackfillConnection = {
   readonly options: Pick<
     SourceOptions,
-    'settings' | 'store' | 'selections' | 'signals' | 'sinkSlots' | 'logger'
+    'settings' | 'store' | 'selections' | 'signals' | 'sinkSlots' | 'withoutUpdates' | 'log' | 'logger'
   >;
   readonly state: SourceState;
   readonly opened: SourceLog;
@@ -70,7 +71,7 @@ export async function runBackfill(
 ): Promise<void> {
   const { options, opened, followed } = connection;
   const { store, settings } = options;
-  const limits = limitsOf(backfill);
+  const limits = limitsOf(backfill, maxMessageBytes(options));
   const open = async (): Promise<Client> => {
     const opened = await connectOrdinary(settings, followed.target);
     await beginReading(opened, limits);
@@ -111,6 +112,8 @@ export async function runBackfill(
         gate: connection.gate,
         opened,
         feed: opened.feed,
+        signals: options.signals,
+        updatesAreTold: updatesAreTold(backfill, options),
         streamed,
         watching,
         readFrom: followed.inRecovery ? 'standby' : 'primary',
@@ -160,13 +163,14 @@ function saysFewer(
   logger.warn({ database: name, backfill: id }, message);
 }
 
-function limitsOf(backfill: Backfill): ChunkLimits {
+function limitsOf(backfill: Backfill, maxRowBytes: number): ChunkLimits {
   const { queryTimeoutMs, maxRowsPerSecond: rate } = backfill.limits;
   return {
     statementTimeoutMs: queryTimeoutMs,
     targetMs: queryTimeoutMs * TARGET_SHARE,
     maxRows: maxChunkRows(rate === undefined ? undefined : rate / workersOf(backfill), MAX_CHUNK_ROWS),
     maxBytes: MAX_CHUNK_BYTES,
+    maxRowBytes,
   };
 }
 
@@ -175,6 +179,15 @@ async function serverFacts(client: Client): Promise<Pick<TablePorts, 'walBlockBy
     `select current_setting('wal_block_size')::int as "walBlockBytes", current_setting('server_encoding') as encoding`,
   );
   return rows[0]!;
+}
+
+/** Does every sink that it is for get updates? Else one says nothing of its row, and that is read once more. */
+function updatesAreTold(
+  { sinks }: Backfill,
+  { sinkSlots, withoutUpdates }: BackfillConnection['options'],
+): boolean {
+  const wanted = sinks.length === 0 ? [...sinkSlots.keys()] : sinks;
+  return !wanted.some((name) => withoutUpdates?.has(name) === true);
 }
 
 /** All tables that its sinks take, as the publication carries them now. */

@@ -19,6 +19,7 @@ const EVENT = createRowEvent();
 export class TableWatch {
   /** The columns that rows are told apart by, in the stream and in a chunk; none: a change of any may be one of every row. */
   readonly key: readonly string[];
+  readonly #updatesAreTold: boolean;
   readonly #changes = new Map<string, Change>();
   /** In the stream's own relation; undefined: they are not (all) there, so nothing can be told. */
   #indexes: readonly number[] | undefined;
@@ -32,8 +33,10 @@ export class TableWatch {
   /** Rows that have come under another key, without some of their columns: where a chunk has passed already, nobody reads these. */
   readonly #movedInPart = new Map<string, readonly string[]>();
 
-  constructor(key: readonly string[]) {
+  /** `updatesAreTold`: else an update is as good as one of which a part came, whatever it brought. */
+  constructor(key: readonly string[], { updatesAreTold }: { readonly updatesAreTold: boolean }) {
     this.key = key;
+    this.#updatesAreTold = updatesAreTold;
   }
 
   /** The number that the next change has: a window that opens now is of all from here on. */
@@ -68,7 +71,8 @@ export class TableWatch {
     const key = joined(now);
     const isMoved = old !== undefined && joined(old) !== key;
     if (isMoved) this.#note(joined(old), { at, said: 'gone' });
-    const said = this.#isWhole() ? 'whole' : 'part';
+    const isTold = this.#updatesAreTold || EVENT.action === 'insert';
+    const said = isTold && this.#isWhole() ? 'whole' : 'part';
     const before = this.#changes.get(key)?.said;
     // What was sent whole once is known: later ones may leave out what has not changed since.
     this.#note(key, { at, said: said === 'part' && before === 'whole' && !isMoved ? 'whole' : said });
@@ -126,6 +130,10 @@ export class TableWatch {
     const keys = [...this.#movedInPart.values()].map(asRead);
     this.#movedInPart.clear();
     return keys;
+  }
+
+  get hasMovedInPart(): boolean {
+    return this.#movedInPart.size > 0;
   }
 
   /** No window is open that is older than this. */

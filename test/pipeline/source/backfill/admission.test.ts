@@ -106,7 +106,7 @@ const NO_ROWS = { bytes: Buffer.alloc(0), count: 0, starts: new Int32Array(0), e
 
 /** A chunk without rows that may go in, unless something has happened in its window. */
 function factsWith(inWindow: (watch: TableWatch) => void = () => undefined, key: readonly string[] = ['id']) {
-  const watch = new TableWatch(key);
+  const watch = new TableWatch(key, { updatesAreTold: true });
   watch.relation(RELATION);
   const streamed = new StreamedTransactions(parseSnapshot('100:100:'), 100n);
   const window = openWindow(streamed, watch, toLsn(100n));

@@ -56,7 +56,7 @@ function pretended(
     },
   } as unknown as ChunkReader;
   const ahead = new ReadAhead(
-    { reader, watch: new TableWatch(['id']), keys, gone },
+    { reader, watch: new TableWatch(['id'], { updatesAreTold: true }), keys, gone },
     { cursor, again },
     {
       signal: new AbortController().signal,

@@ -41,7 +41,7 @@ function batchOf(messages: readonly Buffer[], first = -1): StreamBatch {
 
 function watched() {
   const streamed = new StreamedTransactions(parseSnapshot('1:1:'), 1n);
-  const watch = new TableWatch(['id']);
+  const watch = new TableWatch(['id'], { updatesAreTold: true });
   const watching = new StreamWatch(streamed);
   return { streamed, watch, watching };
 }
