@@ -10,7 +10,7 @@ import { changesIn, TABLE_COLUMNS } from './load/mixed.ts';
 import { pacedLoad } from './load/paced.ts';
 import { cpuUsOf, peakRssMiBOf } from './process-figures.ts';
 import { pullReceiver, queueReceiver, webhookReceiver, type Receiver } from './soak/endpoints.ts';
-import { withWorkbench, type Database, type Sizes, type Workbench } from './workbench.ts';
+import { NO_SIZES, withWorkbench, type Database, type Workbench } from './workbench.ts';
 
 const { values } = parseArgs({
   options: {
@@ -30,18 +30,6 @@ const SAMPLES = 12;
 const TABLE = 'soak';
 /** After the load's end, for what is on its way, milliseconds. */
 const SETTLING_MS = 120_000;
-const NO_SIZES: Sizes = {
-  runs: 1,
-  changes: 0,
-  seconds: 0,
-  hugeRows: 0,
-  backlogMessages: 0,
-  stallSeconds: 0,
-  growthChanges: 0,
-  unwantedChanges: 0,
-  backfillRows: 0,
-};
-
 function configOf(database: Database, receivers: readonly Receiver[]): string {
   const sinks = receivers.map(
     ({ name, destination, options }) =>

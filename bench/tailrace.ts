@@ -34,7 +34,7 @@ export type Tailrace = {
 };
 
 /** What is published: `npm run bench` builds it first. */
-const BUILT_MAIN = resolve(import.meta.dirname, '../dist/main.js');
+export const BUILT_MAIN = resolve(import.meta.dirname, '../dist/main.js');
 
 /** `directory` holds configuration and data; started again on the same one, the service goes on where it was. */
 export function startTailrace(bench: Workbench, directory: string, options: TailraceOptions): Tailrace {

@@ -37,6 +37,19 @@ export type Sizes = {
   readonly backfillRows: number;
 };
 
+/** Of what has sizes of its own. */
+export const NO_SIZES: Sizes = {
+  runs: 1,
+  changes: 0,
+  seconds: 0,
+  hugeRows: 0,
+  backlogMessages: 0,
+  stallSeconds: 0,
+  growthChanges: 0,
+  unwantedChanges: 0,
+  backfillRows: 0,
+};
+
 export type Database = {
   readonly name: string;
   readonly port: number;

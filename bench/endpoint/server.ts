@@ -33,6 +33,9 @@ type SqsRequest = {
 /** Jitter: answers take up to a quarter more or less. */
 const JITTER = 0.5;
 
+/** What the server asks of a queue. */
+export type ServedQueue = Pick<BenchQueue, 'mode' | 'requests' | 'throttled' | 'cut' | 'accept'>;
+
 export type EndpointServer = {
   readonly url: string;
   network: Network;
@@ -41,7 +44,7 @@ export type EndpointServer = {
 };
 
 /** Listens on a free port of the loopback; every queue exists, as a FIFO queue. */
-export async function startEndpointServer(queueOf: (name: string) => BenchQueue): Promise<EndpointServer> {
+export async function startEndpointServer(queueOf: (name: string) => ServedQueue): Promise<EndpointServer> {
   const stalled = new Set<Socket>();
   const limit = new RateLimit();
   let requests = 0;
@@ -106,7 +109,7 @@ class RateLimit {
 }
 
 /** Every entry is accepted; whether it should have come is the accounting's business. Returns the answer. */
-function accept(queue: BenchQueue, entries: readonly Entry[], withHashes: boolean): string {
+function accept(queue: ServedQueue, entries: readonly Entry[], withHashes: boolean): string {
   queue.requests++;
   let text = '{"Successful":[';
   const shortest = entries.reduce((least, { MessageBody }) => Math.min(least, MessageBody.length), Infinity);

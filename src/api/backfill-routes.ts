@@ -1,14 +1,12 @@
 // The management API of backfills: they are started, listed, paused, resumed and cancelled. Needs full access.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { MAX_BACKFILL_KEYS, MAX_BACKFILL_WORKERS, type BackfillTableRequest } from '../core/backfill.ts';
+import { MAX_BACKFILL_WORKERS, type BackfillTableRequest } from '../core/backfill.ts';
 import type { BackfillMove } from '../pipeline/service/backfills.ts';
 import type { ServiceControl } from '../pipeline/service/control.ts';
 import { addManagementRoutes, databaseOf } from './management-routes.ts';
-import { parseRequest, tableField } from './parse-request.ts';
+import { keyList, MAX_KEYS_BYTES, parseRequest, tableField } from './parse-request.ts';
 
-/** Of a start, which may name many keys. */
-const MAX_BODY_BYTES = 32 * 1024 * 1024;
 const MAX_TABLES = 1000;
 const MAX_SINKS = 1000;
 /** As long as a timer can wait. */
@@ -22,7 +20,7 @@ const table = z
     where: text.optional(),
     sort_column: text.optional(),
     start_position: text.optional(),
-    keys: z.array(z.array(z.string()).min(1)).min(1).max(MAX_BACKFILL_KEYS).optional(),
+    keys: keyList.optional(),
   })
   .refine(
     (value) => value.start_position === undefined || value.sort_column !== undefined,
@@ -62,7 +60,7 @@ export function addBackfillRoutes(app: FastifyInstance, { backfills }: ServiceCo
       return { backfills: backfills.list(databaseOf(request), sink === undefined ? {} : { sink }) };
     });
     routes.get(`${path}/:id`, async (request) => backfills.find(databaseOf(request), idOf(request)));
-    routes.post(path, { bodyLimit: MAX_BODY_BYTES }, async (request) => {
+    routes.post(path, { bodyLimit: MAX_KEYS_BYTES }, async (request) => {
       const body = parseRequest(startBody, request.body);
       const { sinks, tables, query_timeout_ms: queryTimeoutMs, workers, max_rows_per_second: rate } = body;
       return backfills.start({

@@ -5,12 +5,19 @@ import type { ServiceControl } from '../pipeline/service/control.ts';
 import { invalidRequest } from './errors.ts';
 import { addManagementRoutes, databaseOf } from './management-routes.ts';
 import { nextAfter, pageOf } from './pages.ts';
-import { parseRequest } from './parse-request.ts';
+import { keyList, MAX_KEYS_BYTES, parseRequest, tableField } from './parse-request.ts';
 
 const repairBody = z.strictObject({
   dry_run: z.boolean().default(false),
   whole: z.boolean().default(false),
+  /** Keys that a consumer has of a table. */
+  keys: z
+    .strictObject({ table: tableField, keys: keyList })
+    .transform(({ table, keys }) => ({ ...table, keys }))
+    .optional(),
 });
+
+const orphansBody = z.strictObject({ dry_run: z.boolean().default(false) });
 
 export function addGapRoutes(app: FastifyInstance, control: ServiceControl): void {
   addManagementRoutes(app, (routes) => {
@@ -22,13 +29,21 @@ export function addGapRoutes(app: FastifyInstance, control: ServiceControl): voi
     routes.get('/api/databases/:database/gaps/:id', async (request) =>
       control.gap(databaseOf(request), idOf(request)),
     );
+    routes.post('/api/databases/:database/orphans/repair', async (request) => {
+      const { dry_run: isDry } = parseRequest(orphansBody, request.body);
+      return control.repairs.repairOrphans(databaseOf(request), { isDry });
+    });
     routes.post('/api/databases/:database/gaps/:id/accept', async (request) =>
       control.acceptGap(databaseOf(request), idOf(request)),
     );
-    routes.post('/api/databases/:database/gaps/:id/repair', async (request) => {
-      const { dry_run: isDry, whole: isWhole } = parseRequest(repairBody, request.body);
-      return control.repairs.repair(databaseOf(request), idOf(request), { isDry, isWhole });
-    });
+    routes.post(
+      '/api/databases/:database/gaps/:id/repair',
+      { bodyLimit: MAX_KEYS_BYTES },
+      async (request) => {
+        const { dry_run: isDry, whole: isWhole, keys } = parseRequest(repairBody, request.body);
+        return control.repairs.repair(databaseOf(request), idOf(request), { isDry, isWhole, keys });
+      },
+    );
   });
 }
 

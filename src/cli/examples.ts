@@ -83,6 +83,11 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ['tailrace rewind users --to 2026-01-02T03:04:05Z', 'what was committed since'],
     ['tailrace rewind users --to 16/B374D848', 'from an LSN on'],
     ['tailrace rewind users --to earliest', 'everything that the log still has'],
+    ['tailrace rewind users --to-row public.users 17', 'the changes of one row, and no others'],
+    [
+      `tailrace rewind users --where 'total>100' --table public.orders --dry-run`,
+      'how many changes of how many rows would come again, and since when',
+    ],
   ],
   explain: [
     ['tailrace explain users', 'what becomes of the last ten changes in the log'],
@@ -138,6 +143,11 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   repair: [
     ['tailrace repair shop --dry-run', 'what would be read, of its only gap'],
     ['tailrace repair shop --gap 3', 'read it, and send it to the sinks'],
+    [
+      'tailrace repair shop --keys users.txt --table public.users',
+      'and delete what the consumer has and the table does not',
+    ],
+    ['tailrace repair shop --orphans', 'after a failover that lost changes: put consumers right'],
   ],
   backfill: [
     ['tailrace backfill start users', 'every row of its tables, once more'],

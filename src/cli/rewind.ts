@@ -71,11 +71,16 @@ async function rewindTo(to: string, { sink, service, options, ports }: Asked): P
 async function cancelRows({ sink, service, options, ports }: Asked): Promise<number> {
   const path = `${sinkPath(sink)}/rewind_rows/cancel`;
   const answer = await service.ask(path, { method: 'POST', body: {} });
-  if (options.json === true) writeJson(ports.stdout, answer, 2);
-  else
+  if (options.json === true) {
+    writeJson(ports.stdout, answer, 2);
+    return EXIT.ok;
+  }
+  const count = Number(answer['cancelled']);
+  writeLine(ports.stdout, `${nameOf(answer)}: ${count} rewinds of rows are cancelled`);
+  if (count > 0)
     writeLine(
-      ports.stdout,
-      `${nameOf(answer)}: ${String(answer['cancelled'])} rewinds of rows are cancelled`,
+      ports.stderr,
+      'note: rows of which only older changes came again stand as these say: rewind them again, or read them with tailrace backfill start',
     );
   return EXIT.ok;
 }

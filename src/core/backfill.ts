@@ -45,10 +45,12 @@ export const MAX_BACKFILL_KEYS = 100_000;
 export type BackfillTableRequest = TableName & {
   /** The user's SQL, over the row's columns. */
   readonly where?: string;
-  /** Rows whose column is at or above `from`, as Postgres text; the column orders the work where an index leads with it. */
+  /** Rows whose column is at or above `from`, as Postgres text. The key orders the work all the same. */
   readonly sort?: { readonly column: string; readonly from?: string };
   /** These rows alone, each as the texts of its key, in the order of the key's columns. */
   readonly keys?: readonly (readonly string[])[];
+  /** Keys that somebody has, as Postgres writes them: those that the table does not have are sent as deletes, behind its rows. */
+  readonly gone?: readonly (readonly string[])[];
 };
 
 export type BackfillRequest = {
@@ -91,8 +93,9 @@ export type TableProgress = {
 };
 
 /** One table of a backfill. Its keys stay in the store. */
-export type BackfillTableStatus = Omit<BackfillTableRequest, 'keys'> & {
+export type BackfillTableStatus = Omit<BackfillTableRequest, 'keys' | 'gone'> & {
   readonly keyCount?: number;
+  readonly goneCount?: number;
   readonly progress: TableProgress;
 };
 

@@ -56,6 +56,14 @@ export const readKey = (
   row: readonly string[],
 ): string => stableHash(table.schema, table.table, ...row);
 
+const GONE = '-gone';
+
+/** Of a row that a backfill has not found where somebody thought it to be. `row`: as `readKey` has it. */
+export const goneKey = (row: string): string => `${row}${GONE}`;
+
+/** Is a key, of a message with this action, made of what a backfill has read? It says nothing of the place in the log then. */
+export const isOfBackfill = (key: string, action: string): boolean => action === 'read' || key.endsWith(GONE);
+
 /** A UUID made from texts (version 8: the hash is ours). https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-8 */
 export function stableUuid(...texts: readonly string[]): string {
   const bytes = digest(texts).subarray(0, 16);

@@ -28,7 +28,7 @@ export const FRAME = {
   piece: 0x70,
   /** `b`: rows that a backfill has read follow (reads.ts). */
   reads: 0x62,
-  /** `r`: one of them, like an Insert message. */
+  /** `r`: one of them, like an Insert message; like a Delete message where the table does not have the row. */
   read: 0x72,
 } as const;
 

@@ -146,6 +146,9 @@ export const relationIdOfRow = (bytes: Buffer, start: number): number => uint32A
 /** Does the Update message at `start` have an old row? Without one no column of the identity changed. */
 export const hasOldRow = (bytes: Buffer, start: number): boolean => bytes[start + 5] !== TUPLE_NEW;
 
+/** Of a row of a backfill: does it say that the table does not have it? */
+export const isGoneRow = (bytes: Buffer, start: number): boolean => bytes[start + 5] === TUPLE_KEY;
+
 const { new: TUPLE_NEW, key: TUPLE_KEY, old: TUPLE_OLD } = TUPLE;
 
 /**
@@ -187,8 +190,8 @@ function rowAction(bytes: Buffer, start: number, end: number): RowAction {
   if (type === MESSAGE.insert) return 'insert';
   if (type === MESSAGE.update) return 'update';
   if (type === MESSAGE.delete) return 'delete';
-  // Of a backfill: to who reads its columns it is as if it came new.
-  if (type === READ_ROW) return 'insert';
+  // Of a backfill: to who reads its columns it is as if it came new, or went.
+  if (type === READ_ROW) return isGoneRow(bytes, start) ? 'delete' : 'insert';
   throw unknownMessage(type);
 }
 

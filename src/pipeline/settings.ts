@@ -8,6 +8,7 @@ import type { WantedStatus } from '../core/status.ts';
 import type { ColumnRules } from '../functions/columns/rules.ts';
 import type { Filter } from '../functions/where/syntax.ts';
 import type { FormatName } from '../formats/names.ts';
+import type { MessagePath } from '../formats/path.ts';
 import type { LogSettings } from '../log/settings.ts';
 import type { DatabaseSettings } from '../postgres/settings.ts';
 import type { DeadLetterLimits } from '../store/dead-letters.ts';
@@ -72,6 +73,8 @@ export type SinkSettings = {
   readonly format: FormatName;
   /** What the format's own schema made of its keys; undefined where it has none. */
   readonly formatOptions: unknown;
+  /** What of its message is sent; undefined: all. */
+  readonly path?: MessagePath;
   readonly values: ValueOptions;
   /** Of the hashes that stand for masked values; secret. */
   readonly maskKey?: string;

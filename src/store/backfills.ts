@@ -85,9 +85,10 @@ export class Backfills {
   #insertTables(id: string, tables: readonly BackfillTableRequest[]): void {
     const insert = this.#db.prepare(`
       insert into backfill_tables
-        (backfill, place, schema_name, table_name, filter, sort_column, sort_from, keys, key_count)
-      values (?, ?, ?, ?, ?, ?, ?, ?, ?)`);
-    for (const [place, { schema, table, where, sort, keys }] of tables.entries()) {
+        (backfill, place, schema_name, table_name, filter, sort_column, sort_from, keys, key_count, gone,
+         gone_count)
+      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
+    for (const [place, { schema, table, where, sort, keys, gone }] of tables.entries()) {
       insert.run(
         id,
         place,
@@ -98,6 +99,8 @@ export class Backfills {
         sort?.from ?? null,
         keys === undefined ? null : JSON.stringify(keys),
         keys?.length ?? null,
+        gone === undefined ? null : JSON.stringify(gone),
+        gone?.length ?? null,
       );
     }
     this.#db.prepare('update backfills set has_tables = 1 where id = ?').run(id);
@@ -156,9 +159,20 @@ export class Backfills {
   }
 
   /** The keys of the rows that are asked for; undefined: all rows are. */
-  keys(id: string, { schema, table }: TableName): readonly (readonly string[])[] | undefined {
+  keys(id: string, name: TableName): readonly (readonly string[])[] | undefined {
+    return this.#keysIn('keys', id, name);
+  }
+
+  /** The keys that somebody has. */
+  gone(id: string, name: TableName): readonly (readonly string[])[] {
+    return this.#keysIn('gone', id, name) ?? [];
+  }
+
+  #keysIn(column: 'keys' | 'gone', id: string, { schema, table }: TableName): string[][] | undefined {
     const row = this.#db
-      .prepare('select keys from backfill_tables where backfill = ? and schema_name = ? and table_name = ?')
+      .prepare(
+        `select ${column} as keys from backfill_tables where backfill = ? and schema_name = ? and table_name = ?`,
+      )
       .get(id, schema, table);
     const keys = row?.['keys'] ?? undefined;
     return keys === undefined ? undefined : (parseStored(keys) as string[][]);
@@ -259,7 +273,7 @@ export class Backfills {
 }
 
 /** Without the keys, which may be many. */
-const TABLE_COLUMNS = `schema_name, table_name, filter, sort_column, sort_from, key_count, cursor, scanned, appended, dropped, read_again,
+const TABLE_COLUMNS = `schema_name, table_name, filter, sort_column, sort_from, key_count, gone_count, cursor, scanned, appended, dropped, read_again,
   bytes, restarts, active_ms, estimated_rows, started_at, ended_at, failure, notes`;
 
 /** The columns that are no NULL, as texts under these names. */
@@ -282,6 +296,7 @@ function readTable(row: Row): BackfillTableStatus {
     ...present(row, { where: 'filter' }),
     ...(sort === undefined ? {} : { sort }),
     ...(row['key_count'] === null ? {} : { keyCount: Number(row['key_count']) }),
+    ...(row['gone_count'] === null ? {} : { goneCount: Number(row['gone_count']) }),
     progress: {
       ...(row['cursor'] === null ? {} : { cursor: parseStored(row['cursor']) }),
       scanned: Number(row['scanned']),

@@ -310,8 +310,10 @@ const VERSION_8 = `
   alter table gaps add column repair text;
 `;
 
-/** row_rewinds: request as JSON; the place is null before anything of it is settled. */
+/** gone: keys that somebody has, as JSON · row_rewinds: request as JSON; the place is null before anything of it is settled. */
 const VERSION_9 = `
+  alter table backfill_tables add column gone text;
+  alter table backfill_tables add column gone_count integer;
   create table row_rewinds (
     id integer primary key autoincrement,
     database text not null,

@@ -39,6 +39,7 @@ async function serve(refusal?: TailraceError) {
         sinks: wish.sinks.map(({ name }) => name),
         tables,
         estimates: tables.map(() => 7),
+        keys: [],
         notes: ['it has no key'],
       };
     },
@@ -66,7 +67,7 @@ test('a backfill is started with all that is asked for, and shown as it stands',
     { table: 'users', where: 'id > 3', keys: [['1'], ['2']] },
     { table: 'sales."Odd.One"', sort_column: 'at', start_position: '2026-01-01' },
   ];
-  const { body } = await ask('POST', PATH, { sinks: ['users'], tables, max_rows_per_second: 9 });
+  const { body } = await ask('POST', PATH, { sinks: ['users'], tables, workers: 2, max_rows_per_second: 9 });
   expect(body['notes']).toEqual(['it has no key']);
   const started = body['backfill'] as { readonly id: string };
   expect(started).toMatchObject({
@@ -74,6 +75,7 @@ test('a backfill is started with all that is asked for, and shown as it stands',
     state: 'waiting',
     sinks: ['users'],
     query_timeout_ms: 5000,
+    workers: 2,
     max_rows_per_second: 9,
     rows: 0,
     estimated_rows: null,
@@ -168,6 +170,7 @@ test.each<[body: unknown, status: number, message: string]>([
   [{ sinks: ['users'], tables: [{ table: 'a', start_position: '1' }] }, 400, 'needs a sort_column'],
   [{ sinks: ['users'], tables: [{ table: 'a', keys: [1] }] }, 400, 'keys'],
   [{ sinks: ['users'], max_rows_per_second: 0 }, 400, 'max_rows_per_second'],
+  [{ sinks: ['users'], workers: 17 }, 400, 'workers'],
 ])('%j is refused', async (body, status, message) => {
   const { ask } = await serve();
   const answer = await ask('POST', PATH, body);

@@ -1,6 +1,7 @@
 // Repairs over the API: what a gap is read again as, and which cannot be repaired now.
 import { expect, test } from 'vitest';
 import { readLsn } from '../../src/core/lsn.ts';
+import type { LostKeys } from '../../src/pipeline/sink/rows/lost-keys.ts';
 import type { SinkSettings } from '../../src/pipeline/settings.ts';
 import { startTestApi } from '../support/api.ts';
 import { testControl } from '../support/control.ts';
@@ -14,17 +15,19 @@ const NOW = new Date('2026-01-02T03:04:05Z');
 const sink = (name: string): SinkSettings =>
   ({ name, database: 'shop', backfill: { limits: { queryTimeoutMs: 5000 } } }) as unknown as SinkSettings;
 
-async function serve(changes: Parameters<typeof declaredGap>[0] = {}) {
+async function serve(changes: Parameters<typeof declaredGap>[0] = {}, lost?: LostKeys) {
   const control = testControl({
     sinks: [sinkStatus(), sinkStatus({ name: 'audit' })],
     settings: {
       databases: [databaseSettings({ name: 'd', host: 'localhost', port: 1 })],
       sinks: [sink('users'), sink('audit')],
     },
+    ...(lost && { answer: () => lost }),
     checkBackfill: async (_database, { sinks, tables = [{ schema: 'public', table: 'all' }] }) => ({
       sinks: sinks.map(({ name }) => name),
       tables,
       estimates: tables.map(() => 70),
+      keys: tables.map(() => [{ name: 'id', type: 'int4' }]),
       notes: [],
     }),
   });
@@ -38,7 +41,15 @@ async function serve(changes: Parameters<typeof declaredGap>[0] = {}) {
     });
     return { status: response.status, body: (await response.json()) as Record<string, unknown> };
   };
-  return { control, gap, repair };
+  const orphans = async (body: unknown = {}): Promise<{ status: number; body: Record<string, unknown> }> => {
+    const response = await fetch(`${url}/api/databases/shop/orphans/repair`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  };
+  return { control, gap, repair, orphans };
 }
 
 /** Looks before and behind the gap, which is from 0/10 to 0/20. */
@@ -102,4 +113,67 @@ test('a gap that goes on, or that is being repaired, is not repaired now', async
   });
   other.control.backfills.move('shop', id, 'cancelled');
   expect(await other.repair()).toMatchObject({ status: 200 });
+});
+
+/** The log held what the server does not have, from where the gap begins. */
+const part = ({ store }: ReturnType<typeof testControl>): void =>
+  store.partings.add('shop', {
+    epoch: 1,
+    lsn: readLsn('0/10'),
+    logEnd: readLsn('0/18'),
+    timeline: 2,
+    why: '',
+    at: NOW,
+  });
+
+test('where a history parted in the gap, the keys of the lost one are read too, and looked for', async () => {
+  const lost: LostKeys = {
+    isRetained: true,
+    tables: [{ schema: 'public', table: 'items', key: ['id'], keys: [['7']] }],
+  };
+  const { control, gap, repair, orphans } = await serve({}, lost);
+  lookAround(control);
+  expect(await orphans()).toMatchObject({ status: 409, body: { code: 'NO_ORPHANS' } });
+  part(control);
+  const { body } = await repair();
+  expect(control.asked).toContainEqual([
+    'users',
+    { type: 'lost_keys', partings: [{ epoch: 1, lsn: readLsn('0/10') }] },
+  ]);
+  expect(body).toMatchObject({
+    tables: [
+      {
+        where: expect.stringMatching(/xmin.*\n\) or \(\(r\."id"\) in \(values \('7'::int4\)\)\)$/) as string,
+        looked_for: 1,
+      },
+    ],
+    notes: expect.arrayContaining([expect.stringContaining('a history parted: 1 keys')]) as string[],
+  });
+  expect(
+    control.store.backfills.gone(String(body['backfill']), { schema: 'public', table: 'items' }),
+  ).toEqual([['7']]);
+  expect(control.store.gaps.find('shop', gap.id)?.repair).toBe(body['backfill']);
+  // Of no gap.
+  expect((await orphans({ dry_run: true })).body).toMatchObject({
+    gap: null,
+    backfill: null,
+    tables: [{ where: '1 keys', looked_for: 1 }],
+  });
+  const begun = (await orphans()).body['backfill'];
+  expect(control.store.backfills.find('shop', String(begun))).toMatchObject({
+    tables: [{ keyCount: 1, goneCount: 1 }],
+  });
+});
+
+test('keys that a consumer has are looked for in a table of the gap, and in no other', async () => {
+  const { control, repair } = await serve();
+  lookAround(control);
+  const keys = (table: string) => ({ keys: { table, keys: [['1'], ['2']] } });
+  expect(await repair(keys('public.others'))).toMatchObject({
+    status: 422,
+    body: { code: 'KEYS_ELSEWHERE' },
+  });
+  const { body } = await repair(keys('public.items'));
+  expect(body).toMatchObject({ tables: [{ looked_for: 2 }], notes: [] });
+  expect(await repair({ keys: { table: 'items' } })).toMatchObject({ status: 400 });
 });

@@ -256,3 +256,33 @@ test('for all sinks it is read once, and each that takes its rows gets them', as
   await waitFor(() => idsOf('insert', 'quiet.fifo').length === 1, 'the live change at the third');
   expect(idsOf('read', 'quiet.fifo')).toEqual([]);
 });
+
+test('a row that is too large for the log is a dead letter with its size, the others come, and so do live changes', async () => {
+  await sql(`create table t (id int primary key, note text, bytes bytea);
+    insert into t select i, 'old', null from generate_series(1, 20) i;
+    update t set note = repeat('x', 300000) where id = 7; update t set bytes = convert_to(repeat('y', 200000), 'UTF8') where id = 9`);
+  await world.start({
+    config: `${world.config({ sinks: [{ name: 'users', tables: ['t'] }] })}\nlog: { max_message_bytes: 256KB }`,
+  });
+  const id = await start('users');
+  await isCompleted(id);
+  expect(await shown(id)).toMatchObject({ rows: 20, rows_appended: 20 });
+  await sql(`insert into t values (21, 'live')`);
+  await waitFor(() => idsOf('insert').length === 1, 'the live change');
+  await waitFor(() => idsOf('read').length === 18, 'the rows that are not too large');
+  expect(idsOf('read')).toEqual(upTo(20).filter((one) => one !== 7 && one !== 9));
+  const letters = await waitFor(async () => {
+    const found = await askCommand<{ dead_letters: readonly { reason: string }[] }>(
+      world.service,
+      'dead-letters',
+      'list',
+      'users',
+    );
+    return found.dead_letters.length === 2 && found.dead_letters;
+  }, 'both dead letters');
+  // With the key, and what a row has beside its texts.
+  expect(letters.map(({ reason }) => reason)).toEqual([
+    expect.stringContaining('read of public.t: the row has 300020 bytes'),
+    expect.stringContaining('read of public.t: the row has 400029 bytes'),
+  ]);
+});

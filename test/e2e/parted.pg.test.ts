@@ -3,9 +3,11 @@
 import { createServer, connect as connectTcp, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, expect, onTestFinished, test } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
+import type { StartedRepair } from '../../src/pipeline/service/repairs.ts';
 import { configText } from '../support/config.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
 import { createWorkDirectory, startService, type ServiceProcess } from '../support/service.ts';
+import { askCommand, runCommand } from '../support/operator.ts';
 import { startSqsRecorder } from '../support/sqs-recorder.ts';
 import {
   ask,
@@ -102,8 +104,14 @@ test('a standby 200 transactions behind: each of its own changes arrives, and of
     ['quick', []],
     ['stuck', []],
   ]);
-  recorder.onMessage = ({ queue, body }) =>
-    void arrived.get(queue)!.push((JSON.parse(body) as { record: { id: number } }).record.id);
+  /** What came last of each row of a queue. */
+  const last = new Map<string, Map<number, string>>([...arrived.keys()].map((queue) => [queue, new Map()]));
+  let isRepaired = false;
+  recorder.onMessage = ({ queue, body }) => {
+    const { action, record } = JSON.parse(body) as { action: string; record: { id: number } };
+    last.get(queue)!.set(record.id, action);
+    if (!isRepaired) arrived.get(queue)!.push(record.id);
+  };
   const has = (queue: string, ids: readonly number[]): Promise<unknown> =>
     waitFor(
       () => ids.every((id) => arrived.get(queue)!.includes(id)) || undefined,
@@ -189,4 +197,27 @@ test('a standby 200 transactions behind: each of its own changes arrives, and of
       .toSorted((a, b) => a - b),
   ).toEqual([...range(1, 60), ...range(1001, 1100)]);
   expect((await service.health()).databases[0]).toMatchObject({ gaps: [] });
+
+  // What the queue has, and the server does not: keys that the lost history wrote, some of which are there again.
+  isRepaired = true;
+  const planned = await askCommand<StartedRepair>(service, 'repair', 'shop', '--orphans', '--dry-run');
+  expect(planned).toMatchObject({
+    gap: null,
+    backfill: null,
+    tables: [{ table: 'public.t', where: '200 keys', looked_for: 200 }],
+  });
+  expect((await runCommand(service, 'repair', 'shop', '--orphans')).stdout).toContain(
+    'repairs what lost histories have left for quick, stuck',
+  );
+  await waitFor(
+    () => range(61, 250).every((id) => last.get('quick')!.get(id) === 'delete') || undefined,
+    'the orphans to be deleted',
+    PATIENCE_MS,
+  );
+  await waitFor(
+    () => range(51, 60).every((id) => last.get('quick')!.get(id) === 'read') || undefined,
+    'those that are there again to be read',
+    PATIENCE_MS,
+  );
+  expect([...last.get('quick')!].filter(([, action]) => action === 'delete')).toHaveLength(190);
 }, 600_000);

@@ -1,4 +1,6 @@
 // A gap is repaired: the rows that it can concern are read again, and no others, as far as anything tells which.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { FoundGap } from '../../src/cli/gaps/ports.ts';
 import type { StartedRepair } from '../../src/pipeline/service/repairs.ts';
@@ -105,4 +107,63 @@ test('with --whole every row of its tables is read again', async () => {
   const { stderr } = await runCommand(world.service, 'repair', 'shop', '--whole');
   expect(stderr).toContain('every row is sent again');
   for (const id of [1, 2, 3, 4, 5]) await receive('users', `read ${id}`);
+});
+
+test('of the keys that a consumer has, those that the table does not have are deleted, and one that is inserted meanwhile stays', async () => {
+  await sql('create table users (id int primary key, note text); create table orders (id int primary key)');
+  await world.start({ config: config() });
+  await sql(`insert into users select i, '' from generate_series(1, 60) i`);
+  await receive('users', 'insert 60');
+  await world.service.stop();
+  const { name } = world.database;
+  await sql(`alter publication ${name} drop table users`);
+  await sql('delete from users where id > 2');
+  await sql(`alter publication ${name} add table users`);
+  await world.start({ config: config() });
+  await sql(`insert into users values (61, '')`);
+  await receive('users', 'insert 61');
+  await waitFor(async () => (await gaps())[0], 'the gap');
+  const repair = (...argv: string[]) => runCommand(world.service, 'repair', 'shop', ...argv);
+  expect((await repair('--dry-run')).stderr).toContain(
+    'what was deleted of public.users, or taken by a TRUNCATE, cannot be found',
+  );
+  const file = join(world.directory, 'keys.txt');
+  // As a consumer may write them, and some that nobody ever had.
+  writeFileSync(file, ['01', ...Array.from({ length: 98 }, (_, i) => String(i + 2)), '[61]'].join('\n'));
+  expect((await repair('--keys', file)).stderr).toContain('--keys and --table go together');
+  expect((await repair('--keys', file, '--table', 'orders')).stderr).toMatch(
+    /does not concern public\.orders.*name one of public\.users/,
+  );
+  const planned = await repair('--keys', file, '--table', 'users', '--dry-run');
+  expect(planned.stderr).not.toContain('cannot be found');
+  expect(planned.stdout).toMatch(/public\.users .* 99/);
+
+  const { stdout } = await repair('--keys', file, '--table', 'users');
+  expect(stdout).toContain('repairs gap');
+  // While they are looked for, every other one comes back.
+  for (let id = 4; id <= 99; id += 2) if (id !== 61) await sql(`insert into users values (${id}, 'again')`);
+  await waitFor(
+    async () => (await gaps('--all'))[0]?.repair?.state === 'completed',
+    'the gap to be repaired',
+  );
+  await receive('users', 'delete 99');
+  await receive('users', 'insert 98');
+  const { rows } = await world.database.client.query<{ id: number }>('select id from users order by id');
+  const present = new Set(rows.map(({ id }) => id));
+  await waitFor(() => {
+    const last = new Map(arrived('users').map((what) => [Number(what.split(' ')[1]), what.split(' ')[0]]));
+    return [...last].every(([id, action]) => present.has(id) === (action !== 'delete'));
+  }, 'what came last of each key to be what the table says');
+  expect(arrived('users').filter((what) => what === 'delete 1' || what === 'delete 2')).toEqual([]);
+  // Each of those that are not there, and that the consumer has.
+  expect(arrived('users')).toEqual(
+    expect.arrayContaining(['delete 3', 'delete 5', 'delete 59', 'delete 97']),
+  );
+  const deleted = world.recorder
+    .messagesOf('users.fifo')
+    .find(({ body }) => body.includes('"action":"delete"'))!;
+  const { record, metadata } = JSON.parse(deleted.body) as ChangeMessage;
+  expect(Object.keys(record)).toEqual(['id']);
+  expect(metadata.idempotency_key).toMatch(/-gone$/);
+  expect(deleted.group).toBe(`public.users:${String(record['id'])}`);
 });

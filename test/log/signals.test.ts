@@ -63,3 +63,16 @@ test('of sinks at one place of the log the one that knows least says what is set
   }
   expect(signals.lowestSettled()).toEqual({ offset: 50, lsn: 300n });
 });
+
+test('a sink that reads again what it has settled needs the log from there on, and Postgres may forget as before', () => {
+  const signals = new LogSignals();
+  signals.setHolding(0, true);
+  signals.setHolding(1, true);
+  signals.publishSettled(0, { offset: 500, lsn: toLsn(300n) });
+  signals.publishSettled(1, { offset: 900, lsn: toLsn(700n) });
+  signals.readAgain(1, 0);
+  expect([signals.needs(0), signals.needs(1), signals.needed()]).toEqual([500, 0, 0]);
+  expect(signals.lowestSettled()).toEqual({ offset: 500, lsn: 300n });
+  signals.readAgain(1, undefined);
+  expect([signals.needs(1), signals.needed()]).toEqual([900, 500]);
+});

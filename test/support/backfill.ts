@@ -25,6 +25,7 @@ export const CHUNK_LIMITS: ChunkLimits = {
   targetMs: 100,
   maxRows: 10_000,
   maxBytes: 1_000_000,
+  maxRowBytes: 64_000_000,
 };
 
 /** A reader, over the one connection. */

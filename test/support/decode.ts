@@ -20,6 +20,7 @@ import {
   type RenderPlan,
 } from '../../src/formats/format.ts';
 import type { FormatName } from '../../src/formats/names.ts';
+import { atPath, type MessagePath } from '../../src/formats/path.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { enrichWithLineage, type EnrichmentContext } from '../../src/postgres/catalog.ts';
 import { buildRelation, type Enrichment } from '../../src/pgoutput/enrichment.ts';
@@ -37,6 +38,8 @@ import { serverVersion } from './database-settings.ts';
 import type { TestDatabase } from './postgres.ts';
 
 export type RenderSettings = {
+  /** Only what stands there. */
+  readonly path?: MessagePath;
   readonly format?: FormatName;
   readonly values?: Partial<ValueOptions>;
   readonly envelope?: Partial<Envelope>;
@@ -108,7 +111,8 @@ export function renderValue(
 }
 
 export function compileRelation(relation: Relation, settings: RenderSettings = {}): RenderPlan {
-  const format: MessageFormat = formats[settings.format ?? 'sequin'];
+  const whole: MessageFormat = formats[settings.format ?? 'sequin'];
+  const format = settings.path === undefined ? whole : atPath(whole, settings.path);
   const options = settings.formatOptions ?? format.options?.parse(settings.options ?? {});
   const values = { ...format.values, ...settings.values };
   const forms = renderOptions(format, values, options);

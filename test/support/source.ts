@@ -179,15 +179,18 @@ export async function readLog(
               });
             }
             break;
-          case FRAME.oversize:
+          case FRAME.oversize: {
+            const id = block.buffer.readUInt32BE(start + 2);
+            const isRead = block.buffer[start + 1] === FRAME.read;
             logged.rows.push({
               action: 'oversize',
-              ...shapeOf(relations.get(block.buffer.readUInt32BE(start + 2))!),
+              ...shapeOf(relations.get(isRead ? readRelationId(id) : id)!),
               values: [String(block.buffer.readBigUInt64BE(start + 6))],
               commitLsn,
               index: index++,
             });
             break;
+          }
           case FRAME.piece:
             logged.pieceBytes += next - start - 1;
             break;

@@ -40,7 +40,13 @@ export const addGapCommands: AddCommands = (program, ports, end) => {
   )
     .option('--gap <id>', 'as `gaps list` shows it (default: the only one)', parseCount)
     .option('--dry-run', 'say what would be read, and begin nothing')
+    .option('--orphans', 'of no gap: what a lost history has changed, after a failover or a restore')
     .option('--whole', 'every row of its tables, whatever is known of them')
+    .option(
+      '--keys <file>',
+      'keys that the consumer has, one a line: those that --table does not have are sent as deletes',
+    )
+    .option('--table <table>', 'of which --keys are')
     .action(async (database: string, options: RepairOptions) => {
       const { repair } = await import('./repair.ts');
       await end(repair(database, options, ports));

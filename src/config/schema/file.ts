@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { Place } from '../tailrace/place.ts';
 import { databaseSchema, type WrittenDatabase } from './database.ts';
 import { endpointSchema } from './endpoint.ts';
+import { functionSchema } from './functions.ts';
 import {
   bearerToken,
   byteSize,
@@ -125,8 +126,11 @@ export const fileSchema = z.strictObject({
     .describe("Sequin's spelling of `api.tokens`."),
   account: ignored('Tailrace has no accounts'),
   users: ignored('Tailrace has no users'),
-  functions: notYet(),
-  transforms: notYet(),
+  functions: z
+    .array(functionSchema)
+    .default([])
+    .describe('Functions that sinks name, as in `sequin.yaml`: those of type `path`.'),
+  transforms: z.array(functionSchema).default([]).describe('An older spelling of `functions`.'),
   change_retentions: notYet(),
 });
 

@@ -219,7 +219,12 @@ export const sinkSchema = z
       .default(100_000)
       .describe('Changes of blocked groups that are passed over before the sink stops reading.'),
     annotations: annotations(),
-    transform: noFunction('transforms'),
+    transform: z
+      .string()
+      .optional()
+      .describe(
+        'A function of type `path` (`functions`): a message is what stands at that place of it, `null` where nothing does. For the formats `sequin` and `tailrace`. `none` for none.',
+      ),
     filter: noFunction('filters'),
     enrichment: noFunction('enrichments'),
     routing: noFunction('routing functions'),

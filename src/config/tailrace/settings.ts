@@ -18,7 +18,6 @@ import { ConfigError, formatFault, sortFaults, type Fault } from '../file/faults
 import { listOf, valueAt, type FileValue } from '../file/file-value.ts';
 import { apiListen, metricsListen } from '../listening.ts';
 import { logFormatOf, logLevelOf } from '../logging.ts';
-import type { EndpointConfig } from '../schema/endpoint.ts';
 import { fileSchema, withDatabases, type FileConfig } from '../schema/file.ts';
 import { jsonSchemaOfFile } from '../schema/json-schema.ts';
 import type { SinkConfig } from '../schema/sink.ts';
@@ -28,6 +27,7 @@ import { checkNames, checkTemplates, type Reader } from './cross-checks.ts';
 import { noteUnverifiedDatabase, retrySettings, toDatabase } from './databases.ts';
 import { checkEndpoints, noteDestination, noteUnverifiedDestination, toDestination } from './destinations.ts';
 import { NO_FILTERS, readFilters, type Filters, type SinkFilters } from './filters.ts';
+import { checkFunctions, pathOf } from './functions.ts';
 import { selectionOf } from './source-checks.ts';
 import { checkPlaces, readAllSurroundings, withPlaces } from './surroundings.ts';
 
@@ -48,6 +48,7 @@ export async function settingsOf(file: FileValue, context: LoadContext): Promise
   checkTemplates(reader);
   checkRuleNames(reader);
   checkEndpoints(reader);
+  checkFunctions(reader);
   const surroundings = await readAllSurroundings(reader);
   await checkPlaces(reader, surroundings);
   const filters = await readFilters(reader);
@@ -108,7 +109,7 @@ const toService = (
       const at = file.fault(['sinks', index, 'tables', i], '');
       return rulesOf(table, formatFault(at).trimEnd());
     });
-    return toSink(sink, config.http_endpoints, { ...(filters[index] ?? NO_FILTERS), rules });
+    return toSink(sink, config, { ...(filters[index] ?? NO_FILTERS), rules });
   }),
   log: logSettings(config.log),
   state: { file: stateFile(config.state.url, dataDirectory(context)) },
@@ -139,7 +140,7 @@ const logSettings = (log: FileConfig['log']): LogSettings => ({
 /** What knows where it was written; rules by the index of the table's entry. */
 type Placed = SinkFilters & { readonly rules: readonly (ColumnRules | undefined)[] };
 
-const toSink = (config: SinkConfig, endpoints: readonly EndpointConfig[], placed: Placed): SinkSettings => ({
+const toSink = (config: SinkConfig, file: FileConfig, placed: Placed): SinkSettings => ({
   name: config.name,
   database: config.database,
   status: config.status,
@@ -156,6 +157,7 @@ const toSink = (config: SinkConfig, endpoints: readonly EndpointConfig[], placed
   onSchemaBreak: config.on_schema_break,
   format: config.format,
   formatOptions: config.format_options,
+  ...pathOf(config, file),
   values: config.values,
   ...(config.mask_key === undefined ? {} : { maskKey: config.mask_key }),
   messageGrouping: config.message_grouping,
@@ -170,7 +172,7 @@ const toSink = (config: SinkConfig, endpoints: readonly EndpointConfig[], placed
   ...(config.max_buffered === undefined ? {} : { maxBuffered: config.max_buffered }),
   maxParked: config.max_parked,
   annotations: config.annotations,
-  destination: toDestination(config, endpoints),
+  destination: toDestination(config, file.http_endpoints),
 });
 
 const backfillOf = ({ backfill, initial_backfill: initial }: SinkConfig): SinkBackfill => ({

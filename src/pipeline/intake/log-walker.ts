@@ -12,6 +12,7 @@ import {
   decodeLogicalMessage,
   decodeRelation,
   decodeTruncate,
+  isGoneRow,
   relationIdOfRow,
   type LogicalMessage,
   type RawRelation,
@@ -251,7 +252,7 @@ export class LogWalker {
     } else if (type === FRAME.read) {
       const row = this.#rowAt(start, end, offset);
       row.relationId = readRelationId(relationIdOfRow(buffer, start));
-      row.kind = type;
+      row.kind = isGoneRow(buffer, start) ? FRAME.delete : type;
       this.#ports.row(row);
       this.#index++;
     } else if (type === FRAME.reads) {

@@ -1,6 +1,6 @@
-// What a row that a backfill has read is known by: its key, or where the table has none, its place.
+// What a row that a backfill has read, or has not found, is known by: its key, or where the table has none, its place.
 import { type Column, type Relation, type RowEvent, type Tuple } from '../../core/change.ts';
-import { readKey } from '../../core/idempotency.ts';
+import { goneKey, readKey } from '../../core/idempotency.ts';
 import type { TextOf } from '../../core/render.ts';
 import type { Masks } from '../../functions/columns/masks.ts';
 import { digestOf } from './columns/masked.ts';
@@ -19,11 +19,14 @@ export function readKeyOf(relation: Relation, masks: Masks): (event: RowEvent) =
     index,
     masked: digestOf(relation, relation.columns[index]?.name ?? '', masks),
   }));
-  return (event) =>
-    readKey(
+  return (event) => {
+    const tuple = event.hasNew ? event.newTuple : event.oldTuple;
+    const row = readKey(
       relation,
-      parts.map(({ index, masked }) => textAt(event, event.newTuple, index, masked)),
+      parts.map(({ index, masked }) => textAt(event, tuple, index, masked)),
     );
+    return event.hasNew ? row : goneKey(row);
+  };
 }
 
 /** A system column, which comes only with rows that are known by it. */

@@ -1,5 +1,6 @@
 // The intake of one sink, put together from its settings: the same for the sink that runs and for whoever explains what it does.
 import { renderOptions, type Envelope } from '../../formats/format.ts';
+import { atPath } from '../../formats/path.ts';
 import { formats } from '../../formats/registry.ts';
 import { compileColumn } from '../../postgres/values/values.ts';
 import type { SinkSettings } from '../settings.ts';
@@ -44,7 +45,8 @@ function formatting(
   settings: SinkSettings,
   envelope: Envelope,
 ): Pick<PlanPorts, 'format' | 'envelope' | 'compileColumn'> {
-  const format = formats[settings.format];
+  const whole = formats[settings.format];
+  const format = settings.path === undefined ? whole : atPath(whole, settings.path);
   const values = renderOptions(format, settings.values, settings.formatOptions);
   return {
     format,

@@ -66,7 +66,7 @@ export type TablePlan = MessagePlan & {
   readonly update: ActionPlan | undefined;
   readonly delete: ActionPlan | undefined;
   readonly truncate: ActionPlan | undefined;
-  /** Of the rows that backfills read: a plan has these, or the others. */
+  /** Of the rows that backfills read. */
   readonly read: ActionPlan | undefined;
   /** What such a row is known by, as a part of its idempotency key. */
   readonly readKey: ((event: RowEvent) => string) | undefined;
@@ -111,7 +111,7 @@ export function compileTablePlan(
   const masks = masksFor(relation, settings);
   const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
-  const planned = isRead ? readActions(table, settings) : actionsOf(table, settings);
+  const planned = isRead ? plannedOfReads(table, settings) : actionsOf(table, settings);
   for (const action of hasRows ? planned : []) {
     const routing = routingOf(relation, action, { ...settings, masks }, ports);
     if (routing === undefined) continue;
@@ -304,10 +304,14 @@ export const takesReads = (
   settings: Pick<SinkSettings, 'actions' | 'backfill'>,
 ): boolean => settings.backfill.reads ?? actionsOf(table, settings).includes('insert');
 
-const readActions = (
+/** Of a backfill: rows that are there, and that rows are not there. */
+export const plannedOfReads = (
   table: TableOptions | undefined,
   settings: Pick<SinkSettings, 'actions' | 'backfill'>,
-): readonly Action[] => (takesReads(table, settings) ? ['read'] : []);
+): readonly Action[] => [
+  ...(takesReads(table, settings) ? (['read'] as const) : []),
+  ...actionsOf(table, settings).filter((action) => action === 'delete'),
+];
 
 const actionsOf = (
   table: TableOptions | undefined,

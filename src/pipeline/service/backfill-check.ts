@@ -7,6 +7,7 @@ import { describeSelection, formatTableName, optionsFor, type TableName } from '
 import type { ReadingContext } from '../../postgres/backfill/chunk-reader.ts';
 import { publishedTables } from '../../postgres/backfill/published.ts';
 import { inspectBackfillTable } from '../../postgres/backfill/requirements.ts';
+import type { KeyColumn } from '../../postgres/backfill/table.ts';
 import { closeConnection } from '../../postgres/connection/connection.ts';
 import { connectionFault } from '../../postgres/connection/fault.ts';
 import { findServer } from '../../postgres/connection/standbys.ts';
@@ -20,6 +21,8 @@ export type CheckedBackfill = {
   readonly tables: readonly BackfillTableRequest[];
   /** Of each table, by the planner's statistics; undefined: it has none. */
   readonly estimates: readonly (number | undefined)[];
+  /** What the rows of each are told apart by; empty: nothing does. */
+  readonly keys: readonly (readonly KeyColumn[])[];
   /** For whoever asked. */
   readonly notes: readonly string[];
 };
@@ -75,20 +78,25 @@ async function checkTables(
   const takers = new Set<SinkSettings>();
   const notes: string[] = [];
   const estimates: (number | undefined)[] = [];
+  const checked: BackfillTableRequest[] = [];
+  const keys: (readonly KeyColumn[])[] = [];
   for (const request of requests) {
     const report = await inspectBackfillTable(client, request, context);
     const taking = sinks.filter((sink) => takes(sink, report.placed));
     if (taking.length === 0) throw takenByNone(sinks, request, report.placed);
     for (const sink of taking) takers.add(sink);
     notes.push(...report.notes);
+    checked.push(report.gone === undefined ? request : { ...request, gone: report.gone });
     estimates.push(report.estimatedRows);
+    keys.push(report.key);
   }
   const idle = sinks.filter((sink) => !takers.has(sink));
   if (takers.size === 0 || (areNamed && idle.length > 0)) throw nothingFor(idle);
   return {
     sinks: sinks.filter((sink) => takers.has(sink)).map(({ name }) => name),
-    tables: requests,
+    tables: checked,
     estimates,
+    keys,
     notes,
   };
 }

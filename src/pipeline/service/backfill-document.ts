@@ -45,6 +45,8 @@ export type BackfillTableDocument = {
   readonly start_position: string | null;
   /** How many rows are asked for by their keys; null: all are. */
   readonly keys: number | null;
+  /** How many keys that somebody has are looked for: those that the table does not have come as deletes; null: none. */
+  readonly looked_for: number | null;
   readonly rows: number;
   readonly rows_appended: number;
   readonly rows_dropped: number;
@@ -90,6 +92,7 @@ const tableDocument = (table: BackfillTableStatus): BackfillTableDocument => ({
   sort_column: table.sort?.column ?? null,
   start_position: table.sort?.from ?? null,
   keys: table.keyCount ?? null,
+  looked_for: table.goneCount ?? null,
   rows: table.progress.scanned,
   rows_appended: table.progress.appended,
   rows_dropped: table.progress.dropped,

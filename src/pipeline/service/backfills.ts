@@ -42,7 +42,10 @@ export interface BackfillControl {
   /** Can it be, and what is read then? Nothing is begun. */
   check(start: BackfillStart): Promise<CheckedBackfill>;
   /** Begins what was checked. Durable when it returns. */
-  begin(start: Pick<BackfillStart, 'database' | 'limits'>, checked: CheckedBackfill): BackfillDocument;
+  begin(
+    start: Pick<BackfillStart, 'database' | 'limits'>,
+    checked: Pick<CheckedBackfill, 'sinks' | 'tables'>,
+  ): BackfillDocument;
   /** Checks, and begins. Durable when it resolves. */
   start(start: BackfillStart): Promise<StartedBackfill>;
   /** Durable when it returns; who reads hears of it soon. */

@@ -115,7 +115,16 @@ export function createControl(ports: ControlPorts): ServiceControl {
         store.gaps.accept(known(database), id, wallTime()) ?? fail(unknownGap(database, id)),
       ),
     backfills,
-    repairs: createRepairControl({ store, backfills, gap: gapWith }),
+    repairs: createRepairControl({
+      store,
+      backfills,
+      gap: gapWith,
+      lostKeys: async (database, partings) => {
+        const running = sinks().find((one) => one.database === database && threadOf(idIn(one)) !== undefined);
+        if (running === undefined) throw notReady({ database, sink: 'any' });
+        return runningThread(idIn(running)).request(running.name, { type: 'lost_keys', partings });
+      },
+    }),
     rowRewinds: createRowRewindControl({
       store,
       backfills,
@@ -163,6 +172,8 @@ export function createControl(ports: ControlPorts): ServiceControl {
     },
   };
 }
+
+const idIn = ({ database, name }: SinkStatus): SinkId => ({ database, sink: name });
 
 function findSink(sinks: readonly SinkStatus[], text: string, database: string | undefined): SinkId {
   const slash = text.indexOf('/');

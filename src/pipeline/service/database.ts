@@ -71,6 +71,7 @@ export class Database {
       settings: database,
       selections: sinks.map(namesOf),
       tellsSchemas: sinks.some(({ ddl }) => ddl === 'events'),
+      withoutUpdates: new Set(sinks.filter((sink) => !takesUpdates(sink)).map(({ name }) => name)),
       sinkSlots: this.#slots.byName(),
       streamed: (tables) => this.#recordStreamed(tables),
       log: settings.log,
@@ -241,3 +242,7 @@ const waitingSink = (sink: SinkSettings, source: DatabaseStatus): SinkStatus =>
     ...(source.health === 'healthy' ? {} : { reason: `waits for database "${source.name}"` }),
     since: source.since,
   });
+
+/** Of every table. */
+const takesUpdates = ({ actions, tables }: SinkSettings): boolean =>
+  [actions, ...tables.map((table) => table.actions ?? actions)].every((taken) => taken.includes('update'));

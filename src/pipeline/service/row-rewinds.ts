@@ -90,10 +90,7 @@ export function createRowRewindControl(ports: RowRewindPorts): RowRewindControl 
       const rewind =
         changes === 0 ? undefined : store.rowRewinds.create(id, { request, rows, changes }, wallTime());
       const begun = tables.map((one) =>
-        backfills.begin(
-          { database: id.database },
-          { sinks: [id.sink], tables: [one], estimates: [undefined], notes: [] },
-        ),
+        backfills.begin({ database: id.database }, { sinks: [id.sink], tables: [one] }),
       );
       if (rewind !== undefined) await running.request(id.sink, { type: 'rewind_rows' });
       return { ...plan, id: rewind?.id ?? null, backfills: begun.map((backfill) => backfill.id) };

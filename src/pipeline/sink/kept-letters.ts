@@ -1,7 +1,7 @@
 // Dead letters that were stored, and a kill came before the ledger had them: their changes are settled. Sent again, a replay of
 // the letter would come after what followed them.
 import type { Part } from '../../core/change.ts';
-import { idempotencyKey, partKey } from '../../core/idempotency.ts';
+import { idempotencyKey, isOfBackfill, partKey } from '../../core/idempotency.ts';
 import { comparePositions, formatPosition } from '../../core/position.ts';
 import type { DeadLetters } from '../../store/dead-letters.ts';
 import type { Cursor, Ledger } from '../../store/ledger.ts';
@@ -26,9 +26,9 @@ export class KeptLetters {
       const { epoch, commitLsn, index } = position;
       if (comparePositions(position, start.position) < 0 || ledger.wasSettled(epoch, commitLsn, index))
         continue;
-      this.#unrecorded.add(action === 'read' ? formatPosition(position) : key);
+      this.#unrecorded.add(isOfBackfill(key, action) ? formatPosition(position) : key);
       const change = { transaction: { epoch, commitLsn }, index };
-      if (action === 'read' || key.endsWith(idempotencyKey('', index))) ledger.settle([change]);
+      if (isOfBackfill(key, action) || key.endsWith(idempotencyKey('', index))) ledger.settle([change]);
       else ledger.settleParts(action as Part, [change]);
     }
     if (this.#unrecorded.size > 0) ledger.write();

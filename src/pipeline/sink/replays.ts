@@ -1,6 +1,6 @@
 // Lets dead letters in again: in the order of their group, one of a group at a time, behind what is under way there.
 import type { Action, Part } from '../../core/change.ts';
-import { idempotencyKey, partKey } from '../../core/idempotency.ts';
+import { idempotencyKey, isOfBackfill, partKey } from '../../core/idempotency.ts';
 import { ZERO_LSN } from '../../core/lsn.ts';
 import { comparePositions } from '../../core/position.ts';
 import type { RouteFault, Sink } from '../../sinks/sink.ts';
@@ -122,9 +122,7 @@ export class Replays {
       return;
     }
     const { epoch, commitLsn, index } = letter.position;
-    const own = idempotencyKey('', index);
-    const part = letter.idempotencyKey.endsWith(own) ? undefined : (action as Part);
-    const suffix = part === undefined ? own : partKey(own, part);
+    const { key, part, readKey } = parsedKey(letter);
     const message = new Pending({
       transaction: {
         epoch,
@@ -133,7 +131,7 @@ export class Replays {
         commitTimeUs: 0n,
         xid: 0,
         timeline: 0,
-        key: letter.idempotencyKey.slice(0, -suffix.length),
+        key,
       },
       index,
       plan: { schema, table, grouped, barriers: barriers.of(schema, table) },
@@ -144,6 +142,7 @@ export class Replays {
       frameLength: letter.payloadBytes,
       rawBytes: 0,
       ...(part && { part, split: new SplitChange(1) }),
+      readKey,
     });
     message.letterId = letter.id;
     replayed.enter(letter.id);
@@ -178,6 +177,22 @@ export class Replays {
     this.#stopped = true;
     clearTimeout(this.#timer);
   }
+}
+
+/** What the keys of its transaction, or of its backfill, have in common, and what is of the letter alone: put together they are its key. */
+function parsedKey({ idempotencyKey: whole, action, position }: DeadLetterSummary): {
+  readonly key: string;
+  readonly part: Part | undefined;
+  readonly readKey: string | undefined;
+} {
+  if (isOfBackfill(whole, action)) {
+    const at = whole.indexOf('-');
+    return { key: whole.slice(0, at), part: undefined, readKey: whole.slice(at + 1) };
+  }
+  const own = idempotencyKey('', position.index);
+  const part = whole.endsWith(own) ? undefined : (action as Part);
+  const suffix = part === undefined ? own : partKey(own, part);
+  return { key: whole.slice(0, -suffix.length), part, readKey: undefined };
 }
 
 const noRoute = ({ schema, table, action }: DeadLetterSummary): { code: string; reason: string } => ({

@@ -1,7 +1,9 @@
 // What the main thread may ask of a running sink, and what it is answered. A new question is one entry here.
+import type { Partings } from '../../core/partings.ts';
 import type { WantedStatus } from '../../core/status.ts';
 import type { ReceiveRequest } from '../../sinks/sink.ts';
 import type { SinkStart } from '../settings.ts';
+import type { LostKeys } from './rows/lost-keys.ts';
 import type { RowChoice, Surveyed } from './rows/survey.ts';
 
 /** Where to rewind to: everything committed from there on is delivered again. */
@@ -32,6 +34,8 @@ export type SinkExchanges = {
   };
   /** What the log has of some rows. Nothing is begun. */
   readonly survey_rows: { readonly ask: { readonly choice: RowChoice }; readonly reply: Surveyed };
+  /** Of its log, which rows were changed by what is lost by these partings. */
+  readonly lost_keys: { readonly ask: { readonly partings: Partings }; readonly reply: LostKeys };
   /** There are rows to be sent again, or not any more: the store says which. */
   readonly rewind_rows: { readonly ask: object; readonly reply: object };
   /** There are dead letters to be sent again: the store says which. */

@@ -20,6 +20,7 @@ import type { SinkAnswer, SinkRequest } from './requests.ts';
 import { storeError } from '../../store/errors.ts';
 import { idOf, openPlace, type SinkPlace } from './place.ts';
 import { rewindSink } from './rewind.ts';
+import { findLostKeys } from './rows/lost-keys.ts';
 import { surveyRows } from './rows/survey.ts';
 import { withEarlierCounts, newSinkStatus, restingStatus } from './status.ts';
 import { SHED_INTERVAL_MS } from './load-shedding.ts';
@@ -168,6 +169,8 @@ class Supervisor {
         }));
       case 'survey_rows':
         return { reply: await surveyRows(request.choice, this.#options, asking) };
+      case 'lost_keys':
+        return { reply: await findLostKeys(request.partings, this.#options, asking) };
       case 'rewind_rows':
         this.#runner?.rewindRows();
         return { reply: {} };

@@ -29,6 +29,8 @@ export type SourceOptions = {
   readonly selections: readonly SinkNames[];
   /** Does a sink want to be told of changed schemas? */
   readonly tellsSchemas?: boolean;
+  /** Names of sinks that do not take updates, or not of all their tables. */
+  readonly withoutUpdates?: ReadonlySet<string>;
   /** Remembers from where on tables are streamed. */
   readonly streamed: (tables: readonly StreamedTable[]) => void;
   readonly store: SourceStore;

@@ -8,6 +8,10 @@ import type { Prepared } from './start.ts';
 /** A Relation message must never come in pieces: 1,600 columns with the longest names fit. */
 const MIN_MESSAGE_BYTES = 256 * 1024;
 
+/** Of a row, in the stream and in a backfill: what is larger becomes a dead letter. */
+export const maxMessageBytes = ({ log }: Pick<SourceOptions, 'log'>): number =>
+  Math.max(log.maxMessageBytes, MIN_MESSAGE_BYTES);
+
 export function streamOptionsOf(facts: {
   readonly startLsn: Lsn;
   /** Transactions in progress are wanted, where the server can send them. */
@@ -29,6 +33,6 @@ export function streamOptionsOf(facts: {
     statusIntervalMs: settings.statusIntervalMs,
     receiveTimeoutMs: settings.receiveTimeoutMs,
     senderTimeoutMs,
-    maxMessageBytes: Math.max(options.log.maxMessageBytes, MIN_MESSAGE_BYTES),
+    maxMessageBytes: maxMessageBytes(options),
   };
 }

@@ -18,6 +18,7 @@ export type SourceWorkerData = {
   readonly settings: DatabaseSettings;
   readonly selections: readonly SinkNames[];
   readonly tellsSchemas: boolean;
+  readonly withoutUpdates: ReadonlySet<string>;
   readonly log: LogSettings;
   readonly directory: string;
   readonly knownEpoch: number;

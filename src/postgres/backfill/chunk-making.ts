@@ -1,6 +1,7 @@
 // One chunk while its lines come: its rows, within what may be held in memory, and how much of its range they are.
-import type { ChunkRange, ChunkRest } from './chunk-sql.ts';
+import { isList, type ChunkRange, type ChunkRest } from './chunk-sql.ts';
 import { CopyRows, type Leading } from './copy-rows.ts';
+import { goneRow } from './gone-row.ts';
 import type { BackfillTable } from './table.ts';
 
 export type AskedFor = {
@@ -8,6 +9,7 @@ export type AskedFor = {
   /** Rows that the statement gives at most. */
   readonly size: number;
   readonly maxBytes: number;
+  readonly maxRowBytes: number;
 };
 
 export class ChunkInMaking {
@@ -17,21 +19,19 @@ export class ChunkInMaking {
   /** How many rows were looked at. */
   scanned = 0;
   readonly #asked: AskedFor;
-  readonly #hasKey: boolean;
+  readonly #table: BackfillTable;
   #isFull = false;
 
   /** `spare`: for its rows. */
   constructor(
-    { relation, key }: BackfillTable,
+    table: BackfillTable,
     asked: AskedFor & { readonly leading: Leading; readonly spare: Buffer | undefined },
   ) {
     this.#asked = asked;
-    this.#hasKey = key.length > 0;
-    this.rows = new CopyRows(
-      { id: relation.id, columns: relation.columns.length },
-      asked.leading,
-      asked.spare,
-    );
+    this.#table = table;
+    const { id, columns } = table.relation;
+    const key = table.key.map(({ name }) => columns.findIndex((column) => column.name === name));
+    this.rows = new CopyRows({ id, columns: columns.length, key }, asked.leading, asked);
   }
 
   get bytes(): number {
@@ -49,15 +49,18 @@ export class ChunkInMaking {
       return;
     }
     this.scanned++;
+    const { range } = this.#asked;
+    // What is told of is the key's number.
+    if (range.by === 'absent') return rows.message(goneRow(this.#table, range.keys[Number(rows.key[0])]!));
     if (!isWanted) return;
     rows.row(bytes, end);
-    if (!this.#hasKey) this.places.push(rows.key[0]!);
+    if (this.#table.key.length === 0) this.places.push(rows.key[0]!);
   }
 
   /** Rows that are asked for one by one come as they are; of a table that is read by its pages a chunk is whole pages. */
   get #isTooMuch(): boolean {
     const { range, maxBytes } = this.#asked;
-    if (this.rows.bytes <= maxBytes || range.by === 'rows') return false;
+    if (this.rows.bytes <= maxBytes || isList(range)) return false;
     return range.by === 'key' || pageOf(this.rows.key[0]!) !== pageOf(this.rows.keyBefore[0]!);
   }
 
@@ -83,8 +86,7 @@ export class ChunkInMaking {
       return { range: { ...whole, end }, rest: { ...whole, page: end } };
     }
     const { size } = this.#asked;
-    if (whole.by === 'rows' || (!this.#isFull && this.scanned < size))
-      return { range: whole, rest: undefined };
+    if (isList(whole) || (!this.#isFull && this.scanned < size)) return { range: whole, rest: undefined };
     if (isSame(last, whole.upTo)) return { range: whole, rest: undefined };
     return { range: { ...whole, upTo: last }, rest: { ...whole, after: last } };
   }

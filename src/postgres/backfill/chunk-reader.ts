@@ -11,6 +11,7 @@ import {
   chunkScript,
   chunkStatement,
   cutStatement,
+  isList,
   pagesOf,
   type ChunkCursor,
   type ChunkRange,
@@ -62,6 +63,8 @@ export type ChunkLimits = {
   readonly maxRows: number;
   /** Of its rows in memory: what is beyond is left for the next chunk. */
   readonly maxBytes: number;
+  /** Of one row, as a message: of one that is larger the key is kept alone. */
+  readonly maxRowBytes: number;
 };
 
 /** A table that somebody else has locked is tried again after this. */
@@ -116,7 +119,7 @@ export class ChunkReader {
 
   /**
    * Says what the chunk behind a cursor is to be, before it is read, so that the one behind it can be read at once. Of the rows it looks
-   * at the key alone. Rejects as \`read\` does.
+   * at the key alone. Rejects as `read` does.
    */
   async cut(client: Client, cursor: ChunkCursor | undefined, signal: AbortSignal): Promise<Cut> {
     if (cursor?.by === 'page') {
@@ -128,7 +131,7 @@ export class ChunkReader {
       };
     }
     const after = cursor?.values;
-    const upTo = await this.#inTime(client, signal, async (size, copiedIn) => {
+    const upTo = await this.#inTime(client, { where: undefined, signal }, async (size, copiedIn) => {
       const text = cutStatement(this.#table, { after, size, copiedIn });
       const { rows } = await client.query<string[]>({ text, rowMode: 'array', types: AS_TEXT });
       const [key] = rows;
@@ -147,32 +150,36 @@ export class ChunkReader {
    * too long is tried again, smaller.
    */
   read(client: Client, range: ChunkRange, signal: AbortSignal): Promise<ChunkOutcome> {
-    return this.#inTime(client, signal, async (size, copiedIn) => {
+    return this.#inTime(client, { where: this.#where, signal }, async (size, copiedIn) => {
       await this.#prepare(client);
       const beganMs = steadyMs();
       const asked = atMost(range, size);
+      const { maxBytes, maxRowBytes } = this.#limits;
       const statement = chunkStatement(
-        { table: this.#table, range: asked, size, where: this.#where },
+        { table: this.#table, range: asked, size, where: this.#where, maxRowBytes },
         this.#context.serverVersion,
       );
       const chunk = new ChunkInMaking(this.#table, {
         range: asked,
         size,
-        maxBytes: this.#limits.maxBytes,
+        maxBytes,
+        maxRowBytes,
         leading: statement.leading,
         spare: this.#spare.pop(),
       });
       const script = chunkScript(statement, this.#table, copiedIn);
       const told = await runCopyScript(client, script, (bytes, start, end) => chunk.take(bytes, start, end));
       const cost = { size: chunk.size, elapsedMs: steadyMs() - beganMs, bytes: chunk.bytes };
-      if (range.by !== 'rows' && cost.size > 0) this.#size = nextChunkSize(this.#size, cost, this.#aims);
+      if (!isList(range) && cost.size > 0) this.#size = nextChunkSize(this.#size, cost, this.#aims);
       return await this.#judge(told, chunk, range, { client, copiedIn });
     });
   }
 
   /** Nobody looks at the rows of the chunk again: the next one may take their place. */
   release({ rows }: Chunk): void {
-    this.#spare.push(Buffer.from(rows.bytes.buffer));
+    const spare = Buffer.from(rows.bytes.buffer);
+    // One that a huge row has made is not kept.
+    if (spare.length <= this.#limits.maxBytes * 2) this.#spare.push(spare);
   }
 
   async #prepare(client: Client): Promise<void> {
@@ -186,9 +193,10 @@ export class ChunkReader {
     return { targetMs, targetBytes: maxBytes * TARGET_SHARE_OF_BYTES, maxSize: maxRows };
   }
 
+  /** `where`: what of the user's is asked. */
   async #inTime<Answer>(
     client: Client,
-    signal: AbortSignal,
+    { where, signal }: { readonly where: string | undefined; readonly signal: AbortSignal },
     act: (size: number, copiedIn: string | undefined) => Promise<Answer>,
   ): Promise<Answer> {
     for (;;) {
@@ -203,7 +211,7 @@ export class ChunkReader {
         if (UNREADABLE.includes(state) && this.#texts.takeAsTheyLie(copiedIn)) continue;
         const smaller = smallerChunkSize(size);
         if (state !== TIMED_OUT)
-          throw readFault(error, { table: this.#table, where: this.#where, role: this.#context.role });
+          throw readFault(error, { table: this.#table, where, role: this.#context.role });
         if (smaller === undefined) throw tooSlow(this.#table, this.#limits, error);
         // Others of the same size may have been too slow at the same moment.
         this.#size = Math.min(this.#size, smaller);
@@ -228,7 +236,11 @@ export class ChunkReader {
     return {
       kind: 'chunk',
       chunk: {
-        rows: await this.#texts.inUtf8(copied, chunk.rows.finish(), this.#table),
+        // Keys that were asked for are in UTF-8.
+        rows:
+          range.by === 'absent'
+            ? chunk.rows.finish()
+            : await this.#texts.inUtf8(copied, chunk.rows.finish(), this.#table),
         places: chunk.places,
         scanned: chunk.scanned,
         ...chunk.divided(range, await this.#texts.cursor(copied, chunk.last)),

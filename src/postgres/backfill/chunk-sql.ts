@@ -4,7 +4,8 @@
 // read the rest of the table for each chunk.
 import { escapeIdentifier, escapeLiteral } from 'pg';
 import { WAL_END } from '../preflight/slot.ts';
-import { compared, isAmong, keyColumns, rowColumn } from './key-order.ts';
+import { TYPE } from '../values/builtin.ts';
+import { compared, isAmong, isSameKey, keyColumns, keyLiterals, rowColumn } from './key-order.ts';
 import { versionOf, type BackfillTable } from './table.ts';
 
 /** Where the reading of a table goes on: behind the row with this key, or at this page. */
@@ -24,10 +25,16 @@ export type ChunkRange =
   /** The page at `end` is not of it any more; the table had `pages`. */
   | { readonly by: 'page'; readonly page: number; readonly end: number; readonly pages: number }
   /** These rows and no others, by their keys. */
-  | { readonly by: 'rows'; readonly keys: readonly (readonly string[])[] };
+  | { readonly by: 'rows'; readonly keys: readonly (readonly string[])[] }
+  /** Of these keys those that no row has; what the publication's filter keeps from the stream has none. */
+  | { readonly by: 'absent'; readonly keys: readonly (readonly string[])[] };
 
 /** Of the rest of a chunk, which does not begin where the table does. */
-export type ChunkRest = Exclude<ChunkRange, { by: 'rows' }>;
+export type ChunkRest = Exclude<ChunkRange, { by: 'rows' | 'absent' }>;
+
+/** Is it of keys that were asked for one by one? */
+export const isList = (range: ChunkRange): range is Exclude<ChunkRange, ChunkRest> =>
+  range.by === 'rows' || range.by === 'absent';
 
 /** Where reading goes on with it. */
 export const cursorAt = (rest: ChunkRest): ChunkCursor =>
@@ -42,16 +49,29 @@ export type ChunkRequest = {
   readonly size: number;
   /** The user's own filter, in SQL. */
   readonly where: string | undefined;
+  /** What a row may have: of one that has more, no large value is sent. */
+  readonly maxRowBytes: number;
+};
+
+/** Columns of the answer before those of the row. */
+export type Leading = {
+  /** Whether it is wanted, where rows may not be. */
+  readonly wanted: boolean;
+  /** How many bytes of it are left out, where rows may have too many. */
+  readonly sized: boolean;
+  /** What it is known by. */
+  readonly key: number;
 };
 
 export type ChunkStatement = {
   readonly sql: string;
-  /** Columns of the answer before those of the row: whether it is wanted, where rows may not be; and what it is known by. */
-  readonly leading: { readonly wanted: boolean; readonly key: number };
+  readonly leading: Leading;
 };
 
 /** Rows that are read once more are large, most likely: that is why a part of them was missing. */
 export const ROWS_AT_ONCE = 16;
+/** Keys that are looked for in one statement. */
+export const KEYS_AT_ONCE = 1000;
 /** As many line pointers as fit on a page of 32 kB, the largest that Postgres can be built with. */
 const MAX_TUPLES_PER_PAGE = 1200;
 /** Ranges of places are scanned as such. https://www.postgresql.org/docs/14/release-14.html */
@@ -62,24 +82,65 @@ const name = (table: BackfillTable): string =>
 
 /** What is copied out. */
 export function chunkStatement(request: ChunkRequest, serverVersion: number): ChunkStatement {
-  const { table, range, where } = request;
+  const { table, range, where, maxRowBytes } = request;
+  if (range.by === 'absent') return absentKeys(table, range.keys);
   const conditions = [table.filter, where].filter((condition) => condition !== undefined);
   const isJudged = conditions.length > 0;
+  const isSized = table.large.length > 0 && table.largeBytes > storedAtLeast(maxRowBytes);
   const known = table.key.length === 0 ? ['r.ctid'] : table.key.map((key) => rowColumn(key.name));
   // What is not wanted is not sent: only how far the chunk goes.
-  const columns = table.relation.columns.map((one) =>
-    isJudged ? `case when tailrace_judged.wanted then ${rowColumn(one.name)} end` : rowColumn(one.name),
-  );
-  const selected = [...(isJudged ? ['tailrace_judged.wanted'] : []), ...known, ...columns].join(', ');
+  const columns = table.relation.columns.map((one) => {
+    const isLarge = isSized && table.large.includes(one.name);
+    const sent = [
+      ...(isJudged ? ['tailrace_judged.wanted'] : []),
+      ...(isLarge ? ['tailrace_sized.bytes = 0'] : []),
+    ];
+    return sent.length === 0
+      ? rowColumn(one.name)
+      : `case when ${sent.join(' and ')} then ${rowColumn(one.name)} end`;
+  });
+  const leading = [
+    ...(isJudged ? ['tailrace_judged.wanted'] : []),
+    ...(isSized ? ['tailrace_sized.bytes'] : []),
+    ...known,
+  ];
   // Evaluated once a row, and not once a column.
   const judged = isJudged
     ? ` cross join lateral (select (${conditions.map((one) => `(${one}\n)`).join(' and ')}) is true as wanted offset 0) tailrace_judged`
     : '';
   const rows = range.by === 'page' ? byPages(table, range, serverVersion) : byKey(request, range);
   return {
-    sql: `select ${selected} from ${rows.from}${judged}${rows.rest}`,
-    leading: { wanted: isJudged, key: known.length },
+    sql: `select ${[...leading, ...columns].join(', ')} from ${rows.from}${judged}${isSized ? sized(request, isJudged) : ''}${rows.rest}`,
+    leading: { wanted: isJudged, sized: isSized, key: known.length },
   };
+}
+
+/** No value has so many times more bytes as text than it is stored with: compressed, and in hexadecimal digits. */
+const MOST_OF_STORED = 1000;
+
+/** How many bytes of large values a row of so many has at least, where it lies. */
+const storedAtLeast = (rowBytes: number): number => Math.floor(rowBytes / MOST_OF_STORED);
+
+/**
+ * Bytes of a row's large values in a message, where these alone are more than it may have: else none. Only where much is stored they are
+ * written out to be counted.
+ */
+function sized({ table, maxRowBytes }: ChunkRequest, isJudged: boolean): string {
+  const { large, relation } = table;
+  const stored = large.map((name) => `coalesce(pg_column_size(${rowColumn(name)}), 0)`).join(' + ');
+  const texts = large.map((name) => {
+    const isBytes = relation.columns.some((one) => one.name === name && one.type === TYPE.bytea);
+    const length = isBytes
+      ? `length(${rowColumn(name)})::int8 * 2 + 2`
+      : `octet_length(${rowColumn(name)}::text)::int8`;
+    return `coalesce(4 + ${length}, 0)`;
+  });
+  const written = `select case when bytes > ${maxRowBytes} then bytes else 0 end from (select ${texts.join(' + ')} as bytes offset 0) written`;
+  const isLarge = [
+    ...(isJudged ? ['tailrace_judged.wanted'] : []),
+    `${stored} > ${storedAtLeast(maxRowBytes)}`,
+  ];
+  return ` cross join lateral (select case when ${isLarge.join(' and ')} then (${written}) else 0 end as bytes offset 0) tailrace_sized`;
 }
 
 type Range = { readonly from: string; readonly rest: string };
@@ -89,7 +150,10 @@ const SYSTEM_COLUMNS = ['tableoid', 'ctid', 'xmin', 'cmin', 'xmax', 'cmax']
   .map((name) => `, r.${name}`)
   .join('');
 
-function byKey({ table, size, where }: ChunkRequest, range: Exclude<ChunkRange, { by: 'page' }>): Range {
+function byKey(
+  { table, size, where }: ChunkRequest,
+  range: Exclude<ChunkRange, { by: 'page' | 'absent' }>,
+): Range {
   const all = `select r.*${where === undefined ? '' : SYSTEM_COLUMNS} from only ${name(table)} r`;
   const order = ` order by ${keyColumns(table.key)}`;
   if (range.by === 'rows') return { from: `(${all} where ${isAmong(table.key, range.keys)}) r`, rest: order };
@@ -139,6 +203,18 @@ function byPages(
       : `r.ctid = any (array(select format('(%s,%s)', p, t)::tid
           from generate_series(${page}, ${end - 1}) p, generate_series(1, ${MAX_TUPLES_PER_PAGE}) t))`;
   return { from: `only ${name(table)} r`, rest: ` where ${places}` };
+}
+
+/** Answers with the numbers of the keys. */
+function absentKeys(table: BackfillTable, keys: readonly (readonly string[])[]): ChunkStatement {
+  const values = keys.map((texts, i) => `(${i}, ${keyLiterals(table.key, texts)})`).join(', ');
+  const names = table.key.map((_, i) => `tailrace_k${i}`);
+  const filter = table.filter === undefined ? '' : ` and (${table.filter}\n)`;
+  const asked = `(values ${values}) tailrace_asked (tailrace_i, ${names.join(', ')})`;
+  return {
+    sql: `select tailrace_i from ${asked} where not exists (select from only ${name(table)} r where ${isSameKey(table.key, names)}${filter}) order by 1`,
+    leading: { wanted: false, sized: false, key: 1 },
+  };
 }
 
 const BEFORE = 'tailrace_before';

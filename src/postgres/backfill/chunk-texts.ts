@@ -1,13 +1,14 @@
 // The texts of a chunk in a database that is not UTF8, read as those of the stream are (encoding/reading.ts): by the server, row after row,
 // until it meets one that it cannot read; from then on they are copied out as they lie there.
 import { isAscii } from 'node:buffer';
-import { escapeLiteral, type Client } from 'pg';
+import type { Client } from 'pg';
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
 import { textsOf, writeReplaced, type TextPlace } from '../../pgoutput/texts.ts';
 import { askServer, readAsUtf8, type TextReading } from '../encoding/reading.ts';
 import { TYPE } from '../values/builtin.ts';
 import type { ChunkRows } from './copy-rows.ts';
+import { unreadable } from './cursor-text.ts';
 import type { BackfillTable } from './table.ts';
 
 /** Over which connection texts came, and in which encoding; undefined: in UTF-8. */
@@ -78,10 +79,10 @@ export class ChunkTexts {
       ends[i] = writer.length;
       writer.buffer.writeUInt32BE(ends[i]! - starts[i]!, starts[i]! - FRAME_HEADER_BYTES);
     }
-    return { bytes: writer.buffer.subarray(0, writer.length), count, starts, ends };
+    return { ...rows, bytes: writer.buffer.subarray(0, writer.length), starts, ends };
   }
 
-  /** Texts of a key, one character a byte, as cursors have them: `keyLiteral` makes SQL of them again. */
+  /** Texts of a key, one character a byte, as cursors have them (cursor-text.ts). */
   async cursor({ client, copiedIn }: Copied, key: readonly string[]): Promise<readonly string[]> {
     const texts = key.map((text) => Buffer.from(text, 'latin1'));
     const high = texts.filter((text) => !isAscii(text));
@@ -95,16 +96,3 @@ export class ChunkTexts {
     });
   }
 }
-
-/** Where bytes that are no text stand in a cursor: in no text, and so in no other key, there is half of a surrogate pair. */
-const HALF_PAIRS = 0xdc00;
-const HIGH = 0x80;
-
-const unreadable = (bytes: Buffer): string =>
-  Array.from(bytes, (byte) => String.fromCharCode(byte < HIGH ? byte : HALF_PAIRS + byte)).join('');
-
-/** A text of a cursor in SQL. */
-export const keyLiteral = (text: string): string =>
-  text.isWellFormed()
-    ? escapeLiteral(text)
-    : `E'${Array.from(text, (character) => `\\x${(character.charCodeAt(0) & 0xff).toString(16).padStart(2, '0')}`).join('')}'`;

@@ -1,6 +1,6 @@
 // What a backfill asks of each row beyond its table, in SQL: the user's filter, and where the sorted column begins. Pure.
 import { escapeLiteral } from 'pg';
-import { keyColumns, keyLiterals, operatorIn, rowColumn } from './key-order.ts';
+import { isSameKey, keyLiterals, operatorIn, rowColumn } from './key-order.ts';
 import type { KeyColumn } from './table.ts';
 
 /** A comment at a condition's end ends with its line. Undefined: every row is wanted. */
@@ -22,5 +22,11 @@ export const besidesKeys = (
   where: string,
   key: readonly KeyColumn[],
   keys: readonly (readonly string[])[],
-): string =>
-  keys.length === 0 ? where : `(${where}\n) and (${keyColumns(key)}) not in (values ${keyValues(key, keys)})`;
+): string => (keys.length === 0 ? where : `(${where}\n) and not ${amongKeys(key, keys)}`);
+
+/** The row stands under the name `r`. As a query: there may be thousands of keys, and so they are looked up, not compared one by one. */
+export function amongKeys(key: readonly KeyColumn[], keys: readonly (readonly string[])[]): string {
+  const names = key.map((_, i) => `tailrace_k${i}`);
+  const values = `(values ${keyValues(key, keys)}) tailrace_keys (${names.join(', ')})`;
+  return `exists (select from ${values} where ${isSameKey(key, names)})`;
+}

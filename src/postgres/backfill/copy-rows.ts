@@ -3,7 +3,7 @@
 // https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { COLUMN, TUPLE } from '../../pgoutput/bytes.ts';
-import { FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
+import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
 
 const TAB = 0x09;
 const NEWLINE = 0x0a;
@@ -12,6 +12,7 @@ const LAST_CONTROL = 0x0d;
 const BACKSLASH = 0x5c;
 const NULL_LETTER = 0x4e; // N
 const TRUE = 0x74; // t
+const ZERO = 0x30;
 
 /** What a letter behind a backslash stands for; any other stands for itself. */
 const ESCAPED = Uint8Array.from({ length: 256 }, (_, byte) => byte);
@@ -23,8 +24,18 @@ const ROW_HEADER_BYTES = 8;
 /** A column's kind and its length. */
 const COLUMN_HEADER_BYTES = 5;
 
-/** Fields of a line before those of the row: whether it is wanted, where rows may not be; and what it is known by. */
-export type Leading = { readonly wanted: boolean; readonly key: number };
+/**
+ * Fields of a line before those of the row: whether it is wanted, where rows may not be; how many bytes of it were left out because it is
+ * too large, where rows may be; and what it is known by.
+ */
+export type Leading = { readonly wanted: boolean; readonly sized: boolean; readonly key: number };
+
+/** `key`: the numbers of the columns that are kept of a row that is too large. */
+export type CopiedRelation = {
+  readonly id: number;
+  readonly columns: number;
+  readonly key: readonly number[];
+};
 
 /** Rows, each a frame: its length, and from `starts[i]` to `ends[i]` what it says. */
 export type ChunkRows = {
@@ -32,12 +43,15 @@ export type ChunkRows = {
   readonly count: number;
   readonly starts: Int32Array;
   readonly ends: Int32Array;
+  /** By their numbers, those that are larger than a row may be, and their sizes: of these the key is here alone. */
+  readonly tooLarge?: ReadonlyMap<number, number>;
 };
 
 export class CopyRows {
-  readonly #relationId: number;
-  readonly #columns: number;
+  readonly #relation: CopiedRelation;
   readonly #leading: Leading;
+  readonly #maxRowBytes: number;
+  readonly #tooLarge = new Map<number, number>();
   readonly #writer: ByteWriter;
   #starts = new Int32Array(1024);
   #ends = new Int32Array(1024);
@@ -47,13 +61,19 @@ export class CopyRows {
   #before = new KnownBy();
   /** Of the line that was begun last: where its row begins. */
   #at = 0;
+  /** How many bytes were left out of it. */
+  #leftOut = 0;
 
-  /** `spare`: to write into. */
-  constructor(relation: { readonly id: number; readonly columns: number }, leading: Leading, spare?: Buffer) {
+  /** `maxRowBytes`: of a row, as a message · `spare`: to write into. */
+  constructor(
+    relation: CopiedRelation,
+    leading: Leading,
+    { maxRowBytes, spare }: { readonly maxRowBytes: number; readonly spare?: Buffer | undefined },
+  ) {
     this.#writer = new ByteWriter(spare);
-    this.#relationId = relation.id;
-    this.#columns = relation.columns;
+    this.#relation = relation;
     this.#leading = leading;
+    this.#maxRowBytes = maxRowBytes;
   }
 
   get bytes(): number {
@@ -62,11 +82,17 @@ export class CopyRows {
 
   /** Reads what comes before the row in `bytes[start, …)`, a line: `row` goes on there. Answers whether the row is wanted. */
   begin(bytes: Uint8Array, start: number): boolean {
-    const { wanted, key } = this.#leading;
+    const { wanted, sized, key } = this.#leading;
+    let at = wanted ? start + 2 : start;
+    this.#leftOut = 0;
+    if (sized) {
+      for (; bytes[at] !== TAB; at++) this.#leftOut = this.#leftOut * 10 + bytes[at]! - ZERO;
+      at++;
+    }
     const before = this.#before;
     this.#before = this.#key;
     this.#key = before;
-    this.#at = before.take(bytes, wanted ? start + 2 : start, key);
+    this.#at = before.take(bytes, at, key);
     return !wanted || bytes[start] === TRUE;
   }
 
@@ -82,14 +108,14 @@ export class CopyRows {
 
   /** Appends the row of the line that was begun last, whose last byte, a newline, is at `end - 1`. */
   row(bytes: Uint8Array, end: number): void {
-    const columns = this.#columns;
+    const { id, columns } = this.#relation;
     const writer = this.#writer;
     writer.reserve(FRAME_HEADER_BYTES + ROW_HEADER_BYTES + columns * COLUMN_HEADER_BYTES + end - this.#at);
     const target = writer.buffer;
     const start = writer.length + FRAME_HEADER_BYTES;
     let to = start;
     target[to] = FRAME.read;
-    writeUint32(target, this.#relationId, to + 1);
+    writeUint32(target, id, to + 1);
     target[to + 5] = TUPLE.new;
     target[to + 6] = columns >>> 8;
     target[to + 7] = columns;
@@ -118,9 +144,39 @@ export class CopyRows {
       writeUint32(target, next - from, to + 1);
       to = next;
     }
+    const size = to - start + this.#leftOut;
+    if (size > this.#maxRowBytes) {
+      this.#tooLarge.set(this.#count, size);
+      to = this.#keepKey(start);
+    }
     writeUint32(target, to - start, start - FRAME_HEADER_BYTES);
     writer.length = to;
     this.#note(start, to);
+  }
+
+  /** Of the row at `start` the key alone; answers where it ends then. */
+  #keepKey(start: number): number {
+    const { columns, key } = this.#relation;
+    const { buffer } = this.#writer;
+    let at = start + ROW_HEADER_BYTES;
+    let to = at;
+    for (let column = 0; column < columns; column++) {
+      const isText = buffer[at] === COLUMN.text;
+      const end = isText ? at + COLUMN_HEADER_BYTES + buffer.readUInt32BE(at + 1) : at + 1;
+      if (isText && key.includes(column)) {
+        buffer.copyWithin(to, at, end);
+        to += end - at;
+      } else buffer[to++] = COLUMN.null;
+      at = end;
+    }
+    return to;
+  }
+
+  /** Appends what is a row's message already. */
+  message(message: Buffer): void {
+    const start = this.#writer.length + FRAME_HEADER_BYTES;
+    appendFrame(this.#writer, message, 0, message.length);
+    this.#note(start, this.#writer.length);
   }
 
   #note(start: number, end: number): void {
@@ -132,13 +188,14 @@ export class CopyRows {
     this.#ends[this.#count++] = end;
   }
 
-  finish(): ChunkRows {
+  finish(): Required<ChunkRows> {
     const count = this.#count;
     return {
       bytes: this.#writer.buffer.subarray(0, this.#writer.length),
       count,
       starts: this.#starts.subarray(0, count),
       ends: this.#ends.subarray(0, count),
+      tooLarge: this.#tooLarge,
     };
   }
 }

@@ -3,7 +3,7 @@
 // An operator without a schema is looked for in the search path, which is pinned: for an extension's type that finds none, or by an
 // implicit cast another type's, whose order is not the index's. So operators are those of the index's own class.
 import { escapeIdentifier } from 'pg';
-import { keyLiteral } from './chunk-texts.ts';
+import { keyLiteral } from './cursor-text.ts';
 import type { KeyColumn } from './table.ts';
 
 type Key = readonly KeyColumn[];
@@ -31,6 +31,12 @@ export function compared(key: Key, operator: '>' | '<=', values: readonly string
 /** Is the row's key one of these? */
 export const isAmong = (key: Key, keys: readonly (readonly string[])[]): string =>
   keys.map((values) => `(${key.map((one, i) => pair(one, '=', values[i]!)).join(' and ')})`).join(' or ');
+
+/** Is the row's key what these columns hold? */
+export const isSameKey = (key: Key, names: readonly string[]): string =>
+  key
+    .map(({ name, operators }, i) => `${rowColumn(name)} ${operatorIn(operators, '=')} ${names[i]!}`)
+    .join(' and ');
 
 /** Undefined: of pg_catalog. */
 export const operatorIn = (schema: string | undefined, operator: string): string =>

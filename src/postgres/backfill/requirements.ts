@@ -14,6 +14,7 @@ import type { ReadingContext } from './chunk-reader.ts';
 import { filterCheck } from './chunk-sql.ts';
 import { allOf, keyValues, startsAt } from './conditions.ts';
 import { refused } from './faults.ts';
+import { asWritten } from './one-row.ts';
 import { requireKeyUsable, requireReadable, requireRunnable } from './rights.ts';
 import {
   belowDomains,
@@ -33,6 +34,8 @@ export type TableReport = {
   readonly notes: readonly string[];
   /** What its rows are told apart by; empty: nothing tells them apart, or there are none. */
   readonly key: readonly KeyColumn[];
+  /** The keys that somebody has, as Postgres writes them. */
+  readonly gone?: readonly (readonly string[])[];
 };
 
 /** Rejects with TailraceError (fatal): what is asked for cannot be read, with the cure. Nothing of it has run by then. */
@@ -59,18 +62,20 @@ export async function inspectBackfillTable(
   if (table === undefined) throw await unknownTable(client, request);
   await requireConditions(client, table, request);
   await requireKeyUsable(client, table, context.role);
-  await requireKeys(client, table, request);
+  await requireKeys(client, table, request.keys);
+  const links = lineages.find(({ oid }) => oid === table.oid)?.links ?? [];
+  const gone =
+    request.gone === undefined
+      ? undefined
+      : await findableKeys(client, { table, isPartition: links.length > 0 }, request.gone);
   await requireReadable(client, leaves, context.role);
   await requireRunnable(client, table, request);
   return {
-    placed: {
-      schema: table.schema,
-      table: table.table,
-      ancestors: lineages.find(({ oid }) => oid === table.oid)?.links ?? [],
-    },
+    placed: { schema: table.schema, table: table.table, ancestors: links },
     estimatedRows: await estimateOf(client, leaves),
     notes: notesOf(table, request),
     key: table.key,
+    ...(gone === undefined ? {} : { gone }),
   };
 }
 
@@ -160,8 +165,8 @@ const KEYS_AT_ONCE = 1000;
 
 async function requireKeys(
   client: Client,
-  { key, ...table }: BackfillTable,
-  { keys }: BackfillTableRequest,
+  { key, ...table }: Pick<BackfillTable, 'schema' | 'table' | 'key'>,
+  keys: readonly (readonly string[])[] | undefined,
 ): Promise<void> {
   if (keys === undefined) return;
   const names = key.map(({ name }) => name).join(', ');
@@ -192,6 +197,36 @@ async function requireKeys(
       );
     }
   }
+}
+
+/** As the stream writes them, each once. Rejects with TailraceError where those that are gone could not be told apart from others, or not be told of. */
+async function findableKeys(
+  client: Client,
+  { table, isPartition }: { readonly table: BackfillTable; readonly isPartition: boolean },
+  keys: readonly (readonly string[])[],
+): Promise<readonly (readonly string[])[]> {
+  const { key, relation } = table;
+  const name = formatTableName(table);
+  if (isPartition) {
+    throw refused(
+      'KEYS_OF_PARTITIONS',
+      `${name} is a partition: a row that it does not have may stand in another one`,
+      'compare the keys of partitioned tables yourself, and delete what is gone in the consumer',
+    );
+  }
+  const unpublished = key.find((one) => !relation.columns.some((column) => column.name === one.name));
+  if (unpublished !== undefined) {
+    throw refused(
+      'KEY_NOT_PUBLISHED',
+      `the publication does not carry "${unpublished.name}", a column of the key of ${name}`,
+      'add it to the column list of the publication: a delete is told by its key',
+    );
+  }
+  await requireKeys(client, table, keys);
+  const written: (readonly string[])[] = [];
+  for (let from = 0; from < keys.length; from += KEYS_AT_ONCE)
+    written.push(...(await asWritten(client, key, keys.slice(from, from + KEYS_AT_ONCE))));
+  return [...new Map(written.map((texts) => [JSON.stringify(texts), texts])).values()];
 }
 
 export async function estimateOf(client: Client, leaves: readonly number[]): Promise<number | undefined> {

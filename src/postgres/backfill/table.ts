@@ -30,6 +30,9 @@ export type BackfillTable = {
   readonly filter: string | undefined;
   /** Differs whenever the catalog says anything else of all this: of the table, its types, or the publication. */
   readonly version: string;
+  /** Columns, none of them of the key, whose values may be too large for a page; and how many bytes the table has that are. */
+  readonly large: readonly string[];
+  readonly largeBytes: number;
   /** Where its rows lie: a rewrite moves them without a change in the stream. */
   readonly fileNode: number;
   /** By the planner's statistics; undefined: it has none. */
@@ -92,6 +95,8 @@ type TableRow = {
   readonly fileNode: number;
   readonly estimatedRows: number;
   readonly key: readonly KeyColumn[] | null;
+  readonly large: readonly string[] | null;
+  readonly largeBytes: number;
 };
 
 type PublishedRow = {
@@ -162,7 +167,9 @@ export async function readBackfillTable(
 ): Promise<BackfillTable | undefined> {
   const { rows } = await client.query<TableRow>(
     `select n.nspname as schema, c.relname as table, p.pubviaroot as "viaRoot", pg_relation_filenode(c.oid)::int8::float8 as "fileNode",
-       c.reltuples::float8 as "estimatedRows", ${KEY} as key, ${versionOf(oid, '$1')} as version
+       c.reltuples::float8 as "estimatedRows", coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0)::float8 as "largeBytes",
+       (select json_agg(a.attname) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+         and a.attlen = -1 and a.attstorage in ('x', 'e')) as large, ${KEY} as key, ${versionOf(oid, '$1')} as version
      from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_publication p on p.pubname = $1
      where c.oid = ${oid}::oid and c.relkind = 'r' and c.relpersistence = 'p'`,
     [context.publication],
@@ -175,7 +182,9 @@ export async function readBackfillTable(
   const streamedAs = found.viaRoot ? (above?.oid ?? oid) : oid;
   const published = await readPublished(client, streamedAs, context);
   if (published === undefined) return undefined;
-  const { schema, table, fileNode, estimatedRows, key, version } = found;
+  const { schema, table, fileNode, estimatedRows, version, largeBytes } = found;
+  const key = found.key ?? [];
+  const sent = (published.columns ?? []).map(({ name }) => name);
   return {
     oid,
     schema,
@@ -187,9 +196,11 @@ export async function readBackfillTable(
       replicaIdentity: IDENTITIES[published.identity]!,
       columns: published.columns ?? [],
     },
-    key: key ?? [],
+    key,
     filter: published.filter ?? undefined,
     version,
+    large: (found.large ?? []).filter((name) => sent.includes(name) && !key.some((one) => one.name === name)),
+    largeBytes,
     fileNode,
     // Never analysed: 0 up to Postgres 13, then -1.
     estimatedRows: estimatedRows > 0 ? estimatedRows : undefined,

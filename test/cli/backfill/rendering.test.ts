@@ -31,6 +31,7 @@ const backfill = (overrides: Partial<FoundBackfill> = {}): FoundBackfill => ({
       sort_column: 'at',
       start_position: '2026-01-01',
       keys: 7,
+      looked_for: null,
       rows: 1200,
       rows_appended: 1100,
       rows_dropped: 90,

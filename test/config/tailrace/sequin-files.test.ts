@@ -215,10 +215,10 @@ describe('what the console exports', () => {
     ],
     [
       'functions: []',
-      'functions: [{ name: f, type: path, path: record }]',
-      'this version does not have this yet',
+      'functions: [{ name: f, type: routing, sink_type: webhook, code: "def route" }]',
+      'functions of the type "routing" are not in this version yet',
     ],
-    ['transforms:', 'transforms: [{ name: f }]', 'this version does not have this yet'],
+    ['transforms:', 'transforms: [{ name: f }]', 'the type of this function is missing'],
     ['change_retentions: []', 'change_retentions: [{ name: a }]', 'this version does not have this yet'],
     ['filters: []', 'filters: [{ column_name: a }]', 'this version does not have this yet'],
     ['path:\n', 'path: /hook\n', 'write the path into url'],

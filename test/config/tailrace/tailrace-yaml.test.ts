@@ -230,7 +230,8 @@ colour: blue
     ['a stop that a timer cannot wait for', `${minimal}shutdown_timeout: 30d\n`, 'below 24 days'],
     ['a duration without a unit', `${minimal}log: { retention: 24 }\n`, 'a duration with its unit'],
     ['a state store of another kind', `${minimal}state: { url: "postgres://x" }\n`, 'only sqlite:FILE'],
-    ['a function', withSink('    transform: mine'), 'transforms are not in this version yet'],
+    ['a function', withSink('    routing: mine'), 'routing functions are not in this version yet'],
+    ['an unknown function', withSink('    transform: mine'), 'there is no function called "mine"'],
     ['no queue', minimal.replace(', queue_name: users.fifo', ''), 'no queue'],
   ])('say what is wrong with %s', async (_what, text, message) => {
     expect(await faultLines(loadText(text))).toEqual([expect.stringContaining(message)]);

@@ -1,6 +1,8 @@
 // Whom a backfill is for, and of which tables: the sinks' own words, and what the publication carries, compared before it begins.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkBackfill, type BackfillWish } from '../../../src/pipeline/service/backfill-check.ts';
+import { checkRows } from '../../../src/pipeline/service/row-check.ts';
+import { amongKeys, besidesKeys } from '../../../src/postgres/backfill/conditions.ts';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { databaseSettings } from '../../support/database-settings.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
@@ -19,6 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
+const ID = [{ name: 'id', type: 'pg_catalog.int4' }];
 const table = (name: string) => ({ schema: 'public', table: name });
 const sink = (name: string, tables: readonly string[] | undefined, more: object = {}): SinkSettings =>
   ({
@@ -46,6 +49,7 @@ test('without names it is of every table that one of the sinks takes, partitions
     tables: [table('notes'), table('orders'), table('users')],
     // Nobody has analyzed them.
     estimates: [undefined, undefined, undefined],
+    keys: [ID, ID, ID],
     notes: [],
   });
   expect(await check({ sinks: [sink('some', ['users', 'orders_2', 'unseen'])] })).toMatchObject({
@@ -90,4 +94,44 @@ test('where there is nothing to read that is said, and so is that nobody can be 
       areNamed: true,
     }),
   ).rejects.toMatchObject({ code: 'DATABASE_NOT_REACHED' });
+});
+
+test('keys that somebody has are put as Postgres writes them, each once; those of a partition cannot be told from another one’s', async () => {
+  const sinks = [every('all', { actions: ['insert', 'delete'] })];
+  const gone = (name: string, keys: readonly string[]) =>
+    check({ sinks, tables: [{ ...table(name), gone: keys.map((key) => [key]) }], areNamed: false });
+  expect((await gone('users', ['01', '1', ' 7'])).tables).toEqual([
+    { ...table('users'), gone: [['1'], ['7']] },
+  ]);
+  await expect(gone('users', ['x'])).rejects.toMatchObject({ code: 'KEY_REFUSED' });
+  await expect(gone('orders', ['1'])).rejects.toMatchObject({ code: 'KEYS_OF_PARTITIONS' });
+  await expect(gone('orders_1', ['1'])).rejects.toMatchObject({ code: 'KEYS_OF_PARTITIONS' });
+});
+
+test('Postgres takes conditions that name rows by their keys, or leave them out', async () => {
+  const sinks = [every('all')];
+  for (const where of [amongKeys(ID, [['1'], ['2']]), besidesKeys('id > 0 -- all', ID, [['1'], ['2']])]) {
+    const checked = await check({ sinks, tables: [{ ...table('users'), where }], areNamed: false });
+    expect(checked.tables).toEqual([{ ...table('users'), where }]);
+  }
+});
+
+test('a row to be sent again is looked for by its key, in every partition, and named as Postgres writes it', async () => {
+  await database.client.query('insert into orders values (3), (12); insert into users values (1)');
+  const settings = databaseSettings(database);
+  const asked = (name: string, row: readonly string[], tables: readonly string[] = [name]) =>
+    checkRows(
+      { ...settings, publication: { ...settings.publication, name: database.name } },
+      sink('one', tables),
+      { ...table(name), row },
+    );
+  expect(await asked('orders', ['012'])).toMatchObject({
+    key: ID,
+    row: { key: ['12'], isThere: true },
+    takesReads: true,
+  });
+  expect(await asked('orders', ['4'])).toMatchObject({ row: { key: ['4'], isThere: false } });
+  await expect(asked('users', ['1'], ['orders'])).rejects.toMatchObject({ code: 'TABLE_NOT_READ' });
+  await expect(asked('unseen', ['1'])).rejects.toMatchObject({ code: 'TABLE_NOT_PUBLISHED' });
+  await expect(asked('users', ['1', '2'])).rejects.toMatchObject({ code: 'KEY_REFUSED' });
 });

@@ -29,6 +29,7 @@ function start(signals: LogSignals, changes: Parameters<typeof databaseSettings>
     sinkSlots: new Map(),
     selections: [{ includeTables: [{ schema: ['public'], table: ['items'] }] }],
     tellsSchemas: false,
+    withoutUpdates: new Set(),
     streamed: () => undefined,
     log: {
       segmentBytes: 1 << 20,

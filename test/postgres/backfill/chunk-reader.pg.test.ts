@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { PGOUTPUT } from '../../../src/pgoutput/bytes.ts';
 import { decodeRelation } from '../../../src/pgoutput/messages.ts';
+import type { Chunk } from '../../../src/postgres/backfill/chunk-reader.ts';
 import type { ChunkRange } from '../../../src/postgres/backfill/chunk-sql.ts';
 import { leavesOf, readBackfillTable } from '../../../src/postgres/backfill/table.ts';
 import {
@@ -178,7 +179,8 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     // The rows that ranges end with, whole ranges, and far more rows than one may hold.
     await sql(`delete from t where id % 32 = 0; delete from t where id between 100 and 180;
       insert into t select i * 2 + 1, 'new' from generate_series(0, 40) i; insert into t select i, 'end' from generate_series(500, 600) i`);
-    const chunks = (await Promise.all(ranges.map((range) => readWhole(reader, range)))).flat();
+    const chunks: Chunk[] = [];
+    for (const range of ranges.toReversed()) chunks.unshift(...(await readWhole(reader, range)));
     const inOrder = await sql('select id::text, v from t order by t.id');
     expect(chunks.flatMap((chunk) => rowsOf(chunk, table))).toEqual(inOrder.rows);
     expect(Math.max(...chunks.map(({ scanned }) => scanned))).toBe(16);
@@ -274,6 +276,39 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     for (const chunk of chunks) expect(chunk.rows.bytes.length).toBeLessThan(1_700_000);
     expect(rows.every(({ pad }) => pad?.length === 300_000)).toBe(true);
   });
+});
+
+test('of a row that is larger than rows may be the key comes alone, with its size, counted by the server where it stores much', async () => {
+  await sql(
+    String.raw`create domain bytes as bytea; create table t (id int primary key, a text, b bytea, c int[], d bytes);
+    insert into t select n, 'small' from generate_series(1, 6) n;
+    update t set a = repeat(E'\\\n', 50000) where id = 2; update t set b = decode(repeat('00', 50000), 'hex') where id = 3;
+    update t set c = array_fill(123456, array[20000]) where id = 4; update t set a = repeat('x', 60000), d = decode(repeat('ff', 10000), 'hex') where id = 5`,
+  );
+  const table = await reading.table('t');
+  expect(table.large).toEqual(['a', 'b', 'c', 'd']);
+  const limits = { maxRowBytes: 65_536 };
+  const read = async (largeBytes: number, where?: string) => {
+    const reader = reading.reader(
+      { ...table, largeBytes },
+      { limits, ...(where !== undefined && { where }) },
+    );
+    const [chunk] = await readChunks(reader);
+    const ids = rowsOf(chunk!, table).map(({ id, a }) => [id, a]);
+    return { ids, tooLarge: [...chunk!.rows.tooLarge!] };
+  };
+  const counted = await read(table.largeBytes);
+  expect(counted.ids).toEqual(
+    ['1', '2', '3', '4', '5', '6'].map((id) => [id, '16'.includes(id) ? 'small' : null]),
+  );
+  expect(counted.tooLarge).toEqual([
+    [1, 100_000 + 22],
+    [2, 100_002 + 31],
+    [3, 140_001 + 31],
+    [4, 60_000 + 20_002 + 26],
+  ]);
+  expect(await read(0)).toEqual(counted);
+  expect((await read(table.largeBytes, 'id <> 3')).tooLarge.map(([at]) => at)).toEqual([1, 2, 3]);
 });
 
 describe('a chunk reads what the stream would send', () => {

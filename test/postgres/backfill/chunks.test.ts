@@ -5,8 +5,9 @@ import { createRowEvent } from '../../../src/core/change.ts';
 import { decodeRelation, decodeRow } from '../../../src/pgoutput/messages.ts';
 import { encodeRelation } from '../../../src/pgoutput/relation-message.ts';
 import { nextChunkSize, smallerChunkSize } from '../../../src/postgres/backfill/chunk-size.ts';
-import { ChunkTexts, keyLiteral } from '../../../src/postgres/backfill/chunk-texts.ts';
+import { ChunkTexts } from '../../../src/postgres/backfill/chunk-texts.ts';
 import { CopyRows } from '../../../src/postgres/backfill/copy-rows.ts';
+import { keyLiteral } from '../../../src/postgres/backfill/cursor-text.ts';
 import { parseSnapshot, sees } from '../../../src/postgres/backfill/snapshot.ts';
 
 const AIMS = { targetMs: 100, targetBytes: 1_000_000, maxSize: 50_000 };
@@ -60,7 +61,8 @@ test('any row that COPY writes comes out as the Insert message of that row', () 
         const known = before.map((text) => Buffer.from(text).toString('latin1'));
         const judged = wanted ? ['t'] : [];
         const line = Buffer.from(`${[...judged, ...before, ...row].map(copied).join('\t')}\n`);
-        const rows = new CopyRows({ id: 4_000_000_000, columns: row.length }, { wanted, key });
+        const relation = { id: 4_000_000_000, columns: row.length, key: [] };
+        const rows = new CopyRows(relation, { wanted, sized: false, key }, { maxRowBytes: 1_000_000 });
         // Twice: what is scratch holds the line before, then.
         for (let i = 0; i < 2; i++) {
           expect(rows.begin(line, 0)).toBe(true);
@@ -82,6 +84,43 @@ test('any row that COPY writes comes out as the Insert message of that row', () 
       },
     ),
   );
+});
+
+test('of a row that is larger than rows may be the key is kept alone, with the size of all of it', () => {
+  const event = createRowEvent();
+  const relation = { id: 7, columns: 4, key: [2, 0] };
+  const rows = new CopyRows(relation, { wanted: true, sized: true, key: 1 }, { maxRowBytes: 50 });
+  const long = 'x'.repeat(100);
+  for (const [leftOut, text] of [
+    ['0', 'short'],
+    ['0', long],
+    ['1234', 'short'],
+    ['0', 'short'],
+  ] as const) {
+    const line = Buffer.from(`t\t${leftOut}\tknown\tb\t${text}\ta\t\\N\n`);
+    expect(rows.begin(line, 0)).toBe(true);
+    expect(rows.key).toEqual(['known']);
+    rows.row(line, line.length);
+  }
+  const { bytes, starts, ends, count, tooLarge } = rows.finish();
+  expect([...tooLarge]).toEqual([
+    [1, 8 + 3 * 5 + 1 + 2 + 100],
+    [2, 8 + 3 * 5 + 1 + 2 + 5 + 1234],
+  ]);
+  const texts = Array.from({ length: count }, (_, i) => {
+    expect(bytes.readUInt32BE(starts[i]! - 4)).toBe(ends[i]! - starts[i]!);
+    decodeRow(bytes, starts[i]!, ends[i]!, event);
+    const { newTuple } = event;
+    return Array.from({ length: newTuple.columnCount }, (_, at) => {
+      const [start, length] = [newTuple.starts[at]!, newTuple.lengths[at]!];
+      return length < 0 ? null : event.bytes.toString('utf8', start, start + length);
+    });
+  });
+  const [whole, keyAlone] = [
+    ['b', 'short', 'a', null],
+    ['b', null, 'a', null],
+  ];
+  expect(texts).toEqual([whole, keyAlone, keyAlone, whole]);
 });
 
 test('a snapshot sees what had ended when it was taken, also where ids have wrapped', () => {

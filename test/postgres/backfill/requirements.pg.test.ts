@@ -47,6 +47,7 @@ test('a table that can be read is told with what the planner knows of it', async
     placed: { ...users, ancestors: [] },
     estimatedRows: 50,
     notes: [],
+    key: [{ name: 'id', type: 'pg_catalog.int4' }],
   });
 });
 

@@ -7,7 +7,7 @@ import { FRAME } from '../../../pgoutput/frames.ts';
 import { asStored, joined } from '../../../pgoutput/row-keys.ts';
 import type { LoggedRow, WalkPorts } from '../../intake/log-walker.ts';
 import type { TableFilter } from '../../intake/table-filter.ts';
-import { readAs, takesReads, wantedActions } from '../../intake/table-plan.ts';
+import { plannedOfReads, readAs, wantedActions } from '../../intake/table-plan.ts';
 import { unchangedRule } from '../../intake/columns/told-changes.ts';
 import { isKeptOut } from '../../intake/where.ts';
 import type { SinkSettings } from '../../settings.ts';
@@ -86,7 +86,7 @@ export class CountedRows {
     const settings = this.#settings;
     const named = readAs(relation, { ...settings, ddl: 'ignore' })!.relation;
     const { schema, table } = named;
-    const reads: readonly Action[] = takesReads(optionsFor(named, settings.tables), settings) ? ['read'] : [];
+    const reads = plannedOfReads(optionsFor(named, settings.tables), settings);
     const actions = new Set<Action>(isRead ? reads : wantedActions(named, settings));
     this.#tables.set(relation.id, {
       schema,

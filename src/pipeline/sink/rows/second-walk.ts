@@ -2,7 +2,7 @@
 //
 // In order, and never stale: of a row that is followed all retained changes come again in the order of the log, up to where the sink
 // itself has read. What the sink lets in meanwhile comes again behind them, until both stand at one place.
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { TailraceError } from '../../../core/errors.ts';
 import { ZERO_LSN } from '../../../core/lsn.ts';
 import { isLost, type Partings } from '../../../core/partings.ts';
@@ -27,12 +27,12 @@ export type SecondWalkPorts = {
   readonly sink: string;
   /** What is before it is settled. */
   readonly from: Position;
-  readonly hasRoom: () => boolean;
+  /** Resolves when more may be let in, or the walk is to end. */
+  readonly untilRoom: () => Promise<void>;
   /** So far it has come: everything before has been let in. */
   readonly walked: (head: WalkHead) => void;
 };
 
-const ROOM_INTERVAL_MS = 20;
 /** The first change that a log may have. */
 const BEGINNING: Position = { ...ORIGIN, index: 0 };
 
@@ -56,7 +56,7 @@ export class SecondWalk implements WalkPorts {
 
   /** Where to go on from; undefined: it is done. */
   async #walk(from: ReadFrom, signal: AbortSignal): Promise<ReadFrom | undefined> {
-    const { reader, streamKey, salts, first, intake, hasRoom, walked } = this.#ports;
+    const { reader, streamKey, salts, first, intake, untilRoom, walked } = this.#ports;
     const walker = new LogWalker(
       streamKey,
       { position: BEGINNING, endLsn: ZERO_LSN, offset: 0 },
@@ -66,7 +66,7 @@ export class SecondWalk implements WalkPorts {
     this.#left = undefined;
     if (isAtOrBehind(BEGINNING, first.head.position)) return undefined;
     for await (const block of reader.read(from, signal)) {
-      while (!hasRoom() && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
+      await untilRoom();
       if (signal.aborted) return undefined;
       await walker.block(block, signal);
       if (intake.halt !== undefined) throw intake.halt satisfies TailraceError;

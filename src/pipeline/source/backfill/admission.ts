@@ -5,7 +5,7 @@
 import { createRowEvent } from '../../../core/change.ts';
 import { toLsn, type Lsn } from '../../../core/lsn.ts';
 import { decodeRow } from '../../../pgoutput/messages.ts';
-import { asRead, joined, keyTexts } from '../../../pgoutput/row-keys.ts';
+import { asRead, hashInRow, joined, keyTexts } from '../../../pgoutput/row-keys.ts';
 import type { Chunk } from '../../../postgres/backfill/chunk-reader.ts';
 import type { StreamedTransactions } from './streamed-transactions.ts';
 import type { TableWatch } from './table-watch.ts';
@@ -85,20 +85,27 @@ function showsAllBefore({ readFrom, window, chunk, streamed }: Facts): boolean {
 }
 
 function rowsToLetIn({ chunk: { rows }, watch, window, keyIndexes }: Facts): {
-  kept: number[];
-  partly: (readonly string[])[];
+  kept: readonly number[];
+  partly: readonly (readonly string[])[];
 } {
-  // Most of the time nothing has: then no row need be looked at.
-  if (!watch.hasChanged(window.changes))
+  if (keyIndexes.length === 0 || !watch.hasChanged(window.changes))
     return { kept: Array.from({ length: rows.count }, (_, i) => i), partly: [] };
+  const changed = watch.changedSince(window.changes);
   const kept: number[] = [];
   const partly: (readonly string[])[] = [];
   for (let i = 0; i < rows.count; i++) {
+    const hash = hashInRow(rows.bytes, rows.starts[i]!, keyIndexes);
+    // Most of the time it is another row that has changed: no key need be made of this one.
+    if (hash !== undefined && !changed.has(hash)) {
+      kept.push(i);
+      continue;
+    }
     decodeRow(rows.bytes, rows.starts[i]!, rows.ends[i]!, EVENT);
-    const key = keyIndexes.length === 0 ? undefined : keyTexts(EVENT, EVENT.newTuple, undefined, keyIndexes);
+    const key = keyTexts(EVENT, EVENT.hasNew ? EVENT.newTuple : EVENT.oldTuple, undefined, keyIndexes);
     const fate = key === undefined ? 'let in' : watch.fateOf(joined(key), window.changes);
     if (fate === 'let in') kept.push(i);
-    else if (fate === 'part came') partly.push(asRead(key!));
+    // Of one that was not there, any part that came says that it is there.
+    else if (fate === 'part came' && EVENT.hasNew) partly.push(asRead(key!));
   }
   return { kept, partly };
 }

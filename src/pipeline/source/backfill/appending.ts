@@ -13,7 +13,7 @@ export type AppendPorts = {
   readonly id: string;
   /** By name; none: all of the database. */
   readonly sinks: readonly string[];
-  readonly opened: Pick<SourceLog, 'log' | 'feed' | 'keeper' | 'epoch'>;
+  readonly opened: Pick<SourceLog, 'log' | 'directory' | 'feed' | 'keeper' | 'epoch'>;
   readonly walBlockBytes: number;
   /** The log takes nothing more. */
   readonly logFailed: (error: unknown) => void;

@@ -1,12 +1,13 @@
 // Rows of a chunk as the log holds them: a header, and a frame a row. Hot: once for every row that a backfill reads.
 import type { ByteWriter } from '../../../core/byte-writer.ts';
 import { COLUMN } from '../../../pgoutput/bytes.ts';
-import { appendFrame, FRAME_HEADER_BYTES } from '../../../pgoutput/frames.ts';
+import { appendFrame, FRAME, FRAME_HEADER_BYTES } from '../../../pgoutput/frames.ts';
 import { encodeEnrichment, type Enrichment } from '../../../pgoutput/enrichment.ts';
-import type { RawRelation } from '../../../pgoutput/messages.ts';
+import { relationIdOfRow, type RawRelation } from '../../../pgoutput/messages.ts';
 import { encodeRelation } from '../../../pgoutput/relation-message.ts';
 import { encodeReads } from '../../../pgoutput/reads.ts';
 import type { ChunkRows } from '../../../postgres/backfill/copy-rows.ts';
+import { oversizeFrame } from '../oversize-rows.ts';
 
 /** Rows, of which those with these numbers are wanted; `places`: what each is known by, where not by its key. */
 export type BlockRows = {
@@ -38,7 +39,7 @@ export function describeReads(
 /** Of an Insert message: its type, the relation's id and the tuple's letter. The column count follows. */
 const COLUMN_COUNT_AT = 6;
 
-/** Appends the frames; in the log they are one block. */
+/** Appends the frames; in the log they are one block. Of a row that is too large it has the size. */
 export function writeChunk(
   writer: ByteWriter,
   header: Parameters<typeof encodeReads>[0],
@@ -47,12 +48,8 @@ export function writeChunk(
   const { rows, kept, places } = what;
   const encoded = encodeReads(header);
   appendFrame(writer, encoded, 0, encoded.length);
-  if (places.length > 0) {
-    for (const i of kept) {
-      const at = writer.length + FRAME_HEADER_BYTES;
-      appendFrame(writer, rows.bytes, rows.starts[i]!, rows.ends[i]!);
-      addColumn(writer, at, places[i]!);
-    }
+  if (places.length > 0 || (rows.tooLarge?.size ?? 0) > 0) {
+    for (const i of kept) writeOne(writer, what, i);
     return;
   }
   // They are frames already: those that stand side by side are copied at once.
@@ -62,6 +59,19 @@ export function writeChunk(
     writer.bytes(rows.bytes, rows.starts[kept[from]!]! - FRAME_HEADER_BYTES, rows.ends[kept[last]!]);
     from = last + 1;
   }
+}
+
+function writeOne(writer: ByteWriter, { rows, places }: BlockRows, i: number): void {
+  const totalBytes = rows.tooLarge?.get(i);
+  if (totalBytes !== undefined) {
+    const relationId = relationIdOfRow(rows.bytes, rows.starts[i]!);
+    const frame = oversizeFrame({ type: FRAME.read, relationId, totalBytes });
+    return appendFrame(writer, frame, 0, frame.length);
+  }
+  const at = writer.length + FRAME_HEADER_BYTES;
+  appendFrame(writer, rows.bytes, rows.starts[i]!, rows.ends[i]!);
+  const place = places[i];
+  if (place !== undefined) addColumn(writer, at, place);
 }
 
 /** One column more, at the end of the frame that was written last. */

@@ -5,9 +5,15 @@ import { isLost, type Partings } from '../../../core/partings.ts';
 import type { ChunkCursor } from '../../../postgres/backfill/chunk-sql.ts';
 import type { KeyColumn } from '../../../postgres/backfill/table.ts';
 
-/** Behind which row the pass over a table goes on; undefined: at its beginning. `list`: so many of the keys that were asked for are done. */
+/**
+ * Behind which row the pass over a table goes on; undefined: at its beginning. `list`: so many of the keys that were asked for are done ·
+ * `gone`: its rows are read, and so many of the keys that somebody has were looked for.
+ */
 export type PassCursor =
-  ChunkCursor | { readonly by: 'list'; readonly done: number } | { readonly by: 'end' };
+  | ChunkCursor
+  | { readonly by: 'list'; readonly done: number }
+  | { readonly by: 'gone'; readonly done: number }
+  | { readonly by: 'end' };
 
 /** One table, or one partition, that is being read. */
 export type LeafPlace = {
@@ -25,6 +31,7 @@ type Mark = {
   readonly epoch: number;
   /** All that was read up to here was committed before this. */
   readonly watermark: string;
+  readonly watchedTo: number;
   readonly done: readonly number[];
   readonly leaf?: LeafPlace;
 };
@@ -34,6 +41,8 @@ export type TablePlace = {
   /** The life of the log that holds its rows, and the offset behind which that may hold more of them than is written here. */
   readonly life: string;
   readonly offset: number;
+  /** The offset up to which changes of the table were told to who reads it. */
+  readonly watchedTo: number;
   /** How often rows that were read have been read as others, under the same keys: each time they need another idempotency key. */
   readonly turn: number;
   /** Partitions, or the table itself, that are read to their end. */
@@ -51,6 +60,7 @@ export type PlacedProgress = TableProgress & { readonly cursor: TablePlace };
 export const firstPlace = (life: string, offset: number): TablePlace => ({
   life,
   offset,
+  watchedTo: offset,
   turn: 0,
   done: [],
   marks: [],
@@ -75,13 +85,13 @@ const MAX_MARKS = 24;
 
 /** As it is to be remembered in the store, where `offset` is durable and nothing of the table lies behind it. */
 export function marked(place: TablePlace, offset: number): TablePlace {
-  const { last, done, leaf, marks } = place;
+  const { last, watchedTo, done, leaf, marks } = place;
   if (last === undefined) return { ...place, offset };
   const before = marks.at(-1);
   const isKnown = before?.watermark === last.watermark && before.epoch === last.epoch;
   const all = [
     ...(isKnown ? marks.slice(0, -1) : marks),
-    { ...last, done, ...(leaf === undefined ? {} : { leaf }) },
+    { ...last, watchedTo, done, ...(leaf === undefined ? {} : { leaf }) },
   ];
   const thinned =
     all.length > MAX_MARKS ? all.filter((_, i) => i >= all.length - MAX_MARKS / 2 || i % 2 === 0) : all;
@@ -111,12 +121,18 @@ function notEnded(progress: TableProgress): TableProgress {
   return others;
 }
 
-function backTo({ life, offset, turn }: TablePlace, marks: readonly Mark[]): TablePlace {
+function backTo({ life, offset, watchedTo, turn }: TablePlace, marks: readonly Mark[]): TablePlace {
   const mark = marks.at(-1);
   const base = { life, offset, turn: turn + 1, marks };
-  if (mark === undefined) return { ...base, done: [] };
+  if (mark === undefined) return { ...base, watchedTo, done: [] };
   const { epoch, watermark, done, leaf } = mark;
-  return { ...base, done, ...(leaf === undefined ? {} : { leaf }), last: { epoch, watermark } };
+  return {
+    ...base,
+    watchedTo: mark.watchedTo,
+    done,
+    ...(leaf === undefined ? {} : { leaf }),
+    last: { epoch, watermark },
+  };
 }
 
 /** The backfill's id as messages have it in their keys. */

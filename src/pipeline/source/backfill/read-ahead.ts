@@ -1,7 +1,12 @@
 // The chunks of one pass, read beside each other: cut in order, so that it is known where each begins before the one in front of it is
 // read, and handed out in that order.
 import type { Chunk, ChunkReader } from '../../../postgres/backfill/chunk-reader.ts';
-import { cursorAt, ROWS_AT_ONCE, type ChunkRange } from '../../../postgres/backfill/chunk-sql.ts';
+import {
+  cursorAt,
+  KEYS_AT_ONCE,
+  ROWS_AT_ONCE,
+  type ChunkRange,
+} from '../../../postgres/backfill/chunk-sql.ts';
 import type { ReadingConnections } from '../../../postgres/backfill/reading-connections.ts';
 import { openWindow, type Window } from './admission.ts';
 import type { PassCursor } from './place.ts';
@@ -44,6 +49,8 @@ export type ReadAheadOf = {
   readonly watch: TableWatch;
   /** The rows that are asked for, by their keys; undefined: all. */
   readonly keys: Keys | undefined;
+  /** Keys that somebody has: what of them the table does not have comes as deletes, behind its rows. */
+  readonly gone: Keys;
 };
 
 const END: PassCursor = { by: 'end' };
@@ -78,7 +85,7 @@ export class ReadAhead {
   async findEnd(): Promise<void> {
     if (this.#cutAt !== undefined) return;
     const first = await this.#ports.connections.use((client) => this.#what.reader.first(client));
-    if (first?.by === 'page') this.#cutAt = first.pages === 0 ? END : first;
+    if (first?.by === 'page') this.#cutAt = first.pages === 0 ? this.#end : first;
   }
 
   /** The next one in order. Undefined: there is none, and will be none. */
@@ -143,22 +150,28 @@ export class ReadAhead {
   async #cut(): Promise<Part | undefined> {
     const cursor = this.#cutAt;
     if (cursor?.by === 'end') return undefined;
-    if (cursor?.by === 'list') return this.#cutList(cursor);
-    const { range, next = END } = await this.#ports.connections.use((client) =>
+    if (cursor?.by === 'list' || cursor?.by === 'gone') return this.#cutList(cursor);
+    const { range, next = this.#end } = await this.#ports.connections.use((client) =>
       this.#what.reader.cut(client, cursor, this.#signal),
     );
     this.#cutAt = next;
     return { of: 'pass', range, next };
   }
 
-  #cutList({ done }: Extract<PassCursor, { by: 'list' }>): Part | undefined {
-    const { keys = [] } = this.#what;
-    const asked = keys.slice(done, done + ROWS_AT_ONCE);
+  /** Behind the last row. */
+  get #end(): PassCursor {
+    return this.#what.gone.length === 0 ? END : { by: 'gone', done: 0 };
+  }
+
+  #cutList({ by, done }: Extract<PassCursor, { by: 'list' | 'gone' }>): Part | undefined {
+    const { keys = [], gone } = this.#what;
+    const [all, atOnce, behind] = by === 'list' ? [keys, ROWS_AT_ONCE, this.#end] : [gone, KEYS_AT_ONCE, END];
+    const asked = all.slice(done, done + atOnce);
     const end = done + asked.length;
-    this.#cutAt = end >= keys.length ? END : { by: 'list', done: end };
-    return asked.length === 0
-      ? undefined
-      : { of: 'pass', range: { by: 'rows', keys: asked }, next: this.#cutAt };
+    const next: PassCursor = end >= all.length ? behind : { by, done: end };
+    this.#cutAt = next;
+    if (asked.length === 0) return undefined;
+    return { of: 'pass', range: { by: by === 'list' ? 'rows' : 'absent', keys: asked }, next };
   }
 
   async #read(part: Part): Promise<Read> {

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { LogSignals } from '../../../log/signals.ts';
 import type { SourceLog } from '../log.ts';
 import type { SourceOptions } from '../options.ts';
-import { anew, firstPlace, placedIn, withoutLost, type PlacedProgress } from './place.ts';
+import { anew, firstPlace, placedIn, withoutLost, type PlacedProgress, type TablePlace } from './place.ts';
 import { progressKey, recallProgress, type LoggedProgress } from './recall.ts';
 
 type Ports = Pick<SourceOptions, 'settings' | 'store'> & {
@@ -34,7 +34,7 @@ export async function reconcile(
   const open = backfills.filter(({ backfill }) => !isOver(backfill.state)).flatMap(({ tables }) => tables);
   const from = isCut ? 0 : Math.min(...open.map(({ progress }) => progress.cursor.offset));
   const logged: ReadonlyMap<string, LoggedProgress> =
-    isKnown || open.length === 0 ? new Map() : await recallProgress(directory, signals, from);
+    isKnown || open.length === 0 ? new Map() : await recallProgress({ directory, signals }, from);
   const end = log.writtenEnd;
   for (const { backfill, tables } of backfills) {
     let isReadAgain = false;
@@ -72,8 +72,15 @@ function believed(
     return anew(stored, { ...firstPlace(life, end), turn: turn + 1 });
   // Marks may be of what was cut off.
   if (logged !== undefined && isCut)
-    return { ...logged, cursor: { ...logged.cursor, offset: end, marks: [] } };
+    return { ...logged, cursor: { ...atEnd(logged.cursor, end), marks: [] } };
   const isLater = logged !== undefined && (logged.appended > stored.appended || logged.cursor.turn > turn);
   const last = isLater ? logged : stored;
-  return { ...last, cursor: { ...last.cursor, offset: end, marks } };
+  return { ...last, cursor: { ...atEnd(last.cursor, end), marks } };
 }
+
+/** What is behind the log's end will come again. */
+const atEnd = (cursor: TablePlace, end: number): TablePlace => ({
+  ...cursor,
+  offset: end,
+  watchedTo: Math.min(cursor.watchedTo, end),
+});

@@ -21,6 +21,7 @@ import type { Followed } from '../../../postgres/connection/hosts.ts';
 import type { SourceLog } from '../log.ts';
 import type { SourceOptions } from '../options.ts';
 import type { SourceState } from '../status.ts';
+import { maxMessageBytes } from '../stream-options.ts';
 import { LoadGuard } from './guard.ts';
 import { maxChunkRows, Pace } from './pace.ts';
 import type { Progressing } from './pass.ts';
@@ -34,7 +35,7 @@ import { readTable, type TablePorts } from './table-run.ts';
 export type BackfillConnection = {
   readonly options: Pick<
     SourceOptions,
-    'settings' | 'store' | 'selections' | 'signals' | 'sinkSlots' | 'logger'
+    'settings' | 'store' | 'selections' | 'signals' | 'sinkSlots' | 'withoutUpdates' | 'log' | 'logger'
   >;
   readonly state: SourceState;
   readonly opened: SourceLog;
@@ -49,14 +50,17 @@ export type BackfillConnection = {
 export type Watching = { readonly watching: StreamWatch; readonly streamed: StreamedTransactions };
 
 /** Of a chunk's rows in memory: as many chunks are as there are workers, and one that is let in. */
-const MAX_CHUNK_BYTES = 8 * 1024 * 1024;
+const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
 const MAX_CHUNK_ROWS = 20_000;
 /** A chunk is to take a part of the time that a statement may. */
 const TARGET_SHARE = 0.1;
 /** Progress is written down so often. */
 const NOTE_INTERVAL_MS = 1_000;
-/** While it waits, how often to look whether it may go on. */
-const TROUBLE_INTERVAL_MS = 500;
+/** While it waits, how often to look whether it may go on. A wait is told of when it has lasted so long. */
+const TROUBLE_INTERVAL_MS = 50;
+const TELL_AFTER_MS = 1_000;
+/** What is kept for chunks to come is looked through so often, then. */
+const FORGET_INTERVAL_MS = 500;
 
 /** Resolves when all its tables are in the log, durably. Rejects with TailraceError or what `pg` throws, or when `signal` aborts. */
 export async function runBackfill(
@@ -67,7 +71,7 @@ export async function runBackfill(
 ): Promise<void> {
   const { options, opened, followed } = connection;
   const { store, settings } = options;
-  const limits = limitsOf(backfill);
+  const limits = limitsOf(backfill, maxMessageBytes(options));
   const open = async (): Promise<Client> => {
     const opened = await connectOrdinary(settings, followed.target);
     await beginReading(opened, limits);
@@ -108,6 +112,8 @@ export async function runBackfill(
         gate: connection.gate,
         opened,
         feed: opened.feed,
+        signals: options.signals,
+        updatesAreTold: updatesAreTold(backfill, options),
         streamed,
         watching,
         readFrom: followed.inRecovery ? 'standby' : 'primary',
@@ -126,7 +132,8 @@ export async function runBackfill(
       };
       try {
         const keys = store.backfills.keys(backfill.id, request);
-        await readTable({ request, keys, state }, ports, signal);
+        const gone = store.backfills.gone(backfill.id, request);
+        await readTable({ request, keys, gone, state }, ports, signal);
         state.progress = { ...state.progress, endedAt: wallTime().toISOString() };
       } finally {
         // Whoever goes on does so from here, and not from the last second; where that cannot be written, from the log.
@@ -156,13 +163,14 @@ function saysFewer(
   logger.warn({ database: name, backfill: id }, message);
 }
 
-function limitsOf(backfill: Backfill): ChunkLimits {
+function limitsOf(backfill: Backfill, maxRowBytes: number): ChunkLimits {
   const { queryTimeoutMs, maxRowsPerSecond: rate } = backfill.limits;
   return {
     statementTimeoutMs: queryTimeoutMs,
     targetMs: queryTimeoutMs * TARGET_SHARE,
     maxRows: maxChunkRows(rate === undefined ? undefined : rate / workersOf(backfill), MAX_CHUNK_ROWS),
     maxBytes: MAX_CHUNK_BYTES,
+    maxRowBytes,
   };
 }
 
@@ -171,6 +179,15 @@ async function serverFacts(client: Client): Promise<Pick<TablePorts, 'walBlockBy
     `select current_setting('wal_block_size')::int as "walBlockBytes", current_setting('server_encoding') as encoding`,
   );
   return rows[0]!;
+}
+
+/** Does every sink that it is for get updates? Else one says nothing of its row, and that is read once more. */
+function updatesAreTold(
+  { sinks }: Backfill,
+  { sinkSlots, withoutUpdates }: BackfillConnection['options'],
+): boolean {
+  const wanted = sinks.length === 0 ? [...sinkSlots.keys()] : sinks;
+  return !wanted.some((name) => withoutUpdates?.has(name) === true);
 }
 
 /** All tables that its sinks take, as the publication carries them now. */
@@ -237,10 +254,12 @@ function readiness(
       let trouble = guard.trouble();
       if (trouble === undefined) return 0;
       const sinceMs = steadyMs();
-      for (; trouble !== undefined; trouble = guard.trouble()) {
-        hold(trouble);
+      for (let forgotMs = sinceMs; trouble !== undefined; trouble = guard.trouble()) {
+        if (steadyMs() - sinceMs >= TELL_AFTER_MS) hold(trouble);
         await sleep(TROUBLE_INTERVAL_MS, undefined, { signal });
+        if (steadyMs() - forgotMs < FORGET_INTERVAL_MS) continue;
         await forget();
+        forgotMs = steadyMs();
       }
       hold(undefined);
       return steadyMs() - sinceMs;

@@ -18,6 +18,7 @@ import {
   type BackfillTable,
 } from '../../../postgres/backfill/table.ts';
 import { enrichWithLineage } from '../../../postgres/catalog.ts';
+import type { LogSignals } from '../../../log/signals.ts';
 import type { LogFeed } from '../feed.ts';
 import { noted } from './appending.ts';
 import { describeReads } from './chunk-block.ts';
@@ -26,6 +27,7 @@ import { maxChunkPages } from './pace.ts';
 import { continues, type LeafPlace } from './place.ts';
 import type { StreamWatch } from './stream-watch.ts';
 import { TableWatch } from './table-watch.ts';
+import { movedUnwatched } from './unwatched.ts';
 
 export type TablePorts = PassPorts & {
   /** For what is asked while nothing is read. */
@@ -36,6 +38,9 @@ export type TablePorts = PassPorts & {
   readonly limits: ChunkLimits;
   readonly watching: StreamWatch;
   readonly feed: Pick<LogFeed, 'messageOf'>;
+  readonly signals: LogSignals;
+  /** Do all who get the rows get updates of them, too? */
+  readonly updatesAreTold: boolean;
   /** Writes the progress down, durably. */
   note(): Promise<void>;
 };
@@ -43,6 +48,7 @@ export type TablePorts = PassPorts & {
 export type RunTable = {
   readonly request: BackfillTableStatus;
   readonly keys: PassedTable['keys'];
+  readonly gone: PassedTable['gone'];
   readonly state: Progressing;
 };
 
@@ -100,26 +106,27 @@ function place(table: BackfillTable, state: Progressing): void {
   const { progress } = state;
   const { leaf } = progress.cursor;
   if (continues(leaf, table)) return;
-  const isAnew = leaf?.oid === table.oid;
-  const { oid, key, fileNode } = table;
-  const from: LeafPlace = { oid, key, fileNode, again: [] };
+  if (leaf?.oid === table.oid) return beginAnew(table, state, 'was rewritten, or has another key');
+  state.progress = { ...progress, cursor: { ...progress.cursor, leaf: beginningOf(table) } };
+}
+
+const beginningOf = ({ oid, key, fileNode }: BackfillTable): LeafPlace => ({ oid, key, fileNode, again: [] });
+
+function beginAnew(table: BackfillTable, state: Progressing, why: string): void {
+  const { progress } = state;
+  const { cursor } = progress;
   state.progress = {
     ...progress,
-    restarts: progress.restarts + (isAnew ? 1 : 0),
-    notes: isAnew
-      ? noted(
-          progress.notes,
-          `${formatTableName(table)} was rewritten, or has another key: it was read again`,
-        )
-      : progress.notes,
+    restarts: progress.restarts + 1,
+    notes: noted(progress.notes, `${formatTableName(table)} ${why}: it was read again`),
     // Its rows may be known by what others were known by.
-    cursor: { ...progress.cursor, leaf: from, turn: progress.cursor.turn + (isAnew ? 1 : 0) },
+    cursor: { ...cursor, leaf: beginningOf(table), turn: cursor.turn + 1 },
   };
 }
 
 async function passOver(
   { table, where }: { readonly table: BackfillTable; readonly where: string | undefined },
-  { request, keys, state }: RunTable,
+  { request, keys, gone, state }: RunTable,
   ports: TablePorts,
   signal: AbortSignal,
 ): Promise<'read' | 'altered' | 'rewritten'> {
@@ -127,15 +134,18 @@ async function passOver(
   const { relation } = table;
   const indexes = table.key.map(({ name }) => relation.columns.findIndex((column) => column.name === name));
   const isTold = indexes.length > 0 && !indexes.includes(-1);
-  const watch = new TableWatch(isTold ? table.key.map(({ name }) => name) : []);
+  const watch = new TableWatch(isTold ? table.key.map(({ name }) => name) : [], ports);
   const enrichment = await enrichWithLineage(client, relation, context);
   const what: PassedTable = {
     name: { schema: request.schema, table: request.table },
     table,
     keys,
+    gone,
     watch,
     keyIndexes: isTold ? indexes : [],
-    description: describeReads(relation, enrichment, { hasPlaces: table.key.length === 0 }),
+    description: describeReads(gone.length === 0 ? relation : knownByKey(table), enrichment, {
+      hasPlaces: table.key.length === 0,
+    }),
     reader: new ChunkReader(
       { table, where },
       {
@@ -145,12 +155,56 @@ async function passOver(
       },
     ),
   };
+  const { log } = ports.opened;
+  const noteWatched = (): void => {
+    // Rows that are to be read once more are in no progress yet.
+    if (watch.hasMovedInPart) return;
+    const { progress } = state;
+    state.progress = { ...progress, cursor: { ...progress.cursor, watchedTo: log.writtenEnd } };
+  };
   await gate.atRest(() => watching.watch(relation.id, watch, feed.messageOf(relation.id)));
   try {
-    return await new Pass(what, state, ports).run(signal);
+    if (isTold) await makeUpFor(table, state, ports);
+    noteWatched();
+    const between = (): Promise<void> => {
+      noteWatched();
+      return ports.between();
+    };
+    return await new Pass(what, state, { ...ports, between }).run(signal);
   } finally {
     watching.unwatch(relation.id, watch);
   }
+}
+
+/** Of a row that is gone its key is all that is known, whatever the stream would send of it. */
+const knownByKey = ({ relation, key }: BackfillTable): BackfillTable['relation'] => ({
+  ...relation,
+  replicaIdentity: 'index',
+  columns: relation.columns.map((column) => ({
+    ...column,
+    identity: key.some(({ name }) => name === column.name),
+  })),
+});
+
+/** What came since the table was read last, and was told to nobody. */
+async function makeUpFor(table: BackfillTable, state: Progressing, ports: TablePorts): Promise<void> {
+  const { cursor } = state.progress;
+  const { leaf, watchedTo } = cursor;
+  if (leaf?.cursor === undefined) return;
+  // Without large values no change leaves one out.
+  if (table.largeBytes === 0 && ports.updatesAreTold) return;
+  const { opened, signals, updatesAreTold } = ports;
+  const moved = await movedUnwatched(
+    { directory: opened.directory, signals },
+    { relationId: table.relation.id, key: table.key.map(({ name }) => name), updatesAreTold },
+    { offset: watchedTo, end: opened.log.writtenEnd },
+  );
+  if (moved === undefined) {
+    beginAnew(table, state, 'was not read for longer than the log goes back');
+    return;
+  }
+  const again = [...leaf.again, ...moved];
+  state.progress = { ...state.progress, cursor: { ...cursor, leaf: { ...leaf, again } } };
 }
 
 function note(state: Progressing, text: string): void {

@@ -1,7 +1,7 @@
 // Which rows of one table the stream has changed while chunks of it were on their way: those of a chunk that are not the latest any more.
 import { createRowEvent, UNCHANGED_TOAST } from '../../../core/change.ts';
 import { decodeRow, type RawRelation } from '../../../pgoutput/messages.ts';
-import { asRead, joined, keyTexts } from '../../../pgoutput/row-keys.ts';
+import { asRead, hashOfKey, joined, keyTexts } from '../../../pgoutput/row-keys.ts';
 
 /**
  * What the stream has said of a row. whole: all its columns · part: not those that were too large to be sent again · gone: it was
@@ -19,6 +19,7 @@ const EVENT = createRowEvent();
 export class TableWatch {
   /** The columns that rows are told apart by, in the stream and in a chunk; none: a change of any may be one of every row. */
   readonly key: readonly string[];
+  readonly #updatesAreTold: boolean;
   readonly #changes = new Map<string, Change>();
   /** In the stream's own relation; undefined: they are not (all) there, so nothing can be told. */
   #indexes: readonly number[] | undefined;
@@ -32,8 +33,10 @@ export class TableWatch {
   /** Rows that have come under another key, without some of their columns: where a chunk has passed already, nobody reads these. */
   readonly #movedInPart = new Map<string, readonly string[]>();
 
-  constructor(key: readonly string[]) {
+  /** `updatesAreTold`: else an update is as good as one of which a part came, whatever it brought. */
+  constructor(key: readonly string[], { updatesAreTold }: { readonly updatesAreTold: boolean }) {
     this.key = key;
+    this.#updatesAreTold = updatesAreTold;
   }
 
   /** The number that the next change has: a window that opens now is of all from here on. */
@@ -68,7 +71,8 @@ export class TableWatch {
     const key = joined(now);
     const isMoved = old !== undefined && joined(old) !== key;
     if (isMoved) this.#note(joined(old), { at, said: 'gone' });
-    const said = this.#isWhole() ? 'whole' : 'part';
+    const isTold = this.#updatesAreTold || EVENT.action === 'insert';
+    const said = isTold && this.#isWhole() ? 'whole' : 'part';
     const before = this.#changes.get(key)?.said;
     // What was sent whole once is known: later ones may leave out what has not changed since.
     this.#note(key, { at, said: said === 'part' && before === 'whole' && !isMoved ? 'whole' : said });
@@ -104,6 +108,13 @@ export class TableWatch {
     return this.#count > since;
   }
 
+  /** Hashes of the keys that have changed since a window opened: of a row with another one nothing has been said (row-keys.ts). */
+  changedSince(since: number): ReadonlySet<number> {
+    const hashes = new Set<number>();
+    for (const [key, { at }] of this.#changes) if (at >= since) hashes.add(hashOfKey(key));
+    return hashes;
+  }
+
   /**
    * What is to become of a row that was read in a window that opened at `since`: let in, left out because what the stream brought is
    * newer, or read again because it brought only a part of that.
@@ -119,6 +130,10 @@ export class TableWatch {
     const keys = [...this.#movedInPart.values()].map(asRead);
     this.#movedInPart.clear();
     return keys;
+  }
+
+  get hasMovedInPart(): boolean {
+    return this.#movedInPart.size > 0;
   }
 
   /** No window is open that is older than this. */

@@ -1,5 +1,5 @@
 // Rows are sent again while others are written: whatever comes in between, the consumer's last word on each row is the table's.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
 import { parseFilters } from '../../../../src/functions/where/parsing.ts';
 import { SinkRunner } from '../../../../src/pipeline/sink/runner.ts';
@@ -216,4 +216,30 @@ test('what the log has let go of meanwhile is said, and cancelled ones send noth
     { state: 'cancelled' },
     { state: 'failed', reason: expect.stringContaining('let go of changes') as string },
   ]);
+});
+
+test('what a cancelled rewind has on its way is delivered, though it has to be rendered again, and nothing more of it comes', async () => {
+  const room = await openSinkRoom();
+  const { store } = room.options;
+  // One group, so that all but the first wait as log offsets.
+  for (let i = 1; i <= 80; i++)
+    room.append(i * 100, [
+      i === 1 ? insertMessage(TABLE, ['1', 'v1']) : updateMessage(TABLE, ['1', `v${i}`]),
+    ]);
+  const sink = new TestSink({ hold: true });
+  const runner = await SinkRunner.create(room.options, () => Promise.resolve(sink));
+  stops.push(() => runner.stop(0));
+  runner.run().catch(() => undefined);
+  const answer = setInterval(() => sink.endpoint.held.splice(0).forEach((release) => release()), 1);
+  stops.push(async () => clearInterval(answer));
+  await waitFor(() => sink.endpoint.accepted.length === 80, 'all of it');
+  const { id } = ask(room, [1]);
+  runner.rewindRows();
+  await waitFor(() => sink.endpoint.accepted.length > 80, 'some of it to come again');
+  store.rowRewinds.end(id, 'cancelled', new Date());
+  runner.rewindRows();
+  await waitFor(() => runner.status().rowRewind === undefined, 'it to end');
+  expect(runner.status()).toMatchObject({ state: 'running', parked: 0, inFlight: 0 });
+  room.append(9000, [updateMessage(TABLE, ['1', 'last'])]);
+  await waitFor(() => sink.endpoint.accepted.at(-1)?.body.includes('last'), 'the sink to go on');
 });

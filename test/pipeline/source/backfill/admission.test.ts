@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { toLsn } from '../../../../src/core/lsn.ts';
+import { FRAME } from '../../../../src/pgoutput/frames.ts';
 import { decodeRelation } from '../../../../src/pgoutput/messages.ts';
 import { parseSnapshot } from '../../../../src/postgres/backfill/snapshot.ts';
 import { admit, lastEnd, openWindow } from '../../../../src/pipeline/source/backfill/admission.ts';
@@ -11,6 +12,7 @@ import {
   deleteMessage,
   insertMessage,
   relationMessage,
+  UNCHANGED,
   updateMessage,
 } from '../../../support/pgoutput-messages.ts';
 import { COLUMNS, RELATION, WAL_BLOCK_BYTES, World } from './world.ts';
@@ -104,7 +106,7 @@ const NO_ROWS = { bytes: Buffer.alloc(0), count: 0, starts: new Int32Array(0), e
 
 /** A chunk without rows that may go in, unless something has happened in its window. */
 function factsWith(inWindow: (watch: TableWatch) => void = () => undefined, key: readonly string[] = ['id']) {
-  const watch = new TableWatch(key);
+  const watch = new TableWatch(key, { updatesAreTold: true });
   watch.relation(RELATION);
   const streamed = new StreamedTransactions(parseSnapshot('100:100:'), 100n);
   const window = openWindow(streamed, watch, toLsn(100n));
@@ -225,7 +227,38 @@ test('what a snapshot has shown is forgotten, in its order, and what comes later
 test('a change is remembered as long as a window is open that it came in', () => {
   const { watch } = factsWith();
   row(watch, insertMessage(1, ['a', 'x', 'y']));
-  expect([0, 1].map((since) => watch.fateOf('1:a', since))).toEqual(['newer came', 'let in']);
+  expect([0, 1].map((since) => watch.fateOf('a', since))).toEqual(['newer came', 'let in']);
   watch.forgetBefore(1);
-  expect(watch.fateOf('1:a', 0)).toBe('let in');
+  expect(watch.fateOf('a', 0)).toBe('let in');
+});
+
+describe('a row that a table was found not to have', () => {
+  const gone = deleteMessage(1, { kind: 'key', row: ['a', null, null] });
+  // As it lies in the log.
+  gone[0] = FRAME.read;
+  const rows = { bytes: gone, count: 1, starts: Int32Array.of(0), ends: Int32Array.of(gone.length) };
+  const verdict = (inWindow?: (watch: TableWatch) => void) => {
+    const facts = factsWith(inWindow);
+    return admit({ ...facts, chunk: { ...facts.chunk, rows } });
+  };
+
+  test('is told of as a delete, where nothing of its key came meanwhile', () => {
+    expect(verdict()).toEqual({ verdict: 'let in', kept: [0], partly: [] });
+    expect(verdict((watch) => row(watch, insertMessage(1, ['b', 'x', 'y'])))).toMatchObject({ kept: [0] });
+  });
+
+  test.each<[string, Buffer]>([
+    ['an insert', insertMessage(1, ['a', 'x', 'y'])],
+    ['an update that leaves a large value out', updateMessage(1, ['a', 'x', UNCHANGED])],
+    [
+      'another row that took the key',
+      updateMessage(1, ['a', 'x', 'y'], { kind: 'key', row: ['b', null, null] }),
+    ],
+    ['its own delete', deleteMessage(1, { kind: 'key', row: ['a', null, null] })],
+  ])(
+    'is not, where the stream brought %s, which is newer; nor is anything read again for it',
+    (_, message) => {
+      expect(verdict((watch) => row(watch, message))).toEqual({ verdict: 'let in', kept: [], partly: [] });
+    },
+  );
 });

@@ -61,6 +61,32 @@ describe('a table that is written to meanwhile', () => {
   });
 });
 
+test('for who takes no updates, a row that is updated while it is read is read until it gets through', async () => {
+  await room.client.query(
+    `create table notes (id int primary key, v int, note text); insert into notes select i, 0, 'n' || i from generate_series(1, 3000) i`,
+  );
+  const source = await room.start({}, { withoutUpdates: new Set(['consumer']) });
+  const stopping = new AbortController();
+  const writer = await connect(room.database.url);
+  const writing = keepWriting(
+    (i) => writer.query(`update notes set v = ${i} where id % 50 = ${i % 50}`),
+    stopping.signal,
+  );
+  const backfill = await completed(
+    source,
+    ask(source, { limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 3000 } }),
+  );
+  stopping.abort();
+  await writing;
+  await writer.end();
+  const { stale } = await room.consumed(source);
+  expect(stale).toEqual([]);
+  expect(progressOf(backfill).readAgain).toBeGreaterThan(0);
+  const { rows } = await source.read();
+  const read = rows.filter(({ action }) => action === 'read').map(({ values: [id] }) => id);
+  expect(new Set(read).size).toBe(3000);
+});
+
 describe('a table without a key', () => {
   test('is read by its pages, each row known by its place (C207)', async () => {
     await room.client.query(

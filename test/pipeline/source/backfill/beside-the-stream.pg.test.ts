@@ -112,7 +112,7 @@ test('rows are let in that the stream has not overtaken, and read again where it
   const streamed = new StreamedTransactions(snapshot, snapshot.xmax);
   const watching = new StreamWatch(streamed);
   const table = await reading.table('t');
-  const watch = new TableWatch(['id']);
+  const watch = new TableWatch(['id'], { updatesAreTold: true });
   watching.watch(table.relation.id, watch, undefined);
   const streaming = (async (): Promise<void> => {
     for (let batch = await stream.read(); batch !== undefined; batch = await stream.read()) {

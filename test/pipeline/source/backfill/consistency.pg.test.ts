@@ -187,3 +187,42 @@ test('a large value that updates leave out is read until it has come (C072)', as
   expect(consumer.stale).toEqual([]);
   expect(again).toBeGreaterThan(0);
 });
+
+describe('a row that gets a key behind the place that was reached, without its large value, while nobody looks', () => {
+  const limits = { queryTimeoutMs: 5000, maxRowsPerSecond: 400 };
+  const begin = async () => {
+    await room.client.query(
+      `create table notes (id int primary key, v int, note text); alter table notes alter note set storage external;
+       insert into notes select i, 0, repeat(chr(64 + i % 26), 3000) from generate_series(1, 1000) i`,
+    );
+    const source = await room.start();
+    const id = ask(source, { limits });
+    await waitFor(() => progressOf(found(source, id)).appended > 0, 'some rows');
+    return { source, id, owner: { database: 'shop', id } };
+  };
+  const move = (): Promise<unknown> =>
+    room.client.query('update notes set id = id - 2000, v = 1 where id > 990');
+
+  test('is read once more after a pause (C072)', async () => {
+    const { source, id, owner } = await begin();
+    source.store.backfills.setState(owner, 'paused', { now: new Date() });
+    source.backfillsChanged();
+    const { scanned } = progressOf(found(source, id));
+    await move();
+    await hasCome(source, '1');
+    source.store.backfills.setState(owner, 'waiting', { now: new Date() });
+    source.backfillsChanged();
+    await completed(source, id);
+    expect(scanned).toBeLessThan(990);
+    expect((await room.consumed(source)).stale).toEqual([]);
+  });
+
+  test('is read once more after a restart (C072)', async () => {
+    const { source, id } = await begin();
+    await source.stop();
+    await move();
+    const again = await room.start();
+    await completed(again, id);
+    expect((await room.consumed(again)).stale).toEqual([]);
+  });
+});

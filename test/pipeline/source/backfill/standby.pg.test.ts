@@ -10,6 +10,7 @@ import {
   serverVersion,
   startPrimary,
   startStandby,
+  waitForReplay,
   type Standby,
 } from '../../../support/standby.ts';
 import { waitFor } from '../../../support/wait.ts';
@@ -35,6 +36,7 @@ test('is exact beside writers, also where the standby stops replaying midway (C2
   await room.client.query(
     `create table notes (id int primary key, v int, note text); insert into notes select i, 0, 'n' || i from generate_series(1, ${ROWS}) i`,
   );
+  await waitForReplay(primary, standby);
   const target = { host: '127.0.0.1', port: standby.port };
   const source = await room.start({
     hosts: [target],

@@ -147,7 +147,7 @@ type ReadChunk = {
 export class World {
   readonly server = new Server();
   readonly consumer = new Map<string, Known>();
-  readonly #watch = new TableWatch(['id']);
+  readonly #watch = new TableWatch(['id'], { updatesAreTold: true });
   readonly #streamed = new StreamedTransactions(parseSnapshot('0:100:'), 100n);
   #streamedCount = 0;
   readonly #todo: (readonly string[])[];
