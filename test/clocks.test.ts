@@ -30,6 +30,8 @@ test('only core/clock.ts asks for the time', () => {
 const ASKS_THE_WALL: Readonly<Record<string, string>> = {
   'cli/demo/consumer.ts': 'latency against the commit time',
   'cli/run.ts': 'tells people when a stop ends at the latest',
+  'cli/tail/printer.ts': 'formats that say when a message was made',
+  'pipeline/intake/table-plan.ts': 'formats that say when a message was made',
   'pipeline/sink/assembly.ts': 'latency against the commit time; hands it on',
   'pipeline/sink/pull/answers.ts': 'leases on record outlive the process',
   'pipeline/sink/status.ts': 'lag against the commit time',

@@ -1,12 +1,15 @@
 // pgoutput's bytes → a change → the message's JSON.
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import { createRowEvent } from '../../src/core/change.ts';
+import { formatNames } from '../../src/formats/names.ts';
 import { decodeRow } from '../../src/pgoutput/messages.ts';
 import type { MaskRule } from '../../src/functions/columns/rules.ts';
 import { messageBlock, renderContext, renderPlan } from './rows.ts';
 import { timePerRow, type Stage } from './stage.ts';
 
 const ROWS = 300_000;
+/** `tailrace` is the same code as `sequin`. */
+const OTHERS = formatNames.filter((name) => name !== 'sequin' && name !== 'tailrace');
 /** The arena of a sink begins anew about here. */
 const ARENA_BYTES = 256 * 1024;
 
@@ -60,10 +63,10 @@ export function renderWork() {
     },
     decodeAndRender: renderWith(sequin),
     decodeAndRenderForSqs: renderWith(forSqs),
-    decodeAndRenderPg2sqs: renderWith(renderPlan('pg2sqs')),
     decodeAndRenderWith: Object.fromEntries(
       Object.entries(RULES).map(([name, rules]) => [name, renderWith(renderPlan('sequin', 'json', rules))]),
     ),
+    decodeAndRenderOthers: OTHERS.map((name) => renderWith(renderPlan(name))),
     /** The same rows, as text that is there already. */
     parseAndStringify: (rows: number) => {
       for (let row = 0; row < rows; row++) {
@@ -80,7 +83,6 @@ export function stages(): Stage[] {
   const decode = timePerRow(ROWS, work.decode);
   const both = timePerRow(ROWS, work.decodeAndRender);
   const bothForSqs = timePerRow(ROWS, work.decodeAndRenderForSqs);
-  const bothPg2sqs = timePerRow(ROWS, work.decodeAndRenderPg2sqs);
   const declared = Object.entries(work.decodeAndRenderWith).map(([name, run]): Stage => {
     const usPerRow = timePerRow(ROWS, run);
     return {
@@ -89,6 +91,7 @@ export function stages(): Stage[] {
       note: `with the decoding ${(usPerRow / both).toFixed(2)} × sequin`,
     };
   });
+  const others = work.decodeAndRenderOthers.map((render) => timePerRow(ROWS, render));
   const json = timePerRow(ROWS, work.parseAndStringify);
   return [
     { stage: 'decode', usPerRow: decode, note: 'pgoutput → columns' },
@@ -102,7 +105,11 @@ export function stages(): Stage[] {
       usPerRow: bothForSqs - decode,
       note: 'the same, escaped for the string of the request',
     },
-    { stage: 'render (pg2sqs)', usPerRow: bothPg2sqs - decode, note: 'columns → flat JSON' },
+    ...OTHERS.map((name, i) => ({
+      stage: `render (${name})`,
+      usPerRow: others[i]! - decode,
+      note: 'the same row in this format',
+    })),
     ...declared,
     { stage: 'JSON.parse + JSON.stringify', usPerRow: json, note: 'for comparison: the same message' },
   ];

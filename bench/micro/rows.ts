@@ -1,15 +1,22 @@
 // The bench's table and its rows as pgoutput sends them, for the micro-benchmarks and the guard in the tests.
 import { ByteWriter } from '../../src/core/byte-writer.ts';
+import { wallMs } from '../../src/core/clock.ts';
 import type { MessageEncoding } from '../../src/core/encoding.ts';
 import { ROW_ACTIONS, type Relation, type TransactionContext } from '../../src/core/change.ts';
 import { ZERO_LSN, toLsn } from '../../src/core/lsn.ts';
-import type { Envelope, RenderContext, RenderPlan } from '../../src/formats/format.ts';
+import {
+  renderOptions,
+  type Envelope,
+  type MessageFormat,
+  type RenderContext,
+  type RenderPlan,
+} from '../../src/formats/format.ts';
 import type { FormatName } from '../../src/formats/names.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { compileMasks } from '../../src/functions/columns/masks.ts';
 import { NO_RULES, type ColumnRules } from '../../src/functions/columns/rules.ts';
 import { rowMembers } from '../../src/pipeline/intake/columns/row-members.ts';
-import { compileValue } from '../../src/postgres/values/values.ts';
+import { compileColumn } from '../../src/postgres/values/values.ts';
 
 const COLUMNS: readonly (readonly [name: string, type: number, text: string])[] = [
   ['id', 23, '123456'],
@@ -93,12 +100,13 @@ export function messageBlock(): MessageBlock {
 type Rules = Partial<Omit<ColumnRules, 'place'>>;
 
 export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json', rules?: Rules): RenderPlan {
-  const format = formats[name];
-  const options = { ...format.values, zonelessTimestampZ: format.zonelessTimestampZ };
+  const format: MessageFormat = formats[name];
+  const options = format.options?.parse({});
+  const values = renderOptions(format, format.values, options);
   const declared = rules && { place: 'bench', ...NO_RULES, ...rules };
   const masks = compileMasks(declared, 'a key for the bench');
   const members = rowMembers(relation, declared && { rules: declared }, {
-    compileValue: (type, { types }, forms) => compileValue(type, types, { ...options, ...forms }),
+    compileColumn: (column, { types }, forms) => compileColumn(column, types, { ...values, ...forms }),
     masks,
   });
   return format.compile({
@@ -107,8 +115,9 @@ export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json',
     masks,
     envelope,
     values: format.values,
-    options: format.options?.parse({}),
+    options,
     encoding,
+    wallMs,
     actionsAt: () => ROW_ACTIONS,
   });
 }

@@ -17,7 +17,7 @@ import type { Unsettled } from '../../src/pipeline/delivery/unsettled.ts';
 import { whereStep } from '../../src/pipeline/intake/where.ts';
 import type { PlacedFilter } from '../../src/pipeline/settings.ts';
 import { compileTablePlan, type TablePlan } from '../../src/pipeline/intake/table-plan.ts';
-import { compileValue } from '../../src/postgres/values/values.ts';
+import { compileColumn } from '../../src/postgres/values/values.ts';
 import { createDelivery, createDispatcher, routeTo } from '../../test/support/dispatcher.ts';
 import { envelope, insertMessage, relation, transaction } from './rows.ts';
 import { cpuPerRow, timePerRow, type Stage } from './stage.ts';
@@ -115,7 +115,7 @@ function follow(
         sink: { routeOf: () => ROUTE, encoding: 'json-string' },
         format: formats.sequin,
         envelope,
-        compileValue: (type, { types }) => compileValue(type, types, options),
+        compileColumn: (column, { types }) => compileColumn(column, types, options),
         routes,
         barriers,
       }),

@@ -65,15 +65,23 @@ export class ByteWriter {
 
   /** Appends the decimal digits of a whole number from 0 to 2^53. */
   integer(value: number): void {
-    this.reserve(MAX_INTEGER_DIGITS);
-    let digits = 1;
-    for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) digits++;
-    this.length += digits;
-    let rest = value;
-    for (let at = this.length - 1; digits > 0; digits--, at--) {
-      this.buffer[at] = 0x30 + (rest % 10);
-      rest = Math.floor(rest / 10);
+    if (value < BILLION) return this.paddedInteger(value, digitsOf(value));
+    const high = Math.floor(value / BILLION);
+    this.paddedInteger(high, digitsOf(high));
+    this.paddedInteger(value - high * BILLION, BILLION_DIGITS);
+  }
+
+  /** The same of a number below 10^9, with zeros in front up to `digits`, at most 9. */
+  paddedInteger(value: number, digits: number): void {
+    this.reserve(digits);
+    const { buffer, length } = this;
+    let rest = value | 0;
+    for (let at = length + digits - 1; at >= length; at--) {
+      const next = (rest / 10) | 0;
+      buffer[at] = 0x30 + rest - next * 10;
+      rest = next;
     }
+    this.length = length + digits;
   }
 
   /** Appends text whose characters are all below U+0100, one byte each. */
@@ -95,4 +103,17 @@ export class ByteWriter {
 
 /** Below this many bytes a loop is faster than a native copy. */
 const SHORT_COPY = 48;
-const MAX_INTEGER_DIGITS = 16;
+const BILLION_DIGITS = 9;
+const BILLION = 1_000_000_000;
+
+/** Of a whole number below 10^9. */
+function digitsOf(value: number): number {
+  if (value < 10) return 1;
+  if (value < 100) return 2;
+  if (value < 1000) return 3;
+  if (value < 10_000) return 4;
+  if (value < 100_000) return 5;
+  if (value < 1_000_000) return 6;
+  if (value < 10_000_000) return 7;
+  return value < 100_000_000 ? 8 : 9;
+}

@@ -20,7 +20,8 @@ export type TypeInfo =
   | { readonly kind: 'base'; readonly name: string }
   /** `labels`: in their order, as they were when the relation was logged; undefined: not known. */
   | { readonly kind: 'enum'; readonly name: string; readonly labels?: readonly string[] }
-  | { readonly kind: 'domain'; readonly name: string; readonly base: number }
+  /** `modifier`: of the base; undefined: there is none, or it is not known. */
+  | { readonly kind: 'domain'; readonly name: string; readonly base: number; readonly modifier?: number }
   | { readonly kind: 'array'; readonly name: string; readonly element: number; readonly delimiter: string }
   | {
       readonly kind: 'composite';
@@ -94,6 +95,8 @@ export type Relation = Lineage & {
    */
   readonly keySince?: number | 'unknown' | undefined;
   readonly types: TypeCatalog;
+  /** The types of the columns as SQL writes them; null and undefined: not known when the relation was logged. */
+  readonly typeNames?: readonly (string | null)[] | undefined;
   /** The rows that were written before it looked otherwise. */
   readonly schemaChange?: SchemaChange | undefined;
   /** Undefined: not known when the relation was logged. */

@@ -37,3 +37,11 @@ export interface Message {
   /** The sink's own group id where it has a template (SQS `group_id`); undefined: use `group`. */
   readonly groupId: string | undefined;
 }
+
+/** What HTTP calls messages: content types of one, and of several in a JSON array. */
+export type Media = {
+  readonly message: string;
+  readonly batch: string;
+  /** Set where the members in front of `data`, texts all of them, go into headers with this prefix, and `data` alone into the body. */
+  readonly headerPrefix?: string;
+};

@@ -43,10 +43,46 @@ export type ValueOptions = {
   /** pgvector's types → an `array` of numbers, or Postgres' `text`. */
   readonly vector: 'array' | 'text';
   readonly halfvec: 'array' | 'text';
+  /** timestamp and timestamptz → ISO 8601, or whole microseconds since 1970. */
+  readonly timestamps: 'iso8601' | 'unix_microsecond';
   /** Fraction digits of timestamps: always 6, or those that are not zero at the end. */
   readonly timestampDigits: 6 | 'as_needed';
   /** A column of a deleted row that Postgres did not send → left out (`omit`), or `null`. */
   readonly absent: 'omit' | 'null';
   /** An unchanged TOAST value that Postgres did not send → left out (`omit`), or the `text` "unchanged_toast". */
   readonly unchanged: 'omit' | 'text';
+};
+
+/** Values as Debezium's connector writes them, where its options leave a choice. Names and words are Debezium's. */
+export type DebeziumValues = {
+  readonly time:
+    'adaptive' | 'adaptive_time_microseconds' | 'connect' | 'isostring' | 'microseconds' | 'nanoseconds';
+  readonly decimal: 'precise' | 'double' | 'string';
+  readonly interval: 'numeric' | 'string';
+  readonly binary: 'bytes' | 'base64' | 'base64-url-safe' | 'hex';
+  readonly hstore: 'json' | 'map';
+  /** Digits that `money` has behind its point. */
+  readonly moneyFractionDigits: number;
+  /** What stands for an unchanged value that Postgres did not send. */
+  readonly unavailable: string;
+};
+
+/** Values as wal2json writes them. */
+export type Wal2jsonValues = { readonly numbersAsString: boolean };
+
+/** All that decides how a value is written. */
+export type RenderOptions = ValueOptions & {
+  /** Do timestamps without time zone get a `Z`? */
+  readonly zonelessTimestampZ: boolean;
+  /** Set where values are written as Debezium does: then nothing else counts but `absent`. */
+  readonly debezium?: DebeziumValues | undefined;
+  /** The same of wal2json. */
+  readonly wal2json?: Wal2jsonValues | undefined;
+};
+
+/** How a message has one column. */
+export type ColumnForm = {
+  readonly render: ValueRenderer;
+  /** The JSON that stands for an unchanged value which Postgres did not send; undefined: the column is left out. */
+  readonly unchanged: string | undefined;
 };

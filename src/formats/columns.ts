@@ -18,8 +18,6 @@ import type { AddedMember, CompileInput } from './format.ts';
 
 const COMMA = 0x2c;
 const NULL: Literal = literal('null', 'json');
-/** As Sequin has it. https://sequinstream.com/docs/reference/databases */
-const UNCHANGED_TEXT = '"unchanged_toast"';
 
 /** One column of the message. */
 type PlannedColumn = {
@@ -31,13 +29,30 @@ type PlannedColumn = {
   readonly first: Literal;
   /** `,"name":` */
   readonly next: Literal;
+  /** Behind the value, where something stands there. */
+  readonly end: Literal | undefined;
   readonly render: ValueRenderer;
   readonly spread: SpreadRenderer | undefined;
+  /** Stands for an unchanged value that was not sent; undefined: the column is left out. */
+  readonly unchanged: Literal | undefined;
   /** Part of the replica identity: an old key tuple knows it. */
   readonly identity: boolean;
 };
 
 type PlannedMember = Pick<PlannedColumn, 'first' | 'next'> & Pick<AddedMember, 'write'>;
+
+/** How a column stands in the message where it is not a member of an object. */
+export type MemberForm = {
+  readonly before: (column: { readonly name: string; readonly index: number }) => string;
+  readonly after: string;
+};
+
+type ColumnPlanOptions = {
+  /** Undefined: members of an object. Else there is no place for members that are no column's. */
+  readonly form?: MemberForm;
+  /** Names of members that stand beside the row's. */
+  readonly reserved?: readonly string[];
+};
 
 export class ColumnPlan {
   readonly #table: string;
@@ -48,25 +63,26 @@ export class ColumnPlan {
   readonly #relationColumnCount: number;
   /** Undefined: what was not sent is left out. */
   readonly #absent: Literal | undefined;
-  readonly #unchanged: Literal | undefined;
 
-  /** `reserved`: names of members that stand beside the row's. */
-  constructor(input: CompileInput, reserved: readonly string[] = []) {
+  constructor(input: CompileInput, { form, reserved = [] }: ColumnPlanOptions = {}) {
     const { relation, added = [] } = input;
     this.#table = `${relation.schema}.${relation.table}`;
     this.#relationColumnCount = relation.columns.length;
     const { encoding, values } = input;
     this.#absent = values.absent === 'null' ? NULL : undefined;
-    this.#unchanged = values.unchanged === 'text' ? literal(UNCHANGED_TEXT, encoding) : undefined;
     this.#escaped = encoding === 'json-string';
     const taken = new Set([...input.columns, ...added].map(({ name }) => name).concat(reserved));
-    this.#columns = input.columns.map(({ index, name, render, spread }) => ({
+    const beforeOf = form?.before ?? (({ name }) => `${jsonText(name)}:`);
+    const end = form && literal(form.after, encoding);
+    this.#columns = input.columns.map(({ index, name, render, unchanged, spread }) => ({
       index,
       name: literal(jsonText(name), encoding),
-      first: literal(`${jsonText(name)}:`, encoding),
-      next: literal(`,${jsonText(name)}:`, encoding),
+      first: literal(beforeOf({ name, index }), encoding),
+      next: literal(`,${beforeOf({ name, index })}`, encoding),
+      end,
       render,
       spread: spread?.(taken),
+      unchanged: unchanged === undefined ? undefined : literal(unchanged, encoding),
       identity: relation.columns[index]!.identity,
     }));
     this.#added = added.map(({ name, write }) => ({
@@ -78,7 +94,7 @@ export class ColumnPlan {
 
   /**
    * Appends the members of the new row. An unchanged TOAST value comes from the old row where that has it, else the
-   * column is left out (invariant 7), or says that it is unchanged where that was asked for. Answers how many were not known.
+   * column is left out (invariant 7), or says that it is unchanged where its form has words for that. Answers how many were not known.
    */
   writeNew(event: RowEvent, writer: ByteWriter): number {
     this.#expectColumns(event.newTuple);
@@ -89,9 +105,9 @@ export class ColumnPlan {
       if (tuple.lengths[column.index] === UNCHANGED_TOAST) {
         if (!hasOldValue(column, event)) {
           unknown++;
-          if (this.#unchanged === undefined) continue;
+          if (column.unchanged === undefined) continue;
           writer.literal(isFirst ? column.first : column.next);
-          writer.literal(this.#unchanged);
+          writer.literal(column.unchanged);
           isFirst = false;
           continue;
         }
@@ -172,10 +188,13 @@ export class ColumnPlan {
     )
       return;
     writer.literal(isFirst ? column.first : column.next);
-    if (length === NULL_VALUE) return writer.literal(NULL);
-    const start = writer.length;
-    column.render(bytes, tuple.starts[column.index]!, length, writer);
-    if (this.#escaped) escapeFrom(start, writer);
+    if (length === NULL_VALUE) writer.literal(NULL);
+    else {
+      const start = writer.length;
+      column.render(bytes, tuple.starts[column.index]!, length, writer);
+      if (this.#escaped) escapeFrom(start, writer);
+    }
+    if (column.end !== undefined) writer.literal(column.end);
   }
 
   /** False: the value stays whole. */

@@ -3,7 +3,8 @@ import type { z } from 'zod';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Action, Moved, Relation, RowEvent, TransactionContext } from '../core/change.ts';
-import type { MaskedTexts, SpreadRenderer, ValueOptions, ValueRenderer } from '../core/render.ts';
+import type { Media } from '../core/message.ts';
+import type { ColumnForm, MaskedTexts, RenderOptions, SpreadRenderer, ValueOptions } from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
 
@@ -21,13 +22,12 @@ export type Envelope = {
   readonly hostname: string;
 };
 
-export type MessageColumn = {
+/** `render` writes what is told of the value, which is not the value where the column is masked. */
+export type MessageColumn = ColumnForm & {
   /** The place in `relation.columns`. */
   readonly index: number;
   /** In the message: in Postgres it may be called otherwise. */
   readonly name: string;
-  /** Writes what is told of the value, which is not the value where the column is masked. */
-  readonly render: ValueRenderer;
   /** Set where the members of its values are members of the message; `taken`: the names of the others. */
   readonly spread?: ((taken: ReadonlySet<string>) => SpreadRenderer) | undefined;
 };
@@ -50,12 +50,14 @@ export type CompileInput<Options = unknown> = {
   /** What else says a value of the row (its key) says it as these do. */
   readonly masks: MaskedTexts;
   readonly envelope: Envelope;
-  /** What stands for values that Postgres did not send. */
-  readonly values: Pick<ValueOptions, 'absent' | 'unchanged'>;
+  /** What stands for columns of old rows that Postgres did not send. */
+  readonly values: Pick<ValueOptions, 'absent'>;
   /** What the format's own schema made of the keys that the sink writes. */
   readonly options: Options;
   /** The actions whose changes of this table come out where those of `action` do. */
   readonly actionsAt: (action: Action) => readonly Action[];
+  /** Milliseconds since 1970: when a message is made. */
+  readonly wallMs: () => number;
   /** How the messages are to lie in memory. */
   readonly encoding: MessageEncoding;
 };
@@ -84,6 +86,15 @@ export interface RenderPlan {
   renderSchema(change: SchemaChange, context: RenderContext, writer: ByteWriter): void;
 }
 
+/** Of a sink's configuration, what a format may have no words for. */
+export type SinkWish = {
+  readonly actions: readonly string[];
+  readonly ddl: 'ignore' | 'events';
+  readonly destination: Readonly<Record<string, unknown>>;
+};
+
+export type FormatFault = { readonly path: readonly string[]; readonly message: string };
+
 /** A format's whole definition: the configuration's schema, its documentation and the command line derive from it. */
 export interface MessageFormat<Options = unknown> {
   readonly name: string;
@@ -93,6 +104,29 @@ export interface MessageFormat<Options = unknown> {
   readonly values: ValueOptions;
   /** Do timestamps without time zone get a `Z`? */
   readonly zonelessTimestampZ: boolean;
+  /** What its own keys say of values, so that `values` cannot be written beside them; undefined: nothing. */
+  readonly valuesOf?: (options: Options) => Partial<RenderOptions>;
+  /** Its messages list the table's columns: there is no place for members that are none. */
+  readonly listsColumns?: boolean;
+  /** What HTTP calls its messages; undefined: plain JSON. */
+  readonly mediaOf?: (options: Options) => Media;
+  /** How a changed key is told where the sink does not say. Default: as one update. */
+  readonly keyChanges?: 'split';
+  /** What in a sink this format cannot do, with the cure. `path`: of the key in the sink. */
+  readonly faultsOf?: (sink: SinkWish, options: Options) => readonly FormatFault[];
+  /** What is no fault of a configuration, but may be one: said once at start, and by `check`. */
+  readonly notesOf?: (options: Options) => readonly string[];
   /** Throws TailraceError (fatal) when the table cannot be rendered, e.g. a column clashes with a field of the format. */
   compile(input: CompileInput<Options>): RenderPlan;
 }
+
+/** How values are written in a sink of this format. `values`: as the sink chose them; `options`: what the format's schema made of its keys. */
+export const renderOptions = (
+  format: MessageFormat,
+  values: ValueOptions,
+  options: unknown,
+): RenderOptions => ({
+  ...values,
+  zonelessTimestampZ: format.zonelessTimestampZ,
+  ...format.valuesOf?.(options),
+});

@@ -1,10 +1,13 @@
 // The names of the message formats, for who needs no more: a command line that only names them starts in half the time.
 
-export const formatNames = ['sequin', 'tailrace', 'pg2sqs'] as const;
+/** Those that say by themselves what happened. */
+export const dataFormatNames = ['sequin', 'tailrace', 'pg2sqs', 'debezium', 'wal2json'] as const;
+
+/** With those that put another one into an envelope. */
+export const formatNames = [...dataFormatNames, 'cloudevents'] as const;
 
 export type FormatName = (typeof formatNames)[number];
 
-export const DEFAULT_FORMAT: FormatName = 'sequin';
+export type DataFormatName = (typeof dataFormatNames)[number];
 
-/** Names that a later version brings: not unknown, but not here. */
-export const FORMATS_NOT_YET: readonly string[] = ['debezium', 'wal2json'];
+export const DEFAULT_FORMAT: DataFormatName = 'sequin';

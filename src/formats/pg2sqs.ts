@@ -39,6 +39,7 @@ export const pg2sqsFormat: MessageFormat<Options> = {
     hstore: 'object',
     vector: 'array',
     halfvec: 'array',
+    timestamps: 'iso8601',
     timestampDigits: 'as_needed',
     absent: 'omit',
     unchanged: 'omit',
@@ -77,7 +78,7 @@ class Pg2sqsPlan implements RenderPlan {
       schema: literal(`"${KIND}":"schema"`, encoding),
     };
     this.#table = `${relation.schema}.${relation.table}`;
-    this.#columns = new ColumnPlan(input, [KIND, commitTimeColumn ?? KIND]);
+    this.#columns = new ColumnPlan(input, { reserved: [KIND, commitTimeColumn ?? KIND] });
     this.tellsPartition = input.partition === undefined;
     this.#commitTimeColumn = commitTimeColumn;
     const names = [...columns, ...added].map(({ name }) => name);

@@ -38,6 +38,7 @@ export const sequinFormat: MessageFormat = {
     vector: 'array',
     // It knows no halfvec.
     halfvec: 'text',
+    timestamps: 'iso8601',
     timestampDigits: 6,
     absent: 'omit',
     unchanged: 'omit',

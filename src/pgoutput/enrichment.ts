@@ -12,6 +12,8 @@ export type Enrichment = Lineage & {
   readonly keySince?: number | undefined;
   /** Only types that are not built in, with everything that they are made of. */
   readonly types: TypeCatalog;
+  /** The types of the Relation's columns as SQL writes them, where the catalog still has these columns. Undefined: nobody asked. */
+  readonly typeNames?: readonly (string | null)[] | undefined;
   /** Undefined: not known, as in logs of versions that did not ask. */
   readonly collations?: Collations | undefined;
   /** Names of generated columns that the table's own key does not ask for. */
@@ -80,6 +82,7 @@ export function buildRelation(raw: RawRelation, enrichment: Enrichment | undefin
     ...(enrichment?.schemaChange && { schemaChange: enrichment.schemaChange }),
     key,
     types,
+    ...(enrichment?.typeNames && { typeNames: enrichment.typeNames }),
     ...(enrichment?.collations && { collations: enrichment.collations }),
   };
   if (key.length === 0 || isFlagged(raw)) return relation;

@@ -67,7 +67,17 @@ export async function describeRelation(
     relation.columns.map((column) => column.type),
   );
   const collations = await readCollations(client, relation);
-  const enrichment = { relationId: relation.id, ...keyIn(columns, relation, xid), collations, types };
+  const typeNames = relation.columns.map(({ name, type, typeModifier }) => {
+    const found = columns.find((column) => column.name === name);
+    return found?.type === type && found.typeModifier === typeModifier ? found.typeName : null;
+  });
+  const enrichment = {
+    relationId: relation.id,
+    ...keyIn(columns, relation, xid),
+    collations,
+    types,
+    typeNames,
+  };
   return { enrichment, columns };
 }
 
@@ -166,6 +176,8 @@ export type TypeRow = {
   readonly name: string;
   readonly typtype: string;
   readonly base: number;
+  /** Of a domain's base; -1: none. */
+  readonly modifier: number;
   readonly element: number;
   readonly delimiter: string;
   readonly attributes: readonly { readonly name: string; readonly type: number }[] | null;
@@ -195,7 +207,7 @@ async function readTypes(
 /** `oids`: a query of them. https://www.postgresql.org/docs/current/catalog-pg-type.html (typelem, typcategory) */
 export const typeRows = (oids: string): string =>
   `select t.oid::int8::float8 as oid, t.typname as name, t.typtype,
-     t.typbasetype::int8::float8 as base,
+     t.typbasetype::int8::float8 as base, t.typtypmod as modifier,
      case when ${IS_ARRAY} then t.typelem::int8::float8 else 0 end as element,
      coalesce((select e.typdelim from pg_type e where e.oid = t.typelem), t.typdelim) as delimiter,
      (select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8) order by a.attnum)
@@ -215,7 +227,7 @@ export function typeInfo(row: TypeRow): TypeInfo {
     case 'e':
       return { kind: 'enum', name, ...(row.labels && { labels: row.labels }) };
     case 'd':
-      return { kind: 'domain', name, base: row.base };
+      return { kind: 'domain', name, base: row.base, ...(row.modifier !== -1 && { modifier: row.modifier }) };
     case 'c':
       return { kind: 'composite', name, attributes: row.attributes ?? [] };
     case 'r':

@@ -5,7 +5,7 @@ import type { Action, RowAction } from '../core/change.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Outcome } from '../core/errors.ts';
 import type { LeaseStore } from '../core/leases.ts';
-import type { Message } from '../core/message.ts';
+import type { Media, Message } from '../core/message.ts';
 import type { PullStatus } from '../core/status.ts';
 
 /** Limits of one sink instance, per request. */
@@ -135,6 +135,8 @@ export type SinkContext = {
   readonly rewinds: number;
   /** The row actions that the sink wants; default: all. */
   readonly actions?: readonly Action[];
+  /** What HTTP calls its messages; undefined: JSON. */
+  readonly media?: Media | undefined;
   readonly logger: Logger;
   /** For a sink that is pulled from; the pipeline always gives it. */
   readonly pull?: PullContext;

@@ -1,6 +1,5 @@
 // Schema, table, columns, sinks and annotations that are called like what every JavaScript object has.
 import { expect, test } from 'vitest';
-import { formatNames } from '../../src/formats/names.ts';
 import { startCli } from '../support/cli.ts';
 import { endToEnd } from '../support/end-to-end.ts';
 import { askCommand, runCommand } from '../support/operator.ts';
@@ -9,7 +8,8 @@ import { waitFor } from '../support/wait.ts';
 const world = endToEnd();
 
 const COLUMNS = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf'];
-/** One of each format, then one whose message is refused. */
+const FORMATS = ['sequin', 'tailrace', 'pg2sqs'];
+/** One of each of these formats, then one whose message is refused. */
 const SINKS = ['__proto__', 'constructor', 'toString', 'hasOwnProperty'];
 const REFUSING = SINKS.at(-1)!;
 const TABLE = '"__proto__"."constructor"';
@@ -17,7 +17,7 @@ const TABLE = '"__proto__"."constructor"';
 const parse = (text: string): Record<string, unknown> => JSON.parse(text) as Record<string, unknown>;
 const ROW = '{"__proto__":1,"constructor":"a","toString":"b","hasOwnProperty":"c","valueOf":null}';
 
-test('names of prototypes are names like others: in every format, key, group, dead letter, status, metric and tail', async () => {
+test('names of prototypes are names like others: in formats, key, group, dead letter, status, metric and tail', async () => {
   const { client } = world.database;
   await client.query(`create schema "__proto__"`);
   await client.query(
@@ -34,7 +34,7 @@ test('names of prototypes are names like others: in every format, key, group, de
     tables: [],
     source: '{ include_tables: ["__proto__.constructor"] }',
     queue: `${name}.fifo`,
-    extra: `format: ${formatNames[i] ?? 'sequin'}
+    extra: `format: ${FORMATS[i] ?? 'sequin'}
 annotations: { __proto__: p, constructor: { toString: 1 } }
 tables: [{ name: __proto__.constructor, group_column_names: [toString, constructor], columns: [${COLUMNS.join(', ')}] }]`,
     destination: `tables: { __proto__.constructor: { insert: { group_id: "${i === 0 ? '${__proto__}/${constructor}/${hasOwnProperty}' : '${constructor}'}" } } }`,
@@ -49,7 +49,7 @@ tables: [{ name: __proto__.constructor, group_column_names: [toString, construct
   const bodiesOf = (name: string) =>
     world.recorder.messages.filter(({ queue }) => queue === `${name}.fifo`).map(({ body }) => parse(body));
 
-  for (const [i, format] of formatNames.entries()) {
+  for (const [i, format] of FORMATS.entries()) {
     const [inserted, updated] = bodiesOf(SINKS[i]!);
     if (format === 'pg2sqs') continue;
     expect(inserted!['record']).toEqual(parse(ROW));
@@ -62,7 +62,7 @@ tables: [{ name: __proto__.constructor, group_column_names: [toString, construct
       consumer: { name: SINKS[i], annotations: parse('{"__proto__":"p","constructor":{"toString":1}}') },
     });
   }
-  const [flat] = bodiesOf(SINKS[formatNames.indexOf('pg2sqs')]!);
+  const [flat] = bodiesOf(SINKS[FORMATS.indexOf('pg2sqs')]!);
   expect(flat).toEqual(parse(`${ROW.slice(0, -1)},"kind":"insert"}`));
   const groups = world.recorder.messages.map(({ queue, group }) => `${queue} ${group}`);
   expect(groups).toContain('__proto__.fifo 1/a/c');

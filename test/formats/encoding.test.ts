@@ -43,6 +43,10 @@ test.each([
   { format: 'sequin' },
   { format: 'tailrace', values: { absent: 'null', unchanged: 'text' } },
   { format: 'pg2sqs', severalActions: true, options: { commit_time_column: 'commit "time"' } },
+  { format: 'debezium', options: { debezium: { 'topic.prefix': 'a "b"' } } },
+  { format: 'debezium', options: { debezium: { unwrap: true, 'add.fields': 'op,source.table' } } },
+  { format: 'wal2json', options: { wal2json: { 'include-pk': true, 'include-timestamp': true } } },
+  { format: 'cloudevents', options: { data_format: 'tailrace' } },
 ] satisfies RenderSettings[])('a $format message inside a JSON string is the message', (settings) => {
   const render = (bytes: Buffer, encoding: MessageEncoding): { text: string; escapes: number } => {
     const event = createRowEvent();

@@ -77,6 +77,20 @@ test('timestamps have six digits wherever they stand, in changes too', async () 
   expect(update!.changes).toEqual(times);
 });
 
+test('timestamps in microseconds are so in the record and in changes, and the commit time stays a text', async () => {
+  const { client } = stored.database;
+  await client.query(`create table moments (id int primary key, a timestamp, b timestamptz[]);
+    alter table moments replica identity full;
+    insert into moments values (1, '2026-01-02 03:04:05.5', '{"2026-01-02 03:04:05+02",NULL}');
+    update moments set a = null, b = null;`);
+  const values = { timestamps: 'unix_microsecond' } as const;
+  const [insert, update] = (await stored.reader.read({ format: 'sequin', values })).map(parse);
+  const sent = { a: 1_767_323_045_500_000, b: [1_767_315_845_000_000, null] };
+  expect(insert!.record).toEqual({ id: 1, ...sent });
+  expect(update!.changes).toEqual(sent);
+  expect(insert!.metadata['commit_timestamp']).toMatch(/^\d{4}-/);
+});
+
 test('the same row in both formats: the envelope is one, the richer forms are objects', async () => {
   const { client } = stored.database;
   await client.query(

@@ -12,7 +12,13 @@ import {
 } from '../../src/core/change.ts';
 import { toLsn, ZERO_LSN } from '../../src/core/lsn.ts';
 import type { ValueOptions } from '../../src/core/render.ts';
-import type { Envelope, RenderContext, RenderPlan } from '../../src/formats/format.ts';
+import {
+  renderOptions,
+  type Envelope,
+  type MessageFormat,
+  type RenderContext,
+  type RenderPlan,
+} from '../../src/formats/format.ts';
 import type { FormatName } from '../../src/formats/names.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { enrichWithLineage, type EnrichmentContext } from '../../src/postgres/catalog.ts';
@@ -26,7 +32,7 @@ import {
   relationIdOfRow,
 } from '../../src/pgoutput/messages.ts';
 import { OldRows } from '../../src/pgoutput/old-rows.ts';
-import { compileValue } from '../../src/postgres/values/values.ts';
+import { compileColumn, compileValue } from '../../src/postgres/values/values.ts';
 import { serverVersion } from './database-settings.ts';
 import type { TestDatabase } from './postgres.ts';
 
@@ -36,6 +42,8 @@ export type RenderSettings = {
   readonly envelope?: Partial<Envelope>;
   /** Keys of the format's own. */
   readonly options?: Readonly<Record<string, unknown>>;
+  /** The same as a configuration has read them. */
+  readonly formatOptions?: unknown;
   /** Does a queue take all actions, or each its own? */
   readonly severalActions?: boolean;
   readonly encoding?: MessageEncoding;
@@ -62,6 +70,9 @@ export const TRANSACTION: TransactionContext = {
   xid: 731,
   timeline: 1,
 };
+
+/** When messages are made: 2026-01-02T03:04:06Z. */
+export const MADE_MS = 1_767_323_046_000;
 
 export const renderContext = (context: Partial<RenderContext> = {}): RenderContext => ({
   transaction: TRANSACTION,
@@ -97,20 +108,22 @@ export function renderValue(
 }
 
 export function compileRelation(relation: Relation, settings: RenderSettings = {}): RenderPlan {
-  const format = formats[settings.format ?? 'sequin'];
+  const format: MessageFormat = formats[settings.format ?? 'sequin'];
+  const options = settings.formatOptions ?? format.options?.parse(settings.options ?? {});
   const values = { ...format.values, ...settings.values };
-  const options = { ...values, zonelessTimestampZ: format.zonelessTimestampZ };
+  const forms = renderOptions(format, values, options);
   return format.compile({
     encoding: settings.encoding ?? 'json',
+    wallMs: () => MADE_MS,
     actionsAt: (action) => (settings.severalActions === true ? ROW_ACTIONS : [action]),
     relation,
     columns: relation.columns
-      .map(({ name, type }, index) => ({ index, name, render: compileValue(type, relation.types, options) }))
+      .map((column, index) => ({ index, name: column.name, ...compileColumn(column, relation.types, forms) }))
       .filter(({ name }) => settings.columns === undefined || settings.columns.includes(name)),
     masks: new Map(),
     envelope: { ...ENVELOPE, ...settings.envelope },
     values,
-    options: format.options?.parse(settings.options ?? {}),
+    options,
   });
 }
 

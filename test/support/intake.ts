@@ -12,7 +12,7 @@ import { SinkMarkers } from '../../src/pipeline/intake/markers.ts';
 import { RowIntake, type IntakePorts } from '../../src/pipeline/intake/row-intake.ts';
 import { compileTablePlan, type PlanPorts } from '../../src/pipeline/intake/table-plan.ts';
 import type { SinkSettings } from '../../src/pipeline/settings.ts';
-import { compileValue } from '../../src/postgres/values/values.ts';
+import { compileColumn } from '../../src/postgres/values/values.ts';
 import { ENVELOPE } from './decode.ts';
 import { createDelivery, createDispatcher, Endpoint, routeTo, type EndpointOptions } from './dispatcher.ts';
 import { BLOCK_BYTES } from './log-blocks.ts';
@@ -96,8 +96,8 @@ export function sinkIntake(options: IntakeOptions = {}) {
     sink: { routeOf: () => routeTo('q', { batchBytes: 1 << 20, messageBytes: 1 << 20 }), ...options.sink },
     format,
     envelope: ENVELOPE,
-    compileValue: (type, { types }, forms) =>
-      compileValue(type, types, {
+    compileColumn: (column, { types }, forms) =>
+      compileColumn(column, types, {
         ...format.values,
         zonelessTimestampZ: format.zonelessTimestampZ,
         ...forms,

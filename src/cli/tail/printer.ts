@@ -1,13 +1,19 @@
 // Turns replication messages into one JSON line a change, in a message format.
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { createRowEvent, ROW_ACTIONS, type Relation, type TransactionContext } from '../../core/change.ts';
+import { wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { idempotencyKey, stableUuid, transactionKey } from '../../core/idempotency.ts';
 import { inOneLine } from '../../core/json.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { nameFor } from '../../core/partitions.ts';
 import type { Selection } from '../../core/selection.ts';
-import type { RenderContext, RenderPlan } from '../../formats/format.ts';
+import {
+  renderOptions,
+  type MessageFormat,
+  type RenderContext,
+  type RenderPlan,
+} from '../../formats/format.ts';
 import type { FormatName } from '../../formats/names.ts';
 import { formats } from '../../formats/registry.ts';
 import { buildRelation, type Enrichment } from '../../pgoutput/enrichment.ts';
@@ -24,7 +30,7 @@ import {
 import { OldRows } from '../../pgoutput/old-rows.ts';
 import { isRow, rowEventsIn } from '../../pgoutput/row-numbers.ts';
 import type { ShapeProofs } from '../../postgres/shapes/proofs.ts';
-import { compileValue } from '../../postgres/values/values.ts';
+import { compileColumn } from '../../postgres/values/values.ts';
 
 export type PrinterOptions = {
   readonly format: FormatName;
@@ -205,9 +211,12 @@ function compile(logged: Relation, options: PrinterOptions): RenderPlan | undefi
   const name = nameFor(options.selection, logged);
   if (name === undefined) return undefined;
   const relation = { ...logged, schema: name.schema, table: name.table };
-  const format = formats[options.format];
+  const format: MessageFormat = formats[options.format];
+  const formatOptions = format.options?.parse({});
+  const values = renderOptions(format, format.values, formatOptions);
   const { database, hostname } = options;
   return format.compile({
+    wallMs,
     encoding: 'json',
     actionsAt: () => ROW_ACTIONS,
     relation,
@@ -215,10 +224,7 @@ function compile(logged: Relation, options: PrinterOptions): RenderPlan | undefi
     columns: relation.columns.map((column, index) => ({
       index,
       name: column.name,
-      render: compileValue(column.type, relation.types, {
-        ...format.values,
-        zonelessTimestampZ: format.zonelessTimestampZ,
-      }),
+      ...compileColumn(column, relation.types, values),
     })),
     masks: new Map(),
     envelope: {
@@ -232,6 +238,6 @@ function compile(logged: Relation, options: PrinterOptions): RenderPlan | undefi
       hostname,
     },
     values: format.values,
-    options: format.options?.parse({}),
+    options: formatOptions,
   });
 }

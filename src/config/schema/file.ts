@@ -16,7 +16,6 @@ import {
   secret,
   timerDuration,
 } from './parts.ts';
-import { FORMATS_NOT_YET } from '../../formats/names.ts';
 import { SINKS_NOT_YET } from '../../sinks/registry.ts';
 import { sinkSchema, type SinkConfig } from './sink.ts';
 
@@ -157,6 +156,5 @@ export const KEYS_NOT_YET: ReadonlyMap<string, readonly string[]> = new Map([
 
 /** Values likewise. A name that its registry knows is never asked for here. */
 export const VALUES_NOT_YET: ReadonlyMap<string, readonly string[]> = new Map([
-  ['sinks[].format', FORMATS_NOT_YET],
   ['sinks[].destination.type', SINKS_NOT_YET],
 ]);

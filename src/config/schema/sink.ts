@@ -2,8 +2,6 @@
 // registry of sinks, formats and their own keys from the registry of formats.
 import { z } from 'zod';
 import { DEFAULT_FORMAT, formatNames } from '../../formats/names.ts';
-import { formats } from '../../formats/registry.ts';
-import type { MessageFormat } from '../../formats/format.ts';
 import { sinkDefinition, sinkDefinitions } from '../../sinks/registry.ts';
 import { backfillOptions, initialBackfill } from './backfill.ts';
 import {
@@ -23,6 +21,7 @@ import {
   tablePatterns,
 } from './parts.ts';
 import { columnRules, maskKey } from './columns.ts';
+import { dataFormatOf, formatFaults, formatFields, optionsOf, splittingFormats } from './formats.ts';
 import { formsOf, valueForms } from './values.ts';
 import { ruleFaults } from '../tailrace/column-rules.ts';
 import { routeFaults } from '../tailrace/route-checks.ts';
@@ -66,18 +65,6 @@ const source = z.strictObject({
 const destination = z.discriminatedUnion(
   'type',
   sinkDefinitions.map((definition) => definition.config) as unknown as [z.core.$ZodTypeDiscriminable],
-);
-
-/** Keys that belong to one format each. A format of its own is written beside them. */
-const formatOptions = formatNames.flatMap((format) =>
-  Object.entries((formats[format] as MessageFormat).options?.shape ?? {}).map(([key, schema]) => {
-    const { elsewhere } = (z.globalRegistry.get(schema) as { elsewhere?: string }) ?? {};
-    return { format, key, schema, elsewhere };
-  }),
-);
-
-const optionFields: Readonly<Record<string, z.core.$ZodType>> = Object.fromEntries(
-  formatOptions.map(({ key, schema }) => [key, schema]),
 );
 
 const SAME_GROUP_DEFAULT = 'strict';
@@ -168,8 +155,8 @@ export const sinkSchema = z
       ),
     format: z.enum(formatNames).default(DEFAULT_FORMAT).describe('The shape of its messages.'),
     values: valueForms.prefault({}).describe('How values are written, where not as the format says.'),
-    ...optionFields,
     mask_key: maskKey(),
+    ...formatFields,
     message_grouping: z
       .boolean()
       .default(true)
@@ -187,9 +174,9 @@ export const sinkSchema = z
       ),
     key_changes: z
       .enum(['update', 'split'])
-      .default('update')
+      .optional()
       .describe(
-        'An update that changes the primary key: one `update`, or (`split`) a `delete` in the old message group and an `insert` in the new one.',
+        `An update that changes the primary key: one \`update\`, or (\`split\`) a \`delete\` in the old message group and an \`insert\` in the new one. Default: \`update\`${splittingFormats}.`,
       ),
     ddl: z
       .enum(['ignore', 'events'])
@@ -237,9 +224,11 @@ export const sinkSchema = z
     enrichment: noFunction('enrichments'),
     routing: noFunction('routing functions'),
     timestamp_format: z
-      .literal('iso8601', { error: 'only iso8601 is in this version' })
+      .enum(['iso8601', 'unix_microsecond'])
       .optional()
-      .describe('Only `iso8601`.'),
+      .describe(
+        "Sequin's key. `unix_microsecond`: `timestamp` and `timestamptz` in rows are whole microseconds since 1970. Default: `iso8601`.",
+      ),
     destination: destination.describe('Where the messages go; its keys depend on `type`.'),
     filters: notYet(),
     initial_backfill: initialBackfill().describe(
@@ -263,24 +252,22 @@ export const sinkSchema = z
     if (value.group_column_names !== undefined && value.table === undefined) {
       fault(['group_column_names'], 'this goes with `table`; otherwise write it in `tables`, for each table');
     }
-    for (const { format, key, elsewhere } of formatOptions) {
-      if (value.format === format || (value as Record<string, unknown>)[key] === undefined) continue;
-      fault([key], `this needs \`format: ${format}\`${elsewhere === undefined ? '' : `; ${elsewhere}`}`);
-    }
-    for (const { path, message } of ruleFaults(value)) fault(path, message);
+    for (const { path, message } of formatFaults(value)) fault([...path], message);
+    for (const { path, message } of ruleFaults(value, dataFormatOf(value))) fault(path, message);
     for (const { path, message, nearest } of tableFaults(value)) {
       context.addIssue({ code: 'custom', path, message, ...(nearest && { params: { nearest } }) });
     }
     for (const { path, message } of routeFaults(value)) fault(path, message);
   })
   .transform((written) => {
-    const format: MessageFormat = formats[written.format];
+    const format = dataFormatOf(written);
     const { defaults } = sinkDefinition((written.destination as { type: string }).type) ?? {};
     return {
       ...written,
       start: written.start ?? { from: 'default' as const },
-      values: formsOf(written.values, format),
-      format_options: optionsOf(format, written),
+      values: formsOf(written.values, written.timestamp_format, format),
+      format_options: optionsOf(written),
+      key_changes: written.key_changes ?? format.keyChanges ?? ('update' as const),
       backfill: { ...written.backfill, reads: readsOf(written) },
       same_group: written.same_group ?? defaults?.sameGroup ?? SAME_GROUP_DEFAULT,
       batch_size: written.batch_size ?? defaults?.batchSize,
@@ -295,14 +282,6 @@ const readsOf = (sink: {
 }): boolean | undefined =>
   sink.backfill.reads ??
   (sink.initial_backfill !== undefined && !sink.actions.includes('insert') ? true : undefined);
-
-/** What the format's schema makes of its own keys. */
-function optionsOf(format: MessageFormat, written: object): unknown {
-  const keys = Object.keys(format.options?.shape ?? {});
-  return format.options?.parse(
-    Object.fromEntries(Object.entries(written).filter(([key]) => keys.includes(key))),
-  );
-}
 
 /** A sink, checked and read; its database is known only in the whole file where it names none. */
 export type SinkConfig = z.output<typeof sinkSchema> & { readonly database: string };

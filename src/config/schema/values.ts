@@ -7,6 +7,9 @@ import { formats } from '../../formats/registry.ts';
 
 type Word = string | number | null;
 
+/** Can `values` be written beside this format, or do its own keys say all of that? */
+const takesForms = ({ valuesOf }: MessageFormat): boolean => valuesOf === undefined;
+
 /** One way to write values. Default: the format's. */
 function valueOption<const Words extends readonly Word[]>(
   key: keyof ValueOptions,
@@ -14,7 +17,9 @@ function valueOption<const Words extends readonly Word[]>(
   description: string,
 ) {
   const usual = formats[DEFAULT_FORMAT].values[key];
-  const others = formatNames.filter((format) => formats[format].values[key] !== usual);
+  const others = formatNames.filter(
+    (format) => takesForms(formats[format]) && formats[format].values[key] !== usual,
+  );
   const option = z.literal(words).optional();
   if (others.length === 0) return option.meta({ description, default: usual });
   const exceptions = others.map((format) => `; \`${formats[format].values[key]}\` in format \`${format}\``);
@@ -74,7 +79,12 @@ export const valueForms = z.strictObject({
 });
 
 /** What is not written is the format's. A key that is there without a value says null, as YAML reads the word. */
-export const formsOf = (written: z.output<typeof valueForms>, { values }: MessageFormat): ValueOptions => ({
+export const formsOf = (
+  written: z.output<typeof valueForms>,
+  timestamps: ValueOptions['timestamps'] | undefined,
+  { values }: MessageFormat,
+): ValueOptions => ({
+  timestamps: timestamps ?? values.timestamps,
   numeric: written.numeric ?? values.numeric,
   json: written.json ?? values.json,
   bytea: written.bytea ?? values.bytea,

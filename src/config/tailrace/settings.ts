@@ -2,6 +2,8 @@
 // wrong with it. Defaults are the schema's (config/schema/); here is none.
 import { matchesTable, tablePattern } from '../../core/selection.ts';
 import type { ColumnRules } from '../../functions/columns/rules.ts';
+import type { MessageFormat } from '../../formats/format.ts';
+import { formats } from '../../formats/registry.ts';
 import type { LogSettings } from '../../log/settings.ts';
 import type {
   ListenSettings,
@@ -56,7 +58,9 @@ export async function settingsOf(file: FileValue, context: LoadContext): Promise
   if (parsed === undefined || faults.length > 0) throw new ConfigError(sortFaults(faults));
   const config = withCertificates(withDatabases(parsed, databases), certificates);
   const settings = toService(config, { listening, filters }, reader);
-  for (const { name, destination } of settings.sinks) {
+  for (const sink of settings.sinks) {
+    const { name, destination } = sink;
+    noteFormat(sink, notes);
     noteUnverifiedDestination(name, destination, notes);
     noteDestination(name, destination, notes);
   }
@@ -194,4 +198,10 @@ function tableOptions(config: SinkConfig, { tables, rules }: Placed): TableOptio
   if (table === undefined || groupColumns === undefined) return options;
   const own = options.find(({ pattern }) => matchesTable(pattern, table));
   return [{ groupColumns, ...own, pattern: tablePattern(table) }, ...options];
+}
+
+/** What the sink's format has to say of its options. */
+function noteFormat({ name, format, formatOptions }: SinkSettings, notes: string[]): void {
+  const { notesOf }: MessageFormat = formats[format];
+  for (const note of notesOf?.(formatOptions) ?? []) notes.push(`sink ${name}: ${note}`);
 }

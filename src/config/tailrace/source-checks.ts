@@ -39,7 +39,7 @@ type Options = {
   }[];
   readonly actions: readonly Action[];
   readonly message_grouping: boolean;
-  readonly key_changes: 'update' | 'split';
+  readonly key_changes?: 'update' | 'split' | undefined;
   readonly where?: string | undefined;
   readonly where_moves: 'ignore' | 'convert';
   readonly deletes_outside: 'deliver' | 'drop';

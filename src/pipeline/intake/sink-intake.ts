@@ -1,7 +1,7 @@
 // The intake of one sink, put together from its settings: the same for the sink that runs and for whoever explains what it does.
-import type { Envelope } from '../../formats/format.ts';
+import { renderOptions, type Envelope } from '../../formats/format.ts';
 import { formats } from '../../formats/registry.ts';
-import { compileValue } from '../../postgres/values/values.ts';
+import { compileColumn } from '../../postgres/values/values.ts';
 import type { SinkSettings } from '../settings.ts';
 import { changedStep } from './columns/changed.ts';
 import { RowIntake, type IntakePorts } from './row-intake.ts';
@@ -44,12 +44,13 @@ function stepsOf(settings: SinkSettings, nowMs?: () => number): Steps {
 function formatting(
   settings: SinkSettings,
   envelope: Envelope,
-): Pick<PlanPorts, 'format' | 'envelope' | 'compileValue'> {
+): Pick<PlanPorts, 'format' | 'envelope' | 'compileColumn'> {
   const format = formats[settings.format];
-  const values = { ...settings.values, zonelessTimestampZ: format.zonelessTimestampZ };
+  const values = renderOptions(format, settings.values, settings.formatOptions);
   return {
     format,
     envelope,
-    compileValue: (type, relation, forms) => compileValue(type, relation.types, { ...values, ...forms }),
+    compileColumn: (column, relation, forms) =>
+      compileColumn(column, relation.types, { ...values, ...forms }),
   };
 }

@@ -1,8 +1,9 @@
 // How one sink treats the rows of one relation: compiled once, used for every row until the relation changes (row-intake.ts).
-import type { Action, Relation, RowAction, RowEvent } from '../../core/change.ts';
+import type { Action, Column, Relation, RowAction, RowEvent } from '../../core/change.ts';
+import { wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { asSeenBy, type SchemaChange } from '../../core/schema-change.ts';
-import type { ValueOptions, ValueRenderer } from '../../core/render.ts';
+import type { ColumnForm, ValueOptions } from '../../core/render.ts';
 import { nameFor } from '../../core/partitions.ts';
 import { optionsFor, type TableName } from '../../core/selection.ts';
 import { parseTemplate } from '../../core/template.ts';
@@ -87,7 +88,7 @@ export type PlanPorts = {
   readonly sink: Pick<Sink, 'routeOf' | 'routeByRow' | 'actionsAt' | 'encoding' | 'wantsRow'>;
   readonly format: MessageFormat;
   readonly envelope: Envelope;
-  compileValue(type: number, relation: Relation, forms?: Partial<ValueOptions>): ValueRenderer;
+  compileColumn(column: Column, relation: Relation, forms?: Partial<ValueOptions>): ColumnForm;
   readonly routes: Pick<Routes, 'queue'> & OpenRoutes;
   readonly barriers: Pick<Barriers<Pending>, 'of'>;
 };
@@ -147,6 +148,7 @@ export function compileTablePlan(
       actionsAt: (action) =>
         ports.sink.actionsAt?.({ schema: relation.schema, table: relation.table, action }) ??
         settings.actions,
+      wallMs,
       encoding: ports.sink.encoding ?? 'json',
     }),
     grouped: settings.messageGrouping,

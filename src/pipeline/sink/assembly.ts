@@ -4,8 +4,10 @@ import { steadyMs, wallMs, wallTime } from '../../core/clock.ts';
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
 import { deletesTeller } from '../intake/where-identity.ts';
 import { isLost } from '../../core/partings.ts';
+import type { MessageFormat } from '../../formats/format.ts';
+import { formats } from '../../formats/registry.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
-import type { Sink } from '../../sinks/sink.ts';
+import type { Sink, SinkContext } from '../../sinks/sink.ts';
 import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import { leaseFileOf, openLeaseStore } from '../../store/leases.ts';
 import { Dispatcher, type DispatcherSettings } from '../delivery/dispatcher.ts';
@@ -71,6 +73,11 @@ export const layGround = (place: SinkPlace, fail: (error: unknown) => void): Gro
   fail,
 });
 
+function mediaOf({ format, formatOptions }: SinkSettings): SinkContext['media'] {
+  const { mediaOf }: MessageFormat = formats[format];
+  return mediaOf?.(formatOptions);
+}
+
 /** The sink itself, of the type that its settings name. */
 export async function createSink(options: SinkOptions, { place, ledgerWrites }: Ground): Promise<Sink> {
   const { settings, logger } = options;
@@ -80,6 +87,7 @@ export async function createSink(options: SinkOptions, { place, ledgerWrites }: 
   return definition.create(destination.config, {
     name,
     actions,
+    media: mediaOf(settings),
     rewinds: place.rewinds,
     logger,
     pull: {

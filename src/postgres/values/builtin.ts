@@ -1,7 +1,7 @@
 // The built-in types by OID: fixed for ever, so that they need no look-up in a catalog.
 // https://github.com/postgres/postgres/blob/master/src/include/catalog/pg_type.dat
 
-/** The types that are not rendered as Postgres' text. */
+/** The types that some format does not render as Postgres' text. */
 export const TYPE = {
   bool: 16,
   bytea: 17,
@@ -11,13 +11,21 @@ export const TYPE = {
   int4: 23,
   oid: 26,
   json: 114,
+  point: 600,
   box: 603,
   float4: 700,
   float8: 701,
+  money: 790,
+  date: 1082,
+  time: 1083,
   timestamp: 1114,
   timestamptz: 1184,
   interval: 1186,
+  timetz: 1266,
+  bit: 1560,
+  varbit: 1562,
   numeric: 1700,
+  uuid: 2950,
   jsonb: 3802,
 } as const;
 
@@ -40,7 +48,7 @@ const ELEMENT_TYPES: ReadonlyMap<number, number> = new Map([
   [1013, 30], // oidvector
   [199, TYPE.json],
   [143, 142], // xml
-  [1017, 600], // point
+  [1017, TYPE.point],
   [1018, 601], // lseg
   [1019, 602], // path
   [1020, TYPE.box],
@@ -51,20 +59,20 @@ const ELEMENT_TYPES: ReadonlyMap<number, number> = new Map([
   [1022, TYPE.float8],
   [719, 718], // circle
   [775, 774], // macaddr8
-  [791, 790], // money
+  [791, TYPE.money],
   [1040, 829], // macaddr
   [1041, 869], // inet
   [1034, 1033], // aclitem
   [1014, 1042], // bpchar
   [1015, 1043], // varchar
-  [1182, 1082], // date
-  [1183, 1083], // time
+  [1182, TYPE.date],
+  [1183, TYPE.time],
   [1115, TYPE.timestamp],
   [1185, TYPE.timestamptz],
   [1187, TYPE.interval],
-  [1270, 1266], // timetz
-  [1561, 1560], // bit
-  [1563, 1562], // varbit
+  [1270, TYPE.timetz],
+  [1561, TYPE.bit],
+  [1563, TYPE.varbit],
   [1231, TYPE.numeric],
   [2201, 1790], // refcursor
   [2207, 2202], // regprocedure
@@ -72,7 +80,7 @@ const ELEMENT_TYPES: ReadonlyMap<number, number> = new Map([
   [2209, 2204], // regoperator
   [2210, 2205], // regclass
   [2211, 2206], // regtype
-  [2951, 2950], // uuid
+  [2951, TYPE.uuid],
   [2949, 2970], // txid_snapshot
   [3221, 3220], // pg_lsn
   [3643, 3614], // tsvector

@@ -2,7 +2,7 @@
 // Texts are as our pinned session settings make them: DateStyle ISO, TimeZone UTC, extra_float_digits 3, bytea hex.
 import type { ByteWriter } from '../../core/byte-writer.ts';
 import { writeJsonString } from '../../core/json.ts';
-import type { ValueOptions, ValueRenderer } from '../../core/render.ts';
+import type { ValueRenderer } from '../../core/render.ts';
 
 const QUOTE = 0x22;
 const ZERO = 0x30;
@@ -83,7 +83,8 @@ export const writeBoolean: ValueRenderer = (bytes, start, length, writer) => {
 };
 
 export type TimestampForm = {
-  readonly digits: ValueOptions['timestampDigits'];
+  /** Zeros fill up to so many digits of the fraction. */
+  readonly digits: number | 'as_needed';
   /** Does a timestamp without zone get a `Z`? One with zone always has it. */
   readonly z: boolean;
 };
@@ -115,10 +116,11 @@ const LENGTH_OF_SECONDS = '2026-01-02 03:04:05'.length;
 const LENGTH_OF_MICROSECONDS = '2026-01-02 03:04:05.123456'.length;
 
 /** Zeros fill up to this length. */
-const fullLengthOf = (digits: TimestampForm['digits']): number => (digits === 6 ? LENGTH_OF_MICROSECONDS : 0);
+const fullLengthOf = (digits: TimestampForm['digits']): number =>
+  digits === 'as_needed' || digits === 0 ? 0 : LENGTH_OF_SECONDS + 1 + digits;
 
 /** A four-digit year and no ` BC` at the end. */
-const isIsoTimestamp = (bytes: Buffer, start: number, length: number): boolean =>
+export const isIsoTimestamp = (bytes: Buffer, start: number, length: number): boolean =>
   length >= LENGTH_OF_SECONDS &&
   bytes[start + 4] === DASH &&
   bytes[start + 10] === SPACE &&

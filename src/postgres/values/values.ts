@@ -1,10 +1,12 @@
 // Chooses the renderer of a column by its type: the table "Values" of docs, compiled once per relation and sink.
-import type { TypeCatalog } from '../../core/change.ts';
+import type { Column, TypeCatalog } from '../../core/change.ts';
 import { isJson } from '../../core/json-grammar.ts';
 import { jsonText, writeJsonDocument, writeJsonString } from '../../core/json.ts';
-import type { ValueOptions, ValueRenderer } from '../../core/render.ts';
+import type { ColumnForm, RenderOptions, ValueOptions, ValueRenderer } from '../../core/render.ts';
 import { builtInArray, TYPE } from './builtin.ts';
+import { debeziumExtension, debeziumScalar, unavailableJson } from './debezium.ts';
 import { writeIntervalAsObject } from './interval.ts';
+import { writeMicroseconds } from './moments.ts';
 import { arrayRenderer, compositeRenderer, writeHstore, writeVector } from './nested.ts';
 import {
   timestampRenderer,
@@ -17,39 +19,84 @@ import {
   writeNumericAsFloat,
   writeVerbatim,
 } from './scalar.ts';
-
-export type RenderOptions = ValueOptions & {
-  /** Do timestamps without time zone get a `Z`? (`MessageFormat.zonelessTimestampZ`) */
-  readonly zonelessTimestampZ: boolean;
-};
+import { wal2jsonValue } from './wal2json.ts';
 
 /** Types nest this deep at most; deeper ones (only a damaged catalog has a cycle) render as text. */
 const MAX_TYPE_DEPTH = 64;
 
-/** The renderer of values of `type`. Whatever is not known renders as Postgres' text (invariant 6). */
-export function compileValue(type: number, types: TypeCatalog, options: RenderOptions): ValueRenderer {
-  return compile(type, 0);
+/** How a message has this column. */
+export const compileColumn = (
+  { type, typeModifier }: Pick<Column, 'type' | 'typeModifier'>,
+  types: TypeCatalog,
+  options: RenderOptions,
+): ColumnForm => ({
+  render: compileValue(type, types, options, typeModifier),
+  unchanged: unchangedJson(type, types, options),
+});
 
-  function compile(type: number, depth: number): ValueRenderer {
+/** As Sequin has it. https://sequinstream.com/docs/reference/databases */
+const UNCHANGED_TEXT = '"unchanged_toast"';
+
+function unchangedJson(type: number, types: TypeCatalog, options: RenderOptions): string | undefined {
+  if (options.debezium === undefined) return options.unchanged === 'text' ? UNCHANGED_TEXT : undefined;
+  const base = baseOf(type, types);
+  const element = baseOf(elementOf(base, types), types);
+  return unavailableJson({ type: base, element, name: types.get(element || base)?.name }, options.debezium);
+}
+
+/** What a domain is of; any other type is itself. */
+function baseOf(type: number, types: TypeCatalog): number {
+  let base = type;
+  for (let depth = 0; depth < MAX_TYPE_DEPTH; depth++) {
+    const info = types.get(base);
+    if (info?.kind !== 'domain') break;
+    base = info.base;
+  }
+  return base;
+}
+
+/** 0: it is no array. */
+function elementOf(type: number, types: TypeCatalog): number {
+  const info = types.get(type);
+  return info?.kind === 'array' ? info.element : (builtInArray(type)?.element ?? 0);
+}
+
+/**
+ * The renderer of values of `type`. Whatever is not known renders as Postgres' text (invariant 6). `modifier`: of the column's type,
+ * -1 where it has none; an array's is that of its elements.
+ */
+export function compileValue(
+  type: number,
+  types: TypeCatalog,
+  options: RenderOptions,
+  modifier = -1,
+): ValueRenderer {
+  const { debezium, wal2json } = options;
+  if (wal2json !== undefined) return wal2jsonValue(type, wal2json);
+  return compile(type, modifier, 0);
+
+  function compile(type: number, modifier: number, depth: number): ValueRenderer {
     if (depth > MAX_TYPE_DEPTH) return writeJsonString;
     const info = types.get(type);
     switch (info?.kind) {
       case undefined:
-        return compileBuiltIn(type, depth);
+        return compileBuiltIn(type, modifier, depth);
       case 'domain':
-        return compile(info.base, depth + 1);
+        return compile(info.base, info.modifier ?? -1, depth + 1);
       case 'array':
-        return arrayRenderer(compile(info.element, depth + 1), info.delimiter);
+        return arrayRenderer(compile(info.element, modifier, depth + 1), info.delimiter);
       case 'composite':
         if (options.composite === 'text') return writeJsonString;
         return compositeRenderer(
           info.attributes.map((attribute) => ({
             prefix: Buffer.from(`${jsonText(attribute.name)}:`),
-            render: compile(attribute.type, depth + 1),
+            render: compile(attribute.type, -1, depth + 1),
           })),
         );
       case 'base':
-        return extensionType(info.name, options);
+        return debezium === undefined
+          ? extensionType(info.name, options)
+          : debeziumExtension(info.name, debezium);
       case 'enum':
       case 'range':
       case 'multirange':
@@ -59,11 +106,13 @@ export function compileValue(type: number, types: TypeCatalog, options: RenderOp
     }
   }
 
-  function compileBuiltIn(type: number, depth: number): ValueRenderer {
+  function compileBuiltIn(type: number, modifier: number, depth: number): ValueRenderer {
     const array = builtInArray(type);
-    if (array === undefined)
-      return depth === 0 ? builtInScalar(type, options) : checked(builtInScalar(type, options));
-    return arrayRenderer(compile(array.element, depth + 1), array.delimiter);
+    if (array !== undefined)
+      return arrayRenderer(compile(array.element, modifier, depth + 1), array.delimiter);
+    const scalar =
+      debezium === undefined ? builtInScalar(type, options) : debeziumScalar(type, modifier, debezium);
+    return depth === 0 ? scalar : checked(scalar);
   }
 }
 
@@ -115,8 +164,10 @@ function builtInScalar(type: number, options: RenderOptions): ValueRenderer {
     case TYPE.jsonb:
       return options.json === 'embed' ? writeJsonDocument : writeJsonString;
     case TYPE.timestamp:
+      if (options.timestamps === 'unix_microsecond') return writeMicroseconds;
       return timestampRenderer({ digits: options.timestampDigits, z: options.zonelessTimestampZ });
     case TYPE.timestamptz:
+      if (options.timestamps === 'unix_microsecond') return writeMicroseconds;
       return timestamptzRenderer({ digits: options.timestampDigits });
     case TYPE.interval:
       return options.interval === 'object' ? writeIntervalAsObject : writeJsonString;

@@ -7,39 +7,52 @@ import { isTemplate } from '../../core/template.ts';
 import { shortHash } from '../../core/idempotency.ts';
 import type { WebhookConfig } from './config.ts';
 import { CONTENT_ENCODING, mergeHeaders, type Header } from '../http/headers.ts';
+import type { SinkContext } from '../sink.ts';
+import { contentOfEvent, type Content } from './events.ts';
 import { WebhookSigner } from './signature.ts';
 
 const compress = promisify(gzip);
 
-const DEFAULT_HEADERS = [
-  { key: 'content-type', value: 'application/json' },
-  { key: 'user-agent', value: 'tailrace' },
-];
+const CONTENT_TYPE = 'content-type';
+const JSON_TYPE = 'application/json';
 
-const BATCH_START = Buffer.from('{"data":[');
-const BATCH_END = Buffer.from(']}');
+/** Around the messages of a batch: Sequin's, and a JSON array where that has a content type of its own. */
+const BATCH = { start: Buffer.from('{"data":['), end: Buffer.from(']}') };
+const ARRAY = { start: Buffer.from('['), end: Buffer.from(']') };
 const COMMA = Buffer.from(',');
 
 export type WebhookRequest = { readonly headers: Readonly<Record<string, string>>; readonly body: Buffer };
 
-const allHeaders = ({ headers, encrypted_headers: encrypted }: WebhookConfig): readonly Header[] =>
-  mergeHeaders(DEFAULT_HEADERS, headers, encrypted);
+const allHeaders = (
+  { headers, encrypted_headers: encrypted }: WebhookConfig,
+  defaults: readonly Header[] = [],
+): readonly Header[] => mergeHeaders(defaults, headers, encrypted);
 
 /** Those that the row decides. */
 export const routedHeaders = (config: WebhookConfig): readonly Header[] =>
   allHeaders(config).filter((header) => config.headers.includes(header) && isTemplate(header.value));
 
 export class RequestBuilder {
-  readonly #batch: boolean;
+  readonly #batch: typeof BATCH | undefined;
+  readonly #headerPrefix: string | undefined;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #compresses: boolean;
   readonly #signer: WebhookSigner;
   readonly #idSuffix: string;
 
-  constructor(config: WebhookConfig, sink: { readonly name: string; readonly rewinds: number }) {
+  constructor(config: WebhookConfig, { media, ...sink }: Pick<SinkContext, 'name' | 'rewinds' | 'media'>) {
+    const type =
+      media === undefined || media.headerPrefix !== undefined
+        ? JSON_TYPE
+        : media[config.batch ? 'batch' : 'message'];
+    const defaults = [
+      { key: CONTENT_TYPE, value: type },
+      { key: 'user-agent', value: 'tailrace' },
+    ];
     const routed = routedHeaders(config);
-    const headers = allHeaders(config).filter((header) => !routed.includes(header));
-    this.#batch = config.batch;
+    const headers = allHeaders(config, defaults).filter((header) => !routed.includes(header));
+    this.#batch = config.batch ? (media === undefined ? BATCH : ARRAY) : undefined;
+    this.#headerPrefix = media?.headerPrefix;
     this.#headers = Object.fromEntries(headers.map(({ key, value }) => [key, value]));
     this.#compresses = headers.some(({ key }) => key.toLowerCase() === CONTENT_ENCODING);
     this.#signer = new WebhookSigner(config.signing_secrets);
@@ -58,10 +71,11 @@ export class RequestBuilder {
     { routed, nowMs }: { readonly routed: Readonly<Record<string, string>>; readonly nowMs: number },
   ): Promise<WebhookRequest> {
     const id = this.#idOf(batch);
-    const body = this.#bodyOf(batch);
+    const { body, attributes } = this.#contentOf(batch);
     const headers = {
       ...this.#headers,
       ...routed,
+      ...attributes,
       // https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
       'idempotency-key': id,
       // The signature is of what a receiver's framework hands to it: the body without its content coding.
@@ -78,14 +92,20 @@ export class RequestBuilder {
     return `batch-${hash.digest('base64url')}${this.#idSuffix}`;
   }
 
+  #contentOf(batch: readonly Message[]): Content {
+    return this.#headerPrefix === undefined
+      ? { body: this.#bodyOf(batch), attributes: {} }
+      : contentOfEvent(batch[0]!, this.#headerPrefix);
+  }
+
   /** A copy: the buffers of messages are written on, and a dead socket may hold what it was given. */
   #bodyOf(batch: readonly Message[]): Buffer {
     const parts = batch.map(({ buffer, start, end }) => buffer.subarray(start, end));
-    if (!this.#batch) return Buffer.concat(parts);
+    if (this.#batch === undefined) return Buffer.concat(parts);
     return Buffer.concat([
-      BATCH_START,
+      this.#batch.start,
       ...parts.flatMap((part, index) => (index === 0 ? [part] : [COMMA, part])),
-      BATCH_END,
+      this.#batch.end,
     ]);
   }
 }

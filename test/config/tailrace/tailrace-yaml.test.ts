@@ -79,7 +79,7 @@ describe('faults', () => {
 sinks:
   - name: users
     database: shpo
-    format: debezium
+    format: debezum
     destination: { type: sqs, queue_nam: q, group_id: "\${%tble%}" }
   - name: users
     database: shop
@@ -95,7 +95,7 @@ colour: blue
       '5:43 databases[shop].slot.max_retained a size is expected, such as 64KB, 128MB or 10GB',
       '7:16 databases[shop].tls.ca there is no file /srv/nowhere.pem',
       '10:15 sinks[users].database there is no database called "shpo"',
-      '11:13 sinks[users].format this version does not have "debezium" yet',
+      '11:13 sinks[users].format "debezum" is not known here',
       expect.stringMatching(/^12:5 sinks\[users\]\.destination\.queue_name no queue/),
       '12:31 sinks[users].destination.queue_nam unknown key',
       '12:55 sinks[users].destination.group_id group id template "${%tble%}": there is no macro %tble%',

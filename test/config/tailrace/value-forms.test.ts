@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { MessageFormat } from '../../../src/formats/format.ts';
 import { formats } from '../../../src/formats/registry.ts';
 import { faultsOf, loadFiles, loadText } from '../load-config.ts';
 
@@ -22,7 +23,7 @@ describe('the forms of values', () => {
     },
   );
 
-  test('can be chosen one by one, in every format', async () => {
+  test('can be chosen one by one, in every format that has no keys of its own for them', async () => {
     const written = {
       numeric: 'number',
       json: 'string',
@@ -37,9 +38,11 @@ describe('the forms of values', () => {
       unchanged: 'text',
     };
     const { timestamp_digits: timestampDigits, ...others } = written;
-    for (const format of Object.keys(formats)) {
+    for (const [format, { valuesOf: own }] of Object.entries<MessageFormat>(formats)) {
+      if (own !== undefined) continue;
       await expect(valuesOf(`format: ${format}\n    values: ${JSON.stringify(written)}`)).resolves.toEqual({
         ...others,
+        timestamps: 'iso8601',
         timestampDigits,
       });
       for (const [key, word] of Object.entries(others)) {

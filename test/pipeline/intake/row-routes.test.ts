@@ -11,7 +11,7 @@ import { SinkMarkers } from '../../../src/pipeline/intake/markers.ts';
 import { RowIntake } from '../../../src/pipeline/intake/row-intake.ts';
 import { compileTablePlan } from '../../../src/pipeline/intake/table-plan.ts';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
-import { compileValue } from '../../../src/postgres/values/values.ts';
+import { compileColumn } from '../../../src/postgres/values/values.ts';
 import type { Route, RouteByRow, Sink } from '../../../src/sinks/sink.ts';
 import { ENVELOPE, TRANSACTION } from '../../support/decode.ts';
 import { createDelivery, createDispatcher, REFUSED, routeTo } from '../../support/dispatcher.ts';
@@ -108,7 +108,7 @@ function harness(
         sink,
         format: formats.sequin,
         envelope: ENVELOPE,
-        compileValue: (type, { types }) => compileValue(type, types, values),
+        compileColumn: (column, { types }) => compileColumn(column, types, values),
         routes: delivery.routes,
         barriers: delivery.barriers,
       }),

@@ -294,3 +294,24 @@ describe('json', () => {
     expect(writer.buffer.toString('utf8', 0, writer.length)).toBe(String.raw`"\ufffe\uffff"`);
   });
 });
+
+test.each([
+  ['2026-01-02 03:04:05.123456', '1767323045123456'],
+  ['1969-12-31 23:59:59.999999', '-1'],
+  ['1970-01-01 00:00:00', '0'],
+  ['294276-12-31 23:59:59.999999', '9224318015999999999'],
+  ['4714-11-24 00:00:00 BC', '-210866803200000000'],
+  ['infinity', '"infinity"'],
+])('with timestamps in microseconds %s is %s, with a zone or not, also in arrays', (text, expected) => {
+  const options = { timestamps: 'unix_microsecond' } as const;
+  const zoned = /^\d/.test(text) ? text.replace(/( BC)?$/, '+00$1') : text;
+  expect(renderValue(TYPE.timestamp, text, options)).toBe(expected);
+  expect(renderValue(TYPE.timestamptz, zoned, options)).toBe(expected);
+  expect(renderValue(1115, `{"${text}",NULL}`, options)).toBe(`[${expected},null]`);
+});
+
+test('dates and times of day stay texts beside timestamps in microseconds', () => {
+  const options = { timestamps: 'unix_microsecond' } as const;
+  expect(renderValue(TYPE.date, '2026-01-02', options)).toBe('"2026-01-02"');
+  expect(renderValue(TYPE.time, '03:04:05', options)).toBe('"03:04:05"');
+});

@@ -38,6 +38,43 @@ describe('a request', () => {
     expect(server.requests[0]!.headers).toMatchObject({ 'content-type': 'application/json' });
   });
 
+  test('of messages that have a content type of their own says it, and a batch of them is an array', async () => {
+    const server = await endpoint();
+    const media = { message: 'application/cloudevents+json', batch: 'application/cloudevents-batch+json' };
+    const batches = await createSink({ url: server.url }, { media });
+    const singles = await createSink({ url: server.url, batch: false }, { media });
+    await batches.deliver(messages(2), patient);
+    await singles.deliver([message()], patient);
+    expect(server.requests.map(({ headers, body }) => [headers['content-type'], body])).toEqual([
+      [media.batch, '[{"record":{"id":0}},{"record":{"id":1}}]'],
+      [media.message, '{"record":{"id":0}}'],
+    ]);
+  });
+
+  test('in binary mode has the attributes in headers, encoded where they are no printable ASCII, and the data alone as its body', async () => {
+    const server = await endpoint();
+    const media = { message: 'm', batch: 'b', headerPrefix: 'ce-' };
+    const sink = await createSink({ url: server.url, batch: false }, { media });
+    const subject = 'a "b" 50%\r\nx-injected: 1 \u00e9\u{1f600} ,"data":';
+    const event = {
+      id: 'key-1',
+      subject,
+      datacontenttype: 'application/json',
+      data: { id: 1, data: { data: 2 } },
+    };
+    await sink.deliver([message({ body: JSON.stringify(event) })], patient);
+    const [request] = server.requests;
+    expect(request!.body).toBe('{"id":1,"data":{"data":2}}');
+    expect(request!.headers).toMatchObject({
+      'content-type': 'application/json',
+      'ce-id': 'key-1',
+      'ce-subject': 'a%20%22b%22%2050%25%0D%0Ax-injected:%201%20%C3%A9%F0%9F%98%80%20,%22data%22:',
+    });
+    expect(decodeURIComponent(request!.headers['ce-subject'] as string)).toBe(subject);
+    expect(request!.headers).not.toHaveProperty('x-injected');
+    expect(request!.headers).not.toHaveProperty('ce-datacontenttype');
+  });
+
   test('carries the headers; encrypted ones win, whatever their case', async () => {
     const server = await endpoint();
     const sink = await createSink({

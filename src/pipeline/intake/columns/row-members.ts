@@ -1,7 +1,7 @@
 // What the rows of one relation have in messages, by the rules of its table: which columns, under which names, what is told of each, and
 // what stands beside them.
 import type { Column, Relation } from '../../../core/change.ts';
-import type { ValueOptions, ValueRenderer } from '../../../core/render.ts';
+import type { ColumnForm, ValueOptions } from '../../../core/render.ts';
 import type { ShapeColumn } from '../../../core/schema-change.ts';
 import type { AddedMember, MessageColumn } from '../../../formats/format.ts';
 import { compileAdded } from '../../../functions/columns/added.ts';
@@ -17,7 +17,7 @@ type Options = Pick<TableOptions, 'columns' | 'rules'>;
 
 export type ColumnPorts = {
   /** `forms`: how values are written whatever the sink says. */
-  readonly compileValue: (type: number, relation: Relation, forms?: Partial<ValueOptions>) => ValueRenderer;
+  readonly compileColumn: (column: Column, relation: Relation, forms?: Partial<ValueOptions>) => ColumnForm;
 };
 
 export type RowMembers = {
@@ -29,18 +29,19 @@ export type RowMembers = {
 export function rowMembers(
   relation: Relation,
   options: Options | undefined,
-  { compileValue, masks }: ColumnPorts & { readonly masks: Masks },
+  { compileColumn, masks }: ColumnPorts & { readonly masks: Masks },
 ): RowMembers {
   const rules = options?.rules;
   if (rules !== undefined) expectFit(relation, rules);
   const columns = relation.columns.flatMap((column, index): MessageColumn[] => {
     if (!isInMessage(column, relation.key, options)) return [];
     const name = rules?.rename.get(column.name) ?? column.name;
-    const render = masks.get(column.name)?.render ?? compileValue(column.type, relation);
+    const form = compileColumn(column, relation);
+    const told = { ...form, render: masks.get(column.name)?.render ?? form.render, index, name };
     const rule = rules?.flatten.get(column.name);
-    if (rule === undefined) return [{ index, name, render }];
-    const whole = compileValue(column.type, relation, FLATTENED);
-    return [{ index, name, render, spread: (taken) => spreadWith(whole, { name, rule, taken }) }];
+    if (rule === undefined) return [told];
+    const { render: whole } = compileColumn(column, relation, FLATTENED);
+    return [{ ...told, spread: (taken) => spreadWith(whole, { name, rule, taken }) }];
   });
   const added = rules === undefined ? [] : addedMembers(relation, rules, masks);
   if (rules !== undefined) expectDistinct(relation, rules, { columns, added });
