@@ -91,10 +91,9 @@ export type SinkWish = {
   readonly actions: readonly string[];
   readonly ddl: 'ignore' | 'events';
   readonly destination: Readonly<Record<string, unknown>>;
-  readonly tables: readonly { readonly flatten?: object | undefined; readonly add?: object | undefined }[];
 };
 
-export type FormatFault = { readonly path: readonly (string | number)[]; readonly message: string };
+export type FormatFault = { readonly path: readonly string[]; readonly message: string };
 
 /** A format's whole definition: the configuration's schema, its documentation and the command line derive from it. */
 export interface MessageFormat<Options = unknown> {
@@ -107,6 +106,8 @@ export interface MessageFormat<Options = unknown> {
   readonly zonelessTimestampZ: boolean;
   /** What its own keys say of values, so that `values` cannot be written beside them; undefined: nothing. */
   readonly valuesOf?: (options: Options) => Partial<RenderOptions>;
+  /** Its messages list the table's columns: there is no place for members that are none. */
+  readonly listsColumns?: boolean;
   /** What HTTP calls its messages; undefined: plain JSON. */
   readonly mediaOf?: (options: Options) => Media;
   /** How a changed key is told where the sink does not say. Default: as one update. */

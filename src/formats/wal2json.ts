@@ -51,6 +51,7 @@ const blockOf = ({ wal2json }: Options): Block => wal2json ?? BLOCK.parse({});
 
 export const wal2jsonFormat: MessageFormat<Options> = {
   name: 'wal2json',
+  listsColumns: true,
   options,
   // Of these only `absent` counts: values are as wal2json writes them.
   values: {
@@ -71,25 +72,15 @@ export const wal2jsonFormat: MessageFormat<Options> = {
   valuesOf: (written) => ({
     wal2json: { numbersAsString: blockOf(written)['numeric-data-types-as-string'] },
   }),
-  faultsOf: ({ ddl, tables }) => [
-    ...(ddl === 'events'
+  faultsOf: ({ ddl }) =>
+    ddl === 'events'
       ? [
           {
             path: ['ddl'],
             message: 'wal2json has no messages of schemas: leave it out, or write another format',
           },
         ]
-      : []),
-    // Each of its columns has a type of Postgres.
-    ...tables.flatMap((table, index) =>
-      (['flatten', 'add'] as const)
-        .filter((rule) => table[rule] !== undefined)
-        .map((rule) => ({
-          path: ['tables', index, rule],
-          message: 'wal2json has columns of the table only: leave it out, or write another format',
-        })),
-    ),
-  ],
+      : [],
   compile: (input) => new Wal2jsonPlan(input),
 };
 

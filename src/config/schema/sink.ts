@@ -257,7 +257,7 @@ export const sinkSchema = z
     if (value.group_column_names !== undefined && value.table === undefined) {
       fault(['group_column_names'], 'this goes with `table`; otherwise write it in `tables`, for each table');
     }
-    for (const { path, message } of ruleFaults(value)) fault(path, message);
+    for (const { path, message } of ruleFaults(value, dataFormatOf(value))) fault(path, message);
     for (const { path, message } of formatFaults(value)) fault([...path], message);
     for (const { path, message, nearest } of tableFaults(value)) {
       context.addIssue({ code: 'custom', path, message, ...(nearest && { params: { nearest } }) });

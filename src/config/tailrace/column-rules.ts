@@ -10,6 +10,7 @@ import {
   type FlattenRule,
   type MaskRule,
 } from '../../functions/columns/rules.ts';
+import type { MessageFormat } from '../../formats/format.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import type { Fault } from '../file/faults.ts';
 import { listOf, valueAt, type FileValue, type Path } from '../file/file-value.ts';
@@ -55,8 +56,16 @@ export function rulesOf(table: WrittenTable, place: string): ColumnRules | undef
 export type RuleFault = { readonly path: (string | number)[]; readonly message: string };
 
 /** What contradicts itself, or needs what is not there, whatever the table looks like. */
-export function* ruleFaults(sink: WrittenSink): Generator<RuleFault> {
+export function* ruleFaults(
+  sink: WrittenSink,
+  { name, listsColumns }: Pick<MessageFormat, 'name' | 'listsColumns'>,
+): Generator<RuleFault> {
   for (const [index, table] of sink.tables.entries()) {
+    for (const key of ['flatten', 'add'] as const) {
+      if (listsColumns !== true || table[key] === undefined) continue;
+      const message = `format ${name} is a list of the table's columns, and has no place for other members`;
+      yield { path: ['tables', index, key], message };
+    }
     for (const { path, message } of tableFaults(table, sink)) {
       yield { path: ['tables', index, ...path], message };
     }

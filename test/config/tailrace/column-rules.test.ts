@@ -228,6 +228,15 @@ describe('what is wrong is said at its place:', () => {
     expect(lines[0]).toMatch(line);
   });
 
+  test.each(['flatten: { doc: true }', 'add: { source: shop }'])(
+    'members in a format that lists columns: %s',
+    async (line) => {
+      expect(await linesOf([line], ['format: wal2json'])).toEqual([
+        expect.stringMatching(/^9:\d+ .* format wal2json is a list of the table's columns, and has no place/),
+      ]);
+    },
+  );
+
   test.each([
     ['group_id: "${email}"', 'destination\\.group_id makes message groups of this column'],
     ['queue_name: "users-${row.email}.fifo"', 'destination\\.queue_name makes routes of this column'],

@@ -1,6 +1,8 @@
 // What `doctor` and `check --database` find of the column rules of sinks: does each fit the tables as they are now?
 import type { Client } from 'pg';
 import { TailraceError } from '../../../core/errors.ts';
+import { renderOptions } from '../../../formats/format.ts';
+import { formats } from '../../../formats/registry.ts';
 import { nameFor } from '../../../core/partitions.ts';
 import { formatTableName, optionsFor, type TableName } from '../../../core/selection.ts';
 import { closeConnection } from '../../../postgres/connection/connection.ts';
@@ -67,11 +69,11 @@ async function inspectUses(client: Client, uses: readonly Use[], publication: st
 function faultOf({ sink, table, name }: Use, { relation, isPartitioned }: PresentTable) {
   const options = optionsFor(name, sink.tables)!;
   const masks = masksFor(name, sink);
+  const values = renderOptions(formats[sink.format], sink.values, sink.formatOptions);
   try {
     rowMembers(relation, options, {
       masks,
-      compileColumn: (column, { types }) =>
-        compileColumn(column, types, { ...sink.values, zonelessTimestampZ: false }),
+      compileColumn: (column, { types }, forms) => compileColumn(column, types, { ...values, ...forms }),
     });
     const grouping = sink.messageGrouping ? (options.groupColumns ?? relation.key) : [];
     for (const column of grouping) digestOf(relation, column, masks);

@@ -34,6 +34,7 @@ test('rules are held against the tables, partitions too, and what they need is s
         },
       ],
       actions: ['insert', 'update', 'delete'],
+      format: 'sequin',
       values: formats.sequin.values,
       messageGrouping: true,
       destination: { type: 'none', config: {} },

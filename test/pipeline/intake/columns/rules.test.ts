@@ -4,6 +4,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { tablePattern } from '../../../../src/core/selection.ts';
 import { toLsn } from '../../../../src/core/lsn.ts';
+import type { MessageFormat } from '../../../../src/formats/format.ts';
+import { formatNames } from '../../../../src/formats/names.ts';
+import { formats } from '../../../../src/formats/registry.ts';
 import { NO_RULES, type MaskRule } from '../../../../src/functions/columns/rules.ts';
 import { encodeEnrichment } from '../../../../src/pgoutput/enrichment.ts';
 import type { Pending } from '../../../../src/pipeline/delivery/pending.ts';
@@ -161,6 +164,29 @@ describe('a masked value', () => {
       expect(groupsOf(h)).toEqual(['a1', 'b1', 'a1'].map((id) => `public.t1:${digest(id)}`));
     },
   );
+
+  test.each(formatNames)('leaves in no message of the format %s', async (name) => {
+    const format: MessageFormat = formats[name];
+    const settings = {
+      ...tableWith(masks({ id: hash, email: { kind: 'redact' }, note: { kind: 'last', count: 1 } })),
+      format: name,
+      formatOptions: format.options?.parse({}),
+      values: format.values,
+    };
+    const h = await letIn(settings, [
+      ...table('f'),
+      insertMessage(1, ['planted1', 'planted2', 'planted-x']),
+      updateMessage(1, ['planted1', 'planted3', 'planted-x'], {
+        kind: 'full',
+        row: ['planted1', 'planted2', 'planted-x'],
+      }),
+      deleteMessage(1, { kind: 'full', row: ['planted1', 'planted3', 'planted-x'] }),
+    ]);
+    const sent = JSON.stringify([h.bodies(), groupsOf(h)]);
+    expect(sent).toContain(digest('planted1'));
+    expect(sent).toContain('***x');
+    expect(sent).not.toContain('planted');
+  });
 
   test('that is NULL stays NULL, and one that is absent stays absent, and is listed', async () => {
     const rules = masks({ email: { kind: 'redact' }, note: hash });
