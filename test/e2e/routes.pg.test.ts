@@ -13,7 +13,7 @@ import { createTables, Replica, seededRandom, TABLES } from '../support/workload
 const world = endToEnd({ createMissing: true });
 
 const QUEUES = 50;
-const KILLS = 4;
+const KILLS = 3;
 
 /** A command that reads the configuration anew. */
 async function run(...argv: string[]) {
@@ -58,15 +58,15 @@ test(`rows that go from queue to queue of ${QUEUES}: each change once, in the or
   const load = startLoad({
     client,
     random,
-    maxCount: 300,
+    maxCount: 200,
     ids: { from: 0, to: 2000 },
     delivered: () => recorder.counts.accepted,
-    maxAhead: 8000,
+    maxAhead: 2500,
   });
   for (let kill = 0; kill < KILLS; kill++) {
     world.launch({ config });
     const from = recorder.counts.accepted;
-    const more = 50 + Math.floor(random() * 2000);
+    const more = 50 + Math.floor(random() * 800);
     await waitFor(() => recorder.counts.accepted > from + more, `${more} more messages`);
     await world.service.kill();
   }
