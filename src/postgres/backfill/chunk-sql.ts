@@ -51,9 +51,10 @@ export function chunkStatement(request: ChunkRequest, serverVersion: number): Ch
     isJudged ? `case when tailrace_judged.wanted then ${rowColumn(one.name)} end` : rowColumn(one.name),
   );
   const selected = [...(isJudged ? ['tailrace_judged.wanted'] : []), ...known, ...columns].join(', ');
-  // Evaluated once a row, and not once a column.
+  // Evaluated once a row, and not once a column, nor once at all, where it names none: pg_sleep(1), random().
+  const ofRow = where === undefined ? '' : ' where r.ctid is not null';
   const judged = isJudged
-    ? ` cross join lateral (select (${conditions.map((one) => `(${one}\n)`).join(' and ')}) is true as wanted offset 0) tailrace_judged`
+    ? ` cross join lateral (select (${conditions.map((one) => `(${one}\n)`).join(' and ')}) is true as wanted${ofRow} offset 0) tailrace_judged`
     : '';
   const rows = table.key.length === 0 ? byPages(request, serverVersion) : byKey(request);
   return {
