@@ -3,6 +3,7 @@ import { ByteWriter } from '../../src/core/byte-writer.ts';
 import { createRowEvent } from '../../src/core/change.ts';
 import { formatNames } from '../../src/formats/names.ts';
 import { decodeRow } from '../../src/pgoutput/messages.ts';
+import type { MaskRule } from '../../src/functions/columns/rules.ts';
 import { messageBlock, renderContext, renderPlan } from './rows.ts';
 import { timePerRow, type Stage } from './stage.ts';
 
@@ -11,6 +12,25 @@ const ROWS = 300_000;
 const OTHERS = formatNames.filter((name) => name !== 'sequin' && name !== 'tailrace');
 /** The arena of a sink begins anew about here. */
 const ARENA_BYTES = 256 * 1024;
+
+/** What a table may declare of its columns (docs/columns.md), alone and as tables have them. */
+const RULES: Readonly<Record<string, Parameters<typeof renderPlan>[2]>> = {
+  'usual rules': {
+    exclude: ['inserted_at'],
+    rename: new Map([['string_field', 'text']]),
+    mask: new Map<string, MaskRule>([
+      ['numeric_field', { kind: 'redact' }],
+      ['updated_at', { kind: 'null' }],
+    ]),
+    add: new Map([['source', { kind: 'constant', json: '"shop"' }]]),
+  },
+  'mask: last': { mask: new Map([['string_field', { kind: 'last', count: 4 }]]) },
+  'mask: hash': { mask: new Map([['id', { kind: 'hash' }]]) },
+  'add: template': {
+    add: new Map([['label', { kind: 'template', template: '${row.id}-${row.string_field}' }]]),
+  },
+  flatten: { flatten: new Map([['json_field', { separator: '_', depth: 16 }]]) },
+};
 
 /** Workers of a round each: `rows` rows decoded, decoded and rendered, or taken through JavaScript's own JSON. */
 export function renderWork() {
@@ -44,6 +64,9 @@ export function renderWork() {
     decodeAndRender: renderWith(sequin),
     decodeAndRenderForSqs: renderWith(forSqs),
     decodeAndRenderOthers: OTHERS.map((name) => renderWith(renderPlan(name))),
+    decodeAndRenderWith: Object.fromEntries(
+      Object.entries(RULES).map(([name, rules]) => [name, renderWith(renderPlan('sequin', 'json', rules))]),
+    ),
     /** The same rows, as text that is there already. */
     parseAndStringify: (rows: number) => {
       for (let row = 0; row < rows; row++) {
@@ -61,6 +84,14 @@ export function stages(): Stage[] {
   const both = timePerRow(ROWS, work.decodeAndRender);
   const bothForSqs = timePerRow(ROWS, work.decodeAndRenderForSqs);
   const others = work.decodeAndRenderOthers.map((render) => timePerRow(ROWS, render));
+  const declared = Object.entries(work.decodeAndRenderWith).map(([name, run]): Stage => {
+    const usPerRow = timePerRow(ROWS, run);
+    return {
+      stage: `render (${name})`,
+      usPerRow: usPerRow - decode,
+      note: `with the decoding ${(usPerRow / both).toFixed(2)} × sequin`,
+    };
+  });
   const json = timePerRow(ROWS, work.parseAndStringify);
   return [
     { stage: 'decode', usPerRow: decode, note: 'pgoutput → columns' },
@@ -79,6 +110,7 @@ export function stages(): Stage[] {
       usPerRow: others[i]! - decode,
       note: 'the same row in this format',
     })),
+    ...declared,
     { stage: 'JSON.parse + JSON.stringify', usPerRow: json, note: 'for comparison: the same message' },
   ];
 }

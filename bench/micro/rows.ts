@@ -13,6 +13,9 @@ import {
 } from '../../src/formats/format.ts';
 import type { FormatName } from '../../src/formats/names.ts';
 import { formats } from '../../src/formats/registry.ts';
+import { compileMasks } from '../../src/functions/columns/masks.ts';
+import { NO_RULES, type ColumnRules } from '../../src/functions/columns/rules.ts';
+import { rowMembers } from '../../src/pipeline/intake/columns/row-members.ts';
 import { compileColumn } from '../../src/postgres/values/values.ts';
 
 const COLUMNS: readonly (readonly [name: string, type: number, text: string])[] = [
@@ -94,18 +97,22 @@ export function messageBlock(): MessageBlock {
   return { bytes: writer.buffer.subarray(0, writer.length), ends };
 }
 
-export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json'): RenderPlan {
+type Rules = Partial<Omit<ColumnRules, 'place'>>;
+
+export function renderPlan(name: FormatName, encoding: MessageEncoding = 'json', rules?: Rules): RenderPlan {
   const format: MessageFormat = formats[name];
   const options = format.options?.parse({});
   const values = renderOptions(format, format.values, options);
+  const declared = rules && { place: 'bench', ...NO_RULES, ...rules };
+  const masks = compileMasks(declared, 'a key for the bench');
+  const members = rowMembers(relation, declared && { rules: declared }, {
+    compileColumn: (column, { types }, forms) => compileColumn(column, types, { ...values, ...forms }),
+    masks,
+  });
   return format.compile({
     relation,
-    columns: relation.columns.map((column, index) => ({
-      index,
-      name: column.name,
-      ...compileColumn(column, relation.types, values),
-    })),
-    masks: new Map(),
+    ...members,
+    masks,
     envelope,
     values: format.values,
     options,

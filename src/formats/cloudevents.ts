@@ -140,10 +140,11 @@ class CloudEventsPlan implements RenderPlan {
   /** From behind the id to behind the type. */
   readonly #types: Readonly<Record<Action, Literal>>;
   readonly #subject: Literal;
-  readonly #schema: string;
+  readonly #time: Literal;
+  /** From behind the time to the data. */
+  readonly #beginData: Literal;
   #transaction: TransactionContext | undefined;
-  /** From the time to the data. */
-  #commit: Literal;
+  #commitTime = '';
 
   constructor(input: CompileInput, { source, type, dataschema }: Block, data: RenderPlan) {
     const { relation, encoding, envelope, masks } = input;
@@ -163,8 +164,9 @@ class CloudEventsPlan implements RenderPlan {
       ]),
     ) as Record<Action, Literal>;
     this.#subject = literal(',"subject":', encoding);
-    this.#schema = dataschema === undefined ? '' : `,"dataschema":${jsonText(dataschema)}`;
-    this.#commit = this.#begin;
+    const schema = dataschema === undefined ? '' : `,"dataschema":${jsonText(dataschema)}`;
+    this.#time = literal(',"time":"', encoding);
+    this.#beginData = literal(`","datacontenttype":"application/json"${schema},"data":`, encoding);
   }
 
   get tellsPartition(): boolean {
@@ -202,13 +204,11 @@ class CloudEventsPlan implements RenderPlan {
   #writeCommit({ transaction }: RenderContext, writer: ByteWriter): void {
     if (this.#transaction !== transaction) {
       this.#transaction = transaction;
-      const time = formatCommitTime(transaction.commitTimeUs);
-      this.#commit = literal(
-        `,"time":"${time}","datacontenttype":"application/json"${this.#schema},"data":`,
-        this.#encoding,
-      );
+      this.#commitTime = formatCommitTime(transaction.commitTimeUs);
     }
-    writer.literal(this.#commit);
+    writer.literal(this.#time);
+    writer.latin1(this.#commitTime);
+    writer.literal(this.#beginData);
   }
 
   /** Not where the row has no key, or it is not known: a subject is never empty. */

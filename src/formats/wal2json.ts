@@ -200,10 +200,10 @@ class Wal2jsonPlan implements RenderPlan {
 }
 
 function commitJson({ xid, commitTimeUs, commitLsn }: TransactionContext, block: Block): string {
-  const time = formatCommitTimeNano(commitTimeUs).replace('T', ' ').replace('Z', '+00');
+  const time = (): string => formatCommitTimeNano(commitTimeUs).replace('T', ' ').replace('Z', '+00');
   return [
     block['include-xids'] ? `,"xid":${xid}` : '',
-    block['include-timestamp'] ? `,"timestamp":"${time}"` : '',
+    block['include-timestamp'] ? `,"timestamp":"${time()}"` : '',
     block['include-lsn'] ? `,"lsn":"${formatLsn(commitLsn)}"` : '',
   ].join('');
 }

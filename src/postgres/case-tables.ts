@@ -2,18 +2,27 @@
 import type { Client } from 'pg';
 import type { CaseTable } from '../core/change.ts';
 import { FIRST_LETTER, LAST_LETTER } from '../functions/where/letters/letters.ts';
+import { sqlStateOf } from './connection/fault.ts';
 import { differences, readRuns, writeRuns, type CaseMap } from '../functions/where/letters/runs.ts';
 import { LOWER, UPPER } from '../functions/where/letters/unicode.ts';
 
 const known = new WeakMap<Client, Map<string, Promise<CaseTable | undefined>>>();
 
-/** `collation`: as SQL writes it. Undefined: it maps a letter to several. In a database of another encoding than UTF8 it rejects. */
+/**
+ * `collation`: as SQL writes it. Undefined: it maps a letter to several, or the server cannot say (its machine has the locale no more, or
+ * the database another encoding than UTF8).
+ */
 export function caseTableOf(client: Client, collation: string): Promise<CaseTable | undefined> {
   const ofClient = known.get(client) ?? new Map<string, Promise<CaseTable | undefined>>();
   known.set(client, ofClient);
-  const table = ofClient.get(collation) ?? readCaseTable(client, collation);
+  const table = ofClient.get(collation) ?? readCaseTable(client, collation).catch(unlessRefused);
   ofClient.set(collation, table);
   return table;
+}
+
+/** Nothing else depends on it: such texts are absent for filters. */
+function unlessRefused(error: unknown): undefined {
+  if (sqlStateOf(error) === undefined) throw error;
 }
 
 type Mapped = {

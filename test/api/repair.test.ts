@@ -75,7 +75,7 @@ test('rows of the transactions between the looks around the gap are read again, 
     tables: [
       {
         table: 'public.items',
-        where: expect.stringMatching(/^\(r\.xmin::text::bigint - 700 .* < 100$/) as string,
+        where: expect.stringMatching(/^\(\(r\.xmin::text::bigint - 700 [^<]* < 100 or /) as string,
         estimated_rows: 70,
       },
     ],

@@ -20,6 +20,7 @@ tables:
     mask: { id: hash, redacted: redact, nothing: "null", hashed: hash, mail: email, card: { last: 4 }, amount: { last: 1 } }
     rename: { mail: contact }
     exclude_columns: [excluded]
+    only_when_changed: [redacted, hashed]
 where: "redacted not like '%outside' and 10 / length(excluded) >= 0"`;
 
 /** What files below hold, but those of `except`. */
@@ -85,6 +86,9 @@ test(
     );
     await sql(`update people set redacted = 'planted-z', nothing = 'planted-y', hashed = 'planted-x', mail = 'planted-w@example.org',
     card = 'planted-v-9876', amount = 11111.1, excluded = 'planted-u' where id = 'planted-1'`);
+    await sql(
+      `update people set excluded = 'planted-t', mail = 'planted-s@example.com' where id = 'planted-1'`,
+    );
     await sql(`update people set id = 'planted-3' where id = 'planted-1'`);
     await sql(`delete from people where id = 'planted-3'`);
     const answers: string[] = [];
@@ -125,6 +129,7 @@ test(
     answers.push((await runCommand(world.service, 'dead-letters', 'list', 'people')).stdout);
     const explained = await run('explain', 'people', '--last', '100');
     expect(explained).toContain('***1234');
+    expect(explained).toContain('not sent it leaves redacted, hashed as before (only_when_changed)');
     answers.push(explained, await run('explain', 'people', '--last', '100', '--json'));
     const tried = await run(
       'where',

@@ -23,7 +23,7 @@ import {
   type DebeziumOptions,
   type SourceField,
 } from './options.ts';
-import { sourceFields, sourceJson, type SourceOf } from './source.ts';
+import { Source } from './source.ts';
 
 type Options = z.output<typeof debeziumOptions>;
 type Op = 'c' | 'u' | 'd' | 'r' | 't';
@@ -93,12 +93,13 @@ const literals = <Names extends string>(
   return Object.fromEntries(made) as Record<Names, Literal>;
 };
 
-const sourceOf = ({ relation, envelope }: CompileInput, block: DebeziumOptions): SourceOf => ({
-  name: block['topic.prefix'] ?? envelope.databaseName,
-  db: envelope.postgresDatabase,
-  schema: relation.schema,
-  table: relation.table,
-});
+const sourceOf = ({ relation, envelope }: CompileInput, block: DebeziumOptions): Source =>
+  new Source({
+    name: block['topic.prefix'] ?? envelope.databaseName,
+    db: envelope.postgresDatabase,
+    schema: relation.schema,
+    table: relation.table,
+  });
 
 const opOf = ({ action }: RowEvent, { read }: RenderContext): Op => {
   if (read) return 'r';
@@ -111,7 +112,7 @@ const noSchemas = (): never => {
 
 class EnvelopePlan implements RenderPlan {
   readonly #columns: ColumnPlan;
-  readonly #source: SourceOf;
+  readonly #source: Source;
   readonly #wallMs: () => number;
   readonly #encoding: MessageEncoding;
   /** Between the rows. */
@@ -173,7 +174,7 @@ class EnvelopePlan implements RenderPlan {
   #finish(op: Op, { transaction, read }: RenderContext, writer: ByteWriter): void {
     if (this.#transaction !== transaction) {
       this.#transaction = transaction;
-      const source = sourceJson(sourceFields(this.#source, transaction, read));
+      const source = this.#source.json(transaction, read);
       this.#origin = literal(`,"source":${source},"transaction":null,"op":"`, this.#encoding);
     }
     const ms = this.#wallMs();
@@ -190,7 +191,7 @@ class EnvelopePlan implements RenderPlan {
 /** https://debezium.io/documentation/reference/3.6/transformations/event-flattening.html */
 class UnwrappedPlan implements RenderPlan {
   readonly #columns: ColumnPlan;
-  readonly #source: SourceOf;
+  readonly #source: Source;
   readonly #wallMs: () => number;
   readonly #encoding: MessageEncoding;
   readonly #fields: readonly AddedField[];
@@ -235,7 +236,7 @@ class UnwrappedPlan implements RenderPlan {
   #writeFields(op: Op, { transaction, read }: RenderContext, writer: ByteWriter): void {
     if (this.#transaction !== transaction) {
       this.#transaction = transaction;
-      this.#values = sourceFields(this.#source, transaction, read);
+      this.#values = this.#source.fields(transaction, read);
     }
     const members = this.#fields.map(
       (field) => `,${jsonText(this.#prefix + field.name)}:${this.#jsonOf(field, op)}`,

@@ -1,6 +1,7 @@
 // Added members: constants, and templates over the row. Pure; hot where a table has them (bench/micro/render.ts).
+import { ByteWriter } from '../../core/byte-writer.ts';
 import { literal } from '../../core/encoding.ts';
-import { jsonText } from '../../core/json.ts';
+import { writeJsonString } from '../../core/json.ts';
 import type { MemberRenderer } from '../../core/render.ts';
 import { parseRowTemplate, type Template } from '../../core/template.ts';
 import type { AddRule } from './rules.ts';
@@ -25,9 +26,19 @@ export function compileAdded(rule: AddRule, table: Table): MemberRenderer<Templa
   return (row, writer) => {
     const text = textOf(template, table, row);
     if (text === undefined) return false;
-    writer.text(jsonText(text));
+    if (text === null) writer.latin1('null');
+    else writeText(text, writer);
     return true;
   };
+}
+
+/** One is enough: a text is written without a pause. */
+const SCRATCH = new ByteWriter(1024);
+
+function writeText(text: string, writer: ByteWriter): void {
+  SCRATCH.reset();
+  SCRATCH.text(text);
+  writeJsonString(SCRATCH.buffer, 0, SCRATCH.length, writer);
 }
 
 /** NULL makes the whole NULL, and what was not sent makes it absent, where there is no default. */

@@ -15,12 +15,12 @@ const MAX_SCRATCH_KEPT_BYTES = 1024 * 1024;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
-const COLON = 0x3a;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const SPACE = 0x20;
+const LAST_ASCII = 0x7f;
 
 /** A value of the document is `bytes[start, end)`. */
 type Member = { readonly name: string; readonly start: number; readonly end: number };
@@ -38,6 +38,15 @@ export function spreadWith(
   }: { readonly name: string; readonly rule: FlattenRule; readonly taken: ReadonlySet<string> },
 ): SpreadRenderer {
   let scratch = new ByteWriter(1024);
+  const labels = new Map<string, Buffer>();
+  const labelOf = (member: string): Buffer => {
+    const known = labels.get(member);
+    if (known !== undefined) return known;
+    if (labels.size === MAX_MEMBERS) labels.clear();
+    const label = Buffer.from(`${jsonText(member)}:`);
+    labels.set(member, label);
+    return label;
+  };
   return (bytes, start, length, isFirst, writer) => {
     if (scratch.buffer.length > MAX_SCRATCH_KEPT_BYTES) scratch = new ByteWriter(1024);
     scratch.reset();
@@ -50,8 +59,7 @@ export function spreadWith(
     for (const member of members) {
       if (!first) writer.byte(COMMA);
       first = false;
-      writer.text(jsonText(member.name));
-      writer.byte(COLON);
+      writer.bytes(labelOf(member.name));
       writer.bytes(buffer, member.start, member.end);
     }
     return true;
@@ -75,7 +83,7 @@ function flatMembers(
     let next = afterBlanks(bytes, at + 1, end);
     while (bytes[next] !== CLOSE_BRACE) {
       const keyEnd = afterString(bytes, next);
-      const key = `${prefix}${rule.separator}${JSON.parse(bytes.toString('utf8', next, keyEnd)) as string}`;
+      const key = prefix + rule.separator + nameAt(bytes, next, keyEnd);
       const valueStart = afterBlanks(bytes, afterBlanks(bytes, keyEnd, end) + 1, end);
       const valueEnd = afterValue(bytes, valueStart);
       const isSpread = depth > 1 && isFilledObject(bytes, valueStart, valueEnd);
@@ -97,6 +105,16 @@ const isFilledObject = (bytes: Buffer, start: number, end: number): boolean =>
   bytes[start] === OPEN_BRACE && bytes[afterBlanks(bytes, start + 1, end)] !== CLOSE_BRACE;
 
 // Below the document is known to be JSON.
+
+/** Of the string `bytes[start, end)`. */
+function nameAt(bytes: Buffer, start: number, end: number): string {
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at]!;
+    if (byte === BACKSLASH || byte > LAST_ASCII)
+      return JSON.parse(bytes.toString('utf8', start, end)) as string;
+  }
+  return bytes.toString('latin1', start + 1, end - 1);
+}
 
 function afterBlanks(bytes: Buffer, start: number, end: number): number {
   let at = start;

@@ -1,7 +1,8 @@
 // Masked columns: what stands for their values wherever a value would leave the process. Pure; hot where a column is masked
 // (bench/micro/render.ts).
 import { createHmac, createSecretKey } from 'node:crypto';
-import { jsonText } from '../../core/json.ts';
+import type { ByteWriter } from '../../core/byte-writer.ts';
+import { jsonText, writeJsonString } from '../../core/json.ts';
 import type { TextOf, ValueRenderer } from '../../core/render.ts';
 import type { ColumnRules, MaskRule } from './rules.ts';
 
@@ -51,37 +52,74 @@ function compileMask(rule: MaskRule, digestOf: TextOf | undefined): Mask {
       };
     }
     case 'last':
-      return asText(rule, digestOf, (text) => lastOf(text, rule.count));
-    case 'email':
-      return asText(rule, digestOf, emailOf);
+      return {
+        rule,
+        digestOf,
+        textOf: (bytes, start, length) =>
+          HIDDEN + bytes.toString('utf8', lastFrom(bytes, start, length, rule.count), start + length),
+        render: (bytes, start, length, writer) => {
+          const from = lastFrom(bytes, start, length, rule.count);
+          const mark = writer.length;
+          writeJsonString(bytes, from, start + length - from, writer);
+          insertHidden(mark + 1, writer);
+        },
+      };
+    case 'email': {
+      const textOf: TextOf = (bytes, start, length) => emailOf(bytes.toString('utf8', start, start + length));
+      return {
+        rule,
+        digestOf,
+        textOf,
+        render: (bytes, start, length, writer) => writer.text(jsonText(textOf(bytes, start, length))),
+      };
+    }
     default:
       return rule satisfies never;
   }
 }
 
-function asText(rule: MaskRule, digestOf: TextOf | undefined, masked: (text: string) => string): Mask {
-  const textOf: TextOf = (bytes, start, length) => masked(bytes.toString('utf8', start, start + length));
-  return {
-    rule,
-    digestOf,
-    textOf,
-    render: (bytes, start, length, writer) => writer.text(jsonText(textOf(bytes, start, length))),
+/** Longer values are hashed each time. */
+const MAX_KEPT_BYTES = 1024;
+
+/** HMAC-SHA-256 of the text in UTF-8, in hexadecimal digits. One value is asked for in several places of a message: the last is kept. */
+function digestWith(secret: string): TextOf {
+  const key = createSecretKey(Buffer.from(secret));
+  let kept = Buffer.alloc(0);
+  let digest: string | undefined;
+  return (bytes, start, length) => {
+    const end = start + length;
+    const isKept = digest !== undefined && length === kept.length && kept.compare(bytes, start, end) === 0;
+    if (isKept) return digest!;
+    const value = bytes.subarray(start, end);
+    const found = createHmac('sha256', key).update(value).digest('hex');
+    if (length > MAX_KEPT_BYTES) return found;
+    kept = Buffer.from(value);
+    digest = found;
+    return found;
   };
 }
 
-/** HMAC-SHA-256 of the text in UTF-8, in hexadecimal digits. */
-function digestWith(secret: string): TextOf {
-  const key = createSecretKey(Buffer.from(secret));
-  return (bytes, start, length) =>
-    createHmac('sha256', key)
-      .update(bytes.subarray(start, start + length))
-      .digest('hex');
+const HIDDEN_BYTES = Buffer.from(HIDDEN);
+
+function insertHidden(at: number, writer: ByteWriter): void {
+  writer.reserve(HIDDEN_BYTES.length);
+  writer.buffer.copyWithin(at + HIDDEN_BYTES.length, at, writer.length);
+  writer.buffer.set(HIDDEN_BYTES, at);
+  writer.length += HIDDEN_BYTES.length;
 }
 
-/** Of a value that has no more characters than are shown, none is. */
-export function lastOf(text: string, count: number): string {
-  const characters = Array.from(text);
-  return characters.length > count ? HIDDEN + characters.slice(-count).join('') : HIDDEN;
+/** In UTF-8 what follows the first byte of a character is `10xxxxxx`. */
+const isContinued = (byte: number): boolean => (byte & 0xc0) === 0x80;
+
+/** Where the last `count` characters begin; of a value that has no more of them than that, none is shown. */
+function lastFrom(bytes: Buffer, start: number, length: number, count: number): number {
+  const end = start + length;
+  let at = end;
+  for (let left = count; left > 0 && at > start; left--) {
+    at--;
+    while (at > start && isContinued(bytes[at]!)) at--;
+  }
+  return at > start ? at : end;
 }
 
 /** What may be the domain of an address: a longer text behind an `@` is none, and may be anything. */

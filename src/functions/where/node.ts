@@ -2,6 +2,8 @@
 import type { SqlType } from './catalog/types.ts';
 import type { Derived } from './collations.ts';
 import type { Operation } from './operations/operation.ts';
+import { UnknownLabel } from './values/enums.ts';
+import { EvaluationError } from './values/failure.ts';
 import { ABSENT, type Result, type Value } from './values/value.ts';
 import type { FilterRow } from './scope.ts';
 
@@ -61,7 +63,7 @@ export function all(parts: readonly Evaluate[]): Evaluate {
   return (row) => {
     let result: Result = true;
     for (let i = 0; i < parts.length; i++) {
-      const value = parts[i]!(row);
+      const value: Result = result === ABSENT ? afterAbsent(parts[i]!, row) : parts[i]!(row);
       if (value === false) return false;
       if (value === ABSENT) result = ABSENT;
       else if (value === null && result !== ABSENT) result = null;
@@ -70,12 +72,22 @@ export function all(parts: readonly Evaluate[]): Evaluate {
   };
 }
 
+/** Behind what is not known, which might have decided: whether the server comes to an error here nobody knows either. */
+function afterAbsent(part: Evaluate, row: FilterRow): Result {
+  try {
+    return part(row);
+  } catch (error) {
+    if (error instanceof EvaluationError && !(error instanceof UnknownLabel)) return ABSENT;
+    throw error;
+  }
+}
+
 /** true decides. */
 export function any(parts: readonly Evaluate[]): Evaluate {
   return (row) => {
     let result: Result = false;
     for (let i = 0; i < parts.length; i++) {
-      const value = parts[i]!(row);
+      const value: Result = result === ABSENT ? afterAbsent(parts[i]!, row) : parts[i]!(row);
       if (value === true) return true;
       if (value === ABSENT) result = ABSENT;
       else if (value === null && result !== ABSENT) result = null;

@@ -1,5 +1,5 @@
 // What rests on the order of values: GREATEST and LEAST, rows that are compared part by part. Pure.
-import { comparison } from './calls.ts';
+import { comparison, operator } from './calls.ts';
 import { isEnum, type SqlType } from './catalog/types.ts';
 import { common, combined } from './choices.ts';
 import { coerce, describeType, nodeOf } from './coercion.ts';
@@ -67,6 +67,8 @@ export function rowsNode(
   },
   scope: Scope,
 ): Node {
+  // Of one value each it is the operator itself, and treated so.
+  if (left.length === 1) return operator(name, [left[0]!, right[0]!], at, scope);
   const strict = name.slice(0, 1);
   const pairs = left.map((node, i) => [node, right[i]!] as const);
   const equals = pairs.map((pair) => comparison('=', pair, at, scope));

@@ -191,7 +191,12 @@ const equality = ({ left, right, at }: Of<'distinct'> | Of<'nullif'>, scope: Sco
 /** Of the type that the first one is compared as (`transformAExprNullIf` of parse_expr.c). */
 function nullIf(syntax: Of<'nullif'>, scope: Scope): Node {
   const { at } = syntax;
-  const { compare, left, right, collation } = equality(syntax, scope);
+  const { compare, left, right, collation: derived } = equality(syntax, scope);
+  const { type } = left;
+  const collation = collationOf(type, derived, scope);
+  // The server does not look at the other one where one is NULL for certain.
+  if (left.constant === null || right.constant === null)
+    return { ...left, at, collation, hasColumn: left.hasColumn || right.hasColumn };
   const evaluate: Evaluate = (row) => {
     const value = left.evaluate(row);
     const other = right.evaluate(row);
@@ -200,8 +205,7 @@ function nullIf(syntax: Of<'nullif'>, scope: Scope): Node {
     const same = value === ABSENT || other === ABSENT ? ABSENT : compare(value, other);
     return same === true ? null : same === ABSENT ? ABSENT : value;
   };
-  const { type } = left;
-  return nodeOf({ type, at, collation: collationOf(type, collation, scope), evaluate, parts: [left, right] });
+  return nodeOf({ type, at, collation, evaluate, parts: [left, right] });
 }
 
 /** As `transformAExprIn`: the items without columns are one list of one type, the others are compared one by one. */

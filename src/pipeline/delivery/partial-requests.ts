@@ -1,10 +1,13 @@
 // Requests that carry less than they could, of routes that rows decide. With hundreds of such routes each row would be a request of its
 // own: so many are in flight at once, and meanwhile the others fill. A full one never waits. Pure; its clock is an argument.
 
-/** As many as keep a destination at some distance busy, and few enough that the rest fills while they are answered. */
-export const MAX_PARTIAL = 64;
-/** One that is not answered by then says nothing of the others: its route may hang. */
-export const COUNTED_MS = 1000;
+/** Few enough that the rest fills while they are answered. */
+export const MAX_PARTIAL = 32;
+/**
+ * One that is not answered by then does not count: the destination is far, or hangs, and nobody waits for it. So at least 1,280 of them
+ * begin in a second, whatever the answers take.
+ */
+export const COUNTED_MS = 25;
 
 /** One in flight. */
 export type PartialRequest = { readonly startedMs: number };

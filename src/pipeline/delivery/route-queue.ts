@@ -10,20 +10,20 @@ import { RouteHealth } from './route-health.ts';
 class ReadyQueue<Message> {
   #items: (Message | undefined)[] = [];
   #head = 0;
-  /** Told when something has come. */
-  grown: (() => void) | undefined;
+  /** Told how many have come. */
+  grown: ((added: number) => void) | undefined;
 
   get length(): number {
     return this.#items.length - this.#head;
   }
   push(message: Message): void {
     this.#items.push(message);
-    this.grown?.();
+    this.grown?.(1);
   }
   pushFront(messages: readonly Message[]): void {
     this.#items.splice(0, this.#head, ...messages);
     this.#head = 0;
-    this.grown?.();
+    this.grown?.(messages.length);
   }
   peek(): Message | undefined {
     return this.#items[this.#head];

@@ -14,9 +14,13 @@ export class Turns {
   }
 
   join(queue: RouteQueue<Pending>): void {
-    queue.ready.grown = () => {
-      this.#waiting.add(queue);
-      if (this.isFull(queue)) this.#full.add(queue);
+    const { ready } = queue;
+    const fullAt = this.#fullAt(queue);
+    // For every message: what is in a set already is not put there again.
+    ready.grown = (added) => {
+      const { length } = ready;
+      if (length === added) this.#waiting.add(queue);
+      if (length >= fullAt && length - added < fullAt) this.#full.add(queue);
     };
   }
 
@@ -27,8 +31,11 @@ export class Turns {
   }
 
   /** Has it as much as a request carries? */
-  isFull({ ready, route }: RouteQueue<Pending>): boolean {
-    return ready.length >= Math.min(route.limits.batchCount, this.#maxCount);
+  isFull(queue: RouteQueue<Pending>): boolean {
+    return queue.ready.length >= this.#fullAt(queue);
+  }
+  #fullAt({ route }: RouteQueue<Pending>): number {
+    return Math.min(route.limits.batchCount, this.#maxCount);
   }
 
   *full(): Generator<RouteQueue<Pending>> {

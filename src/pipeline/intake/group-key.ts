@@ -154,6 +154,7 @@ class ComputedGroup implements GroupKey {
   }
 
   lacks(event: RowEvent): string | undefined {
+    if (this.#needed.length === 0) return undefined;
     const lacking = this.#needed.find((part) => {
       const isNew = event.hasNew && event.newTuple.lengths[part.index] !== UNCHANGED_TOAST;
       if (!isNew && !this.#isInOld(event, part)) return true;

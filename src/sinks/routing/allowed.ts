@@ -6,10 +6,20 @@ import { escapePattern } from './bounds.ts';
 
 export type AllowedNames = string | readonly string[];
 
+/** Rows say what is held against it, as often as they like: with more stars it could take long. */
+const MAX_STARS = 2;
+const pattern = z
+  .string()
+  .min(1)
+  .refine(
+    (text) => text.split('*').length - 1 <= MAX_STARS,
+    `a pattern has at most ${MAX_STARS} stars: write a list`,
+  );
+
 /** `noun`: `queue`, `topic`. */
 export const allowedField = (noun: string) =>
   z
-    .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+    .union([pattern, z.array(z.string().min(1)).min(1)])
     .optional()
     .describe(
       `The ${noun}s that a row may choose, where a template gives the whole name of one: a list, or a pattern in which \`*\` stands for letters, digits, hyphens and underscores. Those of a list are looked for at the start, and made with \`create_if_not_exists\`; no other ${noun} that a row names is.`,

@@ -14,6 +14,9 @@ const MAX_NAME = 64;
 const MAX_SEGMENT = 256;
 const MAX_HEADER_VALUE = 1024;
 
+/** Longer than any URL or ARN of a queue or topic. */
+const MAX_WHOLE = 512;
+
 const NAME = new RegExp(`^[A-Za-z0-9_-]{1,${MAX_NAME}}$`);
 
 const name: Bounds = {
@@ -53,7 +56,10 @@ export type BoundsName = keyof typeof BOUNDS;
 /** Of a whole name that the row gives: a list or a pattern decides (`allowed`). */
 export const ANYTHING: Bounds = {
   // A name has no #: behind it stands what is not shown (route-by-row.ts).
-  faultOf: (value) => (value === '' || value.includes('#') ? 'this is no name' : undefined),
+  faultOf: (value) =>
+    value === '' || value.length > MAX_WHOLE || value.includes('#')
+      ? 'this is no name, URL or ARN'
+      : undefined,
   write: (value) => value,
   pattern: '[^]+',
 };

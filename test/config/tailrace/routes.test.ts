@@ -53,6 +53,7 @@ test.each([
     queue('q-${row.x}', ', allowed: ["a b"]'),
     /allowed\S* a queue name has at most 80/,
   ],
+  ['a pattern that could take long', queue('q-${row.x}', ', allowed: "*a*b*"'), /at most 2 stars/],
   ['allowed without a template', queue('q', ', allowed: [q]'), /no row decides the queue here/],
   [
     'a header of ours',

@@ -31,7 +31,10 @@ function* flat(
 ): Generator<[string, unknown]> {
   const isFilled =
     typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length > 0;
-  if (depth === 0 || !isFilled) return yield [name, value];
+  if (depth === 0 || !isFilled) {
+    yield [name, value];
+    return;
+  }
   for (const [key, child] of Object.entries(value))
     yield* flat(child, `${name}${separator}${key}`, { separator, depth: depth - 1 });
 }

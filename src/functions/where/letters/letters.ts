@@ -51,11 +51,14 @@ export const C_LETTERS: Letters = {
 /** These are spaces for one library, and none for another one. */
 const SEPARATORS = ['\x1c', '\x1d', '\x1e', '\x1f'];
 
+const knowsAsciiClasses = (text: string): boolean =>
+  isAscii(text) && !SEPARATORS.some((separator) => text.includes(separator));
+
 /** Of all other collations: beyond ASCII the server's library decides. */
 export const ASCII_LETTERS: Letters = {
   lower: (text) => (isAscii(text) ? lowerAscii(text) : undefined),
   upper: (text) => (isAscii(text) ? upperAscii(text) : undefined),
-  knowsClasses: (text) => isAscii(text) && !SEPARATORS.some((separator) => text.includes(separator)),
+  knowsClasses: knowsAsciiClasses,
   formsOf: formsInAscii,
   knowsForms: ([, to]) => to <= MAX_ASCII,
 };
@@ -64,8 +67,16 @@ export const ASCII_LETTERS: Letters = {
 export const FIRST_LETTER = 0x80;
 export const LAST_LETTER = 0x3ffff;
 
+const known = new WeakMap<CaseTable, Letters>();
+
 /** Of libraries that map each character by itself, as the server's table has it. */
-export function tableLetters({ lower, upper }: CaseTable): Letters {
+export function tableLetters(table: CaseTable): Letters {
+  const letters = known.get(table) ?? lettersIn(table);
+  known.set(table, letters);
+  return letters;
+}
+
+function lettersIn({ lower, upper }: CaseTable): Letters {
   const toLower = mapOf(lower, LOWER);
   const toUpper = mapOf(upper, UPPER);
   const mapped = (text: string, map: CaseMap): string =>
@@ -82,7 +93,7 @@ export function tableLetters({ lower, upper }: CaseTable): Letters {
   return {
     lower: (text) => (isAscii(text) ? lowerAscii(text) : mapped(lowerAscii(text), toLower)),
     upper: (text) => (isAscii(text) ? upperAscii(text) : mapped(upperAscii(text), toUpper)),
-    knowsClasses: ASCII_LETTERS.knowsClasses,
+    knowsClasses: knowsAsciiClasses,
     formsOf,
     knowsForms: () => true,
   };

@@ -1,5 +1,6 @@
 // What the rules of a table make of its rows: names and masks in every part of a message and beside it, and where rules do not fit.
 import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { tablePattern } from '../../../../src/core/selection.ts';
 import { toLsn } from '../../../../src/core/lsn.ts';
@@ -8,6 +9,7 @@ import { encodeEnrichment } from '../../../../src/pgoutput/enrichment.ts';
 import type { Pending } from '../../../../src/pipeline/delivery/pending.ts';
 import type { SinkSettings, TableOptions } from '../../../../src/pipeline/settings.ts';
 import { begin, commit } from '../../../log/stream.ts';
+import { loadText } from '../../../config/load-config.ts';
 import { describeTable, sinkIntake, type IntakeOptions } from '../../../support/intake.ts';
 import { blocksOf } from '../../../support/log-blocks.ts';
 import {
@@ -516,4 +518,54 @@ test('a message that tells of a schema does not name excluded columns', async ()
   const settings = { ...tableWith({ exclude: ['email', 'mail'] }), ddl: 'events' } as const;
   const h = await letIn(settings, [...renamed('mail'), insertMessage(1, ['1', 'alice@x.de', 'n'])]);
   expect(h.letIn().map(({ action }) => action)).toEqual(['insert']);
+});
+
+test('the page on columns shows a configuration that is one, and the row that comes of it', async () => {
+  const page = readFileSync(new URL('../../../../docs/columns.md', import.meta.url), 'utf8');
+  const [, yaml] = /```yaml\n(databases:.*?)```/s.exec(page)!;
+  const [, json] = /```json\n(.*?)```/s.exec(page)!;
+  const { settings } = await loadText(yaml!, { MASK_KEY: KEY });
+  const { tables, maskKey } = settings.sinks[0]!;
+  const names = ['id', 'name', 'city', 'mail', 'ssn', 'card', 'phone', 'note', 'password', 'address'];
+  const row = [
+    '7',
+    'Alice',
+    null,
+    'alice@example.com',
+    '123',
+    '4111-1234',
+    '555',
+    'x',
+    'y',
+    '("Main St 1",10001)',
+  ];
+  const h = await letIn({ tables, maskKey: maskKey! }, [
+    relationMessage({
+      id: 1,
+      schema: 'public',
+      table: 'users',
+      identity: 'd',
+      columns: names.map((name) => ({
+        name,
+        type: name === 'address' ? COMPOSITE : name === 'id' ? 23 : TEXT,
+        identity: name === 'id',
+      })),
+    }),
+    encodeEnrichment({
+      relationId: 1,
+      key: ['id'],
+      types: new Map([
+        [
+          COMPOSITE,
+          {
+            kind: 'composite',
+            name: 'address',
+            attributes: ['street', 'zip'].map((name) => ({ name, type: TEXT })),
+          },
+        ],
+      ]),
+    }),
+    insertMessage(1, row),
+  ]);
+  expect(bodiesOf(h)[0]!.record).toEqual(JSON.parse(json!));
 });

@@ -1,0 +1,74 @@
+// Column rules beside the tables as they are: what would halt a sink is found before a row comes, and the cure cures.
+import { expect, onTestFinished, test } from 'vitest';
+import { tablePattern } from '../../../../src/core/selection.ts';
+import { formats } from '../../../../src/formats/registry.ts';
+import { NO_RULES, type ColumnRules } from '../../../../src/functions/columns/rules.ts';
+import { inspectColumnRules } from '../../../../src/pipeline/intake/columns/inspection.ts';
+import type { SinkSettings } from '../../../../src/pipeline/settings.ts';
+import { namesOf } from '../../../../src/pipeline/source/wanted-names.ts';
+import { inspectDatabase } from '../../../../src/postgres/preflight/wanted.ts';
+import { databaseSettings } from '../../../support/database-settings.ts';
+import { createTestDatabase } from '../../../support/postgres.ts';
+
+const PLACE = 'tailrace.yaml:8:9  sinks[items].tables[public.items]';
+
+test('rules are held against the tables, partitions too, and what they need is said with the SQL', async () => {
+  const database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  await database.client.query(`
+    create type place as (city text, zip int);
+    create domain checked as jsonb check (value is not null);
+    create table items (id int primary key, price numeric, doc checked, at place, note text);
+    create table parted (id int primary key, price numeric) partition by range (id);
+    create table parted_1 partition of parted for values from (0) to (10)`);
+  const settings = databaseSettings(database);
+  const sinkWith = (rules: Partial<ColumnRules>, table = 'items') =>
+    ({
+      name: 'items',
+      database: settings.name,
+      selection: { includeTables: [tablePattern({ schema: 'public', table })] },
+      tables: [
+        {
+          pattern: tablePattern({ schema: 'public', table }),
+          rules: { place: PLACE, ...NO_RULES, ...rules },
+        },
+      ],
+      actions: ['insert', 'update', 'delete'],
+      values: formats.sequin.values,
+      messageGrouping: true,
+      destination: { type: 'none', config: {} },
+    }) as unknown as SinkSettings;
+  const inspected = (rules: Partial<ColumnRules>, table?: string) =>
+    inspectColumnRules(settings, [sinkWith(rules, table)]);
+  const whole = { separator: '_', depth: 1 };
+  const flatten = new Map([
+    ['doc', whole],
+    ['at', whole],
+  ]);
+  expect(await inspected({ flatten, exclude: ['note'] })).toMatchObject([{ ok: true }]);
+  expect(await inspected({ flatten: new Map([['note', whole]]) })).toMatchObject([
+    { ok: false, severity: 'error', code: 'COLUMN_RULES_UNUSABLE', detail: expect.stringContaining(PLACE) },
+  ]);
+  expect(await inspected({ exclude: ['id'] })).toMatchObject([{ code: 'COLUMN_RULES_UNUSABLE' }]);
+  expect(await inspected({ mask: new Map([['id', { kind: 'redact' }]]) })).toMatchObject([
+    { code: 'MASK_KEY_MISSING', cure: 'give the sink a `mask_key`' },
+  ]);
+
+  // Names that the table does not have come with the nearest.
+  const named = sinkWith({ mask: new Map([['prise', { kind: 'redact' }]]), exclude: ['nte'] });
+  const { names } = await inspectDatabase(settings, [namesOf(named)]);
+  expect(names.map(({ code, detail }) => `${code} ${detail}`)).toEqual([
+    'COLUMN_MISSING exclude_columns names the column "nte", which table "public.items" does not have; did you mean "note"?',
+    'COLUMN_MISSING mask names the column "prise", which table "public.items" does not have; did you mean "price"?',
+  ]);
+
+  const onlyWhenChanged = { columns: ['price'], whenUnknown: 'refuse' } as const;
+  for (const table of ['items', 'parted']) {
+    const [finding] = await inspected({ onlyWhenChanged }, table);
+    expect(finding).toMatchObject({ ok: false, code: 'CHANGES_UNTOLD' });
+    await database.client.query(/^ALTER TABLE [^;]*;/.exec(finding!.cure!)![0]);
+    expect(await inspected({ onlyWhenChanged }, table)).toMatchObject([{ ok: true }]);
+  }
+  // A sink without rules asks nobody.
+  expect(await inspectColumnRules({ ...settings, hosts: [] }, [])).toEqual([]);
+});
