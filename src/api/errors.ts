@@ -33,6 +33,7 @@ const STATUS_OF: ReadonlyMap<string, number> = new Map([
   ['TABLE_NOT_READ', 409],
   ['TABLE_NOT_PUBLISHED', 409],
   ['TABLE_UNREADABLE', 409],
+  ['KEY_UNUSABLE', 409],
   ['ROW_SECURITY', 409],
   ['REWIND_NOT_RETAINED', 409],
   ['REWIND_FORWARD', 409],

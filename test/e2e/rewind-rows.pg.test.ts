@@ -29,16 +29,19 @@ const since = (count: number): readonly string[] =>
     .map(({ what }) => what);
 const receive = (count: number): Promise<unknown> =>
   waitFor(() => got().length >= count, `${count} messages`);
+/** The store knows before any status does that there is something left to do. */
 const rest = (): Promise<unknown> =>
   waitFor(async () => {
-    const [sink] = (await world.service.health()).sinks;
-    const { backfills = [] } = (await world.service.health()).databases[0]!;
+    const url = `${await world.service.apiUrl()}/api/sinks/sink-0/rewind_rows`;
+    const { rewinds } = (await (await fetch(url)).json()) as { rewinds: { state: string }[] };
+    const { sinks, databases } = await world.service.health();
+    const [sink] = sinks;
     return (
+      rewinds.every(({ state }) => state === 'completed') &&
       sink!.state === 'running' &&
-      sink!.rowRewind === undefined &&
       sink!.lagBytes === 0 &&
       sink!.inFlight === 0 &&
-      backfills.length === 0
+      (databases[0]!.backfills ?? []).length === 0
     );
   }, 'the sink to have nothing left to do');
 

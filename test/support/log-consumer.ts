@@ -7,15 +7,25 @@ type Known = {
   /** Of the last message about it, from the column `v`, which grows with each change. */
   readonly version: number;
   /** Undefined once it is gone. */
-  readonly row: ConsumedRow | undefined;
+  readonly row: readonly (string | null)[] | undefined;
+  readonly names: readonly string[];
   /** The table, or the partition, that it came of. */
   readonly from: string;
+};
+
+/** How rows of a relation are told apart: the places of what its messages have, by their names, and of its key. */
+type Shape = {
+  readonly names: readonly string[];
+  readonly places: readonly number[];
+  readonly key: readonly number[];
+  readonly version: number;
 };
 
 /** A partition's rows are those of its root. Rows of a table without a key are known by all that they have: no two may be alike. */
 export class LogConsumer {
   /** By table, and by key. */
   readonly #tables = new Map<string, Map<string, Known>>();
+  readonly #shapes = new Map<LoggedRow['relation'], Shape>();
   /** Rows that were read, and came after a newer change of them. */
   readonly stale: string[] = [];
   reads = 0;
@@ -25,13 +35,27 @@ export class LogConsumer {
   }
 
   rowsOf(table: string): readonly ConsumedRow[] {
-    return [...this.#known(table).values()].flatMap(({ row }) => (row === undefined ? [] : [row]));
+    return [...this.#known(table).values()].flatMap(({ row, names }) =>
+      row === undefined ? [] : [Object.fromEntries(names.map((name, i) => [name, row[i]!]))],
+    );
   }
 
   #known(table: string): Map<string, Known> {
     const known = this.#tables.get(table) ?? new Map<string, Known>();
     this.#tables.set(table, known);
     return known;
+  }
+
+  #shapeOf(relation: LoggedRow['relation']): Shape {
+    const cached = this.#shapes.get(relation);
+    if (cached !== undefined) return cached;
+    const places = relation.columns.flatMap(({ generated }, i) => (generated === true ? [] : [i]));
+    const names = places.map((i) => relation.columns[i]!.name);
+    const key =
+      relation.key.length === 0 ? names.map((_, i) => i) : relation.key.map((name) => names.indexOf(name));
+    const shape = { names, places, key, version: names.indexOf('v') };
+    this.#shapes.set(relation, shape);
+    return shape;
   }
 
   #take({ action, relation, values, old }: LoggedRow): void {
@@ -41,44 +65,37 @@ export class LogConsumer {
       for (const [key, one] of known) if (one.from === from) known.set(key, { ...one, row: undefined });
       return;
     }
-    const names = relation.columns.filter(({ generated }) => generated !== true).map(({ name }) => name);
-    const record = (of: readonly (string | null)[]): ConsumedRow =>
-      Object.fromEntries(names.map((name) => [name, of[indexOf(relation, name)] ?? null]));
-    const keyOf = (row: ConsumedRow): string =>
-      JSON.stringify(relation.key.length === 0 ? row : relation.key.map((name) => row[name]));
-    const before = old === undefined ? undefined : keyOf(record(old));
+    const { names, places, key, version } = this.#shapeOf(relation);
+    const chosen = (of: readonly (string | null)[]) => places.map((i) => of[i] ?? null);
+    const keyOf = (row: readonly (string | null)[]): string => JSON.stringify(key.map((i) => row[i]));
+    const past = old === undefined ? undefined : chosen(old);
+    const before = past === undefined ? undefined : keyOf(past);
     if (action === 'delete') {
-      const key = before ?? keyOf(record(values));
-      known.set(key, { version: known.get(key)?.version ?? 0, row: undefined, from });
+      const gone = before ?? keyOf(chosen(values));
+      known.set(gone, { version: known.get(gone)?.version ?? 0, row: undefined, names, from });
       return;
     }
-    const sent = record(values);
-    const past = { ...known.get(before ?? keyOf(sent))?.row, ...(old !== undefined && whole(record(old))) };
-    const row: ConsumedRow = Object.fromEntries(
-      Object.entries(sent).map(([name, value]) => [
-        name,
-        value === NOT_SENT_AGAIN ? (past[name] ?? null) : value,
-      ]),
-    );
-    const key = keyOf(row);
-    const now = Number(row['v']);
+    const sent = chosen(values);
+    if (sent.includes(NOT_SENT_AGAIN)) {
+      const last = known.get(before ?? keyOf(sent));
+      for (const [i, name] of names.entries()) {
+        if (sent[i] !== NOT_SENT_AGAIN) continue;
+        sent[i] = past?.[i] ?? last?.row?.[last.names.indexOf(name)] ?? null;
+      }
+    }
+    const now = keyOf(sent);
+    const said = Number(sent[version]);
     if (action === 'read') {
       this.reads++;
-      const last = known.get(key);
-      if (last !== undefined && (last.row === undefined || last.version > now))
-        this.stale.push(`${relation.table} ${key}: ${now} after ${last.version}`);
+      const last = known.get(now);
+      if (last !== undefined && (last.row === undefined || last.version > said))
+        this.stale.push(`${from} ${now}: ${said} after ${last.version}`);
     }
-    if (before !== undefined && before !== key) known.set(before, { version: now, row: undefined, from });
-    known.set(key, { version: now, row, from });
+    if (before !== undefined && before !== now)
+      known.set(before, { version: said, row: undefined, names, from });
+    known.set(now, { version: said, row: sent, names, from });
   }
 }
-
-const indexOf = (relation: LoggedRow['relation'], name: string): number =>
-  relation.columns.findIndex((column) => column.name === name);
-
-/** What is known of an old row: of a key's one, the key alone. */
-const whole = (row: ConsumedRow): ConsumedRow =>
-  Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null));
 
 /** The same rows in whatever order give the same text: as far as these columns go, one that is not there being NULL. */
 export const sortedRows = (rows: readonly ConsumedRow[], columns: readonly string[]): readonly string[] =>

@@ -69,8 +69,9 @@ export type ChunkLimits = {
 
 /** A table that somebody else has locked is tried again after this. */
 const RETRY_MS = 200;
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+/** The server cut a statement short: it took too long, or a standby had to replay what it kept from that. */
 const TIMED_OUT = '57014';
+const RECOVERY_CONFLICT = '40001';
 const TARGET_SHARE_OF_BYTES = 0.5;
 
 /**
@@ -210,9 +211,12 @@ export class ChunkReader {
         const state = sqlStateOf(error) ?? '';
         if (UNREADABLE.includes(state) && this.#texts.takeAsTheyLie(copiedIn)) continue;
         const smaller = smallerChunkSize(size);
-        if (state !== TIMED_OUT)
+        if (state !== TIMED_OUT && state !== RECOVERY_CONFLICT)
           throw readFault(error, { table: this.#table, where, role: this.#context.role });
-        if (smaller === undefined) throw tooSlow(this.#table, this.#limits, error);
+        if (smaller === undefined)
+          throw state === TIMED_OUT
+            ? tooSlow(this.#table, this.#limits, error)
+            : inTheWay(this.#table, error);
         // Others of the same size may have been too slow at the same moment.
         this.#size = Math.min(this.#size, smaller);
         await sleep(RETRY_MS, undefined, { signal });
@@ -271,3 +275,15 @@ const tooSlow = (
     cause,
     hint: 'somebody holds a lock on the table, or the server is busy: it is tried again; raise the timeout where that is how it always is',
   });
+
+/** https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-CONFLICT */
+const inTheWay = ({ schema, table }: BackfillTable, cause: unknown): TailraceError =>
+  new TailraceError(
+    `one row of ${schema}.${table} could not be read: the standby that is read from had to replay what conflicts with that`,
+    {
+      code: 'RECOVERY_CONFLICT',
+      kind: 'retryable',
+      cause,
+      hint: "it is tried again; where this repeats, on the standby: ALTER SYSTEM SET max_standby_streaming_delay = '30s'; SELECT pg_reload_conf();",
+    },
+  );

@@ -104,9 +104,10 @@ export function chunkStatement(request: ChunkRequest, serverVersion: number): Ch
     ...(isSized ? ['tailrace_sized.bytes'] : []),
     ...known,
   ];
-  // Evaluated once a row, and not once a column.
+  // Evaluated once a row, and not once a column, nor once at all, where it names none: pg_sleep(1), random().
+  const ofRow = where === undefined ? '' : ' where r.ctid is not null';
   const judged = isJudged
-    ? ` cross join lateral (select (${conditions.map((one) => `(${one}\n)`).join(' and ')}) is true as wanted offset 0) tailrace_judged`
+    ? ` cross join lateral (select (${conditions.map((one) => `(${one}\n)`).join(' and ')}) is true as wanted${ofRow} offset 0) tailrace_judged`
     : '';
   const rows = range.by === 'page' ? byPages(table, range, serverVersion) : byKey(request, range);
   return {

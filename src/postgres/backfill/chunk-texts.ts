@@ -73,11 +73,12 @@ export class ChunkTexts {
       // The frame's length is known behind it.
       writer.reserve(FRAME_HEADER_BYTES);
       writer.length += FRAME_HEADER_BYTES;
-      starts[i] = writer.length;
+      const start = writer.length;
       const read = found.map((place) => ({ place, text: reading.read(bytes, place.start, place.end) }));
       writeReplaced(bytes, rows.starts[i]!, rows.ends[i]!, read, writer);
+      starts[i] = start;
       ends[i] = writer.length;
-      writer.buffer.writeUInt32BE(ends[i]! - starts[i]!, starts[i]! - FRAME_HEADER_BYTES);
+      writer.buffer.writeUInt32BE(writer.length - start, start - FRAME_HEADER_BYTES);
     }
     return { ...rows, bytes: writer.buffer.subarray(0, writer.length), starts, ends };
   }

@@ -11,7 +11,7 @@ import { waitFor } from '../../../support/wait.ts';
 let server: EmbeddedPostgres;
 beforeAll(async () => {
   // Whoever commits writes what others committed asynchronously to the disk, too.
-  server = await startPrimary({ autovacuum: 'off' });
+  server = await startPrimary({ autovacuum: 'off', max_prepared_transactions: '5' });
 });
 afterAll(() => server.remove());
 
@@ -93,6 +93,44 @@ test('a transaction that is open when a backfill begins, and waits for its clien
   const consumer = await room.consumed(source);
   expect(consumer.stale).toEqual([]);
   expect(consumer.reads).toBe(200);
+});
+
+test('a prepared transaction that nobody ends holds nothing up, here or in another database', async () => {
+  await makeTable(200);
+  const source = await room.start();
+  const other = await connect(server.url());
+  await other.query(
+    `create table others (id int); begin; insert into others values (1); prepare transaction 'other'`,
+  );
+  await room.client.query(`begin; update notes set v = 1 where id = 7; prepare transaction 'left'`);
+  const id = ask(source);
+  await completed(source, id);
+  await room.client.query(`commit prepared 'left'`);
+  const consumer = await room.consumed(source);
+  expect(consumer.stale).toEqual([]);
+  expect(consumer.reads).toBe(200);
+  await other.query(`rollback prepared 'other'`);
+  await other.end();
+});
+
+test('a prepared transaction whose commit is streamed before it is visible is waited for', async () => {
+  await makeTable(200);
+  const before = await room.start();
+  await room.client.query(`begin; update notes set v = 1 where id = 7; prepare transaction 'left'`);
+  await configure(`set synchronous_standby_names = 'absent'`);
+  const writer = await connect(room.database.url);
+  const commit = writer.query(`commit prepared 'left'`);
+  await hasCome(before, '1');
+  await before.stop();
+  const source = await room.start();
+  const id = ask(source);
+  await waitFor(() => found(source, id).heldBy?.includes('not visible yet') === true, 'the backfill to wait');
+  expect(progressOf(found(source, id)).appended).toBe(0);
+  await configure('reset synchronous_standby_names');
+  await commit;
+  await writer.end();
+  await completed(source, id);
+  expect((await room.consumed(source)).stale).toEqual([]);
 });
 
 test('what a crash of the server takes back was not let in', async () => {

@@ -173,7 +173,7 @@ test('keys that somebody has are looked for in parts behind the rows, from where
   expect((await heldOf(ahead.take())).part).toMatchObject({ next: { by: 'end' } });
 
   const continued = pretended(9, { gone, cursor: { by: 'gone', done: 1000 } });
-  continued.ahead.take();
+  void continued.ahead.take();
   expect(await begun(continued.readings)).toEqual([{ by: 'absent', keys: gone.slice(1000) }]);
 });
 

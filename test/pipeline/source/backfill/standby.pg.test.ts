@@ -79,3 +79,41 @@ test('is exact beside writers, also where the standby stops replaying midway (C2
   expect(consumer.stale).toEqual([]);
   expect(consumer.reads).toBeGreaterThan(ROWS / 2);
 });
+
+test('reads less at once where the standby’s replay is in the way of its chunks, and says what cures that where a row is too much', async ({
+  skip,
+}) => {
+  if (version < STANDBYS_DECODE) skip();
+  await room.client.query(
+    `create table notes (id int primary key, v int); insert into notes select i, 0 from generate_series(1, 40) i`,
+  );
+  await askServer(standby, 'alter system set max_standby_streaming_delay = 0');
+  await askServer(standby, 'select pg_reload_conf()');
+  const source = await room.start({
+    hosts: [{ host: '127.0.0.1', port: standby.port }],
+    primary: databaseSettings(room.database),
+  });
+  const stopping = new AbortController();
+  const writer = await connect(room.database.url);
+  const writing = keepWriting(
+    () =>
+      writer.query(
+        'begin; lock table notes in access exclusive mode; update notes set v = v + 1 where id = 1; commit',
+      ),
+    stopping.signal,
+    300,
+  );
+  const where = 'pg_sleep(case when id = 40 then 1 else 0.01 end) is not null';
+  const id = ask(source, { tables: [{ schema: 'public', table: 'notes', where }] });
+  const cure = await waitFor(
+    () => /ALTER SYSTEM .*;/.exec(found(source, id).heldBy ?? '')?.[0],
+    'the conflict to be told',
+  );
+  expect(progressOf(found(source, id)).scanned).toBeGreaterThan(20);
+  for (const statement of cure.split('; ')) await askServer(standby, statement);
+  await completed(source, id);
+  stopping.abort();
+  await writing;
+  await writer.end();
+  expect((await room.consumed(source)).stale).toEqual([]);
+});
