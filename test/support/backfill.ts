@@ -2,6 +2,7 @@
 import type { Client } from 'pg';
 import { createRowEvent } from '../../src/core/change.ts';
 import { decodeRow } from '../../src/pgoutput/messages.ts';
+import { asRead, keyTexts } from '../../src/pgoutput/row-keys.ts';
 import {
   beginReading,
   ChunkReader,
@@ -81,6 +82,18 @@ export const rowsOf = ({ rows }: Chunk, { relation }: BackfillTable): readonly R
         return [name, length < 0 ? null : rows.bytes.toString('utf8', start, start + length)];
       }),
     );
+  });
+
+/** The keys of its rows that the table does not have, in the order of the table's key. */
+export const goneKeysOf = (
+  { rows }: Chunk,
+  { relation, key }: BackfillTable,
+): readonly (readonly string[])[] =>
+  Array.from({ length: rows.count }, (_, i) => {
+    decodeRow(rows.bytes, rows.starts[i]!, rows.ends[i]!, EVENT);
+    if (EVENT.hasNew) throw new Error('the table has the row');
+    const indexes = key.map(({ name }) => relation.columns.findIndex((column) => column.name === name));
+    return asRead(keyTexts(EVENT, EVENT.oldTuple, undefined, indexes)!);
   });
 
 /** All chunks to the table's end. */

@@ -6,6 +6,7 @@ import type { Chunk } from '../../../src/postgres/backfill/chunk-reader.ts';
 import type { ChunkRange } from '../../../src/postgres/backfill/chunk-sql.ts';
 import { leavesOf, readBackfillTable } from '../../../src/postgres/backfill/table.ts';
 import {
+  goneKeysOf,
   openReading,
   readChunks,
   readWhole,
@@ -149,6 +150,8 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
     const outcome = await reading.reader(table).read(again);
     if (outcome.kind !== 'chunk') throw new Error(outcome.kind);
     expect(rowsOf(outcome.chunk, table).map(({ v }) => v)).toEqual(['1D2', '2B1']);
+    const [absent] = await readWhole(reading.reader(table), { ...again, by: 'absent' });
+    expect(goneKeysOf(absent!, table)).toEqual([['3', 'B', '1']]);
   });
 
   test('a key of several columns of mixed types, not in the order of the columns, with quoted names in a quoted schema (C205)', async () => {
@@ -201,6 +204,19 @@ describe('every row comes once, in the order of its key (C203, C204)', () => {
         .map((n) => `v${n}`)
         .toSorted(),
     );
+  });
+
+  test('of keys that somebody has those that no row has come as rows with a key alone', async () => {
+    await sql(
+      'create schema s; create extension ltree schema s; create table t (v text, k s.ltree primary key)',
+    );
+    await sql(`insert into t select 'v', ('a.' || n)::s.ltree from generate_series(1, 20) n`);
+    const table = await reading.table('t');
+    const keys = Array.from({ length: 30 }, (_, i) => [`a.${i + 1}`]);
+    const [chunk] = await readWhole(reading.reader(table), { by: 'absent', keys });
+    expect(goneKeysOf(chunk!, table)).toEqual(keys.slice(20));
+    const all = await readWhole(reading.reader(table), { by: 'absent', keys: keys.slice(0, 20) });
+    expect(all.map(({ rows }) => rows.count)).toEqual([0]);
   });
 
   test('a table without a primary key is read by a unique index that knows no NULL, and by no other one', async () => {
