@@ -202,17 +202,19 @@ export async function readLog(
             commitLsn = readsLsn(block.context.lastCommitLsn);
             break;
           }
-          case FRAME.read:
+          case FRAME.read: {
             decodeRow(block.buffer, start, next, event);
+            const tuple = event.hasNew ? event.newTuple : event.oldTuple;
             logged.rows.push({
-              action: 'read',
+              action: event.hasNew ? 'read' : 'gone',
               ...shapeOf(relations.get(readRelationId(event.relationId))!),
-              values: texts(event.bytes, event.newTuple),
-              ...damageOf(event.newTuple, relations.get(readRelationId(event.relationId))!),
+              values: texts(event.bytes, tuple),
+              ...damageOf(tuple, relations.get(readRelationId(event.relationId))!),
               commitLsn,
               index: index++,
             });
             break;
+          }
           case FRAME.insert:
           case FRAME.update:
           case FRAME.delete: {

@@ -35,8 +35,14 @@ describe.each(ENCODINGS)('a database in $encoding', ({ encoding, good, damaged =
     expect(rows.map(({ values }) => values.join()).toSorted()).toEqual(expected.toSorted());
     const keys = [3, 17, 999].map((i) => [`${good[1]}${i}`]);
     await completed(source, ask(source, { tables: [{ ...NOTES, keys }] }));
+    const gone = [17, 999].map((i) => [`${good[1]}${i}`]);
+    await completed(source, ask(source, { tables: [{ ...NOTES, keys: [], gone }] }));
     const asked = (await source.read()).rows.slice(ROWS);
-    expect(asked.map(({ values: [key] }) => key)).toEqual([`${good[1]}17`, `${good[1]}3`]);
+    expect(asked.map(({ action, values: [key] }) => [action, key])).toEqual([
+      ['read', `${good[1]}17`],
+      ['read', `${good[1]}3`],
+      ['gone', `${good[1]}999`],
+    ]);
     // The stream says the same of them, and which columns are damaged.
     await room.client.query(`update notes set v = 1`);
     await waitFor(
