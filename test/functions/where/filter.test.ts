@@ -413,6 +413,53 @@ test('texts are compared by bytes under the collation that says so, and cannot b
   expect(verdict("status > 'a'", { relation: own({ isByteOrder: true }) })).toBe('pass');
 });
 
+test('of the blanks of an array only those of ASCII are none of its elements', () => {
+  const relation: Relation = {
+    ...RELATION,
+    columns: RELATION.columns.map((column) => (column.name === 'doc' ? { ...column, type: 1009 } : column)),
+  };
+  const message = insertMessage(1, rowWith({ 6: '{ \u00a0a\u3000 ,\ufeff}' }));
+  expect(verdict("doc[1] = '\u00a0a\u3000' and doc[2] = '\ufeff'", { relation, message })).toBe('pass');
+  expect(verdict("doc::text = '{\u00a0a\u3000,\ufeff}'", { relation, message })).toBe('pass');
+});
+
+test('in a database that is not UTF8 what its texts are there, beyond ASCII, is not guessed', () => {
+  const message = insertMessage(1, rowWith({ 1: '€' }));
+  const said = (foreignUnit: 'bytes' | 'characters') => (text: string) =>
+    verdict(text, { relation: { ...RELATION, collations: { ...PLAIN, foreignUnit } }, message });
+  const [bytes, characters] = [said('bytes'), said('characters')];
+  for (const text of [
+    'octet_length(status) = 3',
+    "md5(status) = 'x'",
+    'status collate "C" > \'z\'',
+    'greatest(status, \'z\' collate "C") = status',
+    '(status collate "C", 1) > (\'z\', 2)',
+    "status ~ '[a-€]'",
+    String.raw`status ~ '\u20ac'`,
+  ])
+    expect([text, bytes(text)]).toEqual([text, 'absent']);
+  for (const text of [
+    'length(status) = 1',
+    'left(status, 1) = status',
+    "status like '_'",
+    "status ilike '_'",
+    "status ~ '^.$'",
+    "status::varchar(1) = '€'",
+    'ascii(status) = 8364',
+    "btrim(status, '€') = ''",
+  ])
+    expect([text, characters(text)]).toEqual([text, 'absent']);
+  expect(bytes("status = '€' and length(status) = 1 and status ~ '^€$'")).toBe('pass');
+  expect(characters("status = '€' and octet_length(status) = 3 and status collate \"C\" > 'z'")).toBe('pass');
+  expect(
+    refusal("octet_length('€') = 3", { ...RELATION, collations: { ...PLAIN, foreignUnit: 'bytes' } }),
+  ).toContain("the server's own");
+  const ascii = { ...RELATION, collations: { ...PLAIN, foreignUnit: 'bytes' as const } };
+  expect(verdict('octet_length(status) = 4 and status collate "C" > \'a\'', { relation: ascii })).toBe(
+    'pass',
+  );
+});
+
 test('letters beyond ASCII are mapped by the server alone, but under "C" not at all', () => {
   const relation = { ...FULL };
   const message = insertMessage(1, rowWith({ 1: 'É' }));
