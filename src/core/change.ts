@@ -52,8 +52,13 @@ export type CollationFacts = {
   readonly cases?: CaseTable;
 };
 
+/** What texts are counted, cut and ordered by. */
+export type TextUnit = 'bytes' | 'characters';
+
 /** The collations of a table's columns. */
 export type Collations = {
+  /** Of texts that come as UTF-8, what is another in the database: its bytes in other encodings, its characters in SQL_ASCII; undefined: it is UTF8. */
+  readonly foreignUnit?: TextUnit;
   /** The database's own, of every column that `own` does not name. */
   readonly default: CollationFacts;
   readonly own: Readonly<Record<string, CollationFacts & { readonly name: string }>>;

@@ -1,7 +1,7 @@
 // What a later judge of a table's texts must know of their collations, as the catalog has it. Logged with the relation.
 // https://www.postgresql.org/docs/current/catalog-pg-collation.html
 import type { Client } from 'pg';
-import type { CollationFacts, Collations } from '../core/change.ts';
+import type { CollationFacts, Collations, TextUnit } from '../core/change.ts';
 import { caseTableOf } from './case-tables.ts';
 import type { RawRelation } from '../pgoutput/messages.ts';
 
@@ -12,7 +12,8 @@ type CollationRow = {
   readonly name: string;
   /** As SQL writes it. */
   readonly sql: string;
-  readonly isUtf8: boolean;
+  /** The database's. */
+  readonly encoding: string;
   /** `c` libc, `i` ICU, `b` built in. */
   readonly provider: string;
   readonly collate: string;
@@ -27,13 +28,13 @@ const localeOf = (row: string, kinds: string): string =>
 /** Undefined: the catalog has other columns by now. */
 export async function readCollations(client: Client, relation: RawRelation): Promise<Collations | undefined> {
   const { rows } = await client.query<CollationRow>(
-    `select null as column, 0::float8 as type, 'default' as name, 'pg_catalog."default"' as sql, getdatabaseencoding() = 'UTF8' as "isUtf8", coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') as provider,
+    `select null as column, 0::float8 as type, 'default' as name, 'pg_catalog."default"' as sql, getdatabaseencoding()::text as encoding, coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') as provider,
        case coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') when 'c' then d.datcollate::text else ${localeOf('d', 'dat')} end as collate,
        case coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') when 'c' then d.datctype::text else ${localeOf('d', 'dat')} end as ctype,
        true as "isDeterministic"
      from pg_database d where d.datname = current_database()
      union all
-     select a.attname::text, a.atttypid::int8::float8, n.nspname || '.' || c.collname, quote_ident(n.nspname) || '.' || quote_ident(c.collname), getdatabaseencoding() = 'UTF8', c.collprovider::text,
+     select a.attname::text, a.atttypid::int8::float8, n.nspname || '.' || c.collname, quote_ident(n.nspname) || '.' || quote_ident(c.collname), getdatabaseencoding()::text, c.collprovider::text,
        case c.collprovider when 'c' then to_jsonb(c) ->> 'collcollate' else ${localeOf('c', 'coll')} end,
        case c.collprovider when 'c' then to_jsonb(c) ->> 'collctype' else ${localeOf('c', 'coll')} end,
        c.collisdeterministic
@@ -52,8 +53,13 @@ export async function readCollations(client: Client, relation: RawRelation): Pro
   const facts: Record<string, CollationFacts & { readonly name: string }> = {};
   for (const row of own)
     if (types.has(row.column!)) facts[row.column!] = { name: row.name, ...(await knownFacts(client, row)) };
-  return { default: await knownFacts(client, ofDatabase), own: facts };
+  const foreignUnit = foreignUnitOf(ofDatabase);
+  return { ...(foreignUnit && { foreignUnit }), default: await knownFacts(client, ofDatabase), own: facts };
 }
+
+/** In SQL_ASCII a character is a byte, and the bytes are those that come; elsewhere the characters are the same. */
+const foreignUnitOf = ({ encoding }: CollationRow): TextUnit | undefined =>
+  encoding === 'UTF8' ? undefined : encoding === 'SQL_ASCII' ? 'characters' : 'bytes';
 
 async function knownFacts(client: Client, row: CollationRow): Promise<CollationFacts> {
   const facts = collationFacts(row);
@@ -63,8 +69,8 @@ async function knownFacts(client: Client, row: CollationRow): Promise<CollationF
 }
 
 /** libc does, and what is built in, but not where it maps as Unicode's full rules have it: those look at the letters beside, as ICU's do. */
-const mapsOneByOne = ({ provider, ctype, isDeterministic, isUtf8 }: CollationRow): boolean =>
-  isDeterministic && isUtf8 && (provider === 'c' || (provider === 'b' && ctype === 'C.UTF-8'));
+const mapsOneByOne = ({ provider, ctype, isDeterministic, encoding }: CollationRow): boolean =>
+  isDeterministic && encoding === 'UTF8' && (provider === 'c' || (provider === 'b' && ctype === 'C.UTF-8'));
 
 const isC = (locale: string): boolean => locale === 'C' || locale === 'POSIX';
 

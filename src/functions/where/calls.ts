@@ -16,7 +16,7 @@ import { nearestName, didYouMean } from '../../core/nearest-name.ts';
 import { WhereRefusal } from './fault.ts';
 import { isKnown, strict, type Evaluate, type Node } from './node.ts';
 import { CONSTANT_ARGUMENTS } from './operations/constants.ts';
-import { unknownTexts, type Operation } from './operations/operation.ts';
+import { inForeignUnits, unknownTexts, type Operation } from './operations/operation.ts';
 import { operandOf, type ResolvedChoice } from './resolved-choice.ts';
 import { operationOf } from './operations/table.ts';
 import { PatternFault } from './patterns/pattern.ts';
@@ -134,7 +134,12 @@ function choose(choice: Choice, { what, at, operands, context }: Choosing): Chos
   const result = actual.resultOf(choice.result);
   const collation = combine(args.map((arg) => arg.collation));
   if (collation === 'clash') throw new WhereRefusal('two different COLLATE meet here', at);
-  return { operation: withTexts(ofConstant(operation, args), collation, at), args, result, collation };
+  return {
+    operation: withTexts(ofConstant(operation, args), collation, at, context),
+    args,
+    result,
+    collation,
+  };
 }
 
 function notListed({ args }: Candidate, what: string, at: number): WhereRefusal {
@@ -167,14 +172,22 @@ function ofConstant(operation: Operation, args: readonly Node[]): Operation {
   }
 }
 
-/** The operation as far as the collation of its texts lets it be known. */
-function withTexts(operation: Operation, collation: Derived, at: number): Operation {
-  if (operation.texts === undefined) return operation;
+/** The operation as far as the collation of its texts, and the database's encoding, let it be known. */
+function withTexts(
+  operation: Operation,
+  collation: Derived,
+  at: number,
+  { foreignUnit }: Coercing,
+): Operation {
+  if (operation.texts === undefined) return inForeignUnits(operation, foreignUnit);
   const judged = judgeTexts(operation.texts, collation);
   if (typeof judged === 'object') throw new WhereRefusal(judged.refused, at);
   if (judged === 'unknown') return unknownTexts;
-  if (operation.withLetters === undefined || !('collation' in collation)) return operation;
-  return { run: operation.withLetters(lettersOf(collation.collation)) };
+  const run =
+    operation.withLetters === undefined || !('collation' in collation)
+      ? operation.run
+      : operation.withLetters(lettersOf(collation.collation));
+  return inForeignUnits({ ...operation, run }, foreignUnit);
 }
 
 function apply({ operation, args, result, collation }: Chosen, at: number, context: Coercing): Node {

@@ -4,11 +4,12 @@ import { NO_COLLATION, type Derived } from './collations.ts';
 import { WhereRefusal } from './fault.ts';
 import type { Evaluate, Node } from './node.ts';
 import { isKnown } from './node.ts';
-import { castOf, modifierOf, type Cast } from './operations/casts.ts';
+import { castOf, modifierOf } from './operations/casts.ts';
+import { isBeyondAscii } from './operations/operation.ts';
 import type { Coercing, FilterRow } from './scope.ts';
 import { conversionOf } from './values/conversions.ts';
 import { EvaluationError } from './values/failure.ts';
-import { ABSENT, type Value } from './values/value.ts';
+import { ABSENT, type Result, type Value } from './values/value.ts';
 
 export const isText = (type: SqlType): boolean =>
   categoryOf(type) === 'S' || (elementOf(type) !== undefined && categoryOf(elementOf(type)!) === 'S');
@@ -80,7 +81,7 @@ export function coerce(node: Node, target: SqlType, context: Coercing): Node {
 const noCast = ({ type, at }: Node, target: SqlType): WhereRefusal =>
   new WhereRefusal(`${describeType(type)} does not become ${describeType(target)} here`, at);
 
-function castNode(node: Node, target: SqlType, cast: Cast, context: Coercing): Node {
+function castNode(node: Node, target: SqlType, cast: (value: Value) => Result, context: Coercing): Node {
   const { evaluate } = node;
   return nodeOf({
     type: target,
@@ -110,7 +111,9 @@ export function castExplicitly(
   const modifier = modifierOf(elementOf(target) === undefined ? target : '', modifiers);
   if (modifier === undefined)
     throw new WhereRefusal(`${describeType(target)} does not take this modifier`, at);
-  return { ...castNode(plain, target, modifier, context), at };
+  const isForeign = isText(target) && context.foreignUnit === 'characters';
+  const cut = (value: Value): Result => (isForeign && isBeyondAscii(value) ? ABSENT : modifier(value));
+  return { ...castNode(plain, target, cut, context), at };
 }
 
 function castByRule(node: Node, target: SqlType, at: number, context: Coercing): Node {

@@ -8,6 +8,7 @@ import { judgeTexts } from './collations.ts';
 import { WhereRefusal } from './fault.ts';
 import { isKnown, type Evaluate, type Node } from './node.ts';
 import { orderOf } from './operations/comparisons.ts';
+import { isBeyondAscii } from './operations/operation.ts';
 import type { Coercing, Scope } from './scope.ts';
 import { ABSENT, type Value } from './values/value.ts';
 
@@ -21,11 +22,13 @@ export function extremeNode(nodes: readonly Node[], isGreatest: boolean, at: num
   const judged = isText(type) ? judgeTexts('order', collation) : compare === undefined ? 'unknown' : 'known';
   if (typeof judged === 'object') throw new WhereRefusal(judged.refused, at);
   const evaluates = values.map(({ evaluate }) => evaluate);
+  const isForeign = isText(type) && scope.foreignUnit === 'bytes';
   const isBetter = (value: Value, best: Value): boolean =>
     compare !== undefined && compare(value, best) * (isGreatest ? 1 : -1) > 0;
   const evaluate: Evaluate = (row) => {
     const found = evaluates.map((part) => part(row)).filter((value) => value !== null);
     if (found.includes(ABSENT) || (judged === 'unknown' && found.length > 1)) return ABSENT;
+    if (isForeign && found.length > 1 && found.some(isBeyondAscii)) return ABSENT;
     return (found as readonly Value[]).reduce<Value | null>(
       (best, value) => (best === null || isBetter(value, best) ? value : best),
       null,

@@ -29,6 +29,7 @@ export function relationScope(relation: Relation): Scope {
   const defaultCollation: Collation = { name: 'default', isDefault: true, facts: collations?.default };
   return {
     defaultCollation,
+    foreignUnit: collations?.foreignUnit,
     placesOf: enumPlaces(relation),
     names: (image) => (image === 'meta' ? Object.keys(META) : columns.map(({ name }) => name)),
     column: (image, name) => {

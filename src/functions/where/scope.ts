@@ -1,5 +1,5 @@
 // What a filter's columns are: those of the row after the change and before it, and what is known of the change itself.
-import type { RowAction, RowEvent } from '../../core/change.ts';
+import type { RowAction, RowEvent, TextUnit } from '../../core/change.ts';
 import type { SqlType } from './catalog/types.ts';
 import type { Collation } from './collations.ts';
 import type { PlacesOf } from './operations/table.ts';
@@ -35,6 +35,8 @@ export type ScopedColumn = {
 export type Coercing = {
   readonly placesOf: PlacesOf;
   readonly defaultCollation: Collation;
+  /** Of texts beyond ASCII, what is another in the database. */
+  readonly foreignUnit: TextUnit | undefined;
   /** Told of every choice, by whoever compares them with the server's. */
   readonly chosen?: (choice: ResolvedChoice) => void;
 };

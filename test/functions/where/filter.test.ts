@@ -119,6 +119,12 @@ test('of an update without an old row the identity is known: it has not changed'
   expect(verdict('old.id = 1 and old.id is not distinct from new.id', update)).toBe('pass');
 });
 
+test('a large part of the key that was not sent again is in the old key', () => {
+  const update = { message: updateMessage(1, rowWith({ 0: UNCHANGED }), key) };
+  expect(verdict('id = 1', update)).toBe('pass');
+  expect(verdict('old.id = 1', update)).toBe('pass');
+});
+
 test('what was not sent is absent, neither NULL nor false, and only where it decides', () => {
   const toast = { message: updateMessage(1, rowWith({ 1: UNCHANGED })) };
   expect(verdict("status = 'paid'", toast)).toBe('absent');
@@ -417,6 +423,74 @@ test('texts are compared by bytes under the collation that says so, and cannot b
   expect(refusal("status = 'paid'", own({ isDeterministic: false }))).toContain('not deterministic');
   expect(refusal("lower(status) = 'paid'", own({ letters: 'own' }))).toContain("the server's own");
   expect(verdict("status > 'a'", { relation: own({ isByteOrder: true }) })).toBe('pass');
+});
+
+test('where two collations meet, an explicit one stands over those of columns, and two of a kind are refused', () => {
+  const own = { ...PLAIN.default, isByteOrder: true };
+  const relation: Relation = {
+    ...RELATION,
+    columns: RELATION.columns.map((column) => (column.name === 'doc' ? { ...column, type: 25 } : column)),
+    collations: { ...PLAIN, own: { status: { name: 'a', ...own }, doc: { name: 'b', ...own } } },
+  };
+  expect(refusal('status > doc', relation)).toContain('the collation is not clear here');
+  expect(refusal('status || doc || status > doc', relation)).toContain('the collation is not clear here');
+  expect(refusal('status collate "C" > doc collate "default"', relation)).toContain('two different COLLATE');
+  expect(verdict('status collate "C" > doc', { relation })).toBe('drop');
+  expect(verdict('status || doc > doc collate "C"', { relation })).toBe('drop');
+});
+
+test('NULL decides a strict operator whatever is absent beside it', () => {
+  const message = updateMessage(1, rowWith({ 1: UNCHANGED, 2: null, 5: null }));
+  expect(verdict('(status = day::text) is null', { message })).toBe('pass');
+  expect(verdict('(day::text = status) is null', { message })).toBe('pass');
+  expect(verdict('substring(status, 1, amount::int4) is null', { message })).toBe('pass');
+});
+
+test('of the blanks of an array only those of ASCII are none of its elements', () => {
+  const relation: Relation = {
+    ...RELATION,
+    columns: RELATION.columns.map((column) => (column.name === 'doc' ? { ...column, type: 1009 } : column)),
+  };
+  const message = insertMessage(1, rowWith({ 6: '{ \u00a0a\u3000 ,\ufeff}' }));
+  expect(verdict("doc[1] = '\u00a0a\u3000' and doc[2] = '\ufeff'", { relation, message })).toBe('pass');
+  expect(verdict("doc::text = '{\u00a0a\u3000,\ufeff}'", { relation, message })).toBe('pass');
+});
+
+test('in a database that is not UTF8 what its texts are there, beyond ASCII, is not guessed', () => {
+  const message = insertMessage(1, rowWith({ 1: '€' }));
+  const said = (foreignUnit: 'bytes' | 'characters') => (text: string) =>
+    verdict(text, { relation: { ...RELATION, collations: { ...PLAIN, foreignUnit } }, message });
+  const [bytes, characters] = [said('bytes'), said('characters')];
+  for (const text of [
+    'octet_length(status) = 3',
+    "md5(status) = 'x'",
+    'status collate "C" > \'z\'',
+    'greatest(status, \'z\' collate "C") = status',
+    '(status collate "C", 1) > (\'z\', 2)',
+    "status ~ '[a-€]'",
+    String.raw`status ~ '\u20ac'`,
+  ])
+    expect([text, bytes(text)]).toEqual([text, 'absent']);
+  for (const text of [
+    'length(status) = 1',
+    'left(status, 1) = status',
+    "status like '_'",
+    "status ilike '_'",
+    "status ~ '^.$'",
+    "status::varchar(1) = '€'",
+    'ascii(status) = 8364',
+    "btrim(status, '€') = ''",
+  ])
+    expect([text, characters(text)]).toEqual([text, 'absent']);
+  expect(bytes("status = '€' and length(status) = 1 and status ~ '^€$'")).toBe('pass');
+  expect(characters("status = '€' and octet_length(status) = 3 and status collate \"C\" > 'z'")).toBe('pass');
+  expect(
+    refusal("octet_length('€') = 3", { ...RELATION, collations: { ...PLAIN, foreignUnit: 'bytes' } }),
+  ).toContain("the server's own");
+  const ascii = { ...RELATION, collations: { ...PLAIN, foreignUnit: 'bytes' as const } };
+  expect(verdict('octet_length(status) = 4 and status collate "C" > \'a\'', { relation: ascii })).toBe(
+    'pass',
+  );
 });
 
 test('letters beyond ASCII are mapped by the server alone, but under "C" not at all', () => {

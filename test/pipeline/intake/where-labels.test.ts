@@ -7,7 +7,7 @@ import { encodeEnrichment } from '../../../src/pgoutput/enrichment.ts';
 import { begin, commit } from '../../log/stream.ts';
 import { sinkIntake } from '../../support/intake.ts';
 import { blocksOf } from '../../support/log-blocks.ts';
-import { insertMessage, relationMessage, updateMessage } from '../../support/pgoutput-messages.ts';
+import { insertMessage, relationMessage, UNCHANGED, updateMessage } from '../../support/pgoutput-messages.ts';
 
 const MOOD = 16_400;
 const T = { commitLsn: 100n, rows: 0 };
@@ -28,7 +28,12 @@ const table = [
 ];
 
 /** `labels`: what the catalog has now; a text: it does not answer, and why. */
-async function judged(text: string, labels: readonly string[] | undefined | 'late', rows: readonly string[]) {
+async function judged(
+  text: string,
+  labels: readonly string[] | undefined | 'late',
+  rows: readonly string[],
+  before: readonly Buffer[] = [],
+) {
   const asked: number[] = [];
   const unanswered: string[] = [];
   const lookUp = labelLookUp({
@@ -51,7 +56,7 @@ async function judged(text: string, labels: readonly string[] | undefined | 'lat
   const last = updateMessage(1, [String(rows.length), 'ok']);
   const h = sinkIntake({
     settings,
-    blocks: blocksOf([begin(T), ...table, ...messages, last, commit(T)]),
+    blocks: blocksOf([begin(T), ...table, ...before, ...messages, last, commit(T)]),
     ports: { steps: { where: whereStep(settings, { lookUp })! } },
   });
   await h.walk();
@@ -94,4 +99,11 @@ test('a server that does not answer in time stops no sink', async () => {
   expect(found.sent).toEqual(['WHERE_ERROR', 'WHERE_ERROR', 2, 3]);
   expect(found.asked).toEqual([MOOD]);
   expect(found.unanswered).toEqual(['no answer within 3000 ms']);
+});
+
+test('rows before the one that waits for a label are judged once: what is absent of them counts once', async () => {
+  const absent = Array.from({ length: 600 }, (_, i) => updateMessage(1, [String(1000 + i), UNCHANGED]));
+  const { asked, sent } = await judged("mood > 'sad'", ['sad', 'ok', 'great'], ['great'], absent);
+  expect(asked).toEqual([MOOD]);
+  expect(sent).toEqual([...absent.map(() => 'WHERE_ABSENT'), 600, 601]);
 });

@@ -1,5 +1,6 @@
 // What an operator, function or cast does with values; strict, all of them: NULL where one argument is NULL.
-import type { Letters } from '../letters/letters.ts';
+import type { TextUnit } from '../../../core/change.ts';
+import { isAscii, type Letters } from '../letters/letters.ts';
 import { ABSENT, type Value } from '../values/value.ts';
 
 /**
@@ -15,6 +16,8 @@ type Run = (a: Value, b: Value, c: Value, d: Value) => Outcome;
 export type Operation = {
   readonly run: Run;
   readonly texts?: TextRule;
+  /** What it counts, cuts or orders its texts by. */
+  readonly units?: readonly TextUnit[];
   /** What it does where these are the letters. */
   readonly withLetters?: (letters: Letters) => Run;
   /** An argument must be a constant, and what it does is made of that, once. */
@@ -36,6 +39,19 @@ export const operation = (run: Typed, texts?: TextRule): Operation => ({
   run: run as Run,
   ...(texts && { texts }),
 });
+
+export const inUnits = (of: Operation, ...units: readonly TextUnit[]): Operation => ({ ...of, units });
+
+export const isBeyondAscii = (value: Outcome): boolean => typeof value === 'string' && !isAscii(value);
+
+/** Every encoding of a database has ASCII as it is. */
+export function inForeignUnits(of: Operation, foreignUnit: TextUnit | undefined): Operation {
+  const { run, units, texts } = of;
+  const rests =
+    foreignUnit !== undefined &&
+    (units?.includes(foreignUnit) || (texts === 'order' && foreignUnit === 'bytes'));
+  return rests ? { ...of, run: (...values) => (values.some(isBeyondAscii) ? ABSENT : run(...values)) } : of;
+}
 
 export const unknownTexts: Operation = { run: () => ABSENT };
 

@@ -1,5 +1,6 @@
 // Regular expressions: `~`, `~*`, `!~`, `!~*` and, by way of them, SIMILAR TO.
 // https://www.postgresql.org/docs/current/functions-matching.html
+import type { TextUnit } from '../../../core/change.ts';
 import { patternTest } from '../patterns/matcher.ts';
 import { parsePattern } from '../patterns/parse.ts';
 import { PatternFault, rangesIn } from '../patterns/pattern.ts';
@@ -7,6 +8,7 @@ import { similarPattern } from '../patterns/similar.ts';
 import type { Letters } from '../letters/letters.ts';
 import { ABSENT } from '../values/value.ts';
 import {
+  inUnits,
   ofLetters,
   operation,
   unknownTexts,
@@ -24,9 +26,18 @@ const match = (kind: Kind): Operation => ({
   ofConstant: {
     index: 1,
     wanted: 'a regular expression must stand here as a constant',
-    make: (value) => matchOf(value as string, kind),
+    make: (value) => inUnits(matchOf(value as string, kind), ...unitsOf(value as string)),
   },
 });
+
+/** A range goes by the numbers that characters have in the database, and so does an escape. */
+function unitsOf(text: string): readonly TextUnit[] {
+  const beyond = rangesIn(parsePattern(text).pattern).filter(([, to]) => to > LAST_OF_ASCII);
+  const isByNumber = beyond.some(([from, to]) => from < to) || (beyond.length > 0 && /\\[xu]/i.test(text));
+  return isByNumber ? ['characters', 'bytes'] : ['characters'];
+}
+
+const LAST_OF_ASCII = 0x7f;
 
 function matchOf(text: string, { isWanted, ignoresCase }: Kind): Operation {
   const { pattern, hasClasses } = parsePattern(text);

@@ -14,7 +14,7 @@ import {
   withoutBlanks,
 } from '../values/texts.ts';
 import { ABSENT } from '../values/value.ts';
-import { ofLetters, operation, type Operation, type Operations } from './operation.ts';
+import { inUnits, ofLetters, operation, type Operation, type Operations } from './operation.ts';
 
 /** What the server's own limit is: no text is longer. */
 const MAX_TEXT_BYTES = 1_073_741_823;
@@ -24,10 +24,13 @@ const lower = ofLetters((letters) => (text: string) => letters.lower(text) ?? AB
 const upper = ofLetters((letters) => (text: string) => letters.upper(text) ?? ABSENT);
 
 const ilike = (isWanted: boolean): Operation =>
-  ofLetters((letters) => (text: string, pattern: string) => {
-    const [a, b] = [letters.lower(text), letters.lower(pattern)];
-    return a === undefined || b === undefined ? ABSENT : like(a, b) === isWanted;
-  });
+  inUnits(
+    ofLetters((letters) => (text: string, pattern: string) => {
+      const [a, b] = [letters.lower(text), letters.lower(pattern)];
+      return a === undefined || b === undefined ? ABSENT : like(a, b) === isWanted;
+    }),
+    'characters',
+  );
 
 /** From 1; what lies before the first character takes its part of the length. */
 function substring(text: string, start: number, length?: number): string {
@@ -57,13 +60,34 @@ function repeat(text: string, count: number): string {
 const replace = (text: string, from: string, to: string): string =>
   from === '' ? text : text.replaceAll(from, () => to);
 
-const length = operation((text: string) => characterCount(text));
-const lengthWithoutBlanks = operation((text: string) => characterCount(withoutBlanks(text)));
-const position = operation((text: string, wanted: string) => positionOf(text, wanted), 'equal');
-const substr = operation((text: string, start: number, count: number) => substring(text, start, count));
-const substrToEnd = operation((text: string, start: number) => substring(text, start));
-const likeText = operation((text: string, pattern: string) => like(text, pattern), 'equal');
-const notLikeText = operation((text: string, pattern: string) => !like(text, pattern), 'equal');
+const length = inUnits(
+  operation((text: string) => characterCount(text)),
+  'characters',
+);
+const lengthWithoutBlanks = inUnits(
+  operation((text: string) => characterCount(withoutBlanks(text))),
+  'characters',
+);
+const position = inUnits(
+  operation((text: string, wanted: string) => positionOf(text, wanted), 'equal'),
+  'characters',
+);
+const substr = inUnits(
+  operation((text: string, start: number, count: number) => substring(text, start, count)),
+  'characters',
+);
+const substrToEnd = inUnits(
+  operation((text: string, start: number) => substring(text, start)),
+  'characters',
+);
+const likeText = inUnits(
+  operation((text: string, pattern: string) => like(text, pattern), 'equal'),
+  'characters',
+);
+const notLikeText = inUnits(
+  operation((text: string, pattern: string) => !like(text, pattern), 'equal'),
+  'characters',
+);
 
 export const texts: Operations = {
   '|| text text': operation((a: string, b: string) => a + b),
@@ -84,10 +108,16 @@ export const texts: Operations = {
   'char_length bpchar': lengthWithoutBlanks,
   'character_length text': length,
   'character_length bpchar': lengthWithoutBlanks,
-  'octet_length text': operation((text: string) => Buffer.byteLength(text)),
-  'octet_length bpchar': operation((text: string) => Buffer.byteLength(text)),
-  'left text int4': operation(left),
-  'right text int4': operation(right),
+  'octet_length text': inUnits(
+    operation((text: string) => Buffer.byteLength(text)),
+    'bytes',
+  ),
+  'octet_length bpchar': inUnits(
+    operation((text: string) => Buffer.byteLength(text)),
+    'bytes',
+  ),
+  'left text int4': inUnits(operation(left), 'characters'),
+  'right text int4': inUnits(operation(right), 'characters'),
   'substring text int4': substrToEnd,
   'substring text int4 int4': substr,
   'substr text int4': substrToEnd,
@@ -97,16 +127,35 @@ export const texts: Operations = {
   'starts_with text text': operation((text: string, start: string) => text.startsWith(start), 'equal'),
   'split_part text text int4': operation(splitPart, 'equal'),
   'replace text text text': operation(replace, 'equal'),
-  'btrim text text': operation((text: string, set: string) => trim(text, set, 'both')),
+  'btrim text text': inUnits(
+    operation((text: string, set: string) => trim(text, set, 'both')),
+    'characters',
+  ),
   'btrim text': operation((text: string) => trim(text, ' ', 'both')),
-  'ltrim text text': operation((text: string, set: string) => trim(text, set, 'start')),
+  'ltrim text text': inUnits(
+    operation((text: string, set: string) => trim(text, set, 'start')),
+    'characters',
+  ),
   'ltrim text': operation((text: string) => trim(text, ' ', 'start')),
-  'rtrim text text': operation((text: string, set: string) => trim(text, set, 'end')),
+  'rtrim text text': inUnits(
+    operation((text: string, set: string) => trim(text, set, 'end')),
+    'characters',
+  ),
   'rtrim text': operation((text: string) => trim(text, ' ', 'end')),
   'repeat text int4': operation(repeat),
-  'reverse text': operation((text: string) => Array.from(text).reverse().join('')),
-  'ascii text': operation((text: string) => text.codePointAt(0) ?? 0),
-  'md5 text': operation((text: string) => createHash('md5').update(text).digest('hex')),
+  'reverse text': inUnits(
+    operation((text: string) => Array.from(text).reverse().join('')),
+    'characters',
+  ),
+  'ascii text': inUnits(
+    operation((text: string) => text.codePointAt(0) ?? 0),
+    'bytes',
+    'characters',
+  ),
+  'md5 text': inUnits(
+    operation((text: string) => createHash('md5').update(text).digest('hex')),
+    'bytes',
+  ),
   'length bytea': operation(byteCount),
   'octet_length bytea': operation(byteCount),
   '|| bytea bytea': operation((a: string, b: string) => a + b),

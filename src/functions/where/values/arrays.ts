@@ -1,14 +1,15 @@
-// Arrays as Postgres writes them, to and from text. Pure.
+// Arrays as Postgres writes them, to and from text: only the blanks of ASCII are blanks there. Pure.
 // https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
 import { EvaluationError, malformedText } from './failure.ts';
+import { trimSpace } from './numeric.ts';
 import type { SqlArray, Value } from './value.ts';
 
 export const MAX_DIMENSIONS = 6;
-const BOUNDS = /^((?:\[[+-]?\d+(?::[+-]?\d+)?\])+)\s*=\s*/;
+const BOUNDS = /^((?:\[[+-]?\d+(?::[+-]?\d+)?\])+)[ \t\n\v\f\r]*=[ \t\n\v\f\r]*/;
 
 /** Throws EvaluationError where it is no array. */
 export function parseArray(text: string, parseElement: (text: string) => Value): SqlArray {
-  const trimmed = text.trim();
+  const trimmed = trimSpace(text);
   const [prefix = '', bounds = ''] = BOUNDS.exec(trimmed) ?? [];
   const lowerBounds = [...bounds.matchAll(/\[([+-]?\d+)(?::([+-]?\d+))?\]/g)].map(([, low, high]) =>
     high === undefined ? 1 : Number(low),
@@ -86,20 +87,20 @@ class ArrayReader {
     }
     const token = /^(?:[^{},"\\]|\\[^])*/.exec(this.#text.slice(this.#at))![0];
     this.#at += token.length;
-    const text = token.replace(/\s+$/, '').replace(/\\([^])/g, '$1');
+    const text = token.replace(/[ \t\n\v\f\r]+$/, '').replace(/\\([^])/g, '$1');
     if (text === '') throw malformedText();
     return text.toLowerCase() === 'null' && !token.includes('\\') ? null : this.#parseElement(text);
   }
 
   #skipSpace(): void {
-    while (/\s/.test(this.#text[this.#at] ?? 'x')) this.#at++;
+    while (/[ \t\n\v\f\r]/.test(this.#text[this.#at] ?? 'x')) this.#at++;
   }
   #expect(character: string): void {
     if (this.#text[this.#at++] !== character) throw malformedText();
   }
 }
 
-const NEEDS_QUOTES = /[{},"\\\s]/;
+const NEEDS_QUOTES = /[{},"\\ \t\n\v\f\r]/;
 
 export function formatArray(array: SqlArray, formatElement: (value: Value) => string): string {
   const { elements, dimensions, lowerBounds } = array;

@@ -3,7 +3,7 @@
 import { parseDuration, type Interval } from '../../../core/interval.ts';
 import { divisionByZero, EvaluationError, malformedText, ofNewerServer } from './failure.ts';
 import { roundHalfEven } from './floats.ts';
-import { numericOf, parseNumeric, type Numeric } from './numeric.ts';
+import { numericOf, parseNumeric, trimSpace, type Numeric } from './numeric.ts';
 
 const SECOND_US = 1_000_000n;
 const MINUTE_US = 60n * SECOND_US;
@@ -62,7 +62,13 @@ const SHORT: Readonly<Record<string, string>> = { mon: 'month', min: 'minute', s
 export function parseInterval(text: string): Interval {
   if (text === 'infinity') return ENDLESS;
   if (text === '-infinity') return ENDLESS_BACK;
-  const value = parseDuration(text) ?? parseQuantities(text.trim().toLowerCase().split(/\s+/));
+  const value =
+    parseDuration(text) ??
+    parseQuantities(
+      trimSpace(text)
+        .toLowerCase()
+        .split(/[ \t\n\v\f\r]+/),
+    );
   if (!fits(value)) throw new EvaluationError('22015');
   return value;
 }
