@@ -62,6 +62,7 @@ function pretended(
         connections: { most, use: (act: (client: never) => unknown) => act({} as never) } as never,
         gate: { streamedTo: ZERO_LSN },
         streamed: new StreamedTransactions(parseSnapshot('1:1:'), 1n),
+        readFrom: 'primary',
         ready: () => Promise.resolve(),
         hasRead: () => undefined,
       },
