@@ -17,6 +17,7 @@ import {
   deleteMessage,
   insertMessage,
   relationMessage,
+  UNCHANGED,
   updateMessage,
 } from '../../../support/pgoutput-messages.ts';
 import { COLUMNS, RELATION, WAL_BLOCK_BYTES, World } from './world.ts';
@@ -263,4 +264,11 @@ test('a change is remembered as long as a window is open that it came in', () =>
   expect([0, 1].map((since) => watch.fateOf('a', since))).toEqual(['newer came', 'let in']);
   watch.forgetBefore(1);
   expect(watch.fateOf('a', 0)).toBe('let in');
+});
+
+test('a row that has come whole once is not read again for values that later changes leave out', () => {
+  const { watch } = factsWith();
+  row(watch, insertMessage(1, ['a', 'x', 'y']));
+  for (const id of ['a', 'b']) row(watch, updateMessage(1, [id, 'z', UNCHANGED]));
+  expect(['a', 'b'].map((key) => watch.fateOf(key, 0))).toEqual(['newer came', 'part came']);
 });
