@@ -106,6 +106,8 @@ export interface MessageFormat<Options = unknown> {
   readonly zonelessTimestampZ: boolean;
   /** What its own keys say of values, so that `values` cannot be written beside them; undefined: nothing. */
   readonly valuesOf?: (options: Options) => Partial<RenderOptions>;
+  /** Its messages have the members that Sequin's path transforms begin with. */
+  readonly takesPaths?: boolean;
   /** Its messages list the table's columns: there is no place for members that are none. */
   readonly listsColumns?: boolean;
   /** What HTTP calls its messages; undefined: plain JSON. */

@@ -28,6 +28,7 @@ const END_OF_KEY_CHANGE = literal('}}}}', 'json');
 
 export const sequinFormat: MessageFormat = {
   name: 'sequin',
+  takesPaths: true,
   values: {
     numeric: 'string',
     json: 'embed',

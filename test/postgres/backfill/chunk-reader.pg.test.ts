@@ -511,6 +511,21 @@ describe('what happens to a table between its chunks is told', () => {
     expect(await reader.read(WHOLE)).toEqual({ kind: 'altered' });
   });
 
+  test('a type in a column, while its rows are being read', async () => {
+    await sql(
+      'create type pair as (a int); create table t (id int primary key, p pair); insert into t values (1), (2); select pg_advisory_lock(7)',
+    );
+    const waits = 'case when pg_advisory_xact_lock_shared(7)::text is not null then true end';
+    const reader = reading.reader(await reading.table('t'), { where: waits });
+    const read = reader.read(WHOLE);
+    await waitFor(
+      async () => (await count(`pg_locks where locktype = 'advisory' and not granted`)) > 0,
+      'the chunk to be on its way',
+    );
+    await sql('alter type pair rename attribute a to b; select pg_advisory_unlock(7)');
+    expect(await read).toEqual({ kind: 'altered' });
+  });
+
   test('a rewrite of a table that is read by its pages', async () => {
     await sql('create table t (id int); insert into t select generate_series(1, 10)');
     const reader = reading.reader(await reading.table('t'));

@@ -34,8 +34,7 @@ export type ReadFrom = 'primary' | 'standby';
 
 export type Facts = {
   readonly window: Window;
-  readonly chunk: Pick<Chunk, 'rows' | 'snapshot' | 'walBefore' | 'watermark'>;
-  readonly readFrom: ReadFrom;
+  readonly chunk: Pick<Chunk, 'rows' | 'snapshot' | 'watermark'>;
   readonly streamed: StreamedTransactions;
   readonly watch: TableWatch;
   /** In the chunk's rows, the columns of the watch's key. */
@@ -43,8 +42,8 @@ export type Facts = {
   /** Everything before this has come, and no transaction is in the middle. */
   readonly reached: Lsn;
   readonly walBlockBytes: number;
-  /** What had been brought was found to be visible to the chunk before: that does not change. */
-  readonly showsAll?: boolean;
+  /** Does the chunk show what the stream had brought when its window opened (`showsAllBefore`)? */
+  readonly showsAll: boolean;
   /** Changes that may have been of any row do not count: it has been read again often enough. */
   readonly isForced?: boolean;
 };
@@ -69,7 +68,7 @@ const EVENT = createRowEvent();
 export function admit(facts: Facts): Admission {
   const { window, chunk, streamed, watch, reached } = facts;
   // It does not get better by waiting.
-  if (facts.showsAll !== true && !showsAllBefore(facts)) return { verdict: 'again', why: 'not visible yet' };
+  if (!facts.showsAll) return { verdict: 'again', why: 'not visible yet' };
   if (facts.isForced !== true && watch.hasChangedAll(window.changes))
     return { verdict: 'again', why: 'all changed' };
   if (reached < lastEnd(chunk.watermark, facts.walBlockBytes)) return { verdict: 'wait' };
@@ -78,7 +77,18 @@ export function admit(facts: Facts): Admission {
   return { verdict: 'let in', ...rowsToLetIn(facts) };
 }
 
-function showsAllBefore({ readFrom, window, chunk, streamed }: Facts): boolean {
+/** Asked while the chunk's statement is known to `streamed`: chunks that are read beside it make that forget. */
+export function showsAllBefore({
+  readFrom,
+  window,
+  chunk,
+  streamed,
+}: {
+  readonly readFrom: ReadFrom;
+  readonly window: Window;
+  readonly chunk: Pick<Chunk, 'snapshot' | 'walBefore'>;
+  readonly streamed: StreamedTransactions;
+}): boolean {
   return readFrom === 'primary'
     ? streamed.areSeenBy(chunk.snapshot, window.transactions)
     : chunk.walBefore >= window.streamedTo;

@@ -148,14 +148,13 @@ export class Pass {
     held: Held,
     ahead: ReadAhead,
   ): Exclude<Admission, { verdict: 'wait' }> | { verdict: 'numbers'; count: number } | undefined {
-    const { gate, streamed, readFrom, walBlockBytes, opened } = this.#ports;
+    const { gate, streamed, walBlockBytes, opened } = this.#ports;
     const { watch, keyIndexes } = this.#what;
     const { chunk, window } = held;
     const isForced = keyIndexes.length === 0 && this.#tries >= MAX_TRIES_WITHOUT_KEY;
     const admission = admit({
       window,
       chunk,
-      readFrom,
       streamed,
       watch,
       keyIndexes,
@@ -164,8 +163,6 @@ export class Pass {
       showsAll: held.showsAll,
       isForced,
     });
-    // Asked at every batch: what it costs is asked once.
-    held.showsAll ||= admission.verdict === 'wait';
     if (admission.verdict === 'wait') return undefined;
     if (admission.verdict === 'again') return admission;
     const { length } = admission.kept;

@@ -8,7 +8,7 @@ import {
   type ChunkRange,
 } from '../../../postgres/backfill/chunk-sql.ts';
 import type { ReadingConnections } from '../../../postgres/backfill/reading-connections.ts';
-import { openWindow, type Window } from './admission.ts';
+import { openWindow, showsAllBefore, type ReadFrom, type Window } from './admission.ts';
 import type { PassCursor } from './place.ts';
 import type { StreamGate } from './stream-gate.ts';
 import type { StreamedTransactions } from './streamed-transactions.ts';
@@ -27,8 +27,8 @@ export type Held = {
   readonly part: Part;
   readonly window: Window;
   readonly chunk: Chunk;
-  /** Was it found to show all that the stream had brought? */
-  showsAll: boolean;
+  /** Does it show what the stream had brought when its window opened? */
+  readonly showsAll: boolean;
 };
 
 /** Undefined: nothing was left to be read. altered, rewritten: chunk-reader.ts. */
@@ -38,6 +38,7 @@ export type ReadAheadPorts = {
   readonly connections: ReadingConnections;
   readonly gate: Pick<StreamGate, 'streamedTo'>;
   readonly streamed: StreamedTransactions;
+  readonly readFrom: ReadFrom;
   /** Resolves when a chunk may be read. */
   ready(): Promise<void>;
   /** So many rows were looked at. */
@@ -175,17 +176,24 @@ export class ReadAhead {
   }
 
   async #read(part: Part): Promise<Read> {
-    const { connections, gate, streamed } = this.#ports;
+    const { connections, gate, streamed, readFrom } = this.#ports;
     const { reader, watch } = this.#what;
     await this.#ports.ready();
     return connections.use(async (client) => {
       // Ahead of the statement: what comes from here on is remembered.
       const window = openWindow(streamed, watch, gate.streamedTo);
       this.#windows.add(window);
-      const outcome = await reader.read(client, part.range, this.#signal);
-      if (outcome.kind !== 'chunk') return outcome;
-      this.#ports.hasRead(outcome.chunk.scanned);
-      return { kind: 'chunk', part, window, chunk: outcome.chunk, showsAll: false };
+      const statement = streamed.statementBegins();
+      try {
+        const outcome = await reader.read(client, part.range, this.#signal);
+        if (outcome.kind !== 'chunk') return outcome;
+        const { chunk } = outcome;
+        this.#ports.hasRead(chunk.scanned);
+        const showsAll = showsAllBefore({ readFrom, window, chunk, streamed });
+        return { kind: 'chunk', part, window, chunk, showsAll };
+      } finally {
+        statement.ended();
+      }
     });
   }
 }

@@ -89,7 +89,9 @@ export async function runBackfill(
     signal.throwIfAborted();
     const { watching, streamed } = await watch(client);
     const tables = backfill.tables ?? setTables(backfill, connection);
-    const tellHold = holder(backfill.id, connection);
+    const tellHold = holder(backfill, connection);
+    // A fault that has passed, most likely.
+    tellHold(undefined);
     const ready = readiness(backfill, connection, {
       hold: tellHold,
       // What is visible to everybody by now need not be kept any longer: it may be held for hours.
@@ -231,8 +233,11 @@ async function begin(
 }
 
 /** Says what keeps a backfill waiting, where that is something else than before. */
-function holder(id: string, { options: { store } }: BackfillConnection): (why: string | undefined) => void {
-  let said: string | undefined;
+function holder(
+  { id, heldBy }: Backfill,
+  { options: { store } }: BackfillConnection,
+): (why: string | undefined) => void {
+  let said = heldBy;
   return (why) => {
     if (why !== said) store.backfills.hold(id, why);
     said = why;

@@ -6,6 +6,9 @@ import { sees, type Snapshot } from '../../../postgres/backfill/snapshot.ts';
 
 const FIRST_LENGTH = 1024;
 
+/** Of a chunk; `ended`: its snapshot has been looked at. */
+export type Statement = { ended(): void };
+
 /** Four bytes a transaction, until a snapshot has seen it. */
 export class StreamedTransactions {
   #xids = new Uint32Array(FIRST_LENGTH);
@@ -14,6 +17,12 @@ export class StreamedTransactions {
   #dropped = 0;
   /** Running when this began to be kept: any of them may have been streamed before that. */
   readonly #suspects: Set<number>;
+  /** Those that are under way. */
+  readonly #statements = new Set<Statement>();
+  /** What has been shown, but perhaps not to the statements in `#older`; and what has been shown since. */
+  #shown: Snapshot | undefined;
+  #older: Set<Statement> = new Set();
+  #shownSince: Snapshot | undefined;
 
   /**
    * `atStart`: taken once every transaction that comes is kept. `begun`: no id at or above it was given out by then, 64 bits wide
@@ -56,8 +65,35 @@ export class StreamedTransactions {
     if (this.#suspects.size > 0) this.#suspects.delete(xid);
   }
 
-  /** Forgets those that this snapshot, and so every later one, sees. */
+  /** A statement begins, whose snapshot nobody knows yet: what it may not see is not forgotten until it has ended. */
+  statementBegins(): Statement {
+    const statement: Statement = { ended: () => this.#statementEnded(statement) };
+    this.#statements.add(statement);
+    return statement;
+  }
+
+  #statementEnded(statement: Statement): void {
+    this.#statements.delete(statement);
+    if (this.#older.delete(statement)) this.#forget();
+  }
+
+  /** Forgets those that this snapshot sees, as every later one does; a statement that was begun before may have an earlier one. */
   shown(snapshot: Snapshot): void {
+    this.#shownSince = snapshot;
+    this.#forget();
+  }
+
+  #forget(): void {
+    while (this.#older.size === 0) {
+      if (this.#shown !== undefined) this.#drop(this.#shown);
+      this.#shown = this.#shownSince;
+      this.#shownSince = undefined;
+      if (this.#shown === undefined) return;
+      this.#older = new Set(this.#statements);
+    }
+  }
+
+  #drop(snapshot: Snapshot): void {
     for (const xid of this.#suspects) if (sees(snapshot, xid)) this.#suspects.delete(xid);
     // In order, so that a number goes on to mean the same: behind one that is not seen all stay.
     let seen = 0;
@@ -68,7 +104,7 @@ export class StreamedTransactions {
     this.#dropped += seen;
   }
 
-  /** Does the snapshot see all that had been brought when there were `count`? */
+  /** Does the snapshot, of a statement that has not ended here, see all that had been brought when there were `count`? */
   areSeenBy(snapshot: Snapshot, count: number): boolean {
     for (const xid of this.#suspects) if (!sees(snapshot, xid)) return false;
     const end = Math.min(this.#count, count - this.#dropped);

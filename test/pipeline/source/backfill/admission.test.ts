@@ -5,7 +5,13 @@ import { toLsn } from '../../../../src/core/lsn.ts';
 import { FRAME } from '../../../../src/pgoutput/frames.ts';
 import { decodeRelation } from '../../../../src/pgoutput/messages.ts';
 import { parseSnapshot } from '../../../../src/postgres/backfill/snapshot.ts';
-import { admit, lastEnd, openWindow } from '../../../../src/pipeline/source/backfill/admission.ts';
+import {
+  admit,
+  lastEnd,
+  openWindow,
+  showsAllBefore,
+  type Facts,
+} from '../../../../src/pipeline/source/backfill/admission.ts';
 import { StreamedTransactions } from '../../../../src/pipeline/source/backfill/streamed-transactions.ts';
 import { TableWatch } from '../../../../src/pipeline/source/backfill/table-watch.ts';
 import {
@@ -49,13 +55,20 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.constant<Step>((world) => world.stream()) },
   { weight: 2, arbitrary: fc.constant<Step>((world) => world.openWindow()) },
-  { weight: 2, arbitrary: fc.constant<Step>((world) => world.read()) },
+  {
+    weight: 4,
+    arbitrary: which.map(
+      (one): Step =>
+        (world) =>
+          world.read(one),
+    ),
+  },
   { weight: 3, arbitrary: fc.constant<Step>((world) => world.letIn()) },
 );
 
 /** Some rows are there before anybody streams: only the backfill tells of them. */
 function begin(): World {
-  const world = new World([IDS.slice(0, 3), IDS.slice(3)]);
+  const world = new World([IDS.slice(0, 2), IDS.slice(2, 4), IDS.slice(4)]);
   const { server } = world;
   for (const row of ['a', 'b', 'd', 'e']) {
     server.begin();
@@ -73,7 +86,7 @@ function finish(world: World): void {
     world.server.show(0);
     world.stream();
     world.openWindow();
-    world.read();
+    world.read(0);
     world.letIn();
   }
 }
@@ -128,6 +141,9 @@ function factsWith(inWindow: (watch: TableWatch) => void = () => undefined, key:
     walBlockBytes: WAL_BLOCK_BYTES,
   };
 }
+/** A chunk that is judged as soon as it has been read. */
+const admitted = (facts: Omit<Facts, 'showsAll'> & Parameters<typeof showsAllBefore>[0]) =>
+  admit({ ...facts, showsAll: showsAllBefore(facts) });
 const row = (watch: TableWatch, message: Buffer): void => watch.row(message, 0, message.length);
 const shaped = (watch: TableWatch, identity: 'd' | 'i', columns: typeof COLUMNS): void => {
   const bytes = relationMessage({ id: 1, schema: 'public', table: 't', identity, columns });
@@ -169,13 +185,13 @@ describe('a chunk is read again', () => {
       },
     ],
   ])('after %s, which may be about any row', (_, inWindow) => {
-    expect(admit(factsWith())).toEqual({ verdict: 'let in', kept: [], partly: [] });
-    expect(admit(factsWith(inWindow))).toEqual(ALL_CHANGED);
+    expect(admitted(factsWith())).toEqual({ verdict: 'let in', kept: [], partly: [] });
+    expect(admitted(factsWith(inWindow))).toEqual(ALL_CHANGED);
   });
 
   test('of a table without a key after any change, for nobody knows of which row', () => {
-    expect(admit(factsWith(undefined, []))).toMatchObject({ verdict: 'let in' });
-    expect(admit(factsWith((watch) => row(watch, insertMessage(1, ['a', 'b', 'c'])), []))).toEqual(
+    expect(admitted(factsWith(undefined, []))).toMatchObject({ verdict: 'let in' });
+    expect(admitted(factsWith((watch) => row(watch, insertMessage(1, ['a', 'b', 'c'])), []))).toEqual(
       ALL_CHANGED,
     );
   });
@@ -184,27 +200,27 @@ describe('a chunk is read again', () => {
     const streamed = new StreamedTransactions(parseSnapshot('90:100:95'), 100n);
     const facts = factsWith();
     const running = { ...facts, streamed, chunk: { ...facts.chunk, snapshot: parseSnapshot('90:101:95') } };
-    expect(admit(running)).toEqual(NOT_VISIBLE);
+    expect(admitted(running)).toEqual(NOT_VISIBLE);
     streamed.came(95);
-    expect(admit(running)).toMatchObject({ verdict: 'let in' });
+    expect(admitted(running)).toMatchObject({ verdict: 'let in' });
     const ended = new StreamedTransactions(parseSnapshot('90:100:95'), 100n);
-    expect(admit({ ...facts, streamed: ended })).toMatchObject({ verdict: 'let in' });
+    expect(admitted({ ...facts, streamed: ended })).toMatchObject({ verdict: 'let in' });
     // Ids that were given out, behind the last one that had ended: a snapshot does not name them.
     const unnamed = new StreamedTransactions(parseSnapshot('100:100:'), 102n);
-    expect(admit({ ...facts, streamed: unnamed })).toEqual(NOT_VISIBLE);
+    expect(admitted({ ...facts, streamed: unnamed })).toEqual(NOT_VISIBLE);
     const later = { ...facts.chunk, snapshot: parseSnapshot('102:102:') };
-    expect(admit({ ...facts, streamed: unnamed, chunk: later })).toMatchObject({ verdict: 'let in' });
+    expect(admitted({ ...facts, streamed: unnamed, chunk: later })).toMatchObject({ verdict: 'let in' });
   });
 
   test('from a standby that had not replayed what the stream had brought', () => {
     const facts = { ...factsWith(), readFrom: 'standby' as const };
-    expect(admit({ ...facts, chunk: { ...facts.chunk, walBefore: toLsn(99n) } })).toEqual(NOT_VISIBLE);
-    expect(admit(facts)).toMatchObject({ verdict: 'let in' });
+    expect(admitted({ ...facts, chunk: { ...facts.chunk, walBefore: toLsn(99n) } })).toEqual(NOT_VISIBLE);
+    expect(admitted(facts)).toMatchObject({ verdict: 'let in' });
   });
 });
 
 test('a chunk waits until the stream has passed its watermark, which at the beginning of a page is where the page begins (C211, C212)', () => {
-  expect(admit({ ...factsWith(), reached: toLsn(199n) })).toEqual({ verdict: 'wait' });
+  expect(admitted({ ...factsWith(), reached: toLsn(199n) })).toEqual({ verdict: 'wait' });
   const page = BigInt(WAL_BLOCK_BYTES);
   expect(lastEnd(toLsn(page * 3n + 24n), WAL_BLOCK_BYTES)).toBe(page * 3n);
   expect(lastEnd(toLsn(page * 2048n + 40n), WAL_BLOCK_BYTES)).toBe(page * 2048n);
@@ -224,6 +240,25 @@ test('what a snapshot has shown is forgotten, in its order, and what comes later
   expect([streamed.count, streamed.kept]).toEqual([5000, 0]);
 });
 
+test('a statement that is under way is judged by all that had come before it, whatever later ones have shown meanwhile', () => {
+  const streamed = new StreamedTransactions(parseSnapshot('90:100:95'), 100n);
+  streamed.came(100);
+  const early = streamed.statementBegins();
+  const [seesAll, seesLess, noSuspect] = ['102:102:', '95:102:100', '95:102:95'].map(parseSnapshot);
+  streamed.shown(seesAll!);
+  const late = streamed.statementBegins();
+  streamed.shown(seesAll!);
+  expect(streamed.areSeenBy(seesLess!, 1)).toBe(false);
+  expect(streamed.areSeenBy(noSuspect!, 1)).toBe(false);
+  early.ended();
+  // The second time it was shown while the other one was under way: what was shown the first time is seen by that.
+  expect([streamed.kept, streamed.hasSuspects]).toEqual([0, false]);
+  streamed.came(101);
+  streamed.shown(seesAll!);
+  late.ended();
+  expect([streamed.count, streamed.kept]).toEqual([2, 0]);
+});
+
 test('a change is remembered as long as a window is open that it came in', () => {
   const { watch } = factsWith();
   row(watch, insertMessage(1, ['a', 'x', 'y']));
@@ -239,7 +274,7 @@ describe('a row that a table was found not to have', () => {
   const rows = { bytes: gone, count: 1, starts: Int32Array.of(0), ends: Int32Array.of(gone.length) };
   const verdict = (inWindow?: (watch: TableWatch) => void) => {
     const facts = factsWith(inWindow);
-    return admit({ ...facts, chunk: { ...facts.chunk, rows } });
+    return admitted({ ...facts, chunk: { ...facts.chunk, rows } });
   };
 
   test('is told of as a delete, where nothing of its key came meanwhile', () => {
@@ -261,4 +296,11 @@ describe('a row that a table was found not to have', () => {
       expect(verdict((watch) => row(watch, message))).toEqual({ verdict: 'let in', kept: [], partly: [] });
     },
   );
+});
+
+test('a row that has come whole once is not read again for values that later changes leave out', () => {
+  const { watch } = factsWith();
+  row(watch, insertMessage(1, ['a', 'x', 'y']));
+  for (const id of ['a', 'b']) row(watch, updateMessage(1, [id, 'z', UNCHANGED]));
+  expect(['a', 'b'].map((key) => watch.fateOf(key, 0))).toEqual(['newer came', 'part came']);
 });

@@ -311,3 +311,21 @@ test('a table that the publication does not carry fails, with the cure, and the 
   await room.client.query('insert into streamed values (1)');
   await waitFor(async () => (await source.read()).rows.length === 1, 'the live change');
 });
+
+test('what kept a backfill from reading is not said of it any more once it reads', async () => {
+  await room.client.query(
+    `create table notes (id int primary key, v int); insert into notes select i, 0 from generate_series(1, 3000) i`,
+  );
+  const source = await room.start();
+  const allow = (isAllowed: boolean): Promise<unknown> =>
+    room.client.query(
+      `update pg_database set datallowconn = ${isAllowed} where datname = current_database()`,
+    );
+  await allow(false);
+  const id = ask(source, { limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 300 } });
+  await waitFor(() => found(source, id).heldBy !== undefined, 'the fault to be told');
+  await allow(true);
+  await waitFor(() => (found(source, id).tables ?? []).some(({ progress }) => progress.appended > 0), 'rows');
+  const { state, heldBy } = found(source, id);
+  expect({ state, heldBy }).toEqual({ state: 'running', heldBy: undefined });
+});

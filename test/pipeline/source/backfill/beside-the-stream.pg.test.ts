@@ -8,7 +8,7 @@ import { parseSnapshot } from '../../../../src/postgres/backfill/snapshot.ts';
 import { connectReplication } from '../../../../src/postgres/connection/connection.ts';
 import { asksForMessages } from '../../../../src/postgres/replication/protocol.ts';
 import { startReplication, type ReplicationStream } from '../../../../src/postgres/replication/stream.ts';
-import { admit, openWindow } from '../../../../src/pipeline/source/backfill/admission.ts';
+import { admit, openWindow, showsAllBefore } from '../../../../src/pipeline/source/backfill/admission.ts';
 import { StreamedTransactions } from '../../../../src/pipeline/source/backfill/streamed-transactions.ts';
 import { StreamWatch } from '../../../../src/pipeline/source/backfill/stream-watch.ts';
 import { TableWatch } from '../../../../src/pipeline/source/backfill/table-watch.ts';
@@ -131,11 +131,12 @@ test('rows are let in that the stream has not overtaken, and read again where it
     const outcome = await reader.read(range);
     if (outcome.kind !== 'chunk') throw new Error(outcome.kind);
     const { chunk } = outcome;
+    const showsAll = showsAllBefore({ readFrom: 'primary', window, chunk, streamed });
     const judge = () =>
       admit({
         window,
         chunk,
-        readFrom: 'primary',
+        showsAll,
         streamed,
         watch,
         keyIndexes: [0],

@@ -36,7 +36,7 @@ describe('a commit that is streamed before it is visible', () => {
   async function commitUnseen() {
     await configure(`set synchronous_standby_names = 'absent'`);
     const writer = await connect(room.database.url);
-    const update = writer.query('update notes set v = 1 where id = 7');
+    const update = writer.query('update notes set v = 1 where id = 190');
     return {
       release: async () => {
         await configure('reset synchronous_standby_names');

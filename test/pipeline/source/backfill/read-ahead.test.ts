@@ -13,7 +13,7 @@ import { TableWatch } from '../../../../src/pipeline/source/backfill/table-watch
 /** A table with the keys 1 to `rows`, ten to a chunk. */
 const SIZE = 10;
 
-type Reading = { readonly range: ChunkRange; readonly finish: (rest?: ChunkRest) => void };
+type Reading = { readonly range: ChunkRange; readonly finish: (rest?: ChunkRest, snapshot?: string) => void };
 
 const keyed = (after: number | undefined, upTo: number | undefined): ChunkRest => ({
   by: 'key',
@@ -47,29 +47,35 @@ function pretended(
     },
     read: (_: unknown, range: ChunkRange) => {
       const { promise, resolve } = Promise.withResolvers<unknown>();
-      const finish = (rest?: ChunkRest): void => {
+      const finish = (rest?: ChunkRest, snapshot = '1:1:'): void => {
         const read = rest?.by === 'key' && range.by === 'key' ? { ...range, upTo: rest.after } : range;
-        resolve({ kind: 'chunk', chunk: { range: read, rest, scanned: 1 } as unknown as Chunk });
+        resolve({
+          kind: 'chunk',
+          chunk: { range: read, rest, scanned: 1, snapshot: parseSnapshot(snapshot) } as unknown as Chunk,
+        });
       };
       readings.push({ range, finish });
       return promise;
     },
   } as unknown as ChunkReader;
+  const watch = new TableWatch(['id'], { updatesAreTold: true });
+  const streamed = new StreamedTransactions(parseSnapshot('1:1:'), 1n);
   const ahead = new ReadAhead(
-    { reader, watch: new TableWatch(['id'], { updatesAreTold: true }), keys, gone },
+    { reader, watch, keys, gone },
     { cursor, again },
     {
       signal: new AbortController().signal,
       ports: {
         connections: { most, use: (act: (client: never) => unknown) => act({} as never) } as never,
         gate: { streamedTo: ZERO_LSN },
-        streamed: new StreamedTransactions(parseSnapshot('1:1:'), 1n),
+        streamed,
+        readFrom: 'primary',
         ready: () => Promise.resolve(),
         hasRead: () => undefined,
       },
     },
   );
-  return { ahead, readings };
+  return { ahead, readings, watch, streamed };
 }
 
 const heldOf = async (next: ReturnType<ReadAhead['take']>): Promise<Held> => {
@@ -132,6 +138,35 @@ test('a chunk that is of no use is read again by itself, and comes before those 
   readings[3]!.finish();
   expect((await heldOf(ahead.take())).part.range).toEqual(keyed(undefined, 10));
   expect((await heldOf(ahead.take())).part.range).toEqual(keyed(10, 20));
+});
+
+test('a window opens ahead of its statement, and what changes in it is remembered until its chunk is let in', async () => {
+  const { ahead, readings, watch } = pretended(35, { most: 2 });
+  const first = ahead.take();
+  await begun(readings);
+  watch.any();
+  for (const { finish } of readings) finish();
+  const held = await heldOf(first);
+  expect(held.window.changes).toBe(0);
+  expect(ahead.done(held, [])).toBe(0);
+  const second = await heldOf(ahead.take());
+  await begun(readings);
+  watch.any();
+  expect(second.window.changes).toBe(0);
+  // The third was begun between the two changes.
+  expect(ahead.done(second, [])).toBe(1);
+});
+
+test('a chunk that does not show what had come is found out, also where one beside it has shown that before it ended', async () => {
+  const { ahead, readings, streamed } = pretended(35, { most: 2 });
+  streamed.came(1);
+  const first = ahead.take();
+  await begun(readings);
+  streamed.shown(parseSnapshot('2:2:'));
+  readings[0]!.finish(undefined, '2:2:');
+  readings[1]!.finish(undefined, '1:2:1');
+  expect((await heldOf(first)).showsAll).toBe(true);
+  expect((await heldOf(ahead.take())).showsAll).toBe(false);
 });
 
 test('rows that are to be read once more are known until they are let in', async () => {

@@ -3,8 +3,16 @@ import { toLsn } from '../../../../src/core/lsn.ts';
 import { decodeRelation } from '../../../../src/pgoutput/messages.ts';
 import type { Chunk } from '../../../../src/postgres/backfill/chunk-reader.ts';
 import { parseSnapshot } from '../../../../src/postgres/backfill/snapshot.ts';
-import { admit, openWindow, type Window } from '../../../../src/pipeline/source/backfill/admission.ts';
-import { StreamedTransactions } from '../../../../src/pipeline/source/backfill/streamed-transactions.ts';
+import {
+  admit,
+  openWindow,
+  showsAllBefore,
+  type Window,
+} from '../../../../src/pipeline/source/backfill/admission.ts';
+import {
+  StreamedTransactions,
+  type Statement,
+} from '../../../../src/pipeline/source/backfill/streamed-transactions.ts';
 import { TableWatch } from '../../../../src/pipeline/source/backfill/table-watch.ts';
 import {
   deleteMessage,
@@ -132,16 +140,27 @@ export class Server {
   }
 }
 
+/** Chunks that are read beside each other. */
+const AT_ONCE = 3;
+
 /** What a consumer knows of a row; `version`: of the last message about it. */
 type Known = {
   readonly version: number;
   readonly row?: { readonly a: string; readonly big: string | undefined };
 };
 
-type ReadChunk = {
-  readonly ids: readonly string[];
+type Read = {
   readonly rows: readonly (readonly [string, Row])[];
   readonly chunk: Pick<Chunk, 'rows' | 'snapshot' | 'walBefore' | 'watermark'>;
+};
+
+/** A chunk from its window on; `read`: once its statement has taken its snapshot; `showsAll`: once that has ended. */
+type Begun = {
+  readonly ids: readonly string[];
+  readonly window: Window;
+  readonly statement: Statement;
+  read?: Read;
+  showsAll?: boolean;
 };
 
 export class World {
@@ -151,8 +170,8 @@ export class World {
   readonly #streamed = new StreamedTransactions(parseSnapshot('0:100:'), 100n);
   #streamedCount = 0;
   readonly #todo: (readonly string[])[];
-  #window: Window | undefined;
-  #chunk: ReadChunk | undefined;
+  /** In the order in which they are let in. */
+  readonly #begun: Begun[] = [];
   /** Rows that came after a newer change of them. */
   stale = 0;
   letInCount = 0;
@@ -164,7 +183,7 @@ export class World {
   }
 
   get isDone(): boolean {
-    return this.#todo.length === 0 && this.#chunk === undefined;
+    return this.#todo.length === 0 && this.#begun.length === 0;
   }
 
   stream(): void {
@@ -193,13 +212,28 @@ export class World {
   }
 
   openWindow(): void {
-    if (this.#window !== undefined || this.#todo.length === 0) return;
-    this.#window = openWindow(this.#streamed, this.#watch, this.#reached);
+    if (this.#begun.length < AT_ONCE && this.#todo.length > 0)
+      this.#begun.push(this.#begin(this.#todo.shift()!));
   }
 
-  read(): void {
-    const ids = this.#todo[0];
-    if (this.#window === undefined || this.#chunk !== undefined || ids === undefined) return;
+  #begin(ids: readonly string[]): Begun {
+    const window = openWindow(this.#streamed, this.#watch, this.#reached);
+    return { ids, window, statement: this.#streamed.statementBegins() };
+  }
+
+  /** The statement of one of those that are under way takes its snapshot; or it ends. */
+  read(which: number): void {
+    const underWay = this.#begun.filter(({ showsAll }) => showsAll === undefined);
+    const one = underWay[which % Math.max(1, underWay.length)];
+    if (one === undefined) return;
+    if (one.read === undefined) return void (one.read = this.#select(one.ids));
+    const { window, statement, read } = one;
+    const { chunk } = read;
+    one.showsAll = showsAllBefore({ readFrom: 'primary', window, chunk, streamed: this.#streamed });
+    statement.ended();
+  }
+
+  #select(ids: readonly string[]): Read {
     const rows = this.server.select(ids);
     const messages = rows.map(([id, { a, big }]) => insertMessage(1, [id, a, big]));
     const ends = messages.map((_, i) => Buffer.concat(messages.slice(0, i + 1)).length);
@@ -214,17 +248,18 @@ export class World {
       walBefore: toLsn(0n),
       watermark: lsnOf(this.server.wal.length),
     };
-    this.#chunk = { ids, rows, chunk };
-    this.#todo.shift();
+    return { rows, chunk };
   }
 
   letIn(): void {
-    if (this.#chunk === undefined) return;
-    const { ids, rows, chunk } = this.#chunk;
+    const [held] = this.#begun;
+    if (held?.read === undefined || held.showsAll === undefined) return;
+    const { ids, window, showsAll } = held;
+    const { rows, chunk } = held.read;
     const admission = admit({
-      window: this.#window!,
+      window,
       chunk,
-      readFrom: 'primary',
+      showsAll,
       streamed: this.#streamed,
       watch: this.#watch,
       keyIndexes: [0],
@@ -232,9 +267,10 @@ export class World {
       walBlockBytes: WAL_BLOCK_BYTES,
     });
     if (admission.verdict === 'wait') return;
+    this.#begun.shift();
     if (admission.verdict === 'again') {
       this.againCount++;
-      this.#todo.unshift(ids);
+      this.#begun.unshift(this.#begin(ids));
     } else {
       this.letInCount += admission.kept.length;
       for (const i of admission.kept) {
@@ -245,9 +281,8 @@ export class World {
       const again = [...admission.partly, ...this.#watch.takeMovedInPart()].flat();
       if (again.length > 0) this.#todo.push(again);
     }
-    this.#chunk = undefined;
-    this.#window = undefined;
-    this.#watch.forgetBefore(this.#watch.now);
+    const open = this.#begun.map((one) => one.window.changes);
+    this.#watch.forgetBefore(Math.min(this.#watch.now, ...open));
   }
 
   get #reached() {
