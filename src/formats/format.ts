@@ -91,7 +91,11 @@ export type SinkWish = {
   readonly actions: readonly string[];
   readonly ddl: 'ignore' | 'events';
   readonly destination: Readonly<Record<string, unknown>>;
-  readonly tables: readonly { readonly flatten?: object | undefined; readonly add?: object | undefined }[];
+  readonly tables: readonly {
+    readonly flatten?: object | undefined;
+    readonly add?: object | undefined;
+    readonly rename?: Readonly<Record<string, string>> | undefined;
+  }[];
 };
 
 export type FormatFault = { readonly path: readonly (string | number)[]; readonly message: string };
