@@ -9,6 +9,7 @@ import {
   neededColumns,
   parseRowTemplate,
   parseTemplate,
+  templateColumns,
   writtenAs,
   type ColumnPart,
 } from '../../core/template.ts';
@@ -39,7 +40,8 @@ type Need = {
   readonly parts: readonly ColumnPart[];
 };
 
-const definitionOf = ({ destination: { type } }: Settings): SinkDefinition<unknown> => sinkDefinition(type)!;
+const definitionOf = ({ destination: { type } }: Pick<Settings, 'destination'>): SinkDefinition<unknown> =>
+  sinkDefinition(type)!;
 
 const routeTemplatesOf = (settings: Settings): readonly RouteTemplate[] =>
   definitionOf(settings).routeTemplates?.(settings.destination.config) ?? [];
@@ -71,6 +73,15 @@ function needsOf(settings: Settings, name: TableName): readonly Need[] {
     }),
   ];
 }
+
+/** The columns that decide where an update of this table goes. */
+export const columnsOfRoutes = (
+  settings: Pick<Settings, 'destination'>,
+  name: TableName,
+): readonly string[] =>
+  takenFor(definitionOf(settings).routeTemplates?.(settings.destination.config) ?? [], name, ['update'])
+    .filter(({ template }) => isTemplate(template))
+    .flatMap(({ template }) => templateColumns(parseRowTemplate(template)));
 
 /** What a sink needs of a table's old rows and never gets. */
 export function unsentFindings(
