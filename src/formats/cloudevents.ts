@@ -120,11 +120,19 @@ export function cloudEventsFormat(formats: DataFormats): MessageFormat<Options> 
 function modeFaults({ destination }: SinkWish, { cloudevents }: Options): readonly FormatFault[] {
   if (cloudevents?.content_mode !== 'binary') return [];
   const path = ['cloudevents', 'content_mode'];
+  const { headers = [] } = destination as { readonly headers?: readonly { readonly key: string }[] };
   if (destination.type !== 'webhook') {
     return [{ path, message: 'binary mode puts attributes into headers of HTTP, which only a webhook has' }];
   }
-  if (destination['batch'] === false) return [];
-  return [{ path, message: 'binary mode is one event a request: write batch: false in the destination' }];
+  if (destination['batch'] !== false) {
+    return [{ path, message: 'binary mode is one event a request: write batch: false in the destination' }];
+  }
+  return headers
+    .filter(({ key }) => key.toLowerCase().startsWith(HEADER_PREFIX))
+    .map(({ key }) => ({
+      path: ['destination', 'headers'],
+      message: `in binary mode headers that begin with ${HEADER_PREFIX} are attributes of the event: leave ${key} out`,
+    }));
 }
 
 const ACTIONS: readonly Action[] = ['insert', 'update', 'delete', 'read', 'truncate', 'schema'];

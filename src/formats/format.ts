@@ -91,9 +91,14 @@ export type SinkWish = {
   readonly actions: readonly string[];
   readonly ddl: 'ignore' | 'events';
   readonly destination: Readonly<Record<string, unknown>>;
+  readonly tables: readonly {
+    readonly flatten?: object | undefined;
+    readonly add?: object | undefined;
+    readonly rename?: Readonly<Record<string, string>> | undefined;
+  }[];
 };
 
-export type FormatFault = { readonly path: readonly string[]; readonly message: string };
+export type FormatFault = { readonly path: readonly (string | number)[]; readonly message: string };
 
 /** A format's whole definition: the configuration's schema, its documentation and the command line derive from it. */
 export interface MessageFormat<Options = unknown> {

@@ -2,12 +2,12 @@
 // https://github.com/pgwalk/pg2sqs/blob/main/docs/messages.md Hot file: plain loops on purpose (bench/micro/render.ts).
 import { z } from 'zod';
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
-import type { Action, RowEvent, TransactionContext } from '../core/change.ts';
+import type { Action, Relation, RowEvent, TransactionContext } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
-import { TailraceError } from '../core/errors.ts';
 import { jsonText } from '../core/json.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import { ColumnPlan } from './columns.ts';
+import { clash, declaredTwice, expectFree } from './names-beside.ts';
 import { schemaJson } from './schema-json.ts';
 import { formatCommitTimeNano } from './commit-time.ts';
 import type { CompileInput, MessageFormat, RenderContext, RenderPlan } from './format.ts';
@@ -15,6 +15,7 @@ import type { CompileInput, MessageFormat, RenderContext, RenderPlan } from './f
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const COMMA = 0x2c;
+const NAME = 'pg2sqs';
 const KIND = 'kind';
 
 const NO_BYTES = literal('', 'json');
@@ -28,7 +29,7 @@ const options = z.strictObject({
 type Options = z.output<typeof options>;
 
 export const pg2sqsFormat: MessageFormat<Options> = {
-  name: 'pg2sqs',
+  name: NAME,
   options,
   values: {
     numeric: 'float',
@@ -45,6 +46,8 @@ export const pg2sqsFormat: MessageFormat<Options> = {
     unchanged: 'omit',
   },
   zonelessTimestampZ: true,
+  faultsOf: ({ tables }, { commit_time_column: name }) =>
+    name === undefined ? [] : [...declaredTwice(tables, [name])],
   compile: (input) => new Pg2sqsPlan(input),
 };
 
@@ -53,7 +56,7 @@ class Pg2sqsPlan implements RenderPlan {
   readonly #encoding: MessageEncoding;
   /** Set where a message must say its kind: its queue takes more than one action. */
   readonly #kinds: Readonly<Record<Action, Literal | undefined>>;
-  readonly #table: string;
+  readonly #relation: Relation;
   readonly #hasKindField: boolean;
   readonly #commitTimeColumn: string | undefined;
   /** There is no word for a partition. */
@@ -77,15 +80,14 @@ class Pg2sqsPlan implements RenderPlan {
       // Nothing else tells it from a row.
       schema: literal(`"${KIND}":"schema"`, encoding),
     };
-    this.#table = `${relation.schema}.${relation.table}`;
+    this.#relation = relation;
     this.#columns = new ColumnPlan(input, { reserved: [KIND, commitTimeColumn ?? KIND] });
     this.tellsPartition = input.partition === undefined;
     this.#commitTimeColumn = commitTimeColumn;
-    const names = [...columns, ...added].map(({ name }) => name);
-    if (commitTimeColumn !== undefined && names.includes(commitTimeColumn)) {
-      throw clash(this.#table, commitTimeColumn, 'name another commit time column');
-    }
-    this.#hasKindField = names.includes(KIND) || commitTimeColumn === KIND;
+    if (commitTimeColumn !== undefined)
+      expectFree(input, [commitTimeColumn], { name: NAME, cure: 'name another commit time column' });
+    this.#hasKindField =
+      [...columns, ...added].some(({ name }) => name === KIND) || commitTimeColumn === KIND;
   }
 
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {
@@ -118,17 +120,11 @@ class Pg2sqsPlan implements RenderPlan {
       writer.literal(this.#commitTime);
     }
     if (kind !== undefined) {
-      if (this.#hasKindField) throw clash(this.#table, KIND, 'give each action a queue of its own');
+      if (this.#hasKindField)
+        throw clash(this.#relation, KIND, { name: NAME, cure: 'give each action a queue of its own' });
       if (writer.length > membersStart) writer.byte(COMMA);
       writer.literal(kind);
     }
     writer.byte(CLOSE_BRACE);
   }
 }
-
-const clash = (table: string, column: string, otherCure: string): TailraceError =>
-  new TailraceError(`column "${column}" of ${table} clashes with a field that the format pg2sqs adds`, {
-    code: 'COLUMN_CLASH',
-    kind: 'fatal',
-    hint: `list the table's columns without "${column}", rename it, or ${otherCure}`,
-  });

@@ -186,3 +186,19 @@ test('fields of the envelope are added under their prefix, or another name; oute
     ',"op":"c"}',
   );
 });
+
+test('an unwrapped row that has a column called like one of its fields is refused, and in the envelope it is a row', () => {
+  const columns = [
+    { name: 'id', type: 23, identity: true },
+    { name: '__deleted', type: 25 },
+  ];
+  const message = relationMessage({ id: 1, schema: 'public', table: 'users', identity: 'd', columns });
+  const relation = buildRelation(decodeRelation(message, 0), undefined);
+  const clash = expect.objectContaining({ code: 'COLUMN_CLASH', kind: 'fatal' }) as Error;
+  expect(() => compileRelation(relation, unwrapped())).toThrow(clash);
+  expect(() =>
+    compileRelation(users, unwrapped({ 'add.fields': 'op:note', 'add.fields.prefix': '' })),
+  ).toThrow(clash);
+  expect(() => compileRelation(users, unwrapped({ 'add.fields': 'op:note' }))).not.toThrow();
+  expect(rendered(insertMessage(1, ['1', 'x']), {}, relation)).toContain('{"id":1,"__deleted":"x"}');
+});

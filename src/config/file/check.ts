@@ -109,6 +109,7 @@ function faultsOf(issue: z.core.$ZodIssue, subject: Subject): Fault[] {
       ),
     ];
   }
+  if (issue.code === 'invalid_key') return [file.fault(path, 'a name is expected here: it is empty', 'key')];
   if (issue.code === 'too_big') return [file.fault(path, `at most ${issue.maximum} is expected`)];
   const params = issue.code === 'custom' ? issue.params : undefined;
   const fault = file.fault(path, issue.message, params?.['at'] === 'key' ? 'key' : 'value');

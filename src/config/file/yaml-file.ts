@@ -255,7 +255,7 @@ class Reader {
     const entry = this.#entry(path);
     const { variables } = this.#options;
     if (variables !== undefined && !verbatim) {
-      const mayBeColumn = path[0] === 'sinks' && path.includes('destination');
+      const mayBeColumn = path[0] === 'sinks' && (path[2] === 'destination' || path[4] === 'add');
       const { text, problems, changed } = substituteVariables(written, variables, { mayBeColumn });
       for (const problem of problems) this.faults.push(this.faultAt(entry.value, path, problem));
       if (changed) {

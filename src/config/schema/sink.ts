@@ -262,7 +262,7 @@ export const sinkSchema = z
     for (const { path, message, nearest } of tableFaults(value)) {
       context.addIssue({ code: 'custom', path, message, ...(nearest && { params: { nearest } }) });
     }
-    for (const { path, message } of routeFaults(value)) fault(path, message);
+    for (const { path, message } of routeFaults({ ...value, reads: readsOf(value) })) fault(path, message);
   })
   .transform((written) => {
     const format = dataFormatOf(written);

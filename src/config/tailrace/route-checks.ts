@@ -15,6 +15,8 @@ type Sink = {
   readonly ddl: 'ignore' | 'events';
   readonly route_moves: 'ignore' | 'convert';
   readonly destination: unknown;
+  /** Does it take rows that backfills have read, whatever its actions are? */
+  readonly reads?: boolean | undefined;
 };
 
 type RouteCheck = { readonly path: string[]; readonly message: string };
@@ -36,7 +38,13 @@ function neededIn(template: string): readonly ColumnPart[] {
 
 export const hasRoutesByRow = (destination: unknown): boolean => templatesOf(destination).length > 0;
 
-export function* routeFaults({ actions, ddl, route_moves: moves, destination }: Sink): Generator<RouteCheck> {
+export function* routeFaults({
+  actions,
+  ddl,
+  route_moves: moves,
+  destination,
+  reads,
+}: Sink): Generator<RouteCheck> {
   const templates = templatesOf(destination).map(({ key, action, template }) => ({
     key,
     takes: (other: Action): boolean => (action ?? other) === other,
@@ -60,6 +68,12 @@ export function* routeFaults({ actions, ddl, route_moves: moves, destination }: 
   if (ddl === 'events') yield* lacking('a changed schema has no row', ['ddl'], () => true);
   if (actions.includes('insert'))
     yield* lacking('an insert has no old row', ['destination'], ({ image }) => image === 'old', 'insert');
+  else if (reads === true)
+    yield* lacking(
+      'a row that a backfill has read has no old row',
+      ['destination'],
+      ({ image }) => image === 'old',
+    );
   if (moves !== 'convert') return;
   const path = ['route_moves'];
   if (templates.length === 0) {

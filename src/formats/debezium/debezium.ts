@@ -6,6 +6,7 @@ import { literal, type MessageEncoding } from '../../core/encoding.ts';
 import { jsonText } from '../../core/json.ts';
 import type { z } from 'zod';
 import { ColumnPlan } from '../columns.ts';
+import { declaredTwice, expectFree } from '../names-beside.ts';
 import type {
   CompileInput,
   FormatFault,
@@ -15,10 +16,12 @@ import type {
   SinkWish,
 } from '../format.ts';
 import {
-  addedFields,
   blockOf,
   debeziumOptions,
+  namesBeside,
+  namedFields,
   valuesOf,
+  DELETED,
   type AddedField,
   type DebeziumOptions,
   type SourceField,
@@ -66,8 +69,9 @@ export const debeziumFormat: MessageFormat<Options> = {
   },
 };
 
-function faultsOf({ actions, ddl }: SinkWish, { unwrap }: DebeziumOptions): readonly FormatFault[] {
-  const faults: FormatFault[] = [];
+function faultsOf({ actions, ddl, tables }: SinkWish, block: DebeziumOptions): readonly FormatFault[] {
+  const { unwrap } = block;
+  const faults: FormatFault[] = unwrap ? [...declaredTwice(tables, namesBeside(block))] : [];
   if (ddl === 'events') {
     faults.push({
       path: ['ddl'],
@@ -195,24 +199,27 @@ class UnwrappedPlan implements RenderPlan {
   readonly #wallMs: () => number;
   readonly #encoding: MessageEncoding;
   readonly #fields: readonly AddedField[];
-  readonly #prefix: string;
   readonly #parts: Readonly<Record<'open' | 'kept' | 'deleted', Literal>>;
   readonly tellsPartition: boolean;
   #transaction: TransactionContext | undefined;
   #values: Readonly<Record<SourceField, string>> | undefined;
 
   constructor(input: CompileInput<Options>, block: DebeziumOptions) {
-    this.#columns = new ColumnPlan(input);
+    const reserved = namesBeside(block);
+    expectFree(input, reserved, {
+      name: 'debezium',
+      cure: 'write another add.fields.prefix or unwrap: false',
+    });
+    this.#columns = new ColumnPlan(input, { reserved });
     this.#source = sourceOf(input, block);
     this.#wallMs = input.wallMs;
     this.#encoding = input.encoding;
-    this.#fields = addedFields(block['add.fields']);
-    this.#prefix = block['add.fields.prefix'];
+    this.#fields = namedFields(block);
     this.tellsPartition = input.partition === undefined;
     this.#parts = literals(input.encoding, {
       open: '{',
-      kept: '"__deleted":"false"',
-      deleted: '"__deleted":"true"',
+      kept: `"${DELETED}":"false"`,
+      deleted: `"${DELETED}":"true"`,
     });
   }
 
@@ -238,9 +245,7 @@ class UnwrappedPlan implements RenderPlan {
       this.#transaction = transaction;
       this.#values = this.#source.fields(transaction, read);
     }
-    const members = this.#fields.map(
-      (field) => `,${jsonText(this.#prefix + field.name)}:${this.#jsonOf(field, op)}`,
-    );
+    const members = this.#fields.map((field) => `,${jsonText(field.name)}:${this.#jsonOf(field, op)}`);
     writer.literal(literal(members.join(''), this.#encoding));
   }
 

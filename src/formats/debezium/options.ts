@@ -49,7 +49,7 @@ function addedField(text: string): AddedField | undefined {
 }
 
 /** `op,source.ts_ms:AT` → its fields, all of which the schema has found to be some. */
-export const addedFields = (text: string | undefined): readonly AddedField[] =>
+const addedFields = (text: string | undefined): readonly AddedField[] =>
   (text ?? '').split(',').flatMap((part) => (part.trim() === '' ? [] : [addedField(part)!]));
 
 const addFields = z.string().superRefine((text, context) => {
@@ -136,8 +136,17 @@ export type DebeziumOptions = z.output<typeof debeziumBlock>;
 export const debeziumOptions = z.strictObject({
   debezium: debeziumBlock
     .superRefine((block, context) => {
-      if (block.unwrap || block['add.fields'] === undefined) return;
-      context.addIssue({ code: 'custom', path: ['add.fields'], message: 'this goes with unwrap: true' });
+      const path = ['add.fields'];
+      const written = block['add.fields'];
+      if (written === undefined) return;
+      if (!block.unwrap) context.addIssue({ code: 'custom', path, message: 'this goes with unwrap: true' });
+      // What is no field is a fault of its own.
+      if (written.split(',').some((part) => addedField(part) === undefined)) return;
+      const names = namesBeside(block);
+      const twice = names.find((name, index) => names.indexOf(name) < index);
+      if (twice === undefined) return;
+      const message = `two fields of the row would be called "${twice}": give one another name, as in op:kind`;
+      context.addIssue({ code: 'custom', path, message });
     })
     .optional()
     .meta({ description: 'Format `debezium`: options of its connector, by their own names.' }),
@@ -146,6 +155,22 @@ export const debeziumOptions = z.strictObject({
 /** What the block says, with its defaults where there is none. */
 export const blockOf = ({ debezium }: z.output<typeof debeziumOptions>): DebeziumOptions =>
   debezium ?? debeziumBlock.parse({});
+
+/** The fields that an unwrapped row gets, under the names that they have there. */
+export const namedFields = (block: DebeziumOptions): readonly AddedField[] =>
+  addedFields(block['add.fields']).map((field) => ({
+    ...field,
+    name: block['add.fields.prefix'] + field.name,
+  }));
+
+/** Says of an unwrapped row whether it is deleted. */
+export const DELETED = '__deleted';
+
+/** All that stands beside the columns of an unwrapped row. */
+export const namesBeside = (block: DebeziumOptions): readonly string[] => [
+  DELETED,
+  ...namedFields(block).map(({ name }) => name),
+];
 
 export const valuesOf = (block: DebeziumOptions): DebeziumValues => ({
   time: block['time.precision.mode'],

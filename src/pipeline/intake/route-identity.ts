@@ -10,6 +10,8 @@ import {
   parseRowTemplate,
   parseTemplate,
   templateColumns,
+  writtenAs,
+  type ColumnPart,
 } from '../../core/template.ts';
 import { takenFor } from '../../core/wanted-names.ts';
 import { closeConnection } from '../../postgres/connection/connection.ts';
@@ -32,9 +34,14 @@ type Settings = Pick<
 const MAX_NAMED = 10;
 
 /** What has to be known of old rows. */
-type Need = { readonly action: RowAction; readonly key: string; readonly columns: readonly string[] };
+type Need = {
+  readonly action: RowAction;
+  readonly key: string;
+  readonly parts: readonly ColumnPart[];
+};
 
-const definitionOf = ({ destination: { type } }: Settings): SinkDefinition<unknown> => sinkDefinition(type)!;
+const definitionOf = ({ destination: { type } }: Pick<Settings, 'destination'>): SinkDefinition<unknown> =>
+  sinkDefinition(type)!;
 
 const routeTemplatesOf = (settings: Settings): readonly RouteTemplate[] =>
   definitionOf(settings).routeTemplates?.(settings.destination.config) ?? [];
@@ -49,27 +56,32 @@ function needsOf(settings: Settings, name: TableName): readonly Need[] {
   const need = (
     action: RowAction,
     templates: readonly RouteTemplate[],
-    columnsOf: (text: string) => readonly string[],
+    partsOf: (text: string) => readonly ColumnPart[],
   ): readonly Need[] =>
     takenFor(templates, name, [action])
       .filter(({ template }) => wanted.includes(action) && isTemplate(template))
-      .map(({ key, template }) => ({ action, key, columns: columnsOf(template) }))
-      .filter(({ columns }) => columns.length > 0);
+      .map(({ key, template }) => ({ action, key, parts: partsOf(template) }))
+      .filter(({ parts }) => parts.length > 0);
   const routes = routeTemplatesOf(settings);
   return [
-    ...need('delete', routes, (text) =>
-      neededColumns(parseRowTemplate(text)).map(({ name: column }) => column),
-    ),
-    ...need('delete', groupTemplatesOf(settings), (text) =>
-      neededColumns(parseTemplate(text)).map(({ name: column }) => column),
-    ),
+    ...need('delete', routes, (text) => neededColumns(parseRowTemplate(text))),
+    ...need('delete', groupTemplatesOf(settings), (text) => neededColumns(parseTemplate(text))),
     ...need('update', routes, (text) => {
       const template = parseRowTemplate(text);
-      if (settings.routeMoves === 'convert') return templateColumns(template);
-      return neededColumns(template).flatMap(({ image, name: column }) => (image === 'old' ? column : []));
+      if (settings.routeMoves === 'convert') return template.filter((part) => part.kind === 'value');
+      return neededColumns(template).filter(({ image }) => image === 'old');
     }),
   ];
 }
+
+/** The columns that decide where an update of this table goes. */
+export const columnsOfRoutes = (
+  settings: Pick<Settings, 'destination'>,
+  name: TableName,
+): readonly string[] =>
+  takenFor(definitionOf(settings).routeTemplates?.(settings.destination.config) ?? [], name, ['update'])
+    .filter(({ template }) => isTemplate(template))
+    .flatMap(({ template }) => templateColumns(parseRowTemplate(template)));
 
 /** What a sink needs of a table's old rows and never gets. */
 export function unsentFindings(
@@ -78,15 +90,17 @@ export function unsentFindings(
   table: IdentityColumns,
 ): readonly Finding[] {
   if (table.isFull) return [];
-  return needsOf(settings, name).flatMap(({ action, key, columns }) => {
-    const unsent = [...new Set(columns)].filter((column) => !table.columns.includes(column));
+  return needsOf(settings, name).flatMap(({ action, key, parts }) => {
+    const unsent = parts.filter(({ name: column }) => !table.columns.includes(column));
     if (unsent.length === 0) return [];
+    const columns = [...new Set(unsent.map(({ name: column }) => column))];
+    const defaults = [...new Set(unsent.map((part) => writtenAs(part).replace('}', ':-other}')))];
     const converts = action === 'update' && settings.routeMoves === 'convert';
     return failed({
       code: 'ROUTE_VALUE_NEVER_SENT',
       title: `routes of sink "${settings.name}" for ${formatTableName(name)}`,
-      detail: `${key} asks for ${unsent.join(', ')} of ${formatTableName(table)}, and a row ${action === 'delete' ? 'that is deleted' : 'before an update'} comes with its replica identity alone`,
-      cure: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL;${converts ? ' or route_moves: ignore' : ` or give it a default: \${row.${unsent[0]}:-other}`}`,
+      detail: `${key} asks for ${columns.join(', ')} of ${formatTableName(table)}, and a row ${action === 'delete' ? 'that is deleted' : 'before an update'} comes with its replica identity alone`,
+      cure: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL;${converts ? ' or route_moves: ignore' : ` or give it a default: ${defaults.join(', ')}`}`,
     });
   });
 }

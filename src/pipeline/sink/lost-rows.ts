@@ -19,7 +19,9 @@ import { MAX_LISTED_ORPHANS, type Orphan } from '../../store/partings.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
 import { rowNames, type GroupKey } from '../intake/group-key.ts';
 import type { LoggedRow, WalkPorts } from '../intake/log-walker.ts';
+import { leavesUnchanged } from '../../functions/columns/changed.ts';
 import { unchangedRule } from '../intake/columns/told-changes.ts';
+import { columnsOfRoutes } from '../intake/route-identity.ts';
 import { compileTableFilter, filtersFor, type TableFilter } from '../intake/table-filter.ts';
 import { masksFor, readAs, toldChange, wantedActions } from '../intake/table-plan.ts';
 import { isKeptOut } from '../intake/where.ts';
@@ -116,7 +118,7 @@ export class LostRows implements WalkPorts, Lost {
       key: rowNames(named, masksFor(named, settings)),
       schemaChange: toldChange(reading, settings),
       filter: presentFilter(named, settings),
-      isUnchanged: unchangedRule(named, optionsFor(named, settings.tables)?.rules) ?? (() => false),
+      isUnchanged: heldBack(named, settings),
     });
   }
 
@@ -190,6 +192,15 @@ export class LostRows implements WalkPorts, Lost {
     const { schema, table } = wanted;
     this.orphans.push({ schema, table, action, key: keyOf?.(wanted), epoch, commitLsn, index });
   }
+}
+
+/** As the step `changed`: one that goes elsewhere is sent. Which routes those were is not asked again, but what decided them. */
+function heldBack(relation: Relation, settings: SinkSettings): Wanted['isUnchanged'] {
+  const isUnchanged = unchangedRule(relation, optionsFor(relation, settings.tables)?.rules);
+  if (isUnchanged === undefined) return () => false;
+  if (settings.routeMoves !== 'convert') return isUnchanged;
+  const staysThere = leavesUnchanged(relation, columnsOfRoutes(settings, relation));
+  return (event) => isUnchanged(event) && staysThere(event);
 }
 
 /** The filter that the sink has now, where it has a meaning for how the table looked then. */

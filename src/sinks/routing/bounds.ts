@@ -34,6 +34,8 @@ const segment: Bounds = {
     if (value === '') return 'a segment of a path is not empty';
     // What a URL does with them is to go up. https://url.spec.whatwg.org/#double-dot-path-segment
     if (value === '.' || value === '..') return 'a segment of a path is neither . nor ..';
+    // Half a character has no bytes that could be encoded.
+    if (!value.isWellFormed()) return 'a segment is Unicode text';
     return value.length > MAX_SEGMENT ? `a segment has at most ${MAX_SEGMENT} characters` : undefined;
   },
   write: encodeURIComponent,

@@ -53,7 +53,12 @@ export class RequestBuilder {
         ? JSON_TYPE
         : media[config.batch ? 'batch' : 'message'];
     const routed = routedHeaders(config);
-    const headers = allHeaders(config, type).filter((header) => !routed.includes(header));
+    // An endpoint's own headers do not stand in for attributes of the event.
+    const isAttribute = ({ key }: Header): boolean =>
+      media?.headerPrefix !== undefined && key.toLowerCase().startsWith(media.headerPrefix);
+    const headers = allHeaders(config, type).filter(
+      (header) => !routed.includes(header) && !isAttribute(header),
+    );
     this.#batch = config.batch ? (media === undefined ? BATCH : ARRAY) : undefined;
     this.#headerPrefix = media?.headerPrefix;
     this.#headers = Object.fromEntries(headers.map(({ key, value }) => [key, value]));

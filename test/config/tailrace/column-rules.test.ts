@@ -111,6 +111,18 @@ describe('what is wrong is said at its place:', () => {
       /^10:15 sinks\[users\]\.mask_key a key has 16 characters at least/,
     ],
     [
+      'a column without a name',
+      ['mask: { "": redact }'],
+      [],
+      /^9:17 .*\.mask\. a name is expected here: it is empty/,
+    ],
+    [
+      'an added member that looks like a variable',
+      ['add: { label: "in ${city}" }'],
+      [],
+      /^9:23 .*add\.label the variable city is not set: did you mean the column, \$\{row\.city\}\?/,
+    ],
+    [
       'a mask that is none',
       ['mask: { email: hashed }'],
       [KEY],

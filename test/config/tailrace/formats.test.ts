@@ -189,6 +189,67 @@ test('binary mode is for webhooks', async () => {
     'in", batch: false }',
   );
   await expect(loadText(single)).resolves.toBeDefined();
+  const headers = single.replace('batch: false', 'batch: false, headers: { Ce-Id: mine, x-ce-id: other }');
+  expect(await faultLines(loadText(headers))).toEqual([
+    expect.stringMatching(
+      /^11:\d+ sinks\[users\]\.destination\.headers in binary mode headers that begin with ce- are attributes of the event: leave Ce-Id out/,
+    ),
+  ]);
+  await expect(loadText(headers.replace('Ce-Id: mine, ', ''))).resolves.toBeDefined();
+});
+
+const TABLE = (rules: string): string => `\n    tables: [{ name: public.users, ${rules} }]`;
+
+test.each([
+  [
+    'a flattened column of wal2json',
+    `    format: wal2json${TABLE('flatten: { a: true }')}`,
+    /^10:\d+ .*\.flatten wal2json has columns of the table only/,
+  ],
+  [
+    'an added member of wal2json in an event',
+    `    format: cloudevents\n    data_format: wal2json${TABLE('add: { a: 1 }')}`,
+    /^11:\d+ .*\.add wal2json has columns of the table only/,
+  ],
+  [
+    'an added member called like a field of unwrapped rows',
+    `    format: debezium\n    debezium: { unwrap: true, add.fields: op }${TABLE('add: { __op: 1 }')}`,
+    /^11:\d+ .*\.add\.__op the format puts a field called "__op" beside the row's own: give another name/,
+  ],
+  [
+    'the same in an event, of a renamed column',
+    `    format: cloudevents\n    data_format: debezium\n    debezium: { unwrap: true }${TABLE('rename: { a: __deleted }')}`,
+    /^12:\d+ .*\.rename\.a the format puts a field called "__deleted" beside/,
+  ],
+  [
+    'a column with the name of the commit time',
+    `    format: pg2sqs\n    commit_time_column: at${TABLE('rename: { a: at }')}`,
+    /^11:\d+ .*\.rename\.a the format puts a field called "at" beside/,
+  ],
+  [
+    'two fields of one name',
+    '    format: debezium\n    debezium: { unwrap: true, add.fields: "op,lsn:op" }',
+    /^10:\d+ .*debezium\.add\.fields two fields of the row would be called "__op": give one another name, as in op:kind/,
+  ],
+  [
+    'a field called like the one that is always there',
+    '    format: debezium\n    debezium: { unwrap: true, add.fields: "op:__deleted", add.fields.prefix: "" }',
+    /two fields of the row would be called "__deleted"/,
+  ],
+])(
+  'what a format has no place for is a fault with its place and its cure: %s',
+  async (_, lines, expected) => {
+    expect(await faultsOf(lines)).toEqual([expect.stringMatching(expected)]);
+  },
+);
+
+test.each([
+  `    format: debezium\n    debezium: { unwrap: true, add.fields: op }${TABLE('add: { op: 1 }, rename: { a: deleted }')}`,
+  `    format: debezium${TABLE('add: { __deleted: 1 }')}`,
+  `    format: pg2sqs\n    commit_time_column: at${TABLE('rename: { a: when }')}`,
+  '    format: debezium\n    debezium: { unwrap: true, add.fields: "op,lsn:op_lsn" }',
+])('and what it has a place for is none: %j', async (lines) => {
+  await expect(loadText(sinkOf(lines))).resolves.toBeDefined();
 });
 
 test("a wal2json sink takes its plugin's parameters by their names", async () => {

@@ -56,6 +56,11 @@ test.each([
   ['a pattern that could take long', queue('q-${row.x}', ', allowed: "*a*b*"'), /at most 2 stars/],
   ['allowed without a template', queue('q', ', allowed: [q]'), /no row decides the queue here/],
   [
+    'half a character',
+    '{ type: webhook, url: "http://h", http_endpoint_path: "/${row.x:-\\ud800}" }',
+    /its default does not fit: a segment is Unicode text/,
+  ],
+  [
     'a header of ours',
     '{ type: webhook, url: "http://h", headers: { Host: "${row.x}" } }',
     /the header host is Tailrace's own/,
@@ -88,18 +93,26 @@ test.each([
     '13:10 sinks[orders].ddl a changed schema has no row, and queue_name needs ${row.x}: give it a default, ${row.x:-other}',
   ],
   [
+    'a row that a backfill has read',
+    '    actions: [update]\n    backfill: { reads: true }\n',
+    '12:18 sinks[orders].destination a row that a backfill has read has no old row, and queue_name needs ${old.x}: give it a default, ${old.x:-other}',
+    'q-${old.x}',
+  ],
+  [
     'moves without deletes',
     '    route_moves: convert\n    actions: [insert, update]\n',
     "13:18 sinks[orders].route_moves convert sends inserts, updates and deletes; delete is not among the sink's actions",
   ],
-])('what has no row, and what is not told, is a fault: %s', async (_, lines, fault) => {
-  expect(await faultLines(loadText(sinkOf(queue('q-${row.x}'), lines)))).toEqual([fault]);
+])('what has no row, and what is not told, is a fault: %s', async (_, lines, fault, name = 'q-${row.x}') => {
+  expect(await faultLines(loadText(sinkOf(queue(name), lines)))).toEqual([fault]);
 });
 
 test('the cures that are printed cure', async () => {
   for (const lines of ['    actions: [insert, truncate]\n', '    ddl: events\n'])
     await loadText(sinkOf(queue('q-${row.x:-other}'), lines));
   await loadText(sinkOf(queue('q-${old.x:-other}')));
+  const reading = '    actions: [update]\n    backfill: { reads: true }\n';
+  await loadText(sinkOf(queue('q-${old.x:-other}'), reading));
   expect((await faultLines(loadText(sinkOf(queue('q-${old.x}'))))).join()).toMatch(
     /an insert has no old row/,
   );

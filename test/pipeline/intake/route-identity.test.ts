@@ -58,7 +58,11 @@ test('rows that move have to be known as they were, and old values of updates to
     /asks for region .* before an update .* or route_moves: ignore/,
   );
   const old = settingsOf(queue('q-${old.region}'), { actions: ['update'] });
-  expect(details(old, NAME, table(['id'])).join()).toMatch(/asks for region .* before an update/);
+  expect(details(old, NAME, table(['id'])).join()).toMatch(
+    /asks for region .* before an update .*default: \$\{old\.region:-other\}$/,
+  );
+  const cured = settingsOf(queue('q-${old.region:-other}'), { actions: ['update'] });
+  expect(details(cured, NAME, table(['id']))).toEqual([]);
 });
 
 test('a group that needs a value of a deleted row is found as well, and headers of a webhook', () => {
@@ -67,7 +71,7 @@ test('a group that needs a value of a deleted row is found as well, and headers 
   const headers = { 'x-tenant': '${row.tenant}' };
   const hook = settingsOf({ type: 'webhook', url: 'http://h', http_endpoint_path: '/${row.a}', headers });
   expect(details(hook, NAME, table(['id'])).join()).toMatch(
-    /^http_endpoint_path, headers\[x-tenant\] asks for a, tenant/,
+    /^http_endpoint_path, headers\[x-tenant\] asks for a, tenant .*\$\{row\.a:-other\}, \$\{row\.tenant:-other\}$/,
   );
 });
 

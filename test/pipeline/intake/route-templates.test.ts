@@ -2,6 +2,9 @@
 // update that takes its row elsewhere (`route_moves`).
 import { expect, test } from 'vitest';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
+import { tablePattern } from '../../../src/core/selection.ts';
+import { NO_RULES } from '../../../src/functions/columns/rules.ts';
+import { changedStep } from '../../../src/pipeline/intake/columns/changed.ts';
 import { routeByTemplates } from '../../../src/sinks/routing/route-by-row.ts';
 import type { Message } from '../../../src/core/message.ts';
 import type { RouteInput } from '../../../src/sinks/sink.ts';
@@ -180,6 +183,31 @@ test('a move that changes the key too is sent in order over both groups', async 
     'insert',
   ]);
 });
+
+test.each(['update', 'split'] as const)(
+  'a row that goes elsewhere is sent though it leaves the watched columns as they were; key_changes: %s',
+  async (keyChanges) => {
+    const rules = {
+      place: 'tailrace.yaml:8:9  sinks[users].tables[public.t1]',
+      ...NO_RULES,
+      onlyWhenChanged: { columns: ['note'], whenUnknown: 'refuse' },
+    } as const;
+    const tables = [{ pattern: tablePattern({ schema: 'public', table: 't1' }), rules }];
+    const settings = { routeMoves: 'convert', keyChanges, tables } as const;
+    const h = routedIntake({ settings, ports: { steps: { changed: changedStep(settings)! } } }, [
+      updateMessage(1, ['1', 'us', 'n'], full('1', 'eu', 'n')),
+      updateMessage(1, ['1', 'us', 'n'], full('1', 'us', 'n')),
+      updateMessage(1, ['2', 'us', 'n'], full('1', 'us', 'n')),
+      updateMessage(1, ['3', 'eu', 'n'], full('2', 'us', 'n')),
+    ]);
+    await h.walk();
+    const key = keyChanges === 'split' ? ['q-us delete', 'q-us insert'] : ['q-us update'];
+    expect(sent(h)).toEqual(['q-eu delete', 'q-us insert', ...key, 'q-us delete', 'q-eu insert']);
+    expect(h.counts.filtered).toBe(1);
+    const ids = h.bodies().map((body) => (body as unknown as Row).record.id);
+    expect(ids).toEqual(['1', '1', ...(keyChanges === 'split' ? ['1', '2'] : ['2']), '2', '3']);
+  },
+);
 
 test('where nobody knows of the old route an update is sent as it is', async () => {
   const h = routedIntake({ settings: { routeMoves: 'convert' }, identity: 'd' }, [

@@ -10,6 +10,7 @@ import type { LogWriter } from '../../../src/log/writer.ts';
 import { encodeEnrichment } from '../../../src/pgoutput/enrichment.ts';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import type { PlaceOptions, SinkPlace } from '../../../src/pipeline/sink/place.ts';
+import { sinkDefinition } from '../../../src/sinks/registry.ts';
 import { MAX_LISTED_ORPHANS } from '../../../src/store/partings.ts';
 import { append, begin, commit, openTestLog, scratchDirectory } from '../../log/stream.ts';
 import { openLedger } from '../../support/ledger.ts';
@@ -304,6 +305,7 @@ test('a dead letter of what told of a schema says nothing of its row, nor one of
   ]);
 });
 
+const ALL = ['insert', 'update', 'delete'] as const;
 const kept = () => orphans().map(({ action, commitLsn, index }) => [action, commitLsn, index]);
 
 /** The sink has a filter, and is told of schemas. */
@@ -423,6 +425,42 @@ test.each([
     expect(kept()).toEqual(expected);
   },
 );
+
+test.each([
+  ['ignore', [['update', '0/C8', 2]]],
+  [
+    'convert',
+    [
+      ['update', '0/C8', 0],
+      ['update', '0/C8', 2],
+    ],
+  ],
+] as const)('and but where it moved to another route: route_moves: %s', async (routeMoves, expected) => {
+  const rules = {
+    place: 'here',
+    ...NO_RULES,
+    onlyWhenChanged: { columns: ['price'], whenUnknown: 'refuse' },
+  } as const;
+  const { config } = sinkDefinition('sqs')!;
+  const destination = { type: 'sqs', config: config.parse({ type: 'sqs', queue_name: 'q-${row.size}' }) };
+  const settings = { routeMoves, destination, tables: [{ pattern: USERS, rules }], actions: [...ALL] };
+  options = { ...options, settings: { ...options.settings, ...settings } as SinkSettings };
+  await sentUpdates([
+    [
+      ['1', '20', '9'],
+      ['1', '30', '9'],
+    ],
+    [
+      ['1', '30', '9'],
+      ['1', '30', '9'],
+    ],
+    [
+      ['1', '30', '9'],
+      ['1', '30', '8'],
+    ],
+  ]);
+  expect(kept()).toEqual(expected);
+});
 
 test('keys of orphans are masked as they are in messages, and hidden where there is no key for them', async () => {
   const mask = new Map([['id', { kind: 'redact' }]] as const);

@@ -54,7 +54,9 @@ describe('a request', () => {
   test('in binary mode has the attributes in headers, encoded where they are no printable ASCII, and the data alone as its body', async () => {
     const server = await endpoint();
     const media = { message: 'm', batch: 'b', headerPrefix: 'ce-' };
-    const sink = await createSink({ url: server.url, batch: false }, { media });
+    // An endpoint's header is no attribute of the event.
+    const own = { 'Ce-Id': 'mine', 'Ce-Extra': 'mine' };
+    const sink = await createSink({ url: server.url, batch: false, encrypted_headers: own }, { media });
     const subject = 'a "b" 50%\r\nx-injected: 1 \u00e9\u{1f600} ,"data":';
     const event = {
       id: 'key-1',
@@ -73,6 +75,7 @@ describe('a request', () => {
     expect(decodeURIComponent(request!.headers['ce-subject'] as string)).toBe(subject);
     expect(request!.headers).not.toHaveProperty('x-injected');
     expect(request!.headers).not.toHaveProperty('ce-datacontenttype');
+    expect(request!.headers).not.toHaveProperty('ce-extra');
   });
 
   test('carries the headers; encrypted ones win, whatever their case', async () => {
