@@ -63,7 +63,7 @@ export function* ruleFaults(
   for (const [index, table] of sink.tables.entries()) {
     for (const key of ['flatten', 'add'] as const) {
       if (listsColumns !== true || table[key] === undefined) continue;
-      const message = `format ${name} is a list of the table's columns, and has no place for other members`;
+      const message = `format ${name} has columns of the table only: leave it out, or write another format`;
       yield { path: ['tables', index, key], message };
     }
     for (const { path, message } of tableFaults(table, sink)) {

@@ -204,12 +204,12 @@ test.each([
   [
     'a flattened column of wal2json',
     `    format: wal2json${TABLE('flatten: { a: true }')}`,
-    /^10:\d+ .*\.flatten wal2json has columns of the table only/,
+    /^10:\d+ .*\.flatten format wal2json has columns of the table only/,
   ],
   [
     'an added member of wal2json in an event',
     `    format: cloudevents\n    data_format: wal2json${TABLE('add: { a: 1 }')}`,
-    /^11:\d+ .*\.add wal2json has columns of the table only/,
+    /^11:\d+ .*\.add format wal2json has columns of the table only/,
   ],
   [
     'an added member called like a field of unwrapped rows',
