@@ -244,7 +244,7 @@ describe('what is wrong is said at its place:', () => {
     'members in a format that lists columns: %s',
     async (line) => {
       expect(await linesOf([line], ['format: wal2json'])).toEqual([
-        expect.stringMatching(/^9:\d+ .* format wal2json is a list of the table's columns, and has no place/),
+        expect.stringMatching(/^9:\d+ .* format wal2json has columns of the table only/),
       ]);
     },
   );
