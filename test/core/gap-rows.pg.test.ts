@@ -52,10 +52,12 @@ test.each<Case>([
   if (before !== undefined) await sql(before);
   const big = isLarge ? `repeat('x', 5000)` : `'short'`;
   await sql(`insert into t values (1, 0, ${big}), (3, 0, ${big})`);
+  // The first one of the gap writes, and so does the first one behind it.
+  await sql('begin');
   const from = await nextXid();
-  await sql(`insert into t values (2, 0, ${big})`);
+  await sql(`insert into t values (2, 0, ${big}); commit; begin`);
   const below = await nextXid();
-  await sql('update t set n = 1 where id = 3');
+  await sql('update t set n = 1 where id = 3; commit');
   await sql(`insert into t values (4, 0, 'short')`);
   if (after !== undefined) await sql(after);
   const { rows } = await database.client.query<{ id: number }>(

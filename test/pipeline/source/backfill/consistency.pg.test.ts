@@ -170,7 +170,7 @@ test('what a crash of the server takes back was not let in', async () => {
   await room.client.end();
 });
 
-test('a connection that breaks again and again in the middle of chunks costs no row, and brings none too late', async () => {
+test('connections that break again and again in the middle of chunks, the stream’s and those that read, cost two backfills at once no row, and bring none too late', async () => {
   await makeTable(30_000);
   const source = await room.start();
   const stopping = new AbortController();
@@ -181,23 +181,28 @@ test('a connection that breaks again and again in the middle of chunks costs no 
       `begin; update notes set v = ${i} where id between ${id} and ${id + 3}; delete from notes where id = ${id + 4}; commit`,
     );
   }, stopping.signal);
-  const id = ask(source, { limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 6000 } });
+  const ids = [4, 2].map((workers) =>
+    ask(source, { limits: { queryTimeoutMs: 5000, maxRowsPerSecond: 6000, workers } }),
+  );
+  const appended = (id: string): number => (found(source, id).tables ?? [])[0]?.progress.appended ?? 0;
+  const terminate = (which: string): Promise<unknown> =>
+    room.client.query(`select pg_terminate_backend(pid) from (${which}) backend (pid)`);
+  const reading = `select pid from pg_stat_activity where application_name = 'tailrace:shop' and query like 'begin;%pg_current_wal_insert_lsn%' limit 1`;
   for (let breaks = 0; breaks < 6; breaks++) {
-    const before = progressOf(found(source, id)).appended;
-    await waitFor(() => {
-      const { state } = found(source, id);
-      return state === 'completed' || progressOf(found(source, id)).appended > before;
-    }, 'more rows');
-    await room.client.query(`select pg_terminate_backend(active_pid) from pg_replication_slots where active`);
+    const id = ids[breaks % 2]!;
+    const before = appended(id);
+    await waitFor(() => found(source, id).state === 'completed' || appended(id) > before, 'more rows');
+    await terminate(breaks % 3 === 2 ? `select active_pid from pg_replication_slots where active` : reading);
   }
-  const backfill = await completed(source, id);
+  const backfills = [];
+  for (const id of ids) backfills.push(await completed(source, id));
   stopping.abort();
   await writing;
   await writer.end();
   const consumer = await room.consumed(source);
   expect(consumer.stale).toEqual([]);
   expect(source.status().reconnects).toBeGreaterThan(0);
-  expect(progressOf(backfill).restarts).toBe(0);
+  expect(backfills.map((backfill) => progressOf(backfill).restarts)).toEqual([0, 0]);
 });
 
 test('a large value that updates leave out is read until it has come (C072)', async () => {
