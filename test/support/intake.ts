@@ -1,5 +1,6 @@
 // A sink's intake over blocks in memory: real walker, markers, plans and dispatcher, and an endpoint that the test programs.
 import type { Action, Collations } from '../../src/core/change.ts';
+import { renderOptions, type MessageFormat } from '../../src/formats/format.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { ORIGIN } from '../../src/core/position.ts';
@@ -91,15 +92,14 @@ export function sinkIntake(options: IntakeOptions = {}) {
   const endpoint = new Endpoint(options);
   const settled: Pending[] = [];
   const dead: { readonly message: Pending; readonly code: string }[] = [];
-  const format = formats[settings.format];
+  const format: MessageFormat = formats[settings.format];
   const planPorts: PlanPorts = {
     sink: { routeOf: () => routeTo('q', { batchBytes: 1 << 20, messageBytes: 1 << 20 }), ...options.sink },
     format,
     envelope: ENVELOPE,
     compileColumn: (column, { types }, forms) =>
       compileColumn(column, types, {
-        ...format.values,
-        zonelessTimestampZ: format.zonelessTimestampZ,
+        ...renderOptions(format, format.values, settings.formatOptions ?? format.options?.parse({})),
         ...forms,
       }),
     routes,

@@ -1,5 +1,5 @@
 // Can rows of a table be sent again to a sink? The server is asked for the table, its key and the row, before anything begins.
-import type { TableName } from '../../core/selection.ts';
+import { optionsFor, type TableName } from '../../core/selection.ts';
 import { findRow, withoutKey } from '../../postgres/backfill/one-row.ts';
 import { inspectBackfillTable } from '../../postgres/backfill/requirements.ts';
 import type { KeyColumn } from '../../postgres/backfill/table.ts';
@@ -17,6 +17,8 @@ export type CheckedRows = {
   readonly row: { readonly key: readonly string[]; readonly isThere: boolean } | undefined;
   /** Does the sink take rows that are read? */
   readonly takesReads: boolean;
+  /** Do values of its key stay here? */
+  readonly isKeyMasked: boolean;
 };
 
 /**
@@ -32,8 +34,11 @@ export const checkRows = (
     const { schema, table } = wish;
     const asked = 'row' in wish ? { keys: [wish.row] } : { where: wish.where };
     const { placed, key } = await inspectBackfillTable(client, { schema, table, ...asked }, context);
-    if (nameFor(sink.selection, placed) === undefined) throw takenByNone([sink], wish, placed);
+    const name = nameFor(sink.selection, placed);
+    if (name === undefined) throw takenByNone([sink], wish, placed);
     if (key.length === 0) throw withoutKey(wish);
     const row = 'row' in wish ? await findRow(client, wish, { columns: key, key: wish.row }) : undefined;
-    return { key, row, takesReads: takes(sink, placed) };
+    const { mask } = optionsFor(name, sink.tables)?.rules ?? {};
+    const isKeyMasked = key.some((column) => mask?.has(column.name) === true);
+    return { key, row, takesReads: takes(sink, placed), isKeyMasked };
   });

@@ -129,7 +129,7 @@ const MAX_NAMED = 1000;
 /** Throws ROW_UNKNOWN, NOTHING_TO_REWIND. */
 function planned(
   wish: RowWish,
-  { key, row, takesReads }: CheckedRows,
+  { key, row, takesReads, isKeyMasked }: CheckedRows,
   survey: Surveyed,
 ): { readonly plan: PlannedRowRewind; readonly tables: readonly Read[] } {
   const { schema, table } = wish;
@@ -138,7 +138,8 @@ function planned(
   const lacking = keys.filter((_, i) => !whole[i]);
   if (row !== undefined && !row.isThere && changes === 0) throw unknownRow(name, row.key);
   const missing = row === undefined ? lacking : row.isThere ? lacking : [];
-  const isCut = keys.length > MAX_NAMED;
+  // Whoever looks at the backfill sees its condition.
+  const isCut = keys.length > MAX_NAMED || (isKeyMasked && keys.length > 0);
   const where = 'where' in wish ? (isCut ? wish.where : besidesKeys(wish.where, key, keys)) : undefined;
   const tables: readonly Read[] = takesReads
     ? [
@@ -158,7 +159,7 @@ function planned(
         : { keys: missing.length, where: 'where' in wish && takesReads ? wish.where : null },
     notes: [
       ...(takesReads || (missing.length === 0 && where === undefined) ? [] : [NO_READS]),
-      ...(isCut && takesReads ? [BOTH] : []),
+      ...(isCut && takesReads && where !== undefined ? [isKeyMasked ? UNNAMED : BOTH] : []),
       ...(unjudged === 0 ? [] : [unjudgedNote(unjudged)]),
     ],
   };
@@ -168,6 +169,8 @@ function planned(
 const NO_READS =
   'the sink takes no rows that are read: what the log does not have from its beginning on comes as far as the log has it';
 const BOTH = `more than ${MAX_NAMED} rows: those that the condition is true of now come as they are, too, also where the log has all of them`;
+const UNNAMED =
+  'the key is masked, so that no condition names rows by it: those that the condition is true of now come as they are, too, also where the log has all of them';
 const unjudgedNote = (count: number): string =>
   `the condition says nothing of ${count} changes: Postgres did not send what decides it, or it is an error for them`;
 

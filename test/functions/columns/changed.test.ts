@@ -72,18 +72,21 @@ describe('under the default identity', () => {
   });
 });
 
-test('a text that was damaged may have changed in what is lost of it', () => {
-  const message = updateMessage(1, ['1', 'a\uFFFD', '3', 'x'], {
-    kind: 'full',
-    row: ['1', 'a\uFFFD', '3', 'x'],
-  });
-  const event = createRowEvent();
-  decodeRow(message, 0, message.length, event);
-  const judge = leavesUnchanged(relationOf('f'), ['price']);
-  expect(judge(event)).toBe(true);
-  event.newTuple.damaged[event.newTuple.damagedCount++] = 1;
-  expect(judge(event)).toBe(false);
-});
+test.each(['newTuple', 'oldTuple'] as const)(
+  'a text that was damaged may have changed in what is lost of it: %s',
+  (of) => {
+    const message = updateMessage(1, ['1', 'a\uFFFD', '3', 'x'], {
+      kind: 'full',
+      row: ['1', 'a\uFFFD', '3', 'x'],
+    });
+    const event = createRowEvent();
+    decodeRow(message, 0, message.length, event);
+    const judge = leavesUnchanged(relationOf('f'), ['price']);
+    expect(judge(event)).toBe(true);
+    event[of].damaged[event[of].damagedCount++] = 1;
+    expect(judge(event)).toBe(false);
+  },
+);
 
 test('of a column that the table does not have nobody knows', () => {
   const update = updateMessage(1, ['1', '2', '3', 'x'], { kind: 'full', row: ['1', '2', '3', 'x'] });

@@ -67,6 +67,21 @@ describe('the values of a row are', () => {
     expect(textsOf(full, decoded(updateMessage(1, row, old)))).toEqual(['2', 'a', 'n', 'long']);
   });
 
+  test('before an update, as far as they are known: of the identity also where no old row was sent', () => {
+    const before = (relation: Relation, event: RowEvent) => {
+      const texts = new RowTexts(relation, NO_MASKS).of(event);
+      return NAMES.map((name) => texts.old(name));
+    };
+    const row: Cell[] = ['2', 'a', 'n', UNCHANGED];
+    expect(before(byKey, decoded(updateMessage(1, row)))).toEqual(['2', 'a', undefined, undefined]);
+    const key = { kind: 'key' as const, row: ['1', 'a', null, null] };
+    expect(before(byKey, decoded(updateMessage(1, row, key)))).toEqual(['1', 'a', undefined, undefined]);
+    const old = { kind: 'full' as const, row: ['1', 'b', null, 'long'] };
+    expect(before(full, decoded(updateMessage(1, row, old)))).toEqual(['1', 'b', null, 'long']);
+    const insert = decoded(insertMessage(1, ['1', 'a', 'n', '']));
+    expect(before(full, insert)).toEqual([undefined, undefined, undefined, undefined]);
+  });
+
   test('of a delete those before it, as far as they were sent', () => {
     const key = { kind: 'key' as const, row: ['1', 'a', null, null] };
     expect(textsOf(byKey, decoded(deleteMessage(1, key)))).toEqual(['1', 'a', undefined, undefined]);

@@ -78,9 +78,7 @@ function addedMembers(relation: Relation, rules: ColumnRules, masks: Masks): rea
     const write = compileAdded(rule, relation);
     return {
       name,
-      // Of a delete the row is the old one in any case.
-      write: (event, isOld, writer) =>
-        write(isOld && event.action !== 'delete' ? texts.before(event) : texts.of(event), writer),
+      write: (event, isOld, writer) => write(isOld ? texts.before(event) : texts.of(event), writer),
     };
   });
 }

@@ -199,8 +199,12 @@ describe('a masked value', () => {
     expect(bodiesOf(h)[0]!.metadata['unchanged_columns']).toEqual(['note']);
   });
 
-  test('is masked in a template of groups, and is what consumers see there', async () => {
-    const sink = { routeOf: () => ({ ...ROUTE, groupTemplate: '${%table%}/${email}/${note}' }) };
+  test.each([
+    '${%table%}/${email}/${note}',
+    '${meta.table}/${row.email}/${row.note}',
+    '${meta.table}/${row.email:-x}/${row.note:-x}',
+  ])('is masked in a template of groups, and is what consumers see there: %s', async (groupTemplate) => {
+    const sink = { routeOf: () => ({ ...ROUTE, groupTemplate }) };
     const rules = masks({ email: { kind: 'email' }, note: hash });
     const h = await letIn(tableWith(rules), [...table(), insertMessage(1, ['1', 'alice@x.de', 'n'])], {
       sink,
@@ -525,6 +529,25 @@ describe('an added member', () => {
     expect(bodiesOf(h)[0]!.record).toMatchObject({ label: 'to a***@x.de' });
     const hidden = tableWith({ ...label, ...masks({ email: { kind: 'redact' } }) });
     await expect(letIn(hidden, rows)).rejects.toMatchObject({ code: 'ADDED_COLUMN_MASKED' });
+  });
+
+  test('is none of a changed key, which both halves say', async () => {
+    const settings = {
+      ...tableWith(add({ a: '${row.id}', b: { json: '1' } })),
+      keyChanges: 'split',
+    } as const;
+    const moved = updateMessage(1, ['2', 'e', 'n'], { kind: 'key', row: ['1', null, null] });
+    const h = await letIn(settings, [...table(), moved]);
+    expect(bodiesOf(h).map(({ record, metadata }) => [record, metadata['key_change']])).toEqual([
+      [
+        { id: '1', a: '1', b: 1 },
+        { old: { id: '1' }, new: { id: '2' } },
+      ],
+      [
+        { id: '2', email: 'e', note: 'n', a: '2', b: 1 },
+        { old: { id: '1' }, new: { id: '2' } },
+      ],
+    ]);
   });
 
   test('that is the only member of a record stands without a comma', async () => {

@@ -26,6 +26,7 @@ import {
 import { readsOf } from '../../../support/reads.ts';
 
 const TEXT = 25;
+const JSONB = 3802;
 const T = { commitLsn: 100n, rows: 0 };
 const KEY = '0123456789abcdef';
 const digest = (value: string): string => createHmac('sha256', KEY).update(value).digest('hex');
@@ -244,4 +245,30 @@ describe.each(SHAPES)('in format $title', (shape) => {
     expect(body).toContain(JSON.stringify(name));
     for (const value of Object.values(attributesOf(message!))) expect(value).toMatch(/^[\x21-\x7e]*$/);
   });
+});
+
+test('a flattened column has its members in the envelope of debezium too, where an unchanged one is the placeholder', async () => {
+  const shape = SHAPES.find(({ title }) => title === 'debezium')!;
+  const flatten = new Map([['note', { separator: '_', depth: 1 }]]);
+  const columns = [
+    { name: 'id', type: TEXT, identity: true },
+    { name: 'note', type: JSONB },
+  ];
+  const h = sinkIntake({
+    settings: settingsOf(shape, { flatten }),
+    blocks: blocksOf([
+      begin(T),
+      ...describeTable({ id: 1, columns }),
+      insertMessage(1, ['1', '{"a": 1, "b": {"c": 2}}']),
+      updateMessage(1, ['1', UNCHANGED]),
+      updateMessage(1, ['1', '[1]']),
+      commit(T),
+    ]),
+  });
+  await h.walk();
+  expect(h.bodies().map(({ after }) => after)).toEqual([
+    { id: '1', note_a: 1, note_b: { c: 2 } },
+    { id: '1', note: '__debezium_unavailable_value' },
+    { id: '1', note: '[1]' },
+  ]);
 });
