@@ -569,6 +569,16 @@ test('a message that tells of a schema does not name excluded columns', async ()
   expect(h.letIn().map(({ action }) => action)).toEqual(['insert']);
 });
 
+test('a message that tells of a schema has the names in Postgres, also of columns that are called otherwise in rows', async () => {
+  const settings = { ...tableWith({ rename: new Map([['mail', 'contact']]) }), ddl: 'events' } as const;
+  const h = await letIn(settings, [...renamed('mail'), insertMessage(1, ['1', 'alice@x.de', 'n'])]);
+  await h.drained();
+  const [told, row] = h.endpoint.accepted.map(({ body }) => body);
+  expect(told).toContain('"mail"');
+  expect(told).not.toContain('contact');
+  expect(row).toContain('"contact":"alice@x.de"');
+});
+
 test('the page on columns shows a configuration that is one, and the row that comes of it', async () => {
   const page = readFileSync(new URL('../../../../docs/columns.md', import.meta.url), 'utf8');
   const [, yaml] = /```yaml\n(databases:.*?)```/s.exec(page)!;
