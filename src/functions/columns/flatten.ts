@@ -2,6 +2,7 @@
 // (bench/micro/render.ts). A value stays whole, under its column's name, where it is no object, or where a name would stand twice.
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { isJson } from '../../core/json-grammar.ts';
+import { afterBlanks, afterString, afterValue, JSON_BYTES } from '../../core/json-steps.ts';
 import { jsonText } from '../../core/json.ts';
 import type { SpreadRenderer, ValueRenderer } from '../../core/render.ts';
 import type { FlattenRule } from './rules.ts';
@@ -12,14 +13,7 @@ export const MAX_DEPTH = 16;
 const MAX_MEMBERS = 1000;
 const MAX_SCRATCH_KEPT_BYTES = 1024 * 1024;
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const SPACE = 0x20;
+const { backslash: BACKSLASH, comma: COMMA, openBrace: OPEN_BRACE, closeBrace: CLOSE_BRACE } = JSON_BYTES;
 const LAST_ASCII = 0x7f;
 
 /** A value of the document is `bytes[start, end)`. */
@@ -115,47 +109,3 @@ function nameAt(bytes: Buffer, start: number, end: number): string {
   }
   return bytes.toString('latin1', start + 1, end - 1);
 }
-
-function afterBlanks(bytes: Buffer, start: number, end: number): number {
-  let at = start;
-  while (at < end && bytes[at]! <= SPACE) at++;
-  return at;
-}
-
-function afterString(bytes: Buffer, start: number): number {
-  let at = start + 1;
-  while (bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
-  return at + 1;
-}
-
-function afterValue(bytes: Buffer, start: number): number {
-  const first = bytes[start];
-  if (first === QUOTE) return afterString(bytes, start);
-  let at = start;
-  if (first !== OPEN_BRACE && first !== OPEN_BRACKET) {
-    while (at < bytes.length && !ENDS_SCALAR.has(bytes[at]!)) at++;
-    return at;
-  }
-  let open = 0;
-  do {
-    const byte = bytes[at]!;
-    if (byte === QUOTE) {
-      at = afterString(bytes, at);
-      continue;
-    }
-    if (byte === OPEN_BRACE || byte === OPEN_BRACKET) open++;
-    else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) open--;
-    at++;
-  } while (open > 0);
-  return at;
-}
-
-const ENDS_SCALAR: ReadonlySet<number> = new Set([
-  COMMA,
-  CLOSE_BRACE,
-  CLOSE_BRACKET,
-  SPACE,
-  0x09,
-  0x0a,
-  0x0d,
-]);

@@ -1,5 +1,6 @@
 // Dates and times of day as numbers, from Postgres' text. Hot file: a Moment is a scratch object (bench/micro/render.ts).
 // https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-OUTPUT (DateStyle ISO)
+import { civilFromDays, daysFromCivil } from '../../core/civil-dates.ts';
 import type { ByteWriter } from '../../core/byte-writer.ts';
 import { writeJsonString } from '../../core/json.ts';
 import type { ValueRenderer } from '../../core/render.ts';
@@ -65,7 +66,7 @@ function readDays(bytes: Buffer, start: number, end: number, isBc: boolean, into
   const month = twoDigits(bytes, at + 1);
   const day = twoDigits(bytes, at + 4);
   if (month < 1 || day < 1) return -1;
-  into.days = daysOf(isBc ? 1 - year : year, month, day);
+  into.days = daysFromCivil(isBc ? 1 - year : year, month, day);
   return at + 6;
 }
 
@@ -107,16 +108,6 @@ function twoDigits(bytes: Buffer, at: number): number {
   return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : NO_DIGITS;
 }
 const NO_DIGITS = -1_000_000;
-
-/** Days since 1970-01-01 in the calendar that Postgres has for all times. http://howardhinnant.github.io/date_algorithms.html#days_from_civil */
-function daysOf(year: number, month: number, day: number): number {
-  const shifted = month <= 2 ? year - 1 : year;
-  const era = Math.floor(shifted / 400);
-  const yearOfEra = shifted - era * 400;
-  const dayOfYear = (((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) | 0) + day - 1;
-  const dayOfEra = yearOfEra * 365 + ((yearOfEra / 4) | 0) - ((yearOfEra / 100) | 0) + dayOfYear;
-  return era * 146_097 + dayOfEra - 719_468;
-}
 
 /** Seconds since 1970-01-01T00:00:00Z. Exact: Postgres' years have no more than 14 digits of them. */
 export const epochSeconds = ({ days, secondOfDay, offsetSeconds }: Moment): number =>
@@ -161,7 +152,7 @@ export const writeMicroseconds: ValueRenderer = (bytes, start, length, writer) =
 
 /** `2026-01-02`, `-0043-03-15`, `+12345-01-01`: years as ISO 8601 has them, where 1 BC is the year 0. */
 export function isoDate(days: number): string {
-  const { year, month, day } = civil(days);
+  const { year, month, day } = civilFromDays(days);
   const digits = String(Math.abs(year)).padStart(4, '0');
   const sign = year < 0 ? '-' : year > 9999 ? '+' : '';
   return `${sign}${digits}-${two(month)}-${two(day)}`;
@@ -177,25 +168,3 @@ export function isoTime(secondOfDay: number, microseconds: number, digits?: numb
 }
 
 const two = (number: number): string => String(number).padStart(2, '0');
-
-/** The inverse of `daysOf`. http://howardhinnant.github.io/date_algorithms.html#civil_from_days */
-function civil(days: number): { readonly year: number; readonly month: number; readonly day: number } {
-  const shifted = days + 719_468;
-  const era = Math.floor(shifted / 146_097);
-  const dayOfEra = shifted - era * 146_097;
-  const yearOfEra = Math.floor(
-    (dayOfEra -
-      Math.floor(dayOfEra / 1460) +
-      Math.floor(dayOfEra / 36_524) -
-      Math.floor(dayOfEra / 146_096)) /
-      365,
-  );
-  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
-  const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153);
-  const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
-  return {
-    year: yearOfEra + era * 400 + (month <= 2 ? 1 : 0),
-    month,
-    day: dayOfYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1,
-  };
-}

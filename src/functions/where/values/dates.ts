@@ -1,5 +1,10 @@
 // date, timestamp and timestamptz: days and microseconds since 2000-01-01, to and from ISO text, and their fields. Pure; no zone but UTC.
 // https://www.postgresql.org/docs/current/functions-datetime.html
+import {
+  civilFromDays as civilSince1970,
+  daysFromCivil as daysSince1970,
+  type CivilDate,
+} from '../../../core/civil-dates.ts';
 import { EvaluationError } from './failure.ts';
 import { numericOf, parseNumeric, type Numeric } from './numeric.ts';
 
@@ -23,35 +28,13 @@ const END_US = 9_223_371_331_200_000_000n;
 /** Days from 2000-01-01 to 1970-01-01. */
 export const UNIX_EPOCH_US = -10_957n * DAY_US;
 
-/** Proleptic Gregorian, the year 0 being 1 BC. Howard Hinnant's days_from_civil. https://howardhinnant.github.io/date_algorithms.html */
-export function daysFromCivil(year: number, month: number, day: number): number {
-  const shifted = month <= 2 ? year - 1 : year;
-  const era = Math.floor(shifted / 400);
-  const yearOfEra = shifted - era * 400;
-  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
-  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear;
-  return era * 146_097 + dayOfEra - 719_468 - 10_957;
-}
+/** Days since 2000-01-01, from which Postgres counts. */
+export const daysFromCivil = (year: number, month: number, day: number): number =>
+  daysSince1970(year, month, day) - DAYS_TO_2000;
 
-type Civil = { readonly year: number; readonly month: number; readonly day: number };
+export const civilFromDays = (days: number): CivilDate => civilSince1970(days + DAYS_TO_2000);
 
-export function civilFromDays(days: number): Civil {
-  const shifted = days + 10_957 + 719_468;
-  const era = Math.floor(shifted / 146_097);
-  const dayOfEra = shifted - era * 146_097;
-  const yearOfEra = Math.floor(
-    (dayOfEra -
-      Math.floor(dayOfEra / 1460) +
-      Math.floor(dayOfEra / 36_524) -
-      Math.floor(dayOfEra / 146_096)) /
-      365,
-  );
-  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
-  const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153);
-  const day = dayOfYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1;
-  const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
-  return { year: yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day };
-}
+const DAYS_TO_2000 = 10_957;
 
 const DATE = /^(\d{4,7})-(\d\d)-(\d\d)( BC)?$/;
 const TIMESTAMP =
