@@ -522,7 +522,8 @@ describe('what happens to a table between its chunks is told', () => {
       async () => (await count(`pg_locks where locktype = 'advisory' and not granted`)) > 0,
       'the chunk to be on its way',
     );
-    await sql('alter type pair rename attribute a to b; select pg_advisory_unlock(7)');
+    await sql('alter type pair rename attribute a to b');
+    await sql('select pg_advisory_unlock(7)');
     expect(await read).toEqual({ kind: 'altered' });
   });
 
