@@ -446,6 +446,21 @@ test('NULL decides a strict operator whatever is absent beside it', () => {
   expect(verdict('substring(status, 1, amount::int4) is null', { message })).toBe('pass');
 });
 
+test('what was not sent stays absent through comparisons with NULL, lists, choices and subscripts', () => {
+  const toast = { message: updateMessage(1, rowWith({ 1: UNCHANGED, 2: null })) };
+  const list = `('{' || status || '}')::text[]`;
+  expect(verdict("status is distinct from 'paid'", toast)).toBe('absent');
+  expect(verdict('status is not distinct from amount::text', toast)).toBe('absent');
+  expect(verdict(`'paid' = any (${list})`, toast)).toBe('absent');
+  expect(verdict(`'paid' <> all (${list})`, toast)).toBe('absent');
+  expect(verdict(`least(status collate "C", null) is null`, toast)).toBe('absent');
+  expect(verdict("nullif(status, 'paid') is null", toast)).toBe('absent');
+  // An error that only some values would bring is no error yet.
+  expect(verdict(`(${list})[1 / (length(status) - 4)] = 'x'`, toast)).toBe('absent');
+  expect(verdict("'paid' = any ('{}'::text[]) or status = 'x'", toast)).toBe('absent');
+  expect(verdict("'paid' = any ('{}'::text[]) and status = 'x'", toast)).toBe('drop');
+});
+
 test('of the blanks of an array only those of ASCII are none of its elements', () => {
   const relation: Relation = {
     ...RELATION,
