@@ -32,10 +32,10 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
       subject: `database ${database.name}`,
       findings: [
         ...(await examineDatabase(database, sinkNamesOf(settings, database))),
-        ...(await examineFilters(database, settings.sinks)),
-        ...(await examineColumns(database, settings.sinks)),
-        ...(await examineRoutes(database, settings.sinks)),
-        ...(await examineInitialBackfills(database, settings.sinks)),
+        ...(await examined('filters', inspectFilters(database, settings.sinks))),
+        ...(await examined('column rules', inspectColumnRules(database, settings.sinks))),
+        ...(await examined('routes', inspectRoutes(database, settings.sinks))),
+        ...(await examined('initial backfills', inspectInitialBackfills(database, settings.sinks))),
       ],
     });
   }
@@ -67,28 +67,8 @@ async function examineDatabase(
 }
 
 /** A database that cannot be asked has been told already. */
-const examineFilters = (
-  database: DatabaseSettings,
-  sinks: readonly SinkSettings[],
-): Promise<readonly Finding[]> =>
-  inspectFilters(database, sinks).catch((error: unknown) =>
-    error instanceof TailraceError ? [] : [findingOf('filters', error)],
-  );
-
-const examineColumns = (
-  database: DatabaseSettings,
-  sinks: readonly SinkSettings[],
-): Promise<readonly Finding[]> => inspectColumnRules(database, sinks).catch(() => []);
-
-const examineRoutes = (
-  database: DatabaseSettings,
-  sinks: readonly SinkSettings[],
-): Promise<readonly Finding[]> => inspectRoutes(database, sinks).catch(() => []);
-
-const examineInitialBackfills = (
-  database: DatabaseSettings,
-  sinks: readonly SinkSettings[],
-): Promise<readonly Finding[]> => inspectInitialBackfills(database, sinks).catch(() => []);
+const examined = (title: string, inspected: Promise<readonly Finding[]>): Promise<readonly Finding[]> =>
+  inspected.catch((error: unknown) => (error instanceof TailraceError ? [] : [findingOf(title, error)]));
 
 async function examineSink(
   settings: SinkSettings,

@@ -14,7 +14,7 @@ import {
   type ColumnPart,
 } from '../../core/template.ts';
 import { takenFor } from '../../core/wanted-names.ts';
-import { closeConnection } from '../../postgres/connection/connection.ts';
+import { askOver } from '../../postgres/connection/asking.ts';
 import { findServer } from '../../postgres/connection/standbys.ts';
 import { failed, faultOf, type Finding } from '../../postgres/preflight/finding.ts';
 import { readIdentityColumns, type IdentityColumns } from '../../postgres/preflight/identity-columns.ts';
@@ -143,12 +143,7 @@ export async function inspectRoutes(
 ): Promise<readonly Finding[]> {
   const own = sinks.filter((sink) => sink.database === database.name && asksOfOldRows(sink));
   if (own.length === 0) return [];
-  const { client } = await findServer(database);
-  try {
-    return await unsentIn(client, own);
-  } finally {
-    await closeConnection(client);
-  }
+  return await askOver(await findServer(database), database, (client) => unsentIn(client, own));
 }
 
 /** Throws TailraceError (fatal) where the sink would never have a route for some changes. Where nobody can be asked it goes on. */

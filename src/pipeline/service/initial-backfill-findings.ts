@@ -6,7 +6,7 @@ import { formatTableName, type TableName } from '../../core/selection.ts';
 import { unknownTable } from '../../postgres/backfill/requirements.ts';
 import { requireReadable } from '../../postgres/backfill/rights.ts';
 import { leavesOf } from '../../postgres/backfill/table.ts';
-import { closeConnection } from '../../postgres/connection/connection.ts';
+import { askOver } from '../../postgres/connection/asking.ts';
 import { findServer } from '../../postgres/connection/standbys.ts';
 import { failed, passed, type Finding } from '../../postgres/preflight/finding.ts';
 import { listTables } from '../../postgres/preflight/tables.ts';
@@ -20,14 +20,11 @@ export async function inspectInitialBackfills(
 ): Promise<readonly Finding[]> {
   const own = sinks.filter((sink) => sink.database === database.name && sink.backfill.initial !== undefined);
   if (own.length === 0) return [];
-  const { client } = await findServer(database);
-  try {
+  return await askOver(await findServer(database), database, async (client) => {
     const findings: Finding[] = [];
     for (const sink of own) findings.push(...(await inspectOne(client, sink, database.username)));
     return findings;
-  } finally {
-    await closeConnection(client);
-  }
+  });
 }
 
 async function inspectOne(client: Client, sink: SinkSettings, role: string): Promise<readonly Finding[]> {

@@ -5,8 +5,7 @@ import { renderOptions } from '../../../formats/format.ts';
 import { formats } from '../../../formats/registry.ts';
 import { nameFor } from '../../../core/partitions.ts';
 import { formatTableName, optionsFor, type TableName } from '../../../core/selection.ts';
-import { closeConnection } from '../../../postgres/connection/connection.ts';
-import { connectionFault } from '../../../postgres/connection/fault.ts';
+import { askOver } from '../../../postgres/connection/asking.ts';
 import { findPrimary } from '../../../postgres/connection/hosts.ts';
 import { failed, passed, type Finding } from '../../../postgres/preflight/finding.ts';
 import { listTables } from '../../../postgres/preflight/tables.ts';
@@ -30,16 +29,11 @@ export async function inspectColumnRules(
     ({ database, tables }) => database === settings.name && tables.some(({ rules }) => rules !== undefined),
   );
   if (own.length === 0) return [];
-  const { client, target } = await findPrimary(settings);
-  try {
+  return await askOver(await findPrimary(settings), settings, async (client) => {
     const uses = usesOf(own, await listTables(client));
     const findings = await inspectUses(client, uses, settings.publication.name);
     return findings.length > 0 ? findings : [passed('column rules', `they fit ${uses.length} tables`)];
-  } catch (error) {
-    throw connectionFault(error, settings, target);
-  } finally {
-    await closeConnection(client);
-  }
+  });
 }
 
 /** Tables that have rules, under the names that sinks read them by. */

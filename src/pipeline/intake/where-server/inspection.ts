@@ -4,8 +4,7 @@ import { escapeIdentifier, type Client } from 'pg';
 import { TailraceError } from '../../../core/errors.ts';
 import { nameFor } from '../../../core/partitions.ts';
 import { formatTableName, type TableName } from '../../../core/selection.ts';
-import { closeConnection } from '../../../postgres/connection/connection.ts';
-import { comesFromServer, connectionFault } from '../../../postgres/connection/fault.ts';
+import { askOver } from '../../../postgres/connection/asking.ts';
 import { findPrimary } from '../../../postgres/connection/hosts.ts';
 import { failed, isNote, passed, warned, type Finding } from '../../../postgres/preflight/finding.ts';
 import { listTables } from '../../../postgres/preflight/tables.ts';
@@ -34,42 +33,43 @@ export async function inspectFilters(
 ): Promise<readonly Finding[]> {
   const own = sinks.filter((sink) => sink.database === settings.name && hasFilter(sink));
   if (own.length === 0) return [];
-  const { client, target } = await findPrimary(settings);
-  let isLost = false;
-  client.on('end', () => (isLost = true));
-  try {
-    const tables = await listTables(client);
-    const uses = usesOf(own, tables);
-    const { name: publication } = settings.publication;
-    const known = new Map<Table, Promise<PresentTable | undefined>>();
-    const presentOf: PresentTables = (table) => {
-      const found = known.get(table) ?? readPresentTable(client, table, publication);
-      known.set(table, found);
-      return found;
-    };
-    const findings: Finding[] = [];
-    const blind: Blindness[] = [];
-    for (const use of uses) {
-      const present = await presentOf(use.table);
-      if (present === undefined) continue;
-      const found = await inspectUse(client, use, { relation: present.relation, settings });
-      findings.push(...found);
-      if (found.every(isNote)) blind.push(...blindnessOf(use, present));
-    }
-    if (findings.length === 0)
-      findings.push(passed('filters', `${uses.length} mean the same here and there`));
-    findings.push(...blindnessFindings(blind));
-    if (findings.every((finding) => finding.ok || isNote(finding))) {
-      const readers = sinks.filter((sink) => sink.database === settings.name);
-      for (const table of tables)
-        findings.push(...(await adviceFor(client, table, { publication, readers, presentOf })));
-    }
-    return findings;
-  } catch (error) {
-    throw isLost || comesFromServer(error) ? connectionFault(error, settings, target) : error;
-  } finally {
-    await closeConnection(client);
+  return await askOver(await findPrimary(settings), settings, (client) =>
+    inspectOwn(client, own, sinks, settings),
+  );
+}
+
+async function inspectOwn(
+  client: Client,
+  own: readonly SinkSettings[],
+  sinks: readonly SinkSettings[],
+  settings: DatabaseSettings,
+): Promise<readonly Finding[]> {
+  const tables = await listTables(client);
+  const uses = usesOf(own, tables);
+  const { name: publication } = settings.publication;
+  const known = new Map<Table, Promise<PresentTable | undefined>>();
+  const presentOf: PresentTables = (table) => {
+    const found = known.get(table) ?? readPresentTable(client, table, publication);
+    known.set(table, found);
+    return found;
+  };
+  const findings: Finding[] = [];
+  const blind: Blindness[] = [];
+  for (const use of uses) {
+    const present = await presentOf(use.table);
+    if (present === undefined) continue;
+    const found = await inspectUse(client, use, { relation: present.relation, settings });
+    findings.push(...found);
+    if (found.every(isNote)) blind.push(...blindnessOf(use, present));
   }
+  if (findings.length === 0) findings.push(passed('filters', `${uses.length} mean the same here and there`));
+  findings.push(...blindnessFindings(blind));
+  if (findings.every((finding) => finding.ok || isNote(finding))) {
+    const readers = sinks.filter((sink) => sink.database === settings.name);
+    for (const table of tables)
+      findings.push(...(await adviceFor(client, table, { publication, readers, presentOf })));
+  }
+  return findings;
 }
 
 type Table = Awaited<ReturnType<typeof listTables>>[number];
