@@ -92,7 +92,10 @@ test('kill -9 under load: a filter lets through exactly what it should, in order
   const { sinks } = await world.service.health();
   expect(sinks.map(({ deadLetters }) => deadLetters)).toEqual([0, 0, 0]);
   await waitFor(
-    async () => (await world.service.health()).sinks.every(({ lagBytes }) => lagBytes === 0),
+    async () =>
+      (await world.service.health()).sinks.every(
+        ({ state, lagBytes }) => state === 'running' && lagBytes === 0,
+      ),
     'everything to settle',
   );
   expect(await world.service.stop()).toBe(0);

@@ -80,7 +80,10 @@ test('a sink gets what its condition says, before and after a kill, and its dead
     'what was written last',
   );
   const sinks = async () => (await world.service.health()).sinks;
-  await waitFor(async () => (await sinks()).every(({ lagBytes }) => lagBytes === 0), 'everything to settle');
+  await waitFor(
+    async () => (await sinks()).every(({ state, lagBytes }) => state === 'running' && lagBytes === 0),
+    'everything to settle',
+  );
   // Rows have groups of their own: what waits for nothing may go first.
   const distinct = (queue: string): string[] => [...new Set(arrived(queue))].toSorted();
   expect(distinct('readme.fifo')).toEqual(['delete 3', 'insert 1', 'insert 4']);
