@@ -7,6 +7,6 @@ const WHOLE_SUITE_MINUTES = 16;
 console.log(
   [
     `The whole suite, with real Postgres servers: about ${WHOLE_SUITE_MINUTES} minutes on two cores that do nothing else (here: ${availableParallelism()}).`,
-    'What needs no Postgres, in about two minutes: npm run test:quick',
+    'What needs no Postgres, in about a minute: npm run test:quick',
   ].join('\n'),
 );
