@@ -43,7 +43,7 @@ type Need = {
 const definitionOf = ({ destination: { type } }: Pick<Settings, 'destination'>): SinkDefinition<unknown> =>
   sinkDefinition(type)!;
 
-const routeTemplatesOf = (settings: Settings): readonly RouteTemplate[] =>
+const routeTemplatesOf = (settings: Pick<Settings, 'destination'>): readonly RouteTemplate[] =>
   definitionOf(settings).routeTemplates?.(settings.destination.config) ?? [];
 
 const groupTemplatesOf = (settings: Settings): readonly GroupTemplate[] =>
@@ -79,7 +79,7 @@ export const columnsOfRoutes = (
   settings: Pick<Settings, 'destination'>,
   name: TableName,
 ): readonly string[] =>
-  takenFor(definitionOf(settings).routeTemplates?.(settings.destination.config) ?? [], name, ['update'])
+  takenFor(routeTemplatesOf(settings), name, ['update'])
     .filter(({ template }) => isTemplate(template))
     .flatMap(({ template }) => templateColumns(parseRowTemplate(template)));
 

@@ -45,7 +45,7 @@ function unchangedJson(type: number, types: TypeCatalog, options: RenderOptions)
 }
 
 /** What a domain is of; any other type is itself. */
-function baseOf(type: number, types: TypeCatalog): number {
+export function baseOf(type: number, types: TypeCatalog): number {
   let base = type;
   for (let depth = 0; depth < MAX_TYPE_DEPTH; depth++) {
     const info = types.get(base);

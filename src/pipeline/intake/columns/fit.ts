@@ -4,6 +4,8 @@ import { schemaSteps } from '../../../core/schema-change.ts';
 import type { CompileInput } from '../../../formats/format.ts';
 import { rulesUnusable, type ColumnRules } from '../../../functions/columns/rules.ts';
 import { TYPE } from '../../../postgres/values/builtin.ts';
+import { baseOf } from '../../../postgres/values/values.ts';
+import { FIRST_USER_OID } from '../../../postgres/versions.ts';
 
 /** Throws TailraceError (fatal). Of a column that the table does not have nothing is expected: it may be to come, or gone. */
 export function expectFit(relation: Relation, rules: ColumnRules): void {
@@ -39,21 +41,12 @@ function expectKept(relation: Relation, rules: ColumnRules): void {
   }
 }
 
-/** OIDs below are built in, and known. https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT */
-const FIRST_USER_OID = 16_384;
-/** Only a damaged catalog has a domain over itself. */
-const MAX_DOMAINS = 64;
-
-/** Of a type that nobody remembers nothing is known. */
+/** Of a type that nobody remembers nothing is known, but that it is not built in. */
 function mayHaveMembers(type: number, { types }: Relation): boolean {
-  let at = type;
-  for (let i = 0; i < MAX_DOMAINS; i++) {
-    const info = types.get(at);
-    if (info === undefined) return at === TYPE.json || at === TYPE.jsonb || at >= FIRST_USER_OID;
-    if (info.kind !== 'domain') return info.kind === 'composite';
-    at = info.base;
-  }
-  return false;
+  const base = baseOf(type, types);
+  const info = types.get(base);
+  if (info !== undefined) return info.kind === 'composite';
+  return base === TYPE.json || base === TYPE.jsonb || base >= FIRST_USER_OID;
 }
 
 type Members = Required<Pick<CompileInput, 'columns' | 'added'>>;

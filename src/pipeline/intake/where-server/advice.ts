@@ -11,13 +11,10 @@ import type { ResolvedChoice } from '../../../functions/where/resolved-choice.ts
 import type { Filter, Syntax } from '../../../functions/where/syntax.ts';
 import { warned, type Finding } from '../../../postgres/preflight/finding.ts';
 import { quoteTable } from '../../../postgres/preflight/tables.ts';
-import { HAS_ROW_FILTERS } from '../../../postgres/versions.ts';
+import { FIRST_USER_OID, HAS_ROW_FILTERS } from '../../../postgres/versions.ts';
 
 /** Of one sink that reads the table: all that must be true of a change, one at least. */
 export type SinkFilters = readonly Filter[];
-
-/** Types from here on are somebody's own. https://www.postgresql.org/docs/current/system-catalog-initial-data.html */
-const FIRST_OWN_OID = 16_384;
 
 export async function rowFilterAdvice(
   client: Client,
@@ -57,7 +54,7 @@ function mayBePublished(filter: Filter, relation: Relation): boolean {
   const columns = relation.columns.filter(({ name }) => named.has(name));
   const isKnown = columns.every(
     ({ type, identity, generated }) =>
-      type < FIRST_OWN_OID && generated !== true && (identity || relation.replicaIdentity === 'full'),
+      type < FIRST_USER_OID && generated !== true && (identity || relation.replicaIdentity === 'full'),
   );
   return isKnown && isPlain(filter.syntax) && choicesIn(filter, relation).every(isImmutable);
 }
