@@ -14,6 +14,7 @@ import {
 } from '../core/backfill.ts';
 import type { TableName } from '../core/selection.ts';
 import { parseStored } from './errors.ts';
+import { present } from './rows.ts';
 import { transaction, type SinkId } from './sink-records.ts';
 
 /** Of a database, those that are over and kept as a record. */
@@ -275,17 +276,6 @@ export class Backfills {
 /** Without the keys, which may be many. */
 const TABLE_COLUMNS = `schema_name, table_name, filter, sort_column, sort_from, key_count, gone_count, cursor, scanned, appended, dropped, read_again,
   bytes, restarts, active_ms, estimated_rows, started_at, ended_at, failure, notes`;
-
-/** The columns that are no NULL, as texts under these names. */
-function present<Name extends string>(
-  row: Row,
-  columns: Readonly<Record<Name, string>>,
-): Partial<Record<Name, string>> {
-  const found = Object.entries<string>(columns).filter(([, column]) => row[column] !== null);
-  return Object.fromEntries(found.map(([name, column]) => [name, String(row[column])])) as Partial<
-    Record<Name, string>
-  >;
-}
 
 function readTable(row: Row): BackfillTableStatus {
   const { column, from } = present(row, { column: 'sort_column', from: 'sort_from' });

@@ -5,6 +5,7 @@ import type { Position } from '../core/position.ts';
 import type { FollowedRequest, RowRewind, RowRewindState } from '../core/row-rewind.ts';
 import { parseStored } from './errors.ts';
 import { positionOf } from './places.ts';
+import { present } from './rows.ts';
 import type { SinkId } from './sink-records.ts';
 
 /** Of a sink, those that are over and kept as a record. */
@@ -74,22 +75,18 @@ export class RowRewinds {
 }
 
 function read(row: Row): RowRewind {
-  const text = (column: string): string | undefined =>
-    typeof row[column] === 'string' ? row[column] : undefined;
-  const reason = text('reason');
-  const endedAt = text('ended_at');
   return {
     id: Number(row['id']),
     database: String(row['database']),
     sink: String(row['sink']),
     request: parseStored(row['request']) as FollowedRequest,
     state: row['state'] as RowRewindState,
-    ...(reason === undefined ? {} : { reason }),
+    ...present(row, { reason: 'reason' }),
     rows: Number(row['row_count']),
     changes: Number(row['changes']),
     sent: Number(row['sent']),
     ...(row['commit_lsn'] === null ? {} : { place: positionOf(row) }),
     askedAt: String(row['asked_at']),
-    ...(endedAt === undefined ? {} : { endedAt }),
+    ...present(row, { endedAt: 'ended_at' }),
   };
 }

@@ -5,6 +5,7 @@
 import { escapeIdentifier, escapeLiteral } from 'pg';
 import { WAL_END } from '../preflight/slot.ts';
 import { TYPE } from '../values/builtin.ts';
+import type { Leading } from './copy-rows.ts';
 import { compared, isAmong, isSameKey, keyColumns, keyLiterals, rowColumn } from './key-order.ts';
 import { versionOf, type BackfillTable } from './table.ts';
 
@@ -51,16 +52,6 @@ export type ChunkRequest = {
   readonly where: string | undefined;
   /** What a row may have: of one that has more, no large value is sent. */
   readonly maxRowBytes: number;
-};
-
-/** Columns of the answer before those of the row. */
-export type Leading = {
-  /** Whether it is wanted, where rows may not be. */
-  readonly wanted: boolean;
-  /** How many bytes of it are left out, where rows may have too many. */
-  readonly sized: boolean;
-  /** What it is known by. */
-  readonly key: number;
 };
 
 export type ChunkStatement = {

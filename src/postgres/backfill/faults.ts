@@ -13,8 +13,8 @@ const POLICY_ROUTINE = 'check_enable_rls';
 export const ROW_SECURITY = 'ROW_SECURITY';
 export const TABLE_GONE = 'TABLE_GONE';
 
-export const refused = (code: string, message: string, hint: string): TailraceError =>
-  new TailraceError(message, { code, kind: 'fatal', hint });
+export const refused = (code: string, message: string, hint: string, cause?: unknown): TailraceError =>
+  new TailraceError(message, { code, kind: 'fatal', hint, cause });
 
 const field = (error: unknown, name: 'routine' | 'message'): string => {
   const value = error instanceof Error ? (error as unknown as Record<string, unknown>)[name] : undefined;
@@ -34,7 +34,7 @@ export function readFault(
   if (state === undefined) return error;
   const { schema, table: name } = table;
   const fault = (code: string, message: string, hint: string): TailraceError =>
-    new TailraceError(message, { code, kind: 'fatal', hint, cause: error });
+    refused(code, message, hint, error);
   if (state === UNDEFINED_TABLE) {
     return fault(
       TABLE_GONE,
@@ -63,12 +63,9 @@ export function readFault(
 
 /** A right to some of its columns is not enough: the table is locked, as any reader does, before a snapshot is taken. */
 export const unreadable = ({ schema, table }: TableName, role: string, cause?: unknown): TailraceError =>
-  new TailraceError(
+  refused(
+    'TABLE_UNREADABLE',
     `our role may not read ${schema}.${table}: the stream needs no right to do so, a backfill does, to the whole table`,
-    {
-      code: 'TABLE_UNREADABLE',
-      kind: 'fatal',
-      hint: `GRANT USAGE ON SCHEMA ${escapeIdentifier(schema)} TO ${escapeIdentifier(role)}; GRANT SELECT ON ${escapeIdentifier(schema)}.${escapeIdentifier(table)} TO ${escapeIdentifier(role)};`,
-      ...(cause === undefined ? {} : { cause }),
-    },
+    `GRANT USAGE ON SCHEMA ${escapeIdentifier(schema)} TO ${escapeIdentifier(role)}; GRANT SELECT ON ${escapeIdentifier(schema)}.${escapeIdentifier(table)} TO ${escapeIdentifier(role)};`,
+    cause,
   );

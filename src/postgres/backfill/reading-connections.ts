@@ -39,10 +39,14 @@ export class ReadingConnections {
     try {
       return await act(client);
     } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#idle.push(client);
-      else next(client);
+      this.#give(client);
     }
+  }
+
+  #give(client: Client): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#idle.push(client);
+    else next(client);
   }
 
   #take(): Promise<Client> {
@@ -60,9 +64,7 @@ export class ReadingConnections {
       const client = await this.#ports.open();
       if (this.#isClosed) return await closeConnection(client);
       this.#all.push(client);
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#idle.push(client);
-      else next(client);
+      this.#give(client);
     } catch (error) {
       this.#most = this.#all.length;
       if (!this.#isClosed && !this.#isRefused) this.#ports.noMore(error);

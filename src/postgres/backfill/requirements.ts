@@ -11,7 +11,7 @@ import { refusalOf } from '../described.ts';
 import { readLineages } from '../lineage.ts';
 import { listTables, quoteTable, readOthers } from '../preflight/tables.ts';
 import type { ReadingContext } from './chunk-reader.ts';
-import { filterCheck } from './chunk-sql.ts';
+import { filterCheck, KEYS_AT_ONCE } from './chunk-sql.ts';
 import { allOf, keyValues, startsAt } from './conditions.ts';
 import { refused } from './faults.ts';
 import { asWritten } from './one-row.ts';
@@ -159,9 +159,6 @@ async function requireFilter(client: Client, table: BackfillTable, where: string
     );
   }
 }
-
-/** Keys that are looked at in one statement. */
-const KEYS_AT_ONCE = 1000;
 
 async function requireKeys(
   client: Client,

@@ -1,5 +1,5 @@
 // What the log says of backfills behind what the store remembers: a source that was killed goes on behind the rows that it appended last.
-import { FRAME, FRAME_HEADER_BYTES } from '../../../pgoutput/frames.ts';
+import { FRAME, FRAME_HEADER_BYTES, frameBytes } from '../../../pgoutput/frames.ts';
 import { decodeReads } from '../../../pgoutput/reads.ts';
 import { openLogReader, type LogBlock } from '../../../log/reader.ts';
 import type { LogSignals } from '../../../log/signals.ts';
@@ -43,7 +43,7 @@ export async function recallProgress(
     // Rows that were appended at once are a block.
     const body = start + FRAME_HEADER_BYTES;
     if (relationsOnly || body >= end || buffer[body] !== FRAME.reads) continue;
-    const { progress } = decodeReads(buffer, body, body + buffer.readUInt32BE(start));
+    const { progress } = decodeReads(buffer, body, start + frameBytes(buffer, start));
     const logged = progress as unknown as LoggedProgress;
     found.set(progressKey(logged.id, logged), logged);
   }

@@ -1,6 +1,6 @@
 // What the stream has brought of a table while nobody looked: between two connections, while its backfill was paused or not running at all.
 // Rows that came under another key, without their large values, may stand where the reading has passed already: they are read once more.
-import { FRAME, FRAME_HEADER_BYTES } from '../../../pgoutput/frames.ts';
+import { FRAME, FRAME_HEADER_BYTES, frameBytes } from '../../../pgoutput/frames.ts';
 import { decodeRelation, relationIdOfRow } from '../../../pgoutput/messages.ts';
 import { blocksBetween, type LogPlace } from './recall.ts';
 import { TableWatch } from './table-watch.ts';
@@ -23,7 +23,7 @@ export async function movedUnwatched(
   for await (const { buffer, start, end } of blocksBetween(log, range)) {
     for (let at = start; at < end;) {
       const body = at + FRAME_HEADER_BYTES;
-      at = body + buffer.readUInt32BE(at);
+      at += frameBytes(buffer, at);
       switch (buffer[body]!) {
         case FRAME.relation: {
           const relation = decodeRelation(buffer, body, at);
