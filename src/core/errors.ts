@@ -67,3 +67,7 @@ export function describeError(error: unknown): string {
   const cure = shortageOf(error)?.cure;
   return cure === undefined ? error.message : `${error.message} — ${cure}`;
 }
+
+/** What is asked for cannot be done until somebody mends something. */
+export const refused = (code: string, message: string, hint: string, cause?: unknown): TailraceError =>
+  new TailraceError(message, { code, kind: 'fatal', hint, cause });

@@ -188,7 +188,8 @@ const refusal = (code: string, row: WantedRow, what: string): DeliveryError => (
   hint: `${actionOf(row)} of ${row.plan.schema}.${row.plan.table}: ${what}`,
 });
 
-const actionOf = ({ kind }: WantedRow): ChangeFacts['action'] => ACTIONS[kind]!;
+/** What a row in the log is. */
+export const actionOf = ({ kind }: Pick<WantedRow, 'kind'>): ChangeFacts['action'] => ACTIONS[kind]!;
 
 const ACTIONS: Readonly<Record<number, ChangeFacts['action']>> = {
   [FRAME.insert]: 'insert',

@@ -1,7 +1,7 @@
 // Can a backfill be what it is asked to be? Its tables, filters and rights are looked at on the server, its sinks here, before it begins.
 import type { Client } from 'pg';
 import type { BackfillTableRequest } from '../../core/backfill.ts';
-import { describeError, TailraceError } from '../../core/errors.ts';
+import { describeError, TailraceError, refused } from '../../core/errors.ts';
 import { nameFor, type Placed } from '../../core/partitions.ts';
 import { describeSelection, formatTableName, optionsFor, type TableName } from '../../core/selection.ts';
 import type { ReadingContext } from '../../postgres/backfill/chunk-reader.ts';
@@ -123,9 +123,6 @@ export function takes(sink: SinkSettings, placed: Placed): boolean {
   const name = nameFor(sink.selection, placed);
   return name !== undefined && takesReads(optionsFor(name, sink.tables), sink);
 }
-
-const refused = (code: string, message: string, hint: string): TailraceError =>
-  new TailraceError(message, { code, kind: 'fatal', hint });
 
 export function takenByNone(sinks: readonly SinkSettings[], name: TableName, placed: Placed): TailraceError {
   const selecting = sinks.find((sink) => nameFor(sink.selection, placed) !== undefined);

@@ -7,7 +7,7 @@ import {
   type BackfillTableRequest,
 } from '../../core/backfill.ts';
 import { wallTime } from '../../core/clock.ts';
-import { TailraceError } from '../../core/errors.ts';
+import { TailraceError, refused } from '../../core/errors.ts';
 import { didYouMean, nearestName } from '../../core/nearest-name.ts';
 import type { SinkStatus } from '../../core/status.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
@@ -161,9 +161,6 @@ function strictest(sinks: readonly SinkSettings[]): BackfillLimits {
     ...(rates.length === 0 ? {} : { maxRowsPerSecond: Math.min(...rates) }),
   };
 }
-
-const refused = (code: string, message: string, hint: string): TailraceError =>
-  new TailraceError(message, { code, kind: 'fatal', hint });
 
 const unknownSink = (name: string, own: readonly SinkSettings[]): TailraceError => {
   const names = own.map((sink) => sink.name);

@@ -1,6 +1,6 @@
 // Repair of a gap: what may be missing is read again, as a backfill of the rows that its transactions may have written.
 import { isOver, type BackfillTableRequest } from '../../core/backfill.ts';
-import { TailraceError } from '../../core/errors.ts';
+import { TailraceError, refused } from '../../core/errors.ts';
 import { writtenBy } from '../../core/gap-rows.ts';
 import type { Gap } from '../../core/gaps.ts';
 import { readLsn } from '../../core/lsn.ts';
@@ -206,6 +206,3 @@ function requireNoRepair(database: string, { id, repair }: Gap, { backfills }: R
     `tailrace backfill show ${known.id} says how far it is; cancel it to begin anew`,
   );
 }
-
-const refused = (code: string, message: string, hint: string): TailraceError =>
-  new TailraceError(message, { code, kind: 'fatal', hint });

@@ -1,6 +1,6 @@
 // Rewinds of rows: what the log has of some rows is sent again to a sink, and what it has not comes as it is in the table now.
 import { wallTime } from '../../core/clock.ts';
-import { TailraceError } from '../../core/errors.ts';
+import { TailraceError, refused } from '../../core/errors.ts';
 import type { RowRewind, RowRewindState } from '../../core/row-rewind.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
 import { lineAndColumn } from '../../functions/where/fault.ts';
@@ -200,6 +200,3 @@ const nothing = (table: string): TailraceError =>
     `the log has no change of these rows of ${table} that the sink takes, and it takes no rows that are read`,
     'write "backfill: { reads: true }" into the sink, or insert into its actions, and start again',
   );
-
-const refused = (code: string, message: string, hint: string): TailraceError =>
-  new TailraceError(message, { code, kind: 'fatal', hint });

@@ -1,6 +1,6 @@
 // Why a table cannot be read for a backfill, with the cure: judged by SQLSTATE and routine.
 import { escapeIdentifier } from 'pg';
-import { TailraceError } from '../../core/errors.ts';
+import { refused, type TailraceError } from '../../core/errors.ts';
 import type { TableName } from '../../core/selection.ts';
 import { sqlStateOf } from '../connection/fault.ts';
 
@@ -12,9 +12,6 @@ const POLICY_ROUTINE = 'check_enable_rls';
 
 export const ROW_SECURITY = 'ROW_SECURITY';
 export const TABLE_GONE = 'TABLE_GONE';
-
-export const refused = (code: string, message: string, hint: string, cause?: unknown): TailraceError =>
-  new TailraceError(message, { code, kind: 'fatal', hint, cause });
 
 const field = (error: unknown, name: 'routine' | 'message'): string => {
   const value = error instanceof Error ? (error as unknown as Record<string, unknown>)[name] : undefined;

@@ -2,7 +2,7 @@
 // takes what the user wrote. Only its parser sees that before this is settled.
 import type { Client } from 'pg';
 import type { BackfillTableRequest } from '../../core/backfill.ts';
-import type { TailraceError } from '../../core/errors.ts';
+import { refused, type TailraceError } from '../../core/errors.ts';
 import { didYouMean, nearestName } from '../../core/nearest-name.ts';
 import type { Placed } from '../../core/partitions.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
@@ -13,7 +13,7 @@ import { listTables, quoteTable, readOthers } from '../preflight/tables.ts';
 import type { ReadingContext } from './chunk-reader.ts';
 import { filterCheck, KEYS_AT_ONCE } from './chunk-sql.ts';
 import { allOf, keyValues, startsAt } from './conditions.ts';
-import { refused } from './faults.ts';
+
 import { asWritten } from './one-row.ts';
 import { requireKeyUsable, requireReadable, requireRunnable } from './rights.ts';
 import {

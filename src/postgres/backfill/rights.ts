@@ -1,11 +1,11 @@
 // The rights that reading a table takes beyond those of the stream: to its rows, all of them, and to what its key and the user's filter name.
 import { escapeIdentifier, type Client } from 'pg';
 import type { BackfillTableRequest } from '../../core/backfill.ts';
-import { TailraceError } from '../../core/errors.ts';
+import { refused, TailraceError } from '../../core/errors.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
 import { quoteTable } from '../preflight/tables.ts';
 import { filterCheck } from './chunk-sql.ts';
-import { readFault, refused, ROW_SECURITY, unreadable } from './faults.ts';
+import { readFault, ROW_SECURITY, unreadable } from './faults.ts';
 import type { BackfillTable } from './table.ts';
 
 /**

@@ -4,10 +4,10 @@ import { nameFor } from '../../../core/partitions.ts';
 import type { FollowedRequest } from '../../../core/row-rewind.ts';
 import type { TableName } from '../../../core/selection.ts';
 import type { ChangeFacts } from '../../../functions/where/scope.ts';
-import { FRAME } from '../../../pgoutput/frames.ts';
 import { decodeRow } from '../../../pgoutput/messages.ts';
 import { asStored, joined, keyTexts } from '../../../pgoutput/row-keys.ts';
 import type { LoggedRow } from '../../intake/log-walker.ts';
+import { actionOf } from '../../intake/where.ts';
 import type { SinkSettings } from '../../settings.ts';
 
 /** Is a relation of this table (itself, or a partition of it), and does the sink read it? */
@@ -38,16 +38,9 @@ export function keysOf(event: RowEvent, indexes: readonly number[]): readonly (r
 }
 
 /** A change as a filter is told of it. `name`: under which the sink reads the table. */
-export const changeOf = (
-  { kind, transaction: { commitTimeUs, annotations } }: LoggedRow,
-  { schema, table }: TableName,
-): ChangeFacts => ({ action: ACTIONS[kind]!, schema, table, commitTimeUs, annotations });
-
-const ACTIONS: Readonly<Record<number, ChangeFacts['action']>> = {
-  [FRAME.insert]: 'insert',
-  [FRAME.update]: 'update',
-  [FRAME.delete]: 'delete',
-  [FRAME.read]: 'read',
+export const changeOf = (row: LoggedRow, { schema, table }: TableName): ChangeFacts => {
+  const { commitTimeUs, annotations } = row.transaction;
+  return { action: actionOf(row), schema, table, commitTimeUs, annotations };
 };
 
 const NONE: readonly string[] = [];

@@ -101,7 +101,6 @@ export class RewindUnderWay {
       await this.#walk();
       await this.#untilSettled();
       if (this.#isOver) return;
-      this.note();
       stored.end(id, 'completed', wallTime());
     } catch (error) {
       if (!(error instanceof TailraceError)) throw error;
