@@ -195,7 +195,7 @@ export class LostRows implements WalkPorts, Lost {
 }
 
 /** As the step `changed`: one that goes elsewhere is sent. Which routes those were is not asked again, but what decided them. */
-function heldBack(relation: Relation, settings: SinkSettings): Wanted['isUnchanged'] {
+export function heldBack(relation: Relation, settings: SinkSettings): Wanted['isUnchanged'] {
   const isUnchanged = unchangedRule(relation, optionsFor(relation, settings.tables)?.rules);
   if (isUnchanged === undefined) return () => false;
   if (settings.routeMoves !== 'convert') return isUnchanged;

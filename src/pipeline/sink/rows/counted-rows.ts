@@ -8,10 +8,9 @@ import { asStored, joined } from '../../../pgoutput/row-keys.ts';
 import type { LoggedRow, WalkPorts } from '../../intake/log-walker.ts';
 import type { TableFilter } from '../../intake/table-filter.ts';
 import { plannedOfReads, readAs, wantedActions } from '../../intake/table-plan.ts';
-import { unchangedRule } from '../../intake/columns/told-changes.ts';
 import { isKeptOut } from '../../intake/where.ts';
 import type { SinkSettings } from '../../settings.ts';
-import { presentFilter } from '../lost-rows.ts';
+import { heldBack, presentFilter } from '../lost-rows.ts';
 import { changeOf, FollowedRows } from './followed-rows.ts';
 import { ONLOOKER } from './retained.ts';
 
@@ -93,7 +92,7 @@ export class CountedRows {
       table,
       actions,
       filter: presentFilter(named, settings),
-      isUnchanged: unchangedRule(named, optionsFor(named, settings.tables)?.rules) ?? (() => false),
+      isUnchanged: heldBack(named, settings),
     });
   }
 

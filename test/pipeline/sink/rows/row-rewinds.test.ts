@@ -1,9 +1,12 @@
 // Rows are sent again while others are written: whatever comes in between, the consumer's last word on each row is the table's.
 import * as fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
+import { NO_RULES } from '../../../../src/functions/columns/rules.ts';
 import { parseFilters } from '../../../../src/functions/where/parsing.ts';
 import { SinkRunner } from '../../../../src/pipeline/sink/runner.ts';
 import { surveyRows } from '../../../../src/pipeline/sink/rows/survey.ts';
+import type { SinkSettings } from '../../../../src/pipeline/settings.ts';
+import { sinkDefinition } from '../../../../src/sinks/registry.ts';
 import { SINK } from '../../../support/letters.ts';
 import { patient } from '../../../support/messages.ts';
 import {
@@ -196,6 +199,36 @@ test('a condition finds the rows that it was true of before a change or behind i
   );
   expect(survey).toMatchObject({ keys: [['1'], ['2']], whole: [false, true], rows: 2, changes: 4 });
 });
+
+test.each([
+  ['ignore', 1],
+  ['convert', 2],
+] as const)(
+  'an update that leaves the watched columns as they were counts where its row goes elsewhere: route_moves: %s',
+  async (routeMoves, changes) => {
+    const { config } = sinkDefinition('sqs')!;
+    const rules = {
+      place: 'here',
+      ...NO_RULES,
+      onlyWhenChanged: { columns: ['id'], whenUnknown: 'refuse' },
+    } as const;
+    const room = await openSinkRoom({
+      routeMoves,
+      actions: ['insert', 'update', 'delete'],
+      destination: { type: 'sqs', config: config.parse({ type: 'sqs', queue_name: 'q-${row.v}' }) },
+      tables: [{ pattern: { schema: ['public'], table: ['t'] }, rules }],
+    } as Partial<SinkSettings>);
+    room.append(100, [insertMessage(TABLE, ['1', 'a'])]);
+    room.append(200, [updateMessage(TABLE, ['1', 'b'], { kind: 'full', row: ['1', 'a'] })]);
+    room.append(300, [updateMessage(TABLE, ['1', 'b'], { kind: 'full', row: ['1', 'b'] })]);
+    const survey = await surveyRows(
+      { schema: 'public', table: 't', key: ['id'], keys: [['1']] },
+      room.options,
+      patient,
+    );
+    expect(survey).toMatchObject({ rows: 1, changes });
+  },
+);
 
 test('what the log has let go of meanwhile is said, and cancelled ones send nothing more', async () => {
   const room = await openSinkRoom();
