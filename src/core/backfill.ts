@@ -38,6 +38,8 @@ export type BackfillLimits = {
   readonly maxRowsPerSecond?: number;
 };
 
+export const workersOf = ({ workers = DEFAULT_BACKFILL_WORKERS }: BackfillLimits): number => workers;
+
 /** Rows that one backfill may name by their keys: they are kept in the store. */
 export const MAX_BACKFILL_KEYS = 100_000;
 

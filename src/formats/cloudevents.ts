@@ -2,7 +2,7 @@
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md Hot file (bench/micro/render.ts).
 import { z } from 'zod';
 import { ByteWriter, type Literal } from '../core/byte-writer.ts';
-import type { Action, RowEvent, TransactionContext } from '../core/change.ts';
+import type { Action, RowEvent } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
 import type { Media } from '../core/message.ts';
@@ -151,8 +151,6 @@ class CloudEventsPlan implements RenderPlan {
   readonly #time: Literal;
   /** From behind the time to the data. */
   readonly #beginData: Literal;
-  #transaction: TransactionContext | undefined;
-  #commitTime = '';
 
   constructor(input: CompileInput, { source, type, dataschema }: Block, data: RenderPlan) {
     const { relation, encoding, envelope, masks } = input;
@@ -210,12 +208,8 @@ class CloudEventsPlan implements RenderPlan {
   }
 
   #writeCommit({ transaction }: RenderContext, writer: ByteWriter): void {
-    if (this.#transaction !== transaction) {
-      this.#transaction = transaction;
-      this.#commitTime = formatCommitTime(transaction.commitTimeUs);
-    }
     writer.literal(this.#time);
-    writer.latin1(this.#commitTime);
+    writer.latin1(formatCommitTime(transaction.commitTimeUs));
     writer.literal(this.#beginData);
   }
 

@@ -198,7 +198,7 @@ class UnwrappedPlan implements RenderPlan {
   readonly #source: Source;
   readonly #wallMs: () => number;
   readonly #encoding: MessageEncoding;
-  readonly #fields: readonly AddedField[];
+  readonly #fields: readonly (AddedField & { readonly label: string })[];
   readonly #parts: Readonly<Record<'open' | 'kept' | 'deleted', Literal>>;
   readonly tellsPartition: boolean;
   #transaction: TransactionContext | undefined;
@@ -214,7 +214,7 @@ class UnwrappedPlan implements RenderPlan {
     this.#source = sourceOf(input, block);
     this.#wallMs = input.wallMs;
     this.#encoding = input.encoding;
-    this.#fields = namedFields(block);
+    this.#fields = namedFields(block).map((field) => ({ ...field, label: `,${jsonText(field.name)}:` }));
     this.tellsPartition = input.partition === undefined;
     this.#parts = literals(input.encoding, {
       open: '{',
@@ -245,7 +245,7 @@ class UnwrappedPlan implements RenderPlan {
       this.#transaction = transaction;
       this.#values = this.#source.fields(transaction, read);
     }
-    const members = this.#fields.map((field) => `,${jsonText(field.name)}:${this.#jsonOf(field, op)}`);
+    const members = this.#fields.map((field) => field.label + this.#jsonOf(field, op));
     writer.literal(literal(members.join(''), this.#encoding));
   }
 

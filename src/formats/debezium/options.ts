@@ -24,7 +24,6 @@ export const SOURCE_FIELDS = [
   'origin_lsn',
 ] as const;
 
-export type OuterField = (typeof OUTER_FIELDS)[number];
 export type SourceField = (typeof SOURCE_FIELDS)[number];
 export type AddedField = {
   readonly name: string;

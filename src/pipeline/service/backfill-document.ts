@@ -1,6 +1,6 @@
 // A backfill as the API, `tailrace backfill`, the status and scripts see it, whether the service runs or only its store is there.
 import {
-  DEFAULT_BACKFILL_WORKERS,
+  workersOf,
   type Backfill,
   type BackfillState,
   type BackfillTableStatus,
@@ -78,7 +78,7 @@ export function backfillDocument(backfill: Backfill): BackfillDocument {
     rows_per_second: progress.rowsPerSecond ?? null,
     seconds_left: progress.secondsLeft ?? null,
     query_timeout_ms: backfill.limits.queryTimeoutMs,
-    workers: backfill.limits.workers ?? DEFAULT_BACKFILL_WORKERS,
+    workers: workersOf(backfill.limits),
     max_rows_per_second: backfill.limits.maxRowsPerSecond ?? null,
     created_at: backfill.createdAt,
     ended_at: backfill.endedAt ?? null,

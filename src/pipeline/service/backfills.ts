@@ -1,6 +1,6 @@
 // Backfills of a running service: started after a look at the database, listed, paused, resumed, cancelled.
 import {
-  DEFAULT_BACKFILL_WORKERS,
+  workersOf,
   type Backfill,
   type BackfillLimits,
   type BackfillState,
@@ -153,11 +153,10 @@ function sinksOf(
 /** Of several sinks the one that spares the database most. */
 function strictest(sinks: readonly SinkSettings[]): BackfillLimits {
   const limits = sinks.map(({ backfill }) => backfill.limits);
-  const workers = limits.map(({ workers: count = DEFAULT_BACKFILL_WORKERS }) => count);
   const rates = limits.flatMap(({ maxRowsPerSecond: rate }) => (rate === undefined ? [] : [rate]));
   return {
     queryTimeoutMs: Math.min(...limits.map(({ queryTimeoutMs }) => queryTimeoutMs)),
-    workers: Math.min(...workers),
+    workers: Math.min(...limits.map(workersOf)),
     ...(rates.length === 0 ? {} : { maxRowsPerSecond: Math.min(...rates) }),
   };
 }

@@ -48,13 +48,13 @@ function matchOf(text: string, { isWanted, ignoresCase }: Kind): Operation {
     return isWanted ? test : (found) => !test(found);
   };
   // Also where the letters are not known before a row comes.
-  tested();
-  if (!hasClasses && !ignoresCase) return operation(tested(), 'equal');
+  const plain = tested();
+  if (!hasClasses && !ignoresCase) return operation(plain, 'equal');
   return ofLetters((letters): ((tested: string) => Outcome) => {
     // Of the characters of the pattern: those of the text are as they are.
     const isKnown = !ignoresCase || rangesIn(pattern).every((range) => letters.knowsForms(range));
     if (!isKnown) return () => ABSENT;
-    const test = tested(ignoresCase ? letters : undefined);
+    const test = ignoresCase ? tested(letters) : plain;
     return hasClasses ? (found) => (letters.knowsClasses(found) ? test(found) : ABSENT) : test;
   });
 }

@@ -1,12 +1,7 @@
 // One backfill while a connection streams: its own session to read by, its tables one after the other, its progress written down.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import {
-  DEFAULT_BACKFILL_WORKERS,
-  NO_PROGRESS,
-  type Backfill,
-  type BackfillTableStatus,
-} from '../../../core/backfill.ts';
+import { workersOf, NO_PROGRESS, type Backfill, type BackfillTableStatus } from '../../../core/backfill.ts';
 import { steadyMs, wallTime } from '../../../core/clock.ts';
 import { describeError } from '../../../core/errors.ts';
 import type { Look } from '../../../core/look.ts';
@@ -79,7 +74,7 @@ export async function runBackfill(
   };
   const client = await open();
   const connections = new ReadingConnections(client, {
-    most: workersOf(backfill),
+    most: workersOf(backfill.limits),
     open,
     noMore: (error) => saysFewer(backfill, connection, error),
   });
@@ -152,8 +147,6 @@ export async function runBackfill(
   }
 }
 
-const workersOf = ({ limits }: Backfill): number => limits.workers ?? DEFAULT_BACKFILL_WORKERS;
-
 /** A server that has no connection to spare is read more slowly. */
 function saysFewer(
   { id }: Backfill,
@@ -170,7 +163,7 @@ function limitsOf(backfill: Backfill, maxRowBytes: number): ChunkLimits {
   return {
     statementTimeoutMs: queryTimeoutMs,
     targetMs: queryTimeoutMs * TARGET_SHARE,
-    maxRows: maxChunkRows(rate === undefined ? undefined : rate / workersOf(backfill), MAX_CHUNK_ROWS),
+    maxRows: maxChunkRows(rate === undefined ? undefined : rate / workersOf(backfill.limits), MAX_CHUNK_ROWS),
     maxBytes: MAX_CHUNK_BYTES,
     maxRowBytes,
   };
