@@ -26,8 +26,16 @@ export type TextOf<Text extends string | null = string> = (
   length: number,
 ) => Text;
 
-/** Columns whose values stay here: what is told in the place of each; null: NULL. By their names in Postgres. */
-export type MaskedTexts = ReadonlyMap<string, { readonly textOf: TextOf<string | null> }>;
+/** What is told in the place of a value that stays here. */
+export type MaskedText = {
+  /** null: NULL. */
+  readonly textOf: TextOf<string | null>;
+  /** The same as JSON: a string, or null. */
+  readonly render: ValueRenderer;
+};
+
+/** Columns whose values stay here, by their names in Postgres. */
+export type MaskedTexts = ReadonlyMap<string, MaskedText>;
 
 /** The forms of values that can be chosen: a format is a set of defaults for them. */
 export type ValueOptions = {
