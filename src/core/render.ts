@@ -1,12 +1,20 @@
 // Rendering one column: Postgres text in, JSON bytes out.
 import type { ByteWriter } from './byte-writer.ts';
+import type { MessageEncoding } from './encoding.ts';
 
 /** Appends the JSON of the value whose Postgres text is `bytes[start, start + length)`. Never called for NULL. */
 export type ValueRenderer = (bytes: Buffer, start: number, length: number, writer: ByteWriter) => void;
 
+/** What must be known of a message to write members that stand for a value. */
+export type SpreadInput = {
+  /** Names that stand in the message otherwise. */
+  readonly taken: ReadonlySet<string>;
+  readonly encoding: MessageEncoding;
+};
+
 /**
- * Appends the members that stand for a value, `"a_x":1,"a_y":2`, behind a comma unless they are the first; false: it has none, and
- * nothing is written. Never called for NULL.
+ * Appends the members that stand for a value, `"a_x":1,"a_y":2`, in the message's encoding, behind a comma unless they are the first;
+ * false: it has none, and nothing is written. Never called for NULL.
  */
 export type SpreadRenderer = (
   bytes: Buffer,

@@ -1,10 +1,11 @@
 // Flattened columns: the members of a JSON object as members of the message, `address_city`. Pure; hot where a column is flattened
 // (bench/micro/render.ts). A value stays whole, under its column's name, where it is no object, or where a name would stand twice.
 import { ByteWriter } from '../../core/byte-writer.ts';
+import { escapeFrom } from '../../core/encoding.ts';
 import { isJson } from '../../core/json-grammar.ts';
 import { afterBlanks, afterValue, JSON_BYTES } from '../../core/json-steps.ts';
 import { writeJsonDocument } from '../../core/json.ts';
-import type { SpreadRenderer, ValueRenderer } from '../../core/render.ts';
+import type { SpreadInput, SpreadRenderer, ValueRenderer } from '../../core/render.ts';
 import { MemberNames, type KnownKeys } from './member-names.ts';
 import type { FlattenRule } from './rules.ts';
 
@@ -17,8 +18,12 @@ const MAX_SCRATCH_KEPT_BYTES = 1024 * 1024;
 const { comma: COMMA, openBrace: OPEN_BRACE, closeBrace: CLOSE_BRACE, quote: QUOTE } = JSON_BYTES;
 const COLON = 0x3a;
 
-/** What `spreadWith` is told of a column. `name`: in the message; `taken`: names that stand in the message otherwise. */
-type Flattened = { readonly name: string; readonly rule: FlattenRule; readonly taken: ReadonlySet<string> };
+/** What `spreadWith` is told of a column. */
+type Flattened = SpreadInput & {
+  /** In the message. */
+  readonly name: string;
+  readonly rule: FlattenRule;
+};
 
 /** Writes what `render` makes of a value, member by member. */
 export function spreadWith(render: ValueRenderer, column: Flattened): SpreadRenderer {
@@ -40,6 +45,7 @@ export function spreadWith(render: ValueRenderer, column: Flattened): SpreadRend
 class MemberWriter {
   readonly #names: MemberNames;
   readonly #depth: number;
+  readonly #isEscaped: boolean;
   /** Of the value in hand. */
   #value = 0;
   #count = 0;
@@ -47,9 +53,10 @@ class MemberWriter {
   /** Where the object that was written last ends. */
   #at = 0;
 
-  constructor({ name, rule, taken }: Flattened) {
-    this.#names = new MemberNames(name, rule.separator, taken);
+  constructor({ name, rule, taken, encoding }: Flattened) {
+    this.#names = new MemberNames({ name, separator: rule.separator, taken, encoding });
     this.#depth = rule.depth;
+    this.#isEscaped = encoding === 'json-string';
   }
 
   /** Of the document `bytes[start, end)`. False, and nothing is written: it is no object, is empty, has too many members, or a name twice. */
@@ -88,13 +95,15 @@ class MemberWriter {
         at = this.#at;
       } else {
         const { label } = key;
-        if (label.bytes === undefined || label.seenIn === this.#value || ++this.#count > MAX_MEMBERS)
+        if (label.written === undefined || label.seenIn === this.#value || ++this.#count > MAX_MEMBERS)
           return false;
         label.seenIn = this.#value;
-        writer.bytes(label.bytes, this.#isFirst ? 1 : 0);
+        writer.literal(this.#isFirst ? label.written.first : label.written.next);
         this.#isFirst = false;
         at = afterValue(bytes, valueStart);
+        const from = writer.length;
         writeJsonDocument(bytes, valueStart, at - valueStart, writer);
+        if (this.#isEscaped) escapeFrom(from, writer);
       }
       at = afterBlanks(bytes, at, end);
       if (bytes[at] !== COMMA) break;

@@ -1,5 +1,7 @@
 // The names of a flattened column's members, kept from value to value: the next one has the same members in the same order, most likely.
 // Pure; hot where a column is flattened (bench/micro/render.ts).
+import type { Literal } from '../../core/byte-writer.ts';
+import { literal, type MessageEncoding } from '../../core/encoding.ts';
 import { afterString, JSON_BYTES } from '../../core/json-steps.ts';
 import { jsonText } from '../../core/json.ts';
 
@@ -13,8 +15,8 @@ const LAST_ASCII = 0x7f;
 
 /** What a member is called in the message. Members of several objects may be called the same: `a_b`, and `b` in `a`. */
 type Label = {
-  /** `,"address_city":`; undefined: the name is taken. */
-  readonly bytes: Buffer | undefined;
+  /** `"address_city":` and `,"address_city":`; undefined: the name is taken. */
+  readonly written: { readonly first: Literal; readonly next: Literal } | undefined;
   /** The value that had it last. */
   seenIn: number;
 };
@@ -44,19 +46,29 @@ export class KnownKeys {
   }
 }
 
+type Named = {
+  /** Of the column. */
+  readonly name: string;
+  readonly separator: string;
+  /** Names that no member can have. */
+  readonly taken: ReadonlySet<string>;
+  readonly encoding: MessageEncoding;
+};
+
 export class MemberNames {
   readonly #prefix: string;
   readonly #separator: string;
   readonly #taken: ReadonlySet<string>;
+  readonly #encoding: MessageEncoding;
   readonly #labels = new Map<string, Label>();
   #keys: KnownKeys;
   #count = 0;
 
-  /** `name`: of the column; `taken`: names that no member can have. */
-  constructor(name: string, separator: string, taken: ReadonlySet<string>) {
+  constructor({ name, separator, taken, encoding }: Named) {
     this.#prefix = name + separator;
     this.#separator = separator;
     this.#taken = taken;
+    this.#encoding = encoding;
     this.#keys = new KnownKeys(this.#prefix);
   }
 
@@ -96,13 +108,18 @@ export class MemberNames {
     this.#count++;
     let label = this.#labels.get(name);
     if (label === undefined) {
-      label = { bytes: this.#taken.has(name) ? undefined : Buffer.from(`,${jsonText(name)}:`), seenIn: 0 };
+      label = { written: this.#taken.has(name) ? undefined : this.#writtenAs(name), seenIn: 0 };
       this.#labels.set(name, label);
     }
     const key = { written, name, label, place: keys.list.length, members: undefined };
     keys.list.push(key);
     keys.byWritten.set(text, key);
     return key;
+  }
+
+  #writtenAs(name: string): NonNullable<Label['written']> {
+    const json = `${jsonText(name)}:`;
+    return { first: literal(json, this.#encoding), next: literal(`,${json}`, this.#encoding) };
   }
 }
 

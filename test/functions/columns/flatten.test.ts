@@ -15,7 +15,12 @@ type Options = Partial<FlattenRule> & {
 
 /** Values of one column, one after the other: the text of the members; undefined: the value stays whole, and nothing was written. */
 function spreading({ separator = '_', depth = 16, taken = [], render = writeJsonDocument }: Options = {}) {
-  const write = spreadWith(render, { name: 'c', rule: { separator, depth }, taken: new Set(taken) });
+  const write = spreadWith(render, {
+    name: 'c',
+    rule: { separator, depth },
+    taken: new Set(taken),
+    encoding: 'json',
+  });
   return (text: string): string | undefined => {
     const bytes = Buffer.from(`<<${text}>>`);
     const writer = new ByteWriter(1);

@@ -42,7 +42,7 @@ export function rowMembers(
     const rule = rules?.flatten.get(column.name);
     if (rule === undefined) return [told];
     const { render } = compileColumn(column, relation, FLATTENED);
-    return [{ ...told, spread: (taken) => spreadWith(render, { name, rule, taken }) }];
+    return [{ ...told, spread: (message) => spreadWith(render, { name, rule, ...message }) }];
   });
   const added = rules === undefined ? [] : addedMembers(relation, rules, masks);
   if (rules !== undefined) expectDistinct(relation, rules, { columns, added });
