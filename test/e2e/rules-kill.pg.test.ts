@@ -48,7 +48,11 @@ function withoutRules({ queue, group, body }: Arrived): Message {
   const { id, version, note, amount, region } = record;
   const expected = {
     record: {
-      ...{ id, version, note, amount, region },
+      id,
+      version,
+      note,
+      amount,
+      region,
       doc_version: version,
       doc_deep_note: note,
       doc_deep_list: [version],
@@ -110,7 +114,7 @@ test(`kill -9 under load, through rules and routes: each change once, in the ord
   world.proxy.decide = ({ entries, queue }) => {
     if (entries.length === 0) return undefined;
     const messages = entries.map(({ MessageBody: body, MessageGroupId: group }) =>
-      withoutRules({ queue: queue!, group, body }),
+      withoutRules({ queue, group, body }),
     );
     deliveries.take(messages, life);
     for (const { metadata } of messages) places.add(`${metadata.commit_lsn}/${metadata.commit_idx}`);
