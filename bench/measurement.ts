@@ -17,6 +17,9 @@ export const SCENARIOS = [
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 
+/** Name of the line of the same work over HTTPS. */
+export const withTls = (name: string): string => `${name}, TLS`;
+
 /** By name with its unit last (`cpuUsPerChange`). NaN: not known. */
 export type Figures = Readonly<Record<string, number>>;
 

@@ -40,7 +40,8 @@ export const BUILT_MAIN = resolve(import.meta.dirname, '../dist/main.js');
 export function startTailrace(bench: Workbench, directory: string, options: TailraceOptions): Tailrace {
   const service = startService({
     directory,
-    config: configOf(options, bench.endpoint.url),
+    config: configOf(options, bench.destination.url),
+    env: bench.destination.env,
     main: BUILT_MAIN,
     ...(bench.profile !== undefined && { nodeArgs: ['--cpu-prof', `--cpu-prof-dir=${bench.profile}`] }),
   });

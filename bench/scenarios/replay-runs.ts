@@ -98,7 +98,7 @@ export async function plainClientOnce(bench: Workbench, replay: Replay): Promise
     url: database.url,
     slot,
     publication,
-    endpoint: bench.endpoint.url,
+    endpoint: bench.destination.url,
     queue,
   });
   const sender = await client.until(whenActive(database, slot));
