@@ -59,6 +59,7 @@ scenarios  ${SCENARIOS.join(', ')} (default: ${DEFAULT_SCENARIOS.join(', ')})
   --stall SECONDS  how long a queue answers nothing in isolation (default ${FULL.stallSeconds})
   --rtt MS,…       milliseconds between request and answer in distance (default ${DEFAULT_DISTANCES.join(',')})
   --tls            each figure of what is delivered over HTTPS too
+  --keep           these figures stand in docs/performance.md from now on, instead of the same scenarios' before
   --quick          everything small, one run: does it work?
   --profile DIR    CPU profiles of the service into DIR
   --help           this text
@@ -66,8 +67,8 @@ scenarios  ${SCENARIOS.join(', ')} (default: ${DEFAULT_SCENARIOS.join(', ')})
 
 type Usage = {
   readonly scenarios: ReadonlySet<ScenarioName>;
-  /** Everything that is measured by default or with --all, in full size. */
-  readonly whole: boolean;
+  /** Do the figures stand in the documents from now on? */
+  readonly kept: boolean;
   readonly rates: readonly number[];
   readonly distances: readonly number[];
   readonly sizes: Sizes;
@@ -87,6 +88,7 @@ function parseUsage(args: readonly string[]): Usage | undefined {
       rates: { type: 'string' },
       stall: { type: 'string' },
       rtt: { type: 'string' },
+      keep: { type: 'boolean', default: false },
       tls: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
       profile: { type: 'string' },
@@ -105,13 +107,6 @@ function parseUsage(args: readonly string[]): Usage | undefined {
     ...(values.runs !== undefined && { runs: wholeNumber('runs', values.runs) }),
     ...(values.stall !== undefined && { stallSeconds: wholeNumber('stall', values.stall) }),
   };
-  const whole =
-    named.length === 0 &&
-    !values.quick &&
-    !values.tls &&
-    [values.changes, values.rows, values.runs, values.rates, values.stall, values.rtt].every(
-      (value) => value === undefined,
-    );
   const rates =
     values.rates?.split(',').map((rate) => wholeNumber('rates', rate)) ??
     (values.all ? ALL_RATES : DEFAULT_RATES);
@@ -119,7 +114,7 @@ function parseUsage(args: readonly string[]): Usage | undefined {
     values.rtt?.split(',').map((ms) => (ms === '0' ? 0 : wholeNumber('rtt', ms))) ?? DEFAULT_DISTANCES;
   return {
     scenarios: new Set(scenarios),
-    whole,
+    kept: values.keep,
     rates,
     distances,
     sizes,
@@ -182,7 +177,7 @@ async function main(usage: Usage): Promise<number> {
   if (stages.length > 0) console.log(`\nStages\n\n${textOf(stageTable(stages))}`);
   const budget = budgetOf(result);
   if (budget.length > 0) console.log(`\nBudget\n\n${textOf(budgetTable(budget))}`);
-  console.log(`\nwritten to ${writeResult(result, usage.whole)}`);
+  console.log(`\nwritten to ${writeResult(result, usage.kept)}`);
   for (const fault of faults) console.error(`FAULT: ${fault}`);
   return faults.length === 0 ? 0 : 1;
 }

@@ -57,10 +57,10 @@ const GROUPS: readonly { readonly title: string; readonly scenarios: readonly Sc
 ];
 
 /** The tables that the lines fill, with their titles. */
-export const tablesOf = (lines: readonly Line[]): { title: string; table: Table }[] =>
+export const tablesOf = (lines: readonly Line[]): { title: string; table: Table; lines: readonly Line[] }[] =>
   GROUPS.flatMap(({ title, scenarios }) => {
     const found = lines.filter(({ scenario }) => scenarios.includes(scenario));
-    return found.length === 0 ? [] : [{ title, table: tableOf(found) }];
+    return found.length === 0 ? [] : [{ title, table: tableOf(found), lines: found }];
   });
 
 /** Only the columns that some line has a figure for. */
