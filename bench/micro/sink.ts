@@ -147,14 +147,18 @@ function fill(log: LogWriter): void {
     const size = Math.min(SIZES[round % SIZES.length]!, CHANGES - made, kind === 'insert' ? Infinity : live);
     if (size === 0) continue;
     const commitLsn = transaction.commitLsn + BigInt(round) * 4096n;
-    frame(Buffer.concat([uint8(FRAME.begin), int64(commitLsn), int64(820_000_000_000_000n), Buffer.alloc(4, 1)]));
+    frame(
+      Buffer.concat([uint8(FRAME.begin), int64(commitLsn), int64(820_000_000_000_000n), Buffer.alloc(4, 1)]),
+    );
     for (let i = 0; i < size; i++) {
       if (kind === 'insert') frame(insertMessage(id, row(++highest)));
       else if (kind === 'update') frame(updateMessage(id, row(highest - size + 1 + i)));
       else frame(deleteMessage(id, { kind: 'key', row: key(lowest++) }));
       made++;
     }
-    frame(Buffer.concat([uint8(FRAME.commit), uint8(0), int64(commitLsn), int64(commitLsn + 16n), int64(0n)]));
+    frame(
+      Buffer.concat([uint8(FRAME.commit), uint8(0), int64(commitLsn), int64(commitLsn + 16n), int64(0n)]),
+    );
     log.append(writer.buffer, writer.length, { epoch: 0, timeline: 1 });
     writer.reset();
   }
