@@ -11,7 +11,7 @@ const FIRST_PLACES = 256;
 /** A first-in-first-out queue whose head can also be pushed back: a ring, so that nothing moves where as many come as go. */
 class ReadyQueue<Message> {
   /** A power of two of places. */
-  #places = new Array<Message | undefined>(FIRST_PLACES).fill(undefined);
+  #places = emptyPlaces<Message>(FIRST_PLACES);
   #head = 0;
   #length = 0;
   /** Told how many have come. */
@@ -55,12 +55,15 @@ class ReadyQueue<Message> {
     const before = this.#places;
     if (this.#length + more <= before.length) return;
     const count = 2 ** Math.ceil(Math.log2(this.#length + more));
-    const places = new Array<Message | undefined>(count).fill(undefined);
+    const places = emptyPlaces<Message>(count);
     for (let i = 0; i < this.#length; i++) places[i] = before[this.#placeOf(i)];
     this.#places = places;
     this.#head = 0;
   }
 }
+
+const emptyPlaces = <Message>(count: number): (Message | undefined)[] =>
+  Array.from<Message | undefined>({ length: count }).fill(undefined);
 
 /** A lane is one of a route's requests in flight. */
 export class RouteQueue<Message> {

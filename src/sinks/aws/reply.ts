@@ -21,7 +21,7 @@ export const strayReply = (): RequestError =>
  * Throws RequestError where the answer names what was not in this request: it is not to it.
  */
 export function outcomesOf(reply: BatchReply, { tag, count }: SentBatch, failures: AwsFailures): Outcome[] {
-  const outcomes = new Array<Outcome>(count).fill(failures.ofMissingResult);
+  const outcomes = Array.from<Outcome>({ length: count }).fill(failures.ofMissingResult);
   const indexOf = (id: unknown): number => {
     const index = indexOfEntry(id, tag, count);
     if (index === undefined) throw strayReply();

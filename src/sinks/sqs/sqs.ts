@@ -122,8 +122,7 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
   };
 }
 
-const allDelivered = (batch: readonly Message[]): Outcome[] =>
-  new Array<Outcome>(batch.length).fill('delivered');
+const allDelivered = (batch: readonly Message[]): Outcome[] => batch.map(() => 'delivered');
 
 const comparedDigests = (
   { successful }: ReturnType<typeof readSendReply>,

@@ -27,27 +27,35 @@ describe('groups', () => {
         const groups = new Groups<Member>();
         const model = new Map<string, Member[]>();
         const links: { name: string; link: GroupLink<Member> }[] = [];
+        /** What each step brought, and should have brought. */
+        const seen: unknown[] = [];
+        const expected: unknown[] = [];
         for (const [id, step] of taken.entries()) {
           if ('name' in step) {
             const { name } = step;
             const message = { id, waitsOn: 0 };
             const link = groups.append(message, name);
             const members = model.get(name) ?? [];
-            expect(message.waitsOn).toBe(members.length === 0 ? 0 : 1);
-            expect(link.previous?.message).toBe(members.at(-1));
+            seen.push([message.waitsOn, link.previous?.message.id]);
+            expected.push([members.length === 0 ? 0 : 1, members.at(-1)?.id]);
             model.set(name, [...members, message]);
             links.push({ name, link });
           } else if (links.length > 0) {
             const [{ name, link }] = links.splice(step.leaver % links.length, 1) as [(typeof links)[number]];
             const members = model.get(name)!;
             const at = members.indexOf(link.message);
-            expect(groups.remove(link)).toBe(at === 0 ? members[1] : undefined);
+            seen.push(groups.remove(link)?.id);
+            expected.push(at === 0 ? members[1]?.id : undefined);
             members.splice(at, 1);
             if (members.length === 0) model.delete(name);
           }
         }
-        for (const name of new Set(taken.flatMap((step) => ('name' in step ? [step.name] : []))))
-          expect(groups.get(name)?.length).toBe(model.get(name)?.length);
+        for (const step of taken) {
+          if (!('name' in step)) continue;
+          seen.push(groups.get(step.name)?.length);
+          expected.push(model.get(step.name)?.length);
+        }
+        expect(seen).toEqual(expected);
       }),
       { numRuns: 40 },
     );

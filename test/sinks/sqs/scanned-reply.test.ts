@@ -84,7 +84,7 @@ test('what is scanned says what the whole answer says, whatever stands in it', (
         scans++;
         const expected = read(json, count, compared);
         expect(expected.outcomes).toEqual(Array.from({ length: count }, () => 'delivered'));
-        if (compared < count) expect(digests).toEqual(expected.digests);
+        expect(digests).toEqual(compared < count ? expected.digests : {});
       },
     ),
     { numRuns: 10_000 },
