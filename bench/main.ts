@@ -16,6 +16,7 @@ import { huge } from './scenarios/huge.ts';
 import { isolation } from './scenarios/isolation.ts';
 import { ALL_RATES, DEFAULT_RATES, latency } from './scenarios/latency.ts';
 import { routes } from './scenarios/routes.ts';
+import { rules } from './scenarios/rules.ts';
 import { throttle } from './scenarios/throttle.ts';
 import { replay } from './scenarios/replay.ts';
 import { budgetTable, stageTable, tablesOf, textOf } from './table.ts';
@@ -146,6 +147,7 @@ async function measure(bench: Workbench, { scenarios, rates, distances }: Usage)
   if (scenarios.has('distance')) lines.push(...(await distance(bench, distances)));
   if (scenarios.has('throttle')) lines.push(...(await throttle(bench)));
   if (scenarios.has('routes')) lines.push(...(await routes(bench)));
+  if (scenarios.has('rules')) lines.push(...(await rules(bench)));
   if (scenarios.has('backfill')) await measured(() => backfill(bench));
   return lines;
 }

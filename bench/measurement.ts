@@ -12,6 +12,7 @@ export const SCENARIOS = [
   'distance',
   'throttle',
   'routes',
+  'rules',
   'backfill',
   'micro',
 ] as const;

@@ -52,6 +52,7 @@ const GROUPS: readonly { readonly title: string; readonly scenarios: readonly Sc
   { title: 'A huge transaction, a huge backlog', scenarios: ['huge', 'backlog'] },
   { title: 'Growth', scenarios: ['growth'] },
   { title: 'Routes from rows', scenarios: ['routes'] },
+  { title: 'Column rules', scenarios: ['rules'] },
   { title: 'Backfill', scenarios: ['backfill'] },
   { title: 'Distance', scenarios: ['distance', 'throttle'] },
 ];
