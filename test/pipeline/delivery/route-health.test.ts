@@ -195,6 +195,29 @@ describe('in simulated time', () => {
     await stopped(s.dispatcher);
   });
 
+  test.each(['lanes', 'throttled'] as const)(
+    'once everything is sent, a route is not held back by %s',
+    async (limit) => {
+      const MESSAGES = 20_000;
+      const s = simulation((request) =>
+        limit === 'throttled' && request % 50 === 0 ? THROTTLED : 'delivered',
+      );
+      const route = routeTo('q', { lanesPerRoute: 16, lanesAtFirst: 4 });
+      for (let i = 0; i < MESSAGES; i++) s.messages.add({ group: `g${i}`, route });
+      s.dispatcher.dispatch();
+      const [queue] = s.delivery.routes.all();
+      const seen = new Set<string>();
+      while (s.acceptedAtMs.length < MESSAGES) {
+        await vi.advanceTimersByTimeAsync(100);
+        if (queue!.ready.length > 0) seen.add(queue!.limitedBy(steadyMs()));
+      }
+      expect(seen).toContain(limit);
+      await vi.advanceTimersByTimeAsync(5000);
+      expect(queue!.limitedBy(steadyMs())).toBe('source');
+      await stopped(s.dispatcher);
+    },
+  );
+
   test('after five minutes of outage the first message is taken within ten seconds, and no more was asked meanwhile than needed', async () => {
     const OUTAGE_MS = 300_000;
     const s = simulation((_, now) => (now < OUTAGE_MS ? DOWN : 'delivered'));
