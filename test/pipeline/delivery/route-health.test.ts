@@ -31,7 +31,7 @@ describe('a route', () => {
     const health = new RouteHealth();
     for (let i = 1; i < FAILURES_UNTIL_DOWN; i++) fail(health);
     expect(health).toMatchObject({ isDown: false, error: DOWN, failingSinceMs: 1000 });
-    health.succeed();
+    health.succeed(health.rests);
     for (let i = 1; i < FAILURES_UNTIL_DOWN; i++) fail(health);
     expect(health.isDown).toBe(false);
     fail(health);
@@ -63,7 +63,7 @@ describe('a route', () => {
     expect(health.isDown).toBe(false);
     throttle(1000 + THROTTLED_UNTIL_DOWN_MS);
     expect(health).toMatchObject({ isDown: true, retryAtMs: 3200 });
-    health.succeed();
+    health.succeed(health.rests);
     throttle(5000, { ...THROTTLED, retryAfterMs: 3000 });
     expect(health).toMatchObject({ isDown: true, retryAtMs: 8000 });
   });
@@ -192,6 +192,19 @@ describe('in simulated time', () => {
     const [queue] = s.delivery.routes.all();
     expect(queue).toMatchObject({ lanes: 64, lanesInUse: 64 });
     expect(queue!.limitedBy(steadyMs())).toBe('lanes');
+    await stopped(s.dispatcher);
+  });
+
+  test('a route that says until when it rests is left alone until then, whatever others were answered that were in flight', async () => {
+    const s = simulation((request) => (request === 5 ? { ...THROTTLED, retryAfterMs: 3000 } : 'delivered'));
+    const route = routeTo('q', { lanesPerRoute: 8, lanesAtFirst: 8 });
+    for (let i = 0; i < 1000; i++) s.messages.add({ group: `g${i}`, route });
+    s.dispatcher.dispatch();
+    await vi.advanceTimersByTimeAsync(REQUEST_MS + 2999);
+    expect(s.requests()).toBe(8);
+    expect(s.acceptedAtMs.length).toBe(70);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(s.acceptedAtMs.length).toBe(1000);
     await stopped(s.dispatcher);
   });
 
