@@ -13,6 +13,7 @@ export const SCENARIOS = [
   'throttle',
   'routes',
   'backfill',
+  'footprint',
   'micro',
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
