@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix, relative, resolve } from 'node:path';
 import { rolldown, type Plugin } from 'rolldown';
+import { jsonSchemaOfFile } from '../src/config/schema/file-json-schema.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const source = join(root, 'src');
@@ -51,6 +52,16 @@ export type Built = {
   readonly imports: ReadonlySet<string>;
 };
 
+/** The one module whose result is known already. */
+const madeSchema: Plugin = {
+  name: 'made-schema',
+  load(id) {
+    if (id !== join(source, 'config/schema/file-json-schema.ts')) return undefined;
+    const text = JSON.stringify(JSON.stringify(jsonSchemaOfFile()));
+    return `let schema;\nexport const jsonSchemaOfFile = () => (schema ??= JSON.parse(${text}));\n`;
+  },
+};
+
 /** Writes the files of the package below `target`, which is emptied first. Throws where anything about them is doubtful. */
 export async function build(target: string): Promise<Built> {
   rmSync(target, { recursive: true, force: true });
@@ -59,7 +70,7 @@ export async function build(target: string): Promise<Built> {
     input: Object.fromEntries(ENTRIES.map((entry) => [entry, join(source, `${entry}.ts`)])),
     platform: 'node',
     external: (id) => EXTERNAL.some((name) => id === name || id.startsWith(`${name}/`)),
-    plugins: [keepPlaces],
+    plugins: [madeSchema, keepPlaces],
     onLog(level, log) {
       // A warning is a fault of the build: nobody reads them.
       if (level === 'warn') throw new Error(log.message);
