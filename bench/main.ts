@@ -11,6 +11,7 @@ import { writeResult, type Result } from './results.ts';
 import { backfill } from './scenarios/backfill.ts';
 import { backlog } from './scenarios/backlog.ts';
 import { DEFAULT_DISTANCES, distance } from './scenarios/distance.ts';
+import { footprint } from './scenarios/footprint.ts';
 import { growth } from './scenarios/growth.ts';
 import { huge } from './scenarios/huge.ts';
 import { isolation } from './scenarios/isolation.ts';
@@ -149,6 +150,7 @@ async function measure(bench: Workbench, { scenarios, rates, distances }: Usage)
   if (scenarios.has('routes')) lines.push(...(await routes(bench)));
   if (scenarios.has('rules')) lines.push(...(await rules(bench)));
   if (scenarios.has('backfill')) await measured(() => backfill(bench));
+  if (scenarios.has('footprint')) lines.push(...(await footprint(bench)));
   return lines;
 }
 

@@ -14,6 +14,7 @@ export const SCENARIOS = [
   'routes',
   'rules',
   'backfill',
+  'footprint',
   'micro',
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
