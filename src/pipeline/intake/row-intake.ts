@@ -424,7 +424,7 @@ export class RowIntake implements WalkPorts {
       split,
       part,
       moved,
-      ...(event !== undefined && { readKey: plan.readKey?.(event) }),
+      readKey: event && plan.readKey?.(event),
     });
     const refusal = actionPlan.routeByRow?.refusal ?? (event && ungrouped(message, actionPlan, event));
     if (this.#unrouted.isExceededBy(refusal)) this.#exceeded = tooManyUnrouted(refusal!, this.#ports.sink);
