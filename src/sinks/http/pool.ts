@@ -48,7 +48,7 @@ export class HttpPool {
    * bytes must not change before this settles, nor after an error (a dead socket may still hold them).
    */
   request(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
-    const connection = signal.aborted ? undefined : this.#idle.pop();
+    const connection = signal.aborted ? undefined : this.#takeIdle();
     if (connection === undefined) return this.#requestAnew(head, bytes, signal);
     this.#watch(signal);
     return connection.send(head, bytes, signal);
