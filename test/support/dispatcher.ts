@@ -110,6 +110,7 @@ export function createDispatcher(
     nowMs: steadyMs,
     wallMs,
     chance: () => 0.5,
+    live: () => undefined,
     ...others,
   });
 }

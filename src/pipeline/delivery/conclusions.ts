@@ -30,6 +30,8 @@ export type ConclusionPorts = {
   /** As Postgres' commit times. */
   readonly wallMs: () => number;
   readonly chance: () => number;
+  /** A change of the stream is delivered; when it was committed. */
+  readonly live: (committedMs: number) => void;
 };
 
 /** A request that has its answers. */
@@ -304,7 +306,10 @@ export class Conclusions {
       this.#counts.delivered++;
       this.#counts.bytes += message.jsonBytes;
       if (!message.isOfTheLog) continue;
-      this.latency.add(now, wallMs - Number(message.transaction.commitTimeUs) / 1000);
+      const committedMs = Number(message.transaction.commitTimeUs) / 1000;
+      this.latency.add(now, wallMs - committedMs);
+      // A row that a backfill has read is no live change.
+      if (message.transaction.readUpTo === undefined) this.#ports.live(committedMs);
     }
     this.#settled(delivered);
     if (dead.length === 0) return;

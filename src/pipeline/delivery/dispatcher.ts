@@ -39,6 +39,8 @@ export type DispatcherPorts = {
   /** As Postgres' commit times. */
   wallMs(): number;
   chance(): number;
+  /** A change of the stream is delivered; when it was committed. */
+  live(committedMs: number): void;
 };
 
 /** Requests in flight of one sink, whatever the number of its routes. */
@@ -90,6 +92,7 @@ export class Dispatcher {
       nowMs: () => ports.nowMs(),
       wallMs: () => ports.wallMs(),
       chance: () => ports.chance(),
+      live: (committedMs) => ports.live(committedMs),
     });
   }
 
