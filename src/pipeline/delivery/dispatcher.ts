@@ -39,8 +39,9 @@ export type DispatcherPorts = {
   /** As Postgres' commit times. */
   wallMs(): number;
   chance(): number;
-  /** A change of the stream is delivered; when it was committed. */
-  live(committedMs: number): void;
+  /** See `ConclusionPorts`. */
+  unsetWallMs(): number;
+  live(latencyMs: number): void;
 };
 
 /** Requests in flight of one sink, whatever the number of its routes. */
@@ -92,7 +93,8 @@ export class Dispatcher {
       nowMs: () => ports.nowMs(),
       wallMs: () => ports.wallMs(),
       chance: () => ports.chance(),
-      live: (committedMs) => ports.live(committedMs),
+      unsetWallMs: () => ports.unsetWallMs(),
+      live: (latencyMs) => ports.live(latencyMs),
     });
   }
 

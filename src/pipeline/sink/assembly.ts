@@ -254,7 +254,8 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     nowMs: steadyMs,
     wallMs,
     chance: () => Math.random(),
-    live: (committedMs) => signals.latencies.add(slot, unsetWallMs() - committedMs),
+    unsetWallMs,
+    live: (latencyMs) => signals.latencies.add(slot, latencyMs),
   });
   const replays = new Replays({
     ...letters,

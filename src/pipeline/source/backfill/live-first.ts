@@ -23,7 +23,7 @@ const STEP_MS = 50;
 const POLL_MS = 5;
 /**
  * At a pace, a chunk is what may be read in this time: as it comes, it goes, and changes wait behind it. Asking for one costs as much as
- * some 100 rows do (measured), so it is no less, unless those are many bytes.
+ * some hundred rows do (measured), so it is no less than a hundred, unless those are many bytes.
  */
 const CHUNK_SHARE_MS = 20;
 const FEWEST_ROWS = 100;
