@@ -9,6 +9,7 @@ import {
   type RowAction,
   type RowEvent,
 } from '../../core/change.ts';
+import { steadyMs } from '../../core/clock.ts';
 import type { SinkCounts } from '../../core/counts.ts';
 import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import { isFirstWith } from '../../core/schema-change.ts';
@@ -25,6 +26,7 @@ import { SENT_AS } from './moved-rows.ts';
 import { oversizePlan, queueOf, type ActionPlan, type PlannedAction, type TablePlan } from './table-plan.ts';
 import type { LoggedRow, WalkPorts } from './log-walker.ts';
 import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
+import { tooManyUnrouted, UnroutedRate } from './unrouted-rate.ts';
 
 export type IntakePorts = {
   /** Its name. */
@@ -51,6 +53,8 @@ export type IntakePorts = {
   readonly truncated?: ((row: LoggedRow) => void) | undefined;
   /** Whoever wants to know why a change is sent, or is not. */
   readonly witness?: Witness | undefined;
+  /** Never set back; default: the process'. */
+  readonly nowMs?: (() => number) | undefined;
 };
 
 /** Why a row is not sent: another table, another action, what a marker says, or it is done (`isDone`). */
@@ -78,9 +82,13 @@ export class RowIntake implements WalkPorts {
   /** Of the row in hand, where it shares its place with what tells of its schema. */
   #split: SplitChange | undefined;
   #halt: TailraceError | undefined;
+  readonly #unrouted: UnroutedRate;
+  /** What it halts for at the next row: the one before has entered as a whole. */
+  #exceeded: TailraceError | undefined;
 
   constructor(ports: IntakePorts) {
     this.#ports = ports;
+    this.#unrouted = new UnroutedRate(ports.nowMs ?? steadyMs);
     this.#rendering = new MessageRendering({ arenas: ports.unsettled.arenas, staysLong: ports.staysLong });
     this.#steps = stepsInOrder(ports.steps);
     if (this.#steps.length > 0) this.#rows = [];
@@ -179,6 +187,10 @@ export class RowIntake implements WalkPorts {
 
   #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): boolean {
     for (const row of rows.all) {
+      if (this.#exceeded !== undefined) {
+        this.#halt = haltedAt(row, this.#exceeded);
+        return false;
+      }
       this.#ports.witness?.stepped(row);
       if (!row.isDropped && !isOver(row)) this.#add(row);
     }
@@ -359,6 +371,7 @@ export class RowIntake implements WalkPorts {
 
   /** Null: the sink does not want such rows, or takes nothing any more. */
   #planOf(row: LoggedRow): TablePlan | null {
+    if (this.#exceeded !== undefined) this.#halt ??= haltedAt(row, this.#exceeded);
     if (this.#halt !== undefined) return null;
     const { relationId, transaction } = row;
     const plan = this.#plans.get(relationId);
@@ -413,7 +426,9 @@ export class RowIntake implements WalkPorts {
       moved,
       readKey: event && plan.readKey?.(event),
     });
-    message.refusal = actionPlan.routeByRow?.refusal ?? (event && ungrouped(message, actionPlan, event));
+    const refusal = actionPlan.routeByRow?.refusal ?? (event && ungrouped(message, actionPlan, event));
+    if (this.#unrouted.isExceededBy(refusal)) this.#exceeded = tooManyUnrouted(refusal!, this.#ports.sink);
+    message.refusal = refusal;
     return message;
   }
 }
