@@ -43,7 +43,8 @@ export class Pace {
   at(nowMs: number): number {
     if (this.#fallen === undefined) return Infinity;
     const { from, to, atMs } = this.#fallen;
-    const way = (nowMs - atMs) / RETURN_MS - 1;
+    // What could not fall has nowhere to come back to.
+    const way = (nowMs - atMs) / RETURN_MS - (from > to ? 1 : 0);
     return way < 0 ? from + (from - to) * way ** 3 : from * 2 ** (((way * RETURN_MS) / DOUBLES_MS) ** 2);
   }
 
@@ -94,7 +95,7 @@ export class Pace {
     this.#fallen = { from, to, atMs: nowMs, falls };
     this.#isTaking = false;
     this.#neededAtMs = nowMs;
-    this.#nextMs = nowMs + Math.min(LONGEST_WAIT_MS, 1000 / to);
+    this.#nextMs = nowMs + (LONGEST_WAIT_MS * this.#slowest) / to;
     return to / before;
   }
 
