@@ -78,7 +78,7 @@ export class Pace {
     this.#count = { fromMs: nowMs, messages: isPause ? messages : 0 };
     if (this.#fallen === undefined) return;
     if (this.#taken !== undefined && this.#taken > pace * UNUSED_SHARE) this.#neededAtMs = nowMs;
-    else if (nowMs - this.#neededAtMs > UNUSED_MS) this.#end();
+    else if (nowMs - this.#neededAtMs > UNUSED_MS) this.#fallen = undefined;
   }
 
   /** `startedMs`: when the request started; those that were in flight together are throttled once. To which share has it fallen? */
@@ -112,10 +112,5 @@ export class Pace {
     const { fromMs, messages } = this.#count;
     if (messages === 0) return this.#taken;
     return Math.max(this.#taken ?? 0, (messages * 1000) / Math.max(SHORT_COUNT_MS, nowMs - fromMs));
-  }
-
-  #end(): void {
-    this.#fallen = undefined;
-    this.#nextMs = 0;
   }
 }

@@ -114,6 +114,27 @@ describe.each(['http', 'https'])('over %s', (scheme) => {
     await expect(post(pool, 'x', { signal: controller.signal })).rejects.toThrow('stopping');
   });
 
+  test('an abort leaves the requests of others alone, also those that wait for a connection', async () => {
+    const held: (() => void)[] = [];
+    const server = await start((request, response) => {
+      request.resume();
+      held.push(() => response.end('taken'));
+    });
+    const pool = poolTo(server.url, { maxConnections: 2 });
+    const controller = new AbortController();
+    const ended = post(pool, 'x', { signal: controller.signal }).catch((error: unknown) => error);
+    const others = [post(pool, 'y'), post(pool, 'z')];
+    await waitFor(() => held.length === 2, 'both connections to be in use');
+    const waiting = post(pool, 'x', { signal: controller.signal }).catch((error: unknown) => error);
+    controller.abort(new Error('stopping'));
+    expect(await ended).toEqual(new Error('stopping'));
+    await waitFor(() => held.length === 3, 'the one that waited to be sent');
+    for (const answer of held) answer();
+    const replies = await Promise.all(others);
+    expect(replies.map(({ body }) => body.toString())).toEqual(['taken', 'taken']);
+    expect(await waiting).toEqual(new Error('stopping'));
+  });
+
   test('no whole answer in time is ETIMEDOUT, and the next request has another connection', async () => {
     let first = true;
     const server = await start((request, response) => {
