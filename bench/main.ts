@@ -11,11 +11,13 @@ import { writeResult, type Result } from './results.ts';
 import { backfill } from './scenarios/backfill.ts';
 import { backlog } from './scenarios/backlog.ts';
 import { DEFAULT_DISTANCES, distance } from './scenarios/distance.ts';
+import { footprint } from './scenarios/footprint.ts';
 import { growth } from './scenarios/growth.ts';
 import { huge } from './scenarios/huge.ts';
 import { isolation } from './scenarios/isolation.ts';
 import { ALL_RATES, DEFAULT_RATES, latency } from './scenarios/latency.ts';
 import { routes } from './scenarios/routes.ts';
+import { rules } from './scenarios/rules.ts';
 import { throttle } from './scenarios/throttle.ts';
 import { replay } from './scenarios/replay.ts';
 import { budgetTable, stageTable, tablesOf, textOf } from './table.ts';
@@ -146,7 +148,9 @@ async function measure(bench: Workbench, { scenarios, rates, distances }: Usage)
   if (scenarios.has('distance')) lines.push(...(await distance(bench, distances)));
   if (scenarios.has('throttle')) lines.push(...(await throttle(bench)));
   if (scenarios.has('routes')) lines.push(...(await routes(bench)));
+  if (scenarios.has('rules')) lines.push(...(await rules(bench)));
   if (scenarios.has('backfill')) await measured(() => backfill(bench));
+  if (scenarios.has('footprint')) lines.push(...(await footprint(bench)));
   return lines;
 }
 

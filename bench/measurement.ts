@@ -12,7 +12,9 @@ export const SCENARIOS = [
   'distance',
   'throttle',
   'routes',
+  'rules',
   'backfill',
+  'footprint',
   'micro',
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];

@@ -47,7 +47,15 @@ export class HttpPool {
    * reply, whatever its status. Throws NoReplyError when there is none, and the signal's reason when it aborts. The
    * bytes must not change before this settles, nor after an error (a dead socket may still hold them).
    */
-  async request(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
+  request(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
+    const connection = signal.aborted ? undefined : this.#takeIdle();
+    if (connection === undefined) return this.#requestAnew(head, bytes, signal);
+    this.#watch(signal);
+    return connection.send(head, bytes, signal);
+  }
+
+  /** There is no connection that has nothing to do. */
+  async #requestAnew(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
     for (;;) {
       try {
         return await this.#exchange(head, bytes, signal);
