@@ -125,8 +125,9 @@ export class RouteQueue<Message> {
 
   /** What holds it back: status.ts. */
   limitedBy(nowMs: number): RouteLimit {
-    if (this.pace.at(nowMs) !== Infinity) return 'throttled';
-    if (this.limit.isLimiting) return this.limit.isAtMost ? 'lanes' : 'destination';
+    if (this.pace.isNeeded(nowMs)) return 'throttled';
+    // What the limit knows is of its last window, and there is none while nothing is sent.
+    if (this.limit.isLimiting && this.ready.length > 0) return this.limit.isAtMost ? 'lanes' : 'destination';
     return this.ready.length === 0 && this.unsettled > this.inFlight ? 'order' : 'source';
   }
 }

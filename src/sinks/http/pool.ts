@@ -48,7 +48,7 @@ export class HttpPool {
    * bytes must not change before this settles, nor after an error (a dead socket may still hold them).
    */
   request(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
-    const connection = signal.aborted ? undefined : this.#idle.pop();
+    const connection = signal.aborted ? undefined : this.#takeIdle();
     if (connection === undefined) return this.#requestAnew(head, bytes, signal);
     this.#watch(signal);
     return connection.send(head, bytes, signal);
@@ -72,7 +72,7 @@ export class HttpPool {
 
   async #exchange(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
     signal.throwIfAborted();
-    let connection = this.#idle.pop();
+    let connection = this.#takeIdle();
     while (connection === undefined) {
       if (this.#closed) throw closedError();
       if (this.#connections.size < this.#mayHave()) connection = this.#open();
@@ -83,7 +83,7 @@ export class HttpPool {
           this.#waiting.shift()?.();
           signal.throwIfAborted();
         }
-        connection = this.#idle.pop();
+        connection = this.#takeIdle();
       }
     }
     this.#watch(signal);
@@ -95,6 +95,14 @@ export class HttpPool {
     this.#closed = true;
     for (const connection of this.#connections) connection.destroy(closedError());
     for (const turn of this.#waiting.splice(0)) turn();
+  }
+
+  /** While this thread was held up nobody has looked whose time is over: the server may have closed those. */
+  #takeIdle(): HttpConnection | undefined {
+    const now = steadyMs();
+    let connection = this.#idle.pop();
+    while (connection?.checkDeadline(now) === true) connection = this.#idle.pop();
+    return connection;
   }
 
   #mayHave(): number {

@@ -1,5 +1,5 @@
 // The groups of unsettled messages: who waits for whom, and that no group is taken for another one.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Groups, hashOf, type Grouped, type GroupLink } from '../../../src/pipeline/delivery/groups.ts';
 
