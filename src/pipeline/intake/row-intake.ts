@@ -268,7 +268,7 @@ export class RowIntake implements WalkPorts {
     plan.barriers.regroup(plan.grouping);
     if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue))
       this.#rendering.row(message, this.#event);
-    unsettled.enter(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
+    unsettled.enter(message, group, previousGroup === group ? undefined : previousGroup);
   }
 
   /** An update that is a delete in the old group, or an insert in the new one: in order with what follows and precedes in the other. */
@@ -289,7 +289,7 @@ export class RowIntake implements WalkPorts {
     plan.barriers.regroup(plan.grouping);
     if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue))
       this.#rendering.row(message, this.#event);
-    unsettled.enter(message, { group, previousGroup: other === group ? undefined : other });
+    unsettled.enter(message, group, other === group ? undefined : other);
   }
 
   #addTruncate(plan: TablePlan, row: LoggedRow): void {
@@ -301,7 +301,7 @@ export class RowIntake implements WalkPorts {
       message.lacksPayload = true;
       message.emptied = plan.partition;
     }
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   #addSchema(plan: TablePlan, row: LoggedRow): void {
@@ -311,7 +311,7 @@ export class RowIntake implements WalkPorts {
     const message = this.#message(row, what);
     this.#rendering.schema(message);
     formerly?.precede(message);
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   /** Its key is not known without the row: it stands alone, and goes straight to the dead letters. */
@@ -320,7 +320,7 @@ export class RowIntake implements WalkPorts {
     const group = tableGroup(plan);
     const actionPlan = oversizePlan(plan, action)!;
     const message = this.#message(row, { plan, actionPlan, action, event: undefined, group });
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   /** Its key is not known: it stands alone, and goes to the dead letters as far as it can be read. */
@@ -330,7 +330,7 @@ export class RowIntake implements WalkPorts {
     const message = this.#message(row, { plan, actionPlan, action, event: this.#event, group });
     message.isKeyUndecodable = true;
     this.#rendering.row(message, this.#event);
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   /** An update that changed the key or the route, as a delete in the old group, for the old route, and an insert in the new one. */
@@ -364,7 +364,7 @@ export class RowIntake implements WalkPorts {
         this.#rendering.row(message, this.#event);
       // To another route the insert goes when the delete has arrived, also where the key is another one.
       const follows = moved === 'in' && previous !== group;
-      unsettled.enter(message, { group, previousGroup: follows ? previous : undefined });
+      unsettled.enter(message, group, follows ? previous : undefined);
     }
     this.#split = undefined;
   }
