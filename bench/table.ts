@@ -56,16 +56,17 @@ const GROUPS: readonly { readonly title: string; readonly scenarios: readonly Sc
   { title: 'A huge transaction, a huge backlog', scenarios: ['huge', 'backlog'] },
   { title: 'Growth', scenarios: ['growth'] },
   { title: 'Routes from rows', scenarios: ['routes'] },
+  { title: 'Column rules', scenarios: ['rules'] },
   { title: 'Backfill', scenarios: ['backfill'] },
   { title: 'Start and idle', scenarios: ['footprint'] },
   { title: 'Distance', scenarios: ['distance', 'throttle'] },
 ];
 
 /** The tables that the lines fill, with their titles. */
-export const tablesOf = (lines: readonly Line[]): { title: string; table: Table }[] =>
+export const tablesOf = (lines: readonly Line[]): { title: string; table: Table; lines: readonly Line[] }[] =>
   GROUPS.flatMap(({ title, scenarios }) => {
     const found = lines.filter(({ scenario }) => scenarios.includes(scenario));
-    return found.length === 0 ? [] : [{ title, table: tableOf(found) }];
+    return found.length === 0 ? [] : [{ title, table: tableOf(found), lines: found }];
   });
 
 /** Only the columns that some line has a figure for. */

@@ -45,7 +45,8 @@ export const SOURCES_MAIN = resolve(import.meta.dirname, '../src/main.ts');
 export function startTailrace(bench: Workbench, directory: string, options: TailraceOptions): Tailrace {
   const service = startService({
     directory,
-    config: configOf(options, bench.endpoint.url),
+    config: configOf(options, bench.destination.url),
+    env: bench.destination.env,
     main: options.main ?? BUILT_MAIN,
     nodeArgs: [
       ...(options.nodeArgs ?? []),
