@@ -4,7 +4,14 @@ import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Action, Moved, Relation, RowEvent, TransactionContext } from '../core/change.ts';
 import type { Media } from '../core/message.ts';
-import type { ColumnForm, MaskedTexts, RenderOptions, SpreadRenderer, ValueOptions } from '../core/render.ts';
+import type {
+  ColumnForm,
+  MaskedTexts,
+  RenderOptions,
+  SpreadInput,
+  SpreadRenderer,
+  ValueOptions,
+} from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
 
@@ -28,8 +35,8 @@ export type MessageColumn = ColumnForm & {
   readonly index: number;
   /** In the message: in Postgres it may be called otherwise. */
   readonly name: string;
-  /** Set where the members of its values are members of the message; `taken`: the names of the others. */
-  readonly spread?: ((taken: ReadonlySet<string>) => SpreadRenderer) | undefined;
+  /** Set where the members of its values are members of the message. */
+  readonly spread?: ((message: SpreadInput) => SpreadRenderer) | undefined;
 };
 
 /** A member of a message's row that is no column's. */

@@ -3,13 +3,14 @@
 import type { Column, Relation } from '../../../core/change.ts';
 import type { ColumnForm, RenderOptions } from '../../../core/render.ts';
 import type { ShapeColumn } from '../../../core/schema-change.ts';
+import type { ColumnPart } from '../../../core/template.ts';
 import type { AddedMember, MessageColumn } from '../../../formats/format.ts';
 import { compileAdded } from '../../../functions/columns/added.ts';
 import { spreadWith } from '../../../functions/columns/flatten.ts';
 import type { Masks } from '../../../functions/columns/masks.ts';
 import { columnsAddedFrom, type ColumnRules } from '../../../functions/columns/rules.ts';
 import type { TableOptions } from '../../settings.ts';
-import { RowTexts } from '../row-values.ts';
+import { valueWriter } from '../row-values.ts';
 import { expectDistinct, expectFit } from './fit.ts';
 import { expectShown } from './masked.ts';
 
@@ -41,7 +42,7 @@ export function rowMembers(
     const rule = rules?.flatten.get(column.name);
     if (rule === undefined) return [told];
     const { render } = compileColumn(column, relation, FLATTENED);
-    return [{ ...told, spread: (taken) => spreadWith(render, { name, rule, taken }) }];
+    return [{ ...told, spread: (message) => spreadWith(render, { name, rule, ...message }) }];
   });
   const added = rules === undefined ? [] : addedMembers(relation, rules, masks);
   if (rules !== undefined) expectDistinct(relation, rules, { columns, added });
@@ -72,13 +73,18 @@ export function isInMessage(
 
 function addedMembers(relation: Relation, rules: ColumnRules, masks: Masks): readonly AddedMember[] {
   const from = columnsAddedFrom(rules);
-  const texts = new RowTexts(relation, masks);
   return [...rules.add].map(([name, rule]): AddedMember => {
     expectShown(relation, from.get(name)!, { masks, by: 'added member' });
-    const write = compileAdded(rule, relation);
+    const valueOf = (part: ColumnPart) => valueWriter(relation, part, masks);
+    const write = compileAdded(rule, { table: relation, valueOf });
+    // The row as it was: its values are the old ones.
+    const writeOld = compileAdded(rule, {
+      table: relation,
+      valueOf: (part) => valueOf({ ...part, image: 'old' }),
+    });
     return {
       name,
-      write: (event, isOld, writer) => write(isOld ? texts.before(event) : texts.of(event), writer),
+      write: (event, isOld, writer) => (isOld ? writeOld : write)(event, writer),
     };
   });
 }
