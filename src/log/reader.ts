@@ -196,6 +196,11 @@ class Reader implements LogReader {
         await this.#signals.waitForAppend(cursor.offset, signal);
         continue;
       }
+      const turn = sharing?.blocks.turn(sharing.place, end, signal);
+      if (turn !== undefined) {
+        await turn;
+        if (signal.aborted) return;
+      }
       const kept = sharing?.blocks.find(sharing.place);
       if (kept !== undefined) {
         cursor.pass(kept.blockEnd);

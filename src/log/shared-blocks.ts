@@ -1,16 +1,34 @@
 // What several readers of one log share: blocks read and checked once, and what is made of them alike. One for a thread.
 // Hot: asked for every block (bench/scenarios/growth.ts).
 //
-// Readers never wait for each other. One that is far from the others reads alone, and nothing is kept for it.
+// Only readers that are at about the same place share. So while the thread has no time to spare, one that is ahead lets those behind it
+// come first: that is no loss, the time is theirs instead of its own. One that is behind for another reason is not waited for, and one
+// that is far from the others reads alone: nothing is kept for it.
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ByteWriter } from '../core/byte-writer.ts';
+import { steadyMs } from '../core/clock.ts';
 import type { LogBlock } from './reader.ts';
 
 /** Bytes kept in all, of blocks and of what was made of them (invariant 8). */
 export const MAX_KEPT_BYTES = 32 * 1024 * 1024;
 /** A reader that is further behind comes when a block is gone again: it is not kept for that one. */
-const NEAR_BYTES = 4 * 1024 * 1024;
+const NEAR_BYTES = 2 * 1024 * 1024;
+/** So far a reader may be ahead of the others; if they are further behind than that, they are no company. */
+const LEAD_BYTES = 256 * 1024;
+const COMPANY_BYTES = 8 * 1024 * 1024;
+/** One that has not moved for so long is not held up by the others. */
+const STALLED_MS = 100;
+/** Whoever is ahead looks so often whether it still is. A fifth of the time is its own, whatever the others do. */
+const SLICE_MS = 2;
+const MAX_WAIT_MS = 40;
+const REST_SHARE = 1 / 4;
+/** With more of the time to spare, the thread is not what those behind wait for: then nobody waits for them for a while. */
+const MAX_SPARE_SHARE = 0.5;
+const IDLE_REST_MS = 1000;
 /** Of buffers that nobody uses: so many are kept, none larger than this. */
 const MAX_FREE = 16;
+const WRITER_BYTES = 16 * 1024;
 const MAX_FREE_BYTES = 1024 * 1024;
 
 /** A block's place among those that are kept, and what was made of it. */
@@ -23,19 +41,42 @@ export type Kept = {
   grow(bytes: number): void;
 };
 
-/** Where a reader stands, and the kept block that it works on. */
-export type SharedReader = { offset: number; inHand: KeptBlock | undefined };
+export type SharedReader = {
+  /** Where it stands. */
+  offset: number;
+  /** The kept block that it works on. */
+  inHand: KeptBlock | undefined;
+  movedMs: number;
+  /** Until then it waits for nobody. */
+  restsUntilMs: number;
+};
+
+export type SharingPorts = {
+  /** Never set back. */
+  nowMs(): number;
+  /** How long the thread has had nothing to do, in all. */
+  spareMs(): number;
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+};
+
+const PORTS: SharingPorts = {
+  nowMs: steadyMs,
+  spareMs: () => performance.eventLoopUtilization().idle,
+  sleep: (ms, signal) => sleep(ms, undefined, { signal }).catch(() => undefined),
+};
 
 export class SharedBlocks {
   readonly #maxBytes: number;
+  readonly #ports: SharingPorts;
   readonly #readers = new Set<SharedReader>();
   /** By the offset of their headers, the one that came first at the front. */
   readonly #kept = new Map<number, KeptBlock>();
   readonly #free: ByteWriter[] = [];
   #bytes = 0;
 
-  constructor(maxBytes = MAX_KEPT_BYTES) {
+  constructor(maxBytes = MAX_KEPT_BYTES, ports = PORTS) {
     this.#maxBytes = maxBytes;
+    this.#ports = ports;
   }
 
   /** Of all that is kept. */
@@ -49,7 +90,7 @@ export class SharedBlocks {
 
   /** Somebody begins to read at this offset. */
   join(offset: number): SharedReader {
-    const reader = { offset, inHand: undefined };
+    const reader = { offset, inHand: undefined, movedMs: -Infinity, restsUntilMs: -Infinity };
     this.#readers.add(reader);
     return reader;
   }
@@ -60,6 +101,41 @@ export class SharedBlocks {
     if (this.#readers.size > 1) return;
     for (const kept of this.#kept.values()) this.#drop(kept);
     this.#free.length = 0;
+  }
+
+  /**
+   * Whose turn is it? A promise, where others come first: the reader goes on when it resolves, or when `signal` aborts. Near the log's
+   * end nobody waits: what is new is sent at once.
+   */
+  turn(reader: SharedReader, logEnd: number, signal: AbortSignal): Promise<void> | undefined {
+    if (logEnd - reader.offset < LEAD_BYTES) return undefined;
+    const now = this.#ports.nowMs();
+    if (now < reader.restsUntilMs || !this.#isAhead(reader, now)) return undefined;
+    return this.#letPass(reader, signal);
+  }
+
+  async #letPass(reader: SharedReader, signal: AbortSignal): Promise<void> {
+    const { nowMs, spareMs, sleep } = this.#ports;
+    const beganMs = nowMs();
+    let now = beganMs;
+    let isBusy = true;
+    while (this.#isAhead(reader, now) && now - beganMs < MAX_WAIT_MS && isBusy && !signal.aborted) {
+      const spare = spareMs();
+      const sinceMs = now;
+      await sleep(SLICE_MS, signal);
+      now = nowMs();
+      isBusy = spareMs() - spare <= (now - sinceMs) * MAX_SPARE_SHARE;
+    }
+    reader.restsUntilMs = now + (isBusy ? (now - beganMs) * REST_SHARE : IDLE_REST_MS);
+  }
+
+  /** Is somebody behind who only lacks the time? */
+  #isAhead({ offset }: SharedReader, nowMs: number): boolean {
+    for (const other of this.#readers) {
+      const lead = offset - other.offset;
+      if (lead > LEAD_BYTES && lead < COMPANY_BYTES && nowMs - other.movedMs < STALLED_MS) return true;
+    }
+    return false;
   }
 
   /** The block with its header at the reader's place, if it is kept. */
@@ -79,7 +155,7 @@ export class SharedBlocks {
     for (const { offset } of this.#readers) if (offset <= at && at - offset < NEAR_BYTES) awaited++;
     if (awaited < 2) return block;
     const kept = new KeptBlock(block, at, awaited, {
-      takeWriter: () => this.#free.pop() ?? new ByteWriter(),
+      takeWriter: () => this.#free.pop() ?? new ByteWriter(WRITER_BYTES),
       grow: (by) => this.#grow(kept, by),
     });
     reader.inHand = kept;
@@ -94,6 +170,7 @@ export class SharedBlocks {
     if (reader.inHand !== undefined) reader.inHand.inHand--;
     reader.inHand = undefined;
     reader.offset = next;
+    reader.movedMs = this.#ports.nowMs();
     if (kept === undefined || --kept.awaited > 0 || kept.inHand > 0) return;
     this.#drop(kept);
     for (const writer of kept.writers) this.#giveBack(writer);
@@ -140,9 +217,8 @@ class KeptBlock implements Kept {
     this.at = at;
     this.awaited = awaited;
     this.#ports = ports;
-    const writer = this.#newWriter();
-    writer.bytes(block.buffer, block.start, block.end);
-    this.block = { ...block, buffer: writer.buffer, start: 0, end: writer.length, kept: this };
+    const buffer = Buffer.from(block.buffer.subarray(block.start, block.end));
+    this.block = { ...block, buffer, start: 0, end: buffer.length, kept: this };
   }
 
   of<Made>(name: string, make: () => Made): Made {
@@ -155,18 +231,13 @@ class KeptBlock implements Kept {
   }
 
   takeWriter(): ByteWriter {
-    const writer = this.#newWriter();
+    const writer = this.#ports.takeWriter();
+    this.writers.push(writer);
     this.grow(writer.buffer.length);
     return writer;
   }
 
   grow(bytes: number): void {
     this.#ports.grow(bytes);
-  }
-
-  #newWriter(): ByteWriter {
-    const writer = this.#ports.takeWriter();
-    this.writers.push(writer);
-    return writer;
   }
 }

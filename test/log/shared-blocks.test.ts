@@ -3,7 +3,8 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { INITIAL_CONTEXT } from '../../src/log/format.ts';
 import { openLogReader, type LogBlock, type LogReader } from '../../src/log/reader.ts';
-import { MAX_KEPT_BYTES, SharedBlocks } from '../../src/log/shared-blocks.ts';
+import { MAX_KEPT_BYTES, SharedBlocks, type SharedReader } from '../../src/log/shared-blocks.ts';
+import { patient } from '../support/messages.ts';
 import {
   append,
   begin,
@@ -146,20 +147,109 @@ test('what is kept stays within its bound, also what was made of blocks', () => 
 test('a buffer is used again only when nobody has its block in hand', () => {
   const shared = new SharedBlocks();
   const [a, b] = [0, 0].map((offset) => shared.join(offset));
-  const first = shared.keep(a!, blockAt(0));
+  const first = shared.keep(a!, blockAt(0)).kept!;
+  const writer = first.takeWriter();
   // It comes when the block is there already, and nobody counted on it.
   const late = shared.join(0);
-  const inHand = shared.find(b!);
+  shared.find(b!);
   shared.find(late);
   shared.pass(late, 1000);
   shared.pass(a!, 1000);
-  const second = shared.keep(a!, blockAt(1000));
-  expect(second.buffer).not.toBe(inHand!.buffer);
-  expect(first.buffer[0]).toBe(0);
+  const second = shared.keep(a!, blockAt(1000)).kept!;
+  expect(second.takeWriter()).not.toBe(writer);
   shared.pass(b!, 1000);
   shared.pass(a!, 2000);
   // Now nobody has the first one.
-  expect(shared.keep(a!, blockAt(2000)).buffer).toBe(first.buffer);
+  const third = shared.keep(a!, blockAt(2000)).kept!;
+  expect(third.takeWriter()).toBe(writer);
+});
+
+/** A thread's time: who sleeps lets it pass, and `isBusy` says whether anything else was done meanwhile. */
+function clock() {
+  let now = 0;
+  let spare = 0;
+  const time = {
+    isBusy: true,
+    meanwhile: (): void => undefined,
+    get now() {
+      return now;
+    },
+    pass: (ms: number): void => void (now += ms),
+    ports: {
+      nowMs: () => now,
+      spareMs: () => spare,
+      sleep: (ms: number): Promise<void> => {
+        now += ms;
+        if (!time.isBusy) spare += ms;
+        time.meanwhile();
+        return Promise.resolve();
+      },
+    },
+  };
+  return time;
+}
+
+const MIB = 1024 * 1024;
+const END = 100 * MIB;
+
+/** Two readers, one a megabyte behind the other, which has just moved. */
+function ahead(time: ReturnType<typeof clock>) {
+  const shared = new SharedBlocks(MAX_KEPT_BYTES, time.ports);
+  const [first, behind] = [5 * MIB, 4 * MIB - 1000].map((offset) => shared.join(offset)) as [
+    SharedReader,
+    SharedReader,
+  ];
+  shared.pass(behind, 4 * MIB);
+  const turn = (): Promise<void> | undefined => shared.turn(first, END, patient);
+  return { shared, first, behind, turn };
+}
+
+test('a reader lets those behind it come first while the thread is busy, until they have come', async () => {
+  const time = clock();
+  const { shared, behind, turn } = ahead(time);
+  time.meanwhile = () => shared.pass(behind, behind.offset + 300_000);
+  await turn();
+  expect(behind.offset).toBeGreaterThan(4.7 * MIB);
+  expect(time.now).toBeLessThan(20);
+});
+
+test('a reader waits for nobody at the end of the log, and not for one that is far behind or does not move', () => {
+  const time = clock();
+  const { shared, first, behind, turn } = ahead(time);
+  expect(shared.turn(first, first.offset + 1000, patient)).toBeUndefined();
+  expect(shared.turn(behind, END, patient)).toBeUndefined();
+  time.pass(200);
+  expect(turn()).toBeUndefined();
+  shared.pass(behind, 5 * MIB - 10 * MIB);
+  expect(turn()).toBeUndefined();
+});
+
+test('a reader does not wait where the thread has time to spare', async () => {
+  const time = clock();
+  const { shared, behind, turn } = ahead(time);
+  time.isBusy = false;
+  await turn();
+  expect(time.now).toBeLessThan(10);
+  shared.pass(behind, 4 * MIB + 1000);
+  expect(turn()).toBeUndefined();
+});
+
+test('whatever those behind do, a fifth of the time is its own', async () => {
+  const time = clock();
+  const { shared, behind, turn } = ahead(time);
+  // It moves a little, and never catches up.
+  time.meanwhile = () => shared.pass(behind, behind.offset + 10);
+  let own = 0;
+  for (let step = 0; step < 1000; step++) {
+    const waiting = turn();
+    if (waiting !== undefined) await waiting;
+    else {
+      own++;
+      time.pass(1);
+      time.meanwhile();
+    }
+  }
+  expect(own / time.now).toBeGreaterThan(0.19);
 });
 
 test('what is made of a block under one name is made once', () => {
