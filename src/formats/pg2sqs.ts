@@ -106,6 +106,9 @@ class Pg2sqsPlan implements RenderPlan {
     this.#finish(membersStart, this.#kinds[context.read ? 'read' : event.action], context, writer);
   }
 
+  /** All is alike. */
+  renderOwn(): void {}
+
   renderTruncate(context: RenderContext, writer: ByteWriter): void {
     writer.byte(OPEN_BRACE);
     this.#finish(writer.length, this.#kinds.truncate, context, writer);
