@@ -22,17 +22,6 @@ type Body = {
 const bodies = (): Body[] => world.recorder.messages.map(({ body }) => JSON.parse(body) as Body);
 const receive = (count: number) =>
   waitFor(() => world.recorder.messages.length >= count, `${count} messages`, 120_000);
-const health = async () => (await world.service.health()).sinks[0]!;
-const waitForHalt = () =>
-  waitFor(
-    async () => {
-      const found = await health();
-      return found.state === 'halted' && found;
-    },
-    'the sink to halt',
-    120_000,
-  );
-
 /** Everything that came, and what is said of it. */
 const said = async (): Promise<string> =>
   JSON.stringify([
@@ -143,7 +132,7 @@ test(
 );
 
 test.each(['halt', 'dead_letter'])(
-  'with on_schema_break: %s a masked column that changes its type, goes, comes back or gets another name lets nothing out',
+  'with on_schema_break: %s a masked column that changes its type, goes and comes back lets nothing out',
   { timeout: 300_000 },
   async (policy) => {
     await sql(`create table rows (id int primary key, secret text, plain text)`);
@@ -163,21 +152,6 @@ test.each(['halt', 'dead_letter'])(
       { id: 3, plain: 'shown' },
       { id: 4, plain: 'shown', secret: '***4' },
     ]);
-    // Two columns change their names with each other, so that the old name is there still.
-    await sql(`alter table rows rename secret to hidden; alter table rows rename plain to secret`);
-    await sql(`insert into rows values (5, 'planted5', 'planted6')`);
-    const halted = await waitForHalt();
-    // Which of them was which is known, or not: the table has just changed.
-    expect(halted.reason).toMatch(
-      /"secret", whose values stay here, is now called "hidden"|whether it is "secret" under another name/,
-    );
-    expect(halted.cure).toMatch(/name "hidden" beside "secret" under mask/);
-    expect(await said()).not.toContain('planted');
-    expect(await world.service.stop()).toBe(0);
-
-    await world.start({ config: config('mask: { secret: { last: 1 }, hidden: redact }', { extra }) });
-    await receive(5);
-    expect(bodies().at(-1)!.record).toEqual({ id: 5, secret: '***5', hidden: '***' });
     expect(await said()).not.toContain('planted');
   },
 );
