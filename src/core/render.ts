@@ -1,5 +1,6 @@
 // Rendering one column: Postgres text in, JSON bytes out.
 import type { ByteWriter } from './byte-writer.ts';
+import type { JsonType } from './json-type.ts';
 
 /** Appends the JSON of the value whose Postgres text is `bytes[start, start + length)`. Never called for NULL. */
 export type ValueRenderer = (bytes: Buffer, start: number, length: number, writer: ByteWriter) => void;
@@ -25,9 +26,6 @@ export type TextOf<Text extends string | null = string> = (
   start: number,
   length: number,
 ) => Text;
-
-/** Columns whose values stay here: what is told in the place of each; null: NULL. By their names in Postgres. */
-export type MaskedTexts = ReadonlyMap<string, { readonly textOf: TextOf<string | null> }>;
 
 /** The forms of values that can be chosen: a format is a set of defaults for them. */
 export type ValueOptions = {
@@ -80,9 +78,17 @@ export type RenderOptions = ValueOptions & {
   readonly wal2json?: Wal2jsonValues | undefined;
 };
 
-/** How a message has one column. */
-export type ColumnForm = {
-  readonly render: ValueRenderer;
+/** How a value is written, and what JSON that gives. */
+export type ValueForm = { readonly render: ValueRenderer; readonly type: JsonType };
+
+/** Columns whose values stay here: what is told in the place of each; null: NULL. By their names in Postgres. */
+export type MaskedTexts = ReadonlyMap<
+  string,
+  { readonly textOf: TextOf<string | null>; readonly form: ValueForm }
+>;
+
+/** How a message has one column. `type`: of a value that is not NULL. */
+export type ColumnForm = ValueForm & {
   /** The JSON that stands for an unchanged value which Postgres did not send; undefined: the column is left out. */
   readonly unchanged: string | undefined;
 };

@@ -3,10 +3,12 @@ import type { z } from 'zod';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Action, Moved, Relation, RowEvent, TransactionContext } from '../core/change.ts';
+import type { JsonObject, JsonType } from '../core/json-type.ts';
 import type { Media } from '../core/message.ts';
 import type { ColumnForm, MaskedTexts, RenderOptions, SpreadRenderer, ValueOptions } from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
+import type { ColumnPart } from '../core/template.ts';
 
 /** What every message of one sink says of where it comes from. */
 export type Envelope = {
@@ -30,6 +32,8 @@ export type MessageColumn = ColumnForm & {
   readonly name: string;
   /** Set where the members of its values are members of the message; `taken`: the names of the others. */
   readonly spread?: ((taken: ReadonlySet<string>) => SpreadRenderer) | undefined;
+  /** What members those are, each of which may be missing. */
+  readonly spreadType?: JsonObject | undefined;
 };
 
 /** A member of a message's row that is no column's. */
@@ -37,6 +41,10 @@ export type AddedMember = {
   readonly name: string;
   /** `isOld`: of the row before an update. */
   readonly write: (event: RowEvent, isOld: boolean, writer: ByteWriter) => boolean;
+  /** Of a value that is not NULL. */
+  readonly type: JsonType;
+  /** What it is made of, without which it is NULL or absent. */
+  readonly needs: readonly ColumnPart[];
 };
 
 export type CompileInput<Options = unknown> = {
@@ -75,6 +83,22 @@ export type RenderContext = {
   read: boolean;
 };
 
+/** What is known of a table's rows beside its relation, for who describes messages of them. A column is its place in the relation. */
+export type RowKnowledge = {
+  readonly mayBeNull: (column: number) => boolean;
+  /** May the new row be without it, as it did not change and was not sent again? */
+  readonly mayBeUnchanged: (column: number, action: Action) => boolean;
+  readonly inOldRow: (column: number, action: Action) => 'always' | 'sometimes' | 'never';
+  /** Is there an old row with every update? */
+  readonly updatesHaveOld: boolean;
+  /** May a delete or an insert be half of an update that changed its key or route? */
+  readonly halves: boolean;
+  /** May it be an update whose row left what a filter names, or entered it? */
+  readonly moves: boolean;
+  /** It has partitions, which may have keys where it has none. */
+  readonly isPartitioned: boolean;
+};
+
 export interface RenderPlan {
   /** Appends the message of a row event. */
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void;
@@ -84,6 +108,8 @@ export interface RenderPlan {
   renderTruncate(context: RenderContext, writer: ByteWriter): void;
   /** Appends the message of a changed schema of this relation. */
   renderSchema(change: SchemaChange, context: RenderContext, writer: ByteWriter): void;
+  /** What its messages of an action are, which the sink takes. */
+  describe(action: Action, rows: RowKnowledge): JsonType;
 }
 
 /** Of a sink's configuration, what a format may have no words for. */

@@ -5,12 +5,14 @@ import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import type { Action, Relation, RowEvent, TransactionContext } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
+import { constant, member, object, STRING, type JsonMember, type JsonType } from '../core/json-type.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import { ColumnPlan } from './columns.ts';
 import { clash, declaredTwice, expectFree } from './names-beside.ts';
-import { schemaJson } from './schema-json.ts';
+import { SCHEMA_TYPE, schemaJson } from './schema-json.ts';
 import { formatCommitTimeNano } from './commit-time.ts';
-import type { CompileInput, MessageFormat, RenderContext, RenderPlan } from './format.ts';
+import type { CompileInput, MessageFormat, RenderContext, RenderPlan, RowKnowledge } from './format.ts';
+import { newRowType, oldRowType } from './row-types.ts';
 
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
@@ -52,6 +54,7 @@ export const pg2sqsFormat: MessageFormat<Options> = {
 };
 
 class Pg2sqsPlan implements RenderPlan {
+  readonly #input: CompileInput<Options>;
   readonly #columns: ColumnPlan;
   readonly #encoding: MessageEncoding;
   /** Set where a message must say its kind: its queue takes more than one action. */
@@ -70,6 +73,7 @@ class Pg2sqsPlan implements RenderPlan {
     const { commit_time_column: commitTimeColumn } = input.options;
     const kind = (action: Action): Literal | undefined =>
       actionsAt(action).length > 1 ? literal(`"${KIND}":"${action}"`, encoding) : undefined;
+    this.#input = input;
     this.#encoding = encoding;
     this.#kinds = {
       insert: kind('insert'),
@@ -109,6 +113,29 @@ class Pg2sqsPlan implements RenderPlan {
     this.#finish(0, this.#kinds.schema, context, writer);
   }
 
+  describe(action: Action, rows: RowKnowledge): JsonType {
+    const beside: JsonMember[] = [];
+    if (this.#commitTimeColumn !== undefined) beside.push(member(this.#commitTimeColumn, STRING));
+    if (this.#kinds[action] !== undefined) {
+      this.#expectNoKind();
+      beside.push(member(KIND, constant(action)));
+    }
+    switch (action) {
+      case 'truncate':
+        return object(beside);
+      case 'schema':
+        return object([member('schema', SCHEMA_TYPE), ...beside]);
+      case 'delete':
+        return oldRowType(this.#input, action, rows, beside);
+      case 'insert':
+      case 'update':
+      case 'read':
+        return newRowType(this.#input, action, rows, beside);
+      default:
+        return action satisfies never;
+    }
+  }
+
   #finish(membersStart: number, kind: Literal | undefined, context: RenderContext, writer: ByteWriter): void {
     if (this.#commitTimeColumn !== undefined) {
       if (this.#transaction !== context.transaction) {
@@ -120,11 +147,15 @@ class Pg2sqsPlan implements RenderPlan {
       writer.literal(this.#commitTime);
     }
     if (kind !== undefined) {
-      if (this.#hasKindField)
-        throw clash(this.#relation, KIND, { name: NAME, cure: 'give each action a queue of its own' });
+      this.#expectNoKind();
       if (writer.length > membersStart) writer.byte(COMMA);
       writer.literal(kind);
     }
     writer.byte(CLOSE_BRACE);
+  }
+  /** Throws TailraceError (fatal). */
+  #expectNoKind(): void {
+    if (this.#hasKindField)
+      throw clash(this.#relation, KIND, { name: NAME, cure: 'give each action a queue of its own' });
   }
 }

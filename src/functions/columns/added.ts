@@ -3,7 +3,8 @@ import { ByteWriter } from '../../core/byte-writer.ts';
 import { literal } from '../../core/encoding.ts';
 import { writeJsonString } from '../../core/json.ts';
 import type { MemberRenderer } from '../../core/render.ts';
-import { parseRowTemplate, type Template } from '../../core/template.ts';
+import { STRING, typeOfJson, type JsonType } from '../../core/json-type.ts';
+import { neededColumns, parseRowTemplate, type ColumnPart, type Template } from '../../core/template.ts';
 import type { AddRule } from './rules.ts';
 
 /** What a template asks of a row: texts as they may leave. null: NULL. Undefined: not sent, or no such column. */
@@ -31,6 +32,14 @@ export function compileAdded(rule: AddRule, table: Table): MemberRenderer<Templa
     return true;
   };
 }
+
+/** What JSON it is where it is not NULL, and the values of the row without which it is NULL or absent. */
+export const typeOfAdded = (
+  rule: AddRule,
+): { readonly type: JsonType; readonly needs: readonly ColumnPart[] } =>
+  rule.kind === 'constant'
+    ? { type: typeOfJson(JSON.parse(rule.json)), needs: [] }
+    : { type: STRING, needs: neededColumns(parseRowTemplate(rule.template)) };
 
 /** One is enough: a text is written without a pause. */
 const SCRATCH = new ByteWriter(1024);

@@ -3,6 +3,15 @@
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { isJson } from '../../core/json-grammar.ts';
 import { afterBlanks, afterString, afterValue, JSON_BYTES } from '../../core/json-steps.ts';
+import {
+  ANY,
+  object,
+  unnamed,
+  withoutNull,
+  type JsonMember,
+  type JsonObject,
+  type JsonType,
+} from '../../core/json-type.ts';
 import { jsonText } from '../../core/json.ts';
 import type { SpreadRenderer, ValueRenderer } from '../../core/render.ts';
 import type { FlattenRule } from './rules.ts';
@@ -58,6 +67,25 @@ export function spreadWith(
     }
     return true;
   };
+}
+
+/** What members the values of `type` can give. Each may be missing, as a value may stay whole. */
+export function spreadType(type: JsonType, name: string, rule: FlattenRule): JsonObject {
+  const members: JsonMember[] = [];
+  const others: { readonly prefix: string; readonly type: JsonType }[] = [];
+  collect(type, name, rule.depth);
+  return object(members, others);
+
+  function collect(at: JsonType, prefix: string, depth: number): void {
+    const whole = unnamed(withoutNull(at));
+    if (whole.kind === 'any') others.push({ prefix: prefix + rule.separator, type: ANY });
+    if (whole.kind !== 'object') return;
+    for (const each of whole.members) {
+      const key = prefix + rule.separator + each.name;
+      members.push({ ...each, name: key });
+      if (depth > 1) collect(each.type, key, depth - 1);
+    }
+  }
 }
 
 /** Of the document `bytes[0, end)`; undefined: it is no object, is empty, has too many members, or a name twice. */

@@ -2,8 +2,9 @@
 // (bench/micro/render.ts).
 import { createHmac, createSecretKey } from 'node:crypto';
 import type { ByteWriter } from '../../core/byte-writer.ts';
+import { constant, NULL_TYPE, STRING } from '../../core/json-type.ts';
 import { jsonText, writeJsonString } from '../../core/json.ts';
-import type { TextOf, ValueRenderer } from '../../core/render.ts';
+import type { TextOf, ValueForm } from '../../core/render.ts';
 import type { ColumnRules, MaskRule } from './rules.ts';
 
 /** What is hidden shows as this, however long it is. */
@@ -14,7 +15,7 @@ export type Mask = {
   /** What is told of the value; null: NULL. */
   readonly textOf: TextOf<string | null>;
   /** The same as a value of the message. */
-  readonly render: ValueRenderer;
+  readonly form: ValueForm;
   /** A text that is the same for the same value, and another one for another: its HMAC. Undefined: there is no key for it. */
   readonly digestOf: TextOf | undefined;
 };
@@ -34,13 +35,18 @@ export function compileMasks(rules: Pick<ColumnRules, 'mask'> | undefined, key: 
 function compileMask(rule: MaskRule, digestOf: TextOf | undefined): Mask {
   switch (rule.kind) {
     case 'null':
-      return { rule, digestOf, textOf: () => null, render: (_, __, ___, writer) => writer.latin1('null') };
+      return {
+        rule,
+        digestOf,
+        textOf: () => null,
+        form: { type: NULL_TYPE, render: (_, __, ___, writer) => writer.latin1('null') },
+      };
     case 'redact':
       return {
         rule,
         digestOf,
         textOf: () => HIDDEN,
-        render: (_, __, ___, writer) => writer.latin1(`"${HIDDEN}"`),
+        form: { type: constant(HIDDEN), render: (_, __, ___, writer) => writer.latin1(`"${HIDDEN}"`) },
       };
     case 'hash': {
       if (digestOf === undefined) throw new Error('a column is masked by its hash, and there is no key');
@@ -48,7 +54,10 @@ function compileMask(rule: MaskRule, digestOf: TextOf | undefined): Mask {
         rule,
         digestOf,
         textOf: digestOf,
-        render: (bytes, start, length, writer) => writer.latin1(`"${digestOf(bytes, start, length)}"`),
+        form: {
+          type: STRING,
+          render: (bytes, start, length, writer) => writer.latin1(`"${digestOf(bytes, start, length)}"`),
+        },
       };
     }
     case 'last':
@@ -57,11 +66,14 @@ function compileMask(rule: MaskRule, digestOf: TextOf | undefined): Mask {
         digestOf,
         textOf: (bytes, start, length) =>
           HIDDEN + bytes.toString('utf8', lastFrom(bytes, start, length, rule.count), start + length),
-        render: (bytes, start, length, writer) => {
-          const from = lastFrom(bytes, start, length, rule.count);
-          const mark = writer.length;
-          writeJsonString(bytes, from, start + length - from, writer);
-          insertHidden(mark + 1, writer);
+        form: {
+          type: STRING,
+          render: (bytes, start, length, writer) => {
+            const from = lastFrom(bytes, start, length, rule.count);
+            const mark = writer.length;
+            writeJsonString(bytes, from, start + length - from, writer);
+            insertHidden(mark + 1, writer);
+          },
         },
       };
     case 'email': {
@@ -70,7 +82,10 @@ function compileMask(rule: MaskRule, digestOf: TextOf | undefined): Mask {
         rule,
         digestOf,
         textOf,
-        render: (bytes, start, length, writer) => writer.text(jsonText(textOf(bytes, start, length))),
+        form: {
+          type: STRING,
+          render: (bytes, start, length, writer) => writer.text(jsonText(textOf(bytes, start, length))),
+        },
       };
     }
     default:

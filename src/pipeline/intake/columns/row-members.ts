@@ -4,8 +4,8 @@ import type { Column, Relation } from '../../../core/change.ts';
 import type { ColumnForm, RenderOptions } from '../../../core/render.ts';
 import type { ShapeColumn } from '../../../core/schema-change.ts';
 import type { AddedMember, MessageColumn } from '../../../formats/format.ts';
-import { compileAdded } from '../../../functions/columns/added.ts';
-import { spreadWith } from '../../../functions/columns/flatten.ts';
+import { compileAdded, typeOfAdded } from '../../../functions/columns/added.ts';
+import { spreadType, spreadWith } from '../../../functions/columns/flatten.ts';
 import type { Masks } from '../../../functions/columns/masks.ts';
 import { columnsAddedFrom, type ColumnRules } from '../../../functions/columns/rules.ts';
 import type { TableOptions } from '../../settings.ts';
@@ -37,11 +37,17 @@ export function rowMembers(
     if (!isInMessage(column, relation.key, options)) return [];
     const name = rules?.rename.get(column.name) ?? column.name;
     const form = compileColumn(column, relation);
-    const told = { index, name, ...form, render: masks.get(column.name)?.render ?? form.render };
+    const told = { index, name, ...form, ...masks.get(column.name)?.form };
     const rule = rules?.flatten.get(column.name);
     if (rule === undefined) return [told];
-    const { render } = compileColumn(column, relation, FLATTENED);
-    return [{ ...told, spread: (taken) => spreadWith(render, { name, rule, taken }) }];
+    const { render, type } = compileColumn(column, relation, FLATTENED);
+    return [
+      {
+        ...told,
+        spread: (taken) => spreadWith(render, { name, rule, taken }),
+        spreadType: spreadType(type, name, rule),
+      },
+    ];
   });
   const added = rules === undefined ? [] : addedMembers(relation, rules, masks);
   if (rules !== undefined) expectDistinct(relation, rules, { columns, added });
@@ -78,6 +84,7 @@ function addedMembers(relation: Relation, rules: ColumnRules, masks: Masks): rea
     const write = compileAdded(rule, relation);
     return {
       name,
+      ...typeOfAdded(rule),
       write: (event, isOld, writer) => write(isOld ? texts.before(event) : texts.of(event), writer),
     };
   });
