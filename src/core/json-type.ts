@@ -86,8 +86,24 @@ export function unionOf(...types: readonly JsonType[]): JsonType {
 const isWithin = (type: JsonType, all: readonly JsonType[]): boolean =>
   type.kind === 'constant' && all.some(({ kind }) => kind === typeof type.value);
 
+/** In whatever order members and alternatives stand. */
 export const isSameType = (one: JsonType, other: JsonType): boolean =>
-  one === other || JSON.stringify(one) === JSON.stringify(other);
+  one === other || keyOf(one) === keyOf(other);
+
+function keyOf(type: JsonType): string {
+  const parts: string[] = [];
+  const own = withParts(type, (part) => {
+    parts.push(keyOf(part));
+    return NULL_TYPE;
+  });
+  if (own.kind === 'union') return JSON.stringify(['union', parts.toSorted()]);
+  if (own.kind !== 'object') return JSON.stringify([own, parts]);
+  const { members, others = [] } = own;
+  const named = members.map(({ name, optional = false, about = '' }, i) =>
+    JSON.stringify([name, optional, about, parts[i]]),
+  );
+  return JSON.stringify([named.toSorted(), others.map(({ prefix }) => prefix), parts.slice(members.length)]);
+}
 
 /** The type of this JSON alone, as `JSON.parse` gives it. */
 export function typeOfJson(value: unknown): JsonType {

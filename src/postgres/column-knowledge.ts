@@ -39,6 +39,9 @@ const IS_IDENTITY = `case l.relreplident when 'f' then true when 'n' then false 
     and b.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1])
     and case l.relreplident when 'i' then i.indisreplident else i.indisprimary end) end`;
 
+/** A publication of ours has a stored generated column in messages where the key has it. */
+const IS_KEY = `exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary and a.attnum = any (i.indkey))`;
+
 /** Undefined: there is no such table. A partitioned table without partitions is asked itself. */
 export async function readTableKnowledge(
   client: Client,
@@ -59,7 +62,7 @@ export async function readTableKnowledge(
      select c.relkind = 'p' as "isPartitioned", (select bool_and(l.relreplident = 'f') from holding l) as "isFull",
        (select json_agg(json_build_object('name', a.attname, 'mayBeNull', not (${IS_NOT_NULL}),
             'isSent', case when e.oid is not null or p.puballtables then ${IS_SENT}
-              else a.attgenerated = '' or a.attgenerated = 's' and parts.identity <> 'none'
+              else a.attgenerated = '' or a.attgenerated = 's' and ${IS_KEY}
                 and current_setting('server_version_num')::int >= ${CHECKS_GENERATED} end,
             'outOfLine', parts."outOfLine", 'identity', parts.identity) order by a.attnum)
         from pg_attribute a
