@@ -6,7 +6,7 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 # The development dependencies' scripts fetch a second Node and Postgres binaries: the build needs neither.
 RUN npm ci --ignore-scripts
-COPY tsconfig.json tsconfig.build.json ./
+COPY scripts/build.ts ./scripts/
 COPY src ./src
 RUN npm run build && npm prune --omit=dev --ignore-scripts
 
@@ -17,7 +17,7 @@ ENV NODE_ENV=production \
     TAILRACE_DATA_DIR=/var/lib/tailrace \
     TAILRACE_METRICS_LISTEN=0.0.0.0:8376
 WORKDIR /app
-# The licence of Tailrace is /app/LICENSE; those of its dependencies are beside them in /app/node_modules.
+# The licence of Tailrace is /app/LICENSE; those of what is built in are in /app/dist/THIRD-PARTY-NOTICES.txt, of its dependencies in /app/node_modules.
 COPY package.json LICENSE ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist

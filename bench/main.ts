@@ -6,16 +6,18 @@ import { MICRO_BENCHMARKS, runMicro } from './micro/run.ts';
 import type { Stage } from './micro/stage.ts';
 import { budgetOf } from './report/budget.ts';
 import { writeDocuments } from './report/documents.ts';
-import { SCENARIOS, type Line, type ScenarioName } from './measurement.ts';
+import { SCENARIOS, withTls, type Line, type ScenarioName } from './measurement.ts';
 import { writeResult, type Result } from './results.ts';
 import { backfill } from './scenarios/backfill.ts';
 import { backlog } from './scenarios/backlog.ts';
 import { DEFAULT_DISTANCES, distance } from './scenarios/distance.ts';
+import { footprint } from './scenarios/footprint.ts';
 import { growth } from './scenarios/growth.ts';
 import { huge } from './scenarios/huge.ts';
 import { isolation } from './scenarios/isolation.ts';
 import { ALL_RATES, DEFAULT_RATES, latency } from './scenarios/latency.ts';
 import { routes } from './scenarios/routes.ts';
+import { rules } from './scenarios/rules.ts';
 import { throttle } from './scenarios/throttle.ts';
 import { replay } from './scenarios/replay.ts';
 import { budgetTable, stageTable, tablesOf, textOf } from './table.ts';
@@ -58,6 +60,8 @@ scenarios  ${SCENARIOS.join(', ')} (default: ${DEFAULT_SCENARIOS.join(', ')})
   --rates N,…      changes a second in latency (default ${DEFAULT_RATES.join(',')}; with --all ${ALL_RATES.join(',')})
   --stall SECONDS  how long a queue answers nothing in isolation (default ${FULL.stallSeconds})
   --rtt MS,…       milliseconds between request and answer in distance (default ${DEFAULT_DISTANCES.join(',')})
+  --tls            each figure of what is delivered over HTTPS too
+  --keep           these figures stand in docs/performance.md from now on, instead of the same scenarios' before
   --quick          everything small, one run: does it work?
   --profile DIR    CPU profiles of the service into DIR
   --help           this text
@@ -65,11 +69,12 @@ scenarios  ${SCENARIOS.join(', ')} (default: ${DEFAULT_SCENARIOS.join(', ')})
 
 type Usage = {
   readonly scenarios: ReadonlySet<ScenarioName>;
-  /** Everything that is measured by default or with --all, in full size. */
-  readonly whole: boolean;
+  /** Do the figures stand in the documents from now on? */
+  readonly kept: boolean;
   readonly rates: readonly number[];
   readonly distances: readonly number[];
   readonly sizes: Sizes;
+  readonly tls: boolean;
   readonly profile: string | undefined;
 };
 
@@ -85,6 +90,8 @@ function parseUsage(args: readonly string[]): Usage | undefined {
       rates: { type: 'string' },
       stall: { type: 'string' },
       rtt: { type: 'string' },
+      keep: { type: 'boolean', default: false },
+      tls: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
       profile: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -102,18 +109,20 @@ function parseUsage(args: readonly string[]): Usage | undefined {
     ...(values.runs !== undefined && { runs: wholeNumber('runs', values.runs) }),
     ...(values.stall !== undefined && { stallSeconds: wholeNumber('stall', values.stall) }),
   };
-  const whole =
-    named.length === 0 &&
-    !values.quick &&
-    [values.changes, values.rows, values.runs, values.rates, values.stall, values.rtt].every(
-      (value) => value === undefined,
-    );
   const rates =
     values.rates?.split(',').map((rate) => wholeNumber('rates', rate)) ??
     (values.all ? ALL_RATES : DEFAULT_RATES);
   const distances =
     values.rtt?.split(',').map((ms) => (ms === '0' ? 0 : wholeNumber('rtt', ms))) ?? DEFAULT_DISTANCES;
-  return { scenarios: new Set(scenarios), whole, rates, distances, sizes, profile: values.profile };
+  return {
+    scenarios: new Set(scenarios),
+    kept: values.keep,
+    rates,
+    distances,
+    sizes,
+    tls: values.tls,
+    profile: values.profile,
+  };
 }
 
 function wholeNumber(name: string, text: string): number {
@@ -124,17 +133,24 @@ function wholeNumber(name: string, text: string): number {
 
 async function measure(bench: Workbench, { scenarios, rates, distances }: Usage): Promise<Line[]> {
   const lines: Line[] = [];
+  const measured = async (scenario: () => Promise<readonly Line[]>): Promise<void> => {
+    lines.push(...(await scenario()));
+    if (!bench.hasTls) return;
+    for (const line of await bench.overTls(scenario)) lines.push({ ...line, name: withTls(line.name) });
+  };
   const ofOneWal: readonly ScenarioName[] = ['drain', 'log', 'filter'];
   if (ofOneWal.some((name) => scenarios.has(name))) lines.push(...(await replay(bench, scenarios)));
-  if (scenarios.has('latency')) lines.push(...(await latency(bench, rates)));
-  if (scenarios.has('huge')) lines.push(...(await huge(bench)));
-  if (scenarios.has('isolation')) lines.push(...(await isolation(bench)));
-  if (scenarios.has('backlog')) lines.push(await backlog(bench));
-  if (scenarios.has('growth')) lines.push(...(await growth(bench)));
+  if (scenarios.has('latency')) await measured(() => latency(bench, rates));
+  if (scenarios.has('huge')) await measured(() => huge(bench));
+  if (scenarios.has('isolation')) await measured(() => isolation(bench));
+  if (scenarios.has('backlog')) await measured(async () => [await backlog(bench)]);
+  if (scenarios.has('growth')) await measured(() => growth(bench));
   if (scenarios.has('distance')) lines.push(...(await distance(bench, distances)));
   if (scenarios.has('throttle')) lines.push(...(await throttle(bench)));
   if (scenarios.has('routes')) lines.push(...(await routes(bench)));
-  if (scenarios.has('backfill')) lines.push(...(await backfill(bench)));
+  if (scenarios.has('rules')) lines.push(...(await rules(bench)));
+  if (scenarios.has('backfill')) await measured(() => backfill(bench));
+  if (scenarios.has('footprint')) lines.push(...(await footprint(bench)));
   return lines;
 }
 
@@ -165,7 +181,7 @@ async function main(usage: Usage): Promise<number> {
   if (stages.length > 0) console.log(`\nStages\n\n${textOf(stageTable(stages))}`);
   const budget = budgetOf(result);
   if (budget.length > 0) console.log(`\nBudget\n\n${textOf(budgetTable(budget))}`);
-  console.log(`\nwritten to ${writeResult(result, usage.whole)}`);
+  console.log(`\nwritten to ${writeResult(result, usage.kept)}`);
   for (const fault of faults) console.error(`FAULT: ${fault}`);
   return faults.length === 0 ? 0 : 1;
 }

@@ -12,10 +12,15 @@ export const SCENARIOS = [
   'distance',
   'throttle',
   'routes',
+  'rules',
   'backfill',
+  'footprint',
   'micro',
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
+
+/** Name of the line of the same work over HTTPS. */
+export const withTls = (name: string): string => `${name}, TLS`;
 
 /** By name with its unit last (`cpuUsPerChange`). NaN: not known. */
 export type Figures = Readonly<Record<string, number>>;
@@ -24,7 +29,14 @@ export type Run = {
   readonly figures: Figures;
   /** Milliseconds at each of the endpoint's quantiles. */
   readonly distribution?: readonly number[];
+  /** Requests that may be in flight, by seconds since somebody reads. */
+  readonly lanesOverTime?: readonly LanesAt[];
 };
+
+export type LanesAt = { readonly seconds: number; readonly lanes: number };
+
+/** Of which day and commit a line is, where a result has lines of several. */
+export type Measured = { readonly day: string; readonly commit: string };
 
 export type Line = {
   readonly scenario: ScenarioName;
@@ -35,6 +47,7 @@ export type Line = {
   readonly runs: readonly Run[];
   readonly median: Figures;
   readonly distribution?: readonly number[];
+  readonly measured?: Measured;
 };
 
 export const medianOf = (values: readonly number[]): number => {
@@ -67,8 +80,9 @@ export function lineOf(what: Pick<Line, 'scenario' | 'name' | 'work'>, runs: rea
   };
 }
 
-function roundedRun({ figures, distribution }: Run): Run {
+function roundedRun({ figures, distribution, ...rest }: Run): Run {
   return {
+    ...rest,
     figures: Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, rounded(value)])),
     ...(distribution !== undefined && { distribution: distribution.map(rounded) }),
   };

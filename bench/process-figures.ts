@@ -19,6 +19,14 @@ export function cpuUsOf(pid: number): number | undefined {
 export const peakRssMiBOf = (pid: number): number =>
   Number(/VmHWM:\s+(\d+) kB/.exec(readProc(pid, 'status') ?? '')?.[1] ?? Number.NaN) / 1024;
 
+/** What is resident now, MiB; and of it its share, where other processes have the same pages. */
+export function residentMiBOf(pid: number): { readonly rssMiB: number; readonly pssMiB: number } {
+  const text = readProc(pid, 'smaps_rollup') ?? '';
+  const of = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? Number.NaN) / 1024;
+  return { rssMiB: of('Rss'), pssMiB: of('Pss') };
+}
+
 /** Bytes that it caused to be sent to the storage layer. https://man7.org/linux/man-pages/man5/proc_pid_io.5.html */
 export const diskBytesWrittenBy = (pid: number): number =>
   Number(/^write_bytes: (\d+)/m.exec(readProc(pid, 'io') ?? '')?.[1] ?? Number.NaN);

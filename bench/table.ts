@@ -38,6 +38,10 @@ const COLUMNS: readonly Column[] = [
   { title: 'unconfirmed MiB', value: figure('unconfirmedMiB', 1) },
   { title: 'restart lag MiB', value: figure('restartLagMiB', 1) },
   { title: 'RSS MiB', value: figure('peakRssMiB') },
+  { title: 'idle RSS MiB', value: figure('rssMiB') },
+  { title: 'idle PSS MiB', value: figure('pssMiB') },
+  { title: 'ms', value: figure('startMs') },
+  { title: 'CPU ms', value: figure('startCpuMs') },
   { title: 'changes/request', value: figure('changesPerRequest', 1) },
   { title: 'log B/change', value: figure('logBytesPerChange') },
   { title: 'disk B/change', value: figure('diskBytesPerChange') },
@@ -52,15 +56,17 @@ const GROUPS: readonly { readonly title: string; readonly scenarios: readonly Sc
   { title: 'A huge transaction, a huge backlog', scenarios: ['huge', 'backlog'] },
   { title: 'Growth', scenarios: ['growth'] },
   { title: 'Routes from rows', scenarios: ['routes'] },
+  { title: 'Column rules', scenarios: ['rules'] },
   { title: 'Backfill', scenarios: ['backfill'] },
+  { title: 'Start and idle', scenarios: ['footprint'] },
   { title: 'Distance', scenarios: ['distance', 'throttle'] },
 ];
 
 /** The tables that the lines fill, with their titles. */
-export const tablesOf = (lines: readonly Line[]): { title: string; table: Table }[] =>
+export const tablesOf = (lines: readonly Line[]): { title: string; table: Table; lines: readonly Line[] }[] =>
   GROUPS.flatMap(({ title, scenarios }) => {
     const found = lines.filter(({ scenario }) => scenarios.includes(scenario));
-    return found.length === 0 ? [] : [{ title, table: tableOf(found) }];
+    return found.length === 0 ? [] : [{ title, table: tableOf(found), lines: found }];
   });
 
 /** Only the columns that some line has a figure for. */

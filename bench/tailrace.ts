@@ -21,6 +21,10 @@ export type TailraceOptions = {
   readonly sinks: readonly BenchSink[];
   /** More keys of `slot`. */
   readonly slotOptions?: Readonly<Record<string, string>>;
+  /** Another program than the built one. */
+  readonly main?: string;
+  /** Arguments of Node itself. */
+  readonly nodeArgs?: readonly string[];
 };
 
 export type Tailrace = {
@@ -35,14 +39,19 @@ export type Tailrace = {
 
 /** What is published: `npm run bench` builds it first. */
 export const BUILT_MAIN = resolve(import.meta.dirname, '../dist/main.js');
+export const SOURCES_MAIN = resolve(import.meta.dirname, '../src/main.ts');
 
 /** `directory` holds configuration and data; started again on the same one, the service goes on where it was. */
 export function startTailrace(bench: Workbench, directory: string, options: TailraceOptions): Tailrace {
   const service = startService({
     directory,
-    config: configOf(options, bench.endpoint.url),
-    main: BUILT_MAIN,
-    ...(bench.profile !== undefined && { nodeArgs: ['--cpu-prof', `--cpu-prof-dir=${bench.profile}`] }),
+    config: configOf(options, bench.destination.url),
+    env: bench.destination.env,
+    main: options.main ?? BUILT_MAIN,
+    nodeArgs: [
+      ...(options.nodeArgs ?? []),
+      ...(bench.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${bench.profile}`]),
+    ],
   });
   const forget = bench.onEnd(() => service.kill());
   const ended = service.ended.then((code) => {
@@ -71,7 +80,7 @@ const flow = (keys: Readonly<Record<string, string>> = {}): string =>
     .map(([key, value]) => `, ${key}: ${value}`)
     .join('');
 
-function configOf(options: TailraceOptions, endpointUrl: string): string {
+export function configOf(options: TailraceOptions, endpointUrl: string): string {
   const { database, slot, publication, sinks, slotOptions } = options;
   const sinkTexts = sinks.map(
     ({ name, queue, table, options: more, destination }) =>

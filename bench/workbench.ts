@@ -1,10 +1,11 @@
 // What every scenario works with: a Postgres server, the endpoint, a directory; and that nothing of it stays behind.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../src/cli/demo/embedded-postgres.ts';
-import { startEndpoint, type Endpoint } from './endpoint/endpoint.ts';
+import { selfSignedCertificate } from '../test/support/tls.ts';
+import { startEndpoint, type CertificateFiles, type Endpoint } from './endpoint/endpoint.ts';
 
 /**
  * Many slots hold the same WAL. No vacuum or timed checkpoint falls into one run and not into another. (fsync is off,
@@ -59,30 +60,64 @@ export type Database = {
   drop(): Promise<void>;
 };
 
-export class Workbench {
+export type BenchOptions = {
   readonly sizes: Sizes;
   /** Folder for CPU profiles of the service; undefined: none. */
+  readonly profile: string | undefined;
+  /** Every figure of what is delivered over HTTPS too. */
+  readonly tls?: boolean;
+};
+
+type Parts = {
+  readonly postgres: EmbeddedPostgres;
+  readonly endpoint: Endpoint;
+  readonly directory: string;
+  /** What the endpoint shows over TLS. */
+  readonly certificate: CertificateFiles | undefined;
+};
+
+export class Workbench {
+  readonly sizes: Sizes;
   readonly profile: string | undefined;
   readonly postgres: EmbeddedPostgres;
   readonly endpoint: Endpoint;
   readonly directory: string;
   /** What went wrong with the accounting: the bench ends with 1. */
   readonly faults: string[] = [];
+  readonly #certificate: CertificateFiles | undefined;
   readonly #kill: Set<() => Promise<unknown>>;
   #databases = 0;
+  #isOverTls = false;
 
-  constructor(options: {
-    sizes: Sizes;
-    profile: string | undefined;
-    parts: { postgres: EmbeddedPostgres; endpoint: Endpoint; directory: string };
-    kill: Set<() => Promise<unknown>>;
-  }) {
-    this.sizes = options.sizes;
-    this.profile = options.profile;
-    this.postgres = options.parts.postgres;
-    this.endpoint = options.parts.endpoint;
-    this.directory = options.parts.directory;
-    this.#kill = options.kill;
+  constructor({ sizes, profile }: BenchOptions, parts: Parts, kill: Set<() => Promise<unknown>>) {
+    this.sizes = sizes;
+    this.profile = profile;
+    this.postgres = parts.postgres;
+    this.endpoint = parts.endpoint;
+    this.directory = parts.directory;
+    this.#certificate = parts.certificate;
+    this.#kill = kill;
+  }
+
+  /** Can clients reach the endpoint over TLS as well? */
+  get hasTls(): boolean {
+    return this.#certificate !== undefined;
+  }
+
+  /** Where a client that starts now finds the endpoint, and what its environment needs so that it trusts it. */
+  get destination(): { readonly url: string; readonly env: Readonly<Record<string, string>> } {
+    if (!this.#isOverTls) return { url: this.endpoint.url, env: {} };
+    return { url: this.endpoint.tlsUrl!, env: { NODE_EXTRA_CA_CERTS: this.#certificate!.cert } };
+  }
+
+  /** Clients that `work` starts reach the endpoint over TLS. */
+  async overTls<T>(work: () => Promise<T>): Promise<T> {
+    this.#isOverTls = true;
+    try {
+      return await work();
+    } finally {
+      this.#isOverTls = false;
+    }
   }
 
   /** Says on standard error how far things are. */
@@ -137,7 +172,7 @@ export class Workbench {
 
 /** Runs `work` on a new workbench and clears everything away, also after a failure or Ctrl-C (which then ends the process). */
 export async function withWorkbench<T>(
-  options: { sizes: Sizes; profile: string | undefined },
+  options: BenchOptions,
   work: (bench: Workbench) => Promise<T>,
 ): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), 'tailrace-bench-'));
@@ -159,13 +194,22 @@ export async function withWorkbench<T>(
   try {
     const postgres = await startEmbeddedPostgres({ detached: true, settings: SERVER_SETTINGS });
     kill.add(() => postgres.remove());
-    const endpoint = await startEndpoint();
+    const certificate = options.tls === true ? certificateIn(directory) : undefined;
+    const endpoint = await startEndpoint(certificate);
     kill.add(() => endpoint.stop());
-    return await work(new Workbench({ ...options, parts: { postgres, endpoint, directory }, kill }));
+    return await work(new Workbench(options, { postgres, endpoint, directory, certificate }, kill));
   } finally {
     await clear();
     // What the work says of parts that were taken from it is of no interest.
     if (interrupted) await new Promise(() => undefined);
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
+}
+
+function certificateIn(directory: string): CertificateFiles {
+  const files = { cert: join(directory, 'endpoint.pem'), key: join(directory, 'endpoint.key') };
+  const { cert, key } = selfSignedCertificate();
+  writeFileSync(files.cert, cert);
+  writeFileSync(files.key, key);
+  return files;
 }

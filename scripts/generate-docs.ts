@@ -2,7 +2,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { format, resolveConfig } from 'prettier';
-import { jsonSchemaOfFile, publishedJsonSchema, type JsonSchema } from '../src/config/schema/json-schema.ts';
+import { jsonSchemaOfFile } from '../src/config/schema/file-json-schema.ts';
+import { publishedJsonSchema, type JsonSchema } from '../src/config/schema/json-schema.ts';
 import { conformancePage } from './conformance-docs.ts';
 import { filtersPage } from './filters-docs.ts';
 import { alertRules, metricsPage } from './metrics-docs.ts';

@@ -17,6 +17,7 @@ const PACKED = [
   'README.md',
   'CHANGELOG.md',
   'dist/main.js',
+  'dist/THIRD-PARTY-NOTICES.txt',
   'docs/getting-started.md',
   'deploy/tailrace.yaml',
   'schema/tailrace.schema.json',
@@ -106,10 +107,8 @@ async function main(): Promise<void> {
   for (const file of PACKED) expectThat(existsSync(join(installed, file)), `${file} is in it`);
   for (const folder of ['src', 'test', 'bench'])
     expectThat(!existsSync(join(installed, folder)), `${folder}/ is not`);
-  expectThat(
-    !existsSync(join(installed, 'node_modules', 'fauxqs')),
-    'no development dependency came with it',
-  );
+  for (const name of ['fauxqs', 'fastify'])
+    expectThat(!existsSync(join(installed, 'node_modules', name)), `${name} did not come with it`);
 
   writeFileSync(join(folder, 'faulty.yaml'), 'sinks: 1\n');
   writeFileSync(join(folder, 'tailrace.yaml'), CONFIGURATION);

@@ -18,6 +18,8 @@ const YOUNG_GENERATION = ['--max-semi-space-size=64'];
 
 export type Endpoint = {
   readonly url: string;
+  /** The same queues over TLS; undefined: it was started without a certificate. */
+  readonly tlsUrl: string | undefined;
   readonly child: ChildProcess;
   /** Forgets what was accepted; every process' clock is calibrated anew. */
   reset(): Promise<void>;
@@ -31,13 +33,17 @@ export type Endpoint = {
   stop(): Promise<void>;
 };
 
-export async function startEndpoint(): Promise<Endpoint> {
-  const child = fork(resolve(import.meta.dirname, 'main.ts'), {
+/** Files of a certificate and its key: PEM. */
+export type CertificateFiles = { readonly cert: string; readonly key: string };
+
+export async function startEndpoint(certificate?: CertificateFiles): Promise<Endpoint> {
+  const files = certificate === undefined ? [] : [certificate.cert, certificate.key];
+  const child = fork(resolve(import.meta.dirname, 'main.ts'), files, {
     stdio: 'inherit',
     serialization: 'advanced',
     execArgv: YOUNG_GENERATION,
   });
-  const [{ url }] = (await once(child, 'message')) as [EndpointReady];
+  const [{ url, tlsUrl }] = (await once(child, 'message')) as [EndpointReady];
   const waiting = new Map<number, PromiseWithResolvers<EndpointAnswer>>();
   let lastId = 0;
   child.on('message', (answer: EndpointAnswer) => {
@@ -57,6 +63,7 @@ export async function startEndpoint(): Promise<Endpoint> {
   const tell = async (command: EndpointCommand): Promise<void> => void (await ask(command));
   return {
     url,
+    tlsUrl,
     child,
     reset: () => {
       calibrateClock();

@@ -1,4 +1,5 @@
 // The endpoint's own process: serves SQS, obeys the bench over the IPC channel, ends with it.
+import { readFileSync } from 'node:fs';
 import { calibrateClock } from '../clock.ts';
 import type { EndpointAnswer, EndpointReady, EndpointRequest } from './protocol.ts';
 import { BenchQueue } from './queue.ts';
@@ -18,7 +19,12 @@ function queueOf(name: string): BenchQueue {
   return queue;
 }
 
-const endpoint = await startEndpointServer(queueOf);
+const [certFile, keyFile] = process.argv.slice(2);
+const certificate =
+  certFile === undefined || keyFile === undefined
+    ? undefined
+    : { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') };
+const endpoint = await startEndpointServer(queueOf, certificate);
 
 async function obey({ id, command }: EndpointRequest): Promise<EndpointAnswer> {
   switch (command.do) {
@@ -57,4 +63,4 @@ process.on('disconnect', () => process.exit(0));
 process.on('message', (request: EndpointRequest) => {
   void obey(request).then((answer) => process.send!(answer));
 });
-process.send!({ url: endpoint.url } satisfies EndpointReady);
+process.send!({ url: endpoint.url, tlsUrl: endpoint.tlsUrl } satisfies EndpointReady);

@@ -48,4 +48,4 @@ export type QueueReport = AccountingFigures & {
 
 export type EndpointRequest = { readonly id: number; readonly command: EndpointCommand };
 export type EndpointAnswer = { readonly id: number; readonly report?: QueueReport };
-export type EndpointReady = { readonly url: string };
+export type EndpointReady = { readonly url: string; readonly tlsUrl: string | undefined };

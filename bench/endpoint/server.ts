@@ -3,7 +3,7 @@
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 import { hash } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { startHttpServer, type BenchRequest, type Reply } from './http.ts';
+import { startHttpServer, type BenchRequest, type Reply, type ServerCertificate } from './http.ts';
 import type { Network } from './protocol.ts';
 import type { BenchQueue } from './queue.ts';
 
@@ -38,13 +38,18 @@ export type ServedQueue = Pick<BenchQueue, 'mode' | 'requests' | 'throttled' | '
 
 export type EndpointServer = {
   readonly url: string;
+  /** The same queues over TLS, where there is a certificate. */
+  readonly tlsUrl?: string;
   network: Network;
   /** Cuts the connections of requests that were left without an answer. */
   dropStalled(): void;
 };
 
 /** Listens on a free port of the loopback; every queue exists, as a FIFO queue. */
-export async function startEndpointServer(queueOf: (name: string) => ServedQueue): Promise<EndpointServer> {
+export async function startEndpointServer(
+  queueOf: (name: string) => ServedQueue,
+  certificate?: ServerCertificate,
+): Promise<EndpointServer> {
   const stalled = new Set<Socket>();
   const limit = new RateLimit();
   let requests = 0;
@@ -55,12 +60,16 @@ export async function startEndpointServer(queueOf: (name: string) => ServedQueue
       for (const socket of stalled) socket.destroy();
     },
   };
-  const url = await startHttpServer((request, reply) => {
-    const { rttMs } = server.network;
-    if (rttMs === 0) return serve(request, reply);
-    setTimeout(() => serve(request, reply), rttMs * (1 - JITTER / 2 + Math.random() * JITTER));
-  });
-  function serve({ head, body }: BenchRequest, reply: Reply): void {
+  const listen = async (over?: ServerCertificate): Promise<string> => {
+    const url = await startHttpServer((request, reply) => {
+      const { rttMs } = server.network;
+      if (rttMs === 0) return serve(url, request, reply);
+      setTimeout(() => serve(url, request, reply), rttMs * (1 - JITTER / 2 + Math.random() * JITTER));
+    }, over);
+    return url;
+  };
+  /** `url`: the listener's, which the queues' own begin with. */
+  function serve(url: string, { head, body }: BenchRequest, reply: Reply): void {
     const request = JSON.parse(body) as SqsRequest;
     if (!SEND_TARGET.test(head)) {
       const name = request.QueueName ?? nameOf(request.QueueUrl ?? '');
@@ -90,7 +99,11 @@ export async function startEndpointServer(queueOf: (name: string) => ServedQueue
     }
     return reply.send(200, accept(queue, request.Entries!, SDK_USER_AGENT.test(head)));
   }
-  return Object.assign(server, { url });
+  const url = await listen();
+  return Object.assign(server, {
+    url,
+    ...(certificate !== undefined && { tlsUrl: await listen(certificate) }),
+  });
 }
 
 /** A bucket that holds a second's worth. */

@@ -18,7 +18,7 @@ import { NO_RULES, type ColumnRules } from '../../src/functions/columns/rules.ts
 import { rowMembers } from '../../src/pipeline/intake/columns/row-members.ts';
 import { compileColumn } from '../../src/postgres/values/values.ts';
 
-const COLUMNS: readonly (readonly [name: string, type: number, text: string])[] = [
+export const COLUMNS: readonly (readonly [name: string, type: number, text: string])[] = [
   ['id', 23, '123456'],
   ['string_field', 25, 'The quick brown fox jumps over the lazy dog, twice a day'],
   ['numeric_field', 1700, '12345.6789'],

@@ -3,7 +3,16 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { Stage } from './stage.ts';
 
-export const MICRO_BENCHMARKS = ['source', 'log', 'walk', 'render', 'sqs', 'ledger', 'where'] as const;
+export const MICRO_BENCHMARKS = [
+  'source',
+  'log',
+  'walk',
+  'render',
+  'sqs',
+  'ledger',
+  'where',
+  'sink',
+] as const;
 export type MicroName = (typeof MICRO_BENCHMARKS)[number];
 
 /** Each in a fresh process: what one has compiled and collected does not colour another. */

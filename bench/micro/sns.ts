@@ -3,6 +3,7 @@
 import { PublishBatchCommand, SNSClient } from '@aws-sdk/client-sns';
 import { pino } from 'pino';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+import type { ByteWriter } from '../../src/core/byte-writer.ts';
 import { toLsn } from '../../src/core/lsn.ts';
 import { sns } from '../../src/sinks/sns/sns.ts';
 import { startSnsRecorder } from '../../test/support/sns-recorder.ts';
@@ -85,6 +86,7 @@ async function tailraceClient(url: string): Promise<Send> {
     schema: 'public',
     table: 'users',
     idempotencyKey: `bench-1-1-${index}`,
+    writeKey: (writer: ByteWriter) => writer.latin1(`bench-1-1-${index}`),
     groupId: undefined,
     commitTimeUs: 0n,
     row: undefined,

@@ -86,6 +86,7 @@ async function tailraceClient(url: string): Promise<Send> {
   const stamp = Date.now();
   const messageOf = (request: number, index: number): Message => {
     const buffer = BODIES[index]!;
+    const idempotencyKey = `${stamp}-1-${request}-${index}`;
     return {
       position: { epoch: 1, commitLsn: toLsn(1n), index },
       buffer,
@@ -97,7 +98,8 @@ async function tailraceClient(url: string): Promise<Send> {
       action: 'insert',
       schema: 'public',
       table: 'users',
-      idempotencyKey: `${stamp}-1-${request}-${index}`,
+      idempotencyKey,
+      writeKey: (writer) => writer.latin1(idempotencyKey),
       groupId: undefined,
       commitTimeUs: 0n,
       row: undefined,

@@ -16,6 +16,7 @@ export type PlainClient = {
 export function startPlainClient(bench: Workbench, options: PlainClientOptions): PlainClient {
   const child = fork(resolve(import.meta.dirname, 'plain-client-process.ts'), [JSON.stringify(options)], {
     stdio: 'inherit',
+    env: { ...process.env, ...bench.destination.env },
   });
   const closed = once(child, 'close');
   const ended = closed.then(([code]) => {

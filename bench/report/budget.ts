@@ -21,7 +21,19 @@ type Promised = {
 const MAX_RETAINED_MIB = 16;
 const RETAINED_ALLOWANCE_MIB = 16;
 const MAX_RSS_MIB = 300;
+const MAX_DRAIN_RSS_MIB = 240;
 const MAX_FIRST_SECONDS = 3;
+
+/** Milliseconds between request and answer, and what remains of the loopback's throughput. */
+const STEADY_AT = [
+  { ms: 5, bound: 0.9 },
+  { ms: 20, bound: 0.9 },
+  { ms: 50, bound: 0.6 },
+];
+const FAILING_AT = [
+  { name: 'one in 100 is cut off', bound: 0.9 },
+  { name: 'one in 10 is cut off', bound: 0.5 },
+];
 
 export function budgetOf(result: Result): BudgetLine[] {
   const medians = new Map(result.lines.map(({ name, median }) => [name, median]));
@@ -38,24 +50,25 @@ export function budgetOf(result: Result): BudgetLine[] {
       bound: 0.2,
       unit: '×',
     }),
-    atMost({ what: 'drain, CPU a change', value: cpu('drain'), bound: 12, unit: 'µs' }),
+    atMost({ what: 'drain, CPU a change', value: cpu('drain'), bound: 7.5, unit: 'µs' }),
     atLeast({ what: 'drain', value: rate('drain'), bound: 60_000, unit: 'changes/s' }),
+    atLeast({ what: 'drain against limit', value: rate('drain') / rate('limit'), bound: 0.75, unit: '×' }),
     atMost({
       what: 'latency at 1,000/s, p50',
       value: of('latency, 1,000/s', 'p50Ms'),
-      bound: 3,
+      bound: 1,
       unit: 'ms',
     }),
     atMost({
       what: 'latency at 1,000/s, p99',
       value: of('latency, 1,000/s', 'p99Ms'),
-      bound: 20,
+      bound: 5,
       unit: 'ms',
     }),
     atMost({
       what: 'a single change on an idle system, p50',
       value: of('latency, idle', 'p50Ms'),
-      bound: 5,
+      bound: 3,
       unit: 'ms',
     }),
     ...['huge', 'backlog'].flatMap((line) => [
@@ -79,11 +92,19 @@ export function budgetOf(result: Result): BudgetLine[] {
       bound: MAX_RETAINED_MIB + RETAINED_ALLOWANCE_MIB,
       unit: 'MiB',
     }),
+    ...distanceLines(of),
+    atMost({ what: 'ten sinks, CPU a change', value: cpu('10 sinks'), bound: 60, unit: 'µs' }),
     atMost({
-      what: 'ten sinks, CPU against one',
-      value: cpu('10 sinks') / cpu('one sink'),
-      bound: 10,
-      unit: '×',
+      what: 'ten sinks, peak RSS',
+      value: of('10 sinks', 'peakRssMiB'),
+      bound: MAX_RSS_MIB,
+      unit: 'MiB',
+    }),
+    atMost({
+      what: 'drain, peak RSS',
+      value: of('drain', 'peakRssMiB'),
+      bound: MAX_DRAIN_RSS_MIB,
+      unit: 'MiB',
     }),
     atMost({
       what: 'a row that the sink does not want, CPU',
@@ -91,6 +112,49 @@ export function budgetOf(result: Result): BudgetLine[] {
       bound: 1,
       unit: 'µs',
     }),
+  ].flat();
+}
+
+/** Far away, throttled, cut off. */
+function distanceLines(of: (line: string, figure: string) => number): BudgetLine[] {
+  const rate = (line: string): number => of(line, 'changesPerSecond');
+  const steady = (ms: number): number => of(`drain, ${ms} ms`, 'steadyPerSecond');
+  return [
+    ...STEADY_AT.map(({ ms, bound }) =>
+      atLeast({
+        what: `drain, ${ms} ms away, steady, against 0 ms`,
+        value: steady(ms) / steady(0),
+        bound,
+        unit: '×',
+      }),
+    ),
+    atLeast({
+      what: 'drain, 20 ms away, whole, against 0 ms',
+      value: rate('drain, 20 ms') / rate('drain, 0 ms'),
+      bound: 0.85,
+      unit: '×',
+    }),
+    atMost({
+      what: 'drain, 20 ms away, CPU a change',
+      value: of('drain, 20 ms', 'cpuUsPerChange'),
+      bound: 8.5,
+      unit: 'µs',
+    }),
+    atLeast({
+      what: 'a queue that throttles, of what it allows',
+      value: of('5,000/s', 'shareOfAllowed'),
+      bound: 0.95,
+      unit: '×',
+    }),
+    atMost({
+      what: 'a queue that throttles, requests throttled',
+      value: of('5,000/s', 'throttledPercent'),
+      bound: 2,
+      unit: '%',
+    }),
+    ...FAILING_AT.map(({ name, bound }) =>
+      atLeast({ what: `${name}, against none`, value: rate(name) / rate('none fails'), bound, unit: '×' }),
+    ),
   ].flat();
 }
 

@@ -2,6 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { format, resolveConfig } from 'prettier';
+import type { Line } from '../measurement.ts';
 import type { Stage } from '../micro/stage.ts';
 import { readResult, type Result } from '../results.ts';
 import { budgetTable, markdownOf, stageTable, tablesOf, type Table } from '../table.ts';
@@ -54,8 +55,20 @@ function machineText({ measuredAt, machine, versions, faults }: Result): string 
 
 function resultsText(result: Result): string {
   const images = [...plotsOf(result).keys()].map((name) => `![${name.replace('.svg', '')}](images/${name})`);
-  const tables = tablesOf(result.lines).map(({ title, table }) => `### ${title}\n\n${markdownOf(table)}`);
+  const tables = tablesOf(result.lines).map(
+    ({ title, table, lines }) => `### ${title}\n\n${measuredText(lines)}${markdownOf(table)}`,
+  );
   return [...images, ...tables].join('\n\n');
+}
+
+/** Says of which measurement lines are that are older than the rest. */
+function measuredText(lines: readonly Line[]): string {
+  const older = new Set(
+    lines.flatMap(({ measured }) =>
+      measured === undefined ? [] : [`Measured ${measured.day} at \`${measured.commit}\`.`],
+    ),
+  );
+  return older.size === 0 ? '' : `${[...older].join(' ')}\n\n`;
 }
 
 /** What more sink workers would give, from the parts: the slowest of walsender, source and workers decides. */

@@ -1,6 +1,7 @@
 // The plots of docs/performance.md, made from a result.
 import { QUANTILES } from '../endpoint/latency-record.ts';
 import type { Result } from '../results.ts';
+import { lineChart, type Series } from './line-chart.ts';
 import { barChart, quantileChart, type Bar } from './svg.ts';
 
 const REFERENCES: readonly string[] = ['limit', 'plain client'];
@@ -35,5 +36,42 @@ export function plotsOf(result: Result): ReadonlyMap<string, string> {
     };
     plots.set('latency.svg', quantileChart(what, curves));
   }
+  for (const [name, svg] of distancePlots(result)) plots.set(name, svg);
   return plots;
+}
+
+/** `drain, 5 ms`, `plain client, 20 ms`: what, and how far away. */
+const AT_A_DISTANCE = /^(.+), (\d+) ms$/;
+
+function distancePlots({ lines }: Result): (readonly [name: string, svg: string])[] {
+  const throughput = new Map<string, { x: number; y: number }[]>();
+  const lanes: Series[] = [];
+  for (const { scenario, name, median, runs } of lines) {
+    const [, what, ms] = AT_A_DISTANCE.exec(name) ?? [];
+    if (scenario !== 'distance' || what === undefined) continue;
+    const points = throughput.get(what) ?? [];
+    throughput.set(what, points);
+    points.push({ x: Number(ms), y: median['changesPerSecond']! });
+    const seen = what === 'drain' ? runs[0]?.lanesOverTime : undefined;
+    if (seen !== undefined)
+      lanes.push({ label: `${ms} ms`, points: seen.map(({ seconds, lanes: y }) => ({ x: seconds, y })) });
+  }
+  if (throughput.size === 0) return [];
+  const series = [...throughput].map(([label, points]): Series => ({
+    label: label === 'drain' ? 'Tailrace' : label,
+    points,
+    isReference: label !== 'drain',
+  }));
+  const over = {
+    title: 'Throughput over distance',
+    subtitle: 'changes a second, milliseconds between request and answer',
+  };
+  const lanesOver = {
+    title: 'Lanes over time',
+    subtitle: 'requests that may be in flight, seconds since the slot is read',
+  };
+  return [
+    ['distance.svg', lineChart({ ...over, unit: 'ms' }, series)],
+    ...(lanes.length === 0 ? [] : [['lanes.svg', lineChart({ ...lanesOver, unit: 's' }, lanes)] as const]),
+  ];
 }

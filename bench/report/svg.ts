@@ -1,13 +1,13 @@
 // Bars and lines as SVG text, small and without dependencies. A light card of its own, so that it reads on any page.
 
 const INK = '#1f2328';
-const FAINT = '#656d76';
-const GRID = '#d0d7de';
+export const FAINT = '#656d76';
+export const GRID = '#d0d7de';
 const CARD = '#f6f8fa';
 const FONT = 'font-family="ui-sans-serif, system-ui, sans-serif"';
-const WIDTH = 760;
-const PADDING = 24;
-const TITLE_HEIGHT = 56;
+export const WIDTH = 760;
+export const PADDING = 24;
+export const TITLE_HEIGHT = 56;
 
 export const OWN_COLOURS: readonly string[] = ['#0969da', '#1a7f37', '#9a6700', '#8250df'];
 export const REFERENCE_COLOUR = '#8c959f';
@@ -17,7 +17,7 @@ const escape = (text: string): string =>
 
 type Anchor = 'start' | 'middle' | 'end';
 
-function text(
+export function text(
   x: number,
   y: number,
   what: { text: string; anchor?: Anchor; size?: number; colour?: string; bold?: boolean },
@@ -27,7 +27,7 @@ function text(
   return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" ${FONT} font-size="${size}"${weight} fill="${colour}" text-anchor="${anchor}">${escape(what.text)}</text>`;
 }
 
-function card(height: number, title: string, subtitle: string, content: readonly string[]): string {
+export function card(height: number, title: string, subtitle: string, content: readonly string[]): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escape(title)}">`,
     `<rect width="${WIDTH}" height="${height}" rx="8" fill="${CARD}" stroke="${GRID}"/>`,
@@ -76,9 +76,9 @@ export type Curve = {
   readonly values: readonly number[];
 };
 
-const PLOT_HEIGHT = 260;
-const AXIS_WIDTH = 60;
-const NAMES_WIDTH = 130;
+export const PLOT_HEIGHT = 260;
+export const AXIS_WIDTH = 60;
+export const NAMES_WIDTH = 130;
 const LABEL_PITCH = 16;
 /** Quantiles in equal steps of nines; the last place is for the maximum. */
 const MAX_PLACE = 3.7;
@@ -131,7 +131,7 @@ export function quantileChart(
 }
 
 /** Moves labels apart that would lie on one another. */
-function spread(places: readonly number[]): number[] {
+export function spread(places: readonly number[]): number[] {
   const order = places.map((_, i) => i).toSorted((a, b) => places[a]! - places[b]!);
   const moved = [...places];
   for (let i = 1; i < order.length; i++) {

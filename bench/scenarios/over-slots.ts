@@ -1,7 +1,7 @@
 // Lines that each read the same WAL from slots of their own, made before the load, in turn, so that what disturbs the machine disturbs everybody.
 import type { QueueReport } from '../endpoint/protocol.ts';
 import { changesIn, loadMixed, TABLE_COLUMNS, type ChangeCounts } from '../load/mixed.ts';
-import { lineOf, type Line, type Run, type ScenarioName } from '../measurement.ts';
+import { lineOf, withTls, type Line, type Run, type ScenarioName } from '../measurement.ts';
 import { createSlots, endOfWal } from '../slots.ts';
 import { startUpCpuUs } from '../tailrace.ts';
 import type { Database, Workbench } from '../workbench.ts';
@@ -33,12 +33,24 @@ export type PlannedLine = {
 
 const PUBLICATION = 'bench';
 
+/** The same with the endpoint reached over TLS. */
+const overTls = (bench: Workbench, line: PlannedLine): PlannedLine => ({
+  ...line,
+  name: withTls(line.name),
+  slot: `tls_${line.slot}`,
+  run: (replay, ground) => bench.overTls(() => line.run(replay, ground)),
+});
+
 /** `columns`: more of the table, with defaults; its old rows are then sent whole. */
 export async function runOverSlots(
   bench: Workbench,
-  plan: readonly PlannedLine[],
+  planned: readonly PlannedLine[],
   { columns }: { readonly columns?: string } = {},
 ): Promise<Line[]> {
+  // Side by side: what disturbs the machine disturbs both.
+  const plan = planned.flatMap((line) =>
+    bench.hasTls && line.faultsOf !== undefined ? [line, overTls(bench, line)] : [line],
+  );
   const database = await bench.newDatabase();
   await database.client.query(
     `create table t (${TABLE_COLUMNS}${columns === undefined ? '' : `, ${columns}`})`,

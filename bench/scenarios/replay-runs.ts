@@ -1,9 +1,11 @@
 // One run each of what reads a slot's backlog: Tailrace with a queue, Tailrace without sinks, the plain client.
 import { statSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { waitFor } from '../../test/support/wait.ts';
+import { wallClockMs } from '../clock.ts';
 import { changesIn, type ChangeCounts } from '../load/mixed.ts';
-import type { Figures, Run } from '../measurement.ts';
+import type { Figures, LanesAt, Run } from '../measurement.ts';
 import type { Network, QueueReport } from '../endpoint/protocol.ts';
 import { cpuUsOf, diskBytesWrittenBy, peakRssMiBOf } from '../process-figures.ts';
 import { startPlainClient } from '../references/plain-client.ts';
@@ -37,8 +39,10 @@ export async function drainOnce(bench: Workbench, replay: SinkReplay, startUp: S
   const directory = bench.newDirectory();
   const tailrace = startTailrace(bench, directory.path, { ...replay, sinks: [replay.sink] });
   const sender = await tailrace.until(whenActive(replay.database, replay.slot));
+  const lanes = replay.network === undefined ? undefined : watchLanes(tailrace, sender);
   await tailrace.until(bench.endpoint.waitFor(replay.queue, changes));
   const figures = processFigures(tailrace, sender, { changes, ...startUp });
+  const lanesOverTime = await lanes?.stop();
   const logBytes = logFiles(tailrace).reduce((sum, { bytes }) => sum + bytes, 0);
   // What is in flight is settled before it ends: a repeat would show.
   await tailrace.stop();
@@ -48,6 +52,36 @@ export async function drainOnce(bench: Workbench, replay: SinkReplay, startUp: S
       ...figures,
       ...(await queueFigures(bench, replay, sender)),
       logBytesPerChange: logBytes / changes,
+      ...(lanesOverTime !== undefined && { lanes: lanesOverTime.at(-1)?.lanes ?? Number.NaN }),
+    },
+    ...(lanesOverTime !== undefined && { lanesOverTime }),
+  };
+}
+
+/** Between two looks: each costs the service half a millisecond. */
+const LANES_INTERVAL_MS = 200;
+
+/** How many lanes the service's only route has, as it says itself, until `stop`. */
+function watchLanes({ service }: Tailrace, sender: Walsender): { stop(): Promise<readonly LanesAt[]> } {
+  const seen: LanesAt[] = [];
+  const look = async (): Promise<void> => {
+    const [sink] = (await service.health()).sinks;
+    const route = sink?.state === 'running' ? sink.routes[0] : undefined;
+    if (route !== undefined)
+      seen.push({ seconds: (wallClockMs() - sender.activeSinceMs) / 1000, lanes: route.lanes });
+  };
+  const ended = new AbortController();
+  const watching = (async () => {
+    while (!ended.signal.aborted) {
+      await look();
+      await setTimeout(LANES_INTERVAL_MS, undefined, { signal: ended.signal }).catch(() => undefined);
+    }
+  })();
+  return {
+    stop: async () => {
+      ended.abort();
+      await watching;
+      return seen;
     },
   };
 }
@@ -98,7 +132,7 @@ export async function plainClientOnce(bench: Workbench, replay: Replay): Promise
     url: database.url,
     slot,
     publication,
-    endpoint: bench.endpoint.url,
+    endpoint: bench.destination.url,
     queue,
   });
   const sender = await client.until(whenActive(database, slot));

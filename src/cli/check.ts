@@ -2,12 +2,7 @@
 // databases: are there the tables and columns that it names, and does the application's UPDATE work on them?
 import type { LoadedSettings } from '../config/load.ts';
 import { describeSelection } from '../core/selection.ts';
-import { inspectColumnRules } from '../pipeline/intake/columns/inspection.ts';
-import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
-import { inspectRoutes } from '../pipeline/intake/route-identity.ts';
-import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
-import type { Finding } from '../postgres/preflight/finding.ts';
-import { inspectDatabase } from '../postgres/preflight/wanted.ts';
+import type { Said } from './check-databases.ts';
 import { loadConfiguration } from './configuration.ts';
 import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
 
@@ -34,40 +29,15 @@ export async function check(options: CheckOptions, ports: CliPorts): Promise<num
   return EXIT.ok;
 }
 
-type Said = Pick<Finding, 'code' | 'title' | 'detail' | 'cure'> & { readonly database: string };
-
-/** What the configuration names and the databases do not have is a fault; what is unfit there is not the configuration's. */
-type Asked = { readonly names: readonly Said[]; readonly unfit: readonly Said[] };
-
-/** Rejects where a database cannot be asked. */
-async function askDatabases({ settings }: LoadedSettings): Promise<Asked> {
-  const names: Said[] = [];
-  const unfit: Said[] = [];
-  for (const database of settings.databases) {
-    const said = ({ code, title, detail, cure }: Finding): Said => ({
-      database: database.name,
-      code,
-      title,
-      detail,
-      ...(cure !== undefined && { cure }),
-    });
-    const found = await inspectDatabase(database, sinkNamesOf(settings, database));
-    const inspected = [
-      ...(await inspectFilters(database, settings.sinks)),
-      ...(await inspectColumnRules(database, settings.sinks)),
-      ...(await inspectRoutes(database, settings.sinks)),
-    ];
-    const ofSeverity = (wanted: Finding['severity']): readonly Finding[] =>
-      inspected.filter(({ ok, severity }) => !ok && severity === wanted);
-    names.push(...[...found.names, ...ofSeverity('error')].map(said));
-    unfit.push(...[...found.unfit, ...ofSeverity('warning')].map(said));
-  }
-  return { names, unfit };
-}
-
 function sayOf({ database, title, detail, cure }: Said, ports: CliPorts, kind?: string): void {
   const what = kind === undefined ? '' : `${painterFor(ports.stderr, ports.env)('yellow', kind)}  `;
   writeLine(ports.stderr, `${what}database ${database}  ${title}: ${detail} — ${cure}`);
+}
+
+async function askDatabases(loaded: LoadedSettings) {
+  // Whoever asks nobody needs no client of Postgres.
+  const databases = await import('./check-databases.ts');
+  return databases.askDatabases(loaded);
 }
 
 /** What was understood; nothing here can be a secret. */

@@ -6,7 +6,6 @@ import { ConfigError, type Fault } from './file/faults.ts';
 import { readFileFromDisk } from './file/disk-files.ts';
 import { decodeText, MAX_FILE_BYTES, readTextFile, tooLarge, type ReadFile } from './file/file-access.ts';
 import { ENV_FILE, parseEnvFile } from './pg2sqs/env-file.ts';
-import { readPg2sqs } from './pg2sqs/pg2sqs.ts';
 import {
   hasPg2sqsVariables,
   looksLikePg2sqs,
@@ -86,6 +85,7 @@ async function variablesOfFile(context: LoadContext): Promise<Record<string, str
 
 /** pg2sqs has no variables in its YAML: `${…}` is its macro. */
 async function readTheirs({ source, text }: Found, context: LoadContext): Promise<Reading> {
+  const { readPg2sqs } = await import('./pg2sqs/pg2sqs.ts');
   if (text === undefined) return readPg2sqs(undefined, context);
   const file = readYaml(text, { file: source, directory: context.cwd, knownTopLevel: PG2SQS_TOP_LEVEL });
   return readPg2sqs(file, context);

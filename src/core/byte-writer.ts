@@ -35,7 +35,7 @@ export class ByteWriter {
   }
 
   /** Appends `source[start, end)`. */
-  bytes(source: Uint8Array, start = 0, end: number = source.length): void {
+  bytes(source: Buffer, start = 0, end: number = source.length): void {
     const count = end - start;
     this.reserve(count);
     const target = this.buffer;
@@ -43,7 +43,7 @@ export class ByteWriter {
     if (count <= SHORT_COPY) {
       for (let i = start; i < end; i++) target[at++] = source[i]!;
     } else {
-      target.set(source.subarray(start, end), at);
+      source.copy(target, at, start, end);
       at += count;
     }
     this.length = at;

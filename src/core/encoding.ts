@@ -55,5 +55,18 @@ export function escapeFrom(start: number, writer: ByteWriter): void {
 
 /** The JSON itself, whatever its encoding. */
 export function plainJson(bytes: Buffer, encoding: MessageEncoding): Buffer {
-  return encoding === 'json' ? bytes : Buffer.from(JSON.parse(`"${bytes.toString()}"`) as string);
+  if (encoding === 'json') return bytes;
+  const plain = Buffer.allocUnsafe(bytes.length);
+  let at = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    let byte = bytes[i]!;
+    if (byte === BACKSLASH) {
+      byte = bytes[++i]!;
+      // Control characters are rare.
+      if (byte !== QUOTE && byte !== BACKSLASH)
+        return Buffer.from(JSON.parse(`"${bytes.toString()}"`) as string);
+    }
+    plain[at++] = byte;
+  }
+  return plain.subarray(0, at);
 }

@@ -1,5 +1,6 @@
 // Names that stay the same for ever: idempotency keys of changes, ids of databases and sinks.
 import { createHash } from 'node:crypto';
+import type { ByteWriter } from './byte-writer.ts';
 import type { Part, TransactionContext } from './change.ts';
 
 const HASH_CHARACTERS = 10;
@@ -41,6 +42,14 @@ export const transactionKey = (
 
 /** At most 64 characters of `[A-Za-z0-9_-]`. */
 export const idempotencyKey = (transaction: string, index: number): string => `${transaction}-${index}`;
+
+/** Appends the same key. */
+export function writeIdempotencyKey(transaction: string, index: number, writer: ByteWriter): void {
+  writer.latin1(transaction);
+  writer.byte(HYPHEN);
+  writer.integer(index);
+}
+const HYPHEN = 0x2d;
 
 /** Of a change that is several messages each has a key of its own. */
 export const partKey = (key: string, part: Part): string => `${key}-${PART_SUFFIX[part]}`;

@@ -23,8 +23,13 @@ const ESCAPED_FFFF = Buffer.from('\\uffff');
 /** Appends the UTF-8 text `bytes[start, start + length)` as a JSON string. */
 export function writeJsonString(bytes: Buffer, start: number, length: number, writer: ByteWriter): void {
   writer.byte(QUOTE);
-  writeEscaped(bytes, start, start + length, IN_STRING, writer);
+  writeJsonStringPart(bytes, start, length, writer);
   writer.byte(QUOTE);
+}
+
+/** The same without its quotes: as a part of one that has others. No character may go on in the next part. */
+export function writeJsonStringPart(bytes: Buffer, start: number, length: number, writer: ByteWriter): void {
+  writeEscaped(bytes, start, start + length, IN_STRING, writer);
 }
 
 /** Appends a JSON document token by token as it is; only U+FFFE and U+FFFF become escapes. */

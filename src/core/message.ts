@@ -1,4 +1,5 @@
 // A message: one change rendered for a consumer, as a sink sees it.
+import type { ByteWriter } from './byte-writer.ts';
 import type { Action } from './change.ts';
 import type { Position } from './position.ts';
 
@@ -30,6 +31,8 @@ export interface Message {
   readonly table: string;
   /** Identifies the change for ever; at most 128 characters of `[A-Za-z0-9_-]`. */
   readonly idempotencyKey: string;
+  /** Appends that key, without making a text of it. */
+  writeKey(writer: ByteWriter): void;
   /** Where a rewind of rows sends the change again: what makes this another delivery than those before, in characters of the key. */
   readonly repeat?: string | undefined;
   /** Microseconds since 1970, by the server's clock. Undefined: a dead letter that is sent again, which does not know. */

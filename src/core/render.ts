@@ -1,13 +1,21 @@
 // Rendering one column: Postgres text in, JSON bytes out.
 import type { ByteWriter } from './byte-writer.ts';
+import type { MessageEncoding } from './encoding.ts';
 import type { JsonType } from './json-type.ts';
 
 /** Appends the JSON of the value whose Postgres text is `bytes[start, start + length)`. Never called for NULL. */
 export type ValueRenderer = (bytes: Buffer, start: number, length: number, writer: ByteWriter) => void;
 
+/** What must be known of a message to write members that stand for a value. */
+export type SpreadInput = {
+  /** Names that stand in the message otherwise. */
+  readonly taken: ReadonlySet<string>;
+  readonly encoding: MessageEncoding;
+};
+
 /**
- * Appends the members that stand for a value, `"a_x":1,"a_y":2`, behind a comma unless they are the first; false: it has none, and
- * nothing is written. Never called for NULL.
+ * Appends the members that stand for a value, `"a_x":1,"a_y":2`, in the message's encoding, behind a comma unless they are the first;
+ * false: it has none, and nothing is written. Never called for NULL.
  */
 export type SpreadRenderer = (
   bytes: Buffer,
@@ -26,6 +34,18 @@ export type TextOf<Text extends string | null = string> = (
   start: number,
   length: number,
 ) => Text;
+
+/** How a value is written, and what JSON that gives. */
+export type ValueForm = { readonly render: ValueRenderer; readonly type: JsonType };
+
+/** What is told in the place of a value that stays here. */
+export type MaskedText = ValueForm & {
+  /** The same as a text. null: NULL. */
+  readonly textOf: TextOf<string | null>;
+};
+
+/** Columns whose values stay here, by their names in Postgres. */
+export type MaskedTexts = ReadonlyMap<string, MaskedText>;
 
 /** The forms of values that can be chosen: a format is a set of defaults for them. */
 export type ValueOptions = {
@@ -77,15 +97,6 @@ export type RenderOptions = ValueOptions & {
   /** The same of wal2json. */
   readonly wal2json?: Wal2jsonValues | undefined;
 };
-
-/** How a value is written, and what JSON that gives. */
-export type ValueForm = { readonly render: ValueRenderer; readonly type: JsonType };
-
-/** Columns whose values stay here: what is told in the place of each; null: NULL. By their names in Postgres. */
-export type MaskedTexts = ReadonlyMap<
-  string,
-  { readonly textOf: TextOf<string | null>; readonly form: ValueForm }
->;
 
 /** How a message has one column. `type`: of a value that is not NULL. */
 export type ColumnForm = ValueForm & {

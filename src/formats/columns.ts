@@ -82,7 +82,7 @@ export class ColumnPlan {
       end,
       render,
       unchanged: unchanged === undefined ? undefined : literal(unchanged, encoding),
-      spread: spread?.(taken),
+      spread: spread?.({ taken, encoding }),
       identity: relation.columns[index]!.identity,
     }));
     this.#added = added.map(({ name, write }) => ({
@@ -182,35 +182,19 @@ export class ColumnPlan {
     writer: ByteWriter,
   ): void {
     const length = tuple.lengths[column.index]!;
-    if (
-      column.spread !== undefined &&
-      this.#spread(column.spread, bytes, tuple, column.index, isFirst, writer)
-    )
-      return;
+    const start = tuple.starts[column.index]!;
+    // What cannot be spread stays whole.
+    if (column.spread !== undefined && length !== NULL_VALUE) {
+      if (column.spread(bytes, start, length, isFirst, writer)) return;
+    }
     writer.literal(isFirst ? column.first : column.next);
     if (length === NULL_VALUE) writer.literal(NULL);
     else {
-      const start = writer.length;
-      column.render(bytes, tuple.starts[column.index]!, length, writer);
-      if (this.#escaped) escapeFrom(start, writer);
+      const from = writer.length;
+      column.render(bytes, start, length, writer);
+      if (this.#escaped) escapeFrom(from, writer);
     }
     if (column.end !== undefined) writer.literal(column.end);
-  }
-
-  /** False: the value stays whole. */
-  #spread(
-    spread: SpreadRenderer,
-    bytes: Buffer,
-    tuple: Tuple,
-    index: number,
-    isFirst: boolean,
-    writer: ByteWriter,
-  ): boolean {
-    const length = tuple.lengths[index]!;
-    const start = writer.length;
-    if (length === NULL_VALUE || !spread(bytes, tuple.starts[index]!, length, isFirst, writer)) return false;
-    if (this.#escaped) escapeFrom(start, writer);
-    return true;
   }
 
   /** Answers whether what follows is the first member. */

@@ -5,7 +5,14 @@ import type { MessageEncoding } from '../core/encoding.ts';
 import type { Action, Moved, Relation, RowEvent, TransactionContext } from '../core/change.ts';
 import type { JsonObject, JsonType } from '../core/json-type.ts';
 import type { Media } from '../core/message.ts';
-import type { ColumnForm, MaskedTexts, RenderOptions, SpreadRenderer, ValueOptions } from '../core/render.ts';
+import type {
+  ColumnForm,
+  MaskedTexts,
+  RenderOptions,
+  SpreadInput,
+  SpreadRenderer,
+  ValueOptions,
+} from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
 import type { ColumnPart } from '../core/template.ts';
@@ -30,8 +37,8 @@ export type MessageColumn = ColumnForm & {
   readonly index: number;
   /** In the message: in Postgres it may be called otherwise. */
   readonly name: string;
-  /** Set where the members of its values are members of the message; `taken`: the names of the others. */
-  readonly spread?: ((taken: ReadonlySet<string>) => SpreadRenderer) | undefined;
+  /** Set where the members of its values are members of the message. */
+  readonly spread?: ((message: SpreadInput) => SpreadRenderer) | undefined;
   /** What members those are, each of which may be missing. */
   readonly spreadType?: JsonObject | undefined;
 };
@@ -88,6 +95,7 @@ export type RowKnowledge = {
   readonly mayBeNull: (column: number) => boolean;
   /** May the new row be without it, as it did not change and was not sent again? */
   readonly mayBeUnchanged: (column: number, action: Action) => boolean;
+  /** Where there is an old row: is it in there? */
   readonly inOldRow: (column: number, action: Action) => 'always' | 'sometimes' | 'never';
   /** Is there an old row with every update? */
   readonly updatesHaveOld: boolean;

@@ -3,8 +3,8 @@
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
 import { MAX_COLUMNS, NULL_VALUE, type RowEvent, type Tuple } from '../core/change.ts';
 import { escapeFrom, literal } from '../core/encoding.ts';
-import { jsonText, writeJsonString } from '../core/json.ts';
-import type { TextOf } from '../core/render.ts';
+import { writeJsonString } from '../core/json.ts';
+import type { ValueRenderer } from '../core/render.ts';
 import type { CompileInput } from './format.ts';
 
 const COMMA = 0x2c;
@@ -23,7 +23,7 @@ type KeyColumn = {
   /** Part of the replica identity: an old key tuple knows it. */
   readonly identity: boolean;
   /** What is told in the place of a value that stays here. */
-  readonly masked: TextOf<string | null> | undefined;
+  readonly masked: ValueRenderer | undefined;
 };
 
 export class KeyTexts {
@@ -34,7 +34,7 @@ export class KeyTexts {
   constructor({ relation, encoding, masks }: Pick<CompileInput, 'relation' | 'encoding' | 'masks'>) {
     this.#escaped = encoding === 'json-string';
     this.#columns = relation.columns.flatMap(({ name, identity }, index) =>
-      relation.key.includes(name) ? [{ index, identity, masked: masks.get(name)?.textOf }] : [],
+      relation.key.includes(name) ? [{ index, identity, masked: masks.get(name)?.render }] : [],
     );
   }
 
@@ -47,25 +47,19 @@ export class KeyTexts {
       const tuple = tupleOf(event, index, identity);
       const length = tuple.lengths[index]!;
       const start = tuple.starts[index]!;
-      if (masked !== undefined) {
-        this.#writeMasked(length < 0 ? null : masked(event.bytes, start, length), writer);
+      if (length < 0) {
+        writer.literal(NULL);
+      } else if (masked !== undefined) {
+        this.#write(masked, event.bytes, start, length, writer);
       } else if (!writeShort(event.bytes, start, length, writer, this.#escaped)) {
-        this.#writeLong(event.bytes, start, length, writer);
+        this.#write(writeJsonString, event.bytes, start, length, writer);
       }
     }
   }
 
-  #writeMasked(text: string | null, writer: ByteWriter): void {
-    if (text === null) return writer.literal(NULL);
+  #write(render: ValueRenderer, bytes: Buffer, start: number, length: number, writer: ByteWriter): void {
     const from = writer.length;
-    writer.text(jsonText(text));
-    if (this.#escaped) escapeFrom(from, writer);
-  }
-
-  #writeLong(bytes: Buffer, start: number, length: number, writer: ByteWriter): void {
-    if (length < 0) return writer.literal(NULL);
-    const from = writer.length;
-    writeJsonString(bytes, start, length, writer);
+    render(bytes, start, length, writer);
     if (this.#escaped) escapeFrom(from, writer);
   }
 }
@@ -94,7 +88,7 @@ function writeShort(
   writer: ByteWriter,
   escaped: boolean,
 ): boolean {
-  if (length < 0 || length > MAX_SHORT_BYTES) return false;
+  if (length > MAX_SHORT_BYTES) return false;
   writer.reserve(MAX_SHORT_BYTES + 4);
   const target = writer.buffer;
   let at = writer.length;

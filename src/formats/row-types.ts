@@ -70,7 +70,7 @@ export function keyTextsType(
   if (relation.key.length === 0 && rows.isPartitioned) return { kind: 'array', items: nullable(STRING) };
   const items = relation.columns.flatMap(({ name }, index): JsonType[] => {
     if (!relation.key.includes(name)) return [];
-    const mask = masks.get(name)?.form.type;
+    const mask = masks.get(name)?.type;
     if (mask?.kind === 'null') return [NULL_TYPE];
     const isKnown =
       action === 'delete' ? rows.inOldRow(index, action) === 'always' : !rows.mayBeUnchanged(index, action);

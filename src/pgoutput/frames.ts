@@ -33,7 +33,7 @@ export const FRAME = {
 } as const;
 
 /** Appends `source[start, end)`, a message with its type byte, as one frame. */
-export function appendFrame(writer: ByteWriter, source: Uint8Array, start: number, end: number): void {
+export function appendFrame(writer: ByteWriter, source: Buffer, start: number, end: number): void {
   const byteCount = end - start;
   writer.reserve(FRAME_HEADER_BYTES + byteCount);
   const { buffer, length } = writer;

@@ -6,7 +6,7 @@ import { lineOf, type Line } from '../../bench/measurement.ts';
 import { budgetOf } from '../../bench/report/budget.ts';
 import { documentsOf } from '../../bench/report/documents.ts';
 import { plotsOf } from '../../bench/report/plots.ts';
-import { readResult, type Result } from '../../bench/results.ts';
+import { merged, readResult, type Result } from '../../bench/results.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
@@ -18,6 +18,9 @@ const resultOf = (lines: readonly Line[]): Result => ({
   lines,
   stages: [],
 });
+
+const growthLine = (name: string): Line =>
+  lineOf({ scenario: 'growth', name, work: 'work' }, [{ figures: {} }]);
 
 const line = (name: string, figures: Readonly<Record<string, number>>): Line =>
   lineOf({ scenario: 'drain', name, work: 'work' }, [{ figures }]);
@@ -50,6 +53,7 @@ test('the budget judges what was measured and is silent about the rest', () => {
     ['log against limit', false],
     ['drain, CPU a change', false],
     ['drain', true],
+    ['drain against limit', false],
   ]);
 });
 
@@ -66,6 +70,51 @@ test('a row that a sink does not want is charged without the rows that it wants'
     measured: '0.5 µs',
     met: true,
   });
+});
+
+test('a new measurement takes the place of the same scenarios, and what it left out says when it was measured', () => {
+  const older = resultOf([
+    line('drain', { changesPerSecond: 1 }),
+    growthLine('one sink'),
+    growthLine('4 sinks'),
+  ]);
+  const newer = {
+    ...resultOf([line('drain', { changesPerSecond: 2 })]),
+    measuredAt: '2026-02-03T00:00:00.000Z',
+  };
+  const both = merged(older, newer);
+  expect(both.lines.map(({ name, measured }) => [name, measured?.day])).toEqual([
+    ['drain', undefined],
+    ['one sink', '2026-01-02'],
+    ['4 sinks', '2026-01-02'],
+  ]);
+  expect(both.measuredAt).toBe(newer.measuredAt);
+  // A line that was kept once keeps its day.
+  expect(merged(both, newer).lines.map(({ measured }) => measured?.day)).toEqual([
+    undefined,
+    '2026-01-02',
+    '2026-01-02',
+  ]);
+});
+
+test('distances are plotted as a line for each reader, and lanes over time as one for each distance', () => {
+  const at = (name: string, changesPerSecond: number): Line => ({
+    ...line(name, { changesPerSecond }),
+    scenario: 'distance',
+    runs: [{ figures: {}, lanesOverTime: [0, 1].map((seconds) => ({ seconds, lanes: 8 * (seconds + 1) })) }],
+  });
+  const plots = plotsOf(
+    resultOf([at('drain, 0 ms', 80), at('drain, 20 ms', 100), at('plain client, 0 ms', 50)]),
+  );
+  const heights = (svg: string): number[][] =>
+    [...svg.matchAll(/points="([^"]+)"/g)].map(([, points]) =>
+      points!.split(' ').map((point) => Number(point.split(',')[1])),
+    );
+  const [own, plain] = heights(plots.get('distance.svg')!);
+  expect(own).toHaveLength(2);
+  expect(own![1]).toBeLessThan(own![0]!);
+  expect(plain![0]).toBeGreaterThan(own![0]!);
+  expect(heights(plots.get('lanes.svg')!)).toHaveLength(2);
 });
 
 test('plots are made of the lines that are there, bars in proportion', () => {

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
-import { jsonSchemaOf, jsonSchemaOfFile } from '../../src/config/schema/json-schema.ts';
+import { jsonSchemaOfFile } from '../../src/config/schema/file-json-schema.ts';
+import { jsonSchemaOf } from '../../src/config/schema/json-schema.ts';
 import { formatNames } from '../../src/formats/names.ts';
 import { endpointFields } from '../../src/sinks/http/endpoint.ts';
 import { sinkDefinition, sinkDefinitions } from '../../src/sinks/registry.ts';

@@ -19,7 +19,7 @@ export type MessageFields = Partial<Omit<Message, 'buffer' | 'start' | 'end' | '
 
 /** The message of the `index`th insert of a transaction. */
 export function message(fields: MessageFields = {}): Message {
-  const { body, index = 0, ...rest } = fields;
+  const { body, index = 0, idempotencyKey = `key-1-64-${index}`, ...rest } = fields;
   const buffer = Buffer.from(body ?? `{"record":{"id":${index}}}`);
   return {
     position: { epoch: 1, commitLsn: toLsn(100n), index },
@@ -32,7 +32,8 @@ export function message(fields: MessageFields = {}): Message {
     action: 'insert',
     schema: 'public',
     table: 'users',
-    idempotencyKey: `key-1-64-${index}`,
+    idempotencyKey,
+    writeKey: (writer) => writer.latin1(idempotencyKey),
     groupId: undefined,
     commitTimeUs: 1_700_000_000_000_000n,
     row: undefined,

@@ -43,6 +43,8 @@ export type SqsRecorder = {
   onMessage: ((message: RecordedMessage) => void) | undefined;
   /** Answers to requests of this action while it returns one; undefined: the request is served. */
   answer: ((action: string, headers: IncomingMessage['headers']) => CannedError | undefined) | undefined;
+  /** Milliseconds between a request and its being served: how far away the endpoint is. Default 0. */
+  distanceMs: number;
   stop(): Promise<void>;
 };
 
@@ -219,9 +221,11 @@ export async function startSqsRecorder(options: { createMissing?: boolean } = {}
   const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () =>
-      serve(request, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), response),
-    );
+    request.on('end', () => {
+      const payload = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+      if (recorder.distanceMs === 0) serve(request, payload, response);
+      else setTimeout(() => serve(request, payload, response), recorder.distanceMs);
+    });
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -240,6 +244,7 @@ export async function startSqsRecorder(options: { createMissing?: boolean } = {}
     counts,
     onMessage: undefined,
     answer: undefined,
+    distanceMs: 0,
     async stop() {
       server.closeAllConnections();
       await new Promise((done) => server.close(done));

@@ -33,11 +33,6 @@ const OURS = ['secret', 'ignored', 'pem', 'refersTo', 'elsewhere'] as const sati
 export const jsonSchemaOf = (schema: z.ZodType): JsonSchema =>
   z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
 
-let fileJsonSchema: JsonSchema | undefined;
-
-/** Of tailrace.yaml as it is written. Made once. */
-export const jsonSchemaOfFile = (): JsonSchema => (fileJsonSchema ??= jsonSchemaOf(fileSchema));
-
 /** What editors are given: the same, open for `x-` keys, and for variables where a number or a boolean stands. */
 export function publishedJsonSchema(): unknown {
   const schema = z.toJSONSchema(fileSchema, {

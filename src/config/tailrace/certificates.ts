@@ -9,7 +9,8 @@ import { listOf, setAt, valueAt, type Path } from '../file/file-value.ts';
 import type { LibpqParameters } from '../libpq/parameters.ts';
 import type { Surroundings } from '../libpq/surroundings.ts';
 import type { FileConfig } from '../schema/file.ts';
-import { jsonSchemaOfFile, walkSchema } from '../schema/json-schema.ts';
+import { jsonSchemaOfFile } from '../schema/file-json-schema.ts';
+import { walkSchema } from '../schema/json-schema.ts';
 import type { Reader } from './cross-checks.ts';
 import { tlsOfLibpq } from './place.ts';
 

@@ -5,7 +5,8 @@ import { MAX_SINKS_PER_DATABASE } from '../../log/signals.ts';
 import type { LoadContext } from '../context.ts';
 import type { Fault } from '../file/faults.ts';
 import { listOf, valueAt, type FileValue, type Path } from '../file/file-value.ts';
-import { jsonSchemaOfFile, walkSchema } from '../schema/json-schema.ts';
+import { jsonSchemaOfFile } from '../schema/file-json-schema.ts';
+import { walkSchema } from '../schema/json-schema.ts';
 import type { FileConfig } from '../schema/file.ts';
 import { hasRoutesByRow } from './route-checks.ts';
 

@@ -7,7 +7,8 @@ import type { SinkDefinition } from '../../sinks/sink.ts';
 import { nearestName } from '../../core/nearest-name.ts';
 import { listOf } from '../file/file-value.ts';
 import type { EndpointConfig } from '../schema/endpoint.ts';
-import { jsonSchemaOf, jsonSchemaOfFile, walkSchema } from '../schema/json-schema.ts';
+import { jsonSchemaOfFile } from '../schema/file-json-schema.ts';
+import { jsonSchemaOf, walkSchema } from '../schema/json-schema.ts';
 import type { SinkConfig } from '../schema/sink.ts';
 import { isLoopback } from '../units.ts';
 import type { Reader } from './cross-checks.ts';
@@ -60,6 +61,7 @@ function endpointOf(
   { config }: SinkDefinition<unknown>,
   endpoints: readonly EndpointConfig[],
 ): EndpointConfig | undefined {
+  if (endpoints.length === 0) return undefined;
   const fields = Object.entries(jsonSchemaOf(config).properties ?? {});
   const key = fields.find(([, field]) => field.refersTo === ENDPOINTS)?.[0];
   const name = key === undefined ? undefined : (written as Record<string, unknown>)[key];

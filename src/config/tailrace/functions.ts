@@ -1,6 +1,5 @@
 // Functions as sinks get them: the paths that their `transform` names.
 import { nearestName } from '../../core/nearest-name.ts';
-import type { MessageFormat } from '../../formats/format.ts';
 import { DEFAULT_FORMAT, formatNames } from '../../formats/names.ts';
 import { formats } from '../../formats/registry.ts';
 import type { SinkSettings } from '../../pipeline/settings.ts';
@@ -12,9 +11,7 @@ import type { Reader } from './cross-checks.ts';
 /** Sequin's word for no function. */
 const NONE = 'none';
 /** Those whose messages have the members that a path begins with. */
-const WITH_PATHS: readonly string[] = formatNames.filter(
-  (name) => (formats[name] as MessageFormat).takesPaths === true,
-);
+const WITH_PATHS: readonly string[] = formatNames.filter((name) => formats[name].takesPaths === true);
 
 /** Names of functions: each once, and known where a sink refers to it. */
 export function checkFunctions({ file, faults }: Reader): void {

@@ -19,7 +19,7 @@ import { listOf, valueAt, type FileValue } from '../file/file-value.ts';
 import { apiListen, metricsListen } from '../listening.ts';
 import { logFormatOf, logLevelOf } from '../logging.ts';
 import { fileSchema, withDatabases, type FileConfig } from '../schema/file.ts';
-import { jsonSchemaOfFile } from '../schema/json-schema.ts';
+import { jsonSchemaOfFile } from '../schema/file-json-schema.ts';
 import type { SinkConfig } from '../schema/sink.ts';
 import { readCertificates, withCertificates } from './certificates.ts';
 import { checkRuleNames, rulesOf } from './column-rules.ts';

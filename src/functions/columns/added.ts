@@ -1,21 +1,27 @@
 // Added members: constants, and templates over the row. Pure; hot where a table has them (bench/micro/render.ts).
-import { ByteWriter } from '../../core/byte-writer.ts';
+import type { ByteWriter } from '../../core/byte-writer.ts';
 import { literal } from '../../core/encoding.ts';
-import { writeJsonString } from '../../core/json.ts';
+import { jsonText } from '../../core/json.ts';
 import type { MemberRenderer } from '../../core/render.ts';
 import { STRING, typeOfJson, type JsonType } from '../../core/json-type.ts';
-import { neededColumns, parseRowTemplate, type ColumnPart, type Template } from '../../core/template.ts';
+import { neededColumns, parseRowTemplate, type ColumnPart, type TemplatePart } from '../../core/template.ts';
 import type { AddRule } from './rules.ts';
 
-/** What a template asks of a row: texts as they may leave. null: NULL. Undefined: not sent, or no such column. */
-export type TemplateRow = {
-  text(column: string): string | null | undefined;
-  old(column: string): string | null | undefined;
+/** What a row says of a value: it was written, is NULL, or was not sent, or there is no such column. */
+export type Told = 'written' | 'null' | 'absent';
+
+/** Writes a value's text, as it may leave, as a part of a JSON string. */
+export type PartWriter<Row> = (row: Row, writer: ByteWriter) => Told;
+
+export type TemplatePorts<Row> = {
+  readonly table: { readonly schema: string; readonly table: string };
+  readonly valueOf: (part: ColumnPart) => PartWriter<Row>;
 };
 
-export type Table = { readonly schema: string; readonly table: string };
+const NULL = literal('null', 'json');
+const QUOTE = 0x22;
 
-export function compileAdded(rule: AddRule, table: Table): MemberRenderer<TemplateRow> {
+export function compileAdded<Row>(rule: AddRule, ports: TemplatePorts<Row>): MemberRenderer<Row> {
   if (rule.kind === 'constant') {
     const constant = literal(rule.json, 'json');
     return (_, writer) => {
@@ -23,12 +29,24 @@ export function compileAdded(rule: AddRule, table: Table): MemberRenderer<Templa
       return true;
     };
   }
-  const template = parseRowTemplate(rule.template);
+  const parts = parseRowTemplate(rule.template).map((part) => partWriter(part, ports));
   return (row, writer) => {
-    const text = textOf(template, table, row);
-    if (text === undefined) return false;
-    if (text === null) writer.latin1('null');
-    else writeText(text, writer);
+    const { length, escapes } = writer;
+    let isNull = false;
+    writer.byte(QUOTE);
+    for (const write of parts) {
+      const told = write(row, writer);
+      if (told === 'absent') {
+        writer.truncate(length, escapes);
+        return false;
+      }
+      if (told === 'null') isNull = true;
+    }
+    writer.byte(QUOTE);
+    if (isNull) {
+      writer.truncate(length, escapes);
+      writer.literal(NULL);
+    }
     return true;
   };
 }
@@ -41,43 +59,33 @@ export const typeOfAdded = (
     ? { type: typeOfJson(JSON.parse(rule.json)), needs: [] }
     : { type: STRING, needs: neededColumns(parseRowTemplate(rule.template)) };
 
-/** One is enough: a text is written without a pause. */
-const SCRATCH = new ByteWriter(1024);
-
-function writeText(text: string, writer: ByteWriter): void {
-  SCRATCH.reset();
-  SCRATCH.text(text);
-  writeJsonString(SCRATCH.buffer, 0, SCRATCH.length, writer);
+/** NULL makes the whole NULL, and what was not sent makes it absent, where there is no default. */
+function partWriter<Row>(part: TemplatePart, { table, valueOf }: TemplatePorts<Row>): PartWriter<Row> {
+  switch (part.kind) {
+    case 'text':
+      return constantPart(part.text);
+    case 'table':
+    case 'schema':
+      return constantPart(table[part.kind]);
+    case 'value': {
+      const write = valueOf(part);
+      if (part.fallback === undefined) return write;
+      const instead = constantPart<Row>(part.fallback);
+      return (row, writer) => (write(row, writer) === 'written' ? 'written' : instead(row, writer));
+    }
+    case 'action':
+    case 'column':
+    case 'xid':
+      throw new Error(`an added member has no ${part.kind}`);
+    default:
+      return part satisfies never;
+  }
 }
 
-/** NULL makes the whole NULL, and what was not sent makes it absent, where there is no default. */
-function textOf(template: Template, table: Table, row: TemplateRow): string | null | undefined {
-  let text = '';
-  let isNull = false;
-  for (const part of template) {
-    switch (part.kind) {
-      case 'text':
-        text += part.text;
-        break;
-      case 'table':
-      case 'schema':
-        text += table[part.kind];
-        break;
-      case 'value': {
-        const value = part.image === 'old' ? row.old(part.name) : row.text(part.name);
-        const told = value ?? part.fallback;
-        if (told !== undefined) text += told;
-        else if (value === undefined) return undefined;
-        else isNull = true;
-        break;
-      }
-      case 'action':
-      case 'column':
-      case 'xid':
-        throw new Error(`an added member has no ${part.kind}`);
-      default:
-        part satisfies never;
-    }
-  }
-  return isNull ? null : text;
+function constantPart<Row>(text: string): PartWriter<Row> {
+  const bytes = Buffer.from(jsonText(text).slice(1, -1));
+  return (_, writer) => {
+    writer.bytes(bytes);
+    return 'written';
+  };
 }

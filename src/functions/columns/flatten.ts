@@ -1,8 +1,9 @@
 // Flattened columns: the members of a JSON object as members of the message, `address_city`. Pure; hot where a column is flattened
 // (bench/micro/render.ts). A value stays whole, under its column's name, where it is no object, or where a name would stand twice.
 import { ByteWriter } from '../../core/byte-writer.ts';
+import { escapeFrom } from '../../core/encoding.ts';
 import { isJson } from '../../core/json-grammar.ts';
-import { afterBlanks, afterString, afterValue, JSON_BYTES } from '../../core/json-steps.ts';
+import { afterBlanks, afterValue, JSON_BYTES } from '../../core/json-steps.ts';
 import {
   ANY,
   object,
@@ -12,8 +13,9 @@ import {
   type JsonObject,
   type JsonType,
 } from '../../core/json-type.ts';
-import { jsonText } from '../../core/json.ts';
-import type { SpreadRenderer, ValueRenderer } from '../../core/render.ts';
+import { writeJsonDocument } from '../../core/json.ts';
+import type { SpreadInput, SpreadRenderer, ValueRenderer } from '../../core/render.ts';
+import { MemberNames, type KnownKeys } from './member-names.ts';
 import type { FlattenRule } from './rules.ts';
 
 /** Objects in objects: deeper ones stay whole. */
@@ -22,50 +24,30 @@ export const MAX_DEPTH = 16;
 const MAX_MEMBERS = 1000;
 const MAX_SCRATCH_KEPT_BYTES = 1024 * 1024;
 
-const { backslash: BACKSLASH, comma: COMMA, openBrace: OPEN_BRACE, closeBrace: CLOSE_BRACE } = JSON_BYTES;
-const LAST_ASCII = 0x7f;
+const { comma: COMMA, openBrace: OPEN_BRACE, closeBrace: CLOSE_BRACE, quote: QUOTE } = JSON_BYTES;
+const COLON = 0x3a;
 
-/** A value of the document is `bytes[start, end)`. */
-type Member = { readonly name: string; readonly start: number; readonly end: number };
+/** What `spreadWith` is told of a column. */
+type Flattened = SpreadInput & {
+  /** In the message. */
+  readonly name: string;
+  readonly rule: FlattenRule;
+};
 
-/**
- * Writes what `render` makes of a value, member by member. `name`: of the column in the message; `taken`: names that stand in the
- * message otherwise.
- */
-export function spreadWith(
-  render: ValueRenderer,
-  {
-    name,
-    rule,
-    taken,
-  }: { readonly name: string; readonly rule: FlattenRule; readonly taken: ReadonlySet<string> },
-): SpreadRenderer {
+/** Writes what `render` makes of a value, member by member. */
+export function spreadWith(render: ValueRenderer, column: Flattened): SpreadRenderer {
+  const members = new MemberWriter(column);
+  // The text is what would be written: the server says that it is JSON.
+  if (render === writeJsonDocument)
+    return (bytes, start, length, isFirst, writer) =>
+      members.write(bytes, start, start + length, isFirst, writer);
   let scratch = new ByteWriter(1024);
-  const labels = new Map<string, Buffer>();
-  const labelOf = (member: string): Buffer => {
-    const known = labels.get(member);
-    if (known !== undefined) return known;
-    if (labels.size === MAX_MEMBERS) labels.clear();
-    const label = Buffer.from(`${jsonText(member)}:`);
-    labels.set(member, label);
-    return label;
-  };
   return (bytes, start, length, isFirst, writer) => {
     if (scratch.buffer.length > MAX_SCRATCH_KEPT_BYTES) scratch = new ByteWriter(1024);
     scratch.reset();
     render(bytes, start, length, scratch);
     const { buffer, length: end } = scratch;
-    if (!isJson(buffer, 0, end)) return false;
-    const members = flatMembers(buffer, end, { name, rule });
-    if (members === undefined || members.some((member) => taken.has(member.name))) return false;
-    let first = isFirst;
-    for (const member of members) {
-      if (!first) writer.byte(COMMA);
-      first = false;
-      writer.bytes(labelOf(member.name));
-      writer.bytes(buffer, member.start, member.end);
-    }
-    return true;
+    return isJson(buffer, 0, end) && members.write(buffer, 0, end, isFirst, writer);
   };
 }
 
@@ -88,52 +70,77 @@ export function spreadType(type: JsonType, name: string, rule: FlattenRule): Jso
   }
 }
 
-/** Of the document `bytes[0, end)`; undefined: it is no object, is empty, has too many members, or a name twice. */
-function flatMembers(
-  bytes: Buffer,
-  end: number,
-  { name, rule }: { readonly name: string; readonly rule: FlattenRule },
-): readonly Member[] | undefined {
-  const found: Member[] = [];
-  const names = new Set<string>();
-  const isComplete = collect(afterBlanks(bytes, 0, end), name, rule.depth);
-  return isComplete && found.length > 0 ? found : undefined;
+class MemberWriter {
+  readonly #names: MemberNames;
+  readonly #depth: number;
+  readonly #isEscaped: boolean;
+  /** Of the value in hand. */
+  #value = 0;
+  #count = 0;
+  #isFirst = true;
+  /** Where the object that was written last ends. */
+  #at = 0;
 
-  /** `at`: where a value begins. Its members go in; false: they cannot. */
-  function collect(at: number, prefix: string, depth: number): boolean {
-    if (bytes[at] !== OPEN_BRACE) return false;
-    let next = afterBlanks(bytes, at + 1, end);
-    while (bytes[next] !== CLOSE_BRACE) {
-      const keyEnd = afterString(bytes, next);
-      const key = prefix + rule.separator + nameAt(bytes, next, keyEnd);
-      const valueStart = afterBlanks(bytes, afterBlanks(bytes, keyEnd, end) + 1, end);
-      const valueEnd = afterValue(bytes, valueStart);
-      const isSpread = depth > 1 && isFilledObject(bytes, valueStart, valueEnd);
-      if (isSpread) {
-        if (!collect(valueStart, key, depth - 1)) return false;
+  constructor({ name, rule, taken, encoding }: Flattened) {
+    this.#names = new MemberNames({ name, separator: rule.separator, taken, encoding });
+    this.#depth = rule.depth;
+    this.#isEscaped = encoding === 'json-string';
+  }
+
+  /** Of the document `bytes[start, end)`. False, and nothing is written: it is no object, is empty, has too many members, or a name twice. */
+  write(bytes: Buffer, start: number, end: number, isFirst: boolean, writer: ByteWriter): boolean {
+    const { length, escapes } = writer;
+    this.#value++;
+    this.#count = 0;
+    this.#isFirst = isFirst;
+    const at = afterBlanks(bytes, start, end);
+    const isWritten = this.#writeObject(bytes, at, end, this.#names.beginValue(), this.#depth, writer);
+    if (isWritten && this.#count > 0) return true;
+    writer.truncate(length, escapes);
+    return false;
+  }
+
+  #writeObject(
+    bytes: Buffer,
+    start: number,
+    end: number,
+    keys: KnownKeys,
+    depth: number,
+    writer: ByteWriter,
+  ): boolean {
+    if (bytes[start] !== OPEN_BRACE) return false;
+    keys.next = 0;
+    let at = afterBlanks(bytes, start + 1, end);
+    while (bytes[at] === QUOTE) {
+      const key = this.#names.keyAt(keys, bytes, at);
+      if (key === undefined) return false;
+      at = afterBlanks(bytes, at + key.written.length + 2, end);
+      if (bytes[at] !== COLON) return false;
+      const valueStart = afterBlanks(bytes, at + 1, end);
+      if (depth > 1 && isFilledObject(bytes, valueStart, end)) {
+        const members = this.#names.membersOf(key);
+        if (!this.#writeObject(bytes, valueStart, end, members, depth - 1, writer)) return false;
+        at = this.#at;
       } else {
-        if (names.has(key) || names.size === MAX_MEMBERS) return false;
-        names.add(key);
-        found.push({ name: key, start: valueStart, end: valueEnd });
+        const { label } = key;
+        if (label.written === undefined || label.seenIn === this.#value || ++this.#count > MAX_MEMBERS)
+          return false;
+        label.seenIn = this.#value;
+        writer.literal(this.#isFirst ? label.written.first : label.written.next);
+        this.#isFirst = false;
+        at = afterValue(bytes, valueStart);
+        const from = writer.length;
+        writeJsonDocument(bytes, valueStart, at - valueStart, writer);
+        if (this.#isEscaped) escapeFrom(from, writer);
       }
-      next = afterBlanks(bytes, valueEnd, end);
-      if (bytes[next] === COMMA) next = afterBlanks(bytes, next + 1, end);
+      at = afterBlanks(bytes, at, end);
+      if (bytes[at] !== COMMA) break;
+      at = afterBlanks(bytes, at + 1, end);
     }
-    return true;
+    this.#at = at + 1;
+    return at < end && bytes[at] === CLOSE_BRACE;
   }
 }
 
 const isFilledObject = (bytes: Buffer, start: number, end: number): boolean =>
   bytes[start] === OPEN_BRACE && bytes[afterBlanks(bytes, start + 1, end)] !== CLOSE_BRACE;
-
-// Below the document is known to be JSON.
-
-/** Of the string `bytes[start, end)`. */
-function nameAt(bytes: Buffer, start: number, end: number): string {
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at]!;
-    if (byte === BACKSLASH || byte > LAST_ASCII)
-      return JSON.parse(bytes.toString('utf8', start, end)) as string;
-  }
-  return bytes.toString('latin1', start + 1, end - 1);
-}

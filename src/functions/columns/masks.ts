@@ -1,21 +1,18 @@
 // Masked columns: what stands for their values wherever a value would leave the process. Pure; hot where a column is masked
 // (bench/micro/render.ts).
-import { createHmac, createSecretKey } from 'node:crypto';
-import type { ByteWriter } from '../../core/byte-writer.ts';
+import type { Literal } from '../../core/byte-writer.ts';
+import { literal } from '../../core/encoding.ts';
 import { constant, NULL_TYPE, STRING } from '../../core/json-type.ts';
-import { jsonText, writeJsonString } from '../../core/json.ts';
-import type { TextOf, ValueForm } from '../../core/render.ts';
+import { jsonText, writeJsonStringPart } from '../../core/json.ts';
+import type { MaskedText, TextOf } from '../../core/render.ts';
+import { HEX_DIGITS, hmacWith, type WriteHmac } from './hmac.ts';
 import type { ColumnRules, MaskRule } from './rules.ts';
 
 /** What is hidden shows as this, however long it is. */
 export const HIDDEN = '***';
 
-export type Mask = {
+export type Mask = MaskedText & {
   readonly rule: MaskRule;
-  /** What is told of the value; null: NULL. */
-  readonly textOf: TextOf<string | null>;
-  /** The same as a value of the message. */
-  readonly form: ValueForm;
   /** A text that is the same for the same value, and another one for another: its HMAC. Undefined: there is no key for it. */
   readonly digestOf: TextOf | undefined;
 };
@@ -28,25 +25,29 @@ export const NO_MASKS: Masks = new Map();
 /** `key`: of the HMAC; where there is a mask `hash`, there is one. */
 export function compileMasks(rules: Pick<ColumnRules, 'mask'> | undefined, key: string | undefined): Masks {
   if (rules === undefined || rules.mask.size === 0) return NO_MASKS;
-  const digestOf = key === undefined ? undefined : digestWith(key);
-  return new Map([...rules.mask].map(([column, rule]) => [column, compileMask(rule, digestOf)]));
+  const write = key === undefined ? undefined : hmacWith(key);
+  return new Map([...rules.mask].map(([column, rule]) => [column, compileMask(rule, write)]));
 }
 
-function compileMask(rule: MaskRule, digestOf: TextOf | undefined): Mask {
+function compileMask(rule: MaskRule, write: WriteHmac | undefined): Mask {
+  const digest = write && new Digest(write);
+  const digestOf: TextOf | undefined = digest && ((bytes, start, length) => digest.of(bytes, start, length));
   switch (rule.kind) {
     case 'null':
       return {
         rule,
         digestOf,
         textOf: () => null,
-        form: { type: NULL_TYPE, render: (_, __, ___, writer) => writer.latin1('null') },
+        type: NULL_TYPE,
+        render: (_, __, ___, writer) => writer.literal(NULL),
       };
     case 'redact':
       return {
         rule,
         digestOf,
         textOf: () => HIDDEN,
-        form: { type: constant(HIDDEN), render: (_, __, ___, writer) => writer.latin1(`"${HIDDEN}"`) },
+        type: constant(HIDDEN),
+        render: (_, __, ___, writer) => writer.literal(HIDDEN_JSON),
       };
     case 'hash': {
       if (digestOf === undefined) throw new Error('a column is masked by its hash, and there is no key');
@@ -54,10 +55,8 @@ function compileMask(rule: MaskRule, digestOf: TextOf | undefined): Mask {
         rule,
         digestOf,
         textOf: digestOf,
-        form: {
-          type: STRING,
-          render: (bytes, start, length, writer) => writer.latin1(`"${digestOf(bytes, start, length)}"`),
-        },
+        type: STRING,
+        render: (bytes, start, length, writer) => writer.literal(digest!.json(bytes, start, length)),
       };
     }
     case 'last':
@@ -66,14 +65,12 @@ function compileMask(rule: MaskRule, digestOf: TextOf | undefined): Mask {
         digestOf,
         textOf: (bytes, start, length) =>
           HIDDEN + bytes.toString('utf8', lastFrom(bytes, start, length, rule.count), start + length),
-        form: {
-          type: STRING,
-          render: (bytes, start, length, writer) => {
-            const from = lastFrom(bytes, start, length, rule.count);
-            const mark = writer.length;
-            writeJsonString(bytes, from, start + length - from, writer);
-            insertHidden(mark + 1, writer);
-          },
+        type: STRING,
+        render: (bytes, start, length, writer) => {
+          const from = lastFrom(bytes, start, length, rule.count);
+          writer.literal(HIDDEN_BEGINNING);
+          writeJsonStringPart(bytes, from, start + length - from, writer);
+          writer.byte(QUOTE);
         },
       };
     case 'email': {
@@ -82,10 +79,8 @@ function compileMask(rule: MaskRule, digestOf: TextOf | undefined): Mask {
         rule,
         digestOf,
         textOf,
-        form: {
-          type: STRING,
-          render: (bytes, start, length, writer) => writer.text(jsonText(textOf(bytes, start, length))),
-        },
+        type: STRING,
+        render: (bytes, start, length, writer) => writer.text(jsonText(textOf(bytes, start, length))),
       };
     }
     default:
@@ -93,34 +88,56 @@ function compileMask(rule: MaskRule, digestOf: TextOf | undefined): Mask {
   }
 }
 
+const QUOTE = 0x22;
+const NULL = literal('null', 'json');
+const HIDDEN_JSON = literal(`"${HIDDEN}"`, 'json');
+const HIDDEN_BEGINNING = literal(`"${HIDDEN}`, 'json');
+
 /** Longer values are hashed each time. */
 const MAX_KEPT_BYTES = 1024;
 
-/** HMAC-SHA-256 of the text in UTF-8, in hexadecimal digits. One value is asked for in several places of a message: the last is kept. */
-function digestWith(secret: string): TextOf {
-  const key = createSecretKey(Buffer.from(secret));
-  let kept = Buffer.alloc(0);
-  let digest: string | undefined;
-  return (bytes, start, length) => {
-    const end = start + length;
-    const isKept = digest !== undefined && length === kept.length && kept.compare(bytes, start, end) === 0;
-    if (isKept) return digest!;
-    const value = bytes.subarray(start, end);
-    const found = createHmac('sha256', key).update(value).digest('hex');
-    if (length > MAX_KEPT_BYTES) return found;
-    kept = Buffer.from(value);
-    digest = found;
-    return found;
-  };
-}
+/** The HMAC of a column's values. One value is asked for in several places of a message: the last is kept. */
+class Digest {
+  readonly #write: WriteHmac;
+  #kept = Buffer.alloc(0);
+  /** -1: none is kept. */
+  #length = -1;
+  readonly #json: Literal = literal(`"${' '.repeat(HEX_DIGITS)}"`, 'json');
+  #text: string | undefined;
 
-const HIDDEN_BYTES = Buffer.from(HIDDEN);
+  constructor(write: WriteHmac) {
+    this.#write = write;
+  }
 
-function insertHidden(at: number, writer: ByteWriter): void {
-  writer.reserve(HIDDEN_BYTES.length);
-  writer.buffer.copyWithin(at + HIDDEN_BYTES.length, at, writer.length);
-  writer.buffer.set(HIDDEN_BYTES, at);
-  writer.length += HIDDEN_BYTES.length;
+  of(bytes: Buffer, start: number, length: number): string {
+    const { bytes: json } = this.json(bytes, start, length);
+    return (this.#text ??= json.toString('latin1', 1, json.length - 1));
+  }
+
+  /** As a JSON string, valid until the next value. */
+  json(bytes: Buffer, start: number, length: number): Literal {
+    if (this.#isKept(bytes, start, length)) return this.#json;
+    this.#text = undefined;
+    this.#write(bytes, start, length, this.#json.bytes, 1);
+    this.#keep(bytes, start, length);
+    return this.#json;
+  }
+
+  #isKept(bytes: Buffer, start: number, length: number): boolean {
+    if (length !== this.#length) return false;
+    const kept = this.#kept;
+    for (let i = 0; i < length; i++) if (bytes[start + i] !== kept[i]) return false;
+    return true;
+  }
+
+  #keep(bytes: Buffer, start: number, length: number): void {
+    this.#length = -1;
+    if (length > MAX_KEPT_BYTES) return;
+    if (length > this.#kept.length) this.#kept = Buffer.alloc(Math.min(2 * length, MAX_KEPT_BYTES));
+    const kept = this.#kept;
+    for (let i = 0; i < length; i++) kept[i] = bytes[start + i]!;
+    this.#length = length;
+  }
 }
 
 /** In UTF-8 what follows the first byte of a character is `10xxxxxx`. */
@@ -145,6 +162,6 @@ export function emailOf(text: string): string {
   const at = text.lastIndexOf('@');
   const domain = text.slice(at + 1);
   if (at < 1 || !DOMAIN.test(domain)) return HIDDEN;
-  const [first, ...others] = text.slice(0, at);
-  return `${others.length === 0 ? '' : first!}${HIDDEN}@${domain}`;
+  const first = String.fromCodePoint(text.codePointAt(0)!);
+  return `${first.length === at ? '' : first}${HIDDEN}@${domain}`;
 }

@@ -104,8 +104,8 @@ export class Conclusions {
     });
     const wasDown = queue.isDown;
     if (delivered.length > 0 || (routeError === undefined && areAllKnown)) {
-      queue.health.succeed();
-      if (wasDown) this.#sayUp(queue);
+      queue.health.succeed(startedAt);
+      if (wasDown && !queue.isDown) this.#sayUp(queue);
     }
     if (routeError !== undefined) this.#failRoute(queue, routeError, { startedAt, wasDown });
     this.#unsettled.room.countAsDown(queue, queue.isDown);

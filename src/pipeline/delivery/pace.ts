@@ -11,25 +11,32 @@ const SOON_MS = 1000;
 const RETURN_MS = 5000;
 /** From there on it is twice as much after this, and sixteen times after twice that. */
 const DOUBLES_MS = 4000;
-/** No pace is slower: a request a second finds out whether it is better. */
-const SLOWEST = 1;
+/** No pace is slower than a request in this time, however many messages it has: it finds out whether more is taken. */
+const LONGEST_WAIT_MS = 1000;
 /** Sent at once after a pause: this much of the pace, so that a timer's grain loses nothing. */
 const BURST_MS = 5;
-/** What was taken is counted over about this time. */
+/** What was taken is counted over about this time, and never over a pause: more than this many times what its messages took. */
 const COUNT_MS = 100;
+const PAUSE = 4;
 const SHORT_COUNT_MS = 10;
 /** A pace of which no more than this share was needed, and for so long, bounds nothing any more. */
 const UNUSED_SHARE = 0.5;
 const UNUSED_MS = 60_000;
+/** For so long after it was needed it is what holds a route back: a few of the slowest requests. */
+const NEEDED_MS = 3 * LONGEST_WAIT_MS;
 
 export class Pace {
   /** Messages a second, when it was last throttled, and what it fell to then. Undefined: there is no pace. */
   #fallen:
     { readonly from: number; readonly to: number; readonly atMs: number; readonly falls: number } | undefined;
   #nextMs = 0;
+  /** The slowest pace: messages a second, where a request of as many as the last one goes in `LONGEST_WAIT_MS`. */
+  #slowest = 1;
   #count = { fromMs: Number.NaN, messages: 0 };
-  /** Messages a second that got through lately. */
-  #taken = 0;
+  /** Messages a second that got through lately; undefined: it is not known. */
+  #taken: number | undefined;
+  /** Has anything got through since the pace fell? */
+  #isTaking = false;
   #neededAtMs = 0;
 
   /** Messages a second; Infinity: as many as it takes. */
@@ -40,27 +47,36 @@ export class Pace {
     return way < 0 ? from + (from - to) * way ** 3 : from * 2 ** (((way * RETURN_MS) / DOUBLES_MS) ** 2);
   }
 
+  /** Does it hold the route back? It may be far above what there is to send. */
+  isNeeded(nowMs: number): boolean {
+    return this.#fallen !== undefined && nowMs - this.#neededAtMs < NEEDED_MS;
+  }
+
   /** Not before this may a request start. */
   get nextMs(): number {
     return this.#nextMs;
   }
 
   started(messages: number, nowMs: number): void {
+    this.#slowest = (messages * 1000) / LONGEST_WAIT_MS;
     const pace = this.at(nowMs);
     if (pace === Infinity) return;
-    this.#nextMs = Math.max(this.#nextMs, nowMs - BURST_MS) + (messages * 1000) / pace;
+    const waitMs = Math.min(LONGEST_WAIT_MS, (messages * 1000) / pace);
+    this.#nextMs = Math.max(this.#nextMs, nowMs - BURST_MS) + waitMs;
   }
 
   delivered(messages: number, nowMs: number): void {
+    this.#isTaking = true;
     if (Number.isNaN(this.#count.fromMs)) this.#count.fromMs = nowMs;
     this.#count.messages += messages;
     const elapsedMs = nowMs - this.#count.fromMs;
     if (elapsedMs < COUNT_MS) return;
-    // After a pause the count is of the pause, too: then nothing is known.
-    this.#taken = elapsedMs < 4 * COUNT_MS ? (this.#count.messages * 1000) / elapsedMs : 0;
-    this.#count = { fromMs: nowMs, messages: 0 };
+    const pace = this.at(nowMs);
+    const isPause = elapsedMs > PAUSE * Math.max(COUNT_MS, (this.#count.messages * 1000) / pace);
+    this.#taken = isPause ? undefined : (this.#count.messages * 1000) / elapsedMs;
+    this.#count = { fromMs: nowMs, messages: isPause ? messages : 0 };
     if (this.#fallen === undefined) return;
-    if (this.#taken > this.at(nowMs) * UNUSED_SHARE) this.#neededAtMs = nowMs;
+    if (this.#taken !== undefined && this.#taken > pace * UNUSED_SHARE) this.#neededAtMs = nowMs;
     else if (nowMs - this.#neededAtMs > UNUSED_MS) this.#end();
   }
 
@@ -69,23 +85,32 @@ export class Pace {
     const last = this.#fallen;
     // What was on its way when the pace fell takes its share, too, as long as an answer takes.
     if (last !== undefined && startedMs - last.atMs < nowMs - startedMs) return 1;
-    const pace = this.at(nowMs);
-    const taken = this.#takenBy(nowMs);
-    const from = Math.max(SLOWEST, pace === Infinity ? taken : Math.min(pace, taken / UNUSED_SHARE));
+    const before = Math.max(this.#slowest, this.#before(nowMs));
     // What is taken without a pace may be anything, for a moment.
     const falls = last === undefined ? FALLS.length : nowMs - last.atMs < SOON_MS ? last.falls + 1 : 1;
-    const to = Math.max(SLOWEST, from * FALLS[Math.min(falls, FALLS.length) - 1]!);
+    const to = Math.max(this.#slowest, before * FALLS[Math.min(falls, FALLS.length) - 1]!);
+    // Where nothing gets through, nothing is learnt of how much would.
+    const from = last !== undefined && !this.#isTaking ? Math.max(last.from, before) : before;
     this.#fallen = { from, to, atMs: nowMs, falls };
+    this.#isTaking = false;
     this.#neededAtMs = nowMs;
-    this.#nextMs = nowMs + 1000 / to;
-    return to / from;
+    this.#nextMs = nowMs + Math.min(LONGEST_WAIT_MS, 1000 / to);
+    return to / before;
   }
 
-  /** Of a route that has just begun, what it has taken so far. */
-  #takenBy(nowMs: number): number {
+  /** What it was given, or has taken if that was far less: messages a second. */
+  #before(nowMs: number): number {
+    const pace = this.at(nowMs);
+    const taken = this.#takenBy(nowMs);
+    if (pace === Infinity) return taken ?? 0;
+    return taken === undefined ? pace : Math.min(pace, taken / UNUSED_SHARE);
+  }
+
+  /** Of a route that has just begun, or begun again, what it has taken so far. */
+  #takenBy(nowMs: number): number | undefined {
     const { fromMs, messages } = this.#count;
     if (messages === 0) return this.#taken;
-    return Math.max(this.#taken, (messages * 1000) / Math.max(SHORT_COUNT_MS, nowMs - fromMs));
+    return Math.max(this.#taken ?? 0, (messages * 1000) / Math.max(SHORT_COUNT_MS, nowMs - fromMs));
   }
 
   #end(): void {

@@ -1,7 +1,8 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
 import type { Action, Moved, Part, TransactionContext } from '../../core/change.ts';
 import type { DeliveryError } from '../../core/errors.ts';
-import { idempotencyKey, partKey } from '../../core/idempotency.ts';
+import type { ByteWriter } from '../../core/byte-writer.ts';
+import { idempotencyKey, partKey, writeIdempotencyKey } from '../../core/idempotency.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import type { Message, RowFacts } from '../../core/message.ts';
 import type { Position } from '../../core/position.ts';
@@ -205,6 +206,10 @@ export class Pending implements Message {
     if (this.readKey !== undefined) return `${this.transaction.key}-${this.readKey}`;
     const key = idempotencyKey(this.transaction.key, this.index);
     return this.part === undefined ? key : partKey(key, this.part);
+  }
+  writeKey(writer: ByteWriter): void {
+    if (this.readKey !== undefined || this.part !== undefined) writer.latin1(this.idempotencyKey);
+    else writeIdempotencyKey(this.transaction.key, this.index, writer);
   }
 
   get groupId(): string | undefined {

@@ -27,6 +27,8 @@ export class RouteHealth {
   error: DeliveryError | undefined;
   /** Since when that is so. */
   failingSinceMs = 0;
+  /** Has it said itself until when it rests? */
+  #isAsked = false;
 
   get isDown(): boolean {
     return this.rests > 0;
@@ -47,6 +49,7 @@ export class RouteHealth {
     if (startedAt < this.rests) return;
     if (!this.#rests(error, nowMs)) return;
     this.rests++;
+    this.#isAsked = error.retryAfterMs !== undefined;
     this.retryAtMs = nowMs + waitMs(error, policy, this.rests, chance);
   }
 
@@ -57,8 +60,10 @@ export class RouteHealth {
     return retryAfterMs !== undefined || nowMs - this.failingSinceMs >= THROTTLED_UNTIL_DOWN_MS;
   }
 
-  /** A request, or a part of it, got through. */
-  succeed(): void {
+  /** A request, or a part of it, got through. What started before the route said until when it rests does not shorten that. */
+  succeed(startedAt: number): void {
+    if (this.#isAsked && startedAt < this.rests) return;
+    this.#isAsked = false;
     this.failuresInRow = 0;
     this.rests = 0;
     this.error = undefined;

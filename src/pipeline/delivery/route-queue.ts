@@ -6,44 +6,64 @@ import { LaneLimit } from './lane-limit.ts';
 import { Pace } from './pace.ts';
 import { RouteHealth } from './route-health.ts';
 
-/** A first-in-first-out queue whose head can also be pushed back. */
+const FIRST_PLACES = 256;
+
+/** A first-in-first-out queue whose head can also be pushed back: a ring, so that nothing moves where as many come as go. */
 class ReadyQueue<Message> {
-  #items: (Message | undefined)[] = [];
+  /** A power of two of places. */
+  #places = emptyPlaces<Message>(FIRST_PLACES);
   #head = 0;
+  #length = 0;
   /** Told how many have come. */
   grown: ((added: number) => void) | undefined;
 
   get length(): number {
-    return this.#items.length - this.#head;
+    return this.#length;
   }
   push(message: Message): void {
-    this.#items.push(message);
+    this.#reserve(1);
+    this.#places[this.#placeOf(this.#length++)] = message;
     this.grown?.(1);
   }
   pushFront(messages: readonly Message[]): void {
-    this.#items.splice(0, this.#head, ...messages);
-    this.#head = 0;
+    this.#reserve(messages.length);
+    this.#head = this.#placeOf(-messages.length);
+    for (const [i, message] of messages.entries()) this.#places[this.#placeOf(i)] = message;
+    this.#length += messages.length;
     this.grown?.(messages.length);
   }
   peek(): Message | undefined {
-    return this.#items[this.#head];
+    return this.#places[this.#head];
   }
   /** The one that so many others are before. */
   at(place: number): Message | undefined {
-    return this.#items[this.#head + place];
+    return place < this.#length ? this.#places[this.#placeOf(place)] : undefined;
   }
   shift(): Message | undefined {
-    const message = this.#items[this.#head];
+    const message = this.#places[this.#head];
     if (message === undefined) return undefined;
-    this.#items[this.#head++] = undefined;
-    if (this.#head > SPARE_SLOTS && this.#head * 2 > this.#items.length) {
-      this.#items.splice(0, this.#head);
-      this.#head = 0;
-    }
+    this.#places[this.#head] = undefined;
+    this.#head = this.#placeOf(1);
+    this.#length--;
     return message;
   }
+
+  #placeOf(place: number): number {
+    return (this.#head + place) & (this.#places.length - 1);
+  }
+  #reserve(more: number): void {
+    const before = this.#places;
+    if (this.#length + more <= before.length) return;
+    const count = 2 ** Math.ceil(Math.log2(this.#length + more));
+    const places = emptyPlaces<Message>(count);
+    for (let i = 0; i < this.#length; i++) places[i] = before[this.#placeOf(i)];
+    this.#places = places;
+    this.#head = 0;
+  }
 }
-const SPARE_SLOTS = 256;
+
+const emptyPlaces = <Message>(count: number): (Message | undefined)[] =>
+  Array.from<Message | undefined>({ length: count }).fill(undefined);
 
 /** A lane is one of a route's requests in flight. */
 export class RouteQueue<Message> {
@@ -105,8 +125,9 @@ export class RouteQueue<Message> {
 
   /** What holds it back: status.ts. */
   limitedBy(nowMs: number): RouteLimit {
-    if (this.pace.at(nowMs) !== Infinity) return 'throttled';
-    if (this.limit.isLimiting) return this.limit.isAtMost ? 'lanes' : 'destination';
+    if (this.pace.isNeeded(nowMs)) return 'throttled';
+    // What the limit knows is of its last window, and there is none while nothing is sent.
+    if (this.limit.isLimiting && this.ready.length > 0) return this.limit.isAtMost ? 'lanes' : 'destination';
     return this.ready.length === 0 && this.unsettled > this.inFlight ? 'order' : 'source';
   }
 }

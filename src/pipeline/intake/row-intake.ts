@@ -411,7 +411,7 @@ export class RowIntake implements WalkPorts {
       split,
       part,
       moved,
-      ...(event !== undefined && { readKey: plan.readKey?.(event) }),
+      readKey: event && plan.readKey?.(event),
     });
     message.refusal = actionPlan.routeByRow?.refusal ?? (event && ungrouped(message, actionPlan, event));
     return message;

@@ -8,9 +8,12 @@ import {
   type RowEvent,
   type Tuple,
 } from '../../core/change.ts';
+import { jsonText, writeJsonStringPart } from '../../core/json.ts';
 import type { RowFacts } from '../../core/message.ts';
 import type { MaskedTexts, TextOf } from '../../core/render.ts';
+import type { ColumnPart } from '../../core/template.ts';
 import type { MessageColumn } from '../../formats/format.ts';
+import type { PartWriter } from '../../functions/columns/added.ts';
 import type { RowValues } from '../../sinks/sink.ts';
 
 type KnownColumn = {
@@ -75,6 +78,37 @@ export class RowTexts implements RowValues {
     if (event.action === 'delete' || event.newTuple.lengths[known.index] !== UNCHANGED_TOAST) return false;
     return tupleOf(event, known) === undefined;
   }
+}
+
+/**
+ * Writes a value of the row as part of a JSON string, masked where it stays here: of the image `row` as `RowTexts.text` says it, of `old` as
+ * `RowTexts.old`. Hot where a table has templates.
+ */
+export function valueWriter(
+  relation: Relation,
+  { image, name }: Pick<ColumnPart, 'image' | 'name'>,
+  masks: MaskedTexts,
+): PartWriter<RowEvent> {
+  const index = relation.columns.findIndex((column) => column.name === name);
+  if (index === -1) return () => 'absent';
+  const masked = masks.get(name)?.textOf;
+  const known = { index, identity: relation.columns[index]!.identity, masked };
+  const tupleIn = image === 'old' ? oldTupleOf : tupleOf;
+  return (event, writer) => {
+    const tuple = tupleIn(event, known);
+    if (tuple === undefined) return 'absent';
+    const start = tuple.starts[index]!;
+    const length = tuple.lengths[index]!;
+    if (length === NULL_VALUE) return 'null';
+    if (masked === undefined) {
+      writeJsonStringPart(event.bytes, start, length, writer);
+    } else {
+      const text = masked(event.bytes, start, length);
+      if (text === null) return 'null';
+      writer.text(jsonText(text).slice(1, -1));
+    }
+    return 'written';
+  };
 }
 
 /** A column, and what messages call it. */

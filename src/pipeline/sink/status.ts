@@ -101,12 +101,11 @@ function laneFields(
   nowMs: number,
 ): Pick<SinkStatus['routes'][number], 'lanes' | 'lanesInUse' | 'answerMs' | 'pace' | 'limitedBy'> {
   const { answerMs } = route.limit;
-  const pace = route.pace.at(nowMs);
   return {
     lanes: route.lanes,
     lanesInUse: route.lanesInUse,
     ...(answerMs > 0 && { answerMs: Math.round(answerMs * 10) / 10 }),
-    ...(pace !== Infinity && { pace: Math.round(pace) }),
+    ...(route.pace.isNeeded(nowMs) && { pace: Math.round(route.pace.at(nowMs)) }),
     limitedBy: route.limitedBy(nowMs),
   };
 }

@@ -88,6 +88,14 @@ export class BatchParts<Encoded> {
     return group === undefined ? undefined : fifoId(group);
   }
 
+  /** Appends what `deduplicationId` answers. */
+  writeDeduplicationId(message: Message, writer: ByteWriter): void {
+    message.writeKey(writer);
+    writer.latin1(this.#options.deduplicationSuffix);
+    const { repeat } = message;
+    if (repeat !== undefined) writer.latin1(`:${repeat}`);
+  }
+
   /** For FIFO only: standard queues and topics take none. Made of our own alphabet, and short: there is nothing to look for. */
   deduplicationId(message: Message): string {
     const { idempotencyKey, repeat } = message;

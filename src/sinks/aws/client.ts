@@ -90,7 +90,13 @@ export class AwsClient {
       credentials,
       nowMs: wallMs() + this.#clockOffsetMs,
     });
-    const reply = await this.#exchange(head, body, signal);
+    let reply: ReceivedReply;
+    try {
+      reply = await this.#http.request(head, body, signal);
+    } catch (error) {
+      if (!(error instanceof NoReplyError)) throw error;
+      throw new RequestError({ code: error.code, message: error.message, cause: error });
+    }
     if (reply.status === 200) return readWith(read, { protocol, reply, action });
     const error = refusalOf(protocol, reply);
     this.#learnFrom(error, reply, credentials);
@@ -108,15 +114,6 @@ export class AwsClient {
   /** Ends every connection, also those with a request in flight. */
   close(): void {
     this.#http.close();
-  }
-
-  async #exchange(head: string, body: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
-    try {
-      return await this.#http.request(head, body, signal);
-    } catch (error) {
-      if (!(error instanceof NoReplyError)) throw error;
-      throw new RequestError({ code: error.code, message: error.message, cause: error });
-    }
   }
 
   #learnFrom(error: RequestError, reply: HttpReply, credentials: AwsCredentials): void {

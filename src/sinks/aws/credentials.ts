@@ -135,12 +135,29 @@ function baseLoader(options: CredentialOptions): CredentialLoader {
   const emulator = options.emulator_base_url;
   if (emulator !== undefined && !isAwsHost(new URL(emulator).hostname)) {
     // An emulator takes any keys; looking for real ones would ask metadata services that a laptop does not have.
-    return async () => {
-      const { fromEnv } = await providers();
-      return fromEnv()().catch(() => ({ accessKeyId: 'test', secretAccessKey: 'test' }));
-    };
+    return () =>
+      Promise.resolve(
+        environmentCredentials(process.env) ?? { accessKeyId: 'test', secretAccessKey: 'test' },
+      );
   }
-  return async () => (await providers()).fromNodeProviderChain({ ignoreCache: true })();
+  return async () => {
+    // As the chain goes: first the environment, unless a profile is named. Without the chain 12 MiB are not loaded.
+    const ofEnvironment = process.env['AWS_PROFILE'] ? undefined : environmentCredentials(process.env);
+    return ofEnvironment ?? (await providers()).fromNodeProviderChain({ ignoreCache: true })();
+  };
+}
+
+/** What the SDK's `fromEnv` finds; undefined: no keys. https://docs.aws.amazon.com/sdkref/latest/guide/feature-static-credentials.html */
+export function environmentCredentials(env: NodeJS.ProcessEnv): ExpiringCredentials | undefined {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env;
+  if (!accessKeyId || !secretAccessKey) return undefined;
+  const { AWS_SESSION_TOKEN: sessionToken, AWS_CREDENTIAL_EXPIRATION: end } = env;
+  return {
+    accessKeyId,
+    secretAccessKey,
+    ...(sessionToken && { sessionToken }),
+    ...(end && { expiration: new Date(end) }),
+  };
 }
 
 type Providers = typeof import('@aws-sdk/credential-providers');

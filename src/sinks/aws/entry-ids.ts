@@ -3,7 +3,9 @@ import { randomInt } from 'node:crypto';
 
 const DIGITS = Buffer.from('0123456789abcdefghijklmnopqrstuvwxyz');
 const LAST_DIGIT = DIGITS.at(-1)!;
+const ZERO = DIGITS[0]!;
 const TAG_LENGTH = 12;
+export const ENTRY_ID_LENGTH = TAG_LENGTH + 1;
 
 /** What the ids of one request begin with; the index of the message follows, one digit. */
 export type EntryTag = string;
@@ -24,7 +26,12 @@ export class EntryTags {
 
 /** The message that an id stands for in the request with this tag; undefined: none of it. */
 export function indexOfEntry(id: unknown, tag: EntryTag, count: number): number | undefined {
-  if (typeof id !== 'string' || id.length !== TAG_LENGTH + 1 || !id.startsWith(tag)) return undefined;
-  const index = id.charCodeAt(TAG_LENGTH) - DIGITS[0]!;
+  if (typeof id !== 'string' || id.length !== ENTRY_ID_LENGTH || !id.startsWith(tag)) return undefined;
+  return entryIndexAt(id, 0, count);
+}
+
+/** The same of an id with the request's tag that begins at a place of a text. */
+export function entryIndexAt(text: string, start: number, count: number): number | undefined {
+  const index = text.charCodeAt(start + TAG_LENGTH) - ZERO;
   return index >= 0 && index < count ? index : undefined;
 }

@@ -12,6 +12,8 @@ export type HttpConnectionOptions = {
   readonly timeoutMs: number;
   /** An idle connection is closed after this long, or before the server says that it closes it. */
   readonly keepAliveMs: number;
+  /** A connection carries no further request after about this long; default: `MAX_AGE_MS`. */
+  readonly maxAgeMs?: number;
   readonly reply: ReplyLimits;
   readonly socket?: SocketOptions;
 };
@@ -21,6 +23,14 @@ export type SocketOptions = { readonly tls?: ConnectionOptions; readonly lookup?
 
 /** A server that closes an idle connection after N seconds must not meet a request that was sent just before. */
 const KEEP_ALIVE_MARGIN_MS = 1000;
+
+/**
+ * Only a new connection asks where the name is by now: one that is never idle would stay for ever with an address that others have
+ * left, and with the one server of many that was there first.
+ */
+const MAX_AGE_MS = 300_000;
+/** What was opened together is not closed together: up to this share of their age later. */
+const AGE_SPREAD = 0.5;
 
 /** The body is `buffer[bodyStart, end)`; what is before it is room for the head. */
 export type RequestBytes = { readonly buffer: Buffer; readonly bodyStart: number; readonly end: number };
@@ -49,6 +59,7 @@ export class HttpConnection {
   #isConnected = false;
   #isGone = false;
   #deadlineMs: number;
+  readonly #retiresAtMs: number;
   #exchange: Exchange | undefined;
   /** A success that came while the request was, as far as the socket knows, not written whole. */
   #early: HttpReply | undefined;
@@ -58,8 +69,10 @@ export class HttpConnection {
     this.#options = options;
     this.#pool = pool;
     this.#reader = new ReplyReader(options.reply);
-    this.#deadlineMs = steadyMs() + options.timeoutMs;
-    const { origin } = options;
+    const { origin, maxAgeMs = MAX_AGE_MS } = options;
+    const now = steadyMs();
+    this.#deadlineMs = now + options.timeoutMs;
+    this.#retiresAtMs = now + maxAgeMs * (1 + AGE_SPREAD * Math.random());
     this.#socket = openSocket(origin, options.socket, {
       buffer: readBuffer,
       callback: (count) => {
@@ -105,14 +118,16 @@ export class HttpConnection {
     if (this.#exchange?.signal === signal) this.destroy(signal.reason);
   }
 
-  checkDeadline(nowMs: number): void {
-    if (nowMs < this.#deadlineMs) return;
+  /** Ends it when its time is over. Was it? */
+  checkDeadline(nowMs: number): boolean {
+    if (nowMs < this.#deadlineMs) return false;
     const { timeoutMs } = this.#options;
     this.destroy(
       this.#isConnected
         ? networkError({ code: 'ETIMEDOUT', message: `no complete answer within ${timeoutMs} ms` })
         : networkError({ code: 'ETIMEDOUT', message: `no connection within ${timeoutMs} ms` }),
     );
+    return true;
   }
 
   destroy(reason: unknown): void {
@@ -169,8 +184,9 @@ export class HttpConnection {
     // What is left of an unread request would go out before the next one, from bytes that are the caller's again.
     if (!keepAlive || isEarly) return this.destroy(undefined);
     const serverMs = (keepAliveMs ?? Number.POSITIVE_INFINITY) - KEEP_ALIVE_MARGIN_MS;
-    if (serverMs <= 0) return this.destroy(undefined);
-    this.#deadlineMs = steadyMs() + Math.min(this.#options.keepAliveMs, serverMs);
+    const now = steadyMs();
+    if (serverMs <= 0 || now >= this.#retiresAtMs) return this.destroy(undefined);
+    this.#deadlineMs = now + Math.min(this.#options.keepAliveMs, serverMs);
     this.#pool.idle();
   }
 

@@ -47,7 +47,15 @@ export class HttpPool {
    * reply, whatever its status. Throws NoReplyError when there is none, and the signal's reason when it aborts. The
    * bytes must not change before this settles, nor after an error (a dead socket may still hold them).
    */
-  async request(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
+  request(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
+    const connection = signal.aborted ? undefined : this.#takeIdle();
+    if (connection === undefined) return this.#requestAnew(head, bytes, signal);
+    this.#watch(signal);
+    return connection.send(head, bytes, signal);
+  }
+
+  /** There is no connection that has nothing to do. */
+  async #requestAnew(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
     for (;;) {
       try {
         return await this.#exchange(head, bytes, signal);
@@ -64,7 +72,7 @@ export class HttpPool {
 
   async #exchange(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
     signal.throwIfAborted();
-    let connection = this.#idle.pop();
+    let connection = this.#takeIdle();
     while (connection === undefined) {
       if (this.#closed) throw closedError();
       if (this.#connections.size < this.#mayHave()) connection = this.#open();
@@ -75,7 +83,7 @@ export class HttpPool {
           this.#waiting.shift()?.();
           signal.throwIfAborted();
         }
-        connection = this.#idle.pop();
+        connection = this.#takeIdle();
       }
     }
     this.#watch(signal);
@@ -87,6 +95,14 @@ export class HttpPool {
     this.#closed = true;
     for (const connection of this.#connections) connection.destroy(closedError());
     for (const turn of this.#waiting.splice(0)) turn();
+  }
+
+  /** While this thread was held up nobody has looked whose time is over: the server may have closed those. */
+  #takeIdle(): HttpConnection | undefined {
+    const now = steadyMs();
+    let connection = this.#idle.pop();
+    while (connection?.checkDeadline(now) === true) connection = this.#idle.pop();
+    return connection;
   }
 
   #mayHave(): number {

@@ -8,20 +8,20 @@ import { AwsConnections } from '../aws/connections.ts';
 import { checkRoutes, deliver } from '../aws/delivery.ts';
 import { deduplicationSuffix } from '../aws/ids.ts';
 import { awsJson } from '../aws/json.ts';
-import { indexOfEntry, type EntryTag } from '../aws/entry-ids.ts';
+import { indexOfEntry } from '../aws/entry-ids.ts';
 import { outcomesOf, strayReply } from '../aws/reply.ts';
 import { listed, unmadeNotes } from '../routing/allowed.ts';
 import { KnownRoutes } from '../routing/known-routes.ts';
 import { routeByTemplates } from '../routing/route-by-row.ts';
 import type { Route, RouteByRow, RouteInput, Sink, SinkContext, SinkDefinition } from '../sink.ts';
 import { placesOf, sqsConfigSchema, sqsRouting, type SqsConfig } from './config.ts';
-import { comparedIndex, digestsAgree } from './digests.ts';
+import { comparedIndex, digestsAgree, type Digests } from './digests.ts';
 import { sqsFailures as failures } from './failures.ts';
 import { queuePlace, SqsQueue, type FoundQueue } from './queue.ts';
 import { readSendReply } from './reply.ts';
 import { RequestWriter } from './request.ts';
 import { actionsAtQueue, groupTemplates, queueRoute, queueTemplates } from './routes.ts';
-import { scanSendReply } from './scanned-reply.ts';
+import { scanSendReply, type Scanned } from './scanned-reply.ts';
 
 export const sqs: SinkDefinition<SqsConfig> = {
   type: 'sqs',
@@ -78,25 +78,21 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
   ): Promise<Outcome[]> => {
     const body = requests.write(found, batch);
     const { client } = found;
+    const sent = { tag: body.tag, count: batch.length, compared: comparedIndex(batch) };
     const outcomes = await client.call('SendMessageBatch', body, signal, (answer) => {
-      const reply = scanSendReply(answer.body) ?? readSendReply(answer.parse());
-      const outcomes = outcomesOf(reply, { tag: body.tag, count: batch.length }, failures);
-      if (!isOfBatch(reply, body.tag, batch)) throw strayReply();
+      const ofAll = scanSendReply(answer.body, sent);
+      const reply = ofAll === undefined ? readSendReply(answer.parse()) : undefined;
+      const outcomes = reply === undefined ? allDelivered(batch) : outcomesOf(reply, sent, failures);
+      const digests = reply === undefined ? ofAll : comparedDigests(reply, sent);
+      if (digests !== undefined && !isOfBatch(digests, batch, sent.compared)) throw strayReply();
       return outcomes;
     });
     body.release();
     return outcomes;
   };
-  const isOfBatch = (
-    { successful }: ReturnType<typeof readSendReply>,
-    tag: EntryTag,
-    batch: readonly Message[],
-  ): boolean => {
-    const index = comparedIndex(batch);
-    const entry = successful.find(({ id }) => indexOfEntry(id, tag, batch.length) === index);
-    if (index === undefined || entry === undefined) return true;
-    const message = batch[index]!;
-    return digestsAgree(entry.digests, message, requests.attributesOf(message));
+  const isOfBatch = (digests: Digests, batch: readonly Message[], compared: number | undefined): boolean => {
+    const message = compared === undefined ? undefined : batch[compared];
+    return message === undefined || digestsAgree(digests, message, requests.attributesOf(message));
   };
   return {
     encoding: 'json-string',
@@ -125,3 +121,10 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
     close: async () => connections.close(),
   };
 }
+
+const allDelivered = (batch: readonly Message[]): Outcome[] => batch.map(() => 'delivered');
+
+const comparedDigests = (
+  { successful }: ReturnType<typeof readSendReply>,
+  { tag, count, compared }: Scanned,
+): Digests | undefined => successful.find(({ id }) => indexOfEntry(id, tag, count) === compared)?.digests;

@@ -56,7 +56,7 @@ const STATUS_CURES: Readonly<Record<number, string>> = {
   410: 'it wants no more of these: remove the sink, or correct the URL',
   413: 'the message is larger than it takes: list fewer columns, or raise its limit',
   415: 'it does not take this content-type or content-encoding: correct headers',
-  429: 'it limits the rate: lower lanes, or raise batch_size',
+  429: 'it limits the rate, and is given less: raise its limit, or batch_size',
 };
 
 /** What of a reply tells how it went. */

@@ -16,7 +16,7 @@ function told(mask: Mask, value: string): { text: string | null; json: unknown }
   const bytes = Buffer.from(`<<${value}>>`);
   const length = Buffer.byteLength(value);
   const writer = new ByteWriter(1);
-  mask.form.render(bytes, 2, length, writer);
+  mask.render(bytes, 2, length, writer);
   const json = writer.buffer.toString('utf8', 0, writer.length);
   return { text: mask.textOf(bytes, 2, length), json: JSON.parse(json) };
 }

@@ -39,6 +39,56 @@ describe('a pace', () => {
     },
   );
 
+  test.each([20, 50, 100])(
+    'gives a destination that takes %d messages a second most of them: between two answers is no pause',
+    (perSecond) => {
+      const { clock, sender } = throttledRoute({ rttMs: 20, perSecond, burst: BATCH });
+      expect(rateOf(clock, sender, 10_000, 70_000) * 1000).toBeGreaterThan(0.8 * perSecond);
+    },
+  );
+
+  test('comes back to what was taken before, where for a while nothing is', () => {
+    const { clock, destination, sender } = throttledRoute({ rttMs: 5, perSecond: 5000, burst: 500 });
+    clock.runUntil(10_000);
+    destination.perSecond = 1e-9;
+    clock.runUntil(11_500);
+    destination.perSecond = 5000;
+    expect(rateOf(clock, sender, 15_000, 20_000) * 1000).toBeGreaterThan(0.9 * 5000);
+  });
+
+  test('after a pause begins with what there was before, or has got through by then', () => {
+    const pace = new Pace();
+    for (let nowMs = 0; nowMs <= 1000; nowMs += 10) pace.delivered(BATCH, nowMs);
+    pace.delivered(BATCH, 60_000);
+    pace.throttled(60_001, 60_005);
+    expect(pace.at(60_005)).toBeGreaterThan(10 * BATCH);
+    const before = pace.at(62_000);
+    pace.delivered(BATCH, 62_000);
+    pace.throttled(61_999, 62_000);
+    expect(pace.at(62_000)).toBeGreaterThan(before / 2);
+  });
+
+  test('holds up no request for longer than a second, however many messages it has', () => {
+    const pace = new Pace();
+    pace.started(1000, 0);
+    pace.throttled(0, 10);
+    for (let nowMs = 1010; nowMs < 20_000; nowMs += 1000) {
+      expect(pace.nextMs).toBeLessThanOrEqual(nowMs);
+      pace.started(1000, nowMs);
+    }
+  });
+
+  test('is not what holds a route back once it is far above what there is to send', () => {
+    const { clock, destination, sender } = throttledRoute({ rttMs: 5, perSecond: 2000, burst: 200 });
+    clock.runUntil(5000);
+    expect(sender.pace.isNeeded(clock.now)).toBe(true);
+    destination.perSecond = Infinity;
+    sender.supply = 0;
+    clock.runUntil(20_000);
+    expect(sender.pace.isNeeded(clock.now)).toBe(false);
+    expect(sender.pace.at(clock.now)).toBeLessThan(Infinity);
+  });
+
   test('falls at the first answer that is throttled, once for all requests in flight', () => {
     const pace = new Pace();
     for (let nowMs = 0; nowMs <= 1000; nowMs += 10) pace.delivered(BATCH, nowMs);

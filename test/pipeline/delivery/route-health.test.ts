@@ -31,7 +31,7 @@ describe('a route', () => {
     const health = new RouteHealth();
     for (let i = 1; i < FAILURES_UNTIL_DOWN; i++) fail(health);
     expect(health).toMatchObject({ isDown: false, error: DOWN, failingSinceMs: 1000 });
-    health.succeed();
+    health.succeed(health.rests);
     for (let i = 1; i < FAILURES_UNTIL_DOWN; i++) fail(health);
     expect(health.isDown).toBe(false);
     fail(health);
@@ -63,7 +63,7 @@ describe('a route', () => {
     expect(health.isDown).toBe(false);
     throttle(1000 + THROTTLED_UNTIL_DOWN_MS);
     expect(health).toMatchObject({ isDown: true, retryAtMs: 3200 });
-    health.succeed();
+    health.succeed(health.rests);
     throttle(5000, { ...THROTTLED, retryAfterMs: 3000 });
     expect(health).toMatchObject({ isDown: true, retryAtMs: 8000 });
   });
@@ -194,6 +194,42 @@ describe('in simulated time', () => {
     expect(queue!.limitedBy(steadyMs())).toBe('lanes');
     await stopped(s.dispatcher);
   });
+
+  test('a route that says until when it rests is left alone until then, whatever others were answered that were in flight', async () => {
+    const s = simulation((request) => (request === 5 ? { ...THROTTLED, retryAfterMs: 3000 } : 'delivered'));
+    const route = routeTo('q', { lanesPerRoute: 8, lanesAtFirst: 8 });
+    for (let i = 0; i < 1000; i++) s.messages.add({ group: `g${i}`, route });
+    s.dispatcher.dispatch();
+    await vi.advanceTimersByTimeAsync(REQUEST_MS + 2999);
+    expect(s.requests()).toBe(8);
+    expect(s.acceptedAtMs.length).toBe(70);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(s.acceptedAtMs.length).toBe(1000);
+    await stopped(s.dispatcher);
+  });
+
+  test.each(['lanes', 'throttled'] as const)(
+    'once everything is sent, a route is not held back by %s',
+    async (limit) => {
+      const MESSAGES = 20_000;
+      const s = simulation((request) =>
+        limit === 'throttled' && request % 50 === 0 ? THROTTLED : 'delivered',
+      );
+      const route = routeTo('q', { lanesPerRoute: 16, lanesAtFirst: 4 });
+      for (let i = 0; i < MESSAGES; i++) s.messages.add({ group: `g${i}`, route });
+      s.dispatcher.dispatch();
+      const [queue] = s.delivery.routes.all();
+      const seen = new Set<string>();
+      while (s.acceptedAtMs.length < MESSAGES) {
+        await vi.advanceTimersByTimeAsync(100);
+        if (queue!.ready.length > 0) seen.add(queue!.limitedBy(steadyMs()));
+      }
+      expect(seen).toContain(limit);
+      await vi.advanceTimersByTimeAsync(5000);
+      expect(queue!.limitedBy(steadyMs())).toBe('source');
+      await stopped(s.dispatcher);
+    },
+  );
 
   test('after five minutes of outage the first message is taken within ten seconds, and no more was asked meanwhile than needed', async () => {
     const OUTAGE_MS = 300_000;

@@ -229,7 +229,7 @@ test('the halves of a move that were settled before a restart are not sent again
 test('a parked move is rendered again as what it was', async () => {
   const rows = Array.from({ length: 40 }, (_, i) => {
     const [from, to] = i % 2 === 0 ? ['eu', 'us'] : ['us', 'eu'];
-    return updateMessage(1, ['1', to!, `n${i + 1}`], full('1', from!, `n${i}`));
+    return updateMessage(1, ['1', to, `n${i + 1}`], full('1', from, `n${i}`));
   });
   const h = routedIntake({ settings: { routeMoves: 'convert' } }, rows);
   await h.walk();

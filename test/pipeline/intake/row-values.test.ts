@@ -1,8 +1,10 @@
 // What a row says apart from its message: values for routes, key and unchanged columns for sinks that ask.
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ByteWriter } from '../../../src/core/byte-writer.ts';
 import { createRowEvent, type Relation, type RowAction, type RowEvent } from '../../../src/core/change.ts';
-import { NO_MASKS } from '../../../src/functions/columns/masks.ts';
-import { RowFactReader, RowTexts } from '../../../src/pipeline/intake/row-values.ts';
+import { compileMasks, NO_MASKS, type Masks } from '../../../src/functions/columns/masks.ts';
+import { RowFactReader, RowTexts, valueWriter } from '../../../src/pipeline/intake/row-values.ts';
 import { buildRelation } from '../../../src/pgoutput/enrichment.ts';
 import { decodeRelation, decodeRow } from '../../../src/pgoutput/messages.ts';
 import {
@@ -140,4 +142,48 @@ describe('the facts of a row are', () => {
       unchangedColumns: [],
     });
   });
+});
+
+test('as part of a JSON string a value is what it is as a text: NULL, absent, before and after, masked or not', () => {
+  const cell = fc.oneof(fc.constant(null), fc.string({ unit: 'binary' }));
+  const row = fc.tuple(fc.string(), fc.string(), cell, fc.oneof(cell, fc.constant(UNCHANGED)));
+  const masks = compileMasks(
+    {
+      mask: new Map([
+        ['note', { kind: 'email' }],
+        ['body', { kind: 'null' }],
+      ]),
+    },
+    undefined,
+  );
+  const told = (
+    relation: Relation,
+    event: RowEvent,
+    part: { image: 'row' | 'old'; name: string },
+    by: Masks,
+  ) => {
+    const writer = new ByteWriter(1);
+    const how = valueWriter(relation, part, by)(event, writer);
+    const written = writer.buffer.toString('utf8', 0, writer.length);
+    if (how !== 'written' && written === '') return how === 'null' ? null : undefined;
+    return JSON.parse(`"${written}"`) as string;
+  };
+  const olds = fc.constantFrom('none', 'key', 'full');
+  fc.assert(
+    fc.property(row, row, olds, fc.boolean(), (now, before, kind, isMasked) => {
+      const relation = kind === 'full' ? full : byKey;
+      const known = before.map((text) => (text === UNCHANGED ? 'x' : text));
+      const old =
+        kind === 'none'
+          ? undefined
+          : { kind, row: kind === 'key' ? [...known.slice(0, 2), null, null] : known };
+      const event = decoded(updateMessage(1, now, old));
+      const by = isMasked ? masks : NO_MASKS;
+      const texts = new RowTexts(relation, by).of(event);
+      for (const name of [...NAMES, 'no such column']) {
+        expect(told(relation, event, { image: 'row', name }, by)).toBe(texts.text(name));
+        expect(told(relation, event, { image: 'old', name }, by)).toBe(texts.old(name));
+      }
+    }),
+  );
 });

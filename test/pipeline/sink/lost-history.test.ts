@@ -444,7 +444,7 @@ test.each([
   const { config } = sinkDefinition('sqs')!;
   const destination = { type: 'sqs', config: config.parse({ type: 'sqs', queue_name: 'q-${row.size}' }) };
   const settings = { routeMoves, destination, tables: [{ pattern: USERS, rules }], actions: [...ALL] };
-  options = { ...options, settings: { ...options.settings, ...settings } as SinkSettings };
+  options = { ...options, settings: { ...options.settings, ...settings } };
   await sentUpdates([
     [
       ['1', '20', '9'],

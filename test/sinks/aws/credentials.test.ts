@@ -7,6 +7,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   CredentialCache,
   credentialLoader,
+  environmentCredentials,
   type ExpiringCredentials,
 } from '../../../src/sinks/aws/credentials.ts';
 
@@ -91,6 +92,51 @@ describe('sources', () => {
       secretAccessKey: 'b',
       sessionToken: 'c',
     });
+  });
+
+  test('the environment has the keys that the SDK finds in it, or none', async () => {
+    const { fromEnv } = await import('@aws-sdk/credential-providers');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const values: Readonly<Record<string, readonly (string | undefined)[]>> = {
+      AWS_ACCESS_KEY_ID: ['a', '', undefined],
+      AWS_SECRET_ACCESS_KEY: ['b', '', undefined],
+      AWS_SESSION_TOKEN: ['c', '', undefined],
+      AWS_CREDENTIAL_EXPIRATION: ['2026-11-29T12:00:00Z', '', undefined],
+    };
+    const [keys, secrets, tokens, ends] = Object.values(values) as [string[], string[], string[], string[]];
+    let found = 0;
+    for (const key of keys)
+      for (const secret of secrets)
+        for (const token of tokens)
+          for (const end of ends) {
+            for (const [i, value] of [key, secret, token, end].entries())
+              vi.stubEnv(Object.keys(values)[i]!, value);
+            const theirs = await fromEnv()().catch(() => undefined);
+            const { accessKeyId, secretAccessKey, sessionToken, expiration } = theirs ?? {};
+            const ours = environmentCredentials(process.env);
+            expect(ours).toEqual(theirs && { accessKeyId, secretAccessKey, sessionToken, expiration });
+            if (ours !== undefined) found++;
+          }
+    expect(found).toBe(9);
+  });
+
+  test('by default the environment goes first, unless a profile is named', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'tailrace-test-'));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const file = join(directory, 'credentials');
+    writeFileSync(file, '[shop]\naws_access_key_id = profile\naws_secret_access_key = secret\n');
+    vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', file);
+    vi.stubEnv('AWS_ACCESS_KEY_ID', 'environment');
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'x');
+    vi.stubEnv('AWS_PROFILE', '');
+    const warn = vi.spyOn(console, 'warn').mockReturnValue();
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+      warn.mockRestore();
+    });
+    expect(await credentialLoader(none)()).toMatchObject({ accessKeyId: 'environment' });
+    vi.stubEnv('AWS_PROFILE', 'shop');
+    expect(await credentialLoader(none)()).toMatchObject({ accessKeyId: 'profile' });
   });
 
   test('a profile, read again at each load', async () => {

@@ -153,6 +153,39 @@ test('an idle connection is closed by us when its time is over', async () => {
   expect((await post(pool, 'y')).body.toString()).toBe('y');
 });
 
+test('an idle connection whose time was over while this thread was held up is not used again', async () => {
+  const server = createHttpServer(echo);
+  let connections = 0;
+  server.on('connection', () => connections++);
+  const pool = poolTo(`http://127.0.0.1:${await listening(server)}`, { keepAliveMs: 100 });
+  await post(pool, 'x');
+  // No timer has looked when the next request goes.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  expect((await post(pool, 'y')).body.toString()).toBe('y');
+  expect(connections).toBe(2);
+});
+
+test('a name that means another address by now is followed, also while requests never cease', async () => {
+  const servers = ['127.0.0.1', '127.0.0.2'];
+  const named = (name: string): RequestListener => {
+    return (request, response) => void request.resume().on('end', () => response.end(name));
+  };
+  const port = await listening(createHttpServer(named(servers[0]!)));
+  const second = createHttpServer(named(servers[1]!));
+  await new Promise<void>((done) => second.listen(port, servers[1], done));
+  onTestFinished(() => {
+    second.closeAllConnections();
+    second.close();
+  });
+  let [address] = servers;
+  const lookup: LookupFunction = (_host, _options, done) => done(null, [{ address: address!, family: 4 }]);
+  const pool = poolTo(`http://localhost:${port}`, { socket: { lookup }, maxAgeMs: 200 });
+  const serving = async (): Promise<string> => (await post(pool, 'x')).body.toString();
+  expect(await serving()).toBe(servers[0]);
+  address = servers[1];
+  await waitFor(async () => (await serving()) === servers[1], 'the other address to serve');
+});
+
 test('a connection is given up before the server, as it says, closes it', async () => {
   let connections = 0;
   const server = createHttpServer((_, response) => {

@@ -1,7 +1,7 @@
 // Whatever a row holds, in every field that rows decide: what comes out stays within its bounds, or is a fault that does not repeat it.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, onTestFinished, test } from 'vitest';
 import { sinkDefinition, sinkDefinitions } from '../../../src/sinks/registry.ts';
 import type { Route, RouteFault, RowValues, Sink } from '../../../src/sinks/sink.ts';

@@ -3,13 +3,14 @@
 import type { Column, Relation } from '../../../core/change.ts';
 import type { ColumnForm, RenderOptions } from '../../../core/render.ts';
 import type { ShapeColumn } from '../../../core/schema-change.ts';
+import type { ColumnPart } from '../../../core/template.ts';
 import type { AddedMember, MessageColumn } from '../../../formats/format.ts';
 import { compileAdded, typeOfAdded } from '../../../functions/columns/added.ts';
 import { spreadType, spreadWith } from '../../../functions/columns/flatten.ts';
 import type { Masks } from '../../../functions/columns/masks.ts';
 import { columnsAddedFrom, type ColumnRules } from '../../../functions/columns/rules.ts';
 import type { TableOptions } from '../../settings.ts';
-import { RowTexts } from '../row-values.ts';
+import { valueWriter } from '../row-values.ts';
 import { expectDistinct, expectFit } from './fit.ts';
 import { expectShown } from './masked.ts';
 
@@ -37,15 +38,16 @@ export function rowMembers(
     if (!isInMessage(column, relation.key, options)) return [];
     const name = rules?.rename.get(column.name) ?? column.name;
     const form = compileColumn(column, relation);
-    const told = { index, name, ...form, ...masks.get(column.name)?.form };
+    const { render, type } = masks.get(column.name) ?? form;
+    const told = { index, name, ...form, render, type };
     const rule = rules?.flatten.get(column.name);
     if (rule === undefined) return [told];
-    const { render, type } = compileColumn(column, relation, FLATTENED);
+    const flattened = compileColumn(column, relation, FLATTENED);
     return [
       {
         ...told,
-        spread: (taken) => spreadWith(render, { name, rule, taken }),
-        spreadType: spreadType(type, name, rule),
+        spread: (message) => spreadWith(flattened.render, { name, rule, ...message }),
+        spreadType: spreadType(flattened.type, name, rule),
       },
     ];
   });
@@ -78,14 +80,19 @@ export function isInMessage(
 
 function addedMembers(relation: Relation, rules: ColumnRules, masks: Masks): readonly AddedMember[] {
   const from = columnsAddedFrom(rules);
-  const texts = new RowTexts(relation, masks);
   return [...rules.add].map(([name, rule]): AddedMember => {
     expectShown(relation, from.get(name)!, { masks, by: 'added member' });
-    const write = compileAdded(rule, relation);
+    const valueOf = (part: ColumnPart) => valueWriter(relation, part, masks);
+    const write = compileAdded(rule, { table: relation, valueOf });
+    // The row as it was: its values are the old ones.
+    const writeOld = compileAdded(rule, {
+      table: relation,
+      valueOf: (part) => valueOf({ ...part, image: 'old' }),
+    });
     return {
       name,
       ...typeOfAdded(rule),
-      write: (event, isOld, writer) => write(isOld ? texts.before(event) : texts.of(event), writer),
+      write: (event, isOld, writer) => (isOld ? writeOld : write)(event, writer),
     };
   });
 }

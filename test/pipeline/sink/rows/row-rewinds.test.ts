@@ -5,7 +5,6 @@ import { NO_RULES } from '../../../../src/functions/columns/rules.ts';
 import { parseFilters } from '../../../../src/functions/where/parsing.ts';
 import { SinkRunner } from '../../../../src/pipeline/sink/runner.ts';
 import { surveyRows } from '../../../../src/pipeline/sink/rows/survey.ts';
-import type { SinkSettings } from '../../../../src/pipeline/settings.ts';
 import { sinkDefinition } from '../../../../src/sinks/registry.ts';
 import { SINK } from '../../../support/letters.ts';
 import { patient } from '../../../support/messages.ts';
@@ -217,7 +216,7 @@ test.each([
       actions: ['insert', 'update', 'delete'],
       destination: { type: 'sqs', config: config.parse({ type: 'sqs', queue_name: 'q-${row.v}' }) },
       tables: [{ pattern: { schema: ['public'], table: ['t'] }, rules }],
-    } as Partial<SinkSettings>);
+    });
     room.append(100, [insertMessage(TABLE, ['1', 'a'])]);
     room.append(200, [updateMessage(TABLE, ['1', 'b'], { kind: 'full', row: ['1', 'a'] })]);
     room.append(300, [updateMessage(TABLE, ['1', 'b'], { kind: 'full', row: ['1', 'b'] })]);
