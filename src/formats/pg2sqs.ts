@@ -2,8 +2,15 @@
 // https://github.com/pgwalk/pg2sqs/blob/main/docs/messages.md Hot file: plain loops on purpose (bench/micro/render.ts).
 import { z } from 'zod';
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
-import type { Action, Relation, RowEvent, TransactionContext } from '../core/change.ts';
+import {
+  ROW_ACTIONS,
+  type Action,
+  type Relation,
+  type RowEvent,
+  type TransactionContext,
+} from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
+import type { TailraceError } from '../core/errors.ts';
 import { jsonText } from '../core/json.ts';
 import { constant, member, object, STRING, type JsonMember, type JsonType } from '../core/json-type.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
@@ -32,6 +39,7 @@ type Options = z.output<typeof options>;
 
 export const pg2sqsFormat: MessageFormat<Options> = {
   name: NAME,
+  writesBeside: true,
   options,
   values: {
     numeric: 'float',
@@ -60,7 +68,6 @@ class Pg2sqsPlan implements RenderPlan {
   /** Set where a message must say its kind: its queue takes more than one action. */
   readonly #kinds: Readonly<Record<Action, Literal | undefined>>;
   readonly #relation: Relation;
-  readonly #hasKindField: boolean;
   readonly #commitTimeColumn: string | undefined;
   /** There is no word for a partition. */
   readonly tellsPartition: boolean;
@@ -90,8 +97,9 @@ class Pg2sqsPlan implements RenderPlan {
     this.#commitTimeColumn = commitTimeColumn;
     if (commitTimeColumn !== undefined)
       expectFree(input, [commitTimeColumn], { name: NAME, cure: 'name another commit time column' });
-    this.#hasKindField =
-      [...columns, ...added].some(({ name }) => name === KIND) || commitTimeColumn === KIND;
+    // Of rows: nothing else has their columns beside its kind.
+    const hasKind = ROW_ACTIONS.some((action) => this.#kinds[action] !== undefined);
+    if (hasKind && [...columns, ...added].some(({ name }) => name === KIND)) throw this.#kindClash();
   }
 
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {
@@ -101,6 +109,9 @@ class Pg2sqsPlan implements RenderPlan {
     else this.#columns.writeNew(event, writer);
     this.#finish(membersStart, this.#kinds[context.read ? 'read' : event.action], context, writer);
   }
+
+  /** All is alike. */
+  renderOwn(): void {}
 
   renderTruncate(context: RenderContext, writer: ByteWriter): void {
     writer.byte(OPEN_BRACE);
@@ -117,7 +128,7 @@ class Pg2sqsPlan implements RenderPlan {
     const beside: JsonMember[] = [];
     if (this.#commitTimeColumn !== undefined) beside.push(member(this.#commitTimeColumn, STRING));
     if (this.#kinds[action] !== undefined) {
-      this.#expectNoKind();
+      if (this.#commitTimeColumn === KIND) throw this.#kindClash();
       beside.push(member(KIND, constant(action)));
     }
     switch (action) {
@@ -147,15 +158,14 @@ class Pg2sqsPlan implements RenderPlan {
       writer.literal(this.#commitTime);
     }
     if (kind !== undefined) {
-      this.#expectNoKind();
+      if (this.#commitTimeColumn === KIND) throw this.#kindClash();
       if (writer.length > membersStart) writer.byte(COMMA);
       writer.literal(kind);
     }
     writer.byte(CLOSE_BRACE);
   }
-  /** Throws TailraceError (fatal). */
-  #expectNoKind(): void {
-    if (this.#hasKindField)
-      throw clash(this.#relation, KIND, { name: NAME, cure: 'give each action a queue of its own' });
+
+  #kindClash(): TailraceError {
+    return clash(this.#relation, KIND, { name: NAME, cure: 'give each action a queue of its own' });
   }
 }

@@ -61,7 +61,7 @@ export async function readTableKnowledge(
      )
      select c.relkind = 'p' as "isPartitioned", (select bool_and(l.relreplident = 'f') from holding l) as "isFull",
        (select json_agg(json_build_object('name', a.attname, 'mayBeNull', not (${IS_NOT_NULL}),
-            'isSent', case when e.oid is not null or p.puballtables then ${IS_SENT}
+            'isSent', case when p.oid is not null then ${IS_SENT}
               else a.attgenerated = '' or a.attgenerated = 's' and ${IS_KEY}
                 and current_setting('server_version_num')::int >= ${CHECKS_GENERATED} end,
             'outOfLine', parts."outOfLine", 'identity', parts.identity) order by a.attnum)
