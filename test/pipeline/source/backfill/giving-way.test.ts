@@ -100,7 +100,7 @@ test('beside live changes it begins slowly', () => {
 
 test.each(SEEDS)('on a machine with room its pace rises until it bounds nothing (%i)', (seed) => {
   const roomy = new Simulation({ capacity: 100_000_000 }, seed);
-  roomy.run(30);
+  roomy.run(60);
   expect(roomy.giving.pace).toBeGreaterThan(READ_ROWS / 4);
 });
 
@@ -119,14 +119,14 @@ test.each(SEEDS)(
   'when changes become late the pace falls within two windows and what is on its way (%i)',
   (seed) => {
     const one = new Simulation({ capacity: 100_000_000 }, seed);
-    one.run(30);
+    one.run(60);
     while (one.giving.rowsPerSecond === 0) one.run(STEP_MS / 1000);
     const before = one.giving.pace;
     one.machine.capacity = 100_000;
     one.run(0.8);
     expect(one.giving.pace).toBeLessThan(before / 2);
     one.run(5);
-    expect(one.giving.pace).toBeLessThan(100_000);
+    expect(one.giving.pace).toBeLessThan(READ_ROWS / 2);
   },
 );
 
