@@ -187,7 +187,7 @@ export class Messages {
     const group = isTruncate ? undefined : what.group;
     if (what.grouping !== undefined) message.plan.barriers.regroup(what.grouping);
     if (!unsettled.shouldPark(message.plan.barriers, group, message.routeQueue)) this.#render(message);
-    unsettled.enter(message, { group, previousGroup: what.previousGroup });
+    unsettled.enter(message, group, what.previousGroup);
     return message;
   }
 
