@@ -6,7 +6,7 @@ import { GivingWay } from './giving-way.ts';
 import { SLOWEST } from './left-pace.ts';
 
 export type LivePorts = {
-  readonly signals: Pick<LogSignals, 'latencies' | 'answered' | 'isHolding' | 'isHalted'>;
+  readonly signals: Pick<LogSignals, 'latencies' | 'answered' | 'settled' | 'isHolding' | 'isHalted'>;
   /** By the sinks' names, their slots in `signals`. */
   readonly sinkSlots: ReadonlyMap<string, number>;
   readonly log: Pick<LogWriter, 'writtenEnd'>;
@@ -139,7 +139,8 @@ export class LiveFirst {
     const { signals, sinkSlots } = this.#ports;
     const slots = [...sinkSlots]
       .filter(([name, slot]) => this.#isReadFor(name) && signals.isHolding(slot) && !signals.isHalted(slot))
-      .map(([, slot]) => signals.answered(slot));
+      // One that has just begun has said nothing of this yet.
+      .map(([, slot]) => Math.max(signals.answered(slot), signals.settled(slot).offset));
     return Math.min(Infinity, ...slots);
   }
 
