@@ -33,7 +33,7 @@ export function rowMembers(
   { compileColumn, masks }: ColumnPorts & { readonly masks: Masks },
 ): RowMembers {
   const rules = options?.rules;
-  if (rules !== undefined) expectFit(relation, rules);
+  if (rules !== undefined) expectFit(relation, rules, options?.columns);
   const columns = relation.columns.flatMap((column, index): MessageColumn[] => {
     if (!isInMessage(column, relation.key, options)) return [];
     const name = rules?.rename.get(column.name) ?? column.name;
