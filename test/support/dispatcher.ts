@@ -84,7 +84,10 @@ export function createDispatcher(
   { settings, unsettled, routes, counts }: Delivery,
   sink: DispatcherPorts['sink'],
   ports: Partial<
-    Pick<DispatcherPorts, 'prepare' | 'warn' | 'warnRepeated' | 'nowMs' | 'wallMs' | 'chance'>
+    Pick<
+      DispatcherPorts,
+      'prepare' | 'warn' | 'warnRepeated' | 'nowMs' | 'wallMs' | 'chance' | 'unsetWallMs' | 'live'
+    >
   > & {
     readonly outcomes?: Partial<Outcomes>;
   } = {},
@@ -110,6 +113,8 @@ export function createDispatcher(
     nowMs: steadyMs,
     wallMs,
     chance: () => 0.5,
+    unsetWallMs: () => 0,
+    live: nothing,
     ...others,
   });
 }
