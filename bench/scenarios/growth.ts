@@ -7,19 +7,24 @@ import { cpuUsOf, peakRssMiBOf } from '../process-figures.ts';
 import { createSlots, walsenderCpuUs, whenActive } from '../slots.ts';
 import { startTailrace, startUpCpuUs, type BenchSink } from '../tailrace.ts';
 import type { Database, Workbench } from '../workbench.ts';
+import { manyFilters } from './growth-filters.ts';
 import { logOnce } from './replay-runs.ts';
 
-const PUBLICATION = 'bench';
+export const PUBLICATION = 'bench';
 const SINK_COUNTS = [1, 4, 10];
 const TABLES = 50;
 const WANTED = 't0';
 const ROWS_PER_TRANSACTION = 100;
 
 export async function growth(bench: Workbench): Promise<Line[]> {
-  return [...(await sinksOnOneTable(bench)), ...(await oneOfManyTables(bench))];
+  return [
+    ...(await sinksOnOneTable(bench)),
+    ...(await manyFilters(bench)),
+    ...(await oneOfManyTables(bench)),
+  ];
 }
 
-type Backlog = {
+export type Backlog = {
   readonly database: Database;
   readonly slot: string;
   readonly sinks: readonly BenchSink[];
@@ -29,7 +34,7 @@ type Backlog = {
 };
 
 /** Drains a slot to all the sinks; figures are per change of the slot, whatever becomes of it. */
-async function drainToSinks(bench: Workbench, backlog: Backlog): Promise<Run> {
+export async function drainToSinks(bench: Workbench, backlog: Backlog): Promise<Run> {
   const { database, slot, sinks, wanted, changes } = backlog;
   const options = { database, publication: PUBLICATION, sinks };
   const startUp = await startUpCpuUs(bench, { ...options, slot: 'idle' });
@@ -73,12 +78,12 @@ const sourceHasRead = (tailrace: ReturnType<typeof startTailrace>, changes: numb
     return source !== undefined && source.changes >= changes && source.durableEnd === source.loggedEnd;
   }, 'the source to have read everything');
 
-async function sinksOnOneTable(bench: Workbench): Promise<Line[]> {
+export async function sinksOnOneTable(bench: Workbench, counts = SINK_COUNTS): Promise<Line[]> {
   const { runs, growthChanges: changes } = bench.sizes;
   const database = await bench.newDatabase();
   await database.client.query(`create table t (${TABLE_COLUMNS})`);
   await database.client.query(`create publication ${PUBLICATION} for table t`);
-  const slots = SINK_COUNTS.flatMap((count) =>
+  const slots = counts.flatMap((count) =>
     Array.from({ length: runs }, (_, round) => `sinks_${count}_${round}`),
   );
   const [wanted] = await loadMixed(database.client, 't', {
@@ -87,7 +92,7 @@ async function sinksOnOneTable(bench: Workbench): Promise<Line[]> {
   });
   await createSlots(database, ['idle']);
   const lines: Line[] = [];
-  for (const count of SINK_COUNTS) {
+  for (const count of counts) {
     const sinks = Array.from({ length: count }, (_, i) => ({
       name: `s${i}`,
       queue: `s${i}.fifo`,

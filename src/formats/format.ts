@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
-import type { Action, Moved, Relation, RowEvent, TransactionContext } from '../core/change.ts';
+import type { Action, Moved, Relation, RowAction, RowEvent, TransactionContext } from '../core/change.ts';
 import type { Media } from '../core/message.ts';
 import type {
   ColumnForm,
@@ -80,11 +80,18 @@ export type RenderContext = {
   moved: Moved | undefined;
   /** The event is a row that a backfill has read. */
   read: boolean;
+  /** Set by `render`: where in the writer what `renderOwn` would write begins and ends, and the escapes in it. Undefined: nowhere. */
+  own?: { start: number; end: number; escapes: number } | undefined;
 };
 
 export interface RenderPlan {
   /** Appends the message of a row event. */
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void;
+  /**
+   * Appends the part of a row's message that is not the same in every sink with the same settings, or that is made faster than copied.
+   * Undefined: no two sinks' messages are alike.
+   */
+  readonly renderOwn?: (action: RowAction, context: RenderContext, writer: ByteWriter) => void;
   /** Can it say that only a partition was emptied? Without `partition` true. */
   readonly tellsPartition: boolean;
   /** Appends the message of a TRUNCATE of this relation, or of the partition of it that the rows are in, which it names. */
@@ -122,6 +129,8 @@ export interface MessageFormat<Options = unknown> {
   readonly takesPaths?: boolean;
   /** Its messages list the table's columns: there is no place for members that are none. */
   readonly listsColumns?: boolean;
+  /** It puts members of its own beside the row's, which the table's columns may be called like. */
+  readonly writesBeside?: boolean;
   /** What HTTP calls its messages; undefined: plain JSON. */
   readonly mediaOf?: (options: Options) => Media;
   /** How a changed key is told where the sink does not say. Default: as one update. */

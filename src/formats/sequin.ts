@@ -2,7 +2,7 @@
 // with richer values.
 // https://sequinstream.com/docs/reference/messages Hot file: plain loops on purpose (bench/micro/render.ts).
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
-import type { Moved, RowEvent, TransactionContext } from '../core/change.ts';
+import type { Moved, RowAction, RowEvent, TransactionContext } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
@@ -126,12 +126,8 @@ class SequinPlan implements RenderPlan {
       return this.#end(event, context, writer);
     }
     const unknown = this.#columns.writeNew(event, writer);
-    if (event.action === 'insert') {
-      this.#finish(context.read ? this.#afterRead : this.#afterInserted, context, writer);
-    } else {
-      this.#writeChanges(event, writer);
-      this.#finish(this.#afterUpdated, context, writer);
-    }
+    if (event.action === 'update') this.#writeChanges(event, writer);
+    this.#finish(this.#afterRow(event.action, context), context, writer);
     this.#keyTexts.write(event, writer);
     if (damaged > 0) this.#writeUndecodable(event, writer);
     if (unknown > 0) {
@@ -139,6 +135,17 @@ class SequinPlan implements RenderPlan {
       this.#columns.writeUnknownNames(event, writer);
     }
     this.#end(event, context, writer);
+  }
+
+  /** From the end of `changes` to the key's texts. */
+  renderOwn(action: RowAction, context: RenderContext, writer: ByteWriter): void {
+    this.#finish(this.#afterRow(action, context), context, writer);
+  }
+
+  #afterRow(action: RowAction, { read }: RenderContext): Literal {
+    if (action === 'update') return this.#afterUpdated;
+    if (action === 'delete') return this.#afterDeleted;
+    return read ? this.#afterRead : this.#afterInserted;
   }
 
   #end(event: RowEvent, { keyChange, moved }: RenderContext, writer: ByteWriter): void {
@@ -183,20 +190,28 @@ class SequinPlan implements RenderPlan {
   }
 
   #finish(afterRecord: Literal, context: RenderContext, writer: ByteWriter): void {
-    if (this.#transaction !== context.transaction) {
-      this.#transaction = context.transaction;
-      this.#commit = literal(commitJson(context.transaction), this.#encoding);
-      const { annotations } = context.transaction;
-      this.#origin =
-        annotations === undefined
-          ? this.#plainOrigin
-          : literal(originJson(this.#envelope, annotations), this.#encoding);
-    }
+    this.#enter(context.transaction);
+    const own = (context.own ??= { start: 0, end: 0, escapes: 0 });
+    own.start = writer.length;
+    own.escapes = -writer.escapes;
     writer.literal(afterRecord);
     writer.latin1(context.idempotencyKey);
     writer.literal(this.#commit);
     writer.integer(context.index);
     writer.literal(this.#origin);
+    own.end = writer.length;
+    own.escapes += writer.escapes;
+  }
+
+  #enter(transaction: TransactionContext): void {
+    if (this.#transaction === transaction) return;
+    this.#transaction = transaction;
+    this.#commit = literal(commitJson(transaction), this.#encoding);
+    const { annotations } = transaction;
+    this.#origin =
+      annotations === undefined
+        ? this.#plainOrigin
+        : literal(originJson(this.#envelope, annotations), this.#encoding);
   }
 }
 

@@ -170,6 +170,9 @@ class Wal2jsonPlan implements RenderPlan {
     writer.literal(this.#end);
   }
 
+  /** All is alike. */
+  renderOwn(): void {}
+
   renderTruncate(context: RenderContext, writer: ByteWriter): void {
     this.#open('T', context, writer);
     writer.literal(literal('}', this.#encoding));

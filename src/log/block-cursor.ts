@@ -70,6 +70,16 @@ export class BlockCursor {
     this.#offset = offset;
   }
 
+  /** Goes on behind the next block, which ends at the logical offset `end`: somebody else has read it. */
+  pass(end: number): void {
+    const next = this.#from + (end - this.#offset);
+    if (next > this.#to) this.seek(end);
+    else {
+      this.#from = next;
+      this.#offset = end;
+    }
+  }
+
   /**
    * The next block; nothing at or above the logical offset `limit` is read. 'end': no byte is left;
    * 'bad': what is there is not a whole, sound block.

@@ -17,6 +17,7 @@ import {
   segmentsWithLsn,
 } from './search.ts';
 import { listSegments, readSegmentContext, type SegmentFile } from './segments.ts';
+import type { Kept, SharedBlocks, SharedReader } from './shared-blocks.ts';
 import type { LogSignals } from './signals.ts';
 
 /**
@@ -25,7 +26,7 @@ import type { LogSignals } from './signals.ts';
  */
 export type ReadFrom = { readonly position: Position } | { readonly offset: number } | 'earliest' | 'end';
 
-/** One block. Valid until the next one is asked for: its buffer is used again. */
+/** One block. Valid until the next one is asked for: its buffer is used again, unless it is kept for other readers, too. */
 export type LogBlock = {
   readonly buffer: Buffer;
   /** The frames are `buffer[start, end)`. */
@@ -44,15 +45,18 @@ export type LogBlock = {
   readonly prologue: boolean;
   /** Only R, e and Y frames, of blocks before the place where reading begins: `offset` means nothing. */
   readonly relationsOnly: boolean;
+  /** Set where other readers of the thread have the same block: what they make of it alike is kept there. */
+  readonly kept?: Kept | undefined;
 };
 
 export interface LogReader {
   /**
    * The blocks from `from` on, then those to come, until `signal` aborts (the iteration ends, it does not throw).
    * The first blocks may hold row events before `from`: the consumer skips them by position.
-   * Throws LOG_POSITION_NOT_RETAINED (`firstRetained` says what is), LOG_CORRUPT.
+   * Throws LOG_POSITION_NOT_RETAINED (`firstRetained` says what is), LOG_CORRUPT. `shared`: what other readers of this log have read is
+   * not read again.
    */
-  read(from: ReadFrom, signal: AbortSignal): AsyncIterable<LogBlock>;
+  read(from: ReadFrom, signal: AbortSignal, shared?: SharedBlocks): AsyncIterable<LogBlock>;
   /** A copy of `length` bytes at a logical offset. Throws LOG_POSITION_NOT_RETAINED. */
   readFrames(offset: number, length: number): Buffer;
   /** Everything after this position is retained. */
@@ -82,6 +86,9 @@ export function openLogReader(directory: string, signals: LogSignals): LogReader
   return new Reader(directory, signals);
 }
 
+/** How one reading shares blocks with others. */
+type Sharing = { readonly blocks: SharedBlocks; readonly place: SharedReader };
+
 class Reader implements LogReader {
   readonly #directory: string;
   readonly #signals: LogSignals;
@@ -96,22 +103,30 @@ class Reader implements LogReader {
     this.#signals = signals;
   }
 
-  async *read(from: ReadFrom, signal: AbortSignal): AsyncGenerator<LogBlock, void, undefined> {
+  async *read(
+    from: ReadFrom,
+    signal: AbortSignal,
+    shared?: SharedBlocks,
+  ): AsyncGenerator<LogBlock, void, undefined> {
     await this.#signals.waitForAppend(0, signal);
     if (signal.aborted) return;
     let cursor = this.#openAt(from);
+    let sharing: Sharing | undefined;
     try {
       yield* this.#approach(cursor, from);
+      sharing = shared && { blocks: shared, place: shared.join(cursor.offset) };
       for (;;) {
-        yield* this.#follow(cursor, signal);
+        yield* this.#follow(cursor, signal, sharing);
         if (signal.aborted) return;
         const next = await this.#openNext(cursor, signal);
         if (next === undefined) return;
         cursor.close();
         cursor = next;
+        if (sharing !== undefined) sharing.place.offset = cursor.offset;
       }
     } finally {
       cursor.close();
+      sharing?.blocks.leave(sharing.place);
     }
   }
 
@@ -170,16 +185,37 @@ class Reader implements LogReader {
   }
 
   /** The blocks of this segment, waiting at the tail, until it has no more. */
-  async *#follow(cursor: BlockCursor, signal: AbortSignal): AsyncGenerator<LogBlock, void, undefined> {
+  async *#follow(
+    cursor: BlockCursor,
+    signal: AbortSignal,
+    sharing: Sharing | undefined,
+  ): AsyncGenerator<LogBlock, void, undefined> {
     while (!signal.aborted) {
       const end = this.#signals.writtenEnd();
       if (cursor.offset >= end) {
         await this.#signals.waitForAppend(cursor.offset, signal);
         continue;
       }
-      const block = nextBlock(cursor, end);
-      if (block === undefined) return;
-      yield toLogBlock(block);
+      const turn = sharing?.blocks.turn(sharing.place, end, signal);
+      if (turn !== undefined) {
+        await turn;
+        if (signal.aborted) return;
+      }
+      const kept = sharing?.blocks.find(sharing.place);
+      if (kept !== undefined) {
+        cursor.pass(kept.blockEnd);
+        yield kept;
+        sharing!.blocks.pass(sharing!.place, cursor.offset);
+        continue;
+      }
+      const raw = nextBlock(cursor, end);
+      if (raw === undefined) return;
+      const block = toLogBlock(raw);
+      if (sharing === undefined) yield block;
+      else {
+        yield sharing.blocks.keep(sharing.place, block);
+        sharing.blocks.pass(sharing.place, cursor.offset);
+      }
       // A long backlog must not starve timers and sockets: blocks in memory cost no turn of the event loop, reads do.
       if (cursor.isDrained && cursor.offset < this.#signals.writtenEnd()) await setImmediate();
     }

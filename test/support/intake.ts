@@ -1,6 +1,6 @@
 // A sink's intake over blocks in memory: real walker, markers, plans and dispatcher, and an endpoint that the test programs.
 import type { Action, Collations } from '../../src/core/change.ts';
-import { renderOptions, type MessageFormat } from '../../src/formats/format.ts';
+import { renderOptions, type Envelope, type MessageFormat } from '../../src/formats/format.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { ORIGIN } from '../../src/core/position.ts';
@@ -63,6 +63,9 @@ export type IntakeOptions = EndpointOptions & {
   readonly sink?: Partial<PlanPorts['sink']>;
   readonly ports?: Partial<IntakePorts>;
   readonly start?: WalkHead;
+  readonly envelope?: Partial<Envelope>;
+  /** Are there other sinks that walk the same blocks? */
+  readonly hasCompany?: boolean;
   readonly onSettled?: (messages: readonly Pending[]) => void;
   /** What the log holds; parked messages are read from it. */
   readonly blocks?: readonly LogBlock[];
@@ -96,7 +99,8 @@ export function sinkIntake(options: IntakeOptions = {}) {
   const planPorts: PlanPorts = {
     sink: { routeOf: () => routeTo('q', { batchBytes: 1 << 20, messageBytes: 1 << 20 }), ...options.sink },
     format,
-    envelope: ENVELOPE,
+    envelope: { ...ENVELOPE, ...options.envelope },
+    hasCompany: options.hasCompany,
     compileColumn: (column, { types }, forms) =>
       compileColumn(column, types, {
         ...renderOptions(format, format.values, settings.formatOptions ?? format.options?.parse({})),

@@ -5,6 +5,7 @@ import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
 import type { LogBlock } from '../../log/reader.ts';
+import type { Kept } from '../../log/shared-blocks.ts';
 import { buildRelation, decodeEnrichment } from '../../pgoutput/enrichment.ts';
 import {
   decodeBegin,
@@ -60,6 +61,8 @@ export type LoggedRow = {
   readonly index: number;
   /** Of a row too large to be kept whole: its size. Else 0. */
   readonly rawBytes: number;
+  /** What other sinks make of its block is kept there; undefined: they have not the same one. */
+  readonly kept: Kept | undefined;
 };
 
 type Scratch = { -readonly [Field in keyof LoggedRow]: LoggedRow[Field] };
@@ -95,6 +98,7 @@ export class LogWalker {
     transaction: undefined as never,
     index: 0,
     rawBytes: 0,
+    kept: undefined,
   };
   #epoch: number;
   #timeline = 0;
@@ -144,6 +148,7 @@ export class LogWalker {
     const { buffer, end } = block;
     this.#blockStart = block.offset;
     this.#row.bytes = buffer;
+    this.#row.kept = block.kept;
     let at = block.start;
     while (at < end) {
       const start = at + FRAME_HEADER_BYTES;

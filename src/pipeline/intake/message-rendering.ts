@@ -1,8 +1,9 @@
 // Rendering of messages into the arenas of a sink, by the plans of their tables. Hot: once for every message.
-import type { RowEvent } from '../../core/change.ts';
+import type { RowAction, RowEvent } from '../../core/change.ts';
 import type { RenderContext } from '../../formats/format.ts';
 import type { Arena, Arenas } from '../delivery/arena.ts';
 import type { Pending } from '../delivery/pending.ts';
+import type { Rendered, SharedRow, SharedRows } from './shared-rows.ts';
 import type { TablePlan } from './table-plan.ts';
 
 export type RenderingPorts = {
@@ -26,8 +27,8 @@ export class MessageRendering {
     this.#ports = ports;
   }
 
-  /** `event`: its row, as the message says it. */
-  row(message: Pending, event: RowEvent): void {
+  /** `event`: its row, as the message says it. Answers where the message was written. */
+  row(message: Pending, event: RowEvent): Rendered {
     const arena = this.#begin(message);
     const { writer } = arena;
     const { length, escapes } = writer;
@@ -35,6 +36,24 @@ export class MessageRendering {
     render.render(event, this.#context, writer);
     this.#end(message, arena, { length, escapes });
     if (facts !== undefined) message.row = facts.read(event);
+    return { writer, length, escapes, own: this.#context.own };
+  }
+
+  /** As another sink has rendered it. `action`: of the row. */
+  copy(
+    message: Pending,
+    action: RowAction,
+    { rows, row }: { readonly rows: SharedRows; readonly row: SharedRow },
+  ): void {
+    const arena = this.#begin(message);
+    const { writer } = arena;
+    const { length, escapes } = writer;
+    const { render } = tablePlan(message);
+    writer.bytes(rows.bytes, row.start, row.ownAt);
+    render.renderOwn!(action, this.#context, writer);
+    writer.bytes(rows.bytes, row.ownAt, row.end);
+    writer.escapes += row.escapes;
+    this.#end(message, arena, { length, escapes });
   }
 
   truncate(message: Pending): void {

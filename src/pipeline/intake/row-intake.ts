@@ -9,6 +9,7 @@ import {
   type RowAction,
   type RowEvent,
 } from '../../core/change.ts';
+import { steadyMs } from '../../core/clock.ts';
 import type { SinkCounts } from '../../core/counts.ts';
 import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import { isFirstWith } from '../../core/schema-change.ts';
@@ -22,9 +23,11 @@ import type { Unsettled } from '../delivery/unsettled.ts';
 import { haltedAt } from './halts.ts';
 import type { SinkMarkers } from './markers.ts';
 import { SENT_AS } from './moved-rows.ts';
+import { sharedRowsOf, type SharedRow, type SharedRows } from './shared-rows.ts';
 import { oversizePlan, queueOf, type ActionPlan, type PlannedAction, type TablePlan } from './table-plan.ts';
 import type { LoggedRow, WalkPorts } from './log-walker.ts';
 import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
+import { tooManyUnrouted, UnroutedRate } from './unrouted-rate.ts';
 
 export type IntakePorts = {
   /** Its name. */
@@ -51,6 +54,8 @@ export type IntakePorts = {
   readonly truncated?: ((row: LoggedRow) => void) | undefined;
   /** Whoever wants to know why a change is sent, or is not. */
   readonly witness?: Witness | undefined;
+  /** Never set back; default: the process'. */
+  readonly nowMs?: (() => number) | undefined;
 };
 
 /** Why a row is not sent: another table, another action, what a marker says, or it is done (`isDone`). */
@@ -75,12 +80,18 @@ export class RowIntake implements WalkPorts {
   readonly #steps: readonly Step[];
   /** The wanted rows of the block in hand; undefined: there are no steps, and rows go straight on. */
   #rows: WantedRow[] | undefined;
+  /** Rows of the block in hand that their filter drops, and that nobody has judged. */
+  #outside = 0;
   /** Of the row in hand, where it shares its place with what tells of its schema. */
   #split: SplitChange | undefined;
   #halt: TailraceError | undefined;
+  readonly #unrouted: UnroutedRate;
+  /** What it halts for at the next row: the one before has entered as a whole. */
+  #exceeded: TailraceError | undefined;
 
   constructor(ports: IntakePorts) {
     this.#ports = ports;
+    this.#unrouted = new UnroutedRate(ports.nowMs ?? steadyMs);
     this.#rendering = new MessageRendering({ arenas: ports.unsettled.arenas, staysLong: ports.staysLong });
     this.#steps = stepsInOrder(ports.steps);
     if (this.#steps.length > 0) this.#rows = [];
@@ -123,7 +134,8 @@ export class RowIntake implements WalkPorts {
     const wanted = isSplit ? (plan.delete ?? plan.insert) : plan[action];
     if (isFirstOf(plan, row)) return this.#takeFirst(plan, row, wanted !== undefined);
     if (this.#isPassedOver(row, wanted !== undefined)) return;
-    if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
+    if (this.#isOutside(plan, row)) this.#outside++;
+    else if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else if (isSplit) this.#addHalves(plan, row);
     else this.#addRow(plan, action, row);
   }
@@ -168,18 +180,37 @@ export class RowIntake implements WalkPorts {
   }
 
   letIn(signal: AbortSignal): boolean | Promise<boolean> {
-    if (this.#rows === undefined || this.#rows.length === 0) return this.#halt === undefined;
+    const outside = this.#outside;
+    this.#outside = 0;
+    if (this.#rows === undefined || this.#rows.length === 0) {
+      if (this.#halt === undefined) this.#ports.counts.filtered += outside;
+      return this.#halt === undefined;
+    }
     const rows = new RowBatch(this.#rows, signal, this.#oldRows);
     this.#rows = [];
+    rows.dropped = outside;
     const haveRun = runSteps(this.#steps, rows);
     if (typeof haveRun === 'boolean') return haveRun && this.#addAll(rows);
     // Meanwhile some of them may have been given up.
     return haveRun.then((isDone) => isDone && this.#addAll(rows, (row) => this.#isDone(row)));
   }
 
+  /** Does its filter drop the row, as a look-up says? Not before the filter has judged rows of the table: whoever doubts it was heard then. */
+  #isOutside({ toJudge, movesByFilter, hasJudged }: TablePlan, row: LoggedRow): boolean {
+    if (toJudge === undefined || !hasJudged || this.#ports.witness !== undefined) return false;
+    // The row as it was may be inside.
+    if (movesByFilter && row.kind === FRAME.update) return false;
+    return row.kind !== FRAME.read && row.transaction.readUpTo === undefined && !toJudge.has(row);
+  }
+
   #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): boolean {
     for (const row of rows.all) {
+      if (this.#exceeded !== undefined) {
+        this.#halt = haltedAt(row, this.#exceeded);
+        return false;
+      }
       this.#ports.witness?.stepped(row);
+      row.plan.hasJudged = true;
       if (!row.isDropped && !isOver(row)) this.#add(row);
     }
     this.#halt = rows.halt ?? this.#halt;
@@ -247,16 +278,48 @@ export class RowIntake implements WalkPorts {
     const { transaction } = row;
     const event = this.#event;
     const actionPlan = plan[action]!;
+    const shared = sharedRowsOf(plan, row);
+    const known = shared?.find(row);
+    if (known !== undefined) return this.#addShared({ plan, action, row, refusal }, shared!, known);
     this.#decode(row.bytes, row.start, row.end);
     if (isDamagedRow(event) && plan.hasDamagedKey(event)) return this.#addUndecodable(plan, action, row);
     const group = actionPlan.group?.current(event, transaction);
     const previousGroup = actionPlan.group?.previous(event, transaction);
     const message = this.#message(row, { plan, actionPlan, action, event, group });
+    const isAlike = message.refusal === undefined && !isDamagedRow(event);
     message.refusal ??= refusal;
     plan.barriers.regroup(plan.grouping);
+    const left = previousGroup === group ? undefined : previousGroup;
+    if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue)) {
+      const rendered = this.#rendering.row(message, this.#event);
+      if (shared !== undefined && isAlike) {
+        const what = { group, previousGroup: left, readKey: message.readKey };
+        shared.keep(row, what, rendered);
+      }
+    }
+    unsettled.enter(message, group, left);
+  }
+
+  /** As `#addRow`, of a row that another sink has rendered. */
+  #addShared(
+    what: Pick<MessageOf, 'plan'> & {
+      readonly action: PlannedAction;
+      readonly row: LoggedRow;
+      readonly refusal: DeliveryError | undefined;
+    },
+    shared: SharedRows,
+    known: SharedRow,
+  ): void {
+    const { unsettled } = this.#ports;
+    const { plan, action, row, refusal } = what;
+    const { group, previousGroup, readKey } = known;
+    const actionPlan = plan[action]!;
+    const message = this.#message(row, { plan, actionPlan, action, event: undefined, group, readKey });
+    message.refusal = refusal;
+    plan.barriers.regroup(plan.grouping);
     if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue))
-      this.#rendering.row(message, this.#event);
-    unsettled.enter(message, { group, previousGroup: previousGroup === group ? undefined : previousGroup });
+      this.#rendering.copy(message, action === 'read' ? 'insert' : action, { rows: shared, row: known });
+    unsettled.enter(message, group, previousGroup);
   }
 
   /** An update that is a delete in the old group, or an insert in the new one: in order with what follows and precedes in the other. */
@@ -277,7 +340,7 @@ export class RowIntake implements WalkPorts {
     plan.barriers.regroup(plan.grouping);
     if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue))
       this.#rendering.row(message, this.#event);
-    unsettled.enter(message, { group, previousGroup: other === group ? undefined : other });
+    unsettled.enter(message, group, other === group ? undefined : other);
   }
 
   #addTruncate(plan: TablePlan, row: LoggedRow): void {
@@ -289,7 +352,7 @@ export class RowIntake implements WalkPorts {
       message.lacksPayload = true;
       message.emptied = plan.partition;
     }
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   #addSchema(plan: TablePlan, row: LoggedRow): void {
@@ -299,7 +362,7 @@ export class RowIntake implements WalkPorts {
     const message = this.#message(row, what);
     this.#rendering.schema(message);
     formerly?.precede(message);
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   /** Its key is not known without the row: it stands alone, and goes straight to the dead letters. */
@@ -308,7 +371,7 @@ export class RowIntake implements WalkPorts {
     const group = tableGroup(plan);
     const actionPlan = oversizePlan(plan, action)!;
     const message = this.#message(row, { plan, actionPlan, action, event: undefined, group });
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   /** Its key is not known: it stands alone, and goes to the dead letters as far as it can be read. */
@@ -318,7 +381,7 @@ export class RowIntake implements WalkPorts {
     const message = this.#message(row, { plan, actionPlan, action, event: this.#event, group });
     message.isKeyUndecodable = true;
     this.#rendering.row(message, this.#event);
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   /** An update that changed the key or the route, as a delete in the old group, for the old route, and an insert in the new one. */
@@ -352,13 +415,14 @@ export class RowIntake implements WalkPorts {
         this.#rendering.row(message, this.#event);
       // To another route the insert goes when the delete has arrived, also where the key is another one.
       const follows = moved === 'in' && previous !== group;
-      unsettled.enter(message, { group, previousGroup: follows ? previous : undefined });
+      unsettled.enter(message, group, follows ? previous : undefined);
     }
     this.#split = undefined;
   }
 
   /** Null: the sink does not want such rows, or takes nothing any more. */
   #planOf(row: LoggedRow): TablePlan | null {
+    if (this.#exceeded !== undefined) this.#halt ??= haltedAt(row, this.#exceeded);
     if (this.#halt !== undefined) return null;
     const { relationId, transaction } = row;
     const plan = this.#plans.get(relationId);
@@ -382,18 +446,7 @@ export class RowIntake implements WalkPorts {
     }
   }
 
-  #message(
-    row: LoggedRow,
-    what: {
-      readonly plan: TablePlan;
-      readonly actionPlan: ActionPlan;
-      readonly action: Action;
-      readonly event: RowEvent | undefined;
-      readonly group: string | undefined;
-      readonly part?: Part;
-      readonly moved?: Moved;
-    },
-  ): Pending {
+  #message(row: LoggedRow, what: MessageOf): Pending {
     const { plan, actionPlan, action, event, group, part, moved } = what;
     const { rawBytes } = part === 'schema' ? WHOLE : row;
     const split = this.#split;
@@ -411,12 +464,26 @@ export class RowIntake implements WalkPorts {
       split,
       part,
       moved,
-      readKey: event && plan.readKey?.(event),
+      readKey: event === undefined ? what.readKey : plan.readKey?.(event),
     });
-    message.refusal = actionPlan.routeByRow?.refusal ?? (event && ungrouped(message, actionPlan, event));
+    const refusal = actionPlan.routeByRow?.refusal ?? (event && ungrouped(message, actionPlan, event));
+    if (this.#unrouted.isExceededBy(refusal)) this.#exceeded = tooManyUnrouted(refusal!, this.#ports.sink);
+    message.refusal = refusal;
     return message;
   }
 }
+
+type MessageOf = {
+  readonly plan: TablePlan;
+  readonly actionPlan: ActionPlan;
+  readonly action: Action;
+  readonly event: RowEvent | undefined;
+  readonly group: string | undefined;
+  readonly part?: Part;
+  readonly moved?: Moved;
+  /** Known without the row. */
+  readonly readKey?: string | undefined;
+};
 
 const isDamagedRow = ({ newTuple, oldTuple }: RowEvent): boolean =>
   newTuple.damagedCount > 0 || oldTuple.damagedCount > 0;

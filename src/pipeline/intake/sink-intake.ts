@@ -11,7 +11,7 @@ import { compileTablePlan, type PlanPorts } from './table-plan.ts';
 import { whereStep, type WherePorts } from './where.ts';
 
 export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps'> &
-  Pick<PlanPorts, 'sink' | 'routes' | 'barriers'> &
+  Pick<PlanPorts, 'sink' | 'routes' | 'barriers' | 'hasCompany'> &
   WherePorts & {
     readonly settings: SinkSettings;
     readonly envelope: Envelope;
@@ -22,14 +22,27 @@ export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps'> 
   };
 
 export function sinkIntake(options: SinkIntakeOptions): RowIntake {
-  const { settings, envelope, sink, routes, barriers, compiling, steps, nowMs, lookUp, ...ports } = options;
-  const planPorts = { ...formatting(settings, envelope), sink, routes, barriers };
+  const {
+    settings,
+    envelope,
+    sink,
+    routes,
+    barriers,
+    hasCompany,
+    compiling,
+    steps,
+    nowMs,
+    lookUp,
+    ...ports
+  } = options;
+  const planPorts = { ...formatting(settings, envelope), sink, routes, barriers, hasCompany };
   const compile: IntakePorts['compile'] = (relation, isKeyProven, isRead) =>
     compileTablePlan(relation, settings, planPorts, isKeyProven, isRead);
   return new RowIntake({
     ...ports,
     sink: settings.name,
     compile: compiling === undefined ? compile : compiling(compile),
+    nowMs,
     steps: { ...stepsOf(settings, { nowMs, lookUp }), ...steps },
   });
 }

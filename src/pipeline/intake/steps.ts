@@ -53,6 +53,7 @@ export class WantedRow implements LoggedRow {
   readonly transaction: PendingTransaction;
   readonly index: number;
   readonly rawBytes: number;
+  readonly kept: LoggedRow['kept'];
   readonly plan: TablePlan;
   /** Set where the row is the first with its schema, and the sink is told so. */
   readonly split: SplitChange | undefined;
@@ -81,6 +82,7 @@ export class WantedRow implements LoggedRow {
     this.transaction = row.transaction;
     this.index = row.index;
     this.rawBytes = row.rawBytes;
+    this.kept = row.kept;
     this.plan = plan;
     this.split = schema?.split;
     this.isSchema = schema?.isSchema === true;

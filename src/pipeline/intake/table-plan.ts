@@ -8,6 +8,7 @@ import { optionsFor, type TableName } from '../../core/selection.ts';
 import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
 import { compileMasks, type Masks } from '../../functions/columns/masks.ts';
+import { wantedTexts } from '../../functions/where/wanted-texts.ts';
 import type { Sink } from '../../sinks/sink.ts';
 import { expectTold, unchangedRule } from './columns/told-changes.ts';
 import { isInMessage, rowMembers, type ColumnPorts } from './columns/row-members.ts';
@@ -16,8 +17,10 @@ import { rowMover, type MoveRow } from './moved-rows.ts';
 import { readKeyOf } from './read-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
+import { RowsToJudge } from './row-index.ts';
 import { lostRoutes, RowRoutes, type OpenRoutes } from './row-routes.ts';
 import { RowFactReader } from './row-values.ts';
+import { shareKeyOf } from './shared-rows.ts';
 import type { SinkSettings, TableOptions } from '../settings.ts';
 import { compileTableFilter, filtersFor, type TableFilter } from './table-filter.ts';
 import type { Routes } from '../delivery/routes.ts';
@@ -42,12 +45,18 @@ export type TablePlan = MessagePlan & {
   /** The rows' key is not proven yet: the table is one group, until a transaction comes that has the key for certain. */
   readonly awaitsKey: boolean;
   readonly render: RenderPlan;
+  /** Sinks whose plans have the same send its rows alike, but for their own parts. Undefined: nobody does. */
+  readonly shareKey: string | undefined;
   /** Columns whose values stay here. */
   readonly masks: Masks;
   /** Was a text of the row's key damaged? Asked of damaged rows only. */
   readonly hasDamagedKey: (event: RowEvent) => boolean;
   /** Which of its changes pass; undefined: all. */
   readonly filter: TableFilter | undefined;
+  /** Which of its rows the filter has to be asked of; undefined: all. */
+  readonly toJudge: RowsToJudge | undefined;
+  /** Has the filter judged rows? */
+  hasJudged: boolean;
   /** Set where an update that leaves some columns as they were is not sent: is this one? */
   readonly isUnchanged: ((event: RowEvent) => boolean) | undefined;
   /** Why there is none that could judge them: they are dead letters. */
@@ -88,6 +97,8 @@ export type PlanPorts = {
   readonly format: MessageFormat;
   readonly envelope: Envelope;
   readonly compileColumn: ColumnPorts['compileColumn'];
+  /** Are there other sinks in its thread? */
+  readonly hasCompany?: boolean | undefined;
   readonly routes: Pick<Routes, 'queue'> & OpenRoutes;
   readonly barriers: Pick<Barriers<Pending>, 'of'>;
 };
@@ -111,6 +122,7 @@ export function compileTablePlan(
   const masks = masksFor(relation, settings);
   const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
+  const templates: Partial<Record<Action, string>> = {};
   const planned = isRead ? plannedOfReads(table, settings) : actionsOf(table, settings);
   for (const action of hasRows ? planned : []) {
     const routing = routingOf(relation, action, { ...settings, masks }, ports);
@@ -120,6 +132,7 @@ export function compileTablePlan(
       ? groupOf(relation, groupColumns, { template: groupTemplate, masks })
       : undefined;
     actions[action] = { routeQueue, routeByRow, group };
+    if (groupTemplate !== undefined) templates[action] = groupTemplate;
   }
   const schemaChange = isRead ? undefined : schemaChangeOf(reading, settings, ports);
   if (Object.keys(actions).length === 0 && (hasRows || schemaChange === undefined)) return undefined;
@@ -128,6 +141,29 @@ export function compileTablePlan(
   const { filter, filterFault } = filterOf(relation, settings);
   const movesByFilter = filter !== undefined && settings.whereMoves === 'convert';
   const changesRoute = settings.routeMoves === 'convert' ? routeChange(actions.update) : undefined;
+  const encoding = ports.sink.encoding ?? 'json';
+  const actionsAt = (action: Action): readonly Action[] =>
+    ports.sink.actionsAt?.({ schema: relation.schema, table: relation.table, action }) ?? settings.actions;
+  const render = ports.format.compile({
+    relation,
+    partition,
+    columns,
+    added,
+    masks,
+    envelope: ports.envelope,
+    values: settings.values,
+    options: settings.formatOptions,
+    actionsAt,
+    wallMs,
+    encoding,
+  });
+  // Old rows of a partitioned table are what each sink has seen of its partitions (old-rows.ts).
+  const isShared =
+    ports.hasCompany === true &&
+    render.renderOwn !== undefined &&
+    ports.sink.wantsRow !== true &&
+    relation.partitioned !== true &&
+    Object.values(actions).every(({ routeByRow }) => routeByRow === undefined);
   return {
     schema: relation.schema,
     table: relation.table,
@@ -135,26 +171,33 @@ export function compileTablePlan(
     partition,
     grouping: JSON.stringify(groupColumns),
     awaitsKey: !isKeyProven,
-    render: ports.format.compile({
-      relation,
-      partition,
-      columns,
-      added,
-      masks,
-      envelope: ports.envelope,
-      values: settings.values,
-      options: settings.formatOptions,
-      actionsAt: (action) =>
-        ports.sink.actionsAt?.({ schema: relation.schema, table: relation.table, action }) ??
-        settings.actions,
-      wallMs,
-      encoding: ports.sink.encoding ?? 'json',
-    }),
+    render,
+    shareKey: isShared
+      ? shareKeyOf({
+          logged,
+          read: [relation.schema, relation.table],
+          isKeyProven,
+          isRead,
+          groupColumns,
+          templates,
+          grouped: settings.messageGrouping,
+          columns: table?.columns,
+          rules: table?.rules,
+          maskKey: settings.maskKey,
+          format: settings.format,
+          options: settings.formatOptions,
+          values: settings.values,
+          encoding,
+          actions: planned.map((action) => [action, actionsAt(action)]),
+        })
+      : undefined,
     grouped: settings.messageGrouping,
     barriers: ports.barriers.of(relation.schema, relation.table),
     masks,
     hasDamagedKey: damagedKey(relation),
     filter,
+    toJudge: filter && ports.hasCompany === true ? rowsToJudge(relation, settings) : undefined,
+    hasJudged: false,
     filterFault,
     isUnchanged: unchangedRule(relation, table?.rules),
     movesByFilter,
@@ -206,6 +249,13 @@ function filterOf(relation: Relation, settings: SinkSettings): Pick<TablePlan, '
     if (settings.onSchemaBreak === 'halt' || !(error instanceof TailraceError)) throw error;
     return { filter: undefined, filterFault: error };
   }
+}
+
+/** Of the filters the first one is asked first: what it drops is dropped. */
+function rowsToJudge(relation: Relation, settings: SinkSettings): RowsToJudge | undefined {
+  const [first] = filtersFor(relation, settings);
+  const wanted = first && wantedTexts(first, relation);
+  return wanted && new RowsToJudge(wanted, relation, shareKeyOf(relation));
 }
 
 /** A table whose rows the sink has read under a name that it has no more: it is told so, and reads no further. */

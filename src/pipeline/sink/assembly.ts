@@ -1,6 +1,6 @@
 // Makes the parts of one sink, bottom-up: each is given what is there already.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { steadyMs, wallMs, wallTime } from '../../core/clock.ts';
+import { steadyMs, unsetWallMs, wallMs, wallTime } from '../../core/clock.ts';
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
 import { deletesTeller } from '../intake/where-identity.ts';
 import { isLost } from '../../core/partings.ts';
@@ -154,6 +154,7 @@ function makeReading(options: SinkOptions, sink: Sink, { place, fail }: Ground, 
       restored.hasPart(transaction, index, part) || kept.hasPart(transaction, index, part),
     readFrames,
     staysLong,
+    hasCompany: options.blocks !== undefined,
     ...questions(options),
     truncated: (row) => rowRewinds.truncated(row),
     described: deletesTeller(settings, warn),
@@ -254,6 +255,8 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     nowMs: steadyMs,
     wallMs,
     chance: () => Math.random(),
+    unsetWallMs,
+    live: (latencyMs) => signals.latencies.add(slot, latencyMs),
   });
   const replays = new Replays({
     ...letters,

@@ -1,5 +1,6 @@
 // What a running sink is told.
 import type { Envelope } from '../../formats/format.ts';
+import type { SharedBlocks } from '../../log/shared-blocks.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import type { PlaceOptions } from './place.ts';
 
@@ -9,4 +10,6 @@ export type SinkOptions = PlaceOptions & {
   readonly streamKey: string;
   /** Whom to ask what filters mean. Undefined: nobody. */
   readonly server?: DatabaseSettings | undefined;
+  /** What it shares with the other sinks of its thread. Undefined: there is no other. */
+  readonly blocks?: SharedBlocks | undefined;
 };

@@ -138,10 +138,10 @@ export class SinkRunner {
 
   async #follow(): Promise<void> {
     const { intake, walker, dispatcher, settlement, restored, unsettled } = this.#parts;
-    const { signals, slot } = this.#options;
+    const { signals, slot, blocks } = this.#options;
     const { signal } = this.#stopping;
     let turnBeganMs = steadyMs();
-    for await (const block of this.#place.reader.read(this.#place.readFrom, signal)) {
+    for await (const block of this.#place.reader.read(this.#place.readFrom, signal, blocks)) {
       if (signals.released() < block.blockEnd && !block.relationsOnly)
         await this.#untilReleased(block.blockEnd);
       if (signals.isHalted(slot) || this.#hasParted()) await this.#untilDecided();

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { SinkStatus } from '../../core/status.ts';
 import { TailraceError } from '../../core/errors.ts';
+import { SharedBlocks } from '../../log/shared-blocks.ts';
 import { LogSignals } from '../../log/signals.ts';
 import { openStore, SHORT_BUSY_TIMEOUT_MS } from '../../store/sqlite.ts';
 import type { SinkRequest } from './requests.ts';
@@ -18,7 +19,7 @@ import {
 
 /** What crosses into the thread: plain values and shared memory. */
 export type SinkWorkerData = {
-  readonly sinks: readonly (Omit<SinkOptions, 'signals' | 'store' | 'logger'> & {
+  readonly sinks: readonly (Omit<SinkOptions, 'signals' | 'store' | 'logger' | 'blocks'> & {
     readonly signals: SharedArrayBuffer;
   })[];
   readonly storeFile: string;
@@ -42,10 +43,12 @@ function main(): void {
   const data = workerData as SinkWorkerData;
   const store = openStore(data.storeFile, { busyTimeoutMs: SHORT_BUSY_TIMEOUT_MS });
   const logger = createThreadLogger(data.logLevel, post);
+  // The sinks of a thread follow one log.
+  const blocks = data.sinks.length > 1 ? new SharedBlocks() : undefined;
   const byName = new Map(
     data.sinks.map((sink) => [
       sink.settings.name,
-      superviseSink({ ...sink, signals: new LogSignals(sink.signals), store, logger }),
+      superviseSink({ ...sink, signals: new LogSignals(sink.signals), store, logger, blocks }),
     ]),
   );
   const sinks = [...byName.values()];

@@ -145,6 +145,7 @@ function harness(
       transaction,
       index: index++,
       rawBytes: 0,
+      kept: undefined,
     };
   };
   return {

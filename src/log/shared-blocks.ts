@@ -1,0 +1,243 @@
+// What several readers of one log share: blocks read and checked once, and what is made of them alike. One for a thread.
+// Hot: asked for every block (bench/scenarios/growth.ts).
+//
+// Only readers that are at about the same place share. So while the thread has no time to spare, one that is ahead lets those behind it
+// come first: that is no loss, the time is theirs instead of its own. One that is behind for another reason is not waited for, and one
+// that is far from the others reads alone: nothing is kept for it.
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ByteWriter } from '../core/byte-writer.ts';
+import { steadyMs } from '../core/clock.ts';
+import type { LogBlock } from './reader.ts';
+
+/** Bytes kept in all, of blocks and of what was made of them (invariant 8). */
+export const MAX_KEPT_BYTES = 32 * 1024 * 1024;
+/** A reader that is further behind comes when a block is gone again: it is not kept for that one. */
+const NEAR_BYTES = 2 * 1024 * 1024;
+/** So far a reader may be ahead of the others; if they are further behind than that, they are no company. */
+const LEAD_BYTES = 256 * 1024;
+const COMPANY_BYTES = 8 * 1024 * 1024;
+/** One that has not moved for so long is not held up by the others. */
+const STALLED_MS = 100;
+/** Whoever is ahead looks so often whether it still is. A fifth of the time is its own, whatever the others do. */
+const SLICE_MS = 2;
+const MAX_WAIT_MS = 40;
+const REST_SHARE = 1 / 4;
+/** With more of the time to spare, the thread is not what those behind wait for: then nobody waits for them for a while. */
+const MAX_SPARE_SHARE = 0.5;
+const IDLE_REST_MS = 1000;
+/** Of buffers that nobody uses: so many are kept, none larger than this. */
+const MAX_FREE = 16;
+const WRITER_BYTES = 16 * 1024;
+const MAX_FREE_BYTES = 1024 * 1024;
+
+/** A block's place among those that are kept, and what was made of it. */
+export type Kept = {
+  /** What was made of the block under this name, or `make`s it. It is gone with the block. */
+  of<Made>(name: string, make: () => Made): Made;
+  /** An empty buffer for what is made of the block; gone with it, and used again. */
+  takeWriter(): ByteWriter;
+  /** What is made of the block takes so many bytes more. */
+  grow(bytes: number): void;
+};
+
+export type SharedReader = {
+  /** Where it stands. */
+  offset: number;
+  /** The kept block that it works on. */
+  inHand: KeptBlock | undefined;
+  movedMs: number;
+  /** Until then it waits for nobody. */
+  restsUntilMs: number;
+};
+
+export type SharingPorts = {
+  /** Never set back. */
+  nowMs(): number;
+  /** How long the thread has had nothing to do, in all. */
+  spareMs(): number;
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+};
+
+const PORTS: SharingPorts = {
+  nowMs: steadyMs,
+  spareMs: () => performance.eventLoopUtilization().idle,
+  sleep: (ms, signal) => sleep(ms, undefined, { signal }).catch(() => undefined),
+};
+
+export class SharedBlocks {
+  readonly #maxBytes: number;
+  readonly #ports: SharingPorts;
+  readonly #readers = new Set<SharedReader>();
+  /** By the offset of their headers, the one that came first at the front. */
+  readonly #kept = new Map<number, KeptBlock>();
+  readonly #free: ByteWriter[] = [];
+  #bytes = 0;
+
+  constructor(maxBytes = MAX_KEPT_BYTES, ports = PORTS) {
+    this.#maxBytes = maxBytes;
+    this.#ports = ports;
+  }
+
+  /** Of all that is kept. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+  /** Blocks that are kept. */
+  get count(): number {
+    return this.#kept.size;
+  }
+
+  /** Somebody begins to read at this offset. */
+  join(offset: number): SharedReader {
+    const reader = { offset, inHand: undefined, movedMs: -Infinity, restsUntilMs: -Infinity };
+    this.#readers.add(reader);
+    return reader;
+  }
+
+  /** Whatever it has in hand is not used again by others. */
+  leave(reader: SharedReader): void {
+    this.#readers.delete(reader);
+    if (this.#readers.size > 1) return;
+    for (const kept of this.#kept.values()) this.#drop(kept);
+    this.#free.length = 0;
+  }
+
+  /**
+   * Whose turn is it? A promise, where others come first: the reader goes on when it resolves, or when `signal` aborts. Near the log's
+   * end nobody waits: what is new is sent at once.
+   */
+  turn(reader: SharedReader, logEnd: number, signal: AbortSignal): Promise<void> | undefined {
+    if (logEnd - reader.offset < LEAD_BYTES) return undefined;
+    const now = this.#ports.nowMs();
+    if (now < reader.restsUntilMs || !this.#isAhead(reader, now)) return undefined;
+    return this.#letPass(reader, signal);
+  }
+
+  async #letPass(reader: SharedReader, signal: AbortSignal): Promise<void> {
+    const { nowMs, spareMs, sleep } = this.#ports;
+    const beganMs = nowMs();
+    let now = beganMs;
+    let isBusy = true;
+    while (this.#isAhead(reader, now) && now - beganMs < MAX_WAIT_MS && isBusy && !signal.aborted) {
+      const spare = spareMs();
+      const sinceMs = now;
+      await sleep(SLICE_MS, signal);
+      now = nowMs();
+      isBusy = spareMs() - spare <= (now - sinceMs) * MAX_SPARE_SHARE;
+    }
+    reader.restsUntilMs = now + (isBusy ? (now - beganMs) * REST_SHARE : IDLE_REST_MS);
+  }
+
+  /** Is somebody behind who only lacks the time? */
+  #isAhead({ offset }: SharedReader, nowMs: number): boolean {
+    for (const other of this.#readers) {
+      const lead = offset - other.offset;
+      if (lead > LEAD_BYTES && lead < COMPANY_BYTES && nowMs - other.movedMs < STALLED_MS) return true;
+    }
+    return false;
+  }
+
+  /** The block with its header at the reader's place, if it is kept. */
+  find(reader: SharedReader): LogBlock | undefined {
+    const kept = this.#kept.get(reader.offset);
+    if (kept === undefined) return undefined;
+    kept.inHand++;
+    reader.inHand = kept;
+    return kept.block;
+  }
+
+  /** The block at a reader's place, which it has read: kept where others come to it soon, else as it was. */
+  keep(reader: SharedReader, block: LogBlock): LogBlock {
+    const at = reader.offset;
+    if (block.end - block.start > this.#maxBytes) return block;
+    let awaited = 0;
+    for (const { offset } of this.#readers) if (offset <= at && at - offset < NEAR_BYTES) awaited++;
+    if (awaited < 2) return block;
+    const kept = new KeptBlock(block, at, awaited, {
+      takeWriter: () => this.#free.pop() ?? new ByteWriter(WRITER_BYTES),
+      grow: (by) => this.#grow(kept, by),
+    });
+    reader.inHand = kept;
+    this.#kept.set(at, kept);
+    this.#grow(kept, kept.block.buffer.length);
+    return kept.block;
+  }
+
+  /** The reader is done with the block at its place, and goes on at `next`. */
+  pass(reader: SharedReader, next: number): void {
+    const kept = this.#kept.get(reader.offset);
+    if (reader.inHand !== undefined) reader.inHand.inHand--;
+    reader.inHand = undefined;
+    reader.offset = next;
+    reader.movedMs = this.#ports.nowMs();
+    if (kept === undefined || --kept.awaited > 0 || kept.inHand > 0) return;
+    this.#drop(kept);
+    for (const writer of kept.writers) this.#giveBack(writer);
+  }
+
+  #giveBack(writer: ByteWriter): void {
+    if (this.#free.length >= MAX_FREE || writer.buffer.length > MAX_FREE_BYTES) return;
+    writer.reset();
+    this.#free.push(writer);
+  }
+
+  /** Makes room where it is needed. Who has such a block in hand goes on with it: it is not used again. */
+  #grow(kept: KeptBlock, by: number): void {
+    if (this.#kept.get(kept.at) !== kept) return;
+    kept.bytes += by;
+    this.#bytes += by;
+    for (const oldest of this.#kept.values()) {
+      if (this.#bytes <= this.#maxBytes) return;
+      this.#drop(oldest);
+    }
+  }
+
+  #drop(kept: KeptBlock): void {
+    this.#kept.delete(kept.at);
+    this.#bytes -= kept.bytes;
+  }
+}
+
+class KeptBlock implements Kept {
+  /** With bytes of its own. */
+  readonly block: LogBlock;
+  /** Offset of its header. */
+  readonly at: number;
+  readonly writers: ByteWriter[] = [];
+  bytes = 0;
+  /** Readers that have not passed it. */
+  awaited: number;
+  /** Of them, those that work on it. */
+  inHand = 1;
+  readonly #made = new Map<string, unknown>();
+  readonly #ports: Pick<Kept, 'takeWriter' | 'grow'>;
+
+  constructor(block: LogBlock, at: number, awaited: number, ports: Pick<Kept, 'takeWriter' | 'grow'>) {
+    this.at = at;
+    this.awaited = awaited;
+    this.#ports = ports;
+    const buffer = Buffer.from(block.buffer.subarray(block.start, block.end));
+    this.block = { ...block, buffer, start: 0, end: buffer.length, kept: this };
+  }
+
+  of<Made>(name: string, make: () => Made): Made {
+    let made = this.#made.get(name) as Made | undefined;
+    if (made === undefined) {
+      made = make();
+      this.#made.set(name, made);
+    }
+    return made;
+  }
+
+  takeWriter(): ByteWriter {
+    const writer = this.#ports.takeWriter();
+    this.writers.push(writer);
+    this.grow(writer.buffer.length);
+    return writer;
+  }
+
+  grow(bytes: number): void {
+    this.#ports.grow(bytes);
+  }
+}
