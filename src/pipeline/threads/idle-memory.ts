@@ -24,15 +24,18 @@ export function giveBackIdleMemory(): () => void {
   const collect = collector();
   let before = look();
   let keptBytes = 0;
-  const timer = setInterval(() => {
-    const now = look();
-    const isWorth = isWorthCollecting(now, before, keptBytes);
-    before = now;
-    if (!isWorth) return;
-    collect();
-    before = look();
-    keptBytes = before.residentBytes;
-  }, LOOK_INTERVAL_MS + TURN_MS * threadId).unref();
+  const timer = setInterval(
+    () => {
+      const now = look();
+      const isWorth = isWorthCollecting(now, before, keptBytes);
+      before = now;
+      if (!isWorth) return;
+      collect();
+      before = look();
+      keptBytes = before.residentBytes;
+    },
+    LOOK_INTERVAL_MS + TURN_MS * threadId,
+  ).unref();
   return () => clearInterval(timer);
 }
 
