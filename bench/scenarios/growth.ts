@@ -31,6 +31,8 @@ export type Backlog = {
   /** What each sink is to deliver, and what the slot holds. */
   readonly wanted: ChangeCounts;
   readonly changes: number;
+  /** Has each sink some changes of a transaction only? */
+  readonly isFiltered?: boolean;
 };
 
 /** Drains a slot to all the sinks; figures are per change of the slot, whatever becomes of it. */
@@ -53,7 +55,8 @@ export async function drainToSinks(bench: Workbench, backlog: Backlog): Promise<
   directory.remove();
   const reports = await Promise.all(sinks.map(({ queue }) => bench.endpoint.report(queue)));
   for (const [i, report] of reports.entries()) {
-    for (const fault of accountingFaults(report, wanted)) bench.fault(`growth, ${sinks[i]!.queue}: ${fault}`);
+    for (const fault of accountingFaults(report, wanted, backlog))
+      bench.fault(`growth, ${sinks[i]!.queue}: ${fault}`);
   }
   const lastMs = Math.max(...reports.map(({ lastAcceptedMs }) => lastAcceptedMs));
   const seconds = (lastMs - sender.activeSinceMs) / 1000;
