@@ -3,7 +3,7 @@ import { insertRows, TABLE_COLUMNS, type ChangeCounts } from '../load/mixed.ts';
 import { lineOf, type Line, type Run } from '../measurement.ts';
 import { createSlots } from '../slots.ts';
 import type { Workbench } from '../workbench.ts';
-import { drainToSinks, PUBLICATION } from './growth.ts';
+import { drainToSinks, PUBLICATION } from './growth-runs.ts';
 
 const CUSTOMERS = 100;
 /** So many rows of a customer follow each other: what one request carries. */

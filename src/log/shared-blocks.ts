@@ -8,7 +8,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ByteWriter } from '../core/byte-writer.ts';
 import { steadyMs } from '../core/clock.ts';
-import type { LogBlock } from './reader.ts';
+import type { Kept, LogBlock } from './block.ts';
 
 /** Bytes kept in all, of blocks and of what was made of them (invariant 8). */
 export const MAX_KEPT_BYTES = 32 * 1024 * 1024;
@@ -31,16 +31,6 @@ const MAX_FREE = 16;
 const WRITER_BYTES = 16 * 1024;
 const MAX_FREE_BYTES = 1024 * 1024;
 
-/** A block's place among those that are kept, and what was made of it. */
-export type Kept = {
-  /** What was made of the block under this name, or `make`s it. It is gone with the block. */
-  of<Made>(name: string, make: () => Made): Made;
-  /** An empty buffer for what is made of the block; gone with it, and used again. */
-  takeWriter(): ByteWriter;
-  /** What is made of the block takes so many bytes more. */
-  grow(bytes: number): void;
-};
-
 export type SharedReader = {
   /** Where it stands. */
   offset: number;
@@ -53,10 +43,10 @@ export type SharedReader = {
 
 export type SharingPorts = {
   /** Never set back. */
-  nowMs(): number;
+  readonly nowMs: () => number;
   /** How long the thread has had nothing to do, in all. */
-  spareMs(): number;
-  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  readonly spareMs: () => number;
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 };
 
 const PORTS: SharingPorts = {
