@@ -21,6 +21,8 @@ const { values } = parseArgs({
     /** Seconds for which latencies are taken without a backfill. */
     seconds: { type: 'string', default: '30' },
     workers: { type: 'string', default: '4' },
+    /** Live changes do not go first. */
+    'full-speed': { type: 'boolean', default: false },
     /** `kills`, `latency`, or both. */
     parts: { type: 'string', default: 'kills,latency' },
   },
@@ -31,6 +33,7 @@ const MOST_TWICE = 0.005;
 const TIMEOUT_MS = 1_800_000;
 const ROWS_AT_ONCE = 100_000;
 const STANDSTILL_MS = 20_000;
+const WINDOW_MS = 3_000;
 
 type Progress = {
   readonly id: string;
@@ -79,7 +82,11 @@ async function begin(service: ServiceProcess): Promise<string> {
   const answer = await fetch(await api(service), {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ sinks: ['rows'], workers: Number(values.workers) }),
+    body: JSON.stringify({
+      sinks: ['rows'],
+      workers: Number(values.workers),
+      gives_way: !values['full-speed'],
+    }),
   });
   return ((await answer.json()) as { readonly backfill: Progress }).backfill.id;
 }
@@ -188,6 +195,29 @@ async function underKills(bench: Workbench): Promise<void> {
   await database.drop();
 }
 
+/** Medians over windows: on a machine that does other things, too, one of them says little. In milliseconds. */
+type Latencies = {
+  readonly windows: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+};
+
+async function latenciesUntil(consumer: Consumer, isOver: () => Promise<boolean>): Promise<Latencies> {
+  const windows: { readonly p50: number; readonly p99: number; readonly max: number }[] = [];
+  await consumer.figures();
+  do {
+    await pause(WINDOW_MS);
+    const { latency } = await consumer.figures();
+    if (latency !== undefined) windows.push(latency);
+  } while (!(await isOver()));
+  const middle = (figure: 'p50' | 'p99' | 'max'): number =>
+    windows.map((window) => window[figure]).toSorted((a, b) => a - b)[Math.floor(windows.length / 2)]!;
+  return { windows: windows.length, p50: middle('p50'), p99: middle('p99'), max: middle('max') };
+}
+
+const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
+
 /** Of live changes of the first sink: without a backfill, and while one reads for the sink `rows`, itself or another one. */
 async function latencies(bench: Workbench, sinks: readonly string[]): Promise<void> {
   const database = await fill(bench);
@@ -201,19 +231,23 @@ async function latencies(bench: Workbench, sinks: readonly string[]): Promise<vo
   bench.onEnd(() => service.kill());
   await service.ready();
   const writers = await startWriters({ url: database.url, rows, changesPerSecond });
-  const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
   await pause(5_000);
-  await consumer.figures();
-  await pause(Number(values.seconds) * 1000);
-  const { latency: without } = await consumer.figures();
+  const quiet = (): Promise<Latencies> => {
+    const untilMs = performance.now() + Number(values.seconds) * 1000;
+    return latenciesUntil(consumer, async () => performance.now() >= untilMs);
+  };
+  const before = await quiet();
   const beganMs = performance.now();
   const id = await begin(service);
+  const during = await latenciesUntil(
+    consumer,
+    async () => (await progressOf(service, id)).state === 'completed',
+  );
   const { rows_appended: appended } = await completed(service, id);
   const seconds = (performance.now() - beganMs) / 1000;
-  const { latency: during } = await consumer.figures();
+  await pause(5_000);
+  const after = await quiet();
   const { lateMs } = await writers.stop();
-  const shown = (latency: typeof during) =>
-    latency && { count: latency.count, p50: latency.p50, p99: latency.p99, max: latency.max };
   console.log(
     JSON.stringify(
       {
@@ -223,10 +257,12 @@ async function latencies(bench: Workbench, sinks: readonly string[]): Promise<vo
         rows,
         seconds,
         rowsPerSecond: appended / seconds,
-        without: shown(without),
-        during: shown(during),
+        givesWay: !values['full-speed'],
+        before,
+        during,
+        after,
         writerLateMs: lateMs,
-        ratio: during!.p99 / without!.p99,
+        ratio: during.p99 / ((before.p99 + after.p99) / 2),
       },
       undefined,
       1,

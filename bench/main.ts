@@ -21,6 +21,7 @@ import { rules } from './scenarios/rules.ts';
 import { throttle } from './scenarios/throttle.ts';
 import { replay } from './scenarios/replay.ts';
 import { budgetTable, stageTable, tablesOf, textOf } from './table.ts';
+import type { Limits } from './confinement.ts';
 import { withWorkbench, type Sizes, type Workbench } from './workbench.ts';
 
 const DEFAULT_SCENARIOS: readonly ScenarioName[] = ['drain', 'log', 'latency'];
@@ -56,11 +57,14 @@ scenarios  ${SCENARIOS.join(', ')} (default: ${DEFAULT_SCENARIOS.join(', ')})
   --all            every scenario
   --changes N      changes in the slot of drain and log (default ${FULL.changes.toLocaleString('en')})
   --rows N         rows of the table of backfill (default ${FULL.backfillRows.toLocaleString('en')})
+  --messages N     messages of backlog (default ${FULL.backlogMessages.toLocaleString('en')})
   --runs N         runs of each line, of which the median counts (default ${FULL.runs})
   --rates N,…      changes a second in latency (default ${DEFAULT_RATES.join(',')}; with --all ${ALL_RATES.join(',')})
   --stall SECONDS  how long a queue answers nothing in isolation (default ${FULL.stallSeconds})
   --rtt MS,…       milliseconds between request and answer in distance (default ${DEFAULT_DISTANCES.join(',')})
   --tls            each figure of what is delivered over HTTPS too
+  --cpus N         the service has so many processors, or a part of one's time (0.5); needs control groups
+  --memory MIB     the service has so much memory; needs control groups
   --keep           these figures stand in docs/performance.md from now on, instead of the same scenarios' before
   --quick          everything small, one run: does it work?
   --profile DIR    CPU profiles of the service into DIR
@@ -75,6 +79,7 @@ type Usage = {
   readonly distances: readonly number[];
   readonly sizes: Sizes;
   readonly tls: boolean;
+  readonly limits?: Limits;
   readonly profile: string | undefined;
 };
 
@@ -86,12 +91,15 @@ function parseUsage(args: readonly string[]): Usage | undefined {
       all: { type: 'boolean', default: false },
       changes: { type: 'string' },
       rows: { type: 'string' },
+      messages: { type: 'string' },
       runs: { type: 'string' },
       rates: { type: 'string' },
       stall: { type: 'string' },
       rtt: { type: 'string' },
       keep: { type: 'boolean', default: false },
       tls: { type: 'boolean', default: false },
+      cpus: { type: 'string' },
+      memory: { type: 'string' },
       quick: { type: 'boolean', default: false },
       profile: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -106,6 +114,7 @@ function parseUsage(args: readonly string[]): Usage | undefined {
     ...(values.quick ? QUICK : FULL),
     ...(values.changes !== undefined && { changes: wholeNumber('changes', values.changes) }),
     ...(values.rows !== undefined && { backfillRows: wholeNumber('rows', values.rows) }),
+    ...(values.messages !== undefined && { backlogMessages: wholeNumber('messages', values.messages) }),
     ...(values.runs !== undefined && { runs: wholeNumber('runs', values.runs) }),
     ...(values.stall !== undefined && { stallSeconds: wholeNumber('stall', values.stall) }),
   };
@@ -114,6 +123,10 @@ function parseUsage(args: readonly string[]): Usage | undefined {
     (values.all ? ALL_RATES : DEFAULT_RATES);
   const distances =
     values.rtt?.split(',').map((ms) => (ms === '0' ? 0 : wholeNumber('rtt', ms))) ?? DEFAULT_DISTANCES;
+  const { cpus, memory } = values;
+  const isConfined = cpus !== undefined || memory !== undefined;
+  if (isConfined && values.keep)
+    throw new Error('figures of a small machine do not stand for those of this one: leave --keep');
   return {
     scenarios: new Set(scenarios),
     kept: values.keep,
@@ -121,8 +134,20 @@ function parseUsage(args: readonly string[]): Usage | undefined {
     distances,
     sizes,
     tls: values.tls,
+    ...(isConfined && {
+      limits: {
+        cpus: cpus === undefined ? undefined : share('cpus', cpus),
+        memoryMiB: memory === undefined ? undefined : wholeNumber('memory', memory),
+      },
+    }),
     profile: values.profile,
   };
+}
+
+function share(name: string, text: string): number {
+  const value = Number(text);
+  if (!(value >= 0.01)) throw new Error(`--${name} takes a number of processors, not ${text}`);
+  return value;
 }
 
 function wholeNumber(name: string, text: string): number {

@@ -48,6 +48,7 @@ export function startTailrace(bench: Workbench, directory: string, options: Tail
     config: configOf(options, bench.destination.url),
     env: bench.destination.env,
     main: options.main ?? BUILT_MAIN,
+    entrance: bench.confinement?.entrance ?? [],
     nodeArgs: [
       ...(options.nodeArgs ?? []),
       ...(bench.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${bench.profile}`]),
@@ -60,7 +61,8 @@ export function startTailrace(bench: Workbench, directory: string, options: Tail
       ...service.log.slice(-10).map((entry) => JSON.stringify(entry)),
       ...service.printed.slice(-10),
     ];
-    throw new Error(`the service ended with code ${code}:\n${said.join('\n')}`);
+    const killed = (bench.confinement?.outOfMemoryKills() ?? 0) > 0 ? ', out of memory' : '';
+    throw new Error(`the service ended with code ${code}${killed}:\n${said.join('\n')}`);
   });
   ended.catch(() => undefined);
   return {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../src/cli/demo/embedded-postgres.ts';
 import { selfSignedCertificate } from '../test/support/tls.ts';
+import { confine, type Confinement, type Limits } from './confinement.ts';
 import { startEndpoint, type CertificateFiles, type Endpoint } from './endpoint/endpoint.ts';
 
 /**
@@ -66,6 +67,8 @@ export type BenchOptions = {
   readonly profile: string | undefined;
   /** Every figure of what is delivered over HTTPS too. */
   readonly tls?: boolean;
+  /** Of the service alone. */
+  readonly limits?: Limits;
 };
 
 type Parts = {
@@ -74,6 +77,7 @@ type Parts = {
   readonly directory: string;
   /** What the endpoint shows over TLS. */
   readonly certificate: CertificateFiles | undefined;
+  readonly confinement: Confinement | undefined;
 };
 
 export class Workbench {
@@ -82,6 +86,8 @@ export class Workbench {
   readonly postgres: EmbeddedPostgres;
   readonly endpoint: Endpoint;
   readonly directory: string;
+  /** Where the service runs; undefined: as everybody does. */
+  readonly confinement: Confinement | undefined;
   /** What went wrong with the accounting: the bench ends with 1. */
   readonly faults: string[] = [];
   readonly #certificate: CertificateFiles | undefined;
@@ -95,6 +101,7 @@ export class Workbench {
     this.postgres = parts.postgres;
     this.endpoint = parts.endpoint;
     this.directory = parts.directory;
+    this.confinement = parts.confinement;
     this.#certificate = parts.certificate;
     this.#kill = kill;
   }
@@ -197,7 +204,11 @@ export async function withWorkbench<T>(
     const certificate = options.tls === true ? certificateIn(directory) : undefined;
     const endpoint = await startEndpoint(certificate);
     kill.add(() => endpoint.stop());
-    return await work(new Workbench(options, { postgres, endpoint, directory, certificate }, kill));
+    const confinement = options.limits === undefined ? undefined : confine(options.limits);
+    // After what runs in it, which is among those that end earlier.
+    if (confinement !== undefined) kill.add(() => Promise.resolve(confinement.remove()));
+    const parts = { postgres, endpoint, directory, certificate, confinement };
+    return await work(new Workbench(options, parts, kill));
   } finally {
     await clear();
     // What the work says of parts that were taken from it is of no interest.

@@ -12,6 +12,7 @@ export const NOTICES = 'THIRD-PARTY-NOTICES.txt';
 /** What is started by the name of its file: the command, threads, processes. */
 const ENTRIES = [
   'main',
+  'config/loading-worker',
   'pipeline/source/worker',
   'pipeline/sink/worker',
   'functions/where/parsing-worker',

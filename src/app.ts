@@ -14,6 +14,7 @@ import { logStatistics } from './pipeline/service/statistics.ts';
 import { Topology } from './pipeline/service/topology.ts';
 import type { ServiceSettings } from './pipeline/settings.ts';
 import { untilDescriptorsFree } from './pipeline/threads/descriptors.ts';
+import { giveBackIdleMemory } from './pipeline/threads/idle-memory.ts';
 import { notRunning } from './pipeline/sink/pull/answers.ts';
 import { pullStreams } from './pipeline/sink/pull/streams.ts';
 import type { SinkId } from './store/sink-records.ts';
@@ -95,6 +96,7 @@ export async function startService(
     await stop(1);
     throw error;
   }
+  watchers.push(giveBackIdleMemory());
   watchers.push(logStatistics(status, { intervalMs: statsIntervalMs, pg2sqsNames }, logger));
   return { status, apiUrl: http.apiUrl, stop: () => stop(0), ended: ended.promise };
 }

@@ -41,6 +41,7 @@ const startBody = z.strictObject({
   query_timeout_ms: z.int().min(1).max(MAX_TIMEOUT_MS).optional(),
   workers: z.int().min(1).max(MAX_BACKFILL_WORKERS).optional(),
   max_rows_per_second: z.int().min(1).optional(),
+  gives_way: z.boolean().optional(),
 });
 
 const listQuery = z.strictObject({ sink: text.optional() });
@@ -62,7 +63,8 @@ export function addBackfillRoutes(app: FastifyInstance, { backfills }: ServiceCo
     routes.get(`${path}/:id`, async (request) => backfills.find(databaseOf(request), idOf(request)));
     routes.post(path, { bodyLimit: MAX_KEYS_BYTES }, async (request) => {
       const body = parseRequest(startBody, request.body);
-      const { sinks, tables, query_timeout_ms: queryTimeoutMs, workers, max_rows_per_second: rate } = body;
+      const { sinks, tables, workers, gives_way: givesWay } = body;
+      const { query_timeout_ms: queryTimeoutMs, max_rows_per_second: rate } = body;
       return backfills.start({
         database: databaseOf(request),
         sinks,
@@ -71,6 +73,7 @@ export function addBackfillRoutes(app: FastifyInstance, { backfills }: ServiceCo
           ...(queryTimeoutMs === undefined ? {} : { queryTimeoutMs }),
           ...(workers === undefined ? {} : { workers }),
           ...(rate === undefined ? {} : { maxRowsPerSecond: rate }),
+          ...(givesWay === undefined ? {} : { givesWay }),
         },
       });
     });

@@ -1,6 +1,6 @@
 // `tailrace check --database`: what the configuration names, looked for in the databases.
 import type { LoadedSettings } from '../config/load.ts';
-import { inspectColumnRules } from '../pipeline/intake/columns/inspection.ts';
+import { inspectMessages } from '../pipeline/intake/columns/inspection.ts';
 import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
 import { inspectRoutes } from '../pipeline/intake/route-identity.ts';
 import { sinkNamesOf } from '../pipeline/source/wanted-names.ts';
@@ -27,7 +27,7 @@ export async function askDatabases({ settings }: LoadedSettings): Promise<Asked>
     const found = await inspectDatabase(database, sinkNamesOf(settings, database));
     const inspected = [
       ...(await inspectFilters(database, settings.sinks)),
-      ...(await inspectColumnRules(database, settings.sinks)),
+      ...(await inspectMessages(database, settings.sinks)),
       ...(await inspectRoutes(database, settings.sinks)),
     ];
     const ofSeverity = (wanted: Finding['severity']): readonly Finding[] =>

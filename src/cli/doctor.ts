@@ -1,7 +1,7 @@
 // `tailrace doctor`: connects to everything and lists what is missing, each with the SQL or policy that cures it.
 import { describeError, TailraceError } from '../core/errors.ts';
 import type { SinkNames } from '../core/wanted-names.ts';
-import { inspectColumnRules } from '../pipeline/intake/columns/inspection.ts';
+import { inspectMessages } from '../pipeline/intake/columns/inspection.ts';
 import { inspectFilters } from '../pipeline/intake/where-server/inspection.ts';
 import { inspectRoutes } from '../pipeline/intake/route-identity.ts';
 import { inspectInitialBackfills } from '../pipeline/service/initial-backfill-findings.ts';
@@ -33,7 +33,7 @@ export async function doctor(options: DoctorOptions, ports: CliPorts): Promise<n
       findings: [
         ...(await examineDatabase(database, sinkNamesOf(settings, database))),
         ...(await examined('filters', inspectFilters(database, settings.sinks))),
-        ...(await examined('column rules', inspectColumnRules(database, settings.sinks))),
+        ...(await examined('messages', inspectMessages(database, settings.sinks))),
         ...(await examined('routes', inspectRoutes(database, settings.sinks))),
         ...(await examined('initial backfills', inspectInitialBackfills(database, settings.sinks))),
       ],

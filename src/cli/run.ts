@@ -3,7 +3,7 @@ import { aborted } from '../core/abort.ts';
 import { wallMs } from '../core/clock.ts';
 import type { RunningService } from '../pipeline/service/service.ts';
 import { createLogger } from '../telemetry/logger.ts';
-import { loadConfiguration } from './configuration.ts';
+import { loadConfigurationApart } from './configuration.ts';
 import { abortOnInterrupt, EXIT, type CliPorts } from './ports.ts';
 import { stoppingLine, undeliveredLines } from './stopping.ts';
 
@@ -13,7 +13,7 @@ export type RunOptions = { readonly config?: string; readonly dataDir?: string }
 export const CLOSING_GRACE_MS = 5_000;
 
 export async function run(options: RunOptions, ports: CliPorts): Promise<number> {
-  const { settings, notes, source, isPg2sqs } = await loadConfiguration(options, ports);
+  const { settings, notes, source, isPg2sqs } = await loadConfigurationApart(options, ports);
   const { logLevel: level, logFormat: format } = settings;
   const logger = createLogger({ level, format, destination: ports.stdout, env: ports.env });
   logger.info({ version: ports.version, source, dataDir: settings.dataDir }, 'tailrace starts');

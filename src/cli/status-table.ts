@@ -137,9 +137,9 @@ const backfillLines = ({ databases }: HealthDocument, paint: Painter, width: num
   databases.flatMap(({ name, backfills = [] }) =>
     backfills
       .filter(({ state }) => state === 'running' || state === 'waiting')
-      .flatMap(({ id, state, sinks, heldBy, progress }) =>
+      .flatMap(({ id, state, sinks, heldBy, pace, progress }) =>
         wrap(
-          `${paint('green', '→')} database ${name}: backfill ${id} for ${sinks.join(', ')} ${state === 'running' ? 'reads' : 'waits'}: ${progressText(progress)}${heldBy === undefined ? '' : `; it waits: ${heldBy}`}`,
+          `${paint('green', '→')} database ${name}: backfill ${id} for ${sinks.join(', ')} ${state === 'running' ? 'reads' : 'waits'}: ${progressText(progress)}${heldBy === undefined ? '' : `; it waits: ${heldBy}`}${pace === undefined ? '' : `; it gives way to live changes: ${countText(pace)} rows/s`}`,
           width,
           '  ',
         ),

@@ -45,7 +45,7 @@ export function progressOf({ state, tables = [] }: Pick<Backfill, 'state' | 'tab
 /** A backfill that may still read a row. `tailrace backfill show` has its tables. */
 export type BackfillStatus = Pick<
   Backfill,
-  'id' | 'sinks' | 'initial' | 'state' | 'reason' | 'heldBy' | 'createdAt'
+  'id' | 'sinks' | 'initial' | 'state' | 'reason' | 'heldBy' | 'pace' | 'createdAt'
 > & { readonly progress: BackfillProgress };
 
 /** What the status tells of it. */

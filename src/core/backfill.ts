@@ -36,9 +36,13 @@ export type BackfillLimits = {
   /** Chunks of a table that are read at once, each over a connection of its own. Undefined: as many as by default. */
   readonly workers?: number;
   readonly maxRowsPerSecond?: number;
+  /** False: it is read at full speed, however long live changes take meanwhile. */
+  readonly givesWay?: boolean;
 };
 
 export const workersOf = ({ workers = DEFAULT_BACKFILL_WORKERS }: BackfillLimits): number => workers;
+
+export const givesWayOf = ({ givesWay = true }: BackfillLimits): boolean => givesWay;
 
 /** Rows that one backfill may name by their keys: they are kept in the store. */
 export const MAX_BACKFILL_KEYS = 100_000;
@@ -111,6 +115,8 @@ export type Backfill = Omit<BackfillRequest, 'tables'> & {
   readonly reason?: string;
   /** What keeps it from going on by itself, for people; it goes on when that has passed. */
   readonly heldBy?: string;
+  /** Rows a second that live changes leave it; undefined: it need not give way to any. */
+  readonly pace?: number;
   /** In the order in which they are read. Undefined: not known yet, which tables there are. */
   readonly tables?: readonly BackfillTableStatus[];
   /** ISO 8601. */

@@ -16,5 +16,13 @@ const THREAD_BEGAN_MS = Number(process.hrtime.bigint()) / 1e6 - performance.now(
 /** Milliseconds that only ever pass, from an origin of no meaning: the same in all threads of the process. */
 export const steadyMs = (): number => THREAD_BEGAN_MS + performance.now();
 
+const WALL_AT_START_MS = Date.now() - steadyMs();
+
+/**
+ * Milliseconds since 1970, as this machine believed when the thread began: finer than `wallMs`, and never set. How long something took that
+ * began by another clock is known by it up to a constant, which is what comparing needs.
+ */
+export const unsetWallMs = (): number => WALL_AT_START_MS + steadyMs();
+
 /** When it was, or will be, on the wall: for people. */
 export const onTheWall = (steadyAtMs: number): Date => new Date(wallMs() + steadyAtMs - steadyMs());

@@ -90,6 +90,8 @@ export function cloudEventsFormat(formats: DataFormats): MessageFormat<Options> 
   };
   return {
     name: 'cloudevents',
+    // In what stands inside.
+    writesBeside: true,
     options,
     values: formats[DEFAULT_FORMAT].values,
     zonelessTimestampZ: formats[DEFAULT_FORMAT].zonelessTimestampZ,

@@ -129,6 +129,8 @@ export interface MessageFormat<Options = unknown> {
   readonly takesPaths?: boolean;
   /** Its messages list the table's columns: there is no place for members that are none. */
   readonly listsColumns?: boolean;
+  /** It puts members of its own beside the row's, which the table's columns may be called like. */
+  readonly writesBeside?: boolean;
   /** What HTTP calls its messages; undefined: plain JSON. */
   readonly mediaOf?: (options: Options) => Media;
   /** How a changed key is told where the sink does not say. Default: as one update. */

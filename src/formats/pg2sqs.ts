@@ -2,8 +2,15 @@
 // https://github.com/pgwalk/pg2sqs/blob/main/docs/messages.md Hot file: plain loops on purpose (bench/micro/render.ts).
 import { z } from 'zod';
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
-import type { Action, Relation, RowEvent, TransactionContext } from '../core/change.ts';
+import {
+  ROW_ACTIONS,
+  type Action,
+  type Relation,
+  type RowEvent,
+  type TransactionContext,
+} from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
+import type { TailraceError } from '../core/errors.ts';
 import { jsonText } from '../core/json.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import { ColumnPlan } from './columns.ts';
@@ -30,6 +37,7 @@ type Options = z.output<typeof options>;
 
 export const pg2sqsFormat: MessageFormat<Options> = {
   name: NAME,
+  writesBeside: true,
   options,
   values: {
     numeric: 'float',
@@ -57,7 +65,6 @@ class Pg2sqsPlan implements RenderPlan {
   /** Set where a message must say its kind: its queue takes more than one action. */
   readonly #kinds: Readonly<Record<Action, Literal | undefined>>;
   readonly #relation: Relation;
-  readonly #hasKindField: boolean;
   readonly #commitTimeColumn: string | undefined;
   /** There is no word for a partition. */
   readonly tellsPartition: boolean;
@@ -86,8 +93,9 @@ class Pg2sqsPlan implements RenderPlan {
     this.#commitTimeColumn = commitTimeColumn;
     if (commitTimeColumn !== undefined)
       expectFree(input, [commitTimeColumn], { name: NAME, cure: 'name another commit time column' });
-    this.#hasKindField =
-      [...columns, ...added].some(({ name }) => name === KIND) || commitTimeColumn === KIND;
+    // Of rows: nothing else has their columns beside its kind.
+    const hasKind = ROW_ACTIONS.some((action) => this.#kinds[action] !== undefined);
+    if (hasKind && [...columns, ...added].some(({ name }) => name === KIND)) throw this.#kindClash();
   }
 
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void {
@@ -123,11 +131,14 @@ class Pg2sqsPlan implements RenderPlan {
       writer.literal(this.#commitTime);
     }
     if (kind !== undefined) {
-      if (this.#hasKindField)
-        throw clash(this.#relation, KIND, { name: NAME, cure: 'give each action a queue of its own' });
+      if (this.#commitTimeColumn === KIND) throw this.#kindClash();
       if (writer.length > membersStart) writer.byte(COMMA);
       writer.literal(kind);
     }
     writer.byte(CLOSE_BRACE);
+  }
+
+  #kindClash(): TailraceError {
+    return clash(this.#relation, KIND, { name: NAME, cure: 'give each action a queue of its own' });
   }
 }

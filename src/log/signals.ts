@@ -2,6 +2,7 @@
 // One writer per number: the source worker for the log's, each sink's runner for its own. Rows never pass here.
 import { toLsn, ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { lastParted, MAX_PARTINGS, type Parting, type Partings } from '../core/partings.ts';
+import { LiveLatencies } from './live-latencies.ts';
 
 /** Sinks that can follow one database's log. */
 export const MAX_SINKS_PER_DATABASE = 256;
@@ -9,8 +10,12 @@ export const MAX_SINKS_PER_DATABASE = 256;
 /** Behind those that are named here: the partings, two fields each. */
 const PARTINGS = 12;
 const LOG_FIELDS = PARTINGS + 2 * MAX_PARTINGS;
-const SINK_FIELDS = 6;
+const SINK_FIELDS = 7;
 const VERSION_BYTES = 16;
+const LATENCIES_AT = VERSION_BYTES + 8 * (LOG_FIELDS + SINK_FIELDS * MAX_SINKS_PER_DATABASE);
+/** In `latencies`, behind the sinks: how long changes take into the log. */
+export const LOG_LATENCIES = MAX_SINKS_PER_DATABASE;
+const LATENCY_PLACES = MAX_SINKS_PER_DATABASE + 1;
 
 // Log fields.
 const WRITTEN_END = 0;
@@ -39,6 +44,8 @@ const SHED_BELOW = 3;
 const SETTLED_PARTED = 4;
 /** Offset from which on the sink still reads what it has settled, plus one; 0: it does not. */
 const READ_AGAIN_FROM = 5;
+/** Offset below which everything is settled, on the disk or not. */
+const ANSWERED_OFFSET = 6;
 
 /** The slot is in use and its sink holds the log back. */
 const HOLDS = 1n;
@@ -63,17 +70,18 @@ export type Quiet = { readonly offset: number; readonly lsn: Lsn; readonly timel
  */
 export class LogSignals {
   readonly buffer: SharedArrayBuffer;
+  /** Of live changes, from their commit on: by the sinks' slots until they are settled, and at `LOG_LATENCIES` until they are in the log. */
+  readonly latencies: LiveLatencies;
   readonly #version: Int32Array<SharedArrayBuffer>;
   readonly #values: BigInt64Array<SharedArrayBuffer>;
 
   constructor(
-    buffer: SharedArrayBuffer = new SharedArrayBuffer(
-      VERSION_BYTES + 8 * (LOG_FIELDS + SINK_FIELDS * MAX_SINKS_PER_DATABASE),
-    ),
+    buffer: SharedArrayBuffer = new SharedArrayBuffer(LATENCIES_AT + LiveLatencies.bytesFor(LATENCY_PLACES)),
   ) {
     this.buffer = buffer;
     this.#version = new Int32Array(buffer, 0, 2);
-    this.#values = new BigInt64Array(buffer, VERSION_BYTES);
+    this.#values = new BigInt64Array(buffer, VERSION_BYTES, (LATENCIES_AT - VERSION_BYTES) / 8);
+    this.latencies = new LiveLatencies(buffer, LATENCIES_AT, LATENCY_PLACES);
   }
 
   /** End of what readers may read: written, perhaps not yet durable. */
@@ -222,6 +230,14 @@ export class LogSignals {
       // Up to somewhere in a history that is lost: of the present one that says nothing.
       lsn: knows === this.parted() ? lsn : ZERO_LSN,
     };
+  }
+
+  /** Called by the runner of sink `slot` only: everything below this is settled, whether or not the disk has it. */
+  publishAnswered(slot: number, offset: number): void {
+    Atomics.store(this.#values, LOG_FIELDS + slot * SINK_FIELDS + ANSWERED_OFFSET, BigInt(offset));
+  }
+  answered(slot: number): number {
+    return Number(Atomics.load(this.#values, LOG_FIELDS + slot * SINK_FIELDS + ANSWERED_OFFSET));
   }
 
   /** Called by the runner of sink `slot` only: it reads again from here on what it has settled; undefined: not any more. */

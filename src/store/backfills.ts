@@ -191,7 +191,7 @@ export class Backfills {
     const hasEnded = isOver(state) || state === 'failed';
     const row = this.#db
       .prepare(
-        `update backfills set state = ?, reason = ?, held_by = null, ended_at = ? where database = ? and id = ?
+        `update backfills set state = ?, reason = ?, held_by = null, pace = null, ended_at = ? where database = ? and id = ?
            and state in (select value from json_each(?)) returning *`,
       )
       .get(
@@ -221,8 +221,17 @@ export class Backfills {
       .run(heldBy ?? null, id);
   }
 
-  /** In place of what was noted of this table before. Durable when it returns. */
-  note(id: string, { schema, table }: TableName, progress: TableProgress): void {
+  /** In place of what was noted of this table before, and of the backfill's pace. Durable when it returns. */
+  note(id: string, name: TableName, progress: TableProgress, { pace }: Pick<Backfill, 'pace'> = {}): void {
+    transaction(this.#db, () => {
+      this.#noteTable(id, name, progress);
+      this.#db
+        .prepare(`update backfills set pace = ? where id = ? and state = 'running'`)
+        .run(pace ?? null, id);
+    });
+  }
+
+  #noteTable(id: string, { schema, table }: TableName, progress: TableProgress): void {
     this.#db
       .prepare(
         `update backfill_tables set cursor = ?, scanned = ?, appended = ?, dropped = ?, read_again = ?, bytes = ?, restarts = ?,
@@ -259,6 +268,7 @@ export class Backfills {
       initial: row['initial'] === 1,
       state: row['state'] as BackfillState,
       ...present(row, { reason: 'reason', heldBy: 'held_by' }),
+      ...(row['pace'] === null ? {} : { pace: Number(row['pace']) }),
       ...(tables === undefined ? {} : { tables }),
       createdAt: String(row['created_at']),
       ...present(row, { endedAt: 'ended_at' }),

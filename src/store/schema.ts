@@ -333,6 +333,11 @@ const VERSION_9 = `
   create index row_rewinds_by_sink on row_rewinds (database, sink, state);
 `;
 
+/** pace: rows a second, while a backfill gives way to live changes. */
+const VERSION_10 = `
+  alter table backfills add column pace integer;
+`;
+
 /** Step i leads from version i to i + 1. Never changed once released: a new version is a new step. */
 const STEPS: readonly string[] = [
   VERSION_1,
@@ -344,6 +349,7 @@ const STEPS: readonly string[] = [
   VERSION_7,
   VERSION_8,
   VERSION_9,
+  VERSION_10,
 ];
 export const NEWEST = STEPS.length;
 

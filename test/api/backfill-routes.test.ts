@@ -29,7 +29,11 @@ async function serve(refusal?: TailraceError) {
     sinks: [sinkStatus(), sinkStatus({ name: 'audit' }), sinkStatus({ name: 'off', state: 'disabled' })],
     settings: {
       databases: [databaseSettings({ name: 'd', host: 'localhost', port: 1 })],
-      sinks: [sink('users', { maxRowsPerSecond: 50 }), sink('audit', { queryTimeoutMs: 800 }), sink('off')],
+      sinks: [
+        sink('users', { maxRowsPerSecond: 50, givesWay: false }),
+        sink('audit', { queryTimeoutMs: 800 }),
+        sink('off'),
+      ],
     },
     checkBackfill: async (_database, wish) => {
       wishes.push(wish);
@@ -117,8 +121,11 @@ test('for all sinks it takes those that are there, with the limits that spare th
     sinks: ['users', 'audit'],
     query_timeout_ms: 800,
     max_rows_per_second: 50,
+    gives_way: true,
+    pace_rows_per_second: null,
     tables: [{ table: 'public.all' }],
   });
+  expect(await start({ sinks: 'all', gives_way: false })).toMatchObject({ gives_way: false });
   expect(wishes[0]).toMatchObject({ areNamed: false, tables: undefined });
 });
 

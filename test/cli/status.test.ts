@@ -54,6 +54,7 @@ test('status shows databases and sinks with their lag, and ends with 0', async (
 test('a backfill that runs is shown with its rate and the time left, and what it waits for', async () => {
   const backfills = [
     backfillStatus({ heldBy: 'the log is full' }),
+    backfillStatus({ pace: 4321 }),
     backfillStatus({
       id: 'second',
       state: 'waiting',
@@ -66,6 +67,7 @@ test('a backfill that runs is shown with its rate and the time left, and what it
   expect(cli.stdout()).toContain(
     'backfill k7x2m9p4qa for users reads: 1,200 rows of about 5,000, 300/s, 12.7 s left; it waits: the log is full\n',
   );
+  expect(cli.stdout()).toContain('12.7 s left; it gives way to live changes: 4,321 rows/s\n');
   expect(cli.stdout()).toContain('backfill second for users waits: 0 rows\n');
 });
 

@@ -15,7 +15,7 @@ const world = endToEnd({ createMissing: true });
 const PROOF_KILLS = process.env['TAILRACE_TEST_KILLS'];
 const KILLS = Number(PROOF_KILLS ?? 4);
 const SEED = Number(process.env['TAILRACE_TEST_SEED'] ?? 20);
-vi.setConfig({ testTimeout: 180_000 + KILLS * 15_000 });
+vi.setConfig({ testTimeout: 180_000 + KILLS * 45_000 });
 
 const QUEUES = 8;
 const LANES = 1;

@@ -35,6 +35,23 @@ const begin = (sink: string) =>
   store.sinks.started({ database: 'shop', sink }, [], { configured: 'active', now: NOW });
 
 describe('a backfill', () => {
+  test('has the pace that live changes leave it as long as it is read', () => {
+    create();
+    const note = (pace?: number): void =>
+      store.backfills.note('first', ITEMS, NO_PROGRESS, pace === undefined ? {} : { pace });
+    const found = () => store.backfills.find('shop', 'first');
+    // Nobody reads it yet.
+    note(700);
+    expect(found()).not.toHaveProperty('pace');
+    move('running');
+    note(700);
+    expect(found()).toMatchObject({ pace: 700 });
+    note();
+    expect(found()).not.toHaveProperty('pace');
+    note(800);
+    expect(move('paused')).not.toHaveProperty('pace');
+  });
+
   test('is kept as it was asked for, and waits', () => {
     const asked = request({
       sinks: ['users', 'audit'],

@@ -84,7 +84,10 @@ export function createDispatcher(
   { settings, unsettled, routes, counts }: Delivery,
   sink: DispatcherPorts['sink'],
   ports: Partial<
-    Pick<DispatcherPorts, 'prepare' | 'warn' | 'warnRepeated' | 'nowMs' | 'wallMs' | 'chance'>
+    Pick<
+      DispatcherPorts,
+      'prepare' | 'warn' | 'warnRepeated' | 'nowMs' | 'wallMs' | 'chance' | 'unsetWallMs' | 'live'
+    >
   > & {
     readonly outcomes?: Partial<Outcomes>;
   } = {},
@@ -110,6 +113,8 @@ export function createDispatcher(
     nowMs: steadyMs,
     wallMs,
     chance: () => 0.5,
+    unsetWallMs: () => 0,
+    live: nothing,
     ...others,
   });
 }
@@ -182,7 +187,7 @@ export class Messages {
     const group = isTruncate ? undefined : what.group;
     if (what.grouping !== undefined) message.plan.barriers.regroup(what.grouping);
     if (!unsettled.shouldPark(message.plan.barriers, group, message.routeQueue)) this.#render(message);
-    unsettled.enter(message, { group, previousGroup: what.previousGroup });
+    unsettled.enter(message, group, what.previousGroup);
     return message;
   }
 

@@ -78,6 +78,8 @@ export function startService(options: {
   readonly main?: string;
   /** The file descriptors that it may have, if not as many as this process. */
   readonly descriptors?: number | undefined;
+  /** What its command stands behind: a program that becomes it. */
+  readonly entrance?: readonly string[];
 }): ServiceProcess {
   const args = ['run', ...(options.args ?? [])];
   if (options.config !== undefined) {
@@ -85,7 +87,13 @@ export function startService(options: {
     writeFileSync(file, options.config);
     args.push('-c', file);
   }
-  const command = [process.execPath, ...(options.nodeArgs ?? []), options.main ?? MAIN, ...args];
+  const command = [
+    ...(options.entrance ?? []),
+    process.execPath,
+    ...(options.nodeArgs ?? []),
+    options.main ?? MAIN,
+    ...args,
+  ];
   const limit = options.descriptors;
   // The shell becomes Node, so that the process is the same.
   const limited = ['sh', '-c', `ulimit -n ${limit} && exec "$@"`, 'sh', ...command];

@@ -29,6 +29,7 @@ export const addBackfillCommands: AddCommands = (program, ports, end) => {
       parseCount,
     )
     .option('--max-rows-per-second <n>', 'not faster than this (default: as the sink says)', parseCount)
+    .option('--full-speed', 'do not give way to live changes')
     .action(async (sink: string | undefined, options: StartOptions) => {
       const { start } = await import('./start.ts');
       await end(start(sink, options, ports));

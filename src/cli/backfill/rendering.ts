@@ -35,6 +35,8 @@ export function shareText(
 
 const rateText = ({ rows_per_second: rate }: FoundBackfill): string =>
   rate === null ? '-' : `${countText(rate)}/s`;
+const paceText = (pace: number | null): string | undefined =>
+  pace === null ? undefined : `to live changes: ${countText(pace)} rows/s`;
 const leftText = ({ seconds_left: seconds }: FoundBackfill): string =>
   seconds === null ? '-' : ageText(seconds);
 
@@ -72,6 +74,7 @@ export function renderBackfill(backfill: FoundBackfill, screen: Screen): string[
     ['state', paint(STYLES[backfill.state], backfill.state)],
     ['reason', backfill.reason ?? undefined],
     ['waits', backfill.held_by ?? undefined],
+    ['gives way', paceText(backfill.pace_rows_per_second)],
     ['database', backfill.database],
     ['sinks', backfill.sinks.join(', ')],
     ['asked for', `${backfill.created_at}${backfill.initial ? ', because the sink was new' : ''}`],

@@ -16,6 +16,7 @@ export type StartOptions = ServiceOptions & {
   readonly from?: string;
   readonly keys?: string;
   readonly maxRowsPerSecond?: number;
+  readonly fullSpeed?: boolean;
   readonly workers?: number;
 };
 
@@ -41,6 +42,7 @@ export async function start(
       ...(tables === undefined ? {} : { tables }),
       ...(workers === undefined ? {} : { workers }),
       ...(maxRowsPerSecond === undefined ? {} : { max_rows_per_second: maxRowsPerSecond }),
+      ...(options.fullSpeed === true && { gives_way: false }),
     },
     timeoutMs: LOOK_TIMEOUT_MS,
   });

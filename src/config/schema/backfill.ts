@@ -98,5 +98,11 @@ export const backfillOptions = () =>
         .min(1)
         .optional()
         .describe('How many rows a second a backfill for this sink reads at most. Default: no limit.'),
+      gives_way: z
+        .boolean()
+        .prefault(true)
+        .describe(
+          'Does a backfill for this sink give way to live changes: is it read no faster than leaves them the time that they take without it? `false`: as fast as can be.',
+        ),
     })
     .prefault({});

@@ -182,6 +182,7 @@ const backfillOf = ({ backfill, initial_backfill: initial }: SinkConfig): SinkBa
     queryTimeoutMs: backfill.query_timeout,
     workers: backfill.workers,
     ...(backfill.max_rows_per_second === undefined ? {} : { maxRowsPerSecond: backfill.max_rows_per_second }),
+    ...(backfill.gives_way ? {} : { givesWay: false }),
   },
 });
 

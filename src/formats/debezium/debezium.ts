@@ -37,6 +37,7 @@ const COMMA = 0x2c;
 
 export const debeziumFormat: MessageFormat<Options> = {
   name: 'debezium',
+  writesBeside: true,
   options: debeziumOptions,
   // Of these only `absent` counts: the block of options decides the others.
   values: {

@@ -30,6 +30,10 @@ export type ConclusionPorts = {
   /** As Postgres' commit times. */
   readonly wallMs: () => number;
   readonly chance: () => number;
+  /** As `wallMs`, finer, and never set: for comparing. */
+  readonly unsetWallMs: () => number;
+  /** A change of the stream is delivered, so long after its commit. */
+  readonly live: (latencyMs: number) => void;
 };
 
 /** A request that has its answers. */
@@ -300,11 +304,15 @@ export class Conclusions {
   #settle(delivered: readonly Pending[], dead: readonly Failed[]): void {
     const now = this.#ports.nowMs();
     const wallMs = this.#ports.wallMs();
+    const unsetWallMs = this.#ports.unsetWallMs();
     for (const message of delivered) {
       this.#counts.delivered++;
       this.#counts.bytes += message.jsonBytes;
       if (!message.isOfTheLog) continue;
-      this.latency.add(now, wallMs - Number(message.transaction.commitTimeUs) / 1000);
+      const committedMs = Number(message.transaction.commitTimeUs) / 1000;
+      this.latency.add(now, wallMs - committedMs);
+      // A row that a backfill has read is no live change.
+      if (message.transaction.readUpTo === undefined) this.#ports.live(unsetWallMs - committedMs);
     }
     this.#settled(delivered);
     if (dead.length === 0) return;

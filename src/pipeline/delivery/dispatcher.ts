@@ -39,6 +39,9 @@ export type DispatcherPorts = {
   /** As Postgres' commit times. */
   wallMs(): number;
   chance(): number;
+  /** See `ConclusionPorts`. */
+  unsetWallMs(): number;
+  live(latencyMs: number): void;
 };
 
 /** Requests in flight of one sink, whatever the number of its routes. */
@@ -90,6 +93,8 @@ export class Dispatcher {
       nowMs: () => ports.nowMs(),
       wallMs: () => ports.wallMs(),
       chance: () => ports.chance(),
+      unsetWallMs: () => ports.unsetWallMs(),
+      live: (latencyMs) => ports.live(latencyMs),
     });
   }
 

@@ -43,7 +43,8 @@ export class Pace {
   at(nowMs: number): number {
     if (this.#fallen === undefined) return Infinity;
     const { from, to, atMs } = this.#fallen;
-    const way = (nowMs - atMs) / RETURN_MS - 1;
+    // What could not fall has nowhere to come back to.
+    const way = (nowMs - atMs) / RETURN_MS - (from > to ? 1 : 0);
     return way < 0 ? from + (from - to) * way ** 3 : from * 2 ** (((way * RETURN_MS) / DOUBLES_MS) ** 2);
   }
 
@@ -77,7 +78,7 @@ export class Pace {
     this.#count = { fromMs: nowMs, messages: isPause ? messages : 0 };
     if (this.#fallen === undefined) return;
     if (this.#taken !== undefined && this.#taken > pace * UNUSED_SHARE) this.#neededAtMs = nowMs;
-    else if (nowMs - this.#neededAtMs > UNUSED_MS) this.#end();
+    else if (nowMs - this.#neededAtMs > UNUSED_MS) this.#fallen = undefined;
   }
 
   /** `startedMs`: when the request started; those that were in flight together are throttled once. To which share has it fallen? */
@@ -94,7 +95,7 @@ export class Pace {
     this.#fallen = { from, to, atMs: nowMs, falls };
     this.#isTaking = false;
     this.#neededAtMs = nowMs;
-    this.#nextMs = nowMs + Math.min(LONGEST_WAIT_MS, 1000 / to);
+    this.#nextMs = nowMs + (LONGEST_WAIT_MS * this.#slowest) / to;
     return to / before;
   }
 
@@ -111,10 +112,5 @@ export class Pace {
     const { fromMs, messages } = this.#count;
     if (messages === 0) return this.#taken;
     return Math.max(this.#taken ?? 0, (messages * 1000) / Math.max(SHORT_COUNT_MS, nowMs - fromMs));
-  }
-
-  #end(): void {
-    this.#fallen = undefined;
-    this.#nextMs = 0;
   }
 }

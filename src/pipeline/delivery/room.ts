@@ -3,8 +3,8 @@ import { Arenas } from './arena.ts';
 import type { Pending } from './pending.ts';
 import type { RouteQueue } from './route-queue.ts';
 
-/** Rendered messages of one sink in memory; more wait in the log. Few stay in a processor's cache until they are sent. */
-const DEFAULT_MAX_BUFFERED = 2000;
+/** Rendered messages of one sink in memory; more wait in the log. Few stay in a processor's cache, and outlive few collections of garbage. */
+const DEFAULT_MAX_BUFFERED = 1000;
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** Reading goes on when no more than this share of the room is taken. */
 const RESUME_SHARE = 0.75;

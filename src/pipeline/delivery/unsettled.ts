@@ -56,8 +56,8 @@ export class Unsettled {
     );
   }
 
-  /** Lets a message in, in log order. It has been rendered, or is parked. */
-  enter(message: Pending, groups: { group: string | undefined; previousGroup: string | undefined }): void {
+  /** Lets a message in, in log order. It has been rendered, or is parked. `group`: it goes behind what is there; `previousGroup`: here too. */
+  enter(message: Pending, group?: string, previousGroup?: string): void {
     if (message.isOfTheLog) {
       message.before = this.#last;
       if (this.#last === undefined) this.#first = message;
@@ -70,10 +70,8 @@ export class Unsettled {
       message.plan.barriers.enterBarrier(message);
     } else {
       message.stretch = message.plan.barriers.enterRow(message);
-      if (groups.group !== undefined) message.links = this.#groups.append(message, groups.group);
-      if (groups.previousGroup !== undefined) {
-        message.secondLink = this.#groups.append(message, groups.previousGroup);
-      }
+      if (group !== undefined) message.links = this.#groups.append(message, group);
+      if (previousGroup !== undefined) message.secondLink = this.#groups.append(message, previousGroup);
     }
     if (message.waitsOn === 0) ready(message);
   }

@@ -1,7 +1,7 @@
 // What a table's replica identity keeps from the routes of a sink for certain: columns of deleted rows, and of rows before an update.
 // Such a sink is refused before its first row; `doctor` and `check --database` say the same.
 import type { Client } from 'pg';
-import type { RowAction } from '../../core/change.ts';
+import type { Action, RowAction } from '../../core/change.ts';
 import { nameFor } from '../../core/partitions.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
 import {
@@ -72,6 +72,21 @@ function needsOf(settings: Settings, name: TableName): readonly Need[] {
       return neededColumns(template).filter(({ image }) => image === 'old');
     }),
   ];
+}
+
+/** The actions of which changes of this table come out where those of one come out, as far as the configuration says. */
+export function actionsBeside(
+  settings: Pick<Settings, 'destination' | 'tables' | 'actions'>,
+  name: TableName,
+  action: Action,
+): readonly Action[] {
+  // What has no place of its own goes where inserts go.
+  const rowActionOf = (each: Action): RowAction => (each === 'update' || each === 'delete' ? each : 'insert');
+  const placeOf = (each: Action): string => {
+    const taken = takenFor(routeTemplatesOf(settings), name, [rowActionOf(each)]);
+    return JSON.stringify(taken.map(({ template }) => template));
+  };
+  return wantedActions(name, settings).filter((each) => placeOf(each) === placeOf(action));
 }
 
 /** The columns that decide where an update of this table goes. */

@@ -9,6 +9,7 @@ import {
   type RowAction,
   type RowEvent,
 } from '../../core/change.ts';
+import { steadyMs } from '../../core/clock.ts';
 import type { SinkCounts } from '../../core/counts.ts';
 import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import { isFirstWith } from '../../core/schema-change.ts';
@@ -26,6 +27,7 @@ import { sharedRowsOf, type SharedRow, type SharedRows } from './shared-rows.ts'
 import { oversizePlan, queueOf, type ActionPlan, type PlannedAction, type TablePlan } from './table-plan.ts';
 import type { LoggedRow, WalkPorts } from './log-walker.ts';
 import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
+import { tooManyUnrouted, UnroutedRate } from './unrouted-rate.ts';
 
 export type IntakePorts = {
   /** Its name. */
@@ -52,6 +54,8 @@ export type IntakePorts = {
   readonly truncated?: ((row: LoggedRow) => void) | undefined;
   /** Whoever wants to know why a change is sent, or is not. */
   readonly witness?: Witness | undefined;
+  /** Never set back; default: the process'. */
+  readonly nowMs?: (() => number) | undefined;
 };
 
 /** Why a row is not sent: another table, another action, what a marker says, or it is done (`isDone`). */
@@ -81,9 +85,13 @@ export class RowIntake implements WalkPorts {
   /** Of the row in hand, where it shares its place with what tells of its schema. */
   #split: SplitChange | undefined;
   #halt: TailraceError | undefined;
+  readonly #unrouted: UnroutedRate;
+  /** What it halts for at the next row: the one before has entered as a whole. */
+  #exceeded: TailraceError | undefined;
 
   constructor(ports: IntakePorts) {
     this.#ports = ports;
+    this.#unrouted = new UnroutedRate(ports.nowMs ?? steadyMs);
     this.#rendering = new MessageRendering({ arenas: ports.unsettled.arenas, staysLong: ports.staysLong });
     this.#steps = stepsInOrder(ports.steps);
     if (this.#steps.length > 0) this.#rows = [];
@@ -197,6 +205,10 @@ export class RowIntake implements WalkPorts {
 
   #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): boolean {
     for (const row of rows.all) {
+      if (this.#exceeded !== undefined) {
+        this.#halt = haltedAt(row, this.#exceeded);
+        return false;
+      }
       this.#ports.witness?.stepped(row);
       row.plan.hasJudged = true;
       if (!row.isDropped && !isOver(row)) this.#add(row);
@@ -285,7 +297,7 @@ export class RowIntake implements WalkPorts {
         shared.keep(row, what, rendered);
       }
     }
-    unsettled.enter(message, { group, previousGroup: left });
+    unsettled.enter(message, group, left);
   }
 
   /** As `#addRow`, of a row that another sink has rendered. */
@@ -307,7 +319,7 @@ export class RowIntake implements WalkPorts {
     plan.barriers.regroup(plan.grouping);
     if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue))
       this.#rendering.copy(message, action === 'read' ? 'insert' : action, { rows: shared, row: known });
-    unsettled.enter(message, { group, previousGroup });
+    unsettled.enter(message, group, previousGroup);
   }
 
   /** An update that is a delete in the old group, or an insert in the new one: in order with what follows and precedes in the other. */
@@ -328,7 +340,7 @@ export class RowIntake implements WalkPorts {
     plan.barriers.regroup(plan.grouping);
     if (!unsettled.shouldPark(plan.barriers, group, message.routeQueue))
       this.#rendering.row(message, this.#event);
-    unsettled.enter(message, { group, previousGroup: other === group ? undefined : other });
+    unsettled.enter(message, group, other === group ? undefined : other);
   }
 
   #addTruncate(plan: TablePlan, row: LoggedRow): void {
@@ -340,7 +352,7 @@ export class RowIntake implements WalkPorts {
       message.lacksPayload = true;
       message.emptied = plan.partition;
     }
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   #addSchema(plan: TablePlan, row: LoggedRow): void {
@@ -350,7 +362,7 @@ export class RowIntake implements WalkPorts {
     const message = this.#message(row, what);
     this.#rendering.schema(message);
     formerly?.precede(message);
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   /** Its key is not known without the row: it stands alone, and goes straight to the dead letters. */
@@ -359,7 +371,7 @@ export class RowIntake implements WalkPorts {
     const group = tableGroup(plan);
     const actionPlan = oversizePlan(plan, action)!;
     const message = this.#message(row, { plan, actionPlan, action, event: undefined, group });
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   /** Its key is not known: it stands alone, and goes to the dead letters as far as it can be read. */
@@ -369,7 +381,7 @@ export class RowIntake implements WalkPorts {
     const message = this.#message(row, { plan, actionPlan, action, event: this.#event, group });
     message.isKeyUndecodable = true;
     this.#rendering.row(message, this.#event);
-    this.#ports.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    this.#ports.unsettled.enter(message);
   }
 
   /** An update that changed the key or the route, as a delete in the old group, for the old route, and an insert in the new one. */
@@ -403,13 +415,14 @@ export class RowIntake implements WalkPorts {
         this.#rendering.row(message, this.#event);
       // To another route the insert goes when the delete has arrived, also where the key is another one.
       const follows = moved === 'in' && previous !== group;
-      unsettled.enter(message, { group, previousGroup: follows ? previous : undefined });
+      unsettled.enter(message, group, follows ? previous : undefined);
     }
     this.#split = undefined;
   }
 
   /** Null: the sink does not want such rows, or takes nothing any more. */
   #planOf(row: LoggedRow): TablePlan | null {
+    if (this.#exceeded !== undefined) this.#halt ??= haltedAt(row, this.#exceeded);
     if (this.#halt !== undefined) return null;
     const { relationId, transaction } = row;
     const plan = this.#plans.get(relationId);
@@ -453,7 +466,9 @@ export class RowIntake implements WalkPorts {
       moved,
       readKey: event === undefined ? what.readKey : plan.readKey?.(event),
     });
-    message.refusal = actionPlan.routeByRow?.refusal ?? (event && ungrouped(message, actionPlan, event));
+    const refusal = actionPlan.routeByRow?.refusal ?? (event && ungrouped(message, actionPlan, event));
+    if (this.#unrouted.isExceededBy(refusal)) this.#exceeded = tooManyUnrouted(refusal!, this.#ports.sink);
+    message.refusal = refusal;
     return message;
   }
 }

@@ -42,6 +42,7 @@ export function sinkIntake(options: SinkIntakeOptions): RowIntake {
     ...ports,
     sink: settings.name,
     compile: compiling === undefined ? compile : compiling(compile),
+    nowMs,
     steps: { ...stepsOf(settings, { nowMs, lookUp }), ...steps },
   });
 }

@@ -1,5 +1,6 @@
 // A backfill as the API, `tailrace backfill`, the status and scripts see it, whether the service runs or only its store is there.
 import {
+  givesWayOf,
   workersOf,
   type Backfill,
   type BackfillState,
@@ -30,6 +31,10 @@ export type BackfillDocument = {
   readonly query_timeout_ms: number;
   readonly workers: number;
   readonly max_rows_per_second: number | null;
+  /** Do live changes go first? */
+  readonly gives_way: boolean;
+  /** Rows a second that these leave it now; null: it need not give way. */
+  readonly pace_rows_per_second: number | null;
   /** ISO 8601. */
   readonly created_at: string;
   readonly ended_at: string | null;
@@ -80,6 +85,8 @@ export function backfillDocument(backfill: Backfill): BackfillDocument {
     query_timeout_ms: backfill.limits.queryTimeoutMs,
     workers: workersOf(backfill.limits),
     max_rows_per_second: backfill.limits.maxRowsPerSecond ?? null,
+    gives_way: givesWayOf(backfill.limits),
+    pace_rows_per_second: backfill.pace ?? null,
     created_at: backfill.createdAt,
     ended_at: backfill.endedAt ?? null,
     tables: backfill.tables?.map(tableDocument) ?? null,

@@ -1,5 +1,6 @@
 // Backfills of a running service: started after a look at the database, listed, paused, resumed, cancelled.
 import {
+  givesWayOf,
   workersOf,
   type Backfill,
   type BackfillLimits,
@@ -150,7 +151,7 @@ function sinksOf(
   });
 }
 
-/** Of several sinks the one that spares the database most. */
+/** Of several sinks what spares the database, and live changes, most. */
 function strictest(sinks: readonly SinkSettings[]): BackfillLimits {
   const limits = sinks.map(({ backfill }) => backfill.limits);
   const rates = limits.flatMap(({ maxRowsPerSecond: rate }) => (rate === undefined ? [] : [rate]));
@@ -158,6 +159,7 @@ function strictest(sinks: readonly SinkSettings[]): BackfillLimits {
     queryTimeoutMs: Math.min(...limits.map(({ queryTimeoutMs }) => queryTimeoutMs)),
     workers: Math.min(...limits.map(workersOf)),
     ...(rates.length === 0 ? {} : { maxRowsPerSecond: Math.min(...rates) }),
+    ...(limits.some(givesWayOf) ? {} : { givesWay: false }),
   };
 }
 

@@ -1,6 +1,6 @@
 // Makes the parts of one sink, bottom-up: each is given what is there already.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { steadyMs, wallMs, wallTime } from '../../core/clock.ts';
+import { steadyMs, unsetWallMs, wallMs, wallTime } from '../../core/clock.ts';
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
 import { deletesTeller } from '../intake/where-identity.ts';
 import { isLost } from '../../core/partings.ts';
@@ -255,6 +255,8 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     nowMs: steadyMs,
     wallMs,
     chance: () => Math.random(),
+    unsetWallMs,
+    live: (latencyMs) => signals.latencies.add(slot, latencyMs),
   });
   const replays = new Replays({
     ...letters,

@@ -14,7 +14,7 @@ export type SinkOutcomePorts = {
   readonly replayed: Pick<ReplayedLetters, 'settled' | 'refused'>;
   readonly rowRewinds: Pick<RowRewinds, 'settled'>;
   readonly ledger: Pick<LedgerWrites, 'remember' | 'rememberParts' | 'record'>;
-  readonly settlement: Pick<Settlement, 'soon'>;
+  readonly settlement: Pick<Settlement, 'soon' | 'answered'>;
   readonly shedding: Pick<LoadShedding, 'count'>;
   /** Makes a dead letter of a message of the log; durable when it returns. */
   keepDeadLetter(message: Pending, error: DeliveryError): void;
@@ -51,7 +51,10 @@ export function sinkOutcomes(ports: SinkOutcomePorts): Outcomes {
       shedding.count(changes);
       settlement.soon();
     },
-    record: () => ledger.record(),
+    record: () => {
+      ledger.record();
+      settlement.answered();
+    },
     broken: (error) => ports.fail(error),
     halted: (error) => ports.fail(haltError(sink, error)),
   };

@@ -146,10 +146,7 @@ export class Replays {
     });
     message.letterId = letter.id;
     replayed.enter(letter.id);
-    unsettled.enter(message, {
-      group: letter.group === '' ? undefined : letter.group,
-      previousGroup: undefined,
-    });
+    unsettled.enter(message, letter.group === '' ? undefined : letter.group);
   }
 
   /**

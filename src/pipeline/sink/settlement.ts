@@ -94,6 +94,12 @@ export class Settlement {
     return { cursor: { position, endLsn, timeline }, offset };
   }
 
+  /** Tells how far everything is settled: what a backfill may go by, and Postgres not. */
+  answered(): void {
+    const { signals, slot, unsettled, walker } = this.#ports;
+    signals.publishAnswered(slot, unsettled.oldest?.offset ?? walker.head.offset);
+  }
+
   /** Syncs now, or when the interval allows it. */
   soon(): void {
     if (this.#timer !== undefined || this.#syncing !== undefined || this.#stopped) return;

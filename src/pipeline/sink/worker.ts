@@ -9,6 +9,7 @@ import type { SinkRequest } from './requests.ts';
 import type { SinkOptions } from './options.ts';
 import { superviseSink } from './supervisor.ts';
 import { createThreadLogger, type LogLine } from '../threads/logger.ts';
+import { giveBackIdleMemory } from '../threads/idle-memory.ts';
 import {
   answerRequests,
   type CancelMessage,
@@ -80,3 +81,4 @@ const unknownSink = (name: string): TailraceError =>
   new TailraceError(`no sink "${name}" runs here`, { code: 'SINK_UNKNOWN', kind: 'fatal' });
 
 main();
+giveBackIdleMemory();

@@ -71,6 +71,7 @@ export class LogFeed {
   /** Of the transaction that began last. */
   #xid = 0;
   #commitLsn = ZERO_LSN;
+  #committedUs = 0n;
   #comparing: Comparing | undefined;
   /** Has this connection brought the transaction that the log ends with? */
   brought = false;
@@ -105,6 +106,11 @@ export class LogFeed {
   /** Of the same one. */
   get commitLsn(): Lsn {
     return this.#commitLsn;
+  }
+
+  /** When it was committed, by the server's clock: microseconds since 1970. */
+  get committedUs(): bigint {
+    return this.#committedUs;
   }
 
   /** A connection begins: what the log holds will come again, or go on. */
@@ -378,7 +384,7 @@ export class LogFeed {
 
   #begin(bytes: Buffer, start: number, end: number): void {
     const begin = this.#readBegin(bytes, start, end);
-    const { commitLsn, xid } = begin;
+    const { commitLsn, commitTimeUs, xid } = begin;
     const partial = this.#partial;
     if (this.#comparing !== undefined) this.#compare(begin);
     if (partial !== undefined && commitLsn > this.#loggedCommitLsn && !isSameTransaction(partial, begin)) {
@@ -391,6 +397,7 @@ export class LogFeed {
     this.#inTransaction = true;
     this.#xid = xid;
     this.#commitLsn = commitLsn;
+    this.#committedUs = commitTimeUs;
     this.#index = 0;
     this.#skipBelow = 0;
     // A commit LSN against a commit LSN: the commit record of the next transaction may begin exactly at the end LSN

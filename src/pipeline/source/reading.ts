@@ -1,6 +1,8 @@
 // Reads a stream into the log, batch by batch: what a batch waits for is looked up, and what is logged is told. Hot (bench/micro/source.ts).
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unsetWallMs } from '../../core/clock.ts';
 import { maxLsn, type Lsn } from '../../core/lsn.ts';
+import { LOG_LATENCIES } from '../../log/signals.ts';
 import { decodeRelation, MESSAGE } from '../../pgoutput/messages.ts';
 import type { StreamGate } from './backfill/stream-gate.ts';
 import type { Transcoder } from '../../postgres/encoding/transcoder.ts';
@@ -40,6 +42,7 @@ export type Reading = {
 export async function readAll(reading: Reading, signal: AbortSignal): Promise<void> {
   const { source, transcoder, describe, partitions, shapes, looking, gate, ports } = reading;
   const { feed, keeper, budget, log } = reading.opened;
+  const { latencies } = ports.options.signals;
   const proofs = openProofs(looking, ports);
   // A disk that the connection before this one found full.
   while (budget.isFull && !signal.aborted) await sleep(ROOM_INTERVAL_MS);
@@ -49,6 +52,7 @@ export async function readAll(reading: Reading, signal: AbortSignal): Promise<vo
     proofs.received();
     const batch = transcoder === undefined ? came : await transcoder.inUtf8(came);
     gate.take(batch);
+    const { transactions } = feed;
     try {
       for (const enrichment of partitions.takeRenewed()) {
         const message = feed.messageOf(enrichment.relationId);
@@ -68,6 +72,9 @@ export async function readAll(reading: Reading, signal: AbortSignal): Promise<vo
       shapes?.write();
       feed.flush();
     }
+    // Of those that came together the last one says how long it took.
+    if (feed.transactions > transactions && !feed.openTransaction)
+      latencies.add(LOG_LATENCIES, unsetWallMs() - Number(feed.committedUs) / 1000);
     ports.state.unprovedShapes += proofs.takeUnproved();
     feed.reached(source.walEnd);
     ports.onReached(maxLsn(source.walEnd, log.context.lastEndLsn));

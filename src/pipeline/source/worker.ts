@@ -12,6 +12,7 @@ import { startSource } from './runner.ts';
 import type { SinkNames } from '../../core/wanted-names.ts';
 import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
 import { createThreadLogger, type LogLine } from '../threads/logger.ts';
+import { giveBackIdleMemory } from '../threads/idle-memory.ts';
 
 /** What crosses into the thread: plain values and shared memory. */
 export type SourceWorkerData = {
@@ -102,3 +103,4 @@ const faultOf = (error: unknown): SourceFault =>
     : { code: 'INTERNAL', message: describeError(error), mend: 'restart', hint: undefined };
 
 main();
+giveBackIdleMemory();

@@ -61,6 +61,8 @@ export type ChunkLimits = {
   /** What a chunk should take. */
   readonly targetMs: number;
   readonly maxRows: number;
+  /** The same for the next chunk, where it is to be smaller; in pages, where no key tells rows apart. */
+  readonly mostNow?: () => number;
   /** Of its rows in memory: what is beyond is left for the next chunk. */
   readonly maxBytes: number;
   /** Of one row, as a message: of one that is larger the key is kept alone. */
@@ -125,7 +127,7 @@ export class ChunkReader {
   async cut(client: Client, cursor: ChunkCursor | undefined, signal: AbortSignal): Promise<Cut> {
     if (cursor?.by === 'page') {
       const { page, pages } = cursor;
-      const end = Math.min(page + this.#size, pages);
+      const end = Math.min(page + this.#sizeNow, pages);
       return {
         range: { by: 'page', page, end, pages },
         next: end === pages ? undefined : { ...cursor, page: end },
@@ -189,6 +191,10 @@ export class ChunkReader {
     this.#prepared.add(client);
   }
 
+  get #sizeNow(): number {
+    return Math.min(this.#size, this.#limits.mostNow?.() ?? Infinity);
+  }
+
   get #aims(): ChunkAims {
     const { targetMs, maxBytes, maxRows } = this.#limits;
     return { targetMs, targetBytes: maxBytes * TARGET_SHARE_OF_BYTES, maxSize: maxRows };
@@ -202,7 +208,7 @@ export class ChunkReader {
   ): Promise<Answer> {
     for (;;) {
       signal.throwIfAborted();
-      const size = this.#size;
+      const size = this.#sizeNow;
       const { copiedIn } = this.#texts;
       try {
         return await act(size, copiedIn);

@@ -63,7 +63,7 @@ const CODES = {
   malformedCredentials: [CREDENTIALS_MALFORMED],
   expired: ['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired'],
   signature: ['SignatureDoesNotMatch', 'InvalidSignatureException'],
-  clock: ['RequestExpired', 'RequestTimeTooSkewed', 'RequestInTheFuture'],
+  clock: ['RequestExpired', 'RequestTimeTooSkewed', 'RequestInTheFuture', 'CERT_NOT_YET_VALID'],
   /** The queue, or the topic. */
   missing: [
     'QueueDoesNotExist',
@@ -97,14 +97,16 @@ const CODES = {
     'ServiceUnavailableException',
   ],
   timeout: ['ETIMEDOUT'],
-  network: ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'],
+  /** Every other code of the system. */
+  network: [],
   tls: [
+    'EPROTO',
     'DEPTH_ZERO_SELF_SIGNED_CERT',
     'SELF_SIGNED_CERT_IN_CHAIN',
-    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-    'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-    'ERR_TLS_CERT_ALTNAME_INVALID',
-    'CERT_HAS_EXPIRED',
+    'HOSTNAME_MISMATCH',
+    'INVALID_CA',
+    'INVALID_PURPOSE',
+    'PATH_LENGTH_EXCEEDED',
   ],
   malformed: [MALFORMED_REPLY, REPLY_TOO_LONG],
   region: [REGION_MISSING, REGION_UNKNOWN],
@@ -125,8 +127,10 @@ export function errorFamily(code: string, status?: number): ErrorFamily | undefi
   if (known !== undefined) return known;
   // KmsThrottled, KMS.ThrottlingException; KmsDisabled, KMS.NotFoundException, …
   if (/^kms/i.test(code)) return /throttl/i.test(code) ? 'throttled' : 'keyDenied';
-  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return 'tls';
-  if (status === undefined) return undefined;
+  // https://nodejs.org/api/tls.html#x509-certificate-error-codes
+  if (/^(ERR_SSL_|ERR_TLS_|CERT_|CRL_|ERROR_IN_|UNABLE_TO_)/.test(code)) return 'tls';
+  // Of the system, without an answer: there are more than anybody lists.
+  if (status === undefined) return /^E[A-Z0-9_]+$/.test(code) ? 'network' : undefined;
   if (status === 413) return 'tooLong';
   if (status === 429 || status === 503) return 'throttled';
   if (status >= 500) return 'service';

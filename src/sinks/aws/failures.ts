@@ -55,6 +55,9 @@ const commonCures = (service: string): Readonly<Record<Exclude<ErrorFamily, OwnF
 
 const MAX_QUOTED_CHARACTERS = 400;
 
+/** The status of a request whose entries have outcomes of their own. */
+const GONE_THROUGH = 200;
+
 /** The failures of one service, as an operator reads them. */
 export class AwsFailures {
   readonly #service: string;
@@ -93,7 +96,7 @@ export class AwsFailures {
 
   /** What the failure of one entry means, its request having gone through. */
   ofEntry(code: string, senderFault: boolean): DeliveryError {
-    const family = errorFamily(code);
+    const family = errorFamily(code, GONE_THROUGH);
     if (family === undefined || MEANINGS[family].culprit === 'batch') {
       const hint =
         family === undefined ? `${this.#service} refuses this message: ${code}` : this.#cures[family];

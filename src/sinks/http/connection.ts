@@ -202,13 +202,25 @@ export class HttpConnection {
 const EARLY = { code: 'ECONNRESET', message: 'the endpoint answered before it had the whole request' };
 const HUNG_UP = { code: 'ECONNRESET', message: 'the endpoint closed the connection' };
 
+/**
+ * Of a name with several addresses the next one is tried after this, and the one before is given up: after 250 or 500 ms, as Node has
+ * it, it may only be far away. https://nodejs.org/api/net.html#socketconnectoptions-connectlistener
+ */
+const ATTEMPT_MS = 2000;
+
 /** Without `onread` nothing is read of it. */
 export function openSocket(origin: URL, options: SocketOptions = {}, onread?: OnReadOpts): Socket {
   const host = origin.hostname.replace(/^\[|\]$/g, '');
   const isTls = origin.protocol === 'https:';
   const port = Number(origin.port || (isTls ? 443 : 80));
   const { tls, lookup } = options;
-  const target = { host, port, ...(lookup && { lookup }), ...(onread && { onread }) };
+  const target = {
+    host,
+    port,
+    autoSelectFamilyAttemptTimeout: ATTEMPT_MS,
+    ...(lookup && { lookup }),
+    ...(onread && { onread }),
+  };
   if (!isTls) return connectTcp(target);
   // An address has no server name. https://www.rfc-editor.org/rfc/rfc6066#section-3
   const servername = isIP(host) === 0 ? host : undefined;

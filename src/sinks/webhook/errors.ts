@@ -20,12 +20,17 @@ const TRANSPORT_CURES: readonly (readonly [RegExp, string])[] = [
   ],
   [/^(ENOTFOUND|EAI_AGAIN)$/, 'the host name does not resolve: correct the URL, or look at DNS'],
   [new RegExp(`^${PRIVATE_ADDRESS}$`), 'deny_private_addresses forbids it: correct the URL, or allow them'],
+  [
+    /^(EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL|EACCES|EPERM)$/,
+    'no connection can be opened from here: look at the network, its routes and firewalls',
+  ],
   [/^ECONNREFUSED$/, 'nothing listens there: start the endpoint, or correct the URL'],
   [
     /^ERR_TLS_CERT_ALTNAME_INVALID$/,
     'the certificate is for another host: correct the URL, or the certificate',
   ],
   [/^CERT_HAS_EXPIRED$/, 'renew the certificate of the endpoint'],
+  [/^CERT_NOT_YET_VALID$/, 'synchronise this machine’s clock, if the certificate is right'],
   [
     /CERTIFICATE_REQUIRED|ALERT/,
     'the endpoint asks for a client certificate that it knows: tls.cert and tls.key',

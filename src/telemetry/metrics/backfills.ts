@@ -68,6 +68,13 @@ export const BACKFILL_METRICS: readonly Metric<DatabaseStatus>[] = [
     value: running(({ progress }) => progress.rowsPerSecond),
   }),
   gauge({
+    name: 'tailrace_database_backfill_pace_rows_per_second',
+    help: 'Rows a second that live changes leave the running backfills.',
+    unit: 'rows a second',
+    value: running(({ pace }) => pace),
+    meaning: '0 where none runs, or none gives way.',
+  }),
+  gauge({
     name: 'tailrace_database_backfill_remaining_seconds',
     help: 'How long the running backfills still take, by the estimate: the longest of them.',
     unit: 'seconds',

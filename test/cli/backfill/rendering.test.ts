@@ -22,6 +22,8 @@ const backfill = (overrides: Partial<FoundBackfill> = {}): FoundBackfill => ({
   query_timeout_ms: 5000,
   workers: 4,
   max_rows_per_second: null,
+  gives_way: true,
+  pace_rows_per_second: null,
   created_at: '2026-01-02T03:04:05.000Z',
   ended_at: null,
   tables: [
@@ -81,6 +83,9 @@ test('one is shown whole, with what its tables are asked for and what is worth k
     /public\.users +being read +1,200 +4,800 +1,100 +id > 3 and at >= 2026-01-01 and 7 keys/,
   );
   expect(shown).toContain('! no index leads with at');
+  expect(shown).not.toContain('gives way');
+  const slow = renderBackfill(backfill({ pace_rows_per_second: 4321 }), screen()).join('\n');
+  expect(slow).toMatch(/gives way: +to live changes: 4,321 rows\/s/);
   expect(renderBackfill(backfill({ tables: null }), screen()).join('\n')).toContain(
     'all tables of its sinks',
   );

@@ -91,6 +91,8 @@ test('limits are those of the sink', async () => {
     maxRowsPerSecond: 50,
   });
   expect((await backfillOf('backfill: { workers: 16 }')).limits).toMatchObject({ workers: 16 });
+  expect((await backfillOf('backfill: { gives_way: false }')).limits).toMatchObject({ givesWay: false });
+  expect((await backfillOf('backfill: { gives_way: true }')).limits).not.toHaveProperty('givesWay');
   expect(await faultLines(loadText(file('backfill: { workers: 17 }')))).toEqual([
     expect.stringContaining('sinks[users].backfill.workers'),
   ]);

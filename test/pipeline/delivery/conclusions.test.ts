@@ -2,6 +2,7 @@
 import { Repeats } from '../../../src/core/repeats.ts';
 import { expect, test } from 'vitest';
 import type { DeliveryError } from '../../../src/core/errors.ts';
+import { toLsn } from '../../../src/core/lsn.ts';
 import {
   createDelivery,
   createDispatcher,
@@ -118,6 +119,25 @@ test('a letter that is sent again is no new dead letter, and its age is no laten
   expect(h.accepted).toHaveLength(1);
   expect(h.delivery.counts).toMatchObject({ deadLettered: 0, delivered: 1 });
   expect(h.dispatcher.latency.quantiles(0)).toBeUndefined();
+});
+
+test('how long a change took is told once it is delivered; of a row that a backfill has read it is not', async () => {
+  const live: number[] = [];
+  const delivery = createDelivery();
+  const changes = new Messages(delivery, { commitTimeUs: 1_500n });
+  const reads = new Messages(delivery, { commitTimeUs: 1_500n, key: 'r', readUpTo: toLsn(9n) });
+  const endpoint = new Endpoint({ answer: (m) => (m.position.index === 1 ? REJECTED : 'delivered') });
+  const dispatcher = createDispatcher(delivery, endpoint, {
+    prepare: (messages) => changes.prepare(messages),
+    unsetWallMs: () => 10,
+    live: (latencyMs) => void live.push(latencyMs),
+  });
+  changes.add({ group: 'delivered' });
+  changes.add({ group: 'rejected' });
+  reads.add({ group: 'read' });
+  dispatcher.dispatch();
+  await waitFor(() => delivery.unsettled.oldest === undefined, 'all to settle');
+  expect(live).toEqual([8.5]);
 });
 
 test('every request counts, those of the search for a culprit too', async () => {

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LaneLimit, type LaneBounds } from '../../../src/pipeline/delivery/lane-limit.ts';
-import { Clock, Destination, rateOf, Sender } from '../../support/closed-loop.ts';
+import { BATCH, Clock, Destination, rateOf, Sender } from '../../support/closed-loop.ts';
 
 /** One sender that has begun at 0. */
 function route(options: {
@@ -25,7 +25,68 @@ const bestRate = (options: Parameters<typeof route>[0]): number => {
   return rateOf(clock, sender, 1000, 3000);
 };
 
+/** Answers one window of a limit whose lanes are all in use: each request takes so long, and so many are answered a millisecond. */
+function oneWindow(
+  limit: LaneLimit,
+  fromMs: number,
+  { tookMs, perMs, isWanted = true }: { tookMs: number; perMs: number; isWanted?: boolean },
+): number {
+  // Long enough for one that has been found, after an answer time in which nothing counts.
+  const answers = Math.ceil(perMs * (tookMs + Math.max(60, tookMs))) + limit.lanes;
+  for (let i = 0; i < answers; i++) {
+    limit.answered({ nowMs: fromMs + i / perMs, tookMs, messages: BATCH, isWanted });
+  }
+  return fromMs + answers / perMs;
+}
+
 describe('lanes', () => {
+  test('of a destination that throttles are fewer at once, by the share that it says', () => {
+    const limit = new LaneLimit({ first: 8, most: 512 });
+    for (let nowMs = 0; limit.lanes < 64;) {
+      nowMs = oneWindow(limit, nowMs, { tookMs: 20, perMs: limit.lanes / 20 });
+    }
+    const { lanes } = limit;
+    limit.throttled(0.5, 10_000);
+    expect(limit.lanes).toBe(lanes / 2);
+    limit.throttled(1, 10_001);
+    expect(limit.lanes).toBe(lanes / 2);
+    limit.throttled(0.01, 10_002);
+    expect(limit.lanes).toBe(8);
+  });
+
+  test('are searched anew where a destination throttles, and not where it has said so before', () => {
+    const answerMs = 20;
+    const perMs = 0.4;
+    const most = (share: number): number => {
+      const limit = new LaneLimit({ first: 8, most: 512 });
+      let nowMs = 0;
+      const answer = (): void =>
+        limit.answered({ nowMs: (nowMs += 1 / perMs), tookMs: answerMs, messages: BATCH, isWanted: true });
+      while (limit.lanes < 16) answer();
+      // Twice as many have brought no more.
+      while (limit.lanes > 8) answer();
+      limit.throttled(share, nowMs);
+      const untilMs = nowMs + 6 * answerMs;
+      let lanes = 0;
+      while (nowMs < untilMs) {
+        answer();
+        lanes = Math.max(lanes, limit.lanes);
+      }
+      return lanes;
+    };
+    expect(most(1)).toBe(8);
+    expect(most(0.9)).toBe(16);
+  });
+
+  test('are not added where answers take many times the shortest, though more get through', () => {
+    const limit = new LaneLimit({ first: 8, most: 512 });
+    let nowMs = oneWindow(limit, 0, { tookMs: 5, perMs: 1 });
+    const { lanes } = limit;
+    for (let i = 2; i < 10; i++) {
+      nowMs = oneWindow(limit, nowMs, { tookMs: 100, perMs: i });
+      expect(limit.lanes).toBeLessThanOrEqual(lanes);
+    }
+  });
   test.each([0.2, 1, 5, 20, 50])(
     'at %d ms bring nine tenths of what can be had, within a second or twenty answers',
     (rttMs) => {

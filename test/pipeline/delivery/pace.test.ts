@@ -101,6 +101,24 @@ describe('a pace', () => {
     expect(pace.at(1004)).toBeLessThan(fallen);
   });
 
+  test('is half of what got through, where nothing was known of it before', () => {
+    const pace = new Pace();
+    for (let nowMs = 0; nowMs <= 1000; nowMs += 10) pace.delivered(BATCH, nowMs);
+    expect(pace.throttled(995, 1001)).toBe(0.5);
+    expect(pace.at(1001)).toBeGreaterThan(400);
+    expect(pace.at(1001)).toBeLessThan(600);
+  });
+
+  test('that has grown far above what there is to send falls to what got through', () => {
+    const pace = new Pace();
+    pace.delivered(BATCH, 0);
+    pace.throttled(0, 100);
+    let nowMs = 100;
+    for (; pace.at(nowMs) < 1_000_000; nowMs += 10) pace.delivered(BATCH, nowMs);
+    pace.throttled(nowMs - 1, nowMs);
+    expect(pace.at(nowMs)).toBeLessThan(2500);
+  });
+
   test('finds it when the destination takes more', () => {
     const { clock, destination, sender } = throttledRoute({ rttMs: 5, perSecond: 2000, burst: 200 });
     clock.runUntil(20_000);

@@ -34,7 +34,7 @@ function topics(): { by: RouteByRow; opened: string[]; closed: string[] } {
 function send(delivery: Delivery, id: string, by: RouteByRow): Pending {
   const routeQueue = delivery.routes.queueByRow(id, by) as RouteQueue<Pending>;
   const message = pendingMessage(delivery, { routeQueue });
-  delivery.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+  delivery.unsettled.enter(message);
   return message;
 }
 

@@ -29,7 +29,7 @@ function harness(options: EndpointOptions = {}) {
   const rendered = (routeQueue: RouteQueue<Pending>): void => {
     const message = pendingMessage(delivery, { routeQueue });
     message.rendered(delivery.unsettled.arenas.enter(), 0, 0);
-    delivery.unsettled.enter(message, { group: undefined, previousGroup: undefined });
+    delivery.unsettled.enter(message);
   };
   return {
     delivery,

@@ -261,3 +261,34 @@ test('a group that needs a value of the row has its default, or the row is a dea
     ['g-none', undefined],
   ]);
 });
+
+test('where most rows have no route the sink is held at the row behind: of a change that is two messages both have come', async () => {
+  const withoutRoute = (count: number, row: (i: number) => Buffer) =>
+    Array.from({ length: count }, (_, i) => row(i));
+  const inserts = withoutRoute(1002, (i) => insertMessage(1, [String(i), null, 'n']));
+  const routed = insertMessage(1, ['x', 'eu', 'n']);
+  const h = routedIntake({}, [routed, ...inserts, routed]);
+  await expect(h.walk()).rejects.toMatchObject({
+    code: 'UNROUTED_TOO_OFTEN',
+    mend: 'resume',
+    message: expect.stringMatching(/region is NULL.*waits at the change/s),
+    hint: expect.stringContaining('tailrace resume'),
+  });
+  expect(h.letIn()).toHaveLength(1002);
+  await h.drained();
+  expect(h.dead).toHaveLength(1001);
+  // Rows that move are two messages, of which none may be left behind.
+  const moved = withoutRoute(1100, (i) => updateMessage(1, [String(i), '', 'n'], full('y', '', 'n')));
+  const split = routedIntake({ settings: { keyChanges: 'split' } }, moved);
+  await expect(split.walk()).rejects.toMatchObject({ code: 'UNROUTED_TOO_OFTEN' });
+  expect(split.letIn().length % 2).toBe(0);
+  await split.drained();
+  // As many with a route: these are the rows' own faults.
+  const mixed = routedIntake(
+    {},
+    inserts.flatMap((row) => [row, routed, routed]),
+  );
+  await mixed.walk();
+  await mixed.drained();
+  expect(mixed.dead).toHaveLength(1002);
+});

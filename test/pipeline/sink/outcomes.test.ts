@@ -42,7 +42,7 @@ function room() {
       rememberParts: (messages) => void told.push(['remember halves', ...names(messages)]),
       record: () => void told.push(['record']),
     },
-    settlement: { soon: () => void told.push(['soon']) },
+    settlement: { soon: () => void told.push(['soon']), answered: () => undefined },
     shedding: { count: (changes) => void told.push(['shed', changes]) },
     keepDeadLetter: (message, { code }) => void told.push(['keep', message.idempotencyKey, code]),
     fail: (error) => void told.push(['fail', error]),

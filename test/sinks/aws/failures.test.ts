@@ -39,6 +39,13 @@ describe('a request that fails as a whole', () => {
     ['HTTP_502', 502, /recovers/],
     ['ETIMEDOUT', undefined, /timeout/],
     ['ECONNREFUSED', undefined, /network path/],
+    ['EADDRNOTAVAIL', undefined, /network path/],
+    ['ENETDOWN', undefined, /network path/],
+    ['EAI_FAIL', undefined, /network path/],
+    ['CERT_NOT_YET_VALID', undefined, /clock/],
+    ['CERT_UNTRUSTED', undefined, /NODE_EXTRA_CA_CERTS/],
+    ['UNABLE_TO_GET_ISSUER_CERT', undefined, /NODE_EXTRA_CA_CERTS/],
+    ['EPROTO', undefined, /NODE_EXTRA_CA_CERTS/],
     ['DEPTH_ZERO_SELF_SIGNED_CERT', undefined, /NODE_EXTRA_CA_CERTS/],
     ['ERR_SSL_WRONG_VERSION_NUMBER', undefined, /NODE_EXTRA_CA_CERTS/],
     ['MALFORMED_REPLY', 200, /as AWS says — .*not one of SQS/],
@@ -76,7 +83,7 @@ describe('a request that fails as a whole', () => {
 });
 
 describe('an entry that fails', () => {
-  test.each(['InvalidMessageContents', 'InvalidParameterValue', 'MissingParameter', 'SomethingNew'])(
+  test.each(['InvalidMessageContents', 'InvalidParameterValue', 'MissingParameter', 'SomethingNew', 'ERROR'])(
     '%s is rejected when it is the sender’s fault, else sent again',
     (code) => {
       expect(sqsFailures.ofEntry(code, true)).toMatchObject({ kind: 'rejected', scope: 'message', code });

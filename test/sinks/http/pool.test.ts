@@ -2,6 +2,7 @@
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import {
+  connect,
   createServer as createTcpServer,
   type AddressInfo,
   type LookupFunction,
@@ -113,6 +114,27 @@ describe.each(['http', 'https'])('over %s', (scheme) => {
     await expect(post(pool, 'x', { signal: controller.signal })).rejects.toThrow('stopping');
   });
 
+  test('an abort leaves the requests of others alone, also those that wait for a connection', async () => {
+    const held: (() => void)[] = [];
+    const server = await start((request, response) => {
+      request.resume();
+      held.push(() => response.end('taken'));
+    });
+    const pool = poolTo(server.url, { maxConnections: 2 });
+    const controller = new AbortController();
+    const ended = post(pool, 'x', { signal: controller.signal }).catch((error: unknown) => error);
+    const others = [post(pool, 'y'), post(pool, 'z')];
+    await waitFor(() => held.length === 2, 'both connections to be in use');
+    const waiting = post(pool, 'x', { signal: controller.signal }).catch((error: unknown) => error);
+    controller.abort(new Error('stopping'));
+    expect(await ended).toEqual(new Error('stopping'));
+    await waitFor(() => held.length === 3, 'the one that waited to be sent');
+    for (const answer of held) answer();
+    const replies = await Promise.all(others);
+    expect(replies.map(({ body }) => body.toString())).toEqual(['taken', 'taken']);
+    expect(await waiting).toEqual(new Error('stopping'));
+  });
+
   test('no whole answer in time is ETIMEDOUT, and the next request has another connection', async () => {
     let first = true;
     const server = await start((request, response) => {
@@ -184,6 +206,40 @@ test('a name that means another address by now is followed, also while requests 
   expect(await serving()).toBe(servers[0]);
   address = servers[1];
   await waitFor(async () => (await serving()) === servers[1], 'the other address to serve');
+});
+
+test('of a name with several addresses one that is far away is waited for, where the others do not answer', async () => {
+  // In a thread that is busy, with a queue that is full: the first attempt to connect goes unheard, and is made again a second later.
+  const server = new Worker(
+    `const { parentPort } = require('node:worker_threads');
+     const server = require('node:http').createServer((request, response) => {
+       request.resume().on('end', () => response.end('taken'));
+     });
+     server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+       parentPort.postMessage(server.address().port);
+       parentPort.once('message', () => {
+         parentPort.postMessage('busy');
+         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 800);
+       });
+     });`,
+    { eval: true },
+  );
+  onTestFinished(() => void server.terminate());
+  const [port] = (await once(server, 'message')) as [number];
+  server.postMessage('be busy');
+  await once(server, 'message');
+  const others = Array.from({ length: 4 }, () => connect({ port, host: '127.0.0.1' }));
+  onTestFinished(() => {
+    for (const socket of others) socket.destroy();
+  });
+  await waitFor(() => others.filter(({ connecting }) => !connecting).length === 2, 'the queue to be full');
+  const addresses = [
+    { address: '127.0.0.1', family: 4 },
+    { address: '::1', family: 6 },
+  ];
+  const lookup: LookupFunction = (_host, _options, done) => done(null, addresses);
+  const pool = poolTo(`http://localhost:${port}`, { socket: { lookup } });
+  expect((await post(pool, 'x')).body.toString()).toBe('taken');
 });
 
 test('a connection is given up before the server, as it says, closes it', async () => {

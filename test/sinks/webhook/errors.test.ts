@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { retryAfter, statusFailure } from '../../../src/sinks/webhook/errors.ts';
+import { NoReplyError } from '../../../src/sinks/http/errors.ts';
+import { retryAfter, statusFailure, transportFailure } from '../../../src/sinks/webhook/errors.ts';
 
 const CONFIG: Parameters<typeof statusFailure>[1] = { on_client_error: 'retry', message_statuses: [] };
 
@@ -9,6 +10,24 @@ test('how long an endpoint asks to be left alone is named, for nothing is heard 
   expect(hint('90')).toMatch(/; it is asked again after 90 s \(Retry-After\)$/);
   expect(hint('99999999999')).toMatch(/; it is asked again after 3600 s \(Retry-After, an hour at most\)$/);
   expect(hint('soon')).not.toContain('asked again');
+});
+
+test.each([
+  ['ENETUNREACH', /no connection can be opened/],
+  ['EADDRNOTAVAIL', /no connection can be opened/],
+  ['ECONNREFUSED', /nothing listens there/],
+  ['CERT_NOT_YET_VALID', /clock/],
+  ['CERT_HAS_EXPIRED', /renew/],
+  ['SELF_SIGNED_CERT_IN_CHAIN', /tls\.ca/],
+  ['ECONNRESET', /may have taken it/],
+])('%s is the trouble of the endpoint and names its cure', (code, hint) => {
+  const failure = transportFailure(new NoReplyError({ code, message: 'as it says' }));
+  expect(failure).toMatchObject({
+    kind: 'retryable',
+    scope: 'route',
+    code,
+    hint: expect.stringMatching(hint),
+  });
 });
 
 const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);

@@ -1,7 +1,8 @@
-// What `doctor` and `check --database` find of the column rules of sinks: does each fit the tables as they are now?
+// What `doctor` and `check --database` find of the messages of sinks: can those of each table be made, by its column rules and its format?
 import type { Client } from 'pg';
+import { wallMs } from '../../../core/clock.ts';
 import { TailraceError } from '../../../core/errors.ts';
-import { renderOptions } from '../../../formats/format.ts';
+import { renderOptions, type Envelope, type MessageFormat } from '../../../formats/format.ts';
 import { formats } from '../../../formats/registry.ts';
 import { nameFor } from '../../../core/partitions.ts';
 import { formatTableName, optionsFor, type TableName } from '../../../core/selection.ts';
@@ -12,6 +13,7 @@ import { listTables } from '../../../postgres/preflight/tables.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import { compileColumn } from '../../../postgres/values/values.ts';
 import type { SinkSettings } from '../../settings.ts';
+import { actionsBeside } from '../route-identity.ts';
 import { masksFor, wantedActions } from '../table-plan.ts';
 import { readPresentTable, type PresentTable } from '../where-server/present-table.ts';
 import { expectTold } from './told-changes.ts';
@@ -20,29 +22,37 @@ import { rowMembers } from './row-members.ts';
 
 type Use = { readonly sink: SinkSettings; readonly table: TableName; readonly name: TableName };
 
-/** Nothing where no sink of the database has rules. Rejects where the database cannot be asked. */
-export async function inspectColumnRules(
+/** Nothing where no sink of the database has rules, or a format that depends on the table. Rejects where the database cannot be asked. */
+export async function inspectMessages(
   settings: DatabaseSettings,
   sinks: readonly SinkSettings[],
 ): Promise<readonly Finding[]> {
   const own = sinks.filter(
-    ({ database, tables }) => database === settings.name && tables.some(({ rules }) => rules !== undefined),
+    (sink) =>
+      sink.database === settings.name &&
+      (dependsOnTable(sink) || sink.tables.some(({ rules }) => rules !== undefined)),
   );
   if (own.length === 0) return [];
   return await askOver(await findPrimary(settings), settings, async (client) => {
     const uses = usesOf(own, await listTables(client));
     const findings = await inspectUses(client, uses, settings.publication.name);
-    return findings.length > 0 ? findings : [passed('column rules', `they fit ${uses.length} tables`)];
+    return findings.length > 0
+      ? findings
+      : [passed('messages', `column rules and formats fit ${uses.length} tables`)];
   });
 }
 
-/** Tables that have rules, under the names that sinks read them by. */
+/** Whether messages can be made is decided by the names of the table's columns, too. */
+const dependsOnTable = ({ format }: SinkSettings): boolean => formats[format].writesBeside === true;
+
+/** Tables that have rules, or whose names decide, under the names that sinks read them by. */
 const usesOf = (sinks: readonly SinkSettings[], tables: readonly TableName[]): Use[] =>
   sinks.flatMap((sink) =>
     tables.flatMap((table): Use[] => {
       const name = nameFor(sink.selection, table);
-      if (name === undefined || optionsFor(name, sink.tables)?.rules === undefined) return [];
-      return [{ sink, table, name }];
+      if (name === undefined) return [];
+      const isDecided = dependsOnTable(sink) || optionsFor(name, sink.tables)?.rules !== undefined;
+      return isDecided ? [{ sink, table, name }] : [];
     }),
   );
 
@@ -53,26 +63,50 @@ async function inspectUses(client: Client, uses: readonly Use[], publication: st
     const fault = present && faultOf(use, present);
     if (fault === undefined) continue;
     const { code, message: detail, hint: cure } = fault;
-    const title = `columns of sink "${use.sink.name}" for ${formatTableName(use.name)}`;
+    const title = `messages of sink "${use.sink.name}" for ${formatTableName(use.name)}`;
     findings.push(failed({ code, title, detail, ...(cure !== undefined && { cure }) }));
   }
   return findings;
 }
 
+/** No message is made: only whether it could be counts. */
+const NOWHERE: Envelope = {
+  sinkName: '',
+  sinkId: '',
+  sinkAnnotations: {},
+  databaseName: '',
+  databaseId: '',
+  databaseAnnotations: {},
+  postgresDatabase: '',
+  hostname: '',
+};
+
 /** What would halt the sink at the table's next row. */
 function faultOf({ sink, table, name }: Use, { relation, isPartitioned }: PresentTable) {
-  const options = optionsFor(name, sink.tables)!;
+  const options = optionsFor(name, sink.tables);
   const masks = masksFor(name, sink);
-  const values = renderOptions(formats[sink.format], sink.values, sink.formatOptions);
+  const format: MessageFormat = formats[sink.format];
+  const values = renderOptions(format, sink.values, sink.formatOptions);
   try {
-    rowMembers(relation, options, {
+    const members = rowMembers(relation, options, {
       masks,
       compileColumn: (column, { types }, forms) => compileColumn(column, types, { ...values, ...forms }),
     });
-    const grouping = sink.messageGrouping ? (options.groupColumns ?? relation.key) : [];
+    format.compile({
+      relation,
+      ...members,
+      masks,
+      envelope: NOWHERE,
+      values: sink.values,
+      options: sink.formatOptions,
+      actionsAt: (action) => actionsBeside(sink, name, action),
+      wallMs,
+      encoding: 'json',
+    });
+    const grouping = sink.messageGrouping ? (options?.groupColumns ?? relation.key) : [];
     for (const column of grouping) digestOf(relation, column, masks);
     if (wantedActions(name, sink).includes('update') && !isPartitioned)
-      expectTold(relation, options.rules, table);
+      expectTold(relation, options?.rules, table);
     return undefined;
   } catch (error) {
     if (error instanceof TailraceError) return error;

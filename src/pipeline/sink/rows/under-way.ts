@@ -81,10 +81,10 @@ export class RewindUnderWay {
       unsettled: {
         arenas: unsettled.arenas,
         shouldPark: (...place) => unsettled.shouldPark(...place),
-        enter: (message, groups) => {
+        enter: (message, ...groups) => {
           message.rowRewind = rewind.id;
           this.#onTheirWay.add(message);
-          unsettled.enter(message, groups);
+          unsettled.enter(message, ...groups);
         },
       },
       // Asked of each row, and again before it enters: its table may be emptied while a step waits.

@@ -2,11 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { Backfill } from '../../../core/backfill.ts';
-import { wallTime } from '../../../core/clock.ts';
+import { steadyMs, wallTime } from '../../../core/clock.ts';
 import { describeError, TailraceError } from '../../../core/errors.ts';
 import { openTransactions, uncommittedTransactions } from '../../../postgres/backfill/open-transactions.ts';
 import { codeOf, connectionFault } from '../../../postgres/connection/fault.ts';
 import type { SourceOptions } from '../options.ts';
+import { LiveFirst } from './live-first.ts';
 import { reconcile } from './reconciling.ts';
 import { runBackfill, type BackfillConnection, type Watching } from './run.ts';
 import { StreamWatch } from './stream-watch.ts';
@@ -37,8 +38,18 @@ export class Backfills {
   }
 
   /** While a connection streams. Rejects where the log takes nothing more, or the store does not answer. */
-  async follow(connection: BackfillConnection, signal: AbortSignal): Promise<void> {
-    const { settings, store } = this.#options;
+  async follow(streaming: Omit<BackfillConnection, 'liveFirst'>, signal: AbortSignal): Promise<void> {
+    const { settings, store, signals, sinkSlots } = this.#options;
+    const { log, feed } = streaming.opened;
+    const liveFirst = new LiveFirst({
+      signals,
+      sinkSlots,
+      log,
+      changes: () => feed.changes,
+      nowMs: steadyMs,
+      sleep: (ms, until) => sleep(ms, undefined, { signal: until }),
+    });
+    const connection = { ...streaming, liveFirst };
     const running = new Map<string, { readonly stop: AbortController; readonly ended: Promise<void> }>();
     const session = new WatchedStream(connection);
     let isReconciled = false;

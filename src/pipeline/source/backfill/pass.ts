@@ -7,6 +7,7 @@ import type { ReadingConnections } from '../../../postgres/backfill/reading-conn
 import type { BackfillTable } from '../../../postgres/backfill/table.ts';
 import { admit, type Admission, type LetIn, type ReadFrom } from './admission.ts';
 import { appendRows, progressAfter, type AppendPorts } from './appending.ts';
+import type { ChunkRead } from './live-first.ts';
 import type { LeafPlace, PlacedProgress } from './place.ts';
 import { ReadAhead, type Held, type ReadAheadOf } from './read-ahead.ts';
 import type { StreamGate } from './stream-gate.ts';
@@ -23,8 +24,8 @@ export type PassPorts = AppendPorts & {
   readonly readFrom: ReadFrom;
   /** Resolves when the next chunk may be read, to how long (ms) some trouble has kept it from that. */
   ready(signal: AbortSignal): Promise<number>;
-  /** So many rows were looked at. */
-  hasRead(rows: number): void;
+  /** One was: see `ReadAheadPorts`. */
+  ended(read: ChunkRead): void;
   /** What keeps the pass waiting; undefined: nothing does. */
   hold(why: string | undefined): void;
   /** Between two chunks. */

@@ -9,6 +9,7 @@ import {
 } from '../../../postgres/backfill/chunk-sql.ts';
 import type { ReadingConnections } from '../../../postgres/backfill/reading-connections.ts';
 import { openWindow, showsAllBefore, type ReadFrom, type Window } from './admission.ts';
+import type { ChunkRead } from './live-first.ts';
 import type { PassCursor } from './place.ts';
 import type { StreamGate } from './stream-gate.ts';
 import type { StreamedTransactions } from './streamed-transactions.ts';
@@ -41,8 +42,8 @@ export type ReadAheadPorts = {
   readonly readFrom: ReadFrom;
   /** Resolves when a chunk may be read. */
   ready(): Promise<void>;
-  /** So many rows were looked at. */
-  hasRead(rows: number): void;
+  /** It was: so many rows were looked at; none, where it could not be. */
+  ended(read: ChunkRead): void;
 };
 
 export type ReadAheadOf = {
@@ -179,7 +180,8 @@ export class ReadAhead {
     const { connections, gate, streamed, readFrom } = this.#ports;
     const { reader, watch } = this.#what;
     await this.#ports.ready();
-    return connections.use(async (client) => {
+    let read: ChunkRead = { rows: 0, bytes: 0 };
+    const reading = connections.use(async (client): Promise<Read> => {
       // Ahead of the statement: what comes from here on is remembered.
       const window = openWindow(streamed, watch, gate.streamedTo);
       this.#windows.add(window);
@@ -188,13 +190,14 @@ export class ReadAhead {
         const outcome = await reader.read(client, part.range, this.#signal);
         if (outcome.kind !== 'chunk') return outcome;
         const { chunk } = outcome;
-        this.#ports.hasRead(chunk.scanned);
+        read = { rows: chunk.scanned, bytes: chunk.rows.bytes.length };
         const showsAll = showsAllBefore({ readFrom, window, chunk, streamed });
         return { kind: 'chunk', part, window, chunk, showsAll };
       } finally {
         statement.ended();
       }
     });
+    return reading.finally(() => this.#ports.ended(read));
   }
 }
 

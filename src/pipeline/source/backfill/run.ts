@@ -1,7 +1,12 @@
 // One backfill while a connection streams: its own session to read by, its tables one after the other, its progress written down.
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import { workersOf, NO_PROGRESS, type Backfill, type BackfillTableStatus } from '../../../core/backfill.ts';
+import {
+  givesWayOf,
+  workersOf,
+  NO_PROGRESS,
+  type Backfill,
+  type BackfillTableStatus,
+} from '../../../core/backfill.ts';
 import { steadyMs, wallTime } from '../../../core/clock.ts';
 import { describeError } from '../../../core/errors.ts';
 import type { Look } from '../../../core/look.ts';
@@ -17,10 +22,11 @@ import type { SourceLog } from '../log.ts';
 import type { SourceOptions } from '../options.ts';
 import type { SourceState } from '../status.ts';
 import { maxMessageBytes } from '../stream-options.ts';
-import { LoadGuard } from './guard.ts';
-import { maxChunkRows, Pace } from './pace.ts';
+import type { LiveFirst } from './live-first.ts';
+import { maxChunkRows } from './pace.ts';
 import type { Progressing } from './pass.ts';
 import { firstPlace, marked, placedIn, type PlacedProgress } from './place.ts';
+import { readiness } from './readiness.ts';
 import type { StreamGate } from './stream-gate.ts';
 import type { StreamedTransactions } from './streamed-transactions.ts';
 import type { StreamWatch } from './stream-watch.ts';
@@ -37,6 +43,7 @@ export type BackfillConnection = {
   readonly followed: Pick<Followed, 'target' | 'inRecovery'>;
   readonly serverVersion: number;
   readonly gate: StreamGate;
+  readonly liveFirst: LiveFirst;
   /** The last one that was taken. */
   readonly look: () => Look | undefined;
   readonly logFailed: (error: unknown) => void;
@@ -51,11 +58,6 @@ const MAX_CHUNK_ROWS = 20_000;
 const TARGET_SHARE = 0.1;
 /** Progress is written down so often. */
 const NOTE_INTERVAL_MS = 1_000;
-/** While it waits, how often to look whether it may go on. A wait is told of when it has lasted so long. */
-const TROUBLE_INTERVAL_MS = 50;
-const TELL_AFTER_MS = 1_000;
-/** What is kept for chunks to come is looked through so often, then. */
-const FORGET_INTERVAL_MS = 500;
 
 /** Resolves when all its tables are in the log, durably. Rejects with TailraceError or what `pg` throws, or when `signal` aborts. */
 export async function runBackfill(
@@ -66,7 +68,7 @@ export async function runBackfill(
 ): Promise<void> {
   const { options, opened, followed } = connection;
   const { store, settings } = options;
-  const limits = limitsOf(backfill, maxMessageBytes(options));
+  const limits = limitsOf(backfill, connection);
   const open = async (): Promise<Client> => {
     const opened = await connectOrdinary(settings, followed.target);
     await beginReading(opened, limits);
@@ -80,6 +82,7 @@ export async function runBackfill(
   });
   const onAbort = (): void => void connections.close();
   signal.addEventListener('abort', onAbort);
+  const hasEnded = givesWayOf(backfill.limits) ? connection.liveFirst.begin(backfill.sinks) : undefined;
   try {
     signal.throwIfAborted();
     const { watching, streamed } = await watch(client);
@@ -87,7 +90,8 @@ export async function runBackfill(
     const tellHold = holder(backfill, connection);
     // A fault that has passed, most likely.
     tellHold(undefined);
-    const ready = readiness(backfill, connection, {
+    const ready = readiness(backfill, {
+      ...connection,
       hold: tellHold,
       // What is visible to everybody by now need not be kept any longer: it may be held for hours.
       forget: async () => streamed.shown(await connections.use(currentSnapshot)),
@@ -100,7 +104,7 @@ export async function runBackfill(
         missing ??= request;
         continue;
       }
-      const noting = new Noting(backfill.id, request, state, connection);
+      const noting = new Noting(backfill, request, state, connection);
       const ports: TablePorts = {
         id: backfill.id,
         sinks: backfill.sinks,
@@ -142,6 +146,7 @@ export async function runBackfill(
     // The others have been read by now.
     if (missing !== undefined) throw await unknownTable(client, missing);
   } finally {
+    hasEnded?.();
     signal.removeEventListener('abort', onAbort);
     await connections.close();
   }
@@ -158,14 +163,15 @@ function saysFewer(
   logger.warn({ database: name, backfill: id }, message);
 }
 
-function limitsOf(backfill: Backfill, maxRowBytes: number): ChunkLimits {
+function limitsOf(backfill: Backfill, { options, liveFirst }: BackfillConnection): ChunkLimits {
   const { queryTimeoutMs, maxRowsPerSecond: rate } = backfill.limits;
   return {
     statementTimeoutMs: queryTimeoutMs,
     targetMs: queryTimeoutMs * TARGET_SHARE,
     maxRows: maxChunkRows(rate === undefined ? undefined : rate / workersOf(backfill.limits), MAX_CHUNK_ROWS),
     maxBytes: MAX_CHUNK_BYTES,
-    maxRowBytes,
+    maxRowBytes: maxMessageBytes(options),
+    ...(givesWayOf(backfill.limits) && { mostNow: () => liveFirst.mostRows }),
   };
 }
 
@@ -237,45 +243,21 @@ function holder(
   };
 }
 
-function readiness(
-  { sinks, limits }: Backfill,
-  { options, state, opened }: BackfillConnection,
-  { hold, forget }: { readonly hold: TablePorts['hold']; readonly forget: () => Promise<void> },
-): Pick<TablePorts, 'ready' | 'hasRead'> {
-  const pace = new Pace(limits.maxRowsPerSecond);
-  const { signals, sinkSlots } = options;
-  const guard = new LoadGuard(sinks, { state, log: opened.log, signals, sinkSlots });
-  return {
-    ready: async (signal) => {
-      const waitMs = pace.waitMs(steadyMs());
-      if (waitMs > 0) await sleep(waitMs, undefined, { signal });
-      let trouble = guard.trouble();
-      if (trouble === undefined) return 0;
-      const sinceMs = steadyMs();
-      for (let forgotMs = sinceMs; trouble !== undefined; trouble = guard.trouble()) {
-        if (steadyMs() - sinceMs >= TELL_AFTER_MS) hold(trouble);
-        await sleep(TROUBLE_INTERVAL_MS, undefined, { signal });
-        if (steadyMs() - forgotMs < FORGET_INTERVAL_MS) continue;
-        await forget();
-        forgotMs = steadyMs();
-      }
-      hold(undefined);
-      return steadyMs() - sinceMs;
-    },
-    hasRead: (rows) => pace.hasRead(rows, steadyMs()),
-  };
+/** What live changes leave it now. */
+function paceOf({ limits }: Backfill, { pace }: LiveFirst): Pick<Backfill, 'pace'> {
+  return pace === undefined || !givesWayOf(limits) ? {} : { pace };
 }
 
 /** Writes the progress of a table into the store, once the log has its rows durably. */
 class Noting {
-  readonly #id: string;
+  readonly #backfill: Backfill;
   readonly #table: TableName;
   readonly #state: Progressing;
   readonly #connection: BackfillConnection;
   #atMs = steadyMs();
 
-  constructor(id: string, table: TableName, state: Progressing, connection: BackfillConnection) {
-    this.#id = id;
+  constructor(backfill: Backfill, table: TableName, state: Progressing, connection: BackfillConnection) {
+    this.#backfill = backfill;
     this.#table = table;
     this.#state = state;
     this.#connection = connection;
@@ -287,13 +269,13 @@ class Noting {
   }
 
   async write(): Promise<void> {
-    const { opened, options } = this.#connection;
+    const { opened, options, liveFirst } = this.#connection;
     this.#atMs = steadyMs();
     const { progress } = this.#state;
     const end = opened.log.writtenEnd;
     await opened.keeper.sync();
     const noted = { ...progress, cursor: marked(progress.cursor, end) };
-    options.store.backfills.note(this.#id, this.#table, noted);
+    options.store.backfills.note(this.#backfill.id, this.#table, noted, paceOf(this.#backfill, liveFirst));
     // What was appended meanwhile has marks of its own, later.
     const { marks } = noted.cursor;
     this.#state.progress = { ...this.#state.progress, cursor: { ...this.#state.progress.cursor, marks } };

@@ -151,7 +151,7 @@ async function passOver(
       {
         context,
         encoding,
-        limits: table.key.length > 0 ? limits : { ...limits, maxRows: maxChunkPages(limits.maxRows) },
+        limits: table.key.length > 0 ? limits : inPages(limits),
       },
     ),
   };
@@ -175,6 +175,12 @@ async function passOver(
     watching.unwatch(relation.id, watch);
   }
 }
+
+const inPages = ({ maxRows, mostNow = () => Infinity, ...limits }: ChunkLimits): ChunkLimits => ({
+  ...limits,
+  maxRows: maxChunkPages(maxRows),
+  mostNow: () => maxChunkPages(mostNow()),
+});
 
 /** Of a row that is gone its key is all that is known, whatever the stream would send of it. */
 const knownByKey = ({ relation, key }: BackfillTable): BackfillTable['relation'] => ({

@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { tablePattern } from '../../../../src/core/selection.ts';
 import { formats } from '../../../../src/formats/registry.ts';
 import { NO_RULES, type ColumnRules } from '../../../../src/functions/columns/rules.ts';
-import { inspectColumnRules } from '../../../../src/pipeline/intake/columns/inspection.ts';
+import { inspectMessages } from '../../../../src/pipeline/intake/columns/inspection.ts';
 import type { SinkSettings } from '../../../../src/pipeline/settings.ts';
 import { namesOf } from '../../../../src/pipeline/source/wanted-names.ts';
 import { inspectDatabase } from '../../../../src/postgres/preflight/wanted.ts';
@@ -37,10 +37,10 @@ test('rules are held against the tables, partitions too, and what they need is s
       format: 'sequin',
       values: formats.sequin.values,
       messageGrouping: true,
-      destination: { type: 'none', config: {} },
+      destination: { type: 'sqs', config: { queue_name: 'items.fifo', tables: {} } },
     }) as unknown as SinkSettings;
   const inspected = (rules: Partial<ColumnRules>, table?: string) =>
-    inspectColumnRules(settings, [sinkWith(rules, table)]);
+    inspectMessages(settings, [sinkWith(rules, table)]);
   const whole = { separator: '_', depth: 1 };
   const flatten = new Map([
     ['doc', whole],
@@ -71,5 +71,43 @@ test('rules are held against the tables, partitions too, and what they need is s
     expect(await inspected({ onlyWhenChanged }, table)).toMatchObject([{ ok: true }]);
   }
   // A sink without rules asks nobody.
-  expect(await inspectColumnRules({ ...settings, hosts: [] }, [])).toEqual([]);
+  expect(await inspectMessages({ ...settings, hosts: [] }, [])).toEqual([]);
+});
+
+test('formats are held against the tables: a column that is called like what a format puts beside the row is found before one comes', async () => {
+  const database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  await database.client.query(`
+    create table kinds (id int primary key, kind text);
+    create table unwrapped (id int primary key, __deleted bool);
+    create table plain (id int primary key, note text)`);
+  const settings = databaseSettings(database);
+  const found = async (tables: readonly string[], format: object, destination: object = {}) => {
+    const sink = {
+      name: 'all',
+      database: settings.name,
+      selection: { includeTables: tables.map((table) => tablePattern({ schema: 'public', table })) },
+      tables: [],
+      actions: ['insert', 'update', 'delete'],
+      values: formats.sequin.values,
+      messageGrouping: true,
+      destination: { type: 'sqs', config: { queue_name: 'all.fifo', tables: {}, ...destination } },
+      ...format,
+    } as unknown as SinkSettings;
+    return (await inspectMessages(settings, [sink])).map(({ ok, code, title }) => [ok, code, title]);
+  };
+  const clash = (table: string) => [false, 'COLUMN_CLASH', `messages of sink "all" for public.${table}`];
+  const all = ['kinds', 'unwrapped', 'plain'];
+  const fits = [true, expect.anything(), 'messages'];
+  expect(await found(all, { format: 'pg2sqs', formatOptions: {} })).toEqual([clash('kinds')]);
+  // With queues of their own for each action nothing says which it was.
+  const apart = { update: { queue_name: 'u.fifo' }, delete: { queue_name: 'd.fifo' } };
+  expect(await found(all, { format: 'pg2sqs', formatOptions: {} }, apart)).toEqual([fits]);
+  const unwrap = formats.debezium.options!.parse({ debezium: { unwrap: true } });
+  expect(await found(all, { format: 'debezium', formatOptions: unwrap })).toEqual([clash('unwrapped')]);
+  const inside = { data: { format: 'pg2sqs', options: {} } };
+  expect(await found(all, { format: 'cloudevents', formatOptions: inside })).toEqual([clash('kinds')]);
+  expect(await found(['plain'], { format: 'debezium', formatOptions: unwrap })).toEqual([fits]);
+  // The envelope of this one has a place for every column.
+  expect(await found(all, { format: 'sequin' })).toEqual([]);
 });

@@ -51,7 +51,13 @@ function pretended(
         const read = rest?.by === 'key' && range.by === 'key' ? { ...range, upTo: rest.after } : range;
         resolve({
           kind: 'chunk',
-          chunk: { range: read, rest, scanned: 1, snapshot: parseSnapshot(snapshot) } as unknown as Chunk,
+          chunk: {
+            range: read,
+            rest,
+            scanned: 1,
+            rows: { bytes: Buffer.alloc(0) },
+            snapshot: parseSnapshot(snapshot),
+          } as unknown as Chunk,
         });
       };
       readings.push({ range, finish });
@@ -71,7 +77,7 @@ function pretended(
         streamed,
         readFrom: 'primary',
         ready: () => Promise.resolve(),
-        hasRead: () => undefined,
+        ended: () => undefined,
       },
     },
   );

@@ -1,0 +1,149 @@
+// How fast rows may be read beside live changes, so that those take no longer than they do without. Pure: the clock is an argument.
+//
+// Each kind of changes (of a sink; on their way into the log) leaves a pace (left-pace.ts), and the slowest of them holds. Now and then
+// nothing is read for a moment, to learn what changes take then. Where nothing live comes there is no pace.
+import { FIRST, LeftPace } from './left-pace.ts';
+
+/** Of how long the judgement is. */
+const WINDOW_MS = 200;
+/** A pace of which no more was taken in so many of them is of no use: no pace is higher than this many times that. */
+const TAKEN_WINDOWS = 5;
+const UNUSED = 2;
+/** Of whose changes none has come for so long, nothing is asked. */
+const HEARD_MS = 5_000;
+/** Where no change has come for so long, none is waited for. */
+const QUIET_MS = 1_000;
+/** Of a rest: until what was read is delivered, at most; then, while samples are taken. */
+const DRAIN_MS = 500;
+const REST_MS = 250;
+/** The first one, where something live comes; and before it is known whether it does. */
+const FIRST_REST_MS = 1_000;
+const LOOK_MS = 100;
+/** From one rest to the next. */
+const REST_INTERVAL_MS = 2_000;
+
+/** What has happened since the step before. */
+export type Seen = {
+  /** By who took them, how long live changes took. */
+  readonly latencies: ReadonlyMap<number, readonly number[]>;
+  /** Has the stream brought any? */
+  readonly isLive: boolean;
+  /** Rows that were read. */
+  readonly rows: number;
+  /** Nothing that was read waits to be delivered. */
+  readonly isDelivered: boolean;
+};
+
+type Phase =
+  | { readonly is: 'free' }
+  | { readonly is: 'reading'; readonly sinceMs: number }
+  /** `fromMs`: since when what comes is what comes at rest. */
+  | { readonly is: 'resting'; readonly sinceMs: number; readonly fromMs: number | undefined };
+
+export class GivingWay {
+  readonly #left = new Map<number, LeftPace>();
+  readonly #heardAtMs = new Map<number, number>();
+  #phase: Phase;
+  #pace = FIRST;
+  #taken: readonly number[] = [];
+  #liveAtMs: number | undefined;
+  #hasRested = false;
+  #window: { readonly sinceMs: number; readonly latencies: Map<number, number[]>; rows: number };
+
+  /** It begins with a rest. `before`: how long live changes took before anything was read, as far as anybody knows. */
+  constructor(nowMs: number, before: Seen['latencies'] = new Map()) {
+    for (const [who, latencies] of before) this.#of(who).before(latencies);
+    this.#phase = { is: 'resting', sinceMs: nowMs, fromMs: nowMs };
+    this.#window = emptyWindow(nowMs);
+  }
+
+  /** Rows a second; Infinity: as fast as can be; 0: it rests. */
+  get rowsPerSecond(): number {
+    return this.#phase.is === 'resting' ? 0 : this.pace;
+  }
+
+  /** The same where a rest is left out. */
+  get pace(): number {
+    return this.#phase.is === 'free' || this.#liveAtMs === undefined ? Infinity : this.#pace;
+  }
+
+  /** To be called several times in a window. */
+  step(nowMs: number, seen: Seen): void {
+    if (seen.isLive) this.#liveAtMs = nowMs;
+    switch (this.#phase.is) {
+      case 'free':
+        if (seen.isLive) this.#rest(nowMs);
+        return;
+      case 'resting':
+        return this.#goOnResting(this.#phase, nowMs, seen);
+      case 'reading':
+        return this.#goOnReading(this.#phase, nowMs, seen);
+      default:
+        this.#phase satisfies never;
+    }
+  }
+
+  #isQuiet(nowMs: number): boolean {
+    return this.#liveAtMs === undefined || nowMs - this.#liveAtMs >= QUIET_MS;
+  }
+
+  #rest(nowMs: number): void {
+    this.#phase = { is: 'resting', sinceMs: nowMs, fromMs: undefined };
+  }
+
+  #goOnResting(
+    { sinceMs, fromMs }: Extract<Phase, { is: 'resting' }>,
+    nowMs: number,
+    { latencies, isDelivered }: Seen,
+  ): void {
+    if (fromMs === undefined) {
+      if (isDelivered || nowMs - sinceMs >= DRAIN_MS) this.#phase = { is: 'resting', sinceMs, fromMs: nowMs };
+      return;
+    }
+    for (const [who, came] of latencies) this.#of(who).rested(came, nowMs);
+    const restMs = this.#hasRested ? REST_MS : this.#isQuiet(nowMs) ? LOOK_MS : FIRST_REST_MS;
+    if (nowMs - fromMs < restMs) return;
+    this.#hasRested ||= this.#liveAtMs !== undefined;
+    this.#phase = this.#isQuiet(nowMs) ? { is: 'free' } : { is: 'reading', sinceMs: nowMs };
+    this.#window = emptyWindow(nowMs);
+  }
+
+  #goOnReading(
+    { sinceMs }: Extract<Phase, { is: 'reading' }>,
+    nowMs: number,
+    { latencies, rows }: Seen,
+  ): void {
+    if (this.#isQuiet(nowMs)) return void (this.#phase = { is: 'free' });
+    const window = this.#window;
+    window.rows += rows;
+    for (const [who, came] of latencies)
+      window.latencies.set(who, [...(window.latencies.get(who) ?? []), ...came]);
+    if (nowMs - window.sinceMs < WINDOW_MS) return;
+    this.#judge(window.latencies, (window.rows * 1000) / (nowMs - window.sinceMs), nowMs);
+    this.#window = emptyWindow(nowMs);
+    if (nowMs - sinceMs >= REST_INTERVAL_MS) this.#rest(nowMs);
+  }
+
+  /** `taken`: rows a second that were read. */
+  #judge(latencies: ReadonlyMap<number, readonly number[]>, taken: number, nowMs: number): void {
+    this.#taken = [...this.#taken.slice(1 - TAKEN_WINDOWS), taken];
+    const most = Math.max(FIRST, UNUSED * Math.max(...this.#taken));
+    for (const [who, came] of latencies) {
+      this.#of(who).judge(came, most, nowMs);
+      this.#heardAtMs.set(who, nowMs);
+    }
+    const isHeard = (who: number): boolean => nowMs - (this.#heardAtMs.get(who) ?? -Infinity) < HEARD_MS;
+    const left = [...this.#left]
+      .filter(([who]) => isHeard(who))
+      .map(([, { rowsPerSecond }]) => rowsPerSecond);
+    this.#pace = Math.min(most, ...left);
+  }
+
+  #of(who: number): LeftPace {
+    const known = this.#left.get(who) ?? new LeftPace();
+    this.#left.set(who, known);
+    return known;
+  }
+}
+
+const emptyWindow = (sinceMs: number) => ({ sinceMs, latencies: new Map<number, number[]>(), rows: 0 });

@@ -1,0 +1,76 @@
+// How late live changes are beside a backfill, compared with what they take while nothing is read. Pure.
+//
+// Compared, not looked at: a destination that takes its time takes it while nothing is read, too, and a server's clock may be anything.
+
+/**
+ * Changes count as late above the 99th percentile at rest by this share of what they vary by, and by no less than a noise that nobody minds.
+ * Little: a pace that swings around where that is kept lets the percentile itself rise by some times as much (giving-way.test.ts).
+ */
+const TOLERANCE = 0.05;
+const LEAST_TOLERANCE_MS = 0.5;
+/** Of 100 changes at rest one is above that percentile: so much lateness is none. */
+const LATE_AT_REST = 0.01;
+/** Samples at rest that are kept, for how long, and how few of them say something. Many: what is rare is to be among them as often as it comes. */
+const MOST_KEPT = 8_000;
+const KEPT_MS = 120_000;
+const FEWEST = 10;
+/** So many make what came before dispensable. */
+const ENOUGH = 200;
+/** Of a window, so many say half of what many would. */
+const HALF_SURE = 4;
+
+type Rest = { readonly latencies: readonly number[]; readonly atMs: number };
+
+/** How many are late; and by how much more that is than it would be at rest: −0.01 where none is, up to 1; few say less. */
+export type Late = { readonly share: number; readonly excess: number };
+
+/** Of the changes of one sink, or of those on their way into the log. */
+export class Lateness {
+  #rests: readonly Rest[] = [];
+  /** Of before anything was read: nobody knows what else kept them waiting then. */
+  #before: readonly number[] = [];
+  #baseline: { readonly count: number; readonly limitMs: number } | undefined;
+  #isKnown = false;
+
+  /** Milliseconds that changes took before anything was read: they count as long as there are not enough others. */
+  before(latencies: readonly number[]): void {
+    this.#before = latencies;
+    this.#isKnown = false;
+  }
+
+  /** Milliseconds that changes took while nothing was read; older ones are forgotten. */
+  rested(latencies: readonly number[], nowMs: number): void {
+    this.#rests = [...this.#rests, { latencies, atMs: nowMs }];
+    this.#isKnown = false;
+  }
+
+  /** Undefined: nobody knows. */
+  of(latencies: readonly number[], nowMs: number): Late | undefined {
+    if (!this.#isKnown) this.#learn(nowMs);
+    const count = latencies.length;
+    if (this.#baseline === undefined || count === 0) return undefined;
+    const { limitMs, count: known } = this.#baseline;
+    const share = latencies.filter((ms) => ms > limitMs).length / count;
+    // Of few samples at rest the highest one is exceeded that often by chance.
+    return { share, excess: (share - LATE_AT_REST - 1 / known) * (count / (count + HALF_SURE)) };
+  }
+
+  #learn(nowMs: number): void {
+    this.#isKnown = true;
+    let left = MOST_KEPT;
+    this.#rests = this.#rests
+      .toReversed()
+      .filter(({ latencies, atMs }) => nowMs - atMs < KEPT_MS && (left -= latencies.length) > 0)
+      .toReversed();
+    const rested = this.#rests.flatMap(({ latencies }) => latencies);
+    if (rested.length >= ENOUGH) this.#before = [];
+    const known = Float64Array.from([...this.#before, ...rested]).sort();
+    this.#baseline = known.length < FEWEST ? undefined : { count: known.length, limitMs: limitOf(known) };
+  }
+}
+
+function limitOf(sorted: Float64Array): number {
+  const at = (share: number): number => sorted[Math.floor(share * sorted.length)]!;
+  const [low, high] = [at(0.01), at(0.99)];
+  return high + Math.max(LEAST_TOLERANCE_MS, TOLERANCE * (high - low));
+}

@@ -1,0 +1,203 @@
+// Whose changes a backfill gives way to, and in which turns its chunks come then. Time is pretended.
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { LOG_LATENCIES, LogSignals } from '../../../../src/log/signals.ts';
+import { LiveFirst } from '../../../../src/pipeline/source/backfill/live-first.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const NAMES = ['live', 'rows'];
+const ROW_BYTES = 100;
+
+function made() {
+  const signals = new LogSignals();
+  const sinkSlots = new Map(NAMES.map((name, slot) => [name, slot]));
+  for (const slot of sinkSlots.values()) signals.setHolding(slot, true);
+  const log = { writtenEnd: 0 };
+  let changes = 0;
+  const liveFirst = new LiveFirst({
+    signals,
+    sinkSlots,
+    log,
+    changes: () => changes,
+    nowMs: () => Date.now(),
+    sleep: async (ms, signal) => {
+      await new Promise((next) => setTimeout(next, ms));
+      signal.throwIfAborted();
+    },
+  });
+  const stop = new AbortController();
+  const counts = { chunks: 0, rows: 0, atOnce: 0, most: 0 };
+  return {
+    liveFirst,
+    signals,
+    log,
+    counts,
+    stop,
+    /** Changes come, ten a step of ten milliseconds, and take so long: with each sink, and into the log. */
+    live: (latencies: { readonly live?: number; readonly rows?: number; readonly log?: number }) =>
+      setInterval(() => {
+        changes += 10;
+        for (let i = 0; i < 10; i++) {
+          if (latencies.live !== undefined) signals.latencies.add(0, latencies.live);
+          if (latencies.rows !== undefined) signals.latencies.add(1, latencies.rows);
+          if (latencies.log !== undefined) signals.latencies.add(LOG_LATENCIES, latencies.log);
+        }
+      }, 10),
+    /** Reads as a backfill does, whose chunks take a millisecond; `isDelivered`: its sink takes them at once. */
+    read: async (isDelivered = true): Promise<void> => {
+      while (!stop.signal.aborted) {
+        if (
+          await liveFirst.turn(stop.signal).then(
+            () => false,
+            () => true,
+          )
+        )
+          return;
+        counts.chunks++;
+        counts.most = Math.max(counts.most, ++counts.atOnce);
+        const rows = Math.min(liveFirst.mostRows, 20_000);
+        await new Promise((next) => setTimeout(next, 1));
+        counts.atOnce--;
+        counts.rows += rows;
+        log.writtenEnd += rows * ROW_BYTES;
+        if (isDelivered) signals.publishAnswered(1, log.writtenEnd);
+        liveFirst.ended({ rows, bytes: rows * ROW_BYTES });
+      }
+    },
+  };
+}
+
+type Made = ReturnType<typeof made>;
+
+/** Rows that are read in so many milliseconds. */
+async function rowsIn(one: Made, ms: number): Promise<number> {
+  const before = one.counts.rows;
+  await vi.advanceTimersByTimeAsync(ms);
+  return one.counts.rows - before;
+}
+
+async function ended({ stop }: Made, ...readers: readonly Promise<void>[]): Promise<void> {
+  stop.abort();
+  await vi.advanceTimersByTimeAsync(1_000);
+  await Promise.all(readers);
+}
+
+test('without live changes chunks are as large as they may be, and nobody waits longer than it takes to see that', async () => {
+  const one = made();
+  one.liveFirst.begin(['rows']);
+  const reader = one.read();
+  expect(await rowsIn(one, 1_000)).toBeGreaterThan(1_000_000);
+  expect(one.liveFirst.pace).toBeUndefined();
+  expect(one.liveFirst.mostRows).toBe(Infinity);
+  await ended(one, reader);
+});
+
+test('changes of another sink that become late make it slower; when they end it reads as before', async () => {
+  const one = made();
+  const beforeReading = one.live({ live: 2, log: 1 });
+  await vi.advanceTimersByTimeAsync(500);
+  one.liveFirst.begin(['rows']);
+  const reader = one.read();
+  const fast = await rowsIn(one, 10_000);
+  expect(fast).toBeGreaterThan(100_000);
+  clearInterval(beforeReading);
+  // They are late as long as rows come.
+  let seen = one.counts.rows;
+  const late = setInterval(() => {
+    const isRead = one.counts.rows > seen;
+    seen = one.counts.rows;
+    for (let i = 0; i < 50; i++) one.signals.latencies.add(0, isRead ? 40 : 2);
+  }, 50);
+  const changing = one.live({ log: 1 });
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(await rowsIn(one, 5_000)).toBeLessThan(10_000);
+  expect(one.liveFirst.pace).toBeLessThan(1_500);
+  clearInterval(late);
+  clearInterval(changing);
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(one.liveFirst.pace).toBeUndefined();
+  expect(await rowsIn(one, 1_000)).toBeGreaterThan(1_000_000);
+  await ended(one, reader);
+});
+
+test('changes of the sink that gets the rows may wait for them', async () => {
+  const one = made();
+  const changing = one.live({ live: 2, log: 1 });
+  one.liveFirst.begin(['rows']);
+  const reader = one.read();
+  await vi.advanceTimersByTimeAsync(3_000);
+  const waiting = one.live({ rows: 5_000 });
+  expect(await rowsIn(one, 10_000)).toBeGreaterThan(100_000);
+  clearInterval(changing);
+  clearInterval(waiting);
+  await ended(one, reader);
+});
+
+test('where all sinks get the rows, changes that come late into the log make it slower', async () => {
+  const one = made();
+  const changing = one.live({ log: 1 });
+  one.liveFirst.begin([]);
+  const reader = one.read();
+  await vi.advanceTimersByTimeAsync(5_000);
+  clearInterval(changing);
+  let seen = one.counts.rows;
+  const alive = one.live({});
+  const late = setInterval(() => {
+    const isRead = one.counts.rows > seen;
+    seen = one.counts.rows;
+    for (let i = 0; i < 10; i++) one.signals.latencies.add(LOG_LATENCIES, isRead ? 30 : 1);
+  }, 50);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(one.liveFirst.pace).toBeLessThan(1_500);
+  clearInterval(alive);
+  clearInterval(late);
+  await ended(one, reader);
+});
+
+test('at a pace what its sinks have not taken is bounded; one that takes nothing leaves it its slowest', async () => {
+  const one = made();
+  const changing = one.live({ live: 2, log: 1 });
+  one.liveFirst.begin(['rows']);
+  const reader = one.read(false);
+  await vi.advanceTimersByTimeAsync(5_000);
+  const before = one.log.writtenEnd;
+  const rows = await rowsIn(one, 20_000);
+  expect(rows).toBeGreaterThan(20 * 500 * 0.7);
+  expect(rows).toBeLessThan(20 * 2_000);
+  expect(before).toBeLessThan(1_000_000);
+  clearInterval(changing);
+  await ended(one, reader);
+});
+
+test('at a small pace one chunk is read at a time, whoever asks', async () => {
+  const one = made();
+  const changing = one.live({ live: 2, log: 1 });
+  one.liveFirst.begin(['rows']);
+  one.liveFirst.begin(['rows']);
+  const readers = [one.read(), one.read(), one.read()];
+  await vi.advanceTimersByTimeAsync(1_300);
+  expect(one.counts.chunks).toBeGreaterThan(0);
+  expect(one.counts.most).toBe(1);
+  clearInterval(changing);
+  await ended(one, ...readers);
+});
+
+test('whoever waits for a turn is let go by its signal', async () => {
+  const one = made();
+  const changing = one.live({ live: 2 });
+  one.liveFirst.begin(['rows']);
+  const reader = one.read();
+  await vi.advanceTimersByTimeAsync(300);
+  const waiting = new AbortController();
+  let outcome = 'waits';
+  const turn = one.liveFirst.turn(waiting.signal).then(
+    () => (outcome = 'has it'),
+    () => (outcome = 'is let go'),
+  );
+  waiting.abort();
+  clearInterval(changing);
+  await ended(one, reader);
+  await turn;
+  expect(outcome).toBe('is let go');
+});
