@@ -70,7 +70,12 @@ export class Database {
     this.#source = startSourceThread({
       settings: database,
       selections: sinks.map(namesOf),
-      tellsSchemas: sinks.some(({ ddl }) => ddl === 'events'),
+      // A renamed column must not let out what stayed here under its old name (intake/columns/fit.ts).
+      tellsSchemas: sinks.some(
+        ({ ddl, tables }) =>
+          ddl === 'events' ||
+          tables.some(({ rules }) => rules !== undefined && rules.mask.size + rules.exclude.length > 0),
+      ),
       withoutUpdates: new Set(sinks.filter((sink) => !takesUpdates(sink)).map(({ name }) => name)),
       sinkSlots: this.#slots.byName(),
       streamed: (tables) => this.#recordStreamed(tables),
