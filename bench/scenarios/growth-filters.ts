@@ -3,7 +3,7 @@ import { insertRows, TABLE_COLUMNS, type ChangeCounts } from '../load/mixed.ts';
 import { lineOf, type Line, type Run } from '../measurement.ts';
 import { createSlots } from '../slots.ts';
 import type { Workbench } from '../workbench.ts';
-import { drainToSinks, PUBLICATION } from './growth.ts';
+import { drainToSinks, PUBLICATION } from './growth-runs.ts';
 
 const CUSTOMERS = 100;
 /** So many rows of a customer follow each other: what one request carries. */
@@ -41,7 +41,16 @@ export async function manyFilters(bench: Workbench): Promise<Line[]> {
     const wanted: ChangeCounts = { inserts, updates: 0, deletes: 0 };
     const results: Run[] = [];
     for (let round = 0; round < runs; round++)
-      results.push(await drainToSinks(bench, { database, slot: `${kind}_${round}`, sinks, wanted, changes }));
+      results.push(
+        await drainToSinks(bench, {
+          database,
+          slot: `${kind}_${round}`,
+          sinks,
+          wanted,
+          changes,
+          isFiltered: kind === 'each',
+        }),
+      );
     const name = kind === 'all' ? 'one sink of all customers' : `${CUSTOMERS} sinks, one a customer`;
     const work = `${changes.toLocaleString('en')} rows of ${CUSTOMERS} customers`;
     const line = lineOf({ scenario: 'growth', name, work }, results);

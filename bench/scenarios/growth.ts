@@ -1,16 +1,13 @@
 // `growth`: what more sinks on one table cost, and what rows cost that a sink does not want.
-import { waitFor } from '../../test/support/wait.ts';
-import { accountingFaults } from '../accounting-check.ts';
 import { changesIn, insertRows, loadMixed, TABLE_COLUMNS, type ChangeCounts } from '../load/mixed.ts';
 import { lineOf, type Line, type Run } from '../measurement.ts';
-import { cpuUsOf, peakRssMiBOf } from '../process-figures.ts';
-import { createSlots, walsenderCpuUs, whenActive } from '../slots.ts';
-import { startTailrace, startUpCpuUs, type BenchSink } from '../tailrace.ts';
-import type { Database, Workbench } from '../workbench.ts';
+import { createSlots } from '../slots.ts';
+import { startUpCpuUs } from '../tailrace.ts';
+import type { Workbench } from '../workbench.ts';
 import { manyFilters } from './growth-filters.ts';
+import { drainToSinks, PUBLICATION } from './growth-runs.ts';
 import { logOnce } from './replay-runs.ts';
 
-export const PUBLICATION = 'bench';
 const SINK_COUNTS = [1, 4, 10];
 const TABLES = 50;
 const WANTED = 't0';
@@ -24,66 +21,12 @@ export async function growth(bench: Workbench): Promise<Line[]> {
   ];
 }
 
-export type Backlog = {
-  readonly database: Database;
-  readonly slot: string;
-  readonly sinks: readonly BenchSink[];
-  /** What each sink is to deliver, and what the slot holds. */
-  readonly wanted: ChangeCounts;
-  readonly changes: number;
-};
-
-/** Drains a slot to all the sinks; figures are per change of the slot, whatever becomes of it. */
-export async function drainToSinks(bench: Workbench, backlog: Backlog): Promise<Run> {
-  const { database, slot, sinks, wanted, changes } = backlog;
-  const options = { database, publication: PUBLICATION, sinks };
-  const startUp = await startUpCpuUs(bench, { ...options, slot: 'idle' });
-  await bench.endpoint.reset();
-  const directory = bench.newDirectory();
-  const tailrace = startTailrace(bench, directory.path, { ...options, slot });
-  const sender = await tailrace.until(whenActive(database, slot));
-  await tailrace.until(
-    Promise.all(sinks.map(({ queue }) => bench.endpoint.waitFor(queue, changesIn(wanted)))),
-  );
-  await tailrace.until(sourceHasRead(tailrace, changes));
-  const cpuUs = cpuUsOf(tailrace.pid) ?? Number.NaN;
-  const peakRssMiB = peakRssMiBOf(tailrace.pid);
-  const senderCpuUs = walsenderCpuUs(sender);
-  await tailrace.stop();
-  directory.remove();
-  const reports = await Promise.all(sinks.map(({ queue }) => bench.endpoint.report(queue)));
-  for (const [i, report] of reports.entries()) {
-    for (const fault of accountingFaults(report, wanted)) bench.fault(`growth, ${sinks[i]!.queue}: ${fault}`);
-  }
-  const lastMs = Math.max(...reports.map(({ lastAcceptedMs }) => lastAcceptedMs));
-  const seconds = (lastMs - sender.activeSinceMs) / 1000;
-  return {
-    figures: {
-      changes,
-      changesPerSecond: changes / seconds,
-      wantedShare: changesIn(wanted) / changes,
-      messagesPerSecond: (changesIn(wanted) * sinks.length) / seconds,
-      cpuUsPerChange: (cpuUs - startUp) / changes,
-      cpuUsPerChangeWithStart: cpuUs / changes,
-      senderCpuUsPerChange: senderCpuUs / changes,
-      peakRssMiB,
-    },
-  };
-}
-
-/** The last wanted row need not be the last row. */
-const sourceHasRead = (tailrace: ReturnType<typeof startTailrace>, changes: number): Promise<true> =>
-  waitFor(async () => {
-    const [source] = (await tailrace.service.health()).databases;
-    return source !== undefined && source.changes >= changes && source.durableEnd === source.loggedEnd;
-  }, 'the source to have read everything');
-
-export async function sinksOnOneTable(bench: Workbench, counts = SINK_COUNTS): Promise<Line[]> {
+async function sinksOnOneTable(bench: Workbench): Promise<Line[]> {
   const { runs, growthChanges: changes } = bench.sizes;
   const database = await bench.newDatabase();
   await database.client.query(`create table t (${TABLE_COLUMNS})`);
   await database.client.query(`create publication ${PUBLICATION} for table t`);
-  const slots = counts.flatMap((count) =>
+  const slots = SINK_COUNTS.flatMap((count) =>
     Array.from({ length: runs }, (_, round) => `sinks_${count}_${round}`),
   );
   const [wanted] = await loadMixed(database.client, 't', {
@@ -92,7 +35,7 @@ export async function sinksOnOneTable(bench: Workbench, counts = SINK_COUNTS): P
   });
   await createSlots(database, ['idle']);
   const lines: Line[] = [];
-  for (const count of counts) {
+  for (const count of SINK_COUNTS) {
     const sinks = Array.from({ length: count }, (_, i) => ({
       name: `s${i}`,
       queue: `s${i}.fifo`,

@@ -4,10 +4,10 @@ import { setImmediate } from 'node:timers/promises';
 import { ZERO_LSN, type Lsn } from '../core/lsn.ts';
 import { formatPosition, ORIGIN, type Position } from '../core/position.ts';
 import { openFile } from '../data-directory/files.ts';
+import type { LogBlock } from './block.ts';
 import type { BlockCursor, RawBlock } from './block-cursor.ts';
 import { startsWithin } from './context.ts';
 import { corruptError, isMissing, PositionNotRetainedError } from './errors.ts';
-import type { BlockContext } from './format.ts';
 import {
   findPlace,
   findTransaction,
@@ -17,7 +17,7 @@ import {
   segmentsWithLsn,
 } from './search.ts';
 import { listSegments, readSegmentContext, type SegmentFile } from './segments.ts';
-import type { Kept, SharedBlocks, SharedReader } from './shared-blocks.ts';
+import type { SharedBlocks, SharedReader } from './shared-blocks.ts';
 import type { LogSignals } from './signals.ts';
 
 /**
@@ -26,28 +26,7 @@ import type { LogSignals } from './signals.ts';
  */
 export type ReadFrom = { readonly position: Position } | { readonly offset: number } | 'earliest' | 'end';
 
-/** One block. Valid until the next one is asked for: its buffer is used again, unless it is kept for other readers, too. */
-export type LogBlock = {
-  readonly buffer: Buffer;
-  /** The frames are `buffer[start, end)`. */
-  readonly start: number;
-  readonly end: number;
-  /** Logical offset of `buffer[start]`. */
-  readonly offset: number;
-  /** Logical offset of the next block. Everything below it is done when this block is. */
-  readonly blockEnd: number;
-  /**
-   * Where the stream stands at `start`. Take it over at every block: after a restart of the writer an unfinished
-   * transaction is cut off and comes again from its Begin, in a block whose context is outside of a transaction.
-   */
-  readonly context: BlockContext;
-  /** The opening of a segment: relations in force, most of them known already. */
-  readonly prologue: boolean;
-  /** Only R, e and Y frames, of blocks before the place where reading begins: `offset` means nothing. */
-  readonly relationsOnly: boolean;
-  /** Set where other readers of the thread have the same block: what they make of it alike is kept there. */
-  readonly kept?: Kept | undefined;
-};
+export type { LogBlock } from './block.ts';
 
 export interface LogReader {
   /**

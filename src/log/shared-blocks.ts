@@ -8,7 +8,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ByteWriter } from '../core/byte-writer.ts';
 import { steadyMs } from '../core/clock.ts';
-import type { LogBlock } from './reader.ts';
+import type { Kept, LogBlock } from './block.ts';
 
 /** Bytes kept in all, of blocks and of what was made of them (invariant 8). */
 export const MAX_KEPT_BYTES = 32 * 1024 * 1024;
@@ -26,20 +26,9 @@ const REST_SHARE = 1 / 4;
 /** With more of the time to spare, the thread is not what those behind wait for: then nobody waits for them for a while. */
 const MAX_SPARE_SHARE = 0.5;
 const IDLE_REST_MS = 1000;
-/** Of buffers that nobody uses: so many are kept, none larger than this. */
-const MAX_FREE = 16;
+/** A buffer for what is made of a block, at first; and what is kept in all of those that nobody uses. */
 const WRITER_BYTES = 16 * 1024;
-const MAX_FREE_BYTES = 1024 * 1024;
-
-/** A block's place among those that are kept, and what was made of it. */
-export type Kept = {
-  /** What was made of the block under this name, or `make`s it. It is gone with the block. */
-  of<Made>(name: string, make: () => Made): Made;
-  /** An empty buffer for what is made of the block; gone with it, and used again. */
-  takeWriter(): ByteWriter;
-  /** What is made of the block takes so many bytes more. */
-  grow(bytes: number): void;
-};
+const MAX_FREE_BYTES = 8 * 1024 * 1024;
 
 export type SharedReader = {
   /** Where it stands. */
@@ -53,10 +42,10 @@ export type SharedReader = {
 
 export type SharingPorts = {
   /** Never set back. */
-  nowMs(): number;
+  readonly nowMs: () => number;
   /** How long the thread has had nothing to do, in all. */
-  spareMs(): number;
-  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  readonly spareMs: () => number;
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 };
 
 const PORTS: SharingPorts = {
@@ -72,6 +61,7 @@ export class SharedBlocks {
   /** By the offset of their headers, the one that came first at the front. */
   readonly #kept = new Map<number, KeptBlock>();
   readonly #free: ByteWriter[] = [];
+  #freeBytes = 0;
   #bytes = 0;
 
   constructor(maxBytes = MAX_KEPT_BYTES, ports = PORTS) {
@@ -101,6 +91,7 @@ export class SharedBlocks {
     if (this.#readers.size > 1) return;
     for (const kept of this.#kept.values()) this.#drop(kept);
     this.#free.length = 0;
+    this.#freeBytes = 0;
   }
 
   /**
@@ -155,7 +146,7 @@ export class SharedBlocks {
     for (const { offset } of this.#readers) if (offset <= at && at - offset < NEAR_BYTES) awaited++;
     if (awaited < 2) return block;
     const kept = new KeptBlock(block, at, awaited, {
-      takeWriter: () => this.#free.pop() ?? new ByteWriter(WRITER_BYTES),
+      takeWriter: () => this.#takeFree() ?? new ByteWriter(WRITER_BYTES),
       grow: (by) => this.#grow(kept, by),
     });
     reader.inHand = kept;
@@ -177,9 +168,17 @@ export class SharedBlocks {
   }
 
   #giveBack(writer: ByteWriter): void {
-    if (this.#free.length >= MAX_FREE || writer.buffer.length > MAX_FREE_BYTES) return;
+    const bytes = writer.buffer.length;
+    if (this.#freeBytes + bytes > MAX_FREE_BYTES) return;
     writer.reset();
     this.#free.push(writer);
+    this.#freeBytes += bytes;
+  }
+
+  #takeFree(): ByteWriter | undefined {
+    const writer = this.#free.pop();
+    if (writer !== undefined) this.#freeBytes -= writer.buffer.length;
+    return writer;
   }
 
   /** Makes room where it is needed. Who has such a block in hand goes on with it: it is not used again. */

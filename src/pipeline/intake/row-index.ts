@@ -2,7 +2,7 @@
 // then says which rows a sink has to judge; the others its filter drops. Hot (bench/scenarios/growth-filters.ts).
 import { createRowEvent, isDamaged, type Relation } from '../../core/change.ts';
 import type { WantedTexts } from '../../functions/where/wanted-texts.ts';
-import type { Kept } from '../../log/shared-blocks.ts';
+import type { Kept } from '../../log/block.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
 import { decodeRow, relationIdOfRow } from '../../pgoutput/messages.ts';
 import type { LoggedRow } from './log-walker.ts';

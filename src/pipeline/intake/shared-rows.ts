@@ -3,9 +3,8 @@
 import { createHash } from 'node:crypto';
 import type { ByteWriter } from '../../core/byte-writer.ts';
 import type { RenderContext } from '../../formats/format.ts';
-import type { Kept } from '../../log/shared-blocks.ts';
+import type { Kept } from '../../log/block.ts';
 import type { LoggedRow } from './log-walker.ts';
-import type { TablePlan } from './table-plan.ts';
 
 /** What a row is in every sink that shares it. */
 export type SharedRow = {
@@ -80,7 +79,10 @@ export class SharedRows {
 }
 
 /** Undefined: no other sink can have the row as this one has it. */
-export const sharedRowsOf = ({ shareKey }: TablePlan, { kept }: LoggedRow): SharedRows | undefined =>
+export const sharedRowsOf = (
+  { shareKey }: { readonly shareKey: string | undefined },
+  { kept }: LoggedRow,
+): SharedRows | undefined =>
   shareKey === undefined || kept === undefined ? undefined : kept.of(shareKey, () => new SharedRows(kept));
 
 /** Of all that decides how a sink has the rows of a table: equal texts, equal messages but for their own parts. */

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import type { Envelope } from '../../../src/formats/format.ts';
 import { formats } from '../../../src/formats/registry.ts';
 import type { LogBlock } from '../../../src/log/reader.ts';
-import { SharedBlocks, type SharedReader } from '../../../src/log/shared-blocks.ts';
+import { SharedBlocks } from '../../../src/log/shared-blocks.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import { SinkMarkers } from '../../../src/pipeline/intake/markers.ts';
 import { tablePlan } from '../../../src/pipeline/intake/message-rendering.ts';
@@ -232,7 +232,7 @@ test('sinks with many settings beside each other let in what each lets in alone'
         const shared = new SharedBlocks(maxBytes);
         const beside = [...SINKS.keys()].map((number) => ({
           ...makeSink(number, blocks, true),
-          reader: shared.join(0) as SharedReader,
+          reader: shared.join(0),
         }));
         const take = async (number: number): Promise<void> => {
           const { reader, walker } = beside[number]!;
