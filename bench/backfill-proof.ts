@@ -78,14 +78,14 @@ metrics: { listen: off }
 const api = async (service: ServiceProcess): Promise<string> =>
   `${await service.apiUrl()}/api/databases/bench/backfills`;
 
-async function begin(service: ServiceProcess): Promise<string> {
+async function begin(service: ServiceProcess, { givesWay }: { readonly givesWay: boolean }): Promise<string> {
   const answer = await fetch(await api(service), {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({
       sinks: ['rows'],
       workers: Number(values.workers),
-      gives_way: !values['full-speed'],
+      gives_way: givesWay,
     }),
   });
   return ((await answer.json()) as { readonly backfill: Progress }).backfill.id;
@@ -132,7 +132,8 @@ async function underKills(bench: Workbench): Promise<void> {
   bench.onEnd(() => service.kill());
   const writers = await startWriters({ url: database.url, rows, changesPerSecond });
   const beganMs = performance.now();
-  const id = await begin(service);
+  // As much as can be is under way at each kill.
+  const id = await begin(service, { givesWay: false });
   let kills = 0;
   let cpuUs = 0;
   let rssMiB = 0;
@@ -238,7 +239,7 @@ async function latencies(bench: Workbench, sinks: readonly string[]): Promise<vo
   };
   const before = await quiet();
   const beganMs = performance.now();
-  const id = await begin(service);
+  const id = await begin(service, { givesWay: !values['full-speed'] });
   const during = await latenciesUntil(
     consumer,
     async () => (await progressOf(service, id)).state === 'completed',

@@ -30,6 +30,8 @@ async function main(): Promise<void> {
       const { startService } = await import('./app.ts');
       return startService(settings, options);
     },
+    // What it cannot load, whoever starts it hears.
+    prepareService: () => void import('./app.ts').catch(() => undefined),
     version,
     stdout: process.stdout,
     stderr: process.stderr,

@@ -49,12 +49,13 @@ export async function footprint(bench: Workbench): Promise<Line[]> {
 /** A command that ends by itself. */
 function commandLine(bench: Workbench, name: string, args: readonly string[]): Line {
   const runs: Run[] = [];
+  const entrance = bench.confinement?.entrance ?? [];
   for (let i = 0; i < bench.sizes.runs * STARTS_PER_RUN; i++) {
     const startedMs = performance.now();
     // The shell's `time` is the only one that counts a child's CPU in milliseconds. https://www.gnu.org/software/bash/manual/bash.html#index-TIMEFORMAT
     const { status, stderr } = spawnSync(
       'bash',
-      ['-c', `TIMEFORMAT='%U %S'; time "$@"`, 'bash', process.execPath, ...args],
+      ['-c', `TIMEFORMAT='%U %S'; time "$@"`, 'bash', ...entrance, process.execPath, ...args],
       { encoding: 'utf8' },
     );
     const ms = performance.now() - startedMs;

@@ -1,5 +1,6 @@
 // Loads the configuration that a command works with.
 import type { LoadedSettings, LoadInput } from '../config/load.ts';
+import { loadSettingsApart } from '../config/loading.ts';
 import type { CliPorts } from './ports.ts';
 
 export type ConfigurationOptions = {
@@ -24,7 +25,6 @@ export async function loadConfigurationApart(
   options: ConfigurationOptions,
   ports: Surroundings,
 ): Promise<LoadedSettings> {
-  const { loadSettingsApart } = await import('../config/loading.ts');
   return adopt(await loadSettingsApart(inputOf(options, ports)), ports);
 }
 

@@ -97,6 +97,11 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ],
     ['tailrace explain shop/users --last 100 --json', 'of the last hundred, as data'],
   ],
+  types: [
+    ['tailrace types --sink users', 'TypeScript of its messages'],
+    ['tailrace types --out src/messages', 'files for every sink and table, TypeScript and JSON Schema'],
+    ['tailrace types --out src/messages --check', 'in CI: has a migration changed what consumers get?'],
+  ],
   where: [["tailrace where test users 'amount>100'", 'which changes would pass']],
   'where test': [
     ["tailrace where test users 'amount>100'", 'how many changes in the log would pass, with some of them'],

@@ -10,6 +10,8 @@ export type { Output } from '../telemetry/terminal-text.ts';
 
 export type CliPorts = {
   readonly startService: StartService;
+  /** Begins to load what `startService` needs. */
+  readonly prepareService?: () => void;
   readonly version: string;
   readonly stdout: Output;
   readonly stderr: Output;

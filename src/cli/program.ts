@@ -19,6 +19,7 @@ import { addHandoverCommands } from './handover-commands.ts';
 import { addExamples, pathOf } from './examples.ts';
 import { addExplainCommands } from './explain/commands.ts';
 import { addSlotCommands } from './slots/commands.ts';
+import { addTypesCommand } from './types/commands.ts';
 import { addBackfillCommands } from './backfill/commands.ts';
 import { addGapCommands } from './gaps/commands.ts';
 import { addHelpCommands } from './help-commands.ts';
@@ -100,6 +101,7 @@ export function createProgram(ports: CliPorts, end: (ending: Ending) => Promise<
   addReadingCommands(program, ports, end);
   addSinkCommands(program, ports, end);
   addExplainCommands(program, ports, end);
+  addTypesCommand(program, ports, end);
   addDeadLetterCommands(program, ports, end);
   addGapCommands(program, ports, end);
   addBackfillCommands(program, ports, end);

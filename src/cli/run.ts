@@ -13,7 +13,10 @@ export type RunOptions = { readonly config?: string; readonly dataDir?: string }
 export const CLOSING_GRACE_MS = 5_000;
 
 export async function run(options: RunOptions, ports: CliPorts): Promise<number> {
-  const { settings, notes, source, isPg2sqs } = await loadConfigurationApart(options, ports);
+  const loading = loadConfigurationApart(options, ports);
+  // Meanwhile this thread has time.
+  ports.prepareService?.();
+  const { settings, notes, source, isPg2sqs } = await loading;
   const { logLevel: level, logFormat: format } = settings;
   const logger = createLogger({ level, format, destination: ports.stdout, env: ports.env });
   logger.info({ version: ports.version, source, dataDir: settings.dataDir }, 'tailrace starts');

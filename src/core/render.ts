@@ -1,6 +1,7 @@
 // Rendering one column: Postgres text in, JSON bytes out.
 import type { ByteWriter } from './byte-writer.ts';
 import type { MessageEncoding } from './encoding.ts';
+import type { JsonType } from './json-type.ts';
 
 /** Appends the JSON of the value whose Postgres text is `bytes[start, start + length)`. Never called for NULL. */
 export type ValueRenderer = (bytes: Buffer, start: number, length: number, writer: ByteWriter) => void;
@@ -34,12 +35,13 @@ export type TextOf<Text extends string | null = string> = (
   length: number,
 ) => Text;
 
+/** How a value is written, and what JSON that gives. */
+export type ValueForm = { readonly render: ValueRenderer; readonly type: JsonType };
+
 /** What is told in the place of a value that stays here. */
-export type MaskedText = {
-  /** null: NULL. */
+export type MaskedText = ValueForm & {
+  /** The same as a text. null: NULL. */
   readonly textOf: TextOf<string | null>;
-  /** The same as JSON: a string, or null. */
-  readonly render: ValueRenderer;
 };
 
 /** Columns whose values stay here, by their names in Postgres. */
@@ -96,9 +98,8 @@ export type RenderOptions = ValueOptions & {
   readonly wal2json?: Wal2jsonValues | undefined;
 };
 
-/** How a message has one column. */
-export type ColumnForm = {
-  readonly render: ValueRenderer;
+/** How a message has one column. `type`: of a value that is not NULL. */
+export type ColumnForm = ValueForm & {
   /** The JSON that stands for an unchanged value which Postgres did not send; undefined: the column is left out. */
   readonly unchanged: string | undefined;
 };

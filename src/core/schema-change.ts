@@ -109,6 +109,24 @@ function partners(before: TableShape, after: TableShape): Map<ShapeColumn, Shape
   return withoutDoubles(found, isSameTable);
 }
 
+/**
+ * The columns of after that may be this one of before under another name, where nobody knows which attributes they were. Attributes stand in
+ * the order of their numbers, new ones behind all others: where every name of before is there, in its order, what stands behind is new.
+ */
+export function possibleNames(
+  { before, after }: Pick<SchemaChange, 'before' | 'after'>,
+  column: ShapeColumn,
+): readonly ShapeColumn[] {
+  if (before.relationId !== after.relationId) return [];
+  if (after.columns.some((other) => isSameAttribute(column, other))) return [];
+  const names = before.columns.map(({ name }) => name);
+  const isAppended = names.every((name, i) => after.columns[i]?.name === name);
+  if (isAppended) return [];
+  return after.columns.filter(
+    ({ name, number }) => !names.includes(name) && (number === undefined || column.number === undefined),
+  );
+}
+
 /** Where a column is the same attribute as one and has the name of another, the attribute decides. */
 function withoutDoubles(
   found: Map<ShapeColumn, ShapeColumn>,

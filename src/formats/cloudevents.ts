@@ -5,6 +5,7 @@ import { ByteWriter, type Literal } from '../core/byte-writer.ts';
 import type { Action, RowEvent } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
+import { constant, maybe, member, object, STRING, type JsonType } from '../core/json-type.ts';
 import type { Media } from '../core/message.ts';
 import type { RenderOptions } from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
@@ -15,6 +16,7 @@ import type {
   MessageFormat,
   RenderContext,
   RenderPlan,
+  RowKnowledge,
   SinkWish,
 } from './format.ts';
 import { KeyTexts } from './key-texts.ts';
@@ -142,6 +144,8 @@ const ACTIONS: readonly Action[] = ['insert', 'update', 'delete', 'read', 'trunc
 class CloudEventsPlan implements RenderPlan {
   readonly #data: RenderPlan;
   readonly #encoding: MessageEncoding;
+  readonly #block: Block;
+  readonly #source: string;
   readonly #keyTexts: KeyTexts;
   /** Set where the key has several columns: their texts are put together. */
   readonly #joinedKey: KeyTexts | undefined;
@@ -154,11 +158,14 @@ class CloudEventsPlan implements RenderPlan {
   /** From behind the time to the data. */
   readonly #beginData: Literal;
 
-  constructor(input: CompileInput, { source, type, dataschema }: Block, data: RenderPlan) {
+  constructor(input: CompileInput, block: Block, data: RenderPlan) {
+    const { source, type, dataschema } = block;
     const { relation, encoding, envelope, masks } = input;
     const begin = source ?? `/tailrace/${encodeURIComponent(envelope.databaseName)}`;
     const table = `${encodeURIComponent(relation.schema)}.${encodeURIComponent(relation.table)}`;
-    const of = jsonText(`${begin.replace(/\/$/, '')}/${table}`);
+    this.#block = block;
+    this.#source = `${begin.replace(/\/$/, '')}/${table}`;
+    const of = jsonText(this.#source);
     this.#data = data;
     this.#encoding = encoding;
     this.#keyTexts = new KeyTexts(input);
@@ -201,6 +208,25 @@ class CloudEventsPlan implements RenderPlan {
     this.#writeCommit(context, writer);
     this.#data.renderSchema(change, context, writer);
     writer.byte(CLOSE_BRACE);
+  }
+
+  /** In binary mode the attributes are headers. */
+  describe(action: Action, rows: RowKnowledge): JsonType {
+    const { type, dataschema, content_mode: mode } = this.#block;
+    const data = this.#data.describe(action, rows);
+    if (mode === 'binary') return data;
+    const isRow = action !== 'truncate' && action !== 'schema';
+    return object([
+      member('specversion', constant('1.0')),
+      member('id', STRING),
+      member('source', constant(this.#source)),
+      member('type', constant(`${type}.${action}`)),
+      ...(isRow ? [maybe('subject', STRING)] : []),
+      member('time', STRING),
+      member('datacontenttype', constant('application/json')),
+      ...(dataschema === undefined ? [] : [member('dataschema', constant(dataschema))]),
+      member('data', data),
+    ]);
   }
 
   #open(action: Action, { idempotencyKey }: RenderContext, writer: ByteWriter): void {

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Action, Moved, Relation, RowAction, RowEvent, TransactionContext } from '../core/change.ts';
+import type { JsonObject, JsonType } from '../core/json-type.ts';
 import type { Media } from '../core/message.ts';
 import type {
   ColumnForm,
@@ -14,6 +15,7 @@ import type {
 } from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
+import type { ColumnPart } from '../core/template.ts';
 
 /** What every message of one sink says of where it comes from. */
 export type Envelope = {
@@ -37,6 +39,8 @@ export type MessageColumn = ColumnForm & {
   readonly name: string;
   /** Set where the members of its values are members of the message. */
   readonly spread?: ((message: SpreadInput) => SpreadRenderer) | undefined;
+  /** What members those are, each of which may be missing. */
+  readonly spreadType?: JsonObject | undefined;
 };
 
 /** A member of a message's row that is no column's. */
@@ -44,6 +48,10 @@ export type AddedMember = {
   readonly name: string;
   /** `isOld`: of the row before an update. */
   readonly write: (event: RowEvent, isOld: boolean, writer: ByteWriter) => boolean;
+  /** Of a value that is not NULL. */
+  readonly type: JsonType;
+  /** What it is made of, without which it is NULL or absent. */
+  readonly needs: readonly ColumnPart[];
 };
 
 export type CompileInput<Options = unknown> = {
@@ -84,6 +92,23 @@ export type RenderContext = {
   own?: { start: number; end: number; escapes: number } | undefined;
 };
 
+/** What is known of a table's rows beside its relation, for who describes messages of them. A column is its place in the relation. */
+export type RowKnowledge = {
+  readonly mayBeNull: (column: number) => boolean;
+  /** May the new row be without it, as it did not change and was not sent again? */
+  readonly mayBeUnchanged: (column: number, action: Action) => boolean;
+  /** Where there is an old row: is it in there? */
+  readonly inOldRow: (column: number, action: Action) => 'always' | 'sometimes' | 'never';
+  /** Is there an old row with every update? */
+  readonly updatesHaveOld: boolean;
+  /** May a delete or an insert be half of an update that changed its key or route? */
+  readonly halves: boolean;
+  /** May it be an update whose row left what a filter names, or entered it? */
+  readonly moves: boolean;
+  /** It has partitions, which may have keys where it has none. */
+  readonly isPartitioned: boolean;
+};
+
 export interface RenderPlan {
   /** Appends the message of a row event. */
   render(event: RowEvent, context: RenderContext, writer: ByteWriter): void;
@@ -98,6 +123,8 @@ export interface RenderPlan {
   renderTruncate(context: RenderContext, writer: ByteWriter): void;
   /** Appends the message of a changed schema of this relation. */
   renderSchema(change: SchemaChange, context: RenderContext, writer: ByteWriter): void;
+  /** What its messages of an action are, which the sink takes. */
+  describe(action: Action, rows: RowKnowledge): JsonType;
 }
 
 /** Of a sink's configuration, what a format may have no words for. */

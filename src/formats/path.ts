@@ -1,11 +1,12 @@
 // A format of which every message is one value of what another one would say: a path into it, as Sequin's path transforms have them.
 // https://sequinstream.com/docs/reference/transforms#path-transform Hot (bench/micro/render.ts).
 import { ByteWriter } from '../core/byte-writer.ts';
-import type { RowEvent } from '../core/change.ts';
+import type { Action, RowEvent } from '../core/change.ts';
 import { escapeFrom, literal, type MessageEncoding } from '../core/encoding.ts';
 import { narrowToMember, type JsonRange } from '../core/json-member.ts';
+import { typeAt, type JsonType } from '../core/json-type.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
-import type { MessageFormat, RenderContext, RenderPlan } from './format.ts';
+import type { MessageFormat, RenderContext, RenderPlan, RowKnowledge } from './format.ts';
 
 /** Names, from the message itself inwards: `record`, `address`, `city`. */
 export type MessagePath = readonly string[];
@@ -22,6 +23,7 @@ export const atPath = (format: MessageFormat, path: MessagePath): MessageFormat 
 
 class PathPlan implements RenderPlan {
   readonly #whole: RenderPlan;
+  readonly #path: MessagePath;
   readonly #names: readonly Buffer[];
   readonly #encoding: MessageEncoding;
   readonly #scratch = new ByteWriter();
@@ -30,6 +32,7 @@ class PathPlan implements RenderPlan {
 
   constructor(whole: RenderPlan, path: MessagePath, encoding: MessageEncoding) {
     this.#whole = whole;
+    this.#path = path;
     this.#names = path.map((name) => Buffer.from(name));
     this.#encoding = encoding;
     const [, member] = path;
@@ -53,6 +56,10 @@ class PathPlan implements RenderPlan {
     this.#scratch.reset();
     this.#whole.renderSchema(change, context, this.#scratch);
     this.#narrow(writer);
+  }
+
+  describe(action: Action, rows: RowKnowledge): JsonType {
+    return this.#path.reduce(typeAt, this.#whole.describe(action, rows));
   }
 
   #narrow(writer: ByteWriter): void {

@@ -12,12 +12,14 @@ import {
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import type { TailraceError } from '../core/errors.ts';
 import { jsonText } from '../core/json.ts';
+import { constant, member, object, STRING, type JsonMember, type JsonType } from '../core/json-type.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import { ColumnPlan } from './columns.ts';
 import { clash, declaredTwice, expectFree } from './names-beside.ts';
-import { schemaJson } from './schema-json.ts';
+import { SCHEMA_TYPE, schemaJson } from './schema-json.ts';
 import { formatCommitTimeNano } from './commit-time.ts';
-import type { CompileInput, MessageFormat, RenderContext, RenderPlan } from './format.ts';
+import type { CompileInput, MessageFormat, RenderContext, RenderPlan, RowKnowledge } from './format.ts';
+import { newRowType, oldRowType } from './row-types.ts';
 
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
@@ -60,6 +62,7 @@ export const pg2sqsFormat: MessageFormat<Options> = {
 };
 
 class Pg2sqsPlan implements RenderPlan {
+  readonly #input: CompileInput<Options>;
   readonly #columns: ColumnPlan;
   readonly #encoding: MessageEncoding;
   /** Set where a message must say its kind: its queue takes more than one action. */
@@ -77,6 +80,7 @@ class Pg2sqsPlan implements RenderPlan {
     const { commit_time_column: commitTimeColumn } = input.options;
     const kind = (action: Action): Literal | undefined =>
       actionsAt(action).length > 1 ? literal(`"${KIND}":"${action}"`, encoding) : undefined;
+    this.#input = input;
     this.#encoding = encoding;
     this.#kinds = {
       insert: kind('insert'),
@@ -118,6 +122,29 @@ class Pg2sqsPlan implements RenderPlan {
   renderSchema(change: SchemaChange, context: RenderContext, writer: ByteWriter): void {
     writer.literal(literal(`{"schema":${schemaJson(change)}`, this.#encoding));
     this.#finish(0, this.#kinds.schema, context, writer);
+  }
+
+  describe(action: Action, rows: RowKnowledge): JsonType {
+    const beside: JsonMember[] = [];
+    if (this.#commitTimeColumn !== undefined) beside.push(member(this.#commitTimeColumn, STRING));
+    if (this.#kinds[action] !== undefined) {
+      if (this.#commitTimeColumn === KIND) throw this.#kindClash();
+      beside.push(member(KIND, constant(action)));
+    }
+    switch (action) {
+      case 'truncate':
+        return object(beside);
+      case 'schema':
+        return object([member('schema', SCHEMA_TYPE), ...beside]);
+      case 'delete':
+        return oldRowType(this.#input, action, rows, beside);
+      case 'insert':
+      case 'update':
+      case 'read':
+        return newRowType(this.#input, action, rows, beside);
+      default:
+        return action satisfies never;
+    }
   }
 
   #finish(membersStart: number, kind: Literal | undefined, context: RenderContext, writer: ByteWriter): void {

@@ -2,9 +2,10 @@
 // with richer values.
 // https://sequinstream.com/docs/reference/messages Hot file: plain loops on purpose (bench/micro/render.ts).
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
-import type { Moved, RowAction, RowEvent, TransactionContext } from '../core/change.ts';
+import type { Action, Moved, RowAction, RowEvent, TransactionContext } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
+import type { JsonType } from '../core/json-type.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import type { TableName } from '../core/selection.ts';
 import { ColumnPlan } from './columns.ts';
@@ -18,7 +19,9 @@ import type {
   MessageFormat,
   RenderContext,
   RenderPlan,
+  RowKnowledge,
 } from './format.ts';
+import { sequinMessage } from './sequin-types.ts';
 
 const NULL = literal('null', 'json');
 /** Closes the key's texts, metadata and message. */
@@ -49,6 +52,7 @@ export const sequinFormat: MessageFormat = {
 };
 
 class SequinPlan implements RenderPlan {
+  readonly #input: CompileInput;
   readonly #columns: ColumnPlan;
   readonly #key: ColumnPlan;
   readonly #keyTexts: KeyTexts;
@@ -85,11 +89,10 @@ class SequinPlan implements RenderPlan {
     const metadata = `"metadata":{"table_schema":${jsonText(schema)},"table_name":${jsonText(table)},"idempotency_key":"`;
     const afterRecord = (action: string, from = metadata): Literal =>
       literal(`},"changes":null,"action":"${action}",${from}`, encoding);
+    this.#input = input;
     this.#encoding = encoding;
     this.#columns = new ColumnPlan(input);
-    const { columns, key } = input.relation;
-    const isKey = ({ index }: MessageColumn): boolean => key.includes(columns[index]!.name);
-    this.#key = new ColumnPlan({ ...input, columns: input.columns.filter(isKey), added: [] });
+    this.#key = new ColumnPlan(keyRow(input));
     this.#keyTexts = new KeyTexts(input);
     this.#envelope = input.envelope;
     this.#record = literal('{"record":{', encoding);
@@ -135,6 +138,10 @@ class SequinPlan implements RenderPlan {
       this.#columns.writeUnknownNames(event, writer);
     }
     this.#end(event, context, writer);
+  }
+
+  describe(action: Action, rows: RowKnowledge): JsonType {
+    return sequinMessage({ ...this.#input, key: keyRow(this.#input) }, action, rows);
   }
 
   /** From the end of `changes` to the key's texts. */
@@ -213,6 +220,13 @@ class SequinPlan implements RenderPlan {
         ? this.#plainOrigin
         : literal(originJson(this.#envelope, annotations), this.#encoding);
   }
+}
+
+/** A row of the key alone. */
+function keyRow(input: CompileInput): CompileInput {
+  const { columns, key } = input.relation;
+  const isKey = ({ index }: MessageColumn): boolean => key.includes(columns[index]!.name);
+  return { ...input, columns: input.columns.filter(isKey), added: [] };
 }
 
 const partitionJson = ({ schema, table }: TableName): string =>

@@ -2,13 +2,15 @@
 // https://github.com/eulerto/wal2json#readme Hot file (bench/micro/render.ts).
 import { z } from 'zod';
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
-import type { RowEvent, TransactionContext } from '../core/change.ts';
+import type { Action, RowEvent, TransactionContext } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
+import type { JsonType } from '../core/json-type.ts';
 import { formatLsn } from '../core/lsn.ts';
 import { ColumnPlan, type MemberForm } from './columns.ts';
 import { formatCommitTimeNano } from './commit-time.ts';
-import type { CompileInput, MessageFormat, RenderContext, RenderPlan } from './format.ts';
+import type { CompileInput, MessageFormat, RenderContext, RenderPlan, RowKnowledge } from './format.ts';
+import { wal2jsonMessage, type Facts } from './wal2json-types.ts';
 
 const BLOCK = z.strictObject({
   'include-xids': z.boolean().default(false).describe('`xid` of the transaction.'),
@@ -98,7 +100,18 @@ function typeNameOf({ relation }: CompileInput, index: number, hasModifier: bool
   return hasModifier || bare === null ? bare : bare.replace(MODIFIER, '');
 }
 
+/** What a message says of a column beside its value. */
+const factsIn =
+  (input: CompileInput, block: Block): Facts =>
+  ({ name, index }) => ({
+    name,
+    ...(block['include-types'] && { type: typeNameOf(input, index, block['include-typmod']) }),
+    ...(block['include-type-oids'] && { typeoid: input.relation.columns[index]!.type }),
+  });
+
 class Wal2jsonPlan implements RenderPlan {
+  readonly #input: CompileInput<Options>;
+  readonly #facts: Facts;
   readonly #columns: ColumnPlan;
   readonly #identity: ColumnPlan;
   readonly #encoding: MessageEncoding;
@@ -118,24 +131,21 @@ class Wal2jsonPlan implements RenderPlan {
   constructor(input: CompileInput<Options>) {
     const { relation, encoding } = input;
     const block = blockOf(input.options);
-    const member = (name: string, index: number): string => {
-      const type = typeNameOf(input, index, block['include-typmod']);
-      const typeText = block['include-types'] ? `,"type":${jsonText(type)}` : '';
-      const oid = block['include-type-oids'] ? `,"typeoid":${relation.columns[index]!.type}` : '';
-      return `"name":${jsonText(name)}${typeText}${oid}`;
-    };
+    const facts = factsIn(input, block);
+    this.#input = input;
+    this.#facts = facts;
+    // Without the braces.
+    const member = (column: { readonly name: string; readonly index: number }): string =>
+      jsonText(facts(column)).slice(1, -1);
     const form: MemberForm = {
-      before: ({ name, index }) => `{${member(name, index)},"value":`,
+      before: (column) => `{${member(column)},"value":`,
       after: '}',
     };
-    const isIdentity = ({ index }: { readonly index: number }): boolean => relation.columns[index]!.identity;
-    const key = input.columns.flatMap(({ name, index }) =>
-      relation.key.includes(relation.columns[index]!.name) ? [`{${member(name, index)}}`] : [],
-    );
+    const key = keyOf(input).map((column) => `{${member(column)}}`);
     this.#block = block;
     this.#encoding = encoding;
     this.#columns = new ColumnPlan(input, { form });
-    this.#identity = new ColumnPlan({ ...input, columns: input.columns.filter(isIdentity) }, { form });
+    this.#identity = new ColumnPlan({ ...input, columns: identityOf(input) }, { form });
     this.tellsPartition = input.partition === undefined;
     this.#actions = {
       I: literal('{"action":"I"', encoding),
@@ -182,6 +192,12 @@ class Wal2jsonPlan implements RenderPlan {
     throw new Error('the configuration has let a sink of the format wal2json ask for changes of schemas');
   }
 
+  describe(action: Action, rows: RowKnowledge): JsonType {
+    const input = this.#input;
+    const parts = { facts: this.#facts, identity: identityOf(input), key: keyOf(input), block: this.#block };
+    return wal2jsonMessage(input, parts, action, rows);
+  }
+
   #open(action: 'I' | 'U' | 'D' | 'T', { transaction }: RenderContext, writer: ByteWriter): void {
     if (this.#transaction !== transaction) {
       this.#transaction = transaction;
@@ -192,6 +208,12 @@ class Wal2jsonPlan implements RenderPlan {
     writer.literal(this.#table);
   }
 }
+
+const identityOf = ({ relation, columns }: CompileInput): CompileInput['columns'] =>
+  columns.filter(({ index }) => relation.columns[index]!.identity);
+
+const keyOf = ({ relation, columns }: CompileInput): CompileInput['columns'] =>
+  columns.filter(({ index }) => relation.key.includes(relation.columns[index]!.name));
 
 function commitJson({ xid, commitTimeUs, commitLsn }: TransactionContext, block: Block): string {
   const time = (): string => formatCommitTimeNano(commitTimeUs).replace('T', ' ').replace('Z', '+00');

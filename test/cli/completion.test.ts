@@ -53,6 +53,12 @@ describe('what may stand next', () => {
     expect(cli.stdout()).toBe('words\nstatus\tshow sinks, positions and lag of a running service\n');
   });
 
+  test('sinks and databases of the configuration, where an option names one', async () => {
+    expect(await completions('types', '--sink', '')).toEqual(['words', 'users', 'orders']);
+    expect(await completions('types', '--database=')).toEqual(['words', '--database=shop']);
+    expect(await completions('types', '--out', '')).toEqual(['directories']);
+  });
+
   test('options of the command, each once', async () => {
     expect(await completions('status', '--')).toEqual(
       expect.arrayContaining(['--watch', '--check', '--json', '--help']),

@@ -26,11 +26,17 @@ export const NOTES = { schema: 'public', table: 'notes' };
 
 let count = 0;
 
-/** Asks for a backfill, and has the source look at once. */
+/** Asks for a backfill, at full speed unless its limits say otherwise, and has the source look at once. */
 export function ask(source: TestSource, request: Partial<BackfillRequest> = {}): string {
   const id = `b${++count}`;
   source.store.backfills.create(
-    { database: 'shop', sinks: [], tables: [NOTES], limits: { queryTimeoutMs: 5000 }, ...request },
+    {
+      database: 'shop',
+      sinks: [],
+      tables: [NOTES],
+      ...request,
+      limits: { queryTimeoutMs: 5000, givesWay: false, ...request.limits },
+    },
     { id, now: wallTime() },
   );
   source.backfillsChanged();

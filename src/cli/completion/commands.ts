@@ -2,7 +2,7 @@
 import { Argument } from 'commander';
 import type { AddCommands } from '../command.ts';
 import { EXIT, writeLine, type CliPorts } from '../ports.ts';
-import { complete } from './complete.ts';
+import { complete, type Configured } from './complete.ts';
 import { SCRIPTS, SHELLS, type Shell } from './scripts.ts';
 
 export const addCompletionCommands: AddCommands = (program, ports, end) => {
@@ -19,7 +19,7 @@ export const addCompletionCommands: AddCommands = (program, ports, end) => {
     .description('what the scripts of `completion` ask')
     .argument('[words...]')
     .action(async (words: string[]) => {
-      const answer = await complete(program, words, (config) => sinkNames(config, ports));
+      const answer = await complete(program, words, (what, config) => names(what, config, ports));
       writeLine(ports.stdout, answer.kind);
       if (answer.kind === 'words') {
         for (const { word, about } of answer.candidates) writeLine(ports.stdout, `${word}\t${about}`);
@@ -29,11 +29,15 @@ export const addCompletionCommands: AddCommands = (program, ports, end) => {
 };
 
 /** Of a configuration that can be read. */
-async function sinkNames(config: string | undefined, ports: CliPorts): Promise<readonly string[]> {
+async function names(
+  what: Configured,
+  config: string | undefined,
+  ports: CliPorts,
+): Promise<readonly string[]> {
   try {
     const { loadConfiguration } = await import('../configuration.ts');
-    const { sinks } = (await loadConfiguration({ config }, ports)).settings;
-    return sinks.map(({ name }) => name);
+    const { sinks, databases } = (await loadConfiguration({ config }, ports)).settings;
+    return (what === 'sink' ? sinks : databases).map(({ name }) => name);
   } catch {
     return [];
   }

@@ -7,8 +7,11 @@ export type Completion =
   | { readonly kind: 'words'; readonly candidates: readonly Candidate[] }
   | { readonly kind: 'files' | 'directories' };
 
-/** Sinks of the configuration, which `-c` may name; asked only where one may stand. */
-export type SinkNames = (config: string | undefined) => Promise<readonly string[]>;
+/** What a configuration gives names to. */
+export type Configured = 'sink' | 'database';
+
+/** Of the configuration, which `-c` may name; asked only where such a name may stand. */
+export type ConfiguredNames = (what: Configured, config: string | undefined) => Promise<readonly string[]>;
 
 const NOTHING: Completion = { kind: 'words', candidates: [] };
 
@@ -16,10 +19,10 @@ const NOTHING: Completion = { kind: 'words', candidates: [] };
 export async function complete(
   program: Command,
   words: readonly string[],
-  sinkNames: SinkNames,
+  namesOf: ConfiguredNames,
 ): Promise<Completion> {
   const current = words.at(-1) ?? '';
-  const found = await candidatesAt(read(program, words.slice(0, -1)), current, sinkNames);
+  const found = await candidatesAt(read(program, words.slice(0, -1)), current, namesOf);
   if (found.kind !== 'words') return found;
   return { kind: 'words', candidates: found.candidates.filter(({ word }) => word.startsWith(current)) };
 }
@@ -69,30 +72,32 @@ function read(program: Command, words: readonly string[]): Line {
   return { command, operands, pending, used, onlyOperands, config };
 }
 
-async function candidatesAt(line: Line, current: string, sinkNames: SinkNames): Promise<Completion> {
+async function candidatesAt(line: Line, current: string, namesOf: ConfiguredNames): Promise<Completion> {
   const { command, operands, pending, onlyOperands, config } = line;
+  const named = async (what: Configured): Promise<Completion> => ({
+    kind: 'words',
+    candidates: (await namesOf(what, config)).map((word) => ({ word, about: what })),
+  });
   const [name, value] = splitOption(current);
-  if (pending?.required === true && !(pending.variadic && current.startsWith('-'))) return valuesOf(pending);
+  if (pending?.required === true && !(pending.variadic && current.startsWith('-')))
+    return await valuesOf(pending, named);
   if (!onlyOperands && current.startsWith('-')) {
     if (value === undefined) return { kind: 'words', candidates: optionsOf(line) };
     const option = command.options.find(({ long }) => long === name);
-    const values = option === undefined ? NOTHING : valuesOf(option);
+    const values = option === undefined ? NOTHING : await valuesOf(option, named);
     if (values.kind !== 'words') return values;
     return {
       kind: 'words',
       candidates: values.candidates.map(({ word, about }) => ({ word: `${name}=${word}`, about })),
     };
   }
-  const optional = pending === undefined ? NOTHING : valuesOf(pending);
+  const optional = pending === undefined ? NOTHING : await valuesOf(pending, named);
   if (optional.kind === 'words' && optional.candidates.length > 0) return optional;
   const children = operands === 0 ? childrenOf(command) : [];
   if (children.length > 0) return { kind: 'words', candidates: children };
   const argument = argumentAt(command, operands);
   if (argument === undefined) return { kind: 'words', candidates: onlyOperands ? [] : optionsOf(line) };
-  if (argument.name() === 'sink') {
-    const candidates = (await sinkNames(config)).map((word) => ({ word, about: 'sink' }));
-    return { kind: 'words', candidates };
-  }
+  if (argument.name() === 'sink') return await named('sink');
   return choices(argument.argChoices);
 }
 
@@ -122,10 +127,15 @@ const optionsOf = ({ command, used }: Line): Candidate[] =>
       return word === undefined ? [] : [{ word, about: description }];
     });
 
-/** The help's name of a value says what it is: `<file>`, `<dir>`. */
-function valuesOf({ flags, argChoices }: Option): Completion {
-  if (/[<[]file[\]>]/.test(flags)) return { kind: 'files' };
-  if (/[<[]dir[\]>]/.test(flags)) return { kind: 'directories' };
+/** The help's name of a value says what it is: `<file>`, `<dir>`, `<sink>`, `<database>`. */
+async function valuesOf(
+  { flags, argChoices }: Option,
+  named: (what: Configured) => Promise<Completion>,
+): Promise<Completion> {
+  const [, what] = /[<[](\w+)[\]>]/.exec(flags) ?? [];
+  if (what === 'file') return { kind: 'files' };
+  if (what === 'dir') return { kind: 'directories' };
+  if (what === 'sink' || what === 'database') return await named(what);
   return choices(argChoices);
 }
 

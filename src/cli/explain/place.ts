@@ -1,7 +1,6 @@
 // What the commands work with that read the change log beside the service: the sink that is meant, its log, and how its messages look.
-import type { ServiceSettings, SinkSettings } from '../../pipeline/settings.ts';
+import type { SinkSettings } from '../../pipeline/settings.ts';
 import { streamKey } from '../../core/idempotency.ts';
-import { didYouMean, nearestName } from '../../core/nearest-name.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { logDirectory } from '../../data-directory/places.ts';
 import { openWrittenLog } from '../../log/written.ts';
@@ -11,7 +10,8 @@ import { lookAtSink } from '../../pipeline/sink/looked-at.ts';
 import { readStore } from '../../store/read-only.ts';
 import { createLogger } from '../../telemetry/logger.ts';
 import { loadConfiguration } from '../configuration.ts';
-import { usageError, type CliPorts } from '../ports.ts';
+import { sinkNamed } from '../named.ts';
+import type { CliPorts } from '../ports.ts';
 
 export type PlaceOptions = { readonly config?: string; readonly dataDir?: string };
 
@@ -50,30 +50,6 @@ export async function withExplained<T>(
     log.reader.close();
     await sink.close();
   }
-}
-
-/** `name`, or `database/name`. */
-function sinkNamed(name: string, { sinks }: ServiceSettings): SinkSettings {
-  const known = sinks.flatMap((sink) => [sink.name, `${sink.database}/${sink.name}`]);
-  const found = sinks.filter((sink) => name === sink.name || name === `${sink.database}/${sink.name}`);
-  if (found[1] !== undefined)
-    throw usageError(
-      `several databases have a sink "${name}"`,
-      `write one of ${found.map((sink) => `${sink.database}/${sink.name}`).join(', ')}`,
-    );
-  return (
-    found[0] ??
-    fail(
-      usageError(
-        `there is no sink "${name}"${didYouMean(nearestName(name, known))}`,
-        `the configuration has ${sinks.map((sink) => sink.name).join(', ') || 'none'}`,
-      ),
-    )
-  );
-}
-
-function fail(error: TailraceError): never {
-  throw error;
 }
 
 const nothingLogged = (directory: string): TailraceError =>

@@ -1,9 +1,10 @@
 // Debezium's messages: the envelope of its Postgres connector in JSON without schemas, or (`unwrap`) the row alone.
 // https://debezium.io/documentation/reference/3.6/connectors/postgresql.html#postgresql-events Hot file (bench/micro/render.ts).
 import type { ByteWriter, Literal } from '../../core/byte-writer.ts';
-import type { RowEvent, TransactionContext } from '../../core/change.ts';
+import type { Action, RowEvent, TransactionContext } from '../../core/change.ts';
 import { literal, type MessageEncoding } from '../../core/encoding.ts';
 import { jsonText } from '../../core/json.ts';
+import type { JsonType } from '../../core/json-type.ts';
 import type { z } from 'zod';
 import { ColumnPlan } from '../columns.ts';
 import { declaredTwice, expectFree } from '../names-beside.ts';
@@ -13,6 +14,7 @@ import type {
   MessageFormat,
   RenderContext,
   RenderPlan,
+  RowKnowledge,
   SinkWish,
 } from '../format.ts';
 import {
@@ -27,6 +29,7 @@ import {
   type SourceField,
 } from './options.ts';
 import { Source } from './source.ts';
+import { envelopeMessage, unwrappedMessage } from './types.ts';
 
 type Options = z.output<typeof debeziumOptions>;
 type Op = 'c' | 'u' | 'd' | 'r' | 't';
@@ -116,6 +119,7 @@ const noSchemas = (): never => {
 };
 
 class EnvelopePlan implements RenderPlan {
+  readonly #input: CompileInput<Options>;
   readonly #columns: ColumnPlan;
   readonly #source: Source;
   readonly #wallMs: () => number;
@@ -134,6 +138,7 @@ class EnvelopePlan implements RenderPlan {
 
   constructor(input: CompileInput<Options>, block: DebeziumOptions) {
     const { encoding } = input;
+    this.#input = input;
     this.#columns = new ColumnPlan(input);
     this.#source = sourceOf(input, block);
     this.#wallMs = input.wallMs;
@@ -176,6 +181,10 @@ class EnvelopePlan implements RenderPlan {
 
   renderSchema = noSchemas;
 
+  describe(action: Action, rows: RowKnowledge): JsonType {
+    return envelopeMessage(this.#input, action, rows);
+  }
+
   #finish(op: Op, { transaction, read }: RenderContext, writer: ByteWriter): void {
     if (this.#transaction !== transaction) {
       this.#transaction = transaction;
@@ -195,6 +204,7 @@ class EnvelopePlan implements RenderPlan {
 
 /** https://debezium.io/documentation/reference/3.6/transformations/event-flattening.html */
 class UnwrappedPlan implements RenderPlan {
+  readonly #input: CompileInput<Options>;
   readonly #columns: ColumnPlan;
   readonly #source: Source;
   readonly #wallMs: () => number;
@@ -207,6 +217,7 @@ class UnwrappedPlan implements RenderPlan {
 
   constructor(input: CompileInput<Options>, block: DebeziumOptions) {
     const reserved = namesBeside(block);
+    this.#input = input;
     expectFree(input, reserved, {
       name: 'debezium',
       cure: 'write another add.fields.prefix or unwrap: false',
@@ -240,6 +251,10 @@ class UnwrappedPlan implements RenderPlan {
   }
 
   renderSchema = noSchemas;
+
+  describe(action: Action, rows: RowKnowledge): JsonType {
+    return unwrappedMessage(this.#input, this.#fields, action, rows);
+  }
 
   #writeFields(op: Op, { transaction, read }: RenderContext, writer: ByteWriter): void {
     if (this.#transaction !== transaction) {

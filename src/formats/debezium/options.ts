@@ -25,6 +25,7 @@ export const SOURCE_FIELDS = [
 ] as const;
 
 export type SourceField = (typeof SOURCE_FIELDS)[number];
+export type OuterField = (typeof OUTER_FIELDS)[number];
 export type AddedField = {
   readonly name: string;
   readonly of: 'message' | 'source' | 'transaction';

@@ -2,6 +2,7 @@
 // https://debezium.io/documentation/reference/3.6/connectors/postgresql.html#postgresql-change-event-values
 import type { TransactionContext } from '../../core/change.ts';
 import { jsonText } from '../../core/json.ts';
+import { constant, integer, NULL_TYPE, STRING, type JsonType } from '../../core/json-type.ts';
 import { ZERO_LSN } from '../../core/lsn.ts';
 import type { SourceField } from './options.ts';
 
@@ -49,6 +50,29 @@ function commitFields(
     lsn,
   };
 }
+
+/** What each field is. `isRead`: as above. */
+export const sourceTypes = (
+  { schema, table }: Pick<SourceOf, 'schema' | 'table'>,
+  isRead: boolean,
+): Readonly<Record<SourceField, JsonType>> => ({
+  version: STRING,
+  connector: constant('postgresql'),
+  name: STRING,
+  ts_ms: integer(53),
+  snapshot: constant(isRead ? 'incremental' : 'false'),
+  db: STRING,
+  sequence: STRING,
+  ts_us: integer(53),
+  ts_ns: integer(64),
+  schema: constant(schema),
+  table: constant(table),
+  txId: isRead ? NULL_TYPE : integer(53),
+  lsn: integer(64),
+  xmin: NULL_TYPE,
+  origin: NULL_TYPE,
+  origin_lsn: NULL_TYPE,
+});
 
 /** What a table's rows say of where they come from. */
 export class Source {

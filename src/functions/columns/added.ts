@@ -3,7 +3,8 @@ import type { ByteWriter } from '../../core/byte-writer.ts';
 import { literal } from '../../core/encoding.ts';
 import { jsonText } from '../../core/json.ts';
 import type { MemberRenderer } from '../../core/render.ts';
-import { parseRowTemplate, type ColumnPart, type TemplatePart } from '../../core/template.ts';
+import { STRING, typeOfJson, type JsonType } from '../../core/json-type.ts';
+import { neededColumns, parseRowTemplate, type ColumnPart, type TemplatePart } from '../../core/template.ts';
 import type { AddRule } from './rules.ts';
 
 /** What a row says of a value: it was written, is NULL, or was not sent, or there is no such column. */
@@ -49,6 +50,14 @@ export function compileAdded<Row>(rule: AddRule, ports: TemplatePorts<Row>): Mem
     return true;
   };
 }
+
+/** What JSON it is where it is not NULL, and the values of the row without which it is NULL or absent. */
+export const typeOfAdded = (
+  rule: AddRule,
+): { readonly type: JsonType; readonly needs: readonly ColumnPart[] } =>
+  rule.kind === 'constant'
+    ? { type: typeOfJson(JSON.parse(rule.json)), needs: [] }
+    : { type: STRING, needs: neededColumns(parseRowTemplate(rule.template)) };
 
 /** NULL makes the whole NULL, and what was not sent makes it absent, where there is no default. */
 function partWriter<Row>(part: TemplatePart, { table, valueOf }: TemplatePorts<Row>): PartWriter<Row> {

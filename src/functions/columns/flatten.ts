@@ -4,6 +4,15 @@ import { ByteWriter } from '../../core/byte-writer.ts';
 import { escapeFrom } from '../../core/encoding.ts';
 import { isJson } from '../../core/json-grammar.ts';
 import { afterBlanks, afterValue, JSON_BYTES } from '../../core/json-steps.ts';
+import {
+  ANY,
+  object,
+  unnamed,
+  withoutNull,
+  type JsonMember,
+  type JsonObject,
+  type JsonType,
+} from '../../core/json-type.ts';
 import { writeJsonDocument } from '../../core/json.ts';
 import type { SpreadInput, SpreadRenderer, ValueRenderer } from '../../core/render.ts';
 import { MemberNames, type KnownKeys } from './member-names.ts';
@@ -40,6 +49,25 @@ export function spreadWith(render: ValueRenderer, column: Flattened): SpreadRend
     const { buffer, length: end } = scratch;
     return isJson(buffer, 0, end) && members.write(buffer, 0, end, isFirst, writer);
   };
+}
+
+/** What members the values of `type` can give. Each may be missing, as a value may stay whole. */
+export function spreadType(type: JsonType, name: string, rule: FlattenRule): JsonObject {
+  const members: JsonMember[] = [];
+  const others: { readonly prefix: string; readonly type: JsonType }[] = [];
+  collect(type, name, rule.depth);
+  return object(members, others);
+
+  function collect(at: JsonType, prefix: string, depth: number): void {
+    const whole = unnamed(withoutNull(at));
+    if (whole.kind === 'any') others.push({ prefix: prefix + rule.separator, type: ANY });
+    if (whole.kind !== 'object') return;
+    for (const each of whole.members) {
+      const key = prefix + rule.separator + each.name;
+      members.push({ ...each, name: key });
+      if (depth > 1) collect(each.type, key, depth - 1);
+    }
+  }
 }
 
 class MemberWriter {

@@ -2,6 +2,7 @@
 // (bench/micro/render.ts).
 import type { Literal } from '../../core/byte-writer.ts';
 import { literal } from '../../core/encoding.ts';
+import { constant, NULL_TYPE, STRING } from '../../core/json-type.ts';
 import { jsonText, writeJsonStringPart } from '../../core/json.ts';
 import type { MaskedText, TextOf } from '../../core/render.ts';
 import { HEX_DIGITS, hmacWith, type WriteHmac } from './hmac.ts';
@@ -33,12 +34,19 @@ function compileMask(rule: MaskRule, write: WriteHmac | undefined): Mask {
   const digestOf: TextOf | undefined = digest && ((bytes, start, length) => digest.of(bytes, start, length));
   switch (rule.kind) {
     case 'null':
-      return { rule, digestOf, textOf: () => null, render: (_, __, ___, writer) => writer.literal(NULL) };
+      return {
+        rule,
+        digestOf,
+        textOf: () => null,
+        type: NULL_TYPE,
+        render: (_, __, ___, writer) => writer.literal(NULL),
+      };
     case 'redact':
       return {
         rule,
         digestOf,
         textOf: () => HIDDEN,
+        type: constant(HIDDEN),
         render: (_, __, ___, writer) => writer.literal(HIDDEN_JSON),
       };
     case 'hash': {
@@ -47,6 +55,7 @@ function compileMask(rule: MaskRule, write: WriteHmac | undefined): Mask {
         rule,
         digestOf,
         textOf: digestOf,
+        type: STRING,
         render: (bytes, start, length, writer) => writer.literal(digest!.json(bytes, start, length)),
       };
     }
@@ -56,6 +65,7 @@ function compileMask(rule: MaskRule, write: WriteHmac | undefined): Mask {
         digestOf,
         textOf: (bytes, start, length) =>
           HIDDEN + bytes.toString('utf8', lastFrom(bytes, start, length, rule.count), start + length),
+        type: STRING,
         render: (bytes, start, length, writer) => {
           const from = lastFrom(bytes, start, length, rule.count);
           writer.literal(HIDDEN_BEGINNING);
@@ -69,6 +79,7 @@ function compileMask(rule: MaskRule, write: WriteHmac | undefined): Mask {
         rule,
         digestOf,
         textOf,
+        type: STRING,
         render: (bytes, start, length, writer) => writer.text(jsonText(textOf(bytes, start, length))),
       };
     }

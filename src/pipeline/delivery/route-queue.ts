@@ -6,7 +6,7 @@ import { LaneLimit } from './lane-limit.ts';
 import { Pace } from './pace.ts';
 import { RouteHealth } from './route-health.ts';
 
-const FIRST_PLACES = 256;
+const FIRST_PLACES = 16;
 
 /** A first-in-first-out queue whose head can also be pushed back: a ring, so that nothing moves where as many come as go. */
 class ReadyQueue<Message> {

@@ -54,7 +54,7 @@ function stepsOf(settings: SinkSettings, ports: WherePorts): Steps {
 }
 
 /** How rows become messages here. */
-function formatting(
+export function formatting(
   settings: SinkSettings,
   envelope: Envelope,
 ): Pick<PlanPorts, 'format' | 'envelope' | 'compileColumn'> {

@@ -2,14 +2,17 @@
 // that has just started, or that had much to do, holds tens of megabytes for nothing.
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { threadId } from 'node:worker_threads';
 
 /** Of one thread's heap. */
 export type HeapLook = { readonly usedBytes: number; readonly residentBytes: number };
 
 const LOOK_INTERVAL_MS = 5_000;
+/** Threads take turns: on half a processor, three pauses at a time would be one long one. */
+const TURN_MS = 500;
 /** Who allocates less between two looks, or frees less, has nothing to do: a pause disturbs nobody. */
 const QUIET_BYTES = 2 * 1024 * 1024;
-/** A collection takes some 20 ms: it has to bring something. */
+/** A collection takes some 30 ms: it has to bring something. */
 const WORTH_BYTES = 4 * 1024 * 1024;
 
 /** `keptBytes`: what was resident after the last collection. */
@@ -21,15 +24,18 @@ export function giveBackIdleMemory(): () => void {
   const collect = collector();
   let before = look();
   let keptBytes = 0;
-  const timer = setInterval(() => {
-    const now = look();
-    const isWorth = isWorthCollecting(now, before, keptBytes);
-    before = now;
-    if (!isWorth) return;
-    collect();
-    before = look();
-    keptBytes = before.residentBytes;
-  }, LOOK_INTERVAL_MS).unref();
+  const timer = setInterval(
+    () => {
+      const now = look();
+      const isWorth = isWorthCollecting(now, before, keptBytes);
+      before = now;
+      if (!isWorth) return;
+      collect();
+      before = look();
+      keptBytes = before.residentBytes;
+    },
+    LOOK_INTERVAL_MS + TURN_MS * threadId,
+  ).unref();
   return () => clearInterval(timer);
 }
 

@@ -2,7 +2,8 @@
 import type { ResourceLimits } from 'node:worker_threads';
 
 /**
- * What a row needs is garbage as soon as it is delivered. With the default young generation such garbage took 60 MiB more, and
- * no less time (npm run bench -- drain).
+ * What a row needs is garbage as soon as it is delivered, and what is on its way must not outlive two collections, or it is kept with what
+ * stays. Of a drain (npm run bench -- drain, distance): half as much takes a tenth more time where the destination is far away, and 40 MiB
+ * more; the default took 60 MiB more than that half, and no less time.
  */
-export const WORKER_MEMORY: ResourceLimits = { maxYoungGenerationSizeMb: 16 };
+export const WORKER_MEMORY: ResourceLimits = { maxYoungGenerationSizeMb: 32 };

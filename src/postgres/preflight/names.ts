@@ -48,6 +48,16 @@ export type UnmatchedName = {
   readonly nearest: string | undefined;
 };
 
+/** Of a table `c`: the publication of that name (`p`), and its entry (`e`). A list of a root's counts only where rows come by the root's name. */
+export const publicationJoins = (name: string): string => `
+     left join pg_publication p on p.pubname = ${name}
+     left join pg_publication_rel e on e.prpubid = p.oid and e.prrelid = c.oid and (c.relkind = 'r' or p.pubviaroot)`;
+
+/** Does that publication send the column `a`? What older versions have no column for is read through JSON. */
+export const IS_SENT = `case
+            when to_jsonb(e) ->> 'prattrs' is not null then to_jsonb(e) -> 'prattrs' @> to_jsonb(a.attnum)
+            else a.attgenerated = '' or a.attgenerated = 's' and to_jsonb(p) ->> 'pubgencols' = 's' end`;
+
 /**
  * Of `tables`, the columns. Read from the catalogs: pg_publication_tables, which has them from 15 on, waits for tables that somebody
  * has for himself. https://www.postgresql.org/docs/current/catalog-pg-publication-rel.html
@@ -59,17 +69,13 @@ export async function readColumns(
 ): Promise<readonly TableColumns[]> {
   if (tables.length === 0) return [];
   const { rows } = await client.query<TableColumns & { readonly sent: readonly string[] }>(
-    // What older versions have no column for is read through JSON. A list of a root's counts only where rows come by the root's name.
     `select n.nspname as schema, c.relname as table,
        (select coalesce(json_agg(a.attname order by a.attnum), '[]') from pg_attribute a
-          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and case
-            when to_jsonb(e) ->> 'prattrs' is not null then to_jsonb(e) -> 'prattrs' @> to_jsonb(a.attnum)
-            else a.attgenerated = '' or a.attgenerated = 's' and to_jsonb(p) ->> 'pubgencols' = 's' end) as sent,
+          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and ${IS_SENT}) as sent,
        (select coalesce(json_agg(a.attname order by a.attnum), '[]') from pg_attribute a
           where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     left join pg_publication p on p.pubname = $3
-     left join pg_publication_rel e on e.prpubid = p.oid and e.prrelid = c.oid and (c.relkind = 'r' or p.pubviaroot)
+     ${publicationJoins('$3')}
      where c.relkind in ('r', 'p') and (n.nspname, c.relname) in (select * from unnest($1::name[], $2::name[]))
      order by 1, 2`,
     [tables.map(({ schema }) => schema), tables.map(({ table }) => table), publication?.name],

@@ -1,7 +1,18 @@
 // Values whose JSON is bytes in base64 (or hex): bytea, bit strings, points and shapes; and sparse vectors beside these.
 import type { ByteWriter } from '../../core/byte-writer.ts';
 import { writeJsonString } from '../../core/json.ts';
-import type { DebeziumValues, ValueRenderer } from '../../core/render.ts';
+import {
+  BOOLEAN,
+  floatOrWord,
+  integer,
+  member,
+  NULL_TYPE,
+  NUMBER,
+  nullable,
+  object,
+  STRING,
+} from '../../core/json-type.ts';
+import type { DebeziumValues, ValueForm, ValueRenderer } from '../../core/render.ts';
 import { writeByteaAsBase64 } from './scalar.ts';
 
 const ONE = 0x31;
@@ -32,7 +43,7 @@ function writeText(base64: string, writer: ByteWriter, isPadded = false): void {
 }
 
 /** `101` → true or false where there is one bit, else the bytes of the number, the least first and none for zeros at the end. */
-export const bitsRenderer =
+const bitsRenderer =
   (isSingle: boolean): ValueRenderer =>
   (bytes, start, length, writer) => {
     if (isSingle) return writer.latin1(bytes[start] === ONE ? 'true' : 'false');
@@ -46,12 +57,17 @@ export const bitsRenderer =
     writeText(content.toString('base64', 0, used), writer);
   };
 
+export const bitsForm = (isSingle: boolean): ValueForm => ({
+  render: bitsRenderer(isSingle),
+  type: isSingle ? BOOLEAN : STRING,
+});
+
 const POINT_BYTES = 21;
 const LITTLE_ENDIAN = 1;
 const WKB_POINT = 1;
 
 /** `(1.5,-2)` → its coordinates, and the same as well-known binary. https://libgeos.org/specifications/wkb/ */
-export const writePoint: ValueRenderer = (bytes, start, length, writer) => {
+const writePoint: ValueRenderer = (bytes, start, length, writer) => {
   const [x, y] = bytes.toString('latin1', start + 1, start + length - 1).split(',');
   const wkb = Buffer.alloc(POINT_BYTES);
   wkb[0] = LITTLE_ENDIAN;
@@ -63,12 +79,22 @@ export const writePoint: ValueRenderer = (bytes, start, length, writer) => {
   );
 };
 
+export const POINT: ValueForm = {
+  render: writePoint,
+  type: object([
+    member('x', floatOrWord()),
+    member('y', floatOrWord()),
+    member('wkb', STRING),
+    member('srid', NULL_TYPE),
+  ]),
+};
+
 const coordinate = (text: string): string => (/\d$/.test(text) ? text : `"${text}"`);
 
 const EWKB_SRID = 0x20_00_00_00;
 
 /** PostGIS prints hex of extended well-known binary. https://postgis.net/docs/using_postgis_dbmanagement.html#EWKB_EWKT */
-export const writeGeometry: ValueRenderer = (bytes, start, length, writer) => {
+const writeGeometry: ValueRenderer = (bytes, start, length, writer) => {
   const wkb = Buffer.from(bytes.toString('latin1', start, start + length), 'hex');
   if (wkb.length * 2 !== length || wkb.length < 9) return writeJsonString(bytes, start, length, writer);
   const isLittle = wkb[0] !== 0;
@@ -77,8 +103,13 @@ export const writeGeometry: ValueRenderer = (bytes, start, length, writer) => {
   writer.latin1(`{"wkb":"${wkb.toString('base64')}","srid":${srid}}`);
 };
 
+export const GEOMETRY: ValueForm = {
+  render: writeGeometry,
+  type: object([member('wkb', STRING), member('srid', nullable(integer(32)))]),
+};
+
 /** `{1:1.5,3:2}/5` → its dimensions, and its elements as pairs: a map whose keys are no strings. https://github.com/pgvector/pgvector#sparse-vectors */
-export const writeSparseVector: ValueRenderer = (bytes, start, length, writer) => {
+const writeSparseVector: ValueRenderer = (bytes, start, length, writer) => {
   const match = SPARSE.exec(bytes.toString('latin1', start, start + length));
   if (match === null) return writeJsonString(bytes, start, length, writer);
   const [, elements = '', dimensions] = match;
@@ -87,3 +118,11 @@ export const writeSparseVector: ValueRenderer = (bytes, start, length, writer) =
 };
 const ELEMENT = String.raw`\d+:-?\d+(?:\.\d+)?(?:e[-+]?\d+)?`;
 const SPARSE = new RegExp(`^\\{((?:${ELEMENT}(?:,${ELEMENT})*)?)\\}/(\\d+)$`);
+
+export const SPARSE_VECTOR: ValueForm = {
+  render: writeSparseVector,
+  type: object([
+    member('dimensions', integer(32)),
+    member('vector', { kind: 'array', items: { kind: 'tuple', items: [integer(32), NUMBER] } }),
+  ]),
+};

@@ -1,8 +1,10 @@
 // Dates and times as Debezium's `time.precision.mode` has them: whole numbers of days, milli-, micro- or nanoseconds, or ISO 8601.
 // https://debezium.io/documentation/reference/3.6/connectors/postgresql.html#postgresql-temporal-types
 import { writeJsonString } from '../../core/json.ts';
-import type { DebeziumValues, ValueRenderer } from '../../core/render.ts';
+import { integer } from '../../core/json-type.ts';
+import type { DebeziumValues, ValueForm, ValueRenderer } from '../../core/render.ts';
 import { TYPE } from './builtin.ts';
+import { text } from './forms.ts';
 import {
   createMoment,
   epochSeconds,
@@ -24,20 +26,22 @@ const DASH = 0x2d;
 const UPPER_C = 0x43;
 const moment = createMoment();
 
-export function debeziumTimes(type: number, modifier: number, mode: Mode): ValueRenderer {
+export function debeziumTimes(type: number, modifier: number, mode: Mode): ValueForm {
   switch (type) {
     case TYPE.date:
-      return mode === 'isostring' ? writeIsoDate : writeDays;
+      return mode === 'isostring' ? text(writeIsoDate) : { render: writeDays, type: integer(32) };
     case TYPE.time:
-      return mode === 'isostring' ? writeIsoTime : timeRenderer(timeUnit(mode, modifier));
+      return mode === 'isostring' ? text(writeIsoTime) : count(timeRenderer(timeUnit(mode, modifier)));
     case TYPE.timetz:
-      return writeZonedTime;
+      return text(writeZonedTime);
     case TYPE.timestamp:
-      return mode === 'isostring' ? isoTimestamp : timestampCount(timestampUnit(mode, modifier));
+      return mode === 'isostring' ? text(isoTimestamp) : count(timestampCount(timestampUnit(mode, modifier)));
     default:
-      return zonedTimestamp(modifier === -1 ? MAX_DIGITS : modifier);
+      return text(zonedTimestamp(modifier === -1 ? MAX_DIGITS : modifier));
   }
 }
+
+const count = (render: ValueRenderer): ValueForm => ({ render, type: integer(64) });
 
 const MAX_DIGITS = 6;
 

@@ -5,38 +5,42 @@ import { createHash } from 'node:crypto';
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { literal } from '../../core/encoding.ts';
 import { jsonText, writeJsonString } from '../../core/json.ts';
-import type { DebeziumValues, ValueRenderer } from '../../core/render.ts';
+import {
+  BOOLEAN,
+  floatOrWord,
+  integer,
+  member,
+  NUMBER,
+  nullable,
+  object,
+  STRING,
+} from '../../core/json-type.ts';
+import type { DebeziumValues, ValueForm, ValueRenderer } from '../../core/render.ts';
 import { TYPE } from './builtin.ts';
-import { bitsRenderer, byteaRenderer, writeGeometry, writePoint, writeSparseVector } from './bytes.ts';
+import { bitsForm, byteaRenderer, GEOMETRY, POINT, SPARSE_VECTOR } from './bytes.ts';
 import { debeziumTimes } from './debezium-times.ts';
 import { scaleOf, strippedScaleOf, twosComplement, writeUnscaled } from './decimals.ts';
-import { writeHstore, writeVector } from './nested.ts';
-import {
-  NULL,
-  writeBoolean,
-  writeInternalChar,
-  writeNumber,
-  writeNumericAsFloat,
-  writeVerbatim,
-} from './scalar.ts';
+import { integerForm, text, TEXT } from './forms.ts';
+import { HSTORE, VECTOR, writeHstore } from './nested.ts';
+import { NULL, writeBoolean, writeInternalChar, writeNumber, writeNumericAsFloat } from './scalar.ts';
 
 /** Of a built-in type that is no array. `modifier`: of the column's type, -1 where it has none. */
-export function debeziumScalar(type: number, modifier: number, forms: DebeziumValues): ValueRenderer {
+export function debeziumScalar(type: number, modifier: number, forms: DebeziumValues): ValueForm {
   switch (type) {
     case TYPE.int2:
     case TYPE.int4:
     case TYPE.int8:
     case TYPE.oid:
-      return writeVerbatim;
+      return integerForm(type);
     case TYPE.float4:
     case TYPE.float8:
-      return writeNumber;
+      return { render: writeNumber, type: floatOrWord() };
     case TYPE.bool:
-      return writeBoolean;
+      return { render: writeBoolean, type: BOOLEAN };
     case TYPE.numeric:
-      return numericRenderer(modifier, forms);
+      return numericForm(modifier, forms);
     case TYPE.money:
-      return moneyRenderer(forms);
+      return { render: moneyRenderer(forms), type: forms.decimal === 'double' ? NUMBER : STRING };
     case TYPE.date:
     case TYPE.time:
     case TYPE.timetz:
@@ -44,37 +48,39 @@ export function debeziumScalar(type: number, modifier: number, forms: DebeziumVa
     case TYPE.timestamptz:
       return debeziumTimes(type, modifier, forms.time);
     case TYPE.interval:
-      return forms.interval === 'numeric' ? writeIntervalAsMicroseconds : writeIntervalAsText;
+      return forms.interval === 'numeric'
+        ? { render: writeIntervalAsMicroseconds, type: integer(64) }
+        : text(writeIntervalAsText);
     case TYPE.bytea:
-      return byteaRenderer(forms.binary);
+      return text(byteaRenderer(forms.binary));
     case TYPE.bit:
     case TYPE.varbit:
-      return bitsRenderer(modifier === 1);
+      return bitsForm(modifier === 1);
     case TYPE.point:
-      return writePoint;
+      return POINT;
     case TYPE.char:
-      return writeInternalChar;
+      return text(writeInternalChar);
     default:
       // What Debezium has no mapping for it leaves out: nothing is left out here.
-      return writeJsonString;
+      return TEXT;
   }
 }
 
 /** Of an extension's type. */
-export function debeziumExtension(name: string, { hstore }: DebeziumValues): ValueRenderer {
+export function debeziumExtension(name: string, { hstore }: DebeziumValues): ValueForm {
   switch (name) {
     case 'hstore':
-      return hstore === 'map' ? writeHstore : writeHstoreAsText;
+      return hstore === 'map' ? HSTORE : text(writeHstoreAsText);
     case 'vector':
     case 'halfvec':
-      return writeVector;
+      return VECTOR;
     case 'sparsevec':
-      return writeSparseVector;
+      return SPARSE_VECTOR;
     case 'geometry':
     case 'geography':
-      return writeGeometry;
+      return GEOMETRY;
     default:
-      return writeJsonString;
+      return TEXT;
   }
 }
 
@@ -85,21 +91,26 @@ const SCALE_SIGN = 1024;
 const scaleIn = (modifier: number): number =>
   (((modifier - HEADER_BYTES) & SCALE_BITS) ^ SCALE_SIGN) - SCALE_SIGN;
 
-function numericRenderer(modifier: number, { decimal }: DebeziumValues): ValueRenderer {
+function numericForm(modifier: number, { decimal }: DebeziumValues): ValueForm {
   switch (decimal) {
     case 'precise':
-      return modifier === -1 ? writeVariableDecimal : decimalRenderer(scaleIn(modifier));
+      return modifier === -1
+        ? { render: writeVariableDecimal, type: VARIABLE_DECIMAL }
+        : { render: decimalRenderer(scaleIn(modifier)), type: nullable(STRING) };
     case 'double':
-      return (bytes, start, length, writer) => {
-        if (scaleOf(bytes, start, length) === -1) writeJsonString(bytes, start, length, writer);
-        else writeNumericAsFloat(bytes, start, length, writer);
+      return {
+        type: nullable(floatOrWord()),
+        render: (bytes, start, length, writer) => {
+          if (scaleOf(bytes, start, length) === -1) writeJsonString(bytes, start, length, writer);
+          else writeNumericAsFloat(bytes, start, length, writer);
+        },
       };
     case 'string':
-      return (bytes, start, length, writer) => {
+      return text((bytes, start, length, writer) => {
         const special = SPECIAL[bytes.toString('latin1', start, start + Math.min(length, MAX_WORD))];
         if (special === undefined) writeJsonString(bytes, start, length, writer);
         else writer.latin1(special);
-      };
+      });
     default:
       return decimal satisfies never;
   }
@@ -124,6 +135,8 @@ const decimalRenderer =
 const SCALE = literal('{"scale":', 'json');
 const VALUE = literal(',"value":', 'json');
 const CLOSE_BRACE = 0x7d;
+
+const VARIABLE_DECIMAL = nullable(object([member('scale', integer(32)), member('value', STRING)]));
 
 const writeVariableDecimal: ValueRenderer = (bytes, start, length, writer) => {
   const textScale = scaleOf(bytes, start, length);

@@ -3,7 +3,8 @@
 // https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO https://www.postgresql.org/docs/current/rowtypes.html#ROWTYPES-IO-SYNTAX
 import { ByteWriter } from '../../core/byte-writer.ts';
 import { writeJsonString } from '../../core/json.ts';
-import type { ValueRenderer } from '../../core/render.ts';
+import { NUMBER, nullable, object, STRING } from '../../core/json-type.ts';
+import type { ValueForm, ValueRenderer } from '../../core/render.ts';
 import { NULL } from './scalar.ts';
 
 const QUOTE = 0x22;
@@ -160,14 +161,21 @@ export const writeHstore: ValueRenderer = orElseText((bytes, start, end, writer)
   return at === end;
 });
 
-/** pgvector's dense vectors print as JSON arrays of numbers; another type of that name may print as it likes. */
-const VECTOR = /^\[(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:,(?!\])|(?=\])))*\]$/;
+export const HSTORE: ValueForm = {
+  render: writeHstore,
+  type: object([], [{ prefix: '', type: nullable(STRING) }]),
+};
 
-export const writeVector: ValueRenderer = orElseText((bytes, start, end, writer) => {
-  if (!VECTOR.test(bytes.toString('latin1', start, end))) return false;
+/** pgvector's dense vectors print as JSON arrays of numbers; another type of that name may print as it likes. */
+const VECTOR_TEXT = /^\[(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:,(?!\])|(?=\])))*\]$/;
+
+const writeVector: ValueRenderer = orElseText((bytes, start, end, writer) => {
+  if (!VECTOR_TEXT.test(bytes.toString('latin1', start, end))) return false;
   writer.bytes(bytes, start, end);
   return true;
 });
+
+export const VECTOR: ValueForm = { render: writeVector, type: { kind: 'array', items: NUMBER } };
 
 const isNullWord = (bytes: Buffer, start: number, end: number): boolean =>
   end - start === 4 &&

@@ -1,30 +1,32 @@
 // Values as wal2json's format version 2 writes them: numbers and booleans bare, everything else as Postgres' text.
 // https://github.com/eulerto/wal2json (wal2json.c, pg_decode_write_value)
 import { writeJsonString } from '../../core/json.ts';
-import type { ValueRenderer, Wal2jsonValues } from '../../core/render.ts';
+import { BOOLEAN, NUMBER, nullable } from '../../core/json-type.ts';
+import type { ValueForm, ValueRenderer, Wal2jsonValues } from '../../core/render.ts';
 import { TYPE } from './builtin.ts';
-import { NULL, writeBoolean, writeInternalChar, writeVerbatim } from './scalar.ts';
+import { integerForm, text, TEXT } from './forms.ts';
+import { NULL, writeBoolean, writeInternalChar } from './scalar.ts';
 
 /** Of a column's own type: a domain, an array or a composite is text, whatever is in it. */
-export function wal2jsonValue(type: number, { numbersAsString }: Wal2jsonValues): ValueRenderer {
+export function wal2jsonValue(type: number, { numbersAsString }: Wal2jsonValues): ValueForm {
   switch (type) {
     case TYPE.int2:
     case TYPE.int4:
     case TYPE.int8:
     case TYPE.oid:
-      return numbersAsString ? writeJsonString : writeVerbatim;
+      return numbersAsString ? TEXT : integerForm(type);
     case TYPE.float4:
     case TYPE.float8:
     case TYPE.numeric:
-      return numbersAsString ? writeJsonString : writeNumberOrNull;
+      return numbersAsString ? TEXT : { render: writeNumberOrNull, type: nullable(NUMBER) };
     case TYPE.bool:
-      return writeBoolean;
+      return { render: writeBoolean, type: BOOLEAN };
     case TYPE.bytea:
-      return writeHexDigits;
+      return text(writeHexDigits);
     case TYPE.char:
-      return writeInternalChar;
+      return text(writeInternalChar);
     default:
-      return writeJsonString;
+      return TEXT;
   }
 }
 

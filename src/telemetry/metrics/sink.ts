@@ -1,5 +1,5 @@
 // The metrics of one sink: what it delivers, how far behind it is, what waits. Its counters: sink-counters.ts; a pull stream's: pull.ts.
-import type { SinkStatus } from '../../core/status.ts';
+import { ROUTE_LIMITS, type SinkStatus } from '../../core/status.ts';
 import { counter, gauge, HEALTHS, healthSamples, lsnNumber, type Metric } from './definition.ts';
 import { PULL_METRICS } from './pull.ts';
 import { SINK_COUNTER_METRICS } from './sink-counters.ts';
@@ -175,6 +175,32 @@ export const SINK_METRICS: readonly Metric<SinkStatus>[] = [
     meaning: 'A route that fails makes its sink `degraded`; `tailrace status` names it.',
   }),
   gauge({
+    name: 'tailrace_sink_limited_routes',
+    help: 'Number of routes by what holds them back.',
+    unit: 'routes',
+    labels: { by: ROUTE_LIMITS },
+    value: (sink) =>
+      ROUTE_LIMITS.map((by) => ({
+        labels: { by },
+        value: sink.routes.filter(({ limitedBy }) => limitedBy === by).length,
+      })),
+    meaning: 'Of at most fifty, those that fail first. [What each means](concepts.md#lanes).',
+  }),
+  gauge({
+    name: 'tailrace_sink_lanes',
+    help: 'Requests that the routes may have in flight, as many as were found to bring more.',
+    unit: 'requests',
+    value: (sink) => sink.routes.reduce((sum, { lanes }) => sum + lanes, 0),
+    meaning: 'Of the same routes, in sum.',
+  }),
+  gauge({
+    name: 'tailrace_sink_answer_seconds',
+    help: 'From a request to its answer, on average lately: of the route where it takes longest.',
+    unit: 'seconds',
+    value: (sink) => longestAnswer(sink),
+    meaning: 'Of the same routes. Absent until something was answered.',
+  }),
+  gauge({
     name: 'tailrace_sink_latency_seconds',
     help: 'Commit to accepted, over the last minute at most: median, 99th percentile, maximum.',
     unit: 'seconds',
@@ -190,3 +216,8 @@ export const SINK_METRICS: readonly Metric<SinkStatus>[] = [
   }),
   ...PULL_METRICS,
 ];
+
+function longestAnswer({ routes }: SinkStatus): number | undefined {
+  const answers = routes.flatMap(({ answerMs }) => answerMs ?? []);
+  return answers.length === 0 ? undefined : Math.max(...answers) / 1000;
+}

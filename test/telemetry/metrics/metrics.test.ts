@@ -55,6 +55,10 @@ test('every number of the status is a sample, positions as numbers and milliseco
     'tailrace_sink_inversions_total{database="shop",sink="users"}': 0,
     'tailrace_sink_skipped_changes_total{database="shop",sink="users"}': 0,
     'tailrace_sink_routes{database="shop",sink="users",status="healthy"}': 1,
+    'tailrace_sink_limited_routes{database="shop",sink="users",by="source"}': 1,
+    'tailrace_sink_limited_routes{database="shop",sink="users",by="throttled"}': 0,
+    'tailrace_sink_lanes{database="shop",sink="users"}': 8,
+    'tailrace_sink_answer_seconds{database="shop",sink="users"}': 0.0045,
     'tailrace_sink_latency_seconds{database="shop",sink="users",statistic="p50"}': 0.0025,
     'tailrace_sink_latency_seconds{database="shop",sink="users",statistic="p99"}': 0.018,
   };

@@ -1,14 +1,21 @@
 // Do the rules of a table fit a relation? What would make a message ambiguous, or let a value out that stays here, is a fault of the sink.
 import type { Relation } from '../../../core/change.ts';
-import { schemaSteps } from '../../../core/schema-change.ts';
+import { possibleNames, schemaSteps } from '../../../core/schema-change.ts';
 import type { CompileInput } from '../../../formats/format.ts';
 import { rulesUnusable, type ColumnRules } from '../../../functions/columns/rules.ts';
 import { TYPE } from '../../../postgres/values/builtin.ts';
 import { baseOf } from '../../../postgres/values/values.ts';
 import { FIRST_USER_OID } from '../../../postgres/versions.ts';
 
-/** Throws TailraceError (fatal). Of a column that the table does not have nothing is expected: it may be to come, or gone. */
-export function expectFit(relation: Relation, rules: ColumnRules): void {
+/**
+ * Throws TailraceError (fatal). Of a column that the table does not have nothing is expected: it may be to come, or gone. `listed`: the
+ * columns that are to be in the message, if the sink says so.
+ */
+export function expectFit(
+  relation: Relation,
+  rules: ColumnRules,
+  listed: readonly string[] | undefined,
+): void {
   const key = rules.exclude.find((name) => relation.key.includes(name));
   if (key !== undefined) {
     throw rulesUnusable(rules, relation, {
@@ -24,19 +31,33 @@ export function expectFit(relation: Relation, rules: ColumnRules): void {
       hint: 'take it out of flatten',
     });
   }
-  expectKept(relation, rules);
+  expectKept(relation, rules, listed);
 }
 
-/** A column that is renamed in Postgres must not let out what stayed here under its old name. */
-function expectKept(relation: Relation, rules: ColumnRules): void {
+/**
+ * A column that is renamed in Postgres must not let out what stayed here under its old name. Where the table changed again before its
+ * look was known, a column with a new name may be any: it goes out where the configuration lists it.
+ */
+function expectKept(relation: Relation, rules: ColumnRules, listed: readonly string[] | undefined): void {
   const { schemaChange } = relation;
   if (schemaChange === undefined) return;
   const isKept = (name: string): boolean => rules.mask.has(name) || rules.exclude.includes(name);
+  const keyOf = (name: string): string => (rules.mask.has(name) ? 'mask' : 'exclude_columns');
   for (const step of schemaSteps(schemaChange.before, schemaChange.after)) {
     if (step.change !== 'column_renamed' || !isKept(step.from) || isKept(step.to)) continue;
     throw rulesUnusable(rules, relation, {
       message: `the column "${step.from}", whose values stay here, is now called "${step.to}"`,
-      hint: `name "${step.to}" beside "${step.from}" under ${rules.mask.has(step.from) ? 'mask' : 'exclude_columns'}`,
+      hint: `name "${step.to}" beside "${step.from}" under ${keyOf(step.from)}`,
+    });
+  }
+  const goesOutUnasked = (name: string): boolean =>
+    !isKept(name) && (listed === undefined || (!listed.includes(name) && relation.key.includes(name)));
+  for (const column of schemaChange.before.columns.filter(({ name }) => isKept(name))) {
+    const other = possibleNames(schemaChange, column).find(({ name }) => goesOutUnasked(name));
+    if (other === undefined) continue;
+    throw rulesUnusable(rules, relation, {
+      message: `the column "${other.name}" is new, and nobody knows whether it is "${column.name}" under another name, whose values stay here: the table changed again soon after a change`,
+      hint: `name "${other.name}" beside "${column.name}" under ${keyOf(column.name)}, or, if its values may go out, list the table's columns that do under \`columns\``,
     });
   }
 }

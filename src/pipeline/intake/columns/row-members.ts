@@ -5,8 +5,8 @@ import type { ColumnForm, RenderOptions } from '../../../core/render.ts';
 import type { ShapeColumn } from '../../../core/schema-change.ts';
 import type { ColumnPart } from '../../../core/template.ts';
 import type { AddedMember, MessageColumn } from '../../../formats/format.ts';
-import { compileAdded } from '../../../functions/columns/added.ts';
-import { spreadWith } from '../../../functions/columns/flatten.ts';
+import { compileAdded, typeOfAdded } from '../../../functions/columns/added.ts';
+import { spreadType, spreadWith } from '../../../functions/columns/flatten.ts';
 import type { Masks } from '../../../functions/columns/masks.ts';
 import { columnsAddedFrom, type ColumnRules } from '../../../functions/columns/rules.ts';
 import type { TableOptions } from '../../settings.ts';
@@ -33,16 +33,23 @@ export function rowMembers(
   { compileColumn, masks }: ColumnPorts & { readonly masks: Masks },
 ): RowMembers {
   const rules = options?.rules;
-  if (rules !== undefined) expectFit(relation, rules);
+  if (rules !== undefined) expectFit(relation, rules, options?.columns);
   const columns = relation.columns.flatMap((column, index): MessageColumn[] => {
     if (!isInMessage(column, relation.key, options)) return [];
     const name = rules?.rename.get(column.name) ?? column.name;
     const form = compileColumn(column, relation);
-    const told = { index, name, ...form, render: masks.get(column.name)?.render ?? form.render };
+    const { render, type } = masks.get(column.name) ?? form;
+    const told = { index, name, ...form, render, type };
     const rule = rules?.flatten.get(column.name);
     if (rule === undefined) return [told];
-    const { render } = compileColumn(column, relation, FLATTENED);
-    return [{ ...told, spread: (message) => spreadWith(render, { name, rule, ...message }) }];
+    const flattened = compileColumn(column, relation, FLATTENED);
+    return [
+      {
+        ...told,
+        spread: (message) => spreadWith(flattened.render, { name, rule, ...message }),
+        spreadType: spreadType(flattened.type, name, rule),
+      },
+    ];
   });
   const added = rules === undefined ? [] : addedMembers(relation, rules, masks);
   if (rules !== undefined) expectDistinct(relation, rules, { columns, added });
@@ -84,6 +91,7 @@ function addedMembers(relation: Relation, rules: ColumnRules, masks: Masks): rea
     });
     return {
       name,
+      ...typeOfAdded(rule),
       write: (event, isOld, writer) => (isOld ? writeOld : write)(event, writer),
     };
   });

@@ -3,13 +3,16 @@
 // Compared, not looked at: a destination that takes its time takes it while nothing is read, too, and a server's clock may be anything.
 
 /**
- * Changes count as late above the 99th percentile at rest by this share of what they vary by, and by no less than a noise that nobody minds.
- * Little: a pace that swings around where that is kept lets the percentile itself rise by some times as much (giving-way.test.ts).
+ * Changes count as late above a percentile at rest by a share of what they vary by up to there, and by no less than a noise that nobody
+ * minds; as many as are above it at rest are none too many. The 99th is what is cared for, with little tolerance: a pace that swings around
+ * where it is kept lets it rise by some times as much (giving-way.test.ts). What is rare may be met at rest too often or not at all: the
+ * 90th is surer.
  */
-const TOLERANCE = 0.05;
+const LEVELS = [
+  { beyond: 0.01, tolerance: 0.1, weight: 1 },
+  { beyond: 0.1, tolerance: 0.2, weight: 0.2 },
+] as const;
 const LEAST_TOLERANCE_MS = 0.5;
-/** Of 100 changes at rest one is above that percentile: so much lateness is none. */
-const LATE_AT_REST = 0.01;
 /** Samples at rest that are kept, for how long, and how few of them say something. Many: what is rare is to be among them as often as it comes. */
 const MOST_KEPT = 8_000;
 const KEPT_MS = 120_000;
@@ -29,7 +32,7 @@ export class Lateness {
   #rests: readonly Rest[] = [];
   /** Of before anything was read: nobody knows what else kept them waiting then. */
   #before: readonly number[] = [];
-  #baseline: { readonly count: number; readonly limitMs: number } | undefined;
+  #baseline: { readonly count: number; readonly limitsMs: readonly number[] } | undefined;
   #isKnown = false;
 
   /** Milliseconds that changes took before anything was read: they count as long as there are not enough others. */
@@ -49,10 +52,11 @@ export class Lateness {
     if (!this.#isKnown) this.#learn(nowMs);
     const count = latencies.length;
     if (this.#baseline === undefined || count === 0) return undefined;
-    const { limitMs, count: known } = this.#baseline;
-    const share = latencies.filter((ms) => ms > limitMs).length / count;
+    const { limitsMs, count: known } = this.#baseline;
+    const shares = limitsMs.map((limitMs) => latencies.filter((ms) => ms > limitMs).length / count);
+    const excess = Math.max(...shares.map((share, i) => (share - LEVELS[i]!.beyond) * LEVELS[i]!.weight));
     // Of few samples at rest the highest one is exceeded that often by chance.
-    return { share, excess: (share - LATE_AT_REST - 1 / known) * (count / (count + HALF_SURE)) };
+    return { share: shares[0]!, excess: (excess - 1 / known) * (count / (count + HALF_SURE)) };
   }
 
   #learn(nowMs: number): void {
@@ -65,12 +69,15 @@ export class Lateness {
     const rested = this.#rests.flatMap(({ latencies }) => latencies);
     if (rested.length >= ENOUGH) this.#before = [];
     const known = Float64Array.from([...this.#before, ...rested]).sort();
-    this.#baseline = known.length < FEWEST ? undefined : { count: known.length, limitMs: limitOf(known) };
+    this.#baseline = known.length < FEWEST ? undefined : { count: known.length, limitsMs: limitsOf(known) };
   }
 }
 
-function limitOf(sorted: Float64Array): number {
+function limitsOf(sorted: Float64Array): readonly number[] {
   const at = (share: number): number => sorted[Math.floor(share * sorted.length)]!;
-  const [low, high] = [at(0.01), at(0.99)];
-  return high + Math.max(LEAST_TOLERANCE_MS, TOLERANCE * (high - low));
+  const low = at(0.01);
+  return LEVELS.map(({ beyond, tolerance }) => {
+    const high = at(1 - beyond);
+    return high + Math.max(LEAST_TOLERANCE_MS, tolerance * (high - low));
+  });
 }

@@ -13,8 +13,9 @@ const GAIN = 10;
 /** At most: something that stands still for a moment makes many late at once. Where changes stay late, twice as much each time. */
 const MOST_FALL = 0.35;
 const MOST_FALLS = 3;
-/** Until changes are late for the first time, and where none at all was in so many judgements, the pace is looked for. */
-const SEEKING_RISE = Math.LN2;
+/** Until changes are late for the first time, and, less, where none at all was in so many judgements, the pace is looked for. */
+const FIRST_RISE = Math.LN2;
+const SEEKING_RISE = 0.35;
 const ALL_IN_TIME = 6;
 
 export class LeftPace {
@@ -22,7 +23,8 @@ export class LeftPace {
   #rowsPerSecond = FIRST;
   /** Judgements in a row that found too many changes late, and that found none. */
   #late = 0;
-  #inTime = ALL_IN_TIME;
+  #inTime = 0;
+  #wasLate = false;
 
   get rowsPerSecond(): number {
     return this.#rowsPerSecond;
@@ -45,13 +47,14 @@ export class LeftPace {
     const { share, excess: late } = lateness;
     this.#inTime = share === 0 ? this.#inTime + 1 : 0;
     if (late > 0) {
+      this.#wasLate = true;
       // After a fall, what was on its way says nothing of the new pace.
       if (this.#late % 2 === 0) this.#fall(late, most);
       this.#late++;
       return;
     }
     this.#late = 0;
-    const rise = this.#inTime >= ALL_IN_TIME ? SEEKING_RISE : -GAIN * late;
+    const rise = !this.#wasLate ? FIRST_RISE : this.#inTime >= ALL_IN_TIME ? SEEKING_RISE : -GAIN * late;
     this.#rowsPerSecond = Math.min(Math.max(most, this.#rowsPerSecond), this.#rowsPerSecond * Math.exp(rise));
   }
 

@@ -6,7 +6,7 @@ import { GivingWay } from './giving-way.ts';
 import { SLOWEST } from './left-pace.ts';
 
 export type LivePorts = {
-  readonly signals: Pick<LogSignals, 'latencies' | 'answered' | 'isHolding' | 'isHalted'>;
+  readonly signals: Pick<LogSignals, 'latencies' | 'answered' | 'settled' | 'isHolding' | 'isHalted'>;
   /** By the sinks' names, their slots in `signals`. */
   readonly sinkSlots: ReadonlyMap<string, number>;
   readonly log: Pick<LogWriter, 'writtenEnd'>;
@@ -21,6 +21,8 @@ export type LivePorts = {
 /** How often it looks; and how often one that waits for its turn does, where it is not known for how long. */
 const STEP_MS = 50;
 const POLL_MS = 5;
+/** After so many, what was read is in the log. */
+const STEPS_TO_LET_IN = 1;
 /**
  * At a pace, a chunk is what may be read in this time: as it comes, it goes, and changes wait behind it. Asking for one costs as much as
  * some hundred rows do (measured), so it is no less than a hundred, unless those are many bytes.
@@ -52,7 +54,8 @@ export class LiveFirst {
   #bytesOfARow = 0;
   /** Turns are given one after the other. */
   #turns: Promise<unknown> = Promise.resolve();
-  /** While it rests: where the log ended behind what was read before. */
+  /** While it rests: steps since nothing is read any more, and where the log ended behind what was read before. */
+  #restingSteps = 0;
   #restsAt: number | undefined;
 
   constructor(ports: LivePorts) {
@@ -136,7 +139,8 @@ export class LiveFirst {
     const { signals, sinkSlots } = this.#ports;
     const slots = [...sinkSlots]
       .filter(([name, slot]) => this.#isReadFor(name) && signals.isHolding(slot) && !signals.isHalted(slot))
-      .map(([, slot]) => signals.answered(slot));
+      // One that has just begun has said nothing of this yet.
+      .map(([, slot]) => Math.max(signals.answered(slot), signals.settled(slot).offset));
     return Math.min(Infinity, ...slots);
   }
 
@@ -160,12 +164,13 @@ export class LiveFirst {
   }
 
   #isDelivered(): boolean {
-    if (this.#giving?.rowsPerSecond !== 0) {
+    if (this.#giving?.rowsPerSecond !== 0 || this.#underWay > 0) {
+      this.#restingSteps = 0;
       this.#restsAt = undefined;
       return false;
     }
-    // A chunk that was read before is let in a moment later: the step before this one left it the time to.
-    if (this.#underWay === 0) this.#restsAt ??= this.#ports.log.writtenEnd;
+    // A chunk that was read is let in a moment later.
+    if (++this.#restingSteps > STEPS_TO_LET_IN) this.#restsAt ??= this.#ports.log.writtenEnd;
     return this.#restsAt !== undefined && this.#answeredByAll() >= this.#restsAt;
   }
 

@@ -269,15 +269,23 @@ const ROUTE = {
 };
 
 /** The table, one of whose columns was called `email` before. */
-const renamed = (to: string): Buffer[] => {
+const renamed = (to: string): Buffer[] => changedTo(['id', to, 'note'], (_, i) => i + 1);
+
+/** From `id, email, note`. `numberOf`: of an attribute; undefined: not known. */
+const changedTo = (
+  names: readonly string[],
+  numberOf: (name: string, i: number) => number | undefined,
+): Buffer[] => {
   const shape = (names: readonly string[]) => ({
     relationId: 1,
     schema: 'public',
     table: 't1',
-    columns: names.map((name, i) => ({ name, type: TEXT, typeModifier: -1, number: i + 1 })),
+    columns: names.map((name, i) => {
+      const number = numberOf(name, i);
+      return { name, type: TEXT, typeModifier: -1, ...(number !== undefined && { number }) };
+    }),
     key: ['id'],
   });
-  const names = ['id', to, 'note'];
   return [
     relationMessage({
       id: 1,
@@ -554,6 +562,56 @@ describe('an added member', () => {
     const settings = tableWith({ ...add({ a: '${row.email}', b: { json: '1' } }) }, { columns: ['id'] });
     const h = await letIn(settings, [...table(), deleteMessage(1, { kind: 'key', row: [null, null, null] })]);
     expect(bodiesOf(h)[0]!.record).toEqual({ id: null, b: 1 });
+  });
+});
+
+describe('where nobody knows which attributes the columns were', () => {
+  const kept = masks({ email: { kind: 'redact' } });
+  const unknown = (names: readonly string[], rules: Rules = kept, columns?: readonly string[]) =>
+    letIn(tableWith(rules, columns === undefined ? {} : { columns }), [
+      ...changedTo(names, () => undefined),
+      insertMessage(
+        1,
+        names.map((name) => (name === 'id' ? '1' : `of ${name}`)),
+      ),
+    ]);
+
+  test.each([
+    ['in the place of a masked one', ['id', 'mail', 'note']],
+    ['behind, while another one is gone', ['id', 'email', 'mail']],
+    ['under names that columns have changed with each other', ['id', 'note', 'email', 'mail']],
+    ['before others that are there still', ['id', 'mail', 'email', 'note']],
+  ])('a column with a new name halts the sink %s', async (_, names) => {
+    await expect(unknown(names)).rejects.toMatchObject({
+      code: 'COLUMN_RULES_UNUSABLE',
+      message: expect.stringMatching(
+        /"mail" is new, and nobody knows whether it is "email" under another name/,
+      ),
+      hint: expect.stringMatching(/name "mail" beside "email" under mask, or, .* under `columns`/),
+    });
+    const both = masks({ email: { kind: 'redact' }, mail: { kind: 'redact' } });
+    expect(bodiesOf(await unknown(names, both))[0]!.record).toMatchObject({ mail: '***' });
+    expect(bodiesOf(await unknown(names, kept, ['id', 'mail']))[0]!.record).toEqual({
+      id: '1',
+      mail: 'of mail',
+    });
+    expect(bodiesOf(await unknown(names, kept, ['id']))[0]!.record).toEqual({ id: '1' });
+  });
+
+  test('a column behind all those that are there still is a new one', async () => {
+    const h = await unknown(['id', 'email', 'note', 'mail']);
+    expect(bodiesOf(h)[0]!.record).toEqual({ id: '1', email: '***', note: 'of note', mail: 'of mail' });
+    expect(bodiesOf(await unknown(['id', 'note']))[0]!.record).toEqual({ id: '1', note: 'of note' });
+  });
+
+  test('what is known of both is told apart', async () => {
+    const numbers: Readonly<Record<string, number>> = { id: 1, email: 2, note: 3, mail: 4 };
+    const dropped = [
+      ...changedTo(['id', 'note', 'mail'], (name) => numbers[name]),
+      insertMessage(1, ['1', 'n', 'm']),
+    ];
+    const h = await letIn(tableWith(kept), dropped);
+    expect(bodiesOf(h)[0]!.record).toEqual({ id: '1', note: 'n', mail: 'm' });
   });
 });
 
