@@ -91,7 +91,7 @@ test('readers that take turns as they like each read what one alone does', async
         expect(shared.bytes).toBe(0);
       },
     ),
-    { numRuns: 40 },
+    { numRuns: 15 },
   );
 });
 
