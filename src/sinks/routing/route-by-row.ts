@@ -24,7 +24,7 @@ export type ByTemplates<Target> = {
   /** The text of this one is what the route is called, behind `prefix`. */
   readonly shown: WrittenField;
   readonly prefix?: string;
-  /** Those that may hold secrets of the configuration: of them only the row's values are in the route's name. */
+  /** Those that may hold secrets of the configuration: of them only the row's and the change's values are in the route's name. */
   readonly hidden?: readonly WrittenField[];
   /** What the shown one may be; undefined: what its template gives. */
   readonly allowed?: AllowedNames | undefined;
@@ -52,7 +52,7 @@ export function routeByTemplates<Target>(options: ByTemplates<Target>): RouteByR
     let id = prefix + shown.text(row);
     let { lack } = shown;
     for (const template of hidden) {
-      if (template.columns.length === 0) continue;
+      if (template.isConstant) continue;
       id += `${id.includes(HIDDEN) ? '&' : HIDDEN}${encodeURIComponent(template.name)}=${template.values(row)}`;
       lack ??= template.lack;
     }
@@ -72,7 +72,7 @@ export function routeByTemplates<Target>(options: ByTemplates<Target>): RouteByR
     );
     for (const template of hidden) {
       const own = values.get(encodeURIComponent(template.name));
-      const text = template.columns.length === 0 ? template.text(undefined) : template.textOf(own ?? '');
+      const text = template.isConstant ? template.text(undefined) : template.textOf(own ?? '');
       if (text === undefined) return undefined;
       texts[template.name] = text;
     }

@@ -14,6 +14,8 @@ export class RowTemplate {
   readonly name: string;
   readonly bounds: Bounds;
   readonly columns: readonly ColumnPart[];
+  /** What the change says of itself: the same for all rows of its table and action, and another for another's. */
+  readonly #meta: readonly string[];
   /** Texts, and the columns between them. */
   readonly #parts: readonly (string | ColumnPart)[];
   readonly #matcher: RegExp;
@@ -27,6 +29,7 @@ export class RowTemplate {
     this.key = key;
     this.name = name;
     this.bounds = bounds;
+    const meta: string[] = [];
     this.#parts = template.map((part) => {
       switch (part.kind) {
         case 'text':
@@ -35,8 +38,11 @@ export class RowTemplate {
           return part;
         case 'table':
         case 'schema':
-        case 'action':
-          return written(input[part.kind], { key, kind: part.kind, bounds });
+        case 'action': {
+          const text = written(input[part.kind], { key, kind: part.kind, bounds });
+          meta.push(text);
+          return text;
+        }
         case 'column':
         case 'xid':
           throw new Error(`a route has no ${part.kind}`);
@@ -44,11 +50,17 @@ export class RowTemplate {
           return part satisfies never;
       }
     });
+    this.#meta = meta;
     this.columns = this.#parts.filter((part) => typeof part !== 'string');
     const pattern = this.#parts.map((part) =>
       typeof part === 'string' ? escapePattern(part) : bounds.pattern,
     );
     this.#matcher = new RegExp(`^${pattern.join('')}$`);
+  }
+
+  /** The same text for every row of every table. */
+  get isConstant(): boolean {
+    return this.#meta.length + this.columns.length === 0;
   }
 
   /** What the last text lacked; undefined: nothing. */
@@ -64,17 +76,20 @@ export class RowTemplate {
     return text;
   }
 
-  /** The values alone, each encoded, in the order in which they stand there. */
+  /** The values alone, each encoded: those of the change, then those of the row, in the order in which they stand there. */
   values(row: RowValues | undefined): string {
     this.#lack = undefined;
-    return this.columns.map((part) => this.#written(part, row, encodeURIComponent)).join(',');
+    const ofRow = this.columns.map((part) => this.#written(part, row, encodeURIComponent));
+    return [...this.#meta.map(encodeURIComponent), ...ofRow].join(',');
   }
 
-  /** The text of such values; undefined: they are not as many, or they do not fit. */
+  /** The text of such values; undefined: they are another table's, not as many, or they do not fit. */
   textOf(values: string): string | undefined {
     const encoded = values.split(',');
-    if (encoded.length !== this.columns.length) return undefined;
-    const decoded = encoded.map(decodedOf);
+    if (encoded.length !== this.#meta.length + this.columns.length) return undefined;
+    const all = encoded.map(decodedOf);
+    if (this.#meta.some((text, i) => all[i] !== text)) return undefined;
+    const decoded = all.slice(this.#meta.length);
     if (decoded.some((value) => value === undefined || this.bounds.faultOf(value) !== undefined))
       return undefined;
     let next = 0;

@@ -116,6 +116,24 @@ test('a route of a webhook is called by its path and by the row’s values, neve
   expect(by.open('https://example.com/in/t/a')).toMatchObject({ code: 'ROUTE_UNKNOWN' });
 });
 
+test('tables whose routes differ in headers alone have routes of their own', async () => {
+  const destination = {
+    type: 'webhook',
+    url: 'https://example.com/in',
+    headers: { 'x-table': 't-${meta.table}', 'x-both': '${meta.schema}.${row.a}' },
+  };
+  const [orders, users] = [
+    (await byRow(destination))!,
+    (await byRow(destination, { ...INSERT, table: 'users' }))!,
+  ];
+  const ids = [orders, users].map((by) => by.idOf(row({ a: 'x' })) as string);
+  expect(new Set(ids).size).toBe(2);
+  expect(users.open(ids[1]!)).toMatchObject({
+    target: { headers: { 'x-table': 't-users', 'x-both': 'public.x' } },
+  });
+  expect(users.open(ids[0]!)).toMatchObject({ code: 'ROUTE_UNKNOWN' });
+});
+
 test('dots that a value makes a segment of with the text around it are a fault', async () => {
   const by = (await byRow({
     type: 'webhook',
