@@ -31,6 +31,7 @@ const ASKS_THE_WALL: Readonly<Record<string, string>> = {
   'cli/demo/consumer.ts': 'latency against the commit time',
   'cli/run.ts': 'tells people when a stop ends at the latest',
   'cli/tail/printer.ts': 'formats that say when a message was made',
+  'pipeline/intake/columns/inspection.ts': 'formats that say when a message was made',
   'pipeline/intake/table-plan.ts': 'formats that say when a message was made',
   'pipeline/sink/assembly.ts': 'latency against the commit time; hands it on',
   'pipeline/sink/pull/answers.ts': 'leases on record outlive the process',

@@ -24,5 +24,8 @@ const WALL_AT_START_MS = Date.now() - steadyMs();
  */
 export const unsetWallMs = (): number => WALL_AT_START_MS + steadyMs();
 
+/** Milliseconds for which this thread's loop has had nothing to do, in all. https://nodejs.org/api/perf_hooks.html#performanceeventlooputilizationutilization1-utilization2 */
+export const spareMs = (): number => performance.eventLoopUtilization().idle;
+
 /** When it was, or will be, on the wall: for people. */
 export const onTheWall = (steadyAtMs: number): Date => new Date(wallMs() + steadyAtMs - steadyMs());

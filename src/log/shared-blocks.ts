@@ -4,10 +4,9 @@
 // Only readers that are at about the same place share. So while the thread has no time to spare, one that is ahead lets those behind it
 // come first: that is no loss, the time is theirs instead of its own. One that is behind for another reason is not waited for, and one
 // that is far from the others reads alone: nothing is kept for it.
-import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ByteWriter } from '../core/byte-writer.ts';
-import { steadyMs } from '../core/clock.ts';
+import { spareMs, steadyMs } from '../core/clock.ts';
 import type { Kept, LogBlock } from './block.ts';
 
 /** Bytes kept in all, of blocks and of what was made of them (invariant 8). */
@@ -50,7 +49,7 @@ export type SharingPorts = {
 
 const PORTS: SharingPorts = {
   nowMs: steadyMs,
-  spareMs: () => performance.eventLoopUtilization().idle,
+  spareMs,
   sleep: (ms, signal) => sleep(ms, undefined, { signal }).catch(() => undefined),
 };
 
