@@ -168,7 +168,7 @@ async function deliver(): Promise<readonly TypedMessage[]> {
 }
 
 /** Members whose value may be any JSON. */
-const OPEN = /^(?:json|jsonb|more|home_more|annotations|transaction_annotations)$/;
+const OPEN = /^(?:json|jsonb|more|more_\w+|home_more|annotations|transaction_annotations)$/;
 /** Objects that take any member. */
 const MAPS = /^(?:h|hstore)$/;
 
