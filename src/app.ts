@@ -92,11 +92,11 @@ export async function startService(
       }),
       logger,
     });
+    watchers.push(giveBackIdleMemory());
+    watchers.push(logStatistics(status, { intervalMs: statsIntervalMs, pg2sqsNames }, logger));
   } catch (error) {
     await stop(1);
     throw error;
   }
-  watchers.push(giveBackIdleMemory());
-  watchers.push(logStatistics(status, { intervalMs: statsIntervalMs, pg2sqsNames }, logger));
   return { status, apiUrl: http.apiUrl, stop: () => stop(0), ended: ended.promise };
 }

@@ -69,8 +69,8 @@ test('its configuration makes a new sink begin with what is there, and every com
     return cli.stdout();
   };
   const starts = commands.filter(([, verb]) => verb === 'start');
-  // All rows; of one table; of these some; those since; two keys; all again.
-  const counts = [50, 30, 20, 19, 2, 50];
+  // All rows; of one table; of these some; those since; two keys; all again, gently and at full speed.
+  const counts = [50, 30, 20, 19, 2, 50, 50];
   expect(starts).toHaveLength(counts.length);
   let expected = 50;
   let finished = '';

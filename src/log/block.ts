@@ -4,6 +4,10 @@ import type { BlockContext } from './format.ts';
 
 /** A block's place among those that are kept, and what was made of it. */
 export type Kept = {
+  /** Of no other block in this thread. */
+  readonly number: number;
+  /** It made room for others: whoever has it in hand goes on with it, and nothing is made of it for others any more. */
+  readonly isGone: boolean;
   /** What was made of the block under this name, or `make`s it. It is gone with the block. */
   of<Made>(name: string, make: () => Made): Made;
   /** An empty buffer for what is made of the block; gone with it, and used again. */

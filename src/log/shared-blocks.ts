@@ -162,8 +162,8 @@ export class SharedBlocks {
     reader.offset = next;
     reader.movedMs = this.#ports.nowMs();
     if (kept === undefined || --kept.awaited > 0 || kept.inHand > 0) return;
-    this.#drop(kept);
     for (const writer of kept.writers) this.#giveBack(writer);
+    this.#drop(kept);
   }
 
   #giveBack(writer: ByteWriter): void {
@@ -194,15 +194,20 @@ export class SharedBlocks {
   #drop(kept: KeptBlock): void {
     this.#kept.delete(kept.at);
     this.#bytes -= kept.bytes;
+    kept.drop();
   }
 }
 
+let blocks = 0;
+
 class KeptBlock implements Kept {
+  readonly number = ++blocks;
   /** With bytes of its own. */
   readonly block: LogBlock;
   /** Offset of its header. */
   readonly at: number;
   readonly writers: ByteWriter[] = [];
+  isGone = false;
   bytes = 0;
   /** Readers that have not passed it. */
   awaited: number;
@@ -223,9 +228,16 @@ class KeptBlock implements Kept {
     let made = this.#made.get(name) as Made | undefined;
     if (made === undefined) {
       made = make();
-      this.#made.set(name, made);
+      if (!this.isGone) this.#made.set(name, made);
     }
     return made;
+  }
+
+  /** What was made of it is not kept for the sake of whoever still has the block itself in hand. */
+  drop(): void {
+    this.isGone = true;
+    this.#made.clear();
+    this.writers.length = 0;
   }
 
   takeWriter(): ByteWriter {

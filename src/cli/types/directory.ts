@@ -1,19 +1,22 @@
 // A directory of generated types: what is in it of ours, and how it is made what it should be. Files of others stay as they are.
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { TailraceError } from '../../core/errors.ts';
-import { commandIn, INDEX, isGenerated, SCHEMA_END, type Layout, type TypesFile } from './files.ts';
+import { commandIn, SCHEMA_END, type Layout, type TypesFile } from './files.ts';
 
-/** The texts of generated files by their paths below it, with slashes; empty where there is no such directory. */
-export async function readTypes(directory: string): Promise<ReadonlyMap<string, string>> {
+/**
+ * The texts of the files that the command has generated, with line ends as they were written, by their paths below it, with slashes;
+ * empty where there is no such directory.
+ */
+export async function readTypes(directory: string, command: string): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
   try {
     const entries = await readdir(directory, { recursive: true, withFileTypes: true });
     for (const entry of entries) {
       const file = join(entry.parentPath, entry.name);
       if (!entry.isFile() || !(entry.name.endsWith('.ts') || entry.name.endsWith(SCHEMA_END))) continue;
-      const text = await readFile(file, 'utf8');
-      if (isGenerated(text)) found.set(relative(directory, file).split(sep).join('/'), text);
+      const text = (await readFile(file, 'utf8')).replaceAll('\r\n', '\n');
+      if (commandIn(text) === command) found.set(relative(directory, file).split(sep).join('/'), text);
     }
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return found;
@@ -22,23 +25,27 @@ export async function readTypes(directory: string): Promise<ReadonlyMap<string, 
   return found;
 }
 
-/** Throws where they are of another command: one would remove what the other has made. */
-export function expectSameCommand(
+/** Throws where one of these files is there already and not of the command: somebody else's is not overwritten. */
+export async function expectOwn(
   directory: string,
   present: ReadonlyMap<string, string>,
-  command: string,
-): void {
-  const index = present.get(INDEX);
-  const other = index === undefined ? undefined : commandIn(index);
-  if (other === undefined || other === command) return;
-  throw new TailraceError(
-    `${directory} has the types that \`${other}\` has made, and this is \`${command}\``,
-    {
+  layout: Layout,
+): Promise<void> {
+  for (const { path } of filesOf(layout).filter((file) => !present.has(file.path))) {
+    const file = join(directory, path);
+    const isThere = await access(file).then(
+      () => true,
+      () => false,
+    );
+    if (!isThere) continue;
+    const other = commandIn(await readFile(file, 'utf8'));
+    const whose = other === undefined ? 'was not made by `tailrace types`' : `was made by \`${other}\``;
+    throw new TailraceError(`${file} would be overwritten, and ${whose}`, {
       code: 'TYPES_OF_OTHERS',
       kind: 'fatal',
-      hint: `give each its own directory, or remove ${directory} first`,
-    },
-  );
+      hint: 'give --out a directory of its own, or remove the file first',
+    });
+  }
 }
 
 /** Writes what differs, and removes what is generated and no more there. Answers what it did. */

@@ -15,7 +15,7 @@ import { loadConfiguration } from '../configuration.ts';
 import { databaseNamed, sinkNamed } from '../named.ts';
 import { EXIT, painterFor, usageError, writeJson, writeLine, type CliPorts } from '../ports.ts';
 import { compareTypes, type Change } from './check.ts';
-import { expectSameCommand, readTypes, writeTypes } from './directory.ts';
+import { expectOwn, readTypes, writeTypes } from './directory.ts';
 import { inOneText, layOut, type DescribedSink } from './files.ts';
 
 export type TypesOptions = {
@@ -41,9 +41,9 @@ export async function types(options: TypesOptions, ports: CliPorts): Promise<num
     return EXIT.ok;
   }
   const directory = resolve(ports.cwd, out);
-  const present = await readTypes(directory);
-  expectSameCommand(directory, present, command);
+  const present = await readTypes(directory, command);
   const layout = layOut(described, command);
+  if (check !== true || present.size === 0) await expectOwn(directory, present, layout);
   if (check !== true) {
     const done = await writeTypes(directory, present, layout);
     if (json === true) writeJson(ports.stdout, { ok: true, directory, ...done }, 2);

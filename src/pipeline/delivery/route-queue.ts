@@ -118,9 +118,10 @@ export class RouteQueue<Message> {
 
   /** Undefined: nothing waits for its time alone: what else it waits for will tell. */
   waitsUntilMs(nowMs: number): number | undefined {
+    if (this.ready.length === 0 || this.isPreparing) return undefined;
     if (this.isDown) return this.lanesInUse === 0 ? this.health.retryAtMs : undefined;
     const { nextMs } = this.pace;
-    return this.ready.length > 0 && nextMs > nowMs ? nextMs : undefined;
+    return nextMs > nowMs ? nextMs : undefined;
   }
 
   /** What holds it back: status.ts. */

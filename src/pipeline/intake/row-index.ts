@@ -86,8 +86,10 @@ export class RowsToJudge {
   readonly #wanted: WantedTexts;
   readonly #relation: Relation;
   readonly #name: string;
-  #block: Kept | undefined;
-  #index: ColumnIndex | undefined;
+  /** Of the block that it is about, its number: what is kept of that is not to stay for this. */
+  #block: number | undefined;
+  #from = 0;
+  #until = 0;
   #places: readonly number[] = NONE;
   #next = 0;
 
@@ -102,9 +104,8 @@ export class RowsToJudge {
   has(row: LoggedRow): boolean {
     const { kept, start } = row;
     if (kept === undefined) return true;
-    if (kept !== this.#block) this.#enter(row, kept);
-    const { from, until } = this.#index!;
-    if (start < from || start >= until) return true;
+    if (kept.number !== this.#block) this.#enter(row, kept);
+    if (start < this.#from || start >= this.#until) return true;
     const places = this.#places;
     while (this.#next < places.length && places[this.#next]! < start) this.#next++;
     return places[this.#next] === start;
@@ -116,8 +117,9 @@ export class RowsToJudge {
       kept.grow(ROW_BYTES * (made.others.length + made.byText.size));
       return made;
     });
-    this.#block = kept;
-    this.#index = index;
+    this.#block = kept.number;
+    this.#from = index.from;
+    this.#until = index.until;
     this.#places = placesOf(index, this.#wanted.texts);
     this.#next = 0;
   }

@@ -195,7 +195,7 @@ export class RowIntake implements WalkPorts {
     return haveRun.then((isDone) => isDone && this.#addAll(rows, (row) => this.#isDone(row)));
   }
 
-  /** Does its filter drop the row, as a look-up says? Not before the filter has judged rows of the table: whoever doubts it was heard then. */
+  /** Does its filter drop the row, as a look-up says? Not before the filter has judged rows of the table, and nobody doubts it: who does is asked for each batch. */
   #isOutside({ toJudge, movesByFilter, hasJudged }: TablePlan, row: LoggedRow): boolean {
     if (toJudge === undefined || !hasJudged || this.#ports.witness !== undefined) return false;
     // The row as it was may be inside.
@@ -210,7 +210,7 @@ export class RowIntake implements WalkPorts {
         return false;
       }
       this.#ports.witness?.stepped(row);
-      row.plan.hasJudged = true;
+      row.plan.hasJudged ||= row.hasColumns && !row.plan.isDoubted;
       if (!row.isDropped && !isOver(row)) this.#add(row);
     }
     this.#halt = rows.halt ?? this.#halt;

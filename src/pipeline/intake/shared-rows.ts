@@ -83,7 +83,9 @@ export const sharedRowsOf = (
   { shareKey }: { readonly shareKey: string | undefined },
   { kept }: LoggedRow,
 ): SharedRows | undefined =>
-  shareKey === undefined || kept === undefined ? undefined : kept.of(shareKey, () => new SharedRows(kept));
+  shareKey === undefined || kept === undefined || kept.isGone
+    ? undefined
+    : kept.of(shareKey, () => new SharedRows(kept));
 
 /** Of all that decides how a sink has the rows of a table: equal texts, equal messages but for their own parts. */
 export const shareKeyOf = (decisive: unknown): string =>

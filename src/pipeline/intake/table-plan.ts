@@ -55,8 +55,9 @@ export type TablePlan = MessagePlan & {
   readonly filter: TableFilter | undefined;
   /** Which of its rows the filter has to be asked of; undefined: all. */
   readonly toJudge: RowsToJudge | undefined;
-  /** Has the filter judged rows? */
+  /** Has the filter judged rows? And is it not certain yet that a server means the same by it? */
   hasJudged: boolean;
+  isDoubted: boolean;
   /** Set where an update that leaves some columns as they were is not sent: is this one? */
   readonly isUnchanged: ((event: RowEvent) => boolean) | undefined;
   /** Why there is none that could judge them: they are dead letters. */
@@ -182,7 +183,7 @@ export function compileTablePlan(
           templates,
           grouped: settings.messageGrouping,
           columns: table?.columns,
-          rules: table?.rules,
+          rules: table?.rules && { ...table.rules, place: undefined },
           maskKey: settings.maskKey,
           format: settings.format,
           options: settings.formatOptions,
@@ -198,6 +199,7 @@ export function compileTablePlan(
     filter,
     toJudge: filter && ports.hasCompany === true ? rowsToJudge(relation, settings) : undefined,
     hasJudged: false,
+    isDoubted: false,
     filterFault,
     isUnchanged: unchangedRule(relation, table?.rules),
     movesByFilter,

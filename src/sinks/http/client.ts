@@ -75,7 +75,7 @@ export class HttpClient {
     this.#guard();
     signal.throwIfAborted();
     await new Promise<void>((resolve, reject) => {
-      const socket = openSocket(this.#origin, this.#socket);
+      const socket = openSocket(this.#origin, this.#timeoutMs, this.#socket);
       const end = (settle: () => void): void => {
         clearTimeout(deadline);
         signal.removeEventListener('abort', abort);

@@ -19,7 +19,10 @@ export type HttpConnectionOptions = {
 };
 
 /** How a socket is opened, beyond what the URL says. */
-export type SocketOptions = { readonly tls?: ConnectionOptions; readonly lookup?: LookupFunction };
+export type SocketOptions = {
+  readonly tls?: ConnectionOptions;
+  readonly lookup?: LookupFunction;
+};
 
 /** A server that closes an idle connection after N seconds must not meet a request that was sent just before. */
 const KEEP_ALIVE_MARGIN_MS = 1000;
@@ -73,7 +76,7 @@ export class HttpConnection {
     const now = steadyMs();
     this.#deadlineMs = now + options.timeoutMs;
     this.#retiresAtMs = now + maxAgeMs * (1 + AGE_SPREAD * Math.random());
-    this.#socket = openSocket(origin, options.socket, {
+    this.#socket = openSocket(origin, options.timeoutMs, options.socket, {
       buffer: readBuffer,
       callback: (count) => {
         this.#receive(readBuffer.subarray(0, count));
@@ -203,13 +206,19 @@ const EARLY = { code: 'ECONNRESET', message: 'the endpoint answered before it ha
 const HUNG_UP = { code: 'ECONNRESET', message: 'the endpoint closed the connection' };
 
 /**
- * Of a name with several addresses the next one is tried after this, and the one before is given up: after 250 or 500 ms, as Node has
- * it, it may only be far away. https://nodejs.org/api/net.html#socketconnectoptions-connectlistener
+ * Of a name with several addresses the next one is tried after this, or a share of the time that there is, and the one before is given
+ * up: after 250 or 500 ms, as Node has it, it may only be far away. https://nodejs.org/api/net.html#socketconnectoptions-connectlistener
  */
 const ATTEMPT_MS = 2000;
+const ATTEMPTS = 4;
 
-/** Without `onread` nothing is read of it. */
-export function openSocket(origin: URL, options: SocketOptions = {}, onread?: OnReadOpts): Socket {
+/** `timeoutMs`: for the connection in all. Without `onread` nothing is read of it. */
+export function openSocket(
+  origin: URL,
+  timeoutMs: number,
+  options: SocketOptions = {},
+  onread?: OnReadOpts,
+): Socket {
   const host = origin.hostname.replace(/^\[|\]$/g, '');
   const isTls = origin.protocol === 'https:';
   const port = Number(origin.port || (isTls ? 443 : 80));
@@ -217,7 +226,7 @@ export function openSocket(origin: URL, options: SocketOptions = {}, onread?: On
   const target = {
     host,
     port,
-    autoSelectFamilyAttemptTimeout: ATTEMPT_MS,
+    autoSelectFamilyAttemptTimeout: Math.min(ATTEMPT_MS, Math.ceil(timeoutMs / ATTEMPTS)),
     ...(lookup && { lookup }),
     ...(onread && { onread }),
   };

@@ -364,9 +364,25 @@ test('types of another command in the directory are not overwritten, and the cur
   await types('--out', 'types', '--sink', 'orders-sink');
   const { code, stderr } = await types('--out', 'types');
   expect(code).toBe(1);
-  expect(stderr).toContain('has the types that `tailrace types --sink orders-sink` has made');
+  expect(stderr).toMatch(
+    /types\/index\.ts would be overwritten, and was made by `tailrace types --sink orders-sink`/,
+  );
   await rm(join(directory, 'types'), { recursive: true });
   expect((await types('--out', 'types')).code).toBe(0);
+});
+
+test('what somebody else has in the directory is neither overwritten nor removed', async () => {
+  await configure(ORDERS, USERS);
+  await types('--out', 'all/orders-only', '--sink', 'orders-sink');
+  const own = join(directory, 'all/index.ts');
+  await writeFile(own, 'export const mine = 1;\n');
+  const { code, stderr } = await types('--out', 'all');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/all\/index\.ts would be overwritten, and was not made by `tailrace types`/);
+  expect(await readFile(own, 'utf8')).toBe('export const mine = 1;\n');
+  await rm(own);
+  expect((await types('--out', 'all')).code).toBe(0);
+  expect((await types('--out', 'all/orders-only', '--sink', 'orders-sink', '--check')).code).toBe(0);
 });
 
 test('a table that is named and not there, a database that does not answer, and rules that do not fit are told', async () => {

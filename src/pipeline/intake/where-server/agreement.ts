@@ -80,7 +80,8 @@ class Agreements {
     const verdicts = this.#filtersOf(plan).map((filter) => this.#verdictOf(filter, plan.relation));
     const disagreeing = verdicts.find(({ state }) => typeof state === 'object');
     if (disagreeing !== undefined) throw disagreeing.state as TailraceError;
-    if (verdicts.every(({ state }) => state === 'agrees')) this.#settled.add(plan);
+    plan.isDoubted = verdicts.some(({ state }) => state !== 'agrees');
+    if (!plan.isDoubted) this.#settled.add(plan);
     return verdicts;
   }
 

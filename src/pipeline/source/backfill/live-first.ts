@@ -114,7 +114,9 @@ export class LiveFirst {
     this.#rowsSeen += rows;
     if (rows > 0) this.#bytesOfARow = bytes / rows;
     const pace = this.pace ?? Infinity;
-    this.#nextMs = Math.max(this.#nextMs, this.#lastTurnMs) + (rows * 1000) / pace;
+    // What was read at full speed is not made up for.
+    const charged = Math.min(rows, this.mostRows);
+    this.#nextMs = Math.max(this.#nextMs, this.#lastTurnMs) + (charged * 1000) / pace;
   }
 
   #waitMs(): number {
