@@ -44,13 +44,16 @@ test('a service with every kind of sink exposes each metric of docs/metrics.md, 
   });
   onTestFinished(() => service.end(task));
   await service.ready();
-  await database.client.query(`insert into users values (1, 1, 'a')`);
+  let id = 0;
   const url = `${await service.apiUrl()}/metrics`;
   const families = await waitFor(async () => {
+    // How long answers take is known after some of them.
+    await database.client.query(`insert into users values ($1, 1, 'a')`, [++id]);
     const response = await fetch(url);
     expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
     const read = readExposition(await response.text());
-    return read.get('tailrace_sink_latency_seconds')?.samples.length === 9 && read;
+    const has = (name: string): number => read.get(name)?.samples.length ?? 0;
+    return has('tailrace_sink_latency_seconds') === 9 && has('tailrace_sink_answer_seconds') > 0 && read;
   }, 'three sinks that have delivered');
 
   const declared = Object.values(METRICS).flatMap(({ labels, metrics }) =>

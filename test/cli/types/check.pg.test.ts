@@ -365,7 +365,7 @@ test('types of another command in the directory are not overwritten, and the cur
   const { code, stderr } = await types('--out', 'types');
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /types\/index\.ts would be overwritten, and was made by `tailrace types --sink orders-sink`/,
+    /types\/orders-sink\/public\.orders\.ts would be overwritten, and was made by `tailrace types --sink orders-sink`/,
   );
   await rm(join(directory, 'types'), { recursive: true });
   expect((await types('--out', 'types')).code).toBe(0);

@@ -87,6 +87,7 @@ test('reads less at once where the standby’s replay is in the way of its chunk
   await room.client.query(
     `create table notes (id int primary key, v int); insert into notes select i, 0 from generate_series(1, 40) i`,
   );
+  await waitForReplay(primary, standby);
   await askServer(standby, 'alter system set max_standby_streaming_delay = 0');
   await askServer(standby, 'select pg_reload_conf()');
   const source = await room.start({
