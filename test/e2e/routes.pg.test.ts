@@ -113,8 +113,12 @@ test('a queue that is down holds back its own rows; rows without a route are dea
   expect(new Set(found.map(({ code }) => code))).toEqual(new Set(['ROUTE_VALUE_UNFIT', 'ROUTE_VALUE_NULL']));
   expect(new Set(found.map(({ route }) => route))).toEqual(new Set(['q-${row.region}.fifo']));
   expect(JSON.stringify(found)).not.toMatch(/xxxx|a\/b|%2e/);
-  const [sink] = (await world.service.health()).sinks;
-  expect(Object.fromEntries(sink!.routes.map(({ id, health }) => [id, health]))).toEqual({
+  // It says so twice a second.
+  const routes = await waitFor(async () => {
+    const [sink] = (await world.service.health()).sinks;
+    return sink?.state === 'running' && sink.routes.length === 2 && sink.routes;
+  }, 'the state of both routes');
+  expect(Object.fromEntries(routes.map(({ id, health }) => [id, health]))).toEqual({
     'q-dead.fifo': 'degraded',
     'q-live.fifo': 'healthy',
   });
