@@ -7,7 +7,6 @@ import { pino } from 'pino';
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import type { FollowedLog } from '../../src/core/log-life.ts';
 import { toLsn } from '../../src/core/lsn.ts';
-import { formats } from '../../src/formats/registry.ts';
 import { LogSignals } from '../../src/log/signals.ts';
 import { openLog, type LogWriter } from '../../src/log/writer.ts';
 import { encodeEnrichment } from '../../src/pgoutput/enrichment.ts';
@@ -25,6 +24,7 @@ import {
   uint8,
   updateMessage,
 } from '../../test/support/pgoutput-messages.ts';
+import { PLAIN_SINK } from '../../test/support/sink-settings.ts';
 import { startEndpoint, type Endpoint } from '../endpoint/endpoint.ts';
 import { COLUMNS, envelope, relation, transaction } from './rows.ts';
 import type { Stage } from './stage.ts';
@@ -168,29 +168,9 @@ function settingsFor({ url }: Endpoint): SinkSettings {
   return {
     name: 'bench',
     database: 'shop',
-    status: 'active',
-    start: { from: 'default' },
-    selection: {},
-    tables: [],
-    backfill: { limits: { queryTimeoutMs: 5000 } },
-    onAbsent: 'dead_letter',
-    deletesOutside: 'deliver',
-    whereMoves: 'ignore',
-    routeMoves: 'ignore',
-    onSchemaBreak: 'halt',
-    actions: ['insert', 'update', 'delete'],
-    format: 'sequin',
-    formatOptions: undefined,
-    values: formats.sequin.values,
-    messageGrouping: true,
-    keyChanges: 'update',
-    ddl: 'ignore',
-    ignoreMarkers: false,
-    sameGroup: 'strict',
-    loadShedding: 'pause',
+    ...PLAIN_SINK,
     retry: { initialBackoffMs: 100, multiplier: 2, maxBackoffMs: 1000, jitter: 0 },
     maxParked: 100_000,
-    annotations: {},
     destination: {
       type: 'sqs',
       config: sqs.config.parse({

@@ -8,7 +8,7 @@ import { ORIGIN } from '../../src/core/position.ts';
 import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { formats } from '../../src/formats/registry.ts';
 import { appendFrame, FRAME } from '../../src/pgoutput/frames.ts';
-import type { LogBlock } from '../../src/log/reader.ts';
+import type { LogBlock } from '../../src/log/block.ts';
 import type { Dispatcher } from '../../src/pipeline/delivery/dispatcher.ts';
 import { LogWalker } from '../../src/pipeline/intake/log-walker.ts';
 import { SinkMarkers } from '../../src/pipeline/intake/markers.ts';

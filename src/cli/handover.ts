@@ -7,6 +7,7 @@ import { adopt, planAdoption, type AdoptionPlan } from '../pipeline/service/adop
 import type { HealthDocument } from '../pipeline/service/health.ts';
 import { openStore } from '../store/sqlite.ts';
 import { loadConfiguration } from './configuration.ts';
+import { databaseNamed } from './named.ts';
 import { EXIT, usageError, writeJson, writeLine, type CliPorts } from './ports.ts';
 import { connectToService, databasePath, type ServiceClient, type ServiceOptions } from './service-client.ts';
 import { isWhole, moreWithToken, readHealth } from './status-document.ts';
@@ -97,12 +98,7 @@ export async function adoptDatabase(
   ports: CliPorts,
 ): Promise<number> {
   const { settings } = await loadConfiguration(options, ports);
-  const database = settings.databases.find((configured) => configured.name === name);
-  if (database === undefined)
-    throw usageError(
-      `the configuration has no database "${name}"`,
-      `it has ${settings.databases.map((known) => known.name).join(', ')}`,
-    );
+  const database = databaseNamed(name, settings);
   const lock = lockDirectory(settings.dataDir);
   const store = openStore(settings.state.file);
   try {

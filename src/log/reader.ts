@@ -26,8 +26,6 @@ import type { LogSignals } from './signals.ts';
  */
 export type ReadFrom = { readonly position: Position } | { readonly offset: number } | 'earliest' | 'end';
 
-export type { LogBlock } from './block.ts';
-
 export interface LogReader {
   /**
    * The blocks from `from` on, then those to come, until `signal` aborts (the iteration ends, it does not throw).

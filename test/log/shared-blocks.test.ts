@@ -2,7 +2,8 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { INITIAL_CONTEXT } from '../../src/log/format.ts';
-import { openLogReader, type LogBlock, type LogReader } from '../../src/log/reader.ts';
+import type { LogBlock } from '../../src/log/block.ts';
+import { openLogReader, type LogReader } from '../../src/log/reader.ts';
 import { MAX_KEPT_BYTES, SharedBlocks, type SharedReader } from '../../src/log/shared-blocks.ts';
 import { patient } from '../support/messages.ts';
 import {

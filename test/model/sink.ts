@@ -1,7 +1,7 @@
 // A sink of the model: the real place, ledger, walker and settlement, in front of an endpoint that only remembers.
 import { idempotencyKey } from '../../src/core/idempotency.ts';
 import type { Lsn } from '../../src/core/lsn.ts';
-import type { LogBlock } from '../../src/log/reader.ts';
+import type { LogBlock } from '../../src/log/block.ts';
 import type { Pending, PendingTransaction } from '../../src/pipeline/delivery/pending.ts';
 import type { Unsettled } from '../../src/pipeline/delivery/unsettled.ts';
 import { LogWalker, type LoggedRow } from '../../src/pipeline/intake/log-walker.ts';

@@ -6,7 +6,7 @@ import { createRowEvent } from '../../src/core/change.ts';
 import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { ORIGIN } from '../../src/core/position.ts';
 import { advance } from '../../src/log/context.ts';
-import type { LogBlock } from '../../src/log/reader.ts';
+import type { LogBlock } from '../../src/log/block.ts';
 import type { Enrichment } from '../../src/pgoutput/enrichment.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
 import { decodeRow, decodeTruncate, MESSAGE } from '../../src/pgoutput/messages.ts';

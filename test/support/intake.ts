@@ -4,7 +4,7 @@ import { renderOptions, type Envelope, type MessageFormat } from '../../src/form
 import { formats } from '../../src/formats/registry.ts';
 import { ZERO_LSN } from '../../src/core/lsn.ts';
 import { ORIGIN } from '../../src/core/position.ts';
-import type { LogBlock } from '../../src/log/reader.ts';
+import type { LogBlock } from '../../src/log/block.ts';
 import { encodeEnrichment } from '../../src/pgoutput/enrichment.ts';
 import { FRAME } from '../../src/pgoutput/frames.ts';
 import type { Pending } from '../../src/pipeline/delivery/pending.ts';

@@ -1,7 +1,7 @@
 // Blocks of a log that is in memory only: as a writer would make them of frames, for what walks through them.
 import { advance } from '../../src/log/context.ts';
 import { INITIAL_CONTEXT, type BlockContext } from '../../src/log/format.ts';
-import type { LogBlock } from '../../src/log/reader.ts';
+import type { LogBlock } from '../../src/log/block.ts';
 import type { History } from '../../src/log/writer.ts';
 import type { FedLog } from '../../src/pipeline/source/feed.ts';
 import { frames } from '../log/stream.ts';

@@ -1,6 +1,5 @@
 // What a sink runs on, without Postgres and threads: a real log of rows `(id, v)` of the table `public.t`, a real store, its options.
 import { join } from 'node:path';
-import { formats } from '../../src/formats/registry.ts';
 import type { LogSignals } from '../../src/log/signals.ts';
 import type { LogWriter } from '../../src/log/writer.ts';
 import { encodeEnrichment } from '../../src/pgoutput/enrichment.ts';
@@ -15,6 +14,7 @@ import { FOLLOWED } from './ledger.ts';
 import { SINK } from './letters.ts';
 import { bodyOf, silent } from './messages.ts';
 import { insertMessage, relationMessage } from './pgoutput-messages.ts';
+import { PLAIN_SINK } from './sink-settings.ts';
 
 export const TABLE = 1;
 const INT4 = 23;
@@ -38,29 +38,9 @@ const relationMessages = (): Buffer[] => [
 const SINK_SETTINGS: SinkSettings = {
   name: SINK.sink,
   database: SINK.database,
-  status: 'active',
-  start: { from: 'default' },
-  selection: {},
-  tables: [],
-  backfill: { limits: { queryTimeoutMs: 5000 } },
-  onAbsent: 'dead_letter',
-  deletesOutside: 'deliver',
-  whereMoves: 'ignore',
-  routeMoves: 'ignore',
-  onSchemaBreak: 'halt',
-  actions: ['insert', 'update', 'delete'],
-  format: 'sequin',
-  formatOptions: undefined,
-  values: formats.sequin.values,
-  messageGrouping: true,
-  keyChanges: 'update',
-  ddl: 'ignore',
-  ignoreMarkers: false,
-  sameGroup: 'strict',
-  loadShedding: 'pause',
+  ...PLAIN_SINK,
   retry: { initialBackoffMs: 1, multiplier: 1, maxBackoffMs: 1, jitter: 0 },
   maxParked: 1000,
-  annotations: {},
   destination: { type: 'none', config: {} },
 };
 

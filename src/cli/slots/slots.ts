@@ -4,7 +4,8 @@ import { dropSlots, findSlots, type PlacedSlot } from '../../pipeline/service/sl
 import { openStore } from '../../store/sqlite.ts';
 import { loadConfiguration } from '../configuration.ts';
 import { table, widthOf } from '../layout.ts';
-import { EXIT, painterFor, usageError, writeJson, writeLine, type CliPorts } from '../ports.ts';
+import { databaseNamed } from '../named.ts';
+import { EXIT, painterFor, writeJson, writeLine, type CliPorts } from '../ports.ts';
 import { formatBytes } from '../status-table.ts';
 
 export type ListSlotsOptions = { readonly config?: string; readonly json?: boolean };
@@ -30,12 +31,7 @@ export async function dropDatabaseSlots(
   ports: CliPorts,
 ): Promise<number> {
   const { settings } = await loadConfiguration(options, ports);
-  const database = settings.databases.find((configured) => configured.name === name);
-  if (database === undefined)
-    throw usageError(
-      `the configuration has no database "${name}"`,
-      `it has ${settings.databases.map((known) => known.name).join(', ')}`,
-    );
+  const database = databaseNamed(name, settings);
   const everywhere = options.everywhere === true;
   const lock = lockDirectory(settings.dataDir);
   const store = openStore(settings.state.file);

@@ -4,8 +4,7 @@ import { backfillKey, transactionKey } from '../../core/idempotency.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
-import type { LogBlock } from '../../log/reader.ts';
-import type { Kept } from '../../log/block.ts';
+import type { Kept, LogBlock } from '../../log/block.ts';
 import { buildRelation, decodeEnrichment } from '../../pgoutput/enrichment.ts';
 import {
   decodeBegin,

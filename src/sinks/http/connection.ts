@@ -19,10 +19,7 @@ export type HttpConnectionOptions = {
 };
 
 /** How a socket is opened, beyond what the URL says. */
-export type SocketOptions = {
-  readonly tls?: ConnectionOptions;
-  readonly lookup?: LookupFunction;
-};
+export type SocketOptions = { readonly tls?: ConnectionOptions; readonly lookup?: LookupFunction };
 
 /** A server that closes an idle connection after N seconds must not meet a request that was sent just before. */
 const KEEP_ALIVE_MARGIN_MS = 1000;

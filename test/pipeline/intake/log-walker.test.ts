@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Position } from '../../../src/core/position.ts';
 import { toLsn, ZERO_LSN } from '../../../src/core/lsn.ts';
-import type { LogBlock } from '../../../src/log/reader.ts';
+import type { LogBlock } from '../../../src/log/block.ts';
 import { LogWalker } from '../../../src/pipeline/intake/log-walker.ts';
 import type { PendingTransaction } from '../../../src/pipeline/delivery/pending.ts';
 import { begin, commit, row } from '../../log/stream.ts';

@@ -1,7 +1,7 @@
 // Filters that ask for texts of a column: what a look-up keeps from a sink is what its filter drops, and nothing else.
 import * as fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
-import type { LogBlock } from '../../../src/log/reader.ts';
+import type { LogBlock } from '../../../src/log/block.ts';
 import { SharedBlocks } from '../../../src/log/shared-blocks.ts';
 import { wantedTexts } from '../../../src/functions/where/wanted-texts.ts';
 import { loadFilterParser, type FilterParser } from '../../../src/functions/where/parser.ts';

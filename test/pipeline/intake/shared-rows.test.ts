@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Envelope } from '../../../src/formats/format.ts';
 import { formats } from '../../../src/formats/registry.ts';
-import type { LogBlock } from '../../../src/log/reader.ts';
+import type { LogBlock } from '../../../src/log/block.ts';
 import { SharedBlocks } from '../../../src/log/shared-blocks.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import { SinkMarkers } from '../../../src/pipeline/intake/markers.ts';

@@ -1,7 +1,8 @@
 // What the log says of backfills behind what the store remembers: a source that was killed goes on behind the rows that it appended last.
 import { FRAME, FRAME_HEADER_BYTES, frameBytes } from '../../../pgoutput/frames.ts';
 import { decodeReads } from '../../../pgoutput/reads.ts';
-import { openLogReader, type LogBlock } from '../../../log/reader.ts';
+import type { LogBlock } from '../../../log/block.ts';
+import { openLogReader } from '../../../log/reader.ts';
 import type { LogSignals } from '../../../log/signals.ts';
 import type { TableName } from '../../../core/selection.ts';
 import type { PlacedProgress } from './place.ts';
