@@ -145,6 +145,21 @@ test('what is kept stays within its bound, also what was made of blocks', () => 
   expect(shared.count).toBeGreaterThan(0);
 });
 
+test('of a block that made room nothing is kept for others, though somebody has it in hand', () => {
+  const shared = new SharedBlocks(2500);
+  const [a, b] = [0, 0].map((offset) => shared.join(offset));
+  const first = shared.keep(a!, blockAt(0)).kept!;
+  shared.find(b!);
+  expect(first.of('name', () => 'made')).toBe('made');
+  for (const number of [1, 2]) {
+    shared.pass(a!, number * 1000);
+    shared.keep(a!, blockAt(number * 1000));
+  }
+  expect(first.isGone).toBe(true);
+  expect(first.of('name', () => 'made anew')).toBe('made anew');
+  expect(first.of('name', () => 'and again')).toBe('and again');
+});
+
 test('a buffer is used again only when nobody has its block in hand', () => {
   const shared = new SharedBlocks();
   const [a, b] = [0, 0].map((offset) => shared.join(offset));

@@ -1,9 +1,10 @@
 // The pace of a route that is throttled, over a simulated clock.
 import { describe, expect, test } from 'vitest';
 import { Pace } from '../../../src/pipeline/delivery/pace.ts';
+import { FAILURES_UNTIL_DOWN } from '../../../src/pipeline/delivery/route-health.ts';
 import { RouteQueue } from '../../../src/pipeline/delivery/route-queue.ts';
 import { BATCH, Clock, Destination, rateOf, Sender } from '../../support/closed-loop.ts';
-import { routeTo } from '../../support/dispatcher.ts';
+import { DOWN, routeTo } from '../../support/dispatcher.ts';
 
 function throttledRoute(options: { rttMs: number; perSecond: number; burst: number }): {
   clock: Clock;
@@ -166,4 +167,15 @@ test('a route waits for its pace only while its time is to come, and something i
   // Its time has come: what it waits for now, a lane or a rendered message, tells by itself.
   expect(queue.waitsUntilMs(nextMs)).toBeUndefined();
   expect(queue.mayStart(nextMs)).toBe(true);
+});
+
+test('a route that is down asks to be looked at again only where something waits that it could be probed with', () => {
+  const queue = new RouteQueue<string>(routeTo('q'));
+  const retry = { initialBackoffMs: 100, multiplier: 1, maxBackoffMs: 100, jitter: 0 };
+  for (let failures = 0; failures < FAILURES_UNTIL_DOWN; failures++)
+    queue.health.fail(DOWN, retry, { startedAt: 0, nowMs: 0, chance: 0.5 });
+  expect(queue.isDown).toBe(true);
+  expect(queue.waitsUntilMs(1000)).toBeUndefined();
+  queue.ready.push('a');
+  expect(queue.waitsUntilMs(0)).toBe(queue.health.retryAtMs);
 });

@@ -55,11 +55,19 @@ function asking(answers: readonly (() => Promise<Compared>)[], ...blocks: readon
       return new Promise((resolve) => (endRest = resolve));
     },
   })!;
-  const steps = { agree, where: whereStep(settings)! };
+  /** Of each batch, whether its tables' filters are doubted when their rows are judged. */
+  const doubted: boolean[] = [];
+  const judge = whereStep(settings)!;
+  const watched: typeof judge = (rows) => {
+    for (const { plan } of rows) doubted.push(plan.isDoubted);
+    return judge(rows);
+  };
+  const steps = { agree, where: watched };
   const h = sinkIntake({ settings, blocks: blocksOf(...blocks), ports: { steps } });
   return {
     ...h,
     asked,
+    doubted,
     unanswered,
     walkOne: async (i: number) => h.walker.block(h.blocks[i]!, patient),
     letInRows: () => h.letIn().map(({ table: name, index }) => `${name} ${index}`),
@@ -153,4 +161,19 @@ test('what cannot be asked stands as it is understood here', async () => {
   );
   await h.walk();
   expect(h.letInRows()).toEqual(['t1 0', 't2 0']);
+});
+
+test('a filter is doubted until a server has agreed, so that rows which it would drop come to be asked about', async () => {
+  const gone = () => Promise.reject(new Error('nobody answers'));
+  const row = (commitLsn: bigint) => transaction(commitLsn, insertMessage(1, [String(commitLsn), '50']));
+  const agrees = async (): Promise<Compared> => ({ kind: 'agrees' });
+  const h = asking([gone, agrees], [...table(1), ...row(100n)], row(200n), row(300n), row(400n));
+  await h.walkOne(0);
+  await h.walkOne(1);
+  h.pass(61_000);
+  // Nobody waits for the second answer.
+  await h.walkOne(2);
+  await new Promise(setImmediate);
+  await h.walkOne(3);
+  expect(h.doubted).toEqual([true, true, true, false]);
 });

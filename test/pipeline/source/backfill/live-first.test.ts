@@ -121,6 +121,20 @@ test('changes of another sink that become late make it slower; when they end it 
   await ended(one, reader);
 });
 
+test('what was read at full speed is not made up for when live changes begin', async () => {
+  const one = made();
+  one.liveFirst.begin(['rows']);
+  const reader = one.read();
+  await vi.advanceTimersByTimeAsync(1_000);
+  const changing = one.live({ live: 2, log: 1 });
+  await vi.advanceTimersByTimeAsync(1_000);
+  // A chunk of full speed is 20,000 rows: ten seconds at the first pace.
+  expect(one.liveFirst.pace).toBeDefined();
+  expect(await rowsIn(one, 2_000)).toBeGreaterThan(1_000);
+  clearInterval(changing);
+  await ended(one, reader);
+});
+
 test('changes of the sink that gets the rows may wait for them', async () => {
   const one = made();
   const changing = one.live({ live: 2, log: 1 });
