@@ -7,7 +7,7 @@ import { MISSING_OUTCOME, unsendableError } from './delivery-errors.ts';
 import type { Answer } from './isolation.ts';
 import { LatencyWindow } from './latency.ts';
 import type { Outcomes } from './outcomes.ts';
-import type { Pending } from './pending.ts';
+import type { Pending, PendingTransaction } from './pending.ts';
 import { HeldRequests, putInFront } from './held-requests.ts';
 import type { RouteQueue } from './route-queue.ts';
 import type { Unsettled } from './unsettled.ts';
@@ -305,14 +305,19 @@ export class Conclusions {
     const now = this.#ports.nowMs();
     const wallMs = this.#ports.wallMs();
     const unsetWallMs = this.#ports.unsetWallMs();
+    let transaction: PendingTransaction | undefined;
+    let committedMs = 0;
     for (const message of delivered) {
       this.#counts.delivered++;
       this.#counts.bytes += message.jsonBytes;
       if (!message.isOfTheLog) continue;
-      const committedMs = Number(message.transaction.commitTimeUs) / 1000;
+      if (message.transaction !== transaction) {
+        transaction = message.transaction;
+        committedMs = Number(transaction.commitTimeUs) / 1000;
+      }
       this.latency.add(now, wallMs - committedMs);
       // A row that a backfill has read is no live change.
-      if (message.transaction.readUpTo === undefined) this.#ports.live(unsetWallMs - committedMs);
+      if (transaction.readUpTo === undefined) this.#ports.live(unsetWallMs - committedMs);
     }
     this.#settled(delivered);
     if (dead.length === 0) return;
