@@ -1,8 +1,12 @@
 // Transactions of several sessions, with what a sink takes and what it does not, through kill -9: what begins and what ends each stands
 // around its changes, and nothing else is between them.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
+import { startCli } from '../support/cli.ts';
 import { endToEnd } from '../support/end-to-end.ts';
 import { connect } from '../support/postgres.ts';
+import { compileMessages, readValidators, type TypedMessage } from '../support/typed-messages.ts';
 import { startWebhookServer, type WebhookServer } from '../support/webhook-server.ts';
 import { waitFor } from '../support/wait.ts';
 import { seededRandom } from '../support/workload.ts';
@@ -115,3 +119,57 @@ test('kill -9 under load: each transaction comes whole, in its order, and of wha
     at += whole.length;
   }
 }, 240_000);
+
+test('a FIFO queue gets them in one group, with what a backfill has read outside of any transaction, and generated types take all of it', async () => {
+  const { client } = world.database;
+  await client.query(`${SCHEMA} insert into wanted (n, kept) values (0, true)`);
+  await world.start({
+    config: world.config({
+      sinks: [
+        {
+          name: 'replica',
+          queue: 'replica.fifo',
+          tables: ['wanted'],
+          extra: `initial_backfill: true\nactions: [insert, update, delete, truncate]\n${CONFIG}`,
+          destination: 'message_attributes: true',
+        },
+      ],
+    }),
+  });
+  const messages = () => world.recorder.messagesOf('replica.fifo');
+  await waitFor(() => messages().length === 1, 'the row that was there');
+  await client.query('begin; insert into wanted (n, kept) values (1, true); truncate wanted; commit');
+  await client.query('insert into wanted (n, kept) values (2, false)');
+  await client.query('insert into wanted (n, kept) values (3, true)');
+  await waitFor(() => messages().length === 8, 'the transactions');
+  const said = saidIn(messages().map(({ body }) => body));
+  expect(said.map(({ action }) => action)).toEqual(['I', 'B', 'I', 'T', 'C', 'B', 'I', 'C']);
+  expect(new Set(messages().map(({ group }) => group)).size).toBe(1);
+  expect(new Set(messages().map(({ dedup }) => dedup)).size).toBe(8);
+  const attributes = messages().map((message) =>
+    Object.keys(message.attributes ?? {})
+      .toSorted()
+      .join(),
+  );
+  expect(attributes.slice(1, 3)).toEqual(['action,idempotency_key', 'action,idempotency_key,schema,table']);
+  expect(said[1]).toEqual({ action: 'B', xid: said[2]!.xid, lsn: said[2]!.lsn });
+  expect(said[4]).toEqual({
+    ...said[1],
+    action: 'C',
+    nextlsn: expect.stringMatching(/^[0-9A-F]+\/[0-9A-F]+$/),
+  });
+
+  const out = join(world.directory, 'types');
+  const cli = startCli(['types', '--out', out], { cwd: world.directory });
+  expect({ code: await cli.code, stderr: cli.stderr() }).toEqual({ code: 0, stderr: '' });
+  const typed = said.map((each): TypedMessage => ({
+    module: each.table === undefined ? 'replica/transaction' : 'replica/public.wanted',
+    text: JSON.stringify(each),
+  }));
+  const validators = readValidators(out);
+  expect(typed.filter(({ module, text }) => !validators.get(module)!(JSON.parse(text)))).toEqual([]);
+  const wrong = [{ module: 'replica/transaction', text: '{"action":"B","xid":1}' }];
+  expect(wrong.filter(({ module, text }) => validators.get(module)!(JSON.parse(text)))).toEqual([]);
+  expect(await compileMessages(out, typed, wrong)).toBe('');
+  expect(readFileSync(join(out, 'replica/index.ts'), 'utf8')).toMatch(/AnyMessage = Wanted \| Transaction;/);
+});
