@@ -101,6 +101,7 @@ export async function follow(following: Following): Promise<void> {
         followed: primary,
         serverVersion,
         gate: following.gate,
+        shapes: following.shapes,
         look: () => ports.looks.last,
         logFailed: end,
       },
