@@ -112,7 +112,7 @@ export type Relation = Lineage & {
   readonly typeNames?: readonly (string | null)[] | undefined;
   /** The rows that were written before it looked otherwise. */
   readonly schemaChange?: SchemaChange | undefined;
-  /** What else came before and looked otherwise, which nobody is told of: where a backfill has read the rows, or reads these. */
+  /** What else came before and looked otherwise, which nobody is told of: where a backfill has read the rows, or reads these, or where the table was looked at before its first. */
   readonly untold?: readonly ShapeDifference[] | undefined;
   /** Undefined: not known when the relation was logged. */
   readonly collations?: Collations | undefined;

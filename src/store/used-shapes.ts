@@ -14,7 +14,7 @@ const MAX_SHAPES = 200_000;
 export type UsedShape = {
   readonly shape: TableShape;
   readonly at: Position;
-  /** By rows that a backfill has read. */
+  /** By rows that a backfill has read, or was looked at before any row came. */
   readonly isRead?: true | undefined;
 };
 

@@ -35,6 +35,8 @@ export class ShapesInUse {
   /** By relation, as its last Relation message has it. */
   readonly #shapes = new Map<number, TableShape>();
   #unwritten: UsedShape[] = [];
+  /** Relations of which something is noted, as far as that was asked. */
+  readonly #seen = new Set<number>();
 
   constructor(ports: ShapePorts) {
     this.#ports = ports;
@@ -77,17 +79,37 @@ export class ShapesInUse {
     last: Pick<Position, 'epoch' | 'commitLsn'>,
   ): Pick<Enrichment, 'untold'> {
     const now = shapeOf(buildRelation(raw, known.enrichment), { ...known, xid: undefined });
+    const untold = differences(this.#read(now, last), now);
+    this.write();
+    return untold ? { untold } : {};
+  }
+
+  /** Has no row of the table come, by whatever way? */
+  isUnseen(table: Pick<TableShape, 'relationId' | 'schema' | 'table'>): boolean {
+    if (this.#seen.has(table.relationId)) return false;
+    const { store, owner } = this.#ports;
+    const isNoted =
+      this.#unwritten.some(({ shape }) => isOf(shape, table)) || store.of(owner, table).length > 0;
+    if (isNoted) this.#seen.add(table.relationId);
+    return !isNoted;
+  }
+
+  /** Tables are looked at before their first rows come: those will be compared with that, as if it had been read. */
+  looked(tables: readonly TableShape[], last: Pick<Position, 'epoch' | 'commitLsn'>): void {
+    for (const table of tables) this.#read(table, last);
+    this.write();
+  }
+
+  /** Notes a shape of now, behind the transaction that is the last. Answers those that count before it. */
+  #read(now: TableShape, last: Pick<Position, 'epoch' | 'commitLsn'>): readonly TableShape[] {
     const behind = { ...last, commitLsn: readsLsn(last.commitLsn) };
     const { before, reads } = this.#noted(now, { ...behind, index: Infinity });
     const earlier = [...reads.map(({ shape }) => shape), ...(before ? [before] : [])];
-    if (!earlier.some((shape) => isSameShape(shape, now))) {
-      // Several may be behind one transaction, and each has a place of its own.
-      const index = reads.filter(({ at }) => at.commitLsn === behind.commitLsn).length;
-      this.#unwritten.push({ shape: now, at: { ...behind, index }, isRead: true });
-      this.write();
-    }
-    const untold = differences(earlier, now);
-    return untold ? { untold } : {};
+    if (earlier.some((shape) => isSameShape(shape, now))) return earlier;
+    // Several may be behind one transaction, and each has a place of its own.
+    const index = reads.filter(({ at }) => at.commitLsn === behind.commitLsn).length;
+    this.#unwritten.push({ shape: now, at: { ...behind, index }, isRead: true });
+    return earlier;
   }
 
   /** Before what was taken is appended: whoever starts again knows at least as much as the log. */
@@ -168,7 +190,7 @@ const lastOf = (used: readonly UsedShape[]): UsedShape | undefined =>
     undefined,
   );
 
-const isOf = (shape: TableShape, table: TableShape): boolean =>
+const isOf = (shape: TableShape, table: Pick<TableShape, 'relationId' | 'schema' | 'table'>): boolean =>
   shape.relationId === table.relationId || (shape.schema === table.schema && shape.table === table.table);
 
 /** What the catalog says counts as far as it has not changed since before the transaction: whoever alters a table has it for himself. */

@@ -79,7 +79,7 @@ function shapes(
     const last = { epoch: what.epoch ?? 0, commitLsn: toLsn(BigInt(behind)) };
     return inUse.read(raw, known, last).untold?.map(wordsOf);
   };
-  return { used, usedUntold, read, write: () => inUse.write(), store };
+  return { used, usedUntold, read, inUse, write: () => inUse.write(), store };
 }
 
 const wordsOf = ({ before, after }: ShapeDifference): string =>
@@ -219,4 +219,24 @@ test('of a table that only backfills have read its next rows are compared with t
   const parted = shapes({ store, partings: [{ epoch: 1, lsn: toLsn(5n) }] });
   expect(parted.read({ columns: { id: 1, b: 2 }, epoch: 1 }, 6)).toBeUndefined();
   expect(again.read({ id: 2, name: 'u', columns: { id: 1, c: 2 } }, 12)).toBeUndefined();
+});
+
+test('a table of which no row has come is compared with what it looked like before', async () => {
+  const { used, usedUntold, inUse } = shapes();
+  const t = { relationId: 1, schema: 'public', table: 't' };
+  const look = (columns: Readonly<Record<string, number>>) => ({
+    ...t,
+    columns: Object.entries(columns).map(([name, number]) => ({
+      name,
+      type: TEXT,
+      typeModifier: -1,
+      number,
+    })),
+  });
+  expect(inUse.isUnseen(t)).toBe(true);
+  inUse.looked([look({ id: 1, a: 2 })], { epoch: 0, commitLsn: toLsn(10n) });
+  expect(inUse.isUnseen(t)).toBe(false);
+  expect(inUse.isUnseen({ ...t, relationId: 2, table: 'u' })).toBe(true);
+  expect(await usedUntold({ columns: { id: 1, b: 2 }, at: [12, 0] })).toEqual(['column_renamed a b']);
+  expect(await used({ columns: { id: 1, b: 2 }, at: [12, 0] })).toBeUndefined();
 });
