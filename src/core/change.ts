@@ -1,7 +1,7 @@
 // A change as it stands in the log: relations with their types, and row events as byte ranges of a buffer.
 // Hot file: a RowEvent and its tuples are scratch objects, filled again for every row (bench/micro).
 import type { Lsn } from './lsn.ts';
-import type { SchemaChange } from './schema-change.ts';
+import type { SchemaChange, ShapeDifference } from './schema-change.ts';
 import type { TableName } from './selection.ts';
 
 export type Action = 'insert' | 'update' | 'delete' | 'truncate' | 'read' | 'schema';
@@ -118,6 +118,8 @@ export type Relation = Lineage & {
   readonly typeNames?: readonly (string | null)[] | undefined;
   /** The rows that were written before it looked otherwise. */
   readonly schemaChange?: SchemaChange | undefined;
+  /** What else came before and looked otherwise, which nobody is told of: where a backfill has read the rows, or reads these, or where the table was looked at before its first. */
+  readonly untold?: readonly ShapeDifference[] | undefined;
   /** Undefined: not known when the relation was logged. */
   readonly collations?: Collations | undefined;
 };

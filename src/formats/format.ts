@@ -78,7 +78,7 @@ export type CompileInput<Options = unknown> = {
   readonly values: Pick<ValueOptions, 'absent'>;
   /** What the format's own schema made of the keys that the sink writes. */
   readonly options: Options;
-  /** The actions whose changes of this table come out where those of `action` do. */
+  /** The actions whose changes come out where those of `action` do; none: the table's are not taken. */
   readonly actionsAt: (action: Action) => readonly Action[];
   /** Milliseconds since 1970: when a message is made. */
   readonly wallMs: () => number;

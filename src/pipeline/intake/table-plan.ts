@@ -155,8 +155,12 @@ export function compileTablePlan(
   const { filter, filterFault } = filterOf(relation, settings);
   const movesByFilter = filter !== undefined && settings.whereMoves === 'convert';
   const changesRoute = settings.routeMoves === 'convert' ? routeChange(actions.update) : undefined;
-  const actionsAt = (action: Action): readonly Action[] =>
-    ports.sink.actionsAt?.({ schema: relation.schema, table: relation.table, action }) ?? settings.actions;
+  const taken = takenActions(table, settings);
+  const actionsAt = (action: Action): readonly Action[] => {
+    if (!taken.includes(action)) return [];
+    const input = { schema: relation.schema, table: relation.table, action };
+    return ports.sink.actionsAt?.(input) ?? settings.actions;
+  };
   const render = ports.format.compile({
     relation,
     partition,
@@ -378,6 +382,12 @@ export const plannedOfReads = (
   ...(takesReads(table, settings) ? (['read'] as const) : []),
   ...actionsOf(table, settings).filter((action) => action === 'delete'),
 ];
+
+/** Of the stream and of backfills. */
+export const takenActions = (
+  table: TableOptions | undefined,
+  settings: Pick<SinkSettings, 'actions' | 'backfill'>,
+): readonly Action[] => [...actionsOf(table, settings), ...plannedOfReads(table, settings)];
 
 const actionsOf = (
   table: TableOptions | undefined,
