@@ -3,14 +3,14 @@
 //
 // What begins it shares the place of its first row event, whether or not the sink takes that one; until it is let in the walker's head
 // stays there, so a cursor behind that place says that it is settled. What ends it has the number behind its last row event.
-import type { MessageAction } from '../../core/change.ts';
+import type { MessageAction, Part } from '../../core/change.ts';
 import { decodeCommit } from '../../pgoutput/messages.ts';
 import type { TransactionForm } from '../../formats/format.ts';
 import { Pending, SplitChange, type MessagePlan, type PendingTransaction } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
+import type { Unsettled } from '../delivery/unsettled.ts';
 import type { LoggedRow } from './log-walker.ts';
 import type { MessageRendering } from './message-rendering.ts';
-import type { IntakePorts } from './row-intake.ts';
 
 /** How a sink sends them. */
 export type TransactionPlan = {
@@ -22,7 +22,12 @@ export type TransactionPlan = {
   readonly group: string;
 };
 
-type Ports = Pick<IntakePorts, 'unsettled' | 'isDone' | 'isPartDone' | 'readFrames'> & {
+/** The intake's own. */
+type Ports = {
+  readonly unsettled: Pick<Unsettled, 'shouldPark' | 'enter'>;
+  isDone(transaction: PendingTransaction, index: number, offset: number, relationId: number): boolean;
+  isPartDone(transaction: PendingTransaction, index: number, part: Part): boolean;
+  readFrames(offset: number, length: number): Buffer;
   readonly rendering: MessageRendering;
 };
 
