@@ -5,14 +5,20 @@ import type { SchemaChange, ShapeDifference } from './schema-change.ts';
 import type { TableName } from './selection.ts';
 
 export type Action = 'insert' | 'update' | 'delete' | 'truncate' | 'read' | 'schema';
+/** The messages around the changes of a transaction: they are of no table. */
+export type TransactionEnd = 'begin' | 'commit';
+export type MessageAction = Action | TransactionEnd;
 export type RowAction = 'insert' | 'update' | 'delete';
 /** The two messages of an update that changed its key (`key_changes: split`). */
 export type Half = 'delete' | 'insert';
-/** What is settled by itself of a change that is several messages: a half, or what tells of the schema that it is the first row of. */
-export type Part = Half | 'schema';
+/**
+ * What is settled by itself of a change that is several messages: a half, what tells of the schema that it is the first row of, or what
+ * begins the transaction that it is the first row event of.
+ */
+export type Part = Half | 'schema' | 'begin';
 /** An update that took a row out of the set that a sink's filter names, or into it (`where_moves: convert`). */
 export type Moved = 'out' | 'in';
-export const PARTS: readonly Part[] = ['delete', 'insert', 'schema'];
+export const PARTS: readonly Part[] = ['delete', 'insert', 'schema', 'begin'];
 export const ROW_ACTIONS: readonly RowAction[] = ['insert', 'update', 'delete'];
 
 /** What the renderer must know of a type that is not built in (found in the catalog, logged with the relation). */

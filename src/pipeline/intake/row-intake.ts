@@ -14,14 +14,13 @@ import type { SinkMarkers } from './markers.ts';
 import { ACTIONS, RowMessages, type MessagePorts } from './row-messages.ts';
 import { oversizePlan, type TablePlan } from './table-plan.ts';
 import type { LoggedRow, WalkPorts } from './log-walker.ts';
+import type { PlacedCommit, TransactionEnds } from './transaction-ends.ts';
 import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
 
 export type IntakePorts = MessagePorts & {
   /** `isRead`: of rows that a backfill has read. */
   compile(relation: Relation, isKeyProven: boolean, isRead: boolean): TablePlan | undefined;
   readonly markers: SinkMarkers;
-  /** Was it settled before the restart, or is it given up? */
-  isDone(transaction: PendingTransaction, index: number, offset: number, relationId: number): boolean;
   readonly steps: Steps;
   /** What the steps drop is counted there. */
   readonly counts: Pick<SinkCounts, 'filtered'>;
@@ -52,8 +51,11 @@ export class RowIntake implements WalkPorts {
   readonly #oldRows = new OldRows();
   readonly #messages: RowMessages;
   readonly #steps: readonly Step[];
-  /** The wanted rows of the block in hand; undefined: there are no steps, and rows go straight on. */
+  readonly #ends: TransactionEnds | undefined;
+  /** The wanted rows of the block in hand; undefined: there is nothing to wait for, and rows go straight on. */
   #rows: WantedRow[] | undefined;
+  /** Between them. */
+  #commits: PlacedCommit[] = [];
   /** Rows of the block in hand that their filter drops, and that nobody has judged. */
   #outside = 0;
   #halt: TailraceError | undefined;
@@ -61,8 +63,9 @@ export class RowIntake implements WalkPorts {
   constructor(ports: IntakePorts) {
     this.#ports = ports;
     this.#messages = new RowMessages(ports, this.#oldRows);
+    this.#ends = this.#messages.ends;
     this.#steps = stepsInOrder(ports.steps);
-    if (this.#steps.length > 0) this.#rows = [];
+    if (this.#steps.length > 0 || this.#ends !== undefined) this.#rows = [];
   }
 
   /** What the sink waits at: nothing from there on is let in. */
@@ -77,9 +80,15 @@ export class RowIntake implements WalkPorts {
   markersLost(transaction: PendingTransaction): void {
     this.#ports.markers.lost(transaction);
   }
-  committed(transaction: PendingTransaction): void {
+  committed(commit: LoggedRow): void {
     if (this.#halt !== undefined) return;
-    this.#ports.markers.committed(transaction);
+    this.#ports.markers.committed(commit.transaction);
+    if (this.#ends === undefined) return;
+    const { transaction, index, bytes, start, end, offset } = commit;
+    this.#commits.push({ transaction, index, bytes, start, end, offset, behind: this.#rows!.length });
+  }
+  holdsBegin(transaction: PendingTransaction): boolean {
+    return this.#ends?.isBegun(transaction) === false;
   }
 
   relation(relation: Relation): void {
@@ -150,7 +159,7 @@ export class RowIntake implements WalkPorts {
   letIn(signal: AbortSignal): boolean | Promise<boolean> {
     const outside = this.#outside;
     this.#outside = 0;
-    if (this.#rows === undefined || this.#rows.length === 0) {
+    if (this.#rows === undefined || (this.#rows.length === 0 && this.#commits.length === 0)) {
       if (this.#halt === undefined) this.#ports.counts.filtered += outside;
       return this.#halt === undefined;
     }
@@ -172,7 +181,12 @@ export class RowIntake implements WalkPorts {
   }
 
   #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): boolean {
-    for (const row of rows.all) {
+    const commits = this.#commits.values();
+    this.#commits = [];
+    let commit = commits.next().value;
+    for (const [index, row] of rows.all.entries()) {
+      for (; commit !== undefined && commit.behind <= index; commit = commits.next().value)
+        this.#ends!.commit(commit);
       const { exceeded } = this.#messages;
       if (exceeded !== undefined) {
         this.#halt = haltedAt(row, exceeded);
@@ -182,6 +196,8 @@ export class RowIntake implements WalkPorts {
       row.plan.hasJudged ||= row.hasColumns && !row.plan.isDoubted;
       if (!row.isDropped && !isOver(row)) this.#messages.add(row);
     }
+    for (; commit !== undefined && commit.behind <= rows.all.length; commit = commits.next().value)
+      this.#ends!.commit(commit);
     this.#halt = rows.halt ?? this.#halt;
     if (this.#halt !== undefined) return false;
     // Not of a block that comes again.

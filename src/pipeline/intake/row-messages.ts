@@ -1,5 +1,4 @@
 // From a row event that a sink wants to its message on its way: group, route, render. Hot file (bench/micro).
-
 import {
   createRowEvent,
   type Action,
@@ -13,27 +12,24 @@ import type { DeliveryError, TailraceError } from '../../core/errors.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
 import { decodeRow, hasOldRow } from '../../pgoutput/messages.ts';
 import type { OldRows } from '../../pgoutput/old-rows.ts';
-import { Pending, SplitChange, type PendingTransaction } from '../delivery/pending.ts';
-import type { Unsettled } from '../delivery/unsettled.ts';
+import { Pending, SplitChange } from '../delivery/pending.ts';
+import type { EntryPorts } from './entry-ports.ts';
 import type { LoggedRow } from './log-walker.ts';
 import { MessageRendering, tablePlan } from './message-rendering.ts';
 import { SENT_AS } from './moved-rows.ts';
 import { sharedRowsOf, type SharedRow, type SharedRows } from './shared-rows.ts';
 import type { WantedRow } from './steps.ts';
 import { oversizePlan, queueOf, type ActionPlan, type PlannedAction, type TablePlan } from './table-plan.ts';
+import { TransactionEnds, type TransactionPlan } from './transaction-ends.ts';
 import { tooManyUnrouted, UnroutedRate } from './unrouted-rate.ts';
 
-export type MessagePorts = {
+export type MessagePorts = EntryPorts & {
   /** The sink's name. */
   readonly sink: string;
-  /** Where messages enter. */
-  readonly unsettled: Pick<Unsettled, 'arenas' | 'shouldPark' | 'enter'>;
-  /** Was this part of a change settled, which is not done as a whole? */
-  isPartDone(transaction: PendingTransaction, index: number, part: Part): boolean;
-  /** The bytes of a raw message in the log. */
-  readFrames(offset: number, length: number): Buffer;
   /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
   readonly staysLong: boolean;
+  /** Set where what begins and what ends a transaction is told, too. */
+  readonly transactions?: TransactionPlan | undefined;
   /** Never set back; default: the process'. */
   readonly nowMs?: (() => number) | undefined;
 };
@@ -44,6 +40,8 @@ export class RowMessages {
   readonly #oldRows: OldRows;
   readonly #event: RowEvent = createRowEvent();
   readonly #rendering: MessageRendering;
+  /** Undefined: nobody is told of them. */
+  readonly ends: TransactionEnds | undefined;
   /** Of the row in hand, where it shares its place with what tells of its schema. */
   #split: SplitChange | undefined;
   readonly #unrouted: UnroutedRate;
@@ -54,6 +52,8 @@ export class RowMessages {
     this.#oldRows = oldRows;
     this.#unrouted = new UnroutedRate(ports.nowMs ?? steadyMs);
     this.#rendering = new MessageRendering({ arenas: ports.unsettled.arenas, staysLong: ports.staysLong });
+    const rendering = this.#rendering;
+    this.ends = ports.transactions && new TransactionEnds(ports.transactions, { ...ports, rendering });
   }
 
   /** What the sink halts for at the next row: the one before has entered as a whole. */
@@ -64,7 +64,9 @@ export class RowMessages {
   /** Of a row that the steps have passed. */
   add(row: WantedRow): void {
     const { plan } = row;
-    this.#split = row.split;
+    // What backfills have read is of no transaction.
+    const isOfTransaction = row.transaction.readUpTo === undefined;
+    this.#split = row.split ?? (isOfTransaction ? this.ends?.before(row) : undefined);
     if (row.isSchema) this.#addSchema(plan, row);
     else if (row.kind === FRAME.truncate) this.addTruncate(plan, row);
     else if (row.rawBytes > 0) this.addOversize(plan, row);
@@ -77,6 +79,7 @@ export class RowMessages {
   /** Renders a parked message again. */
   renderParked(message: Pending): void {
     if (message.action === 'schema') return this.#rendering.schema(message);
+    if (message.action === 'begin' || message.action === 'commit') return this.ends!.render(message);
     const bytes = this.#ports.readFrames(message.offset, message.frameLength);
     if (message.action === 'truncate') return this.#rendering.truncate(message);
     this.#decode(bytes, 0, bytes.length);
@@ -170,7 +173,7 @@ export class RowMessages {
   }
 
   addTruncate(plan: TablePlan, row: LoggedRow): void {
-    const group = tableGroup(plan);
+    const group = groupOfAll(plan);
     const what = { plan, actionPlan: plan.truncate!, action: 'truncate', event: undefined, group } as const;
     const message = this.#message(row, what);
     if (plan.render.tellsPartition) this.#rendering.truncate(message);
@@ -178,36 +181,36 @@ export class RowMessages {
       message.lacksPayload = true;
       message.emptied = plan.partition;
     }
-    this.#ports.unsettled.enter(message);
+    this.#ports.unsettled.enter(message, plan.oneGroup);
   }
 
   #addSchema(plan: TablePlan, row: LoggedRow): void {
     const { actionPlan, formerly } = plan.schemaChange!;
-    const group = tableGroup(plan);
+    const group = groupOfAll(plan);
     const what = { plan, actionPlan, action: 'schema', part: 'schema', event: undefined, group } as const;
     const message = this.#message(row, what);
     this.#rendering.schema(message);
     formerly?.precede(message);
-    this.#ports.unsettled.enter(message);
+    this.#ports.unsettled.enter(message, plan.oneGroup);
   }
 
   /** Its key is not known without the row: it stands alone, and goes straight to the dead letters. */
   addOversize(plan: TablePlan, row: LoggedRow): void {
     const action = ACTIONS[row.kind]!;
-    const group = tableGroup(plan);
+    const group = groupOfAll(plan);
     const actionPlan = oversizePlan(plan, action)!;
     const message = this.#message(row, { plan, actionPlan, action, event: undefined, group });
-    this.#ports.unsettled.enter(message);
+    this.#ports.unsettled.enter(message, plan.oneGroup);
   }
 
   /** Its key is not known: it stands alone, and goes to the dead letters as far as it can be read. */
   #addUndecodable(plan: TablePlan, action: PlannedAction, row: LoggedRow): void {
     const actionPlan = oversizePlan(plan, action)!;
-    const group = tableGroup(plan);
+    const group = groupOfAll(plan);
     const message = this.#message(row, { plan, actionPlan, action, event: this.#event, group });
     message.isKeyUndecodable = true;
     this.#rendering.row(message, this.#event);
-    this.#ports.unsettled.enter(message);
+    this.#ports.unsettled.enter(message, plan.oneGroup);
   }
 
   /** An update that changed the key or the route, as a delete in the old group, for the old route, and an insert in the new one. */
@@ -317,4 +320,6 @@ export const ACTIONS: Readonly<Record<number, PlannedAction>> = {
 const HALVES = ['delete', 'insert'] as const;
 const MOVED_AS = { delete: 'out', insert: 'in' } as const;
 
-const tableGroup = (plan: TablePlan): string => `${plan.relation.schema}.${plan.relation.table}`;
+/** Of a message whose row is not known. */
+const groupOfAll = ({ oneGroup, relation }: TablePlan): string =>
+  oneGroup ?? `${relation.schema}.${relation.table}`;

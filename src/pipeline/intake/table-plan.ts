@@ -12,7 +12,15 @@ import { wantedTexts } from '../../functions/where/wanted-texts.ts';
 import type { Sink } from '../../sinks/sink.ts';
 import { expectTold, unchangedRule } from './columns/told-changes.ts';
 import { isInMessage, rowMembers, type ColumnPorts } from './columns/row-members.ts';
-import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
+import {
+  constantGroup,
+  damagedKey,
+  groupByColumns,
+  groupByTemplate,
+  groupOfSink,
+  keyChange,
+  type GroupKey,
+} from './group-key.ts';
 import { rowMover, type MoveRow } from './moved-rows.ts';
 import { readKeyOf } from './read-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
@@ -44,6 +52,8 @@ export type TablePlan = MessagePlan & {
   readonly grouping: string;
   /** The rows' key is not proven yet: the table is one group, until a transaction comes that has the key for certain. */
   readonly awaitsKey: boolean;
+  /** All messages of the sink are in this group, whatever they are: they have one order. Undefined: each has its own. */
+  readonly oneGroup: string | undefined;
   readonly render: RenderPlan;
   /** Sinks whose plans have the same send its rows alike, but for their own parts. Undefined: nobody does. */
   readonly shareKey: string | undefined;
@@ -124,14 +134,17 @@ export function compileTablePlan(
   const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
   const templates: Partial<Record<Action, string>> = {};
+  const encoding = ports.sink.encoding ?? 'json';
+  const tellsTransactions = ports.format.transactions?.(settings.formatOptions, encoding) !== undefined;
+  let oneGroup: string | undefined;
   const planned = isRead ? plannedOfReads(table, settings) : actionsOf(table, settings);
   for (const action of hasRows ? planned : []) {
     const routing = routingOf(relation, action, { ...settings, masks }, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
-    const group = settings.messageGrouping
-      ? groupOf(relation, groupColumns, { template: groupTemplate, masks })
-      : undefined;
+    if (tellsTransactions) oneGroup = groupOfSink(groupTemplate, settings.name);
+    const how = { template: groupTemplate, masks, oneGroup };
+    const group = settings.messageGrouping ? groupOf(relation, groupColumns, how) : undefined;
     actions[action] = { routeQueue, routeByRow, group };
     if (groupTemplate !== undefined) templates[action] = groupTemplate;
   }
@@ -142,7 +155,6 @@ export function compileTablePlan(
   const { filter, filterFault } = filterOf(relation, settings);
   const movesByFilter = filter !== undefined && settings.whereMoves === 'convert';
   const changesRoute = settings.routeMoves === 'convert' ? routeChange(actions.update) : undefined;
-  const encoding = ports.sink.encoding ?? 'json';
   const taken = takenActions(table, settings);
   const actionsAt = (action: Action): readonly Action[] => {
     if (!taken.includes(action)) return [];
@@ -174,7 +186,8 @@ export function compileTablePlan(
     table: relation.table,
     relation,
     partition,
-    grouping: JSON.stringify(groupColumns),
+    grouping: oneGroup ?? JSON.stringify(groupColumns),
+    oneGroup,
     awaitsKey: !isKeyProven,
     render,
     shareKey: isShared
@@ -185,6 +198,7 @@ export function compileTablePlan(
           isRead,
           groupColumns,
           templates,
+          oneGroup,
           grouped: settings.messageGrouping,
           columns: table?.columns,
           rules: table?.rules && { ...table.rules, place: undefined },
@@ -383,8 +397,17 @@ const actionsOf = (
 function groupOf(
   relation: Relation,
   columns: readonly string[],
-  { template, masks }: { readonly template: string | undefined; readonly masks: Masks },
+  {
+    template,
+    masks,
+    oneGroup,
+  }: {
+    readonly template: string | undefined;
+    readonly masks: Masks;
+    readonly oneGroup: string | undefined;
+  },
 ): GroupKey {
+  if (oneGroup !== undefined) return constantGroup(oneGroup);
   if (template !== undefined) return groupByTemplate(relation, parseTemplate(template), masks);
   return groupByColumns(relation, columns, masks);
 }

@@ -36,7 +36,6 @@ test('a delete that comes without a column of its route is found, with what has 
 
 test.each([
   ['the cure was run', settingsOf(queue('q-${row.region}')), table([], true)],
-  ['it has a default', settingsOf(queue('q-${row.region:-other}')), table(['id'])],
   ['it is of the identity', settingsOf(queue('q-${row.region}')), table(['id', 'region'])],
   [
     'deletes are not taken',
@@ -63,6 +62,25 @@ test('rows that move have to be known as they were, and old values of updates to
   );
   const cured = settingsOf(queue('q-${old.region:-other}'), { actions: ['update'] });
   expect(details(cured, NAME, table(['id']))).toEqual([]);
+});
+
+test('where a default stands for what a deleted row comes without, its deletes go elsewhere: a warning, with what has the value sent', () => {
+  const found = unsentFindings(settingsOf(queue('q-${row.id}-${row.region:-other}')), NAME, table(['id']));
+  expect(found).toMatchObject([
+    {
+      severity: 'warning',
+      detail:
+        'a row of public.orders that is deleted comes without region of queue_name, so its delete goes to the route of the default, wherever the row was',
+      cure: 'ALTER TABLE "public"."orders" REPLICA IDENTITY FULL;',
+    },
+  ]);
+  const grouped = (group_id: string, more = {}) =>
+    details(settingsOf(queue('q.fifo', { group_id }), more), NAME, table(['id']));
+  for (const group of ['${row.account:-x}', '${account}'])
+    expect(grouped(group)).toEqual([
+      'a row of public.orders that is deleted comes without account of group_id, so its delete is in the group of the default, in no order with what the row did before — ALTER TABLE "public"."orders" REPLICA IDENTITY FULL;',
+    ]);
+  expect([grouped('${id}'), grouped('${account}', { actions: ['insert', 'update'] })]).toEqual([[], []]);
 });
 
 test('a group that needs a value of a deleted row is found as well, and headers of a webhook', () => {

@@ -38,7 +38,12 @@ export async function inspectMessages(
     const findings = await inspectUses(client, uses, settings.publication.name);
     return findings.length > 0
       ? findings
-      : [passed('messages', `column rules and formats fit ${uses.length} tables`)];
+      : [
+          passed(
+            'messages',
+            `column rules and formats fit ${uses.length} ${uses.length === 1 ? 'table' : 'tables'}`,
+          ),
+        ];
   });
 }
 
