@@ -8,7 +8,7 @@ import { decodeCommit } from '../../pgoutput/messages.ts';
 import type { TransactionForm } from '../../formats/format.ts';
 import { Pending, SplitChange, type MessagePlan, type PendingTransaction } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
-import type { Unsettled } from '../delivery/unsettled.ts';
+import type { EntryPorts } from './entry-ports.ts';
 import type { LoggedRow } from './log-walker.ts';
 import type { MessageRendering } from './message-rendering.ts';
 
@@ -22,12 +22,7 @@ export type TransactionPlan = {
   readonly group: string;
 };
 
-/** The intake's own. */
-type Ports = {
-  readonly unsettled: Pick<Unsettled, 'shouldPark' | 'enter'>;
-  isDone(transaction: PendingTransaction, index: number, offset: number, relationId: number): boolean;
-  isPartDone(transaction: PendingTransaction, index: number, part: Part): boolean;
-  readFrames(offset: number, length: number): Buffer;
+type Ports = EntryPorts & {
   readonly rendering: MessageRendering;
 };
 
