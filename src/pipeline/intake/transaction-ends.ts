@@ -3,7 +3,7 @@
 //
 // What begins it shares the place of its first row event, whether or not the sink takes that one; until it is let in the walker's head
 // stays there, so a cursor behind that place says that it is settled. What ends it has the number behind its last row event.
-import type { MessageAction, Part } from '../../core/change.ts';
+import type { MessageAction } from '../../core/change.ts';
 import { decodeCommit } from '../../pgoutput/messages.ts';
 import type { TransactionForm } from '../../formats/format.ts';
 import { Pending, SplitChange, type MessagePlan, type PendingTransaction } from '../delivery/pending.ts';
