@@ -10,11 +10,14 @@ export const INT8 = 'Int8';
 export const DIMENSIONS = 'Dimensions';
 export const ANY_MESSAGE = 'AnyMessage';
 
-/** `order_lines` → `OrderLines`: of letters and digits of any script, with a letter in front. */
+/**
+ * `order_lines` → `OrderLines`: of what a name in TypeScript may have, in any script, with a letter in front. Of digits that is no `²` and
+ * no `½`. https://tc39.es/ecma262/#prod-IdentifierName
+ */
 export function pascal(text: string): string {
-  const words = text.split(/[^\p{L}\p{N}]+/u).filter((word) => word !== '');
+  const words = text.split(/(?:\P{ID_Continue}|\p{Pc})+/u).filter((word) => word !== '');
   const joined = words.map((word) => word.replace(/^./u, (first) => first.toUpperCase())).join('');
-  return /^\p{L}/u.test(joined) ? joined : `N${joined}`;
+  return /^\p{ID_Start}/u.test(joined) ? joined : `N${joined}`;
 }
 
 const baseOf = ({ schema, table }: TableName): string =>

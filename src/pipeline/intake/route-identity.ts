@@ -4,7 +4,7 @@
 import type { Client } from 'pg';
 import type { Action, RowAction } from '../../core/change.ts';
 import { nameFor } from '../../core/partitions.ts';
-import { formatTableName, type TableName } from '../../core/selection.ts';
+import { formatTableName, optionsFor, type TableName } from '../../core/selection.ts';
 import {
   defaultedColumns,
   isTemplate,
@@ -26,7 +26,7 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import type { GroupTemplate, RouteTemplate, SinkDefinition } from '../../sinks/sink.ts';
 import type { SinkSettings } from '../settings.ts';
-import { wantedActions } from './table-plan.ts';
+import { takenActions, wantedActions } from './table-plan.ts';
 
 type Settings = Pick<
   SinkSettings,
@@ -102,19 +102,20 @@ function defaultsOf(settings: Settings, name: TableName): readonly Default[] {
   ];
 }
 
-/** The actions of which changes of this table come out where those of one come out, as far as the configuration says. */
+/** The sink's actions whose changes come out where those of one come out, as far as the configuration says; none: the table's are not taken. */
 export function actionsBeside(
-  settings: Pick<Settings, 'destination' | 'tables' | 'actions'>,
+  settings: Pick<SinkSettings, 'destination' | 'tables' | 'actions' | 'backfill'>,
   name: TableName,
   action: Action,
 ): readonly Action[] {
+  if (!takenActions(optionsFor(name, settings.tables), settings).includes(action)) return [];
   // What has no place of its own goes where inserts go.
   const rowActionOf = (each: Action): RowAction => (each === 'update' || each === 'delete' ? each : 'insert');
   const placeOf = (each: Action): string => {
     const taken = takenFor(routeTemplatesOf(settings), name, [rowActionOf(each)]);
     return JSON.stringify(taken.map(({ template }) => template));
   };
-  return wantedActions(name, settings).filter((each) => placeOf(each) === placeOf(action));
+  return settings.actions.filter((each) => placeOf(each) === placeOf(action));
 }
 
 /** The columns that decide where an update of this table goes. */

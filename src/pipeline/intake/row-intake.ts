@@ -26,6 +26,7 @@ import { SENT_AS } from './moved-rows.ts';
 import { sharedRowsOf, type SharedRow, type SharedRows } from './shared-rows.ts';
 import { oversizePlan, queueOf, type ActionPlan, type PlannedAction, type TablePlan } from './table-plan.ts';
 import type { LoggedRow, WalkPorts } from './log-walker.ts';
+import { TransactionEnds, type PlacedCommit, type TransactionPlan } from './transaction-ends.ts';
 import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
 import { tooManyUnrouted, UnroutedRate } from './unrouted-rate.ts';
 
@@ -46,6 +47,8 @@ export type IntakePorts = {
   /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
   readonly staysLong: boolean;
   readonly steps: Steps;
+  /** Set where what begins and what ends a transaction is told, too. */
+  readonly transactions?: TransactionPlan | undefined;
   /** What the steps drop is counted there. */
   readonly counts: Pick<SinkCounts, 'filtered'>;
   /** Told of each relation as it comes. */
@@ -78,8 +81,11 @@ export class RowIntake implements WalkPorts {
   readonly #event: RowEvent = createRowEvent();
   readonly #rendering: MessageRendering;
   readonly #steps: readonly Step[];
-  /** The wanted rows of the block in hand; undefined: there are no steps, and rows go straight on. */
+  readonly #ends: TransactionEnds | undefined;
+  /** The wanted rows of the block in hand; undefined: there is nothing to wait for, and rows go straight on. */
   #rows: WantedRow[] | undefined;
+  /** Between them. */
+  #commits: PlacedCommit[] = [];
   /** Rows of the block in hand that their filter drops, and that nobody has judged. */
   #outside = 0;
   /** Of the row in hand, where it shares its place with what tells of its schema. */
@@ -94,7 +100,9 @@ export class RowIntake implements WalkPorts {
     this.#unrouted = new UnroutedRate(ports.nowMs ?? steadyMs);
     this.#rendering = new MessageRendering({ arenas: ports.unsettled.arenas, staysLong: ports.staysLong });
     this.#steps = stepsInOrder(ports.steps);
-    if (this.#steps.length > 0) this.#rows = [];
+    const rendering = this.#rendering;
+    this.#ends = ports.transactions && new TransactionEnds(ports.transactions, { ...ports, rendering });
+    if (this.#steps.length > 0 || this.#ends !== undefined) this.#rows = [];
   }
 
   /** What the sink waits at: nothing from there on is let in. */
@@ -109,9 +117,15 @@ export class RowIntake implements WalkPorts {
   markersLost(transaction: PendingTransaction): void {
     this.#ports.markers.lost(transaction);
   }
-  committed(transaction: PendingTransaction): void {
+  committed(commit: LoggedRow): void {
     if (this.#halt !== undefined) return;
-    this.#ports.markers.committed(transaction);
+    this.#ports.markers.committed(commit.transaction);
+    if (this.#ends === undefined) return;
+    const { transaction, index, bytes, start, end, offset } = commit;
+    this.#commits.push({ transaction, index, bytes, start, end, offset, behind: this.#rows!.length });
+  }
+  holdsBegin(transaction: PendingTransaction): boolean {
+    return this.#ends?.isBegun(transaction) === false;
   }
 
   relation(relation: Relation): void {
@@ -182,7 +196,7 @@ export class RowIntake implements WalkPorts {
   letIn(signal: AbortSignal): boolean | Promise<boolean> {
     const outside = this.#outside;
     this.#outside = 0;
-    if (this.#rows === undefined || this.#rows.length === 0) {
+    if (this.#rows === undefined || (this.#rows.length === 0 && this.#commits.length === 0)) {
       if (this.#halt === undefined) this.#ports.counts.filtered += outside;
       return this.#halt === undefined;
     }
@@ -204,7 +218,12 @@ export class RowIntake implements WalkPorts {
   }
 
   #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): boolean {
-    for (const row of rows.all) {
+    const commits = this.#commits.values();
+    this.#commits = [];
+    let commit = commits.next().value;
+    for (const [index, row] of rows.all.entries()) {
+      for (; commit !== undefined && commit.behind <= index; commit = commits.next().value)
+        this.#ends!.commit(commit);
       if (this.#exceeded !== undefined) {
         this.#halt = haltedAt(row, this.#exceeded);
         return false;
@@ -213,6 +232,8 @@ export class RowIntake implements WalkPorts {
       row.plan.hasJudged ||= row.hasColumns && !row.plan.isDoubted;
       if (!row.isDropped && !isOver(row)) this.#add(row);
     }
+    for (; commit !== undefined && commit.behind <= rows.all.length; commit = commits.next().value)
+      this.#ends!.commit(commit);
     this.#halt = rows.halt ?? this.#halt;
     if (this.#halt !== undefined) return false;
     // Not of a block that comes again.
@@ -222,7 +243,9 @@ export class RowIntake implements WalkPorts {
 
   #add(row: WantedRow): void {
     const { plan } = row;
-    this.#split = row.split;
+    // What backfills have read is of no transaction.
+    const isOfTransaction = row.transaction.readUpTo === undefined;
+    this.#split = row.split ?? (isOfTransaction ? this.#ends?.before(row) : undefined);
     if (row.isSchema) this.#addSchema(plan, row);
     else if (row.kind === FRAME.truncate) this.#addTruncate(plan, row);
     else if (row.rawBytes > 0) this.#addOversize(plan, row);
@@ -235,6 +258,7 @@ export class RowIntake implements WalkPorts {
   /** Renders a parked message again. */
   renderParked(message: Pending): void {
     if (message.action === 'schema') return this.#rendering.schema(message);
+    if (message.action === 'begin' || message.action === 'commit') return this.#ends!.render(message);
     const bytes = this.#ports.readFrames(message.offset, message.frameLength);
     if (message.action === 'truncate') return this.#rendering.truncate(message);
     this.#decode(bytes, 0, bytes.length);
@@ -344,7 +368,7 @@ export class RowIntake implements WalkPorts {
   }
 
   #addTruncate(plan: TablePlan, row: LoggedRow): void {
-    const group = tableGroup(plan);
+    const group = groupOfAll(plan);
     const what = { plan, actionPlan: plan.truncate!, action: 'truncate', event: undefined, group } as const;
     const message = this.#message(row, what);
     if (plan.render.tellsPartition) this.#rendering.truncate(message);
@@ -352,36 +376,36 @@ export class RowIntake implements WalkPorts {
       message.lacksPayload = true;
       message.emptied = plan.partition;
     }
-    this.#ports.unsettled.enter(message);
+    this.#ports.unsettled.enter(message, plan.oneGroup);
   }
 
   #addSchema(plan: TablePlan, row: LoggedRow): void {
     const { actionPlan, formerly } = plan.schemaChange!;
-    const group = tableGroup(plan);
+    const group = groupOfAll(plan);
     const what = { plan, actionPlan, action: 'schema', part: 'schema', event: undefined, group } as const;
     const message = this.#message(row, what);
     this.#rendering.schema(message);
     formerly?.precede(message);
-    this.#ports.unsettled.enter(message);
+    this.#ports.unsettled.enter(message, plan.oneGroup);
   }
 
   /** Its key is not known without the row: it stands alone, and goes straight to the dead letters. */
   #addOversize(plan: TablePlan, row: LoggedRow): void {
     const action = ACTIONS[row.kind]!;
-    const group = tableGroup(plan);
+    const group = groupOfAll(plan);
     const actionPlan = oversizePlan(plan, action)!;
     const message = this.#message(row, { plan, actionPlan, action, event: undefined, group });
-    this.#ports.unsettled.enter(message);
+    this.#ports.unsettled.enter(message, plan.oneGroup);
   }
 
   /** Its key is not known: it stands alone, and goes to the dead letters as far as it can be read. */
   #addUndecodable(plan: TablePlan, action: PlannedAction, row: LoggedRow): void {
     const actionPlan = oversizePlan(plan, action)!;
-    const group = tableGroup(plan);
+    const group = groupOfAll(plan);
     const message = this.#message(row, { plan, actionPlan, action, event: this.#event, group });
     message.isKeyUndecodable = true;
     this.#rendering.row(message, this.#event);
-    this.#ports.unsettled.enter(message);
+    this.#ports.unsettled.enter(message, plan.oneGroup);
   }
 
   /** An update that changed the key or the route, as a delete in the old group, for the old route, and an insert in the new one. */
@@ -527,4 +551,6 @@ const ACTIONS: Readonly<Record<number, PlannedAction>> = {
 const HALVES = ['delete', 'insert'] as const;
 const MOVED_AS = { delete: 'out', insert: 'in' } as const;
 
-const tableGroup = (plan: TablePlan): string => `${plan.relation.schema}.${plan.relation.table}`;
+/** Of a message whose row is not known. */
+const groupOfAll = ({ oneGroup, relation }: TablePlan): string =>
+  oneGroup ?? `${relation.schema}.${relation.table}`;

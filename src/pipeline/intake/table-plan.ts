@@ -13,7 +13,15 @@ import type { Sink } from '../../sinks/sink.ts';
 import { expectKeptByName } from './columns/renamed-table.ts';
 import { expectTold, unchangedRule } from './columns/told-changes.ts';
 import { isInMessage, rowMembers, type ColumnPorts } from './columns/row-members.ts';
-import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
+import {
+  constantGroup,
+  damagedKey,
+  groupByColumns,
+  groupByTemplate,
+  groupOfSink,
+  keyChange,
+  type GroupKey,
+} from './group-key.ts';
 import { rowMover, type MoveRow } from './moved-rows.ts';
 import { readKeyOf } from './read-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
@@ -45,6 +53,8 @@ export type TablePlan = MessagePlan & {
   readonly grouping: string;
   /** The rows' key is not proven yet: the table is one group, until a transaction comes that has the key for certain. */
   readonly awaitsKey: boolean;
+  /** All messages of the sink are in this group, whatever they are: they have one order. Undefined: each has its own. */
+  readonly oneGroup: string | undefined;
   readonly render: RenderPlan;
   /** Sinks whose plans have the same send its rows alike, but for their own parts. Undefined: nobody does. */
   readonly shareKey: string | undefined;
@@ -125,14 +135,17 @@ export function compileTablePlan(
   const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
   const templates: Partial<Record<Action, string>> = {};
+  const encoding = ports.sink.encoding ?? 'json';
+  const tellsTransactions = ports.format.transactions?.(settings.formatOptions, encoding) !== undefined;
+  let oneGroup: string | undefined;
   const planned = isRead ? plannedOfReads(table, settings) : actionsOf(table, settings);
   for (const action of hasRows ? planned : []) {
     const routing = routingOf(relation, action, { ...settings, masks }, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
-    const group = settings.messageGrouping
-      ? groupOf(relation, groupColumns, { template: groupTemplate, masks })
-      : undefined;
+    if (tellsTransactions) oneGroup = groupOfSink(groupTemplate, settings.name);
+    const how = { template: groupTemplate, masks, oneGroup };
+    const group = settings.messageGrouping ? groupOf(relation, groupColumns, how) : undefined;
     actions[action] = { routeQueue, routeByRow, group };
     if (groupTemplate !== undefined) templates[action] = groupTemplate;
   }
@@ -144,9 +157,12 @@ export function compileTablePlan(
   const { filter, filterFault } = filterOf(relation, settings);
   const movesByFilter = filter !== undefined && settings.whereMoves === 'convert';
   const changesRoute = settings.routeMoves === 'convert' ? routeChange(actions.update) : undefined;
-  const encoding = ports.sink.encoding ?? 'json';
-  const actionsAt = (action: Action): readonly Action[] =>
-    ports.sink.actionsAt?.({ schema: relation.schema, table: relation.table, action }) ?? settings.actions;
+  const taken = takenActions(table, settings);
+  const actionsAt = (action: Action): readonly Action[] => {
+    if (!taken.includes(action)) return [];
+    const input = { schema: relation.schema, table: relation.table, action };
+    return ports.sink.actionsAt?.(input) ?? settings.actions;
+  };
   const render = ports.format.compile({
     relation,
     partition,
@@ -172,7 +188,8 @@ export function compileTablePlan(
     table: relation.table,
     relation,
     partition,
-    grouping: JSON.stringify(groupColumns),
+    grouping: oneGroup ?? JSON.stringify(groupColumns),
+    oneGroup,
     awaitsKey: !isKeyProven,
     render,
     shareKey: isShared
@@ -183,6 +200,7 @@ export function compileTablePlan(
           isRead,
           groupColumns,
           templates,
+          oneGroup,
           grouped: settings.messageGrouping,
           columns: table?.columns,
           rules: table?.rules && { ...table.rules, place: undefined },
@@ -367,6 +385,12 @@ export const plannedOfReads = (
   ...actionsOf(table, settings).filter((action) => action === 'delete'),
 ];
 
+/** Of the stream and of backfills. */
+export const takenActions = (
+  table: TableOptions | undefined,
+  settings: Pick<SinkSettings, 'actions' | 'backfill'>,
+): readonly Action[] => [...actionsOf(table, settings), ...plannedOfReads(table, settings)];
+
 const actionsOf = (
   table: TableOptions | undefined,
   { actions }: Pick<SinkSettings, 'actions'>,
@@ -375,8 +399,17 @@ const actionsOf = (
 function groupOf(
   relation: Relation,
   columns: readonly string[],
-  { template, masks }: { readonly template: string | undefined; readonly masks: Masks },
+  {
+    template,
+    masks,
+    oneGroup,
+  }: {
+    readonly template: string | undefined;
+    readonly masks: Masks;
+    readonly oneGroup: string | undefined;
+  },
 ): GroupKey {
+  if (oneGroup !== undefined) return constantGroup(oneGroup);
   if (template !== undefined) return groupByTemplate(relation, parseTemplate(template), masks);
   return groupByColumns(relation, columns, masks);
 }

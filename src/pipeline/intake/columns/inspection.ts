@@ -14,8 +14,8 @@ import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import { compileColumn } from '../../../postgres/values/values.ts';
 import type { SinkSettings } from '../../settings.ts';
 import { actionsBeside } from '../route-identity.ts';
+import { readSentTable, type SentTable } from '../sent-table.ts';
 import { masksFor, wantedActions } from '../table-plan.ts';
-import { readPresentTable, type PresentTable } from '../where-server/present-table.ts';
 import { expectTold } from './told-changes.ts';
 import { digestOf } from './masked.ts';
 import { rowMembers } from './row-members.ts';
@@ -64,8 +64,8 @@ const usesOf = (sinks: readonly SinkSettings[], tables: readonly TableName[]): U
 async function inspectUses(client: Client, uses: readonly Use[], publication: string): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const use of uses) {
-    const present = await readPresentTable(client, use.table, publication);
-    const fault = present && faultOf(use, present);
+    const sent = await readSentTable(client, use.table, publication);
+    const fault = sent && faultOf(use, sent);
     if (fault === undefined) continue;
     const { code, message: detail, hint: cure } = fault;
     const title = `messages of sink "${use.sink.name}" for ${formatTableName(use.name)}`;
@@ -87,7 +87,7 @@ const NOWHERE: Envelope = {
 };
 
 /** What would halt the sink at the table's next row. */
-function faultOf({ sink, table, name }: Use, { relation, isPartitioned }: PresentTable) {
+function faultOf({ sink, table, name }: Use, { relation, known }: SentTable) {
   const options = optionsFor(name, sink.tables);
   const masks = masksFor(name, sink);
   const format: MessageFormat = formats[sink.format];
@@ -110,7 +110,7 @@ function faultOf({ sink, table, name }: Use, { relation, isPartitioned }: Presen
     });
     const grouping = sink.messageGrouping ? (options?.groupColumns ?? relation.key) : [];
     for (const column of grouping) digestOf(relation, column, masks);
-    if (wantedActions(name, sink).includes('update') && !isPartitioned)
+    if (wantedActions(name, sink).includes('update') && !known.isPartitioned)
       expectTold(relation, options?.rules, table);
     return undefined;
   } catch (error) {

@@ -1,6 +1,6 @@
 // A table that is renamed in Postgres, or moves to another schema, must not let out what stayed here under its old name: rules are by name.
 import type { Relation } from '../../../core/change.ts';
-import { possibleNames, schemaSteps } from '../../../core/schema-change.ts';
+import { possibleNames, schemaSteps, type ShapeDifference } from '../../../core/schema-change.ts';
 import { formatTableName, optionsFor, type TableName } from '../../../core/selection.ts';
 import { rulesUnusable } from '../../../functions/columns/rules.ts';
 import type { TableOptions } from '../../settings.ts';
@@ -8,9 +8,13 @@ import { isInMessage } from './row-members.ts';
 
 /** Throws TailraceError (fatal) where columns that stayed here, or rows that a filter of the table's own kept, would go out. */
 export function expectKeptByName(relation: Relation, tables: readonly TableOptions[]): void {
-  const { schemaChange } = relation;
-  if (schemaChange === undefined || isSameName(schemaChange.before, relation)) return;
-  const { before, after } = schemaChange;
+  for (const difference of relation.untold ?? []) expectKept(relation, difference, tables);
+  if (relation.schemaChange !== undefined) expectKept(relation, relation.schemaChange, tables);
+}
+
+function expectKept(relation: Relation, difference: ShapeDifference, tables: readonly TableOptions[]): void {
+  const { before, after } = difference;
+  if (isSameName(before, relation)) return;
   const former = optionsFor(before, tables);
   const now = optionsFor(relation, tables);
   if (former === undefined || former === now) return;
@@ -27,7 +31,7 @@ export function expectKeptByName(relation: Relation, tables: readonly TableOptio
     .filter(({ name }) => staysHere(name, key, former))
     .flatMap((column) => [
       names.get(column.name) ?? column.name,
-      ...possibleNames(schemaChange, column).map(({ name }) => name),
+      ...possibleNames(difference, column).map(({ name }) => name),
     ])
     .filter((name) => relation.columns.some((column) => column.name === name))
     .filter((name) => !staysHere(name, relation.key, now) && now?.columns?.includes(name) !== true);
