@@ -114,8 +114,12 @@ function distinct(members: readonly JsonMember[]): readonly JsonMember[] {
     const other = byName.get(each.name);
     if (other === undefined) byName.set(each.name, each);
     else {
-      const optional = other.optional === true && each.optional === true;
-      byName.set(each.name, { ...other, optional, type: unionOf(other.type, each.type) });
+      const type = unionOf(other.type, each.type);
+      const mayLack = other.optional === true && each.optional === true;
+      byName.set(each.name, {
+        ...(mayLack ? maybe : member)(each.name, type),
+        about: other.about ?? each.about,
+      });
     }
   }
   return [...byName.values()];

@@ -26,7 +26,7 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import type { GroupTemplate, RouteTemplate, SinkDefinition } from '../../sinks/sink.ts';
 import type { SinkSettings } from '../settings.ts';
-import { takenActions, wantedActions } from './table-plan.ts';
+import { takenActions, wantedActions } from './taken-actions.ts';
 
 type Settings = Pick<
   SinkSettings,

@@ -8,9 +8,9 @@ import { decodeCommit } from '../../pgoutput/messages.ts';
 import type { TransactionForm } from '../../formats/format.ts';
 import { Pending, SplitChange, type MessagePlan, type PendingTransaction } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
+import type { EntryPorts } from './entry-ports.ts';
 import type { LoggedRow } from './log-walker.ts';
 import type { MessageRendering } from './message-rendering.ts';
-import type { IntakePorts } from './row-intake.ts';
 
 /** How a sink sends them. */
 export type TransactionPlan = {
@@ -22,7 +22,7 @@ export type TransactionPlan = {
   readonly group: string;
 };
 
-type Ports = Pick<IntakePorts, 'unsettled' | 'isDone' | 'isPartDone' | 'readFrames'> & {
+type Ports = EntryPorts & {
   readonly rendering: MessageRendering;
 };
 

@@ -53,7 +53,7 @@ export type Following = Reading & {
   readonly keeper: SlotKeeper | undefined;
   readonly serverVersion: number;
   /** A look was taken. */
-  looked(look: Look): Promise<void>;
+  readonly looked: (look: Look) => Promise<void>;
   readonly ports: FollowPorts;
 };
 

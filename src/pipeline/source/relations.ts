@@ -21,7 +21,7 @@ export type Describing = {
   /** Undefined: no sink is to be told of changed schemas. */
   readonly shapes: ShapesInUse | undefined;
   /** A look was taken. */
-  looked(look: Look): Promise<void>;
+  readonly looked: (look: Look) => Promise<void>;
 };
 
 export function describingRelations(connection: {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { member, named, object, STRING } from '../../../src/core/json-type.ts';
 import { fileName, nameTables, pascal } from '../../../src/cli/types/naming.ts';
 
 test.each([
@@ -28,6 +29,17 @@ test('tables that would have one name are told apart by a number, and none is ca
   expect(names('a_b', 'a b', 'aB')).toEqual(['AB', 'AB_2', 'AB_3']);
   expect(names('int8', 'dimensions', 'any_message')).toEqual(['Int8_2', 'Dimensions_2', 'AnyMessage_2']);
   expect(nameTables([{ table: { schema: 'app', table: 'x' }, messages: [] }])[0]!.name).toBe('AppX');
+});
+
+test('a part without members has no name', () => {
+  const type = object([member('row', named('Row', object([]))), member('more', named('More', STRING))]);
+  const [table] = nameTables([
+    { table: { schema: 'public', table: 't' }, messages: [{ action: 'insert', type }] },
+  ]);
+  expect(table!.declarations.map(({ name }) => name)).toEqual(['TMore', 'TInsert']);
+  expect(table!.declarations[1]!.type).toEqual(
+    object([member('row', object([])), member('more', named('TMore', STRING))]),
+  );
 });
 
 test('a file has a name that every file system takes, another one for every text', () => {
