@@ -12,13 +12,13 @@ export type Consumer = {
 
 /** Of the messages of one queue; `maxRows`: no row has a larger id. It ends with the bench. */
 export async function startConsumer(bench: Workbench, queue: string, maxRows: number): Promise<Consumer> {
-  const { url, ask } = await startAsked<ConsumerQuestion, ConsumerAnswer>(bench, 'consumer-process.ts', [
+  const asked = await startAsked<ConsumerQuestion, ConsumerAnswer>(bench, 'consumer-process.ts', [
     String(maxRows),
     queue,
   ]);
   return {
-    url,
-    figures: async () => (await ask({ ask: 'figures' })).consumed!,
-    compare: async (database) => (await ask({ ask: 'compare', url: database })).different!,
+    url: asked.url,
+    figures: async () => (await asked.ask({ ask: 'figures' })).consumed!,
+    compare: async (database) => (await asked.ask({ ask: 'compare', url: database })).different!,
   };
 }

@@ -9,6 +9,7 @@ import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.t
 import { compileMasks, type Masks } from '../../functions/columns/masks.ts';
 import { wantedTexts } from '../../functions/where/wanted-texts.ts';
 import type { Sink } from '../../sinks/sink.ts';
+import { expectKeptByName } from './columns/renamed-table.ts';
 import { expectTold, unchangedRule } from './columns/told-changes.ts';
 import { rowMembers, type ColumnPorts } from './columns/row-members.ts';
 import {
@@ -151,6 +152,7 @@ export function compileTablePlan(
   }
   const schemaChange = isRead ? undefined : schemaChangeOf(reading, settings, ports);
   if (Object.keys(actions).length === 0 && (hasRows || schemaChange === undefined)) return undefined;
+  if (hasRows && partition === undefined) expectKeptByName(relation, settings.tables);
   const { columns, added } = rowMembers(relation, table, { ...ports, masks });
   if (actions.update !== undefined) expectTold(relation, table?.rules, partition ?? relation);
   const { filter, filterFault } = filterOf(relation, settings);

@@ -271,15 +271,16 @@ const ROUTE = {
 /** The table, one of whose columns was called `email` before. */
 const renamed = (to: string): Buffer[] => changedTo(['id', to, 'note'], (_, i) => i + 1);
 
-/** From `id, email, note`. `numberOf`: of an attribute; undefined: not known. */
+/** From `id, email, note` of `t1`. `numberOf`: of an attribute; undefined: not known. `to`: the table's name from now on. */
 const changedTo = (
   names: readonly string[],
   numberOf: (name: string, i: number) => number | undefined,
+  to = 't1',
 ): Buffer[] => {
-  const shape = (names: readonly string[]) => ({
+  const shape = (names: readonly string[], table: string) => ({
     relationId: 1,
     schema: 'public',
-    table: 't1',
+    table,
     columns: names.map((name, i) => {
       const number = numberOf(name, i);
       return { name, type: TEXT, typeModifier: -1, ...(number !== undefined && { number }) };
@@ -290,7 +291,7 @@ const changedTo = (
     relationMessage({
       id: 1,
       schema: 'public',
-      table: 't1',
+      table: to,
       identity: 'd',
       columns: names.map((name) => ({ name, type: TEXT, identity: name === 'id' })),
     }),
@@ -299,8 +300,8 @@ const changedTo = (
       key: ['id'],
       types: new Map(),
       schemaChange: {
-        before: shape(['id', 'email', 'note']),
-        after: shape(names),
+        before: shape(['id', 'email', 'note'], 't1'),
+        after: shape(names, to),
         at: { commitLsn: toLsn(100n), index: 0 },
       },
     }),
@@ -404,6 +405,60 @@ describe('the sink halts, and says where and what to do,', () => {
     expect((halt as Error).message).toContain(PLACE);
     expect((halt as Error).message).toMatch(message);
     expect((halt as Error).message).not.toContain('alice');
+  });
+
+  test.each([
+    ['it is masked', masks({ email: { kind: 'redact' } }), {}, ['id', 'email', 'note'], '"email"'],
+    ['it is excluded', { exclude: ['email'] }, {}, ['id', 'email', 'note'], '"email"'],
+    ['it is not listed', {}, { columns: ['id', 'email'] }, ['id', 'email', 'note'], '"note"'],
+    ['it has another name, too', masks({ email: { kind: 'null' } }), {}, ['id', 'mail', 'note'], '"mail"'],
+  ] as const)(
+    'where a table is renamed and a column of it would go out that stayed here under the old name, as %s',
+    async (_, rules, options, names, column) => {
+      const settings = tableWith(rules as Rules, options as Partial<TableOptions>);
+      const to = (name: string) => changedTo(names, (_, i) => i + 1, name);
+      const halt = await letIn(settings, [...to('t2'), row]).catch((error: unknown) => error);
+      expect(halt).toMatchObject({
+        code: 'COLUMN_RULES_UNUSABLE',
+        hint: expect.stringMatching(/^name public\.t2 beside public\.t1 under tables/),
+      });
+      expect((halt as Error).message).toContain(
+        `${PLACE} cannot be used for public.t2, as it is at this change: the table public.t1 is now called public.t2, and nothing says that ${column} stays here under that name, too`,
+      );
+      // The cure, and what may go out.
+      const [former] = settings.tables!;
+      const named = (more: Partial<TableOptions>) => ({
+        ...settings,
+        tables: [former!, { ...former!, ...more, pattern: tablePattern({ schema: 'public', table: 't2' }) }],
+      });
+      const stays = {
+        place: PLACE,
+        ...NO_RULES,
+        exclude: names.filter((name) => name !== 'id'),
+      };
+      const bodies = async (more: Partial<TableOptions>) =>
+        bodiesOf(await letIn(named(more), [...to('t2'), row])).map(({ record }) =>
+          Object.keys(record as object),
+        );
+      const { columns: __, ...unlisted } = former!;
+      expect(await bodies({ ...unlisted, rules: stays })).toEqual([['id']]);
+      expect(await bodies({ columns: [...names], rules: { ...stays, exclude: [] } })).toEqual([[...names]]);
+    },
+  );
+
+  test('where a table with a filter of its own is renamed, and none is for the new name', async () => {
+    const { settings } =
+      await loadText(`databases: [{ name: d, database: d, hostname: h, slot: { name: s }, publication: { name: p } }]
+sinks: [{ name: s, tables: [{ name: public.t1, where: "note = 'x'" }], destination: { type: sqs, queue_name: q } }]`);
+    const [{ tables }] = settings.sinks as [SinkSettings];
+    const rows = [...changedTo(['id', 'email', 'note'], (_, i) => i + 1, 't2'), row];
+    const halt = await letIn({ tables }, rows).catch((error: unknown) => error);
+    expect((halt as Error).message).toMatch(
+      /public\.t1 is now called public\.t2, and no filter is for that name/,
+    );
+    expect(halt).toMatchObject({
+      hint: expect.stringMatching(/name public\.t2 beside public\.t1 .* with its `where`/),
+    });
   });
 
   test('where rows are told apart by a masked column, and there is no key', async () => {
