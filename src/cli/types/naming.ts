@@ -1,6 +1,6 @@
 // The names of types and files: made of those of tables and sinks, whatever characters these have, and each there once.
 import { createHash } from 'node:crypto';
-import type { Action } from '../../core/change.ts';
+import type { MessageAction } from '../../core/change.ts';
 import { isSameType, named, unnamed, withParts, type JsonType } from '../../core/json-type.ts';
 import type { TableName } from '../../core/selection.ts';
 import type { DescribedMessage, DescribedTable } from '../../pipeline/sink/described/tables.ts';
@@ -23,17 +23,23 @@ export function pascal(text: string): string {
 const baseOf = ({ schema, table }: TableName): string =>
   pascal(schema === 'public' ? table : `${schema}_${table}`);
 
-const SUFFIXES: Readonly<Record<Action, string>> = {
+/** What is of no table has no schema. */
+export const titleOf = ({ schema, table }: TableName): string =>
+  schema === '' ? table : `${schema}.${table}`;
+
+const SUFFIXES: Readonly<Record<MessageAction, string>> = {
   insert: 'Insert',
   update: 'Update',
   delete: 'Delete',
   truncate: 'Truncate',
   read: 'Read',
   schema: 'SchemaChange',
+  begin: 'Begin',
+  commit: 'Commit',
 };
 
 /** A type that has a name in its file. `action`: of a message's own. */
-export type Declaration = { readonly name: string; readonly type: JsonType; readonly action?: Action };
+export type Declaration = { readonly name: string; readonly type: JsonType; readonly action?: MessageAction };
 
 export type NamedTable = {
   readonly table: TableName;
@@ -67,14 +73,14 @@ function declare(base: string, messages: readonly DescribedMessage[]): readonly 
   }
   return declarations;
 
-  function resolve(type: JsonType, action: Action): JsonType {
+  function resolve(type: JsonType, action: MessageAction): JsonType {
     if (type.kind !== 'named') return withParts(type, (part) => resolve(part, action));
     const inner = resolve(type.type, action);
     if (inner.kind === 'object' && inner.members.length === 0) return inner;
     return named(declareOnce(type.name, inner, action), inner);
   }
 
-  function declareOnce(name: string, type: JsonType, action: Action): string {
+  function declareOnce(name: string, type: JsonType, action: MessageAction): string {
     const candidates = [base + name, base + SUFFIXES[action] + name];
     for (const candidate of candidates) {
       const other = declarations.find((each) => each.name === candidate);

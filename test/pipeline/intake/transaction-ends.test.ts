@@ -173,6 +173,14 @@ test('where a block begins behind Begin and before the first row the transaction
   expect(summaries(h)).toEqual(['100/0 begin', '100/0 insert waits on 1', '100/1 commit waits on 1']);
 });
 
+test('a first row whose beginning was settled before a restart remembers that, should the ledger be made anew before it settles', async () => {
+  const h = await letIn([[begin(T1), ...TABLES, row('a'), commit(T1)]], {
+    ports: { isPartDone: (_, index, part) => index === 0 && part === 'begin' },
+  });
+  expect(summaries(h)).toEqual(['100/0 insert', '100/1 commit waits on 1']);
+  expect(h.letIn()[0]!.settledParts).toEqual(['begin']);
+});
+
 test('parked ones are made again from the log', async () => {
   const rows = Array.from({ length: 100 }, (_, i) => row(String(i)));
   const h = await letIn([

@@ -1,10 +1,12 @@
 // What begins and what ends transactions, in a sink that is stopped or killed after any message: each comes once, in one order.
 import { copyFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
+import { rewindSink } from '../../../src/pipeline/sink/rewind.ts';
 import { SinkRunner } from '../../../src/pipeline/sink/runner.ts';
 import { append, begin, commit } from '../../log/stream.ts';
 import { REFUSED, REJECTED, type EndpointOptions } from '../../support/dispatcher.ts';
 import { SINK } from '../../support/letters.ts';
+import { bodyOf } from '../../support/messages.ts';
 import { deleteMessage, insertMessage } from '../../support/pgoutput-messages.ts';
 import { openSinkRoom, TABLE, TestSink, type SinkRoom } from '../../support/sink-room.ts';
 import { waitFor } from '../../support/wait.ts';
@@ -141,4 +143,31 @@ test('a dead letter of the beginning that is stored before a kill does not come 
   const second = await start(room);
   await waitFor(isSettled(room), 'everything to be settled');
   expect(second.accepted()).toEqual(ALL.slice(1));
+});
+
+test.each([
+  { to: { from: 'earliest' }, first: 'B 100' },
+  { to: { from: 'lsn', lsn: 200n }, first: 'B 200' },
+  { to: { from: 'lsn', lsn: 201n }, first: 'B 400' },
+] as const)('after a rewind transactions come from the beginning of the first one', async ({ to, first }) => {
+  const room = await openRoom();
+  const before = await start(room);
+  await waitFor(isSettled(room), 'everything to be settled');
+  await before.stop();
+  await rewindSink(room.options, to);
+  const after = await start(room);
+  await waitFor(() => after.accepted().at(-1) === ALL.at(-1), 'everything to come again');
+  expect(after.accepted()).toEqual(ALL.slice(ALL.indexOf(first)));
+});
+
+test('where requests may have several messages of a group these come in one order all the same', async () => {
+  const room = await openRoom({ sameGroup: 'ordered' });
+  const requests: string[][] = [];
+  const run = await start(room, (_, __, batch) => {
+    requests.push(batch.map((message) => said(bodyOf(message))));
+    return 'delivered';
+  });
+  await waitFor(isSettled(room), 'everything to be settled');
+  expect(run.accepted()).toEqual(ALL);
+  expect(Math.max(...requests.map(({ length }) => length))).toBeGreaterThan(1);
 });

@@ -1,7 +1,7 @@
 // The messages that a sink makes of the tables of its database, as these are now: by the plan of each table, which also renders them.
 // It asks the catalog, and needs neither slot, publication nor service.
 import type { Client } from 'pg';
-import type { Action, Relation } from '../../../core/change.ts';
+import type { Action, MessageAction, Relation } from '../../../core/change.ts';
 import { TailraceError } from '../../../core/errors.ts';
 import type { JsonType } from '../../../core/json-type.ts';
 import { didYouMean, nearestName } from '../../../core/nearest-name.ts';
@@ -21,10 +21,10 @@ import { compileTablePlan, type PlanPorts, type TablePlan } from '../../intake/t
 import type { SinkSettings } from '../../settings.ts';
 
 /** A message of one table and action. */
-export type DescribedMessage = { readonly action: Action; readonly type: JsonType };
+export type DescribedMessage = { readonly action: MessageAction; readonly type: JsonType };
 
 export type DescribedTable = {
-  /** The name that the sink reads it by. */
+  /** The name that the sink reads it by; without a schema: what is around the changes of all tables. */
   readonly table: TableName;
   readonly messages: readonly DescribedMessage[];
 };
@@ -52,7 +52,16 @@ export async function describeTables(
     const messages = describeMessages(sent.relation, sent.known, options);
     if (messages.length > 0) described.push({ table, messages });
   }
-  return described;
+  return described.length === 0 ? [] : [...described, ...aroundThem(options)];
+}
+
+/** What begins and what ends transactions, in a sink that is told so. */
+function aroundThem({ settings, envelope, sink }: DescribeOptions): readonly DescribedTable[] {
+  const { format } = formatting(settings, envelope);
+  const form = format.transactions?.(settings.formatOptions, sink.encoding ?? 'json');
+  if (form === undefined) return [];
+  const messages = (['begin', 'commit'] as const).map((action) => ({ action, type: form.describe(action) }));
+  return [{ table: { schema: '', table: 'transaction' }, messages }];
 }
 
 /** Of partitions that are read by the name of a table above them, that table stands for all. */
