@@ -189,11 +189,21 @@ async function unsentIn(client: Client, sinks: readonly Settings[]): Promise<rea
   const identities = new Map(
     (await readIdentityColumns(client, needed)).map((table) => [formatTableName(table), table]),
   );
-  return needed.flatMap((table) => {
+  const findings = needed.flatMap((table) => {
     const identity = identities.get(formatTableName(table));
     if (identity === undefined) return [];
     return read(table).flatMap(({ sink, name }) => unsentFindings(sink, name, identity));
   });
+  const isError = ({ severity }: Finding): boolean => severity === 'error';
+  return [...findings.filter(isError), ...firstOf(findings.filter((finding) => !isError(finding)))];
+}
+
+/** Of what is only noted, the last one says how many there are more. */
+export function firstOf(notes: readonly Finding[]): readonly Finding[] {
+  const more = notes.length - MAX_NAMED;
+  if (more <= 0) return notes;
+  const last = notes[MAX_NAMED - 1]!;
+  return [...notes.slice(0, MAX_NAMED - 1), { ...last, detail: `${last.detail}; and so with ${more} more` }];
 }
 
 /** Nothing where no sink of the database has such templates. Rejects where the database cannot be asked. */

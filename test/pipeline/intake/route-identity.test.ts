@@ -1,6 +1,6 @@
 // What a table's replica identity keeps from the templates of a sink for certain, and what cures it.
 import { expect, test } from 'vitest';
-import { asksOfOldRows, unsentFindings } from '../../../src/pipeline/intake/route-identity.ts';
+import { asksOfOldRows, firstOf, unsentFindings } from '../../../src/pipeline/intake/route-identity.ts';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { sinkDefinition } from '../../../src/sinks/registry.ts';
 
@@ -100,4 +100,11 @@ test('the server is asked only where a template may lack something', () => {
   expect([asks('q-${row.a}'), asks('q', { group_id: '${row.id}' })]).toEqual([true, true]);
   expect(asks('q-${row.a:-b}', {}, { routeMoves: 'convert' })).toBe(true);
   expect(asks('q-${row.a}', {}, { actions: ['insert'] })).toBe(false);
+});
+
+test('of many tables ten are noted, and how many there are more', () => {
+  const one = unsentFindings(settingsOf(queue('q-${row.a:-b}')), NAME, table(['id']));
+  const many = (count: number) => firstOf(Array.from({ length: count }, () => one).flat());
+  expect([many(10).length, many(10).at(-1), many(25).length]).toEqual([10, one[0], 10]);
+  expect(many(25).at(-1)!.detail).toMatch(/wherever the row was; and so with 15 more$/);
 });

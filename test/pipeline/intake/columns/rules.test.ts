@@ -271,11 +271,14 @@ const ROUTE = {
 /** The table, one of whose columns was called `email` before. */
 const renamed = (to: string): Buffer[] => changedTo(['id', to, 'note'], (_, i) => i + 1);
 
-/** From `id, email, note` of `t1`. `numberOf`: of an attribute; undefined: not known. `to`: the table's name from now on. */
+/**
+ * From `id, email, note` of `t1`. `numberOf`: of an attribute; undefined: not known. `to`: the table's name from now on. `isUntold`: the
+ * rows from before came from a backfill.
+ */
 const changedTo = (
   names: readonly string[],
   numberOf: (name: string, i: number) => number | undefined,
-  to = 't1',
+  { to = 't1', isUntold = false }: { readonly to?: string; readonly isUntold?: boolean } = {},
 ): Buffer[] => {
   const shape = (names: readonly string[], table: string) => ({
     relationId: 1,
@@ -287,6 +290,7 @@ const changedTo = (
     }),
     key: ['id'],
   });
+  const [before, after] = [shape(['id', 'email', 'note'], 't1'), shape(names, to)];
   return [
     relationMessage({
       id: 1,
@@ -299,11 +303,9 @@ const changedTo = (
       relationId: 1,
       key: ['id'],
       types: new Map(),
-      schemaChange: {
-        before: shape(['id', 'email', 'note'], 't1'),
-        after: shape(names, to),
-        at: { commitLsn: toLsn(100n), index: 0 },
-      },
+      ...(isUntold
+        ? { untold: [{ before, after }] }
+        : { schemaChange: { before, after, at: { commitLsn: toLsn(100n), index: 0 } } }),
     }),
   ];
 };
@@ -416,8 +418,12 @@ describe('the sink halts, and says where and what to do,', () => {
     'where a table is renamed and a column of it would go out that stayed here under the old name, as %s',
     async (_, rules, options, names, column) => {
       const settings = tableWith(rules as Rules, options as Partial<TableOptions>);
-      const to = (name: string) => changedTo(names, (_, i) => i + 1, name);
-      const halt = await letIn(settings, [...to('t2'), row]).catch((error: unknown) => error);
+      const to = (name: string, isUntold = false) =>
+        changedTo(names, (_, i) => i + 1, { to: name, isUntold });
+      const haltOf = (rows: readonly Buffer[]) =>
+        letIn(settings, [...rows, row]).catch((error: unknown) => error);
+      const halt = await haltOf(to('t2'));
+      expect(await haltOf(to('t2', true))).toEqual(halt);
       expect(halt).toMatchObject({
         code: 'COLUMN_RULES_UNUSABLE',
         hint: expect.stringMatching(/^name public\.t2 beside public\.t1 under tables/),
@@ -451,7 +457,7 @@ describe('the sink halts, and says where and what to do,', () => {
       await loadText(`databases: [{ name: d, database: d, hostname: h, slot: { name: s }, publication: { name: p } }]
 sinks: [{ name: s, tables: [{ name: public.t1, where: "note = 'x'" }], destination: { type: sqs, queue_name: q } }]`);
     const [{ tables }] = settings.sinks as [SinkSettings];
-    const rows = [...changedTo(['id', 'email', 'note'], (_, i) => i + 1, 't2'), row];
+    const rows = [...changedTo(['id', 'email', 'note'], (_, i) => i + 1, { to: 't2' }), row];
     const halt = await letIn({ tables }, rows).catch((error: unknown) => error);
     expect((halt as Error).message).toMatch(
       /public\.t1 is now called public\.t2, and no filter is for that name/,
