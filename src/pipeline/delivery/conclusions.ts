@@ -3,7 +3,7 @@
 import type { SinkCounts } from '../../core/counts.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
-import { MISSING_OUTCOME, unsendableError } from './delivery-errors.ts';
+import { describeUnsendable, MISSING_OUTCOME, unsendableError } from './delivery-errors.ts';
 import type { Answer } from './isolation.ts';
 import { LatencyWindow } from './latency.ts';
 import type { Outcomes } from './outcomes.ts';
@@ -142,13 +142,7 @@ export class Conclusions {
       error: unsendableError(message, limit),
     }));
     for (const { message, error } of dead) {
-      const isRefused = message.refusal !== undefined;
-      const what = message.isKeyUndecodable
-        ? 'the key is no text'
-        : isRefused
-          ? 'the filter cannot judge a change'
-          : 'message too large';
-      this.#ports.warnRepeated(what, { route: queue.id, hint: error.hint });
+      this.#ports.warnRepeated(describeUnsendable(message), { route: queue.id, hint: error.hint });
     }
     this.#settle([], dead);
   }

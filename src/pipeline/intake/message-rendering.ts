@@ -1,4 +1,5 @@
 // Rendering of messages into the arenas of a sink, by the plans of their tables. Hot: once for every message.
+import type { ByteWriter } from '../../core/byte-writer.ts';
 import type { RowAction, RowEvent } from '../../core/change.ts';
 import type { RenderContext } from '../../formats/format.ts';
 import type { Arena, Arenas } from '../delivery/arena.ts';
@@ -70,6 +71,15 @@ export class MessageRendering {
     const { length, escapes } = writer;
     const { render, schemaChange } = tablePlan(message);
     render.renderSchema(schemaChange!.change, this.#context, writer);
+    this.#end(message, arena, { length, escapes });
+  }
+
+  /** What is of no table. */
+  other(message: Pending, write: (writer: ByteWriter) => void): void {
+    const arena = this.#ports.arenas.enter();
+    const { writer } = arena;
+    const { length, escapes } = writer;
+    write(writer);
     this.#end(message, arena, { length, escapes });
   }
 
