@@ -65,10 +65,13 @@ export class UsedShapes {
   ): UsedShape[] {
     return this.#db
       .prepare(
-        `select epoch, commit_lsn, change_index, shape from used_shapes
-         where database = ? and server = ? and (relation_id = ? or (schema_name = ? and table_name = ?))`,
+        // With OR SQLite looks at every shape of the database (measured).
+        `select id, epoch, commit_lsn, change_index, shape from used_shapes
+           where database = ? and server = ? and relation_id = ?
+         union select id, epoch, commit_lsn, change_index, shape from used_shapes
+           where database = ? and server = ? and schema_name = ? and table_name = ?`,
       )
-      .all(database, server, table.relationId, table.schema, table.table)
+      .all(database, server, table.relationId, database, server, table.schema, table.table)
       .map((row) => {
         const { isRead, ...shape } = JSON.parse(String(row['shape'])) as StoredShape;
         const at = {

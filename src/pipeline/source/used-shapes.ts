@@ -29,6 +29,9 @@ type Known = {
   readonly xid: number | undefined;
 };
 
+/** Of very many tables that are looked at. */
+const MAX_UNWRITTEN = 256;
+
 /** One a connection: what it notes is in the store before the rows that it is about are logged. */
 export class ShapesInUse {
   readonly #ports: ShapePorts;
@@ -88,15 +91,19 @@ export class ShapesInUse {
   isUnseen(table: Pick<TableShape, 'relationId' | 'schema' | 'table'>): boolean {
     if (this.#seen.has(table.relationId)) return false;
     const { store, owner } = this.#ports;
-    const isNoted =
-      this.#unwritten.some(({ shape }) => isOf(shape, table)) || store.of(owner, table).length > 0;
+    const isOwn = ({ shape }: UsedShape): boolean => shape.relationId === table.relationId;
+    const isNoted = this.#unwritten.some(isOwn) || store.of(owner, table).some(isOwn);
     if (isNoted) this.#seen.add(table.relationId);
     return !isNoted;
   }
 
   /** Tables are looked at before their first rows come: those will be compared with that, as if it had been read. */
   looked(tables: readonly TableShape[], last: Pick<Position, 'epoch' | 'commitLsn'>): void {
-    for (const table of tables) this.#read(table, last);
+    for (const table of tables) {
+      if (this.isUnseen(table)) this.#read(table, last);
+      // Each is compared with what is not written yet.
+      if (this.#unwritten.length >= MAX_UNWRITTEN) this.write();
+    }
     this.write();
   }
 
