@@ -37,3 +37,33 @@ test('who stops does not wait for room', async () => {
   expect(room.isFull()).toBe(true);
   await room.untilRoom(stopping.signal);
 });
+
+test('there is room for what is in requests and as many that wait for it, so that no lane waits for messages, and for a thousand at least', () => {
+  const { unsettled } = createDelivery({ maxBuffered: undefined });
+  const { room } = unsettled;
+  const untilFull = (): number => {
+    while (!room.isFull()) room.buffered++;
+    return room.buffered;
+  };
+  expect(untilFull()).toBe(1000);
+  room.send(600);
+  expect(untilFull()).toBe(1600);
+  room.send(4400);
+  expect(untilFull()).toBe(10_000);
+});
+
+test('a room that somebody has set is no larger for what is in requests', () => {
+  const { unsettled } = createDelivery({ maxBuffered: 4 });
+  unsettled.room.buffered = 4;
+  unsettled.room.send(4);
+  expect(unsettled.room.isFull()).toBe(true);
+});
+
+test('who waits for room goes on when what is there is sent', async () => {
+  const { room } = createDelivery({ maxBuffered: undefined }).unsettled;
+  room.buffered = 1000;
+  const waiting = room.untilRoom(new AbortController().signal);
+  room.send(500);
+  await waiting;
+  expect(room.hasRoomAgain()).toBe(true);
+});
