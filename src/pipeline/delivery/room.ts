@@ -8,6 +8,8 @@ import type { RouteQueue } from './route-queue.ts';
  * few collections of garbage.
  */
 const DEFAULT_MAX_BUFFERED = 1000;
+/** For each message of a failed request there is room for so many that wait for it in its groups: others go on. */
+const HELD_BACK = 4;
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** Reading goes on when no more than this share of the room is taken. */
 const RESUME_SHARE = 0.75;
@@ -42,6 +44,8 @@ export class Room {
   buffered = 0;
   /** Of them, those in requests without an answer. */
   inFlight = 0;
+  /** And those of a request that has failed, which wait for their time. */
+  held = 0;
   /** Messages of which only the log offset is kept. */
   parked = 0;
   /** Of `buffered` and its bytes, what is on its way to routes that are down. */
@@ -159,7 +163,9 @@ export class Room {
   }
 
   get #limit(): number {
-    return this.#isFixed ? this.#maxBuffered : this.inFlight + Math.max(this.inFlight, this.#maxBuffered);
+    if (this.#isFixed) return this.#maxBuffered;
+    const underWay = this.inFlight + this.held;
+    return underWay + Math.max(underWay, this.#maxBuffered) + this.held * HELD_BACK;
   }
 
   isFull(): boolean {

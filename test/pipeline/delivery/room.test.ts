@@ -67,3 +67,36 @@ test('who waits for room goes on when what is there is sent', async () => {
   await waiting;
   expect(room.hasRoomAgain()).toBe(true);
 });
+
+test('there is room for what waits after a failed request, and for what waits for it in its groups, until it may go again', async () => {
+  const delivery = createDelivery({
+    maxBuffered: undefined,
+    retry: { initialBackoffMs: 60_000, multiplier: 1, maxBackoffMs: 60_000, jitter: 0 },
+  });
+  const { room } = delivery.unsettled;
+  const untilFull = (): number => {
+    const { buffered } = room;
+    while (!room.isFull()) room.buffered++;
+    const full = room.buffered;
+    room.buffered = buffered;
+    return full;
+  };
+  const dispatcher = createDispatcher(delivery, {
+    sizeOf: ({ byteLength }) => byteLength,
+    deliver: (batch) => Promise.resolve(batch.map(() => DOWN)),
+  });
+  const messages = new Messages(delivery);
+  for (let i = 0; i < 10; i++) messages.add({ group: `g${i}` });
+  dispatcher.dispatch();
+  await waitFor(() => room.inFlight === 0, 'the request to fail');
+  expect(untilFull()).toBe(10 + 1000 + 40);
+  delivery.routes.queue(routeTo('q')); // the route of what was added
+  for (let i = 0; i < 50; i++) {
+    messages.add({ group: `h${i}` });
+  }
+  dispatcher.dispatch();
+  await waitFor(() => [...delivery.routes.all()].some(({ isDown }) => isDown), 'the route to be down');
+  // They wait for a probe now, as everything does.
+  expect(room.held).toBe(0);
+  await dispatcher.stop(0);
+});
