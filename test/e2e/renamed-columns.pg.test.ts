@@ -124,3 +124,25 @@ test(
     expect(records()).toEqual([]);
   },
 );
+
+test.each([
+  ['columns: [id]', 'that "secret" stays here under that name'],
+  ['where: "id > 1"', 'no filter is for that name'],
+])(
+  'a table with %s alone that gets another name halts the sink',
+  { timeout: 300_000 },
+  async (options, reason) => {
+    await sql(`create table rows (id int primary key, secret text)`);
+    const extra = `tables: [{ name: public.rows, ${options} }]`;
+    const source = '{ include_schemas: [public] }';
+    const sink = { name: 'rows', queue: '"rows.fifo"', tables: [], source, extra };
+    await world.start({ config: world.config({ sinks: [sink] }) });
+    await sql(`insert into rows values (2, 'planted')`);
+    await receive(1);
+    await sql(`alter table rows rename to people; insert into people values (1, 'planted')`);
+    const halted = await waitForHalt();
+    expect(halted.reason).toContain(`the table public.rows is now called public.people, and `);
+    expect(halted.reason).toContain(reason);
+    expect(records()).toHaveLength(1);
+  },
+);

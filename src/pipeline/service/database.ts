@@ -70,11 +70,16 @@ export class Database {
     this.#source = startSourceThread({
       settings: database,
       selections: sinks.map(namesOf),
-      // A renamed column must not let out what stayed here under its old name (intake/columns/fit.ts).
+      // What is renamed must not let out what stayed here under its old name (intake/columns/fit.ts, renamed-table.ts).
       tellsSchemas: sinks.some(
         ({ ddl, tables }) =>
           ddl === 'events' ||
-          tables.some(({ rules }) => rules !== undefined && rules.mask.size + rules.exclude.length > 0),
+          tables.some(
+            ({ columns, where, rules }) =>
+              columns !== undefined ||
+              where !== undefined ||
+              (rules !== undefined && rules.mask.size + rules.exclude.length > 0),
+          ),
       ),
       withoutUpdates: new Set(sinks.filter((sink) => !takesUpdates(sink)).map(({ name }) => name)),
       sinkSlots: this.#slots.byName(),
