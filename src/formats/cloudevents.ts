@@ -241,9 +241,9 @@ class CloudEventsPlan implements RenderPlan {
     ]);
   }
 
-  #open(action: Action, { idempotencyKey }: RenderContext, writer: ByteWriter): void {
+  #open(action: Action, { key }: RenderContext, writer: ByteWriter): void {
     writer.literal(this.#begin);
-    writer.latin1(idempotencyKey);
+    key.writeKey(writer);
     writer.literal(this.#types[action]);
   }
 

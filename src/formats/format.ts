@@ -13,7 +13,7 @@ import type {
 } from '../core/change.ts';
 import type { JsonObject, JsonType } from '../core/json-type.ts';
 import type { Lsn } from '../core/lsn.ts';
-import type { Media } from '../core/message.ts';
+import type { Media, Message } from '../core/message.ts';
 import type {
   ColumnForm,
   MaskedTexts,
@@ -90,7 +90,8 @@ export type CompileInput<Options = unknown> = {
 export type RenderContext = {
   transaction: TransactionContext;
   index: number;
-  idempotencyKey: string;
+  /** Appends its idempotency key. */
+  key: Pick<Message, 'writeKey'>;
   /** The event is half of an update that changed the key: the delete of the old one, or the insert of the new one. */
   keyChange: boolean;
   /** The event was an update that took its row out of what the sink's filter names, or into it. */

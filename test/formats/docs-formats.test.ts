@@ -10,7 +10,7 @@ import { formats } from '../../src/formats/registry.ts';
 import { buildRelation } from '../../src/pgoutput/enrichment.ts';
 import { decodeRelation } from '../../src/pgoutput/messages.ts';
 import { loadText } from '../config/load-config.ts';
-import { renderContext, renderRow } from '../support/decode.ts';
+import { keyOf, renderContext, renderRow } from '../support/decode.ts';
 import { relationMessage, updateMessage } from '../support/pgoutput-messages.ts';
 
 const page = readFileSync(resolve(import.meta.dirname, '../../docs/formats.md'), 'utf8');
@@ -78,7 +78,7 @@ test.each(examples)('what it shows for %j is so', async (yaml, json) => {
         databaseId: '7c1f4f0c-1d7a-4e55-8d4b-5a0f3f6f9c22',
       },
     },
-    { idempotencyKey: 'w2n8b5k1-1-75BCD15-0' },
+    { key: keyOf('w2n8b5k1-1-75BCD15-0') },
   );
   const sent = JSON.parse(message) as object;
   const shown = json === undefined ? sent : (JSON.parse(json) as object);

@@ -18,7 +18,7 @@ export class MessageRendering {
   readonly #context: RenderContext = {
     transaction: undefined as never,
     index: 0,
-    idempotencyKey: '',
+    key: undefined as never,
     keyChange: false,
     moved: undefined,
     read: false,
@@ -87,7 +87,7 @@ export class MessageRendering {
     const context = this.#context;
     context.transaction = message.transaction;
     context.index = message.index;
-    context.idempotencyKey = message.idempotencyKey;
+    context.key = message;
     context.keyChange =
       message.part !== undefined && message.part !== 'schema' && message.moved === undefined;
     context.moved = message.moved;
