@@ -20,7 +20,7 @@ function expectKept(relation: Relation, difference: ShapeDifference, tables: rea
   if (former === undefined || former === now) return;
   const place = former.rules?.place ?? former.where?.place ?? 'tables';
   const renamed = `the table ${formatTableName(before)} is now called ${formatTableName(relation)}`;
-  const cure = `name ${formatTableName(relation)} beside ${formatTableName(before)} under tables`;
+  const cure = `name ${formatTableName(relation)} beside ${formatTableName(before)} under tables (the old name may go once the sink is past this change)`;
   const key = before.key ?? relation.key;
   const names = new Map(
     schemaSteps(before, after).flatMap((step) =>
